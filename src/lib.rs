@@ -1,0 +1,4 @@
+//! qft moves files between two machines over QUIC.
+
+pub mod digest;
+pub mod protocol;

@@ -1,0 +1,3 @@
+//! The `qft` command.
+
+fn main() {}

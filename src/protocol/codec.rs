@@ -1,0 +1,202 @@
+//! Bytes to messages and back: frames of the control stream, headers and reports of data streams.
+//!
+//! Sans-IO: whoever has a stream pushes what it read and takes messages out. The only place that names bincode.
+
+use bincode::config::{Configuration, Limit, standard};
+use bincode::serde::{decode_from_slice, encode_into_std_write};
+
+use super::FRAME_BYTES_MAX;
+use super::check::check;
+use super::message::{FileId, Message};
+use crate::digest::CHUNK_BYTES;
+
+/// Bytes of the length before each message.
+const LENGTH_BYTES: usize = 4;
+
+/// What bincode may claim to read for one message. It charges a number by its type, not by what it takes on
+/// the wire: eight for a `u64` that was sent as one byte. The frame itself is what bounds a message; this only
+/// stops a text that says it is longer than any frame before room is made for it.
+const CLAIM_BYTES_MAX: usize = 8 * FRAME_BYTES_MAX;
+
+type Wire = Configuration<bincode::config::LittleEndian, bincode::config::Varint, Limit<CLAIM_BYTES_MAX>>;
+
+const WIRE: Wire = standard().with_limit::<CLAIM_BYTES_MAX>();
+
+/// Why bytes are no message, or a message cannot be sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// The message is longer than [`FRAME_BYTES_MAX`]; known from the length alone when it comes from a peer.
+    #[error("frame of {len} bytes is over the limit of {FRAME_BYTES_MAX}")]
+    TooLong {
+        /// Bytes of the message, without the length before it.
+        len: usize,
+    },
+    /// The bytes are no message of this version.
+    #[error("malformed message: {0}")]
+    Malformed(String),
+    /// The frame goes on after its message.
+    #[error("{extra} bytes after the message in its frame")]
+    Trailing {
+        /// How many.
+        extra: usize,
+    },
+    /// A part of the message is outside its limit.
+    #[error("{what} is outside its limit")]
+    Limit {
+        /// Which part.
+        what: &'static str,
+    },
+    /// The stream ended within a frame.
+    #[error("stream ended {have} bytes into a frame")]
+    Truncated {
+        /// Bytes of the frame that did arrive, its length included.
+        have: usize,
+    },
+}
+
+/// Appends one message as a whole frame.
+///
+/// What this accepts, [`Decoder`] accepts.
+///
+/// # Errors
+/// [`CodecError::TooLong`] or [`CodecError::Limit`]; `into` is then as it was.
+pub fn encode(message: &Message, into: &mut Vec<u8>) -> Result<(), CodecError> {
+    check(message)?;
+    let start = into.len();
+    let written = append(message, into);
+    if written.is_err() {
+        into.truncate(start);
+    }
+    written
+}
+
+fn append(message: &Message, into: &mut Vec<u8>) -> Result<(), CodecError> {
+    let start = into.len();
+    into.extend_from_slice(&[0; LENGTH_BYTES]);
+    let len = encode_into_std_write(message, into, WIRE).map_err(|error| CodecError::Malformed(error.to_string()))?;
+    if len > FRAME_BYTES_MAX {
+        return Err(CodecError::TooLong { len });
+    }
+    let prefix = u32::try_from(len).expect("FRAME_BYTES_MAX is below 4 GiB").to_le_bytes();
+    into[start..start + LENGTH_BYTES].copy_from_slice(&prefix);
+    Ok(())
+}
+
+/// Takes messages out of a stream of bytes that arrives in pieces.
+///
+/// Holds at most one unfinished frame besides what was pushed since the last `None`.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    bytes: Vec<u8>,
+    /// Where the first frame that was not taken yet begins.
+    start: usize,
+}
+
+impl Decoder {
+    /// A decoder at the beginning of a stream.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds what arrived. Take all messages out before the next push, or it piles up.
+    pub fn push(&mut self, bytes: &[u8]) {
+        // Once a push, not once a message: taking a message moves no bytes.
+        self.bytes.drain(..self.start);
+        self.start = 0;
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The next whole message; `None` until more has arrived.
+    ///
+    /// # Errors
+    /// Any of [`CodecError`] but `Truncated`. The stream has no next message then: every later call fails alike.
+    #[allow(clippy::should_implement_trait)] // an iterator that ends and then goes on would mislead
+    pub fn next(&mut self) -> Result<Option<Message>, CodecError> {
+        let Some((prefix, rest)) = self.bytes[self.start..].split_first_chunk::<LENGTH_BYTES>() else {
+            return Ok(None);
+        };
+        let len = usize::try_from(u32::from_le_bytes(*prefix)).unwrap_or(usize::MAX);
+        if len > FRAME_BYTES_MAX {
+            return Err(CodecError::TooLong { len });
+        }
+        let Some(payload) = rest.get(..len) else {
+            return Ok(None);
+        };
+        let message = decode(payload)?;
+        self.start += LENGTH_BYTES + len;
+        Ok(Some(message))
+    }
+
+    /// Says that the stream has ended.
+    ///
+    /// # Errors
+    /// [`CodecError::Truncated`] when it ended within a frame.
+    pub fn finish(&self) -> Result<(), CodecError> {
+        match self.bytes.len() - self.start {
+            0 => Ok(()),
+            have => Err(CodecError::Truncated { have }),
+        }
+    }
+}
+
+fn decode(payload: &[u8]) -> Result<Message, CodecError> {
+    let (message, used) = decode_from_slice(payload, WIRE).map_err(|error| CodecError::Malformed(error.to_string()))?;
+    if used < payload.len() {
+        return Err(CodecError::Trailing { extra: payload.len() - used });
+    }
+    check(&message)?;
+    Ok(message)
+}
+
+/// Bytes of a [`RangeHeader`] on the wire.
+pub const RANGE_HEADER_BYTES: usize = 24;
+
+/// Bytes of one report on the return half of a data stream: a `u64` little endian, the bytes of this range
+/// that were written so far.
+pub const REPORT_BYTES: usize = 8;
+
+/// The first bytes of a data stream: which part of which file it carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RangeHeader {
+    /// The file.
+    pub id: FileId,
+    /// Where the range starts in the file, in bytes.
+    pub offset: u64,
+    /// How many bytes follow.
+    pub len: u64,
+}
+
+impl RangeHeader {
+    /// The form on the wire: three `u64`, little endian.
+    pub fn to_bytes(self) -> [u8; RANGE_HEADER_BYTES] {
+        let mut bytes = [0; RANGE_HEADER_BYTES];
+        for (field, value) in bytes.chunks_exact_mut(8).zip([self.id.0, self.offset, self.len]) {
+            field.copy_from_slice(&value.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// Reads the form on the wire. Any bytes are a header; whether it fits its file is for [`RangeHeader::fits`].
+    pub fn from_bytes(bytes: [u8; RANGE_HEADER_BYTES]) -> Self {
+        let field = |index: usize| {
+            let field = &bytes[index * 8..][..8];
+            u64::from_le_bytes(field.try_into().expect("eight bytes were cut out"))
+        };
+        Self { id: FileId(field(0)), offset: field(1), len: field(2) }
+    }
+
+    /// Whether this is a range of a file of `size` bytes: not empty, inside, and made of whole chunks but for
+    /// the file's last.
+    pub fn fits(self, size: u64) -> bool {
+        let Some(end) = self.offset.checked_add(self.len) else {
+            return false;
+        };
+        self.len > 0
+            && self.offset.is_multiple_of(CHUNK_BYTES)
+            && end <= size
+            && (end == size || end.is_multiple_of(CHUNK_BYTES))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,551 @@
+//! The messages of the control stream. The order of variants and fields *is* the wire format: append only.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::path::{self, WirePath};
+use super::{DETAIL_BYTES_MAX, ENTRIES_MAX, FRAME_BYTES_MAX, NAME_BYTES_MAX};
+use crate::digest::Digest;
+
+/// Names one file within one direction of one connection: chosen by the sender, counting up from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FileId(pub u64);
+
+/// Everything that travels on the control stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// Client, first: who it is and what it can do.
+    Hello(Hello),
+    /// Server, first: the client is accepted.
+    Welcome(Welcome),
+    /// Client: it will be the sender; where its files go and by which rules.
+    Push(Push),
+    /// Client: it wants files; the server becomes the sender.
+    Get(Get),
+    /// Client: it wants the names of files, not their content.
+    List(List),
+    /// Server: some of the names asked for by [`Message::List`]; an empty list ends them.
+    Entries(Vec<Entry>),
+    /// Sender: a file is on offer.
+    Header(Header),
+    /// Receiver: what it wants of an offered file.
+    Pos(Pos),
+    /// Receiver: digests of chunks that it holds already.
+    Have(Have),
+    /// Sender: all content of a file has been sent; this is its digest.
+    Tail(Tail),
+    /// Receiver: the fate of one file.
+    Done(Done),
+    /// Sender: a source that never got a header (unreadable, vanished, no match).
+    Problem(Problem),
+    /// Sender: no more headers will follow.
+    End(End),
+    /// Sender: one file is given up; the other files go on.
+    Cancel(Done),
+    /// Either end: it is about to stop. No new files; what is in flight may finish.
+    GoAway,
+    /// Sender: what its side of the path looks like, about once a second.
+    Link(LinkReport),
+    /// Receiver, after the sender's [`Message::End`]: every file is settled, directories included.
+    Settled,
+}
+
+/// The client's opening. Nothing else is accepted before it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Bits of [`features`](super::features) that the client can use.
+    pub features: u64,
+    /// The client's own name for itself (host name), for the server's lists; untrusted text.
+    pub name: String,
+    /// The one-time invite of a ticket, when the client has one.
+    pub invite: Option<[u8; 16]>,
+}
+
+/// The server's answer to [`Hello`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The subset of the client's features that both sides will use.
+    pub features: u64,
+    /// The server's name for itself; untrusted text.
+    pub name: String,
+    /// Whether the client's key was enrolled by this very connection.
+    pub enrolled: bool,
+}
+
+/// Rules for files that the client sends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Push {
+    /// Where the files go, below the served root; `None` is the root itself.
+    pub to: Option<WirePath>,
+    /// Whether `to` names a directory that the files go into, or may be the new name of a single file.
+    pub target: Target,
+    /// What happens to files that exist there and differ.
+    pub if_exists: IfExists,
+    /// Compare by content where size and time would have settled it.
+    pub checksum: bool,
+    /// Decide and answer, but change nothing.
+    pub dry_run: bool,
+    /// Continue from partial files.
+    pub resume: bool,
+}
+
+/// How a destination is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Target {
+    /// A directory, made when it is missing.
+    Directory,
+    /// An existing directory if there is one, else the new name of the only file.
+    FileOrDirectory,
+}
+
+/// What happens to a file that exists and differs from the offered one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum IfExists {
+    /// It is replaced atomically.
+    #[default]
+    Replace,
+    /// It stays; the offer is skipped.
+    Skip,
+    /// It stays; the new file gets a free name (`name~1`).
+    Rename,
+    /// It stays; the offer fails.
+    Fail,
+}
+
+/// A request for files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Get {
+    /// Paths or globs (`*`, `?`, `[…]`, `**`) below the served root; a trailing `/` asks for the contents.
+    pub patterns: Vec<Vec<u8>>,
+    /// gitignore-style lines that leave files out; `!` keeps.
+    pub filters: Vec<String>,
+    /// Send symbolic links as links instead of leaving them out.
+    pub links: bool,
+}
+
+/// A request for names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct List {
+    /// Directory, file or glob below the served root; empty is the root itself.
+    pub pattern: Vec<u8>,
+    /// Also what is inside directories, all the way down.
+    pub recursive: bool,
+}
+
+/// One name in a listing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Path below the served root.
+    pub path: WirePath,
+    /// What it is.
+    pub kind: Kind,
+    /// Bytes; 0 for anything but a file.
+    pub size: u64,
+    /// Last modification.
+    pub mtime: Mtime,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// An offer of one file, directory or link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// The sender's number for it.
+    pub id: FileId,
+    /// Its name, below the destination.
+    pub path: WirePath,
+    /// What it is.
+    pub kind: Kind,
+    /// Bytes; 0 for anything but a file.
+    pub size: u64,
+    /// Last modification.
+    pub mtime: Mtime,
+    /// Permission bits (the lower nine are used).
+    pub mode: u32,
+}
+
+/// What a name stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Dir,
+    /// A symbolic link and its target, as bytes.
+    Link(Vec<u8>),
+}
+
+/// A time of modification: seconds since 1970 (may be negative) and nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Mtime {
+    /// Whole seconds, rounded down.
+    pub secs: i64,
+    /// 0 to 999,999,999.
+    pub nanos: u32,
+}
+
+/// The receiver's answer to a [`Header`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pos {
+    /// The file.
+    pub id: FileId,
+    /// What the receiver wants of it.
+    pub verdict: Verdict,
+}
+
+/// What a receiver wants of an offered file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// Nothing: it is settled.
+    Skip(SkipReason),
+    /// Nothing: it cannot be taken.
+    Refuse(Failure),
+    /// Content from this offset on; digests of all before it follow in [`Have`].
+    From {
+        /// A multiple of [`CHUNK_BYTES`](crate::digest::CHUNK_BYTES), or the file's size.
+        offset: u64,
+        /// What the content will be.
+        why: Why,
+    },
+}
+
+/// Why a file needs no content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SkipReason {
+    /// Same size and time of modification.
+    Same,
+    /// It exists and [`IfExists::Skip`] was asked for.
+    Exists,
+    /// A directory or link that is in place now.
+    Made,
+}
+
+/// What becomes of a file whose content is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Why {
+    /// Nothing of that name exists.
+    New,
+    /// It replaces a file of that name.
+    Replace,
+    /// It continues a partial file.
+    Resume,
+    /// It is compared with, and made from, the file of that name.
+    Update,
+}
+
+/// Digests of consecutive chunks of the receiver's own copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Have {
+    /// The file.
+    pub id: FileId,
+    /// Index of the first chunk.
+    pub first: u64,
+    /// One digest a chunk; at most [`HAVE_DIGESTS_MAX`](super::HAVE_DIGESTS_MAX).
+    pub digests: Vec<Digest>,
+}
+
+/// The sender's closing of one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tail {
+    /// The file.
+    pub id: FileId,
+    /// Digest of the whole file.
+    pub root: Digest,
+    /// How many data streams carried it. The receiver waits for all of them before it judges.
+    pub ranges: u64,
+}
+
+/// The fate of one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// The file.
+    pub id: FileId,
+    /// `None`: committed under its final name (and durable, unless the receiver was told otherwise).
+    pub failure: Option<Failure>,
+}
+
+/// Why a file was not transferred.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What kind of failure.
+    pub status: Status,
+    /// The cause in words (an operating system's message); untrusted text.
+    pub detail: String,
+}
+
+/// The kinds of failure of one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Status {
+    /// The source does not exist (any more), or no name matched.
+    NotFound,
+    /// The source could not be opened or read.
+    ReadFailed,
+    /// The source changed while it was sent, more than once.
+    Changed,
+    /// The destination could not be created, written or renamed.
+    WriteFailed,
+    /// The destination's disk or quota is full.
+    NoSpace,
+    /// It exists, and [`IfExists::Fail`] or the server's `--no-clobber` forbids replacing it.
+    Exists,
+    /// The name cannot exist there: reserved, too long, through a link, or of another kind.
+    BadName,
+    /// Reading or writing there is not allowed.
+    NotAllowed,
+    /// Another transfer writes the same file.
+    Busy,
+    /// The received content does not have the announced digest.
+    VerifyFailed,
+    /// The other side waited too long for this file.
+    Timeout,
+    /// Someone stopped it.
+    Cancelled,
+    /// Not a regular file, directory or link.
+    Unsupported,
+    /// The end that answers failed in a way that is its own fault.
+    Internal,
+}
+
+/// A source without a header.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The name as asked for or as found; untrusted bytes.
+    pub name: Vec<u8>,
+    /// What is wrong with it.
+    pub failure: Failure,
+}
+
+/// The end of a sender's headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// Files, directories and links offered.
+    pub files: u64,
+    /// Sum of their sizes.
+    pub bytes: u64,
+}
+
+/// The sender's view of the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LinkReport {
+    /// Smoothed round trip in microseconds.
+    pub rtt_us: u64,
+    /// Packets sent so far.
+    pub packets_sent: u64,
+    /// Packets declared lost so far.
+    pub packets_lost: u64,
+    /// Congestion window in bytes.
+    pub window: u64,
+    /// Current packet size in bytes.
+    pub mtu: u16,
+}
+
+impl Hello {
+    /// A client's opening; a name over [`NAME_BYTES_MAX`] is cut.
+    pub fn new(features: u64, name: impl Into<String>, invite: Option<[u8; 16]>) -> Self {
+        Self { features, name: cut(name.into(), NAME_BYTES_MAX), invite }
+    }
+}
+
+impl Welcome {
+    /// A server's answer; a name over [`NAME_BYTES_MAX`] is cut.
+    pub fn new(features: u64, name: impl Into<String>, enrolled: bool) -> Self {
+        Self { features, name: cut(name.into(), NAME_BYTES_MAX), enrolled }
+    }
+}
+
+impl Failure {
+    /// A failure and its cause in words; what is over [`DETAIL_BYTES_MAX`] is cut.
+    pub fn new(status: Status, detail: impl Into<String>) -> Self {
+        Self { status, detail: cut(detail.into(), DETAIL_BYTES_MAX) }
+    }
+}
+
+impl Problem {
+    /// A source without a header; a name over [`PATH_BYTES_MAX`](path::PATH_BYTES_MAX) is cut.
+    pub fn new(name: impl Into<Vec<u8>>, failure: Failure) -> Self {
+        let mut name = name.into();
+        name.truncate(path::PATH_BYTES_MAX);
+        Self { name, failure }
+    }
+}
+
+impl Message {
+    /// The answer to [`Message::List`]: `entries` in as few messages as the wire allows, then the empty one
+    /// that ends them. Lazy: entries are taken as messages are.
+    pub fn entries(entries: impl IntoIterator<Item = Entry>) -> impl Iterator<Item = Self> {
+        let mut entries = entries.into_iter().peekable();
+        let mut ended = false;
+        std::iter::from_fn(move || {
+            if ended {
+                return None;
+            }
+            let (mut batch, mut room) = (Vec::new(), FRAME_BYTES_MAX - ENTRY_BYTES_MAX);
+            // An entry that no frame can hold goes alone, for the codec to refuse: it must not end the list.
+            while let Some(entry) = entries
+                .next_if(|next: &Entry| batch.is_empty() || (batch.len() < ENTRIES_MAX && next.wire_bytes() <= room))
+            {
+                room = room.saturating_sub(entry.wire_bytes());
+                batch.push(entry);
+            }
+            ended = batch.is_empty();
+            Some(Self::Entries(batch))
+        })
+    }
+}
+
+/// Most bytes that an [`Entry`] takes besides its path and link target: four varints of at most 9 bytes for
+/// lengths, size and seconds, three of at most 5 for kind, nanoseconds and mode; rounded up. Also more than
+/// the frame needs around its entries.
+const ENTRY_BYTES_MAX: usize = 64;
+
+impl Entry {
+    /// At least as many bytes as it takes on the wire.
+    fn wire_bytes(&self) -> usize {
+        let target = if let Kind::Link(target) = &self.kind { target.len() } else { 0 };
+        self.path.as_bytes().len() + target + ENTRY_BYTES_MAX
+    }
+}
+
+/// The longest start of `text` that has at most `max` bytes and ends between two characters.
+fn cut(mut text: String, max: usize) -> String {
+    text.truncate(text.floor_char_boundary(max));
+    text
+}
+
+impl Status {
+    fn text(self) -> &'static str {
+        match self {
+            Self::NotFound => "not found",
+            Self::ReadFailed => "cannot be read",
+            Self::Changed => "changed while it was sent",
+            Self::WriteFailed => "cannot be written",
+            Self::NoSpace => "no space left",
+            Self::Exists => "exists already",
+            Self::BadName => "name not possible there",
+            Self::NotAllowed => "not allowed",
+            Self::Busy => "in use by another transfer",
+            Self::VerifyFailed => "verification failed",
+            Self::Timeout => "timed out",
+            Self::Cancelled => "cancelled",
+            Self::Unsupported => "not a file, directory or link",
+            Self::Internal => "internal error",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.text())
+    }
+}
+
+/// Safe to print: the detail is escaped.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.detail.is_empty() {
+            return self.status.fmt(f);
+        }
+        write!(f, "{}: {}", self.status, path::escape(self.detail.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(path: &[u8], kind: Kind) -> Entry {
+        let path = WirePath::parse(path).expect("a plain path");
+        let mtime = Mtime { secs: i64::MIN, nanos: 999_999_999 };
+        Entry { path, kind, size: u64::MAX >> 1, mtime, mode: u32::MAX }
+    }
+
+    fn lists(entries: Vec<Entry>) -> Vec<Vec<Entry>> {
+        Message::entries(entries)
+            .map(|message| {
+                let mut frame = Vec::new();
+                crate::protocol::codec::encode(&message, &mut frame).expect("each list fits a frame");
+                let Message::Entries(list) = message else { panic!("not a list: {message:?}") };
+                list
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_listing_of_nothing_is_one_empty_list() {
+        assert_eq!(lists(Vec::new()), [Vec::new()]);
+    }
+
+    #[test]
+    fn short_names_fill_a_list_to_its_count_and_an_empty_list_ends_them() {
+        let all = vec![entry(b"a", Kind::File); ENTRIES_MAX + 1];
+        let by_frame = (FRAME_BYTES_MAX - ENTRY_BYTES_MAX) / (1 + ENTRY_BYTES_MAX);
+        let counts: Vec<usize> = lists(all).iter().map(Vec::len).collect();
+        assert_eq!(counts, [by_frame, ENTRIES_MAX + 1 - by_frame, 0]);
+    }
+
+    #[test]
+    fn the_longest_names_fill_a_list_to_its_bytes_and_none_is_lost() {
+        let long = [vec![b'x'; 255], vec![b'y'; 255]].join(&b'/');
+        let all: Vec<Entry> = (0..100)
+            .map(|i| {
+                let path = [format!("{i}").as_bytes(), &long].join(&b'/');
+                Entry { size: 0, ..entry(&path, Kind::Link(vec![b'z'; path::PATH_BYTES_MAX])) }
+            })
+            .collect();
+        let lists = lists(all.clone());
+        assert!(lists.len() > 2 && lists.last().is_some_and(Vec::is_empty));
+        assert_eq!(lists.concat(), all);
+    }
+
+    #[test]
+    fn an_entry_that_no_frame_holds_is_refused_by_the_codec_and_does_not_end_the_list() {
+        let huge = entry(b"a", Kind::Link(vec![b'z'; FRAME_BYTES_MAX]));
+        let messages: Vec<Message> = Message::entries([huge, entry(b"b", Kind::File)]).collect();
+        assert_eq!(messages.len(), 3);
+        assert!(crate::protocol::codec::encode(&messages[0], &mut Vec::new()).is_err());
+    }
+
+    #[test]
+    fn text_is_cut_between_characters() {
+        let text = format!("{}é", "x".repeat(DETAIL_BYTES_MAX - 1));
+        assert_eq!(Failure::new(Status::Busy, text).detail, "x".repeat(DETAIL_BYTES_MAX - 1));
+        assert_eq!(Hello::new(0, "ü".repeat(NAME_BYTES_MAX), None).name, "ü".repeat(NAME_BYTES_MAX / 2));
+        assert_eq!(Welcome::new(0, "box", true).name, "box");
+        let name = Problem::new(vec![0xff; path::PATH_BYTES_MAX + 1], Failure::new(Status::BadName, "")).name;
+        assert_eq!(name.len(), path::PATH_BYTES_MAX);
+    }
+
+    #[test]
+    fn a_failure_shows_its_kind_and_its_escaped_cause() {
+        let shown = |detail: &str| Failure::new(Status::NoSpace, detail).to_string();
+        assert_eq!(shown("disk quota exceeded"), "no space left: disk quota exceeded");
+        assert_eq!(shown("a\x1b[2Jb\nqft: done"), "no space left: a\\u{1b}[2Jb\\nqft: done");
+        assert_eq!(shown(""), "no space left");
+    }
+
+    #[test]
+    fn status_texts_are_short_distinct_and_in_house_style() {
+        let all = [
+            Status::NotFound,
+            Status::ReadFailed,
+            Status::Changed,
+            Status::WriteFailed,
+            Status::NoSpace,
+            Status::Exists,
+            Status::BadName,
+            Status::NotAllowed,
+            Status::Busy,
+            Status::VerifyFailed,
+            Status::Timeout,
+            Status::Cancelled,
+            Status::Unsupported,
+            Status::Internal,
+        ];
+        let mut texts: Vec<String> = all.iter().map(Status::to_string).collect();
+        assert!(texts.iter().all(|text| text.len() <= 30 && !text.ends_with('.') && text.is_ascii()));
+        texts.sort_unstable();
+        texts.dedup();
+        assert_eq!(texts.len(), all.len());
+    }
+}

@@ -1,0 +1,226 @@
+//! The wire: the specification of `qft/1`.
+//!
+//! Two programs that follow this page can move files to each other. The types of [`message`] fix every
+//! field; this page fixes who says what, when, and what is refused. A rule that is not kept is a
+//! [`CloseCode::Violation`](close::CloseCode::Violation): the connection ends, and what was kept of the
+//! files can be resumed over the next one.
+//!
+//! # Ends and roles
+//! The **client** opens the connection, the **server** accepts it. The **sender** owns content, the
+//! **receiver** wants it. Ends and roles are independent: after [`Push`](message::Push) the client is the
+//! sender, after [`Get`](message::Get) the server is. All below *Handshake* is said by role.
+//!
+//! # Connection
+//! QUIC version 1, TLS 1.3, both sides with a certificate; ALPN is [`ALPN`]. There is no 0-RTT data: a
+//! replayed request must not act. Who may connect is settled by the certificates and the invite, not here.
+//! Both ends export [`SALT_BYTES`](crate::digest::SALT_BYTES) bytes of keying material (RFC 5705 and 8446,
+//! label [`SALT_LABEL`], no context): the salt of all chunk digests of this connection
+//! ([`digest`](crate::digest) defines leaf, chunk and root).
+//!
+//! # Control stream
+//! The client's first bidirectional stream (id 0). It carries frames both ways until the connection closes:
+//!
+//! ```text
+//! frame = length: u32 little endian, 1 to FRAME_BYTES_MAX    message: bincode, exactly `length` bytes
+//! ```
+//!
+//! The encoding is that of bincode 2, "standard" configuration: little endian; `u16`, `u32`, `u64` below 251
+//! are one byte, else 251, 252 or 253 and then a `u16`, `u32` or `u64`; signed numbers are zigzagged first;
+//! `u8`, `bool` and the presence of an `Option` are one byte; byte strings, texts (UTF-8) and lists are a
+//! `u64` count and then the elements; digests and invites are 16 bytes without a count; structs are their
+//! fields in order; enums are the variant's index, a `u32`, and then its fields. The order of variants and
+//! fields in [`message`] is the wire format. Bytes left over in a frame are a violation, as is a value
+//! outside the limits below.
+//!
+//! A receiver of frames must keep reading them while data streams flow: answers, digests and reports that
+//! wait for each other would stop both sides.
+//!
+//! # Handshake
+//! 1. Client: `Hello`. Nothing else is accepted before it.
+//! 2. Server: `Welcome`, or it closes (`NotAuthorised`, `InviteSpent`, `Unsupported`, `Busy`). Its
+//!    features are a subset of the client's; unknown bits are ignored by the server and never returned.
+//! 3. Client: one job, that is one `Push`, `Get` or `List`. It may be sent right behind `Hello`, and the
+//!    headers of a `Push` right behind it; the server reads them only once it has accepted the client. Data
+//!    streams wait for `Welcome`.
+//!
+//! A `List` is answered with `Entries` until an empty one, or with `Problem`s before that; then the client closes.
+//!
+//! # One file
+//! ```text
+//!   sender                                        receiver
+//!     │ Header {id, path, kind, size, mtime, mode}   │
+//!     ├─────────────────────────────────────────────►│
+//!     │            Pos {Skip | Refuse | From offset} │   Skip, Refuse: settled
+//!     │◄─────────────────────────────────────────────┤
+//!     │ data streams: content from offset on         │
+//!     ├═════════════════════════════════════════════►│
+//!     │       Have {digests of chunks before offset} │   at the same time
+//!     │◄─────────────────────────────────────────────┤
+//!     │ data streams: chunks that differ             │
+//!     ├═════════════════════════════════════════════►│
+//!     │ Tail {root, number of ranges}                │
+//!     ├─────────────────────────────────────────────►│
+//!     │                               Done {failure} │   settled
+//!     │◄─────────────────────────────────────────────┤
+//! ```
+//!
+//! * **Header.** Ids count up from 0 without gaps. Headers run ahead of content: a sender does not wait for
+//!   `Pos`, but has at most [`HEADERS_AHEAD_MAX`] files that are not settled. A path is offered once; a
+//!   directory comes before what is inside it. The sender offers only what was asked for.
+//! * **Pos.** One for each header, in any order. Directories and links are answered with `Skip(Made)` or
+//!   `Refuse`; they have no `Tail`. `From.offset` is a multiple of the chunk size, or the file's size.
+//! * **Content** flows only after `Pos From`, and at once: it starts at `offset` and waits for no digest.
+//! * **Have.** Describes chunks `[0, offset)` of the receiver's copy: consecutive, each once, in order, in as
+//!   many messages as it likes. The last chunk of a file may be short. The sender compares them with its own and
+//!   sends each chunk that differs again, as a range. `Have` ends when all chunks before `offset` are described.
+//! * **Holes.** A chunk at or after `offset` that no range carries is all zero. (Before `offset` zeros are
+//!   sent like any content.)
+//! * **Tail.** After the last range has been opened, which can only be known once all of `Have` was compared. `ranges`
+//!   counts the file's data streams, `root` is over the whole file as the sender read it. It may overtake
+//!   the data; an empty or complete file has `ranges` 0.
+//! * **Done.** After `Tail`, all ranges and all own digests: the receiver compares the root, commits, and
+//!   says so. Without failure it means *under its final name* (and durable, unless it was told otherwise). With a
+//!   failure it may come at any time after `Pos From`: the receiver stops the file's streams, the sender resets them.
+//! * **Cancel.** The sender gives up a file that has no `Done` yet, and says why; it resets the file's streams. It has no
+//!   answer. A source that changed while it was sent is cancelled with `Changed`; it may be offered anew with a new id.
+//! * What was under way for a file when its `Done` or `Cancel` was said is dropped by whoever gets it.
+//! * **Problem.** A source that never got a header. `End` after the last header and problem.
+//!
+//! # Data streams
+//! Bidirectional, opened by the sender, in any number that QUIC's stream limit allows. Each carries one range of one file:
+//!
+//! ```text
+//! sender:    id: u64  offset: u64  len: u64 (little endian)  then `len` bytes, then FIN
+//! receiver:  written: u64 (little endian), again and again, then FIN
+//! ```
+//!
+//! `offset` is a multiple of the chunk size; `offset + len` is too, or is the file's size; `len` is not 0.
+//! Ranges of a file never overlap. The return half counts bytes *of this range* handed to the disk: a number that
+//! never falls, written a few times a second while it changes; the last one is `len`. It feeds progress displays and
+//! is no promise of durability. The receiver may take bytes in any order.
+//! A sender that cannot go on resets the stream (`SourceFailed`), a receiver stops it (`DiskFailed`), both
+//! with `Cancel` or a failed `Done` for the file. A FIN before `len` bytes, or bytes after them, are violations.
+//!
+//! # The rest of the control stream
+//! * `Link`: the sender's view of the path, about once a second while content flows; for display only.
+//! * `GoAway`: either end is about to stop. The sender sends no new header, then `End`. The receiver answers
+//!   headers that it has not begun with `Refuse(Cancelled)`. Files that are `From` may finish.
+//! * `Settled`: the receiver, once, after `End`, when every file is settled and directories have got their times.
+//! * The client closes with `Done` when `Settled` was said, by it or to it. If one half of the control
+//!   stream ends before, the other end closes the connection; a reset of it is treated alike.
+//!
+//! # Limits
+//! Frames: [`FRAME_BYTES_MAX`], known before anything is reserved for them. Inside: [`NAME_BYTES_MAX`],
+//! [`DETAIL_BYTES_MAX`], [`PATTERNS_MAX`], [`PATTERN_BYTES_MAX`], [`FILTERS_MAX`], [`FILTER_BYTES_MAX`],
+//! [`ENTRIES_MAX`], [`HAVE_DIGESTS_MAX`], [`FILE_BYTES_MAX`], [`LINK_BYTES_MAX`]; paths as [`path`] says. Both ends
+//! bound their waits and close with `Timeout`; a peer can shorten no limit of the other and lift none.
+//!
+//! # Versions
+//! The ALPN names the version; other versions are other names, and TLS picks one. Within `qft/1` variants and
+//! fields are only appended, and said only to a peer whose [`features`] include them. Text from a peer (names, details)
+//! is untrusted: it is escaped before it is shown and never interpreted.
+//!
+//! # Close codes
+//! Connections end and streams are reset with the codes of [`close::CloseCode`], as QUIC application errors.
+//! An unknown code is a failure without a text.
+//!
+//! # Non-goals
+//! No compression, no file deltas finer than a chunk, no owners, ACLs or extended attributes, no devices or hard
+//! links, no third parties or relays, no deletion, no commands. Digests find corruption, not forgery: that is TLS's part.
+//!
+//! # Examples
+//! `C` and `S` are client and server, `#n` a data stream `id offset+len`; chunks are 1 MiB.
+//!
+//! **Send of two files.** The second needs no new round trip.
+//! ```text
+//! C Hello  Push{to: None}  Header{0, "a", 3 MiB}  Header{1, "b", 10}  End{2, 3145738}
+//! S Welcome  Pos{0, From{0, New}}  Pos{1, From{0, New}}
+//! C #0 0+3145728   C #1 0+10   C Tail{0, ranges: 1}  Tail{1, ranges: 1}
+//! S (reports)  Done{1}  Done{0}  Settled        C closes: Done
+//! ```
+//! **Get.** The same with roles swapped: the server offers and opens the data streams.
+//! ```text
+//! C Hello  Get{"logs/*"}               S Welcome  Header{0, "x.log", 500}  Problem{"y.log", NotAllowed}  End{1, 500}
+//! C Pos{0, From{0, New}}               S #0 0+500  Tail{0, ranges: 1}      C Done{0}  Settled, closes: Done
+//! ```
+//! **Resume with a repair.** 5 MiB, of which a part file holds 3.2 MiB; its chunk 1 is damaged.
+//! ```text
+//! sender Header{0, 5 MiB}              receiver Pos{0, From{3 MiB, Resume}}
+//! sender #0 3145728+2097152            receiver Have{0, first: 0, [d0, d1]}  Have{0, first: 2, [d2]}
+//! sender #0 1048576+1048576            (d1 differs: the repair; d0 and d2 do not)
+//! sender Tail{0, ranges: 2}            receiver Done{0}
+//! ```
+//! **Update, or a comparison by content.** A file of 2 MiB is there already and turns out to be the same.
+//! ```text
+//! sender Header{0, 2 MiB}              receiver Pos{0, From{2 MiB, Update}}  Have{0, first: 0, [d0, d1]}
+//! sender Tail{0, ranges: 0}            receiver Done{0}
+//! ```
+//! **Skip, refusal, directory.**
+//! ```text
+//! sender Header{0, dir "d"}  Header{1, "d/same"}  Header{2, "d/taken"}
+//! receiver Pos{0, Skip(Made)}  Pos{1, Skip(Same)}  Pos{2, Refuse(Exists)}
+//! ```
+//! **Dry run.** `Push{dry_run}`: the answers are real, `From` included, but settle the file; nothing else follows.
+//! ```text
+//! C Header{0, "a", 3 MiB}  End{1, 3145728}       S Pos{0, From{0, Replace}}  Settled      C closes: Done
+//! ```
+//! **Drain.** The server stops while file 0 flows, file 1 is on offer and more were to come.
+//! ```text
+//! S GoAway  Pos{1, Refuse(Cancelled)}   C End{2, ..}  Tail{0, ranges: 1}   S Done{0}  Settled   C closes: Done
+//! ```
+
+mod check;
+pub mod close;
+pub mod codec;
+pub mod message;
+pub mod path;
+
+/// The application protocol that TLS negotiates: the name and the version of this page.
+pub const ALPN: &[u8] = b"qft/1";
+
+/// Label under which both ends export the [`Salt`](crate::digest::Salt) from TLS; the context is absent.
+pub const SALT_LABEL: &[u8] = b"EXPORTER-qft-1-digest-salt";
+
+/// Longest message of a frame in bytes, its length prefix not counted. A long path and its error fit many times;
+/// a hundred connections that each hold one frame cost a few megabytes.
+pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+
+/// Most files of one sender that are offered and not settled: hides a round trip of 300 ms at 27,000 small
+/// files a second, and bounds what a receiver has to remember.
+pub const HEADERS_AHEAD_MAX: usize = 8192;
+
+/// Most digests in one [`message::Have`]: 16 KiB of a 64 KiB frame, so that the first answers come early.
+pub const HAVE_DIGESTS_MAX: usize = 1024;
+
+/// Most names in one [`message::Message::Entries`]: the first screenful comes early; long paths fill a frame with fewer.
+pub const ENTRIES_MAX: usize = 1024;
+
+/// Most patterns in one [`message::Get`]: what a shell expands, within a frame.
+pub const PATTERNS_MAX: usize = 1024;
+
+/// Longest pattern in bytes: as long as the longest path.
+pub const PATTERN_BYTES_MAX: usize = path::PATH_BYTES_MAX;
+
+/// Most filter lines in one [`message::Get`].
+pub const FILTERS_MAX: usize = 1024;
+
+/// Longest filter line in bytes: as long as the longest path.
+pub const FILTER_BYTES_MAX: usize = path::PATH_BYTES_MAX;
+
+/// Longest target of a symbolic link in bytes (Linux `PATH_MAX`).
+pub const LINK_BYTES_MAX: usize = path::PATH_BYTES_MAX;
+
+/// Longest name of an end in bytes: the longest host name that DNS allows.
+pub const NAME_BYTES_MAX: usize = 255;
+
+/// Longest cause in words in bytes; more would not fit a terminal line many times over.
+pub const DETAIL_BYTES_MAX: usize = 1024;
+
+/// Largest file in bytes: the largest offset that a file has on unix. So no sum of an offset and a length overflows.
+pub const FILE_BYTES_MAX: u64 = i64::MAX as u64;
+
+/// Features that `Hello` and `Welcome` negotiate, one bit each. Version 1 has none.
+pub mod features {
+    /// No optional feature.
+    pub const NONE: u64 = 0;
+}
