@@ -1,0 +1,68 @@
+//! The rules of one file, without I/O: feed them messages and byte counts, get decisions.
+//!
+//! ```text
+//! sender                                   receiver
+//!   Header ───────────────────────────────▶  resume::decide
+//!   send::Send  ◀────────── Pos From(offset) receive::Receive
+//!     │  content ranges at or after offset ▶   │ on_range, on_chunk
+//!     │  ◀──────────────── Have (before offset)│ on_prefix
+//!     │  repair ranges before offset ───────▶  │ on_range, on_chunk
+//!     └─ tail() ── Tail ─────────────────────▶ └─ on_tail, verdict()
+//! ```
+//!
+//! Nothing here is async, knows the time or touches a disk; the rooms to the right drive it.
+
+pub mod receive;
+pub mod resume;
+pub mod send;
+
+/// The peer broke the rules: the connection is closed, and the same is never tried again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// A range does not start or end where a chunk does, is empty, or reaches beyond its file.
+    #[error("range {offset}+{len} does not fit its file")]
+    BadRange {
+        /// Where the range starts.
+        offset: u64,
+        /// Its length.
+        len: u64,
+    },
+    /// A chunk would be carried by two streams.
+    #[error("range at {offset} was sent before")]
+    Overlap {
+        /// Where the range starts.
+        offset: u64,
+    },
+    /// A repair of a chunk whose digest was not offered yet.
+    #[error("repair at {offset} before its digest was offered")]
+    EarlyRepair {
+        /// Where the range starts.
+        offset: u64,
+    },
+    /// More data streams than the tail announced, or a tail that announces fewer than there were.
+    #[error("the tail announced {announced} ranges, {seen} came")]
+    RangeCount {
+        /// What the tail said.
+        announced: u64,
+        /// What was seen.
+        seen: u64,
+    },
+    /// A second tail.
+    #[error("a second tail for the same file")]
+    SecondTail,
+    /// An answer that cannot follow from the offer.
+    #[error("start at {offset} is neither a chunk boundary nor the end of the file")]
+    BadStart {
+        /// The offset in the answer.
+        offset: u64,
+    },
+    /// Digests out of order or beyond what was offered.
+    #[error("digests from chunk {first} are out of order")]
+    BadHave {
+        /// The first chunk of the message.
+        first: u64,
+    },
+}
+
+/// Files larger than this are refused: 16 TiB, the limit of ext4, which also bounds the digest table.
+pub const FILE_BYTES_MAX: u64 = 16 << 40;

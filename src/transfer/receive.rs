@@ -1,0 +1,142 @@
+//! The receiving side of one file: which ranges may come, and when the whole is right.
+
+use std::collections::BTreeMap;
+
+use crate::digest::{self, CHUNK_BYTES, Digest, Hasher, chunk_count, chunk_len};
+use crate::protocol::message::Tail;
+use crate::transfer::Violation;
+
+/// A file whose content is wanted from an offset on.
+#[derive(Debug)]
+pub struct Receive {
+    size: u64,
+    from: u64,
+    /// Digests of the chunks on disk. A map, not a table: the size is only the peer's word.
+    digests: BTreeMap<u64, Digest>,
+    /// Chunks before `from` whose digests have been offered, counted from the start.
+    offered: u64,
+    /// Ranges that streams have claimed: start to end, in bytes.
+    claimed: BTreeMap<u64, u64>,
+    ranges_opened: u64,
+    ranges_stored: u64,
+    tail: Option<Tail>,
+}
+
+/// What can be said of a file now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Something is still to come.
+    Incomplete,
+    /// Every chunk is there and the digest is the announced one.
+    Right,
+    /// Every chunk is there and the digest is another.
+    Wrong,
+}
+
+impl Receive {
+    /// A file of `size` bytes of which the content from `from` on was asked for.
+    pub fn new(size: u64, from: u64) -> Self {
+        Self {
+            size,
+            from,
+            digests: BTreeMap::new(),
+            offered: 0,
+            claimed: BTreeMap::new(),
+            ranges_opened: 0,
+            ranges_stored: 0,
+            tail: None,
+        }
+    }
+
+    /// Chunks before the start, all of which are to be offered by digest.
+    pub fn prefix_chunks(&self) -> u64 {
+        self.from.div_ceil(CHUNK_BYTES)
+    }
+
+    /// Whether chunks before the start are still to be hashed.
+    pub fn is_hashing(&self) -> bool {
+        self.offered < self.prefix_chunks()
+    }
+
+    /// Whether any content has been announced by a stream so far.
+    pub fn has_ranges(&self) -> bool {
+        self.ranges_opened > 0
+    }
+
+    /// A data stream announces `len` bytes at `offset`.
+    ///
+    /// # Errors
+    /// The rule that the range breaks; the file is then unchanged.
+    pub fn on_range(&mut self, offset: u64, len: u64) -> Result<(), Violation> {
+        let bad = Violation::BadRange { offset, len };
+        let end = offset.checked_add(len).ok_or(bad.clone())?;
+        let aligned = offset.is_multiple_of(CHUNK_BYTES) && (end.is_multiple_of(CHUNK_BYTES) || end == self.size);
+        let straddles = offset < self.from && end > self.from;
+        if len == 0 || end > self.size || !aligned || straddles {
+            return Err(bad);
+        }
+        if offset < self.from && end.div_ceil(CHUNK_BYTES) > self.offered {
+            return Err(Violation::EarlyRepair { offset });
+        }
+        let before = self.claimed.range(..end).next_back();
+        if before.is_some_and(|(_, claimed_end)| *claimed_end > offset) {
+            return Err(Violation::Overlap { offset });
+        }
+        if let Some(tail) = &self.tail
+            && self.ranges_opened == tail.ranges
+        {
+            return Err(Violation::RangeCount { announced: tail.ranges, seen: self.ranges_opened + 1 });
+        }
+        self.claimed.insert(offset, end);
+        self.ranges_opened += 1;
+        Ok(())
+    }
+
+    /// A chunk that a stream carried is on disk.
+    pub fn on_chunk(&mut self, index: u64, digest: Digest) {
+        self.digests.insert(index, digest);
+    }
+
+    /// All chunks of one range are on disk.
+    pub fn on_range_stored(&mut self) {
+        self.ranges_stored += 1;
+    }
+
+    /// The next chunks before the start have been hashed and offered.
+    pub fn on_prefix(&mut self, digests: &[Digest]) {
+        for digest in digests {
+            self.digests.insert(self.offered, *digest);
+            self.offered += 1;
+        }
+    }
+
+    /// The sender closes the file.
+    ///
+    /// # Errors
+    /// A second tail, or one that announces fewer ranges than have come.
+    pub fn on_tail(&mut self, tail: Tail) -> Result<(), Violation> {
+        if self.tail.is_some() {
+            return Err(Violation::SecondTail);
+        }
+        if tail.ranges < self.ranges_opened {
+            return Err(Violation::RangeCount { announced: tail.ranges, seen: self.ranges_opened });
+        }
+        self.tail = Some(tail);
+        Ok(())
+    }
+
+    /// Judges the file: it is complete when the tail is there, all its ranges are stored and the whole
+    /// prefix has been hashed. Chunks that nothing carried are holes and count as zeros.
+    pub fn verdict(&self, hasher: &Hasher) -> Verdict {
+        let Some(tail) = &self.tail else { return Verdict::Incomplete };
+        if self.ranges_stored < tail.ranges || self.offered < self.prefix_chunks() {
+            return Verdict::Incomplete;
+        }
+        let chunk = |index| match self.digests.get(&index) {
+            Some(digest) => *digest,
+            None => hasher.zero_chunk(chunk_len(self.size, index)),
+        };
+        let root = digest::root((0..chunk_count(self.size)).map(chunk), self.size);
+        if root == tail.root { Verdict::Right } else { Verdict::Wrong }
+    }
+}

@@ -1,0 +1,144 @@
+//! The sending side of one file: which ranges to send, which chunks differ, when to close it.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use crate::digest::{self, CHUNK_BYTES, Digest, Hasher, chunk_count, chunk_len};
+use crate::protocol::message::{FileId, Tail};
+use crate::transfer::Violation;
+
+/// A file of which the receiver asked for the content from an offset on.
+#[derive(Debug)]
+pub struct Send {
+    id: FileId,
+    size: u64,
+    from: u64,
+    /// Digests of our own chunks, as far as known.
+    own: Vec<Option<Digest>>,
+    /// The receiver's digests of the chunks before `from`, in order.
+    theirs: Vec<Digest>,
+    /// Chunks before `from` that have been compared.
+    compared: u64,
+    to_send: VecDeque<Range<u64>>,
+    ranges_opened: u64,
+    ranges_sent: u64,
+    repaired: u64,
+}
+
+impl Send {
+    /// Starts from the receiver's answer. `content` are the parts of the file at or after `from` that
+    /// hold data, chunk-aligned and in order; what lies between them is holes.
+    ///
+    /// # Errors
+    /// [`Violation::BadStart`] when the answer does not fit the file.
+    pub fn new(id: FileId, size: u64, from: u64, content: Vec<Range<u64>>) -> Result<Self, Violation> {
+        if from > size || (!from.is_multiple_of(CHUNK_BYTES) && from != size) {
+            return Err(Violation::BadStart { offset: from });
+        }
+        let chunks = usize::try_from(chunk_count(size)).map_err(|_| Violation::BadStart { offset: from })?;
+        Ok(Self {
+            id,
+            size,
+            from,
+            own: vec![None; chunks],
+            theirs: Vec::new(),
+            compared: 0,
+            to_send: content.into(),
+            ranges_opened: 0,
+            ranges_sent: 0,
+            repaired: 0,
+        })
+    }
+
+    /// Chunks before the start, to be compared.
+    pub fn prefix_chunks(&self) -> u64 {
+        self.from.div_ceil(CHUNK_BYTES)
+    }
+
+    /// Chunks that differed and were sent again.
+    pub fn repaired(&self) -> u64 {
+        self.repaired
+    }
+
+    /// Whether ranges wait for a stream.
+    pub fn has_ranges(&self) -> bool {
+        !self.to_send.is_empty()
+    }
+
+    /// Whether every chunk before the start has been compared.
+    pub fn is_compared(&self) -> bool {
+        self.compared >= self.prefix_chunks()
+    }
+
+    /// The next range that needs a stream. The caller opens one for it and reports [`Send::on_sent`].
+    pub fn next_range(&mut self) -> Option<Range<u64>> {
+        let range = self.to_send.pop_front()?;
+        self.ranges_opened += 1;
+        Some(range)
+    }
+
+    /// A range has been handed to its stream in full.
+    pub fn on_sent(&mut self) {
+        self.ranges_sent += 1;
+    }
+
+    /// Digests of our own chunks from `first` on.
+    pub fn on_own(&mut self, first: u64, digests: &[Digest]) {
+        for (own, digest) in self.own[first as usize..].iter_mut().zip(digests) {
+            *own = Some(*digest);
+        }
+        self.compare();
+    }
+
+    /// The receiver's digests of its chunks from `first` on.
+    ///
+    /// # Errors
+    /// [`Violation::BadHave`] when they are out of order or reach beyond the start.
+    pub fn on_have(&mut self, first: u64, digests: &[Digest]) -> Result<(), Violation> {
+        let known = self.theirs.len() as u64;
+        if first != known || known + digests.len() as u64 > self.prefix_chunks() {
+            return Err(Violation::BadHave { first });
+        }
+        self.theirs.extend_from_slice(digests);
+        self.compare();
+        Ok(())
+    }
+
+    /// Compares what both sides have hashed; runs of differing chunks become repair ranges.
+    fn compare(&mut self) {
+        while self.compared < self.prefix_chunks() {
+            let index = self.compared;
+            let (Some(theirs), Some(own)) = (self.theirs.get(index as usize), self.own[index as usize]) else {
+                return;
+            };
+            if *theirs != own {
+                self.repair(index);
+            }
+            self.compared += 1;
+        }
+    }
+
+    fn repair(&mut self, index: u64) {
+        let start = index * CHUNK_BYTES;
+        let end = start + chunk_len(self.size, index);
+        self.repaired += 1;
+        match self.to_send.back_mut() {
+            // Only a run that starts before `from` is a repair: content never grows backwards into it.
+            Some(last) if last.end == start && last.start < self.from => last.end = end,
+            _ => self.to_send.push_back(start..end),
+        }
+    }
+
+    /// The closing message, once everything has been sent and compared; `None` before.
+    pub fn tail(&self, hasher: &Hasher) -> Option<Tail> {
+        let sent = self.to_send.is_empty() && self.ranges_sent == self.ranges_opened;
+        if !sent || self.compared < self.prefix_chunks() {
+            return None;
+        }
+        let chunk = |(index, own): (usize, &Option<Digest>)| {
+            own.unwrap_or_else(|| hasher.zero_chunk(chunk_len(self.size, index as u64)))
+        };
+        let root = digest::root(self.own.iter().enumerate().map(chunk), self.size);
+        Some(Tail { id: self.id, root, ranges: self.ranges_opened })
+    }
+}
