@@ -2,4 +2,5 @@
 
 pub mod digest;
 pub mod protocol;
+pub mod storage;
 pub mod transfer;

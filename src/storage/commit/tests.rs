@@ -1,0 +1,226 @@
+use super::*;
+use crate::protocol::message::Status;
+use crate::storage::part::Fresh;
+use crate::storage::testing::{Place, SOME_TIME, wire};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::mpsc::Receiver;
+
+type Outcome = Result<WirePath, StorageError>;
+
+fn part(root: &Root, name: &str, content: &[u8]) -> Part {
+    let part = Part::open(root, &wire(name), Fresh::No).unwrap();
+    part.write_at(content, 0).unwrap();
+    part
+}
+
+fn commit(part: Part, replace: Replace) -> Commit {
+    Commit { size: part.len(), part, mtime: SOME_TIME, mode: 0o640, replace }
+}
+
+fn submit(committer: &Committer, commit: Commit) -> Receiver<Outcome> {
+    let (sender, outcome) = mpsc::channel();
+    committer.submit(commit, Box::new(move |done| sender.send(done).unwrap()));
+    outcome
+}
+
+fn committed(sync: Sync, commit: Commit) -> Outcome {
+    submit(&Committer::start(sync).unwrap(), commit).recv().unwrap()
+}
+
+fn entries(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_commit_gives_name_length_time_and_mode() {
+    for sync in [Sync::Durable, Sync::None] {
+        let place = Place::new();
+        let part = part(&place.root, "new/dir/a", b"hello");
+        let request = Commit { size: 8, mode: 0o7754, ..commit(part, Replace::No) };
+        assert_eq!(committed(sync, request).unwrap(), wire("new/dir/a"));
+        let found = fs::metadata(place.path("new/dir/a")).unwrap();
+        assert_eq!((found.mtime(), found.mtime_nsec()), (SOME_TIME.secs, i64::from(SOME_TIME.nanos)));
+        assert_eq!(found.mode() & 0o7777, 0o754);
+        assert_eq!(fs::read(place.path("new/dir/a")).unwrap(), b"hello\0\0\0");
+        assert_eq!(entries(&place.path("new/dir")), ["a"]);
+        assert_eq!(place.root.unsynced().len(), 0, "the new directories are taken care of");
+    }
+}
+
+#[test]
+fn odd_names_and_empty_files_are_committed() {
+    let place = Place::new();
+    let long = [b'n'; 255];
+    for raw in [&b"new\nline"[..], b"\xff\xfe", b" ", &long] {
+        let target = WirePath::parse(raw).unwrap();
+        let part = Part::open(&place.root, &target, Fresh::No).unwrap();
+        assert_eq!(committed(Sync::Durable, commit(part, Replace::Yes)).unwrap(), target);
+        assert_eq!(place.root.stat(&target).unwrap().unwrap().size, 0);
+    }
+    assert_eq!(fs::read_dir(place.path("")).unwrap().count(), 4);
+}
+
+#[test]
+fn an_existing_file_is_replaced_at_once_or_not_at_all() {
+    let place = Place::new();
+    let contents = [vec![b'a'; 100_000], vec![b'b'; 90_000]];
+    place.write("a", &contents[0]);
+    let committer = Committer::start(Sync::None).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let seen = fs::read(place.path("a")).expect("the name never goes away");
+                assert!(contents.contains(&seen), "{} bytes", seen.len());
+            }
+        });
+        for content in contents.iter().cycle().take(200) {
+            submit(&committer, commit(part(&place.root, "a", content), Replace::Yes)).recv().unwrap().unwrap();
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_taken_name_is_replaced_refused_or_avoided() {
+    let place = Place::new();
+    place.write("a", b"old");
+    let refused = committed(Sync::Durable, commit(part(&place.root, "a", b"no"), Replace::No)).unwrap_err();
+    assert_eq!(refused.status(), Status::Exists);
+    assert_eq!(fs::read(place.path("a")).unwrap(), b"old");
+    assert_eq!(Part::peek(&place.root, &wire("a")).unwrap(), Some(2), "the part stays, and unlocked");
+    for expected in ["a~1", "a~2"] {
+        let part = Part::open(&place.root, &wire("a"), Fresh::Yes).unwrap();
+        part.write_at(b"free", 0).unwrap();
+        assert_eq!(committed(Sync::Durable, commit(part, Replace::RenameFree)).unwrap(), wire(expected));
+    }
+    committed(Sync::Durable, commit(part(&place.root, "a", b"new"), Replace::Yes)).unwrap();
+    assert_eq!(fs::read(place.path("a")).unwrap(), b"new");
+    assert_eq!(entries(&place.path("")), ["a", "a~1", "a~2"]);
+}
+
+#[test]
+fn a_link_of_the_name_is_replaced_and_its_target_is_not() {
+    let place = Place::new();
+    std::os::unix::fs::symlink("../outside/secret", place.path("a")).unwrap();
+    committed(Sync::Durable, commit(part(&place.root, "a", b"new"), Replace::Yes)).unwrap();
+    assert!(fs::symlink_metadata(place.path("a")).unwrap().is_file());
+    place.assert_outside_untouched();
+}
+
+#[test]
+fn a_directory_of_the_name_fails_one_file_and_not_its_group() {
+    let place = Place::new();
+    fs::create_dir_all(place.path("5")).unwrap();
+    let mut group = Group::new(Sync::Durable);
+    let (sender, outcomes) = mpsc::channel();
+    for n in 0..20 {
+        let part = part(&place.root, &n.to_string(), b"x");
+        let sender = sender.clone();
+        let answer: Answer = Box::new(move |done| sender.send((n, done)).unwrap());
+        group.add(Job { work: Work::File(Box::new(commit(part, Replace::Yes))), answer });
+    }
+    group.commit();
+    drop(sender);
+    for (n, outcome) in outcomes {
+        assert_eq!(outcome.as_ref().err().map(StorageError::status), (n == 5).then_some(Status::BadName), "{n}");
+    }
+    assert_eq!(Part::peek(&place.root, &wire("5")).unwrap(), Some(1));
+}
+
+#[test]
+fn a_part_that_was_replaced_is_not_published() {
+    let place = Place::new();
+    let mine = part(&place.root, "a", b"mine");
+    fs::remove_file(place.path(".a.qft-part")).unwrap();
+    let theirs = part(&place.root, "a", b"theirs, half");
+    let error = committed(Sync::Durable, commit(mine, Replace::Yes)).unwrap_err();
+    assert_eq!(error.status(), Status::WriteFailed);
+    assert!(!place.path("a").exists());
+    assert_eq!(theirs.len(), 12);
+}
+
+#[test]
+fn a_thousand_files_in_many_directories_are_committed() {
+    for sync in [Sync::Durable, Sync::None] {
+        let place = Place::new();
+        let committer = Committer::start(sync).unwrap();
+        let outcomes: Vec<_> = (0..1000)
+            .map(|n| {
+                let part = part(&place.root, &format!("d{}/f{n}", n % 30), n.to_string().as_bytes());
+                submit(&committer, commit(part, Replace::No))
+            })
+            .collect();
+        for (n, outcome) in outcomes.iter().enumerate() {
+            let name = outcome.recv().unwrap().unwrap();
+            assert_eq!(fs::read(place.path(name.as_path())).unwrap(), n.to_string().as_bytes());
+        }
+        assert_eq!(place.root.unsynced().len(), 0);
+    }
+}
+
+#[test]
+fn what_was_queued_is_done_after_the_last_clone_is_gone() {
+    let place = Place::new();
+    let committer = Committer::start(Sync::Durable).unwrap();
+    let outcomes: Vec<_> = (0..50)
+        .map(|n| submit(&committer.clone(), commit(part(&place.root, &n.to_string(), b"x"), Replace::No)))
+        .collect();
+    drop(committer);
+    assert!(outcomes.iter().all(|outcome| outcome.recv().unwrap().is_ok()));
+}
+
+#[test]
+fn new_directories_and_links_become_durable() {
+    let place = Place::new();
+    let committer = Committer::start(Sync::Durable).unwrap();
+    place.root.make_dir(&wire("a/b")).unwrap();
+    place.root.make_link(&wire("a/link"), b"b").unwrap();
+    assert_eq!(place.root.unsynced().len(), 2);
+    let (sender, outcome) = mpsc::channel();
+    committer.submit_dir(place.root.clone(), wire("a/b"), Box::new(move |done| sender.send(done).unwrap()));
+    assert_eq!(outcome.recv().unwrap().unwrap(), wire("a/b"));
+    assert_eq!(place.root.unsynced().len(), 0);
+}
+
+#[test]
+fn an_answer_that_panics_takes_nothing_with_it() {
+    let place = Place::new();
+    let committer = Committer::start(Sync::None).unwrap();
+    committer.submit(commit(part(&place.root, "a", b"x"), Replace::No), Box::new(|_| panic!("on purpose")));
+    submit(&committer, commit(part(&place.root, "b", b"x"), Replace::No)).recv().unwrap().unwrap();
+    assert_eq!(entries(&place.path("")), ["a", "b"]);
+}
+
+#[test]
+fn a_free_name_that_would_be_too_long_is_refused() {
+    let place = Place::new();
+    let name = "n".repeat(255);
+    place.write(&name, b"old");
+    let error = committed(Sync::None, commit(part(&place.root, &name, b"x"), Replace::RenameFree)).unwrap_err();
+    assert_eq!(error.status(), Status::BadName);
+}
+
+/// Measures; run it alone, with `--ignored`, under `strace -fc` if wanted.
+#[test]
+#[ignore = "prints figures, proves nothing"]
+fn time_of_a_thousand_small_files() {
+    for sync in [Sync::Durable, Sync::None] {
+        let place = Place::new();
+        let start = std::time::Instant::now();
+        let parts: Vec<_> = (0..1000).map(|n| part(&place.root, &format!("d/{n}"), &[7; 16_384])).collect();
+        let written = start.elapsed();
+        let mut group = Group::new(sync);
+        for part in parts {
+            let answer: Answer = Box::new(|done| drop(done.unwrap()));
+            group.add(Job { work: Work::File(Box::new(commit(part, Replace::Yes))), answer });
+        }
+        group.commit();
+        println!("{sync:?}: {written:?} to write, {:?} to commit", start.elapsed() - written);
+    }
+}

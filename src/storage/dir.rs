@@ -1,0 +1,268 @@
+//! A directory held open. Only here are names handed to the kernel, one plain component at a time.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::meta::{Facts, Meta};
+use super::system::{self, OPEN_DIR};
+
+/// How paths of several components are opened below a root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolver {
+    /// By the kernel in one call (`openat2`): links are followed as long as they stay below the root.
+    Kernel,
+    /// Component by component, following no link at all: for kernels and sandboxes without that call.
+    Walk,
+}
+
+/// Which object of which file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ObjectId {
+    pub(crate) dev: u64,
+    pub(crate) ino: u64,
+}
+
+/// A directory held open.
+#[derive(Debug)]
+pub(crate) struct Dir {
+    fd: OwnedFd,
+    id: ObjectId,
+}
+
+impl Dir {
+    /// Opens a directory of the local user's choosing, following links.
+    pub(crate) fn open(path: &Path) -> Result<Self, Errno> {
+        Self::held(rustix::fs::open(path, OPEN_DIR, Mode::empty())?)
+    }
+
+    fn held(fd: OwnedFd) -> Result<Self, Errno> {
+        let facts = Facts::of(&rustix::fs::fstat(&fd)?);
+        Ok(Self { fd, id: ObjectId { dev: facts.dev, ino: facts.ino } })
+    }
+
+    pub(crate) fn id(&self) -> ObjectId {
+        self.id
+    }
+
+    /// Opens a directory below this one. `path` consists of plain components.
+    pub(crate) fn open_below(&self, path: &[u8], resolver: Resolver) -> Result<Self, Errno> {
+        // The kernel would refuse a way out as well; the walk below relies on this check alone.
+        for component in path.split(|b| *b == b'/') {
+            plain_component(component)?;
+        }
+        match resolver {
+            Resolver::Kernel => Self::held(system::open_dir_beneath(&self.fd, path)?),
+            Resolver::Walk => self.walk_to(path),
+        }
+    }
+
+    fn walk_to(&self, path: &[u8]) -> Result<Self, Errno> {
+        let mut reached: Option<OwnedFd> = None;
+        for component in path.split(|b| *b == b'/') {
+            let from = reached.as_ref().unwrap_or(&self.fd);
+            reached = Some(rustix::fs::openat(from, component, OPEN_DIR | OFlags::NOFOLLOW, Mode::empty())?);
+        }
+        Self::held(reached.ok_or(Errno::NOENT)?)
+    }
+
+    /// Opens the directory of that name, which must not be a link.
+    pub(crate) fn child(&self, name: &[u8]) -> Result<Self, Errno> {
+        let fd = rustix::fs::openat(self, plain_component(name)?, OPEN_DIR | OFlags::NOFOLLOW, Mode::empty())?;
+        Self::held(fd)
+    }
+
+    /// Opens a file; never through a link, never waiting for a FIFO's other end, never as our terminal.
+    pub(crate) fn open_file(&self, name: &[u8], how: OFlags) -> Result<File, Errno> {
+        let how = how | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let name = plain_component(name)?;
+        let fd = rustix::io::retry_on_intr(|| rustix::fs::openat(self, name, how, Mode::RUSR | Mode::WUSR))?;
+        Ok(File::from(fd))
+    }
+
+    /// What a name is; a link is not followed.
+    pub(crate) fn stat(&self, name: &[u8]) -> Result<Stat, Errno> {
+        rustix::fs::statat(self, plain_component(name)?, AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    pub(crate) fn meta(&self, name: &[u8]) -> io::Result<Meta> {
+        Meta::new(&self.stat(name)?, || Ok(self.read_link(name)?))
+    }
+
+    pub(crate) fn is_dir(&self, name: &[u8]) -> Result<bool, Errno> {
+        Ok(FileType::from_raw_mode(self.stat(name)?.st_mode) == FileType::Directory)
+    }
+
+    pub(crate) fn read_link(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        Ok(rustix::fs::readlinkat(self, plain_component(name)?, Vec::new())?.into_bytes())
+    }
+
+    pub(crate) fn make_dir(&self, name: &[u8]) -> Result<(), Errno> {
+        let mode = Mode::RWXU | Mode::RWXG | Mode::RWXO;
+        rustix::fs::mkdirat(self, plain_component(name)?, mode)
+    }
+
+    pub(crate) fn make_link(&self, name: &[u8], target: &[u8]) -> Result<(), Errno> {
+        rustix::fs::symlinkat(target, self, plain_component(name)?)
+    }
+
+    pub(crate) fn remove(&self, name: &[u8]) -> Result<(), Errno> {
+        rustix::fs::unlinkat(self, plain_component(name)?, AtFlags::empty())
+    }
+
+    /// Renames within this directory, replacing a file or link of the new name.
+    pub(crate) fn rename(&self, old: &[u8], new: &[u8]) -> Result<(), Errno> {
+        rustix::fs::renameat(self, plain_component(old)?, self, plain_component(new)?)
+    }
+
+    /// Renames within this directory; fails with `EEXIST` where the new name is taken.
+    pub(crate) fn rename_no_replace(&self, old: &[u8], new: &[u8]) -> Result<(), Errno> {
+        let (old, new) = (plain_component(old)?, plain_component(new)?);
+        match system::rename_no_replace(self, old, self, new) {
+            Err(Errno::INVAL | Errno::NOSYS) => {}
+            settled => return settled,
+        }
+        // This file system cannot promise it in one step; a second name, then one less, promises the same.
+        rustix::fs::linkat(self, old, self, new, AtFlags::empty())?;
+        self.remove(old)
+    }
+
+    /// Names in byte order. Part files are left out: they are ours and nobody else's.
+    pub(crate) fn names(&self) -> Result<Vec<Box<[u8]>>, Errno> {
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(self)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." && !super::part::is_part_name(name) {
+                names.push(Box::from(name));
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Makes the names in this directory durable.
+    pub(crate) fn sync(&self) -> Result<(), Errno> {
+        match rustix::io::retry_on_intr(|| rustix::fs::fsync(self)) {
+            // Some network file systems have no such thing for directories; nothing more can be done there.
+            Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),
+            settled => settled,
+        }
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Lets only a plain component pass; whoever calls with anything else has a bug, which must not become an escape.
+fn plain_component(name: &[u8]) -> Result<&[u8], Errno> {
+    if name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') || name.contains(&0) {
+        return Err(Errno::INVAL);
+    }
+    Ok(name)
+}
+
+/// Directories with new names that are not durable yet, shared by a root and all roots below it.
+///
+/// A file is not safe before the directories above it are, whoever made them, so a commit syncs all of these.
+#[derive(Debug, Default)]
+pub(crate) struct Unsynced(Mutex<Pending>);
+
+#[derive(Debug, Default)]
+struct Pending {
+    dirs: HashMap<ObjectId, (u64, Arc<Dir>)>,
+    changes: u64,
+}
+
+/// A directory as it was when it was seen in [`Unsynced`].
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    number: u64,
+    pub(crate) dir: Arc<Dir>,
+}
+
+impl Unsynced {
+    /// Runs `change`, which makes a name in `dir`, and remembers it. Nobody can see the name before it is noted.
+    pub(crate) fn note(&self, dir: &Arc<Dir>, change: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
+        let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change()?;
+        pending.changes += 1;
+        let number = pending.changes;
+        pending.dirs.insert(dir.id(), (number, Arc::clone(dir)));
+        Ok(())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).dirs.len()
+    }
+
+    /// What is waiting now. It stays until [`settle`](Self::settle), so that a second committer syncs it too
+    /// instead of trusting a sync that has not happened yet.
+    pub(crate) fn waiting(&self) -> Vec<Change> {
+        let pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.dirs.values().map(|(number, dir)| Change { number: *number, dir: Arc::clone(dir) }).collect()
+    }
+
+    /// Forgets changes that are durable now, but not a later change of the same directory.
+    pub(crate) fn settle(&self, done: &[Change]) {
+        let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for change in done {
+            let id = change.dir.id();
+            if pending.dirs.get(&id).is_some_and(|(number, _)| *number == change.number) {
+                pending.dirs.remove(&id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_plain_component_reaches_the_kernel() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        for name in [&b""[..], b".", b"..", b"a/b", b"/a", b"a\0b"] {
+            assert_eq!(dir.make_dir(name), Err(Errno::INVAL), "{name:?}");
+            assert_eq!(dir.stat(name).err(), Some(Errno::INVAL), "{name:?}");
+            assert_eq!(dir.child(name).err(), Some(Errno::INVAL), "{name:?}");
+        }
+        for resolver in [Resolver::Kernel, Resolver::Walk] {
+            assert_eq!(dir.open_below(b"..", resolver).err(), Some(Errno::INVAL));
+            assert_eq!(dir.open_below(b"a/../..", resolver).err(), Some(Errno::INVAL));
+        }
+    }
+
+    #[test]
+    fn a_change_during_a_sync_stays_noted() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Arc::new(Dir::open(temp.path()).unwrap());
+        let unsynced = Unsynced::default();
+        unsynced.note(&dir, || dir.make_dir(b"a")).unwrap();
+        let first = unsynced.waiting();
+        unsynced.note(&dir, || dir.make_dir(b"b")).unwrap();
+        unsynced.settle(&first);
+        assert_eq!(unsynced.len(), 1);
+        unsynced.settle(&unsynced.waiting());
+        assert_eq!(unsynced.len(), 0);
+    }
+
+    #[test]
+    fn a_change_that_failed_is_not_noted() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Arc::new(Dir::open(temp.path()).unwrap());
+        let unsynced = Unsynced::default();
+        assert_eq!(unsynced.note(&dir, || dir.make_dir(b"..")), Err(Errno::INVAL));
+        assert_eq!(unsynced.len(), 0);
+    }
+}

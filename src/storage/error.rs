@@ -1,0 +1,236 @@
+//! What can go wrong with a disk, and what the peer is told of it.
+
+use std::fmt;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+use crate::protocol::message::{Failure, Status};
+use crate::protocol::path::escape;
+
+/// A disk operation that failed.
+///
+/// The operating system's message is part of the text (so it is not also offered as `source()`, which
+/// would print it twice), and the path is escaped: the text may go to a terminal as it is.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {op} {}: {}", escape(path.as_os_str().as_bytes()), plain(cause))]
+pub struct StorageError {
+    /// What was tried.
+    pub op: Op,
+    /// On what: relative to its root where there is one.
+    pub path: PathBuf,
+    /// What the operating system said.
+    pub cause: io::Error,
+}
+
+/// What was tried when an operation failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// Opening something to read it.
+    Open,
+    /// Reading size, time or kind.
+    Stat,
+    /// Reading content.
+    Read,
+    /// Reading a directory.
+    List,
+    /// Creating a file, or opening it to write.
+    Create,
+    /// Taking the lock of a part file.
+    Lock,
+    /// Writing content.
+    Write,
+    /// Making sure that there is room.
+    Reserve,
+    /// Making a directory.
+    MakeDir,
+    /// Making a symbolic link.
+    MakeLink,
+    /// Setting time or permission bits.
+    SetMeta,
+    /// Making content or names durable.
+    Sync,
+    /// Giving a file its final name.
+    Rename,
+    /// Removing a name.
+    Remove,
+}
+
+impl Op {
+    fn reads(self) -> bool {
+        matches!(self, Self::Open | Self::Stat | Self::Read | Self::List)
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Stat => "examine",
+            Self::Read => "read",
+            Self::List => "list",
+            Self::Create => "create",
+            Self::Lock => "lock",
+            Self::Write => "write",
+            Self::Reserve => "reserve space for",
+            Self::MakeDir => "make directory",
+            Self::MakeLink => "make link",
+            Self::SetMeta => "set time and mode of",
+            Self::Sync => "sync",
+            Self::Rename => "rename to",
+            Self::Remove => "remove",
+        })
+    }
+}
+
+impl StorageError {
+    pub(crate) fn new(op: Op, path: &Path, cause: impl Into<io::Error>) -> Self {
+        Self { op, path: path.to_owned(), cause: cause.into() }
+    }
+
+    /// The kind of failure, as the peer is told.
+    pub fn status(&self) -> Status {
+        let by_op = if self.op.reads() { Status::ReadFailed } else { Status::WriteFailed };
+        match Refusal::of(&self.cause) {
+            Some(Refusal::NotTransferable) => return Status::Unsupported,
+            Some(Refusal::LinkLeaves) => return Status::BadName,
+            Some(Refusal::CommitterGone) => return Status::Internal,
+            Some(Refusal::PartReplaced) | None => {}
+        }
+        let Some(errno) = Errno::from_io_error(&self.cause) else {
+            return by_op;
+        };
+        match errno {
+            Errno::NOSPC | Errno::DQUOT => Status::NoSpace,
+            // On the writing side a missing name says nothing about the source.
+            Errno::NOENT if self.op.reads() => Status::NotFound,
+            Errno::ACCESS | Errno::PERM | Errno::ROFS => Status::NotAllowed,
+            Errno::EXIST => Status::Exists,
+            Errno::LOOP | Errno::XDEV | Errno::NOTDIR | Errno::ISDIR | Errno::NAMETOOLONG | Errno::NOTEMPTY => {
+                Status::BadName
+            }
+            // What opening a socket or a device without a driver gives.
+            Errno::NXIO | Errno::NODEV if self.op.reads() => Status::Unsupported,
+            Errno::WOULDBLOCK if self.op == Op::Lock => Status::Busy,
+            _ => by_op,
+        }
+    }
+
+    /// The same failure once more, for another file that it hits as well.
+    pub(crate) fn again_for(&self, path: &Path) -> Self {
+        let cause = match (self.cause.raw_os_error(), Refusal::of(&self.cause)) {
+            (Some(code), _) => io::Error::from_raw_os_error(code),
+            (None, Some(refusal)) => refusal.into(),
+            (None, None) => io::Error::new(self.cause.kind(), self.cause.to_string()),
+        };
+        Self::new(self.op, path, cause)
+    }
+}
+
+impl From<&StorageError> for Failure {
+    fn from(error: &StorageError) -> Self {
+        Self { status: error.status(), detail: plain(&error.cause) }
+    }
+}
+
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Self {
+        Self::from(&error)
+    }
+}
+
+/// For `map_err`: says what was tried on what.
+pub(crate) fn failed<E: Into<io::Error>>(op: Op, path: &Path) -> impl FnOnce(E) -> StorageError {
+    move |cause| StorageError::new(op, path, cause)
+}
+
+/// What we refuse ourselves, without asking the operating system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// A device, FIFO or socket.
+    #[error("not a regular file, directory or link")]
+    NotTransferable,
+    /// A link that points out of the tree.
+    #[error("its target lies outside the tree")]
+    LinkLeaves,
+    /// Something of ours was replaced while we worked on it.
+    #[error("its part file was replaced by someone else")]
+    PartReplaced,
+    /// The thread that commits is gone.
+    #[error("the committer has ended")]
+    CommitterGone,
+}
+
+impl Refusal {
+    fn of(error: &io::Error) -> Option<Self> {
+        error.get_ref()?.downcast_ref().copied()
+    }
+}
+
+impl From<Refusal> for io::Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::other(refusal)
+    }
+}
+
+/// The operating system's words without the `(os error 28)` that the standard library appends.
+pub(crate) fn plain(error: &io::Error) -> String {
+    match Errno::from_io_error(error) {
+        // The system's words for these two ("Invalid cross-device link") help nobody.
+        Some(Errno::XDEV) => return "a symbolic link leads out of the root".to_owned(),
+        Some(Errno::LOOP) => return "a symbolic link is in the way".to_owned(),
+        _ => {}
+    }
+    let text = error.to_string();
+    let Some(code) = error.raw_os_error() else { return text };
+    match text.strip_suffix(&format!(" (os error {code})")) {
+        Some(words) => words.to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(op: Op, errno: Errno) -> StorageError {
+        StorageError::new(op, Path::new("a/b\n"), errno)
+    }
+
+    #[test]
+    fn the_text_names_verb_path_and_cause_and_is_safe_to_print() {
+        assert_eq!(error(Op::Write, Errno::NOSPC).to_string(), "cannot write a/b\\n: No space left on device");
+    }
+
+    #[test]
+    fn each_cause_has_its_status() {
+        for (op, errno, status) in [
+            (Op::Write, Errno::NOSPC, Status::NoSpace),
+            (Op::Sync, Errno::DQUOT, Status::NoSpace),
+            (Op::Open, Errno::NOENT, Status::NotFound),
+            (Op::Rename, Errno::NOENT, Status::WriteFailed),
+            (Op::Create, Errno::ACCESS, Status::NotAllowed),
+            (Op::Create, Errno::ROFS, Status::NotAllowed),
+            (Op::Rename, Errno::EXIST, Status::Exists),
+            (Op::Rename, Errno::ISDIR, Status::BadName),
+            (Op::Open, Errno::XDEV, Status::BadName),
+            (Op::Lock, Errno::WOULDBLOCK, Status::Busy),
+            (Op::Open, Errno::WOULDBLOCK, Status::ReadFailed),
+            (Op::Read, Errno::IO, Status::ReadFailed),
+            (Op::Write, Errno::IO, Status::WriteFailed),
+            (Op::Open, Errno::NXIO, Status::Unsupported),
+        ] {
+            assert_eq!(error(op, errno).status(), status, "{op} {errno}");
+        }
+        let device = StorageError::new(Op::Open, Path::new("x"), Refusal::NotTransferable);
+        assert_eq!(device.status(), Status::Unsupported);
+    }
+
+    #[test]
+    fn a_failure_carries_the_systems_words() {
+        let failure = Failure::from(&error(Op::Write, Errno::NOSPC));
+        assert_eq!(failure, Failure { status: Status::NoSpace, detail: "No space left on device".to_owned() });
+    }
+}

@@ -1,0 +1,92 @@
+//! Which names are left out of a walk, in the syntax of `.gitignore`.
+
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+
+use crate::protocol::path::WirePath;
+
+/// A filter line that cannot be understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("bad filter: {0}")]
+pub struct FilterError(String);
+
+/// Lines that leave files out of a walk.
+///
+/// They are matched against names on the wire: a leading `/` means the top of what is transferred. The last
+/// line that matches decides, and nothing below a directory that is left out can come back in.
+#[derive(Debug, Clone)]
+pub struct Filters(Gitignore);
+
+impl Filters {
+    /// Leaves nothing out.
+    pub fn none() -> Self {
+        Self(Gitignore::empty())
+    }
+
+    /// The lines that [`Filters::new`] makes of excludes and includes, to be sent to a remote.
+    pub fn lines<S: AsRef<str>>(excludes: &[S], includes: &[S]) -> Vec<String> {
+        let excludes = excludes.iter().map(|line| line.as_ref().to_owned());
+        excludes.chain(includes.iter().map(|line| format!("!{}", line.as_ref()))).collect()
+    }
+
+    /// Takes lines that leave out (`!` in front keeps), then lines that keep.
+    ///
+    /// # Errors
+    /// With the first line that is no valid pattern.
+    pub fn new<S: AsRef<str>>(excludes: &[S], includes: &[S]) -> Result<Self, FilterError> {
+        let mut lines = GitignoreBuilder::new("");
+        // Git takes `a[` for a name; who types it here has more likely forgotten something.
+        lines.allow_unclosed_class(false);
+        for line in excludes {
+            lines.add_line(None, line.as_ref()).map_err(|error| FilterError(error.to_string()))?;
+        }
+        for line in includes {
+            let keep = format!("!{}", line.as_ref());
+            lines.add_line(None, &keep).map_err(|error| FilterError(error.to_string()))?;
+        }
+        lines.build().map(Self).map_err(|error| FilterError(error.to_string()))
+    }
+
+    /// Whether a name is left out. Its parents are asked for first, by whoever walks.
+    pub fn leaves_out(&self, name: &WirePath, is_dir: bool) -> bool {
+        !self.0.is_empty() && self.0.matched(name.as_path(), is_dir).is_ignore()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::testing::wire;
+
+    #[test]
+    fn lines_mean_what_they_mean_in_gitignore() {
+        let filters = Filters::new(&["*.log", "/build", "tmp/", "a/**/z", "!keep.log"], &["important.log"]).unwrap();
+        for (name, is_dir, left_out) in [
+            ("x.log", false, true),
+            ("a/b/x.log", false, true),
+            ("keep.log", false, false),
+            ("a/important.log", false, false),
+            ("build", true, true),
+            ("a/build", true, false),
+            ("tmp", true, true),
+            ("tmp", false, false),
+            ("a/z", false, true),
+            ("a/b/c/z", false, true),
+            ("b/z", false, false),
+        ] {
+            assert_eq!(filters.leaves_out(&wire(name), is_dir), left_out, "{name}");
+        }
+        assert!(!Filters::none().leaves_out(&wire("a"), false));
+    }
+
+    #[test]
+    fn names_that_are_no_text_can_be_left_out() {
+        let name = WirePath::parse(b"a/\xff\n.log").unwrap();
+        assert!(Filters::new(&["*.log"], &[]).unwrap().leaves_out(&name, false));
+    }
+
+    #[test]
+    fn a_bad_line_is_an_error() {
+        let error = Filters::new(&["a[", "b"], &[]).unwrap_err();
+        assert!(error.to_string().starts_with("bad filter: "), "{error}");
+    }
+}

@@ -1,0 +1,42 @@
+//! The disk: what may be read, what is written, and when it is safe.
+//!
+//! * [`root`]: a directory held open; nothing outside it can be reached.
+//! * [`walk`], [`request`], [`pattern`], [`filter`]: which files a command or a peer means.
+//! * [`source`]: a file that is read, and whether it changed meanwhile.
+//! * [`part`]: a file that is being written, beside its target, under a lock.
+//! * [`commit`]: part files become files, durably, in groups.
+//! * [`pool`]: the threads that all this blocks, so that no network thread does.
+//!
+//! Everything here blocks. Nothing here knows of networks, and no path from a peer gets in that is not a
+//! [`WirePath`](crate::protocol::path::WirePath).
+
+pub mod commit;
+mod dir;
+mod error;
+pub mod filter;
+mod meta;
+pub mod part;
+pub mod pattern;
+pub mod pool;
+pub mod request;
+pub mod root;
+pub mod source;
+mod system;
+pub mod walk;
+
+#[cfg(test)]
+mod testing;
+
+pub use commit::{Commit, Committer, Replace, Sync};
+pub use dir::Resolver;
+pub use error::{Op, StorageError};
+pub use filter::{FilterError, Filters};
+pub use meta::{FileIdentity, Meta};
+pub use part::{Fresh, Part};
+pub use pattern::expand;
+pub use pool::{Disk, Lost};
+pub use request::{Missing, Request, local_requests};
+pub use root::Root;
+pub use source::Source;
+pub use system::allow_many_open_files;
+pub use walk::{Found, Links, Walk, walk};

@@ -1,0 +1,413 @@
+//! A file that is being written: beside its target, under a lock, until it is committed.
+
+mod name;
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use rustix::fs::{FileType, OFlags, Stat};
+use rustix::io::Errno;
+
+use crate::protocol::message::{Kind, Mtime};
+use crate::protocol::path::WirePath;
+
+use super::dir::{Dir, ObjectId};
+use super::error::{Op, Refusal, StorageError, failed};
+use super::meta::{self, Facts};
+use super::root::Root;
+use super::source::{Source, read_full_at};
+use super::system;
+
+pub(crate) use name::is_part_name;
+use name::part_name;
+
+/// Zeros are left out of a part in aligned pieces of this size: a multiple of every block size.
+const HOLE_BYTES: usize = 64 * 1024;
+/// Below this a reservation costs more than it gives.
+const RESERVE_MIN_BYTES: u64 = 1 << 20;
+/// How often a part is opened again when someone removes or replaces it at that moment.
+const OPEN_ATTEMPTS: usize = 16;
+/// Written data are handed to the disk in pieces of this size, early, when the part is to be synced.
+const WRITE_BACK_BYTES: u64 = 8 << 20;
+/// Bytes copied at a time where the kernel cannot copy for us.
+const COPY_BYTES: usize = 1 << 20;
+/// Nobody but its owner reads or writes a part.
+const PART_MODE: u32 = 0o600;
+
+/// Whether what an earlier transfer left is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fresh {
+    /// It is emptied.
+    Yes,
+    /// It is kept, to be continued.
+    No,
+}
+
+/// A partial file, locked against every other writer until it is dropped.
+///
+/// Any number of threads may write it at once, each its own range. Dropping it keeps the file (unless it
+/// never held anything), so that a later transfer continues from it.
+#[derive(Debug)]
+pub struct Part {
+    root: Root,
+    dir: Arc<Dir>,
+    target: WirePath,
+    name: Box<[u8]>,
+    file: File,
+    id: ObjectId,
+    opened: u64,
+    /// End of everything written, zeros that were left out included.
+    end: AtomicU64,
+    /// End of what the file itself may hold as data: beyond it, zeros need no writing.
+    data_end: AtomicU64,
+    reserved: AtomicBool,
+    write_back: AtomicBool,
+    settled: bool,
+}
+
+impl Part {
+    /// The length of the part that an earlier transfer left for `target`; `None` without one.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub fn peek(root: &Root, target: &WirePath) -> Result<Option<u64>, StorageError> {
+        let name = part_name(target.name());
+        let found = root.in_parent(target, |dir, _| dir.meta(&name));
+        match found {
+            Ok(meta) => Ok((meta.kind == Kind::File).then_some(meta.size)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StorageError::new(Op::Stat, target.as_path(), error)),
+        }
+    }
+
+    /// Opens or makes the part of `target`, with missing parent directories, and locks it. A link or
+    /// anything else that is no plain file of its own is removed from its name first, never followed.
+    ///
+    /// # Errors
+    /// Status `Busy` while another writer has it; `BadName` when a directory has its name.
+    pub fn open(root: &Root, target: &WirePath, fresh: Fresh) -> Result<Self, StorageError> {
+        let name = part_name(target.name());
+        for _ in 0..OPEN_ATTEMPTS {
+            let opened = root.in_made_parent(target, |dir, _| Ok((open_file(dir, &name)?, Arc::clone(dir))));
+            let (Some((file, id)), dir) = opened.map_err(failed(Op::Create, target.as_path()))? else { continue };
+            lock(&file, target.as_path())?;
+            // Whoever had the lock until now may have committed or removed what we opened, or written to it.
+            if let Some(found) = named(&dir, &name, id).map_err(failed(Op::Create, target.as_path()))? {
+                return Self::locked(root.clone(), dir, target.clone(), name, file, &found, fresh);
+            }
+        }
+        Err(StorageError::new(Op::Create, target.as_path(), Refusal::PartReplaced))
+    }
+
+    fn locked(
+        root: Root,
+        dir: Arc<Dir>,
+        target: WirePath,
+        name: Box<[u8]>,
+        file: File,
+        found: &Stat,
+        fresh: Fresh,
+    ) -> Result<Self, StorageError> {
+        static OPENED: AtomicU64 = AtomicU64::new(0);
+        if found.st_mode & 0o7777 != PART_MODE {
+            let mode = std::fs::Permissions::from_mode(PART_MODE);
+            file.set_permissions(mode).map_err(failed(Op::SetMeta, target.as_path()))?;
+        }
+        let Facts { dev, ino, size: len, .. } = Facts::of(found);
+        let part = Self {
+            root,
+            dir,
+            target,
+            name,
+            file,
+            id: ObjectId { dev, ino },
+            opened: OPENED.fetch_add(1, Ordering::Relaxed),
+            end: AtomicU64::new(len),
+            data_end: AtomicU64::new(len),
+            reserved: AtomicBool::new(false),
+            write_back: AtomicBool::new(false),
+            settled: false,
+        };
+        if fresh == Fresh::Yes && len > 0 {
+            part.truncate(0)?;
+        }
+        Ok(part)
+    }
+
+    /// The name that it will have.
+    pub fn target(&self) -> &WirePath {
+        &self.target
+    }
+
+    /// The root that the target lies in.
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// End of everything written so far, in bytes. Ranges before it may be missing still.
+    pub fn len(&self) -> u64 {
+        self.end.load(Ordering::Acquire)
+    }
+
+    /// Whether nothing has been written.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Writes all of `data` at `offset`. Aligned pieces of zeros beyond all data become holes.
+    ///
+    /// # Errors
+    /// When the disk fails or is full; some of the data may have been written then.
+    pub fn write_at(&self, data: &[u8], offset: u64) -> Result<(), StorageError> {
+        let (mut from, mut at) = (0, 0);
+        while at < data.len() {
+            let here = offset + at as u64;
+            let to_border = HOLE_BYTES - (here % HOLE_BYTES as u64) as usize;
+            let piece = &data[at..data.len().min(at + to_border)];
+            if piece.len() == HOLE_BYTES && here >= self.data_end.load(Ordering::Acquire) && is_zero(piece) {
+                self.write_run(&data[from..at], offset + from as u64)?;
+                from = at + piece.len();
+            }
+            at += piece.len();
+        }
+        self.write_run(&data[from..], offset + from as u64)?;
+        self.end.fetch_max(offset + data.len() as u64, Ordering::AcqRel);
+        Ok(())
+    }
+
+    fn write_run(&self, data: &[u8], offset: u64) -> Result<(), StorageError> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        let end = offset + data.len() as u64;
+        // Before the write: from now on nobody may leave zeros out below this end.
+        self.data_end.fetch_max(end, Ordering::AcqRel);
+        self.file.write_all_at(data, offset).map_err(failed(Op::Write, self.target.as_path()))?;
+        let (first, last) = (offset / WRITE_BACK_BYTES, end / WRITE_BACK_BYTES);
+        if first < last && self.write_back.load(Ordering::Relaxed) {
+            system::start_write_back(&self.file, first * WRITE_BACK_BYTES, (last - first) * WRITE_BACK_BYTES);
+        }
+        Ok(())
+    }
+
+    /// From now on starts writing to the disk as data come in, so that the final sync has little left to do.
+    /// For files that will be synced and are many megabytes long.
+    pub fn write_back_early(&self) {
+        self.write_back.store(true, Ordering::Relaxed);
+    }
+
+    /// Reads at `offset` until `buf` is full or everything written so far is read; returns how much that was.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, StorageError> {
+        let wanted = self.len().saturating_sub(offset).min(buf.len() as u64) as usize;
+        let buf = &mut buf[..wanted];
+        let read = read_full_at(&self.file, buf, offset).map_err(failed(Op::Read, self.target.as_path()))?;
+        // Zeros at the end that were left out are not in the file yet.
+        buf[read..].fill(0);
+        Ok(wanted)
+    }
+
+    /// Cuts the part, or lengthens it with a hole. Not while others write.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn truncate(&self, len: u64) -> Result<(), StorageError> {
+        self.file.set_len(len).map_err(failed(Op::Write, self.target.as_path()))?;
+        self.end.store(len, Ordering::Release);
+        self.data_end.fetch_min(len, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Makes sure now that there is room for `size` bytes, where the file system can and it is worth it.
+    /// Not for files with holes: it would fill them with blocks.
+    ///
+    /// # Errors
+    /// Status `NoSpace` when there is not.
+    pub fn reserve(&self, size: u64) -> Result<(), StorageError> {
+        if size < RESERVE_MIN_BYTES {
+            return Ok(());
+        }
+        match system::reserve(&self.file, size) {
+            Ok(()) => {
+                self.reserved.store(true, Ordering::Release);
+                Ok(())
+            }
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
+            Err(error) => {
+                // What was reserved before the disk was full is given back, for others to finish.
+                let _ = self.file.metadata().and_then(|found| self.file.set_len(found.len()));
+                Err(StorageError::new(Op::Reserve, self.target.as_path(), error))
+            }
+        }
+    }
+
+    /// Makes the first `len` bytes of `basis` the content: shared with it where the file system can, else
+    /// copied, holes kept. Whatever the part held is gone. Not while others write.
+    ///
+    /// # Errors
+    /// When either disk fails or this one is full.
+    pub fn adopt(&self, basis: &Source, len: u64) -> Result<(), StorageError> {
+        let len = len.min(basis.meta().size);
+        self.truncate(0)?;
+        self.data_end.store(len, Ordering::Release);
+        if system::clone_content(basis.file(), &self.file).is_err() {
+            for range in basis.data_chunks(0, HOLE_BYTES as u64)? {
+                self.copy_from(basis, range.start.min(len)..range.end.min(len))?;
+            }
+        }
+        self.file.set_len(len).map_err(failed(Op::Write, self.target.as_path()))?;
+        self.end.store(len, Ordering::Release);
+        Ok(())
+    }
+
+    fn copy_from(&self, basis: &Source, range: Range<u64>) -> Result<(), StorageError> {
+        let mut at = range.start;
+        while at < range.end {
+            match system::copy_range(basis.file(), &self.file, at, range.end - at) {
+                // The end of a basis that was cut meanwhile: it reads as zeros, and the digests will tell.
+                Ok(0) => return Ok(()),
+                Ok(copied) => at += copied,
+                Err(Errno::INTR) => {}
+                // Where the kernel cannot, we can; where the disk is the cause, it will say so again.
+                Err(_) => break,
+            }
+        }
+        self.copy_by_hand(basis, at..range.end)
+    }
+
+    fn copy_by_hand(&self, basis: &Source, range: Range<u64>) -> Result<(), StorageError> {
+        let mut buf = vec![0; COPY_BYTES.min((range.end - range.start) as usize)];
+        let mut at = range.start;
+        while at < range.end {
+            let wanted = buf.len().min((range.end - at) as usize);
+            let read = basis.read_at(&mut buf[..wanted], at)?;
+            if read == 0 {
+                break;
+            }
+            self.file.write_all_at(&buf[..read], at).map_err(failed(Op::Write, self.target.as_path()))?;
+            at += read as u64;
+        }
+        Ok(())
+    }
+
+    /// Removes the part.
+    ///
+    /// # Errors
+    /// When its name cannot be removed.
+    pub fn discard(mut self) -> Result<(), StorageError> {
+        self.settled = true;
+        self.dir.remove(&self.name).map_err(failed(Op::Remove, self.target.as_path()))
+    }
+
+    /// Gives the content its final length, mode and time.
+    pub(crate) fn finish(&self, size: u64, mtime: Mtime, mode: u32) -> Result<(), StorageError> {
+        let path = self.target.as_path();
+        let now = self.file.metadata().map_err(failed(Op::Stat, path))?.len();
+        // Also frees what was reserved beyond the end.
+        if now != size || self.reserved.load(Ordering::Acquire) {
+            self.file.set_len(size).map_err(failed(Op::Write, path))?;
+        }
+        meta::apply(&self.file, mtime, mode).map_err(failed(Op::SetMeta, path))
+    }
+
+    pub(crate) fn sync(&self) -> Result<(), StorageError> {
+        // Not `fdatasync`: time and mode are part of what was promised.
+        rustix::io::retry_on_intr(|| rustix::fs::fsync(&self.file)).map_err(failed(Op::Sync, self.target.as_path()))
+    }
+
+    /// Fails when the part's name does not stand for this part any more: renaming would publish something else.
+    pub(crate) fn check_name(&self) -> Result<(), StorageError> {
+        match named(&self.dir, &self.name, self.id) {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(StorageError::new(Op::Rename, self.target.as_path(), Refusal::PartReplaced)),
+            Err(error) => Err(StorageError::new(Op::Rename, self.target.as_path(), error)),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    pub(crate) fn dir(&self) -> &Arc<Dir> {
+        &self.dir
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The file system that it lies on.
+    pub(crate) fn device(&self) -> u64 {
+        self.id.dev
+    }
+
+    /// Counts up with every part that this process opens.
+    pub(crate) fn opened(&self) -> u64 {
+        self.opened
+    }
+
+    /// The part has its final name; it is no part any more.
+    pub(crate) fn settle(&mut self) {
+        self.settled = true;
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // One that holds nothing is litter. The lock is still held, so nobody else has begun to use it.
+        if !self.settled && self.is_empty() && self.check_name().is_ok() {
+            let _ = self.dir.remove(&self.name);
+        }
+    }
+}
+
+/// Opens the file of that name. `None`: something that is no part was in the way and has been removed.
+fn open_file(dir: &Dir, name: &[u8]) -> Result<Option<(File, ObjectId)>, Errno> {
+    let file = match dir.open_file(name, OFlags::RDWR | OFlags::CREATE) {
+        // A link, socket or device; a directory fails with another error and is left alone.
+        Err(Errno::LOOP | Errno::NXIO | Errno::NODEV) => return dir.remove(name).map(|()| None),
+        opened => opened?,
+    };
+    let found = rustix::fs::fstat(&file)?;
+    let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
+    // With a second name it is someone else's file too, and writing to it would change that one.
+    if is_file && found.st_nlink <= 1 {
+        let Facts { dev, ino, .. } = Facts::of(&found);
+        return Ok(Some((file, ObjectId { dev, ino })));
+    }
+    dir.remove(name).map(|()| None)
+}
+
+fn lock(file: &File, target: &Path) -> Result<(), StorageError> {
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => StorageError::new(Op::Lock, target, Errno::WOULDBLOCK),
+        TryLockError::Error(cause) => StorageError::new(Op::Lock, target, cause),
+    })
+}
+
+/// What `name` stands for, if that is (still) the object `id`.
+fn named(dir: &Dir, name: &[u8], id: ObjectId) -> Result<Option<Stat>, Errno> {
+    match dir.stat(name) {
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error),
+        Ok(found) => {
+            let Facts { dev, ino, .. } = Facts::of(&found);
+            Ok((id == ObjectId { dev, ino }).then_some(found))
+        }
+    }
+}
+
+/// Looks at a few hundred bytes at a time: enough for SIMD, little lost where the first is not zero.
+fn is_zero(data: &[u8]) -> bool {
+    data.chunks(512).all(|some| some.iter().fold(0, |all, byte| all | byte) == 0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! What a command line asks to be sent.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::protocol::message::{Failure, Status};
+use crate::protocol::path::{PathError, WirePath};
+
+use super::error::{Op, StorageError, failed};
+use super::root::{Root, shown};
+
+/// Most directories that are held open for paths of the command line; files of any more are reached from `/`.
+const ROOTS_MAX: usize = 64;
+
+/// Something to walk: a file, or a directory with all in it.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The tree that it lies in.
+    pub root: Root,
+    /// Where in that tree; `None` is everything in it.
+    pub at: Option<WirePath>,
+    /// Its name on the wire; `None` for a directory whose contents go without it.
+    pub name: Option<WirePath>,
+}
+
+/// A path that leads to nothing that could be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// As it was given.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub failure: Failure,
+}
+
+/// Reads paths of a command line by rsync's rule: `dir` is the directory itself, `dir/` (and `.`, `..`) its
+/// contents. A link that is named is followed. The answers are in the order of the paths.
+pub fn local_requests(paths: &[PathBuf]) -> Vec<Result<Request, Missing>> {
+    let mut roots = Roots::default();
+    let missing = |path: &PathBuf, failure| Missing { path: path.clone(), failure };
+    paths.iter().map(|path| roots.request(path).map_err(|failure| missing(path, failure))).collect()
+}
+
+/// The directories opened so far: thousands of files named one by one share one of them.
+#[derive(Default)]
+struct Roots(HashMap<PathBuf, Root>);
+
+impl Roots {
+    fn request(&mut self, path: &Path) -> Result<Request, Failure> {
+        let place = path.canonicalize().map_err(failed(Op::Open, path))?;
+        let Some(name) = last_component(path) else {
+            return Ok(Request { root: Root::open(&place)?, at: None, name: None });
+        };
+        let name = WirePath::parse(name).map_err(|error| bad_name(&error))?;
+        let (Some(parent), Some(last)) = (place.parent(), place.file_name()) else {
+            // A link to `/`: its contents, below the link's name.
+            return Ok(Request { root: Root::open(&place)?, at: None, name: Some(name) });
+        };
+        let (root, at) = if self.0.len() < ROOTS_MAX || self.0.contains_key(parent) {
+            (self.open(parent)?, Path::new(last))
+        } else {
+            (self.open(Path::new("/"))?, place.strip_prefix("/").unwrap_or(&place))
+        };
+        let at = WirePath::from_path(at).map_err(|error| bad_name(&error))?;
+        Ok(Request { root, at: Some(at), name: Some(name) })
+    }
+
+    fn open(&mut self, path: &Path) -> Result<Root, StorageError> {
+        if let Some(root) = self.0.get(path) {
+            return Ok(root.clone());
+        }
+        let root = Root::open(path)?;
+        self.0.insert(path.to_owned(), root.clone());
+        Ok(root)
+    }
+}
+
+/// The name that a path gives to what it leads to; `None` when it asks for the contents of a directory.
+fn last_component(path: &Path) -> Option<&[u8]> {
+    // Not `Path::file_name`, which does not tell `dir/` and `dir/.` from `dir`.
+    let raw = path.as_os_str().as_bytes();
+    let last = raw.rsplit(|b| *b == b'/').next()?;
+    (!matches!(last, b"" | b"." | b"..")).then_some(last)
+}
+
+pub(crate) fn bad_name(error: &PathError) -> Failure {
+    Failure { status: Status::BadName, detail: error.to_string() }
+}
+
+/// The failure of something that is not there.
+pub(crate) fn no_such_file(raw: &[u8]) -> Failure {
+    let cause = io::Error::from_raw_os_error(rustix::io::Errno::NOENT.raw_os_error());
+    StorageError::new(Op::Open, shown(raw), cause).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::testing::{Place, wire};
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    fn one(path: PathBuf) -> Result<Request, Missing> {
+        local_requests(&[path]).pop().expect("one answer for one path")
+    }
+
+    fn at_and_name(path: PathBuf) -> (Option<WirePath>, Option<WirePath>) {
+        let request = one(path).unwrap();
+        (request.at, request.name)
+    }
+
+    #[test]
+    fn a_slash_or_dot_at_the_end_asks_for_the_contents() {
+        let place = Place::new();
+        place.write("d/e/a", b"x");
+        for path in ["d/e/", "d/e/.", "d/e/../e/", "d/e//"] {
+            assert_eq!(at_and_name(place.path(path)), (None, None), "{path}");
+            assert_eq!(one(place.path(path)).unwrap().root.path(), place.path("d/e").canonicalize().unwrap());
+        }
+        assert_eq!(one(place.path("d/e/..")).unwrap().root.path(), place.path("d").canonicalize().unwrap());
+        for path in ["d/e", "d/../d/e", "d/./e"] {
+            assert_eq!(at_and_name(place.path(path)), (Some(wire("e")), Some(wire("e"))), "{path}");
+        }
+        assert_eq!(at_and_name(place.path("d/e/a")), (Some(wire("a")), Some(wire("a"))));
+        assert_eq!(at_and_name(PathBuf::from(".")), (None, None));
+        assert_eq!(at_and_name(PathBuf::from("/")), (None, None));
+    }
+
+    #[test]
+    fn a_link_that_is_named_is_followed_and_keeps_its_name() {
+        let place = Place::new();
+        place.write("real/file", b"x");
+        symlink("real/file", place.path("link")).unwrap();
+        symlink("real", place.path("dir")).unwrap();
+        symlink("/", place.path("top")).unwrap();
+        assert_eq!(at_and_name(place.path("link")), (Some(wire("file")), Some(wire("link"))));
+        assert_eq!(at_and_name(place.path("dir")), (Some(wire("real")), Some(wire("dir"))));
+        assert_eq!(at_and_name(place.path("top")), (None, Some(wire("top"))));
+    }
+
+    #[test]
+    fn what_is_missing_or_reserved_is_said_in_its_place() {
+        let place = Place::new();
+        place.write("a", b"x");
+        place.write("b.qft-part", b"x");
+        symlink("nowhere", place.path("dangling")).unwrap();
+        let paths = ["missing", "a", "dangling", "b.qft-part", "a/"].map(|name| place.path(name));
+        let answers = local_requests(&paths);
+        let status = |n: usize| answers[n].as_ref().map(|_| ()).map_err(|missing| missing.failure.status);
+        assert_eq!(status(0), Err(Status::NotFound));
+        assert_eq!(status(1), Ok(()));
+        assert_eq!(status(2), Err(Status::NotFound));
+        assert_eq!(status(3), Err(Status::BadName));
+        assert_eq!(status(4), Err(Status::BadName));
+        assert_eq!(answers[0].as_ref().unwrap_err().path, place.path("missing"));
+        assert_eq!(one(PathBuf::new()).unwrap_err().failure.status, Status::NotFound);
+    }
+
+    #[test]
+    fn files_of_one_directory_share_a_root_and_many_directories_do_not_hold_many_open() {
+        let place = Place::new();
+        let mut paths = Vec::new();
+        for n in 0..ROOTS_MAX + 20 {
+            place.write(&format!("{n}/a"), b"x");
+            paths.push(place.path(format!("{n}/a")));
+        }
+        let open = || fs::read_dir("/proc/self/fd").unwrap().count();
+        let before = open();
+        let requests: Vec<_> = local_requests(&paths).into_iter().map(Result::unwrap).collect();
+        // Other tests open files at the same time, but not thousands.
+        assert!(open() < before + paths.len() + 200);
+        for request in &requests {
+            let at = request.at.as_ref().unwrap();
+            assert!(request.root.stat(at).unwrap().is_some());
+            assert_eq!(request.name, Some(wire("a")));
+        }
+        assert_eq!(requests.last().unwrap().root.path(), Path::new("/"));
+    }
+}

@@ -1,0 +1,197 @@
+use super::*;
+use crate::protocol::message::{Kind, Status};
+use crate::storage::testing::{Place, SOME_TIME, wire};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+
+#[test]
+fn a_parent_that_is_a_link_out_of_the_root_is_refused_for_every_access() {
+    let place = Place::new();
+    symlink("../outside", place.path("relative")).unwrap();
+    symlink(place.temp.path().join("outside"), place.path("absolute")).unwrap();
+    symlink("/proc/self/cwd", place.path("magic")).unwrap();
+    for root in place.roots() {
+        for parent in ["relative", "absolute", "magic"] {
+            let path = wire(&format!("{parent}/secret"));
+            let new = wire(&format!("{parent}/new/deep"));
+            assert_eq!(root.stat(&path).unwrap_err().status(), Status::BadName);
+            assert_eq!(root.open_source(&path).unwrap_err().status(), Status::BadName);
+            assert_eq!(root.make_dir(&new).unwrap_err().status(), Status::BadName);
+            assert_eq!(root.make_link(&path, b"x").unwrap_err().status(), Status::BadName);
+            assert_eq!(root.set_dir_meta(&path, SOME_TIME, 0).unwrap_err().status(), Status::BadName);
+            assert_eq!(root.subdir(&wire(parent)).unwrap_err().status(), Status::BadName);
+            assert_eq!(root.sync_dir(Some(&wire(parent))).unwrap_err().status(), Status::BadName);
+        }
+    }
+    place.assert_outside_untouched();
+}
+
+#[test]
+fn a_link_swapped_in_as_last_component_is_not_followed() {
+    let place = Place::new();
+    symlink("../outside/secret", place.path("file")).unwrap();
+    symlink("../outside", place.path("dir")).unwrap();
+    let before = fs::metadata(place.temp.path().join("outside")).unwrap().mode();
+    for root in place.roots() {
+        assert_eq!(root.open_source(&wire("file")).unwrap_err().status(), Status::BadName);
+        assert_eq!(root.set_dir_meta(&wire("dir"), SOME_TIME, 0o700).unwrap_err().status(), Status::BadName);
+        assert_eq!(root.make_dir(&wire("dir")).unwrap_err().status(), Status::BadName);
+        let meta = root.stat(&wire("file")).unwrap().unwrap();
+        assert_eq!(meta.kind, Kind::Link(b"../outside/secret".to_vec()));
+    }
+    assert_eq!(fs::metadata(place.temp.path().join("outside")).unwrap().mode(), before);
+    place.assert_outside_untouched();
+}
+
+#[test]
+fn a_link_within_the_root_is_followed_by_the_kernel_and_by_nobody_else() {
+    let place = Place::new();
+    place.write("real/a", b"content");
+    symlink("real", place.path("link")).unwrap();
+    let [kernel, walk] = place.roots();
+    assert_eq!(walk.stat(&wire("link/a")).unwrap_err().status(), Status::BadName);
+    if !place.follows_links() {
+        return;
+    }
+    assert_eq!(kernel.stat(&wire("link/a")).unwrap().unwrap().size, 7);
+    assert!(!kernel.make_dir(&wire("link")).unwrap());
+}
+
+#[test]
+fn stat_tells_files_directories_and_nothing() {
+    let place = Place::new();
+    place.write("d/a", b"12345");
+    for root in place.roots() {
+        let file = root.stat(&wire("d/a")).unwrap().unwrap();
+        let on_disk = fs::metadata(place.path("d/a")).unwrap();
+        assert_eq!((file.kind, file.size), (Kind::File, 5));
+        assert_eq!(file.mode, on_disk.mode() & 0o7777);
+        assert_eq!((file.mtime.secs, i64::from(file.mtime.nanos)), (on_disk.mtime(), on_disk.mtime_nsec()));
+        assert_eq!((file.identity.dev, file.identity.ino), (on_disk.dev(), on_disk.ino()));
+        assert_eq!(root.stat(&wire("d")).unwrap().unwrap().kind, Kind::Dir);
+        assert_eq!(root.stat(&wire("missing")).unwrap(), None);
+        assert_eq!(root.stat(&wire("missing/a")).unwrap(), None);
+        assert_eq!(root.stat(&wire("d/a/b")).unwrap_err().status(), Status::BadName);
+    }
+}
+
+#[test]
+fn directories_are_made_with_their_parents_and_only_once() {
+    let place = Place::new();
+    for (n, root) in place.roots().into_iter().enumerate() {
+        let path = wire(&format!("{n}/b/c/d"));
+        assert!(root.make_dir(&path).unwrap());
+        assert!(!root.make_dir(&path).unwrap());
+        assert!(place.path(format!("{n}/b/c/d")).is_dir());
+        // The root, and three directories below it, have new names.
+        assert_eq!(root.unsynced().len(), 4);
+        place.write(&format!("{n}/file"), b"");
+        assert_eq!(root.make_dir(&wire(&format!("{n}/file"))).unwrap_err().status(), Status::BadName);
+        assert_eq!(root.make_dir(&wire(&format!("{n}/file/x"))).unwrap_err().status(), Status::BadName);
+    }
+}
+
+#[test]
+fn new_names_beyond_the_limit_are_synced_at_once() {
+    let place = Place::new();
+    for n in 0..UNSYNCED_MAX + 10 {
+        place.root.make_dir(&wire(&format!("d{n}/e"))).unwrap();
+    }
+    assert!(place.root.unsynced().len() <= UNSYNCED_MAX);
+}
+
+#[test]
+fn a_directory_that_was_removed_and_made_again_is_found_again() {
+    let place = Place::new();
+    place.write("d/a", b"old");
+    assert!(place.root.open_source(&wire("d/a")).is_ok());
+    fs::remove_dir_all(place.path("d")).unwrap();
+    place.write("d/a", b"newer");
+    assert_eq!(place.root.open_source(&wire("d/a")).unwrap().meta().size, 5);
+    fs::remove_dir_all(place.path("d")).unwrap();
+    assert!(place.root.make_link(&wire("d/link"), b"x").unwrap());
+}
+
+#[test]
+fn links_are_made_replaced_and_left_alone() {
+    let place = Place::new();
+    assert!(place.root.make_link(&wire("d/link"), b"../a").unwrap());
+    assert!(!place.root.make_link(&wire("d/link"), b"../a").unwrap());
+    assert!(place.root.make_link(&wire("d/link"), b"b").unwrap());
+    assert_eq!(fs::read_link(place.path("d/link")).unwrap(), Path::new("b"));
+    place.write("d/file", b"x");
+    assert!(place.root.make_link(&wire("d/file"), b"b").unwrap());
+    fs::create_dir_all(place.path("d/dir/x")).unwrap();
+    assert_eq!(place.root.make_link(&wire("d/dir"), b"b").unwrap_err().status(), Status::BadName);
+    assert_eq!(fs::read_dir(place.path("d")).unwrap().count(), 3, "no temporary name is left");
+}
+
+#[test]
+fn a_link_that_leaves_the_root_is_refused() {
+    let place = Place::new();
+    for (path, target) in [
+        ("link", &b"/etc/passwd"[..]),
+        ("link", b".."),
+        ("link", b"a/../.."),
+        ("a/link", b"../../outside"),
+        ("link", b""),
+        ("link", b"a\0b"),
+    ] {
+        assert_eq!(place.root.make_link(&wire(path), target).unwrap_err().status(), Status::BadName);
+    }
+    for (depth, target) in [(0, &b"a"[..]), (1, b".."), (1, b"../b/../../root/../x"), (2, b"../../a//./b")] {
+        let stays = depth != 1 || target != b"../b/../../root/../x";
+        assert_eq!(link_stays_inside(depth, target), stays, "{depth} {target:?}");
+    }
+}
+
+#[test]
+fn a_directory_gets_time_and_permission_but_no_set_id_bits() {
+    let place = Place::new();
+    place.root.make_dir(&wire("a/b")).unwrap();
+    place.root.set_dir_meta(&wire("a/b"), SOME_TIME, 0o7750).unwrap();
+    let meta = place.root.stat(&wire("a/b")).unwrap().unwrap();
+    assert_eq!((meta.mtime, meta.mode), (SOME_TIME, 0o750));
+    let hostile = Mtime { secs: 5, nanos: u32::MAX };
+    place.root.set_dir_meta(&wire("a/b"), hostile, 0o750).unwrap();
+    assert_eq!(place.root.stat(&wire("a/b")).unwrap().unwrap().mtime.secs, 5);
+}
+
+#[test]
+fn a_root_further_down_is_confined_to_itself() {
+    let place = Place::new();
+    place.write("d/a", b"x");
+    place.write("b", b"x");
+    symlink("../b", place.path("d/up")).unwrap();
+    symlink("..", place.path("d/top")).unwrap();
+    for root in place.roots() {
+        let sub = root.subdir(&wire("d")).unwrap();
+        assert_eq!(sub.path(), place.path("d"));
+        assert!(sub.stat(&wire("a")).unwrap().is_some());
+        assert_eq!(sub.stat(&wire("top/b")).unwrap_err().status(), Status::BadName);
+        sub.sync_dir(None).unwrap();
+        root.sync_dir(Some(&wire("d"))).unwrap();
+    }
+}
+
+#[test]
+fn a_root_is_made_with_its_parents() {
+    let place = Place::new();
+    let root = Root::create(&place.path("x/y/z")).unwrap();
+    root.make_dir(&wire("a")).unwrap();
+    assert!(place.path("x/y/z/a").is_dir());
+    assert!(Root::create(&place.path("x/y")).is_ok());
+    place.write("file", b"");
+    assert_eq!(Root::create(&place.path("file")).unwrap_err().status(), Status::Exists);
+    assert_eq!(Root::open(&place.path("missing")).unwrap_err().status(), Status::NotFound);
+}
+
+#[test]
+fn names_are_bytes() {
+    let place = Place::new();
+    let odd = WirePath::parse(b"new\nline\xff/\x1b[2J\xfe").unwrap();
+    place.root.make_dir(&odd).unwrap();
+    assert_eq!(place.root.stat(&odd).unwrap().unwrap().kind, Kind::Dir);
+    let error = place.root.open_source(&odd).unwrap_err();
+    assert_eq!(error.to_string(), "cannot open new\\nline\\xff/\\u{1b}[2J\\xfe: Is a directory");
+}

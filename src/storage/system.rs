@@ -1,0 +1,77 @@
+//! What only this operating system offers. All Linux-specific calls of the room are here.
+
+use std::fs::File;
+use std::num::NonZeroU64;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{Advice, FallocateFlags, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// How often a resolution is tried again when the kernel saw a rename in its way.
+const RESOLVE_ATTEMPTS: usize = 64;
+
+pub(crate) const OPEN_DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// Opens the directory `path` below `dir`; the kernel refuses every way out (`..`, absolute links).
+pub(crate) fn open_dir_beneath(dir: impl AsFd, path: &[u8]) -> Result<OwnedFd, Errno> {
+    let confined = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    for _ in 0..RESOLVE_ATTEMPTS {
+        match rustix::fs::openat2(dir.as_fd(), path, OPEN_DIR, Mode::empty(), confined) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            settled => return settled,
+        }
+    }
+    Err(Errno::AGAIN)
+}
+
+/// Whether [`open_dir_beneath`] works: kernels before 5.6 lack it, and some sandboxes forbid it.
+pub(crate) fn can_open_beneath(dir: impl AsFd) -> bool {
+    open_dir_beneath(dir, b".").is_ok()
+}
+
+/// Shares the content of `from` with `to`, if the file system can.
+pub(crate) fn clone_content(from: &File, to: &File) -> Result<(), Errno> {
+    rustix::fs::ioctl_ficlone(to, from)
+}
+
+/// Lets the kernel copy up to `len` bytes at `offset`; 0 at the end of `from`.
+pub(crate) fn copy_range(from: &File, to: &File, offset: u64, len: u64) -> Result<u64, Errno> {
+    let (mut read_at, mut write_at) = (offset, offset);
+    let len = usize::try_from(len).unwrap_or(usize::MAX);
+    let copied = rustix::fs::copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), len)?;
+    Ok(copied as u64)
+}
+
+/// Reserves blocks for the first `size` bytes without changing the length.
+pub(crate) fn reserve(file: &File, size: u64) -> Result<(), Errno> {
+    rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, size))
+}
+
+/// Starts writing dirty pages of a range to the disk, without waiting.
+///
+/// `POSIX_FADV_DONTNEED` does just that on Linux before it drops the clean pages of the range.
+pub(crate) fn start_write_back(file: &File, offset: u64, len: u64) {
+    let _ = rustix::fs::fadvise(file, offset, NonZeroU64::new(len), Advice::DontNeed);
+}
+
+/// Renames within the kernel's promise that nothing is replaced.
+pub(crate) fn rename_no_replace(from: impl AsFd, old: &[u8], to: impl AsFd, new: &[u8]) -> Result<(), Errno> {
+    rustix::fs::renameat_with(from, old, to, new, RenameFlags::NOREPLACE)
+}
+
+/// Makes the whole file system that holds `fd` durable; reports write-back errors since `fd` was opened.
+pub(crate) fn sync_file_system(fd: impl AsFd) -> Result<(), Errno> {
+    rustix::fs::syncfs(fd)
+}
+
+/// Raises the limit of open files of this process as far as it may, and returns it.
+///
+/// Every part file that waits for its commit is an open file, and the customary limit of 1024 is less than
+/// one group of small files. Programs call this once at their start.
+pub fn allow_many_open_files() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let now = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
+    now.unwrap_or(u64::MAX)
+}

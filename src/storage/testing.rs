@@ -1,0 +1,67 @@
+//! Small things that the tests of this room share.
+
+use std::fs;
+use std::path::Path;
+
+use crate::protocol::message::Mtime;
+use crate::protocol::path::WirePath;
+
+use super::{Resolver, Root};
+
+pub(crate) const SOME_TIME: Mtime = Mtime { secs: 1_234_567_890, nanos: 987_654_321 };
+
+pub(crate) fn wire(path: &str) -> WirePath {
+    WirePath::parse(path.as_bytes()).expect("tests use good paths")
+}
+
+/// A root in a temporary directory, with a second directory beside it that nobody may touch.
+pub(crate) struct Place {
+    pub(crate) temp: tempfile::TempDir,
+    pub(crate) root: Root,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let temp = tempfile::tempdir().expect("a temporary directory");
+        fs::create_dir(temp.path().join("root")).expect("an empty directory takes a name");
+        fs::create_dir(temp.path().join("outside")).expect("an empty directory takes a name");
+        fs::write(temp.path().join("outside/secret"), b"canary").expect("an empty directory takes a file");
+        let root = Root::open(&temp.path().join("root")).expect("it was just made");
+        Self { temp, root }
+    }
+
+    /// The same place through each way of resolving paths that this kernel has.
+    pub(crate) fn roots(&self) -> [Root; 2] {
+        let walking = Root::open_with(&self.path(""), Resolver::Walk).expect("the root exists");
+        [self.root.clone(), walking]
+    }
+
+    /// Whether links within the root can be followed here; tests of that have nothing to say otherwise.
+    pub(crate) fn follows_links(&self) -> bool {
+        let follows = self.root.resolver() == Resolver::Kernel;
+        if !follows {
+            println!("skipped: this kernel or sandbox has no openat2");
+        }
+        follows
+    }
+
+    pub(crate) fn path(&self, below: impl AsRef<Path>) -> std::path::PathBuf {
+        self.temp.path().join("root").join(below)
+    }
+
+    pub(crate) fn write(&self, below: &str, content: &[u8]) {
+        let path = self.path(below);
+        fs::create_dir_all(path.parent().expect("below the root")).expect("the temporary directory is writable");
+        fs::write(path, content).expect("the temporary directory is writable");
+    }
+
+    /// Fails when anything beside the root was touched.
+    pub(crate) fn assert_outside_untouched(&self) {
+        let names: Vec<_> = fs::read_dir(self.temp.path().join("outside"))
+            .expect("still there")
+            .map(|entry| entry.expect("readable").file_name())
+            .collect();
+        assert_eq!(names, ["secret"]);
+        assert_eq!(fs::read(self.temp.path().join("outside/secret")).expect("still there"), b"canary");
+    }
+}

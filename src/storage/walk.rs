@@ -1,0 +1,236 @@
+//! Finds files: lazily, in order, and never outside their root.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::vec;
+
+use rustix::io::Errno;
+
+use crate::protocol::message::{Failure, Kind};
+use crate::protocol::path::{WirePath, escape};
+
+use super::dir::Dir;
+use super::error::{Op, Refusal, StorageError};
+use super::filter::Filters;
+use super::meta::Meta;
+use super::request::{Request, bad_name};
+use super::root::{Root, link_stays_inside, shown};
+
+/// What becomes of symbolic links inside a tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    /// They are left out, with a note.
+    Skip,
+    /// They go as links, as long as they point into the tree that is walked.
+    Copy,
+}
+
+/// Something that a walk came across.
+#[derive(Debug)]
+pub enum Found {
+    /// A file, a directory or a link.
+    File {
+        /// The tree that it lies in.
+        root: Root,
+        /// Where in that tree.
+        at: WirePath,
+        /// Its name on the wire.
+        name: WirePath,
+        /// What it is.
+        meta: Meta,
+    },
+    /// Something that cannot be sent. The walk goes on.
+    Problem {
+        /// Its name on the wire, as far as it has one: untrusted bytes.
+        name: Vec<u8>,
+        /// What is wrong.
+        failure: Failure,
+    },
+    /// Something that was left out on purpose and that the user may want to know; safe to print.
+    Note(String),
+}
+
+/// Walks requests one after the other: names in byte order, a directory before what is in it. Part files
+/// are left out in silence. Memory is that of the names of the directories on the way down.
+pub fn walk(requests: Vec<Request>, filters: Filters, links: Links) -> Walk {
+    Walk { requests: requests.into(), filters, links, frames: Vec::new(), shallow: false }
+}
+
+/// The iterator of [`walk`].
+#[derive(Debug)]
+pub struct Walk {
+    requests: VecDeque<Request>,
+    filters: Filters,
+    links: Links,
+    frames: Vec<Frame>,
+    /// Directories below the top of a tree are listed, not entered.
+    shallow: bool,
+}
+
+/// A directory on the way down.
+#[derive(Debug)]
+struct Frame {
+    root: Root,
+    at: Option<WirePath>,
+    name: Option<WirePath>,
+    /// Directories between it and the top of the tree that is walked.
+    depth: usize,
+    listing: Listing,
+}
+
+/// A directory is opened only when the walk goes on into it, so that its own item comes first.
+#[derive(Debug)]
+enum Listing {
+    Top,
+    In(Arc<Dir>),
+    Open(Arc<Dir>, vec::IntoIter<Box<[u8]>>),
+}
+
+impl Iterator for Walk {
+    type Item = Found;
+
+    fn next(&mut self) -> Option<Found> {
+        loop {
+            let found = if self.frames.is_empty() {
+                let request = self.requests.pop_front()?;
+                self.start(request)
+            } else {
+                self.advance()
+            };
+            if found.is_some() {
+                return found;
+            }
+        }
+    }
+}
+
+impl Walk {
+    /// The same walk, without going into the directories that it finds.
+    pub fn shallow(mut self) -> Self {
+        self.shallow = true;
+        self
+    }
+
+    fn start(&mut self, request: Request) -> Option<Found> {
+        let Request { root, at, name } = request;
+        let (Some(at), Some(name)) = (&at, &name) else {
+            self.frames.push(Frame { root, at, name, depth: 0, listing: Listing::Top });
+            return None;
+        };
+        let meta = match root.stat(at) {
+            Ok(Some(meta)) => meta,
+            Ok(None) => return problem(name.as_bytes(), StorageError::new(Op::Open, at.as_path(), Errno::NOENT)),
+            Err(error) => return problem(name.as_bytes(), error),
+        };
+        if self.filters.leaves_out(name, meta.kind == Kind::Dir) {
+            return None;
+        }
+        if meta.kind == Kind::Dir {
+            let (at, name) = (Some(at.clone()), Some(name.clone()));
+            self.frames.push(Frame { root: root.clone(), at, name, depth: 0, listing: Listing::Top });
+        }
+        self.judge(&root, at.clone(), name.clone(), meta, 0)
+    }
+
+    /// One step in the innermost directory.
+    fn advance(&mut self) -> Option<Found> {
+        let frame = self.frames.last_mut()?;
+        let (dir, names) = match &mut frame.listing {
+            Listing::Open(dir, names) => (dir, names),
+            Listing::Top | Listing::In(_) => {
+                let Err(error) = frame.open() else { return None };
+                let frame = self.frames.pop()?;
+                let name = frame.name.as_ref().or(frame.at.as_ref()).map_or(&b"."[..], WirePath::as_bytes);
+                return problem(name, error);
+            }
+        };
+        let Some(last) = names.next() else {
+            self.frames.pop();
+            return None;
+        };
+        let dir = Arc::clone(dir);
+        self.visit(&dir, &last)
+    }
+
+    fn visit(&mut self, dir: &Arc<Dir>, last: &[u8]) -> Option<Found> {
+        let frame = self.frames.last()?;
+        let (at, name) = match (below(frame.at.as_ref(), last), below(frame.name.as_ref(), last)) {
+            (Ok(at), Ok(name)) => (at, name),
+            (Err(failure), _) | (_, Err(failure)) => {
+                return Some(Found::Problem { name: joined(frame.name.as_ref(), last), failure });
+            }
+        };
+        let meta = match dir.meta(last) {
+            Ok(meta) => meta,
+            // Filters are for everything, and what is left out is no problem.
+            Err(_) if self.filters.leaves_out(&name, false) => return None,
+            Err(error) => return problem(name.as_bytes(), StorageError::new(Op::Stat, at.as_path(), error)),
+        };
+        if self.filters.leaves_out(&name, meta.kind == Kind::Dir) {
+            return None;
+        }
+        let (root, depth) = (frame.root.clone(), frame.depth);
+        if meta.kind == Kind::Dir && !self.shallow {
+            let (root, listing) = (root.clone(), Listing::In(Arc::clone(dir)));
+            let (at, name) = (Some(at.clone()), Some(name.clone()));
+            self.frames.push(Frame { root, at, name, depth: depth + 1, listing });
+        }
+        self.judge(&root, at, name, meta, depth)
+    }
+
+    fn judge(&self, root: &Root, at: WirePath, name: WirePath, meta: Meta, depth: usize) -> Option<Found> {
+        if let Kind::Link(target) = &meta.kind {
+            if self.links == Links::Skip {
+                return Some(Found::Note(format!("{name}: symbolic link left out")));
+            }
+            if !link_stays_inside(depth, target) {
+                let text = format!("symbolic link to {} left out: {}", escape(target), Refusal::LinkLeaves);
+                let failure = Failure { detail: text, ..refused(Refusal::LinkLeaves) };
+                return Some(Found::Problem { name: name.as_bytes().to_vec(), failure });
+            }
+        }
+        Some(Found::File { root: root.clone(), at, name, meta })
+    }
+}
+
+impl Frame {
+    fn open(&mut self) -> Result<(), StorageError> {
+        let dir = match &self.listing {
+            Listing::Top => self.root.open_dir(self.at.as_ref())?,
+            Listing::In(parent) => {
+                let last = self.at.as_ref().map_or(&b"."[..], WirePath::name);
+                Arc::new(parent.child(last).map_err(|errno| self.failed(errno))?)
+            }
+            Listing::Open(..) => return Ok(()),
+        };
+        let names = dir.names().map_err(|errno| self.failed(errno))?;
+        self.listing = Listing::Open(dir, names.into_iter());
+        Ok(())
+    }
+
+    fn failed(&self, errno: Errno) -> StorageError {
+        StorageError::new(Op::List, shown(self.at.as_ref().map_or(&b"."[..], WirePath::as_bytes)), errno)
+    }
+}
+
+fn problem(name: &[u8], error: StorageError) -> Option<Found> {
+    Some(Found::Problem { name: name.to_vec(), failure: error.into() })
+}
+
+fn refused(refusal: Refusal) -> Failure {
+    StorageError::new(Op::Open, shown(b"."), refusal).into()
+}
+
+fn below(base: Option<&WirePath>, last: &[u8]) -> Result<WirePath, Failure> {
+    WirePath::parse(&joined(base, last)).map_err(|error| bad_name(&error))
+}
+
+fn joined(base: Option<&WirePath>, last: &[u8]) -> Vec<u8> {
+    match base {
+        Some(base) => [base.as_bytes(), b"/", last].concat(),
+        None => last.to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+use super::*;
+use crate::protocol::message::Status;
+use crate::storage::request::local_requests;
+use crate::storage::testing::{Place, wire};
+use std::fs;
+use std::os::unix::fs::symlink;
+
+fn all(place: &Place, at: Option<&str>, name: Option<&str>) -> Vec<Request> {
+    vec![Request { root: place.root.clone(), at: at.map(wire), name: name.map(wire) }]
+}
+
+/// One line for each item: files as `place=name`, problems with `!`, notes with `#`.
+fn lines(walk: Walk) -> Vec<String> {
+    walk.map(|found| match found {
+        Found::File { at, name, meta, .. } => match meta.kind {
+            Kind::File => format!("{at}={name}"),
+            Kind::Dir => format!("{at}={name}/"),
+            Kind::Link(target) => format!("{at}={name}->{}", escape(&target)),
+        },
+        Found::Problem { name, failure } => format!("!{} {:?}", escape(&name), failure.status),
+        Found::Note(text) => format!("#{text}"),
+    })
+    .collect()
+}
+
+fn simple(place: &Place, at: Option<&str>, name: Option<&str>) -> Vec<String> {
+    lines(walk(all(place, at, name), Filters::none(), Links::Skip))
+}
+
+#[test]
+fn names_come_in_order_and_directories_before_their_contents() {
+    let place = Place::new();
+    for file in ["b/z", "b/a", "a", "c", "b-", "B"] {
+        place.write(file, b"x");
+    }
+    fs::create_dir(place.path("empty")).unwrap();
+    let expected = ["B=B", "a=a", "b=b/", "b/a=b/a", "b/z=b/z", "b-=b-", "c=c", "empty=empty/"];
+    assert_eq!(simple(&place, None, None), expected);
+}
+
+#[test]
+fn names_on_the_wire_follow_the_request() {
+    let place = Place::new();
+    place.write("d/e/f", b"x");
+    assert_eq!(simple(&place, Some("d"), Some("n")), ["d=n/", "d/e=n/e/", "d/e/f=n/e/f"]);
+    assert_eq!(simple(&place, Some("d"), None), ["d/e=e/", "d/e/f=e/f"]);
+    assert_eq!(simple(&place, Some("d/e/f"), Some("x/y")), ["d/e/f=x/y"]);
+    assert_eq!(simple(&place, None, Some("n")), ["d=n/d/", "d/e=n/d/e/", "d/e/f=n/d/e/f"]);
+}
+
+#[test]
+fn a_command_line_is_walked_by_rsyncs_rule() {
+    let place = Place::new();
+    place.write("dir/a", b"x");
+    place.write("file", b"x");
+    let walked = |paths: &[&str]| {
+        let paths: Vec<_> = paths.iter().map(|path| place.path(path)).collect();
+        let requests = local_requests(&paths).into_iter().map(Result::unwrap).collect();
+        lines(walk(requests, Filters::none(), Links::Skip))
+    };
+    assert_eq!(walked(&["dir", "file"]), ["dir=dir/", "dir/a=dir/a", "file=file"]);
+    assert_eq!(walked(&["dir/", "file"]), ["a=a", "file=file"]);
+}
+
+#[test]
+fn part_files_are_left_out_in_silence() {
+    let place = Place::new();
+    for file in ["a", ".a.qft-part", "b.qft-part", "c.QFT-PART"] {
+        place.write(file, b"x");
+    }
+    assert_eq!(simple(&place, None, None), ["a=a"]);
+}
+
+#[test]
+fn what_cannot_be_sent_is_a_problem_and_the_rest_goes_on() {
+    let place = Place::new();
+    place.write("z", b"x");
+    let mode = rustix::fs::Mode::RUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, place.path("fifo"), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(place.path("socket")).unwrap();
+    let mut requests = all(&place, Some("gone"), Some("named"));
+    requests.extend(all(&place, Some("z"), None));
+    requests.extend(all(&place, None, None));
+    assert_eq!(
+        lines(walk(requests, Filters::none(), Links::Skip)),
+        ["!named NotFound", "!z BadName", "!fifo Unsupported", "!socket Unsupported", "z=z"]
+    );
+}
+
+#[test]
+fn a_directory_that_cannot_be_read_is_a_problem_and_the_rest_goes_on() {
+    let place = Place::new();
+    for file in ["a/x", "b/x", "c"] {
+        place.write(file, b"x");
+    }
+    let mut walk = walk(all(&place, None, None), Filters::none(), Links::Skip);
+    assert!(matches!(walk.next(), Some(Found::File { name, .. }) if name == wire("a")));
+    fs::remove_dir_all(place.path("a")).unwrap();
+    assert_eq!(lines(walk), ["!a NotFound", "b=b/", "b/x=b/x", "c=c"]);
+}
+
+#[test]
+fn a_directory_without_permission_is_not_allowed() {
+    if rustix::process::geteuid().is_root() {
+        println!("skipped: root may read everything");
+        return;
+    }
+    let place = Place::new();
+    place.write("a/x", b"x");
+    fs::set_permissions(place.path("a"), std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+    assert_eq!(simple(&place, None, None), ["a=a/", "!a NotAllowed"]);
+    fs::set_permissions(place.path("a"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+}
+
+#[test]
+fn a_directory_swapped_for_a_link_is_not_entered() {
+    let place = Place::new();
+    place.write("a/x", b"x");
+    let mut walk = walk(all(&place, None, None), Filters::none(), Links::Skip);
+    walk.next().unwrap();
+    fs::remove_dir_all(place.path("a")).unwrap();
+    symlink("../outside", place.path("a")).unwrap();
+    assert_eq!(lines(walk), ["!a BadName"]);
+}
+
+#[test]
+fn links_are_left_out_or_copied_when_they_stay_inside() {
+    let place = Place::new();
+    place.write("d/e/f", b"x");
+    for (target, link) in
+        [("e/f", "d/in"), ("../e/f", "d/e/up"), ("../x", "d/out"), ("/etc", "d/abs"), ("..", "d/e/top")]
+    {
+        symlink(target, place.path(link)).unwrap();
+    }
+    let copied = lines(walk(all(&place, Some("d"), Some("d")), Filters::none(), Links::Copy));
+    let expected = [
+        "d=d/",
+        "!d/abs BadName",
+        "d/e=d/e/",
+        "d/e/f=d/e/f",
+        "d/e/top=d/e/top->..",
+        "d/e/up=d/e/up->../e/f",
+        "d/in=d/in->e/f",
+        "!d/out BadName",
+    ];
+    assert_eq!(copied, expected);
+    let skipped = simple(&place, Some("d"), Some("d"));
+    assert_eq!(skipped.iter().filter(|line| line.starts_with('#')).count(), 5);
+    assert_eq!(skipped[1], "#d/abs: symbolic link left out");
+}
+
+#[test]
+fn filters_leave_out_files_and_whole_directories() {
+    let place = Place::new();
+    for file in ["a.log", "keep.log", "target/x", "src/target/x", "src/a.rs", "src/b.log"] {
+        place.write(file, b"x");
+    }
+    symlink("a.log", place.path("link.log")).unwrap();
+    let filters = Filters::new(&["*.log", "/target"], &["keep.log"]).unwrap();
+    let found = lines(walk(all(&place, None, None), filters, Links::Skip));
+    let expected =
+        ["keep.log=keep.log", "src=src/", "src/a.rs=src/a.rs", "src/target=src/target/", "src/target/x=src/target/x"];
+    assert_eq!(found, expected);
+    let named = Filters::new(&["*.log"], &[]).unwrap();
+    assert!(lines(walk(all(&place, Some("a.log"), Some("a.log")), named, Links::Skip)).is_empty());
+}
+
+#[test]
+fn odd_names_are_found_and_too_long_paths_are_problems() {
+    let place = Place::new();
+    let odd = WirePath::parse(b"new\nline\xff").unwrap();
+    fs::write(place.path(odd.as_path()), b"x").unwrap();
+    let mut found = walk(all(&place, None, None), Filters::none(), Links::Skip);
+    assert!(matches!(found.next(), Some(Found::File { at, name, .. }) if at == odd && name == odd));
+    assert!(found.next().is_none());
+    // 128 components are the limit of a path on the wire.
+    let deep = ["d"; 127].join("/");
+    let named = lines(walk(all(&place, None, Some(&deep)), Filters::none(), Links::Skip));
+    assert_eq!(named.len(), 1);
+    let deeper = ["d"; 128].join("/");
+    let refused = walk(all(&place, None, Some(&deeper)), Filters::none(), Links::Skip).next().unwrap();
+    let Found::Problem { failure, .. } = refused else { panic!("{refused:?}") };
+    assert_eq!(failure.status, Status::BadName);
+}
+
+#[test]
+fn a_walk_may_go_to_another_thread_and_gives_the_files_themselves() {
+    let place = Place::new();
+    place.write("d/a", b"12345");
+    let walk = walk(all(&place, None, None), Filters::none(), Links::Skip);
+    let found = std::thread::spawn(move || walk.last().unwrap()).join().unwrap();
+    let Found::File { root, at, meta, .. } = found else { panic!("{found:?}") };
+    assert_eq!(root.open_source(&at).unwrap().meta(), &meta);
+    assert_eq!(meta.size, 5);
+}
