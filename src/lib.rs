@@ -4,3 +4,4 @@ pub mod digest;
 pub mod protocol;
 pub mod storage;
 pub mod transfer;
+pub mod transport;

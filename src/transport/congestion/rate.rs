@@ -1,0 +1,174 @@
+//! Delivery-rate samples (draft-cheng-iccrg-delivery-rate-estimation), keyed by send time.
+//!
+//! quinn tells a controller neither packet numbers on ACK nor single packets on send, but every packet of a batch
+//! carries the batch's send time, and that is enough: state is kept per batch (at most ten datagrams).
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// What had been delivered when a batch was sent.
+#[derive(Debug, Clone, Copy)]
+struct Batch {
+    at: Instant,
+    delivered: u64,
+    delivered_at: Instant,
+    /// Send time of the packet whose ACK was the latest when this batch went out.
+    first_sent: Instant,
+    app_limited: bool,
+}
+
+/// One measurement, from the newest packet of one ACK.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sample {
+    /// Bytes per second.
+    pub(super) rate: f64,
+    /// Round trip of the newest acknowledged packet, ACK delay included.
+    pub(super) rtt: Duration,
+    /// The sender had nothing to send at that time: the rate is only a lower bound.
+    pub(super) app_limited: bool,
+}
+
+/// Makes [`Sample`]s out of the controller's callbacks.
+#[derive(Debug, Clone)]
+pub(super) struct RateSampler {
+    batches: VecDeque<Batch>,
+    delivered: u64,
+    delivered_at: Instant,
+    first_sent: Instant,
+    /// Newest batch with a packet in the ACK being processed.
+    acked: Option<Batch>,
+    /// Batches sent before this much was delivered belong to an idle spell.
+    limited_until: u64,
+    /// Nothing is in flight: the next batch starts the clocks anew.
+    idle: bool,
+}
+
+impl RateSampler {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            batches: VecDeque::new(),
+            delivered: 0,
+            delivered_at: now,
+            first_sent: now,
+            acked: None,
+            limited_until: 0,
+            idle: true,
+        }
+    }
+
+    /// Bytes acknowledged so far.
+    pub(super) fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
+    pub(super) fn on_sent(&mut self, now: Instant) {
+        if self.idle {
+            self.idle = false;
+            self.first_sent = now;
+            self.delivered_at = now;
+        }
+        if self.batches.back().is_some_and(|last| last.at == now) {
+            return;
+        }
+        self.batches.push_back(Batch {
+            at: now,
+            delivered: self.delivered,
+            delivered_at: self.delivered_at,
+            first_sent: self.first_sent,
+            app_limited: self.delivered < self.limited_until,
+        });
+    }
+
+    pub(super) fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64) {
+        self.delivered += bytes;
+        self.delivered_at = now;
+        if self.acked.is_some_and(|newest| newest.at >= sent) {
+            return;
+        }
+        let index = self.batches.partition_point(|batch| batch.at < sent);
+        // No entry: an MTU probe (quinn does not announce them) or a packet older than one already acknowledged.
+        if let Some(batch) = self.batches.get(index).filter(|batch| batch.at == sent) {
+            self.acked = Some(*batch);
+        }
+    }
+
+    /// Ends an ACK. `in_flight` is what is still outstanding, `app_limited` whether the sender ran dry before it.
+    pub(super) fn on_end_acks(&mut self, now: Instant, in_flight: u64, app_limited: bool) -> Option<Sample> {
+        self.idle = in_flight == 0;
+        if app_limited {
+            self.limited_until = self.delivered + in_flight;
+        }
+        let batch = self.acked.take()?;
+        self.first_sent = batch.at;
+        // The acknowledged batch stays, since the rest of its packets may come with the next ACK.
+        while self.batches.front().is_some_and(|old| old.at < batch.at) {
+            self.batches.pop_front();
+        }
+        // The longer of the two intervals: ACKs can be compressed, sends can be bunched; both would read too high.
+        let acks = now.saturating_duration_since(batch.delivered_at);
+        let sends = batch.at.saturating_duration_since(batch.first_sent);
+        let interval = acks.max(sends).as_secs_f64();
+        let rtt = now.saturating_duration_since(batch.at);
+        let bytes = (self.delivered - batch.delivered) as f64;
+        (interval > 0.0).then(|| Sample { rate: bytes / interval, rtt, app_limited: batch.app_limited })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Sends 10 packets of 1000 bytes every 10 ms and acknowledges each batch 50 ms later.
+    fn steady(sampler: &mut RateSampler, start: Instant, batches: u32) -> Vec<Sample> {
+        let mut samples = Vec::new();
+        for tick in 0..batches + 5 {
+            let now = start + tick * 10 * MS;
+            if tick >= 5 {
+                let sent = start + (tick - 5) * 10 * MS;
+                (0..10).for_each(|_| sampler.on_ack(now, sent, 1000));
+                samples.extend(sampler.on_end_acks(now, 40_000, false));
+            }
+            sampler.on_sent(now);
+        }
+        samples
+    }
+
+    #[test]
+    fn a_steady_sender_is_measured_at_its_rate() {
+        let start = Instant::now();
+        let samples = steady(&mut RateSampler::new(start), start, 50);
+        let last = samples.last().expect("acknowledged");
+        assert!((last.rate - 1e6).abs() < 1e3, "{}", last.rate);
+        assert_eq!(last.rtt, 50 * MS);
+        assert!(!last.app_limited);
+    }
+
+    #[test]
+    fn compressed_acks_do_not_read_faster_than_what_was_sent() {
+        let start = Instant::now();
+        let mut sampler = RateSampler::new(start);
+        steady(&mut sampler, start, 50);
+        // Five batches are outstanding; all are acknowledged within a microsecond.
+        let now = start + 700 * MS;
+        for batch in 50..55u32 {
+            let at = now + Duration::from_nanos(batch.into());
+            (0..10).for_each(|_| sampler.on_ack(at, start + batch * 10 * MS, 1000));
+            let sample = sampler.on_end_acks(at, 0, false).expect("a batch was acknowledged");
+            assert!(sample.rate < 1.3e6, "{}", sample.rate);
+        }
+    }
+
+    #[test]
+    fn what_was_sent_in_an_idle_spell_is_marked() {
+        let start = Instant::now();
+        let mut sampler = RateSampler::new(start);
+        sampler.on_sent(start);
+        sampler.on_ack(start + MS, start, 1000);
+        assert!(sampler.on_end_acks(start + MS, 5000, true).is_some());
+        sampler.on_sent(start + 2 * MS);
+        sampler.on_ack(start + 3 * MS, start + 2 * MS, 1000);
+        assert!(sampler.on_end_acks(start + 3 * MS, 4000, false).expect("acknowledged").app_limited);
+    }
+}

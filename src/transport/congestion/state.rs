@@ -1,0 +1,104 @@
+//! What the controller believes about the path, readable from any thread without a lock.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// What the controller is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    /// Doubling each round trip until the path is full.
+    Startup = 0,
+    /// Emptying the queue: after start-up, or to see the bare round-trip time again.
+    Drain = 1,
+    /// Full, with a small standing queue.
+    Cruise = 2,
+    /// Someone else keeps the queue full: taking a fair share as CUBIC would.
+    Contested = 3,
+}
+
+impl Phase {
+    fn from_u8(value: u8) -> Self {
+        match value {
+            0 => Self::Startup,
+            1 => Self::Drain,
+            2 => Self::Cruise,
+            _ => Self::Contested,
+        }
+    }
+}
+
+/// Live figures of one connection's path, written by its controller and read by the progress display.
+///
+/// Each value is exact by itself; values read together may be from two neighbouring ACKs.
+#[derive(Debug, Default)]
+pub struct PathState {
+    bandwidth: AtomicU64,
+    min_rtt_ns: AtomicU64,
+    rtt_ns: AtomicU64,
+    loss_ppm: AtomicU64,
+    window: AtomicU64,
+    phase: AtomicU8,
+}
+
+/// A copy of [`PathState`] at one moment.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PathSnapshot {
+    /// Estimated delivery rate of the path in bytes per second of UDP payload; 0 = not known yet.
+    pub bandwidth: u64,
+    /// Shortest round trip seen lately; zero = not known yet.
+    pub min_rtt: Duration,
+    /// Shortest round trip of the last round: above `min_rtt` by the standing queue.
+    pub rtt: Duration,
+    /// Share of packets that the path loses, `0.0..=1.0`.
+    pub loss: f64,
+    /// Congestion window in bytes.
+    pub window: u64,
+    /// What the controller is doing.
+    pub phase: Phase,
+}
+
+const PPM: f64 = 1e6;
+
+impl PathState {
+    /// Reads all figures.
+    pub fn snapshot(&self) -> PathSnapshot {
+        PathSnapshot {
+            bandwidth: self.bandwidth.load(Relaxed),
+            min_rtt: Duration::from_nanos(self.min_rtt_ns.load(Relaxed)),
+            rtt: Duration::from_nanos(self.rtt_ns.load(Relaxed)),
+            loss: self.loss_ppm.load(Relaxed) as f64 / PPM,
+            window: self.window.load(Relaxed),
+            phase: Phase::from_u8(self.phase.load(Relaxed)),
+        }
+    }
+
+    pub(super) fn publish(&self, now: &PathSnapshot) {
+        self.bandwidth.store(now.bandwidth, Relaxed);
+        self.min_rtt_ns.store(now.min_rtt.as_nanos() as u64, Relaxed);
+        self.rtt_ns.store(now.rtt.as_nanos() as u64, Relaxed);
+        self.loss_ppm.store((now.loss * PPM) as u64, Relaxed);
+        self.window.store(now.window, Relaxed);
+        self.phase.store(now.phase as u8, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_published_is_what_is_read() {
+        let state = PathState::default();
+        let wanted = PathSnapshot {
+            bandwidth: 12_500_000,
+            min_rtt: Duration::from_millis(100),
+            rtt: Duration::from_millis(104),
+            loss: 0.05,
+            window: 1_300_000,
+            phase: Phase::Contested,
+        };
+        state.publish(&wanted);
+        assert_eq!(state.snapshot(), wanted);
+    }
+}

@@ -1,0 +1,170 @@
+//! The client's end: from a host name to a connection with the one right server.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::{ClientConfig, Connection, Endpoint, Side, TokioRuntime};
+use tokio::net::lookup_host;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::error::{Fault, TransportError};
+use super::fingerprint::Fingerprint;
+use super::identity::{CERTIFICATE_NAME, Identity};
+use super::socket::{self, Granted};
+use super::tls;
+use super::tuning::{Tuning, endpoint_config, mtu_bound, transport_config};
+use super::verify::ServerPin;
+
+/// Time that an address has before the next one is tried beside it (RFC 8305). Without it a machine whose IPv6 leads
+/// nowhere, or a server that listens on one of `localhost`'s two addresses, would cost the whole deadline.
+pub const HEAD_START: Duration = Duration::from_millis(250);
+/// Longest wait for the name service.
+pub const RESOLVE_WAIT: Duration = Duration::from_secs(10);
+
+/// A connection that stands, and the socket that it uses.
+#[derive(Debug)]
+pub struct Dialled {
+    /// Keep it for as long as the connection is used; wait for it to be idle before the program ends.
+    pub endpoint: Endpoint,
+    /// The connection. The server is the right one.
+    pub connection: Connection,
+    /// The socket's buffers.
+    pub granted: Granted,
+}
+
+/// The addresses of a host, in the system's order of preference.
+///
+/// # Errors
+/// [`TransportError::Resolve`], also when the name service takes longer than [`RESOLVE_WAIT`].
+pub async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, TransportError> {
+    let failed = |source| TransportError::Resolve { host: host.to_owned(), source };
+    let found = timeout(RESOLVE_WAIT, lookup_host((host, port))).await;
+    let found = found.map_err(|_| failed(io::ErrorKind::TimedOut.into()))?.map_err(failed)?;
+    let mut addrs: Vec<SocketAddr> = Vec::new();
+    for addr in found {
+        if !addrs.contains(&addr) {
+            addrs.push(addr);
+        }
+    }
+    if addrs.is_empty() {
+        return Err(failed(io::Error::new(io::ErrorKind::NotFound, "the name has no address")));
+    }
+    Ok(addrs)
+}
+
+/// What one attempt needs.
+#[derive(Clone)]
+struct Call {
+    expected: Fingerprint,
+    identity: Identity,
+    tuning: Tuning,
+    end: Instant,
+}
+
+/// Connects to the server whose key is `expected`, at the first of `addrs` that answers.
+///
+/// The addresses are tried in their order, each with [`HEAD_START`] before the next joins in. A wrong key anywhere
+/// ends it: that is an alarm and no detour. The connection lives on the runtime that calls this.
+///
+/// # Errors
+/// [`TransportError::WrongServer`], [`TransportError::NoReply`] when nothing came within `deadline`, or why an
+/// attempt failed that was answered.
+pub async fn connect(
+    addrs: &[SocketAddr],
+    expected: Fingerprint,
+    identity: &Identity,
+    tuning: &Tuning,
+    deadline: Duration,
+) -> Result<Dialled, TransportError> {
+    let end = Instant::now() + deadline;
+    let call = Call { expected, identity: identity.clone(), tuning: tuning.clone(), end };
+    let mut waiting: VecDeque<SocketAddr> = addrs.iter().copied().collect();
+    // Dropping the set gives up the attempts that lost.
+    let mut attempts = JoinSet::new();
+    let mut failure = None;
+    loop {
+        if let Some(addr) = waiting.pop_front() {
+            attempts.spawn(call.clone().attempt(addr));
+        }
+        let turn = if waiting.is_empty() { end } else { end.min(Instant::now() + HEAD_START) };
+        match timeout_at(turn, attempts.join_next()).await {
+            Ok(Some(Ok(Ok(dialled)))) => return Ok(dialled),
+            Ok(Some(Ok(Err(error)))) if error.fault() == Fault::Trust => return Err(error),
+            Ok(Some(Ok(Err(error)))) => failure = Some(more_telling(failure, error)),
+            Ok(Some(Err(panicked))) => std::panic::resume_unwind(panicked.into_panic()),
+            Err(_) | Ok(None) if waiting.is_empty() => break,
+            Err(_) | Ok(None) => {}
+        }
+    }
+    Err(failure.unwrap_or_else(|| no_answer(addrs)))
+}
+
+/// Of two failed attempts the one to report: an answer before silence, silence before a family that this machine lacks.
+fn more_telling(old: Option<TransportError>, new: TransportError) -> TransportError {
+    let rank = |error: &TransportError| match error.fault() {
+        Fault::Local => 0,
+        Fault::Path => 1,
+        Fault::Peer | Fault::Trust => 2,
+    };
+    match old {
+        Some(old) if rank(&old) >= rank(&new) => old,
+        _ => new,
+    }
+}
+
+fn no_answer(addrs: &[SocketAddr]) -> TransportError {
+    let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    TransportError::NoReply { addr: addrs.first().copied().unwrap_or(nowhere) }
+}
+
+impl Call {
+    async fn attempt(self, addr: SocketAddr) -> Result<Dialled, TransportError> {
+        let pin = ServerPin::new(self.expected);
+        let tls = tls::client(&self.identity, Arc::clone(&pin));
+        let (endpoint, granted) = open_endpoint(addr)?;
+        let handshake = handshake(&endpoint, addr, tls, &self.tuning);
+        let Ok(outcome) = timeout_at(self.end, handshake).await else {
+            return Err(TransportError::NoReply { addr });
+        };
+        match (outcome, pin.wrong_key()) {
+            (Ok(connection), _) => Ok(Dialled { endpoint, connection, granted }),
+            (Err(_), Some(found)) => Err(TransportError::WrongServer { expected: self.expected, found }),
+            (Err(error), None) => Err(error),
+        }
+    }
+}
+
+/// A socket of the peer's address family, so that a machine without the other family needs none of it.
+pub(crate) fn open_endpoint(peer: SocketAddr) -> Result<(Endpoint, Granted), TransportError> {
+    let addr = match peer {
+        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+    };
+    let refused = |source| TransportError::Bind { addr, source };
+    let (socket, granted) = socket::bind(addr).map_err(refused)?;
+    let config = endpoint_config(mtu_bound(peer));
+    let endpoint = Endpoint::new(config, None, socket, Arc::new(TokioRuntime)).map_err(refused)?;
+    Ok((endpoint, granted))
+}
+
+pub(crate) async fn handshake(
+    endpoint: &Endpoint,
+    addr: SocketAddr,
+    tls: rustls::ClientConfig,
+    tuning: &Tuning,
+) -> Result<Connection, TransportError> {
+    let mut config = ClientConfig::new(tls::quic_client(tls));
+    config.transport_config(Arc::new(transport_config(tuning, Side::Client, addr)));
+    let connecting = endpoint.connect_with(config, addr, CERTIFICATE_NAME).map_err(|error| {
+        // Port 0 and the like: an address to which nothing can be sent.
+        TransportError::Resolve { host: addr.to_string(), source: io::Error::other(error) }
+    })?;
+    connecting.await.map_err(|error| match error {
+        quinn::ConnectionError::TimedOut => TransportError::NoReply { addr },
+        error => TransportError::from_connection(addr, &error),
+    })
+}

@@ -1,0 +1,125 @@
+//! The server's end: one socket, and connections that are handed to whoever will serve them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::congestion::ControllerFactory;
+use quinn::{Connection, Endpoint, Incoming, ServerConfig, Side, TokioRuntime, VarInt};
+use tokio::time::timeout;
+
+use super::error::{TransportError, canonical};
+use super::identity::Identity;
+use super::socket::{self, Granted};
+use super::tls;
+use super::tuning::{
+    INCOMING_BYTES_MAX, INCOMING_BYTES_TOTAL_MAX, INCOMING_MAX, MTU_LOOPBACK, Tuning, endpoint_config, transport_config,
+};
+use crate::protocol::close::CloseCode;
+
+/// A listening socket. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    endpoint: Endpoint,
+    local_addr: SocketAddr,
+    granted: Granted,
+    /// Everything of a connection's configuration that does not depend on the peer.
+    base: ServerConfig,
+    tuning: Tuning,
+}
+
+/// Listens on `addr` for clients, who will see `identity`. `[::]` takes IPv4 too; port 0 picks a port.
+///
+/// # Errors
+/// [`TransportError::Bind`].
+///
+/// # Panics
+/// Outside a tokio runtime. That runtime receives the packets; connections run on the runtime that [`accept`]s them.
+pub fn listen(addr: SocketAddr, identity: &Identity, tuning: &Tuning) -> Result<Listener, TransportError> {
+    Listener::open(addr, tls::server(identity), tuning)
+}
+
+impl Listener {
+    pub(crate) fn open(addr: SocketAddr, tls: rustls::ServerConfig, tuning: &Tuning) -> Result<Self, TransportError> {
+        let refused = |source| TransportError::Bind { addr, source };
+        let mut base = ServerConfig::with_crypto(tls::quic_server(tls));
+        base.migration(true)
+            .max_incoming(INCOMING_MAX)
+            .incoming_buffer_size(INCOMING_BYTES_MAX)
+            .incoming_buffer_size_total(INCOMING_BYTES_TOTAL_MAX);
+        let (socket, granted) = socket::bind(addr).map_err(refused)?;
+        let runtime = Arc::new(TokioRuntime);
+        // The server's socket takes the largest packets of all peers; what it sends depends on each.
+        let config = endpoint_config(MTU_LOOPBACK);
+        let endpoint = Endpoint::new(config, Some(base.clone()), socket, runtime).map_err(refused)?;
+        let local_addr = endpoint.local_addr().map_err(refused)?;
+        Ok(Self { endpoint, local_addr, granted, base, tuning: tuning.clone() })
+    }
+
+    /// The next client that knocks; `None` after [`Listener::close`].
+    ///
+    /// A server that drains goes on asking and refuses each ([`Incoming::refuse`]): a client hears that at once,
+    /// whereas silence would cost it its whole deadline.
+    pub async fn next(&self) -> Option<Incoming> {
+        self.endpoint.accept().await
+    }
+
+    /// The configuration for a connection with `remote`, to be given to [`accept`].
+    pub fn server_config_for(&self, remote: SocketAddr) -> Arc<ServerConfig> {
+        self.configure(remote, &self.tuning)
+    }
+
+    /// The same with a congestion controller of its own, so that this one connection can be watched.
+    pub fn server_config_with(
+        &self,
+        remote: SocketAddr,
+        controller: Arc<dyn ControllerFactory + Send + Sync>,
+    ) -> Arc<ServerConfig> {
+        self.configure(remote, &Tuning { controller, ..self.tuning.clone() })
+    }
+
+    fn configure(&self, remote: SocketAddr, tuning: &Tuning) -> Arc<ServerConfig> {
+        let mut config = self.base.clone();
+        config.transport_config(Arc::new(transport_config(tuning, Side::Server, remote)));
+        Arc::new(config)
+    }
+
+    /// Where it listens, with the port that was picked.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// The socket's buffers.
+    pub fn granted(&self) -> Granted {
+        self.granted
+    }
+
+    /// Ends all connections at once and takes no more clients.
+    pub fn close(&self, code: CloseCode, text: &str) {
+        self.endpoint.close(VarInt::from_u32(code.code()), text.as_bytes());
+    }
+
+    /// Waits until every peer was told of its connection's end, at most three round trips; call [`Listener::close`]
+    /// first.
+    pub async fn wait_idle(&self) {
+        self.endpoint.wait_idle().await;
+    }
+}
+
+/// Finishes the handshake with a client. The connection lives on the runtime that calls this.
+///
+/// # Errors
+/// [`TransportError::NoReply`] when the client does not finish within `deadline`, else why the handshake failed.
+pub async fn accept(
+    incoming: Incoming,
+    config: Arc<ServerConfig>,
+    deadline: Duration,
+) -> Result<Connection, TransportError> {
+    let addr = canonical(incoming.remote_address());
+    let failed = |error| TransportError::from_connection(addr, &error);
+    let connecting = incoming.accept_with(config).map_err(failed)?;
+    match timeout(deadline, connecting).await {
+        Ok(outcome) => outcome.map_err(failed),
+        Err(_) => Err(TransportError::NoReply { addr }),
+    }
+}

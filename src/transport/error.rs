@@ -1,0 +1,145 @@
+//! What can go wrong between two machines, and whose fault it is.
+
+use std::io;
+use std::net::SocketAddr;
+
+use quinn::ConnectionError;
+
+use super::fingerprint::Fingerprint;
+use super::identity::IdentityError;
+use super::peer::closed_by;
+use crate::protocol::close::CloseCode;
+use crate::protocol::path::escape;
+
+/// TLS alerts that mean "we speak different versions": `protocol_version` and `no_application_protocol`, as QUIC codes
+/// (RFC 9001, section 4.8).
+const VERSION_ALERTS: [u64; 2] = [0x100 + 70, 0x100 + 120];
+
+/// Why there is no connection, or none any more.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// Another key than the pinned one answered. Nothing was said to its owner.
+    #[error(
+        "the server has the key {found}, not {expected}: another machine answers there, or it has a new key; if you \
+        trust it, take a new ticket from it (qft serve --invite)"
+    )]
+    WrongServer {
+        /// The pinned key.
+        expected: Fingerprint,
+        /// The key that was shown.
+        found: Fingerprint,
+    },
+    /// Nothing came back in time.
+    #[error("no answer from {addr}: is qft serve running there, and do firewalls let UDP port {} through?", addr.port())]
+    NoReply {
+        /// The first address tried.
+        addr: SocketAddr,
+    },
+    /// A host name led to no address; `source` says why.
+    #[error("cannot find the address of {host}")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The peer ended the connection and said why.
+    #[error("{}", code.reason())]
+    Refused {
+        /// Why.
+        code: CloseCode,
+    },
+    /// The peers speak different versions.
+    #[error("{addr} and this qft share no protocol version; update the older one")]
+    Version {
+        /// The peer.
+        addr: SocketAddr,
+    },
+    /// The peer could not prove its key, or did not accept ours.
+    #[error("the handshake with {addr} failed: {reason}")]
+    Handshake {
+        /// The peer.
+        addr: SocketAddr,
+        /// What the TLS or QUIC layer says, escaped for display.
+        reason: String,
+    },
+    /// A connection that stood is gone.
+    #[error("lost the connection to {addr}: {reason}; the same command resumes")]
+    Lost {
+        /// The peer.
+        addr: SocketAddr,
+        /// What the QUIC layer says, escaped for display.
+        reason: String,
+    },
+    /// No socket there; `source` says why.
+    #[error("cannot open UDP port {addr}")]
+    Bind {
+        /// The local address.
+        addr: SocketAddr,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// There is no key to show.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+}
+
+/// Where the remedy of a [`TransportError`] lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// On this machine: its key, its sockets.
+    Local,
+    /// On the way: no answer, no address, a broken link. The same command may work later.
+    Path,
+    /// With trust: a wrong key, or one that is not enrolled. The same command will not work later.
+    Trust,
+    /// With the other side: it refused, or is another version.
+    Peer,
+}
+
+impl TransportError {
+    /// What became of a connection to `addr`, or of the attempt at one.
+    pub fn from_connection(addr: SocketAddr, error: &ConnectionError) -> Self {
+        let addr = canonical(addr);
+        if let Some(code) = closed_by(error) {
+            return Self::Refused { code };
+        }
+        let reason = escape(error.to_string().as_bytes()).to_string();
+        match error {
+            ConnectionError::VersionMismatch => Self::Version { addr },
+            ConnectionError::TransportError(error) => Self::from_code(addr, error.code.into(), reason),
+            ConnectionError::ConnectionClosed(close) => Self::from_code(addr, close.error_code.into(), reason),
+            _ => Self::Lost { addr, reason },
+        }
+    }
+
+    fn from_code(addr: SocketAddr, code: u64, reason: String) -> Self {
+        match code {
+            code if VERSION_ALERTS.contains(&code) => Self::Version { addr },
+            // QUIC carries TLS alerts as 0x100 + alert.
+            0x100..=0x1ff => Self::Handshake { addr, reason },
+            _ => Self::Lost { addr, reason },
+        }
+    }
+
+    /// Where the remedy lies.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Bind { .. } | Self::Identity(_) => Fault::Local,
+            Self::NoReply { .. } | Self::Resolve { .. } | Self::Lost { .. } => Fault::Path,
+            Self::WrongServer { .. } | Self::Handshake { .. } => Fault::Trust,
+            Self::Refused { code: CloseCode::NotAuthorised | CloseCode::InviteSpent } => Fault::Trust,
+            Self::Refused { .. } | Self::Version { .. } => Fault::Peer,
+        }
+    }
+}
+
+/// An address as people know it: an IPv4 peer of a dual-stack socket appears as `::ffff:10.0.0.1`.
+pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
+    match addr.ip().to_canonical() {
+        ip if ip != addr.ip() => SocketAddr::new(ip, addr.port()),
+        // The address itself, with the scope of a link-local one.
+        _ => addr,
+    }
+}

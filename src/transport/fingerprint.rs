@@ -1,0 +1,74 @@
+//! Who a peer is: the hash of its public key.
+
+use std::fmt;
+use std::str::FromStr;
+
+use rustls::pki_types::CertificateDer;
+use rustls::server::ParsedCertificate;
+use sha2::{Digest, Sha256};
+
+use super::base32::{self, Base32Error};
+
+/// Characters of [`Fingerprint::short`]: enough to tell one's own machines apart, never enough to trust one.
+const SHORT_CHARS: usize = 8;
+
+/// SHA-256 of a key's `SubjectPublicKeyInfo`.
+///
+/// Of the key and not of the certificate, so that a certificate can be issued again without a pin breaking.
+/// The text form is 52 characters of lower-case base32; reading ignores case.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Fingerprint(pub [u8; 32]);
+
+impl Fingerprint {
+    /// The fingerprint of the key in a certificate. Nothing else of the certificate is looked at.
+    ///
+    /// # Errors
+    /// `rustls`'s, when it is no X.509 certificate.
+    pub(crate) fn of_certificate(certificate: &CertificateDer<'_>) -> Result<Self, rustls::Error> {
+        let key = ParsedCertificate::try_from(certificate)?.subject_public_key_info();
+        Ok(Self(Sha256::digest(key.as_ref()).into()))
+    }
+
+    /// The first characters of the text form, for logs and tables.
+    pub fn short(&self) -> String {
+        let mut text = base32::encode(&self.0);
+        text.truncate(SHORT_CHARS);
+        text
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&base32::encode(&self.0))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Fingerprint {
+    type Err = Base32Error;
+
+    fn from_str(text: &str) -> Result<Self, Base32Error> {
+        base32::decode(text).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_form_has_52_lower_case_characters_and_reads_back_in_any_case() {
+        let fingerprint = Fingerprint(std::array::from_fn(|i| i as u8 * 7));
+        let text = fingerprint.to_string();
+        assert_eq!(text.len(), 52);
+        assert_eq!(text, text.to_ascii_lowercase());
+        assert_eq!(text.parse(), Ok(fingerprint));
+        assert_eq!(text.to_ascii_uppercase().parse(), Ok(fingerprint));
+        assert_eq!(fingerprint.short(), text[..8]);
+    }
+}

@@ -1,0 +1,246 @@
+//! The one directory that holds this installation's key and lists, and how files in it are read and replaced.
+//!
+//! Several processes use it at once. Whoever changes a file holds the directory's lock, writes a new file beside it
+//! and renames it over: a reader sees the old file or the new one, and a crash leaves one of the two.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Held while a file of the directory is replaced; never removed, never read.
+const LOCK_FILE: &str = ".lock";
+/// Longest wait for the lock. Its holder needs milliseconds, so a longer wait means a stopped process.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// Time between two tries at the lock.
+const LOCK_POLL: Duration = Duration::from_millis(5);
+/// Largest file read from the directory: 15,000 enrolled clients. Anything more was put there by mistake.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Mode of every file in the directory.
+const FILE_MODE: u32 = 0o600;
+/// Mode of the directory, when it is made here.
+const DIRECTORY_MODE: u32 = 0o700;
+
+/// Why the directory or a file in it cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// No variable and no account entry says where it is.
+    #[error("no home directory is known; set QFT_HOME to a directory for the key and the lists")]
+    Unknown,
+    /// The system refused; `source` says why.
+    #[error("cannot {op} {}", path.display())]
+    Io {
+        /// What was tried.
+        op: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A secret that others can read is no secret any more.
+    #[error("others can read {path} (mode {mode:04o}); run: chmod 600 {path}", path = path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Whoever can write to it can let anyone in.
+    #[error("others can write to {path} (mode {mode:04o}); run: chmod go-w {path}", path = path.display())]
+    Writable {
+        /// The file or directory.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Not a regular file, or far larger than such a file can be.
+    #[error("{} is not one of qft's files; move it away", path.display())]
+    Alien {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another process holds the lock and does not let go.
+    #[error("another qft has kept {} locked for {} s; is it stopped?", path.display(), LOCK_WAIT.as_secs())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+}
+
+impl HomeError {
+    fn io(op: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { op, path: path.to_owned(), source }
+    }
+}
+
+/// Where this installation keeps its key and lists: `$QFT_HOME`, else `$XDG_CONFIG_HOME/qft`, else `~/.config/qft`.
+///
+/// The directory need not exist.
+///
+/// # Errors
+/// [`HomeError::Unknown`] when none of the three is known.
+pub fn home() -> Result<PathBuf, HomeError> {
+    let variable = |name| std::env::var_os(name);
+    locate(variable("QFT_HOME"), variable("XDG_CONFIG_HOME"), std::env::home_dir()).ok_or(HomeError::Unknown)
+}
+
+fn locate(qft_home: Option<OsString>, xdg: Option<OsString>, user_home: Option<PathBuf>) -> Option<PathBuf> {
+    if let Some(dir) = qft_home.filter(|dir| !dir.is_empty()) {
+        return Some(dir.into());
+    }
+    // The XDG specification: a relative path there is to be ignored.
+    if let Some(dir) = xdg.map(PathBuf::from).filter(|dir| dir.is_absolute()) {
+        return Some(dir.join("qft"));
+    }
+    user_home.filter(|dir| dir.is_absolute()).map(|dir| dir.join(".config").join("qft"))
+}
+
+/// Makes the directory if it is missing, and refuses one that others can write to.
+pub(crate) fn prepare(home: &Path) -> Result<(), HomeError> {
+    DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(home).map_err(HomeError::io("make", home))?;
+    let metadata = fs::metadata(home).map_err(HomeError::io("examine", home))?;
+    check_not_writable(home, &metadata)
+}
+
+fn check_not_writable(path: &Path, metadata: &Metadata) -> Result<(), HomeError> {
+    match metadata.mode() & 0o7777 {
+        mode if mode & 0o022 != 0 => Err(HomeError::Writable { path: path.to_owned(), mode }),
+        _ => Ok(()),
+    }
+}
+
+/// Who may read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Privacy {
+    /// Its owner alone: it holds a key.
+    Secret,
+    /// Anyone, as long as only its owner can write: it is a list.
+    List,
+}
+
+/// Reads a whole file and what `fstat` said of the very file that was read; `None` when there is none.
+pub(crate) fn read(path: &Path, privacy: Privacy) -> Result<Option<(String, Metadata)>, HomeError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(HomeError::io("open", path)(error)),
+    };
+    let metadata = file.metadata().map_err(HomeError::io("examine", path))?;
+    if !metadata.is_file() || metadata.len() > FILE_BYTES_MAX {
+        return Err(HomeError::Alien { path: path.to_owned() });
+    }
+    let mode = metadata.mode() & 0o7777;
+    if privacy == Privacy::Secret && mode & 0o077 != 0 {
+        return Err(HomeError::Exposed { path: path.to_owned(), mode });
+    }
+    check_not_writable(path, &metadata)?;
+    let mut text = String::new();
+    file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(HomeError::io("read", path))?;
+    Ok(Some((text, metadata)))
+}
+
+/// The right to replace files in the directory. Given up when dropped, or by the system when the process ends.
+#[derive(Debug)]
+pub(crate) struct HomeLock {
+    home: PathBuf,
+    _file: File,
+}
+
+/// Waits (without a runtime) for the right to replace files in `home`.
+pub(crate) fn lock(home: &Path) -> Result<HomeLock, HomeError> {
+    let path = home.join(LOCK_FILE);
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create(true).truncate(false).mode(FILE_MODE);
+    let file = options.open(&path).map_err(HomeError::io("open", &path))?;
+    let started = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(HomeLock { home: home.to_owned(), _file: file }),
+            Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_WAIT => std::thread::sleep(LOCK_POLL),
+            Err(TryLockError::WouldBlock) => return Err(HomeError::Locked { path }),
+            Err(TryLockError::Error(error)) => return Err(HomeError::io("lock", &path)(error)),
+        }
+    }
+}
+
+impl HomeLock {
+    /// Puts `text` in the place of the file `name`, durably.
+    pub(crate) fn replace(&self, name: &str, text: &str) -> Result<(), HomeError> {
+        let path = self.home.join(name);
+        let fresh = self.home.join(format!(".{name}.new"));
+        // Under the lock only a crash can have left this name behind.
+        match fs::remove_file(&fresh) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(HomeError::io("remove", &fresh)(error));
+            }
+            _ => {}
+        }
+        let mut options = OpenOptions::new();
+        // The mode is set before there is content, so a key is never readable by others, not even for a moment.
+        let options = options.write(true).create_new(true).mode(FILE_MODE);
+        let mut file = options.open(&fresh).map_err(HomeError::io("make", &fresh))?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(HomeError::io("write", &fresh))?;
+        fs::rename(&fresh, &path).map_err(HomeError::io("replace", &path))?;
+        let directory = File::open(&self.home).map_err(HomeError::io("open", &self.home))?;
+        directory.sync_all().map_err(HomeError::io("sync", &self.home))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn qft_home_wins_over_xdg_and_xdg_over_the_account() {
+        let os = |text: &str| Some(OsString::from(text));
+        let account = || Some(PathBuf::from("/home/u"));
+        let path = |text: &str| Some(PathBuf::from(text));
+        assert_eq!(locate(os("/q"), os("/x"), account()), path("/q"));
+        assert_eq!(locate(os("rel"), os("/x"), account()), path("rel"));
+        assert_eq!(locate(os(""), os("/x"), account()), path("/x/qft"));
+        assert_eq!(locate(None, os("rel"), account()), path("/home/u/.config/qft"));
+        assert_eq!(locate(None, os(""), account()), path("/home/u/.config/qft"));
+        assert_eq!(locate(None, None, None), None);
+    }
+
+    #[test]
+    fn the_directory_is_made_for_its_owner_alone() {
+        let outer = tempfile::tempdir().unwrap();
+        let home = outer.path().join("a/b");
+        prepare(&home).unwrap();
+        assert_eq!(fs::metadata(&home).unwrap().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_directory_that_others_can_write_to_is_refused_with_the_remedy() {
+        let home = tempfile::tempdir().unwrap();
+        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o770)).unwrap();
+        let refusal = prepare(home.path()).unwrap_err();
+        assert!(matches!(refusal, HomeError::Writable { mode: 0o770, .. }));
+        assert!(refusal.to_string().contains(&format!("chmod go-w {}", home.path().display())));
+    }
+
+    #[test]
+    fn a_replaced_file_is_whole_and_private_even_after_a_crash_left_its_draft() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join(".list.new"), "half a dra").unwrap();
+        let lock = lock(home.path()).unwrap();
+        lock.replace("list", "one\n").unwrap();
+        lock.replace("list", "two\n").unwrap();
+        let (text, metadata) = read(&home.path().join("list"), Privacy::Secret).unwrap().unwrap();
+        assert_eq!(text, "two\n");
+        assert_eq!(metadata.mode() & 0o777, 0o600);
+        assert!(!home.path().join(".list.new").exists());
+    }
+
+    #[test]
+    fn a_directory_in_the_place_of_a_file_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir(home.path().join("list")).unwrap();
+        assert!(matches!(read(&home.path().join("list"), Privacy::List), Err(HomeError::Alien { .. })));
+    }
+}

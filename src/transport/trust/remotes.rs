@@ -1,0 +1,289 @@
+//! The servers that a client knows: `remotes` in its home directory.
+
+use std::path::{Path, PathBuf};
+
+use super::{content, short_name, with_line};
+use crate::transport::home::{self, HomeError, Privacy};
+use crate::transport::ticket::Ticket;
+
+/// The list's name in the home directory.
+const FILE: &str = "remotes";
+/// The name of a server that gave none.
+const NAMELESS: &str = "server";
+/// Marks the server that is meant when none is named.
+const DEFAULT_MARK: &str = "default";
+/// Words that mean something else where a remote's name can stand (`local:DIR`).
+const RESERVED: [&str; 1] = ["local"];
+/// First lines of a list made here.
+const HEADING: &str =
+    "# Servers that this client knows: one a line, NAME qft://FINGERPRINT@HOST:PORT, 'default' behind one of them.\n";
+
+/// One known server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// What it is called here; unique, whatever the case.
+    pub name: String,
+    /// Where it is and what its key is; never with an invite.
+    pub ticket: Ticket,
+    /// Whether it is meant when no server is named.
+    pub is_default: bool,
+}
+
+impl Remote {
+    fn line(&self) -> String {
+        let mark = if self.is_default { format!(" {DEFAULT_MARK}") } else { String::new() };
+        format!("{} {}{mark}", self.name, self.ticket.without_invite())
+    }
+}
+
+/// The list of known servers: `NAME qft://FINGERPRINT@HOST:PORT [default]`, one a line.
+///
+/// Every call reads the file anew; a line that says anything else is reported and skipped, and stays.
+#[derive(Debug, Clone)]
+pub struct Remotes {
+    home: PathBuf,
+}
+
+impl Remotes {
+    /// Opens the list in `home`, which is made if it is missing. No list means no servers.
+    ///
+    /// # Errors
+    /// [`HomeError`], also when others could write to the directory.
+    pub fn open(home: &Path) -> Result<Self, HomeError> {
+        home::prepare(home)?;
+        Ok(Self { home: home.to_owned() })
+    }
+
+    /// All known servers, in the order of the file.
+    ///
+    /// # Errors
+    /// [`HomeError`] when the list cannot be read or others can write to it; the same for all that follow.
+    pub fn list(&self) -> Result<Vec<Remote>, HomeError> {
+        let path = self.home.join(FILE);
+        let mut remotes = Vec::new();
+        for (number, line) in (1..).zip(self.text()?.lines()) {
+            match parse(line) {
+                Ok(remote) => remotes.extend(remote),
+                Err(reason) => tracing::warn!("{}, line {number}: {reason}; the line is skipped", path.display()),
+            }
+        }
+        Ok(remotes)
+    }
+
+    /// The server that is meant when none is named.
+    ///
+    /// # Errors
+    /// As [`Remotes::list`].
+    pub fn default(&self) -> Result<Option<Remote>, HomeError> {
+        Ok(self.list()?.into_iter().find(|remote| remote.is_default))
+    }
+
+    /// The server of that name; case does not matter.
+    ///
+    /// # Errors
+    /// As [`Remotes::list`].
+    pub fn find(&self, name: &str) -> Result<Option<Remote>, HomeError> {
+        Ok(self.list()?.into_iter().find(|remote| remote.name.eq_ignore_ascii_case(name)))
+    }
+
+    /// The server at that address, written as it is in the list.
+    ///
+    /// # Errors
+    /// As [`Remotes::list`].
+    pub fn find_address(&self, host: &str, port: u16) -> Result<Option<Remote>, HomeError> {
+        Ok(self.list()?.into_iter().find(|remote| is_at(remote, host, port)))
+    }
+
+    /// Keeps a server and says under which name: `name` made plain, with a number behind it when it is taken.
+    ///
+    /// The first server kept is the default. A server that is at the same address already keeps its name and gets the
+    /// ticket's key: a ticket in the user's hand is newer than the list. The same key at another address is another
+    /// entry (two servers of one installation share a key), so no default ever moves by itself.
+    ///
+    /// # Errors
+    /// [`HomeError`]; the list is as it was then.
+    pub fn save(&self, name: &str, ticket: &Ticket) -> Result<Remote, HomeError> {
+        let lock = home::lock(&self.home)?;
+        let remotes = self.list()?;
+        let text = self.text()?;
+        let ticket = ticket.without_invite();
+        if let Some(old) = remotes.iter().find(|remote| is_at(remote, &ticket.host, ticket.port)) {
+            let new = Remote { ticket, ..old.clone() };
+            if new != *old {
+                tracing::warn!(name = new.name, "the ticket names another key than the list had for this server");
+                lock.replace(FILE, &rewrite(&text, |remote| Some(if remote == *old { new.clone() } else { remote })))?;
+            }
+            return Ok(new);
+        }
+        let is_default = !remotes.iter().any(|remote| remote.is_default);
+        let new = Remote { name: free_name(&short_name(name, NAMELESS), &remotes), ticket, is_default };
+        let text = if text.is_empty() { HEADING.to_owned() } else { text };
+        lock.replace(FILE, &with_line(text, &new.line()))?;
+        Ok(new)
+    }
+
+    /// Makes a server the default; `false` when there is none of that name.
+    ///
+    /// # Errors
+    /// [`HomeError`]; the list is as it was then.
+    pub fn set_default(&self, name: &str) -> Result<bool, HomeError> {
+        self.change(name, |remote| {
+            let is_default = remote.name.eq_ignore_ascii_case(name);
+            Some(Remote { is_default, ..remote })
+        })
+    }
+
+    /// Forgets a server; `false` when there is none of that name. There is no default after the default was removed.
+    ///
+    /// # Errors
+    /// [`HomeError`]; the list is as it was then.
+    pub fn remove(&self, name: &str) -> Result<bool, HomeError> {
+        self.change(name, |remote| if remote.name.eq_ignore_ascii_case(name) { None } else { Some(remote) })
+    }
+
+    fn change(&self, name: &str, edit: impl Fn(Remote) -> Option<Remote>) -> Result<bool, HomeError> {
+        let lock = home::lock(&self.home)?;
+        if self.find(name)?.is_none() {
+            return Ok(false);
+        }
+        lock.replace(FILE, &rewrite(&self.text()?, edit))?;
+        Ok(true)
+    }
+
+    fn text(&self) -> Result<String, HomeError> {
+        Ok(home::read(&self.home.join(FILE), Privacy::List)?.map(|(text, _)| text).unwrap_or_default())
+    }
+}
+
+/// A server, `None` for a blank line or a comment, or what is wrong with the line.
+fn parse(line: &str) -> Result<Option<Remote>, String> {
+    let mut words = content(line).split_whitespace();
+    let Some(name) = words.next() else { return Ok(None) };
+    let ticket: Ticket = words.next().ok_or("no address")?.parse().map_err(|error| format!("{error}"))?;
+    let is_default = match words.next() {
+        None => false,
+        Some(DEFAULT_MARK) if words.next().is_none() => true,
+        Some(_) => return Err(format!("only the word '{DEFAULT_MARK}' may follow the address")),
+    };
+    Ok(Some(Remote { name: name.to_owned(), ticket: ticket.without_invite(), is_default }))
+}
+
+/// The list with every server's line replaced by what `edit` makes of it; lines that it leaves as they are, comments
+/// and broken lines stay to the letter.
+fn rewrite(text: &str, edit: impl Fn(Remote) -> Option<Remote>) -> String {
+    let mut new = String::new();
+    for line in text.lines() {
+        let Ok(Some(remote)) = parse(line) else {
+            new = with_line(new, line);
+            continue;
+        };
+        match edit(remote.clone()) {
+            Some(same) if same == remote => new = with_line(new, line),
+            Some(edited) => new = with_line(new, &edited.line()),
+            None => {}
+        }
+    }
+    new
+}
+
+fn is_at(remote: &Remote, host: &str, port: u16) -> bool {
+    remote.ticket.port == port && remote.ticket.host.eq_ignore_ascii_case(host)
+}
+
+fn free_name(wanted: &str, remotes: &[Remote]) -> String {
+    let is_free = |name: &str| {
+        !RESERVED.iter().any(|word| word.eq_ignore_ascii_case(name))
+            && !remotes.iter().any(|remote| remote.name.eq_ignore_ascii_case(name))
+    };
+    if is_free(wanted) {
+        return wanted.to_owned();
+    }
+    let numbered = (2_u64..).map(|number| format!("{wanted}-{number}"));
+    numbered.into_iter().find(|name| is_free(name)).expect("the list is finite, the numbers are not")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    use super::*;
+    use crate::transport::fingerprint::Fingerprint;
+    use crate::transport::ticket::Invite;
+
+    fn ticket(key: u8, host: &str, port: u16) -> Ticket {
+        Ticket { fingerprint: Fingerprint([key; 32]), invite: Some(Invite([3; 16])), host: host.into(), port }
+    }
+
+    fn open() -> (tempfile::TempDir, Remotes) {
+        let home = tempfile::tempdir().unwrap();
+        let remotes = Remotes::open(home.path()).unwrap();
+        (home, remotes)
+    }
+
+    #[test]
+    fn the_first_server_kept_is_the_default_and_no_invite_is_written() {
+        let (home, remotes) = open();
+        assert_eq!(remotes.default().unwrap(), None);
+        let first = remotes.save("box.lan", &ticket(1, "10.0.0.1", 4433)).unwrap();
+        remotes.save("other", &ticket(2, "fe80::1", 4433)).unwrap();
+        assert_eq!((first.name.as_str(), first.is_default), ("box", true));
+        assert_eq!(remotes.default().unwrap(), Some(first));
+        let text = fs::read_to_string(home.path().join(FILE)).unwrap();
+        assert!(!text.contains(&Invite([3; 16]).to_string()), "{text}");
+        assert!(text.contains(&format!("\nother qft://{}@[fe80::1]:4433\n", Fingerprint([2; 32]))), "{text}");
+        assert_eq!(fs::metadata(home.path().join(FILE)).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn names_are_unique_whatever_their_case_and_never_reserved() {
+        let (_home, remotes) = open();
+        let names: Vec<String> = ["box", "BOX", "box", "local", "  "]
+            .iter()
+            .zip(1..)
+            .map(|(name, n)| remotes.save(name, &ticket(n, "h", 4000 + u16::from(n))).unwrap().name)
+            .collect();
+        assert_eq!(names, ["box", "BOX-2", "box-3", "local-2", "server"]);
+        assert_eq!(remotes.find("bOx-2").unwrap().unwrap().ticket.port, 4002);
+    }
+
+    #[test]
+    fn a_ticket_for_a_known_address_brings_its_key_and_keeps_the_name() {
+        let (_home, remotes) = open();
+        remotes.save("box", &ticket(1, "h", 1)).unwrap();
+        remotes.save("two", &ticket(1, "h", 2)).unwrap();
+        let again = remotes.save("new", &ticket(9, "H", 1)).unwrap();
+        assert_eq!((again.name.as_str(), again.is_default), ("box", true));
+        assert_eq!(remotes.list().unwrap().len(), 2);
+        assert_eq!(remotes.find_address("h", 1).unwrap().unwrap().ticket.fingerprint, Fingerprint([9; 32]));
+        assert_eq!(remotes.find_address("h", 2).unwrap().unwrap().ticket.fingerprint, Fingerprint([1; 32]));
+        assert_eq!(remotes.find_address("h", 3).unwrap(), None);
+    }
+
+    #[test]
+    fn the_default_can_be_moved_and_removed() {
+        let (_home, remotes) = open();
+        remotes.save("a", &ticket(1, "h", 1)).unwrap();
+        remotes.save("b", &ticket(2, "h", 2)).unwrap();
+        assert!(remotes.set_default("B").unwrap());
+        assert!(!remotes.set_default("c").unwrap());
+        assert_eq!(remotes.default().unwrap().unwrap().name, "b");
+        assert!(remotes.remove("b").unwrap());
+        assert!(!remotes.remove("b").unwrap());
+        assert_eq!(remotes.default().unwrap(), None);
+        assert_eq!(remotes.list().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_a_person_wrote_stays_to_the_letter() {
+        let (home, remotes) = open();
+        let mine = "# mine\n\nbroken line here\n  x   qft://short@h # note\n";
+        let kept = format!("y\tqft://{}@h:7   # at home\n", Fingerprint([5; 32]));
+        fs::write(home.path().join(FILE), format!("{mine}{kept}")).unwrap();
+        fs::set_permissions(home.path().join(FILE), fs::Permissions::from_mode(0o644)).unwrap();
+        remotes.save("z", &ticket(1, "h", 8)).unwrap();
+        remotes.remove("z").unwrap();
+        assert_eq!(fs::read_to_string(home.path().join(FILE)).unwrap(), format!("{mine}{kept}"));
+        assert_eq!(remotes.list().unwrap().len(), 1);
+    }
+}

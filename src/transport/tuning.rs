@@ -1,0 +1,176 @@
+//! The knobs of a connection, and why each stands where it stands.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::congestion::ControllerFactory;
+use quinn::{
+    AckFrequencyConfig, Connection, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, Side, TransportConfig, VarInt,
+};
+
+/// Bytes that a peer may have under way on one stream: 1.7 times what 1 Gbit/s holds at 300 ms. It bounds only what
+/// arrived and was not read yet, so it costs nothing while the reader keeps up. Bodies must be read unordered: at
+/// this size ordered reads end the connection on lossy links.
+pub const STREAM_RECEIVE_WINDOW: u32 = 64 << 20;
+/// The same for all streams of a connection together, once the peer is authorised.
+pub const RECEIVE_WINDOW: u32 = 64 << 20;
+/// The same before the peer is authorised: many times its longest opening, and all the memory a stranger can claim.
+pub const RECEIVE_WINDOW_BEFORE_HELLO: u32 = 1 << 20;
+/// Streams that a peer may have open at once, once it is authorised. Small files need one each for a round trip:
+/// 4096 of them in 100 ms are more than any disk commits.
+pub const STREAMS_MAX: u32 = 4096;
+/// Streams that a client may open before it is authorised: the control stream.
+pub const STREAMS_BEFORE_HELLO: u32 = 1;
+/// Bytes kept until they are acknowledged. Out of reach on purpose: the application bounds them, in whole blocks,
+/// because a limit here would cut blocks into ever smaller pieces.
+pub const SEND_WINDOW: u64 = 1 << 30;
+/// Packets that may overtake one before it counts as lost. The standard's 3 sends much twice on links that reorder; 8
+/// cost a loss 0.1 ms at 1 Gbit/s.
+pub const PACKET_THRESHOLD: u32 = 8;
+/// Packets that may arrive before one acknowledgement is due: about one burst of the sender (10 packets in one call).
+pub const ACK_EVERY: u32 = 9;
+/// Longest that the peer may hold an acknowledgement back.
+pub const ACK_DELAY_MAX: Duration = Duration::from_millis(10);
+/// Round trip assumed before the first measurement: a lost first packet is sent again after three of them.
+pub const INITIAL_RTT: Duration = Duration::from_millis(100);
+/// Silence that ends a connection.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// A client sends something this often, so that a connection that only waits is not ended. One side suffices.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// Packet size that every QUIC path carries; larger ones are probed for.
+pub const MTU_START: u16 = 1200;
+/// Largest packet tried on a network: Ethernet's 1500 less IPv6 and UDP headers.
+pub const MTU_NETWORK: u16 = 1452;
+/// Largest packet tried within one machine. Ten packets go out in one call, and the kernel silently drops a call of
+/// more than 64 KiB: 10 × 6550 passes, 10 × 6552 does not.
+pub const MTU_LOOPBACK: u16 = 6500;
+/// Time until a larger packet size is tried again after one was lost for good.
+pub const MTU_COOLDOWN: Duration = Duration::from_secs(10);
+/// Handshakes that may wait for the server; more are refused.
+pub const INCOMING_MAX: usize = 1024;
+/// Bytes kept for one handshake that waits: its first flight, many times over.
+pub const INCOMING_BYTES_MAX: u64 = 256 << 10;
+/// Bytes kept for all handshakes that wait.
+pub const INCOMING_BYTES_TOTAL_MAX: u64 = 16 << 20;
+
+/// What the caller decides about a connection. All else follows from the peer's address and the link.
+#[derive(Clone)]
+pub struct Tuning {
+    /// Makes the congestion controller of each connection.
+    pub controller: Arc<dyn ControllerFactory + Send + Sync>,
+    /// Ask the peer for one acknowledgement per [`ACK_EVERY`] packets instead of one per two. To be switched off for
+    /// controllers that measure the gaps between acknowledgements (quinn's BBR).
+    pub thin_acks: bool,
+    /// Silence that ends a connection; the shorter of the two ends' values counts.
+    pub idle_timeout: Duration,
+}
+
+impl Tuning {
+    /// The usual values with this controller.
+    pub fn new(controller: Arc<dyn ControllerFactory + Send + Sync>) -> Self {
+        Self { controller, thin_acks: true, idle_timeout: IDLE_TIMEOUT }
+    }
+}
+
+impl fmt::Debug for Tuning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { controller: _, thin_acks, idle_timeout } = self;
+        let mut all = f.debug_struct("Tuning");
+        all.field("thin_acks", thin_acks).field("idle_timeout", idle_timeout).finish_non_exhaustive()
+    }
+}
+
+/// The transport parameters of one end of a connection to `peer`.
+///
+/// A server starts with what a stranger may have; [`open_up`] raises it. A client knows its server by key before the
+/// handshake ends, so its limits are open from the start.
+pub fn transport_config(tuning: &Tuning, side: Side, peer: SocketAddr) -> TransportConfig {
+    let (receive_window, streams) = match side {
+        Side::Server => (RECEIVE_WINDOW_BEFORE_HELLO, STREAMS_BEFORE_HELLO),
+        Side::Client => (RECEIVE_WINDOW, STREAMS_MAX),
+    };
+    let keep_alive = KEEP_ALIVE.min(tuning.idle_timeout / 3);
+    let mut config = TransportConfig::default();
+    config
+        .stream_receive_window(STREAM_RECEIVE_WINDOW.into())
+        .receive_window(receive_window.into())
+        .max_concurrent_bidi_streams(streams.into())
+        .max_concurrent_uni_streams(0_u32.into())
+        .datagram_receive_buffer_size(None)
+        .send_window(SEND_WINDOW)
+        // Without it a stream that always has data is never interrupted, not even by the control stream.
+        .send_fairness(true)
+        .packet_threshold(PACKET_THRESHOLD)
+        .initial_rtt(INITIAL_RTT)
+        .initial_mtu(MTU_START)
+        .min_mtu(MTU_START)
+        .mtu_discovery_config(Some(mtu_discovery(peer)))
+        .ack_frequency_config(tuning.thin_acks.then(ack_frequency))
+        .keep_alive_interval((side == Side::Client).then_some(keep_alive))
+        .max_idle_timeout(Some(idle_timeout(tuning.idle_timeout)))
+        .congestion_controller_factory(Arc::clone(&tuning.controller));
+    config
+}
+
+/// Gives an authorised peer the full limits. For servers, after `Hello` was accepted.
+pub fn open_up(connection: &Connection) {
+    connection.set_receive_window(RECEIVE_WINDOW.into());
+    connection.set_max_concurrent_bi_streams(STREAMS_MAX.into());
+}
+
+/// The largest packet worth trying towards `peer`.
+pub fn mtu_bound(peer: SocketAddr) -> u16 {
+    // An IPv4 peer of a dual-stack socket appears as ::ffff:127.0.0.1.
+    if peer.ip().to_canonical().is_loopback() { MTU_LOOPBACK } else { MTU_NETWORK }
+}
+
+/// Parameters of a socket that takes packets of up to `packet_max` bytes.
+pub(crate) fn endpoint_config(packet_max: u16) -> EndpointConfig {
+    let mut config = EndpointConfig::default();
+    config.max_udp_payload_size(packet_max).expect("both packet sizes here are ones that QUIC allows");
+    config
+}
+
+fn mtu_discovery(peer: SocketAddr) -> MtuDiscoveryConfig {
+    let mut config = MtuDiscoveryConfig::default();
+    config.upper_bound(mtu_bound(peer)).black_hole_cooldown(MTU_COOLDOWN);
+    config
+}
+
+fn ack_frequency() -> AckFrequencyConfig {
+    let mut config = AckFrequencyConfig::default();
+    config
+        .ack_eliciting_threshold(ACK_EVERY.into())
+        .max_ack_delay(Some(ACK_DELAY_MAX))
+        // One less than the loss threshold, as the draft advises: an acknowledgement goes out just before a loss is
+        // certain.
+        .reordering_threshold((PACKET_THRESHOLD - 1).into());
+    config
+}
+
+fn idle_timeout(silence: Duration) -> IdleTimeout {
+    let millis = u32::try_from(silence.as_millis()).unwrap_or(u32::MAX);
+    IdleTimeout::from(VarInt::from_u32(millis))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_peers_on_this_machine_get_large_packets() {
+        for (peer, bound) in [
+            ("127.0.0.1:1", MTU_LOOPBACK),
+            ("127.9.9.9:1", MTU_LOOPBACK),
+            ("[::1]:1", MTU_LOOPBACK),
+            ("[::ffff:127.0.0.1]:1", MTU_LOOPBACK),
+            ("192.168.1.1:1", MTU_NETWORK),
+            ("[::ffff:10.0.0.1]:1", MTU_NETWORK),
+            ("[fe80::1]:1", MTU_NETWORK),
+        ] {
+            assert_eq!(mtu_bound(peer.parse().unwrap()), bound, "{peer}");
+        }
+    }
+}
