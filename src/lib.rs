@@ -1,7 +1,77 @@
-//! qft moves files between two machines over QUIC.
+//! qft moves files between two machines over QUIC: fast over lossy or high-latency links, resumable,
+//! verified, durable.
+//!
+//! The program `qft` is a thin layer over this library: [`Server`](server::Server) serves a directory,
+//! [`Client`](client::Client) sends to it and gets from it. The interface follows the program's needs and
+//! promises no stability yet.
+//!
+//! ```
+//! use qft::client::{Client, SendOptions};
+//! use qft::server::{Access, Server};
+//! use qft::transport::{Identity, Ticket};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let place = std::env::temp_dir().join(format!("qft-example-{}", std::process::id()));
+//! std::fs::create_dir_all(&place)?;
+//! std::fs::write(place.join("letter.txt"), "Dear reader")?;
+//!
+//! // Both ends in one program, the whole QUIC path between them.
+//! let identity = Identity::ephemeral()?;
+//! let server = Server::builder(place.join("inbox"), Identity::ephemeral()?)
+//!     .access(Access::Only(vec![identity.fingerprint()]))
+//!     .start()?;
+//! let (fingerprint, port) = (server.fingerprint(), server.local_addr().port());
+//! let remote = Ticket { fingerprint, invite: None, host: "127.0.0.1".into(), port };
+//!
+//! let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! let report = runtime.block_on(async {
+//!     let client = Client::builder(identity).build()?;
+//!     client.send(remote, vec![place.join("letter.txt")], SendOptions::default()).finish().await
+//! })?;
+//! assert_eq!((report.done, report.failed), (1, 0));
+//! assert_eq!(std::fs::read_to_string(place.join("inbox/letter.txt"))?, "Dear reader");
+//! # std::fs::remove_dir_all(&place)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Map
+//! Data flows one way through the rooms; each may use only what stands to its left:
+//!
+//! ```text
+//! protocol, digest → transfer → storage | transport → session → server | client → cli → main
+//! ```
+//!
+//! | room | holds |
+//! |---|---|
+//! | [`protocol`] | the wire; its page is the specification |
+//! | [`digest`] | MD5 in SIMD lanes: leaves, chunks, roots |
+//! | [`transfer`] | the rules of one file, without I/O |
+//! | [`storage`] | the disk: a confined tree, partial files, durable commits |
+//! | [`transport`] | QUIC: sockets, keys, pins, congestion control |
+//! | `session` | where rules, streams and files meet |
+//! | [`server`], [`client`] | the two ends |
+//! | [`cli`] | the program |
+//! | [`error`], [`progress`] | vocabularies that everyone shares |
+//! | [`manual`] | why it is built this way |
+//!
+//! # Deliberately absent
+//! * No `async`, clock or raw path in [`protocol`], [`digest`] and [`transfer`].
+//! * No string of a peer's in [`storage`]: only a parsed [`WirePath`](protocol::path::WirePath).
+//! * No allocation of a size that a peer named, before a cap.
+//! * No file under its final name before its digest matched.
+//! * No stream that ends without a tail and a verdict, or a reset with a code.
+//! * No hashing and no file I/O on a thread that drives connections.
 
+pub mod cli;
+pub mod client;
 pub mod digest;
+pub mod error;
+pub mod manual;
+pub mod progress;
 pub mod protocol;
+pub mod server;
+pub(crate) mod session;
 pub mod storage;
 pub mod transfer;
 pub mod transport;

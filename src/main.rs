@@ -1,3 +1,7 @@
-//! The `qft` command.
+//! The `qft` command; everything it does is in the library's [`qft::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    qft::cli::main(std::env::args_os())
+}

@@ -1,0 +1,235 @@
+//! Exit codes: one function from an error, one from a report, and nobody else decides.
+
+use std::process::ExitCode;
+
+use crate::error::{Error, Fault};
+use crate::progress::Report;
+use crate::protocol::message::Status;
+use crate::transport::TicketError;
+
+/// How the process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Everything was done.
+    Done = 0,
+    /// Something failed that no other code names.
+    Failed = 1,
+    /// The command line makes no sense.
+    Usage = 2,
+    /// Some files failed, the others are done.
+    SomeFailed = 3,
+    /// The remote cannot be reached, or was lost.
+    Unreachable = 4,
+    /// One side does not trust the other.
+    Untrusted = 5,
+    /// Content did not have the digest that it should have.
+    Unverified = 6,
+    /// The remote would not take, or give, any of it.
+    Refused = 7,
+    /// The user stopped it.
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// The number that the shell sees.
+    pub(crate) fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// What an error of any room amounts to.
+    pub(crate) fn of_error(error: &anyhow::Error) -> Self {
+        for cause in error.chain() {
+            if let Some(complaint) = cause.downcast_ref::<Complaint>() {
+                return complaint.exit();
+            }
+            if let Some(error) = cause.downcast_ref::<Error>() {
+                return Self::of_fault(error.fault());
+            }
+            if cause.is::<TicketError>() {
+                return Self::Usage;
+            }
+        }
+        Self::Failed
+    }
+
+    fn of_fault(fault: Fault) -> Self {
+        match fault {
+            Fault::Ours | Fault::Peer | Fault::Disk => Self::Failed,
+            Fault::Network => Self::Unreachable,
+            Fault::Usage => Self::Usage,
+            Fault::Trust => Self::Untrusted,
+            Fault::Refused => Self::Refused,
+            Fault::Cancelled => Self::Interrupted,
+        }
+    }
+
+    /// What a job that ran to its end amounts to.
+    ///
+    /// Content that did not verify outweighs everything else: nobody may overlook it.
+    pub(crate) fn of_report(report: &Report, verb: Verb) -> Self {
+        if report.failed == 0 {
+            return Self::Done;
+        }
+        let mut statuses = report.failures.iter().map(|(_, failure)| failure.status);
+        if statuses.clone().any(|status| status == Status::VerifyFailed) {
+            return Self::Unverified;
+        }
+        match !report.failures.is_empty() && statuses.all(|status| verb.is_remote_refusal(status)) {
+            true => Self::Refused,
+            false => Self::SomeFailed,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// Which way files go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
+    /// To the remote.
+    Send,
+    /// From the remote.
+    Get,
+}
+
+impl Verb {
+    /// Whether a failure of this kind can only be the remote's decision: when files are fetched, a full
+    /// disk or an existing file is on this side.
+    fn is_remote_refusal(self, status: Status) -> bool {
+        match self {
+            Self::Send => matches!(status, Status::NotAllowed | Status::NoSpace | Status::Exists),
+            Self::Get => status == Status::NotAllowed,
+        }
+    }
+
+    /// `sent` or `got`.
+    pub(crate) fn past(self) -> &'static str {
+        match self {
+            Self::Send => "sent",
+            Self::Get => "got",
+        }
+    }
+
+    /// `send` or `get`.
+    pub(crate) fn present(self) -> &'static str {
+        match self {
+            Self::Send => "send",
+            Self::Get => "get",
+        }
+    }
+
+    /// The arrow of the header line: towards the remote, or from it.
+    pub(crate) fn arrow(self) -> &'static str {
+        match self {
+            Self::Send => "->",
+            Self::Get => "<-",
+        }
+    }
+}
+
+/// What the command line itself finds wrong; the text has the cause and the remedy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Complaint {
+    /// The arguments make no sense, alone or together.
+    #[error("{0}")]
+    Usage(String),
+    /// The remote is not known here, so there is no key to trust.
+    #[error("{0}")]
+    Unknown(String),
+    /// The user stopped it.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Complaint {
+    /// A mistake in the arguments.
+    pub(crate) fn usage(text: impl Into<String>) -> Self {
+        Self::Usage(text.into())
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Usage(_) => Exit::Usage,
+            Self::Unknown(_) => Exit::Untrusted,
+            Self::Interrupted => Exit::Interrupted,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context as _, anyhow};
+
+    use super::*;
+    use crate::protocol::message::Failure;
+
+    fn report(statuses: &[Status]) -> Report {
+        let failures: Vec<_> = statuses
+            .iter()
+            .map(|status| ("name".to_owned(), Failure { status: *status, detail: String::new() }))
+            .collect();
+        Report { done: 3, failed: failures.len() as u64, failures, ..Report::default() }
+    }
+
+    #[test]
+    fn a_report_without_failures_is_zero() {
+        assert_eq!(Exit::of_report(&report(&[]), Verb::Send), Exit::Done);
+    }
+
+    #[test]
+    fn failures_of_many_kinds_are_three() {
+        for statuses in [&[Status::NotFound][..], &[Status::NoSpace, Status::ReadFailed], &[Status::Cancelled]] {
+            assert_eq!(Exit::of_report(&report(statuses), Verb::Send), Exit::SomeFailed, "{statuses:?}");
+        }
+    }
+
+    #[test]
+    fn refusals_alone_are_seven_but_only_where_the_remote_decides() {
+        let refusals = report(&[Status::Exists, Status::NotAllowed, Status::NoSpace]);
+        assert_eq!(Exit::of_report(&refusals, Verb::Send), Exit::Refused);
+        assert_eq!(Exit::of_report(&refusals, Verb::Get), Exit::SomeFailed);
+        assert_eq!(Exit::of_report(&report(&[Status::NotAllowed]), Verb::Get), Exit::Refused);
+    }
+
+    #[test]
+    fn content_that_does_not_verify_outweighs_the_rest() {
+        let statuses = report(&[Status::NotFound, Status::VerifyFailed, Status::NoSpace]);
+        assert_eq!(Exit::of_report(&statuses, Verb::Get), Exit::Unverified);
+    }
+
+    #[test]
+    fn failures_that_were_only_counted_are_no_refusal() {
+        let report = Report { failed: 4, ..Report::default() };
+        assert_eq!(Exit::of_report(&report, Verb::Send), Exit::SomeFailed);
+    }
+
+    #[test]
+    fn every_fault_has_its_code() {
+        let table = [
+            (Fault::Ours, 1),
+            (Fault::Peer, 1),
+            (Fault::Disk, 1),
+            (Fault::Usage, 2),
+            (Fault::Network, 4),
+            (Fault::Trust, 5),
+            (Fault::Refused, 7),
+            (Fault::Cancelled, 130),
+        ];
+        for (fault, code) in table {
+            assert_eq!(Exit::of_fault(fault).code(), code, "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn a_complaint_keeps_its_code_under_context() {
+        let error = anyhow!(Complaint::usage("no")).context("reading the arguments");
+        assert_eq!(Exit::of_error(&error), Exit::Usage);
+        let unknown: anyhow::Error = Err::<(), _>(Complaint::Unknown("who".into())).context("asking").unwrap_err();
+        assert_eq!(Exit::of_error(&unknown), Exit::Untrusted);
+        assert_eq!(Exit::of_error(&anyhow!("disk on fire")), Exit::Failed);
+    }
+}

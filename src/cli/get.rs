@@ -1,0 +1,68 @@
+//! `qft get`.
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use super::args::GetArgs;
+use super::exit::{Complaint, Exit, Verb};
+use super::log;
+use super::plan;
+use super::reach::{Missing, Reach, find};
+use super::run::{Signals, Transfer, block_on};
+use super::send::REMOTE_VARIABLE;
+use super::spool::{PrivateDir, pour};
+use super::ui::{Ui, UiOptions, has_bars, mode};
+use crate::client::Client;
+
+/// Runs the command.
+pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
+    let env = std::env::var_os(REMOTE_VARIABLE);
+    let plan = plan::get(args, env.as_deref(), |path| path.is_dir())?;
+    let place = find(plan.spec.as_ref())?;
+    let dry_run = args.conflict.dry_run;
+    let mut ui = Ui::new(UiOptions {
+        verb: Verb::Get,
+        mode: mode(&args.output, dry_run, has_bars()),
+        json: args.output.json,
+        verbose: args.output.verbose > 0,
+        dry_run,
+        jobs: args.link.jobs.get(),
+        address: place.address(),
+    });
+    let (lines, log) = std::sync::mpsc::channel();
+    log::init(args.output.verbose, Some(lines));
+    ui.header(
+        &place.header(Verb::Get.arrow(), &plan.shown),
+        json!({"path": plan.shown, "address": place.address(), "dry_run": dry_run}),
+    );
+    plan.hints.iter().for_each(|hint| ui.note(hint));
+    let reach = Reach { patience: args.link.timeout, sync: true, missing: Missing::Refuse };
+    block_on(async move |mut signals| {
+        // Content for standard output is received as a file first, so that only verified bytes get there.
+        let (into, spool) = match plan.into {
+            Some(into) => (into, None),
+            None => {
+                let spool = PrivateDir::new().context("making a temporary directory")?;
+                (spool.path().to_owned(), Some(spool))
+            }
+        };
+        let (patterns, options) = (plan.patterns, plan.options);
+        let begin = Box::new(move |client: &Client, ticket| client.get(ticket, patterns, into, options));
+        let transfer = Transfer { verb: Verb::Get, place, reach, begin, log };
+        let exit = transfer.run(&mut ui, &mut signals).await;
+        if let Some(spool) = spool.filter(|_| exit == Exit::Done && !dry_run) {
+            to_stdout(&spool, &mut signals).await?;
+        }
+        Ok(exit)
+    })
+}
+
+/// Copies what was received to standard output. A reader that does not read must not make Ctrl-C useless.
+async fn to_stdout(spool: &PrivateDir, signals: &mut Signals) -> anyhow::Result<()> {
+    let dir = spool.path().to_owned();
+    let copy = tokio::task::spawn_blocking(move || pour(&dir, &mut std::io::stdout().lock()));
+    tokio::select! {
+        copied = copy => copied.context("writing to standard output")?.map(drop),
+        () = signals.next() => Err(Complaint::Interrupted.into()),
+    }
+}

@@ -1,0 +1,236 @@
+//! `qft ls`: names on a remote.
+
+use std::io::{self, BufWriter, IsTerminal as _, Write};
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use super::args::LsArgs;
+use super::exit::{Complaint, Exit};
+use super::plan::{self, LsPlan, Place};
+use super::reach::{Missing, Reach, Reached, find, remember};
+use super::run::{Signals, block_on};
+use super::send::REMOTE_VARIABLE;
+use super::size;
+use super::ui::json::Json;
+use crate::protocol::message::{Entry, Kind, Mtime};
+use crate::protocol::path::escape;
+
+const SECONDS_A_DAY: i64 = 86_400;
+
+/// Runs the command.
+pub(crate) fn run(args: &LsArgs) -> anyhow::Result<Exit> {
+    let env = std::env::var_os(REMOTE_VARIABLE);
+    let plan = plan::ls(args, env.as_deref())?;
+    let place = find(plan.spec.as_ref())?;
+    let shown = escape(&plan.pattern).to_string();
+    if args.json {
+        Json::stdout().start("ls", json!({"path": shown, "address": place.address()}));
+    } else if !args.quiet {
+        say(&place.header("<-", &shown));
+    }
+    let entries = block_on(async |signals| list(&place, &plan, args, signals).await)?;
+    match args.json {
+        true => print_json(&entries),
+        false => print(&entries, args.long)?,
+    }
+    Ok(Exit::Done)
+}
+
+async fn list(place: &Place, plan: &LsPlan, args: &LsArgs, mut signals: Signals) -> anyhow::Result<Vec<Entry>> {
+    let reach = Reach { patience: args.timeout, sync: true, missing: Missing::Refuse };
+    let reached = Reached::open(place, reach).await?;
+    let listed = tokio::select! {
+        listed = reached.client.list(reached.ticket.clone(), plan.pattern.clone(), args.recursive) => listed,
+        () = signals.next() => return Err(Complaint::Interrupted.into()),
+    };
+    reached.close().await;
+    let entries = listed?;
+    // An answer means that the ticket was good. A listing has no peer name, so the host is the name.
+    let saved = remember(place, "", false).unwrap_or_else(|error| Some(format!("not saved: {error:#}")));
+    if let Some(line) = saved.filter(|_| !args.quiet && !args.json) {
+        say(&line);
+    }
+    Ok(entries)
+}
+
+fn say(line: &str) {
+    drop(writeln!(io::stderr(), "{line}"));
+}
+
+fn print(entries: &[Entry], long: bool) -> anyhow::Result<()> {
+    let stdout = io::stdout();
+    let is_terminal = stdout.is_terminal();
+    let mut out = BufWriter::new(stdout.lock());
+    let written = entries.iter().try_for_each(|entry| write_entry(&mut out, entry, long, is_terminal));
+    match written.and_then(|()| out.flush()) {
+        // `qft ls | head` has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("writing to standard output"),
+    }
+}
+
+/// One line. A terminal gets escaped names, a pipe the bytes as they are.
+fn write_entry(out: &mut impl Write, entry: &Entry, long: bool, escaped: bool) -> io::Result<()> {
+    if long {
+        let (kind, mode) = (kind_letter(&entry.kind), mode_letters(entry.mode));
+        let size = if entry.kind == Kind::File { size::bytes(entry.size) } else { "-".to_owned() };
+        write!(out, "{kind}{mode}  {size:>9}  {}  ", minutes(entry.mtime))?;
+    }
+    write_name(out, entry.path.as_bytes(), escaped)?;
+    match &entry.kind {
+        Kind::Dir => out.write_all(b"/")?,
+        Kind::Link(target) if long => {
+            out.write_all(b" -> ")?;
+            write_name(out, target, escaped)?;
+        }
+        Kind::File | Kind::Link(_) => {}
+    }
+    out.write_all(b"\n")
+}
+
+fn write_name(out: &mut impl Write, name: &[u8], escaped: bool) -> io::Result<()> {
+    match escaped {
+        true => write!(out, "{}", escape(name)),
+        false => out.write_all(name),
+    }
+}
+
+fn kind_letter(kind: &Kind) -> char {
+    match kind {
+        Kind::File => '-',
+        Kind::Dir => 'd',
+        Kind::Link(_) => 'l',
+    }
+}
+
+fn mode_letters(mode: u32) -> String {
+    (0..9).map(|bit| if mode & (0o400 >> bit) != 0 { ['r', 'w', 'x'][bit % 3] } else { '-' }).collect()
+}
+
+fn print_json(entries: &[Entry]) {
+    let mut json = Json::stdout();
+    for entry in entries {
+        json.line("file", &entry_json(entry));
+    }
+    let bytes: u64 = entries.iter().map(|entry| entry.size).sum();
+    json.end(None, Exit::Done, json!({"files": entries.len(), "bytes": bytes}));
+}
+
+fn entry_json(entry: &Entry) -> Value {
+    let kind = match entry.kind {
+        Kind::File => "file",
+        Kind::Dir => "dir",
+        Kind::Link(_) => "link",
+    };
+    let mut body = json!({
+        "path": text(entry.path.as_bytes()), "kind": kind, "size": entry.size,
+        "mtime": seconds(entry.mtime), "mode": entry.mode,
+    });
+    if let Kind::Link(target) = &entry.kind {
+        body["target"] = text(target).into();
+    }
+    if std::str::from_utf8(entry.path.as_bytes()).is_err() {
+        body["path_hex"] = data_encoding::HEXLOWER.encode(entry.path.as_bytes()).into();
+    }
+    body
+}
+
+/// JSON escapes control characters itself, so a name stays as it is; one that is not UTF-8 is escaped.
+fn text(name: &[u8]) -> String {
+    std::str::from_utf8(name).map_or_else(|_| escape(name).to_string(), str::to_owned)
+}
+
+/// `2026-03-02 14:05`, in UTC.
+fn minutes(time: Mtime) -> String {
+    let (year, month, day, second) = civil(time.secs);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", second / 3600, second / 60 % 60)
+}
+
+/// `2026-03-02T14:05:09Z`, as RFC 3339 has it.
+fn seconds(time: Mtime) -> String {
+    let (year, month, day, second) = civil(time.secs);
+    let (hours, minutes, seconds) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}Z")
+}
+
+/// Year, month, day and second of the day, in UTC (Howard Hinnant's `civil_from_days`: the year begins in
+/// March, so that a leap day is its last).
+fn civil(secs: i64) -> (i64, i64, i64, i64) {
+    let days = secs.div_euclid(SECONDS_A_DAY) + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year, month, day, secs.rem_euclid(SECONDS_A_DAY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::path::WirePath;
+
+    fn entry(path: &[u8], kind: Kind) -> Entry {
+        let path = WirePath::parse(path).expect("a good path");
+        Entry { path, kind, size: 1_288_490_188, mtime: Mtime { secs: 1_772_460_309, nanos: 5 }, mode: 0o644 }
+    }
+
+    fn line(entry: &Entry, long: bool, escaped: bool) -> Vec<u8> {
+        let mut out = Vec::new();
+        write_entry(&mut out, entry, long, escaped).expect("memory takes everything");
+        out
+    }
+
+    #[test]
+    fn a_terminal_gets_escaped_names_and_a_pipe_raw_ones() {
+        let nasty = entry(b"a\x1b[2J\xff", Kind::File);
+        assert_eq!(line(&nasty, false, true), b"a\\u{1b}[2J\\xff\n");
+        assert_eq!(line(&nasty, false, false), b"a\x1b[2J\xff\n");
+    }
+
+    #[test]
+    fn the_long_form_has_bits_size_and_time() {
+        let file = entry(b"dir/file", Kind::File);
+        assert_eq!(line(&file, true, true), b"-rw-r--r--    1.2 GiB  2026-03-02 14:05  dir/file\n");
+        let dir = entry(b"dir", Kind::Dir);
+        assert_eq!(line(&dir, true, true), b"drw-r--r--          -  2026-03-02 14:05  dir/\n");
+        let link = entry(b"link", Kind::Link(b"to\nhere".to_vec()));
+        assert!(line(&link, true, true).ends_with(b"link -> to\\nhere\n"));
+    }
+
+    #[test]
+    fn json_keeps_the_bytes_of_every_name() {
+        let body = entry_json(&entry(b"a\x1b", Kind::File));
+        assert_eq!((body["path"].as_str(), body.get("path_hex")), (Some("a\u{1b}"), None));
+        assert_eq!(body["mtime"], "2026-03-02T14:05:09Z");
+        let body = entry_json(&entry(b"a\xff", Kind::Link(b"t".to_vec())));
+        assert_eq!((body["path_hex"].as_str(), body["target"].as_str()), (Some("61ff"), Some("t")));
+    }
+
+    #[test]
+    fn days_become_dates() {
+        let table = [
+            (0, (1970, 1, 1, 0)),
+            (-1, (1969, 12, 31, 86_399)),
+            (951_782_400, (2000, 2, 29, 0)),
+            (4_107_542_399, (2100, 2, 28, 86_399)),
+            (4_107_542_400, (2100, 3, 1, 0)),
+            (-11_676_096_000, (1600, 1, 1, 0)),
+        ];
+        for (secs, expected) in table {
+            assert_eq!(civil(secs), expected, "{secs}");
+        }
+    }
+
+    #[test]
+    fn mode_bits_become_letters() {
+        for (mode, letters) in [(0o755, "rwxr-xr-x"), (0o600, "rw-------"), (0, "---------"), (0o100_777, "rwxrwxrwx")]
+        {
+            assert_eq!(mode_letters(mode), letters);
+        }
+    }
+}

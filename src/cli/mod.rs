@@ -1,0 +1,75 @@
+//! The command line: what was typed becomes a plan, the plan becomes a library call, and what happens is shown.
+//!
+//! The only room that prints, and the only one with clap, indicatif and anyhow.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `args` | what the user typed |
+//! | `remote`, `address` | remote-shaped arguments; addresses |
+//! | `plan`, `reach` | which remote, which options; a client that can talk to it |
+//! | `send`, `get`, `ls`, `serve`, `id` | the commands |
+//! | `run` | one transfer: network thread, signals, drawing |
+//! | `ui` | bars, plain lines, JSON |
+//! | `exit`, `size`, `spool`, `log` | exit codes; numbers for people; private directories; the log |
+
+mod address;
+mod args;
+mod exit;
+mod get;
+mod id;
+mod log;
+mod ls;
+mod plan;
+mod reach;
+mod remote;
+mod run;
+mod send;
+mod serve;
+mod size;
+mod spool;
+mod ui;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+use clap::Parser as _;
+
+use self::args::{Cli, Command};
+use self::exit::{Complaint, Exit};
+
+/// Runs the command that `args` spell, the program's name first, and prints what happens.
+///
+/// The exit codes are listed in `qft send --help`.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let command = match Cli::try_parse_from(&args) {
+        Ok(cli) => cli.command,
+        Err(error) => return refuse(&error, &args).into(),
+    };
+    let (name, json) = (command.name(), command.json());
+    dispatch(&command).unwrap_or_else(|error| ui::report(&error, name, json)).into()
+}
+
+fn dispatch(command: &Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Send(args) => send::run(args),
+        Command::Get(args) => get::run(args),
+        Command::Ls(args) => ls::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Id(args) => id::run(args),
+    }
+}
+
+/// Prints clap's help or complaint. Who asked for JSON gets the complaint as JSON too.
+fn refuse(error: &clap::Error, args: &[OsString]) -> Exit {
+    let is_complaint = error.use_stderr();
+    if is_complaint && args.iter().any(|arg| arg == "--json") {
+        let text = error.to_string();
+        let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        return ui::report(&anyhow!(Complaint::Usage(first)), "", true);
+    }
+    // Standard output that is closed is no reason to complain about the help that nobody reads.
+    drop(error.print());
+    if is_complaint { Exit::Usage } else { Exit::Done }
+}

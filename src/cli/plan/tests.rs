@@ -1,0 +1,284 @@
+use clap::Parser as _;
+
+use super::super::args::{Cli, Command};
+use super::*;
+use crate::transport::Fingerprint;
+
+fn ticket(host: &str, port: u16) -> Ticket {
+    Ticket { fingerprint: Fingerprint([7; 32]), invite: None, host: host.to_owned(), port }
+}
+
+fn known(name: &str, host: &str, port: u16, is_default: bool) -> Remote {
+    Remote { name: name.to_owned(), ticket: ticket(host, port), is_default }
+}
+
+/// Reads any ticket as one for `fresh:4433`.
+fn fresh(_: &str) -> Result<Ticket, TicketError> {
+    Ok(ticket("fresh", DEFAULT_PORT))
+}
+
+fn label(spec: Option<&str>, remotes: &[Remote]) -> Result<String, String> {
+    let spec = spec.map(|spec| remote::parse_bare(spec.as_ref()).expect("well formed"));
+    match place(spec.as_ref(), remotes, fresh) {
+        Ok(Place::Remote { label, is_new, .. }) => Ok(format!("{label}{}", if is_new { " (new)" } else { "" })),
+        Ok(Place::Local { root }) => Ok(format!("local {}", root.display())),
+        Err(error) => Err(format!("{error:#}")),
+    }
+}
+
+fn command(args: &[&str]) -> Command {
+    Cli::try_parse_from([&["qft"], args].concat()).expect("well formed").command
+}
+
+fn sent(args: &[&str], env: Option<&str>) -> Result<SendPlan, Complaint> {
+    let Command::Send(args) = command(&[&["send"], args].concat()) else { panic!("send") };
+    send(&args, env.map(OsStr::new), |path| path.ends_with("dir"))
+}
+
+fn got(args: &[&str], env: Option<&str>) -> Result<GetPlan, Complaint> {
+    let Command::Get(args) = command(&[&["get"], args].concat()) else { panic!("get") };
+    get(&args, env.map(OsStr::new), |path| path.ends_with("dir"))
+}
+
+fn listed(args: &[&str], env: Option<&str>) -> Result<LsPlan, Complaint> {
+    let Command::Ls(args) = command(&[&["ls"], args].concat()) else { panic!("ls") };
+    ls(&args, env.map(OsStr::new))
+}
+
+fn spec(text: &str) -> Option<Spec> {
+    Some(remote::parse_bare(text.as_ref()).expect("well formed"))
+}
+
+#[test]
+fn a_remote_is_looked_for_in_the_argument_the_flag_and_the_environment() {
+    let env = Some(OsStr::new("c:"));
+    let flag = Some(OsStr::new("b"));
+    assert_eq!(named(spec("a:"), None, env), Ok(spec("a:")));
+    assert_eq!(named(None, flag, env), Ok(spec("b:")));
+    assert_eq!(named(None, None, env), Ok(spec("c:")));
+    assert_eq!(named(None, None, Some(OsStr::new(""))), Ok(None));
+    assert!(named(spec("a:"), flag, None).is_err(), "named twice");
+}
+
+#[test]
+fn without_words_the_default_or_the_only_remote_is_meant() {
+    let one = [known("box", "h", 4433, false)];
+    let two = [known("box", "h", 4433, false), known("lab", "i", 4433, false)];
+    let two_with_default = [known("box", "h", 4433, false), known("lab", "i", 4433, true)];
+    assert_eq!(label(None, &one), Ok("box".into()));
+    assert_eq!(label(None, &two_with_default), Ok("lab".into()));
+    let error = label(None, &two).expect_err("ambiguous");
+    for way in ["REMOTE:[PATH]", "--to", "$QFT_REMOTE", "box, lab"] {
+        assert!(error.contains(way), "{error}");
+    }
+    assert!(label(None, &[]).expect_err("none").contains("qft serve"));
+}
+
+#[test]
+fn a_name_is_a_name_then_an_address_then_a_host() {
+    let remotes = [
+        known("a", "h", 5000, false),
+        known("h", "elsewhere", 1, false),
+        known("b", "twice", 4433, false),
+        known("c", "twice", 5000, false),
+        known("d", "odd", 9, false),
+        known("e", "::1", 4433, false),
+    ];
+    for (spec, name) in
+        [("h:", "h"), ("twice:", "b"), ("odd:", "d"), ("twice:5000:", "c"), ("A:", "a"), ("[::1]:x", "e")]
+    {
+        assert_eq!(label(Some(spec), &remotes), Ok(name.into()), "{spec}");
+    }
+}
+
+#[test]
+fn an_unknown_host_is_not_trusted_and_says_what_to_do() {
+    let remotes = [known("box", "h", 4433, true)];
+    for text in ["other:", "h:9:", "[::2]:"] {
+        let error = place(spec(text).as_ref(), &remotes, fresh).err().expect("unknown");
+        assert_eq!(super::super::exit::Exit::of_error(&error).code(), 5, "{text}");
+        assert!(error.to_string().contains("qft serve --invite"), "{error}");
+    }
+}
+
+#[test]
+fn a_ticket_is_new_unless_its_key_and_address_are_known() {
+    assert_eq!(label(Some("qft://x"), &[]), Ok("fresh (new)".into()));
+    assert_eq!(label(Some("qft://x"), &[known("box", "fresh", 9, true)]), Ok("fresh (new)".into()));
+    assert_eq!(label(Some("qft://x"), &[known("box", "fresh", 4433, true)]), Ok("box".into()));
+}
+
+#[test]
+fn ssh_is_a_usage_error_that_says_so() {
+    let error = place(spec("me@host:x").as_ref(), &[], fresh).err().expect("not yet");
+    assert_eq!(super::super::exit::Exit::of_error(&error).code(), 2);
+    assert!(error.to_string().contains("ssh"), "{error}");
+}
+
+#[test]
+fn send_takes_a_remote_off_the_end() {
+    let plan = sent(&["a", "b", "box:in/"], Some("other")).expect("fine");
+    assert_eq!(plan.spec, spec("box:in/"));
+    assert_eq!(plan.source, Source::Paths(vec!["a".into(), "b".into()]));
+    assert_eq!(plan.options.to.as_ref().map(ToString::to_string).as_deref(), Some("in"));
+    assert_eq!(plan.shown, "in/");
+    assert!(sent(&["box:"], None).is_err(), "nothing to send");
+    assert!(sent(&["box:", "a"], None).is_err(), "the remote is not last");
+    assert!(sent(&["a", "box:", "--to", "lab"], None).is_err(), "named twice");
+    assert!(sent(&["-z", "a", "box:"], None).is_err(), "no compression");
+}
+
+#[test]
+fn only_one_plain_file_may_get_a_new_name() {
+    let table = [
+        (&["a", "box:b"][..], Target::FileOrDirectory),
+        (&["a", "box:b/"], Target::Directory),
+        (&["a", "box:"], Target::Directory),
+        (&["a", "b", "box:c"], Target::Directory),
+        (&["dir", "box:c"], Target::Directory),
+        (&["dir/", "box:c"], Target::Directory),
+    ];
+    for (args, target) in table {
+        assert_eq!(sent(args, None).expect("fine").options.target, target, "{args:?}");
+    }
+}
+
+#[test]
+fn standard_input_needs_a_name_and_no_company() {
+    let plan = sent(&["-", "box:in/d.tar"], None).expect("fine");
+    assert_eq!(plan.source, Source::Stdin("d.tar".into()));
+    assert_eq!(plan.options.to.map(|to| to.to_string()).as_deref(), Some("in"));
+    assert_eq!(plan.options.target, Target::Directory);
+    assert_eq!(sent(&["-"], Some("box:x")).expect("fine").options.to, None);
+    for args in [&["-", "box:"][..], &["-", "box:in/"], &["-", "a", "box:x"], &["-", "local:x"]] {
+        assert!(sent(args, None).is_err(), "{args:?}");
+    }
+}
+
+#[test]
+fn local_serves_the_directory_itself() {
+    let plan = sent(&["a", "local:/srv/x"], None).expect("fine");
+    assert_eq!((plan.options.to, plan.options.target), (None, Target::Directory));
+    assert_eq!(label(Some("local:/srv/x"), &[]), Ok("local /srv/x".into()));
+    assert_eq!(label(Some("local:"), &[]), Ok("local .".into()));
+}
+
+#[test]
+fn a_port_without_its_second_colon_is_hinted_at() {
+    assert!(sent(&["a", "box:4433"], None).expect("fine").hints[0].contains("box:4433:"));
+    assert_eq!(sent(&["a", "box:x"], None).expect("fine").hints.len(), 0);
+    assert_eq!(sent(&["a", "box:", "--no-sync"], None).expect("fine").hints.len(), 1);
+    assert_eq!(sent(&["a", "local:x", "--no-sync"], None).expect("fine").hints.len(), 0);
+}
+
+#[test]
+fn get_tells_what_from_where_to() {
+    let table = [
+        (&["box:a"][..], None, Some("box:a"), &["a"][..], "."),
+        (&["box:a", "x"], None, Some("box:a"), &["a"], "x"),
+        (&["box:a", "box:b", "x"], None, Some("box:a"), &["a", "b"], "x"),
+        (&["box:a", "box:b"], None, Some("box:a"), &["a", "b"], "."),
+        (&["a"], None, None, &["a"], "."),
+        (&["a", "b", "x"], None, None, &["a", "b"], "x"),
+        (&["a", "b", "-o", "x"], None, None, &["a", "b"], "x"),
+        (&["a"], Some("box:in"), Some("box:in"), &["in/a"], "."),
+        (&["/a/"], Some("box:in/"), Some("box:in/"), &["in/a/"], "."),
+        (&["a", "--from", "lab"], Some("box"), Some("lab:"), &["a"], "."),
+        (&["box:"], None, Some("box:"), &[""], "."),
+    ];
+    for (args, env, remote, patterns, into) in table {
+        let plan = got(args, env).expect("fine");
+        assert_eq!(plan.spec, remote.and_then(spec), "{args:?}");
+        let patterns: Vec<_> = patterns.iter().map(|pattern| pattern.as_bytes().to_vec()).collect();
+        assert_eq!(plan.patterns, patterns, "{args:?}");
+        assert_eq!(plan.into, Some(into.into()), "{args:?}");
+    }
+}
+
+#[test]
+fn get_refuses_mixtures() {
+    for args in [
+        &["box:a", "b", "x"][..],
+        &["box:a", "lab:b"],
+        &["-"],
+        &["box:a", "box:b", "-"],
+        &["box:a", "-", "--json"],
+        &["box:../a"],
+        &["box:a", "--from", "lab"],
+        &["local:a/x", "local:b/x", "d"],
+    ] {
+        assert!(got(args, None).is_err(), "{args:?}");
+    }
+}
+
+#[test]
+fn get_to_standard_output_has_no_directory() {
+    let plan = got(&["box:a", "-"], None).expect("fine");
+    assert_eq!(plan.into, None);
+    assert_eq!(plan.options.target, Target::Directory);
+}
+
+#[test]
+fn only_one_plain_remote_file_may_get_a_new_name() {
+    let table = [
+        (&["box:a", "b"][..], Target::FileOrDirectory),
+        (&["box:a", "b/"], Target::Directory),
+        (&["box:a", "dir"], Target::Directory),
+        (&["box:a"], Target::Directory),
+        (&["box:a/", "b"], Target::Directory),
+        (&["box:", "b"], Target::Directory),
+        (&["box:*.gz", "b"], Target::Directory),
+        (&["box:a", "box:b", "c"], Target::Directory),
+    ];
+    for (args, target) in table {
+        assert_eq!(got(args, None).expect("fine").options.target, target, "{args:?}");
+    }
+}
+
+#[test]
+fn a_local_path_becomes_a_root_and_a_pattern() {
+    let table = [
+        ("local:src", "", "src"),
+        ("local:src/", "", "src/"),
+        ("local:/a/b/c", "/a/b/", "c"),
+        ("local:/a/b/c/", "/a/b/", "c/"),
+        ("local:/a/*/c", "/a/", "*/c"),
+        ("local:*.gz", "", "*.gz"),
+        ("local:..", "..", ""),
+        ("local:../x", "../", "x"),
+        ("local:/", "/", ""),
+        ("local:", "", ""),
+    ];
+    for (arg, root, pattern) in table {
+        let plan = got(&[arg, "out"], None).expect("fine");
+        assert_eq!(plan.spec, Some(Spec::Local { path: root.as_bytes().to_vec() }), "{arg}");
+        assert_eq!(plan.patterns, [pattern.as_bytes().to_vec()], "{arg}");
+    }
+    assert_eq!(got(&["local:d/a", "local:d/b", "out"], None).expect("one root").patterns.len(), 2);
+}
+
+#[test]
+fn ls_takes_a_path_of_any_remote() {
+    let table = [
+        (&[][..], None, None, ""),
+        (&["logs"], None, None, "logs"),
+        (&["box:logs/*.gz"], None, Some("box:logs/*.gz"), "logs/*.gz"),
+        (&["x"], Some("box:in"), Some("box:in"), "in/x"),
+        (&[], Some("box:in"), Some("box:in"), "in"),
+        (&["local:/srv"], None, Some("local:/srv"), ""),
+    ];
+    for (args, env, remote, pattern) in table {
+        let plan = listed(args, env).expect("fine");
+        assert_eq!(plan.spec, remote.and_then(spec), "{args:?}");
+        assert_eq!(plan.pattern, pattern.as_bytes(), "{args:?}");
+    }
+}
+
+#[test]
+fn the_header_names_target_and_address() {
+    let remote = Place::Remote { ticket: ticket("203.0.113.7", 4433), label: "box".into(), is_new: false };
+    assert_eq!(remote.header("->", "incoming/"), "-> box:incoming/  203.0.113.7:4433");
+    let remote = Place::Remote { ticket: ticket("::1", 1), label: "six".into(), is_new: false };
+    assert_eq!(remote.header("<-", "a"), "<- six:a  [::1]:1");
+    assert_eq!(Place::Local { root: "/srv/x".into() }.header("->", ""), "-> local:/srv/x");
+}

@@ -1,0 +1,423 @@
+//! What an argument that names a remote says: syntax only, nothing is looked up.
+//!
+//! An argument is remote-shaped by scp's rule: it starts with `qft://`, or it has a `:` before any `/`.
+//! A local file with such a name is written `./a:b`.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+
+use super::exit::Complaint;
+use crate::protocol::path::{WirePath, escape};
+
+const SCHEME: &[u8] = b"qft://";
+
+/// What a remote-shaped argument says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Spec {
+    /// `qft://FP[:INVITE]@HOST[:PORT][/PATH]`.
+    Url {
+        /// All before the path.
+        ticket: TicketText,
+        /// Behind the first `/`.
+        path: Vec<u8>,
+    },
+    /// `NAME:[PATH]`: the name, or the host, of a known remote.
+    Name {
+        /// Before the colon.
+        name: String,
+        /// Behind the colon.
+        path: Vec<u8>,
+    },
+    /// `HOST:PORT:[PATH]` or `[V6]:[PORT:]PATH`.
+    Address {
+        /// Name or address, without brackets.
+        host: String,
+        /// `None`: the default port.
+        port: Option<u16>,
+        /// Behind the last colon.
+        path: Vec<u8>,
+    },
+    /// `local:DIR`.
+    Local {
+        /// As typed.
+        path: Vec<u8>,
+    },
+    /// `USER@HOST:PATH`.
+    Ssh {
+        /// `USER@HOST`.
+        destination: String,
+    },
+}
+
+/// A ticket as typed. It may hold an invite, so it is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct TicketText(pub(crate) String);
+
+impl fmt::Debug for TicketText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("qft://…")
+    }
+}
+
+impl Spec {
+    /// The path part, as typed; empty when there is none.
+    pub(crate) fn path(&self) -> &[u8] {
+        match self {
+            Self::Url { path, .. } | Self::Name { path, .. } | Self::Address { path, .. } | Self::Local { path } => {
+                path
+            }
+            Self::Ssh { .. } => b"",
+        }
+    }
+
+    /// This remote with another path.
+    pub(crate) fn with_path(mut self, new: Vec<u8>) -> Self {
+        match &mut self {
+            Self::Url { path, .. } | Self::Name { path, .. } | Self::Address { path, .. } | Self::Local { path } => {
+                *path = new;
+            }
+            Self::Ssh { .. } => {}
+        }
+        self
+    }
+
+    /// Whether both name the same remote, whatever their paths.
+    pub(crate) fn is_same_remote(&self, other: &Self) -> bool {
+        self.clone().with_path(Vec::new()) == other.clone().with_path(Vec::new())
+    }
+
+    /// A hint for `HOST:4433`, where the digits were meant as a port but are a path by scp's rule.
+    pub(crate) fn port_hint(&self) -> Option<String> {
+        let Self::Name { name, path } = self else { return None };
+        let digits = std::str::from_utf8(path).ok().filter(|path| is_digits(path))?;
+        Some(format!("'{digits}' is read as a path; for a port write {name}:{digits}:"))
+    }
+}
+
+/// Whether an argument names a remote.
+pub(crate) fn is_remote(arg: &OsStr) -> bool {
+    let arg = arg.as_bytes();
+    if arg.starts_with(SCHEME) {
+        return true;
+    }
+    let colon = arg.iter().position(|b| *b == b':');
+    let slash = arg.iter().position(|b| *b == b'/');
+    colon.is_some_and(|colon| slash.is_none_or(|slash| colon < slash))
+}
+
+/// Reads a remote-shaped argument.
+pub(crate) fn parse(arg: &OsStr) -> Result<Spec, Complaint> {
+    let raw = arg.as_bytes();
+    if raw.starts_with(SCHEME) {
+        return parse_url(raw);
+    }
+    if raw.first() == Some(&b'[') {
+        return parse_v6(raw);
+    }
+    let Some(colon) = raw.iter().position(|b| *b == b':') else {
+        return Err(wrong(raw, "has no ':'"));
+    };
+    let (head, rest) = (&raw[..colon], &raw[colon + 1..]);
+    if rest.starts_with(b"//") {
+        return Err(wrong(raw, "is no qft address"));
+    }
+    let head = name(raw, head)?;
+    if head == "local" {
+        return Ok(Spec::Local { path: rest.to_vec() });
+    }
+    if head.contains('@') {
+        return Ok(Spec::Ssh { destination: head });
+    }
+    Ok(match split_port(raw, rest)? {
+        Some((port, path)) => Spec::Address { host: head, port: Some(port), path: path.to_vec() },
+        None => Spec::Name { name: head, path: rest.to_vec() },
+    })
+}
+
+/// Reads a value that can only be a remote (`--to`, `$QFT_REMOTE`): a bare name needs no colon.
+pub(crate) fn parse_bare(value: &OsStr) -> Result<Spec, Complaint> {
+    if is_remote(value) {
+        return parse(value);
+    }
+    let raw = value.as_bytes();
+    if let Some(slash) = raw.iter().position(|b| *b == b'/') {
+        let (name, path) = (escape(&raw[..slash]), escape(&raw[slash + 1..]));
+        return Err(Complaint::Usage(format!("{}: a remote's path comes after a colon, {name}:{path}", escape(raw))));
+    }
+    let head = name(raw, raw)?;
+    match head.contains('@') {
+        true => Ok(Spec::Ssh { destination: head }),
+        false => Ok(Spec::Name { name: head, path: Vec::new() }),
+    }
+}
+
+fn parse_url(raw: &[u8]) -> Result<Spec, Complaint> {
+    let rest = &raw[SCHEME.len()..];
+    let end = rest.iter().position(|b| *b == b'/').map_or(raw.len(), |slash| SCHEME.len() + slash);
+    let Ok(ticket) = std::str::from_utf8(&raw[..end]) else {
+        return Err(Complaint::usage("the ticket is not plain text; paste it again"));
+    };
+    let path = raw.get(end + 1..).unwrap_or_default().to_vec();
+    Ok(Spec::Url { ticket: TicketText(ticket.to_owned()), path })
+}
+
+fn parse_v6(raw: &[u8]) -> Result<Spec, Complaint> {
+    let form = "is no [IPv6]:[PORT:]PATH";
+    let Some(end) = raw.iter().position(|b| *b == b']') else { return Err(wrong(raw, form)) };
+    let host = std::str::from_utf8(&raw[1..end]).map_err(|_| wrong(raw, form))?;
+    if host.parse::<Ipv6Addr>().is_err() {
+        return Err(wrong(raw, form));
+    }
+    let Some(rest) = raw[end + 1..].strip_prefix(b":") else { return Err(wrong(raw, form)) };
+    let (port, path) = match split_port(raw, rest)? {
+        Some((port, path)) => (Some(port), path),
+        None => (None, rest),
+    };
+    Ok(Spec::Address { host: host.to_owned(), port, path: path.to_vec() })
+}
+
+/// `PORT:PATH` to both parts; `None` when there are no digits before a second colon.
+fn split_port<'a>(whole: &[u8], rest: &'a [u8]) -> Result<Option<(u16, &'a [u8])>, Complaint> {
+    let Some(colon) = rest.iter().position(|b| *b == b':') else { return Ok(None) };
+    let Some(digits) = std::str::from_utf8(&rest[..colon]).ok().filter(|digits| is_digits(digits)) else {
+        return Ok(None);
+    };
+    match digits.parse::<u16>() {
+        Ok(port) if port > 0 => Ok(Some((port, &rest[colon + 1..]))),
+        _ => Err(wrong(whole, "has no port between 1 and 65535")),
+    }
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn name(whole: &[u8], head: &[u8]) -> Result<String, Complaint> {
+    let Ok(text) = std::str::from_utf8(head) else { return Err(wrong(whole, "has no readable name before ':'")) };
+    if text.is_empty() {
+        return Err(wrong(whole, "has no name before ':'"));
+    }
+    if text.contains('/') {
+        return Err(wrong(whole, "has no ':' before its first '/'"));
+    }
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(wrong(whole, "has a blank before ':'; a local name with a colon is written ./a:b"));
+    }
+    Ok(text.to_owned())
+}
+
+fn wrong(whole: &[u8], what: &str) -> Complaint {
+    Complaint::Usage(format!("{}: {what}", escape(whole)))
+}
+
+/// A destination on a remote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Destination {
+    /// `None` is the served root.
+    pub(crate) to: Option<WirePath>,
+    /// Whether it is written as a directory: empty, or with a `/` at its end.
+    pub(crate) is_directory: bool,
+}
+
+/// Reads the path of a destination. Paths are relative to the served root; a leading `/` is that root too.
+pub(crate) fn destination(path: &[u8]) -> Result<Destination, Complaint> {
+    let is_directory = path.split(|b| *b == b'/').next_back().is_none_or(|last| last.is_empty() || last == b".");
+    Ok(Destination { to: wire_path(path)?, is_directory })
+}
+
+/// Reads a path or glob to ask a remote for. The root is the empty pattern; a `/` at the end stays, since it
+/// asks for a directory's contents.
+pub(crate) fn pattern(path: &[u8]) -> Result<Vec<u8>, Complaint> {
+    let Some(plain) = wire_path(path)? else { return Ok(Vec::new()) };
+    let mut pattern = plain.as_bytes().to_vec();
+    if path.ends_with(b"/") {
+        pattern.push(b'/');
+    }
+    Ok(pattern)
+}
+
+/// `path` below `base`, the path that a default remote was given with.
+pub(crate) fn below(base: &[u8], path: &[u8]) -> Vec<u8> {
+    match base.is_empty() || base.ends_with(b"/") || path.is_empty() {
+        true => [base, path].concat(),
+        false => [base, b"/", path].concat(),
+    }
+}
+
+/// The path of a `local:` argument.
+pub(crate) fn local_path(path: &[u8]) -> PathBuf {
+    match path {
+        b"" => PathBuf::from("."),
+        _ => PathBuf::from(OsStr::from_bytes(path)),
+    }
+}
+
+/// What the user typed, without empty and `.` components. Unlike a peer's names these may be tidied: they
+/// are the user's own, and `box:./x` and `box:a//b` are common.
+fn wire_path(path: &[u8]) -> Result<Option<WirePath>, Complaint> {
+    let plain: Vec<&[u8]> =
+        path.split(|b| *b == b'/').filter(|component| !component.is_empty() && *component != b".").collect();
+    if plain.is_empty() {
+        return Ok(None);
+    }
+    let plain = plain.join(&b'/');
+    WirePath::parse(&plain).map(Some).map_err(|error| Complaint::Usage(format!("{}: {error}", escape(path))))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn named(name: &str, path: &str) -> Spec {
+        Spec::Name { name: name.into(), path: path.into() }
+    }
+
+    fn address(host: &str, port: Option<u16>, path: &str) -> Spec {
+        Spec::Address { host: host.into(), port, path: path.into() }
+    }
+
+    fn url(ticket: &str, path: &str) -> Spec {
+        Spec::Url { ticket: TicketText(ticket.into()), path: path.into() }
+    }
+
+    #[test]
+    fn a_colon_before_any_slash_makes_a_remote() {
+        for arg in ["box:", "box:a/b", "qft://x@h", "[::1]:p", "local:d", "a b:c", ":x", "h:1:p", "me@h:"] {
+            assert!(is_remote(arg.as_ref()), "{arg}");
+        }
+        for arg in ["box", "./a:b", "dir/a:b", "/a:b", "-", "", "qft", "~/x"] {
+            assert!(!is_remote(arg.as_ref()), "{arg}");
+        }
+    }
+
+    #[test]
+    fn every_form_is_read() {
+        let table = [
+            ("box:", named("box", "")),
+            ("box:in/x", named("box", "in/x")),
+            ("box:/in", named("box", "/in")),
+            ("box:a:b", named("box", "a:b")),
+            ("box:4433", named("box", "4433")),
+            ("box:4433:", address("box", Some(4433), "")),
+            ("10.0.0.7:4433:in/x:y", address("10.0.0.7", Some(4433), "in/x:y")),
+            ("[2001:db8::7]:in", address("2001:db8::7", None, "in")),
+            ("[2001:db8::7]:", address("2001:db8::7", None, "")),
+            ("[::1]:4433:in", address("::1", Some(4433), "in")),
+            ("qft://fp:inv@h:1", url("qft://fp:inv@h:1", "")),
+            ("qft://fp@[::1]:1/a/b/", url("qft://fp@[::1]:1", "a/b/")),
+            ("qft://fp@h//a", url("qft://fp@h", "/a")),
+            ("local:", Spec::Local { path: b"".to_vec() }),
+            ("local:/srv/x:y", Spec::Local { path: b"/srv/x:y".to_vec() }),
+            ("me@host:data/", Spec::Ssh { destination: "me@host".into() }),
+        ];
+        for (arg, spec) in table {
+            assert_eq!(parse(arg.as_ref()), Ok(spec), "{arg}");
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_a_reason() {
+        for arg in
+            [":x", "a b:c", "[::1]", "[::1]x:", "[nope]:x", "[::1", "h:0:p", "h:65536:", "http://h/x", "box", "a/:"]
+        {
+            assert!(parse(arg.as_ref()).is_err(), "{arg}");
+        }
+    }
+
+    #[test]
+    fn a_bare_name_is_enough_where_only_a_remote_can_be_meant() {
+        assert_eq!(parse_bare("box".as_ref()), Ok(named("box", "")));
+        assert_eq!(parse_bare("box:in".as_ref()), Ok(named("box", "in")));
+        assert_eq!(parse_bare("me@host".as_ref()), Ok(Spec::Ssh { destination: "me@host".into() }));
+        let error = parse_bare("box/in".as_ref()).expect_err("a path needs its colon");
+        assert!(error.to_string().contains("box:in"), "{error}");
+        assert!(parse_bare("".as_ref()).is_err());
+    }
+
+    #[test]
+    fn digits_after_one_colon_get_a_hint() {
+        let hint = named("box", "4433").port_hint().expect("a hint");
+        assert!(hint.contains("box:4433:"), "{hint}");
+        assert_eq!(named("box", "4433/x").port_hint(), None);
+        assert_eq!(named("box", "").port_hint(), None);
+    }
+
+    #[test]
+    fn a_ticket_is_not_shown_by_debug() {
+        let spec = parse("qft://fp:secret@h:1/p".as_ref()).expect("a ticket");
+        assert!(!format!("{spec:?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_destination_is_tidied_but_never_climbs() {
+        let table = [
+            ("", None, true),
+            ("/", None, true),
+            (".", None, true),
+            ("in", Some("in"), false),
+            ("/in", Some("in"), false),
+            ("in/", Some("in"), true),
+            ("./a//b/.", Some("a/b"), true),
+        ];
+        for (path, to, is_directory) in table {
+            let destination = destination(path.as_bytes()).expect("fine");
+            assert_eq!(destination.to.as_ref().map(ToString::to_string).as_deref(), to, "{path}");
+            assert_eq!(destination.is_directory, is_directory, "{path}");
+        }
+        for path in ["..", "a/../b", "/..", "x/.y.qft-part"] {
+            assert!(destination(path.as_bytes()).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_keeps_the_slash_that_asks_for_contents() {
+        for (path, expected) in [("", ""), ("/", ""), ("logs/*.gz", "logs/*.gz"), ("/dir/", "dir/"), ("./a", "a")] {
+            assert_eq!(pattern(path.as_bytes()).as_deref(), Ok(expected.as_bytes()), "{path}");
+        }
+        assert!(pattern(b"../x").is_err());
+    }
+
+    #[test]
+    fn a_path_goes_below_the_base_of_the_default_remote() {
+        assert_eq!(below(b"", b"a"), b"a");
+        assert_eq!(below(b"in", b"a"), b"in/a");
+        assert_eq!(below(b"in/", b"a"), b"in/a");
+        assert_eq!(below(b"in", b""), b"in");
+    }
+
+    proptest! {
+        #[test]
+        fn no_argument_makes_the_parsers_panic(raw in prop::collection::vec(any::<u8>(), 0..40)) {
+            let arg = OsStr::from_bytes(&raw);
+            let _ = (parse(arg), parse_bare(arg), destination(&raw), pattern(&raw));
+        }
+
+        #[test]
+        fn what_looks_like_a_remote_is_one(arg in "[a-z@\\[\\]:/0-9.]{0,24}") {
+            if let Ok(spec) = parse(arg.as_ref()) {
+                prop_assert!(is_remote(arg.as_ref()));
+                prop_assert!(spec.is_same_remote(&spec.clone().with_path(b"else".to_vec())));
+            }
+        }
+
+        #[test]
+        fn name_port_and_path_come_back(name in "[a-z][a-z0-9.-]{0,12}", port in 1_u16.., path in "[a-z/:.]{0,12}") {
+            prop_assume!(name != "local");
+            let spec = parse(format!("{name}:{port}:{path}").as_ref()).expect("well formed");
+            prop_assert_eq!(spec, address(&name, Some(port), &path));
+        }
+
+        #[test]
+        fn a_pattern_or_destination_never_climbs(path in "[./a]{0,12}") {
+            if let Ok(pattern) = pattern(path.as_bytes()) {
+                prop_assert!(pattern.split(|b| *b == b'/').all(|part| part != b".."));
+                prop_assert!(!pattern.starts_with(b"/"));
+            }
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Runs one transfer: the network on a thread of its own, with its own runtime; the terminal and the signals
+//! here. A terminal that is stopped (Ctrl-S) or slow can so never hold up a packet.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::Instant;
+
+use anyhow::{Context as _, anyhow};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::exit::{Complaint, Exit, Verb};
+use super::plan::Place;
+use super::reach::{Reach, Reached, remember};
+use super::ui::{TICK, Ui};
+use crate::client::{Client, Job};
+use crate::progress::{Counters, Event, Report};
+use crate::transport::Ticket;
+
+/// Starts the job once the client is ready, in the network's runtime.
+pub(crate) type Begin = Box<dyn FnOnce(&Client, Ticket) -> Job + Send>;
+
+/// A transfer that is ready to run.
+pub(crate) struct Transfer {
+    /// Which way.
+    pub(crate) verb: Verb,
+    /// With whom.
+    pub(crate) place: Place,
+    /// How to reach it.
+    pub(crate) reach: Reach,
+    /// Starts the job.
+    pub(crate) begin: Begin,
+    /// Lines of the log.
+    pub(crate) log: Receiver<String>,
+}
+
+/// What the network's thread tells the renderer. The channel has no bound: a stopped terminal must not stop
+/// the network, and what waits is a few hundred bytes a file.
+enum Update {
+    Counters(Arc<Counters>),
+    Event(Event),
+    Ended(anyhow::Result<Report>),
+}
+
+/// SIGINT and SIGTERM, both of which ask for a clean end.
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Waits for the next one.
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Runs a command on the main thread, with signals caught from here on.
+pub(crate) fn block_on<T, F: Future<Output = anyhow::Result<T>>>(main: impl FnOnce(Signals) -> F) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
+    let result = runtime.block_on(async { main(Signals::new().context("catching signals")?).await });
+    // Standard input may still be read by a thread that nothing can wake.
+    runtime.shutdown_background();
+    result
+}
+
+impl Transfer {
+    /// Runs to the end, draws on the way, and prints how it ended. The outcome is for what comes after.
+    pub(crate) async fn run(self, ui: &mut Ui, signals: &mut Signals) -> Exit {
+        let (updates, received) = unbounded_channel();
+        let stop = CancellationToken::new();
+        let (verb, place, log) = (self.verb, self.place.clone(), self.log);
+        let (reach, begin, stopped) = (self.reach, self.begin, stop.clone());
+        let network = move || network(&self.place, reach, begin, &updates, &stopped);
+        let spawned = std::thread::Builder::new().name("qft-network".to_owned()).spawn(network);
+        let outcome = match spawned {
+            Ok(_) => watch(received, ui, &place, signals, &stop, &log).await,
+            Err(error) => Err(error).context("starting a thread"),
+        };
+        let exit = match &outcome {
+            Ok(report) => Exit::of_report(report, verb),
+            Err(error) => Exit::of_error(error),
+        };
+        ui.end(&outcome, exit, Instant::now());
+        exit
+    }
+}
+
+/// Takes updates, draws ten times a second, and minds the signals, until the job has ended.
+async fn watch(
+    mut updates: UnboundedReceiver<Update>,
+    ui: &mut Ui,
+    place: &Place,
+    signals: &mut Signals,
+    stop: &CancellationToken,
+    log: &Receiver<String>,
+) -> anyhow::Result<Report> {
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            update = updates.recv() => match update {
+                Some(Update::Counters(counters)) => ui.set_counters(counters),
+                Some(Update::Event(event)) => on_event(ui, place, &event),
+                Some(Update::Ended(outcome)) => {
+                    log.try_iter().for_each(|line| ui.log(line));
+                    return if stop.is_cancelled() { outcome.map_err(interrupted) } else { outcome };
+                }
+                None => return Err(anyhow!("the network's thread ended without a word; please report this")),
+            },
+            () = signals.next() => {
+                if stop.is_cancelled() {
+                    return Err(Complaint::Interrupted.into());
+                }
+                stop.cancel();
+                ui.note("stopping; once more stops at once");
+            }
+            _ = tick.tick() => {
+                log.try_iter().for_each(|line| ui.log(line));
+                ui.tick(Instant::now());
+            }
+        }
+    }
+}
+
+/// After the user has stopped it, every error is a consequence of that.
+fn interrupted(_: anyhow::Error) -> anyhow::Error {
+    Complaint::Interrupted.into()
+}
+
+fn on_event(ui: &mut Ui, place: &Place, event: &Event) {
+    ui.event(event, Instant::now());
+    if let Event::Connected { peer, enrolled, .. } = event {
+        match remember(place, peer, *enrolled) {
+            Ok(Some(line)) => ui.note(&line),
+            Ok(None) => {}
+            // The transfer works without it; the next one needs the ticket again.
+            Err(error) => ui.note(&format!("this remote could not be saved: {error:#}")),
+        }
+    }
+}
+
+/// The network's thread.
+fn network(place: &Place, reach: Reach, begin: Begin, updates: &UnboundedSender<Update>, stop: &CancellationToken) {
+    let outcome = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(drive(place, reach, begin, updates, stop));
+            runtime.shutdown_background();
+            outcome
+        }
+        Err(error) => Err(error).context("starting the runtime"),
+    };
+    // The renderer is gone only when the user would wait no longer.
+    drop(updates.send(Update::Ended(outcome)));
+}
+
+async fn drive(
+    place: &Place,
+    reach: Reach,
+    begin: Begin,
+    updates: &UnboundedSender<Update>,
+    stop: &CancellationToken,
+) -> anyhow::Result<Report> {
+    let reached = Reached::open(place, reach).await?;
+    let mut job = begin(&reached.client, reached.ticket.clone());
+    drop(updates.send(Update::Counters(job.counters())));
+    let mut asked = false;
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled(), if !asked => {
+                asked = true;
+                job.cancel();
+            }
+            event = job.next() => match event {
+                Some(event) => drop(updates.send(Update::Event(event))),
+                None => break,
+            },
+        }
+    }
+    let report = job.finish().await;
+    reached.close().await;
+    Ok(report?)
+}

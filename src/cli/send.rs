@@ -1,0 +1,75 @@
+//! `qft send`.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use super::args::SendArgs;
+use super::exit::{Complaint, Exit, Verb};
+use super::log;
+use super::plan::{self, Source};
+use super::reach::{Missing, Reach, find};
+use super::run::{Signals, Transfer, block_on};
+use super::spool::{PrivateDir, fill};
+use super::ui::{Ui, UiOptions, has_bars, mode};
+use crate::client::Client;
+
+/// Names the default remote in the environment.
+pub(crate) const REMOTE_VARIABLE: &str = "QFT_REMOTE";
+
+/// Runs the command.
+pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
+    let env = std::env::var_os(REMOTE_VARIABLE);
+    let plan = plan::send(args, env.as_deref(), |path| path.is_dir())?;
+    let place = find(plan.spec.as_ref())?;
+    let dry_run = args.conflict.dry_run;
+    let mut ui = Ui::new(UiOptions {
+        verb: Verb::Send,
+        mode: mode(&args.output, dry_run, has_bars()),
+        json: args.output.json,
+        verbose: args.output.verbose > 0,
+        dry_run,
+        jobs: args.link.jobs.get(),
+        address: place.address(),
+    });
+    let (lines, log) = std::sync::mpsc::channel();
+    log::init(args.output.verbose, Some(lines));
+    ui.header(
+        &place.header(Verb::Send.arrow(), &plan.shown),
+        json!({"path": plan.shown, "address": place.address(), "dry_run": dry_run}),
+    );
+    plan.hints.iter().for_each(|hint| ui.note(hint));
+    let reach = Reach {
+        patience: args.link.timeout,
+        sync: !args.conflict.no_sync,
+        missing: if dry_run { Missing::Pretend } else { Missing::Make },
+    };
+    block_on(async move |mut signals| {
+        // Held until the end: dropping it removes what was spooled.
+        let (paths, _spool) = match plan.source {
+            Source::Paths(paths) => (paths, None),
+            Source::Stdin(name) => {
+                let spool = PrivateDir::new().context("making a temporary directory")?;
+                (vec![spool_stdin(&spool, &name, &mut signals).await?], Some(spool))
+            }
+        };
+        let options = plan.options;
+        let begin = Box::new(move |client: &Client, ticket| client.send(ticket, paths, options));
+        let transfer = Transfer { verb: Verb::Send, place, reach, begin, log };
+        Ok(transfer.run(&mut ui, &mut signals).await)
+    })
+}
+
+/// Copies standard input to a file: a transfer needs a size, and may have to read twice.
+async fn spool_stdin(spool: &PrivateDir, name: &OsStr, signals: &mut Signals) -> anyhow::Result<PathBuf> {
+    let (dir, name) = (spool.path().to_owned(), name.to_owned());
+    let copy = tokio::task::spawn_blocking(move || fill(&dir, &name, &mut std::io::stdin().lock()));
+    tokio::select! {
+        copied = copy => copied
+            .context("reading standard input")?
+            .with_context(|| format!("keeping standard input below {} ($TMPDIR chooses another place)", spool.path().display())),
+        () = signals.next() => Err(Complaint::Interrupted.into()),
+    }
+}

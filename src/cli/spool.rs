@@ -1,0 +1,155 @@
+//! Private directories for content that has no file of its own: standard input before it is sent, a file
+//! that will go to standard output.
+
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, bail};
+
+/// Names tried before giving up: each differs by the clock, so a second collision is no accident.
+const ATTEMPTS: u32 = 16;
+
+/// A directory that only its owner can enter. It is removed with all it holds when this is dropped.
+#[derive(Debug)]
+pub(crate) struct PrivateDir {
+    path: PathBuf,
+}
+
+impl PrivateDir {
+    /// Makes one below `$TMPDIR`, else `/tmp`.
+    pub(crate) fn new() -> io::Result<Self> {
+        Self::below(&std::env::temp_dir())
+    }
+
+    fn below(parent: &Path) -> io::Result<Self> {
+        let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
+        for attempt in 0..ATTEMPTS {
+            let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+            let path = parent.join(format!("qft-{}-{nanos:x}-{attempt}", std::process::id()));
+            // Making it fails when anything has that name, so nobody can have prepared it.
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(Self { path }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last)
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Copies all of `input` into a new file called `name` in `dir`, and returns its path.
+pub(crate) fn fill(dir: &Path, name: &OsStr, input: &mut impl Read) -> io::Result<PathBuf> {
+    let path = dir.join(name);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    io::copy(input, &mut file)?;
+    Ok(path)
+}
+
+/// Copies the only file that `dir` holds, at any depth, to `output`.
+pub(crate) fn pour(dir: &Path, output: &mut impl Write) -> anyhow::Result<u64> {
+    let mut files = Vec::new();
+    collect(dir, &mut files)?;
+    let [path] = files.as_slice() else {
+        bail!("{} files came; standard output takes one", files.len());
+    };
+    let mut file = File::open(path).context("reading what was received")?;
+    let bytes = io::copy(&mut file, output).context("writing to standard output")?;
+    output.flush().context("writing to standard output")?;
+    Ok(bytes)
+}
+
+impl Drop for PrivateDir {
+    fn drop(&mut self) {
+        // What cannot be removed now can never be: there is nobody left to tell.
+        drop(fs::remove_dir_all(&self.path));
+    }
+}
+
+fn collect(dir: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    for entry in fs::read_dir(dir).context("reading what was received")? {
+        let entry = entry.context("reading what was received")?;
+        let kind = entry.file_type().context("reading what was received")?;
+        if kind.is_dir() {
+            collect(&entry.path(), files)?;
+        } else if kind.is_file() {
+            files.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn private() -> (tempfile::TempDir, PrivateDir) {
+        let parent = tempfile::tempdir().expect("a temporary directory");
+        let dir = PrivateDir::below(parent.path()).expect("a directory in it");
+        (parent, dir)
+    }
+
+    #[test]
+    fn only_the_owner_can_read_what_was_spooled() {
+        let (_parent, dir) = private();
+        let file = fill(dir.path(), "name".as_ref(), &mut &b"content"[..]).expect("written");
+        let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+        assert_eq!((mode(dir.path()), mode(&file)), (0o700, 0o600));
+        assert_eq!(fs::read(&file).expect("readable"), b"content");
+    }
+
+    #[test]
+    fn everything_is_gone_when_it_is_dropped() {
+        let (parent, dir) = private();
+        fill(dir.path(), "name".as_ref(), &mut &b"content"[..]).expect("written");
+        fs::create_dir(dir.path().join("sub")).expect("made");
+        drop(dir);
+        assert_eq!(fs::read_dir(parent.path()).expect("readable").count(), 0);
+    }
+
+    #[test]
+    fn a_failing_input_leaves_nothing_behind() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("broken"))
+            }
+        }
+        let (parent, dir) = private();
+        assert!(fill(dir.path(), "name".as_ref(), &mut Broken).is_err());
+        drop(dir);
+        assert_eq!(fs::read_dir(parent.path()).expect("readable").count(), 0);
+    }
+
+    #[test]
+    fn one_file_goes_out_however_deep_it_is() {
+        let (_parent, dir) = private();
+        fs::create_dir_all(dir.path().join("a/b")).expect("made");
+        fs::write(dir.path().join("a/b/c"), b"content").expect("written");
+        let mut out = Vec::new();
+        assert_eq!(pour(dir.path(), &mut out).expect("one file"), 7);
+        assert_eq!(out, b"content");
+    }
+
+    #[test]
+    fn none_or_two_files_are_refused_before_anything_is_written() {
+        let (_parent, dir) = private();
+        let mut out = Vec::new();
+        assert!(pour(dir.path(), &mut out).expect_err("none").to_string().starts_with("0 files"));
+        for name in ["a", "b"] {
+            fs::write(dir.path().join(name), b"x").expect("written");
+        }
+        assert!(pour(dir.path(), &mut out).expect_err("two").to_string().starts_with("2 files"));
+        assert_eq!(out, b"");
+    }
+}

@@ -1,0 +1,194 @@
+//! Events as JSON, one object a line: `{"v":1,"type":"start|file|progress|note|error|summary",...}`.
+//!
+//! Sizes are bytes, rates bytes per second, times milliseconds. The last line is always `summary`, with
+//! `exit_code`, whatever went wrong.
+
+use std::io::Write;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::super::exit::Exit;
+use super::model::{Snapshot, Speed, Tally};
+use super::text::{cause, status_key};
+use crate::progress::{Event, Report};
+use crate::protocol::message::{SkipReason, Why};
+
+/// Version of the format: fields are added, never changed.
+const VERSION: u8 = 1;
+/// Time between two `progress` lines.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// A writer of events.
+pub(crate) struct Json {
+    out: Box<dyn Write>,
+    next: Duration,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    v: u8,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    #[serde(flatten)]
+    body: &'a Value,
+}
+
+impl Json {
+    /// Events go to `out`.
+    pub(crate) fn new(out: Box<dyn Write>) -> Self {
+        Self { out, next: INTERVAL }
+    }
+
+    /// Events go to standard output.
+    pub(crate) fn stdout() -> Self {
+        Self::new(Box::new(std::io::stdout()))
+    }
+
+    /// Writes one line; `body` is an object.
+    pub(crate) fn line(&mut self, kind: &str, body: &Value) {
+        let line = Line { v: VERSION, kind, body };
+        let mut text = serde_json::to_vec(&line).expect("an object of strings and numbers");
+        text.push(b'\n');
+        // A reader that is gone is no reason to stop a transfer. One write, so that lines stay whole.
+        drop(self.out.write_all(&text).and_then(|()| self.out.flush()));
+    }
+
+    /// The first line of a command.
+    pub(crate) fn start(&mut self, command: &str, body: Value) {
+        let mut body = body;
+        body["command"] = command.into();
+        body["version"] = env!("CARGO_PKG_VERSION").into();
+        self.line("start", &body);
+    }
+
+    /// A line of its own kind, with text for people.
+    pub(crate) fn note(&mut self, kind: &str, body: Value) {
+        let mut body = body;
+        body["kind"] = kind.into();
+        self.line("note", &body);
+    }
+
+    /// Writes an event of a job.
+    pub(crate) fn event(&mut self, event: &Event) {
+        match event {
+            Event::Connected { addr, peer, enrolled } => {
+                self.note("connected", json!({"address": addr.to_string(), "peer": peer, "enrolled": enrolled}));
+            }
+            Event::Reconnecting { attempt, after, cause } => {
+                let after = after.as_millis() as u64;
+                self.note("reconnecting", json!({"attempt": attempt, "after_ms": after, "cause": cause}));
+            }
+            Event::Note(text) => self.note("text", json!({ "text": text })),
+            // Progress names what moves; a line for the start of each file would double the output.
+            Event::Started(_) => {}
+            event => {
+                if let Some(body) = file(event) {
+                    self.line("file", &body);
+                }
+            }
+        }
+    }
+
+    /// Writes the totals when it is time.
+    pub(crate) fn tick(&mut self, look: &Snapshot) {
+        if look.elapsed < self.next {
+            return;
+        }
+        self.next = look.elapsed + INTERVAL;
+        self.line("progress", &progress(look));
+    }
+
+    /// The last two lines of a command that failed as a whole, or the last one.
+    pub(crate) fn end(&mut self, error: Option<&str>, exit: Exit, body: Value) {
+        if let Some(message) = error {
+            self.line("error", &json!({"message": message, "exit_code": exit.code()}));
+        }
+        let mut body = body;
+        body["exit_code"] = exit.code().into();
+        self.line("summary", &body);
+    }
+}
+
+fn file(event: &Event) -> Option<Value> {
+    Some(match event {
+        Event::Finished { file } => json!({
+            "path": file.path, "status": "done", "size": file.size,
+            "bytes_written": file.written(), "bytes_resumed": file.resumed, "why": why(file.why),
+        }),
+        Event::Skipped { path, size, reason } => {
+            let reason = match reason {
+                SkipReason::Same => "same",
+                SkipReason::Exists => "exists",
+                SkipReason::Made => "made",
+            };
+            json!({"path": path, "status": "skipped", "size": size, "reason": reason})
+        }
+        Event::Planned { path, size, from, why: reason } => {
+            json!({"path": path, "status": "planned", "size": size, "bytes_resumed": from, "why": why(*reason)})
+        }
+        Event::Failed { path, failure } => json!({
+            "path": path, "status": "failed", "reason": status_key(failure.status), "message": cause(failure),
+        }),
+        _ => return None,
+    })
+}
+
+fn why(why: Why) -> &'static str {
+    match why {
+        Why::New => "new",
+        Why::Replace => "replace",
+        Why::Resume => "resume",
+        Why::Update => "update",
+    }
+}
+
+fn progress(look: &Snapshot) -> Value {
+    let rate = match look.speed {
+        Speed::Moving(rate) => Some(rate as u64),
+        _ => None,
+    };
+    json!({
+        "elapsed_ms": look.elapsed.as_millis() as u64,
+        "files_settled": look.files_settled,
+        "files_found": look.files_found,
+        "scan_ended": look.scan_ended,
+        "bytes_there": look.bytes_there,
+        "bytes_found": look.bytes_found,
+        "bytes_written": look.bytes_written,
+        "bytes_resumed": look.bytes_resumed,
+        "files_failed": look.failed,
+        "rate": rate,
+        "eta_ms": look.eta.map(|eta| eta.as_millis() as u64),
+        "rtt_us": look.rtt.map(|rtt| rtt.as_micros() as u64),
+        "loss": look.loss,
+        "active": look.files.iter().map(|view| json!({
+            "path": view.file.path, "size": view.file.size, "bytes_there": view.there,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+/// The body of the `summary` of a transfer. `report` is missing when the job did not reach its end.
+pub(crate) fn summary(report: Option<&Report>, look: &Snapshot, tally: Tally) -> Value {
+    match report {
+        Some(report) => json!({
+            "files_done": report.done,
+            "files_skipped": report.skipped,
+            "files_failed": report.failed,
+            "bytes_written": report.bytes_written,
+            "bytes_resumed": report.bytes_resumed,
+            "bytes_skipped": report.bytes_skipped,
+            "elapsed_ms": report.elapsed.as_millis() as u64,
+            "files_same": tally.same,
+            "files_planned": tally.planned,
+        }),
+        None => json!({
+            "files_settled": look.files_settled,
+            "files_failed": look.failed,
+            "bytes_written": look.bytes_written,
+            "bytes_resumed": look.bytes_resumed,
+            "elapsed_ms": look.elapsed.as_millis() as u64,
+        }),
+    }
+}

@@ -1,0 +1,330 @@
+//! What the user sees of a transfer. One [`Ui`] takes the job's events and is asked to draw ten times a second;
+//! it shows bars, plain lines or JSON, and the same final block in all forms.
+
+pub(crate) mod json;
+pub(crate) mod model;
+pub(crate) mod plain;
+pub(crate) mod rate;
+pub(crate) mod slots;
+pub(crate) mod summary;
+pub(crate) mod text;
+
+use std::io::{IsTerminal as _, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use self::json::Json;
+use self::model::{Model, Snapshot, decision, is_news};
+use self::plain::Plain;
+use self::slots::{Screen, Slots};
+use self::text::{cause, shown};
+use super::args::{OutputArgs, ProgressArg};
+use super::exit::{Complaint, Exit, Verb};
+use super::size;
+use crate::progress::{Counters, Event, Report};
+use crate::protocol::message::SkipReason;
+
+/// Time between two looks.
+pub(crate) const TICK: Duration = Duration::from_millis(100);
+/// Without an answer for this long the user is told: UDP drops silently.
+const NO_REPLY_AFTER: Duration = Duration::from_secs(2);
+/// Lines about single files above the bars; more would push everything else off the screen. The final block
+/// and the counts go on.
+const LIVE_LINES_MAX: u32 = 100;
+/// Larger files get lines of their own where there are no bars.
+const BIG_FILE: u64 = 64 << 20;
+
+/// How a transfer is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Bars on a terminal.
+    Bars,
+    /// A line now and then.
+    Plain,
+    /// Errors and the final block.
+    Final,
+    /// Errors only.
+    Errors,
+    /// Nothing: JSON says it all.
+    Silent,
+}
+
+/// Chooses the mode. `has_bars`: standard error is a terminal that can move its cursor.
+pub(crate) fn mode(args: &OutputArgs, dry_run: bool, has_bars: bool) -> Mode {
+    if args.json && args.verbose == 0 {
+        return Mode::Silent;
+    }
+    if args.quiet {
+        return Mode::Errors;
+    }
+    if dry_run {
+        return Mode::Final;
+    }
+    match args.progress {
+        ProgressArg::None => Mode::Final,
+        ProgressArg::Plain => Mode::Plain,
+        ProgressArg::Auto | ProgressArg::Bar if has_bars => Mode::Bars,
+        ProgressArg::Auto | ProgressArg::Bar => Mode::Plain,
+    }
+}
+
+/// Whether standard error can show bars, by the terminal and what the environment says about it.
+pub(crate) fn has_bars() -> bool {
+    let term = std::env::var_os("TERM");
+    std::io::stderr().is_terminal() && term.is_some_and(|term| !term.is_empty() && term != "dumb")
+}
+
+/// Whether the locale's letters are UTF-8, by the first of these variables that is set.
+fn is_utf8(var: impl Fn(&str) -> Option<String>) -> bool {
+    let locale =
+        ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| var(name).filter(|value| !value.is_empty()));
+    // C.UTF-8 is spelled utf8 as well; with nothing set, today's terminals are UTF-8.
+    locale.is_none_or(|locale| locale.to_ascii_lowercase().replace('-', "").contains("utf8"))
+}
+
+/// What a [`Ui`] has to know.
+#[derive(Debug, Clone)]
+pub(crate) struct UiOptions {
+    /// Which way.
+    pub(crate) verb: Verb,
+    /// See [`mode`].
+    pub(crate) mode: Mode,
+    /// JSON on standard output.
+    pub(crate) json: bool,
+    /// A line for each file.
+    pub(crate) verbose: bool,
+    /// Decisions go to standard output.
+    pub(crate) dry_run: bool,
+    /// Files in flight.
+    pub(crate) jobs: usize,
+    /// `HOST:PORT`, for the hint when nobody answers.
+    pub(crate) address: String,
+}
+
+enum Face {
+    Bars(Slots),
+    Lines(Plain),
+}
+
+/// The one renderer.
+pub(crate) struct Ui {
+    options: UiOptions,
+    model: Model,
+    face: Face,
+    json: Option<Json>,
+    stdout: Box<dyn Write>,
+    live_lines: u32,
+    connected: bool,
+    hinted: bool,
+}
+
+impl Ui {
+    /// A renderer on the process's own streams.
+    pub(crate) fn new(options: UiOptions) -> Self {
+        let face = match options.mode {
+            Mode::Bars => {
+                Face::Bars(Slots::new(Screen::Stderr, options.jobs, is_utf8(|name| std::env::var(name).ok())))
+            }
+            _ => Face::Lines(Plain::new(Box::new(std::io::stderr()))),
+        };
+        let json = options.json.then(Json::stdout);
+        Self::with(options, face, json, Box::new(std::io::stdout()), Instant::now())
+    }
+
+    fn with(options: UiOptions, face: Face, json: Option<Json>, stdout: Box<dyn Write>, now: Instant) -> Self {
+        let model = Model::new(now);
+        Self { options, model, face, json, stdout, live_lines: 0, connected: false, hinted: false }
+    }
+
+    /// Prints the resolved target: always the first line.
+    pub(crate) fn header(&mut self, line: &str, body: serde_json::Value) {
+        if let Some(json) = &mut self.json {
+            json.start(self.options.verb.present(), body);
+        }
+        if self.speaks() {
+            self.line(line.to_owned());
+        }
+    }
+
+    /// Takes the counters, once the job has them.
+    pub(crate) fn set_counters(&mut self, counters: Arc<Counters>) {
+        self.model.set_counters(counters);
+    }
+
+    /// Prints a remark.
+    pub(crate) fn note(&mut self, text: &str) {
+        if let Some(json) = &mut self.json {
+            json.note("text", serde_json::json!({ "text": text }));
+        }
+        if self.speaks() {
+            self.line(text.to_owned());
+        }
+    }
+
+    /// Prints a line of the log.
+    pub(crate) fn log(&mut self, line: String) {
+        self.line(line);
+    }
+
+    /// Takes one event.
+    pub(crate) fn event(&mut self, event: &Event, now: Instant) {
+        self.model.on_event(event, now);
+        if let Some(json) = &mut self.json {
+            json.event(event);
+        }
+        if self.options.dry_run && !self.options.json {
+            self.print_decision(event);
+        }
+        self.show(event);
+    }
+
+    /// Draws, where it is time to.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        let look = self.model.sample(now);
+        if !self.connected && !self.hinted && look.elapsed >= NO_REPLY_AFTER {
+            self.hinted = true;
+            self.note(&format!("no reply from {}/udp yet (firewall? wrong port?)", self.options.address));
+        }
+        if let Some(json) = &mut self.json {
+            json.tick(&look);
+        }
+        match (&mut self.face, self.options.mode) {
+            (Face::Bars(slots), _) => slots.draw(&look),
+            (Face::Lines(plain), Mode::Plain) => plain.tick(&look),
+            (Face::Lines(_), _) => {}
+        }
+    }
+
+    /// Prints how the job ended: the final block, or the error.
+    pub(crate) fn end(&mut self, outcome: &anyhow::Result<Report>, exit: Exit, now: Instant) {
+        if let Face::Bars(slots) = &mut self.face {
+            slots.close();
+        }
+        let look = self.model.sample(now);
+        let lines = match outcome {
+            Ok(report) => summary::block(self.options.verb, report, self.model.tally(), self.options.dry_run),
+            Err(error) => self.error_lines(error, exit, &look),
+        };
+        if self.speaks() || (outcome.is_err() && self.options.mode != Mode::Silent) {
+            lines.iter().for_each(|line| self.line(line.clone()));
+        }
+        if let Some(json) = &mut self.json {
+            let error = outcome.as_ref().err().map(message);
+            let body = json::summary(outcome.as_ref().ok(), &look, self.model.tally());
+            json.end(error.as_deref(), exit, body);
+        }
+        if let Face::Bars(slots) = &mut self.face {
+            slots.close();
+        }
+    }
+
+    fn error_lines(&self, error: &anyhow::Error, exit: Exit, look: &Snapshot) -> Vec<String> {
+        match exit {
+            Exit::Interrupted => vec![summary::stopped(self.options.verb, look)],
+            _ => vec![format!("qft: {}", message(error))],
+        }
+    }
+
+    fn speaks(&self) -> bool {
+        matches!(self.options.mode, Mode::Bars | Mode::Plain | Mode::Final)
+    }
+
+    fn line(&mut self, line: String) {
+        match &mut self.face {
+            Face::Bars(slots) => slots.above(line),
+            Face::Lines(plain) => plain.line(&line),
+        }
+    }
+
+    /// A line about one file. On a terminal their number is bounded.
+    fn live(&mut self, line: String) {
+        self.live_lines += 1;
+        if matches!(self.face, Face::Lines(_)) || self.options.verbose || self.live_lines < LIVE_LINES_MAX {
+            self.line(line);
+        } else if self.live_lines == LIVE_LINES_MAX {
+            self.line("  ... more like these are only counted (-v shows them)".to_owned());
+        }
+    }
+
+    fn show(&mut self, event: &Event) {
+        let (speaks, verbose) = (self.speaks(), self.options.verbose);
+        match event {
+            Event::Connected { addr, peer, .. } => {
+                self.connected = true;
+                if verbose {
+                    self.line(format!("connected to {} ({addr})", shown(peer)));
+                }
+            }
+            // Bars show the countdown themselves; the cause is said once.
+            Event::Reconnecting { attempt, after, cause } if speaks && (*attempt == 1 || self.is_plain()) => {
+                let after = after.as_secs_f64().ceil();
+                self.line(format!("connection lost ({}); reconnecting ({attempt}) in {after}s", shown(cause)));
+            }
+            Event::Note(text) if speaks => self.line(format!("note: {}", shown(text))),
+            Event::Failed { path, failure } if !self.options.dry_run && self.options.mode != Mode::Silent => {
+                self.live(format!("  failed: {}: {}", shown(path), cause(failure)));
+            }
+            Event::Skipped { path, reason, .. } if speaks && !self.options.dry_run => self.show_skipped(path, *reason),
+            Event::Started(file) if self.is_worth_a_line(file.size) => {
+                let resumed = match file.resumed {
+                    0 => String::new(),
+                    there => format!(", resumed at {}", size::bytes(there)),
+                };
+                self.line(format!("  started {}, {}{resumed}", shown(&file.path), size::bytes(file.size)));
+            }
+            Event::Finished { file } if (speaks && verbose) || self.is_worth_a_line(file.size) => {
+                self.line(format!("  {} {}, {}", self.options.verb.past(), shown(&file.path), size::bytes(file.size)));
+            }
+            _ => {}
+        }
+    }
+
+    fn show_skipped(&mut self, path: &str, reason: SkipReason) {
+        match reason {
+            SkipReason::Exists => self.live(format!("  skipped: {}: exists", shown(path))),
+            SkipReason::Same if self.options.verbose => self.line(format!("  unchanged {}", shown(path))),
+            SkipReason::Same | SkipReason::Made => {}
+        }
+    }
+
+    fn is_plain(&self) -> bool {
+        self.options.mode == Mode::Plain
+    }
+
+    fn is_worth_a_line(&self, size: u64) -> bool {
+        self.is_plain() && size >= BIG_FILE
+    }
+
+    /// One line a decision, on standard output.
+    fn print_decision(&mut self, event: &Event) {
+        let (mark, size, path) = match event {
+            Event::Planned { path, size, from, why } => (decision(*why, *from, *size), Some(*size), path),
+            Event::Skipped { path, size, reason: SkipReason::Same } => ("= same".to_owned(), Some(*size), path),
+            Event::Skipped { path, size, reason } if is_news(*reason) => ("! exists".to_owned(), Some(*size), path),
+            Event::Failed { path, failure } => (format!("! {}", cause(failure)), None, path),
+            _ => return,
+        };
+        let size = size.map(size::bytes).unwrap_or_default();
+        drop(writeln!(self.stdout, "{mark:<16} {size:>9}  {}", shown(path)));
+    }
+}
+
+/// An error in one line.
+pub(crate) fn message(error: &anyhow::Error) -> String {
+    shown(&format!("{error:#}")).into_owned()
+}
+
+/// Reports an error of a command that shows no progress.
+pub(crate) fn report(error: &anyhow::Error, command: &str, json: bool) -> Exit {
+    let exit = Exit::of_error(error);
+    match json {
+        true => Json::stdout().end(Some(&message(error)), exit, serde_json::json!({ "command": command })),
+        // Whoever stopped it knows that it has stopped.
+        false if matches!(error.downcast_ref(), Some(Complaint::Interrupted)) => {}
+        false => drop(writeln!(std::io::stderr(), "qft: {}", message(error))),
+    }
+    exit
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

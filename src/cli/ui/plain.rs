@@ -1,0 +1,114 @@
+//! Progress where there is no terminal: a line every ten seconds, no escapes.
+
+use std::io::Write;
+use std::time::Duration;
+
+use super::super::size;
+use super::model::{Snapshot, Speed};
+use super::slots::{link_parts, speed};
+
+/// Time between two lines.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Lines on a writer.
+pub(crate) struct Plain {
+    out: Box<dyn Write>,
+    next: Duration,
+}
+
+impl Plain {
+    /// Lines go to `out`.
+    pub(crate) fn new(out: Box<dyn Write>) -> Self {
+        Self { out, next: INTERVAL }
+    }
+
+    /// Prints a line at once.
+    pub(crate) fn line(&mut self, text: &str) {
+        // Progress that nobody reads is no reason to stop a transfer.
+        drop(writeln!(self.out, "{text}"));
+    }
+
+    /// Prints the totals when it is time.
+    pub(crate) fn tick(&mut self, look: &Snapshot) {
+        if look.elapsed < self.next {
+            return;
+        }
+        self.next = look.elapsed + INTERVAL;
+        let line = totals(look);
+        self.line(&line);
+    }
+}
+
+/// `[00:30] 1,204/10,000 files  12.3/40.1 GiB  31%  88 MiB/s  eta 5m10s  rtt 182 ms  loss 1.2%`.
+fn totals(look: &Snapshot) -> String {
+    let seconds = look.elapsed.as_secs();
+    let more = if look.scan_ended { "" } else { "+" };
+    let mut parts = vec![
+        format!("[{:02}:{:02}]", seconds / 60, seconds % 60),
+        format!("{}/{}{more} files", size::count(look.files_settled), size::count(look.files_found)),
+        size::pair(look.bytes_there, look.bytes_found),
+        format!("{}%", size::percent(look.bytes_there, look.bytes_found)),
+    ];
+    match look.speed {
+        Speed::Reconnecting(attempt, _) => parts.push(format!("reconnecting ({attempt})")),
+        Speed::Unknown => {}
+        other => parts.push(speed(other)),
+    }
+    if let Some(eta) = look.eta {
+        parts.push(format!("eta {}", size::rough(eta)));
+    }
+    parts.extend(link_parts(look));
+    if look.failed > 0 {
+        parts.push(format!("{} failed", size::count(look.failed)));
+    }
+    parts[0].push(' ');
+    let head = parts.remove(0);
+    format!("{head}{}", parts.join("  "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::Tally;
+    use super::super::tests::Shared;
+    use super::*;
+
+    fn look(seconds: u64) -> Snapshot {
+        Snapshot {
+            elapsed: Duration::from_secs(seconds),
+            files_settled: 1204,
+            files_found: 10_000,
+            scan_ended: true,
+            bytes_there: 12 << 30,
+            bytes_found: 40 << 30,
+            bytes_written: 12 << 30,
+            bytes_resumed: 0,
+            failed: 0,
+            speed: Speed::Moving(88.0 * 1048576.0),
+            eta: Some(Duration::from_secs(310)),
+            rtt: Some(Duration::from_millis(182)),
+            loss: Some(0.012),
+            tally: Tally::default(),
+            files: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_line_has_everything_and_no_escapes() {
+        assert_eq!(
+            totals(&look(30)),
+            "[00:30] 1,204/10,000 files  12.0/40.0 GiB  30%  88 MiB/s  eta 5m10s  rtt 182 ms  loss 1.2%"
+        );
+    }
+
+    #[test]
+    fn there_is_one_line_in_ten_seconds() {
+        let out = Shared::default();
+        let mut plain = Plain::new(Box::new(out.clone()));
+        for tenth in 0..350 {
+            let look = Snapshot { elapsed: Duration::from_millis(tenth * 100), ..look(0) };
+            plain.tick(&look);
+        }
+        assert_eq!(out.text().lines().count(), 3, "{}", out.text());
+        assert!(!out.text().contains(['\x1b', '\r']));
+    }
+}

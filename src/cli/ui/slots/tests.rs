@@ -1,0 +1,257 @@
+//! The screen, as a terminal in memory shows it.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::super::model::Tally;
+use super::*;
+use crate::progress::FileProgress;
+use crate::protocol::message::Why;
+
+const MIB: u64 = 1 << 20;
+
+struct Stage {
+    slots: Slots,
+    term: InMemoryTerm,
+}
+
+impl Stage {
+    fn new(rows: u16, columns: u16, jobs: usize) -> Self {
+        let term = InMemoryTerm::new(rows, columns);
+        let screen = Screen::Memory(RefCell::new(term.clone()));
+        Self { slots: Slots::new(screen, jobs, true), term }
+    }
+
+    fn resize(&mut self, rows: u16, columns: u16) {
+        self.term = InMemoryTerm::new(rows, columns);
+        let Screen::Memory(term) = &self.slots.screen else { panic!("memory") };
+        term.replace(self.term.clone());
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.term.contents().lines().map(str::to_owned).collect()
+    }
+}
+
+fn view(path: &str, size: u64, there: u64, age_ms: u64) -> FileView {
+    let file = Arc::new(FileProgress::new(path.to_owned(), size, 0, Why::New));
+    let age = Duration::from_millis(age_ms);
+    FileView { file, there, phase: Phase::Moving, age, rate: Some(41.0 * MIB as f64) }
+}
+
+fn look(files: Vec<FileView>) -> Snapshot {
+    Snapshot {
+        elapsed: Duration::from_secs(30),
+        files_settled: 214,
+        files_found: 10_000,
+        scan_ended: true,
+        bytes_there: 31 << 30,
+        bytes_found: 128 << 30,
+        bytes_written: 23 << 30,
+        bytes_resumed: 8 << 30,
+        failed: 0,
+        speed: Speed::Moving(97.0 * MIB as f64),
+        eta: Some(Duration::from_secs(1025)),
+        rtt: Some(Duration::from_millis(182)),
+        loss: Some(0.013),
+        tally: Tally { same: 2, ..Tally::default() },
+        files,
+    }
+}
+
+#[test]
+fn the_screen_at_80_by_24() {
+    let mut stage = Stage::new(24, 80, 16);
+    let mut saving = view("backup.tar", 12 << 30, 12 << 30, 9000);
+    saving.phase = Phase::Committing;
+    let files = vec![
+        view("holiday.mp4", 2 << 30, 1_310 * MIB, 9000),
+        view("photos/2026/raw/IMG_0042.dng", 42 * MIB, 11 * MIB, 400),
+        saving,
+        view("tiny", 10, 5, 100),
+    ];
+    stage.slots.draw(&look(files));
+    assert_eq!(
+        stage.lines(),
+        [
+            "  holiday.mp4          ━━━━━━━━╸─────  63%      1.3/2.0 GiB    41 MiB/s     18s",
+            "  …26/raw/IMG_0042.dng ━━━╸──────────  26%    11.0/42.0 MiB    41 MiB/s      0s",
+            "  backup.tar           ━━━━━━━━━━━━━━ 100%    12.0/12.0 GiB      saving",
+            " 214/10,000 files      ━━━╸──────────  24%   31.0/128.0 GiB    97 MiB/s  17m05s",
+            " rtt 182 ms  loss 1.3%  4 active  resumed 8.0 GiB  2 same  0 failed",
+        ]
+    );
+}
+
+#[test]
+fn the_screen_at_40_by_10() {
+    let mut stage = Stage::new(10, 40, 16);
+    let files = (0..9).map(|i| view(&format!("directory/file-{i}"), 100 * MIB, (i + 1) * MIB, 9000)).collect();
+    stage.slots.draw(&look(files));
+    assert_eq!(
+        stage.lines(),
+        [
+            "  …tory/file-0 ╸──────   1%    41 MiB/s",
+            "  …tory/file-1 ╸──────   2%    41 MiB/s",
+            "  …tory/file-2 ╸──────   3%    41 MiB/s",
+            "  …tory/file-3 ╸──────   4%    41 MiB/s",
+            " 214/10,000    ━╸─────  24%    97 MiB/s",
+            " rtt 182 ms  loss 1.3%  9 active",
+        ]
+    );
+}
+
+#[test]
+fn the_screen_at_200_by_50_has_at_most_eight_slots() {
+    let mut stage = Stage::new(50, 200, 16);
+    let files = (0..16).map(|i| view(&format!("file-{i}"), 100 * MIB, i * MIB, 9000)).collect();
+    stage.slots.draw(&look(files));
+    let lines = stage.lines();
+    assert_eq!(lines.len(), SLOTS_MAX + 2);
+    assert!(lines[0].starts_with("  file-0 "), "most to do first: {}", lines[0]);
+    assert!(lines[8].contains("214/10,000 files") && lines[8].ends_with("17m05s"), "{}", lines[8]);
+    assert!(lines.iter().all(|line| line.width() < 200));
+}
+
+#[test]
+fn the_narrowest_screen_has_one_line() {
+    let mut stage = Stage::new(24, 30, 16);
+    stage.slots.draw(&look(vec![view("a", 100, 5, 9000)]));
+    assert_eq!(stage.term.contents(), "214/10,000 24% 97 MiB/s");
+    let mut stage = Stage::new(24, 12, 16);
+    stage.slots.draw(&look(vec![]));
+    assert_eq!(stage.term.contents(), "214/10,000");
+}
+
+#[test]
+fn a_short_job_shows_no_bars() {
+    let mut stage = Stage::new(24, 80, 16);
+    stage.slots.above("failed: x: not found".into());
+    let early = Snapshot { elapsed: Duration::from_millis(400), ..look(vec![view("a", 100, 5, 350)]) };
+    stage.slots.draw(&early);
+    stage.slots.close();
+    assert_eq!(stage.term.contents(), "failed: x: not found");
+}
+
+#[test]
+fn an_unfinished_scan_shows_its_plus_and_a_stall_its_length() {
+    let mut stage = Stage::new(24, 80, 16);
+    let speed = Speed::Stalled(Duration::from_millis(7400));
+    stage.slots.draw(&Snapshot { scan_ended: false, eta: None, speed, ..look(vec![]) });
+    let lines = stage.lines();
+    assert!(lines[0].starts_with(" 214/10,000+ files"), "{}", lines[0]);
+    assert!(lines[0].ends_with("stalled 7s"), "{}", lines[0]);
+}
+
+#[test]
+fn a_lost_connection_takes_the_place_of_its_figures() {
+    let mut stage = Stage::new(24, 80, 16);
+    let speed = Speed::Reconnecting(2, Duration::from_millis(2100));
+    stage.slots.draw(&Snapshot { speed, ..look(vec![]) });
+    assert!(stage.lines()[1].starts_with(" reconnecting (2), next try in 3s  0 active"), "{}", stage.lines()[1]);
+}
+
+#[test]
+fn a_file_keeps_its_line_until_it_ends() {
+    let mut stage = Stage::new(24, 80, 3);
+    let big = || view("big", 100 * MIB, 0, 9000);
+    let mid = || view("mid", 50 * MIB, 0, 9000);
+    let low = || view("low", 10 * MIB, 0, 9000);
+    stage.slots.draw(&look(vec![low(), mid(), big()]));
+    let names = |stage: &Stage| -> Vec<String> {
+        stage.lines().iter().map(|line| line.split_whitespace().next().unwrap_or("").to_owned()).collect()
+    };
+    assert_eq!(names(&stage)[..3], ["big", "mid", "low"]);
+    // The first ends: the others do not move up, and its line is free.
+    stage.slots.draw(&look(vec![low(), mid()]));
+    assert_eq!(names(&stage)[..3], ["", "mid", "low"]);
+    stage.slots.draw(&look(vec![low(), mid(), view("next", 100 * MIB, 0, 9000)]));
+    assert_eq!(names(&stage)[..3], ["next", "mid", "low"]);
+}
+
+#[test]
+fn ten_thousand_small_files_need_no_slot_and_failures_stay_above() {
+    let mut stage = Stage::new(24, 80, 16);
+    for tick in 0..1000_u64 {
+        let files = (0..10).map(|i| view(&format!("small/{tick}-{i}"), 100, 5, 80)).collect();
+        if tick % 250 == 125 {
+            stage.slots.above(format!("  failed: small/{tick}: not found"));
+        }
+        stage.slots.draw(&Snapshot { files_settled: tick * 10, ..look(files) });
+        let lines = stage.lines();
+        let footer = lines.iter().position(|line| line.contains("/10,000 files")).expect("a footer");
+        assert_eq!(footer, lines.len() - 2, "tick {tick}: the footer is last");
+        assert!(lines[..footer].iter().all(|line| line.starts_with("  failed: ")), "{lines:?}");
+        assert!(lines.iter().all(|line| line.width() < 80), "{lines:?}");
+    }
+    let failed = stage.lines().iter().filter(|line| line.contains("failed: small/")).count();
+    assert_eq!(failed, 4, "none was drawn over or twice");
+    stage.slots.close();
+    assert!(stage.lines().iter().all(|line| line.starts_with("  failed: ")), "bars are gone: {:?}", stage.lines());
+}
+
+#[test]
+fn lines_above_push_a_full_set_of_slots_down_without_harm() {
+    for (rows, columns) in [(24, 80), (10, 40), (50, 200)] {
+        let mut stage = Stage::new(rows, columns, 16);
+        for tick in 0..60_u64 {
+            // Files come and go at different times; the count of slots grows and stays.
+            let files = (0..tick.min(12))
+                .filter(|i| (tick + i) % 7 != 0)
+                .map(|i| view(&format!("file-{i}"), 100 * MIB, tick * MIB, 9000))
+                .collect();
+            stage.slots.above(format!("  failed: name-{tick}: no space left on the device, which is a long text"));
+            stage.slots.draw(&look(files));
+            let lines = stage.lines();
+            let footers = lines.iter().filter(|line| line.contains("214/10,000")).count();
+            assert_eq!(footers, 1, "tick {tick}: {lines:#?}");
+            assert!(lines.len() <= usize::from(rows));
+            let bars = lines.iter().filter(|line| line.contains('─'));
+            assert!(bars.clone().all(|line| line.width() < usize::from(columns)), "{lines:#?}");
+        }
+    }
+}
+
+#[test]
+fn wide_letters_do_not_break_a_line() {
+    let mut stage = Stage::new(24, 80, 16);
+    for tick in 0..5 {
+        let files = vec![view("写真/二〇二六年/夏休みの思い出の写真.jpg", 100 * MIB, tick * MIB, 9000)];
+        stage.slots.draw(&look(files));
+    }
+    let lines = stage.lines();
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    assert!(lines[0].contains("写真.jpg") && lines[0].width() < 80, "{}", lines[0]);
+}
+
+#[test]
+fn a_new_size_gets_a_new_layout() {
+    let mut stage = Stage::new(24, 80, 16);
+    let files = || (0..8).map(|i| view(&format!("file-{i}"), 100 * MIB, 0, 9000)).collect();
+    stage.slots.draw(&look(files()));
+    assert_eq!(stage.lines().len(), 10);
+    stage.resize(8, 50);
+    stage.slots.draw(&look(files()));
+    let lines = stage.lines();
+    assert_eq!(lines.len(), 4, "{lines:#?}");
+    assert!(lines.iter().all(|line| line.width() < 50), "{lines:#?}");
+}
+
+#[test]
+fn many_files_on_a_narrow_screen_lose_columns_not_the_line() {
+    let mut stage = Stage::new(24, 40, 16);
+    let look = Snapshot { files_settled: 99_999_999, files_found: 100_000_000, ..look(vec![]) };
+    stage.slots.draw(&look);
+    let lines = stage.lines();
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert!(lines[0].width() < 40 && lines[0].contains("24%"), "{}", lines[0]);
+}
+
+#[test]
+fn a_resumed_file_says_where() {
+    let mut stage = Stage::new(24, 80, 16);
+    let file = Arc::new(FileProgress::new("backup.tar".into(), 12 << 30, 8 << 30, Why::Resume));
+    let view = FileView { file, there: 8 << 30, phase: Phase::Moving, age: Duration::from_secs(1), rate: None };
+    stage.slots.draw(&look(vec![view]));
+    assert!(stage.lines()[0].ends_with("8.0/12.0 GiB  resumed at 8.0 GiB"), "{}", stage.lines()[0]);
+}

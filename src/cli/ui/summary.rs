@@ -1,0 +1,183 @@
+//! The last lines of a job: what was done, and what was not.
+
+use std::time::Duration;
+
+use super::super::exit::Verb;
+use super::super::size;
+use super::model::{Snapshot, Tally};
+use super::text::cause;
+use crate::progress::Report;
+
+/// Failures that the final block names; the rest is a number.
+const FAILURES_SHOWN: usize = 20;
+
+/// The final block of a job that ran to its end.
+pub(crate) fn block(verb: Verb, report: &Report, tally: Tally, dry_run: bool) -> Vec<String> {
+    let mut lines = vec![if dry_run { planned(verb, report, tally) } else { done(verb, report, tally) }];
+    let named = report.failures.len().min(FAILURES_SHOWN);
+    for (name, failure) in &report.failures[..named] {
+        lines.push(format!("  failed: {name}: {}", cause(failure)));
+    }
+    let more = report.failed.saturating_sub(named as u64);
+    if more > 0 {
+        lines.push(format!("  ... {} more", size::count(more)));
+    }
+    lines
+}
+
+/// `sent 9,998 of 10,000 files, 127.9 GiB in 22m14s (98 MiB/s), 7.9 GiB resumed, 2 unchanged, all verified`.
+fn done(verb: Verb, report: &Report, tally: Tally) -> String {
+    let total = (report.done + report.skipped + report.failed).saturating_sub(tally.made);
+    let unchanged = report.skipped.saturating_sub(tally.made + tally.kept);
+    if report.done == 0 && report.failed == 0 {
+        return nothing(verb, unchanged, tally);
+    }
+    let mut parts = vec![amount(verb, report, total)];
+    if report.bytes_resumed > 0 {
+        parts.push(format!("{} resumed", size::bytes(report.bytes_resumed)));
+    }
+    parts.extend(skipped(unchanged, tally.kept));
+    match report.failed {
+        0 => parts.push("all verified".to_owned()),
+        failed => parts.push(format!("{} failed", size::count(failed))),
+    }
+    parts.join(", ")
+}
+
+fn amount(verb: Verb, report: &Report, total: u64) -> String {
+    let files = match report.done == total {
+        true => size::files(total),
+        false => format!("{} of {}", size::count(report.done), size::files(total)),
+    };
+    let (bytes, time) = (size::bytes(report.bytes_written), size::span(report.elapsed));
+    let rate = size::rate(mean(report.bytes_written, report.elapsed));
+    format!("{} {files}, {bytes} in {time} ({rate})", verb.past())
+}
+
+fn nothing(verb: Verb, unchanged: u64, tally: Tally) -> String {
+    let mut parts = vec![format!("nothing to {}", verb.present())];
+    parts.extend(skipped(unchanged, tally.kept));
+    if tally.made > 0 {
+        parts.push(format!("{} directories and links in place", size::count(tally.made)));
+    }
+    parts.join(", ")
+}
+
+fn skipped(unchanged: u64, kept: u64) -> Vec<String> {
+    let mut parts = Vec::new();
+    if unchanged > 0 {
+        parts.push(format!("{} unchanged", size::count(unchanged)));
+    }
+    if kept > 0 {
+        parts.push(format!("{} left as they are there", size::count(kept)));
+    }
+    parts
+}
+
+fn planned(verb: Verb, report: &Report, tally: Tally) -> String {
+    let mut text = format!(
+        "would {} {}, {}",
+        verb.present(),
+        size::files(tally.planned),
+        size::bytes(tally.planned_bytes.saturating_sub(tally.planned_there))
+    );
+    if tally.planned_there > 0 {
+        text.push_str(&format!(" ({} are there)", size::bytes(tally.planned_there)));
+    }
+    let mut parts = vec![text];
+    parts.extend(skipped(tally.same, tally.kept));
+    if report.failed > 0 {
+        parts.push(format!("{} would fail", size::count(report.failed)));
+    }
+    parts.join(", ")
+}
+
+/// The line of a job that the user stopped.
+pub(crate) fn stopped(verb: Verb, look: &Snapshot) -> String {
+    let part = match look.scan_ended {
+        true => format!("{}% {}", size::percent(look.bytes_there, look.bytes_found), verb.past()),
+        false => format!("{} {}", size::bytes(look.bytes_written), verb.past()),
+    };
+    format!("stopped: {part}; the same command continues")
+}
+
+/// Bytes per second over a whole job.
+pub(crate) fn mean(bytes: u64, elapsed: Duration) -> f64 {
+    match elapsed.is_zero() {
+        true => 0.0,
+        false => bytes as f64 / elapsed.as_secs_f64(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::message::{Failure, Status};
+
+    fn failures(count: usize) -> Vec<(String, Failure)> {
+        (0..count).map(|i| (format!("f{i}"), Failure { status: Status::NoSpace, detail: String::new() })).collect()
+    }
+
+    fn report() -> Report {
+        Report {
+            done: 9_998,
+            skipped: 2,
+            bytes_written: 137_331_580_000,
+            bytes_resumed: 8_482_560_410,
+            elapsed: Duration::from_secs(1334),
+            ..Report::default()
+        }
+    }
+
+    #[test]
+    fn everything_is_in_one_line() {
+        let lines = block(Verb::Send, &report(), Tally { same: 2, ..Tally::default() }, false);
+        assert_eq!(
+            lines,
+            ["sent 9,998 of 10,000 files, 127.9 GiB in 22m14s (98 MiB/s), 7.9 GiB resumed, 2 unchanged, all verified"]
+        );
+    }
+
+    #[test]
+    fn what_did_not_happen_is_not_mentioned() {
+        let report = Report { done: 1, bytes_written: 2048, elapsed: Duration::from_millis(500), ..Report::default() };
+        assert_eq!(
+            block(Verb::Get, &report, Tally::default(), false),
+            ["got 1 file, 2.0 KiB in 0.5s (4.0 KiB/s), all verified"]
+        );
+    }
+
+    #[test]
+    fn nothing_to_do_is_said_so() {
+        let report = Report { skipped: 12, ..Report::default() };
+        let tally = Tally { same: 8, kept: 1, made: 3, ..Tally::default() };
+        assert_eq!(
+            block(Verb::Send, &report, tally, false),
+            ["nothing to send, 8 unchanged, 1 left as they are there, 3 directories and links in place"]
+        );
+    }
+
+    #[test]
+    fn at_most_twenty_failures_are_named() {
+        let report = Report { done: 1, failed: 1500, failures: failures(1000), ..report() };
+        let lines = block(Verb::Send, &report, Tally::default(), false);
+        assert_eq!(lines.len(), 22);
+        assert!(lines[0].ends_with("1,500 failed"), "{}", lines[0]);
+        assert!(!lines[0].contains("verified"));
+        assert!(lines[1].starts_with("  failed: f0: no space left"));
+        assert_eq!(lines[21], "  ... 1,480 more");
+    }
+
+    #[test]
+    fn a_dry_run_speaks_of_what_would_be() {
+        let report = Report { failed: 1, failures: failures(1), ..Report::default() };
+        let tally = Tally { planned: 3, planned_bytes: 3 << 20, planned_there: 1 << 20, same: 4, ..Tally::default() };
+        let lines = block(Verb::Send, &report, tally, true);
+        assert_eq!(lines[0], "would send 3 files, 2.0 MiB (1.0 MiB are there), 4 unchanged, 1 would fail");
+    }
+
+    #[test]
+    fn no_time_is_no_division_by_zero() {
+        assert_eq!(mean(5, Duration::ZERO), 0.0);
+    }
+}

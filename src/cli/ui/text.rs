@@ -1,0 +1,154 @@
+//! Text that others chose, made safe to print, and words for statuses.
+
+use std::borrow::Cow;
+
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+use crate::protocol::message::{Failure, Status};
+use crate::protocol::path::escape;
+
+/// Makes text safe to print unless it is already: a name that was escaped before stays as it is, so that
+/// no backslash is doubled.
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    let escaped = escape(text.as_bytes()).to_string();
+    match escaped.replace(r"\\", r"\") == text {
+        true => Cow::Borrowed(text),
+        false => Cow::Owned(escaped),
+    }
+}
+
+/// The cause of a failure in one line: what kind, then the words of the side where it happened.
+pub(crate) fn cause(failure: &Failure) -> String {
+    let kind = status(failure.status);
+    match failure.detail.trim() {
+        "" => kind.to_owned(),
+        detail => format!("{kind}: {}", shown(detail)),
+    }
+}
+
+fn status(status: Status) -> &'static str {
+    match status {
+        Status::NotFound => "not found",
+        Status::ReadFailed => "cannot be read",
+        Status::Changed => "changed while it was sent; send it again when it is quiet",
+        Status::WriteFailed => "cannot be written",
+        Status::NoSpace => "no space left; free some and run the same command again",
+        Status::Exists => "exists",
+        Status::BadName => "the name is not possible there",
+        Status::NotAllowed => "not allowed",
+        Status::Busy => "another transfer writes it",
+        Status::VerifyFailed => "the content did not verify; run the same command again",
+        Status::Timeout => "waited too long",
+        Status::Cancelled => "stopped",
+        Status::Unsupported => "not a file, directory or link",
+        Status::Internal => "internal error of the other side; its log says why",
+    }
+}
+
+/// A short word for a status, as JSON has it.
+pub(crate) fn status_key(status: Status) -> &'static str {
+    match status {
+        Status::NotFound => "not_found",
+        Status::ReadFailed => "read_failed",
+        Status::Changed => "changed",
+        Status::WriteFailed => "write_failed",
+        Status::NoSpace => "no_space",
+        Status::Exists => "exists",
+        Status::BadName => "bad_name",
+        Status::NotAllowed => "not_allowed",
+        Status::Busy => "busy",
+        Status::VerifyFailed => "verify_failed",
+        Status::Timeout => "timeout",
+        Status::Cancelled => "cancelled",
+        Status::Unsupported => "unsupported",
+        Status::Internal => "internal",
+    }
+}
+
+/// `text` in exactly `width` columns. The end of a long name says more than its start, so the start goes.
+pub(crate) fn fit(text: &str, width: usize) -> String {
+    let needed = text.width();
+    if needed <= width {
+        return format!("{text}{}", " ".repeat(width - needed));
+    }
+    let mut tail = Vec::new();
+    // One column is for the mark of omission.
+    let mut left = width.saturating_sub(1);
+    for c in text.chars().rev() {
+        let columns = c.width().unwrap_or(0);
+        if columns > left {
+            break;
+        }
+        left -= columns;
+        tail.push(c);
+    }
+    let mark = if width > 0 { "…" } else { "" };
+    format!("{mark}{}{}", tail.iter().rev().collect::<String>(), " ".repeat(left))
+}
+
+/// As many of `parts`, joined, as fit into `width` columns; the first ones matter most.
+pub(crate) fn join_within(parts: &[String], separator: &str, width: usize) -> String {
+    let mut line = String::new();
+    for part in parts {
+        let more = if line.is_empty() { part.clone() } else { format!("{line}{separator}{part}") };
+        if more.width() > width {
+            break;
+        }
+        line = more;
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn text_is_escaped_once() {
+        for safe in ["plain", "häßlich 国", r"back\slash", r"a\nb", r"a\\b", ""] {
+            assert_eq!(shown(safe), safe);
+        }
+        assert_eq!(shown("a\nb"), r"a\nb");
+        assert_eq!(shown("\x1b[31m"), r"\u{1b}[31m");
+        assert_eq!(shown(&shown("a\u{202e}b")), r"a\u{202e}b");
+    }
+
+    #[test]
+    fn a_cause_is_one_line_whatever_the_peer_says() {
+        let failure = Failure { status: Status::WriteFailed, detail: "Permission\ndenied\x1b[2J".into() };
+        assert_eq!(cause(&failure), r"cannot be written: Permission\ndenied\u{1b}[2J");
+        let failure = Failure { status: Status::NotFound, detail: String::new() };
+        assert_eq!(cause(&failure), "not found");
+    }
+
+    #[test]
+    fn a_long_name_keeps_its_end() {
+        assert_eq!(fit("raw/IMG_0042.dng", 10), "…_0042.dng");
+        assert_eq!(fit("short", 8), "short   ");
+        assert_eq!(fit("国国国", 4), "…国 ");
+        assert_eq!(fit("abc", 0), "");
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_are_left_out() {
+        let parts = ["rtt 182ms".to_owned(), "loss 1.3%".to_owned(), "0 failed".to_owned()];
+        assert_eq!(join_within(&parts, "  ", 80), "rtt 182ms  loss 1.3%  0 failed");
+        assert_eq!(join_within(&parts, "  ", 20), "rtt 182ms  loss 1.3%");
+        assert_eq!(join_within(&parts, "  ", 5), "");
+    }
+
+    proptest! {
+        #[test]
+        fn a_fitted_name_has_exactly_its_width(text in "[a-z国é/.]{0,40}", width in 0_usize..40) {
+            prop_assert_eq!(fit(&text, width).width(), width);
+        }
+
+        #[test]
+        fn shown_text_moves_no_cursor(text in any::<String>()) {
+            let shown = shown(&text);
+            prop_assert!(!shown.chars().any(char::is_control));
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Trying until it is done: a lost connection is replaced, and the job goes on where it was.
+
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::error::Error;
+use crate::progress::{Counters, Event, Observer};
+
+/// The first wait before a new connection; it doubles up to the last while nothing moves.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+const LAST_WAIT: Duration = Duration::from_secs(30);
+
+/// When to try again, and when to stop trying.
+struct Patience {
+    limit: Duration,
+    attempt: u32,
+    moved: u64,
+    moved_at: Instant,
+}
+
+impl Patience {
+    fn new(limit: Duration) -> Self {
+        Self { limit, attempt: 0, moved: 0, moved_at: Instant::now() }
+    }
+
+    /// The wait before the next attempt; `None` when nothing has moved for too long.
+    fn next_wait(&mut self, moved: u64, now: Instant) -> Option<Duration> {
+        if moved != self.moved {
+            (self.moved, self.moved_at, self.attempt) = (moved, now, 0);
+        }
+        self.attempt += 1;
+        let patient = self.limit.is_zero() || now.saturating_duration_since(self.moved_at) < self.limit;
+        let doubled = FIRST_WAIT.saturating_mul(1 << (self.attempt - 1).min(16));
+        patient.then_some(doubled.min(LAST_WAIT))
+    }
+}
+
+/// Runs `attempt` until it succeeds, is cancelled, fails for a reason that time does not heal, or nothing
+/// has moved for `limit`. A first connection that never stood is not retried: the user is told at once.
+pub(super) async fn persist<F>(
+    observer: &Observer,
+    cancel: &CancellationToken,
+    limit: Duration,
+    mut attempt: impl FnMut() -> F,
+) -> Result<(), Error>
+where
+    F: Future<Output = Result<(), Attempt>>,
+{
+    let mut patience = Patience::new(limit);
+    let mut stood = false;
+    loop {
+        let failed = tokio::select! {
+            result = attempt() => match result {
+                Ok(()) => return Ok(()),
+                Err(failed) => failed,
+            },
+            () = cancel.cancelled() => return Err(Error::Cancelled),
+        };
+        stood |= failed.stood;
+        if !stood || !failed.error.is_retryable() {
+            return Err(failed.error);
+        }
+        let Some(after) = patience.next_wait(progress_of(observer.counters()), Instant::now()) else {
+            return Err(failed.error);
+        };
+        let cause = failed.error.to_string();
+        info!(attempt = patience.attempt, ?after, cause, "reconnecting");
+        observer.event(Event::Reconnecting { attempt: patience.attempt, after, cause });
+        tokio::select! {
+            () = tokio::time::sleep(after) => {}
+            () = cancel.cancelled() => return Err(Error::Cancelled),
+        }
+    }
+}
+
+/// An attempt that failed.
+pub(super) struct Attempt {
+    /// Why.
+    pub(super) error: Error,
+    /// Whether the server had welcomed us.
+    pub(super) stood: bool,
+}
+
+fn progress_of(counters: &Counters) -> u64 {
+    let all = [&counters.bytes_written, &counters.files_done, &counters.files_skipped, &counters.files_failed];
+    all.into_iter().map(Counters::read).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn waits_double_up_to_a_limit_and_start_again_after_progress() {
+        let start = Instant::now();
+        let mut patience = Patience::new(LIMIT);
+        assert_eq!(patience.next_wait(0, start), Some(FIRST_WAIT));
+        assert_eq!(patience.next_wait(0, start), Some(FIRST_WAIT * 2));
+        for _ in 0..40 {
+            patience.next_wait(0, start);
+        }
+        assert_eq!(patience.next_wait(0, start), Some(LAST_WAIT));
+        assert_eq!(patience.next_wait(1, start), Some(FIRST_WAIT));
+    }
+
+    #[test]
+    fn patience_ends_only_when_nothing_moves() {
+        let start = Instant::now();
+        let mut patience = Patience::new(LIMIT);
+        assert!(patience.next_wait(5, start).is_some());
+        assert!(patience.next_wait(5, start + LIMIT / 2).is_some());
+        assert_eq!(patience.next_wait(5, start + LIMIT * 2), None);
+        assert!(patience.next_wait(6, start + LIMIT * 2).is_some());
+    }
+
+    #[test]
+    fn a_limit_of_zero_is_for_ever() {
+        let mut patience = Patience::new(Duration::ZERO);
+        assert!(patience.next_wait(0, Instant::now() + LIMIT * 1000).is_some());
+    }
+}

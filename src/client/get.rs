@@ -1,0 +1,166 @@
+//! Getting: what patterns name on the remote, to a local directory.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::attempt::{Attempt, persist};
+use super::connect::Link;
+use super::requested::Requested;
+use super::{Client, GetOptions, Job};
+use crate::error::Error;
+use crate::progress::Observer;
+use crate::protocol::close::CloseCode;
+use crate::protocol::message::{Get, Message, Target};
+use crate::protocol::path::WirePath;
+use crate::session::SessionError;
+use crate::session::receiver::{ReceiveOptions, Receiver, Tools};
+use crate::session::roles::{Roles, accept_streams};
+use crate::session::watch::until_silent;
+use crate::storage::Filters;
+use crate::storage::Root;
+use crate::storage::{Committer, Sync};
+use crate::transfer::resume::Policy;
+use crate::transport::{Ticket, TransportError};
+
+/// What stays the same over all connections of one job.
+struct Plan {
+    client: Client,
+    ticket: Ticket,
+    patterns: Vec<Vec<u8>>,
+    filters: Vec<String>,
+    options: GetOptions,
+    place: Place,
+    committer: Committer,
+}
+
+/// Where the files go: a directory that exists, and the name of what may be new in it.
+struct Place {
+    root: Root,
+    to: Option<WirePath>,
+}
+
+pub(super) fn start(client: Client, ticket: Ticket, patterns: Vec<Vec<u8>>, into: PathBuf, options: GetOptions) -> Job {
+    Job::start(move |observer, cancel| run(client, ticket, patterns, into, options, observer, cancel))
+}
+
+async fn run(
+    client: Client,
+    ticket: Ticket,
+    patterns: Vec<Vec<u8>>,
+    into: PathBuf,
+    options: GetOptions,
+    observer: Observer,
+    cancel: CancellationToken,
+) -> Result<(), Error> {
+    let target = options.target;
+    let dry_run = options.dry_run;
+    let place = client.disk.run(move || Place::find(&into, target, dry_run)).await;
+    let sync = if options.sync { Sync::Durable } else { Sync::None };
+    let filters = Filters::lines(&options.excludes, &options.includes);
+    Filters::new(&filters, &[]).map_err(|error| Error::Usage(error.to_string()))?;
+    let patience = client.patience;
+    let plan = Arc::new(Plan {
+        client,
+        ticket,
+        patterns,
+        filters,
+        options,
+        place: place.map_err(|_| Error::Session(SessionError::Internal("a disk thread")))??,
+        committer: Committer::start(sync).map_err(Error::Thread)?,
+    });
+    persist(&observer, &cancel, patience, || attempt(plan.clone(), observer.clone(), cancel.clone())).await
+}
+
+impl Place {
+    fn find(into: &std::path::Path, target: Target, dry_run: bool) -> Result<Self, Error> {
+        let new_name = target == Target::FileOrDirectory && !into.is_dir();
+        let (directory, name) = match (new_name, into.file_name()) {
+            (true, Some(name)) => (into.parent().unwrap_or(std::path::Path::new("")), Some(name)),
+            _ => (into, None),
+        };
+        let directory = if directory.as_os_str().is_empty() { std::path::Path::new(".") } else { directory };
+        let to = name.map(|name| WirePath::from_path(std::path::Path::new(name))).transpose();
+        let to = to.map_err(|error| Error::Usage(format!("cannot write to {}: {error}", into.display())))?;
+        let root = if dry_run && directory.is_dir() { Root::open(directory)? } else { Root::create(directory)? };
+        Ok(Self { root, to })
+    }
+}
+
+async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken) -> Result<(), Attempt> {
+    let opened = Link::open(&plan.client, &plan.ticket, &observer).await;
+    let mut link = opened.map_err(|error| Attempt { error, stood: false })?;
+    let result = tokio::select! {
+        result = receive_over(&plan, &mut link, &observer) => result,
+        () = cancel.cancelled() => Err(Error::Cancelled),
+    };
+    let code = match &result {
+        Ok(()) => CloseCode::Done,
+        Err(Error::Cancelled) => CloseCode::Cancelled,
+        Err(Error::Session(error)) => error.close_code(),
+        Err(_) => CloseCode::Done,
+    };
+    link.close(code).await;
+    result.map_err(|error| Attempt { error, stood: true })
+}
+
+async fn receive_over(plan: &Plan, link: &mut Link, observer: &Observer) -> Result<(), Error> {
+    let receiver = Receiver::new(tools(plan, link, observer), receive_options(plan));
+    let links = plan.options.links;
+    link.control.send(Message::Get(Get { patterns: plan.patterns.clone(), filters: plan.filters.clone(), links }));
+    let roles = Roles { sender: None, receiver: Some((receiver.clone(), observer.clone())) };
+    let mut going_away = false;
+    let reading = async {
+        loop {
+            match link.reader.next().await? {
+                Some(Message::GoAway) => going_away = true,
+                Some(message) => {
+                    if roles.route(message)?.is_some() {
+                        return Err(SessionError::Order("a message that only a client sends"));
+                    }
+                }
+                None => return Err(SessionError::Order("the server ended the control stream")),
+            }
+        }
+    };
+    let result = tokio::select! {
+        () = receiver.finished() => Ok(()),
+        result = reading => result,
+        error = accept_streams(link.connection.clone(), receiver.clone()) => Err(error),
+        error = until_silent(&link.connection, || roles.is_busy()) => Err(error),
+    };
+    result.map_err(|error| link.explain(error))?;
+    if going_away {
+        return Err(TransportError::Refused { code: CloseCode::GoingAway }.into());
+    }
+    Ok(())
+}
+
+fn tools(plan: &Plan, link: &Link, observer: &Observer) -> Tools {
+    Tools {
+        connection: link.connection.clone(),
+        control: link.control.clone(),
+        disk: plan.client.disk.clone(),
+        committer: plan.committer.clone(),
+        hasher: link.hasher.clone(),
+        buffers: link.buffers.clone(),
+        observer: observer.clone(),
+        runtime: tokio::runtime::Handle::current(),
+    }
+}
+
+fn receive_options(plan: &Plan) -> ReceiveOptions {
+    let options = &plan.options;
+    let requested = Requested::new(&plan.patterns);
+    let to = plan.place.to.clone();
+    ReceiveOptions {
+        root: plan.place.root.clone(),
+        to: plan.place.to.clone(),
+        target: options.target,
+        policy: Policy { if_exists: options.if_exists, checksum: options.checksum, resume: options.resume },
+        dry_run: options.dry_run,
+        // A server decides what is in a file, never which names appear here.
+        allows: Box::new(move |path| to.as_ref() == Some(path) || requested.allows(path, to.as_ref())),
+    }
+}

@@ -1,0 +1,95 @@
+//! A running job: its events, its totals, its end.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::Error;
+use crate::progress::{Counters, Event, FAILURES_KEPT, Observer, Report};
+use crate::protocol::message::Failure;
+
+/// A job that runs by itself. Dropping it stops it; what was begun can be resumed.
+#[derive(Debug)]
+pub struct Job {
+    events: mpsc::UnboundedReceiver<Event>,
+    counters: Arc<Counters>,
+    cancel: CancellationToken,
+    task: JoinHandle<Result<(), Error>>,
+    failures: Vec<(String, Failure)>,
+    started: Instant,
+}
+
+impl Job {
+    /// Starts `work` on the current runtime.
+    pub(super) fn start<F>(work: impl FnOnce(Observer, CancellationToken) -> F) -> Self
+    where
+        F: Future<Output = Result<(), Error>> + Send + 'static,
+    {
+        let (observer, events) = Observer::new();
+        let counters = observer.counters().clone();
+        let cancel = CancellationToken::new();
+        let task = tokio::spawn(work(observer, cancel.clone()));
+        Self { events, counters, cancel, task, failures: Vec::new(), started: Instant::now() }
+    }
+
+    /// The next event; `None` when the job has ended. None is lost, and none makes the job wait.
+    pub async fn next(&mut self) -> Option<Event> {
+        let event = self.events.recv().await?;
+        self.keep_failure(&event);
+        Some(event)
+    }
+
+    /// The totals, updated as the job runs.
+    pub fn counters(&self) -> Arc<Counters> {
+        self.counters.clone()
+    }
+
+    /// Asks the job to stop; it ends with [`Error::Cancelled`].
+    pub fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// Why the job could not go on. Files that failed alone are in the report.
+    pub async fn finish(mut self) -> Result<Report, Error> {
+        while self.next().await.is_some() {}
+        match (&mut self.task).await {
+            Ok(Ok(())) => Ok(self.report()),
+            Ok(Err(error)) => Err(error),
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+
+    fn keep_failure(&mut self, event: &Event) {
+        if let Event::Failed { path, failure } = event
+            && self.failures.len() < FAILURES_KEPT
+        {
+            self.failures.push((path.clone(), failure.clone()));
+        }
+    }
+
+    fn report(&mut self) -> Report {
+        let counters = &self.counters;
+        Report {
+            done: Counters::read(&counters.files_done),
+            skipped: Counters::read(&counters.files_skipped),
+            failures: std::mem::take(&mut self.failures),
+            failed: Counters::read(&counters.files_failed),
+            bytes_written: Counters::read(&counters.bytes_written),
+            bytes_resumed: Counters::read(&counters.bytes_resumed),
+            bytes_skipped: Counters::read(&counters.bytes_skipped),
+            elapsed: self.started.elapsed(),
+        }
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}

@@ -1,0 +1,201 @@
+//! The client: sends, gets and lists; reconnects and resumes by itself.
+//!
+//! ```no_run
+//! use qft::client::{Client, SendOptions};
+//! use qft::progress::Event;
+//! use qft::transport::{self, Identity};
+//!
+//! # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
+//! let identity = Identity::load_or_create(&transport::home()?)?;
+//! let client = Client::builder(identity).build()?;
+//! let server = "qft://…@box.example:4433".parse()?;
+//! let mut job = client.send(server, vec!["photos".into()], SendOptions::default());
+//! while let Some(event) = job.next().await {
+//!     if let Event::Finished { file } = event {
+//!         println!("{} is there", file.path);
+//!     }
+//! }
+//! let report = job.finish().await?;
+//! println!("{} files, {} failed", report.done, report.failed);
+//! # Ok(())
+//! # }
+//! ```
+
+mod attempt;
+mod connect;
+mod get;
+mod job;
+mod list;
+mod requested;
+mod send;
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use self::job::Job;
+use crate::error::Error;
+use crate::protocol::message::{Entry, IfExists, Target};
+use crate::protocol::path::WirePath;
+use crate::server::disk_threads;
+use crate::storage::Disk;
+use crate::transport::{Identity, Ticket};
+
+/// Files whose content moves at the same time, unless told otherwise.
+pub const JOBS: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not zero");
+
+/// How long a job keeps trying while nothing moves, unless told otherwise.
+pub const PATIENCE: Duration = Duration::from_secs(300);
+
+/// One installation's client. Cheap to clone; every job has a connection of its own.
+#[derive(Clone)]
+pub struct Client {
+    identity: Identity,
+    disk: Disk,
+    patience: Duration,
+}
+
+/// The settings of a client.
+pub struct ClientBuilder {
+    identity: Identity,
+    disk_threads: Option<NonZeroUsize>,
+    patience: Duration,
+}
+
+impl Client {
+    /// A client that shows `identity`.
+    pub fn builder(identity: Identity) -> ClientBuilder {
+        ClientBuilder { identity, disk_threads: None, patience: PATIENCE }
+    }
+
+    /// Sends local paths by rsync's rule (`dir` the directory, `dir/` its contents).
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn send(&self, remote: Ticket, paths: Vec<PathBuf>, options: SendOptions) -> Job {
+        send::start(self.clone(), remote, paths, options)
+    }
+
+    /// Fetches what the patterns name into the directory `into` (or, as the options' target allows, under
+    /// that new name).
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn get(&self, remote: Ticket, patterns: Vec<Vec<u8>>, into: PathBuf, options: GetOptions) -> Job {
+        get::start(self.clone(), remote, patterns, into, options)
+    }
+
+    /// Lists what a path or glob names; a directory stands for what is in it. Empty: the served root.
+    ///
+    /// # Errors
+    /// No connection, or nothing of that name.
+    pub async fn list(&self, remote: Ticket, pattern: Vec<u8>, recursive: bool) -> Result<Vec<Entry>, Error> {
+        list::run(self, remote, pattern, recursive).await
+    }
+}
+
+impl ClientBuilder {
+    /// Threads for files and digests. Default: two more than cores.
+    pub fn disk_threads(mut self, threads: NonZeroUsize) -> Self {
+        self.disk_threads = Some(threads);
+        self
+    }
+
+    /// How long a job keeps reconnecting while nothing moves; zero is for ever. Default: [`PATIENCE`].
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Starts the client's threads.
+    ///
+    /// # Errors
+    /// A thread cannot be started.
+    pub fn build(self) -> Result<Client, Error> {
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let threads = self.disk_threads.unwrap_or_else(|| disk_threads(cores));
+        let disk = Disk::new(threads).map_err(Error::Thread)?;
+        Ok(Client { identity: self.identity, disk, patience: self.patience })
+    }
+}
+
+/// How files are sent.
+#[derive(Debug, Clone)]
+pub struct SendOptions {
+    /// Where the files go, below the served root; `None` is the root itself.
+    pub to: Option<WirePath>,
+    /// Whether `to` is a directory, or may be the new name of a single file.
+    pub target: Target,
+    /// What happens to files that exist there and differ.
+    pub if_exists: IfExists,
+    /// Compare by content where size and time would have settled it.
+    pub checksum: bool,
+    /// Decide and report, but change nothing.
+    pub dry_run: bool,
+    /// Continue from partial files.
+    pub resume: bool,
+    /// Files whose content moves at the same time.
+    pub jobs: NonZeroUsize,
+    /// gitignore-style patterns of what to leave out.
+    pub excludes: Vec<String>,
+    /// Patterns of what to keep although an exclude matches.
+    pub includes: Vec<String>,
+    /// Copy symbolic links as links instead of leaving them out.
+    pub links: bool,
+}
+
+impl Default for SendOptions {
+    fn default() -> Self {
+        Self {
+            to: None,
+            target: Target::Directory,
+            if_exists: IfExists::Replace,
+            checksum: false,
+            dry_run: false,
+            resume: true,
+            jobs: JOBS,
+            excludes: Vec::new(),
+            includes: Vec::new(),
+            links: false,
+        }
+    }
+}
+
+/// How files are fetched.
+#[derive(Debug, Clone)]
+pub struct GetOptions {
+    /// Whether the destination is a directory, or may be the new name of a single file.
+    pub target: Target,
+    /// What happens to files that exist here and differ.
+    pub if_exists: IfExists,
+    /// Compare by content where size and time would have settled it.
+    pub checksum: bool,
+    /// Decide and report, but change nothing.
+    pub dry_run: bool,
+    /// Continue from partial files.
+    pub resume: bool,
+    /// gitignore-style patterns of what to leave out.
+    pub excludes: Vec<String>,
+    /// Patterns of what to keep although an exclude matches.
+    pub includes: Vec<String>,
+    /// Copy symbolic links as links instead of leaving them out.
+    pub links: bool,
+    /// Whether a file is durable before it counts as done.
+    pub sync: bool,
+}
+
+impl Default for GetOptions {
+    fn default() -> Self {
+        Self {
+            target: Target::Directory,
+            if_exists: IfExists::Replace,
+            checksum: false,
+            dry_run: false,
+            resume: true,
+            excludes: Vec::new(),
+            includes: Vec::new(),
+            links: false,
+            sync: true,
+        }
+    }
+}

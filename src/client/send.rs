@@ -1,0 +1,146 @@
+//! Sending: local paths to the remote, over as many connections as it takes.
+
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::attempt::{Attempt, persist};
+use super::connect::Link;
+use super::{Client, Job, SendOptions};
+use crate::error::Error;
+use crate::progress::Observer;
+use crate::protocol::close::CloseCode;
+use crate::protocol::message::{Message, Push};
+use crate::server::{FOUND_AHEAD, walk_on_a_thread};
+use crate::session::SessionError;
+use crate::session::control::ControlReader;
+use crate::session::roles::Roles;
+use crate::session::sender::{Sender, Tools};
+use crate::storage::{self, Filters, Found, Links};
+use crate::transport::{Ticket, TransportError};
+
+/// What stays the same over all connections of one job.
+struct Plan {
+    client: Client,
+    ticket: Ticket,
+    paths: Vec<PathBuf>,
+    options: SendOptions,
+    filters: Filters,
+}
+
+pub(super) fn start(client: Client, ticket: Ticket, paths: Vec<PathBuf>, options: SendOptions) -> Job {
+    Job::start(move |observer, cancel| run(client, ticket, paths, options, observer, cancel))
+}
+
+async fn run(
+    client: Client,
+    ticket: Ticket,
+    paths: Vec<PathBuf>,
+    options: SendOptions,
+    observer: Observer,
+    cancel: CancellationToken,
+) -> Result<(), Error> {
+    let filters =
+        Filters::new(&options.excludes, &options.includes).map_err(|error| Error::Usage(error.to_string()))?;
+    let patience = client.patience;
+    let plan = Arc::new(Plan { client, ticket, paths, options, filters });
+    persist(&observer, &cancel, patience, || attempt(plan.clone(), observer.clone(), cancel.clone())).await
+}
+
+async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken) -> Result<(), Attempt> {
+    let opened = Link::open(&plan.client, &plan.ticket, &observer).await;
+    let mut link = opened.map_err(|error| Attempt { error, stood: false })?;
+    let result = tokio::select! {
+        result = send_over(&plan, &mut link, &observer) => result,
+        () = cancel.cancelled() => Err(Error::Cancelled),
+    };
+    let code = match &result {
+        Ok(()) => CloseCode::Done,
+        Err(Error::Cancelled) => CloseCode::Cancelled,
+        Err(Error::Session(error)) => error.close_code(),
+        Err(_) => CloseCode::Done,
+    };
+    link.close(code).await;
+    result.map_err(|error| Attempt { error, stood: true })
+}
+
+async fn send_over(plan: &Arc<Plan>, link: &mut Link, observer: &Observer) -> Result<(), Error> {
+    let options = &plan.options;
+    link.control.send(Message::Push(Push {
+        to: options.to.clone(),
+        target: options.target,
+        if_exists: options.if_exists,
+        checksum: options.checksum,
+        dry_run: options.dry_run,
+        resume: options.resume,
+    }));
+    let sender = Sender::new(Tools {
+        connection: link.connection.clone(),
+        control: link.control.clone(),
+        disk: plan.client.disk.clone(),
+        hasher: link.hasher.clone(),
+        buffers: link.buffers.clone(),
+        observer: observer.clone(),
+        jobs: options.jobs,
+        dry_run: options.dry_run,
+    });
+    let (found, finds) = mpsc::channel(FOUND_AHEAD);
+    let walking = plan.clone();
+    walk_on_a_thread(move || look_for(&walking, &found));
+    let roles = Roles { sender: Some(sender.clone()), receiver: None };
+    let result = tokio::select! {
+        result = sender.run(finds) => result,
+        error = read(&mut link.reader, &roles) => Err(error),
+    };
+    result.map_err(|error| link.explain(error))?;
+    if sender.is_stopped() {
+        // The server is ending: the rest goes to its successor, over a new connection.
+        return Err(TransportError::Refused { code: CloseCode::GoingAway }.into());
+    }
+    Ok(())
+}
+
+/// Feeds the sender with what the server answers. Returns only with an error.
+async fn read(reader: &mut ControlReader, roles: &Roles) -> SessionError {
+    loop {
+        match reader.next().await {
+            Ok(Some(Message::GoAway)) => {
+                if let Some(sender) = &roles.sender {
+                    sender.stop_offering();
+                }
+            }
+            Ok(Some(message)) => match roles.route(message) {
+                Ok(None) => {}
+                Ok(Some(_)) => return SessionError::Order("a message that only a client sends"),
+                Err(error) => return error,
+            },
+            Ok(None) => return SessionError::Order("the server ended the control stream"),
+            Err(error) => return error,
+        }
+    }
+}
+
+/// On a thread: walks the local paths until everything is found or nobody takes it any more.
+fn look_for(plan: &Plan, found: &mpsc::Sender<Found>) {
+    let mut requests = Vec::new();
+    for request in storage::local_requests(&plan.paths) {
+        match request {
+            Ok(request) => requests.push(request),
+            Err(missing) => {
+                let name = missing.path.into_os_string().into_vec();
+                if found.blocking_send(Found::Problem { name, failure: missing.failure }).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+    let links = if plan.options.links { Links::Copy } else { Links::Skip };
+    for item in storage::walk(requests, plan.filters.clone(), links) {
+        if found.blocking_send(item).is_err() {
+            return;
+        }
+    }
+}

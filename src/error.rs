@@ -1,0 +1,134 @@
+//! The errors that a caller of this crate sees, and whose fault each is.
+
+use std::net::SocketAddr;
+
+use crate::protocol::close::CloseCode;
+use crate::protocol::message::{Failure, Status};
+use crate::protocol::path::escape;
+use crate::session::SessionError;
+use crate::storage::StorageError;
+use crate::transport::trust::InviteError;
+use crate::transport::{HomeError, IdentityError, TransportError};
+
+/// Why a job or a server could not do its work. The fate of single files is in the
+/// [`Report`](crate::progress::Report) instead: one bad file ends nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No connection, or none any more.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The session ended before its work was done.
+    #[error(transparent)]
+    Session(SessionError),
+    /// A directory of ours cannot be used.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The directory with keys and remotes cannot be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// This installation's key cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+    /// What was asked for makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// The remote has no answer to what was asked for as a whole.
+    #[error("{}: {failure}", escape(name))]
+    Remote {
+        /// The name that was asked for.
+        name: Vec<u8>,
+        /// What is wrong with it.
+        failure: Failure,
+    },
+    /// The caller stopped the job; what was begun can be resumed.
+    #[error("interrupted; the same command continues")]
+    Cancelled,
+}
+
+/// Where the remedy lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// With this program.
+    Ours,
+    /// With the other end: it broke the rules or failed.
+    Peer,
+    /// With the other end's rules: it refused.
+    Refused,
+    /// On the way: no answer, no address, a broken link.
+    Network,
+    /// With this machine's disk or files.
+    Disk,
+    /// With what was asked for.
+    Usage,
+    /// With keys: a wrong one, or one that is not enrolled.
+    Trust,
+    /// With nobody: the user stopped it.
+    Cancelled,
+}
+
+impl Error {
+    /// Where the remedy lies.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Transport(error) => transport_fault(error),
+            Self::Session(SessionError::Timeout(_) | SessionError::Connection(_)) => Fault::Network,
+            Self::Session(SessionError::Internal(_)) => Fault::Ours,
+            Self::Session(_) => Fault::Peer,
+            Self::Storage(_) | Self::Home(_) => Fault::Disk,
+            Self::Identity(_) => Fault::Trust,
+            Self::Thread(_) => Fault::Ours,
+            Self::Usage(_) => Fault::Usage,
+            Self::Remote { failure, .. } if failure.status == Status::NotFound => Fault::Usage,
+            Self::Remote { .. } => Fault::Refused,
+            Self::Cancelled => Fault::Cancelled,
+        }
+    }
+
+    /// Whether the same job may succeed on a new connection, without anybody doing anything.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Transport(error) => match error {
+                TransportError::Refused { code } => {
+                    matches!(code, CloseCode::GoingAway | CloseCode::Busy | CloseCode::Timeout)
+                }
+                _ => transport_fault(error) == Fault::Network,
+            },
+            Self::Session(SessionError::Timeout(_)) => true,
+            _ => false,
+        }
+    }
+}
+
+fn transport_fault(error: &TransportError) -> Fault {
+    use crate::transport::Fault as Cause;
+    match error.fault() {
+        Cause::Local => Fault::Ours,
+        Cause::Path => Fault::Network,
+        Cause::Trust => Fault::Trust,
+        Cause::Peer => Fault::Refused,
+    }
+}
+
+impl Error {
+    /// What became of a session with the peer at `addr`.
+    pub(crate) fn from_session(addr: SocketAddr, error: SessionError) -> Self {
+        match error {
+            SessionError::Connection(error) => Self::Transport(TransportError::from_connection(addr, &error)),
+            error => Self::Session(error),
+        }
+    }
+}
+
+/// What a client is told when its invite is not taken.
+impl From<InviteError> for CloseCode {
+    fn from(error: InviteError) -> Self {
+        match error {
+            InviteError::Unknown => Self::NotAuthorised,
+            InviteError::Spent => Self::InviteSpent,
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Decisions, and what was given up for them.
+//!
+//! **One stream a file.** Each file travels on its own QUIC stream over one connection, so a lost packet
+//! holds up one file and not the others, and the control stream goes before them all. Headers run ahead of
+//! content by thousands of files, answers stream back, and no file waits for a round trip of its own.
+//!
+//! **Sender and receiver are roles, not ends.** `send` and `get` are the same code with the roles swapped;
+//! every rule is written once and tested once.
+//!
+//! **Rules without I/O.** What may happen to a file is decided by three small machines
+//! ([`resume`](crate::transfer::resume), [`send`](crate::transfer::send),
+//! [`receive`](crate::transfer::receive)) that are fed messages and counts. Bytes go past them, straight
+//! from the disk to the stream and from the stream to the disk.
+//!
+//! **Resume is optimistic and always verified.** A receiver with part of a file asks for the rest at once.
+//! While that flows, both ends hash what was there, and only chunks that differ are sent again. There is no
+//! journal that could lie after a crash, no hashing before the first byte, and a wrong guess costs one
+//! chunk. An older version of a file is used the same way.
+//!
+//! **Done means durable.** A file gets its final name after its digest matched and its content was synced;
+//! the receiver says so after the directory was synced too. Groups of files share these steps, which makes
+//! durability nearly free for small files ([`commit`](crate::storage::commit)).
+//!
+//! **The reader never waits for the disk.** Streams are read as packets come, in any order, and written by
+//! offset. Ordered reads stall behind every lost packet, and on fast lossy links QUIC's reassembly gives the
+//! connection up. When the disk falls behind, the peer is slowed down by flow control instead.
+//!
+//! **Threads.** The server's sockets, its workers (one single-threaded runtime each, every connection on the
+//! worker with the fewest), and the disk threads are separate: a slow disk delays no packet, and hashing
+//! never delays an acknowledgement.
+//!
+//! **MD5, salted.** Every leaf of a digest starts with bytes that both ends derived from the TLS session, so
+//! that prepared collisions are worth nothing. See [`security`](super::security).

@@ -1,0 +1,5 @@
+//! Why qft is built this way. Prose only; the facts are with the code that they are about.
+
+pub mod design;
+pub mod security;
+pub mod tuning;

@@ -1,0 +1,12 @@
+//! What adjusts itself, and the little that a user can help with.
+//!
+//! Windows, buffers and packet sizes need no flags ([`tuning`](crate::transport::tuning)). One thing is
+//! the system's: the largest socket buffer. Linux gives 208 KiB by default, which is less than 2 ms of a
+//! gigabit link. qft asks for more and, when it gets too little, names the `sysctl` line that helps.
+//!
+//! `--jobs` bounds the files whose content moves at the same time. One stream fills a link; more help with
+//! many files of medium size. `--workers` on the server matters with many clients: each connection is driven
+//! by one worker.
+//!
+//! `--no-sync` gives up durability for speed: a file is reported as done when it has its final name, and a
+//! power cut can still lose it.

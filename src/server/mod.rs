@@ -1,0 +1,345 @@
+//! The server: one socket, a pool of workers, a directory.
+//!
+//! ```no_run
+//! use qft::server::{Access, Server};
+//! use qft::transport::{self, Identity};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let home = transport::home()?;
+//! let identity = Identity::load_or_create(&home)?;
+//! let server = Server::builder("/srv/incoming".into(), identity)
+//!     .listen("[::]:4433".parse()?)
+//!     .access(Access::Enrolled { home })
+//!     .start()?;
+//! println!("paste on the other machine: {}", server.invite("box.example"));
+//! // … and when it is time to end:
+//! server.handle().shutdown(std::time::Duration::from_secs(30));
+//! server.wait();
+//! # Ok(())
+//! # }
+//! ```
+
+mod connection;
+mod leases;
+mod list;
+mod pool;
+mod run;
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, mpsc, watch};
+
+pub(crate) use self::connection::{FOUND_AHEAD, host_name, walk_on_a_thread};
+use self::leases::Leases;
+use self::pool::Pool;
+use crate::error::Error;
+use crate::storage::Disk;
+use crate::storage::Root;
+use crate::storage::{Committer, Sync};
+use crate::transport::trust::{Clients, Invites};
+use crate::transport::{Fingerprint, Granted, Identity, Ticket};
+
+/// Who may connect.
+#[derive(Debug, Clone)]
+pub enum Access {
+    /// The clients enrolled in this home directory, and whoever brings an invite.
+    Enrolled {
+        /// The directory with `authorized_clients`.
+        home: PathBuf,
+    },
+    /// Exactly the clients with these keys.
+    Only(Vec<Fingerprint>),
+    /// Anyone who can reach the socket.
+    Anyone,
+}
+
+/// What clients may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Send, get and list.
+    #[default]
+    ReadWrite,
+    /// Get and list.
+    ReadOnly,
+    /// Send.
+    WriteOnly,
+}
+
+/// What a server tells its caller as it happens.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Notice {
+    /// A client was let in.
+    Connected {
+        /// The worker that serves it, from 0.
+        worker: usize,
+        /// Where it is.
+        addr: SocketAddr,
+        /// Its key.
+        peer: Fingerprint,
+        /// Its name for itself, escaped for display.
+        name: String,
+        /// Whether an invite enrolled it now.
+        enrolled: bool,
+    },
+    /// A client was not let in.
+    Refused {
+        /// Where it is.
+        addr: SocketAddr,
+        /// Its key, if the handshake got that far.
+        peer: Option<Fingerprint>,
+        /// Why.
+        why: String,
+    },
+    /// One file is through.
+    Finished {
+        /// Its name, escaped for display.
+        path: String,
+        /// Bytes.
+        size: u64,
+        /// Whether the client sent it; else it got it.
+        from_peer: bool,
+    },
+    /// One file failed.
+    Failed {
+        /// Its name, escaped for display.
+        path: String,
+        /// The cause.
+        why: String,
+    },
+    /// A client's connection is over.
+    Disconnected {
+        /// The worker that served it.
+        worker: usize,
+        /// Where it was.
+        addr: SocketAddr,
+        /// Its key.
+        peer: Fingerprint,
+        /// How it ended.
+        why: String,
+        /// Files that it sent.
+        files_in: u64,
+        /// Files that it got.
+        files_out: u64,
+        /// Content bytes written for it.
+        bytes_in: u64,
+        /// Content bytes that it wrote.
+        bytes_out: u64,
+    },
+}
+
+/// What all threads of a server share.
+pub(crate) struct Shared {
+    root: Root,
+    mode: Mode,
+    no_clobber: bool,
+    once: bool,
+    access: Access,
+    clients: Option<Arc<Clients>>,
+    invites: Invites,
+    identity: Identity,
+    disk: Disk,
+    committer: Committer,
+    leases: Arc<Leases>,
+    notices: mpsc::UnboundedSender<Notice>,
+    /// Set once, when the server is to end: by when what is in flight must be done.
+    drain: watch::Sender<Option<Instant>>,
+    /// A client that was served has left.
+    left: Notify,
+}
+
+/// A running server. Dropping it ends it at once; what was begun can be resumed.
+pub struct Server {
+    shared: Arc<Shared>,
+    pool: Arc<Pool>,
+    local_addr: SocketAddr,
+    granted: Granted,
+    notices: Mutex<mpsc::UnboundedReceiver<Notice>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Ends a server from anywhere.
+#[derive(Clone)]
+pub struct ServerHandle(Arc<Shared>);
+
+impl ServerHandle {
+    /// Takes no more clients and no more files, lets what is in flight finish for at most `drain`, then
+    /// ends. Returns at once; a second call can only shorten the time.
+    pub fn shutdown(&self, drain: Duration) {
+        let deadline = Instant::now() + drain;
+        self.0.drain.send_modify(|by| *by = Some(by.map_or(deadline, |earlier| earlier.min(deadline))));
+    }
+}
+
+impl Server {
+    /// A server for the directory `root` (made when it is missing) that shows `identity`.
+    pub fn builder(root: PathBuf, identity: Identity) -> ServerBuilder {
+        ServerBuilder {
+            root,
+            identity,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            workers: None,
+            access: Access::Only(Vec::new()),
+            mode: Mode::default(),
+            no_clobber: false,
+            sync: true,
+            once: false,
+        }
+    }
+
+    /// Where it listens, with the port that was picked.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// The socket's buffers, to hint at a system that gives too little.
+    pub fn granted(&self) -> Granted {
+        self.granted
+    }
+
+    /// The server's key.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.shared.identity.fingerprint()
+    }
+
+    /// A ticket with a fresh one-time invite; `host` is how clients reach this machine.
+    pub fn invite(&self, host: &str) -> Ticket {
+        let invite = Some(self.shared.invites.mint(Instant::now()));
+        Ticket { fingerprint: self.fingerprint(), invite, host: host.to_owned(), port: self.local_addr.port() }
+    }
+
+    /// Active connections on each worker.
+    pub fn active(&self) -> Vec<usize> {
+        self.pool.active()
+    }
+
+    /// The next notice; `None` when the server has ended. Notices that nobody reads wait.
+    pub async fn notice(&self) -> Option<Notice> {
+        std::future::poll_fn(|context| self.notices.lock().expect("no holder panics").poll_recv(context)).await
+    }
+
+    /// A handle that can end the server.
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle(self.shared.clone())
+    }
+
+    /// Waits until all threads have ended: after a shutdown, or after the first client with `once`.
+    pub fn wait(mut self) {
+        self.join();
+    }
+
+    fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.handle().shutdown(Duration::ZERO);
+        self.join();
+    }
+}
+
+/// The settings of a server.
+pub struct ServerBuilder {
+    root: PathBuf,
+    identity: Identity,
+    listen: SocketAddr,
+    workers: Option<NonZeroUsize>,
+    access: Access,
+    mode: Mode,
+    no_clobber: bool,
+    sync: bool,
+    once: bool,
+}
+
+impl ServerBuilder {
+    /// The UDP address; port 0 picks one. Default: a free port on 127.0.0.1.
+    pub fn listen(mut self, addr: SocketAddr) -> Self {
+        self.listen = addr;
+        self
+    }
+
+    /// Threads that connections are spread over. Default: one for each core.
+    pub fn workers(mut self, workers: NonZeroUsize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// Who may connect. Default: nobody.
+    pub fn access(mut self, access: Access) -> Self {
+        self.access = access;
+        self
+    }
+
+    /// What clients may do. Default: everything.
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Never replace a file that exists. Default: no.
+    pub fn no_clobber(mut self, no_clobber: bool) -> Self {
+        self.no_clobber = no_clobber;
+        self
+    }
+
+    /// Whether a file is durable before its sender hears that it is done. Default: yes.
+    pub fn sync(mut self, sync: bool) -> Self {
+        self.sync = sync;
+        self
+    }
+
+    /// End when the first client has been served. Default: no.
+    pub fn once(mut self, once: bool) -> Self {
+        self.once = once;
+        self
+    }
+
+    /// Binds the socket and starts the threads. The caller needs no runtime.
+    ///
+    /// # Errors
+    /// The directory, the home or the socket cannot be used, or a thread cannot be started.
+    pub fn start(self) -> Result<Server, Error> {
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let clients = match &self.access {
+            Access::Enrolled { home } => Some(Arc::new(Clients::open(home)?)),
+            Access::Only(_) | Access::Anyone => None,
+        };
+        let (notices, notice_stream) = mpsc::unbounded_channel();
+        let sync = if self.sync { Sync::Durable } else { Sync::None };
+        let shared = Arc::new(Shared {
+            root: Root::create(&self.root)?,
+            mode: self.mode,
+            no_clobber: self.no_clobber,
+            once: self.once,
+            access: self.access,
+            clients,
+            invites: Invites::default(),
+            identity: self.identity,
+            disk: Disk::new(disk_threads(cores)).map_err(Error::Thread)?,
+            committer: Committer::start(sync).map_err(Error::Thread)?,
+            leases: Arc::default(),
+            notices,
+            drain: watch::channel(None).0,
+            left: Notify::new(),
+        });
+        let pool = Arc::new(Pool::start(self.workers.unwrap_or(cores)).map_err(Error::Thread)?);
+        let (bound, is_bound) = std::sync::mpsc::sync_channel(1);
+        let thread = run::start(self.listen, shared.clone(), pool.clone(), bound).map_err(Error::Thread)?;
+        let (local_addr, granted) = is_bound.recv().expect("the thread answers before it ends")?;
+        Ok(Server { shared, pool, local_addr, granted, notices: Mutex::new(notice_stream), thread: Some(thread) })
+    }
+}
+
+/// Threads for files and digests: two more than cores, so that a slow disk does not idle the hashing.
+pub(crate) fn disk_threads(cores: NonZeroUsize) -> NonZeroUsize {
+    cores.saturating_add(2)
+}

@@ -1,0 +1,174 @@
+//! The worker pool: a new connection runs on the worker with the fewest.
+
+use std::future::Future;
+use std::io;
+use std::num::NonZeroUsize;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// Work for one connection, made on the worker that runs it: QUIC's driver for the connection must be
+/// spawned there (`Incoming::accept` uses the runtime that it is called on).
+pub(crate) type Task = Box<dyn FnOnce(Slot) -> Pin<Box<dyn Future<Output = ()>>> + Send>;
+
+/// OS threads with a single-threaded runtime each.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    workers: Vec<Worker>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    active: Arc<AtomicUsize>,
+    tasks: mpsc::UnboundedSender<(Task, Slot)>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// One connection's place on a worker; the worker counts one less when it is dropped, whatever way the
+/// connection ends.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    worker: usize,
+    active: Arc<AtomicUsize>,
+}
+
+impl Slot {
+    /// The worker's number, from 0.
+    pub(crate) fn worker(&self) -> usize {
+        self.worker
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.active.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Pool {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// When the system gives no thread or no event queue.
+    pub(crate) fn start(workers: NonZeroUsize) -> io::Result<Self> {
+        let workers = (0..workers.get()).map(Worker::start).collect::<io::Result<_>>()?;
+        Ok(Self { workers })
+    }
+
+    /// Active connections on each worker.
+    pub(crate) fn active(&self) -> Vec<usize> {
+        self.workers.iter().map(|worker| worker.active.load(Ordering::Acquire)).collect()
+    }
+
+    /// Runs a connection on the worker with the fewest. Only the accept loop calls this, so between the
+    /// choice and the count nobody else chooses.
+    pub(crate) fn run(&self, task: Task) {
+        let fewest = self.workers.iter().enumerate().min_by_key(|(_, worker)| worker.active.load(Ordering::Acquire));
+        let (index, worker) = fewest.expect("a pool has at least one worker");
+        worker.active.fetch_add(1, Ordering::AcqRel);
+        let slot = Slot { worker: index, active: worker.active.clone() };
+        // A worker ends only after the pool was dropped; a task that finds none is dropped with its slot.
+        let _ = worker.tasks.send((task, slot));
+    }
+}
+
+impl Worker {
+    fn start(index: usize) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (tasks, queue) = mpsc::unbounded_channel();
+        let serve = move || runtime.block_on(serve(queue));
+        let thread = std::thread::Builder::new().name(format!("qft-worker-{index}")).spawn(serve)?;
+        Ok(Self { active: Arc::default(), tasks, thread: Some(thread) })
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        for worker in &mut self.workers {
+            // Closing the queue lets the thread end once its connections have.
+            worker.tasks = mpsc::unbounded_channel().0;
+        }
+        for worker in &mut self.workers {
+            if let Some(thread) = worker.thread.take() {
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+async fn serve(mut queue: mpsc::UnboundedReceiver<(Task, Slot)>) {
+    let local = tokio::task::LocalSet::new();
+    let mut connections = JoinSet::new();
+    local
+        .run_until(async {
+            loop {
+                tokio::select! {
+                    task = queue.recv() => match task {
+                        Some((task, slot)) => drop(connections.spawn_local(task(slot))),
+                        None => break,
+                    },
+                    // A connection that panicked has dropped its slot like any other.
+                    Some(_) = connections.join_next() => {}
+                }
+            }
+            while connections.join_next().await.is_some() {}
+        })
+        .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc as std_mpsc;
+
+    /// A connection that lives until its sender is dropped.
+    fn hold(started: std_mpsc::Sender<usize>) -> (Task, tokio::sync::oneshot::Sender<()>) {
+        let (end, ended) = tokio::sync::oneshot::channel();
+        let task: Task = Box::new(move |slot| {
+            Box::pin(async move {
+                started.send(slot.worker()).expect("the test listens");
+                let _ = ended.await;
+            })
+        });
+        (task, end)
+    }
+
+    #[test]
+    fn connections_spread_evenly_and_counts_go_down() {
+        let pool = Pool::start(NonZeroUsize::new(2).expect("two is not zero")).expect("threads start");
+        let (started, starts) = std_mpsc::channel();
+        let ends: Vec<_> = (0..8)
+            .map(|_| {
+                let (task, end) = hold(started.clone());
+                pool.run(task);
+                end
+            })
+            .collect();
+        let mut seen: Vec<usize> = starts.iter().take(8).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, [0, 0, 0, 0, 1, 1, 1, 1]);
+        assert_eq!(pool.active(), [4, 4]);
+        drop(ends);
+        while pool.active() != [0, 0] {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_connection_that_panics_is_counted_down_and_leaves_the_worker_alive() {
+        let pool = Pool::start(NonZeroUsize::MIN).expect("a thread starts");
+        pool.run(Box::new(|_slot| Box::pin(async { panic!("deliberate") })));
+        let (started, starts) = std_mpsc::channel();
+        let (task, end) = hold(started);
+        pool.run(task);
+        assert_eq!(starts.recv(), Ok(0));
+        drop(end);
+        while pool.active() != [0] {
+            std::thread::yield_now();
+        }
+    }
+}

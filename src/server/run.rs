@@ -1,0 +1,87 @@
+//! The network thread: packets in, connections out to the workers, and the end of it all.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::time::{interval, timeout};
+
+use super::Shared;
+use super::connection;
+use super::pool::Pool;
+use crate::error::Error;
+use crate::protocol::close::CloseCode;
+use crate::transport::congestion::ControllerConfig;
+use crate::transport::{self, Granted, Listener, TransportError, Tuning};
+
+/// How often an ending server looks whether its connections are gone.
+const DRAIN_LOOK: Duration = Duration::from_millis(50);
+
+/// Longest wait for peers to hear of the end of their connections.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+type Bound = std::sync::mpsc::SyncSender<Result<(SocketAddr, Granted), Error>>;
+
+/// Starts the thread. It answers on `bound` once the socket is bound or cannot be.
+pub(super) fn start(
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+    pool: Arc<Pool>,
+    bound: Bound,
+) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("qft-net".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            match listen(addr, &shared) {
+                Ok(listener) => {
+                    // The caller may have given up; then it is dropping the server anyway.
+                    let _ = bound.send(Ok((listener.local_addr(), listener.granted())));
+                    serve(&listener, &shared, &pool).await;
+                }
+                Err(error) => drop(bound.send(Err(error.into()))),
+            }
+        });
+    })
+}
+
+fn listen(addr: SocketAddr, shared: &Shared) -> Result<Listener, TransportError> {
+    transport::listen(addr, &shared.identity, &Tuning::new(Arc::new(ControllerConfig::default())))
+}
+
+async fn serve(listener: &Listener, shared: &Arc<Shared>, pool: &Arc<Pool>) {
+    let mut drain = shared.drain.subscribe();
+    loop {
+        tokio::select! {
+            incoming = listener.next() => match incoming {
+                Some(incoming) => {
+                    let (listener, shared) = (listener.clone(), shared.clone());
+                    pool.run(Box::new(move |slot| Box::pin(connection::serve(incoming, listener, shared, slot))));
+                }
+                None => break,
+            },
+            _ = drain.wait_for(Option::is_some) => break,
+            () = shared.left.notified(), if shared.once => break,
+        }
+    }
+    end(listener, shared, pool).await;
+}
+
+/// Lets what is in flight finish, until the deadline; then ends every connection.
+async fn end(listener: &Listener, shared: &Shared, pool: &Pool) {
+    let mut looks = interval(DRAIN_LOOK);
+    while pool.active().iter().any(|active| *active > 0) {
+        tokio::select! {
+            _ = looks.tick() => {}
+            // Turned away at the door: the client hears at once that this server is busy ending.
+            Some(incoming) = listener.next() => incoming.refuse(),
+        }
+        let deadline = *shared.drain.borrow();
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            break;
+        }
+    }
+    listener.close(CloseCode::GoingAway, "");
+    let _ = timeout(FAREWELL, listener.wait_idle()).await;
+}

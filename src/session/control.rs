@@ -1,0 +1,111 @@
+//! The control stream: messages out in as few packets as possible, messages in one by one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use quinn::{Connection, RecvStream, SendStream};
+use tokio::sync::mpsc;
+use tracing::debug;
+
+use super::SessionError;
+use crate::protocol::FRAME_BYTES_MAX;
+use crate::protocol::close::CloseCode;
+use crate::protocol::codec::{self, Decoder};
+use crate::protocol::message::Message;
+use crate::transport;
+
+/// The control stream goes before all content.
+const CONTROL_PRIORITY: i32 = 1000;
+
+/// Messages that may wait because the peer does not read. A peer that keeps asking without reading the
+/// answers would otherwise fill our memory.
+const QUEUED_MESSAGES_MAX: usize = 64 * 1024;
+
+/// Frames are gathered up to this size before a write.
+const WRITE_BYTES: usize = 32 * 1024;
+
+/// Bytes read from the stream at a time.
+const READ_BYTES: usize = 64 * 1024;
+
+/// The outgoing half. Cheap to clone, never blocks, usable from any thread.
+#[derive(Debug, Clone)]
+pub(crate) struct Control {
+    queue: mpsc::UnboundedSender<Message>,
+    queued: Arc<AtomicUsize>,
+    connection: Connection,
+}
+
+impl Control {
+    /// Starts writing to `stream` on the current runtime. The stream is finished when all clones are gone.
+    pub(crate) fn start(connection: Connection, stream: SendStream) -> Self {
+        let (queue, messages) = mpsc::unbounded_channel();
+        let queued = Arc::new(AtomicUsize::new(0));
+        tokio::spawn(write_all(stream, messages, queued.clone()));
+        Self { queue, queued, connection }
+    }
+
+    /// Queues a message. It is lost only with the connection.
+    pub(crate) fn send(&self, message: Message) {
+        if self.queued.fetch_add(1, Ordering::Relaxed) > QUEUED_MESSAGES_MAX {
+            transport::close(&self.connection, CloseCode::Violation, "answers are not being read");
+        }
+        // The writer ends only with the connection, which the reader notices too.
+        let _ = self.queue.send(message);
+    }
+}
+
+async fn write_all(mut stream: SendStream, mut messages: mpsc::UnboundedReceiver<Message>, queued: Arc<AtomicUsize>) {
+    let mut frames = Vec::with_capacity(WRITE_BYTES + FRAME_BYTES_MAX);
+    let _ = stream.set_priority(CONTROL_PRIORITY);
+    while let Some(first) = messages.recv().await {
+        frames.clear();
+        let mut next = Some(first);
+        while let Some(message) = next {
+            queued.fetch_sub(1, Ordering::Relaxed);
+            if let Err(error) = codec::encode(&message, &mut frames) {
+                // Every message is built within its limits; reaching this is our fault, not the peer's.
+                tracing::error!(%error, "a message could not be encoded");
+                let _ = stream.reset(CloseCode::Internal.code().into());
+                return;
+            }
+            next = if frames.len() < WRITE_BYTES { messages.try_recv().ok() } else { None };
+        }
+        if let Err(error) = stream.write_all(&frames).await {
+            debug!(%error, "control stream ended");
+            return;
+        }
+    }
+    let _ = stream.finish();
+}
+
+/// The incoming half.
+#[derive(Debug)]
+pub(crate) struct ControlReader {
+    stream: RecvStream,
+    decoder: Decoder,
+    buffer: Vec<u8>,
+}
+
+impl ControlReader {
+    pub(crate) fn new(stream: RecvStream) -> Self {
+        Self { stream, decoder: Decoder::default(), buffer: vec![0; READ_BYTES] }
+    }
+
+    /// The next message; `None` when the peer has finished the stream. Safe to cancel.
+    ///
+    /// # Errors
+    /// An unreadable frame, or the end of the connection.
+    pub(crate) async fn next(&mut self) -> Result<Option<Message>, SessionError> {
+        loop {
+            if let Some(message) = self.decoder.next()? {
+                return Ok(Some(message));
+            }
+            match self.stream.read(&mut self.buffer).await {
+                Ok(Some(count)) => self.decoder.push(&self.buffer[..count]),
+                Ok(None) => return Ok(None),
+                Err(quinn::ReadError::ConnectionLost(error)) => return Err(error.into()),
+                Err(_) => return Err(SessionError::Order("the control stream was reset")),
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Buffers of one chunk, reused, and a bound on what a sender keeps in flight.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::digest::CHUNK_BYTES;
+
+const BUFFER_BYTES: usize = CHUNK_BYTES as usize;
+
+/// Free buffers kept for reuse: enough for a busy connection, little enough for an idle server.
+const FREE_BUFFERS_MAX: usize = 32;
+
+/// A pool of chunk-sized buffers. A fresh megabyte costs 256 page faults, more than hashing it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Buffers {
+    /// A buffer of `len` bytes with arbitrary content. Above a chunk's size the buffer is not pooled.
+    pub(crate) fn take(&self, len: usize) -> Buffer {
+        // Small files get exact buffers: a megabyte for each of thousands would not be bounded memory.
+        if len * 4 < BUFFER_BYTES || len > BUFFER_BYTES {
+            return Buffer { bytes: vec![0; len], len, home: None };
+        }
+        let pooled = self.0.lock().expect("no holder panics").pop();
+        let bytes = pooled.unwrap_or_else(|| vec![0; BUFFER_BYTES]);
+        Buffer { bytes, len, home: Some(self.clone()) }
+    }
+}
+
+/// A buffer that returns to its pool when dropped.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    bytes: Vec<u8>,
+    len: usize,
+    home: Option<Buffers>,
+}
+
+impl std::ops::Deref for Buffer {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl std::ops::DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[..self.len]
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let Some(home) = self.home.take() else { return };
+        let mut free = home.0.lock().expect("no holder panics");
+        if free.len() < FREE_BUFFERS_MAX {
+            free.push(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+/// Bytes that a sender may hold between reading them and their acknowledgement. At 10 % loss the
+/// oldest bytes wait for several round trips, so this is about 4 times 1 Gbit/s x 300 ms; it, and not
+/// quinn's send window, bounds the sender's memory.
+const SEND_BYTES_MAX: usize = 160 << 20;
+
+/// Permits are counted in units of 1 KiB, so that they fit a `u32`.
+const UNIT_BYTES: usize = 1024;
+
+/// The bound on a sender's bytes in flight.
+#[derive(Debug, Clone)]
+pub(crate) struct SendBudget(Arc<Semaphore>);
+
+impl SendBudget {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(SEND_BYTES_MAX / UNIT_BYTES)))
+    }
+
+    /// Waits until `bytes` more (at most a chunk and a header) may be held.
+    pub(crate) async fn reserve(&self, bytes: usize) -> OwnedSemaphorePermit {
+        let units = bytes.div_ceil(UNIT_BYTES).max(1) as u32;
+        self.0.clone().acquire_many_owned(units).await.expect("the semaphore is never closed")
+    }
+
+    /// As [`SendBudget::reserve`], but only if it need not wait.
+    pub(crate) fn try_reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let units = bytes.div_ceil(UNIT_BYTES).max(1) as u32;
+        self.0.clone().try_acquire_many_owned(units).ok()
+    }
+}
+
+/// Content on its way: when QUIC drops it (acknowledged in full), buffer and permit are free again.
+struct InFlight {
+    buffer: Buffer,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for InFlight {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer
+    }
+}
+
+/// Makes a buffer into bytes that QUIC can hold without a copy.
+pub(crate) fn in_flight(buffer: Buffer, permit: OwnedSemaphorePermit) -> Bytes {
+    Bytes::from_owner(InFlight { buffer, _permit: permit })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_buffer_is_used_again_and_a_small_one_is_exact() {
+        let pool = Buffers::default();
+        let mut large = pool.take(BUFFER_BYTES);
+        large[7] = 42;
+        let address = large.as_ptr();
+        drop(large);
+        let again = pool.take(BUFFER_BYTES - 1);
+        assert_eq!((again.as_ptr(), again.len()), (address, BUFFER_BYTES - 1));
+        assert_eq!(pool.take(10).len(), 10);
+    }
+
+    #[tokio::test]
+    async fn a_permit_returns_when_the_bytes_are_dropped() {
+        let budget = SendBudget::new();
+        let permit = budget.reserve(SEND_BYTES_MAX).await;
+        assert!(budget.try_reserve(1).is_none());
+        let bytes = in_flight(Buffers::default().take(5), permit);
+        let copy = bytes.clone();
+        drop(bytes);
+        assert!(budget.try_reserve(1).is_none(), "a clone still holds it");
+        drop(copy);
+        assert!(budget.try_reserve(1).is_some());
+    }
+}

@@ -1,0 +1,63 @@
+//! One connection: the only place where rules, streams and files meet.
+//!
+//! * [`control`] — the control stream: framed messages, coalesced writes.
+//! * [`sender`] — the role that owns content; [`receiver`] — the role that wants it. Both serve client
+//!   and server alike.
+//! * [`roles`] — which of the two a message is for.
+//! * [`memory`] — buffers, reused and bounded.
+//!
+//! Nothing here blocks: files are read, hashed and written on the [`Disk`](crate::storage::pool::Disk)'s
+//! threads. State is behind short mutexes, so that a disk thread can report a stored chunk directly
+//! instead of waking the runtime for every one of ten thousand small files.
+
+pub(crate) mod control;
+pub(crate) mod memory;
+pub(crate) mod receiver;
+pub(crate) mod roles;
+pub(crate) mod sender;
+pub(crate) mod watch;
+
+use std::time::Duration;
+
+use crate::protocol::close::CloseCode;
+use crate::protocol::codec::CodecError;
+use crate::transfer::Violation;
+
+/// How long a peer may take for a step that needs nothing but its attention: its greeting, the header
+/// of a stream that it opened.
+pub(crate) const ATTENTION_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Why a session ended before its work was done.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The peer broke the rules of a file.
+    #[error("protocol violation: {0}")]
+    Violation(#[from] Violation),
+    /// The peer sent something that has no place there.
+    #[error("protocol violation: {0}")]
+    Order(&'static str),
+    /// The peer sent a frame that cannot be read.
+    #[error("protocol violation: {0}")]
+    Codec(#[from] CodecError),
+    /// The peer owed something and stayed silent.
+    #[error("the other side did not {0} in time")]
+    Timeout(&'static str),
+    /// The connection ended.
+    #[error(transparent)]
+    Connection(#[from] quinn::ConnectionError),
+    /// A thread or task of this end failed.
+    #[error("{0} failed internally")]
+    Internal(&'static str),
+}
+
+impl SessionError {
+    /// What the peer is told when this ends the connection.
+    pub fn close_code(&self) -> CloseCode {
+        match self {
+            Self::Violation(_) | Self::Order(_) | Self::Codec(_) => CloseCode::Violation,
+            Self::Timeout(_) => CloseCode::Timeout,
+            // The code is not sent any more over a connection that has ended.
+            Self::Connection(_) | Self::Internal(_) => CloseCode::Internal,
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The disk side of one incoming file: its basis, its partial file, its end. Used on disk threads only.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::digest::CHUNK_BYTES;
+use crate::protocol::message::{Header, Mtime};
+use crate::protocol::path::WirePath;
+use crate::storage::Root;
+use crate::storage::Source;
+use crate::storage::{Fresh, Part};
+use crate::storage::{Op, StorageError};
+use crate::transfer::resume::{Basis, Start};
+
+/// Where the content of one file is read from and written to.
+pub(super) struct FileIo {
+    root: Root,
+    path: WirePath,
+    start: Start,
+    size: u64,
+    mtime: Mtime,
+    mode: u32,
+    slot: Mutex<Slot>,
+    given_up: AtomicBool,
+    discard: AtomicBool,
+}
+
+#[derive(Default)]
+struct Slot {
+    part: Option<Arc<Part>>,
+    basis: Option<Arc<Source>>,
+}
+
+impl FileIo {
+    pub(super) fn new(root: Root, path: WirePath, header: &Header, start: Start) -> Self {
+        Self {
+            root,
+            path,
+            start,
+            size: header.size,
+            mtime: header.mtime,
+            mode: header.mode,
+            slot: Mutex::default(),
+            given_up: AtomicBool::new(false),
+            discard: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(super) fn mtime(&self) -> Mtime {
+        self.mtime
+    }
+
+    pub(super) fn mode(&self) -> u32 {
+        self.mode
+    }
+
+    pub(super) fn from(&self) -> u64 {
+        self.start.from
+    }
+
+    pub(super) fn prefix_chunks(&self) -> u64 {
+        self.start.from.div_ceil(CHUNK_BYTES)
+    }
+
+    /// Nobody wants the content any more: streams that still carry it are to be stopped.
+    pub(super) fn give_up(&self) {
+        self.given_up.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Relaxed)
+    }
+
+    /// The partial file proved wrong as a whole: it is removed instead of kept for a resume.
+    pub(super) fn discard_on_drop(&self) {
+        self.discard.store(true, Ordering::Relaxed);
+    }
+
+    /// Fills `buffer` from what is there before the start. A file that has become shorter reads as
+    /// zeros; the comparison then finds out.
+    pub(super) fn read_prefix(&self, buffer: &mut [u8], offset: u64) -> Result<(), StorageError> {
+        let count = match self.start.basis {
+            Basis::Target => self.basis()?.read_at(buffer, offset)?,
+            Basis::Part => self.part()?.read_at(buffer, offset)?,
+            Basis::None => 0,
+        };
+        buffer[count..].fill(0);
+        Ok(())
+    }
+
+    /// Writes content at its place.
+    pub(super) fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), StorageError> {
+        self.part()?.write_at(bytes, offset)
+    }
+
+    /// Hands over the complete file for its commit; `None` when the old version is the new content and
+    /// has only been given the new time and mode. No other thread uses the file any more.
+    pub(super) fn finish(&self, no_content: bool) -> Result<Option<Part>, StorageError> {
+        if self.start.basis == Basis::Target && no_content && self.is_same_file()? {
+            self.basis()?.set_meta(self.mtime, self.mode)?;
+            return Ok(None);
+        }
+        let part = self.part()?;
+        let mut slot = self.slot();
+        if let Some(basis) = &slot.basis
+            && !basis.unchanged()?
+        {
+            return Err(StorageError::new(
+                Op::Read,
+                self.path.as_path(),
+                std::io::Error::other("it changed meanwhile"),
+            ));
+        }
+        slot.part = None;
+        drop(slot);
+        Ok(Some(Arc::try_unwrap(part).unwrap_or_else(|_| unreachable!("every writer has finished"))))
+    }
+
+    fn is_same_file(&self) -> Result<bool, StorageError> {
+        let basis = self.basis()?;
+        Ok(basis.meta().size == self.size && basis.unchanged()?)
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().expect("no holder panics")
+    }
+
+    fn basis(&self) -> Result<Arc<Source>, StorageError> {
+        let mut slot = self.slot();
+        self.basis_in(&mut slot)
+    }
+
+    fn basis_in(&self, slot: &mut Slot) -> Result<Arc<Source>, StorageError> {
+        if let Some(basis) = &slot.basis {
+            return Ok(basis.clone());
+        }
+        let basis = Arc::new(self.root.open_source(&self.path)?);
+        slot.basis = Some(basis.clone());
+        Ok(basis)
+    }
+
+    /// The partial file, opened at its first use: thousands of files may be on offer, few are open.
+    fn part(&self) -> Result<Arc<Part>, StorageError> {
+        let mut slot = self.slot();
+        if let Some(part) = &slot.part {
+            return Ok(part.clone());
+        }
+        let fresh = if self.start.is_fresh() { Fresh::Yes } else { Fresh::No };
+        let part = Part::open(&self.root, &self.path, fresh)?;
+        if self.start.basis == Basis::Target {
+            part.adopt(&*self.basis_in(&mut slot)?, self.start.from)?;
+        }
+        let part = Arc::new(part);
+        slot.part = Some(part.clone());
+        Ok(part)
+    }
+}
+
+impl Drop for FileIo {
+    fn drop(&mut self) {
+        if !self.discard.load(Ordering::Relaxed) {
+            return;
+        }
+        let part = self.slot.get_mut().ok().and_then(|slot| slot.part.take());
+        if let Some(part) = part.and_then(|part| Arc::try_unwrap(part).ok()) {
+            // A part that cannot be removed is found wrong again next time.
+            let _ = part.discard();
+        }
+    }
+}

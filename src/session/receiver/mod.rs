@@ -1,0 +1,513 @@
+//! The receiving role: offers in, answers out; content to disk; each file judged, committed, reported.
+//!
+//! Whoever learns something — the control loop, a data stream, a disk thread, the committer — calls the
+//! matching `on_` method. It takes the lock, feeds the rules, and acts on what they say.
+
+mod file;
+mod plan;
+mod stream;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use quinn::Connection;
+use tokio::sync::Notify;
+use tracing::debug;
+
+use self::file::FileIo;
+use super::SessionError;
+use super::control::Control;
+use super::memory::Buffers;
+use crate::digest::{CHUNK_BYTES, Digest, Hasher};
+use crate::progress::{FileProgress, Observer, Phase};
+use crate::protocol::codec::RangeHeader;
+use crate::protocol::message::{
+    Done, End, Failure, FileId, Have, Header, Message, Mtime, Pos, SkipReason, Status, Tail, Target, Verdict,
+};
+use crate::protocol::path::WirePath;
+use crate::protocol::{HAVE_DIGESTS_MAX, HEADERS_AHEAD_MAX};
+use crate::storage::Disk;
+use crate::storage::Root;
+use crate::storage::StorageError;
+use crate::storage::{Commit, Committer, Replace};
+use crate::transfer::receive::{Receive, Verdict as Judgement};
+use crate::transfer::resume::{Basis, Policy, Start};
+
+/// How a receiver treats what it is offered.
+pub(crate) struct ReceiveOptions {
+    /// Where files go; nothing outside it is touched.
+    pub(crate) root: Root,
+    /// Below the root; `None` is the root itself.
+    pub(crate) to: Option<WirePath>,
+    /// How `to` is to be read.
+    pub(crate) target: Target,
+    /// What happens to what exists.
+    pub(crate) policy: Policy,
+    /// Answer, but change nothing.
+    pub(crate) dry_run: bool,
+    /// Which names may be written at all.
+    pub(crate) allows: Box<dyn Fn(&WirePath) -> bool + Send + Sync>,
+}
+
+/// What a receiver works with.
+pub(crate) struct Tools {
+    pub(crate) connection: Connection,
+    pub(crate) control: Control,
+    pub(crate) disk: Disk,
+    pub(crate) committer: Committer,
+    pub(crate) hasher: Hasher,
+    pub(crate) buffers: Buffers,
+    pub(crate) observer: Observer,
+    /// Where waits happen.
+    pub(crate) runtime: tokio::runtime::Handle,
+}
+
+/// The receiving role of one job. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Receiver(Arc<Shared>);
+
+struct Shared {
+    tools: Tools,
+    options: ReceiveOptions,
+    backlog: stream::Backlog,
+    state: Mutex<State>,
+    settled: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    next_id: u64,
+    files: HashMap<FileId, File>,
+    /// Offers that wait for the disk's word on what is there.
+    unplanned: Vec<Header>,
+    planning: bool,
+    /// Directories whose time and mode are set last: writing into them changes their time.
+    directories: Vec<(WirePath, Mtime, u32)>,
+    end: Option<End>,
+    finished: bool,
+    /// This end is about to stop: what has not begun is refused.
+    ending: bool,
+}
+
+/// One offered file that is not settled.
+enum File {
+    Planning,
+    Open(Open),
+    Committing(Arc<FileProgress>),
+}
+
+struct Open {
+    rules: Receive,
+    io: Arc<FileIo>,
+    progress: Arc<FileProgress>,
+}
+
+impl Receiver {
+    pub(crate) fn new(tools: Tools, options: ReceiveOptions) -> Self {
+        let backlog = stream::Backlog::new(tools.connection.clone());
+        Self(Arc::new(Shared { tools, options, backlog, state: Mutex::default(), settled: Notify::new() }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().expect("no holder panics")
+    }
+
+    /// Feeds a message of the sender's.
+    ///
+    /// # Errors
+    /// The rule that the message breaks; the connection is to be closed.
+    pub(crate) fn on_message(&self, message: Message) -> Result<(), SessionError> {
+        match message {
+            Message::Header(header) => self.on_header(header),
+            Message::Tail(tail) => self.on_tail(tail),
+            Message::Problem(problem) => {
+                let name = crate::protocol::path::escape(&problem.name).to_string();
+                self.0.tools.observer.failed(name, problem.failure);
+                Ok(())
+            }
+            Message::Cancel(cancel) => self.on_cancel(cancel),
+            Message::End(end) => self.on_end(end),
+            _ => Err(SessionError::Order("a message that only a receiver sends")),
+        }
+    }
+
+    /// Resolves when the sender has ended and every file is settled.
+    pub(crate) async fn finished(&self) {
+        loop {
+            let notified = self.0.settled.notified();
+            if self.state().finished {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Begins no more files. For an end that is about to close.
+    pub(crate) fn refuse_new(&self) {
+        self.state().ending = true;
+    }
+
+    /// Whether the sender has ended and every file is settled.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.state().finished
+    }
+
+    /// Whether this side owes the next step: it is planning, hashing, writing or committing.
+    pub(crate) fn is_busy(&self) -> bool {
+        let state = self.state();
+        state.planning
+            || self.0.backlog.is_busy()
+            || state.files.values().any(|file| match file {
+                File::Planning | File::Committing(_) => true,
+                File::Open(open) => open.rules.is_hashing(),
+            })
+    }
+
+    fn on_header(&self, header: Header) -> Result<(), SessionError> {
+        let mut state = self.state();
+        if header.id.0 != state.next_id {
+            return Err(SessionError::Order("file ids do not count up"));
+        }
+        if state.files.len() >= HEADERS_AHEAD_MAX {
+            return Err(SessionError::Order("too many files offered at once"));
+        }
+        if state.end.is_some() {
+            return Err(SessionError::Order("a file offered after the end"));
+        }
+        state.next_id += 1;
+        state.files.insert(header.id, File::Planning);
+        state.unplanned.push(header);
+        if !std::mem::replace(&mut state.planning, true) {
+            let receiver = self.clone();
+            self.0.tools.disk.spawn(move || receiver.plan_all());
+        }
+        Ok(())
+    }
+
+    fn on_tail(&self, tail: Tail) -> Result<(), SessionError> {
+        let id = tail.id;
+        let mut guard = self.state();
+        let state = &mut *guard;
+        match state.files.get_mut(&id) {
+            Some(File::Open(open)) => open.rules.on_tail(tail)?,
+            // It failed here while the tail was on its way.
+            None if id.0 < state.next_id => return Ok(()),
+            _ => return Err(SessionError::Order("a tail for a file that is not open")),
+        }
+        drop(guard);
+        self.judge(id);
+        Ok(())
+    }
+
+    fn on_cancel(&self, cancel: Done) -> Result<(), SessionError> {
+        let mut state = self.state();
+        if cancel.id.0 >= state.next_id {
+            return Err(SessionError::Order("a cancel for a file that was never offered"));
+        }
+        if let Some(File::Open(open)) = state.files.remove(&cancel.id) {
+            open.io.give_up();
+        }
+        drop(state);
+        self.settle();
+        Ok(())
+    }
+
+    fn on_end(&self, end: End) -> Result<(), SessionError> {
+        if self.state().end.replace(end).is_some() {
+            return Err(SessionError::Order("a second end"));
+        }
+        self.settle();
+        Ok(())
+    }
+}
+
+/// Outcomes of planning.
+impl Receiver {
+    fn on_skip(&self, header: &Header, name: &WirePath, reason: SkipReason) {
+        self.answer(header.id, Verdict::Skip(reason));
+        self.0.tools.observer.skipped(name.to_string(), header.size, reason);
+        self.remove(header.id);
+    }
+
+    fn on_refuse(&self, header: &Header, failure: Failure) {
+        self.answer(header.id, Verdict::Refuse(failure.clone()));
+        if failure.status != Status::Cancelled {
+            self.0.tools.observer.failed(header.path.to_string(), failure);
+        }
+        self.remove(header.id);
+    }
+
+    fn on_made(&self, header: &Header, path: &WirePath, directory: bool) {
+        if directory {
+            self.state().directories.push((path.clone(), header.mtime, header.mode));
+        }
+        self.on_skip(header, &header.path, SkipReason::Made);
+    }
+
+    fn on_start(&self, header: &Header, path: WirePath, start: Start) {
+        let progress = Arc::new(FileProgress::new(header.path.to_string(), header.size, start.from, start.why));
+        if self.0.options.dry_run {
+            self.answer(header.id, Verdict::From { offset: start.from, why: start.why });
+            self.0.tools.observer.event(crate::progress::Event::Planned {
+                path: progress.path.clone(),
+                size: header.size,
+                from: start.from,
+                why: start.why,
+            });
+            return self.remove(header.id);
+        }
+        let io = Arc::new(FileIo::new(self.0.options.root.clone(), path, header, start));
+        let rules = Receive::new(header.size, start.from);
+        let hash_prefix = rules.prefix_chunks() > 0;
+        if hash_prefix {
+            progress.set_phase(Phase::Checking);
+        }
+        let mut state = self.state();
+        // It may have been cancelled while the disk was asked.
+        let Some(file) = state.files.get_mut(&header.id) else { return };
+        *file = File::Open(Open { rules, io: io.clone(), progress: progress.clone() });
+        drop(state);
+        self.0.tools.observer.started(&progress);
+        self.answer(header.id, Verdict::From { offset: start.from, why: start.why });
+        if hash_prefix {
+            let (receiver, id) = (self.clone(), header.id);
+            self.0.tools.disk.spawn(move || receiver.hash_prefix(id, &io, 0, 0));
+        }
+    }
+
+    fn answer(&self, id: FileId, verdict: Verdict) {
+        self.0.tools.control.send(Message::Pos(Pos { id, verdict }));
+    }
+}
+
+/// Chunks hashed before a [`Have`] is sent and the disk thread takes other work: 32 MiB, so that the
+/// first answers and the first repairs do not wait for the whole prefix.
+const PREFIX_CHUNKS_A_TURN: u64 = 32;
+const _: () = assert!(PREFIX_CHUNKS_A_TURN <= HAVE_DIGESTS_MAX as u64);
+
+/// Chunks read and hashed in one call: 32 leaves fill the widest SIMD schedule.
+const CHUNKS_AT_ONCE: u64 = 2;
+
+/// Checking what is there.
+impl Receiver {
+    /// On a disk thread: hashes some chunks before the start, offers them, and queues the next turn.
+    fn hash_prefix(&self, id: FileId, io: &Arc<FileIo>, first: u64, waits: u32) {
+        let last = io.prefix_chunks().min(first + PREFIX_CHUNKS_A_TURN);
+        match self.hash_chunks(io, first..last) {
+            Ok(digests) => self.on_prefix(id, io, first, digests),
+            Err(error) if self.may_wait(&error, waits) => {
+                let (receiver, io) = (self.clone(), io.clone());
+                self.later(move || receiver.hash_prefix(id, &io, first, waits + 1));
+            }
+            Err(error) => self.fail(id, (&error).into()),
+        }
+    }
+
+    fn hash_chunks(&self, io: &FileIo, chunks: std::ops::Range<u64>) -> Result<Vec<Digest>, StorageError> {
+        let mut digests = Vec::with_capacity((chunks.end - chunks.start) as usize);
+        let mut buffer = vec![0; (CHUNKS_AT_ONCE * CHUNK_BYTES) as usize];
+        for first in chunks.clone().step_by(CHUNKS_AT_ONCE as usize) {
+            let start = first * CHUNK_BYTES;
+            let end = (chunks.end * CHUNK_BYTES).min(start + buffer.len() as u64).min(io.from());
+            let wanted = &mut buffer[..(end - start) as usize];
+            io.read_prefix(wanted, start)?;
+            digests.extend(self.0.tools.hasher.chunks(wanted));
+        }
+        Ok(digests)
+    }
+
+    fn on_prefix(&self, id: FileId, io: &Arc<FileIo>, first: u64, digests: Vec<Digest>) {
+        let next = first + digests.len() as u64;
+        let mut state = self.state();
+        let Some(File::Open(open)) = state.files.get_mut(&id) else { return };
+        open.rules.on_prefix(&digests);
+        // Sent under the lock: a repair may only be accepted once its digest is on its way.
+        self.0.tools.control.send(Message::Have(Have { id, first, digests }));
+        if next < io.prefix_chunks() {
+            let (receiver, io) = (self.clone(), io.clone());
+            self.0.tools.disk.spawn(move || receiver.hash_prefix(id, &io, next, 0));
+            return;
+        }
+        open.progress.set_phase(Phase::Moving);
+        drop(state);
+        self.judge(id);
+    }
+}
+
+/// How often, and how many times, a partial file that another transfer holds is tried again. Three seconds
+/// outlast the ghost of this client's own lost connection; a living transfer of the same file does not end
+/// that soon.
+const BUSY_WAIT: Duration = Duration::from_millis(200);
+const BUSY_WAITS_MAX: u32 = 15;
+
+/// Waiting for a partial file.
+impl Receiver {
+    fn may_wait(&self, error: &StorageError, waits: u32) -> bool {
+        error.status() == Status::Busy && waits < BUSY_WAITS_MAX
+    }
+
+    /// Runs `work` on a disk thread after [`BUSY_WAIT`], which no disk thread sits out.
+    fn later(&self, work: impl FnOnce() + Send + 'static) {
+        let disk = self.0.tools.disk.clone();
+        self.0.tools.runtime.spawn(async move {
+            tokio::time::sleep(BUSY_WAIT).await;
+            disk.spawn(work);
+        });
+    }
+}
+
+/// Content and its end.
+impl Receiver {
+    /// A data stream announces its range. `None`: the file is settled already, nobody wants the bytes.
+    fn open_range(&self, header: RangeHeader) -> Result<Option<(Arc<FileIo>, Arc<FileProgress>)>, SessionError> {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        match state.files.get_mut(&header.id) {
+            Some(File::Open(open)) => {
+                open.rules.on_range(header.offset, header.len)?;
+                Ok(Some((open.io.clone(), open.progress.clone())))
+            }
+            None if header.id.0 < state.next_id => Ok(None),
+            _ => Err(SessionError::Order("content for a file that is not open")),
+        }
+    }
+
+    fn on_chunk(&self, id: FileId, index: u64, digest: Digest) {
+        if let Some(File::Open(open)) = self.state().files.get_mut(&id) {
+            open.rules.on_chunk(index, digest);
+        }
+    }
+
+    fn on_range_stored(&self, id: FileId) {
+        if let Some(File::Open(open)) = self.state().files.get_mut(&id) {
+            open.rules.on_range_stored();
+        }
+        self.judge(id);
+    }
+
+    /// Commits a file that is complete and right; drops one that is complete and wrong.
+    fn judge(&self, id: FileId) {
+        let mut state = self.state();
+        let Some(File::Open(open)) = state.files.get(&id) else { return };
+        match open.rules.verdict(&self.0.tools.hasher) {
+            Judgement::Incomplete => return,
+            Judgement::Right => {}
+            Judgement::Wrong => {
+                open.io.discard_on_drop();
+                drop(state);
+                let text = "the content that arrived is not what was sent; send it again";
+                return self.fail(id, Failure::new(Status::VerifyFailed, text));
+            }
+        }
+        let progress = open.progress.clone();
+        progress.set_phase(Phase::Committing);
+        let Some(File::Open(open)) = state.files.insert(id, File::Committing(progress)) else {
+            unreachable!("the lock was held since the file was seen open")
+        };
+        drop(state);
+        self.commit(id, open);
+    }
+
+    fn commit(&self, id: FileId, open: Open) {
+        let receiver = self.clone();
+        let unchanged_basis = !open.rules.has_ranges();
+        let submit = move || match open.io.finish(unchanged_basis) {
+            Ok(Some(part)) => receiver.submit(id, part, &open.io),
+            Ok(None) => receiver.on_committed(id, Ok(())),
+            Err(error) => receiver.on_committed(id, Err(error)),
+        };
+        // Opening a part or touching the old version is disk work; handing over an open part is not.
+        self.0.tools.disk.spawn(submit);
+    }
+
+    fn submit(&self, id: FileId, part: crate::storage::Part, io: &FileIo) {
+        let receiver = self.clone();
+        let commit = Commit {
+            part,
+            size: io.size(),
+            mtime: io.mtime(),
+            mode: io.mode(),
+            replace: match self.0.options.policy.if_exists {
+                crate::protocol::message::IfExists::Replace => Replace::Yes,
+                crate::protocol::message::IfExists::Rename => Replace::RenameFree,
+                _ => Replace::No,
+            },
+        };
+        let done = Box::new(move |result: Result<WirePath, StorageError>| {
+            receiver.on_committed(id, result.map(|_| ()));
+        });
+        self.0.tools.committer.submit(commit, done);
+    }
+
+    fn on_committed(&self, id: FileId, result: Result<(), StorageError>) {
+        match result {
+            Ok(()) => {
+                let Some(File::Committing(progress)) = self.state().files.remove(&id) else { return };
+                self.0.tools.control.send(Message::Done(Done { id, failure: None }));
+                self.0.tools.observer.finished(&progress);
+                self.settle();
+            }
+            Err(error) => self.fail(id, (&error).into()),
+        }
+    }
+
+    /// Gives one file up and tells the sender why; its partial file stays for a later resume.
+    fn fail(&self, id: FileId, failure: Failure) {
+        let name = match self.state().files.remove(&id) {
+            Some(File::Open(open)) => {
+                open.io.give_up();
+                open.progress.path.clone()
+            }
+            Some(File::Committing(progress)) => progress.path.clone(),
+            Some(File::Planning) | None => return,
+        };
+        debug!(%name, %failure, "file failed");
+        self.0.tools.control.send(Message::Done(Done { id, failure: Some(failure.clone()) }));
+        self.0.tools.observer.failed(name, failure);
+        self.settle();
+    }
+
+    fn remove(&self, id: FileId) {
+        self.state().files.remove(&id);
+        self.settle();
+    }
+
+    /// Ends the job when nothing is left: directories get their times, then the sender hears of it.
+    fn settle(&self) {
+        let mut state = self.state();
+        if state.end.is_none() || !state.files.is_empty() || state.finished {
+            return;
+        }
+        let directories = std::mem::take(&mut state.directories);
+        if directories.is_empty() {
+            state.finished = true;
+            drop(state);
+            self.0.tools.control.send(Message::Settled);
+            self.0.settled.notify_waiters();
+            return;
+        }
+        drop(state);
+        let receiver = self.clone();
+        self.0.tools.disk.spawn(move || {
+            receiver.finish_directories(directories);
+            receiver.settle();
+        });
+    }
+
+    fn finish_directories(&self, directories: Vec<(WirePath, Mtime, u32)>) {
+        // Innermost first: setting a child's metadata must not touch a parent that is done.
+        for (path, mtime, mode) in directories.into_iter().rev() {
+            if let Err(error) = self.0.options.root.set_dir_meta(&path, mtime, mode) {
+                self.0.tools.observer.event(crate::progress::Event::Note(error.to_string()));
+            }
+        }
+    }
+}
+
+impl Start {
+    /// Whether the partial file starts again from nothing.
+    fn is_fresh(&self) -> bool {
+        self.basis != Basis::Part
+    }
+}

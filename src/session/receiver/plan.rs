@@ -1,0 +1,128 @@
+//! Planning: what the disk says about each offer, asked in batches on a disk thread.
+
+use super::{File, Receiver};
+use crate::protocol::message::{Failure, Header, Kind, Status, Target};
+use crate::protocol::path::WirePath;
+use crate::storage::Meta;
+use crate::storage::Part;
+use crate::storage::StorageError;
+use crate::transfer::resume::{self, Existing, Local, Plan};
+
+impl Receiver {
+    /// On a disk thread: plans every offer that waits, until none does.
+    pub(super) fn plan_all(&self) {
+        loop {
+            let batch = {
+                let mut state = self.state();
+                if state.unplanned.is_empty() {
+                    state.planning = false;
+                    return;
+                }
+                std::mem::take(&mut state.unplanned)
+            };
+            for header in &batch {
+                self.plan(header);
+            }
+        }
+    }
+
+    fn plan(&self, header: &Header) {
+        let ending = {
+            let state = self.state();
+            if !matches!(state.files.get(&header.id), Some(File::Planning)) {
+                return;
+            }
+            state.ending
+        };
+        if ending {
+            return self.on_refuse(header, Failure::new(Status::Cancelled, "this end is about to stop"));
+        }
+        let path = match self.destination(header) {
+            Ok(path) => path,
+            Err(failure) => return self.on_refuse(header, failure),
+        };
+        match self.decide(header, &path) {
+            Ok(plan) => self.act(header, path, plan),
+            Err(error) => self.on_refuse(header, (&error).into()),
+        }
+    }
+
+    /// The name below our root that an offer means.
+    fn destination(&self, header: &Header) -> Result<WirePath, Failure> {
+        let options = &self.0.options;
+        let path = match &options.to {
+            None => header.path.clone(),
+            Some(to) if self.is_new_name(header, to)? => to.clone(),
+            Some(to) => to.join(&header.path).map_err(|error| Failure::new(Status::BadName, error.to_string()))?,
+        };
+        if (options.allows)(&path) {
+            Ok(path)
+        } else {
+            Err(Failure::new(Status::NotAllowed, "this name may not be written there"))
+        }
+    }
+
+    /// Whether `to` is the new name of the one file on offer: it was not marked as a directory and is none.
+    fn is_new_name(&self, header: &Header, to: &WirePath) -> Result<bool, Failure> {
+        let single = header.kind != Kind::Dir && header.path.parent().is_none();
+        if self.0.options.target == Target::Directory || !single {
+            return Ok(false);
+        }
+        let there = self.0.options.root.stat(to).map_err(|error| Failure::from(&error))?;
+        Ok(there.is_none_or(|meta| meta.kind != Kind::Dir))
+    }
+
+    fn decide(&self, header: &Header, path: &WirePath) -> Result<Plan, StorageError> {
+        let root = &self.0.options.root;
+        let part = match header.kind {
+            Kind::File => Part::peek(root, path)?,
+            Kind::Dir | Kind::Link(_) => None,
+        };
+        let local = Local { target: root.stat(path)?.map(Existing::from), part };
+        Ok(resume::decide(header, &local, &self.0.options.policy))
+    }
+
+    fn act(&self, header: &Header, path: WirePath, plan: Plan) {
+        let root = &self.0.options.root;
+        match plan {
+            Plan::Skip(reason) => self.on_skip(header, &header.path, reason),
+            Plan::Refuse(failure) => self.on_refuse(header, failure),
+            Plan::Receive(start) => self.on_start(header, path, start),
+            Plan::MakeDir | Plan::MakeLink if self.0.options.dry_run => self.on_made(header, &path, false),
+            Plan::MakeDir => match root.make_dir(&path) {
+                Ok(true) => self.commit_name(header.clone(), path),
+                Ok(false) => self.on_made(header, &path, true),
+                Err(error) => self.on_refuse(header, (&error).into()),
+            },
+            Plan::MakeLink => match self.make_link(header, &path) {
+                Ok(true) => self.commit_name(header.clone(), path),
+                Ok(false) => self.on_made(header, &path, false),
+                Err(error) => self.on_refuse(header, (&error).into()),
+            },
+        }
+    }
+
+    fn make_link(&self, header: &Header, path: &WirePath) -> Result<bool, StorageError> {
+        match &header.kind {
+            Kind::Link(target) => self.0.options.root.make_link(path, target),
+            Kind::File | Kind::Dir => unreachable!("only links are planned as links"),
+        }
+    }
+
+    /// A new directory or link is done when its name is durable, like a file.
+    fn commit_name(&self, header: Header, path: WirePath) {
+        let receiver = self.clone();
+        let made = path.clone();
+        let done = Box::new(move |result: Result<WirePath, StorageError>| match result {
+            Ok(_) => receiver.on_made(&header, &made, header.kind == Kind::Dir),
+            Err(error) => receiver.on_refuse(&header, (&error).into()),
+        });
+        self.0.tools.committer.submit_dir(self.0.options.root.clone(), path, done);
+    }
+}
+
+impl From<Meta> for Existing {
+    fn from(meta: Meta) -> Self {
+        Self { kind: meta.kind, size: meta.size, mtime: meta.mtime }
+    }
+}

@@ -1,0 +1,70 @@
+//! Which role a message belongs to: both ends may send and receive at once.
+
+use quinn::Connection;
+use tokio::task::JoinSet;
+
+use super::SessionError;
+use super::receiver::Receiver;
+use super::sender::{Sender, record_link};
+use crate::progress::Observer;
+use crate::protocol::message::Message;
+
+/// The roles that this end plays on one connection now.
+#[derive(Clone, Default)]
+pub(crate) struct Roles {
+    pub(crate) sender: Option<Sender>,
+    pub(crate) receiver: Option<(Receiver, Observer)>,
+}
+
+impl Roles {
+    /// Hands a message to the role that it is meant for; gives it back when it is meant for none.
+    ///
+    /// # Errors
+    /// A message for a role that is not played, or one that breaks the role's rules.
+    pub(crate) fn route(&self, message: Message) -> Result<Option<Message>, SessionError> {
+        match message {
+            Message::Header(_) | Message::Tail(_) | Message::Problem(_) | Message::End(_) | Message::Cancel(_) => {
+                let (receiver, _) =
+                    self.receiver.as_ref().ok_or(SessionError::Order("content that nobody asked for"))?;
+                receiver.on_message(message)?;
+            }
+            Message::Pos(_) | Message::Have(_) | Message::Done(_) | Message::Settled => {
+                let sender = self.sender.as_ref().ok_or(SessionError::Order("an answer to no offer"))?;
+                sender.on_message(message)?;
+            }
+            Message::Link(report) => {
+                if let Some((_, observer)) = &self.receiver {
+                    record_link(observer, &report);
+                }
+            }
+            other => return Ok(Some(other)),
+        }
+        Ok(None)
+    }
+
+    /// Whether this end owes the peer the next step.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.receiver.as_ref().is_some_and(|(receiver, _)| receiver.is_busy())
+    }
+}
+
+/// Serves every data stream that the peer opens. Returns only with an error.
+pub(crate) async fn accept_streams(connection: Connection, receiver: Receiver) -> SessionError {
+    let mut streams = JoinSet::new();
+    loop {
+        tokio::select! {
+            opened = connection.accept_bi() => match opened {
+                Ok((reports, content)) => {
+                    let receiver = receiver.clone();
+                    streams.spawn(async move { receiver.serve_stream(reports, content).await });
+                }
+                Err(error) => return error.into(),
+            },
+            Some(served) = streams.join_next() => match served {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return error,
+                Err(_) => return SessionError::Internal("a stream's task"),
+            },
+        }
+    }
+}

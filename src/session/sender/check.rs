@@ -1,0 +1,96 @@
+//! Checking what the receiver holds: our digests of the part before the start, compared with its own.
+
+use std::sync::Arc;
+
+use super::{Outgoing, Sender, UNKNOWN_FILE};
+use crate::digest::{CHUNK_BYTES, Digest};
+use crate::progress::Phase;
+use crate::protocol::message::{FileId, Have};
+use crate::session::SessionError;
+use crate::storage::Source;
+use crate::storage::StorageError;
+
+/// Chunks hashed before the disk thread takes other work.
+const CHUNKS_A_TURN: u64 = 32;
+
+/// Chunks read and hashed in one call: 32 leaves fill the widest SIMD schedule.
+const CHUNKS_AT_ONCE: u64 = 2;
+
+impl Sender {
+    pub(super) fn on_have(&self, have: Have) -> Result<(), SessionError> {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let file = match state.files.get_mut(&have.id) {
+            Some(file) => file,
+            // We gave it up while the digests were on their way.
+            None if have.id.0 < state.next_id => return Ok(()),
+            None => return Err(UNKNOWN_FILE),
+        };
+        let Some(moving) = &mut file.moving else {
+            return Err(SessionError::Order("digests before an answer"));
+        };
+        let id = have.id;
+        match &mut moving.open {
+            Some(open) => open.rules.on_have(have.first, &have.digests)?,
+            None => file.early.push(have),
+        }
+        self.compared(id, file);
+        Ok(())
+    }
+
+    /// After a comparison: differing chunks need a pump, and a file without any may be complete.
+    fn compared(&self, id: FileId, file: &mut Outgoing) {
+        let Some(moving) = &mut file.moving else { return };
+        let Some(open) = &moving.open else { return };
+        if open.rules.is_compared() {
+            moving.progress.set_phase(Phase::Moving);
+        }
+        let idle = !std::mem::replace(&mut moving.pumping, true);
+        if idle && (open.rules.has_ranges() || open.rules.is_compared()) {
+            self.want(id);
+        } else if idle {
+            moving.pumping = false;
+        }
+    }
+
+    /// On a disk thread: hashes some of our own chunks before the start and queues the next turn.
+    pub(super) fn hash_prefix(&self, id: FileId, source: &Arc<Source>, first: u64, from: u64) {
+        let end = from.div_ceil(CHUNK_BYTES);
+        let last = end.min(first + CHUNKS_A_TURN);
+        let digests = match self.hash_chunks(source, first..last, from) {
+            Ok(digests) => digests,
+            Err(error) => return self.give_up(id, (&error).into()),
+        };
+        let mut state = self.state();
+        let Some(file) = state.files.get_mut(&id) else { return };
+        if let Some(open) = file.moving.as_mut().and_then(|moving| moving.open.as_mut()) {
+            open.rules.on_own(first, &digests);
+        }
+        self.compared(id, file);
+        drop(state);
+        if last < end {
+            let (sender, source) = (self.clone(), source.clone());
+            self.0.tools.disk.spawn(move || sender.hash_prefix(id, &source, last, from));
+        }
+    }
+
+    fn hash_chunks(
+        &self,
+        source: &Source,
+        chunks: std::ops::Range<u64>,
+        from: u64,
+    ) -> Result<Vec<Digest>, StorageError> {
+        let mut digests = Vec::with_capacity((chunks.end - chunks.start) as usize);
+        let mut buffer = vec![0; (CHUNKS_AT_ONCE * CHUNK_BYTES) as usize];
+        for first in chunks.clone().step_by(CHUNKS_AT_ONCE as usize) {
+            let start = first * CHUNK_BYTES;
+            let end = (chunks.end * CHUNK_BYTES).min(start + buffer.len() as u64).min(from);
+            let wanted = &mut buffer[..(end - start) as usize];
+            let count = source.read_at(wanted, start)?;
+            // A source that became shorter is found out before its tail.
+            wanted[count..].fill(0);
+            digests.extend(self.0.tools.hasher.chunks(wanted));
+        }
+        Ok(digests)
+    }
+}

@@ -1,0 +1,355 @@
+//! The sending role: headers run ahead, answers come back, content flows on one stream a file.
+//!
+//! Nothing here waits for a round trip per file: the walk offers thousands of files while the answers
+//! to the first ones arrive; a bounded number of pumps takes the files that are wanted.
+
+mod check;
+mod offer;
+mod stream;
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use quinn::Connection;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::SessionError;
+use super::control::Control;
+use super::memory::{Buffers, SendBudget};
+use crate::digest::Hasher;
+use crate::progress::{FileProgress, Observer, Phase};
+use crate::protocol::HEADERS_AHEAD_MAX;
+use crate::protocol::message::{
+    Done, End, Failure, FileId, Have, Header, LinkReport, Message, Pos, Problem, SkipReason, Status, Verdict,
+};
+use crate::protocol::path::WirePath;
+use crate::storage::Disk;
+use crate::storage::Found;
+use crate::storage::Root;
+use crate::storage::Source;
+use crate::transfer::send::Send;
+
+/// How often the path's figures go to the receiver and the counters.
+const LINK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often a source that changes while it is sent is tried again.
+const ATTEMPTS_MAX: u8 = 3;
+
+/// What a sender works with.
+pub(crate) struct Tools {
+    pub(crate) connection: Connection,
+    pub(crate) control: Control,
+    pub(crate) disk: Disk,
+    pub(crate) hasher: Hasher,
+    pub(crate) buffers: Buffers,
+    pub(crate) observer: Observer,
+    /// Files whose content moves at the same time.
+    pub(crate) jobs: NonZeroUsize,
+    /// Decide and report only.
+    pub(crate) dry_run: bool,
+}
+
+/// The sending role of one job. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Sender(Arc<Shared>);
+
+struct Shared {
+    tools: Tools,
+    budget: SendBudget,
+    state: Mutex<State>,
+    wanted: mpsc::UnboundedSender<FileId>,
+    wanted_files: Mutex<Option<mpsc::UnboundedReceiver<FileId>>>,
+    offers: Arc<Semaphore>,
+    ended: Notify,
+    stop: CancellationToken,
+}
+
+#[derive(Default)]
+struct State {
+    next_id: u64,
+    files: HashMap<FileId, Outgoing>,
+    total: TotalOffered,
+    walk_ended: bool,
+    end_sent: bool,
+    peer_ended: bool,
+}
+
+#[derive(Default, Clone, Copy)]
+struct TotalOffered {
+    files: u64,
+    bytes: u64,
+}
+
+/// One offered file that is not settled.
+struct Outgoing {
+    header: Header,
+    root: Root,
+    at: WirePath,
+    attempt: u8,
+    /// From the answer on.
+    moving: Option<Moving>,
+    /// Digests that came before the file was opened.
+    early: Vec<Have>,
+    tail_sent: bool,
+    _offer: OwnedSemaphorePermit,
+}
+
+/// A file that the receiver wants.
+struct Moving {
+    from: u64,
+    progress: Arc<FileProgress>,
+    open: Option<OpenSource>,
+    /// Content bytes that the receiver has reported as written.
+    reported: u64,
+    sent: u64,
+    pumping: bool,
+}
+
+struct OpenSource {
+    source: Arc<Source>,
+    rules: Send,
+}
+
+impl Sender {
+    pub(crate) fn new(tools: Tools) -> Self {
+        let (wanted, wanted_files) = mpsc::unbounded_channel();
+        Self(Arc::new(Shared {
+            tools,
+            budget: SendBudget::new(),
+            state: Mutex::default(),
+            wanted,
+            wanted_files: Mutex::new(Some(wanted_files)),
+            offers: Arc::new(Semaphore::new(HEADERS_AHEAD_MAX)),
+            ended: Notify::new(),
+            stop: CancellationToken::new(),
+        }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().expect("no holder panics")
+    }
+
+    /// Sends everything that `found` yields. Resolves when the receiver has settled every file.
+    ///
+    /// # Errors
+    /// The end of the connection, or a rule that the receiver broke.
+    pub(crate) async fn run(&self, found: mpsc::Receiver<Found>) -> Result<(), SessionError> {
+        let wanted = self.0.wanted_files.lock().expect("no holder panics").take();
+        let wanted = wanted.expect("a sender runs once");
+        let work = async {
+            tokio::select! {
+                error = self.pump_wanted(wanted) => Err(error),
+                ((), ()) = async { tokio::join!(self.offer_all(found), self.until_peer_ended()) } => Ok(()),
+            }
+        };
+        tokio::select! {
+            result = work => result,
+            error = self.0.tools.connection.closed() => Err(error.into()),
+            () = self.report_link() => unreachable!("reports never end"),
+        }
+    }
+
+    /// Offers nothing more; what is on offer is finished. For an end that is about to close.
+    pub(crate) fn stop_offering(&self) {
+        self.0.stop.cancel();
+    }
+
+    /// Whether files were left unoffered.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.0.stop.is_cancelled()
+    }
+
+    async fn until_peer_ended(&self) {
+        loop {
+            let notified = self.0.ended.notified();
+            if self.state().peer_ended {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Starts a pump for each wanted file, a bounded number at a time. Returns only with an error.
+    async fn pump_wanted(&self, mut wanted: mpsc::UnboundedReceiver<FileId>) -> SessionError {
+        let slots = Arc::new(Semaphore::new(self.0.tools.jobs.get()));
+        let mut pumps = JoinSet::new();
+        loop {
+            tokio::select! {
+                Some(id) = wanted.recv() => {
+                    let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
+                    let sender = self.clone();
+                    pumps.spawn(async move {
+                        let _slot = slot;
+                        sender.pump(id).await
+                    });
+                }
+                Some(result) = pumps.join_next() => match result {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => return error,
+                    Err(_) => return SessionError::Internal("a pump"),
+                },
+            }
+        }
+    }
+
+    async fn report_link(&self) {
+        let mut ticks = interval(LINK_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let path = self.0.tools.connection.stats().path;
+            let report = LinkReport {
+                rtt_us: path.rtt.as_micros() as u64,
+                packets_sent: path.sent_packets,
+                packets_lost: path.lost_packets,
+                window: path.cwnd,
+                mtu: path.current_mtu,
+            };
+            record_link(&self.0.tools.observer, &report);
+            self.0.tools.control.send(Message::Link(report));
+        }
+    }
+}
+
+/// Puts the sending side's view of the path into a job's counters.
+pub(crate) fn record_link(observer: &Observer, report: &LinkReport) {
+    let counters = observer.counters();
+    counters.rtt_us.store(report.rtt_us, Ordering::Relaxed);
+    counters.packets_sent.store(report.packets_sent, Ordering::Relaxed);
+    counters.packets_lost.store(report.packets_lost, Ordering::Relaxed);
+    counters.window.store(report.window, Ordering::Relaxed);
+    counters.mtu.store(report.mtu.into(), Ordering::Relaxed);
+}
+
+/// The receiver's messages.
+impl Sender {
+    /// Feeds a message of the receiver's.
+    ///
+    /// # Errors
+    /// The rule that the message breaks; the connection is to be closed.
+    pub(crate) fn on_message(&self, message: Message) -> Result<(), SessionError> {
+        match message {
+            Message::Pos(pos) => self.on_pos(pos),
+            Message::Have(have) => self.on_have(have),
+            Message::Done(done) => self.on_done(done),
+            Message::Settled => {
+                self.state().peer_ended = true;
+                self.0.ended.notify_waiters();
+                Ok(())
+            }
+            _ => Err(SessionError::Order("a message that only a sender sends")),
+        }
+    }
+
+    fn on_pos(&self, pos: Pos) -> Result<(), SessionError> {
+        let (offset, why) = match pos.verdict {
+            Verdict::Skip(reason) => {
+                let file = self.take(pos.id)?;
+                return Ok(self.on_skipped(&file, reason));
+            }
+            Verdict::Refuse(failure) => {
+                let file = self.take(pos.id)?;
+                // A receiver that is about to stop leaves it to the next connection.
+                if failure.status != Status::Cancelled || !self.is_stopped() {
+                    self.0.tools.observer.failed(file.header.path.to_string(), failure);
+                }
+                return Ok(self.maybe_end());
+            }
+            Verdict::From { offset, why } => (offset, why),
+        };
+        if self.0.tools.dry_run {
+            let header = self.take(pos.id)?.header;
+            let path = header.path.to_string();
+            self.0.tools.observer.event(crate::progress::Event::Planned { path, size: header.size, from: offset, why });
+            return Ok(self.maybe_end());
+        }
+        let mut state = self.state();
+        let file = state.files.get_mut(&pos.id).ok_or(UNKNOWN_FILE)?;
+        if file.moving.is_some() {
+            return Err(SessionError::Order("a second answer for the same file"));
+        }
+        let header = &file.header;
+        let progress = Arc::new(FileProgress::new(header.path.to_string(), header.size, offset, why));
+        if offset > 0 {
+            progress.set_phase(Phase::Checking);
+        }
+        self.0.tools.observer.started(&progress);
+        file.moving = Some(Moving { from: offset, progress, open: None, reported: 0, sent: 0, pumping: true });
+        drop(state);
+        self.want(pos.id);
+        Ok(())
+    }
+
+    fn on_skipped(&self, file: &Outgoing, reason: SkipReason) {
+        self.0.tools.observer.skipped(file.header.path.to_string(), file.header.size, reason);
+        self.maybe_end();
+    }
+
+    fn on_done(&self, done: Done) -> Result<(), SessionError> {
+        let file = match self.take(done.id) {
+            Ok(file) => file,
+            // Both sides may give a file up at the same time.
+            Err(_) if done.id.0 < self.state().next_id => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        match (done.failure, &file.moving) {
+            (None, Some(moving)) if file.tail_sent => {
+                let unreported = moving.sent.saturating_sub(moving.reported);
+                self.0.tools.observer.written(&moving.progress, unreported);
+                self.0.tools.observer.finished(&moving.progress);
+            }
+            (None, _) => return Err(SessionError::Order("a file was called done before it was sent")),
+            (Some(failure), _) => self.0.tools.observer.failed(file.header.path.to_string(), failure),
+        }
+        self.maybe_end();
+        Ok(())
+    }
+
+    fn take(&self, id: FileId) -> Result<Outgoing, SessionError> {
+        self.state().files.remove(&id).ok_or(UNKNOWN_FILE)
+    }
+
+    fn want(&self, id: FileId) {
+        // The receiver of this channel lives as long as `run`; after it nothing is wanted.
+        let _ = self.0.wanted.send(id);
+    }
+
+    /// Sends `End` once no header can follow: the walk is over and every file is past the point where a
+    /// change of its source would offer it again.
+    fn maybe_end(&self) {
+        let mut state = self.state();
+        let ready = state.walk_ended && !state.end_sent && state.files.values().all(|file| file.tail_sent);
+        if ready {
+            state.end_sent = true;
+            let TotalOffered { files, bytes } = state.total;
+            self.0.tools.control.send(Message::End(End { files, bytes }));
+        }
+    }
+
+    /// Gives one file up for good and tells the receiver.
+    fn give_up(&self, id: FileId, failure: Failure) {
+        let Ok(file) = self.take(id) else { return };
+        self.0.tools.control.send(Message::Cancel(Done { id, failure: Some(failure.clone()) }));
+        self.0.tools.observer.failed(file.header.path.to_string(), failure);
+        self.maybe_end();
+    }
+
+    fn problem(&self, name: Vec<u8>, failure: Failure) {
+        let shown = crate::protocol::path::escape(&name).to_string();
+        self.0.tools.control.send(Message::Problem(Problem { name, failure: failure.clone() }));
+        self.0.tools.observer.failed(shown, failure);
+    }
+}
+
+const UNKNOWN_FILE: SessionError = SessionError::Order("an answer for a file that is not on offer");
+
+/// The failure of a source that never stood still.
+fn changed() -> Failure {
+    Failure::new(Status::Changed, "it changed while it was sent; send it again when it is at rest")
+}

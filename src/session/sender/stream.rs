@@ -1,0 +1,391 @@
+//! Pumping: the content of one file from disk to its streams, and the end of it.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quinn::{RecvStream, SendStream};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{OpenSource, Sender};
+use crate::digest::{CHUNK_BYTES, Digest, Hasher};
+use crate::progress::Phase;
+use crate::protocol::close::CloseCode;
+use crate::protocol::codec::{RANGE_HEADER_BYTES, REPORT_BYTES, RangeHeader};
+use crate::protocol::message::{FileId, Header, Message, Tail};
+use crate::protocol::path::WirePath;
+use crate::session::SessionError;
+use crate::session::memory::{Buffer, in_flight};
+use crate::storage::{Lost, Root, Source, StorageError};
+use crate::transfer::send::Send;
+
+/// Chunks that are read and hashed ahead of the stream, so that disk and network overlap.
+const READ_AHEAD: usize = 4;
+
+/// Why a pump stopped.
+enum Stop {
+    /// This file is over; the job goes on.
+    File(StorageError),
+    /// The receiver does not want the rest; it says why on the control stream.
+    Unwanted,
+    /// The source is not what its header said.
+    Changed,
+    /// The connection is over.
+    Session(SessionError),
+}
+
+impl From<StorageError> for Stop {
+    fn from(error: StorageError) -> Self {
+        Self::File(error)
+    }
+}
+
+impl From<SessionError> for Stop {
+    fn from(error: SessionError) -> Self {
+        Self::Session(error)
+    }
+}
+
+impl From<Lost> for Stop {
+    fn from(_: Lost) -> Self {
+        Self::Session(SessionError::Internal("a disk thread"))
+    }
+}
+
+impl From<quinn::ConnectionError> for Stop {
+    fn from(error: quinn::ConnectionError) -> Self {
+        Self::Session(error.into())
+    }
+}
+
+impl From<quinn::WriteError> for Stop {
+    fn from(error: quinn::WriteError) -> Self {
+        match error {
+            quinn::WriteError::ConnectionLost(error) => error.into(),
+            _ => Self::Unwanted,
+        }
+    }
+}
+
+/// A stream that tells the peer when it is abandoned: dropping quinn's own would *finish* it, and half
+/// a file would look whole.
+struct Outlet {
+    stream: SendStream,
+    finished: bool,
+}
+
+impl Outlet {
+    fn finish(mut self) {
+        // It fails only for a stream that the peer has stopped, which its `Done` explains.
+        let _ = self.stream.finish();
+        self.finished = true;
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        if !self.finished {
+            let _ = self.stream.reset(CloseCode::SourceFailed.code().into());
+        }
+    }
+}
+
+impl Sender {
+    /// Sends what is to be sent of one file now, and its tail when nothing is left.
+    ///
+    /// # Errors
+    /// Only what ends the connection; a file that fails is reported and leaves the others alone.
+    pub(super) async fn pump(&self, id: FileId) -> Result<(), SessionError> {
+        match self.pump_ranges(id).await {
+            Ok(()) | Err(Stop::Unwanted) => Ok(()),
+            Err(Stop::File(error)) => Ok(self.give_up(id, (&error).into())),
+            Err(Stop::Changed) => Ok(self.offer_again(id)),
+            Err(Stop::Session(error)) => Err(error),
+        }
+    }
+
+    async fn pump_ranges(&self, id: FileId) -> Result<(), Stop> {
+        let Some(todo) = self.next_step(id) else { return Ok(()) };
+        match todo {
+            Step::Small => return self.send_small(id).await,
+            Step::Open => self.open(id).await?,
+            Step::Ranges => {}
+        }
+        while let Some((source, range)) = self.next_range(id) {
+            self.send_range(id, &source, range).await?;
+        }
+        self.close_file(id).await
+    }
+
+    fn next_step(&self, id: FileId) -> Option<Step> {
+        let state = self.state();
+        let file = state.files.get(&id)?;
+        if file.tail_sent {
+            return None;
+        }
+        let moving = file.moving.as_ref()?;
+        Some(match &moving.open {
+            Some(_) => Step::Ranges,
+            None if moving.from == 0 && file.header.size <= CHUNK_BYTES => Step::Small,
+            None => Step::Open,
+        })
+    }
+
+    /// Opens a large file, plans its content and starts the comparison of what the receiver has.
+    async fn open(&self, id: FileId) -> Result<(), Stop> {
+        let Some(place) = self.place(id) else { return Ok(()) };
+        let (size, from) = (place.header.size, place.from);
+        let opened = self.0.tools.disk.run(move || {
+            let source = place.root.open_source(&place.at)?;
+            source.advise_sequential();
+            let content = source.data_chunks(from, CHUNK_BYTES)?;
+            Ok::<_, StorageError>(place.is(&source).then_some((source, content)))
+        });
+        let (source, content) = opened.await??.ok_or(Stop::Changed)?;
+        let source = Arc::new(source);
+        let rules = Send::new(id, size, from, content).map_err(SessionError::from)?;
+        let hash = rules.prefix_chunks() > 0;
+        self.install(id, OpenSource { source: source.clone(), rules })?;
+        if hash {
+            let sender = self.clone();
+            self.0.tools.disk.spawn(move || sender.hash_prefix(id, &source, 0, from));
+        }
+        Ok(())
+    }
+
+    fn install(&self, id: FileId, mut open: OpenSource) -> Result<(), Stop> {
+        let mut state = self.state();
+        let Some(file) = state.files.get_mut(&id) else { return Err(Stop::Unwanted) };
+        for have in file.early.drain(..) {
+            open.rules.on_have(have.first, &have.digests).map_err(SessionError::from)?;
+        }
+        if let Some(moving) = &mut file.moving {
+            moving.open = Some(open);
+        }
+        Ok(())
+    }
+
+    fn next_range(&self, id: FileId) -> Option<(Arc<Source>, Range<u64>)> {
+        let mut state = self.state();
+        let moving = state.files.get_mut(&id)?.moving.as_mut()?;
+        let open = moving.open.as_mut()?;
+        let range = open.rules.next_range()?;
+        moving.sent += range.end - range.start;
+        Some((open.source.clone(), range))
+    }
+
+    /// Sends one range on a stream of its own: the next chunks are read and hashed while one is sent.
+    async fn send_range(&self, id: FileId, source: &Arc<Source>, range: Range<u64>) -> Result<(), Stop> {
+        let mut outlet = self.open_stream(id).await?;
+        let header = RangeHeader { id, offset: range.start, len: range.end - range.start };
+        outlet.stream.write_all(&header.to_bytes()).await?;
+        let mut reads = VecDeque::with_capacity(READ_AHEAD);
+        let mut next = range.start;
+        loop {
+            while next < range.end && reads.len() < READ_AHEAD {
+                let len = CHUNK_BYTES.min(range.end - next) as usize;
+                let permit = match self.0.budget.try_reserve(len) {
+                    Some(permit) => permit,
+                    None if reads.is_empty() => self.0.budget.reserve(len).await,
+                    None => break,
+                };
+                reads.push_back((next, self.read(source, next, len, permit)));
+                next += len as u64;
+            }
+            let Some((offset, read)) = reads.pop_front() else { break };
+            let (bytes, digest) = read.await???;
+            self.on_own(id, offset / CHUNK_BYTES, digest);
+            outlet.stream.write_chunk(bytes).await?;
+        }
+        outlet.finish();
+        self.on_sent(id);
+        Ok(())
+    }
+
+    /// Starts reading and hashing one chunk on a disk thread.
+    fn read(
+        &self,
+        source: &Arc<Source>,
+        offset: u64,
+        len: usize,
+        permit: OwnedSemaphorePermit,
+    ) -> impl Future<Output = Result<Result<Result<(Bytes, Digest), Stop>, Stop>, Lost>> + use<> {
+        let (source, hasher) = (source.clone(), self.0.tools.hasher.clone());
+        let mut buffer = self.0.tools.buffers.take(len);
+        let job = self.0.tools.disk.run(move || {
+            if source.read_at(&mut buffer, offset)? < len {
+                return Ok(Err(Stop::Changed));
+            }
+            let digest = hasher.chunk(&buffer);
+            Ok::<_, StorageError>(Ok((buffer, permit, digest)))
+        });
+        async move {
+            Ok(match job.await? {
+                Ok(read) => Ok(read.map(|(buffer, permit, digest)| (in_flight(buffer, permit), digest))),
+                Err(error) => Err(Stop::File(error)),
+            })
+        }
+    }
+
+    fn on_own(&self, id: FileId, index: u64, digest: Digest) {
+        self.with_rules(id, |rules| rules.on_own(index, &[digest]));
+    }
+
+    fn on_sent(&self, id: FileId) {
+        self.with_rules(id, Send::on_sent);
+    }
+
+    fn with_rules(&self, id: FileId, act: impl FnOnce(&mut Send)) {
+        let mut state = self.state();
+        let moving = state.files.get_mut(&id).and_then(|file| file.moving.as_mut());
+        if let Some(open) = moving.and_then(|moving| moving.open.as_mut()) {
+            act(&mut open.rules);
+        }
+    }
+
+    async fn open_stream(&self, id: FileId) -> Result<Outlet, Stop> {
+        let (stream, reports) = self.0.tools.connection.open_bi().await?;
+        tokio::spawn(self.clone().read_reports(id, reports));
+        Ok(Outlet { stream, finished: false })
+    }
+
+    fn count_sent(&self, id: FileId, bytes: u64) {
+        let mut state = self.state();
+        if let Some(moving) = state.files.get_mut(&id).and_then(|file| file.moving.as_mut()) {
+            moving.sent += bytes;
+        }
+    }
+
+    /// Counts what the receiver reports as written, until it has nothing more to say.
+    async fn read_reports(self, id: FileId, mut reports: RecvStream) {
+        let mut raw = [0; REPORT_BYTES];
+        let mut known = 0;
+        while reports.read_exact(&mut raw).await.is_ok() {
+            let written = u64::from_le_bytes(raw);
+            let mut state = self.state();
+            let Some(moving) = state.files.get_mut(&id).and_then(|file| file.moving.as_mut()) else { return };
+            // A receiver can only claim what was sent; more would be a lie to the progress bar.
+            let new = written.saturating_sub(known).min(moving.sent.saturating_sub(moving.reported));
+            moving.reported += new;
+            known = written;
+            self.0.tools.observer.written(&moving.progress, new);
+        }
+    }
+
+    /// Sends the tail if everything is sent and compared and the source is still what it was.
+    async fn close_file(&self, id: FileId) -> Result<(), Stop> {
+        let Some((source, tail)) = self.complete(id) else { return Ok(()) };
+        if !self.0.tools.disk.run(move || source.unchanged()).await?? {
+            return Err(Stop::Changed);
+        }
+        self.send_tail(id, tail);
+        Ok(())
+    }
+
+    /// The tail and the source of a file that is complete; otherwise a new pump goes on, now if ranges
+    /// wait, later if the comparison finds some.
+    fn complete(&self, id: FileId) -> Option<(Arc<Source>, Tail)> {
+        let mut state = self.state();
+        let moving = state.files.get_mut(&id)?.moving.as_mut()?;
+        let open = moving.open.as_ref()?;
+        if let Some(tail) = open.rules.tail(&self.0.tools.hasher) {
+            return Some((open.source.clone(), tail));
+        }
+        if open.rules.has_ranges() {
+            self.want(id);
+        } else {
+            moving.pumping = false;
+        }
+        None
+    }
+
+    fn send_tail(&self, id: FileId, tail: Tail) {
+        let mut state = self.state();
+        let Some(file) = state.files.get_mut(&id) else { return };
+        file.tail_sent = true;
+        if let Some(moving) = &mut file.moving {
+            moving.progress.set_phase(Phase::Committing);
+            // Thousands of files wait for their commit; none of them needs its source any more.
+            moving.open = None;
+        }
+        self.0.tools.control.send(Message::Tail(tail));
+        drop(state);
+        self.maybe_end();
+    }
+
+    fn place(&self, id: FileId) -> Option<Place> {
+        let state = self.state();
+        let file = state.files.get(&id)?;
+        let from = file.moving.as_ref()?.from;
+        Some(Place { root: file.root.clone(), at: file.at.clone(), header: file.header.clone(), from })
+    }
+}
+
+/// What a pump has to do for a file now.
+enum Step {
+    Small,
+    Open,
+    Ranges,
+}
+
+/// Files of at most one chunk: one trip to the disk, one write, no second thought.
+impl Sender {
+    async fn send_small(&self, id: FileId) -> Result<(), Stop> {
+        let Some(place) = self.place(id) else { return Ok(()) };
+        let size = place.header.size;
+        let bytes = size as usize + RANGE_HEADER_BYTES;
+        let permit = self.0.budget.reserve(bytes).await;
+        let buffer = self.0.tools.buffers.take(bytes);
+        let hasher = self.0.tools.hasher.clone();
+        let read = self.0.tools.disk.run(move || read_whole(&place, buffer, &hasher));
+        let (buffer, digest) = read.await??.ok_or(Stop::Changed)?;
+        let content: Vec<_> = digest.iter().map(|_| 0..size).collect();
+        let mut rules = Send::new(id, size, 0, content).map_err(SessionError::from)?;
+        if let (Some(digest), Some(_)) = (digest, rules.next_range()) {
+            self.count_sent(id, size);
+            let mut outlet = self.open_stream(id).await?;
+            outlet.stream.write_chunk(in_flight(buffer, permit)).await?;
+            outlet.finish();
+            rules.on_own(0, &[digest]);
+            rules.on_sent();
+        }
+        let tail = rules.tail(&self.0.tools.hasher).expect("the one range is sent and nothing was to be compared");
+        self.send_tail(id, tail);
+        Ok(())
+    }
+}
+
+/// On a disk thread: a whole small file behind the header of its stream, and its digest (an empty file has
+/// neither). `None` when it is not what was offered.
+fn read_whole(
+    place: &Place,
+    mut buffer: Buffer,
+    hasher: &Hasher,
+) -> Result<Option<(Buffer, Option<Digest>)>, StorageError> {
+    let source = place.root.open_source(&place.at)?;
+    if !place.is(&source) {
+        return Ok(None);
+    }
+    let range = RangeHeader { id: place.header.id, offset: 0, len: place.header.size };
+    let (header, content) = buffer.split_at_mut(RANGE_HEADER_BYTES);
+    header.copy_from_slice(&range.to_bytes());
+    let whole = source.read_at(content, 0)? == content.len() && source.unchanged()?;
+    let digest = (!content.is_empty()).then(|| hasher.chunk(content));
+    Ok(whole.then_some((buffer, digest)))
+}
+
+/// Where a file on offer lies, and what was said of it.
+struct Place {
+    root: Root,
+    at: WirePath,
+    header: Header,
+    from: u64,
+}
+
+impl Place {
+    /// Whether an opened source is what was offered.
+    fn is(&self, source: &Source) -> bool {
+        source.meta().size == self.header.size && source.meta().mtime == self.header.mtime
+    }
+}
