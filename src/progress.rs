@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -204,14 +204,21 @@ pub const FAILURES_KEPT: usize = 1000;
 pub struct Observer {
     counters: Arc<Counters>,
     events: mpsc::UnboundedSender<Event>,
-    settled: Arc<Mutex<HashSet<u64>>>,
+    names: Arc<Mutex<Names>>,
+}
+
+/// Names of a job by hash, so that a new connection counts none of them twice.
+#[derive(Debug, Default)]
+struct Names {
+    found: HashSet<u64>,
+    settled: HashSet<u64>,
 }
 
 impl Observer {
     /// An observer and the stream of its events. Dropping the stream silences it.
     pub fn new() -> (Self, mpsc::UnboundedReceiver<Event>) {
         let (events, stream) = mpsc::unbounded_channel();
-        (Self { counters: Arc::default(), events, settled: Arc::default() }, stream)
+        (Self { counters: Arc::default(), events, names: Arc::default() }, stream)
     }
 
     /// The totals.
@@ -223,6 +230,23 @@ impl Observer {
     pub fn event(&self, event: Event) {
         // A caller that stopped listening does not want to know.
         let _ = self.events.send(event);
+    }
+
+    fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().expect("no holder panics")
+    }
+
+    /// A file is part of the job.
+    pub fn found(&self, path: &str, size: u64) {
+        if self.names().found.insert(name_hash(path)) {
+            Counters::add(&self.counters.files_found, 1);
+            Counters::add(&self.counters.bytes_found, size);
+        }
+    }
+
+    /// There are no more files than those found.
+    pub fn scan_ended(&self) {
+        self.counters.scan_ended.store(true, Ordering::Relaxed);
     }
 
     /// A file's content begins to move.
@@ -270,12 +294,12 @@ impl Observer {
 
     /// Whether a name's fate is known from an earlier connection of the same job.
     pub fn is_settled(&self, path: &str) -> bool {
-        self.settled.lock().expect("no holder panics").contains(&name_hash(path))
+        self.names().settled.contains(&name_hash(path))
     }
 
     /// Notes that a name's fate is known; false when it was before, so that nothing counts twice.
     fn settle(&self, path: &str) -> bool {
-        self.settled.lock().expect("no holder panics").insert(name_hash(path))
+        self.names().settled.insert(name_hash(path))
     }
 }
 

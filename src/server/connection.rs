@@ -58,8 +58,7 @@ pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Sh
 
 fn refuse(shared: &Shared, addr: SocketAddr, peer: Option<Fingerprint>, why: String) {
     info!(%addr, peer = peer.map(|peer| peer.short()), why, "refused");
-    // Nobody may be listening to notices.
-    let _ = shared.notices.send(Notice::Refused { addr, peer, why });
+    shared.notices.send(Notice::Refused { addr, peer, why });
 }
 
 /// Why a client was not let in, and what it is told.
@@ -121,14 +120,14 @@ impl Client {
         let _entered = shared.leases.enter(peer, connection.clone());
         let (worker, name, enrolled) = (slot.worker(), self.name.clone(), self.enrolled);
         info!(worker, %addr, peer = peer.short(), name, "connected");
-        let _ = shared.notices.send(Notice::Connected { worker, addr, peer, name, enrolled });
+        shared.notices.send(Notice::Connected { worker, addr, peer, name, enrolled });
         let mut session = Session::new(self, shared.clone(), peer);
         let error = session.run().await;
         transport::close(&connection, error.close_code(), "");
         let why = farewell(addr, &error);
         let total = session.totals;
         info!(worker, %addr, peer = peer.short(), why, ?total, "disconnected");
-        let _ = shared.notices.send(total.notice(worker, addr, peer, why));
+        shared.notices.send(total.notice(worker, addr, peer, why));
     }
 }
 
@@ -374,11 +373,11 @@ impl Session {
     fn observe(&mut self, from_peer: bool) -> Observer {
         let (observer, mut events) = Observer::new();
         self.observers.push((observer.clone(), from_peer));
-        let notices = self.shared.notices.clone();
+        let shared = self.shared.clone();
         tokio::spawn(async move {
             while let Some(event) = events.recv().await {
                 if let Some(notice) = to_notice(event, from_peer) {
-                    let _ = notices.send(notice);
+                    shared.notices.send(notice);
                 }
             }
         });

@@ -146,11 +146,28 @@ pub(crate) struct Shared {
     disk: Disk,
     committer: Committer,
     leases: Arc<Leases>,
-    notices: mpsc::UnboundedSender<Notice>,
+    notices: Notices,
     /// Set once, when the server is to end: by when what is in flight must be done.
     drain: watch::Sender<Option<Instant>>,
     /// A client that was served has left.
     left: Notify,
+}
+
+/// Where notices go until the server has ended.
+struct Notices(Mutex<Option<mpsc::UnboundedSender<Notice>>>);
+
+impl Notices {
+    fn send(&self, notice: Notice) {
+        if let Some(notices) = &*self.0.lock().expect("no holder panics") {
+            // The caller may not want to know.
+            let _ = notices.send(notice);
+        }
+    }
+
+    /// There will be no more.
+    fn end(&self) {
+        self.0.lock().expect("no holder panics").take();
+    }
 }
 
 /// A running server. Dropping it ends it at once; what was begun can be resumed.
@@ -327,7 +344,7 @@ impl ServerBuilder {
             disk: Disk::new(disk_threads(cores)).map_err(Error::Thread)?,
             committer: Committer::start(sync).map_err(Error::Thread)?,
             leases: Arc::default(),
-            notices,
+            notices: Notices(Mutex::new(Some(notices))),
             drain: watch::channel(None).0,
             left: Notify::new(),
         });

@@ -39,6 +39,7 @@ pub(super) fn start(
                     // The caller may have given up; then it is dropping the server anyway.
                     let _ = bound.send(Ok((listener.local_addr(), listener.granted())));
                     serve(&listener, &shared, &pool).await;
+                    shared.notices.end();
                 }
                 Err(error) => drop(bound.send(Err(error.into()))),
             }

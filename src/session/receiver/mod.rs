@@ -23,7 +23,8 @@ use crate::digest::{CHUNK_BYTES, Digest, Hasher};
 use crate::progress::{FileProgress, Observer, Phase};
 use crate::protocol::codec::RangeHeader;
 use crate::protocol::message::{
-    Done, End, Failure, FileId, Have, Header, Message, Mtime, Pos, SkipReason, Status, Tail, Target, Verdict,
+    Done, End, Failure, FileId, Have, Header, IfExists, Kind, Message, Mtime, Pos, SkipReason, Status, Tail, Target,
+    Verdict,
 };
 use crate::protocol::path::WirePath;
 use crate::protocol::{HAVE_DIGESTS_MAX, HEADERS_AHEAD_MAX};
@@ -165,6 +166,9 @@ impl Receiver {
     }
 
     fn on_header(&self, header: Header) -> Result<(), SessionError> {
+        if header.kind != Kind::Dir {
+            self.0.tools.observer.found(&header.path.to_string(), header.size);
+        }
         let mut state = self.state();
         if header.id.0 != state.next_id {
             return Err(SessionError::Order("file ids do not count up"));
@@ -217,6 +221,7 @@ impl Receiver {
         if self.state().end.replace(end).is_some() {
             return Err(SessionError::Order("a second end"));
         }
+        self.0.tools.observer.scan_ended();
         self.settle();
         Ok(())
     }
@@ -224,9 +229,11 @@ impl Receiver {
 
 /// Outcomes of planning.
 impl Receiver {
-    fn on_skip(&self, header: &Header, name: &WirePath, reason: SkipReason) {
+    fn on_skip(&self, header: &Header, reason: SkipReason) {
         self.answer(header.id, Verdict::Skip(reason));
-        self.0.tools.observer.skipped(name.to_string(), header.size, reason);
+        if header.kind != Kind::Dir {
+            self.0.tools.observer.skipped(header.path.to_string(), header.size, reason);
+        }
         self.remove(header.id);
     }
 
@@ -242,7 +249,7 @@ impl Receiver {
         if directory {
             self.state().directories.push((path.clone(), header.mtime, header.mode));
         }
-        self.on_skip(header, &header.path, SkipReason::Made);
+        self.on_skip(header, SkipReason::Made);
     }
 
     fn on_start(&self, header: &Header, path: WirePath, start: Start) {
@@ -429,8 +436,8 @@ impl Receiver {
             mtime: io.mtime(),
             mode: io.mode(),
             replace: match self.0.options.policy.if_exists {
-                crate::protocol::message::IfExists::Replace => Replace::Yes,
-                crate::protocol::message::IfExists::Rename => Replace::RenameFree,
+                IfExists::Replace => Replace::Yes,
+                IfExists::Rename => Replace::RenameFree,
                 _ => Replace::No,
             },
         };

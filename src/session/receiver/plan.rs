@@ -85,7 +85,7 @@ impl Receiver {
     fn act(&self, header: &Header, path: WirePath, plan: Plan) {
         let root = &self.0.options.root;
         match plan {
-            Plan::Skip(reason) => self.on_skip(header, &header.path, reason),
+            Plan::Skip(reason) => self.on_skip(header, reason),
             Plan::Refuse(failure) => self.on_refuse(header, failure),
             Plan::Receive(start) => self.on_start(header, path, start),
             Plan::MakeDir | Plan::MakeLink if self.0.options.dry_run => self.on_made(header, &path, false),

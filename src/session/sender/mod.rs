@@ -26,7 +26,7 @@ use crate::digest::Hasher;
 use crate::progress::{FileProgress, Observer, Phase};
 use crate::protocol::HEADERS_AHEAD_MAX;
 use crate::protocol::message::{
-    Done, End, Failure, FileId, Have, Header, LinkReport, Message, Pos, Problem, SkipReason, Status, Verdict,
+    Done, End, Failure, FileId, Have, Header, Kind, LinkReport, Message, Pos, Problem, SkipReason, Status, Verdict,
 };
 use crate::protocol::path::WirePath;
 use crate::storage::Disk;
@@ -287,7 +287,9 @@ impl Sender {
     }
 
     fn on_skipped(&self, file: &Outgoing, reason: SkipReason) {
-        self.0.tools.observer.skipped(file.header.path.to_string(), file.header.size, reason);
+        if file.header.kind != Kind::Dir {
+            self.0.tools.observer.skipped(file.header.path.to_string(), file.header.size, reason);
+        }
         self.maybe_end();
     }
 

@@ -1,12 +1,10 @@
 //! Offers: what the walk finds becomes headers, thousands ahead of the content.
 
-use std::sync::atomic::Ordering;
-
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::{ATTEMPTS_MAX, Outgoing, Sender, changed};
-use crate::progress::{Counters, Event};
-use crate::protocol::message::{Done, FileId, Header, Message};
+use crate::progress::Event;
+use crate::protocol::message::{Done, FileId, Header, Kind, Message};
 use crate::protocol::path::WirePath;
 use crate::storage::Found;
 use crate::storage::{Meta, Root};
@@ -26,17 +24,18 @@ impl Sender {
             }
         }
         self.state().walk_ended = true;
-        self.0.tools.observer.counters().scan_ended.store(true, Ordering::Relaxed);
+        self.0.tools.observer.scan_ended();
         self.maybe_end();
     }
 
     async fn offer_new(&self, root: Root, at: WirePath, name: WirePath, meta: Meta) {
-        if self.0.tools.observer.is_settled(&name.to_string()) {
+        let shown = name.to_string();
+        if self.0.tools.observer.is_settled(&shown) {
             return;
         }
-        let counters = self.0.tools.observer.counters();
-        Counters::add(&counters.files_found, 1);
-        Counters::add(&counters.bytes_found, meta.size);
+        if meta.kind != Kind::Dir {
+            self.0.tools.observer.found(&shown, meta.size);
+        }
         let permit = self.0.offers.clone().acquire_owned().await.expect("the semaphore is never closed");
         self.offer(root, at, name, meta, 1, permit);
     }
