@@ -48,6 +48,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return refuse(&error, &args).into(),
     };
     let (name, json) = (command.name(), command.json());
+    // Every file that waits for its commit is an open one; with fewer allowed, commits only take longer.
+    crate::storage::allow_many_open_files();
     dispatch(&command).unwrap_or_else(|error| ui::report(&error, name, json)).into()
 }
 
@@ -61,15 +63,32 @@ fn dispatch(command: &Command) -> anyhow::Result<Exit> {
     }
 }
 
+/// Clap's complaint without its decoration and without the usage that follows it.
+fn in_one_line(text: &str) -> String {
+    let words = text.lines().take_while(|line| !line.starts_with("Usage:")).map(str::trim);
+    words.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned()
+}
+
 /// Prints clap's help or complaint. Who asked for JSON gets the complaint as JSON too.
 fn refuse(error: &clap::Error, args: &[OsString]) -> Exit {
     let is_complaint = error.use_stderr();
     if is_complaint && args.iter().any(|arg| arg == "--json") {
-        let text = error.to_string();
-        let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        return ui::report(&anyhow!(Complaint::Usage(first)), "", true);
+        return ui::report(&anyhow!(Complaint::Usage(in_one_line(&error.to_string()))), "", true);
     }
     // Standard output that is closed is no reason to complain about the help that nobody reads.
     drop(error.print());
     if is_complaint { Exit::Usage } else { Exit::Done }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_complaint_in_json_names_what_is_missing() {
+        let error = Cli::try_parse_from(["qft", "send", "--json"]).expect_err("nothing to send");
+        let line = in_one_line(&error.to_string());
+        assert!(line.starts_with("the following required arguments were not provided: <PATH"), "{line}");
+        assert!(!line.contains("Usage"), "{line}");
+    }
 }

@@ -26,21 +26,22 @@ use crate::transport::{self, Ticket, TransportError, Tuning};
 /// Longest wait for a server's first answer.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Longest that the last packets may take to leave this machine.
-const FLUSH: Duration = Duration::from_millis(20);
+/// Time for the last packet to leave this machine: the connection's driver needs one turn.
+const FLUSH: Duration = Duration::from_millis(2);
 
-/// A connection whose server has welcomed us.
+/// A connection with the right server. It has been greeted; its welcome is the first of its replies, and
+/// the job need not wait for it: the server reads nothing of the job before it has accepted us.
 pub(super) struct Link {
     endpoint: Endpoint,
     pub(super) connection: Connection,
     pub(super) control: Control,
-    pub(super) reader: ControlReader,
+    pub(super) replies: Replies,
     pub(super) hasher: Hasher,
     pub(super) buffers: Buffers,
 }
 
 impl Link {
-    /// Connects to the one right server and exchanges greetings.
+    /// Connects to the one right server and greets it.
     pub(super) async fn open(client: &Client, ticket: &Ticket, observer: &Observer) -> Result<Self, Error> {
         let addrs = transport::resolve(&ticket.host, ticket.port).await?;
         let tuning = Tuning::new(Arc::new(ControllerConfig::default()));
@@ -57,30 +58,19 @@ impl Link {
         let control = Control::start(connection.clone(), stream);
         let invite = ticket.invite.as_ref().map(|invite| invite.0);
         control.send(Message::Hello(Hello { features: features::NONE, name: host_name(), invite }));
-        let mut link = Self {
+        Ok(Self {
             endpoint: dialled.endpoint,
-            connection,
+            connection: connection.clone(),
             control,
-            reader: ControlReader::new(content),
+            replies: Replies {
+                reader: ControlReader::new(content),
+                connection,
+                observer: observer.clone(),
+                welcomed: false,
+            },
             hasher: Hasher::new(&Salt(salt)),
             buffers: Buffers::default(),
-        };
-        link.welcome(observer).await.map_err(|error| Error::from_session(addr, error))?;
-        Ok(link)
-    }
-
-    async fn welcome(&mut self, observer: &Observer) -> Result<(), SessionError> {
-        let answer = timeout(ATTENTION_DEADLINE, self.reader.next()).await;
-        match answer.map_err(|_| SessionError::Timeout("welcome us"))?? {
-            Some(Message::Welcome(welcome)) => {
-                let peer = escape(welcome.name.as_bytes()).to_string();
-                let addr = self.connection.remote_address();
-                observer.event(Event::Connected { addr, peer, enrolled: welcome.enrolled });
-                Ok(())
-            }
-            None => Err(self.connection.closed().await.into()),
-            Some(_) => Err(SessionError::Order("anything but a welcome first")),
-        }
+        })
     }
 
     /// What a session's end means, seen from here: why the server ended it, if it did, says more than the
@@ -97,5 +87,54 @@ impl Link {
     pub(super) async fn close(self, code: CloseCode) {
         transport::close(&self.connection, code, "");
         let _ = timeout(FLUSH, self.endpoint.wait_idle()).await;
+    }
+}
+
+/// What the server says.
+pub(super) struct Replies {
+    reader: ControlReader,
+    connection: Connection,
+    observer: Observer,
+    welcomed: bool,
+}
+
+impl Replies {
+    /// Whether the server has accepted us.
+    pub(super) fn are_welcome(&self) -> bool {
+        self.welcomed
+    }
+
+    /// The next message after the welcome.
+    pub(super) async fn next(&mut self) -> Result<Message, SessionError> {
+        if !self.welcomed {
+            let first = timeout(ATTENTION_DEADLINE, self.reader.next()).await;
+            self.on_first(first.map_err(|_| SessionError::Timeout("welcome us"))??).await?;
+        }
+        match self.reader.next().await? {
+            Some(message) => Ok(message),
+            None => Err(self.ended("the server ended the control stream").await),
+        }
+    }
+
+    async fn on_first(&mut self, first: Option<Message>) -> Result<(), SessionError> {
+        match first {
+            Some(Message::Welcome(welcome)) => {
+                self.welcomed = true;
+                let peer = escape(welcome.name.as_bytes()).to_string();
+                let addr = self.connection.remote_address();
+                self.observer.event(Event::Connected { addr, peer, enrolled: welcome.enrolled });
+                Ok(())
+            }
+            Some(_) => Err(SessionError::Order("anything but a welcome first")),
+            None => Err(self.ended("the server ended the control stream").await),
+        }
+    }
+
+    /// The stream's end usually comes just before the connection's, which says why.
+    async fn ended(&self, otherwise: &'static str) -> SessionError {
+        match timeout(ATTENTION_DEADLINE, self.connection.closed()).await {
+            Ok(reason) => reason.into(),
+            Err(_) => SessionError::Order(otherwise),
+        }
     }
 }

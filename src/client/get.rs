@@ -101,8 +101,9 @@ async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken)
         Err(Error::Session(error)) => error.close_code(),
         Err(_) => CloseCode::Done,
     };
+    let stood = link.replies.are_welcome();
     link.close(code).await;
-    result.map_err(|error| Attempt { error, stood: true })
+    result.map_err(|error| Attempt { error, stood })
 }
 
 async fn receive_over(plan: &Plan, link: &mut Link, observer: &Observer) -> Result<(), Error> {
@@ -113,14 +114,13 @@ async fn receive_over(plan: &Plan, link: &mut Link, observer: &Observer) -> Resu
     let mut going_away = false;
     let reading = async {
         loop {
-            match link.reader.next().await? {
-                Some(Message::GoAway) => going_away = true,
-                Some(message) => {
+            match link.replies.next().await? {
+                Message::GoAway => going_away = true,
+                message => {
                     if roles.route(message)?.is_some() {
                         return Err(SessionError::Order("a message that only a client sends"));
                     }
                 }
-                None => return Err(SessionError::Order("the server ended the control stream")),
             }
         }
     };

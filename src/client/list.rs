@@ -47,12 +47,12 @@ impl Listing {
 async fn read(link: &mut Link) -> Result<Listing, SessionError> {
     let mut listing = Listing::default();
     loop {
-        let message = timeout(NEXT_DEADLINE, link.reader.next()).await;
+        let message = timeout(NEXT_DEADLINE, link.replies.next()).await;
         match message.map_err(|_| SessionError::Timeout("go on with the listing"))?? {
-            Some(Message::Entries(entries)) if entries.is_empty() => return Ok(listing),
-            Some(Message::Entries(mut entries)) => listing.entries.append(&mut entries),
-            Some(Message::Problem(found)) => listing.problem = Some(found),
-            Some(Message::GoAway) => {}
+            Message::Entries(entries) if entries.is_empty() => return Ok(listing),
+            Message::Entries(mut entries) => listing.entries.append(&mut entries),
+            Message::Problem(found) => listing.problem = Some(found),
+            Message::GoAway => {}
             _ => return Err(SessionError::Order("anything but names in a listing")),
         }
     }

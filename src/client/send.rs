@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{Attempt, persist};
-use super::connect::Link;
+use super::connect::{Link, Replies};
 use super::{Client, Job, SendOptions};
 use crate::error::Error;
 use crate::progress::Observer;
@@ -16,9 +16,9 @@ use crate::protocol::close::CloseCode;
 use crate::protocol::message::{Message, Push};
 use crate::server::{FOUND_AHEAD, walk_on_a_thread};
 use crate::session::SessionError;
-use crate::session::control::ControlReader;
 use crate::session::roles::Roles;
 use crate::session::sender::{Sender, Tools};
+use crate::session::watch::until_silent;
 use crate::storage::{self, Filters, Found, Links};
 use crate::transport::{Ticket, TransportError};
 
@@ -63,8 +63,9 @@ async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken)
         Err(Error::Session(error)) => error.close_code(),
         Err(_) => CloseCode::Done,
     };
+    let stood = link.replies.are_welcome();
     link.close(code).await;
-    result.map_err(|error| Attempt { error, stood: true })
+    result.map_err(|error| Attempt { error, stood })
 }
 
 async fn send_over(plan: &Arc<Plan>, link: &mut Link, observer: &Observer) -> Result<(), Error> {
@@ -93,7 +94,8 @@ async fn send_over(plan: &Arc<Plan>, link: &mut Link, observer: &Observer) -> Re
     let roles = Roles { sender: Some(sender.clone()), receiver: None };
     let result = tokio::select! {
         result = sender.run(finds) => result,
-        error = read(&mut link.reader, &roles) => Err(error),
+        error = read(&mut link.replies, &roles) => Err(error),
+        error = until_silent(&link.connection, || roles.is_busy()) => Err(error),
     };
     result.map_err(|error| link.explain(error))?;
     if sender.is_stopped() {
@@ -104,20 +106,19 @@ async fn send_over(plan: &Arc<Plan>, link: &mut Link, observer: &Observer) -> Re
 }
 
 /// Feeds the sender with what the server answers. Returns only with an error.
-async fn read(reader: &mut ControlReader, roles: &Roles) -> SessionError {
+async fn read(replies: &mut Replies, roles: &Roles) -> SessionError {
     loop {
-        match reader.next().await {
-            Ok(Some(Message::GoAway)) => {
+        match replies.next().await {
+            Ok(Message::GoAway) => {
                 if let Some(sender) = &roles.sender {
                     sender.stop_offering();
                 }
             }
-            Ok(Some(message)) => match roles.route(message) {
+            Ok(message) => match roles.route(message) {
                 Ok(None) => {}
                 Ok(Some(_)) => return SessionError::Order("a message that only a client sends"),
                 Err(error) => return error,
             },
-            Ok(None) => return SessionError::Order("the server ended the control stream"),
             Err(error) => return error,
         }
     }

@@ -45,6 +45,7 @@ impl Roles {
     /// Whether this end owes the peer the next step.
     pub(crate) fn is_busy(&self) -> bool {
         self.receiver.as_ref().is_some_and(|(receiver, _)| receiver.is_busy())
+            || self.sender.as_ref().is_some_and(Sender::is_busy)
     }
 }
 

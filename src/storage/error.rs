@@ -90,6 +90,12 @@ impl StorageError {
         Self { op, path: path.to_owned(), cause: cause.into() }
     }
 
+    /// Whether it failed because this process (or the system) has too many files open: it may work soon.
+    pub fn is_out_of_files(&self) -> bool {
+        let code = self.cause.raw_os_error();
+        [Errno::MFILE, Errno::NFILE].into_iter().any(|errno| code == Some(errno.raw_os_error()))
+    }
+
     /// The kind of failure, as the peer is told.
     pub fn status(&self) -> Status {
         let by_op = if self.op.reads() { Status::ReadFailed } else { Status::WriteFailed };

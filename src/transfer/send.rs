@@ -70,6 +70,11 @@ impl Send {
         self.compared >= self.prefix_chunks()
     }
 
+    /// Whether the comparison waits for digests of our own.
+    pub fn owes_digests(&self) -> bool {
+        self.compared < self.theirs.len() as u64
+    }
+
     /// The next range that needs a stream. The caller opens one for it and reports [`Send::on_sent`].
     pub fn next_range(&mut self) -> Option<Range<u64>> {
         let range = self.to_send.pop_front()?;

@@ -1,5 +1,6 @@
 //! What is known about a running job, gathered from events and counters, and one look at all of it.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -21,7 +22,10 @@ pub(crate) struct Model {
     counters: Option<Arc<Counters>>,
     rate: Estimator,
     loss: LossWindow,
-    active: Vec<Active>,
+    /// Files that are moving, by the order in which they started, and where each stands: with thousands of small
+    /// files in flight a search for each would cost more than sending it.
+    active: BTreeMap<u64, Active>,
+    places: HashMap<String, u64>,
     link: Link,
     tally: Tally,
 }
@@ -40,7 +44,7 @@ pub(crate) struct Tally {
     pub(crate) same: u64,
     /// Files that exist there and stay.
     pub(crate) kept: u64,
-    /// Directories and links, which are no files to the user.
+    /// Directories and links, which count as done but are no files to the user.
     pub(crate) made: u64,
     /// Files that a dry run would transfer.
     pub(crate) planned: u64,
@@ -114,6 +118,16 @@ pub(crate) struct Snapshot {
     pub(crate) files: Vec<FileView>,
 }
 
+impl Snapshot {
+    /// Whole percent of the bytes found so far that are there; 0 while nothing is found.
+    pub(crate) fn percent(&self) -> u64 {
+        match self.bytes_found == 0 && !self.scan_ended {
+            true => 0,
+            false => percent(self.bytes_there, self.bytes_found),
+        }
+    }
+}
+
 /// One look at a moving file.
 #[derive(Debug, Clone)]
 pub(crate) struct FileView {
@@ -137,7 +151,8 @@ impl Model {
             counters: None,
             rate: Estimator::new(TOTAL_MEMORY),
             loss: LossWindow::default(),
-            active: Vec::new(),
+            active: BTreeMap::new(),
+            places: HashMap::new(),
             link: Link::Connecting,
             tally: Tally::default(),
         }
@@ -183,14 +198,16 @@ impl Model {
     /// A file that starts again, on a new connection, keeps its place.
     fn on_started(&mut self, file: &Arc<FileProgress>, now: Instant) {
         let rate = Estimator::new(FILE_MEMORY);
-        match self.active.iter_mut().find(|active| active.file.path == file.path) {
-            Some(active) => *active = Active { file: Arc::clone(file), since: active.since, rate },
-            None => self.active.push(Active { file: Arc::clone(file), since: now, rate }),
-        }
+        let next = self.active.last_key_value().map_or(0, |(last, _)| last + 1);
+        let place = *self.places.entry(file.path.clone()).or_insert(next);
+        let since = self.active.get(&place).map_or(now, |active| active.since);
+        self.active.insert(place, Active { file: Arc::clone(file), since, rate });
     }
 
     fn forget(&mut self, path: &str) {
-        self.active.retain(|active| active.file.path != path);
+        if let Some(place) = self.places.remove(path) {
+            self.active.remove(&place);
+        }
     }
 
     /// Looks at everything, and lets the estimators see it.
@@ -203,7 +220,7 @@ impl Model {
         let found = Counters::read(&counters.bytes_found);
         let there = (written + resumed + Counters::read(&counters.bytes_skipped)).min(found);
         self.rate.sample(now, written);
-        if self.active.iter().any(|active| active.file.phase() != Phase::Moving) || self.active.is_empty() {
+        if self.active.values().any(|active| active.file.phase() != Phase::Moving) || self.active.is_empty() {
             self.rate.excuse(now);
         }
         self.loss.sample(now, Counters::read(&counters.packets_sent), Counters::read(&counters.packets_lost));
@@ -228,7 +245,7 @@ impl Model {
             rtt: (rtt > 0).then(|| Duration::from_micros(rtt)),
             loss: self.loss.loss(),
             tally: self.tally,
-            files: self.active.iter_mut().map(|active| active.look(now)).collect(),
+            files: self.active.values_mut().map(|active| active.look(now)).collect(),
         }
     }
 
@@ -324,6 +341,14 @@ mod tests {
     }
 
     #[test]
+    fn nothing_found_yet_is_nothing_done() {
+        let (mut model, counters, now) = model();
+        assert_eq!(model.sample(now).percent(), 0);
+        counters.scan_ended.store(true, Ordering::Relaxed);
+        assert_eq!(model.sample(now).percent(), 100, "empty files only");
+    }
+
+    #[test]
     fn a_stall_is_excused_while_digests_are_compared() {
         let (mut model, _, now) = model();
         let file = file("a", 100, 50);
@@ -373,7 +398,8 @@ mod tests {
     fn directories_are_no_files_to_the_user() {
         let (mut model, counters, now) = model();
         Counters::add(&counters.files_found, 5);
-        Counters::add(&counters.files_skipped, 2);
+        Counters::add(&counters.files_skipped, 1);
+        Counters::add(&counters.files_done, 1);
         for reason in [SkipReason::Made, SkipReason::Same] {
             model.on_event(&Event::Skipped { path: "x".into(), size: 0, reason }, now);
         }

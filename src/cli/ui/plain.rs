@@ -47,7 +47,7 @@ fn totals(look: &Snapshot) -> String {
         format!("[{:02}:{:02}]", seconds / 60, seconds % 60),
         format!("{}/{}{more} files", size::count(look.files_settled), size::count(look.files_found)),
         size::pair(look.bytes_there, look.bytes_found),
-        format!("{}%", size::percent(look.bytes_there, look.bytes_found)),
+        format!("{}%", look.percent()),
     ];
     match look.speed {
         Speed::Reconnecting(attempt, _) => parts.push(format!("reconnecting ({attempt})")),

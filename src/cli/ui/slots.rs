@@ -298,7 +298,7 @@ impl Layout {
     fn show_totals(self, bar: &ProgressBar, look: &Snapshot) {
         let more = if look.scan_ended { "" } else { "+" };
         let files = format!("{}/{}{more}", size::count(look.files_settled), size::count(look.files_found));
-        let percent = size::percent(look.bytes_there, look.bytes_found);
+        let percent = look.percent();
         let speed = speed(look.speed);
         if self.columns < COLUMNS_SLOTS {
             let parts = [files, format!("{percent}%"), speed];

@@ -27,12 +27,12 @@ pub(crate) fn block(verb: Verb, report: &Report, tally: Tally, dry_run: bool) ->
 
 /// `sent 9,998 of 10,000 files, 127.9 GiB in 22m14s (98 MiB/s), 7.9 GiB resumed, 2 unchanged, all verified`.
 fn done(verb: Verb, report: &Report, tally: Tally) -> String {
-    let total = (report.done + report.skipped + report.failed).saturating_sub(tally.made);
-    let unchanged = report.skipped.saturating_sub(tally.made + tally.kept);
-    if report.done == 0 && report.failed == 0 {
+    let done = report.done.saturating_sub(tally.made);
+    let unchanged = report.skipped.saturating_sub(tally.kept);
+    if done == 0 && report.failed == 0 {
         return nothing(verb, unchanged, tally);
     }
-    let mut parts = vec![amount(verb, report, total)];
+    let mut parts = vec![amount(verb, report, done, done + report.skipped + report.failed)];
     if report.bytes_resumed > 0 {
         parts.push(format!("{} resumed", size::bytes(report.bytes_resumed)));
     }
@@ -44,10 +44,10 @@ fn done(verb: Verb, report: &Report, tally: Tally) -> String {
     parts.join(", ")
 }
 
-fn amount(verb: Verb, report: &Report, total: u64) -> String {
-    let files = match report.done == total {
+fn amount(verb: Verb, report: &Report, done: u64, total: u64) -> String {
+    let files = match done == total {
         true => size::files(total),
-        false => format!("{} of {}", size::count(report.done), size::files(total)),
+        false => format!("{} of {}", size::count(done), size::files(total)),
     };
     let (bytes, time) = (size::bytes(report.bytes_written), size::span(report.elapsed));
     let rate = size::rate(mean(report.bytes_written, report.elapsed));
@@ -58,7 +58,7 @@ fn nothing(verb: Verb, unchanged: u64, tally: Tally) -> String {
     let mut parts = vec![format!("nothing to {}", verb.present())];
     parts.extend(skipped(unchanged, tally.kept));
     if tally.made > 0 {
-        parts.push(format!("{} directories and links in place", size::count(tally.made)));
+        parts.push(format!("{} links in place", size::count(tally.made)));
     }
     parts.join(", ")
 }
@@ -95,7 +95,7 @@ fn planned(verb: Verb, report: &Report, tally: Tally) -> String {
 /// The line of a job that the user stopped.
 pub(crate) fn stopped(verb: Verb, look: &Snapshot) -> String {
     let part = match look.scan_ended {
-        true => format!("{}% {}", size::percent(look.bytes_there, look.bytes_found), verb.past()),
+        true => format!("{}% {}", look.percent(), verb.past()),
         false => format!("{} {}", size::bytes(look.bytes_written), verb.past()),
     };
     format!("stopped: {part}; the same command continues")
@@ -148,12 +148,19 @@ mod tests {
     }
 
     #[test]
+    fn directories_count_as_done_but_are_no_files() {
+        let report = Report { done: 8, skipped: 1, bytes_written: 2048, ..report() };
+        let lines = block(Verb::Send, &report, Tally { made: 2, same: 1, ..Tally::default() }, false);
+        assert!(lines[0].starts_with("sent 6 of 7 files, 2.0 KiB"), "{}", lines[0]);
+    }
+
+    #[test]
     fn nothing_to_do_is_said_so() {
-        let report = Report { skipped: 12, ..Report::default() };
+        let report = Report { done: 3, skipped: 9, ..Report::default() };
         let tally = Tally { same: 8, kept: 1, made: 3, ..Tally::default() };
         assert_eq!(
             block(Verb::Send, &report, tally, false),
-            ["nothing to send, 8 unchanged, 1 left as they are there, 3 directories and links in place"]
+            ["nothing to send, 8 unchanged, 1 left as they are there, 3 links in place"]
         );
     }
 

@@ -125,7 +125,7 @@ fn plain_lines_tell_failures_at_once_and_the_block_at_the_end() {
     }
     let failure = Failure { status: Status::ReadFailed, detail: String::new() };
     let report =
-        Report { done: 1, skipped: 3, failed: 1, failures: vec![("bad".into(), failure)], ..Report::default() };
+        Report { done: 2, skipped: 2, failed: 1, failures: vec![("bad".into(), failure)], ..Report::default() };
     stage.ui.end(&Ok(report), Exit::SomeFailed, stage.now);
     let expected = "\
 -> box:in/  192.0.2.1:4433

@@ -348,10 +348,18 @@ impl Receiver {
 const BUSY_WAIT: Duration = Duration::from_millis(200);
 const BUSY_WAITS_MAX: u32 = 15;
 
+/// The same when this process has too many files open: the committer closes hundreds a second.
+const FILES_WAITS_MAX: u32 = 150;
+
 /// Waiting for a partial file.
 impl Receiver {
     fn may_wait(&self, error: &StorageError, waits: u32) -> bool {
-        error.status() == Status::Busy && waits < BUSY_WAITS_MAX
+        let limit = match error.status() {
+            Status::Busy => BUSY_WAITS_MAX,
+            _ if error.is_out_of_files() => FILES_WAITS_MAX,
+            _ => 0,
+        };
+        waits < limit
     }
 
     /// Runs `work` on a disk thread after [`BUSY_WAIT`], which no disk thread sits out.
@@ -417,15 +425,21 @@ impl Receiver {
     }
 
     fn commit(&self, id: FileId, open: Open) {
+        let no_content = !open.rules.has_ranges();
+        if open.io.is_open() {
+            return self.finish(id, &open.io, no_content);
+        }
+        // Opening a part and touching the old version are disk work; handing over an open part is not.
         let receiver = self.clone();
-        let unchanged_basis = !open.rules.has_ranges();
-        let submit = move || match open.io.finish(unchanged_basis) {
-            Ok(Some(part)) => receiver.submit(id, part, &open.io),
-            Ok(None) => receiver.on_committed(id, Ok(())),
-            Err(error) => receiver.on_committed(id, Err(error)),
-        };
-        // Opening a part or touching the old version is disk work; handing over an open part is not.
-        self.0.tools.disk.spawn(submit);
+        self.0.tools.disk.spawn(move || receiver.finish(id, &open.io, no_content));
+    }
+
+    fn finish(&self, id: FileId, io: &FileIo, no_content: bool) {
+        match io.finish(no_content) {
+            Ok(Some(part)) => self.submit(id, part, io),
+            Ok(None) => self.on_committed(id, Ok(())),
+            Err(error) => self.on_committed(id, Err(error)),
+        }
     }
 
     fn submit(&self, id: FileId, part: crate::storage::Part, io: &FileIo) {

@@ -111,8 +111,8 @@ impl Receiver {
             return self.read_content(&range, &mut content).await;
         }
         let reading = self.read_content(&range, &mut content);
-        let (read, ()) = tokio::join!(reading, report(&range, &mut reports));
-        read
+        // A broken rule ends the connection now, not when the report is through.
+        tokio::try_join!(reading, async { Ok(report(&range, &mut reports).await) }).map(|_| ())
     }
 
     /// Reads the range as it comes, in any order, and hands whole chunks to the disk.

@@ -165,6 +165,17 @@ impl Sender {
         self.0.stop.is_cancelled()
     }
 
+    /// Whether this side owes the next step: it looks for files, or hashes what the receiver compares.
+    pub(crate) fn is_busy(&self) -> bool {
+        let hashes = |file: &Outgoing| {
+            let open = file.moving.as_ref().and_then(|moving| moving.open.as_ref());
+            open.is_some_and(|open| open.rules.owes_digests())
+        };
+        let state = self.state();
+        let looks = state.files.is_empty() && !state.end_sent;
+        looks || state.files.values().any(hashes)
+    }
+
     async fn until_peer_ended(&self) {
         loop {
             let notified = self.0.ended.notified();
