@@ -160,6 +160,7 @@ fn receive_options(plan: &Plan) -> ReceiveOptions {
         target: options.target,
         policy: Policy { if_exists: options.if_exists, checksum: options.checksum, resume: options.resume },
         dry_run: options.dry_run,
+        durable: options.sync,
         // A server decides what is in a file, never which names appear here.
         allows: Box::new(move |path| to.as_ref() == Some(path) || requested.allows(path, to.as_ref())),
     }

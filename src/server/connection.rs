@@ -341,6 +341,7 @@ impl Session {
             target: push.target,
             policy: Policy { if_exists, checksum: push.checksum, resume: push.resume },
             dry_run: push.dry_run,
+            durable: self.shared.durable,
             allows: Box::new(move |_: &WirePath| !read_only),
         }
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::congestion::ControllerFactory;
-use quinn::{Connection, Endpoint, Incoming, ServerConfig, Side, TokioRuntime, VarInt};
+use quinn::{Connection, Endpoint, EndpointConfig, Incoming, ServerConfig, Side, TokioRuntime, VarInt};
+use quinn_proto::HashedConnectionIdGenerator;
 use tokio::time::timeout;
 
 use super::error::{TransportError, canonical};
@@ -36,11 +37,16 @@ pub struct Listener {
 /// # Panics
 /// Outside a tokio runtime. That runtime receives the packets; connections run on the runtime that [`accept`]s them.
 pub fn listen(addr: SocketAddr, identity: &Identity, tuning: &Tuning) -> Result<Listener, TransportError> {
-    Listener::open(addr, tls::server(identity), tuning)
+    Listener::open(addr, tls::server(identity), identity.restart_seed(), tuning)
 }
 
 impl Listener {
-    pub(crate) fn open(addr: SocketAddr, tls: rustls::ServerConfig, tuning: &Tuning) -> Result<Self, TransportError> {
+    pub(crate) fn open(
+        addr: SocketAddr,
+        tls: rustls::ServerConfig,
+        restart_seed: &[u8; 32],
+        tuning: &Tuning,
+    ) -> Result<Self, TransportError> {
         let refused = |source| TransportError::Bind { addr, source };
         let mut base = ServerConfig::with_crypto(tls::quic_server(tls));
         base.migration(true)
@@ -50,7 +56,8 @@ impl Listener {
         let (socket, granted) = socket::bind(addr).map_err(refused)?;
         let runtime = Arc::new(TokioRuntime);
         // The server's socket takes the largest packets of all peers; what it sends depends on each.
-        let config = endpoint_config(MTU_LOOPBACK);
+        let mut config = endpoint_config(MTU_LOOPBACK);
+        survive_restarts(&mut config, restart_seed);
         let endpoint = Endpoint::new(config, Some(base.clone()), socket, runtime).map_err(refused)?;
         let local_addr = endpoint.local_addr().map_err(refused)?;
         Ok(Self { endpoint, local_addr, granted, base, tuning: tuning.clone() })
@@ -104,6 +111,18 @@ impl Listener {
     pub async fn wait_idle(&self) {
         self.endpoint.wait_idle().await;
     }
+}
+
+/// Lets a server that was started again answer the packets of its predecessor's clients with stateless resets
+/// (RFC 9000, section 10.3): they learn within a round trip that their connections are gone, instead of
+/// waiting for the idle timeout. For that, both what recognises a connection id as ours and what makes its
+/// reset token must be the same in both processes.
+fn survive_restarts(config: &mut EndpointConfig, seed: &[u8; 32]) {
+    // Connection ids are public; no byte that makes them may help to guess the other key.
+    let (id_seed, reset_seed) = seed.split_first_chunk().expect("32 bytes begin with 8");
+    let id_key = u64::from_le_bytes(*id_seed);
+    config.reset_key(Arc::new(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, reset_seed)));
+    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(id_key)));
 }
 
 /// Finishes the handshake with a client. The connection lives on the runtime that calls this.

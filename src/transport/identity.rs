@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ED25519};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
+use sha2::{Digest, Sha256};
 
 use super::fingerprint::Fingerprint;
 use super::home::{self, HomeError, Privacy};
@@ -18,6 +19,8 @@ const KEY_FILE: &str = "identity.key";
 pub(crate) const CERTIFICATE_NAME: &str = "qft.invalid";
 /// The common name in every certificate.
 const COMMON_NAME: &str = "qft";
+/// Sets what is derived for restarts apart from anything else that may ever be derived from a key.
+const RESTART_LABEL: &[u8] = b"qft restart seed";
 
 /// Why there is no usable identity.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +49,7 @@ pub enum IdentityError {
 pub struct Identity {
     certified: Arc<CertifiedKey>,
     fingerprint: Fingerprint,
+    restart_seed: [u8; 32],
 }
 
 impl Identity {
@@ -95,6 +99,12 @@ impl Identity {
         Arc::clone(&self.certified)
     }
 
+    /// Bytes that only this identity's holder knows and that outlive the process: with them a server that was
+    /// started again can tell the clients of its predecessor that their connections are gone.
+    pub(crate) fn restart_seed(&self) -> &[u8; 32] {
+        &self.restart_seed
+    }
+
     fn from_pem(pem: &str, path: &Path) -> Result<Self, IdentityError> {
         let damaged = |reason: String| IdentityError::Damaged { path: path.to_owned(), reason };
         let key = KeyPair::from_pem(pem).map_err(|error| damaged(error.to_string()))?;
@@ -103,18 +113,20 @@ impl Identity {
 
     fn from_key(key: &KeyPair) -> Result<Self, IdentityError> {
         let certificate = issue(key).map_err(|error| IdentityError::Generate(error.to_string()))?;
-        let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let der = key.serialize_der();
+        let restart_seed = Sha256::new().chain_update(RESTART_LABEL).chain_update(&der).finalize().into();
+        let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(der));
         let refused = |error: rustls::Error| IdentityError::Generate(error.to_string());
         let fingerprint = Fingerprint::of_certificate(&certificate).map_err(refused)?;
         let certified = CertifiedKey::from_der(vec![certificate], private, &tls::provider()).map_err(refused)?;
-        Ok(Self { certified: Arc::new(certified), fingerprint })
+        Ok(Self { certified: Arc::new(certified), fingerprint, restart_seed })
     }
 
     /// Shows the certificate of one identity and signs with the key of another: what an impostor would do.
     #[cfg(test)]
     pub(crate) fn forged(shown: &Self, held: &Self) -> Self {
         let certified = CertifiedKey::new(shown.certified.cert.clone(), Arc::clone(&held.certified.key));
-        Self { certified: Arc::new(certified), fingerprint: shown.fingerprint }
+        Self { certified: Arc::new(certified), fingerprint: shown.fingerprint, restart_seed: held.restart_seed }
     }
 }
 

@@ -12,6 +12,9 @@ use crate::storage::{Fresh, Part};
 use crate::storage::{Op, StorageError};
 use crate::transfer::resume::{Basis, Start};
 
+/// Size from which a file that will be synced goes to the disk as it comes: below it the sync is short anyway.
+const EARLY_BYTES_MIN: u64 = 64 << 20;
+
 /// Where the content of one file is read from and written to.
 pub(super) struct FileIo {
     root: Root,
@@ -20,6 +23,7 @@ pub(super) struct FileIo {
     size: u64,
     mtime: Mtime,
     mode: u32,
+    durable: bool,
     slot: Mutex<Slot>,
     given_up: AtomicBool,
     discard: AtomicBool,
@@ -32,7 +36,7 @@ struct Slot {
 }
 
 impl FileIo {
-    pub(super) fn new(root: Root, path: WirePath, header: &Header, start: Start) -> Self {
+    pub(super) fn new(root: Root, path: WirePath, header: &Header, start: Start, durable: bool) -> Self {
         Self {
             root,
             path,
@@ -40,6 +44,7 @@ impl FileIo {
             size: header.size,
             mtime: header.mtime,
             mode: header.mode,
+            durable,
             slot: Mutex::default(),
             given_up: AtomicBool::new(false),
             discard: AtomicBool::new(false),
@@ -158,6 +163,9 @@ impl FileIo {
         let part = Part::open(&self.root, &self.path, fresh)?;
         if self.start.basis == Basis::Target {
             part.adopt(&*self.basis_in(&mut slot)?, self.start.from)?;
+        }
+        if self.durable && self.size >= EARLY_BYTES_MIN {
+            part.write_back_early();
         }
         let part = Arc::new(part);
         slot.part = Some(part.clone());

@@ -47,6 +47,8 @@ pub(crate) struct ReceiveOptions {
     pub(crate) policy: Policy,
     /// Answer, but change nothing.
     pub(crate) dry_run: bool,
+    /// The committer will sync what is written.
+    pub(crate) durable: bool,
     /// Which names may be written at all.
     pub(crate) allows: Box<dyn Fn(&WirePath) -> bool + Send + Sync>,
 }
@@ -264,7 +266,7 @@ impl Receiver {
             });
             return self.remove(header.id);
         }
-        let io = Arc::new(FileIo::new(self.0.options.root.clone(), path, header, start));
+        let io = Arc::new(FileIo::new(self.0.options.root.clone(), path, header, start, self.0.options.durable));
         let rules = Receive::new(header.size, start.from);
         let hash_prefix = rules.prefix_chunks() > 0;
         if hash_prefix {
