@@ -15,6 +15,8 @@
 pub mod receive;
 pub mod resume;
 pub mod send;
+#[cfg(test)]
+mod tests;
 
 /// The peer broke the rules: the connection is closed, and the same is never tried again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,0 +1,189 @@
+//! Both sides of one file, played against each other without a network: whatever was there before, the
+//! receiver ends with the sender's content, and only what differs is sent.
+
+use proptest::prelude::*;
+
+use super::Violation;
+use super::receive::{Receive, Verdict};
+use super::send::Send;
+use crate::digest::{CHUNK_BYTES, Digest, Hasher, Salt, chunk_count, chunk_len};
+use crate::protocol::message::{FileId, Tail};
+
+const ID: FileId = FileId(7);
+
+fn hasher() -> Hasher {
+    Hasher::new(&Salt([3; 64]))
+}
+
+/// A file in miniature: one byte stands for each chunk, 0 for a hole.
+#[derive(Debug, Clone)]
+struct Model {
+    size: u64,
+    chunks: Vec<u8>,
+}
+
+impl Model {
+    fn digest(&self, index: u64) -> Digest {
+        digest_of(self.chunks[index as usize], chunk_len(self.size, index))
+    }
+
+    /// The parts at or after `from` that hold data, as the disk would tell them.
+    fn content(&self, from: u64) -> Vec<std::ops::Range<u64>> {
+        let mut ranges: Vec<std::ops::Range<u64>> = Vec::new();
+        for index in from.div_ceil(CHUNK_BYTES)..chunk_count(self.size) {
+            let (start, end) = (index * CHUNK_BYTES, index * CHUNK_BYTES + chunk_len(self.size, index));
+            match ranges.last_mut() {
+                _ if self.chunks[index as usize] == 0 => {}
+                Some(last) if last.end == start => last.end = end,
+                _ => ranges.push(start..end),
+            }
+        }
+        ranges
+    }
+}
+
+/// The digest of a chunk that is filled with one byte; a table, since hashing megabytes is not the point.
+fn digest_of(byte: u8, len: u64) -> Digest {
+    if byte == 0 {
+        return hasher().zero_chunk(len);
+    }
+    let mut digest = [byte; 16];
+    digest[..8].copy_from_slice(&len.to_le_bytes());
+    Digest(digest)
+}
+
+/// Sends every range that is due and stores it; returns how many bytes that were.
+fn flow(send: &mut Send, receive: &mut Receive, source: &Model) -> u64 {
+    let mut sent = 0;
+    while let Some(range) = send.next_range() {
+        receive.on_range(range.start, range.end - range.start).expect("an honest range");
+        for index in range.start / CHUNK_BYTES..range.end.div_ceil(CHUNK_BYTES) {
+            send.on_own(index, &[source.digest(index)]);
+            receive.on_chunk(index, source.digest(index));
+        }
+        send.on_sent();
+        receive.on_range_stored();
+        sent += range.end - range.start;
+    }
+    sent
+}
+
+fn model() -> impl Strategy<Value = Model> {
+    (0..12 * CHUNK_BYTES).prop_flat_map(|size| {
+        let chunks = proptest::collection::vec(0_u8..4, chunk_count(size) as usize);
+        chunks.prop_map(move |chunks| Model { size, chunks })
+    })
+}
+
+proptest! {
+    #[test]
+    fn whatever_was_there_the_receiver_ends_with_the_senders_file(
+        source in model(), held in proptest::collection::vec(0_u8..4, 12), start in 0_u64..14, step in 1_usize..5,
+    ) {
+        let from = (start * CHUNK_BYTES).min(source.size);
+        let prefix = from.div_ceil(CHUNK_BYTES);
+        let old: Vec<_> = (0..prefix).map(|i| digest_of(held[i as usize], chunk_len(source.size, i))).collect();
+        let mut receive = Receive::new(source.size, from);
+        let mut send = Send::new(ID, source.size, from, source.content(from)).expect("an honest start");
+
+        let mut sent = flow(&mut send, &mut receive, &source);
+        for (turn, digests) in old.chunks(step).enumerate() {
+            prop_assert!(send.tail(&hasher()).is_none(), "no tail before everything is compared");
+            let first = (turn * step) as u64;
+            receive.on_prefix(digests);
+            send.on_have(first, digests).expect("honest digests");
+            let own: Vec<_> = (first..first + digests.len() as u64).map(|i| source.digest(i)).collect();
+            send.on_own(first, &own);
+            sent += flow(&mut send, &mut receive, &source);
+        }
+        let tail = send.tail(&hasher()).expect("everything is sent and compared");
+        prop_assert_eq!(receive.verdict(&hasher()), Verdict::Incomplete);
+        receive.on_tail(tail).expect("an honest tail");
+        prop_assert_eq!(receive.verdict(&hasher()), Verdict::Right);
+
+        let differing: u64 =
+            (0..prefix).filter(|i| old[*i as usize] != source.digest(*i)).map(|i| chunk_len(source.size, i)).sum();
+        let content: u64 = source.content(from).iter().map(|range| range.end - range.start).sum();
+        prop_assert_eq!(sent, differing + content, "nothing is sent that is there already");
+    }
+
+    #[test]
+    fn ranges_of_a_hostile_sender_never_overlap_or_leave_the_file(
+        size in 0..6 * CHUNK_BYTES, ranges in proptest::collection::vec((0_u64..8, 0_u64..8, -1_i64..2), 0..20),
+    ) {
+        let mut receive = Receive::new(size, 0);
+        let mut taken: Vec<std::ops::Range<u64>> = Vec::new();
+        for (start, chunks, skew) in ranges {
+            let offset = start * CHUNK_BYTES;
+            let len = (chunks * CHUNK_BYTES).saturating_add_signed(skew);
+            if receive.on_range(offset, len).is_ok() {
+                prop_assert!(len > 0 && offset + len <= size);
+                prop_assert!(taken.iter().all(|other| other.end <= offset || offset + len <= other.start));
+                taken.push(offset..offset + len);
+            }
+        }
+    }
+}
+
+fn tail(ranges: u64) -> Tail {
+    Tail { id: ID, root: Digest([0; 16]), ranges }
+}
+
+#[test]
+fn a_receiver_refuses_what_breaks_the_rules() {
+    const M: u64 = CHUNK_BYTES;
+    let fresh = || Receive::new(4 * M + 5, 2 * M);
+    for (offset, len) in [(1, M), (2 * M, 1), (2 * M, 0), (2 * M, 3 * M), (u64::MAX, 2), (4 * M, 6), (M, 2 * M)] {
+        assert_eq!(fresh().on_range(offset, len), Err(Violation::BadRange { offset, len }), "{offset}+{len}");
+    }
+    assert_eq!(fresh().on_range(0, M), Err(Violation::EarlyRepair { offset: 0 }));
+    assert_eq!(fresh().on_range(4 * M, 5), Ok(()));
+    let mut file = fresh();
+    file.on_prefix(&[Digest([1; 16])]);
+    assert_eq!(file.on_range(0, M), Ok(()), "a chunk that was offered may be repaired");
+    assert_eq!(file.on_range(0, M), Err(Violation::Overlap { offset: 0 }), "but only once");
+    assert_eq!(file.on_range(M, M), Err(Violation::EarlyRepair { offset: M }));
+    assert_eq!(file.on_tail(tail(0)), Err(Violation::RangeCount { announced: 0, seen: 1 }));
+    assert_eq!(file.on_tail(tail(1)), Ok(()));
+    assert_eq!(file.on_tail(tail(1)), Err(Violation::SecondTail));
+    assert_eq!(file.on_range(2 * M, M), Err(Violation::RangeCount { announced: 1, seen: 2 }));
+}
+
+#[test]
+fn a_wrong_root_is_found() {
+    let mut file = Receive::new(5, 0);
+    assert_eq!(file.on_range(0, 5), Ok(()));
+    file.on_chunk(0, Digest([9; 16]));
+    file.on_range_stored();
+    assert_eq!(file.on_tail(tail(1)), Ok(()));
+    assert_eq!(file.verdict(&hasher()), Verdict::Wrong);
+}
+
+#[test]
+fn a_sender_refuses_what_breaks_the_rules() {
+    const M: u64 = CHUNK_BYTES;
+    let start = |from| Send::new(ID, 3 * M + 1, from, Vec::new());
+    assert!(start(0).is_ok() && start(2 * M).is_ok() && start(3 * M + 1).is_ok());
+    for offset in [1, M + 1, 4 * M] {
+        assert_eq!(start(offset).err(), Some(Violation::BadStart { offset }));
+    }
+    let mut file = start(2 * M).expect("a chunk boundary");
+    let digests = [Digest([1; 16]); 3];
+    assert_eq!(file.on_have(1, &digests[..1]), Err(Violation::BadHave { first: 1 }), "not in order");
+    assert_eq!(file.on_have(0, &digests), Err(Violation::BadHave { first: 0 }), "beyond the start");
+    assert_eq!(file.on_have(0, &digests[..2]), Ok(()));
+    assert_eq!(file.on_have(0, &digests[..1]), Err(Violation::BadHave { first: 0 }), "twice");
+}
+
+#[test]
+fn neighbouring_chunks_that_differ_are_repaired_as_one_range() {
+    const M: u64 = CHUNK_BYTES;
+    let mut file = Send::new(ID, 5 * M, 5 * M, Vec::new()).expect("a whole file is held");
+    let own = [1, 2, 3, 4, 5].map(|byte| Digest([byte; 16]));
+    let theirs = [1, 9, 9, 4, 9].map(|byte| Digest([byte; 16]));
+    file.on_own(0, &own);
+    assert_eq!(file.on_have(0, &theirs), Ok(()));
+    assert_eq!(file.next_range(), Some(M..3 * M));
+    assert_eq!(file.next_range(), Some(4 * M..5 * M));
+    assert_eq!((file.next_range(), file.repaired()), (None, 3));
+}
