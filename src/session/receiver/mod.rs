@@ -232,19 +232,17 @@ impl Receiver {
 /// Outcomes of planning.
 impl Receiver {
     fn on_skip(&self, header: &Header, reason: SkipReason) {
-        self.answer(header.id, Verdict::Skip(reason));
         if header.kind != Kind::Dir {
             self.0.tools.observer.skipped(header.path.to_string(), header.size, reason);
         }
-        self.remove(header.id);
+        self.close(header.id, answer(header.id, Verdict::Skip(reason)));
     }
 
     fn on_refuse(&self, header: &Header, failure: Failure) {
-        self.answer(header.id, Verdict::Refuse(failure.clone()));
         if failure.status != Status::Cancelled {
-            self.0.tools.observer.failed(header.path.to_string(), failure);
+            self.0.tools.observer.failed(header.path.to_string(), failure.clone());
         }
-        self.remove(header.id);
+        self.close(header.id, answer(header.id, Verdict::Refuse(failure)));
     }
 
     fn on_made(&self, header: &Header, path: &WirePath, directory: bool) {
@@ -257,14 +255,14 @@ impl Receiver {
     fn on_start(&self, header: &Header, path: WirePath, start: Start) {
         let progress = Arc::new(FileProgress::new(header.path.to_string(), header.size, start.from, start.why));
         if self.0.options.dry_run {
-            self.answer(header.id, Verdict::From { offset: start.from, why: start.why });
             self.0.tools.observer.event(crate::progress::Event::Planned {
                 path: progress.path.clone(),
                 size: header.size,
                 from: start.from,
                 why: start.why,
             });
-            return self.remove(header.id);
+            let verdict = Verdict::From { offset: start.from, why: start.why };
+            return self.close(header.id, answer(header.id, verdict));
         }
         let io = Arc::new(FileIo::new(self.0.options.root.clone(), path, header, start, self.0.options.durable));
         let rules = Receive::new(header.size, start.from);
@@ -278,16 +276,17 @@ impl Receiver {
         *file = File::Open(Open { rules, io: io.clone(), progress: progress.clone() });
         drop(state);
         self.0.tools.observer.started(&progress);
-        self.answer(header.id, Verdict::From { offset: start.from, why: start.why });
+        let verdict = Verdict::From { offset: start.from, why: start.why };
+        self.0.tools.control.send(answer(header.id, verdict));
         if hash_prefix {
             let (receiver, id) = (self.clone(), header.id);
             self.0.tools.disk.spawn(move || receiver.hash_prefix(id, &io, 0, 0));
         }
     }
+}
 
-    fn answer(&self, id: FileId, verdict: Verdict) {
-        self.0.tools.control.send(Message::Pos(Pos { id, verdict }));
-    }
+fn answer(id: FileId, verdict: Verdict) -> Message {
+    Message::Pos(Pos { id, verdict })
 }
 
 /// Chunks hashed before a [`Have`] is sent and the disk thread takes other work: 32 MiB, so that the
@@ -464,36 +463,45 @@ impl Receiver {
     }
 
     fn on_committed(&self, id: FileId, result: Result<(), StorageError>) {
-        match result {
-            Ok(()) => {
-                let Some(File::Committing(progress)) = self.state().files.remove(&id) else { return };
-                self.0.tools.control.send(Message::Done(Done { id, failure: None }));
-                self.0.tools.observer.finished(&progress);
-                self.settle();
-            }
-            Err(error) => self.fail(id, (&error).into()),
+        if let Err(error) = result {
+            return self.fail(id, (&error).into());
+        }
+        if let Some(File::Committing(progress)) = self.take(id, Message::Done(Done { id, failure: None })) {
+            self.0.tools.observer.finished(&progress);
+            self.settle();
         }
     }
 
     /// Gives one file up and tells the sender why; its partial file stays for a later resume.
     fn fail(&self, id: FileId, failure: Failure) {
-        let name = match self.state().files.remove(&id) {
+        let last_word = Message::Done(Done { id, failure: Some(failure.clone()) });
+        let name = match self.take(id, last_word) {
             Some(File::Open(open)) => {
                 open.io.give_up();
                 open.progress.path.clone()
             }
             Some(File::Committing(progress)) => progress.path.clone(),
+            // It was cancelled, or it failed on another thread too.
             Some(File::Planning) | None => return,
         };
         debug!(%name, %failure, "file failed");
-        self.0.tools.control.send(Message::Done(Done { id, failure: Some(failure.clone()) }));
         self.0.tools.observer.failed(name, failure);
         self.settle();
     }
 
-    fn remove(&self, id: FileId) {
-        self.state().files.remove(&id);
+    /// Settles a file that has nothing more to report.
+    fn close(&self, id: FileId, last_word: Message) {
+        self.take(id, last_word);
         self.settle();
+    }
+
+    /// Forgets a file and says how it ended, in one step: a sender that hears of the end offers the next file
+    /// at once, which must find room; and nobody may see the last file gone before its end is said.
+    fn take(&self, id: FileId, last_word: Message) -> Option<File> {
+        let mut state = self.state();
+        let file = state.files.remove(&id)?;
+        self.0.tools.control.send(last_word);
+        Some(file)
     }
 
     /// Ends the job when nothing is left: directories get their times, then the sender hears of it.
