@@ -35,11 +35,19 @@ fn main() {
     for load in LOADS.iter().filter(|load| load.name.contains(&filter)) {
         let source = place.path().join("source");
         make(&source, load);
-        let target = place.path().join("target");
-        report(load, "cp -r", median(|| timed_cp(&source, &target, false)));
-        report(load, "cp -r + sync", median(|| timed_cp(&source, &target, true)));
-        report(load, "qft --no-sync", median(|| timed_qft(&source, &target, false)));
-        report(load, "qft", median(|| timed_qft(&source, &target, true)));
+        let targets = place.path().join("targets");
+        std::fs::create_dir(&targets).expect("a directory");
+        // A new target each time, and none removed in between: ext4 is slow to use inodes that were just freed.
+        let mut number = 0;
+        let mut target = || {
+            number += 1;
+            targets.join(number.to_string())
+        };
+        report(load, "cp -r", median(|| timed_cp(&source, &target(), false)));
+        report(load, "cp -r + sync", median(|| timed_cp(&source, &target(), true)));
+        report(load, "qft --no-sync", median(|| timed_qft(&source, &target(), false)));
+        report(load, "qft", median(|| timed_qft(&source, &target(), true)));
+        std::fs::remove_dir_all(&targets).expect("the targets are ours");
         std::fs::remove_dir_all(&source).expect("the source is ours");
     }
 }
@@ -79,7 +87,6 @@ fn report(load: &Load, how: &str, time: Duration) {
 }
 
 fn timed_cp(source: &Path, target: &Path, sync: bool) -> Duration {
-    let _ = std::fs::remove_dir_all(target);
     let start = Instant::now();
     let copied = Command::new("cp").arg("-r").arg(source).arg(target).status().expect("cp runs");
     assert!(copied.success());
@@ -91,7 +98,6 @@ fn timed_cp(source: &Path, target: &Path, sync: bool) -> Duration {
 }
 
 fn timed_qft(source: &Path, target: &Path, sync: bool) -> Duration {
-    let _ = std::fs::remove_dir_all(target);
     let identity = Identity::ephemeral().expect("a key");
     let server = Server::builder(target.to_owned(), Identity::ephemeral().expect("a key"))
         .workers(NonZeroUsize::MIN)
