@@ -161,6 +161,10 @@ impl FileIo {
         }
         let fresh = if self.start.is_fresh() { Fresh::Yes } else { Fresh::No };
         let part = Part::open(&self.root, &self.path, fresh)?;
+        if part.len() > self.start.from {
+            // What lies beyond the start is of nobody's digest: it is sent again, or is a hole and must be one.
+            part.truncate(self.start.from)?;
+        }
         if self.start.basis == Basis::Target {
             part.adopt(&*self.basis_in(&mut slot)?, self.start.from)?;
         }
