@@ -35,6 +35,9 @@ use crate::storage::{Commit, Committer, Replace};
 use crate::transfer::receive::{Receive, Verdict as Judgement};
 use crate::transfer::resume::{Basis, Policy, Start};
 
+/// Most files whose new offer is awaited. A sender offers them anew at once, so few are ever waiting.
+const CHANGED_MAX: usize = 1024;
+
 /// How a receiver treats what it is offered.
 pub(crate) struct ReceiveOptions {
     /// Where files go; nothing outside it is touched.
@@ -85,9 +88,14 @@ struct State {
     /// Offers that wait for the disk's word on what is there.
     unplanned: Vec<Header>,
     planning: bool,
+    /// Files that the sender gave up because they changed. It offers them anew; what is left here at the end
+    /// was not, and has failed.
+    changed: HashMap<WirePath, Failure>,
     /// Directories whose time and mode are set last: writing into them changes their time.
     directories: Vec<(WirePath, Mtime, u32)>,
     end: Option<End>,
+    /// Nothing is left but the directories.
+    settling: bool,
     finished: bool,
     /// This end is about to stop: what has not begun is refused.
     ending: bool,
@@ -95,12 +103,14 @@ struct State {
 
 /// One offered file that is not settled.
 enum File {
-    Planning,
+    Planning(WirePath),
     Open(Open),
     Committing(Arc<FileProgress>),
 }
 
 struct Open {
+    /// As it was offered.
+    path: WirePath,
     rules: Receive,
     io: Arc<FileIo>,
     progress: Arc<FileProgress>,
@@ -162,7 +172,7 @@ impl Receiver {
         state.planning
             || self.0.backlog.is_busy()
             || state.files.values().any(|file| match file {
-                File::Planning | File::Committing(_) => true,
+                File::Planning(_) | File::Committing(_) => true,
                 File::Open(open) => open.rules.is_hashing(),
             })
     }
@@ -182,7 +192,8 @@ impl Receiver {
             return Err(SessionError::Order("a file offered after the end"));
         }
         state.next_id += 1;
-        state.files.insert(header.id, File::Planning);
+        state.changed.remove(&header.path);
+        state.files.insert(header.id, File::Planning(header.path.clone()));
         state.unplanned.push(header);
         if !std::mem::replace(&mut state.planning, true) {
             let receiver = self.clone();
@@ -211,10 +222,27 @@ impl Receiver {
         if cancel.id.0 >= state.next_id {
             return Err(SessionError::Order("a cancel for a file that was never offered"));
         }
-        if let Some(File::Open(open)) = state.files.remove(&cancel.id) {
-            open.io.give_up();
+        let path = match state.files.remove(&cancel.id) {
+            Some(File::Open(open)) => {
+                open.io.give_up();
+                open.path
+            }
+            Some(File::Planning(path)) => path,
+            // It is complete and right: its `Done` is as good as said.
+            Some(committing @ File::Committing(_)) => {
+                state.files.insert(cancel.id, committing);
+                return Ok(());
+            }
+            None => return Ok(()),
+        };
+        let failure = cancel.failure.unwrap_or_else(|| Failure::new(Status::Cancelled, "its sender gave it up"));
+        if failure.status == Status::Changed && state.changed.len() < CHANGED_MAX {
+            state.changed.insert(path, failure);
+            drop(state);
+        } else {
+            drop(state);
+            self.0.tools.observer.failed(path.to_string(), failure);
         }
-        drop(state);
         self.settle();
         Ok(())
     }
@@ -273,7 +301,7 @@ impl Receiver {
         let mut state = self.state();
         // It may have been cancelled while the disk was asked.
         let Some(file) = state.files.get_mut(&header.id) else { return };
-        *file = File::Open(Open { rules, io: io.clone(), progress: progress.clone() });
+        *file = File::Open(Open { path: header.path.clone(), rules, io: io.clone(), progress: progress.clone() });
         drop(state);
         self.0.tools.observer.started(&progress);
         let verdict = Verdict::From { offset: start.from, why: start.why };
@@ -482,7 +510,7 @@ impl Receiver {
             }
             Some(File::Committing(progress)) => progress.path.clone(),
             // It was cancelled, or it failed on another thread too.
-            Some(File::Planning) | None => return,
+            Some(File::Planning(_)) | None => return,
         };
         debug!(%name, %failure, "file failed");
         self.0.tools.observer.failed(name, failure);
@@ -504,26 +532,32 @@ impl Receiver {
         Some(file)
     }
 
-    /// Ends the job when nothing is left: directories get their times, then the sender hears of it.
+    /// Ends the job, once, when nothing is left: directories get their times, then the sender hears of it.
     fn settle(&self) {
         let mut state = self.state();
-        if state.end.is_none() || !state.files.is_empty() || state.finished {
+        if state.end.is_none() || !state.files.is_empty() || std::mem::replace(&mut state.settling, true) {
             return;
         }
         let directories = std::mem::take(&mut state.directories);
-        if directories.is_empty() {
-            state.finished = true;
-            drop(state);
-            self.0.tools.control.send(Message::Settled);
-            self.0.settled.notify_waiters();
-            return;
-        }
         drop(state);
+        if directories.is_empty() {
+            return self.finish_job();
+        }
         let receiver = self.clone();
         self.0.tools.disk.spawn(move || {
             receiver.finish_directories(directories);
-            receiver.settle();
+            receiver.finish_job();
         });
+    }
+
+    fn finish_job(&self) {
+        let changed = std::mem::take(&mut self.state().changed);
+        for (path, failure) in changed {
+            self.0.tools.observer.failed(path.to_string(), failure);
+        }
+        self.state().finished = true;
+        self.0.tools.control.send(Message::Settled);
+        self.0.settled.notify_waiters();
     }
 
     fn finish_directories(&self, directories: Vec<(WirePath, Mtime, u32)>) {

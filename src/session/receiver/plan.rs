@@ -29,7 +29,7 @@ impl Receiver {
     fn plan(&self, header: &Header) {
         let ending = {
             let state = self.state();
-            if !matches!(state.files.get(&header.id), Some(File::Planning)) {
+            if !matches!(state.files.get(&header.id), Some(File::Planning(_))) {
                 return;
             }
             state.ending
