@@ -1,6 +1,6 @@
 //! Getting: what patterns name on the remote, to a local directory.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -74,18 +74,29 @@ async fn run(
 }
 
 impl Place {
-    fn find(into: &std::path::Path, target: Target, dry_run: bool) -> Result<Self, Error> {
+    fn find(into: &Path, target: Target, dry_run: bool) -> Result<Self, Error> {
         let new_name = target == Target::FileOrDirectory && !into.is_dir();
         let (directory, name) = match (new_name, into.file_name()) {
-            (true, Some(name)) => (into.parent().unwrap_or(std::path::Path::new("")), Some(name)),
-            _ => (into, None),
+            (true, Some(name)) => (into.parent().unwrap_or(Path::new("")), Path::new(name)),
+            _ => (into, Path::new("")),
         };
-        let directory = if directory.as_os_str().is_empty() { std::path::Path::new(".") } else { directory };
-        let to = name.map(|name| WirePath::from_path(std::path::Path::new(name))).transpose();
+        // A dry run makes no directory: what is missing becomes part of the name.
+        let there = if dry_run { existing(directory) } else { directory };
+        let missing = directory.strip_prefix(there).unwrap_or(Path::new("")).join(name);
+        // Joining nothing leaves a slash at the end.
+        let missing: PathBuf = missing.components().collect();
+        let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+        let named = !missing.as_os_str().is_empty();
+        let to = named.then(|| WirePath::from_path(&missing)).transpose();
         let to = to.map_err(|error| Error::Usage(format!("cannot write to {}: {error}", into.display())))?;
-        let root = if dry_run && directory.is_dir() { Root::open(directory)? } else { Root::create(directory)? };
+        let root = if dry_run { Root::open(there)? } else { Root::create(there)? };
         Ok(Self { root, to })
     }
+}
+
+/// The innermost directory of a path that exists; empty for the current one.
+fn existing(path: &Path) -> &Path {
+    path.ancestors().find(|place| place.exists()).unwrap_or(Path::new(""))
 }
 
 async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken) -> Result<(), Attempt> {
