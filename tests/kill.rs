@@ -1,0 +1,349 @@
+//! The real program, killed without warning at either end, and a disk that does not keep what it promised.
+//!
+//! An ordinary run kills 20 times in a job of 75 MB; `QFT_TEST_KILL_SHARE=1` makes it 300 MB, and
+//! `QFT_TEST_KILLS=200` kills more often.
+
+mod support;
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::tree::{Noise, assert_same, listing, part_of, parts, total_bytes, walk, write_noise};
+use tempfile::TempDir;
+
+const MIB: u64 = 1 << 20;
+
+/// Kills of an ordinary run, spread over both ends and both directions.
+const KILLS: u64 = 20;
+
+/// Of the job of 300 MB an ordinary run takes a quarter, for the sake of slow disks: it is written forty times.
+const SHARE: u64 = 4;
+
+/// What may be sent again although the disk seems to have it: a chunk that is being written on each of a few
+/// disk threads is there in part only.
+const SLACK_BYTES: u64 = 8 * MIB;
+
+/// Longest wait for any step.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// A process that does not outlive the test.
+struct Process(Child);
+
+impl Process {
+    fn start(command: &mut Command) -> Self {
+        // A group of its own: killing strace alone would leave what it traces running.
+        Self(command.stdin(Stdio::null()).process_group(0).spawn().expect("the program starts"))
+    }
+
+    /// SIGKILL: no farewell, no flush.
+    fn kill(&mut self) {
+        self.0.kill().expect("it is ours to kill");
+        self.0.wait().expect("it ends");
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.0.try_wait().expect("it is our child").is_some()
+    }
+
+    /// Ctrl-C, and how it ends.
+    fn interrupt(mut self) -> ExitStatus {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        if !self.has_ended() {
+            rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is ours to interrupt");
+        }
+        wait_for("it to stop", || self.has_ended());
+        self.0.wait().expect("it has ended")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let group = rustix::process::Pid::from_child(&self.0);
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        drop(self.0.wait());
+    }
+}
+
+fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < DEADLINE, "waited too long for {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Two machines in one directory: a home for each, what one has and what the other serves.
+struct Place {
+    dir: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        for name in ["served", "src", "got"] {
+            fs::create_dir(dir.path().join(name)).expect("a directory");
+        }
+        Self { dir }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// `qft` with the home of one of the two.
+    fn qft(&self, home: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_qft"));
+        command.env("QFT_HOME", self.path(home)).env_remove("QFT_REMOTE");
+        command
+    }
+
+    /// A server that can be used, and its ticket.
+    fn serve(&self, listen: &str) -> (Process, String) {
+        let ticket = self.path("ticket");
+        drop(fs::remove_file(&ticket));
+        let mut command = self.qft("server home");
+        command.arg("serve").arg(self.path("served")).args(["-q", "-l", listen, "--ticket-file"]).arg(&ticket);
+        let mut server = Process::start(&mut command);
+        wait_for("the ticket", || {
+            assert!(!server.has_ended(), "the server does not start");
+            ticket.exists()
+        });
+        let text = fs::read_to_string(&ticket).expect("a ticket");
+        (server, text.trim().to_owned())
+    }
+
+    /// The command of one round.
+    fn command(&self, way: Way, ticket: &str, round: u64) -> Command {
+        let mut command = self.qft("client home");
+        match way {
+            Way::Send => command.arg("send").arg(self.path("src/")).args(["--to", &format!("{ticket}/r{round}")]),
+            Way::Get => command.args(["get", &format!("{ticket}/job/")]).arg(self.path(&format!("got/r{round}"))),
+        };
+        command.arg("--json");
+        command
+    }
+
+    /// What is sent or fetched.
+    fn source(&self, way: Way) -> PathBuf {
+        self.path(match way {
+            Way::Send => "src",
+            Way::Get => "served/job",
+        })
+    }
+
+    /// Where a round's files arrive.
+    fn destination(&self, way: Way, round: u64) -> PathBuf {
+        self.path(&match way {
+            Way::Send => format!("served/r{round}"),
+            Way::Get => format!("got/r{round}"),
+        })
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Send,
+    Get,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Victim {
+    Client,
+    Server,
+}
+
+/// A few large files, many small ones, and all between: 300 MB, or that divided by `share`.
+fn make_job(top: &Path, share: u64) {
+    for (n, size) in [100 * MIB + 1, 50 * MIB, 30 * MIB + 12_345].into_iter().enumerate() {
+        write_noise(&top.join(format!("large/{n}")), size / share, n as u64);
+    }
+    let mut noise = Noise::new(7);
+    for n in 0..100 / share {
+        write_noise(&top.join(format!("middle/{n}")), 200_000 + noise.below(1_500_000), n);
+    }
+    for n in 0..2500 / share {
+        write_noise(&top.join(format!("small/{}/{n}", n % 13)), noise.below(20_000), n);
+    }
+}
+
+/// A number from the environment.
+fn setting(name: &str, usual: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+/// Runs a command to its end and returns its summary.
+fn run_to_the_end(command: &mut Command) -> Value {
+    let output = command.stdin(Stdio::null()).output().expect("the program runs");
+    let text = String::from_utf8(output.stdout).expect("JSON is UTF-8");
+    let last = text.lines().last().unwrap_or_default();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{last} {errors}");
+    let summary: Value = serde_json::from_str(last).expect("the last line is the summary");
+    assert_eq!((&summary["type"], &summary["files_failed"]), (&"summary".into(), &0.into()), "{text}");
+    summary
+}
+
+fn number(summary: &Value, key: &str) -> u64 {
+    summary[key].as_u64().expect("a number")
+}
+
+/// Bytes of the job that a later run need not fetch again: files under their names, whole chunks of parts.
+fn kept(job: &Path, arrived: &Path) -> u64 {
+    let size_and_blocks = |path: &Path| fs::metadata(path).map(|meta| (meta.len(), meta.blocks() * 512)).ok();
+    let mut kept = 0;
+    for (path, facts) in listing(job).iter().filter(|(_, facts)| facts.kind == "file") {
+        let there = arrived.join(path);
+        if size_and_blocks(&there).is_some() {
+            kept += facts.size;
+        } else if let Some((len, on_disk)) = size_and_blocks(&part_of(&there)) {
+            // Chunks come in any order: what is not on the disk is a hole in the part.
+            let is_whole = len == facts.size && on_disk >= len;
+            kept += if is_whole { len } else { len.min(on_disk) / MIB * MIB };
+        }
+    }
+    kept
+}
+
+/// Waits for the moment of the kill: at a random time, or when a random share has arrived.
+fn wait_for_the_moment(noise: &mut Noise, by_time: Option<Duration>, client: &mut Process, arrived: &Path, total: u64) {
+    let start = Instant::now();
+    let share = 1 + noise.below(95);
+    let is_time = || match by_time {
+        Some(whole) => start.elapsed() >= whole * share as u32 / 100,
+        None => on_disk(arrived) >= total * share / 100,
+    };
+    wait_for("the moment", || is_time() || client.has_ended());
+}
+
+/// Bytes of disk that a tree takes, while it changes.
+fn on_disk(top: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(top) else { return 0 };
+    let size = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => on_disk(&entry.path()),
+        Ok(meta) => meta.blocks() * 512,
+        Err(_) => 0,
+    };
+    entries.flatten().map(size).sum()
+}
+
+#[test]
+fn killed_at_random_points_the_same_command_finishes_and_sends_nothing_twice() {
+    let (kills, share) = (setting("QFT_TEST_KILLS", KILLS), setting("QFT_TEST_KILL_SHARE", SHARE));
+    let place = Place::new();
+    make_job(&place.path("src"), share);
+    make_job(&place.path("served/job"), share);
+    let total = total_bytes(&place.path("src"));
+    let (mut server, ticket) = place.serve("127.0.0.1:0");
+    let address = ticket.rsplit('@').next().expect("a ticket has an address").to_owned();
+    let start = Instant::now();
+    let whole = run_to_the_end(&mut place.command(Way::Send, &ticket, kills));
+    let lasts = start.elapsed();
+    assert_eq!(number(&whole, "bytes_written"), total);
+    assert_same(&place.path("src"), &place.destination(Way::Send, kills));
+    fs::remove_dir_all(place.destination(Way::Send, kills)).unwrap();
+    let mut noise = Noise::new(2026);
+    let (mut cut, mut sent_again) = (0, Vec::new());
+    for round in 0..kills {
+        let victim = if round % 2 == 0 { Victim::Client } else { Victim::Server };
+        let way = if round / 2 % 2 == 0 { Way::Send } else { Way::Get };
+        let by_time = (round / 4 % 2 == 0).then_some(lasts);
+        let arrived = place.destination(way, round);
+        let mut client = Process::start(place.command(way, &ticket, round).stdout(Stdio::null()).stderr(Stdio::null()));
+        wait_for_the_moment(&mut noise, by_time, &mut client, &arrived, total);
+        let was_cut = !client.has_ended();
+        match victim {
+            Victim::Client => client.kill(),
+            Victim::Server => {
+                server.kill();
+                let status = client.interrupt();
+                assert!(matches!(status.code(), Some(0 | 130)), "{status}");
+                server = place.serve(&address).0;
+            }
+        }
+        let kept = kept(&place.source(way), &arrived);
+        let start = Instant::now();
+        let summary = run_to_the_end(&mut place.command(way, &ticket, round));
+        let took = start.elapsed();
+        assert_same(&place.source(way), &arrived);
+        let written = number(&summary, "bytes_written");
+        let again = written.saturating_sub(total - kept);
+        println!(
+            "round {round}: {victim:?} killed while {way:?}, {kept} of {total} bytes kept, {written} written then in {took:.1?}, {again} of them again"
+        );
+        assert!(again <= SLACK_BYTES, "{again} bytes were sent again");
+        cut += u64::from(was_cut);
+        sent_again.push(again);
+        fs::remove_dir_all(&arrived).unwrap();
+    }
+    let most = sent_again.iter().max().copied().unwrap_or_default();
+    println!(
+        "{cut} of {kills} kills hit a running job of {lasts:?}; sent again: {most} bytes at most, {} in all",
+        sent_again.iter().sum::<u64>()
+    );
+    assert!(cut * 2 >= kills, "most kills came too late: {cut} of {kills}");
+    assert!(parts(&place.path("served")).is_empty());
+}
+
+/// Whether strace is there and may trace.
+fn has_strace() -> bool {
+    let status = Command::new("strace").args(["-qq", "-e", "trace=none", "true"]).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+#[test]
+fn a_disk_that_cannot_sync_gets_no_file_called_done() {
+    if !has_strace() {
+        println!("skipped: strace is not here or may not trace");
+        return;
+    }
+    let place = Place::new();
+    // More than are synced one by one, so that both ways of syncing are hit.
+    for n in 0..30 {
+        write_noise(&place.path(&format!("src/{n}")), 3000 + n, n);
+    }
+    write_noise(&place.path("src/large"), 3 * MIB, 99);
+    write_noise(&place.path("first"), 10, 1);
+    // Both homes are complete before syncs begin to fail, and the client is enrolled.
+    let (server, ticket) = place.serve("127.0.0.1:0");
+    run_to_the_end(place.qft("client home").arg("send").arg(place.path("first")).args(["--to", &ticket, "--json"]));
+    drop(server);
+    let log = place.path("server log");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync,syncfs"]);
+    command.args(["-e", "inject=fsync,fdatasync,syncfs:error=EIO"]).arg(env!("CARGO_BIN_EXE_qft"));
+    command.env("QFT_HOME", place.path("server home")).arg("serve").arg(place.path("served"));
+    command.args(["-l", "127.0.0.1:0", "--json"]).stdout(fs::File::create(&log).unwrap()).stderr(Stdio::null());
+    let _server = Process::start(&mut command);
+    let mut start = Value::Null;
+    wait_for("the server", || {
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        start = text.lines().next().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
+        start["address"].is_string()
+    });
+    let text = |key: &str| start[key].as_str().expect("a text").to_owned();
+    let remote = format!("qft://{}@{}", text("fingerprint"), text("address"));
+    let mut send = place.qft("client home");
+    send.arg("send").arg(place.path("src/")).args(["--to", &remote, "--json"]).stdin(Stdio::null());
+    let output = send.output().expect("the program runs");
+    let events = String::from_utf8(output.stdout).expect("JSON is UTF-8");
+    let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let with_status = |status: &str| events.iter().filter(|e| e["type"] == "file" && e["status"] == status).count();
+    assert_eq!((with_status("done"), with_status("failed")), (0, 31), "{events:?}");
+    let summary = events.last().expect("a summary");
+    assert_eq!((&summary["files_done"], &summary["files_failed"]), (&0.into(), &31.into()));
+    assert!(!matches!(output.status.code(), Some(0) | None), "{:?}", output.status);
+    // Nothing was given its name before it was safe.
+    let names: Vec<_> = walk(&place.path("served")).into_iter().filter(|path| !is_part(path)).collect();
+    assert_eq!(names, [place.path("served/first")]);
+}
+
+fn is_part(path: &Path) -> bool {
+    path.as_os_str().as_bytes().ends_with(b".qft-part")
+}
