@@ -13,6 +13,7 @@ use super::run::{Signals, block_on};
 use super::send::REMOTE_VARIABLE;
 use super::size;
 use super::ui::json::Json;
+use crate::client::Listing;
 use crate::protocol::message::{Entry, Kind, Mtime};
 use crate::protocol::path::escape;
 
@@ -29,7 +30,7 @@ pub(crate) fn run(args: &LsArgs) -> anyhow::Result<Exit> {
     } else if !args.quiet {
         say(&place.header("<-", &shown));
     }
-    let entries = block_on(async |signals| list(&place, &plan, args, signals).await)?;
+    let entries = block_on(async |signals| list(&place, &plan, args, signals).await)?.entries;
     match args.json {
         true => print_json(&entries),
         false => print(&entries, args.long)?,
@@ -37,7 +38,7 @@ pub(crate) fn run(args: &LsArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-async fn list(place: &Place, plan: &LsPlan, args: &LsArgs, mut signals: Signals) -> anyhow::Result<Vec<Entry>> {
+async fn list(place: &Place, plan: &LsPlan, args: &LsArgs, mut signals: Signals) -> anyhow::Result<Listing> {
     let reach = Reach { patience: args.timeout, sync: true, missing: Missing::Refuse };
     let reached = Reached::open(place, reach).await?;
     let listed = tokio::select! {
@@ -45,13 +46,15 @@ async fn list(place: &Place, plan: &LsPlan, args: &LsArgs, mut signals: Signals)
         () = signals.next() => return Err(Complaint::Interrupted.into()),
     };
     reached.close().await;
-    let entries = listed?;
-    // An answer means that the ticket was good. A listing has no peer name, so the host is the name.
-    let saved = remember(place, "", false).unwrap_or_else(|error| Some(format!("not saved: {error:#}")));
-    if let Some(line) = saved.filter(|_| !args.quiet && !args.json) {
-        say(&line);
+    let listing = listed?;
+    let saved = remember(place, &listing.peer, listing.enrolled);
+    let saved = saved.unwrap_or_else(|error| Some(format!("this remote could not be saved: {error:#}")));
+    match saved {
+        Some(line) if args.json => Json::stdout().note("text", json!({ "text": line })),
+        Some(line) if !args.quiet => say(&line),
+        _ => {}
     }
-    Ok(entries)
+    Ok(listing)
 }
 
 fn say(line: &str) {

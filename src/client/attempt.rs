@@ -49,7 +49,8 @@ where
     F: Future<Output = Result<(), Attempt>>,
 {
     let mut patience = Patience::new(limit);
-    let mut stood = false;
+    // Why the last connection that stood was lost: that, not the silence since then, is what happened.
+    let mut lost = None;
     loop {
         let failed = tokio::select! {
             result = attempt() => match result {
@@ -58,14 +59,16 @@ where
             },
             () = cancel.cancelled() => return Err(Error::Cancelled),
         };
-        stood |= failed.stood;
-        if !stood || !failed.error.is_retryable() {
+        if !(failed.stood || lost.is_some()) || !failed.error.is_retryable() {
             return Err(failed.error);
         }
-        let Some(after) = patience.next_wait(progress_of(observer.counters()), Instant::now()) else {
-            return Err(failed.error);
-        };
         let cause = failed.error.to_string();
+        if failed.stood {
+            lost = Some(failed.error);
+        }
+        let Some(after) = patience.next_wait(progress_of(observer.counters()), Instant::now()) else {
+            return Err(lost.expect("a connection stood, or the first attempt would have been the last"));
+        };
         info!(attempt = patience.attempt, ?after, cause, "reconnecting");
         observer.event(Event::Reconnecting { attempt: patience.attempt, after, cause });
         tokio::select! {

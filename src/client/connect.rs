@@ -44,9 +44,10 @@ impl Link {
     /// Connects to the one right server and greets it.
     pub(super) async fn open(client: &Client, ticket: &Ticket, observer: &Observer) -> Result<Self, Error> {
         let addrs = transport::resolve(&ticket.host, ticket.port).await?;
-        let tuning = Tuning::new(Arc::new(ControllerConfig::default()));
-        let dialled =
-            transport::connect(&addrs, ticket.fingerprint, &client.identity, &tuning, CONNECT_DEADLINE).await?;
+        let mut tuning = Tuning::new(Arc::new(ControllerConfig::default()));
+        tuning.idle_timeout = client.within_patience(tuning.idle_timeout);
+        let deadline = client.within_patience(CONNECT_DEADLINE);
+        let dialled = transport::connect(&addrs, ticket.fingerprint, &client.identity, &tuning, deadline).await?;
         if let Some(hint) = dialled.granted.hint() {
             debug!(hint, "small socket buffers");
         }

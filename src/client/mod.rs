@@ -34,8 +34,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::job::Job;
+pub use self::list::Listing;
 use crate::error::Error;
-use crate::protocol::message::{Entry, IfExists, Target};
+use crate::protocol::message::{IfExists, Target};
 use crate::protocol::path::WirePath;
 use crate::server::disk_threads;
 use crate::storage::Disk;
@@ -77,7 +78,7 @@ impl Client {
     }
 
     /// Fetches what the patterns name into the directory `into` (or, as the options' target allows, under
-    /// that new name).
+    /// that new name). The directory is made, except in a dry run, which fails without it.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -89,8 +90,13 @@ impl Client {
     ///
     /// # Errors
     /// No connection, or nothing of that name.
-    pub async fn list(&self, remote: Ticket, pattern: Vec<u8>, recursive: bool) -> Result<Vec<Entry>, Error> {
+    pub async fn list(&self, remote: Ticket, pattern: Vec<u8>, recursive: bool) -> Result<Listing, Error> {
         list::run(self, remote, pattern, recursive).await
+    }
+
+    /// A deadline that does not outlast the user's patience.
+    fn within_patience(&self, deadline: Duration) -> Duration {
+        if self.patience.is_zero() { deadline } else { deadline.min(self.patience) }
     }
 }
 
@@ -101,7 +107,8 @@ impl ClientBuilder {
         self
     }
 
-    /// How long a job keeps reconnecting while nothing moves; zero is for ever. Default: [`PATIENCE`].
+    /// How long a job keeps reconnecting while nothing moves; zero is for ever. Default: [`PATIENCE`]. A
+    /// silent server is given up after this time too, if that is shorter than the usual one.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
