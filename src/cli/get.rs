@@ -1,5 +1,9 @@
 //! `qft get`.
 
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+
 use anyhow::Context as _;
 use serde_json::json;
 
@@ -13,6 +17,7 @@ use super::send::REMOTE_VARIABLE;
 use super::spool::{PrivateDir, pour};
 use super::ui::{Ui, UiOptions, has_bars, mode};
 use crate::client::Client;
+use crate::protocol::message::Target;
 
 /// Runs the command.
 pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
@@ -46,23 +51,47 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
                 (spool.path().to_owned(), Some(spool))
             }
         };
+        let (into, _stand_in) = if dry_run { stand_in(into, plan.options.target)? } else { (into, None) };
         let (patterns, options) = (plan.patterns, plan.options);
         let begin = Box::new(move |client: &Client, ticket| client.get(ticket, patterns, into, options));
         let transfer = Transfer { verb: Verb::Get, place, reach, begin, log };
         let exit = transfer.run(&mut ui, &mut signals).await;
         if let Some(spool) = spool.filter(|_| exit == Exit::Done && !dry_run) {
-            to_stdout(&spool, &mut signals).await?;
+            return to_stdout(&spool, &mut signals).await;
         }
         Ok(exit)
     })
 }
 
+/// A dry run makes no directory: an empty one elsewhere stands in for one that is missing.
+fn stand_in(into: PathBuf, target: Target) -> anyhow::Result<(PathBuf, Option<PrivateDir>)> {
+    let is_missing = |path: &Path| !path.as_os_str().is_empty() && path.symlink_metadata().is_err();
+    let name = match (target, into.parent(), into.file_name()) {
+        (Target::Directory, ..) if is_missing(&into) => OsStr::new(""),
+        (Target::FileOrDirectory, Some(parent), Some(name)) if is_missing(parent) => name,
+        _ => return Ok((into, None)),
+    };
+    let stand_in = PrivateDir::new().context("making a temporary directory")?;
+    Ok((stand_in.path().join(name), Some(stand_in)))
+}
+
 /// Copies what was received to standard output. A reader that does not read must not make Ctrl-C useless.
-async fn to_stdout(spool: &PrivateDir, signals: &mut Signals) -> anyhow::Result<()> {
+async fn to_stdout(spool: &PrivateDir, signals: &mut Signals) -> anyhow::Result<Exit> {
     let dir = spool.path().to_owned();
-    let copy = tokio::task::spawn_blocking(move || pour(&dir, &mut std::io::stdout().lock()));
-    tokio::select! {
-        copied = copy => copied.context("writing to standard output")?.map(drop),
-        () = signals.next() => Err(Complaint::Interrupted.into()),
+    let copy = tokio::task::spawn_blocking(move || pour(&dir, &mut io::stdout().lock()));
+    let copied = tokio::select! {
+        copied = copy => copied.context("writing to standard output")?,
+        () = signals.next() => return Err(Complaint::Interrupted.into()),
+    };
+    match copied {
+        Ok(_) => Ok(Exit::Done),
+        // Whoever closed the pipe has seen enough and needs no message, but a script should know.
+        Err(error) if is_broken_pipe(&error) => Ok(Exit::Failed),
+        Err(error) => Err(error),
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
