@@ -112,6 +112,8 @@ impl StorageError {
             Errno::NOSPC | Errno::DQUOT => Status::NoSpace,
             // On the writing side a missing name says nothing about the source.
             Errno::NOENT if self.op.reads() => Status::NotFound,
+            // A source that may not be read is no refusal of the side that would take it.
+            Errno::ACCESS | Errno::PERM if self.op.reads() => Status::ReadFailed,
             Errno::ACCESS | Errno::PERM | Errno::ROFS => Status::NotAllowed,
             Errno::EXIST => Status::Exists,
             Errno::LOOP | Errno::XDEV | Errno::NOTDIR | Errno::ISDIR | Errno::NAMETOOLONG | Errno::NOTEMPTY => {
@@ -137,7 +139,13 @@ impl StorageError {
 
 impl From<&StorageError> for Failure {
     fn from(error: &StorageError) -> Self {
-        Self { status: error.status(), detail: plain(&error.cause) }
+        let status = error.status();
+        let detail = match (status, Errno::from_io_error(&error.cause)) {
+            // The status says the same already.
+            (Status::NotFound, Some(Errno::NOENT)) | (Status::NoSpace, Some(Errno::NOSPC)) => String::new(),
+            _ => plain(&error.cause),
+        };
+        Self { status, detail }
     }
 }
 
@@ -218,6 +226,7 @@ mod tests {
             (Op::Open, Errno::NOENT, Status::NotFound),
             (Op::Rename, Errno::NOENT, Status::WriteFailed),
             (Op::Create, Errno::ACCESS, Status::NotAllowed),
+            (Op::Open, Errno::ACCESS, Status::ReadFailed),
             (Op::Create, Errno::ROFS, Status::NotAllowed),
             (Op::Rename, Errno::EXIST, Status::Exists),
             (Op::Rename, Errno::ISDIR, Status::BadName),
@@ -235,8 +244,11 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_carries_the_systems_words() {
+    fn a_failure_carries_the_systems_words_unless_its_status_says_as_much() {
+        let failure = Failure::from(&error(Op::Write, Errno::DQUOT));
+        assert_eq!(failure.status, Status::NoSpace);
+        assert!(failure.detail.to_lowercase().contains("quota"), "{failure}");
         let failure = Failure::from(&error(Op::Write, Errno::NOSPC));
-        assert_eq!(failure, Failure { status: Status::NoSpace, detail: "No space left on device".to_owned() });
+        assert_eq!(failure, Failure { status: Status::NoSpace, detail: String::new() });
     }
 }

@@ -181,7 +181,7 @@ impl Walk {
     fn judge(&self, root: &Root, at: WirePath, name: WirePath, meta: Meta, depth: usize) -> Option<Found> {
         if let Kind::Link(target) = &meta.kind {
             if self.links == Links::Skip {
-                return Some(Found::Note(format!("{name}: symbolic link left out")));
+                return Some(Found::Note(format!("{name}: symbolic link left out (--links copies it)")));
             }
             if !link_stays_inside(depth, target) {
                 let text = format!("symbolic link to {} left out: {}", escape(target), Refusal::LinkLeaves);

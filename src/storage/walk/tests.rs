@@ -146,7 +146,7 @@ fn links_are_left_out_or_copied_when_they_stay_inside() {
     assert_eq!(copied, expected);
     let skipped = simple(&place, Some("d"), Some("d"));
     assert_eq!(skipped.iter().filter(|line| line.starts_with('#')).count(), 5);
-    assert_eq!(skipped[1], "#d/abs: symbolic link left out");
+    assert_eq!(skipped[1], "#d/abs: symbolic link left out (--links copies it)");
 }
 
 #[test]
