@@ -110,6 +110,11 @@ impl FileProgress {
         self.written.load(Ordering::Relaxed)
     }
 
+    /// Bytes that were there already and stayed: those that proved wrong were written again.
+    pub fn reused(&self) -> u64 {
+        self.resumed.min(self.size.saturating_sub(self.written()))
+    }
+
     /// Counts `bytes` more as written.
     pub fn add_written(&self, bytes: u64) {
         self.written.fetch_add(bytes, Ordering::Relaxed);
@@ -264,7 +269,7 @@ impl Observer {
     pub fn finished(&self, file: &Arc<FileProgress>) {
         if self.settle(&file.path) {
             Counters::add(&self.counters.files_done, 1);
-            Counters::add(&self.counters.bytes_resumed, file.resumed);
+            Counters::add(&self.counters.bytes_resumed, file.reused());
         }
         self.event(Event::Finished { file: file.clone() });
     }

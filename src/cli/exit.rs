@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::error::{Error, Fault};
 use crate::progress::Report;
 use crate::protocol::message::Status;
-use crate::transport::TicketError;
+use crate::transport::{HomeError, IdentityError, TicketError};
 
 /// How the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,10 @@ impl Exit {
             if cause.is::<TicketError>() {
                 return Self::Usage;
             }
+            let exposed = matches!(cause.downcast_ref(), Some(HomeError::Exposed { .. } | HomeError::Writable { .. }));
+            if exposed || cause.is::<IdentityError>() {
+                return Self::Untrusted;
+            }
         }
         Self::Failed
     }
@@ -63,10 +67,10 @@ impl Exit {
         }
     }
 
-    /// What a job that ran to its end amounts to.
+    /// What a job that ran to its end amounts to. `made` of its done names are directories and links.
     ///
     /// Content that did not verify outweighs everything else: nobody may overlook it.
-    pub(crate) fn of_report(report: &Report, verb: Verb) -> Self {
+    pub(crate) fn of_report(report: &Report, verb: Verb, made: u64) -> Self {
         if report.failed == 0 {
             return Self::Done;
         }
@@ -74,7 +78,8 @@ impl Exit {
         if statuses.clone().any(|status| status == Status::VerifyFailed) {
             return Self::Unverified;
         }
-        match !report.failures.is_empty() && statuses.all(|status| verb.is_remote_refusal(status)) {
+        let nothing_came = report.done.saturating_sub(made) + report.skipped == 0;
+        match nothing_came && !report.failures.is_empty() && statuses.all(|status| verb.is_remote_refusal(status)) {
             true => Self::Refused,
             false => Self::SomeFailed,
         }
@@ -167,44 +172,47 @@ mod tests {
     use super::*;
     use crate::protocol::message::Failure;
 
+    const DONE: u64 = 3;
+
     fn report(statuses: &[Status]) -> Report {
         let failures: Vec<_> = statuses
             .iter()
             .map(|status| ("name".to_owned(), Failure { status: *status, detail: String::new() }))
             .collect();
-        Report { done: 3, failed: failures.len() as u64, failures, ..Report::default() }
+        Report { done: DONE, failed: failures.len() as u64, failures, ..Report::default() }
     }
 
     #[test]
     fn a_report_without_failures_is_zero() {
-        assert_eq!(Exit::of_report(&report(&[]), Verb::Send), Exit::Done);
+        assert_eq!(Exit::of_report(&report(&[]), Verb::Send, 0), Exit::Done);
     }
 
     #[test]
     fn failures_of_many_kinds_are_three() {
         for statuses in [&[Status::NotFound][..], &[Status::NoSpace, Status::ReadFailed], &[Status::Cancelled]] {
-            assert_eq!(Exit::of_report(&report(statuses), Verb::Send), Exit::SomeFailed, "{statuses:?}");
+            assert_eq!(Exit::of_report(&report(statuses), Verb::Send, 0), Exit::SomeFailed, "{statuses:?}");
         }
     }
 
     #[test]
     fn refusals_alone_are_seven_but_only_where_the_remote_decides() {
         let refusals = report(&[Status::Exists, Status::NotAllowed, Status::NoSpace]);
-        assert_eq!(Exit::of_report(&refusals, Verb::Send), Exit::Refused);
-        assert_eq!(Exit::of_report(&refusals, Verb::Get), Exit::SomeFailed);
-        assert_eq!(Exit::of_report(&report(&[Status::NotAllowed]), Verb::Get), Exit::Refused);
+        assert_eq!(Exit::of_report(&refusals, Verb::Send, DONE), Exit::Refused);
+        assert_eq!(Exit::of_report(&refusals, Verb::Get, DONE), Exit::SomeFailed);
+        assert_eq!(Exit::of_report(&report(&[Status::NotAllowed]), Verb::Get, DONE), Exit::Refused);
+        assert_eq!(Exit::of_report(&refusals, Verb::Send, DONE - 1), Exit::SomeFailed, "a file came");
     }
 
     #[test]
     fn content_that_does_not_verify_outweighs_the_rest() {
         let statuses = report(&[Status::NotFound, Status::VerifyFailed, Status::NoSpace]);
-        assert_eq!(Exit::of_report(&statuses, Verb::Get), Exit::Unverified);
+        assert_eq!(Exit::of_report(&statuses, Verb::Get, 0), Exit::Unverified);
     }
 
     #[test]
     fn failures_that_were_only_counted_are_no_refusal() {
         let report = Report { failed: 4, ..Report::default() };
-        assert_eq!(Exit::of_report(&report, Verb::Send), Exit::SomeFailed);
+        assert_eq!(Exit::of_report(&report, Verb::Send, 0), Exit::SomeFailed);
     }
 
     #[test]

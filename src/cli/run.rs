@@ -88,7 +88,7 @@ impl Transfer {
             Err(error) => Err(error).context("starting a thread"),
         };
         let exit = match &outcome {
-            Ok(report) => Exit::of_report(report, verb),
+            Ok(report) => Exit::of_report(report, verb, ui.tally().made),
             Err(error) => Exit::of_error(error),
         };
         ui.end(&outcome, exit, Instant::now());

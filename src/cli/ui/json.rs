@@ -115,7 +115,7 @@ fn file(event: &Event) -> Option<Value> {
     Some(match event {
         Event::Finished { file } => json!({
             "path": file.path, "status": "done", "size": file.size,
-            "bytes_written": file.written(), "bytes_resumed": file.resumed, "why": why(file.why),
+            "bytes_written": file.written(), "bytes_resumed": file.reused(), "why": why(file.why),
         }),
         Event::Skipped { path, size, reason } => {
             let reason = match reason {

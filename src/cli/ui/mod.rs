@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::json::Json;
-use self::model::{Model, Snapshot, decision, is_news};
+use self::model::{Model, Snapshot, Tally, decision, is_news};
 use self::plain::Plain;
 use self::slots::{Screen, Slots};
 use self::text::{cause, shown};
@@ -31,6 +31,10 @@ const NO_REPLY_AFTER: Duration = Duration::from_secs(2);
 /// Lines about single files above the bars; more would push everything else off the screen. The final block
 /// and the counts go on.
 const LIVE_LINES_MAX: u32 = 100;
+/// Failures above the final block that are still in sight, so that it need not repeat them.
+const IN_SIGHT_LINES: u32 = 12;
+/// How the cause of a lost connection ends.
+const RESUMES: &str = "; the same command resumes";
 /// Larger files get lines of their own where there are no bars.
 const BIG_FILE: u64 = 64 << 20;
 
@@ -114,6 +118,8 @@ pub(crate) struct Ui {
     json: Option<Json>,
     stdout: Box<dyn Write>,
     live_lines: u32,
+    /// Lines since the first one about a failure, that one included; 0 while there is none.
+    since_failure: u32,
     connected: bool,
     hinted: bool,
 }
@@ -133,7 +139,7 @@ impl Ui {
 
     fn with(options: UiOptions, face: Face, json: Option<Json>, stdout: Box<dyn Write>, now: Instant) -> Self {
         let model = Model::new(now);
-        Self { options, model, face, json, stdout, live_lines: 0, connected: false, hinted: false }
+        Self { options, model, face, json, stdout, live_lines: 0, since_failure: 0, connected: false, hinted: false }
     }
 
     /// Prints the resolved target: always the first line.
@@ -144,6 +150,11 @@ impl Ui {
         if self.speaks() {
             self.line(line.to_owned());
         }
+    }
+
+    /// Counts of events so far.
+    pub(crate) fn tally(&self) -> Tally {
+        self.model.tally()
     }
 
     /// Takes the counters, once the job has them.
@@ -201,10 +212,13 @@ impl Ui {
             slots.close();
         }
         let look = self.model.sample(now);
-        let lines = match outcome {
+        let mut lines = match outcome {
             Ok(report) => summary::block(self.options.verb, report, self.model.tally(), self.options.dry_run),
             Err(error) => self.error_lines(error, exit, &look),
         };
+        if (1..=IN_SIGHT_LINES).contains(&self.since_failure) {
+            lines.truncate(1);
+        }
         if self.speaks() || (outcome.is_err() && self.options.mode != Mode::Silent) {
             lines.iter().for_each(|line| self.line(line.clone()));
         }
@@ -230,6 +244,9 @@ impl Ui {
     }
 
     fn line(&mut self, line: String) {
+        if self.since_failure > 0 {
+            self.since_failure += 1;
+        }
         match &mut self.face {
             Face::Bars(slots) => slots.above(line),
             Face::Lines(plain) => plain.line(&line),
@@ -258,10 +275,13 @@ impl Ui {
             // Bars show the countdown themselves; the cause is said once.
             Event::Reconnecting { attempt, after, cause } if speaks && (*attempt == 1 || self.is_plain()) => {
                 let after = after.as_secs_f64().ceil();
-                self.line(format!("connection lost ({}); reconnecting ({attempt}) in {after}s", shown(cause)));
+                // It is this command that resumes, so nobody has to be told to repeat it.
+                let cause = cause.trim_end_matches(RESUMES);
+                self.line(format!("{}; reconnecting ({attempt}) in {after}s", shown(cause)));
             }
-            Event::Note(text) if speaks => self.line(format!("note: {}", shown(text))),
+            Event::Note(text) if speaks => self.live(format!("note: {}", shown(text))),
             Event::Failed { path, failure } if !self.options.dry_run && self.options.mode != Mode::Silent => {
+                self.since_failure = self.since_failure.max(1);
                 self.live(format!("  failed: {}: {}", shown(path), cause(failure)));
             }
             Event::Skipped { path, reason, .. } if speaks && !self.options.dry_run => self.show_skipped(path, *reason),
@@ -301,7 +321,11 @@ impl Ui {
             Event::Planned { path, size, from, why } => (decision(*why, *from, *size), Some(*size), path),
             Event::Skipped { path, size, reason: SkipReason::Same } => ("= same".to_owned(), Some(*size), path),
             Event::Skipped { path, size, reason } if is_news(*reason) => ("! exists".to_owned(), Some(*size), path),
-            Event::Failed { path, failure } => (format!("! {}", cause(failure)), None, path),
+            Event::Failed { path, failure } => {
+                let (mark, blank) = ("! fails", "");
+                drop(writeln!(self.stdout, "{mark:<16} {blank:>9}  {}: {}", shown(path), cause(failure)));
+                return;
+            }
             _ => return,
         };
         let size = size.map(size::bytes).unwrap_or_default();

@@ -15,6 +15,9 @@ const TOTAL_MEMORY: Duration = Duration::from_secs(15);
 /// Memory of one file's rate.
 const FILE_MEMORY: Duration = Duration::from_secs(5);
 
+/// Receivers report what they have written of a range only when it is longer than this.
+const UNREPORTED_MAX: u64 = crate::digest::CHUNK_BYTES;
+
 /// Everything about a job that is worth showing.
 #[derive(Debug)]
 pub(crate) struct Model {
@@ -46,6 +49,8 @@ pub(crate) struct Tally {
     pub(crate) kept: u64,
     /// Directories and links, which count as done but are no files to the user.
     pub(crate) made: u64,
+    /// Files that were compared, and whose content was there already.
+    pub(crate) equal: u64,
     /// Files that a dry run would transfer.
     pub(crate) planned: u64,
     /// Their bytes.
@@ -100,7 +105,7 @@ pub(crate) struct Snapshot {
     pub(crate) bytes_found: u64,
     /// Bytes that crossed the wire.
     pub(crate) bytes_written: u64,
-    /// Bytes that were there in files that were continued or updated.
+    /// Bytes that were there in files that were continued or updated, finished or not.
     pub(crate) bytes_resumed: u64,
     /// Files that failed.
     pub(crate) failed: u64,
@@ -176,7 +181,12 @@ impl Model {
                 self.link = Link::Lost { attempt: *attempt, next: now + *after };
             }
             Event::Started(file) => self.on_started(file, now),
-            Event::Finished { file } => self.forget(&file.path),
+            Event::Finished { file } => {
+                self.forget(&file.path);
+                if file.why == Why::Update && file.written() == 0 {
+                    self.tally.equal += 1;
+                }
+            }
             Event::Skipped { path, reason, .. } => {
                 self.forget(path);
                 match reason {
@@ -216,7 +226,9 @@ impl Model {
         let counters = self.counters.clone();
         let counters = counters.as_deref().unwrap_or(&idle);
         let written = Counters::read(&counters.bytes_written);
-        let resumed = Counters::read(&counters.bytes_resumed);
+        // The counter has those of finished files.
+        let moving: u64 = self.active.values().map(|active| active.file.reused()).sum();
+        let resumed = Counters::read(&counters.bytes_resumed) + moving;
         let found = Counters::read(&counters.bytes_found);
         let there = (written + resumed + Counters::read(&counters.bytes_skipped)).min(found);
         self.rate.sample(now, written);
@@ -241,7 +253,11 @@ impl Model {
             bytes_resumed: resumed,
             failed,
             speed: self.speed(now),
-            eta: if scan_ended { eta(found - there, self.rate.rate()) } else { None },
+            eta: if scan_ended && !matches!(self.link, Link::Lost { .. }) {
+                eta(found - there, self.rate.rate())
+            } else {
+                None
+            },
             rtt: (rtt > 0).then(|| Duration::from_micros(rtt)),
             loss: self.loss.loss(),
             tally: self.tally,
@@ -265,9 +281,16 @@ impl Active {
     fn look(&mut self, now: Instant) -> FileView {
         let written = self.file.written();
         self.rate.sample(now, written);
+        let there = (self.file.resumed + written).min(self.file.size);
+        let (there, phase) = match self.file.phase() {
+            // All is handed over, but much of it is still on its way.
+            Phase::Committing if self.file.size - there > UNREPORTED_MAX => (there, Phase::Moving),
+            Phase::Committing => (self.file.size, Phase::Committing),
+            phase => (there, phase),
+        };
         FileView {
-            there: (self.file.resumed + written).min(self.file.size),
-            phase: self.file.phase(),
+            there,
+            phase,
             age: now.saturating_duration_since(self.since),
             rate: self.rate.rate(),
             file: Arc::clone(&self.file),
@@ -316,7 +339,6 @@ mod tests {
         let big = file("big", 1000 << 20, 900 << 20);
         model.on_event(&Event::Started(Arc::clone(&big)), now);
         model.sample(now);
-        Counters::add(&counters.bytes_resumed, 900 << 20);
         for _ in 0..10 {
             now += TICK;
             big.add_written(1 << 20);
@@ -358,6 +380,21 @@ mod tests {
         assert!(matches!(model.sample(now + TICK * 90).speed, Speed::Moving(_)));
         file.set_phase(Phase::Moving);
         assert_eq!(model.sample(now + TICK * 160).speed, Speed::Stalled(TICK * 70));
+    }
+
+    #[test]
+    fn a_file_is_saved_when_all_of_it_can_be_there() {
+        let (mut model, _, now) = model();
+        let (big, small) = (file("big", 100 << 20, 0), file("small", 5, 0));
+        for file in [&big, &small] {
+            model.on_event(&Event::Started(Arc::clone(file)), now);
+            file.set_phase(Phase::Committing);
+        }
+        let look = model.sample(now);
+        assert_eq!((look.files[0].phase, look.files[0].there), (Phase::Moving, 0), "on its way");
+        assert_eq!((look.files[1].phase, look.files[1].there), (Phase::Committing, 5), "nothing is reported of it");
+        big.add_written(100 << 20);
+        assert_eq!(model.sample(now + TICK).files[0].phase, Phase::Committing);
     }
 
     #[test]

@@ -70,6 +70,16 @@ impl Screen {
         }
     }
 
+    /// Takes the cursor to the start of its line, where each draw expects it at the latest. At the end of a full
+    /// line the `^C` that a terminal shows would begin a new one, and all bars would be drawn one line too low.
+    fn rest(&self) {
+        match self {
+            Self::Stderr => drop(write!(std::io::stderr(), "\r")),
+            #[cfg(test)]
+            Self::Memory(_) => {}
+        }
+    }
+
     /// Prints a line while no bars are on the screen.
     fn line(&self, text: &str) {
         match self {
@@ -135,6 +145,7 @@ impl Slots {
         let layout = Layout { rows, columns, utf8: self.utf8 };
         let (screen, jobs) = (&self.screen, self.jobs);
         self.bars.get_or_insert_with(|| Bars::new(screen.target(), layout, jobs)).draw(look);
+        self.screen.rest();
     }
 
     /// Takes the bars off the screen and prints what waits; lines printed after this stay.
@@ -203,7 +214,7 @@ impl Bars {
         }
         let mut waiting: Vec<&FileView> = files
             .iter()
-            .filter(|view| view.age >= SLOT_AFTER)
+            .filter(|view| view.age >= SLOT_AFTER && view.phase != Phase::Committing)
             .filter(|view| !self.slots.iter().any(|slot| slot.path.as_ref() == Some(&view.file.path)))
             .collect();
         waiting.sort_by_key(|view| std::cmp::Reverse(view.file.size - view.there));
@@ -322,13 +333,14 @@ impl Layout {
     fn link_line(self, look: &Snapshot) -> String {
         let mut parts = Vec::new();
         match look.speed {
+            Speed::Reconnecting(attempt, wait) if wait.is_zero() => parts.push(format!("reconnecting ({attempt})")),
             Speed::Reconnecting(attempt, wait) => {
                 let wait = wait.as_secs_f64().ceil();
                 parts.push(format!("reconnecting ({attempt}), next try in {wait}s"));
             }
             _ => parts.extend(link_parts(look)),
         }
-        parts.push(format!("{} active", look.files.len()));
+        parts.push(format!("{} active", size::count(look.files.len() as u64)));
         if look.bytes_resumed > 0 {
             parts.push(format!("resumed {}", size::bytes(look.bytes_resumed)));
         }

@@ -27,12 +27,12 @@ pub(crate) fn block(verb: Verb, report: &Report, tally: Tally, dry_run: bool) ->
 
 /// `sent 9,998 of 10,000 files, 127.9 GiB in 22m14s (98 MiB/s), 7.9 GiB resumed, 2 unchanged, all verified`.
 fn done(verb: Verb, report: &Report, tally: Tally) -> String {
-    let done = report.done.saturating_sub(tally.made);
-    let unchanged = report.skipped.saturating_sub(tally.kept);
+    let done = report.done.saturating_sub(tally.made + tally.equal);
+    let unchanged = report.skipped.saturating_sub(tally.kept) + tally.equal;
     if done == 0 && report.failed == 0 {
         return nothing(verb, unchanged, tally);
     }
-    let mut parts = vec![amount(verb, report, done, done + report.skipped + report.failed)];
+    let mut parts = vec![amount(verb, report, done, done + unchanged + tally.kept + report.failed)];
     if report.bytes_resumed > 0 {
         parts.push(format!("{} resumed", size::bytes(report.bytes_resumed)));
     }
@@ -49,6 +49,9 @@ fn amount(verb: Verb, report: &Report, done: u64, total: u64) -> String {
         true => size::files(total),
         false => format!("{} of {}", size::count(done), size::files(total)),
     };
+    if report.bytes_written == 0 {
+        return format!("{} {files}, 0 B", verb.past());
+    }
     let (bytes, time) = (size::bytes(report.bytes_written), size::span(report.elapsed));
     let rate = size::rate(mean(report.bytes_written, report.elapsed));
     format!("{} {files}, {bytes} in {time} ({rate})", verb.past())
@@ -152,6 +155,13 @@ mod tests {
         let report = Report { done: 8, skipped: 1, bytes_written: 2048, ..report() };
         let lines = block(Verb::Send, &report, Tally { made: 2, same: 1, ..Tally::default() }, false);
         assert!(lines[0].starts_with("sent 6 of 7 files, 2.0 KiB"), "{}", lines[0]);
+    }
+
+    #[test]
+    fn what_was_compared_and_found_equal_is_unchanged() {
+        let report = Report { done: 5, skipped: 1, bytes_resumed: 99, ..Report::default() };
+        let lines = block(Verb::Send, &report, Tally { equal: 5, same: 1, ..Tally::default() }, false);
+        assert_eq!(lines, ["nothing to send, 6 unchanged"]);
     }
 
     #[test]

@@ -72,7 +72,11 @@ fn all_events() -> Vec<Event> {
         Event::Planned { path: "plan".into(), size: 100, from: 61, why: Why::Resume },
         failed("bad"),
         Event::Note("a \"quoted\" note".into()),
-        Event::Reconnecting { attempt: 1, after: Duration::from_secs(3), cause: "timed out".into() },
+        Event::Reconnecting {
+            attempt: 1,
+            after: Duration::from_secs(3),
+            cause: "lost the link; the same command resumes".into(),
+        },
     ]
 }
 
@@ -133,12 +137,22 @@ fn plain_lines_tell_failures_at_once_and_the_block_at_the_end() {
   skipped: there: exists
   failed: bad: cannot be read: Permission denied\\u{1b}[2J
 note: a \"quoted\" note
-connection lost (timed out); reconnecting (1) in 3s
-sent 1 of 4 files, 0 B in 0.0s (0 B/s), 1 unchanged, 1 left as they are there, 1 failed
-  failed: bad: cannot be read
+lost the link; reconnecting (1) in 3s
+sent 1 of 4 files, 0 B, 1 unchanged, 1 left as they are there, 1 failed
 ";
     assert_eq!(stage.err.text(), expected);
     assert_eq!(stage.out.text(), "");
+}
+
+#[test]
+fn the_block_names_failures_again_when_they_are_out_of_sight() {
+    let mut stage = stage(options(Mode::Plain));
+    stage.ui.event(&failed("bad"), stage.now);
+    (0..20).for_each(|_| stage.ui.event(&Event::Note("more".into()), stage.now));
+    let failure = Failure { status: Status::ReadFailed, detail: String::new() };
+    let report = Report { failed: 1, failures: vec![("bad".into(), failure)], ..Report::default() };
+    stage.ui.end(&Ok(report), Exit::SomeFailed, stage.now);
+    assert!(stage.err.text().ends_with("1 failed\n  failed: bad: cannot be read\n"), "{}", stage.err.text());
 }
 
 #[test]
@@ -172,7 +186,7 @@ fn a_dry_run_prints_each_decision_and_the_totals() {
 = same                 5 B  same
 ! exists               5 B  there
 » resume at 61%      100 B  plan
-! cannot be read: Permission denied\\u{1b}[2J            bad
+! fails                     bad: cannot be read: Permission denied\\u{1b}[2J
 ";
     assert_eq!(stage.out.text(), expected);
     assert!(stage.err.text().contains("would send 4 files, 6.0 KiB (61 B are there)"), "{}", stage.err.text());
