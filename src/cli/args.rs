@@ -52,9 +52,9 @@ Exit codes:
   2    wrong usage
   3    some files failed, the others are done
   4    the remote cannot be reached
-  5    not trusted, or not allowed
+  5    not trusted: another key answers, or this machine is not enrolled there
   6    the content did not verify
-  7    refused by the remote (not allowed, disk full, exists)
+  7    the remote refused all of it (not allowed, disk full, exists)
   130  interrupted; the same command continues";
 
 const REMOTES: &str = "\
@@ -221,7 +221,7 @@ pub(crate) struct ChoiceArgs {
 
 /// What happens where something is already.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "When it exists there")]
+#[command(next_help_heading = "When it exists already")]
 pub(crate) struct ConflictArgs {
     /// Show what would be done, and why; change nothing
     #[arg(short = 'n', long)]

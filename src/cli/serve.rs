@@ -41,10 +41,11 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let mut out = Output::new(args);
     // Starting waits for the server's threads, so it is done outside of any runtime.
     let server = start(args, &root, &listen, identity, &home)?;
-    let way_in = way_in(args, &server, advertised, has_clients(&home));
+    let enrolled = enrolled_clients(&home);
+    let way_in = way_in(args, &server, advertised, enrolled > 0);
     block_on(async |signals| {
         // The ticket says that the server can be used, and stopped: signals are caught from here on.
-        announce(&mut out, args, &server, &root, way_in.as_ref())?;
+        announce(&mut out, args, &server, &root, way_in.as_ref(), enrolled)?;
         watch(server, &mut out, signals, args.drain).await
     })
 }
@@ -52,7 +53,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
 /// The directory to serve, without links. The whole machine is not served by its administrator.
 fn root(dir: &Path, is_superuser: bool) -> anyhow::Result<PathBuf> {
     let shown = escape(dir.as_os_str().as_bytes());
-    let root = dir.canonicalize().with_context(|| format!("cannot serve {shown}"))?;
+    let root = dir.canonicalize().map_err(|error| Complaint::Usage(format!("cannot serve {shown}: {error}")))?;
     if !root.is_dir() {
         return Err(Complaint::Usage(format!("cannot serve {shown}: not a directory")).into());
     }
@@ -109,10 +110,10 @@ fn workers(args: &ServeArgs) -> NonZeroUsize {
     args.workers.unwrap_or_else(|| available_parallelism().unwrap_or(NonZeroUsize::MIN))
 }
 
-/// Whether any client is enrolled in this home.
-fn has_clients(home: &Path) -> bool {
+/// Clients that are enrolled in this home.
+fn enrolled_clients(home: &Path) -> usize {
     // A list that cannot be read has stopped the server already, unless it accepts anyone.
-    Clients::open(home).and_then(|clients| clients.list()).is_ok_and(|clients| !clients.is_empty())
+    Clients::open(home).and_then(|clients| clients.list()).map_or(0, |clients| clients.len())
 }
 
 /// A way in, with the most likely address; `None` when nobody asked for one.
@@ -154,6 +155,7 @@ fn announce(
     server: &Server,
     root: &Path,
     way_in: Option<&WayIn>,
+    enrolled: usize,
 ) -> anyhow::Result<()> {
     let (address, workers) = (server.local_addr(), workers(args));
     let shown_root = escape(root.as_os_str().as_bytes()).to_string();
@@ -173,9 +175,26 @@ fn announce(
     }
     out.start(start);
     match (way_in, &args.ticket_file) {
-        (Some(way_in), Some(path)) => write_ticket(path, &way_in.ticket.to_string())
-            .with_context(|| format!("writing the ticket to {}", escape(path.as_os_str().as_bytes()))),
-        _ => Ok(()),
+        (Some(way_in), Some(path)) => {
+            let shown_path = escape(path.as_os_str().as_bytes());
+            let validity = match args.no_auth {
+                true => String::new(),
+                false => format!(" for one client, within {INVITE_MINUTES} minutes,"),
+            };
+            out.say(&format!("a ticket{validity} is in {shown_path}"));
+            write_ticket(path, &way_in.ticket.to_string())
+                .with_context(|| format!("writing the ticket to {shown_path}"))
+        }
+        (None, _) if enrolled == 0 => {
+            out.warn("no client is enrolled here, so nobody can connect: add --invite, which prints a ticket");
+            Ok(())
+        }
+        (None, _) => {
+            let clients = if enrolled == 1 { "1 client is".to_owned() } else { format!("{enrolled} clients are") };
+            out.say(&format!("{clients} enrolled; --invite prints a ticket for one more"));
+            Ok(())
+        }
+        (Some(_), None) => Ok(()),
     }
 }
 
@@ -283,6 +302,7 @@ impl Output {
             let other = Ticket { host: host.clone(), ..way_in.ticket.clone() };
             self.say(&format!("  or, by another address of this machine:\n\n    qft send FILES --to {other}\n"));
         }
+        self.say("waiting for clients; Ctrl-C stops the server");
     }
 
     fn notice(&mut self, notice: &Notice) {
