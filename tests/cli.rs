@@ -1,0 +1,27 @@
+//! The command line as a user meets it: the real program, two machines, what is said and how it ends.
+
+#[path = "support/bin.rs"]
+mod bin;
+
+#[path = "cli/conflicts.rs"]
+mod conflicts;
+#[path = "cli/failures.rs"]
+mod failures;
+#[path = "cli/output.rs"]
+mod output;
+#[path = "cli/pairing.rs"]
+mod pairing;
+#[path = "cli/serving.rs"]
+mod serving;
+#[path = "cli/transfers.rs"]
+mod transfers;
+
+use bin::{Machine, Serve};
+
+/// Two machines, the second of which knows the first by a ticket that it has used.
+fn paired(options: &str) -> (Machine, Machine, Serve) {
+    let (remote, local) = (Machine::new(), Machine::new());
+    let serve = remote.serve("in", options);
+    local.qft(["ls", serve.ticket()]).run().exits(0);
+    (remote, local, serve)
+}

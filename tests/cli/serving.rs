@@ -1,0 +1,141 @@
+//! What a server's operator can ask for.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use rustix::process::Signal;
+
+use crate::bin::{Machine, wait_for};
+use crate::paired;
+
+#[test]
+fn a_ticket_file_is_private_and_the_log_does_not_hold_the_secret() {
+    let remote = Machine::new();
+    let serve = remote.serve("in", "");
+    let names = remote.tree("");
+    let ticket = names.iter().find(|name| name.starts_with("ticket")).expect("the ticket");
+    let mode = fs::metadata(remote.path(ticket)).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let secret = serve.ticket().split([':', '@']).nth(2).expect("the invite");
+    assert!(!serve.log().contains(secret), "{}", serve.log());
+    assert!(serve.log().contains("ticket"), "{}", serve.log());
+}
+
+#[test]
+fn a_read_only_server_gives_and_takes_nothing() {
+    let (remote, local, _serve) = paired("--read-only");
+    remote.write("in/f", "x");
+    local.run("get f .").exits(0);
+    local.write("g", "x");
+    local.run("send g").exits(7).says(&["failed: g: not allowed"]);
+    assert_eq!(remote.tree("in"), ["f"]);
+}
+
+#[test]
+fn a_drop_box_takes_and_shows_nothing() {
+    let (remote, local) = (Machine::new(), Machine::new());
+    let serve = remote.serve("in", "--write-only");
+    remote.write("in/f", "x");
+    local.write("g", "x");
+    local.qft(["send", "g", "--to", serve.ticket()]).run().exits(0);
+    local.run("get f back").exits(7).says(&["not allowed", "--write-only"]);
+    local.run("ls").exits(7).says(&["not allowed", "--write-only"]);
+    assert_eq!(remote.tree("in"), ["f", "g"]);
+}
+
+#[test]
+fn nothing_is_clobbered_where_the_server_forbids_it() {
+    let (remote, local, _serve) = paired("--no-clobber");
+    remote.write("in/f", "older");
+    local.write("f", "new");
+    local.run("send f").exits(7).says(&["failed: f: exists"]);
+    assert_eq!(remote.read("in/f"), b"older");
+    local.run("send f --if-exists rename").exits(0);
+    assert_eq!(remote.tree("in").len(), 2);
+}
+
+#[test]
+fn one_client_is_enough_for_a_server_that_serves_once() {
+    let (remote, local) = (Machine::new(), Machine::new());
+    let mut serve = remote.serve("in", "--once");
+    local.write("f", "x");
+    local.qft(["send", "f", "--to", serve.ticket()]).run().exits(0);
+    assert_eq!(serve.end(), Some(0), "{}", serve.log());
+    assert_eq!(remote.read("in/f"), b"x");
+}
+
+#[test]
+fn a_stopped_server_lets_what_is_in_flight_finish() {
+    let (remote, local, mut serve) = paired("--drain 60s");
+    let bytes = 300 << 20;
+    local.write_large("big", bytes);
+    let sending = local.qft(["send", "big", "--timeout", "1s"]).start();
+    wait_for("the first bytes", || remote.has("in/.big.qft-part").then_some(()));
+    serve.signal(Signal::TERM);
+    assert_eq!(serve.end(), Some(0), "{}", serve.log());
+    assert!(serve.log().contains("stopping; files in flight may finish for 1m"), "{}", serve.log());
+    sending.end();
+    assert_eq!(remote.path("in/big").metadata().expect("it came").len(), bytes);
+}
+
+#[test]
+fn an_idle_server_ends_at_once() {
+    let remote = Machine::new();
+    let mut serve = remote.serve("in", "");
+    serve.signal(Signal::INT);
+    assert_eq!(serve.end(), Some(0), "{}", serve.log());
+}
+
+#[test]
+fn the_superuser_does_not_serve_the_whole_machine() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: only root is refused");
+        return;
+    }
+    let remote = Machine::new();
+    remote.run("serve / -l 127.0.0.1:0").exits(2).says_only(&["root does not serve /", "name a directory below it"]);
+}
+
+#[test]
+fn what_cannot_be_served_is_named() {
+    let remote = Machine::new();
+    remote.write("file", "x");
+    remote.run("serve file -l 127.0.0.1:0").exits(2).says_only(&["cannot serve file: not a directory"]);
+    remote.run("serve missing -l 127.0.0.1:0").exits(2).says_only(&["cannot serve missing", "No such file"]);
+    remote.run("serve . -l nonsense").exits(2).says_only(&["no address to listen on"]);
+    let serve = remote.serve("in", "");
+    remote.qft(["serve", ".", "-l", serve.address()]).run().exits(1).says_only(&["cannot listen on 127.0.0.1:"]);
+}
+
+#[test]
+fn an_open_server_warns_and_takes_anyone() {
+    let (remote, local) = (Machine::new(), Machine::new());
+    let serve = remote.serve("in", "--no-auth -q");
+    assert!(serve.log().starts_with("warning: --no-auth: anyone who can reach"), "{}", serve.log());
+    local.write("f", "x");
+    local.qft(["send", "f", "--to", serve.ticket()]).run().exits(0).does_not_say("paired");
+    assert_eq!(remote.read("in/f"), b"x");
+}
+
+#[test]
+fn connections_are_spread_over_the_workers() {
+    let (_remote, local, serve) = paired("-w 2");
+    assert!(serve.log().contains("2 workers"), "{}", serve.log());
+    local.write_large("big", 200 << 20);
+    let sending = local.qft(["send", "big"]).start();
+    wait_for("the first to be in", || (serve.log().matches("\n+ ").count() >= 2).then_some(()));
+    local.run("ls").exits(0);
+    sending.end().exits(0);
+    let log = serve.log();
+    assert!(log.contains("worker 0") && log.contains("worker 1"), "{log}");
+}
+
+#[test]
+fn a_server_that_nobody_can_enter_says_so() {
+    let remote = Machine::new();
+    fs::create_dir(remote.path("in")).expect("made");
+    let serving = remote.qft(["serve", "in", "-l", "127.0.0.1:0"]).start();
+    serving.wait_to_say("no client is enrolled here");
+    serving.signal(Signal::TERM);
+    serving.end().exits(0).says(&["nobody can connect", "--invite"]);
+}

@@ -1,0 +1,100 @@
+//! What arrives where.
+
+use std::os::unix::fs::symlink;
+
+use crate::bin::Machine;
+use crate::paired;
+
+#[test]
+fn a_directory_is_sent_itself_and_its_contents_with_a_slash() {
+    let (remote, local, _serve) = paired("");
+    local.write("dir/sub/a", "a");
+    local.run("send dir").exits(0).says(&["sent 1 file, 1 B"]);
+    local.run("send dir/ --to vm-that-is-not-known").exits(5);
+    local.run("send dir/").exits(0);
+    assert_eq!(remote.tree("in"), ["dir/", "dir/sub/", "dir/sub/a", "sub/", "sub/a"]);
+    local.run("get dir").exits(0);
+    local.run("get dir/ copy").exits(0);
+    assert_eq!(local.tree("copy"), ["sub/", "sub/a"]);
+}
+
+#[test]
+fn one_file_takes_a_new_name_or_goes_into_a_directory_that_exists() {
+    let (remote, local, serve) = paired("");
+    let to = |path: &str| format!("{}:{path}", serve.address());
+    local.write("f", "x");
+    local.qft(["send", "f", &to("new")]).run().exits(0);
+    local.qft(["send", "f", &to("d/")]).run().exits(0);
+    local.qft(["send", "f", &to("d")]).run().exits(0).says(&["nothing to send, 1 unchanged"]);
+    assert_eq!(remote.tree("in"), ["d/", "d/f", "new"]);
+    local.run("get d/f here").exits(0);
+    local.run("get d/f made/").exits(0);
+    assert_eq!((local.read("here"), local.read("made/f")), (b"x".to_vec(), b"x".to_vec()));
+}
+
+#[test]
+fn a_glob_is_expanded_by_the_remote() {
+    let (remote, local, _serve) = paired("");
+    for name in ["logs/a.gz", "logs/b.gz", "logs/c.txt"] {
+        remote.write(&format!("in/{name}"), name);
+    }
+    local.run("get logs/*.gz got/").exits(0).says(&["got 2 files"]);
+    assert_eq!(local.tree("got"), ["a.gz", "b.gz"]);
+}
+
+#[test]
+fn standard_input_and_output_carry_every_byte() {
+    let (remote, local, serve) = paired("");
+    let content: Vec<u8> = (0..3 << 20_u32).map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
+    let to = format!("{}:deep/stream", serve.address());
+    local.qft(["send", "-", &to]).stdin(&content).run().exits(0).says(&["sent 1 file, 3.0 MiB"]);
+    assert!(remote.read("in/deep/stream") == content);
+    let back = local.run("get deep/stream -");
+    back.exits(0).says(&["got 1 file, 3.0 MiB"]);
+    assert!(back.stdout == content, "{} bytes", back.stdout.len());
+}
+
+#[test]
+fn standard_input_needs_a_name() {
+    let (_remote, local, _serve) = paired("");
+    local.qft(["send", "-"]).stdin(b"x").run().exits(2).says_only(&["standard input needs a name", "REMOTE:NAME"]);
+}
+
+#[test]
+fn excluded_files_stay_unless_they_are_included() {
+    let (remote, local, _serve) = paired("");
+    for name in ["d/a.log", "d/keep.log", "d/b.txt", "d/tmp/x"] {
+        local.write(name, name);
+    }
+    local.run("send d --exclude *.log --exclude tmp/ --include keep.log").exits(0).says(&["sent 2 files"]);
+    assert_eq!(remote.tree("in"), ["d/", "d/b.txt", "d/keep.log"]);
+    remote.write("in/d/c.log", "c");
+    local.run("get --exclude *.log d/ back").exits(0);
+    assert_eq!(local.tree("back"), ["b.txt"]);
+}
+
+#[test]
+fn links_are_left_out_with_a_note_or_copied_where_they_stay_inside() {
+    let (remote, local, _serve) = paired("");
+    local.write("d/file", "x");
+    symlink("file", local.path("d/inside")).expect("made");
+    symlink("/etc/passwd", local.path("d/outside")).expect("made");
+    local.run("send d").exits(0).says(&["note: d/inside: symbolic link left out", "--links"]);
+    assert_eq!(remote.tree("in"), ["d/", "d/file"]);
+    local.run("send d --links").says(&["d/outside"]);
+    assert_eq!(remote.tree("in"), ["d/", "d/file", "d/inside"]);
+    assert_eq!(std::fs::read_link(remote.path("in/d/inside")).expect("a link").as_os_str(), "file");
+}
+
+#[test]
+fn a_local_directory_is_reached_through_a_server_in_the_process() {
+    let local = Machine::new();
+    local.write("src/a", "x");
+    local.run("send src/ --to local:copy").exits(0).says(&["sent 1 file"]);
+    local.run("send src/ --to local:copy").exits(0).says(&["nothing to send, 1 unchanged"]);
+    assert_eq!(local.read("copy/a"), b"x");
+    local.run("get local:copy/a back").exits(0);
+    assert_eq!(local.read("back"), b"x");
+    local.run("ls local:copy").exits(0).prints("a\n");
+    assert!(!local.has("home/remotes"), "it is no remote");
+}

@@ -1,0 +1,401 @@
+//! Runs the real program: machines with a home and a working directory, commands, and servers that end
+//! with the test.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Longest wait for anything at all: far above what a loaded machine needs, so only a hang reaches it.
+const DEADLINE: Duration = Duration::from_secs(90);
+/// Time between two looks at something that another process does.
+const LOOK: Duration = Duration::from_millis(5);
+/// The user that a machine's administrator becomes, so that permissions hold for it.
+const NOBODY: u32 = 65534;
+
+/// Looks until `found` has something.
+pub(crate) fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(Instant::now() < end, "waited too long for {what}");
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// A machine as far as qft can tell: its own key and lists, and a directory to work in.
+pub(crate) struct Machine {
+    dir: TempDir,
+}
+
+impl Machine {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        // Another user must be able to get to its own files in here.
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
+        Self { dir }
+    }
+
+    /// A file or directory in its working directory.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("it is below the working directory")).expect("made");
+        fs::write(&path, content).expect("written");
+        path
+    }
+
+    /// A file of this size. It holds no zeros, for those are not sent.
+    pub(crate) fn write_large(&self, name: &str, bytes: u64) -> PathBuf {
+        let path = self.write(name, "");
+        let mut file = File::create(&path).expect("made");
+        io::copy(&mut io::repeat(b'x').take(bytes), &mut file).expect("written");
+        path
+    }
+
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.path(name).symlink_metadata().is_ok()
+    }
+
+    /// Everything below a directory, sorted.
+    pub(crate) fn tree(&self, name: &str) -> Vec<String> {
+        let mut all = Vec::new();
+        collect(&self.path(name), "", &mut all);
+        all.sort();
+        all
+    }
+
+    pub(crate) fn qft<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Qft {
+        let args: Vec<OsString> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_qft"));
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"QFT_") {
+                command.env_remove(name);
+            }
+        }
+        command.args(&args).current_dir(self.dir.path());
+        command.env("QFT_HOME", self.path("home")).env("HOME", self.dir.path());
+        Qft { command, shown: format!("qft {}", args.join(OsStr::new(" ")).display()), stdin: Vec::new() }
+    }
+
+    /// Runs words that are separated by blanks.
+    pub(crate) fn run(&self, line: &str) -> Outcome {
+        self.qft(line.split_whitespace()).run()
+    }
+
+    /// Serves `dir`, which is made, with more words for the command.
+    pub(crate) fn serve(&self, dir: &str, options: &str) -> Serve {
+        self.serve_at("127.0.0.1:0", dir, options)
+    }
+
+    pub(crate) fn serve_at(&self, address: &str, dir: &str, options: &str) -> Serve {
+        fs::create_dir_all(self.path(dir)).expect("made");
+        Serve::start(self, address, dir, options, |_| {})
+    }
+
+    /// The same as a user whom permissions bind. The administrator becomes nobody, others stay who they are.
+    pub(crate) fn serve_unprivileged(&self, dir: &str, options: &str) -> Serve {
+        fs::create_dir_all(self.path(dir)).expect("made");
+        if !rustix::process::geteuid().is_root() {
+            return self.serve(dir, options);
+        }
+        fs::create_dir_all(self.path("home")).expect("made");
+        for path in ["", dir, "home"] {
+            std::os::unix::fs::chown(self.path(path), Some(NOBODY), Some(NOBODY)).expect("root may");
+        }
+        fs::set_permissions(self.path("home"), fs::Permissions::from_mode(0o700)).expect("root may");
+        Serve::start(self, "127.0.0.1:0", dir, options, |command| {
+            command.uid(NOBODY).gid(NOBODY);
+        })
+    }
+}
+
+fn collect(dir: &Path, prefix: &str, all: &mut Vec<String>) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    for entry in entries {
+        let entry = entry.expect("readable");
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        match entry.file_type().expect("known").is_dir() {
+            true => {
+                all.push(format!("{name}/"));
+                collect(&entry.path(), &format!("{name}/"), all);
+            }
+            false => all.push(name),
+        }
+    }
+}
+
+/// A command that has not started.
+pub(crate) struct Qft {
+    command: Command,
+    shown: String,
+    stdin: Vec<u8>,
+}
+
+impl Qft {
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub(crate) fn stdin(mut self, content: &[u8]) -> Self {
+        self.stdin = content.to_owned();
+        self
+    }
+
+    /// Runs to the end.
+    pub(crate) fn run(self) -> Outcome {
+        self.start().end()
+    }
+
+    pub(crate) fn start(mut self) -> Running {
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().expect("the program starts");
+        let mut input = child.stdin.take().expect("piped");
+        let content = self.stdin;
+        std::thread::spawn(move || {
+            // A program that does not read its input is no failure of the test.
+            let _ = input.write_all(&content);
+        });
+        let stdout = gather(child.stdout.take().expect("piped"));
+        let stderr = gather(child.stderr.take().expect("piped"));
+        Running { child: Guard(child), stdout, stderr, shown: self.shown }
+    }
+}
+
+/// What a stream has said so far.
+struct Gathered {
+    all: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
+}
+
+fn gather(mut stream: impl Read + Send + 'static) -> Gathered {
+    let all: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let kept = all.clone();
+    let reader = std::thread::spawn(move || {
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            match stream.read(&mut buffer).expect("a pipe can be read") {
+                0 => return,
+                count => kept.lock().expect("no holder panics").extend_from_slice(&buffer[..count]),
+            }
+        }
+    });
+    Gathered { all, reader }
+}
+
+impl Gathered {
+    fn so_far(&self) -> String {
+        String::from_utf8_lossy(&self.all.lock().expect("no holder panics")).into_owned()
+    }
+
+    fn whole(self) -> Vec<u8> {
+        self.reader.join().expect("the reader does not panic");
+        std::mem::take(&mut *self.all.lock().expect("no holder panics"))
+    }
+}
+
+/// A process that does not outlive the test.
+struct Guard(Child);
+
+impl Guard {
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).expect("it runs, or waits for its end to be taken");
+    }
+
+    fn wait(&mut self, what: &str) -> ExitStatus {
+        wait_for(what, || self.0.try_wait().expect("it is ours"))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A command that runs.
+pub(crate) struct Running {
+    child: Guard,
+    stdout: Gathered,
+    stderr: Gathered,
+    shown: String,
+}
+
+impl Running {
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.child.signal(signal);
+    }
+
+    pub(crate) fn wait_to_say(&self, part: &str) {
+        wait_for(part, || self.stderr.so_far().contains(part).then_some(()));
+    }
+
+    pub(crate) fn end(mut self) -> Outcome {
+        let status = self.child.wait(&self.shown);
+        let stderr = String::from_utf8(self.stderr.whole()).expect("only text is written to standard error");
+        Outcome { shown: self.shown, code: status.code(), stdout: self.stdout.whole(), stderr }
+    }
+}
+
+/// How a command ended.
+pub(crate) struct Outcome {
+    shown: String,
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+impl Outcome {
+    fn story(&self) -> String {
+        let stdout = String::from_utf8_lossy(&self.stdout);
+        format!("$ {}\n{}{}\n=> {:?}", self.shown, stdout, self.stderr, self.code)
+    }
+
+    #[track_caller]
+    pub(crate) fn exits(&self, code: i32) -> &Self {
+        assert_eq!(self.code, Some(code), "{}", self.story());
+        self
+    }
+
+    /// A line of standard error has all of these.
+    #[track_caller]
+    pub(crate) fn says(&self, parts: &[&str]) -> &Self {
+        let found = self.stderr.lines().any(|line| parts.iter().all(|part| line.contains(part)));
+        assert!(found, "no line has {parts:?}\n{}", self.story());
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn does_not_say(&self, part: &str) -> &Self {
+        assert!(!self.stderr.contains(part), "{part:?} is there\n{}", self.story());
+        self
+    }
+
+    /// Standard error is one line and has all of these.
+    #[track_caller]
+    pub(crate) fn says_only(&self, parts: &[&str]) -> &Self {
+        assert_eq!(self.stderr.lines().count(), 1, "{}", self.story());
+        self.says(parts)
+    }
+
+    #[track_caller]
+    pub(crate) fn prints(&self, text: &str) -> &Self {
+        assert_eq!(String::from_utf8_lossy(&self.stdout), text, "{}", self.story());
+        self
+    }
+
+    /// Standard output as JSON: every line an object, the last one the summary with the exit code.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Vec<Value> {
+        let text = std::str::from_utf8(&self.stdout).expect("JSON is text");
+        let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let lines: Vec<Value> = text.lines().map(parse).collect();
+        let last = lines.last().unwrap_or_else(|| panic!("nothing was printed\n{}", self.story()));
+        assert_eq!(last["type"], "summary", "{}", self.story());
+        assert_eq!(last["exit_code"].as_i64(), self.code.map(i64::from), "{}", self.story());
+        assert!(lines.iter().all(|line| line["v"] == 1), "{}", self.story());
+        lines
+    }
+}
+
+/// A server that runs, and ends with the test.
+pub(crate) struct Serve {
+    child: Guard,
+    ticket: String,
+    log: PathBuf,
+    json: PathBuf,
+}
+
+impl Serve {
+    fn start(machine: &Machine, address: &str, dir: &str, options: &str, prepare: impl FnOnce(&mut Command)) -> Self {
+        let number = machine.tree("").len();
+        let path = |name: &str| machine.path(&format!("{name}.{number}"));
+        let (ticket_file, log, json) = (path("ticket"), path("log"), path("json"));
+        let mut line = machine.qft(["serve", dir, "-l", address, "--ticket-file"]);
+        line.command.arg(&ticket_file).args(options.split_whitespace());
+        if !options.contains("-w") {
+            line.command.args(["-w", "1"]);
+        }
+        let create = |path: &Path| File::create(path).expect("a file in a temporary directory");
+        line.command.stdin(Stdio::null()).stdout(create(&json)).stderr(create(&log));
+        prepare(&mut line.command);
+        let child = Guard(line.command.spawn().expect("the program starts"));
+        let mut serve = Self { child, ticket: String::new(), log, json };
+        serve.ticket = wait_for("the ticket", || {
+            let ended = serve.child.0.try_wait().expect("it is ours");
+            assert!(ended.is_none(), "the server ended: {}", serve.log());
+            fs::read_to_string(&ticket_file).ok()
+        });
+        serve.ticket.truncate(serve.ticket.trim_end().len());
+        serve
+    }
+
+    pub(crate) fn ticket(&self) -> &str {
+        &self.ticket
+    }
+
+    /// The ticket without its secret.
+    pub(crate) fn pinned(&self) -> String {
+        let (who, place) = self.ticket.split_once('@').expect("a ticket has a place");
+        format!("{}@{place}", who.rsplit_once(':').map_or(who, |(pin, _)| pin))
+    }
+
+    /// `HOST:PORT`.
+    pub(crate) fn address(&self) -> &str {
+        self.ticket.split_once('@').expect("a ticket has a place").1
+    }
+
+    pub(crate) fn fingerprint(&self) -> &str {
+        self.ticket["qft://".len()..].split([':', '@']).next().expect("it starts with the fingerprint")
+    }
+
+    /// What it has said so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).expect("it is ours")
+    }
+
+    pub(crate) fn wait_to_say(&self, part: &str) {
+        wait_for(part, || self.log().contains(part).then_some(()));
+    }
+
+    /// What it has printed so far, as JSON.
+    pub(crate) fn json(&self) -> Vec<Value> {
+        let text = fs::read_to_string(&self.json).expect("it is ours");
+        text.lines().map(|line| serde_json::from_str(line).expect("one object a line")).collect()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.child.signal(signal);
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(&mut self) -> Option<i32> {
+        self.child.wait("the server's end").code()
+    }
+
+    /// Ends it as a power cut would.
+    pub(crate) fn kill(self) {
+        drop(self.child);
+    }
+}
