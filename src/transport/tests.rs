@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::dial::{handshake, open_endpoint};
 use super::verify::ServerPin;
 use super::*;
+use crate::digest::SALT_BYTES;
 use crate::protocol::close::CloseCode;
 
 /// Far beyond what anything on this machine takes; only a hang reaches it.
