@@ -97,7 +97,8 @@
 //! `offset` is a multiple of the chunk size; `offset + len` is too, or is the file's size; `len` is not 0.
 //! Ranges of a file never overlap. The return half counts bytes *of this range* handed to the disk: a number that
 //! never falls, written a few times a second while it changes; the last one is `len`. It feeds progress displays and
-//! is no promise of durability. The receiver may take bytes in any order.
+//! is no promise of durability. The receiver may take bytes in any order. A sender keeps the chunks that it began and
+//! that are not acknowledged within [`BEGUN_BYTES_MAX`], however many streams carry them.
 //! A sender that cannot go on resets the stream (`SourceFailed`), a receiver stops it (`DiskFailed`), both
 //! with `Cancel` or a failed `Done` for the file. A FIN before `len` bytes, or bytes after them, are violations.
 //!
@@ -188,6 +189,10 @@ pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// Most files of one sender that are offered and not settled: hides a round trip of 300 ms at 27,000 small
 /// files a second, and bounds what a receiver has to remember.
 pub const HEADERS_AHEAD_MAX: usize = 8192;
+
+/// Most bytes of chunks that have begun to arrive and are not complete, each counted whole, over all data streams of
+/// a connection: what a receiver has to hold to write whole chunks. 1 Gbit/s at 300 ms, six times.
+pub const BEGUN_BYTES_MAX: usize = 256 << 20;
 
 /// Most digests in one [`message::Have`]: 16 KiB of a 64 KiB frame, so that the first answers come early.
 pub const HAVE_DIGESTS_MAX: usize = 1024;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::digest::CHUNK_BYTES;
+use crate::protocol::BEGUN_BYTES_MAX;
 
 const BUFFER_BYTES: usize = CHUNK_BYTES as usize;
 
@@ -64,6 +65,7 @@ impl Drop for Buffer {
 /// oldest bytes wait for several round trips, so this is about 4 times 1 Gbit/s x 300 ms; it, and not
 /// quinn's send window, bounds the sender's memory.
 const SEND_BYTES_MAX: usize = 160 << 20;
+const _: () = assert!(SEND_BYTES_MAX < BEGUN_BYTES_MAX, "a receiver would close the connection");
 
 /// Permits are counted in units of 1 KiB, so that they fit a `u32`.
 const UNIT_BYTES: usize = 1024;

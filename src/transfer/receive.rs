@@ -125,13 +125,17 @@ impl Receive {
         Ok(())
     }
 
-    /// Judges the file: it is complete when the tail is there, all its ranges are stored and the whole
-    /// prefix has been hashed. Chunks that nothing carried are holes and count as zeros.
+    /// Whether the tail is there, all its ranges are stored and the whole prefix has been hashed.
+    pub fn is_complete(&self) -> bool {
+        let stored = self.tail.as_ref().is_some_and(|tail| self.ranges_stored >= tail.ranges);
+        stored && !self.is_hashing()
+    }
+
+    /// Judges the file once it is complete. Chunks that nothing carried are holes and count as zeros.
+    ///
+    /// Takes a second and more for a file of many terabytes, however little of it has come.
     pub fn verdict(&self, hasher: &Hasher) -> Verdict {
-        let Some(tail) = &self.tail else { return Verdict::Incomplete };
-        if self.ranges_stored < tail.ranges || self.offered < self.prefix_chunks() {
-            return Verdict::Incomplete;
-        }
+        let Some(tail) = self.tail.as_ref().filter(|_| self.is_complete()) else { return Verdict::Incomplete };
         let chunk = |index| match self.digests.get(&index) {
             Some(digest) => *digest,
             None => hasher.zero_chunk(chunk_len(self.size, index)),

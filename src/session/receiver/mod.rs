@@ -7,7 +7,7 @@ mod file;
 mod plan;
 mod stream;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -91,8 +91,9 @@ struct State {
     /// Files that the sender gave up because they changed. It offers them anew; what is left here at the end
     /// was not, and has failed.
     changed: HashMap<WirePath, Failure>,
-    /// Directories whose time and mode are set last: writing into them changes their time.
-    directories: Vec<(WirePath, Mtime, u32)>,
+    /// Directories whose time and mode are set last: writing into them changes their time. By name, so that
+    /// one that is offered over and over takes no more room.
+    directories: BTreeMap<WirePath, (Mtime, u32)>,
     end: Option<End>,
     /// Nothing is left but the directories.
     settling: bool,
@@ -164,6 +165,11 @@ impl Receiver {
     /// Whether the sender has ended and every file is settled.
     pub(crate) fn is_finished(&self) -> bool {
         self.state().finished
+    }
+
+    /// Whether the connection has ended: nobody waits for what the disk could still find out.
+    fn is_over(&self) -> bool {
+        self.0.tools.connection.close_reason().is_some()
     }
 
     /// Whether this side owes the next step: it is planning, hashing, writing or committing.
@@ -275,7 +281,7 @@ impl Receiver {
 
     fn on_made(&self, header: &Header, path: &WirePath, directory: bool) {
         if directory {
-            self.state().directories.push((path.clone(), header.mtime, header.mode));
+            self.state().directories.insert(path.clone(), (header.mtime, header.mode));
         }
         self.on_skip(header, SkipReason::Made);
     }
@@ -329,6 +335,9 @@ const CHUNKS_AT_ONCE: u64 = 2;
 impl Receiver {
     /// On a disk thread: hashes some chunks before the start, offers them, and queues the next turn.
     fn hash_prefix(&self, id: FileId, io: &Arc<FileIo>, first: u64, waits: u32) {
+        if self.is_over() {
+            return;
+        }
         let last = io.prefix_chunks().min(first + PREFIX_CHUNKS_A_TURN);
         match self.hash_chunks(io, first..last) {
             Ok(digests) => self.on_prefix(id, io, first, digests),
@@ -434,15 +443,8 @@ impl Receiver {
     fn judge(&self, id: FileId) {
         let mut state = self.state();
         let Some(File::Open(open)) = state.files.get(&id) else { return };
-        match open.rules.verdict(&self.0.tools.hasher) {
-            Judgement::Incomplete => return,
-            Judgement::Right => {}
-            Judgement::Wrong => {
-                open.io.discard_on_drop();
-                drop(state);
-                let text = "the content that arrived is not what was sent; send it again";
-                return self.fail(id, Failure::new(Status::VerifyFailed, text));
-            }
+        if !open.rules.is_complete() {
+            return;
         }
         let progress = open.progress.clone();
         progress.set_phase(Phase::Committing);
@@ -450,22 +452,21 @@ impl Receiver {
             unreachable!("the lock was held since the file was seen open")
         };
         drop(state);
-        self.commit(id, open);
-    }
-
-    fn commit(&self, id: FileId, open: Open) {
-        let no_content = !open.rules.has_ranges();
-        if open.io.is_open() {
-            return self.finish(id, &open.io, no_content);
-        }
-        // Opening a part and touching the old version are disk work; handing over an open part is not.
         let receiver = self.clone();
-        self.0.tools.disk.spawn(move || receiver.finish(id, &open.io, no_content));
+        // The root of a file that claims to be huge takes long, and touching the old version is disk work.
+        self.0.tools.disk.spawn(move || receiver.commit(id, open));
     }
 
-    fn finish(&self, id: FileId, io: &FileIo, no_content: bool) {
-        match io.finish(no_content) {
-            Ok(Some(part)) => self.submit(id, part, io),
+    /// On a disk thread: compares the whole file's digest and hands the file to the committer.
+    fn commit(&self, id: FileId, open: Open) {
+        if open.rules.verdict(&self.0.tools.hasher) != Judgement::Right {
+            open.io.discard_on_drop();
+            drop(open);
+            let text = "the content that arrived is not what was sent; send it again";
+            return self.fail(id, Failure::new(Status::VerifyFailed, text));
+        }
+        match open.io.finish(!open.rules.has_ranges()) {
+            Ok(Some(part)) => self.submit(id, part, &open.io),
             Ok(None) => self.on_committed(id, Ok(())),
             Err(error) => self.on_committed(id, Err(error)),
         }
@@ -560,9 +561,9 @@ impl Receiver {
         self.0.settled.notify_waiters();
     }
 
-    fn finish_directories(&self, directories: Vec<(WirePath, Mtime, u32)>) {
+    fn finish_directories(&self, directories: BTreeMap<WirePath, (Mtime, u32)>) {
         // Innermost first: setting a child's metadata must not touch a parent that is done.
-        for (path, mtime, mode) in directories.into_iter().rev() {
+        for (path, (mtime, mode)) in directories.into_iter().rev() {
             if let Err(error) = self.0.options.root.set_dir_meta(&path, mtime, mode) {
                 self.0.tools.observer.event(crate::progress::Event::Note(error.to_string()));
             }

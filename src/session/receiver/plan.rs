@@ -14,7 +14,7 @@ impl Receiver {
         loop {
             let batch = {
                 let mut state = self.state();
-                if state.unplanned.is_empty() {
+                if state.unplanned.is_empty() || self.is_over() {
                     state.planning = false;
                     return;
                 }

@@ -1,6 +1,7 @@
 //! One incoming data stream: its range to disk, its progress back.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use super::Receiver;
 use super::file::FileIo;
 use crate::digest::CHUNK_BYTES;
 use crate::progress::FileProgress;
+use crate::protocol::BEGUN_BYTES_MAX;
 use crate::protocol::close::CloseCode;
 use crate::protocol::codec::{RANGE_HEADER_BYTES, RangeHeader};
 use crate::session::memory::Buffer;
@@ -33,12 +35,24 @@ const WINDOW_WHILE_BEHIND: u32 = 1 << 20;
 /// Content that has arrived and is not on disk yet, and the brake on the peer when it grows too large.
 pub(super) struct Backlog {
     bytes: AtomicUsize,
+    /// Room taken by chunks that are being put together.
+    begun: Arc<AtomicUsize>,
     connection: Connection,
 }
 
 impl Backlog {
     pub(super) fn new(connection: Connection) -> Self {
-        Self { bytes: AtomicUsize::new(0), connection }
+        Self { bytes: AtomicUsize::new(0), begun: Arc::default(), connection }
+    }
+
+    /// Takes room for a chunk of which the first bytes have come.
+    fn begin(&self, len: usize) -> Result<Begun, SessionError> {
+        let before = self.begun.fetch_add(len, Ordering::Relaxed);
+        let begun = Begun { all: self.begun.clone(), len };
+        if before + len > BEGUN_BYTES_MAX {
+            return Err(SessionError::Order("too many chunks begun at once"));
+        }
+        Ok(begun)
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -57,6 +71,18 @@ impl Backlog {
         if before >= BACKLOG_LOW && before - bytes < BACKLOG_LOW {
             self.connection.set_receive_window(VarInt::from_u32(RECEIVE_WINDOW));
         }
+    }
+}
+
+/// The room of one chunk that is being put together; given back when dropped.
+struct Begun {
+    all: Arc<AtomicUsize>,
+    len: usize,
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.len, Ordering::Relaxed);
     }
 }
 
@@ -86,6 +112,7 @@ impl Range {
 struct Block {
     buffer: Buffer,
     filled: usize,
+    _begun: Begun,
 }
 
 impl Receiver {
@@ -111,8 +138,12 @@ impl Receiver {
             return self.read_content(&range, &mut content).await;
         }
         let reading = self.read_content(&range, &mut content);
-        // A broken rule ends the connection now, not when the report is through.
-        tokio::try_join!(reading, async { Ok(report(&range, &mut reports).await) }).map(|_| ())
+        // A broken rule ends the reports too: they would wait for content that nobody reads any more.
+        let reporting = async {
+            report(&range, &mut reports).await;
+            Ok(())
+        };
+        tokio::try_join!(reading, reporting).map(|_| ())
     }
 
     /// Reads the range as it comes, in any order, and hands whole chunks to the disk.
@@ -166,8 +197,10 @@ impl Receiver {
         while !bytes.is_empty() {
             let index = offset / CHUNK_BYTES;
             let len = range.block_len(index);
-            let block =
-                blocks.entry(index).or_insert_with(|| Block { buffer: self.0.tools.buffers.take(len), filled: 0 });
+            let block = match blocks.entry(index) {
+                Entry::Occupied(block) => block.into_mut(),
+                Entry::Vacant(place) => place.insert(self.begin(len)?),
+            };
             let within = (offset % CHUNK_BYTES) as usize;
             let count = bytes.len().min(len - within);
             block.buffer[within..within + count].copy_from_slice(&bytes[..count]);
@@ -181,6 +214,12 @@ impl Receiver {
             offset += count as u64;
         }
         Ok(())
+    }
+
+    fn begin(&self, len: usize) -> Result<Block, SessionError> {
+        // A single byte of a chunk makes us keep a buffer for all of it, so the buffers are what is counted.
+        let begun = self.0.backlog.begin(len)?;
+        Ok(Block { buffer: self.0.tools.buffers.take(len), filled: 0, _begun: begun })
     }
 
     /// Writes and hashes one chunk on a disk thread.
