@@ -25,6 +25,11 @@ pub struct Send {
     repaired: u64,
 }
 
+/// Whether content of a file of `size` bytes may be asked for from `offset` on.
+pub fn is_start(offset: u64, size: u64) -> bool {
+    offset == size || (offset < size && offset.is_multiple_of(CHUNK_BYTES))
+}
+
 impl Send {
     /// Starts from the receiver's answer. `content` are the parts of the file at or after `from` that
     /// hold data, chunk-aligned and in order; what lies between them is holes.
@@ -32,7 +37,7 @@ impl Send {
     /// # Errors
     /// [`Violation::BadStart`] when the answer does not fit the file.
     pub fn new(id: FileId, size: u64, from: u64, content: Vec<Range<u64>>) -> Result<Self, Violation> {
-        if from > size || (!from.is_multiple_of(CHUNK_BYTES) && from != size) {
+        if !is_start(from, size) {
             return Err(Violation::BadStart { offset: from });
         }
         let chunks = usize::try_from(chunk_count(size)).map_err(|_| Violation::BadStart { offset: from })?;
@@ -70,8 +75,8 @@ impl Send {
         self.compared >= self.prefix_chunks()
     }
 
-    /// Whether the comparison waits for digests of our own.
-    pub fn owes_digests(&self) -> bool {
+    /// Whether digests of the receiver's wait for our own of the same chunks.
+    pub fn is_behind(&self) -> bool {
         self.compared < self.theirs.len() as u64
     }
 

@@ -9,6 +9,7 @@ use crate::protocol::message::{FileId, Have};
 use crate::session::SessionError;
 use crate::storage::Source;
 use crate::storage::StorageError;
+use crate::transfer::Violation;
 
 /// Chunks hashed before the disk thread takes other work.
 const CHUNKS_A_TURN: u64 = 32;
@@ -29,6 +30,12 @@ impl Sender {
         let Some(moving) = &mut file.moving else {
             return Err(SessionError::Order("digests before an answer"));
         };
+        // Held against the file at once: before it is open the digests wait in memory.
+        let digests = moving.digests + have.digests.len() as u64;
+        if have.digests.is_empty() || have.first != moving.digests || digests > moving.from.div_ceil(CHUNK_BYTES) {
+            return Err(Violation::BadHave { first: have.first }.into());
+        }
+        moving.digests = digests;
         let id = have.id;
         match &mut moving.open {
             Some(open) => open.rules.on_have(have.first, &have.digests)?,
@@ -55,6 +62,9 @@ impl Sender {
 
     /// On a disk thread: hashes some of our own chunks before the start and queues the next turn.
     pub(super) fn hash_prefix(&self, id: FileId, source: &Arc<Source>, first: u64, from: u64) {
+        if self.0.tools.connection.close_reason().is_some() {
+            return;
+        }
         let end = from.div_ceil(CHUNK_BYTES);
         let last = end.min(first + CHUNKS_A_TURN);
         let digests = match self.hash_chunks(source, first..last, from) {

@@ -33,7 +33,8 @@ use crate::storage::Disk;
 use crate::storage::Found;
 use crate::storage::Root;
 use crate::storage::Source;
-use crate::transfer::send::Send;
+use crate::transfer::Violation;
+use crate::transfer::send::{Send, is_start};
 
 /// How often the path's figures go to the receiver and the counters.
 const LINK_INTERVAL: Duration = Duration::from_secs(1);
@@ -100,11 +101,21 @@ struct Outgoing {
     _offer: OwnedSemaphorePermit,
 }
 
+impl Outgoing {
+    /// Whether the receiver's digests wait for ours.
+    fn is_behind(&self) -> bool {
+        let open = self.moving.as_ref().and_then(|moving| moving.open.as_ref());
+        open.is_some_and(|open| open.rules.is_behind())
+    }
+}
+
 /// A file that the receiver wants.
 struct Moving {
     from: u64,
     progress: Arc<FileProgress>,
     open: Option<OpenSource>,
+    /// Chunks whose digests the receiver has sent.
+    digests: u64,
     /// Content bytes that the receiver has reported as written.
     reported: u64,
     sent: u64,
@@ -165,15 +176,11 @@ impl Sender {
         self.0.stop.is_cancelled()
     }
 
-    /// Whether this side owes the next step: it looks for files, or hashes what the receiver compares.
+    /// Whether this side owes the next step: it looks for files, or compares its own copy of one.
     pub(crate) fn is_busy(&self) -> bool {
-        let hashes = |file: &Outgoing| {
-            let open = file.moving.as_ref().and_then(|moving| moving.open.as_ref());
-            open.is_some_and(|open| open.rules.owes_digests())
-        };
         let state = self.state();
-        let looks = state.files.is_empty() && !state.end_sent;
-        looks || state.files.values().any(hashes)
+        let searching = state.files.is_empty() && !state.walk_ended;
+        searching || state.files.values().any(Outgoing::is_behind)
     }
 
     async fn until_peer_ended(&self) {
@@ -249,16 +256,25 @@ impl Sender {
             Message::Pos(pos) => self.on_pos(pos),
             Message::Have(have) => self.on_have(have),
             Message::Done(done) => self.on_done(done),
-            Message::Settled => {
-                self.state().peer_ended = true;
-                self.0.ended.notify_waiters();
-                Ok(())
-            }
+            Message::Settled => self.on_settled(),
             _ => Err(SessionError::Order("a message that only a sender sends")),
         }
     }
 
+    fn on_settled(&self) -> Result<(), SessionError> {
+        let mut state = self.state();
+        // Otherwise a job would look done whose files nobody has taken.
+        if !state.end_sent || !state.files.is_empty() {
+            return Err(SessionError::Order("settled before every file was"));
+        }
+        state.peer_ended = true;
+        drop(state);
+        self.0.ended.notify_waiters();
+        Ok(())
+    }
+
     fn on_pos(&self, pos: Pos) -> Result<(), SessionError> {
+        self.check_pos(&pos)?;
         let (offset, why) = match pos.verdict {
             Verdict::Skip(reason) => {
                 let file = self.take(pos.id)?;
@@ -282,19 +298,35 @@ impl Sender {
         }
         let mut state = self.state();
         let file = state.files.get_mut(&pos.id).ok_or(UNKNOWN_FILE)?;
-        if file.moving.is_some() {
-            return Err(SessionError::Order("a second answer for the same file"));
-        }
         let header = &file.header;
         let progress = Arc::new(FileProgress::new(header.path.to_string(), header.size, offset, why));
         if offset > 0 {
             progress.set_phase(Phase::Checking);
         }
         self.0.tools.observer.started(&progress);
-        file.moving = Some(Moving { from: offset, progress, open: None, reported: 0, sent: 0, pumping: true });
+        let (digests, reported, sent) = (0, 0, 0);
+        file.moving = Some(Moving { from: offset, progress, open: None, digests, reported, sent, pumping: true });
         drop(state);
         self.want(pos.id);
         Ok(())
+    }
+
+    /// Whether an answer fits its offer.
+    fn check_pos(&self, pos: &Pos) -> Result<(), SessionError> {
+        let state = self.state();
+        let Outgoing { header, moving, .. } = state.files.get(&pos.id).ok_or(UNKNOWN_FILE)?;
+        if moving.is_some() {
+            return Err(SessionError::Order("a second answer for the same file"));
+        }
+        match pos.verdict {
+            Verdict::From { .. } if header.kind != Kind::File => {
+                Err(SessionError::Order("content asked of something that is no file"))
+            }
+            Verdict::From { offset, .. } if !is_start(offset, header.size) => {
+                Err(Violation::BadStart { offset }.into())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn on_skipped(&self, file: &Outgoing, reason: SkipReason) {
