@@ -14,19 +14,82 @@ const SILENCE_MAX: Duration = Duration::from_secs(120);
 /// How often the watch looks.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Pieces of streams that this end may send between two looks although nothing moves: its reports on the
+/// link, one a second, and as many again that were lost on the way. More is content that the peer takes.
+const IDLE_FRAMES_MAX: u64 = 16;
+
 /// Returns when the peer has been silent for too long. `is_ours` tells whether it is this end's turn.
 pub(crate) async fn until_silent(connection: &Connection, is_ours: impl Fn() -> bool) -> SessionError {
     let mut looks = interval(LOOK_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut seen = 0;
-    let mut silent = Duration::ZERO;
+    let mut silence = Silence::default();
     loop {
         looks.tick().await;
-        let now = connection.stats().frame_rx.stream;
-        silent = if now == seen && !is_ours() { silent + LOOK_INTERVAL } else { Duration::ZERO };
-        seen = now;
-        if silent >= SILENCE_MAX {
+        let stats = connection.stats();
+        if silence.look(stats.frame_rx.stream, stats.frame_tx.stream, is_ours()) {
             return SessionError::Timeout("say anything");
         }
+    }
+}
+
+/// How long nothing has happened that the peer has a part in.
+#[derive(Debug, Default)]
+struct Silence {
+    received: u64,
+    sent: u64,
+    lasted: Duration,
+}
+
+impl Silence {
+    /// Takes the pieces of streams received and sent so far, once every [`LOOK_INTERVAL`]; true when the
+    /// peer has been silent for too long.
+    fn look(&mut self, received: u64, sent: u64, is_ours: bool) -> bool {
+        // Small files are not reported on while they flow: on a slow link minutes pass before the first is
+        // done. A peer that takes nothing stops us within its window.
+        let flows = sent - self.sent > IDLE_FRAMES_MAX;
+        let heard = received != self.received;
+        (self.received, self.sent) = (received, sent);
+        self.lasted = if heard || flows || is_ours { Duration::ZERO } else { self.lasted + LOOK_INTERVAL };
+        self.lasted >= SILENCE_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Looks that a silent peer survives.
+    const PATIENT_LOOKS: u64 = SILENCE_MAX.as_secs() / LOOK_INTERVAL.as_secs() - 1;
+
+    /// Whether a watch ends that sees these figures at look 1, 2, 3 … for twice as long as it waits.
+    fn ends(received: impl Fn(u64) -> u64, sent: impl Fn(u64) -> u64, is_ours: impl Fn(u64) -> bool) -> bool {
+        let mut silence = Silence::default();
+        (1..2 * PATIENT_LOOKS).any(|look| silence.look(received(look), sent(look), is_ours(look)))
+    }
+
+    #[test]
+    fn a_peer_that_owes_something_and_says_nothing_is_given_up() {
+        assert!(ends(|_| 0, |_| 0, |_| false));
+        assert!(ends(|_| 7, |look| look * IDLE_FRAMES_MAX, |_| false), "our own reports are no sign of it");
+    }
+
+    #[test]
+    fn a_peer_that_speaks_takes_content_or_waits_for_us_is_not() {
+        assert!(!ends(|look| look / PATIENT_LOOKS, |_| 0, |_| false));
+        assert!(!ends(|_| 0, |look| look * (IDLE_FRAMES_MAX + 1), |_| false));
+        assert!(!ends(|_| 0, |_| 0, |look| look % PATIENT_LOOKS == 0));
+    }
+
+    #[test]
+    fn silence_counts_from_the_last_sign() {
+        let mut silence = Silence::default();
+        for _ in 0..PATIENT_LOOKS {
+            assert!(!silence.look(0, 0, false));
+        }
+        assert!(!silence.look(1, 0, false));
+        for _ in 0..PATIENT_LOOKS {
+            assert!(!silence.look(1, 0, false));
+        }
+        assert!(silence.look(1, 0, false));
     }
 }
