@@ -209,7 +209,8 @@ pub const FAILURES_KEPT: usize = 1000;
 pub struct Observer {
     counters: Arc<Counters>,
     events: mpsc::UnboundedSender<Event>,
-    names: Arc<Mutex<Names>>,
+    /// `None` when nothing follows the one connection that it observes.
+    names: Option<Arc<Mutex<Names>>>,
 }
 
 /// Names of a job by hash, so that a new connection counts none of them twice.
@@ -223,7 +224,14 @@ impl Observer {
     /// An observer and the stream of its events. Dropping the stream silences it.
     pub fn new() -> (Self, mpsc::UnboundedReceiver<Event>) {
         let (events, stream) = mpsc::unbounded_channel();
-        (Self { counters: Arc::default(), events, names: Arc::default() }, stream)
+        (Self { counters: Arc::default(), events, names: Some(Arc::default()) }, stream)
+    }
+
+    /// An observer of a job that ends with its connection, as a server's do: it remembers no names, of which a
+    /// peer could send any number.
+    pub(crate) fn for_one_connection() -> (Self, mpsc::UnboundedReceiver<Event>) {
+        let (observer, stream) = Self::new();
+        (Self { names: None, ..observer }, stream)
     }
 
     /// The totals.
@@ -237,13 +245,13 @@ impl Observer {
         let _ = self.events.send(event);
     }
 
-    fn names(&self) -> MutexGuard<'_, Names> {
-        self.names.lock().expect("no holder panics")
+    fn names(&self) -> Option<MutexGuard<'_, Names>> {
+        Some(self.names.as_ref()?.lock().expect("no holder panics"))
     }
 
     /// A file is part of the job.
     pub fn found(&self, path: &str, size: u64) {
-        if self.names().found.insert(name_hash(path)) {
+        if self.names().is_none_or(|mut names| note(&mut names.found, path)) {
             Counters::add(&self.counters.files_found, 1);
             Counters::add(&self.counters.bytes_found, size);
         }
@@ -299,13 +307,23 @@ impl Observer {
 
     /// Whether a name's fate is known from an earlier connection of the same job.
     pub fn is_settled(&self, path: &str) -> bool {
-        self.names().settled.contains(&name_hash(path))
+        self.names().is_some_and(|names| names.settled.contains(&name_hash(path)))
     }
 
     /// Notes that a name's fate is known; false when it was before, so that nothing counts twice.
     fn settle(&self, path: &str) -> bool {
-        self.names().settled.insert(name_hash(path))
+        self.names().is_none_or(|mut names| note(&mut names.settled, path))
     }
+}
+
+/// Names remembered at most; what is beyond may count twice after a lost connection. A hostile server could
+/// otherwise fill our memory with names alone.
+const NAMES_KEPT: usize = 8 << 20;
+
+/// Remembers a name; false when it was known.
+fn note(names: &mut HashSet<u64>, path: &str) -> bool {
+    let hash = name_hash(path);
+    if names.len() < NAMES_KEPT { names.insert(hash) } else { !names.contains(&hash) }
 }
 
 /// Eight bytes a name instead of the name: 100,000 files cost less than a megabyte. A collision would

@@ -17,7 +17,7 @@ use crate::digest::{Hasher, Salt};
 use crate::progress::{Counters, Event, Observer};
 use crate::protocol::close::CloseCode;
 use crate::protocol::features;
-use crate::protocol::message::{Failure, Get, Hello, IfExists, Message, Problem, Push, Status, Welcome};
+use crate::protocol::message::{Failure, Get, Hello, IfExists, List, Message, Problem, Push, Status, Welcome};
 use crate::protocol::path::{WirePath, escape};
 use crate::session::control::{Control, ControlReader};
 use crate::session::memory::Buffers;
@@ -210,6 +210,9 @@ struct Session {
     roles: Roles,
     receiving: JoinSet<SessionError>,
     sending: JoinSet<Result<(), SessionError>>,
+    listing: JoinSet<()>,
+    /// The watch on the client's other connections.
+    ghosts: JoinSet<()>,
     observers: Vec<(Observer, bool)>,
     totals: Totals,
 }
@@ -224,6 +227,8 @@ impl Session {
             roles: Roles::default(),
             receiving: JoinSet::new(),
             sending: JoinSet::new(),
+            listing: JoinSet::new(),
+            ghosts: JoinSet::new(),
             observers: Vec::new(),
             totals: Totals::default(),
         }
@@ -256,6 +261,9 @@ impl Session {
         let connection = self.client.connection.clone();
         loop {
             let roles = self.roles.clone();
+            let listing = !self.listing.is_empty();
+            let control = self.client.control.clone();
+            let is_ours = move || roles.is_busy() || (listing && control.has_room());
             tokio::select! {
                 message = self.client.reader.next() => match message? {
                     Some(message) => self.on_message(message)?,
@@ -267,7 +275,8 @@ impl Session {
                     self.roles.sender = None;
                 }
                 error = connection.closed() => return Err(error.into()),
-                error = until_silent(&connection, move || roles.is_busy()) => return Err(error),
+                Some(_) = self.listing.join_next() => {}
+                error = until_silent(&connection, is_ours) => return Err(error),
                 _ = drain.wait_for(Option::is_some), if !draining => {
                     draining = true;
                     self.drain();
@@ -292,10 +301,7 @@ impl Session {
             None => Ok(()),
             Some(Message::Push(push)) => self.on_push(push),
             Some(Message::Get(get)) => self.on_get(get),
-            Some(Message::List(wanted)) => {
-                list::answer(&self.shared, &self.client.control, wanted);
-                Ok(())
-            }
+            Some(Message::List(wanted)) => self.on_list(wanted),
             Some(Message::GoAway) => Ok(()),
             Some(_) => Err(SessionError::Order("a message that only a server sends")),
         }
@@ -308,11 +314,26 @@ impl Session {
         }
         let observer = self.observe(true);
         let receiver = Receiver::new(self.receiver_tools(&observer), self.receive_options(push));
-        self.receiving.abort_all();
+        // Not `abort_all`, which looks at every task that was ever ended here and not joined.
+        self.receiving = JoinSet::new();
         self.receiving.spawn(accept_streams(self.client.connection.clone(), receiver.clone()));
         self.roles.receiver = Some((receiver, observer));
-        let (shared, peer, own) = (self.shared.clone(), self.peer, self.client.connection.clone());
-        tokio::spawn(async move { shared.leases.close_ghosts(peer, &own).await });
+        // One watch at a time, however many jobs follow each other.
+        while self.ghosts.try_join_next().is_some() {}
+        if self.ghosts.is_empty() {
+            let (shared, peer, own) = (self.shared.clone(), self.peer, self.client.connection.clone());
+            self.ghosts.spawn(async move { shared.leases.close_ghosts(peer, &own).await });
+        }
+        Ok(())
+    }
+
+    fn on_list(&mut self, wanted: List) -> Result<(), SessionError> {
+        while self.listing.try_join_next().is_some() {}
+        // Each takes a thread.
+        if !self.listing.is_empty() {
+            return Err(SessionError::Order("a second list while the first is running"));
+        }
+        self.listing.spawn(list::answer(self.shared.clone(), self.client.control.clone(), wanted));
         Ok(())
     }
 
@@ -372,7 +393,11 @@ impl Session {
 
     /// An observer whose news become notices.
     fn observe(&mut self, from_peer: bool) -> Observer {
-        let (observer, mut events) = Observer::new();
+        // The job before this one in the same direction is over; of thousands only the sums stay.
+        for (earlier, _) in self.observers.extract_if(.., |(_, earlier)| *earlier == from_peer) {
+            self.totals.add(earlier.counters(), from_peer);
+        }
+        let (observer, mut events) = Observer::for_one_connection();
         self.observers.push((observer.clone(), from_peer));
         let shared = self.shared.clone();
         tokio::spawn(async move {

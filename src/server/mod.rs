@@ -155,13 +155,17 @@ pub(crate) struct Shared {
 }
 
 /// Where notices go until the server has ended.
-struct Notices(Mutex<Option<mpsc::UnboundedSender<Notice>>>);
+struct Notices(Mutex<Option<mpsc::Sender<Notice>>>);
+
+/// Notices that wait for a caller who does not read them: more than a second of small files. A peer decides how
+/// many there are, so they cannot all be kept.
+const NOTICES_KEPT: usize = 16 * 1024;
 
 impl Notices {
     fn send(&self, notice: Notice) {
         if let Some(notices) = &*self.0.lock().expect("no holder panics") {
             // The caller may not want to know.
-            let _ = notices.send(notice);
+            let _ = notices.try_send(notice);
         }
     }
 
@@ -177,7 +181,7 @@ pub struct Server {
     pool: Arc<Pool>,
     local_addr: SocketAddr,
     granted: Granted,
-    notices: Mutex<mpsc::UnboundedReceiver<Notice>>,
+    notices: Mutex<mpsc::Receiver<Notice>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -236,7 +240,8 @@ impl Server {
         self.pool.active()
     }
 
-    /// The next notice; `None` when the server has ended. Notices that nobody reads wait.
+    /// The next notice; `None` when the server has ended. Notices wait for their reader, but not without
+    /// bound: what comes while 16,384 of them wait is lost.
     pub async fn notice(&self) -> Option<Notice> {
         std::future::poll_fn(|context| self.notices.lock().expect("no holder panics").poll_recv(context)).await
     }
@@ -331,7 +336,7 @@ impl ServerBuilder {
             Access::Enrolled { home } => Some(Arc::new(Clients::open(home)?)),
             Access::Only(_) | Access::Anyone => None,
         };
-        let (notices, notice_stream) = mpsc::unbounded_channel();
+        let (notices, notice_stream) = mpsc::channel(NOTICES_KEPT);
         let sync = if self.sync { Sync::Durable } else { Sync::None };
         let shared = Arc::new(Shared {
             root: Root::create(&self.root)?,

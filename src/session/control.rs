@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use quinn::{Connection, RecvStream, SendStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tracing::debug;
 
 use super::SessionError;
@@ -21,6 +21,9 @@ const CONTROL_PRIORITY: i32 = 1000;
 /// answers would otherwise fill our memory.
 const QUEUED_MESSAGES_MAX: usize = 64 * 1024;
 
+/// Messages that may wait before those are held back that can be: the peer reads them no sooner for it.
+const ROOM_MESSAGES: usize = 1024;
+
 /// Frames are gathered up to this size before a write.
 const WRITE_BYTES: usize = 32 * 1024;
 
@@ -31,37 +34,61 @@ const READ_BYTES: usize = 64 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct Control {
     queue: mpsc::UnboundedSender<Message>,
-    queued: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
     connection: Connection,
+}
+
+/// What is queued and not written yet.
+#[derive(Debug, Default)]
+struct Waiting {
+    messages: AtomicUsize,
+    fewer: Notify,
 }
 
 impl Control {
     /// Starts writing to `stream` on the current runtime. The stream is finished when all clones are gone.
     pub(crate) fn start(connection: Connection, stream: SendStream) -> Self {
         let (queue, messages) = mpsc::unbounded_channel();
-        let queued = Arc::new(AtomicUsize::new(0));
-        tokio::spawn(write_all(stream, messages, queued.clone()));
-        Self { queue, queued, connection }
+        let waiting = Arc::<Waiting>::default();
+        tokio::spawn(write_all(stream, messages, waiting.clone()));
+        Self { queue, waiting, connection }
     }
 
     /// Queues a message. It is lost only with the connection.
     pub(crate) fn send(&self, message: Message) {
-        if self.queued.fetch_add(1, Ordering::Relaxed) > QUEUED_MESSAGES_MAX {
+        if self.waiting.messages.fetch_add(1, Ordering::Relaxed) > QUEUED_MESSAGES_MAX {
             transport::close(&self.connection, CloseCode::Violation, "answers are not being read");
         }
         // The writer ends only with the connection, which the reader notices too.
         let _ = self.queue.send(message);
     }
+
+    /// Whether the peer keeps up with what is said.
+    pub(crate) fn has_room(&self) -> bool {
+        self.waiting.messages.load(Ordering::Relaxed) < ROOM_MESSAGES
+    }
+
+    /// Waits until the peer keeps up. For messages that are no answers and whose number only our own disk
+    /// bounds; for ever, when the connection has ended.
+    pub(crate) async fn room(&self) {
+        loop {
+            let fewer = self.waiting.fewer.notified();
+            if self.has_room() {
+                return;
+            }
+            fewer.await;
+        }
+    }
 }
 
-async fn write_all(mut stream: SendStream, mut messages: mpsc::UnboundedReceiver<Message>, queued: Arc<AtomicUsize>) {
+async fn write_all(mut stream: SendStream, mut messages: mpsc::UnboundedReceiver<Message>, waiting: Arc<Waiting>) {
     let mut frames = Vec::with_capacity(WRITE_BYTES + FRAME_BYTES_MAX);
     let _ = stream.set_priority(CONTROL_PRIORITY);
     while let Some(first) = messages.recv().await {
         frames.clear();
         let mut next = Some(first);
         while let Some(message) = next {
-            queued.fetch_sub(1, Ordering::Relaxed);
+            waiting.messages.fetch_sub(1, Ordering::Relaxed);
             if let Err(error) = codec::encode(&message, &mut frames) {
                 // Every message is built within its limits; reaching this is our fault, not the peer's.
                 tracing::error!(%error, "a message could not be encoded");
@@ -74,6 +101,7 @@ async fn write_all(mut stream: SendStream, mut messages: mpsc::UnboundedReceiver
             debug!(%error, "control stream ended");
             return;
         }
+        waiting.fewer.notify_waiters();
     }
     let _ = stream.finish();
 }

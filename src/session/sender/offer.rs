@@ -19,7 +19,10 @@ impl Sender {
             let Some(next) = next else { break };
             match next {
                 Found::File { root, at, name, meta } => self.offer_new(root, at, name, meta).await,
-                Found::Problem { name, failure } => self.problem(name, failure),
+                Found::Problem { name, failure } => {
+                    self.0.tools.control.room().await;
+                    self.problem(name, failure);
+                }
                 Found::Note(text) => self.0.tools.observer.event(Event::Note(text)),
             }
         }
