@@ -9,7 +9,7 @@ use super::connect::Link;
 use crate::error::Error;
 use crate::progress::{Event, Observer};
 use crate::protocol::close::CloseCode;
-use crate::protocol::message::{Entry, List, Message, Problem};
+use crate::protocol::message::{Entry, Kind, List, Message, Problem};
 use crate::session::SessionError;
 use crate::transport::Ticket;
 
@@ -21,12 +21,11 @@ pub(super) async fn run(client: &Client, ticket: Ticket, pattern: Vec<u8>, recur
     let mut link = Link::open(client, &ticket, &observer).await?;
     link.control.send(Message::List(List { pattern, recursive }));
     let deadline = client.within_patience(NEXT_DEADLINE);
-    let result = read(&mut link, deadline).await.map_err(|error| link.explain(error));
-    link.close(CloseCode::Done).await;
-    let (entries, problem) = result?;
-    if let (Some(Problem { name, failure }), true) = (problem, entries.is_empty()) {
-        return Err(Error::Remote { name, failure });
-    }
+    let names = read(&mut link, deadline).await;
+    let code = names.as_ref().err().map_or(CloseCode::Done, SessionError::close_code);
+    let names = names.map_err(|error| link.explain(error));
+    link.close(code).await;
+    let entries = names?.into_result()?;
     // An answer was read, so the server has introduced itself.
     match events.try_recv() {
         Ok(Event::Connected { peer, enrolled, .. }) => Ok(Listing { peer, enrolled, entries }),
@@ -45,16 +44,70 @@ pub struct Listing {
     pub entries: Vec<Entry>,
 }
 
-async fn read(link: &mut Link, deadline: Duration) -> Result<(Vec<Entry>, Option<Problem>), SessionError> {
-    let (mut all, mut problem) = (Vec::new(), None);
+/// Memory that a listing may take: some four million names. A server that goes on and on is stopped there.
+const LISTING_BYTES_MAX: usize = 512 << 20;
+
+/// The names that have come so far.
+struct Names {
+    entries: Vec<Entry>,
+    problem: Option<Problem>,
+    room: usize,
+}
+
+impl Names {
+    fn new(room: usize) -> Self {
+        Self { entries: Vec::new(), problem: None, room }
+    }
+
+    fn add(&mut self, mut entries: Vec<Entry>) -> Result<(), SessionError> {
+        let bytes = entries.iter().map(|entry| size_of::<Entry>() + text_bytes(entry)).sum();
+        let room = self.room.checked_sub(bytes);
+        self.room = room.ok_or(SessionError::Order("a listing that does not fit in memory"))?;
+        self.entries.append(&mut entries);
+        Ok(())
+    }
+
+    fn into_result(self) -> Result<Vec<Entry>, Error> {
+        match self.problem {
+            Some(Problem { name, failure }) if self.entries.is_empty() => Err(Error::Remote { name, failure }),
+            _ => Ok(self.entries),
+        }
+    }
+}
+
+async fn read(link: &mut Link, deadline: Duration) -> Result<Names, SessionError> {
+    let mut names = Names::new(LISTING_BYTES_MAX);
     loop {
         let message = timeout(deadline, link.replies.next()).await;
         match message.map_err(|_| SessionError::Timeout("go on with the listing"))?? {
-            Message::Entries(entries) if entries.is_empty() => return Ok((all, problem)),
-            Message::Entries(mut entries) => all.append(&mut entries),
-            Message::Problem(found) => problem = Some(found),
+            Message::Entries(entries) if entries.is_empty() => return Ok(names),
+            Message::Entries(entries) => names.add(entries)?,
+            Message::Problem(found) => names.problem = Some(found),
             Message::GoAway => {}
             _ => return Err(SessionError::Order("anything but names in a listing")),
         }
+    }
+}
+
+fn text_bytes(entry: &Entry) -> usize {
+    let target = if let Kind::Link(target) = &entry.kind { target.len() } else { 0 };
+    entry.path.as_bytes().len() + target
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::message::Mtime;
+    use crate::protocol::path::WirePath;
+
+    #[test]
+    fn a_listing_without_end_is_stopped_where_memory_would_be_short() {
+        let path = WirePath::parse(&[b'x'; 100]).expect("a plain path");
+        let entry =
+            Entry { path, kind: Kind::Link(vec![b'y'; 50]), size: 0, mtime: Mtime { secs: 0, nanos: 0 }, mode: 0 };
+        let mut names = Names::new(100_000);
+        let taken = (0..).take_while(|_| names.add(vec![entry.clone()]).is_ok()).count();
+        assert_eq!(taken, 100_000 / (size_of::<Entry>() + 150));
+        assert_eq!(names.entries.len(), taken);
     }
 }
