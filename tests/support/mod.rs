@@ -1,23 +1,42 @@
-//! What the end-to-end tests share: a real client and a real server with real files between them.
-#![allow(dead_code, reason = "every test binary uses its own part of this")]
+//! What the tests of whole servers and clients share.
+#![allow(dead_code, reason = "every test program uses another part of it")]
+#![allow(unreachable_pub, reason = "test programs have no outside")]
 
-pub(crate) mod pair;
-pub(crate) mod tree;
+pub mod field;
+pub mod pair;
+pub mod peer;
+pub mod tree;
 
+use std::future::Future;
 use std::time::{Duration, Instant};
 
-/// Longest wait for something that must happen.
-const DEADLINE: Duration = Duration::from_secs(60);
+/// Far beyond what anything here takes; only a hang reaches it.
+pub const LONG: Duration = Duration::from_secs(60);
 
-/// Looks again and again, without holding up the runtime, until `is_so`.
-///
-/// # Panics
-/// When it does not come true in a minute.
-pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < DEADLINE, "waited too long for {what}");
-        // Not a busy loop: what is waited for needs the processor.
-        tokio::time::sleep(Duration::from_millis(1)).await;
+/// The result of `work`, which must not hang.
+pub async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(LONG, work).await.unwrap_or_else(|_| panic!("{what} did not happen"))
+}
+
+/// Waits until `holds`, and fails when it never does.
+pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + LONG;
+    while !holds() {
+        assert!(Instant::now() < end, "{what} did not come true");
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// Bytes that differ from place to place.
+pub fn content(len: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ len as u64;
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes
 }
