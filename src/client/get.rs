@@ -77,12 +77,12 @@ impl Place {
     fn find(into: &Path, target: Target, dry_run: bool) -> Result<Self, Error> {
         let new_name = target == Target::FileOrDirectory && !into.is_dir();
         let (directory, name) = match (new_name, into.file_name()) {
-            (true, Some(name)) => (into.parent().unwrap_or(Path::new("")), Path::new(name)),
+            (true, Some(name)) => (into.parent().unwrap_or_else(|| Path::new("")), Path::new(name)),
             _ => (into, Path::new("")),
         };
         // A dry run makes no directory: what is missing becomes part of the name.
         let there = if dry_run { existing(directory) } else { directory };
-        let missing = directory.strip_prefix(there).unwrap_or(Path::new("")).join(name);
+        let missing = directory.strip_prefix(there).unwrap_or_else(|_| Path::new("")).join(name);
         // Joining nothing leaves a slash at the end.
         let missing: PathBuf = missing.components().collect();
         let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
@@ -96,7 +96,7 @@ impl Place {
 
 /// The innermost directory of a path that exists; empty for the current one.
 fn existing(path: &Path) -> &Path {
-    path.ancestors().find(|place| place.exists()).unwrap_or(Path::new(""))
+    path.ancestors().find(|place| place.exists()).unwrap_or_else(|| Path::new(""))
 }
 
 async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken) -> Result<(), Attempt> {

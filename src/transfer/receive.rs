@@ -69,7 +69,7 @@ impl Receive {
     /// The rule that the range breaks; the file is then unchanged.
     pub fn on_range(&mut self, offset: u64, len: u64) -> Result<(), Violation> {
         let bad = Violation::BadRange { offset, len };
-        let end = offset.checked_add(len).ok_or(bad.clone())?;
+        let Some(end) = offset.checked_add(len) else { return Err(bad) };
         let aligned = offset.is_multiple_of(CHUNK_BYTES) && (end.is_multiple_of(CHUNK_BYTES) || end == self.size);
         let straddles = offset < self.from && end > self.from;
         if len == 0 || end > self.size || !aligned || straddles {

@@ -1,6 +1,5 @@
 //! Both ends of the transport, over real UDP on the loopback interface.
 
-use crate::digest::SALT_BYTES;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

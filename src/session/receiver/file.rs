@@ -102,11 +102,6 @@ impl FileIo {
         self.part()?.write_at(bytes, offset)
     }
 
-    /// Whether the partial file is open.
-    pub(super) fn is_open(&self) -> bool {
-        self.slot().part.is_some()
-    }
-
     /// Hands over the complete file for its commit; `None` when the old version is the new content and
     /// has only been given the new time and mode. No other thread uses the file any more.
     pub(super) fn finish(&self, no_content: bool) -> Result<Option<Part>, StorageError> {

@@ -117,6 +117,12 @@ struct Open {
     progress: Arc<FileProgress>,
 }
 
+/// Where the content of one file goes.
+struct Place {
+    io: Arc<FileIo>,
+    progress: Arc<FileProgress>,
+}
+
 impl Receiver {
     pub(crate) fn new(tools: Tools, options: ReceiveOptions) -> Self {
         let backlog = stream::Backlog::new(tools.connection.clone());
@@ -413,13 +419,13 @@ impl Receiver {
 /// Content and its end.
 impl Receiver {
     /// A data stream announces its range. `None`: the file is settled already, nobody wants the bytes.
-    fn open_range(&self, header: RangeHeader) -> Result<Option<(Arc<FileIo>, Arc<FileProgress>)>, SessionError> {
+    fn open_range(&self, header: RangeHeader) -> Result<Option<Place>, SessionError> {
         let mut guard = self.state();
         let state = &mut *guard;
         match state.files.get_mut(&header.id) {
             Some(File::Open(open)) => {
                 open.rules.on_range(header.offset, header.len)?;
-                Ok(Some((open.io.clone(), open.progress.clone())))
+                Ok(Some(Place { io: open.io.clone(), progress: open.progress.clone() }))
             }
             None if header.id.0 < state.next_id => Ok(None),
             _ => Err(SessionError::Order("content for a file that is not open")),

@@ -10,8 +10,8 @@ use quinn::{Connection, RecvStream, SendStream, VarInt};
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::Receiver;
 use super::file::FileIo;
+use super::{Place, Receiver};
 use crate::digest::CHUNK_BYTES;
 use crate::progress::FileProgress;
 use crate::protocol::BEGUN_BYTES_MAX;
@@ -126,7 +126,7 @@ impl Receiver {
         mut content: RecvStream,
     ) -> Result<(), SessionError> {
         let header = read_header(&mut content).await?;
-        let Some((io, progress)) = self.open_range(header)? else {
+        let Some(Place { io, progress }) = self.open_range(header)? else {
             let _ = content.stop(CloseCode::Cancelled.code().into());
             let _ = reports.reset(CloseCode::Cancelled.code().into());
             return Ok(());

@@ -277,8 +277,8 @@ impl Sender {
         self.check_pos(&pos)?;
         let (offset, why) = match pos.verdict {
             Verdict::Skip(reason) => {
-                let file = self.take(pos.id)?;
-                return Ok(self.on_skipped(&file, reason));
+                self.on_skipped(&self.take(pos.id)?, reason);
+                return Ok(());
             }
             Verdict::Refuse(failure) => {
                 let file = self.take(pos.id)?;
@@ -286,7 +286,8 @@ impl Sender {
                 if failure.status != Status::Cancelled || !self.is_stopped() {
                     self.0.tools.observer.failed(file.header.path.to_string(), failure);
                 }
-                return Ok(self.maybe_end());
+                self.maybe_end();
+                return Ok(());
             }
             Verdict::From { offset, why } => (offset, why),
         };
@@ -294,7 +295,8 @@ impl Sender {
             let header = self.take(pos.id)?.header;
             let path = header.path.to_string();
             self.0.tools.observer.event(crate::progress::Event::Planned { path, size: header.size, from: offset, why });
-            return Ok(self.maybe_end());
+            self.maybe_end();
+            return Ok(());
         }
         let mut state = self.state();
         let file = state.files.get_mut(&pos.id).ok_or(UNKNOWN_FILE)?;

@@ -23,6 +23,9 @@ use crate::transfer::send::Send;
 /// Chunks that are read and hashed ahead of the stream, so that disk and network overlap.
 const READ_AHEAD: usize = 4;
 
+/// One chunk, ready for its stream.
+type Read = Result<(Bytes, Digest), Stop>;
+
 /// Why a pump stopped.
 enum Stop {
     /// This file is over; the job goes on.
@@ -99,8 +102,14 @@ impl Sender {
     pub(super) async fn pump(&self, id: FileId) -> Result<(), SessionError> {
         match self.pump_ranges(id).await {
             Ok(()) | Err(Stop::Unwanted) => Ok(()),
-            Err(Stop::File(error)) => Ok(self.give_up(id, (&error).into())),
-            Err(Stop::Changed) => Ok(self.offer_again(id)),
+            Err(Stop::File(error)) => {
+                self.give_up(id, (&error).into());
+                Ok(())
+            }
+            Err(Stop::Changed) => {
+                self.offer_again(id);
+                Ok(())
+            }
             Err(Stop::Session(error)) => Err(error),
         }
     }
@@ -194,7 +203,7 @@ impl Sender {
                 next += len as u64;
             }
             let Some((offset, read)) = reads.pop_front() else { break };
-            let (bytes, digest) = read.await???;
+            let (bytes, digest) = read.await??;
             self.on_own(id, offset / CHUNK_BYTES, digest);
             outlet.stream.write_chunk(bytes).await?;
         }
@@ -210,22 +219,16 @@ impl Sender {
         offset: u64,
         len: usize,
         permit: OwnedSemaphorePermit,
-    ) -> impl Future<Output = Result<Result<Result<(Bytes, Digest), Stop>, Stop>, Lost>> + use<> {
+    ) -> impl Future<Output = Result<Read, Lost>> + use<> {
         let (source, hasher) = (source.clone(), self.0.tools.hasher.clone());
         let mut buffer = self.0.tools.buffers.take(len);
-        let job = self.0.tools.disk.run(move || {
+        self.0.tools.disk.run(move || {
             if source.read_at(&mut buffer, offset)? < len {
-                return Ok(Err(Stop::Changed));
+                return Err(Stop::Changed);
             }
             let digest = hasher.chunk(&buffer);
-            Ok::<_, StorageError>(Ok((buffer, permit, digest)))
-        });
-        async move {
-            Ok(match job.await? {
-                Ok(read) => Ok(read.map(|(buffer, permit, digest)| (in_flight(buffer, permit), digest))),
-                Err(error) => Err(Stop::File(error)),
-            })
-        }
+            Ok((in_flight(buffer, permit), digest))
+        })
     }
 
     fn on_own(&self, id: FileId, index: u64, digest: Digest) {
