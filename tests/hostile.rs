@@ -613,7 +613,7 @@ async fn content_asked_of_a_directory_is_a_violation() {
 }
 
 #[tokio::test]
-async fn a_second_get_or_list_while_one_runs_is_a_violation() {
+async fn a_second_get_while_one_runs_is_a_violation() {
     getting_violates(WANTED, async |peer| peer.say(&get("wanted")).await).await;
 }
 
