@@ -653,7 +653,7 @@ struct Victim {
 
 impl Victim {
     fn client() -> Client {
-        Client::builder(identity()).patience(std::time::Duration::from_millis(1)).build().unwrap()
+        Client::builder(identity()).patience(std::time::Duration::from_secs(5)).build().unwrap()
     }
 
     /// Gets `notes.txt` into a directory of its own.
