@@ -166,6 +166,14 @@ impl FileIo {
         if self.durable && self.size >= EARLY_BYTES_MIN {
             part.write_back_early();
         }
+        if self.start.basis == Basis::Part
+            && part.is_empty()
+            && let Ok(committed) = self.root.open_source(&self.path)
+        {
+            // The part has become the file since it was seen: the client's previous connection was about to
+            // commit it. All of it is there still, and is compared like any other start.
+            part.adopt(&committed, self.start.from)?;
+        }
         let part = Arc::new(part);
         slot.part = Some(part.clone());
         Ok(part)
