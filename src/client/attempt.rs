@@ -1,7 +1,9 @@
 //! Trying until it is done: a lost connection is replaced, and the job goes on where it was.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -11,6 +13,9 @@ use crate::progress::{Counters, Event, Observer};
 /// The first wait before a new connection; it doubles up to the last while nothing moves.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LAST_WAIT: Duration = Duration::from_secs(30);
+
+/// Longest that an attempt may take to end its connection when the job is stopped.
+const FAREWELL: Duration = Duration::from_millis(200);
 
 /// When to try again, and when to stop trying.
 struct Patience {
@@ -52,12 +57,17 @@ where
     // Why the last connection that stood was lost: that, not the silence since then, is what happened.
     let mut lost = None;
     loop {
+        let mut trying = pin!(attempt());
         let failed = tokio::select! {
-            result = attempt() => match result {
+            result = &mut trying => match result {
                 Ok(()) => return Ok(()),
                 Err(failed) => failed,
             },
-            () = cancel.cancelled() => return Err(Error::Cancelled),
+            () = cancel.cancelled() => {
+                // A connection that stands is told so; one that is being made is dropped.
+                let _ = timeout(FAREWELL, trying).await;
+                return Err(Error::Cancelled);
+            }
         };
         if !(failed.stood || lost.is_some()) || !failed.error.is_retryable() {
             return Err(failed.error);

@@ -139,3 +139,10 @@ impl Replies {
         }
     }
 }
+
+/// Tasks that wait for the peer hold the connection too: without a close they would wait until it times out.
+impl Drop for Link {
+    fn drop(&mut self) {
+        transport::close(&self.connection, CloseCode::Cancelled, "");
+    }
+}
