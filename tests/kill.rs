@@ -52,13 +52,15 @@ impl Process {
         self.0.try_wait().expect("it is our child").is_some()
     }
 
-    /// Ctrl-C, and how it ends.
+    /// Ctrl-C, and how it ends: soon, also when nobody is at the other end any more.
     fn interrupt(mut self) -> ExitStatus {
+        let start = Instant::now();
         let pid = rustix::process::Pid::from_child(&self.0);
         if !self.has_ended() {
             rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is ours to interrupt");
         }
         wait_for("it to stop", || self.has_ended());
+        assert!(start.elapsed() < Duration::from_secs(10), "it took {:?} to stop", start.elapsed());
         self.0.wait().expect("it has ended")
     }
 }
@@ -255,8 +257,10 @@ fn killed_at_random_points_the_same_command_finishes_and_sends_nothing_twice() {
         let way = if round / 2 % 2 == 0 { Way::Send } else { Way::Get };
         let by_time = (round / 4 % 2 == 0).then_some(lasts);
         let arrived = place.destination(way, round);
+        let begun = Instant::now();
         let mut client = Process::start(place.command(way, &ticket, round).stdout(Stdio::null()).stderr(Stdio::null()));
         wait_for_the_moment(&mut noise, by_time, &mut client, &arrived, total);
+        let moment = begun.elapsed();
         let was_cut = !client.has_ended();
         match victim {
             Victim::Client => client.kill(),
@@ -275,7 +279,7 @@ fn killed_at_random_points_the_same_command_finishes_and_sends_nothing_twice() {
         let written = number(&summary, "bytes_written");
         let again = written.saturating_sub(total - kept);
         println!(
-            "round {round}: {victim:?} killed while {way:?}, {kept} of {total} bytes kept, {written} written then in {took:.1?}, {again} of them again"
+            "round {round}: {victim:?} killed after {moment:.1?} of {way:?}, {kept} of {total} bytes kept, {written} written then in {took:.1?}, {again} of them again"
         );
         assert!(again <= SLACK_BYTES, "{again} bytes were sent again");
         cut += u64::from(was_cut);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use qft::client::{GetOptions, SendOptions};
 use qft::progress::{Event, Phase};
@@ -405,14 +405,20 @@ fn allocated(top: &Path) -> u64 {
 }
 
 #[tokio::test]
-async fn a_job_that_is_dropped_is_continued_by_the_next() {
+async fn a_job_that_is_dropped_lets_go_at_once_and_is_continued_by_the_next() {
     let pair = Pair::new();
     write_noise(&pair.src("f"), 128 * MIB, 1);
-    let job = pair.sending(SendOptions::default());
-    until("content to arrive", || allocated(&pair.served("")) > 32 * MIB).await;
-    drop(job);
+    // Which of its parts hears first that a job is dropped is a matter of luck.
+    for round in 1..=5 {
+        let job = pair.sending(SendOptions::default());
+        until("content to arrive", || allocated(&pair.served("")) > round * 16 * MIB).await;
+        let dropped = Instant::now();
+        drop(job);
+        until("the connection to end", || pair.connections() == 0).await;
+        assert!(dropped.elapsed() < Duration::from_secs(5), "{:?}", dropped.elapsed());
+    }
     let report = pair.send(SendOptions::default()).await.report;
-    assert!(report.done == 1 && report.bytes_written < 112 * MIB, "{report:?}");
+    assert!(report.done == 1 && report.bytes_written < 64 * MIB, "{report:?}");
     assert_eq!(facts(&pair.src("f")), facts(&pair.served("f")));
     assert_same(&pair.src(""), &pair.served(""));
 }

@@ -37,6 +37,11 @@ impl Pair {
         Self { dir, server: Some(server), server_identity, client_identity, client, ticket }
     }
 
+    /// Connections that the server has.
+    pub(crate) fn connections(&self) -> usize {
+        self.server.as_ref().map_or(0, |server| server.active().iter().sum())
+    }
+
     /// Ends the server at once, in the middle of whatever it does.
     pub(crate) async fn drop_server(&mut self) {
         let server = self.server.take();
