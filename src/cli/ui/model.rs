@@ -16,7 +16,7 @@ const TOTAL_MEMORY: Duration = Duration::from_secs(15);
 const FILE_MEMORY: Duration = Duration::from_secs(5);
 
 /// Receivers report what they have written of a range only when it is longer than this.
-const UNREPORTED_MAX: u64 = crate::digest::CHUNK_BYTES;
+pub(super) const UNREPORTED_MAX: u64 = crate::digest::CHUNK_BYTES;
 
 /// Everything about a job that is worth showing.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use unicode_width::UnicodeWidthStr as _;
 
 use super::super::size;
-use super::model::{FileView, Snapshot, Speed};
+use super::model::{FileView, Snapshot, Speed, UNREPORTED_MAX};
 use super::text::{fit, join_within};
 use crate::progress::Phase;
 
@@ -214,7 +214,9 @@ impl Bars {
         }
         let mut waiting: Vec<&FileView> = files
             .iter()
-            .filter(|view| view.age >= SLOT_AFTER && view.phase != Phase::Committing)
+            .filter(|view| view.age >= SLOT_AFTER)
+            // Thousands of small files may wait for one commit.
+            .filter(|view| view.phase != Phase::Committing || view.file.size > UNREPORTED_MAX)
             .filter(|view| !self.slots.iter().any(|slot| slot.path.as_ref() == Some(&view.file.path)))
             .collect();
         waiting.sort_by_key(|view| std::cmp::Reverse(view.file.size - view.there));
