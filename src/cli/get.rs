@@ -1,8 +1,6 @@
 //! `qft get`.
 
-use std::ffi::OsStr;
 use std::io;
-use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde_json::json;
@@ -17,7 +15,6 @@ use super::send::REMOTE_VARIABLE;
 use super::spool::{PrivateDir, pour};
 use super::ui::{Ui, UiOptions, has_bars, mode};
 use crate::client::Client;
-use crate::protocol::message::Target;
 
 /// Runs the command.
 pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
@@ -51,7 +48,6 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
                 (spool.path().to_owned(), Some(spool))
             }
         };
-        let (into, _stand_in) = if dry_run { stand_in(into, plan.options.target)? } else { (into, None) };
         let (patterns, options) = (plan.patterns, plan.options);
         let begin = Box::new(move |client: &Client, ticket| client.get(ticket, patterns, into, options));
         let transfer = Transfer { verb: Verb::Get, place, reach, begin, log };
@@ -61,18 +57,6 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
         }
         Ok(exit)
     })
-}
-
-/// A dry run makes no directory: an empty one elsewhere stands in for one that is missing.
-fn stand_in(into: PathBuf, target: Target) -> anyhow::Result<(PathBuf, Option<PrivateDir>)> {
-    let is_missing = |path: &Path| !path.as_os_str().is_empty() && path.symlink_metadata().is_err();
-    let name = match (target, into.parent(), into.file_name()) {
-        (Target::Directory, ..) if is_missing(&into) => OsStr::new(""),
-        (Target::FileOrDirectory, Some(parent), Some(name)) if is_missing(parent) => name,
-        _ => return Ok((into, None)),
-    };
-    let stand_in = PrivateDir::new().context("making a temporary directory")?;
-    Ok((stand_in.path().join(name), Some(stand_in)))
 }
 
 /// Copies what was received to standard output. A reader that does not read must not make Ctrl-C useless.

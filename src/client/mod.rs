@@ -78,7 +78,7 @@ impl Client {
     }
 
     /// Fetches what the patterns name into the directory `into` (or, as the options' target allows, under
-    /// that new name). The directory is made, except in a dry run, which fails without it.
+    /// that new name). The directory is made, except in a dry run.
     ///
     /// # Panics
     /// Outside a tokio runtime.
