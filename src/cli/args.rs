@@ -324,7 +324,7 @@ pub(crate) struct IdArgs {
 /// `qft serve`.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// Directory to serve; nothing outside it can be reached
+    /// Directory to serve, made if only its last name is missing; nothing outside it can be reached
     #[arg(default_value = ".", value_hint = ValueHint::DirPath)]
     pub(crate) dir: PathBuf,
     /// UDP address [default: [::]:4433]

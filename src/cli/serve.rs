@@ -32,6 +32,8 @@ const INVITE_MINUTES: u32 = 15;
 
 /// Runs the command.
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
+    // One level only: a path that is wrong higher up is a mistake, and so is one that has nothing to read.
+    let is_new = !args.read_only && fs::create_dir(&args.dir).is_ok();
     let root = root(&args.dir, rustix::process::geteuid().is_root())?;
     let listen = listen(args.listen.as_deref(), args.no_auth)?;
     let advertised = args.advertise.as_deref().map(parse_advertised).transpose()?;
@@ -45,6 +47,9 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let way_in = way_in(args, &server, advertised, enrolled > 0);
     block_on(async |signals| {
         // The ticket says that the server can be used, and stopped: signals are caught from here on.
+        if is_new {
+            out.say(&format!("made {}", escape(root.as_os_str().as_bytes())));
+        }
         announce(&mut out, args, &server, &root, way_in.as_ref(), enrolled)?;
         watch(server, &mut out, signals, args.drain).await
     })

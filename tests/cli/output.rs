@@ -61,7 +61,7 @@ fn mistakes_are_json_too_when_it_was_asked_for() {
         ("get --json", 2),
         ("get box:f - --json", 2),
         ("ls --json box:", 5),
-        ("serve missing --json", 2),
+        ("serve missing/below --json", 2),
         ("id --json --nonsense", 2),
     ] {
         let outcome = local.run(line);

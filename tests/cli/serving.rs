@@ -101,7 +101,10 @@ fn what_cannot_be_served_is_named() {
     let remote = Machine::new();
     remote.write("file", "x");
     remote.run("serve file -l 127.0.0.1:0").exits(2).says_only(&["cannot serve file: not a directory"]);
-    remote.run("serve missing -l 127.0.0.1:0").exits(2).says_only(&["cannot serve missing", "No such file"]);
+    for line in ["serve missing/below -l 127.0.0.1:0", "serve missing --read-only -l 127.0.0.1:0"] {
+        remote.run(line).exits(2).says_only(&["cannot serve missing", "No such file"]);
+    }
+    assert!(!remote.has("missing"));
     remote.run("serve . -l nonsense").exits(2).says_only(&["no address to listen on"]);
     let serve = remote.serve("in", "");
     remote.qft(["serve", ".", "-l", serve.address()]).run().exits(1).says_only(&["cannot listen on 127.0.0.1:"]);
@@ -133,9 +136,9 @@ fn connections_are_spread_over_the_workers() {
 #[test]
 fn a_server_that_nobody_can_enter_says_so() {
     let remote = Machine::new();
-    fs::create_dir(remote.path("in")).expect("made");
-    let serving = remote.qft(["serve", "in", "-l", "127.0.0.1:0"]).start();
+    let serving = remote.qft(["serve", "new", "-l", "127.0.0.1:0"]).start();
     serving.wait_to_say("no client is enrolled here");
     serving.signal(Signal::TERM);
-    serving.end().exits(0).says(&["nobody can connect", "--invite"]);
+    serving.end().exits(0).says(&["nobody can connect", "--invite"]).says(&["made ", "/new"]);
+    assert!(remote.path("new").is_dir());
 }
