@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -49,7 +49,8 @@ impl PrivateDir {
 /// Copies all of `input` into a new file called `name` in `dir`, and returns its path.
 pub(crate) fn fill(dir: &Path, name: &OsStr, input: &mut impl Read) -> io::Result<PathBuf> {
     let path = dir.join(name);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    // Its mode travels with it, so it is the user's usual one; the directory is what keeps others out.
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
     io::copy(input, &mut file)?;
     Ok(path)
 }
@@ -100,11 +101,14 @@ mod tests {
     }
 
     #[test]
-    fn only_the_owner_can_read_what_was_spooled() {
+    fn only_the_owner_can_reach_what_was_spooled_whatever_its_mode() {
         let (_parent, dir) = private();
         let file = fill(dir.path(), "name".as_ref(), &mut &b"content"[..]).expect("written");
         let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
-        assert_eq!((mode(dir.path()), mode(&file)), (0o700, 0o600));
+        assert_eq!(mode(dir.path()), 0o700);
+        let usual = dir.path().join("usual");
+        fs::write(&usual, b"").expect("written");
+        assert_eq!(mode(&file), mode(&usual), "it will have this mode at the remote");
         assert_eq!(fs::read(&file).expect("readable"), b"content");
     }
 
