@@ -79,6 +79,20 @@ fn a_stopped_server_lets_what_is_in_flight_finish() {
 }
 
 #[test]
+fn a_second_signal_ends_a_server_that_waits_for_files() {
+    let (remote, local, mut serve) = paired("--drain 60s");
+    local.write_large("big", 300 << 20);
+    let sending = local.qft(["send", "big", "--timeout", "1s"]).start();
+    wait_for("the first bytes", || remote.has("in/.big.qft-part").then_some(()));
+    serve.signal(Signal::TERM);
+    serve.wait_to_say("once more stops at once");
+    serve.signal(Signal::TERM);
+    assert_eq!(serve.end(), Some(130), "{}", serve.log());
+    sending.end().exits(4).says(&["the same command resumes"]);
+    assert!(remote.has("in/.big.qft-part") && !remote.has("in/big"), "{:?}", remote.tree("in"));
+}
+
+#[test]
 fn an_idle_server_ends_at_once() {
     let remote = Machine::new();
     let mut serve = remote.serve("in", "");
