@@ -26,7 +26,7 @@ use tokio::sync::{Mutex, MutexGuard};
 const MIB: usize = 1 << 20;
 
 /// Buffers of both ends' QUIC, threads, what the allocator keeps.
-const SLACK: usize = 96 * MIB;
+const SLACK: usize = 128 * MIB;
 
 static TURN: Mutex<()> = Mutex::const_new(());
 

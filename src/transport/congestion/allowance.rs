@@ -10,17 +10,40 @@ use std::time::Duration;
 const TARGET_MIN: Duration = Duration::from_millis(5);
 /// Target as a part of the round trip on long paths.
 const TARGET_SHARE: f64 = 0.05;
-/// One fifth off, as Copa and DCTCP-like controllers do for small overshoots.
-const DECREASE: f64 = 0.2;
-/// The step up in packets is this times the square root of the window in packets: sublinear, or shares would not
-/// converge, yet quick enough at large windows.
-const STEP_GAIN: f64 = 0.25;
+/// Target in packets of the flow itself: less cannot be told from the spacing of packets and ACKs.
+const TARGET_PACKETS: f64 = 6.0;
+/// How far that may raise the target.
+const TARGET_SCALE_MAX: f64 = 2.0;
+/// Part of the allowance that one round takes away when the queue is at its target: a time constant of ten rounds, slow
+/// beside the two rounds until a change is seen in the queue.
+const DECAY: f64 = 0.1;
+/// How steeply the decay grows with the queue. Steeper holds the target over a wider range of rates, flatter is less
+/// moved by what flows measure differently.
+const STEEPNESS: i32 = 3;
+/// At most so much is taken away in a round.
+const DECAY_MAX: f64 = 0.5;
+/// The allowance that a path at its target settles at, in packets: this times the cube root of the product in packets.
+/// It must depend little on a flow's own size, or shares would not converge. Three gives 0.9 targets at 100 Mbit/s and
+/// 100 ms, 1.2 targets at 10 Mbit/s and 0.4 at 10 Gbit/s.
+const SETTLED: f64 = 3.0;
 /// Rounds without any queue before the pipe counts as not full.
-const EMPTY_ROUNDS: u32 = 3;
+const EMPTY_ROUNDS: u32 = 5;
+/// "Without any": below this part of the target.
+const EMPTY: f64 = 0.25;
 /// Growth per round while the pipe is not full.
 const PROBE_GAIN: f64 = 0.25;
+/// Rounds of growth that must show in the bandwidth, by this much.
+const PROBE_ROUNDS: u32 = 4;
+const PROBE_FOUND: f64 = 1.1;
+/// Rounds after a probe that showed nothing.
+const PROBE_PAUSE: u32 = 50;
+/// Without a probe, the allowance is at most the target or so many times what it settles at.
+const CEILING_SETTLED: f64 = 2.0;
 /// How far below the product the allowance may pull the window: bandwidth samples over-estimate by as much under jitter.
 const FLOOR_SHARE: f64 = 0.15;
+
+/// Least allowance of a small flow, as in Vegas: one that was starved finds its way back.
+const FLOOR_PACKETS: f64 = 2.0;
 
 /// What a round showed.
 #[derive(Debug, Clone, Copy)]
@@ -33,12 +56,28 @@ pub(super) struct Round {
     /// Bytes per second.
     pub(super) bandwidth: f64,
     pub(super) mtu: f64,
-    /// More was lost than the path always loses.
-    pub(super) excess_loss: bool,
 }
 
-/// The standing queue that is worth its delay on a path of this round trip.
-pub(super) fn queue_target(min_rtt: Duration) -> Duration {
+/// The standing queue that is worth its delay to a flow of this rate (bytes per second) on a path of this round trip.
+///
+/// A flow that gets little tolerates more, as in Swift (Kumar et al. 2020, flow scaling): it pushes back.
+pub(super) fn queue_target(min_rtt: Duration, bandwidth: f64, mtu: f64) -> Duration {
+    let base = base_target(min_rtt);
+    let packets = TARGET_PACKETS * mtu / bandwidth.max(1.0);
+    base.max(Duration::from_secs_f64(packets.min(base.as_secs_f64() * TARGET_SCALE_MAX)))
+}
+
+/// Growth while no queue shows.
+#[derive(Debug, Clone, Copy)]
+struct Probe {
+    /// The allowance before it.
+    before: f64,
+    bandwidth: f64,
+    rounds: u32,
+}
+
+/// The target of a flow that is not short of bandwidth.
+pub(super) fn base_target(min_rtt: Duration) -> Duration {
     TARGET_MIN.max(min_rtt.mul_f64(TARGET_SHARE))
 }
 
@@ -46,6 +85,9 @@ pub(super) fn queue_target(min_rtt: Duration) -> Duration {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Allowance {
     bytes: f64,
+    probe: Option<Probe>,
+    /// Rounds until the next probe may begin.
+    pause: u32,
     empty_rounds: u32,
     /// Upper bound learnt from excess loss: a queue shorter than the target overflowed there.
     ceiling: Option<f64>,
@@ -60,38 +102,77 @@ impl Allowance {
     pub(super) fn fill(&mut self, round: &Round) {
         self.bytes = round.bandwidth * round.target.as_secs_f64();
         self.empty_rounds = 0;
+        self.probe = None;
+    }
+
+    /// Bounds it to nearly nothing, to see whether that ends a loss. Returns what it was.
+    pub(super) fn withhold(&mut self, mtu: f64) -> f64 {
+        let before = self.bytes;
+        self.empty_rounds = 0;
+        self.probe = None;
+        self.set_ceiling(FLOOR_PACKETS * mtu);
+        before
+    }
+
+    /// A queue shorter than the target overflows above this.
+    pub(super) fn set_ceiling(&mut self, bytes: f64) {
+        self.bytes = self.bytes.min(bytes);
+        self.ceiling = Some(bytes);
+    }
+
+    /// The loss had nothing to do with it.
+    pub(super) fn restore(&mut self, bytes: f64) {
+        self.bytes = bytes;
+        self.ceiling = None;
     }
 
     pub(super) fn on_round(&mut self, round: &Round) {
-        let step = round.mtu * (STEP_GAIN * (round.product / round.mtu).sqrt()).max(1.0);
-        let full = round.bandwidth * round.target.as_secs_f64();
-        if round.excess_loss {
-            self.decrease(step);
-            self.ceiling = Some(self.bytes);
-        } else if round.queue > round.target {
-            self.bytes = self.bytes.min(full);
-            self.decrease(step);
-        } else {
-            self.increase(round, step, full);
+        let settled = round.mtu * SETTLED * (round.product / round.mtu).max(1.0).cbrt();
+        let step = DECAY * settled;
+        let level = round.queue.as_secs_f64() / round.target.as_secs_f64();
+        self.empty_rounds = if level < EMPTY { self.empty_rounds + 1 } else { 0 };
+        if level > 1.0
+            && let Some(probe) = self.probe.take()
+        {
+            self.bytes = probe.before;
         }
-        self.bytes = self.bytes.max(-FLOOR_SHARE * round.product);
+        // A negative allowance must shrink too while there is a queue.
+        let decay = (DECAY * level.powi(STEEPNESS)).min(DECAY_MAX);
+        self.bytes += step - decay * self.bytes.max(settled / 4.0);
+        let full = round.bandwidth * round.target.as_secs_f64();
+        self.bytes = self.bytes.min(full.max(CEILING_SETTLED * settled));
+        self.probe(round);
+        self.relax_ceiling(step, full);
+        self.bytes = self.bytes.max(FLOOR_PACKETS * round.mtu - FLOOR_SHARE * round.product);
     }
 
-    fn decrease(&mut self, step: f64) {
-        self.empty_rounds = 0;
-        self.bytes -= DECREASE * self.bytes.abs() + step;
-    }
-
-    fn increase(&mut self, round: &Round, step: f64, full: f64) {
-        self.empty_rounds = if round.queue < round.target / 4 { self.empty_rounds + 1 } else { 0 };
-        self.bytes = (self.bytes + step).min(2.0 * full);
-        if self.empty_rounds >= EMPTY_ROUNDS {
+    /// Grows by a quarter each round while no queue shows. When that brings no bandwidth, the path has no queue to show
+    /// (a policer, a tiny buffer), and more would only be lost.
+    fn probe(&mut self, round: &Round) {
+        self.pause = self.pause.saturating_sub(1);
+        if self.empty_rounds < EMPTY_ROUNDS || self.pause > 0 {
+            return;
+        }
+        let bytes = self.bytes;
+        let probe = self.probe.get_or_insert(Probe { before: bytes, bandwidth: round.bandwidth, rounds: 0 });
+        if round.bandwidth > probe.bandwidth * PROBE_FOUND {
+            (probe.bandwidth, probe.rounds) = (round.bandwidth, 0);
+        }
+        probe.rounds += 1;
+        if probe.rounds > PROBE_ROUNDS {
+            self.bytes = probe.before;
+            self.probe = None;
+            self.pause = PROBE_PAUSE;
+        } else {
             self.bytes = self.bytes.max(PROBE_GAIN * round.product);
         }
+    }
+
+    /// The path may have become better: a little more each round, and no bound once it no longer binds.
+    fn relax_ceiling(&mut self, step: f64, full: f64) {
         if let Some(ceiling) = &mut self.ceiling {
             self.bytes = self.bytes.min(*ceiling);
-            // The path may have become better: try a little more each round, forget the bound when it no longer binds.
-            *ceiling += step / 4.0;
+            *ceiling += step / 16.0;
             if *ceiling > full {
                 self.ceiling = None;
             }

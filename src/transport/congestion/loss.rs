@@ -13,17 +13,16 @@ const SHARE_MAX: f64 = 0.25;
 /// The base is the lowest block of this long: twice the time between two drains, so that one drain is always in it.
 const BASE_SPAN: Duration = Duration::from_secs(25);
 /// Losses above the base by less than this are left to chance.
-const EXCESS_MIN: f64 = 0.02;
-/// Standard deviations above the base that chance may explain: the base is itself a minimum, some two below the mean.
-const EXCESS_SIGMAS: f64 = 5.0;
+const EXCESS_MIN: f64 = 0.01;
+/// Standard deviations above the base that chance may explain. A false alarm costs a trial, so three are enough.
+const EXCESS_SIGMAS: f64 = 3.0;
 
-/// Loss of one block of packets against the base.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// What the path always loses.
-    Usual,
-    /// Clearly more: a queue overflows or a policer cuts.
-    Excess,
+/// What a block of packets showed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Block {
+    pub(super) share: f64,
+    /// Clearly more than the path always loses: a queue overflows, a policer cuts, or the path became worse.
+    pub(super) excess: bool,
 }
 
 /// Estimates loss from acknowledged and lost bytes.
@@ -55,9 +54,21 @@ impl LossMeter {
         self.lost = 0;
     }
 
-    /// Loss share for head-room, `0.0..=0.25`.
+    /// Loss of the last blocks, `0.0..=1.0`.
     pub(super) fn share(&self) -> f64 {
-        self.share.unwrap_or_else(|| self.block_share()).min(SHARE_MAX)
+        self.share.unwrap_or_else(|| self.block_share())
+    }
+
+    /// What the path loses whatever we send, for head-room, `0.0..=0.25`. Not the present loss: head-room for losses that
+    /// the head-room makes would keep itself alive.
+    pub(super) fn base(&self) -> f64 {
+        self.base.get().map_or_else(|| self.block_share(), |negated| -negated).min(SHARE_MAX)
+    }
+
+    /// Whether `lost` of `sent` packets is more than the last blocks explain.
+    pub(super) fn is_unusual(&self, lost: f64, sent: f64) -> bool {
+        let expected = self.share() * sent;
+        lost > expected + EXCESS_SIGMAS * expected.sqrt()
     }
 
     fn block_share(&self) -> f64 {
@@ -65,20 +76,30 @@ impl LossMeter {
     }
 
     /// Judges the block when it is large enough. Call at the end of a round.
-    pub(super) fn end_round(&mut self, now: Instant, mtu: u64) -> Verdict {
+    pub(super) fn end_round(&mut self, now: Instant, mtu: u64) -> Option<Block> {
         let packets = (self.acked + self.lost) / mtu;
         if packets < BLOCK_PACKETS {
-            return Verdict::Usual;
+            return None;
         }
         let share = self.block_share();
         self.discard_block();
         let previous = self.share.unwrap_or(share);
-        self.share = Some(previous + GAIN * (share - previous));
+        let smooth = previous + GAIN * (share - previous);
+        self.share = Some(smooth);
         let at = now.saturating_duration_since(self.start).as_nanos() as u64;
-        self.base.push(at, -share);
+        // The lowest single block would be chance more than path.
+        self.base.push(at, -smooth);
         let base = -self.base.get().expect("a value was pushed");
         let sigma = (base.max(0.001) * (1.0 - base) / packets as f64).sqrt();
-        if share > base + EXCESS_MIN + EXCESS_SIGMAS * sigma { Verdict::Excess } else { Verdict::Usual }
+        Some(Block { share, excess: share > base + EXCESS_MIN + EXCESS_SIGMAS * sigma })
+    }
+
+    /// The path loses this much by itself, whatever it lost before.
+    pub(super) fn accept(&mut self, now: Instant, share: f64) {
+        self.base.clear();
+        self.share = Some(share);
+        let at = now.saturating_duration_since(self.start).as_nanos() as u64;
+        self.base.push(at, -share);
     }
 }
 
@@ -88,10 +109,10 @@ mod tests {
 
     const MTU: u64 = 1000;
 
-    fn block(meter: &mut LossMeter, now: Instant, lost: u64) -> Verdict {
+    fn is_excess(meter: &mut LossMeter, now: Instant, lost: u64) -> bool {
         meter.on_ack((1000 - lost) * MTU);
         meter.on_loss(lost * MTU);
-        meter.end_round(now, MTU)
+        meter.end_round(now, MTU).expect("a full block").excess
     }
 
     #[test]
@@ -99,7 +120,7 @@ mod tests {
         let now = Instant::now();
         let mut meter = LossMeter::new(now);
         for lost in [95, 105, 100, 110, 90, 104, 96, 100] {
-            assert_eq!(block(&mut meter, now, lost), Verdict::Usual);
+            assert!(!is_excess(&mut meter, now, lost));
         }
         assert!((meter.share() - 0.1).abs() < 0.01, "{}", meter.share());
     }
@@ -108,25 +129,25 @@ mod tests {
     fn a_jump_above_the_base_is_excess() {
         let now = Instant::now();
         let mut meter = LossMeter::new(now);
-        assert_eq!(block(&mut meter, now, 10), Verdict::Usual);
-        assert_eq!(block(&mut meter, now, 80), Verdict::Excess);
+        assert!(!is_excess(&mut meter, now, 10));
+        assert!(is_excess(&mut meter, now, 80));
     }
 
     #[test]
     fn the_base_follows_a_path_that_became_worse() {
         let now = Instant::now();
         let mut meter = LossMeter::new(now);
-        block(&mut meter, now, 0);
+        is_excess(&mut meter, now, 0);
         let later = now + BASE_SPAN + Duration::from_secs(1);
-        block(&mut meter, later, 80);
-        assert_eq!(block(&mut meter, later, 85), Verdict::Usual);
+        is_excess(&mut meter, later, 80);
+        assert!(!is_excess(&mut meter, later, 85));
     }
 
     #[test]
     fn head_room_is_bounded() {
         let now = Instant::now();
         let mut meter = LossMeter::new(now);
-        block(&mut meter, now, 900);
-        assert!(meter.share() <= SHARE_MAX);
+        is_excess(&mut meter, now, 900);
+        assert!(meter.base() <= SHARE_MAX);
     }
 }

@@ -28,6 +28,59 @@ pub(super) struct Sample {
     pub(super) app_limited: bool,
 }
 
+/// Trains remembered.
+const TRAINS: usize = 8;
+/// Trains needed before they mean anything.
+const TRAINS_MIN: usize = 4;
+/// Bytes after the first ACK of a train, at least: five packets.
+const TRAIN_BYTES_MIN: u64 = 5 * 1200;
+
+/// Packets of one batch leave back to back and reach us as ACKs spread by the slowest link: their spacing is its rate,
+/// known after one round trip. A hint for start-up only: aggregation makes it too high, cross traffic too low.
+#[derive(Debug, Clone, Default)]
+struct Trains {
+    sent: Option<Instant>,
+    first: Option<Instant>,
+    last: Option<Instant>,
+    bytes: u64,
+    rates: [f64; TRAINS],
+    count: usize,
+}
+
+impl Trains {
+    fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64) {
+        if self.sent != Some(sent) {
+            self.finish();
+            *self =
+                Self { sent: Some(sent), first: Some(now), rates: self.rates, count: self.count, ..Self::default() };
+        } else if self.first != Some(now) {
+            self.bytes += bytes;
+            self.last = Some(now);
+        }
+    }
+
+    fn finish(&mut self) {
+        if let (Some(first), Some(last)) = (self.first, self.last)
+            && self.bytes >= TRAIN_BYTES_MIN
+        {
+            let span = last.saturating_duration_since(first).as_secs_f64();
+            self.rates[self.count % TRAINS] = self.bytes as f64 / span.max(1e-9);
+            self.count += 1;
+        }
+    }
+
+    /// (median, maximum) of the last trains.
+    fn spread(&self) -> Option<(f64, f64)> {
+        if self.count < TRAINS_MIN {
+            return None;
+        }
+        let mut sorted = self.rates;
+        let known = &mut sorted[..self.count.min(TRAINS)];
+        known.sort_by(f64::total_cmp);
+        Some((known[known.len() / 2], known[known.len() - 1]))
+    }
+}
+
 /// Makes [`Sample`]s out of the controller's callbacks.
 #[derive(Debug, Clone)]
 pub(super) struct RateSampler {
@@ -41,6 +94,7 @@ pub(super) struct RateSampler {
     limited_until: u64,
     /// Nothing is in flight: the next batch starts the clocks anew.
     idle: bool,
+    trains: Trains,
 }
 
 impl RateSampler {
@@ -53,7 +107,13 @@ impl RateSampler {
             acked: None,
             limited_until: 0,
             idle: true,
+            trains: Trains::default(),
         }
+    }
+
+    /// What the spacing of ACKs says about the slowest link, in bytes per second: median and maximum of the last batches.
+    pub(super) fn train_rates(&self) -> Option<(f64, f64)> {
+        self.trains.spread()
     }
 
     /// Bytes acknowledged so far.
@@ -82,6 +142,7 @@ impl RateSampler {
     pub(super) fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64) {
         self.delivered += bytes;
         self.delivered_at = now;
+        self.trains.on_ack(now, sent, bytes);
         if self.acked.is_some_and(|newest| newest.at >= sent) {
             return;
         }

@@ -1,0 +1,146 @@
+//! What our congestion controller makes of simulated links, beside quinn's Cubic and BBR.
+//!
+//! `cargo bench --bench congestion -- [--quick] [WORD=VALUE ...]` where WORD is `cc` (ours, cubic, bbr), `rate` (Mbit/s),
+//! `rtt` (ms) or `loss` (percent); values may be lists: `rate=10,100 loss=5`. All figures are simulated time: they are
+//! the same on every machine. The whole table takes hours on two slow cores (10 Gbit/s is a million packets a second),
+//! `--quick` about a minute.
+#![allow(unreachable_pub)]
+
+#[path = "../tests/support/sim/mod.rs"]
+mod sim;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use qft::transport::congestion::{ControllerConfig, PathState};
+use quinn_proto::congestion::{BbrConfig, CubicConfig};
+use sim::{Factory, FlowConfig, LinkConfig, Loss, Report, Scenario, Tls, run};
+
+const RATES_MBIT: [f64; 4] = [10.0, 100.0, 1000.0, 10_000.0];
+const RTTS_MS: [f64; 5] = [1.0, 20.0, 100.0, 300.0, 600.0];
+const LOSSES_PERCENT: [f64; 6] = [0.0, 0.1, 1.0, 3.0, 5.0, 10.0];
+const CONTROLLERS: [&str; 3] = ["ours", "cubic", "bbr"];
+
+/// What the command line leaves of the table.
+struct Selection {
+    rates: Vec<f64>,
+    rtts: Vec<f64>,
+    losses: Vec<f64>,
+    controllers: Vec<String>,
+}
+
+impl Selection {
+    fn from_args() -> Self {
+        let mut chosen = Self {
+            rates: RATES_MBIT.to_vec(),
+            rtts: RTTS_MS.to_vec(),
+            losses: LOSSES_PERCENT.to_vec(),
+            controllers: CONTROLLERS.map(str::to_owned).to_vec(),
+        };
+        for arg in std::env::args().skip(1) {
+            if arg == "--quick" {
+                (chosen.rates, chosen.rtts) = (vec![10.0, 100.0], vec![20.0, 100.0]);
+                chosen.losses = vec![0.0, 1.0, 5.0, 10.0];
+            } else if let Some((word, values)) = arg.split_once('=') {
+                chosen.narrow(word, values);
+            }
+        }
+        chosen
+    }
+
+    fn narrow(&mut self, word: &str, values: &str) {
+        let numbers = || values.split(',').map(|value| value.parse().expect("a number")).collect();
+        match word {
+            "cc" => self.controllers = values.split(',').map(str::to_owned).collect(),
+            "rate" => self.rates = numbers(),
+            "rtt" => self.rtts = numbers(),
+            "loss" => self.losses = numbers(),
+            other => panic!("{other}: not one of cc, rate, rtt, loss"),
+        }
+    }
+}
+
+fn factory(name: &str) -> Factory {
+    match name {
+        "ours" => Arc::new(ControllerConfig::new(Arc::new(PathState::default()))),
+        "cubic" => Arc::new(CubicConfig::default()),
+        "bbr" => Arc::new(BbrConfig::default()),
+        other => panic!("{other}: not one of ours, cubic, bbr"),
+    }
+}
+
+/// One cell. Start-up gets the doublings it needs and eight round trips; then enough is measured to hold a drain or two
+/// at moderate rates, less where a second is a million packets.
+fn scenario(name: &str, mbit: f64, rtt_ms: f64, loss_percent: f64) -> Scenario {
+    let rate = (mbit * 1e6) as u64;
+    let rtt = Duration::from_secs_f64(rtt_ms / 1e3);
+    let link = LinkConfig::new(rate, rtt);
+    let loss = if loss_percent > 0.0 { Loss::Random(loss_percent / 100.0) } else { Loss::None };
+    let mut scenario = Scenario::new(link, FlowConfig::new(factory(name))).loss(loss);
+    let packets = rate as f64 / 8.0 * rtt.as_secs_f64() / 1452.0;
+    let doublings = (packets / 64.0).max(1.0).log2();
+    let (start_s, measured_s) = if mbit <= 100.0 {
+        (2.0, 25.0)
+    } else if mbit <= 1000.0 {
+        (1.0, 4.0)
+    } else {
+        (0.2, 1.0)
+    };
+    scenario.measure_from = Duration::from_secs_f64(start_s) + rtt.mul_f64(doublings + 8.0);
+    scenario.end = scenario.measure_from + Duration::from_secs_f64(measured_s).max(rtt * 10);
+    scenario
+}
+
+fn cell(report: &Report) -> String {
+    let flow = &report.flows[0];
+    let ms = |time: Duration| time.as_secs_f64() * 1e3;
+    let lost_connection = if flow.closed.is_some() { " CLOSED" } else { "" };
+    format!("{:6.1} {:6.2} {:6.1}{lost_connection}", flow.share * 100.0, flow.resent * 100.0, ms(report.queue_mean),)
+}
+
+/// What of the bounds our controller missed here.
+fn missed(report: &Report, rtt_ms: f64, loss_percent: f64) -> String {
+    let flow = &report.flows[0];
+    let queue_max = Duration::from_secs_f64((rtt_ms * 0.1).max(10.0) / 1e3);
+    let mut missed = Vec::new();
+    if flow.share < 0.95 {
+        missed.push("goodput");
+    }
+    if flow.resent * 100.0 > loss_percent + 1.5 {
+        missed.push("re-sent");
+    }
+    if report.queue_mean > queue_max {
+        missed.push("queue");
+    }
+    // A window of ten packets may be more than the product; the queue of such a path is 20 ms in any case.
+    if report.link.start_queue_max > Duration::from_secs_f64(rtt_ms.max(20.0) / 1e3) {
+        missed.push("start-up queue");
+    }
+    missed.join(", ")
+}
+
+fn main() {
+    let chosen = Selection::from_args();
+    let tls = Tls::new();
+    println!("goodput in % of the limit (0.956 x rate), packets re-sent in %, mean standing queue in ms");
+    print!("Mbit/s    RTT   loss |");
+    chosen.controllers.iter().for_each(|name| print!("{name:>6} good resent queue |"));
+    println!(" ours missed");
+    for &mbit in &chosen.rates {
+        for &rtt in &chosen.rtts {
+            for &loss in &chosen.losses {
+                print!("{mbit:6} {rtt:6} {loss:6} |");
+                let mut verdict = String::new();
+                for name in &chosen.controllers {
+                    let report = run(&scenario(name, mbit, rtt, loss), &tls);
+                    print!("{} |", cell(&report));
+                    if name == "ours" {
+                        let start = report.link.start_queue_max.as_secs_f64() * 1e3;
+                        verdict = format!(" start-up queue {start:6.1} {}", missed(&report, rtt, loss));
+                    }
+                }
+                println!("{verdict}");
+            }
+        }
+    }
+}

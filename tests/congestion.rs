@@ -1,0 +1,361 @@
+//! The congestion controller on simulated links, against the bounds it is built for.
+//!
+//! Virtual time: the same figures everywhere, however slow the machine. `cargo bench --bench congestion` prints the whole
+//! table; here are the cells that cover its corners in seconds.
+#![allow(unreachable_pub)]
+
+#[path = "support/sim/mod.rs"]
+mod sim;
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use qft::transport::congestion::{ControllerConfig, PathState, Phase};
+use quinn_proto::RttEstimator;
+use quinn_proto::congestion::{Controller, ControllerFactory, CubicConfig};
+use sim::{Factory, FlowConfig, LinkConfig, Loss, Report, Scenario, Tls, run};
+
+const MBIT: u64 = 1_000_000;
+
+fn ms(value: u64) -> Duration {
+    Duration::from_millis(value)
+}
+
+fn secs(value: u64) -> Duration {
+    Duration::from_secs(value)
+}
+
+fn ours() -> Factory {
+    Arc::new(ControllerConfig::new(Arc::default()))
+}
+
+fn cubic() -> Factory {
+    Arc::new(CubicConfig::default())
+}
+
+/// One cell of the table: a link and the loss it has in both directions.
+#[derive(Debug, Clone, Copy)]
+struct Cell {
+    mbit: u64,
+    rtt_ms: u64,
+    loss_percent: f64,
+}
+
+impl Cell {
+    fn rtt(self) -> Duration {
+        ms(self.rtt_ms)
+    }
+
+    fn link(self) -> LinkConfig {
+        LinkConfig::new(self.mbit * MBIT, self.rtt())
+    }
+
+    /// Steady state: after start-up, for at least twelve seconds, so that a drain is in it.
+    fn run(self, controller: Factory) -> Report {
+        let loss = if self.loss_percent > 0.0 { Loss::Random(self.loss_percent / 100.0) } else { Loss::None };
+        let mut scenario = Scenario::new(self.link(), FlowConfig::new(controller)).loss(loss);
+        scenario.measure_from = secs(1) + self.rtt() * 14;
+        let measured = if self.mbit > 100 { secs(3) } else { secs(12) };
+        scenario.end = scenario.measure_from + measured.max(self.rtt() * 20);
+        run(&scenario, &Tls::new())
+    }
+
+    /// What of the bounds the controller misses; `None` when it meets them all.
+    fn missed_by(self, report: &Report) -> Option<String> {
+        let flow = &report.flows[0];
+        let queue_max = ms(10).max(self.rtt() / 10);
+        let start_max = self.rtt().max(ms(20));
+        let failed = [
+            (flow.closed.is_some(), "connection"),
+            (flow.share < 0.95, "goodput"),
+            (flow.resent > self.loss_percent / 100.0 + 0.015, "re-sent"),
+            (report.queue_mean > queue_max, "mean queue"),
+            (report.link.start_queue_max > start_max, "start-up queue"),
+        ];
+        let names: Vec<_> = failed.iter().filter(|(failed, _)| *failed).map(|&(_, name)| name).collect();
+        (!names.is_empty()).then(|| {
+            format!(
+                "{self:?} misses {names:?}: share {:.3}, re-sent {:.4}, queue {:?}, start-up queue {:?}, closed {:?}",
+                flow.share, flow.resent, report.queue_mean, report.link.start_queue_max, flow.closed
+            )
+        })
+    }
+}
+
+fn assert_bounds(cells: &[(u64, u64, f64)]) {
+    for &(mbit, rtt_ms, loss_percent) in cells {
+        let cell = Cell { mbit, rtt_ms, loss_percent };
+        assert_eq!(cell.missed_by(&cell.run(ours())), None);
+    }
+}
+
+#[test]
+fn slow_links_are_filled_without_a_standing_queue() {
+    assert_bounds(&[(10, 20, 0.0), (10, 20, 5.0), (10, 100, 1.0), (10, 100, 10.0), (10, 300, 3.0), (10, 600, 10.0)]);
+}
+
+#[test]
+fn ordinary_links_are_filled_without_a_standing_queue() {
+    assert_bounds(&[(100, 1, 1.0), (100, 20, 0.0), (100, 20, 10.0), (100, 100, 0.0), (100, 100, 0.1), (100, 100, 1.0)]);
+}
+
+#[test]
+fn lossy_and_far_links_are_filled_without_a_standing_queue() {
+    assert_bounds(&[(100, 100, 5.0), (100, 100, 10.0), (100, 300, 3.0), (100, 600, 0.0), (100, 600, 10.0)]);
+}
+
+#[test]
+fn fast_links_are_filled_without_a_standing_queue() {
+    assert_bounds(&[(1000, 20, 1.0), (1000, 100, 0.0)]);
+}
+
+#[test]
+fn bursty_loss_costs_no_more_than_what_is_lost() {
+    let cell = Cell { mbit: 100, rtt_ms: 100, loss_percent: 5.0 };
+    let mut scenario =
+        Scenario::new(cell.link(), FlowConfig::new(ours())).loss(Loss::Gilbert { share: 0.05, burst: 5.0 });
+    scenario.end = secs(20);
+    assert_eq!(cell.missed_by(&run(&scenario, &Tls::new())), None);
+}
+
+/// Always the same small window, as a sender with an untuned buffer has.
+#[derive(Debug, Clone)]
+struct FixedWindow(u64);
+
+impl Controller for FixedWindow {
+    fn on_congestion_event(&mut self, _: Instant, _: Instant, _: bool, _: u64) {}
+    fn on_mtu_update(&mut self, _: u16) {}
+    fn window(&self) -> u64 {
+        self.0
+    }
+    fn clone_box(&self) -> Box<dyn Controller> {
+        Box::new(self.clone())
+    }
+    fn initial_window(&self) -> u64 {
+        self.0
+    }
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+impl ControllerFactory for FixedWindow {
+    fn build(self: Arc<Self>, _: Instant, _: u16) -> Box<dyn Controller> {
+        self.clone_box()
+    }
+}
+
+/// Grows by what is acknowledged, never yields: what ignoring all loss gives without a model.
+#[derive(Debug, Clone)]
+struct Greedy(u64);
+
+impl Controller for Greedy {
+    fn on_ack(&mut self, _: Instant, _: Instant, bytes: u64, _: bool, _: &RttEstimator) {
+        self.0 = (self.0 + bytes).min(1 << 24);
+    }
+    fn on_congestion_event(&mut self, _: Instant, _: Instant, _: bool, _: u64) {}
+    fn on_mtu_update(&mut self, _: u16) {}
+    fn window(&self) -> u64 {
+        self.0
+    }
+    fn clone_box(&self) -> Box<dyn Controller> {
+        Box::new(self.clone())
+    }
+    fn initial_window(&self) -> u64 {
+        self.0
+    }
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+impl ControllerFactory for Greedy {
+    fn build(self: Arc<Self>, _: Instant, _: u16) -> Box<dyn Controller> {
+        self.clone_box()
+    }
+}
+
+#[test]
+fn wrong_controllers_miss_the_same_bounds() {
+    let lossy = Cell { mbit: 100, rtt_ms: 100, loss_percent: 1.0 };
+    let missed = |controller: Factory| lossy.missed_by(&lossy.run(controller)).expect("a wrong controller is caught");
+    assert!(missed(Arc::new(FixedWindow(256 * 1024))).contains("\"goodput\""));
+    assert!(missed(cubic()).contains("\"goodput\""), "Cubic collapses on random loss");
+    let greedy = missed(Arc::new(Greedy(64 * 1200)));
+    assert!(greedy.contains("\"re-sent\"") && greedy.contains("\"mean queue\""), "{greedy}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_figures_and_another_seed_others() {
+    let cell = Cell { mbit: 20, rtt_ms: 50, loss_percent: 2.0 };
+    let with_seed = |seed| {
+        let mut link = cell.link();
+        link.jitter = ms(3);
+        link.reorder = 0.01;
+        let mut scenario = Scenario::new(link, FlowConfig::new(ours())).loss(Loss::Random(0.02));
+        scenario.seed = seed;
+        scenario.measure_from = secs(2);
+        scenario.end = secs(6);
+        scenario.trace_every = ms(100);
+        run(&scenario, &Tls::new())
+    };
+    assert_eq!(with_seed(7), with_seed(7));
+    assert_ne!(with_seed(7).flows[0].trace, with_seed(8).flows[0].trace);
+}
+
+/// Time to have the whole body, as a share of what the limit alone would take.
+fn completion(cell: Cell, mib: u64) -> f64 {
+    let loss = if cell.loss_percent > 0.0 { Loss::Random(cell.loss_percent / 100.0) } else { Loss::None };
+    let mut flow = FlowConfig::new(ours());
+    flow.body = Some(mib << 20);
+    let mut scenario = Scenario::new(cell.link(), flow).loss(loss);
+    scenario.end = secs(100);
+    let took = run(&scenario, &Tls::new()).flows[0].finished.expect("a hundred seconds are plenty");
+    (mib << 20) as f64 / scenario.limit() / took.as_secs_f64()
+}
+
+#[test]
+fn short_transfers_lose_little_to_start_up() {
+    let near = |loss_percent| completion(Cell { mbit: 100, rtt_ms: 100, loss_percent }, 64);
+    assert!(near(0.0) > 0.925, "{}", near(0.0));
+    assert!(near(1.0) > 0.91, "{}", near(1.0));
+    let far = completion(Cell { mbit: 100, rtt_ms: 200, loss_percent: 5.0 }, 64);
+    assert!(far > 0.78, "{far}");
+}
+
+/// Shares of two flows, the second starting later, and the report.
+fn two_flows(link: LinkConfig, first: Factory, second: Factory, from: u64, end: u64) -> (f64, f64, Report) {
+    let mut scenario = Scenario::new(link, FlowConfig::new(first));
+    let mut late = FlowConfig::new(second);
+    late.start = secs(5);
+    scenario.flows.push(late);
+    scenario.measure_from = secs(from);
+    scenario.end = secs(end);
+    let report = run(&scenario, &Tls::new());
+    (report.flows[0].share, report.flows[1].share, report)
+}
+
+#[test]
+fn two_of_our_flows_share_evenly_and_keep_the_queue_short() {
+    for rtt in [20, 100] {
+        let (first, second, report) = two_flows(LinkConfig::new(50 * MBIT, ms(rtt)), ours(), ours(), 20, 50);
+        let share = first / (first + second);
+        assert!((0.4..=0.6).contains(&share), "rtt {rtt}: {first} {second}");
+        assert!(first + second > 0.95, "rtt {rtt}: {first} {second}");
+        assert!(report.queue_mean < ms(20), "rtt {rtt}: {:?}", report.queue_mean);
+    }
+}
+
+#[test]
+fn beside_cubic_neither_starves() {
+    for rtt in [20, 100] {
+        let link = LinkConfig::new(50 * MBIT, ms(rtt));
+        for (first, second) in [(ours(), cubic()), (cubic(), ours())] {
+            let (first, second, _) = two_flows(link, first, second, 15, 60);
+            assert!(first.min(second) > 0.25, "rtt {rtt}: {first} {second}");
+        }
+    }
+}
+
+/// Goodput share between two moments, from a trace.
+fn share_between(scenario: &Scenario, report: &Report, from: Duration, to: Duration) -> f64 {
+    let at = |time| report.flows[0].trace.iter().find(|point| point.at >= time).expect("traced").delivered;
+    (at(to) - at(from)) as f64 / (scenario.limit() * (to - from).as_secs_f64())
+}
+
+fn changing(cell: Cell, changes: Vec<(Duration, LinkConfig)>, end: u64) -> (Scenario, Report) {
+    let mut scenario = Scenario::new(cell.link(), FlowConfig::new(ours()));
+    scenario.changes = changes.into_iter().map(|(at, link)| (at, link, link)).collect();
+    scenario.end = secs(end);
+    scenario.trace_every = ms(50);
+    let report = run(&scenario, &Tls::new());
+    (scenario, report)
+}
+
+const ORDINARY: Cell = Cell { mbit: 100, rtt_ms: 100, loss_percent: 0.0 };
+
+#[test]
+fn an_outage_of_five_seconds_is_recovered_from_in_two() {
+    let mut down = ORDINARY.link();
+    down.rate = 0;
+    let (scenario, report) = changing(ORDINARY, vec![(secs(8), down), (secs(13), ORDINARY.link())], 24);
+    assert_eq!(report.flows[0].closed, None);
+    // quinn's probe timer has backed off: the first probe after the outage may be as late as the outage was long.
+    let at_work =
+        report.flows[0].trace.windows(2).find(|pair| pair[0].at > secs(13) && pair[1].delivered > pair[0].delivered);
+    let back = at_work.expect("the flow comes back")[1].at;
+    assert!(back < secs(19), "{back:?}");
+    let share = share_between(&scenario, &report, back + secs(2), secs(24));
+    assert!(share > 0.95, "{share}");
+}
+
+#[test]
+fn a_slower_path_is_noticed_and_its_queue_emptied() {
+    let mut slower = ORDINARY.link();
+    slower.rate = 20 * MBIT;
+    let (scenario, report) = changing(ORDINARY, vec![(secs(8), slower)], 20);
+    let share = share_between(&scenario, &report, secs(12), secs(20));
+    assert!(share > 0.95 * 0.2, "{share}");
+    let longest = report.flows[0].trace.iter().filter(|point| point.at > secs(12)).map(|point| point.queue).max();
+    assert!(longest < Some(ms(60)), "{longest:?}");
+}
+
+#[test]
+fn a_faster_path_is_filled_within_five_seconds() {
+    let mut faster = ORDINARY.link();
+    faster.rate = 300 * MBIT;
+    let (scenario, report) = changing(ORDINARY, vec![(secs(8), faster)], 18);
+    let share = share_between(&scenario, &report, secs(13), secs(18));
+    assert!(share > 0.95 * 3.0, "{share}");
+}
+
+#[test]
+fn a_path_that_begins_to_lose_keeps_its_rate() {
+    let mut lossy = ORDINARY.link();
+    lossy.loss = Loss::Random(0.1);
+    let (scenario, report) = changing(ORDINARY, vec![(secs(8), lossy)], 20);
+    let share = share_between(&scenario, &report, secs(10), secs(20));
+    assert!(share > 0.95, "{share}");
+}
+
+#[test]
+fn a_stalled_reader_neither_breaks_the_connection_nor_confuses_the_model() {
+    let mut flow = FlowConfig::new(ours());
+    flow.stall = Some((secs(6), secs(2)));
+    // Small enough that what waits unread stays below quinn's limit of gaps, large enough for the path.
+    flow.stream_window = 4 << 20;
+    let mut scenario = Scenario::new(ORDINARY.link(), flow).loss(Loss::Random(0.03));
+    scenario.end = secs(14);
+    scenario.trace_every = ms(50);
+    let report = run(&scenario, &Tls::new());
+    assert_eq!(report.flows[0].closed, None);
+    let share = share_between(&scenario, &report, secs(9), secs(14));
+    assert!(share > 0.95, "{share}");
+}
+
+#[test]
+fn a_cap_holds_the_rate() {
+    let cap = 5_000_000;
+    let config = ControllerConfig { state: Arc::default(), cap: Some(cap) };
+    let mut scenario = Scenario::new(ORDINARY.link(), FlowConfig::new(Arc::new(config)));
+    scenario.end = secs(12);
+    let report = run(&scenario, &Tls::new());
+    let rate = report.flows[0].share * scenario.limit();
+    assert!(rate <= cap as f64 && rate > 0.9 * cap as f64, "{rate}");
+}
+
+#[test]
+fn live_figures_tell_the_truth_about_the_path() {
+    let state = Arc::new(PathState::default());
+    let flow = FlowConfig::new(Arc::new(ControllerConfig::new(state.clone())));
+    let mut scenario = Scenario::new(ORDINARY.link(), flow).loss(Loss::Random(0.05));
+    scenario.end = secs(8);
+    run(&scenario, &Tls::new());
+    // Server and client build from the same factory in a simulation; the server sends almost nothing.
+    let seen = state.snapshot();
+    assert!((seen.min_rtt.as_secs_f64() - 0.1).abs() < 0.005, "{seen:?}");
+    assert!((seen.loss - 0.05).abs() < 0.02, "{seen:?}");
+    assert!((seen.bandwidth as f64 * 8.0 / 98.1e6 - 1.0).abs() < 0.05, "{seen:?}");
+    assert_eq!(seen.phase, Phase::Cruise, "{seen:?}");
+}

@@ -1,0 +1,268 @@
+//! One end of a flow: a `quinn_proto` endpoint, its connection and the application on top.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use quinn_proto::{
+    AckFrequencyConfig, ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig,
+    Event, MtuDiscoveryConfig, ServerConfig, StreamEvent, StreamId, TransportConfig, VarInt, WriteError,
+};
+
+use super::crypto::Tls;
+use super::rng::Rng;
+use super::scenario::FlowConfig;
+
+/// Datagrams in one `sendmsg`: quinn's own limit.
+const SEGMENTS_MAX: usize = 10;
+const WRITE_BYTES: usize = 1 << 20;
+static ZEROS: [u8; WRITE_BYTES] = [0; WRITE_BYTES];
+/// Bytes the sender may hold unacknowledged; never the limit here.
+const SEND_WINDOW: u64 = 1 << 40;
+const PORT: u16 = 4433;
+
+/// The application of one end.
+enum App {
+    /// Keeps a stream full.
+    Sender { stream: Option<StreamId>, left: Option<u64> },
+    /// Reads everything at once, except while it stalls.
+    Receiver {
+        stream: Option<StreamId>,
+        stall: Option<(Duration, Duration)>,
+        finished: Option<Duration>,
+        received: u64,
+    },
+}
+
+/// One end of a flow.
+pub struct Host {
+    endpoint: Endpoint,
+    connection: Option<(ConnectionHandle, Connection)>,
+    app: App,
+    peer: SocketAddr,
+    /// Earliest timer event already queued, so that each is queued once.
+    pub timer: Option<u64>,
+    pub closed: Option<String>,
+    buffer: Vec<u8>,
+}
+
+impl Host {
+    /// The sending end. It connects when it is told to.
+    pub fn client(flow: &FlowConfig, index: usize, rng: &mut Rng) -> Self {
+        Self::new(None, App::Sender { stream: None, left: flow.body }, address(index, 2), rng)
+    }
+
+    /// The receiving end.
+    pub fn server(flow: &FlowConfig, tls: &Tls, index: usize, rng: &mut Rng) -> Self {
+        let mut config = ServerConfig::with_crypto(tls.server.clone());
+        config.transport_config(Arc::new(transport(flow)));
+        let app = App::Receiver { stream: None, stall: flow.stall, finished: None, received: 0 };
+        Self::new(Some(Arc::new(config)), app, address(index, 1), rng)
+    }
+
+    fn new(config: Option<Arc<ServerConfig>>, app: App, peer: SocketAddr, rng: &mut Rng) -> Self {
+        let mut endpoint = EndpointConfig::default();
+        endpoint.rng_seed(Some(rng.bytes32()));
+        Self {
+            endpoint: Endpoint::new(Arc::new(endpoint), config, true, None),
+            connection: None,
+            app,
+            peer,
+            timer: None,
+            closed: None,
+            buffer: Vec::new(),
+        }
+    }
+
+    pub fn connect(&mut self, now: Instant, flow: &FlowConfig, tls: &Tls) {
+        let mut config = ClientConfig::new(tls.client.clone());
+        config.transport_config(Arc::new(transport(flow)));
+        let connected = self.endpoint.connect(now, config, self.peer, tls.server_name());
+        self.connection = Some(connected.expect("the address and the name are valid"));
+    }
+
+    /// Takes a datagram from the link.
+    pub fn receive(&mut self, now: Instant, data: BytesMut) {
+        let Some(event) = self.endpoint.handle(now, self.peer, None, None, data, &mut self.buffer) else { return };
+        match event {
+            DatagramEvent::NewConnection(incoming) => {
+                self.connection = self.endpoint.accept(incoming, now, &mut self.buffer, None).ok();
+            }
+            DatagramEvent::ConnectionEvent(handle, event) => {
+                if let Some((own, connection)) = &mut self.connection
+                    && *own == handle
+                {
+                    connection.handle_event(event);
+                }
+            }
+            // Stateless resets and the like: nothing in a simulation of two well-behaved ends needs them.
+            DatagramEvent::Response(_) => {}
+        }
+        self.buffer.clear();
+    }
+
+    /// Runs timers, application and transmission; each datagram to send goes to `out`.
+    pub fn drive(&mut self, base: Instant, at: Duration, mut out: impl FnMut(&[u8])) {
+        let Some((handle, connection)) = &mut self.connection else { return };
+        let now = base + at;
+        if connection.poll_timeout().is_some_and(|due| due <= now) {
+            connection.handle_timeout(now);
+        }
+        loop {
+            while let Some(event) = connection.poll_endpoint_events() {
+                if let Some(event) = self.endpoint.handle_event(*handle, event) {
+                    connection.handle_event(event);
+                }
+            }
+            let mut progress = false;
+            while let Some(event) = connection.poll() {
+                progress = true;
+                if let Event::ConnectionLost { reason } = &event {
+                    self.closed.get_or_insert_with(|| reason.to_string());
+                }
+                self.app.on_event(connection, event, at);
+            }
+            while let Some(transmit) = connection.poll_transmit(now, SEGMENTS_MAX, &mut self.buffer) {
+                progress = true;
+                let segment = transmit.segment_size.unwrap_or(transmit.size);
+                self.buffer[..transmit.size].chunks(segment).for_each(&mut out);
+                self.buffer.clear();
+            }
+            if !progress {
+                break;
+            }
+        }
+    }
+
+    /// When the connection wants to be driven again.
+    pub fn timeout(&mut self, base: Instant) -> Option<Duration> {
+        let due = self.connection.as_mut()?.1.poll_timeout()?;
+        Some(due.saturating_duration_since(base))
+    }
+
+    /// The receiver's stall is over: read what has waited.
+    pub fn wake(&mut self, at: Duration) {
+        if let Some((_, connection)) = &mut self.connection {
+            self.app.read(connection, at);
+        }
+    }
+
+    pub fn window(&self) -> u64 {
+        self.connection.as_ref().map_or(0, |(_, connection)| connection.congestion_state().window())
+    }
+
+    /// Packets (sent, declared lost).
+    pub fn packets(&self) -> (u64, u64) {
+        let Some((_, connection)) = &self.connection else { return (0, 0) };
+        let stats = connection.stats();
+        (stats.path.sent_packets, stats.path.lost_packets)
+    }
+
+    pub fn received(&self) -> u64 {
+        match self.app {
+            App::Receiver { received, .. } => received,
+            App::Sender { .. } => 0,
+        }
+    }
+
+    pub fn finished(&self) -> Option<Duration> {
+        match self.app {
+            App::Receiver { finished, .. } => finished,
+            App::Sender { .. } => None,
+        }
+    }
+}
+
+impl App {
+    fn on_event(&mut self, connection: &mut Connection, event: Event, at: Duration) {
+        match event {
+            Event::Connected => self.write(connection),
+            Event::Stream(StreamEvent::Writable { .. }) => self.write(connection),
+            Event::Stream(StreamEvent::Opened { .. } | StreamEvent::Readable { .. }) => self.read(connection, at),
+            _ => {}
+        }
+    }
+
+    fn write(&mut self, connection: &mut Connection) {
+        let Self::Sender { stream, left } = self else { return };
+        if stream.is_none() {
+            *stream = connection.streams().open(Dir::Uni);
+        }
+        let Some(id) = *stream else { return };
+        let mut send = connection.send_stream(id);
+        // One write ahead of the network is enough to keep it full; the next comes with the next event.
+        loop {
+            let len = left.unwrap_or(u64::MAX).min(WRITE_BYTES as u64) as usize;
+            if len == 0 {
+                // Finished before is the only error, and this may be called again after it.
+                let _ = send.finish();
+                return;
+            }
+            match send.write_chunks(&mut [Bytes::from_static(&ZEROS[..len])]) {
+                Ok(written) => {
+                    if let Some(left) = left {
+                        *left -= written.bytes as u64;
+                    }
+                }
+                Err(WriteError::Blocked) => return,
+                Err(error) => panic!("the stream is open: {error}"),
+            }
+        }
+    }
+
+    fn read(&mut self, connection: &mut Connection, at: Duration) {
+        let Self::Receiver { stream, stall, finished, received } = self else { return };
+        if stall.is_some_and(|(from, span)| at >= from && at < from + span) {
+            return;
+        }
+        if stream.is_none() {
+            *stream = connection.streams().accept(Dir::Uni);
+        }
+        let Some(id) = *stream else { return };
+        let mut recv = connection.recv_stream(id);
+        let Ok(mut chunks) = recv.read(false) else { return };
+        loop {
+            match chunks.next(usize::MAX) {
+                Ok(Some(chunk)) => *received += chunk.bytes.len() as u64,
+                Ok(None) => {
+                    finished.get_or_insert(at);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        // The flow-control update goes out with the transmission that follows every event.
+        let _ = chunks.finalize();
+    }
+}
+
+fn address(flow: usize, end: u8) -> SocketAddr {
+    let flow = u8::try_from(flow).expect("a simulation has few flows");
+    SocketAddr::from((Ipv4Addr::new(10, 0, flow, end), PORT))
+}
+
+/// What qft uses on a real path, with windows that never limit.
+fn transport(flow: &FlowConfig) -> TransportConfig {
+    let mut mtu = MtuDiscoveryConfig::default();
+    mtu.upper_bound(1452).black_hole_cooldown(Duration::from_secs(10));
+    let window = |bytes| VarInt::from_u64(bytes).expect("a window below 2^62");
+    let mut config = TransportConfig::default();
+    config
+        .stream_receive_window(window(flow.stream_window))
+        .receive_window(window(flow.stream_window * 2))
+        .send_window(SEND_WINDOW)
+        .packet_threshold(8)
+        .initial_rtt(Duration::from_millis(100))
+        .mtu_discovery_config(Some(mtu))
+        .max_idle_timeout(Some(Duration::from_secs(30).try_into().expect("below 2^62 ms")))
+        .congestion_controller_factory(flow.controller.clone());
+    if let Some(threshold) = flow.ack_threshold {
+        let mut ack = AckFrequencyConfig::default();
+        ack.ack_eliciting_threshold(threshold.into())
+            .reordering_threshold(7u32.into())
+            .max_ack_delay(Some(Duration::from_millis(10)));
+        config.ack_frequency_config(Some(ack));
+    }
+    config
+}

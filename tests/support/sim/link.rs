@@ -1,0 +1,180 @@
+//! One direction of a link: loss, then a drop-tail queue drained at a rate, then delay, jitter and reordering.
+//!
+//! Loss comes before the queue, as in `tc netem` and `linkem`: the bottleneck can still be filled with what survives,
+//! so the goodput limit does not depend on the loss.
+
+use std::time::Duration;
+
+use super::rng::Rng;
+
+/// IPv4 and UDP headers: the rate of a link is counted in IP packets, as an operator counts it.
+pub const IP_UDP_OVERHEAD: u64 = 28;
+
+const NANOS: f64 = 1e9;
+
+/// Which packets the link loses.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Loss {
+    None,
+    /// Each packet on its own, with this probability.
+    Random(f64),
+    /// Gilbert's two states: `share` of all packets, in runs of `burst` packets on average.
+    Gilbert {
+        share: f64,
+        burst: f64,
+    },
+}
+
+/// What one direction does to packets.
+#[derive(Debug, Clone, Copy)]
+pub struct LinkConfig {
+    /// Bits per second, IP headers included. 0 = down: everything is lost.
+    pub rate: u64,
+    /// One way.
+    pub delay: Duration,
+    /// Bytes that may wait; a packet that does not fit is dropped.
+    pub queue: u64,
+    /// Extra delay, uniform in `[0, jitter)`, without overtaking.
+    pub jitter: Duration,
+    /// Probability that a packet waits another quarter of `delay` and is overtaken.
+    pub reorder: f64,
+    pub loss: Loss,
+}
+
+impl LinkConfig {
+    /// A clean link with a queue of one round trip, at least 20 ms (what `linkem` gives).
+    pub fn new(rate: u64, rtt: Duration) -> Self {
+        let queue_time = rtt.max(Duration::from_millis(20));
+        Self {
+            rate,
+            delay: rtt / 2,
+            queue: bytes_in(rate, queue_time),
+            jitter: Duration::ZERO,
+            reorder: 0.0,
+            loss: Loss::None,
+        }
+    }
+}
+
+/// Bytes that `rate` carries in `time`.
+pub fn bytes_in(rate: u64, time: Duration) -> u64 {
+    (rate as f64 / 8.0 * time.as_secs_f64()) as u64
+}
+
+/// Counters of one direction.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct LinkStats {
+    pub offered_packets: u64,
+    pub lost_packets: u64,
+    pub queue_drops: u64,
+    /// Longest wait before measuring began.
+    pub start_queue_max: Duration,
+    /// Longest wait after measuring began.
+    pub queue_max: Duration,
+    /// Integral of the waiting time since measuring began, in s².
+    queue_area: f64,
+}
+
+impl LinkStats {
+    /// Mean waiting time over the measured `span`.
+    pub fn queue_mean(&self, span: Duration) -> Duration {
+        Duration::from_secs_f64(self.queue_area / span.as_secs_f64().max(1e-9))
+    }
+}
+
+/// The state of one direction. Times are nanoseconds since the simulation began.
+#[derive(Debug)]
+pub struct Link {
+    pub config: LinkConfig,
+    pub stats: LinkStats,
+    rng: Rng,
+    /// When the last accepted byte has left the queue.
+    busy_until: u64,
+    /// When the queue was last looked at, for its time integral.
+    seen: u64,
+    last_arrival: u64,
+    in_burst: bool,
+    measure_from: u64,
+}
+
+impl Link {
+    pub fn new(config: LinkConfig, measure_from: u64, rng: Rng) -> Self {
+        Self {
+            config,
+            stats: LinkStats::default(),
+            rng,
+            busy_until: 0,
+            seen: 0,
+            last_arrival: 0,
+            in_burst: false,
+            measure_from,
+        }
+    }
+
+    /// Offers a UDP payload of `size` bytes; gives its arrival time, or `None` when it is lost.
+    pub fn send(&mut self, now: u64, size: usize) -> Option<u64> {
+        self.advance(now);
+        self.stats.offered_packets += 1;
+        if self.config.rate == 0 || self.loses() {
+            self.stats.lost_packets += 1;
+            return None;
+        }
+        let bytes = size as u64 + IP_UDP_OVERHEAD;
+        let waiting = self.backlog(now);
+        if bytes_in(self.config.rate, waiting) + bytes > self.config.queue.max(bytes) {
+            self.stats.queue_drops += 1;
+            return None;
+        }
+        let service = (bytes as f64 * 8.0 * NANOS / self.config.rate as f64) as u64;
+        self.busy_until = self.busy_until.max(now) + service;
+        self.note_wait(now);
+        Some(self.arrival())
+    }
+
+    /// How long a packet that came at `now` would wait.
+    pub fn backlog(&self, now: u64) -> Duration {
+        Duration::from_nanos(self.busy_until.saturating_sub(now))
+    }
+
+    /// Brings the time integral of the queue up to `now`. Between packets the queue falls linearly.
+    pub fn advance(&mut self, now: u64) {
+        let from = self.seen.max(self.measure_from);
+        self.seen = now;
+        if now <= from {
+            return;
+        }
+        let start = self.backlog(from).as_secs_f64();
+        let end = self.backlog(now).as_secs_f64();
+        let span = if end > 0.0 { (now - from) as f64 / NANOS } else { start };
+        self.stats.queue_area += (start + end) / 2.0 * span;
+    }
+
+    fn note_wait(&mut self, now: u64) {
+        let wait = self.backlog(now);
+        let max = if now < self.measure_from { &mut self.stats.start_queue_max } else { &mut self.stats.queue_max };
+        *max = wait.max(*max);
+    }
+
+    fn arrival(&mut self) -> u64 {
+        let base = self.busy_until + self.config.delay.as_nanos() as u64;
+        if self.config.reorder > 0.0 && self.rng.unit() < self.config.reorder {
+            return base + self.config.delay.as_nanos() as u64 / 4;
+        }
+        let jitter = (self.config.jitter.as_nanos() as f64 * self.rng.unit()) as u64;
+        self.last_arrival = self.last_arrival.max(base + jitter);
+        self.last_arrival
+    }
+
+    fn loses(&mut self) -> bool {
+        match self.config.loss {
+            Loss::None => false,
+            Loss::Random(p) => self.rng.unit() < p,
+            Loss::Gilbert { share, burst } => {
+                let leave = 1.0 / burst.max(1.0);
+                let enter = share * leave / (1.0 - share);
+                self.in_burst = if self.in_burst { self.rng.unit() >= leave } else { self.rng.unit() < enter };
+                self.in_burst
+            }
+        }
+    }
+}

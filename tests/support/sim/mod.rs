@@ -1,0 +1,16 @@
+//! A link simulator in virtual time: two `quinn_proto` endpoints per flow, one shared bottleneck each way.
+//!
+//! There is no clock and no socket in it. The same scenario and seed give the same figures on any machine, however busy.
+//! Data flow from client to server. Time is counted from the start; `quinn_proto` sees `base + time`.
+
+mod crypto;
+mod host;
+mod link;
+mod rng;
+mod scenario;
+mod world;
+
+pub use crypto::Tls;
+pub use link::{LinkConfig, Loss};
+pub use scenario::{Factory, FlowConfig, Report, Scenario};
+pub use world::run;
