@@ -552,7 +552,8 @@ impl PathController {
     }
 
     fn on_startup_round(&mut self, now: Instant) {
-        self.startup_base.get_or_insert(StartupBase { value: self.epoch.standing_rtt(), spread: self.epoch.spread() });
+        self.startup_base
+            .get_or_insert_with(|| StartupBase { value: self.epoch.standing_rtt(), spread: self.epoch.spread() });
         if self.epoch.app_limited {
             return;
         }
