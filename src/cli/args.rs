@@ -1,4 +1,5 @@
 //! What the user typed, as clap sees it. Nothing here knows what the words mean; [`plan`](super::plan) does.
+#![allow(rustdoc::broken_intra_doc_links, reason = "the comments are help texts, where brackets mean optional")]
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;

@@ -1,7 +1,7 @@
 //! The disk: what may be read, what is written, and when it is safe.
 //!
 //! * [`root`]: a directory held open; nothing outside it can be reached.
-//! * [`walk`], [`request`], [`pattern`], [`filter`]: which files a command or a peer means.
+//! * [`mod@walk`], [`request`], [`pattern`], [`filter`]: which files a command or a peer means.
 //! * [`source`]: a file that is read, and whether it changed meanwhile.
 //! * [`part`]: a file that is being written, beside its target, under a lock.
 //! * [`commit`]: part files become files, durably, in groups.
