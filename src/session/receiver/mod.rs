@@ -275,14 +275,14 @@ impl Receiver {
         if header.kind != Kind::Dir {
             self.0.tools.observer.skipped(header.path.to_string(), header.size, reason);
         }
-        self.close(header.id, answer(header.id, Verdict::Skip(reason)));
+        self.close(header.id, answer(header.id, Verdict::Skip(reason)), |_| ());
     }
 
     fn on_refuse(&self, header: &Header, failure: Failure) {
         if failure.status != Status::Cancelled {
             self.0.tools.observer.failed(header.path.to_string(), failure.clone());
         }
-        self.close(header.id, answer(header.id, Verdict::Refuse(failure)));
+        self.close(header.id, answer(header.id, Verdict::Refuse(failure)), |_| ());
     }
 
     fn on_made(&self, header: &Header, path: &WirePath, directory: bool) {
@@ -302,7 +302,7 @@ impl Receiver {
                 why: start.why,
             });
             let verdict = Verdict::From { offset: start.from, why: start.why };
-            return self.close(header.id, answer(header.id, verdict));
+            return self.close(header.id, answer(header.id, verdict), |_| ());
         }
         let io = Arc::new(FileIo::new(self.0.options.root.clone(), path, header, start, self.0.options.durable));
         let rules = Receive::new(header.size, start.from);
@@ -501,42 +501,42 @@ impl Receiver {
         if let Err(error) = result {
             return self.fail(id, (&error).into());
         }
-        if let Some(File::Committing(progress)) = self.take(id, Message::Done(Done { id, failure: None })) {
-            self.0.tools.observer.finished(&progress);
-            self.settle();
-        }
+        self.close(id, Message::Done(Done { id, failure: None }), |file| {
+            if let File::Committing(progress) = file {
+                self.0.tools.observer.finished(progress);
+            }
+        });
     }
 
     /// Gives one file up and tells the sender why; its partial file stays for a later resume.
     fn fail(&self, id: FileId, failure: Failure) {
         let last_word = Message::Done(Done { id, failure: Some(failure.clone()) });
-        let name = match self.take(id, last_word) {
-            Some(File::Open(open)) => {
-                open.io.give_up();
-                open.progress.path.clone()
-            }
-            Some(File::Committing(progress)) => progress.path.clone(),
-            // It was cancelled, or it failed on another thread too.
-            Some(File::Planning(_)) | None => return,
-        };
-        debug!(%name, %failure, "file failed");
-        self.0.tools.observer.failed(name, failure);
-        self.settle();
+        self.close(id, last_word, |file| {
+            let name = match file {
+                File::Open(open) => {
+                    open.io.give_up();
+                    open.progress.path.clone()
+                }
+                File::Committing(progress) => progress.path.clone(),
+                File::Planning(path) => path.to_string(),
+            };
+            debug!(%name, %failure, "file failed");
+            self.0.tools.observer.failed(name, failure);
+        });
     }
 
-    /// Settles a file that has nothing more to report.
-    fn close(&self, id: FileId, last_word: Message) {
-        self.take(id, last_word);
-        self.settle();
-    }
-
-    /// Forgets a file and says how it ended, in one step: a sender that hears of the end offers the next file
-    /// at once, which must find room; and nobody may see the last file gone before its end is said.
-    fn take(&self, id: FileId, last_word: Message) -> Option<File> {
+    /// Forgets a file, says how it ended, and reports it, in one step: a sender that hears of the end offers the
+    /// next file at once, which must find room; and nobody may see the last file gone before its end is said and
+    /// counted. Nothing happens when it was settled before, by a cancel or on another thread.
+    fn close(&self, id: FileId, last_word: Message, report: impl FnOnce(&File)) {
         let mut state = self.state();
-        let file = state.files.remove(&id)?;
+        let Some(file) = state.files.remove(&id) else { return };
         self.0.tools.control.send(last_word);
-        Some(file)
+        report(&file);
+        drop(state);
+        // A part may go with it, which takes a system call.
+        drop(file);
+        self.settle();
     }
 
     /// Ends the job, once, when nothing is left: directories get their times, then the sender hears of it.
