@@ -3,6 +3,7 @@
 use quinn::{Connection, ConnectionError, VarInt};
 use rustls::pki_types::CertificateDer;
 
+use super::congestion::farewell::open_window;
 use super::error::{TransportError, canonical};
 use super::fingerprint::Fingerprint;
 use crate::digest::SALT_BYTES;
@@ -33,6 +34,7 @@ pub fn session_salt(connection: &Connection) -> Result<[u8; SALT_BYTES], Transpo
 
 /// Ends a connection at once and tells the peer why. What was not acknowledged yet may be lost.
 pub fn close(connection: &Connection, code: CloseCode, text: &str) {
+    open_window(connection);
     connection.close(VarInt::from_u32(code.code()), text.as_bytes());
 }
 

@@ -1,5 +1,6 @@
 //! The knobs of a connection, and why each stands where it stands.
 
+use super::congestion::farewell::Opening;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -110,7 +111,7 @@ pub fn transport_config(tuning: &Tuning, side: Side, peer: SocketAddr) -> Transp
         .ack_frequency_config(tuning.thin_acks.then(ack_frequency))
         .keep_alive_interval((side == Side::Client).then_some(keep_alive))
         .max_idle_timeout(Some(idle_timeout(tuning.idle_timeout)))
-        .congestion_controller_factory(Arc::clone(&tuning.controller));
+        .congestion_controller_factory(Arc::new(Opening(Arc::clone(&tuning.controller))));
     config
 }
 

@@ -3,6 +3,7 @@
 mod allowance;
 mod contest;
 mod controller;
+pub(crate) mod farewell;
 mod filter;
 mod loss;
 mod rate;
