@@ -222,7 +222,7 @@ impl Meddler {
                 meddle(round);
                 round += 1;
                 // Long enough for a file to be opened as it was offered, and shorter than a pass over it.
-                std::thread::sleep(Duration::from_millis(15));
+                std::thread::sleep(Duration::from_millis(4));
             }
         });
         Self { stop, thread }
@@ -234,7 +234,7 @@ impl Meddler {
     }
 }
 
-const RESTLESS: u64 = 48 * MIB;
+const RESTLESS: u64 = 128 * MIB;
 
 fn growing(path: &Path) -> Meddler {
     let mut file = OpenOptions::new().append(true).open(path).expect("it opens");
