@@ -105,13 +105,11 @@ impl Allowance {
         self.probe = None;
     }
 
-    /// Bounds it to nearly nothing, to see whether that ends a loss. Returns what it was.
-    pub(super) fn withhold(&mut self, mtu: f64) -> f64 {
-        let before = self.bytes;
+    /// Bounds it to nearly nothing, to see whether that ends a loss.
+    pub(super) fn withhold(&mut self, mtu: f64) {
         self.empty_rounds = 0;
         self.probe = None;
         self.set_ceiling(FLOOR_PACKETS * mtu);
-        before
     }
 
     /// A queue shorter than the target overflows above this.
@@ -177,5 +175,80 @@ impl Allowance {
                 self.ceiling = None;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MTU: f64 = 1452.0;
+    const TARGET: Duration = Duration::from_millis(5);
+
+    /// A path of 100 Mbit/s and 100 ms, shared by flows of these allowances and shares; gives the queue after each round.
+    fn run(flows: &mut [(Allowance, f64)], rounds: usize) -> Duration {
+        const CAPACITY: f64 = 12.5e6;
+        let mut queue = Duration::ZERO;
+        for _ in 0..rounds {
+            let product = CAPACITY * 0.1;
+            let held: f64 = flows.iter().map(|(allowance, share)| share * product + allowance.bytes()).sum();
+            queue = Duration::from_secs_f64(((held - product) / CAPACITY).max(0.0));
+            for (allowance, share) in flows.iter_mut() {
+                // FIFO: what a flow gets is its part of what is in the path.
+                *share = (*share * product + allowance.bytes()) / held;
+                let bandwidth = *share * CAPACITY;
+                let product = *share * product;
+                allowance.on_round(&Round { queue, target: TARGET, product, bandwidth, mtu: MTU });
+            }
+        }
+        queue
+    }
+
+    #[test]
+    fn one_flow_settles_at_its_target() {
+        let queue = run(&mut [(Allowance::default(), 1.0)], 300);
+        assert!(queue > TARGET.mul_f64(0.6) && queue < TARGET.mul_f64(1.4), "{queue:?}");
+    }
+
+    #[test]
+    fn two_flows_converge_to_equal_shares() {
+        let mut flows = [(Allowance::default(), 0.9), (Allowance::default(), 0.1)];
+        let queue = run(&mut flows, 600);
+        assert!((flows[0].1 - 0.5).abs() < 0.05, "{} {}", flows[0].1, flows[1].1);
+        assert!(queue < TARGET * 2, "{queue:?}");
+    }
+
+    #[test]
+    fn growth_that_brings_no_bandwidth_is_given_up() {
+        let mut allowance = Allowance::default();
+        let round = Round { queue: Duration::ZERO, target: TARGET, product: 1.25e6, bandwidth: 12.5e6, mtu: MTU };
+        let sizes: Vec<_> = (0..30)
+            .map(|_| {
+                allowance.on_round(&round);
+                allowance.bytes()
+            })
+            .collect();
+        assert!(sizes.iter().any(|&bytes| bytes >= PROBE_GAIN * round.product));
+        assert!(sizes[29] < 0.1 * round.product, "{}", sizes[29]);
+    }
+
+    #[test]
+    fn a_ceiling_binds_until_it_has_been_outgrown() {
+        let mut allowance = Allowance::default();
+        let round = Round { queue: TARGET / 2, target: TARGET, product: 1.25e6, bandwidth: 12.5e6, mtu: MTU };
+        allowance.set_ceiling(3.0 * MTU);
+        allowance.on_round(&round);
+        assert!(allowance.bytes() <= 3.0 * MTU);
+        (0..5000).for_each(|_| allowance.on_round(&round));
+        assert!(allowance.bytes() > 20.0 * MTU, "{}", allowance.bytes());
+    }
+
+    #[test]
+    fn slow_flows_tolerate_more_queue() {
+        let rtt = Duration::from_millis(50);
+        let target = |bandwidth| queue_target(rtt, bandwidth, MTU);
+        assert_eq!(target(1e8), TARGET_MIN);
+        assert!(target(1e6) > TARGET_MIN);
+        assert_eq!(target(1e3), TARGET_MIN.mul_f64(TARGET_SCALE_MAX));
     }
 }

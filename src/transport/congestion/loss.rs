@@ -139,8 +139,22 @@ mod tests {
         let mut meter = LossMeter::new(now);
         is_excess(&mut meter, now, 0);
         let later = now + BASE_SPAN + Duration::from_secs(1);
-        is_excess(&mut meter, later, 80);
-        assert!(!is_excess(&mut meter, later, 85));
+        (0..20).for_each(|_| {
+            is_excess(&mut meter, later, 80);
+        });
+        // The smoothed loss has arrived by now, and its low start expires with the next span.
+        assert!(!is_excess(&mut meter, later + BASE_SPAN + Duration::from_secs(1), 85));
+        assert!((meter.base() - 0.08).abs() < 0.01, "{}", meter.base());
+    }
+
+    #[test]
+    fn an_accepted_loss_is_the_base_at_once() {
+        let now = Instant::now();
+        let mut meter = LossMeter::new(now);
+        is_excess(&mut meter, now, 0);
+        meter.accept(now, 0.1);
+        assert!(!is_excess(&mut meter, now, 105));
+        assert!((meter.base() - 0.1).abs() < 0.01, "{}", meter.base());
     }
 
     #[test]

@@ -1,13 +1,67 @@
 //! Our congestion controller: a rate model for links that lose packets at random.
+//!
+//! Loss is noise until an experiment shows otherwise; a standing queue is the signal. It sits on quinn's [`Controller`]
+//! trait, whose only actuator is the window: quinn's pacer sends at `1.25 × window / srtt` whatever a controller thinks, so
+//! the window itself limits and the pacer only smooths.
+//!
+//! # The model
+//! While cruising, once per ACK:
+//!
+//! ```text
+//! window = (bandwidth × bare round trip + allowance) / (1 - base loss)
+//! ```
+//!
+//! * **bandwidth**: delivery-rate samples keyed by send time (`rate`; draft-cheng-iccrg-delivery-rate-estimation). The best
+//!   of eight rounds while the path is not full, the mean of our last rounds once a queue stands (`bandwidth`).
+//! * **bare round trip**: whole rounds against the round that a drain showed, looked for again every ten seconds or thirty
+//!   round trips (`floor`; BBR's ProbeRTT, but to 0.7 of the product and not to four packets). A longer one is believed when
+//!   three drains agree on it.
+//! * **base loss**: the lowest smoothed loss of the last 25 seconds (`loss`). Lost packets count as in flight until they are
+//!   missed, one round trip later, so a full pipe needs `1 / (1 - p)` more. The *present* loss would not do: head-room for
+//!   losses that the head-room makes keeps itself alive.
+//! * **allowance**: the few packets that stand in the queue, once a round `+= step - decay × (queue / target)³`
+//!   (`allowance`). The target is 5 ms or 5 % of the round trip. The step hardly depends on a flow's own size, so flows that
+//!   see the same queue end at the same share.
+//!
+//! # The phases
+//! **Start-up** grows by what is acknowledged and lost, threefold per round trip while the spacing of ACKs within a batch
+//! shows that the path carries much more (paced chirping's idea, as a bound only), and ends at a queue of a sixteenth of the
+//! round trip, at the rate the spacing foretold, or when bandwidth stops growing (`startup`). Loss alone never ends it.
+//! A **drain** empties the queue for two rounds. **Cruise** is the model above, with three experiments: a probe that sends
+//! 15 % more for two rounds (`probe`), a loss trial that sends 10 % less (`trial`), and a drain when the queue does not obey
+//! (`rivals`). If the queue stays in that drain, someone else holds it, and in the **contested** phase we take what CUBIC
+//! would (`contest`; Copa's competitive mode), until two tests find the queue empty.
+//!
+//! A blackout (quinn's persistent congestion) begins start-up anew at half the window.
+//!
+//! # Where it comes from
+//! BBR (draft-ietf-ccwg-bbr: rate and round-trip filters, start-up gain, head-room), Copa (Arun and Balakrishnan, NSDI 2018:
+//! delay as the signal, competitive mode), Vegas and FAST (packets of one's own in the queue), Swift (targets that grow for
+//! slow flows), HyStart (RFC 9406: eight ACKs, the delay threshold), CUBIC (RFC 9438). Each constant has its reason beside it;
+//! `cargo bench --bench congestion` shows what all of them together give.
+//!
+//! # Limits
+//! A buffer shorter than the target loses some packets for good: at 3 ms of queue, 4 % are re-sent. Jitter that grows with
+//! the rate (slotted links) of a third of the round trip and more looks like a queue and costs goodput. Below a millisecond
+//! the window cannot hold a `cap`.
+//!
+//! [`Controller`]: quinn_proto::congestion::Controller
 
 mod allowance;
+mod bandwidth;
 mod contest;
 mod controller;
+mod epoch;
 pub(crate) mod farewell;
 mod filter;
+mod floor;
 mod loss;
+mod probe;
 mod rate;
+mod rivals;
+mod startup;
 mod state;
+mod trial;
 
 pub use controller::{ControllerConfig, PathController};
 pub use state::{PathSnapshot, PathState, Phase};

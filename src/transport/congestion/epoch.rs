@@ -1,0 +1,121 @@
+//! What is gathered between two decisions: one round trip, and enough ACKs to mean something.
+
+use std::time::{Duration, Instant};
+
+/// ACKs in a group, and in a round at least: the shortest of eight round trips shows the queue, as in HyStart.
+pub(super) const GROUP_ACKS: u32 = 8;
+
+/// One round of ACKs.
+#[derive(Debug, Clone)]
+pub(super) struct Epoch {
+    /// The round is over when a packet sent after this one is acknowledged.
+    last_packet: u64,
+    acks: u32,
+    min_rtt: Duration,
+    /// Shortest round trip of the ACKs of the group being gathered.
+    group_min: Duration,
+    /// Sum and number of the groups' shortest round trips.
+    group_sum: Duration,
+    groups: u32,
+    group_low: Duration,
+    group_high: Duration,
+    /// Delivered bytes when the round began.
+    delivered: u64,
+    pub(super) started: Instant,
+    /// The sender ran dry in it, so it says nothing about the path's limits.
+    pub(super) app_limited: bool,
+    /// Bytes declared lost in it.
+    pub(super) lost: u64,
+}
+
+impl Epoch {
+    pub(super) fn new(now: Instant, last_packet: u64, delivered: u64) -> Self {
+        Self {
+            last_packet,
+            acks: 0,
+            min_rtt: Duration::MAX,
+            group_min: Duration::MAX,
+            group_sum: Duration::ZERO,
+            groups: 0,
+            group_low: Duration::MAX,
+            group_high: Duration::ZERO,
+            delivered,
+            started: now,
+            app_limited: false,
+            lost: 0,
+        }
+    }
+
+    pub(super) fn on_rtt(&mut self, rtt: Duration) {
+        self.min_rtt = self.min_rtt.min(rtt);
+        self.group_min = self.group_min.min(rtt);
+        self.acks += 1;
+        if self.acks.is_multiple_of(GROUP_ACKS) {
+            self.group_sum += self.group_min;
+            self.groups += 1;
+            self.group_low = self.group_low.min(self.group_min);
+            self.group_high = self.group_high.max(self.group_min);
+            self.group_min = Duration::MAX;
+        }
+    }
+
+    pub(super) fn is_over(&self, largest_acked: u64) -> bool {
+        largest_acked > self.last_packet && self.acks >= GROUP_ACKS
+    }
+
+    /// Shortest round trip of all.
+    pub(super) fn min_rtt(&self) -> Duration {
+        self.min_rtt
+    }
+
+    /// Mean of the groups' shortest round trips: jitter hardly moves it, and unlike the shortest of all it is not
+    /// shorter for a flow that has more ACKs.
+    pub(super) fn standing_rtt(&self) -> Duration {
+        if self.groups == 0 { self.min_rtt } else { self.group_sum / self.groups }
+    }
+
+    /// How far the groups lie apart.
+    pub(super) fn spread(&self) -> Duration {
+        self.group_high.saturating_sub(self.group_low)
+    }
+
+    /// Bytes acknowledged in the round, of `delivered` in all.
+    pub(super) fn acked(&self, delivered: u64) -> u64 {
+        delivered - self.delivered
+    }
+
+    /// Bytes per second of the round; zero before any time has passed.
+    pub(super) fn rate(&self, now: Instant, delivered: u64) -> f64 {
+        let span = now.saturating_duration_since(self.started).as_secs_f64();
+        if span > 0.0 { self.acked(delivered) as f64 / span } else { 0.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_round_needs_a_newer_packet_and_enough_acks() {
+        let mut epoch = Epoch::new(Instant::now(), 10, 0);
+        (0..GROUP_ACKS).for_each(|_| epoch.on_rtt(50 * MS));
+        assert!(!epoch.is_over(10));
+        assert!(epoch.is_over(11));
+        assert!(!Epoch::new(Instant::now(), 10, 0).is_over(11));
+    }
+
+    #[test]
+    fn the_standing_round_trip_forgets_jitter_but_not_the_queue() {
+        let mut epoch = Epoch::new(Instant::now(), 0, 0);
+        for ack in 0..64 {
+            let jitter = if ack % 4 == 0 { Duration::ZERO } else { 9 * MS };
+            let queue = if ack < 32 { 2 * MS } else { 6 * MS };
+            epoch.on_rtt(50 * MS + queue + jitter);
+        }
+        assert_eq!(epoch.standing_rtt(), 54 * MS);
+        assert_eq!(epoch.min_rtt(), 52 * MS);
+        assert_eq!(epoch.spread(), 4 * MS);
+    }
+}

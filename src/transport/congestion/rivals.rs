@@ -1,0 +1,210 @@
+//! Is someone else holding the queue?
+//!
+//! Our own kind keeps it near the target, so a queue that stays long although we yield belongs to a sender that fills
+//! queues, or the path has become slower. A drain tells the two apart; this module says when to look.
+
+use std::time::{Duration, Instant};
+
+use super::allowance::Round;
+use super::filter::MaxFilter;
+
+/// Queue in targets that counts as pressure...
+const PRESSURE_QUEUE: f64 = 1.75;
+/// ... and that many rounds of it are someone else's doing.
+const PRESSURE_ROUNDS: u32 = 16;
+/// So is a fall of our rate to this part of what it was, under a standing queue. Two flows of ours end at a half.
+const SQUEEZED_SHARE: f64 = 0.35;
+/// After a suspicion, a competitor is likely: less is enough...
+const WARY_ROUNDS: u32 = 8;
+const WARY_SHARE: f64 = 0.7;
+/// ... for so long, and with a queue of so many targets a drain is not even needed: the competitor may just then have
+/// backed off.
+const WARY_SPAN: Duration = Duration::from_secs(20);
+const WARY_QUEUE: u32 = 2;
+/// Queue in targets at which the window is cut at once.
+const CUT_QUEUE: u32 = 3;
+/// Rounds until a cut can be seen in the queue.
+const CUT_ROUNDS: u32 = 3;
+/// A cut that leaves more of the queue than this was futile: the queue is not ours.
+const CUT_EFFECT: f64 = 0.75;
+/// A cut weighs as many rounds of pressure: a competitor that grows slowly makes many small cuts necessary.
+const CUT_PRESSURE: u32 = 4;
+/// Rounds over which our largest window and rate are remembered: what we had before a competitor pushed.
+const RECENT_ROUNDS: u64 = 100;
+
+/// How sure we are of a competitor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Suspicion {
+    None,
+    /// A drain must tell.
+    Suspected,
+    Certain,
+}
+
+/// What a round calls for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Judgement {
+    /// The queue is far too long: believe the last round's rate and nothing older.
+    pub(super) cut: bool,
+    pub(super) suspicion: Suspicion,
+}
+
+/// A cut of the window.
+#[derive(Debug, Clone, Copy)]
+struct Cut {
+    /// The queue before it.
+    queue: Duration,
+    rounds: u32,
+}
+
+/// Watches the queue and our share.
+#[derive(Debug, Clone)]
+pub(super) struct Rivals {
+    pressure: u32,
+    cut: Option<Cut>,
+    wary_from: Option<Instant>,
+    recent_window: MaxFilter,
+    recent_bandwidth: MaxFilter,
+}
+
+impl Rivals {
+    pub(super) fn new() -> Self {
+        Self {
+            pressure: 0,
+            cut: None,
+            wary_from: None,
+            recent_window: MaxFilter::new(RECENT_ROUNDS),
+            recent_bandwidth: MaxFilter::new(RECENT_ROUNDS),
+        }
+    }
+
+    pub(super) fn is_wary(&self, now: Instant) -> bool {
+        self.wary_from.is_some_and(|from| now.saturating_duration_since(from) < WARY_SPAN)
+    }
+
+    pub(super) fn is_calm(&self) -> bool {
+        self.pressure == 0
+    }
+
+    /// The largest window of the last rounds.
+    pub(super) fn recent_window(&self) -> f64 {
+        self.recent_window.get().unwrap_or(0.0)
+    }
+
+    pub(super) fn note_window(&mut self, round: u64, window: u64) {
+        self.recent_window.push(round, window as f64);
+    }
+
+    /// A drain has emptied the queue: what we had before, the path no longer gives.
+    pub(super) fn on_quiet(&mut self) {
+        self.calm_down();
+        self.recent_window.clear();
+    }
+
+    /// A contest has begun.
+    pub(super) fn calm_down(&mut self) {
+        self.pressure = 0;
+        self.cut = None;
+    }
+
+    /// A suspicion has been acted on.
+    pub(super) fn become_wary(&mut self, now: Instant) {
+        self.wary_from = Some(now);
+        self.recent_bandwidth.clear();
+    }
+
+    /// Judges a round of cruising. `full`: a queue has stood lately.
+    pub(super) fn on_round(&mut self, now: Instant, index: u64, round: &Round, full: bool) -> Judgement {
+        self.weigh(round);
+        let wary = self.is_wary(now);
+        let (rounds, share) = if wary { (WARY_ROUNDS, WARY_SHARE) } else { (PRESSURE_ROUNDS, SQUEEZED_SHARE) };
+        self.recent_bandwidth.push(index, round.bandwidth);
+        let squeezed = full && round.bandwidth < self.recent_bandwidth.get().unwrap_or(0.0) * share;
+        let (cut, futile) = self.judge_cut(round);
+        let suspicion = if !futile && !squeezed && self.pressure < rounds {
+            Suspicion::None
+        } else if wary && round.queue > round.target * WARY_QUEUE {
+            Suspicion::Certain
+        } else {
+            Suspicion::Suspected
+        };
+        Judgement { cut, suspicion }
+    }
+
+    fn weigh(&mut self, round: &Round) {
+        if round.queue > round.target.mul_f64(PRESSURE_QUEUE) {
+            self.pressure += 1;
+        } else if round.queue < round.target {
+            self.pressure = self.pressure.saturating_sub(1);
+        }
+    }
+
+    /// (whether to cut now, whether the last cut was futile)
+    fn judge_cut(&mut self, round: &Round) -> (bool, bool) {
+        if round.queue <= round.target * CUT_QUEUE {
+            self.cut = None;
+            return (false, false);
+        }
+        match &mut self.cut {
+            Some(cut) if cut.rounds < CUT_ROUNDS => {
+                cut.rounds += 1;
+                return (false, false);
+            }
+            Some(cut) if round.queue > cut.queue.mul_f64(CUT_EFFECT) => return (false, true),
+            _ => {}
+        }
+        self.cut = Some(Cut { queue: round.queue, rounds: 0 });
+        self.pressure += CUT_PRESSURE;
+        (true, false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round(queue_ms: u64, bandwidth: f64) -> Round {
+        let (queue, target) = (Duration::from_millis(queue_ms), Duration::from_millis(5));
+        Round { queue, target, product: 1e6, bandwidth, mtu: 1200.0 }
+    }
+
+    fn judge(rivals: &mut Rivals, rounds: &[Round]) -> Judgement {
+        let now = Instant::now();
+        let judge = |(index, round)| rivals.on_round(now, index as u64, round, true);
+        rounds.iter().enumerate().map(judge).last().expect("at least one round")
+    }
+
+    #[test]
+    fn a_queue_at_its_target_raises_no_suspicion() {
+        let mut rivals = Rivals::new();
+        assert_eq!(judge(&mut rivals, &[round(6, 1e6); 200]).suspicion, Suspicion::None);
+        assert!(rivals.is_calm());
+    }
+
+    #[test]
+    fn lasting_pressure_is_suspected_then_certain() {
+        let mut rivals = Rivals::new();
+        let pressed = [round(11, 1e6); PRESSURE_ROUNDS as usize];
+        assert_eq!(judge(&mut rivals, &pressed[1..]).suspicion, Suspicion::None);
+        assert_eq!(judge(&mut rivals, &pressed[..1]).suspicion, Suspicion::Suspected);
+        rivals.become_wary(Instant::now());
+        assert_eq!(judge(&mut rivals, &pressed).suspicion, Suspicion::Certain);
+    }
+
+    #[test]
+    fn a_cut_that_shortens_the_queue_is_repeated_and_one_that_does_not_is_futile() {
+        let mut rivals = Rivals::new();
+        assert!(judge(&mut rivals, &[round(100, 1e6)]).cut);
+        let effective = judge(&mut rivals, &[100, 80, 60, 40].map(|queue| round(queue, 1e6)));
+        assert!(effective.cut && effective.suspicion == Suspicion::None);
+        let futile = judge(&mut rivals, &[40, 40, 40, 39].map(|queue| round(queue, 1e6)));
+        assert!(!futile.cut && futile.suspicion == Suspicion::Suspected);
+    }
+
+    #[test]
+    fn a_lost_share_under_a_standing_queue_is_suspicious() {
+        let mut rivals = Rivals::new();
+        assert_eq!(judge(&mut rivals, &[round(5, 1e6), round(5, 5e5)]).suspicion, Suspicion::None);
+        assert_eq!(judge(&mut rivals, &[round(5, 3e5)]).suspicion, Suspicion::Suspected);
+    }
+}

@@ -1,0 +1,155 @@
+//! Start-up: as fast as the path lets us, without filling its queue to find out.
+//!
+//! Three signs end it: a queue, delivery at the rate that the spacing of ACKs foretold, or bandwidth that stopped growing.
+//! Loss alone never does.
+
+use std::time::Duration;
+
+use super::epoch::{Epoch, GROUP_ACKS};
+
+/// Start-up ends at this queue: one sixteenth of the round trip...
+const QUEUE_SHARE: f64 = 1.0 / 16.0;
+/// ... but not for less than timers and bursts make by themselves (HyStart's four milliseconds)...
+const QUEUE_MIN: Duration = Duration::from_millis(4);
+/// ... nor for less than this times the spread of the first round, which is jitter.
+const SPREADS: u32 = 2;
+/// Start-up ends when bandwidth grew by less than this...
+const GROWTH: f64 = 1.25;
+/// ... in this many rounds.
+const FLAT_ROUNDS: u32 = 3;
+/// Window over product at most: 2/ln 2, what doubling per round needs (BBR).
+const GAIN: f64 = 2.89;
+/// While the spacing of ACKs says that the window is below this part of what fits...
+const LEAP_SHARE: f64 = 0.7;
+/// ... it grows by this times what is acknowledged: a bit more than threefold per round, as the pacer holds it.
+const LEAP: u64 = 3;
+/// Window over product at most once the spacing is known, which then bounds more closely; the rate lags by a round.
+const LEAP_GAIN: f64 = 8.0;
+/// Window over the product by ACK spacing.
+const OVERSHOOT: f64 = 1.25;
+/// Delivery rate over the rate by ACK spacing at which start-up is over.
+const GOAL: f64 = 0.92;
+
+/// What is known about the path in start-up, in bytes and seconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    pub(super) bandwidth: f64,
+    pub(super) min_rtt: f64,
+    /// Median and maximum rate by the spacing of ACKs.
+    pub(super) trains: Option<(f64, f64)>,
+}
+
+impl Known {
+    /// How much the window may grow for `bytes` acknowledged.
+    pub(super) fn growth(&self, window: u64, bytes: u64) -> u64 {
+        let far = self.trains.is_some_and(|(median, _)| (window as f64) < LEAP_SHARE * median * self.min_rtt);
+        if far { LEAP * bytes } else { bytes }
+    }
+
+    /// The largest window, without head-room for loss.
+    pub(super) fn bound(&self) -> f64 {
+        match self.trains {
+            Some((_, most)) => (LEAP_GAIN * self.bandwidth).min(OVERSHOOT * most) * self.min_rtt,
+            None => GAIN * self.bandwidth * self.min_rtt,
+        }
+    }
+
+    /// Whether we deliver what the spacing of ACKs showed: the path is full, without a queue having had to show it.
+    pub(super) fn is_goal_reached(&self) -> bool {
+        self.trains.is_some_and(|(_, most)| self.bandwidth > GOAL * most)
+    }
+}
+
+/// What the first round, whose window is too small for a queue, showed.
+#[derive(Debug, Clone, Copy)]
+struct Base {
+    rtt: Duration,
+    spread: Duration,
+}
+
+/// Watches for the end of start-up.
+#[derive(Debug, Clone)]
+pub(super) struct Startup {
+    /// Round trips of the last ACKs, as a ring.
+    recent: [Duration; GROUP_ACKS as usize],
+    seen: usize,
+    base: Option<Base>,
+    best: f64,
+    flat_rounds: u32,
+}
+
+impl Startup {
+    pub(super) fn new() -> Self {
+        Self { recent: [Duration::MAX; GROUP_ACKS as usize], seen: 0, base: None, best: 0.0, flat_rounds: 0 }
+    }
+
+    pub(super) fn on_rtt(&mut self, rtt: Duration) {
+        self.recent[self.seen % self.recent.len()] = rtt;
+        self.seen += 1;
+    }
+
+    /// Whether even the shortest of the last round trips has a queue in it.
+    pub(super) fn is_queue_seen(&self) -> bool {
+        let Some(base) = self.base else { return false };
+        let lowest = self.recent.iter().min().copied().unwrap_or(Duration::MAX);
+        let least = QUEUE_MIN.max(base.rtt.mul_f64(QUEUE_SHARE)).max(base.spread * SPREADS);
+        self.seen >= self.recent.len() && lowest > base.rtt + least
+    }
+
+    /// Ends a round. Says whether bandwidth has stopped growing.
+    pub(super) fn on_round(&mut self, epoch: &Epoch, bandwidth: f64) -> bool {
+        self.base.get_or_insert_with(|| Base { rtt: epoch.standing_rtt(), spread: epoch.spread() });
+        if epoch.app_limited {
+            return false;
+        }
+        if bandwidth >= self.best * GROWTH {
+            self.best = bandwidth;
+            self.flat_rounds = 0;
+        } else {
+            self.flat_rounds += 1;
+        }
+        self.flat_rounds >= FLAT_ROUNDS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn round(rtt: Duration) -> Epoch {
+        let mut epoch = Epoch::new(Instant::now(), 0, 0);
+        (0..2 * GROUP_ACKS).for_each(|_| epoch.on_rtt(rtt));
+        epoch
+    }
+
+    #[test]
+    fn a_queue_ends_it_and_a_single_late_ack_does_not() {
+        let mut startup = Startup::new();
+        startup.on_round(&round(100 * MS), 1.0);
+        (0..GROUP_ACKS - 1).for_each(|_| startup.on_rtt(120 * MS));
+        startup.on_rtt(101 * MS);
+        assert!(!startup.is_queue_seen());
+        (0..GROUP_ACKS).for_each(|_| startup.on_rtt(110 * MS));
+        assert!(startup.is_queue_seen());
+    }
+
+    #[test]
+    fn three_rounds_without_growth_end_it() {
+        let mut startup = Startup::new();
+        let flat: Vec<_> = [1.0, 2.0, 2.1, 2.2, 2.2].map(|rate| startup.on_round(&round(50 * MS), rate)).to_vec();
+        assert_eq!(flat, [false, false, false, false, true]);
+    }
+
+    #[test]
+    fn it_leaps_only_while_the_trains_show_far_more() {
+        let known = Known { bandwidth: 1e6, min_rtt: 0.1, trains: Some((1e7, 1.1e7)) };
+        assert_eq!(known.growth(100_000, 1000), 3000);
+        assert_eq!(known.growth(800_000, 1000), 1000);
+        assert!(!known.is_goal_reached());
+        assert!(Known { bandwidth: 1.05e7, ..known }.is_goal_reached());
+    }
+}
