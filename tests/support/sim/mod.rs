@@ -2,6 +2,7 @@
 //!
 //! There is no clock and no socket in it. The same scenario and seed give the same figures on any machine, however busy.
 //! Data flow from client to server. Time is counted from the start; `quinn_proto` sees `base + time`.
+#![allow(dead_code, reason = "the tests and the bench use different parts of it")]
 
 mod crypto;
 mod host;
