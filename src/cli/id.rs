@@ -9,7 +9,7 @@ use super::args::IdArgs;
 use super::exit::Exit;
 use super::ui::json::Json;
 use super::ui::text::shown;
-use crate::server::host_name;
+use crate::session::local::host_name;
 use crate::transport::{self, Identity};
 
 /// Runs the command.

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::Client;
+use super::attempt::Attempt;
 use crate::digest::{Hasher, Salt};
 use crate::error::Error;
 use crate::progress::{Event, Observer};
@@ -16,8 +17,8 @@ use crate::protocol::close::CloseCode;
 use crate::protocol::features;
 use crate::protocol::message::{Hello, Message};
 use crate::protocol::path::escape;
-use crate::server::host_name;
 use crate::session::control::{Control, ControlReader};
+use crate::session::local::host_name;
 use crate::session::memory::Buffers;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::transport::congestion::ControllerConfig;
@@ -82,6 +83,18 @@ impl Link {
             Some(reason) => TransportError::from_connection(addr, &reason).into(),
             None => Error::from_session(addr, error),
         }
+    }
+
+    /// Ends the connection after a job's attempt, with the code that its outcome calls for.
+    pub(super) async fn end(self, outcome: Result<(), Error>) -> Result<(), Attempt> {
+        let code = match &outcome {
+            Err(Error::Cancelled) => CloseCode::Cancelled,
+            Err(Error::Session(error)) => error.close_code(),
+            Ok(()) | Err(_) => CloseCode::Done,
+        };
+        let stood = self.replies.are_welcome();
+        self.close(code).await;
+        outcome.map_err(|error| Attempt { error, stood })
     }
 
     /// Ends the connection and lets the farewell leave.

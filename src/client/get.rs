@@ -106,15 +106,7 @@ async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken)
         result = receive_over(&plan, &mut link, &observer) => result,
         () = cancel.cancelled() => Err(Error::Cancelled),
     };
-    let code = match &result {
-        Ok(()) => CloseCode::Done,
-        Err(Error::Cancelled) => CloseCode::Cancelled,
-        Err(Error::Session(error)) => error.close_code(),
-        Err(_) => CloseCode::Done,
-    };
-    let stood = link.replies.are_welcome();
-    link.close(code).await;
-    result.map_err(|error| Attempt { error, stood })
+    link.end(result).await
 }
 
 async fn receive_over(plan: &Plan, link: &mut Link, observer: &Observer) -> Result<(), Error> {

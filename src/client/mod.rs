@@ -38,7 +38,7 @@ pub use self::list::Listing;
 use crate::error::Error;
 use crate::protocol::message::{IfExists, Target};
 use crate::protocol::path::WirePath;
-use crate::server::disk_threads;
+use crate::session::local::disk_threads;
 use crate::storage::Disk;
 use crate::transport::{Identity, Ticket};
 

@@ -14,8 +14,8 @@ use crate::error::Error;
 use crate::progress::Observer;
 use crate::protocol::close::CloseCode;
 use crate::protocol::message::{Message, Push};
-use crate::server::{FOUND_AHEAD, walk_on_a_thread};
 use crate::session::SessionError;
+use crate::session::local::{FOUND_AHEAD, walk_on_a_thread};
 use crate::session::roles::Roles;
 use crate::session::sender::{Sender, Tools};
 use crate::session::watch::until_silent;
@@ -57,15 +57,7 @@ async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken)
         result = send_over(&plan, &mut link, &observer) => result,
         () = cancel.cancelled() => Err(Error::Cancelled),
     };
-    let code = match &result {
-        Ok(()) => CloseCode::Done,
-        Err(Error::Cancelled) => CloseCode::Cancelled,
-        Err(Error::Session(error)) => error.close_code(),
-        Err(_) => CloseCode::Done,
-    };
-    let stood = link.replies.are_welcome();
-    link.close(code).await;
-    result.map_err(|error| Attempt { error, stood })
+    link.end(result).await
 }
 
 async fn send_over(plan: &Arc<Plan>, link: &mut Link, observer: &Observer) -> Result<(), Error> {

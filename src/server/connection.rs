@@ -20,6 +20,7 @@ use crate::protocol::features;
 use crate::protocol::message::{Failure, Get, Hello, IfExists, List, Message, Problem, Push, Status, Welcome};
 use crate::protocol::path::{WirePath, escape};
 use crate::session::control::{Control, ControlReader};
+use crate::session::local::{FOUND_AHEAD, host_name, walk_on_a_thread};
 use crate::session::memory::Buffers;
 use crate::session::receiver::{self, ReceiveOptions, Receiver};
 use crate::session::roles::{Roles, accept_streams};
@@ -32,9 +33,6 @@ use crate::transport::{self, Fingerprint, Listener, TransportError};
 
 /// Files that a server sends to one client at the same time.
 const SEND_JOBS: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not zero");
-
-/// Names that a walk may be ahead of their headers.
-pub(crate) const FOUND_AHEAD: usize = 1024;
 
 /// Serves one client from the handshake to the end. Runs on the worker that will drive the connection.
 pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Shared>, slot: Slot) {
@@ -166,11 +164,6 @@ async fn authorise(shared: &Arc<Shared>, peer: Fingerprint, hello: &Hello) -> Re
     let enrolled = shared.disk.run(move || list.enrol(&peer, &name));
     enrolled.await.map_err(disk_lost)?.map_err(home_failed)?;
     Ok(true)
-}
-
-/// This machine's name, as it introduces itself.
-pub(crate) fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// What one connection amounted to.
@@ -422,14 +415,6 @@ fn to_notice(event: Event, from_peer: bool) -> Option<Notice> {
             Some(Notice::Failed { path, why: failure.to_string() })
         }
         _ => None,
-    }
-}
-
-/// Walks trees on a thread of its own: a walk lasts as long as its job, and a job may last for days.
-pub(crate) fn walk_on_a_thread(walk: impl FnOnce() + Send + 'static) {
-    // Without a thread the channel closes and the job ends with what was found: nothing.
-    if let Err(error) = std::thread::Builder::new().name("qft-walk".to_owned()).spawn(walk) {
-        warn!(%error, "cannot start a thread for the walk");
     }
 }
 

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::connection::{problem, walk_on_a_thread};
+use super::connection::problem;
 use super::{Mode, Shared};
 use crate::protocol::ENTRIES_MAX;
 use crate::protocol::message::{Entry, Failure, Kind, List, Message, Status};
 use crate::protocol::path::WirePath;
 use crate::session::control::Control;
+use crate::session::local::walk_on_a_thread;
 use crate::storage::Meta;
 use crate::storage::{self, Filters, Found, Links, Request};
 

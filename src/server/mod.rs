@@ -34,10 +34,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, watch};
 
-pub(crate) use self::connection::{FOUND_AHEAD, host_name, walk_on_a_thread};
 use self::leases::Leases;
 use self::pool::Pool;
 use crate::error::Error;
+use crate::session::local::disk_threads;
 use crate::storage::Disk;
 use crate::storage::Root;
 use crate::storage::{Committer, Sync};
@@ -361,9 +361,4 @@ impl ServerBuilder {
         let (local_addr, granted) = is_bound.recv().expect("the thread answers before it ends")?;
         Ok(Server { shared, pool, local_addr, granted, notices: Mutex::new(notice_stream), thread: Some(thread) })
     }
-}
-
-/// Threads for files and digests: two more than cores, so that a slow disk does not idle the hashing.
-pub(crate) fn disk_threads(cores: NonZeroUsize) -> NonZeroUsize {
-    cores.saturating_add(2)
 }

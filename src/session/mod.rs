@@ -4,6 +4,7 @@
 //! * [`sender`] — the role that owns content; [`receiver`] — the role that wants it. Both serve client
 //!   and server alike.
 //! * [`roles`] — which of the two a message is for.
+//! * [`local`] — what both ends take from this machine.
 //! * [`memory`] — buffers, reused and bounded.
 //!
 //! Nothing here blocks: files are read, hashed and written on the [`Disk`](crate::storage::pool::Disk)'s
@@ -11,6 +12,7 @@
 //! instead of waking the runtime for every one of ten thousand small files.
 
 pub(crate) mod control;
+pub(crate) mod local;
 pub(crate) mod memory;
 pub(crate) mod receiver;
 pub(crate) mod roles;
