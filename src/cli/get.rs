@@ -21,24 +21,24 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
     let env = std::env::var_os(REMOTE_VARIABLE);
     let plan = plan::get(args, env.as_deref(), |path| path.is_dir())?;
     let place = find(plan.spec.as_ref())?;
-    let dry_run = args.conflict.dry_run;
+    let dry_run = args.job.conflict.dry_run;
     let mut ui = Ui::new(UiOptions {
         verb: Verb::Get,
-        mode: mode(&args.output, dry_run, has_bars()),
-        json: args.output.json,
-        verbose: args.output.verbose > 0,
+        mode: mode(&args.job.output, dry_run, has_bars()),
+        json: args.job.output.json,
+        verbose: args.job.output.verbose > 0,
         dry_run,
-        jobs: args.link.jobs.get(),
+        jobs: args.job.link.jobs.get(),
         address: place.address(),
     });
     let (lines, log) = std::sync::mpsc::channel();
-    log::init(args.output.verbose, Some(lines));
+    log::init(args.job.output.verbose, Some(lines));
     ui.header(
         &place.header(Verb::Get.arrow(), &plan.shown),
         json!({"path": plan.shown, "address": place.address(), "dry_run": dry_run}),
     );
     plan.hints.iter().for_each(|hint| ui.note(hint));
-    let reach = Reach { patience: args.link.timeout, sync: true, missing: Missing::Refuse };
+    let reach = Reach { patience: args.job.link.timeout, sync: true, missing: Missing::Refuse };
     block_on(async move |mut signals| {
         // Content for standard output is received as a file first, so that only verified bytes get there.
         let (into, spool) = match plan.into {

@@ -113,14 +113,14 @@ pub(crate) fn send(
     env: Option<&OsStr>,
     is_dir: impl Fn(&Path) -> bool,
 ) -> Result<SendPlan, Complaint> {
-    refuse_compression(&args.habits)?;
+    refuse_compression(&args.job.habits)?;
     let (paths, last) = split_last_remote(&args.paths)?;
     let spec = named(last, args.to.as_deref(), env)?;
     let is_local = matches!(spec, Some(Spec::Local { .. }));
     let path = spec.as_ref().filter(|_| !is_local).map_or(&b""[..], Spec::path);
     let destination = destination(path)?;
     let mut hints: Vec<String> = spec.as_ref().and_then(Spec::port_hint).into_iter().collect();
-    if args.conflict.no_sync && !is_local {
+    if args.job.conflict.no_sync && !is_local {
         hints.push("--no-sync changes nothing here: the server decides (qft serve --no-sync)".to_owned());
     }
     let (source, to, target) = match paths.iter().any(|path| path == DASH) {
@@ -135,14 +135,14 @@ pub(crate) fn send(
     let options = SendOptions {
         to,
         target,
-        if_exists: args.conflict.if_exists.into(),
-        checksum: args.conflict.checksum,
-        dry_run: args.conflict.dry_run,
-        resume: !args.conflict.no_resume,
-        jobs: args.link.jobs,
-        excludes: args.choice.exclude.clone(),
-        includes: args.choice.include.clone(),
-        links: args.choice.links,
+        if_exists: args.job.conflict.if_exists.into(),
+        checksum: args.job.conflict.checksum,
+        dry_run: args.job.conflict.dry_run,
+        resume: !args.job.conflict.no_resume,
+        jobs: args.job.link.jobs,
+        excludes: args.job.choice.exclude.clone(),
+        includes: args.job.choice.include.clone(),
+        links: args.job.choice.links,
     };
     Ok(SendPlan { shown: escape(path).to_string(), spec, source, options, hints })
 }
@@ -166,11 +166,11 @@ fn stdin_source(
 
 /// Resolves `qft get`. `is_dir` tells whether a local path is a directory.
 pub(crate) fn get(args: &GetArgs, env: Option<&OsStr>, is_dir: impl Fn(&Path) -> bool) -> Result<GetPlan, Complaint> {
-    refuse_compression(&args.habits)?;
+    refuse_compression(&args.job.habits)?;
     let (wanted, into) = split_output(args)?;
     let (spec, patterns) = wanted_from(&wanted, args.from.as_deref(), env)?;
     let to_stdout = into.as_os_str() == DASH;
-    if to_stdout && args.output.json {
+    if to_stdout && args.job.output.json {
         return Err(Complaint::usage("'-' and --json both want standard output"));
     }
     if to_stdout && patterns.len() > 1 {
@@ -183,14 +183,14 @@ pub(crate) fn get(args: &GetArgs, env: Option<&OsStr>, is_dir: impl Fn(&Path) ->
     let into_dir = to_stdout || !single || ends_like_directory(&into) || is_dir(&into);
     let options = GetOptions {
         target: if into_dir { Target::Directory } else { Target::FileOrDirectory },
-        if_exists: args.conflict.if_exists.into(),
-        checksum: args.conflict.checksum,
-        dry_run: args.conflict.dry_run,
-        resume: !args.conflict.no_resume,
-        excludes: args.choice.exclude.clone(),
-        includes: args.choice.include.clone(),
-        links: args.choice.links,
-        sync: !args.conflict.no_sync && !to_stdout,
+        if_exists: args.job.conflict.if_exists.into(),
+        checksum: args.job.conflict.checksum,
+        dry_run: args.job.conflict.dry_run,
+        resume: !args.job.conflict.no_resume,
+        excludes: args.job.choice.exclude.clone(),
+        includes: args.job.choice.include.clone(),
+        links: args.job.choice.links,
+        sync: !args.job.conflict.no_sync && !to_stdout,
     };
     let shown = patterns.iter().map(|pattern| escape(pattern).to_string()).collect::<Vec<_>>().join(" ");
     let hints = spec.as_ref().and_then(Spec::port_hint).into_iter().collect();

@@ -24,26 +24,26 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
     let env = std::env::var_os(REMOTE_VARIABLE);
     let plan = plan::send(args, env.as_deref(), |path| path.is_dir())?;
     let place = find(plan.spec.as_ref())?;
-    let dry_run = args.conflict.dry_run;
+    let dry_run = args.job.conflict.dry_run;
     let mut ui = Ui::new(UiOptions {
         verb: Verb::Send,
-        mode: mode(&args.output, dry_run, has_bars()),
-        json: args.output.json,
-        verbose: args.output.verbose > 0,
+        mode: mode(&args.job.output, dry_run, has_bars()),
+        json: args.job.output.json,
+        verbose: args.job.output.verbose > 0,
         dry_run,
-        jobs: args.link.jobs.get(),
+        jobs: args.job.link.jobs.get(),
         address: place.address(),
     });
     let (lines, log) = std::sync::mpsc::channel();
-    log::init(args.output.verbose, Some(lines));
+    log::init(args.job.output.verbose, Some(lines));
     ui.header(
         &place.header(Verb::Send.arrow(), &plan.shown),
         json!({"path": plan.shown, "address": place.address(), "dry_run": dry_run}),
     );
     plan.hints.iter().for_each(|hint| ui.note(hint));
     let reach = Reach {
-        patience: args.link.timeout,
-        sync: !args.conflict.no_sync,
+        patience: args.job.link.timeout,
+        sync: !args.job.conflict.no_sync,
         missing: if dry_run { Missing::Pretend } else { Missing::Make },
     };
     block_on(async move |mut signals| {

@@ -84,7 +84,7 @@ fn output(args: &[&str]) -> OutputArgs {
     use clap::Parser as _;
     let line = [&["qft", "send", "f"], args].concat();
     match super::super::args::Cli::try_parse_from(line).expect("well formed").command {
-        super::super::args::Command::Send(args) => args.output,
+        super::super::args::Command::Send(args) => args.job.output,
         _ => panic!("send"),
     }
 }

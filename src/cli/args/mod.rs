@@ -1,0 +1,248 @@
+//! What the user typed, as clap sees it. Nothing here knows what the words mean; [`plan`](super::plan) does.
+
+mod serve;
+mod show;
+mod transfer;
+
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use self::serve::ServeArgs;
+pub(crate) use self::show::{IdArgs, LsArgs};
+pub(crate) use self::transfer::{GetArgs, HabitArgs, OutputArgs, ProgressArg, SendArgs};
+
+const TEMPLATE: &str = "\
+{about}
+
+{usage-heading} qft <COMMAND>
+
+Transfer:
+  send   Send files and directories to a remote
+  get    Fetch files and directories from a remote
+  ls     List files on a remote
+
+Serve:
+  serve  Let other machines send to, and get from, a directory here
+
+Set up:
+  id     Show this machine's name and fingerprint
+
+Options:
+{options}{after-help}
+";
+
+const EXAMPLES: &str = "\
+Examples:
+  remote$ qft serve ~/incoming               prints a command to paste
+  local$  qft send photos/* --to qft://...   first time: paste it
+  local$  qft send photos/*                  from then on
+  local$  qft get 'box:logs/*.gz' .          quote remote globs
+
+'qft COMMAND --help' has examples and exit codes.";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    all done
+  1    failed
+  2    wrong usage
+  3    some files failed, the others are done
+  4    the remote cannot be reached
+  5    not trusted: another key answers, or this machine is not enrolled there
+  6    the content did not verify
+  7    the remote refused all of it (not allowed, disk full, exists)
+  130  interrupted; the same command continues";
+
+const REMOTES: &str = "\
+Remotes:
+  NAME:[PATH]              a remote known here, by its name or address
+  HOST:PORT:[PATH]         the same, with a port ('host:4433' alone is a path)
+  [V6]:[PORT:]PATH         an IPv6 address
+  qft://FP[:INVITE]@HOST[:PORT][/PATH]   a ticket, as 'qft serve' prints it
+  local:DIR                a directory here, through a server in this process
+Not given: --to (--from), $QFT_REMOTE, the default remote, the only known one.
+A local name with a colon is written ./a:b.";
+
+const SEND_EXAMPLES: &str = "\
+Examples:
+  qft send photos/* --to qft://...       pair with a server and send
+  qft send dir box:backup/               makes backup/dir there
+  qft send dir/ box:backup               sends what is inside dir
+  qft send -n dir box:                   says what would be done, and why
+  tar c d | qft send - box:d.tar         sends standard input";
+
+const GET_EXAMPLES: &str = "\
+Examples:
+  qft get box:report.pdf                 into this directory
+  qft get 'box:logs/*.gz' logs/          quote globs: the remote expands them
+  qft get box:dir/ copy                  what is inside dir, into copy
+  qft get box:d.tar - | tar x            to standard output";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  qft serve ~/incoming                   prints the command for the other machine
+  qft serve --write-only --no-clobber .  a drop box
+  qft serve --invite .                   a ticket for one more client
+  qft serve -l 127.0.0.1:0 --ticket-file t .   for scripts";
+
+/// The command line of `qft`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "qft",
+    version,
+    about = "Move files over bad networks: QUIC, resumable, verified",
+    help_template = TEMPLATE,
+    after_help = EXAMPLES,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Send files and directories to a remote
+    #[command(aliases = ["put", "push"], after_long_help = long_help(&[SEND_EXAMPLES, REMOTES, EXIT_CODES]))]
+    Send(SendArgs),
+    /// Fetch files and directories from a remote
+    #[command(
+        aliases = ["recv", "receive", "fetch", "pull"],
+        after_long_help = long_help(&[GET_EXAMPLES, REMOTES, EXIT_CODES])
+    )]
+    Get(GetArgs),
+    /// List files on a remote
+    #[command(after_long_help = long_help(&[REMOTES, EXIT_CODES]))]
+    Ls(LsArgs),
+    /// Let other machines send to, and get from, a directory here
+    #[command(after_long_help = long_help(&[SERVE_EXAMPLES]))]
+    Serve(ServeArgs),
+    /// Show this machine's name and fingerprint
+    Id(IdArgs),
+}
+
+impl Command {
+    /// Whether events go to standard output as JSON.
+    pub(crate) fn json(&self) -> bool {
+        match self {
+            Self::Send(args) => args.job.output.json,
+            Self::Get(args) => args.job.output.json,
+            Self::Ls(args) => args.json,
+            Self::Serve(args) => args.json,
+            Self::Id(args) => args.json,
+        }
+    }
+
+    /// The command's name, as in the `start` event.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Send(_) => "send",
+            Self::Get(_) => "get",
+            Self::Ls(_) => "ls",
+            Self::Serve(_) => "serve",
+            Self::Id(_) => "id",
+        }
+    }
+}
+
+fn long_help(parts: &[&str]) -> String {
+    parts.join("\n\n")
+}
+
+/// Reads a time with a unit (`30s`, `5m`, `2h`); a bare number is seconds.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.find(|c: char| !c.is_ascii_digit()) {
+        Some(at) => text.split_at(at),
+        None => (text, "s"),
+    };
+    let factor = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        _ => return Err("a time looks like 30s, 5m or 2h".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "a time looks like 30s, 5m or 2h".to_owned())?;
+    number.checked_mul(factor).map(Duration::from_secs).ok_or_else(|| "that is too long".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Command, clap::Error> {
+        Cli::try_parse_from([&["qft"], args].concat()).map(|cli| cli.command)
+    }
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_grouped_help_names_every_command_with_its_own_words() {
+        let mut command = Cli::command();
+        let help = command.render_long_help().to_string();
+        for sub in command.get_subcommands() {
+            let about = sub.get_about().expect("every command has a text").to_string();
+            let line = help.lines().find(|line| line.trim_start().starts_with(sub.get_name()));
+            assert!(line.is_some_and(|line| line.ends_with(&about)), "{} is missing", sub.get_name());
+        }
+        assert!(help.contains("qft get 'box:logs/*.gz' ."));
+    }
+
+    #[test]
+    fn the_long_help_of_a_transfer_has_examples_remotes_and_exit_codes() {
+        let mut command = Cli::command();
+        for name in ["send", "get"] {
+            let sub = command.find_subcommand_mut(name).expect("it exists");
+            let long = sub.render_long_help().to_string();
+            for part in ["Examples:", "Remotes:", "Exit codes:", "130"] {
+                assert!(long.contains(part), "{name} --help lacks {part}");
+            }
+            assert!(!sub.render_help().to_string().contains("Exit codes:"), "-h stays short");
+        }
+    }
+
+    #[test]
+    fn habits_from_rsync_are_accepted() {
+        let Ok(Command::Send(args)) = parse(&["send", "-arP", "d", "box:"]) else { panic!("accepted") };
+        assert!(
+            args.job.habits.archive
+                && args.job.habits.recursive
+                && args.job.habits.partial
+                && !args.job.habits.compress
+        );
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        for args in [
+            &["serve", "--read-only", "--write-only"][..],
+            &["serve", "--no-auth", "--invite"],
+            &["send", "-q", "-v", "f"],
+            &["send"],
+            &["get"],
+            &["send", "-j", "0", "f"],
+            &["send", "--timeout", "5 days", "f"],
+        ] {
+            assert_eq!(parse(args).map(|_| ()).map_err(|e| e.exit_code()), Err(2), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_seconds_unless_it_says_otherwise() {
+        let table = [("0", 0), ("45", 45), ("30s", 30), ("5m", 300), ("2h", 7200)];
+        for (text, seconds) in table {
+            assert_eq!(parse_time(text), Ok(Duration::from_secs(seconds)));
+        }
+        for text in ["", "m", "5d", "-1", "1.5m", "99999999999999999999", "18446744073709551615h"] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What `qft serve` can be told.
+#![allow(rustdoc::broken_intra_doc_links, reason = "the comments are help texts, where brackets mean optional")]
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, ValueHint};
+
+use super::parse_time;
+
+/// How long a stopping server lets files finish, unless `--drain` says otherwise.
+const DRAIN_DEFAULT: &str = "30";
+
+/// `qft serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Directory to serve, made if only its last name is missing; nothing outside it can be reached
+    #[arg(default_value = ".", value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+    /// UDP address [default: [::]:4433]
+    #[arg(short = 'l', long, value_name = "ADDR:PORT", env = "QFT_LISTEN")]
+    pub(crate) listen: Option<String>,
+    /// Address to put in tickets (NAT, containers): HOST or HOST:PORT
+    #[arg(long, value_name = "HOST")]
+    pub(crate) advertise: Option<String>,
+    /// Worker threads [default: one per core]
+    #[arg(short = 'w', long, value_name = "N")]
+    pub(crate) workers: Option<NonZeroUsize>,
+    /// Exit when the first client is done
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Get, not send
+    #[arg(long, conflicts_with = "write_only", help_heading = "What clients may do")]
+    pub(crate) read_only: bool,
+    /// Send, not list or get (drop box)
+    #[arg(long, help_heading = "What clients may do")]
+    pub(crate) write_only: bool,
+    /// Never replace an existing file
+    #[arg(long, help_heading = "What clients may do")]
+    pub(crate) no_clobber: bool,
+    /// Print a one-time ticket (automatic on a terminal while no client is enrolled)
+    #[arg(long, help_heading = "Who may connect", conflicts_with = "no_auth")]
+    pub(crate) invite: bool,
+    /// Write a ticket to PATH (mode 0600) once the socket is bound
+    #[arg(long, value_name = "PATH", help_heading = "Who may connect", value_hint = ValueHint::FilePath)]
+    pub(crate) ticket_file: Option<PathBuf>,
+    /// Accept anyone; listens on localhost unless --listen is given
+    #[arg(long, help_heading = "Who may connect")]
+    pub(crate) no_auth: bool,
+    /// Do not wait until files are safe on disk
+    #[arg(long, help_heading = "Running it")]
+    pub(crate) no_sync: bool,
+    /// When stopped, let files finish for SECS
+    #[arg(long, value_name = "SECS", default_value = DRAIN_DEFAULT, value_parser = parse_time, help_heading = "Running it")]
+    pub(crate) drain: Duration,
+    /// One JSON event a line on stdout
+    #[arg(long, help_heading = "Running it")]
+    pub(crate) json: bool,
+    /// A line for each finished file; -vv: what the protocol does
+    #[arg(short = 'v', long, action = ArgAction::Count, help_heading = "Running it")]
+    pub(crate) verbose: u8,
+    /// Errors only
+    #[arg(short = 'q', long, conflicts_with = "verbose", help_heading = "Running it")]
+    pub(crate) quiet: bool,
+}

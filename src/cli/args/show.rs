@@ -1,0 +1,43 @@
+//! What the commands that only show something can be told.
+#![allow(rustdoc::broken_intra_doc_links, reason = "the comments are help texts, where brackets mean optional")]
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::parse_time;
+
+/// `qft ls`.
+#[derive(Debug, Args)]
+pub(crate) struct LsArgs {
+    /// Directory, file or quoted glob, [REMOTE:]PATH; nothing: the root of the default remote
+    #[arg(value_name = "[REMOTE:]PATH")]
+    pub(crate) path: Option<OsString>,
+    /// Where, for a path without a REMOTE
+    #[arg(short = 'f', long, alias = "to", short_alias = 't', value_name = "REMOTE")]
+    pub(crate) from: Option<OsString>,
+    /// Also what is inside directories
+    #[arg(short = 'R', long)]
+    pub(crate) recursive: bool,
+    /// With permission bits, size and time (UTC)
+    #[arg(short = 'l', long)]
+    pub(crate) long: bool,
+    /// Give up when the remote has not answered for TIME (30s, 5m, 2h), 0 = never
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
+    pub(crate) timeout: Duration,
+    /// One JSON event a line on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Errors only (and the names)
+    #[arg(short = 'q', long)]
+    pub(crate) quiet: bool,
+}
+
+/// `qft id`.
+#[derive(Debug, Args)]
+pub(crate) struct IdArgs {
+    /// One JSON event a line on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}

@@ -1,0 +1,183 @@
+//! What `qft send` and `qft get` can be told.
+#![allow(rustdoc::broken_intra_doc_links, reason = "the comments are help texts, where brackets mean optional")]
+
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, ValueEnum, ValueHint};
+
+use super::parse_time;
+use crate::protocol::message::IfExists;
+
+/// Files in flight unless `--jobs` says otherwise: enough to hide a disk's latency, few enough for a calm screen.
+const JOBS_DEFAULT: &str = "16";
+/// How long a job keeps trying while nothing moves, unless `--timeout` says otherwise.
+const TIMEOUT_DEFAULT: &str = "5m";
+
+/// `qft send`.
+#[derive(Debug, Args)]
+pub(crate) struct SendArgs {
+    /// Files or directories; 'dir/' sends its contents; '-' is stdin. The last may be the
+    /// destination, REMOTE:[PATH]; else --to, $QFT_REMOTE, or the default remote
+    #[arg(required = true, value_name = "PATH|REMOTE:[PATH]", value_hint = ValueHint::AnyPath)]
+    pub(crate) paths: Vec<OsString>,
+    /// Where to: NAME:path, HOST:port:path, local:DIR, or qft://...
+    #[arg(short = 't', long, value_name = "REMOTE", help_heading = "Destination")]
+    pub(crate) to: Option<OsString>,
+    #[command(flatten)]
+    pub(crate) job: JobArgs,
+}
+
+/// `qft get`.
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    /// Remote paths or quoted globs, [REMOTE:]PATH; no REMOTE: --from, $QFT_REMOTE, or the default
+    /// one. The last, if it has no REMOTE and is not the only one, is where to [default: .]; '-' is stdout
+    #[arg(required = true, value_name = "[REMOTE:]PATH|DIR|FILE|-")]
+    pub(crate) paths: Vec<OsString>,
+    /// Where from, for paths without a REMOTE
+    #[arg(short = 'f', long, alias = "to", short_alias = 't', value_name = "REMOTE", help_heading = "Source")]
+    pub(crate) from: Option<OsString>,
+    /// Where to; all other arguments are remote paths then
+    #[arg(short = 'o', long = "output", value_name = "PATH", help_heading = "Destination", value_hint = ValueHint::AnyPath)]
+    pub(crate) output_path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) job: JobArgs,
+}
+
+/// What every transfer can be told, whichever way it goes.
+#[derive(Debug, Args)]
+pub(crate) struct JobArgs {
+    #[command(flatten)]
+    pub(crate) choice: ChoiceArgs,
+    #[command(flatten)]
+    pub(crate) conflict: ConflictArgs,
+    #[command(flatten)]
+    pub(crate) link: LinkArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    #[command(flatten)]
+    pub(crate) habits: HabitArgs,
+}
+
+/// Which of the files named are meant.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What")]
+pub(crate) struct ChoiceArgs {
+    /// Leave out matches, by .gitignore's rules (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) exclude: Vec<String>,
+    /// Keep matches that --exclude would leave out (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) include: Vec<String>,
+    /// Copy symbolic links as links, not leave them out
+    #[arg(long)]
+    pub(crate) links: bool,
+}
+
+/// What happens where something is already.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "When it exists already")]
+pub(crate) struct ConflictArgs {
+    /// Show what would be done, and why; change nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+    /// Compare by content, not by size and time
+    #[arg(short = 'c', long)]
+    pub(crate) checksum: bool,
+    /// What to do with a file that exists and differs
+    #[arg(long, value_name = "MODE", value_enum, default_value = "replace")]
+    pub(crate) if_exists: IfExistsArg,
+    /// Start partial files again
+    #[arg(long)]
+    pub(crate) no_resume: bool,
+    /// Do not wait until files are safe on disk ('get' and 'local:' only; a server decides for itself)
+    #[arg(long)]
+    pub(crate) no_sync: bool,
+}
+
+/// How the link is used.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Link")]
+pub(crate) struct LinkArgs {
+    /// Files in flight ('send' only; a server decides for itself)
+    #[arg(short = 'j', long, value_name = "N", default_value = JOBS_DEFAULT)]
+    pub(crate) jobs: NonZeroUsize,
+    /// Give up when nothing moved for TIME (30s, 5m, 2h), 0 = never
+    #[arg(long, value_name = "TIME", default_value = TIMEOUT_DEFAULT, value_parser = parse_time)]
+    pub(crate) timeout: Duration,
+}
+
+/// What is shown.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct OutputArgs {
+    /// A line for each file; -vv: what the protocol does
+    #[arg(short = 'v', long, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Errors only
+    #[arg(short = 'q', long, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// How progress is shown
+    #[arg(long, value_name = "MODE", value_enum, default_value = "auto", env = "QFT_PROGRESS")]
+    pub(crate) progress: ProgressArg,
+    /// One JSON event a line on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options that other tools' users type without thinking.
+#[derive(Debug, Args)]
+pub(crate) struct HabitArgs {
+    /// Directories are always followed.
+    #[arg(short = 'r', hide = true)]
+    pub(crate) recursive: bool,
+    /// Partial files are always kept, and progress is always shown.
+    #[arg(short = 'P', hide = true)]
+    pub(crate) partial: bool,
+    /// Times and permission bits are always kept.
+    #[arg(short = 'a', hide = true)]
+    pub(crate) archive: bool,
+    /// There is no compression; see [`plan`](super::plan) for what is said about it.
+    #[arg(short = 'z', hide = true)]
+    pub(crate) compress: bool,
+}
+
+/// `--if-exists`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IfExistsArg {
+    /// Replace it, in one step
+    Replace,
+    /// Leave it
+    Skip,
+    /// Leave it, and give the new file another name
+    Rename,
+    /// Leave it, and report an error
+    Fail,
+}
+
+impl From<IfExistsArg> for IfExists {
+    fn from(arg: IfExistsArg) -> Self {
+        match arg {
+            IfExistsArg::Replace => Self::Replace,
+            IfExistsArg::Skip => Self::Skip,
+            IfExistsArg::Rename => Self::Rename,
+            IfExistsArg::Fail => Self::Fail,
+        }
+    }
+}
+
+/// `--progress`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressArg {
+    /// Bars on a terminal, else plain
+    Auto,
+    /// Bars
+    Bar,
+    /// A line every ten seconds
+    Plain,
+    /// Errors and the final lines
+    None,
+}

@@ -1,0 +1,176 @@
+//! `qft serve`: runs a server, prints how to reach it, and what happens.
+
+mod output;
+mod way_in;
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use self::output::Output;
+use self::way_in::{announce, way_in};
+use super::address::{every_address, parse_advertised, parse_listen};
+use super::args::ServeArgs;
+use super::exit::{Complaint, Exit};
+use super::log;
+use super::run::{Signals, block_on};
+use super::size;
+use crate::protocol::path::escape;
+use crate::server::{Access, Mode, Server};
+use crate::transport::trust::Clients;
+use crate::transport::{self, DEFAULT_PORT, Identity};
+
+/// Runs the command.
+pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
+    // One level only: a path that is wrong higher up is a mistake, and so is one that has nothing to read.
+    let is_new = !args.read_only && fs::create_dir(&args.dir).is_ok();
+    let root = root(&args.dir, rustix::process::geteuid().is_root())?;
+    let listen = listen(args.listen.as_deref(), args.no_auth)?;
+    let advertised = args.advertise.as_deref().map(parse_advertised).transpose()?;
+    log::init(args.verbose, None);
+    let home = transport::home()?;
+    let identity = Identity::load_or_create(&home).context("this machine's identity")?;
+    let mut out = Output::new(args);
+    // Starting waits for the server's threads, so it is done outside of any runtime.
+    let server = start(args, &root, &listen, identity, &home)?;
+    let enrolled = enrolled_clients(&home);
+    let way_in = way_in(args, &server, advertised, enrolled > 0);
+    block_on(async |signals| {
+        // The ticket says that the server can be used, and stopped: signals are caught from here on.
+        if is_new {
+            out.say(&format!("made {}", escape(root.as_os_str().as_bytes())));
+        }
+        announce(&mut out, args, &server, &root, way_in.as_ref(), enrolled)?;
+        watch(server, &mut out, signals, args.drain).await
+    })
+}
+
+/// The directory to serve, without links. The whole machine is not served by its administrator.
+fn root(dir: &Path, is_superuser: bool) -> anyhow::Result<PathBuf> {
+    let shown = escape(dir.as_os_str().as_bytes());
+    let root = dir.canonicalize().map_err(|error| Complaint::Usage(format!("cannot serve {shown}: {error}")))?;
+    if !root.is_dir() {
+        return Err(Complaint::Usage(format!("cannot serve {shown}: not a directory")).into());
+    }
+    if is_superuser && root == Path::new("/") {
+        return Err(Complaint::usage("root does not serve /: name a directory below it, or run as another user").into());
+    }
+    Ok(root)
+}
+
+/// The addresses to try, in order. Only a default may be given up for another one.
+fn listen(listen: Option<&str>, no_auth: bool) -> Result<Vec<SocketAddr>, Complaint> {
+    match listen {
+        Some(listen) => parse_listen(listen).map(|address| vec![address]),
+        None if no_auth => Ok(vec![(Ipv4Addr::LOCALHOST, DEFAULT_PORT).into()]),
+        // A machine without IPv6 cannot bind [::].
+        None => Ok(vec![every_address(DEFAULT_PORT), (Ipv4Addr::UNSPECIFIED, DEFAULT_PORT).into()]),
+    }
+}
+
+fn start(
+    args: &ServeArgs,
+    root: &Path,
+    listen: &[SocketAddr],
+    identity: Identity,
+    home: &Path,
+) -> anyhow::Result<Server> {
+    let mode = match (args.read_only, args.write_only) {
+        (true, _) => Mode::ReadOnly,
+        (_, true) => Mode::WriteOnly,
+        _ => Mode::ReadWrite,
+    };
+    let attempt = |address: SocketAddr| {
+        let access = if args.no_auth { Access::Anyone } else { Access::Enrolled { home: home.to_owned() } };
+        Server::builder(root.to_owned(), identity.clone())
+            .listen(address)
+            .workers(workers(args))
+            .access(access)
+            .mode(mode)
+            .no_clobber(args.no_clobber)
+            .sync(!args.no_sync)
+            .once(args.once)
+            .start()
+            .with_context(|| format!("cannot listen on {address}"))
+    };
+    let mut outcome = attempt(listen[0]);
+    for address in &listen[1..] {
+        // The first error names the address that was meant.
+        outcome = outcome.or_else(|first| attempt(*address).map_err(|_| first));
+    }
+    outcome
+}
+
+fn workers(args: &ServeArgs) -> NonZeroUsize {
+    args.workers.unwrap_or_else(|| available_parallelism().unwrap_or(NonZeroUsize::MIN))
+}
+
+/// Clients that are enrolled in this home.
+fn enrolled_clients(home: &Path) -> usize {
+    // A list that cannot be read has stopped the server already, unless it accepts anyone.
+    Clients::open(home).and_then(|clients| clients.list()).map_or(0, |clients| clients.len())
+}
+
+/// Prints notices until the server has ended; the first signal drains, the second ends at once.
+async fn watch(server: Server, out: &mut Output, mut signals: Signals, drain: Duration) -> anyhow::Result<Exit> {
+    let mut is_draining = false;
+    loop {
+        tokio::select! {
+            biased;
+            () = signals.next() => {
+                if is_draining {
+                    out.end(Exit::Interrupted);
+                    // Dropping it would wait for its threads; the process ends now, and takes them along.
+                    std::mem::forget(server);
+                    return Ok(Exit::Interrupted);
+                }
+                out.say(&format!("stopping; files in flight may finish for {}; once more stops at once", size::rough(drain)));
+                is_draining = true;
+                server.handle().shutdown(drain);
+            }
+            notice = server.notice() => match notice {
+                Some(notice) => out.notice(&notice),
+                None => break,
+            },
+        }
+    }
+    server.wait();
+    out.end(Exit::Done);
+    Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_superuser_does_not_serve_the_whole_machine() {
+        let error = root(Path::new("/"), true).expect_err("refused");
+        assert_eq!(Exit::of_error(&error), Exit::Usage);
+        assert!(root(Path::new("/usr/.."), true).is_err(), "by whatever name");
+        assert!(root(Path::new("/"), false).is_ok());
+        assert!(root(Path::new("/tmp"), true).is_ok());
+    }
+
+    #[test]
+    fn only_a_directory_that_exists_is_served() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        fs::write(dir.path().join("file"), b"x").expect("written");
+        assert!(root(&dir.path().join("file"), false).is_err());
+        assert!(root(&dir.path().join("missing"), false).is_err());
+    }
+
+    #[test]
+    fn an_open_server_stays_on_this_machine_unless_told_otherwise() {
+        assert_eq!(listen(None, true), Ok(vec![(Ipv4Addr::LOCALHOST, DEFAULT_PORT).into()]));
+        assert_eq!(listen(Some("0.0.0.0:9"), true), Ok(vec![(Ipv4Addr::UNSPECIFIED, 9).into()]));
+        assert_eq!(listen(None, false).map(|tried| tried[0]), Ok(every_address(DEFAULT_PORT)));
+        assert_eq!(listen(Some("127.0.0.1:0"), false).map(|tried| tried.len()), Ok(1), "no second try");
+    }
+}
