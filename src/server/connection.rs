@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use quinn::{Connection, Incoming};
 use tokio::time::timeout;
-use tracing::info;
+use tracing::{debug, info};
 
 use super::admission::{Turned, authorise, refuse};
 use super::conversation::Conversation;
@@ -26,6 +26,8 @@ pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Sh
     let config = listener.server_config_for(addr);
     let connection = match transport::accept(incoming, config, ATTENTION_DEADLINE).await {
         Ok(connection) => connection,
+        // A client that wants to see this server's key before it trusts it. That is no attempt to get in.
+        Err(TransportError::NoClientKey { .. }) => return debug!(%addr, "asked for the key of this server"),
         Err(error) => return refuse(&shared, addr, None, error.to_string()),
     };
     let Some(peer) = transport::peer_fingerprint(&connection) else {

@@ -1,4 +1,4 @@
-//! The client's end: from a host name to a connection with the one right server.
+//! The client's end: from a host name to a connection with the one right server, or to the key of a stranger.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,16 +14,20 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::error::{Fault, TransportError};
 use super::fingerprint::Fingerprint;
 use super::identity::{CERTIFICATE_NAME, Identity};
+use super::peer::{close, peer_fingerprint};
 use super::socket::{self, Granted};
 use super::tls;
 use super::tuning::{Tuning, endpoint_config, mtu_bound, transport_config};
-use super::verify::ServerPin;
+use super::verify::{Refused, Rule, ServerCheck};
+use crate::protocol::close::CloseCode;
 
 /// Time that an address has before the next one is tried beside it (RFC 8305). Without it a machine whose IPv6 leads
 /// nowhere, or a server that listens on one of `localhost`'s two addresses, would cost the whole deadline.
 pub const HEAD_START: Duration = Duration::from_millis(250);
 /// Longest wait for the name service.
 pub const RESOLVE_WAIT: Duration = Duration::from_secs(10);
+/// Time for the last packet to leave this machine: the connection's driver needs one turn.
+const FLUSH: Duration = Duration::from_millis(2);
 
 /// A connection that stands, and the socket that it uses.
 #[derive(Debug)]
@@ -59,8 +63,9 @@ pub async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Transport
 /// What one attempt needs.
 #[derive(Clone)]
 struct Call {
-    expected: Fingerprint,
-    identity: Identity,
+    rule: Rule,
+    /// Who calls; a server that is only looked at is not told.
+    identity: Option<Identity>,
     tuning: Tuning,
     end: Instant,
 }
@@ -81,7 +86,34 @@ pub async fn connect(
     deadline: Duration,
 ) -> Result<Dialled, TransportError> {
     let end = Instant::now() + deadline;
-    let call = Call { expected, identity: identity.clone(), tuning: tuning.clone(), end };
+    let identity = Some(identity.clone());
+    race(addrs, Call { rule: Rule::Key(expected), identity, tuning: tuning.clone(), end }).await
+}
+
+/// The key of the server at the first of `addrs` that answers, which the server has proved to hold.
+///
+/// For a server that is not known yet, so that a person can judge the key. The server hears nothing but a TLS
+/// handshake: no client certificate, no message. What is said to it afterwards is said over a new connection, which
+/// expects this key.
+///
+/// # Errors
+/// As [`connect`], except that no key is wrong.
+pub async fn recognise(
+    addrs: &[SocketAddr],
+    tuning: &Tuning,
+    deadline: Duration,
+) -> Result<Fingerprint, TransportError> {
+    let end = Instant::now() + deadline;
+    let found = race(addrs, Call { rule: Rule::Any, identity: None, tuning: tuning.clone(), end }).await?;
+    let addr = found.connection.remote_address();
+    let key = peer_fingerprint(&found.connection);
+    close(&found.connection, CloseCode::Done, "");
+    let _ = timeout(FLUSH, found.endpoint.wait_idle()).await;
+    key.ok_or_else(|| TransportError::Handshake { addr, reason: "the server showed no key".to_owned() })
+}
+
+async fn race(addrs: &[SocketAddr], call: Call) -> Result<Dialled, TransportError> {
+    let end = call.end;
     let mut waiting: VecDeque<SocketAddr> = addrs.iter().copied().collect();
     // Dropping the set gives up the attempts that lost.
     let mut attempts = JoinSet::new();
@@ -123,16 +155,18 @@ fn no_answer(addrs: &[SocketAddr]) -> TransportError {
 
 impl Call {
     async fn attempt(self, addr: SocketAddr) -> Result<Dialled, TransportError> {
-        let pin = ServerPin::new(self.expected);
-        let tls = tls::client(&self.identity, Arc::clone(&pin));
+        let check = ServerCheck::new(self.rule);
+        let tls = tls::client(self.identity.as_ref(), Arc::clone(&check));
         let (endpoint, granted) = open_endpoint(addr)?;
         let handshake = handshake(&endpoint, addr, tls, &self.tuning);
         let Ok(outcome) = timeout_at(self.end, handshake).await else {
             return Err(TransportError::NoReply { addr });
         };
-        match (outcome, pin.wrong_key()) {
+        match (outcome, check.refused()) {
             (Ok(connection), _) => Ok(Dialled { endpoint, connection, granted }),
-            (Err(_), Some(found)) => Err(TransportError::WrongServer { expected: self.expected, found }),
+            (Err(_), Some(Refused::WrongKey { expected, found })) => {
+                Err(TransportError::WrongServer { expected, found })
+            }
             (Err(error), None) => Err(error),
         }
     }

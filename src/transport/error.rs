@@ -15,6 +15,9 @@ use crate::protocol::path::escape;
 /// (RFC 9001, section 4.8).
 const VERSION_ALERTS: [u64; 2] = [0x100 + 70, 0x100 + 120];
 
+/// `certificate_required`, as a QUIC code: the client showed none.
+const NO_CERTIFICATE_ALERT: u64 = 0x100 + 116;
+
 /// Why there is no connection, or none any more.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -63,6 +66,12 @@ pub enum TransportError {
         addr: SocketAddr,
         /// What the TLS or QUIC layer says, escaped for display.
         reason: String,
+    },
+    /// The client showed no key. Whoever only wants to see a server's key shows none.
+    #[error("{addr} showed no key")]
+    NoClientKey {
+        /// The peer.
+        addr: SocketAddr,
     },
     /// A connection that stood is gone.
     #[error("lost the connection to {addr}: {reason}; the same command resumes")]
@@ -117,6 +126,7 @@ impl TransportError {
     fn from_code(addr: SocketAddr, code: u64, reason: String) -> Self {
         match code {
             code if VERSION_ALERTS.contains(&code) => Self::Version { addr },
+            NO_CERTIFICATE_ALERT => Self::NoClientKey { addr },
             // QUIC carries TLS alerts as 0x100 + alert.
             0x100..=0x1ff => Self::Handshake { addr, reason },
             _ => Self::Lost { addr, reason },
@@ -129,7 +139,7 @@ impl TransportError {
             Self::Bind { .. } | Self::Identity(_) => Fault::Local,
             Self::NoReply { .. } | Self::Resolve { .. } | Self::Lost { .. } => Fault::Path,
             Self::Refused { code: CloseCode::GoingAway | CloseCode::Timeout } => Fault::Path,
-            Self::WrongServer { .. } | Self::Handshake { .. } => Fault::Trust,
+            Self::WrongServer { .. } | Self::Handshake { .. } | Self::NoClientKey { .. } => Fault::Trust,
             Self::Refused { code: CloseCode::NotAuthorised | CloseCode::InviteSpent } => Fault::Trust,
             Self::Refused { .. } | Self::Version { .. } => Fault::Peer,
         }

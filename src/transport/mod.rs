@@ -24,7 +24,7 @@ pub mod tuning;
 mod verify;
 
 pub use base32::Base32Error;
-pub use dial::{Dialled, HEAD_START, RESOLVE_WAIT, connect, resolve};
+pub use dial::{Dialled, HEAD_START, RESOLVE_WAIT, connect, recognise, resolve};
 pub use endpoint::{Listener, accept, listen};
 pub use error::{Fault, TransportError};
 pub use fingerprint::Fingerprint;

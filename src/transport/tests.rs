@@ -6,12 +6,10 @@ use std::time::{Duration, Instant};
 
 use quinn::congestion::NewRenoConfig;
 use quinn::{Connection, ConnectionError};
-use rustls::client::ResolvesClientCert;
-use rustls::sign::CertifiedKey;
 use tokio::time::timeout;
 
 use super::dial::{handshake, open_endpoint};
-use super::verify::ServerPin;
+use super::verify::{Rule, ServerCheck};
 use super::*;
 use crate::digest::SALT_BYTES;
 use crate::protocol::close::CloseCode;
@@ -125,33 +123,45 @@ async fn a_client_that_shows_a_known_certificate_without_its_key_is_refused() {
     assert!(matches!(error, TransportError::Handshake { .. }), "{error}");
 }
 
-#[derive(Debug)]
-struct NoCertificate;
-
-impl ResolvesClientCert for NoCertificate {
-    fn resolve(&self, _: &[&[u8]], _: &[rustls::SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        None
-    }
-
-    fn has_certs(&self) -> bool {
-        false
-    }
-}
-
 #[tokio::test]
 async fn a_client_without_a_certificate_is_refused() {
     let server_id = identity();
     let listener = listen_as(&server_id);
     let addr = listener.local_addr();
     let (endpoint, _) = open_endpoint(addr).unwrap();
-    let mut tls = tls::client(&identity(), ServerPin::new(server_id.fingerprint()));
-    tls.client_auth_cert_resolver = Arc::new(NoCertificate);
+    let tls = tls::client(None, ServerCheck::new(Rule::Key(server_id.fingerprint())));
     let tuning = tuning();
     let (server, client) = tokio::join!(accept_one(&listener), handshake(&endpoint, addr, tls, &tuning));
     let refusal = server.unwrap_err();
-    assert!(matches!(refusal, TransportError::Handshake { .. }), "{refusal}");
+    assert!(matches!(refusal, TransportError::NoClientKey { .. }), "{refusal}");
     let error = TransportError::from_connection(addr, &end_of(&client.unwrap()).await);
+    assert!(matches!(error, TransportError::NoClientKey { .. }), "{error}");
+    assert_eq!(error.fault(), Fault::Trust);
+}
+
+#[tokio::test]
+async fn a_stranger_is_recognised_by_its_key_and_hears_of_no_client() {
+    let server_id = identity();
+    let listener = listen_as(&server_id);
+    let addrs = [listener.local_addr()];
+    let tuning = tuning();
+    let (server, found) = tokio::join!(accept_one(&listener), recognise(&addrs, &tuning, LONG));
+    assert_eq!(found.unwrap(), server_id.fingerprint());
+    // The handshake never ended there, so no stream was ever opened.
+    let refusal = server.unwrap_err();
+    assert!(matches!(refusal, TransportError::NoClientKey { .. }), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_stranger_that_shows_a_certificate_without_its_key_is_not_recognised() {
+    let (real, impostor) = (identity(), identity());
+    let listener = listen_as(&Identity::forged(&real, &impostor));
+    let addrs = [listener.local_addr()];
+    let tuning = tuning();
+    let (server, found) = tokio::join!(accept_one(&listener), recognise(&addrs, &tuning, LONG));
+    let error = found.unwrap_err();
     assert!(matches!(error, TransportError::Handshake { .. }), "{error}");
+    assert!(server.is_err());
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use rustls::version::TLS13;
 use rustls::{ClientConfig, ServerConfig};
 
 use super::identity::Identity;
-use super::verify::{AnyClient, ServerPin};
+use super::verify::{AnyClient, ServerCheck};
 use crate::protocol::ALPN;
 
 /// Both QUIC cipher suites of 128-bit strength and up that are worth having, the faster one first: the client's order
@@ -58,14 +58,17 @@ pub(crate) fn server(identity: &Identity) -> ServerConfig {
     config
 }
 
-/// What a client presents and demands.
-pub(crate) fn client(identity: &Identity, pin: Arc<ServerPin>) -> ClientConfig {
-    let mut config = ClientConfig::builder_with_provider(provider())
+/// What a client presents, if it presents anything, and demands.
+pub(crate) fn client(identity: Option<&Identity>, check: Arc<ServerCheck>) -> ClientConfig {
+    let demands = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
         .expect("the provider's suites are TLS 1.3 suites")
         .dangerous()
-        .with_custom_certificate_verifier(pin)
-        .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified_key())));
+        .with_custom_certificate_verifier(check);
+    let mut config = match identity {
+        Some(identity) => demands.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified_key()))),
+        None => demands.with_no_client_auth(),
+    };
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.resumption = Resumption::disabled();
     config.enable_early_data = false;

@@ -1,7 +1,8 @@
-//! The two verifiers: a client accepts one key only; a server accepts any key that its bearer proves to hold.
+//! The two verifiers: a client accepts the one right server; a server accepts any key that its bearer proves to hold.
 //!
 //! Both check the handshake's signature with the provider's algorithms. Without that check a certificate would prove
-//! nothing: certificates are public, and anyone could show a copy. Names and dates in certificates mean nothing here.
+//! nothing: certificates are public, and anyone could show a copy. Names and dates in certificates mean nothing here,
+//! except where an authority vouches for them.
 
 use std::sync::{Arc, OnceLock};
 
@@ -14,25 +15,78 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 use super::fingerprint::Fingerprint;
 use super::tls;
 
-/// Accepts the server whose key was announced, and remembers which key was shown.
+/// The half of a verifier that is the same for everyone: TLS 1.3 only, and the signature must be the key's own.
+macro_rules! check_the_signature {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            _message: &[u8],
+            _certificate: &CertificateDer<'_>,
+            _signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            Err(PeerIncompatible::Tls12NotOffered.into())
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            verify_tls13_signature(message, certificate, signature, &tls::provider().signature_verification_algorithms)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            tls::provider().signature_verification_algorithms.supported_schemes()
+        }
+    };
+}
+
+/// Which server is the right one.
+#[derive(Debug, Clone)]
+pub(crate) enum Rule {
+    /// The one with this key.
+    Key(Fingerprint),
+    /// Any, for a look at its key: nothing is ever said to it.
+    Any,
+}
+
+/// Accepts the right server, and remembers why another one was turned down.
 #[derive(Debug)]
-pub(crate) struct ServerPin {
-    expected: Fingerprint,
-    wrong: OnceLock<Fingerprint>,
+pub(crate) struct ServerCheck {
+    rule: Rule,
+    refused: OnceLock<Refused>,
 }
 
-impl ServerPin {
-    pub(crate) fn new(expected: Fingerprint) -> Arc<Self> {
-        Arc::new(Self { expected, wrong: OnceLock::new() })
+/// A server that was turned down for its certificate. Nothing proves that it holds the certificate's key.
+#[derive(Debug, Clone)]
+pub(crate) enum Refused {
+    /// It has another key than the expected one.
+    WrongKey {
+        /// The key that it should have.
+        expected: Fingerprint,
+        /// The key that it showed.
+        found: Fingerprint,
+    },
+}
+
+impl ServerCheck {
+    pub(crate) fn new(rule: Rule) -> Arc<Self> {
+        Arc::new(Self { rule, refused: OnceLock::new() })
     }
 
-    /// The key of a server that was turned down for it. Nothing proves that the server holds it.
-    pub(crate) fn wrong_key(&self) -> Option<Fingerprint> {
-        self.wrong.get().copied()
+    /// Why the server's certificate was turned down, if it was.
+    pub(crate) fn refused(&self) -> Option<Refused> {
+        self.refused.get().cloned()
+    }
+
+    fn refuse(&self, why: Refused, error: CertificateError) -> Error {
+        self.refused.get_or_init(|| why);
+        Error::InvalidCertificate(error)
     }
 }
 
-impl ServerCertVerifier for ServerPin {
+impl ServerCertVerifier for ServerCheck {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -41,36 +95,19 @@ impl ServerCertVerifier for ServerPin {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        // Fingerprints are public, so comparing them need not take constant time.
-        let shown = Fingerprint::of_certificate(end_entity)?;
-        if shown == self.expected {
-            return Ok(ServerCertVerified::assertion());
+        let found = Fingerprint::of_certificate(end_entity)?;
+        match self.rule {
+            Rule::Any => Ok(ServerCertVerified::assertion()),
+            // Fingerprints are public, so comparing them need not take constant time.
+            Rule::Key(expected) if found == expected => Ok(ServerCertVerified::assertion()),
+            Rule::Key(expected) => {
+                let why = Refused::WrongKey { expected, found };
+                Err(self.refuse(why, CertificateError::ApplicationVerificationFailure))
+            }
         }
-        self.wrong.get_or_init(|| shown);
-        Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
     }
 
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(PeerIncompatible::Tls12NotOffered.into())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &tls::provider().signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        tls::provider().signature_verification_algorithms.supported_schemes()
-    }
+    check_the_signature!();
 }
 
 /// Accepts every client that shows a certificate and proves to hold its key. What that key may do is decided later.
@@ -97,25 +134,5 @@ impl ClientCertVerifier for AnyClient {
         Ok(ClientCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(PeerIncompatible::Tls12NotOffered.into())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &tls::provider().signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        tls::provider().signature_verification_algorithms.supported_schemes()
-    }
+    check_the_signature!();
 }
