@@ -1,5 +1,6 @@
 //! Runs the real program: machines with a home and a working directory, commands, and servers that end
 //! with the test.
+#![allow(dead_code, reason = "every test program uses another part of it")]
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -86,15 +87,38 @@ impl Machine {
 
     pub(crate) fn qft<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Qft {
         let args: Vec<OsString> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_qft"));
+        let mut command = self.command(env!("CARGO_BIN_EXE_qft"));
+        command.args(&args);
+        Qft { command, shown: format!("qft {}", args.join(OsStr::new(" ")).display()), stdin: Vec::new() }
+    }
+
+    /// A line as a shell reads it, globs and quotes included; `qft` in it is the program under test.
+    pub(crate) fn shell(&self, line: &str) -> Command {
+        let mut command = self.command("sh");
+        let own = Path::new(env!("CARGO_BIN_EXE_qft")).parent().expect("a program is in a directory");
+        let others = std::env::var_os("PATH").unwrap_or_default();
+        let all = std::iter::once(own.to_owned()).chain(std::env::split_paths(&others));
+        command.args(["-c", &format!("exec {line}")]);
+        command.env("PATH", std::env::join_paths(all).expect("none of them has a colon"));
+        command
+    }
+
+    /// Runs here, with this machine's home and nothing else that qft would look at.
+    fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
             if name.as_encoded_bytes().starts_with(b"QFT_") {
                 command.env_remove(name);
             }
         }
-        command.args(&args).current_dir(self.dir.path());
+        command.current_dir(self.dir.path());
         command.env("QFT_HOME", self.path("home")).env("HOME", self.dir.path());
-        Qft { command, shown: format!("qft {}", args.join(OsStr::new(" ")).display()), stdin: Vec::new() }
+        command
+    }
+
+    pub(crate) fn fingerprint(&self) -> String {
+        let id = String::from_utf8(self.run("id").exits(0).stdout.clone()).expect("plain text");
+        id.split_whitespace().last().expect("name and fingerprint").to_owned()
     }
 
     /// Runs words that are separated by blanks.
