@@ -166,6 +166,10 @@ pub struct Counters {
     pub window: AtomicU64,
     /// The sending side's packet size in bytes.
     pub mtu: AtomicU64,
+    /// This end's UDP buffer for packets that arrive, in bytes, as the system granted it; 0 before there is a socket.
+    pub udp_receive: AtomicU64,
+    /// This end's UDP buffer for packets that leave, likewise.
+    pub udp_send: AtomicU64,
 }
 
 impl Counters {

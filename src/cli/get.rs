@@ -8,7 +8,7 @@ use serde_json::json;
 use super::args::GetArgs;
 use super::exit::{Complaint, Exit, Verb};
 use super::log;
-use super::plan;
+use super::plan::{self, Place};
 use super::reach::{Missing, Reach, find};
 use super::run::{Signals, Transfer, block_on};
 use super::send::REMOTE_VARIABLE;
@@ -30,6 +30,7 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
         dry_run,
         jobs: args.job.link.jobs.get(),
         address: place.address(),
+        is_local: matches!(place, Place::Local { .. }),
     });
     let (lines, log) = std::sync::mpsc::channel();
     log::init(args.job.output.verbose, Some(lines));

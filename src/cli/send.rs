@@ -9,7 +9,7 @@ use serde_json::json;
 use super::args::SendArgs;
 use super::exit::{Complaint, Exit, Verb};
 use super::log;
-use super::plan::{self, Source};
+use super::plan::{self, Place, Source};
 use super::reach::{Missing, Reach, find};
 use super::run::{Signals, Transfer, block_on};
 use super::spool::{PrivateDir, fill};
@@ -33,6 +33,7 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
         dry_run,
         jobs: args.job.link.jobs.get(),
         address: place.address(),
+        is_local: matches!(place, Place::Local { .. }),
     });
     let (lines, log) = std::sync::mpsc::channel();
     log::init(args.job.output.verbose, Some(lines));

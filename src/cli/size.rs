@@ -45,6 +45,14 @@ pub(crate) fn span(time: Duration) -> String {
     }
 }
 
+/// `0.4 ms`, `182 ms`: times on a path.
+pub(crate) fn millis(time: Duration) -> String {
+    match time.as_micros() {
+        0..=9_999 => format!("{:.1} ms", time.as_secs_f64() * 1000.0),
+        _ => format!("{} ms", time.as_millis()),
+    }
+}
+
 /// As [`span`], without tenths: for times that count up or down on the screen.
 pub(crate) fn rough(time: Duration) -> String {
     match time.as_secs() {

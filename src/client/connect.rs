@@ -2,17 +2,17 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use quinn::{Connection, Endpoint};
 use tokio::time::timeout;
-use tracing::debug;
 
 use super::Client;
 use super::attempt::Attempt;
 use crate::digest::{Hasher, Salt};
 use crate::error::Error;
-use crate::progress::{Event, Observer};
+use crate::progress::{Counters, Event, Observer};
 use crate::protocol::close::CloseCode;
 use crate::protocol::features;
 use crate::protocol::message::{Hello, Message};
@@ -22,7 +22,7 @@ use crate::session::local::host_name;
 use crate::session::memory::Buffers;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::transport::congestion::ControllerConfig;
-use crate::transport::{self, Ticket, TransportError, Tuning};
+use crate::transport::{self, Granted, Ticket, TransportError, Tuning};
 
 /// Longest wait for a server's first answer.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
@@ -49,9 +49,7 @@ impl Link {
         tuning.idle_timeout = client.within_patience(tuning.idle_timeout);
         let deadline = client.within_patience(CONNECT_DEADLINE);
         let dialled = transport::connect(&addrs, ticket.fingerprint, &client.identity, &tuning, deadline).await?;
-        if let Some(hint) = dialled.granted.hint() {
-            debug!(hint, "small socket buffers");
-        }
+        record_buffers(observer.counters(), dialled.granted);
         let connection = dialled.connection;
         let addr = connection.remote_address();
         let salt = transport::session_salt(&connection)?;
@@ -102,6 +100,12 @@ impl Link {
         transport::close(&self.connection, code, "");
         let _ = timeout(FLUSH, self.endpoint.wait_idle()).await;
     }
+}
+
+/// Puts the socket's buffers into a job's counters, for whoever judges whether they suffice.
+fn record_buffers(counters: &Counters, granted: Granted) {
+    counters.udp_receive.store(granted.receive as u64, Ordering::Relaxed);
+    counters.udp_send.store(granted.send as u64, Ordering::Relaxed);
 }
 
 /// What the server says.

@@ -11,7 +11,7 @@ pub const SOCKET_BUFFER_BYTES: usize = 8 * 1024 * 1024;
 const SOCKET_BUFFER_BYTES_MIN: usize = 256 * 1024;
 
 /// Socket buffers as the system gave them, in bytes; compare with [`SOCKET_BUFFER_BYTES`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Granted {
     /// For packets that arrived and were not read yet.
     pub receive: usize,
@@ -20,31 +20,34 @@ pub struct Granted {
 }
 
 impl Granted {
-    /// What to tell the user when a buffer is smaller than it should be: how much there is, and the command that
-    /// allows more.
-    pub fn hint(&self) -> Option<String> {
-        let too_little = |granted: usize| granted < SOCKET_BUFFER_BYTES;
-        if !too_little(self.receive) && !too_little(self.send) {
+    /// What is asked for: enough for any link.
+    pub const WANTED: Self = Self { receive: SOCKET_BUFFER_BYTES, send: SOCKET_BUFFER_BYTES };
+
+    /// What to tell the user when a buffer is smaller than `needed`: which, how much there is, what it does, and the
+    /// command that allows more. `None` when both suffice, or are as large as they will get.
+    pub fn hint(&self, needed: Self) -> Option<String> {
+        let is_short = |granted: usize, needed: usize| granted < needed.min(SOCKET_BUFFER_BYTES);
+        let receive = is_short(self.receive, needed.receive).then_some(("receive", self.receive, RECEIVE_LIMIT));
+        let send = is_short(self.send, needed.send).then_some(("send", self.send, SEND_LIMIT));
+        let harm = if receive.is_some() { "loses packets" } else { "slows sending down" };
+        let short: Vec<_> = receive.into_iter().chain(send).collect();
+        if short.is_empty() {
             return None;
         }
-        let kib = |bytes: usize| bytes / 1024;
-        let (receive, send) = (kib(self.receive), kib(self.send));
-        let wanted = kib(SOCKET_BUFFER_BYTES);
-        let mut settings = Vec::new();
-        if cfg!(target_os = "linux") {
-            let rows = [("net.core.rmem_max", self.receive), ("net.core.wmem_max", self.send)];
-            settings.extend(rows.into_iter().filter(|row| too_little(row.1)).map(|row| row.0));
-        } else {
-            settings.push("kern.ipc.maxsockbuf");
-        }
-        let settings: Vec<_> = settings.iter().map(|name| format!("{name}={SOCKET_BUFFER_BYTES}")).collect();
+        let sizes: Vec<_> = short.iter().map(|(name, granted, _)| format!("{name} {} KiB", granted / 1024)).collect();
+        let mut settings: Vec<_> = short.iter().map(|(.., name)| format!("{name}={SOCKET_BUFFER_BYTES}")).collect();
+        settings.dedup();
         Some(format!(
-            "UDP buffers are {receive} KiB (receive) and {send} KiB (send) instead of {wanted} KiB, which loses packets on \
-             fast links; to allow more: sudo sysctl -w {}",
+            "small UDP buffers ({}): a fast link {harm}; to allow more: sudo sysctl -w {}",
+            sizes.join(", "),
             settings.join(" ")
         ))
     }
 }
+
+/// The system's settings that limit the buffers.
+const RECEIVE_LIMIT: &str = if cfg!(target_os = "linux") { "net.core.rmem_max" } else { "kern.ipc.maxsockbuf" };
+const SEND_LIMIT: &str = if cfg!(target_os = "linux") { "net.core.wmem_max" } else { "kern.ipc.maxsockbuf" };
 
 /// Binds a UDP socket; `[::]` takes IPv4 too. The socket does not block.
 pub(crate) fn bind(addr: SocketAddr) -> io::Result<(UdpSocket, Granted)> {
@@ -105,12 +108,15 @@ mod tests {
 
     #[test]
     fn enough_needs_no_hint_and_too_little_names_the_very_setting() {
-        let enough = SOCKET_BUFFER_BYTES;
-        assert_eq!(Granted { receive: enough, send: enough }.hint(), None);
-        let hint = Granted { receive: 212_992, send: enough }.hint().unwrap();
-        assert!(hint.contains("208 KiB") && hint.ends_with("sysctl -w net.core.rmem_max=8388608"), "{hint}");
-        let hint = Granted { receive: 212_992, send: 212_992 }.hint().unwrap();
-        assert!(hint.ends_with("sysctl -w net.core.rmem_max=8388608 net.core.wmem_max=8388608"), "{hint}");
+        let (enough, little) = (SOCKET_BUFFER_BYTES, 212_992);
+        let hint = |receive, send| Granted { receive, send }.hint(Granted::WANTED);
+        assert_eq!(hint(enough, enough), None);
+        let text = hint(little, enough).unwrap();
+        assert!(text.contains("(receive 208 KiB)") && text.ends_with("sysctl -w net.core.rmem_max=8388608"), "{text}");
+        let text = hint(little, little).unwrap();
+        assert!(text.ends_with("sysctl -w net.core.rmem_max=8388608 net.core.wmem_max=8388608"), "{text}");
+        let modest = Granted { receive: little, send: little };
+        assert_eq!(Granted { receive: little, send: little }.hint(modest), None, "it is all that is needed");
     }
 
     #[test]

@@ -149,7 +149,7 @@ fn progress(look: &Snapshot) -> Value {
         Speed::Moving(rate) => Some(rate as u64),
         _ => None,
     };
-    json!({
+    let mut body = json!({
         "elapsed_ms": look.elapsed.as_millis() as u64,
         "files_settled": look.files_settled,
         "files_found": look.files_found,
@@ -161,17 +161,17 @@ fn progress(look: &Snapshot) -> Value {
         "files_failed": look.failed,
         "rate": rate,
         "eta_ms": look.eta.map(|eta| eta.as_millis() as u64),
-        "rtt_us": look.rtt.map(|rtt| rtt.as_micros() as u64),
-        "loss": look.loss,
         "active": look.files.iter().map(|view| json!({
             "path": view.file.path, "size": view.file.size, "bytes_there": view.there,
         })).collect::<Vec<_>>(),
-    })
+    });
+    look.link.write_to(&mut body);
+    body
 }
 
-/// The body of the `summary` of a transfer. `report` is missing when the job did not reach its end.
+/// The body of the `summary` of a transfer; its `loss` is over all of the last connection. `report` is missing when the job did not reach its end.
 pub(crate) fn summary(report: Option<&Report>, look: &Snapshot, tally: Tally) -> Value {
-    match report {
+    let mut body = match report {
         Some(report) => json!({
             "files_done": report.done,
             "files_skipped": report.skipped,
@@ -190,5 +190,7 @@ pub(crate) fn summary(report: Option<&Report>, look: &Snapshot, tally: Tally) ->
             "bytes_resumed": look.bytes_resumed,
             "elapsed_ms": look.elapsed.as_millis() as u64,
         }),
-    }
+    };
+    look.link.over_all().write_to(&mut body);
+    body
 }

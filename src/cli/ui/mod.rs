@@ -2,6 +2,7 @@
 //! it shows bars, plain lines or JSON, and the same final block in all forms.
 
 pub(crate) mod json;
+pub(crate) mod link;
 pub(crate) mod model;
 pub(crate) mod plain;
 pub(crate) mod rate;
@@ -14,9 +15,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::json::Json;
-use self::model::{Model, Snapshot, Tally, decision, is_news};
+use self::model::{Model, Snapshot, Speed, Tally, decision, is_news};
 use self::plain::Plain;
-use self::slots::{Screen, Slots};
+use self::slots::{Screen, Slots, Style};
 use self::text::{cause, shown};
 use super::args::{OutputArgs, ProgressArg};
 use super::exit::{Complaint, Exit, Verb};
@@ -103,6 +104,8 @@ pub(crate) struct UiOptions {
     pub(crate) jobs: usize,
     /// `HOST:PORT`, for the hint when nobody answers.
     pub(crate) address: String,
+    /// The other side is in this process.
+    pub(crate) is_local: bool,
 }
 
 enum Face {
@@ -121,7 +124,10 @@ pub(crate) struct Ui {
     /// Lines since the first one about a failure, that one included; 0 while there is none.
     since_failure: u32,
     connected: bool,
+    /// Whether silence was mentioned.
     hinted: bool,
+    /// Whether small buffers were mentioned.
+    hinted_buffers: bool,
 }
 
 impl Ui {
@@ -129,9 +135,10 @@ impl Ui {
     pub(crate) fn new(options: UiOptions) -> Self {
         let face = match options.mode {
             Mode::Bars => {
-                Face::Bars(Slots::new(Screen::Stderr, options.jobs, is_utf8(|name| std::env::var(name).ok())))
+                let style = Style { utf8: is_utf8(|name| std::env::var(name).ok()), details: options.verbose };
+                Face::Bars(Slots::new(Screen::Stderr, options.jobs, style))
             }
-            _ => Face::Lines(Plain::new(Box::new(std::io::stderr()))),
+            _ => Face::Lines(Plain::new(Box::new(std::io::stderr()), options.verbose)),
         };
         let json = options.json.then(Json::stdout);
         Self::with(options, face, json, Box::new(std::io::stdout()), Instant::now())
@@ -139,7 +146,18 @@ impl Ui {
 
     fn with(options: UiOptions, face: Face, json: Option<Json>, stdout: Box<dyn Write>, now: Instant) -> Self {
         let model = Model::new(now);
-        Self { options, model, face, json, stdout, live_lines: 0, since_failure: 0, connected: false, hinted: false }
+        Self {
+            options,
+            model,
+            face,
+            json,
+            stdout,
+            live_lines: 0,
+            since_failure: 0,
+            connected: false,
+            hinted: false,
+            hinted_buffers: false,
+        }
     }
 
     /// Prints the resolved target: always the first line.
@@ -196,6 +214,7 @@ impl Ui {
             self.hinted = true;
             self.note(&format!("no reply from {}/udp yet (firewall? wrong port?)", self.options.address));
         }
+        self.mind_buffers(&look);
         if let Some(json) = &mut self.json {
             json.tick(&look);
         }
@@ -229,6 +248,19 @@ impl Ui {
         }
         if let Face::Bars(slots) = &mut self.face {
             slots.close();
+        }
+    }
+
+    /// Says once that the system's buffers are too small for what the path carries. A transfer within this machine
+    /// has no path.
+    fn mind_buffers(&mut self, look: &Snapshot) {
+        let Speed::Moving(rate) = look.speed else { return };
+        if self.hinted_buffers || self.options.is_local {
+            return;
+        }
+        if let Some(hint) = look.link.hint(self.options.verb, rate) {
+            self.hinted_buffers = true;
+            self.note(&hint);
         }
     }
 

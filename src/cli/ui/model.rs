@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::super::size::percent;
+use super::link::LinkView;
 use super::rate::{Estimator, LossWindow, eta};
 use crate::progress::{Counters, Event, FileProgress, Phase};
 use crate::protocol::message::{SkipReason, Why};
@@ -113,10 +114,8 @@ pub(crate) struct Snapshot {
     pub(crate) speed: Speed,
     /// Time left, once the total is known.
     pub(crate) eta: Option<Duration>,
-    /// Round trip.
-    pub(crate) rtt: Option<Duration>,
-    /// Share of packets lost, 0 to 1.
-    pub(crate) loss: Option<f64>,
+    /// What the path is doing.
+    pub(crate) link: LinkView,
     /// Counts of events.
     pub(crate) tally: Tally,
     /// The files that are moving, oldest first.
@@ -241,7 +240,6 @@ impl Model {
         let failed = Counters::read(&counters.files_failed);
         let skipped = Counters::read(&counters.files_skipped);
         let scan_ended = counters.scan_ended.load(Ordering::Relaxed);
-        let rtt = Counters::read(&counters.rtt_us);
         Snapshot {
             elapsed: now.saturating_duration_since(self.started),
             files_settled: (done + skipped + failed).saturating_sub(made),
@@ -258,8 +256,7 @@ impl Model {
             } else {
                 None
             },
-            rtt: (rtt > 0).then(|| Duration::from_micros(rtt)),
-            loss: self.loss.loss(),
+            link: LinkView::of(counters, self.loss.loss()),
             tally: self.tally,
             files: self.active.values_mut().map(|active| active.look(now)).collect(),
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::size;
 use super::model::{Snapshot, Speed};
-use super::slots::{link_parts, speed};
+use super::slots::speed;
 
 /// Time between two lines.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -14,12 +14,13 @@ const INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) struct Plain {
     out: Box<dyn Write>,
     next: Duration,
+    details: bool,
 }
 
 impl Plain {
-    /// Lines go to `out`.
-    pub(crate) fn new(out: Box<dyn Write>) -> Self {
-        Self { out, next: INTERVAL }
+    /// Lines go to `out`, with more about the path where `details` are wanted.
+    pub(crate) fn new(out: Box<dyn Write>, details: bool) -> Self {
+        Self { out, next: INTERVAL, details }
     }
 
     /// Prints a line at once.
@@ -34,13 +35,13 @@ impl Plain {
             return;
         }
         self.next = look.elapsed + INTERVAL;
-        let line = totals(look);
+        let line = totals(look, self.details);
         self.line(&line);
     }
 }
 
 /// `[00:30] 1,204/10,000 files  12.3/40.1 GiB  31%  88 MiB/s  eta 5m10s  rtt 182 ms  loss 1.2%`.
-fn totals(look: &Snapshot) -> String {
+fn totals(look: &Snapshot, details: bool) -> String {
     let seconds = look.elapsed.as_secs();
     let more = if look.scan_ended { "" } else { "+" };
     let mut parts = vec![
@@ -57,7 +58,10 @@ fn totals(look: &Snapshot) -> String {
     if let Some(eta) = look.eta {
         parts.push(format!("eta {}", size::rough(eta)));
     }
-    parts.extend(link_parts(look));
+    parts.extend(look.link.parts());
+    if details {
+        parts.extend(look.link.details());
+    }
     if look.failed > 0 {
         parts.push(format!("{} failed", size::count(look.failed)));
     }
@@ -68,6 +72,7 @@ fn totals(look: &Snapshot) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::link::LinkView;
     use super::super::model::Tally;
     use super::super::tests::Shared;
     use super::*;
@@ -85,8 +90,13 @@ mod tests {
             failed: 0,
             speed: Speed::Moving(88.0 * 1048576.0),
             eta: Some(Duration::from_secs(310)),
-            rtt: Some(Duration::from_millis(182)),
-            loss: Some(0.012),
+            link: LinkView {
+                rtt: Some(Duration::from_millis(182)),
+                loss: Some(0.012),
+                window: 12 << 20,
+                mtu: 1452,
+                ..LinkView::default()
+            },
             tally: Tally::default(),
             files: Vec::new(),
         }
@@ -95,15 +105,20 @@ mod tests {
     #[test]
     fn a_line_has_everything_and_no_escapes() {
         assert_eq!(
-            totals(&look(30)),
+            totals(&look(30), false),
             "[00:30] 1,204/10,000 files  12.0/40.0 GiB  30%  88 MiB/s  eta 5m10s  rtt 182 ms  loss 1.2%"
         );
     }
 
     #[test]
+    fn details_of_the_path_are_there_for_who_asks() {
+        assert!(totals(&look(30), true).ends_with("loss 1.2%  window 12.0 MiB  mtu 1452"));
+    }
+
+    #[test]
     fn there_is_one_line_in_ten_seconds() {
         let out = Shared::default();
-        let mut plain = Plain::new(Box::new(out.clone()));
+        let mut plain = Plain::new(Box::new(out.clone()), false);
         for tenth in 0..350 {
             let look = Snapshot { elapsed: Duration::from_millis(tenth * 100), ..look(0) };
             plain.tick(&look);

@@ -94,12 +94,21 @@ impl Screen {
     }
 }
 
+/// How bars look.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Style {
+    /// The terminal shows more than ASCII.
+    pub(crate) utf8: bool,
+    /// More about the path than its round trip and loss.
+    pub(crate) details: bool,
+}
+
 /// The bars of one job.
 #[derive(Debug)]
 pub(crate) struct Slots {
     screen: Screen,
     jobs: usize,
-    utf8: bool,
+    style: Style,
     bars: Option<Bars>,
     above: Vec<String>,
 }
@@ -123,8 +132,8 @@ struct Slot {
 
 impl Slots {
     /// Bars for at most `jobs` files at once; nothing is drawn yet.
-    pub(crate) fn new(screen: Screen, jobs: usize, utf8: bool) -> Self {
-        Self { screen, jobs, utf8, bars: None, above: Vec::new() }
+    pub(crate) fn new(screen: Screen, jobs: usize, style: Style) -> Self {
+        Self { screen, jobs, style, bars: None, above: Vec::new() }
     }
 
     /// Prints a line above the bars, with the next look.
@@ -142,7 +151,7 @@ impl Slots {
             self.take_down();
         }
         self.flush_above();
-        let layout = Layout { rows, columns, utf8: self.utf8 };
+        let layout = Layout { rows, columns, style: self.style };
         let (screen, jobs) = (&self.screen, self.jobs);
         self.bars.get_or_insert_with(|| Bars::new(screen.target(), layout, jobs)).draw(look);
         self.screen.rest();
@@ -247,7 +256,7 @@ impl Bars {
 struct Layout {
     rows: usize,
     columns: usize,
-    utf8: bool,
+    style: Style,
 }
 
 impl Layout {
@@ -260,7 +269,7 @@ impl Layout {
         let template = format!("{indent}{{prefix}} {{wide_bar:.green/dim}} {{msg}} ");
         ProgressStyle::with_template(&template)
             .expect("the template is a constant and well formed")
-            .progress_chars(if self.utf8 { "━╸─" } else { "=>-" })
+            .progress_chars(if self.style.utf8 { "━╸─" } else { "=>-" })
     }
 
     fn show_file(self, bar: &ProgressBar, view: Option<&FileView>) {
@@ -340,7 +349,7 @@ impl Layout {
                 let wait = wait.as_secs_f64().ceil();
                 parts.push(format!("reconnecting ({attempt}), next try in {wait}s"));
             }
-            _ => parts.extend(link_parts(look)),
+            _ => parts.extend(look.link.parts()),
         }
         parts.push(format!("{} active", size::count(look.files.len() as u64)));
         if look.bytes_resumed > 0 {
@@ -350,18 +359,12 @@ impl Layout {
             parts.push(format!("{} same", size::count(look.tally.same)));
         }
         parts.push(format!("{} failed", size::count(look.failed)));
+        // Last, since what does not fit is left out.
+        if self.style.details {
+            parts.extend(look.link.details());
+        }
         format!(" {}", join_within(&parts, "  ", self.columns.saturating_sub(2)))
     }
-}
-
-/// Round trip and loss, as far as they are known.
-pub(super) fn link_parts(look: &Snapshot) -> Vec<String> {
-    let rtt = look.rtt.map(|rtt| match rtt.as_micros() {
-        0..=9_999 => format!("rtt {:.1} ms", rtt.as_secs_f64() * 1000.0),
-        _ => format!("rtt {} ms", rtt.as_millis()),
-    });
-    let loss = look.loss.map(|loss| format!("loss {:.1}%", loss * 100.0));
-    rtt.into_iter().chain(loss).collect()
 }
 
 /// The rate, or why there is none.

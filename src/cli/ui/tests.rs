@@ -35,6 +35,7 @@ fn options(mode: Mode) -> UiOptions {
         dry_run: false,
         jobs: 16,
         address: "192.0.2.1:4433".into(),
+        is_local: false,
     }
 }
 
@@ -48,7 +49,7 @@ struct Stage {
 fn stage(options: UiOptions) -> Stage {
     let (err, out, now) = (Shared::default(), Shared::default(), Instant::now());
     let json = options.json.then(|| Json::new(Box::new(out.clone())));
-    let face = Face::Lines(Plain::new(Box::new(err.clone())));
+    let face = Face::Lines(Plain::new(Box::new(err.clone()), options.verbose));
     Stage { ui: Ui::with(options, face, json, Box::new(out.clone()), now), err, out, now }
 }
 
@@ -253,6 +254,23 @@ fn an_error_is_one_line_with_its_causes() {
 }
 
 #[test]
+fn small_buffers_are_mentioned_once_with_the_command_that_mends_it() {
+    let mut stage = stage(options(Mode::Final));
+    stage.ui.connected = true;
+    let counters = Arc::new(Counters::default());
+    counters.udp_receive.store(208 << 10, Ordering::Relaxed);
+    counters.udp_send.store(208 << 10, Ordering::Relaxed);
+    stage.ui.set_counters(counters.clone());
+    for second in 0..9_u32 {
+        counters.bytes_written.store(u64::from(second) * (200 << 20), Ordering::Relaxed);
+        stage.ui.tick(stage.now + Duration::from_secs(second.into()));
+    }
+    let said = stage.err.text();
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains("send") && said.ends_with("sudo sysctl -w net.core.wmem_max=8388608\n"), "{said}");
+}
+
+#[test]
 fn silence_from_the_other_side_is_mentioned_once() {
     let mut stage = stage(options(Mode::Final));
     for second in 0..9 {
@@ -265,7 +283,7 @@ fn silence_from_the_other_side_is_mentioned_once() {
 fn a_flood_of_failures_does_not_flood_the_bars() {
     let term = indicatif::InMemoryTerm::new(24, 80);
     let screen = Screen::Memory(std::cell::RefCell::new(term.clone()));
-    let face = Face::Bars(Slots::new(screen, 16, true));
+    let face = Face::Bars(Slots::new(screen, 16, Style::default()));
     let now = Instant::now();
     let mut ui = Ui::with(options(Mode::Bars), face, None, Box::new(Shared::default()), now);
     ui.connected = true;

@@ -160,7 +160,11 @@ impl Sender {
             }
         };
         tokio::select! {
-            result = work => result,
+            result = work => {
+                // The last figures, which a job of less than a second has no others of.
+                record_link(&self.0.tools.observer, &link_report(&self.0.tools.connection));
+                result
+            }
             error = self.0.tools.connection.closed() => Err(error.into()),
             () = self.report_link() => unreachable!("reports never end"),
         }
@@ -221,17 +225,22 @@ impl Sender {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let path = self.0.tools.connection.stats().path;
-            let report = LinkReport {
-                rtt_us: path.rtt.as_micros() as u64,
-                packets_sent: path.sent_packets,
-                packets_lost: path.lost_packets,
-                window: path.cwnd,
-                mtu: path.current_mtu,
-            };
+            let report = link_report(&self.0.tools.connection);
             record_link(&self.0.tools.observer, &report);
             self.0.tools.control.send(Message::Link(report));
         }
+    }
+}
+
+/// This side's view of the path.
+pub(crate) fn link_report(connection: &Connection) -> LinkReport {
+    let path = connection.stats().path;
+    LinkReport {
+        rtt_us: path.rtt.as_micros() as u64,
+        packets_sent: path.sent_packets,
+        packets_lost: path.lost_packets,
+        window: path.cwnd,
+        mtu: path.current_mtu,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use super::super::link::LinkView;
 use super::super::model::Tally;
 use super::*;
 use crate::progress::FileProgress;
@@ -19,7 +20,7 @@ impl Stage {
     fn new(rows: u16, columns: u16, jobs: usize) -> Self {
         let term = InMemoryTerm::new(rows, columns);
         let screen = Screen::Memory(RefCell::new(term.clone()));
-        Self { slots: Slots::new(screen, jobs, true), term }
+        Self { slots: Slots::new(screen, jobs, Style { utf8: true, details: false }), term }
     }
 
     fn resize(&mut self, rows: u16, columns: u16) {
@@ -52,8 +53,13 @@ fn look(files: Vec<FileView>) -> Snapshot {
         failed: 0,
         speed: Speed::Moving(97.0 * MIB as f64),
         eta: Some(Duration::from_secs(1025)),
-        rtt: Some(Duration::from_millis(182)),
-        loss: Some(0.013),
+        link: LinkView {
+            rtt: Some(Duration::from_millis(182)),
+            loss: Some(0.013),
+            window: 12 << 20,
+            mtu: 1452,
+            ..LinkView::default()
+        },
         tally: Tally { same: 2, ..Tally::default() },
         files,
     }
@@ -254,4 +260,14 @@ fn a_resumed_file_says_where() {
     let view = FileView { file, there: 8 << 30, phase: Phase::Moving, age: Duration::from_secs(1), rate: None };
     stage.slots.draw(&look(vec![view]));
     assert!(stage.lines()[0].ends_with("8.0/12.0 GiB  resumed at 8.0 GiB"), "{}", stage.lines()[0]);
+}
+
+#[test]
+fn details_of_the_path_come_last_and_only_when_asked_for() {
+    let mut stage = Stage::new(24, 80, 16);
+    stage.slots.style.details = true;
+    stage.slots.draw(&Snapshot { bytes_resumed: 0, ..look(vec![]) });
+    let lines = stage.lines();
+    let last = lines.last().expect("a footer");
+    assert_eq!(last, " rtt 182 ms  loss 1.3%  0 active  2 same  0 failed  window 12.0 MiB  mtu 1452");
 }
