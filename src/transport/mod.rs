@@ -33,7 +33,7 @@ pub use identity::{Identity, IdentityError};
 pub use peer::{close, closed_by, peer_fingerprint, session_salt};
 pub use socket::{Granted, SOCKET_BUFFER_BYTES};
 pub use ticket::{DEFAULT_PORT, Invite, Ticket, TicketError, parse_host_port};
-pub use tuning::{Tuning, open_up};
+pub use tuning::{Tuning, open_up, receive_window};
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 //! Whoever learns something — the control loop, a data stream, a disk thread, the committer — calls the
 //! matching `on_` method. It takes the lock, feeds the rules, and acts on what they say.
 
+mod backlog;
 mod file;
 mod plan;
 mod stream;
@@ -15,6 +16,7 @@ use quinn::Connection;
 use tokio::sync::Notify;
 use tracing::debug;
 
+use self::backlog::Backlog;
 use self::file::FileIo;
 use super::SessionError;
 use super::control::Control;
@@ -76,7 +78,7 @@ pub(crate) struct Receiver(Arc<Shared>);
 struct Shared {
     tools: Tools,
     options: ReceiveOptions,
-    backlog: stream::Backlog,
+    backlog: Backlog,
     state: Mutex<State>,
     settled: Notify,
 }
@@ -125,7 +127,7 @@ struct Place {
 
 impl Receiver {
     pub(crate) fn new(tools: Tools, options: ReceiveOptions) -> Self {
-        let backlog = stream::Backlog::new(tools.connection.clone());
+        let backlog = Backlog::new(tools.connection.clone());
         Self(Arc::new(Shared { tools, options, backlog, state: Mutex::default(), settled: Notify::new() }))
     }
 

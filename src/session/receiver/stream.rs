@@ -3,88 +3,25 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use quinn::{Connection, RecvStream, SendStream, VarInt};
+use quinn::{RecvStream, SendStream};
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::backlog::Begun;
 use super::file::FileIo;
 use super::{Place, Receiver};
 use crate::digest::CHUNK_BYTES;
 use crate::progress::FileProgress;
-use crate::protocol::BEGUN_BYTES_MAX;
 use crate::protocol::close::CloseCode;
 use crate::protocol::codec::{RANGE_HEADER_BYTES, RangeHeader};
 use crate::session::memory::Buffer;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
-use crate::transport::tuning::RECEIVE_WINDOW;
 
 /// How often a range's progress is reported to the sender.
 const REPORT_INTERVAL: Duration = Duration::from_millis(250);
-
-/// Bytes that may wait for the disk before the peer is slowed down, and the level at which it is let go
-/// again. The stream itself is always read at once: unread gaps would make QUIC give the connection up.
-const BACKLOG_HIGH: usize = 48 << 20;
-const BACKLOG_LOW: usize = 16 << 20;
-
-/// The connection's window while the disk is behind: enough for control messages and small files.
-const WINDOW_WHILE_BEHIND: u32 = 1 << 20;
-
-/// Content that has arrived and is not on disk yet, and the brake on the peer when it grows too large.
-pub(super) struct Backlog {
-    bytes: AtomicUsize,
-    /// Room taken by chunks that are being put together.
-    begun: Arc<AtomicUsize>,
-    connection: Connection,
-}
-
-impl Backlog {
-    pub(super) fn new(connection: Connection) -> Self {
-        Self { bytes: AtomicUsize::new(0), begun: Arc::default(), connection }
-    }
-
-    /// Takes room for a chunk of which the first bytes have come.
-    fn begin(&self, len: usize) -> Result<Begun, SessionError> {
-        let before = self.begun.fetch_add(len, Ordering::Relaxed);
-        let begun = Begun { all: self.begun.clone(), len };
-        if before + len > BEGUN_BYTES_MAX {
-            return Err(SessionError::Order("too many chunks begun at once"));
-        }
-        Ok(begun)
-    }
-
-    pub(super) fn is_busy(&self) -> bool {
-        self.bytes.load(Ordering::Relaxed) > 0
-    }
-
-    fn add(&self, bytes: usize) {
-        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if before < BACKLOG_HIGH && before + bytes >= BACKLOG_HIGH {
-            self.connection.set_receive_window(WINDOW_WHILE_BEHIND.into());
-        }
-    }
-
-    fn remove(&self, bytes: usize) {
-        let before = self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        if before >= BACKLOG_LOW && before - bytes < BACKLOG_LOW {
-            self.connection.set_receive_window(VarInt::from_u32(RECEIVE_WINDOW));
-        }
-    }
-}
-
-/// The room of one chunk that is being put together; given back when dropped.
-struct Begun {
-    all: Arc<AtomicUsize>,
-    len: usize,
-}
-
-impl Drop for Begun {
-    fn drop(&mut self) {
-        self.all.fetch_sub(self.len, Ordering::Relaxed);
-    }
-}
 
 /// One range on its way to disk.
 struct Range {
@@ -151,6 +88,7 @@ impl Receiver {
         let mut blocks: HashMap<u64, Block> = HashMap::new();
         let mut arrived = 0;
         while arrived < range.header.len {
+            self.0.backlog.room().await;
             let chunk = match content.read_chunk(usize::MAX, false).await {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => return Err(SessionError::Order("a stream ended before its range")),
