@@ -1,4 +1,4 @@
-//! From a ticket to a greeted connection.
+//! From a contact to a greeted connection.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::session::local::host_name;
 use crate::session::memory::Buffers;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::transport::congestion::ControllerConfig;
-use crate::transport::{self, Granted, Ticket, TransportError, Tuning};
+use crate::transport::{self, Contact, Granted, TransportError, Tuning};
 
 /// Longest wait for a server's first answer.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
@@ -43,12 +43,11 @@ pub(super) struct Link {
 
 impl Link {
     /// Connects to the one right server and greets it.
-    pub(super) async fn open(client: &Client, ticket: &Ticket, observer: &Observer) -> Result<Self, Error> {
-        let addrs = transport::resolve(&ticket.host, ticket.port).await?;
+    pub(super) async fn open(client: &Client, contact: &Contact, observer: &Observer) -> Result<Self, Error> {
         let mut tuning = Tuning::new(Arc::new(ControllerConfig::default()));
         tuning.idle_timeout = client.within_patience(tuning.idle_timeout);
         let deadline = client.within_patience(CONNECT_DEADLINE);
-        let dialled = transport::connect(&addrs, ticket.fingerprint, &client.identity, &tuning, deadline).await?;
+        let dialled = transport::dial(contact, &client.identity, &tuning, deadline).await?;
         record_buffers(observer.counters(), dialled.granted);
         let connection = dialled.connection;
         let addr = connection.remote_address();
@@ -56,8 +55,7 @@ impl Link {
         let (stream, content) =
             connection.open_bi().await.map_err(|error| TransportError::from_connection(addr, &error))?;
         let control = Control::start(connection.clone(), stream);
-        let invite = ticket.invite.as_ref().map(|invite| invite.0);
-        control.send(Message::Hello(Hello { features: features::NONE, name: host_name(), invite }));
+        control.send(Message::Hello(hello(contact, &connection)?));
         Ok(Self {
             endpoint: dialled.endpoint,
             connection: connection.clone(),
@@ -106,6 +104,13 @@ impl Link {
 fn record_buffers(counters: &Counters, granted: Granted) {
     counters.udp_receive.store(granted.receive as u64, Ordering::Relaxed);
     counters.udp_send.store(granted.send as u64, Ordering::Relaxed);
+}
+
+/// What is said first. The server is the right one by now, so it may hear what lets us in.
+fn hello(contact: &Contact, connection: &Connection) -> Result<Hello, TransportError> {
+    let invite = contact.invite.as_ref().map(|invite| invite.0);
+    let proof = contact.token.as_ref().map(|token| token.proof(connection)).transpose()?;
+    Ok(Hello::new(features::NONE, host_name(), invite).with_token_proof(proof))
 }
 
 /// What the server says.

@@ -22,12 +22,12 @@ use crate::storage::Filters;
 use crate::storage::Root;
 use crate::storage::{Committer, Sync};
 use crate::transfer::resume::Policy;
-use crate::transport::{Ticket, TransportError};
+use crate::transport::{Contact, TransportError};
 
 /// What stays the same over all connections of one job.
 struct Plan {
     client: Client,
-    ticket: Ticket,
+    contact: Contact,
     patterns: Vec<Vec<u8>>,
     filters: Vec<String>,
     options: GetOptions,
@@ -41,13 +41,19 @@ struct Place {
     to: Option<WirePath>,
 }
 
-pub(super) fn start(client: Client, ticket: Ticket, patterns: Vec<Vec<u8>>, into: PathBuf, options: GetOptions) -> Job {
-    Job::start(move |observer, cancel| run(client, ticket, patterns, into, options, observer, cancel))
+pub(super) fn start(
+    client: Client,
+    contact: Contact,
+    patterns: Vec<Vec<u8>>,
+    into: PathBuf,
+    options: GetOptions,
+) -> Job {
+    Job::start(move |observer, cancel| run(client, contact, patterns, into, options, observer, cancel))
 }
 
 async fn run(
     client: Client,
-    ticket: Ticket,
+    contact: Contact,
     patterns: Vec<Vec<u8>>,
     into: PathBuf,
     options: GetOptions,
@@ -63,7 +69,7 @@ async fn run(
     let patience = client.patience;
     let plan = Arc::new(Plan {
         client,
-        ticket,
+        contact,
         patterns,
         filters,
         options,
@@ -100,7 +106,7 @@ fn existing(path: &Path) -> &Path {
 }
 
 async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken) -> Result<(), Attempt> {
-    let opened = Link::open(&plan.client, &plan.ticket, &observer).await;
+    let opened = Link::open(&plan.client, &plan.contact, &observer).await;
     let mut link = opened.map_err(|error| Attempt { error, stood: false })?;
     let result = tokio::select! {
         result = receive_over(&plan, &mut link, &observer) => result,

@@ -11,14 +11,19 @@ use crate::progress::{Event, Observer};
 use crate::protocol::close::CloseCode;
 use crate::protocol::message::{Entry, Kind, List, Message, Problem};
 use crate::session::SessionError;
-use crate::transport::Ticket;
+use crate::transport::Contact;
 
 /// Longest silence within a listing: a directory on a slow disk may take its time.
 const NEXT_DEADLINE: Duration = Duration::from_secs(60);
 
-pub(super) async fn run(client: &Client, ticket: Ticket, pattern: Vec<u8>, recursive: bool) -> Result<Listing, Error> {
+pub(super) async fn run(
+    client: &Client,
+    contact: Contact,
+    pattern: Vec<u8>,
+    recursive: bool,
+) -> Result<Listing, Error> {
     let (observer, mut events) = Observer::new();
-    let mut link = Link::open(client, &ticket, &observer).await?;
+    let mut link = Link::open(client, &contact, &observer).await?;
     link.control.send(Message::List(List { pattern, recursive }));
     let deadline = client.within_patience(NEXT_DEADLINE);
     let names = read(&mut link, deadline).await;

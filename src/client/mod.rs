@@ -3,12 +3,12 @@
 //! ```no_run
 //! use qft::client::{Client, SendOptions};
 //! use qft::progress::Event;
-//! use qft::transport::{self, Identity};
+//! use qft::transport::{self, Identity, Ticket};
 //!
 //! # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
 //! let identity = Identity::load_or_create(&transport::home()?)?;
 //! let client = Client::builder(identity).build()?;
-//! let server = "qft://…@box.example:4433".parse()?;
+//! let server: Ticket = "qft://…@box.example:4433".parse()?;
 //! let mut job = client.send(server, vec!["photos".into()], SendOptions::default());
 //! while let Some(event) = job.next().await {
 //!     if let Event::Finished { file } = event {
@@ -40,7 +40,7 @@ use crate::protocol::message::{IfExists, Target};
 use crate::protocol::path::WirePath;
 use crate::session::local::disk_threads;
 use crate::storage::Disk;
-use crate::transport::{Identity, Ticket};
+use crate::transport::{Contact, Identity};
 
 /// Files whose content moves at the same time, unless told otherwise.
 pub const JOBS: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not zero");
@@ -73,8 +73,8 @@ impl Client {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn send(&self, remote: Ticket, paths: Vec<PathBuf>, options: SendOptions) -> Job {
-        send::start(self.clone(), remote, paths, options)
+    pub fn send(&self, remote: impl Into<Contact>, paths: Vec<PathBuf>, options: SendOptions) -> Job {
+        send::start(self.clone(), remote.into(), paths, options)
     }
 
     /// Fetches what the patterns name into the directory `into` (or, as the options' target allows, under
@@ -82,16 +82,16 @@ impl Client {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn get(&self, remote: Ticket, patterns: Vec<Vec<u8>>, into: PathBuf, options: GetOptions) -> Job {
-        get::start(self.clone(), remote, patterns, into, options)
+    pub fn get(&self, remote: impl Into<Contact>, patterns: Vec<Vec<u8>>, into: PathBuf, options: GetOptions) -> Job {
+        get::start(self.clone(), remote.into(), patterns, into, options)
     }
 
     /// Lists what a path or glob names; a directory stands for what is in it. Empty: the served root.
     ///
     /// # Errors
     /// No connection, or nothing of that name.
-    pub async fn list(&self, remote: Ticket, pattern: Vec<u8>, recursive: bool) -> Result<Listing, Error> {
-        list::run(self, remote, pattern, recursive).await
+    pub async fn list(&self, remote: impl Into<Contact>, pattern: Vec<u8>, recursive: bool) -> Result<Listing, Error> {
+        list::run(self, remote.into(), pattern, recursive).await
     }
 
     /// A deadline that does not outlast the user's patience.

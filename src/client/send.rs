@@ -20,24 +20,24 @@ use crate::session::roles::Roles;
 use crate::session::sender::{Sender, Tools};
 use crate::session::watch::until_silent;
 use crate::storage::{self, Filters, Found, Links};
-use crate::transport::{Ticket, TransportError};
+use crate::transport::{Contact, TransportError};
 
 /// What stays the same over all connections of one job.
 struct Plan {
     client: Client,
-    ticket: Ticket,
+    contact: Contact,
     paths: Vec<PathBuf>,
     options: SendOptions,
     filters: Filters,
 }
 
-pub(super) fn start(client: Client, ticket: Ticket, paths: Vec<PathBuf>, options: SendOptions) -> Job {
-    Job::start(move |observer, cancel| run(client, ticket, paths, options, observer, cancel))
+pub(super) fn start(client: Client, contact: Contact, paths: Vec<PathBuf>, options: SendOptions) -> Job {
+    Job::start(move |observer, cancel| run(client, contact, paths, options, observer, cancel))
 }
 
 async fn run(
     client: Client,
-    ticket: Ticket,
+    contact: Contact,
     paths: Vec<PathBuf>,
     options: SendOptions,
     observer: Observer,
@@ -46,12 +46,12 @@ async fn run(
     let filters =
         Filters::new(&options.excludes, &options.includes).map_err(|error| Error::Usage(error.to_string()))?;
     let patience = client.patience;
-    let plan = Arc::new(Plan { client, ticket, paths, options, filters });
+    let plan = Arc::new(Plan { client, contact, paths, options, filters });
     persist(&observer, &cancel, patience, || attempt(plan.clone(), observer.clone(), cancel.clone())).await
 }
 
 async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken) -> Result<(), Attempt> {
-    let opened = Link::open(&plan.client, &plan.ticket, &observer).await;
+    let opened = Link::open(&plan.client, &plan.contact, &observer).await;
     let mut link = opened.map_err(|error| Attempt { error, stood: false })?;
     let result = tokio::select! {
         result = send_over(&plan, &mut link, &observer) => result,

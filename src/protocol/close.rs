@@ -28,10 +28,16 @@ pub enum CloseCode {
     SourceFailed = 10,
     /// The disk refused the content (streams only).
     DiskFailed = 11,
+    /// The client's proof is for another token than the server's.
+    WrongToken = 12,
+    /// The client's certificate is from the right authority, but its time is over.
+    CertificateExpired = 13,
+    /// The client's key is not enrolled, and its certificate is not one that the server's authority issued to a client.
+    NotCertified = 14,
 }
 
 impl CloseCode {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 15] = [
         Self::Done,
         Self::Violation,
         Self::NotAuthorised,
@@ -44,6 +50,9 @@ impl CloseCode {
         Self::Internal,
         Self::SourceFailed,
         Self::DiskFailed,
+        Self::WrongToken,
+        Self::CertificateExpired,
+        Self::NotCertified,
     ];
 
     /// The number on the wire.
@@ -71,6 +80,12 @@ impl CloseCode {
             Self::Internal => "the other side failed internally; its log says why",
             Self::SourceFailed => "the source could not be read",
             Self::DiskFailed => "the disk refused the content",
+            Self::WrongToken => "the server has another token; give both sides the same file (--token-file)",
+            Self::CertificateExpired => "this client's certificate has expired; issue a new one (qft cert issue)",
+            Self::NotCertified => {
+                "this client is not enrolled there and showed no client certificate from the CA that the server trusts \
+                (--cert, --key)"
+            }
         }
     }
 }
@@ -93,7 +108,10 @@ mod tests {
             CloseCode::Unsupported => CloseCode::Internal,
             CloseCode::Internal => CloseCode::SourceFailed,
             CloseCode::SourceFailed => CloseCode::DiskFailed,
-            CloseCode::DiskFailed => return None,
+            CloseCode::DiskFailed => CloseCode::WrongToken,
+            CloseCode::WrongToken => CloseCode::CertificateExpired,
+            CloseCode::CertificateExpired => CloseCode::NotCertified,
+            CloseCode::NotCertified => return None,
         })
     }
 

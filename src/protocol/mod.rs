@@ -12,7 +12,7 @@
 //!
 //! # Connection
 //! QUIC version 1, TLS 1.3, both sides with a certificate; ALPN is [`ALPN`]. There is no 0-RTT data: a
-//! replayed request must not act. Who may connect is settled by the certificates and the invite, not here.
+//! replayed request must not act. Who may connect is settled by the certificates, the invite and the token, not here.
 //! Both ends export [`SALT_BYTES`](crate::digest::SALT_BYTES) bytes of keying material (RFC 5705 and 8446,
 //! label [`SALT_LABEL`], no context): the salt of all chunk digests of this connection
 //! ([`digest`](crate::digest) defines leaf, chunk and root).
@@ -27,7 +27,7 @@
 //! The encoding is that of bincode 2, "standard" configuration: little endian; `u16`, `u32`, `u64` below 251
 //! are one byte, else 251, 252 or 253 and then a `u16`, `u32` or `u64`; signed numbers are zigzagged first;
 //! `u8`, `bool` and the presence of an `Option` are one byte; byte strings, texts (UTF-8) and lists are a
-//! `u64` count and then the elements; digests and invites are 16 bytes without a count; structs are their
+//! `u64` count and then the elements; digests and invites are 16 bytes, proofs 32, without a count; structs are their
 //! fields in order; enums are the variant's index, a `u32`, and then its fields. The order of variants and
 //! fields in [`message`] is the wire format. Bytes left over in a frame are a violation, as is a value
 //! outside the limits below.
@@ -36,9 +36,11 @@
 //! wait for each other would stop both sides.
 //!
 //! # Handshake
-//! 1. Client: `Hello`. Nothing else is accepted before it.
-//! 2. Server: `Welcome`, or it closes (`NotAuthorised`, `InviteSpent`, `Unsupported`, `Busy`). Its
-//!    features are a subset of the client's; unknown bits are ignored by the server and never returned.
+//! 1. Client: `Hello`. Nothing else is accepted before it. An invite and the proof of a token are in it only when the client
+//!    knows the server by its key or certificate. The proof is HMAC-SHA-256 under the token's characters over 32 bytes
+//!    of keying material (label [`TOKEN_LABEL`], no context): it is good for this connection alone.
+//! 2. Server: `Welcome`, or it closes (`NotAuthorised`, `InviteSpent`, `WrongToken`, `NotCertified`, `CertificateExpired`,
+//!    `Unsupported`, `Busy`). Its features are a subset of the client's; unknown bits are ignored by the server and never returned.
 //! 3. Client: one job, that is one `Push`, `Get` or `List`. It may be sent right behind `Hello`, and the
 //!    headers of a `Push` right behind it; the server reads them only once it has accepted the client. Data
 //!    streams wait for `Welcome`.
@@ -181,6 +183,10 @@ pub const ALPN: &[u8] = b"qft/1";
 
 /// Label under which both ends export the [`Salt`](crate::digest::Salt) from TLS; the context is absent.
 pub const SALT_LABEL: &[u8] = b"EXPORTER-qft-1-digest-salt";
+
+/// Label under which both ends export 32 bytes from TLS that [`message::Hello`] proves the shared token over; the context
+/// is absent.
+pub const TOKEN_LABEL: &[u8] = b"EXPORTER-qft-1-token";
 
 /// Longest message of a frame in bytes, its length prefix not counted. A long path and its error fit many times;
 /// a hundred connections that each hold one frame cost a few megabytes.

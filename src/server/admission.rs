@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use quinn::Connection;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{Access, Notice, Shared};
 use crate::protocol::close::CloseCode;
 use crate::protocol::message::Hello;
 use crate::session::SessionError;
 use crate::storage::Lost;
-use crate::transport::{self, Fingerprint};
+use crate::transport::{self, Authority, Fingerprint, Token, Uncertified};
 
 /// Why a client was not let in, and what it is told.
 pub(super) struct Turned {
@@ -40,8 +40,45 @@ impl Turned {
     }
 }
 
+/// What lets a client in for one connection, without a place in the list.
+#[derive(Debug, Default)]
+pub(super) struct Passes {
+    /// Whoever has the same token may come in.
+    pub(super) token: Option<Token>,
+    /// Whoever has a certificate from it may come in.
+    pub(super) authority: Option<Authority>,
+}
+
+impl Passes {
+    /// Whether the client has one of them; an error says what is wrong with the one that it brought.
+    fn admit(&self, connection: &Connection, hello: &Hello) -> Result<bool, CloseCode> {
+        let proof = self.token.as_ref().zip(hello.token_proof);
+        if proof.is_some_and(|(token, proof)| token.is_proved_by(&proof, connection)) {
+            return Ok(true);
+        }
+        let judged = self.authority.as_ref().map(|authority| authority.check_client(connection));
+        match judged {
+            Some(Ok(())) => Ok(true),
+            // An invite may yet let it in.
+            _ if hello.invite.is_some() => Ok(false),
+            _ if proof.is_some() => Err(CloseCode::WrongToken),
+            Some(Err(Uncertified::Expired)) => Err(CloseCode::CertificateExpired),
+            Some(Err(why)) => {
+                debug!(%why, "no certificate that counts");
+                Err(CloseCode::NotCertified)
+            }
+            None => Ok(false),
+        }
+    }
+}
+
 /// Decides whether a key may come in; `true` when its invite enrolled it just now.
-pub(super) async fn authorise(shared: &Arc<Shared>, peer: Fingerprint, hello: &Hello) -> Result<bool, Turned> {
+pub(super) async fn authorise(
+    shared: &Arc<Shared>,
+    connection: &Connection,
+    peer: Fingerprint,
+    hello: &Hello,
+) -> Result<bool, Turned> {
     let home_failed = |error: transport::HomeError| {
         warn!(%error, "cannot read who is enrolled");
         Turned { code: CloseCode::Internal, why: error.to_string() }
@@ -57,6 +94,9 @@ pub(super) async fn authorise(shared: &Arc<Shared>, peer: Fingerprint, hello: &H
     let list = clients.clone();
     let known = shared.disk.run(move || list.is_enrolled(&peer));
     if known.await.map_err(disk_lost)?.map_err(home_failed)? {
+        return Ok(false);
+    }
+    if shared.passes.admit(connection, hello)? {
         return Ok(false);
     }
     let invite = hello.invite.ok_or(CloseCode::NotAuthorised)?;

@@ -60,7 +60,7 @@ impl Client {
         let Some(Message::Hello(hello)) = reader.next().await? else {
             return Err(SessionError::Order("anything but a hello first").into());
         };
-        let enrolled = authorise(shared, peer, &hello).await?;
+        let enrolled = authorise(shared, connection, peer, &hello).await?;
         let salt = transport::session_salt(connection).map_err(|_| SessionError::Internal("the key exporter"))?;
         transport::open_up(connection);
         let control = Control::start(connection.clone(), stream);

@@ -38,6 +38,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, watch};
 
+use self::admission::Passes;
 use self::leases::Leases;
 use self::pool::Pool;
 use crate::error::Error;
@@ -46,7 +47,7 @@ use crate::storage::Disk;
 use crate::storage::Root;
 use crate::storage::{Committer, Sync};
 use crate::transport::trust::{Clients, Invites};
-use crate::transport::{Fingerprint, Granted, Identity, Ticket};
+use crate::transport::{Authority, Fingerprint, Granted, Identity, Ticket, Token};
 
 /// Who may connect.
 #[derive(Debug, Clone)]
@@ -147,6 +148,7 @@ pub(crate) struct Shared {
     access: Access,
     clients: Option<Arc<Clients>>,
     invites: Invites,
+    passes: Passes,
     identity: Identity,
     disk: Disk,
     committer: Committer,
@@ -211,6 +213,7 @@ impl Server {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             workers: None,
             access: Access::Only(Vec::new()),
+            passes: Passes::default(),
             mode: Mode::default(),
             no_clobber: false,
             sync: true,
@@ -281,6 +284,7 @@ pub struct ServerBuilder {
     listen: SocketAddr,
     workers: Option<NonZeroUsize>,
     access: Access,
+    passes: Passes,
     mode: Mode,
     no_clobber: bool,
     sync: bool,
@@ -303,6 +307,18 @@ impl ServerBuilder {
     /// Who may connect. Default: nobody.
     pub fn access(mut self, access: Access) -> Self {
         self.access = access;
+        self
+    }
+
+    /// With [`Access::Enrolled`]: also let in whoever has this token, for one connection at a time. Default: none.
+    pub fn token(mut self, token: Option<Token>) -> Self {
+        self.passes.token = token;
+        self
+    }
+
+    /// With [`Access::Enrolled`]: also let in whoever has a client's certificate from this authority. Default: none.
+    pub fn client_authority(mut self, authority: Option<Authority>) -> Self {
+        self.passes.authority = authority;
         self
     }
 
@@ -351,6 +367,7 @@ impl ServerBuilder {
             access: self.access,
             clients,
             invites: Invites::default(),
+            passes: self.passes,
             identity: self.identity,
             disk: Disk::new(disk_threads(cores)).map_err(Error::Thread)?,
             committer: Committer::start(sync).map_err(Error::Thread)?,

@@ -1,7 +1,7 @@
 //! Lower-case base32 without padding: what fingerprints and invites look like. A double click selects it, and it
 //! needs no quoting in any shell or URL.
 
-use data_encoding::BASE32_NOPAD;
+use data_encoding::{BASE32_NOPAD, BASE64_NOPAD};
 
 /// Why a fingerprint or an invite could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +17,9 @@ pub enum Base32Error {
     /// A character that base32 does not have (it knows `a` to `z` and `2` to `7`).
     #[error("has the character {0:?}, which is none of a-z and 2-7")]
     Character(char),
+    /// It was said to be base64 and is not, or not of as many bytes.
+    #[error("is no base64 of {0} bytes behind SHA256:; was it copied whole?")]
+    Base64(usize),
     /// The last character holds bits that no encoder writes.
     #[error("is damaged in its last character")]
     LastCharacter,
@@ -43,6 +46,13 @@ pub(crate) fn decode<const N: usize>(text: &str) -> Result<[u8; N], Base32Error>
     // Alphabet and length are right, so only the bits beyond the last whole byte can be wrong.
     let bytes = BASE32_NOPAD.decode(upper.as_bytes()).map_err(|_| Base32Error::LastCharacter)?;
     bytes.try_into().map_err(|_| Base32Error::LastCharacter)
+}
+
+/// Reads exactly `N` bytes of base64, with or without padding.
+pub(crate) fn decode_base64<const N: usize>(text: &str) -> Result<[u8; N], Base32Error> {
+    let wrong = Base32Error::Base64(N);
+    let bytes = BASE64_NOPAD.decode(text.trim_end_matches('=').as_bytes()).map_err(|_| wrong)?;
+    bytes.try_into().map_err(|_| wrong)
 }
 
 #[cfg(test)]

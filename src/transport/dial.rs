@@ -7,10 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::{ClientConfig, Connection, Endpoint, Side, TokioRuntime};
+use rustls::pki_types::ServerName;
 use tokio::net::lookup_host;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::authority::Uncertified;
+use super::contact::{Contact, Trust};
 use super::error::{Fault, TransportError};
 use super::fingerprint::Fingerprint;
 use super::identity::{CERTIFICATE_NAME, Identity};
@@ -64,10 +67,45 @@ pub async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Transport
 #[derive(Clone)]
 struct Call {
     rule: Rule,
+    /// The name that the server's certificate must have, if a certificate decides.
+    name: String,
     /// Who calls; a server that is only looked at is not told.
     identity: Option<Identity>,
     tuning: Tuning,
     end: Instant,
+}
+
+/// Connects to the one right server of `contact`, and to no other.
+///
+/// # Errors
+/// [`TransportError::Resolve`], [`TransportError::Uncertified`], and as [`connect`].
+pub async fn dial(
+    contact: &Contact,
+    identity: &Identity,
+    tuning: &Tuning,
+    deadline: Duration,
+) -> Result<Dialled, TransportError> {
+    let addrs = resolve(&contact.host, contact.port).await?;
+    match &contact.trust {
+        Trust::Key(expected) => connect(&addrs, *expected, identity, tuning, deadline).await,
+        Trust::Authority(authority) => {
+            let name = certified_name(&contact.host)?;
+            let call = Call::new(Rule::Authority(authority.clone()), name, Some(identity), tuning, deadline);
+            race(&addrs, call).await
+        }
+    }
+}
+
+/// The host as a certificate names it: an address without the interface that it is reached through.
+fn certified_name(host: &str) -> Result<String, TransportError> {
+    let name = host.split_once('%').map_or(host, |(address, _)| address);
+    match ServerName::try_from(name) {
+        Ok(_) => Ok(name.to_owned()),
+        Err(error) => {
+            let why = Uncertified::Unusable(format!("no certificate can be for this name ({error})"));
+            Err(TransportError::Uncertified { host: host.to_owned(), why })
+        }
+    }
 }
 
 /// Connects to the server whose key is `expected`, at the first of `addrs` that answers.
@@ -85,9 +123,8 @@ pub async fn connect(
     tuning: &Tuning,
     deadline: Duration,
 ) -> Result<Dialled, TransportError> {
-    let end = Instant::now() + deadline;
-    let identity = Some(identity.clone());
-    race(addrs, Call { rule: Rule::Key(expected), identity, tuning: tuning.clone(), end }).await
+    let name = CERTIFICATE_NAME.to_owned();
+    race(addrs, Call::new(Rule::Key(expected), name, Some(identity), tuning, deadline)).await
 }
 
 /// The key of the server at the first of `addrs` that answers, which the server has proved to hold.
@@ -103,8 +140,8 @@ pub async fn recognise(
     tuning: &Tuning,
     deadline: Duration,
 ) -> Result<Fingerprint, TransportError> {
-    let end = Instant::now() + deadline;
-    let found = race(addrs, Call { rule: Rule::Any, identity: None, tuning: tuning.clone(), end }).await?;
+    let name = CERTIFICATE_NAME.to_owned();
+    let found = race(addrs, Call::new(Rule::Any, name, None, tuning, deadline)).await?;
     let addr = found.connection.remote_address();
     let key = peer_fingerprint(&found.connection);
     close(&found.connection, CloseCode::Done, "");
@@ -154,11 +191,15 @@ fn no_answer(addrs: &[SocketAddr]) -> TransportError {
 }
 
 impl Call {
+    fn new(rule: Rule, name: String, identity: Option<&Identity>, tuning: &Tuning, deadline: Duration) -> Self {
+        Self { rule, name, identity: identity.cloned(), tuning: tuning.clone(), end: Instant::now() + deadline }
+    }
+
     async fn attempt(self, addr: SocketAddr) -> Result<Dialled, TransportError> {
         let check = ServerCheck::new(self.rule);
         let tls = tls::client(self.identity.as_ref(), Arc::clone(&check));
         let (endpoint, granted) = open_endpoint(addr)?;
-        let handshake = handshake(&endpoint, addr, tls, &self.tuning);
+        let handshake = handshake(&endpoint, addr, &self.name, tls, &self.tuning);
         let Ok(outcome) = timeout_at(self.end, handshake).await else {
             return Err(TransportError::NoReply { addr });
         };
@@ -167,6 +208,7 @@ impl Call {
             (Err(_), Some(Refused::WrongKey { expected, found })) => {
                 Err(TransportError::WrongServer { expected, found })
             }
+            (Err(_), Some(Refused::Uncertified(why))) => Err(TransportError::Uncertified { host: self.name, why }),
             (Err(error), None) => Err(error),
         }
     }
@@ -188,12 +230,13 @@ pub(crate) fn open_endpoint(peer: SocketAddr) -> Result<(Endpoint, Granted), Tra
 pub(crate) async fn handshake(
     endpoint: &Endpoint,
     addr: SocketAddr,
+    name: &str,
     tls: rustls::ClientConfig,
     tuning: &Tuning,
 ) -> Result<Connection, TransportError> {
     let mut config = ClientConfig::new(tls::quic_client(tls));
     config.transport_config(Arc::new(transport_config(tuning, Side::Client, addr)));
-    let connecting = endpoint.connect_with(config, addr, CERTIFICATE_NAME).map_err(|error| {
+    let connecting = endpoint.connect_with(config, addr, name).map_err(|error| {
         // Port 0 and the like: an address to which nothing can be sent.
         TransportError::Resolve { host: addr.to_string(), source: io::Error::other(error) }
     })?;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use quinn::ConnectionError;
 
+use super::authority::Uncertified;
 use super::fingerprint::Fingerprint;
 use super::identity::IdentityError;
 use super::peer::closed_by;
@@ -32,6 +33,14 @@ pub enum TransportError {
         expected: Fingerprint,
         /// The key that was shown.
         found: Fingerprint,
+    },
+    /// The certificate authority that decides does not vouch for the server. Nothing was said to its owner.
+    #[error("{host} is not trusted: {why}")]
+    Uncertified {
+        /// How the server was called.
+        host: String,
+        /// What is wrong with its certificate.
+        why: Uncertified,
     },
     /// Nothing came back in time.
     #[error("no answer from {addr}: is qft serve running there, and do firewalls let UDP port {} through?", addr.port())]
@@ -139,8 +148,17 @@ impl TransportError {
             Self::Bind { .. } | Self::Identity(_) => Fault::Local,
             Self::NoReply { .. } | Self::Resolve { .. } | Self::Lost { .. } => Fault::Path,
             Self::Refused { code: CloseCode::GoingAway | CloseCode::Timeout } => Fault::Path,
-            Self::WrongServer { .. } | Self::Handshake { .. } | Self::NoClientKey { .. } => Fault::Trust,
-            Self::Refused { code: CloseCode::NotAuthorised | CloseCode::InviteSpent } => Fault::Trust,
+            Self::WrongServer { .. } | Self::Uncertified { .. } | Self::Handshake { .. } | Self::NoClientKey { .. } => {
+                Fault::Trust
+            }
+            Self::Refused {
+                code:
+                    CloseCode::NotAuthorised
+                    | CloseCode::InviteSpent
+                    | CloseCode::WrongToken
+                    | CloseCode::CertificateExpired
+                    | CloseCode::NotCertified,
+            } => Fault::Trust,
             Self::Refused { .. } | Self::Version { .. } => Fault::Peer,
         }
     }

@@ -12,10 +12,13 @@ use super::base32::{self, Base32Error};
 /// Characters of [`Fingerprint::short`]: enough to tell one's own machines apart, never enough to trust one.
 const SHORT_CHARS: usize = 8;
 
+/// What stands before the base64 form, which ssh and openssl have made a habit.
+const BASE64_PREFIX: &str = "SHA256:";
+
 /// SHA-256 of a key's `SubjectPublicKeyInfo`.
 ///
 /// Of the key and not of the certificate, so that a certificate can be issued again without a pin breaking.
-/// The text form is 52 characters of lower-case base32; reading ignores case.
+/// The text form is 52 characters of lower-case base32; reading ignores case. `SHA256:` and base64 is read as well.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint(pub [u8; 32]);
 
@@ -53,7 +56,10 @@ impl FromStr for Fingerprint {
     type Err = Base32Error;
 
     fn from_str(text: &str) -> Result<Self, Base32Error> {
-        base32::decode(text).map(Self)
+        match text.strip_prefix(BASE64_PREFIX) {
+            Some(base64) => base32::decode_base64(base64).map(Self),
+            None => base32::decode(text).map(Self),
+        }
     }
 }
 
@@ -70,5 +76,16 @@ mod tests {
         assert_eq!(text.parse(), Ok(fingerprint));
         assert_eq!(text.to_ascii_uppercase().parse(), Ok(fingerprint));
         assert_eq!(fingerprint.short(), text[..8]);
+    }
+
+    #[test]
+    fn the_form_of_ssh_and_openssl_is_read_with_and_without_padding() {
+        let fingerprint = Fingerprint(std::array::from_fn(|i| i as u8 * 7));
+        let text = format!("SHA256:{}", data_encoding::BASE64_NOPAD.encode(&fingerprint.0));
+        assert_eq!(text.parse(), Ok(fingerprint));
+        assert_eq!(format!("{text}=").parse(), Ok(fingerprint));
+        for damaged in ["SHA256:", "SHA256:AAAA", &text[..20], &text.replace("SHA256:", "SHA256:*")] {
+            assert!(damaged.parse::<Fingerprint>().is_err(), "{damaged}");
+        }
     }
 }

@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
 
+use super::credential::{self, CredentialError};
 use super::fingerprint::Fingerprint;
 use super::home::{self, HomeError, Privacy};
 use super::tls;
@@ -21,6 +22,11 @@ pub(crate) const CERTIFICATE_NAME: &str = "qft.invalid";
 const COMMON_NAME: &str = "qft";
 /// Sets what is derived for restarts apart from anything else that may ever be derived from a key.
 const RESTART_LABEL: &[u8] = b"qft restart seed";
+
+/// What is looked for in the files of a certificate.
+const CERTIFICATE: &str = "certificate";
+/// What is looked for in the files of a certificate.
+const PRIVATE_KEY: &str = "private key";
 
 /// Why there is no usable identity.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +90,31 @@ impl Identity {
         Self::from_key(&generate()?)
     }
 
+    /// A certificate that an authority issued, with what there is of the chain above it, and its key: PEM files.
+    ///
+    /// Peers that go by keys know it by the fingerprint of this key.
+    ///
+    /// # Errors
+    /// [`CredentialError`]; a key that others can read is refused.
+    pub fn load(certificate: &Path, key: &Path) -> Result<Self, CredentialError> {
+        let text = credential::read(certificate, Privacy::List, CERTIFICATE)?;
+        let chain: Vec<CertificateDer<'static>> = credential::pem_items(&text, certificate, CERTIFICATE)?;
+        let text = credential::read(key, Privacy::Secret, PRIVATE_KEY)?;
+        let damaged =
+            |path: &Path, what, reason: String| CredentialError::Damaged { path: path.to_owned(), what, reason };
+        let private = credential::pem_items::<PrivateKeyDer<'static>>(&text, key, PRIVATE_KEY)?.swap_remove(0);
+        let restart_seed = restart_seed(private.secret_der());
+        let fingerprint = Fingerprint::of_certificate(&chain[0])
+            .map_err(|error| damaged(certificate, CERTIFICATE, error.to_string()))?;
+        let certified = CertifiedKey::from_der(chain, private, &tls::provider()).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => {
+                CredentialError::Mismatch { certificate: certificate.to_owned(), key: key.to_owned() }
+            }
+            error => damaged(key, PRIVATE_KEY, error.to_string()),
+        })?;
+        Ok(Self { certified: Arc::new(certified), fingerprint, restart_seed })
+    }
+
     /// What peers know this installation by.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
@@ -114,7 +145,7 @@ impl Identity {
     fn from_key(key: &KeyPair) -> Result<Self, IdentityError> {
         let certificate = issue(key).map_err(|error| IdentityError::Generate(error.to_string()))?;
         let der = key.serialize_der();
-        let restart_seed = Sha256::new().chain_update(RESTART_LABEL).chain_update(&der).finalize().into();
+        let restart_seed = restart_seed(&der);
         let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(der));
         let refused = |error: rustls::Error| IdentityError::Generate(error.to_string());
         let fingerprint = Fingerprint::of_certificate(&certificate).map_err(refused)?;
@@ -128,6 +159,10 @@ impl Identity {
         let certified = CertifiedKey::new(shown.certified.cert.clone(), Arc::clone(&held.certified.key));
         Self { certified: Arc::new(certified), fingerprint: shown.fingerprint, restart_seed: held.restart_seed }
     }
+}
+
+fn restart_seed(key: &[u8]) -> [u8; 32] {
+    Sha256::new().chain_update(RESTART_LABEL).chain_update(key).finalize().into()
 }
 
 fn generate() -> Result<KeyPair, IdentityError> {

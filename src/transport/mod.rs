@@ -1,14 +1,17 @@
 //! QUIC: sockets, keys, pins and the knobs of the link. This room knows nothing of files to transfer.
 //!
 //! Trust comes first. Every installation has one [`Identity`]; both ends always present it, and each end
-//! compares the other's [`Fingerprint`] with what it was told. A client pins the server *inside* the TLS
-//! handshake ([`connect`]), so it says nothing to a wrong server. A server takes any well-formed key
+//! compares the other's [`Fingerprint`] with what it was told, or has an [`Authority`] judge its certificate. A client judges
+//! the server *inside* the TLS handshake ([`dial`], [`connect`]), so it says nothing to a wrong server. A server takes any well-formed key
 //! whose owner proves to hold it ([`listen`]) and decides afterwards, by fingerprint, what it may do
-//! ([`trust::Clients`], [`trust::Invites`]): a refusal inside the handshake would reach the client as a bare TLS alert,
+//! ([`trust::Clients`], [`trust::Invites`], [`Token`], [`Authority`]): a refusal inside the handshake would reach the client as a bare TLS alert,
 //! after it believed itself connected.
 
+mod authority;
 mod base32;
 pub mod congestion;
+mod contact;
+mod credential;
 mod dial;
 mod endpoint;
 mod error;
@@ -19,12 +22,16 @@ mod peer;
 mod socket;
 mod ticket;
 mod tls;
+mod token;
 pub mod trust;
 pub mod tuning;
 mod verify;
 
+pub use authority::{Authority, Uncertified};
 pub use base32::Base32Error;
-pub use dial::{Dialled, HEAD_START, RESOLVE_WAIT, connect, recognise, resolve};
+pub use contact::{Contact, Trust};
+pub use credential::CredentialError;
+pub use dial::{Dialled, HEAD_START, RESOLVE_WAIT, connect, dial, recognise, resolve};
 pub use endpoint::{Listener, accept, listen};
 pub use error::{Fault, TransportError};
 pub use fingerprint::Fingerprint;
@@ -32,7 +39,8 @@ pub use home::{HomeError, home};
 pub use identity::{Identity, IdentityError};
 pub use peer::{close, closed_by, peer_fingerprint, session_salt};
 pub use socket::{Granted, SOCKET_BUFFER_BYTES};
-pub use ticket::{DEFAULT_PORT, Invite, Ticket, TicketError, parse_host_port};
+pub use ticket::{DEFAULT_PORT, Invite, Ticket, TicketError, address, parse_host_port};
+pub use token::{PROOF_BYTES, Token, TokenError};
 pub use tuning::{Tuning, open_up, receive_window};
 
 #[cfg(test)]

@@ -15,9 +15,13 @@ const CONNECTION_REFUSED: u64 = 0x2;
 
 /// The key of the peer, which the handshake proved. `None` only before the handshake has ended.
 pub fn peer_fingerprint(connection: &Connection) -> Option<Fingerprint> {
+    Fingerprint::of_certificate(certificates(connection)?.first()?).ok()
+}
+
+/// The certificate of the peer and what it showed of the chain above.
+pub(crate) fn certificates(connection: &Connection) -> Option<Vec<CertificateDer<'static>>> {
     let identity = connection.peer_identity()?;
-    let chain = identity.downcast::<Vec<CertificateDer<'static>>>().ok()?;
-    Fingerprint::of_certificate(chain.first()?).ok()
+    identity.downcast::<Vec<CertificateDer<'static>>>().ok().map(|chain| *chain)
 }
 
 /// Bytes that both ends share, that differ in every connection, and that neither end could choose.
@@ -25,11 +29,19 @@ pub fn peer_fingerprint(connection: &Connection) -> Option<Fingerprint> {
 /// # Errors
 /// [`TransportError::Handshake`] when the handshake has not ended.
 pub fn session_salt(connection: &Connection) -> Result<[u8; SALT_BYTES], TransportError> {
-    let mut salt = [0; SALT_BYTES];
-    let exported = connection.export_keying_material(&mut salt, SALT_LABEL, b"");
+    keying_material(connection, SALT_LABEL)
+}
+
+/// The same for any purpose, which `label` names.
+pub(crate) fn keying_material<const N: usize>(
+    connection: &Connection,
+    label: &[u8],
+) -> Result<[u8; N], TransportError> {
+    let mut bytes = [0; N];
+    let exported = connection.export_keying_material(&mut bytes, label, b"");
     let addr = canonical(connection.remote_address());
-    let reason = || "no secrets to derive a salt from".to_owned();
-    exported.map(|()| salt).map_err(|_| TransportError::Handshake { addr, reason: reason() })
+    let reason = || "the connection has no secrets to derive a key from".to_owned();
+    exported.map(|()| bytes).map_err(|_| TransportError::Handshake { addr, reason: reason() })
 }
 
 /// Ends a connection at once and tells the peer why. What was not acknowledged yet may be lost.

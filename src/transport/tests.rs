@@ -9,6 +9,7 @@ use quinn::{Connection, ConnectionError};
 use tokio::time::timeout;
 
 use super::dial::{handshake, open_endpoint};
+use super::identity::CERTIFICATE_NAME;
 use super::verify::{Rule, ServerCheck};
 use super::*;
 use crate::digest::SALT_BYTES;
@@ -131,7 +132,8 @@ async fn a_client_without_a_certificate_is_refused() {
     let (endpoint, _) = open_endpoint(addr).unwrap();
     let tls = tls::client(None, ServerCheck::new(Rule::Key(server_id.fingerprint())));
     let tuning = tuning();
-    let (server, client) = tokio::join!(accept_one(&listener), handshake(&endpoint, addr, tls, &tuning));
+    let (server, client) =
+        tokio::join!(accept_one(&listener), handshake(&endpoint, addr, CERTIFICATE_NAME, tls, &tuning));
     let refusal = server.unwrap_err();
     assert!(matches!(refusal, TransportError::NoClientKey { .. }), "{refusal}");
     let error = TransportError::from_connection(addr, &end_of(&client.unwrap()).await);

@@ -104,9 +104,13 @@ impl Ticket {
 
     /// `HOST:PORT` as people write it.
     pub fn address(&self) -> String {
-        let Self { host, port, .. } = self;
-        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+        address(&self.host, self.port)
     }
+}
+
+/// `HOST:PORT` as people write it, with brackets around an IPv6 address.
+pub fn address(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 impl fmt::Display for Ticket {

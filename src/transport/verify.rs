@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, SignatureScheme};
 
+use super::authority::{Authority, Uncertified};
 use super::fingerprint::Fingerprint;
 use super::tls;
 
@@ -45,6 +46,8 @@ macro_rules! check_the_signature {
 /// Which server is the right one.
 #[derive(Debug, Clone)]
 pub(crate) enum Rule {
+    /// The one whose certificate this authority issued for the name that it is called by.
+    Authority(Authority),
     /// The one with this key.
     Key(Fingerprint),
     /// Any, for a look at its key: nothing is ever said to it.
@@ -68,6 +71,8 @@ pub(crate) enum Refused {
         /// The key that it showed.
         found: Fingerprint,
     },
+    /// The authority does not vouch for it.
+    Uncertified(Uncertified),
 }
 
 impl ServerCheck {
@@ -79,30 +84,31 @@ impl ServerCheck {
     pub(crate) fn refused(&self) -> Option<Refused> {
         self.refused.get().cloned()
     }
-
-    fn refuse(&self, why: Refused, error: CertificateError) -> Error {
-        self.refused.get_or_init(|| why);
-        Error::InvalidCertificate(error)
-    }
 }
 
 impl ServerCertVerifier for ServerCheck {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
-        _now: UnixTime,
+        now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let found = Fingerprint::of_certificate(end_entity)?;
-        match self.rule {
+        match &self.rule {
+            Rule::Authority(authority) => {
+                let judged = authority.check_server(end_entity, intermediates, server_name, now);
+                judged.map(|()| ServerCertVerified::assertion()).inspect_err(|error| {
+                    self.refused.get_or_init(|| Refused::Uncertified(Uncertified::of(error)));
+                })
+            }
             Rule::Any => Ok(ServerCertVerified::assertion()),
             // Fingerprints are public, so comparing them need not take constant time.
-            Rule::Key(expected) if found == expected => Ok(ServerCertVerified::assertion()),
+            Rule::Key(expected) if found == *expected => Ok(ServerCertVerified::assertion()),
             Rule::Key(expected) => {
-                let why = Refused::WrongKey { expected, found };
-                Err(self.refuse(why, CertificateError::ApplicationVerificationFailure))
+                self.refused.get_or_init(|| Refused::WrongKey { expected: *expected, found });
+                Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
             }
         }
     }

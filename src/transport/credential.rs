@@ -1,0 +1,74 @@
+//! Files that a user names: certificates, keys and tokens. They live anywhere, not in the home directory.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustls::pki_types::pem::{self, PemObject};
+
+use super::home::{self, HomeError, Privacy};
+
+/// Why a file with a certificate, a key or a token cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialError {
+    /// The file cannot be read, or others can read or change it.
+    #[error(transparent)]
+    File(HomeError),
+    /// There is nothing of that kind in it.
+    #[error("{} holds no {what}", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for.
+        what: &'static str,
+    },
+    /// What is in it cannot be used.
+    #[error("{} holds no usable {what}: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Certificate and key are of different pairs.
+    #[error("the key {} does not belong to the certificate {}", key.display(), certificate.display())]
+    Mismatch {
+        /// The file with the certificate.
+        certificate: PathBuf,
+        /// The file with the key.
+        key: PathBuf,
+    },
+}
+
+impl CredentialError {
+    /// Whether the file would be fine if others could not get at it.
+    pub fn is_exposed(&self) -> bool {
+        matches!(self, Self::File(HomeError::Exposed { .. } | HomeError::Writable { .. }))
+    }
+}
+
+/// The whole text of a file that must be there.
+pub(crate) fn read(path: &Path, privacy: Privacy, what: &'static str) -> Result<String, CredentialError> {
+    let missing = || {
+        let source = io::ErrorKind::NotFound.into();
+        CredentialError::File(HomeError::Io { op: "open", path: path.to_owned(), source })
+    };
+    match home::read(path, privacy) {
+        Ok(found) => found.map(|(text, _)| text).ok_or_else(missing),
+        Err(HomeError::Alien { path }) => {
+            Err(CredentialError::Damaged { path, what, reason: "no regular file, or far too large".to_owned() })
+        }
+        Err(error) => Err(CredentialError::File(error)),
+    }
+}
+
+/// Everything of one kind in a PEM file, at least one.
+pub(crate) fn pem_items<T: PemObject>(text: &str, path: &Path, what: &'static str) -> Result<Vec<T>, CredentialError> {
+    let found: Result<Vec<T>, pem::Error> = T::pem_slice_iter(text.as_bytes()).collect();
+    match found {
+        Ok(items) if items.is_empty() => Err(CredentialError::Missing { path: path.to_owned(), what }),
+        Ok(items) => Ok(items),
+        Err(error) => Err(CredentialError::Damaged { path: path.to_owned(), what, reason: error.to_string() }),
+    }
+}
