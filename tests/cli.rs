@@ -13,6 +13,8 @@ mod output;
 mod pairing;
 #[path = "cli/serving.rs"]
 mod serving;
+#[path = "cli/strangers.rs"]
+mod strangers;
 #[path = "cli/transfers.rs"]
 mod transfers;
 

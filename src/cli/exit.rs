@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::error::{Error, Fault};
 use crate::progress::Report;
 use crate::protocol::message::Status;
-use crate::transport::{HomeError, IdentityError, TicketError};
+use crate::transport::{CredentialError, HomeError, IdentityError, TicketError};
 
 /// How the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,9 @@ impl Exit {
             }
             if cause.is::<TicketError>() {
                 return Self::Usage;
+            }
+            if let Some(error) = cause.downcast_ref::<CredentialError>() {
+                return if error.is_exposed() { Self::Untrusted } else { Self::Usage };
             }
             let exposed = matches!(cause.downcast_ref(), Some(HomeError::Exposed { .. } | HomeError::Writable { .. }));
             if exposed || cause.is::<IdentityError>() {
@@ -145,6 +148,9 @@ pub(crate) enum Complaint {
     /// The remote is not known here, so there is no key to trust.
     #[error("{0}")]
     Unknown(String),
+    /// The remote has another key than it should have, or one that nobody vouched for. The only text of several lines.
+    #[error("{0}")]
+    Untrusted(String),
     /// The user stopped it.
     #[error("interrupted")]
     Interrupted,
@@ -159,7 +165,7 @@ impl Complaint {
     fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Usage,
-            Self::Unknown(_) => Exit::Untrusted,
+            Self::Unknown(_) | Self::Untrusted(_) => Exit::Untrusted,
             Self::Interrupted => Exit::Interrupted,
         }
     }

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use super::args::GetArgs;
+use super::ask::Manner;
 use super::exit::{Complaint, Exit, Verb};
 use super::log;
 use super::plan::{self, Place};
@@ -20,7 +21,8 @@ use crate::client::Client;
 pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
     let env = std::env::var_os(REMOTE_VARIABLE);
     let plan = plan::get(args, env.as_deref(), |path| path.is_dir())?;
-    let place = find(plan.spec.as_ref())?;
+    let manner = Manner { json: args.job.output.json, patience: args.job.link.timeout };
+    let (place, note) = find(plan.spec.as_ref(), &args.job.trust, manner)?;
     let dry_run = args.job.conflict.dry_run;
     let mut ui = Ui::new(UiOptions {
         verb: Verb::Get,
@@ -38,8 +40,9 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
         &place.header(Verb::Get.arrow(), &plan.shown),
         json!({"path": plan.shown, "address": place.address(), "dry_run": dry_run}),
     );
-    plan.hints.iter().for_each(|hint| ui.note(hint));
-    let reach = Reach { patience: args.job.link.timeout, sync: true, missing: Missing::Refuse };
+    plan.hints.iter().chain(&note).for_each(|hint| ui.note(hint));
+    let certificate = args.job.trust.certificate();
+    let reach = Reach { patience: args.job.link.timeout, sync: true, missing: Missing::Refuse, certificate };
     block_on(async move |mut signals| {
         // Content for standard output is received as a file first, so that only verified bytes get there.
         let (into, spool) = match plan.into {
@@ -50,7 +53,7 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
             }
         };
         let (patterns, options) = (plan.patterns, plan.options);
-        let begin = Box::new(move |client: &Client, ticket| client.get(ticket, patterns, into, options));
+        let begin = Box::new(move |client: &Client, contact| client.get(contact, patterns, into, options));
         let transfer = Transfer { verb: Verb::Get, place, reach, begin, log };
         let exit = transfer.run(&mut ui, &mut signals).await;
         if let Some(spool) = spool.filter(|_| exit == Exit::Done && !dry_run) {

@@ -6,9 +6,10 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::args::LsArgs;
+use super::ask::Manner;
 use super::exit::{Complaint, Exit};
 use super::plan::{self, LsPlan, Place};
-use super::reach::{Missing, Reach, Reached, find, remember};
+use super::reach::{Missing, Reach, Reached, explain, find, remember};
 use super::run::{Signals, block_on};
 use super::send::REMOTE_VARIABLE;
 use super::size;
@@ -23,13 +24,15 @@ const SECONDS_A_DAY: i64 = 86_400;
 pub(crate) fn run(args: &LsArgs) -> anyhow::Result<Exit> {
     let env = std::env::var_os(REMOTE_VARIABLE);
     let plan = plan::ls(args, env.as_deref())?;
-    let place = find(plan.spec.as_ref())?;
+    let manner = Manner { json: args.json, patience: args.timeout };
+    let (place, note) = find(plan.spec.as_ref(), &args.trust, manner)?;
     let shown = escape(&plan.pattern).to_string();
     if args.json {
         Json::stdout().start("ls", json!({"path": shown, "address": place.address()}));
     } else if !args.quiet {
         say(&place.header("<-", &shown));
     }
+    note.iter().for_each(|line| tell(line, args));
     let entries = block_on(async |signals| list(&place, &plan, args, signals).await)?.entries;
     match args.json {
         true => print_json(&entries),
@@ -39,22 +42,28 @@ pub(crate) fn run(args: &LsArgs) -> anyhow::Result<Exit> {
 }
 
 async fn list(place: &Place, plan: &LsPlan, args: &LsArgs, mut signals: Signals) -> anyhow::Result<Listing> {
-    let reach = Reach { patience: args.timeout, sync: true, missing: Missing::Refuse };
+    let certificate = args.trust.certificate();
+    let reach = Reach { patience: args.timeout, sync: true, missing: Missing::Refuse, certificate };
     let reached = Reached::open(place, reach).await?;
     let listed = tokio::select! {
-        listed = reached.client.list(reached.ticket.clone(), plan.pattern.clone(), args.recursive) => listed,
+        listed = reached.client.list(reached.contact.clone(), plan.pattern.clone(), args.recursive) => listed,
         () = signals.next() => return Err(Complaint::Interrupted.into()),
     };
     reached.close().await;
-    let listing = listed?;
+    let listing = listed.map_err(|error| explain(place, error.into()))?;
     let saved = remember(place, &listing.peer, listing.enrolled);
     let saved = saved.unwrap_or_else(|error| Some(format!("this remote could not be saved: {error:#}")));
-    match saved {
-        Some(line) if args.json => Json::stdout().note("text", json!({ "text": line })),
-        Some(line) if !args.quiet => say(&line),
-        _ => {}
-    }
+    saved.iter().for_each(|line| tell(line, args));
     Ok(listing)
+}
+
+/// Says something beside the listing.
+fn tell(line: &str, args: &LsArgs) {
+    match args.json {
+        true => Json::stdout().note("text", json!({ "text": line })),
+        false if args.quiet => {}
+        false => say(line),
+    }
 }
 
 fn say(line: &str) {

@@ -7,6 +7,7 @@
 //! | `args` | what the user typed |
 //! | `remote`, `address` | remote-shaped arguments; addresses |
 //! | `plan`, `reach` | which remote, which options; a client that can talk to it |
+//! | `ask` | servers that are not known yet |
 //! | `send`, `get`, `ls`, `serve`, `id` | the commands |
 //! | `run` | one transfer: network thread, signals, drawing |
 //! | `ui` | bars, plain lines, JSON |
@@ -14,6 +15,7 @@
 
 mod address;
 mod args;
+mod ask;
 mod exit;
 mod get;
 mod id;

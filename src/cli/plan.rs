@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::args::{GetArgs, HabitArgs, LsArgs, SendArgs};
+use super::ask::Stranger;
 use super::exit::Complaint;
 use super::remote::{self, Spec, TicketText, destination, pattern};
 use crate::client::{GetOptions, SendOptions};
 use crate::protocol::message::Target;
 use crate::protocol::path::{WirePath, escape};
 use crate::transport::trust::Remote;
-use crate::transport::{DEFAULT_PORT, Ticket, TicketError};
+use crate::transport::{Contact, DEFAULT_PORT, Ticket, TicketError, address, parse_host_port};
 
 /// The argument that stands for standard input or output.
 const DASH: &str = "-";
@@ -27,12 +28,12 @@ const GLOB_SIGNS: &[u8] = b"*?[{\\";
 pub(crate) enum Place {
     /// A server somewhere.
     Remote {
-        /// How to reach it, and its key.
-        ticket: Ticket,
+        /// How to reach it, and how to recognise it.
+        contact: Contact,
         /// Its name here, or its host.
         label: String,
-        /// Whether it is to be saved once the first connection stands.
-        is_new: bool,
+        /// Whether it is known here.
+        standing: Standing,
     },
     /// A server in this process.
     Local {
@@ -41,7 +42,40 @@ pub(crate) enum Place {
     },
 }
 
+/// Whether a remote is in the list of known ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is.
+    Known {
+        /// In which line, from 1.
+        line: usize,
+        /// Since which day, if that was written down.
+        since: Option<String>,
+    },
+    /// It will be, once the first connection stands.
+    New {
+        /// Under this name; `None`: the server's own.
+        name: Option<String>,
+    },
+    /// It need not be: a certificate vouches for it every time.
+    Certified,
+}
+
+/// What the words that name a remote lead to.
+pub(crate) enum Found {
+    /// A place whose identity is settled.
+    Place(Place),
+    /// A server whose identity is not known here.
+    Stranger(Stranger),
+}
+
 impl Place {
+    /// A remote from the list.
+    pub(crate) fn known(remote: &Remote) -> Self {
+        let standing = Standing::Known { line: remote.line, since: remote.since.clone() };
+        Self::Remote { contact: remote.ticket.clone().into(), label: remote.name.clone(), standing }
+    }
+
     /// The first line of every transfer: arrow, target, address.
     pub(crate) fn header(&self, arrow: &str, path: &str) -> String {
         match self {
@@ -53,7 +87,7 @@ impl Place {
     /// `HOST:PORT`, with brackets around an IPv6 address.
     pub(crate) fn address(&self) -> String {
         match self {
-            Self::Remote { ticket, .. } => ticket.address(),
+            Self::Remote { contact, .. } => contact.address(),
             Self::Local { .. } => "local".to_owned(),
         }
     }
@@ -348,25 +382,66 @@ pub(crate) fn named(last: Option<Spec>, flag: Option<&OsStr>, env: Option<&OsStr
 pub(crate) fn place(
     spec: Option<&Spec>,
     known: &[Remote],
+    port: Option<u16>,
     read_ticket: impl Fn(&str) -> Result<Ticket, TicketError>,
-) -> anyhow::Result<Place> {
+) -> anyhow::Result<Found> {
+    refuse_port(spec, port)?;
     let found = match spec {
-        None => fallback(known)?,
-        Some(Spec::Url { ticket, .. }) => return pinned(ticket, known, read_ticket),
-        Some(Spec::Local { path }) => return Ok(Place::Local { root: remote::local_path(path) }),
+        None => Ok(fallback(known)?),
+        Some(Spec::Url { ticket, .. }) => return pinned(ticket, known, read_ticket).map(Found::Place),
+        Some(Spec::Local { path }) => return Ok(Found::Place(Place::Local { root: remote::local_path(path) })),
         Some(Spec::Ssh { destination }) => {
             let destination = escape(destination.as_bytes());
             let text =
                 "starting the far end through ssh is not available yet; run 'qft serve' there and use its ticket";
             return Err(Complaint::Usage(format!("{destination}: {text}")).into());
         }
-        Some(Spec::Name { name, .. }) => by_name(name, known).ok_or_else(|| unknown(name, known))?,
-        Some(Spec::Address { host, port, .. }) => {
-            let port = port.unwrap_or(DEFAULT_PORT);
-            by_address(host, port, known).ok_or_else(|| unknown(&format!("{host}:{port}"), known))?
+        Some(Spec::Name { name, .. }) => named_or_stranger(name, port, known),
+        Some(Spec::Address { host, port: given, .. }) => {
+            let port = port.or(*given).unwrap_or(DEFAULT_PORT);
+            by_address(host, port, known).ok_or_else(|| stranger(host, port, None, known))
         }
     };
-    Ok(Place::Remote { ticket: found.ticket.clone(), label: found.name.clone(), is_new: false })
+    match found {
+        Ok(remote) => Ok(Found::Place(Place::known(remote))),
+        Err(stranger) => Ok(Found::Stranger(stranger?)),
+    }
+}
+
+/// A port beside a remote that has one already, or needs none, was meant otherwise.
+fn refuse_port(spec: Option<&Spec>, port: Option<u16>) -> Result<(), Complaint> {
+    match spec {
+        _ if port.is_none() => Ok(()),
+        Some(Spec::Name { .. } | Spec::Address { port: None, .. }) => Ok(()),
+        Some(Spec::Url { .. } | Spec::Address { .. }) => Err(Complaint::usage("the port is named twice")),
+        None => Err(Complaint::usage("--port needs a host: HOST:[PATH] or --to HOST")),
+        Some(Spec::Local { .. } | Spec::Ssh { .. }) => Err(Complaint::usage("--port is for a server's address")),
+    }
+}
+
+/// A name is that of a remote, or its host, or the host of a stranger.
+fn named_or_stranger<'a>(
+    name: &str,
+    port: Option<u16>,
+    known: &'a [Remote],
+) -> Result<&'a Remote, Result<Stranger, Complaint>> {
+    let Some(port) = port else {
+        return by_name(name, known).ok_or_else(|| stranger(name, DEFAULT_PORT, Some(name), known));
+    };
+    // With a port it is a machine; that of a known remote goes by the remote's name too.
+    let host = known.iter().find(|remote| remote.name.eq_ignore_ascii_case(name)).map(|remote| &remote.ticket.host);
+    let host = host.map_or(name, String::as_str);
+    by_address(host, port, known).ok_or_else(|| stranger(host, port, None, known))
+}
+
+/// A server that is not known, if that can be its address. `name`: a word that may have been meant as a remote's name.
+fn stranger(host: &str, port: u16, name: Option<&str>, known: &[Remote]) -> Result<Stranger, Complaint> {
+    if parse_host_port(&address(host, port)).is_err() {
+        return Err(unknown(host, known));
+    }
+    // A name with a dot is a host's.
+    let unknown = name.filter(|name| !name.contains('.')).map(|name| unknown(name, known).to_string());
+    Ok(Stranger { host: host.to_owned(), port, unknown })
 }
 
 fn pinned(
@@ -380,7 +455,11 @@ fn pinned(
         known.fingerprint == ticket.fingerprint && known.host == ticket.host && known.port == ticket.port
     });
     let label = old.map_or_else(|| escape(ticket.host.as_bytes()).to_string(), |remote| remote.name.clone());
-    Ok(Place::Remote { ticket, label, is_new: old.is_none() })
+    let standing = match old {
+        Some(old) => Standing::Known { line: old.line, since: old.since.clone() },
+        None => Standing::New { name: None },
+    };
+    Ok(Place::Remote { contact: ticket.into(), label, standing })
 }
 
 fn fallback(known: &[Remote]) -> Result<&Remote, Complaint> {
@@ -407,12 +486,12 @@ fn by_name<'a>(name: &str, known: &'a [Remote]) -> Option<&'a Remote> {
     if let Some(found) = by_address(name, DEFAULT_PORT, known) {
         return Some(found);
     }
-    let mut same_host = known.iter().filter(|remote| remote.ticket.host == name);
+    let mut same_host = known.iter().filter(|remote| remote.ticket.host.eq_ignore_ascii_case(name));
     same_host.next().filter(|_| same_host.next().is_none())
 }
 
 fn by_address<'a>(host: &str, port: u16, known: &'a [Remote]) -> Option<&'a Remote> {
-    known.iter().find(|remote| remote.ticket.host == host && remote.ticket.port == port)
+    known.iter().find(|remote| remote.is_at(host, port))
 }
 
 fn unknown(name: &str, known: &[Remote]) -> Complaint {
@@ -421,7 +500,7 @@ fn unknown(name: &str, known: &[Remote]) -> Complaint {
         known => format!(" (known: {})", names(known)),
     };
     Complaint::Unknown(format!(
-        "{}: not known here{list}; ask for a ticket: run 'qft serve --invite' there and use --to qft://... once",
+        "{}: not known here{list}, and no machine has that name; ask for a ticket: run 'qft serve --invite' there and use --to qft://... once",
         escape(name.as_bytes())
     ))
 }

@@ -1,6 +1,6 @@
 //! From a [`Place`] to a client that can talk to it: identity, known remotes, the server in this process.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,15 +8,19 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::task::JoinHandle;
 
-use super::plan::{self, Place};
+use super::args::TrustArgs;
+use super::ask::{Manner, Stranger, introduce};
+use super::exit::Complaint;
+use super::plan::{self, Found, Place, Standing};
 use super::remote::Spec;
 use super::spool::PrivateDir;
 use super::ui::text::shown;
 use crate::client::Client;
+use crate::error::Error;
 use crate::protocol::path::escape;
 use crate::server::{Access, Server, ServerHandle};
 use crate::transport::trust::Remotes;
-use crate::transport::{self, Identity, Ticket};
+use crate::transport::{self, Authority, Contact, Identity, Ticket, Token, TransportError, Trust};
 
 /// How long the server in this process may take to end when its only client is done.
 const LOCAL_DRAIN: Duration = Duration::from_secs(2);
@@ -32,25 +36,95 @@ pub(crate) enum Missing {
     Pretend,
 }
 
-/// Finds the remote that the words name among the known ones.
-pub(crate) fn find(spec: Option<&Spec>) -> anyhow::Result<Place> {
-    if matches!(spec, Some(Spec::Local { .. } | Spec::Ssh { .. })) {
-        return plan::place(spec, &[], str::parse);
+/// Finds the remote that the words name: among the known ones, or by asking. Gives what is to be said about it.
+pub(crate) fn find(spec: Option<&Spec>, trust: &TrustArgs, manner: Manner) -> anyhow::Result<(Place, Option<String>)> {
+    let is_elsewhere = !matches!(spec, Some(Spec::Local { .. } | Spec::Ssh { .. }));
+    let remotes = if is_elsewhere { Remotes::open(&transport::home()?)?.list()? } else { Vec::new() };
+    let found = plan::place(spec, &remotes, trust.port.map(NonZeroU16::get), str::parse)?;
+    let (mut place, note) = match (&trust.ca, found) {
+        (Some(_), Found::Place(Place::Local { .. })) => {
+            return Err(Complaint::usage("--ca is for a server's address").into());
+        }
+        (Some(_), _) if matches!(spec, Some(Spec::Url { .. })) => {
+            return Err(Complaint::usage("the ticket names the server's key already: leave out --ca").into());
+        }
+        (Some(ca), found) => (certified(found, ca)?, None),
+        (None, Found::Stranger(stranger)) => introduce(&stranger, trust, manner)?,
+        (None, Found::Place(place)) => (place, None),
+    };
+    if let Place::Remote { contact, label, standing } = &mut place {
+        check_pin(contact, label, standing, trust)?;
+        contact.token = trust.token_file.as_deref().map(Token::load).transpose()?;
     }
-    let remotes = Remotes::open(&transport::home()?)?.list()?;
-    plan::place(spec, &remotes, str::parse)
+    Ok((place, note))
+}
+
+/// A server for which a certificate vouches, whatever the list says about its key.
+fn certified(found: Found, ca: &Path) -> anyhow::Result<Place> {
+    let trust = Trust::Authority(Authority::load(ca)?);
+    let (host, port, label) = match found {
+        Found::Place(Place::Remote { contact, label, .. }) => (contact.host, contact.port, label),
+        Found::Place(local @ Place::Local { .. }) => return Ok(local),
+        Found::Stranger(Stranger { host, port, .. }) => {
+            let label = escape(host.as_bytes()).to_string();
+            (host, port, label)
+        }
+    };
+    let contact = Contact { host, port, trust, invite: None, token: None };
+    Ok(Place::Remote { contact, label, standing: Standing::Certified })
+}
+
+/// `--fingerprint` and what is known already must agree.
+fn check_pin(contact: &Contact, label: &str, standing: &Standing, trust: &TrustArgs) -> Result<(), Complaint> {
+    let (Some(given), Some(known)) = (trust.fingerprint, contact.pin()) else { return Ok(()) };
+    if given == known {
+        return Ok(());
+    }
+    let (whose, remedy) = match standing {
+        Standing::Known { .. } => {
+            ("the one known here", format!("if the server has a new key: qft remote forget {label}"))
+        }
+        _ => ("the ticket", "leave out --fingerprint, or ask for a new ticket".to_owned()),
+    };
+    Err(Complaint::Untrusted(format!(
+        "--fingerprint names another identity for {label} than {whose}; not connecting\n  \
+        known  {known}\n  given  {given}\n{remedy}"
+    )))
+}
+
+/// Says of a known server that changed its key where it is known from, and what to do.
+pub(crate) fn explain(place: &Place, error: anyhow::Error) -> anyhow::Error {
+    let Some(Error::Transport(TransportError::WrongServer { expected, found })) = error.downcast_ref() else {
+        return error;
+    };
+    let Place::Remote { contact, label, standing: Standing::Known { line, since } } = place else { return error };
+    let Ok(remotes) = transport::home().map_err(Error::from).and_then(|home| Ok(Remotes::open(&home)?)) else {
+        return error;
+    };
+    let since = since.as_ref().map(|since| format!(", since {since}")).unwrap_or_default();
+    let address = contact.address();
+    let list = escape(remotes.path().as_os_str().as_bytes()).to_string();
+    Complaint::Untrusted(format!(
+        "{address} answered with a different identity; not connecting\n  \
+        known  {expected}\n         ({list}:{line}{since})\n  \
+        now    {found}\n\
+        If the server was reinstalled: qft remote forget {label}, then pair again.\n\
+        If not, somebody may be in between: ask its administrator."
+    ))
+    .into()
 }
 
 /// Saves a remote that was reached by its ticket, and says so. `None`: it is known already.
 pub(crate) fn remember(place: &Place, peer: &str, enrolled: bool) -> anyhow::Result<Option<String>> {
-    let Place::Remote { ticket, is_new, .. } = place else { return Ok(None) };
+    let Place::Remote { contact, standing, .. } = place else { return Ok(None) };
+    let Some(ticket) = contact.ticket() else { return Ok(None) };
     let who = format!("{} ({})", shown(peer), ticket.fingerprint.short());
-    if !is_new {
+    let Standing::New { name } = standing else {
         return Ok(enrolled.then(|| format!("paired with {who}")));
-    }
+    };
     let remotes = Remotes::open(&transport::home()?)?;
-    let name = if peer.is_empty() { ticket.host.as_str() } else { peer };
-    let saved = remotes.save(name, ticket).context("saving the remote")?;
+    let own = if peer.is_empty() { ticket.host.as_str() } else { peer };
+    let saved = remotes.save(name.as_deref().unwrap_or(own), &ticket).context("saving the remote")?;
     let paired = if enrolled { format!("paired with {who}, ") } else { String::new() };
     let default = if saved.is_default { ", now the default" } else { "" };
     Ok(Some(format!("{paired}saved as remote \"{}\"{default}", shown(&saved.name))))
@@ -61,7 +135,7 @@ pub(crate) struct Reached {
     /// Ready to send, get and list.
     pub(crate) client: Client,
     /// Where to.
-    pub(crate) ticket: Ticket,
+    pub(crate) contact: Contact,
     local: Option<Local>,
 }
 
@@ -74,7 +148,7 @@ struct Local {
 }
 
 /// How to reach a place.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Reach {
     /// How long to keep trying while nothing moves; zero = for ever.
     pub(crate) patience: Duration,
@@ -82,25 +156,24 @@ pub(crate) struct Reach {
     pub(crate) sync: bool,
     /// See [`Missing`].
     pub(crate) missing: Missing,
+    /// A certificate and its key to show instead of this machine's own.
+    pub(crate) certificate: Option<(PathBuf, PathBuf)>,
 }
 
 impl Reached {
     /// Loads or makes the identity, and starts the server of a `local:` place. Runs in the runtime that the
     /// transfer will use.
     pub(crate) async fn open(place: &Place, reach: Reach) -> anyhow::Result<Self> {
-        let (identity, ticket, local) = match place {
-            Place::Remote { ticket, .. } => {
-                let identity = Identity::load_or_create(&transport::home()?).context("this machine's identity")?;
-                (identity, ticket.clone(), None)
-            }
+        let (identity, contact, local) = match place {
+            Place::Remote { contact, .. } => (own_identity(reach.certificate.as_ref())?, contact.clone(), None),
             Place::Local { root } => {
                 let identity = Identity::ephemeral()?;
-                let (ticket, local) = Local::start(root, &identity, reach).await?;
-                (identity, ticket, Some(local))
+                let (ticket, local) = Local::start(root, &identity, &reach).await?;
+                (identity, ticket.into(), Some(local))
             }
         };
         let client = Client::builder(identity).patience(reach.patience).build()?;
-        Ok(Self { client, ticket, local })
+        Ok(Self { client, contact, local })
     }
 
     /// Ends the server in this process, if there is one.
@@ -113,9 +186,16 @@ impl Reached {
     }
 }
 
+fn own_identity(certificate: Option<&(PathBuf, PathBuf)>) -> anyhow::Result<Identity> {
+    match certificate {
+        Some((certificate, key)) => Ok(Identity::load(certificate, key)?),
+        None => Identity::load_or_create(&transport::home()?).context("this machine's identity"),
+    }
+}
+
 impl Local {
     /// Serves `root` to one client only, through the whole QUIC path over loopback.
-    async fn start(root: &Path, client: &Identity, reach: Reach) -> anyhow::Result<(Ticket, Self)> {
+    async fn start(root: &Path, client: &Identity, reach: &Reach) -> anyhow::Result<(Ticket, Self)> {
         let (root, stand_in) = local_root(root, reach.missing)?;
         let builder = Server::builder(root, Identity::ephemeral()?)
             .listen((std::net::Ipv4Addr::LOCALHOST, 0).into())

@@ -14,14 +14,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::exit::{Complaint, Exit, Verb};
 use super::plan::Place;
-use super::reach::{Reach, Reached, remember};
+use super::reach::{Reach, Reached, explain, remember};
 use super::ui::{TICK, Ui};
 use crate::client::{Client, Job};
 use crate::progress::{Counters, Event, Report};
-use crate::transport::Ticket;
+use crate::transport::Contact;
 
 /// Starts the job once the client is ready, in the network's runtime.
-pub(crate) type Begin = Box<dyn FnOnce(&Client, Ticket) -> Job + Send>;
+pub(crate) type Begin = Box<dyn FnOnce(&Client, Contact) -> Job + Send>;
 
 /// A transfer that is ready to run.
 pub(crate) struct Transfer {
@@ -87,6 +87,7 @@ impl Transfer {
             Ok(_) => watch(received, ui, &place, signals, &stop, &log).await,
             Err(error) => Err(error).context("starting a thread"),
         };
+        let outcome = outcome.map_err(|error| explain(&place, error));
         let exit = match &outcome {
             Ok(report) => Exit::of_report(report, verb, ui.tally().made),
             Err(error) => Exit::of_error(error),
@@ -172,7 +173,7 @@ async fn drive(
     stop: &CancellationToken,
 ) -> anyhow::Result<Report> {
     let reached = Reached::open(place, reach).await?;
-    let mut job = begin(&reached.client, reached.ticket.clone());
+    let mut job = begin(&reached.client, reached.contact.clone());
     drop(updates.send(Update::Counters(job.counters())));
     let mut asked = false;
     loop {

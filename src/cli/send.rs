@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use super::args::SendArgs;
+use super::ask::Manner;
 use super::exit::{Complaint, Exit, Verb};
 use super::log;
 use super::plan::{self, Place, Source};
@@ -23,7 +24,8 @@ pub(crate) const REMOTE_VARIABLE: &str = "QFT_REMOTE";
 pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
     let env = std::env::var_os(REMOTE_VARIABLE);
     let plan = plan::send(args, env.as_deref(), |path| path.is_dir())?;
-    let place = find(plan.spec.as_ref())?;
+    let manner = Manner { json: args.job.output.json, patience: args.job.link.timeout };
+    let (place, note) = find(plan.spec.as_ref(), &args.job.trust, manner)?;
     let dry_run = args.job.conflict.dry_run;
     let mut ui = Ui::new(UiOptions {
         verb: Verb::Send,
@@ -41,11 +43,12 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
         &place.header(Verb::Send.arrow(), &plan.shown),
         json!({"path": plan.shown, "address": place.address(), "dry_run": dry_run}),
     );
-    plan.hints.iter().for_each(|hint| ui.note(hint));
+    plan.hints.iter().chain(&note).for_each(|hint| ui.note(hint));
     let reach = Reach {
         patience: args.job.link.timeout,
         sync: !args.job.conflict.no_sync,
         missing: if dry_run { Missing::Pretend } else { Missing::Make },
+        certificate: args.job.trust.certificate(),
     };
     block_on(async move |mut signals| {
         // Held until the end: dropping it removes what was spooled.
@@ -57,7 +60,7 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
             }
         };
         let options = plan.options;
-        let begin = Box::new(move |client: &Client, ticket| client.send(ticket, paths, options));
+        let begin = Box::new(move |client: &Client, contact| client.send(contact, paths, options));
         let transfer = Transfer { verb: Verb::Send, place, reach, begin, log };
         Ok(transfer.run(&mut ui, &mut signals).await)
     })

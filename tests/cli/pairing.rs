@@ -87,7 +87,7 @@ fn a_server_with_another_key_gets_nothing() {
     let serve = imposter.serve_at(&address, "in", "--no-auth");
     local.write("secret", "x");
     let refused = local.run("send secret");
-    refused.exits(5).says(&["qft: ", &old, serve.fingerprint(), "take a new ticket"]);
+    refused.exits(5).says(&["qft: ", "different identity"]).says(&["known", &old]).says(&["now", serve.fingerprint()]);
     assert_eq!(imposter.tree("in"), Vec::<String>::new());
 }
 

@@ -3,6 +3,7 @@
 mod serve;
 mod show;
 mod transfer;
+mod trust;
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use clap::{Parser, Subcommand};
 pub(crate) use self::serve::ServeArgs;
 pub(crate) use self::show::{IdArgs, LsArgs};
 pub(crate) use self::transfer::{GetArgs, HabitArgs, OutputArgs, ProgressArg, SendArgs};
+pub(crate) use self::trust::{HostKeyArg, TrustArgs};
 
 const TEMPLATE: &str = "\
 {about}
@@ -56,6 +58,7 @@ Exit codes:
 const REMOTES: &str = "\
 Remotes:
   NAME:[PATH]              a remote known here, by its name or address
+  HOST:[PATH]              any server; one that is not known is asked about once
   HOST:PORT:[PATH]         the same, with a port ('host:4433' alone is a path)
   [V6]:[PORT:]PATH         an IPv6 address
   qft://FP[:INVITE]@HOST[:PORT][/PATH]   a ticket, as 'qft serve' prints it

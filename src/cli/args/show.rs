@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::parse_time;
+use super::{TrustArgs, parse_time};
 
 /// `qft ls`.
 #[derive(Debug, Args)]
@@ -32,6 +32,8 @@ pub(crate) struct LsArgs {
     /// Errors only (and the names)
     #[arg(short = 'q', long)]
     pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
 }
 
 /// `qft id`.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
 
-use super::parse_time;
+use super::{TrustArgs, parse_time};
 use crate::protocol::message::IfExists;
 
 /// Files in flight unless `--jobs` says otherwise: enough to hide a disk's latency, few enough for a calm screen.
@@ -50,6 +50,8 @@ pub(crate) struct GetArgs {
 /// What every transfer can be told, whichever way it goes.
 #[derive(Debug, Args)]
 pub(crate) struct JobArgs {
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
     #[command(flatten)]
     pub(crate) choice: ChoiceArgs,
     #[command(flatten)]

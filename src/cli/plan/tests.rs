@@ -9,7 +9,7 @@ fn ticket(host: &str, port: u16) -> Ticket {
 }
 
 fn known(name: &str, host: &str, port: u16, is_default: bool) -> Remote {
-    Remote { name: name.to_owned(), ticket: ticket(host, port), is_default }
+    Remote { name: name.to_owned(), ticket: ticket(host, port), is_default, line: 1, since: None }
 }
 
 /// Reads any ticket as one for `fresh:4433`.
@@ -19,9 +19,12 @@ fn fresh(_: &str) -> Result<Ticket, TicketError> {
 
 fn label(spec: Option<&str>, remotes: &[Remote]) -> Result<String, String> {
     let spec = spec.map(|spec| remote::parse_bare(spec.as_ref()).expect("well formed"));
-    match place(spec.as_ref(), remotes, fresh) {
-        Ok(Place::Remote { label, is_new, .. }) => Ok(format!("{label}{}", if is_new { " (new)" } else { "" })),
-        Ok(Place::Local { root }) => Ok(format!("local {}", root.display())),
+    match place(spec.as_ref(), remotes, None, fresh) {
+        Ok(Found::Place(Place::Remote { label, standing, .. })) => {
+            Ok(format!("{label}{}", if matches!(standing, Standing::New { .. }) { " (new)" } else { "" }))
+        }
+        Ok(Found::Place(Place::Local { root })) => Ok(format!("local {}", root.display())),
+        Ok(Found::Stranger(Stranger { host, port, .. })) => Ok(format!("stranger {}", address(&host, port))),
         Err(error) => Err(format!("{error:#}")),
     }
 }
@@ -92,13 +95,61 @@ fn a_name_is_a_name_then_an_address_then_a_host() {
 }
 
 #[test]
-fn an_unknown_host_is_not_trusted_and_says_what_to_do() {
+fn an_unknown_host_is_a_stranger_at_its_address() {
     let remotes = [known("box", "h", 4433, true)];
-    for text in ["other:", "h:9:", "[::2]:"] {
-        let error = place(spec(text).as_ref(), &remotes, fresh).err().expect("unknown");
+    let table =
+        [("other:", "other:4433"), ("h:9:", "h:9"), ("[::2]:", "[::2]:4433"), ("box.example:x", "box.example:4433")];
+    for (text, stranger) in table {
+        assert_eq!(label(Some(text), &remotes), Ok(format!("stranger {stranger}")), "{text}");
+    }
+}
+
+#[test]
+fn only_a_word_that_may_be_a_remotes_name_is_looked_for_among_them_when_no_machine_has_it() {
+    let remotes = [known("box", "h", 4433, true)];
+    let unknown = |text: &str| match place(spec(text).as_ref(), &remotes, None, fresh) {
+        Ok(Found::Stranger(stranger)) => stranger.unknown,
+        _ => panic!("{text} is a stranger"),
+    };
+    let text = unknown("bxo:").expect("a word");
+    assert!(text.contains("known: box") && text.contains("qft serve --invite"), "{text}");
+    assert_eq!((unknown("bxo.example:"), unknown("bxo:9:")), (None, None));
+}
+
+#[test]
+fn what_cannot_be_a_host_is_not_asked_for() {
+    for text in ["a_b$:", "-oProxy=x:", "a..b:"] {
+        let error = place(spec(text).as_ref(), &[], None, fresh).err().expect("unknown");
         assert_eq!(super::super::exit::Exit::of_error(&error).code(), 5, "{text}");
         assert!(error.to_string().contains("qft serve --invite"), "{error}");
     }
+}
+
+#[test]
+fn a_port_makes_a_machine_of_a_name() {
+    let remotes = [known("box", "h", 4433, true), known("two", "h", 5000, false)];
+    let found = |text: &str, port| match place(spec(text).as_ref(), &remotes, Some(port), fresh) {
+        Ok(Found::Place(Place::Remote { label, .. })) => Ok(label),
+        Ok(Found::Stranger(stranger)) => Ok(format!("stranger {}", address(&stranger.host, stranger.port))),
+        Ok(Found::Place(_)) => panic!("{text} is remote"),
+        Err(error) => Err(error.to_string()),
+    };
+    let table = [
+        ("h:", 5000, "two"),
+        ("box:", 5000, "two"),
+        ("box:", 4433, "box"),
+        ("h:", 1, "stranger h:1"),
+        ("box:", 1, "stranger h:1"),
+        ("new:", 1, "stranger new:1"),
+        ("[::1]:", 7, "stranger [::1]:7"),
+    ];
+    for (text, port, label) in table {
+        assert_eq!(found(text, port), Ok(label.to_owned()), "{text} -p {port}");
+    }
+    for text in ["h:1:", "qft://x", "local:d", "me@h:"] {
+        assert!(found(text, 9).is_err(), "{text}");
+    }
+    assert!(place(None, &remotes, Some(1), fresh).is_err(), "a port without a host");
 }
 
 #[test]
@@ -110,7 +161,7 @@ fn a_ticket_is_new_unless_its_key_and_address_are_known() {
 
 #[test]
 fn ssh_is_a_usage_error_that_says_so() {
-    let error = place(spec("me@host:x").as_ref(), &[], fresh).err().expect("not yet");
+    let error = place(spec("me@host:x").as_ref(), &[], None, fresh).err().expect("not yet");
     assert_eq!(super::super::exit::Exit::of_error(&error).code(), 2);
     assert!(error.to_string().contains("ssh"), "{error}");
 }
@@ -276,9 +327,13 @@ fn ls_takes_a_path_of_any_remote() {
 
 #[test]
 fn the_header_names_target_and_address() {
-    let remote = Place::Remote { ticket: ticket("203.0.113.7", 4433), label: "box".into(), is_new: false };
+    let remote = Place::Remote {
+        contact: ticket("203.0.113.7", 4433).into(),
+        label: "box".into(),
+        standing: Standing::Certified,
+    };
     assert_eq!(remote.header("->", "incoming/"), "-> box:incoming/  203.0.113.7:4433");
-    let remote = Place::Remote { ticket: ticket("::1", 1), label: "six".into(), is_new: false };
+    let remote = Place::Remote { contact: ticket("::1", 1).into(), label: "six".into(), standing: Standing::Certified };
     assert_eq!(remote.header("<-", "a"), "<- six:a  [::1]:1");
     assert_eq!(Place::Local { root: "/srv/x".into() }.header("->", ""), "-> local:/srv/x");
 }

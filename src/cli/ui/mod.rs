@@ -365,9 +365,12 @@ impl Ui {
     }
 }
 
-/// An error in one line.
+/// An error in one line; only the comparison of two keys takes more.
 pub(crate) fn message(error: &anyhow::Error) -> String {
-    shown(&format!("{error:#}")).into_owned()
+    match error.downcast_ref() {
+        Some(Complaint::Untrusted(text)) => text.lines().map(shown).collect::<Vec<_>>().join("\n"),
+        _ => shown(&format!("{error:#}")).into_owned(),
+    }
 }
 
 /// Reports an error of a command that shows no progress.

@@ -1,8 +1,9 @@
 //! The servers that a client knows: `remotes` in its home directory.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use super::{content, short_name, with_line};
+use super::{content, date, short_name, with_line};
 use crate::transport::home::{self, HomeError, Privacy};
 use crate::transport::ticket::Ticket;
 
@@ -12,6 +13,8 @@ const FILE: &str = "remotes";
 const NAMELESS: &str = "server";
 /// Marks the server that is meant when none is named.
 const DEFAULT_MARK: &str = "default";
+/// Before the day, in a comment.
+const SINCE: &str = "since";
 /// Words that mean something else where a remote's name can stand (`local:DIR`).
 const RESERVED: [&str; 1] = ["local"];
 /// First lines of a list made here.
@@ -27,16 +30,32 @@ pub struct Remote {
     pub ticket: Ticket,
     /// Whether it is meant when no server is named.
     pub is_default: bool,
+    /// Its line in the list, from 1.
+    pub line: usize,
+    /// The day since which it has this key, as `2026-03-01`, if the list says so.
+    pub since: Option<String>,
 }
 
 impl Remote {
-    fn line(&self) -> String {
+    /// Whether this is the server at that address, whatever the case of its name.
+    pub fn is_at(&self, host: &str, port: u16) -> bool {
+        self.ticket.port == port && self.ticket.host.eq_ignore_ascii_case(host)
+    }
+
+    /// The line of the list. `comment` is what stood at its end.
+    fn text(&self, comment: Option<&str>) -> String {
         let mark = if self.is_default { format!(" {DEFAULT_MARK}") } else { String::new() };
-        format!("{} {}{mark}", self.name, self.ticket.without_invite())
+        let comment = comment.map(|comment| format!(" #{comment}")).unwrap_or_default();
+        format!("{} {}{mark}{comment}", self.name, self.ticket.without_invite())
+    }
+
+    /// The comment that says since when it is known.
+    fn known_since(&self) -> Option<String> {
+        self.since.as_ref().map(|since| format!(" {SINCE} {since}"))
     }
 }
 
-/// The list of known servers: `NAME qft://FINGERPRINT@HOST:PORT [default]`, one a line.
+/// The list of known servers: `NAME qft://FINGERPRINT@HOST:PORT [default] [# since DAY]`, one a line.
 ///
 /// Every call reads the file anew; a line that says anything else is reported and skipped, and stays.
 #[derive(Debug, Clone)]
@@ -63,7 +82,7 @@ impl Remotes {
         let mut remotes = Vec::new();
         for (number, line) in (1..).zip(self.text()?.lines()) {
             match parse(line) {
-                Ok(remote) => remotes.extend(remote),
+                Ok(remote) => remotes.extend(remote.map(|remote| Remote { line: number, ..remote })),
                 Err(reason) => tracing::warn!("{}, line {number}: {reason}; the line is skipped", path.display()),
             }
         }
@@ -91,7 +110,7 @@ impl Remotes {
     /// # Errors
     /// As [`Remotes::list`].
     pub fn find_address(&self, host: &str, port: u16) -> Result<Option<Remote>, HomeError> {
-        Ok(self.list()?.into_iter().find(|remote| is_at(remote, host, port)))
+        Ok(self.list()?.into_iter().find(|remote| remote.is_at(host, port)))
     }
 
     /// Keeps a server and says under which name: `name` made plain, with a number behind it when it is taken.
@@ -103,23 +122,44 @@ impl Remotes {
     /// # Errors
     /// [`HomeError`]; the list is as it was then.
     pub fn save(&self, name: &str, ticket: &Ticket) -> Result<Remote, HomeError> {
+        self.keep(name, ticket, true)
+    }
+
+    /// The same for a server whose key comes from the network, which overrules no list: a server that is at the same
+    /// address already is given back as it is.
+    ///
+    /// # Errors
+    /// [`HomeError`]; the list is as it was then.
+    pub fn introduce(&self, name: &str, ticket: &Ticket) -> Result<Remote, HomeError> {
+        self.keep(name, ticket, false)
+    }
+
+    fn keep(&self, name: &str, ticket: &Ticket, overrules: bool) -> Result<Remote, HomeError> {
         let lock = home::lock(&self.home)?;
         let remotes = self.list()?;
         let text = self.text()?;
         let ticket = ticket.without_invite();
-        if let Some(old) = remotes.iter().find(|remote| is_at(remote, &ticket.host, ticket.port)) {
-            let new = Remote { ticket, ..old.clone() };
-            if new != *old {
-                tracing::warn!(name = new.name, "the ticket names another key than the list had for this server");
-                lock.replace(FILE, &rewrite(&text, |remote| Some(if remote == *old { new.clone() } else { remote })))?;
+        let today = Some(date(SystemTime::now()));
+        if let Some(old) = remotes.iter().find(|remote| remote.is_at(&ticket.host, ticket.port)) {
+            if !overrules || old.ticket.fingerprint == ticket.fingerprint {
+                return Ok(old.clone());
             }
+            let new = Remote { ticket, since: today, ..old.clone() };
+            tracing::warn!(name = new.name, "the ticket names another key than the list had for this server");
+            lock.replace(FILE, &rewrite(&text, |remote| Some(if remote == *old { new.clone() } else { remote })))?;
             return Ok(new);
         }
         let is_default = !remotes.iter().any(|remote| remote.is_default);
-        let new = Remote { name: free_name(&short_name(name, NAMELESS), &remotes), ticket, is_default };
+        let name = free_name(&short_name(name, NAMELESS), &remotes);
         let text = if text.is_empty() { HEADING.to_owned() } else { text };
-        lock.replace(FILE, &with_line(text, &new.line()))?;
+        let new = Remote { name, ticket, is_default, line: text.lines().count() + 1, since: today };
+        lock.replace(FILE, &with_line(text, &new.text(new.known_since().as_deref())))?;
         Ok(new)
+    }
+
+    /// Where the list is, for messages.
+    pub fn path(&self) -> PathBuf {
+        self.home.join(FILE)
     }
 
     /// Makes a server the default; `false` when there is none of that name.
@@ -165,29 +205,39 @@ fn parse(line: &str) -> Result<Option<Remote>, String> {
         Some(DEFAULT_MARK) if words.next().is_none() => true,
         Some(_) => return Err(format!("only the word '{DEFAULT_MARK}' may follow the address")),
     };
-    Ok(Some(Remote { name: name.to_owned(), ticket: ticket.without_invite(), is_default }))
+    let since = comment(line).and_then(|comment| comment.trim_start().strip_prefix(SINCE)).map(str::trim_start);
+    let since = since.and_then(|rest| rest.split_whitespace().next()).filter(|day| is_day(day));
+    let (name, since) = (name.to_owned(), since.map(str::to_owned));
+    Ok(Some(Remote { name, ticket: ticket.without_invite(), is_default, line: 0, since }))
 }
 
 /// The list with every server's line replaced by what `edit` makes of it; lines that it leaves as they are, comments
 /// and broken lines stay to the letter.
 fn rewrite(text: &str, edit: impl Fn(Remote) -> Option<Remote>) -> String {
     let mut new = String::new();
-    for line in text.lines() {
-        let Ok(Some(remote)) = parse(line) else {
+    for (number, line) in (1..).zip(text.lines()) {
+        let Ok(Some(remote)) = parse(line).map(|remote| remote.map(|remote| Remote { line: number, ..remote })) else {
             new = with_line(new, line);
             continue;
         };
         match edit(remote.clone()) {
             Some(same) if same == remote => new = with_line(new, line),
-            Some(edited) => new = with_line(new, &edited.line()),
+            Some(edited) if edited.since == remote.since => new = with_line(new, &edited.text(comment(line))),
+            Some(edited) => new = with_line(new, &edited.text(edited.known_since().as_deref())),
             None => {}
         }
     }
     new
 }
 
-fn is_at(remote: &Remote, host: &str, port: u16) -> bool {
-    remote.ticket.port == port && remote.ticket.host.eq_ignore_ascii_case(host)
+/// What stands behind the first `#`.
+fn comment(line: &str) -> Option<&str> {
+    line.split_once('#').map(|(_, comment)| comment)
+}
+
+/// Whether this is a day as [`date`] writes it. Whatever else a person wrote is not repeated as one.
+fn is_day(text: &str) -> bool {
+    text.len() == "2026-03-01".len() && text.bytes().all(|b| b.is_ascii_digit() || b == b'-')
 }
 
 fn free_name(wanted: &str, remotes: &[Remote]) -> String {
@@ -231,7 +281,7 @@ mod tests {
         assert_eq!(remotes.default().unwrap(), Some(first));
         let text = fs::read_to_string(home.path().join(FILE)).unwrap();
         assert!(!text.contains(&Invite([3; 16]).to_string()), "{text}");
-        assert!(text.contains(&format!("\nother qft://{}@[fe80::1]:4433\n", Fingerprint([2; 32]))), "{text}");
+        assert!(text.contains(&format!("\nother qft://{}@[fe80::1]:4433 # since 2", Fingerprint([2; 32]))), "{text}");
         assert_eq!(fs::metadata(home.path().join(FILE)).unwrap().mode() & 0o777, 0o600);
     }
 
@@ -258,6 +308,34 @@ mod tests {
         assert_eq!(remotes.find_address("h", 1).unwrap().unwrap().ticket.fingerprint, Fingerprint([9; 32]));
         assert_eq!(remotes.find_address("h", 2).unwrap().unwrap().ticket.fingerprint, Fingerprint([1; 32]));
         assert_eq!(remotes.find_address("h", 3).unwrap(), None);
+    }
+
+    #[test]
+    fn a_server_is_found_in_its_line_with_the_day_on_which_it_was_kept() {
+        let (home, remotes) = open();
+        let kept = remotes.save("a", &ticket(1, "h", 1)).unwrap();
+        let later = remotes.save("b", &ticket(2, "h", 2)).unwrap();
+        assert_eq!(remotes.list().unwrap(), [kept.clone(), later]);
+        assert_eq!((kept.line, kept.since), (2, Some(date(SystemTime::now()))));
+        let text = fs::read_to_string(home.path().join(FILE)).unwrap();
+        let old = text.replace(&date(SystemTime::now()), "2001-02-03 (moved house)");
+        fs::write(home.path().join(FILE), old).unwrap();
+        remotes.set_default("b").unwrap();
+        let text = fs::read_to_string(home.path().join(FILE)).unwrap();
+        assert_eq!(text.matches("# since 2001-02-03 (moved house)\n").count(), 2, "a comment stays: {text}");
+        assert_eq!(remotes.find("a").unwrap().unwrap().since.as_deref(), Some("2001-02-03"));
+        remotes.save("a", &ticket(9, "h", 1)).unwrap();
+        assert_eq!(remotes.find("a").unwrap().unwrap().since, Some(date(SystemTime::now())), "a new key, a new day");
+    }
+
+    #[test]
+    fn a_key_from_the_network_overrules_no_list() {
+        let (_home, remotes) = open();
+        remotes.save("box", &ticket(1, "h", 1)).unwrap();
+        let kept = remotes.introduce("new", &ticket(9, "h", 1)).unwrap();
+        assert_eq!((kept.name.as_str(), kept.ticket.fingerprint), ("box", Fingerprint([1; 32])));
+        assert_eq!(remotes.list().unwrap(), [kept]);
+        assert_eq!(remotes.introduce("new", &ticket(9, "h", 2)).unwrap().name, "new");
     }
 
     #[test]

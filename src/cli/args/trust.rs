@@ -1,0 +1,54 @@
+//! What every command that talks to a remote can be told about whom to trust.
+#![allow(rustdoc::broken_intra_doc_links, reason = "the comments are help texts, where brackets mean optional")]
+
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum, ValueHint};
+
+use crate::transport::Fingerprint;
+
+/// Which server is the right one, and what shows it that this client may come in.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Trust")]
+pub(crate) struct TrustArgs {
+    /// UDP port of the remote [default: 4433]
+    #[arg(short = 'p', long, value_name = "PORT")]
+    pub(crate) port: Option<NonZeroU16>,
+    /// Accept only the server with this identity, as 'qft id' prints it there
+    #[arg(long, value_name = "FP")]
+    pub(crate) fingerprint: Option<Fingerprint>,
+    /// What to do with a server that is not known here
+    #[arg(long, value_name = "MODE", value_enum, default_value = "ask")]
+    pub(crate) host_key: HostKeyArg,
+    /// Secret that is shared with the server (see 'qft peers token')
+    #[arg(long, value_name = "FILE", env = "QFT_TOKEN_FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Accept the server that has a certificate for its name from this CA
+    #[arg(long, value_name = "PEM", conflicts_with = "fingerprint", value_hint = ValueHint::FilePath)]
+    pub(crate) ca: Option<PathBuf>,
+    /// Show this client certificate, not the generated one
+    #[arg(long, value_name = "PEM", requires = "key", value_hint = ValueHint::FilePath)]
+    pub(crate) cert: Option<PathBuf>,
+    /// The private key of --cert
+    #[arg(long, value_name = "PEM", requires = "cert", value_hint = ValueHint::FilePath)]
+    pub(crate) key: Option<PathBuf>,
+}
+
+impl TrustArgs {
+    /// The certificate to show and its key.
+    pub(crate) fn certificate(&self) -> Option<(PathBuf, PathBuf)> {
+        self.cert.clone().zip(self.key.clone())
+    }
+}
+
+/// `--host-key`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HostKeyArg {
+    /// Show its identity and ask; refuse it where nobody can answer
+    Ask,
+    /// Accept it, and from then on no other
+    AcceptNew,
+    /// Refuse it
+    Strict,
+}
