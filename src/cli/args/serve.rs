@@ -45,6 +45,18 @@ pub(crate) struct ServeArgs {
     /// Write a ticket to PATH (mode 0600) once the socket is bound
     #[arg(long, value_name = "PATH", help_heading = "Who may connect", value_hint = ValueHint::FilePath)]
     pub(crate) ticket_file: Option<PathBuf>,
+    /// Also accept whoever has this shared secret (see 'qft peers token')
+    #[arg(long, value_name = "FILE", env = "QFT_TOKEN_FILE", help_heading = "Who may connect", value_hint = ValueHint::FilePath)]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Also accept client certificates from this CA
+    #[arg(long, value_name = "PEM", help_heading = "Who may connect", value_hint = ValueHint::FilePath)]
+    pub(crate) client_ca: Option<PathBuf>,
+    /// Show this certificate, not the generated one
+    #[arg(long, value_name = "PEM", requires = "key", help_heading = "Who may connect", value_hint = ValueHint::FilePath)]
+    pub(crate) cert: Option<PathBuf>,
+    /// The private key of --cert
+    #[arg(long, value_name = "PEM", requires = "cert", help_heading = "Who may connect", value_hint = ValueHint::FilePath)]
+    pub(crate) key: Option<PathBuf>,
     /// Accept anyone; listens on localhost unless --listen is given
     #[arg(long, help_heading = "Who may connect")]
     pub(crate) no_auth: bool,

@@ -1,6 +1,7 @@
 //! `qft serve`: runs a server, prints how to reach it, and what happens.
 
 mod output;
+mod passes;
 mod way_in;
 
 use std::fs;
@@ -14,7 +15,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use self::output::Output;
-use self::way_in::{announce, way_in};
+use self::passes::{Passes, identity};
+use self::way_in::{announce, found_at, way_in};
 use super::address::{every_address, parse_advertised, parse_listen};
 use super::args::ServeArgs;
 use super::exit::{Complaint, Exit};
@@ -35,18 +37,21 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let advertised = args.advertise.as_deref().map(parse_advertised).transpose()?;
     log::init(args.verbose, None);
     let home = transport::home()?;
-    let identity = Identity::load_or_create(&home).context("this machine's identity")?;
+    let passes = Passes::load(args)?;
+    let identity = identity(args, &home)?;
     let mut out = Output::new(args);
     // Starting waits for the server's threads, so it is done outside of any runtime.
-    let server = start(args, &root, &listen, identity, &home)?;
+    let server = start(args, &root, &listen, identity, &passes, &home)?;
     let enrolled = enrolled_clients(&home);
-    let way_in = way_in(args, &server, advertised, enrolled > 0);
+    let (hosts, port) = found_at(&server, advertised);
+    let lines = passes.lines(&server, &hosts[0], port);
+    let way_in = way_in(args, &server, (hosts, port), enrolled > 0 || passes.are_given());
     block_on(async |signals| {
         // The ticket says that the server can be used, and stopped: signals are caught from here on.
         if is_new {
             out.say(&format!("made {}", escape(root.as_os_str().as_bytes())));
         }
-        announce(&mut out, args, &server, &root, way_in.as_ref(), enrolled)?;
+        announce(&mut out, args, &server, &root, way_in.as_ref(), &lines, enrolled)?;
         watch(server, &mut out, signals, args.drain).await
     })
 }
@@ -79,6 +84,7 @@ fn start(
     root: &Path,
     listen: &[SocketAddr],
     identity: Identity,
+    passes: &Passes,
     home: &Path,
 ) -> anyhow::Result<Server> {
     let mode = match (args.read_only, args.write_only) {
@@ -92,6 +98,8 @@ fn start(
             .listen(address)
             .workers(workers(args))
             .access(access)
+            .token(passes.token())
+            .client_authority(passes.authority())
             .mode(mode)
             .no_clobber(args.no_clobber)
             .sync(!args.no_sync)

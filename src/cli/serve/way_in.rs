@@ -28,10 +28,20 @@ pub(super) struct WayIn {
     pub(super) is_shown: bool,
 }
 
+/// The hosts under which clients find the server, the most likely one first, and the port.
+pub(super) fn found_at(server: &Server, advertised: Option<(String, Option<u16>)>) -> (Vec<String>, u16) {
+    let bound = server.local_addr();
+    match advertised {
+        Some((host, port)) => (vec![host], port.unwrap_or_else(|| bound.port())),
+        None => (plausible(bound.ip()).iter().map(ToString::to_string).collect(), bound.port()),
+    }
+}
+
+/// `found_at` is not empty. `has_clients`: somebody can come in without a ticket.
 pub(super) fn way_in(
     args: &ServeArgs,
     server: &Server,
-    advertised: Option<(String, Option<u16>)>,
+    found_at: (Vec<String>, u16),
     has_clients: bool,
 ) -> Option<WayIn> {
     let is_first = !has_clients && io::stderr().is_terminal() && !args.quiet;
@@ -39,11 +49,7 @@ pub(super) fn way_in(
     if !is_shown && args.ticket_file.is_none() {
         return None;
     }
-    let bound = server.local_addr();
-    let (mut hosts, port) = match advertised {
-        Some((host, port)) => (vec![host], port.unwrap_or_else(|| bound.port())),
-        None => (plausible(bound.ip()).iter().map(ToString::to_string).collect(), bound.port()),
-    };
+    let (mut hosts, port) = found_at;
     let host = hosts.remove(0);
     let ticket = match args.no_auth {
         // Who accepts anyone has nobody to invite.
@@ -59,6 +65,7 @@ pub(super) fn announce(
     server: &Server,
     root: &Path,
     way_in: Option<&WayIn>,
+    passes: &[String],
     enrolled: usize,
 ) -> anyhow::Result<()> {
     let (address, workers) = (server.local_addr(), workers(args));
@@ -77,6 +84,7 @@ pub(super) fn announce(
         start["ticket"] = way_in.ticket.to_string().into();
         out.paste_lines(way_in, args.no_auth);
     }
+    passes.iter().for_each(|line| out.say(line));
     out.start(start);
     match (way_in, &args.ticket_file) {
         (Some(way_in), Some(path)) => {
@@ -89,6 +97,8 @@ pub(super) fn announce(
             write_ticket(path, &way_in.ticket.to_string())
                 .with_context(|| format!("writing the ticket to {shown_path}"))
         }
+        // Who comes in without a ticket was said already.
+        (None, _) if enrolled == 0 && !passes.is_empty() => Ok(()),
         (None, _) if enrolled == 0 => {
             out.warn("no client is enrolled here, so nobody can connect: add --invite, which prints a ticket");
             Ok(())

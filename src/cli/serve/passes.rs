@@ -1,0 +1,74 @@
+//! What lets clients in that are on no list: a shared token, certificates from an authority.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use super::super::args::ServeArgs;
+use crate::protocol::path::escape;
+use crate::server::Server;
+use crate::transport::{Authority, Identity, Ticket, Token};
+
+/// The passes of a server, read from the files that its flags name.
+pub(super) struct Passes {
+    token: Option<(Token, PathBuf)>,
+    authority: Option<(Authority, PathBuf)>,
+}
+
+impl Passes {
+    pub(super) fn load(args: &ServeArgs) -> anyhow::Result<Self> {
+        let token = args.token_file.as_ref().map(|path| Ok((Token::load(path)?, path.clone())));
+        let authority = args.client_ca.as_ref().map(|path| Ok((Authority::load(path)?, path.clone())));
+        Ok(Self { token: token.transpose().map_err(no_token)?, authority: authority.transpose().map_err(no_ca)? })
+    }
+
+    /// Whether there are any.
+    pub(super) fn are_given(&self) -> bool {
+        self.token.is_some() || self.authority.is_some()
+    }
+
+    pub(super) fn token(&self) -> Option<Token> {
+        self.token.as_ref().map(|(token, _)| token.clone())
+    }
+
+    pub(super) fn authority(&self) -> Option<Authority> {
+        self.authority.as_ref().map(|(authority, _)| authority.clone())
+    }
+
+    /// What to say about them. `host` and `port` are where clients find the server.
+    pub(super) fn lines(&self, server: &Server, host: &str, port: u16) -> Vec<String> {
+        let place = Ticket { fingerprint: server.fingerprint(), invite: None, host: host.to_owned(), port };
+        let mut lines = Vec::new();
+        if let Some((_, path)) = &self.token {
+            lines.push("whoever has the same token may connect:".to_owned());
+            lines.push(String::new());
+            lines.push(format!("    qft send FILES --token-file {} --to {}", shown(path), place));
+            lines.push(String::new());
+        }
+        if let Some((_, path)) = &self.authority {
+            lines.push(format!("clients with a certificate from {} may connect", shown(path)));
+        }
+        lines
+    }
+}
+
+/// The certificate that the flags name, or else this machine's own identity.
+pub(super) fn identity(args: &ServeArgs, home: &Path) -> anyhow::Result<Identity> {
+    match (&args.cert, &args.key) {
+        (Some(certificate), Some(key)) => Identity::load(certificate, key).context("the server's certificate"),
+        _ => Identity::load_or_create(home).context("this machine's identity"),
+    }
+}
+
+fn no_token(error: anyhow::Error) -> anyhow::Error {
+    error.context("the token")
+}
+
+fn no_ca(error: anyhow::Error) -> anyhow::Error {
+    error.context("the clients' CA")
+}
+
+fn shown(path: &Path) -> String {
+    escape(path.as_os_str().as_bytes()).to_string()
+}
