@@ -16,7 +16,6 @@ use crate::progress::{Event, Observer};
 use crate::protocol::message::{Get, IfExists, List, Message, Push};
 use crate::protocol::path::WirePath;
 use crate::session::local::{FOUND_AHEAD, walk_on_a_thread};
-use crate::session::memory::Buffers;
 use crate::session::receiver::{self, ReceiveOptions, Receiver};
 use crate::session::roles::{Roles, accept_streams};
 use crate::session::sender::{self, Sender};
@@ -33,7 +32,6 @@ pub(super) struct Conversation {
     client: Client,
     shared: Arc<Shared>,
     peer: Fingerprint,
-    buffers: Buffers,
     roles: Roles,
     receiving: JoinSet<SessionError>,
     sending: JoinSet<Result<(), SessionError>>,
@@ -51,7 +49,6 @@ impl Conversation {
             client,
             shared,
             peer,
-            buffers: Buffers::default(),
             roles: Roles::default(),
             receiving: JoinSet::new(),
             sending: JoinSet::new(),
@@ -172,7 +169,7 @@ impl Conversation {
             disk: self.shared.disk.clone(),
             committer: self.shared.committer.clone(),
             hasher: self.client.hasher.clone(),
-            buffers: self.buffers.clone(),
+            buffers: self.shared.buffers.clone(),
             observer: observer.clone(),
             runtime: tokio::runtime::Handle::current(),
         }
@@ -205,7 +202,7 @@ impl Conversation {
             control: self.client.control.clone(),
             disk: self.shared.disk.clone(),
             hasher: self.client.hasher.clone(),
-            buffers: self.buffers.clone(),
+            buffers: self.shared.buffers.clone(),
             observer,
             jobs: SEND_JOBS,
             dry_run: false,

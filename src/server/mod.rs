@@ -43,6 +43,7 @@ use self::leases::Leases;
 use self::pool::Pool;
 use crate::error::Error;
 use crate::session::local::disk_threads;
+use crate::session::memory::Buffers;
 use crate::storage::Disk;
 use crate::storage::Root;
 use crate::storage::{Committer, Sync};
@@ -151,6 +152,8 @@ pub(crate) struct Shared {
     passes: Passes,
     identity: Identity,
     disk: Disk,
+    /// Of all connections together: those that are idle hold none.
+    buffers: Buffers,
     committer: Committer,
     leases: Arc<Leases>,
     notices: Notices,
@@ -370,6 +373,7 @@ impl ServerBuilder {
             passes: self.passes,
             identity: self.identity,
             disk: Disk::new(disk_threads(cores)).map_err(Error::Thread)?,
+            buffers: Buffers::default(),
             committer: Committer::start(sync).map_err(Error::Thread)?,
             leases: Arc::default(),
             notices: Notices(Mutex::new(Some(notices))),

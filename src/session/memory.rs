@@ -10,12 +10,19 @@ use crate::protocol::BEGUN_BYTES_MAX;
 
 const BUFFER_BYTES: usize = CHUNK_BYTES as usize;
 
-/// Free buffers kept for reuse: enough for a busy connection, little enough for an idle server.
-const FREE_BUFFERS_MAX: usize = 32;
+/// Free buffers kept for reuse while none is in use.
+const IDLE_BUFFERS_MAX: usize = 8;
 
-/// A pool of chunk-sized buffers. A fresh megabyte costs 256 page faults, more than hashing it.
+/// A pool of chunk-sized buffers: a fresh megabyte costs 256 page faults, more than hashing it. As many are kept free
+/// as are in use, so that a busy pool takes no fresh ones and an idle one holds little.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
+pub(crate) struct Buffers(Arc<Mutex<Pool>>);
+
+#[derive(Debug, Default)]
+struct Pool {
+    free: Vec<Vec<u8>>,
+    in_use: usize,
+}
 
 impl Buffers {
     /// A buffer of `len` bytes with arbitrary content. Above a chunk's size the buffer is not pooled.
@@ -24,7 +31,11 @@ impl Buffers {
         if len * 4 < BUFFER_BYTES || len > BUFFER_BYTES {
             return Buffer { bytes: vec![0; len], len, home: None };
         }
-        let pooled = self.0.lock().expect("no holder panics").pop();
+        let pooled = {
+            let mut pool = self.0.lock().expect("no holder panics");
+            pool.in_use += 1;
+            pool.free.pop()
+        };
         let bytes = pooled.unwrap_or_else(|| vec![0; BUFFER_BYTES]);
         Buffer { bytes, len, home: Some(self.clone()) }
     }
@@ -54,10 +65,11 @@ impl std::ops::DerefMut for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let Some(home) = self.home.take() else { return };
-        let mut free = home.0.lock().expect("no holder panics");
-        if free.len() < FREE_BUFFERS_MAX {
-            free.push(std::mem::take(&mut self.bytes));
-        }
+        let mut pool = home.0.lock().expect("no holder panics");
+        pool.in_use -= 1;
+        pool.free.push(std::mem::take(&mut self.bytes));
+        let kept = pool.in_use.max(IDLE_BUFFERS_MAX);
+        pool.free.truncate(kept);
     }
 }
 
@@ -123,6 +135,14 @@ mod tests {
         let again = pool.take(BUFFER_BYTES - 1);
         assert_eq!((again.as_ptr(), again.len()), (address, BUFFER_BYTES - 1));
         assert_eq!(pool.take(10).len(), 10);
+    }
+
+    #[test]
+    fn an_idle_pool_keeps_few_buffers() {
+        let pool = Buffers::default();
+        let busy: Vec<_> = (0..4 * IDLE_BUFFERS_MAX).map(|_| pool.take(BUFFER_BYTES)).collect();
+        drop(busy);
+        assert_eq!(pool.0.lock().unwrap().free.len(), IDLE_BUFFERS_MAX);
     }
 
     #[tokio::test]
