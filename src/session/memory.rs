@@ -1,5 +1,6 @@
 //! Buffers of one chunk, reused, and a bound on what a sender keeps in flight.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -8,7 +9,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::digest::CHUNK_BYTES;
 use crate::protocol::BEGUN_BYTES_MAX;
 
-const BUFFER_BYTES: usize = CHUNK_BYTES as usize;
+const CHUNK_LEN: usize = CHUNK_BYTES as usize;
+
+/// Content starts at a page boundary. The kernel copies to a place that lies a few bytes behind a page's start (where
+/// the allocator puts everything large) at a quarter of the speed on processors whose `rep movsb` is slow there (AMD
+/// Zen 3: 0.70 instead of 0.16 s a GiB from the page cache).
+const PAGE_BYTES: usize = 4096;
+
+/// What a buffer takes: a page in front to align in, a page for what goes before the content.
+const BUFFER_BYTES: usize = CHUNK_LEN + 2 * PAGE_BYTES;
 
 /// Free buffers kept for reuse while none is in use.
 const IDLE_BUFFERS_MAX: usize = 8;
@@ -25,11 +34,17 @@ struct Pool {
 }
 
 impl Buffers {
-    /// A buffer of `len` bytes with arbitrary content. Above a chunk's size the buffer is not pooled.
+    /// A buffer of `len` bytes (at most a chunk) with arbitrary content.
     pub(crate) fn take(&self, len: usize) -> Buffer {
+        self.take_behind(0, len)
+    }
+
+    /// The same with `front` more bytes (at most a page) before them.
+    pub(crate) fn take_behind(&self, front: usize, len: usize) -> Buffer {
+        assert!(front <= PAGE_BYTES && len <= CHUNK_LEN, "no buffer holds {front} + {len} bytes");
         // Small files get exact buffers: a megabyte for each of thousands would not be bounded memory.
-        if len * 4 < BUFFER_BYTES || len > BUFFER_BYTES {
-            return Buffer { bytes: vec![0; len], len, home: None };
+        if len * 4 < CHUNK_LEN {
+            return Buffer { bytes: vec![0; front + len], range: 0..front + len, home: None };
         }
         let pooled = {
             let mut pool = self.0.lock().expect("no holder panics");
@@ -37,7 +52,8 @@ impl Buffers {
             pool.free.pop()
         };
         let bytes = pooled.unwrap_or_else(|| vec![0; BUFFER_BYTES]);
-        Buffer { bytes, len, home: Some(self.clone()) }
+        let content = bytes.as_ptr().align_offset(PAGE_BYTES) + PAGE_BYTES;
+        Buffer { bytes, range: content - front..content + len, home: Some(self.clone()) }
     }
 }
 
@@ -45,20 +61,20 @@ impl Buffers {
 #[derive(Debug)]
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
-    len: usize,
+    range: Range<usize>,
     home: Option<Buffers>,
 }
 
 impl std::ops::Deref for Buffer {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        &self.bytes[..self.len]
+        &self.bytes[self.range.clone()]
     }
 }
 
 impl std::ops::DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes[..self.len]
+        &mut self.bytes[self.range.clone()]
     }
 }
 
@@ -128,19 +144,29 @@ mod tests {
     #[test]
     fn a_large_buffer_is_used_again_and_a_small_one_is_exact() {
         let pool = Buffers::default();
-        let mut large = pool.take(BUFFER_BYTES);
+        let mut large = pool.take(CHUNK_LEN);
         large[7] = 42;
         let address = large.as_ptr();
         drop(large);
-        let again = pool.take(BUFFER_BYTES - 1);
-        assert_eq!((again.as_ptr(), again.len()), (address, BUFFER_BYTES - 1));
+        let again = pool.take(CHUNK_LEN - 1);
+        assert_eq!((again.as_ptr(), again.len()), (address, CHUNK_LEN - 1));
         assert_eq!(pool.take(10).len(), 10);
+    }
+
+    #[test]
+    fn content_starts_at_a_page_whatever_goes_before_it() {
+        let pool = Buffers::default();
+        for (front, len) in [(0, CHUNK_LEN), (24, CHUNK_LEN), (PAGE_BYTES, CHUNK_LEN / 4)] {
+            let buffer = pool.take_behind(front, len);
+            assert_eq!(buffer.len(), front + len);
+            assert_eq!(buffer[front..].as_ptr().align_offset(PAGE_BYTES), 0);
+        }
     }
 
     #[test]
     fn an_idle_pool_keeps_few_buffers() {
         let pool = Buffers::default();
-        let busy: Vec<_> = (0..4 * IDLE_BUFFERS_MAX).map(|_| pool.take(BUFFER_BYTES)).collect();
+        let busy: Vec<_> = (0..4 * IDLE_BUFFERS_MAX).map(|_| pool.take(CHUNK_LEN)).collect();
         drop(busy);
         assert_eq!(pool.0.lock().unwrap().free.len(), IDLE_BUFFERS_MAX);
     }

@@ -337,9 +337,8 @@ impl Sender {
     async fn send_small(&self, id: FileId) -> Result<(), Stop> {
         let Some(place) = self.place(id) else { return Ok(()) };
         let size = place.header.size;
-        let bytes = size as usize + RANGE_HEADER_BYTES;
-        let permit = self.0.budget.reserve(bytes).await;
-        let buffer = self.0.tools.buffers.take(bytes);
+        let permit = self.0.budget.reserve(RANGE_HEADER_BYTES + size as usize).await;
+        let buffer = self.0.tools.buffers.take_behind(RANGE_HEADER_BYTES, size as usize);
         let hasher = self.0.tools.hasher.clone();
         let read = self.0.tools.disk.run(move || read_whole(&place, buffer, &hasher));
         let (buffer, digest) = read.await??.ok_or(Stop::Changed)?;
