@@ -57,12 +57,21 @@ impl Buffers {
     }
 }
 
-/// A buffer that returns to its pool when dropped.
+/// A buffer that returns to its pool, if it is of one, when dropped.
 #[derive(Debug)]
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
     range: Range<usize>,
     home: Option<Buffers>,
+}
+
+impl Buffer {
+    /// A buffer of its own, of any size, all zeros.
+    pub(super) fn alone(len: usize) -> Self {
+        let bytes = vec![0; len + PAGE_BYTES];
+        let start = bytes.as_ptr().align_offset(PAGE_BYTES);
+        Self { bytes, range: start..start + len, home: None }
+    }
 }
 
 impl std::ops::Deref for Buffer {

@@ -6,6 +6,7 @@
 //! * [`roles`] — which of the two a message is for.
 //! * [`local`] — what both ends take from this machine.
 //! * [`memory`] — buffers, reused and bounded.
+//! * `prefix` — hashing what is there already.
 //!
 //! Nothing here blocks: files are read, hashed and written on the [`Disk`](crate::storage::pool::Disk)'s
 //! threads. State is behind short mutexes, so that a disk thread can report a stored chunk directly
@@ -14,6 +15,7 @@
 pub(crate) mod control;
 pub(crate) mod local;
 pub(crate) mod memory;
+mod prefix;
 pub(crate) mod receiver;
 pub(crate) mod roles;
 pub(crate) mod sender;

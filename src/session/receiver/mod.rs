@@ -21,15 +21,16 @@ use self::file::FileIo;
 use super::SessionError;
 use super::control::Control;
 use super::memory::Buffers;
-use crate::digest::{CHUNK_BYTES, Digest, Hasher};
+use super::prefix::hash_turn;
+use crate::digest::{Digest, Hasher};
 use crate::progress::{FileProgress, Observer, Phase};
+use crate::protocol::HEADERS_AHEAD_MAX;
 use crate::protocol::codec::RangeHeader;
 use crate::protocol::message::{
     Done, End, Failure, FileId, Have, Header, IfExists, Kind, Message, Mtime, Pos, SkipReason, Status, Tail, Target,
     Verdict,
 };
 use crate::protocol::path::WirePath;
-use crate::protocol::{HAVE_DIGESTS_MAX, HEADERS_AHEAD_MAX};
 use crate::storage::Disk;
 use crate::storage::Root;
 use crate::storage::StorageError;
@@ -331,14 +332,6 @@ fn answer(id: FileId, verdict: Verdict) -> Message {
     Message::Pos(Pos { id, verdict })
 }
 
-/// Chunks hashed before a [`Have`] is sent and the disk thread takes other work: 32 MiB, so that the
-/// first answers and the first repairs do not wait for the whole prefix.
-const PREFIX_CHUNKS_A_TURN: u64 = 32;
-const _: () = assert!(PREFIX_CHUNKS_A_TURN <= HAVE_DIGESTS_MAX as u64);
-
-/// Chunks read and hashed in one call: 32 leaves fill the widest SIMD schedule.
-const CHUNKS_AT_ONCE: u64 = 2;
-
 /// Checking what is there.
 impl Receiver {
     /// On a disk thread: hashes some chunks before the start, offers them, and queues the next turn.
@@ -346,8 +339,8 @@ impl Receiver {
         if self.is_over() {
             return;
         }
-        let last = io.prefix_chunks().min(first + PREFIX_CHUNKS_A_TURN);
-        match self.hash_chunks(io, first..last) {
+        let read = |buffer: &mut [u8], offset| io.read_prefix(buffer, offset);
+        match hash_turn(&self.0.tools.hasher, first, io.from(), read) {
             Ok(digests) => self.on_prefix(id, io, first, digests),
             Err(error) if self.may_wait(&error, waits) => {
                 let (receiver, io) = (self.clone(), io.clone());
@@ -355,19 +348,6 @@ impl Receiver {
             }
             Err(error) => self.fail(id, (&error).into()),
         }
-    }
-
-    fn hash_chunks(&self, io: &FileIo, chunks: std::ops::Range<u64>) -> Result<Vec<Digest>, StorageError> {
-        let mut digests = Vec::with_capacity((chunks.end - chunks.start) as usize);
-        let mut buffer = vec![0; (CHUNKS_AT_ONCE * CHUNK_BYTES) as usize];
-        for first in chunks.clone().step_by(CHUNKS_AT_ONCE as usize) {
-            let start = first * CHUNK_BYTES;
-            let end = (chunks.end * CHUNK_BYTES).min(start + buffer.len() as u64).min(io.from());
-            let wanted = &mut buffer[..(end - start) as usize];
-            io.read_prefix(wanted, start)?;
-            digests.extend(self.0.tools.hasher.chunks(wanted));
-        }
-        Ok(digests)
     }
 
     fn on_prefix(&self, id: FileId, io: &Arc<FileIo>, first: u64, digests: Vec<Digest>) {

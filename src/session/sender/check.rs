@@ -3,19 +3,13 @@
 use std::sync::Arc;
 
 use super::{Outgoing, Sender, UNKNOWN_FILE};
-use crate::digest::{CHUNK_BYTES, Digest};
+use crate::digest::CHUNK_BYTES;
 use crate::progress::Phase;
 use crate::protocol::message::{FileId, Have};
 use crate::session::SessionError;
+use crate::session::prefix::hash_turn;
 use crate::storage::Source;
-use crate::storage::StorageError;
 use crate::transfer::Violation;
-
-/// Chunks hashed before the disk thread takes other work.
-const CHUNKS_A_TURN: u64 = 32;
-
-/// Chunks read and hashed in one call: 32 leaves fill the widest SIMD schedule.
-const CHUNKS_AT_ONCE: u64 = 2;
 
 impl Sender {
     pub(super) fn on_have(&self, have: Have) -> Result<(), SessionError> {
@@ -65,12 +59,17 @@ impl Sender {
         if self.0.tools.connection.close_reason().is_some() {
             return;
         }
-        let end = from.div_ceil(CHUNK_BYTES);
-        let last = end.min(first + CHUNKS_A_TURN);
-        let digests = match self.hash_chunks(source, first..last, from) {
+        let read = |buffer: &mut [u8], offset| {
+            let count = source.read_at(buffer, offset)?;
+            // A source that became shorter is found out before its tail.
+            buffer[count..].fill(0);
+            Ok(())
+        };
+        let digests = match hash_turn(&self.0.tools.hasher, first, from, read) {
             Ok(digests) => digests,
             Err(error) => return self.give_up(id, (&error).into()),
         };
+        let last = first + digests.len() as u64;
         let mut state = self.state();
         let Some(file) = state.files.get_mut(&id) else { return };
         if let Some(open) = file.moving.as_mut().and_then(|moving| moving.open.as_mut()) {
@@ -78,29 +77,9 @@ impl Sender {
         }
         self.compared(id, file);
         drop(state);
-        if last < end {
+        if last < from.div_ceil(CHUNK_BYTES) {
             let (sender, source) = (self.clone(), source.clone());
             self.0.tools.disk.spawn(move || sender.hash_prefix(id, &source, last, from));
         }
-    }
-
-    fn hash_chunks(
-        &self,
-        source: &Source,
-        chunks: std::ops::Range<u64>,
-        from: u64,
-    ) -> Result<Vec<Digest>, StorageError> {
-        let mut digests = Vec::with_capacity((chunks.end - chunks.start) as usize);
-        let mut buffer = vec![0; (CHUNKS_AT_ONCE * CHUNK_BYTES) as usize];
-        for first in chunks.clone().step_by(CHUNKS_AT_ONCE as usize) {
-            let start = first * CHUNK_BYTES;
-            let end = (chunks.end * CHUNK_BYTES).min(start + buffer.len() as u64).min(from);
-            let wanted = &mut buffer[..(end - start) as usize];
-            let count = source.read_at(wanted, start)?;
-            // A source that became shorter is found out before its tail.
-            wanted[count..].fill(0);
-            digests.extend(self.0.tools.hasher.chunks(wanted));
-        }
-        Ok(digests)
     }
 }
