@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quinn::{Connection, Endpoint};
 use tokio::time::timeout;
@@ -39,6 +39,10 @@ pub(super) struct Link {
     pub(super) replies: Replies,
     pub(super) hasher: Hasher,
     pub(super) buffers: Buffers,
+    /// From the first packet to a connection that stood.
+    pub(super) handshake: Duration,
+    /// The socket's buffers.
+    pub(super) granted: Granted,
 }
 
 impl Link {
@@ -47,7 +51,9 @@ impl Link {
         let mut tuning = Tuning::new(Arc::new(ControllerConfig::default()));
         tuning.idle_timeout = client.within_patience(tuning.idle_timeout);
         let deadline = client.within_patience(CONNECT_DEADLINE);
+        let called = Instant::now();
         let dialled = transport::dial(contact, &client.identity, &tuning, deadline).await?;
+        let handshake = called.elapsed();
         record_buffers(observer.counters(), dialled.granted);
         let connection = dialled.connection;
         let addr = connection.remote_address();
@@ -64,10 +70,12 @@ impl Link {
                 reader: ControlReader::new(content),
                 connection,
                 observer: observer.clone(),
-                welcomed: false,
+                welcome: None,
             },
             hasher: Hasher::new(&Salt(salt)),
             buffers: Buffers::default(),
+            handshake,
+            granted: dialled.granted,
         })
     }
 
@@ -110,7 +118,7 @@ fn record_buffers(counters: &Counters, granted: Granted) {
 fn hello(contact: &Contact, connection: &Connection) -> Result<Hello, TransportError> {
     let invite = contact.invite.as_ref().map(|invite| invite.0);
     let proof = contact.token.as_ref().map(|token| token.proof(connection)).transpose()?;
-    Ok(Hello::new(features::NONE, host_name(), invite).with_token_proof(proof))
+    Ok(Hello::new(features::ALL, host_name(), invite).with_token_proof(proof))
 }
 
 /// What the server says.
@@ -118,35 +126,48 @@ pub(super) struct Replies {
     reader: ControlReader,
     connection: Connection,
     observer: Observer,
-    welcomed: bool,
+    /// The features that both sides use, once the server has accepted us.
+    welcome: Option<u64>,
 }
 
 impl Replies {
     /// Whether the server has accepted us.
     pub(super) fn are_welcome(&self) -> bool {
-        self.welcomed
+        self.welcome.is_some()
+    }
+
+    /// The features that both sides use; waits for the welcome.
+    pub(super) async fn features(&mut self) -> Result<u64, SessionError> {
+        match self.welcome {
+            Some(features) => Ok(features),
+            None => self.until_welcome().await,
+        }
+    }
+
+    async fn until_welcome(&mut self) -> Result<u64, SessionError> {
+        let first = timeout(ATTENTION_DEADLINE, self.reader.next()).await;
+        self.on_first(first.map_err(|_| SessionError::Timeout("welcome us"))??).await
     }
 
     /// The next message after the welcome.
     pub(super) async fn next(&mut self) -> Result<Message, SessionError> {
-        if !self.welcomed {
-            let first = timeout(ATTENTION_DEADLINE, self.reader.next()).await;
-            self.on_first(first.map_err(|_| SessionError::Timeout("welcome us"))??).await?;
-        }
+        self.features().await?;
         match self.reader.next().await? {
             Some(message) => Ok(message),
             None => Err(self.ended("the server ended the control stream").await),
         }
     }
 
-    async fn on_first(&mut self, first: Option<Message>) -> Result<(), SessionError> {
+    async fn on_first(&mut self, first: Option<Message>) -> Result<u64, SessionError> {
         match first {
             Some(Message::Welcome(welcome)) => {
-                self.welcomed = true;
+                // A feature that was not offered is not to be used, whatever the server says.
+                let features = welcome.features & features::ALL;
+                self.welcome = Some(features);
                 let peer = escape(welcome.name.as_bytes()).to_string();
                 let addr = self.connection.remote_address();
                 self.observer.event(Event::Connected { addr, peer, enrolled: welcome.enrolled });
-                Ok(())
+                Ok(features)
             }
             Some(_) => Err(SessionError::Order("anything but a welcome first")),
             None => Err(self.ended("the server ended the control stream").await),

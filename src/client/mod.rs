@@ -26,6 +26,7 @@ mod connect;
 mod get;
 mod job;
 mod list;
+mod probe;
 mod requested;
 mod send;
 
@@ -35,10 +36,12 @@ use std::time::Duration;
 
 pub use self::job::Job;
 pub use self::list::Listing;
+pub use self::probe::{Leg, PathFigures, PathReport};
 use crate::error::Error;
 use crate::protocol::message::{IfExists, Target};
 use crate::protocol::path::WirePath;
 use crate::session::local::disk_threads;
+pub use crate::session::probe::Count;
 use crate::storage::Disk;
 use crate::transport::{Contact, Identity};
 
@@ -92,6 +95,14 @@ impl Client {
     /// No connection, or nothing of that name.
     pub async fn list(&self, remote: impl Into<Contact>, pattern: Vec<u8>, recursive: bool) -> Result<Listing, Error> {
         list::run(self, remote.into(), pattern, recursive).await
+    }
+
+    /// Measures the path for `length` in each direction; a server may cut that short. Moves no file.
+    ///
+    /// # Errors
+    /// No connection, or none any more.
+    pub async fn probe(&self, remote: impl Into<Contact>, length: Duration) -> Result<PathReport, Error> {
+        probe::run(self, remote.into(), length).await
     }
 
     /// A deadline that does not outlast the user's patience.

@@ -43,7 +43,10 @@ pub(super) fn check(message: &Message) -> Result<(), CodecError> {
         | Message::End(_)
         | Message::GoAway
         | Message::Settled
-        | Message::Link(_) => Ok(()),
+        | Message::Link(_)
+        | Message::Probe(_)
+        | Message::ProbeReady(_)
+        | Message::ProbeDone(_) => Ok(()),
     }
 }
 

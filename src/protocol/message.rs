@@ -49,6 +49,12 @@ pub enum Message {
     Link(LinkReport),
     /// Receiver, after the sender's [`Message::End`]: every file is settled, directories included.
     Settled,
+    /// Client: it wants to measure the path.
+    Probe(Probe),
+    /// Server: the stream of a probe may be opened.
+    ProbeReady(ProbeReady),
+    /// Server: a probe is over.
+    ProbeDone(ProbeDone),
 }
 
 /// The client's opening. Nothing else is accepted before it.
@@ -353,6 +359,48 @@ pub struct LinkReport {
     pub window: u64,
     /// Current packet size in bytes.
     pub mtu: u16,
+}
+
+/// A request to measure the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// What is to be sent, and by whom.
+    pub kind: ProbeKind,
+    /// For how long, in milliseconds.
+    pub millis: u32,
+}
+
+/// What a probe measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProbeKind {
+    /// Round trips: the server returns what the client sends.
+    Echo,
+    /// What the path carries from the client to the server.
+    Up,
+    /// What the path carries from the server to the client.
+    Down,
+}
+
+/// The server's consent to a [`Probe`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeReady {
+    /// The time that is granted, in milliseconds.
+    pub millis: u32,
+    /// The server's UDP buffer for packets that arrive, in bytes.
+    pub udp_receive: u64,
+    /// The server's UDP buffer for packets that leave, in bytes.
+    pub udp_send: u64,
+    /// The server's side of the path before the probe.
+    pub link: LinkReport,
+}
+
+/// The end of a [`Probe`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeDone {
+    /// The server's side of the path after the probe.
+    pub link: LinkReport,
+    /// How busy the server's thread for this connection was meanwhile, in thousandths of one core.
+    pub cpu_permille: u16,
 }
 
 impl Hello {

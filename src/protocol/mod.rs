@@ -41,7 +41,7 @@
 //!    of keying material (label [`TOKEN_LABEL`], no context): it is good for this connection alone.
 //! 2. Server: `Welcome`, or it closes (`NotAuthorised`, `InviteSpent`, `WrongToken`, `NotCertified`, `CertificateExpired`,
 //!    `Unsupported`, `Busy`). Its features are a subset of the client's; unknown bits are ignored by the server and never returned.
-//! 3. Client: one job, that is one `Push`, `Get` or `List`. It may be sent right behind `Hello`, and the
+//! 3. Client: one job, that is one `Push`, `Get`, `List` or `Probe`. It may be sent right behind `Hello`, and the
 //!    headers of a `Push` right behind it; the server reads them only once it has accepted the client. Data
 //!    streams wait for `Welcome`.
 //!
@@ -111,6 +111,21 @@
 //! * `Settled`: the receiver, once, after `End`, when every file is settled and directories have got their times.
 //! * The client closes with `Done` when `Settled` was said, by it or to it. If one half of the control
 //!   stream ends before, the other end closes the connection; a reset of it is treated alike.
+//!
+//! # Probe
+//! With [`features::PROBE`]: a measurement of the path. Nothing of it touches a disk or has a meaning.
+//! 1. Client: `Probe`. Not while a job or another probe is running; many may follow each other.
+//! 2. Server: `ProbeReady` with the time that it grants, or `Problem` (`NotAllowed`: `Up` needs the right to write, `Down`
+//!    the right to read). It grants at most [`PROBE_MILLIS_MAX`], and [`PROBE_BYTES_MAX`] bytes.
+//! 3. Client: opens one bidirectional stream and begins it with one arbitrary byte, which counts for nothing.
+//!    * `Echo`: the server returns every byte after that one as it comes, at most [`PROBE_ECHO_BYTES_MAX`], until FIN.
+//!    * `Up`: the client sends arbitrary bytes; the server reports on its half, a few times a second,
+//!      `micros: u64  bytes: u64` (little endian): how long after the first byte how many had arrived.
+//!    * `Down`: the same with the sides swapped, but without reports: the client sees what arrives.
+//!
+//!    The time is over when the sender of the bytes says so: it resets the stream with `Done`, so that what has not
+//!    left by then never does. A sender that goes on is stopped by the other side.
+//! 4. Server: `ProbeDone`, also when the stream never came. Its two `LinkReport`s tell what the probe cost.
 //!
 //! # Limits
 //! Frames: [`FRAME_BYTES_MAX`], known before anything is reserved for them. Inside: [`NAME_BYTES_MAX`],
@@ -230,8 +245,21 @@ pub const DETAIL_BYTES_MAX: usize = 1024;
 /// Largest file in bytes: the largest offset that a file has on unix. So no sum of an offset and a length overflows.
 pub const FILE_BYTES_MAX: u64 = i64::MAX as u64;
 
-/// Features that `Hello` and `Welcome` negotiate, one bit each. Version 1 has none.
+/// Longest time in milliseconds that one [`message::Probe`] gets: a path of 600 ms has long settled by then.
+pub const PROBE_MILLIS_MAX: u32 = 30_000;
+
+/// Most bytes that one [`message::Probe`] moves: half a second of 40 Gbit/s. A shorter time is no worse measurement there.
+pub const PROBE_BYTES_MAX: u64 = 2 << 30;
+
+/// Most bytes that one echo returns: a thousand round trips of eight bytes.
+pub const PROBE_ECHO_BYTES_MAX: usize = 8 * 1024;
+
+/// Features that `Hello` and `Welcome` negotiate, one bit each.
 pub mod features {
     /// No optional feature.
     pub const NONE: u64 = 0;
+    /// The path can be measured: [`Probe`](super::message::Probe).
+    pub const PROBE: u64 = 1;
+    /// All that this version knows.
+    pub const ALL: u64 = PROBE;
 }

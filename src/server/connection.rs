@@ -18,7 +18,7 @@ use crate::protocol::path::escape;
 use crate::session::control::{Control, ControlReader};
 use crate::session::local::host_name;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
-use crate::transport::{self, Fingerprint, Listener, TransportError};
+use crate::transport::{self, Fingerprint, Granted, Listener, TransportError};
 
 /// Serves one client from the handshake to the end. Runs on the worker that will drive the connection.
 pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Shared>, slot: Slot) {
@@ -33,7 +33,7 @@ pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Sh
     let Some(peer) = transport::peer_fingerprint(&connection) else {
         return refuse(&shared, addr, None, "no client key".to_owned());
     };
-    let client = match timeout(ATTENTION_DEADLINE, Client::greet(&connection, &shared, peer)).await {
+    let client = match timeout(ATTENTION_DEADLINE, Client::greet(&connection, &listener, &shared, peer)).await {
         Ok(Ok(client)) => client,
         Ok(Err(turned)) => return turned.away(&connection, &shared, addr, peer),
         Err(_) => return Turned::from(SessionError::Timeout("say hello")).away(&connection, &shared, addr, peer),
@@ -48,13 +48,20 @@ pub(super) struct Client {
     pub(super) control: Control,
     pub(super) reader: ControlReader,
     pub(super) hasher: Hasher,
+    /// The socket's buffers.
+    pub(super) granted: Granted,
     name: String,
     enrolled: bool,
 }
 
 impl Client {
     /// Hears the client's `Hello` and answers it.
-    async fn greet(connection: &Connection, shared: &Arc<Shared>, peer: Fingerprint) -> Result<Self, Turned> {
+    async fn greet(
+        connection: &Connection,
+        listener: &Listener,
+        shared: &Arc<Shared>,
+        peer: Fingerprint,
+    ) -> Result<Self, Turned> {
         let (stream, content) = connection.accept_bi().await.map_err(SessionError::from)?;
         let mut reader = ControlReader::new(content);
         let Some(Message::Hello(hello)) = reader.next().await? else {
@@ -64,11 +71,12 @@ impl Client {
         let salt = transport::session_salt(connection).map_err(|_| SessionError::Internal("the key exporter"))?;
         transport::open_up(connection);
         let control = Control::start(connection.clone(), stream);
-        let welcome = Welcome { features: hello.features & features::NONE, name: host_name(), enrolled };
+        let welcome = Welcome { features: hello.features & features::ALL, name: host_name(), enrolled };
         control.send(Message::Welcome(welcome));
         let name = escape(hello.name.as_bytes()).to_string();
         let hasher = Hasher::new(&Salt(salt));
-        Ok(Self { connection: connection.clone(), control, reader, hasher, name, enrolled })
+        let granted = listener.granted();
+        Ok(Self { connection: connection.clone(), control, reader, hasher, granted, name, enrolled })
     }
 
     async fn serve(self, shared: &Arc<Shared>, addr: SocketAddr, peer: Fingerprint, slot: &Slot) {

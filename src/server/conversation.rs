@@ -9,13 +9,14 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::connection::Client;
-use super::find::look_for;
+use super::find::{look_for, problem};
 use super::totals::Totals;
 use super::{Mode, Notice, Shared, list};
 use crate::progress::{Event, Observer};
-use crate::protocol::message::{Get, IfExists, List, Message, Push};
+use crate::protocol::message::{Failure, Get, IfExists, List, Message, Probe, ProbeKind, Push, Status};
 use crate::protocol::path::WirePath;
 use crate::session::local::{FOUND_AHEAD, walk_on_a_thread};
+use crate::session::probe;
 use crate::session::receiver::{self, ReceiveOptions, Receiver};
 use crate::session::roles::{Roles, accept_streams};
 use crate::session::sender::{self, Sender};
@@ -36,6 +37,7 @@ pub(super) struct Conversation {
     receiving: JoinSet<SessionError>,
     sending: JoinSet<Result<(), SessionError>>,
     listing: JoinSet<()>,
+    probing: JoinSet<()>,
     /// The watch on the client's other connections.
     ghosts: JoinSet<()>,
     observers: Vec<(Observer, bool)>,
@@ -53,6 +55,7 @@ impl Conversation {
             receiving: JoinSet::new(),
             sending: JoinSet::new(),
             listing: JoinSet::new(),
+            probing: JoinSet::new(),
             ghosts: JoinSet::new(),
             observers: Vec::new(),
             totals: Totals::default(),
@@ -87,8 +90,9 @@ impl Conversation {
         loop {
             let roles = self.roles.clone();
             let listing = !self.listing.is_empty();
+            let probing = !self.probing.is_empty();
             let control = self.client.control.clone();
-            let is_ours = move || roles.is_busy() || (listing && control.has_room());
+            let is_ours = move || probing || roles.is_busy() || (listing && control.has_room());
             tokio::select! {
                 message = self.client.reader.next() => match message? {
                     Some(message) => self.on_message(message)?,
@@ -101,6 +105,7 @@ impl Conversation {
                 }
                 error = connection.closed() => return Err(error.into()),
                 Some(_) = self.listing.join_next() => {}
+                Some(_) = self.probing.join_next() => {}
                 error = until_silent(&connection, is_ours) => return Err(error),
                 _ = drain.wait_for(Option::is_some), if !draining => {
                     draining = true;
@@ -127,6 +132,7 @@ impl Conversation {
             Some(Message::Push(push)) => self.on_push(push),
             Some(Message::Get(get)) => self.on_get(get),
             Some(Message::List(wanted)) => self.on_list(wanted),
+            Some(Message::Probe(asked)) => self.on_probe(asked),
             Some(Message::GoAway) => Ok(()),
             Some(_) => Err(SessionError::Order("a message that only a server sends")),
         }
@@ -134,7 +140,7 @@ impl Conversation {
 
     fn on_push(&mut self, push: Push) -> Result<(), SessionError> {
         let running = self.roles.receiver.as_ref().is_some_and(|(receiver, _)| !receiver.is_finished());
-        if running {
+        if running || !self.probing.is_empty() {
             return Err(SessionError::Order("a second push while the first is running"));
         }
         let observer = self.observe(true);
@@ -159,6 +165,24 @@ impl Conversation {
             return Err(SessionError::Order("a second list while the first is running"));
         }
         self.listing.spawn(list::answer(self.shared.clone(), self.client.control.clone(), wanted));
+        Ok(())
+    }
+
+    fn on_probe(&mut self, asked: Probe) -> Result<(), SessionError> {
+        while self.probing.try_join_next().is_some() {}
+        let receiving = self.roles.receiver.as_ref().is_some_and(|(receiver, _)| !receiver.is_finished());
+        // Each of them would take the other's streams.
+        if !self.probing.is_empty() || receiving || self.roles.sender.is_some() {
+            return Err(SessionError::Order("a probe while something else is running"));
+        }
+        if let Some(failure) = probe_refusal(asked.kind, self.shared.mode) {
+            self.client.control.send(problem(Vec::new(), failure));
+            return Ok(());
+        }
+        // A receiver that has finished its job still waits for streams.
+        self.receiving = JoinSet::new();
+        let (connection, control) = (self.client.connection.clone(), self.client.control.clone());
+        self.probing.spawn(probe::serve(connection, control, self.client.granted, asked));
         Ok(())
     }
 
@@ -248,4 +272,14 @@ fn to_notice(event: Event, from_peer: bool) -> Option<Notice> {
         }
         _ => None,
     }
+}
+
+/// Why a client may not measure that way: what it may not move as files it may not move as nothing.
+fn probe_refusal(kind: ProbeKind, mode: Mode) -> Option<Failure> {
+    let why = match (kind, mode) {
+        (ProbeKind::Up, Mode::ReadOnly) => "this server only gives files (--read-only)",
+        (ProbeKind::Down, Mode::WriteOnly) => "this server only takes files (--write-only)",
+        _ => return None,
+    };
+    Some(Failure::new(Status::NotAllowed, why))
 }

@@ -5,6 +5,7 @@
 //!   and server alike.
 //! * [`roles`] — which of the two a message is for.
 //! * [`local`] — what both ends take from this machine.
+//! * [`probe`] — bytes without a meaning, to measure the path.
 //! * [`memory`] — buffers, reused and bounded.
 //! * `prefix` — hashing what is there already.
 //!
@@ -16,6 +17,7 @@ pub(crate) mod control;
 pub(crate) mod local;
 pub(crate) mod memory;
 mod prefix;
+pub(crate) mod probe;
 pub(crate) mod receiver;
 pub(crate) mod roles;
 pub(crate) mod sender;

@@ -38,7 +38,7 @@ pub use fingerprint::Fingerprint;
 pub use home::{HomeError, home};
 pub use identity::{Identity, IdentityError};
 pub use peer::{close, closed_by, peer_fingerprint, session_salt};
-pub use socket::{Granted, SOCKET_BUFFER_BYTES};
+pub use socket::{Granted, SOCKET_BUFFER_BYTES, SocketReport, examine_socket};
 pub use ticket::{DEFAULT_PORT, Invite, Ticket, TicketError, address, parse_host_port};
 pub use token::{PROOF_BYTES, Token, TokenError};
 pub use tuning::{Tuning, open_up, receive_window};

@@ -26,28 +26,56 @@ impl Granted {
     /// What to tell the user when a buffer is smaller than `needed`: which, how much there is, what it does, and the
     /// command that allows more. `None` when both suffice, or are as large as they will get.
     pub fn hint(&self, needed: Self) -> Option<String> {
-        let is_short = |granted: usize, needed: usize| granted < needed.min(SOCKET_BUFFER_BYTES);
-        let receive = is_short(self.receive, needed.receive).then_some(("receive", self.receive, RECEIVE_LIMIT));
-        let send = is_short(self.send, needed.send).then_some(("send", self.send, SEND_LIMIT));
-        let harm = if receive.is_some() { "loses packets" } else { "slows sending down" };
-        let short: Vec<_> = receive.into_iter().chain(send).collect();
-        if short.is_empty() {
-            return None;
-        }
+        let command = self.command(needed)?;
+        let short = self.short(needed);
+        let harm = if short[0].0 == RECEIVE { "loses packets" } else { "slows sending down" };
         let sizes: Vec<_> = short.iter().map(|(name, granted, _)| format!("{name} {} KiB", granted / 1024)).collect();
+        Some(format!("small UDP buffers ({}): a fast link {harm}; to allow more: {command}", sizes.join(", ")))
+    }
+
+    /// The command alone.
+    pub fn command(&self, needed: Self) -> Option<String> {
+        let short = self.short(needed);
         let mut settings: Vec<_> = short.iter().map(|(.., name)| format!("{name}={SOCKET_BUFFER_BYTES}")).collect();
         settings.dedup();
-        Some(format!(
-            "small UDP buffers ({}): a fast link {harm}; to allow more: sudo sysctl -w {}",
-            sizes.join(", "),
-            settings.join(" ")
-        ))
+        (!settings.is_empty()).then(|| format!("sudo sysctl -w {}", settings.join(" ")))
+    }
+
+    /// The buffers that are too small: name, size, the setting that limits it.
+    fn short(&self, needed: Self) -> Vec<(&'static str, usize, &'static str)> {
+        let all =
+            [(RECEIVE, self.receive, needed.receive, RECEIVE_LIMIT), ("send", self.send, needed.send, SEND_LIMIT)];
+        let short = all.into_iter().filter(|(_, granted, needed, _)| *granted < SOCKET_BUFFER_BYTES.min(*needed));
+        short.map(|(name, granted, _, limit)| (name, granted, limit)).collect()
     }
 }
 
+/// What the buffer for packets that arrive is called.
+const RECEIVE: &str = "receive";
 /// The system's settings that limit the buffers.
 const RECEIVE_LIMIT: &str = if cfg!(target_os = "linux") { "net.core.rmem_max" } else { "kern.ipc.maxsockbuf" };
 const SEND_LIMIT: &str = if cfg!(target_os = "linux") { "net.core.wmem_max" } else { "kern.ipc.maxsockbuf" };
+
+/// What a socket of this machine can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SocketReport {
+    /// Its buffers.
+    pub granted: Granted,
+    /// Packets that one call can send (GSO); 1 where the system cannot.
+    pub send_segments: usize,
+    /// Packets that one call can receive (GRO); 1 where the system cannot.
+    pub receive_segments: usize,
+}
+
+/// Opens a socket like those of connections, and says what it can do.
+///
+/// # Errors
+/// The system gives no socket.
+pub fn examine_socket() -> io::Result<SocketReport> {
+    let (socket, granted) = bind(SocketAddr::from((std::net::Ipv4Addr::UNSPECIFIED, 0)))?;
+    let state = quinn::udp::UdpSocketState::new((&socket).into())?;
+    Ok(SocketReport { granted, send_segments: state.max_gso_segments(), receive_segments: state.gro_segments() })
+}
 
 /// Binds a UDP socket; `[::]` takes IPv4 too. The socket does not block.
 pub(crate) fn bind(addr: SocketAddr) -> io::Result<(UdpSocket, Granted)> {

@@ -162,14 +162,34 @@ fn rest() -> impl Strategy<Value = Message> {
         any::<(u64, u64)>().prop_map(|(files, bytes)| Message::End(End { files, bytes })),
         Just(Message::GoAway),
         Just(Message::Settled),
-        any::<([u64; 4], u16)>().prop_map(|([rtt_us, packets_sent, packets_lost, window], mtu)| {
-            Message::Link(LinkReport { rtt_us, packets_sent, packets_lost, window, mtu })
+        link_report().prop_map(Message::Link),
+    ]
+}
+
+fn link_report() -> impl Strategy<Value = LinkReport> {
+    any::<([u64; 4], u16)>().prop_map(|([rtt_us, packets_sent, packets_lost, window], mtu)| LinkReport {
+        rtt_us,
+        packets_sent,
+        packets_lost,
+        window,
+        mtu,
+    })
+}
+
+fn probe() -> impl Strategy<Value = Message> {
+    let kind = prop::sample::select(vec![ProbeKind::Echo, ProbeKind::Up, ProbeKind::Down]);
+    prop_oneof![
+        (kind, any::<u32>()).prop_map(|(kind, millis)| Message::Probe(Probe { kind, millis })),
+        (any::<(u32, u64, u64)>(), link_report()).prop_map(|((millis, udp_receive, udp_send), link)| {
+            Message::ProbeReady(ProbeReady { millis, udp_receive, udp_send, link })
         }),
+        (link_report(), any::<u16>())
+            .prop_map(|(link, cpu_permille)| Message::ProbeDone(ProbeDone { link, cpu_permille })),
     ]
 }
 
 fn message() -> impl Strategy<Value = Message> {
-    prop_oneof![6 => handshake(), 6 => one_file(), 4 => rest()]
+    prop_oneof![6 => handshake(), 6 => one_file(), 4 => rest(), 2 => probe()]
 }
 
 /// One message of every variant, and with it the exact bytes: the format may not change under `qft/1`.
@@ -222,6 +242,15 @@ fn examples() -> Vec<(Message, &'static [u8])> {
         (Message::GoAway, b"\x0e"),
         (Message::Link(link), b"\x0f\x01\x02\x03\xfc\x00\x00\x01\x00\xfb\xac\x05"),
         (Message::Settled, b"\x10"),
+        (Message::Probe(Probe { kind: ProbeKind::Down, millis: 5000 }), b"\x11\x02\xfb\x88\x13"),
+        (
+            Message::ProbeReady(ProbeReady { millis: 9, udp_receive: 4, udp_send: 5, link }),
+            b"\x12\x09\x04\x05\x01\x02\x03\xfc\x00\x00\x01\x00\xfb\xac\x05",
+        ),
+        (
+            Message::ProbeDone(ProbeDone { link, cpu_permille: 7 }),
+            b"\x13\x01\x02\x03\xfc\x00\x00\x01\x00\xfb\xac\x05\x07",
+        ),
     ]
 }
 
@@ -234,7 +263,7 @@ fn every_message_has_the_bytes_it_always_had() {
     }
     let mut variants: Vec<u8> = all.iter().map(|(_, payload)| payload[0]).collect();
     variants.dedup();
-    assert_eq!(variants, Vec::from_iter(0..17), "every variant has its example, in order");
+    assert_eq!(variants, Vec::from_iter(0..20), "every variant has its example, in order");
 }
 
 #[test]

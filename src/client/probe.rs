@@ -1,0 +1,174 @@
+//! Probing: what the path to a server carries, and how it behaves meanwhile.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::Client;
+use super::connect::Link;
+use crate::error::Error;
+use crate::progress::{Event, Observer};
+use crate::protocol::features;
+use crate::protocol::message::{Failure, LinkReport, Message, Probe, ProbeDone, ProbeKind, ProbeReady};
+use crate::session::probe::{Busy, Count, down, ping, up};
+use crate::session::sender::link_report;
+use crate::session::{ATTENTION_DEADLINE, SessionError};
+use crate::transport::{Contact, Granted};
+
+/// Round trips that are measured while nothing else moves.
+const PINGS: usize = 20;
+/// Longest that those may take.
+const PINGS_TIME: Duration = Duration::from_secs(5);
+
+/// What a probe found out.
+#[derive(Debug, Clone)]
+pub struct PathReport {
+    /// The server's name for itself, escaped for display.
+    pub peer: String,
+    /// The address that answered.
+    pub addr: SocketAddr,
+    /// Whether this connection used an invite to enrol this client.
+    pub enrolled: bool,
+    /// From the first packet to a connection that stands.
+    pub handshake: Duration,
+    /// This end's UDP buffers.
+    pub local: Granted,
+    /// The figures; `None` when the server is too old to be measured.
+    pub figures: Option<PathFigures>,
+}
+
+/// The figures of a path.
+#[derive(Debug, Clone)]
+pub struct PathFigures {
+    /// Round trips while nothing else moved, in the order of their measurement.
+    pub trips: Vec<Duration>,
+    /// The server's UDP buffers.
+    pub remote: Granted,
+    /// From this machine to the server, or why there is no figure.
+    pub up: Result<Leg, Failure>,
+    /// From the server to this machine.
+    pub down: Result<Leg, Failure>,
+}
+
+/// One direction of a path under load.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Leg {
+    /// What had arrived when.
+    pub counts: Vec<Count>,
+    /// Packets sent.
+    pub packets_sent: u64,
+    /// Packets of them that were lost.
+    pub packets_lost: u64,
+    /// Round trip at the end, with whatever queue there was.
+    pub rtt: Duration,
+    /// The sender's congestion window at the end, in bytes.
+    pub window: u64,
+    /// The sender's packet size in bytes.
+    pub mtu: u16,
+    /// How busy this process was, in cores.
+    pub local_cpu: f64,
+    /// How busy the server's thread for this connection was, in cores.
+    pub remote_cpu: f64,
+}
+
+/// Measures for `length` in each direction.
+pub(super) async fn run(client: &Client, contact: Contact, length: Duration) -> Result<PathReport, Error> {
+    let (observer, mut events) = Observer::new();
+    let mut link = Link::open(client, &contact, &observer).await?;
+    let figures = measure(&mut link, length).await;
+    let code = figures.as_ref().err().map_or(crate::protocol::close::CloseCode::Done, SessionError::close_code);
+    let figures = figures.map_err(|error| link.explain(error));
+    let (handshake, local) = (link.handshake, link.granted);
+    link.close(code).await;
+    let figures = figures?;
+    match events.try_recv() {
+        Ok(Event::Connected { addr, peer, enrolled }) => {
+            Ok(PathReport { peer, addr, enrolled, handshake, local, figures })
+        }
+        _ => Err(Error::Session(SessionError::Internal("a probe without a welcome"))),
+    }
+}
+
+async fn measure(link: &mut Link, length: Duration) -> Result<Option<PathFigures>, SessionError> {
+    if link.replies.features().await? & features::PROBE == 0 {
+        return Ok(None);
+    }
+    let connection = link.connection.clone();
+    let ready = match ask(link, ProbeKind::Echo, PINGS_TIME).await? {
+        Ok(ready) => ready,
+        Err(_) => return Err(SessionError::Order("an echo was refused")),
+    };
+    let trips = ping(&connection, PINGS, PINGS_TIME).await?;
+    done(link).await?;
+    let size = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let remote = Granted { receive: size(ready.udp_receive), send: size(ready.udp_send) };
+    let down = match ask(link, ProbeKind::Down, length).await? {
+        Ok(ready) => {
+            let busy = Busy::of_this_process();
+            let counts = down(&connection, granted_time(&ready)).await?;
+            let local_cpu = busy.share();
+            let ProbeDone { link: after, cpu_permille } = done(link).await?;
+            Ok(leg(counts, ready.link, after, local_cpu, cpu_permille))
+        }
+        Err(failure) => Err(failure),
+    };
+    let up = match ask(link, ProbeKind::Up, length).await? {
+        Ok(ready) => {
+            let (busy, before) = (Busy::of_this_process(), link_report(&connection));
+            let counts = up(&connection, granted_time(&ready)).await?;
+            let (local_cpu, after) = (busy.share(), link_report(&connection));
+            let ProbeDone { cpu_permille, .. } = done(link).await?;
+            Ok(leg(counts, before, after, local_cpu, cpu_permille))
+        }
+        Err(failure) => Err(failure),
+    };
+    Ok(Some(PathFigures { trips, remote, up, down }))
+}
+
+fn leg(counts: Vec<Count>, before: LinkReport, after: LinkReport, local_cpu: f64, cpu_permille: u16) -> Leg {
+    Leg {
+        counts,
+        packets_sent: after.packets_sent.saturating_sub(before.packets_sent),
+        packets_lost: after.packets_lost.saturating_sub(before.packets_lost),
+        rtt: Duration::from_micros(after.rtt_us),
+        window: after.window,
+        mtu: after.mtu,
+        local_cpu,
+        remote_cpu: f64::from(cpu_permille) / 1000.0,
+    }
+}
+
+fn granted_time(ready: &ProbeReady) -> Duration {
+    Duration::from_millis(ready.millis.into())
+}
+
+/// Asks for a probe; the inner error is the server's refusal.
+async fn ask(link: &mut Link, kind: ProbeKind, length: Duration) -> Result<Result<ProbeReady, Failure>, SessionError> {
+    let millis = u32::try_from(length.as_millis()).unwrap_or(u32::MAX);
+    link.control.send(Message::Probe(Probe { kind, millis }));
+    match next(link).await? {
+        Message::ProbeReady(ready) => Ok(Ok(ready)),
+        Message::Problem(problem) => Ok(Err(problem.failure)),
+        _ => Err(SessionError::Order("anything but the answer to a probe")),
+    }
+}
+
+async fn done(link: &mut Link) -> Result<ProbeDone, SessionError> {
+    match next(link).await? {
+        Message::ProbeDone(done) => Ok(done),
+        _ => Err(SessionError::Order("anything but the end of a probe")),
+    }
+}
+
+/// The next message that is no announcement of the server's end.
+async fn next(link: &mut Link) -> Result<Message, SessionError> {
+    let deadline = 2 * ATTENTION_DEADLINE;
+    loop {
+        let message = timeout(deadline, link.replies.next()).await;
+        match message.map_err(|_| SessionError::Timeout("answer the probe"))?? {
+            Message::GoAway => {}
+            message => return Ok(message),
+        }
+    }
+}
