@@ -5,6 +5,8 @@ mod bin;
 
 #[path = "cli/conflicts.rs"]
 mod conflicts;
+#[path = "cli/doctor.rs"]
+mod doctor;
 #[path = "cli/failures.rs"]
 mod failures;
 #[path = "cli/output.rs"]

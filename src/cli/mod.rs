@@ -8,7 +8,7 @@
 //! | `remote`, `address` | remote-shaped arguments; addresses |
 //! | `plan`, `reach` | which remote, which options; a client that can talk to it |
 //! | `ask` | servers that are not known yet |
-//! | `send`, `get`, `ls`, `serve`, `id` | the commands |
+//! | `send`, `get`, `ls`, `serve`, `id`, `doctor` | the commands |
 //! | `run` | one transfer: network thread, signals, drawing |
 //! | `ui` | bars, plain lines, JSON |
 //! | `exit`, `size`, `spool`, `log` | exit codes; numbers for people; private directories; the log |
@@ -16,6 +16,7 @@
 mod address;
 mod args;
 mod ask;
+mod doctor;
 mod exit;
 mod get;
 mod id;
@@ -62,6 +63,7 @@ fn dispatch(command: &Command) -> anyhow::Result<Exit> {
         Command::Ls(args) => ls::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Id(args) => id::run(args),
+        Command::Doctor(args) => doctor::run(args),
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use indicatif::HumanCount;
 
 const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+const BIT_UNITS: [&str; 5] = ["bit", "kbit", "Mbit", "Gbit", "Tbit"];
 /// From here on a number would round to four digits: the next unit is used.
 const NEXT_UNIT: f64 = 999.95;
 
@@ -29,6 +30,20 @@ pub(crate) fn rate(bytes_per_second: f64) -> String {
     match value < 9.95 && unit > 0 {
         true => format!("{value:.1} {}/s", UNITS[unit]),
         false => format!("{value:.0} {}/s", UNITS[unit]),
+    }
+}
+
+/// `96 Mbit/s`, `1.2 Gbit/s`: what people call a link's rate. Decimal, as links are sold.
+pub(crate) fn bits(bytes_per_second: f64) -> String {
+    let mut value = bytes_per_second * 8.0;
+    let mut unit = 0;
+    while value >= NEXT_UNIT && unit + 1 < BIT_UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    match value < 9.95 && unit > 0 {
+        true => format!("{value:.1} {}/s", BIT_UNITS[unit]),
+        false => format!("{value:.0} {}/s", BIT_UNITS[unit]),
     }
 }
 
@@ -137,6 +152,9 @@ mod tests {
         assert_eq!(rate(0.0), "0 B/s");
         assert_eq!(rate(41.2 * 1024.0 * 1024.0), "41 MiB/s");
         assert_eq!(rate(1.25e9), "1.2 GiB/s");
+        assert_eq!(bits(12.0e6), "96 Mbit/s");
+        assert_eq!(bits(150e6), "1.2 Gbit/s");
+        assert_eq!(bits(0.0), "0 bit/s");
     }
 
     #[test]

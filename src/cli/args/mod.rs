@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 pub(crate) use self::serve::ServeArgs;
-pub(crate) use self::show::{IdArgs, LsArgs};
+pub(crate) use self::show::{DoctorArgs, IdArgs, LsArgs};
 pub(crate) use self::transfer::{GetArgs, HabitArgs, OutputArgs, ProgressArg, SendArgs};
 pub(crate) use self::trust::{HostKeyArg, TrustArgs};
 
@@ -29,6 +29,7 @@ Serve:
 
 Set up:
   id     Show this machine's name and fingerprint
+  doctor Test this machine's network settings, and the link to a remote
 
 Options:
 {options}{after-help}
@@ -88,6 +89,12 @@ Examples:
   qft serve --invite .                   a ticket for one more client
   qft serve -l 127.0.0.1:0 --ticket-file t .   for scripts";
 
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  qft doctor                             this machine alone
+  qft doctor box                         and ten seconds of the way to box and back
+  qft doctor --time 20s box              longer, for satellites and the like";
+
 /// The command line of `qft`.
 #[derive(Debug, Parser)]
 #[command(
@@ -126,6 +133,9 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Show this machine's name and fingerprint
     Id(IdArgs),
+    /// Test this machine's network settings, and the link to a remote
+    #[command(aliases = ["probe", "ping"], after_long_help = long_help(&[DOCTOR_EXAMPLES, EXIT_CODES]))]
+    Doctor(DoctorArgs),
 }
 
 impl Command {
@@ -137,6 +147,7 @@ impl Command {
             Self::Ls(args) => args.json,
             Self::Serve(args) => args.json,
             Self::Id(args) => args.json,
+            Self::Doctor(args) => args.json,
         }
     }
 
@@ -148,6 +159,7 @@ impl Command {
             Self::Ls(_) => "ls",
             Self::Serve(_) => "serve",
             Self::Id(_) => "id",
+            Self::Doctor(_) => "doctor",
         }
     }
 }

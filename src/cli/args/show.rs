@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{TrustArgs, parse_time};
+use crate::protocol::PROBE_MILLIS_MAX;
 
 /// `qft ls`.
 #[derive(Debug, Args)]
@@ -34,6 +35,32 @@ pub(crate) struct LsArgs {
     pub(crate) quiet: bool,
     #[command(flatten)]
     pub(crate) trust: TrustArgs,
+}
+
+/// `qft doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// What to test the way to, as for 'qft send'; without it only this machine is looked at
+    #[arg(value_name = "REMOTE")]
+    pub(crate) remote: Option<OsString>,
+    /// How long to send, and then to get (1s to 30s)
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_probe_time)]
+    pub(crate) time: Duration,
+    /// One JSON event a line on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+}
+
+/// A time that a server will grant.
+fn parse_probe_time(text: &str) -> Result<Duration, String> {
+    let longest = Duration::from_millis(PROBE_MILLIS_MAX.into());
+    let time = parse_time(text)?;
+    match (Duration::from_secs(1)..=longest).contains(&time) {
+        true => Ok(time),
+        false => Err(format!("a test takes from 1s to {}s", longest.as_secs())),
+    }
 }
 
 /// `qft id`.

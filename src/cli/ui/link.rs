@@ -15,6 +15,11 @@ use crate::transport::Granted;
 /// fit into the socket's buffer.
 const TURN: Duration = Duration::from_millis(16);
 
+/// Bytes that a buffer must hold at `rate`, in bytes per second.
+pub(crate) fn needed(rate: f64) -> usize {
+    (rate * TURN.as_secs_f64()) as usize
+}
+
 /// One look at the path. Zero stands for what is not known yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct LinkView {
@@ -85,7 +90,7 @@ impl LinkView {
     /// What to tell the user when this end's buffer is too small for `rate`, in bytes per second; `None` when it
     /// suffices. Who sends needs room for what leaves, who gets for what arrives.
     pub(crate) fn hint(&self, verb: Verb, rate: f64) -> Option<String> {
-        let needed = (rate * TURN.as_secs_f64()) as usize;
+        let needed = needed(rate);
         let needed = match verb {
             Verb::Send => Granted { receive: 0, send: needed },
             Verb::Get => Granted { receive: needed, send: 0 },

@@ -1,0 +1,183 @@
+//! What can be wrong on this machine, with the network left out.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::super::exit::Exit;
+use super::super::size;
+use super::super::ui::text::shown;
+use crate::session::local::host_name;
+use crate::storage::allow_many_open_files;
+use crate::transport::trust::{Clients, Remotes};
+use crate::transport::{Granted, Identity, SOCKET_BUFFER_BYTES, examine_socket};
+
+/// Fewer open files make commits of many small files slow.
+const OPEN_FILES_ENOUGH: u64 = 4096;
+/// The first second of 2026. A clock before that is not set: this program is younger.
+const YOUNGEST: Duration = Duration::from_secs(1_767_225_600);
+
+/// How a check came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// As it should be.
+    Good,
+    /// It works, but not as well as it could.
+    Fair,
+    /// It does not work; the exit code says of what kind the trouble is.
+    Bad(Exit),
+}
+
+/// One check.
+#[derive(Debug)]
+pub(super) struct Check {
+    pub(super) name: &'static str,
+    pub(super) state: State,
+    pub(super) text: String,
+    /// The command that mends it.
+    pub(super) remedy: Option<String>,
+}
+
+impl Check {
+    fn good(name: &'static str, text: impl Into<String>) -> Self {
+        Self { name, state: State::Good, text: text.into(), remedy: None }
+    }
+
+    fn fair(name: &'static str, text: impl Into<String>, remedy: Option<String>) -> Self {
+        Self { name, state: State::Fair, text: text.into(), remedy }
+    }
+
+    fn bad(name: &'static str, error: impl Into<anyhow::Error>) -> Self {
+        let error = error.into();
+        let text = shown(&format!("{error:#}")).into_owned();
+        Self { name, state: State::Bad(Exit::of_error(&error)), text, remedy: None }
+    }
+}
+
+/// All checks. `home` is where the key and the lists are.
+pub(super) fn checks(home: &Path) -> Vec<Check> {
+    let mut checks = vec![identity(home), lists(home)];
+    checks.extend(socket());
+    checks.push(open_files(allow_many_open_files()));
+    checks.push(clock(SystemTime::now()));
+    checks
+}
+
+fn identity(home: &Path) -> Check {
+    match Identity::load_or_create(home) {
+        Ok(identity) => {
+            let text = format!("{} ({}), in {}", shown(&host_name()), identity.fingerprint().short(), home.display());
+            Check::good("identity", text)
+        }
+        Err(error) => Check::bad("identity", error),
+    }
+}
+
+fn lists(home: &Path) -> Check {
+    let remotes = Remotes::open(home).and_then(|remotes| remotes.list());
+    let clients = Clients::open(home).and_then(|clients| clients.list());
+    match (remotes, clients) {
+        (Ok(remotes), Ok(clients)) => {
+            let (remotes, clients) = (remotes.len(), clients.len());
+            Check::good(
+                "lists",
+                format!("{} known here, {} may connect here", many(remotes, "server"), many(clients, "client")),
+            )
+        }
+        (Err(error), _) | (_, Err(error)) => Check::bad("lists", error),
+    }
+}
+
+fn many(count: usize, word: &str) -> String {
+    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
+}
+
+fn socket() -> Vec<Check> {
+    let report = match examine_socket() {
+        Ok(report) => report,
+        Err(error) => return vec![Check::bad("UDP", error)],
+    };
+    let wanted = Granted::WANTED;
+    let receive = Granted { send: wanted.send, ..report.granted };
+    let send = Granted { receive: wanted.receive, ..report.granted };
+    let offload = match (report.send_segments, report.receive_segments) {
+        (1, 1) => Check::fair("UDP offload", "none (GSO, GRO): fast links cost more processor time", None),
+        (send, receive) => Check::good("UDP offload", format!("{send} packets a call out (GSO), {receive} in (GRO)")),
+    };
+    vec![buffer("UDP receive", receive, report.granted.receive), buffer("UDP send", send, report.granted.send), offload]
+}
+
+/// One of the two buffers; in `alone` the other one is large enough.
+fn buffer(name: &'static str, alone: Granted, granted: usize) -> Check {
+    let (granted, asked) = (size::bytes(granted as u64), size::bytes(SOCKET_BUFFER_BYTES as u64));
+    match alone.command(Granted::WANTED) {
+        None => Check::good(name, format!("buffer {granted}, as asked for")),
+        Some(command) => Check::fair(name, format!("buffer {granted}, asked for {asked}"), Some(command)),
+    }
+}
+
+fn open_files(limit: u64) -> Check {
+    match limit {
+        OPEN_FILES_ENOUGH.. => Check::good("open files", format!("up to {}", size::count(limit))),
+        _ => {
+            let text = format!("only {}: many small files take longer", size::count(limit));
+            Check::fair("open files", text, Some(format!("ulimit -n {OPEN_FILES_ENOUGH}")))
+        }
+    }
+}
+
+fn clock(now: SystemTime) -> Check {
+    match now.duration_since(UNIX_EPOCH) {
+        Ok(since) if since >= YOUNGEST => Check::good("clock", "set"),
+        _ => {
+            let text = "not set, so times of files are wrong and invites may not work";
+            Check::fair("clock", text, Some("sudo timedatectl set-ntp true".to_owned()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_home_that_is_in_order_has_only_good_checks() {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        for check in [identity(home.path()), lists(home.path())] {
+            assert_eq!(check.state, State::Good, "{check:?}");
+        }
+        assert!(lists(home.path()).text.starts_with("0 servers known here, 0 clients"));
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_bad_and_the_text_has_the_remedy() {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        assert_eq!(identity(home.path()).state, State::Good);
+        for entry in fs::read_dir(home.path()).expect("readable") {
+            let path = entry.expect("readable").path();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o644)).expect("ours");
+        }
+        let check = identity(home.path());
+        assert_eq!(check.state, State::Bad(Exit::Untrusted), "{check:?}");
+        assert!(check.text.contains("chmod 600"), "{check:?}");
+    }
+
+    #[test]
+    fn buffers_are_judged_one_by_one() {
+        let granted = Granted { receive: 208 << 10, ..Granted::WANTED };
+        let check = buffer("UDP receive", granted, granted.receive);
+        assert_eq!(check.text, "buffer 208.0 KiB, asked for 8.0 MiB");
+        assert_eq!(check.remedy.as_deref(), Some("sudo sysctl -w net.core.rmem_max=8388608"));
+        assert_eq!(buffer("UDP send", Granted::WANTED, SOCKET_BUFFER_BYTES).state, State::Good);
+    }
+
+    #[test]
+    fn few_open_files_and_an_unset_clock_are_worth_a_word() {
+        assert_eq!(open_files(1024).state, State::Fair);
+        assert_eq!(open_files(u64::MAX).state, State::Good);
+        assert_eq!(clock(UNIX_EPOCH).state, State::Fair);
+        assert_eq!(clock(UNIX_EPOCH + YOUNGEST).state, State::Good);
+    }
+}

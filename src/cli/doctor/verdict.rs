@@ -1,0 +1,368 @@
+//! From the figures of a path to plain words: what limits it, and the one command that would help.
+
+use std::time::Duration;
+
+use super::super::size;
+use super::super::ui::link::needed;
+use crate::client::{Count, Leg};
+use crate::transport::Granted;
+use crate::transport::tuning::STREAM_RECEIVE_WINDOW;
+
+/// From this share of a core on, the thread that drives a connection has no time left.
+const BUSY: f64 = 0.9;
+/// A rate that grows by this factor from the third quarter of a test to the fourth has not settled.
+const GROWING: f64 = 1.25;
+/// Loss beyond which the controller gives way: it takes less for noise.
+const LOSS_BORNE: f64 = 0.10;
+/// Loss that is worth a word.
+const LOSS_NOTED: f64 = 0.01;
+/// Loss that points to a buffer, where a buffer is too small.
+const LOSS_OF_BUFFERS: f64 = 0.001;
+/// Share of the window that counts as all of it: the rest is under way back.
+const WINDOW_FULL: f64 = 0.9;
+/// A queue that others on the link feel: a round trip this much longer under load.
+const QUEUE_NOTED: Duration = Duration::from_millis(50);
+/// Sending that is this many times slower than getting is worth a word.
+const LOPSIDED: f64 = 4.0;
+
+/// One direction, as figures.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Way {
+    /// Bytes per second once it had settled.
+    pub(super) rate: f64,
+    /// The rate of the last quarter over that of the third.
+    pub(super) growth: f64,
+    /// Share of packets lost.
+    pub(super) loss: f64,
+    /// Round trip under load.
+    pub(super) rtt: Duration,
+    /// Packet size in bytes.
+    pub(super) mtu: u16,
+    /// Cores that this process used, and that the server's thread used.
+    pub(super) cpu: Sides<f64>,
+    /// The sender's buffer for what leaves.
+    pub(super) send: Side<usize>,
+    /// The receiver's buffer for what arrives.
+    pub(super) receive: Side<usize>,
+}
+
+/// A figure of each side.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Sides<T> {
+    pub(super) here: T,
+    pub(super) there: T,
+}
+
+/// A figure of one side.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Side<T> {
+    Here(T),
+    There(T),
+}
+
+impl<T: Copy> Side<T> {
+    fn value(self) -> T {
+        match self {
+            Self::Here(value) | Self::There(value) => value,
+        }
+    }
+}
+
+/// What keeps a direction from being faster.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Limit {
+    /// The link carries no more.
+    Link,
+    /// More is lost than can be made up for.
+    Loss,
+    /// It had not settled when the test ended.
+    Time,
+    /// This machine's processor.
+    ProcessorHere,
+    /// The server's processor.
+    ProcessorThere,
+    /// A buffer for what arrives, which overflows.
+    Receive(Side<usize>),
+    /// A buffer for what leaves.
+    Send(Side<usize>),
+    /// What may be under way at once.
+    Window,
+}
+
+impl Limit {
+    /// A short word for programs.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::Link => "link",
+            Self::Loss => "loss",
+            Self::Time => "time",
+            Self::ProcessorHere => "cpu_here",
+            Self::ProcessorThere => "cpu_there",
+            Self::Receive(Side::Here(_)) => "receive_buffer_here",
+            Self::Receive(Side::There(_)) => "receive_buffer_there",
+            Self::Send(Side::Here(_)) => "send_buffer_here",
+            Self::Send(Side::There(_)) => "send_buffer_there",
+            Self::Window => "window",
+        }
+    }
+}
+
+impl Way {
+    /// The figures of what goes to the server; `None` when nothing arrived.
+    pub(super) fn up(leg: &Leg, here: Granted, there: Granted) -> Option<Self> {
+        Self::of(leg, Side::Here(here.send), Side::There(there.receive))
+    }
+
+    /// The figures of what comes from the server.
+    pub(super) fn down(leg: &Leg, here: Granted, there: Granted) -> Option<Self> {
+        Self::of(leg, Side::There(there.send), Side::Here(here.receive))
+    }
+
+    fn of(leg: &Leg, send: Side<usize>, receive: Side<usize>) -> Option<Self> {
+        let (rate, growth) = settled(&leg.counts)?;
+        let loss = match leg.packets_sent {
+            0 => 0.0,
+            sent => leg.packets_lost as f64 / sent as f64,
+        };
+        let cpu = Sides { here: leg.local_cpu, there: leg.remote_cpu };
+        Some(Self { rate, growth, loss, rtt: leg.rtt, mtu: leg.mtu, cpu, send, receive })
+    }
+
+    /// What keeps it from being faster. The first that applies: a processor without time makes all other figures
+    /// meaningless, and one that has not settled says nothing about the link.
+    pub(super) fn limit(&self) -> Limit {
+        let under_way = self.rate * self.rtt.as_secs_f64();
+        let needed = needed(self.rate);
+        match () {
+            () if self.cpu.here >= BUSY => Limit::ProcessorHere,
+            () if self.cpu.there >= BUSY => Limit::ProcessorThere,
+            () if self.receive.value() < needed && self.loss >= LOSS_OF_BUFFERS => Limit::Receive(self.receive),
+            () if self.loss > LOSS_BORNE => Limit::Loss,
+            () if self.growth >= GROWING => Limit::Time,
+            () if under_way >= WINDOW_FULL * f64::from(STREAM_RECEIVE_WINDOW) => Limit::Window,
+            () if self.send.value() < needed => Limit::Send(self.send),
+            () => Limit::Link,
+        }
+    }
+}
+
+/// The rate over the second half of the counts, in bytes per second, and how much faster the last quarter was than the
+/// one before it.
+fn settled(counts: &[Count]) -> Option<(f64, f64)> {
+    let last = counts.last()?;
+    let at_share = |share: f64| counts.iter().find(|count| count.at >= last.at.mul_f64(share));
+    let rate = |from: &Count, to: &Count| {
+        let time = to.at.saturating_sub(from.at).as_secs_f64();
+        (time > 0.0).then(|| to.bytes.saturating_sub(from.bytes) as f64 / time)
+    };
+    let (half, late) = (at_share(0.5)?, at_share(0.75)?);
+    let Some(settled) = rate(half, last) else {
+        // All of it came at once.
+        let all = rate(&Count { at: Duration::ZERO, bytes: 0 }, last)?;
+        return Some((all, 1.0));
+    };
+    let growth = match (rate(half, late), rate(late, last)) {
+        (Some(before), Some(after)) if before > 0.0 => after / before,
+        _ => 1.0,
+    };
+    Some((settled, growth))
+}
+
+/// What is said at the end.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Verdict {
+    /// Sentences.
+    pub(super) lines: Vec<String>,
+    /// The command that would help, and where it is to be run if that is not here.
+    pub(super) remedy: Option<String>,
+}
+
+/// What the figures mean. `name` is what the server is called here, `idle` its round trip while nothing moved.
+pub(super) fn judge(name: &str, idle: Duration, up: Option<Way>, down: Option<Way>) -> Verdict {
+    let mut verdict = Verdict::default();
+    let ways = [(format!("to {name}"), up), (format!("from {name}"), down)];
+    for (label, way) in ways.iter().filter_map(|(label, way)| way.map(|way| (label, way))) {
+        let limit = way.limit();
+        verdict.lines.push(format!("{label}: {}", sentence(limit, &way, name)));
+        verdict.remedy = verdict.remedy.or_else(|| remedy(limit, &way, name));
+    }
+    if let (Some(up), Some(down)) = (up, down)
+        && down.rate > LOPSIDED * up.rate
+    {
+        let times = (down.rate / up.rate).round();
+        verdict.lines.push(format!("sending is {times} times slower than getting, as on many home lines"));
+    }
+    let loaded = ways.iter().filter_map(|(_, way)| way.map(|way| way.rtt)).max().unwrap_or_default();
+    if loaded > idle + QUEUE_NOTED && loaded > idle * 2 {
+        verdict.lines.push(format!(
+            "under load the round trip grows from {} to {}: others on this link feel that",
+            size::millis(idle),
+            size::millis(loaded)
+        ));
+    }
+    verdict
+}
+
+fn sentence(limit: Limit, way: &Way, name: &str) -> String {
+    let rate = size::bits(way.rate);
+    match limit {
+        Limit::Link if way.loss >= LOSS_NOTED => format!(
+            "the link is the limit; it carries about {rate}. Of the packets {:.1}% get lost, which costs no more than \
+             that share",
+            way.loss * 100.0
+        ),
+        Limit::Link => format!("the link is the limit; it carries about {rate}, and qft fills it"),
+        Limit::Loss => format!(
+            "the losses are the limit: {:.0}% of the packets do not arrive. Up to {:.0}% would cost little",
+            way.loss * 100.0,
+            LOSS_BORNE * 100.0
+        ),
+        Limit::Time => format!(
+            "the time was too short: at {rate} it was still getting faster (round trip {})",
+            size::millis(way.rtt)
+        ),
+        Limit::ProcessorHere => format!("this machine's processor is the limit; it manages about {rate}"),
+        Limit::ProcessorThere => format!("the processor of {name} is the limit; it manages about {rate}"),
+        Limit::Receive(side) => {
+            format!("packets get lost in {}, which is too small for {rate}", buffer(side, "receive", name))
+        }
+        Limit::Send(side) => format!("{} is small for {rate}, which may be a limit", buffer(side, "send", name)),
+        Limit::Window => format!(
+            "the round trip of {} is the limit: qft has at most {} under way",
+            size::millis(way.rtt),
+            size::bytes(STREAM_RECEIVE_WINDOW.into())
+        ),
+    }
+}
+
+fn buffer(side: Side<usize>, kind: &str, name: &str) -> String {
+    let size = size::bytes(side.value() as u64);
+    match side {
+        Side::Here(_) => format!("this machine's UDP {kind} buffer ({size})"),
+        Side::There(_) => format!("the UDP {kind} buffer of {name} ({size})"),
+    }
+}
+
+fn remedy(limit: Limit, way: &Way, name: &str) -> Option<String> {
+    let enough = Granted::WANTED;
+    let (side, granted) = match limit {
+        Limit::Receive(side) => (side, Granted { receive: side.value(), ..enough }),
+        Limit::Send(side) => (side, Granted { send: side.value(), ..enough }),
+        Limit::Time if way.rtt > Duration::ZERO => return Some(format!("qft doctor --time 20s {name}")),
+        _ => return None,
+    };
+    let command = granted.command(enough)?;
+    Some(match side {
+        Side::Here(_) => command,
+        Side::There(_) => format!("on {name}: {command}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: f64 = 1_048_576.0;
+    const LITTLE: usize = 208 << 10;
+    const MUCH: usize = 8 << 20;
+
+    /// 100 Mbit/s at 100 ms, with nothing wrong.
+    fn plain() -> Way {
+        Way {
+            rate: 11.4 * MIB,
+            growth: 1.0,
+            loss: 0.0,
+            rtt: Duration::from_millis(102),
+            mtu: 1452,
+            cpu: Sides { here: 0.1, there: 0.1 },
+            send: Side::Here(MUCH),
+            receive: Side::There(MUCH),
+        }
+    }
+
+    #[test]
+    fn the_limit_follows_from_the_figures() {
+        let fast = Way { rate: 110.0 * MIB, ..plain() };
+        let table = [
+            (plain(), Limit::Link),
+            (Way { loss: 0.05, ..plain() }, Limit::Link),
+            (Way { loss: 0.15, ..plain() }, Limit::Loss),
+            (Way { growth: 1.5, ..plain() }, Limit::Time),
+            (Way { cpu: Sides { here: 0.97, there: 0.2 }, growth: 1.5, ..plain() }, Limit::ProcessorHere),
+            (Way { cpu: Sides { here: 0.4, there: 0.95 }, ..plain() }, Limit::ProcessorThere),
+            (Way { receive: Side::There(LITTLE), loss: 0.02, ..fast }, Limit::Receive(Side::There(LITTLE))),
+            (Way { receive: Side::There(LITTLE), loss: 0.02, ..plain() }, Limit::Link),
+            (Way { receive: Side::There(LITTLE), ..fast }, Limit::Link),
+            (Way { send: Side::Here(LITTLE), ..fast }, Limit::Send(Side::Here(LITTLE))),
+            (Way { rate: 100.0 * MIB, rtt: Duration::from_millis(620), ..plain() }, Limit::Window),
+        ];
+        for (way, limit) in table {
+            assert_eq!(way.limit(), limit, "{way:?}");
+        }
+    }
+
+    #[test]
+    fn plain_words_and_one_command() {
+        let idle = Duration::from_millis(100);
+        let fast = Way { rate: 110.0 * MIB, ..plain() };
+        let table = [
+            (plain(), "to box: the link is the limit; it carries about 96 Mbit/s, and qft fills it", None),
+            (Way { loss: 0.031, ..plain() }, "3.1% get lost", None),
+            (Way { loss: 0.18, ..plain() }, "the losses are the limit: 18%", None),
+            (Way { growth: 2.0, ..plain() }, "the time was too short", Some("qft doctor --time 20s box")),
+            (
+                Way { receive: Side::There(LITTLE), loss: 0.02, ..fast },
+                "the UDP receive buffer of box (208.0 KiB)",
+                Some("on box: sudo sysctl -w net.core.rmem_max=8388608"),
+            ),
+            (
+                Way { send: Side::Here(LITTLE), ..fast },
+                "this machine's UDP send buffer (208.0 KiB)",
+                Some("sudo sysctl -w net.core.wmem_max=8388608"),
+            ),
+        ];
+        for (way, words, remedy) in table {
+            let verdict = judge("box", idle, Some(way), None);
+            assert_eq!(verdict.lines.len(), 1, "{verdict:?}");
+            assert!(verdict.lines[0].contains(words), "{verdict:?}");
+            assert_eq!(verdict.remedy.as_deref(), remedy);
+        }
+    }
+
+    #[test]
+    fn what_concerns_both_ways_is_said_after_them() {
+        let idle = Duration::from_millis(20);
+        let down = Way { rate: 60.0 * MIB, rtt: Duration::from_millis(180), ..plain() };
+        let verdict = judge("box", idle, Some(plain()), Some(down));
+        assert_eq!(verdict.lines.len(), 4, "{verdict:?}");
+        assert!(verdict.lines[2].contains("5 times slower"), "{verdict:?}");
+        assert!(verdict.lines[3].contains("from 20 ms to 180 ms"), "{verdict:?}");
+        assert_eq!(judge("box", idle, None, None), Verdict::default());
+    }
+
+    fn counts(rate_of_second: impl Fn(u64) -> u64) -> Vec<Count> {
+        let mut bytes = 0;
+        (0..=50)
+            .map(|tenth| {
+                bytes += rate_of_second(tenth / 10) / 10;
+                Count { at: Duration::from_millis(tenth * 100), bytes }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_start_of_a_test_does_not_count() {
+        let (rate, growth) = settled(&counts(|second| if second < 2 { 10 } else { 1000 })).expect("a rate");
+        assert!((rate - 1000.0).abs() < 1.0 && (growth - 1.0).abs() < 0.01, "{rate} {growth}");
+        let (_, growth) = settled(&counts(|second| 1000 << second)).expect("a rate");
+        assert!(growth >= GROWING, "{growth}");
+    }
+
+    #[test]
+    fn a_test_of_one_count_has_a_rate_and_one_of_none_has_not() {
+        let once = [Count { at: Duration::from_millis(10), bytes: 1000 }];
+        assert_eq!(settled(&once), Some((100_000.0, 1.0)));
+        assert_eq!(settled(&[]), None);
+        assert_eq!(settled(&[Count { at: Duration::ZERO, bytes: 5 }]), None, "no time is no division by zero");
+    }
+}
