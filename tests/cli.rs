@@ -15,6 +15,8 @@ mod output;
 mod pairing;
 #[path = "cli/serving.rs"]
 mod serving;
+#[path = "cli/settings.rs"]
+mod settings;
 #[path = "cli/strangers.rs"]
 mod strangers;
 #[path = "cli/transfers.rs"]

@@ -8,7 +8,8 @@
 //! | `remote`, `address` | remote-shaped arguments; addresses |
 //! | `plan`, `reach` | which remote, which options; a client that can talk to it |
 //! | `ask` | servers that are not known yet |
-//! | `send`, `get`, `ls`, `serve`, `id`, `doctor` | the commands |
+//! | `send`, `get`, `ls`, `serve`, `id`, `doctor`, `completions`, `man` | the commands |
+//! | `config` | settings, and the command that shows them |
 //! | `run` | one transfer: network thread, signals, drawing |
 //! | `ui` | bars, plain lines, JSON |
 //! | `exit`, `size`, `spool`, `log` | exit codes; numbers for people; private directories; the log |
@@ -16,12 +17,15 @@
 mod address;
 mod args;
 mod ask;
+mod completions;
+mod config;
 mod doctor;
 mod exit;
 mod get;
 mod id;
 mod log;
 mod ls;
+mod man;
 mod plan;
 mod reach;
 mod remote;
@@ -36,9 +40,9 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
-use clap::Parser as _;
 
-use self::args::{Cli, Command};
+use self::args::Command;
+use self::config::Refusal;
 use self::exit::{Complaint, Exit};
 
 /// Runs the command that `args` spell, the program's name first, and prints what happens.
@@ -46,9 +50,10 @@ use self::exit::{Complaint, Exit};
 /// The exit codes are listed in `qft send --help`.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
-    let command = match Cli::try_parse_from(&args) {
+    let command = match config::parse(&args) {
         Ok(cli) => cli.command,
-        Err(error) => return refuse(&error, &args).into(),
+        Err(Refusal::Clap(error)) => return refuse(&error, &args).into(),
+        Err(Refusal::Settings(error, name)) => return ui::report(&error, name, asks_for_json(&args)).into(),
     };
     let (name, json) = (command.name(), command.json());
     // Every file that waits for its commit is an open one; with fewer allowed, commits only take longer.
@@ -64,6 +69,9 @@ fn dispatch(command: &Command) -> anyhow::Result<Exit> {
         Command::Serve(args) => serve::run(args),
         Command::Id(args) => id::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Config(args) => config::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
     }
 }
 
@@ -76,7 +84,7 @@ fn in_one_line(text: &str) -> String {
 /// Prints clap's help or complaint. Who asked for JSON gets the complaint as JSON too.
 fn refuse(error: &clap::Error, args: &[OsString]) -> Exit {
     let is_complaint = error.use_stderr();
-    if is_complaint && args.iter().any(|arg| arg == "--json") {
+    if is_complaint && asks_for_json(args) {
         return ui::report(&anyhow!(Complaint::Usage(in_one_line(&error.to_string()))), "", true);
     }
     // Standard output that is closed is no reason to complain about the help that nobody reads.
@@ -84,8 +92,15 @@ fn refuse(error: &clap::Error, args: &[OsString]) -> Exit {
     if is_complaint { Exit::Usage } else { Exit::Done }
 }
 
+fn asks_for_json(args: &[OsString]) -> bool {
+    args.iter().any(|arg| arg == "--json")
+}
+
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
+    use super::args::Cli;
     use super::*;
 
     #[test]

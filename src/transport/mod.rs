@@ -36,6 +36,7 @@ pub use endpoint::{Listener, accept, listen};
 pub use error::{Fault, TransportError};
 pub use fingerprint::Fingerprint;
 pub use home::{HomeError, home};
+pub(crate) use home::{Privacy, read as read_home_file};
 pub use identity::{Identity, IdentityError};
 pub use peer::{close, closed_by, peer_fingerprint, session_salt};
 pub use socket::{Granted, SOCKET_BUFFER_BYTES, SocketReport, examine_socket};

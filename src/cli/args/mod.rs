@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 pub(crate) use self::serve::ServeArgs;
-pub(crate) use self::show::{DoctorArgs, IdArgs, LsArgs};
+pub(crate) use self::show::{CompletionsArgs, ConfigArgs, DoctorArgs, IdArgs, LsArgs, ManArgs};
 pub(crate) use self::transfer::{GetArgs, HabitArgs, OutputArgs, ProgressArg, SendArgs};
 pub(crate) use self::trust::{HostKeyArg, TrustArgs};
 
@@ -28,8 +28,11 @@ Serve:
   serve  Let other machines send to, and get from, a directory here
 
 Set up:
-  id     Show this machine's name and fingerprint
-  doctor Test this machine's network settings, and the link to a remote
+  id           Show this machine's name and fingerprint
+  doctor       Test this machine's network settings, and the link to a remote
+  config       Show each setting, its value, and where it comes from
+  completions  Print a completion script for your shell
+  man          Print or install the manual pages
 
 Options:
 {options}{after-help}
@@ -95,6 +98,40 @@ Examples:
   qft doctor box                         and ten seconds of the way to box and back
   qft doctor --time 20s box              longer, for satellites and the like";
 
+const SETTINGS: &str = "\
+The file is config.toml in $QFT_HOME, or else in ~/.config/qft. Its names are those of the long
+options; what stands before the first [COMMAND] is for every command that has such an option:
+
+  timeout = \"10m\"
+  verbose = 1
+
+  [send]
+  jobs = 32
+  exclude = [\"*.tmp\", \".cache/\"]
+
+  [serve]
+  listen = \"[::]:4433\"
+  write-only = true
+
+A flag outweighs a variable (QFT_...), that outweighs the file, and the file the default.
+
+Examples:
+  qft config                             all settings
+  qft config send                        those of one command
+  qft config send -j 4                   what they would be with these options";
+
+const COMPLETIONS: &str = "\
+Where to put it:
+  bash   qft completions bash > ~/.local/share/bash-completion/completions/qft
+  zsh    qft completions zsh > ~/.zfunc/_qft    ('fpath+=~/.zfunc' before 'compinit' in ~/.zshrc)
+  fish   qft completions fish > ~/.config/fish/completions/qft.fish";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  qft man                                the page of qft
+  qft man send                           the page of a command
+  qft man --out ~/.local/share/man/man1  for man(1), which then finds them by name";
+
 /// The command line of `qft`.
 #[derive(Debug, Parser)]
 #[command(
@@ -136,6 +173,15 @@ pub(crate) enum Command {
     /// Test this machine's network settings, and the link to a remote
     #[command(aliases = ["probe", "ping"], after_long_help = long_help(&[DOCTOR_EXAMPLES, EXIT_CODES]))]
     Doctor(DoctorArgs),
+    /// Show each setting, its value, and where it comes from
+    #[command(after_long_help = long_help(&[SETTINGS]))]
+    Config(ConfigArgs),
+    /// Print a completion script for your shell
+    #[command(after_long_help = long_help(&[COMPLETIONS]))]
+    Completions(CompletionsArgs),
+    /// Print or install the manual pages
+    #[command(after_long_help = long_help(&[MAN_EXAMPLES]))]
+    Man(ManArgs),
 }
 
 impl Command {
@@ -148,6 +194,8 @@ impl Command {
             Self::Serve(args) => args.json,
             Self::Id(args) => args.json,
             Self::Doctor(args) => args.json,
+            Self::Config(args) => args.json,
+            Self::Completions(_) | Self::Man(_) => false,
         }
     }
 
@@ -160,6 +208,9 @@ impl Command {
             Self::Serve(_) => "serve",
             Self::Id(_) => "id",
             Self::Doctor(_) => "doctor",
+            Self::Config(_) => "config",
+            Self::Completions(_) => "completions",
+            Self::Man(_) => "man",
         }
     }
 }
@@ -205,7 +256,7 @@ mod tests {
         let help = command.render_long_help().to_string();
         for sub in command.get_subcommands() {
             let about = sub.get_about().expect("every command has a text").to_string();
-            let line = help.lines().find(|line| line.trim_start().starts_with(sub.get_name()));
+            let line = help.lines().find(|line| line.split_whitespace().next() == Some(sub.get_name()));
             assert!(line.is_some_and(|line| line.ends_with(&about)), "{} is missing", sub.get_name());
         }
         assert!(help.contains("qft get 'box:logs/*.gz' ."));

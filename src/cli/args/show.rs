@@ -2,9 +2,10 @@
 #![allow(rustdoc::broken_intra_doc_links, reason = "the comments are help texts, where brackets mean optional")]
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
 use super::{TrustArgs, parse_time};
 use crate::protocol::PROBE_MILLIS_MAX;
@@ -61,6 +62,36 @@ fn parse_probe_time(text: &str) -> Result<Duration, String> {
         true => Ok(time),
         false => Err(format!("a test takes from 1s to {}s", longest.as_secs())),
     }
+}
+
+/// `qft config`.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// One JSON event a line on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Only the settings of COMMAND, as these options would make them
+    #[arg(value_name = "COMMAND [OPTION]", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) line: Vec<OsString>,
+}
+
+/// `qft completions`.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// Which shell
+    #[arg(value_name = "SHELL", value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// `qft man`.
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Whose page: send, get, ...; nothing: the page of qft itself
+    #[arg(value_name = "COMMAND", conflicts_with = "out")]
+    pub(crate) command: Option<String>,
+    /// Write all pages into DIR, which is made
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// `qft id`.

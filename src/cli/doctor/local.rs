@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::super::config::Config;
 use super::super::exit::Exit;
 use super::super::size;
 use super::super::ui::text::shown;
@@ -55,7 +56,7 @@ impl Check {
 
 /// All checks. `home` is where the key and the lists are.
 pub(super) fn checks(home: &Path) -> Vec<Check> {
-    let mut checks = vec![identity(home), lists(home)];
+    let mut checks = vec![identity(home), lists(home), settings(home)];
     checks.extend(socket());
     checks.push(open_files(allow_many_open_files()));
     checks.push(clock(SystemTime::now()));
@@ -84,6 +85,14 @@ fn lists(home: &Path) -> Check {
             )
         }
         (Err(error), _) | (_, Err(error)) => Check::bad("lists", error),
+    }
+}
+
+fn settings(home: &Path) -> Check {
+    match Config::read(home).and_then(|config| config.check()) {
+        Ok(0) => Check::good("settings", "none (qft config shows what there could be)"),
+        Ok(count) => Check::good("settings", format!("{count} in config.toml (qft config shows them)")),
+        Err(error) => Check::bad("settings", error),
     }
 }
 

@@ -1,0 +1,115 @@
+//! Settings: `config.toml` in the home, with the names of the long options.
+//!
+//! There is no second list of options: what a key may be, and which values it takes, is asked of the command line's own
+//! definitions. A setting becomes the default of its option, so flags and `QFT_*` variables outweigh it by clap's rules.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `file` | what is written in the file, and on which line |
+//! | `layer` | the file laid over the options |
+//! | `show` | `qft config` |
+
+mod file;
+mod layer;
+mod show;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
+
+use self::file::Entry;
+use self::layer::Layer;
+use super::args::Cli;
+use crate::transport::{self, HomeError, Privacy, read_home_file};
+
+pub(crate) use self::show::run;
+
+/// The file's name in the home.
+const FILE: &str = "config.toml";
+
+/// Commands that must work whatever the file says: they show what is wrong with it, or do not need it.
+const FORGIVING: [&str; 5] = ["completions", "config", "doctor", "id", "man"];
+
+/// The file, read but not understood yet.
+#[derive(Debug)]
+pub(crate) struct Config {
+    path: PathBuf,
+    entries: Vec<Entry>,
+}
+
+impl Config {
+    /// Reads the file in `home`; a missing one has no entries.
+    ///
+    /// # Errors
+    /// The file cannot be read, others can write to it, or it is no TOML.
+    pub(crate) fn read(home: &Path) -> anyhow::Result<Self> {
+        let path = home.join(FILE);
+        // It decides what is served and to whom, so it is as much a matter of trust as the lists.
+        let text = read_home_file(&path, Privacy::List)?.map(|(text, _)| text).unwrap_or_default();
+        let entries = file::entries(&path, &text)?;
+        Ok(Self { path, entries })
+    }
+
+    /// Reads the file in this installation's home. Without a home there are no settings.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub(crate) fn load() -> anyhow::Result<Self> {
+        match transport::home() {
+            Ok(home) => Self::read(&home),
+            Err(HomeError::Unknown) => Ok(Self { path: FILE.into(), entries: Vec::new() }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Checks every setting against the options, and says how many there are.
+    ///
+    /// # Errors
+    /// The first setting that no option has, or whose value its option does not take.
+    pub(crate) fn check(&self) -> anyhow::Result<usize> {
+        Layer::new(self, &Cli::command())?;
+        Ok(self.entries.len())
+    }
+}
+
+/// Why there is nothing to run.
+pub(crate) enum Refusal {
+    /// Clap's complaint about the command line, or the help that was asked for.
+    Clap(clap::Error),
+    /// What is wrong with the settings.
+    Settings(anyhow::Error, &'static str),
+}
+
+impl From<clap::Error> for Refusal {
+    fn from(error: clap::Error) -> Self {
+        Self::Clap(error)
+    }
+}
+
+/// Parses a command line, with the settings behind it.
+///
+/// The command line is parsed twice: what is wrong with it, or the help that it asks for, has nothing to do with the
+/// settings, and a setting that contradicts an option given gives way.
+pub(crate) fn parse(args: &[OsString]) -> Result<Cli, Refusal> {
+    let given = Cli::command().try_get_matches_from(args)?;
+    let plain = Cli::from_arg_matches(&given)?;
+    if given.subcommand_name().is_some_and(|name| FORGIVING.contains(&name)) {
+        return Ok(plain);
+    }
+    let name = plain.command.name();
+    let layered = layered(&given).map_err(|error| Refusal::Settings(error, name))?;
+    let Some(command) = layered else { return Ok(plain) };
+    Ok(Cli::from_arg_matches(&command.try_get_matches_from(args)?)?)
+}
+
+/// The command line with the settings as defaults; `None` when there are no settings.
+fn layered(given: &ArgMatches) -> anyhow::Result<Option<clap::Command>> {
+    let config = Config::load()?;
+    if config.entries.is_empty() {
+        return Ok(None);
+    }
+    let command = Cli::command();
+    let layer = Layer::new(&config, &command)?;
+    Ok(Some(layer.over(command, given)))
+}
