@@ -10,6 +10,10 @@ use super::rng::Rng;
 /// IPv4 and UDP headers: the rate of a link is counted in IP packets, as an operator counts it.
 pub const IP_UDP_OVERHEAD: u64 = 28;
 
+/// Stream bytes in a full packet over its IP bytes: 1415 of 1480 at a UDP payload of 1452.
+/// The goodput limit of a link is this share of its rate.
+pub const PAYLOAD_SHARE: f64 = 0.956;
+
 const NANOS: f64 = 1e9;
 
 /// Which packets the link loses.
@@ -113,13 +117,17 @@ impl Link {
 
     /// Offers a UDP payload of `size` bytes; gives its arrival time, or `None` when it is lost.
     pub fn send(&mut self, now: u64, size: usize) -> Option<u64> {
+        self.carry(now, size as u64 + IP_UDP_OVERHEAD)
+    }
+
+    /// Offers an IP packet of so many bytes, header included; gives its arrival time, or `None` when it is lost.
+    pub fn carry(&mut self, now: u64, bytes: u64) -> Option<u64> {
         self.advance(now);
         self.stats.offered_packets += 1;
         if self.config.rate == 0 || self.loses() {
             self.stats.lost_packets += 1;
             return None;
         }
-        let bytes = size as u64 + IP_UDP_OVERHEAD;
         let waiting = self.backlog(now);
         if bytes_in(self.config.rate, waiting) + bytes > self.config.queue.max(bytes) {
             self.stats.queue_drops += 1;

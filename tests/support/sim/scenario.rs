@@ -5,11 +5,7 @@ use std::time::Duration;
 
 use quinn_proto::congestion::ControllerFactory;
 
-use super::link::{LinkConfig, LinkStats, Loss};
-
-/// Stream bytes in a full packet over its IP bytes: 1415 of 1480 at a UDP payload of 1452.
-/// The goodput limit of a link is this share of its rate.
-pub const PAYLOAD_SHARE: f64 = 0.956;
+use super::link::{LinkConfig, LinkStats, Loss, PAYLOAD_SHARE};
 
 /// A controller factory as quinn wants it.
 pub type Factory = Arc<dyn ControllerFactory + Send + Sync>;

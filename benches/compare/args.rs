@@ -1,0 +1,116 @@
+//! The words of the command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+
+use super::links::LinkSpec;
+use super::load::Kind;
+use super::tools;
+
+/// What `--help` says.
+pub(crate) const HELP: &str = "\
+Compares qft with other tools over emulated links, as root:
+
+  cargo bench --bench compare -- [--quick] [WORD=VALUE[,VALUE...] ...]
+
+  tool=qft,rsync-bbr   these only (qft, rsync-bbr, rsync-cubic, scp, rclone,
+                       qcp-cubic, qcp-bbr)
+  link=table           these only: table, loss and rtt (the charts), all, or
+                       RATE/RTT/LOSS[/BURST], as in 100/50/1 or 100/100/1/5:
+                       Mbit/s, ms, percent each way, packets lost in a row
+  load=large,small     these only (large, small, tiny)
+  runs=3               the median of so many; 1 unless said otherwise
+  cap=60               seconds after which a tool is stopped
+  out=DIR              where results.json and the charts are written and where
+                       results of earlier runs are kept; target/compare unless
+                       said otherwise
+  --quick              small loads, two links, a cap of 20 s
+  --redraw             draws table and charts from results.json, measures nothing
+";
+
+/// Time that a tool gets, and what it gets in the quick form.
+const CAP: Duration = Duration::from_secs(60);
+const CAP_QUICK: Duration = Duration::from_secs(20);
+
+/// What to do.
+#[derive(Debug, Clone)]
+pub(crate) struct Args {
+    /// Words of tools; empty = all.
+    pub(crate) tools: Vec<String>,
+    pub(crate) links: Vec<LinkSpec>,
+    pub(crate) loads: Vec<Kind>,
+    pub(crate) runs: u64,
+    pub(crate) cap: Duration,
+    pub(crate) out: PathBuf,
+    pub(crate) quick: bool,
+    pub(crate) redraw: bool,
+    pub(crate) help: bool,
+}
+
+impl Args {
+    /// Reads the words.
+    pub(crate) fn parse(words: impl Iterator<Item = String>) -> anyhow::Result<Self> {
+        let words: Vec<_> = words.collect();
+        let quick = words.iter().any(|word| word == "--quick");
+        let mut args = Self {
+            tools: Vec::new(),
+            links: LinkSpec::chosen(if quick { "quick" } else { "all" })?,
+            loads: Kind::ALL.to_vec(),
+            runs: 1,
+            cap: if quick { CAP_QUICK } else { CAP },
+            out: PathBuf::from("target/compare"),
+            quick,
+            redraw: false,
+            help: false,
+        };
+        for word in &words {
+            match (word.as_str(), word.split_once('=')) {
+                // The first comes from cargo.
+                ("--bench" | "--quick", _) => {}
+                ("--redraw", _) => args.redraw = true,
+                ("--help" | "-h", _) => args.help = true,
+                (_, Some((name, value))) => args.set(name, value)?,
+                (other, None) => bail!("{other}: not a word of this command; --help lists them"),
+            }
+        }
+        Ok(args)
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> anyhow::Result<()> {
+        let values = || value.split(',');
+        match name {
+            "tool" => self.tools = values().map(known_tool).collect::<anyhow::Result<_>>()?,
+            "load" => self.loads = values().map(known_load).collect::<anyhow::Result<_>>()?,
+            "link" => {
+                self.links = Vec::new();
+                for link in values().map(LinkSpec::chosen).collect::<anyhow::Result<Vec<_>>>()?.concat() {
+                    if !self.links.contains(&link) {
+                        self.links.push(link);
+                    }
+                }
+            }
+            "runs" => self.runs = value.parse().with_context(|| format!("runs={value}: a number is needed"))?,
+            "cap" => {
+                let seconds = value.parse().with_context(|| format!("cap={value}: seconds are needed"))?;
+                self.cap = Duration::from_secs(seconds);
+            }
+            "out" => self.out = PathBuf::from(value),
+            other => bail!("{other}=: not one of tool, link, load, runs, cap, out"),
+        }
+        ensure!(self.runs > 0 && !self.cap.is_zero(), "{name}={value}: nothing would be measured");
+        Ok(())
+    }
+}
+
+fn known_tool(word: &str) -> anyhow::Result<String> {
+    let known: Vec<_> = tools::all().iter().map(|tool| tools::word(tool.name())).collect();
+    ensure!(known.iter().any(|known| known == word), "tool={word}: not one of {}", known.join(", "));
+    Ok(word.to_owned())
+}
+
+fn known_load(word: &str) -> anyhow::Result<Kind> {
+    let known = Kind::ALL.into_iter().find(|kind| kind.word() == word);
+    known.with_context(|| format!("load={word}: not one of large, small, tiny"))
+}

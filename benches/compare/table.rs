@@ -1,0 +1,154 @@
+//! The table, for a terminal of 80 columns and, shorter, in Markdown.
+
+use std::fmt::Write as _;
+
+use super::counters::LATE;
+use super::links::LinkSpec;
+use super::load::Load;
+use super::results::{Cell, Outcome, Results};
+
+/// The tool that the others are compared with.
+const OURS: &str = "qft";
+/// From here on the machine took part in the figures, and the table says so.
+const LATE_PERCENT_MAX: f64 = 1.0;
+
+/// What stands above the rows of one link and load.
+pub(crate) fn heading(link: &LinkSpec, load: &Load) -> String {
+    format!(
+        "{link}: {}\n{:<15}{:>9}{:>9}{:>10}{:>9}{:>8}{:>9}",
+        load.title(),
+        "",
+        "seconds",
+        "Mbit/s",
+        "of limit",
+        "core-s",
+        "wire",
+        "x qft"
+    )
+}
+
+/// One row; `ours` is what qft made of the same link and load.
+pub(crate) fn row(cell: &Cell, ours: Option<&Cell>) -> String {
+    let more = if cell.outcome == Outcome::Done { "" } else { ">" };
+    let seconds = format!("{more}{:.2}", cell.seconds);
+    let core = cell.core_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.2}"));
+    let ours = ours.filter(|ours| ours.outcome == Outcome::Done);
+    let ratio = ours.map_or_else(|| "-".to_owned(), |ours| format!("{more}{:.1}", cell.seconds / ours.seconds));
+    let (mbit, share, wire) = (cell.mbit(), cell.share() * 100.0, cell.wire());
+    let mut row = format!("  {:<13}{seconds:>9}{mbit:>9.1}{share:>8.1} %{core:>9}{wire:>8.3}{ratio:>9}", cell.tool);
+    for note in notes(cell) {
+        let _ = write!(row, "\n      {note}");
+    }
+    row
+}
+
+/// What a reader must know about a row.
+fn notes(cell: &Cell) -> Vec<String> {
+    let mut notes = Vec::new();
+    let arrived = cell.arrived as f64 / f64::from(1 << 20);
+    let all = cell.load.bytes() as f64 / f64::from(1 << 20);
+    match &cell.outcome {
+        Outcome::Done => {}
+        Outcome::Stopped => notes.push(format!("stopped; {arrived:.1} of {all:.1} MiB had arrived")),
+        Outcome::Failed(why) => notes.push(format!("failed with {arrived:.1} of {all:.1} MiB there: {why}")),
+    }
+    for (way, counters) in [("there", cell.there), ("back", cell.back)] {
+        if counters.late_percent > LATE_PERCENT_MAX {
+            let (late, max) = (counters.late_percent, counters.late_max_ms);
+            notes.push(format!(
+                "busy machine: {late:.1} % of packets {way} over {} ms late, one {max:.0} ms",
+                LATE.as_millis()
+            ));
+        }
+    }
+    if let [shortest, .., longest] = cell.all_seconds[..] {
+        notes.push(format!("{} runs, {shortest:.2} to {longest:.2} s", cell.all_seconds.len()));
+    }
+    notes
+}
+
+/// The pairs of link and load that were measured, in their order.
+fn pairs(results: &Results) -> Vec<(LinkSpec, Load)> {
+    let mut pairs = Vec::new();
+    for cell in &results.cells {
+        if !pairs.contains(&(cell.link, cell.load)) {
+            pairs.push((cell.link, cell.load));
+        }
+    }
+    pairs
+}
+
+/// What qft made of a link and load.
+pub(crate) fn ours<'a>(results: &'a Results, link: &LinkSpec, load: &Load) -> Option<&'a Cell> {
+    results.of(link, load).into_iter().find(|cell| cell.tool == OURS)
+}
+
+/// Everything, for a terminal.
+pub(crate) fn terminal(results: &Results) -> String {
+    let mut text = String::new();
+    for (link, load) in pairs(results) {
+        let ours = ours(results, &link, &load);
+        let _ = writeln!(text, "\n{}", heading(&link, &load));
+        for cell in results.of(&link, &load) {
+            let _ = writeln!(text, "{}", row(cell, ours));
+        }
+    }
+    let _ = write!(text, "\n{}", origin(results));
+    text
+}
+
+/// Seconds alone, one row for each link and load, for a page.
+pub(crate) fn markdown(results: &Results) -> String {
+    let mut tools: Vec<&str> = Vec::new();
+    results.cells.iter().for_each(|cell| {
+        if !tools.contains(&cell.tool.as_str()) {
+            tools.push(&cell.tool);
+        }
+    });
+    let mut text = format!("| seconds | | {} |\n|---|---|{}\n", tools.join(" | "), "--:|".repeat(tools.len()));
+    for (link, load) in pairs(results) {
+        let cells = results.of(&link, &load);
+        let _ = write!(text, "| {link} | {} |", load.title());
+        for tool in &tools {
+            let cell = cells.iter().find(|cell| cell.tool == *tool);
+            let _ = write!(text, " {} |", cell.map_or_else(String::new, |cell| brief(cell)));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn brief(cell: &Cell) -> String {
+    match cell.outcome {
+        Outcome::Done => format!("{:.1}", cell.seconds),
+        Outcome::Stopped => format!("> {:.0}", cell.seconds),
+        Outcome::Failed(_) => "failed".to_owned(),
+    }
+}
+
+/// Where and when.
+pub(crate) fn machine_and_dates(results: &Results) -> String {
+    let machine = &results.machine;
+    let place = format!("{} x {}, Linux {}", machine.cores, machine.processor, machine.kernel);
+    let dates = || results.cells.iter().map(|cell| cell.date.as_str());
+    match (dates().min(), dates().max()) {
+        (Some(first), Some(last)) if first == last => format!("{place}, {first}"),
+        (Some(first), Some(last)) => format!("{place}, {first} to {last}"),
+        _ => place,
+    }
+}
+
+/// Machine, dates and versions.
+pub(crate) fn origin(results: &Results) -> String {
+    let mut text = machine_and_dates(results);
+    text.push('\n');
+    let mut said: Vec<(&str, &str)> = Vec::new();
+    for cell in &results.cells {
+        let version = (cell.tool.as_str(), cell.version.as_str());
+        if !said.contains(&version) {
+            said.push(version);
+            let _ = writeln!(text, "{}: {}", version.0, version.1);
+        }
+    }
+    text
+}

@@ -1,0 +1,272 @@
+//! The parts of the comparison (`benches/compare`) that need no network: rate, delay and loss of the emulated link come
+//! out as asked, results survive being saved, and the charts are what the results say.
+
+#[path = "../benches/compare/chart.rs"]
+mod chart;
+#[path = "../benches/compare/counters.rs"]
+mod counters;
+#[path = "../benches/compare/lane.rs"]
+mod lane;
+#[allow(dead_code, reason = "the command line uses more of it")]
+#[path = "../benches/compare/links.rs"]
+mod links;
+#[allow(dead_code, reason = "the measuring uses more of it")]
+#[path = "../benches/compare/load.rs"]
+mod load;
+#[path = "../benches/compare/model.rs"]
+mod model;
+#[allow(dead_code, reason = "the measuring uses more of it")]
+#[path = "../benches/compare/results.rs"]
+mod results;
+#[allow(dead_code, reason = "the measuring uses more of it")]
+#[path = "../benches/compare/table.rs"]
+mod table;
+
+use std::fs;
+use std::path::Path;
+
+use counters::Counters;
+use lane::Lane;
+use links::LinkSpec;
+use load::{Kind, Load};
+use proptest::prelude::*;
+use results::{Cell, Machine, Outcome, Results};
+
+/// A full packet.
+const PACKET: usize = 1500;
+const SECOND: u64 = 1_000_000_000;
+
+fn link(text: &str) -> LinkSpec {
+    text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+/// Offers numbered full packets at so many times the link's rate, for so long; when each that came out was due.
+fn offered(link: &LinkSpec, times_the_rate: f64, seconds: f64, seed: u64) -> (Lane, Vec<(u32, u64)>) {
+    let mut lane = Lane::new(link.config(), seed);
+    let packets = link.mbit * 1e6 / 8.0 / PACKET as f64 * seconds * times_the_rate;
+    let gap = seconds * SECOND as f64 / packets;
+    let mut packet = vec![0; PACKET];
+    let mut out = Vec::new();
+    for number in 0..packets as u32 {
+        packet[..4].copy_from_slice(&number.to_le_bytes());
+        let now = (f64::from(number) * gap) as u64;
+        lane.offer(now, &packet);
+        lane.deliver(now, |due, packet| {
+            assert!(due <= now, "nothing comes out early");
+            out.push((number_of(packet), due));
+        });
+    }
+    lane.deliver(u64::MAX, |due, packet| out.push((number_of(packet), due)));
+    (lane, out)
+}
+
+fn number_of(packet: &[u8]) -> u32 {
+    assert_eq!(packet.len(), PACKET, "packets stay whole");
+    u32::from_le_bytes(packet[..4].try_into().expect("four bytes"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn a_link_carries_its_rate_and_no_more(mbit in 5.0..300.0_f64, rtt in 10.0..300.0_f64, times in 1.2..4.0_f64) {
+        let link = link(&format!("{mbit}/{rtt}/0"));
+        let (lane, out) = offered(&link, times, 2.0, 1);
+        // While more is offered than fits, it is never idle: count between the first and the last that came out.
+        let span = (out[out.len() - 1].1 - out[0].1) as f64 / SECOND as f64;
+        let carried = (out.len() - 1) as f64 * PACKET as f64 * 8.0 / span / 1e6;
+        prop_assert!((carried / mbit - 1.0).abs() < 0.001, "{carried} of {mbit} Mbit/s");
+        let stats = lane.stats();
+        prop_assert_eq!(out.len() as u64 + stats.queue_drops, stats.offered_packets);
+        prop_assert!(stats.queue_drops > 0);
+        prop_assert_eq!(lane.bytes(), stats.offered_packets * PACKET as u64);
+    }
+
+    #[test]
+    fn packets_are_delayed_by_half_a_round_trip_and_by_one_in_the_queue_at_most(
+        mbit in 5.0..300.0_f64, rtt in 20.0..300.0_f64, times in 0.3..3.0_f64,
+    ) {
+        let link = link(&format!("{mbit}/{rtt}/0"));
+        let (_, out) = offered(&link, times, 2.0, 1);
+        let gap = PACKET as f64 * 8.0 / (mbit * 1e6 * times);
+        let service = PACKET as f64 * 8.0 / (mbit * 1e6) * 1e3;
+        for (number, due) in out {
+            let delay = due as f64 / 1e6 - f64::from(number) * gap * 1e3;
+            let least = rtt / 2.0 + service;
+            let most = if times < 1.0 { least } else { rtt * 1.5 };
+            prop_assert!((least - 0.01..=most + 0.01).contains(&delay), "{delay} ms, not {least} to {most}");
+        }
+    }
+
+    #[test]
+    fn the_share_that_was_asked_for_is_lost_in_runs_of_the_length_that_was_asked_for(
+        percent in 0.5..20.0_f64, burst in prop_oneof![Just(1.0), 2.0..8.0_f64], seed: u64,
+    ) {
+        let link = link(&format!("300/20/{percent}/{burst}"));
+        let (lane, out) = offered(&link, 0.9, 20.0, seed >> 1);
+        let stats = lane.stats();
+        let lost = stats.lost_packets as f64;
+        let packets = stats.offered_packets as f64;
+        prop_assert_eq!(stats.queue_drops, 0);
+        prop_assert_eq!(out.len() as f64 + lost, packets);
+        // Six standard deviations: bursts of a mean length b are b geometric losses at once, so about 2b times the variance.
+        let share = percent / 100.0;
+        let deviation = (packets * share * (1.0 - share) * 2.0 * burst).sqrt();
+        prop_assert!((lost - packets * share).abs() < 6.0 * deviation, "{} % of {percent} %", lost * 100.0 / packets);
+        // A run begins where numbers jump; independent losses make runs of 1 / (1 - p).
+        let runs = out.windows(2).filter(|pair| pair[1].0 > pair[0].0 + 1).count() as f64;
+        let expected = if burst > 1.0 { burst } else { 1.0 / (1.0 - share) };
+        let found = lost / runs;
+        prop_assert!((found / expected - 1.0).abs() < 6.0 * (1.0 / runs).sqrt(), "runs of {found}, not {expected}");
+    }
+
+    #[test]
+    fn the_same_seed_loses_the_same_packets_and_nothing_overtakes(seed: u64, other: u64) {
+        prop_assume!(seed >> 1 != other >> 1);
+        let link = link("50/40/5");
+        let numbers = |seed: u64| offered(&link, 1.5, 2.0, seed >> 1).1.into_iter().map(|(number, _)| number);
+        let first: Vec<_> = numbers(seed).collect();
+        prop_assert!(first.is_sorted());
+        prop_assert_eq!(&first, &numbers(seed).collect::<Vec<_>>());
+        prop_assert_ne!(&first, &numbers(other).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_link_is_read_as_it_is_written() {
+    assert_eq!(link("100/50/0").to_string(), "100 Mbit/s, RTT 50 ms, no loss");
+    assert_eq!(link("2.5/600/0.1").to_string(), "2.5 Mbit/s, RTT 600 ms, 0.1 % loss");
+    assert_eq!(link("100/100/1/5").to_string(), "100 Mbit/s, RTT 100 ms, 1 % loss in bursts of 5");
+    for wrong in ["", "100", "100/50", "100/50/x", "0/50/1", "100/50/100", "100/50/1/0.5", "1/2/3/4/5", "NaN/1/1"] {
+        assert!(wrong.parse::<LinkSpec>().is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn no_link_is_measured_twice_and_each_chart_has_its_own() {
+    let all = LinkSpec::chosen("all").expect("known");
+    for (number, link) in all.iter().enumerate() {
+        assert!(!all[..number].contains(link), "{link}");
+    }
+    assert!(all.iter().filter(|link| link.is_of_losses()).count() >= 4);
+    assert!(all.iter().filter(|link| link.is_of_round_trips()).count() >= 4);
+    assert!(LinkSpec::chosen("100/100/1/5").is_ok_and(|links| !links[0].is_of_losses()));
+}
+
+/// Results in which one tool gets done everywhere and the other only without loss.
+fn results() -> Results {
+    let machine = Machine { processor: "Quick & <Small>".to_owned(), cores: 2, kernel: "6.1".to_owned() };
+    let mut results = Results::new(machine);
+    for link in LinkSpec::chosen("all").expect("known") {
+        for tool in ["qft", "other"] {
+            let done = tool == "qft" || link.loss_percent == 0.0;
+            let seconds = if done { 6.0 + link.loss_percent } else { 60.0 };
+            results.put(Cell {
+                link,
+                load: Load::of(Kind::Large, &link, false),
+                tool: tool.to_owned(),
+                version: "1".to_owned(),
+                date: "2026-01-31".to_owned(),
+                outcome: if done { Outcome::Done } else { Outcome::Stopped },
+                seconds,
+                all_seconds: vec![seconds],
+                arrived: if done { 64 << 20 } else { 1 << 20 },
+                core_seconds: done.then_some(0.5),
+                there: Counters::default(),
+                back: Counters::default(),
+            });
+        }
+    }
+    results
+}
+
+#[test]
+fn results_are_read_as_they_were_saved_and_a_new_one_takes_the_old_ones_place() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("results.json");
+    assert!(Results::load(&path).expect("it may be missing").is_none());
+    let mut all = results();
+    all.save(&path).expect("saved");
+    assert_eq!(Results::load(&path).expect("read"), Some(all.clone()));
+    let (cells, mut again) = (all.cells.len(), all.cells[3].clone());
+    again.seconds = 1.25;
+    all.put(again.clone());
+    assert_eq!((all.cells.len(), &all.cells[3]), (cells, &again));
+}
+
+#[test]
+fn a_copy_that_differs_lacks_a_file_or_has_one_more_is_found_out() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let load = Load { kind: Kind::Small, files: 3, size: 100_000 };
+    let source = load.make(dir.path()).expect("made");
+    let copy = dir.path().join("copy");
+    let fresh = || {
+        let _ = fs::remove_dir_all(&copy);
+        fs::create_dir(&copy).expect("made");
+        for entry in fs::read_dir(&source).expect("listed") {
+            let path = entry.expect("listed").path();
+            fs::copy(&path, copy.join(path.file_name().expect("it has a name"))).expect("copied");
+        }
+        let mut paths: Vec<_> =
+            fs::read_dir(&copy).expect("listed").map(|entry| entry.expect("listed").path()).collect();
+        paths.sort();
+        paths
+    };
+    fresh();
+    load::compare(&source, &copy).expect("the same");
+    assert_eq!(load::arrived(&copy).expect("read"), load.bytes());
+    let mut content = fs::read(&fresh()[1]).expect("read");
+    content[99_999] ^= 1;
+    fs::write(&fresh()[1], &content).expect("written");
+    load::compare(&source, &copy).expect_err("one bit");
+    fs::remove_file(&fresh()[2]).expect("removed");
+    load::compare(&source, &copy).expect_err("one less");
+    fs::write(fresh()[0].with_extension("more"), "").expect("written");
+    load::compare(&source, &copy).expect_err("one more");
+    fs::File::options().write(true).open(&fresh()[0]).and_then(|file| file.set_len(99_999)).expect("cut");
+    load::compare(&source, &copy).expect_err("one byte less");
+}
+
+#[test]
+fn room_that_was_only_reserved_has_not_arrived() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    fs::File::create(dir.path().join("part")).and_then(|file| file.set_len(1 << 20)).expect("made");
+    assert_eq!(load::arrived(dir.path()).expect("read"), 0);
+}
+
+#[test]
+fn a_chart_shows_what_was_done_and_what_was_not() {
+    let svg = chart::draw(&results(), Kind::Large).expect("enough for a chart");
+    assert!(chart::draw(&results(), Kind::Small).is_none(), "nothing was measured with small files");
+    for part in
+        ["One file of 64 MiB", ">qft<", ">other<", "not done", "0.1 %", "300 ms", "&amp; &lt;Small&gt;, Linux 6.1"]
+    {
+        assert!(svg.contains(part), "{part} is missing");
+    }
+    // One hollow mark for each place where the other was stopped: four losses, four round trips.
+    assert_eq!(svg.matches("fill-opacity").count(), 8);
+    assert!(svg.contains("prefers-color-scheme:dark"));
+    assert_eq!(svg.matches("<g").count(), svg.matches("</g>").count());
+    assert!(!svg.contains("NaN") && !svg.contains("inf"));
+}
+
+#[test]
+fn the_table_says_who_was_stopped_and_how_far_it_came() {
+    let text = table::terminal(&results());
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    assert!(text.contains("stopped; 1.0 of 64.0 MiB had arrived"), "{text}");
+    assert!(text.contains(">60.00"), "{text}");
+    let page = table::markdown(&results());
+    assert!(page.contains("| 100 Mbit/s, RTT 100 ms, 1 % loss | one file of 64 MiB | 7.0 | > 60 |"), "{page}");
+}
+
+#[test]
+fn the_charts_in_the_repository_are_those_of_the_results_beside_them() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/compare");
+    let saved = Results::load(&dir.join("results.json")).expect("it can be read");
+    for kind in Kind::ALL {
+        let drawn = saved.as_ref().and_then(|results| chart::draw(results, kind));
+        let there = fs::read_to_string(dir.join(kind.word()).with_extension("svg")).ok();
+        assert_eq!(drawn, there, "cargo bench --bench compare -- --redraw out=benches/compare");
+    }
+}
