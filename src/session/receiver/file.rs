@@ -180,6 +180,13 @@ impl FileIo {
     }
 }
 
+impl Start {
+    /// Whether the partial file starts again from nothing.
+    fn is_fresh(&self) -> bool {
+        self.basis != Basis::Part
+    }
+}
+
 impl Drop for FileIo {
     fn drop(&mut self) {
         if !self.discard.load(Ordering::Relaxed) {

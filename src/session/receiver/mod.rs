@@ -2,44 +2,44 @@
 //!
 //! Whoever learns something — the control loop, a data stream, a disk thread, the committer — calls the
 //! matching `on_` method. It takes the lock, feeds the rules, and acts on what they say.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `messages` | what the sender says |
+//! | `plan`, `answer` | what an offer needs; saying so, and beginning it |
+//! | `check` | digests of what is there already |
+//! | `stream`, `backlog` | a range on its way to disk; the brake when the disk is behind |
+//! | `file`, `wait` | where content is written; waiting for a part that cannot be opened |
+//! | `finish`, `settle` | the verdict and the commit; the last word on a file and on the job |
 
+mod answer;
 mod backlog;
+mod check;
 mod file;
+mod finish;
+mod messages;
 mod plan;
+mod settle;
 mod stream;
+mod wait;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use quinn::Connection;
 use tokio::sync::Notify;
-use tracing::debug;
 
 use self::backlog::Backlog;
 use self::file::FileIo;
-use super::SessionError;
 use super::control::Control;
 use super::memory::Buffers;
-use super::prefix::hash_turn;
-use crate::digest::{Digest, Hasher};
-use crate::progress::{FileProgress, Observer, Phase};
-use crate::protocol::HEADERS_AHEAD_MAX;
-use crate::protocol::codec::RangeHeader;
-use crate::protocol::message::{
-    Done, End, Failure, FileId, Have, Header, IfExists, Kind, Message, Mtime, Pos, SkipReason, Status, Tail, Target,
-    Verdict,
-};
+use crate::digest::Hasher;
+use crate::progress::{FileProgress, Observer};
+use crate::protocol::message::{End, Failure, FileId, Header, Mtime, Target};
 use crate::protocol::path::WirePath;
-use crate::storage::Disk;
-use crate::storage::Root;
-use crate::storage::StorageError;
-use crate::storage::{Commit, Committer, Replace};
-use crate::transfer::receive::{Receive, Verdict as Judgement};
-use crate::transfer::resume::{Basis, Policy, Start};
-
-/// Most files whose new offer is awaited. A sender offers them anew at once, so few are ever waiting.
-const CHANGED_MAX: usize = 1024;
+use crate::storage::{Committer, Disk, Root};
+use crate::transfer::receive::Receive;
+use crate::transfer::resume::Policy;
 
 /// How a receiver treats what it is offered.
 pub(crate) struct ReceiveOptions {
@@ -136,25 +136,6 @@ impl Receiver {
         self.0.state.lock().expect("no holder panics")
     }
 
-    /// Feeds a message of the sender's.
-    ///
-    /// # Errors
-    /// The rule that the message breaks; the connection is to be closed.
-    pub(crate) fn on_message(&self, message: Message) -> Result<(), SessionError> {
-        match message {
-            Message::Header(header) => self.on_header(header),
-            Message::Tail(tail) => self.on_tail(tail),
-            Message::Problem(problem) => {
-                let name = crate::protocol::path::escape(&problem.name).to_string();
-                self.0.tools.observer.failed(name, problem.failure);
-                Ok(())
-            }
-            Message::Cancel(cancel) => self.on_cancel(cancel),
-            Message::End(end) => self.on_end(end),
-            _ => Err(SessionError::Order("a message that only a receiver sends")),
-        }
-    }
-
     /// Resolves when the sender has ended and every file is settled.
     pub(crate) async fn finished(&self) {
         loop {
@@ -190,378 +171,5 @@ impl Receiver {
                 File::Planning(_) | File::Committing(_) => true,
                 File::Open(open) => open.rules.is_hashing(),
             })
-    }
-
-    fn on_header(&self, header: Header) -> Result<(), SessionError> {
-        if header.kind != Kind::Dir {
-            self.0.tools.observer.found(&header.path.to_string(), header.size);
-        }
-        let mut state = self.state();
-        if header.id.0 != state.next_id {
-            return Err(SessionError::Order("file ids do not count up"));
-        }
-        if state.files.len() >= HEADERS_AHEAD_MAX {
-            return Err(SessionError::Order("too many files offered at once"));
-        }
-        if state.end.is_some() {
-            return Err(SessionError::Order("a file offered after the end"));
-        }
-        state.next_id += 1;
-        state.changed.remove(&header.path);
-        state.files.insert(header.id, File::Planning(header.path.clone()));
-        state.unplanned.push(header);
-        if !std::mem::replace(&mut state.planning, true) {
-            let receiver = self.clone();
-            self.0.tools.disk.spawn(move || receiver.plan_all());
-        }
-        Ok(())
-    }
-
-    fn on_tail(&self, tail: Tail) -> Result<(), SessionError> {
-        let id = tail.id;
-        let mut guard = self.state();
-        let state = &mut *guard;
-        match state.files.get_mut(&id) {
-            Some(File::Open(open)) => open.rules.on_tail(tail)?,
-            // It failed here while the tail was on its way.
-            None if id.0 < state.next_id => return Ok(()),
-            _ => return Err(SessionError::Order("a tail for a file that is not open")),
-        }
-        drop(guard);
-        self.judge(id);
-        Ok(())
-    }
-
-    fn on_cancel(&self, cancel: Done) -> Result<(), SessionError> {
-        let mut state = self.state();
-        if cancel.id.0 >= state.next_id {
-            return Err(SessionError::Order("a cancel for a file that was never offered"));
-        }
-        let path = match state.files.remove(&cancel.id) {
-            Some(File::Open(open)) => {
-                open.io.give_up();
-                open.path
-            }
-            Some(File::Planning(path)) => path,
-            // It is complete and right: its `Done` is as good as said.
-            Some(committing @ File::Committing(_)) => {
-                state.files.insert(cancel.id, committing);
-                return Ok(());
-            }
-            None => return Ok(()),
-        };
-        let failure = cancel.failure.unwrap_or_else(|| Failure::new(Status::Cancelled, "its sender gave it up"));
-        if failure.status == Status::Changed && state.changed.len() < CHANGED_MAX {
-            state.changed.insert(path, failure);
-            drop(state);
-        } else {
-            drop(state);
-            self.0.tools.observer.failed(path.to_string(), failure);
-        }
-        self.settle();
-        Ok(())
-    }
-
-    fn on_end(&self, end: End) -> Result<(), SessionError> {
-        if self.state().end.replace(end).is_some() {
-            return Err(SessionError::Order("a second end"));
-        }
-        self.0.tools.observer.scan_ended();
-        self.settle();
-        Ok(())
-    }
-}
-
-/// Outcomes of planning.
-impl Receiver {
-    fn on_skip(&self, header: &Header, reason: SkipReason) {
-        if header.kind != Kind::Dir {
-            self.0.tools.observer.skipped(header.path.to_string(), header.size, reason);
-        }
-        self.close(header.id, answer(header.id, Verdict::Skip(reason)), |_| ());
-    }
-
-    fn on_refuse(&self, header: &Header, failure: Failure) {
-        if failure.status != Status::Cancelled {
-            self.0.tools.observer.failed(header.path.to_string(), failure.clone());
-        }
-        self.close(header.id, answer(header.id, Verdict::Refuse(failure)), |_| ());
-    }
-
-    fn on_made(&self, header: &Header, path: &WirePath, directory: bool) {
-        if directory {
-            self.state().directories.insert(path.clone(), (header.mtime, header.mode));
-        }
-        self.on_skip(header, SkipReason::Made);
-    }
-
-    fn on_start(&self, header: &Header, path: WirePath, start: Start) {
-        let progress = Arc::new(FileProgress::new(header.path.to_string(), header.size, start.from, start.why));
-        if self.0.options.dry_run {
-            self.0.tools.observer.event(crate::progress::Event::Planned {
-                path: progress.path.clone(),
-                size: header.size,
-                from: start.from,
-                why: start.why,
-            });
-            let verdict = Verdict::From { offset: start.from, why: start.why };
-            return self.close(header.id, answer(header.id, verdict), |_| ());
-        }
-        let io = Arc::new(FileIo::new(self.0.options.root.clone(), path, header, start, self.0.options.durable));
-        let rules = Receive::new(header.size, start.from);
-        let hash_prefix = rules.prefix_chunks() > 0;
-        if hash_prefix {
-            progress.set_phase(Phase::Checking);
-        }
-        let mut state = self.state();
-        // It may have been cancelled while the disk was asked.
-        let Some(file) = state.files.get_mut(&header.id) else { return };
-        *file = File::Open(Open { path: header.path.clone(), rules, io: io.clone(), progress: progress.clone() });
-        drop(state);
-        self.0.tools.observer.started(&progress);
-        let verdict = Verdict::From { offset: start.from, why: start.why };
-        self.0.tools.control.send(answer(header.id, verdict));
-        if hash_prefix {
-            let (receiver, id) = (self.clone(), header.id);
-            self.0.tools.disk.spawn(move || receiver.hash_prefix(id, &io, 0, 0));
-        }
-    }
-}
-
-fn answer(id: FileId, verdict: Verdict) -> Message {
-    Message::Pos(Pos { id, verdict })
-}
-
-/// Checking what is there.
-impl Receiver {
-    /// On a disk thread: hashes some chunks before the start, offers them, and queues the next turn.
-    fn hash_prefix(&self, id: FileId, io: &Arc<FileIo>, first: u64, waits: u32) {
-        if self.is_over() {
-            return;
-        }
-        let read = |buffer: &mut [u8], offset| io.read_prefix(buffer, offset);
-        match hash_turn(&self.0.tools.hasher, first, io.from(), read) {
-            Ok(digests) => self.on_prefix(id, io, first, digests),
-            Err(error) if self.may_wait(&error, waits) => {
-                let (receiver, io) = (self.clone(), io.clone());
-                self.later(move || receiver.hash_prefix(id, &io, first, waits + 1));
-            }
-            Err(error) => self.fail(id, (&error).into()),
-        }
-    }
-
-    fn on_prefix(&self, id: FileId, io: &Arc<FileIo>, first: u64, digests: Vec<Digest>) {
-        let next = first + digests.len() as u64;
-        let mut state = self.state();
-        let Some(File::Open(open)) = state.files.get_mut(&id) else { return };
-        open.rules.on_prefix(&digests);
-        // Sent under the lock: a repair may only be accepted once its digest is on its way.
-        self.0.tools.control.send(Message::Have(Have { id, first, digests }));
-        if next < io.prefix_chunks() {
-            let (receiver, io) = (self.clone(), io.clone());
-            self.0.tools.disk.spawn(move || receiver.hash_prefix(id, &io, next, 0));
-            return;
-        }
-        open.progress.set_phase(Phase::Moving);
-        drop(state);
-        self.judge(id);
-    }
-}
-
-/// How often, and how many times, a partial file that another transfer holds is tried again. Three seconds
-/// outlast the ghost of this client's own lost connection; a living transfer of the same file does not end
-/// that soon.
-const BUSY_WAIT: Duration = Duration::from_millis(200);
-const BUSY_WAITS_MAX: u32 = 15;
-
-/// The same when this process has too many files open: the committer closes hundreds a second.
-const FILES_WAITS_MAX: u32 = 150;
-
-/// Waiting for a partial file.
-impl Receiver {
-    fn may_wait(&self, error: &StorageError, waits: u32) -> bool {
-        let limit = match error.status() {
-            Status::Busy => BUSY_WAITS_MAX,
-            _ if error.is_out_of_files() => FILES_WAITS_MAX,
-            _ => 0,
-        };
-        waits < limit
-    }
-
-    /// Runs `work` on a disk thread after [`BUSY_WAIT`], which no disk thread sits out.
-    fn later(&self, work: impl FnOnce() + Send + 'static) {
-        let disk = self.0.tools.disk.clone();
-        self.0.tools.runtime.spawn(async move {
-            tokio::time::sleep(BUSY_WAIT).await;
-            disk.spawn(work);
-        });
-    }
-}
-
-/// Content and its end.
-impl Receiver {
-    /// A data stream announces its range. `None`: the file is settled already, nobody wants the bytes.
-    fn open_range(&self, header: RangeHeader) -> Result<Option<Place>, SessionError> {
-        let mut guard = self.state();
-        let state = &mut *guard;
-        match state.files.get_mut(&header.id) {
-            Some(File::Open(open)) => {
-                open.rules.on_range(header.offset, header.len)?;
-                Ok(Some(Place { io: open.io.clone(), progress: open.progress.clone() }))
-            }
-            None if header.id.0 < state.next_id => Ok(None),
-            _ => Err(SessionError::Order("content for a file that is not open")),
-        }
-    }
-
-    fn on_chunk(&self, id: FileId, index: u64, digest: Digest) {
-        if let Some(File::Open(open)) = self.state().files.get_mut(&id) {
-            open.rules.on_chunk(index, digest);
-        }
-    }
-
-    fn on_range_stored(&self, id: FileId) {
-        if let Some(File::Open(open)) = self.state().files.get_mut(&id) {
-            open.rules.on_range_stored();
-        }
-        self.judge(id);
-    }
-
-    /// Commits a file that is complete and right; drops one that is complete and wrong.
-    fn judge(&self, id: FileId) {
-        let mut state = self.state();
-        let Some(File::Open(open)) = state.files.get(&id) else { return };
-        if !open.rules.is_complete() {
-            return;
-        }
-        let progress = open.progress.clone();
-        progress.set_phase(Phase::Committing);
-        let Some(File::Open(open)) = state.files.insert(id, File::Committing(progress)) else {
-            unreachable!("the lock was held since the file was seen open")
-        };
-        drop(state);
-        let receiver = self.clone();
-        // The root of a file that claims to be huge takes long, and touching the old version is disk work.
-        self.0.tools.disk.spawn(move || receiver.commit(id, open));
-    }
-
-    /// On a disk thread: compares the whole file's digest and hands the file to the committer.
-    fn commit(&self, id: FileId, open: Open) {
-        if open.rules.verdict(&self.0.tools.hasher) != Judgement::Right {
-            open.io.discard_on_drop();
-            drop(open);
-            let text = "the content that arrived is not what was sent; send it again";
-            return self.fail(id, Failure::new(Status::VerifyFailed, text));
-        }
-        match open.io.finish(!open.rules.has_ranges()) {
-            Ok(Some(part)) => self.submit(id, part, &open.io),
-            Ok(None) => self.on_committed(id, Ok(())),
-            Err(error) => self.on_committed(id, Err(error)),
-        }
-    }
-
-    fn submit(&self, id: FileId, part: crate::storage::Part, io: &FileIo) {
-        let receiver = self.clone();
-        let commit = Commit {
-            part,
-            size: io.size(),
-            mtime: io.mtime(),
-            mode: io.mode(),
-            replace: match self.0.options.policy.if_exists {
-                IfExists::Replace => Replace::Yes,
-                IfExists::Rename => Replace::RenameFree,
-                _ => Replace::No,
-            },
-        };
-        let done = Box::new(move |result: Result<WirePath, StorageError>| {
-            receiver.on_committed(id, result.map(|_| ()));
-        });
-        self.0.tools.committer.submit(commit, done);
-    }
-
-    fn on_committed(&self, id: FileId, result: Result<(), StorageError>) {
-        if let Err(error) = result {
-            return self.fail(id, (&error).into());
-        }
-        self.close(id, Message::Done(Done { id, failure: None }), |file| {
-            if let File::Committing(progress) = file {
-                self.0.tools.observer.finished(progress);
-            }
-        });
-    }
-
-    /// Gives one file up and tells the sender why; its partial file stays for a later resume.
-    fn fail(&self, id: FileId, failure: Failure) {
-        let last_word = Message::Done(Done { id, failure: Some(failure.clone()) });
-        self.close(id, last_word, |file| {
-            let name = match file {
-                File::Open(open) => {
-                    open.io.give_up();
-                    open.progress.path.clone()
-                }
-                File::Committing(progress) => progress.path.clone(),
-                File::Planning(path) => path.to_string(),
-            };
-            debug!(%name, %failure, "file failed");
-            self.0.tools.observer.failed(name, failure);
-        });
-    }
-
-    /// Forgets a file, says how it ended, and reports it, in one step: a sender that hears of the end offers the
-    /// next file at once, which must find room; and nobody may see the last file gone before its end is said and
-    /// counted. Nothing happens when it was settled before, by a cancel or on another thread.
-    fn close(&self, id: FileId, last_word: Message, report: impl FnOnce(&File)) {
-        let mut state = self.state();
-        let Some(file) = state.files.remove(&id) else { return };
-        self.0.tools.control.send(last_word);
-        report(&file);
-        drop(state);
-        // A part may go with it, which takes a system call.
-        drop(file);
-        self.settle();
-    }
-
-    /// Ends the job, once, when nothing is left: directories get their times, then the sender hears of it.
-    fn settle(&self) {
-        let mut state = self.state();
-        if state.end.is_none() || !state.files.is_empty() || std::mem::replace(&mut state.settling, true) {
-            return;
-        }
-        let directories = std::mem::take(&mut state.directories);
-        drop(state);
-        if directories.is_empty() {
-            return self.finish_job();
-        }
-        let receiver = self.clone();
-        self.0.tools.disk.spawn(move || {
-            receiver.finish_directories(directories);
-            receiver.finish_job();
-        });
-    }
-
-    fn finish_job(&self) {
-        let changed = std::mem::take(&mut self.state().changed);
-        for (path, failure) in changed {
-            self.0.tools.observer.failed(path.to_string(), failure);
-        }
-        self.state().finished = true;
-        self.0.tools.control.send(Message::Settled);
-        self.0.settled.notify_waiters();
-    }
-
-    fn finish_directories(&self, directories: BTreeMap<WirePath, (Mtime, u32)>) {
-        // Innermost first: setting a child's metadata must not touch a parent that is done.
-        for (path, (mtime, mode)) in directories.into_iter().rev() {
-            if let Err(error) = self.0.options.root.set_dir_meta(&path, mtime, mode) {
-                self.0.tools.observer.event(crate::progress::Event::Note(error.to_string()));
-            }
-        }
-    }
-}
-
-impl Start {
-    /// Whether the partial file starts again from nothing.
-    fn is_fresh(&self) -> bool {
-        self.basis != Basis::Part
     }
 }

@@ -1,0 +1,70 @@
+//! Answering offers: what planning came to, said and begun.
+
+use std::sync::Arc;
+
+use super::file::FileIo;
+use super::{File, Open, Receiver};
+use crate::progress::{Event, FileProgress, Phase};
+use crate::protocol::message::{Failure, FileId, Header, Kind, Message, Pos, SkipReason, Status, Verdict};
+use crate::protocol::path::WirePath;
+use crate::transfer::receive::Receive;
+use crate::transfer::resume::Start;
+
+impl Receiver {
+    pub(super) fn on_skip(&self, header: &Header, reason: SkipReason) {
+        if header.kind != Kind::Dir {
+            self.0.tools.observer.skipped(header.path.to_string(), header.size, reason);
+        }
+        self.close(header.id, answer(header.id, Verdict::Skip(reason)), |_| ());
+    }
+
+    pub(super) fn on_refuse(&self, header: &Header, failure: Failure) {
+        if failure.status != Status::Cancelled {
+            self.0.tools.observer.failed(header.path.to_string(), failure.clone());
+        }
+        self.close(header.id, answer(header.id, Verdict::Refuse(failure)), |_| ());
+    }
+
+    pub(super) fn on_made(&self, header: &Header, path: &WirePath, directory: bool) {
+        if directory {
+            self.state().directories.insert(path.clone(), (header.mtime, header.mode));
+        }
+        self.on_skip(header, SkipReason::Made);
+    }
+
+    pub(super) fn on_start(&self, header: &Header, path: WirePath, start: Start) {
+        let progress = Arc::new(FileProgress::new(header.path.to_string(), header.size, start.from, start.why));
+        if self.0.options.dry_run {
+            self.0.tools.observer.event(Event::Planned {
+                path: progress.path.clone(),
+                size: header.size,
+                from: start.from,
+                why: start.why,
+            });
+            let verdict = Verdict::From { offset: start.from, why: start.why };
+            return self.close(header.id, answer(header.id, verdict), |_| ());
+        }
+        let io = Arc::new(FileIo::new(self.0.options.root.clone(), path, header, start, self.0.options.durable));
+        let rules = Receive::new(header.size, start.from);
+        let hash_prefix = rules.prefix_chunks() > 0;
+        if hash_prefix {
+            progress.set_phase(Phase::Checking);
+        }
+        let mut state = self.state();
+        // It may have been cancelled while the disk was asked.
+        let Some(file) = state.files.get_mut(&header.id) else { return };
+        *file = File::Open(Open { path: header.path.clone(), rules, io: io.clone(), progress: progress.clone() });
+        drop(state);
+        self.0.tools.observer.started(&progress);
+        let verdict = Verdict::From { offset: start.from, why: start.why };
+        self.0.tools.control.send(answer(header.id, verdict));
+        if hash_prefix {
+            let (receiver, id) = (self.clone(), header.id);
+            self.0.tools.disk.spawn(move || receiver.hash_prefix(id, &io, 0, 0));
+        }
+    }
+}
+
+fn answer(id: FileId, verdict: Verdict) -> Message {
+    Message::Pos(Pos { id, verdict })
+}

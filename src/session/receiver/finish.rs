@@ -1,0 +1,104 @@
+//! Content and its end: ranges, chunks, the verdict and the commit.
+
+use super::file::FileIo;
+use super::{File, Open, Place, Receiver};
+use crate::digest::Digest;
+use crate::progress::Phase;
+use crate::protocol::codec::RangeHeader;
+use crate::protocol::message::{Done, Failure, FileId, IfExists, Message, Status};
+use crate::protocol::path::WirePath;
+use crate::session::SessionError;
+use crate::storage::{Commit, Part, Replace, StorageError};
+use crate::transfer::receive::Verdict;
+
+impl Receiver {
+    /// A data stream announces its range. `None`: the file is settled already, nobody wants the bytes.
+    pub(super) fn open_range(&self, header: RangeHeader) -> Result<Option<Place>, SessionError> {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        match state.files.get_mut(&header.id) {
+            Some(File::Open(open)) => {
+                open.rules.on_range(header.offset, header.len)?;
+                Ok(Some(Place { io: open.io.clone(), progress: open.progress.clone() }))
+            }
+            None if header.id.0 < state.next_id => Ok(None),
+            _ => Err(SessionError::Order("content for a file that is not open")),
+        }
+    }
+
+    pub(super) fn on_chunk(&self, id: FileId, index: u64, digest: Digest) {
+        if let Some(File::Open(open)) = self.state().files.get_mut(&id) {
+            open.rules.on_chunk(index, digest);
+        }
+    }
+
+    pub(super) fn on_range_stored(&self, id: FileId) {
+        if let Some(File::Open(open)) = self.state().files.get_mut(&id) {
+            open.rules.on_range_stored();
+        }
+        self.judge(id);
+    }
+
+    /// Commits a file that is complete and right; drops one that is complete and wrong.
+    pub(super) fn judge(&self, id: FileId) {
+        let mut state = self.state();
+        let Some(File::Open(open)) = state.files.get(&id) else { return };
+        if !open.rules.is_complete() {
+            return;
+        }
+        let progress = open.progress.clone();
+        progress.set_phase(Phase::Committing);
+        let Some(File::Open(open)) = state.files.insert(id, File::Committing(progress)) else {
+            unreachable!("the lock was held since the file was seen open")
+        };
+        drop(state);
+        let receiver = self.clone();
+        // The root of a file that claims to be huge takes long, and touching the old version is disk work.
+        self.0.tools.disk.spawn(move || receiver.commit(id, open));
+    }
+
+    /// On a disk thread: compares the whole file's digest and hands the file to the committer.
+    fn commit(&self, id: FileId, open: Open) {
+        if open.rules.verdict(&self.0.tools.hasher) != Verdict::Right {
+            open.io.discard_on_drop();
+            drop(open);
+            let text = "the content that arrived is not what was sent; send it again";
+            return self.fail(id, Failure::new(Status::VerifyFailed, text));
+        }
+        match open.io.finish(!open.rules.has_ranges()) {
+            Ok(Some(part)) => self.submit(id, part, &open.io),
+            Ok(None) => self.on_committed(id, Ok(())),
+            Err(error) => self.on_committed(id, Err(error)),
+        }
+    }
+
+    fn submit(&self, id: FileId, part: Part, io: &FileIo) {
+        let receiver = self.clone();
+        let commit = Commit {
+            part,
+            size: io.size(),
+            mtime: io.mtime(),
+            mode: io.mode(),
+            replace: match self.0.options.policy.if_exists {
+                IfExists::Replace => Replace::Yes,
+                IfExists::Rename => Replace::RenameFree,
+                _ => Replace::No,
+            },
+        };
+        let done = Box::new(move |result: Result<WirePath, StorageError>| {
+            receiver.on_committed(id, result.map(|_| ()));
+        });
+        self.0.tools.committer.submit(commit, done);
+    }
+
+    pub(super) fn on_committed(&self, id: FileId, result: Result<(), StorageError>) {
+        if let Err(error) = result {
+            return self.fail(id, (&error).into());
+        }
+        self.close(id, Message::Done(Done { id, failure: None }), |file| {
+            if let File::Committing(progress) = file {
+                self.0.tools.observer.finished(progress);
+            }
+        });
+    }
+}

@@ -1,0 +1,109 @@
+//! What the sender says on the control stream.
+
+use super::{File, Receiver};
+use crate::protocol::HEADERS_AHEAD_MAX;
+use crate::protocol::message::{Done, End, Failure, Header, Kind, Message, Status, Tail};
+use crate::session::SessionError;
+
+/// Most files whose new offer is awaited. A sender offers them anew at once, so few are ever waiting.
+const CHANGED_MAX: usize = 1024;
+
+impl Receiver {
+    /// Feeds a message of the sender's.
+    ///
+    /// # Errors
+    /// The rule that the message breaks; the connection is to be closed.
+    pub(crate) fn on_message(&self, message: Message) -> Result<(), SessionError> {
+        match message {
+            Message::Header(header) => self.on_header(header),
+            Message::Tail(tail) => self.on_tail(tail),
+            Message::Problem(problem) => {
+                let name = crate::protocol::path::escape(&problem.name).to_string();
+                self.0.tools.observer.failed(name, problem.failure);
+                Ok(())
+            }
+            Message::Cancel(cancel) => self.on_cancel(cancel),
+            Message::End(end) => self.on_end(end),
+            _ => Err(SessionError::Order("a message that only a receiver sends")),
+        }
+    }
+
+    fn on_header(&self, header: Header) -> Result<(), SessionError> {
+        if header.kind != Kind::Dir {
+            self.0.tools.observer.found(&header.path.to_string(), header.size);
+        }
+        let mut state = self.state();
+        if header.id.0 != state.next_id {
+            return Err(SessionError::Order("file ids do not count up"));
+        }
+        if state.files.len() >= HEADERS_AHEAD_MAX {
+            return Err(SessionError::Order("too many files offered at once"));
+        }
+        if state.end.is_some() {
+            return Err(SessionError::Order("a file offered after the end"));
+        }
+        state.next_id += 1;
+        state.changed.remove(&header.path);
+        state.files.insert(header.id, File::Planning(header.path.clone()));
+        state.unplanned.push(header);
+        if !std::mem::replace(&mut state.planning, true) {
+            let receiver = self.clone();
+            self.0.tools.disk.spawn(move || receiver.plan_all());
+        }
+        Ok(())
+    }
+
+    fn on_tail(&self, tail: Tail) -> Result<(), SessionError> {
+        let id = tail.id;
+        let mut guard = self.state();
+        let state = &mut *guard;
+        match state.files.get_mut(&id) {
+            Some(File::Open(open)) => open.rules.on_tail(tail)?,
+            // It failed here while the tail was on its way.
+            None if id.0 < state.next_id => return Ok(()),
+            _ => return Err(SessionError::Order("a tail for a file that is not open")),
+        }
+        drop(guard);
+        self.judge(id);
+        Ok(())
+    }
+
+    fn on_cancel(&self, cancel: Done) -> Result<(), SessionError> {
+        let mut state = self.state();
+        if cancel.id.0 >= state.next_id {
+            return Err(SessionError::Order("a cancel for a file that was never offered"));
+        }
+        let path = match state.files.remove(&cancel.id) {
+            Some(File::Open(open)) => {
+                open.io.give_up();
+                open.path
+            }
+            Some(File::Planning(path)) => path,
+            // It is complete and right: its `Done` is as good as said.
+            Some(committing @ File::Committing(_)) => {
+                state.files.insert(cancel.id, committing);
+                return Ok(());
+            }
+            None => return Ok(()),
+        };
+        let failure = cancel.failure.unwrap_or_else(|| Failure::new(Status::Cancelled, "its sender gave it up"));
+        if failure.status == Status::Changed && state.changed.len() < CHANGED_MAX {
+            state.changed.insert(path, failure);
+            drop(state);
+        } else {
+            drop(state);
+            self.0.tools.observer.failed(path.to_string(), failure);
+        }
+        self.settle();
+        Ok(())
+    }
+
+    fn on_end(&self, end: End) -> Result<(), SessionError> {
+        if self.state().end.replace(end).is_some() {
+            return Err(SessionError::Order("a second end"));
+        }
+        self.0.tools.observer.scan_ended();
+        self.settle();
+        Ok(())
+    }
+}

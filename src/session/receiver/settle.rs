@@ -1,0 +1,80 @@
+//! Settling: the last word on each file, and on the job.
+
+use std::collections::BTreeMap;
+
+use tracing::debug;
+
+use super::{File, Receiver};
+use crate::progress::Event;
+use crate::protocol::message::{Done, Failure, FileId, Message, Mtime};
+use crate::protocol::path::WirePath;
+
+impl Receiver {
+    /// Gives one file up and tells the sender why; its partial file stays for a later resume.
+    pub(super) fn fail(&self, id: FileId, failure: Failure) {
+        let last_word = Message::Done(Done { id, failure: Some(failure.clone()) });
+        self.close(id, last_word, |file| {
+            let name = match file {
+                File::Open(open) => {
+                    open.io.give_up();
+                    open.progress.path.clone()
+                }
+                File::Committing(progress) => progress.path.clone(),
+                File::Planning(path) => path.to_string(),
+            };
+            debug!(%name, %failure, "file failed");
+            self.0.tools.observer.failed(name, failure);
+        });
+    }
+
+    /// Forgets a file, says how it ended, and reports it, in one step: a sender that hears of the end offers the
+    /// next file at once, which must find room; and nobody may see the last file gone before its end is said and
+    /// counted. Nothing happens when it was settled before, by a cancel or on another thread.
+    pub(super) fn close(&self, id: FileId, last_word: Message, report: impl FnOnce(&File)) {
+        let mut state = self.state();
+        let Some(file) = state.files.remove(&id) else { return };
+        self.0.tools.control.send(last_word);
+        report(&file);
+        drop(state);
+        // A part may go with it, which takes a system call.
+        drop(file);
+        self.settle();
+    }
+
+    /// Ends the job, once, when nothing is left: directories get their times, then the sender hears of it.
+    pub(super) fn settle(&self) {
+        let mut state = self.state();
+        if state.end.is_none() || !state.files.is_empty() || std::mem::replace(&mut state.settling, true) {
+            return;
+        }
+        let directories = std::mem::take(&mut state.directories);
+        drop(state);
+        if directories.is_empty() {
+            return self.finish_job();
+        }
+        let receiver = self.clone();
+        self.0.tools.disk.spawn(move || {
+            receiver.finish_directories(directories);
+            receiver.finish_job();
+        });
+    }
+
+    fn finish_job(&self) {
+        let changed = std::mem::take(&mut self.state().changed);
+        for (path, failure) in changed {
+            self.0.tools.observer.failed(path.to_string(), failure);
+        }
+        self.state().finished = true;
+        self.0.tools.control.send(Message::Settled);
+        self.0.settled.notify_waiters();
+    }
+
+    fn finish_directories(&self, directories: BTreeMap<WirePath, (Mtime, u32)>) {
+        // Innermost first: setting a child's metadata must not touch a parent that is done.
+        for (path, (mtime, mode)) in directories.into_iter().rev() {
+            if let Err(error) = self.0.options.root.set_dir_meta(&path, mtime, mode) {
+                self.0.tools.observer.event(Event::Note(error.to_string()));
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Waiting for a partial file that cannot be opened now.
+
+use std::time::Duration;
+
+use super::Receiver;
+use crate::protocol::message::Status;
+use crate::storage::StorageError;
+
+/// How often, and how many times, a partial file that another transfer holds is tried again. Three seconds
+/// outlast the ghost of this client's own lost connection; a living transfer of the same file does not end
+/// that soon.
+const BUSY_WAIT: Duration = Duration::from_millis(200);
+const BUSY_WAITS_MAX: u32 = 15;
+
+/// The same when this process has too many files open: the committer closes hundreds a second.
+const FILES_WAITS_MAX: u32 = 150;
+
+impl Receiver {
+    pub(super) fn may_wait(&self, error: &StorageError, waits: u32) -> bool {
+        let limit = match error.status() {
+            Status::Busy => BUSY_WAITS_MAX,
+            _ if error.is_out_of_files() => FILES_WAITS_MAX,
+            _ => 0,
+        };
+        waits < limit
+    }
+
+    /// Runs `work` on a disk thread after [`BUSY_WAIT`], which no disk thread sits out.
+    pub(super) fn later(&self, work: impl FnOnce() + Send + 'static) {
+        let disk = self.0.tools.disk.clone();
+        self.0.tools.runtime.spawn(async move {
+            tokio::time::sleep(BUSY_WAIT).await;
+            disk.spawn(work);
+        });
+    }
+}
