@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use qft::transport::tuning::{ACK_DELAY_MAX, INITIAL_RTT, MTU_COOLDOWN, MTU_NETWORK, PACKET_THRESHOLD};
 use quinn_proto::{
     AckFrequencyConfig, ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig,
     Event, MtuDiscoveryConfig, ServerConfig, StreamEvent, StreamId, TransportConfig, VarInt, WriteError,
@@ -43,6 +44,8 @@ pub struct Host {
     peer: SocketAddr,
     /// Earliest timer event already queued, so that each is queued once.
     pub timer: Option<u64>,
+    /// Datagrams that arrived and were not looked at yet.
+    inbox: Vec<BytesMut>,
     pub closed: Option<String>,
     buffer: Vec<u8>,
 }
@@ -70,6 +73,7 @@ impl Host {
             app,
             peer,
             timer: None,
+            inbox: Vec::new(),
             closed: None,
             buffer: Vec::new(),
         }
@@ -82,8 +86,18 @@ impl Host {
         self.connection = Some(connected.expect("the address and the name are valid"));
     }
 
-    /// Takes a datagram from the link.
-    pub fn receive(&mut self, now: Instant, data: BytesMut) {
+    /// Keeps a datagram from the link until the host wakes. Says whether it is the first that waits.
+    pub fn deliver(&mut self, data: BytesMut) -> bool {
+        self.inbox.push(data);
+        self.inbox.len() == 1
+    }
+
+    /// Takes all datagrams that have come.
+    pub fn receive_all(&mut self, now: Instant) {
+        std::mem::take(&mut self.inbox).into_iter().for_each(|data| self.receive(now, data));
+    }
+
+    fn receive(&mut self, now: Instant, data: BytesMut) {
         let Some(event) = self.endpoint.handle(now, self.peer, None, None, data, &mut self.buffer) else { return };
         match event {
             DatagramEvent::NewConnection(incoming) => {
@@ -245,23 +259,23 @@ fn address(flow: usize, end: u8) -> SocketAddr {
 /// What qft uses on a real path, with windows that never limit.
 fn transport(flow: &FlowConfig) -> TransportConfig {
     let mut mtu = MtuDiscoveryConfig::default();
-    mtu.upper_bound(1452).black_hole_cooldown(Duration::from_secs(10));
+    mtu.upper_bound(MTU_NETWORK).black_hole_cooldown(MTU_COOLDOWN);
     let window = |bytes| VarInt::from_u64(bytes).expect("a window below 2^62");
     let mut config = TransportConfig::default();
     config
         .stream_receive_window(window(flow.stream_window))
         .receive_window(window(flow.stream_window * 2))
         .send_window(SEND_WINDOW)
-        .packet_threshold(8)
-        .initial_rtt(Duration::from_millis(100))
+        .packet_threshold(PACKET_THRESHOLD)
+        .initial_rtt(INITIAL_RTT)
         .mtu_discovery_config(Some(mtu))
         .max_idle_timeout(Some(Duration::from_secs(30).try_into().expect("below 2^62 ms")))
         .congestion_controller_factory(flow.controller.clone());
     if let Some(threshold) = flow.ack_threshold {
         let mut ack = AckFrequencyConfig::default();
         ack.ack_eliciting_threshold(threshold.into())
-            .reordering_threshold(7u32.into())
-            .max_ack_delay(Some(Duration::from_millis(10)));
+            .reordering_threshold((PACKET_THRESHOLD - 1).into())
+            .max_ack_delay(Some(ACK_DELAY_MAX));
         config.ack_frequency_config(Some(ack));
     }
     config

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use qft::transport::tuning::ACK_EVERY;
 use quinn_proto::congestion::ControllerFactory;
 
 use super::link::{LinkConfig, LinkStats, Loss, PAYLOAD_SHARE};
@@ -24,7 +25,7 @@ pub struct FlowConfig {
     pub stream_window: u64,
     /// Extra delay of this flow's own access line, one way.
     pub access_delay: Duration,
-    /// ACK-frequency threshold to ask for; `None` = the default, every second packet.
+    /// ACK-frequency threshold to ask for: the product's unless told otherwise; `None` = quinn's, every second packet.
     pub ack_threshold: Option<u32>,
 }
 
@@ -38,7 +39,7 @@ impl FlowConfig {
             stall: None,
             stream_window: 1 << 40,
             access_delay: Duration::ZERO,
-            ack_threshold: None,
+            ack_threshold: Some(ACK_EVERY),
         }
     }
 }
@@ -59,6 +60,9 @@ pub struct Scenario {
     pub trace_every: Duration,
     /// Timers fire on multiples of this. Tokio's grain is one millisecond.
     pub timer_grain: Duration,
+    /// How busy the machines are: a timer fires, and a packet that arrived is looked at, up to so much later. All that
+    /// has come by then is taken at once, so acknowledgements bunch too.
+    pub wake_late: Duration,
 }
 
 impl Scenario {
@@ -75,6 +79,7 @@ impl Scenario {
             end: warm_up * 3,
             trace_every: Duration::ZERO,
             timer_grain: Duration::from_millis(1),
+            wake_late: Duration::ZERO,
         }
     }
 

@@ -39,6 +39,7 @@ impl Packet {
 enum Event {
     Start { flow: usize },
     Arrive { host: usize, packet: Packet },
+    Receive { host: usize },
     Timer { host: usize },
     Wake { host: usize },
     Change { index: usize },
@@ -92,6 +93,8 @@ struct World<'a> {
     hosts: Vec<Host>,
     forward: Link,
     reverse: Link,
+    /// Decides how late machines are.
+    rng: Rng,
     marks: Vec<Mark>,
     traces: Vec<Vec<TracePoint>>,
 }
@@ -135,6 +138,7 @@ impl<'a> World<'a> {
             hosts,
             forward: Link::new(scenario.forward, measure_from, Rng::new(rng.next_u64())),
             reverse: Link::new(scenario.reverse, measure_from, Rng::new(rng.next_u64())),
+            rng: Rng::new(rng.next_u64()),
             marks: vec![Mark::default(); scenario.flows.len()],
             traces: vec![Vec::new(); scenario.flows.len()],
         };
@@ -172,10 +176,12 @@ impl<'a> World<'a> {
                 self.drive(2 * flow);
             }
             Event::Arrive { host, packet } => {
-                let now = self.instant();
-                self.hosts[host].receive(now, packet.restore());
-                self.drive(host);
+                if self.hosts[host].deliver(packet.restore()) {
+                    let late = self.lateness();
+                    if late == 0 { self.receive(host) } else { self.schedule(self.now + late, Event::Receive { host }) }
+                }
             }
+            Event::Receive { host } => self.receive(host),
             Event::Timer { host } => {
                 if self.hosts[host].timer == Some(self.now) {
                     self.hosts[host].timer = None;
@@ -197,6 +203,17 @@ impl<'a> World<'a> {
                 self.schedule(self.now + nanos(self.scenario.trace_every), Event::Trace);
             }
         }
+    }
+
+    fn receive(&mut self, host: usize) {
+        let now = self.instant();
+        self.hosts[host].receive_all(now);
+        self.drive(host);
+    }
+
+    /// How late a busy machine is this time.
+    fn lateness(&mut self) -> u64 {
+        (nanos(self.scenario.wake_late) as f64 * self.rng.unit()) as u64
     }
 
     fn drive(&mut self, index: usize) {
@@ -222,6 +239,7 @@ impl<'a> World<'a> {
         // A timer is late by up to one grain and never early.
         let at = nanos(due).next_multiple_of(grain).max(self.now + 1);
         if self.hosts[index].timer.is_none_or(|queued| at < queued) {
+            let at = at + self.lateness();
             self.hosts[index].timer = Some(at);
             self.schedule(at, Event::Timer { host: index });
         }
