@@ -35,8 +35,11 @@ pub const SEND_WINDOW: u64 = 1 << 30;
 /// Packets that may overtake one before it counts as lost. The standard's 3 sends much twice on links that reorder; 8
 /// cost a loss 0.1 ms at 1 Gbit/s.
 pub const PACKET_THRESHOLD: u32 = 8;
-/// Packets that may arrive before one acknowledgement is due: about one burst of the sender (10 packets in one call).
-pub const ACK_EVERY: u32 = 9;
+/// Packets that may arrive before one acknowledgement is due on a network: two for a burst of the sender (10 packets in
+/// one call), since their spacing shows the rate of the path within a round trip.
+pub const ACK_EVERY: u32 = 4;
+/// The same within one machine, where there is no such rate to see and packets cost nothing but processor time: one a burst.
+pub const ACK_EVERY_LOOPBACK: u32 = 9;
 /// Longest that the peer may hold an acknowledgement back.
 pub const ACK_DELAY_MAX: Duration = Duration::from_millis(10);
 /// Round trip assumed before the first measurement: a lost first packet is sent again after three of them.
@@ -114,7 +117,7 @@ pub fn transport_config(tuning: &Tuning, side: Side, peer: SocketAddr) -> Transp
         .initial_mtu(MTU_START)
         .min_mtu(MTU_START)
         .mtu_discovery_config(Some(mtu_discovery(peer)))
-        .ack_frequency_config(tuning.thin_acks.then(ack_frequency))
+        .ack_frequency_config(tuning.thin_acks.then(|| ack_frequency(peer)))
         .keep_alive_interval((side == Side::Client).then_some(keep_alive))
         .max_idle_timeout(Some(idle_timeout(tuning.idle_timeout)))
         .congestion_controller_factory(Arc::new(Opening(Arc::clone(&tuning.controller))));
@@ -134,8 +137,12 @@ pub fn receive_window(connection: &Connection) -> u32 {
 
 /// The largest packet worth trying towards `peer`.
 pub fn mtu_bound(peer: SocketAddr) -> u16 {
+    if is_local(peer) { MTU_LOOPBACK } else { MTU_NETWORK }
+}
+
+fn is_local(peer: SocketAddr) -> bool {
     // An IPv4 peer of a dual-stack socket appears as ::ffff:127.0.0.1.
-    if peer.ip().to_canonical().is_loopback() { MTU_LOOPBACK } else { MTU_NETWORK }
+    peer.ip().to_canonical().is_loopback()
 }
 
 /// Parameters of a socket that takes packets of up to `packet_max` bytes.
@@ -151,10 +158,11 @@ fn mtu_discovery(peer: SocketAddr) -> MtuDiscoveryConfig {
     config
 }
 
-fn ack_frequency() -> AckFrequencyConfig {
+fn ack_frequency(peer: SocketAddr) -> AckFrequencyConfig {
+    let every = if is_local(peer) { ACK_EVERY_LOOPBACK } else { ACK_EVERY };
     let mut config = AckFrequencyConfig::default();
     config
-        .ack_eliciting_threshold(ACK_EVERY.into())
+        .ack_eliciting_threshold(every.into())
         .max_ack_delay(Some(ACK_DELAY_MAX))
         // One less than the loss threshold, as the draft advises: an acknowledgement goes out just before a loss is
         // certain.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use quinn_proto::RttEstimator;
 use quinn_proto::congestion::{Controller, ControllerFactory, ControllerMetrics};
+use tracing::trace;
 
 use super::allowance::{Allowance, Round, queue_target};
 use super::bandwidth::Bandwidth;
@@ -20,11 +21,13 @@ use super::startup::{Known, Startup};
 use super::state::{PathSnapshot, PathState, Phase};
 use super::trial::{self, LossTrials, Outcome};
 
-/// Packets in flight before the first ACK, on a path of [`INITIAL_RTT`] or more.
+/// Packets in flight before the first ACK, on a path of [`INITIAL_RTT`].
 const INITIAL_PACKETS: u64 = 64;
-/// On shorter paths the initial window shrinks with the round trip: doubling costs nothing there, a burst does.
+/// The initial window goes with the round trip, so that its rate (which the pacer holds) is the same on all paths:
+/// doubling costs nothing on short ones, and a burst does.
 const INITIAL_RTT: Duration = Duration::from_millis(100);
 const INITIAL_PACKETS_MIN: u64 = 10;
+const INITIAL_PACKETS_MAX: u64 = 128;
 /// The least window: quinn sends while in flight + one packet < window, so three packets, enough for an ACK of two.
 const WINDOW_MIN_PACKETS: u64 = 4;
 /// Above this quinn switches its pacer off (`window > u32::MAX`).
@@ -174,6 +177,7 @@ impl PathController {
             floor.on_round(now, self.epoch.standing_rtt());
         }
         let round = self.round();
+        self.trace(&round);
         if let Some(block) = self.loss.end_round(now, self.mtu) {
             self.on_loss_block(now, &block);
         }
@@ -186,6 +190,14 @@ impl PathController {
         }
         self.publish();
         self.start_epoch(now);
+    }
+
+    /// One line a round, in debug builds only: on short paths there are thousands a second.
+    fn trace(&self, round: &Round) {
+        let trains = self.sampler.train_rates();
+        let (rounds, window, phase, app_limited) = (self.rounds, self.window, self.phase, self.epoch.app_limited);
+        let (allowance, base_loss, min_rtt) = (self.allowance.bytes(), self.loss.base(), self.min_rtt());
+        trace!(rounds, ?phase, window, ?round, ?min_rtt, allowance, base_loss, ?trains, app_limited, "round");
     }
 
     /// Takes the round's own delivery rate, unless it is one that a drain, a probe or a trial has made.
@@ -222,12 +234,12 @@ impl PathController {
         Known {
             bandwidth: self.bandwidth.get(),
             min_rtt: self.min_rtt().as_secs_f64(),
-            trains: self.sampler.train_rates(),
+            trains: self.startup.believed(self.sampler.train_rates()),
         }
     }
 
     fn on_startup_round(&mut self, now: Instant) {
-        if self.startup.on_round(&self.epoch, self.bandwidth.get()) {
+        if self.startup.on_round(&self.epoch, &self.known()) {
             self.leave_startup(now);
         }
     }
@@ -401,7 +413,8 @@ impl PathController {
         match self.phase {
             Phase::Startup => {
                 let bound = self.known().bound() * self.headroom();
-                (self.window as f64).min(bound.max(self.initial_window() as f64))
+                let initial = (initial_packets(self.min_rtt()) * self.mtu) as f64;
+                (self.window as f64).min(bound.max(initial))
             }
             Phase::Drain => {
                 let gentle = !self.is_drained() && self.min_rtt() > LONG_RTT;
@@ -455,7 +468,7 @@ impl Controller for PathController {
         if let Some(sample) = self.sampler.on_end_acks(now, in_flight, app_limited) {
             self.on_sample(now, &sample);
         }
-        if self.phase == Phase::Startup && (self.startup.is_queue_seen() || self.known().is_goal_reached()) {
+        if self.phase == Phase::Startup && self.startup.is_queue_seen() {
             self.leave_startup(now);
         }
         if largest_packet_num_acked.is_some_and(|acked| self.epoch.is_over(acked)) {
@@ -515,5 +528,5 @@ impl Controller for PathController {
 
 fn initial_packets(rtt: Duration) -> u64 {
     let share = rtt.as_secs_f64() / INITIAL_RTT.as_secs_f64();
-    ((INITIAL_PACKETS as f64 * share) as u64).clamp(INITIAL_PACKETS_MIN, INITIAL_PACKETS)
+    ((INITIAL_PACKETS as f64 * share) as u64).clamp(INITIAL_PACKETS_MIN, INITIAL_PACKETS_MAX)
 }

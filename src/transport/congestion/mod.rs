@@ -24,9 +24,10 @@
 //!   see the same queue end at the same share.
 //!
 //! # The phases
-//! **Start-up** grows by what is acknowledged and lost, threefold per round trip while the spacing of ACKs within a batch
-//! shows that the path carries much more (paced chirping's idea, as a bound only), and ends at a queue of a sixteenth of the
-//! round trip, at the rate the spacing foretold, or when bandwidth stops growing (`startup`). Loss alone never ends it.
+//! **Start-up** grows by what is acknowledged and lost, several times as fast while the spacing of ACKs within a batch
+//! shows that the path carries much more (paced chirping's idea), and ends at a queue of a sixteenth of the round trip or
+//! when bandwidth stops growing (`startup`). Near the rate that the spacing foretold it waits a round for the queue; when
+//! none comes, the spacing was wrong and is not believed any more. Loss alone never ends it.
 //! A **drain** empties the queue for two rounds. **Cruise** is the model above, with three experiments: a probe that sends
 //! 15 % more for two rounds (`probe`), a loss trial that sends 10 % less (`trial`), and a drain when the queue does not obey
 //! (`rivals`). If the queue stays in that drain, someone else holds it, and in the **contested** phase we take what CUBIC

@@ -31,40 +31,46 @@ pub(super) struct Sample {
 /// Trains remembered.
 const TRAINS: usize = 8;
 /// Trains needed before they mean anything.
-const TRAINS_MIN: usize = 4;
-/// Bytes after the first ACK of a train, at least: five packets.
-const TRAIN_BYTES_MIN: u64 = 5 * 1200;
+const TRAINS_MIN: usize = 3;
+/// Bytes after the first ACK of a train, at least: four packets.
+const TRAIN_BYTES_MIN: u64 = 4 * 1200;
 
 /// Packets of one batch leave back to back and reach us as ACKs spread by the slowest link: their spacing is its rate,
-/// known after one round trip. A hint for start-up only: aggregation makes it too high, cross traffic too low.
+/// known after one round trip. A hint for start-up only: aggregation makes it too high, cross traffic and acknowledgements
+/// that were held back too low.
 #[derive(Debug, Clone, Default)]
 struct Trains {
     sent: Option<Instant>,
     first: Option<Instant>,
-    last: Option<Instant>,
     bytes: u64,
+    /// The best of the train being gathered: an acknowledgement that was held back must not spoil those before it.
+    best: f64,
     rates: [f64; TRAINS],
     count: usize,
 }
 
 impl Trains {
+    /// An ACK whose newest packet was sent at `sent`, with `bytes` of that batch. Only such an ACK tells when the batch
+    /// arrived: one that comes for a later packet was caused by that one.
     fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64) {
-        if self.sent != Some(sent) {
+        let Some(first) = self.first.filter(|_| self.sent == Some(sent)) else {
             self.finish();
             *self =
                 Self { sent: Some(sent), first: Some(now), rates: self.rates, count: self.count, ..Self::default() };
-        } else if self.first != Some(now) {
-            self.bytes += bytes;
-            self.last = Some(now);
+            return;
+        };
+        if first == now {
+            return;
+        }
+        self.bytes += bytes;
+        if self.bytes >= TRAIN_BYTES_MIN {
+            self.best = self.best.max(self.bytes as f64 / now.saturating_duration_since(first).as_secs_f64());
         }
     }
 
     fn finish(&mut self) {
-        if let (Some(first), Some(last)) = (self.first, self.last)
-            && self.bytes >= TRAIN_BYTES_MIN
-        {
-            let span = last.saturating_duration_since(first).as_secs_f64();
-            self.rates[self.count % TRAINS] = self.bytes as f64 / span.max(1e-9);
+        if self.best > 0.0 {
+            self.rates[self.count % TRAINS] = self.best;
             self.count += 1;
         }
     }
@@ -88,8 +94,9 @@ pub(super) struct RateSampler {
     delivered: u64,
     delivered_at: Instant,
     first_sent: Instant,
-    /// Newest batch with a packet in the ACK being processed.
+    /// Newest batch with a packet in the ACK being processed, and how many bytes of it.
     acked: Option<Batch>,
+    acked_bytes: u64,
     /// Batches sent before this much was delivered belong to an idle spell.
     limited_until: u64,
     /// Nothing is in flight: the next batch starts the clocks anew.
@@ -105,6 +112,7 @@ impl RateSampler {
             delivered_at: now,
             first_sent: now,
             acked: None,
+            acked_bytes: 0,
             limited_until: 0,
             idle: true,
             trains: Trains::default(),
@@ -142,14 +150,18 @@ impl RateSampler {
     pub(super) fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64) {
         self.delivered += bytes;
         self.delivered_at = now;
-        self.trains.on_ack(now, sent, bytes);
-        if self.acked.is_some_and(|newest| newest.at >= sent) {
-            return;
+        match self.acked {
+            Some(newest) if newest.at == sent => self.acked_bytes += bytes,
+            Some(newest) if newest.at > sent => {}
+            _ => self.begin_batch(sent, bytes),
         }
+    }
+
+    fn begin_batch(&mut self, sent: Instant, bytes: u64) {
         let index = self.batches.partition_point(|batch| batch.at < sent);
         // No entry: an MTU probe (quinn does not announce them) or a packet older than one already acknowledged.
         if let Some(batch) = self.batches.get(index).filter(|batch| batch.at == sent) {
-            self.acked = Some(*batch);
+            (self.acked, self.acked_bytes) = (Some(*batch), bytes);
         }
     }
 
@@ -160,6 +172,7 @@ impl RateSampler {
             self.limited_until = self.delivered + in_flight;
         }
         let batch = self.acked.take()?;
+        self.trains.on_ack(now, batch.at, self.acked_bytes);
         self.first_sent = batch.at;
         // The acknowledged batch stays, since the rest of its packets may come with the next ACK.
         while self.batches.front().is_some_and(|old| old.at < batch.at) {
@@ -219,6 +232,44 @@ mod tests {
             let sample = sampler.on_end_acks(at, 0, false).expect("a batch was acknowledged");
             assert!(sample.rate < 1.3e6, "{}", sample.rate);
         }
+    }
+
+    /// One batch of ten packets, of which each of `acks` (time in microseconds, packets) acknowledges some.
+    fn train(sampler: &mut RateSampler, start: Instant, acks: &[(u64, u32)]) {
+        let at = |micros| start + Duration::from_micros(micros);
+        sampler.on_sent(start);
+        for &(micros, packets) in acks {
+            (0..packets).for_each(|_| sampler.on_ack(at(micros), start, 1200));
+            sampler.on_end_acks(at(micros), 100_000, false);
+        }
+    }
+
+    #[test]
+    fn the_spacing_of_a_batch_shows_the_rate_and_a_held_back_ack_does_not_spoil_it() {
+        let start = Instant::now();
+        let mut sampler = RateSampler::new(start);
+        for batch in 0..4u32 {
+            // Four packets in 0.4 ms; the last one waits ten milliseconds for its acknowledgement.
+            train(&mut sampler, start + batch * 20 * MS, &[(50_000, 5), (50_400, 4), (60_400, 1)]);
+        }
+        let (median, most) = sampler.train_rates().expect("three whole trains");
+        assert!((median - 1.2e7).abs() < 1e5 && (most - 1.2e7).abs() < 1e5, "{median} {most}");
+    }
+
+    #[test]
+    fn an_ack_that_a_later_batch_caused_says_nothing_about_an_earlier_one() {
+        let start = Instant::now();
+        let mut sampler = RateSampler::new(start);
+        for batch in 0..8u32 {
+            let sent = start + batch * 10 * MS;
+            sampler.on_sent(sent);
+            // The second half of the batch before it comes with the first half of this one, ten milliseconds later.
+            let now = sent + 100 * MS;
+            (0..5).for_each(|_| sampler.on_ack(now, sent - 10 * MS, 1200));
+            (0..5).for_each(|_| sampler.on_ack(now, sent, 1200));
+            sampler.on_end_acks(now, 100_000, false);
+        }
+        assert_eq!(sampler.train_rates(), None);
     }
 
     #[test]

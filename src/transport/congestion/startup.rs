@@ -1,7 +1,7 @@
 //! Start-up: as fast as the path lets us, without filling its queue to find out.
 //!
-//! Three signs end it: a queue, delivery at the rate that the spacing of ACKs foretold, or bandwidth that stopped growing.
-//! Loss alone never does.
+//! Two signs end it: a queue, or bandwidth that stopped growing. Loss alone never does. What the spacing of ACKs foretells
+//! makes it steeper and bounds it, and is dropped when delivery has shown it to be too low.
 
 use std::time::Duration;
 
@@ -21,13 +21,16 @@ const FLAT_ROUNDS: u32 = 3;
 const GAIN: f64 = 2.89;
 /// While the spacing of ACKs says that the window is below this part of what fits...
 const LEAP_SHARE: f64 = 0.7;
-/// ... it grows by this times what is acknowledged: a bit more than threefold per round, as the pacer holds it.
+/// ... it grows by this times what is acknowledged, more than threefold per round, as the pacer holds it...
 const LEAP: u64 = 3;
+/// ... or by this when the trains agree within so much, which nothing but a link's own rate makes them do.
+const FAR_LEAP: u64 = 7;
+const AGREEMENT: f64 = 1.25;
 /// Window over product at most once the spacing is known, which then bounds more closely; the rate lags by a round.
 const LEAP_GAIN: f64 = 8.0;
 /// Window over the product by ACK spacing.
 const OVERSHOOT: f64 = 1.25;
-/// Delivery rate over the rate by ACK spacing at which start-up is over.
+/// Delivery rate over the rate by ACK spacing at which a queue must show within a round.
 const GOAL: f64 = 0.92;
 
 /// What is known about the path in start-up, in bytes and seconds.
@@ -35,28 +38,34 @@ const GOAL: f64 = 0.92;
 pub(super) struct Known {
     pub(super) bandwidth: f64,
     pub(super) min_rtt: f64,
-    /// Median and maximum rate by the spacing of ACKs.
+    /// Median and maximum rate by the spacing of ACKs, while it is believed.
     pub(super) trains: Option<(f64, f64)>,
 }
 
 impl Known {
     /// How much the window may grow for `bytes` acknowledged.
     pub(super) fn growth(&self, window: u64, bytes: u64) -> u64 {
-        let far = self.trains.is_some_and(|(median, _)| (window as f64) < LEAP_SHARE * median * self.min_rtt);
-        if far { LEAP * bytes } else { bytes }
+        let Some((median, most)) = self.trains else { return bytes };
+        if window as f64 > LEAP_SHARE * median * self.min_rtt {
+            bytes
+        } else if most < median * AGREEMENT {
+            FAR_LEAP * bytes
+        } else {
+            LEAP * bytes
+        }
     }
 
     /// The largest window, without head-room for loss.
     pub(super) fn bound(&self) -> f64 {
         match self.trains {
-            Some((_, most)) => (LEAP_GAIN * self.bandwidth).min(OVERSHOOT * most) * self.min_rtt,
+            Some((median, _)) => (LEAP_GAIN * self.bandwidth).min(OVERSHOOT * median) * self.min_rtt,
             None => GAIN * self.bandwidth * self.min_rtt,
         }
     }
 
-    /// Whether we deliver what the spacing of ACKs showed: the path is full, without a queue having had to show it.
-    pub(super) fn is_goal_reached(&self) -> bool {
-        self.trains.is_some_and(|(_, most)| self.bandwidth > GOAL * most)
+    /// Whether we deliver what the spacing of ACKs showed: the path is full, or they were spaced by something else.
+    fn is_goal_reached(&self) -> bool {
+        self.trains.is_some_and(|(median, _)| self.bandwidth > GOAL * median)
     }
 }
 
@@ -76,11 +85,27 @@ pub(super) struct Startup {
     base: Option<Base>,
     best: f64,
     flat_rounds: u32,
+    /// We deliver what the spacing of ACKs foretold: a round from now, its queue stands or the foretelling was wrong.
+    reached: bool,
+    refuted: bool,
 }
 
 impl Startup {
     pub(super) fn new() -> Self {
-        Self { recent: [Duration::MAX; GROUP_ACKS as usize], seen: 0, base: None, best: 0.0, flat_rounds: 0 }
+        Self {
+            recent: [Duration::MAX; GROUP_ACKS as usize],
+            seen: 0,
+            base: None,
+            best: 0.0,
+            flat_rounds: 0,
+            reached: false,
+            refuted: false,
+        }
+    }
+
+    /// What the spacing of ACKs shows, unless delivery has refuted it.
+    pub(super) fn believed(&self, trains: Option<(f64, f64)>) -> Option<(f64, f64)> {
+        trains.filter(|_| !self.refuted)
     }
 
     pub(super) fn on_rtt(&mut self, rtt: Duration) {
@@ -97,11 +122,15 @@ impl Startup {
     }
 
     /// Ends a round. Says whether bandwidth has stopped growing.
-    pub(super) fn on_round(&mut self, epoch: &Epoch, bandwidth: f64) -> bool {
+    pub(super) fn on_round(&mut self, epoch: &Epoch, known: &Known) -> bool {
+        let bandwidth = known.bandwidth;
         self.base.get_or_insert_with(|| Base { rtt: epoch.standing_rtt(), spread: epoch.spread() });
         if epoch.app_limited {
             return false;
         }
+        // The window was bounded to a little more than what was foretold, for a whole round, and no queue ended it.
+        self.refuted |= self.reached;
+        self.reached = known.is_goal_reached();
         if bandwidth >= self.best * GROWTH {
             self.best = bandwidth;
             self.flat_rounds = 0;
@@ -126,10 +155,14 @@ mod tests {
         epoch
     }
 
+    fn known(bandwidth: f64) -> Known {
+        Known { bandwidth, min_rtt: 0.05, trains: None }
+    }
+
     #[test]
     fn a_queue_ends_it_and_a_single_late_ack_does_not() {
         let mut startup = Startup::new();
-        startup.on_round(&round(100 * MS), 1.0);
+        startup.on_round(&round(100 * MS), &known(1.0));
         (0..GROUP_ACKS - 1).for_each(|_| startup.on_rtt(120 * MS));
         startup.on_rtt(101 * MS);
         assert!(!startup.is_queue_seen());
@@ -140,16 +173,29 @@ mod tests {
     #[test]
     fn three_rounds_without_growth_end_it() {
         let mut startup = Startup::new();
-        let flat: Vec<_> = [1.0, 2.0, 2.1, 2.2, 2.2].map(|rate| startup.on_round(&round(50 * MS), rate)).to_vec();
+        let flat = [1.0, 2.0, 2.1, 2.2, 2.2].map(|rate| startup.on_round(&round(50 * MS), &known(rate)));
         assert_eq!(flat, [false, false, false, false, true]);
     }
 
     #[test]
     fn it_leaps_only_while_the_trains_show_far_more() {
-        let known = Known { bandwidth: 1e6, min_rtt: 0.1, trains: Some((1e7, 1.1e7)) };
+        let known = Known { bandwidth: 1e6, min_rtt: 0.1, trains: Some((1e7, 2e7)) };
         assert_eq!(known.growth(100_000, 1000), 3000);
         assert_eq!(known.growth(800_000, 1000), 1000);
-        assert!(!known.is_goal_reached());
-        assert!(Known { bandwidth: 1.05e7, ..known }.is_goal_reached());
+        assert_eq!(Known { trains: None, ..known }.growth(100_000, 1000), 1000);
+        let agreed = Known { trains: Some((1e7, 1.1e7)), ..known };
+        assert_eq!(agreed.growth(100_000, 1000), 7000);
+    }
+
+    #[test]
+    fn trains_that_delivery_reaches_without_a_queue_are_not_believed_any_more() {
+        let trains = Some((1e6, 1e6));
+        let mut startup = Startup::new();
+        let known = |bandwidth| Known { trains, ..known(bandwidth) };
+        startup.on_round(&round(50 * MS), &known(5e5));
+        startup.on_round(&round(50 * MS), &known(9.5e5));
+        assert_eq!(startup.believed(trains), trains, "the queue of this round has a round to show");
+        startup.on_round(&round(50 * MS), &known(1e6));
+        assert_eq!(startup.believed(trains), None);
     }
 }
