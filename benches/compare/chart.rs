@@ -9,7 +9,7 @@ use super::results::{Cell, Outcome, Results};
 use super::table;
 
 const WIDTH: f64 = 860.0;
-const HEIGHT: f64 = 420.0;
+const HEIGHT: f64 = 376.0;
 /// Where the two panels begin, and how large the area of their points is.
 const PANELS_X: [f64; 2] = [58.0, 486.0];
 const PANEL_Y: f64 = 106.0;
@@ -79,7 +79,11 @@ pub(crate) fn draw(results: &Results, kind: Kind) -> Option<String> {
             tools.push(tool);
         }
     });
-    let origin = format!("{}; cargo bench --bench compare", table::machine_and_dates(results));
+    let longest =
+        cells.iter().filter(|cell| cell.outcome == Outcome::Stopped).map(|cell| cell.seconds).reduce(f64::max);
+    let stopped =
+        longest.map_or_else(String::new, |seconds| format!("not done: failed, or stopped after {seconds:.0} s. "));
+    let origin = format!("{stopped}{}; cargo bench --bench compare", table::machine_and_dates(results));
     Some(page(&load, &panels, &tools, &origin))
 }
 

@@ -8,7 +8,7 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// The user, or the system, wants an end.
 #[derive(Debug, thiserror::Error)]
-#[error("interrupted; what was measured is saved, and the same command with the rest of the words measures the others")]
+#[error("interrupted; what was measured until then is saved")]
 pub(crate) struct Interrupted;
 
 /// Watches for SIGINT, SIGTERM and SIGHUP from now on.

@@ -19,6 +19,8 @@ const NAMESPACES: &str = "/run/netns";
 const PREFIX: &str = "qft-compare-";
 /// How long killed processes may take to be gone.
 const GONE: Duration = Duration::from_secs(5);
+/// How long one that is ending may take to be waited for.
+const REAPED: Duration = Duration::from_millis(50);
 /// Time between two looks at what another process does.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -62,22 +64,22 @@ impl Namespace {
         self.enter(|| fs::write(&path, value))?.with_context(|| format!("{setting} = {value}"))
     }
 
-    /// Kills every process inside, and waits until they are gone.
+    /// Kills every process inside, waits until they are gone, and takes over their accounts.
     pub(crate) fn kill_all(&self) {
         let end = Instant::now() + GONE;
-        while Instant::now() < end {
+        loop {
             let pids = self.processes();
+            if pids.is_empty() {
+                return reap();
+            }
             pids.iter().for_each(|pid| {
                 let _ = kill_process(*pid, Signal::KILL);
             });
-            // Children of what was killed are ours now (we are their subreaper).
-            while let Ok(Some(_)) = waitpid(None, WaitOptions::NOHANG) {}
-            if pids.is_empty() {
-                return;
+            reap();
+            if Instant::now() > end {
+                return eprintln!("{}: some processes cannot be killed", self.name);
             }
-            std::thread::sleep(LOOK);
         }
-        eprintln!("{}: some processes cannot be killed", self.name);
     }
 
     fn processes(&self) -> Vec<Pid> {
@@ -96,6 +98,19 @@ impl Drop for Namespace {
         self.kill_all();
         if let Err(error) = ip(&["netns", "delete", &self.name]) {
             eprintln!("{error:#}");
+        }
+    }
+}
+
+/// Waits for children that have ended, those of others among them (we are their subreaper). One that is just ending
+/// is no longer in its namespace and not yet to be waited for, so this looks for a while.
+fn reap() {
+    let end = Instant::now() + REAPED;
+    while Instant::now() < end {
+        match waitpid(None, WaitOptions::NOHANG) {
+            Ok(Some(_)) => {}
+            Ok(None) => std::thread::sleep(LOOK),
+            Err(_) => return,
         }
     }
 }

@@ -34,8 +34,9 @@ pub(crate) fn row(cell: &Cell, ours: Option<&Cell>) -> String {
     let core = cell.core_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.2}"));
     let ours = ours.filter(|ours| ours.outcome == Outcome::Done);
     let ratio = ours.map_or_else(|| "-".to_owned(), |ours| format!("{more}{:.1}", cell.seconds / ours.seconds));
-    let (mbit, share, wire) = (cell.mbit(), cell.share() * 100.0, cell.wire());
-    let mut row = format!("  {:<13}{seconds:>9}{mbit:>9.1}{share:>8.1} %{core:>9}{wire:>8.3}{ratio:>9}", cell.tool);
+    let wire = if cell.arrived == 0 { "-".to_owned() } else { format!("{:.3}", cell.wire()) };
+    let (mbit, share) = (cell.mbit(), cell.share() * 100.0);
+    let mut row = format!("  {:<13}{seconds:>9}{mbit:>9.1}{share:>8.1} %{core:>9}{wire:>8}{ratio:>9}", cell.tool);
     for note in notes(cell) {
         let _ = write!(row, "\n      {note}");
     }

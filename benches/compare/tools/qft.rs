@@ -20,7 +20,8 @@ impl Tool for Qft {
 
     fn version(&self) -> anyhow::Result<String> {
         let version = version_of(Path::new(PROGRAM), "--version")?;
-        let commit = Command::new("git").args(["describe", "--always", "--dirty", "--exclude=*"]).output();
+        let here = ["-C", env!("CARGO_MANIFEST_DIR")];
+        let commit = Command::new("git").args(here).args(["describe", "--always", "--dirty", "--exclude=*"]).output();
         let commit = commit.map(|said| String::from_utf8_lossy(&said.stdout).trim().to_owned()).unwrap_or_default();
         Ok(if commit.is_empty() { version } else { format!("{version} ({commit})") })
     }
