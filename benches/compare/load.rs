@@ -1,7 +1,7 @@
 //! What is copied: made once, compared byte by byte after each copy.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
@@ -92,10 +92,12 @@ impl Load {
         for file in 0..self.files {
             let mut content = io::BufWriter::with_capacity(BLOCK, File::create(dir.join(format!("file-{file:05}")))?);
             for _ in 0..self.size / 8 {
-                io::Write::write_all(&mut content, &rng.next_u64().to_le_bytes())?;
+                content.write_all(&rng.next_u64().to_le_bytes())?;
             }
-            content.into_inner()?.sync_all()?;
+            content.flush()?;
         }
+        // Or the disk would still be busy with it while copies are measured.
+        rustix::fs::syncfs(File::open(&dir)?)?;
         Ok(dir)
     }
 }
