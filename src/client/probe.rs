@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::Client;
 use super::connect::Link;
 use crate::error::Error;
 use crate::progress::{Event, Observer};
+use crate::protocol::close::CloseCode;
 use crate::protocol::features;
 use crate::protocol::message::{Failure, LinkReport, Message, Probe, ProbeDone, ProbeKind, ProbeReady};
 use crate::session::probe::{Busy, Count, down, ping, up};
@@ -73,57 +75,89 @@ pub struct Leg {
 }
 
 /// Measures for `length` in each direction.
+///
+/// Each direction has a connection of its own, as each transfer has: what a controller learnt from a trickle of echoes
+/// is not what it does with a file. All of them end together, so that a server for one client does not end before.
 pub(super) async fn run(client: &Client, contact: Contact, length: Duration) -> Result<PathReport, Error> {
-    let (observer, mut events) = Observer::new();
-    let mut link = Link::open(client, &contact, &observer).await?;
-    let figures = measure(&mut link, length).await;
-    let code = figures.as_ref().err().map_or(crate::protocol::close::CloseCode::Done, SessionError::close_code);
-    let figures = figures.map_err(|error| link.explain(error));
-    let (handshake, local) = (link.handshake, link.granted);
-    link.close(code).await;
-    let figures = figures?;
-    match events.try_recv() {
-        Ok(Event::Connected { addr, peer, enrolled }) => {
-            Ok(PathReport { peer, addr, enrolled, handshake, local, figures })
+    let (mut first, mut events) = Open::new(client, &contact).await?;
+    let figures = first.measure(Open::echoes).await?;
+    // An answer was read, so the server has introduced itself.
+    let Ok(Event::Connected { addr, peer, enrolled }) = events.try_recv() else {
+        return Err(Error::Session(SessionError::Internal("a probe without a welcome")));
+    };
+    let (handshake, local) = (first.0.handshake, first.0.granted);
+    let figures = match figures {
+        None => None,
+        Some((trips, remote)) => {
+            // The key is enrolled by now.
+            let contact = Contact { invite: None, ..contact };
+            let (mut second, _down_events) = Open::new(client, &contact).await?;
+            let down = second.measure(async |open| open.down(length).await).await?;
+            let (mut third, _up_events) = Open::new(client, &contact).await?;
+            let up = third.measure(async |open| open.up(length).await).await?;
+            tokio::join!(second.0.close(CloseCode::Done), third.0.close(CloseCode::Done));
+            Some(PathFigures { trips, remote, up, down })
         }
-        _ => Err(Error::Session(SessionError::Internal("a probe without a welcome"))),
-    }
+    };
+    first.0.close(CloseCode::Done).await;
+    Ok(PathReport { peer, addr, enrolled, handshake, local, figures })
 }
 
-async fn measure(link: &mut Link, length: Duration) -> Result<Option<PathFigures>, SessionError> {
-    if link.replies.features().await? & features::PROBE == 0 {
-        return Ok(None);
+/// A connection for one measurement.
+struct Open(Link);
+
+impl Open {
+    async fn new(client: &Client, contact: &Contact) -> Result<(Self, mpsc::UnboundedReceiver<Event>), Error> {
+        let (observer, events) = Observer::new();
+        Ok((Self(Link::open(client, contact, &observer).await?), events))
     }
-    let connection = link.connection.clone();
-    let ready = match ask(link, ProbeKind::Echo, PINGS_TIME).await? {
-        Ok(ready) => ready,
-        Err(_) => return Err(SessionError::Order("an echo was refused")),
-    };
-    let trips = ping(&connection, PINGS, PINGS_TIME).await?;
-    done(link).await?;
-    let size = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
-    let remote = Granted { receive: size(ready.udp_receive), send: size(ready.udp_send) };
-    let down = match ask(link, ProbeKind::Down, length).await? {
-        Ok(ready) => {
-            let busy = Busy::of_this_process();
-            let counts = down(&connection, granted_time(&ready)).await?;
-            let local_cpu = busy.share();
-            let ProbeDone { link: after, cpu_permille } = done(link).await?;
-            Ok(leg(counts, ready.link, after, local_cpu, cpu_permille))
+
+    /// Runs a measurement; what ends it early is explained by how the connection ended.
+    async fn measure<T>(&mut self, run: impl AsyncFnOnce(&mut Self) -> Result<T, SessionError>) -> Result<T, Error> {
+        let outcome = run(self).await;
+        outcome.map_err(|error| self.0.explain(error))
+    }
+
+    /// Round trips and the server's buffers; `None` when the server cannot be measured.
+    async fn echoes(&mut self) -> Result<Option<(Vec<Duration>, Granted)>, SessionError> {
+        let link = &mut self.0;
+        if link.replies.features().await? & features::PROBE == 0 {
+            return Ok(None);
         }
-        Err(failure) => Err(failure),
-    };
-    let up = match ask(link, ProbeKind::Up, length).await? {
-        Ok(ready) => {
-            let (busy, before) = (Busy::of_this_process(), link_report(&connection));
-            let counts = up(&connection, granted_time(&ready)).await?;
-            let (local_cpu, after) = (busy.share(), link_report(&connection));
-            let ProbeDone { cpu_permille, .. } = done(link).await?;
-            Ok(leg(counts, before, after, local_cpu, cpu_permille))
-        }
-        Err(failure) => Err(failure),
-    };
-    Ok(Some(PathFigures { trips, remote, up, down }))
+        let Ok(ready) = ask(link, ProbeKind::Echo, PINGS_TIME).await? else {
+            return Err(SessionError::Order("an echo was refused"));
+        };
+        let trips = ping(&link.connection, PINGS, PINGS_TIME).await?;
+        done(link).await?;
+        let size = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
+        Ok(Some((trips, Granted { receive: size(ready.udp_receive), send: size(ready.udp_send) })))
+    }
+
+    async fn down(&mut self, length: Duration) -> Result<Result<Leg, Failure>, SessionError> {
+        let link = &mut self.0;
+        let ready = match ask(link, ProbeKind::Down, length).await? {
+            Ok(ready) => ready,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let busy = Busy::of_this_process();
+        let counts = down(&link.connection, granted_time(&ready)).await?;
+        let local_cpu = busy.share();
+        let ProbeDone { link: after, cpu_permille } = done(link).await?;
+        Ok(Ok(leg(counts, ready.link, after, local_cpu, cpu_permille)))
+    }
+
+    async fn up(&mut self, length: Duration) -> Result<Result<Leg, Failure>, SessionError> {
+        let link = &mut self.0;
+        let ready = match ask(link, ProbeKind::Up, length).await? {
+            Ok(ready) => ready,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let (busy, before) = (Busy::of_this_process(), link_report(&link.connection));
+        let counts = up(&link.connection, granted_time(&ready)).await?;
+        let (local_cpu, after) = (busy.share(), link_report(&link.connection));
+        let ProbeDone { cpu_permille, .. } = done(link).await?;
+        Ok(Ok(leg(counts, before, after, local_cpu, cpu_permille)))
+    }
 }
 
 fn leg(counts: Vec<Count>, before: LinkReport, after: LinkReport, local_cpu: f64, cpu_permille: u16) -> Leg {

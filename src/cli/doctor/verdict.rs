@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::super::size;
 use super::super::ui::link::needed;
 use crate::client::{Count, Leg};
-use crate::transport::Granted;
 use crate::transport::tuning::STREAM_RECEIVE_WINDOW;
+use crate::transport::{Granted, SOCKET_BUFFER_BYTES};
 
 /// From this share of a core on, the thread that drives a connection has no time left.
 const BUSY: f64 = 0.9;
@@ -132,7 +132,7 @@ impl Way {
     /// meaningless, and one that has not settled says nothing about the link.
     pub(super) fn limit(&self) -> Limit {
         let under_way = self.rate * self.rtt.as_secs_f64();
-        let needed = needed(self.rate);
+        let needed = needed(self.rate).min(SOCKET_BUFFER_BYTES);
         match () {
             () if self.cpu.here >= BUSY => Limit::ProcessorHere,
             () if self.cpu.there >= BUSY => Limit::ProcessorThere,
@@ -188,6 +188,7 @@ pub(super) fn judge(name: &str, idle: Duration, up: Option<Way>, down: Option<Wa
     }
     if let (Some(up), Some(down)) = (up, down)
         && down.rate > LOPSIDED * up.rate
+        && up.limit() == Limit::Link
     {
         let times = (down.rate / up.rate).round();
         verdict.lines.push(format!("sending is {times} times slower than getting, as on many home lines"));
@@ -294,6 +295,7 @@ mod tests {
             (Way { receive: Side::There(LITTLE), loss: 0.02, ..plain() }, Limit::Link),
             (Way { receive: Side::There(LITTLE), ..fast }, Limit::Link),
             (Way { send: Side::Here(LITTLE), ..fast }, Limit::Send(Side::Here(LITTLE))),
+            (Way { rate: 2000.0 * MIB, rtt: Duration::from_millis(1), ..plain() }, Limit::Link),
             (Way { rate: 100.0 * MIB, rtt: Duration::from_millis(620), ..plain() }, Limit::Window),
         ];
         for (way, limit) in table {
