@@ -66,7 +66,7 @@ pub(crate) fn visible(command: &Command) -> Command {
     if let Some(about) = command.get_about() {
         shown = shown.about(about.clone());
     }
-    if let Some(help) = command.get_after_long_help().or(command.get_after_help()) {
+    if let Some(help) = command.get_after_long_help().or_else(|| command.get_after_help()) {
         shown = shown.after_long_help(help.clone());
     }
     if let Some(version) = command.get_version() {

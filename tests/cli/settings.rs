@@ -83,6 +83,7 @@ fn every_setting_is_shown_with_its_source() {
         ("get", "jobs", "16", "default"),
         ("get", "progress", "plain", "env"),
         ("serve", "read-only", "true", "config"),
+        ("doctor", "time", "5s", "default"),
         ("serve", "once", "", ""),
     ] {
         if source.is_empty() {

@@ -60,7 +60,7 @@ fn gather(table: &DeTable<'_>, around: &[String], line_of: &dyn Fn(usize) -> usi
     for (key, value) in table {
         let name = key.get_ref().to_string();
         if let DeValue::Table(inner) = value.get_ref() {
-            let around = [around, &[name.clone()]].concat();
+            let around = [around, std::slice::from_ref(&name)].concat();
             // An empty table is still a name that may be wrong.
             entries.push(Entry {
                 tables: around.clone(),

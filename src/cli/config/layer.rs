@@ -12,7 +12,8 @@ use super::Config;
 use super::file::{Entry, Value, wrong};
 
 /// Options that say what one run is about, and not how runs are to be. As settings they would surprise.
-const PER_RUN: [&str; 9] = ["dry-run", "from", "help", "invite", "json", "once", "output", "to", "version"];
+const PER_RUN: [&str; 11] =
+    ["dry-run", "fingerprint", "from", "help", "invite", "json", "once", "out", "output", "to", "version"];
 
 /// A name this many letters away is taken for a slip.
 const SLIP_LETTERS: usize = 3;

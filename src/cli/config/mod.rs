@@ -94,12 +94,13 @@ impl From<clap::Error> for Refusal {
 pub(crate) fn parse(args: &[OsString]) -> Result<Cli, Refusal> {
     let given = Cli::command().try_get_matches_from(args)?;
     let plain = Cli::from_arg_matches(&given)?;
-    if given.subcommand_name().is_some_and(|name| FORGIVING.contains(&name)) {
-        return Ok(plain);
-    }
     let name = plain.command.name();
-    let layered = layered(&given).map_err(|error| Refusal::Settings(error, name))?;
-    let Some(command) = layered else { return Ok(plain) };
+    let command = match layered(&given) {
+        Ok(Some(command)) => command,
+        Ok(None) => return Ok(plain),
+        Err(_) if FORGIVING.contains(&name) => return Ok(plain),
+        Err(error) => return Err(Refusal::Settings(error, name)),
+    };
     Ok(Cli::from_arg_matches(&command.try_get_matches_from(args)?)?)
 }
 
