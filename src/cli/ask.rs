@@ -141,7 +141,7 @@ fn ask(
     let address = stranger.address();
     let question = format!(
         "The identity of {address} is not known here.\n  fingerprint  {found}\n  \
-        ('qft id' on the server prints its own: compare the two, or paste it here)\n\
+        'qft id' on the server prints its own: compare the two, or paste it here.\n\
         Trust it? [yes/no/fingerprint] "
     );
     let mut prompt = question.as_str();
@@ -175,7 +175,7 @@ fn other_key(address: &str, found: Fingerprint, pasted: Fingerprint) -> anyhow::
     let text = format!(
         "{address} has another identity than the one pasted; nothing was sent\n  \
         pasted  {pasted}\n  found   {found}\n  \
-        is that the right address, and the fingerprint of that server? ('qft id' there)"
+        is the address right? what does 'qft id' print on that server?"
     );
     Complaint::Untrusted(text).into()
 }

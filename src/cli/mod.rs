@@ -12,11 +12,13 @@
 //! | `config` | settings, and the command that shows them |
 //! | `run` | one transfer: network thread, signals, drawing |
 //! | `ui` | bars, plain lines, JSON |
-//! | `exit`, `size`, `spool`, `log` | exit codes; numbers for people; private directories; the log |
+//! | `cert` | a private authority and its certificates |
+//! | `exit`, `size`, `spool`, `whole`, `log` | exit codes; numbers for people; private directories; whole files; the log |
 
 mod address;
 mod args;
 mod ask;
+mod cert;
 mod completions;
 mod config;
 mod doctor;
@@ -35,6 +37,7 @@ mod serve;
 mod size;
 mod spool;
 mod ui;
+mod whole;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -72,6 +75,7 @@ fn dispatch(command: &Command) -> anyhow::Result<Exit> {
         Command::Config(args) => config::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
+        Command::Cert(args) => cert::run(args),
     }
 }
 

@@ -103,7 +103,7 @@ pub(crate) fn explain(place: &Place, error: anyhow::Error) -> anyhow::Error {
     };
     let since = since.as_ref().map(|since| format!(", since {since}")).unwrap_or_default();
     let address = contact.address();
-    let list = escape(remotes.path().as_os_str().as_bytes()).to_string();
+    let list = homely(&remotes.path());
     Complaint::Untrusted(format!(
         "{address} answered with a different identity; not connecting\n  \
         known  {expected}\n         ({list}:{line}{since})\n  \
@@ -184,6 +184,12 @@ impl Reached {
             drop(tokio::time::timeout(2 * LOCAL_DRAIN, local.notices).await);
         }
     }
+}
+
+/// A path as its owner writes it.
+fn homely(path: &Path) -> String {
+    let short = std::env::home_dir().and_then(|home| Some(Path::new("~").join(path.strip_prefix(home).ok()?)));
+    escape(short.as_deref().unwrap_or(path).as_os_str().as_bytes()).to_string()
 }
 
 fn own_identity(certificate: Option<&(PathBuf, PathBuf)>) -> anyhow::Result<Identity> {

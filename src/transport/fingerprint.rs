@@ -29,7 +29,12 @@ impl Fingerprint {
     /// `rustls`'s, when it is no X.509 certificate.
     pub(crate) fn of_certificate(certificate: &CertificateDer<'_>) -> Result<Self, rustls::Error> {
         let key = ParsedCertificate::try_from(certificate)?.subject_public_key_info();
-        Ok(Self(Sha256::digest(key.as_ref()).into()))
+        Ok(Self::of_key(&key))
+    }
+
+    /// The fingerprint of a key in the form of a `SubjectPublicKeyInfo`.
+    pub(crate) fn of_key(info: &[u8]) -> Self {
+        Self(Sha256::digest(info).into())
     }
 
     /// The first characters of the text form, for logs and tables.

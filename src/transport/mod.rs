@@ -9,6 +9,7 @@
 
 mod authority;
 mod base32;
+pub mod certificate;
 pub mod congestion;
 mod contact;
 mod credential;

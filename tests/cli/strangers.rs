@@ -104,7 +104,7 @@ fn a_token_lets_a_client_in_that_nobody_enrolled_and_enrols_nobody() {
     let (remote, local) = (Machine::new(), Machine::new());
     let token = "0f1e2d3c4b5a69788796a5b4c3d2e1f0\n";
     for machine in [&remote, &local] {
-        private(machine, "token", token);
+        machine.write_private("token", token);
     }
     let serve = remote.serve("in", "--token-file token");
     local.write("dist/app.tar", "content");
@@ -124,8 +124,8 @@ fn a_token_lets_a_client_in_that_nobody_enrolled_and_enrols_nobody() {
 #[test]
 fn another_token_is_refused_by_its_own_words() {
     let (remote, local) = (Machine::new(), Machine::new());
-    private(&remote, "token", "0f1e2d3c4b5a69788796a5b4c3d2e1f0");
-    private(&local, "token", "0f1e2d3c4b5a69788796a5b4c3d2e1f1");
+    remote.write_private("token", "0f1e2d3c4b5a69788796a5b4c3d2e1f0");
+    local.write_private("token", "0f1e2d3c4b5a69788796a5b4c3d2e1f1");
     let serve = remote.serve("in", "--token-file token");
     local.write("f", "x");
     let refused = local.qft(["send", "f", "--to", &serve.pinned(), "--token-file", "token"]).run();
@@ -140,22 +140,14 @@ fn a_token_that_others_can_read_or_guess_is_used_by_neither_side() {
     machine.write("f", "x");
     let send = |token: &str| machine.qft(["send", "f", "box:", "--token-file", token]).run();
     let serve = |token: &str| machine.qft(["serve", "in", "-l", "127.0.0.1:0", "--token-file", token]).run();
-    private(&machine, "weak", "hunter2");
-    private(&machine, "exposed", "0f1e2d3c4b5a69788796a5b4c3d2e1f0");
+    machine.write_private("weak", "hunter2");
+    machine.write_private("exposed", "0f1e2d3c4b5a69788796a5b4c3d2e1f0");
     fs::set_permissions(machine.path("exposed"), fs::Permissions::from_mode(0o644)).expect("ours");
     serve("weak").exits(2).says_only(&["token", "easy to guess", "qft peers token"]).does_not_say("hunter2");
     serve("exposed").exits(5).says_only(&["others can read", "chmod 600 exposed"]);
     serve("missing").exits(2).says_only(&["cannot open missing"]);
-    private(&machine, "home/remotes", &format!("box qft://{}@127.0.0.1:9\n", "a".repeat(52)));
+    machine.run("id").exits(0);
+    machine.write_private("home/remotes", format!("box qft://{}@127.0.0.1:9\n", "a".repeat(52)));
     send("weak").exits(2).says_only(&["easy to guess"]);
     send("exposed").exits(5).says_only(&["chmod 600 exposed"]);
-}
-
-fn private(machine: &Machine, name: &str, content: &str) {
-    let path = machine.write(name, content);
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("ours");
-    if let Ok(home) = fs::metadata(machine.path("home")) {
-        assert!(home.is_dir());
-        fs::set_permissions(machine.path("home"), fs::Permissions::from_mode(0o700)).expect("ours");
-    }
 }

@@ -61,6 +61,13 @@ impl Machine {
         path
     }
 
+    /// The same, for its owner alone.
+    pub(crate) fn write_private(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.write(name, content);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("ours");
+        path
+    }
+
     /// A file of this size. It holds no zeros, for those are not sent.
     pub(crate) fn write_large(&self, name: &str, bytes: u64) -> PathBuf {
         let path = self.write(name, "");

@@ -1,5 +1,6 @@
 //! What the user typed, as clap sees it. Nothing here knows what the words mean; [`plan`](super::plan) does.
 
+mod cert;
 mod serve;
 mod show;
 mod transfer;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use self::cert::{CertArgs, CertCommand};
 pub(crate) use self::serve::ServeArgs;
 pub(crate) use self::show::{CompletionsArgs, ConfigArgs, DoctorArgs, IdArgs, LsArgs, ManArgs};
 pub(crate) use self::transfer::{GetArgs, HabitArgs, OutputArgs, ProgressArg, SendArgs};
@@ -33,6 +35,7 @@ Set up:
   config       Show each setting, its value, and where it comes from
   completions  Print a completion script for your shell
   man          Print or install the manual pages
+  cert         Make a private CA and certificates (optional)
 
 Options:
 {options}{after-help}
@@ -132,6 +135,15 @@ Examples:
   qft man send                           the page of a command
   qft man --out ~/.local/share/man/man1  for man(1), which then finds them by name";
 
+const CERT_EXAMPLES: &str = "\
+Examples:
+  qft cert ca certs                                 once
+  qft cert issue certs box.example --san 10.0.0.7   for each server
+  qft cert issue certs laptop --client              for each client
+  qft cert show certs/box.example.crt
+
+Tickets and known hosts need none of this; certs/README.md says when it helps.";
+
 /// The command line of `qft`.
 #[derive(Debug, Parser)]
 #[command(
@@ -182,6 +194,9 @@ pub(crate) enum Command {
     /// Print or install the manual pages
     #[command(after_long_help = long_help(&[MAN_EXAMPLES]))]
     Man(ManArgs),
+    /// Make a private CA and certificates (optional)
+    #[command(after_long_help = long_help(&[CERT_EXAMPLES]))]
+    Cert(CertArgs),
 }
 
 impl Command {
@@ -196,6 +211,7 @@ impl Command {
             Self::Doctor(args) => args.json,
             Self::Config(args) => args.json,
             Self::Completions(_) | Self::Man(_) => false,
+            Self::Cert(args) => args.json,
         }
     }
 
@@ -211,6 +227,7 @@ impl Command {
             Self::Config(_) => "config",
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
+            Self::Cert(_) => "cert",
         }
     }
 }

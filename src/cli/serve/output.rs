@@ -11,7 +11,7 @@ use super::super::exit::Exit;
 use super::super::size;
 use super::super::ui::json::Json;
 use super::super::ui::text::shown;
-use super::way_in::{INVITE_MINUTES, WayIn};
+use super::way_in::{INVITE_MINUTES, WAITING, WayIn};
 use crate::server::Notice;
 use crate::transport::Ticket;
 
@@ -73,7 +73,7 @@ impl Output {
             let other = Ticket { host: host.clone(), ..way_in.ticket.clone() };
             self.say(&format!("  or, by another address of this machine:\n\n    qft send FILES --to {other}\n"));
         }
-        self.say("waiting for clients; Ctrl-C stops the server");
+        self.say(WAITING);
     }
 
     pub(super) fn notice(&mut self, notice: &Notice) {

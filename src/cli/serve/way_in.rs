@@ -1,9 +1,7 @@
 //! What a server says at its start: where it is, and the ticket that lets the first client in.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -11,6 +9,7 @@ use serde_json::json;
 
 use super::super::address::plausible;
 use super::super::args::ServeArgs;
+use super::super::whole::{Existing, write_whole};
 use super::output::Output;
 use super::workers;
 use crate::protocol::path::escape;
@@ -19,6 +18,12 @@ use crate::transport::Ticket;
 
 /// How long an invite is good for; the server decides, this is what is said about it.
 pub(super) const INVITE_MINUTES: u32 = 15;
+
+/// Mode of a ticket's file: nobody else may use it.
+const TICKET_MODE: u32 = 0o600;
+
+/// Said when all is ready.
+pub(super) const WAITING: &str = "waiting for clients; Ctrl-C stops the server";
 
 /// A way in, with the most likely address; `None` when nobody asked for one.
 pub(super) struct WayIn {
@@ -94,11 +99,14 @@ pub(super) fn announce(
                 false => format!(" for one client, within {INVITE_MINUTES} minutes,"),
             };
             out.say(&format!("a ticket{validity} is in {shown_path}"));
-            write_ticket(path, &way_in.ticket.to_string())
+            write_whole(path, &format!("{}\n", way_in.ticket), TICKET_MODE, Existing::Replaced)
                 .with_context(|| format!("writing the ticket to {shown_path}"))
         }
         // Who comes in without a ticket was said already.
-        (None, _) if enrolled == 0 && !passes.is_empty() => Ok(()),
+        (None, _) if enrolled == 0 && !passes.is_empty() => {
+            out.say(WAITING);
+            Ok(())
+        }
         (None, _) if enrolled == 0 => {
             out.warn("no client is enrolled here, so nobody can connect: add --invite, which prints a ticket");
             Ok(())
@@ -109,43 +117,5 @@ pub(super) fn announce(
             Ok(())
         }
         (Some(_), None) => Ok(()),
-    }
-}
-
-/// Writes the ticket so that a reader finds all of it or nothing, and nobody else finds it at all.
-fn write_ticket(path: &Path, ticket: &str) -> io::Result<()> {
-    let name = path.file_name().ok_or_else(|| io::Error::other("not the name of a file"))?;
-    let mut hidden = std::ffi::OsString::from(".");
-    hidden.push(name);
-    hidden.push(format!(".{}", std::process::id()));
-    let hidden = path.with_file_name(hidden);
-    // What has this name is left from a process that died here: the number is ours now.
-    drop(fs::remove_file(&hidden));
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&hidden)?;
-        writeln!(file, "{ticket}")?;
-        file.sync_all()?;
-        fs::rename(&hidden, path)
-    };
-    write().inspect_err(|_| drop(fs::remove_file(&hidden)))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use super::*;
-
-    #[test]
-    fn a_ticket_file_is_whole_private_and_alone() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let path = dir.path().join("ticket");
-        fs::write(&path, b"old and longer than the new one").expect("written");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("set");
-        write_ticket(&path, "qft://new").expect("written");
-        assert_eq!(fs::read_to_string(&path).expect("readable"), "qft://new\n");
-        assert_eq!(fs::metadata(&path).expect("it is there").permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::read_dir(dir.path()).expect("readable").count(), 1, "nothing is left over");
-        assert!(write_ticket(&dir.path().join("missing/ticket"), "x").is_err());
     }
 }

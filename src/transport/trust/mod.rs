@@ -32,7 +32,7 @@ pub fn short_name(raw: &str, fallback: &str) -> String {
 }
 
 /// A day as `2026-03-01` (UTC).
-fn date(time: SystemTime) -> String {
+pub(crate) fn date(time: SystemTime) -> String {
     let secs = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     // Days are counted from 1 March of year 0, so that a leap day is the last day of its year
     // (Howard Hinnant, "chrono-compatible low-level date algorithms").

@@ -1,0 +1,60 @@
+//! Small files that a reader finds whole or not at all, with the right mode from the first byte.
+
+use std::ffi::OsString;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+/// What happens to a file that has the name already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Existing {
+    /// It is replaced, in one step.
+    Replaced,
+    /// It stays, and writing fails.
+    Kept,
+}
+
+/// Writes `text` to `path` with the permission bits `mode`.
+pub(crate) fn write_whole(path: &Path, text: &str, mode: u32, existing: Existing) -> io::Result<()> {
+    let name = path.file_name().ok_or_else(|| io::Error::other("not the name of a file"))?;
+    let mut hidden = OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".{}", std::process::id()));
+    let hidden = path.with_file_name(hidden);
+    // What has this name is left from a process that died here: the number is ours now.
+    drop(fs::remove_file(&hidden));
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&hidden)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        match existing {
+            Existing::Replaced => fs::rename(&hidden, path),
+            // Unlike a rename, a link takes no name that is taken.
+            Existing::Kept => fs::hard_link(&hidden, path).and_then(|()| fs::remove_file(&hidden)),
+        }
+    };
+    write().inspect_err(|_| drop(fs::remove_file(&hidden)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_whole_private_and_alone() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("ticket");
+        fs::write(&path, b"old and longer than the new one").expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("set");
+        assert!(write_whole(&path, "new", 0o600, Existing::Kept).is_err());
+        write_whole(&path, "qft://new\n", 0o600, Existing::Replaced).expect("written");
+        assert_eq!(fs::read_to_string(&path).expect("readable"), "qft://new\n");
+        assert_eq!(fs::metadata(&path).expect("it is there").permissions().mode() & 0o777, 0o600);
+        write_whole(&dir.path().join("other"), "x", 0o600, Existing::Kept).expect("written");
+        assert_eq!(fs::read_dir(dir.path()).expect("readable").count(), 2, "nothing is left over");
+        assert!(write_whole(&dir.path().join("missing/ticket"), "x", 0o600, Existing::Replaced).is_err());
+    }
+}
