@@ -2,6 +2,8 @@
 
 #[path = "support/bin.rs"]
 mod bin;
+#[path = "terminal/known_host.rs"]
+mod known_host;
 #[path = "support/snapshot.rs"]
 mod snapshot;
 #[path = "support/terminal.rs"]
