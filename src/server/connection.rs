@@ -38,8 +38,9 @@ pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Sh
         Ok(Err(turned)) => return turned.away(&connection, &shared, addr, peer),
         Err(_) => return Turned::from(SessionError::Timeout("say hello")).away(&connection, &shared, addr, peer),
     };
-    client.serve(&shared, addr, peer, &slot).await;
-    shared.left.notify_one();
+    if client.serve(&shared, addr, peer, &slot).await == Parting::Final {
+        shared.left.notify_one();
+    }
 }
 
 /// A client that was let in.
@@ -79,7 +80,7 @@ impl Client {
         Ok(Self { connection: connection.clone(), control, reader, hasher, granted, name, enrolled })
     }
 
-    async fn serve(self, shared: &Arc<Shared>, addr: SocketAddr, peer: Fingerprint, slot: &Slot) {
+    async fn serve(self, shared: &Arc<Shared>, addr: SocketAddr, peer: Fingerprint, slot: &Slot) -> Parting {
         let connection = self.connection.clone();
         let _entered = shared.leases.enter(peer, connection.clone());
         let (worker, name, enrolled) = (slot.worker(), self.name.clone(), self.enrolled);
@@ -92,6 +93,26 @@ impl Client {
         let total = conversation.totals;
         info!(worker, %addr, peer = peer.short(), why, ?total, "disconnected");
         shared.notices.send(total.notice(worker, addr, peer, why));
+        Parting::of(&error)
+    }
+}
+
+/// Whether a client that is gone will come back by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parting {
+    /// It said farewell, or was sent away for good.
+    Final,
+    /// Its connection was lost, and it goes on trying.
+    Lost,
+}
+
+impl Parting {
+    fn of(error: &SessionError) -> Self {
+        match error {
+            SessionError::Connection(error) if transport::closed_by(error).is_none() => Self::Lost,
+            SessionError::Timeout(_) => Self::Lost,
+            _ => Self::Final,
+        }
     }
 }
 

@@ -159,7 +159,7 @@ pub(crate) struct Shared {
     notices: Notices,
     /// Set once, when the server is to end: by when what is in flight must be done.
     drain: watch::Sender<Option<Instant>>,
-    /// A client that was served has left.
+    /// A client that was served has left for good.
     left: Notify,
 }
 
@@ -343,7 +343,8 @@ impl ServerBuilder {
         self
     }
 
-    /// End when the first client has been served. Default: no.
+    /// End when the first client has been served. One that lost its connection is not done: it may come back.
+    /// Default: no.
     pub fn once(mut self, once: bool) -> Self {
         self.once = once;
         self
