@@ -70,7 +70,7 @@ fn certified(found: Found, ca: &Path) -> anyhow::Result<Place> {
             (host, port, label)
         }
     };
-    let contact = Contact { host, port, trust, invite: None, token: None };
+    let contact = Contact { host, also_at: Vec::new(), port, trust, invite: None, token: None };
     Ok(Place::Remote { contact, label, standing: Standing::Certified })
 }
 

@@ -10,6 +10,9 @@ use super::token::Token;
 pub struct Contact {
     /// Host name or address; an IPv6 address stands here without its brackets.
     pub host: String,
+    /// More hosts under which it may answer, tried after `host` on the same port: behind address translation, the
+    /// address that a machine knows of itself is not the one that others reach. What it is recognised by decides.
+    pub also_at: Vec<String>,
     /// UDP port, never 0.
     pub port: u16,
     /// Which server is the right one. No secret leaves this machine before it was recognised.
@@ -53,6 +56,6 @@ impl Contact {
 impl From<Ticket> for Contact {
     fn from(ticket: Ticket) -> Self {
         let Ticket { fingerprint, invite, host, port } = ticket;
-        Self { host, port, trust: Trust::Key(fingerprint), invite, token: None }
+        Self { host, also_at: Vec::new(), port, trust: Trust::Key(fingerprint), invite, token: None }
     }
 }

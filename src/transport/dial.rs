@@ -29,6 +29,8 @@ use crate::protocol::close::CloseCode;
 pub const HEAD_START: Duration = Duration::from_millis(250);
 /// Longest wait for the name service.
 pub const RESOLVE_WAIT: Duration = Duration::from_secs(10);
+/// Longest wait for the name service where one address is known already.
+const ALSO_AT_WAIT: Duration = Duration::from_secs(1);
 /// Time for the last packet to leave this machine: the connection's driver needs one turn.
 const FLUSH: Duration = Duration::from_millis(2);
 
@@ -63,6 +65,23 @@ pub async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Transport
     Ok(addrs)
 }
 
+/// All addresses at which a server may be. A name that leads nowhere counts only if every one does.
+async fn resolve_all(contact: &Contact) -> Result<Vec<SocketAddr>, TransportError> {
+    let mut found = resolve(&contact.host, contact.port).await;
+    for host in &contact.also_at {
+        let looking = resolve(host, contact.port);
+        found = match found {
+            Err(error) => looking.await.map_err(|_| error),
+            Ok(mut all) => {
+                let more = timeout(ALSO_AT_WAIT, looking).await.into_iter().flatten().flatten();
+                all.extend(more.filter(|addr| !all.contains(addr)).collect::<Vec<_>>());
+                Ok(all)
+            }
+        };
+    }
+    found
+}
+
 /// What one attempt needs.
 #[derive(Clone)]
 struct Call {
@@ -85,7 +104,7 @@ pub async fn dial(
     tuning: &Tuning,
     deadline: Duration,
 ) -> Result<Dialled, TransportError> {
-    let addrs = resolve(&contact.host, contact.port).await?;
+    let addrs = resolve_all(contact).await?;
     match &contact.trust {
         Trust::Key(expected) => connect(&addrs, *expected, identity, tuning, deadline).await,
         Trust::Authority(authority) => {
