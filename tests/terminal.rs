@@ -6,11 +6,14 @@ mod bin;
 mod known_host;
 #[path = "support/snapshot.rs"]
 mod snapshot;
+#[path = "support/sshd.rs"]
+mod sshd;
 #[path = "support/terminal.rs"]
 mod terminal;
 
 use bin::Machine;
 use snapshot::{Names, assert_snapshot};
+use sshd::{PASSPHRASE, Setup, Sshd};
 use terminal::Terminal;
 
 const CTRL_C: &str = "\x03";
@@ -44,4 +47,63 @@ fn one_paste_pairs_two_machines_and_later_no_host_is_named() {
     assert_eq!(server.end(), Some(0), "{}", server.seen());
     let names = Names::new(&[("box", &remote), ("laptop", &local)]);
     assert_snapshot("ticket", &names, &[("box", &server), ("laptop", &client)]);
+}
+
+#[test]
+fn one_command_is_enough_where_there_is_ssh() {
+    let (remote, local) = (Machine::new(), Machine::new());
+    let Some(sshd) = Sshd::start(&remote, &local, &Setup::default()) else { return };
+    local.write("photos/beach.jpg", "b".repeat(300_000));
+    local.write("photos/dune.jpg", "d".repeat(200_000));
+    let mut client = Terminal::new();
+    for line in [
+        format!("qft send photos/* {}", sshd.at("data/")),
+        format!("qft ls {}", sshd.at("data")),
+        format!("qft get '{}' .", sshd.at("data/*.jpg")),
+    ] {
+        client.start_with(&local, &line, |command| sshd.prepare(command));
+        assert_eq!(client.end(), Some(0), "{}", client.seen());
+    }
+    assert_eq!(remote.tree("me"), ["data/", "data/beach.jpg", "data/dune.jpg"]);
+    let names = Names::new(&[("box", &remote), ("laptop", &local)]).and(&format!("{}@", sshd.user()), "me@");
+    assert_snapshot("ssh", &names, &[("laptop", &client)]);
+}
+
+#[test]
+fn what_ssh_asks_stays_on_the_screen_until_it_is_answered() {
+    let (remote, local) = (Machine::new(), Machine::new());
+    let Some(sshd) = Sshd::start(&remote, &local, &Setup { passphrase: true, ..Setup::default() }) else { return };
+    local.write("notes.txt", "x");
+    let mut client = Terminal::new();
+    client.start_with(&local, &format!("qft send notes.txt {}", sshd.at("")), |command| sshd.prepare(command));
+    client.wait_to_show("Enter passphrase for key");
+    client.type_line("wrong");
+    // It is asked again; what is typed before it asks is lost.
+    bin::wait_for("a second question", || (client.seen().matches("Enter passphrase").count() == 2).then_some(()));
+    client.type_line(PASSPHRASE);
+    assert_eq!(client.end(), Some(0), "{}", client.seen());
+    assert_eq!(remote.read("me/notes.txt"), b"x");
+    let names = Names::new(&[("box", &remote), ("laptop", &local)]).and(&format!("{}@", sshd.user()), "me@");
+    assert_snapshot("ssh_passphrase", &names, &[("laptop", &client)]);
+}
+
+#[test]
+fn every_way_in_which_ssh_fails_tells_what_to_do() {
+    let (remote, local) = (Machine::new(), Machine::new());
+    let Some(sshd) = Sshd::start(&remote, &local, &Setup { without_qft: true, ..Setup::default() }) else { return };
+    local.write("notes.txt", "x");
+    let mut client = Terminal::new();
+    for (line, exits) in [
+        (format!("qft send notes.txt {}", sshd.at("")), 4),
+        (format!("qft send notes.txt {} --remote-qft 'exit 2;'", sshd.at("")), 7),
+        (format!("qft send notes.txt {} --remote-qft 'exit 3;'", sshd.at("")), 4),
+        ("qft send notes.txt me@nowhere.invalid:".to_owned(), 4),
+        ("qft send notes.txt --ssh box:4433:".to_owned(), 2),
+        ("qft send notes.txt box: --remote-qft /opt/qft".to_owned(), 2),
+    ] {
+        client.start_with(&local, &line, |command| sshd.prepare(command));
+        assert_eq!(client.end(), Some(exits), "{}", client.seen());
+    }
+    let names = Names::new(&[("box", &remote), ("laptop", &local)]).and(&format!("{}@", sshd.user()), "me@");
+    assert_snapshot("ssh_failures", &names, &[("laptop", &client)]);
 }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::ssh::SshError;
 use crate::error::{Error, Fault};
 use crate::progress::Report;
 use crate::protocol::message::Status;
@@ -36,11 +37,21 @@ impl Exit {
         self as u8
     }
 
+    /// The meaning of a number that another qft says; one that this version does not know is a failure.
+    pub(crate) fn of_code(code: u8) -> Self {
+        let known =
+            [Self::Usage, Self::SomeFailed, Self::Unreachable, Self::Untrusted, Self::Unverified, Self::Refused];
+        known.into_iter().find(|exit| exit.code() == code).unwrap_or(Self::Failed)
+    }
+
     /// What an error of any room amounts to.
     pub(crate) fn of_error(error: &anyhow::Error) -> Self {
         for cause in error.chain() {
             if let Some(complaint) = cause.downcast_ref::<Complaint>() {
                 return complaint.exit();
+            }
+            if let Some(error) = cause.downcast_ref::<SshError>() {
+                return error.exit();
             }
             if let Some(error) = cause.downcast_ref::<Error>() {
                 return Self::of_fault(error.fault());
@@ -235,6 +246,14 @@ mod tests {
         ];
         for (fault, code) in table {
             assert_eq!(Exit::of_fault(fault).code(), code, "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn an_exit_code_comes_back_from_its_number_unless_it_says_that_all_is_well() {
+        assert_eq!(Exit::of_code(Exit::Refused.code()), Exit::Refused);
+        for odd in [0, 1, 99, 130] {
+            assert_eq!(Exit::of_code(odd), Exit::Failed);
         }
     }
 

@@ -1,16 +1,16 @@
 //! `qft get`.
 
 use std::io;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::json;
 
 use super::args::GetArgs;
-use super::ask::Manner;
 use super::exit::{Complaint, Exit, Verb};
 use super::log;
 use super::plan::{self, Place};
-use super::reach::{Missing, Reach, find};
+use super::reach::{Missing, Reach, Wanted, find};
 use super::run::{Signals, Transfer, block_on};
 use super::send::REMOTE_VARIABLE;
 use super::spool::{PrivateDir, pour};
@@ -21,9 +21,20 @@ use crate::client::Client;
 pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
     let env = std::env::var_os(REMOTE_VARIABLE);
     let plan = plan::get(args, env.as_deref(), |path| path.is_dir())?;
-    let manner = Manner { json: args.job.output.json, patience: args.job.link.timeout };
-    let (place, note) = find(plan.spec.as_ref(), &args.job.trust, manner)?;
     let dry_run = args.job.conflict.dry_run;
+    let reach = Reach {
+        patience: args.job.link.timeout,
+        sync: true,
+        missing: Missing::Refuse,
+        certificate: args.job.trust.certificate(),
+        asking: Duration::ZERO,
+    };
+    let whom = find(Wanted::by(plan.spec.as_ref(), plan.far, &args.job), &reach)?;
+    let (place, far_end, note) = (whom.place, whom.far_end, whom.note);
+    let patterns = match &far_end {
+        Some(far_end) => plan::below_far_root(plan.patterns, &far_end.names),
+        None => plan.patterns,
+    };
     let mut ui = Ui::new(UiOptions {
         verb: Verb::Get,
         mode: mode(&args.job.output, dry_run, has_bars()),
@@ -35,14 +46,13 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
         is_local: matches!(place, Place::Local { .. }),
     });
     let (lines, log) = std::sync::mpsc::channel();
+    far_end.iter().for_each(|far_end| far_end.speak_through(lines.clone()));
     log::init(args.job.output.verbose, Some(lines));
     ui.header(
         &place.header(Verb::Get.arrow(), &plan.shown),
         json!({"path": plan.shown, "address": place.address(), "dry_run": dry_run}),
     );
     plan.hints.iter().chain(&note).for_each(|hint| ui.note(hint));
-    let certificate = args.job.trust.certificate();
-    let reach = Reach { patience: args.job.link.timeout, sync: true, missing: Missing::Refuse, certificate };
     block_on(async move |mut signals| {
         // Content for standard output is received as a file first, so that only verified bytes get there.
         let (into, spool) = match plan.into {
@@ -52,9 +62,9 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
                 (spool.path().to_owned(), Some(spool))
             }
         };
-        let (patterns, options) = (plan.patterns, plan.options);
+        let options = plan.options;
         let begin = Box::new(move |client: &Client, contact| client.get(contact, patterns, into, options));
-        let transfer = Transfer { verb: Verb::Get, place, reach, begin, log };
+        let transfer = Transfer { verb: Verb::Get, place, reach, far_end, begin, log };
         let exit = transfer.run(&mut ui, &mut signals).await;
         if let Some(spool) = spool.filter(|_| exit == Exit::Done && !dry_run) {
             return to_stdout(&spool, &mut signals).await;

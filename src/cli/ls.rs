@@ -1,56 +1,81 @@
 //! `qft ls`: names on a remote.
 
 use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::args::LsArgs;
-use super::ask::Manner;
 use super::exit::{Complaint, Exit};
 use super::plan::{self, LsPlan, Place};
-use super::reach::{Missing, Reach, Reached, explain, find, remember};
-use super::run::{Signals, block_on};
+use super::reach::{Missing, Reach, Reached, Wanted, explain, find, remember};
+use super::remote::below;
+use super::run::{Signals, block_on, gone};
 use super::send::REMOTE_VARIABLE;
 use super::size;
+use super::ssh::FarEnd;
 use super::ui::json::Json;
 use crate::client::Listing;
 use crate::protocol::message::{Entry, Kind, Mtime};
 use crate::protocol::path::escape;
 
+/// Time for ssh to ask for a password before a listing; sshd allows as much.
+const ASKING: Duration = Duration::from_secs(120);
 const SECONDS_A_DAY: i64 = 86_400;
 
 /// Runs the command.
 pub(crate) fn run(args: &LsArgs) -> anyhow::Result<Exit> {
     let env = std::env::var_os(REMOTE_VARIABLE);
-    let plan = plan::ls(args, env.as_deref())?;
-    let manner = Manner { json: args.json, patience: args.timeout };
-    let (place, note) = find(plan.spec.as_ref(), &args.trust, manner)?;
-    let shown = escape(&plan.pattern).to_string();
+    let LsPlan { spec, far, pattern } = plan::ls(args, env.as_deref())?;
+    let dir = far.first().cloned().unwrap_or_default();
+    let shown = escape(&below(&dir, &pattern)).to_string();
+    let reach = Reach {
+        patience: args.timeout,
+        sync: true,
+        missing: Missing::Refuse,
+        certificate: args.trust.certificate(),
+        asking: ASKING,
+    };
+    let wanted = Wanted { spec: spec.as_ref(), far, ssh: &args.ssh, trust: &args.trust, json: args.json };
+    let whom = find(wanted, &reach)?;
+    let (place, far_end, note) = (whom.place, whom.far_end, whom.note);
+    let pattern = match &far_end {
+        Some(far_end) => plan::below_far_root(vec![pattern], &far_end.names).remove(0),
+        None => pattern,
+    };
     if args.json {
         Json::stdout().start("ls", json!({"path": shown, "address": place.address()}));
     } else if !args.quiet {
         say(&place.header("<-", &shown));
     }
     note.iter().for_each(|line| tell(line, args));
-    let entries = block_on(async |signals| list(&place, &plan, args, signals).await)?.entries;
+    let listed = block_on(async |signals| list(&place, reach, pattern, far_end.as_ref(), args, signals).await);
+    drop(far_end);
+    let entries = listed?.entries;
     match args.json {
-        true => print_json(&entries),
-        false => print(&entries, args.long)?,
+        true => print_json(&dir, &entries),
+        false => print(&dir, &entries, args.long)?,
     }
     Ok(Exit::Done)
 }
 
-async fn list(place: &Place, plan: &LsPlan, args: &LsArgs, mut signals: Signals) -> anyhow::Result<Listing> {
-    let certificate = args.trust.certificate();
-    let reach = Reach { patience: args.timeout, sync: true, missing: Missing::Refuse, certificate };
+async fn list(
+    place: &Place,
+    reach: Reach,
+    pattern: Vec<u8>,
+    far_end: Option<&FarEnd>,
+    args: &LsArgs,
+    mut signals: Signals,
+) -> anyhow::Result<Listing> {
     let reached = Reached::open(place, reach).await?;
     let listed = tokio::select! {
-        listed = reached.client.list(reached.contact.clone(), plan.pattern.clone(), args.recursive) => listed,
+        listed = reached.client.list(reached.contact.clone(), pattern, args.recursive) => listed,
+        error = gone(far_end) => return Err(error.into()),
         () = signals.next() => return Err(Complaint::Interrupted.into()),
     };
     reached.close().await;
-    let listing = listed.map_err(|error| explain(place, error.into()))?;
+    let listing = listed.map_err(|error| explain(place, error))?;
     let saved = remember(place, &listing.peer, listing.enrolled);
     let saved = saved.unwrap_or_else(|error| Some(format!("this remote could not be saved: {error:#}")));
     saved.iter().for_each(|line| tell(line, args));
@@ -70,11 +95,12 @@ fn say(line: &str) {
     drop(writeln!(io::stderr(), "{line}"));
 }
 
-fn print(entries: &[Entry], long: bool) -> anyhow::Result<()> {
+/// Prints the entries, as names below `dir`.
+fn print(dir: &[u8], entries: &[Entry], long: bool) -> anyhow::Result<()> {
     let stdout = io::stdout();
     let is_terminal = stdout.is_terminal();
     let mut out = BufWriter::new(stdout.lock());
-    let written = entries.iter().try_for_each(|entry| write_entry(&mut out, entry, long, is_terminal));
+    let written = entries.iter().try_for_each(|entry| write_entry(&mut out, dir, entry, long, is_terminal));
     match written.and_then(|()| out.flush()) {
         // `qft ls | head` has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -83,13 +109,13 @@ fn print(entries: &[Entry], long: bool) -> anyhow::Result<()> {
 }
 
 /// One line. A terminal gets escaped names, a pipe the bytes as they are.
-fn write_entry(out: &mut impl Write, entry: &Entry, long: bool, escaped: bool) -> io::Result<()> {
+fn write_entry(out: &mut impl Write, dir: &[u8], entry: &Entry, long: bool, escaped: bool) -> io::Result<()> {
     if long {
         let (kind, mode) = (kind_letter(&entry.kind), mode_letters(entry.mode));
         let size = if entry.kind == Kind::File { size::bytes(entry.size) } else { "-".to_owned() };
         write!(out, "{kind}{mode}  {size:>9}  {}  ", minutes(entry.mtime))?;
     }
-    write_name(out, entry.path.as_bytes(), escaped)?;
+    write_name(out, &below(dir, entry.path.as_bytes()), escaped)?;
     match &entry.kind {
         Kind::Dir => out.write_all(b"/")?,
         Kind::Link(target) if long => {
@@ -120,30 +146,31 @@ fn mode_letters(mode: u32) -> String {
     (0..9).map(|bit| if mode & (0o400 >> bit) != 0 { ['r', 'w', 'x'][bit % 3] } else { '-' }).collect()
 }
 
-fn print_json(entries: &[Entry]) {
+fn print_json(dir: &[u8], entries: &[Entry]) {
     let mut json = Json::stdout();
     for entry in entries {
-        json.line("file", &entry_json(entry));
+        json.line("file", &entry_json(dir, entry));
     }
     let bytes: u64 = entries.iter().map(|entry| entry.size).sum();
     json.end(None, Exit::Done, json!({"files": entries.len(), "bytes": bytes}));
 }
 
-fn entry_json(entry: &Entry) -> Value {
+fn entry_json(dir: &[u8], entry: &Entry) -> Value {
+    let path = below(dir, entry.path.as_bytes());
     let kind = match entry.kind {
         Kind::File => "file",
         Kind::Dir => "dir",
         Kind::Link(_) => "link",
     };
     let mut body = json!({
-        "path": text(entry.path.as_bytes()), "kind": kind, "size": entry.size,
+        "path": text(&path), "kind": kind, "size": entry.size,
         "mtime": seconds(entry.mtime), "mode": entry.mode,
     });
     if let Kind::Link(target) = &entry.kind {
         body["target"] = text(target).into();
     }
-    if std::str::from_utf8(entry.path.as_bytes()).is_err() {
-        body["path_hex"] = data_encoding::HEXLOWER.encode(entry.path.as_bytes()).into();
+    if std::str::from_utf8(&path).is_err() {
+        body["path_hex"] = data_encoding::HEXLOWER.encode(&path).into();
     }
     body
 }
@@ -193,7 +220,7 @@ mod tests {
 
     fn line(entry: &Entry, long: bool, escaped: bool) -> Vec<u8> {
         let mut out = Vec::new();
-        write_entry(&mut out, entry, long, escaped).expect("memory takes everything");
+        write_entry(&mut out, b"", entry, long, escaped).expect("memory takes everything");
         out
     }
 
@@ -216,10 +243,10 @@ mod tests {
 
     #[test]
     fn json_keeps_the_bytes_of_every_name() {
-        let body = entry_json(&entry(b"a\x1b", Kind::File));
+        let body = entry_json(b"", &entry(b"a\x1b", Kind::File));
         assert_eq!((body["path"].as_str(), body.get("path_hex")), (Some("a\u{1b}"), None));
         assert_eq!(body["mtime"], "2026-03-02T14:05:09Z");
-        let body = entry_json(&entry(b"a\xff", Kind::Link(b"t".to_vec())));
+        let body = entry_json(b"", &entry(b"a\xff", Kind::Link(b"t".to_vec())));
         assert_eq!((body["path_hex"].as_str(), body["target"].as_str()), (Some("61ff"), Some("t")));
     }
 

@@ -10,6 +10,7 @@
 //! | `ask` | servers that are not known yet |
 //! | `send`, `get`, `ls`, `serve`, `id`, `doctor`, `completions`, `man` | the commands |
 //! | `config` | settings, and the command that shows them |
+//! | `ssh` | far ends that are started through ssh |
 //! | `run` | one transfer: network thread, signals, drawing |
 //! | `ui` | bars, plain lines, JSON |
 //! | `cert` | a private authority and its certificates |
@@ -36,6 +37,7 @@ mod send;
 mod serve;
 mod size;
 mod spool;
+mod ssh;
 mod ui;
 mod whole;
 
@@ -76,6 +78,7 @@ fn dispatch(command: &Command) -> anyhow::Result<Exit> {
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
         Command::Cert(args) => cert::run(args),
+        Command::Bootstrap => ssh::bootstrap(),
     }
 }
 

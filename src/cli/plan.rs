@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use super::args::{GetArgs, HabitArgs, LsArgs, SendArgs};
+use super::args::{GetArgs, HabitArgs, LsArgs, SendArgs, SshArgs};
 use super::ask::Stranger;
 use super::exit::Complaint;
 use super::remote::{self, Spec, TicketText, destination, pattern};
+use super::ssh::Far;
 use crate::client::{GetOptions, SendOptions};
 use crate::protocol::message::Target;
 use crate::protocol::path::{WirePath, escape};
@@ -35,6 +36,8 @@ pub(crate) enum Place {
         /// Whether it is known here.
         standing: Standing,
     },
+    /// A server that was started through ssh for this run.
+    Far(Box<Far>),
     /// A server in this process.
     Local {
         /// The directory that it serves.
@@ -80,6 +83,9 @@ impl Place {
     pub(crate) fn header(&self, arrow: &str, path: &str) -> String {
         match self {
             Self::Remote { label, .. } => format!("{arrow} {label}:{path}  {}", self.address()),
+            Self::Far(far) => {
+                format!("{arrow} {}:{path}  {}, started through ssh", escape(far.host.as_bytes()), self.address())
+            }
             Self::Local { root } => format!("{arrow} local:{}", escape(root.as_os_str().as_bytes())),
         }
     }
@@ -88,6 +94,7 @@ impl Place {
     pub(crate) fn address(&self) -> String {
         match self {
             Self::Remote { contact, .. } => contact.address(),
+            Self::Far(far) => far.ticket.address(),
             Self::Local { .. } => "local".to_owned(),
         }
     }
@@ -97,6 +104,8 @@ impl Place {
 pub(crate) struct SendPlan {
     /// `None`: the default remote.
     pub(crate) spec: Option<Spec>,
+    /// What to ask a far end behind ssh for; no path elsewhere.
+    pub(crate) far: Vec<Vec<u8>>,
     /// What to send.
     pub(crate) source: Source,
     /// How.
@@ -120,6 +129,8 @@ pub(crate) enum Source {
 pub(crate) struct GetPlan {
     /// `None`: the default remote.
     pub(crate) spec: Option<Spec>,
+    /// The directory of each pattern, for a far end behind ssh; no path elsewhere.
+    pub(crate) far: Vec<Vec<u8>>,
     /// What to ask for.
     pub(crate) patterns: Vec<Vec<u8>>,
     /// `None`: standard output.
@@ -137,6 +148,8 @@ pub(crate) struct GetPlan {
 pub(crate) struct LsPlan {
     /// `None`: the default remote.
     pub(crate) spec: Option<Spec>,
+    /// The pattern's directory, for a far end behind ssh; no path elsewhere.
+    pub(crate) far: Vec<Vec<u8>>,
     /// What to list.
     pub(crate) pattern: Vec<u8>,
 }
@@ -149,15 +162,22 @@ pub(crate) fn send(
 ) -> Result<SendPlan, Complaint> {
     refuse_compression(&args.job.habits)?;
     let (paths, last) = split_last_remote(&args.paths)?;
-    let spec = named(last, args.to.as_deref(), env)?;
+    let spec = through_ssh(named(last, args.to.as_deref(), env)?, &args.job.ssh)?;
     let is_local = matches!(spec, Some(Spec::Local { .. }));
+    let is_far = matches!(spec, Some(Spec::Ssh { .. }));
     let path = spec.as_ref().filter(|_| !is_local).map_or(&b""[..], Spec::path);
-    let destination = destination(path)?;
+    let destination = if is_far { remote::far_destination(path) } else { destination(path)? };
+    let mut far: Vec<Vec<u8>> = is_far.then(|| path.to_vec()).into_iter().collect();
     let mut hints: Vec<String> = spec.as_ref().and_then(Spec::port_hint).into_iter().collect();
-    if args.job.conflict.no_sync && !is_local {
+    if args.job.conflict.no_sync && !is_local && !is_far {
         hints.push("--no-sync changes nothing here: the server decides (qft serve --no-sync)".to_owned());
     }
     let (source, to, target) = match paths.iter().any(|path| path == DASH) {
+        true if is_far => {
+            let (dir, name) = remote::far_name(path).ok_or_else(nameless)?;
+            far = vec![dir.to_vec()];
+            (stdin_alone(&paths, name)?, None, Target::Directory)
+        }
         true => stdin_source(&paths, &destination)?,
         false => {
             let paths: Vec<PathBuf> = paths.into_iter().map(PathBuf::from).collect();
@@ -178,7 +198,7 @@ pub(crate) fn send(
         includes: args.job.choice.include.clone(),
         links: args.job.choice.links,
     };
-    Ok(SendPlan { shown: escape(path).to_string(), spec, source, options, hints })
+    Ok(SendPlan { shown: escape(path).to_string(), spec, far, source, options, hints })
 }
 
 /// Standard input goes under the destination's last name, whether or not a directory of that name exists.
@@ -186,23 +206,28 @@ fn stdin_source(
     paths: &[OsString],
     destination: &remote::Destination,
 ) -> Result<(Source, Option<WirePath>, Target), Complaint> {
-    if paths.len() > 1 {
-        return Err(Complaint::usage("'-' (standard input) must be the only source; a file of that name is ./-"));
-    }
     match &destination.to {
-        Some(to) if !destination.is_directory => {
-            let name = OsStr::from_bytes(to.name()).to_owned();
-            Ok((Source::Stdin(name), to.parent(), Target::Directory))
-        }
-        _ => Err(Complaint::usage("standard input needs a name there: qft send - REMOTE:NAME")),
+        Some(to) if !destination.is_directory => Ok((stdin_alone(paths, to.name())?, to.parent(), Target::Directory)),
+        _ => stdin_alone(paths, b"").and_then(|_| Err(nameless())),
     }
+}
+
+fn stdin_alone(paths: &[OsString], name: &[u8]) -> Result<Source, Complaint> {
+    match paths.len() {
+        1 => Ok(Source::Stdin(OsStr::from_bytes(name).to_owned())),
+        _ => Err(Complaint::usage("'-' (standard input) must be the only source; a file of that name is ./-")),
+    }
+}
+
+fn nameless() -> Complaint {
+    Complaint::usage("standard input needs a name there: qft send - REMOTE:NAME")
 }
 
 /// Resolves `qft get`. `is_dir` tells whether a local path is a directory.
 pub(crate) fn get(args: &GetArgs, env: Option<&OsStr>, is_dir: impl Fn(&Path) -> bool) -> Result<GetPlan, Complaint> {
     refuse_compression(&args.job.habits)?;
     let (wanted, into) = split_output(args)?;
-    let (spec, patterns) = wanted_from(&wanted, args.from.as_deref(), env)?;
+    let Wanted { spec, far, patterns } = wanted_from(&wanted, args.from.as_deref(), env, &args.job.ssh)?;
     let to_stdout = into.as_os_str() == DASH;
     if to_stdout && args.job.output.json {
         return Err(Complaint::usage("'-' and --json both want standard output"));
@@ -226,9 +251,10 @@ pub(crate) fn get(args: &GetArgs, env: Option<&OsStr>, is_dir: impl Fn(&Path) ->
         links: args.job.choice.links,
         sync: !args.job.conflict.no_sync && !to_stdout,
     };
-    let shown = patterns.iter().map(|pattern| escape(pattern).to_string()).collect::<Vec<_>>().join(" ");
+    let typed = (0..patterns.len()).map(|n| [far.get(n).map_or(&b""[..], |dir| dir), &patterns[n]].concat());
+    let shown = typed.map(|path| escape(&path).to_string()).collect::<Vec<_>>().join(" ");
     let hints = spec.as_ref().and_then(Spec::port_hint).into_iter().collect();
-    Ok(GetPlan { spec, patterns, into: (!to_stdout).then_some(into), options, shown, hints })
+    Ok(GetPlan { spec, far, patterns, into: (!to_stdout).then_some(into), options, shown, hints })
 }
 
 /// Resolves `qft ls`.
@@ -236,19 +262,27 @@ pub(crate) fn ls(args: &LsArgs, env: Option<&OsStr>) -> Result<LsPlan, Complaint
     let path = args.path.clone().unwrap_or_default();
     if !path.is_empty() && remote::is_remote(&path) {
         let last = remote::parse(&path)?;
-        let spec = named(Some(last), args.from.as_deref(), env)?;
+        let spec = through_ssh(named(Some(last), args.from.as_deref(), env)?, &args.ssh)?;
         return ls_of(spec, Vec::new());
     }
-    ls_of(named(None, args.from.as_deref(), env)?, path.into_encoded_bytes())
+    ls_of(through_ssh(named(None, args.from.as_deref(), env)?, &args.ssh)?, path.into_encoded_bytes())
 }
 
 fn ls_of(spec: Option<Spec>, path: Vec<u8>) -> Result<LsPlan, Complaint> {
     match spec {
         Some(Spec::Local { path: root }) => {
-            Ok(LsPlan { pattern: pattern(&path)?, spec: Some(Spec::Local { path: root }) })
+            Ok(LsPlan { pattern: pattern(&path)?, far: Vec::new(), spec: Some(Spec::Local { path: root }) })
         }
-        Some(spec) => Ok(LsPlan { pattern: pattern(&remote::below(spec.path(), &path))?, spec: Some(spec) }),
-        None => Ok(LsPlan { pattern: pattern(&path)?, spec: None }),
+        Some(spec @ Spec::Ssh { .. }) => {
+            let path = remote::below(spec.path(), &path);
+            let (dir, rest) = split_far(&path);
+            Ok(LsPlan { pattern: pattern(rest)?, far: vec![dir.to_vec()], spec: Some(spec) })
+        }
+        Some(spec) => {
+            let pattern = pattern(&remote::below(spec.path(), &path))?;
+            Ok(LsPlan { pattern, far: Vec::new(), spec: Some(spec) })
+        }
+        None => Ok(LsPlan { pattern: pattern(&path)?, far: Vec::new(), spec: None }),
     }
 }
 
@@ -299,18 +333,27 @@ fn split_output(args: &GetArgs) -> Result<(Vec<OsString>, PathBuf), Complaint> {
     }
 }
 
+/// What `qft get` wants, and of whom.
+struct Wanted {
+    spec: Option<Spec>,
+    /// See [`GetPlan::far`].
+    far: Vec<Vec<u8>>,
+    patterns: Vec<Vec<u8>>,
+}
+
 /// The one remote that all arguments name, and what is wanted of it.
 fn wanted_from(
     wanted: &[OsString],
     flag: Option<&OsStr>,
     env: Option<&OsStr>,
-) -> Result<(Option<Spec>, Vec<Vec<u8>>), Complaint> {
+    ssh: &SshArgs,
+) -> Result<Wanted, Complaint> {
     let shaped = wanted.iter().filter(|arg| remote::is_remote(arg)).count();
     if shaped == 0 {
-        let spec = named(None, flag, env)?;
+        let spec = through_ssh(named(None, flag, env)?, ssh)?;
         let base = spec.as_ref().map_or(&b""[..], Spec::path);
         let paths = wanted.iter().map(|path| remote::below(base, path.as_bytes())).collect();
-        return split_local(spec, paths);
+        return split_paths(spec, paths);
     }
     if shaped < wanted.len() {
         return Err(Complaint::usage("name the remote for each path, or for none: qft get box:a box:b DIR"));
@@ -322,22 +365,41 @@ fn wanted_from(
         return Err(Complaint::usage("one remote at a time"));
     }
     let paths = specs.iter().map(|spec| spec.path().to_vec()).collect();
-    split_local(named(specs.into_iter().next(), flag, env)?, paths)
+    split_paths(through_ssh(named(specs.into_iter().next(), flag, env)?, ssh)?, paths)
 }
 
-/// Makes patterns of paths. Paths behind `local:` are ordinary ones: their directory becomes the served root.
-fn split_local(spec: Option<Spec>, paths: Vec<Vec<u8>>) -> Result<(Option<Spec>, Vec<Vec<u8>>), Complaint> {
-    if !matches!(spec, Some(Spec::Local { .. })) {
-        let patterns = paths.iter().map(|path| pattern(path)).collect::<Result<_, _>>()?;
-        return Ok((spec, patterns));
+/// Makes patterns of paths. Paths behind `local:` and ssh are ordinary ones: their directory becomes the served root.
+fn split_paths(spec: Option<Spec>, paths: Vec<Vec<u8>>) -> Result<Wanted, Complaint> {
+    match spec {
+        Some(Spec::Local { .. }) => split_local(&paths),
+        Some(Spec::Ssh { .. }) => {
+            let split: Vec<_> = paths.iter().map(|path| split_far(path)).collect();
+            let patterns = split.iter().map(|(_, rest)| pattern(rest)).collect::<Result<_, _>>()?;
+            Ok(Wanted { spec, far: split.iter().map(|(dir, _)| dir.to_vec()).collect(), patterns })
+        }
+        spec => {
+            let patterns = paths.iter().map(|path| pattern(path)).collect::<Result<_, _>>()?;
+            Ok(Wanted { spec, far: Vec::new(), patterns })
+        }
     }
+}
+
+fn split_local(paths: &[Vec<u8>]) -> Result<Wanted, Complaint> {
     let split: Vec<_> = paths.iter().map(|path| split_root(path)).collect();
     let root = split[0].0;
     if split.iter().any(|(other, _)| *other != root) {
         return Err(Complaint::usage("local: paths of one command must be in one directory"));
     }
     let patterns = split.iter().map(|(_, rest)| pattern(rest)).collect::<Result<_, _>>()?;
-    Ok((Some(Spec::Local { path: root.to_vec() }), patterns))
+    Ok(Wanted { spec: Some(Spec::Local { path: root.to_vec() }), far: Vec::new(), patterns })
+}
+
+/// A path behind ssh as directory and pattern. A directory whose contents are meant is followed even if it is a link.
+fn split_far(path: &[u8]) -> (&[u8], &[u8]) {
+    match path == b"~" || (path.ends_with(b"/") && !is_glob(path)) {
+        true => (path, b""),
+        false => split_root(path),
+    }
 }
 
 /// A local path as root and pattern: the root is all before the last component, or before the first glob.
@@ -352,6 +414,17 @@ fn split_root(path: &[u8]) -> (&[u8], &[u8]) {
         Some(slash) => (&path[..=slash], &path[slash + 1..]),
         None => (b"", path),
     }
+}
+
+/// The names of patterns below the root that a far end has chosen; `names` are those of their directories.
+pub(crate) fn below_far_root(patterns: Vec<Vec<u8>>, names: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let joined = patterns.into_iter().zip(names).map(|(pattern, name)| match (name.is_empty(), pattern.is_empty()) {
+        (true, _) => pattern,
+        // The directory's contents.
+        (false, true) => [name, b"/".as_slice()].concat(),
+        (false, false) => remote::below(name, &pattern),
+    });
+    joined.collect()
 }
 
 fn is_glob(pattern: &[u8]) -> bool {
@@ -375,6 +448,19 @@ pub(crate) fn named(last: Option<Spec>, flag: Option<&OsStr>, env: Option<&OsStr
     }
 }
 
+/// Applies `--ssh`, and refuses the options of ssh where ssh is not used.
+fn through_ssh(spec: Option<Spec>, ssh: &SshArgs) -> Result<Option<Spec>, Complaint> {
+    let is_far = matches!(spec, Some(Spec::Ssh { .. }));
+    match spec {
+        Some(spec) if ssh.ssh => spec.through_ssh().map(Some),
+        None if ssh.ssh => Err(Complaint::usage("--ssh needs a host: HOST:[PATH]")),
+        _ if !is_far && (ssh.remote_qft.is_some() || ssh.ssh_ports.is_some()) => {
+            Err(Complaint::usage("--remote-qft and --ssh-ports are for ssh: write USER@HOST:[PATH], or add --ssh"))
+        }
+        spec => Ok(spec),
+    }
+}
+
 /// Finds the remote among the known ones. `None` asks for the default, or the only one.
 ///
 /// # Errors
@@ -390,11 +476,9 @@ pub(crate) fn place(
         None => Ok(fallback(known)?),
         Some(Spec::Url { ticket, .. }) => return pinned(ticket, known, read_ticket).map(Found::Place),
         Some(Spec::Local { path }) => return Ok(Found::Place(Place::Local { root: remote::local_path(path) })),
-        Some(Spec::Ssh { destination }) => {
+        Some(Spec::Ssh { destination, .. }) => {
             let destination = escape(destination.as_bytes());
-            let text =
-                "starting the far end through ssh is not available yet; run 'qft serve' there and use its ticket";
-            return Err(Complaint::Usage(format!("{destination}: {text}")).into());
+            return Err(Complaint::Usage(format!("{destination}: only reached through ssh")).into());
         }
         Some(Spec::Name { name, .. }) => named_or_stranger(name, port, known),
         Some(Spec::Address { host, port: given, .. }) => {

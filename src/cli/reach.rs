@@ -8,12 +8,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::task::JoinHandle;
 
-use super::args::TrustArgs;
+use super::args::{JobArgs, SshArgs, TrustArgs};
 use super::ask::{Manner, Stranger, introduce};
 use super::exit::Complaint;
 use super::plan::{self, Found, Place, Standing};
 use super::remote::Spec;
 use super::spool::PrivateDir;
+use super::ssh::{Asked, FarEnd};
 use super::ui::text::shown;
 use crate::client::Client;
 use crate::error::Error;
@@ -24,6 +25,9 @@ use crate::transport::{self, Authority, Contact, Identity, Ticket, Token, Transp
 
 /// How long the server in this process may take to end when its only client is done.
 const LOCAL_DRAIN: Duration = Duration::from_secs(2);
+
+/// What is run on the far side of ssh, unless the user says where it is.
+const PROGRAM: &str = "qft";
 
 /// What becomes of a `local:` directory that does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +40,64 @@ pub(crate) enum Missing {
     Pretend,
 }
 
-/// Finds the remote that the words name: among the known ones, or by asking. Gives what is to be said about it.
-pub(crate) fn find(spec: Option<&Spec>, trust: &TrustArgs, manner: Manner) -> anyhow::Result<(Place, Option<String>)> {
+/// Whom the words on the command line name, and what they say about it.
+pub(crate) struct Wanted<'a> {
+    /// `None`: the default remote.
+    pub(crate) spec: Option<&'a Spec>,
+    /// The paths that a far end behind ssh is asked for.
+    pub(crate) far: Vec<Vec<u8>>,
+    /// How ssh is run.
+    pub(crate) ssh: &'a SshArgs,
+    /// What is trusted.
+    pub(crate) trust: &'a TrustArgs,
+    /// Whether events go to standard output as JSON.
+    pub(crate) json: bool,
+}
+
+impl<'a> Wanted<'a> {
+    /// What a transfer was told.
+    pub(crate) fn by(spec: Option<&'a Spec>, far: Vec<Vec<u8>>, job: &'a JobArgs) -> Self {
+        Self { spec, far, ssh: &job.ssh, trust: &job.trust, json: job.output.json }
+    }
+}
+
+/// Whom they mean.
+pub(crate) struct Whom {
+    /// Where it is.
+    pub(crate) place: Place,
+    /// Held to the end: dropping it ends the far end behind ssh.
+    pub(crate) far_end: Option<FarEnd>,
+    /// What is to be said about it.
+    pub(crate) note: Option<String>,
+}
+
+/// Finds the remote that is wanted: among the known ones, by asking, or by starting it through ssh.
+pub(crate) fn find(wanted: Wanted<'_>, reach: &Reach) -> anyhow::Result<Whom> {
+    let Some(Spec::Ssh { destination, .. }) = wanted.spec else {
+        let manner = Manner { json: wanted.json, patience: reach.patience };
+        let (place, note) = find_server(wanted.spec, wanted.trust, manner)?;
+        return Ok(Whom { place, far_end: None, note });
+    };
+    let asked = Asked {
+        destination: destination.clone(),
+        rsh: wanted.ssh.rsh.clone().filter(|rsh| !rsh.is_empty()),
+        remote_qft: wanted.ssh.remote_qft.clone().unwrap_or_else(|| PROGRAM.to_owned()),
+        ports: wanted.ssh.ssh_ports.unwrap_or_default(),
+        start_wait: if reach.patience.is_zero() { Duration::ZERO } else { reach.patience.max(reach.asking) },
+        patience: reach.patience,
+        sync: reach.sync,
+        paths: wanted.far,
+    };
+    let far_end = FarEnd::start(&asked)?;
+    Ok(Whom { place: Place::Far(Box::new(far_end.far.clone())), far_end: Some(far_end), note: None })
+}
+
+/// Finds a server that runs already: among the known ones, or by asking. Gives what is to be said about it.
+pub(crate) fn find_server(
+    spec: Option<&Spec>,
+    trust: &TrustArgs,
+    manner: Manner,
+) -> anyhow::Result<(Place, Option<String>)> {
     let is_elsewhere = !matches!(spec, Some(Spec::Local { .. } | Spec::Ssh { .. }));
     let remotes = if is_elsewhere { Remotes::open(&transport::home()?)?.list()? } else { Vec::new() };
     let found = plan::place(spec, &remotes, trust.port.map(NonZeroU16::get), str::parse)?;
@@ -64,7 +124,7 @@ fn certified(found: Found, ca: &Path) -> anyhow::Result<Place> {
     let trust = Trust::Authority(Authority::load(ca)?);
     let (host, port, label) = match found {
         Found::Place(Place::Remote { contact, label, .. }) => (contact.host, contact.port, label),
-        Found::Place(local @ Place::Local { .. }) => return Ok(local),
+        Found::Place(other @ (Place::Far(_) | Place::Local { .. })) => return Ok(other),
         Found::Stranger(Stranger { host, port, .. }) => {
             let label = escape(host.as_bytes()).to_string();
             (host, port, label)
@@ -92,14 +152,16 @@ fn check_pin(contact: &Contact, label: &str, standing: &Standing, trust: &TrustA
     )))
 }
 
-/// Says of a known server that changed its key where it is known from, and what to do.
-pub(crate) fn explain(place: &Place, error: anyhow::Error) -> anyhow::Error {
-    let Some(Error::Transport(TransportError::WrongServer { expected, found })) = error.downcast_ref() else {
-        return error;
+/// What an error means here: of a known server that changed its key, where it is known from, and what to do.
+pub(crate) fn explain(place: &Place, error: Error) -> anyhow::Error {
+    let (contact, label, line, since) = match place {
+        Place::Remote { contact, label, standing: Standing::Known { line, since } } => (contact, label, line, since),
+        Place::Far(far) => return far.explain(error),
+        Place::Remote { .. } | Place::Local { .. } => return error.into(),
     };
-    let Place::Remote { contact, label, standing: Standing::Known { line, since } } = place else { return error };
+    let Error::Transport(TransportError::WrongServer { expected, found }) = &error else { return error.into() };
     let Ok(remotes) = transport::home().map_err(Error::from).and_then(|home| Ok(Remotes::open(&home)?)) else {
-        return error;
+        return error.into();
     };
     let since = since.as_ref().map(|since| format!(", since {since}")).unwrap_or_default();
     let address = contact.address();
@@ -158,6 +220,8 @@ pub(crate) struct Reach {
     pub(crate) missing: Missing,
     /// A certificate and its key to show instead of this machine's own.
     pub(crate) certificate: Option<(PathBuf, PathBuf)>,
+    /// How long starting a far end through ssh may take at least: ssh may ask the user.
+    pub(crate) asking: Duration,
 }
 
 impl Reached {
@@ -166,6 +230,10 @@ impl Reached {
     pub(crate) async fn open(place: &Place, reach: Reach) -> anyhow::Result<Self> {
         let (identity, contact, local) = match place {
             Place::Remote { contact, .. } => (own_identity(reach.certificate.as_ref())?, contact.clone(), None),
+            Place::Far(far) => {
+                let contact = Contact { also_at: far.also_at.clone(), ..far.ticket.clone().into() };
+                (far.identity.clone(), contact, None)
+            }
             Place::Local { root } => {
                 let identity = Identity::ephemeral()?;
                 let (ticket, local) = Local::start(root, &identity, &reach).await?;

@@ -45,10 +45,12 @@ pub(crate) enum Spec {
         /// As typed.
         path: Vec<u8>,
     },
-    /// `USER@HOST:PATH`.
+    /// `USER@HOST:PATH`, or any host with `--ssh`.
     Ssh {
-        /// `USER@HOST`.
+        /// `[USER@]HOST`, as ssh takes it: without brackets.
         destination: String,
+        /// Behind the colon.
+        path: Vec<u8>,
     },
 }
 
@@ -66,20 +68,22 @@ impl Spec {
     /// The path part, as typed; empty when there is none.
     pub(crate) fn path(&self) -> &[u8] {
         match self {
-            Self::Url { path, .. } | Self::Name { path, .. } | Self::Address { path, .. } | Self::Local { path } => {
-                path
-            }
-            Self::Ssh { .. } => b"",
+            Self::Url { path, .. }
+            | Self::Name { path, .. }
+            | Self::Address { path, .. }
+            | Self::Local { path }
+            | Self::Ssh { path, .. } => path,
         }
     }
 
     /// This remote with another path.
     pub(crate) fn with_path(mut self, new: Vec<u8>) -> Self {
         match &mut self {
-            Self::Url { path, .. } | Self::Name { path, .. } | Self::Address { path, .. } | Self::Local { path } => {
-                *path = new;
-            }
-            Self::Ssh { .. } => {}
+            Self::Url { path, .. }
+            | Self::Name { path, .. }
+            | Self::Address { path, .. }
+            | Self::Local { path }
+            | Self::Ssh { path, .. } => *path = new,
         }
         self
     }
@@ -87,6 +91,22 @@ impl Spec {
     /// Whether both name the same remote, whatever their paths.
     pub(crate) fn is_same_remote(&self, other: &Self) -> bool {
         self.clone().with_path(Vec::new()) == other.clone().with_path(Vec::new())
+    }
+
+    /// The same host through ssh, for `--ssh`.
+    pub(crate) fn through_ssh(self) -> Result<Self, Complaint> {
+        match self {
+            Self::Ssh { .. } => Ok(self),
+            Self::Name { name: host, path } | Self::Address { host, port: None, path } => {
+                let whole = host.clone();
+                ssh(whole.as_bytes(), host, &path)
+            }
+            Self::Address { host, port: Some(port), .. } => Err(Complaint::Usage(format!(
+                "{host}:{port}: with --ssh there is no UDP port to name; ssh's own port is set in ~/.ssh/config or by \
+                 -e 'ssh -p PORT'"
+            ))),
+            Self::Url { .. } | Self::Local { .. } => Err(Complaint::usage("--ssh needs a host: HOST:[PATH]")),
+        }
     }
 
     /// A hint for `HOST:4433`, where the digits were meant as a port but are a path by scp's rule.
@@ -117,6 +137,9 @@ pub(crate) fn parse(arg: &OsStr) -> Result<Spec, Complaint> {
     if raw.first() == Some(&b'[') {
         return parse_v6(raw);
     }
+    if let Some((destination, path)) = split_user_v6(raw) {
+        return ssh(raw, name(raw, &destination)?, path);
+    }
     let Some(colon) = raw.iter().position(|b| *b == b':') else {
         return Err(wrong(raw, "has no ':'"));
     };
@@ -129,7 +152,7 @@ pub(crate) fn parse(arg: &OsStr) -> Result<Spec, Complaint> {
         return Ok(Spec::Local { path: rest.to_vec() });
     }
     if head.contains('@') {
-        return Ok(Spec::Ssh { destination: head });
+        return ssh(raw, head, rest);
     }
     Ok(match split_port(raw, rest)? {
         Some((port, path)) => Spec::Address { host: head, port: Some(port), path: path.to_vec() },
@@ -149,9 +172,27 @@ pub(crate) fn parse_bare(value: &OsStr) -> Result<Spec, Complaint> {
     }
     let head = name(raw, raw)?;
     match head.contains('@') {
-        true => Ok(Spec::Ssh { destination: head }),
+        true => ssh(raw, head, b""),
         false => Ok(Spec::Name { name: head, path: Vec::new() }),
     }
+}
+
+/// A destination that ssh would take for an option is none.
+fn ssh(whole: &[u8], destination: String, path: &[u8]) -> Result<Spec, Complaint> {
+    match destination.starts_with('-') {
+        true => Err(wrong(whole, "begins with '-', which ssh would take for an option")),
+        false => Ok(Spec::Ssh { destination, path: path.to_vec() }),
+    }
+}
+
+/// `USER@[V6]:PATH` to `USER@V6` and the path.
+fn split_user_v6(raw: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let open = raw.windows(2).position(|pair| pair == b"@[")?;
+    let close = raw.iter().position(|b| *b == b']')?;
+    let path = raw[close + 1..].strip_prefix(b":")?;
+    let host = raw.get(open + 2..close)?;
+    std::str::from_utf8(host).ok()?.parse::<Ipv6Addr>().ok()?;
+    Some(([&raw[..=open], host].concat(), path))
 }
 
 fn parse_url(raw: &[u8]) -> Result<Spec, Complaint> {
@@ -228,6 +269,18 @@ pub(crate) fn destination(path: &[u8]) -> Result<Destination, Complaint> {
     Ok(Destination { to: wire_path(path)?, is_directory })
 }
 
+/// A destination behind ssh. What its path means is found out there.
+pub(crate) fn far_destination(path: &[u8]) -> Destination {
+    Destination { to: None, is_directory: far_name(path).is_none() }
+}
+
+/// Splits a destination behind ssh into directory and name; `None` when it is written as a directory.
+pub(crate) fn far_name(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    let start = path.iter().rposition(|b| *b == b'/').map_or(0, |slash| slash + 1);
+    let (dir, name) = path.split_at(start);
+    (!matches!(name, b"" | b"." | b".." | b"~")).then_some((dir, name))
+}
+
 /// Reads a path or glob to ask a remote for. The root is the empty pattern; a `/` at the end stays, since it
 /// asks for a directory's contents.
 pub(crate) fn pattern(path: &[u8]) -> Result<Vec<u8>, Complaint> {
@@ -281,6 +334,10 @@ mod tests {
         Spec::Address { host: host.into(), port, path: path.into() }
     }
 
+    fn ssh(destination: &str, path: &str) -> Spec {
+        Spec::Ssh { destination: destination.into(), path: path.into() }
+    }
+
     fn url(ticket: &str, path: &str) -> Spec {
         Spec::Url { ticket: TicketText(ticket.into()), path: path.into() }
     }
@@ -313,7 +370,10 @@ mod tests {
             ("qft://fp@h//a", url("qft://fp@h", "/a")),
             ("local:", Spec::Local { path: b"".to_vec() }),
             ("local:/srv/x:y", Spec::Local { path: b"/srv/x:y".to_vec() }),
-            ("me@host:data/", Spec::Ssh { destination: "me@host".into() }),
+            ("me@host:data/", ssh("me@host", "data/")),
+            ("me@host:", ssh("me@host", "")),
+            ("me@host:22:x", ssh("me@host", "22:x")),
+            ("me@[::1]:a:b", ssh("me@::1", "a:b")),
         ];
         for (arg, spec) in table {
             assert_eq!(parse(arg.as_ref()), Ok(spec), "{arg}");
@@ -333,10 +393,29 @@ mod tests {
     fn a_bare_name_is_enough_where_only_a_remote_can_be_meant() {
         assert_eq!(parse_bare("box".as_ref()), Ok(named("box", "")));
         assert_eq!(parse_bare("box:in".as_ref()), Ok(named("box", "in")));
-        assert_eq!(parse_bare("me@host".as_ref()), Ok(Spec::Ssh { destination: "me@host".into() }));
+        assert_eq!(parse_bare("me@host".as_ref()), Ok(ssh("me@host", "")));
         let error = parse_bare("box/in".as_ref()).expect_err("a path needs its colon");
         assert!(error.to_string().contains("box:in"), "{error}");
         assert!(parse_bare("".as_ref()).is_err());
+    }
+
+    #[test]
+    fn a_destination_is_never_an_option_of_ssh() {
+        for arg in ["-oProxyCommand=x@host:f", "-x@[::1]:f"] {
+            assert!(parse(arg.as_ref()).is_err(), "{arg}");
+        }
+        assert!(parse_bare("-oProxyCommand=x@host".as_ref()).is_err());
+    }
+
+    #[test]
+    fn any_host_can_be_reached_through_ssh_but_no_port_of_its_own() {
+        let through = |arg: &str| parse(arg.as_ref()).expect("well formed").through_ssh();
+        assert_eq!(through("box:d"), Ok(ssh("box", "d")));
+        assert_eq!(through("me@box:d"), Ok(ssh("me@box", "d")));
+        assert_eq!(through("[::1]:d"), Ok(ssh("::1", "d")));
+        for arg in ["box:4433:d", "local:d", "qft://fp@h:1/d"] {
+            assert!(through(arg).is_err(), "{arg}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! here. A terminal that is stopped (Ctrl-S) or slow can so never hold up a packet.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::exit::{Complaint, Exit, Verb};
 use super::plan::Place;
 use super::reach::{Reach, Reached, explain, remember};
+use super::ssh::{FarEnd, SshError};
 use super::ui::{TICK, Ui};
 use crate::client::{Client, Job};
 use crate::progress::{Counters, Event, Report};
@@ -31,6 +33,8 @@ pub(crate) struct Transfer {
     pub(crate) place: Place,
     /// How to reach it.
     pub(crate) reach: Reach,
+    /// The far end behind ssh, which ends with this.
+    pub(crate) far_end: Option<FarEnd>,
     /// Starts the job.
     pub(crate) begin: Begin,
     /// Lines of the log.
@@ -79,15 +83,14 @@ impl Transfer {
     pub(crate) async fn run(self, ui: &mut Ui, signals: &mut Signals) -> Exit {
         let (updates, received) = unbounded_channel();
         let stop = CancellationToken::new();
-        let (verb, place, log) = (self.verb, self.place.clone(), self.log);
+        let (verb, place, log, far_end) = (self.verb, self.place.clone(), self.log, self.far_end);
         let (reach, begin, stopped) = (self.reach, self.begin, stop.clone());
         let network = move || network(&self.place, reach, begin, &updates, &stopped);
         let spawned = std::thread::Builder::new().name("qft-network".to_owned()).spawn(network);
         let outcome = match spawned {
-            Ok(_) => watch(received, ui, &place, signals, &stop, &log).await,
+            Ok(_) => watch(received, ui, &place, far_end.as_ref(), signals, &stop, &log).await,
             Err(error) => Err(error).context("starting a thread"),
         };
-        let outcome = outcome.map_err(|error| explain(&place, error));
         let exit = match &outcome {
             Ok(report) => Exit::of_report(report, verb, ui.tally().made),
             Err(error) => Exit::of_error(error),
@@ -102,12 +105,14 @@ async fn watch(
     mut updates: UnboundedReceiver<Update>,
     ui: &mut Ui,
     place: &Place,
+    far_end: Option<&FarEnd>,
     signals: &mut Signals,
     stop: &CancellationToken,
     log: &Receiver<String>,
 ) -> anyhow::Result<Report> {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut gone = pin!(gone(far_end));
     loop {
         tokio::select! {
             update = updates.recv() => match update {
@@ -119,6 +124,11 @@ async fn watch(
                 }
                 None => return Err(anyhow!("the network's thread ended without a word; please report this")),
             },
+            error = &mut gone => {
+                let is_wanted = stop.is_cancelled();
+                stop.cancel();
+                return Err(if is_wanted { Complaint::Interrupted.into() } else { error.into() });
+            }
             () = signals.next() => {
                 if stop.is_cancelled() {
                     return Err(Complaint::Interrupted.into());
@@ -131,6 +141,14 @@ async fn watch(
                 ui.tick(Instant::now());
             }
         }
+    }
+}
+
+/// The end of the far end behind ssh; for ever where there is none.
+pub(crate) async fn gone(far_end: Option<&FarEnd>) -> SshError {
+    match far_end {
+        Some(far_end) => far_end.gone().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -191,5 +209,5 @@ async fn drive(
     }
     let report = job.finish().await;
     reached.close().await;
-    Ok(report?)
+    report.map_err(|error| explain(place, error))
 }

@@ -2,16 +2,17 @@
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::json;
 
 use super::args::SendArgs;
-use super::ask::Manner;
 use super::exit::{Complaint, Exit, Verb};
 use super::log;
 use super::plan::{self, Place, Source};
-use super::reach::{Missing, Reach, find};
+use super::reach::{Missing, Reach, Wanted, find};
+use super::remote;
 use super::run::{Signals, Transfer, block_on};
 use super::spool::{PrivateDir, fill};
 use super::ui::{Ui, UiOptions, has_bars, mode};
@@ -23,10 +24,20 @@ pub(crate) const REMOTE_VARIABLE: &str = "QFT_REMOTE";
 /// Runs the command.
 pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
     let env = std::env::var_os(REMOTE_VARIABLE);
-    let plan = plan::send(args, env.as_deref(), |path| path.is_dir())?;
-    let manner = Manner { json: args.job.output.json, patience: args.job.link.timeout };
-    let (place, note) = find(plan.spec.as_ref(), &args.job.trust, manner)?;
+    let mut plan = plan::send(args, env.as_deref(), |path| path.is_dir())?;
     let dry_run = args.job.conflict.dry_run;
+    let reach = Reach {
+        patience: args.job.link.timeout,
+        sync: !args.job.conflict.no_sync,
+        missing: if dry_run { Missing::Pretend } else { Missing::Make },
+        certificate: args.job.trust.certificate(),
+        asking: Duration::ZERO,
+    };
+    let whom = find(Wanted::by(plan.spec.as_ref(), plan.far, &args.job), &reach)?;
+    let (place, far_end, note) = (whom.place, whom.far_end, whom.note);
+    if let Some([name]) = far_end.as_ref().map(|far_end| far_end.names.as_slice()) {
+        plan.options.to = remote::destination(name)?.to;
+    }
     let mut ui = Ui::new(UiOptions {
         verb: Verb::Send,
         mode: mode(&args.job.output, dry_run, has_bars()),
@@ -38,18 +49,13 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
         is_local: matches!(place, Place::Local { .. }),
     });
     let (lines, log) = std::sync::mpsc::channel();
+    far_end.iter().for_each(|far_end| far_end.speak_through(lines.clone()));
     log::init(args.job.output.verbose, Some(lines));
     ui.header(
         &place.header(Verb::Send.arrow(), &plan.shown),
         json!({"path": plan.shown, "address": place.address(), "dry_run": dry_run}),
     );
     plan.hints.iter().chain(&note).for_each(|hint| ui.note(hint));
-    let reach = Reach {
-        patience: args.job.link.timeout,
-        sync: !args.job.conflict.no_sync,
-        missing: if dry_run { Missing::Pretend } else { Missing::Make },
-        certificate: args.job.trust.certificate(),
-    };
     block_on(async move |mut signals| {
         // Held until the end: dropping it removes what was spooled.
         let (paths, _spool) = match plan.source {
@@ -61,7 +67,7 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
         };
         let options = plan.options;
         let begin = Box::new(move |client: &Client, contact| client.send(contact, paths, options));
-        let transfer = Transfer { verb: Verb::Send, place, reach, begin, log };
+        let transfer = Transfer { verb: Verb::Send, place, reach, far_end, begin, log };
         Ok(transfer.run(&mut ui, &mut signals).await)
     })
 }

@@ -17,7 +17,9 @@ const VARIABLE: &str = "QFT_SNAPSHOTS";
 /// A fingerprint's length. What stands for a machine's is made of its name.
 const FINGERPRINT_CHARS: usize = 52;
 /// The same for patterns (of ASCII), in the order in which they are applied.
-const PATTERNS: [(&str, &str); 9] = [
+const PATTERNS: [(&str, &str); 10] = [
+    // Every shell has words of its own for this.
+    (r"\b\w+: (line )?1: qft: (command )?not found", "bash: line 1: qft: command not found"),
     (r"\b[a-z2-7]{52}\b", "fingerprintfingerprintfingerprintfingerprintfingerpr"),
     (r":[a-z2-7]{26}@", ":inviteinviteinviteinvitein@"),
     (r"\b127\.0\.0\.1:\d{2,5}\b", "192.0.2.7:60123"),

@@ -3,6 +3,7 @@
 mod cert;
 mod serve;
 mod show;
+mod ssh;
 mod transfer;
 mod trust;
 
@@ -13,7 +14,8 @@ use clap::{Parser, Subcommand};
 pub(crate) use self::cert::{CertArgs, CertCommand};
 pub(crate) use self::serve::ServeArgs;
 pub(crate) use self::show::{CompletionsArgs, ConfigArgs, DoctorArgs, IdArgs, LsArgs, ManArgs};
-pub(crate) use self::transfer::{GetArgs, HabitArgs, OutputArgs, ProgressArg, SendArgs};
+pub(crate) use self::ssh::SshArgs;
+pub(crate) use self::transfer::{GetArgs, HabitArgs, JobArgs, OutputArgs, ProgressArg, SendArgs};
 pub(crate) use self::trust::{HostKeyArg, TrustArgs};
 
 const TEMPLATE: &str = "\
@@ -47,6 +49,7 @@ Examples:
   local$  qft send photos/* --to qft://...   first time: paste it
   local$  qft send photos/*                  from then on
   local$  qft get 'box:logs/*.gz' .          quote remote globs
+  local$  qft send big.iso me@host:          through ssh, no server needed
 
 'qft COMMAND --help' has examples and exit codes.";
 
@@ -68,6 +71,8 @@ Remotes:
   HOST:[PATH]              any server; one that is not known is asked about once
   HOST:PORT:[PATH]         the same, with a port ('host:4433' alone is a path)
   [V6]:[PORT:]PATH         an IPv6 address
+  USER@HOST:[PATH]         through ssh: starts qft there for this run; needs no server.
+                           PATH is relative to the home directory, or absolute
   qft://FP[:INVITE]@HOST[:PORT][/PATH]   a ticket, as 'qft serve' prints it
   local:DIR                a directory here, through a server in this process
 Not given: --to (--from), $QFT_REMOTE, the default remote, the only known one.
@@ -78,6 +83,7 @@ Examples:
   qft send photos/* --to qft://...       pair with a server and send
   qft send dir box:backup/               makes backup/dir there
   qft send dir/ box:backup               sends what is inside dir
+  qft send dir me@host:backup/           the same through ssh, no server needed
   qft send -n dir box:                   says what would be done, and why
   tar c d | qft send - box:d.tar         sends standard input";
 
@@ -197,6 +203,9 @@ pub(crate) enum Command {
     /// Make a private CA and certificates (optional)
     #[command(after_long_help = long_help(&[CERT_EXAMPLES]))]
     Cert(CertArgs),
+    /// The far end of a run through ssh
+    #[command(name = "__bootstrap", hide = true)]
+    Bootstrap,
 }
 
 impl Command {
@@ -212,6 +221,7 @@ impl Command {
             Self::Config(args) => args.json,
             Self::Completions(_) | Self::Man(_) => false,
             Self::Cert(args) => args.json,
+            Self::Bootstrap => false,
         }
     }
 
@@ -228,6 +238,7 @@ impl Command {
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
             Self::Cert(_) => "cert",
+            Self::Bootstrap => "__bootstrap",
         }
     }
 }
@@ -271,7 +282,7 @@ mod tests {
     fn the_grouped_help_names_every_command_with_its_own_words() {
         let mut command = Cli::command();
         let help = command.render_long_help().to_string();
-        for sub in command.get_subcommands() {
+        for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
             let about = sub.get_about().expect("every command has a text").to_string();
             let line = help.lines().find(|line| line.split_whitespace().next() == Some(sub.get_name()));
             assert!(line.is_some_and(|line| line.ends_with(&about)), "{} is missing", sub.get_name());

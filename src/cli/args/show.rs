@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
-use super::{TrustArgs, parse_time};
+use super::{SshArgs, TrustArgs, parse_time};
 use crate::protocol::PROBE_MILLIS_MAX;
 
 /// `qft ls`.
@@ -28,6 +28,8 @@ pub(crate) struct LsArgs {
     /// Give up when the remote has not answered for TIME (30s, 5m, 2h), 0 = never
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
     pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) ssh: SshArgs,
     /// One JSON event a line on stdout
     #[arg(long)]
     pub(crate) json: bool,

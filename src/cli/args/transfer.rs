@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
 
-use super::{TrustArgs, parse_time};
+use super::{SshArgs, TrustArgs, parse_time};
 use crate::protocol::message::IfExists;
 
 /// Files in flight unless `--jobs` says otherwise: enough to hide a disk's latency, few enough for a calm screen.
@@ -23,7 +23,7 @@ pub(crate) struct SendArgs {
     /// destination, REMOTE:[PATH]; else --to, $QFT_REMOTE, or the default remote
     #[arg(required = true, value_name = "PATH|REMOTE:[PATH]", value_hint = ValueHint::AnyPath)]
     pub(crate) paths: Vec<OsString>,
-    /// Where to: NAME:path, HOST:port:path, local:DIR, or qft://...
+    /// Where to: NAME:path, HOST:port:path, USER@HOST:path (ssh), local:DIR, or qft://...
     #[arg(short = 't', long, value_name = "REMOTE", help_heading = "Destination")]
     pub(crate) to: Option<OsString>,
     #[command(flatten)]
@@ -56,6 +56,8 @@ pub(crate) struct JobArgs {
     pub(crate) choice: ChoiceArgs,
     #[command(flatten)]
     pub(crate) conflict: ConflictArgs,
+    #[command(flatten)]
+    pub(crate) ssh: SshArgs,
     #[command(flatten)]
     pub(crate) link: LinkArgs,
     #[command(flatten)]
@@ -95,7 +97,7 @@ pub(crate) struct ConflictArgs {
     /// Start partial files again
     #[arg(long)]
     pub(crate) no_resume: bool,
-    /// Do not wait until files are safe on disk ('get' and 'local:' only; a server decides for itself)
+    /// Do not wait until files are safe on disk ('get', ssh and 'local:' only; a server decides for itself)
     #[arg(long)]
     pub(crate) no_sync: bool,
 }

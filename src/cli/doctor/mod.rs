@@ -14,7 +14,7 @@ use super::args::DoctorArgs;
 use super::ask::Manner;
 use super::exit::{Complaint, Exit};
 use super::plan::{self, Place};
-use super::reach::{Missing, Reach, Reached, explain, find, remember};
+use super::reach::{Missing, Reach, Reached, explain, find_server, remember};
 use super::run::{Signals, block_on};
 use super::size;
 use super::ui::json::Json;
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
         // Whoever cannot show a key need not knock.
         Some(spec) if exit == Exit::Done => {
             let manner = Manner { json: args.json, patience: PATIENCE };
-            let (place, note) = find(Some(spec), &args.trust, manner)?;
+            let (place, note) = find_server(Some(spec), &args.trust, manner)?;
             note.iter().for_each(|line| out.row("", line));
             block_on(async |signals| examine(&place, args, &mut out, signals).await)?
         }
@@ -63,7 +63,8 @@ impl Check {
 async fn examine(place: &Place, args: &DoctorArgs, out: &mut Output, mut signals: Signals) -> anyhow::Result<Verdict> {
     let name = match place {
         Place::Remote { label, .. } => shown(label).into_owned(),
-        Place::Local { .. } => "local".to_owned(),
+        // A far end is started for transfers, not for tests.
+        Place::Far(_) | Place::Local { .. } => "local".to_owned(),
     };
     out.heading(&format!("the way to {name}, {}", place.address()));
     if let Place::Remote { contact, .. } = place {
@@ -72,14 +73,14 @@ async fn examine(place: &Place, args: &DoctorArgs, out: &mut Output, mut signals
         out.addresses(&found, asked.elapsed());
     }
     let certificate = args.trust.certificate();
-    let reach = Reach { patience: PATIENCE, sync: true, missing: Missing::Refuse, certificate };
+    let reach = Reach { patience: PATIENCE, sync: true, missing: Missing::Refuse, certificate, asking: Duration::ZERO };
     let reached = Reached::open(place, reach).await?;
     let probed = tokio::select! {
         probed = reached.client.probe(reached.contact.clone(), args.time) => probed,
         () = signals.next() => return Err(Complaint::Interrupted.into()),
     };
     reached.close().await;
-    let report = probed.map_err(|error| explain(place, error.into()))?;
+    let report = probed.map_err(|error| explain(place, error))?;
     out.connection(&report);
     match remember(place, &report.peer, report.enrolled) {
         Ok(Some(line)) => out.row("", &line),

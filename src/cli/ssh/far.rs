@@ -1,0 +1,215 @@
+//! The far end: serves one client for one run, and ends with it, or with the ssh connection, whichever is first.
+//! Nothing is kept: its key is made for the run, and no list is read or written.
+
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::super::exit::{Complaint, Exit};
+use super::super::log;
+use super::super::run::{Signals, block_on};
+use super::super::ui::message;
+use super::line::{Answer, Request, Unreadable};
+use super::place::{PlaceError, Places, places};
+use super::ports::Ports;
+use crate::error::Error;
+use crate::server::{Access, Notice, Server};
+use crate::transport::{Identity, TransportError};
+
+/// How long the client may take to come.
+const FIRST_CLIENT_WAIT: Duration = Duration::from_secs(60);
+/// What sshd says about the connection: `CLIENT-ADDRESS PORT SERVER-ADDRESS PORT`.
+const CONNECTION_VARIABLE: &str = "SSH_CONNECTION";
+
+/// Runs the hidden command. What goes wrong is told to the near end, which knows how to say it.
+pub(crate) fn run() -> anyhow::Result<Exit> {
+    if io::stdin().is_terminal() {
+        return Err(Complaint::usage(
+            "this is how 'qft send FILES user@host:PATH' starts its far end through ssh; it is not for people",
+        )
+        .into());
+    }
+    log::init(0, None);
+    let prepared = prepare();
+    let (server, patience, names) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            let exit = Exit::of_error(&error);
+            say(&Answer::error(exit, &message(&error)))?;
+            return Ok(exit);
+        }
+    };
+    let address = std::env::var(CONNECTION_VARIABLE).ok().and_then(|value| arrived_at(&value));
+    let (port, fingerprint) = (server.local_addr().port(), server.fingerprint());
+    let cut = CancellationToken::new();
+    let end = cut.clone();
+    std::thread::spawn(move || wait_for_end(&end));
+    block_on(async |signals| {
+        say(&Answer::Connect { port, fingerprint, address, names })?;
+        serve(server, patience, &cut, signals).await;
+        Ok(Exit::Done)
+    })
+}
+
+type Prepared = (Server, Duration, Vec<Vec<u8>>);
+
+fn prepare() -> anyhow::Result<Prepared> {
+    let unreadable = |why| match why {
+        Unreadable::Nothing => anyhow!("the near end has asked for nothing"),
+        Unreadable::OtherVersion | Unreadable::Nonsense => anyhow!(Complaint::Usage(format!(
+            "qft {} does not understand what the near end asks for; update the older one",
+            env!("CARGO_PKG_VERSION")
+        ))),
+    };
+    let request = Request::read(&mut io::stdin().lock()).map_err(unreadable)?;
+    let (client, ports) = (request.client().map_err(unreadable)?, request.ports().map_err(unreadable)?);
+    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    let home = home.context("$HOME is not set here, so there is nothing that paths are relative to")?;
+    let Places { root, names } = places(&home, &request.paths().map_err(unreadable)?).map_err(|error| match error {
+        PlaceError::Io { .. } => anyhow::Error::from(error),
+        PlaceError::Missing(_) | PlaceError::OtherHome(_) => Complaint::Usage(error.to_string()).into(),
+    })?;
+    let start = |address: SocketAddr| {
+        let server = Server::builder(root.clone(), Identity::ephemeral()?)
+            .listen(address)
+            // One client needs one worker.
+            .workers(NonZeroUsize::MIN)
+            .access(Access::Only(vec![client]))
+            .sync(request.sync)
+            .once(true)
+            .start()?;
+        Ok(server)
+    };
+    Ok((listen(ports, start)?, Duration::from_secs(request.patience), names))
+}
+
+/// Starts the server on the first free port. A machine without IPv6 cannot bind `[::]`.
+fn listen<T>(ports: Ports, start: impl Fn(SocketAddr) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let families: [IpAddr; 2] = [Ipv6Addr::UNSPECIFIED.into(), Ipv4Addr::UNSPECIFIED.into()];
+    let mut failed = None;
+    for ip in families {
+        for port in ports.all() {
+            let address = SocketAddr::new(ip, port);
+            match UdpSocket::bind(address).map(drop) {
+                Ok(()) => match start(address) {
+                    // Another process may have been faster since.
+                    Err(error) if is_bind_error(&error) => failed = Some(error),
+                    outcome => return outcome,
+                },
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+                Err(error) => {
+                    failed = Some(error.into());
+                    break;
+                }
+            }
+        }
+    }
+    let failed = failed.unwrap_or_else(|| anyhow!("all of them are in use"));
+    Err(failed.context(format!("cannot open any of the UDP ports {ports} (--ssh-ports chooses others)")))
+}
+
+fn is_bind_error(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Error::Transport(TransportError::Bind { .. })))
+}
+
+fn say(answer: &Answer) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(answer.to_line().as_bytes()).and_then(|()| out.flush()).context("answering the near end")
+}
+
+/// The address at which ssh reached this machine.
+fn arrived_at(connection: &str) -> Option<IpAddr> {
+    let address: IpAddr = connection.split(' ').nth(2)?.parse().ok()?;
+    let address = address.to_canonical();
+    (!address.is_unspecified()).then_some(address)
+}
+
+/// Waits for the end of standard input, which is the end of the ssh connection, whatever ended it.
+fn wait_for_end(cut: &CancellationToken) {
+    let mut stdin = io::stdin().lock();
+    let mut signs_of_life = [0; 64];
+    loop {
+        match stdin.read(&mut signs_of_life) {
+            Ok(1..) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => return cut.cancel(),
+        }
+    }
+}
+
+/// Serves until the client is done, stays away, or ssh ends.
+async fn serve(server: Server, patience: Duration, cut: &CancellationToken, mut signals: Signals) {
+    let mut until = Some(Instant::now() + FIRST_CLIENT_WAIT);
+    loop {
+        let deadline = until;
+        let expired = async move {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = signals.next() => break,
+            () = cut.cancelled() => break,
+            // Notices may be lost, so whether somebody is there is asked again.
+            () = expired => match is_idle(&server) {
+                true => break,
+                false => until = None,
+            },
+            notice = server.notice() => match notice {
+                Some(Notice::Connected { .. }) => until = None,
+                Some(Notice::Disconnected { .. }) => {
+                    until = (!patience.is_zero()).then(|| Instant::now() + patience);
+                }
+                Some(_) => {}
+                None => break,
+            },
+        }
+    }
+    // Whoever was served has heard all; waiting for its threads would keep ssh, and so the user, waiting.
+    std::mem::forget(server);
+}
+
+fn is_idle(server: &Server) -> bool {
+    server.active().iter().all(|active| *active == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_address_is_the_third_word_of_the_connection() {
+        for (connection, address) in [
+            ("198.51.100.4 52000 203.0.113.7 22", Some("203.0.113.7")),
+            ("2001:db8::4 52000 2001:db8::7 22", Some("2001:db8::7")),
+            ("::ffff:198.51.100.4 52000 ::ffff:203.0.113.7 22", Some("203.0.113.7")),
+            ("UNKNOWN 65535 UNKNOWN 65535", None),
+            ("fe80::1%eth0 1 fe80::2%eth0 22", None),
+            ("1.2.3.4 1 0.0.0.0 22", None),
+            ("", None),
+        ] {
+            assert_eq!(arrived_at(connection).map(|ip| ip.to_string()).as_deref(), address, "{connection}");
+        }
+    }
+
+    #[test]
+    fn the_first_free_port_is_taken_and_a_full_range_is_an_error() {
+        let socket =
+            UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).or_else(|_| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)));
+        let socket = socket.expect("some port is free");
+        let held = socket.local_addr().expect("it is bound").port();
+        let only: Ports = held.to_string().parse().expect("a port");
+        let error = listen(only, Ok).expect_err("it is in use");
+        assert!(format!("{error:#}").contains("--ssh-ports"), "{error:#}");
+        let range: Ports = format!("{held}-65535").parse().expect("ports");
+        let taken = listen(range, |address| Ok(address.port())).unwrap_or(u16::MAX);
+        assert!(taken > held, "{taken}");
+    }
+}

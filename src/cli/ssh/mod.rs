@@ -1,0 +1,30 @@
+//! `user@host:path`: the far end is started through the user's own `ssh`, for one run, and leaves nothing behind.
+//!
+//! The near end runs `ssh user@host qft __bootstrap` and writes one line, the [request](line::Request), to its standard
+//! input: which key will come, which paths are meant. The far end makes a key for this run, opens a UDP port, serves
+//! what is meant to that one client, and answers with one line: port, key, address. Both keys so come through ssh,
+//! whose own checks are the only trust that is needed, and neither is written to a disk. From then on everything goes
+//! over UDP; the ssh connection stays open, and when it ends, however it ends, so does the far end.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `line` | the two lines |
+//! | `ports` | the range of UDP ports |
+//! | `command` | the ssh to run, and what it knows about a host |
+//! | `near` | the near end: starts ssh, reads the answer, minds the connection |
+//! | `error` | why the far end did not start, and what to do about it |
+//! | `place` | what paths mean on the far side |
+//! | `far` | the far end |
+
+mod command;
+mod error;
+mod far;
+mod line;
+mod near;
+mod place;
+mod ports;
+
+pub(crate) use self::error::SshError;
+pub(crate) use self::far::run as bootstrap;
+pub(crate) use self::near::{Asked, Far, FarEnd};
+pub(crate) use self::ports::Ports;

@@ -1,0 +1,325 @@
+//! The near end: starts ssh, reads the far end's answer, and minds the connection until the work is done.
+
+use std::io::{BufReader, Read, Write as _};
+use std::net::IpAddr;
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::super::exit::Exit;
+use super::super::ui::text::shown;
+use super::command::{RemoteShell, Route};
+use super::error::SshError;
+use super::line::{Answer, Request, Unreadable};
+use super::ports::Ports;
+use crate::error::Error;
+use crate::transport::{Fingerprint, Identity, Ticket, TransportError};
+
+/// Time between two signs of life on the ssh connection, which is otherwise silent: less than any router takes to forget
+/// a silent TCP connection.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+/// How long ssh may take to end when all is done: some round trips on the worst of links.
+const END_WAIT: Duration = Duration::from_secs(3);
+/// How long the work may go on when the ssh connection is gone: its own end may be just behind.
+const GONE_WAIT: Duration = Duration::from_secs(1);
+/// How long the last words of an ssh that has ended may take.
+const LAST_WORDS_WAIT: Duration = Duration::from_millis(500);
+/// Time between two looks whether ssh has ended.
+const END_LOOK: Duration = Duration::from_millis(2);
+/// What ssh says when one side does not trust the other.
+const DISTRUST: [&str; 3] = ["Permission denied", "Host key verification failed", "Too many authentication failures"];
+/// How much of a line of ssh's is examined.
+const LINE_BYTES: usize = 4096;
+
+/// What a far end is to do, and how to get there.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    /// `[USER@]HOST`, as ssh takes it.
+    pub(crate) destination: String,
+    /// The ssh to run; `None` is `ssh`.
+    pub(crate) rsh: Option<String>,
+    /// What to run there.
+    pub(crate) remote_qft: String,
+    /// UDP ports to choose from there.
+    pub(crate) ports: Ports,
+    /// Longest wait for the far end to start, passwords included; zero is for ever.
+    pub(crate) start_wait: Duration,
+    /// How long the far end waits for a client that was cut off; zero is for ever.
+    pub(crate) patience: Duration,
+    /// Whether files are safe on disk before they are done.
+    pub(crate) sync: bool,
+    /// What is meant, as typed.
+    pub(crate) paths: Vec<Vec<u8>>,
+}
+
+/// A far end as its client sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct Far {
+    /// Its key, and where it probably is.
+    pub(crate) ticket: Ticket,
+    /// The only key that it lets in.
+    pub(crate) identity: Identity,
+    /// Where else it may be.
+    pub(crate) also_at: Vec<String>,
+    /// The destination, as typed.
+    pub(crate) host: String,
+    is_indirect: bool,
+    ports: Ports,
+}
+
+impl Far {
+    /// What an error means here: ssh has shown that the host is there.
+    pub(crate) fn explain(&self, error: Error) -> anyhow::Error {
+        let Error::Transport(TransportError::NoReply { .. }) = error else { return error.into() };
+        let hosts = std::iter::once(&self.ticket.host).chain(&self.also_at);
+        let address = |host: &String| Ticket { host: host.clone(), ..self.ticket.clone() }.address();
+        let addresses = hosts.map(address).collect::<Vec<_>>().join(" or ");
+        let (host, is_indirect, ports) = (self.host.clone(), self.is_indirect, self.ports);
+        SshError::Blocked { host, addresses, is_indirect, ports }.into()
+    }
+}
+
+/// A far end that runs. Dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct FarEnd {
+    /// For the client.
+    pub(crate) far: Far,
+    /// What each path is called below the root that it serves; empty for the root itself.
+    pub(crate) names: Vec<Vec<u8>>,
+    session: Session,
+}
+
+/// ssh, and the threads at its three ends.
+#[derive(Debug)]
+struct Session {
+    child: Child,
+    /// Dropping it closes ssh's standard input.
+    alive: Option<Sender<()>>,
+    /// Set when ssh's standard output has ended.
+    gone: CancellationToken,
+    speech: Arc<Speech>,
+}
+
+/// Where ssh's words go.
+#[derive(Debug, Default)]
+struct Speech {
+    /// `None`: straight to standard error, where ssh would have written.
+    lines: Mutex<Option<Sender<String>>>,
+    distrust: AtomicBool,
+    /// Set when ssh has said all.
+    silent: AtomicBool,
+}
+
+impl FarEnd {
+    /// Starts ssh, and waits until the far end listens. ssh may ask the user in the meantime, so nothing is drawn.
+    pub(crate) fn start(asked: &Asked) -> anyhow::Result<Self> {
+        let shell = RemoteShell::parse(asked.rsh.as_deref())?;
+        let identity = Identity::ephemeral()?;
+        let mut session = Session::spawn(&shell, asked, identity.fingerprint())?;
+        let route = shell.route(&asked.destination);
+        match session.answer(asked)? {
+            Answer::Connect { port, fingerprint, address, names } if names.len() == asked.paths.len() => {
+                let mut hosts = candidates(address, &route, &asked.destination);
+                let ticket = Ticket { fingerprint, invite: None, host: hosts.remove(0), port };
+                let host = asked.destination.clone();
+                let far =
+                    Far { ticket, identity, also_at: hosts, host, is_indirect: route.is_indirect, ports: asked.ports };
+                Ok(Self { far, names, session })
+            }
+            Answer::Connect { .. } => Err(SshError::OtherVersion { host: asked.destination.clone() }.into()),
+            Answer::Error { exit, text } => {
+                let (host, text) = (asked.destination.clone(), shown(&text).into_owned());
+                Err(SshError::Far { host, exit: Exit::of_code(exit), text }.into())
+            }
+        }
+    }
+
+    /// From here on ssh's words come as lines, since something else writes to the terminal.
+    pub(crate) fn speak_through(&self, lines: Sender<String>) {
+        *self.session.speech.lines.lock().expect("no holder panics") = Some(lines);
+    }
+
+    /// Waits until the ssh connection is gone and nothing can come of the work any more.
+    pub(crate) async fn gone(&self) -> SshError {
+        self.session.gone.cancelled().await;
+        tokio::time::sleep(GONE_WAIT).await;
+        SshError::Gone { host: self.far.host.clone() }
+    }
+}
+
+/// Where the far end may be: first where ssh arrived, as it says there, then where ssh went, as it says here. The two
+/// differ behind address translation, where only the second is right, and behind a jump host, where neither may be.
+fn candidates(arrived: Option<IpAddr>, route: &Route, destination: &str) -> Vec<String> {
+    let typed = destination.rsplit_once('@').map_or(destination, |(_, host)| host);
+    let went = route.host.clone().unwrap_or_else(|| typed.to_owned());
+    let arrived = arrived.map(|address| address.to_canonical().to_string());
+    let mut hosts: Vec<String> = arrived.into_iter().chain([went]).collect();
+    hosts.dedup();
+    hosts
+}
+
+impl Session {
+    fn spawn(shell: &RemoteShell, asked: &Asked, client: Fingerprint) -> anyhow::Result<Self> {
+        let mut command = shell.start(&asked.destination, &asked.remote_qft);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .map_err(|source| SshError::NoSsh { program: shown(shell.program()).into_owned(), source })?;
+        let request = Request::new(client, asked.ports, asked.patience.as_secs(), asked.sync, &asked.paths);
+        let (alive, lives) = mpsc::channel();
+        let speech = Arc::<Speech>::default();
+        let stdin = child.stdin.take().expect("it is piped");
+        let stderr = child.stderr.take().expect("it is piped");
+        let heard = speech.clone();
+        std::thread::spawn(move || beat(stdin, &request.to_line(), &lives));
+        std::thread::spawn(move || heard.pass_on(stderr));
+        Ok(Self { child, alive: Some(alive), gone: CancellationToken::new(), speech })
+    }
+
+    /// The far end's answer, or why there is none.
+    fn answer(&mut self, asked: &Asked) -> Result<Answer, SshError> {
+        let stdout = self.child.stdout.take().expect("it is piped, and asked for once");
+        let (answers, answer) = mpsc::channel();
+        let gone = self.gone.clone();
+        std::thread::spawn(move || listen(stdout, &answers, &gone));
+        let (host, program) = (&asked.destination, &asked.remote_qft);
+        let heard = match asked.start_wait {
+            Duration::ZERO => answer.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            wait => answer.recv_timeout(wait),
+        };
+        match heard {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(Unreadable::OtherVersion | Unreadable::Nonsense)) => {
+                Err(SshError::OtherVersion { host: host.clone() })
+            }
+            Ok(Err(Unreadable::Nothing)) | Err(RecvTimeoutError::Disconnected) => match self.end() {
+                Some(status) => Err(SshError::of_end(host, program, status, self.speech.is_distrust())),
+                // It closed its output and stays: there will be no answer.
+                None => Err(silent(asked, END_WAIT)),
+            },
+            Err(RecvTimeoutError::Timeout) => Err(silent(asked, asked.start_wait)),
+        }
+    }
+
+    /// Closes ssh's standard input, which ends the far end and so ssh, and waits for it; `None` when it had to be
+    /// killed.
+    fn end(&mut self) -> Option<ExitStatus> {
+        self.alive.take();
+        let end = Instant::now() + END_WAIT;
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return Some(status),
+                Ok(None) if Instant::now() < end => std::thread::sleep(END_LOOK),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        // Without ssh the far end's standard input closes as well.
+        drop(self.child.kill());
+        drop(self.child.wait());
+        None
+    }
+}
+
+fn silent(asked: &Asked, waited: Duration) -> SshError {
+    let (host, program) = (asked.destination.clone(), asked.remote_qft.clone());
+    SshError::Silent { host, seconds: waited.as_secs(), program }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Writes the request, then a sign of life now and then, until the session is to end.
+fn beat(mut stdin: ChildStdin, request: &str, lives: &Receiver<()>) {
+    let mut text = request;
+    // ssh that has ended takes nothing more; its standard output says so too.
+    while stdin.write_all(text.as_bytes()).is_ok() {
+        text = "\n";
+        match lives.recv_timeout(HEARTBEAT) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+/// Finds the answer, and then waits for the end of what ssh says.
+fn listen(stdout: ChildStdout, answers: &Sender<Result<Answer, Unreadable>>, gone: &CancellationToken) {
+    let mut stdout = BufReader::new(stdout);
+    // Whoever asked may have given up.
+    drop(answers.send(Answer::find(&mut stdout)));
+    drop(std::io::copy(&mut stdout, &mut std::io::sink()));
+    gone.cancel();
+}
+
+impl Speech {
+    /// Whether ssh has said that one side does not trust the other. ssh has ended, so its last words are on their way;
+    /// a process that it left behind may still hold the pipe.
+    fn is_distrust(&self) -> bool {
+        let end = Instant::now() + LAST_WORDS_WAIT;
+        while !self.silent.load(Ordering::Acquire) && Instant::now() < end {
+            std::thread::sleep(END_LOOK);
+        }
+        self.distrust.load(Ordering::Acquire)
+    }
+
+    fn pass_on(&self, mut stderr: ChildStderr) {
+        let mut buffer = [0; LINE_BYTES];
+        let mut line = Vec::new();
+        while let Ok(count @ 1..) = stderr.read(&mut buffer) {
+            // A copy at once: what ssh says may have no line end yet.
+            let is_direct = self.lines.lock().expect("no holder panics").is_none();
+            if is_direct {
+                drop(std::io::stderr().write_all(&buffer[..count]));
+            }
+            for byte in &buffer[..count] {
+                match byte {
+                    b'\n' => self.end_line(&mut line, is_direct),
+                    byte if line.len() < LINE_BYTES => line.push(*byte),
+                    _ => {}
+                }
+            }
+        }
+        self.end_line(&mut line, false);
+        self.silent.store(true, Ordering::Release);
+    }
+
+    fn end_line(&self, line: &mut Vec<u8>, is_said: bool) {
+        let text = String::from_utf8_lossy(line).trim_end().to_owned();
+        line.clear();
+        if DISTRUST.iter().any(|words| text.contains(words)) {
+            self.distrust.store(true, Ordering::Release);
+        }
+        if let Some(lines) = &*self.lines.lock().expect("no holder panics")
+            && !is_said
+            && !text.is_empty()
+        {
+            drop(lines.send(shown(&text).into_owned()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(arrived: Option<&str>, went: Option<&str>, typed: &str) -> Vec<String> {
+        let route = Route { host: went.map(str::to_owned), is_indirect: false };
+        candidates(arrived.map(|address| address.parse().expect("an address")), &route, typed)
+    }
+
+    #[test]
+    fn the_far_end_is_looked_for_where_ssh_arrived_and_where_it_went() {
+        assert_eq!(at(Some("10.0.0.7"), Some("box.example"), "me@box"), ["10.0.0.7", "box.example"]);
+        assert_eq!(at(Some("10.0.0.7"), Some("10.0.0.7"), "me@box"), ["10.0.0.7"]);
+        assert_eq!(at(Some("::ffff:10.0.0.7"), Some("10.0.0.7"), "me@box"), ["10.0.0.7"]);
+        assert_eq!(at(None, Some("box.example"), "me@box"), ["box.example"]);
+        assert_eq!(at(None, None, "me@lab@box"), ["box"]);
+        assert_eq!(at(None, None, "box"), ["box"]);
+    }
+}

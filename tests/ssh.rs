@@ -1,0 +1,239 @@
+//! Far ends that are started through ssh: the real program on both sides of a real sshd.
+
+#[path = "support/bin.rs"]
+mod bin;
+#[path = "support/sshd.rs"]
+mod sshd;
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+use rustix::process::{Signal, kill_process};
+
+use bin::{Machine, wait_for};
+use sshd::{Setup, Sshd};
+
+/// The account's machine, the user's, and sshd; `None` where there is no OpenSSH, which was said.
+fn machines(setup: &Setup<'_>) -> Option<(Machine, Machine, Sshd)> {
+    let (remote, local) = (Machine::new(), Machine::new());
+    let sshd = Sshd::start(&remote, &local, setup)?;
+    Some((remote, local, sshd))
+}
+
+/// A program that stands in for the qft of the far side.
+fn stand_in(remote: &Machine, script: &str) -> String {
+    let path = remote.write("stand-in", format!("#!/bin/sh\n{script}\n"));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("ours");
+    path.display().to_string()
+}
+
+#[test]
+fn files_go_and_come_through_ssh_and_nothing_else_is_left_behind() {
+    let Some((remote, local, sshd)) = machines(&Setup::default()) else { return };
+    local.write("photos/a.jpg", "first");
+    local.write("photos/deep/b.jpg", "second");
+    let sent = sshd.qft(&local, ["send", "photos", &sshd.at("data/")]).run();
+    sent.exits(0).says(&["-> ", "@box:data/", "started through ssh"]).says(&["sent 2 files", "all verified"]);
+    assert_eq!(remote.read("me/data/photos/deep/b.jpg"), b"second");
+    sshd.qft(&local, ["ls", "-R", &sshd.at("data")])
+        .run()
+        .exits(0)
+        .prints("data/photos/\ndata/photos/a.jpg\ndata/photos/deep/\ndata/photos/deep/b.jpg\n");
+    let got = sshd.qft(&local, ["get", &sshd.at("data/photos/*.jpg"), "back"]).run();
+    got.exits(0).says(&["got 1 file"]);
+    assert_eq!(local.read("back/a.jpg"), b"first");
+    sshd.qft(&local, ["get", &sshd.at("data/photos/"), "copy"]).run().exits(0);
+    assert_eq!(local.tree("copy"), ["a.jpg", "deep/", "deep/b.jpg"]);
+    let kept = ["data/", "data/photos/", "data/photos/a.jpg", "data/photos/deep/", "data/photos/deep/b.jpg"];
+    sshd.assert_nothing_left(&remote, &kept);
+    assert!(!local.has("home"), "nor is anything kept here");
+}
+
+#[test]
+fn paths_are_those_of_the_account() {
+    let Some((remote, local, sshd)) = machines(&Setup::default()) else { return };
+    local.write("f", "x");
+    remote.write("disk/there", "y");
+    symlink("../disk", remote.path("me/data")).expect("linked");
+    let absolute = remote.path("disk/abs").display().to_string();
+    for (path, lands) in [
+        ("", "me/f"),
+        ("~/home/", "me/home/f"),
+        ("new/deep/name", "me/new/deep/name"),
+        ("data/", "disk/f"),
+        ("data", "disk/f"),
+        ("../disk/up", "disk/up"),
+        (absolute.as_str(), "disk/abs"),
+    ] {
+        sshd.qft(&local, ["send", "f", &sshd.at(path)]).run().exits(0);
+        assert_eq!(remote.read(lands), b"x", "{path}");
+    }
+    sshd.qft(&local, ["get", &sshd.at("data/there"), &sshd.at("new/deep/name"), "both"]).run().exits(0);
+    assert_eq!(local.tree("both"), ["name", "there"]);
+    sshd.qft(&local, ["send", "-", &sshd.at("new/stdin")]).stdin(b"typed").run().exits(0);
+    assert_eq!(remote.read("me/new/stdin"), b"typed");
+    sshd.qft(&local, ["get", &sshd.at("new/stdin"), "-"]).run().exits(0).prints("typed");
+}
+
+#[test]
+fn a_dry_run_a_resume_and_json_work_as_elsewhere() {
+    let Some((remote, local, sshd)) = machines(&Setup::default()) else { return };
+    local.write("d/a", "x");
+    sshd.qft(&local, ["send", "-n", "d", &sshd.at("new")]).run().exits(0);
+    sshd.assert_nothing_left(&remote, &[]);
+    let sent = sshd.qft(&local, ["send", "d", &sshd.at("new"), "--json", "--no-sync"]).run();
+    let lines = sent.exits(0).json();
+    assert_eq!((&lines[0]["type"], &lines[0]["path"]), (&"start".into(), &"new".into()), "{lines:?}");
+    assert_eq!(sent.stderr, "");
+    sshd.qft(&local, ["send", "d", &sshd.at("new")]).run().exits(0).says(&["nothing to send, 1 unchanged"]);
+    let listed = sshd.qft(&local, ["ls", &sshd.at("new/d/"), "--json"]).run();
+    assert_eq!(listed.exits(0).json()[1]["path"], "new/d/a");
+}
+
+#[test]
+fn ssh_is_used_where_it_is_asked_for_and_may_be_any_command() {
+    let Some((remote, local, sshd)) = machines(&Setup::default()) else { return };
+    local.write("f", "x");
+    sshd.qft(&local, ["send", "f", "--ssh", "box:one"]).run().exits(0);
+    sshd.qft(&local, ["send", "f"]).env("QFT_REMOTE", sshd.at("two")).run().exits(0);
+    let own = format!("sh -c 'exec ssh \"$@\"' '{}'", "any name");
+    sshd.qft(&local, ["send", "f", "-e", &own, &sshd.at("three")]).run().exits(0);
+    sshd.qft(&local, ["send", "f", &sshd.at("four")]).env("QFT_RSH", "ssh -C").run().exits(0);
+    assert_eq!(remote.tree("me"), ["four", "one", "three", "two"]);
+    let missing = sshd.qft(&local, ["send", "f", "-e", "no-such-ssh", &sshd.at("x")]).run();
+    missing.exits(4).says_only(&["cannot run no-such-ssh", "-e"]);
+}
+
+#[test]
+fn whatever_start_up_files_print_is_passed_over() {
+    let noise = "printf 'Welcome!\\nQFT is not installed\\nno end'; eval \"$SSH_ORIGINAL_COMMAND\"";
+    let Some((remote, local, sshd)) = machines(&Setup { forced: Some(noise), ..Setup::default() }) else { return };
+    local.write("f", "x");
+    sshd.qft(&local, ["send", "f", &sshd.at("")]).run().exits(0).does_not_say("Welcome");
+    assert_eq!(remote.read("me/f"), b"x");
+}
+
+#[test]
+fn an_address_that_leads_nowhere_gives_way_to_the_name_that_was_typed() {
+    let moved = "SSH_CONNECTION='192.0.2.1 1 192.0.2.9 22' sh -c \"$SSH_ORIGINAL_COMMAND\"";
+    let Some((remote, local, sshd)) = machines(&Setup { forced: Some(moved), ..Setup::default() }) else { return };
+    local.write("f", "x");
+    sshd.qft(&local, ["send", "-v", "f", &sshd.at("")]).run().exits(0).says(&["connected to", "127.0.0.1:"]);
+    assert_eq!(remote.read("me/f"), b"x");
+}
+
+#[test]
+fn a_qft_that_ssh_does_not_find_is_named_with_the_remedy_which_works() {
+    let Some((remote, local, sshd)) = machines(&Setup { without_qft: true, ..Setup::default() }) else { return };
+    local.write("f", "x");
+    let missing = sshd.qft(&local, ["send", "f", &sshd.at("")]).run();
+    missing.exits(4).says(&["qft: ", "@box has no qft", "--remote-qft /path/to/qft"]);
+    let own = env!("CARGO_BIN_EXE_qft");
+    sshd.qft(&local, ["send", "f", &sshd.at(""), "--remote-qft", own]).run().exits(0);
+    assert_eq!(remote.read("me/f"), b"x");
+}
+
+#[test]
+fn failures_of_ssh_itself_leave_the_reason_to_ssh() {
+    let wrong_host = Setup { wrong_host_key: true, ..Setup::default() };
+    let Some((_remote, local, sshd)) = machines(&wrong_host) else { return };
+    local.write("f", "x");
+    let refused = sshd.qft(&local, ["send", "f", &sshd.at("")]).run();
+    refused.exits(5).says(&["Host key verification failed"]).says(&["qft: ssh did not get into", "@box' must work"]);
+    let wrong_user = Setup { wrong_user_key: true, ..Setup::default() };
+    let (_remote, local, sshd) = machines(&wrong_user).expect("OpenSSH is here");
+    local.write("f", "x");
+    let refused = sshd.qft(&local, ["send", "f", &sshd.at("")]).run();
+    refused.exits(5).says(&["Permission denied"]).says(&["qft: ssh did not get into"]);
+    drop(sshd.at(""));
+    let nobody = sshd.qft(&local, ["ls", "me@nowhere.invalid:"]).run();
+    nobody.exits(4).says(&["nowhere.invalid"]).says(&["qft: ssh did not get into me@nowhere.invalid"]);
+}
+
+#[test]
+fn a_far_side_that_does_not_answer_as_it_should_is_explained() {
+    let Some((remote, local, sshd)) = machines(&Setup::default()) else { return };
+    local.write("f", "x");
+    for (script, exits, part) in [
+        ("exit 2", 7, "older than this one"),
+        ("echo hello; exit 3", 4, "ended the session (exit status: 3)"),
+        ("cat > /dev/null", 4, "no sign of qft"),
+        ("echo QFT9 CONNECT 1", 7, "update the older one"),
+        ("echo QFT1 CONNECT nonsense", 7, "update the older one"),
+        ("echo 'QFT1 ERROR 5 not for you'", 5, "@box: not for you"),
+    ] {
+        let other = stand_in(&remote, script);
+        let outcome = sshd.qft(&local, ["send", "f", &sshd.at(""), "--timeout", "2s", "--remote-qft", &other]).run();
+        outcome.exits(exits).says_only(&["qft: ", part]);
+    }
+}
+
+#[test]
+fn udp_that_does_not_come_through_names_what_to_open() {
+    let Some((remote, local, sshd)) = machines(&Setup::default()) else { return };
+    local.write("f", "x");
+    // A socket that nobody reads: packets vanish there as in a firewall.
+    let deaf = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let (port, key) = (deaf.local_addr().expect("bound").port(), local.fingerprint());
+    let other = stand_in(&remote, &format!("echo 'QFT1 CONNECT {port} {key} 127.0.0.1 [\"\"]'; cat > /dev/null"));
+    let args = ["--timeout", "1s", "--ssh-ports", "50000-50010", "--remote-qft", &other];
+    for command in [&["send", "f", &sshd.at("")][..], &["ls", &sshd.at("")]] {
+        let blocked = sshd.qft(&local, command.iter().copied().chain(args)).run();
+        blocked.exits(4).says(&["qft: ssh reaches", &format!("127.0.0.1:{port}"), "UDP ports 50000-50010"]);
+    }
+}
+
+#[test]
+fn what_is_wrong_there_is_said_here() {
+    let Some((_remote, local, sshd)) = machines(&Setup::default()) else { return };
+    local.write("f", "x");
+    sshd.qft(&local, ["send", "f", &sshd.at("~somebody/x")]).run().exits(2).says_only(&["qft: ", "@box: ~somebody/x"]);
+    sshd.qft(&local, ["send", "f", &sshd.at("no/../x")]).run().exits(2).says_only(&["no such directory"]);
+    sshd.qft(&local, ["get", &sshd.at("missing/f")]).run().says(&["missing/f", "not found"]);
+    let deaf = std::net::UdpSocket::bind("[::]:0").expect("a free port");
+    let port = deaf.local_addr().expect("bound").port().to_string();
+    let full = sshd.qft(&local, ["send", "f", &sshd.at(""), "--ssh-ports", &port]).run();
+    full.exits(1).says_only(&["cannot open any of the UDP ports", &port, "--ssh-ports"]);
+}
+
+#[test]
+fn a_client_that_is_killed_takes_the_far_end_along_and_the_next_run_resumes() {
+    let Some((remote, local, sshd)) = machines(&Setup::default()) else { return };
+    local.write_large("big", 512 << 20);
+    let sending = sshd.qft(&local, ["send", "big", &sshd.at("in/")]).start();
+    wait_for("a partial file", || remote.has("me/in/.big.qft-part").then_some(()));
+    assert_eq!(sshd.far_ends().len(), 1);
+    sending.signal(Signal::KILL);
+    sshd.assert_nothing_left(&remote, &["in/", "in/.big.qft-part"]);
+    drop(sending);
+    sshd.qft(&local, ["send", "big", &sshd.at("in/")]).run().exits(0);
+    assert_eq!(remote.path("me/in/big").metadata().expect("it is there").len(), 512 << 20);
+    sshd.assert_nothing_left(&remote, &["in/", "in/big"]);
+}
+
+#[test]
+fn a_far_end_that_dies_is_noticed_at_once() {
+    let Some((remote, local, sshd)) = machines(&Setup::default()) else { return };
+    local.write_large("big", 512 << 20);
+    let sending = sshd.qft(&local, ["send", "big", &sshd.at("in/")]).start();
+    wait_for("a partial file", || remote.has("me/in/.big.qft-part").then_some(()));
+    for far_end in sshd.far_ends() {
+        kill_process(far_end, Signal::KILL).expect("it runs");
+    }
+    sending.end().exits(4).says(&["the ssh connection to", "@box ended", "the same command continues"]);
+}
+
+#[test]
+fn the_hidden_command_serves_nobody_else() {
+    let stranger = Machine::new();
+    stranger
+        .qft(["__bootstrap"])
+        .stdin(b"")
+        .run()
+        .exits(1)
+        .prints("\nQFT1 ERROR 1 the near end has asked for nothing\n");
+    let later = stranger.qft(["__bootstrap"]).stdin(b"QFT1 {\"later\":true}\n").run();
+    later.exits(2);
+    assert!(String::from_utf8_lossy(&later.stdout).contains("update the older one"));
+    assert!(!stranger.has("home"));
+}
