@@ -159,7 +159,10 @@ fn interrupted(_: anyhow::Error) -> anyhow::Error {
 
 fn on_event(ui: &mut Ui, place: &Place, event: &Event) {
     ui.event(event, Instant::now());
-    if let Event::Connected { peer, enrolled, .. } = event {
+    if let Event::Connected { addr, peer, enrolled } = event {
+        if let Place::Far(far) = place {
+            far.news_of(*addr).iter().for_each(|news| ui.note(news));
+        }
         match remember(place, peer, *enrolled) {
             Ok(Some(line)) => ui.note(&line),
             Ok(None) => {}

@@ -25,5 +25,10 @@
 //! seconds. **An enrolled client** is trusted with the served directory, within the server's mode
 //! (`--read-only`, `--write-only`, `--no-clobber`); its memory use is bounded per connection.
 //!
+//! **Through ssh** (`user@host:path`) trust is ssh's: the far end is started by it, for one run, as that account. Each
+//! end makes a key for the run and learns the other's through the ssh channel, never from a command line; the far end
+//! lets in nothing else, and ends with the ssh connection. It serves the smallest directory that holds what was named,
+//! which the account could reach anyway. What the far side prints is escaped before it is shown.
+//!
 //! **Invites** are 128 random bits, work once, for 15 minutes, and are kept as hashes. On a command line
 //! they can be seen by other users of the machine until they are used.

@@ -28,8 +28,6 @@ pub(crate) struct LsArgs {
     /// Give up when the remote has not answered for TIME (30s, 5m, 2h), 0 = never
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
     pub(crate) timeout: Duration,
-    #[command(flatten)]
-    pub(crate) ssh: SshArgs,
     /// One JSON event a line on stdout
     #[arg(long)]
     pub(crate) json: bool,
@@ -38,6 +36,8 @@ pub(crate) struct LsArgs {
     pub(crate) quiet: bool,
     #[command(flatten)]
     pub(crate) trust: TrustArgs,
+    #[command(flatten)]
+    pub(crate) ssh: SshArgs,
 }
 
 /// `qft doctor`.

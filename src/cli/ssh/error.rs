@@ -48,7 +48,7 @@ pub(crate) enum SshError {
         program: String,
     },
     /// Something that is no `qft` of our kind ran.
-    #[error("the {program} on {host} cannot be started through ssh: it is older than this one; update it")]
+    #[error("{program} on {host} is too old to be started through ssh; update it there")]
     TooOld {
         /// The destination.
         host: String,

@@ -1,7 +1,7 @@
 //! The near end: starts ssh, reads the far end's answer, and minds the connection until the work is done.
 
 use std::io::{BufReader, Read, Write as _};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -72,6 +72,12 @@ pub(crate) struct Far {
 }
 
 impl Far {
+    /// A word about where the far end answers, if that is not where it was first looked for.
+    pub(crate) fn news_of(&self, addr: SocketAddr) -> Option<String> {
+        let is_elsewhere = !self.also_at.is_empty() && self.ticket.host.parse() != Ok(addr.ip().to_canonical());
+        is_elsewhere.then(|| format!("{} answers at {addr}", shown(&self.host)))
+    }
+
     /// What an error means here: ssh has shown that the host is there.
     pub(crate) fn explain(&self, error: Error) -> anyhow::Error {
         let Error::Transport(TransportError::NoReply { .. }) = error else { return error.into() };
