@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::connection::problem;
+use super::find::problem;
 use super::{Mode, Shared};
 use crate::protocol::ENTRIES_MAX;
 use crate::protocol::message::{Entry, Failure, Kind, List, Message, Status};

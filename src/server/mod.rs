@@ -19,11 +19,15 @@
 //! # }
 //! ```
 
+mod admission;
 mod connection;
+mod conversation;
+mod find;
 mod leases;
 mod list;
 mod pool;
 mod run;
+mod totals;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;

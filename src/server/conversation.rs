@@ -1,0 +1,254 @@
+//! One client's conversation: its jobs, until either side has enough.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+use super::connection::Client;
+use super::find::look_for;
+use super::totals::Totals;
+use super::{Mode, Notice, Shared, list};
+use crate::progress::{Event, Observer};
+use crate::protocol::message::{Get, IfExists, List, Message, Push};
+use crate::protocol::path::WirePath;
+use crate::session::local::{FOUND_AHEAD, walk_on_a_thread};
+use crate::session::memory::Buffers;
+use crate::session::receiver::{self, ReceiveOptions, Receiver};
+use crate::session::roles::{Roles, accept_streams};
+use crate::session::sender::{self, Sender};
+use crate::session::watch::until_silent;
+use crate::session::{ATTENTION_DEADLINE, SessionError};
+use crate::transfer::resume::Policy;
+use crate::transport::Fingerprint;
+
+/// Files that a server sends to one client at the same time.
+const SEND_JOBS: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not zero");
+
+/// One client's conversation: jobs one after the other in each direction, both directions at once.
+pub(super) struct Conversation {
+    client: Client,
+    shared: Arc<Shared>,
+    peer: Fingerprint,
+    buffers: Buffers,
+    roles: Roles,
+    receiving: JoinSet<SessionError>,
+    sending: JoinSet<Result<(), SessionError>>,
+    listing: JoinSet<()>,
+    /// The watch on the client's other connections.
+    ghosts: JoinSet<()>,
+    observers: Vec<(Observer, bool)>,
+    pub(super) totals: Totals,
+}
+
+impl Conversation {
+    /// A conversation that has not begun.
+    pub(super) fn new(client: Client, shared: Arc<Shared>, peer: Fingerprint) -> Self {
+        Self {
+            client,
+            shared,
+            peer,
+            buffers: Buffers::default(),
+            roles: Roles::default(),
+            receiving: JoinSet::new(),
+            sending: JoinSet::new(),
+            listing: JoinSet::new(),
+            ghosts: JoinSet::new(),
+            observers: Vec::new(),
+            totals: Totals::default(),
+        }
+    }
+
+    /// Runs to the end of the connection and says why it ended.
+    pub(super) async fn run(&mut self) -> SessionError {
+        let error = match self.converse().await {
+            Err(error) => error,
+            // The client has said all; it ends the connection when it has heard all.
+            Ok(()) => match timeout(ATTENTION_DEADLINE, self.client.connection.closed()).await {
+                Ok(reason) => reason.into(),
+                Err(_) => SessionError::Timeout("end the connection"),
+            },
+        };
+        for (observer, from_peer) in self.observers.drain(..) {
+            self.totals.add(observer.counters(), from_peer);
+        }
+        debug!(%error, "session over");
+        // The reason that the peer gave, if it was the peer who ended it, says more than a stream's error.
+        match self.client.connection.close_reason() {
+            Some(reason) => reason.into(),
+            None => error,
+        }
+    }
+
+    async fn converse(&mut self) -> Result<(), SessionError> {
+        let mut drain = self.shared.drain.subscribe();
+        let mut draining = false;
+        let connection = self.client.connection.clone();
+        loop {
+            let roles = self.roles.clone();
+            let listing = !self.listing.is_empty();
+            let control = self.client.control.clone();
+            let is_ours = move || roles.is_busy() || (listing && control.has_room());
+            tokio::select! {
+                message = self.client.reader.next() => match message? {
+                    Some(message) => self.on_message(message)?,
+                    None => return Ok(()),
+                },
+                Some(Ok(error)) = self.receiving.join_next() => return Err(error),
+                Some(Ok(result)) = self.sending.join_next() => {
+                    result?;
+                    self.roles.sender = None;
+                }
+                error = connection.closed() => return Err(error.into()),
+                Some(_) = self.listing.join_next() => {}
+                error = until_silent(&connection, is_ours) => return Err(error),
+                _ = drain.wait_for(Option::is_some), if !draining => {
+                    draining = true;
+                    self.drain();
+                }
+            }
+        }
+    }
+
+    /// Tells the client that this server is ending. The client finishes what is in flight and leaves.
+    fn drain(&self) {
+        self.client.control.send(Message::GoAway);
+        if let Some(sender) = &self.roles.sender {
+            sender.stop_offering();
+        }
+        if let Some((receiver, _)) = &self.roles.receiver {
+            receiver.refuse_new();
+        }
+    }
+
+    fn on_message(&mut self, message: Message) -> Result<(), SessionError> {
+        match self.roles.route(message)? {
+            None => Ok(()),
+            Some(Message::Push(push)) => self.on_push(push),
+            Some(Message::Get(get)) => self.on_get(get),
+            Some(Message::List(wanted)) => self.on_list(wanted),
+            Some(Message::GoAway) => Ok(()),
+            Some(_) => Err(SessionError::Order("a message that only a server sends")),
+        }
+    }
+
+    fn on_push(&mut self, push: Push) -> Result<(), SessionError> {
+        let running = self.roles.receiver.as_ref().is_some_and(|(receiver, _)| !receiver.is_finished());
+        if running {
+            return Err(SessionError::Order("a second push while the first is running"));
+        }
+        let observer = self.observe(true);
+        let receiver = Receiver::new(self.receiver_tools(&observer), self.receive_options(push));
+        // Not `abort_all`, which looks at every task that was ever ended here and not joined.
+        self.receiving = JoinSet::new();
+        self.receiving.spawn(accept_streams(self.client.connection.clone(), receiver.clone()));
+        self.roles.receiver = Some((receiver, observer));
+        // One watch at a time, however many jobs follow each other.
+        while self.ghosts.try_join_next().is_some() {}
+        if self.ghosts.is_empty() {
+            let (shared, peer, own) = (self.shared.clone(), self.peer, self.client.connection.clone());
+            self.ghosts.spawn(async move { shared.leases.close_ghosts(peer, &own).await });
+        }
+        Ok(())
+    }
+
+    fn on_list(&mut self, wanted: List) -> Result<(), SessionError> {
+        while self.listing.try_join_next().is_some() {}
+        // Each takes a thread.
+        if !self.listing.is_empty() {
+            return Err(SessionError::Order("a second list while the first is running"));
+        }
+        self.listing.spawn(list::answer(self.shared.clone(), self.client.control.clone(), wanted));
+        Ok(())
+    }
+
+    fn receiver_tools(&self, observer: &Observer) -> receiver::Tools {
+        receiver::Tools {
+            connection: self.client.connection.clone(),
+            control: self.client.control.clone(),
+            disk: self.shared.disk.clone(),
+            committer: self.shared.committer.clone(),
+            hasher: self.client.hasher.clone(),
+            buffers: self.buffers.clone(),
+            observer: observer.clone(),
+            runtime: tokio::runtime::Handle::current(),
+        }
+    }
+
+    fn receive_options(&self, push: Push) -> ReceiveOptions {
+        let read_only = self.shared.mode == Mode::ReadOnly;
+        let if_exists = match (self.shared.no_clobber, push.if_exists) {
+            (true, IfExists::Replace) => IfExists::Fail,
+            (_, asked) => asked,
+        };
+        ReceiveOptions {
+            root: self.shared.root.clone(),
+            to: push.to,
+            target: push.target,
+            policy: Policy { if_exists, checksum: push.checksum, resume: push.resume },
+            dry_run: push.dry_run,
+            durable: self.shared.durable,
+            allows: Box::new(move |_: &WirePath| !read_only),
+        }
+    }
+
+    fn on_get(&mut self, get: Get) -> Result<(), SessionError> {
+        if self.roles.sender.is_some() {
+            return Err(SessionError::Order("a second get while the first is running"));
+        }
+        let observer = self.observe(false);
+        let sender = Sender::new(sender::Tools {
+            connection: self.client.connection.clone(),
+            control: self.client.control.clone(),
+            disk: self.shared.disk.clone(),
+            hasher: self.client.hasher.clone(),
+            buffers: self.buffers.clone(),
+            observer,
+            jobs: SEND_JOBS,
+            dry_run: false,
+        });
+        let (found, finds) = mpsc::channel(FOUND_AHEAD);
+        let shared = self.shared.clone();
+        walk_on_a_thread(move || look_for(&shared, &get, &found));
+        let running = sender.clone();
+        self.sending.spawn(async move { running.run(finds).await });
+        self.roles.sender = Some(sender);
+        Ok(())
+    }
+
+    /// An observer whose news become notices.
+    fn observe(&mut self, from_peer: bool) -> Observer {
+        // The job before this one in the same direction is over; of thousands only the sums stay.
+        for (earlier, _) in self.observers.extract_if(.., |(_, earlier)| *earlier == from_peer) {
+            self.totals.add(earlier.counters(), from_peer);
+        }
+        let (observer, mut events) = Observer::for_one_connection();
+        self.observers.push((observer.clone(), from_peer));
+        let shared = self.shared.clone();
+        tokio::spawn(async move {
+            while let Some(event) = events.recv().await {
+                if let Some(notice) = to_notice(event, from_peer) {
+                    shared.notices.send(notice);
+                }
+            }
+        });
+        observer
+    }
+}
+
+fn to_notice(event: Event, from_peer: bool) -> Option<Notice> {
+    match event {
+        Event::Finished { file } => {
+            debug!(path = file.path, size = file.size, "file done");
+            Some(Notice::Finished { path: file.path.clone(), size: file.size, from_peer })
+        }
+        Event::Failed { path, failure } => {
+            warn!(path, %failure, "file failed");
+            Some(Notice::Failed { path, why: failure.to_string() })
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,37 @@
+//! What one connection amounted to.
+
+use std::net::SocketAddr;
+
+use super::Notice;
+use crate::progress::Counters;
+use crate::transport::Fingerprint;
+
+/// What one connection amounted to.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Totals {
+    files_in: u64,
+    files_out: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+impl Totals {
+    /// The news of the end of a connection.
+    pub(super) fn notice(self, worker: usize, addr: SocketAddr, peer: Fingerprint, why: String) -> Notice {
+        let Self { files_in, files_out, bytes_in, bytes_out } = self;
+        Notice::Disconnected { worker, addr, peer, why, files_in, files_out, bytes_in, bytes_out }
+    }
+
+    /// Adds what one job amounted to.
+    pub(super) fn add(&mut self, counters: &Counters, from_peer: bool) {
+        let files = Counters::read(&counters.files_done);
+        let bytes = Counters::read(&counters.bytes_written);
+        let (all_files, all_bytes) = if from_peer {
+            (&mut self.files_in, &mut self.bytes_in)
+        } else {
+            (&mut self.files_out, &mut self.bytes_out)
+        };
+        *all_files += files;
+        *all_bytes += bytes;
+    }
+}
