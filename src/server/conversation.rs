@@ -13,7 +13,7 @@ use super::find::look_for;
 use super::totals::Totals;
 use super::{Mode, Notice, Shared, list};
 use crate::progress::{Event, Observer};
-use crate::protocol::message::{Get, IfExists, List, Message, Push};
+use crate::protocol::message::{Failure, Get, IfExists, List, Message, Push, Status};
 use crate::protocol::path::WirePath;
 use crate::session::local::{FOUND_AHEAD, walk_on_a_thread};
 use crate::session::memory::Buffers;
@@ -188,10 +188,14 @@ impl Conversation {
             root: self.shared.root.clone(),
             to: push.to,
             target: push.target,
-            policy: Policy { if_exists, checksum: push.checksum, resume: push.resume },
+            policy: Policy { if_exists, checksum: push.checksum, resume: push.resume, blind: false },
             dry_run: push.dry_run,
             durable: self.shared.durable,
-            allows: Box::new(move |_: &WirePath| !read_only),
+            allows: Box::new(move |_: &WirePath| match read_only {
+                true => Err(Failure::new(Status::NotAllowed, "this server gives files and takes none (--read-only)")),
+                false => Ok(()),
+            }),
+            owner: None,
         }
     }
 

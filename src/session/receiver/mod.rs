@@ -52,8 +52,11 @@ pub(crate) struct ReceiveOptions {
     pub(crate) dry_run: bool,
     /// The committer will sync what is written.
     pub(crate) durable: bool,
-    /// Which names may be written at all.
-    pub(crate) allows: Box<dyn Fn(&WirePath) -> bool + Send + Sync>,
+    /// Which names may be written at all; else why not.
+    pub(crate) allows: Box<dyn Fn(&WirePath) -> Result<(), Failure> + Send + Sync>,
+    /// Who alone may continue the partial files of this job; `None` is anyone. A sender that the policy keeps blind
+    /// must not learn what others left unfinished.
+    pub(crate) owner: Option<String>,
 }
 
 /// What a receiver works with.
@@ -304,7 +307,7 @@ impl Receiver {
             let verdict = Verdict::From { offset: start.from, why: start.why };
             return self.close(header.id, answer(header.id, verdict), |_| ());
         }
-        let io = Arc::new(FileIo::new(self.0.options.root.clone(), path, header, start, self.0.options.durable));
+        let io = Arc::new(FileIo::new(&self.0.options, path, header, start));
         let rules = Receive::new(header.size, start.from);
         let hash_prefix = rules.prefix_chunks() > 0;
         if hash_prefix {

@@ -55,11 +55,7 @@ impl Receiver {
             Some(to) if self.is_new_name(header, to)? => to.clone(),
             Some(to) => to.join(&header.path).map_err(|error| Failure::new(Status::BadName, error.to_string()))?,
         };
-        if (options.allows)(&path) {
-            Ok(path)
-        } else {
-            Err(Failure::new(Status::NotAllowed, "this name may not be written there"))
-        }
+        (options.allows)(&path).map(|()| path)
     }
 
     /// Whether `to` is the new name of the one file on offer: it was not marked as a directory and is none.
@@ -75,7 +71,7 @@ impl Receiver {
     fn decide(&self, header: &Header, path: &WirePath) -> Result<Plan, StorageError> {
         let root = &self.0.options.root;
         let part = match header.kind {
-            Kind::File => Part::peek(root, path)?,
+            Kind::File => Part::peek(root, path, self.0.options.part_owner())?,
             Kind::Dir | Kind::Link(_) => None,
         };
         let local = Local { target: root.stat(path)?.map(Existing::from), part };
