@@ -7,10 +7,11 @@
 //! | `args` | what the user typed |
 //! | `remote`, `address` | remote-shaped arguments; addresses |
 //! | `plan`, `reach` | which remote, which options; a client that can talk to it |
-//! | `send`, `get`, `ls`, `serve`, `id` | the commands |
+//! | `send`, `get`, `ls`, `serve`, `peers`, `remotes`, `id` | the commands |
 //! | `run` | one transfer: network thread, signals, drawing |
 //! | `ui` | bars, plain lines, JSON |
 //! | `exit`, `size`, `spool`, `log` | exit codes; numbers for people; private directories; the log |
+//! | `table`, `qr` | columns that line up; QR codes |
 
 mod address;
 mod args;
@@ -19,14 +20,18 @@ mod get;
 mod id;
 mod log;
 mod ls;
+mod peers;
 mod plan;
+mod qr;
 mod reach;
 mod remote;
+mod remotes;
 mod run;
 mod send;
 mod serve;
 mod size;
 mod spool;
+mod table;
 mod ui;
 
 use std::ffi::OsString;
@@ -59,6 +64,8 @@ fn dispatch(command: &Command) -> anyhow::Result<Exit> {
         Command::Get(args) => get::run(args),
         Command::Ls(args) => ls::run(args),
         Command::Serve(args) => serve::run(args),
+        Command::Peers(args) => peers::run(args),
+        Command::Remote(args) => remotes::run(args),
         Command::Id(args) => id::run(args),
     }
 }

@@ -105,13 +105,21 @@ async fn watch(
     stop: &CancellationToken,
     log: &Receiver<String>,
 ) -> anyhow::Result<Report> {
+    let mut is_remembered = false;
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         tokio::select! {
             update = updates.recv() => match update {
                 Some(Update::Counters(counters)) => ui.set_counters(counters),
-                Some(Update::Event(event)) => on_event(ui, place, &event),
+                Some(Update::Event(event)) => {
+                    ui.event(&event, Instant::now());
+                    // The same remote is met again after every reconnect.
+                    if !is_remembered && let Event::Connected { peer, enrolled, .. } = &event {
+                        is_remembered = true;
+                        remember_it(ui, place, peer, *enrolled);
+                    }
+                }
                 Some(Update::Ended(outcome)) => {
                     log.try_iter().for_each(|line| ui.log(line));
                     return if stop.is_cancelled() { outcome.map_err(interrupted) } else { outcome };
@@ -138,15 +146,12 @@ fn interrupted(_: anyhow::Error) -> anyhow::Error {
     Complaint::Interrupted.into()
 }
 
-fn on_event(ui: &mut Ui, place: &Place, event: &Event) {
-    ui.event(event, Instant::now());
-    if let Event::Connected { peer, enrolled, .. } = event {
-        match remember(place, peer, *enrolled) {
-            Ok(Some(line)) => ui.note(&line),
-            Ok(None) => {}
-            // The transfer works without it; the next one needs the ticket again.
-            Err(error) => ui.note(&format!("this remote could not be saved: {error:#}")),
-        }
+fn remember_it(ui: &mut Ui, place: &Place, peer: &str, enrolled: bool) {
+    match remember(place, peer, enrolled) {
+        Ok(Some(line)) => ui.note(&line),
+        Ok(None) => {}
+        // The transfer works without it; the next one needs the ticket again.
+        Err(error) => ui.note(&format!("this remote could not be saved: {error:#}")),
     }
 }
 

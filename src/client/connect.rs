@@ -130,14 +130,21 @@ impl Replies {
         }
     }
 
-    async fn on_first(&mut self, first: Option<Message>) -> Result<(), SessionError> {
+    /// Waits for the welcome alone: the server's name, and whether it has just enrolled us.
+    pub(super) async fn welcome(&mut self) -> Result<(String, bool), SessionError> {
+        let first = self.reader.next().await?;
+        self.on_first(first).await
+    }
+
+    async fn on_first(&mut self, first: Option<Message>) -> Result<(String, bool), SessionError> {
         match first {
             Some(Message::Welcome(welcome)) => {
                 self.welcomed = true;
                 let peer = escape(welcome.name.as_bytes()).to_string();
                 let addr = self.connection.remote_address();
-                self.observer.event(Event::Connected { addr, peer, enrolled: welcome.enrolled });
-                Ok(())
+                let enrolled = welcome.enrolled;
+                self.observer.event(Event::Connected { addr, peer: peer.clone(), enrolled });
+                Ok((peer, enrolled))
             }
             Some(_) => Err(SessionError::Order("anything but a welcome first")),
             None => Err(self.ended("the server ended the control stream").await),

@@ -24,6 +24,7 @@
 mod attempt;
 mod connect;
 mod get;
+mod greet;
 mod job;
 mod list;
 mod requested;
@@ -33,6 +34,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::greet::Greeting;
 pub use self::job::Job;
 pub use self::list::Listing;
 use crate::error::Error;
@@ -92,6 +94,14 @@ impl Client {
     /// No connection, or nothing of that name.
     pub async fn list(&self, remote: Ticket, pattern: Vec<u8>, recursive: bool) -> Result<Listing, Error> {
         list::run(self, remote, pattern, recursive).await
+    }
+
+    /// Connects and leaves again: an invite in the ticket enrols this client's key.
+    ///
+    /// # Errors
+    /// No connection, or the server does not let us in.
+    pub async fn greet(&self, remote: Ticket) -> Result<Greeting, Error> {
+        greet::run(self, remote).await
     }
 
     /// A deadline that does not outlast the user's patience.

@@ -28,10 +28,18 @@ pub enum CloseCode {
     SourceFailed = 10,
     /// The disk refused the content (streams only).
     DiskFailed = 11,
+    /// The server's operator has taken the client's key off the list.
+    Revoked = 12,
+    /// The client's time on the server's list has ended.
+    Expired = 13,
+    /// The client's rights on the server were narrowed; a new connection gets the new ones.
+    RightsChanged = 14,
+    /// Too many invites from the client's address were wrong; for a while none is looked at.
+    TooManyTries = 15,
 }
 
 impl CloseCode {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 16] = [
         Self::Done,
         Self::Violation,
         Self::NotAuthorised,
@@ -44,6 +52,10 @@ impl CloseCode {
         Self::Internal,
         Self::SourceFailed,
         Self::DiskFailed,
+        Self::Revoked,
+        Self::Expired,
+        Self::RightsChanged,
+        Self::TooManyTries,
     ];
 
     /// The number on the wire.
@@ -61,8 +73,12 @@ impl CloseCode {
         match self {
             Self::Done => "done",
             Self::Violation => "the other side broke the protocol; are both versions the same?",
-            Self::NotAuthorised => "this client is not enrolled there; ask for a ticket (qft serve --invite)",
-            Self::InviteSpent => "the ticket's invite was used or has expired; ask for a new one (qft serve --invite)",
+            Self::NotAuthorised => {
+                "this client is not enrolled there; ask for a ticket (qft serve --invite, or qft peers invite)"
+            }
+            Self::InviteSpent => {
+                "the ticket's invite was used or has expired; ask for a new one (qft serve --invite, or qft peers invite)"
+            }
             Self::Timeout => "the other side waited too long for an answer",
             Self::GoingAway => "the other side is shutting down; the same command resumes later",
             Self::Cancelled => "stopped by the user on the other side",
@@ -71,6 +87,12 @@ impl CloseCode {
             Self::Internal => "the other side failed internally; its log says why",
             Self::SourceFailed => "the source could not be read",
             Self::DiskFailed => "the disk refused the content",
+            Self::Revoked => "this client was shut out there; if by mistake, ask to be let in again (qft peers allow)",
+            Self::Expired => "this client's time there has ended; ask for more (qft peers allow)",
+            Self::RightsChanged => "this client's rights there were changed; the same command continues within them",
+            Self::TooManyTries => {
+                "too many wrong invites came from this address; wait some minutes and ask for a new ticket"
+            }
         }
     }
 }
@@ -93,7 +115,11 @@ mod tests {
             CloseCode::Unsupported => CloseCode::Internal,
             CloseCode::Internal => CloseCode::SourceFailed,
             CloseCode::SourceFailed => CloseCode::DiskFailed,
-            CloseCode::DiskFailed => return None,
+            CloseCode::DiskFailed => CloseCode::Revoked,
+            CloseCode::Revoked => CloseCode::Expired,
+            CloseCode::Expired => CloseCode::RightsChanged,
+            CloseCode::RightsChanged => CloseCode::TooManyTries,
+            CloseCode::TooManyTries => return None,
         })
     }
 

@@ -11,9 +11,9 @@ use tracing::{debug, warn};
 use super::connection::Client;
 use super::find::look_for;
 use super::totals::Totals;
-use super::{Mode, Notice, Shared, list};
+use super::{Notice, Shared, list};
 use crate::progress::{Event, Observer};
-use crate::protocol::message::{Failure, Get, IfExists, List, Message, Push, Status};
+use crate::protocol::message::{Get, List, Message, Push};
 use crate::protocol::path::WirePath;
 use crate::session::local::{FOUND_AHEAD, walk_on_a_thread};
 use crate::session::memory::Buffers;
@@ -161,7 +161,7 @@ impl Conversation {
         if !self.listing.is_empty() {
             return Err(SessionError::Order("a second list while the first is running"));
         }
-        self.listing.spawn(list::answer(self.shared.clone(), self.client.control.clone(), wanted));
+        self.listing.spawn(list::answer(self.client.grant.clone(), self.client.control.clone(), wanted));
         Ok(())
     }
 
@@ -179,23 +179,21 @@ impl Conversation {
     }
 
     fn receive_options(&self, push: Push) -> ReceiveOptions {
-        let read_only = self.shared.mode == Mode::ReadOnly;
-        let if_exists = match (self.shared.no_clobber, push.if_exists) {
-            (true, IfExists::Replace) => IfExists::Fail,
-            (_, asked) => asked,
-        };
+        let grant = self.client.grant.clone();
         ReceiveOptions {
-            root: self.shared.root.clone(),
+            root: grant.root.clone(),
             to: push.to,
             target: push.target,
-            policy: Policy { if_exists, checksum: push.checksum, resume: push.resume, blind: false },
+            policy: Policy {
+                if_exists: grant.if_exists(push.if_exists),
+                checksum: push.checksum,
+                resume: push.resume,
+                blind: grant.is_blind(),
+            },
             dry_run: push.dry_run,
             durable: self.shared.durable,
-            allows: Box::new(move |_: &WirePath| match read_only {
-                true => Err(Failure::new(Status::NotAllowed, "this server gives files and takes none (--read-only)")),
-                false => Ok(()),
-            }),
-            owner: None,
+            owner: grant.part_owner(),
+            allows: Box::new(move |path: &WirePath| grant.may_write(path)),
         }
     }
 
@@ -215,8 +213,8 @@ impl Conversation {
             dry_run: false,
         });
         let (found, finds) = mpsc::channel(FOUND_AHEAD);
-        let shared = self.shared.clone();
-        walk_on_a_thread(move || look_for(&shared, &get, &found));
+        let grant = self.client.grant.clone();
+        walk_on_a_thread(move || look_for(&grant, &get, &found));
         let running = sender.clone();
         self.sending.spawn(async move { running.run(finds).await });
         self.roles.sender = Some(sender);

@@ -128,9 +128,16 @@ impl TransportError {
         match self {
             Self::Bind { .. } | Self::Identity(_) => Fault::Local,
             Self::NoReply { .. } | Self::Resolve { .. } | Self::Lost { .. } => Fault::Path,
-            Self::Refused { code: CloseCode::GoingAway | CloseCode::Timeout } => Fault::Path,
+            Self::Refused { code: CloseCode::GoingAway | CloseCode::Timeout | CloseCode::RightsChanged } => Fault::Path,
             Self::WrongServer { .. } | Self::Handshake { .. } => Fault::Trust,
-            Self::Refused { code: CloseCode::NotAuthorised | CloseCode::InviteSpent } => Fault::Trust,
+            Self::Refused {
+                code:
+                    CloseCode::NotAuthorised
+                    | CloseCode::InviteSpent
+                    | CloseCode::Revoked
+                    | CloseCode::Expired
+                    | CloseCode::TooManyTries,
+            } => Fault::Trust,
             Self::Refused { .. } | Self::Version { .. } => Fault::Peer,
         }
     }

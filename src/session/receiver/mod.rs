@@ -38,6 +38,9 @@ use crate::transfer::resume::{Basis, Policy, Start};
 /// Most files whose new offer is awaited. A sender offers them anew at once, so few are ever waiting.
 const CHANGED_MAX: usize = 1024;
 
+/// Whether a name may be written; else why not.
+type Allows = dyn Fn(&WirePath) -> Result<(), Failure> + Send + Sync;
+
 /// How a receiver treats what it is offered.
 pub(crate) struct ReceiveOptions {
     /// Where files go; nothing outside it is touched.
@@ -53,7 +56,7 @@ pub(crate) struct ReceiveOptions {
     /// The committer will sync what is written.
     pub(crate) durable: bool,
     /// Which names may be written at all; else why not.
-    pub(crate) allows: Box<dyn Fn(&WirePath) -> Result<(), Failure> + Send + Sync>,
+    pub(crate) allows: Box<Allows>,
     /// Who alone may continue the partial files of this job; `None` is anyone. A sender that the policy keeps blind
     /// must not learn what others left unfinished.
     pub(crate) owner: Option<String>,

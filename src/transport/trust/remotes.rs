@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{content, short_name, with_line};
+use super::{check_name, content, free_name, short_name, with_line};
 use crate::transport::home::{self, HomeError, Privacy};
 use crate::transport::ticket::Ticket;
 
@@ -17,6 +17,36 @@ const RESERVED: [&str; 1] = ["local"];
 /// First lines of a list made here.
 const HEADING: &str =
     "# Servers that this client knows: one a line, NAME qft://FINGERPRINT@HOST:PORT, 'default' behind one of them.\n";
+
+/// Why a server cannot have a name.
+#[derive(Debug, thiserror::Error)]
+pub enum NameError {
+    /// It is no name, or means something else.
+    #[error("{0}")]
+    Unfit(String),
+    /// Another server has it.
+    #[error("{name} is the name of {address}; choose another, or first: qft remote forget {name}")]
+    Taken {
+        /// As it is in the list.
+        name: String,
+        /// Where the other server is.
+        address: String,
+    },
+    /// The list cannot be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+}
+
+/// Whether a person may give a server this name; else why not.
+///
+/// # Errors
+/// [`NameError::Unfit`].
+pub fn check_remote_name(name: &str) -> Result<(), NameError> {
+    if is_reserved(name) {
+        return Err(NameError::Unfit(format!("'{name}' means something else ({name}:DIR); choose another name")));
+    }
+    check_name(name).map_err(NameError::Unfit)
+}
 
 /// One known server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,7 +146,37 @@ impl Remotes {
             return Ok(new);
         }
         let is_default = !remotes.iter().any(|remote| remote.is_default);
-        let new = Remote { name: free_name(&short_name(name, NAMELESS), &remotes), ticket, is_default };
+        let new = Remote {
+            name: free_name(&short_name(name, NAMELESS), |name| is_taken(name, &remotes)),
+            ticket,
+            is_default,
+        };
+        let text = if text.is_empty() { HEADING.to_owned() } else { text };
+        lock.replace(FILE, &with_line(text, &new.line()))?;
+        Ok(new)
+    }
+
+    /// Keeps a server under exactly this name. One that has the name is replaced only when it is at the same address: a
+    /// ticket in the user's hand is newer than the list.
+    ///
+    /// # Errors
+    /// [`NameError`]; the list is as it was then.
+    pub fn add(&self, name: &str, ticket: &Ticket) -> Result<Remote, NameError> {
+        check_remote_name(name)?;
+        let lock = home::lock(&self.home)?;
+        let remotes = self.list()?;
+        let text = self.text()?;
+        let ticket = ticket.without_invite();
+        if let Some(old) = remotes.iter().find(|remote| remote.name.eq_ignore_ascii_case(name)) {
+            if !is_at(old, &ticket.host, ticket.port) {
+                return Err(NameError::Taken { name: old.name.clone(), address: old.ticket.address() });
+            }
+            let new = Remote { ticket, ..old.clone() };
+            lock.replace(FILE, &rewrite(&text, |remote| Some(if remote == *old { new.clone() } else { remote })))?;
+            return Ok(new);
+        }
+        let is_default = !remotes.iter().any(|remote| remote.is_default);
+        let new = Remote { name: name.to_owned(), ticket, is_default };
         let text = if text.is_empty() { HEADING.to_owned() } else { text };
         lock.replace(FILE, &with_line(text, &new.line()))?;
         Ok(new)
@@ -190,16 +250,13 @@ fn is_at(remote: &Remote, host: &str, port: u16) -> bool {
     remote.ticket.port == port && remote.ticket.host.eq_ignore_ascii_case(host)
 }
 
-fn free_name(wanted: &str, remotes: &[Remote]) -> String {
-    let is_free = |name: &str| {
-        !RESERVED.iter().any(|word| word.eq_ignore_ascii_case(name))
-            && !remotes.iter().any(|remote| remote.name.eq_ignore_ascii_case(name))
-    };
-    if is_free(wanted) {
-        return wanted.to_owned();
-    }
-    let numbered = (2_u64..).map(|number| format!("{wanted}-{number}"));
-    numbered.into_iter().find(|name| is_free(name)).expect("the list is finite, the numbers are not")
+/// Whether a name can be given to a new server.
+fn is_taken(name: &str, remotes: &[Remote]) -> bool {
+    is_reserved(name) || remotes.iter().any(|remote| remote.name.eq_ignore_ascii_case(name))
+}
+
+fn is_reserved(name: &str) -> bool {
+    RESERVED.iter().any(|word| word.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -285,5 +342,19 @@ mod tests {
         remotes.remove("z").unwrap();
         assert_eq!(fs::read_to_string(home.path().join(FILE)).unwrap(), format!("{mine}{kept}"));
         assert_eq!(remotes.list().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_server_gets_the_name_that_the_user_gave_or_none() {
+        let (_home, remotes) = open();
+        let saved = remotes.add("Box-1", &ticket(1, "h", 1)).unwrap();
+        assert_eq!((saved.name.as_str(), saved.is_default, saved.ticket.invite), ("Box-1", true, None));
+        for name in ["local", "LOCAL", "", "a b", "a.b", "a:b", "a/b", "-a", "qft://x", "é", &"x".repeat(33)] {
+            assert!(matches!(remotes.add(name, &ticket(2, "h", 2)), Err(NameError::Unfit(_))), "{name:?}");
+        }
+        assert!(matches!(remotes.add("box-1", &ticket(2, "h", 2)), Err(NameError::Taken { .. })));
+        let again = remotes.add("box-1", &ticket(2, "H", 1)).unwrap();
+        assert_eq!((again.name.as_str(), again.ticket.fingerprint), ("Box-1", Fingerprint([2; 32])));
+        assert_eq!(remotes.list().unwrap(), [again]);
     }
 }
