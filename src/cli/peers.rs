@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use super::address::{parse_advertised, plausible};
 use super::args::{AllowArgs, InviteArgs, PeersAction, PeersArgs, RevokeArgs};
 use super::exit::{Complaint, Exit};
-use super::size;
 use super::table::Table;
 use super::ui::json::Json;
 use super::ui::text::shown;
@@ -148,6 +147,15 @@ fn all(rights: &Rights) -> String {
     text
 }
 
+/// A time in the largest unit that divides it.
+fn whole(time: Duration) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
+    let secs = time.as_secs();
+    let (unit, name) = UNITS.into_iter().find(|(unit, _)| secs.is_multiple_of(*unit)).expect("a second divides all");
+    let count = secs / unit;
+    format!("{count} {name}{}", if count == 1 { "" } else { "s" })
+}
+
 /// `2026-12-31 18:00 UTC`; the end of a day is written as that day.
 fn minute(time: SystemTime) -> String {
     let text = calendar::moment(time);
@@ -204,7 +212,7 @@ fn invite(home: &Path, args: &InviteArgs, out: &mut Out) -> anyhow::Result<()> {
     let secret = Invites::open(home)?.mint(guest.clone(), args.valid, SystemTime::now())?;
     out.start(json!({"action": "invite"}));
     let whose = args.name.as_ref().map(|name| format!(" as {name}")).unwrap_or_default();
-    let valid = size::rough(args.valid);
+    let valid = whole(args.valid);
     out.say(&format!(
         "Lets one client in{whose}, within {valid}, once; it {}.\nOn that machine:\n",
         all(&guest.rights)
@@ -270,11 +278,15 @@ fn allow(home: &Path, args: &AllowArgs, out: &mut Out) -> anyhow::Result<()> {
     let key = match args.who.parse::<Fingerprint>() {
         Ok(key) => key,
         // Somebody who is listed may be named; a stranger needs the whole fingerprint.
-        Err(error) => {
-            find(&clients, &args.who)
-                .with_context(|| format!("as a fingerprint, it {error} (qft id prints it there)"))?
-                .fingerprint
-        }
+        Err(error) => match find(&clients, &args.who)? {
+            Some(client) => client.fingerprint,
+            None => {
+                let who = shown(&args.who);
+                let text =
+                    format!("{who} is no client here, and as a fingerprint it {error} ('qft id' prints it there)");
+                return Err(Complaint::Usage(text).into());
+            }
+        },
     };
     let outcome = clients.allow(&key, args.name.as_deref(), &args.rights.rights())?;
     let (client, line) = match outcome {
@@ -304,7 +316,13 @@ fn allow(home: &Path, args: &AllowArgs, out: &mut Out) -> anyhow::Result<()> {
 fn revoke(home: &Path, args: &RevokeArgs, out: &mut Out) -> anyhow::Result<()> {
     // Found before anything is changed.
     let clients = Clients::open(home)?;
-    let client = args.who.as_deref().map(|who| find(&clients, who)).transpose()?;
+    let client = match &args.who {
+        None => None,
+        Some(wanted) => Some(find(&clients, wanted)?.ok_or_else(|| {
+            let text = format!("no client here is called {} or has that fingerprint; see: qft peers", shown(wanted));
+            Complaint::Usage(text)
+        })?),
+    };
     out.start(json!({"action": "revoke"}));
     if args.invites {
         let ended = Invites::open(home)?.end_all(SystemTime::now())?;
@@ -324,8 +342,8 @@ fn who(client: &Client) -> String {
     format!("{} ({})", shown(&client.name), client.fingerprint.short())
 }
 
-/// The one client that a name, a fingerprint or the start of one means.
-fn find(clients: &Clients, wanted: &str) -> anyhow::Result<Client> {
+/// The one client that a name, a fingerprint or the start of one means; `None` when there is none.
+fn find(clients: &Clients, wanted: &str) -> anyhow::Result<Option<Client>> {
     let all = clients.list()?.clients;
     let is_named = |client: &&Client| client.name.eq_ignore_ascii_case(wanted);
     let has_key = |client: &&Client| {
@@ -337,12 +355,8 @@ fn find(clients: &Clients, wanted: &str) -> anyhow::Result<Client> {
         found = all.iter().filter(has_key).collect();
     }
     match found[..] {
-        [client] => Ok(client.clone()),
-        [] => {
-            let text =
-                format!("no client here is called {} or has that fingerprint; qft peers lists them", shown(wanted));
-            Err(Complaint::Usage(text).into())
-        }
+        [client] => Ok(Some(client.clone())),
+        [] => Ok(None),
         _ => {
             let keys: Vec<String> = found.iter().map(|client| client.fingerprint.to_string()).collect();
             let text = format!("several clients are meant by {}; give one of: {}", shown(wanted), keys.join(", "));
@@ -371,12 +385,13 @@ mod tests {
         let (_home, clients) = clients(&[client(1, "a"), client(2, "b"), client(3, "Twin"), client(4, "twin")]);
         let key = Fingerprint([2; 32]).to_string();
         for wanted in ["b", "B", &key, &key[..8], &key.to_ascii_uppercase()] {
-            assert_eq!(find(&clients, wanted).expect("found").name, "b", "{wanted}");
+            assert_eq!(find(&clients, wanted).expect("one").expect("found").name, "b", "{wanted}");
         }
-        for wanted in ["c", &key[..7], "", "twin", "\u{1b}"] {
-            let error = find(&clients, wanted).expect_err("not one client");
-            assert_eq!(Exit::of_error(&error), Exit::Usage, "{wanted}");
+        for wanted in ["c", &key[..7], "", "\u{1b}"] {
+            assert_eq!(find(&clients, wanted).expect("readable"), None, "{wanted}");
         }
+        let error = find(&clients, "twin").expect_err("two clients");
+        assert_eq!(Exit::of_error(&error), Exit::Usage);
     }
 
     #[test]

@@ -91,7 +91,7 @@ pub(super) async fn authorise(
     let lists = match (&shared.access, &shared.lists) {
         (Access::Anyone, _) => return Ok(unlisted(shared, peer)),
         (Access::Only(keys), _) if keys.contains(&peer) => return Ok(unlisted(shared, peer)),
-        (Access::Only(_), _) | (Access::Enrolled { .. }, None) => return Err(CloseCode::NotAuthorised.into()),
+        (Access::Only(_), _) | (Access::Enrolled { .. }, None) => return Err(stranger(peer)),
         (Access::Enrolled { .. }, Some(lists)) => lists.clone(),
     };
     let shared = shared.clone();
@@ -104,7 +104,7 @@ pub(super) async fn authorise(
         match (known, invite) {
             (Some(client), None) if expired => Err(expired_since(&client)),
             (Some(client), _) if !expired => admit(&shared, client, false),
-            (None, None) => Err(CloseCode::NotAuthorised.into()),
+            (None, None) => Err(stranger(peer)),
             (_, Some(invite)) => {
                 let client = enrol(&shared, &lists, addr, peer, &invite, &name)?;
                 admit(&shared, client, true)
@@ -119,8 +119,14 @@ fn unlisted(shared: &Arc<Shared>, peer: Fingerprint) -> Admitted {
     Admitted { grant: grant::full(shared, peer), listed: None, enrolled: false }
 }
 
+fn stranger(peer: Fingerprint) -> Turned {
+    let why = format!("not enrolled here; to let it in: qft peers allow {peer}");
+    Turned { code: CloseCode::NotAuthorised, why }
+}
+
 fn expired_since(client: &Client) -> Turned {
-    let why = format!("the time of {} has ended ({})", client.name, client.rights);
+    let Client { name, rights, .. } = client;
+    let why = format!("the time of {name} has ended ({rights}); for more: qft peers allow {name}");
     Turned { code: CloseCode::Expired, why }
 }
 

@@ -76,7 +76,8 @@ impl Batch<'_> {
 
 fn list(grant: &Grant, wanted: &List, batch: &mut Batch<'_>) -> Result<(), Gone> {
     if let Err(failure) = grant.may_read() {
-        return batch.send(problem(wanted.pattern.clone(), failure));
+        let name = if wanted.pattern.is_empty() { b".".to_vec() } else { wanted.pattern.clone() };
+        return batch.send(problem(name, failure));
     }
     if wanted.pattern.is_empty() || wanted.pattern == b"." {
         return list_inside(grant, None, wanted.recursive, batch);

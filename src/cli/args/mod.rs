@@ -33,7 +33,7 @@ Serve:
   peers  Who may connect here: list, invite, allow, revoke
 
 Set up:
-  remote  Servers known here: list, add, default, forget
+  remote Servers known here: list, add, default, forget
   id     Show this machine's name and fingerprint
 
 Options:

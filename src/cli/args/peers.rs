@@ -67,9 +67,9 @@ pub(crate) struct InviteArgs {
     #[arg(long, value_name = "HOST")]
     pub(crate) advertise: Option<String>,
     #[command(flatten)]
-    pub(crate) rights: RightsArgs,
-    #[command(flatten)]
     pub(crate) out: JsonArg,
+    #[command(flatten)]
+    pub(crate) rights: RightsArgs,
 }
 
 /// `qft peers allow`.
@@ -82,9 +82,9 @@ pub(crate) struct AllowArgs {
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     pub(crate) name: Option<String>,
     #[command(flatten)]
-    pub(crate) rights: RightsArgs,
-    #[command(flatten)]
     pub(crate) out: JsonArg,
+    #[command(flatten)]
+    pub(crate) rights: RightsArgs,
 }
 
 /// `qft peers revoke`.

@@ -77,7 +77,6 @@ impl Output {
             let other = Ticket { host: host.clone(), ..way_in.ticket.clone() };
             self.say(&format!("  or, by another address of this machine:\n\n    qft send FILES --to {other}\n"));
         }
-        self.say("waiting for clients; Ctrl-C stops the server");
     }
 
     /// The ticket for a camera.
@@ -86,7 +85,7 @@ impl Output {
         let columns = rustix::termios::tcgetwinsize(&stderr).map_or(QR_COLUMNS, |size| usize::from(size.ws_col));
         let with_colours = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         match qr::draw(ticket, columns, with_colours) {
-            Some(lines) => self.say(&format!("\n{}\n", lines.join("\n"))),
+            Some(lines) => self.say(&format!("{}\n", lines.join("\n"))),
             None => self.say(&format!("the QR code does not fit into {columns} columns; widen the terminal")),
         }
     }

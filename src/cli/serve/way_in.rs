@@ -79,6 +79,7 @@ pub(super) fn announce(
         if args.qr {
             out.qr(&way_in.ticket);
         }
+        out.say("waiting for clients; Ctrl-C stops the server");
     }
     out.start(start);
     match (way_in, &args.ticket_file) {
