@@ -213,10 +213,8 @@ fn invite(home: &Path, args: &InviteArgs, out: &mut Out) -> anyhow::Result<()> {
     out.start(json!({"action": "invite"}));
     let whose = args.name.as_ref().map(|name| format!(" as {name}")).unwrap_or_default();
     let valid = whole(args.valid);
-    out.say(&format!(
-        "Lets one client in{whose}, within {valid}, once; it {}.\nOn that machine:\n",
-        all(&guest.rights)
-    ))?;
+    out.say(&format!("Lets one client in{whose}, once, within {valid}."))?;
+    out.say(&format!("It {}. On that machine:\n", all(&guest.rights)))?;
     for (n, place) in places.iter().enumerate() {
         let ticket = Ticket { invite: Some(secret), ..place.clone() };
         out.event("ticket", json!({"ticket": ticket.to_string(), "valid_seconds": args.valid.as_secs()}));

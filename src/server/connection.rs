@@ -99,7 +99,6 @@ impl Client {
 
     /// Tells the client that it is in.
     fn welcome(&self) {
-        transport::open_up(&self.connection);
         self.control.send(Message::Welcome(self.welcome.clone()));
     }
 

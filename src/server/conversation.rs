@@ -23,7 +23,7 @@ use crate::session::sender::{self, Sender};
 use crate::session::watch::until_silent;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::transfer::resume::Policy;
-use crate::transport::Fingerprint;
+use crate::transport::{self, Fingerprint};
 
 /// Files that a server sends to one client at the same time.
 const SEND_JOBS: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not zero");
@@ -140,6 +140,9 @@ impl Conversation {
         if running {
             return Err(SessionError::Order("a second push while the first is running"));
         }
+        // Only now: QUIC keeps some hundred bytes for each stream that a client may open, half a megabyte for all of them,
+        // and most clients that stay connected send nothing.
+        transport::open_up(&self.client.connection);
         let observer = self.observe(true);
         let receiver = Receiver::new(self.receiver_tools(&observer), self.receive_options(push));
         // Not `abort_all`, which looks at every task that was ever ended here and not joined.

@@ -87,7 +87,8 @@ impl Receiver {
             Plan::MakeDir | Plan::MakeLink if self.0.options.dry_run => self.on_made(header, &path, false),
             Plan::MakeDir => match root.make_dir(&path) {
                 Ok(true) => self.commit_name(header.clone(), path),
-                Ok(false) => self.on_made(header, &path, true),
+                // Who fills a drop box does not get to shut a directory that is there.
+                Ok(false) => self.on_made(header, &path, !self.0.options.policy.blind),
                 Err(error) => self.on_refuse(header, (&error).into()),
             },
             Plan::MakeLink => match self.make_link(header, &path) {
