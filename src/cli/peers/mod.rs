@@ -1,27 +1,27 @@
 //! `qft peers`: who may connect here, and what each may do.
 
+mod invite;
+mod words;
+
 use std::io::Write as _;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::address::{parse_advertised, plausible};
-use super::args::{AllowArgs, InviteArgs, PeersAction, PeersArgs, RevokeArgs};
+use self::invite::invite;
+use self::words::{all, client_json, client_row, invite_json, invite_line, who};
+use super::args::{AllowArgs, PeersAction, PeersArgs, RevokeArgs};
 use super::exit::{Complaint, Exit};
 use super::table::Table;
 use super::ui::json::Json;
 use super::ui::text::shown;
-use crate::calendar;
-use crate::transport::trust::{Allowed, Client, Clients, Guest, Invites, Mode, OpenInvite, Rights};
-use crate::transport::{self, DEFAULT_PORT, Fingerprint, Identity, Serving, Ticket};
+use crate::transport::trust::{Allowed, Client, Clients, Invites};
+use crate::transport::{self, Fingerprint};
 
 /// Characters of a fingerprint that stand for all of it: what tables show.
 const SHORT_CHARS_MIN: usize = 8;
-/// Longest comment that a table shows, in columns.
-const COMMENT_COLUMNS: usize = 24;
-
 /// Runs the command.
 pub(crate) fn run(args: &PeersArgs) -> anyhow::Result<Exit> {
     let home = transport::home()?;
@@ -104,173 +104,6 @@ fn list(home: &Path, out: &mut Out) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn client_row(client: &Client, now: SystemTime) -> Vec<String> {
-    let Rights { root, expires, .. } = &client.rights;
-    let until = match expires {
-        None => "-".to_owned(),
-        Some(end) if *end <= now => format!("{} (over)", minute(*end)),
-        Some(end) => minute(*end),
-    };
-    let comment: String = shown(&client.comment).chars().take(COMMENT_COLUMNS).collect();
-    vec![
-        shown(&client.name).into_owned(),
-        client.fingerprint.short(),
-        may(&client.rights),
-        root.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
-        until,
-        comment,
-    ]
-}
-
-/// What rights allow, in words.
-fn may(rights: &Rights) -> String {
-    let mode = match rights.mode {
-        Mode::ReadWrite => "send, get",
-        Mode::ReadOnly => "get",
-        Mode::WriteOnly => "send",
-    };
-    match rights.no_clobber && rights.mode.writes() {
-        true => format!("{mode}, no clobber"),
-        false => mode.to_owned(),
-    }
-}
-
-/// All that rights say, in one line.
-fn all(rights: &Rights) -> String {
-    let mut text = format!("may {}", may(rights).replace("send, get", "send and get"));
-    if let Some(root) = &rights.root {
-        text.push_str(&format!(", only in {root}"));
-    }
-    if let Some(end) = rights.expires {
-        text.push_str(&format!(", until {}", minute(end)));
-    }
-    text
-}
-
-/// A time in the largest unit that divides it.
-fn whole(time: Duration) -> String {
-    const UNITS: [(u64, &str); 4] = [(86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
-    let secs = time.as_secs();
-    let (unit, name) = UNITS.into_iter().find(|(unit, _)| secs.is_multiple_of(*unit)).expect("a second divides all");
-    let count = secs / unit;
-    format!("{count} {name}{}", if count == 1 { "" } else { "s" })
-}
-
-/// `2026-12-31 18:00 UTC`; the end of a day is written as that day.
-fn minute(time: SystemTime) -> String {
-    let text = calendar::moment(time);
-    match text.strip_suffix("T00:00:00Z") {
-        Some(_) => calendar::day(time - Duration::from_secs(1)),
-        None => format!("{} UTC", text[..16].replace('T', " ")),
-    }
-}
-
-fn invite_line(invite: &OpenInvite) -> String {
-    let whose = invite.guest.name.as_ref().map(|name| format!(" for {}", shown(name))).unwrap_or_default();
-    format!("open invite{whose}: {}; to be used until {}", all(&invite.guest.rights), minute(invite.until))
-}
-
-fn client_json(client: &Client) -> Value {
-    let mut body = rights_json(&client.rights);
-    body["name"] = client.name.as_str().into();
-    body["fingerprint"] = client.fingerprint.to_string().into();
-    body["comment"] = client.comment.as_str().into();
-    body
-}
-
-fn invite_json(invite: &OpenInvite) -> Value {
-    let mut body = rights_json(&invite.guest.rights);
-    body["name"] = invite.guest.name.as_deref().into();
-    body["valid_until"] = calendar::moment(invite.until).into();
-    body
-}
-
-fn rights_json(rights: &Rights) -> Value {
-    json!({
-        "read": rights.mode.reads(), "write": rights.mode.writes(), "no_clobber": rights.no_clobber,
-        "root": rights.root.as_ref().map(ToString::to_string), "expires": rights.expires.map(calendar::moment),
-    })
-}
-
-fn invite(home: &Path, args: &InviteArgs, out: &mut Out) -> anyhow::Result<()> {
-    let advertised = args.advertise.as_deref().map(parse_advertised).transpose()?;
-    let running = transport::running(home)?;
-    let places = places(home, &running, advertised)?;
-    if let Some(name) = &args.name {
-        let taken =
-            Clients::open(home)?.list()?.clients.into_iter().find(|client| client.name.eq_ignore_ascii_case(name));
-        if let Some(client) = taken {
-            return Err(Complaint::Usage(format!(
-                "{} is the name of another client ({})",
-                name,
-                client.fingerprint.short()
-            ))
-            .into());
-        }
-    }
-    let guest = Guest { name: args.name.clone(), rights: args.rights.rights() };
-    let secret = Invites::open(home)?.mint(guest.clone(), args.valid, SystemTime::now())?;
-    out.start(json!({"action": "invite"}));
-    let whose = args.name.as_ref().map(|name| format!(" as {name}")).unwrap_or_default();
-    let valid = whole(args.valid);
-    out.say(&format!("Lets one client in{whose}, once, within {valid}."))?;
-    out.say(&format!("It {}. On that machine:\n", all(&guest.rights)))?;
-    for (n, place) in places.iter().enumerate() {
-        let ticket = Ticket { invite: Some(secret), ..place.clone() };
-        out.event("ticket", json!({"ticket": ticket.to_string(), "valid_seconds": args.valid.as_secs()}));
-        if n > 0 {
-            out.say("  or, by another address:\n")?;
-        }
-        let verb = if guest.rights.mode.writes() { "send FILES --to" } else { "ls" };
-        out.say(&format!("    qft {verb} {ticket}\n"))?;
-    }
-    if running.is_empty() {
-        out.remark("No server is running here; start it before the ticket is used: qft serve DIR");
-    }
-    out.end();
-    Ok(())
-}
-
-/// Where clients reach the servers of this home, as tickets without invites; the most likely first, never none.
-fn places(home: &Path, running: &[Serving], advertised: Option<(String, Option<u16>)>) -> anyhow::Result<Vec<Ticket>> {
-    let ticket = |fingerprint: Fingerprint, host: String, port: u16| Ticket { fingerprint, invite: None, host, port };
-    if let Some((host, port)) = advertised {
-        let (fingerprint, running_port) = match running.first() {
-            Some(serving) => (serving.fingerprint, serving.listen.port()),
-            None => (Identity::load_or_create(home).context("this machine's identity")?.fingerprint(), DEFAULT_PORT),
-        };
-        return Ok(vec![ticket(fingerprint, host, port.unwrap_or(running_port))]);
-    }
-    if let [first, ..] = running
-        && running.iter().all(|serving| serving.is_open)
-    {
-        let text = format!("the server for {} lets anyone in (--no-auth): nobody needs a ticket", first.root);
-        return Err(Complaint::usage(text).into());
-    }
-    let mut places = Vec::new();
-    for serving in running.iter().filter(|serving| !serving.is_open) {
-        let port = serving.listen.port();
-        match &serving.advertised {
-            Some((host, advertised)) => {
-                places.push(ticket(serving.fingerprint, host.clone(), advertised.unwrap_or(port)));
-            }
-            None => {
-                let hosts = plausible(serving.listen.ip());
-                places.extend(hosts.iter().map(|host| ticket(serving.fingerprint, host.to_string(), port)));
-            }
-        }
-    }
-    match places.is_empty() {
-        true => Err(Complaint::Usage(
-            "no server is running here, so nobody knows its address; start one (qft serve DIR), or say where it will \
-             be: --advertise HOST:PORT"
-                .to_owned(),
-        )
-        .into()),
-        false => Ok(places),
-    }
-}
-
 fn allow(home: &Path, args: &AllowArgs, out: &mut Out) -> anyhow::Result<()> {
     let clients = Clients::open(home)?;
     let key = match args.who.parse::<Fingerprint>() {
@@ -336,10 +169,6 @@ fn revoke(home: &Path, args: &RevokeArgs, out: &mut Out) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn who(client: &Client) -> String {
-    format!("{} ({})", shown(&client.name), client.fingerprint.short())
-}
-
 /// The one client that a name, a fingerprint or the start of one means; `None` when there is none.
 fn find(clients: &Clients, wanted: &str) -> anyhow::Result<Option<Client>> {
     let all = clients.list()?.clients;
@@ -390,18 +219,5 @@ mod tests {
         }
         let error = find(&clients, "twin").expect_err("two clients");
         assert_eq!(Exit::of_error(&error), Exit::Usage);
-    }
-
-    #[test]
-    fn rights_are_told_in_words() {
-        for (options, words) in [
-            ("ro", "may get"),
-            ("wo,no-clobber", "may send, no clobber"),
-            ("ro,no-clobber", "may get"),
-            ("root=in,expires=2026-12-31", "may send and get, only in in, until 2026-12-31"),
-            ("expires=2026-12-31T18:00", "may send and get, until 2026-12-31 18:00 UTC"),
-        ] {
-            assert_eq!(all(&Rights::parse(options).expect(options)), words);
-        }
     }
 }
