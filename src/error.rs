@@ -93,7 +93,8 @@ impl Error {
         match self {
             Self::Transport(error) => match error {
                 TransportError::Refused { code } => {
-                    matches!(code, CloseCode::GoingAway | CloseCode::Busy | CloseCode::Timeout)
+                    use CloseCode::{Busy, GoingAway, RightsChanged, Timeout};
+                    matches!(code, GoingAway | Busy | Timeout | RightsChanged)
                 }
                 _ => transport_fault(error) == Fault::Network,
             },

@@ -52,7 +52,7 @@
 //! | `session` | where rules, streams and files meet |
 //! | [`server`], [`client`] | the two ends |
 //! | [`cli`] | the program |
-//! | [`error`], [`progress`] | vocabularies that everyone shares |
+//! | [`error`], [`progress`], `calendar` | vocabularies that everyone shares |
 //! | [`manual`] | why it is built this way |
 //!
 //! # Deliberately absent
@@ -63,6 +63,7 @@
 //! * No stream that ends without a tail and a verdict, or a reset with a code.
 //! * No hashing and no file I/O on a thread that drives connections.
 
+pub(crate) mod calendar;
 pub mod cli;
 pub mod client;
 pub mod digest;

@@ -13,6 +13,10 @@ mod failures;
 mod output;
 #[path = "cli/pairing.rs"]
 mod pairing;
+#[path = "cli/peers.rs"]
+mod peers;
+#[path = "cli/remotes.rs"]
+mod remotes;
 #[path = "cli/serving.rs"]
 mod serving;
 #[path = "cli/settings.rs"]

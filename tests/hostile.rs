@@ -13,10 +13,11 @@ use qft::error::{Error, Fault};
 use qft::protocol::HEADERS_AHEAD_MAX;
 use qft::protocol::close::CloseCode;
 use qft::protocol::message::{
-    Done, Failure, FileId, Have, Hello, Kind, List, Message, Pos, Problem, SkipReason, Status, Tail, Verdict, Why,
+    Done, Failure, FileId, Have, Header, Hello, IfExists, Kind, List, Message, Mtime, Pos, Problem, Push, SkipReason,
+    Status, Tail, Target, Verdict, Why,
 };
-use qft::server::Notice;
-use qft::transport::TransportError;
+use qft::server::{Mode, Notice};
+use qft::transport::{self, TransportError};
 use support::field::{self, Field, identity};
 use support::peer::{self, Raw, RawServer, end, frame, get, header, header_of, hello, push};
 use support::{content, soon, until};
@@ -442,7 +443,7 @@ async fn silence_after_the_handshake_is_cut_short() {
     let dialled = peer::dial(&field.server, &field.hostile, &peer::tuning()).await;
     field.honest_client_is_served().await;
     let error = soon("the end", dialled.connection.closed()).await;
-    assert_eq!(qft::transport::closed_by(&error), Some(CloseCode::Timeout));
+    assert_eq!(transport::closed_by(&error), Some(CloseCode::Timeout));
 }
 
 #[tokio::test]
@@ -466,7 +467,7 @@ async fn streams_that_announce_nothing_are_bounded_and_cut_short() {
         }
     };
     let ((), ()) = tokio::join!(soon("the end of the flood", flood), field.honest_client_is_served());
-    assert!(held.len() <= qft::transport::tuning::STREAMS_MAX as usize, "{}", held.len());
+    assert!(held.len() <= transport::tuning::STREAMS_MAX as usize, "{}", held.len());
     field.ends_with(&peer, CloseCode::Timeout).await;
 }
 
@@ -494,7 +495,7 @@ fn bring(invite: [u8; 16]) -> Message {
 #[tokio::test]
 async fn an_invite_lets_in_once() {
     let field = Field::enrolling();
-    let invite = field.server.invite("127.0.0.1").invite.unwrap().0;
+    let invite = field.server.invite("127.0.0.1").unwrap().invite.unwrap().0;
     let mut first = Raw::connect(&field.server, &field.hostile).await;
     first.say(&bring(invite)).await;
     assert!(matches!(first.hear().await, Some(Message::Welcome(welcome)) if welcome.enrolled));
@@ -510,18 +511,186 @@ async fn an_invite_lets_in_once() {
 }
 
 #[tokio::test]
-async fn guesses_end_all_open_invites() {
+async fn guesses_from_one_address_are_soon_not_looked_at() {
     let field = Field::enrolling();
-    let invite = field.server.invite("127.0.0.1").invite.unwrap().0;
+    let enrolling = field.server.invite("127.0.0.1").unwrap().invite.unwrap().0;
+    let mut first = Raw::connect(&field.server, &field.honest).await;
+    first.say(&bring(enrolling)).await;
+    assert!(matches!(first.hear().await, Some(Message::Welcome(_))));
+    let invite = field.server.invite("127.0.0.1").unwrap().invite.unwrap().0;
     let stranger = identity();
-    for guess in 0..qft::transport::trust::WRONG_TRIES_MAX {
+    let mut answers = Vec::new();
+    for guess in 0..transport::trust::WRONG_TRIES_MAX {
         let mut peer = Raw::connect(&field.server, &stranger).await;
         peer.say(&bring([guess as u8; 16])).await;
-        assert_eq!(peer.closed().await, Some(CloseCode::NotAuthorised));
+        answers.push(peer.closed().await.unwrap());
     }
+    assert_eq!(answers.pop(), Some(CloseCode::TooManyTries));
+    assert!(answers.iter().all(|code| *code == CloseCode::NotAuthorised), "{answers:?}");
+    // Not even the right one is, from there; but the invite is not ended, and whoever is enrolled is not held up.
     let mut peer = Raw::connect(&field.server, &stranger).await;
     peer.say(&bring(invite)).await;
-    assert_eq!(peer.closed().await, Some(CloseCode::InviteSpent));
+    assert_eq!(peer.closed().await, Some(CloseCode::TooManyTries));
+    first.leave().await;
+    field.honest_client_is_served().await;
+    let home = field.path("../home");
+    let open = transport::trust::Invites::open(&home).unwrap().list(std::time::SystemTime::now()).unwrap();
+    assert_eq!(open.len(), 1);
+}
+
+// ---- a drop box ----
+
+/// An offer of a file with a given time.
+fn dated(id: u64, name: &str, size: u64, secs: i64) -> Message {
+    let Message::Header(header) = header(id, name, size) else { unreachable!("it is a header") };
+    Message::Header(Header { mtime: Mtime { secs, nanos: 0 }, ..header })
+}
+
+fn pushing(if_exists: IfExists, checksum: bool, dry_run: bool) -> Message {
+    Message::Push(Push { to: None, target: Target::FileOrDirectory, if_exists, checksum, dry_run, resume: true })
+}
+
+#[tokio::test]
+async fn a_drop_box_does_not_tell_what_it_holds() {
+    const SECS: i64 = 1_000_000_000;
+    let field = Field::with(|builder| builder.mode(Mode::WriteOnly));
+    let bytes = content(3 * CHUNK);
+    field::write(&field.path("secret"), &bytes);
+    let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(SECS as u64);
+    fs::File::options().write(true).open(field.path("secret")).unwrap().set_modified(time).unwrap();
+    for dry_run in [true, false] {
+        for checksum in [false, true] {
+            let mut peer = field.greeted().await;
+            peer.say(&pushing(IfExists::Replace, checksum, dry_run)).await;
+            // The same size and time, the same size, another one, and a name that is free: one answer.
+            let offers = [
+                dated(0, "secret", bytes.len() as u64, SECS),
+                dated(1, "secret", bytes.len() as u64, 5),
+                dated(2, "secret", 10, SECS),
+                dated(3, "free", bytes.len() as u64, SECS),
+            ];
+            for offer in &offers {
+                peer.say(offer).await;
+                let pos = peer.hear_pos().await;
+                assert_eq!(pos.verdict, Verdict::From { offset: 0, why: Why::New }, "{offer:?}");
+            }
+            peer.leave().await;
+        }
+    }
+    // Somebody who would not replace it hears that the name is taken, and no more.
+    for secs in [SECS, 5] {
+        for size in [bytes.len() as u64, 10] {
+            let mut peer = field.greeted().await;
+            peer.say(&pushing(IfExists::Skip, false, true)).await;
+            peer.say(&dated(0, "secret", size, secs)).await;
+            assert_eq!(peer.hear_pos().await.verdict, Verdict::Skip(SkipReason::Exists));
+            peer.leave().await;
+        }
+    }
+    assert_eq!(fs::read(field.path("secret")).unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn a_drop_box_lets_only_the_same_key_continue_an_upload() {
+    let field = Field::with(|builder| builder.mode(Mode::WriteOnly));
+    let bytes = content(3 * CHUNK);
+    let mut peer = field.greeted().await;
+    peer.say(&pushing(IfExists::Replace, false, false)).await;
+    peer.offer(0, "x", bytes.len() as u64).await;
+    peer.range(0, 0, &bytes[..2 * CHUNK]).await;
+    until("two chunks on the disk", || {
+        let names = field.names();
+        names.iter().any(|name| field.path(name).metadata().is_ok_and(|part| part.len() >= 2 * CHUNK as u64))
+    })
+    .await;
+    peer.leave().await;
+    until("its end", || field.server.active() == [0, 0]).await;
+    // Another key begins its own; the first one finds its chunks again, and their digests.
+    for (key, expected) in [
+        (&field.honest, Verdict::From { offset: 0, why: Why::New }),
+        (&field.hostile, Verdict::From { offset: 2 * CHUNK_BYTES, why: Why::Resume }),
+    ] {
+        let mut peer = Raw::greeted(&field.server, key).await;
+        peer.say(&pushing(IfExists::Replace, false, false)).await;
+        peer.say(&header(0, "x", bytes.len() as u64)).await;
+        assert_eq!(peer.hear_pos().await.verdict, expected);
+        if let Verdict::From { offset: 0, .. } = expected {
+            peer.leave().await;
+            continue;
+        }
+        assert!(matches!(peer.hear().await, Some(Message::Have(have)) if have.digests.len() == 2));
+        peer.range(0, 2 * CHUNK_BYTES, &bytes[2 * CHUNK..]).await;
+        peer.say(&peer.tail(0, &bytes, 1)).await;
+        peer.is_done(0).await;
+        peer.leave().await;
+    }
+    assert_eq!(fs::read(field.path("x")).unwrap(), bytes);
+}
+
+// ---- a crowd at the door ----
+
+/// More than may stand there, many times over.
+const CROWD: usize = 200;
+
+#[tokio::test]
+async fn half_open_handshakes_do_not_keep_a_client_out() {
+    let field = Field::new();
+    // Real first packets, taken on their way and passed on; nobody ever answers what the server says.
+    let (catcher, forwarder) = (bound().await, bound().await);
+    let addr = catcher.local_addr().unwrap();
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..CROWD {
+        let (fingerprint, identity) = (field.server.fingerprint(), field.hostile.clone());
+        callers.spawn(async move {
+            let _ = transport::connect(&[addr], fingerprint, &identity, &peer::tuning(), support::LONG).await;
+        });
+    }
+    let (mut seen, mut packet) = (std::collections::HashSet::new(), vec![0; 2048]);
+    while seen.len() < CROWD {
+        let (len, from) = soon("a first packet", catcher.recv_from(&mut packet)).await.unwrap();
+        if seen.insert(from) {
+            forwarder.send_to(&packet[..len], field.server.local_addr()).await.unwrap();
+        }
+    }
+    callers.abort_all();
+    field.honest_client_is_served().await;
+    let active: usize = field.server.active().iter().sum();
+    assert!(active < CROWD / 4, "{active} strangers are in the door");
+}
+
+async fn bound() -> tokio::net::UdpSocket {
+    tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap()
+}
+
+#[tokio::test]
+async fn silent_strangers_do_not_keep_a_client_out() {
+    let field = Field::new();
+    let mut silent = Vec::new();
+    for _ in 0..CROWD {
+        // They can receive, they finish the handshake, and say nothing.
+        silent.push(peer::dial(&field.server, &field.hostile, &peer::tuning()).await);
+    }
+    let active: usize = field.server.active().iter().sum();
+    assert!(active < CROWD / 4, "{active} strangers are in the door");
+    let first = silent.swap_remove(0);
+    let error = soon("the first one's end", first.connection.closed()).await;
+    assert_eq!(transport::closed_by(&error), Some(CloseCode::Busy));
+    field.honest_client_is_served().await;
+    first.endpoint.close(0_u32.into(), b"");
+}
+
+#[tokio::test]
+async fn a_full_server_turns_the_next_client_away_at_once() {
+    let field = Field::with(|builder| builder.clients_max(2));
+    let one = field.greeted().await;
+    let addrs = [field.server.local_addr()];
+    // One address has half of the places.
+    let (fingerprint, tuning) = (field.server.fingerprint(), peer::tuning());
+    let refused = transport::connect(&addrs, fingerprint, &field.honest, &tuning, support::LONG).await;
+    assert!(matches!(refused, Err(TransportError::Refused { code: CloseCode::Busy })), "{refused:?}");
+    one.leave().await;
+    until("its end", || field.server.active() == [0, 0]).await;
+    field.honest_client_is_served().await;
 }
 
 // ---- a client that gets ----
@@ -799,7 +968,7 @@ async fn a_server_that_ends_in_the_middle_is_no_success() {
         let server = RawServer::new();
         let mut victim = Victim::sending(&server);
         let peer = server.welcome().await;
-        qft::transport::close(&peer.connection, code, "");
+        transport::close(&peer.connection, code, "");
         let error = victim.end().await.unwrap_err();
         assert!(matches!(error, Error::Transport(TransportError::Refused { code: seen }) if seen == code), "{error}");
     }

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use super::ssh::SshError;
 use crate::error::{Error, Fault};
 use crate::progress::Report;
+use crate::protocol::close::CloseCode;
 use crate::protocol::message::Status;
-use crate::transport::{CredentialError, HomeError, IdentityError, TicketError};
+use crate::transport::{CredentialError, HomeError, IdentityError, TicketError, TransportError};
 
 /// How the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +99,15 @@ impl Exit {
             false => Self::SomeFailed,
         }
     }
+}
+
+/// Whether the other side does not know this machine's key.
+pub(crate) fn is_not_enrolled(error: &anyhow::Error) -> bool {
+    let refused = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref() {
+        Some(Error::Transport(TransportError::Refused { code })) => *code == CloseCode::NotAuthorised,
+        _ => false,
+    };
+    error.chain().any(refused)
 }
 
 impl From<Exit> for ExitCode {

@@ -16,13 +16,13 @@ use super::send::REMOTE_VARIABLE;
 use super::size;
 use super::ssh::FarEnd;
 use super::ui::json::Json;
+use crate::calendar;
 use crate::client::Listing;
 use crate::protocol::message::{Entry, Kind, Mtime};
 use crate::protocol::path::escape;
 
 /// Time for ssh to ask for a password before a listing; sshd allows as much.
 const ASKING: Duration = Duration::from_secs(120);
-const SECONDS_A_DAY: i64 = 86_400;
 
 /// Runs the command.
 pub(crate) fn run(args: &LsArgs) -> anyhow::Result<Exit> {
@@ -164,7 +164,7 @@ fn entry_json(dir: &[u8], entry: &Entry) -> Value {
     };
     let mut body = json!({
         "path": text(&path), "kind": kind, "size": entry.size,
-        "mtime": seconds(entry.mtime), "mode": entry.mode,
+        "mtime": calendar::moment_of(entry.mtime.secs), "mode": entry.mode,
     });
     if let Kind::Link(target) = &entry.kind {
         body["target"] = text(target).into();
@@ -182,30 +182,8 @@ fn text(name: &[u8]) -> String {
 
 /// `2026-03-02 14:05`, in UTC.
 fn minutes(time: Mtime) -> String {
-    let (year, month, day, second) = civil(time.secs);
+    let (year, month, day, second) = calendar::civil(time.secs);
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", second / 3600, second / 60 % 60)
-}
-
-/// `2026-03-02T14:05:09Z`, as RFC 3339 has it.
-fn seconds(time: Mtime) -> String {
-    let (year, month, day, second) = civil(time.secs);
-    let (hours, minutes, seconds) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}Z")
-}
-
-/// Year, month, day and second of the day, in UTC (Howard Hinnant's `civil_from_days`: the year begins in
-/// March, so that a leap day is its last).
-fn civil(secs: i64) -> (i64, i64, i64, i64) {
-    let days = secs.div_euclid(SECONDS_A_DAY) + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day, secs.rem_euclid(SECONDS_A_DAY))
 }
 
 #[cfg(test)]
@@ -248,21 +226,6 @@ mod tests {
         assert_eq!(body["mtime"], "2026-03-02T14:05:09Z");
         let body = entry_json(b"", &entry(b"a\xff", Kind::Link(b"t".to_vec())));
         assert_eq!((body["path_hex"].as_str(), body["target"].as_str()), (Some("61ff"), Some("t")));
-    }
-
-    #[test]
-    fn days_become_dates() {
-        let table = [
-            (0, (1970, 1, 1, 0)),
-            (-1, (1969, 12, 31, 86_399)),
-            (951_782_400, (2000, 2, 29, 0)),
-            (4_107_542_399, (2100, 2, 28, 86_399)),
-            (4_107_542_400, (2100, 3, 1, 0)),
-            (-11_676_096_000, (1600, 1, 1, 0)),
-        ];
-        for (secs, expected) in table {
-            assert_eq!(civil(secs), expected, "{secs}");
-        }
     }
 
     #[test]

@@ -8,13 +8,14 @@
 //! | `remote`, `address` | remote-shaped arguments; addresses |
 //! | `plan`, `reach` | which remote, which options; a client that can talk to it |
 //! | `ask` | servers that are not known yet |
-//! | `send`, `get`, `ls`, `serve`, `id`, `doctor`, `completions`, `man` | the commands |
+//! | `send`, `get`, `ls`, `serve`, `peers`, `remotes`, `id`, `doctor`, `completions`, `man` | the commands |
 //! | `config` | settings, and the command that shows them |
 //! | `ssh` | far ends that are started through ssh |
 //! | `run` | one transfer: network thread, signals, drawing |
 //! | `ui` | bars, plain lines, JSON |
 //! | `cert` | a private authority and its certificates |
 //! | `exit`, `size`, `spool`, `whole`, `log` | exit codes; numbers for people; private directories; whole files; the log |
+//! | `table`, `qr` | columns that line up; QR codes |
 
 mod address;
 mod args;
@@ -29,15 +30,19 @@ mod id;
 mod log;
 mod ls;
 mod man;
+mod peers;
 mod plan;
+mod qr;
 mod reach;
 mod remote;
+mod remotes;
 mod run;
 mod send;
 mod serve;
 mod size;
 mod spool;
 mod ssh;
+mod table;
 mod ui;
 mod whole;
 
@@ -72,6 +77,8 @@ fn dispatch(command: &Command) -> anyhow::Result<Exit> {
         Command::Get(args) => get::run(args),
         Command::Ls(args) => ls::run(args),
         Command::Serve(args) => serve::run(args),
+        Command::Peers(args) => peers::run(args),
+        Command::Remote(args) => remotes::run(args),
         Command::Id(args) => id::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Config(args) => config::run(args),

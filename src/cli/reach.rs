@@ -276,6 +276,8 @@ impl Local {
             // One connection needs one worker.
             .workers(NonZeroUsize::MIN)
             .access(Access::Only(vec![client.fingerprint()]))
+            // It is the user's own directory, in the user's own hand.
+            .hidden(true)
             .sync(reach.sync);
         // Starting waits for the server's threads, which a runtime's own thread must not.
         let server = tokio::task::spawn_blocking(move || builder.start()).await?.context("the local server")?;

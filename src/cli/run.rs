@@ -2,6 +2,7 @@
 //! here. A terminal that is stopped (Ctrl-S) or slow can so never hold up a packet.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -110,6 +111,7 @@ async fn watch(
     stop: &CancellationToken,
     log: &Receiver<String>,
 ) -> anyhow::Result<Report> {
+    let mut is_remembered = false;
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut gone = pin!(gone(far_end));
@@ -117,7 +119,14 @@ async fn watch(
         tokio::select! {
             update = updates.recv() => match update {
                 Some(Update::Counters(counters)) => ui.set_counters(counters),
-                Some(Update::Event(event)) => on_event(ui, place, &event),
+                Some(Update::Event(event)) => {
+                    ui.event(&event, Instant::now());
+                    // The same remote is met again after every reconnect.
+                    if !is_remembered && let Event::Connected { addr, peer, enrolled } = &event {
+                        is_remembered = true;
+                        meet(ui, place, *addr, peer, *enrolled);
+                    }
+                }
                 Some(Update::Ended(outcome)) => {
                     log.try_iter().for_each(|line| ui.log(line));
                     return if stop.is_cancelled() { outcome.map_err(interrupted) } else { outcome };
@@ -157,18 +166,16 @@ fn interrupted(_: anyhow::Error) -> anyhow::Error {
     Complaint::Interrupted.into()
 }
 
-fn on_event(ui: &mut Ui, place: &Place, event: &Event) {
-    ui.event(event, Instant::now());
-    if let Event::Connected { addr, peer, enrolled } = event {
-        if let Place::Far(far) = place {
-            far.news_of(*addr).iter().for_each(|news| ui.note(news));
-        }
-        match remember(place, peer, *enrolled) {
-            Ok(Some(line)) => ui.note(&line),
-            Ok(None) => {}
-            // The transfer works without it; the next one needs the ticket again.
-            Err(error) => ui.note(&format!("this remote could not be saved: {error:#}")),
-        }
+/// Says where a far end answers, and saves a remote that is new.
+fn meet(ui: &mut Ui, place: &Place, addr: SocketAddr, peer: &str, enrolled: bool) {
+    if let Place::Far(far) = place {
+        far.news_of(addr).iter().for_each(|news| ui.note(news));
+    }
+    match remember(place, peer, enrolled) {
+        Ok(Some(line)) => ui.note(&line),
+        Ok(None) => {}
+        // The transfer works without it; the next one needs the ticket again.
+        Err(error) => ui.note(&format!("this remote could not be saved: {error:#}")),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::progress::{Counters, Event, Observer};
 use crate::protocol::close::CloseCode;
 use crate::protocol::features;
-use crate::protocol::message::{Hello, Message};
+use crate::protocol::message::{Hello, Message, Welcome};
 use crate::protocol::path::escape;
 use crate::session::control::{Control, ControlReader};
 use crate::session::local::host_name;
@@ -140,13 +140,8 @@ impl Replies {
     pub(super) async fn features(&mut self) -> Result<u64, SessionError> {
         match self.welcome {
             Some(features) => Ok(features),
-            None => self.until_welcome().await,
+            None => Ok(self.welcome().await?.features),
         }
-    }
-
-    async fn until_welcome(&mut self) -> Result<u64, SessionError> {
-        let first = timeout(ATTENTION_DEADLINE, self.reader.next()).await;
-        self.on_first(first.map_err(|_| SessionError::Timeout("welcome us"))??).await
     }
 
     /// The next message after the welcome.
@@ -158,7 +153,13 @@ impl Replies {
         }
     }
 
-    async fn on_first(&mut self, first: Option<Message>) -> Result<u64, SessionError> {
+    /// Waits for the welcome, whose name is escaped for display and whose features both sides have.
+    pub(super) async fn welcome(&mut self) -> Result<Welcome, SessionError> {
+        let first = timeout(ATTENTION_DEADLINE, self.reader.next()).await;
+        self.on_first(first.map_err(|_| SessionError::Timeout("welcome us"))??).await
+    }
+
+    async fn on_first(&mut self, first: Option<Message>) -> Result<Welcome, SessionError> {
         match first {
             Some(Message::Welcome(welcome)) => {
                 // A feature that was not offered is not to be used, whatever the server says.
@@ -166,8 +167,8 @@ impl Replies {
                 self.welcome = Some(features);
                 let peer = escape(welcome.name.as_bytes()).to_string();
                 let addr = self.connection.remote_address();
-                self.observer.event(Event::Connected { addr, peer, enrolled: welcome.enrolled });
-                Ok(features)
+                self.observer.event(Event::Connected { addr, peer: peer.clone(), enrolled: welcome.enrolled });
+                Ok(Welcome { features, name: peer, enrolled: welcome.enrolled })
             }
             Some(_) => Err(SessionError::Order("anything but a welcome first")),
             None => Err(self.ended("the server ended the control stream").await),

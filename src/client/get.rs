@@ -12,7 +12,7 @@ use super::{Client, GetOptions, Job};
 use crate::error::Error;
 use crate::progress::Observer;
 use crate::protocol::close::CloseCode;
-use crate::protocol::message::{Get, Message, Target};
+use crate::protocol::message::{Failure, Get, Message, Status, Target};
 use crate::protocol::path::WirePath;
 use crate::session::SessionError;
 use crate::session::receiver::{ReceiveOptions, Receiver, Tools};
@@ -167,10 +167,19 @@ fn receive_options(plan: &Plan) -> ReceiveOptions {
         root: plan.place.root.clone(),
         to: plan.place.to.clone(),
         target: options.target,
-        policy: Policy { if_exists: options.if_exists, checksum: options.checksum, resume: options.resume },
+        policy: Policy {
+            if_exists: options.if_exists,
+            checksum: options.checksum,
+            resume: options.resume,
+            blind: false,
+        },
         dry_run: options.dry_run,
         durable: options.sync,
         // A server decides what is in a file, never which names appear here.
-        allows: Box::new(move |path| to.as_ref() == Some(path) || requested.allows(path, to.as_ref())),
+        allows: Box::new(move |path| match to.as_ref() == Some(path) || requested.allows(path, to.as_ref()) {
+            true => Ok(()),
+            false => Err(Failure::new(Status::NotAllowed, "nobody asked for this name")),
+        }),
+        owner: None,
     }
 }

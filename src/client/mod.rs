@@ -24,6 +24,7 @@
 mod attempt;
 mod connect;
 mod get;
+mod greet;
 mod job;
 mod list;
 mod probe;
@@ -34,6 +35,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::greet::Greeting;
 pub use self::job::Job;
 pub use self::list::Listing;
 pub use self::probe::{Leg, PathFigures, PathReport};
@@ -103,6 +105,14 @@ impl Client {
     /// No connection, or none any more.
     pub async fn probe(&self, remote: impl Into<Contact>, length: Duration) -> Result<PathReport, Error> {
         probe::run(self, remote.into(), length).await
+    }
+
+    /// Connects and leaves again: an invite in the ticket enrols this client's key.
+    ///
+    /// # Errors
+    /// No connection, or the server does not let us in.
+    pub async fn greet(&self, remote: impl Into<Contact>) -> Result<Greeting, Error> {
+        greet::run(self, remote.into()).await
     }
 
     /// A deadline that does not outlast the user's patience.

@@ -22,13 +22,39 @@
 //! **Names are escaped** before they reach a terminal or a log.
 //!
 //! **A stranger** can make the server do a handshake and read one greeting: one stream, one mebibyte, ten
-//! seconds. **An enrolled client** is trusted with the served directory, within the server's mode
-//! (`--read-only`, `--write-only`, `--no-clobber`); its memory use is bounded per connection.
+//! seconds. 256 strangers at a time, 16 from one address, after which the one that has waited longest loses its place:
+//! an honest handshake takes a round trip or two, so it gets through while those who only hold places do not. When 32
+//! wait, addresses must be proven first (QUIC's Retry), so forged ones push nobody out. Clients that were let in are
+//! counted apart: 64 (`--max-clients`), half of them from one address.
 //!
 //! **Through ssh** (`user@host:path`) trust is ssh's: the far end is started by it, for one run, as that account. Each
 //! end makes a key for the run and learns the other's through the ssh channel, never from a command line; the far end
 //! lets in nothing else, and ends with the ssh connection. It serves the smallest directory that holds what was named,
 //! which the account could reach anyway. What the far side prints is escaped before it is shown.
 //!
-//! **Invites** are 128 random bits, work once, for 15 minutes, and are kept as hashes. On a command line
-//! they can be seen by other users of the machine until they are used.
+//! **An enrolled client** may do what its line in `authorized_clients` and the server's own options both allow:
+//! `ro`, `wo`, `no-clobber`, `root=DIR`, `expires=DATE`. A line that is not understood lets nobody in. The list is looked
+//! at again twice a second while clients are connected: who was taken off it, narrowed, or is past its time is closed.
+//! While the list cannot be read (others may write to it, say) nobody new is let in; who is inside stays. Memory is
+//! bounded per connection.
+//!
+//! **A client with a root** (`root=DIR`) is held to that directory as all are to the served one; links that lead out of
+//! it are refused, whoever made them.
+//!
+//! **A drop box** (`--write-only`, `wo`) gives no names and no content. Its answers to offers would be an oracle too:
+//! "same size and time" and digests of what exists say what is there. So to such a client every name looks free, and
+//! every file is sent whole; only when it asks that nothing be replaced does it hear that a name is taken. A partial
+//! upload is named after its key and continued by that key alone. What remains: whether a name exists can be found out,
+//! and a file can be replaced unless `--no-clobber` (`no-clobber`) forbids it.
+//!
+//! **Dotfiles at the top** of the served directory cannot be seen, read or written without `--hidden`, whatever links
+//! lead to them: whoever serves a home directory does not hand out `.ssh`. Further down they are files like others. The
+//! directory with this installation's key is not served at all.
+//!
+//! **Invites** are 128 random bits, work once over all processes of the server's home, for 15 minutes unless it was said
+//! otherwise, and are kept as hashes. Five wrong ones end all that are open; an address that brought three wrong ones waits
+//! before the next is looked at, longer each time. On a command line they can be seen by other users of the machine
+//! until they are used; `qft remote add NAME` asks for them instead.
+//!
+//! **Files of the home** are made for their owner alone. A key that others can read, and a list or a directory that others
+//! can write to, are refused with the command that mends it.

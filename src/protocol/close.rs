@@ -34,10 +34,18 @@ pub enum CloseCode {
     CertificateExpired = 13,
     /// The client's key is not enrolled, and its certificate is not one that the server's authority issued to a client.
     NotCertified = 14,
+    /// The server's operator has taken the client's key off the list.
+    Revoked = 15,
+    /// The client's time on the server's list has ended.
+    Expired = 16,
+    /// The client's rights on the server were narrowed; a new connection gets the new ones.
+    RightsChanged = 17,
+    /// Too many invites from the client's address were wrong; for a while none is looked at.
+    TooManyTries = 18,
 }
 
 impl CloseCode {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 19] = [
         Self::Done,
         Self::Violation,
         Self::NotAuthorised,
@@ -53,6 +61,10 @@ impl CloseCode {
         Self::WrongToken,
         Self::CertificateExpired,
         Self::NotCertified,
+        Self::Revoked,
+        Self::Expired,
+        Self::RightsChanged,
+        Self::TooManyTries,
     ];
 
     /// The number on the wire.
@@ -70,8 +82,12 @@ impl CloseCode {
         match self {
             Self::Done => "done",
             Self::Violation => "the other side broke the protocol; are both versions the same?",
-            Self::NotAuthorised => "this client is not enrolled there; ask for a ticket (qft serve --invite)",
-            Self::InviteSpent => "the ticket's invite was used or has expired; ask for a new one (qft serve --invite)",
+            Self::NotAuthorised => {
+                "this client is not enrolled there; ask for a ticket (qft serve --invite, or qft peers invite)"
+            }
+            Self::InviteSpent => {
+                "the ticket's invite was used or has expired; ask for a new one (qft serve --invite, or qft peers invite)"
+            }
             Self::Timeout => "the other side waited too long for an answer",
             Self::GoingAway => "the other side is shutting down; the same command resumes later",
             Self::Cancelled => "stopped by the user on the other side",
@@ -85,6 +101,12 @@ impl CloseCode {
             Self::NotCertified => {
                 "this client is not enrolled there and showed no client certificate from the CA that the server trusts \
                 (--cert, --key)"
+            }
+            Self::Revoked => "this client was shut out there; if by mistake, ask to be let in again (qft peers allow)",
+            Self::Expired => "this client's time there has ended; ask for more (qft peers allow)",
+            Self::RightsChanged => "this client's rights there were changed; the same command continues within them",
+            Self::TooManyTries => {
+                "too many wrong invites came from this address; wait some minutes and ask for a new ticket"
             }
         }
     }
@@ -111,7 +133,11 @@ mod tests {
             CloseCode::DiskFailed => CloseCode::WrongToken,
             CloseCode::WrongToken => CloseCode::CertificateExpired,
             CloseCode::CertificateExpired => CloseCode::NotCertified,
-            CloseCode::NotCertified => return None,
+            CloseCode::NotCertified => CloseCode::Revoked,
+            CloseCode::Revoked => CloseCode::Expired,
+            CloseCode::Expired => CloseCode::RightsChanged,
+            CloseCode::RightsChanged => CloseCode::TooManyTries,
+            CloseCode::TooManyTries => return None,
         })
     }
 

@@ -39,7 +39,7 @@
 //! 1. Client: `Hello`. Nothing else is accepted before it. An invite and the proof of a token are in it only when the client
 //!    knows the server by its key or certificate. The proof is HMAC-SHA-256 under the token's characters over 32 bytes
 //!    of keying material (label [`TOKEN_LABEL`], no context): it is good for this connection alone.
-//! 2. Server: `Welcome`, or it closes (`NotAuthorised`, `InviteSpent`, `WrongToken`, `NotCertified`, `CertificateExpired`,
+//! 2. Server: `Welcome`, or it closes (`NotAuthorised`, `InviteSpent`, `TooManyTries`, `Expired`, `WrongToken`, `NotCertified`, `CertificateExpired`,
 //!    `Unsupported`, `Busy`). Its features are a subset of the client's; unknown bits are ignored by the server and never returned.
 //! 3. Client: one job, that is one `Push`, `Get`, `List` or `Probe`. It may be sent right behind `Hello`, and the
 //!    headers of a `Push` right behind it; the server reads them only once it has accepted the client. Data
@@ -87,6 +87,22 @@
 //!   answer. A source that changed while it was sent is cancelled with `Changed`; it may be offered anew with a new id.
 //! * What was under way for a file when its `Done` or `Cancel` was said is dropped by whoever gets it.
 //! * **Problem.** A source that never got a header. `End` after the last header and problem.
+//!
+//! # What a client may do
+//! A server settles it for each key when it lets the client in, and holds every `Push`, `Get` and `List` to it. What is
+//! not allowed is answered file by file (`Refuse` or `Problem` with `NotAllowed`), never by closing. When the rights end
+//! or shrink while the client is connected, the server closes with `Revoked`, `Expired`, or `RightsChanged`; only after
+//! the last may the client come again by itself.
+//!
+//! **Drop box.** A client that may send and not read is answered so that it learns of what is there no more than that a
+//! name is taken, which it needs to know to keep what exists:
+//! * an existing file counts neither with its size and time nor with its content: the answer is `From{0, New}`, whether
+//!   or not something has the name, whatever `checksum` asks for, in a dry run too; never `Skip(Same)`, `Replace` or
+//!   `Update`, and no `Have` describes it;
+//! * `Skip(Exists)` and `Refuse(Exists)` answer a push (or a server) that replaces nothing;
+//! * a directory in the way of a file, or a file in the way of a directory, is refused as such;
+//! * an unfinished upload is resumed (`From{offset, Resume}` with its `Have`) only by the key that began it. Other keys
+//!   begin their own, and none waits for another's.
 //!
 //! # Data streams
 //! Bidirectional, opened by the sender, in any number that QUIC's stream limit allows. Each carries one range of one file:

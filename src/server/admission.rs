@@ -2,17 +2,36 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use quinn::Connection;
 use tracing::{debug, info, warn};
 
+use super::grant::{self, Grant};
 use super::{Access, Notice, Shared};
 use crate::protocol::close::CloseCode;
 use crate::protocol::message::Hello;
 use crate::session::SessionError;
 use crate::storage::Lost;
+use crate::transport::trust::{Allowed, Client, Clients, Guest, Invites, RedeemError, Rights};
 use crate::transport::{self, Authority, Fingerprint, Token, Uncertified};
+
+/// The lists by which clients are let in.
+#[derive(Debug)]
+pub(super) struct Lists {
+    pub(super) clients: Clients,
+    pub(super) invites: Invites,
+}
+
+/// A client that may come in.
+pub(super) struct Admitted {
+    /// What it may do.
+    pub(super) grant: Grant,
+    /// What the list says of it; `None` for one that no list knows.
+    pub(super) listed: Option<Client>,
+    /// Whether its invite enrolled it just now.
+    pub(super) enrolled: bool,
+}
 
 /// Why a client was not let in, and what it is told.
 pub(super) struct Turned {
@@ -29,6 +48,28 @@ impl From<SessionError> for Turned {
 impl From<CloseCode> for Turned {
     fn from(code: CloseCode) -> Self {
         Self { code, why: code.reason().to_owned() }
+    }
+}
+
+impl From<Lost> for Turned {
+    fn from(_: Lost) -> Self {
+        SessionError::Internal("a disk thread").into()
+    }
+}
+
+impl From<transport::HomeError> for Turned {
+    fn from(error: transport::HomeError) -> Self {
+        warn!(%error, "cannot read who is enrolled");
+        Self { code: CloseCode::Internal, why: error.to_string() }
+    }
+}
+
+impl From<RedeemError> for Turned {
+    fn from(error: RedeemError) -> Self {
+        match error {
+            RedeemError::Invite(error) => CloseCode::from(error).into(),
+            RedeemError::Home(error) => error.into(),
+        }
     }
 }
 
@@ -72,39 +113,96 @@ impl Passes {
     }
 }
 
-/// Decides whether a key may come in; `true` when its invite enrolled it just now.
+/// Decides whether a key may come in, and what it may do then.
 pub(super) async fn authorise(
     shared: &Arc<Shared>,
     connection: &Connection,
     peer: Fingerprint,
     hello: &Hello,
-) -> Result<bool, Turned> {
-    let home_failed = |error: transport::HomeError| {
-        warn!(%error, "cannot read who is enrolled");
-        Turned { code: CloseCode::Internal, why: error.to_string() }
+) -> Result<Admitted, Turned> {
+    let lists = match (&shared.access, &shared.lists) {
+        (Access::Anyone, _) => return Ok(unlisted(shared, peer)),
+        (Access::Only(keys), _) if keys.contains(&peer) => return Ok(unlisted(shared, peer)),
+        (Access::Only(_), _) | (Access::Enrolled { .. }, None) => return Err(stranger(peer)),
+        (Access::Enrolled { .. }, Some(lists)) => lists.clone(),
     };
-    let disk_lost = |_: Lost| Turned::from(SessionError::Internal("a disk thread"));
-    let clients = match (&shared.access, &shared.clients) {
-        (Access::Anyone, _) => return Ok(false),
-        (Access::Only(keys), _) if keys.contains(&peer) => return Ok(false),
-        (Access::Only(_), _) | (Access::Enrolled { .. }, None) => return Err(CloseCode::NotAuthorised.into()),
-        (Access::Enrolled { .. }, Some(clients)) => clients,
-    };
-    // The list is a file, which no worker thread reads.
-    let list = clients.clone();
-    let known = shared.disk.run(move || list.is_enrolled(&peer));
-    if known.await.map_err(disk_lost)?.map_err(home_failed)? {
-        return Ok(false);
+    let shared = shared.clone();
+    let (addr, invite, name) = (connection.remote_address(), hello.invite, hello.name.clone());
+    let pass = shared.passes.admit(connection, hello);
+    // The lists are files, which no worker thread reads.
+    let disk = shared.disk.clone();
+    let decided = disk.run(move || {
+        let known = lists.clients.find(&peer)?;
+        let expired = known.as_ref().is_some_and(|client| client.rights.have_expired(SystemTime::now()));
+        match (known, invite) {
+            (Some(client), None) if expired => Err(expired_since(&client)),
+            (Some(client), _) if !expired => admit(&shared, client, false),
+            (None, _) if pass == Ok(true) => Ok(unlisted(&shared, peer)),
+            (None, None) => Err(pass.err().map_or_else(|| stranger(peer), Turned::from)),
+            (_, Some(invite)) => {
+                let client = enrol(&shared, &lists, addr, peer, &invite, &name)?;
+                admit(&shared, client, true)
+            }
+            (Some(_), None) => unreachable!("whoever is listed has expired or has not"),
+        }
+    });
+    decided.await?
+}
+
+fn unlisted(shared: &Arc<Shared>, peer: Fingerprint) -> Admitted {
+    Admitted { grant: grant::full(shared, peer), listed: None, enrolled: false }
+}
+
+fn stranger(peer: Fingerprint) -> Turned {
+    let why = format!("not enrolled here; to let it in: qft peers allow {peer}");
+    Turned { code: CloseCode::NotAuthorised, why }
+}
+
+fn expired_since(client: &Client) -> Turned {
+    let Client { name, rights, .. } = client;
+    let why = format!("the time of {name} has ended ({rights}); for more: qft peers allow {name}");
+    Turned { code: CloseCode::Expired, why }
+}
+
+fn admit(shared: &Shared, client: Client, enrolled: bool) -> Result<Admitted, Turned> {
+    let grant = Grant::new(shared, client.fingerprint, &client.rights).map_err(|error| {
+        warn!(%error, name = client.name, "a client's directory cannot be used");
+        Turned { code: CloseCode::Internal, why: format!("its directory cannot be used: {error}") }
+    })?;
+    Ok(Admitted { grant, listed: Some(client), enrolled })
+}
+
+/// Redeems an invite, unless too many wrong ones came from that address, and puts its bearer on the list.
+fn enrol(
+    shared: &Shared,
+    lists: &Lists,
+    addr: SocketAddr,
+    peer: Fingerprint,
+    invite: &[u8; 16],
+    name: &str,
+) -> Result<Client, Turned> {
+    if !shared.door.may_pair(addr, Instant::now()) {
+        return Err(CloseCode::TooManyTries.into());
     }
-    if shared.passes.admit(connection, hello)? {
-        return Ok(false);
+    let redeemed = lists.invites.redeem(invite, SystemTime::now());
+    if matches!(redeemed, Err(RedeemError::Invite(_))) {
+        shared.door.failed_pairing(addr, Instant::now());
     }
-    let invite = hello.invite.ok_or(CloseCode::NotAuthorised)?;
-    shared.invites.redeem(&invite, Instant::now()).map_err(CloseCode::from)?;
-    let (list, name) = (clients.clone(), hello.name.clone());
-    let enrolled = shared.disk.run(move || list.enrol(&peer, &name));
-    enrolled.await.map_err(disk_lost)?.map_err(home_failed)?;
-    Ok(true)
+    let guest: Guest = redeemed?;
+    if let Some(client) = lists.clients.enrol(&peer, name, &guest)? {
+        return Ok(client);
+    }
+    // It is listed and its time has ended: the invite renews it.
+    renew(&lists.clients, peer, guest.name.as_deref(), &guest.rights)
+}
+
+fn renew(clients: &Clients, peer: Fingerprint, name: Option<&str>, rights: &Rights) -> Result<Client, Turned> {
+    match clients.allow(&peer, name, rights)? {
+        Allowed::Added(client) | Allowed::Same(client) | Allowed::Changed { new: client, .. } => Ok(client),
+        // The invite's name went to somebody else meanwhile; the client keeps its own.
+        Allowed::NameTaken(_) if name.is_some() => renew(clients, peer, None, rights),
+        Allowed::NameTaken(_) => Err(SessionError::Internal("the list of clients").into()),
+    }
 }
 
 /// Tells the operator of a client that was not let in.

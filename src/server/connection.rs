@@ -7,24 +7,32 @@ use quinn::{Connection, Incoming};
 use tokio::time::timeout;
 use tracing::{debug, info};
 
-use super::admission::{Turned, authorise, refuse};
+use super::admission::{Admitted, Turned, authorise, refuse};
 use super::conversation::Conversation;
+use super::door::Stranger;
+use super::grant::Grant;
 use super::pool::Slot;
 use super::{Notice, Shared};
 use crate::digest::{Hasher, Salt};
+use crate::protocol::close::CloseCode;
 use crate::protocol::features;
 use crate::protocol::message::{Message, Welcome};
 use crate::protocol::path::escape;
 use crate::session::control::{Control, ControlReader};
 use crate::session::local::host_name;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
+use crate::transport::trust::Rights;
 use crate::transport::{self, Fingerprint, Granted, Listener, TransportError};
 
 /// Serves one client from the handshake to the end. Runs on the worker that will drive the connection.
-pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Shared>, slot: Slot) {
+pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Shared>, slot: Slot, mut door: Stranger) {
     let addr = incoming.remote_address();
     let config = listener.server_config_for(addr);
-    let connection = match transport::accept(incoming, config, ATTENTION_DEADLINE).await {
+    let accepted = tokio::select! {
+        accepted = transport::accept(incoming, config, ATTENTION_DEADLINE) => accepted,
+        () = door.sent_away() => return debug!(%addr, "its place in the door went to another"),
+    };
+    let connection = match accepted {
         Ok(connection) => connection,
         // A client that wants to see this server's key before it trusts it. That is no attempt to get in.
         Err(TransportError::NoClientKey { .. }) => return debug!(%addr, "asked for the key of this server"),
@@ -33,12 +41,19 @@ pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Sh
     let Some(peer) = transport::peer_fingerprint(&connection) else {
         return refuse(&shared, addr, None, "no client key".to_owned());
     };
-    let client = match timeout(ATTENTION_DEADLINE, Client::greet(&connection, &listener, &shared, peer)).await {
-        Ok(Ok(client)) => client,
-        Ok(Err(turned)) => return turned.away(&connection, &shared, addr, peer),
-        Err(_) => return Turned::from(SessionError::Timeout("say hello")).away(&connection, &shared, addr, peer),
+    let greeted = tokio::select! {
+        greeted = timeout(ATTENTION_DEADLINE, Client::greet(&connection, &listener, &shared, peer)) => greeted,
+        () = door.sent_away() => Ok(Err(CloseCode::Busy.into())),
     };
-    if client.serve(&shared, addr, peer, &slot).await == Parting::Final {
+    let greeted = greeted.unwrap_or_else(|_| Err(SessionError::Timeout("say hello").into()));
+    let (client, inside) = match greeted.and_then(|client| Ok((client, door.come_in()?))) {
+        Ok(both) => both,
+        Err(turned) => return turned.away(&connection, &shared, addr, peer),
+    };
+    client.welcome();
+    let parting = client.serve(&shared, addr, peer, &slot).await;
+    drop(inside);
+    if parting == Parting::Final {
         shared.left.notify_one();
     }
 }
@@ -51,12 +66,15 @@ pub(super) struct Client {
     pub(super) hasher: Hasher,
     /// The socket's buffers.
     pub(super) granted: Granted,
+    pub(super) grant: Arc<Grant>,
+    welcome: Welcome,
+    /// What the list allows it; `None` when no list knows it.
+    rights: Option<Rights>,
     name: String,
-    enrolled: bool,
 }
 
 impl Client {
-    /// Hears the client's `Hello` and answers it.
+    /// Hears the client's `Hello` and decides about it.
     async fn greet(
         connection: &Connection,
         listener: &Listener,
@@ -68,28 +86,39 @@ impl Client {
         let Some(Message::Hello(hello)) = reader.next().await? else {
             return Err(SessionError::Order("anything but a hello first").into());
         };
-        let enrolled = authorise(shared, connection, peer, &hello).await?;
+        let Admitted { grant, listed, enrolled } = authorise(shared, connection, peer, &hello).await?;
         let salt = transport::session_salt(connection).map_err(|_| SessionError::Internal("the key exporter"))?;
-        transport::open_up(connection);
-        let control = Control::start(connection.clone(), stream);
-        let welcome = Welcome { features: hello.features & features::ALL, name: host_name(), enrolled };
-        control.send(Message::Welcome(welcome));
-        let name = escape(hello.name.as_bytes()).to_string();
-        let hasher = Hasher::new(&Salt(salt));
-        let granted = listener.granted();
-        Ok(Self { connection: connection.clone(), control, reader, hasher, granted, name, enrolled })
+        // What the list calls it says more than what it calls itself.
+        let name = listed.as_ref().map_or(hello.name.as_str(), |client| client.name.as_str());
+        let name = escape(name.as_bytes()).to_string();
+        Ok(Self {
+            connection: connection.clone(),
+            control: Control::start(connection.clone(), stream),
+            reader,
+            granted: listener.granted(),
+            hasher: Hasher::new(&Salt(salt)),
+            grant: Arc::new(grant),
+            welcome: Welcome { features: hello.features & features::ALL, name: host_name(), enrolled },
+            rights: listed.map(|client| client.rights),
+            name,
+        })
+    }
+
+    /// Tells the client that it is in.
+    fn welcome(&self) {
+        self.control.send(Message::Welcome(self.welcome.clone()));
     }
 
     async fn serve(self, shared: &Arc<Shared>, addr: SocketAddr, peer: Fingerprint, slot: &Slot) -> Parting {
         let connection = self.connection.clone();
-        let _entered = shared.leases.enter(peer, connection.clone());
-        let (worker, name, enrolled) = (slot.worker(), self.name.clone(), self.enrolled);
+        let entered = shared.leases.enter(peer, connection.clone(), self.rights.clone());
+        let (worker, name, enrolled) = (slot.worker(), self.name.clone(), self.welcome.enrolled);
         info!(worker, %addr, peer = peer.short(), name, "connected");
         shared.notices.send(Notice::Connected { worker, addr, peer, name, enrolled });
         let mut conversation = Conversation::new(self, shared.clone(), peer);
         let error = conversation.run().await;
         transport::close(&connection, error.close_code(), "");
-        let why = farewell(addr, &error);
+        let why = entered.ended().map_or_else(|| farewell(addr, &error), |code| ended_by_us(code).to_owned());
         let total = conversation.totals;
         info!(worker, %addr, peer = peer.short(), why, ?total, "disconnected");
         shared.notices.send(total.notice(worker, addr, peer, why));
@@ -113,6 +142,16 @@ impl Parting {
             SessionError::Timeout(_) => Self::Lost,
             _ => Self::Final,
         }
+    }
+}
+
+/// Why this end closed a connection in the middle of its work, for its operator.
+fn ended_by_us(code: CloseCode) -> &'static str {
+    match code {
+        CloseCode::Revoked => "shut out: it was taken off the list",
+        CloseCode::Expired => "its time has ended",
+        CloseCode::RightsChanged => "its rights were narrowed; it may come again",
+        code => code.reason(),
     }
 }
 

@@ -11,9 +11,9 @@ use tracing::{debug, warn};
 use super::connection::Client;
 use super::find::{look_for, problem};
 use super::totals::Totals;
-use super::{Mode, Notice, Shared, list};
+use super::{Notice, Shared, list};
 use crate::progress::{Event, Observer};
-use crate::protocol::message::{Failure, Get, IfExists, List, Message, Probe, ProbeKind, Push, Status};
+use crate::protocol::message::{Get, List, Message, Probe, ProbeKind, Push};
 use crate::protocol::path::WirePath;
 use crate::session::local::{FOUND_AHEAD, walk_on_a_thread};
 use crate::session::probe;
@@ -23,7 +23,7 @@ use crate::session::sender::{self, Sender};
 use crate::session::watch::until_silent;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::transfer::resume::Policy;
-use crate::transport::Fingerprint;
+use crate::transport::{self, Fingerprint};
 
 /// Files that a server sends to one client at the same time.
 const SEND_JOBS: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not zero");
@@ -143,6 +143,9 @@ impl Conversation {
         if running || !self.probing.is_empty() {
             return Err(SessionError::Order("a second push while the first is running"));
         }
+        // Only now: QUIC keeps some hundred bytes for each stream that a client may open, half a megabyte for all of them,
+        // and most clients that stay connected send nothing.
+        transport::open_up(&self.client.connection);
         let observer = self.observe(true);
         let receiver = Receiver::new(self.receiver_tools(&observer), self.receive_options(push));
         // Not `abort_all`, which looks at every task that was ever ended here and not joined.
@@ -164,7 +167,7 @@ impl Conversation {
         if !self.listing.is_empty() {
             return Err(SessionError::Order("a second list while the first is running"));
         }
-        self.listing.spawn(list::answer(self.shared.clone(), self.client.control.clone(), wanted));
+        self.listing.spawn(list::answer(self.client.grant.clone(), self.client.control.clone(), wanted));
         Ok(())
     }
 
@@ -175,7 +178,12 @@ impl Conversation {
         if !self.probing.is_empty() || receiving || self.roles.sender.is_some() {
             return Err(SessionError::Order("a probe while something else is running"));
         }
-        if let Some(failure) = probe_refusal(asked.kind, self.shared.mode) {
+        // What a client may not move as files it may not move as nothing.
+        if let Err(failure) = match asked.kind {
+            ProbeKind::Echo => Ok(()),
+            ProbeKind::Up => self.client.grant.may_send(),
+            ProbeKind::Down => self.client.grant.may_read(),
+        } {
             self.client.control.send(problem(Vec::new(), failure));
             return Ok(());
         }
@@ -200,19 +208,21 @@ impl Conversation {
     }
 
     fn receive_options(&self, push: Push) -> ReceiveOptions {
-        let read_only = self.shared.mode == Mode::ReadOnly;
-        let if_exists = match (self.shared.no_clobber, push.if_exists) {
-            (true, IfExists::Replace) => IfExists::Fail,
-            (_, asked) => asked,
-        };
+        let grant = self.client.grant.clone();
         ReceiveOptions {
-            root: self.shared.root.clone(),
+            root: grant.root.clone(),
             to: push.to,
             target: push.target,
-            policy: Policy { if_exists, checksum: push.checksum, resume: push.resume },
+            policy: Policy {
+                if_exists: grant.if_exists(push.if_exists),
+                checksum: push.checksum,
+                resume: push.resume,
+                blind: grant.is_blind(),
+            },
             dry_run: push.dry_run,
             durable: self.shared.durable,
-            allows: Box::new(move |_: &WirePath| !read_only),
+            owner: grant.part_owner(),
+            allows: Box::new(move |path: &WirePath| grant.may_write(path)),
         }
     }
 
@@ -232,8 +242,8 @@ impl Conversation {
             dry_run: false,
         });
         let (found, finds) = mpsc::channel(FOUND_AHEAD);
-        let shared = self.shared.clone();
-        walk_on_a_thread(move || look_for(&shared, &get, &found));
+        let grant = self.client.grant.clone();
+        walk_on_a_thread(move || look_for(&grant, &get, &found));
         let running = sender.clone();
         self.sending.spawn(async move { running.run(finds).await });
         self.roles.sender = Some(sender);
@@ -272,14 +282,4 @@ fn to_notice(event: Event, from_peer: bool) -> Option<Notice> {
         }
         _ => None,
     }
-}
-
-/// Why a client may not measure that way: what it may not move as files it may not move as nothing.
-fn probe_refusal(kind: ProbeKind, mode: Mode) -> Option<Failure> {
-    let why = match (kind, mode) {
-        (ProbeKind::Up, Mode::ReadOnly) => "this server only gives files (--read-only)",
-        (ProbeKind::Down, Mode::WriteOnly) => "this server only takes files (--write-only)",
-        _ => return None,
-    };
-    Some(Failure::new(Status::NotAllowed, why))
 }

@@ -2,20 +2,19 @@
 
 use tokio::sync::mpsc;
 
-use super::{Mode, Shared};
+use super::grant::Grant;
 use crate::protocol::message::{Failure, Get, Message, Problem, Status};
 use crate::storage::{self, Filters, Found, Links};
 
 /// Passes on what a `Get` asks for, until everything is found or nobody takes it any more.
-pub(super) fn look_for(shared: &Shared, get: &Get, found: &mpsc::Sender<Found>) {
+pub(super) fn look_for(grant: &Grant, get: &Get, found: &mpsc::Sender<Found>) {
     let problem = |name: Vec<u8>, failure| found.blocking_send(Found::Problem { name, failure }).is_ok();
-    if shared.mode == Mode::WriteOnly {
-        let failure = Failure::new(Status::NotAllowed, "this server only takes files (--write-only)");
+    if let Err(failure) = grant.may_read() {
         problem(get.patterns.first().cloned().unwrap_or_default(), failure);
         return;
     }
     let mut requests = Vec::new();
-    for expanded in storage::expand(&shared.root, &get.patterns) {
+    for expanded in storage::expand(&grant.root, &get.patterns) {
         match expanded {
             Ok(request) => requests.push(request),
             Err((name, failure)) if !problem(name.clone(), failure.clone()) => return,

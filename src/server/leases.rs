@@ -1,16 +1,17 @@
-//! Who writes which file, so that a client that lost its connection is not kept out by its own ghost.
+//! Who is connected with which rights; who writes which file.
 //!
 //! A client that was killed says no farewell: its connection stands until the idle timeout, and holds the
 //! partial files that the client's next run wants. When a file is wanted that another connection *of the
 //! same client* holds, and that connection has gone silent, it is closed at once.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use quinn::Connection;
 
 use crate::protocol::close::CloseCode;
+use crate::transport::trust::Rights;
 use crate::transport::{self, Fingerprint};
 
 /// Silence that tells a ghost from a connection that is merely slow: a client that moves files sends
@@ -19,14 +20,48 @@ const GHOST_SILENCE: Duration = Duration::from_millis(1500);
 
 /// The live connections of every client.
 #[derive(Debug, Default)]
-pub(super) struct Leases(Mutex<HashMap<Fingerprint, Vec<Connection>>>);
+pub(super) struct Leases(Mutex<HashMap<Fingerprint, Vec<Lease>>>);
+
+/// One live connection.
+#[derive(Debug)]
+struct Lease {
+    connection: Connection,
+    /// What the list allowed when it was let in; `None` for one that no list knows.
+    rights: Option<Rights>,
+    /// Why this end closed it.
+    ended: Arc<OnceLock<CloseCode>>,
+}
 
 impl Leases {
     /// Notes a connection until the guard is dropped.
-    pub(super) fn enter(self: &Arc<Self>, peer: Fingerprint, connection: Connection) -> Entered {
-        let id = connection.stable_id();
-        self.0.lock().expect("no holder panics").entry(peer).or_default().push(connection);
-        Entered { leases: self.clone(), peer, id }
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        peer: Fingerprint,
+        connection: Connection,
+        rights: Option<Rights>,
+    ) -> Entered {
+        let (id, ended) = (connection.stable_id(), Arc::<OnceLock<CloseCode>>::default());
+        let lease = Lease { connection, rights, ended: ended.clone() };
+        self.0.lock().expect("no holder panics").entry(peer).or_default().push(lease);
+        Entered { leases: self.clone(), peer, id, ended }
+    }
+
+    /// Whether nobody is connected.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.lock().expect("no holder panics").is_empty()
+    }
+
+    /// Closes every listed client's connection for which `judge` has a reason.
+    pub(super) fn end_where(&self, judge: impl Fn(&Fingerprint, &Rights) -> Option<CloseCode>) {
+        let all = self.0.lock().expect("no holder panics");
+        for (peer, leases) in all.iter() {
+            for lease in leases.iter().filter(|lease| lease.ended.get().is_none()) {
+                if let Some(code) = lease.rights.as_ref().and_then(|rights| judge(peer, rights)) {
+                    lease.ended.get_or_init(|| code);
+                    transport::close(&lease.connection, code, "");
+                }
+            }
+        }
     }
 
     /// Closes the client's other connections that stay silent while we watch.
@@ -34,7 +69,8 @@ impl Leases {
         let others: Vec<_> = {
             let all = self.0.lock().expect("no holder panics");
             let of_peer = all.get(&peer).into_iter().flatten();
-            let not_own = of_peer.filter(|other| other.stable_id() != own.stable_id());
+            let others = of_peer.map(|lease| &lease.connection);
+            let not_own = others.filter(|other| other.stable_id() != own.stable_id());
             not_own.map(|other| (other.clone(), other.stats().udp_rx.datagrams)).collect()
         };
         if others.is_empty() {
@@ -56,13 +92,21 @@ pub(super) struct Entered {
     leases: Arc<Leases>,
     peer: Fingerprint,
     id: usize,
+    ended: Arc<OnceLock<CloseCode>>,
+}
+
+impl Entered {
+    /// Why this end closed the connection in the middle of its work, if it did.
+    pub(super) fn ended(&self) -> Option<CloseCode> {
+        self.ended.get().copied()
+    }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
         let mut all = self.leases.0.lock().expect("no holder panics");
         if let Some(connections) = all.get_mut(&self.peer) {
-            connections.retain(|connection| connection.stable_id() != self.id);
+            connections.retain(|lease| lease.connection.stable_id() != self.id);
             if connections.is_empty() {
                 all.remove(&self.peer);
             }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::find::problem;
-use super::{Mode, Shared};
+use super::grant::Grant;
 use crate::protocol::ENTRIES_MAX;
-use crate::protocol::message::{Entry, Failure, Kind, List, Message, Status};
+use crate::protocol::message::{Entry, Kind, List, Message};
 use crate::protocol::path::WirePath;
 use crate::session::control::Control;
 use crate::session::local::walk_on_a_thread;
@@ -25,12 +25,12 @@ const MESSAGES_AHEAD: usize = 16;
 
 /// Answers from a thread of its own; the client sees the names as they are found. When this is dropped, the
 /// thread ends with its next message.
-pub(super) async fn answer(shared: Arc<Shared>, control: Control, wanted: List) {
+pub(super) async fn answer(grant: Arc<Grant>, control: Control, wanted: List) {
     let (queue, mut messages) = mpsc::channel(MESSAGES_AHEAD);
     walk_on_a_thread(move || {
         let mut batch = Batch { queue: &queue, entries: Vec::new(), bytes: 0 };
         // It fails only when nobody listens any more.
-        let _ = list(&shared, &wanted, &mut batch).and_then(|()| batch.flush());
+        let _ = list(&grant, &wanted, &mut batch).and_then(|()| batch.flush());
     });
     while let Some(message) = messages.recv().await {
         // A tree has more names than memory should hold; the walk waits for a client that reads slowly.
@@ -74,20 +74,20 @@ impl Batch<'_> {
     }
 }
 
-fn list(shared: &Shared, wanted: &List, batch: &mut Batch<'_>) -> Result<(), Gone> {
-    if shared.mode == Mode::WriteOnly {
-        let failure = Failure::new(Status::NotAllowed, "this server only takes files (--write-only)");
-        return batch.send(problem(wanted.pattern.clone(), failure));
+fn list(grant: &Grant, wanted: &List, batch: &mut Batch<'_>) -> Result<(), Gone> {
+    if let Err(failure) = grant.may_read() {
+        let name = if wanted.pattern.is_empty() { b".".to_vec() } else { wanted.pattern.clone() };
+        return batch.send(problem(name, failure));
     }
     if wanted.pattern.is_empty() || wanted.pattern == b"." {
-        return list_inside(shared, None, wanted.recursive, batch);
+        return list_inside(grant, None, wanted.recursive, batch);
     }
-    for expanded in storage::expand(&shared.root, std::slice::from_ref(&wanted.pattern)) {
+    for expanded in storage::expand(&grant.root, std::slice::from_ref(&wanted.pattern)) {
         match expanded {
             Err((name, failure)) => batch.send(problem(name, failure))?,
-            Ok(Request { at: None, .. }) => list_inside(shared, None, wanted.recursive, batch)?,
-            Ok(Request { at: Some(at), .. }) => match shared.root.stat(&at) {
-                Ok(Some(meta)) if meta.kind == Kind::Dir => list_inside(shared, Some(&at), wanted.recursive, batch)?,
+            Ok(Request { at: None, .. }) => list_inside(grant, None, wanted.recursive, batch)?,
+            Ok(Request { at: Some(at), .. }) => match grant.root.stat(&at) {
+                Ok(Some(meta)) if meta.kind == Kind::Dir => list_inside(grant, Some(&at), wanted.recursive, batch)?,
                 Ok(Some(meta)) => batch.add(at, meta)?,
                 Ok(None) => {}
                 Err(error) => batch.send(problem(at.as_bytes().to_vec(), (&error).into()))?,
@@ -97,8 +97,8 @@ fn list(shared: &Shared, wanted: &List, batch: &mut Batch<'_>) -> Result<(), Gon
     Ok(())
 }
 
-fn list_inside(shared: &Shared, at: Option<&WirePath>, recursive: bool, batch: &mut Batch<'_>) -> Result<(), Gone> {
-    let request = Request { root: shared.root.clone(), at: at.cloned(), name: at.cloned() };
+fn list_inside(grant: &Grant, at: Option<&WirePath>, recursive: bool, batch: &mut Batch<'_>) -> Result<(), Gone> {
+    let request = Request { root: grant.root.clone(), at: at.cloned(), name: at.cloned() };
     let walk = storage::walk(vec![request], Filters::none(), Links::Copy);
     let walk = if recursive { walk } else { walk.shallow() };
     for item in walk {

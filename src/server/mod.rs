@@ -11,7 +11,7 @@
 //!     .listen("[::]:4433".parse()?)
 //!     .access(Access::Enrolled { home })
 //!     .start()?;
-//! println!("paste on the other machine: {}", server.invite("box.example"));
+//! println!("paste on the other machine: {}", server.invite("box.example")?);
 //! // … and when it is time to end:
 //! server.handle().shutdown(std::time::Duration::from_secs(30));
 //! server.wait();
@@ -22,10 +22,13 @@
 mod admission;
 mod connection;
 mod conversation;
+mod door;
 mod find;
+mod grant;
 mod leases;
 mod list;
 mod pool;
+mod recheck;
 mod run;
 mod totals;
 
@@ -34,11 +37,13 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use self::admission::Passes;
+use self::admission::{Lists, Passes};
+pub use self::door::CLIENTS_MAX;
+use self::door::Door;
 use self::leases::Leases;
 use self::pool::Pool;
 use crate::error::Error;
@@ -47,7 +52,8 @@ use crate::session::memory::Buffers;
 use crate::storage::Disk;
 use crate::storage::Root;
 use crate::storage::{Committer, Sync};
-use crate::transport::trust::{Clients, Invites};
+pub use crate::transport::trust::Mode;
+use crate::transport::trust::{Clients, Guest, INVITE_LIFETIME, Invites};
 use crate::transport::{Authority, Fingerprint, Granted, Identity, Ticket, Token};
 
 /// Who may connect.
@@ -62,18 +68,6 @@ pub enum Access {
     Only(Vec<Fingerprint>),
     /// Anyone who can reach the socket.
     Anyone,
-}
-
-/// What clients may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Mode {
-    /// Send, get and list.
-    #[default]
-    ReadWrite,
-    /// Get and list.
-    ReadOnly,
-    /// Send.
-    WriteOnly,
 }
 
 /// What a server tells its caller as it happens.
@@ -141,14 +135,18 @@ pub enum Notice {
 
 /// What all threads of a server share.
 pub(crate) struct Shared {
+    /// Everything that is served.
     root: Root,
+    /// What clients see of it whom no list confines further.
+    tree: Root,
     mode: Mode,
     no_clobber: bool,
+    hidden: bool,
     durable: bool,
     once: bool,
     access: Access,
-    clients: Option<Arc<Clients>>,
-    invites: Invites,
+    lists: Option<Arc<Lists>>,
+    door: Arc<Door>,
     passes: Passes,
     identity: Identity,
     disk: Disk,
@@ -161,6 +159,8 @@ pub(crate) struct Shared {
     drain: watch::Sender<Option<Instant>>,
     /// A client that was served has left for good.
     left: Notify,
+    /// The list of clients is to be looked at now.
+    reload: Notify,
 }
 
 /// Where notices go until the server has ended.
@@ -205,6 +205,12 @@ impl ServerHandle {
         let deadline = Instant::now() + drain;
         self.0.drain.send_modify(|by| *by = Some(by.map_or(deadline, |earlier| earlier.min(deadline))));
     }
+
+    /// Looks at the list of clients at once, instead of within a second, and ends the connections that it does not
+    /// allow any more. Returns at once.
+    pub fn reload(&self) {
+        self.0.reload.notify_one();
+    }
 }
 
 impl Server {
@@ -219,6 +225,8 @@ impl Server {
             passes: Passes::default(),
             mode: Mode::default(),
             no_clobber: false,
+            hidden: false,
+            clients_max: CLIENTS_MAX,
             sync: true,
             once: false,
         }
@@ -239,10 +247,16 @@ impl Server {
         self.shared.identity.fingerprint()
     }
 
-    /// A ticket with a fresh one-time invite; `host` is how clients reach this machine.
-    pub fn invite(&self, host: &str) -> Ticket {
-        let invite = Some(self.shared.invites.mint(Instant::now()));
-        Ticket { fingerprint: self.fingerprint(), invite, host: host.to_owned(), port: self.local_addr.port() }
+    /// A ticket with a fresh one-time invite for somebody who may do everything; `host` is how clients reach this machine.
+    ///
+    /// # Errors
+    /// The home cannot be written, or this server enrols nobody.
+    pub fn invite(&self, host: &str) -> Result<Ticket, Error> {
+        let Some(lists) = &self.shared.lists else {
+            return Err(Error::Usage("this server enrols nobody, so it has no invites".to_owned()));
+        };
+        let invite = Some(lists.invites.mint(Guest::default(), INVITE_LIFETIME, SystemTime::now())?);
+        Ok(Ticket { fingerprint: self.fingerprint(), invite, host: host.to_owned(), port: self.local_addr.port() })
     }
 
     /// Active connections on each worker.
@@ -290,6 +304,8 @@ pub struct ServerBuilder {
     passes: Passes,
     mode: Mode,
     no_clobber: bool,
+    hidden: bool,
+    clients_max: usize,
     sync: bool,
     once: bool,
 }
@@ -337,6 +353,19 @@ impl ServerBuilder {
         self
     }
 
+    /// Serve the names at the top of the directory that begin with a dot, too. Default: no; they can be neither seen
+    /// nor written, which keeps clients of a home directory from its `.ssh`.
+    pub fn hidden(mut self, hidden: bool) -> Self {
+        self.hidden = hidden;
+        self
+    }
+
+    /// Clients that are connected at the same time. Default: [`CLIENTS_MAX`]. One address gets half of the places.
+    pub fn clients_max(mut self, clients_max: usize) -> Self {
+        self.clients_max = clients_max;
+        self
+    }
+
     /// Whether a file is durable before its sender hears that it is done. Default: yes.
     pub fn sync(mut self, sync: bool) -> Self {
         self.sync = sync;
@@ -356,21 +385,26 @@ impl ServerBuilder {
     /// The directory, the home or the socket cannot be used, or a thread cannot be started.
     pub fn start(self) -> Result<Server, Error> {
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let clients = match &self.access {
-            Access::Enrolled { home } => Some(Arc::new(Clients::open(home)?)),
+        let lists = match &self.access {
+            Access::Enrolled { home } => {
+                Some(Arc::new(Lists { clients: Clients::open(home)?, invites: Invites::open(home)? }))
+            }
             Access::Only(_) | Access::Anyone => None,
         };
+        let root = Root::create(&self.root)?;
         let (notices, notice_stream) = mpsc::channel(NOTICES_KEPT);
         let sync = if self.sync { Sync::Durable } else { Sync::None };
         let shared = Arc::new(Shared {
-            root: Root::create(&self.root)?,
+            tree: if self.hidden { root.clone() } else { root.hiding_dots() },
+            root,
             mode: self.mode,
             no_clobber: self.no_clobber,
+            hidden: self.hidden,
             durable: self.sync,
             once: self.once,
             access: self.access,
-            clients,
-            invites: Invites::default(),
+            lists,
+            door: Door::new(self.clients_max),
             passes: self.passes,
             identity: self.identity,
             disk: Disk::new(disk_threads(cores)).map_err(Error::Thread)?,
@@ -380,6 +414,7 @@ impl ServerBuilder {
             notices: Notices(Mutex::new(Some(notices))),
             drain: watch::channel(None).0,
             left: Notify::new(),
+            reload: Notify::new(),
         });
         let pool = Arc::new(Pool::start(self.workers.unwrap_or(cores)).map_err(Error::Thread)?);
         let (bound, is_bound) = std::sync::mpsc::sync_channel(1);

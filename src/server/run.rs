@@ -6,11 +6,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use quinn::Incoming;
 use tokio::time::{interval, timeout};
+use tracing::debug;
 
 use super::Shared;
 use super::connection;
+use super::door::Answer;
 use super::pool::Pool;
+use super::recheck;
 use crate::error::Error;
 use crate::protocol::close::CloseCode;
 use crate::transport::congestion::ControllerConfig;
@@ -53,13 +57,12 @@ fn listen(addr: SocketAddr, shared: &Shared) -> Result<Listener, TransportError>
 
 async fn serve(listener: &Listener, shared: &Arc<Shared>, pool: &Arc<Pool>) {
     let mut drain = shared.drain.subscribe();
+    // It ends with the runtime.
+    tokio::spawn(recheck::keep_watch(shared.clone()));
     loop {
         tokio::select! {
             incoming = listener.next() => match incoming {
-                Some(incoming) => {
-                    let (listener, shared) = (listener.clone(), shared.clone());
-                    pool.run(Box::new(move |slot| Box::pin(connection::serve(incoming, listener, shared, slot))));
-                }
+                Some(incoming) => answer(incoming, listener, shared, pool),
                 None => break,
             },
             _ = drain.wait_for(Option::is_some) => break,
@@ -67,6 +70,27 @@ async fn serve(listener: &Listener, shared: &Arc<Shared>, pool: &Arc<Pool>) {
         }
     }
     end(listener, shared, pool).await;
+}
+
+/// Answers a knock: in to a worker, or away before anything was spent on it.
+fn answer(incoming: Incoming, listener: &Listener, shared: &Arc<Shared>, pool: &Pool) {
+    let addr = incoming.remote_address();
+    match shared.door.knock(addr, incoming.remote_address_validated()) {
+        Answer::Enter(stranger) => {
+            let (listener, shared) = (listener.clone(), shared.clone());
+            pool.run(Box::new(move |slot| Box::pin(connection::serve(incoming, listener, shared, slot, stranger))));
+        }
+        Answer::ProveAddress => {
+            // It fails only for an address that is proven.
+            if let Err(error) = incoming.retry() {
+                error.into_incoming().refuse();
+            }
+        }
+        Answer::TurnAway => {
+            debug!(%addr, "no room for another client");
+            incoming.refuse();
+        }
+    }
 }
 
 /// Lets what is in flight finish, until the deadline; then ends every connection.

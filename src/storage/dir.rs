@@ -63,6 +63,17 @@ impl Dir {
         }
     }
 
+    /// The same, and a link on the way is an error (`ELOOP` from the kernel).
+    pub(crate) fn open_below_without_links(&self, path: &[u8], resolver: Resolver) -> Result<Self, Errno> {
+        for component in path.split(|b| *b == b'/') {
+            plain_component(component)?;
+        }
+        match resolver {
+            Resolver::Kernel => Self::held(system::open_dir_without_links(&self.fd, path)?),
+            Resolver::Walk => self.walk_to(path),
+        }
+    }
+
     fn walk_to(&self, path: &[u8]) -> Result<Self, Errno> {
         let mut reached: Option<OwnedFd> = None;
         for component in path.split(|b| *b == b'/') {

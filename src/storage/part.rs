@@ -24,7 +24,7 @@ use super::source::{Source, read_full_at};
 use super::system;
 
 pub(crate) use name::is_part_name;
-use name::part_name;
+use name::{owned_part_name, part_name};
 
 /// Zeros are left out of a part in aligned pieces of this size: a multiple of every block size.
 const HOLE_BYTES: usize = 64 * 1024;
@@ -46,6 +46,24 @@ pub enum Fresh {
     Yes,
     /// It is kept, to be continued.
     No,
+}
+
+/// Whose a part is: who continues it learns what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner<'a> {
+    /// Anyone who may write the file.
+    Anyone,
+    /// Whoever goes by this name, of a few dozen plain characters. Others have a part of their own for the same file.
+    Only(&'a str),
+}
+
+impl Owner<'_> {
+    fn part_name(self, target: &WirePath) -> Box<[u8]> {
+        match self {
+            Self::Anyone => part_name(target.name()),
+            Self::Only(owner) => owned_part_name(target.name(), owner.as_bytes()),
+        }
+    }
 }
 
 /// A partial file, locked against every other writer until it is dropped.
@@ -75,8 +93,8 @@ impl Part {
     ///
     /// # Errors
     /// When it cannot be told.
-    pub fn peek(root: &Root, target: &WirePath) -> Result<Option<u64>, StorageError> {
-        let name = part_name(target.name());
+    pub fn peek(root: &Root, target: &WirePath, owner: Owner<'_>) -> Result<Option<u64>, StorageError> {
+        let name = owner.part_name(target);
         let found = root.in_parent(target, |dir, _| dir.meta(&name));
         match found {
             Ok(meta) => Ok((meta.kind == Kind::File).then_some(meta.size)),
@@ -90,8 +108,8 @@ impl Part {
     ///
     /// # Errors
     /// Status `Busy` while another writer has it; `BadName` when a directory has its name.
-    pub fn open(root: &Root, target: &WirePath, fresh: Fresh) -> Result<Self, StorageError> {
-        let name = part_name(target.name());
+    pub fn open(root: &Root, target: &WirePath, owner: Owner<'_>, fresh: Fresh) -> Result<Self, StorageError> {
+        let name = owner.part_name(target);
         for _ in 0..OPEN_ATTEMPTS {
             let opened = root.in_made_parent(target, |dir, _| Ok((open_file(dir, &name)?, Arc::clone(dir))));
             let (Some((file, id)), dir) = opened.map_err(failed(Op::Create, target.as_path()))? else { continue };

@@ -197,7 +197,7 @@ impl<'a> Search<'a> {
     /// Looks for what the pattern means in one directory; `states` are the steps that may come next there.
     /// Every name is looked at once, however many `**` there are.
     fn descend(&mut self, dir: &Arc<Dir>, at: Option<&WirePath>, states: &[usize]) -> Result<(), Errno> {
-        for name in dir.names()? {
+        for name in dir.names()?.into_iter().filter(|name| self.root.shows(dir, name)) {
             self.visits += 1;
             if self.found.len() >= MATCHES_MAX || self.visits >= VISITS_MAX {
                 self.overflowed = true;

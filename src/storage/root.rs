@@ -16,6 +16,7 @@ use crate::protocol::path::{PART_SUFFIX, WirePath};
 
 use super::dir::{Dir, Resolver, Unsynced};
 use super::error::{Op, Refusal, StorageError, failed};
+use super::hidden::{self, Dots};
 use super::meta::{self, Meta};
 use super::source::Source;
 use super::system;
@@ -40,6 +41,7 @@ struct Inner {
     resolver: Resolver,
     recent: Mutex<Option<Recent>>,
     unsynced: Arc<Unsynced>,
+    dots: Dots,
 }
 
 #[derive(Debug)]
@@ -87,7 +89,28 @@ impl Root {
     }
 
     fn new(top: Dir, path: PathBuf, resolver: Resolver, unsynced: Arc<Unsynced>) -> Self {
-        Self(Arc::new(Inner { top: Arc::new(top), path, resolver, recent: Mutex::new(None), unsynced }))
+        let (recent, dots) = (Mutex::new(None), Dots::Shown);
+        Self(Arc::new(Inner { top: Arc::new(top), path, resolver, recent, unsynced, dots }))
+    }
+
+    /// The same tree without the names at its top that begin with a dot: they are not there to be read, and cannot be
+    /// made or written to. Further down such names are like any others.
+    #[must_use]
+    pub fn hiding_dots(&self) -> Self {
+        let Inner { top, path, resolver, recent: _, unsynced, dots: _ } = &*self.0;
+        Self(Arc::new(Inner {
+            top: Arc::clone(top),
+            path: path.clone(),
+            resolver: *resolver,
+            recent: Mutex::new(None),
+            unsynced: Arc::clone(unsynced),
+            dots: Dots::Hidden,
+        }))
+    }
+
+    /// Whether a name in a directory of this tree is there for whoever uses this root.
+    pub(crate) fn shows(&self, dir: &Dir, name: &[u8]) -> bool {
+        self.0.dots == Dots::Shown || dir.id() != self.0.top.id() || !hidden::is_dotted(name)
     }
 
     /// Where it was opened, for messages; never used for access.
@@ -107,7 +130,12 @@ impl Root {
     pub fn stat(&self, path: &WirePath) -> Result<Option<Meta>, StorageError> {
         let (parent, name) = split(path.as_bytes());
         // No second look on a missing name as in `in_parent`: it is the usual answer for a new file.
-        match self.recent_dir(parent).map_err(io::Error::from).and_then(|(dir, _)| dir.meta(name)) {
+        let found =
+            self.recent_dir(parent).map_err(io::Error::from).and_then(|(dir, _)| match self.shows(&dir, name) {
+                true => dir.meta(name),
+                false => Err(Errno::NOENT.into()),
+            });
+        match found {
             Ok(meta) => Ok(Some(meta)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(StorageError::new(Op::Stat, path.as_path(), error)),
@@ -180,6 +208,7 @@ impl Root {
             resolver: self.0.resolver,
             recent: Mutex::new(None),
             unsynced: Arc::clone(&self.0.unsynced),
+            dots: Dots::Shown,
         })))
     }
 
@@ -208,6 +237,9 @@ impl Root {
     pub(crate) fn in_parent<T>(&self, path: &WirePath, f: impl Fn(&Arc<Dir>, &[u8]) -> io::Result<T>) -> io::Result<T> {
         let (parent, name) = split(path.as_bytes());
         let (dir, remembered) = self.recent_dir(parent)?;
+        if !self.shows(&dir, name) {
+            return Err(Errno::ACCESS.into());
+        }
         match f(&dir, name) {
             // The remembered directory may have been removed and made again.
             Err(error) if remembered && error.kind() == io::ErrorKind::NotFound => {
@@ -242,6 +274,9 @@ impl Root {
             }
             (found, _) => found?,
         };
+        if !self.shows(&dir, name) {
+            return Err(Errno::ACCESS.into());
+        }
         match self.0.unsynced.note(&dir, || dir.make_dir(name)) {
             Ok(()) => {}
             // A link to a directory below the root is as good as a directory.
@@ -295,7 +330,11 @@ impl Root {
     }
 
     fn look_up(&self, path: &[u8]) -> Result<Arc<Dir>, Errno> {
-        Ok(Arc::new(self.0.top.open_below(path, self.0.resolver)?))
+        let (top, resolver) = (&self.0.top, self.0.resolver);
+        Ok(Arc::new(match self.0.dots {
+            Dots::Shown => top.open_below(path, resolver)?,
+            Dots::Hidden => hidden::open_below(top, path, resolver)?,
+        }))
     }
 }
 

@@ -203,7 +203,8 @@ impl Frame {
             }
             Listing::Open(..) => return Ok(()),
         };
-        let names = dir.names().map_err(|errno| self.failed(errno))?;
+        let mut names = dir.names().map_err(|errno| self.failed(errno))?;
+        names.retain(|name| self.root.shows(&dir, name));
         self.listing = Listing::Open(dir, names.into_iter());
         Ok(())
     }

@@ -33,6 +33,9 @@ pub struct Policy {
     pub checksum: bool,
     /// Continue from partial files and reuse what an older version shares.
     pub resume: bool,
+    /// The sender may not learn what is here: of an existing file neither size, time nor content count, so the
+    /// answers tell no more than that the name is taken. For drop boxes.
+    pub blind: bool,
 }
 
 /// The decision on one offer.
@@ -92,7 +95,7 @@ fn decide_dir(local: &Local) -> Plan {
 fn decide_link(link: &[u8], local: &Local, policy: &Policy) -> Plan {
     match local.target.as_ref().map(|there| &there.kind) {
         None => Plan::MakeLink,
-        Some(Kind::Link(there)) if there == link => Plan::Skip(SkipReason::Same),
+        Some(Kind::Link(there)) if there == link && !policy.blind => Plan::Skip(SkipReason::Same),
         Some(Kind::Dir) => in_the_way("a directory of that name is in the way of the link"),
         Some(_) => keep(policy.if_exists).unwrap_or(Plan::MakeLink),
     }
@@ -107,6 +110,9 @@ fn decide_file(offer: &Header, local: &Local, policy: &Policy) -> Plan {
     };
     if there.kind == Kind::Dir {
         return in_the_way("a directory of that name is in the way of the file");
+    }
+    if policy.blind {
+        return keep(policy.if_exists).unwrap_or_else(|| Plan::Receive(start_new(offer, local, policy)));
     }
     let may_differ = policy.checksum && policy.if_exists == IfExists::Replace;
     if there.kind == Kind::File && same_stamp(offer, there) && !may_differ {
@@ -176,7 +182,7 @@ mod tests {
     use crate::protocol::path::WirePath;
 
     const MIB: u64 = CHUNK_BYTES;
-    const REPLACE: Policy = Policy { if_exists: IfExists::Replace, checksum: false, resume: true };
+    const REPLACE: Policy = Policy { if_exists: IfExists::Replace, checksum: false, resume: true, blind: false };
 
     fn offer(size: u64) -> Header {
         Header {
@@ -250,6 +256,35 @@ mod tests {
     }
 
     #[test]
+    fn a_drop_box_answers_as_if_nothing_were_there() {
+        let link = Existing { kind: Kind::Link(b"to".to_vec()), size: 0, mtime: Mtime { secs: 1, nanos: 0 } };
+        for checksum in [false, true] {
+            let policy = Policy { blind: true, checksum, ..REPLACE };
+            for there in [None, file(10, 100), file(9 * MIB, 1), Some(link.clone())] {
+                let local = Local { target: there, part: None };
+                for size in [10, 9 * MIB] {
+                    assert_eq!(decide(&offer(size), &local, &policy), receive(0, Basis::None, Why::New), "{local:?}");
+                }
+                let offered = Header { kind: Kind::Link(b"to".to_vec()), ..offer(0) };
+                assert_eq!(decide(&offered, &local, &policy), Plan::MakeLink);
+            }
+            let own = Local { target: file(9 * MIB, 100), part: Some(2 * MIB) };
+            assert_eq!(decide(&offer(9 * MIB), &own, &policy), receive(2 * MIB, Basis::Part, Why::Resume));
+        }
+    }
+
+    #[test]
+    fn a_drop_box_tells_that_a_name_is_taken_and_no_more() {
+        let policy = |if_exists| Policy { blind: true, if_exists, ..REPLACE };
+        for there in [file(10, 100), file(11, 1)] {
+            let local = Local { target: there, part: None };
+            assert_eq!(decide(&offer(10), &local, &policy(IfExists::Skip)), Plan::Skip(SkipReason::Exists));
+            let refused = decide(&offer(10), &local, &policy(IfExists::Fail));
+            assert!(matches!(refused, Plan::Refuse(Failure { status: Status::Exists, .. })), "{refused:?}");
+        }
+    }
+
+    #[test]
     fn what_exists_is_kept_when_so_asked() {
         let local = Local { target: file(9, 1), part: None };
         let with = |if_exists| decide(&offer(10), &local, &Policy { if_exists, ..REPLACE });
@@ -286,7 +321,7 @@ mod tests {
             old in proptest::option::of(0..20 * MIB), checksum: bool, resume: bool,
         ) {
             let local = Local { target: old.and_then(|len| file(len, 1)), part };
-            let policy = Policy { if_exists: IfExists::Replace, checksum, resume };
+            let policy = Policy { if_exists: IfExists::Replace, checksum, resume, blind: false };
             if let Plan::Receive(start) = decide(&offer(size), &local, &policy) {
                 proptest::prop_assert!(start.from == size || start.from % MIB == 0);
                 proptest::prop_assert!(start.from <= size);

@@ -15,7 +15,7 @@ use x509_parser::prelude::{ASN1Time, X509Certificate, parse_x509_certificate};
 use super::credential::{self, CredentialError};
 use super::fingerprint::Fingerprint;
 use super::home::Privacy;
-use super::trust::date;
+use crate::calendar::day;
 
 /// How far a certificate's time begins before it is made: clocks differ.
 const BACKDATED: Duration = Duration::from_secs(60 * 60);
@@ -207,8 +207,8 @@ impl Description {
             for_servers: may(usage.as_ref().map(|usage| usage.value.any || usage.value.server_auth)),
             for_clients: may(usage.as_ref().map(|usage| usage.value.any || usage.value.client_auth)),
             hosts: hosts(&certificate)?,
-            from: day(certificate.validity().not_before),
-            until: day(certificate.validity().not_after),
+            from: day_of(certificate.validity().not_before),
+            until: day_of(certificate.validity().not_after),
             is_expired: certificate.validity().not_after < ASN1Time::now(),
             fingerprint: Fingerprint::of_key(certificate.public_key().raw),
         })
@@ -232,9 +232,9 @@ fn host(name: &GeneralName<'_>) -> Option<String> {
     }
 }
 
-fn day(time: ASN1Time) -> String {
+fn day_of(time: ASN1Time) -> String {
     let secs = u64::try_from(time.timestamp()).unwrap_or_default();
-    date(SystemTime::UNIX_EPOCH + Duration::from_secs(secs))
+    day(SystemTime::UNIX_EPOCH + Duration::from_secs(secs))
 }
 
 #[cfg(test)]
@@ -268,7 +268,7 @@ mod tests {
         assert_eq!((said.subject.as_str(), said.hosts.as_slice()), ("CN=box", hosts.map(String::from).as_slice()));
         assert_eq!((said.for_servers, said.for_clients, said.is_authority), (true, false, false));
         assert!(!said.is_expired);
-        assert_eq!(said.until, date(SystemTime::now() + Duration::from_secs(2 * DAY_SECS)));
+        assert_eq!(said.until, day(SystemTime::now() + Duration::from_secs(2 * DAY_SECS)));
         let ca = describe_file(&certificate).unwrap().swap_remove(0);
         assert_eq!((&ca.subject, ca.is_authority, ca.for_servers), (&said.issuer, true, false));
         let made = issue(&certificate, &key, &request(&[], Role::Client)).unwrap();

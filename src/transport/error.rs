@@ -147,7 +147,7 @@ impl TransportError {
         match self {
             Self::Bind { .. } | Self::Identity(_) => Fault::Local,
             Self::NoReply { .. } | Self::Resolve { .. } | Self::Lost { .. } => Fault::Path,
-            Self::Refused { code: CloseCode::GoingAway | CloseCode::Timeout } => Fault::Path,
+            Self::Refused { code: CloseCode::GoingAway | CloseCode::Timeout | CloseCode::RightsChanged } => Fault::Path,
             Self::WrongServer { .. } | Self::Uncertified { .. } | Self::Handshake { .. } | Self::NoClientKey { .. } => {
                 Fault::Trust
             }
@@ -157,7 +157,10 @@ impl TransportError {
                     | CloseCode::InviteSpent
                     | CloseCode::WrongToken
                     | CloseCode::CertificateExpired
-                    | CloseCode::NotCertified,
+                    | CloseCode::NotCertified
+                    | CloseCode::Revoked
+                    | CloseCode::Expired
+                    | CloseCode::TooManyTries,
             } => Fault::Trust,
             Self::Refused { .. } | Self::Version { .. } => Fault::Peer,
         }

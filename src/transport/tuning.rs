@@ -124,7 +124,8 @@ pub fn transport_config(tuning: &Tuning, side: Side, peer: SocketAddr) -> Transp
     config
 }
 
-/// Gives an authorised peer the full limits. For servers, after `Hello` was accepted.
+/// Gives an authorised peer the full limits. For servers, when a client that was let in begins to send: the streams that
+/// it may open cost half a megabyte whether it opens them or not.
 pub fn open_up(connection: &Connection) {
     connection.set_receive_window(receive_window(connection).into());
     connection.set_max_concurrent_bi_streams(STREAMS_MAX.into());

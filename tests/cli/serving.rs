@@ -2,7 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
 
+use qft::protocol::codec;
+use qft::protocol::message::{Hello, Message};
+use qft::transport::congestion::ControllerConfig;
+use qft::transport::{self, Identity, Ticket, Tuning};
 use rustix::process::Signal;
 
 use crate::bin::{Machine, wait_for};
@@ -119,9 +124,9 @@ fn what_cannot_be_served_is_named() {
         remote.run(line).exits(2).says_only(&["cannot serve missing", "No such file"]);
     }
     assert!(!remote.has("missing"));
-    remote.run("serve . -l nonsense").exits(2).says_only(&["no address to listen on"]);
+    remote.run("serve in -l nonsense").exits(2).says_only(&["no address to listen on"]);
     let serve = remote.serve("in", "");
-    remote.qft(["serve", ".", "-l", serve.address()]).run().exits(1).says_only(&["cannot listen on 127.0.0.1:"]);
+    remote.qft(["serve", "in", "-l", serve.address()]).run().exits(1).says_only(&["cannot listen on 127.0.0.1:"]);
 }
 
 #[test]
@@ -155,4 +160,37 @@ fn a_server_that_nobody_can_enter_says_so() {
     serving.signal(Signal::TERM);
     serving.end().exits(0).says(&["nobody can connect", "--invite"]).says(&["made ", "/new"]);
     assert!(remote.path("new").is_dir());
+}
+
+/// What an idle server with [`IDLE_CLIENTS`] may take.
+const IDLE_BYTES_MAX: u64 = 64 << 20;
+const IDLE_CLIENTS: usize = 100;
+
+#[test]
+fn idle_clients_cost_a_server_little_memory() {
+    let remote = Machine::new();
+    let serve = remote.serve("in", "--no-auth -w 2 --max-clients 256");
+    let ticket: Ticket = serve.ticket().parse().expect("a ticket");
+    let addr = serve.address().parse().expect("an address");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let identity = Identity::ephemeral().expect("a key");
+        let tuning = Tuning::new(Arc::new(ControllerConfig::default()));
+        let mut hello = Vec::new();
+        codec::encode(&Message::Hello(Hello::new(0, "idle", None)), &mut hello).expect("a short message");
+        let mut clients = Vec::new();
+        for _ in 0..IDLE_CLIENTS {
+            let patience = std::time::Duration::from_secs(60);
+            let dialled = transport::connect(&[addr], ticket.fingerprint, &identity, &tuning, patience).await;
+            let dialled = dialled.expect("there is room");
+            let (mut send, mut recv) = dialled.connection.open_bi().await.expect("a stream");
+            send.write_all(&hello).await.expect("it is read");
+            // The first byte of the welcome.
+            recv.read_exact(&mut [0]).await.expect("it is let in");
+            clients.push((dialled, send, recv));
+        }
+        let resident = serve.resident();
+        eprintln!("{} KiB resident with {} idle clients", resident / 1024, clients.len());
+        assert!(resident <= IDLE_BYTES_MAX, "{} MiB", resident >> 20);
+    });
 }

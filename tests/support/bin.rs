@@ -133,6 +133,11 @@ impl Machine {
         self.qft(line.split_whitespace()).run()
     }
 
+    /// Starts words that are separated by blanks.
+    pub(crate) fn run_on(&self, line: &str) -> Running {
+        self.qft(line.split_whitespace()).start()
+    }
+
     /// Serves `dir`, which is made, with more words for the command.
     pub(crate) fn serve(&self, dir: &str, options: &str) -> Serve {
         self.serve_at("127.0.0.1:0", dir, options)
@@ -418,6 +423,13 @@ impl Serve {
 
     pub(crate) fn signal(&self, signal: Signal) {
         self.child.signal(signal);
+    }
+
+    /// Resident memory in bytes.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.0.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says so");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 
     /// Waits for its end.

@@ -1,17 +1,23 @@
 //! What the user typed, as clap sees it. Nothing here knows what the words mean; [`plan`](super::plan) does.
 
 mod cert;
+mod peers;
+mod remote;
 mod serve;
 mod show;
 mod ssh;
 mod transfer;
 mod trust;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::{Parser, Subcommand};
 
+use crate::transport::trust::parse_expiry;
+
 pub(crate) use self::cert::{CertArgs, CertCommand};
+pub(crate) use self::peers::{AllowArgs, InviteArgs, PeersAction, PeersArgs, RevokeArgs};
+pub(crate) use self::remote::{AddArgs, NamedArgs, RemoteAction, RemoteArgs};
 pub(crate) use self::serve::ServeArgs;
 pub(crate) use self::show::{CompletionsArgs, ConfigArgs, DoctorArgs, IdArgs, LsArgs, ManArgs};
 pub(crate) use self::ssh::SshArgs;
@@ -30,8 +36,10 @@ Transfer:
 
 Serve:
   serve  Let other machines send to, and get from, a directory here
+  peers  Who may connect here: list, invite, allow, revoke
 
 Set up:
+  remote       Servers known here: list, add, default, forget
   id           Show this machine's name and fingerprint
   doctor       Test this machine's network settings, and the link to a remote
   config       Show each setting, its value, and where it comes from
@@ -150,6 +158,25 @@ Examples:
 
 Tickets and known hosts need none of this; certs/README.md says when it helps.";
 
+const PEERS_EXAMPLES: &str = "\
+Examples:
+  qft peers                              who may connect, and what each may do
+  qft peers invite --name ci --wo        a ticket for one client that only sends
+  qft peers allow FP --name laptop       FP: what 'qft id' prints on the laptop
+  qft peers allow laptop --ro            laptop may only get from now on
+  qft peers revoke laptop                laptop is out within a second
+
+The list is the file authorized_clients in $QFT_HOME (or ~/.config/qft). It can
+be edited by hand: one client a line, FINGERPRINT [options] NAME.";
+
+const REMOTE_EXAMPLES: &str = "\
+Examples:
+  qft remote                             the servers known here
+  qft remote add box                     asks for the ticket, and pairs
+  qft remote add box qft://FP@host:4433  an address without an invite is no secret
+  qft remote default box                 'qft send FILES' goes there
+  qft remote forget box";
+
 /// The command line of `qft`.
 #[derive(Debug, Parser)]
 #[command(
@@ -186,6 +213,12 @@ pub(crate) enum Command {
     /// Let other machines send to, and get from, a directory here
     #[command(after_long_help = long_help(&[SERVE_EXAMPLES]))]
     Serve(ServeArgs),
+    /// Who may connect here: list, invite, allow, revoke
+    #[command(after_long_help = long_help(&[PEERS_EXAMPLES]))]
+    Peers(PeersArgs),
+    /// Servers known here: list, add, default, forget
+    #[command(after_long_help = long_help(&[REMOTE_EXAMPLES]))]
+    Remote(RemoteArgs),
     /// Show this machine's name and fingerprint
     Id(IdArgs),
     /// Test this machine's network settings, and the link to a remote
@@ -216,6 +249,8 @@ impl Command {
             Self::Get(args) => args.job.output.json,
             Self::Ls(args) => args.json,
             Self::Serve(args) => args.json,
+            Self::Peers(args) => args.json(),
+            Self::Remote(args) => args.json(),
             Self::Id(args) => args.json,
             Self::Doctor(args) => args.json,
             Self::Config(args) => args.json,
@@ -232,6 +267,8 @@ impl Command {
             Self::Get(_) => "get",
             Self::Ls(_) => "ls",
             Self::Serve(_) => "serve",
+            Self::Peers(_) => "peers",
+            Self::Remote(_) => "remote",
             Self::Id(_) => "id",
             Self::Doctor(_) => "doctor",
             Self::Config(_) => "config",
@@ -247,7 +284,10 @@ fn long_help(parts: &[&str]) -> String {
     parts.join("\n\n")
 }
 
-/// Reads a time with a unit (`30s`, `5m`, `2h`); a bare number is seconds.
+/// How a time is written.
+const TIME_SHAPE: &str = "a time looks like 30s, 5m, 2h or 7d";
+
+/// Reads a time with a unit (`30s`, `5m`, `2h`, `7d`); a bare number is seconds.
 fn parse_time(text: &str) -> Result<Duration, String> {
     let (number, unit) = match text.find(|c: char| !c.is_ascii_digit()) {
         Some(at) => text.split_at(at),
@@ -257,10 +297,22 @@ fn parse_time(text: &str) -> Result<Duration, String> {
         "s" => 1,
         "m" => 60,
         "h" => 60 * 60,
-        _ => return Err("a time looks like 30s, 5m or 2h".to_owned()),
+        "d" => 24 * 60 * 60,
+        _ => return Err(TIME_SHAPE.to_owned()),
     };
-    let number: u64 = number.parse().map_err(|_| "a time looks like 30s, 5m or 2h".to_owned())?;
+    let number: u64 = number.parse().map_err(|_| TIME_SHAPE.to_owned())?;
     number.checked_mul(factor).map(Duration::from_secs).ok_or_else(|| "that is too long".to_owned())
+}
+
+/// Reads when something ends: a day, a moment, or a time from now.
+fn parse_end(text: &str) -> Result<SystemTime, String> {
+    if let Ok(end) = parse_expiry(text) {
+        return Ok(end);
+    }
+    let has_unit = text.ends_with(|c: char| c.is_ascii_alphabetic());
+    let time = parse_time(text).ok().filter(|_| has_unit);
+    let end = time.and_then(|time| SystemTime::now().checked_add(time));
+    end.ok_or_else(|| "it looks like 2026-12-31, 2026-12-31T18:00 (UTC), 12h or 30d".to_owned())
 }
 
 #[cfg(test)]
@@ -324,6 +376,13 @@ mod tests {
             &["get"],
             &["send", "-j", "0", "f"],
             &["send", "--timeout", "5 days", "f"],
+            &["peers", "allow", "x", "--ro", "--wo"],
+            &["peers", "allow", "x", "--root", "../up"],
+            &["peers", "allow", "x", "--expires", "soon"],
+            &["peers", "allow", "x", "--name", "ro"],
+            &["peers", "invite", "--valid", "0s"],
+            &["peers", "revoke"],
+            &["remote", "default"],
         ] {
             assert_eq!(parse(args).map(|_| ()).map_err(|e| e.exit_code()), Err(2), "{args:?}");
         }
@@ -331,11 +390,11 @@ mod tests {
 
     #[test]
     fn a_time_is_seconds_unless_it_says_otherwise() {
-        let table = [("0", 0), ("45", 45), ("30s", 30), ("5m", 300), ("2h", 7200)];
+        let table = [("0", 0), ("45", 45), ("30s", 30), ("5m", 300), ("2h", 7200), ("5d", 432_000)];
         for (text, seconds) in table {
             assert_eq!(parse_time(text), Ok(Duration::from_secs(seconds)));
         }
-        for text in ["", "m", "5d", "-1", "1.5m", "99999999999999999999", "18446744073709551615h"] {
+        for text in ["", "m", "5w", "-1", "1.5m", "99999999999999999999", "18446744073709551615h"] {
             assert!(parse_time(text).is_err(), "{text}");
         }
     }

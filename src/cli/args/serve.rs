@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, ValueHint};
 
 use super::parse_time;
+use crate::server::CLIENTS_MAX;
 
 /// How long a stopping server lets files finish, unless `--drain` says otherwise.
 const DRAIN_DEFAULT: &str = "30";
@@ -27,6 +28,9 @@ pub(crate) struct ServeArgs {
     /// Worker threads [default: one per core]
     #[arg(short = 'w', long, value_name = "N")]
     pub(crate) workers: Option<NonZeroUsize>,
+    /// Clients at the same time; one address gets half of the places
+    #[arg(long, value_name = "N", default_value_t = NonZeroUsize::new(CLIENTS_MAX).expect("there is room for some"))]
+    pub(crate) max_clients: NonZeroUsize,
     /// Exit when the first client is done
     #[arg(long)]
     pub(crate) once: bool,
@@ -39,9 +43,15 @@ pub(crate) struct ServeArgs {
     /// Never replace an existing file
     #[arg(long, help_heading = "What clients may do")]
     pub(crate) no_clobber: bool,
+    /// Also serve dotfiles at the top of DIR
+    #[arg(long, help_heading = "What clients may do")]
+    pub(crate) hidden: bool,
     /// Print a one-time ticket (automatic on a terminal while no client is enrolled)
     #[arg(long, help_heading = "Who may connect", conflicts_with = "no_auth")]
     pub(crate) invite: bool,
+    /// Also as a QR code
+    #[arg(long, help_heading = "Who may connect", conflicts_with = "json")]
+    pub(crate) qr: bool,
     /// Write a ticket to PATH (mode 0600) once the socket is bound
     #[arg(long, value_name = "PATH", help_heading = "Who may connect", value_hint = ValueHint::FilePath)]
     pub(crate) ticket_file: Option<PathBuf>,

@@ -78,7 +78,7 @@ fn lists(home: &Path) -> Check {
     let clients = Clients::open(home).and_then(|clients| clients.list());
     match (remotes, clients) {
         (Ok(remotes), Ok(clients)) => {
-            let (remotes, clients) = (remotes.len(), clients.len());
+            let (remotes, clients) = (remotes.len(), clients.clients.len());
             Check::good(
                 "lists",
                 format!("{} known here, {} may connect here", many(remotes, "server"), many(clients, "client")),

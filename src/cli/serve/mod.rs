@@ -1,5 +1,6 @@
 //! `qft serve`: runs a server, prints how to reach it, and what happens.
 
+mod hang_up;
 mod output;
 mod passes;
 mod way_in;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use self::hang_up::{Asked, HangUp};
 use self::output::Output;
 use self::passes::{Passes, identity};
 use self::way_in::{announce, found_at, way_in};
@@ -26,7 +28,7 @@ use super::size;
 use crate::protocol::path::escape;
 use crate::server::{Access, Mode, Server};
 use crate::transport::trust::Clients;
-use crate::transport::{self, DEFAULT_PORT, Identity};
+use crate::transport::{self, DEFAULT_PORT, Identity, Presence, Serving};
 
 /// Runs the command.
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
@@ -37,22 +39,24 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let advertised = args.advertise.as_deref().map(parse_advertised).transpose()?;
     log::init(args.verbose, None);
     let home = transport::home()?;
+    refuse_to_serve_the_key(&root, &home, args.hidden)?;
     let passes = Passes::load(args)?;
     let identity = identity(args, &home)?;
     let mut out = Output::new(args);
     // Starting waits for the server's threads, so it is done outside of any runtime.
     let server = start(args, &root, &listen, identity, &passes, &home)?;
-    let enrolled = enrolled_clients(&home);
+    let _presence = presence(args, &server, &root, &home, advertised.clone());
+    let enrolled = enrolled_clients(&home, &mut out);
     let (hosts, port) = found_at(&server, advertised);
     let lines = passes.lines(&server, &hosts[0], port);
-    let way_in = way_in(args, &server, (hosts, port), enrolled > 0 || passes.are_given());
+    let way_in = way_in(args, &server, (hosts, port), enrolled > 0 || passes.are_given())?;
     block_on(async |signals| {
         // The ticket says that the server can be used, and stopped: signals are caught from here on.
         if is_new {
             out.say(&format!("made {}", escape(root.as_os_str().as_bytes())));
         }
         announce(&mut out, args, &server, &root, way_in.as_ref(), &lines, enrolled)?;
-        watch(server, &mut out, signals, args.drain).await
+        watch(server, &mut out, signals, args.drain, &home).await
     })
 }
 
@@ -67,6 +71,22 @@ fn root(dir: &Path, is_superuser: bool) -> anyhow::Result<PathBuf> {
         return Err(Complaint::usage("root does not serve /: name a directory below it, or run as another user").into());
     }
     Ok(root)
+}
+
+/// Whoever can read the home gets this machine's key; whoever can write to it lets anyone in.
+fn refuse_to_serve_the_key(root: &Path, home: &Path, hidden: bool) -> Result<(), Complaint> {
+    let Ok(home) = home.canonicalize() else { return Ok(()) };
+    let Ok(below) = home.strip_prefix(root) else { return Ok(()) };
+    let is_out_of_sight = below.as_os_str().as_bytes().starts_with(b".") && !hidden;
+    match is_out_of_sight {
+        true => Ok(()),
+        false => Err(Complaint::Usage(format!(
+            "{} holds this machine's key and its lists of peers, which clients could read and change; serve another \
+             directory, or move $QFT_HOME{}",
+            escape(home.as_os_str().as_bytes()),
+            if hidden { ", or leave --hidden out" } else { "" }
+        ))),
+    }
 }
 
 /// The addresses to try, in order. Only a default may be given up for another one.
@@ -102,6 +122,8 @@ fn start(
             .client_authority(passes.authority())
             .mode(mode)
             .no_clobber(args.no_clobber)
+            .hidden(args.hidden)
+            .clients_max(args.max_clients.get())
             .sync(!args.no_sync)
             .once(args.once)
             .start()
@@ -119,18 +141,62 @@ fn workers(args: &ServeArgs) -> NonZeroUsize {
     args.workers.unwrap_or_else(|| available_parallelism().unwrap_or(NonZeroUsize::MIN))
 }
 
-/// Clients that are enrolled in this home.
-fn enrolled_clients(home: &Path) -> usize {
+/// Lets `qft peers invite` find this server. Without it everything else works.
+fn presence(
+    args: &ServeArgs,
+    server: &Server,
+    root: &Path,
+    home: &Path,
+    advertised: Option<(String, Option<u16>)>,
+) -> Option<Presence> {
+    let serving = Serving {
+        pid: std::process::id(),
+        listen: server.local_addr(),
+        advertised,
+        fingerprint: server.fingerprint(),
+        root: escape(root.as_os_str().as_bytes()).to_string(),
+        is_open: args.no_auth,
+    };
+    Presence::announce(home, &serving)
+        .inspect_err(|error| tracing::warn!(%error, "no sign of this server is left"))
+        .ok()
+}
+
+/// Clients that are enrolled in this home; lines of the list that let nobody in are told.
+fn enrolled_clients(home: &Path, out: &mut Output) -> usize {
     // A list that cannot be read has stopped the server already, unless it accepts anyone.
-    Clients::open(home).and_then(|clients| clients.list()).map_or(0, |clients| clients.len())
+    let listing = Clients::open(home).and_then(|clients| clients.list()).unwrap_or_default();
+    for (line, reason) in &listing.broken {
+        out.warn(&format!("authorized_clients, line {line}: {reason}; the line lets nobody in"));
+    }
+    listing.clients.len()
 }
 
 /// Prints notices until the server has ended; the first signal drains, the second ends at once.
-async fn watch(server: Server, out: &mut Output, mut signals: Signals, drain: Duration) -> anyhow::Result<Exit> {
+async fn watch(
+    server: Server,
+    out: &mut Output,
+    mut signals: Signals,
+    drain: Duration,
+    home: &Path,
+) -> anyhow::Result<Exit> {
+    let mut hang_up = HangUp::catch()?;
     let mut is_draining = false;
     loop {
         tokio::select! {
             biased;
+            what = hang_up.next(), if !is_draining => match what {
+                Asked::ToReload => {
+                    server.handle().reload();
+                    let enrolled = enrolled_clients(home, out);
+                    out.say(&format!("read the list of clients again: {enrolled} enrolled"));
+                }
+                // The terminal is gone, and with it whoever would stop this server.
+                Asked::ToEnd => {
+                    is_draining = true;
+                    server.handle().shutdown(drain);
+                }
+            },
             () = signals.next() => {
                 if is_draining {
                     out.end(Exit::Interrupted);
@@ -164,6 +230,25 @@ mod tests {
         assert!(root(Path::new("/usr/.."), true).is_err(), "by whatever name");
         assert!(root(Path::new("/"), false).is_ok());
         assert!(root(Path::new("/tmp"), true).is_ok());
+    }
+
+    #[test]
+    fn the_key_is_not_served() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let root = dir.path().canonicalize().expect("it is there");
+        for (home, hidden, is_refused) in [
+            (".config/qft", false, false),
+            (".config/qft", true, true),
+            ("keys/.qft", false, true),
+            ("", false, true),
+            ("missing", true, false),
+        ] {
+            let home = root.join(home);
+            if !home.ends_with("missing") {
+                fs::create_dir_all(&home).expect("made");
+            }
+            assert_eq!(refuse_to_serve_the_key(&root, &home, hidden).is_err(), is_refused, "{home:?} {hidden}");
+        }
     }
 
     #[test]

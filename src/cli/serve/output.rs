@@ -1,19 +1,23 @@
 //! What the operator sees: lines on standard error, or JSON on standard output.
 
 use std::collections::HashMap;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
 use super::super::args::ServeArgs;
 use super::super::exit::Exit;
+use super::super::qr;
 use super::super::size;
 use super::super::ui::json::Json;
 use super::super::ui::text::shown;
-use super::way_in::{INVITE_MINUTES, WAITING, WayIn};
+use super::way_in::{INVITE_MINUTES, WayIn};
 use crate::server::Notice;
 use crate::transport::Ticket;
+
+/// Columns that a QR code may take where nobody knows the width.
+const QR_COLUMNS: usize = 80;
 
 /// What the operator sees: lines on standard error, or JSON on standard output.
 pub(super) struct Output {
@@ -73,7 +77,17 @@ impl Output {
             let other = Ticket { host: host.clone(), ..way_in.ticket.clone() };
             self.say(&format!("  or, by another address of this machine:\n\n    qft send FILES --to {other}\n"));
         }
-        self.say(WAITING);
+    }
+
+    /// The ticket for a camera.
+    pub(super) fn qr(&mut self, ticket: &Ticket) {
+        let stderr = io::stderr();
+        let columns = rustix::termios::tcgetwinsize(&stderr).map_or(QR_COLUMNS, |size| usize::from(size.ws_col));
+        let with_colours = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        match qr::draw(ticket, columns, with_colours) {
+            Some(lines) => self.say(&format!("{}\n", lines.join("\n"))),
+            None => self.say(&format!("the QR code does not fit into {columns} columns; widen the terminal")),
+        }
     }
 
     pub(super) fn notice(&mut self, notice: &Notice) {

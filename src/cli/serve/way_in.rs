@@ -48,20 +48,20 @@ pub(super) fn way_in(
     server: &Server,
     found_at: (Vec<String>, u16),
     has_clients: bool,
-) -> Option<WayIn> {
+) -> anyhow::Result<Option<WayIn>> {
     let is_first = !has_clients && io::stderr().is_terminal() && !args.quiet;
-    let is_shown = args.invite || args.no_auth || is_first;
+    let is_shown = args.invite || args.qr || args.no_auth || is_first;
     if !is_shown && args.ticket_file.is_none() {
-        return None;
+        return Ok(None);
     }
     let (mut hosts, port) = found_at;
     let host = hosts.remove(0);
     let ticket = match args.no_auth {
         // Who accepts anyone has nobody to invite.
         true => Ticket { fingerprint: server.fingerprint(), invite: None, host, port },
-        false => Ticket { port, ..server.invite(&host) },
+        false => Ticket { port, ..server.invite(&host).context("making an invite")? },
     };
-    Some(WayIn { ticket, others: hosts, is_shown })
+    Ok(Some(WayIn { ticket, others: hosts, is_shown }))
 }
 
 pub(super) fn announce(
@@ -88,6 +88,10 @@ pub(super) fn announce(
     if let Some(way_in) = way_in.filter(|way_in| way_in.is_shown) {
         start["ticket"] = way_in.ticket.to_string().into();
         out.paste_lines(way_in, args.no_auth);
+        if args.qr {
+            out.qr(&way_in.ticket);
+        }
+        out.say(WAITING);
     }
     passes.iter().for_each(|line| out.say(line));
     out.start(start);

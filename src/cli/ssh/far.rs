@@ -81,6 +81,8 @@ fn prepare() -> anyhow::Result<Prepared> {
             // One client needs one worker.
             .workers(NonZeroUsize::MIN)
             .access(Access::Only(vec![client]))
+            // It is the account's own directory; ssh has let the user in there.
+            .hidden(true)
             .sync(request.sync)
             .once(true)
             .start()?;

@@ -20,10 +20,11 @@ use self::plain::Plain;
 use self::slots::{Screen, Slots, Style};
 use self::text::{cause, shown};
 use super::args::{OutputArgs, ProgressArg};
-use super::exit::{Complaint, Exit, Verb};
+use super::exit::{self, Complaint, Exit, Verb};
 use super::size;
 use crate::progress::{Counters, Event, Report};
 use crate::protocol::message::SkipReason;
+use crate::transport::{self, Fingerprint, Identity};
 
 /// Time between two looks.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
@@ -367,10 +368,20 @@ impl Ui {
 
 /// An error in one line; only the comparison of two keys takes more.
 pub(crate) fn message(error: &anyhow::Error) -> String {
-    match error.downcast_ref() {
-        Some(Complaint::Untrusted(text)) => text.lines().map(shown).collect::<Vec<_>>().join("\n"),
-        _ => shown(&format!("{error:#}")).into_owned(),
+    if let Some(Complaint::Untrusted(text)) = error.downcast_ref() {
+        return text.lines().map(shown).collect::<Vec<_>>().join("\n");
     }
+    let text = shown(&format!("{error:#}")).into_owned();
+    match exit::is_not_enrolled(error).then(own_fingerprint).flatten() {
+        Some(own) => format!("{text}, or there: qft peers allow {own}"),
+        None => text,
+    }
+}
+
+/// This machine's key, for whoever may let it in.
+fn own_fingerprint() -> Option<Fingerprint> {
+    let identity = Identity::load_or_create(&transport::home().ok()?).ok()?;
+    Some(identity.fingerprint())
 }
 
 /// Reports an error of a command that shows no progress.

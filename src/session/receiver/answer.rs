@@ -44,7 +44,7 @@ impl Receiver {
             let verdict = Verdict::From { offset: start.from, why: start.why };
             return self.close(header.id, answer(header.id, verdict), |_| ());
         }
-        let io = Arc::new(FileIo::new(self.0.options.root.clone(), path, header, start, self.0.options.durable));
+        let io = Arc::new(FileIo::new(&self.0.options, path, header, start));
         let rules = Receive::new(header.size, start.from);
         let hash_prefix = rules.prefix_chunks() > 0;
         if hash_prefix {

@@ -3,12 +3,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::ReceiveOptions;
 use crate::digest::CHUNK_BYTES;
 use crate::protocol::message::{Header, Mtime};
 use crate::protocol::path::WirePath;
 use crate::storage::Root;
 use crate::storage::Source;
-use crate::storage::{Fresh, Part};
+use crate::storage::{Fresh, Owner, Part};
 use crate::storage::{Op, StorageError};
 use crate::transfer::resume::{Basis, Start};
 
@@ -24,6 +25,7 @@ pub(super) struct FileIo {
     mtime: Mtime,
     mode: u32,
     durable: bool,
+    owner: Option<String>,
     slot: Mutex<Slot>,
     given_up: AtomicBool,
     discard: AtomicBool,
@@ -36,15 +38,16 @@ struct Slot {
 }
 
 impl FileIo {
-    pub(super) fn new(root: Root, path: WirePath, header: &Header, start: Start, durable: bool) -> Self {
+    pub(super) fn new(options: &ReceiveOptions, path: WirePath, header: &Header, start: Start) -> Self {
         Self {
-            root,
+            root: options.root.clone(),
             path,
             start,
             size: header.size,
             mtime: header.mtime,
             mode: header.mode,
-            durable,
+            durable: options.durable,
+            owner: options.owner.clone(),
             slot: Mutex::default(),
             given_up: AtomicBool::new(false),
             discard: AtomicBool::new(false),
@@ -155,7 +158,7 @@ impl FileIo {
             return Ok(part.clone());
         }
         let fresh = if self.start.is_fresh() { Fresh::Yes } else { Fresh::No };
-        let part = Part::open(&self.root, &self.path, fresh)?;
+        let part = Part::open(&self.root, &self.path, owner(self.owner.as_deref()), fresh)?;
         if part.len() > self.start.from {
             // What lies beyond the start is of nobody's digest: it is sent again, or is a hole and must be one.
             part.truncate(self.start.from)?;
@@ -168,6 +171,8 @@ impl FileIo {
         }
         if self.start.basis == Basis::Part
             && part.is_empty()
+            // Who may not read the file is not told its digests either.
+            && self.owner.is_none()
             && let Ok(committed) = self.root.open_source(&self.path)
         {
             // The part has become the file since it was seen: the client's previous connection was about to
@@ -185,6 +190,17 @@ impl Start {
     fn is_fresh(&self) -> bool {
         self.basis != Basis::Part
     }
+}
+
+impl ReceiveOptions {
+    /// Whose the partial files are.
+    pub(super) fn part_owner(&self) -> Owner<'_> {
+        owner(self.owner.as_deref())
+    }
+}
+
+fn owner(name: Option<&str>) -> Owner<'_> {
+    name.map_or(Owner::Anyone, Owner::Only)
 }
 
 impl Drop for FileIo {

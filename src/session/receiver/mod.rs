@@ -41,6 +41,9 @@ use crate::storage::{Committer, Disk, Root};
 use crate::transfer::receive::Receive;
 use crate::transfer::resume::Policy;
 
+/// Whether a name may be written; else why not.
+type Allows = dyn Fn(&WirePath) -> Result<(), Failure> + Send + Sync;
+
 /// How a receiver treats what it is offered.
 pub(crate) struct ReceiveOptions {
     /// Where files go; nothing outside it is touched.
@@ -55,8 +58,11 @@ pub(crate) struct ReceiveOptions {
     pub(crate) dry_run: bool,
     /// The committer will sync what is written.
     pub(crate) durable: bool,
-    /// Which names may be written at all.
-    pub(crate) allows: Box<dyn Fn(&WirePath) -> bool + Send + Sync>,
+    /// Which names may be written at all; else why not.
+    pub(crate) allows: Box<Allows>,
+    /// Who alone may continue the partial files of this job; `None` is anyone. A sender that the policy keeps blind
+    /// must not learn what others left unfinished.
+    pub(crate) owner: Option<String>,
 }
 
 /// What a receiver works with.

@@ -55,11 +55,7 @@ impl Receiver {
             Some(to) if self.is_new_name(header, to)? => to.clone(),
             Some(to) => to.join(&header.path).map_err(|error| Failure::new(Status::BadName, error.to_string()))?,
         };
-        if (options.allows)(&path) {
-            Ok(path)
-        } else {
-            Err(Failure::new(Status::NotAllowed, "this name may not be written there"))
-        }
+        (options.allows)(&path).map(|()| path)
     }
 
     /// Whether `to` is the new name of the one file on offer: it was not marked as a directory and is none.
@@ -75,7 +71,7 @@ impl Receiver {
     fn decide(&self, header: &Header, path: &WirePath) -> Result<Plan, StorageError> {
         let root = &self.0.options.root;
         let part = match header.kind {
-            Kind::File => Part::peek(root, path)?,
+            Kind::File => Part::peek(root, path, self.0.options.part_owner())?,
             Kind::Dir | Kind::Link(_) => None,
         };
         let local = Local { target: root.stat(path)?.map(Existing::from), part };
@@ -91,7 +87,8 @@ impl Receiver {
             Plan::MakeDir | Plan::MakeLink if self.0.options.dry_run => self.on_made(header, &path, false),
             Plan::MakeDir => match root.make_dir(&path) {
                 Ok(true) => self.commit_name(header.clone(), path),
-                Ok(false) => self.on_made(header, &path, true),
+                // Who fills a drop box does not get to shut a directory that is there.
+                Ok(false) => self.on_made(header, &path, !self.0.options.policy.blind),
                 Err(error) => self.on_refuse(header, (&error).into()),
             },
             Plan::MakeLink => match self.make_link(header, &path) {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::protocol::message::Status;
+use crate::storage::Owner;
 use crate::storage::part::Fresh;
 use crate::storage::testing::{Place, SOME_TIME, wire};
 use std::fs;
@@ -10,7 +11,7 @@ use std::sync::mpsc::Receiver;
 type Outcome = Result<WirePath, StorageError>;
 
 fn part(root: &Root, name: &str, content: &[u8]) -> Part {
-    let part = Part::open(root, &wire(name), Fresh::No).unwrap();
+    let part = Part::open(root, &wire(name), Owner::Anyone, Fresh::No).unwrap();
     part.write_at(content, 0).unwrap();
     part
 }
@@ -58,7 +59,7 @@ fn odd_names_and_empty_files_are_committed() {
     let long = [b'n'; 255];
     for raw in [&b"new\nline"[..], b"\xff\xfe", b" ", &long] {
         let target = WirePath::parse(raw).unwrap();
-        let part = Part::open(&place.root, &target, Fresh::No).unwrap();
+        let part = Part::open(&place.root, &target, Owner::Anyone, Fresh::No).unwrap();
         assert_eq!(committed(Sync::Durable, commit(part, Replace::Yes)).unwrap(), target);
         assert_eq!(place.root.stat(&target).unwrap().unwrap().size, 0);
     }
@@ -93,9 +94,9 @@ fn a_taken_name_is_replaced_refused_or_avoided() {
     let refused = committed(Sync::Durable, commit(part(&place.root, "a", b"no"), Replace::No)).unwrap_err();
     assert_eq!(refused.status(), Status::Exists);
     assert_eq!(fs::read(place.path("a")).unwrap(), b"old");
-    assert_eq!(Part::peek(&place.root, &wire("a")).unwrap(), Some(2), "the part stays, and unlocked");
+    assert_eq!(Part::peek(&place.root, &wire("a"), Owner::Anyone).unwrap(), Some(2), "the part stays, and unlocked");
     for expected in ["a~1", "a~2"] {
-        let part = Part::open(&place.root, &wire("a"), Fresh::Yes).unwrap();
+        let part = Part::open(&place.root, &wire("a"), Owner::Anyone, Fresh::Yes).unwrap();
         part.write_at(b"free", 0).unwrap();
         assert_eq!(committed(Sync::Durable, commit(part, Replace::RenameFree)).unwrap(), wire(expected));
     }
@@ -130,7 +131,7 @@ fn a_directory_of_the_name_fails_one_file_and_not_its_group() {
     for (n, outcome) in outcomes {
         assert_eq!(outcome.as_ref().err().map(StorageError::status), (n == 5).then_some(Status::BadName), "{n}");
     }
-    assert_eq!(Part::peek(&place.root, &wire("5")).unwrap(), Some(1));
+    assert_eq!(Part::peek(&place.root, &wire("5"), Owner::Anyone).unwrap(), Some(1));
 }
 
 #[test]

@@ -33,6 +33,13 @@ fn cut(name: &[u8], room: usize) -> &[u8] {
     &name[..end]
 }
 
+/// The name of the part of a file of that name that only `owner` may continue.
+///
+/// It is the part of a name that ends like a part itself, which no file can have, so it is the part of no other file.
+pub(super) fn owned_part_name(name: &[u8], owner: &[u8]) -> Box<[u8]> {
+    part_name(&[name, b"~", owner, PART_SUFFIX].concat())
+}
+
 /// Whether a name is one of ours.
 pub(crate) fn is_part_name(name: &[u8]) -> bool {
     let start = name.len().saturating_sub(PART_SUFFIX.len());

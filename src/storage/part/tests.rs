@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 const PIECE: u64 = HOLE_BYTES as u64;
 
 fn open(place: &Place, name: &str) -> Part {
-    Part::open(&place.root, &wire(name), Fresh::No).unwrap()
+    Part::open(&place.root, &wire(name), Owner::Anyone, Fresh::No).unwrap()
 }
 
 fn pattern(len: usize) -> Vec<u8> {
@@ -32,9 +32,9 @@ fn a_part_lies_beside_its_target_and_belongs_to_its_owner() {
 #[test]
 fn a_part_is_kept_and_continued_or_emptied() {
     let place = Place::new();
-    assert_eq!(Part::peek(&place.root, &wire("d/a")).unwrap(), None);
+    assert_eq!(Part::peek(&place.root, &wire("d/a"), Owner::Anyone).unwrap(), None);
     open(&place, "d/a").write_at(b"hello", 0).unwrap();
-    assert_eq!(Part::peek(&place.root, &wire("d/a")).unwrap(), Some(5));
+    assert_eq!(Part::peek(&place.root, &wire("d/a"), Owner::Anyone).unwrap(), Some(5));
     let part = open(&place, "d/a");
     assert_eq!(part.len(), 5);
     part.write_at(b" you", 5).unwrap();
@@ -42,7 +42,7 @@ fn a_part_is_kept_and_continued_or_emptied() {
     assert_eq!(part.read_at(&mut buf, 0).unwrap(), 9);
     assert_eq!(&buf[..9], b"hello you");
     drop(part);
-    assert_eq!(Part::open(&place.root, &wire("d/a"), Fresh::Yes).unwrap().len(), 0);
+    assert_eq!(Part::open(&place.root, &wire("d/a"), Owner::Anyone, Fresh::Yes).unwrap().len(), 0);
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_second_writer_is_busy_until_the_first_is_gone() {
     let first = open(&place, "a");
     first.write_at(b"mine", 0).unwrap();
     for fresh in [Fresh::Yes, Fresh::No] {
-        let second = Part::open(&place.root, &wire("a"), fresh).unwrap_err();
+        let second = Part::open(&place.root, &wire("a"), Owner::Anyone, fresh).unwrap_err();
         assert_eq!(second.status(), Status::Busy);
     }
     assert_eq!(first.len(), 4);
@@ -78,7 +78,7 @@ fn many_openers_at_once_never_share_a_part() {
             let place = &place;
             scope.spawn(move || {
                 for _ in 0..200 {
-                    match Part::open(&place.root, &wire("a"), Fresh::Yes) {
+                    match Part::open(&place.root, &wire("a"), Owner::Anyone, Fresh::Yes) {
                         Ok(part) => {
                             part.write_at(&[byte; 100], 0).unwrap();
                             let mut buf = [0; 200];
@@ -106,7 +106,7 @@ fn whatever_was_planted_at_the_parts_name_is_not_followed() {
     rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, mode, 0).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(place.path(".socket.qft-part")).unwrap();
     for name in ["link", "dangling", "hard", "fifo", "socket"] {
-        assert!(matches!(Part::peek(&place.root, &wire(name)), Ok(None | Some(6)) | Err(_)), "{name}");
+        assert!(matches!(Part::peek(&place.root, &wire(name), Owner::Anyone), Ok(None | Some(6)) | Err(_)), "{name}");
         let part = open(&place, name);
         assert_eq!(part.len(), 0, "{name}");
         part.write_at(b"written", 0).unwrap();
@@ -114,7 +114,7 @@ fn whatever_was_planted_at_the_parts_name_is_not_followed() {
     }
     place.assert_outside_untouched();
     fs::create_dir(place.path(".dir.qft-part")).unwrap();
-    let error = Part::open(&place.root, &wire("dir"), Fresh::Yes).unwrap_err();
+    let error = Part::open(&place.root, &wire("dir"), Owner::Anyone, Fresh::Yes).unwrap_err();
     assert_eq!(error.status(), Status::BadName);
 }
 
@@ -123,8 +123,8 @@ fn a_part_below_a_link_out_of_the_root_is_refused() {
     let place = Place::new();
     symlink("../outside", place.path("out")).unwrap();
     for root in place.roots() {
-        assert_eq!(Part::open(&root, &wire("out/a"), Fresh::No).unwrap_err().status(), Status::BadName);
-        assert_eq!(Part::peek(&root, &wire("out/a")).unwrap_err().status(), Status::BadName);
+        assert_eq!(Part::open(&root, &wire("out/a"), Owner::Anyone, Fresh::No).unwrap_err().status(), Status::BadName);
+        assert_eq!(Part::peek(&root, &wire("out/a"), Owner::Anyone).unwrap_err().status(), Status::BadName);
     }
     place.assert_outside_untouched();
 }
@@ -191,7 +191,7 @@ fn unaligned_and_unordered_writes_give_the_same_content() {
     let mut content = pattern(5 * HOLE_BYTES + 77);
     content[HOLE_BYTES - 3..4 * HOLE_BYTES + 9].fill(0);
     for size in [1000, HOLE_BYTES - 1, HOLE_BYTES, HOLE_BYTES + 1, 3 * HOLE_BYTES] {
-        let part = Part::open(&place.root, &wire("a"), Fresh::Yes).unwrap();
+        let part = Part::open(&place.root, &wire("a"), Owner::Anyone, Fresh::Yes).unwrap();
         let pieces: Vec<_> = content.chunks(size).enumerate().collect();
         for (n, piece) in pieces.iter().step_by(2).chain(pieces.iter().skip(1).step_by(2)) {
             part.write_at(piece, (n * size) as u64).unwrap();
@@ -299,13 +299,13 @@ impl Drop for SmallDisk {
 fn a_full_disk_is_no_space_and_keeps_the_part() {
     let Some(disk) = SmallDisk::mount() else { return };
     let root = Root::open(disk.0.path()).unwrap();
-    let part = Part::open(&root, &wire("a"), Fresh::No).unwrap();
+    let part = Part::open(&root, &wire("a"), Owner::Anyone, Fresh::No).unwrap();
     assert_eq!(part.reserve(64 << 20).unwrap_err().status(), Status::NoSpace);
     part.write_at(&pattern(512 << 10), 0).unwrap();
     assert_eq!(part.write_at(&pattern(1 << 20), 512 << 10).unwrap_err().status(), Status::NoSpace);
     drop(part);
-    assert!(Part::peek(&root, &wire("a")).unwrap() >= Some(512 << 10));
-    let full = (0..20).find_map(|n| Part::open(&root, &wire(&format!("d{n}/a")), Fresh::No).err());
+    assert!(Part::peek(&root, &wire("a"), Owner::Anyone).unwrap() >= Some(512 << 10));
+    let full = (0..20).find_map(|n| Part::open(&root, &wire(&format!("d{n}/a")), Owner::Anyone, Fresh::No).err());
     assert_eq!(full.map(|error| error.status()), Some(Status::NoSpace));
 }
 
@@ -330,4 +330,34 @@ fn time_of_a_big_file_with_and_without_early_write_back() {
         println!("early {early}: {written:?} to write, {:?} to sync", start.elapsed() - written);
         part.discard().unwrap();
     }
+}
+
+#[test]
+fn an_owned_part_is_nobody_elses() {
+    let place = Place::new();
+    let (mine, yours) = (Owner::Only("mine"), Owner::Only("yours"));
+    let part = Part::open(&place.root, &wire("a"), mine, Fresh::No).unwrap();
+    part.write_at(b"secret", 0).unwrap();
+    // No lock of one keeps another out.
+    Part::open(&place.root, &wire("a"), yours, Fresh::No).unwrap().write_at(b"own", 0).unwrap();
+    drop(part);
+    for (owner, expected) in [(mine, Some(6)), (yours, Some(3)), (Owner::Anyone, None)] {
+        assert_eq!(Part::peek(&place.root, &wire("a"), owner).unwrap(), expected);
+    }
+    assert!(
+        fs::read_dir(place.path("")).unwrap().all(|entry| is_part_name(entry.unwrap().file_name().as_encoded_bytes()))
+    );
+}
+
+#[test]
+fn an_owned_part_has_a_name_that_no_other_part_can_have() {
+    let owned = owned_part_name(b"a", b"me");
+    // It would be the part of a file with a reserved name.
+    assert_eq!(&*owned, &*part_name(b"a~me.qft-part"));
+    assert!(WirePath::parse(b"a~me.qft-part").is_err());
+    for name in [&b"a"[..], b"a~me", b"a~me.qft"] {
+        assert_ne!(part_name(name), owned);
+    }
+    let long = owned_part_name(&[b'n'; 255], b"me");
+    assert!(long.len() <= 255 && is_part_name(&long) && long != owned_part_name(&[b'n'; 255], b"you"));
 }

@@ -1,6 +1,7 @@
 //! The keys that a server knows: `authorized_clients` in its home directory.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -8,31 +9,73 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::SystemTime;
 
-use super::{content, date, short_name, with_line};
+use super::entry::{Guest, NAMELESS, client_name, cut_comment};
+use super::rights::Rights;
+use super::with_line;
+use crate::calendar;
+use crate::protocol::path::escape;
 use crate::transport::fingerprint::Fingerprint;
-use crate::transport::home::{self, HomeError, Privacy};
+use crate::transport::home::{self, HomeError, HomeLock, Privacy};
 
 /// The list's name in the home directory.
 const FILE: &str = "authorized_clients";
-/// The name of a client that gave none.
-const NAMELESS: &str = "client";
 /// First lines of a list made here.
-const HEADING: &str =
-    "# Clients that this server knows: one a line, FINGERPRINT NAME. Removing a line shuts that client out.\n";
+const HEADING: &str = "# Clients that this server knows: one a line, FINGERPRINT [options] NAME. Options, in one word with\n\
+                       # commas: ro, wo, no-clobber, root=DIR, expires=2026-12-31. Removing a line shuts that client out.\n";
 
-/// One enrolled client.
+/// One client in the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
     /// Its key.
     pub fingerprint: Fingerprint,
     /// What it is called in the list; plain ASCII unless a person wrote it.
     pub name: String,
+    /// What it may do.
+    pub rights: Rights,
+    /// What stands behind `#` in its line, for people.
+    pub comment: String,
 }
 
-/// The list of enrolled clients: `FINGERPRINT NAME  # comment`, one a line.
+impl Client {
+    fn line(&self) -> String {
+        let guest = Guest { name: Some(self.name.clone()), rights: self.rights.clone() };
+        let comment = if self.comment.is_empty() { String::new() } else { format!("  # {}", self.comment) };
+        format!("{} {}{comment}", self.fingerprint, guest.text())
+    }
+}
+
+/// All that the list says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Listing {
+    /// The clients, in the order of the file.
+    pub clients: Vec<Client>,
+    /// Lines that let nobody in: their number, from 1, and what is wrong with each. Safe to print.
+    pub broken: Vec<(usize, String)>,
+}
+
+/// What became of [`Clients::allow`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Allowed {
+    /// The key is new in the list.
+    Added(Client),
+    /// It was there, with other rights or another name.
+    Changed {
+        /// As it was.
+        old: Client,
+        /// As it is.
+        new: Client,
+    },
+    /// It was there just so.
+    Same(Client),
+    /// The name is another key's; nothing was changed.
+    NameTaken(Client),
+}
+
+/// The list of enrolled clients: `FINGERPRINT [options] NAME  # comment`, one a line.
 ///
-/// A line that says anything else is reported and skipped, so what this version does not understand lets no one in.
-/// The list is read again whenever the file changed: whoever is removed is shut out at the next connection.
+/// A line that says anything else is reported and skipped, so what this version does not understand lets no one in. Of
+/// two lines with the same key the first counts. The list is read again whenever the file changed: whoever is removed
+/// is shut out at the next look.
 #[derive(Debug)]
 pub struct Clients {
     home: PathBuf,
@@ -41,14 +84,14 @@ pub struct Clients {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Of the file that the names came from; `None` when there was none.
+    /// Of the file that the clients came from; `None` when there was none.
     stamp: Option<Stamp>,
-    names: HashMap<Fingerprint, String>,
+    clients: HashMap<Fingerprint, Client>,
 }
 
 /// Tells one state of a file from another. A replaced file has another inode, an edited one another time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+pub(crate) struct Stamp {
     device: u64,
     inode: u64,
     bytes: u64,
@@ -80,45 +123,83 @@ impl Clients {
         Ok(clients)
     }
 
-    /// Whether a key is in the list, as the file stands now. Blocks on the disk for a moment.
+    /// What the list says of a key, as the file stands now; `None` when it is not there. Blocks on the disk for a moment.
     ///
     /// # Errors
     /// [`HomeError`] when the list cannot be read or is not safe; let no one in then.
-    pub fn is_enrolled(&self, fingerprint: &Fingerprint) -> Result<bool, HomeError> {
-        self.with_known(|known| known.names.contains_key(fingerprint))
+    pub fn find(&self, fingerprint: &Fingerprint) -> Result<Option<Client>, HomeError> {
+        self.with_known(|known| known.clients.get(fingerprint).cloned())
     }
 
-    /// What a key is called in the list; `None` when it is not there.
+    /// All that the list says.
     ///
     /// # Errors
-    /// As [`Clients::is_enrolled`].
-    pub fn name_of(&self, fingerprint: &Fingerprint) -> Result<Option<String>, HomeError> {
-        self.with_known(|known| known.names.get(fingerprint).cloned())
+    /// As [`Clients::find`].
+    pub fn list(&self) -> Result<Listing, HomeError> {
+        Ok(read_all(&self.text()?))
     }
 
-    /// All enrolled clients, in the order of the file.
-    ///
-    /// # Errors
-    /// As [`Clients::is_enrolled`].
-    pub fn list(&self) -> Result<Vec<Client>, HomeError> {
-        let text = self.text()?;
-        Ok(text.lines().filter_map(|line| parse(line).ok().flatten()).collect())
-    }
-
-    /// Adds a key under a name of the client's choosing (made plain first); `false` when it is there already.
+    /// Adds a key with what its invite gives it, under a name of the client's choosing (made plain and unique) unless
+    /// the invite names it; `None` when it is there already.
     ///
     /// # Errors
     /// [`HomeError`]; the list is as it was then.
-    pub fn enrol(&self, fingerprint: &Fingerprint, name: &str) -> Result<bool, HomeError> {
+    pub fn enrol(
+        &self,
+        fingerprint: &Fingerprint,
+        calls_itself: &str,
+        guest: &Guest,
+    ) -> Result<Option<Client>, HomeError> {
         let lock = home::lock(&self.home)?;
         let text = self.text()?;
         if is_listed(&text, fingerprint) {
-            return Ok(false);
+            return Ok(None);
         }
+        let wanted = guest.name.as_deref().unwrap_or(calls_itself);
+        self.add(&lock, text, fingerprint, wanted, &guest.rights).map(Some)
+    }
+
+    /// Gives a key exactly these rights, whether it is new or known. A known one keeps its name unless another is given.
+    ///
+    /// # Errors
+    /// [`HomeError`]; the list is as it was then.
+    pub fn allow(&self, fingerprint: &Fingerprint, name: Option<&str>, rights: &Rights) -> Result<Allowed, HomeError> {
+        let lock = home::lock(&self.home)?;
+        let text = self.text()?;
+        let all = read_all(&text).clients;
+        let is_others = |client: &&Client| client.fingerprint != *fingerprint;
+        let owner = |name: &str| all.iter().filter(is_others).find(|client| client.name.eq_ignore_ascii_case(name));
+        if let Some(owner) = name.and_then(owner) {
+            return Ok(Allowed::NameTaken(owner.clone()));
+        }
+        let Some(old) = all.iter().find(|client| client.fingerprint == *fingerprint) else {
+            return self.add(&lock, text, fingerprint, name.unwrap_or(NAMELESS), rights).map(Allowed::Added);
+        };
+        let name = name.map_or_else(|| old.name.clone(), str::to_owned);
+        let new = Client { name, rights: rights.clone(), ..old.clone() };
+        if new == *old {
+            return Ok(Allowed::Same(new));
+        }
+        let edit = |line: &str| if is_listed(line, fingerprint) { new.line() } else { line.to_owned() };
+        lock.replace(FILE, &text.lines().fold(String::new(), |text, line| with_line(text, &edit(line))))?;
+        Ok(Allowed::Changed { old: old.clone(), new })
+    }
+
+    fn add(
+        &self,
+        lock: &HomeLock,
+        text: String,
+        fingerprint: &Fingerprint,
+        wanted: &str,
+        rights: &Rights,
+    ) -> Result<Client, HomeError> {
+        let all = read_all(&text).clients;
+        let name = client_name(wanted, |name| all.iter().any(|client| client.name.eq_ignore_ascii_case(name)));
+        let comment = format!("added {}", calendar::day(SystemTime::now()));
+        let new = Client { fingerprint: *fingerprint, name, rights: rights.clone(), comment };
         let text = if text.is_empty() { HEADING.to_owned() } else { text };
-        let line = format!("{fingerprint} {}  # added {}", short_name(name, NAMELESS), date(SystemTime::now()));
-        lock.replace(FILE, &with_line(text, &line))?;
-        Ok(true)
+        lock.replace(FILE, &with_line(text, &new.line()))?;
+        Ok(new)
     }
 
     /// Removes a key; `false` when it was not there.
@@ -128,12 +209,25 @@ impl Clients {
     pub fn remove(&self, fingerprint: &Fingerprint) -> Result<bool, HomeError> {
         let lock = home::lock(&self.home)?;
         let text = self.text()?;
-        if !is_listed(&text, fingerprint) {
+        if !text.lines().any(|line| names_key(line, fingerprint)) {
             return Ok(false);
         }
-        let kept = text.lines().filter(|line| !is_listed(line, fingerprint));
+        // A broken line of the key goes too: mended later, it would let the client in again.
+        let kept = text.lines().filter(|line| !names_key(line, fingerprint));
         lock.replace(FILE, &kept.fold(String::new(), with_line))?;
         Ok(true)
+    }
+
+    /// What tells this state of the file from every other; `None` when there is no file.
+    ///
+    /// # Errors
+    /// [`HomeError`] when it cannot be told.
+    pub(crate) fn stamp(&self) -> Result<Option<Stamp>, HomeError> {
+        match fs::metadata(self.path()) {
+            Ok(metadata) => Ok(Some(Stamp::of(&metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(HomeError::Io { op: "examine", path: self.path(), source }),
+        }
     }
 
     fn path(&self) -> PathBuf {
@@ -146,18 +240,10 @@ impl Clients {
 
     fn with_known<T>(&self, look: impl FnOnce(&Known) -> T) -> Result<T, HomeError> {
         let mut known = self.known.lock().expect("nothing panics while it holds the list");
-        if self.stamp_now()? != known.stamp {
+        if self.stamp()? != known.stamp {
             *known = self.read()?;
         }
         Ok(look(&known))
-    }
-
-    fn stamp_now(&self) -> Result<Option<Stamp>, HomeError> {
-        match fs::metadata(self.path()) {
-            Ok(metadata) => Ok(Some(Stamp::of(&metadata))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(HomeError::Io { op: "examine", path: self.path(), source }),
-        }
     }
 
     fn read(&self) -> Result<Known, HomeError> {
@@ -165,32 +251,56 @@ impl Clients {
         let Some((text, metadata)) = home::read(&path, Privacy::List)? else {
             return Ok(Known::default());
         };
-        let mut names = HashMap::new();
-        for (number, line) in (1..).zip(text.lines()) {
-            match parse(line) {
-                Ok(Some(client)) => drop(names.insert(client.fingerprint, client.name)),
-                Ok(None) => {}
-                Err(reason) => tracing::warn!("{}, line {number}: {reason}; the line is skipped", path.display()),
-            }
+        let Listing { clients, broken } = read_all(&text);
+        for (number, reason) in broken {
+            tracing::warn!("{}, line {number}: {reason}; the line lets nobody in", path.display());
         }
-        Ok(Known { stamp: Some(Stamp::of(&metadata)), names })
+        let clients = clients.into_iter().map(|client| (client.fingerprint, client)).collect();
+        Ok(Known { stamp: Some(Stamp::of(&metadata)), clients })
     }
+}
+
+fn read_all(text: &str) -> Listing {
+    let mut listing = Listing::default();
+    let mut seen: HashMap<Fingerprint, usize> = HashMap::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        match parse(line) {
+            Ok(None) => {}
+            Ok(Some(client)) => match seen.entry(client.fingerprint) {
+                Entry::Vacant(first) => {
+                    first.insert(number);
+                    listing.clients.push(client);
+                }
+                Entry::Occupied(first) => {
+                    listing.broken.push((number, format!("its key stands in line {} already", first.get())));
+                }
+            },
+            Err(reason) => listing.broken.push((number, escape(reason.as_bytes()).to_string())),
+        }
+    }
+    listing
 }
 
 /// A client, `None` for a blank line or a comment, or what is wrong with the line.
 fn parse(line: &str) -> Result<Option<Client>, String> {
-    let mut words = content(line).split_whitespace();
-    let Some(fingerprint) = words.next() else { return Ok(None) };
-    let fingerprint = fingerprint.parse().map_err(|error| format!("the fingerprint {error}"))?;
-    let name = words.next().unwrap_or(NAMELESS).to_owned();
-    match words.next() {
-        Some(_) => Err("more than a fingerprint and a name".to_owned()),
-        None => Ok(Some(Client { fingerprint, name })),
+    let (said, comment) = cut_comment(line);
+    if said.is_empty() {
+        return Ok(None);
     }
+    let (fingerprint, rest) = said.split_once(char::is_whitespace).unwrap_or((said, ""));
+    let fingerprint = fingerprint.parse().map_err(|error| format!("the fingerprint {error}"))?;
+    let Guest { name, rights } = Guest::parse(rest)?;
+    let name = name.unwrap_or_else(|| NAMELESS.to_owned());
+    Ok(Some(Client { fingerprint, name, rights, comment: comment.unwrap_or_default().to_owned() }))
 }
 
 fn is_listed(text: &str, fingerprint: &Fingerprint) -> bool {
     text.lines().any(|line| matches!(parse(line), Ok(Some(client)) if client.fingerprint == *fingerprint))
+}
+
+/// Whether a line begins with the key, whatever follows.
+fn names_key(line: &str, fingerprint: &Fingerprint) -> bool {
+    line.split_whitespace().next().and_then(|word| word.parse().ok()) == Some(*fingerprint)
 }
 
 #[cfg(test)]
@@ -203,6 +313,18 @@ mod tests {
         Fingerprint([number; 32])
     }
 
+    fn knows(clients: &Clients, number: u8) -> bool {
+        clients.find(&key(number)).unwrap().is_some()
+    }
+
+    fn enrol(clients: &Clients, number: u8, name: &str) -> Option<Client> {
+        clients.enrol(&key(number), name, &Guest::default()).unwrap()
+    }
+
+    fn rights(text: &str) -> Rights {
+        Rights::parse(text).unwrap()
+    }
+
     fn write(home: &Path, text: &str) {
         fs::write(home.join(FILE), text).unwrap();
         fs::set_permissions(home.join(FILE), fs::Permissions::from_mode(0o600)).unwrap();
@@ -211,18 +333,20 @@ mod tests {
     #[test]
     fn nobody_is_enrolled_where_there_is_no_list() {
         let home = tempfile::tempdir().unwrap();
-        assert!(!Clients::open(home.path()).unwrap().is_enrolled(&key(1)).unwrap());
+        assert!(!knows(&Clients::open(home.path()).unwrap(), 1));
     }
 
     #[test]
     fn an_enrolled_client_is_known_to_every_process_and_only_once() {
         let home = tempfile::tempdir().unwrap();
         let (one, other) = (Clients::open(home.path()).unwrap(), Clients::open(home.path()).unwrap());
-        assert!(one.enrol(&key(1), "Anna's laptop\n#").unwrap());
-        assert!(!other.enrol(&key(1), "again").unwrap());
-        assert!(other.is_enrolled(&key(1)).unwrap());
-        assert!(!other.is_enrolled(&key(2)).unwrap());
-        assert_eq!(one.list().unwrap(), [Client { fingerprint: key(1), name: "Anna-s-laptop".into() }]);
+        assert!(enrol(&one, 1, "Anna's laptop\n#").is_some());
+        assert!(enrol(&other, 1, "again").is_none());
+        assert!(knows(&other, 1));
+        assert!(!knows(&other, 2));
+        let listed = one.list().unwrap().clients;
+        assert_eq!((listed.len(), listed[0].fingerprint, listed[0].name.as_str()), (1, key(1), "Anna-s-laptop"));
+        assert_eq!(listed[0].rights, Rights::default());
         assert_eq!(fs::metadata(home.path().join(FILE)).unwrap().mode() & 0o777, 0o600);
     }
 
@@ -232,11 +356,11 @@ mod tests {
         let text = format!("# mine\n{} a\nnonsense\n{} b read-only root=x\n\n{}", key(1), key(2), key(3));
         write(home.path(), &text);
         let clients = Clients::open(home.path()).unwrap();
-        assert!(clients.is_enrolled(&key(1)).unwrap());
-        assert!(!clients.is_enrolled(&key(2)).unwrap(), "options that are not understood let no one in");
-        assert!(clients.is_enrolled(&key(3)).unwrap());
-        clients.enrol(&key(4), "d").unwrap();
-        assert!(clients.is_enrolled(&key(4)).unwrap());
+        assert!(knows(&clients, 1));
+        assert!(!knows(&clients, 2), "options that are not understood let no one in");
+        assert!(knows(&clients, 3));
+        enrol(&clients, 4, "d");
+        assert!(knows(&clients, 4));
         assert!(
             fs::read_to_string(home.path().join(FILE)).unwrap().starts_with(&format!("{text}\n{} d  # added ", key(4)))
         );
@@ -247,11 +371,11 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         write(home.path(), &format!("{} a\n", key(1)));
         let clients = Clients::open(home.path()).unwrap();
-        assert!(clients.is_enrolled(&key(1)).unwrap());
+        assert!(knows(&clients, 1));
         write(home.path(), &format!("{} a\n# {} a\n", key(2), key(1)));
-        assert!(!clients.is_enrolled(&key(1)).unwrap());
+        assert!(!knows(&clients, 1));
         fs::remove_file(home.path().join(FILE)).unwrap();
-        assert!(!clients.is_enrolled(&key(2)).unwrap());
+        assert!(!knows(&clients, 2));
     }
 
     #[test]
@@ -261,7 +385,7 @@ mod tests {
         let clients = Clients::open(home.path()).unwrap();
         assert!(clients.remove(&key(1)).unwrap());
         assert!(!clients.remove(&key(1)).unwrap());
-        assert!(!clients.is_enrolled(&key(1)).unwrap());
+        assert!(!knows(&clients, 1));
         assert_eq!(fs::read_to_string(home.path().join(FILE)).unwrap(), format!("# mine\n{} b # old\n", key(2)));
     }
 
@@ -271,7 +395,7 @@ mod tests {
         write(home.path(), &format!("{} a\n", key(1)));
         let clients = Clients::open(home.path()).unwrap();
         fs::set_permissions(home.path().join(FILE), fs::Permissions::from_mode(0o666)).unwrap();
-        assert!(matches!(clients.is_enrolled(&key(1)), Err(HomeError::Writable { .. })));
+        assert!(matches!(clients.find(&key(1)), Err(HomeError::Writable { .. })));
     }
 
     #[test]
@@ -285,11 +409,76 @@ mod tests {
                 let clients = Clients::open(home.path()).unwrap();
                 scope.spawn(move || {
                     for n in 0..EACH {
-                        assert!(clients.enrol(&key(process * EACH + n), "c").unwrap());
+                        assert!(enrol(&clients, process * EACH + n, "c").is_some());
                     }
                 });
             }
         });
-        assert_eq!(Clients::open(home.path()).unwrap().list().unwrap().len(), usize::from(PROCESSES * EACH));
+        assert_eq!(Clients::open(home.path()).unwrap().list().unwrap().clients.len(), usize::from(PROCESSES * EACH));
+    }
+
+    #[test]
+    fn every_broken_line_is_reported_with_its_number_and_lets_nobody_in() {
+        let home = tempfile::tempdir().unwrap();
+        let good = format!("{} ro,root=in a # note\n", key(1));
+        let broken = format!(
+            "{} readonly b\n{} c extra word\nxyz d\n{} again\n{} root=../up e\n",
+            key(2),
+            key(3),
+            key(1),
+            key(4)
+        );
+        write(home.path(), &format!("{good}{broken}{} f\n", key(5)));
+        let clients = Clients::open(home.path()).unwrap();
+        let Listing { clients: listed, broken } = clients.list().unwrap();
+        assert_eq!(listed.iter().map(|client| client.name.as_str()).collect::<Vec<_>>(), ["a", "f"]);
+        assert_eq!(broken.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [2, 3, 4, 5, 6]);
+        for ((_, reason), words) in broken.iter().zip(["unknown option", "more than", "fingerprint", "line 1", "'..'"])
+        {
+            assert!(reason.contains(words), "{reason}");
+        }
+        assert_eq!(clients.find(&key(1)).unwrap().unwrap().rights, rights("ro,root=in"));
+        assert!([2, 3, 4].into_iter().all(|number| !knows(&clients, number)) && knows(&clients, 5));
+    }
+
+    #[test]
+    fn an_invites_name_and_rights_become_the_clients() {
+        let home = tempfile::tempdir().unwrap();
+        let clients = Clients::open(home.path()).unwrap();
+        let guest = Guest { name: Some("ci".into()), rights: rights("wo,root=\"a #b\"") };
+        let enrolled = clients.enrol(&key(1), "laptop", &guest).unwrap().unwrap();
+        assert_eq!((enrolled.name.as_str(), &enrolled.rights), ("ci", &guest.rights));
+        assert_eq!(clients.find(&key(1)).unwrap(), Some(enrolled));
+        let names: Vec<_> = (2..5).map(|number| enrol(&clients, number, "CI.lan").unwrap().name).collect();
+        assert_eq!(names, ["CI-2", "CI-3", "CI-4"], "names are unique, whatever their case");
+    }
+
+    #[test]
+    fn allowing_a_known_key_changes_its_rights_and_keeps_the_rest() {
+        let home = tempfile::tempdir().unwrap();
+        write(home.path(), &format!("# mine\n{} a # at home\n{} b\n", key(1), key(2)));
+        let clients = Clients::open(home.path()).unwrap();
+        let Allowed::Changed { old, new } = clients.allow(&key(1), None, &rights("ro")).unwrap() else { panic!() };
+        assert_eq!((old.rights, new.rights, new.comment.as_str()), (Rights::default(), rights("ro"), "at home"));
+        let text = fs::read_to_string(home.path().join(FILE)).unwrap();
+        assert_eq!(text, format!("# mine\n{} ro a  # at home\n{} b\n", key(1), key(2)));
+        assert!(matches!(clients.allow(&key(1), Some("a"), &rights("ro")).unwrap(), Allowed::Same(_)));
+        assert!(
+            matches!(clients.allow(&key(1), Some("B"), &rights("ro")).unwrap(), Allowed::NameTaken(other) if other.name == "b")
+        );
+        assert!(matches!(clients.allow(&key(3), Some("b"), &rights("ro")).unwrap(), Allowed::NameTaken(_)));
+        assert!(
+            matches!(clients.allow(&key(3), Some("c"), &rights("wo")).unwrap(), Allowed::Added(new) if new.name == "c")
+        );
+        assert_eq!(clients.find(&key(3)).unwrap().unwrap().rights, rights("wo"));
+    }
+
+    #[test]
+    fn a_removed_client_has_no_broken_line_to_come_back_by() {
+        let home = tempfile::tempdir().unwrap();
+        write(home.path(), &format!("{} a\n{} oops a b c\n{} b\n", key(1), key(1), key(2)));
+        let clients = Clients::open(home.path()).unwrap();
+        assert!(clients.remove(&key(1)).unwrap());
+        assert_eq!(fs::read_to_string(home.path().join(FILE)).unwrap(), format!("{} b\n", key(2)));
     }
 }

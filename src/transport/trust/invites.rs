@@ -1,103 +1,230 @@
-//! Invites: one-time rights to be enrolled, in the server's memory only.
+//! Invites: one-time rights to be enrolled, in a file that all processes of this home share.
+//!
+//! `invites` is written by the program alone. One a line: `open HASH END [options] [NAME]`, `spent HASH`, and
+//! `wrong-tries NUMBER`. Only hashes are kept: who reads the file gets no way in.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
+use super::entry::Guest;
+use crate::calendar;
+use crate::transport::base32;
+use crate::transport::home::{self, HomeError, Privacy};
 use crate::transport::ticket::Invite;
 
-/// How long an invite can be used: long enough to walk to another machine, short enough to be forgotten in a shell
-/// history.
+/// The book's name in the home directory.
+const FILE: &str = "invites";
+/// How long an invite can be used unless it says otherwise: long enough to walk to another machine, short enough to be
+/// forgotten in a shell history.
 pub const INVITE_LIFETIME: Duration = Duration::from_secs(15 * 60);
 /// Wrong tries that end all open invites. Nobody mistypes a copied ticket five times; a search would need 2¹²⁷ tries.
 pub const WRONG_TRIES_MAX: u32 = 5;
 /// Ended invites that are remembered, so that their bearers are told that they came too late.
-const SPENT_KEPT: usize = 1024;
+const SPENT_KEPT: usize = 256;
+
+const HEADING: &str = "# Invites that were given out, by their hashes. qft writes this file; do not edit it.\n";
+const OPEN: &str = "open";
+const SPENT: &str = "spent";
+const WRONG_TRIES: &str = "wrong-tries";
 
 /// Why an invite is not honoured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InviteError {
-    /// It was never given out by this run of the server.
-    #[error("the invite is not known here; ask for a new ticket (qft serve --invite)")]
+    /// It was never given out by this installation.
+    #[error("the invite is not known here; ask for a new ticket (qft peers invite)")]
     Unknown,
     /// It was used, has expired, or was ended by wrong tries.
-    #[error("the invite was used or has expired; ask for a new ticket (qft serve --invite)")]
+    #[error("the invite was used or has expired; ask for a new ticket (qft peers invite)")]
     Spent,
 }
 
-/// The invites of one server. Only their hashes are kept: a memory dump gives no one a way in.
-#[derive(Debug, Default)]
-pub struct Invites(Mutex<Book>);
+/// Why nobody was let in by an invite.
+#[derive(Debug, thiserror::Error)]
+pub enum RedeemError {
+    /// The invite is not honoured.
+    #[error(transparent)]
+    Invite(#[from] InviteError),
+    /// The book cannot be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+}
+
+/// An invite that waits for its bearer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenInvite {
+    /// What it gives.
+    pub guest: Guest,
+    /// When it ends.
+    pub until: SystemTime,
+}
+
+/// The invites of one home. Every call reads the file anew, and changes it under the home's lock: an invite works once
+/// over all processes, and survives their restarts.
+#[derive(Debug, Clone)]
+pub struct Invites {
+    home: PathBuf,
+}
 
 type Hash = [u8; 32];
 
 #[derive(Debug, Default)]
 struct Book {
-    /// When each open invite ends.
-    open: HashMap<Hash, Instant>,
+    open: Vec<(Hash, OpenInvite)>,
     /// Ended ones, oldest first.
-    spent: VecDeque<Hash>,
+    spent: Vec<Hash>,
     /// Unknown invites brought since the last one was given out.
     wrong_tries: u32,
 }
 
 impl Invites {
-    /// Gives out an invite that works once, until `now` + [`INVITE_LIFETIME`].
-    pub fn mint(&self, now: Instant) -> Invite {
-        let invite = Invite::random();
-        self.with_book(|book| {
-            book.end_where(|expiry| expiry <= now);
-            book.open.insert(hash(&invite.0), now + INVITE_LIFETIME);
-            book.wrong_tries = 0;
-        });
-        invite
-    }
-
-    /// Uses an invite up.
+    /// Opens the book in `home`, which is made if it is missing.
     ///
     /// # Errors
-    /// [`InviteError`]; the last of [`WRONG_TRIES_MAX`] unknown ones ends all that are open.
-    pub fn redeem(&self, invite: &[u8; 16], now: Instant) -> Result<(), InviteError> {
-        let hash = hash(invite);
-        self.with_book(|book| {
-            if let Some(expiry) = book.open.remove(&hash) {
-                book.remember(hash);
-                return if now < expiry { Ok(()) } else { Err(InviteError::Spent) };
-            }
-            if book.spent.contains(&hash) {
-                return Err(InviteError::Spent);
-            }
-            book.count_wrong_try();
-            Err(InviteError::Unknown)
+    /// [`HomeError`], also when others could write to the directory.
+    pub fn open(home: &Path) -> Result<Self, HomeError> {
+        home::prepare(home)?;
+        Ok(Self { home: home.to_owned() })
+    }
+
+    /// Gives out an invite that works once, until `now` + `lifetime`, and enrols its bearer as `guest`.
+    ///
+    /// # Errors
+    /// [`HomeError`]; nothing was given out then.
+    pub fn mint(&self, guest: Guest, lifetime: Duration, now: SystemTime) -> Result<Invite, HomeError> {
+        let invite = Invite::random();
+        self.change(|book| {
+            book.end_where(|open| open.until <= now);
+            book.open.push((hash(&invite.0), OpenInvite { guest, until: now + lifetime }));
+            book.wrong_tries = 0;
+            (true, invite)
         })
     }
 
-    fn with_book<T>(&self, action: impl FnOnce(&mut Book) -> T) -> T {
-        action(&mut self.0.lock().expect("nothing panics while it holds the book"))
+    /// Uses an invite up and says what it gives.
+    ///
+    /// # Errors
+    /// [`RedeemError`]; the last of [`WRONG_TRIES_MAX`] unknown ones ends all that are open.
+    pub fn redeem(&self, invite: &[u8; 16], now: SystemTime) -> Result<Guest, RedeemError> {
+        let hash = hash(invite);
+        let outcome = self.change(|book| {
+            if let Some(at) = book.open.iter().position(|(open, _)| *open == hash) {
+                let (_, open) = book.open.remove(at);
+                book.remember(hash);
+                return (true, if now < open.until { Ok(open.guest) } else { Err(InviteError::Spent) });
+            }
+            match book.spent.contains(&hash) {
+                true => (false, Err(InviteError::Spent)),
+                false => (book.count_wrong_try(), Err(InviteError::Unknown)),
+            }
+        });
+        Ok(outcome??)
+    }
+
+    /// The invites that wait for their bearers.
+    ///
+    /// # Errors
+    /// [`HomeError`] when the book cannot be read or others can write to it.
+    pub fn list(&self, now: SystemTime) -> Result<Vec<OpenInvite>, HomeError> {
+        let open = self.read()?.open.into_iter().map(|(_, open)| open);
+        Ok(open.filter(|open| now < open.until).collect())
+    }
+
+    /// Ends all open invites and says how many there were.
+    ///
+    /// # Errors
+    /// [`HomeError`]; none was ended then.
+    pub fn end_all(&self, now: SystemTime) -> Result<usize, HomeError> {
+        self.change(|book| {
+            book.end_where(|open| open.until <= now);
+            let ended = book.open.len();
+            book.end_where(|_| true);
+            (true, ended)
+        })
+    }
+
+    /// Runs `edit` on the book under the lock, and writes the book if `edit` says that it changed it.
+    fn change<T>(&self, edit: impl FnOnce(&mut Book) -> (bool, T)) -> Result<T, HomeError> {
+        let lock = home::lock(&self.home)?;
+        let mut book = self.read()?;
+        let (is_changed, result) = edit(&mut book);
+        if is_changed {
+            lock.replace(FILE, &book.text())?;
+        }
+        Ok(result)
+    }
+
+    fn read(&self) -> Result<Book, HomeError> {
+        let path = self.home.join(FILE);
+        let Some((text, _)) = home::read(&path, Privacy::List)? else { return Ok(Book::default()) };
+        let mut book = Book::default();
+        for (number, line) in (1..).zip(text.lines()) {
+            if book.add(line).is_none() {
+                tracing::warn!("{}, line {number} cannot be read; the line is skipped", path.display());
+            }
+        }
+        Ok(book)
     }
 }
 
 impl Book {
-    fn count_wrong_try(&mut self) {
+    /// Reads one line of the file; `None` when it is no such line.
+    fn add(&mut self, line: &str) -> Option<()> {
+        let line = line.trim();
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match word {
+            OPEN => {
+                let (hash, rest) = rest.split_once(' ')?;
+                let (until, guest) = rest.split_once(' ').unwrap_or((rest, ""));
+                let (until, guest) = (calendar::parse_end(until)?, Guest::parse(guest).ok()?);
+                self.open.push((base32::decode(hash).ok()?, OpenInvite { guest, until }));
+            }
+            SPENT => self.spent.push(base32::decode(rest).ok()?),
+            WRONG_TRIES => self.wrong_tries = rest.parse().ok()?,
+            word if word.is_empty() || word.starts_with('#') => {}
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn text(&self) -> String {
+        let mut text = HEADING.to_owned();
+        for (hash, OpenInvite { guest, until }) in &self.open {
+            let line = format!("{OPEN} {} {} {}", base32::encode(hash), calendar::moment(*until), guest.text());
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        for hash in &self.spent {
+            text.push_str(&format!("{SPENT} {}\n", base32::encode(hash)));
+        }
+        text.push_str(&format!("{WRONG_TRIES} {}\n", self.wrong_tries));
+        text
+    }
+
+    /// Counts a wrong try and says whether that changed anything: with no invite open there is nothing to find.
+    fn count_wrong_try(&mut self) -> bool {
+        if self.open.is_empty() {
+            return false;
+        }
         self.wrong_tries = self.wrong_tries.saturating_add(1);
-        if self.wrong_tries >= WRONG_TRIES_MAX && !self.open.is_empty() {
+        if self.wrong_tries >= WRONG_TRIES_MAX {
             tracing::warn!(open = self.open.len(), "too many wrong invites were tried; all open invites end");
             self.end_where(|_| true);
         }
+        true
     }
 
-    fn end_where(&mut self, ends: impl Fn(Instant) -> bool) {
-        let ended: Vec<Hash> = self.open.extract_if(|_, expiry| ends(*expiry)).map(|(hash, _)| hash).collect();
+    fn end_where(&mut self, ends: impl Fn(&OpenInvite) -> bool) {
+        let ended: Vec<Hash> = self.open.extract_if(.., |(_, open)| ends(open)).map(|(hash, _)| hash).collect();
         ended.into_iter().for_each(|hash| self.remember(hash));
     }
 
     fn remember(&mut self, hash: Hash) {
         if self.spent.len() == SPENT_KEPT {
-            self.spent.pop_front();
+            self.spent.remove(0);
         }
-        self.spent.push_back(hash);
+        self.spent.push(hash);
     }
 }
 
@@ -107,80 +234,175 @@ fn hash(invite: &[u8; 16]) -> Hash {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
 
-    const MOMENT: Duration = Duration::from_millis(1);
+    use super::*;
+    use crate::transport::trust::Rights;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    struct Home {
+        dir: tempfile::TempDir,
+        now: SystemTime,
+    }
+
+    impl Home {
+        fn new() -> Self {
+            // The book keeps whole seconds.
+            let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_772_460_309);
+            Self { dir: tempfile::tempdir().unwrap(), now }
+        }
+
+        /// As another process opens it.
+        fn invites(&self) -> Invites {
+            Invites::open(self.dir.path()).unwrap()
+        }
+
+        fn mint(&self) -> Invite {
+            self.invites().mint(Guest::default(), INVITE_LIFETIME, self.now).unwrap()
+        }
+
+        fn redeem_at(&self, invite: &Invite, now: SystemTime) -> Result<Guest, InviteError> {
+            match self.invites().redeem(&invite.0, now) {
+                Ok(guest) => Ok(guest),
+                Err(RedeemError::Invite(error)) => Err(error),
+                Err(RedeemError::Home(error)) => panic!("{error}"),
+            }
+        }
+
+        fn redeem(&self, invite: &Invite) -> Result<Guest, InviteError> {
+            self.redeem_at(invite, self.now)
+        }
+
+        fn text(&self) -> String {
+            fs::read_to_string(self.dir.path().join(FILE)).unwrap()
+        }
+    }
 
     #[test]
-    fn an_invite_works_once() {
-        let (invites, now) = (Invites::default(), Instant::now());
-        let invite = invites.mint(now);
-        assert_eq!(invites.redeem(&invite.0, now), Ok(()));
-        assert_eq!(invites.redeem(&invite.0, now), Err(InviteError::Spent));
+    fn an_invite_works_once_over_all_processes() {
+        let home = Home::new();
+        let invite = home.mint();
+        assert_eq!(home.redeem(&invite), Ok(Guest::default()));
+        assert_eq!(home.redeem(&invite), Err(InviteError::Spent));
+    }
+
+    #[test]
+    fn an_invite_brings_its_name_and_its_rights() {
+        let home = Home::new();
+        let rights = Rights::parse("wo,no-clobber,root=\"a b\",expires=2026-12-31").unwrap();
+        for guest in [
+            Guest { name: Some("ci".into()), rights: rights.clone() },
+            Guest { name: None, rights },
+            Guest { name: Some("laptop".into()), rights: Rights::default() },
+        ] {
+            let invite = home.invites().mint(guest.clone(), SECOND, home.now).unwrap();
+            assert_eq!(
+                home.invites().list(home.now).unwrap(),
+                [OpenInvite { guest: guest.clone(), until: home.now + SECOND }]
+            );
+            assert_eq!(home.redeem(&invite), Ok(guest));
+        }
     }
 
     #[test]
     fn an_invite_works_until_its_lifetime_ends() {
-        let (invites, now) = (Invites::default(), Instant::now());
-        let (early, late) = (invites.mint(now), invites.mint(now));
-        assert_eq!(invites.redeem(&early.0, now + INVITE_LIFETIME - MOMENT), Ok(()));
-        assert_eq!(invites.redeem(&late.0, now + INVITE_LIFETIME), Err(InviteError::Spent));
-        assert_eq!(invites.redeem(&late.0, now), Err(InviteError::Spent), "an expired one stays expired");
+        let home = Home::new();
+        let (early, late) = (home.mint(), home.mint());
+        assert!(home.redeem_at(&early, home.now + INVITE_LIFETIME - SECOND).is_ok());
+        assert_eq!(home.redeem_at(&late, home.now + INVITE_LIFETIME), Err(InviteError::Spent));
+        assert_eq!(home.redeem(&late), Err(InviteError::Spent), "an expired one stays expired");
     }
 
     #[test]
     fn an_expired_invite_is_still_known_as_such_after_the_next_was_minted() {
-        let (invites, now) = (Invites::default(), Instant::now());
-        let old = invites.mint(now);
-        let later = now + INVITE_LIFETIME;
-        let new = invites.mint(later);
-        assert_eq!(invites.redeem(&old.0, later), Err(InviteError::Spent));
-        assert_eq!(invites.redeem(&new.0, later), Ok(()));
+        let home = Home::new();
+        let old = home.mint();
+        let later = home.now + INVITE_LIFETIME;
+        let new = home.invites().mint(Guest::default(), INVITE_LIFETIME, later).unwrap();
+        assert_eq!(home.redeem_at(&old, later), Err(InviteError::Spent));
+        assert!(home.redeem_at(&new, later).is_ok());
     }
 
     #[test]
     fn wrong_tries_end_all_open_invites() {
-        let (invites, now) = (Invites::default(), Instant::now());
-        let open = [invites.mint(now), invites.mint(now)];
+        let home = Home::new();
+        let open = [home.mint(), home.mint()];
         for _ in 0..WRONG_TRIES_MAX {
-            assert_eq!(invites.redeem(&Invite::random().0, now), Err(InviteError::Unknown));
+            assert_eq!(home.redeem(&Invite::random()), Err(InviteError::Unknown));
         }
         for invite in open {
-            assert_eq!(invites.redeem(&invite.0, now), Err(InviteError::Spent));
+            assert_eq!(home.redeem(&invite), Err(InviteError::Spent));
         }
-        assert_eq!(invites.redeem(&invites.mint(now).0, now), Ok(()), "a new invite starts afresh");
+        let fresh = home.mint();
+        assert!(home.redeem(&fresh).is_ok(), "a new invite starts afresh");
     }
 
     #[test]
     fn one_wrong_try_less_ends_nothing_and_a_late_guest_is_no_wrong_try() {
-        let (invites, now) = (Invites::default(), Instant::now());
-        let (used, open) = (invites.mint(now), invites.mint(now));
-        invites.redeem(&used.0, now).unwrap();
+        let home = Home::new();
+        let (used, open) = (home.mint(), home.mint());
+        home.redeem(&used).unwrap();
         for _ in 1..WRONG_TRIES_MAX {
-            assert_eq!(invites.redeem(&Invite::random().0, now), Err(InviteError::Unknown));
-            assert_eq!(invites.redeem(&used.0, now), Err(InviteError::Spent));
+            assert_eq!(home.redeem(&Invite::random()), Err(InviteError::Unknown));
+            assert_eq!(home.redeem(&used), Err(InviteError::Spent));
         }
-        assert_eq!(invites.redeem(&open.0, now), Ok(()));
+        assert!(home.redeem(&open).is_ok());
+    }
+
+    #[test]
+    fn nothing_is_written_for_wrong_tries_while_no_invite_is_open() {
+        let home = Home::new();
+        assert_eq!(home.redeem(&Invite::random()), Err(InviteError::Unknown));
+        assert!(!home.dir.path().join(FILE).exists());
+    }
+
+    #[test]
+    fn all_open_invites_can_be_ended() {
+        let home = Home::new();
+        let invite = home.mint();
+        home.mint();
+        assert_eq!(home.invites().end_all(home.now).unwrap(), 2);
+        assert_eq!(home.invites().end_all(home.now).unwrap(), 0);
+        assert_eq!(home.redeem(&invite), Err(InviteError::Spent));
     }
 
     #[test]
     fn of_many_bearers_at_once_one_gets_in() {
-        let (invites, now) = (Invites::default(), Instant::now());
-        let invite = invites.mint(now);
+        let home = Home::new();
+        let invite = home.mint();
         let let_in = std::thread::scope(|scope| {
-            let bearers: Vec<_> = (0..8).map(|_| scope.spawn(|| invites.redeem(&invite.0, now).is_ok())).collect();
+            let bearers: Vec<_> = (0..8).map(|_| scope.spawn(|| home.redeem(&invite).is_ok())).collect();
             bearers.into_iter().map(|bearer| bearer.join().unwrap()).filter(|ok| *ok).count()
         });
         assert_eq!(let_in, 1);
     }
 
     #[test]
+    fn the_file_is_private_and_holds_no_secret() {
+        let home = Home::new();
+        let invite = home.mint();
+        assert!(!home.text().contains(&invite.to_string()));
+        assert_eq!(fs::metadata(home.dir.path().join(FILE)).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_loses_no_other() {
+        let home = Home::new();
+        let (first, second) = (home.mint(), home.mint());
+        let mangled = home.text().replacen("open ", "opened ", 1);
+        fs::write(home.dir.path().join(FILE), mangled).unwrap();
+        assert_eq!(home.redeem(&first), Err(InviteError::Unknown));
+        assert!(home.redeem(&second).is_ok());
+    }
+
+    #[test]
     fn the_memory_of_ended_invites_is_bounded() {
-        let (invites, now) = (Invites::default(), Instant::now());
-        for _ in 0..SPENT_KEPT + 10 {
-            let invite = invites.mint(now);
-            invites.redeem(&invite.0, now).unwrap();
+        let mut book = Book::default();
+        for n in 0..SPENT_KEPT + 10 {
+            book.remember(hash(&[(n % 256) as u8; 16]));
         }
-        assert_eq!(invites.with_book(|book| (book.open.len(), book.spent.len())), (0, SPENT_KEPT));
+        assert_eq!(book.spent.len(), SPENT_KEPT);
     }
 }

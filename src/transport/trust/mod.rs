@@ -1,22 +1,25 @@
-//! Who is let in, and who is trusted: lists in the home directory, and invites in memory.
+//! Who is let in, who is trusted, and what each may do: lists in the home directory.
 //!
 //! The lists are plain text, one entry a line. What a person wrote into them (comments, lines of a newer version)
 //! stays.
 
 mod clients;
+mod entry;
 mod invites;
 mod remotes;
+mod rights;
 
-pub use clients::{Client, Clients};
-pub use invites::{INVITE_LIFETIME, InviteError, Invites, WRONG_TRIES_MAX};
-pub use remotes::{Remote, Remotes};
+pub(crate) use clients::Stamp;
+pub use clients::{Allowed, Client, Clients, Listing};
+pub use entry::{Guest, check_client_name};
+pub use invites::{INVITE_LIFETIME, InviteError, Invites, OpenInvite, RedeemError, WRONG_TRIES_MAX};
+pub use remotes::{NameError, Remote, Remotes, check_remote_name};
+pub use rights::{Mode, Rights, parse_expiry, parse_root};
 
-use std::time::SystemTime;
+use crate::protocol::path::escape;
 
 /// Longest name of a peer in a list, in characters.
 const NAME_CHARS_MAX: usize = 32;
-/// Seconds in a day.
-const DAY_SECS: u64 = 86_400;
 
 /// A short plain name made of what a peer calls itself (or of a host name): its first label, only ASCII letters,
 /// digits, `-` and `_`; `fallback` when nothing is left. The result can neither break a line of a list nor look like
@@ -31,26 +34,27 @@ pub fn short_name(raw: &str, fallback: &str) -> String {
     if name.is_empty() { fallback.to_owned() } else { name.to_owned() }
 }
 
-/// A day as `2026-03-01` (UTC).
-pub(crate) fn date(time: SystemTime) -> String {
-    let secs = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    // Days are counted from 1 March of year 0, so that a leap day is the last day of its year
-    // (Howard Hinnant, "chrono-compatible low-level date algorithms").
-    let days = secs / DAY_SECS + 719_468;
-    let era = days / 146_097;
-    let day_of_era = days % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
-}
-
 /// What stands before a comment, without white space around it.
 fn content(line: &str) -> &str {
     line.split('#').next().unwrap_or_default().trim()
+}
+
+/// Whether a name is one that the lists take as it is; else why not.
+fn check_name(name: &str) -> Result<(), String> {
+    match short_name(name, "") == name && !name.is_empty() {
+        true => Ok(()),
+        false => Err(format!(
+            "'{}' is no name: letters, digits, - and _, at most {NAME_CHARS_MAX}, and no - at either end",
+            escape(name.as_bytes())
+        )),
+    }
+}
+
+/// A name that is nobody's yet: `wanted`, or that with a number behind it.
+fn free_name(wanted: &str, is_taken: impl Fn(&str) -> bool) -> String {
+    let numbered = (2_u64..).map(|number| format!("{wanted}-{number}"));
+    let mut names = std::iter::once(wanted.to_owned()).chain(numbered);
+    names.find(|name| !is_taken(name)).expect("lists are finite, the numbers are not")
 }
 
 /// The text of a list with `line` as its new last line.
@@ -65,24 +69,7 @@ fn with_line(mut text: String, line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-
-    #[test]
-    fn days_are_written_as_the_calendar_has_them() {
-        for (secs, day) in [
-            (0, "1970-01-01"),
-            (951_782_399, "2000-02-28"),
-            (951_782_400, "2000-02-29"),
-            (951_868_800, "2000-03-01"),
-            (1_704_067_199, "2023-12-31"),
-            (1_709_164_800, "2024-02-29"),
-            (4_107_542_400, "2100-03-01"),
-        ] {
-            assert_eq!(date(SystemTime::UNIX_EPOCH + Duration::from_secs(secs)), day);
-        }
-    }
 
     #[test]
     fn a_peers_name_becomes_short_and_plain() {

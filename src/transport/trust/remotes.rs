@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::{content, date, short_name, with_line};
+use super::{check_name, content, free_name, short_name, with_line};
+use crate::calendar::day;
 use crate::transport::home::{self, HomeError, Privacy};
 use crate::transport::ticket::Ticket;
 
@@ -20,6 +21,36 @@ const RESERVED: [&str; 1] = ["local"];
 /// First lines of a list made here.
 const HEADING: &str =
     "# Servers that this client knows: one a line, NAME qft://FINGERPRINT@HOST:PORT, 'default' behind one of them.\n";
+
+/// Why a server cannot have a name.
+#[derive(Debug, thiserror::Error)]
+pub enum NameError {
+    /// It is no name, or means something else.
+    #[error("{0}")]
+    Unfit(String),
+    /// Another server has it.
+    #[error("{name} is the name of {address}; choose another, or first: qft remote forget {name}")]
+    Taken {
+        /// As it is in the list.
+        name: String,
+        /// Where the other server is.
+        address: String,
+    },
+    /// The list cannot be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+}
+
+/// Whether a person may give a server this name; else why not.
+///
+/// # Errors
+/// [`NameError::Unfit`].
+pub fn check_remote_name(name: &str) -> Result<(), NameError> {
+    if is_reserved(name) {
+        return Err(NameError::Unfit(format!("'{name}' means something else ({name}:DIR); choose another name")));
+    }
+    check_name(name).map_err(NameError::Unfit)
+}
 
 /// One known server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,7 +170,7 @@ impl Remotes {
         let remotes = self.list()?;
         let text = self.text()?;
         let ticket = ticket.without_invite();
-        let today = Some(date(SystemTime::now()));
+        let today = Some(day(SystemTime::now()));
         if let Some(old) = remotes.iter().find(|remote| remote.is_at(&ticket.host, ticket.port)) {
             if !overrules || old.ticket.fingerprint == ticket.fingerprint {
                 return Ok(old.clone());
@@ -150,11 +181,33 @@ impl Remotes {
             return Ok(new);
         }
         let is_default = !remotes.iter().any(|remote| remote.is_default);
-        let name = free_name(&short_name(name, NAMELESS), &remotes);
-        let text = if text.is_empty() { HEADING.to_owned() } else { text };
-        let new = Remote { name, ticket, is_default, line: text.lines().count() + 1, since: today };
-        lock.replace(FILE, &with_line(text, &new.text(new.known_since().as_deref())))?;
-        Ok(new)
+        let name = free_name(&short_name(name, NAMELESS), |name| is_taken(name, &remotes));
+        let new = Remote { name, ticket, is_default, line: 0, since: today };
+        append(&lock, text, new)
+    }
+
+    /// Keeps a server under exactly this name. One that has the name is replaced only when it is at the same address: a
+    /// ticket in the user's hand is newer than the list.
+    ///
+    /// # Errors
+    /// [`NameError`]; the list is as it was then.
+    pub fn add(&self, name: &str, ticket: &Ticket) -> Result<Remote, NameError> {
+        check_remote_name(name)?;
+        let lock = home::lock(&self.home)?;
+        let remotes = self.list()?;
+        let text = self.text()?;
+        let (ticket, today) = (ticket.without_invite(), Some(day(SystemTime::now())));
+        if let Some(old) = remotes.iter().find(|remote| remote.name.eq_ignore_ascii_case(name)) {
+            if !old.is_at(&ticket.host, ticket.port) {
+                return Err(NameError::Taken { name: old.name.clone(), address: old.ticket.address() });
+            }
+            let new = Remote { ticket, since: today, ..old.clone() };
+            lock.replace(FILE, &rewrite(&text, |remote| Some(if remote == *old { new.clone() } else { remote })))?;
+            return Ok(new);
+        }
+        let is_default = !remotes.iter().any(|remote| remote.is_default);
+        let new = Remote { name: name.to_owned(), ticket, is_default, line: 0, since: today };
+        Ok(append(&lock, text, new)?)
     }
 
     /// Where the list is, for messages.
@@ -235,21 +288,26 @@ fn comment(line: &str) -> Option<&str> {
     line.split_once('#').map(|(_, comment)| comment)
 }
 
-/// Whether this is a day as [`date`] writes it. Whatever else a person wrote is not repeated as one.
+/// Whether this is a day as [`day`] writes it. Whatever else a person wrote is not repeated as one.
 fn is_day(text: &str) -> bool {
     text.len() == "2026-03-01".len() && text.bytes().all(|b| b.is_ascii_digit() || b == b'-')
 }
 
-fn free_name(wanted: &str, remotes: &[Remote]) -> String {
-    let is_free = |name: &str| {
-        !RESERVED.iter().any(|word| word.eq_ignore_ascii_case(name))
-            && !remotes.iter().any(|remote| remote.name.eq_ignore_ascii_case(name))
-    };
-    if is_free(wanted) {
-        return wanted.to_owned();
-    }
-    let numbered = (2_u64..).map(|number| format!("{wanted}-{number}"));
-    numbered.into_iter().find(|name| is_free(name)).expect("the list is finite, the numbers are not")
+/// The list with a new server in its last line.
+fn append(lock: &home::HomeLock, text: String, new: Remote) -> Result<Remote, HomeError> {
+    let text = if text.is_empty() { HEADING.to_owned() } else { text };
+    let new = Remote { line: text.lines().count() + 1, ..new };
+    lock.replace(FILE, &with_line(text, &new.text(new.known_since().as_deref())))?;
+    Ok(new)
+}
+
+/// Whether a name can be given to a new server.
+fn is_taken(name: &str, remotes: &[Remote]) -> bool {
+    is_reserved(name) || remotes.iter().any(|remote| remote.name.eq_ignore_ascii_case(name))
+}
+
+fn is_reserved(name: &str) -> bool {
+    RESERVED.iter().any(|word| word.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -316,16 +374,16 @@ mod tests {
         let kept = remotes.save("a", &ticket(1, "h", 1)).unwrap();
         let later = remotes.save("b", &ticket(2, "h", 2)).unwrap();
         assert_eq!(remotes.list().unwrap(), [kept.clone(), later]);
-        assert_eq!((kept.line, kept.since), (2, Some(date(SystemTime::now()))));
+        assert_eq!((kept.line, kept.since), (2, Some(day(SystemTime::now()))));
         let text = fs::read_to_string(home.path().join(FILE)).unwrap();
-        let old = text.replace(&date(SystemTime::now()), "2001-02-03 (moved house)");
+        let old = text.replace(&day(SystemTime::now()), "2001-02-03 (moved house)");
         fs::write(home.path().join(FILE), old).unwrap();
         remotes.set_default("b").unwrap();
         let text = fs::read_to_string(home.path().join(FILE)).unwrap();
         assert_eq!(text.matches("# since 2001-02-03 (moved house)\n").count(), 2, "a comment stays: {text}");
         assert_eq!(remotes.find("a").unwrap().unwrap().since.as_deref(), Some("2001-02-03"));
         remotes.save("a", &ticket(9, "h", 1)).unwrap();
-        assert_eq!(remotes.find("a").unwrap().unwrap().since, Some(date(SystemTime::now())), "a new key, a new day");
+        assert_eq!(remotes.find("a").unwrap().unwrap().since, Some(day(SystemTime::now())), "a new key, a new day");
     }
 
     #[test]
@@ -363,5 +421,19 @@ mod tests {
         remotes.remove("z").unwrap();
         assert_eq!(fs::read_to_string(home.path().join(FILE)).unwrap(), format!("{mine}{kept}"));
         assert_eq!(remotes.list().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_server_gets_the_name_that_the_user_gave_or_none() {
+        let (_home, remotes) = open();
+        let saved = remotes.add("Box-1", &ticket(1, "h", 1)).unwrap();
+        assert_eq!((saved.name.as_str(), saved.is_default, saved.ticket.invite), ("Box-1", true, None));
+        for name in ["local", "LOCAL", "", "a b", "a.b", "a:b", "a/b", "-a", "qft://x", "é", &"x".repeat(33)] {
+            assert!(matches!(remotes.add(name, &ticket(2, "h", 2)), Err(NameError::Unfit(_))), "{name:?}");
+        }
+        assert!(matches!(remotes.add("box-1", &ticket(2, "h", 2)), Err(NameError::Taken { .. })));
+        let again = remotes.add("box-1", &ticket(2, "H", 1)).unwrap();
+        assert_eq!((again.name.as_str(), again.ticket.fingerprint), ("Box-1", Fingerprint([2; 32])));
+        assert_eq!(remotes.list().unwrap(), [again]);
     }
 }

@@ -1,0 +1,69 @@
+//! What `qft remote` can be told.
+#![allow(rustdoc::broken_intra_doc_links, reason = "the comments are help texts, where brackets mean optional")]
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::parse_time;
+use super::peers::JsonArg;
+
+/// `qft remote`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct RemoteArgs {
+    /// What to do; nothing: list.
+    #[command(subcommand)]
+    pub(crate) action: Option<RemoteAction>,
+    #[command(flatten)]
+    pub(crate) list: JsonArg,
+}
+
+impl RemoteArgs {
+    /// Whether events go to standard output as JSON.
+    pub(crate) fn json(&self) -> bool {
+        match &self.action {
+            None => self.list.json,
+            Some(RemoteAction::List(list)) => list.json,
+            Some(RemoteAction::Add(add)) => add.out.json,
+            Some(RemoteAction::Default(named) | RemoteAction::Forget(named)) => named.out.json,
+        }
+    }
+}
+
+/// What to do with the list of servers.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RemoteAction {
+    /// Show the servers known here; * marks the default
+    List(JsonArg),
+    /// Remember a server under a name; a ticket with an invite is used to pair with it
+    Add(AddArgs),
+    /// Choose the server that is meant when none is named
+    Default(NamedArgs),
+    /// Forget a server
+    Forget(NamedArgs),
+}
+
+/// `qft remote add`.
+#[derive(Debug, Args)]
+pub(crate) struct AddArgs {
+    /// What it will be called here
+    pub(crate) name: String,
+    /// Its ticket, qft://...; without it, it is asked for: what is typed as an argument, other users can see
+    #[arg(value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// Give up pairing when the server has not answered for TIME
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
+    pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) out: JsonArg,
+}
+
+/// `qft remote default`, `qft remote forget`.
+#[derive(Debug, Args)]
+pub(crate) struct NamedArgs {
+    /// A name that 'qft remote' shows
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) out: JsonArg,
+}

@@ -1,0 +1,205 @@
+//! `qft remote`: the servers known here.
+
+use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use super::args::{AddArgs, NamedArgs, RemoteAction, RemoteArgs};
+use super::exit::{Complaint, Exit};
+use super::run::block_on;
+use super::table::Table;
+use super::ui::json::Json;
+use super::ui::text::shown;
+use crate::client::{Client, Greeting};
+use crate::transport::trust::{NameError, Remote, Remotes, check_remote_name};
+use crate::transport::{self, Identity, Ticket};
+
+/// Longest line that is read as a ticket: the longest ticket has some 400 characters.
+const TICKET_BYTES_MAX: u64 = 4096;
+
+/// Runs the command.
+pub(crate) fn run(args: &RemoteArgs) -> anyhow::Result<Exit> {
+    let remotes = Remotes::open(&transport::home()?)?;
+    let answer = match &args.action {
+        None | Some(RemoteAction::List(_)) => list(&remotes)?,
+        Some(RemoteAction::Add(args)) => add(&remotes, args)?,
+        Some(RemoteAction::Default(args)) => set_default(&remotes, args)?,
+        Some(RemoteAction::Forget(args)) => forget(&remotes, args)?,
+    };
+    answer.print(args.json())
+}
+
+/// What a command has to say: one line or table for people, events for programs.
+struct Answer {
+    action: &'static str,
+    text: String,
+    remotes: Vec<Remote>,
+}
+
+impl Answer {
+    fn print(self, as_json: bool) -> anyhow::Result<Exit> {
+        if as_json {
+            let mut json = Json::stdout();
+            json.start("remote", json!({"action": self.action}));
+            for remote in &self.remotes {
+                json.line("remote", &remote_json(remote));
+            }
+            json.end(None, Exit::Done, json!({}));
+        } else {
+            writeln!(std::io::stdout(), "{}", self.text.trim_end()).context("writing to standard output")?;
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn remote_json(remote: &Remote) -> Value {
+    let Remote { name, ticket, is_default, since, .. } = remote;
+    json!({
+        "name": name, "url": ticket.without_invite().to_string(), "address": ticket.address(),
+        "fingerprint": ticket.fingerprint.to_string(), "default": is_default, "since": since,
+    })
+}
+
+fn list(remotes: &Remotes) -> anyhow::Result<Answer> {
+    let all = remotes.list()?;
+    let mut table = Table::new(&["", "NAME", "ADDRESS", "KEY"]);
+    for Remote { name, ticket, is_default, .. } in &all {
+        let mark = if *is_default { "*" } else { " " };
+        table.row(vec![mark.to_owned(), shown(name).into_owned(), ticket.address(), ticket.fingerprint.short()]);
+    }
+    let text = match all.is_empty() {
+        true => "no server is known here yet; the first ticket that you use is remembered".to_owned(),
+        false => table.text(),
+    };
+    Ok(Answer { action: "list", text, remotes: all })
+}
+
+fn add(remotes: &Remotes, args: &AddArgs) -> anyhow::Result<Answer> {
+    // Said before a ticket is asked for, and before an invite is used up.
+    check_remote_name(&args.name).map_err(complaint)?;
+    if let Some(other) = remotes.find(&args.name)? {
+        ensure_same_place(&other, args.url.as_deref())?;
+    }
+    let text = match &args.url {
+        Some(url) => url.clone(),
+        None => ask_for_ticket(&args.name)?,
+    };
+    let ticket: Ticket = text.parse().context("cannot read the ticket")?;
+    if let Some(other) = remotes.find(&args.name)? {
+        ensure_same_place(&other, Some(&text))?;
+    }
+    let paired = match ticket.invite {
+        Some(_) => Some(pair(&ticket, args)?),
+        None => None,
+    };
+    let remote = remotes.add(&args.name, &ticket).map_err(complaint)?;
+    let how = match &paired {
+        Some(greeting) if greeting.enrolled => format!("paired with {}, ", shown(&greeting.peer)),
+        // The server knows this machine already; the invite is still good.
+        Some(_) => "known there already, ".to_owned(),
+        None => String::new(),
+    };
+    let default = if remote.is_default { "; it is the default" } else { "" };
+    let text = format!("{how}saved as {} ({}){default}", remote.name, remote.ticket.address());
+    Ok(Answer { action: "add", text, remotes: vec![remote] })
+}
+
+/// A name that is taken may only be given again for the same place.
+fn ensure_same_place(other: &Remote, url: Option<&str>) -> anyhow::Result<()> {
+    let meant: Option<Ticket> = url.and_then(|url| url.parse().ok());
+    match meant {
+        Some(ticket) if ticket.address().eq_ignore_ascii_case(&other.ticket.address()) => Ok(()),
+        // Not known yet, or to be complained about as a ticket.
+        None => Ok(()),
+        Some(_) => {
+            let (name, address) = (other.name.clone(), other.ticket.address());
+            Err(complaint(NameError::Taken { name, address }))
+        }
+    }
+}
+
+fn complaint(error: NameError) -> anyhow::Error {
+    match error {
+        NameError::Home(error) => error.into(),
+        error => Complaint::Usage(error.to_string()).into(),
+    }
+}
+
+/// Lets the server enrol this machine's key.
+fn pair(ticket: &Ticket, args: &AddArgs) -> anyhow::Result<Greeting> {
+    let identity = Identity::load_or_create(&transport::home()?).context("this machine's identity")?;
+    let client = Client::builder(identity).patience(args.timeout).build()?;
+    block_on(async |mut signals| {
+        tokio::select! {
+            greeting = client.greet(ticket.clone()) => Ok(greeting?),
+            () = signals.next() => Err(Complaint::Interrupted.into()),
+        }
+    })
+}
+
+/// Reads a ticket from a terminal that shows nothing of it, or from the first line of standard input.
+fn ask_for_ticket(name: &str) -> anyhow::Result<String> {
+    let stdin = std::io::stdin();
+    let _hidden = match stdin.is_terminal() {
+        true => {
+            write!(std::io::stderr(), "ticket of {name} (paste it, it is not shown): ").context("asking")?;
+            Some(Hidden::new().context("hiding what is typed")?)
+        }
+        false => None,
+    };
+    let mut line = String::new();
+    stdin.lock().take(TICKET_BYTES_MAX).read_line(&mut line).context("reading the ticket")?;
+    match line.trim().is_empty() {
+        true => {
+            Err(Complaint::usage("no ticket was given; qft serve --invite, or qft peers invite, prints one").into())
+        }
+        false => Ok(line),
+    }
+}
+
+/// While this lives the terminal shows nothing that is typed.
+struct Hidden(rustix::termios::Termios);
+
+impl Hidden {
+    fn new() -> std::io::Result<Self> {
+        let shown = rustix::termios::tcgetattr(std::io::stdin())?;
+        let mut hidden = shown.clone();
+        hidden.local_modes.remove(rustix::termios::LocalModes::ECHO);
+        rustix::termios::tcsetattr(std::io::stdin(), rustix::termios::OptionalActions::Now, &hidden)?;
+        Ok(Self(shown))
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        let now = rustix::termios::OptionalActions::Now;
+        let _ = rustix::termios::tcsetattr(std::io::stdin(), now, &self.0);
+        // The line end that was typed was not shown either.
+        drop(writeln!(std::io::stderr()));
+    }
+}
+
+fn set_default(remotes: &Remotes, args: &NamedArgs) -> anyhow::Result<Answer> {
+    let remote = named(remotes, &args.name)?;
+    remotes.set_default(&remote.name)?;
+    let text = format!("{} ({}) is the default now", shown(&remote.name), remote.ticket.address());
+    Ok(Answer { action: "default", text, remotes: vec![Remote { is_default: true, ..remote }] })
+}
+
+fn forget(remotes: &Remotes, args: &NamedArgs) -> anyhow::Result<Answer> {
+    let remote = named(remotes, &args.name)?;
+    remotes.remove(&remote.name)?;
+    let left = if remote.is_default { "; there is no default now (qft remote default NAME)" } else { "" };
+    let text = format!("{} ({}) is forgotten{left}", shown(&remote.name), remote.ticket.address());
+    Ok(Answer { action: "forget", text, remotes: vec![remote] })
+}
+
+fn named(remotes: &Remotes, name: &str) -> anyhow::Result<Remote> {
+    if let Some(remote) = remotes.find(name)? {
+        return Ok(remote);
+    }
+    let known: Vec<String> = remotes.list()?.iter().map(|remote| shown(&remote.name).into_owned()).collect();
+    let known = if known.is_empty() { "none is".to_owned() } else { known.join(", ") };
+    Err(Complaint::Usage(format!("{}: no such remote; known: {known}", shown(name))).into())
+}

@@ -1,0 +1,350 @@
+//! The door: how many may stand in it, how many are inside, and who knocks too often.
+//!
+//! A stranger is whoever has not been let in: in the middle of a handshake, or silent behind one. Strangers cost memory
+//! and a signature, so their number is bounded, in all and for each address. At the bound the *oldest* stranger goes:
+//! an honest handshake takes a round trip or two, so it gets through while those who only hold places lose them.
+//! When many wait, an address must first prove that it receives what is sent to it (QUIC's Retry, which keeps no state
+//! here), so that forged addresses push nobody out.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::protocol::close::CloseCode;
+
+/// Clients that are let in at the same time unless told otherwise. Each may use tens of megabytes while it moves files
+/// over a long link.
+pub const CLIENTS_MAX: usize = 64;
+/// One address (one household, one office behind a router) may hold this part of the places: a half.
+const ADDRESS_SHARE: usize = 2;
+/// Strangers at the same time: some 40 KiB of handshake each, so ten megabytes.
+const STRANGERS_MAX: usize = 256;
+/// Of these from one address: a machine that starts a dozen transfers at once is not held up.
+const STRANGERS_PER_ADDRESS_MAX: usize = 16;
+/// Strangers from which on addresses have to be proven. Below, nobody pays the additional round trip.
+const PROOF_FROM: usize = 32;
+/// Wrong invites from one address that cost it nothing: a ticket that was mistyped or had expired.
+const FREE_TRIES: u32 = 3;
+/// The first wait after those; each further wrong invite doubles it.
+const FIRST_WAIT: Duration = Duration::from_secs(5);
+/// The longest such wait, after which everything is forgotten too: the lifetime of an invite.
+const LAST_WAIT: Duration = Duration::from_secs(15 * 60);
+/// Addresses with wrong invites that are remembered; of more, those that were quiet longest are forgotten.
+const SINNERS_MAX: usize = 4096;
+
+/// Whom the limits for one address hold for: an IPv4 address, or the /64 network that every IPv6 host has for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Household(IpAddr);
+
+impl Household {
+    fn of(addr: SocketAddr) -> Self {
+        match addr.ip().to_canonical() {
+            IpAddr::V6(ip) => {
+                let network = ip.to_bits() & !u128::from(u64::MAX);
+                Self(Ipv6Addr::from_bits(network).into())
+            }
+            ip => Self(ip),
+        }
+    }
+}
+
+/// What to do with somebody who knocks.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// Do the handshake.
+    Enter(Stranger),
+    /// Let the address prove itself first.
+    ProveAddress,
+    /// There is no room.
+    TurnAway,
+}
+
+/// Keeps the counts.
+#[derive(Debug)]
+pub(super) struct Door {
+    clients_max: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Oldest first.
+    strangers: VecDeque<Waiting>,
+    next: u64,
+    inside: usize,
+    clients: HashMap<Household, usize>,
+    sinners: HashMap<Household, Sins>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    number: u64,
+    household: Household,
+    /// Dropped to send the stranger away.
+    _place: oneshot::Sender<()>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Sins {
+    count: u32,
+    last: Instant,
+}
+
+impl Sins {
+    fn wait(self) -> Duration {
+        match self.count.checked_sub(FREE_TRIES) {
+            None | Some(0) => Duration::ZERO,
+            Some(more) => FIRST_WAIT.saturating_mul(1 << (more - 1).min(16)).min(LAST_WAIT),
+        }
+    }
+}
+
+impl Door {
+    pub(super) fn new(clients_max: usize) -> Arc<Self> {
+        Arc::new(Self { clients_max, state: Mutex::default() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder panics")
+    }
+
+    fn has_room(&self, state: &State, household: Household) -> bool {
+        let of_household = state.clients.get(&household).copied().unwrap_or(0);
+        state.inside < self.clients_max && of_household < self.clients_max.div_ceil(ADDRESS_SHARE)
+    }
+
+    /// Somebody knocks; `is_proven` says whether its address is known to be its own.
+    pub(super) fn knock(self: &Arc<Self>, addr: SocketAddr, is_proven: bool) -> Answer {
+        let household = Household::of(addr);
+        let mut state = self.state();
+        if !self.has_room(&state, household) {
+            return Answer::TurnAway;
+        }
+        let at_limit = state.strangers_of(household) >= STRANGERS_PER_ADDRESS_MAX;
+        if !is_proven && (at_limit || state.strangers.len() >= PROOF_FROM) {
+            return Answer::ProveAddress;
+        }
+        if at_limit {
+            state.send_oldest_away(|waiting| waiting.household == household);
+        } else if state.strangers.len() >= STRANGERS_MAX {
+            state.send_oldest_away(|_| true);
+        }
+        let (place, lost) = oneshot::channel();
+        let number = state.next;
+        state.next += 1;
+        state.strangers.push_back(Waiting { number, household, _place: place });
+        drop(state);
+        Answer::Enter(Stranger { door: self.clone(), number, household, lost })
+    }
+
+    /// Whether an invite from that address is looked at.
+    pub(super) fn may_pair(&self, addr: SocketAddr, now: Instant) -> bool {
+        let state = self.state();
+        let sins = state.sinners.get(&Household::of(addr));
+        sins.is_none_or(|sins| now.saturating_duration_since(sins.last) >= sins.wait())
+    }
+
+    /// An invite from that address was wrong.
+    pub(super) fn failed_pairing(&self, addr: SocketAddr, now: Instant) {
+        let mut state = self.state();
+        state.sinners.retain(|_, sins| now.saturating_duration_since(sins.last) < LAST_WAIT);
+        if state.sinners.len() >= SINNERS_MAX {
+            let quietest = state.sinners.iter().min_by_key(|(_, sins)| sins.last).map(|(household, _)| *household);
+            quietest.map(|household| state.sinners.remove(&household));
+        }
+        let sins = state.sinners.entry(Household::of(addr)).or_insert(Sins { count: 0, last: now });
+        *sins = Sins { count: sins.count.saturating_add(1), last: now };
+    }
+}
+
+impl State {
+    fn strangers_of(&self, household: Household) -> usize {
+        self.strangers.iter().filter(|waiting| waiting.household == household).count()
+    }
+
+    fn send_oldest_away(&mut self, is_meant: impl Fn(&Waiting) -> bool) {
+        if let Some(at) = self.strangers.iter().position(is_meant) {
+            self.strangers.remove(at);
+        }
+    }
+}
+
+/// A place in the door; given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Stranger {
+    door: Arc<Door>,
+    number: u64,
+    household: Household,
+    lost: oneshot::Receiver<()>,
+}
+
+impl Stranger {
+    /// Resolves when the place is given to somebody else.
+    pub(super) async fn sent_away(&mut self) {
+        // The other half says nothing; it is dropped.
+        let _ = (&mut self.lost).await;
+    }
+
+    /// The stranger was let in and is a client now.
+    ///
+    /// # Errors
+    /// [`CloseCode::Busy`] when the last place was taken meanwhile.
+    pub(super) fn come_in(self) -> Result<Inside, CloseCode> {
+        let mut state = self.door.state();
+        if !self.door.has_room(&state, self.household) {
+            return Err(CloseCode::Busy);
+        }
+        state.inside += 1;
+        *state.clients.entry(self.household).or_default() += 1;
+        drop(state);
+        Ok(Inside { door: self.door.clone(), household: self.household })
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        self.door.state().strangers.retain(|waiting| waiting.number != self.number);
+    }
+}
+
+/// A client's place; given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Inside {
+    door: Arc<Door>,
+    household: Household,
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        let mut state = self.door.state();
+        state.inside -= 1;
+        if let Some(count) = state.clients.get_mut(&self.household) {
+            *count -= 1;
+            if *count == 0 {
+                state.clients.remove(&self.household);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addr(host: u8, port: u16) -> SocketAddr {
+        ([10, 0, 0, host], port).into()
+    }
+
+    fn enter(door: &Arc<Door>, addr: SocketAddr) -> Stranger {
+        match door.knock(addr, true) {
+            Answer::Enter(stranger) => stranger,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn is_gone(stranger: &mut Stranger) -> bool {
+        !matches!(stranger.lost.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+    }
+
+    #[test]
+    fn the_oldest_stranger_of_an_address_makes_room_for_the_next() {
+        let door = Door::new(CLIENTS_MAX);
+        let mut other = enter(&door, addr(2, 1));
+        let mut strangers: Vec<_> =
+            (0..STRANGERS_PER_ADDRESS_MAX as u16).map(|port| enter(&door, addr(1, port))).collect();
+        assert!(strangers.iter_mut().all(|stranger| !is_gone(stranger)));
+        let mut late = enter(&door, addr(1, 99));
+        assert!(
+            is_gone(&mut strangers[0]) && !is_gone(&mut strangers[1]) && !is_gone(&mut late) && !is_gone(&mut other)
+        );
+        late.come_in().expect("there is room");
+    }
+
+    #[test]
+    fn the_oldest_of_all_makes_room_when_there_are_too_many() {
+        let door = Door::new(CLIENTS_MAX);
+        let place = |n: usize| addr((n / STRANGERS_PER_ADDRESS_MAX) as u8, n as u16);
+        let mut strangers: Vec<_> = (0..STRANGERS_MAX).map(|n| enter(&door, place(n))).collect();
+        let _late = enter(&door, addr(200, 1));
+        assert!(is_gone(&mut strangers[0]) && !is_gone(&mut strangers[1]));
+        assert_eq!(door.state().strangers.len(), STRANGERS_MAX);
+    }
+
+    #[test]
+    fn forged_addresses_push_nobody_out() {
+        let door = Door::new(CLIENTS_MAX);
+        let mut honest = enter(&door, addr(1, 1));
+        let mut entered = Vec::new();
+        for n in 0..1000_u16 {
+            // Of all hosts, the honest one's included.
+            if let Answer::Enter(stranger) = door.knock(addr((n % 50) as u8, n), false) {
+                entered.push(stranger);
+            }
+        }
+        assert!(!is_gone(&mut honest) && entered.len() < PROOF_FROM);
+        let one_host = Door::new(CLIENTS_MAX);
+        let answers: Vec<_> = (0..100).map(|port| one_host.knock(addr(1, port), false)).collect();
+        let let_in = answers.iter().filter(|answer| matches!(answer, Answer::Enter(_))).count();
+        assert_eq!(let_in, STRANGERS_PER_ADDRESS_MAX);
+    }
+
+    #[test]
+    fn places_are_counted_in_all_and_for_each_address_and_given_back() {
+        let door = Door::new(4);
+        let come_in = |host: u8| match door.knock(addr(host, 1), true) {
+            Answer::Enter(stranger) => stranger.come_in().ok(),
+            _ => None,
+        };
+        let first: Vec<_> = (0..3).map(|_| come_in(1)).collect();
+        assert_eq!(first.iter().flatten().count(), 2, "one address has half of the places");
+        let second: Vec<_> = (0..3).map(|_| come_in(2)).collect();
+        assert_eq!(second.iter().flatten().count(), 2);
+        assert!(come_in(3).is_none(), "all places are taken");
+        drop(first);
+        assert!(come_in(3).is_some());
+        drop(second);
+        let state = door.state();
+        assert_eq!((state.inside, state.clients.len(), state.strangers.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn the_last_place_goes_to_who_is_let_in_first() {
+        let door = Door::new(1);
+        let (slow, fast) = (enter(&door, addr(1, 1)), enter(&door, addr(2, 1)));
+        let _inside = fast.come_in().expect("there is room");
+        assert_eq!(slow.come_in().err(), Some(CloseCode::Busy));
+    }
+
+    #[test]
+    fn wrong_invites_make_their_address_wait_longer_and_longer() {
+        let (door, start) = (Door::new(1), Instant::now());
+        let (sinner, other) = (addr(1, 1), addr(2, 1));
+        for _ in 0..FREE_TRIES {
+            assert!(door.may_pair(sinner, start));
+            door.failed_pairing(sinner, start);
+        }
+        assert!(door.may_pair(sinner, start), "the first ones are free");
+        door.failed_pairing(sinner, start);
+        assert!(!door.may_pair(sinner, start) && door.may_pair(other, start));
+        assert!(!door.may_pair(addr(1, 2), start), "another port is no other address");
+        assert!(door.may_pair(sinner, start + FIRST_WAIT));
+        door.failed_pairing(sinner, start + FIRST_WAIT);
+        assert!(!door.may_pair(sinner, start + 2 * FIRST_WAIT) && door.may_pair(sinner, start + 3 * FIRST_WAIT));
+        for _ in 0..100 {
+            door.failed_pairing(sinner, start);
+        }
+        assert!(door.may_pair(sinner, start + LAST_WAIT), "there is a longest wait");
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_household_and_a_mapped_address_is_its_ipv4_one() {
+        let household = |text: &str| Household::of(text.parse().expect("an address"));
+        assert_eq!(household("[2001:db8::1]:1"), household("[2001:db8::ffff:1]:2"));
+        assert_ne!(household("[2001:db8:0:1::1]:1"), household("[2001:db8::1]:1"));
+        assert_eq!(household("[::ffff:10.0.0.1]:1"), household("10.0.0.1:2"));
+        assert_ne!(household("10.0.0.1:1"), household("10.0.0.2:1"));
+    }
+}

@@ -1,0 +1,107 @@
+//! What one client may do here: its own rights, within the server's.
+
+use std::sync::Arc;
+
+use super::Shared;
+use crate::protocol::message::{Failure, IfExists, Status};
+use crate::protocol::path::WirePath;
+use crate::storage::{Root, StorageError};
+use crate::transport::Fingerprint;
+use crate::transport::trust::{Mode, Rights};
+
+/// Characters of a key's text that name its partial files in a drop box: 80 bits, which nobody finds another key for.
+const PART_OWNER_CHARS: usize = 16;
+
+/// What one client may do here, and where.
+#[derive(Debug)]
+pub(super) struct Grant {
+    /// All that the client can reach.
+    pub(super) root: Root,
+    server: Mode,
+    client: Mode,
+    no_clobber: bool,
+    hidden: bool,
+    peer: Fingerprint,
+}
+
+impl Grant {
+    /// The stricter of what the server allows and what the list allows this client. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the directory that is the client's root cannot be opened. It is made for a client that may write.
+    pub(super) fn new(shared: &Shared, peer: Fingerprint, rights: &Rights) -> Result<Self, StorageError> {
+        let may_write = shared.mode.writes() && rights.mode.writes();
+        let root = match &rights.root {
+            None => shared.tree.clone(),
+            Some(path) => {
+                if may_write && shared.root.stat(path)?.is_none() {
+                    shared.root.make_dir(path)?;
+                }
+                // The operator named it, so it may be one that is hidden from the others.
+                let below = shared.root.subdir(path)?;
+                if shared.hidden { below } else { below.hiding_dots() }
+            }
+        };
+        let no_clobber = shared.no_clobber || rights.no_clobber;
+        Ok(Self { root, server: shared.mode, client: rights.mode, no_clobber, hidden: shared.hidden, peer })
+    }
+
+    /// Whether files may be got and listed; else why not.
+    pub(super) fn may_read(&self) -> Result<(), Failure> {
+        match (self.server.reads(), self.client.reads()) {
+            (true, true) => Ok(()),
+            (false, _) => Err(not_allowed("this server only takes files (--write-only)")),
+            (true, false) => Err(not_allowed("this client may only send there (its rights: wo)")),
+        }
+    }
+
+    /// Whether a name may be written; else why not.
+    pub(super) fn may_write(&self, path: &WirePath) -> Result<(), Failure> {
+        self.may_send()?;
+        match self.hidden || !path.as_bytes().starts_with(b".") {
+            true => Ok(()),
+            false => Err(not_allowed(
+                "names that begin with a dot are not served at the top (the server's --hidden serves them)",
+            )),
+        }
+    }
+
+    /// Whether anything may be written at all; else why not.
+    pub(super) fn may_send(&self) -> Result<(), Failure> {
+        match (self.server.writes(), self.client.writes()) {
+            (true, true) => Ok(()),
+            (false, _) => Err(not_allowed("this server gives files and takes none (--read-only)")),
+            (true, false) => Err(not_allowed("this client may only get there (its rights: ro)")),
+        }
+    }
+
+    /// What happens to a file that exists, given what the client asks for.
+    pub(super) fn if_exists(&self, asked: IfExists) -> IfExists {
+        match asked {
+            IfExists::Replace if self.no_clobber => IfExists::Fail,
+            asked => asked,
+        }
+    }
+
+    /// Whether the answers to offers may tell nothing of what is there.
+    pub(super) fn is_blind(&self) -> bool {
+        self.may_read().is_err()
+    }
+
+    /// Who alone may continue the partial files of this client's uploads: whoever may not read is not told, by digests
+    /// of a prefix, what others are uploading.
+    pub(super) fn part_owner(&self) -> Option<String> {
+        self.is_blind().then(|| self.peer.to_string()[..PART_OWNER_CHARS].to_owned())
+    }
+}
+
+/// A grant for everything that the server allows.
+pub(super) fn full(shared: &Arc<Shared>, peer: Fingerprint) -> Grant {
+    let (server, client) = (shared.mode, Mode::ReadWrite);
+    let (root, no_clobber, hidden) = (shared.tree.clone(), shared.no_clobber, shared.hidden);
+    Grant { root, server, client, no_clobber, hidden, peer }
+}
+
+fn not_allowed(why: &str) -> Failure {
+    Failure::new(Status::NotAllowed, why)
+}

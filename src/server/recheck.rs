@@ -1,0 +1,74 @@
+//! Keeps an eye on the list of clients: whoever is taken off it, narrowed or past its time is not served on.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{info, warn};
+
+use super::Shared;
+use super::admission::Lists;
+use crate::protocol::close::CloseCode;
+use crate::transport::trust::{Rights, Stamp};
+use crate::transport::{Fingerprint, HomeError};
+
+/// Time between two looks: a change counts at the second look that sees it, so within a second. A look costs a few
+/// system calls, and none while no client is connected.
+const LOOK: Duration = Duration::from_millis(400);
+
+/// Looks until the server's runtime ends. `shared.reload` makes it look at once.
+pub(super) async fn keep_watch(shared: Arc<Shared>) {
+    let Some(lists) = shared.lists.clone() else { return };
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut seen = None;
+    loop {
+        let is_asked = tokio::select! {
+            _ = looks.tick() => false,
+            () = shared.reload.notified() => true,
+        };
+        if shared.leases.is_empty() {
+            continue;
+        }
+        let (lists, shared, last) = (lists.clone(), shared.clone(), seen.take());
+        let disk = shared.disk.clone();
+        // A look that panicked is made again at the next tick.
+        seen = disk.run(move || look(&shared, &lists, last, is_asked)).await.ok();
+    }
+}
+
+/// What a look saw: a state of the file, or that there is none that can be read.
+type Seen = Result<Option<Stamp>, ()>;
+
+/// On a disk thread: ends the connections that the list does not allow any more.
+///
+/// A file that changed since the last look is let rest until the next one, unless the operator asked: an editor may be
+/// in the middle of writing it.
+fn look(shared: &Shared, lists: &Lists, last: Option<Seen>, is_asked: bool) -> Seen {
+    let now = lists.clients.stamp().map_err(|error| warn!(%error, "cannot look at the list of clients"));
+    let is_settled = last.is_none_or(|last| last == now);
+    if now.is_ok() && (is_settled || is_asked) {
+        let time = SystemTime::now();
+        shared.leases.end_where(|peer, granted| judge(lists, peer, granted, time));
+    }
+    now
+}
+
+/// Why a client that was let in with these rights may not stay; `None` when it may.
+fn judge(lists: &Lists, peer: &Fingerprint, granted: &Rights, now: SystemTime) -> Option<CloseCode> {
+    let code = match lists.clients.find(peer) {
+        // Whoever is inside stays until the list can be read; nobody new comes in.
+        Err(error) => return unreadable(&error),
+        Ok(None) => CloseCode::Revoked,
+        Ok(Some(client)) if client.rights.have_expired(now) => CloseCode::Expired,
+        Ok(Some(client)) if !client.rights.cover(granted) => CloseCode::RightsChanged,
+        Ok(Some(_)) => return None,
+    };
+    info!(peer = peer.short(), ?code, "the list of clients has changed");
+    Some(code)
+}
+
+fn unreadable(error: &HomeError) -> Option<CloseCode> {
+    warn!(%error, "cannot read the list of clients");
+    None
+}

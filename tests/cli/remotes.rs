@@ -1,0 +1,79 @@
+//! Servers that a client knows.
+
+use rustix::process::Signal;
+
+use crate::bin::{Machine, wait_for};
+
+#[test]
+fn a_ticket_from_standard_input_pairs_under_the_name_that_was_given() {
+    let (remote, local) = (Machine::new(), Machine::new());
+    let serve = remote.serve("in", "--write-only");
+    let added = local.qft(["remote", "add", "box"]).stdin(serve.ticket().as_bytes()).run();
+    added.exits(0);
+    let said = String::from_utf8(added.stdout.clone()).expect("text");
+    assert!(said.starts_with("paired with ") && said.contains("saved as box (127.0.0.1:"), "{said}");
+    serve.wait_to_say("the invite is used up");
+    local.write("f", "x");
+    local.run("send f box:g").exits(0);
+    assert_eq!(remote.read("in/g"), b"x");
+    local.qft(["remote", "add", "other"]).stdin(b"").run().exits(2).says_only(&["no ticket was given"]);
+    local.qft(["remote", "add", "other"]).stdin(b"nonsense").run().exits(2).says_only(&["cannot read the ticket"]);
+}
+
+#[test]
+fn an_address_without_an_invite_is_only_noted() {
+    let local = Machine::new();
+    let pin = "a".repeat(52);
+    local.qft(["remote", "add", "a", &format!("qft://{pin}@a.example:1")]).run().exits(0);
+    local.qft(["remote", "add", "b", &format!("qft://{pin}@b.example")]).run().exits(0);
+    local
+        .run("remote")
+        .exits(0)
+        .prints("   NAME  ADDRESS         KEY\n*  a     a.example:1     aaaaaaaa\n   b     b.example:4433  aaaaaaaa\n");
+    local.run("remote default B").exits(0).prints("b (b.example:4433) is the default now\n");
+    local
+        .run("remote forget b")
+        .exits(0)
+        .prints("b (b.example:4433) is forgotten; there is no default now (qft remote default NAME)\n");
+    let listed = local.run("remote list --json").json();
+    let remotes: Vec<_> = listed.iter().filter(|line| line["type"] == "remote").collect();
+    assert_eq!(
+        (remotes.len(), remotes[0]["name"].as_str(), remotes[0]["default"].as_bool()),
+        (1, Some("a"), Some(false))
+    );
+}
+
+#[test]
+fn names_that_mean_something_else_or_are_taken_are_refused() {
+    let local = Machine::new();
+    let url = |host: &str| format!("qft://{}@{host}:1", "a".repeat(52));
+    local.qft(["remote", "add", "box", &url("one")]).run().exits(0);
+    for name in ["local", "a:b", "a/b", "user@box", "a.b", "", "qft://x"] {
+        local.qft(["remote", "add", name, &url("one")]).run().exits(2);
+    }
+    local
+        .qft(["remote", "add", "BOX", &url("two")])
+        .run()
+        .exits(2)
+        .says_only(&["box is the name of one:1", "remote forget box"]);
+    local.run("remote default nope").exits(2).says_only(&["nope: no such remote; known: box"]);
+    local.run("remote forget nope").exits(2).says_only(&["no such remote"]);
+}
+
+#[test]
+fn a_remote_is_announced_once_however_often_it_is_met_again() {
+    let (remote, local) = (Machine::new(), Machine::new());
+    let serve = remote.serve("in", "--no-auth");
+    let address = serve.address().to_owned();
+    local.write_large("big", 300 << 20);
+    let sending = local.qft(["send", "big", "--to", serve.ticket()]).start();
+    wait_for("the first bytes", || remote.has("in/.big.qft-part").then_some(()));
+    sending.signal(Signal::STOP);
+    assert!(!remote.has("in/big"), "it was stopped before its end");
+    serve.kill();
+    let _again = remote.serve_at(&address, "in", "--no-auth");
+    sending.signal(Signal::CONT);
+    let sent = sending.end();
+    sent.exits(0);
+    assert_eq!(sent.stderr.matches("saved as remote").count(), 1, "{}", sent.stderr);
+}
