@@ -1,7 +1,6 @@
 //! `qft get`.
 
 use std::io;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::json;
@@ -27,7 +26,6 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
         sync: true,
         missing: Missing::Refuse,
         certificate: args.job.trust.certificate(),
-        asking: Duration::ZERO,
     };
     let whom = find(Wanted::by(plan.spec.as_ref(), plan.far, &args.job), &reach)?;
     let (place, far_end, note) = (whom.place, whom.far_end, whom.note);

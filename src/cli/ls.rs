@@ -1,7 +1,6 @@
 //! `qft ls`: names on a remote.
 
 use std::io::{self, BufWriter, IsTerminal as _, Write};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -21,22 +20,14 @@ use crate::client::Listing;
 use crate::protocol::message::{Entry, Kind, Mtime};
 use crate::protocol::path::escape;
 
-/// Time for ssh to ask for a password before a listing; sshd allows as much.
-const ASKING: Duration = Duration::from_secs(120);
-
 /// Runs the command.
 pub(crate) fn run(args: &LsArgs) -> anyhow::Result<Exit> {
     let env = std::env::var_os(REMOTE_VARIABLE);
     let LsPlan { spec, far, pattern } = plan::ls(args, env.as_deref())?;
     let dir = far.first().cloned().unwrap_or_default();
     let shown = escape(&below(&dir, &pattern)).to_string();
-    let reach = Reach {
-        patience: args.timeout,
-        sync: true,
-        missing: Missing::Refuse,
-        certificate: args.trust.certificate(),
-        asking: ASKING,
-    };
+    let reach =
+        Reach { patience: args.timeout, sync: true, missing: Missing::Refuse, certificate: args.trust.certificate() };
     let wanted = Wanted { spec: spec.as_ref(), far, ssh: &args.ssh, trust: &args.trust, json: args.json };
     let whom = find(wanted, &reach)?;
     let (place, far_end, note) = (whom.place, whom.far_end, whom.note);

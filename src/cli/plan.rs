@@ -478,7 +478,10 @@ pub(crate) fn place(
         Some(Spec::Local { path }) => return Ok(Found::Place(Place::Local { root: remote::local_path(path) })),
         Some(Spec::Ssh { destination, .. }) => {
             let destination = escape(destination.as_bytes());
-            return Err(Complaint::Usage(format!("{destination}: only reached through ssh")).into());
+            return Err(Complaint::Usage(format!(
+                "{destination}: through ssh qft runs there only during a transfer; name a server that runs already"
+            ))
+            .into());
         }
         Some(Spec::Name { name, .. }) => named_or_stranger(name, port, known),
         Some(Spec::Address { host, port: given, .. }) => {

@@ -78,18 +78,22 @@ pub(crate) fn find(wanted: Wanted<'_>, reach: &Reach) -> anyhow::Result<Whom> {
         let (place, note) = find_server(wanted.spec, wanted.trust, manner)?;
         return Ok(Whom { place, far_end: None, note });
     };
+    let trust = wanted.trust;
+    if trust.port.is_some() || trust.fingerprint.is_some() || trust.ca.is_some() || trust.cert.is_some() {
+        let text = "--port, --fingerprint, --ca and --cert are for a server that runs already; ssh needs none of them";
+        return Err(Complaint::usage(text).into());
+    }
     let asked = Asked {
         destination: destination.clone(),
         rsh: wanted.ssh.rsh.clone().filter(|rsh| !rsh.is_empty()),
         remote_qft: wanted.ssh.remote_qft.clone().unwrap_or_else(|| PROGRAM.to_owned()),
         ports: wanted.ssh.ssh_ports.unwrap_or_default(),
-        start_wait: if reach.patience.is_zero() { Duration::ZERO } else { reach.patience.max(reach.asking) },
         patience: reach.patience,
         sync: reach.sync,
         paths: wanted.far,
     };
     let far_end = FarEnd::start(&asked)?;
-    Ok(Whom { place: Place::Far(Box::new(far_end.far.clone())), far_end: Some(far_end), note: None })
+    Ok(Whom { place: far_end.place(), far_end: Some(far_end), note: None })
 }
 
 /// Finds a server that runs already: among the known ones, or by asking. Gives what is to be said about it.
@@ -220,8 +224,6 @@ pub(crate) struct Reach {
     pub(crate) missing: Missing,
     /// A certificate and its key to show instead of this machine's own.
     pub(crate) certificate: Option<(PathBuf, PathBuf)>,
-    /// How long starting a far end through ssh may take at least: ssh may ask the user.
-    pub(crate) asking: Duration,
 }
 
 impl Reached {

@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::json;
@@ -31,7 +30,6 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
         sync: !args.job.conflict.no_sync,
         missing: if dry_run { Missing::Pretend } else { Missing::Make },
         certificate: args.job.trust.certificate(),
-        asking: Duration::ZERO,
     };
     let whom = find(Wanted::by(plan.spec.as_ref(), plan.far, &args.job), &reach)?;
     let (place, far_end, note) = (whom.place, whom.far_end, whom.note);

@@ -123,6 +123,10 @@ impl Sshd {
 
 impl Drop for Sshd {
     fn drop(&mut self) {
+        // A test that failed may have left one asleep, which hears of no end.
+        for far_end in self.far_ends() {
+            let _ = kill_process(far_end, Signal::KILL);
+        }
         // Its sessions end with the ssh at their other end.
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         let _ = self.child.wait();

@@ -73,7 +73,7 @@ async fn examine(place: &Place, args: &DoctorArgs, out: &mut Output, mut signals
         out.addresses(&found, asked.elapsed());
     }
     let certificate = args.trust.certificate();
-    let reach = Reach { patience: PATIENCE, sync: true, missing: Missing::Refuse, certificate, asking: Duration::ZERO };
+    let reach = Reach { patience: PATIENCE, sync: true, missing: Missing::Refuse, certificate };
     let reached = Reached::open(place, reach).await?;
     let probed = tokio::select! {
         probed = reached.client.probe(reached.contact.clone(), args.time) => probed,

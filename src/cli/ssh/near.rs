@@ -1,6 +1,6 @@
 //! The near end: starts ssh, reads the far end's answer, and minds the connection until the work is done.
 
-use std::io::{BufReader, Read, Write as _};
+use std::io::{BufReader, IsTerminal as _, Read, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::super::exit::Exit;
+use super::super::plan::Place;
 use super::super::ui::text::shown;
 use super::command::{RemoteShell, Route};
 use super::error::SshError;
@@ -22,6 +23,8 @@ use crate::transport::{Fingerprint, Identity, Ticket, TransportError};
 /// Time between two signs of life on the ssh connection, which is otherwise silent: less than any router takes to forget
 /// a silent TCP connection.
 const HEARTBEAT: Duration = Duration::from_secs(30);
+/// Time for a person to answer what ssh asks; sshd allows as much.
+const ASKING: Duration = Duration::from_secs(120);
 /// How long ssh may take to end when all is done: some round trips on the worst of links.
 const END_WAIT: Duration = Duration::from_secs(3);
 /// How long the work may go on when the ssh connection is gone: its own end may be just behind.
@@ -46,14 +49,21 @@ pub(crate) struct Asked {
     pub(crate) remote_qft: String,
     /// UDP ports to choose from there.
     pub(crate) ports: Ports,
-    /// Longest wait for the far end to start, passwords included; zero is for ever.
-    pub(crate) start_wait: Duration,
-    /// How long the far end waits for a client that was cut off; zero is for ever.
+    /// How long the far end waits for a client that was cut off, and how long its start may take (or [`ASKING`], if
+    /// that is longer and ssh may ask the user); zero is for ever.
     pub(crate) patience: Duration,
     /// Whether files are safe on disk before they are done.
     pub(crate) sync: bool,
     /// What is meant, as typed.
     pub(crate) paths: Vec<Vec<u8>>,
+}
+
+impl Asked {
+    /// How long the far end's start may take; `None` is for ever.
+    fn start_wait(&self) -> Option<Duration> {
+        let asking = if std::io::stderr().is_terminal() { ASKING } else { Duration::ZERO };
+        (!self.patience.is_zero()).then(|| self.patience.max(asking))
+    }
 }
 
 /// A far end as its client sees it.
@@ -144,6 +154,11 @@ impl FarEnd {
         }
     }
 
+    /// Where it is, for everything that needs to know.
+    pub(crate) fn place(&self) -> Place {
+        Place::Far(Box::new(self.far.clone()))
+    }
+
     /// From here on ssh's words come as lines, since something else writes to the terminal.
     pub(crate) fn speak_through(&self, lines: Sender<String>) {
         *self.session.speech.lines.lock().expect("no holder panics") = Some(lines);
@@ -193,9 +208,9 @@ impl Session {
         let gone = self.gone.clone();
         std::thread::spawn(move || listen(stdout, &answers, &gone));
         let (host, program) = (&asked.destination, &asked.remote_qft);
-        let heard = match asked.start_wait {
-            Duration::ZERO => answer.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            wait => answer.recv_timeout(wait),
+        let heard = match asked.start_wait() {
+            None => answer.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(wait) => answer.recv_timeout(wait),
         };
         match heard {
             Ok(Ok(answer)) => Ok(answer),
@@ -207,7 +222,7 @@ impl Session {
                 // It closed its output and stays: there will be no answer.
                 None => Err(silent(asked, END_WAIT)),
             },
-            Err(RecvTimeoutError::Timeout) => Err(silent(asked, asked.start_wait)),
+            Err(RecvTimeoutError::Timeout) => Err(silent(asked, asked.start_wait().unwrap_or_default())),
         }
     }
 
