@@ -1,5 +1,7 @@
 //! What can be wrong on this machine, with the network left out.
 
+use std::fs;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,6 +16,8 @@ use crate::transport::{Granted, Identity, SOCKET_BUFFER_BYTES, examine_socket};
 
 /// Fewer open files make commits of many small files slow.
 const OPEN_FILES_ENOUGH: u64 = 4096;
+/// Programs a core from which on each waits for the others noticeably.
+const OVERLOADED: f64 = 1.5;
 /// The first second of 2026. A clock before that is not set: this program is younger.
 const YOUNGEST: Duration = Duration::from_secs(1_767_225_600);
 
@@ -60,6 +64,9 @@ pub(super) fn checks(home: &Path) -> Vec<Check> {
     checks.extend(socket());
     checks.push(open_files(allow_many_open_files()));
     checks.push(clock(SystemTime::now()));
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    // Only Linux tells it there; elsewhere nothing is said.
+    checks.extend(fs::read_to_string("/proc/loadavg").ok().and_then(|text| load(&text, cores)));
     checks
 }
 
@@ -144,9 +151,18 @@ fn clock(now: SystemTime) -> Check {
     }
 }
 
+/// Programs that wait for a core take it from the measurement, which then says little about the link.
+fn load(text: &str, cores: usize) -> Option<Check> {
+    let wanted: f64 = text.split_whitespace().next()?.parse().ok()?;
+    let text = format!("{wanted:.1} programs at work on {}", many(cores, "core"));
+    Some(match wanted > OVERLOADED * cores as f64 {
+        true => Check::fair("processor", format!("{text}: too many for true figures"), None),
+        false => Check::good("processor", text),
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
@@ -180,6 +196,20 @@ mod tests {
         assert_eq!(check.text, "buffer 208.0 KiB, asked for 8.0 MiB");
         assert_eq!(check.remedy.as_deref(), Some("sudo sysctl -w net.core.rmem_max=8388608"));
         assert_eq!(buffer("UDP send", Granted::WANTED, SOCKET_BUFFER_BYTES).state, State::Good);
+    }
+
+    #[test]
+    fn a_machine_that_is_busy_is_told_so_before_it_is_measured() {
+        let check = load("9.31 5.22 4.47 3/210 7338\n", 2).expect("a figure");
+        assert_eq!(
+            (check.state, check.text.as_str()),
+            (State::Fair, "9.3 programs at work on 2 cores: too many for true figures")
+        );
+        assert_eq!(
+            load("0.31 0.2 0.1 1/99 1", 1).map(|check| check.text).as_deref(),
+            Some("0.3 programs at work on 1 core")
+        );
+        assert!(load("", 2).is_none());
     }
 
     #[test]

@@ -230,6 +230,7 @@ impl Output {
         let remedy = verdict.remedy.clone().or(local_remedy);
         match (&remedy, exit) {
             (Some(remedy), _) => self.print(&format!("what would help:\n  {remedy}")),
+            (None, Exit::Done) if verdict.is_held_up => self.print("no command on either machine would change that"),
             (None, Exit::Done) => self.print("nothing needs doing"),
             (None, _) => {}
         }

@@ -175,6 +175,8 @@ pub(super) struct Verdict {
     pub(super) lines: Vec<String>,
     /// The command that would help, and where it is to be run if that is not here.
     pub(super) remedy: Option<String>,
+    /// Something other than the link's own rate is the limit, whether or not a command would help.
+    pub(super) is_held_up: bool,
 }
 
 /// What the figures mean. `name` is what the server is called here, `idle` its round trip while nothing moved.
@@ -184,6 +186,7 @@ pub(super) fn judge(name: &str, idle: Duration, up: Option<Way>, down: Option<Wa
     for (label, way) in ways.iter().filter_map(|(label, way)| way.map(|way| (label, way))) {
         let limit = way.limit();
         verdict.lines.push(format!("{label}: {}", sentence(limit, &way, name)));
+        verdict.is_held_up |= limit != Limit::Link;
         verdict.remedy = verdict.remedy.or_else(|| remedy(limit, &way, name));
     }
     if let (Some(up), Some(down)) = (up, down)
@@ -328,6 +331,7 @@ mod tests {
             assert_eq!(verdict.lines.len(), 1, "{verdict:?}");
             assert!(verdict.lines[0].contains(words), "{verdict:?}");
             assert_eq!(verdict.remedy.as_deref(), remedy);
+            assert_eq!(verdict.is_held_up, !words.contains("the link is") && !words.contains("get lost"));
         }
     }
 
