@@ -10,12 +10,12 @@ use std::os::unix::fs::symlink;
 use qft::client::{Client, GetOptions, Job, SendOptions};
 use qft::digest::{CHUNK_BYTES, Digest};
 use qft::error::{Error, Fault};
-use qft::protocol::HEADERS_AHEAD_MAX;
 use qft::protocol::close::CloseCode;
 use qft::protocol::message::{
-    Done, Failure, FileId, Have, Header, Hello, IfExists, Kind, List, Message, Mtime, Pos, Problem, Push, SkipReason,
-    Status, Tail, Target, Verdict, Why,
+    Done, Failure, FileId, Have, Header, Hello, IfExists, Kind, List, Message, Mtime, Pos, Probe, ProbeKind, Problem,
+    Push, SkipReason, Status, Tail, Target, Verdict, Why,
 };
+use qft::protocol::{HEADERS_AHEAD_MAX, PROBE_ECHO_BYTES_MAX, PROBE_MILLIS_MAX};
 use qft::server::{Mode, Notice};
 use qft::transport::{self, TransportError};
 use support::field::{self, Field, identity};
@@ -274,6 +274,51 @@ async fn a_tail_that_counts_too_few_ranges_is_a_violation() {
         peer.say(&peer.tail(0, &bytes, 1)).await;
     })
     .await;
+}
+
+// ---- probes ----
+
+fn probe(kind: ProbeKind, millis: u32) -> Message {
+    Message::Probe(Probe { kind, millis })
+}
+
+#[tokio::test]
+async fn a_probe_while_files_flow_is_a_violation() {
+    violates(async |peer| peer.say(&probe(ProbeKind::Up, 1000)).await).await;
+}
+
+#[tokio::test]
+async fn a_probe_or_a_push_beside_a_probe_is_a_violation() {
+    for second in [probe(ProbeKind::Echo, 1000), push()] {
+        let field = Field::new();
+        let mut peer = field.greeted().await;
+        peer.say(&probe(ProbeKind::Down, 1000)).await;
+        peer.say(&second).await;
+        field.ends_with(&peer, CloseCode::Violation).await;
+    }
+}
+
+#[tokio::test]
+async fn a_probe_gets_no_more_time_than_there_is() {
+    let field = Field::new();
+    let mut peer = field.greeted().await;
+    peer.say(&probe(ProbeKind::Up, u32::MAX)).await;
+    let Some(Message::ProbeReady(ready)) = peer.hear().await else { panic!("no consent") };
+    assert_eq!(ready.millis, PROBE_MILLIS_MAX);
+}
+
+#[tokio::test]
+async fn an_echo_returns_its_limit_and_not_a_byte_more() {
+    let field = Field::new();
+    let mut peer = field.greeted().await;
+    peer.say(&probe(ProbeKind::Echo, 1000)).await;
+    assert!(matches!(peer.hear().await, Some(Message::ProbeReady(_))));
+    let (mut send, mut recv) = soon("a stream", peer.connection.open_bi()).await.unwrap();
+    // The server may stop reading before all of it has left.
+    let _ = soon("the write", send.write_all(&vec![7; 3 * PROBE_ECHO_BYTES_MAX])).await;
+    let back = soon("the echo", recv.read_to_end(2 * PROBE_ECHO_BYTES_MAX)).await.unwrap();
+    assert_eq!(back, vec![7; PROBE_ECHO_BYTES_MAX]);
+    assert!(matches!(peer.hear().await, Some(Message::ProbeDone(_))));
 }
 
 // ---- data streams ----
