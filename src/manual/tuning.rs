@@ -10,3 +10,6 @@
 //!
 //! `--no-sync` gives up durability for speed: a file is reported as done when it has its final name, and a
 //! power cut can still lose it.
+//!
+//! What limits a path is a question of figures, and `qft doctor REMOTE` asks it: round trips, loss and throughput both
+//! ways, buffers and processors on both ends. It names the limit, and the command that helps where one does.
