@@ -113,19 +113,25 @@ fn socket() -> Vec<Check> {
         Err(error) => return vec![Check::bad("UDP", error)],
     };
     let wanted = Granted::WANTED;
-    let receive = Granted { send: wanted.send, ..report.granted };
-    let send = Granted { receive: wanted.receive, ..report.granted };
+    let is_receive_short = report.granted.receive < wanted.receive;
+    let is_send_short = report.granted.send < wanted.send;
+    // One command for both.
+    let remedy = report.granted.command(wanted);
     let offload = match (report.send_segments, report.receive_segments) {
         (1, 1) => Check::fair("UDP offload", "none (GSO, GRO): fast links cost more processor time", None),
         (send, receive) => Check::good("UDP offload", format!("{send} packets a call out (GSO), {receive} in (GRO)")),
     };
-    vec![buffer("UDP receive", receive, report.granted.receive), buffer("UDP send", send, report.granted.send), offload]
+    vec![
+        buffer("UDP receive", report.granted.receive, remedy.clone().filter(|_| is_receive_short)),
+        buffer("UDP send", report.granted.send, remedy.filter(|_| is_send_short)),
+        offload,
+    ]
 }
 
-/// One of the two buffers; in `alone` the other one is large enough.
-fn buffer(name: &'static str, alone: Granted, granted: usize) -> Check {
+/// One of the two buffers, with what makes it larger if it is too small.
+fn buffer(name: &'static str, granted: usize, remedy: Option<String>) -> Check {
     let (granted, asked) = (size::bytes(granted as u64), size::bytes(SOCKET_BUFFER_BYTES as u64));
-    match alone.command(Granted::WANTED) {
+    match remedy {
         None => Check::good(name, format!("buffer {granted}, as asked for")),
         Some(command) => Check::fair(name, format!("buffer {granted}, asked for {asked}"), Some(command)),
     }
@@ -190,12 +196,13 @@ mod tests {
     }
 
     #[test]
-    fn buffers_are_judged_one_by_one() {
-        let granted = Granted { receive: 208 << 10, ..Granted::WANTED };
-        let check = buffer("UDP receive", granted, granted.receive);
-        assert_eq!(check.text, "buffer 208.0 KiB, asked for 8.0 MiB");
-        assert_eq!(check.remedy.as_deref(), Some("sudo sysctl -w net.core.rmem_max=8388608"));
-        assert_eq!(buffer("UDP send", Granted::WANTED, SOCKET_BUFFER_BYTES).state, State::Good);
+    fn a_buffer_that_is_too_small_says_how_much_there_is_and_what_helps() {
+        let granted = Granted { receive: 208 << 10, send: 208 << 10 };
+        let check = buffer("UDP receive", granted.receive, granted.command(Granted::WANTED));
+        assert_eq!((check.state, check.text.as_str()), (State::Fair, "buffer 208.0 KiB, asked for 8.0 MiB"));
+        let both = "sudo sysctl -w net.core.rmem_max=8388608 net.core.wmem_max=8388608";
+        assert_eq!(check.remedy.as_deref(), Some(both));
+        assert_eq!(buffer("UDP send", SOCKET_BUFFER_BYTES, None).state, State::Good);
     }
 
     #[test]

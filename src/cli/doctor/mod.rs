@@ -208,7 +208,7 @@ impl Output {
             Some(way) => self.row(
                 label,
                 &format!(
-                    "{} ({}), {:.1}% lost, {} under load, packets of {}",
+                    "{} ({}), {:.1}% lost, rtt {}, packets of {}",
                     size::rate(way.rate),
                     size::bits(way.rate),
                     way.loss * 100.0,
