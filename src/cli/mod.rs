@@ -43,6 +43,7 @@ mod size;
 mod spool;
 mod ssh;
 mod table;
+mod token;
 mod ui;
 mod whole;
 

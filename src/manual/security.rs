@@ -2,7 +2,8 @@
 //!
 //! **Authenticity and secrecy come from TLS 1.3.** Both ends show a key; each pins the other's
 //! ([`transport`](crate::transport)). The client checks the server's key inside the handshake, before it has
-//! said anything. The server checks the client's before it reads anything but the greeting.
+//! said anything: a server that is not known yet is looked at over a connection of its own, which ends before anybody
+//! is asked. The server checks the client's before it reads anything but the greeting.
 //!
 //! **What MD5 does here.** It finds corruption: a bad disk, bad memory, a bug. It decides which chunks of a
 //! partial or older file are sent again. It does *not* protect against an attacker, and need not: nobody but
@@ -31,6 +32,12 @@
 //! end makes a key for the run and learns the other's through the ssh channel, never from a command line; the far end
 //! lets in nothing else, and ends with the ssh connection. It serves the smallest directory that holds what was named,
 //! which the account could reach anyway. What the far side prints is escaped before it is shown.
+//!
+//! **A CA** may vouch for either end instead of a pin: for the name that the server is called by, for the client that calls.
+//! Chain, dates, purpose and name are judged by rustls; `certs/README.md` says when that is worth it.
+//!
+//! **Tokens** have at least 128 bits and never travel: a client proves that it has one by an HMAC over keying material of
+//! the very connection, so that nobody can pass the proof on. A token enrols nobody.
 //!
 //! **An enrolled client** may do what its line in `authorized_clients` and the server's own options both allow:
 //! `ro`, `wo`, `no-clobber`, `root=DIR`, `expires=DATE`. A line that is not understood lets nobody in. The list is looked

@@ -282,6 +282,79 @@ mod tests {
         }
     }
 
+    /// A source of numbers that are the same in every run.
+    struct Dice(u64);
+
+    impl Dice {
+        fn below(&mut self, end: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            usize::try_from(self.0 % end as u64).expect("it is below a usize")
+        }
+
+        fn letter(&mut self) -> u8 {
+            let letters = b"abcxyz2379018ABZ:@/[].%-_ \n\x1b\xc3\xa9\x00";
+            letters[self.below(letters.len())]
+        }
+    }
+
+    /// What happens to a text on its way: characters lost, doubled, swapped, changed, put in; the end cut off.
+    fn mangled(whole: &[u8], dice: &mut Dice) -> Vec<u8> {
+        let mut text = whole.to_vec();
+        for _ in 0..=dice.below(4) {
+            if text.is_empty() {
+                break;
+            }
+            let at = dice.below(text.len());
+            match dice.below(6) {
+                0 => drop(text.remove(at)),
+                1 => text.insert(at, text[at]),
+                2 => {
+                    let middle = text.len() / 2;
+                    text.swap(at, middle);
+                }
+                3 => text[at] = dice.letter(),
+                4 => text.insert(at, dice.letter()),
+                _ => text.truncate(at + 1),
+            }
+        }
+        text
+    }
+
+    #[test]
+    fn ten_thousand_tickets_that_nobody_gave_out_are_refused_in_words_or_let_nobody_in() {
+        let whole = sample().to_string();
+        let mut dice = Dice(0x5eed_0f71_c4e7_5eed);
+        let mut refused = 0;
+        for round in 0..20_000 {
+            // Every other one is made up from the scheme on.
+            let made_up = || -> Vec<u8> { SCHEME.bytes().collect() };
+            let text = match round % 2 {
+                0 => mangled(whole.as_bytes(), &mut dice),
+                _ => (0..dice.below(130)).fold(made_up(), |mut text, _| {
+                    text.push(dice.letter());
+                    text
+                }),
+            };
+            let text = String::from_utf8_lossy(&text);
+            match text.parse::<Ticket>() {
+                Ok(read) => {
+                    // Another key pins another server, another invite is none; what was read is what is written.
+                    let same = (read.fingerprint, read.invite) == (sample().fingerprint, sample().invite);
+                    assert!(same || read.to_string().parse() == Ok(read.clone()), "{text:?}");
+                }
+                Err(refusal) => {
+                    refused += 1;
+                    let words = refusal.to_string();
+                    assert!(!words.is_empty() && words.len() < 200, "{text:?}: {words}");
+                    assert!(!words.chars().any(char::is_control), "{text:?}: {words:?}");
+                }
+            }
+        }
+        assert!(refused > 15_000, "{refused}");
+    }
+
     #[test]
     fn the_port_may_be_left_out_and_case_does_not_matter() {
         let text = sample().to_string();

@@ -43,7 +43,7 @@ pub enum TokenError {
     #[error("a token is one line without blanks")]
     Form,
     /// It could be guessed.
-    #[error("it is too easy to guess; make one: qft peers token > FILE")]
+    #[error("it is too easy to guess; make one: qft peers token FILE")]
     Weak,
 }
 

@@ -1,9 +1,10 @@
 //! What `qft peers` can be told.
 #![allow(rustdoc::broken_intra_doc_links, reason = "the comments are help texts, where brackets mean optional")]
 
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueHint};
 
 use super::{parse_end, parse_time};
 use crate::protocol::path::WirePath;
@@ -29,6 +30,7 @@ impl PeersArgs {
             Some(PeersAction::Invite(invite)) => invite.out.json,
             Some(PeersAction::Allow(allow)) => allow.out.json,
             Some(PeersAction::Revoke(revoke)) => revoke.out.json,
+            Some(PeersAction::Token(_)) => false,
         }
     }
 }
@@ -52,6 +54,16 @@ pub(crate) enum PeersAction {
     Allow(AllowArgs),
     /// Shut a client out; its connections end within a second
     Revoke(RevokeArgs),
+    /// Make a token, which lets in whoever has it too (--token-file)
+    Token(TokenArgs),
+}
+
+/// `qft peers token`.
+#[derive(Debug, Args)]
+pub(crate) struct TokenArgs {
+    /// Where to keep it, readable by its owner alone; a file that exists stays [default: standard output]
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// `qft peers invite`.

@@ -15,6 +15,7 @@ use self::words::{all, client_json, client_row, invite_json, invite_line, who};
 use super::args::{AllowArgs, PeersAction, PeersArgs, RevokeArgs};
 use super::exit::{Complaint, Exit};
 use super::table::Table;
+use super::token;
 use super::ui::json::Json;
 use super::ui::text::shown;
 use crate::transport::trust::{Allowed, Client, Clients, Invites};
@@ -22,15 +23,18 @@ use crate::transport::{self, Fingerprint};
 
 /// Characters of a fingerprint that stand for all of it: what tables show.
 const SHORT_CHARS_MIN: usize = 8;
+
 /// Runs the command.
 pub(crate) fn run(args: &PeersArgs) -> anyhow::Result<Exit> {
-    let home = transport::home()?;
     let mut out = Out { json: args.json().then(Json::stdout) };
+    let home = transport::home;
     match &args.action {
-        None | Some(PeersAction::List(_)) => list(&home, &mut out)?,
-        Some(PeersAction::Invite(args)) => invite(&home, args, &mut out)?,
-        Some(PeersAction::Allow(args)) => allow(&home, args, &mut out)?,
-        Some(PeersAction::Revoke(args)) => revoke(&home, args, &mut out)?,
+        None | Some(PeersAction::List(_)) => list(&home()?, &mut out)?,
+        Some(PeersAction::Invite(args)) => invite(&home()?, args, &mut out)?,
+        Some(PeersAction::Allow(args)) => allow(&home()?, args, &mut out)?,
+        Some(PeersAction::Revoke(args)) => revoke(&home()?, args, &mut out)?,
+        // It belongs to no home.
+        Some(PeersAction::Token(args)) => token::make(args.file.as_deref())?,
     }
     Ok(Exit::Done)
 }

@@ -281,6 +281,16 @@ mod tests {
     }
 
     #[test]
+    fn of_ten_thousand_guesses_none_is_taken() {
+        let home = Home::new();
+        let given_out = home.mint();
+        for _ in 0..10_000 {
+            assert_eq!(home.redeem_at(&Invite::random(), home.now), Err(InviteError::Unknown));
+        }
+        assert_eq!(home.redeem_at(&given_out, home.now), Err(InviteError::Spent), "guessing ends what is open");
+    }
+
+    #[test]
     fn an_invite_works_once_over_all_processes() {
         let home = Home::new();
         let invite = home.mint();
