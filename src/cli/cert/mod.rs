@@ -102,8 +102,9 @@ fn issue(dir: &Path, name: &str, more: &[String], role: Role, days: u32, existin
         Role::Server => format!(
             "made {certificate} and {key}, good for {days} days\n\
             for a server that clients call: {}\n\
-            copy both, and ca.crt, to that machine and run:\n    \
-            qft serve DIR --cert {name}.crt --key {name}.key --client-ca ca.crt",
+            copy both to that machine and run:\n    \
+            qft serve DIR --cert {name}.crt --key {name}.key\n\
+            with --client-ca ca.crt it also lets in clients that have a certificate",
             request.hosts.join(", ")
         ),
         Role::Client => format!(
