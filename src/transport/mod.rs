@@ -1,11 +1,11 @@
 //! QUIC: sockets, keys, pins and the knobs of the link. This room knows nothing of files to transfer.
 //!
 //! Trust comes first. Every installation has one [`Identity`]; both ends always present it, and each end
-//! compares the other's [`Fingerprint`] with what it was told, or has an [`Authority`] judge its certificate. A client judges
-//! the server *inside* the TLS handshake ([`dial()`], [`connect`]), so it says nothing to a wrong server. A server takes any well-formed key
-//! whose owner proves to hold it ([`listen`]) and decides afterwards, by fingerprint, what it may do
-//! ([`trust::Clients`], [`trust::Invites`], [`Token`], [`Authority`]): a refusal inside the handshake would reach the client as a bare TLS alert,
-//! after it believed itself connected.
+//! compares the other's [`Fingerprint`] with what it was told, or has an [`Authority`] judge its certificate. A
+//! client judges the server *inside* the TLS handshake ([`dial()`], [`connect`]), so it says nothing to a wrong
+//! server. A server takes any well-formed key whose owner proves to hold it ([`listen`]) and decides afterwards, by
+//! fingerprint, what it may do ([`trust::Clients`], [`trust::Invites`], [`Token`], [`Authority`]): a refusal inside
+//! the handshake would reach the client as a bare TLS alert, after it believed itself connected.
 
 mod authority;
 mod base32;
