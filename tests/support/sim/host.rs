@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use qft::transport::tuning::{ACK_DELAY_MAX, INITIAL_RTT, MTU_COOLDOWN, MTU_NETWORK, PACKET_THRESHOLD};
+use qft::transport::tuning::{ACK_DELAY_MAX, INITIAL_RTT, MTU_COOLDOWN, MTU_NETWORK, PACKET_THRESHOLD, RECEIVE_WINDOW};
 use quinn_proto::{
     AckFrequencyConfig, ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig,
     Event, MtuDiscoveryConfig, ServerConfig, StreamEvent, StreamId, TransportConfig, VarInt, WriteError,
@@ -13,7 +13,7 @@ use quinn_proto::{
 
 use super::crypto::Tls;
 use super::rng::Rng;
-use super::scenario::FlowConfig;
+use super::scenario::{Brake, FlowConfig};
 
 /// Datagrams in one `sendmsg`: quinn's own limit.
 const SEGMENTS_MAX: usize = 10;
@@ -28,12 +28,44 @@ enum App {
     /// Keeps a stream full.
     Sender { stream: Option<StreamId>, left: Option<u64> },
     /// Reads everything at once, except while it stalls.
-    Receiver {
-        stream: Option<StreamId>,
-        stall: Option<(Duration, Duration)>,
-        finished: Option<Duration>,
-        received: u64,
-    },
+    Receiver(Receiver),
+}
+
+#[derive(Default)]
+struct Receiver {
+    stream: Option<StreamId>,
+    stall: Option<(Duration, Duration)>,
+    brake: Option<Brake>,
+    finished: Option<Duration>,
+    /// Bytes written; without a brake all that were read are.
+    received: u64,
+    /// Bytes read and not written, now and at most.
+    kept: u64,
+    kept_max: u64,
+}
+
+impl Receiver {
+    fn is_stalled(&self, at: Duration) -> bool {
+        self.stall.is_some_and(|(from, span)| at >= from && at < from + span)
+    }
+
+    fn take(&mut self, connection: &mut Connection, at: Duration, bytes: u64) {
+        let Some(brake) = self.brake.filter(|_| self.is_stalled(at)) else {
+            self.received += bytes;
+            return;
+        };
+        self.kept += bytes;
+        self.kept_max = self.kept_max.max(self.kept);
+        if self.kept >= brake.kept {
+            connection.set_receive_window(brake.window.into());
+        }
+    }
+
+    /// The stall is over: writes what was kept and lets the peer go again.
+    fn wake(&mut self, connection: &mut Connection, window: u32) {
+        self.received += std::mem::take(&mut self.kept);
+        connection.set_receive_window(window.into());
+    }
 }
 
 /// One end of a flow.
@@ -60,7 +92,7 @@ impl Host {
     pub fn server(flow: &FlowConfig, tls: &Tls, index: usize, rng: &mut Rng) -> Self {
         let mut config = ServerConfig::with_crypto(tls.server.clone());
         config.transport_config(Arc::new(transport(flow)));
-        let app = App::Receiver { stream: None, stall: flow.stall, finished: None, received: 0 };
+        let app = App::Receiver(Receiver { stall: flow.stall, brake: flow.brake, ..Receiver::default() });
         Self::new(Some(Arc::new(config)), app, address(index, 1), rng)
     }
 
@@ -158,6 +190,9 @@ impl Host {
     /// The receiver's stall is over: read what has waited.
     pub fn wake(&mut self, at: Duration) {
         if let Some((_, connection)) = &mut self.connection {
+            if let App::Receiver(receiver @ Receiver { brake: Some(_), .. }) = &mut self.app {
+                receiver.wake(connection, RECEIVE_WINDOW);
+            }
             self.app.read(connection, at);
         }
     }
@@ -174,15 +209,20 @@ impl Host {
     }
 
     pub fn received(&self) -> u64 {
-        match self.app {
-            App::Receiver { received, .. } => received,
-            App::Sender { .. } => 0,
-        }
+        self.receiver().map_or(0, |receiver| receiver.received)
+    }
+
+    pub fn kept_max(&self) -> u64 {
+        self.receiver().map_or(0, |receiver| receiver.kept_max)
     }
 
     pub fn finished(&self) -> Option<Duration> {
-        match self.app {
-            App::Receiver { finished, .. } => finished,
+        self.receiver()?.finished
+    }
+
+    fn receiver(&self) -> Option<&Receiver> {
+        match &self.app {
+            App::Receiver(receiver) => Some(receiver),
             App::Sender { .. } => None,
         }
     }
@@ -226,21 +266,22 @@ impl App {
     }
 
     fn read(&mut self, connection: &mut Connection, at: Duration) {
-        let Self::Receiver { stream, stall, finished, received } = self else { return };
-        if stall.is_some_and(|(from, span)| at >= from && at < from + span) {
+        let Self::Receiver(receiver) = self else { return };
+        if receiver.is_stalled(at) && receiver.brake.is_none() {
             return;
         }
-        if stream.is_none() {
-            *stream = connection.streams().accept(Dir::Uni);
+        if receiver.stream.is_none() {
+            receiver.stream = connection.streams().accept(Dir::Uni);
         }
-        let Some(id) = *stream else { return };
+        let Some(id) = receiver.stream else { return };
+        let mut bytes = 0;
         let mut recv = connection.recv_stream(id);
         let Ok(mut chunks) = recv.read(false) else { return };
         loop {
             match chunks.next(usize::MAX) {
-                Ok(Some(chunk)) => *received += chunk.bytes.len() as u64,
+                Ok(Some(chunk)) => bytes += chunk.bytes.len() as u64,
                 Ok(None) => {
-                    finished.get_or_insert(at);
+                    receiver.finished.get_or_insert(at);
                     break;
                 }
                 Err(_) => break,
@@ -248,6 +289,7 @@ impl App {
         }
         // The flow-control update goes out with the transmission that follows every event.
         let _ = chunks.finalize();
+        receiver.take(connection, at, bytes);
     }
 }
 
@@ -264,7 +306,7 @@ fn transport(flow: &FlowConfig) -> TransportConfig {
     let mut config = TransportConfig::default();
     config
         .stream_receive_window(window(flow.stream_window))
-        .receive_window(window(flow.stream_window * 2))
+        .receive_window(window(flow.brake.map_or(flow.stream_window * 2, |_| RECEIVE_WINDOW.into())))
         .send_window(SEND_WINDOW)
         .packet_threshold(PACKET_THRESHOLD)
         .initial_rtt(INITIAL_RTT)

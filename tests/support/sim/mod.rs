@@ -2,7 +2,7 @@
 //!
 //! There is no clock and no socket in it. The same scenario and seed give the same figures on any machine, however busy.
 //! Data flow from client to server. Time is counted from the start; `quinn_proto` sees `base + time`.
-#![allow(dead_code, reason = "the tests and the bench use different parts of it")]
+#![allow(dead_code, unused_imports, reason = "the tests and the bench use different parts of it")]
 
 mod crypto;
 mod host;
@@ -13,5 +13,5 @@ mod world;
 
 pub use crypto::Tls;
 pub use link::{LinkConfig, Loss};
-pub use scenario::{Factory, FlowConfig, Report, Scenario};
+pub use scenario::{Brake, Factory, FlowConfig, Report, Scenario};
 pub use world::run;

@@ -11,6 +11,15 @@ use super::link::{LinkConfig, LinkStats, Loss, PAYLOAD_SHARE};
 /// A controller factory as quinn wants it.
 pub type Factory = Arc<dyn ControllerFactory + Send + Sync>;
 
+/// How a receiver holds its peer back without leaving anything unread.
+#[derive(Debug, Clone, Copy)]
+pub struct Brake {
+    /// From this many unwritten bytes on...
+    pub kept: u64,
+    /// ... the connection's window is no more than this.
+    pub window: u32,
+}
+
 /// One sender and one receiver.
 #[derive(Clone)]
 pub struct FlowConfig {
@@ -19,8 +28,10 @@ pub struct FlowConfig {
     pub start: Duration,
     /// Bytes to send; `None` = keep sending until the end.
     pub body: Option<u64>,
-    /// The receiver stops reading at `.0`, for `.1`.
+    /// The receiver stops at `.0`, for `.1`: it reads nothing, or with `brake` writes nothing.
     pub stall: Option<(Duration, Duration)>,
+    /// A receiver that reads on while it cannot write, and slows its peer down when it keeps too much.
+    pub brake: Option<Brake>,
     /// Stream window; the connection's is twice that.
     pub stream_window: u64,
     /// Extra delay of this flow's own access line, one way.
@@ -37,6 +48,7 @@ impl FlowConfig {
             start: Duration::ZERO,
             body: None,
             stall: None,
+            brake: None,
             stream_window: 1 << 40,
             access_delay: Duration::ZERO,
             ack_threshold: Some(ACK_EVERY),
@@ -120,6 +132,8 @@ pub struct FlowReport {
     pub resent_total: f64,
     /// From the start of the handshake until the receiver had the whole body.
     pub finished: Option<Duration>,
+    /// The most bytes that the receiver had read and could not write.
+    pub kept_max: u64,
     /// Why the connection ended, if it did.
     pub closed: Option<String>,
     pub trace: Vec<TracePoint>,

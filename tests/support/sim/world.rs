@@ -291,6 +291,7 @@ impl<'a> World<'a> {
             resent: ratio(lost - mark.lost, sent - mark.sent),
             resent_total: ratio(lost, sent),
             finished: self.hosts[2 * flow + 1].finished().map(|at| at - start),
+            kept_max: self.hosts[2 * flow + 1].kept_max(),
             closed: self.hosts[2 * flow].closed.clone(),
             trace: std::mem::take(&mut self.traces[flow]),
         }
