@@ -20,6 +20,7 @@ use super::rivals::{Rivals, Suspicion};
 use super::startup::{Known, Startup};
 use super::state::{PathSnapshot, PathState, Phase};
 use super::trial::{self, LossTrials, Outcome};
+use crate::transport::tuning::{ACK_EVERY_LOOPBACK, MTU_NETWORK};
 
 /// Packets in flight before the first ACK, on a path of [`INITIAL_RTT`].
 const INITIAL_PACKETS: u64 = 64;
@@ -30,6 +31,9 @@ const INITIAL_PACKETS_MIN: u64 = 10;
 const INITIAL_PACKETS_MAX: u64 = 128;
 /// The least window: quinn sends while in flight + one packet < window, so three packets, enough for an ACK of two.
 const WINDOW_MIN_PACKETS: u64 = 4;
+/// The same within one machine: two acknowledgements' worth, or each would wait for its timer, which is a hundred round
+/// trips there. There is no link whose queue it could fill.
+const WINDOW_MIN_PACKETS_LOCAL: u64 = 2 * (ACK_EVERY_LOOPBACK as u64 + 1);
 /// Above this quinn switches its pacer off (`window > u32::MAX`).
 const WINDOW_MAX: u64 = u32::MAX as u64;
 /// A window below the product, to see the path's bare round trip. Deep enough for a flow that came late and believes the
@@ -432,7 +436,13 @@ impl PathController {
 
     fn bounded(&self, window: u64) -> u64 {
         let cap = self.config.cap.map_or(WINDOW_MAX, |rate| (rate as f64 * self.min_rtt().as_secs_f64()) as u64);
-        window.min(cap).clamp(WINDOW_MIN_PACKETS * self.mtu, WINDOW_MAX)
+        window.min(cap).clamp(self.least_window(), WINDOW_MAX)
+    }
+
+    fn least_window(&self) -> u64 {
+        // No network carries packets of that size.
+        let is_local = self.mtu > u64::from(MTU_NETWORK);
+        self.mtu * if is_local { WINDOW_MIN_PACKETS_LOCAL } else { WINDOW_MIN_PACKETS }
     }
 
     fn publish(&self) {
@@ -499,7 +509,7 @@ impl Controller for PathController {
 
     fn on_mtu_update(&mut self, new_mtu: u16) {
         self.mtu = u64::from(new_mtu);
-        self.window = self.window.max(WINDOW_MIN_PACKETS * self.mtu);
+        self.window = self.window.max(self.least_window());
     }
 
     fn window(&self) -> u64 {
