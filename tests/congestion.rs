@@ -352,17 +352,6 @@ fn a_stalled_reader_neither_breaks_the_connection_nor_confuses_the_model() {
 }
 
 #[test]
-fn a_cap_holds_the_rate() {
-    let cap = 5_000_000;
-    let config = ControllerConfig { state: Arc::default(), cap: Some(cap) };
-    let mut scenario = Scenario::new(ORDINARY.link(), FlowConfig::new(Arc::new(config)));
-    scenario.end = secs(12);
-    let report = run(&scenario, &Tls::new());
-    let rate = report.flows[0].share * scenario.limit();
-    assert!(rate <= cap as f64 && rate > 0.9 * cap as f64, "{rate}");
-}
-
-#[test]
 fn live_figures_tell_the_truth_about_the_path() {
     let state = Arc::new(PathState::default());
     let flow = FlowConfig::new(Arc::new(ControllerConfig::new(state.clone())));

@@ -22,18 +22,20 @@ use crate::session::local::host_name;
 use crate::session::memory::Buffers;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::transport::congestion::ControllerConfig;
-use crate::transport::{self, Contact, Granted, TransportError, Tuning};
+use crate::transport::{self, Contact, Granted, Throttle, TransportError, Tuning};
 
 /// Longest wait for a server's first answer.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Time for the last packet to leave this machine: the connection's driver needs one turn.
+/// Time for the last packet to leave this machine without a rate limit: the connection's driver needs one turn.
 const FLUSH: Duration = Duration::from_millis(2);
 
 /// A connection with the right server. It has been greeted; its welcome is the first of its replies, and
 /// the job need not wait for it: the server reads nothing of the job before it has accepted us.
 pub(super) struct Link {
     endpoint: Endpoint,
+    /// Time for the last packet to leave this machine.
+    flush: Duration,
     pub(super) connection: Connection,
     pub(super) control: Control,
     pub(super) replies: Replies,
@@ -50,6 +52,7 @@ impl Link {
     pub(super) async fn open(client: &Client, contact: &Contact, observer: &Observer) -> Result<Self, Error> {
         let mut tuning = Tuning::new(Arc::new(ControllerConfig::default()));
         tuning.idle_timeout = client.within_patience(tuning.idle_timeout);
+        tuning.throttle = client.throttle.clone();
         let deadline = client.within_patience(CONNECT_DEADLINE);
         let called = Instant::now();
         let dialled = transport::dial(contact, &client.identity, &tuning, deadline).await?;
@@ -64,6 +67,7 @@ impl Link {
         control.send(Message::Hello(hello(contact, &connection)?));
         Ok(Self {
             endpoint: dialled.endpoint,
+            flush: FLUSH + client.throttle.as_ref().map_or(Duration::ZERO, Throttle::flush_time),
             connection: connection.clone(),
             control,
             replies: Replies {
@@ -104,7 +108,7 @@ impl Link {
     /// Ends the connection and lets the farewell leave.
     pub(super) async fn close(self, code: CloseCode) {
         transport::close(&self.connection, code, "");
-        let _ = timeout(FLUSH, self.endpoint.wait_idle()).await;
+        let _ = timeout(self.flush, self.endpoint.wait_idle()).await;
     }
 }
 

@@ -45,7 +45,7 @@ use crate::protocol::path::WirePath;
 use crate::session::local::disk_threads;
 pub use crate::session::probe::Count;
 use crate::storage::Disk;
-use crate::transport::{Contact, Identity};
+use crate::transport::{Contact, Identity, Rate, Throttle};
 
 /// Files whose content moves at the same time, unless told otherwise.
 pub const JOBS: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not zero");
@@ -59,6 +59,7 @@ pub struct Client {
     identity: Identity,
     disk: Disk,
     patience: Duration,
+    throttle: Option<Throttle>,
 }
 
 /// The settings of a client.
@@ -66,12 +67,13 @@ pub struct ClientBuilder {
     identity: Identity,
     disk_threads: Option<NonZeroUsize>,
     patience: Duration,
+    rate_limit: Option<Rate>,
 }
 
 impl Client {
     /// A client that shows `identity`.
     pub fn builder(identity: Identity) -> ClientBuilder {
-        ClientBuilder { identity, disk_threads: None, patience: PATIENCE }
+        ClientBuilder { identity, disk_threads: None, patience: PATIENCE, rate_limit: None }
     }
 
     /// Sends local paths by rsync's rule (`dir` the directory, `dir/` its contents).
@@ -135,6 +137,14 @@ impl ClientBuilder {
         self
     }
 
+    /// Bytes of UDP payload per second that may be sent, and as many that may arrive, by all jobs of this client
+    /// together. Held at the socket, one percent below what is asked for, in bursts of at most five milliseconds.
+    /// Default: no limit.
+    pub fn rate_limit(mut self, limit: Option<Rate>) -> Self {
+        self.rate_limit = limit;
+        self
+    }
+
     /// Starts the client's threads.
     ///
     /// # Errors
@@ -143,7 +153,8 @@ impl ClientBuilder {
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let threads = self.disk_threads.unwrap_or_else(|| disk_threads(cores));
         let disk = Disk::new(threads).map_err(Error::Thread)?;
-        Ok(Client { identity: self.identity, disk, patience: self.patience })
+        let throttle = self.rate_limit.map(Throttle::new);
+        Ok(Client { identity: self.identity, disk, patience: self.patience, throttle })
     }
 }
 

@@ -54,7 +54,7 @@ use crate::storage::Root;
 use crate::storage::{Committer, Sync};
 pub use crate::transport::trust::Mode;
 use crate::transport::trust::{Clients, Guest, INVITE_LIFETIME, Invites};
-use crate::transport::{Authority, Fingerprint, Granted, Identity, Ticket, Token};
+use crate::transport::{Authority, Fingerprint, Granted, Identity, Rate, Throttle, Ticket, Token};
 
 /// Who may connect.
 #[derive(Debug, Clone)]
@@ -229,6 +229,7 @@ impl Server {
             clients_max: CLIENTS_MAX,
             sync: true,
             once: false,
+            rate_limit: None,
         }
     }
 
@@ -308,6 +309,7 @@ pub struct ServerBuilder {
     clients_max: usize,
     sync: bool,
     once: bool,
+    rate_limit: Option<Rate>,
 }
 
 impl ServerBuilder {
@@ -379,6 +381,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Bytes of UDP payload per second that may be sent, and as many that may arrive, over all connections together: they
+    /// share one pool, first come first served. Held at the socket, one percent below what is asked for, in bursts of
+    /// at most five milliseconds. Default: no limit.
+    pub fn rate_limit(mut self, limit: Option<Rate>) -> Self {
+        self.rate_limit = limit;
+        self
+    }
+
     /// Binds the socket and starts the threads. The caller needs no runtime.
     ///
     /// # Errors
@@ -418,7 +428,8 @@ impl ServerBuilder {
         });
         let pool = Arc::new(Pool::start(self.workers.unwrap_or(cores)).map_err(Error::Thread)?);
         let (bound, is_bound) = std::sync::mpsc::sync_channel(1);
-        let thread = run::start(self.listen, shared.clone(), pool.clone(), bound).map_err(Error::Thread)?;
+        let throttle = self.rate_limit.map(Throttle::new);
+        let thread = run::start(self.listen, throttle, shared.clone(), pool.clone(), bound).map_err(Error::Thread)?;
         let (local_addr, granted) = is_bound.recv().expect("the thread answers before it ends")?;
         Ok(Server { shared, pool, local_addr, granted, notices: Mutex::new(notice_stream), thread: Some(thread) })
     }

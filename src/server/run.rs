@@ -18,7 +18,7 @@ use super::recheck;
 use crate::error::Error;
 use crate::protocol::close::CloseCode;
 use crate::transport::congestion::ControllerConfig;
-use crate::transport::{self, Granted, Listener, TransportError, Tuning};
+use crate::transport::{self, Granted, Listener, Throttle, TransportError, Tuning};
 
 /// How often an ending server looks whether its connections are gone.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
@@ -31,6 +31,7 @@ type Bound = std::sync::mpsc::SyncSender<Result<(SocketAddr, Granted), Error>>;
 /// Starts the thread. It answers on `bound` once the socket is bound or cannot be.
 pub(super) fn start(
     addr: SocketAddr,
+    throttle: Option<Throttle>,
     shared: Arc<Shared>,
     pool: Arc<Pool>,
     bound: Bound,
@@ -38,7 +39,7 @@ pub(super) fn start(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("qft-net".to_owned()).spawn(move || {
         runtime.block_on(async {
-            match listen(addr, &shared) {
+            match listen(addr, throttle, &shared) {
                 Ok(listener) => {
                     // The caller may have given up; then it is dropping the server anyway.
                     let _ = bound.send(Ok((listener.local_addr(), listener.granted())));
@@ -51,8 +52,9 @@ pub(super) fn start(
     })
 }
 
-fn listen(addr: SocketAddr, shared: &Shared) -> Result<Listener, TransportError> {
-    transport::listen(addr, &shared.identity, &Tuning::new(Arc::new(ControllerConfig::default())))
+fn listen(addr: SocketAddr, throttle: Option<Throttle>, shared: &Shared) -> Result<Listener, TransportError> {
+    let tuning = Tuning { throttle, ..Tuning::new(Arc::new(ControllerConfig::default())) };
+    transport::listen(addr, &shared.identity, &tuning)
 }
 
 async fn serve(listener: &Listener, shared: &Arc<Shared>, pool: &Arc<Pool>) {

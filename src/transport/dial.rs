@@ -19,6 +19,7 @@ use super::fingerprint::Fingerprint;
 use super::identity::{CERTIFICATE_NAME, Identity};
 use super::peer::{close, peer_fingerprint};
 use super::socket::{self, Granted};
+use super::throttle::Throttle;
 use super::tls;
 use super::tuning::{Tuning, endpoint_config, mtu_bound, transport_config};
 use super::verify::{Refused, Rule, ServerCheck};
@@ -217,7 +218,7 @@ impl Call {
     async fn attempt(self, addr: SocketAddr) -> Result<Dialled, TransportError> {
         let check = ServerCheck::new(self.rule);
         let tls = tls::client(self.identity.as_ref(), Arc::clone(&check));
-        let (endpoint, granted) = open_endpoint(addr)?;
+        let (endpoint, granted) = open_endpoint(addr, self.tuning.throttle.as_ref())?;
         let handshake = handshake(&endpoint, addr, &self.name, tls, &self.tuning);
         let Ok(outcome) = timeout_at(self.end, handshake).await else {
             return Err(TransportError::NoReply { addr });
@@ -234,7 +235,10 @@ impl Call {
 }
 
 /// A socket of the peer's address family, so that a machine without the other family needs none of it.
-pub(crate) fn open_endpoint(peer: SocketAddr) -> Result<(Endpoint, Granted), TransportError> {
+pub(crate) fn open_endpoint(
+    peer: SocketAddr,
+    throttle: Option<&Throttle>,
+) -> Result<(Endpoint, Granted), TransportError> {
     let addr = match peer {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
@@ -242,7 +246,9 @@ pub(crate) fn open_endpoint(peer: SocketAddr) -> Result<(Endpoint, Granted), Tra
     let refused = |source| TransportError::Bind { addr, source };
     let (socket, granted) = socket::bind(addr).map_err(refused)?;
     let config = endpoint_config(mtu_bound(peer));
-    let endpoint = Endpoint::new(config, None, socket, Arc::new(TokioRuntime)).map_err(refused)?;
+    let socket = socket::attach(socket, throttle).map_err(refused)?;
+    let runtime = Arc::new(TokioRuntime);
+    let endpoint = Endpoint::new_with_abstract_socket(config, None, socket, runtime).map_err(refused)?;
     Ok((endpoint, granted))
 }
 

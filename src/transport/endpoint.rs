@@ -58,7 +58,9 @@ impl Listener {
         // The server's socket takes the largest packets of all peers; what it sends depends on each.
         let mut config = endpoint_config(MTU_LOOPBACK);
         survive_restarts(&mut config, restart_seed);
-        let endpoint = Endpoint::new(config, Some(base.clone()), socket, runtime).map_err(refused)?;
+        let socket = socket::attach(socket, tuning.throttle.as_ref()).map_err(refused)?;
+        let endpoint =
+            Endpoint::new_with_abstract_socket(config, Some(base.clone()), socket, runtime).map_err(refused)?;
         let local_addr = endpoint.local_addr().map_err(refused)?;
         Ok(Self { endpoint, local_addr, granted, base, tuning: tuning.clone() })
     }

@@ -2,8 +2,12 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 
+use quinn::{AsyncUdpSocket, Runtime, TokioRuntime};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use super::throttle::Throttle;
 
 /// Bytes asked for in each direction: 64 ms of 1 Gbit/s, which no scheduling pause outlasts.
 pub const SOCKET_BUFFER_BYTES: usize = 8 * 1024 * 1024;
@@ -88,6 +92,15 @@ pub(crate) fn bind(addr: SocketAddr) -> io::Result<(UdpSocket, Granted)> {
     enlarge(&socket);
     let granted = granted(&socket)?;
     Ok((socket.into(), granted))
+}
+
+/// Hands a socket to QUIC, behind the limit if there is one.
+pub(crate) fn attach(socket: UdpSocket, throttle: Option<&Throttle>) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+    let socket = TokioRuntime.wrap_udp_socket(socket)?;
+    Ok(match throttle {
+        Some(throttle) => throttle.wrap(socket),
+        None => socket,
+    })
 }
 
 /// Asks for large buffers. What comes of it is read back by [`granted`], so a refusal is no error here.

@@ -1,6 +1,7 @@
 //! The knobs of a connection, and why each stands where it stands.
 
 use super::congestion::farewell::Opening;
+use super::throttle::Throttle;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -74,20 +75,23 @@ pub struct Tuning {
     pub thin_acks: bool,
     /// Silence that ends a connection; the shorter of the two ends' values counts.
     pub idle_timeout: Duration,
+    /// A limit on what the socket sends and receives.
+    pub throttle: Option<Throttle>,
 }
 
 impl Tuning {
     /// The usual values with this controller.
     pub fn new(controller: Arc<dyn ControllerFactory + Send + Sync>) -> Self {
-        Self { controller, thin_acks: true, idle_timeout: IDLE_TIMEOUT }
+        Self { controller, thin_acks: true, idle_timeout: IDLE_TIMEOUT, throttle: None }
     }
 }
 
 impl fmt::Debug for Tuning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { controller: _, thin_acks, idle_timeout } = self;
+        let Self { controller: _, thin_acks, idle_timeout, throttle } = self;
         let mut all = f.debug_struct("Tuning");
-        all.field("thin_acks", thin_acks).field("idle_timeout", idle_timeout).finish_non_exhaustive()
+        all.field("thin_acks", thin_acks).field("idle_timeout", idle_timeout).field("throttle", throttle);
+        all.finish_non_exhaustive()
     }
 }
 
@@ -117,7 +121,7 @@ pub fn transport_config(tuning: &Tuning, side: Side, peer: SocketAddr) -> Transp
         .initial_mtu(MTU_START)
         .min_mtu(MTU_START)
         .mtu_discovery_config(Some(mtu_discovery(peer)))
-        .ack_frequency_config(tuning.thin_acks.then(|| ack_frequency(peer)))
+        .ack_frequency_config(tuning.thin_acks.then(|| ack_frequency(tuning, peer)))
         .keep_alive_interval((side == Side::Client).then_some(keep_alive))
         .max_idle_timeout(Some(idle_timeout(tuning.idle_timeout)))
         .congestion_controller_factory(Arc::new(Opening(Arc::clone(&tuning.controller))));
@@ -159,8 +163,11 @@ fn mtu_discovery(peer: SocketAddr) -> MtuDiscoveryConfig {
     config
 }
 
-fn ack_frequency(peer: SocketAddr) -> AckFrequencyConfig {
-    let every = if is_local(peer) { ACK_EVERY_LOOPBACK } else { ACK_EVERY };
+fn ack_frequency(tuning: &Tuning, peer: SocketAddr) -> AckFrequencyConfig {
+    let usual = if is_local(peer) { ACK_EVERY_LOOPBACK } else { ACK_EVERY };
+    // Below a packet a millisecond, waiting for more would cost a short path more than its round trip.
+    let every =
+        tuning.throttle.as_ref().map_or(usual, |throttle| throttle.packets_in_call_of(mtu_bound(peer)).min(usual));
     let mut config = AckFrequencyConfig::default();
     config
         .ack_eliciting_threshold(every.into())

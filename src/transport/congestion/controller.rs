@@ -54,15 +54,12 @@ const CALM_ROUNDS: u32 = 12;
 pub struct ControllerConfig {
     /// Where the controller writes its live figures.
     pub state: Arc<PathState>,
-    /// Upper bound of the sending rate in bytes of UDP payload per second. It bounds the window to `cap × rtt`, so below a
-    /// round trip of about a millisecond the least window of four packets may exceed it.
-    pub cap: Option<u64>,
 }
 
 impl ControllerConfig {
-    /// A controller without a bound that reports into `state`.
+    /// A controller that reports into `state`.
     pub fn new(state: Arc<PathState>) -> Self {
-        Self { state, cap: None }
+        Self { state }
     }
 }
 
@@ -435,8 +432,7 @@ impl PathController {
     }
 
     fn bounded(&self, window: u64) -> u64 {
-        let cap = self.config.cap.map_or(WINDOW_MAX, |rate| (rate as f64 * self.min_rtt().as_secs_f64()) as u64);
-        window.min(cap).clamp(self.least_window(), WINDOW_MAX)
+        window.clamp(self.least_window(), WINDOW_MAX)
     }
 
     fn least_window(&self) -> u64 {

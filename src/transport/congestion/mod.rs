@@ -43,8 +43,8 @@
 //!
 //! # Limits
 //! A buffer shorter than the target loses some packets for good: at 3 ms of queue, 4 % are re-sent. Jitter that grows with
-//! the rate (slotted links) of a third of the round trip and more looks like a queue and costs goodput. Below a millisecond
-//! the window cannot hold a `cap`.
+//! the rate (slotted links) of a third of the round trip and more looks like a queue and costs goodput. A rate
+//! limit is no business of the window's: it is held at the socket (`throttle`).
 //!
 //! [`Controller`]: quinn_proto::congestion::Controller
 

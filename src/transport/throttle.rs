@@ -1,0 +1,276 @@
+//! A limit on bytes per second, where packets meet the socket.
+//!
+//! A window cannot hold a rate on a short path: four packets each 60 µs are 90 MB/s already. So the socket itself says "not
+//! yet". All connections of the socket, and all sockets that are given the same [`Throttle`], share one pool each way, first
+//! come first served; a congestion controller above sees a link of that rate and fills it without a queue.
+//!
+//! What is sent waits in the sender. What arrives waits in the system's buffer for the socket, so the peer slows down by
+//! its own congestion control, whatever that is.
+
+use std::fmt;
+use std::io::{self, IoSliceMut};
+use std::net::SocketAddr;
+use std::num::NonZeroU64;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use quinn::udp::{RecvMeta, Transmit};
+use quinn::{AsyncUdpSocket, UdpPoller};
+use tokio::time::{Sleep, sleep_until};
+
+/// What is let through, of the limit: clocks and counters on the way must not find more than was asked for.
+const SHARE: f64 = 0.99;
+/// Time that may be caught up after timers were late. A pool that forgets sooner falls short of its rate: tokio's timers
+/// are up to two milliseconds late, more on a busy machine.
+const CATCH_UP: Duration = Duration::from_millis(5);
+/// Time that one call may take of the rate, so that bursts stay small.
+const CALL: Duration = Duration::from_millis(1);
+/// A packet of a network path, to count them in a call.
+const PACKET: u16 = 1452;
+
+/// A rate in bytes of UDP payload per second; never zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rate(NonZeroU64);
+
+impl Rate {
+    /// `None` for zero: nothing would ever move.
+    pub fn new(bytes_per_second: u64) -> Option<Self> {
+        NonZeroU64::new(bytes_per_second).map(Self)
+    }
+
+    /// Bytes of UDP payload per second.
+    pub fn bytes_per_second(self) -> u64 {
+        self.0.get()
+    }
+}
+
+/// A limit that everything which is given a clone of it shares: as much may be sent, and as much may arrive.
+#[derive(Clone)]
+pub struct Throttle(Arc<Shared>);
+
+struct Shared {
+    rate: Rate,
+    sent: Mutex<Pool>,
+    received: Mutex<Pool>,
+}
+
+impl fmt::Debug for Throttle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Throttle").field(&self.0.rate).finish()
+    }
+}
+
+impl Throttle {
+    /// A limit of its own.
+    pub fn new(rate: Rate) -> Self {
+        let pool = || Mutex::new(Pool::new(rate, Instant::now()));
+        Self(Arc::new(Shared { rate, sent: pool(), received: pool() }))
+    }
+
+    /// The rate that is never exceeded for long.
+    pub fn rate(&self) -> Rate {
+        self.0.rate
+    }
+
+    /// The time that two calls of packets take: after it, what was handed over last has left.
+    pub fn flush_time(&self) -> Duration {
+        let bytes = 2.0 * f64::from(PACKET) * self.packets_in_call() as f64;
+        Duration::from_secs_f64(bytes / self.0.rate.per_second())
+    }
+
+    /// Puts the limit between a socket and its users.
+    pub(super) fn wrap(&self, inner: Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket> {
+        Arc::new(Throttled { inner, throttle: self.clone(), waiting: Mutex::new(None) })
+    }
+
+    fn packets_in_call(&self) -> usize {
+        self.packets_in_call_of(PACKET) as usize
+    }
+
+    /// Packets of `bytes` that one call may take, at least one.
+    pub(super) fn packets_in_call_of(&self, bytes: u16) -> u32 {
+        ((self.0.rate.per_second() * CALL.as_secs_f64() / f64::from(bytes)) as u32).max(1)
+    }
+}
+
+impl Rate {
+    fn per_second(self) -> f64 {
+        self.0.get() as f64 * SHARE
+    }
+}
+
+/// Bytes that may pass. It goes into debt by what passes at once, and the debt is waited for.
+#[derive(Debug)]
+struct Pool {
+    /// Bytes per second.
+    rate: f64,
+    balance: f64,
+    at: Instant,
+}
+
+impl Pool {
+    fn new(rate: Rate, now: Instant) -> Self {
+        Self { rate: rate.per_second(), balance: 0.0, at: now }
+    }
+
+    /// `None` when something may pass now, else when to ask again.
+    fn wait(&mut self, now: Instant) -> Option<Instant> {
+        let earned = now.saturating_duration_since(self.at).as_secs_f64() * self.rate;
+        self.balance = (self.balance + earned).min(self.rate * CATCH_UP.as_secs_f64());
+        self.at = self.at.max(now);
+        // Less than a byte is what rounding leaves.
+        (self.balance <= -1.0).then(|| now + Duration::from_secs_f64(-self.balance / self.rate))
+    }
+
+    fn take(&mut self, bytes: usize) {
+        self.balance -= bytes as f64;
+    }
+}
+
+/// Waits for a pool. The timer is kept, so that its task is woken once.
+fn poll_pool(pool: &Mutex<Pool>, timer: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<()> {
+    loop {
+        let until = pool.lock().expect("no holder panics").wait(Instant::now());
+        let Some(until) = until else {
+            *timer = None;
+            return Poll::Ready(());
+        };
+        let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(until.into())));
+        timer.as_mut().reset(until.into());
+        ready!(timer.as_mut().poll(cx));
+    }
+}
+
+/// A socket behind a limit.
+#[derive(Debug)]
+struct Throttled {
+    inner: Arc<dyn AsyncUdpSocket>,
+    throttle: Throttle,
+    /// The timer of the one task that receives.
+    waiting: Mutex<Option<Pin<Box<Sleep>>>>,
+}
+
+impl AsyncUdpSocket for Throttled {
+    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+        let inner = self.inner.clone().create_io_poller();
+        Box::pin(Poller { inner, throttle: self.throttle.clone(), timer: None })
+    }
+
+    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        self.inner.try_send(transmit)?;
+        self.throttle.0.sent.lock().expect("no holder panics").take(transmit.contents.len());
+        Ok(())
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let pool = &self.throttle.0.received;
+        ready!(poll_pool(pool, &mut self.waiting.lock().expect("no holder panics"), cx));
+        let calls = self.throttle.packets_in_call().min(bufs.len());
+        let count = ready!(self.inner.poll_recv(cx, &mut bufs[..calls], &mut meta[..calls]))?;
+        let bytes = meta[..count].iter().map(|received| received.len).sum();
+        pool.lock().expect("no holder panics").take(bytes);
+        Poll::Ready(Ok(count))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+
+    fn max_transmit_segments(&self) -> usize {
+        self.inner.max_transmit_segments().min(self.throttle.packets_in_call())
+    }
+
+    fn max_receive_segments(&self) -> usize {
+        self.inner.max_receive_segments()
+    }
+
+    fn may_fragment(&self) -> bool {
+        self.inner.may_fragment()
+    }
+}
+
+/// Says when one connection may send.
+#[derive(Debug)]
+struct Poller {
+    inner: Pin<Box<dyn UdpPoller>>,
+    throttle: Throttle,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl UdpPoller for Poller {
+    fn poll_writable(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(poll_pool(&this.throttle.0.sent, &mut this.timer, cx));
+        this.inner.as_mut().poll_writable(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Sends `call` bytes whenever the pool allows it, `late` after that; gives the bytes of each millisecond.
+    fn run(rate: u64, call: usize, late: Duration, span: Duration) -> Vec<usize> {
+        let start = Instant::now();
+        let mut pool = Pool::new(Rate::new(rate).expect("not zero"), start);
+        let mut sent = vec![0; span.as_millis() as usize];
+        let mut now = start;
+        while let Some(slot) = sent.get_mut((now - start).as_millis() as usize) {
+            match pool.wait(now) {
+                Some(until) => now = until + late,
+                None => {
+                    pool.take(call);
+                    *slot += call;
+                }
+            }
+        }
+        sent
+    }
+
+    #[test]
+    fn the_rate_holds_from_slow_to_fast_although_timers_are_late() {
+        for (rate, call) in [(100_000, 1452), (10_000_000, 9 * 1452), (1_000_000_000, 65_000)] {
+            for late in [0, 1, 3] {
+                let sent: usize = run(rate, call, Duration::from_millis(late), 20 * SECOND).iter().sum();
+                let share = sent as f64 / 20.0 / rate as f64;
+                assert!((0.98..=1.0).contains(&share), "{share} of {rate} B/s with timers {late} ms late");
+            }
+        }
+    }
+
+    #[test]
+    fn bursts_are_no_longer_than_what_late_timers_make_up_for() {
+        let rate = 10_000_000;
+        let sent = run(rate, 9 * 1452, Duration::from_millis(1), SECOND);
+        let most = *sent.iter().max().expect("a second has milliseconds");
+        assert!(most as f64 <= rate as f64 * CATCH_UP.as_secs_f64(), "{most}");
+    }
+
+    #[test]
+    fn silence_saves_nothing_up() {
+        let start = Instant::now();
+        let mut pool = Pool::new(Rate::new(1_000_000).expect("not zero"), start);
+        let now = start + 60 * SECOND;
+        let mut burst = 0;
+        while pool.wait(now).is_none() {
+            pool.take(1000);
+            burst += 1000;
+        }
+        assert!(burst <= 7000, "{burst}");
+    }
+
+    #[test]
+    fn nothing_per_second_is_no_rate() {
+        assert_eq!(Rate::new(0), None);
+        assert_eq!(Rate::new(5).map(Rate::bytes_per_second), Some(5));
+    }
+}
