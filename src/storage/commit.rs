@@ -20,12 +20,13 @@ use super::error::{Op, Refusal, StorageError, failed};
 use super::part::Part;
 use super::root::Root;
 use super::system;
+use super::touch::{self, Touch, Touched};
 
 /// Most commits in one group, so that the first of many is answered soon.
 const GROUP_MAX: usize = 1024;
 /// Up to here files (or directories) are synced one by one: a sync of the whole file system would also wait
 /// for what other transfers are writing.
-const SYNC_EACH_MAX: usize = 8;
+pub(super) const SYNC_EACH_MAX: usize = 8;
 /// Highest number that [`Replace::RenameFree`] tries.
 const FREE_NAMES_MAX: u32 = 9999;
 
@@ -81,6 +82,7 @@ struct Job {
 enum Work {
     File(Box<Commit>),
     Names { root: Root, path: WirePath },
+    Touch(Touch),
 }
 
 impl Committer {
@@ -104,11 +106,16 @@ impl Committer {
         self.queue(Job { work: Work::Names { root, path }, answer });
     }
 
+    /// Queues a new time and mode of a file that keeps its content.
+    pub fn submit_touch(&self, touch: Touch, answer: Answer) {
+        self.queue(Job { work: Work::Touch(touch), answer });
+    }
+
     fn queue(&self, job: Job) {
         let Err(mpsc::SendError(job)) = self.0.send(job) else { return };
         let path = match &job.work {
             Work::File(commit) => commit.part.target().clone(),
-            Work::Names { path, .. } => path.clone(),
+            Work::Names { path, .. } | Work::Touch(Touch { path, .. }) => path.clone(),
         };
         let gone = StorageError::new(Op::Rename, path.as_path(), Refusal::CommitterGone);
         drop(job.work);
@@ -133,6 +140,7 @@ struct Group {
     sync: Sync,
     files: Vec<Entry>,
     names: Vec<(WirePath, Answer)>,
+    touched: Vec<Touched>,
     /// Roots with directories whose new names may not be durable.
     unsynced: Vec<Arc<Unsynced>>,
 }
@@ -160,11 +168,11 @@ impl Entry {
 
 impl Group {
     fn new(sync: Sync) -> Self {
-        Self { sync, files: Vec::new(), names: Vec::new(), unsynced: Vec::new() }
+        Self { sync, files: Vec::new(), names: Vec::new(), touched: Vec::new(), unsynced: Vec::new() }
     }
 
     fn len(&self) -> usize {
-        self.files.len() + self.names.len()
+        self.files.len() + self.names.len() + self.touched.len()
     }
 
     fn add(&mut self, job: Job) {
@@ -178,6 +186,7 @@ impl Group {
                 self.note_root(&root);
                 self.names.push((path, job.answer));
             }
+            Work::Touch(touch) => self.touched.push(Touched::new(touch, job.answer)),
         }
     }
 
@@ -192,8 +201,10 @@ impl Group {
         for entry in &mut self.files {
             entry.step(|commit| commit.part.finish(commit.size, commit.mtime, commit.mode));
         }
+        self.touched.iter_mut().for_each(Touched::apply);
         if self.sync == Sync::Durable {
             self.sync_data();
+            touch::sync(&mut self.touched);
         }
         for entry in &mut self.files {
             rename(entry);
@@ -256,6 +267,7 @@ impl Group {
             drop(commit);
             tell(answer, outcome);
         }
+        self.touched.into_iter().for_each(Touched::answer);
         for (path, answer) in self.names {
             let outcome = match &names {
                 Ok(()) => Ok(path),
@@ -266,7 +278,7 @@ impl Group {
     }
 }
 
-fn tell(answer: Answer, outcome: Result<WirePath, StorageError>) {
+pub(super) fn tell(answer: Answer, outcome: Result<WirePath, StorageError>) {
     // A caller's panic must not take the other commits with it.
     if catch_unwind(AssertUnwindSafe(|| answer(outcome))).is_err() {
         tracing::error!("the answer to a commit panicked");

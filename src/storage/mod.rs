@@ -4,7 +4,7 @@
 //! * [`mod@walk`], [`request`], [`pattern`], [`filter`]: which files a command or a peer means.
 //! * [`source`]: a file that is read, and whether it changed meanwhile.
 //! * [`part`]: a file that is being written, beside its target, under a lock.
-//! * [`commit`]: part files become files, durably, in groups.
+//! * [`commit`]: part files become files, durably, in groups; [`touch`]: files that only get a new time and mode.
 //! * [`pool`]: the threads that all this blocks, so that no network thread does.
 //!
 //! Everything here blocks. Nothing here knows of networks, and no path from a peer gets in that is not a
@@ -23,6 +23,7 @@ pub mod request;
 pub mod root;
 pub mod source;
 mod system;
+pub mod touch;
 pub mod walk;
 
 #[cfg(test)]
@@ -40,4 +41,5 @@ pub use request::{Missing, Request, local_requests};
 pub use root::Root;
 pub use source::Source;
 pub use system::allow_many_open_files;
+pub use touch::Touch;
 pub use walk::{Found, Links, Walk, walk};

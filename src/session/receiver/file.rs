@@ -9,7 +9,7 @@ use crate::protocol::message::{Header, Mtime};
 use crate::protocol::path::WirePath;
 use crate::storage::Root;
 use crate::storage::Source;
-use crate::storage::{Fresh, Owner, Part};
+use crate::storage::{Fresh, Owner, Part, Touch};
 use crate::storage::{Op, StorageError};
 use crate::transfer::resume::{Basis, Start};
 
@@ -29,6 +29,14 @@ pub(super) struct FileIo {
     slot: Mutex<Slot>,
     given_up: AtomicBool,
     discard: AtomicBool,
+}
+
+/// What a complete file is to the committer.
+pub(super) enum Finished {
+    /// New content, under its partial name.
+    New(Part),
+    /// The old version is the new content; only its time and mode may differ.
+    Same(Touch),
 }
 
 #[derive(Default)]
@@ -105,12 +113,11 @@ impl FileIo {
         self.part()?.write_at(bytes, offset)
     }
 
-    /// Hands over the complete file for its commit; `None` when the old version is the new content and
-    /// has only been given the new time and mode. No other thread uses the file any more.
-    pub(super) fn finish(&self, no_content: bool) -> Result<Option<Part>, StorageError> {
+    /// Hands over the complete file for its commit. No other thread uses it any more.
+    pub(super) fn finish(&self, no_content: bool) -> Result<Finished, StorageError> {
         if self.start.basis == Basis::Target && no_content && self.is_same_file()? {
-            self.basis()?.set_meta(self.mtime, self.mode)?;
-            return Ok(None);
+            let (source, path) = (self.basis()?, self.path.clone());
+            return Ok(Finished::Same(Touch { source, path, mtime: self.mtime, mode: self.mode }));
         }
         let part = self.part()?;
         let mut slot = self.slot();
@@ -125,7 +132,7 @@ impl FileIo {
         }
         slot.part = None;
         drop(slot);
-        Ok(Some(Arc::try_unwrap(part).unwrap_or_else(|_| unreachable!("every writer has finished"))))
+        Ok(Finished::New(Arc::try_unwrap(part).unwrap_or_else(|_| unreachable!("every writer has finished"))))
     }
 
     fn is_same_file(&self) -> Result<bool, StorageError> {

@@ -1,13 +1,13 @@
 //! Content and its end: ranges, chunks, the verdict and the commit.
 
-use super::file::FileIo;
+use super::file::{FileIo, Finished};
 use super::{File, Open, Place, Receiver};
 use crate::digest::Digest;
 use crate::progress::Phase;
 use crate::protocol::codec::RangeHeader;
 use crate::protocol::message::{Done, Failure, FileId, IfExists, Message, Status};
-use crate::protocol::path::WirePath;
 use crate::session::SessionError;
+use crate::storage::commit::Answer;
 use crate::storage::{Commit, Part, Replace, StorageError};
 use crate::transfer::receive::Verdict;
 
@@ -66,14 +66,13 @@ impl Receiver {
             return self.fail(id, Failure::new(Status::VerifyFailed, text));
         }
         match open.io.finish(!open.rules.has_ranges()) {
-            Ok(Some(part)) => self.submit(id, part, &open.io),
-            Ok(None) => self.on_committed(id, Ok(())),
+            Ok(Finished::New(part)) => self.submit(id, part, &open.io),
+            Ok(Finished::Same(touch)) => self.0.tools.committer.submit_touch(touch, self.told(id)),
             Err(error) => self.on_committed(id, Err(error)),
         }
     }
 
     fn submit(&self, id: FileId, part: Part, io: &FileIo) {
-        let receiver = self.clone();
         let commit = Commit {
             part,
             size: io.size(),
@@ -85,10 +84,13 @@ impl Receiver {
                 _ => Replace::No,
             },
         };
-        let done = Box::new(move |result: Result<WirePath, StorageError>| {
-            receiver.on_committed(id, result.map(|_| ()));
-        });
-        self.0.tools.committer.submit(commit, done);
+        self.0.tools.committer.submit(commit, self.told(id));
+    }
+
+    /// What the committer is to call when it is done with a file.
+    fn told(&self, id: FileId) -> Answer {
+        let receiver = self.clone();
+        Box::new(move |result| receiver.on_committed(id, result.map(|_| ())))
     }
 
     pub(super) fn on_committed(&self, id: FileId, result: Result<(), StorageError>) {

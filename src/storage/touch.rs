@@ -1,0 +1,100 @@
+//! Files that keep their content and get a new time and mode.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::protocol::message::Mtime;
+use crate::protocol::path::WirePath;
+
+use super::commit::{Answer, SYNC_EACH_MAX, tell};
+use super::error::{Op, StorageError, failed};
+use super::source::Source;
+use super::system;
+
+/// A file whose content turned out to be the new one already.
+#[derive(Debug)]
+pub struct Touch {
+    /// The file.
+    pub source: Arc<Source>,
+    /// Its name below its root.
+    pub path: WirePath,
+    /// Its new time of modification.
+    pub mtime: Mtime,
+    /// Its new permission bits; the lower nine are used.
+    pub mode: u32,
+}
+
+/// One of a group. Once `outcome` is a failure, the later steps leave it out.
+pub(super) struct Touched {
+    touch: Touch,
+    outcome: Result<(), StorageError>,
+    answer: Answer,
+}
+
+impl Touched {
+    pub(super) fn new(touch: Touch, answer: Answer) -> Self {
+        Self { touch, outcome: Ok(()), answer }
+    }
+
+    pub(super) fn apply(&mut self) {
+        self.outcome = self.touch.source.set_meta(self.touch.mtime, self.touch.mode);
+    }
+
+    fn sync(&mut self) {
+        let file = self.touch.source.file();
+        // Not `fdatasync`: time and mode are all that there is to sync.
+        self.outcome =
+            rustix::io::retry_on_intr(|| rustix::fs::fsync(file)).map_err(failed(Op::Sync, self.touch.path.as_path()));
+    }
+
+    pub(super) fn answer(self) {
+        let Self { touch, outcome, answer } = self;
+        tell(answer, outcome.map(|()| touch.path));
+    }
+}
+
+/// Makes times and modes durable: one by one when they are few, else a whole file system at once.
+pub(super) fn sync(files: &mut [Touched]) {
+    let mut by_device: HashMap<u64, Vec<&mut Touched>> = HashMap::new();
+    for file in files.iter_mut().filter(|file| file.outcome.is_ok()) {
+        by_device.entry(file.touch.source.meta().identity.dev).or_default().push(file);
+    }
+    for mut files in by_device.into_values() {
+        if files.len() > SYNC_EACH_MAX && system::sync_file_system(files[0].touch.source.file()).is_ok() {
+            continue;
+        }
+        files.iter_mut().for_each(|file| file.sync());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::testing::{Place, SOME_TIME, wire};
+    use crate::storage::{Committer, Sync};
+    use std::os::unix::fs::MetadataExt;
+    use std::sync::mpsc;
+
+    #[test]
+    fn content_stays_and_time_and_mode_are_new() {
+        for (sync, count) in [(Sync::Durable, 1), (Sync::Durable, 3 * SYNC_EACH_MAX), (Sync::None, 2)] {
+            let place = Place::new();
+            let committer = Committer::start(sync).unwrap();
+            let (sender, outcomes) = mpsc::channel();
+            for n in 0..count {
+                place.write(&n.to_string(), b"kept");
+                let path = wire(&n.to_string());
+                let source = Arc::new(place.root.open_source(&path).unwrap());
+                let sender = sender.clone();
+                let touch = Touch { source, path, mtime: SOME_TIME, mode: 0o7640 };
+                committer.submit_touch(touch, Box::new(move |done| sender.send(done).unwrap()));
+            }
+            for n in 0..count {
+                assert_eq!(outcomes.recv().unwrap().unwrap(), wire(&n.to_string()));
+                let found = std::fs::metadata(place.path(n.to_string())).unwrap();
+                assert_eq!((found.mtime(), found.mode() & 0o7777), (SOME_TIME.secs, 0o640));
+                assert_eq!(std::fs::read(place.path(n.to_string())).unwrap(), b"kept");
+            }
+        }
+    }
+}
