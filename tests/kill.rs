@@ -295,6 +295,31 @@ fn killed_at_random_points_the_same_command_finishes_and_sends_nothing_twice() {
     assert!(parts(&place.path("served")).is_empty());
 }
 
+#[test]
+fn a_client_goes_on_when_its_killed_server_is_started_again() {
+    let place = Place::new();
+    write_noise(&place.path("src/large"), 128 * MIB, 5);
+    let (mut server, ticket) = place.serve("127.0.0.1:0");
+    let address = ticket.rsplit('@').next().expect("a ticket has an address").to_owned();
+    let log = place.path("client log");
+    let mut command = place.command(Way::Send, &ticket, 0);
+    command.stdout(fs::File::create(&log).expect("a log")).stderr(Stdio::null());
+    let mut client = Process::start(&mut command);
+    let arrived = place.destination(Way::Send, 0);
+    wait_for("some content", || on_disk(&arrived) >= 8 * MIB || client.has_ended());
+    server.kill();
+    assert!(!client.has_ended(), "the file was too small to be interrupted");
+    let _server = place.serve(&address).0;
+    wait_for("the client", || client.has_ended());
+    let status = client.0.wait().expect("it has ended");
+    let text = fs::read_to_string(&log).expect("a log");
+    assert_eq!(status.code(), Some(0), "{text}");
+    // The new server said that it knows no such connection; silence would have been called a timeout.
+    assert!(text.lines().any(|line| line.contains("reconnecting") && line.contains("reset")), "{text}");
+    assert_same(&place.path("src"), &arrived);
+    assert!(parts(&place.path("served")).is_empty());
+}
+
 /// Whether strace is there and may trace.
 fn has_strace() -> bool {
     let status = Command::new("strace").args(["-qq", "-e", "trace=none", "true"]).stderr(Stdio::null()).status();
