@@ -206,22 +206,3 @@ fn a_free_name_that_would_be_too_long_is_refused() {
     let error = committed(Sync::None, commit(part(&place.root, &name, b"x"), Replace::RenameFree)).unwrap_err();
     assert_eq!(error.status(), Status::BadName);
 }
-
-/// Measures; run it alone, with `--ignored`, under `strace -fc` if wanted.
-#[test]
-#[ignore = "prints figures, proves nothing"]
-fn time_of_a_thousand_small_files() {
-    for sync in [Sync::Durable, Sync::None] {
-        let place = Place::new();
-        let start = std::time::Instant::now();
-        let parts: Vec<_> = (0..1000).map(|n| part(&place.root, &format!("d/{n}"), &[7; 16_384])).collect();
-        let written = start.elapsed();
-        let mut group = Group::new(sync);
-        for part in parts {
-            let answer: Answer = Box::new(|done| drop(done.unwrap()));
-            group.add(Job { work: Work::File(Box::new(commit(part, Replace::Yes))), answer });
-        }
-        group.commit();
-        println!("{sync:?}: {written:?} to write, {:?} to commit", start.elapsed() - written);
-    }
-}

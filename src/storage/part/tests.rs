@@ -309,29 +309,6 @@ fn a_full_disk_is_no_space_and_keeps_the_part() {
     assert_eq!(full.map(|error| error.status()), Some(Status::NoSpace));
 }
 
-/// Measures; run it alone, with `--ignored`.
-#[test]
-#[ignore = "prints figures, proves nothing"]
-fn time_of_a_big_file_with_and_without_early_write_back() {
-    let piece = pattern(1 << 20);
-    for early in [false, true, false, true, false, true] {
-        let place = Place::new();
-        let part = open(&place, "a");
-        if early {
-            part.write_back_early();
-        }
-        part.reserve(1 << 30).unwrap();
-        let start = std::time::Instant::now();
-        for n in 0..1 << 10 {
-            part.write_at(&piece, n << 20).unwrap();
-        }
-        let written = start.elapsed();
-        part.sync().unwrap();
-        println!("early {early}: {written:?} to write, {:?} to sync", start.elapsed() - written);
-        part.discard().unwrap();
-    }
-}
-
 #[test]
 fn an_owned_part_is_nobody_elses() {
     let place = Place::new();
