@@ -5,18 +5,18 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quinn::{RecvStream, SendStream};
+use quinn::RecvStream;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::outlet::{Outlet, Stop};
 use super::{OpenSource, Sender};
-use crate::digest::{CHUNK_BYTES, Digest, Hasher};
+use crate::digest::{CHUNK_BYTES, Digest};
 use crate::progress::Phase;
-use crate::protocol::close::CloseCode;
-use crate::protocol::codec::{RANGE_HEADER_BYTES, REPORT_BYTES, RangeHeader};
+use crate::protocol::codec::{REPORT_BYTES, RangeHeader};
 use crate::protocol::message::{FileId, Header, Message, Tail};
 use crate::protocol::path::WirePath;
 use crate::session::SessionError;
-use crate::session::memory::{Buffer, in_flight};
+use crate::session::memory::in_flight;
 use crate::storage::{Lost, Root, Source, StorageError};
 use crate::transfer::send::Send;
 
@@ -25,74 +25,6 @@ const READ_AHEAD: usize = 4;
 
 /// One chunk, ready for its stream.
 type Read = Result<(Bytes, Digest), Stop>;
-
-/// Why a pump stopped.
-enum Stop {
-    /// This file is over; the job goes on.
-    File(StorageError),
-    /// The receiver does not want the rest; it says why on the control stream.
-    Unwanted,
-    /// The source is not what its header said.
-    Changed,
-    /// The connection is over.
-    Session(SessionError),
-}
-
-impl From<StorageError> for Stop {
-    fn from(error: StorageError) -> Self {
-        Self::File(error)
-    }
-}
-
-impl From<SessionError> for Stop {
-    fn from(error: SessionError) -> Self {
-        Self::Session(error)
-    }
-}
-
-impl From<Lost> for Stop {
-    fn from(_: Lost) -> Self {
-        Self::Session(SessionError::Internal("a disk thread"))
-    }
-}
-
-impl From<quinn::ConnectionError> for Stop {
-    fn from(error: quinn::ConnectionError) -> Self {
-        Self::Session(error.into())
-    }
-}
-
-impl From<quinn::WriteError> for Stop {
-    fn from(error: quinn::WriteError) -> Self {
-        match error {
-            quinn::WriteError::ConnectionLost(error) => error.into(),
-            _ => Self::Unwanted,
-        }
-    }
-}
-
-/// A stream that tells the peer when it is abandoned: dropping quinn's own would *finish* it, and half
-/// a file would look whole.
-struct Outlet {
-    stream: SendStream,
-    finished: bool,
-}
-
-impl Outlet {
-    fn finish(mut self) {
-        // It fails only for a stream that the peer has stopped, which its `Done` explains.
-        let _ = self.stream.finish();
-        self.finished = true;
-    }
-}
-
-impl Drop for Outlet {
-    fn drop(&mut self) {
-        if !self.finished {
-            let _ = self.stream.reset(CloseCode::SourceFailed.code().into());
-        }
-    }
-}
 
 impl Sender {
     /// Sends what is to be sent of one file now, and its tail when nothing is left.
@@ -247,13 +179,13 @@ impl Sender {
         }
     }
 
-    async fn open_stream(&self, id: FileId) -> Result<Outlet, Stop> {
+    pub(super) async fn open_stream(&self, id: FileId) -> Result<Outlet, Stop> {
         let (stream, reports) = self.0.tools.connection.open_bi().await?;
         tokio::spawn(self.clone().read_reports(id, reports));
-        Ok(Outlet { stream, finished: false })
+        Ok(Outlet::new(stream))
     }
 
-    fn count_sent(&self, id: FileId, bytes: u64) {
+    pub(super) fn count_sent(&self, id: FileId, bytes: u64) {
         let mut state = self.state();
         if let Some(moving) = state.files.get_mut(&id).and_then(|file| file.moving.as_mut()) {
             moving.sent += bytes;
@@ -303,7 +235,7 @@ impl Sender {
         None
     }
 
-    fn send_tail(&self, id: FileId, tail: Tail) {
+    pub(super) fn send_tail(&self, id: FileId, tail: Tail) {
         let mut state = self.state();
         let Some(file) = state.files.get_mut(&id) else { return };
         file.tail_sent = true;
@@ -317,7 +249,7 @@ impl Sender {
         self.maybe_end();
     }
 
-    fn place(&self, id: FileId) -> Option<Place> {
+    pub(super) fn place(&self, id: FileId) -> Option<Place> {
         let state = self.state();
         let file = state.files.get(&id)?;
         let from = file.moving.as_ref()?.from;
@@ -332,62 +264,17 @@ enum Step {
     Ranges,
 }
 
-/// Files of at most one chunk: one trip to the disk, one write, no second thought.
-impl Sender {
-    async fn send_small(&self, id: FileId) -> Result<(), Stop> {
-        let Some(place) = self.place(id) else { return Ok(()) };
-        let size = place.header.size;
-        let permit = self.0.budget.reserve(RANGE_HEADER_BYTES + size as usize).await;
-        let buffer = self.0.tools.buffers.take_behind(RANGE_HEADER_BYTES, size as usize);
-        let hasher = self.0.tools.hasher.clone();
-        let read = self.0.tools.disk.run(move || read_whole(&place, buffer, &hasher));
-        let (buffer, digest) = read.await??.ok_or(Stop::Changed)?;
-        let content: Vec<_> = digest.iter().map(|_| 0..size).collect();
-        let mut rules = Send::new(id, size, 0, content).map_err(SessionError::from)?;
-        if let (Some(digest), Some(_)) = (digest, rules.next_range()) {
-            self.count_sent(id, size);
-            let mut outlet = self.open_stream(id).await?;
-            outlet.stream.write_chunk(in_flight(buffer, permit)).await?;
-            outlet.finish();
-            rules.on_own(0, &[digest]);
-            rules.on_sent();
-        }
-        let tail = rules.tail(&self.0.tools.hasher).expect("the one range is sent and nothing was to be compared");
-        self.send_tail(id, tail);
-        Ok(())
-    }
-}
-
-/// On a disk thread: a whole small file behind the header of its stream, and its digest (an empty file has
-/// neither). `None` when it is not what was offered.
-fn read_whole(
-    place: &Place,
-    mut buffer: Buffer,
-    hasher: &Hasher,
-) -> Result<Option<(Buffer, Option<Digest>)>, StorageError> {
-    let source = place.root.open_source(&place.at)?;
-    if !place.is(&source) {
-        return Ok(None);
-    }
-    let range = RangeHeader { id: place.header.id, offset: 0, len: place.header.size };
-    let (header, content) = buffer.split_at_mut(RANGE_HEADER_BYTES);
-    header.copy_from_slice(&range.to_bytes());
-    let whole = source.read_at(content, 0)? == content.len() && source.unchanged()?;
-    let digest = (!content.is_empty()).then(|| hasher.chunk(content));
-    Ok(whole.then_some((buffer, digest)))
-}
-
 /// Where a file on offer lies, and what was said of it.
-struct Place {
-    root: Root,
-    at: WirePath,
-    header: Header,
+pub(super) struct Place {
+    pub(super) root: Root,
+    pub(super) at: WirePath,
+    pub(super) header: Header,
     from: u64,
 }
 
 impl Place {
     /// Whether an opened source is what was offered.
-    fn is(&self, source: &Source) -> bool {
+    pub(super) fn is(&self, source: &Source) -> bool {
         source.meta().size == self.header.size && source.meta().mtime == self.header.mtime
     }
 }

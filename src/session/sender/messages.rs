@@ -1,0 +1,123 @@
+//! What the receiver says on the control stream.
+
+use std::sync::Arc;
+
+use super::{Moving, Outgoing, Sender, UNKNOWN_FILE};
+use crate::progress::{Event, FileProgress, Phase};
+use crate::protocol::message::{Done, Kind, Message, Pos, SkipReason, Status, Verdict};
+use crate::session::SessionError;
+use crate::transfer::Violation;
+use crate::transfer::send::is_start;
+
+impl Sender {
+    /// Feeds a message of the receiver's.
+    ///
+    /// # Errors
+    /// The rule that the message breaks; the connection is to be closed.
+    pub(crate) fn on_message(&self, message: Message) -> Result<(), SessionError> {
+        match message {
+            Message::Pos(pos) => self.on_pos(pos),
+            Message::Have(have) => self.on_have(have),
+            Message::Done(done) => self.on_done(done),
+            Message::Settled => self.on_settled(),
+            _ => Err(SessionError::Order("a message that only a sender sends")),
+        }
+    }
+
+    fn on_settled(&self) -> Result<(), SessionError> {
+        let mut state = self.state();
+        // Otherwise a job would look done whose files nobody has taken.
+        if !state.end_sent || !state.files.is_empty() {
+            return Err(SessionError::Order("settled before every file was"));
+        }
+        state.peer_ended = true;
+        drop(state);
+        self.0.ended.notify_waiters();
+        Ok(())
+    }
+
+    fn on_pos(&self, pos: Pos) -> Result<(), SessionError> {
+        self.check_pos(&pos)?;
+        let (offset, why) = match pos.verdict {
+            Verdict::Skip(reason) => {
+                self.on_skipped(&self.take(pos.id)?, reason);
+                return Ok(());
+            }
+            Verdict::Refuse(failure) => {
+                let file = self.take(pos.id)?;
+                // A receiver that is about to stop leaves it to the next connection.
+                if failure.status != Status::Cancelled || !self.is_stopped() {
+                    self.0.tools.observer.failed(file.header.path.to_string(), failure);
+                }
+                self.maybe_end();
+                return Ok(());
+            }
+            Verdict::From { offset, why } => (offset, why),
+        };
+        if self.0.tools.dry_run {
+            let header = self.take(pos.id)?.header;
+            let path = header.path.to_string();
+            self.0.tools.observer.event(Event::Planned { path, size: header.size, from: offset, why });
+            self.maybe_end();
+            return Ok(());
+        }
+        let mut state = self.state();
+        let file = state.files.get_mut(&pos.id).ok_or(UNKNOWN_FILE)?;
+        let header = &file.header;
+        let progress = Arc::new(FileProgress::new(header.path.to_string(), header.size, offset, why));
+        if offset > 0 {
+            progress.set_phase(Phase::Checking);
+        }
+        self.0.tools.observer.started(&progress);
+        let (digests, reported, sent) = (0, 0, 0);
+        file.moving = Some(Moving { from: offset, progress, open: None, digests, reported, sent, pumping: true });
+        drop(state);
+        self.want(pos.id);
+        Ok(())
+    }
+
+    /// Whether an answer fits its offer.
+    fn check_pos(&self, pos: &Pos) -> Result<(), SessionError> {
+        let state = self.state();
+        let Outgoing { header, moving, .. } = state.files.get(&pos.id).ok_or(UNKNOWN_FILE)?;
+        if moving.is_some() {
+            return Err(SessionError::Order("a second answer for the same file"));
+        }
+        match pos.verdict {
+            Verdict::From { .. } if header.kind != Kind::File => {
+                Err(SessionError::Order("content asked of something that is no file"))
+            }
+            Verdict::From { offset, .. } if !is_start(offset, header.size) => {
+                Err(Violation::BadStart { offset }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn on_skipped(&self, file: &Outgoing, reason: SkipReason) {
+        if file.header.kind != Kind::Dir {
+            self.0.tools.observer.skipped(file.header.path.to_string(), file.header.size, reason);
+        }
+        self.maybe_end();
+    }
+
+    fn on_done(&self, done: Done) -> Result<(), SessionError> {
+        let file = match self.take(done.id) {
+            Ok(file) => file,
+            // Both sides may give a file up at the same time.
+            Err(_) if done.id.0 < self.state().next_id => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        match (done.failure, &file.moving) {
+            (None, Some(moving)) if file.tail_sent => {
+                let unreported = moving.sent.saturating_sub(moving.reported);
+                self.0.tools.observer.written(&moving.progress, unreported);
+                self.0.tools.observer.finished(&moving.progress);
+            }
+            (None, _) => return Err(SessionError::Order("a file was called done before it was sent")),
+            (Some(failure), _) => self.0.tools.observer.failed(file.header.path.to_string(), failure),
+        }
+        self.maybe_end();
+        Ok(())
+    }
+}

@@ -1,0 +1,79 @@
+//! The stream of one range, and why it may stop before its end.
+
+use quinn::SendStream;
+
+use crate::protocol::close::CloseCode;
+use crate::session::SessionError;
+use crate::storage::{Lost, StorageError};
+
+/// Why a pump stopped.
+pub(super) enum Stop {
+    /// This file is over; the job goes on.
+    File(StorageError),
+    /// The receiver does not want the rest; it says why on the control stream.
+    Unwanted,
+    /// The source is not what its header said.
+    Changed,
+    /// The connection is over.
+    Session(SessionError),
+}
+
+impl From<StorageError> for Stop {
+    fn from(error: StorageError) -> Self {
+        Self::File(error)
+    }
+}
+
+impl From<SessionError> for Stop {
+    fn from(error: SessionError) -> Self {
+        Self::Session(error)
+    }
+}
+
+impl From<Lost> for Stop {
+    fn from(_: Lost) -> Self {
+        Self::Session(SessionError::Internal("a disk thread"))
+    }
+}
+
+impl From<quinn::ConnectionError> for Stop {
+    fn from(error: quinn::ConnectionError) -> Self {
+        Self::Session(error.into())
+    }
+}
+
+impl From<quinn::WriteError> for Stop {
+    fn from(error: quinn::WriteError) -> Self {
+        match error {
+            quinn::WriteError::ConnectionLost(error) => error.into(),
+            _ => Self::Unwanted,
+        }
+    }
+}
+
+/// A stream that tells the peer when it is abandoned: dropping quinn's own would *finish* it, and half
+/// a file would look whole.
+pub(super) struct Outlet {
+    pub(super) stream: SendStream,
+    finished: bool,
+}
+
+impl Outlet {
+    pub(super) fn new(stream: SendStream) -> Self {
+        Self { stream, finished: false }
+    }
+
+    pub(super) fn finish(mut self) {
+        // It fails only for a stream that the peer has stopped, which its `Done` explains.
+        let _ = self.stream.finish();
+        self.finished = true;
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        if !self.finished {
+            let _ = self.stream.reset(CloseCode::SourceFailed.code().into());
+        }
+    }
+}
