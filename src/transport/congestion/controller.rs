@@ -20,7 +20,7 @@ use super::rivals::{Rivals, Suspicion};
 use super::startup::{Known, Startup};
 use super::state::{PathSnapshot, PathState, Phase};
 use super::trial::{self, LossTrials, Outcome};
-use crate::transport::tuning::{ACK_EVERY_LOOPBACK, MTU_NETWORK};
+use crate::transport::tuning::{ACK_EVERY, ACK_EVERY_LOOPBACK, MTU_NETWORK};
 
 /// Packets in flight before the first ACK, on a path of [`INITIAL_RTT`].
 const INITIAL_PACKETS: u64 = 64;
@@ -29,8 +29,9 @@ const INITIAL_PACKETS: u64 = 64;
 const INITIAL_RTT: Duration = Duration::from_millis(100);
 const INITIAL_PACKETS_MIN: u64 = 10;
 const INITIAL_PACKETS_MAX: u64 = 128;
-/// The least window: quinn sends while in flight + one packet < window, so three packets, enough for an ACK of two.
-const WINDOW_MIN_PACKETS: u64 = 4;
+/// The least window. quinn sends while in flight + one packet < window, so this holds what one acknowledgement waits for and
+/// a packet that may be lost of it; with less, each would wait for its timer.
+const WINDOW_MIN_PACKETS: u64 = ACK_EVERY as u64 + 3;
 /// The same within one machine: two acknowledgements' worth, or each would wait for its timer, which is a hundred round
 /// trips there. There is no link whose queue it could fill.
 const WINDOW_MIN_PACKETS_LOCAL: u64 = 2 * (ACK_EVERY_LOOPBACK as u64 + 1);
