@@ -187,6 +187,7 @@ impl Conversation {
             self.client.control.send(problem(Vec::new(), failure));
             return Ok(());
         }
+        transport::open_up(&self.client.connection);
         // A receiver that has finished its job still waits for streams.
         self.receiving = JoinSet::new();
         let (connection, control) = (self.client.connection.clone(), self.client.control.clone());
