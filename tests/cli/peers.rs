@@ -227,6 +227,7 @@ fn lists_that_others_can_write_to_are_refused_with_the_remedy() {
 fn who_is_meant_must_be_clear() {
     let (remote, _local, _serve) = allowed("", "");
     remote.run("peers revoke desktop").exits(2).says_only(&["no client here is called desktop"]);
+    remote.run("peers revoke").exits(2).says_only(&["whom?", "--invites"]);
     remote.run("peers allow desktop").exits(2).says_only(&["desktop is no client here", "qft id"]);
     let other = "b".repeat(51) + "a";
     remote

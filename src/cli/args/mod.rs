@@ -381,7 +381,6 @@ mod tests {
             &["peers", "allow", "x", "--expires", "soon"],
             &["peers", "allow", "x", "--name", "ro"],
             &["peers", "invite", "--valid", "0s"],
-            &["peers", "revoke"],
             &["remote", "default"],
         ] {
             assert_eq!(parse(args).map(|_| ()).map_err(|e| e.exit_code()), Err(2), "{args:?}");

@@ -103,7 +103,7 @@ pub(crate) struct AllowArgs {
 #[derive(Debug, Args)]
 pub(crate) struct RevokeArgs {
     /// The client's name here, its fingerprint, or the first 8 characters of that
-    #[arg(value_name = "FP|NAME", required_unless_present = "invites")]
+    #[arg(value_name = "FP|NAME")]
     pub(crate) who: Option<String>,
     /// End all tickets that were not used yet
     #[arg(long)]

@@ -152,6 +152,7 @@ fn revoke(home: &Path, args: &RevokeArgs, out: &mut Out) -> anyhow::Result<()> {
     // Found before anything is changed.
     let clients = Clients::open(home)?;
     let client = match &args.who {
+        None if !args.invites => return Err(Complaint::usage("whom? FP or NAME, or --invites for open tickets").into()),
         None => None,
         Some(wanted) => Some(find(&clients, wanted)?.ok_or_else(|| {
             let text = format!("no client here is called {} or has that fingerprint; see: qft peers", shown(wanted));
