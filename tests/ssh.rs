@@ -91,6 +91,16 @@ fn a_dry_run_a_resume_and_json_work_as_elsewhere() {
 }
 
 #[test]
+fn a_limit_is_one_of_the_far_end_too() {
+    let Some((remote, local, sshd)) = machines(&Setup::default()) else { return };
+    local.write_large("f", 1 << 20);
+    sshd.qft(&local, ["send", "f", "--bwlimit", "80mbit", &sshd.at("there")]).run().exits(0);
+    assert!(remote.read("me/there") == local.read("f"));
+    sshd.qft(&local, ["get", "--bwlimit", "10M", &sshd.at("there"), "back"]).run().exits(0);
+    assert!(local.read("back") == local.read("f"));
+}
+
+#[test]
 fn ssh_is_used_where_it_is_asked_for_and_may_be_any_command() {
     let Some((remote, local, sshd)) = machines(&Setup::default()) else { return };
     local.write("f", "x");

@@ -5,7 +5,7 @@ use std::io;
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::args::GetArgs;
+use super::args::{GetArgs, Limit};
 use super::exit::{Complaint, Exit, Verb};
 use super::log;
 use super::plan::{self, Place};
@@ -26,6 +26,7 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
         sync: true,
         missing: Missing::Refuse,
         certificate: args.job.trust.certificate(),
+        rate_limit: Limit::rate_of(args.job.link.bwlimit),
     };
     let whom = find(Wanted::by(plan.spec.as_ref(), plan.far, &args.job), &reach)?;
     let (place, far_end, note) = (whom.place, whom.far_end, whom.note);

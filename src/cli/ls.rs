@@ -26,8 +26,13 @@ pub(crate) fn run(args: &LsArgs) -> anyhow::Result<Exit> {
     let LsPlan { spec, far, pattern } = plan::ls(args, env.as_deref())?;
     let dir = far.first().cloned().unwrap_or_default();
     let shown = escape(&below(&dir, &pattern)).to_string();
-    let reach =
-        Reach { patience: args.timeout, sync: true, missing: Missing::Refuse, certificate: args.trust.certificate() };
+    let reach = Reach {
+        patience: args.timeout,
+        sync: true,
+        missing: Missing::Refuse,
+        certificate: args.trust.certificate(),
+        rate_limit: None,
+    };
     let wanted = Wanted { spec: spec.as_ref(), far, ssh: &args.ssh, trust: &args.trust, json: args.json };
     let whom = find(wanted, &reach)?;
     let (place, far_end, note) = (whom.place, whom.far_end, whom.note);

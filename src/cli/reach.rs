@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::protocol::path::escape;
 use crate::server::{Access, Server, ServerHandle};
 use crate::transport::trust::Remotes;
-use crate::transport::{self, Authority, Contact, Identity, Ticket, Token, TransportError, Trust};
+use crate::transport::{self, Authority, Contact, Identity, Rate, Ticket, Token, TransportError, Trust};
 
 /// How long the server in this process may take to end when its only client is done.
 const LOCAL_DRAIN: Duration = Duration::from_secs(2);
@@ -90,6 +90,7 @@ pub(crate) fn find(wanted: Wanted<'_>, reach: &Reach) -> anyhow::Result<Whom> {
         ports: wanted.ssh.ssh_ports.unwrap_or_default(),
         patience: reach.patience,
         sync: reach.sync,
+        rate_limit: reach.rate_limit,
         paths: wanted.far,
     };
     let far_end = FarEnd::start(&asked)?;
@@ -224,6 +225,9 @@ pub(crate) struct Reach {
     pub(crate) missing: Missing,
     /// A certificate and its key to show instead of this machine's own.
     pub(crate) certificate: Option<(PathBuf, PathBuf)>,
+    /// Most that moves each way. A server in this process, or behind ssh, holds it too: what it does not send need not
+    /// be dropped here.
+    pub(crate) rate_limit: Option<Rate>,
 }
 
 impl Reached {
@@ -242,7 +246,7 @@ impl Reached {
                 (identity, ticket.into(), Some(local))
             }
         };
-        let client = Client::builder(identity).patience(reach.patience).build()?;
+        let client = Client::builder(identity).patience(reach.patience).rate_limit(reach.rate_limit).build()?;
         Ok(Self { client, contact, local })
     }
 
@@ -280,7 +284,8 @@ impl Local {
             .access(Access::Only(vec![client.fingerprint()]))
             // It is the user's own directory, in the user's own hand.
             .hidden(true)
-            .sync(reach.sync);
+            .sync(reach.sync)
+            .rate_limit(reach.rate_limit);
         // Starting waits for the server's threads, which a runtime's own thread must not.
         let server = tokio::task::spawn_blocking(move || builder.start()).await?.context("the local server")?;
         let address = server.local_addr();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::args::SendArgs;
+use super::args::{Limit, SendArgs};
 use super::exit::{Complaint, Exit, Verb};
 use super::log;
 use super::plan::{self, Place, Source};
@@ -30,6 +30,7 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
         sync: !args.job.conflict.no_sync,
         missing: if dry_run { Missing::Pretend } else { Missing::Make },
         certificate: args.job.trust.certificate(),
+        rate_limit: Limit::rate_of(args.job.link.bwlimit),
     };
     let whom = find(Wanted::by(plan.spec.as_ref(), plan.far, &args.job), &reach)?;
     let (place, far_end, note) = (whom.place, whom.far_end, whom.note);

@@ -55,6 +55,31 @@ fn standard_input_and_output_carry_every_byte() {
 }
 
 #[test]
+fn what_is_slowed_down_by_either_side_arrives_whole() {
+    let (remote, local, _serve) = paired("--bwlimit 80mbit");
+    local.write_large("f", 1 << 20);
+    let content = local.read("f");
+    local.run("send f --bwlimit 2M").exits(0).says(&["sent 1 file, 1.0 MiB"]);
+    assert!(remote.read("in/f") == content);
+    local.run("get f back --bwlimit 2MiB/s").exits(0).says(&["got 1 file, 1.0 MiB"]);
+    assert!(local.read("back") == content);
+    local.run("send f --to local:d --bwlimit 16mbit").exits(0);
+    assert!(local.read("d/f") == content);
+    local.run("get f again --bwlimit 0").exits(0);
+}
+
+#[test]
+fn a_limit_without_a_unit_is_refused_with_what_it_may_mean() {
+    let local = Machine::new();
+    local.write("f", "x");
+    let words = ["--bwlimit <RATE>", "1000 what? 1000K is 1000 KiB/s, 1000mbit is 119 MiB/s"];
+    for line in ["send f --to local:d --bwlimit 1000", "get local:d/f --bwlimit 1000", "serve --bwlimit 1000"] {
+        local.run(line).exits(2).says(&words);
+    }
+    assert!(!local.has("d"));
+}
+
+#[test]
 fn standard_input_needs_a_name() {
     let (_remote, local, _serve) = paired("");
     local.qft(["send", "-"]).stdin(b"x").run().exits(2).says_only(&["standard input needs a name", "REMOTE:NAME"]);

@@ -1,6 +1,7 @@
 //! What the user typed, as clap sees it. Nothing here knows what the words mean; [`plan`](super::plan) does.
 
 mod cert;
+mod limit;
 mod peers;
 mod remote;
 mod serve;
@@ -16,6 +17,7 @@ use clap::{Parser, Subcommand};
 use crate::transport::trust::parse_expiry;
 
 pub(crate) use self::cert::{CertArgs, CertCommand};
+pub(crate) use self::limit::Limit;
 pub(crate) use self::peers::{AllowArgs, InviteArgs, PeersAction, PeersArgs, RevokeArgs};
 pub(crate) use self::remote::{AddArgs, NamedArgs, RemoteAction, RemoteArgs};
 pub(crate) use self::serve::ServeArgs;
@@ -376,6 +378,7 @@ mod tests {
             &["get"],
             &["send", "-j", "0", "f"],
             &["send", "--timeout", "5 days", "f"],
+            &["send", "--bwlimit", "1000", "f"],
             &["peers", "allow", "x", "--ro", "--wo"],
             &["peers", "allow", "x", "--root", "../up"],
             &["peers", "allow", "x", "--expires", "soon"],

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueHint};
 
-use super::parse_time;
+use super::{Limit, parse_time};
 use crate::server::CLIENTS_MAX;
 
 /// How long a stopping server lets files finish, unless `--drain` says otherwise.
@@ -46,6 +46,9 @@ pub(crate) struct ServeArgs {
     /// Also serve dotfiles at the top of DIR
     #[arg(long, help_heading = "What clients may do")]
     pub(crate) hidden: bool,
+    /// At most RATE each way, for all clients together: 500K, 10M (bytes/s), 80mbit; 0 = no limit
+    #[arg(long, value_name = "RATE", help_heading = "What clients may do")]
+    pub(crate) bwlimit: Option<Limit>,
     /// Print a one-time ticket (automatic on a terminal while no client is enrolled)
     #[arg(long, help_heading = "Who may connect", conflicts_with = "no_auth")]
     pub(crate) invite: bool,

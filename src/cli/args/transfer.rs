@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
 
-use super::{SshArgs, TrustArgs, parse_time};
+use super::{Limit, SshArgs, TrustArgs, parse_time};
 use crate::protocol::message::IfExists;
 
 /// Files in flight unless `--jobs` says otherwise: enough to hide a disk's latency, few enough for a calm screen.
@@ -109,6 +109,9 @@ pub(crate) struct LinkArgs {
     /// Files in flight ('send' only; a server decides for itself)
     #[arg(short = 'j', long, value_name = "N", default_value = JOBS_DEFAULT)]
     pub(crate) jobs: NonZeroUsize,
+    /// At most RATE each way, unit required: 500K, 10M (bytes/s), 80mbit; 0 = no limit
+    #[arg(long, value_name = "RATE")]
+    pub(crate) bwlimit: Option<Limit>,
     /// Give up when nothing moved for TIME (30s, 5m, 2h), 0 = never
     #[arg(long, value_name = "TIME", default_value = TIMEOUT_DEFAULT, value_parser = parse_time)]
     pub(crate) timeout: Duration,

@@ -73,7 +73,7 @@ async fn examine(place: &Place, args: &DoctorArgs, out: &mut Output, mut signals
         out.addresses(&found, asked.elapsed());
     }
     let certificate = args.trust.certificate();
-    let reach = Reach { patience: PATIENCE, sync: true, missing: Missing::Refuse, certificate };
+    let reach = Reach { patience: PATIENCE, sync: true, missing: Missing::Refuse, certificate, rate_limit: None };
     let reached = Reached::open(place, reach).await?;
     let probed = tokio::select! {
         probed = reached.client.probe(reached.contact.clone(), args.time) => probed,

@@ -20,7 +20,7 @@ use self::output::Output;
 use self::passes::{Passes, identity};
 use self::way_in::{announce, found_at, way_in};
 use super::address::{every_address, parse_advertised, parse_listen};
-use super::args::ServeArgs;
+use super::args::{Limit, ServeArgs};
 use super::exit::{Complaint, Exit};
 use super::log;
 use super::run::{Signals, block_on};
@@ -126,6 +126,7 @@ fn start(
             .clients_max(args.max_clients.get())
             .sync(!args.no_sync)
             .once(args.once)
+            .rate_limit(Limit::rate_of(args.bwlimit))
             .start()
             .with_context(|| format!("cannot listen on {address}"))
     };

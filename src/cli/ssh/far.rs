@@ -84,6 +84,7 @@ fn prepare() -> anyhow::Result<Prepared> {
             // It is the account's own directory; ssh has let the user in there.
             .hidden(true)
             .sync(request.sync)
+            .rate_limit(request.rate_limit())
             .once(true)
             .start()?;
         Ok(server)

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::exit::Exit;
 use super::ports::Ports;
-use crate::transport::Fingerprint;
+use crate::transport::{Fingerprint, Rate};
 
 /// How every line of any version begins.
 const FAMILY: &str = "QFT";
@@ -37,18 +37,29 @@ pub(super) struct Request {
     pub(super) patience: u64,
     /// Whether files are safe on disk before they are done.
     pub(super) sync: bool,
+    /// Most bytes per second each way. Not sent without a limit, so that a far end that knows none can do the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bwlimit: Option<u64>,
     /// What is meant, as typed, in hexadecimal: a path need not be text.
     paths: Vec<String>,
 }
 
 impl Request {
-    pub(super) fn new(client: Fingerprint, ports: Ports, patience: u64, sync: bool, paths: &[Vec<u8>]) -> Self {
+    pub(super) fn new(
+        client: Fingerprint,
+        ports: Ports,
+        patience: u64,
+        sync: bool,
+        rate_limit: Option<Rate>,
+        paths: &[Vec<u8>],
+    ) -> Self {
         Self {
             qft: env!("CARGO_PKG_VERSION").to_owned(),
             client: client.to_string(),
             ports: ports.to_string(),
             patience,
             sync,
+            bwlimit: rate_limit.map(Rate::bytes_per_second),
             paths: paths.iter().map(|path| hex(path)).collect(),
         }
     }
@@ -63,6 +74,10 @@ impl Request {
 
     pub(super) fn paths(&self) -> Result<Vec<Vec<u8>>, Unreadable> {
         self.paths.iter().map(|path| unhex(path)).collect()
+    }
+
+    pub(super) fn rate_limit(&self) -> Option<Rate> {
+        self.bwlimit.and_then(Rate::new)
     }
 
     /// The line, with its end.
@@ -219,18 +234,26 @@ mod tests {
     #[test]
     fn a_request_comes_back_from_its_line() {
         let paths = [b"data/".to_vec(), b"\xff \n".to_vec(), Vec::new()];
-        let request = Request::new(Fingerprint([9; 32]), Ports::default(), 300, true, &paths);
+        let request = Request::new(Fingerprint([9; 32]), Ports::default(), 300, true, Rate::new(2000), &paths);
         let line = request.to_line();
         assert_eq!(line.lines().count(), 1, "{line}");
         let read = Request::read(&mut line.as_bytes()).expect("our own line");
         assert_eq!(read, request);
         assert_eq!(read.paths(), Ok(paths.to_vec()));
         assert_eq!((read.client(), read.ports()), (Ok(Fingerprint([9; 32])), Ok(Ports::default())));
+        assert_eq!(read.rate_limit(), Rate::new(2000));
+    }
+
+    #[test]
+    fn a_request_without_a_limit_does_not_mention_one() {
+        let request = Request::new(Fingerprint([9; 32]), Ports::default(), 300, true, None, &[]);
+        assert!(!request.to_line().contains("bwlimit"));
+        assert_eq!(Request::read(&mut request.to_line().as_bytes()).expect("our own line").rate_limit(), None);
     }
 
     #[test]
     fn a_request_of_another_version_is_told_from_nonsense() {
-        let request = Request::new(Fingerprint([9; 32]), Ports::default(), 0, true, &[]).to_line();
+        let request = Request::new(Fingerprint([9; 32]), Ports::default(), 0, true, None, &[]).to_line();
         let more = request.replacen('{', "{\"later\":1,", 1);
         for (line, why) in [
             ("", Unreadable::Nothing),

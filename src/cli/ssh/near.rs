@@ -18,7 +18,7 @@ use super::error::SshError;
 use super::line::{Answer, Request, Unreadable};
 use super::ports::Ports;
 use crate::error::Error;
-use crate::transport::{Fingerprint, Identity, Ticket, TransportError};
+use crate::transport::{Fingerprint, Identity, Rate, Ticket, TransportError};
 
 /// Time between two signs of life on the ssh connection, which is otherwise silent: less than any router takes to forget
 /// a silent TCP connection.
@@ -54,6 +54,8 @@ pub(crate) struct Asked {
     pub(crate) patience: Duration,
     /// Whether files are safe on disk before they are done.
     pub(crate) sync: bool,
+    /// Most that moves each way.
+    pub(crate) rate_limit: Option<Rate>,
     /// What is meant, as typed.
     pub(crate) paths: Vec<Vec<u8>>,
 }
@@ -190,7 +192,8 @@ impl Session {
         let mut child = command
             .spawn()
             .map_err(|source| SshError::NoSsh { program: shown(shell.program()).into_owned(), source })?;
-        let request = Request::new(client, asked.ports, asked.patience.as_secs(), asked.sync, &asked.paths);
+        let patience = asked.patience.as_secs();
+        let request = Request::new(client, asked.ports, patience, asked.sync, asked.rate_limit, &asked.paths);
         let (alive, lives) = mpsc::channel();
         let speech = Arc::<Speech>::default();
         let stdin = child.stdin.take().expect("it is piped");
