@@ -1,0 +1,178 @@
+//! The settings of a server, and its start.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{Notify, mpsc, watch};
+
+use super::admission::{Lists, Passes};
+use super::door::{CLIENTS_MAX, Door};
+use super::notice::{NOTICES_KEPT, Notices};
+use super::pool::Pool;
+use super::{Access, Server, Shared, run};
+use crate::error::Error;
+use crate::session::local::disk_threads;
+use crate::session::memory::Buffers;
+use crate::storage::{Committer, Disk, Root, Sync};
+use crate::transport::trust::{Clients, Invites, Mode};
+use crate::transport::{Authority, Identity, Rate, Throttle, Token};
+
+/// The settings of a server.
+pub struct ServerBuilder {
+    root: PathBuf,
+    identity: Identity,
+    listen: SocketAddr,
+    workers: Option<NonZeroUsize>,
+    access: Access,
+    passes: Passes,
+    mode: Mode,
+    no_clobber: bool,
+    hidden: bool,
+    clients_max: usize,
+    sync: bool,
+    once: bool,
+    rate_limit: Option<Rate>,
+}
+
+impl ServerBuilder {
+    pub(super) fn new(root: PathBuf, identity: Identity) -> Self {
+        Self {
+            root,
+            identity,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            workers: None,
+            access: Access::Only(Vec::new()),
+            passes: Passes::default(),
+            mode: Mode::default(),
+            no_clobber: false,
+            hidden: false,
+            clients_max: CLIENTS_MAX,
+            sync: true,
+            once: false,
+            rate_limit: None,
+        }
+    }
+
+    /// The UDP address; port 0 picks one. Default: a free port on 127.0.0.1.
+    pub fn listen(mut self, addr: SocketAddr) -> Self {
+        self.listen = addr;
+        self
+    }
+
+    /// Threads that connections are spread over. Default: one for each core.
+    pub fn workers(mut self, workers: NonZeroUsize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// Who may connect. Default: nobody.
+    pub fn access(mut self, access: Access) -> Self {
+        self.access = access;
+        self
+    }
+
+    /// With [`Access::Enrolled`]: also let in whoever has this token, for one connection at a time. Default: none.
+    pub fn token(mut self, token: Option<Token>) -> Self {
+        self.passes.token = token;
+        self
+    }
+
+    /// With [`Access::Enrolled`]: also let in whoever has a client's certificate from this authority. Default: none.
+    pub fn client_authority(mut self, authority: Option<Authority>) -> Self {
+        self.passes.authority = authority;
+        self
+    }
+
+    /// What clients may do. Default: everything.
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Never replace a file that exists. Default: no.
+    pub fn no_clobber(mut self, no_clobber: bool) -> Self {
+        self.no_clobber = no_clobber;
+        self
+    }
+
+    /// Serve the names at the top of the directory that begin with a dot, too. Default: no; they can be neither seen
+    /// nor written, which keeps clients of a home directory from its `.ssh`.
+    pub fn hidden(mut self, hidden: bool) -> Self {
+        self.hidden = hidden;
+        self
+    }
+
+    /// Clients that are connected at the same time. Default: [`CLIENTS_MAX`]. One address gets half of the places.
+    pub fn clients_max(mut self, clients_max: usize) -> Self {
+        self.clients_max = clients_max;
+        self
+    }
+
+    /// Whether a file is durable before its sender hears that it is done. Default: yes.
+    pub fn sync(mut self, sync: bool) -> Self {
+        self.sync = sync;
+        self
+    }
+
+    /// End when the first client has been served. One that lost its connection is not done: it may come back.
+    /// Default: no.
+    pub fn once(mut self, once: bool) -> Self {
+        self.once = once;
+        self
+    }
+
+    /// Bytes of UDP payload per second that may be sent, and as many that may arrive, over all connections together: they
+    /// share one pool, first come first served. Held at the socket, one percent below what is asked for, in bursts of
+    /// at most five milliseconds. Default: no limit.
+    pub fn rate_limit(mut self, limit: Option<Rate>) -> Self {
+        self.rate_limit = limit;
+        self
+    }
+
+    /// Binds the socket and starts the threads. The caller needs no runtime.
+    ///
+    /// # Errors
+    /// The directory, the home or the socket cannot be used, or a thread cannot be started.
+    pub fn start(self) -> Result<Server, Error> {
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let lists = match &self.access {
+            Access::Enrolled { home } => {
+                Some(Arc::new(Lists { clients: Clients::open(home)?, invites: Invites::open(home)? }))
+            }
+            Access::Only(_) | Access::Anyone => None,
+        };
+        let root = Root::create(&self.root)?;
+        let (notices, notice_stream) = mpsc::channel(NOTICES_KEPT);
+        let sync = if self.sync { Sync::Durable } else { Sync::None };
+        let shared = Arc::new(Shared {
+            tree: if self.hidden { root.clone() } else { root.hiding_dots() },
+            root,
+            mode: self.mode,
+            no_clobber: self.no_clobber,
+            hidden: self.hidden,
+            durable: self.sync,
+            once: self.once,
+            access: self.access,
+            lists,
+            door: Door::new(self.clients_max),
+            passes: self.passes,
+            identity: self.identity,
+            disk: Disk::new(disk_threads(cores)).map_err(Error::Thread)?,
+            buffers: Buffers::default(),
+            committer: Committer::start(sync).map_err(Error::Thread)?,
+            leases: Arc::default(),
+            notices: Notices(Mutex::new(Some(notices))),
+            drain: watch::channel(None).0,
+            left: Notify::new(),
+            reload: Notify::new(),
+        });
+        let pool = Arc::new(Pool::start(self.workers.unwrap_or(cores)).map_err(Error::Thread)?);
+        let (bound, is_bound) = std::sync::mpsc::sync_channel(1);
+        let throttle = self.rate_limit.map(Throttle::new);
+        let thread = run::start(self.listen, throttle, shared.clone(), pool.clone(), bound).map_err(Error::Thread)?;
+        let (local_addr, granted) = is_bound.recv().expect("the thread answers before it ends")?;
+        Ok(Server { shared, pool, local_addr, granted, notices: Mutex::new(notice_stream), thread: Some(thread) })
+    }
+}
