@@ -5,11 +5,11 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 
 use super::admission::{Lists, Passes};
 use super::door::{CLIENTS_MAX, Door};
-use super::notice::{NOTICES_KEPT, Notices};
+use super::notice::Notices;
 use super::pool::Pool;
 use super::{Access, Server, Shared, run};
 use crate::error::Error;
@@ -144,7 +144,7 @@ impl ServerBuilder {
             Access::Only(_) | Access::Anyone => None,
         };
         let root = Root::create(&self.root)?;
-        let (notices, notice_stream) = mpsc::channel(NOTICES_KEPT);
+        let (notices, notice_stream) = Notices::channel();
         let sync = if self.sync { Sync::Durable } else { Sync::None };
         let shared = Arc::new(Shared {
             tree: if self.hidden { root.clone() } else { root.hiding_dots() },
@@ -163,7 +163,7 @@ impl ServerBuilder {
             buffers: Buffers::default(),
             committer: Committer::start(sync).map_err(Error::Thread)?,
             leases: Arc::default(),
-            notices: Notices(Mutex::new(Some(notices))),
+            notices,
             drain: watch::channel(None).0,
             left: Notify::new(),
             reload: Notify::new(),

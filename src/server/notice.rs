@@ -7,6 +7,10 @@ use tokio::sync::mpsc;
 
 use crate::transport::Fingerprint;
 
+/// Notices that wait for a caller who does not read them: more than a second of small files. A peer decides how
+/// many there are, so they cannot all be kept.
+const NOTICES_KEPT: usize = 16 * 1024;
+
 /// What a server tells its caller as it happens.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -71,13 +75,15 @@ pub enum Notice {
 }
 
 /// Where notices go until the server has ended.
-pub(super) struct Notices(pub(super) Mutex<Option<mpsc::Sender<Notice>>>);
-
-/// Notices that wait for a caller who does not read them: more than a second of small files. A peer decides how
-/// many there are, so they cannot all be kept.
-pub(super) const NOTICES_KEPT: usize = 16 * 1024;
+pub(super) struct Notices(Mutex<Option<mpsc::Sender<Notice>>>);
 
 impl Notices {
+    /// A way for notices, and its end.
+    pub(super) fn channel() -> (Self, mpsc::Receiver<Notice>) {
+        let (notices, stream) = mpsc::channel(NOTICES_KEPT);
+        (Self(Mutex::new(Some(notices))), stream)
+    }
+
     pub(super) fn send(&self, notice: Notice) {
         if let Some(notices) = &*self.0.lock().expect("no holder panics") {
             // The caller may not want to know.
