@@ -4,17 +4,17 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | `args` | what the user typed |
+//! | `args`, `config` | what the user typed; settings, and the command that shows them |
 //! | `remote`, `address` | remote-shaped arguments; addresses |
 //! | `plan`, `reach` | which remote, which options; a client that can talk to it |
-//! | `ask` | servers that are not known yet |
-//! | `send`, `get`, `ls`, `serve`, `peers`, `remotes`, `id`, `doctor`, `completions`, `man` | the commands |
-//! | `config` | settings, and the command that shows them |
-//! | `ssh` | far ends that are started through ssh |
+//! | `ask`, `ssh` | servers that are not known yet; far ends that are started through ssh |
+//! | `send`, `get`, `ls` | the commands that transfer |
+//! | `serve`, `peers` | the commands of a server |
+//! | `remotes`, `doctor`, `id`, `cert`, `completions`, `man` | the commands to set up |
+//! | `token`, `whole`, `spool` | new tokens; whole files; private directories |
 //! | `run` | one transfer: network thread, signals, drawing |
-//! | `ui` | bars, plain lines, JSON |
-//! | `cert` | a private authority and its certificates |
-//! | `exit`, `size`, `spool`, `whole`, `log` | exit codes; numbers for people; private directories; whole files; the log |
+//! | `ui`, `log` | bars, plain lines, JSON; the log |
+//! | `exit`, `size` | exit codes; numbers for people |
 //! | `table`, `qr` | columns that line up; QR codes |
 
 mod address;
@@ -80,12 +80,12 @@ fn dispatch(command: &Command) -> anyhow::Result<Exit> {
         Command::Serve(args) => serve::run(args),
         Command::Peers(args) => peers::run(args),
         Command::Remote(args) => remotes::run(args),
-        Command::Id(args) => id::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Id(args) => id::run(args),
+        Command::Cert(args) => cert::run(args),
         Command::Config(args) => config::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
-        Command::Cert(args) => cert::run(args),
         Command::Bootstrap => ssh::bootstrap(),
     }
 }

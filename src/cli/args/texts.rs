@@ -1,0 +1,168 @@
+//! The help texts that are more than a line for an option.
+
+/// The help of `qft` itself, since clap does not group commands. The order is that of [`Command`](super::Command).
+pub(super) const TEMPLATE: &str = "\
+{about}
+
+{usage-heading} qft <COMMAND>
+
+Transfer:
+  send         Send files and directories to a remote
+  get          Fetch files and directories from a remote
+  ls           List files on a remote
+
+Serve:
+  serve        Let other machines send to, and get from, a directory here
+  peers        Who may connect here: list, invite, allow, revoke
+
+Set up:
+  remote       Servers known here: list, add, default, forget
+  doctor       Test this machine's network settings, and the link to a remote
+  id           Show this machine's name and fingerprint
+  cert         Make a private CA and certificates (optional)
+  config       Show each setting, its value, and where it comes from
+  completions  Print a completion script for your shell
+  man          Print or install the manual pages
+
+Options:
+{options}{after-help}
+";
+
+/// Of `qft` itself.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  remote$ qft serve ~/incoming               prints a command to paste
+  local$  qft send photos/* --to qft://...   first time: paste it
+  local$  qft send photos/*                  from then on
+  local$  qft get 'box:logs/*.gz' .          quote remote globs
+  local$  qft send big.iso me@host:          through ssh, no server needed
+
+'qft COMMAND --help' has examples and exit codes.";
+
+/// What a command may end with.
+pub(super) const EXIT_CODES: &str = "\
+Exit codes:
+  0    all done
+  1    failed
+  2    wrong usage
+  3    some files failed, the others are done
+  4    the remote cannot be reached
+  5    not trusted: another key answers, or this machine is not enrolled there
+  6    the content did not verify
+  7    the remote refused all of it (not allowed, disk full, exists)
+  130  interrupted; the same command continues";
+
+/// How remotes are written.
+pub(super) const REMOTES: &str = "\
+Remotes:
+  NAME:[PATH]              a remote known here, by its name or address
+  HOST:[PATH]              any server; one that is not known is asked about once
+  HOST:PORT:[PATH]         the same, with a port ('host:4433' alone is a path)
+  [V6]:[PORT:]PATH         an IPv6 address
+  USER@HOST:[PATH]         through ssh: starts qft there for this run; needs no server.
+                           PATH is relative to the home directory, or absolute
+  qft://FP[:INVITE]@HOST[:PORT][/PATH]   a ticket, as 'qft serve' prints it
+  local:DIR                a directory here, through a server in this process
+Not given: --to (--from), $QFT_REMOTE, the default remote, the only known one.
+A local name with a colon is written ./a:b.";
+
+/// Of `qft send`.
+pub(super) const SEND_EXAMPLES: &str = "\
+Examples:
+  qft send photos/* --to qft://...       pair with a server and send
+  qft send dir box:backup/               makes backup/dir there
+  qft send dir/ box:backup               sends what is inside dir
+  qft send dir me@host:backup/           the same through ssh, no server needed
+  qft send -n dir box:                   says what would be done, and why
+  tar c d | qft send - box:d.tar         sends standard input";
+
+/// Of `qft get`.
+pub(super) const GET_EXAMPLES: &str = "\
+Examples:
+  qft get box:report.pdf                 into this directory
+  qft get 'box:logs/*.gz' logs/          quote globs: the remote expands them
+  qft get box:dir/ copy                  what is inside dir, into copy
+  qft get box:d.tar - | tar x            to standard output";
+
+/// Of `qft serve`.
+pub(super) const SERVE_EXAMPLES: &str = "\
+Examples:
+  qft serve ~/incoming                   prints the command for the other machine
+  qft serve --write-only --no-clobber .  a drop box
+  qft serve --invite .                   a ticket for one more client
+  qft serve -l 127.0.0.1:0 --ticket-file t .   for scripts";
+
+/// Of `qft doctor`.
+pub(super) const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  qft doctor                             this machine alone
+  qft doctor box                         and ten seconds of the way to box and back
+  qft doctor --time 20s box              longer, for satellites and the like";
+
+/// How settings are kept.
+pub(super) const SETTINGS: &str = "\
+The file is config.toml in $QFT_HOME, or else in ~/.config/qft. Its names are those of the long
+options; what stands before the first [COMMAND] is for every command that has such an option:
+
+  timeout = \"10m\"
+  verbose = 1
+
+  [send]
+  jobs = 32
+  exclude = [\"*.tmp\", \".cache/\"]
+
+  [serve]
+  listen = \"[::]:4433\"
+  write-only = true
+
+A flag outweighs a variable (QFT_...), that outweighs the file, and the file the default.
+
+Examples:
+  qft config                             all settings
+  qft config send                        those of one command
+  qft config send -j 4                   what they would be with these options";
+
+/// Where a completion script goes.
+pub(super) const COMPLETIONS: &str = "\
+Where to put it:
+  bash   qft completions bash > ~/.local/share/bash-completion/completions/qft
+  zsh    qft completions zsh > ~/.zfunc/_qft    ('fpath+=~/.zfunc' before 'compinit' in ~/.zshrc)
+  fish   qft completions fish > ~/.config/fish/completions/qft.fish";
+
+/// Of `qft man`.
+pub(super) const MAN_EXAMPLES: &str = "\
+Examples:
+  qft man                                the page of qft
+  qft man send                           the page of a command
+  qft man --out ~/.local/share/man/man1  for man(1), which then finds them by name";
+
+/// Of `qft cert`.
+pub(super) const CERT_EXAMPLES: &str = "\
+Examples:
+  qft cert ca certs                                 once
+  qft cert issue certs box.example --san 10.0.0.7   for each server
+  qft cert issue certs laptop --client              for each client
+  qft cert show certs/box.example.crt
+
+Tickets and known hosts need none of this; certs/README.md says when it helps.";
+
+/// Of `qft peers`.
+pub(super) const PEERS_EXAMPLES: &str = "\
+Examples:
+  qft peers                              who may connect, and what each may do
+  qft peers invite --name ci --wo        a ticket for one client that only sends
+  qft peers allow FP --name laptop       FP: what 'qft id' prints on the laptop
+  qft peers allow laptop --ro            laptop may only get from now on
+  qft peers revoke laptop                laptop is out within a second
+
+The list is the file authorized_clients in $QFT_HOME (or ~/.config/qft). It can
+be edited by hand: one client a line, FINGERPRINT [options] NAME.";
+
+/// Of `qft remote`.
+pub(super) const REMOTE_EXAMPLES: &str = "\
+Examples:
+  qft remote                             the servers known here
+  qft remote add box                     asks for the ticket, and pairs
+  qft remote add box qft://FP@host:4433  an address without an invite is no secret
+  qft remote default box                 'qft send FILES' goes there
+  qft remote forget box";
