@@ -536,7 +536,7 @@ fn pinned(
     known: &[Remote],
     read_ticket: impl Fn(&str) -> Result<Ticket, TicketError>,
 ) -> anyhow::Result<Place> {
-    let ticket = read_ticket(&text.0).context("cannot read the ticket; paste all of it")?;
+    let ticket = read_ticket(&text.0).context("cannot read the ticket")?;
     let old = known.iter().find(|remote| {
         let known = &remote.ticket;
         known.fingerprint == ticket.fingerprint && known.host == ticket.host && known.port == ticket.port

@@ -200,6 +200,6 @@ fn named(remotes: &Remotes, name: &str) -> anyhow::Result<Remote> {
         return Ok(remote);
     }
     let known: Vec<String> = remotes.list()?.iter().map(|remote| shown(&remote.name).into_owned()).collect();
-    let known = if known.is_empty() { "none is".to_owned() } else { known.join(", ") };
-    Err(Complaint::Usage(format!("{}: no such remote; known: {known}", shown(name))).into())
+    let known = if known.is_empty() { "none is known yet".to_owned() } else { format!("known: {}", known.join(", ")) };
+    Err(Complaint::Usage(format!("{}: no such remote; {known}", shown(name))).into())
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
+use super::exit::Complaint;
 use super::whole::{Existing, write_whole};
 use crate::protocol::path::escape;
 use crate::transport::Token;
@@ -16,10 +17,23 @@ const TOKEN_MODE: u32 = 0o600;
 /// Writes a new token to a file that does not exist yet, or to standard output.
 pub(crate) fn make(file: Option<&Path>) -> anyhow::Result<()> {
     let token = format!("{}\n", Token::random_text());
-    match file {
-        Some(file) => write_whole(file, &token, TOKEN_MODE, Existing::Kept)
-            .with_context(|| format!("writing the token to {}", escape(file.as_os_str().as_bytes()))),
-        None => io::stdout().write_all(token.as_bytes()).context("writing to standard output"),
+    let Some(file) = file else {
+        return io::stdout().write_all(token.as_bytes()).context("writing to standard output");
+    };
+    let shown = escape(file.as_os_str().as_bytes());
+    match write_whole(file, &token, TOKEN_MODE, Existing::Kept) {
+        Ok(()) => {
+            // What was asked for is in the file; who cannot read this line loses nothing.
+            drop(writeln!(
+                io::stderr(),
+                "made {shown}; copy it to the other machines: --token-file FILE on both sides"
+            ));
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(Complaint::Usage(format!("{shown} exists and was left as it is; use it, or remove it first")).into())
+        }
+        Err(error) => Err(error).with_context(|| format!("writing the token to {shown}")),
     }
 }
 

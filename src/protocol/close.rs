@@ -82,12 +82,8 @@ impl CloseCode {
         match self {
             Self::Done => "done",
             Self::Violation => "the other side broke the protocol; are both versions the same?",
-            Self::NotAuthorised => {
-                "this client is not enrolled there; ask for a ticket (qft serve --invite, or qft peers invite)"
-            }
-            Self::InviteSpent => {
-                "the ticket's invite was used or has expired; ask for a new one (qft serve --invite, or qft peers invite)"
-            }
+            Self::NotAuthorised => "this client is not enrolled there; ask for a ticket (qft peers invite)",
+            Self::InviteSpent => "the ticket's invite was used or has expired; ask for a new one (qft peers invite)",
             Self::Timeout => "the other side waited too long for an answer",
             Self::GoingAway => "the other side is shutting down; the same command resumes later",
             Self::Cancelled => "stopped by the user on the other side",

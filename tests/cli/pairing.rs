@@ -52,7 +52,7 @@ fn a_ticket_is_good_once() {
     let stranger = Machine::new();
     stranger.write("f", "x");
     let refused = stranger.qft(["send", "f", "--to", serve.ticket()]).run();
-    refused.exits(5).says(&["qft: ", "invite was used", "qft serve --invite"]);
+    refused.exits(5).says(&["qft: ", "invite was used", "qft peers invite"]);
     serve.wait_to_say("refused: the ticket's invite was used");
     assert!(!remote.has("in/f"));
 }
@@ -62,9 +62,13 @@ fn a_key_that_is_not_enrolled_is_not_let_in() {
     let (_remote, _local, serve) = paired("");
     let stranger = Machine::new();
     stranger.write("f", "x");
-    stranger.qft(["send", "f", "--to", &serve.pinned()]).run().exits(5).says(&["not enrolled there", "--invite"]);
+    stranger
+        .qft(["send", "f", "--to", &serve.pinned()])
+        .run()
+        .exits(5)
+        .says(&["not enrolled there", "qft peers invite"]);
     let refused = stranger.qft(["ls", &serve.pinned()]).run();
-    refused.exits(5).says(&["not enrolled there", "--invite"]).says(&["qft peers allow "]);
+    refused.exits(5).says(&["not enrolled there", "qft peers invite"]).says(&["qft peers allow "]);
 }
 
 #[test]

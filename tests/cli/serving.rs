@@ -158,7 +158,7 @@ fn a_server_that_nobody_can_enter_says_so() {
     let serving = remote.qft(["serve", "new", "-l", "127.0.0.1:0"]).start();
     serving.wait_to_say("no client is enrolled here");
     serving.signal(Signal::TERM);
-    serving.end().exits(0).says(&["nobody can connect", "--invite"]).says(&["made ", "/new"]);
+    serving.end().exits(0).says(&["nobody can connect", "qft peers invite"]).says(&["made ", "/new"]);
     assert!(remote.path("new").is_dir());
 }
 

@@ -11,9 +11,28 @@ const QUESTION: &str = "Trust it? [yes/no/fingerprint]";
 /// How it is asked again.
 const AGAIN: &str = "Please type yes, no";
 
+/// Lets a machine in by its fingerprint, as its user reads it out.
+fn allow(server: &mut Terminal, remote: &Machine, client: &mut Terminal, local: &Machine) {
+    assert_eq!(client.run(local, "qft id"), Some(0), "{}", client.seen());
+    let allow = format!("qft peers allow {} --name laptop", local.fingerprint());
+    assert_eq!(server.run(remote, &allow), Some(0), "{}", server.seen());
+}
+
+/// Both machines of a test, each with a name of its own also where `qft id` says it.
+fn box_and_laptop(remote: &Machine, local: &Machine) -> Names {
+    let name_and_key = String::from_utf8(local.run("id").exits(0).stdout.clone()).expect("text");
+    Names::new(&[("box", remote), ("laptop", local)])
+        .and(name_and_key.trim(), &format!("laptop  {}", local.fingerprint()))
+}
+
+/// Waits until this many clients have left.
+fn wait_for_farewells(server: &Terminal, count: usize) {
+    bin::wait_for("the farewells", || (server.seen().matches("\n- ").count() == count).then_some(()));
+}
+
 /// Starts a server at this address; `:0` picks the port, which is given back.
 fn serve(terminal: &mut Terminal, machine: &Machine, address: &str) -> String {
-    terminal.start_with(machine, "qft serve incoming --no-auth", |command| {
+    terminal.start_with(machine, "qft serve incoming", |command| {
         command.env("QFT_LISTEN", address);
     });
     terminal.wait_to_show("waiting for clients");
@@ -49,6 +68,7 @@ fn a_stranger_is_asked_about_once_and_a_changed_key_is_never_accepted() {
     let (remote, local, other) = (Machine::new(), Machine::new(), Machine::new());
     local.write("notes.txt", "notes");
     let (mut server, mut client) = (Terminal::new(), Terminal::new());
+    allow(&mut server, &remote, &mut client, &local);
     let port = serve(&mut server, &remote, "127.0.0.1:0");
     let send = format!("qft send notes.txt localhost:{port}:");
     assert_eq!(answer(&mut client, &local, &send, &["no"]), Some(5), "{}", client.seen());
@@ -57,17 +77,20 @@ fn a_stranger_is_asked_about_once_and_a_changed_key_is_never_accepted() {
     assert_eq!(answer(&mut client, &local, &send, &["y", &paste]), Some(0), "{}", client.seen());
     assert_eq!(remote.tree("incoming"), ["notes.txt"]);
     assert_eq!(client.run(&local, &format!("qft ls localhost:{port}:")), Some(0), "{}", client.seen());
+    wait_for_farewells(&server, 2);
     server.press(CTRL_C);
     assert_eq!(server.end(), Some(0));
 
-    serve(&mut server, &other, &format!("127.0.0.1:{port}"));
+    let mut impostor = Terminal::new();
+    serve(&mut impostor, &other, &format!("127.0.0.1:{port}"));
     assert_eq!(client.run(&local, "qft send notes.txt"), Some(5), "{}", client.seen());
     assert!(other.tree("incoming").is_empty());
-    let names = Names::new(&[("box", &remote), ("laptop", &local), ("other", &other)])
+    let names = box_and_laptop(&remote, &local)
+        .and(&other.fingerprint(), "otherKEYotherKEYotherKEYotherKEYotherKEYotherKEYothe")
         .and("localhost", "box")
         .and(&format!("localhost:{port}"), "box.example:4433")
         .and(&today(&local), "2026-03-02");
-    assert_snapshot("known-host", &names, &[("laptop", &client)]);
+    assert_snapshot("known-host", &names, &[("box", &server), ("laptop", &client)]);
 }
 
 #[test]
@@ -75,6 +98,7 @@ fn yes_is_enough_and_the_wrong_fingerprint_is_an_alarm() {
     let (remote, local) = (Machine::new(), Machine::new());
     local.write("notes.txt", "notes");
     let (mut server, mut client) = (Terminal::new(), Terminal::new());
+    allow(&mut server, &remote, &mut client, &local);
     let port = serve(&mut server, &remote, "127.0.0.1:0");
     let send = format!("qft send notes.txt localhost:{port}:");
     let wrong = local.fingerprint();
@@ -82,9 +106,8 @@ fn yes_is_enough_and_the_wrong_fingerprint_is_an_alarm() {
     assert!(remote.tree("incoming").is_empty() && !local.has("home/remotes"));
     assert_eq!(answer(&mut client, &local, &send, &["yes"]), Some(0), "{}", client.seen());
     assert_eq!(remote.tree("incoming"), ["notes.txt"]);
-    let names = Names::new(&[("box", &remote), ("laptop", &local)])
-        .and("localhost", "box")
-        .and(&format!("localhost:{port}"), "box.example:4433");
+    let names =
+        box_and_laptop(&remote, &local).and("localhost", "box").and(&format!("localhost:{port}"), "box.example:4433");
     assert_snapshot("known-host-yes", &names, &[("laptop", &client)]);
 }
 
@@ -93,6 +116,7 @@ fn ctrl_c_at_the_question_ends_the_command_and_trusts_nobody() {
     let (remote, local) = (Machine::new(), Machine::new());
     local.write("notes.txt", "notes");
     let (mut server, mut client) = (Terminal::new(), Terminal::new());
+    allow(&mut server, &remote, &mut client, &local);
     let port = serve(&mut server, &remote, "127.0.0.1:0");
     client.start(&local, &format!("qft send notes.txt localhost:{port}:"));
     client.wait_to_show(QUESTION);
@@ -121,7 +145,7 @@ fn a_container_has_a_token_and_an_address_and_is_never_asked() {
     assert_eq!(client.run(&local, "qft ls"), Some(5), "{}", client.seen());
     assert_eq!(client.run(&local, "qft ls --token-file token"), Some(0), "{}", client.seen());
     assert_eq!(remote.tree("incoming"), ["builds/", "builds/app.tar"]);
-    bin::wait_for("the second farewell", || (server.seen().matches("\n- ").count() == 2).then_some(()));
+    wait_for_farewells(&server, 2);
     server.press(CTRL_C);
     assert_eq!(server.end(), Some(0), "{}", server.seen());
     let names = Names::new(&[("box", &remote), ("laptop", &local)]);

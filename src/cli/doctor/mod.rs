@@ -3,6 +3,7 @@
 mod local;
 mod verdict;
 
+use std::borrow::Cow;
 use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
@@ -59,14 +60,21 @@ impl Check {
     }
 }
 
+/// What the other end is called.
+fn name(place: &Place) -> Cow<'_, str> {
+    match place {
+        Place::Remote { label, .. } => shown(label),
+        // A far end is started for transfers, not for tests.
+        Place::Far(_) | Place::Local { .. } => "local".into(),
+    }
+}
+
 /// Measures the way to a remote, prints the figures, and judges them.
 async fn examine(place: &Place, args: &DoctorArgs, out: &mut Output, mut signals: Signals) -> anyhow::Result<Verdict> {
-    let name = match place {
-        Place::Remote { label, .. } => shown(label).into_owned(),
-        // A far end is started for transfers, not for tests.
-        Place::Far(_) | Place::Local { .. } => "local".to_owned(),
-    };
-    out.heading(&format!("the way to {name}, {}", place.address()));
+    out.heading(&match place {
+        Place::Remote { .. } => format!("the way to {}, {}", name(place), place.address()),
+        Place::Far(_) | Place::Local { .. } => "the way to a server in this process".to_owned(),
+    });
     if let Place::Remote { contact, .. } = place {
         let asked = Instant::now();
         let found = transport::resolve(&contact.host, contact.port).await?;
@@ -91,7 +99,7 @@ async fn examine(place: &Place, args: &DoctorArgs, out: &mut Output, mut signals
         out.row("throughput", "not measured: the qft there is too old for it");
         return Ok(Verdict::default());
     };
-    Ok(out.figures(&name, &report, figures))
+    Ok(out.figures(&name(place), &report, figures))
 }
 
 /// Where the findings go: a table for people, events for programs.

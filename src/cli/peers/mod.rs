@@ -125,10 +125,10 @@ fn allow(home: &Path, args: &AllowArgs, out: &mut Out) -> anyhow::Result<()> {
     };
     let outcome = clients.allow(&key, args.name.as_deref(), &args.rights.rights())?;
     let (client, line) = match outcome {
-        Allowed::Added(new) => (new.clone(), format!("{} {} from now on", who(&new), all(&new.rights))),
+        Allowed::Added(new) => (new.clone(), format!("from now on {} {}", who(&new), all(&new.rights))),
         Allowed::Changed { old, new } => {
             let line = format!(
-                "{} {} from now on (it {})",
+                "from now on {} {} (it {})",
                 who(&new),
                 all(&new.rights),
                 all(&old.rights).replacen("may", "could", 1)

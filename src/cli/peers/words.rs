@@ -56,7 +56,6 @@ pub(super) fn all(rights: &Rights) -> String {
 }
 
 /// A time in the largest unit that divides it.
-/// A client's name and the start of its key.
 pub(super) fn whole(time: Duration) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
     let secs = time.as_secs();

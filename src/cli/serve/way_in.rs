@@ -91,35 +91,36 @@ pub(super) fn announce(
         if args.qr {
             out.qr(&way_in.ticket);
         }
-        out.say(WAITING);
     }
     passes.iter().for_each(|line| out.say(line));
     out.start(start);
-    match (way_in, &args.ticket_file) {
-        (Some(way_in), Some(path)) => {
-            let shown_path = escape(path.as_os_str().as_bytes());
-            let validity = match args.no_auth {
-                true => String::new(),
-                false => format!(" for one client, within {INVITE_MINUTES} minutes,"),
-            };
-            out.say(&format!("a ticket{validity} is in {shown_path}"));
-            write_whole(path, &format!("{}\n", way_in.ticket), TICKET_MODE, Existing::Replaced)
-                .with_context(|| format!("writing the ticket to {shown_path}"))
-        }
-        // Who comes in without a ticket was said already.
-        (None, _) if enrolled == 0 && !passes.is_empty() => {
-            out.say(WAITING);
-            Ok(())
-        }
-        (None, _) if enrolled == 0 => {
-            out.warn("no client is enrolled here, so nobody can connect: add --invite, which prints a ticket");
-            Ok(())
-        }
-        (None, _) => {
-            let clients = if enrolled == 1 { "1 client is".to_owned() } else { format!("{enrolled} clients are") };
-            out.say(&format!("{clients} enrolled; --invite prints a ticket for one more"));
-            Ok(())
-        }
-        (Some(_), None) => Ok(()),
+    if let (Some(way_in), Some(path)) = (way_in, &args.ticket_file) {
+        write_ticket(out, &way_in.ticket, path, args.no_auth)?;
     }
+    say_who_may_come(out, way_in.is_some() || !passes.is_empty(), enrolled);
+    Ok(())
+}
+
+fn write_ticket(out: &mut Output, ticket: &Ticket, path: &Path, is_open: bool) -> anyhow::Result<()> {
+    let shown_path = escape(path.as_os_str().as_bytes());
+    let validity = match is_open {
+        true => String::new(),
+        false => format!(" for one client, within {INVITE_MINUTES} minutes,"),
+    };
+    out.say(&format!("a ticket{validity} is in {shown_path}"));
+    write_whole(path, &format!("{ticket}\n"), TICKET_MODE, Existing::Replaced)
+        .with_context(|| format!("writing the ticket to {shown_path}"))
+}
+
+/// The last line: that the server waits, or that it waits for nobody. `is_said`: who may come was said above it.
+fn say_who_may_come(out: &mut Output, is_said: bool, enrolled: usize) {
+    match (is_said, enrolled) {
+        (true, _) => {}
+        (false, 0) => {
+            return out.warn("no client is enrolled here, so nobody can connect; to let one in: qft peers invite");
+        }
+        (false, 1) => out.say("1 client is enrolled; a ticket for one more: qft peers invite"),
+        (false, _) => out.say(&format!("{enrolled} clients are enrolled; a ticket for one more: qft peers invite")),
+    }
+    out.say(WAITING);
 }

@@ -366,14 +366,14 @@ impl Ui {
     }
 }
 
-/// An error in one line; only the comparison of two keys takes more.
+/// An error in one line; only what has a key in it takes more.
 pub(crate) fn message(error: &anyhow::Error) -> String {
     if let Some(Complaint::Untrusted(text)) = error.downcast_ref() {
         return text.lines().map(shown).collect::<Vec<_>>().join("\n");
     }
     let text = shown(&format!("{error:#}")).into_owned();
     match exit::is_not_enrolled(error).then(own_fingerprint).flatten() {
-        Some(own) => format!("{text}, or there: qft peers allow {own}"),
+        Some(own) => format!("{text}\n  or have it let in there: qft peers allow {own}"),
         None => text,
     }
 }
