@@ -12,8 +12,28 @@ use super::Config;
 use super::file::{Entry, Value, wrong};
 
 /// Options that say what one run is about, and not how runs are to be. As settings they would surprise.
-const PER_RUN: [&str; 11] =
-    ["dry-run", "fingerprint", "from", "help", "invite", "json", "once", "out", "output", "to", "version"];
+const PER_RUN: [&str; 20] = [
+    "client",
+    "dry-run",
+    "expires",
+    "fingerprint",
+    "force",
+    "from",
+    "help",
+    "invite",
+    "invites",
+    "json",
+    "name",
+    "once",
+    "out",
+    "output",
+    "ro",
+    "root",
+    "san",
+    "to",
+    "version",
+    "wo",
+];
 
 /// A name this many letters away is taken for a slip.
 const SLIP_LETTERS: usize = 3;
