@@ -33,15 +33,15 @@
 //! lets in nothing else, and ends with the ssh connection. It serves the smallest directory that holds what was named,
 //! which the account could reach anyway. What the far side prints is escaped before it is shown.
 //!
-//! **A CA** may vouch for either end instead of a pin: for the name that the server is called by, for the client that calls.
-//! Chain, dates, purpose and name are judged by rustls; `certs/README.md` says when that is worth it.
+//! **A CA** may vouch for either end instead of a pin: for the name that the server is called by, for the client that
+//! calls. Chain, dates, purpose and name are judged by rustls; `certs/README.md` says when that is worth it.
 //!
-//! **Tokens** have at least 128 bits and never travel: a client proves that it has one by an HMAC over keying material of
-//! the very connection, so that nobody can pass the proof on. A token enrols nobody.
+//! **Tokens** have at least 128 bits and never travel: a client proves that it has one by an HMAC over keying material
+//! of the very connection, so that nobody can pass the proof on. A token enrols nobody.
 //!
-//! **An enrolled client** may do what its line in `authorized_clients` and the server's own options both allow:
-//! `ro`, `wo`, `no-clobber`, `root=DIR`, `expires=DATE`. A line that is not understood lets nobody in. The list is looked
-//! at again twice a second while clients are connected: who was taken off it, narrowed, or is past its time is closed.
+//! **An enrolled client** may do what its line in `authorized_clients` and the server's own options both allow: `ro`,
+//! `wo`, `no-clobber`, `root=DIR`, `expires=DATE`. A line that is not understood lets nobody in. The list is looked at
+//! again twice a second while clients are connected: who was taken off it, narrowed, or is past its time is closed.
 //! While the list cannot be read (others may write to it, say) nobody new is let in; who is inside stays. Memory is
 //! bounded per connection.
 //!
@@ -58,10 +58,10 @@
 //! lead to them: whoever serves a home directory does not hand out `.ssh`. Further down they are files like others. The
 //! directory with this installation's key is not served at all.
 //!
-//! **Invites** are 128 random bits, work once over all processes of the server's home, for 15 minutes unless it was said
-//! otherwise, and are kept as hashes. Five wrong ones end all that are open; an address that brought three wrong ones waits
-//! before the next is looked at, longer each time. On a command line they can be seen by other users of the machine
-//! until they are used; `qft remote add NAME` asks for them instead.
+//! **Invites** are 128 random bits, work once over all processes of the server's home, for 15 minutes unless it was
+//! said otherwise, and are kept as hashes. Five wrong ones end all that are open; an address that brought three wrong
+//! ones waits before the next is looked at, longer each time. On a command line they can be seen by other users of the
+//! machine until they are used; `qft remote add NAME` asks for them instead.
 //!
-//! **Files of the home** are made for their owner alone. A key that others can read, and a list or a directory that others
-//! can write to, are refused with the command that mends it.
+//! **Files of the home** are made for their owner alone. A key that others can read, and a list or a directory that
+//! others can write to, are refused with the command that mends it.

@@ -47,7 +47,12 @@ impl From<SessionError> for Turned {
 
 impl From<CloseCode> for Turned {
     fn from(code: CloseCode) -> Self {
-        Self { code, why: code.reason().to_owned() }
+        // What is said to the client is in its words; the log speaks as the server.
+        let why = match code {
+            CloseCode::NotCertified => "not enrolled here, and no client certificate from --client-ca was shown",
+            code => code.reason(),
+        };
+        Self { code, why: why.to_owned() }
     }
 }
 
