@@ -231,7 +231,8 @@ fn explain(connection: &Connection) -> SessionError {
 }
 
 async fn open(connection: &Connection) -> Result<(SendStream, RecvStream), SessionError> {
-    let (mut send, recv) = connection.open_bi().await?;
+    let opened = timeout(ATTENTION_DEADLINE, connection.open_bi()).await;
+    let (mut send, recv) = opened.map_err(|_| SessionError::Timeout("allow a stream"))??;
     // A stream that carries nothing is not seen on the other side.
     send.write_all(&PIECE[..1]).await.map_err(|_| explain(connection))?;
     Ok((send, recv))
