@@ -125,7 +125,7 @@ fn decide_file(offer: &Header, local: &Local, policy: &Policy) -> Plan {
 fn keep(if_exists: IfExists) -> Option<Plan> {
     match if_exists {
         IfExists::Skip => Some(Plan::Skip(SkipReason::Exists)),
-        IfExists::Fail => Some(Plan::Refuse(Failure::new(Status::Exists, "it exists there and may not be replaced"))),
+        IfExists::Fail => Some(Plan::Refuse(Failure::new(Status::Exists, "it may not be replaced there"))),
         IfExists::Replace | IfExists::Rename => None,
     }
 }

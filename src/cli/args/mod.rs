@@ -67,7 +67,7 @@ pub(crate) enum Command {
     /// Let other machines send to, and get from, a directory here
     #[command(after_long_help = long_help(&[SERVE_EXAMPLES]))]
     Serve(ServeArgs),
-    /// Who may connect here: list, invite, allow, revoke
+    /// Who may connect here: list, invite, allow, revoke, token
     #[command(after_long_help = long_help(&[PEERS_EXAMPLES]))]
     Peers(PeersArgs),
     /// Servers known here: list, add, default, forget

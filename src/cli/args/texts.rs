@@ -13,7 +13,7 @@ Transfer:
 
 Serve:
   serve        Let other machines send to, and get from, a directory here
-  peers        Who may connect here: list, invite, allow, revoke
+  peers        Who may connect here: list, invite, allow, revoke, token
 
 Set up:
   remote       Servers known here: list, add, default, forget
@@ -59,7 +59,7 @@ Remotes:
   HOST:[PATH]              any server; one that is not known is asked about once
   HOST:PORT:[PATH]         the same, with a port ('host:4433' alone is a path)
   [V6]:[PORT:]PATH         an IPv6 address
-  USER@HOST:[PATH]         through ssh: starts qft there for this run; needs no server.
+  USER@HOST:[PATH]         through ssh: starts qft there for this run.
                            PATH is relative to the home directory, or absolute
   qft://FP[:INVITE]@HOST[:PORT][/PATH]   a ticket, as 'qft serve' prints it
   local:DIR                a directory here, through a server in this process
@@ -89,20 +89,21 @@ pub(super) const SERVE_EXAMPLES: &str = "\
 Examples:
   qft serve ~/incoming                   prints the command for the other machine
   qft serve --write-only --no-clobber .  a drop box
-  qft serve --invite .                   a ticket for one more client
+  qft peers invite                       a ticket for one more client
   qft serve -l 127.0.0.1:0 --ticket-file t .   for scripts";
 
 /// Of `qft doctor`.
 pub(super) const DOCTOR_EXAMPLES: &str = "\
 Examples:
   qft doctor                             this machine alone
-  qft doctor box                         and ten seconds of the way to box and back
+  qft doctor box                         and the way to box and back
   qft doctor --time 20s box              longer, for satellites and the like";
 
 /// How settings are kept.
 pub(super) const SETTINGS: &str = "\
-The file is config.toml in $QFT_HOME, or else in ~/.config/qft. Its names are those of the long
-options; what stands before the first [COMMAND] is for every command that has such an option:
+The file is config.toml in $QFT_HOME, or else in ~/.config/qft. Its names are
+those of the long options; what stands before the first [COMMAND] is for every
+command that has such an option:
 
   timeout = \"10m\"
   verbose = 1
@@ -115,7 +116,8 @@ options; what stands before the first [COMMAND] is for every command that has su
   listen = \"[::]:4433\"
   write-only = true
 
-A flag outweighs a variable (QFT_...), that outweighs the file, and the file the default.
+A flag outweighs a variable (QFT_...), that outweighs the file, and the file the
+default.
 
 Examples:
   qft config                             all settings
@@ -126,7 +128,8 @@ Examples:
 pub(super) const COMPLETIONS: &str = "\
 Where to put it:
   bash   qft completions bash > ~/.local/share/bash-completion/completions/qft
-  zsh    qft completions zsh > ~/.zfunc/_qft    ('fpath+=~/.zfunc' before 'compinit' in ~/.zshrc)
+  zsh    qft completions zsh > ~/.zfunc/_qft
+         ('fpath+=~/.zfunc' before 'compinit' in ~/.zshrc)
   fish   qft completions fish > ~/.config/fish/completions/qft.fish";
 
 /// Of `qft man`.
@@ -134,7 +137,7 @@ pub(super) const MAN_EXAMPLES: &str = "\
 Examples:
   qft man                                the page of qft
   qft man send                           the page of a command
-  qft man --out ~/.local/share/man/man1  for man(1), which then finds them by name";
+  qft man --out ~/.local/share/man/man1  where man(1) finds them";
 
 /// Of `qft cert`.
 pub(super) const CERT_EXAMPLES: &str = "\
@@ -163,6 +166,6 @@ pub(super) const REMOTE_EXAMPLES: &str = "\
 Examples:
   qft remote                             the servers known here
   qft remote add box                     asks for the ticket, and pairs
-  qft remote add box qft://FP@host:4433  an address without an invite is no secret
+  qft remote add box qft://FP@host:4433  without an invite it is no secret
   qft remote default box                 'qft send FILES' goes there
   qft remote forget box";
