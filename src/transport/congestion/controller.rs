@@ -16,6 +16,7 @@ use super::floor::{Floor, Found};
 use super::loss::{Block, LossMeter};
 use super::probe::{self, Prober, Shown, Step};
 use super::rate::{RateSampler, Sample};
+use super::recall::{Blame, PastPath, Recall};
 use super::rivals::{Rivals, Suspicion};
 use super::startup::{Known, Startup};
 use super::state::{PathSnapshot, PathState, Phase};
@@ -55,12 +56,20 @@ const CALM_ROUNDS: u32 = 12;
 pub struct ControllerConfig {
     /// Where the controller writes its live figures.
     pub state: Arc<PathState>,
+    /// What an earlier connection to the same peer has left, to begin near it.
+    pub past: Option<PastPath>,
 }
 
 impl ControllerConfig {
     /// A controller that reports into `state`.
     pub fn new(state: Arc<PathState>) -> Self {
-        Self { state }
+        Self { state, past: None }
+    }
+
+    /// Begins near what an earlier connection has learnt, if the path shows to be the same.
+    pub fn recalling(mut self, past: Option<PastPath>) -> Self {
+        self.past = past;
+        self
     }
 }
 
@@ -87,6 +96,7 @@ pub struct PathController {
     floor: Option<Floor>,
     loss: LossMeter,
     startup: Startup,
+    recall: Recall,
     allowance: Allowance,
     prober: Prober,
     trials: LossTrials,
@@ -98,6 +108,7 @@ pub struct PathController {
 impl PathController {
     fn new(config: Arc<ControllerConfig>, now: Instant, mtu: u16) -> Self {
         let mtu = u64::from(mtu);
+        let recall = Recall::new(config.past);
         Self {
             config,
             mtu,
@@ -112,6 +123,7 @@ impl PathController {
             floor: None,
             loss: LossMeter::new(now),
             startup: Startup::new(),
+            recall,
             allowance: Allowance::default(),
             prober: Prober::new(),
             trials: LossTrials::new(now),
@@ -230,7 +242,25 @@ impl PathController {
         self.phase_rounds = 0;
     }
 
+    /// What a flight too large for the path has lost is not the path's loss: it would be filled up with head-room.
+    fn note_loss(&mut self, now: Instant, sent: Instant, bytes: u64) {
+        match self.recall.on_loss(now, sent, bytes) {
+            Blame::Path => self.loss.on_loss(bytes),
+            Blame::Unmasked => self.loss.discard_block(),
+            Blame::Flight => {}
+        }
+    }
+
     // ---- start-up ----
+
+    /// The first round trip shows which window to begin with.
+    fn begin(&mut self, now: Instant, rtt: Duration) {
+        let initial = initial_packets(rtt) * self.mtu;
+        if let Some(bare) = self.recall.on_first_rtt(now, rtt, initial) {
+            self.startup = Startup::on_known_path(bare);
+        }
+        self.window = initial.max(self.recall.window());
+    }
 
     fn known(&self) -> Known {
         Known {
@@ -247,6 +277,7 @@ impl PathController {
     }
 
     fn leave_startup(&mut self, now: Instant) {
+        self.recall.retreat(now);
         if let Some(floor) = &mut self.floor {
             floor.forget_drains();
         }
@@ -259,6 +290,7 @@ impl PathController {
         self.window = (self.window / 2).clamp(self.initial_window(), WINDOW_MAX);
         self.bandwidth.clear();
         self.startup = Startup::new();
+        self.recall = Recall::default();
         self.contest = None;
         if let Some(floor) = &mut self.floor {
             floor.forget_drains();
@@ -415,8 +447,8 @@ impl PathController {
         match self.phase {
             Phase::Startup => {
                 let bound = self.known().bound() * self.headroom();
-                let initial = (initial_packets(self.min_rtt()) * self.mtu) as f64;
-                (self.window as f64).min(bound.max(initial))
+                let initial = (initial_packets(self.min_rtt()) * self.mtu).max(self.recall.window());
+                (self.window as f64).min(bound.max(initial as f64))
             }
             Phase::Drain => {
                 let gentle = !self.is_drained() && self.min_rtt() > LONG_RTT;
@@ -462,8 +494,9 @@ impl Controller for PathController {
 
     fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64, app_limited: bool, _rtt: &RttEstimator) {
         if self.floor.is_none() {
-            self.window = initial_packets(now.saturating_duration_since(sent)) * self.mtu;
+            self.begin(now, now.saturating_duration_since(sent));
         }
+        self.recall.on_ack(now, bytes);
         self.sampler.on_ack(now, sent, bytes);
         self.loss.on_ack(bytes);
         if self.phase == Phase::Startup && !app_limited {
@@ -490,7 +523,7 @@ impl Controller for PathController {
             self.restart(now);
             return;
         }
-        self.loss.on_loss(lost_bytes);
+        self.note_loss(now, sent, lost_bytes);
         self.epoch.lost += lost_bytes;
         if self.phase == Phase::Startup {
             // Loss must not slow the doubling; a full queue shows in the round trip.

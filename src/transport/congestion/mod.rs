@@ -28,6 +28,8 @@
 //! shows that the path carries much more (paced chirping's idea), and ends at a queue of a sixteenth of the round trip or
 //! when bandwidth stops growing (`startup`). Near the rate that the spacing foretold it waits a round for the queue; when
 //! none comes, the spacing was wrong and is not believed any more. Loss alone never ends it.
+//! What an earlier connection left of the same path replaces the first window by half of its own (`recall`; careful
+//! resume, draft-ietf-tsvwg-careful-resume), and start-up goes on from there.
 //! A **drain** empties the queue for two rounds. **Cruise** is the model above, with three experiments: a probe that sends
 //! 15 % more for two rounds (`probe`), a loss trial that sends 10 % less (`trial`), and a drain when the queue does not obey
 //! (`rivals`). If the queue stays in that drain, someone else holds it, and in the **contested** phase we take what CUBIC
@@ -59,10 +61,12 @@ mod floor;
 mod loss;
 mod probe;
 mod rate;
+mod recall;
 mod rivals;
 mod startup;
 mod state;
 mod trial;
 
 pub use controller::{ControllerConfig, PathController};
+pub use recall::{AGE_MAX, PastPath};
 pub use state::{PathSnapshot, PathState, Phase};

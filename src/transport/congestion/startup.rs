@@ -103,6 +103,11 @@ impl Startup {
         }
     }
 
+    /// On a path whose bare round trip is known: the first window may be large enough for a queue.
+    pub(super) fn on_known_path(bare: Duration) -> Self {
+        Self { base: Some(Base { rtt: bare, spread: Duration::ZERO }), ..Self::new() }
+    }
+
     /// What the spacing of ACKs shows, unless delivery has refuted it.
     pub(super) fn believed(&self, trains: Option<(f64, f64)>) -> Option<(f64, f64)> {
         trains.filter(|_| !self.refuted)

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::recall::PastPath;
+
 /// What the controller is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -56,6 +58,15 @@ pub struct PathSnapshot {
     pub window: u64,
     /// What the controller is doing.
     pub phase: Phase,
+}
+
+impl PathSnapshot {
+    /// What is worth remembering of it; `None` while start-up has not found the path's limit.
+    pub fn past(&self) -> Option<PastPath> {
+        let Self { bandwidth, min_rtt, .. } = *self;
+        let is_known = self.phase != Phase::Startup && bandwidth > 0 && !min_rtt.is_zero();
+        is_known.then_some(PastPath { bandwidth, min_rtt, age: Duration::ZERO })
+    }
 }
 
 const PPM: f64 = 1e6;

@@ -12,6 +12,6 @@ mod scenario;
 mod world;
 
 pub use crypto::Tls;
-pub use link::{LinkConfig, Loss};
+pub use link::{LinkConfig, Loss, bytes_in};
 pub use scenario::{Brake, Factory, FlowConfig, Report, Scenario};
 pub use world::run;
