@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::protocol::path::escape;
 use crate::server::{Access, Server, ServerHandle};
 use crate::transport::trust::Remotes;
-use crate::transport::{self, Authority, Contact, Identity, Rate, Ticket, Token, TransportError, Trust};
+use crate::transport::{self, Authority, Contact, Identity, PathMemory, Rate, Ticket, Token, TransportError, Trust};
 
 /// How long the server in this process may take to end when its only client is done.
 const LOCAL_DRAIN: Duration = Duration::from_secs(2);
@@ -246,7 +246,13 @@ impl Reached {
                 (identity, ticket.into(), Some(local))
             }
         };
-        let client = Client::builder(identity).patience(reach.patience).rate_limit(reach.rate_limit).build()?;
+        let paths = match place {
+            Place::Remote { .. } => transport::home().ok().map(|home| PathMemory::new(&home)),
+            // A port of its own for every run, or no path at all.
+            Place::Far(_) | Place::Local { .. } => None,
+        };
+        let client = Client::builder(identity).patience(reach.patience).rate_limit(reach.rate_limit).path_memory(paths);
+        let client = client.build()?;
         Ok(Self { client, contact, local })
     }
 

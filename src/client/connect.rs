@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::Client;
 use super::attempt::Attempt;
+use super::path;
 use crate::digest::{Hasher, Salt};
 use crate::error::Error;
 use crate::progress::{Counters, Event, Observer};
@@ -21,7 +22,7 @@ use crate::session::control::{Control, ControlReader};
 use crate::session::local::host_name;
 use crate::session::memory::Buffers;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
-use crate::transport::congestion::ControllerConfig;
+use crate::transport::congestion::PathState;
 use crate::transport::{self, Contact, Granted, Throttle, TransportError, Tuning};
 
 /// Longest wait for a server's first answer.
@@ -45,12 +46,15 @@ pub(super) struct Link {
     pub(super) handshake: Duration,
     /// The socket's buffers.
     pub(super) granted: Granted,
+    /// What the congestion controller knows.
+    pub(super) path: Arc<PathState>,
 }
 
 impl Link {
     /// Connects to the one right server and greets it.
     pub(super) async fn open(client: &Client, contact: &Contact, observer: &Observer) -> Result<Self, Error> {
-        let mut tuning = Tuning::new(Arc::new(ControllerConfig::default()));
+        let path = Arc::<PathState>::default();
+        let mut tuning = Tuning::new(Arc::new(path::controller(client, contact, &path).await));
         tuning.idle_timeout = client.within_patience(tuning.idle_timeout);
         tuning.throttle = client.throttle.clone();
         let deadline = client.within_patience(CONNECT_DEADLINE);
@@ -80,6 +84,7 @@ impl Link {
             buffers: Buffers::default(),
             handshake,
             granted: dialled.granted,
+            path,
         })
     }
 

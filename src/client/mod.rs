@@ -27,6 +27,7 @@ mod get;
 mod greet;
 mod job;
 mod list;
+mod path;
 mod probe;
 mod requested;
 mod send;
@@ -45,7 +46,7 @@ use crate::protocol::path::WirePath;
 use crate::session::local::disk_threads;
 pub use crate::session::probe::Count;
 use crate::storage::Disk;
-use crate::transport::{Contact, Identity, Rate, Throttle};
+use crate::transport::{Contact, Identity, PathMemory, Rate, Throttle};
 
 /// Files whose content moves at the same time, unless told otherwise.
 pub const JOBS: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not zero");
@@ -60,6 +61,7 @@ pub struct Client {
     disk: Disk,
     patience: Duration,
     throttle: Option<Throttle>,
+    paths: Option<PathMemory>,
 }
 
 /// The settings of a client.
@@ -68,12 +70,13 @@ pub struct ClientBuilder {
     disk_threads: Option<NonZeroUsize>,
     patience: Duration,
     rate_limit: Option<Rate>,
+    paths: Option<PathMemory>,
 }
 
 impl Client {
     /// A client that shows `identity`.
     pub fn builder(identity: Identity) -> ClientBuilder {
-        ClientBuilder { identity, disk_threads: None, patience: PATIENCE, rate_limit: None }
+        ClientBuilder { identity, disk_threads: None, patience: PATIENCE, rate_limit: None, paths: None }
     }
 
     /// Sends local paths by rsync's rule (`dir` the directory, `dir/` its contents).
@@ -145,6 +148,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Where to remember how fast the paths to servers are, so that the next job that sends begins near it. What is
+    /// remembered is tested first, and not used when it does not fit. Default: nothing is remembered.
+    pub fn path_memory(mut self, paths: Option<PathMemory>) -> Self {
+        self.paths = paths;
+        self
+    }
+
     /// Starts the client's threads.
     ///
     /// # Errors
@@ -154,7 +164,7 @@ impl ClientBuilder {
         let threads = self.disk_threads.unwrap_or_else(|| disk_threads(cores));
         let disk = Disk::new(threads).map_err(Error::Thread)?;
         let throttle = self.rate_limit.map(Throttle::new);
-        Ok(Client { identity: self.identity, disk, patience: self.patience, throttle })
+        Ok(Client { identity: self.identity, disk, patience: self.patience, throttle, paths: self.paths })
     }
 }
 

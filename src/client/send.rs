@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::attempt::{Attempt, persist};
 use super::connect::{Link, Replies};
-use super::{Client, Job, SendOptions};
+use super::{Client, Job, SendOptions, path};
 use crate::error::Error;
 use crate::progress::Observer;
 use crate::protocol::close::CloseCode;
@@ -57,7 +57,10 @@ async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken)
         result = send_over(&plan, &mut link, &observer) => result,
         () = cancel.cancelled() => Err(Error::Cancelled),
     };
-    link.end(result).await
+    let (connection, learnt) = (link.connection.clone(), link.path.clone());
+    let ended = link.end(result).await;
+    path::keep(&plan.client, &plan.contact, &connection, &learnt).await;
+    ended
 }
 
 async fn send_over(plan: &Arc<Plan>, link: &mut Link, observer: &Observer) -> Result<(), Error> {
