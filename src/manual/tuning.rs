@@ -4,6 +4,12 @@
 //! the system's: the largest socket buffer. Linux gives 208 KiB by default, which is less than 2 ms of a
 //! gigabit link. qft asks for more and, when it gets too little, names the `sysctl` line that helps.
 //!
+//! What a client learnt of the path to a server, its rate and its round trip, is kept for a day in the file `paths` of its
+//! home. The next job begins near it when the handshake's round trip fits, and at once as on any new path when it does not
+//! or when packets of the first flight are lost ([`congestion`](crate::transport::congestion)).
+//!
+//! `--bwlimit` holds what is sent and received, over all connections of a server together.
+//!
 //! `--jobs` bounds the files whose content moves at the same time. One stream fills a link; more help with
 //! many files of medium size. `--workers` on the server matters with many clients: each connection is driven
 //! by one worker.
