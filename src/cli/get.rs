@@ -3,17 +3,14 @@
 use std::io;
 
 use anyhow::Context as _;
-use serde_json::json;
 
-use super::args::{GetArgs, Limit};
+use super::args::GetArgs;
 use super::exit::{Complaint, Exit, Verb};
-use super::log;
-use super::plan::{self, Place};
+use super::plan;
 use super::reach::{Missing, Reach, Wanted, find};
-use super::run::{Signals, Transfer, block_on};
+use super::run::{Signals, Transfer, block_on, open_ui};
 use super::send::REMOTE_VARIABLE;
 use super::spool::{PrivateDir, pour};
-use super::ui::{Ui, UiOptions, has_bars, mode};
 use crate::client::Client;
 
 /// Runs the command.
@@ -21,36 +18,14 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
     let env = std::env::var_os(REMOTE_VARIABLE);
     let plan = plan::get(args, env.as_deref(), |path| path.is_dir())?;
     let dry_run = args.job.conflict.dry_run;
-    let reach = Reach {
-        patience: args.job.link.timeout,
-        sync: true,
-        missing: Missing::Refuse,
-        certificate: args.job.trust.certificate(),
-        rate_limit: Limit::rate_of(args.job.link.bwlimit),
-    };
+    let reach = Reach::of(&args.job, true, Missing::Refuse);
     let whom = find(Wanted::by(plan.spec.as_ref(), plan.far, &args.job), &reach)?;
     let (place, far_end, note) = (whom.place, whom.far_end, whom.note);
     let patterns = match &far_end {
         Some(far_end) => plan::below_far_root(plan.patterns, &far_end.names),
         None => plan.patterns,
     };
-    let mut ui = Ui::new(UiOptions {
-        verb: Verb::Get,
-        mode: mode(&args.job.output, dry_run, has_bars()),
-        json: args.job.output.json,
-        verbose: args.job.output.verbose > 0,
-        dry_run,
-        jobs: args.job.link.jobs.get(),
-        address: place.address(),
-        is_local: matches!(place, Place::Local { .. }),
-    });
-    let (lines, log) = std::sync::mpsc::channel();
-    far_end.iter().for_each(|far_end| far_end.speak_through(lines.clone()));
-    log::init(args.job.output.verbose, Some(lines));
-    ui.header(
-        &place.header(Verb::Get.arrow(), &plan.shown),
-        json!({"path": plan.shown, "address": place.address(), "dry_run": dry_run}),
-    );
+    let (mut ui, log) = open_ui(Verb::Get, &args.job, &place, far_end.as_ref(), &plan.shown);
     plan.hints.iter().chain(&note).for_each(|hint| ui.note(hint));
     block_on(async move |mut signals| {
         // Content for standard output is received as a file first, so that only verified bytes get there.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::task::JoinHandle;
 
-use super::args::{JobArgs, SshArgs, TrustArgs};
+use super::args::{JobArgs, Limit, SshArgs, TrustArgs};
 use super::ask::{Manner, Stranger, introduce};
 use super::exit::Complaint;
 use super::plan::{self, Found, Place, Standing};
@@ -228,6 +228,19 @@ pub(crate) struct Reach {
     /// Most that moves each way. A server in this process, or behind ssh, holds it too: what it does not send need not
     /// be dropped here.
     pub(crate) rate_limit: Option<Rate>,
+}
+
+impl Reach {
+    /// As the options of a transfer have it.
+    pub(crate) fn of(job: &JobArgs, sync: bool, missing: Missing) -> Self {
+        Self {
+            patience: job.link.timeout,
+            sync,
+            missing,
+            certificate: job.trust.certificate(),
+            rate_limit: Limit::rate_of(job.link.bwlimit),
+        }
+    }
 }
 
 impl Reached {

@@ -9,16 +9,19 @@ use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 use anyhow::{Context as _, anyhow};
+use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use super::args::JobArgs;
 use super::exit::{Complaint, Exit, Verb};
+use super::log;
 use super::plan::Place;
 use super::reach::{Reach, Reached, explain, remember};
 use super::ssh::{FarEnd, SshError};
-use super::ui::{TICK, Ui};
+use super::ui::{TICK, Ui, UiOptions, has_bars, mode};
 use crate::client::{Client, Job};
 use crate::progress::{Counters, Event, Report};
 use crate::transport::Contact;
@@ -77,6 +80,35 @@ pub(crate) fn block_on<T, F: Future<Output = anyhow::Result<T>>>(main: impl FnOn
     // Standard input may still be read by a thread that nothing can wake.
     runtime.shutdown_background();
     result
+}
+
+/// Opens what a transfer is shown by, with its first line, and the log that goes through it.
+pub(crate) fn open_ui(
+    verb: Verb,
+    job: &JobArgs,
+    place: &Place,
+    far_end: Option<&FarEnd>,
+    shown: &str,
+) -> (Ui, Receiver<String>) {
+    let dry_run = job.conflict.dry_run;
+    let mut ui = Ui::new(UiOptions {
+        verb,
+        mode: mode(&job.output, dry_run, has_bars()),
+        json: job.output.json,
+        verbose: job.output.verbose > 0,
+        dry_run,
+        jobs: job.link.jobs.get(),
+        address: place.address(),
+        is_local: matches!(place, Place::Local { .. }),
+    });
+    let (lines, log) = std::sync::mpsc::channel();
+    far_end.iter().for_each(|far_end| far_end.speak_through(lines.clone()));
+    log::init(job.output.verbose, Some(lines));
+    ui.header(
+        &place.header(verb.arrow(), shown),
+        json!({"path": shown, "address": place.address(), "dry_run": dry_run}),
+    );
+    (ui, log)
 }
 
 impl Transfer {

@@ -4,17 +4,14 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use serde_json::json;
 
-use super::args::{Limit, SendArgs};
+use super::args::SendArgs;
 use super::exit::{Complaint, Exit, Verb};
-use super::log;
-use super::plan::{self, Place, Source};
+use super::plan::{self, Source};
 use super::reach::{Missing, Reach, Wanted, find};
 use super::remote;
-use super::run::{Signals, Transfer, block_on};
+use super::run::{Signals, Transfer, block_on, open_ui};
 use super::spool::{PrivateDir, fill};
-use super::ui::{Ui, UiOptions, has_bars, mode};
 use crate::client::Client;
 
 /// Names the default remote in the environment.
@@ -25,35 +22,14 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
     let env = std::env::var_os(REMOTE_VARIABLE);
     let mut plan = plan::send(args, env.as_deref(), |path| path.is_dir())?;
     let dry_run = args.job.conflict.dry_run;
-    let reach = Reach {
-        patience: args.job.link.timeout,
-        sync: !args.job.conflict.no_sync,
-        missing: if dry_run { Missing::Pretend } else { Missing::Make },
-        certificate: args.job.trust.certificate(),
-        rate_limit: Limit::rate_of(args.job.link.bwlimit),
-    };
+    let missing = if dry_run { Missing::Pretend } else { Missing::Make };
+    let reach = Reach::of(&args.job, !args.job.conflict.no_sync, missing);
     let whom = find(Wanted::by(plan.spec.as_ref(), plan.far, &args.job), &reach)?;
     let (place, far_end, note) = (whom.place, whom.far_end, whom.note);
     if let Some([name]) = far_end.as_ref().map(|far_end| far_end.names.as_slice()) {
         plan.options.to = remote::destination(name)?.to;
     }
-    let mut ui = Ui::new(UiOptions {
-        verb: Verb::Send,
-        mode: mode(&args.job.output, dry_run, has_bars()),
-        json: args.job.output.json,
-        verbose: args.job.output.verbose > 0,
-        dry_run,
-        jobs: args.job.link.jobs.get(),
-        address: place.address(),
-        is_local: matches!(place, Place::Local { .. }),
-    });
-    let (lines, log) = std::sync::mpsc::channel();
-    far_end.iter().for_each(|far_end| far_end.speak_through(lines.clone()));
-    log::init(args.job.output.verbose, Some(lines));
-    ui.header(
-        &place.header(Verb::Send.arrow(), &plan.shown),
-        json!({"path": plan.shown, "address": place.address(), "dry_run": dry_run}),
-    );
+    let (mut ui, log) = open_ui(Verb::Send, &args.job, &place, far_end.as_ref(), &plan.shown);
     plan.hints.iter().chain(&note).for_each(|hint| ui.note(hint));
     block_on(async move |mut signals| {
         // Held until the end: dropping it removes what was spooled.
