@@ -46,6 +46,12 @@ impl Namespace {
         Ok(namespace)
     }
 
+    /// Its name, for `ip`.
+    #[allow(dead_code, reason = "the comparison lays its cables through an emulator, a test lays one directly")]
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Does something inside. What it starts is inside too.
     pub(crate) fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
         std::thread::scope(|scope| {

@@ -22,6 +22,7 @@ mod identity;
 mod paths;
 mod peer;
 mod presence;
+mod route;
 mod socket;
 mod throttle;
 mod ticket;

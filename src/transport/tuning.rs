@@ -1,6 +1,7 @@
 //! The knobs of a connection, and why each stands where it stands.
 
 use super::congestion::farewell::Opening;
+use super::route;
 use super::throttle::Throttle;
 use std::fmt;
 use std::net::SocketAddr;
@@ -53,9 +54,14 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(5);
 pub const MTU_START: u16 = 1200;
 /// Largest packet tried on a network: Ethernet's 1500 less IPv6 and UDP headers.
 pub const MTU_NETWORK: u16 = 1452;
+/// The same where the link to the peer takes larger ones (jumbo frames, 9000 bytes): ten of them pass in one call of 64
+/// KiB, and it stays below [`MTU_LOOPBACK`], by which the congestion controller knows a path within one machine.
+pub const MTU_JUMBO: u16 = 6400;
 /// Largest packet tried within one machine. Ten packets go out in one call, and the kernel silently drops a call of
 /// more than 64 KiB: 10 × 6550 passes, 10 × 6552 does not.
 pub const MTU_LOOPBACK: u16 = 6500;
+/// Ethernet's 1500 less IPv4 and UDP headers: what carries more has large frames.
+const ETHERNET_PAYLOAD: u16 = 1472;
 /// Time until a larger packet size is tried again after one was lost for good.
 pub const MTU_COOLDOWN: Duration = Duration::from_secs(10);
 /// Handshakes that may wait for the server; more are refused.
@@ -140,9 +146,19 @@ pub fn receive_window(connection: &Connection) -> u32 {
     if connection.stats().path.min_rtt < NEAR { RECEIVE_WINDOW_NEAR } else { RECEIVE_WINDOW }
 }
 
-/// The largest packet worth trying towards `peer`.
+/// The largest packet worth trying towards `peer`. Discovery finds what the whole path takes.
 pub fn mtu_bound(peer: SocketAddr) -> u16 {
-    if is_local(peer) { MTU_LOOPBACK } else { MTU_NETWORK }
+    if is_local(peer) { MTU_LOOPBACK } else { mtu_by_route(route::payload_max(peer)) }
+}
+
+/// The same for a network whose first link carries so much in a packet, as far as is known.
+fn mtu_by_route(payload_max: Option<u16>) -> u16 {
+    match payload_max {
+        // Ethernet: the path beyond it may be one of IPv6, and twenty bytes are not worth a probe that is lost.
+        Some(payload) if payload > ETHERNET_PAYLOAD => payload.min(MTU_JUMBO),
+        Some(payload) => payload.clamp(MTU_START, MTU_NETWORK),
+        None => MTU_NETWORK,
+    }
 }
 
 fn is_local(peer: SocketAddr) -> bool {
@@ -188,17 +204,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_peers_on_this_machine_get_large_packets() {
-        for (peer, bound) in [
-            ("127.0.0.1:1", MTU_LOOPBACK),
-            ("127.9.9.9:1", MTU_LOOPBACK),
-            ("[::1]:1", MTU_LOOPBACK),
-            ("[::ffff:127.0.0.1]:1", MTU_LOOPBACK),
-            ("192.168.1.1:1", MTU_NETWORK),
-            ("[::ffff:10.0.0.1]:1", MTU_NETWORK),
-            ("[fe80::1]:1", MTU_NETWORK),
-        ] {
-            assert_eq!(mtu_bound(peer.parse().unwrap()), bound, "{peer}");
+    fn peers_on_this_machine_get_large_packets() {
+        for peer in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            assert_eq!(mtu_bound(peer.parse().unwrap()), MTU_LOOPBACK, "{peer}");
         }
+    }
+
+    #[test]
+    fn on_a_network_the_link_to_the_peer_bounds_the_packets() {
+        for (payload_max, bound) in [
+            (None, MTU_NETWORK),
+            (Some(1472), MTU_NETWORK),
+            (Some(1452), MTU_NETWORK),
+            (Some(1392), 1392),
+            (Some(500), MTU_START),
+            (Some(4000), 4000),
+            (Some(8972), MTU_JUMBO),
+            (Some(u16::MAX), MTU_JUMBO),
+        ] {
+            assert_eq!(mtu_by_route(payload_max), bound, "{payload_max:?}");
+        }
+        const { assert!(MTU_JUMBO < MTU_LOOPBACK) };
     }
 }

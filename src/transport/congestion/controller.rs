@@ -21,7 +21,7 @@ use super::rivals::{Rivals, Suspicion};
 use super::startup::{Known, Startup};
 use super::state::{PathSnapshot, PathState, Phase};
 use super::trial::{self, LossTrials, Outcome};
-use crate::transport::tuning::{ACK_EVERY, ACK_EVERY_LOOPBACK, MTU_NETWORK};
+use crate::transport::tuning::{ACK_EVERY, ACK_EVERY_LOOPBACK, MTU_JUMBO};
 
 /// Packets in flight before the first ACK, on a path of [`INITIAL_RTT`].
 const INITIAL_PACKETS: u64 = 64;
@@ -470,7 +470,7 @@ impl PathController {
 
     fn least_window(&self) -> u64 {
         // No network carries packets of that size.
-        let is_local = self.mtu > u64::from(MTU_NETWORK);
+        let is_local = self.mtu > u64::from(MTU_JUMBO);
         self.mtu * if is_local { WINDOW_MIN_PACKETS_LOCAL } else { WINDOW_MIN_PACKETS }
     }
 
