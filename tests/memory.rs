@@ -2,10 +2,13 @@
 //!
 //! Memory is that of the whole process, hostile end included, so these tests run one after the other.
 
+#[path = "support/any_server.rs"]
+mod any_server;
 mod support;
 
 use std::sync::Arc;
 
+use any_server::AnyServer;
 use qft::digest::CHUNK_BYTES;
 use qft::protocol::close::CloseCode;
 use qft::protocol::message::{Failure, Kind, List, Message, Problem, Status};
@@ -14,10 +17,8 @@ use qft::server::{Access, Mode, Notice, Server};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, ConnectionError, Endpoint, TransportConfig};
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, SignatureScheme};
+use rustls::crypto::ring;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use support::field::{self, Field};
 use support::peer::{end, frame, header, header_of, hello, push};
 use support::{soon, until};
@@ -164,15 +165,14 @@ async fn lists_do_not_take_a_thread_each() {
 
 /// A client that takes next to nothing, of which it tells QUIC from the start.
 async fn narrow(server: &Server) -> (Endpoint, quinn::Connection) {
-    let provider = Arc::new(ring::default_provider());
     let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
     let certificate = CertificateParams::new(vec!["narrow".to_owned()]).unwrap().self_signed(&key).unwrap();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let mut tls = rustls::ClientConfig::builder_with_provider(provider.clone())
+    let mut tls = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyServer(provider)))
+        .with_custom_certificate_verifier(AnyServer::verifier())
         .with_client_auth_cert(vec![certificate.der().clone()], key)
         .unwrap();
     tls.alpn_protocols = vec![ALPN.to_vec()];
@@ -184,46 +184,6 @@ async fn narrow(server: &Server) -> (Endpoint, quinn::Connection) {
     let connecting = endpoint.connect_with(config, server.local_addr(), "narrow").unwrap();
     let connection = soon("the handshake", connecting).await.unwrap();
     (endpoint, connection)
-}
-
-/// Trusts every server.
-#[derive(Debug)]
-struct AnyServer(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyServer {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        unreachable!("only TLS 1.3 is offered")
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
 
 #[tokio::test]

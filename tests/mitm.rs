@@ -3,6 +3,8 @@
 //! Whatever tells the client which server is the right one, he gets a TLS handshake and nothing else: no content, no
 //! invite, no token, not even who the client is.
 
+#[path = "support/any_server.rs"]
+mod any_server;
 #[path = "support/bin.rs"]
 mod bin;
 
@@ -13,17 +15,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use any_server::AnyServer;
 use bin::{Machine, Serve};
 use qft::protocol::ALPN;
 use qft::transport::congestion::ControllerConfig;
 use qft::transport::{self, Fingerprint, Identity, Token, Tuning};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{Connection, Incoming, RecvStream, SendStream};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring::default_provider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::CertificateDer;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{DigitallySignedStruct, SignatureScheme};
 use tokio::runtime::Runtime;
 
 /// Far beyond what anything here takes; only a hang reaches it.
@@ -321,45 +322,6 @@ fn a_servers_certificate_without_its_key_deceives_no_client() {
     assert!(!local.has("home/remotes"), "an identity that was not proved is not kept");
 }
 
-/// Says that any server is right: a client that is up to something.
-#[derive(Debug)]
-struct AnyServer;
-
-impl ServerCertVerifier for AnyServer {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        default_provider().signature_verification_algorithms.supported_schemes()
-    }
-}
-
 /// Calls a server with somebody's certificate and another key; whether the server took it.
 fn call_with_a_copied_certificate(server: &str, certificate: Vec<CertificateDer<'static>>) -> bool {
     let forged = CertifiedKey::new(certificate, ephemeral().certified_key().key.clone());
@@ -367,7 +329,7 @@ fn call_with_a_copied_certificate(server: &str, certificate: Vec<CertificateDer<
         .with_protocol_versions(&[&rustls::version::TLS13])
         .expect("it has TLS 1.3")
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyServer))
+        .with_custom_certificate_verifier(AnyServer::verifier())
         .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(forged)));
     tls.alpn_protocols = vec![ALPN.to_vec()];
     let crypto = QuicClientConfig::try_from(tls).expect("QUIC's cipher is there");
