@@ -260,7 +260,7 @@ impl Reached {
             }
         };
         let paths = match place {
-            Place::Remote { .. } => transport::home().ok().map(|home| PathMemory::new(&home)),
+            Place::Remote { .. } => transport::home().ok().map(|home| PathMemory::of_servers(&home)),
             // A port of its own for every run, or no path at all.
             Place::Far(_) | Place::Local { .. } => None,
         };

@@ -10,10 +10,8 @@ use tracing::info;
 
 use super::Client;
 use crate::transport::congestion::{ControllerConfig, PastPath, PathState};
-use crate::transport::{Contact, PathMemory};
+use crate::transport::{Contact, PathList, PathMemory, learnt};
 
-/// Bytes that must have been sent for the path to be known: three seconds at 10 Mbit/s.
-const SENT_MIN: u64 = 4 << 20;
 /// Longest that a finished job waits for its knowledge to be written. Whoever holds the lock longer is stopped.
 const KEEP_WAIT: Duration = Duration::from_secs(1);
 
@@ -23,9 +21,10 @@ pub(super) async fn controller(client: &Client, contact: &Contact, state: &Arc<P
 }
 
 async fn recall(client: &Client, contact: &Contact) -> Option<PastPath> {
-    let (memory, contact) = (memory(client)?, contact.clone());
-    let found = tokio::task::spawn_blocking(move || memory.recall(&contact, SystemTime::now())).await.ok()?;
-    let past = found.inspect_err(|error| info!(%error, "the path's past cannot be read")).ok()??;
+    let memory = memory(client)?;
+    let list = tokio::task::spawn_blocking(move || memory.load()).await.ok()?;
+    let list = list.inspect_err(|error| info!(%error, "the path's past cannot be read")).ok()?;
+    let past = list.recall(&contact.address(), SystemTime::now())?;
     info!(mbit = past.bandwidth * 8 / 1_000_000, rtt = ?past.min_rtt, age = ?past.age, "path known");
     Some(past)
 }
@@ -33,12 +32,13 @@ async fn recall(client: &Client, contact: &Contact) -> Option<PastPath> {
 /// Remembers what a connection has learnt, if it was enough. Never fails, and hardly ever waits.
 pub(super) async fn keep(client: &Client, contact: &Contact, connection: &Connection, state: &PathState) {
     let Some(memory) = memory(client) else { return };
-    let Some(past) = state.snapshot().past().filter(|_| connection.stats().udp_tx.bytes >= SENT_MIN) else { return };
-    let contact = contact.clone();
+    let Some(past) = learnt(connection, state) else { return };
+    let address = contact.address();
     let (done, kept) = oneshot::channel();
     // A thread of its own: the runtime would wait for one of its own at its end.
     let writing = std::thread::Builder::new().name("qft-paths".to_owned()).spawn(move || {
-        if let Err(error) = memory.keep(&contact, &past, SystemTime::now()) {
+        let now = SystemTime::now();
+        if let Err(error) = memory.keep(PathList::of(&address, &past, now), now) {
             info!(%error, "the path is not remembered");
         }
         let _ = done.send(());
