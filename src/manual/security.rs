@@ -33,6 +33,11 @@
 //! lets in nothing else, and ends with the ssh connection. It serves the smallest directory that holds what was named,
 //! which the account could reach anyway. What the far side prints is escaped before it is shown.
 //!
+//! **The memory of paths** tells who was met where within a day: server names in `paths`, client addresses in
+//! `client_paths`, both readable for their owner alone. Only a client that was let in and took mebibytes is remembered, one
+//! entry for each address, 1024 of them, and nothing depends on an entry being right: the most that a wrong one does is
+//! one flight of packets too many, to that address, by a server that has just seen the same round trip.
+//!
 //! **A CA** may vouch for either end instead of a pin: for the name that the server is called by, for the client that
 //! calls. Chain, dates, purpose and name are judged by rustls; `certs/README.md` says when that is worth it.
 //!

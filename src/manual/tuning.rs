@@ -4,9 +4,11 @@
 //! the system's: the largest socket buffer. Linux gives 208 KiB by default, which is less than 2 ms of a
 //! gigabit link. qft asks for more and, when it gets too little, names the `sysctl` line that helps.
 //!
-//! What a client learnt of the path to a server, its rate and its round trip, is kept for a day in the file `paths` of its
-//! home. The next job begins near it when the handshake's round trip fits, and at once as on any new path when it does not
-//! or when packets of the first flight are lost ([`congestion`](crate::transport::congestion)).
+//! Whoever sends remembers the path: a client the paths to servers, in the file `paths` of its home, and a server the
+//! paths to those clients that it let in, by their addresses, in `client_paths`. Rate and round trip are kept for a day.
+//! The next job begins near them when the handshake's round trip fits, and at once as on any new path when it does not
+//! or when packets of the first flight are lost ([`congestion`](crate::transport::congestion)). Nothing is kept of what a
+//! `--bwlimit` of the sender's own has slowed down, of `user@host` remotes, or by a server with `--no-auth`.
 //!
 //! `--bwlimit` holds what is sent and received, over all connections of a server together.
 //!

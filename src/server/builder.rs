@@ -10,6 +10,7 @@ use tokio::sync::{Notify, watch};
 use super::admission::{Lists, Passes};
 use super::door::{CLIENTS_MAX, Door};
 use super::notice::Notices;
+use super::paths::Paths;
 use super::pool::Pool;
 use super::{Access, Server, Shared, run};
 use crate::error::Error;
@@ -17,7 +18,7 @@ use crate::session::local::disk_threads;
 use crate::session::memory::Buffers;
 use crate::storage::{Committer, Disk, Root, Sync};
 use crate::transport::trust::{Clients, Invites, Mode};
-use crate::transport::{Authority, Identity, Rate, Throttle, Token};
+use crate::transport::{Authority, Identity, PathMemory, Rate, Throttle, Token};
 
 /// The settings of a server.
 pub struct ServerBuilder {
@@ -34,6 +35,7 @@ pub struct ServerBuilder {
     sync: bool,
     once: bool,
     rate_limit: Option<Rate>,
+    paths: Option<PathMemory>,
 }
 
 impl ServerBuilder {
@@ -52,6 +54,7 @@ impl ServerBuilder {
             sync: true,
             once: false,
             rate_limit: None,
+            paths: None,
         }
     }
 
@@ -131,6 +134,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Where to remember how fast the paths to clients are, so that what is sent to them begins near it. What is remembered
+    /// is tested first, and not used when it does not fit. Nothing is with [`Access::Anyone`], whose clients are
+    /// strangers, nor with a rate limit, which hides the paths. Default: nothing is remembered.
+    pub fn path_memory(mut self, paths: Option<PathMemory>) -> Self {
+        self.paths = paths;
+        self
+    }
+
     /// Binds the socket and starts the threads. The caller needs no runtime.
     ///
     /// # Errors
@@ -143,6 +154,8 @@ impl ServerBuilder {
             }
             Access::Only(_) | Access::Anyone => None,
         };
+        let has_strangers = matches!(self.access, Access::Anyone);
+        let paths = self.paths.filter(|_| !has_strangers && self.rate_limit.is_none());
         let root = Root::create(&self.root)?;
         let (notices, notice_stream) = Notices::channel();
         let sync = if self.sync { Sync::Durable } else { Sync::None };
@@ -164,6 +177,7 @@ impl ServerBuilder {
             committer: Committer::start(sync).map_err(Error::Thread)?,
             leases: Arc::default(),
             notices,
+            paths: Paths::open(paths).map_err(Error::Thread)?,
             drain: watch::channel(None).0,
             left: Notify::new(),
             reload: Notify::new(),

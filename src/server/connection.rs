@@ -27,7 +27,8 @@ use crate::transport::{self, Fingerprint, Granted, Listener, TransportError};
 /// Serves one client from the handshake to the end. Runs on the worker that will drive the connection.
 pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Shared>, slot: Slot, mut door: Stranger) {
     let addr = incoming.remote_address();
-    let config = listener.server_config_for(addr);
+    let way = shared.paths.way_to(addr);
+    let config = listener.server_config_with(addr, way.controller());
     let accepted = tokio::select! {
         accepted = transport::accept(incoming, config, ATTENTION_DEADLINE) => accepted,
         () = door.sent_away() => return debug!(%addr, "its place in the door went to another"),
@@ -52,6 +53,7 @@ pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Sh
     };
     client.welcome();
     let parting = client.serve(&shared, addr, peer, &slot).await;
+    shared.paths.keep(&way, &connection);
     drop(inside);
     if parting == Parting::Final {
         shared.left.notify_one();

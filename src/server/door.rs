@@ -7,12 +7,13 @@
 //! here), so that forged addresses push nobody out.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::household::Household;
 use crate::protocol::close::CloseCode;
 
 /// Clients that are let in at the same time unless told otherwise. Each may use tens of megabytes while it moves files
@@ -34,22 +35,6 @@ const FIRST_WAIT: Duration = Duration::from_secs(5);
 const LAST_WAIT: Duration = Duration::from_secs(15 * 60);
 /// Addresses with wrong invites that are remembered; of more, those that were quiet longest are forgotten.
 const SINNERS_MAX: usize = 4096;
-
-/// Whom the limits for one address hold for: an IPv4 address, or the /64 network that every IPv6 host has for itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Household(IpAddr);
-
-impl Household {
-    fn of(addr: SocketAddr) -> Self {
-        match addr.ip().to_canonical() {
-            IpAddr::V6(ip) => {
-                let network = ip.to_bits() & !u128::from(u64::MAX);
-                Self(Ipv6Addr::from_bits(network).into())
-            }
-            ip => Self(ip),
-        }
-    }
-}
 
 /// What to do with somebody who knocks.
 #[derive(Debug)]
@@ -337,14 +322,5 @@ mod tests {
             door.failed_pairing(sinner, start);
         }
         assert!(door.may_pair(sinner, start + LAST_WAIT), "there is a longest wait");
-    }
-
-    #[test]
-    fn an_ipv6_network_is_one_household_and_a_mapped_address_is_its_ipv4_one() {
-        let household = |text: &str| Household::of(text.parse().expect("an address"));
-        assert_eq!(household("[2001:db8::1]:1"), household("[2001:db8::ffff:1]:2"));
-        assert_ne!(household("[2001:db8:0:1::1]:1"), household("[2001:db8::1]:1"));
-        assert_eq!(household("[::ffff:10.0.0.1]:1"), household("10.0.0.1:2"));
-        assert_ne!(household("10.0.0.1:1"), household("10.0.0.2:1"));
     }
 }

@@ -26,9 +26,11 @@ mod conversation;
 mod door;
 mod find;
 mod grant;
+mod household;
 mod leases;
 mod list;
 mod notice;
+mod paths;
 mod pool;
 mod recheck;
 mod run;
@@ -49,6 +51,7 @@ use self::door::Door;
 use self::leases::Leases;
 pub use self::notice::Notice;
 use self::notice::Notices;
+use self::paths::Paths;
 use self::pool::Pool;
 use crate::error::Error;
 use crate::session::memory::Buffers;
@@ -93,6 +96,7 @@ pub(crate) struct Shared {
     committer: Committer,
     leases: Arc<Leases>,
     notices: Notices,
+    paths: Paths,
     /// Set once, when the server is to end: by when what is in flight must be done.
     drain: watch::Sender<Option<Instant>>,
     /// A client that was served has left for good.
@@ -187,6 +191,7 @@ impl Server {
     fn join(&mut self) {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
+            self.shared.paths.close();
         }
     }
 }

@@ -5,6 +5,7 @@
 pub mod field;
 pub mod pair;
 pub mod peer;
+pub mod relay;
 pub mod tree;
 
 use std::future::Future;

@@ -28,7 +28,7 @@ use super::size;
 use crate::protocol::path::escape;
 use crate::server::{Access, Mode, Server};
 use crate::transport::trust::Clients;
-use crate::transport::{self, DEFAULT_PORT, Identity, Presence, Serving};
+use crate::transport::{self, DEFAULT_PORT, Identity, PathMemory, Presence, Serving};
 
 /// Runs the command.
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
@@ -127,6 +127,7 @@ fn start(
             .sync(!args.no_sync)
             .once(args.once)
             .rate_limit(Limit::rate_of(args.bwlimit))
+            .path_memory(Some(PathMemory::of_clients(home)))
             .start()
             .with_context(|| format!("cannot listen on {address}"))
     };
