@@ -1,5 +1,8 @@
 //! The controller itself: callbacks in, a window out.
 
+mod phases;
+mod window;
+
 use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,44 +15,17 @@ use super::allowance::{Allowance, Round, queue_target};
 use super::bandwidth::Bandwidth;
 use super::contest::{Contest, Span};
 use super::epoch::Epoch;
-use super::floor::{Floor, Found};
+use super::floor::Floor;
 use super::loss::{Block, LossMeter};
-use super::probe::{self, Prober, Shown, Step};
+use super::probe::Prober;
 use super::rate::{RateSampler, Sample};
 use super::recall::{Blame, PastPath, Recall};
-use super::rivals::{Rivals, Suspicion};
-use super::startup::{Known, Startup};
+use super::rivals::Rivals;
+use super::startup::Startup;
 use super::state::{PathSnapshot, PathState, Phase};
-use super::trial::{self, LossTrials, Outcome};
-use crate::transport::tuning::{ACK_EVERY, ACK_EVERY_LOOPBACK, MTU_JUMBO};
-
-/// Packets in flight before the first ACK, on a path of [`INITIAL_RTT`].
-const INITIAL_PACKETS: u64 = 64;
-/// The initial window goes with the round trip, so that its rate (which the pacer holds) is the same on all paths:
-/// doubling costs nothing on short ones, and a burst does.
-const INITIAL_RTT: Duration = Duration::from_millis(100);
-const INITIAL_PACKETS_MIN: u64 = 10;
-const INITIAL_PACKETS_MAX: u64 = 128;
-/// The least window. quinn sends while in flight + one packet < window, so this holds what one acknowledgement waits for and
-/// a packet that may be lost of it; with less, each would wait for its timer.
-const WINDOW_MIN_PACKETS: u64 = ACK_EVERY as u64 + 3;
-/// The same within one machine: two acknowledgements' worth, or each would wait for its timer, which is a hundred round
-/// trips there. There is no link whose queue it could fill.
-const WINDOW_MIN_PACKETS_LOCAL: u64 = 2 * (ACK_EVERY_LOOPBACK as u64 + 1);
-/// Above this quinn switches its pacer off (`window > u32::MAX`).
-const WINDOW_MAX: u64 = u32::MAX as u64;
-/// A window below the product, to see the path's bare round trip. Deep enough for a flow that came late and believes the
-/// queue of others to be part of the path.
-const DRAIN_GAIN: f64 = 0.7;
-/// The drain after start-up on a path longer than [`LONG_RTT`], where a deep one would cost a short transfer much.
-const DRAIN_GAIN_LONG: f64 = 0.95;
-const LONG_RTT: Duration = Duration::from_millis(50);
-/// One round to empty the queue, one to see it empty.
-const DRAIN_ROUNDS: u32 = 2;
-/// Rounds after a drain or a probe until a round's queue and rate are those of cruising again.
-const SETTLE_ROUNDS: u32 = 2;
-/// Rounds after a drain or a probe until the next probe: flows drain together, and shares move for some rounds.
-const CALM_ROUNDS: u32 = 12;
+use super::trial::{LossTrials, Outcome};
+use phases::SETTLE_ROUNDS;
+use window::INITIAL_PACKETS;
 
 /// What a connection's controller is given.
 #[derive(Debug, Clone, Default)]
@@ -251,229 +227,6 @@ impl PathController {
         }
     }
 
-    // ---- start-up ----
-
-    /// The first round trip shows which window to begin with.
-    fn begin(&mut self, now: Instant, rtt: Duration) {
-        let initial = initial_packets(rtt) * self.mtu;
-        if let Some(bare) = self.recall.on_first_rtt(now, rtt, initial) {
-            self.startup = Startup::on_known_path(bare);
-        }
-        self.window = initial.max(self.recall.window());
-    }
-
-    fn known(&self) -> Known {
-        Known {
-            bandwidth: self.bandwidth.get(),
-            min_rtt: self.min_rtt().as_secs_f64(),
-            trains: self.startup.believed(self.sampler.train_rates()),
-        }
-    }
-
-    fn on_startup_round(&mut self, now: Instant) {
-        if self.startup.on_round(&self.epoch, &self.known()) {
-            self.leave_startup(now);
-        }
-    }
-
-    fn leave_startup(&mut self, now: Instant) {
-        self.recall.retreat(now);
-        if let Some(floor) = &mut self.floor {
-            floor.forget_drains();
-        }
-        self.start_drain(now);
-    }
-
-    /// Begins anew after an outage: the path may be another one now.
-    fn restart(&mut self, now: Instant) {
-        self.phase = Phase::Startup;
-        self.window = (self.window / 2).clamp(self.initial_window(), WINDOW_MAX);
-        self.bandwidth.clear();
-        self.startup = Startup::new();
-        self.recall = Recall::default();
-        self.contest = None;
-        if let Some(floor) = &mut self.floor {
-            floor.forget_drains();
-        }
-        self.loss.discard_block();
-        self.start_epoch(now);
-    }
-
-    // ---- drain ----
-
-    fn start_drain(&mut self, now: Instant) {
-        self.phase = Phase::Drain;
-        self.phase_rounds = 0;
-        self.prober.stop();
-        self.loss.discard_block();
-        self.start_epoch(now);
-    }
-
-    fn on_drain_round(&mut self, now: Instant, round: &Round) {
-        self.phase_rounds += 1;
-        let was_drained = self.is_drained();
-        let Some(floor) = &mut self.floor else { return };
-        if self.phase_rounds < DRAIN_ROUNDS {
-            return;
-        }
-        let found = floor.on_drained(now, self.epoch.standing_rtt(), round.target);
-        if found == Found::Foreign {
-            self.on_foreign_queue(now);
-            return;
-        }
-        if self.contest.as_mut().is_some_and(|contest| !contest.on_quiet(now)) {
-            self.phase = Phase::Contested;
-            return;
-        }
-        if !was_drained {
-            // Start-up ends here, and the whole target is a better first guess than nothing.
-            self.allowance.fill(round);
-        }
-        self.enter_cruise(now);
-    }
-
-    fn on_foreign_queue(&mut self, now: Instant) {
-        let Some(contest) = &mut self.contest else {
-            self.start_contest(now);
-            return;
-        };
-        contest.on_foreign(now);
-        self.contest_span.double();
-        self.phase = Phase::Contested;
-    }
-
-    // ---- cruise ----
-
-    fn enter_cruise(&mut self, now: Instant) {
-        self.phase = Phase::Cruise;
-        self.phase_rounds = 0;
-        if !self.rivals.is_wary(now) {
-            self.contest_span = Span::new();
-        }
-        if self.contest.take().is_some() {
-            self.rivals.become_wary(now);
-        }
-        self.rivals.on_quiet();
-    }
-
-    fn on_cruise_round(&mut self, now: Instant, round: &Round) {
-        self.rivals.note_window(self.rounds, self.window);
-        if self.epoch.app_limited {
-            return;
-        }
-        if self.floor.as_ref().is_some_and(|floor| floor.is_stale(now)) {
-            self.start_drain(now);
-            return;
-        }
-        self.phase_rounds += 1;
-        // The queue of the first rounds is what the probe or the drain before them left.
-        if self.probe_round(now, round) || self.phase_rounds <= SETTLE_ROUNDS {
-            return;
-        }
-        let judgement = self.rivals.on_round(now, self.rounds, round, self.bandwidth.is_full());
-        if judgement.cut || judgement.suspicion == Suspicion::Suspected {
-            self.bandwidth.believe(self.rounds, self.round_rate(now));
-        }
-        match judgement.suspicion {
-            Suspicion::None => self.allowance.on_round(round),
-            Suspicion::Suspected => {
-                self.rivals.become_wary(now);
-                self.rivals.calm_down();
-                self.start_drain(now);
-            }
-            Suspicion::Certain => self.start_contest(now),
-        }
-    }
-
-    /// Runs the probe. Says whether one is under way.
-    fn probe_round(&mut self, now: Instant, round: &Round) -> bool {
-        let calm = self.bandwidth.is_full()
-            && self.phase_rounds > CALM_ROUNDS
-            && !self.trials.is_running()
-            && self.rivals.is_calm();
-        let shown = Shown { rate: self.round_rate(now), queue: round.queue, target: round.target };
-        match self.prober.on_round(&shown, self.bandwidth.get(), calm) {
-            Step::Idle => false,
-            Step::Running => true,
-            Step::Found(rate) => {
-                self.bandwidth.raise(self.rounds, rate);
-                true
-            }
-            Step::Over => {
-                self.phase_rounds = 0;
-                false
-            }
-        }
-    }
-
-    // ---- contested ----
-
-    fn start_contest(&mut self, now: Instant) {
-        let window = self.rivals.recent_window().max(self.window as f64);
-        self.contest = Some(Contest::new(now, window));
-        self.bandwidth.set_not_full();
-        self.rivals.calm_down();
-        self.phase = Phase::Contested;
-    }
-
-    fn on_contested_round(&mut self, now: Instant, round: &Round) {
-        let rtt = self.min_rtt();
-        let Some(contest) = &mut self.contest else { return };
-        contest.on_round(now, round.mtu);
-        if contest.is_test_due(now, self.epoch.started, self.contest_span, rtt) {
-            self.start_drain(now);
-        }
-    }
-
-    /// Whether this round lost more than the path does. A congestion mark (no bytes) always says so.
-    fn is_congestion(&self, lost_bytes: u64) -> bool {
-        let mtu = self.mtu as f64;
-        let lost = self.epoch.lost as f64 / mtu;
-        let acked = self.epoch.acked(self.sampler.delivered()) as f64 / mtu;
-        lost_bytes == 0 || self.loss.is_unusual(lost, lost + acked)
-    }
-
-    // ---- window ----
-
-    fn update_window(&mut self) {
-        if self.floor.is_none() || !self.bandwidth.is_known() {
-            return;
-        }
-        self.window = self.bounded(self.wanted_window() as u64);
-    }
-
-    fn wanted_window(&self) -> f64 {
-        let product = self.product();
-        match self.phase {
-            Phase::Startup => {
-                let bound = self.known().bound() * self.headroom();
-                let initial = (initial_packets(self.min_rtt()) * self.mtu).max(self.recall.window());
-                (self.window as f64).min(bound.max(initial as f64))
-            }
-            Phase::Drain => {
-                let gentle = !self.is_drained() && self.min_rtt() > LONG_RTT;
-                let gain = if gentle { DRAIN_GAIN_LONG } else { DRAIN_GAIN };
-                gain * product * self.headroom()
-            }
-            Phase::Cruise if self.trials.is_running() => trial::GAIN * product,
-            Phase::Cruise => {
-                let gain = if self.prober.is_running() { probe::GAIN } else { 1.0 };
-                (product * gain + self.allowance.bytes()) * self.headroom()
-            }
-            Phase::Contested => self.contest.as_ref().map_or(0.0, Contest::window),
-        }
-    }
-
-    fn bounded(&self, window: u64) -> u64 {
-        window.clamp(self.least_window(), WINDOW_MAX)
-    }
-
-    fn least_window(&self) -> u64 {
-        // No network carries packets of that size.
-        let is_local = self.mtu > u64::from(MTU_JUMBO);
-        self.mtu * if is_local { WINDOW_MIN_PACKETS_LOCAL } else { WINDOW_MIN_PACKETS }
-    }
-
     fn publish(&self) {
         self.config.state.publish(&PathSnapshot {
             bandwidth: self.bandwidth.get() as u64,
@@ -564,9 +317,4 @@ impl Controller for PathController {
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
         self
     }
-}
-
-fn initial_packets(rtt: Duration) -> u64 {
-    let share = rtt.as_secs_f64() / INITIAL_RTT.as_secs_f64();
-    ((INITIAL_PACKETS as f64 * share) as u64).clamp(INITIAL_PACKETS_MIN, INITIAL_PACKETS_MAX)
 }

@@ -1,0 +1,207 @@
+//! What each phase makes of a round, and how one leads to the next.
+
+use std::time::{Duration, Instant};
+
+use quinn_proto::congestion::Controller;
+
+use super::PathController;
+use super::window::{WINDOW_MAX, initial_packets};
+use crate::transport::congestion::allowance::Round;
+use crate::transport::congestion::contest::{Contest, Span};
+use crate::transport::congestion::floor::Found;
+use crate::transport::congestion::probe::{Shown, Step};
+use crate::transport::congestion::recall::Recall;
+use crate::transport::congestion::rivals::Suspicion;
+use crate::transport::congestion::startup::{Known, Startup};
+use crate::transport::congestion::state::Phase;
+
+/// One round to empty the queue, one to see it empty.
+const DRAIN_ROUNDS: u32 = 2;
+/// Rounds after a drain or a probe until a round's queue and rate are those of cruising again.
+pub(super) const SETTLE_ROUNDS: u32 = 2;
+/// Rounds after a drain or a probe until the next probe: flows drain together, and shares move for some rounds.
+const CALM_ROUNDS: u32 = 12;
+
+impl PathController {
+    // ---- start-up ----
+
+    /// The first round trip shows which window to begin with.
+    pub(super) fn begin(&mut self, now: Instant, rtt: Duration) {
+        let initial = initial_packets(rtt) * self.mtu;
+        if let Some(bare) = self.recall.on_first_rtt(now, rtt, initial) {
+            self.startup = Startup::on_known_path(bare);
+        }
+        self.window = initial.max(self.recall.window());
+    }
+
+    pub(super) fn known(&self) -> Known {
+        Known {
+            bandwidth: self.bandwidth.get(),
+            min_rtt: self.min_rtt().as_secs_f64(),
+            trains: self.startup.believed(self.sampler.train_rates()),
+        }
+    }
+
+    pub(super) fn on_startup_round(&mut self, now: Instant) {
+        if self.startup.on_round(&self.epoch, &self.known()) {
+            self.leave_startup(now);
+        }
+    }
+
+    pub(super) fn leave_startup(&mut self, now: Instant) {
+        self.recall.retreat(now);
+        if let Some(floor) = &mut self.floor {
+            floor.forget_drains();
+        }
+        self.start_drain(now);
+    }
+
+    /// Begins anew after an outage: the path may be another one now.
+    pub(super) fn restart(&mut self, now: Instant) {
+        self.phase = Phase::Startup;
+        self.window = (self.window / 2).clamp(self.initial_window(), WINDOW_MAX);
+        self.bandwidth.clear();
+        self.startup = Startup::new();
+        self.recall = Recall::default();
+        self.contest = None;
+        if let Some(floor) = &mut self.floor {
+            floor.forget_drains();
+        }
+        self.loss.discard_block();
+        self.start_epoch(now);
+    }
+
+    // ---- drain ----
+
+    fn start_drain(&mut self, now: Instant) {
+        self.phase = Phase::Drain;
+        self.phase_rounds = 0;
+        self.prober.stop();
+        self.loss.discard_block();
+        self.start_epoch(now);
+    }
+
+    pub(super) fn on_drain_round(&mut self, now: Instant, round: &Round) {
+        self.phase_rounds += 1;
+        let was_drained = self.is_drained();
+        let Some(floor) = &mut self.floor else { return };
+        if self.phase_rounds < DRAIN_ROUNDS {
+            return;
+        }
+        let found = floor.on_drained(now, self.epoch.standing_rtt(), round.target);
+        if found == Found::Foreign {
+            self.on_foreign_queue(now);
+            return;
+        }
+        if self.contest.as_mut().is_some_and(|contest| !contest.on_quiet(now)) {
+            self.phase = Phase::Contested;
+            return;
+        }
+        if !was_drained {
+            // Start-up ends here, and the whole target is a better first guess than nothing.
+            self.allowance.fill(round);
+        }
+        self.enter_cruise(now);
+    }
+
+    fn on_foreign_queue(&mut self, now: Instant) {
+        let Some(contest) = &mut self.contest else {
+            self.start_contest(now);
+            return;
+        };
+        contest.on_foreign(now);
+        self.contest_span.double();
+        self.phase = Phase::Contested;
+    }
+
+    // ---- cruise ----
+
+    fn enter_cruise(&mut self, now: Instant) {
+        self.phase = Phase::Cruise;
+        self.phase_rounds = 0;
+        if !self.rivals.is_wary(now) {
+            self.contest_span = Span::new();
+        }
+        if self.contest.take().is_some() {
+            self.rivals.become_wary(now);
+        }
+        self.rivals.on_quiet();
+    }
+
+    pub(super) fn on_cruise_round(&mut self, now: Instant, round: &Round) {
+        self.rivals.note_window(self.rounds, self.window);
+        if self.epoch.app_limited {
+            return;
+        }
+        if self.floor.as_ref().is_some_and(|floor| floor.is_stale(now)) {
+            self.start_drain(now);
+            return;
+        }
+        self.phase_rounds += 1;
+        // The queue of the first rounds is what the probe or the drain before them left.
+        if self.probe_round(now, round) || self.phase_rounds <= SETTLE_ROUNDS {
+            return;
+        }
+        let judgement = self.rivals.on_round(now, self.rounds, round, self.bandwidth.is_full());
+        if judgement.cut || judgement.suspicion == Suspicion::Suspected {
+            self.bandwidth.believe(self.rounds, self.round_rate(now));
+        }
+        match judgement.suspicion {
+            Suspicion::None => self.allowance.on_round(round),
+            Suspicion::Suspected => {
+                self.rivals.become_wary(now);
+                self.rivals.calm_down();
+                self.start_drain(now);
+            }
+            Suspicion::Certain => self.start_contest(now),
+        }
+    }
+
+    /// Runs the probe. Says whether one is under way.
+    fn probe_round(&mut self, now: Instant, round: &Round) -> bool {
+        let calm = self.bandwidth.is_full()
+            && self.phase_rounds > CALM_ROUNDS
+            && !self.trials.is_running()
+            && self.rivals.is_calm();
+        let shown = Shown { rate: self.round_rate(now), queue: round.queue, target: round.target };
+        match self.prober.on_round(&shown, self.bandwidth.get(), calm) {
+            Step::Idle => false,
+            Step::Running => true,
+            Step::Found(rate) => {
+                self.bandwidth.raise(self.rounds, rate);
+                true
+            }
+            Step::Over => {
+                self.phase_rounds = 0;
+                false
+            }
+        }
+    }
+
+    // ---- contested ----
+
+    fn start_contest(&mut self, now: Instant) {
+        let window = self.rivals.recent_window().max(self.window as f64);
+        self.contest = Some(Contest::new(now, window));
+        self.bandwidth.set_not_full();
+        self.rivals.calm_down();
+        self.phase = Phase::Contested;
+    }
+
+    pub(super) fn on_contested_round(&mut self, now: Instant, round: &Round) {
+        let rtt = self.min_rtt();
+        let Some(contest) = &mut self.contest else { return };
+        contest.on_round(now, round.mtu);
+        if contest.is_test_due(now, self.epoch.started, self.contest_span, rtt) {
+            self.start_drain(now);
+        }
+    }
+
+    /// Whether this round lost more than the path does. A congestion mark (no bytes) always says so.
+    pub(super) fn is_congestion(&self, lost_bytes: u64) -> bool {
+        let mtu = self.mtu as f64;
+        let lost = self.epoch.lost as f64 / mtu;
+        let acked = self.epoch.acked(self.sampler.delivered()) as f64 / mtu;
+        lost_bytes == 0 || self.loss.is_unusual(lost, lost + acked)
+    }
+}

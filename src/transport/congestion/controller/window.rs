@@ -1,0 +1,77 @@
+//! The window that follows from the model, and its bounds.
+
+use std::time::Duration;
+
+use super::PathController;
+use crate::transport::congestion::contest::Contest;
+use crate::transport::congestion::state::Phase;
+use crate::transport::congestion::{probe, trial};
+use crate::transport::tuning::{ACK_EVERY, ACK_EVERY_LOOPBACK, MTU_JUMBO};
+
+/// Packets in flight before the first ACK, on a path of [`INITIAL_RTT`].
+pub(super) const INITIAL_PACKETS: u64 = 64;
+/// The initial window goes with the round trip, so that its rate (which the pacer holds) is the same on all paths:
+/// doubling costs nothing on short ones, and a burst does.
+const INITIAL_RTT: Duration = Duration::from_millis(100);
+const INITIAL_PACKETS_MIN: u64 = 10;
+const INITIAL_PACKETS_MAX: u64 = 128;
+/// The least window. quinn sends while in flight + one packet < window, so this holds what one acknowledgement waits for and
+/// a packet that may be lost of it; with less, each would wait for its timer.
+const WINDOW_MIN_PACKETS: u64 = ACK_EVERY as u64 + 3;
+/// The same within one machine: two acknowledgements' worth, or each would wait for its timer, which is a hundred round
+/// trips there. There is no link whose queue it could fill.
+const WINDOW_MIN_PACKETS_LOCAL: u64 = 2 * (ACK_EVERY_LOOPBACK as u64 + 1);
+/// Above this quinn switches its pacer off (`window > u32::MAX`).
+pub(super) const WINDOW_MAX: u64 = u32::MAX as u64;
+/// A window below the product, to see the path's bare round trip. Deep enough for a flow that came late and believes the
+/// queue of others to be part of the path.
+const DRAIN_GAIN: f64 = 0.7;
+/// The drain after start-up on a path longer than [`LONG_RTT`], where a deep one would cost a short transfer much.
+const DRAIN_GAIN_LONG: f64 = 0.95;
+const LONG_RTT: Duration = Duration::from_millis(50);
+
+impl PathController {
+    pub(super) fn update_window(&mut self) {
+        if self.floor.is_none() || !self.bandwidth.is_known() {
+            return;
+        }
+        self.window = self.bounded(self.wanted_window() as u64);
+    }
+
+    fn wanted_window(&self) -> f64 {
+        let product = self.product();
+        match self.phase {
+            Phase::Startup => {
+                let bound = self.known().bound() * self.headroom();
+                let initial = (initial_packets(self.min_rtt()) * self.mtu).max(self.recall.window());
+                (self.window as f64).min(bound.max(initial as f64))
+            }
+            Phase::Drain => {
+                let gentle = !self.is_drained() && self.min_rtt() > LONG_RTT;
+                let gain = if gentle { DRAIN_GAIN_LONG } else { DRAIN_GAIN };
+                gain * product * self.headroom()
+            }
+            Phase::Cruise if self.trials.is_running() => trial::GAIN * product,
+            Phase::Cruise => {
+                let gain = if self.prober.is_running() { probe::GAIN } else { 1.0 };
+                (product * gain + self.allowance.bytes()) * self.headroom()
+            }
+            Phase::Contested => self.contest.as_ref().map_or(0.0, Contest::window),
+        }
+    }
+
+    fn bounded(&self, window: u64) -> u64 {
+        window.clamp(self.least_window(), WINDOW_MAX)
+    }
+
+    pub(super) fn least_window(&self) -> u64 {
+        // On no network are packets of that size tried.
+        let is_local = self.mtu > u64::from(MTU_JUMBO);
+        self.mtu * if is_local { WINDOW_MIN_PACKETS_LOCAL } else { WINDOW_MIN_PACKETS }
+    }
+}
+
+pub(super) fn initial_packets(rtt: Duration) -> u64 {
+    let share = rtt.as_secs_f64() / INITIAL_RTT.as_secs_f64();
+    ((INITIAL_PACKETS as f64 * share) as u64).clamp(INITIAL_PACKETS_MIN, INITIAL_PACKETS_MAX)
+}
