@@ -229,11 +229,26 @@ fn completion(cell: Cell, mib: u64, late: Duration, seed: u64) -> f64 {
 #[test]
 fn short_transfers_lose_little_to_start_up() {
     let near = |loss_percent| completion(Cell { mbit: 100, rtt_ms: 100, loss_percent }, 64, ms(0), 1);
-    assert!(near(0.0) > 0.93, "{}", near(0.0));
-    assert!(near(1.0) > 0.915, "{}", near(1.0));
+    assert!(near(0.0) > 0.945, "{}", near(0.0));
+    assert!(near(1.0) > 0.925, "{}", near(1.0));
     for seed in 1..=3 {
         let far = completion(Cell { mbit: 100, rtt_ms: 200, loss_percent: 5.0 }, 64, ms(0), seed);
-        assert!(far > 0.8, "{far} with seed {seed}");
+        assert!(far > 0.82, "{far} with seed {seed}");
+    }
+}
+
+/// The first flight is all that a slow path may have to queue.
+#[test]
+fn a_slow_path_queues_the_first_flight_and_no_more() {
+    for (mbit, most) in [(2, ms(550)), (10, ms(100))] {
+        let mut link = LinkConfig::new(mbit * MBIT, ms(100));
+        link.queue = sim::bytes_in(link.rate, secs(2));
+        let mut scenario = Scenario::new(link, FlowConfig::new(ours()));
+        scenario.end = secs(8);
+        let report = run(&scenario, &Tls::new());
+        let queue = report.link.start_queue_max;
+        assert!(queue < most, "{mbit} Mbit/s: {queue:?}");
+        assert!(report.queue_mean < ms(20), "{mbit} Mbit/s: {:?}", report.queue_mean);
     }
 }
 
@@ -243,9 +258,9 @@ fn short_transfers_lose_little_to_start_up() {
 fn busy_machines_do_not_end_start_up_early() {
     for seed in 1..=3 {
         let near = completion(Cell { mbit: 100, rtt_ms: 100, loss_percent: 1.0 }, 64, ms(1), seed);
-        assert!(near > 0.86, "{near} with seed {seed}");
+        assert!(near > 0.91, "{near} with seed {seed}");
         let far = completion(Cell { mbit: 100, rtt_ms: 200, loss_percent: 5.0 }, 64, ms(1), seed);
-        assert!(far > 0.74, "{far} with seed {seed}");
+        assert!(far > 0.81, "{far} with seed {seed}");
     }
 }
 

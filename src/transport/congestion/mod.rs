@@ -24,9 +24,10 @@
 //!   see the same queue end at the same share.
 //!
 //! # The phases
-//! **Start-up** grows by what is acknowledged and lost, several times as fast while the spacing of ACKs within a batch
-//! shows that the path carries much more (paced chirping's idea), and ends at a queue of a sixteenth of the round trip or
-//! when bandwidth stops growing (`startup`). Near the rate that the spacing foretold it waits a round for the queue; when
+//! **Start-up** sends its first flight in a fifth of the round trip, and what the packets of a flight took to arrive
+//! (`dispersion`) opens the window for the next at once. Besides, it grows by what is acknowledged and lost, several times
+//! as fast while the spacing of ACKs within a batch shows that the path carries much more (paced chirping's idea), and ends
+//! at a queue of a sixteenth of the round trip or when bandwidth stops growing (`startup`). Near the rate that the spacing foretold it waits a round for the queue; when
 //! none comes, the spacing was wrong and is not believed any more. Loss alone never ends it.
 //! What an earlier connection left of the same path replaces the first window by half of its own (`recall`; careful
 //! resume, draft-ietf-tsvwg-careful-resume), and start-up goes on from there.
@@ -54,6 +55,7 @@ mod allowance;
 mod bandwidth;
 mod contest;
 mod controller;
+mod dispersion;
 mod epoch;
 pub(crate) mod farewell;
 mod filter;

@@ -6,6 +6,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::dispersion::{self, Dispersion};
+
 /// What had been delivered when a batch was sent.
 #[derive(Debug, Clone, Copy)]
 struct Batch {
@@ -102,6 +104,9 @@ pub(super) struct RateSampler {
     /// Nothing is in flight: the next batch starts the clocks anew.
     idle: bool,
     trains: Trains,
+    dispersion: Dispersion,
+    /// What had been delivered at the last ACK that told anything.
+    dispersed: u64,
 }
 
 impl RateSampler {
@@ -116,12 +121,19 @@ impl RateSampler {
             limited_until: 0,
             idle: true,
             trains: Trains::default(),
+            dispersion: Dispersion::default(),
+            dispersed: 0,
         }
     }
 
     /// What the spacing of ACKs says about the slowest link, in bytes per second: median and maximum of the last batches.
     pub(super) fn train_rates(&self) -> Option<(f64, f64)> {
         self.trains.spread()
+    }
+
+    /// What the packets of the latest flight show among themselves.
+    pub(super) fn dispersion(&self) -> Option<dispersion::Shown> {
+        self.dispersion.shown()
     }
 
     /// Bytes acknowledged so far.
@@ -173,6 +185,8 @@ impl RateSampler {
         }
         let batch = self.acked.take()?;
         self.trains.on_ack(now, batch.at, self.acked_bytes);
+        self.dispersion.on_ack(now, batch.at, self.delivered - self.dispersed);
+        self.dispersed = self.delivered;
         self.first_sent = batch.at;
         // The acknowledged batch stays, since the rest of its packets may come with the next ACK.
         while self.batches.front().is_some_and(|old| old.at < batch.at) {

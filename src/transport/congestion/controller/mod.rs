@@ -66,6 +66,8 @@ pub struct PathController {
     rounds: u64,
     phase_rounds: u32,
     last_sent_packet: u64,
+    /// Bytes of the first flight that are still to be sent.
+    first_flight_left: u64,
     epoch: Epoch,
     sampler: RateSampler,
     bandwidth: Bandwidth,
@@ -93,6 +95,7 @@ impl PathController {
             rounds: 0,
             phase_rounds: 0,
             last_sent_packet: 0,
+            first_flight_left: 0,
             epoch: Epoch::new(now, 0, 0),
             sampler: RateSampler::new(now),
             bandwidth: Bandwidth::new(),
@@ -240,7 +243,8 @@ impl PathController {
 }
 
 impl Controller for PathController {
-    fn on_sent(&mut self, now: Instant, _bytes: u64, last_packet_number: u64) {
+    fn on_sent(&mut self, now: Instant, bytes: u64, last_packet_number: u64) {
+        self.first_flight_left = self.first_flight_left.saturating_sub(bytes);
         self.last_sent_packet = last_packet_number;
         self.sampler.on_sent(now);
     }
@@ -261,8 +265,8 @@ impl Controller for PathController {
         if let Some(sample) = self.sampler.on_end_acks(now, in_flight, app_limited) {
             self.on_sample(now, &sample);
         }
-        if self.phase == Phase::Startup && self.startup.is_queue_seen() {
-            self.leave_startup(now);
+        if self.phase == Phase::Startup {
+            self.on_startup_acks(now, app_limited);
         }
         if largest_packet_num_acked.is_some_and(|acked| self.epoch.is_over(acked)) {
             self.on_epoch(now);
@@ -296,7 +300,7 @@ impl Controller for PathController {
     }
 
     fn window(&self) -> u64 {
-        self.window
+        self.shown_window()
     }
 
     fn metrics(&self) -> ControllerMetrics {

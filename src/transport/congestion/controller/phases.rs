@@ -32,6 +32,7 @@ impl PathController {
             self.startup = Startup::on_known_path(bare);
         }
         self.window = initial.max(self.recall.window());
+        self.first_flight_left = initial;
     }
 
     pub(super) fn known(&self) -> Known {
@@ -39,6 +40,7 @@ impl PathController {
             bandwidth: self.bandwidth.get(),
             min_rtt: self.min_rtt().as_secs_f64(),
             trains: self.startup.believed(self.sampler.train_rates()),
+            flight: self.sampler.dispersion(),
         }
     }
 
@@ -48,7 +50,21 @@ impl PathController {
         }
     }
 
-    pub(super) fn leave_startup(&mut self, now: Instant) {
+    /// Takes the window that the answers to the latest flight have earned, and leaves when they show a queue.
+    pub(super) fn on_startup_acks(&mut self, now: Instant, app_limited: bool) {
+        if !app_limited {
+            self.window = self.window.max(self.known().earned() as u64);
+        }
+        if self.startup.is_queue_seen() {
+            // Samples over a whole round trip have not caught up with a first flight that fills the path.
+            if let Some(flight) = self.sampler.dispersion() {
+                self.bandwidth.on_sample(self.rounds, flight.rate);
+            }
+            self.leave_startup(now);
+        }
+    }
+
+    fn leave_startup(&mut self, now: Instant) {
         self.recall.retreat(now);
         if let Some(floor) = &mut self.floor {
             floor.forget_drains();
