@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::ahead::Ahead;
 use super::attempt::{Attempt, persist};
 use super::connect::Link;
 use super::requested::Requested;
@@ -33,6 +34,7 @@ struct Plan {
     options: GetOptions,
     place: Place,
     committer: Committer,
+    ahead: Ahead,
 }
 
 /// Where the files go: a directory that exists, and the name of what may be new in it.
@@ -67,6 +69,7 @@ async fn run(
     let filters = Filters::lines(&options.excludes, &options.includes);
     Filters::new(&filters, &[]).map_err(|error| Error::Usage(error.to_string()))?;
     let patience = client.patience;
+    let ahead = Ahead::new(options.if_exists, options.checksum, options.dry_run);
     let plan = Arc::new(Plan {
         client,
         contact,
@@ -75,6 +78,7 @@ async fn run(
         options,
         place: place.map_err(|_| Error::Session(SessionError::Internal("a disk thread")))??,
         committer: Committer::start(sync).map_err(Error::Thread)?,
+        ahead,
     });
     persist(&observer, &cancel, patience, || attempt(plan.clone(), observer.clone(), cancel.clone())).await
 }
@@ -118,7 +122,8 @@ async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken)
 async fn receive_over(plan: &Plan, link: &mut Link, observer: &Observer) -> Result<(), Error> {
     let receiver = Receiver::new(tools(plan, link, observer), receive_options(plan));
     let links = plan.options.links;
-    link.control.send(Message::Get(Get { patterns: plan.patterns.clone(), filters: plan.filters.clone(), links }));
+    let (patterns, filters) = (plan.patterns.clone(), plan.filters.clone());
+    link.control.send(Message::Get(Get { patterns, filters, links, ahead: plan.ahead.take() }));
     let roles = Roles { sender: None, receiver: Some((receiver.clone(), observer.clone())) };
     let mut going_away = false;
     let reading = async {

@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+mod ahead;
 mod attempt;
 mod connect;
 mod get;

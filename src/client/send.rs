@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::ahead::Ahead;
 use super::attempt::{Attempt, persist};
 use super::connect::{Link, Replies};
 use super::{Client, Job, SendOptions, path};
@@ -29,6 +30,7 @@ struct Plan {
     paths: Vec<PathBuf>,
     options: SendOptions,
     filters: Filters,
+    ahead: Ahead,
 }
 
 pub(super) fn start(client: Client, contact: Contact, paths: Vec<PathBuf>, options: SendOptions) -> Job {
@@ -46,7 +48,8 @@ async fn run(
     let filters =
         Filters::new(&options.excludes, &options.includes).map_err(|error| Error::Usage(error.to_string()))?;
     let patience = client.patience;
-    let plan = Arc::new(Plan { client, contact, paths, options, filters });
+    let ahead = Ahead::new(options.if_exists, options.checksum, options.dry_run);
+    let plan = Arc::new(Plan { client, contact, paths, options, filters, ahead });
     persist(&observer, &cancel, patience, || attempt(plan.clone(), observer.clone(), cancel.clone())).await
 }
 
@@ -82,6 +85,7 @@ async fn send_over(plan: &Arc<Plan>, link: &mut Link, observer: &Observer) -> Re
         observer: observer.clone(),
         jobs: options.jobs,
         dry_run: options.dry_run,
+        ahead: plan.ahead.take(),
     });
     let (found, finds) = mpsc::channel(FOUND_AHEAD);
     let walking = plan.clone();

@@ -22,8 +22,8 @@
 //!
 //! **Names are escaped** before they reach a terminal or a log.
 //!
-//! **A stranger** can make the server do a handshake and read one greeting: one stream, one mebibyte, ten
-//! seconds. 256 strangers at a time, 16 from one address, after which the one that has waited longest loses its place:
+//! **A stranger** can make the server do a handshake and read one greeting in ten seconds. What else it
+//! sends is not read, and never more than one and a third mebibytes. 256 strangers at a time, 16 from one address, after which the one that has waited longest loses its place:
 //! an honest handshake takes a round trip or two, so it gets through while those who only hold places do not. When 32
 //! wait, addresses must be proven first (QUIC's Retry), so forged ones push nobody out. Clients that were let in are
 //! counted apart: 64 (`--max-clients`), half of them from one address.

@@ -155,6 +155,20 @@ pub const RANGE_HEADER_BYTES: usize = 24;
 /// that were written so far.
 pub const REPORT_BYTES: usize = 8;
 
+/// Set in the length of a range that goes ahead. No length reaches it:
+/// [`FILE_BYTES_MAX`](super::FILE_BYTES_MAX) is below.
+const AHEAD_BIT: u64 = 1 << 63;
+const _: () = assert!(super::FILE_BYTES_MAX < AHEAD_BIT, "a length would look like a mark");
+
+/// Whether a range waited for the answer to its file's offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Turn {
+    /// The answer, or a digest, asked for it.
+    Asked,
+    /// It goes ahead of the answer, which may not want it.
+    Ahead,
+}
+
 /// The first bytes of a data stream: which part of which file it carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RangeHeader {
@@ -164,13 +178,16 @@ pub struct RangeHeader {
     pub offset: u64,
     /// How many bytes follow.
     pub len: u64,
+    /// Whether anybody asked for it.
+    pub turn: Turn,
 }
 
 impl RangeHeader {
-    /// The form on the wire: three `u64`, little endian.
+    /// The form on the wire: three `u64`, little endian; the topmost bit of the last says that it goes ahead.
     pub fn to_bytes(self) -> [u8; RANGE_HEADER_BYTES] {
+        let mark = if self.turn == Turn::Ahead { AHEAD_BIT } else { 0 };
         let mut bytes = [0; RANGE_HEADER_BYTES];
-        for (field, value) in bytes.chunks_exact_mut(8).zip([self.id.0, self.offset, self.len]) {
+        for (field, value) in bytes.chunks_exact_mut(8).zip([self.id.0, self.offset, self.len | mark]) {
             field.copy_from_slice(&value.to_le_bytes());
         }
         bytes
@@ -182,7 +199,8 @@ impl RangeHeader {
             let field = &bytes[index * 8..][..8];
             u64::from_le_bytes(field.try_into().expect("eight bytes were cut out"))
         };
-        Self { id: FileId(field(0)), offset: field(1), len: field(2) }
+        let turn = if field(2) & AHEAD_BIT == 0 { Turn::Asked } else { Turn::Ahead };
+        Self { id: FileId(field(0)), offset: field(1), len: field(2) & !AHEAD_BIT, turn }
     }
 
     /// Whether this is a range of a file of `size` bytes: not empty, inside, and made of whole chunks but for

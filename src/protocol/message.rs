@@ -143,6 +143,8 @@ pub struct Get {
     pub filters: Vec<String>,
     /// Send symbolic links as links instead of leaving them out.
     pub links: bool,
+    /// Content may go ahead of the answers: the client expects to want it.
+    pub ahead: bool,
 }
 
 /// A request for names.

@@ -42,8 +42,8 @@
 //! 2. Server: `Welcome`, or it closes (`NotAuthorised`, `InviteSpent`, `TooManyTries`, `Expired`, `WrongToken`, `NotCertified`, `CertificateExpired`,
 //!    `Unsupported`, `Busy`). Its features are a subset of the client's; unknown bits are ignored by the server and never returned.
 //! 3. Client: one job, that is one `Push`, `Get`, `List` or `Probe`. It may be sent right behind `Hello`, and the
-//!    headers of a `Push` right behind it; the server reads them only once it has accepted the client. Data
-//!    streams wait for `Welcome`.
+//!    headers of a `Push` right behind it, and content that goes ahead (below); the server reads them only once it has
+//!    accepted the client. Other data streams wait for `Welcome`.
 //!
 //! A `List` is answered with `Entries` until an empty one, or with `Problem`s before that; then the client closes.
 //!
@@ -71,7 +71,15 @@
 //!   directory comes before what is inside it. The sender offers only what was asked for.
 //! * **Pos.** One for each header, in any order. Directories and links are answered with `Skip(Made)` or
 //!   `Refuse`; they have no `Tail`. `From.offset` is a multiple of the chunk size, or the file's size.
-//! * **Content** flows only after `Pos From`, and at once: it starts at `offset` and waits for no digest.
+//! * **Content** flows after `Pos From`, and at once: it starts at `offset` and waits for no digest.
+//! * **Ahead.** The sender may send the start of a file without waiting for `Pos`: its first chunk, or all of a smaller file,
+//!   as one range that is marked as such. At most one for a file, for at most [`AHEAD_FILES_MAX`] files and
+//!   [`AHEAD_BYTES_MAX`] bytes of a job, only in the first job of a connection, never for a file that is offered anew; after
+//!   a `Get` only if that says `ahead`. It sends nothing ahead that it can expect to be in vain: in a dry run, when contents
+//!   are to be compared, when what exists is to stay, when an earlier connection has begun the job. With `Pos From{0}` the
+//!   range is the first of the file's ranges and counts like any other; whatever lies in it is not sent again. With any
+//!   other answer the sender resets the stream, the receiver stops it (both `Cancelled`), and it counts for nothing. The
+//!   range may come before its header, but not after `End` without one.
 //! * **Have.** Describes chunks `[0, offset)` of the receiver's copy: consecutive, each once, in order, in as
 //!   many messages as it likes. The last chunk of a file may be short. The sender compares them with its own and
 //!   sends each chunk that differs again, as a range. `Have` ends when all chunks before `offset` are described.
@@ -108,11 +116,11 @@
 //! Bidirectional, opened by the sender, in any number that QUIC's stream limit allows. Each carries one range of one file:
 //!
 //! ```text
-//! sender:    id: u64  offset: u64  len: u64 (little endian)  then `len` bytes, then FIN
+//! sender:    id: u64  offset: u64  len: u64 (little endian; bit 63: ahead)  then `len` bytes, then FIN
 //! receiver:  written: u64 (little endian), again and again, then FIN
 //! ```
 //!
-//! `offset` is a multiple of the chunk size; `offset + len` is too, or is the file's size; `len` is not 0.
+//! Bit 63 of `len` marks a range that goes ahead and is no part of the length. `offset` is a multiple of the chunk size; `offset + len` is too, or is the file's size; `len` is not 0.
 //! Ranges of a file never overlap. The return half counts bytes *of this range* handed to the disk: a number that
 //! never falls, written a few times a second while it changes; the last one is `len`. It feeds progress displays and
 //! is no promise of durability. The receiver may take bytes in any order. A sender keeps the chunks that it began and
@@ -172,6 +180,12 @@
 //! C #0 0+3145728   C #1 0+10   C Tail{0, ranges: 1}  Tail{1, ranges: 1}
 //! S (reports)  Done{1}  Done{0}  Settled        C closes: Done
 //! ```
+//! **The same, ahead.** `#n!` goes ahead. The first chunk of "a" and all of "b" are with the server before it answers.
+//! ```text
+//! C Hello  Push{to: None}  Header{0, "a", 3 MiB}  Header{1, "b", 10}      C #0! 0+1048576   C #1! 0+10
+//! S Welcome  Pos{0, From{0, New}}  Pos{1, Skip(Same)}                      (S stops #1!, C resets it)
+//! C #0 1048576+2097152   C Tail{0, ranges: 2}  End{2, 3145738}             S Done{0}  Settled
+//! ```
 //! **Get.** The same with roles swapped: the server offers and opens the data streams.
 //! ```text
 //! C Hello  Get{"logs/*"}               S Welcome  Header{0, "x.log", 500}  Problem{"y.log", NotAllowed}  End{1, 500}
@@ -226,6 +240,14 @@ pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// Most files of one sender that are offered and not settled: hides a round trip of 300 ms at 27,000 small
 /// files a second, and bounds what a receiver has to remember.
 pub const HEADERS_AHEAD_MAX: usize = 8192;
+
+/// Most files of a job whose start goes ahead of its answer: what a client may open streams for before the server has
+/// let it in, so few.
+pub const AHEAD_FILES_MAX: usize = 64;
+
+/// Most bytes that go ahead, all those files together: what a path of 100 Mbit/s takes in 80 ms. No new connection sends
+/// as much before the first answer; one to a server that is known does. A server keeps them for a stranger too.
+pub const AHEAD_BYTES_MAX: u64 = 1 << 20;
 
 /// Most bytes of chunks that have begun to arrive and are not complete, each counted whole, over all data streams of
 /// a connection: what a receiver has to hold to write whole chunks. 1 Gbit/s at 300 ms, six times.

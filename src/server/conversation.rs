@@ -231,6 +231,8 @@ impl Conversation {
         if self.roles.sender.is_some() {
             return Err(SessionError::Order("a second get while the first is running"));
         }
+        // The streams of an earlier push may still have somebody who would take what came ahead for something of theirs.
+        let ahead = get.ahead && self.observers.is_empty();
         let observer = self.observe(false);
         let sender = Sender::new(sender::Tools {
             connection: self.client.connection.clone(),
@@ -241,6 +243,7 @@ impl Conversation {
             observer,
             jobs: SEND_JOBS,
             dry_run: false,
+            ahead,
         });
         let (found, finds) = mpsc::channel(FOUND_AHEAD);
         let grant = self.client.grant.clone();

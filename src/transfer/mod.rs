@@ -3,6 +3,7 @@
 //! ```text
 //! sender                                   receiver
 //!   Header ───────────────────────────────▶  resume::decide
+//!   ahead::Ahead ── the start, unasked ────▶ ahead::Ahead
 //!   send::Send  ◀────────── Pos From(offset) receive::Receive
 //!     │  content ranges at or after offset ▶   │ on_range, on_chunk
 //!     │  ◀──────────────── Have (before offset)│ on_prefix
@@ -12,6 +13,7 @@
 //!
 //! Nothing here is async, knows the time or touches a disk; the rooms to the right drive it.
 
+pub mod ahead;
 pub mod receive;
 pub mod resume;
 pub mod send;
@@ -48,6 +50,14 @@ pub enum Violation {
         announced: u64,
         /// What was seen.
         seen: u64,
+    },
+    /// More content ahead of the answers than a job may have.
+    #[error("{files} files and {bytes} bytes are too much ahead of the answers")]
+    TooFarAhead {
+        /// Files, with the one too many.
+        files: u64,
+        /// Bytes, with those too many.
+        bytes: u64,
     },
     /// A second tail.
     #[error("a second tail for the same file")]

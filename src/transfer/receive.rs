@@ -92,6 +92,21 @@ impl Receive {
         Ok(())
     }
 
+    /// A data stream announces the first `len` bytes, which it sent ahead of the answer: whether they are wanted.
+    /// What is not wanted counts for nothing.
+    ///
+    /// # Errors
+    /// The rule that the range breaks; the file is then unchanged.
+    pub fn on_ahead(&mut self, len: u64) -> Result<bool, Violation> {
+        if len != self.size.min(CHUNK_BYTES) {
+            return Err(Violation::BadRange { offset: 0, len });
+        }
+        if self.from > 0 {
+            return Ok(false);
+        }
+        self.on_range(0, len).map(|()| true)
+    }
+
     /// A chunk that a stream carried is on disk.
     pub fn on_chunk(&mut self, index: u64, digest: Digest) {
         self.digests.insert(index, digest);

@@ -87,6 +87,25 @@ impl Send {
         Some(range)
     }
 
+    /// The first chunk, or all of a smaller file, is sent before any other range is taken, perhaps ahead of the answer: it
+    /// is the first range.
+    ///
+    /// # Panics
+    /// When the file was not asked for from its start, or has no content.
+    pub fn on_start(&mut self, digest: Digest) {
+        assert!(self.from == 0 && self.ranges_opened == 0, "the answer was another");
+        let len = chunk_len(self.size, 0);
+        // Where the file starts with a hole, its zeros are sent for once.
+        match self.to_send.front_mut() {
+            Some(first) if first.start == 0 && first.end > len => first.start = len,
+            Some(first) if first.start == 0 => drop(self.to_send.pop_front()),
+            _ => {}
+        }
+        self.ranges_opened = 1;
+        self.ranges_sent = 1;
+        self.own[0] = Some(digest);
+    }
+
     /// A range has been handed to its stream in full.
     pub fn on_sent(&mut self) {
         self.ranges_sent += 1;

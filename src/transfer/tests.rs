@@ -68,6 +68,21 @@ fn flow(send: &mut Send, receive: &mut Receive, source: &Model) -> u64 {
     sent
 }
 
+/// The start of the file went ahead of the answer: the receiver takes it or not, the sender counts it or not. Returns how
+/// many bytes of it counted.
+fn flow_ahead(send: &mut Send, receive: &mut Receive, source: &Model, from: u64) -> u64 {
+    let len = source.size.min(CHUNK_BYTES);
+    let wanted = receive.on_ahead(len).expect("an honest start");
+    assert_eq!(wanted, from == 0, "the start is wanted by who has nothing");
+    if !wanted {
+        return 0;
+    }
+    receive.on_chunk(0, source.digest(0));
+    receive.on_range_stored();
+    send.on_start(source.digest(0));
+    len
+}
+
 fn model() -> impl Strategy<Value = Model> {
     (0..12 * CHUNK_BYTES).prop_flat_map(|size| {
         let chunks = proptest::collection::vec(0_u8..4, chunk_count(size) as usize);
@@ -79,14 +94,17 @@ proptest! {
     #[test]
     fn whatever_was_there_the_receiver_ends_with_the_senders_file(
         source in model(), held in proptest::collection::vec(0_u8..4, 12), start in 0_u64..14, step in 1_usize..5,
+        ahead: bool,
     ) {
         let from = (start * CHUNK_BYTES).min(source.size);
         let prefix = from.div_ceil(CHUNK_BYTES);
         let old: Vec<_> = (0..prefix).map(|i| digest_of(held[i as usize], chunk_len(source.size, i))).collect();
         let mut receive = Receive::new(source.size, from);
         let mut send = Send::new(ID, source.size, from, source.content(from)).expect("an honest start");
+        let ahead = ahead && source.size > 0;
 
-        let mut sent = flow(&mut send, &mut receive, &source);
+        let early = if ahead { flow_ahead(&mut send, &mut receive, &source, from) } else { 0 };
+        let mut sent = early + flow(&mut send, &mut receive, &source);
         for (turn, digests) in old.chunks(step).enumerate() {
             prop_assert!(send.tail(&hasher()).is_none(), "no tail before everything is compared");
             let first = (turn * step) as u64;
@@ -104,7 +122,9 @@ proptest! {
         let differing: u64 =
             (0..prefix).filter(|i| old[*i as usize] != source.digest(*i)).map(|i| chunk_len(source.size, i)).sum();
         let content: u64 = source.content(from).iter().map(|range| range.end - range.start).sum();
-        prop_assert_eq!(sent, differing + content, "nothing is sent that is there already");
+        // Only a hole at the start is sent for nothing.
+        let hole = if early > 0 && source.chunks[0] == 0 { early } else { 0 };
+        prop_assert_eq!(sent, differing + content + hole, "nothing is sent twice or that is there already");
     }
 
     #[test]
@@ -147,6 +167,52 @@ fn a_receiver_refuses_what_breaks_the_rules() {
     assert_eq!(file.on_tail(tail(1)), Ok(()));
     assert_eq!(file.on_tail(tail(1)), Err(Violation::SecondTail));
     assert_eq!(file.on_range(2 * M, M), Err(Violation::RangeCount { announced: 1, seen: 2 }));
+}
+
+#[test]
+fn a_start_that_went_ahead_is_the_first_range_or_nothing() {
+    const M: u64 = CHUNK_BYTES;
+    let size = 2 * M + 5;
+    let mut whole = Receive::new(size, 0);
+    for len in [0, 1, M - 1, M + 1, size] {
+        assert_eq!(whole.on_ahead(len), Err(Violation::BadRange { offset: 0, len }));
+    }
+    assert_eq!(whole.on_ahead(M), Ok(true));
+    assert_eq!(whole.on_ahead(M), Err(Violation::Overlap { offset: 0 }), "twice");
+    assert_eq!(whole.on_range(0, M), Err(Violation::Overlap { offset: 0 }), "and again when it was asked for");
+    assert_eq!(whole.on_tail(tail(0)), Err(Violation::RangeCount { announced: 0, seen: 1 }), "it counts");
+
+    let mut rest = Receive::new(size, M);
+    assert_eq!(rest.on_ahead(M), Ok(false));
+    assert!(!rest.has_ranges(), "it does not count");
+    rest.on_prefix(&[Digest([1; 16])]);
+    assert_eq!(rest.on_range(0, M), Ok(()), "a repair of the start is none that went ahead");
+    assert_eq!(rest.on_ahead(M), Ok(false), "nor the other way round");
+    assert_eq!(Receive::new(0, 0).on_ahead(0), Err(Violation::BadRange { offset: 0, len: 0 }));
+}
+
+#[test]
+fn what_went_ahead_is_not_sent_again() {
+    const M: u64 = CHUNK_BYTES;
+    // Chunks that hold data, and those that are sent then.
+    for (content, rest) in
+        [(&[(0, 3)][..], &[(1, 3)][..]), (&[(0, 1), (2, 3)], &[(2, 3)]), (&[(1, 2)], &[(1, 2)]), (&[], &[])]
+    {
+        let content = content.iter().map(|(start, end)| start * M..end * M).collect();
+        let mut file = Send::new(ID, 3 * M, 0, content).expect("the start");
+        file.on_start(Digest([1; 16]));
+        let mut sent = Vec::new();
+        while let Some(range) = file.next_range() {
+            assert_eq!(file.tail(&hasher()), None, "no tail while a range is on its way");
+            file.on_sent();
+            sent.push((range.start / M, range.end / M));
+        }
+        assert_eq!(sent, rest);
+        assert_eq!(file.tail(&hasher()).expect("all is sent").ranges, 1 + rest.len() as u64);
+    }
+    let mut small = Send::new(ID, 5, 0, std::iter::once(0..5).collect()).expect("the start");
+    small.on_start(Digest([1; 16]));
+    assert_eq!(small.tail(&hasher()).expect("all is sent").ranges, 1);
 }
 
 #[test]

@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::protocol::codec::RANGE_HEADER_BYTES;
+use crate::protocol::{AHEAD_BYTES_MAX, AHEAD_FILES_MAX};
 use quinn::congestion::ControllerFactory;
 use quinn::{
     AckFrequencyConfig, Connection, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, Side, TransportConfig, VarInt,
@@ -24,13 +26,16 @@ pub const RECEIVE_WINDOW: u32 = 64 << 20;
 pub const RECEIVE_WINDOW_NEAR: u32 = 16 << 20;
 /// Longest round trip to a peer in the same building.
 pub const NEAR: Duration = Duration::from_millis(10);
-/// The same before the peer is authorised: many times its longest opening, and all the memory a stranger can claim.
-pub const RECEIVE_WINDOW_BEFORE_HELLO: u32 = 1 << 20;
+/// The same before the peer is authorised, and all the memory that a stranger can claim: what may go ahead of our answers,
+/// and beside it the headers of some thousand files, which must not wait for it.
+pub const RECEIVE_WINDOW_BEFORE_HELLO: u32 =
+    (256 << 10) + AHEAD_BYTES_MAX as u32 + (AHEAD_FILES_MAX * RANGE_HEADER_BYTES) as u32;
 /// Streams that a peer may have open at once, once it is authorised. Small files need one each for a round trip:
 /// 4096 of them in 100 ms are more than any disk commits.
 pub const STREAMS_MAX: u32 = 4096;
-/// Streams that a client may open before it is authorised: the control stream.
-pub const STREAMS_BEFORE_HELLO: u32 = 1;
+/// Streams that a client may open before it is authorised: the control stream, and one for each file that may go ahead.
+/// QUIC keeps some hundred bytes for each.
+pub const STREAMS_BEFORE_HELLO: u32 = 1 + AHEAD_FILES_MAX as u32;
 /// Bytes kept until they are acknowledged. Out of reach on purpose: the application bounds them, in whole blocks,
 /// because a limit here would cut blocks into ever smaller pieces.
 pub const SEND_WINDOW: u64 = 1 << 30;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use qft::digest::{self, CHUNK_BYTES, Digest, Hasher, Salt};
 use qft::protocol::close::CloseCode;
-use qft::protocol::codec::{self, Decoder, RangeHeader};
+use qft::protocol::codec::{self, Decoder, RangeHeader, Turn};
 use qft::protocol::message::{
     End, FileId, Get, Header, Hello, IfExists, Kind, Message, Mtime, Pos, Push, Tail, Target, Verdict, Welcome, Why,
 };
@@ -127,8 +127,16 @@ impl Raw {
 
     /// Opens a data stream and writes its header and some bytes; it is not finished.
     pub async fn begin(&self, id: u64, offset: u64, len: u64, bytes: &[u8]) -> (SendStream, RecvStream) {
+        self.announce(RangeHeader { id: FileId(id), offset, len, turn: Turn::Asked }, bytes).await
+    }
+
+    /// The same ahead of an answer.
+    pub async fn begin_ahead(&self, id: u64, offset: u64, len: u64, bytes: &[u8]) -> (SendStream, RecvStream) {
+        self.announce(RangeHeader { id: FileId(id), offset, len, turn: Turn::Ahead }, bytes).await
+    }
+
+    async fn announce(&self, header: RangeHeader, bytes: &[u8]) -> (SendStream, RecvStream) {
         let (mut send, recv) = soon("a stream", self.connection.open_bi()).await.unwrap();
-        let header = RangeHeader { id: FileId(id), offset, len };
         let _ = send.write_all(&header.to_bytes()).await;
         let _ = send.write_all(bytes).await;
         (send, recv)
@@ -259,7 +267,7 @@ pub fn push() -> Message {
 }
 
 pub fn get(pattern: &str) -> Message {
-    Message::Get(Get { patterns: vec![pattern.as_bytes().to_vec()], filters: Vec::new(), links: false })
+    Message::Get(Get { patterns: vec![pattern.as_bytes().to_vec()], filters: Vec::new(), links: false, ahead: false })
 }
 
 pub fn header(id: u64, name: &str, size: u64) -> Message {

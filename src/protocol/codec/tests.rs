@@ -99,10 +99,11 @@ fn push() -> impl Strategy<Value = Push> {
 
 fn get() -> impl Strategy<Value = Get> {
     let patterns = vec(vec(any::<u8>(), 0..40), 0..6);
-    (patterns, vec(any::<String>(), 0..4), any::<bool>()).prop_map(|(patterns, filters, links)| Get {
+    (patterns, vec(any::<String>(), 0..4), any::<(bool, bool)>()).prop_map(|(patterns, filters, (links, ahead))| Get {
         patterns,
         filters,
         links,
+        ahead,
     })
 }
 
@@ -207,7 +208,7 @@ fn examples() -> Vec<(Message, &'static [u8])> {
         dry_run: false,
         resume: true,
     };
-    let get = Get { patterns: vec![b"*".to_vec()], filters: vec!["!k".into()], links: true };
+    let get = Get { patterns: vec![b"*".to_vec()], filters: vec!["!k".into()], links: true, ahead: true };
     let busy = Failure::new(Status::Busy, "é");
     let link = LinkReport { rtt_us: 1, packets_sent: 2, packets_lost: 3, window: 65536, mtu: 1452 };
     let from = Verdict::From { offset: 1 << 20, why: Why::Resume };
@@ -222,7 +223,7 @@ fn examples() -> Vec<(Message, &'static [u8])> {
         ),
         (Message::Welcome(Welcome::new(3, "", true)), b"\x01\x03\x00\x01"),
         (Message::Push(push), b"\x02\x01\x03a/b\x01\x03\x01\x00\x01"),
-        (Message::Get(get), b"\x03\x01\x01*\x01\x02!k\x01"),
+        (Message::Get(get), b"\x03\x01\x01*\x01\x02!k\x01\x01"),
         (Message::List(List { pattern: b"d".to_vec(), recursive: false }), b"\x04\x01d\x00"),
         (Message::Entries(vec![entry]), b"\x05\x01\x03a/b\x02\x01x\x00\x01\xfa\xfb\xa4\x01"),
         (Message::Header(header), b"\x06\xfb\xfb\x00\x03a/b\x00\xfd\0\0\0\0\x01\0\0\0\x01\xfa\x07"),
@@ -312,7 +313,7 @@ fn the_longest_frame_passes_and_one_byte_more_does_not() {
     let get = |last: usize| {
         let mut patterns = vec![vec![b'*'; PATTERN_BYTES_MAX]; 15];
         patterns.push(vec![b'*'; last]);
-        Message::Get(Get { patterns, filters: Vec::new(), links: false })
+        Message::Get(Get { patterns, filters: Vec::new(), links: false, ahead: false })
     };
     let spare = FRAME_BYTES_MAX - raw(&get(251)).len();
     assert_eq!(frame(&get(251 + spare)).len(), LENGTH_BYTES + FRAME_BYTES_MAX);
@@ -335,6 +336,7 @@ fn the_fullest_lists_pass_although_bincode_charges_more_than_they_take() {
         patterns: vec![Vec::new(); PATTERNS_MAX],
         filters: vec![String::new(); FILTERS_MAX],
         links: true,
+        ahead: true,
     });
     for message in [entries, have, patterns] {
         assert_eq!(decode_one(&frame(&message)), Ok(Some(message)));
@@ -384,7 +386,9 @@ fn bytes_that_are_no_message_are_refused() {
 fn over_limits() -> Vec<(&'static str, Message)> {
     let long = |max: usize| "x".repeat(max + 1);
     let failure = || Failure { status: Status::Busy, detail: long(DETAIL_BYTES_MAX) };
-    let get = |patterns: Vec<Vec<u8>>, filters: Vec<String>| Message::Get(Get { patterns, filters, links: false });
+    let get = |patterns: Vec<Vec<u8>>, filters: Vec<String>| {
+        Message::Get(Get { patterns, filters, links: false, ahead: false })
+    };
     let path = WirePath::parse(b"a").expect("a plain path");
     let header = |kind: Kind, size: u64, nanos: u32| {
         let mtime = Mtime { secs: 0, nanos };
@@ -435,11 +439,14 @@ fn what_is_outside_a_limit_is_neither_taken_nor_sent() {
 }
 
 #[test]
-fn a_range_header_is_three_little_endian_numbers() {
-    let header = RangeHeader { id: FileId(1), offset: 0x0203, len: u64::MAX };
-    let bytes = *b"\x01\0\0\0\0\0\0\0\x03\x02\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff";
-    assert_eq!(header.to_bytes(), bytes);
-    assert_eq!(RangeHeader::from_bytes(bytes), header);
+fn a_range_header_is_three_little_endian_numbers_and_a_mark() {
+    for (turn, top) in [(Turn::Asked, 0x7f), (Turn::Ahead, 0xff)] {
+        let header = RangeHeader { id: FileId(1), offset: 0x0203, len: u64::MAX >> 1, turn };
+        let mut bytes = *b"\x01\0\0\0\0\0\0\0\x03\x02\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff";
+        bytes[23] = top;
+        assert_eq!(header.to_bytes(), bytes);
+        assert_eq!(RangeHeader::from_bytes(bytes), header);
+    }
 }
 
 #[test]
@@ -462,7 +469,7 @@ fn a_range_is_whole_chunks_within_its_file() {
         (u64::MAX - C + 1, u64::MAX, u64::MAX, false),
     ];
     for (offset, len, size, fits) in table {
-        let header = RangeHeader { id: FileId(0), offset, len };
+        let header = RangeHeader { id: FileId(0), offset, len, turn: Turn::Asked };
         assert_eq!(header.fits(size), fits, "{header:?} in {size}");
     }
 }
@@ -534,8 +541,7 @@ proptest! {
     }
 
     #[test]
-    fn range_headers_come_back(id: u64, offset: u64, len: u64) {
-        let header = RangeHeader { id: FileId(id), offset, len };
-        prop_assert_eq!(RangeHeader::from_bytes(header.to_bytes()), header);
+    fn range_headers_come_back(bytes: [u8; RANGE_HEADER_BYTES]) {
+        prop_assert_eq!(RangeHeader::from_bytes(bytes).to_bytes(), bytes);
     }
 }

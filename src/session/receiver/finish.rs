@@ -19,7 +19,7 @@ impl Receiver {
         match state.files.get_mut(&header.id) {
             Some(File::Open(open)) => {
                 open.rules.on_range(header.offset, header.len)?;
-                Ok(Some(Place { io: open.io.clone(), progress: open.progress.clone() }))
+                Ok(Some(open.place()))
             }
             None if header.id.0 < state.next_id => Ok(None),
             _ => Err(SessionError::Order("content for a file that is not open")),

@@ -44,7 +44,8 @@ impl Receiver {
         }
         state.next_id += 1;
         state.changed.remove(&header.path);
-        state.files.insert(header.id, File::Planning(header.path.clone()));
+        let planned = state.planned(header.clone())?;
+        state.files.insert(header.id, File::Planning(planned));
         state.unplanned.push(header);
         if !std::mem::replace(&mut state.planning, true) {
             let receiver = self.clone();
@@ -78,7 +79,7 @@ impl Receiver {
                 open.io.give_up();
                 open.path
             }
-            Some(File::Planning(path)) => path,
+            Some(File::Planning(planned)) => planned.header.path,
             // It is complete and right: its `Done` is as good as said.
             Some(committing @ File::Committing(_)) => {
                 state.files.insert(cancel.id, committing);
@@ -99,9 +100,14 @@ impl Receiver {
     }
 
     fn on_end(&self, end: End) -> Result<(), SessionError> {
-        if self.state().end.replace(end).is_some() {
+        let mut state = self.state();
+        if state.end.replace(end).is_some() {
             return Err(SessionError::Order("a second end"));
         }
+        if !state.unoffered.is_empty() {
+            return Err(SessionError::Order("content for a file that was never offered"));
+        }
+        drop(state);
         self.0.tools.observer.scan_ended();
         self.settle();
         Ok(())

@@ -9,9 +9,11 @@
 //! | `plan`, `answer` | what an offer needs; saying so, and beginning it |
 //! | `check` | digests of what is there already |
 //! | `stream`, `backlog` | a range on its way to disk; the brake when the disk is behind |
+//! | `ahead` | a range that came before its file was answered |
 //! | `file`, `wait` | where content is written; waiting for a part that cannot be opened |
 //! | `finish`, `settle` | the verdict and the commit; the last word on a file and on the job |
 
+mod ahead;
 mod answer;
 mod backlog;
 mod check;
@@ -29,6 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use quinn::Connection;
 use tokio::sync::Notify;
 
+use self::ahead::Waker;
 use self::backlog::Backlog;
 use self::file::FileIo;
 use super::control::Control;
@@ -38,6 +41,7 @@ use crate::progress::{FileProgress, Observer};
 use crate::protocol::message::{End, Failure, FileId, Header, Mtime, Target};
 use crate::protocol::path::WirePath;
 use crate::storage::{Committer, Disk, Root};
+use crate::transfer::ahead::Ahead;
 use crate::transfer::receive::Receive;
 use crate::transfer::resume::Policy;
 
@@ -94,6 +98,10 @@ struct Shared {
 struct State {
     next_id: u64,
     files: HashMap<FileId, File>,
+    /// What came before it was asked for.
+    ahead: Ahead,
+    /// Files whose content came before their offer.
+    unoffered: HashMap<FileId, Waker>,
     /// Offers that wait for the disk's word on what is there.
     unplanned: Vec<Header>,
     planning: bool,
@@ -113,9 +121,16 @@ struct State {
 
 /// One offered file that is not settled.
 enum File {
-    Planning(WirePath),
+    Planning(Planned),
     Open(Open),
     Committing(Arc<FileProgress>),
+}
+
+/// A file that waits for its answer.
+struct Planned {
+    header: Header,
+    /// The stream that has its start already, if there is one.
+    stream: Option<Waker>,
 }
 
 struct Open {
@@ -124,6 +139,12 @@ struct Open {
     rules: Receive,
     io: Arc<FileIo>,
     progress: Arc<FileProgress>,
+}
+
+impl Open {
+    fn place(&self) -> Place {
+        Place { io: self.io.clone(), progress: self.progress.clone() }
+    }
 }
 
 /// Where the content of one file goes.

@@ -20,7 +20,7 @@ impl Receiver {
                     open.progress.path.clone()
                 }
                 File::Committing(progress) => progress.path.clone(),
-                File::Planning(path) => path.to_string(),
+                File::Planning(planned) => planned.header.path.to_string(),
             };
             debug!(%name, %failure, "file failed");
             self.0.tools.observer.failed(name, failure);

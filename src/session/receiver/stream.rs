@@ -16,7 +16,7 @@ use super::{Place, Receiver};
 use crate::digest::CHUNK_BYTES;
 use crate::progress::FileProgress;
 use crate::protocol::close::CloseCode;
-use crate::protocol::codec::{RANGE_HEADER_BYTES, RangeHeader};
+use crate::protocol::codec::{RANGE_HEADER_BYTES, RangeHeader, Turn};
 use crate::session::memory::Buffer;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 
@@ -62,8 +62,12 @@ impl Receiver {
         mut reports: SendStream,
         mut content: RecvStream,
     ) -> Result<(), SessionError> {
-        let header = read_header(&mut content).await?;
-        let Some(Place { io, progress }) = self.open_range(header)? else {
+        let Some(header) = read_header(&mut content).await? else { return Ok(()) };
+        let place = match header.turn {
+            Turn::Asked => self.open_range(header)?,
+            Turn::Ahead => self.place_ahead(header).await?,
+        };
+        let Some(Place { io, progress }) = place else {
             let _ = content.stop(CloseCode::Cancelled.code().into());
             let _ = reports.reset(CloseCode::Cancelled.code().into());
             return Ok(());
@@ -204,10 +208,12 @@ impl Receiver {
     }
 }
 
-async fn read_header(content: &mut RecvStream) -> Result<RangeHeader, SessionError> {
+/// `None`: the sender took the range back before it was announced, or before that was heard.
+async fn read_header(content: &mut RecvStream) -> Result<Option<RangeHeader>, SessionError> {
     let mut raw = [0; RANGE_HEADER_BYTES];
     match timeout(ATTENTION_DEADLINE, content.read_exact(&mut raw)).await {
-        Ok(Ok(())) => Ok(RangeHeader::from_bytes(raw)),
+        Ok(Ok(())) => Ok(Some(RangeHeader::from_bytes(raw))),
+        Ok(Err(quinn::ReadExactError::ReadError(quinn::ReadError::Reset(_)))) => Ok(None),
         Ok(Err(quinn::ReadExactError::ReadError(quinn::ReadError::ConnectionLost(error)))) => Err(error.into()),
         Ok(Err(_)) => Err(SessionError::Order("a stream ended within its header")),
         Err(_) => Err(SessionError::Timeout("announce the range of a stream")),

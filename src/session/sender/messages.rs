@@ -38,6 +38,7 @@ impl Sender {
 
     fn on_pos(&self, pos: Pos) -> Result<(), SessionError> {
         self.check_pos(&pos)?;
+        self.state().answered = true;
         let (offset, why) = match pos.verdict {
             Verdict::Skip(reason) => {
                 self.on_skipped(&self.take(pos.id)?, reason);
@@ -66,6 +67,8 @@ impl Sender {
         let header = &file.header;
         let progress = Arc::new(FileProgress::new(header.path.to_string(), header.size, offset, why));
         if offset > 0 {
+            // What went ahead is there already.
+            file.ahead = None;
             progress.set_phase(Phase::Checking);
         }
         self.0.tools.observer.started(&progress);

@@ -3,11 +3,12 @@
 //! Nothing here waits for a round trip per file: the walk offers thousands of files while the answers
 //! to the first ones arrive; a bounded number of pumps takes the files that are wanted.
 
+mod ahead;
 mod check;
 mod messages;
 mod offer;
 mod outlet;
-mod small;
+mod start;
 mod stream;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use self::ahead::Gone;
 use super::SessionError;
 use super::control::Control;
 use super::memory::{Buffers, SendBudget};
@@ -34,6 +36,7 @@ use crate::storage::Disk;
 use crate::storage::Found;
 use crate::storage::Root;
 use crate::storage::Source;
+use crate::transfer::ahead::Ahead;
 use crate::transfer::send::Send;
 
 /// How often the path's figures go to the receiver and the counters.
@@ -54,6 +57,8 @@ pub(crate) struct Tools {
     pub(crate) jobs: NonZeroUsize,
     /// Decide and report only.
     pub(crate) dry_run: bool,
+    /// The starts of the first files need not wait for the receiver's answers.
+    pub(crate) ahead: bool,
 }
 
 /// The sending role of one job. Cheap to clone.
@@ -76,6 +81,10 @@ struct State {
     next_id: u64,
     files: HashMap<FileId, Outgoing>,
     total: TotalOffered,
+    /// What has been sent before it was asked for.
+    ahead: Ahead,
+    /// The receiver has begun to answer.
+    answered: bool,
     walk_ended: bool,
     end_sent: bool,
     peer_ended: bool,
@@ -93,6 +102,8 @@ struct Outgoing {
     root: Root,
     at: WirePath,
     attempt: u8,
+    /// Its start, on its way although nobody has asked for it yet.
+    ahead: Option<Gone>,
     /// From the answer on.
     moving: Option<Moving>,
     /// Digests that came before the file was opened.

@@ -2,6 +2,7 @@
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+use super::stream::Place;
 use super::{ATTEMPTS_MAX, Outgoing, Sender, changed};
 use crate::progress::Event;
 use crate::protocol::message::{Done, FileId, Header, Kind, Message};
@@ -52,9 +53,28 @@ impl Sender {
         let header = Header { id, path, kind: meta.kind, size: meta.size, mtime: meta.mtime, mode: meta.mode };
         // Sent under the lock, so that ids count up on the wire.
         self.0.tools.control.send(Message::Header(header.clone()));
-        let file =
-            Outgoing { header, root, at, attempt, moving: None, early: Vec::new(), tail_sent: false, _offer: offer };
+        let place = self.goes_ahead(&mut state, &header, attempt).then(|| Place {
+            root: root.clone(),
+            at: at.clone(),
+            header: header.clone(),
+            from: 0,
+        });
+        let file = Outgoing {
+            header,
+            root,
+            at,
+            attempt,
+            ahead: None,
+            moving: None,
+            early: Vec::new(),
+            tail_sent: false,
+            _offer: offer,
+        };
         state.files.insert(id, file);
+        drop(state);
+        if let Some(place) = place {
+            tokio::spawn(self.clone().send_ahead(place));
+        }
     }
 
     /// The source changed while it was sent: what the receiver has is dropped, and the file is offered

@@ -1,5 +1,6 @@
 //! The stream of one range, and why it may stop before its end.
 
+use bytes::Bytes;
 use quinn::SendStream;
 
 use crate::protocol::close::CloseCode;
@@ -56,11 +57,26 @@ impl From<quinn::WriteError> for Stop {
 pub(super) struct Outlet {
     pub(super) stream: SendStream,
     finished: bool,
+    /// Why, when it is abandoned.
+    abandoned: CloseCode,
 }
 
 impl Outlet {
     pub(super) fn new(stream: SendStream) -> Self {
-        Self { stream, finished: false }
+        Self { stream, finished: false, abandoned: CloseCode::SourceFailed }
+    }
+
+    /// Of a range that goes ahead, and may not be wanted.
+    pub(super) fn ahead(stream: SendStream) -> Self {
+        Self { stream, finished: false, abandoned: CloseCode::Cancelled }
+    }
+
+    /// Writes all that there is to write. It can be abandoned all the same until [`Outlet::finish`] is called.
+    pub(super) async fn write_whole(&mut self, bytes: Bytes) {
+        // It fails for a stream that the peer has stopped, which its answer explains.
+        if self.stream.write_chunk(bytes).await.is_ok() {
+            let _ = self.stream.finish();
+        }
     }
 
     pub(super) fn finish(mut self) {
@@ -73,7 +89,7 @@ impl Outlet {
 impl Drop for Outlet {
     fn drop(&mut self) {
         if !self.finished {
-            let _ = self.stream.reset(CloseCode::SourceFailed.code().into());
+            let _ = self.stream.reset(self.abandoned.code().into());
         }
     }
 }

@@ -12,7 +12,7 @@ use super::outlet::{Outlet, Stop};
 use super::{OpenSource, Sender};
 use crate::digest::{CHUNK_BYTES, Digest};
 use crate::progress::Phase;
-use crate::protocol::codec::{REPORT_BYTES, RangeHeader};
+use crate::protocol::codec::{REPORT_BYTES, RangeHeader, Turn};
 use crate::protocol::message::{FileId, Header, Message, Tail};
 use crate::protocol::path::WirePath;
 use crate::session::SessionError;
@@ -77,15 +77,22 @@ impl Sender {
     async fn open(&self, id: FileId) -> Result<(), Stop> {
         let Some(place) = self.place(id) else { return Ok(()) };
         let (size, from) = (place.header.size, place.from);
+        let (start, ahead) = self.take_ahead(id).unzip();
         let opened = self.0.tools.disk.run(move || {
-            let source = place.root.open_source(&place.at)?;
+            // What went ahead and the rest must be of one file.
+            let source = match ahead.flatten() {
+                Some(source) => source,
+                None => Arc::new(place.root.open_source(&place.at)?),
+            };
             source.advise_sequential();
             let content = source.data_chunks(from, CHUNK_BYTES)?;
             Ok::<_, StorageError>(place.is(&source).then_some((source, content)))
         });
         let (source, content) = opened.await??.ok_or(Stop::Changed)?;
-        let source = Arc::new(source);
-        let rules = Send::new(id, size, from, content).map_err(SessionError::from)?;
+        let mut rules = Send::new(id, size, from, content).map_err(SessionError::from)?;
+        if let Some(digest) = start {
+            rules.on_start(digest);
+        }
         let hash = rules.prefix_chunks() > 0;
         self.install(id, OpenSource { source: source.clone(), rules })?;
         if hash {
@@ -119,7 +126,7 @@ impl Sender {
     /// Sends one range on a stream of its own: the next chunks are read and hashed while one is sent.
     async fn send_range(&self, id: FileId, source: &Arc<Source>, range: Range<u64>) -> Result<(), Stop> {
         let mut outlet = self.open_stream(id).await?;
-        let header = RangeHeader { id, offset: range.start, len: range.end - range.start };
+        let header = RangeHeader { id, offset: range.start, len: range.end - range.start, turn: Turn::Asked };
         outlet.stream.write_all(&header.to_bytes()).await?;
         let mut reads = VecDeque::with_capacity(READ_AHEAD);
         let mut next = range.start;
@@ -193,7 +200,7 @@ impl Sender {
     }
 
     /// Counts what the receiver reports as written, until it has nothing more to say.
-    async fn read_reports(self, id: FileId, mut reports: RecvStream) {
+    pub(super) async fn read_reports(self, id: FileId, mut reports: RecvStream) {
         let mut raw = [0; REPORT_BYTES];
         let mut known = 0;
         while reports.read_exact(&mut raw).await.is_ok() {
@@ -269,7 +276,7 @@ pub(super) struct Place {
     pub(super) root: Root,
     pub(super) at: WirePath,
     pub(super) header: Header,
-    from: u64,
+    pub(super) from: u64,
 }
 
 impl Place {

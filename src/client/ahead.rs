@@ -1,0 +1,41 @@
+//! Whether content is worth sending before the other end has asked for it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::protocol::message::IfExists;
+
+/// Whether the content of a job may go ahead of the answers.
+pub(super) struct Ahead(AtomicBool);
+
+impl Ahead {
+    /// What may be there already, or is not to be written, does not go ahead.
+    pub(super) fn new(if_exists: IfExists, checksum: bool, dry_run: bool) -> Self {
+        let replaces = matches!(if_exists, IfExists::Replace | IfExists::Rename);
+        Self(AtomicBool::new(replaces && !checksum && !dry_run))
+    }
+
+    /// The same for one connection of the job: later ones find there what the first has brought.
+    pub(super) fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_goes_ahead_once_and_only_where_it_will_be_wanted() {
+        for (if_exists, checksum, dry_run, ahead) in [
+            (IfExists::Replace, false, false, true),
+            (IfExists::Rename, false, false, true),
+            (IfExists::Skip, false, false, false),
+            (IfExists::Fail, false, false, false),
+            (IfExists::Replace, true, false, false),
+            (IfExists::Replace, false, true, false),
+        ] {
+            let job = Ahead::new(if_exists, checksum, dry_run);
+            assert_eq!((job.take(), job.take()), (ahead, false), "{if_exists:?} {checksum} {dry_run}");
+        }
+    }
+}

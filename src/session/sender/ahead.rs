@@ -1,0 +1,111 @@
+//! Going ahead: the starts of the first files leave before anybody has asked for them.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use quinn::RecvStream;
+use tokio::sync::oneshot;
+
+use super::outlet::Outlet;
+use super::start::{Start, read_start};
+use super::stream::Place;
+use super::{Sender, State};
+use crate::digest::{CHUNK_BYTES, Digest};
+use crate::protocol::codec::{RANGE_HEADER_BYTES, Turn};
+use crate::protocol::message::{FileId, Header};
+use crate::session::memory::in_flight;
+use crate::storage::Source;
+use crate::transfer::ahead::start_len;
+
+/// The start of a file that has gone ahead. Dropping it says that it was in vain.
+pub(super) struct Gone {
+    digest: Digest,
+    /// Of a file that goes on behind its start.
+    source: Option<Arc<Source>>,
+    wanted: oneshot::Sender<()>,
+}
+
+impl Sender {
+    /// Whether the start of a new offer goes ahead; it is then counted.
+    pub(super) fn goes_ahead(&self, state: &mut State, header: &Header, attempt: u8) -> bool {
+        // Who answers speaks for the files to come: what goes ahead then saves nothing any more.
+        self.0.tools.ahead && attempt == 1 && !state.answered && state.ahead.take(header)
+    }
+
+    /// Sends the start of a file. Whatever is in the way is found out, and said, when the file is asked for.
+    pub(super) async fn send_ahead(self, place: Place) {
+        let (id, len) = (place.header.id, start_len(&place.header));
+        let more = place.header.size > len;
+        let permit = self.0.budget.reserve(RANGE_HEADER_BYTES + len as usize).await;
+        let buffer = self.0.tools.buffers.take_behind(RANGE_HEADER_BYTES, len as usize);
+        let hasher = self.0.tools.hasher.clone();
+        let read = self.0.tools.disk.run(move || read_start(&place, Turn::Ahead, buffer, &hasher));
+        let Ok(Ok(Some(Start { buffer, digest: Some(digest), source }))) = read.await else { return };
+        if more && digest == self.0.tools.hasher.zero_chunk(CHUNK_BYTES) {
+            // It may be a hole, which needs no content.
+            return;
+        }
+        let source = more.then(|| Arc::new(source));
+        let Some((outlet, reports, wanted)) = self.open_ahead(id, digest, source) else { return };
+        let connection = self.0.tools.connection.clone();
+        let asked = tokio::select! {
+            asked = hand_over(outlet, in_flight(buffer, permit), wanted) => asked,
+            _ = connection.closed() => false,
+        };
+        if asked {
+            self.read_reports(id, reports).await;
+        }
+    }
+
+    /// Opens a stream for the start of a file, if the peer grants one now and has not answered meanwhile.
+    fn open_ahead(
+        &self,
+        id: FileId,
+        digest: Digest,
+        source: Option<Arc<Source>>,
+    ) -> Option<(Outlet, RecvStream, oneshot::Receiver<()>)> {
+        let mut state = self.state();
+        let file = state.files.get_mut(&id).filter(|file| file.moving.is_none())?;
+        let opening = pin!(self.0.tools.connection.open_bi());
+        let Poll::Ready(Ok((stream, reports))) = opening.poll(&mut Context::from_waker(Waker::noop())) else {
+            return None;
+        };
+        let (wanted, answer) = oneshot::channel();
+        file.ahead = Some(Gone { digest, source, wanted });
+        Some((Outlet::ahead(stream), reports, answer))
+    }
+
+    /// The start of a file that was asked for from there, if it has gone ahead: it is sent then, and counted. Its
+    /// digest, and the source of a file that goes on behind it.
+    pub(super) fn take_ahead(&self, id: FileId) -> Option<(Digest, Option<Arc<Source>>)> {
+        let mut state = self.state();
+        let file = state.files.get_mut(&id)?;
+        let Gone { digest, source, wanted } = file.ahead.take()?;
+        file.moving.as_mut()?.sent += start_len(&file.header);
+        // Nobody hears it when the connection has ended.
+        let _ = wanted.send(());
+        Some((digest, source))
+    }
+}
+
+/// Writes the start of a file, and whatever has not left of it is taken back if it is not wanted. Whether it was.
+async fn hand_over(mut outlet: Outlet, bytes: Bytes, mut wanted: oneshot::Receiver<()>) -> bool {
+    let asked = {
+        let mut writing = pin!(outlet.write_whole(bytes));
+        tokio::select! {
+            asked = &mut wanted => {
+                if asked.is_ok() {
+                    writing.await;
+                }
+                asked
+            }
+            () = &mut writing => wanted.await,
+        }
+    };
+    if asked.is_ok() {
+        outlet.finish();
+    }
+    asked.is_ok()
+}
