@@ -13,6 +13,8 @@ use super::exit::Complaint;
 use crate::protocol::path::{WirePath, escape};
 
 const SCHEME: &[u8] = b"qft://";
+/// What is wrong with digits that cannot be a port.
+const NO_PORT: &str = "has no port between 1 and 65535";
 
 /// What a remote-shaped argument says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +108,23 @@ impl Spec {
                  -e 'ssh -p PORT'"
             ))),
             Self::Url { .. } | Self::Local { .. } => Err(Complaint::usage("--ssh needs a host: HOST:[PATH]")),
+        }
+    }
+
+    /// The same remote and its port, for a command that takes no path: there `HOST:4433` can only mean a port.
+    ///
+    /// # Errors
+    /// When the digits are no port.
+    pub(crate) fn with_port_for_path(self) -> Result<(Self, Option<u16>), Complaint> {
+        let (Self::Name { name: host, path } | Self::Address { host, port: None, path }) = &self else {
+            return Ok((self, None));
+        };
+        let Some(digits) = std::str::from_utf8(path).ok().filter(|path| is_digits(path)) else {
+            return Ok((self, None));
+        };
+        match parse_port(digits) {
+            Some(port) => Ok((self.with_path(Vec::new()), Some(port))),
+            None => Err(Complaint::Usage(format!("{host}:{digits} {NO_PORT}"))),
         }
     }
 
@@ -226,10 +245,14 @@ fn split_port<'a>(whole: &[u8], rest: &'a [u8]) -> Result<Option<(u16, &'a [u8])
     let Some(digits) = std::str::from_utf8(&rest[..colon]).ok().filter(|digits| is_digits(digits)) else {
         return Ok(None);
     };
-    match digits.parse::<u16>() {
-        Ok(port) if port > 0 => Ok(Some((port, &rest[colon + 1..]))),
-        _ => Err(wrong(whole, "has no port between 1 and 65535")),
+    match parse_port(digits) {
+        Some(port) => Ok(Some((port, &rest[colon + 1..]))),
+        None => Err(wrong(whole, NO_PORT)),
     }
+}
+
+fn parse_port(digits: &str) -> Option<u16> {
+    digits.parse().ok().filter(|port| *port > 0)
 }
 
 fn is_digits(text: &str) -> bool {
@@ -424,6 +447,28 @@ mod tests {
         assert!(hint.contains("box:4433:"), "{hint}");
         assert_eq!(named("box", "4433/x").port_hint(), None);
         assert_eq!(named("box", "").port_hint(), None);
+    }
+
+    #[test]
+    fn where_no_path_can_be_meant_digits_are_the_port() {
+        let read = |arg: &str| parse_bare(arg.as_ref()).expect("well formed").with_port_for_path();
+        assert_eq!(read("box:4500"), Ok((named("box", ""), Some(4500))));
+        assert_eq!(read("[::1]:4500"), Ok((address("::1", None, ""), Some(4500))));
+        for (arg, spec) in [
+            ("box", named("box", "")),
+            ("box:", named("box", "")),
+            ("box:45/x", named("box", "45/x")),
+            ("box:4500:", address("box", Some(4500), "")),
+            ("box:4500:7", address("box", Some(4500), "7")),
+            ("local:4500", Spec::Local { path: b"4500".to_vec() }),
+            ("me@box:4500", ssh("me@box", "4500")),
+        ] {
+            assert_eq!(read(arg), Ok((spec, None)), "{arg}");
+        }
+        for arg in ["box:0", "box:70000", "[::1]:123456"] {
+            let error = read(arg).expect_err("no port").to_string();
+            assert!(error.contains("between 1 and 65535"), "{error}");
+        }
     }
 
     #[test]

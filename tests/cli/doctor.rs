@@ -75,6 +75,20 @@ fn people_get_words() {
 }
 
 #[test]
+fn digits_after_the_only_colon_are_the_port_that_is_tested() {
+    let (_remote, local, serve) = paired("");
+    let other = Machine::new();
+    let unknown = other.serve("in", "--no-auth");
+    // The host is known, but not at that port.
+    let asked = local.qft(["doctor", unknown.address()]).run();
+    asked.exits(5).says(&[unknown.address(), "not known here"]);
+    let (host, port) = serve.address().split_once(':').expect("a port");
+    local.qft(["doctor", host, "--port", port, "--time", "1s"]).run().exits(0);
+    local.qft(["doctor", serve.address(), "--port", port]).run().exits(2).says_only(&["the port is named twice"]);
+    local.run("doctor box:70000").exits(2).says_only(&["box:70000 has no port between 1 and 65535"]);
+}
+
+#[test]
 fn a_direction_that_is_not_allowed_is_not_measured() {
     for (option, refused, measured) in [("--read-only", "up", "down"), ("--write-only", "down", "up")] {
         let (remote, local) = (Machine::new(), Machine::new());

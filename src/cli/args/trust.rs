@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum, ValueHint};
 use crate::transport::Fingerprint;
 
 /// Which server is the right one, and what shows it that this client may come in.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Trust")]
 pub(crate) struct TrustArgs {
     /// UDP port of the remote [default: 4433]

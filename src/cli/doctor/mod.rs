@@ -5,17 +5,19 @@ mod verdict;
 
 use std::borrow::Cow;
 use std::io::{self, Write as _};
+use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use self::local::{Check, State, checks};
 use self::verdict::{Verdict, Way, judge};
-use super::args::DoctorArgs;
+use super::args::{DoctorArgs, TrustArgs};
 use super::ask::Manner;
 use super::exit::{Complaint, Exit};
-use super::plan::{self, Place};
+use super::plan::Place;
 use super::reach::{Missing, Reach, Reached, explain, find_server, remember};
+use super::remote::{Spec, parse_bare};
 use super::run::{Signals, block_on};
 use super::size;
 use super::ui::json::Json;
@@ -30,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Runs the command.
 pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
     let mut out = Output::new(args.json);
-    let spec = args.remote.as_deref().map(|remote| plan::named(None, Some(remote), None)).transpose()?.flatten();
+    let (spec, trust) = remote(args)?;
     out.start(args);
     let checks = checks(&transport::home()?);
     out.heading("this machine");
@@ -41,7 +43,7 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
         // Whoever cannot show a key need not knock.
         Some(spec) if exit == Exit::Done => {
             let manner = Manner { json: args.json, patience: PATIENCE };
-            let (place, note) = find_server(Some(spec), &args.trust, manner)?;
+            let (place, note) = find_server(Some(spec), &trust, manner)?;
             note.iter().for_each(|line| out.row("", line));
             block_on(async |signals| examine(&place, args, &mut out, signals).await)?
         }
@@ -49,6 +51,19 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
     };
     out.end(&verdict, local_remedy, exit);
     Ok(exit)
+}
+
+/// What the way is to be tested to, and what is trusted there; the port may stand in either.
+fn remote(args: &DoctorArgs) -> Result<(Option<Spec>, TrustArgs), Complaint> {
+    let mut trust = args.trust.clone();
+    let Some(remote) = &args.remote else { return Ok((None, trust)) };
+    let (spec, port) = parse_bare(remote)?.with_port_for_path()?;
+    if let Some(port) = port.and_then(NonZeroU16::new)
+        && trust.port.replace(port).is_some()
+    {
+        return Err(Complaint::usage("the port is named twice"));
+    }
+    Ok((Some(spec), trust))
 }
 
 impl Check {
