@@ -9,6 +9,7 @@ use crate::bin::{Machine, Running, Serve, wait_for};
 use crate::paired;
 
 const LIST: &str = "home/authorized_clients";
+const INVITES: &str = "home/invites";
 
 /// A machine's fingerprint.
 fn fingerprint(machine: &Machine) -> String {
@@ -194,6 +195,37 @@ fn a_clients_time_ends_while_it_is_connected() {
     let invited = remote.run("peers invite");
     local.qft(["ls", &ticket(&invited.stdout)]).run().exits(0);
     assert!(remote.run("peers").stdout.starts_with(b"NAME"));
+}
+
+#[test]
+fn a_client_whose_time_is_over_is_not_let_in_until_it_gets_more() {
+    let (remote, local, serve) = allowed("--expires 2099-12-31", "");
+    local.run("ls").exits(0);
+    let list = String::from_utf8(remote.read(LIST)).expect("text");
+    let (_, end) = list.rsplit_once("expires=").expect("its end");
+    let end = end.split([',', ' ']).next().expect("a moment");
+    remote.write(LIST, list.replace(end, "2020-12-31"));
+    local.run("ls").exits(5).says(&["time there has ended"]);
+    serve.wait_to_say("the time of laptop has ended");
+    let listed = String::from_utf8(remote.run("peers").stdout).expect("text");
+    assert!(listed.lines().any(|line| line.starts_with("laptop") && line.contains("2020-12-31 (over)")), "{listed}");
+    remote.run("peers allow laptop --expires 2099-12-31").exits(0);
+    local.run("ls").exits(0);
+}
+
+#[test]
+fn an_invite_that_was_kept_too_long_lets_nobody_in() {
+    let (remote, local) = (Machine::new(), Machine::new());
+    let serve = remote.serve("in", "");
+    let book = String::from_utf8(remote.read(INVITES)).expect("text");
+    let line = book.lines().find(|line| line.starts_with("open ")).expect("the server's ticket");
+    let until = line.split(' ').nth(2).expect("its end");
+    remote.write(INVITES, book.replace(until, "2020-01-01T00:00:00Z"));
+    remote.run("peers").exits(0).prints("nobody may connect here yet; to let somebody in: qft peers invite\n");
+    local.qft(["ls", serve.ticket()]).run().exits(5).says(&["was used or has expired", "qft peers invite"]);
+    serve.wait_to_say("refused: the ticket's invite was used or has expired");
+    let invited = remote.run("peers invite");
+    local.qft(["ls", &ticket(&invited.stdout)]).run().exits(0);
 }
 
 #[test]
