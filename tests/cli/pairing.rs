@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::bin::Machine;
+use crate::bin::{Machine, wait_for};
 use crate::paired;
 
 #[test]
@@ -23,6 +23,22 @@ fn the_first_ticket_pairs_two_machines_and_becomes_the_default_remote() {
     local.run("ls").exits(0).prints("more\nphotos/\n");
     local.run("get photos/a.jpg back.jpg").exits(0).says(&["got 1 file"]);
     assert_eq!(local.read("back.jpg"), b"first");
+}
+
+#[test]
+fn a_remote_is_saved_once_even_if_the_first_connection_breaks() {
+    let (remote, local) = (Machine::new(), Machine::new());
+    let serve = remote.serve("in", "");
+    local.write_large("large", 40 << 20);
+    let sending = local.qft(["send", "large", "--bwlimit", "20M", "--to", serve.ticket()]).start();
+    wait_for("the first bytes", || remote.has("in/.large.qft-part").then_some(()));
+    let address = serve.address().to_owned();
+    serve.kill();
+    let _serve = remote.serve_at(&address, "in", "");
+    let sent = sending.end();
+    sent.exits(0).says(&["reconnecting (1)"]);
+    assert_eq!(sent.stderr.matches("saved as remote").count(), 1, "{}", sent.stderr);
+    assert_eq!(local.run("remote").stdout.split(|byte| *byte == b'\n').count(), 3, "a heading and one remote");
 }
 
 #[test]
