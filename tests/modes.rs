@@ -2,7 +2,9 @@
 
 mod support;
 
-use std::fs;
+use std::fs::{self, File, Metadata, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, SystemTime};
 
 use qft::client::{Client, GetOptions, SendOptions};
 use qft::error::Error;
@@ -105,5 +107,37 @@ async fn a_server_that_replaces_nothing_lets_a_client_step_aside() {
         let report = case.send(if_exists).await;
         assert_eq!((report.done, case.field.names()), (done, names.iter().map(ToString::to_string).collect()));
         assert_eq!(fs::read(case.field.path("old")).unwrap(), OLD, "{if_exists:?}");
+    }
+}
+
+/// Time and permission bits of a directory that is ten years old and for its owner alone.
+fn age(path: &std::path::Path) -> Metadata {
+    fs::set_permissions(path, Permissions::from_mode(0o700)).unwrap();
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_460_000_000);
+    File::open(path).unwrap().set_modified(long_ago).unwrap();
+    path.metadata().unwrap()
+}
+
+#[tokio::test]
+async fn who_may_replace_nothing_leaves_directories_as_they_are() {
+    for (no_clobber, keeps) in [(true, true), (false, false)] {
+        let case = Case::new(Mode::ReadWrite, no_clobber);
+        let (there, new) = (case.field.path("dir"), case.field.path("fresh"));
+        // Nothing is new in it, so only its own time and mode could change.
+        field::write(&there.join("below"), NEW);
+        let before = age(&there);
+        let (sent, fresh) = (case.place.path().join("dir"), case.place.path().join("fresh"));
+        fs::set_permissions(&sent, Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir(&fresh).unwrap();
+        let young = age(&fresh);
+        let job = case.client.send(case.field.ticket(), vec![sent, fresh], SendOptions::default());
+        soon("the end", job.finish()).await.unwrap();
+        let after = there.metadata().unwrap();
+        let is_kept =
+            (after.modified().unwrap(), after.permissions()) == (before.modified().unwrap(), before.permissions());
+        assert_eq!(is_kept, keeps, "no_clobber: {no_clobber}");
+        let made = new.metadata().unwrap();
+        assert_eq!(made.modified().unwrap(), young.modified().unwrap(), "a new one gets its own");
+        assert_eq!(made.permissions(), young.permissions());
     }
 }

@@ -94,7 +94,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Never replace a file that exists. Default: no.
+    /// Never replace a file that exists, nor change the time and mode of a directory. Default: no.
     pub fn no_clobber(mut self, no_clobber: bool) -> Self {
         self.no_clobber = no_clobber;
         self

@@ -1,7 +1,7 @@
 //! Planning: what the disk says about each offer, asked in batches on a disk thread.
 
 use super::{File, Receiver};
-use crate::protocol::message::{Failure, Header, Kind, Status, Target};
+use crate::protocol::message::{Failure, Header, IfExists, Kind, Status, Target};
 use crate::protocol::path::WirePath;
 use crate::storage::Meta;
 use crate::storage::Part;
@@ -87,8 +87,7 @@ impl Receiver {
             Plan::MakeDir | Plan::MakeLink if self.0.options.dry_run => self.on_made(header, &path, false),
             Plan::MakeDir => match root.make_dir(&path) {
                 Ok(true) => self.commit_name(header.clone(), path),
-                // Who fills a drop box does not get to shut a directory that is there.
-                Ok(false) => self.on_made(header, &path, !self.0.options.policy.blind),
+                Ok(false) => self.on_made(header, &path, self.changes_what_is_there()),
                 Err(error) => self.on_refuse(header, (&error).into()),
             },
             Plan::MakeLink => match self.make_link(header, &path) {
@@ -97,6 +96,13 @@ impl Receiver {
                 Err(error) => self.on_refuse(header, (&error).into()),
             },
         }
+    }
+
+    /// Whether a directory that was there before gets the sender's time and mode. Who may replace nothing, or only fills
+    /// a drop box, does not get to shut one either.
+    fn changes_what_is_there(&self) -> bool {
+        let policy = &self.0.options.policy;
+        policy.if_exists == IfExists::Replace && !policy.blind
     }
 
     fn make_link(&self, header: &Header, path: &WirePath) -> Result<bool, StorageError> {
