@@ -160,7 +160,26 @@ fn a_server_whose_time_is_over_is_refused() {
     shown.exits(0);
     let text = String::from_utf8(shown.stdout).expect("text");
     assert!(text.contains("valid        2020-01-01 to 2021-01-01  EXPIRED"), "{text}");
-    send(&local, &serve(&remote), "localhost").exits(5).says(&["localhost is not trusted", "has expired"]);
+    let serve = serve(&remote);
+    let warned = serve.log();
+    assert!(warned.contains("warning: the certificate in c/localhost.crt ended on 2021-01-01"), "{warned}");
+    send(&local, &serve, "localhost").exits(5).says(&["localhost is not trusted", "has expired"]);
+}
+
+#[test]
+fn a_server_says_a_week_ahead_that_its_certificate_ends() {
+    let (remote, _local) = certified();
+    let warned = serve(&remote).log();
+    assert!(!warned.contains("warning"), "it has a year: {warned}");
+    remote.run("cert issue c localhost --days 3 --force").exits(0);
+    let shown = String::from_utf8(remote.run("cert show c/localhost.crt").stdout).expect("text");
+    assert!(shown.contains("  ENDS WITHIN 3 DAYS\n"), "{shown}");
+    let shown = remote.run("cert show c/localhost.crt --json").exits(0).json();
+    assert!(shown.iter().any(|event| event["ends_soon"] == true && event["expired"] == false), "{shown:?}");
+    let warned = serve(&remote).log();
+    assert!(warned.contains("warning: the certificate in c/localhost.crt ends within 3 days, on "), "{warned}");
+    let quiet = remote.serve("in", "--quiet --cert c/localhost.crt --key c/localhost.key");
+    assert!(quiet.log().contains("ends within 3 days"), "a warning is none of the lines that --quiet leaves out");
 }
 
 #[test]

@@ -19,6 +19,9 @@ use crate::calendar::day;
 
 /// How far a certificate's time begins before it is made: clocks differ.
 const BACKDATED: Duration = Duration::from_secs(60 * 60);
+/// From how many days before a certificate's end on it is spoken of: enough to make and copy another one, whatever the
+/// day of the week.
+pub const ENDING_SOON_DAYS: u64 = 7;
 /// Seconds in a day.
 const DAY_SECS: u64 = 86_400;
 /// What is looked for in a file.
@@ -167,10 +170,35 @@ pub struct Description {
     pub from: String,
     /// Its last day (UTC).
     pub until: String,
-    /// Whether its time is over.
-    pub is_expired: bool,
+    /// The moment after which nobody takes it any more.
+    pub ends: SystemTime,
     /// The identity of whoever holds its key.
     pub fingerprint: Fingerprint,
+}
+
+/// How near the end of a certificate's time is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Far enough to think of other things.
+    Far,
+    /// Within this many days, at most [`ENDING_SOON_DAYS`] and at least one.
+    Soon {
+        /// Days, the begun one included.
+        days: u64,
+    },
+    /// It has come.
+    Over,
+}
+
+impl Description {
+    /// How near its end is.
+    pub fn ending(&self, now: SystemTime) -> Ending {
+        let Ok(left) = self.ends.duration_since(now) else { return Ending::Over };
+        match left.as_secs().div_ceil(DAY_SECS) {
+            days if days > ENDING_SOON_DAYS => Ending::Far,
+            days => Ending::Soon { days: days.max(1) },
+        }
+    }
 }
 
 /// Reads what the certificates in a PEM file say.
@@ -200,6 +228,7 @@ impl Description {
         let is_authority = certificate.is_ca();
         // Without the extension a certificate is for everything.
         let may = |is_named: Option<bool>| !is_authority && is_named.unwrap_or(true);
+        let ends = moment_of(certificate.validity().not_after);
         Ok(Self {
             subject: certificate.subject().to_string(),
             issuer: certificate.issuer().to_string(),
@@ -207,9 +236,9 @@ impl Description {
             for_servers: may(usage.as_ref().map(|usage| usage.value.any || usage.value.server_auth)),
             for_clients: may(usage.as_ref().map(|usage| usage.value.any || usage.value.client_auth)),
             hosts: hosts(&certificate)?,
-            from: day_of(certificate.validity().not_before),
-            until: day_of(certificate.validity().not_after),
-            is_expired: certificate.validity().not_after < ASN1Time::now(),
+            from: day(moment_of(certificate.validity().not_before)),
+            until: day(ends),
+            ends,
             fingerprint: Fingerprint::of_key(certificate.public_key().raw),
         })
     }
@@ -232,9 +261,10 @@ fn host(name: &GeneralName<'_>) -> Option<String> {
     }
 }
 
-fn day_of(time: ASN1Time) -> String {
+/// Times before 1970 are 1970: all that matters of them is that they are over.
+fn moment_of(time: ASN1Time) -> SystemTime {
     let secs = u64::try_from(time.timestamp()).unwrap_or_default();
-    day(SystemTime::UNIX_EPOCH + Duration::from_secs(secs))
+    SystemTime::UNIX_EPOCH + Duration::from_secs(secs)
 }
 
 #[cfg(test)]
@@ -267,7 +297,6 @@ mod tests {
         let said = describe(&made.certificate, &certificate).unwrap().swap_remove(0);
         assert_eq!((said.subject.as_str(), said.hosts.as_slice()), ("CN=box", hosts.map(String::from).as_slice()));
         assert_eq!((said.for_servers, said.for_clients, said.is_authority), (true, false, false));
-        assert!(!said.is_expired);
         assert_eq!(said.until, day(SystemTime::now() + Duration::from_secs(2 * DAY_SECS)));
         let ca = describe_file(&certificate).unwrap().swap_remove(0);
         assert_eq!((&ca.subject, ca.is_authority, ca.for_servers), (&said.issuer, true, false));
@@ -275,6 +304,25 @@ mod tests {
         let said = describe(&made.certificate, &certificate).unwrap().swap_remove(0);
         assert_eq!((said.for_servers, said.for_clients), (false, true));
         assert!(!made.key.is_empty() && !made.certificate.contains("PRIVATE"));
+    }
+
+    #[test]
+    fn the_end_of_a_certificate_is_seen_a_week_ahead() {
+        let (_dir, certificate, key) = authority();
+        let made = issue(&certificate, &key, &request(&[], Role::Client)).unwrap();
+        let said = describe(&made.certificate, &certificate).unwrap().swap_remove(0);
+        let (second, day) = (Duration::from_secs(1), Duration::from_secs(DAY_SECS));
+        for (before, ending) in [
+            (8 * day, Ending::Far),
+            (7 * day + second, Ending::Far),
+            (7 * day, Ending::Soon { days: 7 }),
+            (day + second, Ending::Soon { days: 2 }),
+            (day, Ending::Soon { days: 1 }),
+            (Duration::ZERO, Ending::Soon { days: 1 }),
+        ] {
+            assert_eq!(said.ending(said.ends - before), ending, "{before:?}");
+        }
+        assert_eq!(said.ending(said.ends + second), Ending::Over);
     }
 
     #[test]

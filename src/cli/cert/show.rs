@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use super::super::exit::Exit;
 use super::super::ui::json::Json;
 use super::super::ui::text::shown;
-use crate::transport::certificate::{Description, describe_file};
+use crate::transport::certificate::{Description, Ending, describe_file};
 
 /// Runs the command.
 pub(super) fn run(file: &Path, json: bool) -> anyhow::Result<Exit> {
@@ -29,13 +30,17 @@ pub(super) fn run(file: &Path, json: bool) -> anyhow::Result<Exit> {
 fn lines(certificate: &Description) -> String {
     let Description { subject, issuer, from, until, fingerprint, .. } = certificate;
     let issuer = if issuer == subject { "itself".to_owned() } else { shown(issuer).into_owned() };
-    let is_over = if certificate.is_expired { "  EXPIRED" } else { "" };
+    let end = match certificate.ending(SystemTime::now()) {
+        Ending::Far => String::new(),
+        Ending::Soon { days } => format!("  ENDS WITHIN {} DAY{}", days, if days == 1 { "" } else { "S" }),
+        Ending::Over => "  EXPIRED".to_owned(),
+    };
     let mut text =
         format!("certificate  {}\nissued by    {issuer}\ngood for     {}\n", shown(subject), uses(certificate));
     if !certificate.hosts.is_empty() {
         text.push_str(&format!("hosts        {}\n", shown(&certificate.hosts.join(", "))));
     }
-    text.push_str(&format!("valid        {from} to {until}{is_over}\nfingerprint  {fingerprint}\n"));
+    text.push_str(&format!("valid        {from} to {until}{end}\nfingerprint  {fingerprint}\n"));
     text
 }
 
@@ -50,10 +55,11 @@ fn uses(certificate: &Description) -> &'static str {
 }
 
 fn value(certificate: &Description) -> Value {
+    let ending = certificate.ending(SystemTime::now());
     json!({
         "subject": certificate.subject, "issuer": certificate.issuer, "ca": certificate.is_authority,
         "server": certificate.for_servers, "client": certificate.for_clients, "hosts": certificate.hosts,
-        "from": certificate.from, "until": certificate.until, "expired": certificate.is_expired,
-        "fingerprint": certificate.fingerprint.to_string(),
+        "from": certificate.from, "until": certificate.until, "expired": ending == Ending::Over,
+        "ends_soon": matches!(ending, Ending::Soon { .. }), "fingerprint": certificate.fingerprint.to_string(),
     })
 }

@@ -1,5 +1,6 @@
 //! `qft serve`: runs a server, prints how to reach it, and what happens.
 
+mod expiry;
 mod hang_up;
 mod output;
 mod passes;
@@ -11,10 +12,12 @@ use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use tokio::time::{Instant, interval_at};
 
+use self::expiry::{DAILY, Expiry};
 use self::hang_up::{Asked, HangUp};
 use self::output::Output;
 use self::passes::{Passes, identity};
@@ -49,14 +52,16 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let enrolled = enrolled_clients(&home, &mut out);
     let (hosts, port) = found_at(&server, advertised);
     let lines = passes.lines(&server, &hosts[0], port);
+    let expiry = args.cert.as_deref().and_then(Expiry::read);
     let way_in = way_in(args, &server, (hosts, port), enrolled > 0 || passes.are_given())?;
     block_on(async |signals| {
         // The ticket says that the server can be used, and stopped: signals are caught from here on.
         if is_new {
             out.say(&format!("made {}", escape(root.as_os_str().as_bytes())));
         }
+        expiry.iter().for_each(|expiry| expiry.warn(&mut out, SystemTime::now()));
         announce(&mut out, args, &server, &root, way_in.as_ref(), &lines, enrolled)?;
-        watch(server, &mut out, signals, args.drain, &home).await
+        watch(server, &mut out, signals, args.drain, &home, expiry.as_ref()).await
     })
 }
 
@@ -181,8 +186,10 @@ async fn watch(
     mut signals: Signals,
     drain: Duration,
     home: &Path,
+    expiry: Option<&Expiry>,
 ) -> anyhow::Result<Exit> {
     let mut hang_up = HangUp::catch()?;
+    let mut daily = interval_at(Instant::now() + DAILY, DAILY);
     let mut is_draining = false;
     loop {
         tokio::select! {
@@ -210,6 +217,7 @@ async fn watch(
                 is_draining = true;
                 server.handle().shutdown(drain);
             }
+            _ = daily.tick() => expiry.iter().for_each(|expiry| expiry.warn(out, SystemTime::now())),
             notice = server.notice() => match notice {
                 Some(notice) => out.notice(&notice),
                 None => break,
