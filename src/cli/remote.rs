@@ -3,14 +3,16 @@
 //! An argument is remote-shaped by scp's rule: it starts with `qft://`, or it has a `:` before any `/`.
 //! A local file with such a name is written `./a:b`.
 
+mod path;
+
 use std::ffi::OsStr;
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
 
+pub(crate) use self::path::{Destination, below, destination, far_destination, far_name, local_path, pattern};
 use super::exit::Complaint;
-use crate::protocol::path::{WirePath, escape};
+use crate::protocol::path::escape;
 
 const SCHEME: &[u8] = b"qft://";
 /// What is wrong with digits that cannot be a port.
@@ -275,72 +277,6 @@ fn name(whole: &[u8], head: &[u8]) -> Result<String, Complaint> {
 
 fn wrong(whole: &[u8], what: &str) -> Complaint {
     Complaint::Usage(format!("{}: {what}", escape(whole)))
-}
-
-/// A destination on a remote.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Destination {
-    /// `None` is the served root.
-    pub(crate) to: Option<WirePath>,
-    /// Whether it is written as a directory: empty, or with a `/` at its end.
-    pub(crate) is_directory: bool,
-}
-
-/// Reads the path of a destination. Paths are relative to the served root; a leading `/` is that root too.
-pub(crate) fn destination(path: &[u8]) -> Result<Destination, Complaint> {
-    let is_directory = path.split(|b| *b == b'/').next_back().is_none_or(|last| last.is_empty() || last == b".");
-    Ok(Destination { to: wire_path(path)?, is_directory })
-}
-
-/// A destination behind ssh. What its path means is found out there.
-pub(crate) fn far_destination(path: &[u8]) -> Destination {
-    Destination { to: None, is_directory: far_name(path).is_none() }
-}
-
-/// Splits a destination behind ssh into directory and name; `None` when it is written as a directory.
-pub(crate) fn far_name(path: &[u8]) -> Option<(&[u8], &[u8])> {
-    let start = path.iter().rposition(|b| *b == b'/').map_or(0, |slash| slash + 1);
-    let (dir, name) = path.split_at(start);
-    (!matches!(name, b"" | b"." | b".." | b"~")).then_some((dir, name))
-}
-
-/// Reads a path or glob to ask a remote for. The root is the empty pattern; a `/` at the end stays, since it
-/// asks for a directory's contents.
-pub(crate) fn pattern(path: &[u8]) -> Result<Vec<u8>, Complaint> {
-    let Some(plain) = wire_path(path)? else { return Ok(Vec::new()) };
-    let mut pattern = plain.as_bytes().to_vec();
-    if path.ends_with(b"/") {
-        pattern.push(b'/');
-    }
-    Ok(pattern)
-}
-
-/// `path` below `base`, the path that a default remote was given with.
-pub(crate) fn below(base: &[u8], path: &[u8]) -> Vec<u8> {
-    match base.is_empty() || base.ends_with(b"/") || path.is_empty() {
-        true => [base, path].concat(),
-        false => [base, b"/", path].concat(),
-    }
-}
-
-/// The path of a `local:` argument.
-pub(crate) fn local_path(path: &[u8]) -> PathBuf {
-    match path {
-        b"" => PathBuf::from("."),
-        _ => PathBuf::from(OsStr::from_bytes(path)),
-    }
-}
-
-/// What the user typed, without empty and `.` components. Unlike a peer's names these may be tidied: they
-/// are the user's own, and `box:./x` and `box:a//b` are common.
-fn wire_path(path: &[u8]) -> Result<Option<WirePath>, Complaint> {
-    let plain: Vec<&[u8]> =
-        path.split(|b| *b == b'/').filter(|component| !component.is_empty() && *component != b".").collect();
-    if plain.is_empty() {
-        return Ok(None);
-    }
-    let plain = plain.join(&b'/');
-    WirePath::parse(&plain).map(Some).map_err(|error| Complaint::Usage(format!("{}: {error}", escape(path))))
 }
 
 #[cfg(test)]
