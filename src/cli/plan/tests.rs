@@ -1,8 +1,13 @@
 use clap::Parser as _;
 
 use super::super::args::{Cli, Command};
+use super::super::ask::Stranger;
+use super::get::GetPlan;
+use super::send::SendPlan;
 use super::*;
-use crate::transport::Fingerprint;
+use crate::protocol::message::Target;
+use crate::transport::trust::Remote;
+use crate::transport::{DEFAULT_PORT, Fingerprint, Ticket, TicketError, address};
 
 fn ticket(host: &str, port: u16) -> Ticket {
     Ticket { fingerprint: Fingerprint([7; 32]), invite: None, host: host.to_owned(), port }

@@ -1,0 +1,148 @@
+//! `qft get`, planned.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use super::super::args::{GetArgs, SshArgs};
+use super::super::exit::Complaint;
+use super::super::remote::{self, Spec, pattern};
+use super::split::{is_glob, split_far, split_root};
+use super::{DASH, named, refuse_compression, through_ssh};
+use crate::client::GetOptions;
+use crate::protocol::message::Target;
+use crate::protocol::path::escape;
+
+/// What `qft get` will do.
+pub(crate) struct GetPlan {
+    /// `None`: the default remote.
+    pub(crate) spec: Option<Spec>,
+    /// The directory of each pattern, for a far end behind ssh; no path elsewhere.
+    pub(crate) far: Vec<Vec<u8>>,
+    /// What to ask for.
+    pub(crate) patterns: Vec<Vec<u8>>,
+    /// `None`: standard output.
+    pub(crate) into: Option<PathBuf>,
+    /// How.
+    pub(crate) options: GetOptions,
+    /// The patterns for the header line.
+    pub(crate) shown: String,
+    /// Things the user may have meant otherwise.
+    pub(crate) hints: Vec<String>,
+}
+
+/// Resolves `qft get`. `is_dir` tells whether a local path is a directory.
+pub(crate) fn get(args: &GetArgs, env: Option<&OsStr>, is_dir: impl Fn(&Path) -> bool) -> Result<GetPlan, Complaint> {
+    refuse_compression(&args.job.habits)?;
+    let (wanted, into) = split_output(args)?;
+    let Wanted { spec, far, patterns } = wanted_from(&wanted, args.from.as_deref(), env, &args.job.ssh)?;
+    let to_stdout = into.as_os_str() == DASH;
+    if to_stdout && args.job.output.json {
+        return Err(Complaint::usage("'-' and --json both want standard output"));
+    }
+    if to_stdout && patterns.len() > 1 {
+        return Err(Complaint::usage("'-' (standard output) takes one file"));
+    }
+    let single = match patterns.as_slice() {
+        [pattern] => !pattern.is_empty() && !pattern.ends_with(b"/") && !is_glob(pattern),
+        _ => false,
+    };
+    let into_dir = to_stdout || !single || ends_like_directory(&into) || is_dir(&into);
+    let options = GetOptions {
+        target: if into_dir { Target::Directory } else { Target::FileOrDirectory },
+        if_exists: args.job.conflict.if_exists.into(),
+        checksum: args.job.conflict.checksum,
+        dry_run: args.job.conflict.dry_run,
+        resume: !args.job.conflict.no_resume,
+        excludes: args.job.choice.exclude.clone(),
+        includes: args.job.choice.include.clone(),
+        links: args.job.choice.links,
+        sync: !args.job.conflict.no_sync && !to_stdout,
+    };
+    let typed = (0..patterns.len()).map(|n| [far.get(n).map_or(&b""[..], |dir| dir), &patterns[n]].concat());
+    let shown = typed.map(|path| escape(&path).to_string()).collect::<Vec<_>>().join(" ");
+    let hints = spec.as_ref().and_then(Spec::port_hint).into_iter().collect();
+    Ok(GetPlan { spec, far, patterns, into: (!to_stdout).then_some(into), options, shown, hints })
+}
+
+/// Takes the local destination off the remote paths.
+fn split_output(args: &GetArgs) -> Result<(Vec<OsString>, PathBuf), Complaint> {
+    let mut wanted = args.paths.clone();
+    let into = match (&args.output_path, wanted.last()) {
+        (Some(output), _) => output.clone(),
+        (None, Some(last)) if wanted.len() > 1 && !remote::is_remote(last) => {
+            PathBuf::from(wanted.pop().expect("there is a last one"))
+        }
+        _ => PathBuf::from("."),
+    };
+    match wanted.iter().any(|path| path == DASH) {
+        true => Err(Complaint::usage("'-' is where to, not what: qft get REMOTE:FILE -")),
+        false => Ok((wanted, into)),
+    }
+}
+
+/// What `qft get` wants, and of whom.
+struct Wanted {
+    spec: Option<Spec>,
+    /// See [`GetPlan::far`].
+    far: Vec<Vec<u8>>,
+    patterns: Vec<Vec<u8>>,
+}
+
+/// The one remote that all arguments name, and what is wanted of it.
+fn wanted_from(
+    wanted: &[OsString],
+    flag: Option<&OsStr>,
+    env: Option<&OsStr>,
+    ssh: &SshArgs,
+) -> Result<Wanted, Complaint> {
+    let shaped = wanted.iter().filter(|arg| remote::is_remote(arg)).count();
+    if shaped == 0 {
+        let spec = through_ssh(named(None, flag, env)?, ssh)?;
+        let base = spec.as_ref().map_or(&b""[..], Spec::path);
+        let paths = wanted.iter().map(|path| remote::below(base, path.as_bytes())).collect();
+        return split_paths(spec, paths);
+    }
+    if shaped < wanted.len() {
+        return Err(Complaint::usage("name the remote for each path, or for none: qft get box:a box:b DIR"));
+    }
+    let specs: Vec<Spec> = wanted.iter().map(|arg| remote::parse(arg)).collect::<Result<_, _>>()?;
+    if !specs.iter().all(|spec| spec.is_same_remote(&specs[0]))
+        && !specs.iter().all(|s| matches!(s, Spec::Local { .. }))
+    {
+        return Err(Complaint::usage("one remote at a time"));
+    }
+    let paths = specs.iter().map(|spec| spec.path().to_vec()).collect();
+    split_paths(through_ssh(named(specs.into_iter().next(), flag, env)?, ssh)?, paths)
+}
+
+/// Makes patterns of paths. Paths behind `local:` and ssh are ordinary ones: their directory becomes the served root.
+fn split_paths(spec: Option<Spec>, paths: Vec<Vec<u8>>) -> Result<Wanted, Complaint> {
+    match spec {
+        Some(Spec::Local { .. }) => split_local(&paths),
+        Some(Spec::Ssh { .. }) => {
+            let split: Vec<_> = paths.iter().map(|path| split_far(path)).collect();
+            let patterns = split.iter().map(|(_, rest)| pattern(rest)).collect::<Result<_, _>>()?;
+            Ok(Wanted { spec, far: split.iter().map(|(dir, _)| dir.to_vec()).collect(), patterns })
+        }
+        spec => {
+            let patterns = paths.iter().map(|path| pattern(path)).collect::<Result<_, _>>()?;
+            Ok(Wanted { spec, far: Vec::new(), patterns })
+        }
+    }
+}
+
+fn split_local(paths: &[Vec<u8>]) -> Result<Wanted, Complaint> {
+    let split: Vec<_> = paths.iter().map(|path| split_root(path)).collect();
+    let root = split[0].0;
+    if split.iter().any(|(other, _)| *other != root) {
+        return Err(Complaint::usage("local: paths of one command must be in one directory"));
+    }
+    let patterns = split.iter().map(|(_, rest)| pattern(rest)).collect::<Result<_, _>>()?;
+    Ok(Wanted { spec: Some(Spec::Local { path: root.to_vec() }), far: Vec::new(), patterns })
+}
+
+fn ends_like_directory(path: &Path) -> bool {
+    let raw = path.as_os_str().as_bytes();
+    raw.ends_with(b"/") || matches!(raw.rsplit(|b| *b == b'/').next(), Some(b"." | b".."))
+}

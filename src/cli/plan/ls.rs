@@ -1,0 +1,49 @@
+//! `qft ls`, planned.
+
+use std::ffi::OsStr;
+
+use super::super::args::LsArgs;
+use super::super::exit::Complaint;
+use super::super::remote::{self, Spec, pattern};
+use super::split::split_far;
+use super::{named, through_ssh};
+
+/// What `qft ls` will do.
+#[derive(Debug)]
+pub(crate) struct LsPlan {
+    /// `None`: the default remote.
+    pub(crate) spec: Option<Spec>,
+    /// The pattern's directory, for a far end behind ssh; no path elsewhere.
+    pub(crate) far: Vec<Vec<u8>>,
+    /// What to list.
+    pub(crate) pattern: Vec<u8>,
+}
+
+/// Resolves `qft ls`.
+pub(crate) fn ls(args: &LsArgs, env: Option<&OsStr>) -> Result<LsPlan, Complaint> {
+    let path = args.path.clone().unwrap_or_default();
+    if !path.is_empty() && remote::is_remote(&path) {
+        let last = remote::parse(&path)?;
+        let spec = through_ssh(named(Some(last), args.from.as_deref(), env)?, &args.ssh)?;
+        return ls_of(spec, Vec::new());
+    }
+    ls_of(through_ssh(named(None, args.from.as_deref(), env)?, &args.ssh)?, path.into_encoded_bytes())
+}
+
+fn ls_of(spec: Option<Spec>, path: Vec<u8>) -> Result<LsPlan, Complaint> {
+    match spec {
+        Some(Spec::Local { path: root }) => {
+            Ok(LsPlan { pattern: pattern(&path)?, far: Vec::new(), spec: Some(Spec::Local { path: root }) })
+        }
+        Some(spec @ Spec::Ssh { .. }) => {
+            let path = remote::below(spec.path(), &path);
+            let (dir, rest) = split_far(&path);
+            Ok(LsPlan { pattern: pattern(rest)?, far: vec![dir.to_vec()], spec: Some(spec) })
+        }
+        Some(spec) => {
+            let pattern = pattern(&remote::below(spec.path(), &path))?;
+            Ok(LsPlan { pattern, far: Vec::new(), spec: Some(spec) })
+        }
+        None => Ok(LsPlan { pattern: pattern(&path)?, far: Vec::new(), spec: None }),
+    }
+}

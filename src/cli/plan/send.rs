@@ -1,0 +1,129 @@
+//! `qft send`, planned.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use super::super::args::SendArgs;
+use super::super::exit::Complaint;
+use super::super::remote::{self, Spec, destination};
+use super::{DASH, named, refuse_compression, through_ssh};
+use crate::client::SendOptions;
+use crate::protocol::message::Target;
+use crate::protocol::path::{WirePath, escape};
+
+/// What `qft send` will do.
+pub(crate) struct SendPlan {
+    /// `None`: the default remote.
+    pub(crate) spec: Option<Spec>,
+    /// What to ask a far end behind ssh for; no path elsewhere.
+    pub(crate) far: Vec<Vec<u8>>,
+    /// What to send.
+    pub(crate) source: Source,
+    /// How.
+    pub(crate) options: SendOptions,
+    /// The destination for the header line.
+    pub(crate) shown: String,
+    /// Things the user may have meant otherwise.
+    pub(crate) hints: Vec<String>,
+}
+
+/// Where content comes from.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// Files and directories.
+    Paths(Vec<PathBuf>),
+    /// Standard input, which will have this name.
+    Stdin(OsString),
+}
+
+/// Resolves `qft send`. `is_dir` tells whether a local path is a directory.
+pub(crate) fn send(
+    args: &SendArgs,
+    env: Option<&OsStr>,
+    is_dir: impl Fn(&Path) -> bool,
+) -> Result<SendPlan, Complaint> {
+    refuse_compression(&args.job.habits)?;
+    let (paths, last) = split_last_remote(&args.paths)?;
+    let spec = through_ssh(named(last, args.to.as_deref(), env)?, &args.job.ssh)?;
+    let is_local = matches!(spec, Some(Spec::Local { .. }));
+    let is_far = matches!(spec, Some(Spec::Ssh { .. }));
+    let path = spec.as_ref().filter(|_| !is_local).map_or(&b""[..], Spec::path);
+    let destination = if is_far { remote::far_destination(path) } else { destination(path)? };
+    let mut far: Vec<Vec<u8>> = is_far.then(|| path.to_vec()).into_iter().collect();
+    let mut hints: Vec<String> = spec.as_ref().and_then(Spec::port_hint).into_iter().collect();
+    if args.job.conflict.no_sync && !is_local && !is_far {
+        hints.push("--no-sync changes nothing here: the server decides (qft serve --no-sync)".to_owned());
+    }
+    let (source, to, target) = match paths.iter().any(|path| path == DASH) {
+        true if is_far => {
+            let (dir, name) = remote::far_name(path).ok_or_else(nameless)?;
+            far = vec![dir.to_vec()];
+            (stdin_alone(&paths, name)?, None, Target::Directory)
+        }
+        true => stdin_source(&paths, &destination)?,
+        false => {
+            let paths: Vec<PathBuf> = paths.into_iter().map(PathBuf::from).collect();
+            let into = destination.is_directory || paths.len() > 1 || paths.iter().any(|path| is_dir(path));
+            let target = if into { Target::Directory } else { Target::FileOrDirectory };
+            (Source::Paths(paths), destination.to, target)
+        }
+    };
+    let options = SendOptions {
+        to,
+        target,
+        if_exists: args.job.conflict.if_exists.into(),
+        checksum: args.job.conflict.checksum,
+        dry_run: args.job.conflict.dry_run,
+        resume: !args.job.conflict.no_resume,
+        jobs: args.job.link.jobs,
+        excludes: args.job.choice.exclude.clone(),
+        includes: args.job.choice.include.clone(),
+        links: args.job.choice.links,
+    };
+    Ok(SendPlan { shown: escape(path).to_string(), spec, far, source, options, hints })
+}
+
+/// Takes a remote-shaped last argument off the sources.
+fn split_last_remote(args: &[OsString]) -> Result<(Vec<OsString>, Option<Spec>), Complaint> {
+    let mut paths = args.to_vec();
+    let last = match paths.last() {
+        Some(last) if remote::is_remote(last) => Some(remote::parse(last)?),
+        _ => None,
+    };
+    if last.is_some() {
+        paths.pop();
+    }
+    if let Some(early) = paths.iter().find(|path| remote::is_remote(path)) {
+        let shown = escape(early.as_bytes());
+        return Err(Complaint::Usage(format!(
+            "{shown}: a remote comes last; a local name with a colon is written ./a:b"
+        )));
+    }
+    match paths.is_empty() {
+        true => Err(Complaint::usage("nothing to send: qft send FILES REMOTE:[PATH]")),
+        false => Ok((paths, last)),
+    }
+}
+
+/// Standard input goes under the destination's last name, whether or not a directory of that name exists.
+fn stdin_source(
+    paths: &[OsString],
+    destination: &remote::Destination,
+) -> Result<(Source, Option<WirePath>, Target), Complaint> {
+    match &destination.to {
+        Some(to) if !destination.is_directory => Ok((stdin_alone(paths, to.name())?, to.parent(), Target::Directory)),
+        _ => stdin_alone(paths, b"").and_then(|_| Err(nameless())),
+    }
+}
+
+fn stdin_alone(paths: &[OsString], name: &[u8]) -> Result<Source, Complaint> {
+    match paths.len() {
+        1 => Ok(Source::Stdin(OsStr::from_bytes(name).to_owned())),
+        _ => Err(Complaint::usage("'-' (standard input) must be the only source; a file of that name is ./-")),
+    }
+}
+
+fn nameless() -> Complaint {
+    Complaint::usage("standard input needs a name there: qft send - REMOTE:NAME")
+}
