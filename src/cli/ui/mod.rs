@@ -3,6 +3,8 @@
 
 pub(crate) mod json;
 pub(crate) mod link;
+mod message;
+mod mode;
 pub(crate) mod model;
 pub(crate) mod plain;
 pub(crate) mod rate;
@@ -10,21 +12,22 @@ pub(crate) mod slots;
 pub(crate) mod summary;
 pub(crate) mod text;
 
-use std::io::{IsTerminal as _, Write};
+use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::json::Json;
+pub(crate) use self::message::{message, report};
+use self::mode::is_utf8;
+pub(crate) use self::mode::{Mode, has_bars, mode};
 use self::model::{Model, Snapshot, Speed, Tally, decision, is_news};
 use self::plain::Plain;
 use self::slots::{Screen, Slots, Style};
 use self::text::{cause, shown};
-use super::args::{OutputArgs, ProgressArg};
-use super::exit::{self, Complaint, Exit, Verb};
+use super::exit::{Exit, Verb};
 use super::size;
 use crate::progress::{Counters, Event, Report};
 use crate::protocol::message::SkipReason;
-use crate::transport::{self, Fingerprint, Identity};
 
 /// Time between two looks.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
@@ -39,54 +42,6 @@ const IN_SIGHT_LINES: u32 = 12;
 const RESUMES: &str = "; the same command resumes";
 /// Larger files get lines of their own where there are no bars.
 const BIG_FILE: u64 = 64 << 20;
-
-/// How a transfer is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// Bars on a terminal.
-    Bars,
-    /// A line now and then.
-    Plain,
-    /// Errors and the final block.
-    Final,
-    /// Errors only.
-    Errors,
-    /// Nothing: JSON says it all.
-    Silent,
-}
-
-/// Chooses the mode. `has_bars`: standard error is a terminal that can move its cursor.
-pub(crate) fn mode(args: &OutputArgs, dry_run: bool, has_bars: bool) -> Mode {
-    if args.json && args.verbose == 0 {
-        return Mode::Silent;
-    }
-    if args.quiet {
-        return Mode::Errors;
-    }
-    if dry_run {
-        return Mode::Final;
-    }
-    match args.progress {
-        ProgressArg::None => Mode::Final,
-        ProgressArg::Plain => Mode::Plain,
-        ProgressArg::Auto | ProgressArg::Bar if has_bars => Mode::Bars,
-        ProgressArg::Auto | ProgressArg::Bar => Mode::Plain,
-    }
-}
-
-/// Whether standard error can show bars, by the terminal and what the environment says about it.
-pub(crate) fn has_bars() -> bool {
-    let term = std::env::var_os("TERM");
-    std::io::stderr().is_terminal() && term.is_some_and(|term| !term.is_empty() && term != "dumb")
-}
-
-/// Whether the locale's letters are UTF-8, by the first of these variables that is set.
-fn is_utf8(var: impl Fn(&str) -> Option<String>) -> bool {
-    let locale =
-        ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| var(name).filter(|value| !value.is_empty()));
-    // C.UTF-8 is spelled utf8 as well; with nothing set, today's terminals are UTF-8.
-    locale.is_none_or(|locale| locale.to_ascii_lowercase().replace('-', "").contains("utf8"))
-}
 
 /// What a [`Ui`] has to know.
 #[derive(Debug, Clone)]
@@ -364,36 +319,6 @@ impl Ui {
         let size = size.map(size::bytes).unwrap_or_default();
         drop(writeln!(self.stdout, "{mark:<16} {size:>9}  {}", shown(path)));
     }
-}
-
-/// An error in one line; only what has a key in it takes more.
-pub(crate) fn message(error: &anyhow::Error) -> String {
-    if let Some(Complaint::Untrusted(text)) = error.downcast_ref() {
-        return text.lines().map(shown).collect::<Vec<_>>().join("\n");
-    }
-    let text = shown(&format!("{error:#}")).into_owned();
-    match exit::is_not_enrolled(error).then(own_fingerprint).flatten() {
-        Some(own) => format!("{text}\n  or have it let in there: qft peers allow {own}"),
-        None => text,
-    }
-}
-
-/// This machine's key, for whoever may let it in.
-fn own_fingerprint() -> Option<Fingerprint> {
-    let identity = Identity::load_or_create(&transport::home().ok()?).ok()?;
-    Some(identity.fingerprint())
-}
-
-/// Reports an error of a command that shows no progress.
-pub(crate) fn report(error: &anyhow::Error, command: &str, json: bool) -> Exit {
-    let exit = Exit::of_error(error);
-    match json {
-        true => Json::stdout().end(Some(&message(error)), exit, serde_json::json!({ "command": command })),
-        // Whoever stopped it knows that it has stopped.
-        false if matches!(error.downcast_ref(), Some(Complaint::Interrupted)) => {}
-        false => drop(writeln!(std::io::stderr(), "qft: {}", message(error))),
-    }
-    exit
 }
 
 #[cfg(test)]

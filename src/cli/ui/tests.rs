@@ -1,6 +1,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
+use super::super::args::OutputArgs;
+use super::super::exit::Complaint;
 use super::*;
 use crate::progress::FileProgress;
 use crate::protocol::message::{Failure, Status, Why};

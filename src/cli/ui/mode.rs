@@ -1,0 +1,53 @@
+//! How a transfer is shown: chosen by the options, and by what the terminal can.
+
+use std::io::IsTerminal as _;
+
+use super::super::args::{OutputArgs, ProgressArg};
+
+/// How a transfer is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Bars on a terminal.
+    Bars,
+    /// A line now and then.
+    Plain,
+    /// Errors and the final block.
+    Final,
+    /// Errors only.
+    Errors,
+    /// Nothing: JSON says it all.
+    Silent,
+}
+
+/// Chooses the mode. `has_bars`: standard error is a terminal that can move its cursor.
+pub(crate) fn mode(args: &OutputArgs, dry_run: bool, has_bars: bool) -> Mode {
+    if args.json && args.verbose == 0 {
+        return Mode::Silent;
+    }
+    if args.quiet {
+        return Mode::Errors;
+    }
+    if dry_run {
+        return Mode::Final;
+    }
+    match args.progress {
+        ProgressArg::None => Mode::Final,
+        ProgressArg::Plain => Mode::Plain,
+        ProgressArg::Auto | ProgressArg::Bar if has_bars => Mode::Bars,
+        ProgressArg::Auto | ProgressArg::Bar => Mode::Plain,
+    }
+}
+
+/// Whether standard error can show bars, by the terminal and what the environment says about it.
+pub(crate) fn has_bars() -> bool {
+    let term = std::env::var_os("TERM");
+    std::io::stderr().is_terminal() && term.is_some_and(|term| !term.is_empty() && term != "dumb")
+}
+
+/// Whether the locale's letters are UTF-8, by the first of these variables that is set.
+pub(super) fn is_utf8(var: impl Fn(&str) -> Option<String>) -> bool {
+    let locale =
+        ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| var(name).filter(|value| !value.is_empty()));
+    // C.UTF-8 is spelled utf8 as well; with nothing set, today's terminals are UTF-8.
+    locale.is_none_or(|locale| locale.to_ascii_lowercase().replace('-', "").contains("utf8"))
+}
