@@ -3,8 +3,11 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use indicatif::InMemoryTerm;
+use unicode_width::UnicodeWidthStr as _;
+
 use super::super::link::LinkView;
-use super::super::model::Tally;
+use super::super::model::{Speed, Tally};
 use super::*;
 use crate::progress::FileProgress;
 use crate::protocol::message::Why;

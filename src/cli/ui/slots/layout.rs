@@ -1,0 +1,157 @@
+//! What the lines of a look say, in the columns that there are.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use unicode_width::UnicodeWidthStr as _;
+
+use super::super::super::size;
+use super::super::model::{FileView, Snapshot, Speed};
+use super::super::rate;
+use super::super::text::{fit, join_within};
+use crate::progress::Phase;
+
+/// How long a slot says where its file resumed.
+const RESUMED_SHOWN: Duration = Duration::from_secs(3);
+/// Narrowest terminals for: all columns, all but the time left, and more than one line.
+const COLUMNS_ALL: usize = 72;
+const COLUMNS_SIZES: usize = 60;
+pub(super) const COLUMNS_SLOTS: usize = 40;
+
+/// How bars look.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Style {
+    /// The terminal shows more than ASCII.
+    pub(crate) utf8: bool,
+    /// More about the path than its round trip and loss.
+    pub(crate) details: bool,
+}
+
+/// What fits where.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout {
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) style: Style,
+}
+
+impl Layout {
+    fn name_columns(self) -> usize {
+        (self.columns / 4).clamp(12, 48)
+    }
+
+    pub(super) fn bar_style(self, indent: &str) -> ProgressStyle {
+        // The blank at the end keeps the last column free: some terminals wrap when it is written.
+        let template = format!("{indent}{{prefix}} {{wide_bar:.green/dim}} {{msg}} ");
+        ProgressStyle::with_template(&template)
+            .expect("the template is a constant and well formed")
+            .progress_chars(if self.style.utf8 { "━╸─" } else { "=>-" })
+    }
+
+    pub(super) fn show_file(self, bar: &ProgressBar, view: Option<&FileView>) {
+        let Some(view) = view else {
+            // A slot keeps its line when it is free, so that no line moves.
+            bar.set_style(text_style());
+            bar.set_message(" ");
+            return;
+        };
+        bar.set_style(self.bar_style("  "));
+        bar.set_length(view.file.size);
+        bar.set_position(view.there);
+        bar.set_prefix(fit(&view.file.path, self.name_columns()));
+        bar.set_message(self.file_columns(view));
+    }
+
+    fn file_columns(self, view: &FileView) -> String {
+        let percent = size::percent(view.there, view.file.size);
+        let rate = match view.phase {
+            Phase::Checking => "checking".to_owned(),
+            Phase::Committing => "saving".to_owned(),
+            Phase::Moving => view.rate.map_or_else(String::new, size::rate),
+        };
+        let left = match view.phase {
+            Phase::Moving => rate::eta(view.file.size - view.there, view.rate).map(size::rough),
+            _ => None,
+        };
+        if view.file.resumed > 0 && view.age < RESUMED_SHOWN && self.columns >= COLUMNS_ALL {
+            let resumed = format!("resumed at {}", size::bytes(view.file.resumed));
+            return self.columns_of(percent, (view.there, view.file.size), &format!("{resumed:>18}"), None);
+        }
+        self.columns_of(percent, (view.there, view.file.size), &rate, Some(left.unwrap_or_default()))
+    }
+
+    /// The columns behind a bar, each with a fixed width so that bars do not jump.
+    fn columns_of(self, percent: u64, (part, whole): (u64, u64), rate: &str, left: Option<String>) -> String {
+        let mut line = format!("{percent:>3}%");
+        if self.columns >= COLUMNS_SIZES {
+            line.push_str(&format!("  {:>15}", size::pair(part, whole)));
+        }
+        line.push_str(&format!("  {rate:>10}"));
+        if let Some(left) = left.filter(|_| self.columns >= COLUMNS_ALL) {
+            line.push_str(&format!("  {left:>6}"));
+        }
+        line
+    }
+
+    pub(super) fn show_totals(self, bar: &ProgressBar, look: &Snapshot) {
+        let more = if look.scan_ended { "" } else { "+" };
+        let files = format!("{}/{}{more}", size::count(look.files_settled), size::count(look.files_found));
+        let percent = look.percent();
+        let speed = speed(look.speed);
+        if self.columns < COLUMNS_SLOTS {
+            let parts = [files, format!("{percent}%"), speed];
+            bar.set_message(join_within(&parts, " ", self.columns.saturating_sub(1)));
+            return;
+        }
+        let word = if self.columns >= COLUMNS_SIZES { " files" } else { "" };
+        let files = format!(" {:<width$}", format!("{files}{word}"), width = self.name_columns() + 1);
+        let left = Some(look.eta.map(size::rough).unwrap_or_default());
+        let mut message = self.columns_of(percent, (look.bytes_there, look.bytes_found), &speed, left);
+        // Three blanks, and a bar of at least one column.
+        if files.width() + message.width() + 4 > self.columns {
+            message = format!("{percent:>3}%");
+        }
+        bar.set_length(look.bytes_found);
+        bar.set_position(look.bytes_there);
+        bar.set_prefix(files);
+        bar.set_message(message);
+    }
+
+    pub(super) fn link_line(self, look: &Snapshot) -> String {
+        let mut parts = Vec::new();
+        match look.speed {
+            Speed::Reconnecting(attempt, wait) if wait.is_zero() => parts.push(format!("reconnecting ({attempt})")),
+            Speed::Reconnecting(attempt, wait) => {
+                let wait = wait.as_secs_f64().ceil();
+                parts.push(format!("reconnecting ({attempt}), next try in {wait}s"));
+            }
+            _ => parts.extend(look.link.parts()),
+        }
+        parts.push(format!("{} active", size::count(look.files.len() as u64)));
+        if look.bytes_resumed > 0 {
+            parts.push(format!("resumed {}", size::bytes(look.bytes_resumed)));
+        }
+        if look.tally.same > 0 {
+            parts.push(format!("{} same", size::count(look.tally.same)));
+        }
+        parts.push(format!("{} failed", size::count(look.failed)));
+        // Last, since what does not fit is left out.
+        if self.style.details {
+            parts.extend(look.link.details());
+        }
+        format!(" {}", join_within(&parts, "  ", self.columns.saturating_sub(2)))
+    }
+}
+
+/// The rate, or why there is none.
+pub(in super::super) fn speed(speed: Speed) -> String {
+    match speed {
+        Speed::Unknown | Speed::Reconnecting(..) => String::new(),
+        Speed::Moving(rate) => size::rate(rate),
+        Speed::Stalled(still) => format!("stalled {}", size::rough(still)),
+    }
+}
+
+pub(super) fn text_style() -> ProgressStyle {
+    ProgressStyle::with_template("{msg}").expect("the template is a constant and well formed")
+}

@@ -1,0 +1,69 @@
+//! The terminal on which bars are drawn.
+
+use std::io::Write as _;
+
+#[cfg(test)]
+use indicatif::InMemoryTerm;
+use indicatif::ProgressDrawTarget;
+
+/// Rate at which indicatif may draw by itself. It is kept low, since each look ends with one forced draw.
+const OWN_DRAWS_HZ: u8 = 1;
+
+/// Where lines go.
+#[derive(Debug)]
+pub(crate) enum Screen {
+    /// The terminal behind standard error.
+    Stderr,
+    /// A terminal in memory, whose content a test can read.
+    #[cfg(test)]
+    Memory(std::cell::RefCell<InMemoryTerm>),
+}
+
+impl Screen {
+    /// Rows and columns.
+    pub(super) fn size(&self) -> (usize, usize) {
+        match self {
+            Self::Stderr => match rustix::termios::tcgetwinsize(std::io::stderr()) {
+                Ok(size) if size.ws_row > 0 && size.ws_col > 0 => (size.ws_row.into(), size.ws_col.into()),
+                // A terminal that does not tell is the classic one.
+                _ => (24, 80),
+            },
+            #[cfg(test)]
+            Self::Memory(term) => {
+                use indicatif::TermLike as _;
+                (term.borrow().height().into(), term.borrow().width().into())
+            }
+        }
+    }
+
+    pub(super) fn target(&self) -> ProgressDrawTarget {
+        match self {
+            Self::Stderr => ProgressDrawTarget::stderr_with_hz(OWN_DRAWS_HZ),
+            #[cfg(test)]
+            Self::Memory(term) => ProgressDrawTarget::term_like_with_hz(Box::new(term.borrow().clone()), OWN_DRAWS_HZ),
+        }
+    }
+
+    /// Takes the cursor to the start of its line, where each draw expects it at the latest. At the end of a full
+    /// line the `^C` that a terminal shows would begin a new one, and all bars would be drawn one line too low.
+    pub(super) fn rest(&self) {
+        match self {
+            Self::Stderr => drop(write!(std::io::stderr(), "\r")),
+            #[cfg(test)]
+            Self::Memory(_) => {}
+        }
+    }
+
+    /// Prints a line while no bars are on the screen.
+    pub(super) fn line(&self, text: &str) {
+        match self {
+            // A terminal that is gone is no reason to stop a transfer.
+            Self::Stderr => drop(writeln!(std::io::stderr(), "{text}")),
+            #[cfg(test)]
+            Self::Memory(term) => {
+                use indicatif::TermLike as _;
+                term.borrow().write_line(text).expect("memory takes everything");
+            }
+        }
+    }
+}
