@@ -9,7 +9,7 @@ use super::args::LsArgs;
 use super::exit::{Complaint, Exit};
 use super::plan::{self, LsPlan, Place};
 use super::reach::{Missing, Reach, Reached, Wanted, explain, find, remember};
-use super::remote::below;
+use super::remote::{Spec, below};
 use super::run::{Signals, block_on, gone};
 use super::send::REMOTE_VARIABLE;
 use super::size;
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &LsArgs) -> anyhow::Result<Exit> {
     } else if !args.quiet {
         say(&place.header("<-", &shown));
     }
-    note.iter().for_each(|line| tell(line, args));
+    spec.as_ref().and_then(Spec::port_hint).iter().chain(&note).for_each(|line| tell(line, args));
     let listed = block_on(async |signals| list(&place, reach, pattern, far_end.as_ref(), args, signals).await);
     drop(far_end);
     let entries = listed?.entries;

@@ -3,6 +3,7 @@
 use rustix::process::Signal;
 
 use crate::bin::{Machine, wait_for};
+use crate::paired;
 
 #[test]
 fn a_ticket_from_standard_input_pairs_under_the_name_that_was_given() {
@@ -76,4 +77,14 @@ fn a_remote_is_announced_once_however_often_it_is_met_again() {
     let sent = sending.end();
     sent.exits(0);
     assert_eq!(sent.stderr.matches("saved as remote").count(), 1, "{}", sent.stderr);
+}
+
+#[test]
+fn digits_after_the_only_colon_are_a_path_and_said_to_be_one() {
+    let (_remote, local, serve) = paired("");
+    let hint = format!("for a port write {}:", serve.address());
+    local.write("f", "x");
+    for words in [&["ls"][..], &["get"], &["send", "f"]] {
+        local.qft([words, &[serve.address()]].concat()).run().says(&["is read as a path", &hint]);
+    }
 }
