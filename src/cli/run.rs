@@ -2,7 +2,6 @@
 //! here. A terminal that is stopped (Ctrl-S) or slow can so never hold up a packet.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -143,7 +142,7 @@ async fn watch(
     stop: &CancellationToken,
     log: &Receiver<String>,
 ) -> anyhow::Result<Report> {
-    let mut is_remembered = false;
+    let mut is_met = false;
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut gone = pin!(gone(far_end));
@@ -154,10 +153,7 @@ async fn watch(
                 Some(Update::Event(event)) => {
                     ui.event(&event, Instant::now());
                     // The same remote is met again after every reconnect.
-                    if !is_remembered && let Event::Connected { addr, peer, enrolled } = &event {
-                        is_remembered = true;
-                        meet(ui, place, *addr, peer, *enrolled);
-                    }
+                    is_met = is_met || meet(ui, place, &event);
                 }
                 Some(Update::Ended(outcome)) => {
                     log.try_iter().for_each(|line| ui.log(line));
@@ -198,17 +194,19 @@ fn interrupted(_: anyhow::Error) -> anyhow::Error {
     Complaint::Interrupted.into()
 }
 
-/// Says where a far end answers, and saves a remote that is new.
-fn meet(ui: &mut Ui, place: &Place, addr: SocketAddr, peer: &str, enrolled: bool) {
+/// At the first connection: says where a far end answers, and saves a remote that is new. `false`: it is none.
+fn meet(ui: &mut Ui, place: &Place, event: &Event) -> bool {
+    let Event::Connected { addr, peer, enrolled } = event else { return false };
     if let Place::Far(far) = place {
-        far.news_of(addr).iter().for_each(|news| ui.note(news));
+        far.news_of(*addr).iter().for_each(|news| ui.note(news));
     }
-    match remember(place, peer, enrolled) {
+    match remember(place, peer, *enrolled) {
         Ok(Some(line)) => ui.note(&line),
         Ok(None) => {}
         // The transfer works without it; the next one needs the ticket again.
         Err(error) => ui.note(&format!("this remote could not be saved: {error:#}")),
     }
+    true
 }
 
 /// The network's thread.

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use super::super::args::SendArgs;
+use super::super::args::{JobArgs, SendArgs};
 use super::super::exit::Complaint;
 use super::super::remote::{self, Spec, destination};
 use super::{DASH, named, refuse_compression, through_ssh};
@@ -69,19 +69,23 @@ pub(crate) fn send(
             (Source::Paths(paths), destination.to, target)
         }
     };
-    let options = SendOptions {
+    let options = options(&args.job, to, target);
+    Ok(SendPlan { shown: escape(path).to_string(), spec, far, source, options, hints })
+}
+
+fn options(job: &JobArgs, to: Option<WirePath>, target: Target) -> SendOptions {
+    SendOptions {
         to,
         target,
-        if_exists: args.job.conflict.if_exists.into(),
-        checksum: args.job.conflict.checksum,
-        dry_run: args.job.conflict.dry_run,
-        resume: !args.job.conflict.no_resume,
-        jobs: args.job.link.jobs,
-        excludes: args.job.choice.exclude.clone(),
-        includes: args.job.choice.include.clone(),
-        links: args.job.choice.links,
-    };
-    Ok(SendPlan { shown: escape(path).to_string(), spec, far, source, options, hints })
+        if_exists: job.conflict.if_exists.into(),
+        checksum: job.conflict.checksum,
+        dry_run: job.conflict.dry_run,
+        resume: !job.conflict.no_resume,
+        jobs: job.link.jobs,
+        excludes: job.choice.exclude.clone(),
+        includes: job.choice.include.clone(),
+        links: job.choice.links,
+    }
 }
 
 /// Takes a remote-shaped last argument off the sources.

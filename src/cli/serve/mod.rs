@@ -61,7 +61,8 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         }
         expiry.iter().for_each(|expiry| expiry.warn(&mut out, SystemTime::now()));
         announce(&mut out, args, &server, &root, way_in.as_ref(), &lines, enrolled)?;
-        watch(server, &mut out, signals, args.drain, &home, expiry.as_ref()).await
+        let (home, drain, expiry) = (&*home, args.drain, expiry.as_ref());
+        Watch { server, out: &mut out, home, drain, expiry, is_draining: false }.run(signals).await
     })
 }
 
@@ -179,54 +180,72 @@ fn enrolled_clients(home: &Path, out: &mut Output) -> usize {
     listing.clients.len()
 }
 
-/// Prints notices until the server has ended; the first signal drains, the second ends at once.
-async fn watch(
+/// A server that runs, and what its operator is told and can do.
+struct Watch<'a> {
     server: Server,
-    out: &mut Output,
-    mut signals: Signals,
+    out: &'a mut Output,
+    home: &'a Path,
     drain: Duration,
-    home: &Path,
-    expiry: Option<&Expiry>,
-) -> anyhow::Result<Exit> {
-    let mut hang_up = HangUp::catch()?;
-    let mut daily = interval_at(Instant::now() + DAILY, DAILY);
-    let mut is_draining = false;
-    loop {
-        tokio::select! {
-            biased;
-            what = hang_up.next(), if !is_draining => match what {
-                Asked::ToReload => {
-                    server.handle().reload();
-                    let enrolled = enrolled_clients(home, out);
-                    out.say(&format!("read the list of clients again: {enrolled} enrolled"));
+    expiry: Option<&'a Expiry>,
+    is_draining: bool,
+}
+
+impl Watch<'_> {
+    /// Prints notices until the server has ended; the first signal drains, the second ends at once.
+    async fn run(mut self, mut signals: Signals) -> anyhow::Result<Exit> {
+        let mut hang_up = HangUp::catch()?;
+        let mut daily = interval_at(Instant::now() + DAILY, DAILY);
+        loop {
+            tokio::select! {
+                biased;
+                what = hang_up.next(), if !self.is_draining => match what {
+                    Asked::ToReload => self.reload(),
+                    // The terminal is gone, and with it whoever would stop this server.
+                    Asked::ToEnd => self.stop(),
+                },
+                () = signals.next() => {
+                    if self.is_draining {
+                        return Ok(self.abandon());
+                    }
+                    let time = size::rough(self.drain);
+                    self.out.say(&format!("stopping; files in flight may finish for {time}; once more stops at once"));
+                    self.stop();
                 }
-                // The terminal is gone, and with it whoever would stop this server.
-                Asked::ToEnd => {
-                    is_draining = true;
-                    server.handle().shutdown(drain);
-                }
-            },
-            () = signals.next() => {
-                if is_draining {
-                    out.end(Exit::Interrupted);
-                    // Dropping it would wait for its threads; the process ends now, and takes them along.
-                    std::mem::forget(server);
-                    return Ok(Exit::Interrupted);
-                }
-                out.say(&format!("stopping; files in flight may finish for {}; once more stops at once", size::rough(drain)));
-                is_draining = true;
-                server.handle().shutdown(drain);
+                _ = daily.tick() => self.warn_of_expiry(),
+                notice = self.server.notice() => match notice {
+                    Some(notice) => self.out.notice(&notice),
+                    None => break,
+                },
             }
-            _ = daily.tick() => expiry.iter().for_each(|expiry| expiry.warn(out, SystemTime::now())),
-            notice = server.notice() => match notice {
-                Some(notice) => out.notice(&notice),
-                None => break,
-            },
+        }
+        self.server.wait();
+        self.out.end(Exit::Done);
+        Ok(Exit::Done)
+    }
+
+    fn reload(&mut self) {
+        self.server.handle().reload();
+        let enrolled = enrolled_clients(self.home, self.out);
+        self.out.say(&format!("read the list of clients again: {enrolled} enrolled"));
+    }
+
+    fn stop(&mut self) {
+        self.is_draining = true;
+        self.server.handle().shutdown(self.drain);
+    }
+
+    fn abandon(self) -> Exit {
+        self.out.end(Exit::Interrupted);
+        // Dropping it would wait for its threads; the process ends now, and takes them along.
+        std::mem::forget(self.server);
+        Exit::Interrupted
+    }
+
+    fn warn_of_expiry(&mut self) {
+        if let Some(expiry) = self.expiry {
+            expiry.warn(self.out, SystemTime::now());
         }
     }
-    server.wait();
-    out.end(Exit::Done);
-    Ok(Exit::Done)
 }
 
 #[cfg(test)]
