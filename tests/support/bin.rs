@@ -2,6 +2,11 @@
 //! with the test.
 #![allow(dead_code, reason = "every test program uses another part of it")]
 
+#[path = "bin/outcome.rs"]
+mod outcome;
+#[path = "bin/serve.rs"]
+mod serve;
+
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -14,8 +19,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 use tempfile::TempDir;
+
+pub(crate) use self::outcome::Outcome;
+pub(crate) use self::serve::Serve;
 
 /// Longest wait for anything at all: far above what a loaded machine needs, so only a hang reaches it.
 const DEADLINE: Duration = Duration::from_secs(90);
@@ -291,154 +298,5 @@ impl Running {
         let status = self.child.wait(&self.shown);
         let stderr = String::from_utf8(self.stderr.whole()).expect("only text is written to standard error");
         Outcome { shown: self.shown, code: status.code(), stdout: self.stdout.whole(), stderr }
-    }
-}
-
-/// How a command ended.
-pub(crate) struct Outcome {
-    shown: String,
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: Vec<u8>,
-    pub(crate) stderr: String,
-}
-
-impl Outcome {
-    fn story(&self) -> String {
-        let stdout = String::from_utf8_lossy(&self.stdout);
-        format!("$ {}\n{}{}\n=> {:?}", self.shown, stdout, self.stderr, self.code)
-    }
-
-    #[track_caller]
-    pub(crate) fn exits(&self, code: i32) -> &Self {
-        assert_eq!(self.code, Some(code), "{}", self.story());
-        self
-    }
-
-    /// A line of standard error has all of these.
-    #[track_caller]
-    pub(crate) fn says(&self, parts: &[&str]) -> &Self {
-        let found = self.stderr.lines().any(|line| parts.iter().all(|part| line.contains(part)));
-        assert!(found, "no line has {parts:?}\n{}", self.story());
-        self
-    }
-
-    #[track_caller]
-    pub(crate) fn does_not_say(&self, part: &str) -> &Self {
-        assert!(!self.stderr.contains(part), "{part:?} is there\n{}", self.story());
-        self
-    }
-
-    /// Standard error is one line and has all of these.
-    #[track_caller]
-    pub(crate) fn says_only(&self, parts: &[&str]) -> &Self {
-        assert_eq!(self.stderr.lines().count(), 1, "{}", self.story());
-        self.says(parts)
-    }
-
-    #[track_caller]
-    pub(crate) fn prints(&self, text: &str) -> &Self {
-        assert_eq!(String::from_utf8_lossy(&self.stdout), text, "{}", self.story());
-        self
-    }
-
-    /// Standard output as JSON: every line an object, the last one the summary with the exit code.
-    #[track_caller]
-    pub(crate) fn json(&self) -> Vec<Value> {
-        let text = std::str::from_utf8(&self.stdout).expect("JSON is text");
-        let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
-        let lines: Vec<Value> = text.lines().map(parse).collect();
-        let last = lines.last().unwrap_or_else(|| panic!("nothing was printed\n{}", self.story()));
-        assert_eq!(last["type"], "summary", "{}", self.story());
-        assert_eq!(last["exit_code"].as_i64(), self.code.map(i64::from), "{}", self.story());
-        assert!(lines.iter().all(|line| line["v"] == 1), "{}", self.story());
-        lines
-    }
-}
-
-/// A server that runs, and ends with the test.
-pub(crate) struct Serve {
-    child: Guard,
-    ticket: String,
-    log: PathBuf,
-    json: PathBuf,
-}
-
-impl Serve {
-    fn start(machine: &Machine, address: &str, dir: &str, options: &str, prepare: impl FnOnce(&mut Command)) -> Self {
-        let number = machine.tree("").len();
-        let path = |name: &str| machine.path(&format!("{name}.{number}"));
-        let (ticket_file, log, json) = (path("ticket"), path("log"), path("json"));
-        let mut line = machine.qft(["serve", dir, "-l", address, "--ticket-file"]);
-        line.command.arg(&ticket_file).args(options.split_whitespace());
-        if !options.contains("-w") {
-            line.command.args(["-w", "1"]);
-        }
-        let create = |path: &Path| File::create(path).expect("a file in a temporary directory");
-        line.command.stdin(Stdio::null()).stdout(create(&json)).stderr(create(&log));
-        prepare(&mut line.command);
-        let child = Guard(line.command.spawn().expect("the program starts"));
-        let mut serve = Self { child, ticket: String::new(), log, json };
-        serve.ticket = wait_for("the ticket", || {
-            let ended = serve.child.0.try_wait().expect("it is ours");
-            assert!(ended.is_none(), "the server ended: {}", serve.log());
-            fs::read_to_string(&ticket_file).ok()
-        });
-        serve.ticket.truncate(serve.ticket.trim_end().len());
-        serve
-    }
-
-    pub(crate) fn ticket(&self) -> &str {
-        &self.ticket
-    }
-
-    /// The ticket without its secret.
-    pub(crate) fn pinned(&self) -> String {
-        let (who, place) = self.ticket.split_once('@').expect("a ticket has a place");
-        format!("{}@{place}", who.rsplit_once(':').map_or(who, |(pin, _)| pin))
-    }
-
-    /// `HOST:PORT`.
-    pub(crate) fn address(&self) -> &str {
-        self.ticket.split_once('@').expect("a ticket has a place").1
-    }
-
-    pub(crate) fn fingerprint(&self) -> &str {
-        self.ticket["qft://".len()..].split([':', '@']).next().expect("it starts with the fingerprint")
-    }
-
-    /// What it has said so far.
-    pub(crate) fn log(&self) -> String {
-        fs::read_to_string(&self.log).expect("it is ours")
-    }
-
-    pub(crate) fn wait_to_say(&self, part: &str) {
-        wait_for(part, || self.log().contains(part).then_some(()));
-    }
-
-    /// What it has printed so far, as JSON.
-    pub(crate) fn json(&self) -> Vec<Value> {
-        let text = fs::read_to_string(&self.json).expect("it is ours");
-        text.lines().map(|line| serde_json::from_str(line).expect("one object a line")).collect()
-    }
-
-    pub(crate) fn signal(&self, signal: Signal) {
-        self.child.signal(signal);
-    }
-
-    /// Resident memory in bytes.
-    pub(crate) fn resident(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.0.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says so");
-        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
-    }
-
-    /// Waits for its end.
-    pub(crate) fn end(&mut self) -> Option<i32> {
-        self.child.wait("the server's end").code()
-    }
-
-    /// Ends it as a power cut would.
-    pub(crate) fn kill(self) {
-        drop(self.child);
     }
 }
