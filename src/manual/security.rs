@@ -57,7 +57,8 @@
 //! "same size and time" and digests of what exists say what is there. So to such a client every name looks free, and
 //! every file is sent whole; only when it asks that nothing be replaced does it hear that a name is taken. A partial
 //! upload is named after its key and continued by that key alone. What remains: whether a name exists can be found out,
-//! and a file can be replaced unless `--no-clobber` (`no-clobber`) forbids it, which keeps directories as they are, too.
+//! and a file can be replaced unless `--no-clobber` (`no-clobber`) forbids it, which keeps directories as they are,
+//! too.
 //!
 //! **Dotfiles at the top** of the served directory cannot be seen, read or written without `--hidden`, whatever links
 //! lead to them: whoever serves a home directory does not hand out `.ssh`. Further down they are files like others. The
