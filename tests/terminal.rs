@@ -2,6 +2,8 @@
 
 #[path = "support/bin.rs"]
 mod bin;
+#[path = "terminal/certified.rs"]
+mod certified;
 #[path = "terminal/known_host.rs"]
 mod known_host;
 #[path = "support/snapshot.rs"]
@@ -14,9 +16,7 @@ mod terminal;
 use bin::Machine;
 use snapshot::{Names, assert_snapshot};
 use sshd::{PASSPHRASE, Setup, Sshd};
-use terminal::Terminal;
-
-const CTRL_C: &str = "\x03";
+use terminal::{CTRL_C, Terminal};
 
 /// What the server printed to be pasted.
 fn line_to_paste(terminal: &Terminal) -> String {

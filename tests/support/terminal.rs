@@ -15,6 +15,8 @@ use crate::bin::{Machine, wait_for};
 
 pub(crate) const ROWS: u16 = 24;
 pub(crate) const COLUMNS: u16 = 80;
+/// What Ctrl-C sends, for [`Terminal::press`].
+pub(crate) const CTRL_C: &str = "\x03";
 /// Lines that are kept after they have left the screen: more than any flow prints.
 const SCROLLBACK: usize = 1000;
 
@@ -87,7 +89,7 @@ impl Terminal {
         self.press(&format!("{line}\r"));
     }
 
-    /// Presses keys: `\x03` is Ctrl-C.
+    /// Presses keys.
     pub(crate) fn press(&self, keys: &str) {
         let mut line = self.running().line.as_ref();
         line.write_all(keys.as_bytes()).expect("a terminal takes what is typed");

@@ -2,9 +2,8 @@
 
 use crate::bin::{self, Machine};
 use crate::snapshot::{Names, assert_snapshot};
-use crate::terminal::Terminal;
+use crate::terminal::{CTRL_C, Terminal};
 
-const CTRL_C: &str = "\x03";
 /// What the question ends with.
 const QUESTION: &str = "Trust it? [yes/no/fingerprint]";
 
