@@ -15,6 +15,8 @@ mod links;
 mod load;
 #[path = "../benches/compare/model.rs"]
 mod model;
+#[path = "../benches/compare/page.rs"]
+mod page;
 #[allow(dead_code, reason = "the measuring uses more of it")]
 #[path = "../benches/compare/results.rs"]
 mod results;
@@ -167,6 +169,8 @@ fn results() -> Results {
                 tool: tool.to_owned(),
                 version: "1".to_owned(),
                 date: "2026-01-31".to_owned(),
+                run: "2026-01-31T12:00:00Z".to_owned(),
+                command: "link=all".to_owned(),
                 outcome: if done { Outcome::Done } else { Outcome::Stopped },
                 seconds,
                 all_seconds: vec![seconds],
@@ -238,9 +242,7 @@ fn room_that_was_only_reserved_has_not_arrived() {
 fn a_chart_shows_what_was_done_and_what_was_not() {
     let svg = chart::draw(&results(), Kind::Large).expect("enough for a chart");
     assert!(chart::draw(&results(), Kind::Small).is_none(), "nothing was measured with small files");
-    for part in
-        ["One file of 64 MiB", ">qft<", ">other<", "not done", "0.1 %", "300 ms", "&amp; &lt;Small&gt;, Linux 6.1"]
-    {
+    for part in ["One file of 64 MiB", ">qft<", ">other<", "0.1 %", "300 ms", "&amp; &lt;Small&gt;, Linux 6.1"] {
         assert!(svg.contains(part), "{part} is missing");
     }
     // One hollow mark for each place where the other was stopped: four losses, four round trips.
@@ -256,17 +258,56 @@ fn the_table_says_who_was_stopped_and_how_far_it_came() {
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     assert!(text.contains("stopped; 1.0 of 64.0 MiB had arrived"), "{text}");
     assert!(text.contains(">60.00"), "{text}");
-    let page = table::markdown(&results());
-    assert!(page.contains("| 100 Mbit/s, RTT 100 ms, 1 % loss | one file of 64 MiB | 7.0 | > 60 |"), "{page}");
 }
 
 #[test]
-fn the_charts_in_the_repository_are_those_of_the_results_beside_them() {
+fn the_page_compares_with_qft_and_says_where_the_figures_come_from() {
+    let mut results = results();
+    let page = page::page(&results);
+    for part in [
+        "## One file of 64 MiB",
+        "| seconds | qft | other |",
+        "| 100 Mbit/s, RTT 100 ms, no loss | 6.0 | 6.0 (1.0x) |",
+        "| 100 Mbit/s, RTT 100 ms, 1 % loss | 7.0 | > 60 (> 8.6x) |",
+        "| 500 Mbit/s, RTT 100 ms, 1 % loss (one file of 256 MiB) | 7.0 |",
+        "](large.svg)",
+        "Linux 6.1, 2026-01-31",
+        "* other: 1\n",
+        "    cargo bench --bench compare -- link=all\n",
+    ] {
+        assert!(page.contains(part), "{part} is missing:\n{page}");
+    }
+    assert!(!page.contains("small.svg"), "nothing was measured with small files");
+    let again =
+        results.cells.iter_mut().find(|cell| cell.tool == "qft" && cell.link == link("100/100/1")).expect("there");
+    again.run = "2026-02-01T12:00:00Z".to_owned();
+    let page = page::page(&results);
+    assert!(page.contains("1 % loss | 7.0 | > 60 |"), "figures of two runs were compared:\n{page}");
+}
+
+#[test]
+fn a_chart_says_within_what_time_nothing_was_done() {
+    let mut results = results();
+    let said = |results: &Results| chart::draw(results, Kind::Large).expect("enough for a chart");
+    assert_eq!(said(&results).matches(">not done within 60 s<").count(), 2);
+    let is_on_both = |cell: &Cell| cell.tool == "other" && cell.link == link("100/100/1");
+    let at = results.cells.iter().position(is_on_both).expect("there");
+    results.cells[at].seconds = 20.0;
+    assert_eq!(said(&results).matches(">not done within 20 to 60 s<").count(), 2);
+    results.cells[at].outcome = Outcome::Failed("why".to_owned());
+    assert_eq!(said(&results).matches(">not done within 60 s, or failed<").count(), 2);
+}
+
+#[test]
+fn table_and_charts_in_the_repository_are_those_of_the_results_beside_them() {
+    const REMEDY: &str = "cargo bench --bench compare -- --redraw out=benches/compare";
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/compare");
     let saved = Results::load(&dir.join("results.json")).expect("it can be read");
     for kind in Kind::ALL {
         let drawn = saved.as_ref().and_then(|results| chart::draw(results, kind));
         let there = fs::read_to_string(dir.join(kind.word()).with_extension("svg")).ok();
-        assert_eq!(drawn, there, "cargo bench --bench compare -- --redraw out=benches/compare");
+        assert_eq!(drawn, there, "{REMEDY}");
     }
+    let there = fs::read_to_string(dir.join("table.md")).ok();
+    assert_eq!(saved.as_ref().map(page::page), there, "{REMEDY}");
 }

@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail, ensure};
 
 use super::links::LinkSpec;
 use super::load::Kind;
+use super::table::OURS;
 use super::tools;
 
 /// What `--help` says.
@@ -16,16 +17,19 @@ Compares qft with other tools over emulated links, as root:
   cargo bench --bench compare -- [--quick] [WORD=VALUE[,VALUE...] ...]
 
   tool=qft,rsync-bbr   these only (qft, rsync-bbr, rsync-cubic, scp, rclone,
-                       qcp-cubic, qcp-bbr)
+                       qcp-cubic, qcp-bbr, sendme); figures are compared with
+                       qft's of the same run
   link=table           these only: table, loss and rtt (the charts), all, or
                        RATE/RTT/LOSS[/BURST], as in 100/50/1 or 100/100/1/5:
                        Mbit/s, ms, percent each way, packets lost in a row
   load=large,small     these only (large, small, tiny)
   runs=3               the median of so many; 1 unless said otherwise
-  cap=60               seconds after which a tool is stopped
-  out=DIR              where results.json and the charts are written and where
-                       results of earlier runs are kept; target/compare unless
+  peer-runs=1          so many of the other tools; as many as of qft unless
                        said otherwise
+  cap=60               seconds after which a tool is stopped
+  out=DIR              where results.json, table.md and the charts are written
+                       and where results of earlier runs are kept, cell by
+                       cell; target/compare unless said otherwise
   --quick              small loads, two links, a cap of 20 s
   --redraw             draws table and charts from results.json, measures nothing
 ";
@@ -42,11 +46,14 @@ pub(crate) struct Args {
     pub(crate) links: Vec<LinkSpec>,
     pub(crate) loads: Vec<Kind>,
     pub(crate) runs: u64,
+    pub(crate) peer_runs: Option<u64>,
     pub(crate) cap: Duration,
     pub(crate) out: PathBuf,
     pub(crate) quick: bool,
     pub(crate) redraw: bool,
     pub(crate) help: bool,
+    /// All of it as it was given.
+    pub(crate) words: String,
 }
 
 impl Args {
@@ -59,11 +66,13 @@ impl Args {
             links: LinkSpec::chosen(if quick { "quick" } else { "all" })?,
             loads: Kind::ALL.to_vec(),
             runs: 1,
+            peer_runs: None,
             cap: if quick { CAP_QUICK } else { CAP },
             out: PathBuf::from("target/compare"),
             quick,
             redraw: false,
             help: false,
+            words: String::new(),
         };
         for word in &words {
             match (word.as_str(), word.split_once('=')) {
@@ -75,7 +84,14 @@ impl Args {
                 (other, None) => bail!("{other}: not a word of this command; --help lists them"),
             }
         }
+        let given = words.iter().filter(|word| *word != "--bench" && !word.starts_with("out="));
+        args.words = given.cloned().collect::<Vec<_>>().join(" ");
         Ok(args)
+    }
+
+    /// How often a tool copies the same.
+    pub(crate) fn runs_of(&self, tool: &str) -> u64 {
+        if tool == OURS { self.runs } else { self.peer_runs.unwrap_or(self.runs) }
     }
 
     fn set(&mut self, name: &str, value: &str) -> anyhow::Result<()> {
@@ -91,17 +107,23 @@ impl Args {
                     }
                 }
             }
-            "runs" => self.runs = value.parse().with_context(|| format!("runs={value}: a number is needed"))?,
+            "runs" => self.runs = number(name, value)?,
+            "peer-runs" => self.peer_runs = Some(number(name, value)?),
             "cap" => {
                 let seconds = value.parse().with_context(|| format!("cap={value}: seconds are needed"))?;
                 self.cap = Duration::from_secs(seconds);
             }
             "out" => self.out = PathBuf::from(value),
-            other => bail!("{other}=: not one of tool, link, load, runs, cap, out"),
+            other => bail!("{other}=: not one of tool, link, load, runs, peer-runs, cap, out"),
         }
-        ensure!(self.runs > 0 && !self.cap.is_zero(), "{name}={value}: nothing would be measured");
+        let is_some = self.runs > 0 && self.peer_runs != Some(0) && !self.cap.is_zero();
+        ensure!(is_some, "{name}={value}: nothing would be measured");
         Ok(())
     }
+}
+
+fn number(name: &str, value: &str) -> anyhow::Result<u64> {
+    value.parse().with_context(|| format!("{name}={value}: a number is needed"))
 }
 
 fn known_tool(word: &str) -> anyhow::Result<String> {

@@ -18,7 +18,7 @@ const PANEL_HEIGHT: f64 = 212.0;
 /// Above each panel, room for those that were not done.
 const BAND_HEIGHT: f64 = 26.0;
 /// Between those that were not done at the same place, so that all are seen.
-const BAND_STEP: f64 = 9.0;
+const BAND_STEP: f64 = 8.0;
 const LEGEND_Y: f64 = 48.0;
 /// Width of a letter of the legend, generously, and of what stands between two names.
 const LETTER: f64 = 7.2;
@@ -55,6 +55,8 @@ struct Point {
 /// One of the two charts.
 struct Panel<'a> {
     title: String,
+    /// What those have in common that are in the band.
+    band: String,
     ticks: Vec<String>,
     /// For each tool the points, from left to right.
     lines: Vec<(&'a str, Vec<Point>)>,
@@ -79,11 +81,7 @@ pub(crate) fn draw(results: &Results, kind: Kind) -> Option<String> {
             tools.push(tool);
         }
     });
-    let longest =
-        cells.iter().filter(|cell| cell.outcome == Outcome::Stopped).map(|cell| cell.seconds).reduce(f64::max);
-    let stopped =
-        longest.map_or_else(String::new, |seconds| format!("not done: failed, or stopped after {seconds:.0} s. "));
-    let origin = format!("{stopped}{}; cargo bench --bench compare", table::machine_and_dates(results));
+    let origin = format!("{}; cargo bench --bench compare", table::machine_and_dates(results));
     Some(page(&load, &panels, &tools, &origin))
 }
 
@@ -112,7 +110,23 @@ fn panel<'a>(
         (Some(cell), _) => format!("against the round trip, {} % loss", cell.link.loss_percent),
         (None, _) => String::new(),
     };
-    Panel { title, ticks: places.iter().map(|place| format!("{place} {unit}")).collect(), lines }
+    let ticks = places.iter().map(|place| format!("{place} {unit}")).collect();
+    Panel { title, band: band(&cells), ticks, lines }
+}
+
+/// When those were stopped that did not get done.
+fn band(cells: &[&&Cell]) -> String {
+    let stopped = || cells.iter().filter(|cell| cell.outcome == Outcome::Stopped).map(|cell| cell.seconds);
+    let is_any_failed = cells.iter().any(|cell| matches!(cell.outcome, Outcome::Failed(_)));
+    let failed = if is_any_failed { ", or failed" } else { "" };
+    match (stopped().reduce(f64::min), stopped().reduce(f64::max)) {
+        (Some(least), Some(most)) if format!("{least:.0}") == format!("{most:.0}") => {
+            format!("not done within {most:.0} s{failed}")
+        }
+        (Some(least), Some(most)) => format!("not done within {least:.0} to {most:.0} s{failed}"),
+        _ if is_any_failed => "failed".to_owned(),
+        _ => String::new(),
+    }
 }
 
 fn page(load: &Load, panels: &[Panel<'_>], tools: &[&str], origin: &str) -> String {
@@ -141,7 +155,8 @@ fn page(load: &Load, panels: &[Panel<'_>], tools: &[&str], origin: &str) -> Stri
     svg
 }
 
-fn sentence(load: &Load) -> String {
+/// For a title: `One file of 64 MiB`.
+pub(crate) fn sentence(load: &Load) -> String {
     let title = load.title();
     title.strip_prefix("one").map_or_else(|| title.clone(), |rest| format!("One{rest}"))
 }
@@ -225,7 +240,7 @@ fn axes(svg: &mut String, panel: &Panel<'_>, x: f64, scale: &Scale) {
         r#"<rect class="band" x="{x}" y="{band_y}" width="{PANEL_WIDTH}" height="{BAND_HEIGHT}" rx="4"/>"#
     );
     let _ = writeln!(svg, r#"<g text-anchor="end">"#);
-    text(svg, x - 6.0, band_y + 17.0, "small", "not done");
+    text(svg, x + PANEL_WIDTH, PANEL_Y - BAND_HEIGHT - 10.0, "small", &panel.band);
     for line in scale.lines() {
         let y = scale.y(line);
         text(svg, x - 6.0, y + 4.0, "small", &format!("{line} s"));

@@ -22,6 +22,15 @@ impl Machine {
 
 /// The day, in UTC: `2026-01-31`.
 pub(crate) fn today() -> anyhow::Result<String> {
-    let said = Command::new("date").args(["-u", "+%F"]).output().context("date")?;
+    date("+%F")
+}
+
+/// The moment, in UTC: `2026-01-31T12:34:56Z`.
+pub(crate) fn now() -> anyhow::Result<String> {
+    date("+%FT%TZ")
+}
+
+fn date(format: &str) -> anyhow::Result<String> {
+    let said = Command::new("date").args(["-u", format]).output().context("date")?;
     Ok(String::from_utf8(said.stdout)?.trim().to_owned())
 }

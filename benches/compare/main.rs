@@ -2,7 +2,7 @@
 //! by byte.
 //!
 //! `cargo bench --bench compare -- --help` says how to choose. It needs root (for the namespaces), `ip` (package
-//! iproute2), and whichever of rsync, openssh-server, rclone and qcp is to be compared; what is missing is left out and
+//! iproute2), and whichever of rsync, openssh-server, rclone, qcp and sendme is to be compared; what is missing is left out and
 //! said. Everything takes about two hours, most of it waiting for tools that do not get done; `--quick` two minutes.
 
 mod allowed;
@@ -19,6 +19,7 @@ mod measure;
 mod model;
 mod namespace;
 mod network;
+mod page;
 mod process;
 mod results;
 mod table;
@@ -41,6 +42,7 @@ use results::{Cell, Machine, Outcome, Results};
 use tools::{Ssh, Tool};
 
 const RESULTS: &str = "results.json";
+const TABLE: &str = "table.md";
 /// Exit code of what was interrupted.
 const EXIT_INTERRUPTED: u8 = 130;
 
@@ -62,15 +64,18 @@ fn main() -> ExitCode {
     }
 }
 
-/// Draws table and charts from what was saved.
+/// Writes table and charts from what was saved.
 fn redraw(out: &Path) -> anyhow::Result<()> {
     let results = Results::load(&out.join(RESULTS))?;
     let results = results.with_context(|| format!("nothing was measured yet: no {RESULTS} in {}", out.display()))?;
-    println!("{}\n{}", table::terminal(&results), table::markdown(&results));
+    println!("{}", table::terminal(&results));
     draw(&results, out)
 }
 
 fn draw(results: &Results, out: &Path) -> anyhow::Result<()> {
+    let path = out.join(TABLE);
+    fs::write(&path, page::page(results)).with_context(|| path.display().to_string())?;
+    println!("written: {}", path.display());
     for kind in Kind::ALL {
         let path = out.join(kind.word()).with_extension("svg");
         if let Some(svg) = chart::draw(results, kind) {
@@ -97,7 +102,8 @@ fn compare(args: &Args) -> anyhow::Result<()> {
     fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
     let results = earlier(&args.out)?;
     let ssh = Ssh::prepare(scratch.path())?;
-    let mut comparison = Comparison { args, scratch: scratch.path(), ssh, tools, results };
+    let run = machine::now()?;
+    let mut comparison = Comparison { args, scratch: scratch.path(), ssh, tools, results, run };
     let measured = comparison.measure();
     print!("\n{}", table::origin(&comparison.results));
     draw(&comparison.results, &args.out)?;
@@ -154,6 +160,8 @@ struct Comparison<'a> {
     ssh: Ssh,
     tools: Vec<(Box<dyn Tool>, String)>,
     results: Results,
+    /// When it began.
+    run: String,
 }
 
 impl Comparison<'_> {
@@ -194,7 +202,7 @@ impl Comparison<'_> {
     fn cell(&self, number: usize, link: &LinkSpec, load: &Load, source: &Path) -> anyhow::Result<Cell> {
         let (tool, version) = &self.tools[number];
         let mut runs = Vec::new();
-        for seed in 1..=self.args.runs {
+        for seed in 1..=self.args.runs_of(tool.name()) {
             let scratch = tempfile::tempdir_in(self.scratch)?;
             let (tool, ssh, cap) = (&**tool, &self.ssh, self.args.cap);
             let run = Trial { tool, link, load, source, ssh, cap, seed }.run(scratch.path())?;
@@ -214,6 +222,8 @@ impl Comparison<'_> {
             tool: tool.name().to_owned(),
             version: version.clone(),
             date: machine::today()?,
+            run: self.run.clone(),
+            command: self.args.words.clone(),
             outcome: run.outcome,
             seconds: run.seconds,
             all_seconds,

@@ -39,6 +39,10 @@ pub(crate) struct Cell {
     pub(crate) version: String,
     /// The day, in UTC: `2026-01-31`.
     pub(crate) date: String,
+    /// When the comparison began that this is of. Only figures of the same one are compared.
+    pub(crate) run: String,
+    /// What was asked for: the words of the command line.
+    pub(crate) command: String,
     pub(crate) outcome: Outcome,
     /// From the start of the command to its end; of several runs, the median one.
     pub(crate) seconds: f64,

@@ -1,4 +1,4 @@
-//! The table, for a terminal of 80 columns and, shorter, in Markdown.
+//! The table, for a terminal of 80 columns.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use super::load::Load;
 use super::results::{Cell, Outcome, Results};
 
 /// The tool that the others are compared with.
-const OURS: &str = "qft";
+pub(crate) const OURS: &str = "qft";
 /// From here on the machine took part in the figures, and the table says so.
 const LATE_PERCENT_MAX: f64 = 1.0;
 
@@ -32,8 +32,7 @@ pub(crate) fn row(cell: &Cell, ours: Option<&Cell>) -> String {
     let more = if cell.outcome == Outcome::Done { "" } else { ">" };
     let seconds = format!("{more}{:.2}", cell.seconds);
     let core = cell.core_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.2}"));
-    let ours = ours.filter(|ours| ours.outcome == Outcome::Done);
-    let ratio = ours.map_or_else(|| "-".to_owned(), |ours| format!("{more}{:.1}", cell.seconds / ours.seconds));
+    let ratio = ratio(cell, ours).map_or_else(|| "-".to_owned(), |ratio| format!("{more}{ratio:.1}"));
     let wire = if cell.arrived == 0 { "-".to_owned() } else { format!("{:.3}", cell.wire()) };
     let (mbit, share) = (cell.mbit(), cell.share() * 100.0);
     let mut row = format!("  {:<13}{seconds:>9}{mbit:>9.1}{share:>8.1} %{core:>9}{wire:>8}{ratio:>9}", cell.tool);
@@ -41,6 +40,12 @@ pub(crate) fn row(cell: &Cell, ours: Option<&Cell>) -> String {
         let _ = write!(row, "\n      {note}");
     }
     row
+}
+
+/// How many times qft's seconds it took, when qft got done, on the same link, in the same run.
+pub(crate) fn ratio(cell: &Cell, ours: Option<&Cell>) -> Option<f64> {
+    let ours = ours.filter(|ours| ours.outcome == Outcome::Done && ours.run == cell.run)?;
+    Some(cell.seconds / ours.seconds)
 }
 
 /// What a reader must know about a row.
@@ -69,14 +74,8 @@ fn notes(cell: &Cell) -> Vec<String> {
 }
 
 /// The pairs of link and load that were measured, in their order.
-fn pairs(results: &Results) -> Vec<(LinkSpec, Load)> {
-    let mut pairs = Vec::new();
-    for cell in &results.cells {
-        if !pairs.contains(&(cell.link, cell.load)) {
-            pairs.push((cell.link, cell.load));
-        }
-    }
-    pairs
+pub(crate) fn pairs(results: &Results) -> Vec<(LinkSpec, Load)> {
+    unique(results.cells.iter().map(|cell| (cell.link, cell.load)))
 }
 
 /// What qft made of a link and load.
@@ -98,35 +97,6 @@ pub(crate) fn terminal(results: &Results) -> String {
     text
 }
 
-/// Seconds alone, one row for each link and load, for a page.
-pub(crate) fn markdown(results: &Results) -> String {
-    let mut tools: Vec<&str> = Vec::new();
-    results.cells.iter().for_each(|cell| {
-        if !tools.contains(&cell.tool.as_str()) {
-            tools.push(&cell.tool);
-        }
-    });
-    let mut text = format!("| seconds | | {} |\n|---|---|{}\n", tools.join(" | "), "--:|".repeat(tools.len()));
-    for (link, load) in pairs(results) {
-        let cells = results.of(&link, &load);
-        let _ = write!(text, "| {link} | {} |", load.title());
-        for tool in &tools {
-            let cell = cells.iter().find(|cell| cell.tool == *tool);
-            let _ = write!(text, " {} |", cell.map_or_else(String::new, |cell| brief(cell)));
-        }
-        text.push('\n');
-    }
-    text
-}
-
-fn brief(cell: &Cell) -> String {
-    match cell.outcome {
-        Outcome::Done => format!("{:.1}", cell.seconds),
-        Outcome::Stopped => format!("> {:.0}", cell.seconds),
-        Outcome::Failed(_) => "failed".to_owned(),
-    }
-}
-
 /// Where and when.
 pub(crate) fn machine_and_dates(results: &Results) -> String {
     let machine = &results.machine;
@@ -143,13 +113,24 @@ pub(crate) fn machine_and_dates(results: &Results) -> String {
 pub(crate) fn origin(results: &Results) -> String {
     let mut text = machine_and_dates(results);
     text.push('\n');
-    let mut said: Vec<(&str, &str)> = Vec::new();
-    for cell in &results.cells {
-        let version = (cell.tool.as_str(), cell.version.as_str());
-        if !said.contains(&version) {
-            said.push(version);
-            let _ = writeln!(text, "{}: {}", version.0, version.1);
-        }
+    for (tool, version) in versions(results) {
+        let _ = writeln!(text, "{tool}: {version}");
     }
     text
+}
+
+/// Each tool's versions, in the order of the table.
+pub(crate) fn versions(results: &Results) -> Vec<(&str, &str)> {
+    unique(results.cells.iter().map(|cell| (cell.tool.as_str(), cell.version.as_str())))
+}
+
+/// Each of them once, in their order.
+pub(crate) fn unique<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
+    let mut found = Vec::new();
+    for one in all {
+        if !found.contains(&one) {
+            found.push(one);
+        }
+    }
+    found
 }

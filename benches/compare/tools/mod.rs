@@ -3,6 +3,7 @@
 mod qcp;
 mod qft;
 mod rclone;
+mod sendme;
 mod ssh;
 
 use std::path::{Path, PathBuf};
@@ -69,7 +70,12 @@ pub(crate) trait Tool {
         None
     }
 
-    /// Starts the far end; gives the command that copies `bed.source` into `bed.target`.
+    /// Whether the far end runs the command, and the near one waits for it; else the other way round.
+    fn is_fetched(&self) -> bool {
+        false
+    }
+
+    /// Starts the end that waits; gives the command that copies `bed.source` into `bed.target`.
     fn begin(&self, bed: &Bed<'_>) -> anyhow::Result<(Program, Command)>;
 }
 
@@ -83,6 +89,7 @@ pub(crate) fn all() -> Vec<Box<dyn Tool>> {
         Box::new(rclone::Rclone),
         Box::new(qcp::Qcp { congestion_control: "cubic" }),
         Box::new(qcp::Qcp { congestion_control: "bbr" }),
+        Box::new(sendme::Sendme),
     ]
 }
 
