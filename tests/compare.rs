@@ -296,6 +296,9 @@ fn a_chart_says_within_what_time_nothing_was_done() {
     assert_eq!(said(&results).matches(">not done within 20 to 60 s<").count(), 2);
     results.cells[at].outcome = Outcome::Failed("why".to_owned());
     assert_eq!(said(&results).matches(">not done within 60 s, or failed<").count(), 2);
+    assert_eq!(said(&results).matches("class=\"band\"").count(), 2);
+    results.cells.retain(|cell| cell.tool == "qft");
+    assert!(!said(&results).contains("class=\"band\""), "all were done");
 }
 
 #[test]

@@ -32,6 +32,14 @@ Compares qft with other tools over emulated links, as root:
                        cell; target/compare unless said otherwise
   --quick              small loads, two links, a cap of 20 s
   --redraw             draws table and charts from results.json, measures nothing
+
+Some hours in all. A part of it, with the median of three for qft, in 15 minutes:
+
+  cargo bench --bench compare -- link=100/100/0,100/100/1,100/100/5,100/20/1 \\
+    load=small runs=3 peer-runs=1 cap=40
+
+results.json, table.md and the charts hold whatever parts were measured, and
+table.md lists the commands. Runs that are interrupted keep what they have.
 ";
 
 /// Time that a tool gets, and what it gets in the quick form.

@@ -235,10 +235,12 @@ impl Place<'_> {
 fn axes(svg: &mut String, panel: &Panel<'_>, x: f64, scale: &Scale) {
     text(svg, x, PANEL_Y - BAND_HEIGHT - 10.0, "small", &panel.title);
     let band_y = PANEL_Y - BAND_HEIGHT - 4.0;
-    let _ = writeln!(
-        svg,
-        r#"<rect class="band" x="{x}" y="{band_y}" width="{PANEL_WIDTH}" height="{BAND_HEIGHT}" rx="4"/>"#
-    );
+    if !panel.band.is_empty() {
+        let _ = writeln!(
+            svg,
+            r#"<rect class="band" x="{x}" y="{band_y}" width="{PANEL_WIDTH}" height="{BAND_HEIGHT}" rx="4"/>"#
+        );
+    }
     let _ = writeln!(svg, r#"<g text-anchor="end">"#);
     text(svg, x + PANEL_WIDTH, PANEL_Y - BAND_HEIGHT - 10.0, "small", &panel.band);
     for line in scale.lines() {

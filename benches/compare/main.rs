@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench compare -- --help` says how to choose. It needs root (for the namespaces), `ip` (package
 //! iproute2), and whichever of rsync, openssh-server, rclone, qcp and sendme is to be compared; what is missing is left out and
-//! said. Everything takes about two hours, most of it waiting for tools that do not get done; `--quick` two minutes.
+//! said. Everything takes hours, most of it waiting for tools that do not get done; `--quick` minutes.
 
 mod allowed;
 mod args;
