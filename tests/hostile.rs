@@ -11,11 +11,12 @@ use qft::client::{Client, GetOptions, Job, SendOptions};
 use qft::digest::{CHUNK_BYTES, Digest};
 use qft::error::{Error, Fault};
 use qft::protocol::close::CloseCode;
+use qft::protocol::codec::RANGE_HEADER_BYTES;
 use qft::protocol::message::{
     Done, Failure, FileId, Have, Header, Hello, IfExists, Kind, List, Message, Mtime, Pos, Probe, ProbeKind, Problem,
     Push, SkipReason, Status, Tail, Target, Verdict, Why,
 };
-use qft::protocol::{HEADERS_AHEAD_MAX, PROBE_ECHO_BYTES_MAX, PROBE_MILLIS_MAX};
+use qft::protocol::{AHEAD_BYTES_MAX, AHEAD_FILES_MAX, HEADERS_AHEAD_MAX, PROBE_ECHO_BYTES_MAX, PROBE_MILLIS_MAX};
 use qft::server::{Mode, Notice};
 use qft::transport::{self, TransportError};
 use support::field::{self, Field, identity};
@@ -355,6 +356,157 @@ async fn content_before_the_answer_is_a_violation() {
     .await;
 }
 
+/// Ranges ahead of the answers that no job may have: id, offset, length. Each after those before it.
+fn too_far_ahead() -> Vec<(&'static str, Vec<[u64; 3]>)> {
+    let most = AHEAD_FILES_MAX as u64;
+    vec![
+        ("nothing", vec![[0, 0, 0]]),
+        ("what is no start", vec![[0, CHUNK_BYTES, 5]]),
+        ("an offset beyond all numbers", vec![[0, u64::MAX, 5]]),
+        ("more than a chunk", vec![[0, 0, CHUNK_BYTES + 1]]),
+        ("a length beyond all numbers", vec![[0, 0, u64::MAX >> 1]]),
+        ("a file twice", vec![[0, 0, 5], [0, 0, 5]]),
+        ("too many bytes", vec![[0, 0, AHEAD_BYTES_MAX / 2 + 1], [1, 0, AHEAD_BYTES_MAX / 2 + 1]]),
+        ("too many files", (0..=most).map(|id| [id, 0, 1]).collect()),
+    ]
+}
+
+#[tokio::test]
+async fn more_ahead_of_the_answers_than_a_job_may_have_is_a_violation() {
+    for (why, ranges) in too_far_ahead() {
+        violates(async |peer| {
+            let mut streams = Vec::new();
+            for [id, offset, len] in ranges {
+                streams.push(peer.begin_ahead(id, offset, len, b"x").await);
+            }
+            assert_eq!(peer.closed().await, Some(CloseCode::Violation), "{why}");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn content_ahead_that_is_not_the_start_of_its_offer_is_a_violation() {
+    let link = Kind::Link(b"target".to_vec());
+    for (kind, size) in [(Kind::File, 4), (Kind::File, 6), (Kind::File, 0), (Kind::Dir, 0), (link, 0)] {
+        let field = Field::new();
+        let mut peer = field.greeted().await;
+        let _stream = peer.begin_ahead(1, 0, 5, b"x").await;
+        peer.say(&push()).await;
+        // The answer to another offer comes after the stream was seen.
+        peer.offer(0, "other", 1).await;
+        peer.say(&header_of(1, "x", kind.clone(), size)).await;
+        assert_eq!(peer.closed().await, Some(CloseCode::Violation), "{kind:?} of {size}");
+        field.ends_with(&peer, CloseCode::Violation).await;
+    }
+}
+
+#[tokio::test]
+async fn content_ahead_of_an_offer_that_never_comes_is_a_violation() {
+    violates(async |peer| {
+        let _stream = peer.begin_ahead(0, 0, 5, b"x").await;
+        peer.say(&end(0)).await;
+        assert_eq!(peer.closed().await, Some(CloseCode::Violation));
+    })
+    .await;
+    // And is not waited for.
+    let field = Field::new();
+    let peer = field.pushing().await;
+    let _stream = peer.begin_ahead(0, 0, 5, b"x").await;
+    field.ends_with(&peer, CloseCode::Timeout).await;
+}
+
+#[tokio::test]
+async fn content_that_comes_before_its_offer_waits_for_it() {
+    let field = Field::new();
+    let mut peer = field.greeted().await;
+    let (late, small) = (content(CHUNK / 2), [7; 5]);
+    // One of them whole, of the other a part: the rest comes when it is asked for.
+    let (mut begun, _reports) = peer.begin_ahead(1, 0, 5, &small[..2]).await;
+    peer.say(&push()).await;
+    peer.offer(0, "late", late.len() as u64).await;
+    peer.say(&header(1, "small", 5)).await;
+    assert_eq!(peer.hear_pos().await.verdict, Verdict::From { offset: 0, why: Why::New });
+    begun.write_all(&small[2..]).await.unwrap();
+    begun.finish().unwrap();
+    peer.say(&peer.tail(1, &small, 1)).await;
+    peer.is_done(1).await;
+    // What went ahead may also come after the answer.
+    let (mut whole, _reports) = peer.begin_ahead(0, 0, late.len() as u64, &late).await;
+    whole.finish().unwrap();
+    peer.say(&peer.tail(0, &late, 1)).await;
+    peer.is_done(0).await;
+    assert_eq!(fs::read(field.path("late")).unwrap(), late);
+    assert_eq!(fs::read(field.path("small")).unwrap(), small);
+    peer.leave().await;
+    field.honest_client_is_served().await;
+}
+
+#[tokio::test]
+async fn content_ahead_that_is_sent_again_is_a_violation() {
+    violates(async |peer| {
+        let _first = peer.begin_ahead(0, 0, CHUNK_BYTES, b"x").await;
+        peer.offer(0, "x", 2 * CHUNK_BYTES).await;
+        let _second = peer.begin(0, 0, 2 * CHUNK_BYTES, b"x").await;
+        assert_eq!(peer.closed().await, Some(CloseCode::Violation));
+    })
+    .await;
+}
+
+/// The code with which the receiver stops a stream.
+async fn stopped(stream: &quinn::SendStream) -> Option<quinn::VarInt> {
+    soon("the stop", stream.stopped()).await.unwrap()
+}
+
+#[tokio::test]
+async fn content_ahead_that_is_not_wanted_is_stopped_and_counts_for_nothing() {
+    let unwanted = Some(CloseCode::Cancelled.code().into());
+    let field = Field::new();
+    let (old, new) = (content(2 * CHUNK), vec![7; 2 * CHUNK]);
+    field::write(&field.path("old"), &old);
+    field::write(&field.path("dir/file"), b"x");
+    let mut peer = field.pushing().await;
+    // A start that is there and differs: it is sent as a repair, when the digests have been compared.
+    let (start, _reports) = peer.begin_ahead(0, 0, CHUNK_BYTES, &new[..10]).await;
+    peer.say(&header(0, "old", new.len() as u64)).await;
+    let all = Verdict::From { offset: new.len() as u64, why: Why::Update };
+    assert_eq!(peer.hear_pos().await.verdict, all);
+    assert_eq!(stopped(&start).await, unwanted);
+    assert!(matches!(peer.hear().await, Some(Message::Have(have)) if have.digests.len() == 2));
+    peer.range(0, 0, &new).await;
+    peer.say(&peer.tail(0, &new, 1)).await;
+    peer.is_done(0).await;
+    assert_eq!(fs::read(field.path("old")).unwrap(), new);
+    peer.leave().await;
+    // A file that is refused, before and after it comes.
+    let mut peer = field.pushing().await;
+    for early in [true, false] {
+        let id = u64::from(!early);
+        let before = if early { Some(peer.begin_ahead(id, 0, 5, b"x").await) } else { None };
+        peer.say(&header(id, "dir", 5)).await;
+        assert!(matches!(peer.hear_pos().await.verdict, Verdict::Refuse(_)));
+        let (refused, _reports) = if let Some(begun) = before { begun } else { peer.begin_ahead(id, 0, 5, b"x").await };
+        assert_eq!(stopped(&refused).await, unwanted);
+    }
+    peer.send_well(2, "well", b"content").await;
+    peer.leave().await;
+    field.honest_client_is_served().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_is_taken_back_before_its_header_is_no_violation() {
+    let field = Field::new();
+    let mut peer = field.pushing().await;
+    for bytes in [&[][..], &[0; 7]] {
+        let (mut stream, _reports) = peer.connection.open_bi().await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        stream.reset(CloseCode::Cancelled.code().into()).unwrap();
+    }
+    peer.send_well(0, "well", b"content").await;
+    peer.leave().await;
+    field.honest_client_is_served().await;
+}
+
 #[tokio::test]
 async fn overlapping_ranges_are_a_violation() {
     for offset in [0, CHUNK_BYTES] {
@@ -526,6 +678,13 @@ async fn a_stranger_that_sends_right_away_is_refused_before_anything_is_read() {
         let before = field.names();
         let mut peer = Raw::connect(&field.server, &identity()).await;
         let all = [hello(), job, header(0, "x", 1), end(1)];
+        // All that may go ahead.
+        let mut streams = vec![peer.begin_ahead(0, 0, CHUNK_BYTES, &content(CHUNK)).await];
+        for id in 1..AHEAD_FILES_MAX as u64 {
+            streams.push(peer.begin_ahead(id, 0, 1, b"x").await);
+        }
+        let one_more = tokio::time::timeout(std::time::Duration::ZERO, peer.connection.open_bi()).await;
+        assert!(one_more.is_err(), "{} streams are not all", streams.len());
         peer.say_bytes(&all.iter().flat_map(frame).collect::<Vec<u8>>()).await;
         assert_eq!(peer.hear().await, None);
         assert_eq!(field.names(), before);
@@ -996,9 +1155,13 @@ async fn a_server_that_reports_more_than_was_sent_does_not_fool_the_count() {
     let mut peer = server.welcome().await;
     assert!(matches!(peer.hear().await, Some(Message::Header(_))));
     peer.say(&from(0)).await;
-    let (mut reports, mut stream) = soon("the content", peer.connection.accept_bi()).await.unwrap();
-    reports.write_all(&u64::MAX.to_le_bytes()).await.unwrap();
-    soon("the content", stream.read_to_end(2 * WANTED)).await.unwrap();
+    let mut taken = 0;
+    // Its start may have gone ahead, on a stream of its own.
+    while taken < WANTED {
+        let (mut reports, mut stream) = soon("the content", peer.connection.accept_bi()).await.unwrap();
+        reports.write_all(&u64::MAX.to_le_bytes()).await.unwrap();
+        taken += soon("the content", stream.read_to_end(2 * WANTED)).await.unwrap().len() - RANGE_HEADER_BYTES;
+    }
     assert!(matches!(peer.hear().await, Some(Message::Tail(_))));
     peer.say(&done(0, None)).await;
     assert!(matches!(peer.hear().await, Some(Message::End(_))));
