@@ -22,11 +22,11 @@
 //!
 //! **Names are escaped** before they reach a terminal or a log.
 //!
-//! **A stranger** can make the server do a handshake and read one greeting in ten seconds. What else it
-//! sends is not read, and never more than one and a third mebibytes. 256 strangers at a time, 16 from one address, after which the one that has waited longest loses its place:
-//! an honest handshake takes a round trip or two, so it gets through while those who only hold places do not. When 32
-//! wait, addresses must be proven first (QUIC's Retry), so forged ones push nobody out. Clients that were let in are
-//! counted apart: 64 (`--max-clients`), half of them from one address.
+//! **A stranger** can make the server do a handshake and read one greeting in ten seconds. What else it sends is not
+//! read, and never more than one and a third mebibytes. 256 strangers at a time, 16 from one address, after which the
+//! one that has waited longest loses its place: an honest handshake takes a round trip or two, so it gets through while
+//! those who only hold places do not. When 32 wait, addresses must be proven first (QUIC's Retry), so forged ones push
+//! nobody out. Clients that were let in are counted apart: 64 (`--max-clients`), half of them from one address.
 //!
 //! **Through ssh** (`user@host:path`) trust is ssh's: the far end is started by it, for one run, as that account. Each
 //! end makes a key for the run and learns the other's through the ssh channel, never from a command line; the far end
@@ -34,9 +34,9 @@
 //! which the account could reach anyway. What the far side prints is escaped before it is shown.
 //!
 //! **The memory of paths** tells who was met where within a day: server names in `paths`, client addresses in
-//! `client_paths`, both readable for their owner alone. Only a client that was let in and took mebibytes is remembered, one
-//! entry for each address, 1024 of them, and nothing depends on an entry being right: the most that a wrong one does is
-//! one flight of packets too many, to that address, by a server that has just seen the same round trip.
+//! `client_paths`, both readable for their owner alone. Only a client that was let in and took mebibytes is remembered,
+//! one entry for each address, 1024 of them, and nothing depends on an entry being right: the most that a wrong one
+//! does is one flight of packets too many, to that address, by a server that has just seen the same round trip.
 //!
 //! **A CA** may vouch for either end instead of a pin: for the name that the server is called by, for the client that
 //! calls. Chain, dates, purpose and name are judged by rustls; `certs/README.md` says when that is worth it.

@@ -5,10 +5,10 @@
 //! gigabit link. qft asks for more and, when it gets too little, names the `sysctl` line that helps.
 //!
 //! Whoever sends remembers the path: a client the paths to servers, in the file `paths` of its home, and a server the
-//! paths to those clients that it let in, by their addresses, in `client_paths`. Rate and round trip are kept for a day.
-//! The next job begins near them when the handshake's round trip fits, and at once as on any new path when it does not
-//! or when packets of the first flight are lost ([`congestion`](crate::transport::congestion)). Nothing is kept of what a
-//! `--bwlimit` of the sender's own has slowed down, of `user@host` remotes, or by a server with `--no-auth`.
+//! paths to those clients that it let in, by their addresses, in `client_paths`. Rate and round trip are kept for a
+//! day. The next job begins near them when the handshake's round trip fits, and at once as on any new path when it does
+//! not or when packets of the first flight are lost ([`congestion`](crate::transport::congestion)). Nothing is kept of
+//! what a `--bwlimit` of the sender's own has slowed down, of `user@host` remotes, or by a server with `--no-auth`.
 //!
 //! `--bwlimit` holds what is sent and received, over all connections of a server together.
 //!
