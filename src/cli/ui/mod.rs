@@ -48,7 +48,7 @@ const BIG_FILE: u64 = 64 << 20;
 pub(crate) struct UiOptions {
     /// Which way.
     pub(crate) verb: Verb,
-    /// See [`mode`].
+    /// See [`Mode`].
     pub(crate) mode: Mode,
     /// JSON on standard output.
     pub(crate) json: bool,
