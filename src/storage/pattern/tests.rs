@@ -1,0 +1,89 @@
+use super::*;
+use crate::storage::testing::Place;
+use std::fs;
+use std::os::unix::fs::symlink;
+
+fn tree() -> Place {
+    let place = Place::new();
+    for file in ["a.txt", "b.txt", ".hidden.txt", "d/c.txt", "d/e/f.txt", "d/e/g.log", ".dot/h.txt", "w[1].txt"] {
+        place.write(file, b"x");
+    }
+    place.write("a.txt.qft-part", b"x");
+    place
+}
+
+/// What one pattern gives: `place=name` for each request.
+fn found(place: &Place, pattern: &str) -> Vec<String> {
+    let show = |path: Option<WirePath>| path.map_or_else(|| "-".to_owned(), |path| path.to_string());
+    let request = |request: Request| format!("{}={}", show(request.at), show(request.name));
+    let requests = expand(&place.root, &[pattern.as_bytes().to_vec()]);
+    requests.into_iter().map(|found| found.map_or_else(|(_, f)| format!("{:?}", f.status), request)).collect()
+}
+
+#[test]
+fn names_globs_and_slashes() {
+    let place = tree();
+    for (pattern, expected) in [
+        ("", &["-=-"][..]),
+        (".", &["-=-"]),
+        ("./", &["-=-"]),
+        ("/", &["-=-"]),
+        ("a.txt", &["a.txt=a.txt"]),
+        ("./a.txt", &["a.txt=a.txt"]),
+        ("d", &["d=d"]),
+        ("d/", &["d=-"]),
+        ("d/.", &["d=-"]),
+        ("d/e", &["d/e=e"]),
+        ("a.txt/", &["BadName"]),
+        ("*.txt", &["a.txt=a.txt", "b.txt=b.txt", "w[1].txt=w[1].txt"]),
+        ("w[1].txt", &["w[1].txt=w[1].txt"]),
+        ("[ab].txt", &["a.txt=a.txt", "b.txt=b.txt"]),
+        ("{a,b}.txt", &["a.txt=a.txt", "b.txt=b.txt"]),
+        ("?.txt", &["a.txt=a.txt", "b.txt=b.txt"]),
+        (".*.txt", &[".hidden.txt=.hidden.txt"]),
+        ("*", &["a.txt=a.txt", "b.txt=b.txt", "d=d", "w[1].txt=w[1].txt"]),
+        ("*/", &["d=-"]),
+        ("*/*.txt", &["d/c.txt=c.txt"]),
+        ("d/*", &["d/c.txt=c.txt", "d/e=e"]),
+        ("**/*.txt", &["a.txt=a.txt", "b.txt=b.txt", "d/c.txt=c.txt", "d/e/f.txt=f.txt", "w[1].txt=w[1].txt"]),
+        ("**/**/f.txt", &["d/e/f.txt=f.txt"]),
+        ("d/**", &["d/c.txt=c.txt", "d/e=e"]),
+        ("**/e/**/*.log", &["d/e/g.log=g.log"]),
+        (".dot/*", &[".dot/h.txt=h.txt"]),
+        ("*.none", &["NotFound"]),
+        ("missing", &["NotFound"]),
+        ("missing/*.txt", &["NotFound"]),
+        ("*.qft-part", &["NotFound"]),
+    ] {
+        assert_eq!(found(&place, pattern), expected, "{pattern:?}");
+    }
+}
+
+#[test]
+fn ways_out_are_refused() {
+    let place = tree();
+    symlink("../outside", place.path("out")).unwrap();
+    symlink("d", place.path("in")).unwrap();
+    for pattern in ["..", "../outside", "d/../../outside/*", "/etc/passwd", "/etc/*", "a\0b", "a.txt.qft-part"] {
+        assert_eq!(found(&place, pattern), ["BadName"], "{pattern:?}");
+    }
+    assert_eq!(found(&place, "out/"), ["BadName"]);
+    assert_eq!(found(&place, "out/secret"), ["BadName"]);
+    assert_eq!(found(&place, "out/*"), ["BadName"]);
+    assert_eq!(found(&place, "a["), ["BadName"]);
+    if place.follows_links() {
+        assert_eq!(found(&place, "in/"), ["in=-"]);
+        assert_eq!(found(&place, "in/*.txt"), ["in/c.txt=c.txt"]);
+    }
+}
+
+#[test]
+fn a_name_that_is_no_text_is_found_literally() {
+    let place = tree();
+    let raw = b"d/\xff\n*".to_vec();
+    fs::write(place.path(super::super::root::shown(&raw)), b"x").unwrap();
+    let requests = expand(&place.root, &[raw.clone(), b"\xfe*".to_vec(), b"d/*".to_vec()]);
+    assert_eq!(requests[0].as_ref().unwrap().at.as_ref().unwrap().as_bytes(), raw);
+    assert_eq!(requests[1].as_ref().unwrap_err().1.status, Status::BadName);
+    assert_eq!(requests.len(), 5, "a glob finds it as well");
+}
