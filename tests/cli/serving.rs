@@ -194,3 +194,17 @@ fn idle_clients_cost_a_server_little_memory() {
         assert!(resident <= IDLE_BYTES_MAX, "{} MiB", resident >> 20);
     });
 }
+
+#[test]
+fn the_paths_to_clients_are_remembered_until_the_next_server() {
+    let (remote, local, mut serve) = paired("");
+    remote.write_large("in/f", 16 << 20);
+    local.run("get f . --bwlimit 16M").exits(0);
+    serve.signal(Signal::TERM);
+    assert_eq!(serve.end(), Some(0));
+    let known = String::from_utf8(remote.read("home/client_paths")).expect("plain text");
+    assert!(known.lines().any(|line| line.starts_with("127.0.0.1 ")), "{known}");
+    let serve = remote.serve("in", "-vv");
+    local.qft(["get", &format!("{}/f", serve.pinned()), "again"]).run().exits(0);
+    serve.wait_to_say("path known");
+}
