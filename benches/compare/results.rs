@@ -40,8 +40,10 @@ pub(crate) struct Cell {
     /// The day, in UTC: `2026-01-31`.
     pub(crate) date: String,
     /// When the comparison began that this is of. Only figures of the same one are compared.
+    #[serde(default)]
     pub(crate) run: String,
     /// What was asked for: the words of the command line.
+    #[serde(default)]
     pub(crate) command: String,
     pub(crate) outcome: Outcome,
     /// From the start of the command to its end; of several runs, the median one.
