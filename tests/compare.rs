@@ -145,6 +145,16 @@ fn a_link_is_read_as_it_is_written() {
 }
 
 #[test]
+fn a_load_takes_a_link_as_long_as_its_rate_without_headers_allows() {
+    let on = |name: &str| {
+        let link = link(name);
+        Load::of(Kind::Large, &link, false).time_on(&link).as_secs_f64()
+    };
+    assert!((on("20/300/3") - 28.1).abs() < 0.1, "{}", on("20/300/3"));
+    assert!((on("500/100/1") - 4.5).abs() < 0.1, "{}", on("500/100/1"));
+}
+
+#[test]
 fn no_link_is_measured_twice_and_each_chart_has_its_own() {
     let all = LinkSpec::chosen("all").expect("known");
     for (number, link) in all.iter().enumerate() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 
 use super::links::LinkSpec;
-use super::load::Kind;
+use super::load::{Kind, Load};
 use super::table::OURS;
 use super::tools;
 
@@ -26,7 +26,8 @@ Compares qft with other tools over emulated links, as root:
   runs=3               the median of so many; 1 unless said otherwise
   peer-runs=1          so many of the other tools; as many as of qft unless
                        said otherwise
-  cap=60               seconds after which a tool is stopped
+  cap=60               seconds after which a tool is stopped, or half as long
+                       again as the link needs at least, where that is longer
   out=DIR              where results.json, table.md and the charts are written
                        and where results of earlier runs are kept, cell by
                        cell; target/compare unless said otherwise
@@ -45,6 +46,8 @@ table.md lists the commands. Runs that are interrupted keep what they have.
 /// Time that a tool gets, and what it gets in the quick form.
 const CAP: Duration = Duration::from_secs(60);
 const CAP_QUICK: Duration = Duration::from_secs(20);
+/// A tool is not stopped before so many times the shortest time that the link allows.
+const CAP_SHARE: f64 = 1.5;
 
 /// What to do.
 #[derive(Debug, Clone)]
@@ -95,6 +98,11 @@ impl Args {
         let given = words.iter().filter(|word| *word != "--bench" && !word.starts_with("out="));
         args.words = given.cloned().collect::<Vec<_>>().join(" ");
         Ok(args)
+    }
+
+    /// The time that a tool gets.
+    pub(crate) fn cap_on(&self, link: &LinkSpec, load: &Load) -> Duration {
+        self.cap.max(load.time_on(link).mul_f64(CAP_SHARE))
     }
 
     /// How often a tool copies the same.

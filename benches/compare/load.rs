@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -70,6 +71,11 @@ impl Load {
     /// Bytes of content.
     pub(crate) fn bytes(&self) -> u64 {
         self.files * self.size
+    }
+
+    /// The shortest time in which a link can carry it.
+    pub(crate) fn time_on(&self, link: &LinkSpec) -> Duration {
+        Duration::from_secs_f64(self.bytes() as f64 * 8.0 / 1e6 / link.limit_mbit())
     }
 
     /// For readers: `64 MiB`, `1000 x 16 KiB`.

@@ -28,6 +28,7 @@ mod tools;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use rustix::process::{geteuid, getpid, set_child_subreaper};
@@ -166,12 +167,29 @@ struct Comparison<'a> {
 
 impl Comparison<'_> {
     fn measure(&mut self) -> anyhow::Result<()> {
+        println!("{}", self.extent());
         for link in &self.args.links {
             for kind in &self.args.loads {
                 self.measure_load(link, &Load::of(*kind, link, self.args.quick))?;
             }
         }
         Ok(())
+    }
+
+    /// How much there is to do.
+    fn extent(&self) -> String {
+        let (mut copies, mut most) = (0, Duration::ZERO);
+        for (link, kind) in
+            self.args.links.iter().flat_map(|link| self.args.loads.iter().map(move |kind| (link, *kind)))
+        {
+            let cap = self.args.cap_on(link, &Load::of(kind, link, self.args.quick));
+            for (tool, _) in self.tools.iter().filter(|(tool, _)| tool.carries(kind)) {
+                let runs = self.args.runs_of(tool.name());
+                copies += runs;
+                most += cap * runs as u32;
+            }
+        }
+        format!("{copies} copies, {} minutes at most", most.as_secs().div_ceil(60))
     }
 
     fn measure_load(&mut self, link: &LinkSpec, load: &Load) -> anyhow::Result<()> {
@@ -204,7 +222,7 @@ impl Comparison<'_> {
         let mut runs = Vec::new();
         for seed in 1..=self.args.runs_of(tool.name()) {
             let scratch = tempfile::tempdir_in(self.scratch)?;
-            let (tool, ssh, cap) = (&**tool, &self.ssh, self.args.cap);
+            let (tool, ssh, cap) = (&**tool, &self.ssh, self.args.cap_on(link, load));
             let run = Trial { tool, link, load, source, ssh, cap, seed }.run(scratch.path())?;
             if run.outcome != Outcome::Done {
                 self.keep_logs(scratch.path(), &format!("{}-{link}-{}", tools::word(tool.name()), load.title()))?;
