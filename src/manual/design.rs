@@ -4,6 +4,10 @@
 //! holds up one file and not the others, and the control stream goes before them all. Headers run ahead of
 //! content by thousands of files, answers stream back, and no file waits for a round trip of its own.
 //!
+//! **The first megabyte waits for no answer.** Whoever sends to a place mostly sends what is not there, so the starts of
+//! the first files leave with their headers, a round trip early. Where they are there after all, a part of that megabyte
+//! was sent in vain: as much as a new connection sends in its first round trip.
+//!
 //! **Sender and receiver are roles, not ends.** `send` and `get` are the same code with the roles swapped;
 //! every rule is written once and tested once.
 //!
