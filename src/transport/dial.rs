@@ -21,7 +21,7 @@ use super::peer::{close, peer_fingerprint};
 use super::socket::{self, Granted};
 use super::throttle::Throttle;
 use super::tls;
-use super::tuning::{Tuning, endpoint_config, mtu_bound, transport_config};
+use super::tuning::{Tuning, endpoint_config, mtu_bound, packet_max, transport_config};
 use super::verify::{Refused, Rule, ServerCheck};
 use crate::protocol::close::CloseCode;
 
@@ -245,8 +245,9 @@ pub(crate) fn open_endpoint(
     };
     let refused = |source| TransportError::Bind { addr, source };
     let (socket, granted) = socket::bind(addr).map_err(refused)?;
-    let config = endpoint_config(mtu_bound(peer));
-    let socket = socket::attach(socket, throttle).map_err(refused)?;
+    let packet_max = mtu_bound(peer, throttle).min(packet_max(granted, throttle));
+    let config = endpoint_config(packet_max);
+    let socket = socket::attach(socket, packet_max, throttle).map_err(refused)?;
     let runtime = Arc::new(TokioRuntime);
     let endpoint = Endpoint::new_with_abstract_socket(config, None, socket, runtime).map_err(refused)?;
     Ok((endpoint, granted))

@@ -14,7 +14,7 @@ use super::identity::Identity;
 use super::socket::{self, Granted};
 use super::tls;
 use super::tuning::{
-    INCOMING_BYTES_MAX, INCOMING_BYTES_TOTAL_MAX, INCOMING_MAX, MTU_LOOPBACK, Tuning, endpoint_config, transport_config,
+    INCOMING_BYTES_MAX, INCOMING_BYTES_TOTAL_MAX, INCOMING_MAX, Tuning, endpoint_config, packet_max, transport_config,
 };
 use crate::protocol::close::CloseCode;
 
@@ -56,9 +56,10 @@ impl Listener {
         let (socket, granted) = socket::bind(addr).map_err(refused)?;
         let runtime = Arc::new(TokioRuntime);
         // The server's socket takes the largest packets of all peers; what it sends depends on each.
-        let mut config = endpoint_config(MTU_LOOPBACK);
+        let packet_max = packet_max(granted, tuning.throttle.as_ref());
+        let mut config = endpoint_config(packet_max);
         survive_restarts(&mut config, restart_seed);
-        let socket = socket::attach(socket, tuning.throttle.as_ref()).map_err(refused)?;
+        let socket = socket::attach(socket, packet_max, tuning.throttle.as_ref()).map_err(refused)?;
         let endpoint =
             Endpoint::new_with_abstract_socket(config, Some(base.clone()), socket, runtime).map_err(refused)?;
         let local_addr = endpoint.local_addr().map_err(refused)?;

@@ -24,6 +24,7 @@ mod peer;
 mod presence;
 mod route;
 mod socket;
+mod split;
 mod throttle;
 mod ticket;
 mod tls;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use quinn::{AsyncUdpSocket, Runtime, TokioRuntime};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use super::split;
 use super::throttle::Throttle;
 
 /// Bytes asked for in each direction: 64 ms of 1 Gbit/s, which no scheduling pause outlasts.
@@ -94,9 +95,13 @@ pub(crate) fn bind(addr: SocketAddr) -> io::Result<(UdpSocket, Granted)> {
     Ok((socket.into(), granted))
 }
 
-/// Hands a socket to QUIC, behind the limit if there is one.
-pub(crate) fn attach(socket: UdpSocket, throttle: Option<&Throttle>) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-    let socket = TokioRuntime.wrap_udp_socket(socket)?;
+/// Hands a socket that takes packets of up to `packet_max` bytes to QUIC, behind the limit if there is one.
+pub(crate) fn attach(
+    socket: UdpSocket,
+    packet_max: u16,
+    throttle: Option<&Throttle>,
+) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+    let socket = split::wrap(TokioRuntime.wrap_udp_socket(socket)?, packet_max);
     Ok(match throttle {
         Some(throttle) => throttle.wrap(socket),
         None => socket,

@@ -2,6 +2,7 @@
 
 use super::congestion::farewell::Opening;
 use super::route;
+use super::socket::Granted;
 use super::throttle::Throttle;
 use std::fmt;
 use std::net::SocketAddr;
@@ -60,11 +61,15 @@ pub const MTU_START: u16 = 1200;
 /// Largest packet tried on a network: Ethernet's 1500 less IPv6 and UDP headers.
 pub const MTU_NETWORK: u16 = 1452;
 /// The same where the link to the peer takes larger ones (jumbo frames, 9000 bytes): ten of them pass in one call of 64
-/// KiB, and it stays below [`MTU_LOOPBACK`], by which the congestion controller knows a path within one machine.
+/// KiB, and it stays below [`MTU_LOOPBACK_SMALL`], by which the congestion controller knows a path within one machine.
 pub const MTU_JUMBO: u16 = 6400;
-/// Largest packet tried within one machine. Ten packets go out in one call, and the kernel silently drops a call of
-/// more than 64 KiB: 10 × 6550 passes, 10 × 6552 does not.
-pub const MTU_LOOPBACK: u16 = 6500;
+/// Largest packet tried within one machine: two fill a call of the kernel's (64 KiB less headers).
+pub const MTU_LOOPBACK: u16 = 32_700;
+/// The same where little fits: into small buffers, or into a millisecond of a limited rate. Ten fill a call.
+pub const MTU_LOOPBACK_SMALL: u16 = 6500;
+/// Buffer from which a socket takes packets of [`MTU_LOOPBACK`]: a congestion window has at least 20 packets, and the
+/// kernel counts more than their bytes.
+pub const LARGE_PACKETS_BUFFER_MIN: usize = 2 << 20;
 /// Ethernet's 1500 less IPv4 and UDP headers: what carries more has large frames.
 const ETHERNET_PAYLOAD: u16 = 1472;
 /// Time until a larger packet size is tried again after one was lost for good.
@@ -131,7 +136,7 @@ pub fn transport_config(tuning: &Tuning, side: Side, peer: SocketAddr) -> Transp
         .initial_rtt(INITIAL_RTT)
         .initial_mtu(MTU_START)
         .min_mtu(MTU_START)
-        .mtu_discovery_config(Some(mtu_discovery(peer)))
+        .mtu_discovery_config(Some(mtu_discovery(tuning, peer)))
         .ack_frequency_config(tuning.thin_acks.then(|| ack_frequency(tuning, peer)))
         .keep_alive_interval((side == Side::Client).then_some(keep_alive))
         .max_idle_timeout(Some(idle_timeout(tuning.idle_timeout)))
@@ -151,9 +156,14 @@ pub fn receive_window(connection: &Connection) -> u32 {
     if connection.stats().path.min_rtt < NEAR { RECEIVE_WINDOW_NEAR } else { RECEIVE_WINDOW }
 }
 
-/// The largest packet worth trying towards `peer`. Discovery finds what the whole path takes.
-pub fn mtu_bound(peer: SocketAddr) -> u16 {
-    if is_local(peer) { MTU_LOOPBACK } else { mtu_by_route(route::payload_max(peer)) }
+/// The largest packet worth trying towards `peer`, who may take less ([`packet_max`]). Discovery finds what the whole path
+/// takes.
+pub fn mtu_bound(peer: SocketAddr, throttle: Option<&Throttle>) -> u16 {
+    match throttle {
+        _ if !is_local(peer) => mtu_by_route(route::payload_max(peer)),
+        Some(_) => MTU_LOOPBACK_SMALL,
+        None => MTU_LOOPBACK,
+    }
 }
 
 /// The same for a network whose first link carries so much in a packet, as far as is known.
@@ -164,6 +174,12 @@ fn mtu_by_route(payload_max: Option<u16>) -> u16 {
         Some(payload) => payload.clamp(MTU_START, MTU_NETWORK),
         None => MTU_NETWORK,
     }
+}
+
+/// The largest packet that a socket takes, wherever it comes from. The peer learns of it in the handshake.
+pub(super) fn packet_max(granted: Granted, throttle: Option<&Throttle>) -> u16 {
+    let large = granted.receive >= LARGE_PACKETS_BUFFER_MIN && throttle.is_none();
+    if large { MTU_LOOPBACK } else { MTU_LOOPBACK_SMALL }
 }
 
 fn is_local(peer: SocketAddr) -> bool {
@@ -178,17 +194,19 @@ pub(crate) fn endpoint_config(packet_max: u16) -> EndpointConfig {
     config
 }
 
-fn mtu_discovery(peer: SocketAddr) -> MtuDiscoveryConfig {
+fn mtu_discovery(tuning: &Tuning, peer: SocketAddr) -> MtuDiscoveryConfig {
     let mut config = MtuDiscoveryConfig::default();
-    config.upper_bound(mtu_bound(peer)).black_hole_cooldown(MTU_COOLDOWN);
+    config.upper_bound(mtu_bound(peer, tuning.throttle.as_ref())).black_hole_cooldown(MTU_COOLDOWN);
     config
 }
 
 fn ack_frequency(tuning: &Tuning, peer: SocketAddr) -> AckFrequencyConfig {
     let usual = if is_local(peer) { ACK_EVERY_LOOPBACK } else { ACK_EVERY };
     // Below a packet a millisecond, waiting for more would cost a short path more than its round trip.
-    let every =
-        tuning.throttle.as_ref().map_or(usual, |throttle| throttle.packets_in_call_of(mtu_bound(peer)).min(usual));
+    let every = tuning.throttle.as_ref().map_or(usual, |throttle| {
+        let packet = mtu_bound(peer, Some(throttle));
+        throttle.packets_in_call_of(packet).min(usual)
+    });
     let mut config = AckFrequencyConfig::default();
     config
         .ack_eliciting_threshold(every.into())
@@ -207,11 +225,15 @@ fn idle_timeout(silence: Duration) -> IdleTimeout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::Rate;
 
     #[test]
     fn peers_on_this_machine_get_large_packets() {
+        let limited = Throttle::new(Rate::new(1_000_000).unwrap());
         for peer in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
-            assert_eq!(mtu_bound(peer.parse().unwrap()), MTU_LOOPBACK, "{peer}");
+            let peer = peer.parse().unwrap();
+            assert_eq!(mtu_bound(peer, None), MTU_LOOPBACK, "{peer}");
+            assert_eq!(mtu_bound(peer, Some(&limited)), MTU_LOOPBACK_SMALL, "{peer}");
         }
     }
 
@@ -229,6 +251,13 @@ mod tests {
         ] {
             assert_eq!(mtu_by_route(payload_max), bound, "{payload_max:?}");
         }
-        const { assert!(MTU_JUMBO < MTU_LOOPBACK) };
+        const { assert!(MTU_JUMBO < MTU_LOOPBACK_SMALL) };
+    }
+
+    #[test]
+    fn a_socket_with_little_room_asks_for_small_packets() {
+        let granted = |receive| Granted { receive, send: 0 };
+        assert_eq!(packet_max(Granted::WANTED, None), MTU_LOOPBACK);
+        assert_eq!(packet_max(granted(212_992), None), MTU_LOOPBACK_SMALL);
     }
 }
