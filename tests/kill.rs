@@ -3,20 +3,20 @@
 //! An ordinary run kills 20 times in a job of 75 MB; `QFT_TEST_KILL_SHARE=1` makes it 300 MB, and
 //! `QFT_TEST_KILLS=200` kills more often.
 
+#[path = "kill/place.rs"]
+mod place;
 mod support;
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use place::{Place, Process, Way, wait_for};
 use serde_json::Value;
 use support::tree::{Noise, assert_same, listing, part_of, parts, total_bytes, walk, write_noise};
-use tempfile::TempDir;
 
 const MIB: u64 = 1 << 20;
 
@@ -29,131 +29,6 @@ const SHARE: u64 = 4;
 /// What may be sent again although the disk seems to have it: a chunk that is being written on each of a few
 /// disk threads is there in part only.
 const SLACK_BYTES: u64 = 8 * MIB;
-
-/// Longest wait for any step.
-const DEADLINE: Duration = Duration::from_secs(120);
-
-/// A process that does not outlive the test.
-struct Process(Child);
-
-impl Process {
-    fn start(command: &mut Command) -> Self {
-        // A group of its own: killing strace alone would leave what it traces running.
-        Self(command.stdin(Stdio::null()).process_group(0).spawn().expect("the program starts"))
-    }
-
-    /// SIGKILL: no farewell, no flush.
-    fn kill(&mut self) {
-        self.0.kill().expect("it is ours to kill");
-        self.0.wait().expect("it ends");
-    }
-
-    fn has_ended(&mut self) -> bool {
-        self.0.try_wait().expect("it is our child").is_some()
-    }
-
-    /// Ctrl-C, and how it ends: soon, also when nobody is at the other end any more.
-    fn interrupt(mut self) -> ExitStatus {
-        let start = Instant::now();
-        let pid = rustix::process::Pid::from_child(&self.0);
-        if !self.has_ended() {
-            rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is ours to interrupt");
-        }
-        wait_for("it to stop", || self.has_ended());
-        assert!(start.elapsed() < Duration::from_secs(10), "it took {:?} to stop", start.elapsed());
-        self.0.wait().expect("it has ended")
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let group = rustix::process::Pid::from_child(&self.0);
-        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-        drop(self.0.wait());
-    }
-}
-
-fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < DEADLINE, "waited too long for {what}");
-        thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// Two machines in one directory: a home for each, what one has and what the other serves.
-struct Place {
-    dir: TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        for name in ["served", "src", "got"] {
-            fs::create_dir(dir.path().join(name)).expect("a directory");
-        }
-        Self { dir }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// `qft` with the home of one of the two.
-    fn qft(&self, home: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_qft"));
-        command.env("QFT_HOME", self.path(home)).env_remove("QFT_REMOTE");
-        command
-    }
-
-    /// A server that can be used, and its ticket.
-    fn serve(&self, listen: &str) -> (Process, String) {
-        let ticket = self.path("ticket");
-        drop(fs::remove_file(&ticket));
-        let mut command = self.qft("server home");
-        command.arg("serve").arg(self.path("served")).args(["-q", "-l", listen, "--ticket-file"]).arg(&ticket);
-        let mut server = Process::start(&mut command);
-        wait_for("the ticket", || {
-            assert!(!server.has_ended(), "the server does not start");
-            ticket.exists()
-        });
-        let text = fs::read_to_string(&ticket).expect("a ticket");
-        (server, text.trim().to_owned())
-    }
-
-    /// The command of one round.
-    fn command(&self, way: Way, ticket: &str, round: u64) -> Command {
-        let mut command = self.qft("client home");
-        match way {
-            Way::Send => command.arg("send").arg(self.path("src/")).args(["--to", &format!("{ticket}/r{round}")]),
-            Way::Get => command.args(["get", &format!("{ticket}/job/")]).arg(self.path(&format!("got/r{round}"))),
-        };
-        command.arg("--json");
-        command
-    }
-
-    /// What is sent or fetched.
-    fn source(&self, way: Way) -> PathBuf {
-        self.path(match way {
-            Way::Send => "src",
-            Way::Get => "served/job",
-        })
-    }
-
-    /// Where a round's files arrive.
-    fn destination(&self, way: Way, round: u64) -> PathBuf {
-        self.path(&match way {
-            Way::Send => format!("served/r{round}"),
-            Way::Get => format!("got/r{round}"),
-        })
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Send,
-    Get,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Victim {
@@ -235,64 +110,109 @@ fn on_disk(top: &Path) -> u64 {
     entries.flatten().map(size).sum()
 }
 
-#[test]
-fn killed_at_random_points_the_same_command_finishes_and_sends_nothing_twice() {
-    let (kills, share) = (setting("QFT_TEST_KILLS", KILLS), setting("QFT_TEST_KILL_SHARE", SHARE));
-    let place = Place::new();
-    make_job(&place.path("src"), share);
-    make_job(&place.path("served/job"), share);
-    let total = total_bytes(&place.path("src"));
-    let (mut server, ticket) = place.serve("127.0.0.1:0");
-    let address = ticket.rsplit('@').next().expect("a ticket has an address").to_owned();
-    let start = Instant::now();
-    let whole = run_to_the_end(&mut place.command(Way::Send, &ticket, kills));
-    let lasts = start.elapsed();
-    assert_eq!(number(&whole, "bytes_written"), total);
-    assert_same(&place.path("src"), &place.destination(Way::Send, kills));
-    fs::remove_dir_all(place.destination(Way::Send, kills)).unwrap();
-    let mut noise = Noise::new(2026);
-    let (mut cut, mut sent_again) = (0, Vec::new());
-    for round in 0..kills {
-        let victim = if round % 2 == 0 { Victim::Client } else { Victim::Server };
-        let way = if round / 2 % 2 == 0 { Way::Send } else { Way::Get };
-        let by_time = (round / 4 % 2 == 0).then_some(lasts);
-        let arrived = place.destination(way, round);
+/// A job that is killed again and again.
+struct Ordeal {
+    /// Ends before the directory goes.
+    server: Process,
+    place: Place,
+    ticket: String,
+    /// Bytes of the job.
+    total: u64,
+    /// How long it takes when nobody disturbs it.
+    lasts: Duration,
+    noise: Noise,
+}
+
+/// What one kill came to.
+struct Round {
+    /// Whether the job was still running.
+    was_cut: bool,
+    /// Bytes that were sent although the receiver had them.
+    again: u64,
+}
+
+impl Ordeal {
+    /// Runs the whole job once; `id` names what it leaves.
+    fn new(share: u64, id: u64) -> Self {
+        let place = Place::new();
+        make_job(&place.path("src"), share);
+        make_job(&place.path("served/job"), share);
+        let total = total_bytes(&place.path("src"));
+        let (server, ticket) = place.serve("127.0.0.1:0");
+        let start = Instant::now();
+        let whole = run_to_the_end(&mut place.command(Way::Send, &ticket, id));
+        let lasts = start.elapsed();
+        assert_eq!(number(&whole, "bytes_written"), total);
+        assert_same(&place.path("src"), &place.destination(Way::Send, id));
+        fs::remove_dir_all(place.destination(Way::Send, id)).unwrap();
+        Self { server, place, ticket, total, lasts, noise: Noise::new(2026) }
+    }
+
+    /// Kills one of the two in the middle of the job, then runs the same command to its end.
+    fn round(&mut self, round: u64) -> Round {
+        // All combinations, one after the other.
+        let bit = |place: u32| round >> place & 1 == 1;
+        let victim = if bit(0) { Victim::Server } else { Victim::Client };
+        let way = if bit(1) { Way::Get } else { Way::Send };
+        let by_time = (!bit(2)).then_some(self.lasts);
+        let (source, arrived) = (self.place.source(way), self.place.destination(way, round));
         let begun = Instant::now();
-        let mut client = Process::start(place.command(way, &ticket, round).stdout(Stdio::null()).stderr(Stdio::null()));
-        wait_for_the_moment(&mut noise, by_time, &mut client, &arrived, total);
+        let mut command = self.place.command(way, &self.ticket, round);
+        let mut client = Process::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
+        wait_for_the_moment(&mut self.noise, by_time, &mut client, &arrived, self.total);
         let moment = begun.elapsed();
         let was_cut = !client.has_ended();
+        self.kill(victim, client);
+        let kept = kept(&source, &arrived);
+        let start = Instant::now();
+        let summary = run_to_the_end(&mut self.place.command(way, &self.ticket, round));
+        let took = start.elapsed();
+        assert_same(&source, &arrived);
+        let written = number(&summary, "bytes_written");
+        let again = written.saturating_sub(self.total - kept);
+        println!(
+            "round {round}: {victim:?} killed after {moment:.1?} of {way:?}, {kept} of {} bytes kept, \
+             {written} written then in {took:.1?}, {again} of them again",
+            self.total
+        );
+        fs::remove_dir_all(&arrived).unwrap();
+        Round { was_cut, again }
+    }
+
+    /// A server that was killed is started again.
+    fn kill(&mut self, victim: Victim, mut client: Process) {
         match victim {
             Victim::Client => client.kill(),
             Victim::Server => {
-                server.kill();
+                self.server.kill();
                 let status = client.interrupt();
                 assert!(matches!(status.code(), Some(0 | 130)), "{status}");
-                server = place.serve(&address).0;
+                let address = self.ticket.rsplit('@').next().expect("a ticket has an address");
+                self.server = self.place.serve(address).0;
             }
         }
-        let kept = kept(&place.source(way), &arrived);
-        let start = Instant::now();
-        let summary = run_to_the_end(&mut place.command(way, &ticket, round));
-        let took = start.elapsed();
-        assert_same(&place.source(way), &arrived);
-        let written = number(&summary, "bytes_written");
-        let again = written.saturating_sub(total - kept);
-        println!(
-            "round {round}: {victim:?} killed after {moment:.1?} of {way:?}, {kept} of {total} bytes kept, {written} written then in {took:.1?}, {again} of them again"
-        );
+    }
+}
+
+#[test]
+fn killed_at_random_points_the_same_command_finishes_and_sends_nothing_twice() {
+    let kills = setting("QFT_TEST_KILLS", KILLS);
+    let mut ordeal = Ordeal::new(setting("QFT_TEST_KILL_SHARE", SHARE), kills);
+    let (mut cut, mut sent_again) = (0, Vec::new());
+    for round in 0..kills {
+        let Round { was_cut, again } = ordeal.round(round);
         assert!(again <= SLACK_BYTES, "{again} bytes were sent again");
         cut += u64::from(was_cut);
         sent_again.push(again);
-        fs::remove_dir_all(&arrived).unwrap();
     }
     let most = sent_again.iter().max().copied().unwrap_or_default();
     println!(
-        "{cut} of {kills} kills hit a running job of {lasts:?}; sent again: {most} bytes at most, {} in all",
+        "{cut} of {kills} kills hit a running job of {:?}; sent again: {most} bytes at most, {} in all",
+        ordeal.lasts,
         sent_again.iter().sum::<u64>()
     );
     assert!(cut * 2 >= kills, "most kills came too late: {cut} of {kills}");
-    assert!(parts(&place.path("served")).is_empty());
+    assert!(parts(&ordeal.place.path("served")).is_empty());
 }
 
 #[test]
