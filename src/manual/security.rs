@@ -34,6 +34,11 @@
 //! lets in nothing else, and ends with the ssh connection. It serves the smallest directory that holds what was named,
 //! which the account could reach anyway. What the far side prints is escaped before it is shown.
 //!
+//! **The memory of paths** tells who was met where within a day: server names in `paths`, client addresses in
+//! `client_paths`, both readable for their owner alone. Only a client that was let in and took mebibytes is remembered,
+//! one entry for each address, 1024 of them, and nothing depends on an entry being right: the most that a wrong one
+//! does is one flight of packets too many, to that address, by a server that has just seen the same round trip.
+//!
 //! **A CA** may vouch for either end instead of a pin: for the name that the server is called by, for the client that
 //! calls. Chain, dates, purpose and name are judged by rustls; `certs/README.md` says when that is worth it.
 //!
@@ -53,7 +58,8 @@
 //! "same size and time" and digests of what exists say what is there. So to such a client every name looks free, and
 //! every file is sent whole; only when it asks that nothing be replaced does it hear that a name is taken. A partial
 //! upload is named after its key and continued by that key alone. What remains: whether a name exists can be found out,
-//! and a file can be replaced unless `--no-clobber` (`no-clobber`) forbids it.
+//! and a file can be replaced unless `--no-clobber` (`no-clobber`) forbids it, which keeps directories as they are,
+//! too.
 //!
 //! **Dotfiles at the top** of the served directory cannot be seen, read or written without `--hidden`, whatever links
 //! lead to them: whoever serves a home directory does not hand out `.ssh`. Further down they are files like others. The
