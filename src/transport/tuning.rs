@@ -156,7 +156,7 @@ pub fn receive_window(connection: &Connection) -> u32 {
     if connection.stats().path.min_rtt < NEAR { RECEIVE_WINDOW_NEAR } else { RECEIVE_WINDOW }
 }
 
-/// The largest packet worth trying towards `peer`, who may take less ([`packet_max`]). Discovery finds what the whole path
+/// The largest packet worth trying towards `peer`, who may take less (`packet_max`). Discovery finds what the whole path
 /// takes.
 pub fn mtu_bound(peer: SocketAddr, throttle: Option<&Throttle>) -> u16 {
     match throttle {
