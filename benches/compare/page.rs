@@ -21,6 +21,10 @@ counted), with handshakes, ssh and syncing to disk as the tool has them by defau
 as qft on the same link in the same run. `>`: not done by then, and stopped.
 ";
 
+/// Said only where it is so.
+const BUSY: &str =
+    "`*`: the machine was busy with something else and carried packets late, so the figure may be too high.\n";
+
 /// The page.
 pub(crate) fn page(results: &Results) -> String {
     let mut text = HEAD.to_owned();
@@ -30,6 +34,9 @@ pub(crate) fn page(results: &Results) -> String {
         }
     }
     let _ = write!(text, "\n{EXPLANATION}");
+    if results.cells.iter().any(table::was_busy) {
+        text.push_str(BUSY);
+    }
     for kind in Kind::ALL {
         text.push_str(&section(results, kind));
     }
@@ -83,8 +90,9 @@ fn brief(cell: &Cell, ours: Option<&Cell>) -> String {
         Outcome::Stopped => ("> ", format!("{:.0}", cell.seconds)),
         Outcome::Failed(_) => return "failed".to_owned(),
     };
+    let busy = if table::was_busy(cell) { "\\*" } else { "" };
     match table::ratio(cell, ours).filter(|_| cell.tool != table::OURS) {
-        Some(ratio) => format!("{more}{seconds} ({more}{ratio:.1}x)"),
-        None => format!("{more}{seconds}"),
+        Some(ratio) => format!("{more}{seconds}{busy} ({more}{ratio:.1}x)"),
+        None => format!("{more}{seconds}{busy}"),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::counters::LATE;
+use super::counters::{Counters, LATE};
 use super::links::LinkSpec;
 use super::load::Load;
 use super::results::{Cell, Outcome, Results};
@@ -48,6 +48,15 @@ pub(crate) fn ratio(cell: &Cell, ours: Option<&Cell>) -> Option<f64> {
     Some(cell.seconds / ours.seconds)
 }
 
+/// Whether the machine was too busy to keep the link's times.
+pub(crate) fn was_busy(cell: &Cell) -> bool {
+    [cell.there, cell.back].iter().any(is_late)
+}
+
+fn is_late(counters: &Counters) -> bool {
+    counters.late_percent > LATE_PERCENT_MAX
+}
+
 /// What a reader must know about a row.
 fn notes(cell: &Cell) -> Vec<String> {
     let mut notes = Vec::new();
@@ -59,7 +68,7 @@ fn notes(cell: &Cell) -> Vec<String> {
         Outcome::Failed(why) => notes.push(format!("failed with {arrived:.1} of {all:.1} MiB there: {why}")),
     }
     for (way, counters) in [("there", cell.there), ("back", cell.back)] {
-        if counters.late_percent > LATE_PERCENT_MAX {
+        if is_late(&counters) {
             let (late, max) = (counters.late_percent, counters.late_max_ms);
             notes.push(format!(
                 "busy machine: {late:.1} % of packets {way} over {} ms late, one {max:.0} ms",
