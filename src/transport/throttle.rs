@@ -22,9 +22,10 @@ use tokio::time::{Sleep, sleep_until};
 
 /// What is let through, of the limit: clocks and counters on the way must not find more than was asked for.
 const SHARE: f64 = 0.99;
-/// Time that may be caught up after timers were late. A pool that forgets sooner falls short of its rate: tokio's timers
-/// are up to two milliseconds late, more on a busy machine.
-const CATCH_UP: Duration = Duration::from_millis(5);
+/// Time that may be caught up after something was late. A pool that forgets sooner falls short of its rate: tokio's
+/// timers are up to two milliseconds late, and on a busy machine either end waits many more for its turn. How fast that
+/// leaves is still paced by QUIC.
+const CATCH_UP: Duration = Duration::from_millis(20);
 /// Time that one call may take of the rate, so that bursts stay small.
 const CALL: Duration = Duration::from_millis(1);
 /// A packet of a network path, to count them in a call.
@@ -239,7 +240,7 @@ mod tests {
     #[test]
     fn the_rate_holds_from_slow_to_fast_although_timers_are_late() {
         for (rate, call) in [(100_000, 1452), (10_000_000, 9 * 1452), (1_000_000_000, 65_000)] {
-            for late in [0, 1, 3] {
+            for late in [0, 1, 3, 15] {
                 let sent: usize = run(rate, call, Duration::from_millis(late), 20 * SECOND).iter().sum();
                 let share = sent as f64 / 20.0 / rate as f64;
                 assert!((0.98..=1.0).contains(&share), "{share} of {rate} B/s with timers {late} ms late");
@@ -265,7 +266,7 @@ mod tests {
             pool.take(1000);
             burst += 1000;
         }
-        assert!(burst <= 7000, "{burst}");
+        assert!(f64::from(burst) <= 1_000_000.0 * CATCH_UP.as_secs_f64() + 1000.0, "{burst}");
     }
 
     #[test]
