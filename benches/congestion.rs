@@ -2,24 +2,39 @@
 //!
 //! `cargo bench --bench congestion -- [--quick] [WORD=VALUE ...]` where WORD is `cc` (ours, cubic, bbr), `rate` (Mbit/s),
 //! `rtt` (ms) or `loss` (percent); values may be lists: `rate=10,100 loss=5`. All figures are simulated time: they are
-//! the same on every machine. The whole table takes hours on two slow cores (10 Gbit/s is a million packets a second),
-//! `--quick` about a minute.
+//! the same on every machine. The whole table takes an hour and a half on a slow core (10 Gbit/s is a million packets a
+//! second), `--quick` about a minute. `out=FILE` puts the cells into a file beside those of earlier runs; the repository
+//! has them in `benches/congestion.txt`.
 #![allow(unreachable_pub)]
 
 #[path = "../tests/support/sim/mod.rs"]
 mod sim;
+#[path = "congestion/table.rs"]
+mod table;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use qft::transport::congestion::{ControllerConfig, PathState};
 use quinn_proto::congestion::{BbrConfig, CubicConfig};
 use sim::{Factory, FlowConfig, LinkConfig, Loss, Report, Scenario, Tls, run};
+use table::{Link, Table};
 
 const RATES_MBIT: [f64; 4] = [10.0, 100.0, 1000.0, 10_000.0];
 const RTTS_MS: [f64; 5] = [1.0, 20.0, 100.0, 300.0, 600.0];
 const LOSSES_PERCENT: [f64; 6] = [0.0, 0.1, 1.0, 3.0, 5.0, 10.0];
 const CONTROLLERS: [&str; 3] = ["ours", "cubic", "bbr"];
+/// Columns of the file: the controllers, and what ours missed.
+const COLUMNS: [&str; 4] = ["ours", "cubic", "bbr", "ours: longest start-up queue in ms, bounds missed"];
+const VERDICT: usize = 3;
+const NOTES: [&str; 5] = [
+    "cargo bench --bench congestion -- out=benches/congestion.txt; simulated time, the same on every machine",
+    "a cell: goodput in % of the limit (0.956 x rate), packets re-sent in %, mean standing queue in ms",
+    "start-up is not in it but for its longest queue; the link has a queue of one round trip, at least 20 ms",
+    "cubic and bbr: quinn's; bbr gets an acknowledgement for every second packet",
+    "bounds: goodput >= 95 %, re-sent <= loss + 1.5, queue <= 10 ms or RTT / 10, start-up queue <= RTT or 20 ms",
+];
 
 /// What the command line leaves of the table.
 struct Selection {
@@ -27,6 +42,8 @@ struct Selection {
     rtts: Vec<f64>,
     losses: Vec<f64>,
     controllers: Vec<String>,
+    /// Where the cells go, besides standard output.
+    out: Option<PathBuf>,
 }
 
 impl Selection {
@@ -36,6 +53,7 @@ impl Selection {
             rtts: RTTS_MS.to_vec(),
             losses: LOSSES_PERCENT.to_vec(),
             controllers: CONTROLLERS.map(str::to_owned).to_vec(),
+            out: None,
         };
         for arg in std::env::args().skip(1) {
             if arg == "--quick" {
@@ -55,7 +73,8 @@ impl Selection {
             "rate" => self.rates = numbers(),
             "rtt" => self.rtts = numbers(),
             "loss" => self.losses = numbers(),
-            other => panic!("{other}: not one of cc, rate, rtt, loss"),
+            "out" => self.out = Some(values.into()),
+            other => panic!("{other}: not one of cc, rate, rtt, loss, out"),
         }
     }
 }
@@ -100,7 +119,7 @@ fn cell(report: &Report) -> String {
     let flow = &report.flows[0];
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
     let lost_connection = if flow.closed.is_some() { " CLOSED" } else { "" };
-    format!("{:6.1} {:6.2} {:6.1}{lost_connection}", flow.share * 100.0, flow.resent * 100.0, ms(report.queue_mean),)
+    format!("{:6.1} {:6.2} {:6.1}{lost_connection}", flow.share * 100.0, flow.resent * 100.0, ms(report.queue_mean))
 }
 
 /// What of the bounds our controller missed here.
@@ -124,27 +143,38 @@ fn missed(report: &Report, rtt_ms: f64, loss_percent: f64) -> String {
     missed.join(", ")
 }
 
+/// One link with every controller chosen: its cells by column.
+fn row(chosen: &Selection, tls: &Tls, mbit: f64, rtt: f64, loss: f64) -> Vec<(usize, String)> {
+    let mut cells = Vec::new();
+    for name in &chosen.controllers {
+        let report = run(&scenario(name, mbit, rtt, loss), tls);
+        let column = CONTROLLERS.iter().position(|known| known == name).expect("the factory knows no other");
+        cells.push((column, cell(&report)));
+        if name == "ours" {
+            let start = report.link.start_queue_max.as_secs_f64() * 1e3;
+            cells.push((VERDICT, format!("{start:.1} {}", missed(&report, rtt, loss))));
+        }
+    }
+    cells
+}
+
 fn main() {
     let chosen = Selection::from_args();
     let tls = Tls::new();
-    println!("goodput in % of the limit (0.956 x rate), packets re-sent in %, mean standing queue in ms");
-    print!("Mbit/s    RTT   loss |");
-    chosen.controllers.iter().for_each(|name| print!("{name:>6} good resent queue |"));
-    println!(" ours missed");
+    NOTES.iter().skip(1).for_each(|note| println!("{note}"));
     for &mbit in &chosen.rates {
         for &rtt in &chosen.rtts {
             for &loss in &chosen.losses {
-                print!("{mbit:6} {rtt:6} {loss:6} |");
-                let mut verdict = String::new();
-                for name in &chosen.controllers {
-                    let report = run(&scenario(name, mbit, rtt, loss), &tls);
-                    print!("{} |", cell(&report));
-                    if name == "ours" {
-                        let start = report.link.start_queue_max.as_secs_f64() * 1e3;
-                        verdict = format!(" start-up queue {start:6.1} {}", missed(&report, rtt, loss));
-                    }
+                let cells = row(&chosen, &tls, mbit, rtt, loss);
+                let line: Vec<_> = cells.iter().map(|(column, cell)| format!("{} {cell}", COLUMNS[*column])).collect();
+                println!("{mbit:6} {rtt:6} {loss:6} | {}", line.join(" | "));
+                if let Some(file) = &chosen.out {
+                    // After each row, and read anew: a run may be broken off, and two may fill one table.
+                    let mut table = Table::new(&COLUMNS);
+                    table.load(file).expect("the table can be read");
+                    cells.into_iter().for_each(|(column, cell)| table.set(Link::new(mbit, rtt, loss), column, cell));
+                    table.save(file, &NOTES).expect("the table can be written");
                 }
-                println!("{verdict}");
             }
         }
     }
