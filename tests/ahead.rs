@@ -241,8 +241,11 @@ async fn a_later_connection_of_a_job_waits_for_the_answers() {
     field::write(&dir.path().join("f"), &content(LARGE));
     let client = Client::builder(identity()).build().unwrap();
     let job = client.send(server.ticket(), vec![dir.path().join("f")], SendOptions::default());
-    let first = server.welcome().await;
+    let mut first = server.welcome().await;
     assert_eq!(stream(&first).await.0.turn, Turn::Ahead);
+    // What follows the answer shows that the client has heard the welcome before it: it would not come again otherwise.
+    first.say(&Message::Pos(Pos { id: FileId(0), verdict: from(0, Why::New) })).await;
+    assert_eq!(stream(&first).await.0.turn, Turn::Asked);
     transport::close(&first.connection, CloseCode::GoingAway, "");
     let mut second = server.welcome().await;
     assert!(matches!(second.hear().await, Some(Message::Header(_))));
