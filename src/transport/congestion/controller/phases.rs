@@ -21,6 +21,13 @@ const DRAIN_ROUNDS: u32 = 2;
 pub(super) const SETTLE_ROUNDS: u32 = 2;
 /// Rounds after a drain or a probe until the next probe: flows drain together, and shares move for some rounds.
 const CALM_ROUNDS: u32 = 12;
+/// The part of the rate of the flight that found the queue which is believed to be ours to keep. Where another flow runs,
+/// ours has pushed it aside for the moment, and one that starts with all of that does not give it back for many seconds;
+/// on an empty path the samples of the next rounds show the rest.
+const FLIGHT_SHARE: f64 = 0.62;
+/// On longer paths the first flight, which does not grow with them any more, pushes others aside for less of a round
+/// trip, and what is missing would take longer to be found.
+const FULL_FLIGHT_RTT: Duration = Duration::from_millis(250);
 
 impl PathController {
     // ---- start-up ----
@@ -58,7 +65,8 @@ impl PathController {
         if self.startup.is_queue_seen() {
             // Samples over a whole round trip have not caught up with a first flight that fills the path.
             if let Some(flight) = self.sampler.dispersion() {
-                self.bandwidth.on_sample(self.rounds, flight.rate);
+                let share = if self.min_rtt() <= FULL_FLIGHT_RTT { FLIGHT_SHARE } else { 1.0 };
+                self.bandwidth.on_sample(self.rounds, share * flight.rate);
             }
             self.leave_startup(now);
         }
