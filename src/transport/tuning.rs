@@ -1,20 +1,21 @@
 //! The knobs of a connection, and why each stands where it stands.
 
-use super::congestion::farewell::Opening;
-use super::route;
-use super::socket::Granted;
-use super::throttle::Throttle;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::protocol::codec::RANGE_HEADER_BYTES;
-use crate::protocol::{AHEAD_BYTES_MAX, AHEAD_FILES_MAX};
 use quinn::congestion::ControllerFactory;
 use quinn::{
     AckFrequencyConfig, Connection, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, Side, TransportConfig, VarInt,
 };
+
+use super::congestion::farewell::Opening;
+use super::route;
+use super::socket::Granted;
+use super::throttle::Throttle;
+use crate::protocol::codec::RANGE_HEADER_BYTES;
+use crate::protocol::{AHEAD_BYTES_MAX, AHEAD_FILES_MAX};
 
 /// Bytes that a peer may have under way on one stream: 1.7 times what 1 Gbit/s holds at 300 ms. It bounds only what
 /// arrived and was not read yet, so it costs nothing while the reader keeps up. Bodies must be read unordered: at
@@ -122,6 +123,7 @@ pub fn transport_config(tuning: &Tuning, side: Side, peer: SocketAddr) -> Transp
         Side::Client => (RECEIVE_WINDOW_NEAR, STREAMS_MAX),
     };
     let keep_alive = KEEP_ALIVE.min(tuning.idle_timeout / 3);
+    let packet = mtu_bound(peer, tuning.throttle.as_ref());
     let mut config = TransportConfig::default();
     config
         .stream_receive_window(STREAM_RECEIVE_WINDOW.into())
@@ -136,8 +138,8 @@ pub fn transport_config(tuning: &Tuning, side: Side, peer: SocketAddr) -> Transp
         .initial_rtt(INITIAL_RTT)
         .initial_mtu(MTU_START)
         .min_mtu(MTU_START)
-        .mtu_discovery_config(Some(mtu_discovery(tuning, peer)))
-        .ack_frequency_config(tuning.thin_acks.then(|| ack_frequency(tuning, peer)))
+        .mtu_discovery_config(Some(mtu_discovery(packet)))
+        .ack_frequency_config(tuning.thin_acks.then(|| ack_frequency(tuning, peer, packet)))
         .keep_alive_interval((side == Side::Client).then_some(keep_alive))
         .max_idle_timeout(Some(idle_timeout(tuning.idle_timeout)))
         .congestion_controller_factory(Arc::new(Opening(Arc::clone(&tuning.controller))));
@@ -194,19 +196,16 @@ pub(crate) fn endpoint_config(packet_max: u16) -> EndpointConfig {
     config
 }
 
-fn mtu_discovery(tuning: &Tuning, peer: SocketAddr) -> MtuDiscoveryConfig {
+fn mtu_discovery(packet: u16) -> MtuDiscoveryConfig {
     let mut config = MtuDiscoveryConfig::default();
-    config.upper_bound(mtu_bound(peer, tuning.throttle.as_ref())).black_hole_cooldown(MTU_COOLDOWN);
+    config.upper_bound(packet).black_hole_cooldown(MTU_COOLDOWN);
     config
 }
 
-fn ack_frequency(tuning: &Tuning, peer: SocketAddr) -> AckFrequencyConfig {
+fn ack_frequency(tuning: &Tuning, peer: SocketAddr, packet: u16) -> AckFrequencyConfig {
     let usual = if is_local(peer) { ACK_EVERY_LOOPBACK } else { ACK_EVERY };
     // Below a packet a millisecond, waiting for more would cost a short path more than its round trip.
-    let every = tuning.throttle.as_ref().map_or(usual, |throttle| {
-        let packet = mtu_bound(peer, Some(throttle));
-        throttle.packets_in_call_of(packet).min(usual)
-    });
+    let every = tuning.throttle.as_ref().map_or(usual, |throttle| throttle.packets_in_call_of(packet).min(usual));
     let mut config = AckFrequencyConfig::default();
     config
         .ack_eliciting_threshold(every.into())
