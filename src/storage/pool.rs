@@ -32,6 +32,8 @@ struct Shared {
 
 struct Queue {
     work: VecDeque<Work>,
+    /// Threads that wait for work. Waking costs a system call even where nobody sleeps.
+    idle: usize,
     closed: bool,
 }
 
@@ -41,7 +43,7 @@ impl Disk {
     /// # Errors
     /// When the operating system gives no thread.
     pub fn new(threads: NonZeroUsize) -> io::Result<Self> {
-        let queue = Mutex::new(Queue { work: VecDeque::new(), closed: false });
+        let queue = Mutex::new(Queue { work: VecDeque::new(), idle: 0, closed: false });
         let shared = Arc::new(Shared { queue, changed: Condvar::new() });
         // Made first: if a later thread cannot be started, dropping this ends those before it.
         let disk = Self(Arc::new(Handle(Arc::clone(&shared))));
@@ -70,8 +72,12 @@ impl Disk {
     /// Runs `f` on one of the threads, some time.
     pub fn spawn(&self, f: impl FnOnce() + Send + 'static) {
         let shared = &self.0.0;
-        shared.lock().work.push_back(Box::new(f));
-        shared.changed.notify_one();
+        let mut queue = shared.lock();
+        queue.work.push_back(Box::new(f));
+        if queue.idle > 0 {
+            drop(queue);
+            shared.changed.notify_one();
+        }
     }
 }
 
@@ -111,7 +117,9 @@ impl Shared {
             if queue.closed {
                 return None;
             }
+            queue.idle += 1;
             queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.idle -= 1;
         }
     }
 }
