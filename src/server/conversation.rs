@@ -20,7 +20,7 @@ use crate::session::probe;
 use crate::session::receiver::{self, ReceiveOptions, Receiver};
 use crate::session::roles::{Roles, accept_streams};
 use crate::session::sender::{self, Sender};
-use crate::session::watch::until_silent;
+use crate::session::watch::Watch;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::transfer::resume::Policy;
 use crate::transport::{self, Fingerprint};
@@ -86,13 +86,9 @@ impl Conversation {
     async fn converse(&mut self) -> Result<(), SessionError> {
         let mut drain = self.shared.drain.subscribe();
         let mut draining = false;
+        let mut watch = Watch::new();
         let connection = self.client.connection.clone();
         loop {
-            let roles = self.roles.clone();
-            let listing = !self.listing.is_empty();
-            let probing = !self.probing.is_empty();
-            let control = self.client.control.clone();
-            let is_ours = move || probing || roles.is_busy() || (listing && control.has_room());
             tokio::select! {
                 message = self.client.reader.next() => match message? {
                     Some(message) => self.on_message(message)?,
@@ -106,13 +102,19 @@ impl Conversation {
                 error = connection.closed() => return Err(error.into()),
                 Some(_) = self.listing.join_next() => {}
                 Some(_) = self.probing.join_next() => {}
-                error = until_silent(&connection, is_ours) => return Err(error),
+                () = watch.next_look() => watch.look(&connection, self.is_busy())?,
                 _ = drain.wait_for(Option::is_some), if !draining => {
                     draining = true;
                     self.drain();
                 }
             }
         }
+    }
+
+    /// Whether this end owes the client the next step.
+    fn is_busy(&self) -> bool {
+        let listing = !self.listing.is_empty() && self.client.control.has_room();
+        listing || !self.probing.is_empty() || self.roles.is_busy()
     }
 
     /// Tells the client that this server is ending. The client finishes what is in flight and leaves.

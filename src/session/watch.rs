@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quinn::Connection;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::SessionError;
 
@@ -20,15 +20,41 @@ const IDLE_FRAMES_MAX: u64 = 16;
 
 /// Returns when the peer has been silent for too long. `is_ours` tells whether it is this end's turn.
 pub(crate) async fn until_silent(connection: &Connection, is_ours: impl Fn() -> bool) -> SessionError {
-    let mut looks = interval(LOOK_INTERVAL);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut silence = Silence::default();
+    let mut watch = Watch::new();
     loop {
-        looks.tick().await;
-        let stats = connection.stats();
-        if silence.look(stats.frame_rx.stream, stats.frame_tx.stream, is_ours()) {
-            return SessionError::Timeout("say anything");
+        watch.next_look().await;
+        if let Err(error) = watch.look(connection, is_ours()) {
+            return error;
         }
+    }
+}
+
+/// The same, look by look, for a loop that does other things between them.
+pub(crate) struct Watch {
+    looks: Interval,
+    silence: Silence,
+}
+
+impl Watch {
+    pub(crate) fn new() -> Self {
+        let mut looks = interval(LOOK_INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { looks, silence: Silence::default() }
+    }
+
+    /// Resolves when it is time to look. Safe to cancel.
+    pub(crate) async fn next_look(&mut self) {
+        self.looks.tick().await;
+    }
+
+    /// # Errors
+    /// The peer has been silent for too long.
+    pub(crate) fn look(&mut self, connection: &Connection, is_ours: bool) -> Result<(), SessionError> {
+        let stats = connection.stats();
+        if self.silence.look(stats.frame_rx.stream, stats.frame_tx.stream, is_ours) {
+            return Err(SessionError::Timeout("say anything"));
+        }
+        Ok(())
     }
 }
 
