@@ -40,6 +40,6 @@ impl Receiver {
         }
         open.progress.set_phase(Phase::Moving);
         drop(state);
-        self.judge(id);
+        self.judge_now(id);
     }
 }

@@ -32,29 +32,42 @@ impl Receiver {
         }
     }
 
+    /// On a disk thread.
     pub(super) fn on_range_stored(&self, id: FileId) {
         if let Some(File::Open(open)) = self.state().files.get_mut(&id) {
             open.rules.on_range_stored();
         }
-        self.judge(id);
+        self.judge_now(id);
     }
 
     /// Commits a file that is complete and right; drops one that is complete and wrong.
     pub(super) fn judge(&self, id: FileId) {
+        let Some(open) = self.take_complete(id) else { return };
+        let receiver = self.clone();
+        // The root of a file that claims to be huge takes long, and touching the old version is disk work.
+        self.0.tools.disk.spawn(move || receiver.commit(id, open));
+    }
+
+    /// The same, on a disk thread.
+    pub(super) fn judge_now(&self, id: FileId) {
+        if let Some(open) = self.take_complete(id) {
+            self.commit(id, open);
+        }
+    }
+
+    /// A file that is complete; from now on it is being committed.
+    fn take_complete(&self, id: FileId) -> Option<Open> {
         let mut state = self.state();
-        let Some(File::Open(open)) = state.files.get(&id) else { return };
+        let Some(File::Open(open)) = state.files.get(&id) else { return None };
         if !open.rules.is_complete() {
-            return;
+            return None;
         }
         let progress = open.progress.clone();
         progress.set_phase(Phase::Committing);
         let Some(File::Open(open)) = state.files.insert(id, File::Committing(progress)) else {
             unreachable!("the lock was held since the file was seen open")
         };
-        drop(state);
-        let receiver = self.clone();
-        // The root of a file that claims to be huge takes long, and touching the old version is disk work.
-        self.0.tools.disk.spawn(move || receiver.commit(id, open));
+        Some(open)
     }
 
     /// On a disk thread: compares the whole file's digest and hands the file to the committer.
