@@ -10,6 +10,7 @@ mod offer;
 mod outlet;
 mod start;
 mod stream;
+mod wanted;
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -24,6 +25,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use self::ahead::Gone;
+use self::wanted::{Pick, Wanted};
 use super::SessionError;
 use super::control::Control;
 use super::memory::{Buffers, SendBudget};
@@ -166,7 +168,7 @@ impl Sender {
         let wanted = wanted.expect("a sender runs once");
         let work = async {
             tokio::select! {
-                error = self.pump_wanted(wanted) => Err(error),
+                error = self.pump_wanted(Wanted::new(wanted)) => Err(error),
                 ((), ()) = async { tokio::join!(self.offer_all(found), self.until_peer_ended()) } => Ok(()),
             }
         };
@@ -208,18 +210,22 @@ impl Sender {
         }
     }
 
-    /// Starts a pump for each wanted file, a bounded number at a time. Returns only with an error.
-    async fn pump_wanted(&self, mut wanted: mpsc::UnboundedReceiver<FileId>) -> SessionError {
-        let slots = Arc::new(Semaphore::new(self.0.tools.jobs.get()));
+    /// Starts a pump for each pick of wanted files, a bounded number at a time. Returns only with an error.
+    async fn pump_wanted(&self, mut wanted: Wanted) -> SessionError {
+        let jobs = self.0.tools.jobs.get();
+        let slots = Arc::new(Semaphore::new(jobs));
         let mut pumps = JoinSet::new();
         loop {
             tokio::select! {
-                Some(id) = wanted.recv() => {
+                Some(pick) = wanted.next(jobs, |id| self.small_size(id)) => {
                     let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
                     let sender = self.clone();
                     pumps.spawn(async move {
                         let _slot = slot;
-                        sender.pump(id).await
+                        match pick {
+                            Pick::Small(ids) => sender.send_small(ids).await,
+                            Pick::Large(id) => sender.pump(id).await,
+                        }
                     });
                 }
                 Some(result) = pumps.join_next() => match result {

@@ -1,4 +1,7 @@
-//! The start of a file: its first chunk, or the whole of a small file: one trip to the disk, one write.
+//! The start of a file: its first chunk, or the whole of a small file. Small files share their trip to the disk, and take
+//! one write each.
+
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Sender;
 use super::outlet::Stop;
@@ -12,16 +15,61 @@ use crate::storage::{Source, StorageError};
 use crate::transfer::send::Send;
 
 impl Sender {
-    /// Sends a file of at most one chunk, and closes it.
-    pub(super) async fn send_small(&self, id: FileId) -> Result<(), Stop> {
-        let Some(place) = self.place(id) else { return Ok(()) };
-        let size = place.header.size;
-        let digest = match self.take_ahead(id) {
-            Some((digest, _)) => Some(digest),
-            None => self.send_whole(place).await?,
-        };
+    /// Sends files of at most one chunk each, and closes them. They are read in one trip to the disk.
+    ///
+    /// # Errors
+    /// Only what ends the connection.
+    pub(super) async fn send_small(&self, ids: Vec<FileId>) -> Result<(), SessionError> {
+        let mut unread = Vec::with_capacity(ids.len());
+        for id in ids {
+            let Some(place) = self.place(id) else { continue };
+            match self.take_ahead(id) {
+                Some((digest, _)) => self.close_small(id, place.header.size, Some(digest))?,
+                None => unread.push(self.unread(place).await),
+            }
+        }
+        if unread.is_empty() {
+            return Ok(());
+        }
+        let hasher = self.0.tools.hasher.clone();
+        let read = move || unread.into_iter().map(|file| file.read(&hasher)).collect::<Vec<_>>();
+        let files = self.0.tools.disk.run(read).await.map_err(|_| SessionError::Internal("a disk thread"))?;
+        for Small { id, size, permit, start } in files {
+            let sent = self.send_whole(id, size, permit, start).await;
+            self.settle(id, sent)?;
+        }
+        Ok(())
+    }
+
+    /// Takes room for a file.
+    async fn unread(&self, place: Place) -> Unread {
+        let size = place.header.size as usize;
+        let permit = self.0.budget.reserve(RANGE_HEADER_BYTES + size).await;
+        Unread { buffer: self.0.tools.buffers.take_behind(RANGE_HEADER_BYTES, size), place, permit }
+    }
+
+    async fn send_whole(
+        &self,
+        id: FileId,
+        size: u64,
+        permit: OwnedSemaphorePermit,
+        start: Result<Option<Start>, StorageError>,
+    ) -> Result<(), Stop> {
+        let Start { buffer, digest, .. } = start?.ok_or(Stop::Changed)?;
+        // An empty file needs no stream.
+        if digest.is_some() {
+            self.count_sent(id, size);
+            let mut outlet = self.open_stream(id).await?;
+            outlet.stream.write_chunk(in_flight(buffer, permit)).await?;
+            outlet.finish();
+        }
+        Ok(self.close_small(id, size, digest)?)
+    }
+
+    /// Says that all of a file of at most one chunk has been sent; an empty file has no digest.
+    fn close_small(&self, id: FileId, size: u64, digest: Option<Digest>) -> Result<(), SessionError> {
         let content: Vec<_> = digest.iter().map(|_| 0..size).collect();
-        let mut rules = Send::new(id, size, 0, content).map_err(SessionError::from)?;
+        let mut rules = Send::new(id, size, 0, content)?;
         if let Some(digest) = digest {
             rules.on_start(digest);
         }
@@ -29,22 +77,29 @@ impl Sender {
         self.send_tail(id, tail);
         Ok(())
     }
+}
 
-    /// Sends the content of a file of at most one chunk, and returns its digest; an empty file has neither.
-    async fn send_whole(&self, place: Place) -> Result<Option<Digest>, Stop> {
-        let (id, size) = (place.header.id, place.header.size);
-        let permit = self.0.budget.reserve(RANGE_HEADER_BYTES + size as usize).await;
-        let buffer = self.0.tools.buffers.take_behind(RANGE_HEADER_BYTES, size as usize);
-        let hasher = self.0.tools.hasher.clone();
-        let read = self.0.tools.disk.run(move || read_start(&place, Turn::Asked, buffer, &hasher));
-        let Start { buffer, digest, .. } = read.await??.ok_or(Stop::Changed)?;
-        if digest.is_some() {
-            self.count_sent(id, size);
-            let mut outlet = self.open_stream(id).await?;
-            outlet.stream.write_chunk(in_flight(buffer, permit)).await?;
-            outlet.finish();
-        }
-        Ok(digest)
+/// A small file that is to be read.
+struct Unread {
+    place: Place,
+    buffer: Buffer,
+    permit: OwnedSemaphorePermit,
+}
+
+/// A small file that was read.
+struct Small {
+    id: FileId,
+    size: u64,
+    permit: OwnedSemaphorePermit,
+    start: Result<Option<Start>, StorageError>,
+}
+
+impl Unread {
+    /// On a disk thread.
+    fn read(self, hasher: &Hasher) -> Small {
+        let Self { place, buffer, permit } = self;
+        let start = read_start(&place, Turn::Asked, buffer, hasher);
+        Small { id: place.header.id, size: place.header.size, permit, start }
     }
 }
 

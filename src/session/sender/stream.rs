@@ -32,7 +32,13 @@ impl Sender {
     /// # Errors
     /// Only what ends the connection; a file that fails is reported and leaves the others alone.
     pub(super) async fn pump(&self, id: FileId) -> Result<(), SessionError> {
-        match self.pump_ranges(id).await {
+        let pumped = self.pump_ranges(id).await;
+        self.settle(id, pumped)
+    }
+
+    /// Acts on how the sending of a file ended, for now or for good.
+    pub(super) fn settle(&self, id: FileId, pumped: Result<(), Stop>) -> Result<(), SessionError> {
+        match pumped {
             Ok(()) | Err(Stop::Unwanted) => Ok(()),
             Err(Stop::File(error)) => {
                 self.give_up(id, (&error).into());
@@ -48,10 +54,8 @@ impl Sender {
 
     async fn pump_ranges(&self, id: FileId) -> Result<(), Stop> {
         let Some(todo) = self.next_step(id) else { return Ok(()) };
-        match todo {
-            Step::Small => return self.send_small(id).await,
-            Step::Open => self.open(id).await?,
-            Step::Ranges => {}
+        if todo == Step::Open {
+            self.open(id).await?;
         }
         while let Some((source, range)) = self.next_range(id) {
             self.send_range(id, &source, range).await?;
@@ -66,11 +70,15 @@ impl Sender {
             return None;
         }
         let moving = file.moving.as_ref()?;
-        Some(match &moving.open {
-            Some(_) => Step::Ranges,
-            None if moving.from == 0 && file.header.size <= CHUNK_BYTES => Step::Small,
-            None => Step::Open,
-        })
+        Some(if moving.open.is_some() { Step::Ranges } else { Step::Open })
+    }
+
+    /// The size of a file that is to be sent whole and fits one chunk.
+    pub(super) fn small_size(&self, id: FileId) -> Option<u64> {
+        let state = self.state();
+        let file = state.files.get(&id)?;
+        let whole = file.moving.as_ref().is_some_and(|moving| moving.from == 0 && moving.open.is_none());
+        (whole && !file.tail_sent && file.header.size <= CHUNK_BYTES).then_some(file.header.size)
     }
 
     /// Opens a large file, plans its content and starts the comparison of what the receiver has.
@@ -265,8 +273,8 @@ impl Sender {
 }
 
 /// What a pump has to do for a file now.
+#[derive(PartialEq, Eq)]
 enum Step {
-    Small,
     Open,
     Ranges,
 }
