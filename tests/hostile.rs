@@ -657,7 +657,7 @@ async fn streams_that_announce_nothing_are_bounded_and_cut_short() {
     let peer = field.pushing().await;
     let mut held = Vec::new();
     let flood = async {
-        for _ in 0..10_000 {
+        for _ in 0..2 * transport::tuning::STREAMS_MAX {
             let Ok((mut send, recv)) = peer.connection.open_bi().await else { return };
             let _ = send.write_all(&[0]).await;
             held.push((send, recv));

@@ -15,7 +15,7 @@ use super::route;
 use super::socket::Granted;
 use super::throttle::Throttle;
 use crate::protocol::codec::RANGE_HEADER_BYTES;
-use crate::protocol::{AHEAD_BYTES_MAX, AHEAD_FILES_MAX};
+use crate::protocol::{AHEAD_BYTES_MAX, AHEAD_FILES_MAX, HEADERS_AHEAD_MAX};
 
 /// Bytes that a peer may have under way on one stream: 1.7 times what 1 Gbit/s holds at 300 ms. It bounds only what
 /// arrived and was not read yet, so it costs nothing while the reader keeps up. Bodies must be read unordered: at
@@ -32,9 +32,10 @@ pub const NEAR: Duration = Duration::from_millis(10);
 /// and beside it the headers of some thousand files, which must not wait for it.
 pub const RECEIVE_WINDOW_BEFORE_HELLO: u32 =
     (256 << 10) + AHEAD_BYTES_MAX as u32 + (AHEAD_FILES_MAX * RANGE_HEADER_BYTES) as u32;
-/// Streams that a peer may have open at once, once it is authorised. Small files need one each for a round trip:
-/// 4096 of them in 100 ms are more than any disk commits.
-pub const STREAMS_MAX: u32 = 4096;
+/// Streams that a peer may have open at once, once it is authorised: one for each file on offer. QUIC has one back when
+/// the end of its return half is acknowledged, two round trips after it was opened; with 4096 of them, 10,000 files of
+/// 1 KiB stood still for two thirds of a round trip of 300 ms, twice.
+pub const STREAMS_MAX: u32 = HEADERS_AHEAD_MAX as u32;
 /// Streams that a client may open before it is authorised: the control stream, and one for each file that may go ahead.
 /// QUIC keeps some hundred bytes for each.
 pub const STREAMS_BEFORE_HELLO: u32 = 1 + AHEAD_FILES_MAX as u32;
@@ -147,7 +148,7 @@ pub fn transport_config(tuning: &Tuning, side: Side, peer: SocketAddr) -> Transp
 }
 
 /// Gives an authorised peer the full limits. For servers, when a client that was let in begins to send: the streams that
-/// it may open cost half a megabyte whether it opens them or not.
+/// it may open cost a megabyte whether it opens them or not.
 pub fn open_up(connection: &Connection) {
     connection.set_receive_window(receive_window(connection).into());
     connection.set_max_concurrent_bi_streams(STREAMS_MAX.into());
