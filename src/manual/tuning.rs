@@ -10,6 +10,10 @@
 //! not or when packets of the first flight are lost ([`congestion`](crate::transport::congestion)). Nothing is kept of
 //! what a `--bwlimit` of the sender's own has slowed down, of `user@host` remotes, or by a server with `--no-auth`.
 //!
+//! At the end of a transfer over a far path that loses packets, and whenever little is sent there, what is sent leaves up
+//! to four times, within half of what the path carries: nobody waits round trip after round trip for the last packets
+//! ([`Copies`](crate::transport::Copies)). A path without loss carries everything once.
+//!
 //! `--bwlimit` holds what is sent and received, over all connections of a server together.
 //!
 //! `--jobs` bounds the files whose content moves at the same time. One stream fills a link; more help with

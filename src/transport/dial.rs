@@ -12,6 +12,7 @@ use tokio::net::lookup_host;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::Copies;
 use super::authority::Uncertified;
 use super::contact::{Contact, Trust};
 use super::error::{Fault, TransportError};
@@ -218,7 +219,7 @@ impl Call {
     async fn attempt(self, addr: SocketAddr) -> Result<Dialled, TransportError> {
         let check = ServerCheck::new(self.rule);
         let tls = tls::client(self.identity.as_ref(), Arc::clone(&check));
-        let (endpoint, granted) = open_endpoint(addr, self.tuning.throttle.as_ref())?;
+        let (endpoint, granted) = open_endpoint(addr, self.tuning.throttle.as_ref(), &self.tuning.copies)?;
         let handshake = handshake(&endpoint, addr, &self.name, tls, &self.tuning);
         let Ok(outcome) = timeout_at(self.end, handshake).await else {
             return Err(TransportError::NoReply { addr });
@@ -238,6 +239,7 @@ impl Call {
 pub(crate) fn open_endpoint(
     peer: SocketAddr,
     throttle: Option<&Throttle>,
+    copies: &Copies,
 ) -> Result<(Endpoint, Granted), TransportError> {
     let addr = match peer {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
@@ -247,7 +249,7 @@ pub(crate) fn open_endpoint(
     let (socket, granted) = socket::bind(addr).map_err(refused)?;
     let packet_max = mtu_bound(peer, throttle).min(packet_max(granted, throttle));
     let config = endpoint_config(packet_max);
-    let socket = socket::attach(socket, packet_max, throttle).map_err(refused)?;
+    let socket = socket::attach(socket, packet_max, throttle, copies).map_err(refused)?;
     let runtime = Arc::new(TokioRuntime);
     let endpoint = Endpoint::new_with_abstract_socket(config, None, socket, runtime).map_err(refused)?;
     Ok((endpoint, granted))

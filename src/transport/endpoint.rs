@@ -59,7 +59,7 @@ impl Listener {
         let packet_max = packet_max(granted, tuning.throttle.as_ref());
         let mut config = endpoint_config(packet_max);
         survive_restarts(&mut config, restart_seed);
-        let socket = socket::attach(socket, packet_max, tuning.throttle.as_ref()).map_err(refused)?;
+        let socket = socket::attach(socket, packet_max, tuning.throttle.as_ref(), &tuning.copies).map_err(refused)?;
         let endpoint =
             Endpoint::new_with_abstract_socket(config, Some(base.clone()), socket, runtime).map_err(refused)?;
         let local_addr = endpoint.local_addr().map_err(refused)?;

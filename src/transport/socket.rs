@@ -7,8 +7,8 @@ use std::sync::Arc;
 use quinn::{AsyncUdpSocket, Runtime, TokioRuntime};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::split;
 use super::throttle::Throttle;
+use super::{Copies, split};
 
 /// Bytes asked for in each direction: 64 ms of 1 Gbit/s, which no scheduling pause outlasts.
 pub const SOCKET_BUFFER_BYTES: usize = 8 * 1024 * 1024;
@@ -95,17 +95,20 @@ pub(crate) fn bind(addr: SocketAddr) -> io::Result<(UdpSocket, Granted)> {
     Ok((socket.into(), granted))
 }
 
-/// Hands a socket that takes packets of up to `packet_max` bytes to QUIC, behind the limit if there is one.
+/// Hands a socket that takes packets of up to `packet_max` bytes to QUIC, behind the limit if there is one, and
+/// what copies what leaves while a lossy link is nearly empty.
 pub(crate) fn attach(
     socket: UdpSocket,
     packet_max: u16,
     throttle: Option<&Throttle>,
+    copies: &Copies,
 ) -> io::Result<Arc<dyn AsyncUdpSocket>> {
     let socket = split::wrap(TokioRuntime.wrap_udp_socket(socket)?, packet_max);
-    Ok(match throttle {
+    // Copies come first, so that the limit holds for them too.
+    Ok(copies.wrap(match throttle {
         Some(throttle) => throttle.wrap(socket),
         None => socket,
-    })
+    }))
 }
 
 /// Asks for large buffers. What comes of it is read back by [`granted`], so a refusal is no error here.

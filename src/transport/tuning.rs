@@ -10,6 +10,7 @@ use quinn::{
     AckFrequencyConfig, Connection, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, Side, TransportConfig, VarInt,
 };
 
+use super::Copies;
 use super::congestion::farewell::Opening;
 use super::route;
 use super::socket::Granted;
@@ -95,18 +96,20 @@ pub struct Tuning {
     pub idle_timeout: Duration,
     /// A limit on what the socket sends and receives.
     pub throttle: Option<Throttle>,
+    /// Copies of what leaves while a lossy link stands nearly empty.
+    pub copies: Copies,
 }
 
 impl Tuning {
     /// The usual values with this controller.
     pub fn new(controller: Arc<dyn ControllerFactory + Send + Sync>) -> Self {
-        Self { controller, thin_acks: true, idle_timeout: IDLE_TIMEOUT, throttle: None }
+        Self { controller, thin_acks: true, idle_timeout: IDLE_TIMEOUT, throttle: None, copies: Copies::default() }
     }
 }
 
 impl fmt::Debug for Tuning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { controller: _, thin_acks, idle_timeout, throttle } = self;
+        let Self { controller: _, thin_acks, idle_timeout, throttle, copies: _ } = self;
         let mut all = f.debug_struct("Tuning");
         all.field("thin_acks", thin_acks).field("idle_timeout", idle_timeout).field("throttle", throttle);
         all.finish_non_exhaustive()
@@ -143,7 +146,7 @@ pub fn transport_config(tuning: &Tuning, side: Side, peer: SocketAddr) -> Transp
         .ack_frequency_config(tuning.thin_acks.then(|| ack_frequency(tuning, peer, packet)))
         .keep_alive_interval((side == Side::Client).then_some(keep_alive))
         .max_idle_timeout(Some(idle_timeout(tuning.idle_timeout)))
-        .congestion_controller_factory(Arc::new(Opening(Arc::clone(&tuning.controller))));
+        .congestion_controller_factory(Arc::new(Opening(tuning.copies.watch(peer, Arc::clone(&tuning.controller)))));
     config
 }
 

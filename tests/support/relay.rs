@@ -1,9 +1,10 @@
-//! A path with a delay: packets go through here, and leave as late as was asked for.
+//! A path with a delay, and perhaps losses: packets go through here, and leave as late as was asked for, or not at all.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::hash_map::{DefaultHasher, Entry};
+use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
@@ -16,20 +17,33 @@ const PACKET_MAX: usize = 64 << 10;
 pub struct Relay {
     addr: SocketAddr,
     task: JoinHandle<()>,
+    ways: [Arc<Mutex<Way>>; 2],
 }
 
 impl Relay {
     /// Carries packets to `server` and back, `delay` each way.
     pub async fn start(server: SocketAddr, delay: Duration) -> Self {
+        Self::losing(server, delay, 0).await
+    }
+
+    /// The same, but of a thousand packets each way so many are lost.
+    pub async fn losing(server: SocketAddr, delay: Duration, permille: u64) -> Self {
         let front = Arc::new(socket().await);
         let addr = front.local_addr().unwrap();
-        let task = tokio::spawn(carry(front, server, delay));
-        Self { addr, task }
+        let ways = [1, 2].map(|seed| Arc::new(Mutex::new(Way { delay, permille, seed, ..Way::default() })));
+        let task = tokio::spawn(carry(front, server, ways.clone()));
+        Self { addr, task, ways }
     }
 
     /// Where clients find it.
     pub fn port(&self) -> u16 {
         self.addr.port()
+    }
+
+    /// Packets that came more than once: from clients, and from the server.
+    pub fn copies(&self) -> (usize, usize) {
+        let [up, down] = &self.ways;
+        (up.lock().unwrap().copies, down.lock().unwrap().copies)
     }
 }
 
@@ -39,12 +53,33 @@ impl Drop for Relay {
     }
 }
 
+/// One direction.
+#[derive(Default)]
+struct Way {
+    delay: Duration,
+    permille: u64,
+    seed: u64,
+    seen: HashSet<u64>,
+    copies: usize,
+}
+
+impl Way {
+    /// Counts a packet; after what delay it leaves, if it does.
+    fn take(&mut self, packet: &[u8]) -> Option<Duration> {
+        let mut hasher = DefaultHasher::new();
+        packet.hash(&mut hasher);
+        self.copies += usize::from(!self.seen.insert(hasher.finish()));
+        self.seed = self.seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        ((self.seed >> 33) % 1000 >= self.permille).then_some(self.delay)
+    }
+}
+
 async fn socket() -> UdpSocket {
     UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap()
 }
 
 /// From clients to the server; each client has a socket of its own there.
-async fn carry(front: Arc<UdpSocket>, server: SocketAddr, delay: Duration) {
+async fn carry(front: Arc<UdpSocket>, server: SocketAddr, [up, down]: [Arc<Mutex<Way>>; 2]) {
     let mut backs: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
     let mut packet = vec![0; PACKET_MAX];
     loop {
@@ -54,23 +89,24 @@ async fn carry(front: Arc<UdpSocket>, server: SocketAddr, delay: Duration) {
             Entry::Occupied(back) => back.get().clone(),
             Entry::Vacant(place) => {
                 let back = Arc::new(socket().await);
-                tokio::spawn(carry_back(back.clone(), front.clone(), client, delay));
+                tokio::spawn(carry_back(back.clone(), front.clone(), client, down.clone()));
                 place.insert(back).clone()
             }
         };
-        later(delay, back, packet[..len].to_vec(), server);
+        later(&up, back, packet[..len].to_vec(), server);
     }
 }
 
-async fn carry_back(back: Arc<UdpSocket>, front: Arc<UdpSocket>, client: SocketAddr, delay: Duration) {
+async fn carry_back(back: Arc<UdpSocket>, front: Arc<UdpSocket>, client: SocketAddr, down: Arc<Mutex<Way>>) {
     let mut packet = vec![0; PACKET_MAX];
     loop {
         let Ok((len, _)) = back.recv_from(&mut packet).await else { continue };
-        later(delay, front.clone(), packet[..len].to_vec(), client);
+        later(&down, front.clone(), packet[..len].to_vec(), client);
     }
 }
 
-fn later(delay: Duration, from: Arc<UdpSocket>, packet: Vec<u8>, to: SocketAddr) {
+fn later(way: &Mutex<Way>, from: Arc<UdpSocket>, packet: Vec<u8>, to: SocketAddr) {
+    let Some(delay) = way.lock().unwrap().take(&packet) else { return };
     tokio::spawn(async move {
         tokio::time::sleep(delay).await;
         // What cannot be delivered is lost, as on any path.

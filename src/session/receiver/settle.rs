@@ -8,6 +8,7 @@ use super::{File, Receiver};
 use crate::progress::Event;
 use crate::protocol::message::{Done, Failure, FileId, Message, Mtime};
 use crate::protocol::path::WirePath;
+use crate::transport::hurry;
 
 impl Receiver {
     /// Gives one file up and tells the sender why; its partial file stays for a later resume.
@@ -49,6 +50,8 @@ impl Receiver {
         }
         let directories = std::mem::take(&mut state.directories);
         drop(state);
+        // Nothing is left for the sender to do but to hear the end; a lost packet would cost it a round trip and more.
+        hurry(&self.0.tools.connection);
         if directories.is_empty() {
             return self.finish_job();
         }

@@ -33,6 +33,12 @@ pub(crate) fn open_window(connection: &Connection) {
     }
 }
 
+/// A copy of the controller below, as it stands now.
+pub(crate) fn controller(connection: &Connection) -> Option<Box<dyn Controller>> {
+    let controller = connection.congestion_state().into_any().downcast::<Openable>().ok()?;
+    Some(controller.inner)
+}
+
 struct Openable {
     inner: Box<dyn Controller>,
     /// Shared with every clone: quinn gives nothing but clones away.

@@ -1,0 +1,198 @@
+//! Copies of what leaves while a lossy link stands nearly empty.
+//!
+//! The last flight of a transfer loses its share like every other. What was lost is sent again a round trip later, and of
+//! that some is lost again: 1700 packets of which 5 % are lost take three round trips to be whole. In that time the link
+//! carries next to nothing. So whatever leaves then leaves several times, as often as the loss asks for, and the second
+//! round of repairs is the last one in nearly every case. Measured with 64 MiB at 100 Mbit/s, 200 ms and 5 %: 0.3 s less.
+//!
+//! It is done to whole UDP packets, below QUIC: QUIC ignores a packet that comes twice (RFC 9000, section 12.3), so the
+//! peer need not know of it, and messages gain like content. Copies count for nothing above: no window, no figure of sent
+//! or lost packets has them. They leave only while packets and copies together take less than half of what the path
+//! carries, and never on a path that loses nothing or is [near](super::tuning::NEAR).
+//!
+//! A copy follows some milliseconds behind, so that one burst of losses does not take both.
+
+mod spare;
+mod watch;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, RwLock, Weak};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use quinn::congestion::ControllerFactory;
+use quinn::udp::{EcnCodepoint, RecvMeta, Transmit};
+use quinn::{AsyncUdpSocket, UdpPoller};
+
+pub(crate) use self::watch::hurry;
+use self::watch::{Ledger, Watching};
+
+/// Part of a round trip between a packet and its copy, and between copies.
+const GAP_SHARE: u32 = 32;
+/// The gap is at least what a timer can tell, and at most longer than the bursts in which a queue overflows.
+const GAP_MIN: Duration = Duration::from_millis(1);
+const GAP_MAX: Duration = Duration::from_millis(10);
+
+/// The copies that the sockets of one tuning make. Clones share it.
+#[derive(Clone, Default)]
+pub struct Copies(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    /// Something was lost on some path. Before, nobody is looked up.
+    begun: AtomicBool,
+    made: AtomicU64,
+    /// By address, in the form of its own family.
+    ledgers: RwLock<HashMap<SocketAddr, Weak<Ledger>>>,
+}
+
+impl fmt::Debug for Copies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Copies").field("made", &self.made()).finish_non_exhaustive()
+    }
+}
+
+impl Copies {
+    /// How many were made so far; several packets that leave in one call count as one.
+    pub fn made(&self) -> u64 {
+        self.0.made.load(Ordering::Relaxed)
+    }
+
+    /// Puts the copying between a socket and its users.
+    pub(super) fn wrap(&self, inner: Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket> {
+        Arc::new(Copying { inner, copies: self.clone() })
+    }
+
+    /// Puts an eye on the connections to `peer` that will be made with these controllers.
+    pub(super) fn watch(
+        &self,
+        peer: SocketAddr,
+        inner: Arc<dyn ControllerFactory + Send + Sync>,
+    ) -> Arc<dyn ControllerFactory + Send + Sync> {
+        Arc::new(Watching { inner, copies: self.clone(), peer })
+    }
+
+    fn begin(&self) {
+        self.0.begun.store(true, Ordering::Relaxed);
+    }
+
+    /// A new connection; those that have ended are forgotten.
+    fn enter(&self, peer: SocketAddr, ledger: &Arc<Ledger>) {
+        let mut ledgers = self.0.ledgers.write().expect("no holder panics");
+        if ledgers.len() == ledgers.capacity() {
+            ledgers.retain(|_, ledger| ledger.strong_count() > 0);
+        }
+        ledgers.insert(plain(peer), Arc::downgrade(ledger));
+    }
+
+    /// How often a packet that has left is to leave again, and with what time between.
+    fn of(&self, transmit: &Transmit<'_>) -> Option<(u32, Duration)> {
+        if !self.0.begun.load(Ordering::Relaxed) {
+            return None;
+        }
+        let ledgers = self.0.ledgers.read().expect("no holder panics");
+        let ledger = ledgers.get(&plain(transmit.destination))?.upgrade()?;
+        drop(ledgers);
+        let mut state = ledger.state();
+        let rtt = state.far()?;
+        let copies = state.spare.on_sent(Instant::now(), transmit.contents.len());
+        (copies > 0).then(|| (copies, (rtt / GAP_SHARE).clamp(GAP_MIN, GAP_MAX)))
+    }
+}
+
+/// An IPv4 peer of a dual-stack socket is the same under both of its addresses.
+fn plain(peer: SocketAddr) -> SocketAddr {
+    match peer.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, peer.port()),
+        IpAddr::V6(_) => peer,
+    }
+}
+
+/// A socket that copies.
+#[derive(Debug)]
+struct Copying {
+    inner: Arc<dyn AsyncUdpSocket>,
+    copies: Copies,
+}
+
+impl Copying {
+    /// Sends a packet again, a bounded number of times. One that finds the socket full is not missed.
+    fn repeat(&self, packet: Packet, count: u32, gap: Duration) {
+        // Only an endpoint that outlives its runtime sends outside of one.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (inner, copies) = (self.inner.clone(), self.copies.clone());
+        runtime.spawn(async move {
+            for _ in 0..count {
+                tokio::time::sleep(gap).await;
+                if inner.try_send(&packet.transmit()).is_ok() {
+                    copies.0.made.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+    }
+}
+
+/// A [`Transmit`] that is kept.
+struct Packet {
+    destination: SocketAddr,
+    ecn: Option<EcnCodepoint>,
+    contents: Vec<u8>,
+    segment_size: Option<usize>,
+    src_ip: Option<IpAddr>,
+}
+
+impl Packet {
+    fn new(transmit: &Transmit<'_>) -> Self {
+        let Transmit { destination, ecn, contents, segment_size, src_ip } = *transmit;
+        Self { destination, ecn, contents: contents.to_vec(), segment_size, src_ip }
+    }
+
+    fn transmit(&self) -> Transmit<'_> {
+        let Self { destination, ecn, ref contents, segment_size, src_ip } = *self;
+        Transmit { destination, ecn, contents, segment_size, src_ip }
+    }
+}
+
+impl AsyncUdpSocket for Copying {
+    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+        self.inner.clone().create_io_poller()
+    }
+
+    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        self.inner.try_send(transmit)?;
+        if let Some((count, gap)) = self.copies.of(transmit) {
+            self.repeat(Packet::new(transmit), count, gap);
+        }
+        Ok(())
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        self.inner.poll_recv(cx, bufs, meta)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+
+    fn max_transmit_segments(&self) -> usize {
+        self.inner.max_transmit_segments()
+    }
+
+    fn max_receive_segments(&self) -> usize {
+        self.inner.max_receive_segments()
+    }
+
+    fn may_fragment(&self) -> bool {
+        self.inner.may_fragment()
+    }
+}
