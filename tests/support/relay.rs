@@ -40,7 +40,7 @@ impl Relay {
         self.addr.port()
     }
 
-    /// Packets that came more than once: from clients, and from the server.
+    /// Bytes of packets that came before: from clients, and from the server.
     pub fn copies(&self) -> (usize, usize) {
         let [up, down] = &self.ways;
         (up.lock().unwrap().copies, down.lock().unwrap().copies)
@@ -68,7 +68,9 @@ impl Way {
     fn take(&mut self, packet: &[u8]) -> Option<Duration> {
         let mut hasher = DefaultHasher::new();
         packet.hash(&mut hasher);
-        self.copies += usize::from(!self.seen.insert(hasher.finish()));
+        if !self.seen.insert(hasher.finish()) {
+            self.copies += packet.len();
+        }
         self.seed = self.seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
         ((self.seed >> 33) % 1000 >= self.permille).then_some(self.delay)
     }
