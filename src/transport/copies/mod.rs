@@ -3,7 +3,8 @@
 //! The last flight of a transfer loses its share like every other. What was lost is sent again a round trip later, and of
 //! that some is lost again: 1700 packets of which 5 % are lost take three round trips to be whole. In that time the link
 //! carries next to nothing. So whatever leaves then leaves several times, as often as the loss asks for, and the second
-//! round of repairs is the last one in nearly every case. Measured with 64 MiB at 100 Mbit/s, 200 ms and 5 %: 0.3 s less.
+//! round of repairs is the last one in nearly every case. Measured with 64 MiB at 100 Mbit/s, 200 ms and 5 %, eight seeds:
+//! median 6.59 instead of 6.80 s, mean 6.72 instead of 7.11 s.
 //!
 //! It is done to whole UDP packets, below QUIC: QUIC ignores a packet that comes twice (RFC 9000, section 12.3), so the
 //! peer need not know of it, and messages gain like content. Copies count for nothing above: no window, no figure of sent
