@@ -46,10 +46,14 @@ impl Sending {
         Self { dir, job, peer, _server: server }
     }
 
+    /// The next offer. Tails that went ahead may come before it.
     async fn header(&mut self) -> Header {
-        match self.peer.hear().await {
-            Some(Message::Header(header)) => header,
-            other => panic!("{other:?} instead of an offer"),
+        loop {
+            match self.peer.hear().await {
+                Some(Message::Header(header)) => return header,
+                Some(Message::Tail(_)) => {}
+                other => panic!("{other:?} instead of an offer"),
+            }
         }
     }
 
@@ -59,8 +63,23 @@ impl Sending {
 
     /// Hears the end of the job, settles it, and returns what the client makes of it.
     async fn settle(mut self) -> qft::progress::Report {
-        let end = self.peer.hear().await;
-        assert!(matches!(end, Some(Message::End(_))), "{end:?}");
+        self.end().await;
+        self.leave().await
+    }
+
+    /// Hears the end of the job. Tails that went ahead may come before it.
+    async fn end(&mut self) {
+        loop {
+            match self.peer.hear().await {
+                Some(Message::End(_)) => return,
+                Some(Message::Tail(_)) => {}
+                other => panic!("{other:?} instead of the end"),
+            }
+        }
+    }
+
+    /// Settles a job whose end was heard.
+    async fn leave(mut self) -> qft::progress::Report {
         self.peer.say(&Message::Settled).await;
         assert_eq!(self.peer.closed().await, Some(CloseCode::Done));
         soon("the job's end", self.job.finish()).await.unwrap()
@@ -111,12 +130,106 @@ async fn the_start_of_a_file_comes_before_its_answer_and_is_not_sent_again() {
             bytes.extend(rest);
         }
         assert_eq!(bytes, content(len));
-        let tail = sending.peer.tail(0, &bytes, if len > CHUNK { 2 } else { 1 });
+        let tail = if len > CHUNK { sending.peer.tail(0, &bytes, 2) } else { sending.peer.tail_ahead(0, &bytes, 1) };
         assert_eq!(sending.peer.hear().await, Some(tail));
         sending.peer.say(&done(0)).await;
         let report = sending.settle().await;
         assert_eq!((report.done, report.bytes_written, report.bytes_resumed), (1, len as u64, 0));
     }
+}
+
+#[tokio::test]
+async fn a_job_of_small_files_says_all_before_it_hears_an_answer() {
+    let mut sending = Sending::start(&[("a", 5), ("b", CHUNK / 2), ("empty", 0)]).await;
+    let (mut headers, mut tails) = (BTreeMap::new(), BTreeMap::new());
+    loop {
+        match sending.peer.hear().await {
+            Some(Message::Header(header)) => drop(headers.insert(header.id, header)),
+            Some(Message::Tail(tail)) => drop(tails.insert(tail.id, tail)),
+            Some(Message::End(end)) => break assert_eq!(end.files, headers.len() as u64),
+            other => panic!("{other:?} before any answer"),
+        }
+    }
+    for (id, header) in &headers {
+        let ranges = u64::from(header.size > 0);
+        let tail = sending.peer.tail_ahead(id.0, &content(header.size as usize), ranges);
+        assert_eq!(tails.remove(id).map(Message::Tail), Some(tail));
+    }
+    // All answers and verdicts in one go.
+    for id in headers.keys() {
+        sending.answer(id.0, from(0, Why::New)).await;
+        sending.peer.say(&done(id.0)).await;
+    }
+    let report = sending.leave().await;
+    assert_eq!((report.done, report.failed, report.bytes_written), (3, 0, (5 + CHUNK / 2) as u64));
+}
+
+#[tokio::test]
+async fn a_small_file_that_is_resumed_after_all_is_compared_and_closed_anew() {
+    for same in [true, false] {
+        let mut sending = Sending::start(&[("f", 5)]).await;
+        sending.header().await;
+        sending.end().await;
+        let bytes = content(5);
+        sending.answer(0, from(5, Why::Resume)).await;
+        let digests = vec![sending.peer.hasher.chunk(if same { &bytes } else { b"other" })];
+        sending.peer.say(&Message::Have(Have { id: FileId(0), first: 0, digests })).await;
+        let tail = sending.peer.tail(0, &bytes, u64::from(!same));
+        assert_eq!(sending.peer.hear().await, Some(tail));
+        sending.peer.say(&done(0)).await;
+        let report = sending.leave().await;
+        assert_eq!((report.done, report.bytes_written), (1, if same { 0 } else { 5 }));
+    }
+}
+
+/// Hears that a source has changed.
+async fn changed(peer: &mut Raw, id: u64) {
+    let cancel = peer.hear().await;
+    let Some(Message::Cancel(Done { id: cancelled, failure: Some(failure) })) = cancel else { panic!("{cancel:?}") };
+    assert_eq!((cancelled, failure.status), (FileId(id), Status::Changed));
+}
+
+#[tokio::test]
+async fn a_small_source_that_changes_after_the_end_was_said_is_offered_anew() {
+    let mut sending = Sending::start(&[("f", 5)]).await;
+    sending.header().await;
+    sending.end().await;
+    let bytes = b"longer than before";
+    fs::write(sending.dir.path().join("f"), bytes).unwrap();
+    sending.answer(0, from(5, Why::Resume)).await;
+    changed(&mut sending.peer, 0).await;
+    assert_eq!(sending.header().await.size, bytes.len() as u64);
+    sending.answer(1, from(0, Why::New)).await;
+    let tail = sending.peer.tail(1, bytes, 1);
+    assert_eq!(sending.peer.hear().await, Some(tail));
+    sending.peer.say(&done(1)).await;
+    let report = sending.leave().await;
+    assert_eq!((report.done, report.failed), (1, 0));
+}
+
+#[tokio::test]
+async fn a_small_source_that_is_gone_after_the_end_was_said_is_a_problem() {
+    let mut sending = Sending::start(&[("f", 5)]).await;
+    sending.header().await;
+    sending.end().await;
+    let name = sending.dir.path().join("f");
+    fs::write(&name, b"longer than before").unwrap();
+    let moved = sending.dir.path().join("moved");
+    sending.answer(0, from(5, Why::Resume)).await;
+    fs::rename(&name, &moved).unwrap();
+    // Whether the sender had it open still, or not.
+    let said = sending.peer.hear().await;
+    let failed = match said {
+        Some(Message::Cancel(Done { failure: Some(failure), .. })) if failure.status == Status::Changed => {
+            let problem = sending.peer.hear().await;
+            let Some(Message::Problem(problem)) = problem else { panic!("{problem:?}") };
+            problem.name
+        }
+        Some(Message::Cancel(_)) => b"f".to_vec(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(failed, b"f");
+    assert_eq!(sending.leave().await.failed, 1);
 }
 
 #[tokio::test]
@@ -190,9 +303,7 @@ async fn a_source_that_changes_behind_its_start_is_offered_anew_and_waits_then()
     let mut file = OpenOptions::new().append(true).open(sending.dir.path().join("f")).unwrap();
     file.write_all(b"more").unwrap();
     sending.answer(0, from(0, Why::New)).await;
-    let cancel = sending.peer.hear().await;
-    let Some(Message::Cancel(Done { id: FileId(0), failure: Some(failure) })) = cancel else { panic!("{cancel:?}") };
-    assert_eq!(failure.status, Status::Changed);
+    changed(&mut sending.peer, 0).await;
     let bytes = fs::read(sending.dir.path().join("f")).unwrap();
     assert_eq!(sending.header().await.size, bytes.len() as u64);
     sending.answer(1, from(0, Why::New)).await;

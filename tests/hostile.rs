@@ -494,6 +494,89 @@ async fn content_ahead_that_is_not_wanted_is_stopped_and_counts_for_nothing() {
 }
 
 #[tokio::test]
+async fn a_tail_that_goes_ahead_closes_a_file_that_is_wanted_whole_and_no_other() {
+    let field = Field::new();
+    field::write(&field.path(".old.qft-part"), b"older");
+    let mut peer = field.pushing().await;
+    let (mut start, _reports) = peer.begin_ahead(0, 0, 7, b"content").await;
+    let _ = start.finish();
+    peer.say(&header(0, "new", 7)).await;
+    peer.say(&peer.tail_ahead(0, b"content", 1)).await;
+    assert_eq!(peer.hear_pos().await.verdict, Verdict::From { offset: 0, why: Why::New });
+    peer.is_done(0).await;
+    // An empty one has no content to wait for.
+    peer.say(&header(1, "empty", 0)).await;
+    peer.say(&peer.tail_ahead(1, b"", 0)).await;
+    peer.hear_pos().await;
+    peer.is_done(1).await;
+    // The tail of one that is compared is not that of what went ahead; the end may have been said meanwhile.
+    let _ahead = peer.begin_ahead(2, 0, 5, b"newer").await;
+    peer.say(&header(2, "old", 5)).await;
+    peer.say(&end(3)).await;
+    assert_eq!(peer.hear_pos().await.verdict, Verdict::From { offset: 5, why: Why::Resume });
+    // It crosses the answer.
+    peer.say(&peer.tail_ahead(2, b"wrong", 1)).await;
+    assert!(matches!(peer.hear().await, Some(Message::Have(_))));
+    peer.range(2, 0, b"newer").await;
+    peer.say(&peer.tail(2, b"newer", 1)).await;
+    peer.is_done(2).await;
+    assert_eq!(peer.hear().await, Some(Message::Settled));
+    assert_eq!(fs::read(field.path("old")).unwrap(), b"newer");
+    assert_eq!(fs::read(field.path("new")).unwrap(), b"content");
+    peer.leave().await;
+}
+
+#[tokio::test]
+async fn a_file_that_changed_after_the_end_is_awaited_and_no_other_may_come() {
+    let field = Field::new();
+    let part = field.path(".old.qft-part");
+    let changed = || Failure::new(Status::Changed, "it changed");
+    for anew in [true, false] {
+        field::write(&part, b"older");
+        let mut peer = field.pushing().await;
+        peer.say(&header(0, "old", 5)).await;
+        peer.hear_pos().await;
+        assert!(matches!(peer.hear().await, Some(Message::Have(_))));
+        peer.say(&end(1)).await;
+        peer.say(&Message::Cancel(Done { id: FileId(0), failure: Some(changed()) })).await;
+        if anew {
+            peer.say(&header(1, "old", 0)).await;
+            let verdict = peer.hear_pos().await.verdict;
+            assert!(matches!(verdict, Verdict::From { offset: 0, .. }), "{verdict:?}");
+            peer.say(&peer.tail(1, b"", 0)).await;
+            peer.is_done(1).await;
+        } else {
+            peer.say(&Message::Problem(Problem { name: b"old".to_vec(), failure: changed() })).await;
+        }
+        assert_eq!(peer.hear().await, Some(Message::Settled));
+        peer.leave().await;
+    }
+    violates(async |peer| {
+        peer.say(&header(0, "old", 0)).await;
+        peer.hear_pos().await;
+        peer.say(&end(1)).await;
+        peer.say(&Message::Cancel(Done { id: FileId(0), failure: Some(changed()) })).await;
+        peer.say(&header(1, "another", 5)).await;
+        assert_eq!(peer.closed().await, Some(CloseCode::Violation));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_second_tail_before_the_answer_is_a_violation() {
+    violates(async |peer| {
+        // In one write, so that the disk cannot answer between them.
+        let mut bytes = frame(&header(0, "x", 5));
+        for _ in 0..2 {
+            bytes.extend(frame(&peer.tail_ahead(0, b"12345", 1)));
+        }
+        peer.say_bytes(&bytes).await;
+        assert_eq!(peer.closed().await, Some(CloseCode::Violation));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_stream_that_is_taken_back_before_its_header_is_no_violation() {
     let field = Field::new();
     let mut peer = field.pushing().await;
@@ -600,7 +683,7 @@ async fn content_with_another_digest_becomes_no_file_and_leaves_no_part() {
         let bytes = content(len);
         peer.offer(0, "x", len as u64).await;
         peer.range(0, 0, &bytes).await;
-        peer.say(&Message::Tail(Tail { id: FileId(0), root: Digest([7; 16]), ranges: 1 })).await;
+        peer.say(&Message::Tail(Tail { id: FileId(0), root: Digest([7; 16]), ranges: 1, ahead: false })).await;
         let done = peer.hear().await;
         let Some(Message::Done(Done { id: FileId(0), failure: Some(failure) })) = done else { panic!("{done:?}") };
         assert_eq!(failure.status, Status::VerifyFailed);
@@ -619,7 +702,7 @@ async fn a_file_that_claims_to_be_huge_and_empty_holds_up_nobody() {
     let mut peer = field.pushing().await;
     for id in 0..4 {
         peer.offer(id, &format!("huge{id}"), 16 * TIB).await;
-        peer.say(&Message::Tail(Tail { id: FileId(id), root: Digest([7; 16]), ranges: 0 })).await;
+        peer.say(&Message::Tail(Tail { id: FileId(id), root: Digest([7; 16]), ranges: 0, ahead: false })).await;
     }
     field.honest_client_is_served().await;
     for _ in 0..4 {

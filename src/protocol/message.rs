@@ -277,6 +277,8 @@ pub struct Tail {
     pub root: Digest,
     /// How many data streams carried it. The receiver waits for all of them before it judges.
     pub ranges: u64,
+    /// It was said before the answer was heard, and counts only for a file that is wanted whole.
+    pub ahead: bool,
 }
 
 /// The fate of one file.

@@ -80,6 +80,9 @@
 //!   range is the first of the file's ranges and counts like any other; whatever lies in it is not sent again. With any
 //!   other answer the sender resets the stream, the receiver stops it (both `Cancelled`), and it counts for nothing. The
 //!   range may come before its header, but not after `End` without one.
+//!   When all of a file has gone ahead, and for an empty file, its `Tail` may, too, marked as such: it counts only with
+//!   `Pos From{0}`, and a file that is resumed gets another. A job of a few small files is over one round trip after the
+//!   handshake.
 //! * **Have.** Describes chunks `[0, offset)` of the receiver's copy: consecutive, each once, in order, in as
 //!   many messages as it likes. The last chunk of a file may be short. The sender compares them with its own and
 //!   sends each chunk that differs again, as a range. `Have` ends when all chunks before `offset` are described.
@@ -94,7 +97,10 @@
 //! * **Cancel.** The sender gives up a file that has no `Done` yet, and says why; it resets the file's streams. It has no
 //!   answer. A source that changed while it was sent is cancelled with `Changed`; it may be offered anew with a new id.
 //! * What was under way for a file when its `Done` or `Cancel` was said is dropped by whoever gets it.
-//! * **Problem.** A source that never got a header. `End` after the last header and problem.
+//! * **Problem.** A source that never got a header, or that changed and is not offered anew. `End` after the last header
+//!   and problem. It waits for the `Tail` of every file, not for answers. So a file whose tail went ahead, and which is
+//!   compared after all, may be found changed after `End`: its `Cancel(Changed)` is then followed by a header for the same
+//!   path or a problem of that name, before which the job is not settled.
 //!
 //! # What a client may do
 //! A server settles it for each key when it lets the client in, and holds every `Push`, `Get` and `List` to it. What is

@@ -20,6 +20,11 @@ pub fn start_len(header: &Header) -> u64 {
     }
 }
 
+/// Whether a file has no content: nothing of it can go ahead but its tail.
+pub fn is_empty_file(header: &Header) -> bool {
+    header.kind == Kind::File && header.size == 0
+}
+
 /// What of one job has gone ahead. Sender and receiver count alike.
 #[derive(Debug, Default)]
 pub struct Ahead {

@@ -168,6 +168,6 @@ impl Send {
             own.unwrap_or_else(|| hasher.zero_chunk(chunk_len(self.size, index as u64)))
         };
         let root = digest::root(self.own.iter().enumerate().map(chunk), self.size);
-        Some(Tail { id: self.id, root, ranges: self.ranges_opened })
+        Some(Tail { id: self.id, root, ranges: self.ranges_opened, ahead: false })
     }
 }

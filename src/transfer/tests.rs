@@ -146,7 +146,7 @@ proptest! {
 }
 
 fn tail(ranges: u64) -> Tail {
-    Tail { id: ID, root: Digest([0; 16]), ranges }
+    Tail { id: ID, root: Digest([0; 16]), ranges, ahead: false }
 }
 
 #[test]

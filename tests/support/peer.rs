@@ -155,7 +155,12 @@ impl Raw {
 
     /// The right closing of a file.
     pub fn tail(&self, id: u64, bytes: &[u8], ranges: u64) -> Message {
-        Message::Tail(Tail { id: FileId(id), root: self.root(bytes), ranges })
+        Message::Tail(Tail { id: FileId(id), root: self.root(bytes), ranges, ahead: false })
+    }
+
+    /// The same ahead of an answer.
+    pub fn tail_ahead(&self, id: u64, bytes: &[u8], ranges: u64) -> Message {
+        Message::Tail(Tail { id: FileId(id), root: self.root(bytes), ranges, ahead: true })
     }
 
     /// Sends a new file as it should be sent and sees it done.

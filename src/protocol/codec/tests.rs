@@ -151,7 +151,12 @@ fn one_file() -> impl Strategy<Value = Message> {
             first,
             digests
         })),
-        (id(), digest(), any::<u64>()).prop_map(|(id, root, ranges)| Message::Tail(Tail { id, root, ranges })),
+        (id(), digest(), any::<u64>(), any::<bool>()).prop_map(|(id, root, ranges, ahead)| Message::Tail(Tail {
+            id,
+            root,
+            ranges,
+            ahead
+        })),
         done,
         cancel,
     ]
@@ -233,8 +238,8 @@ fn examples() -> Vec<(Message, &'static [u8])> {
             b"\x08\x01\x02\x01\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07",
         ),
         (
-            Message::Tail(Tail { id: FileId(1), root: digest, ranges: 2 }),
-            b"\x09\x01\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x02",
+            Message::Tail(Tail { id: FileId(1), root: digest, ranges: 2, ahead: false }),
+            b"\x09\x01\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x02\x00",
         ),
         (Message::Done(Done { id: FileId(1), failure: None }), b"\x0a\x01\x00"),
         (Message::Problem(Problem::new(*b"n", busy.clone())), b"\x0b\x01n\x08\x02\xc3\xa9"),

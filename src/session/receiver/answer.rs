@@ -45,7 +45,7 @@ impl Receiver {
             return self.close(header.id, answer(header.id, verdict), |_| ());
         }
         let io = Arc::new(FileIo::new(&self.0.options, path, header, start));
-        let rules = Receive::new(header.size, start.from);
+        let mut rules = Receive::new(header.size, start.from);
         let hash_prefix = rules.prefix_chunks() > 0;
         if hash_prefix {
             progress.set_phase(Phase::Checking);
@@ -53,11 +53,25 @@ impl Receiver {
         let mut state = self.state();
         // It may have been cancelled while the disk was asked.
         let Some(file) = state.files.get_mut(&header.id) else { return };
+        let closed = match file {
+            // The tail of a file that went ahead is not that of one that is resumed.
+            File::Planning(planned) => planned.tail.take().filter(|_| start.from == 0),
+            File::Open(_) | File::Committing(_) => None,
+        };
+        let is_closed = closed.is_some();
+        if let Some(tail) = closed {
+            rules.on_tail(tail).expect("a file that has just begun has no tail and no ranges");
+        }
         *file = File::Open(Open { path: header.path.clone(), rules, io: io.clone(), progress: progress.clone() });
-        drop(state);
         self.0.tools.observer.started(&progress);
         let verdict = Verdict::From { offset: start.from, why: start.why };
+        // Said under the lock: content that came ahead may complete the file at once, and `Done` must come after.
         self.0.tools.control.send(answer(header.id, verdict));
+        drop(state);
+        if is_closed {
+            // An empty file is complete.
+            self.judge_now(header.id);
+        }
         if hash_prefix {
             let (receiver, id) = (self.clone(), header.id);
             self.0.tools.disk.spawn(move || receiver.hash_prefix(id, &io, 0, 0));

@@ -2,8 +2,10 @@
 
 use super::{File, Receiver};
 use crate::protocol::HEADERS_AHEAD_MAX;
-use crate::protocol::message::{Done, End, Failure, Header, Kind, Message, Status, Tail};
+use crate::protocol::message::{Done, End, Failure, Header, Kind, Message, Problem, Status, Tail};
+use crate::protocol::path::{WirePath, escape};
 use crate::session::SessionError;
+use crate::transfer::Violation;
 
 /// Most files whose new offer is awaited. A sender offers them anew at once, so few are ever waiting.
 const CHANGED_MAX: usize = 1024;
@@ -18,8 +20,7 @@ impl Receiver {
             Message::Header(header) => self.on_header(header),
             Message::Tail(tail) => self.on_tail(tail),
             Message::Problem(problem) => {
-                let name = crate::protocol::path::escape(&problem.name).to_string();
-                self.0.tools.observer.failed(name, problem.failure);
+                self.on_problem(problem);
                 Ok(())
             }
             Message::Cancel(cancel) => self.on_cancel(cancel),
@@ -39,7 +40,7 @@ impl Receiver {
         if state.files.len() >= HEADERS_AHEAD_MAX {
             return Err(SessionError::Order("too many files offered at once"));
         }
-        if state.end.is_some() {
+        if state.end.is_some() && !state.awaited.remove(&header.path) {
             return Err(SessionError::Order("a file offered after the end"));
         }
         state.next_id += 1;
@@ -59,7 +60,15 @@ impl Receiver {
         let mut guard = self.state();
         let state = &mut *guard;
         match state.files.get_mut(&id) {
+            // It is not that of a file of which some is there already: another follows.
+            Some(File::Open(open)) if tail.ahead && open.io.from() > 0 => return Ok(()),
             Some(File::Open(open)) => open.rules.on_tail(tail)?,
+            Some(File::Planning(planned)) if tail.ahead && planned.header.kind == Kind::File => {
+                if planned.tail.replace(tail).is_some() {
+                    return Err(Violation::SecondTail.into());
+                }
+                return Ok(());
+            }
             // It failed here while the tail was on its way.
             None if id.0 < state.next_id => return Ok(()),
             _ => return Err(SessionError::Order("a tail for a file that is not open")),
@@ -67,6 +76,15 @@ impl Receiver {
         drop(guard);
         self.judge(id);
         Ok(())
+    }
+
+    fn on_problem(&self, problem: Problem) {
+        let name = escape(&problem.name).to_string();
+        self.0.tools.observer.failed(name, problem.failure);
+        if let Ok(path) = WirePath::parse(&problem.name) {
+            self.state().awaited.remove(&path);
+            self.settle();
+        }
     }
 
     fn on_cancel(&self, cancel: Done) -> Result<(), SessionError> {
@@ -88,6 +106,10 @@ impl Receiver {
             None => return Ok(()),
         };
         let failure = cancel.failure.unwrap_or_else(|| Failure::new(Status::Cancelled, "its sender gave it up"));
+        if failure.status == Status::Changed && state.end.is_some() {
+            state.awaited.insert(path);
+            return Ok(());
+        }
         if failure.status == Status::Changed && state.changed.len() < CHANGED_MAX {
             state.changed.insert(path, failure);
             drop(state);

@@ -25,7 +25,7 @@ mod settle;
 mod stream;
 mod wait;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use quinn::Connection;
@@ -38,7 +38,7 @@ use super::control::Control;
 use super::memory::Buffers;
 use crate::digest::Hasher;
 use crate::progress::{FileProgress, Observer};
-use crate::protocol::message::{End, Failure, FileId, Header, Mtime, Target};
+use crate::protocol::message::{End, Failure, FileId, Header, Mtime, Tail, Target};
 use crate::protocol::path::WirePath;
 use crate::storage::{Committer, Disk, Root};
 use crate::transfer::ahead::Ahead;
@@ -108,6 +108,8 @@ struct State {
     /// Files that the sender gave up because they changed. It offers them anew; what is left here at the end
     /// was not, and has failed.
     changed: HashMap<WirePath, Failure>,
+    /// The same after the end: the job goes on until each is offered anew, or said to be a problem.
+    awaited: HashSet<WirePath>,
     /// Directories whose time and mode are set last: writing into them changes their time. By name, so that
     /// one that is offered over and over takes no more room.
     directories: BTreeMap<WirePath, (Mtime, u32)>,
@@ -131,6 +133,8 @@ struct Planned {
     header: Header,
     /// The stream that has its start already, if there is one.
     stream: Option<Waker>,
+    /// It came with all of the content, and counts if that does.
+    tail: Option<Tail>,
 }
 
 struct Open {

@@ -45,7 +45,8 @@ impl Receiver {
     /// Ends the job, once, when nothing is left: directories get their times, then the sender hears of it.
     pub(super) fn settle(&self) {
         let mut state = self.state();
-        if state.end.is_none() || !state.files.is_empty() || std::mem::replace(&mut state.settling, true) {
+        let open = state.end.is_none() || !state.files.is_empty() || !state.awaited.is_empty();
+        if open || std::mem::replace(&mut state.settling, true) {
             return;
         }
         let directories = std::mem::take(&mut state.directories);

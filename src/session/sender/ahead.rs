@@ -9,15 +9,15 @@ use quinn::RecvStream;
 use tokio::sync::oneshot;
 
 use super::outlet::Outlet;
-use super::start::{Start, read_start};
+use super::start::{Start, read_start, small_tail};
 use super::stream::Place;
 use super::{Sender, State};
 use crate::digest::{CHUNK_BYTES, Digest};
 use crate::protocol::codec::{RANGE_HEADER_BYTES, Turn};
-use crate::protocol::message::{FileId, Header};
+use crate::protocol::message::{FileId, Header, Message, Tail};
 use crate::session::memory::in_flight;
 use crate::storage::Source;
-use crate::transfer::ahead::start_len;
+use crate::transfer::ahead::{is_empty_file, start_len};
 
 /// The start of a file that has gone ahead. Dropping it says that it was in vain.
 pub(super) struct Gone {
@@ -31,7 +31,8 @@ impl Sender {
     /// Whether the start of a new offer goes ahead; it is then counted.
     pub(super) fn goes_ahead(&self, state: &mut State, header: &Header, attempt: u8) -> bool {
         // Who answers speaks for the files to come: what goes ahead then saves nothing any more.
-        self.0.tools.ahead && attempt == 1 && !state.answered && state.ahead.take(header)
+        let early = self.0.tools.ahead && attempt == 1 && !state.answered;
+        early && (is_empty_file(header) || state.ahead.take(header))
     }
 
     /// Sends the start of a file. Whatever is in the way is found out, and said, when the file is asked for.
@@ -42,13 +43,17 @@ impl Sender {
         let buffer = self.0.tools.buffers.take_behind(RANGE_HEADER_BYTES, len as usize);
         let hasher = self.0.tools.hasher.clone();
         let read = self.0.tools.disk.run(move || read_start(&place, Turn::Ahead, buffer, &hasher));
-        let Ok(Ok(Some(Start { buffer, digest: Some(digest), source }))) = read.await else { return };
+        let Ok(Ok(Some(Start { buffer, digest, source }))) = read.await else { return };
+        let Some(digest) = digest else { return self.close_ahead(id, None) };
         if more && digest == self.0.tools.hasher.zero_chunk(CHUNK_BYTES) {
             // It may be a hole, which needs no content.
             return;
         }
         let source = more.then(|| Arc::new(source));
         let Some((outlet, reports, wanted)) = self.open_ahead(id, digest, source) else { return };
+        if !more {
+            self.close_ahead(id, Some(digest));
+        }
         let connection = self.0.tools.connection.clone();
         let asked = tokio::select! {
             asked = hand_over(outlet, in_flight(buffer, permit), wanted) => asked,
@@ -77,16 +82,34 @@ impl Sender {
         Some((Outlet::ahead(stream), reports, answer))
     }
 
+    /// Says that all of a small file has been sent, although nobody has asked for it; an empty file has no digest.
+    fn close_ahead(&self, id: FileId, digest: Option<Digest>) {
+        let mut state = self.state();
+        let Some(file) = state.files.get_mut(&id).filter(|file| file.moving.is_none()) else { return };
+        let tail = small_tail(id, file.header.size, digest, &self.0.tools.hasher);
+        file.tail_sent = true;
+        self.0.tools.control.send(Message::Tail(Tail { ahead: true, ..tail }));
+        drop(state);
+        self.maybe_end();
+    }
+
     /// The start of a file that was asked for from there, if it has gone ahead: it is sent then, and counted. Its
     /// digest, and the source of a file that goes on behind it.
     pub(super) fn take_ahead(&self, id: FileId) -> Option<(Digest, Option<Arc<Source>>)> {
         let mut state = self.state();
         let file = state.files.get_mut(&id)?;
-        let Gone { digest, source, wanted } = file.ahead.take()?;
+        let gone = file.ahead.take()?;
         file.moving.as_mut()?.sent += start_len(&file.header);
+        Some(gone.claim())
+    }
+}
+
+impl Gone {
+    /// It was not in vain. Its digest, and the source of a file that goes on behind it.
+    pub(super) fn claim(self) -> (Digest, Option<Arc<Source>>) {
         // Nobody hears it when the connection has ended.
-        let _ = wanted.send(());
-        Some((digest, source))
+        let _ = self.wanted.send(());
+        (self.digest, self.source)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::ahead::Gone;
 use super::{Moving, Outgoing, Sender, UNKNOWN_FILE};
 use crate::progress::{Event, FileProgress, Phase};
 use crate::protocol::message::{Done, Kind, Message, Pos, SkipReason, Status, Verdict};
@@ -66,14 +67,26 @@ impl Sender {
         let file = state.files.get_mut(&pos.id).ok_or(UNKNOWN_FILE)?;
         let header = &file.header;
         let progress = Arc::new(FileProgress::new(header.path.to_string(), header.size, offset, why));
+        // All of it has gone ahead, and its tail.
+        let closed = file.tail_sent && offset == 0;
         if offset > 0 {
-            // What went ahead is there already.
+            // What went ahead is there already, and the tail of that counts for nothing.
             file.ahead = None;
+            file.tail_sent = false;
             progress.set_phase(Phase::Checking);
         }
         self.0.tools.observer.started(&progress);
-        let (digests, reported, sent) = (0, 0, 0);
-        file.moving = Some(Moving { from: offset, progress, open: None, digests, reported, sent, pumping: true });
+        let sent = if closed { header.size } else { 0 };
+        if closed {
+            progress.set_phase(Phase::Committing);
+        }
+        let (digests, reported, pumping) = (0, 0, !closed);
+        file.moving = Some(Moving { from: offset, progress, open: None, digests, reported, sent, pumping });
+        if closed {
+            // `Done` may come with the next message.
+            file.ahead.take().map(Gone::claim);
+            return Ok(());
+        }
         drop(state);
         self.want(pos.id);
         Ok(())

@@ -32,7 +32,7 @@ use super::memory::{Buffers, SendBudget};
 use crate::digest::Hasher;
 use crate::progress::{FileProgress, Observer};
 use crate::protocol::HEADERS_AHEAD_MAX;
-use crate::protocol::message::{Done, End, Failure, FileId, Have, Header, LinkReport, Message, Problem, Status};
+use crate::protocol::message::{Done, End, Failure, FileId, Have, Header, Kind, LinkReport, Message, Problem, Status};
 use crate::protocol::path::WirePath;
 use crate::storage::Disk;
 use crate::storage::Found;
@@ -115,6 +115,11 @@ struct Outgoing {
 }
 
 impl Outgoing {
+    /// Whether nothing that happens to it makes it be offered again.
+    fn is_last(&self) -> bool {
+        self.tail_sent || self.header.kind != Kind::File
+    }
+
     /// Whether the receiver's digests wait for ours.
     fn is_behind(&self) -> bool {
         let open = self.moving.as_ref().and_then(|moving| moving.open.as_ref());
@@ -286,7 +291,7 @@ impl Sender {
     /// change of its source would offer it again.
     fn maybe_end(&self) {
         let mut state = self.state();
-        let ready = state.walk_ended && !state.end_sent && state.files.values().all(|file| file.tail_sent);
+        let ready = state.walk_ended && !state.end_sent && state.files.values().all(Outgoing::is_last);
         if ready {
             state.end_sent = true;
             let TotalOffered { files, bytes } = state.total;

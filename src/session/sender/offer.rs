@@ -87,7 +87,7 @@ impl Sender {
         match now {
             Some(meta) => self.offer(file.root, file.at, path, meta, file.attempt + 1, file._offer),
             None => {
-                self.0.tools.observer.failed(path.to_string(), changed());
+                self.problem(path.as_bytes().to_vec(), changed());
                 self.maybe_end();
             }
         }

@@ -8,7 +8,7 @@ use super::outlet::Stop;
 use super::stream::Place;
 use crate::digest::{Digest, Hasher};
 use crate::protocol::codec::{RANGE_HEADER_BYTES, RangeHeader, Turn};
-use crate::protocol::message::FileId;
+use crate::protocol::message::{FileId, Tail};
 use crate::session::SessionError;
 use crate::session::memory::{Buffer, in_flight};
 use crate::storage::{Source, StorageError};
@@ -24,7 +24,7 @@ impl Sender {
         for id in ids {
             let Some(place) = self.place(id) else { continue };
             match self.take_ahead(id) {
-                Some((digest, _)) => self.close_small(id, place.header.size, Some(digest))?,
+                Some((digest, _)) => self.close_small(id, place.header.size, Some(digest)),
                 None => unread.push(self.unread(place).await),
             }
         }
@@ -63,20 +63,24 @@ impl Sender {
             outlet.stream.write_chunk(in_flight(buffer, permit)).await?;
             outlet.finish();
         }
-        Ok(self.close_small(id, size, digest)?)
+        self.close_small(id, size, digest);
+        Ok(())
     }
 
     /// Says that all of a file of at most one chunk has been sent; an empty file has no digest.
-    fn close_small(&self, id: FileId, size: u64, digest: Option<Digest>) -> Result<(), SessionError> {
-        let content: Vec<_> = digest.iter().map(|_| 0..size).collect();
-        let mut rules = Send::new(id, size, 0, content)?;
-        if let Some(digest) = digest {
-            rules.on_start(digest);
-        }
-        let tail = rules.tail(&self.0.tools.hasher).expect("the one range is sent and nothing was to be compared");
-        self.send_tail(id, tail);
-        Ok(())
+    fn close_small(&self, id: FileId, size: u64, digest: Option<Digest>) {
+        self.send_tail(id, small_tail(id, size, digest, &self.0.tools.hasher));
     }
+}
+
+/// The tail of a file of at most one chunk that is sent whole; an empty file has no digest.
+pub(super) fn small_tail(id: FileId, size: u64, digest: Option<Digest>, hasher: &Hasher) -> Tail {
+    let content = digest.iter().map(|_| 0..size).collect();
+    let mut rules = Send::new(id, size, 0, content).expect("any file may be sent from its start");
+    if let Some(digest) = digest {
+        rules.on_start(digest);
+    }
+    rules.tail(hasher).expect("the one range is sent and nothing was to be compared")
 }
 
 /// A small file that is to be read.
