@@ -299,6 +299,30 @@ fn beside_cubic_neither_starves() {
     }
 }
 
+/// Delay that varies from packet to packet, in order, as on Wi-Fi or behind a satellite: no queue, and not to be yielded to.
+/// Once taken for one, it left a tenth of the path.
+#[test]
+fn jitter_is_not_taken_for_a_queue() {
+    let clean = ms(10);
+    for (mbit, rtt, jitter, loss, least, queue_max) in [
+        (100, 100, 10, 0.0, 0.95, clean),
+        (100, 100, 30, 0.01, 0.5, clean),
+        (100, 40, 10, 0.01, 0.95, clean),
+        (100, 20, 10, 0.01, 0.95, clean),
+        (20, 100, 30, 0.0, 0.9, ms(25)),
+    ] {
+        let mut link = LinkConfig::new(mbit * MBIT, ms(rtt));
+        link.jitter = ms(jitter);
+        let loss = if loss > 0.0 { Loss::Random(loss) } else { Loss::None };
+        let mut scenario = Scenario::new(link, FlowConfig::new(ours())).loss(loss);
+        scenario.measure_from = secs(6);
+        scenario.end = secs(18);
+        let report = run(&scenario, &Tls::new());
+        let (share, queue) = (report.flows[0].share, report.queue_mean);
+        assert!(share > least && queue < queue_max, "{mbit} Mbit/s, {rtt} ms, jitter {jitter} ms: {share}, {queue:?}");
+    }
+}
+
 /// Goodput share between two moments, from a trace.
 fn share_between(scenario: &Scenario, report: &Report, from: Duration, to: Duration) -> f64 {
     let at = |time| report.flows[0].trace.iter().find(|point| point.at >= time).expect("traced").delivered;

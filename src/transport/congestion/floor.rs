@@ -71,17 +71,23 @@ impl Floor {
     }
 
     /// After it, whole rounds are compared, not the luckiest packet: under jitter that one is far below what any window
-    /// could give.
-    pub(super) fn on_round(&mut self, now: Instant, standing: Duration) {
-        if self.drained && standing <= self.value {
-            (self.value, self.seen) = (standing, now);
+    /// could give. Nor are rounds shorter than `jitter` makes them believed, for the same reason.
+    pub(super) fn on_round(&mut self, now: Instant, standing: Duration, jitter: Duration) {
+        if self.drained && standing + jitter <= self.value {
+            (self.value, self.seen) = (standing + jitter, now);
         }
     }
 
-    /// Ends a drain. `target` is the standing queue we aim at.
-    pub(super) fn on_drained(&mut self, now: Instant, standing: Duration, target: Duration) -> Found {
-        let is_bare = !self.drained || standing <= self.value + target / 2 || self.is_raised(standing);
-        if !is_bare && standing > self.value + base_target(self.value) * FOREIGN_QUEUE {
+    /// A probe was delivered at this round trip: what stands there is no queue. Packets in a row do not overtake each other,
+    /// so jitter makes round trips longer the faster they follow each other, and what a slow beginning has shown is too short.
+    pub(super) fn on_delivered(&mut self, standing: Duration) {
+        self.value = self.value.max(standing);
+    }
+
+    /// Ends a drain. `target` is the standing queue we aim at, `jitter` what may look like one.
+    pub(super) fn on_drained(&mut self, now: Instant, standing: Duration, target: Duration, jitter: Duration) -> Found {
+        let is_bare = !self.drained || standing <= self.value + target / 2 + jitter || self.is_raised(standing);
+        if !is_bare && standing > self.value + base_target(self.value) * FOREIGN_QUEUE + jitter {
             return Found::Foreign;
         }
         // A little more than before is another flow of ours: not the bare path, yet nothing to fight.
@@ -119,23 +125,23 @@ mod tests {
     fn drained(rtt: Duration) -> (Instant, Floor) {
         let now = Instant::now();
         let mut floor = Floor::new(now, rtt);
-        assert_eq!(floor.on_drained(now, rtt, 5 * MS), Found::Quiet);
+        assert_eq!(floor.on_drained(now, rtt, 5 * MS, Duration::ZERO), Found::Quiet);
         (now, floor)
     }
 
     #[test]
     fn a_queue_that_stays_in_a_drain_is_foreign() {
         let (now, mut floor) = drained(100 * MS);
-        assert_eq!(floor.on_drained(now, 150 * MS, 5 * MS), Found::Foreign);
+        assert_eq!(floor.on_drained(now, 150 * MS, 5 * MS, Duration::ZERO), Found::Foreign);
         assert_eq!(floor.rtt(), 100 * MS);
     }
 
     #[test]
     fn a_longer_path_is_believed_at_the_third_drain() {
         let (now, mut floor) = drained(100 * MS);
-        assert_eq!(floor.on_drained(now, 150 * MS, 5 * MS), Found::Foreign);
-        assert_eq!(floor.on_drained(now, 151 * MS, 5 * MS), Found::Foreign);
-        assert_eq!(floor.on_drained(now, 150 * MS, 5 * MS), Found::Quiet);
+        assert_eq!(floor.on_drained(now, 150 * MS, 5 * MS, Duration::ZERO), Found::Foreign);
+        assert_eq!(floor.on_drained(now, 151 * MS, 5 * MS, Duration::ZERO), Found::Foreign);
+        assert_eq!(floor.on_drained(now, 150 * MS, 5 * MS, Duration::ZERO), Found::Quiet);
         assert_eq!(floor.rtt(), 150 * MS);
     }
 
@@ -143,14 +149,14 @@ mod tests {
     fn a_changing_queue_is_never_taken_for_the_path() {
         let (now, mut floor) = drained(100 * MS);
         for rtt in [150, 170, 190, 150, 165, 180] {
-            assert_eq!(floor.on_drained(now, rtt * MS, 5 * MS), Found::Foreign);
+            assert_eq!(floor.on_drained(now, rtt * MS, 5 * MS, Duration::ZERO), Found::Foreign);
         }
     }
 
     #[test]
     fn the_queue_of_another_flow_of_ours_is_neither_foreign_nor_the_path() {
         let (now, mut floor) = drained(100 * MS);
-        assert_eq!(floor.on_drained(now, 106 * MS, 5 * MS), Found::Quiet);
+        assert_eq!(floor.on_drained(now, 106 * MS, 5 * MS, Duration::ZERO), Found::Quiet);
         assert_eq!(floor.rtt(), 100 * MS);
     }
 
@@ -159,7 +165,7 @@ mod tests {
         let (now, mut floor) = drained(100 * MS);
         assert!(!floor.is_stale(now + 10_000 * MS));
         assert!(floor.is_stale(now + 10_001 * MS));
-        floor.on_round(now + 9000 * MS, 100 * MS);
+        floor.on_round(now + 9000 * MS, 100 * MS, Duration::ZERO);
         assert!(!floor.is_stale(now + 10_001 * MS));
     }
 }

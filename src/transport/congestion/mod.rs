@@ -8,7 +8,7 @@
 //! While cruising, once per ACK:
 //!
 //! ```text
-//! window = (bandwidth × bare round trip + allowance) / (1 - base loss)
+//! window = (bandwidth × (bare round trip + jitter) + allowance) / (1 - base loss)
 //! ```
 //!
 //! * **bandwidth**: delivery-rate samples keyed by send time (`rate`; draft-cheng-iccrg-delivery-rate-estimation). The best
@@ -16,6 +16,11 @@
 //! * **bare round trip**: whole rounds against the round that a drain showed, looked for again every ten seconds or thirty
 //!   round trips (`floor`; BBR's ProbeRTT, but to 0.7 of the product and not to four packets). A longer one is believed when
 //!   three drains agree on it.
+//! * **jitter**: what round trips turn back from one group to the next, which a queue does not do (`noise`); nothing on a clean
+//!   link. It is no queue either: only what stands above both is held to the target. Since packets in a row do not overtake
+//!   each other, jitter lengthens round trips the more the faster they follow, so under jitter only a probe tells
+//!   whether the path is full: one is sent soon, ever more rarely where it finds nothing, and a round trip at which more was
+//!   delivered counts as bare (`probe`, `floor`).
 //! * **base loss**: the lowest smoothed loss of the last 25 seconds (`loss`). Lost packets count as in flight until they are
 //!   missed, one round trip later, so a full pipe needs `1 / (1 - p)` more. The *present* loss would not do: head-room for
 //!   losses that the head-room makes keeps itself alive.
@@ -45,9 +50,10 @@
 //! `cargo bench --bench congestion` shows what all of them together give.
 //!
 //! # Limits
-//! A buffer shorter than the target loses some packets for good: at 3 ms of queue, up to 8 % are re-sent. Jitter of a tenth
-//! of the round trip and more looks like a queue and can cost most of the goodput, the more the faster the path. Joining a
-//! running CUBIC flow at 300 ms leaves us a fifth. A rate limit is no business of the window's: it is held at the socket
+//! A buffer shorter than the target loses some packets for good: at 3 ms of queue, up to 8 % are re-sent. Jitter of a third
+//! of the round trip and more ends start-up early and can cost a fifth of the goodput afterwards; jitter of half of it, or a
+//! third at 500 Mbit/s, two fifths. Flows that share such a path may stay uneven for long.
+//! Joining a running CUBIC flow at 200 or 300 ms leaves us a fifth. A rate limit is no business of the window's: it is held at the socket
 //! (`throttle`).
 //!
 //! [`Controller`]: quinn_proto::congestion::Controller
@@ -62,6 +68,7 @@ pub(crate) mod farewell;
 mod filter;
 mod floor;
 mod loss;
+mod noise;
 mod probe;
 mod rate;
 mod recall;

@@ -4,15 +4,30 @@
 
 use std::time::Duration;
 
-/// Rounds between two probes...
-const ROUNDS: u32 = 50;
-/// ... doubling with each that found nothing, up to this many times.
-const BACKOFF_MAX: u32 = 8;
-/// How much more is sent, for two rounds: one until it is delivered, one to measure it.
+/// How much more is sent.
 pub(super) const GAIN: f64 = 1.15;
-const LENGTH: u32 = 2;
-/// Rate after a probe over rate before, for a probe that found something.
-const FOUND: f64 = 1.07;
+
+/// When to probe, for how long, and what a probe must show.
+#[derive(Debug, Clone, Copy)]
+struct Manner {
+    /// Rounds between two probes...
+    rounds: u32,
+    /// ... doubling with each that found nothing, up to this many times.
+    backoff_max: u32,
+    /// Rounds of a probe: one until more is delivered, the others to measure it.
+    length: u32,
+    /// Rate in a probe over rate before, for a probe that found something.
+    found: f64,
+    /// Share of the jitter by which the queue may seem longer.
+    leeway: f64,
+}
+
+/// On a clean path the queue tells most of the time.
+const CLEAN: Manner = Manner { rounds: 50, backoff_max: 8, length: 2, found: 1.07, leeway: 0.0 };
+/// Under jitter only probes tell, and one of them may fail by chance; where they keep failing, the path is full, and they
+/// would push the queue of others beyond its target. Single rounds are too uneven there, and of what a flow gains that
+/// has half of a full path, a half is taken from the other: less than this counts.
+const JITTERY: Manner = Manner { rounds: 8, backoff_max: 64, length: 3, found: 1.08, leeway: 0.25 };
 
 /// What a round showed.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +36,8 @@ pub(super) struct Shown {
     pub(super) rate: f64,
     pub(super) queue: Duration,
     pub(super) target: Duration,
+    /// What jitter may add to round trips; zero on a clean path.
+    pub(super) jitter: Duration,
 }
 
 /// What to make of the round.
@@ -42,6 +59,8 @@ struct Probe {
     /// The standing queue before it.
     queue: Duration,
     rounds: u32,
+    /// Sum of the rates of the rounds that measure.
+    rates: f64,
 }
 
 /// Decides when to probe and what came of it.
@@ -68,27 +87,39 @@ impl Prober {
     /// Ends a round. `bandwidth` is what a probe would be compared with; it begins only when all is `calm`.
     pub(super) fn on_round(&mut self, shown: &Shown, bandwidth: f64, calm: bool) -> Step {
         self.waited += 1;
+        let manner = if shown.jitter.is_zero() { CLEAN } else { JITTERY };
         let Some(probe) = &mut self.probe else {
-            if !calm || self.waited <= ROUNDS * self.backoff {
+            if !calm || self.waited <= manner.rounds * self.backoff {
                 return Step::Idle;
             }
-            self.probe = Some(Probe { rate: bandwidth, queue: shown.queue, rounds: 1 });
+            self.probe = Some(Probe::new(bandwidth, shown.queue));
             return Step::Running;
         };
-        if probe.rounds < LENGTH {
+        if probe.rounds > 1 {
+            probe.rates += shown.rate;
+        }
+        if probe.rounds < manner.length {
             probe.rounds += 1;
             return Step::Running;
         }
+        let rate = probe.rates / f64::from(probe.rounds - 1);
         // What comes with a longer queue was only taken from others.
-        if shown.rate > probe.rate * FOUND && shown.queue < probe.queue + shown.target / 2 {
-            (probe.rate, probe.rounds) = (shown.rate, 1);
+        let queue_max = probe.queue + shown.target / 2 + shown.jitter.mul_f64(manner.leeway);
+        if rate > probe.rate * manner.found && shown.queue < queue_max {
+            self.probe = Some(Probe::new(rate, probe.queue));
             self.backoff = 1;
-            return Step::Found(shown.rate);
+            return Step::Found(rate);
         }
         self.probe = None;
         self.waited = 0;
-        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+        self.backoff = (self.backoff * 2).min(manner.backoff_max);
         Step::Over
+    }
+}
+
+impl Probe {
+    fn new(rate: f64, queue: Duration) -> Self {
+        Self { rate, queue, rounds: 1, rates: 0.0 }
     }
 }
 
@@ -96,11 +127,16 @@ impl Prober {
 mod tests {
     use super::*;
 
-    const QUIET: Shown = Shown { rate: 100.0, queue: Duration::from_millis(4), target: Duration::from_millis(5) };
+    const QUIET: Shown = Shown {
+        rate: 100.0,
+        queue: Duration::from_millis(4),
+        target: Duration::from_millis(5),
+        jitter: Duration::ZERO,
+    };
 
     fn started() -> Prober {
         let mut prober = Prober::new();
-        (0..ROUNDS).for_each(|_| assert_eq!(prober.on_round(&QUIET, 100.0, true), Step::Idle));
+        (0..CLEAN.rounds).for_each(|_| assert_eq!(prober.on_round(&QUIET, 100.0, true), Step::Idle));
         assert_eq!(prober.on_round(&QUIET, 100.0, true), Step::Running);
         assert_eq!(prober.on_round(&QUIET, 100.0, true), Step::Running);
         prober
@@ -125,7 +161,18 @@ mod tests {
     fn the_next_probe_waits_twice_as_long() {
         let mut prober = started();
         assert_eq!(prober.on_round(&QUIET, 100.0, true), Step::Over);
-        (0..2 * ROUNDS).for_each(|_| assert_eq!(prober.on_round(&QUIET, 100.0, true), Step::Idle));
+        (0..2 * CLEAN.rounds).for_each(|_| assert_eq!(prober.on_round(&QUIET, 100.0, true), Step::Idle));
         assert_eq!(prober.on_round(&QUIET, 100.0, true), Step::Running);
+    }
+
+    #[test]
+    fn under_jitter_it_probes_soon_and_takes_the_mean_of_two_rounds() {
+        let mut prober = Prober::new();
+        let shown = |rate| Shown { rate, jitter: Duration::from_millis(8), ..QUIET };
+        (0..JITTERY.rounds).for_each(|_| assert_eq!(prober.on_round(&shown(100.0), 100.0, true), Step::Idle));
+        let steps = [100.0, 100.0, 100.0, 124.0].map(|rate| prober.on_round(&shown(rate), 100.0, true));
+        assert_eq!(steps, [Step::Running, Step::Running, Step::Running, Step::Found(112.0)]);
+        let steps = [124.0, 118.0, 112.0].map(|rate| prober.on_round(&shown(rate), 112.0, true));
+        assert_eq!(steps, [Step::Running, Step::Running, Step::Over]);
     }
 }

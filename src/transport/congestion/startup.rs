@@ -26,7 +26,7 @@ const LEAP_SHARE: f64 = 0.7;
 const LEAP: u64 = 3;
 /// ... or by this when the trains agree within so much, which nothing but a link's own rate makes them do.
 const FAR_LEAP: u64 = 7;
-const AGREEMENT: f64 = 1.25;
+pub(super) const AGREEMENT: f64 = 1.25;
 /// Window over product at most once the spacing is known, which then bounds more closely; the rate lags by a round.
 const LEAP_GAIN: f64 = 8.0;
 /// Window over the product by ACK spacing.
@@ -138,12 +138,12 @@ impl Startup {
         self.seen += 1;
     }
 
-    /// Whether even the shortest of the last round trips has a queue in it.
-    pub(super) fn is_queue_seen(&self) -> bool {
+    /// Whether even the shortest of the last round trips has a queue in it, which `jitter` alone does not make.
+    pub(super) fn is_queue_seen(&self, jitter: Duration) -> bool {
         let Some(base) = self.base else { return false };
         let lowest = self.recent.iter().min().copied().unwrap_or(Duration::MAX);
         let least = QUEUE_MIN.max(base.rtt.mul_f64(QUEUE_SHARE)).max(base.spread * SPREADS);
-        self.seen >= self.recent.len() && lowest > base.rtt + least
+        self.seen >= self.recent.len() && lowest > base.rtt + least + jitter
     }
 
     /// Ends a round. Says whether bandwidth has stopped growing.
@@ -190,9 +190,9 @@ mod tests {
         startup.on_round(&round(100 * MS), &known(1.0));
         (0..GROUP_ACKS - 1).for_each(|_| startup.on_rtt(120 * MS));
         startup.on_rtt(101 * MS);
-        assert!(!startup.is_queue_seen());
+        assert!(!startup.is_queue_seen(Duration::ZERO));
         (0..GROUP_ACKS).for_each(|_| startup.on_rtt(110 * MS));
-        assert!(startup.is_queue_seen());
+        assert!(startup.is_queue_seen(Duration::ZERO));
     }
 
     #[test]

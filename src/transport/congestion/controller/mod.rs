@@ -11,17 +11,18 @@ use quinn_proto::RttEstimator;
 use quinn_proto::congestion::{Controller, ControllerFactory, ControllerMetrics};
 use tracing::trace;
 
-use super::allowance::{Allowance, Round, queue_target};
+use super::allowance::{Allowance, Round, base_target, queue_target};
 use super::bandwidth::Bandwidth;
 use super::contest::{Contest, Span};
 use super::epoch::Epoch;
 use super::floor::Floor;
 use super::loss::{Block, LossMeter};
+use super::noise::Noise;
 use super::probe::Prober;
 use super::rate::{RateSampler, Sample};
 use super::recall::{Blame, PastPath, Recall};
 use super::rivals::Rivals;
-use super::startup::Startup;
+use super::startup::{AGREEMENT, Startup};
 use super::state::{PathSnapshot, PathState, Phase};
 use super::trial::{LossTrials, Outcome};
 use phases::SETTLE_ROUNDS;
@@ -69,6 +70,7 @@ pub struct PathController {
     /// Bytes of the first flight that are still to be sent.
     first_flight_left: u64,
     epoch: Epoch,
+    noise: Noise,
     sampler: RateSampler,
     bandwidth: Bandwidth,
     floor: Option<Floor>,
@@ -97,6 +99,7 @@ impl PathController {
             last_sent_packet: 0,
             first_flight_left: 0,
             epoch: Epoch::new(now, 0, 0),
+            noise: Noise::new(),
             sampler: RateSampler::new(now),
             bandwidth: Bandwidth::new(),
             floor: None,
@@ -121,9 +124,10 @@ impl PathController {
         self.floor.as_ref().is_some_and(Floor::is_drained)
     }
 
-    /// Bandwidth-delay product in bytes.
+    /// Bandwidth-delay product in bytes. What jitter adds to the delay is part of it: packets that are late are under way,
+    /// and a window without them would lower the rate, and with it the next window.
     fn product(&self) -> f64 {
-        self.bandwidth.get() * self.min_rtt().as_secs_f64()
+        self.bandwidth.get() * (self.min_rtt() + self.jitter()).as_secs_f64()
     }
 
     /// Lost packets count as in flight for a round trip, so a full pipe needs this much more.
@@ -136,12 +140,24 @@ impl PathController {
         let min_rtt = self.min_rtt();
         let bandwidth = self.bandwidth.get();
         Round {
-            queue: self.epoch.standing_rtt().saturating_sub(min_rtt),
+            queue: self.epoch.standing_rtt().saturating_sub(min_rtt + self.jitter()),
             target: queue_target(min_rtt, bandwidth, self.mtu as f64),
             product: self.product(),
             bandwidth,
             mtu: self.mtu as f64,
         }
+    }
+
+    /// What jitter may add to the bare round trip; zero on a clean path.
+    fn jitter(&self) -> Duration {
+        let min_rtt = self.min_rtt();
+        // On a clean link all batches are spaced alike; jitter presses some of them together.
+        let Some((median, most)) = self.sampler.train_rates() else { return Duration::ZERO };
+        if most < median * AGREEMENT {
+            return Duration::ZERO;
+        }
+        let packet = self.mtu as f64 / most;
+        self.noise.jitter(min_rtt, base_target(min_rtt), Duration::from_secs_f64(packet))
     }
 
     fn round_rate(&self, now: Instant) -> f64 {
@@ -151,6 +167,7 @@ impl PathController {
     fn on_sample(&mut self, now: Instant, sample: &Sample) {
         self.floor.get_or_insert_with(|| Floor::new(now, sample.rtt)).on_sample(now, sample.rtt);
         self.epoch.on_rtt(sample.rtt);
+        self.noise.on_rtt(sample.rtt, self.sampler.delivered(), self.mtu);
         self.epoch.app_limited |= sample.app_limited;
         if !sample.app_limited || sample.rate > self.bandwidth.get() {
             self.bandwidth.on_sample(self.rounds, sample.rate);
@@ -166,8 +183,9 @@ impl PathController {
 
     fn on_epoch(&mut self, now: Instant) {
         self.rounds += 1;
+        let jitter = self.jitter();
         if let Some(floor) = &mut self.floor {
-            floor.on_round(now, self.epoch.standing_rtt());
+            floor.on_round(now, self.epoch.standing_rtt(), jitter);
         }
         let round = self.round();
         self.trace(&round);
@@ -190,7 +208,8 @@ impl PathController {
         let trains = self.sampler.train_rates();
         let (rounds, window, phase, app_limited) = (self.rounds, self.window, self.phase, self.epoch.app_limited);
         let (allowance, base_loss, min_rtt) = (self.allowance.bytes(), self.loss.base(), self.min_rtt());
-        trace!(rounds, ?phase, window, ?round, ?min_rtt, allowance, base_loss, ?trains, app_limited, "round");
+        let jitter = self.jitter();
+        trace!(rounds, ?jitter, ?phase, window, ?round, ?min_rtt, allowance, base_loss, ?trains, app_limited, "round");
     }
 
     /// Takes the round's own delivery rate, unless it is one that a drain, a probe or a trial has made.

@@ -62,7 +62,7 @@ impl PathController {
         if !app_limited {
             self.window = self.window.max(self.known().earned() as u64);
         }
-        if self.startup.is_queue_seen() {
+        if self.startup.is_queue_seen(self.jitter()) {
             // Samples over a whole round trip have not caught up with a first flight that fills the path.
             if let Some(flight) = self.sampler.dispersion() {
                 let share = if self.min_rtt() <= FULL_FLIGHT_RTT { FLIGHT_SHARE } else { 1.0 };
@@ -108,11 +108,12 @@ impl PathController {
     pub(super) fn on_drain_round(&mut self, now: Instant, round: &Round) {
         self.phase_rounds += 1;
         let was_drained = self.is_drained();
+        let jitter = self.jitter();
         let Some(floor) = &mut self.floor else { return };
         if self.phase_rounds < DRAIN_ROUNDS {
             return;
         }
-        let found = floor.on_drained(now, self.epoch.standing_rtt(), round.target);
+        let found = floor.on_drained(now, self.epoch.standing_rtt(), round.target, jitter);
         if found == Found::Foreign {
             self.on_foreign_queue(now);
             return;
@@ -183,16 +184,22 @@ impl PathController {
 
     /// Runs the probe. Says whether one is under way.
     fn probe_round(&mut self, now: Instant, round: &Round) -> bool {
+        let jitter = self.jitter();
         let calm = self.bandwidth.is_full()
             && self.phase_rounds > CALM_ROUNDS
             && !self.trials.is_running()
             && self.rivals.is_calm();
-        let shown = Shown { rate: self.round_rate(now), queue: round.queue, target: round.target };
+        let shown = Shown { rate: self.round_rate(now), queue: round.queue, target: round.target, jitter };
         match self.prober.on_round(&shown, self.bandwidth.get(), calm) {
             Step::Idle => false,
             Step::Running => true,
             Step::Found(rate) => {
                 self.bandwidth.raise(self.rounds, rate);
+                if let Some(floor) = &mut self.floor
+                    && !jitter.is_zero()
+                {
+                    floor.on_delivered(self.epoch.standing_rtt().saturating_sub(jitter));
+                }
                 true
             }
             Step::Over => {
