@@ -52,9 +52,8 @@
 //! # Limits
 //! A buffer shorter than the target loses some packets for good: at 3 ms of queue, up to 8 % are re-sent. Jitter of a third
 //! of the round trip and more ends start-up early and can cost a fifth of the goodput afterwards; jitter of half of it, or a
-//! third at 500 Mbit/s, two fifths. Flows that share such a path may stay uneven for long.
-//! Joining a running CUBIC flow at 200 or 300 ms leaves us a fifth. A rate limit is no business of the window's: it is held at the socket
-//! (`throttle`).
+//! third at 500 Mbit/s, two fifths. Flows that share such a path may stay uneven for long. Joining a running CUBIC flow at
+//! 200 or 300 ms leaves us a fifth. A rate limit is no business of the window's: it is held at the socket (`throttle`).
 //!
 //! [`Controller`]: quinn_proto::congestion::Controller
 

@@ -24,8 +24,9 @@ const LEAST_PACKETS: u32 = 3;
 /// Jitter over turns: the shortest of a group's round trips varies by less than a single one. Six re-sent 6 % at 10 Mbit/s
 /// with a queue of 50 ms; three left more of fast paths unused.
 const GAIN: u32 = 4;
-/// At most so many targets, or half of the bare round trip, are believed.
-const TARGETS_MAX: u32 = 2;
+/// At most this part of the bare round trip is believed. On the shortest paths nearly all that varies is the machines'
+/// own doing, and room for it would only overflow their buffers.
+const SHARE_MAX: f64 = 0.5;
 
 /// Gathers round trips in groups, much as a round does, but across rounds.
 #[derive(Debug, Clone)]
@@ -91,8 +92,7 @@ impl Noise {
     /// that is not short of bandwidth, `packet` the time that one packet takes on the slowest link.
     pub(super) fn jitter(&self, min_rtt: Duration, target: Duration, packet: Duration) -> Duration {
         let least = target.mul_f64(LEAST_SHARE).max(packet * LEAST_PACKETS);
-        let most = (target * TARGETS_MAX).max(min_rtt / 2);
-        (self.turn.saturating_sub(least) * GAIN).min(most)
+        (self.turn.saturating_sub(least) * GAIN).min(min_rtt.mul_f64(SHARE_MAX))
     }
 }
 
