@@ -6,7 +6,9 @@
 //!
 //! **The first megabyte waits for no answer.** Whoever sends to a place mostly sends what is not there, so the starts of
 //! the first files leave with their headers, a round trip early. Where they are there after all, a part of that megabyte
-//! was sent in vain: as much as a new connection sends in its first round trip.
+//! was sent in vain: as much as a new connection sends in its first round trip. Small files that go ahead whole are closed
+//! ahead too, so a job of a few of them is over one round trip after the handshake: 20 files of 2 KB at 300 ms in 0.64 s
+//! instead of 0.93.
 //!
 //! **Sender and receiver are roles, not ends.** `send` and `get` are the same code with the roles swapped;
 //! every rule is written once and tested once.
