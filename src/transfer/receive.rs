@@ -125,11 +125,15 @@ impl Receive {
         }
     }
 
-    /// The sender closes the file.
+    /// The sender closes the file. What it said ahead of the answer is not about a file of which some is there already:
+    /// another tail follows.
     ///
     /// # Errors
     /// A second tail, or one that announces fewer ranges than have come.
     pub fn on_tail(&mut self, tail: Tail) -> Result<(), Violation> {
+        if tail.ahead && self.from > 0 {
+            return Ok(());
+        }
         if self.tail.is_some() {
             return Err(Violation::SecondTail);
         }

@@ -54,8 +54,7 @@ impl Receiver {
         // It may have been cancelled while the disk was asked.
         let Some(file) = state.files.get_mut(&header.id) else { return };
         let closed = match file {
-            // The tail of a file that went ahead is not that of one that is resumed.
-            File::Planning(planned) => planned.tail.take().filter(|_| start.from == 0),
+            File::Planning(planned) => planned.tail.take(),
             File::Open(_) | File::Committing(_) => None,
         };
         let is_closed = closed.is_some();

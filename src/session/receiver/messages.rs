@@ -60,8 +60,6 @@ impl Receiver {
         let mut guard = self.state();
         let state = &mut *guard;
         match state.files.get_mut(&id) {
-            // It is not that of a file of which some is there already: another follows.
-            Some(File::Open(open)) if tail.ahead && open.io.from() > 0 => return Ok(()),
             Some(File::Open(open)) => open.rules.on_tail(tail)?,
             Some(File::Planning(planned)) if tail.ahead && planned.header.kind == Kind::File => {
                 if planned.tail.replace(tail).is_some() {
@@ -82,7 +80,11 @@ impl Receiver {
         let name = escape(&problem.name).to_string();
         self.0.tools.observer.failed(name, problem.failure);
         if let Ok(path) = WirePath::parse(&problem.name) {
-            self.state().awaited.remove(&path);
+            let mut state = self.state();
+            state.awaited.remove(&path);
+            // It has been reported.
+            state.changed.remove(&path);
+            drop(state);
             self.settle();
         }
     }

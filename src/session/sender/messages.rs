@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::ahead::Gone;
 use super::{Moving, Outgoing, Sender, UNKNOWN_FILE};
 use crate::progress::{Event, FileProgress, Phase};
 use crate::protocol::message::{Done, Kind, Message, Pos, SkipReason, Status, Verdict};
@@ -84,7 +83,9 @@ impl Sender {
         file.moving = Some(Moving { from: offset, progress, open: None, digests, reported, sent, pumping });
         if closed {
             // `Done` may come with the next message.
-            file.ahead.take().map(Gone::claim);
+            if let Some(gone) = file.ahead.take() {
+                gone.claim();
+            }
             return Ok(());
         }
         drop(state);
