@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use tokio::sync::{Notify, watch};
 
@@ -159,6 +160,7 @@ impl ServerBuilder {
         let root = Root::create(&self.root)?;
         let (notices, notice_stream) = Notices::channel();
         let sync = if self.sync { Sync::Durable } else { Sync::None };
+        let pool = Arc::new(Pool::start(self.workers.unwrap_or(cores)).map_err(Error::Thread)?);
         let shared = Arc::new(Shared {
             tree: if self.hidden { root.clone() } else { root.hiding_dots() },
             root,
@@ -167,6 +169,9 @@ impl ServerBuilder {
             hidden: self.hidden,
             durable: self.sync,
             once: self.once,
+            rate_limit: self.rate_limit,
+            started: Instant::now(),
+            workers: pool.loads(),
             access: self.access,
             lists,
             door: Door::new(self.clients_max),
@@ -182,7 +187,6 @@ impl ServerBuilder {
             left: Notify::new(),
             reload: Notify::new(),
         });
-        let pool = Arc::new(Pool::start(self.workers.unwrap_or(cores)).map_err(Error::Thread)?);
         let (bound, is_bound) = std::sync::mpsc::sync_channel(1);
         let throttle = self.rate_limit.map(Throttle::new);
         let thread = run::start(self.listen, throttle, shared.clone(), pool.clone(), bound).map_err(Error::Thread)?;

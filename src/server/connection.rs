@@ -11,7 +11,9 @@ use super::admission::{Admitted, Turned, authorise, refuse};
 use super::conversation::Conversation;
 use super::door::Stranger;
 use super::grant::Grant;
+use super::paths::Way;
 use super::pool::Slot;
+use super::visit::Visit;
 use super::{Notice, Shared};
 use crate::digest::{Hasher, Salt};
 use crate::protocol::close::CloseCode;
@@ -27,7 +29,7 @@ use crate::transport::{self, Fingerprint, Granted, Listener, TransportError};
 /// Serves one client from the handshake to the end. Runs on the worker that will drive the connection.
 pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Shared>, slot: Slot, mut door: Stranger) {
     let addr = incoming.remote_address();
-    let way = shared.paths.way_to(addr);
+    let way = Arc::new(shared.paths.way_to(addr));
     let config = listener.server_config_with(addr, way.controller());
     let accepted = tokio::select! {
         accepted = transport::accept(incoming, config, ATTENTION_DEADLINE) => accepted,
@@ -52,7 +54,7 @@ pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Sh
         Err(turned) => return turned.away(&connection, &shared, addr, peer),
     };
     client.welcome();
-    let parting = client.serve(&shared, addr, peer, &slot).await;
+    let parting = client.serve(&shared, addr, peer, &slot, way.clone()).await;
     shared.paths.keep(&way, &connection);
     drop(inside);
     if parting == Parting::Final {
@@ -111,13 +113,21 @@ impl Client {
         self.control.send(Message::Welcome(self.welcome.clone()));
     }
 
-    async fn serve(self, shared: &Arc<Shared>, addr: SocketAddr, peer: Fingerprint, slot: &Slot) -> Parting {
+    async fn serve(
+        self,
+        shared: &Arc<Shared>,
+        addr: SocketAddr,
+        peer: Fingerprint,
+        slot: &Slot,
+        way: Arc<Way>,
+    ) -> Parting {
         let connection = self.connection.clone();
-        let entered = shared.leases.enter(peer, connection.clone(), self.rights.clone());
         let (worker, name, enrolled) = (slot.worker(), self.name.clone(), self.welcome.enrolled);
+        let visit = Arc::new(Visit::new(connection.clone(), peer, name.clone(), worker, way));
+        let entered = shared.leases.enter(visit.clone(), self.rights.clone());
         info!(worker, %addr, peer = peer.short(), name, "connected");
         shared.notices.send(Notice::Connected { worker, addr, peer, name, enrolled });
-        let mut conversation = Conversation::new(self, shared.clone(), peer);
+        let mut conversation = Conversation::new(self, shared.clone(), visit);
         let error = conversation.run().await;
         transport::close(&connection, error.close_code(), "");
         let why = entered.ended().map_or_else(|| farewell(addr, &error), |code| ended_by_us(code).to_owned());

@@ -2,15 +2,19 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Instant;
 
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::connection::Client;
 use super::find::{look_for, problem};
+use super::job::{Job, Moving, Role};
+use super::status::Direction;
 use super::totals::Totals;
+use super::visit::Visit;
 use super::{Notice, Shared, list};
 use crate::progress::{Event, Observer};
 use crate::protocol::message::{Get, List, Message, Probe, ProbeKind, Push};
@@ -23,7 +27,7 @@ use crate::session::sender::{self, Sender};
 use crate::session::watch::Watch;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::transfer::resume::Policy;
-use crate::transport::{self, Fingerprint};
+use crate::transport;
 
 /// Files that a server sends to one client at the same time.
 const SEND_JOBS: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not zero");
@@ -32,7 +36,7 @@ const SEND_JOBS: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not zero");
 pub(super) struct Conversation {
     client: Client,
     shared: Arc<Shared>,
-    peer: Fingerprint,
+    visit: Arc<Visit>,
     roles: Roles,
     receiving: JoinSet<SessionError>,
     sending: JoinSet<Result<(), SessionError>>,
@@ -40,24 +44,22 @@ pub(super) struct Conversation {
     probing: JoinSet<()>,
     /// The watch on the client's other connections.
     ghosts: JoinSet<()>,
-    observers: Vec<(Observer, bool)>,
     pub(super) totals: Totals,
 }
 
 impl Conversation {
     /// A conversation that has not begun.
-    pub(super) fn new(client: Client, shared: Arc<Shared>, peer: Fingerprint) -> Self {
+    pub(super) fn new(client: Client, shared: Arc<Shared>, visit: Arc<Visit>) -> Self {
         Self {
             client,
             shared,
-            peer,
+            visit,
             roles: Roles::default(),
             receiving: JoinSet::new(),
             sending: JoinSet::new(),
             listing: JoinSet::new(),
             probing: JoinSet::new(),
             ghosts: JoinSet::new(),
-            observers: Vec::new(),
             totals: Totals::default(),
         }
     }
@@ -72,9 +74,7 @@ impl Conversation {
                 Err(_) => SessionError::Timeout("end the connection"),
             },
         };
-        for (observer, from_peer) in self.observers.drain(..) {
-            self.totals.add(observer.counters(), from_peer);
-        }
+        self.visit.end().iter().for_each(|job| self.totals.add(job));
         debug!(%error, "session over");
         // The reason that the peer gave, if it was the peer who ended it, says more than a stream's error.
         match self.client.connection.close_reason() {
@@ -102,7 +102,10 @@ impl Conversation {
                 error = connection.closed() => return Err(error.into()),
                 Some(_) = self.listing.join_next() => {}
                 Some(_) = self.probing.join_next() => {}
-                () = watch.next_look() => watch.look(&connection, self.is_busy())?,
+                () = watch.next_look() => {
+                    self.visit.mark(Instant::now());
+                    watch.look(&connection, self.is_busy())?;
+                }
                 _ = drain.wait_for(Option::is_some), if !draining => {
                     draining = true;
                     self.drain();
@@ -148,8 +151,9 @@ impl Conversation {
         // Only now: QUIC keeps some hundred bytes for each stream that a client may open, half a megabyte for all of them,
         // and most clients that stay connected send nothing.
         transport::open_up(&self.client.connection);
-        let observer = self.observe(true);
+        let (observer, events) = Observer::for_one_connection();
         let receiver = Receiver::new(self.receiver_tools(&observer), self.receive_options(push));
+        self.begin(Role::Receiver(receiver.clone()), &observer, events);
         // Not `abort_all`, which looks at every task that was ever ended here and not joined.
         self.receiving = JoinSet::new();
         self.receiving.spawn(accept_streams(self.client.connection.clone(), receiver.clone()));
@@ -157,7 +161,7 @@ impl Conversation {
         // One watch at a time, however many jobs follow each other.
         while self.ghosts.try_join_next().is_some() {}
         if self.ghosts.is_empty() {
-            let (shared, peer, own) = (self.shared.clone(), self.peer, self.client.connection.clone());
+            let (shared, peer, own) = (self.shared.clone(), self.visit.peer, self.client.connection.clone());
             self.ghosts.spawn(async move { shared.leases.close_ghosts(peer, &own).await });
         }
         Ok(())
@@ -234,19 +238,20 @@ impl Conversation {
             return Err(SessionError::Order("a second get while the first is running"));
         }
         // The streams of an earlier push may still have somebody who would take what came ahead for something of theirs.
-        let ahead = get.ahead && self.observers.is_empty();
-        let observer = self.observe(false);
+        let ahead = get.ahead && self.visit.is_fresh();
+        let (observer, events) = Observer::for_one_connection();
         let sender = Sender::new(sender::Tools {
             connection: self.client.connection.clone(),
             control: self.client.control.clone(),
             disk: self.shared.disk.clone(),
             hasher: self.client.hasher.clone(),
             buffers: self.shared.buffers.clone(),
-            observer,
+            observer: observer.clone(),
             jobs: SEND_JOBS,
             dry_run: false,
             ahead,
         });
+        self.begin(Role::Sender(sender.clone()), &observer, events);
         let (found, finds) = mpsc::channel(FOUND_AHEAD);
         let grant = self.client.grant.clone();
         walk_on_a_thread(move || look_for(&grant, &get, &found));
@@ -256,30 +261,32 @@ impl Conversation {
         Ok(())
     }
 
-    /// An observer whose news become notices.
-    fn observe(&mut self, from_peer: bool) -> Observer {
+    /// Makes a job visible; its news become notices.
+    fn begin(&mut self, role: Role, observer: &Observer, mut events: UnboundedReceiver<Event>) {
+        let moving = Arc::<Moving>::default();
+        let job = Arc::new(Job::new(role, observer.counters().clone(), moving.clone()));
+        let (shared, direction) = (self.shared.clone(), job.direction());
         // The job before this one in the same direction is over; of thousands only the sums stay.
-        for (earlier, _) in self.observers.extract_if(.., |(_, earlier)| *earlier == from_peer) {
-            self.totals.add(earlier.counters(), from_peer);
+        if let Some(earlier) = self.visit.begin(job) {
+            self.totals.add(&earlier);
         }
-        let (observer, mut events) = Observer::for_one_connection();
-        self.observers.push((observer.clone(), from_peer));
-        let shared = self.shared.clone();
+        // It ends with the last observer, so it must not hold the job, whose role has one.
         tokio::spawn(async move {
             while let Some(event) = events.recv().await {
-                if let Some(notice) = to_notice(event, from_peer) {
+                moving.on_event(&event);
+                if let Some(notice) = to_notice(event, direction) {
                     shared.notices.send(notice);
                 }
             }
         });
-        observer
     }
 }
 
-fn to_notice(event: Event, from_peer: bool) -> Option<Notice> {
+fn to_notice(event: Event, direction: Direction) -> Option<Notice> {
     match event {
         Event::Finished { file } => {
             debug!(path = file.path, size = file.size, "file done");
+            let from_peer = direction == Direction::In;
             Some(Notice::Finished { path: file.path.clone(), size: file.size, from_peer })
         }
         Event::Failed { path, failure } => {

@@ -92,6 +92,11 @@ impl Door {
         Arc::new(Self { clients_max, state: Mutex::default() })
     }
 
+    /// Most that are inside at the same time.
+    pub(super) fn clients_max(&self) -> usize {
+        self.clients_max
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no holder panics")
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use quinn::Connection;
 
+use super::visit::Visit;
 use crate::protocol::close::CloseCode;
 use crate::transport::trust::Rights;
 use crate::transport::{self, Fingerprint};
@@ -25,7 +26,7 @@ pub(super) struct Leases(Mutex<HashMap<Fingerprint, Vec<Lease>>>);
 /// One live connection.
 #[derive(Debug)]
 struct Lease {
-    connection: Connection,
+    visit: Arc<Visit>,
     /// What the list allowed when it was let in; `None` for one that no list knows.
     rights: Option<Rights>,
     /// Why this end closed it.
@@ -34,14 +35,10 @@ struct Lease {
 
 impl Leases {
     /// Notes a connection until the guard is dropped.
-    pub(super) fn enter(
-        self: &Arc<Self>,
-        peer: Fingerprint,
-        connection: Connection,
-        rights: Option<Rights>,
-    ) -> Entered {
-        let (id, ended) = (connection.stable_id(), Arc::<OnceLock<CloseCode>>::default());
-        let lease = Lease { connection, rights, ended: ended.clone() };
+    pub(super) fn enter(self: &Arc<Self>, visit: Arc<Visit>, rights: Option<Rights>) -> Entered {
+        let (peer, id) = (visit.peer, visit.connection.stable_id());
+        let ended = Arc::<OnceLock<CloseCode>>::default();
+        let lease = Lease { visit, rights, ended: ended.clone() };
         self.0.lock().expect("no holder panics").entry(peer).or_default().push(lease);
         Entered { leases: self.clone(), peer, id, ended }
     }
@@ -51,6 +48,12 @@ impl Leases {
         self.0.lock().expect("no holder panics").is_empty()
     }
 
+    /// All live connections, in no order.
+    pub(super) fn visits(&self) -> Vec<Arc<Visit>> {
+        let all = self.0.lock().expect("no holder panics");
+        all.values().flatten().map(|lease| lease.visit.clone()).collect()
+    }
+
     /// Closes every listed client's connection for which `judge` has a reason.
     pub(super) fn end_where(&self, judge: impl Fn(&Fingerprint, &Rights) -> Option<CloseCode>) {
         let all = self.0.lock().expect("no holder panics");
@@ -58,7 +61,7 @@ impl Leases {
             for lease in leases.iter().filter(|lease| lease.ended.get().is_none()) {
                 if let Some(code) = lease.rights.as_ref().and_then(|rights| judge(peer, rights)) {
                     lease.ended.get_or_init(|| code);
-                    transport::close(&lease.connection, code, "");
+                    transport::close(&lease.visit.connection, code, "");
                 }
             }
         }
@@ -69,7 +72,7 @@ impl Leases {
         let others: Vec<_> = {
             let all = self.0.lock().expect("no holder panics");
             let of_peer = all.get(&peer).into_iter().flatten();
-            let others = of_peer.map(|lease| &lease.connection);
+            let others = of_peer.map(|lease| &lease.visit.connection);
             let not_own = others.filter(|other| other.stable_id() != own.stable_id());
             not_own.map(|other| (other.clone(), other.stats().udp_rx.datagrams)).collect()
         };
@@ -106,7 +109,7 @@ impl Drop for Entered {
     fn drop(&mut self) {
         let mut all = self.leases.0.lock().expect("no holder panics");
         if let Some(connections) = all.get_mut(&self.peer) {
-            connections.retain(|lease| lease.connection.stable_id() != self.id);
+            connections.retain(|lease| lease.visit.connection.stable_id() != self.id);
             if connections.is_empty() {
                 all.remove(&self.peer);
             }

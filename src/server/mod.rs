@@ -27,14 +27,18 @@ mod door;
 mod find;
 mod grant;
 mod household;
+mod job;
 mod leases;
 mod list;
 mod notice;
 mod paths;
 mod pool;
+mod recent;
 mod recheck;
 mod run;
+pub mod status;
 mod totals;
+mod visit;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -52,13 +56,14 @@ use self::leases::Leases;
 pub use self::notice::Notice;
 use self::notice::Notices;
 use self::paths::Paths;
-use self::pool::Pool;
+use self::pool::{Loads, Pool};
+pub use self::status::Status;
 use crate::error::Error;
 use crate::session::memory::Buffers;
 use crate::storage::{Committer, Disk, Root};
 pub use crate::transport::trust::Mode;
 use crate::transport::trust::{Guest, INVITE_LIFETIME};
-use crate::transport::{Fingerprint, Granted, Identity, Ticket};
+use crate::transport::{Fingerprint, Granted, Identity, Rate, Ticket};
 
 /// Who may connect.
 #[derive(Debug, Clone)]
@@ -85,6 +90,9 @@ pub(crate) struct Shared {
     hidden: bool,
     durable: bool,
     once: bool,
+    rate_limit: Option<Rate>,
+    started: Instant,
+    workers: Loads,
     access: Access,
     lists: Option<Arc<Lists>>,
     door: Arc<Door>,
@@ -115,7 +123,7 @@ pub struct Server {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Ends a server from anywhere.
+/// Looks at a server, and ends it, from anywhere.
 #[derive(Clone)]
 pub struct ServerHandle(Arc<Shared>);
 
@@ -131,6 +139,11 @@ impl ServerHandle {
     /// allow any more. Returns at once.
     pub fn reload(&self) {
         self.0.reload.notify_one();
+    }
+
+    /// What the server does now. It costs a few microseconds for each connection, and keeps none of them waiting.
+    pub fn status(&self) -> Status {
+        Status::of(&self.0)
     }
 }
 
@@ -178,7 +191,7 @@ impl Server {
         std::future::poll_fn(|context| self.notices.lock().expect("no holder panics").poll_recv(context)).await
     }
 
-    /// A handle that can end the server.
+    /// A handle that can be kept elsewhere.
     pub fn handle(&self) -> ServerHandle {
         ServerHandle(self.shared.clone())
     }

@@ -15,7 +15,7 @@ use quinn::congestion::{Controller, ControllerFactory};
 use tracing::info;
 
 use super::household::Household;
-use crate::transport::congestion::{ControllerConfig, PathState};
+use crate::transport::congestion::{ControllerConfig, PathSnapshot, PathState};
 use crate::transport::{PathList, PathMemory, learnt};
 
 /// How long news wait for more: a server in demand writes its file no more often.
@@ -93,7 +93,7 @@ impl Paths {
         let book = lock(&self.book);
         let Some(book) = &*book else { return };
         // Who has moved meanwhile sent most of it another way.
-        let has_moved = Household::of(connection.remote_address()) != way.household;
+        let has_moved = way.was_left(connection);
         let Some(past) = learnt(connection, &way.controller.config.state).filter(|_| !has_moved) else { return };
         let now = SystemTime::now();
         let news = PathList::of(&way.household.to_string(), &past, now);
@@ -141,6 +141,15 @@ impl Way {
     /// What makes the connection's controllers.
     pub(super) fn controller(&self) -> Arc<dyn ControllerFactory + Send + Sync> {
         self.controller.clone()
+    }
+
+    /// What the controller believes about it; `None` when the client has moved to another one.
+    pub(super) fn path(&self, connection: &Connection) -> Option<PathSnapshot> {
+        (!self.was_left(connection)).then(|| self.controller.config.state.snapshot())
+    }
+
+    fn was_left(&self, connection: &Connection) -> bool {
+        Household::of(connection.remote_address()) != self.household
     }
 }
 

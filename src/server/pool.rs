@@ -28,6 +28,17 @@ struct Worker {
     thread: Option<JoinHandle<()>>,
 }
 
+/// How many connections each worker has, for whoever wants to know. It does not keep the workers alive.
+#[derive(Debug, Clone)]
+pub(crate) struct Loads(Vec<Arc<AtomicUsize>>);
+
+impl Loads {
+    /// Active connections on each worker.
+    pub(crate) fn active(&self) -> Vec<usize> {
+        self.0.iter().map(|active| active.load(Ordering::Acquire)).collect()
+    }
+}
+
 /// One connection's place on a worker; the worker counts one less when it is dropped, whatever way the
 /// connection ends.
 #[derive(Debug)]
@@ -59,9 +70,14 @@ impl Pool {
         Ok(Self { workers })
     }
 
+    /// The counts of active connections.
+    pub(crate) fn loads(&self) -> Loads {
+        Loads(self.workers.iter().map(|worker| worker.active.clone()).collect())
+    }
+
     /// Active connections on each worker.
     pub(crate) fn active(&self) -> Vec<usize> {
-        self.workers.iter().map(|worker| worker.active.load(Ordering::Acquire)).collect()
+        self.loads().active()
     }
 
     /// Runs a connection on the worker with the fewest. Only the accept loop calls this, so between the

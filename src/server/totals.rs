@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 
 use super::Notice;
+use super::job::Job;
+use super::status::Direction;
 use crate::progress::Counters;
 use crate::transport::Fingerprint;
 
@@ -23,13 +25,12 @@ impl Totals {
     }
 
     /// Adds what one job amounted to.
-    pub(super) fn add(&mut self, counters: &Counters, from_peer: bool) {
-        let files = Counters::read(&counters.files_done);
-        let bytes = Counters::read(&counters.bytes_written);
-        let (all_files, all_bytes) = if from_peer {
-            (&mut self.files_in, &mut self.bytes_in)
-        } else {
-            (&mut self.files_out, &mut self.bytes_out)
+    pub(super) fn add(&mut self, job: &Job) {
+        let files = Counters::read(&job.counters().files_done);
+        let bytes = Counters::read(&job.counters().bytes_written);
+        let (all_files, all_bytes) = match job.direction() {
+            Direction::In => (&mut self.files_in, &mut self.bytes_in),
+            Direction::Out => (&mut self.files_out, &mut self.bytes_out),
         };
         *all_files += files;
         *all_bytes += bytes;

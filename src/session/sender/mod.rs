@@ -198,6 +198,11 @@ impl Sender {
         self.0.stop.is_cancelled()
     }
 
+    /// Whether the receiver has settled every file.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.state().peer_ended
+    }
+
     /// Whether this side owes the next step: it looks for files, or compares its own copy of one.
     pub(crate) fn is_busy(&self) -> bool {
         let state = self.state();

@@ -1,0 +1,246 @@
+//! One job of a client's: its counters, and the files that are moving.
+
+use std::borrow::Borrow;
+use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
+
+use super::recent::{Recent, per_second, share_lost};
+use super::status::{self, Direction, millis};
+use crate::progress::{Counters, Event, FileProgress};
+use crate::protocol::message::SkipReason;
+use crate::session::receiver::Receiver;
+use crate::session::sender::Sender;
+
+/// Files that a copy of a job names.
+const FILES_NAMED_MAX: usize = 4;
+/// Characters of a name that a copy holds.
+const NAME_CHARS_MAX: usize = 256;
+
+/// What this end does in a job.
+pub(super) enum Role {
+    /// It takes files.
+    Receiver(Receiver),
+    /// It gives files.
+    Sender(Sender),
+}
+
+/// One job, the last one of its direction.
+pub(super) struct Job {
+    role: Role,
+    counters: Arc<Counters>,
+    moving: Arc<Moving>,
+    since: Instant,
+    recent: Mutex<Recent<Totals>>,
+}
+
+/// What a job's rates are told by.
+#[derive(Debug, Default, Clone, Copy)]
+struct Totals {
+    written: u64,
+    /// Packets sent by its sender, and those of them that were lost.
+    packets: (u64, u64),
+}
+
+impl Totals {
+    fn of(counters: &Counters) -> Self {
+        let packets = (Counters::read(&counters.packets_sent), Counters::read(&counters.packets_lost));
+        Self { written: Counters::read(&counters.bytes_written), packets }
+    }
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Job").field("direction", &self.direction()).field("counters", &self.counters).finish()
+    }
+}
+
+impl Job {
+    /// A job that begins now; `moving` hears of its events.
+    pub(super) fn new(role: Role, counters: Arc<Counters>, moving: Arc<Moving>) -> Self {
+        let since = Instant::now();
+        Self { role, counters, moving, since, recent: Mutex::new(Recent::new(since, Totals::default())) }
+    }
+
+    pub(super) fn direction(&self) -> Direction {
+        match self.role {
+            Role::Receiver(_) => Direction::In,
+            Role::Sender(_) => Direction::Out,
+        }
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Whether something of it is left to do.
+    pub(super) fn is_running(&self) -> bool {
+        match &self.role {
+            Role::Receiver(receiver) => !receiver.is_finished(),
+            Role::Sender(sender) => !sender.is_finished(),
+        }
+    }
+
+    /// Leaves a mark by which rates are told.
+    pub(super) fn mark(&self, now: Instant) {
+        self.recent.lock().expect("no holder panics").mark(now, Totals::of(&self.counters));
+    }
+
+    /// A copy of what goes on.
+    pub(super) fn look(&self, now: Instant) -> status::Job {
+        let (counters, totals) = (&*self.counters, Totals::of(&self.counters));
+        let recent = self.recent.lock().expect("no holder panics").since(now);
+        let Look { made, reused, count, largest } = self.moving.look();
+        let [done, skipped, failed] =
+            [&counters.files_done, &counters.files_skipped, &counters.files_failed].map(Counters::read);
+        let [found, resumed, same] =
+            [&counters.bytes_found, &counters.bytes_resumed, &counters.bytes_skipped].map(Counters::read);
+        let files_found = Counters::read(&counters.files_found).saturating_sub(made);
+        status::Job {
+            direction: self.direction(),
+            elapsed_ms: millis(now.saturating_duration_since(self.since)),
+            // A name that was never found can fail, too.
+            files_settled: (done + skipped + failed).saturating_sub(made).min(files_found),
+            files_found,
+            files_failed: failed,
+            scan_ended: counters.scan_ended.load(Ordering::Relaxed),
+            bytes_there: (totals.written + resumed + reused + same).min(found),
+            bytes_found: found,
+            bytes_written: totals.written,
+            rate: recent.map(|(before, span)| per_second(before.written, totals.written, span)),
+            loss: recent.and_then(|(before, _)| share_lost(before.packets, totals.packets)),
+            files_active: count,
+            active: largest.iter().map(|file| named(file)).collect(),
+        }
+    }
+}
+
+fn named(file: &FileProgress) -> status::File {
+    let characters = file.path.chars().count();
+    let path = file.path.chars().skip(characters.saturating_sub(NAME_CHARS_MAX)).collect();
+    let bytes_there = (file.resumed + file.written()).min(file.size);
+    status::File { path, size: file.size, bytes_there, phase: file.phase() }
+}
+
+/// The files of a job whose content moves, as its events tell.
+#[derive(Debug, Default)]
+pub(super) struct Moving(Mutex<Files>);
+
+#[derive(Debug, Default)]
+struct Files {
+    moving: HashSet<ByPath>,
+    /// Links, which count as files to the counters and are none to people.
+    made: u64,
+}
+
+struct Look {
+    made: u64,
+    /// Bytes of moving files that were there before; those of finished ones are counted.
+    reused: u64,
+    count: usize,
+    largest: Vec<Arc<FileProgress>>,
+}
+
+impl Moving {
+    /// Takes one event of the job.
+    pub(super) fn on_event(&self, event: &Event) {
+        match event {
+            // One that is offered again, because it changed, takes the place of the old one.
+            Event::Started(file) => drop(self.files().moving.replace(ByPath(file.clone()))),
+            Event::Finished { file } => drop(self.files().moving.take(&*file.path)),
+            Event::Failed { path, .. } => drop(self.files().moving.take(&**path)),
+            Event::Skipped { reason: SkipReason::Made, .. } => self.files().made += 1,
+            _ => {}
+        }
+    }
+
+    fn look(&self) -> Look {
+        let files = self.files();
+        let (made, mut moving) = (files.made, files.moving.iter().map(|file| file.0.clone()).collect::<Vec<_>>());
+        drop(files);
+        let (reused, count) = (moving.iter().map(|file| file.reused()).sum(), moving.len());
+        moving.sort_unstable_by(|one, other| other.size.cmp(&one.size).then_with(|| one.path.cmp(&other.path)));
+        moving.truncate(FILES_NAMED_MAX);
+        Look { made, reused, count, largest: moving }
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.0.lock().expect("no holder panics")
+    }
+}
+
+/// A file that is found by its name.
+#[derive(Debug)]
+struct ByPath(Arc<FileProgress>);
+
+impl Borrow<str> for ByPath {
+    fn borrow(&self) -> &str {
+        &self.0.path
+    }
+}
+
+impl PartialEq for ByPath {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.path == other.0.path
+    }
+}
+
+impl Eq for ByPath {}
+
+impl Hash for ByPath {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.path.hash(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::message::{Failure, Status, Why};
+
+    fn file(path: &str, size: u64, resumed: u64) -> Arc<FileProgress> {
+        Arc::new(FileProgress::new(path.to_owned(), size, resumed, Why::New))
+    }
+
+    fn names(look: &Look) -> Vec<&str> {
+        look.largest.iter().map(|file| &*file.path).collect()
+    }
+
+    #[test]
+    fn files_are_moving_from_their_start_to_their_end() {
+        let (moving, large) = (Moving::default(), file("large", 900, 600));
+        for started in [&large, &file("small", 1, 0), &file("bad", 2, 0)] {
+            moving.on_event(&Event::Started(started.clone()));
+        }
+        let look = moving.look();
+        assert_eq!((names(&look), look.count, look.reused), (vec!["large", "bad", "small"], 3, 600));
+        moving.on_event(&Event::Finished { file: file("small", 1, 0) });
+        let failure = Failure { status: Status::NoSpace, detail: String::new() };
+        moving.on_event(&Event::Failed { path: "bad".into(), failure });
+        moving.on_event(&Event::Skipped { path: "link".into(), size: 0, reason: SkipReason::Made });
+        let look = moving.look();
+        assert_eq!((names(&look), look.made), (vec!["large"], 1));
+    }
+
+    #[test]
+    fn a_file_that_starts_again_is_one_file() {
+        let moving = Moving::default();
+        moving.on_event(&Event::Started(file("f", 900, 600)));
+        moving.on_event(&Event::Started(file("f", 900, 0)));
+        let look = moving.look();
+        assert_eq!((look.count, look.reused), (1, 0));
+    }
+
+    #[test]
+    fn only_the_largest_are_named_and_of_a_long_name_its_end() {
+        let moving = Moving::default();
+        (0..1000).for_each(|n| moving.on_event(&Event::Started(file(&format!("f{n}"), n, 0))));
+        let look = moving.look();
+        assert_eq!((look.count, names(&look)), (1000, vec!["f999", "f998", "f997", "f996"]));
+        let long = named(&file(&format!("{}end", "ä".repeat(NAME_CHARS_MAX)), 5, 9));
+        assert!(long.path.ends_with("ääend") && long.path.chars().count() == NAME_CHARS_MAX, "{}", long.path);
+        assert_eq!(long.bytes_there, 5, "never more than there is");
+    }
+}

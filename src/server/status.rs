@@ -1,0 +1,199 @@
+//! What a server does at one moment: a copy for its operator.
+//!
+//! It is also what `qft status` reads from a running server, which may be of another version: fields are added, never
+//! changed, and what is new there has a default here. Sizes are bytes, rates bytes per second, times milliseconds unless
+//! the name says otherwise. Nothing in it is secret.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Access, Shared};
+use crate::progress::Phase;
+use crate::transport::congestion;
+
+/// Connections that are listed one by one; more are only counted. It bounds the size of a copy: a few mebibytes.
+const CONNECTIONS_MAX: usize = 1024;
+
+/// What a server does at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The version of the program.
+    pub version: String,
+    /// Since its start.
+    pub uptime_ms: u64,
+    /// It takes no more clients and is about to end.
+    pub is_ending: bool,
+    /// What clients may do, and how it is done.
+    pub rules: Rules,
+    /// Connections on each worker thread, those that are still in their handshake among them.
+    pub workers: Vec<usize>,
+    /// Clients that are let in.
+    pub clients: usize,
+    /// Most clients that are let in at the same time.
+    pub clients_max: usize,
+    /// The clients, in the order in which they came; of a very large number only the first.
+    pub connections: Vec<Connection>,
+}
+
+/// What clients of a server may do, and how it is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    /// Files may be got and listed.
+    pub read: bool,
+    /// Files may be sent.
+    pub write: bool,
+    /// Nothing that exists is replaced.
+    pub no_clobber: bool,
+    /// Dotfiles at the top are served.
+    pub hidden: bool,
+    /// Anyone is let in.
+    pub no_auth: bool,
+    /// Whoever has the token is let in.
+    pub token: bool,
+    /// Whoever has a certificate is let in.
+    pub client_ca: bool,
+    /// It ends after the first client.
+    pub once: bool,
+    /// A file is durable before it counts as done.
+    pub sync: bool,
+    /// Bytes of UDP payload per second that may go each way.
+    pub rate_limit: Option<u64>,
+}
+
+/// One client's connection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Connection {
+    /// Its name, escaped for display.
+    pub peer: String,
+    /// Its key.
+    pub fingerprint: String,
+    /// Where it is now.
+    pub address: SocketAddr,
+    /// The worker that serves it, from 0.
+    pub worker: usize,
+    /// Since it was let in.
+    pub connected_ms: u64,
+    /// Smoothed round trip in microseconds.
+    pub rtt_us: u64,
+    /// Share of the packets sent to it that were lost in the last seconds, 0 to 1; `None` when none were sent.
+    pub loss: Option<f64>,
+    /// UDP payload that came from it in the last seconds, per second; `None` while it is too new to tell.
+    pub rate_in: Option<u64>,
+    /// UDP payload that went to it, likewise.
+    pub rate_out: Option<u64>,
+    /// Its packet size in bytes.
+    pub mtu: u64,
+    /// What the congestion controller believes about the way to it, once it has sent enough to tell.
+    pub path: Option<Path>,
+    /// What is under way, at most one job each way.
+    pub jobs: Vec<Job>,
+}
+
+/// What the congestion controller believes about the way to a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Path {
+    /// Bytes of UDP payload per second that the path delivers.
+    pub bandwidth: u64,
+    /// Shortest round trip seen lately, in microseconds.
+    pub min_rtt_us: u64,
+    /// Congestion window in bytes.
+    pub window: u64,
+    /// What the controller is doing.
+    pub phase: congestion::Phase,
+}
+
+/// Which way files go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// From the client to the server.
+    In,
+    /// From the server to the client.
+    Out,
+}
+
+/// A job under way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Which way its files go.
+    pub direction: Direction,
+    /// Since it began.
+    pub elapsed_ms: u64,
+    /// Files that are done, skipped or failed.
+    pub files_settled: u64,
+    /// Files found so far.
+    pub files_found: u64,
+    /// Files that failed.
+    pub files_failed: u64,
+    /// Whether those that were found are all.
+    pub scan_ended: bool,
+    /// Bytes that are there, whoever brought them.
+    pub bytes_there: u64,
+    /// Bytes of all files found so far.
+    pub bytes_found: u64,
+    /// Bytes that crossed the wire and were written.
+    pub bytes_written: u64,
+    /// Such bytes in the last seconds, per second; `None` while it is too new to tell.
+    pub rate: Option<u64>,
+    /// Share of the packets of its sender that were lost in the last seconds, 0 to 1; `None` when that is not known.
+    pub loss: Option<f64>,
+    /// Files whose content moves.
+    pub files_active: usize,
+    /// The largest of them.
+    pub active: Vec<File>,
+}
+
+/// A file whose content moves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// Its name, escaped for display; of a very long one only the end.
+    pub path: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Bytes of it that are there.
+    pub bytes_there: u64,
+    /// What is being done to it.
+    pub phase: Phase,
+}
+
+impl Status {
+    /// What the server does now. It takes a few short locks, none of them for longer than a copy.
+    pub(super) fn of(shared: &Shared) -> Self {
+        let mut visits = shared.leases.visits();
+        visits.sort_by_key(|visit| visit.since());
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_ms: millis(shared.started.elapsed()),
+            is_ending: shared.drain.borrow().is_some(),
+            rules: Rules::of(shared),
+            workers: shared.workers.active(),
+            clients: visits.len(),
+            clients_max: shared.door.clients_max(),
+            connections: visits.iter().take(CONNECTIONS_MAX).map(|visit| visit.look()).collect(),
+        }
+    }
+}
+
+impl Rules {
+    fn of(shared: &Shared) -> Self {
+        Self {
+            read: shared.mode.reads(),
+            write: shared.mode.writes(),
+            no_clobber: shared.no_clobber,
+            hidden: shared.hidden,
+            no_auth: matches!(shared.access, Access::Anyone),
+            token: shared.passes.token.is_some(),
+            client_ca: shared.passes.authority.is_some(),
+            once: shared.once,
+            sync: shared.durable,
+            rate_limit: shared.rate_limit.map(|limit| limit.bytes_per_second()),
+        }
+    }
+}
+
+/// Whole milliseconds.
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

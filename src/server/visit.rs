@@ -1,0 +1,128 @@
+//! One client's stay, from its welcome to its end: what can be seen of it from other threads.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use quinn::{Connection, ConnectionStats};
+
+use super::job::Job;
+use super::paths::Way;
+use super::recent::{Recent, per_second, share_lost};
+use super::status::{self, Direction, millis};
+use crate::transport::Fingerprint;
+
+/// One client's stay.
+#[derive(Debug)]
+pub(super) struct Visit {
+    pub(super) connection: Connection,
+    pub(super) peer: Fingerprint,
+    /// Escaped for display.
+    name: String,
+    worker: usize,
+    since: Instant,
+    way: Arc<Way>,
+    traffic: Mutex<Recent<Traffic>>,
+    /// The last one each way.
+    jobs: Mutex<Vec<Arc<Job>>>,
+}
+
+/// What has gone over a connection.
+#[derive(Debug, Clone, Copy)]
+struct Traffic {
+    received: u64,
+    sent: u64,
+    /// Packets sent, and those of them that were lost.
+    packets: (u64, u64),
+}
+
+impl From<&ConnectionStats> for Traffic {
+    fn from(stats: &ConnectionStats) -> Self {
+        Self {
+            received: stats.udp_rx.bytes,
+            sent: stats.udp_tx.bytes,
+            packets: (stats.path.sent_packets, stats.path.lost_packets),
+        }
+    }
+}
+
+impl Visit {
+    /// A stay that begins now.
+    pub(super) fn new(connection: Connection, peer: Fingerprint, name: String, worker: usize, way: Arc<Way>) -> Self {
+        let since = Instant::now();
+        let traffic = Mutex::new(Recent::new(since, Traffic::from(&connection.stats())));
+        Self { connection, peer, name, worker, since, way, traffic, jobs: Mutex::default() }
+    }
+
+    pub(super) fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// Puts a new job in the place of the one before it in the same direction, which is over.
+    pub(super) fn begin(&self, job: Arc<Job>) -> Option<Arc<Job>> {
+        let mut jobs = self.jobs();
+        let earlier = jobs.iter().position(|earlier| earlier.direction() == job.direction());
+        let earlier = earlier.map(|at| jobs.swap_remove(at));
+        jobs.push(job);
+        earlier
+    }
+
+    /// Whether there has been no job yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.jobs().is_empty()
+    }
+
+    /// Takes the jobs away, at the end.
+    pub(super) fn end(&self) -> Vec<Arc<Job>> {
+        std::mem::take(&mut *self.jobs())
+    }
+
+    /// Leaves a mark by which rates are told. To be called every few seconds.
+    pub(super) fn mark(&self, now: Instant) {
+        let totals = Traffic::from(&self.connection.stats());
+        self.traffic.lock().expect("no holder panics").mark(now, totals);
+        self.jobs().iter().for_each(|job| job.mark(now));
+    }
+
+    /// A copy of what goes on.
+    pub(super) fn look(&self) -> status::Connection {
+        let (now, stats) = (Instant::now(), self.connection.stats());
+        let totals = Traffic::from(&stats);
+        let recent = self.traffic.lock().expect("no holder panics").since(now);
+        let rate = |of: fn(&Traffic) -> u64| recent.map(|(before, span)| per_second(of(&before), of(&totals), span));
+        status::Connection {
+            peer: self.name.clone(),
+            fingerprint: self.peer.to_string(),
+            address: self.connection.remote_address(),
+            worker: self.worker,
+            connected_ms: millis(now.saturating_duration_since(self.since)),
+            rtt_us: micros(stats.path.rtt),
+            loss: recent.and_then(|(before, _)| share_lost(before.packets, totals.packets)),
+            rate_in: rate(|traffic| traffic.received),
+            rate_out: rate(|traffic| traffic.sent),
+            mtu: stats.path.current_mtu.into(),
+            path: self.path(),
+            jobs: self.running().iter().map(|job| job.look(now)).collect(),
+        }
+    }
+
+    fn path(&self) -> Option<status::Path> {
+        let path = self.way.path(&self.connection).filter(|path| path.bandwidth > 0)?;
+        let (bandwidth, window, phase) = (path.bandwidth, path.window, path.phase);
+        Some(status::Path { bandwidth, min_rtt_us: micros(path.min_rtt), window, phase })
+    }
+
+    /// What clients send comes first.
+    fn running(&self) -> Vec<Arc<Job>> {
+        let mut running: Vec<_> = self.jobs().iter().filter(|job| job.is_running()).cloned().collect();
+        running.sort_by_key(|job| job.direction() == Direction::Out);
+        running
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, Vec<Arc<Job>>> {
+        self.jobs.lock().expect("no holder panics")
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
