@@ -50,7 +50,7 @@ pub use identity::{Identity, IdentityError};
 pub(crate) use paths::learnt;
 pub use paths::{PathList, PathMemory};
 pub use peer::{close, closed_by, peer_fingerprint, session_salt};
-pub use presence::{Presence, Serving, running};
+pub use presence::{AskError, Presence, Serving, ask, running};
 pub use socket::{Granted, SOCKET_BUFFER_BYTES, SocketReport, examine_socket};
 pub use throttle::{Rate, Throttle};
 pub use ticket::{DEFAULT_PORT, Invite, Ticket, TicketError, address, parse_host_port};

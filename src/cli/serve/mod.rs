@@ -149,7 +149,7 @@ fn workers(args: &ServeArgs) -> NonZeroUsize {
     args.workers.unwrap_or_else(|| available_parallelism().unwrap_or(NonZeroUsize::MIN))
 }
 
-/// Lets `qft peers invite` find this server. Without it everything else works.
+/// Lets `qft peers invite` find this server, and `qft status` ask it. Without it everything else works.
 fn presence(
     args: &ServeArgs,
     server: &Server,
@@ -165,7 +165,9 @@ fn presence(
         root: escape(root.as_os_str().as_bytes()).to_string(),
         is_open: args.no_auth,
     };
-    Presence::announce(home, &serving)
+    let handle = server.handle();
+    let answer = move || serde_json::to_vec(&handle.status()).expect("numbers and texts");
+    Presence::announce(home, &serving, answer)
         .inspect_err(|error| tracing::warn!(%error, "no sign of this server is left"))
         .ok()
 }

@@ -1,7 +1,18 @@
-//! What a running server leaves in the home directory, so that other commands find it: where it listens and what for.
+//! What a running server leaves in the home directory, so that other commands find it and can ask what it does.
 //!
-//! One small file a server, `serving-PID`, locked for as long as the server lives. A file that can be locked was left
-//! by a server that died, whoever has its number now.
+//! One small file a server, `serving-PID-PORT`, says where it listens and what for. It is locked for as long as the
+//! server lives: a file that can be locked was left by a server that died, whoever has its number now. Beside it is a
+//! socket, `serving-PID-PORT.sock`, that answers each connection with what the server does at that moment. A server
+//! that cannot make one is found all the same.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `socket` | the socket's place |
+//! | `answering`, `asking` | its two ends |
+
+mod answering;
+mod asking;
+mod socket;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read as _, Write as _};
@@ -10,7 +21,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
+use self::answering::{Answer, Answering};
+pub use self::asking::{AskError, ask};
 use super::fingerprint::Fingerprint;
 use super::home::{self, HomeError};
 
@@ -49,23 +63,40 @@ struct Note {
     is_open: bool,
 }
 
+impl Serving {
+    /// The name of the sign.
+    fn name(&self) -> String {
+        // Two servers of one process (which only tests have) have different ports.
+        format!("{PREFIX}{}-{}", self.pid, self.listen.port())
+    }
+
+    fn socket_name(&self) -> String {
+        format!("{}{}", self.name(), socket::SUFFIX)
+    }
+}
+
 /// A server's sign that it runs; dropping it takes the sign away.
 #[derive(Debug)]
 pub struct Presence {
     path: PathBuf,
     /// Holds the lock.
     _file: File,
+    answering: Option<Answering>,
 }
 
 impl Presence {
-    /// Leaves the sign in `home`.
+    /// Leaves the sign in `home`, and answers with `answer` whoever asks. The answer is made on a thread of its own, once
+    /// for each that asks.
     ///
     /// # Errors
-    /// [`HomeError`] when it cannot be written.
-    pub fn announce(home: &Path, serving: &Serving) -> Result<Self, HomeError> {
+    /// [`HomeError`] when the sign cannot be written. A server that cannot be asked only says so in the log.
+    pub fn announce(
+        home: &Path,
+        serving: &Serving,
+        answer: impl Fn() -> Vec<u8> + Send + 'static,
+    ) -> Result<Self, HomeError> {
         home::prepare(home)?;
-        // Two servers of one process (which only tests have) have different sockets.
-        let name = format!("{PREFIX}{}-{}", serving.pid, serving.listen.port());
+        let name = serving.name();
         let (path, fresh) = (home.join(&name), home.join(format!(".{name}.new")));
         let _lock = home::lock(home)?;
         drop(fs::remove_file(&fresh));
@@ -80,16 +111,36 @@ impl Presence {
         file.write_all(&text).map_err(failed("write", &fresh))?;
         // Locked before it has its name: whoever finds it finds it locked.
         file.try_lock().map_err(|error| failed("lock", &fresh)(error.into()))?;
+        let answering = answering(home, &serving.socket_name(), Box::new(answer));
         fs::rename(&fresh, &path).map_err(failed("rename", &fresh))?;
-        Ok(Self { path, _file: file })
+        Ok(Self { path, _file: file, answering })
     }
+}
+
+/// `None` when there can be no socket: what is served is worth more than what is said about it.
+fn answering(home: &Path, name: &str, answer: Answer) -> Option<Answering> {
+    let bound = socket::bind(home, name).and_then(|bound| Answering::start(bound, answer));
+    bound.inspect_err(|error| warn!(%error, "this server cannot be asked what it does")).ok()
 }
 
 impl Drop for Presence {
     fn drop(&mut self) {
+        drop(self.answering.take());
         // A sign that stays is found to be stale.
-        drop(fs::remove_file(&self.path));
+        remove(&self.path);
     }
+}
+
+/// Removes a sign and the socket that belongs to it.
+fn remove(sign: &Path) {
+    drop(fs::remove_file(socket_of(sign)));
+    drop(fs::remove_file(sign));
+}
+
+fn socket_of(sign: &Path) -> PathBuf {
+    let mut path = sign.as_os_str().to_owned();
+    path.push(socket::SUFFIX);
+    path.into()
 }
 
 impl Note {
@@ -104,11 +155,14 @@ impl Note {
     }
 }
 
-/// The servers that run with this home, in the order of their process numbers. Signs of dead ones are removed.
+/// The servers that run with this home, in the order of their process numbers. What dead ones left is removed.
 ///
 /// # Errors
 /// [`HomeError`] when the directory cannot be read.
 pub fn running(home: &Path) -> Result<Vec<Serving>, HomeError> {
+    if !home.exists() {
+        return Ok(Vec::new());
+    }
     home::prepare(home)?;
     // No server puts its sign up while others are taken down.
     let _lock = home::lock(home)?;
@@ -116,12 +170,27 @@ pub fn running(home: &Path) -> Result<Vec<Serving>, HomeError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(home).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        if entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
-            found.extend(look(&entry.path()));
+        let (name, path) = (entry.file_name(), entry.path());
+        let Some(name) = name.to_str() else { continue };
+        if is_unfinished(name) || is_orphan(name, home) {
+            drop(fs::remove_file(path));
+        } else if name.starts_with(PREFIX) && !name.ends_with(socket::SUFFIX) {
+            found.extend(look(&path));
         }
     }
     found.sort_by_key(|serving| (serving.pid, serving.listen.port()));
     Ok(found)
+}
+
+/// Whether a server died in the middle of making this: whoever makes one holds the lock.
+fn is_unfinished(name: &str) -> bool {
+    name.strip_prefix('.').is_some_and(|name| name.starts_with(PREFIX))
+}
+
+/// Whether this is a socket whose sign was removed by hand.
+fn is_orphan(name: &str, home: &Path) -> bool {
+    let sign = name.strip_suffix(socket::SUFFIX).filter(|name| name.starts_with(PREFIX));
+    sign.is_some_and(|sign| !home.join(sign).exists())
 }
 
 /// The server of one sign; a stale sign is removed.
@@ -130,7 +199,7 @@ fn look(path: &Path) -> Option<Serving> {
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => {}
         Ok(()) => {
-            drop(fs::remove_file(path));
+            remove(path);
             return None;
         }
         Err(TryLockError::Error(_)) => return None,
@@ -155,28 +224,97 @@ mod tests {
         }
     }
 
+    fn announce(home: &Path, port: u16) -> Presence {
+        Presence::announce(home, &serving(port), move || port.to_string().into_bytes()).unwrap()
+    }
+
+    fn asked(home: &Path, port: u16) -> Result<Vec<u8>, AskError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(ask(home, &serving(port)))
+    }
+
+    /// All files but the lock.
+    fn left(home: &Path) -> Vec<String> {
+        let names = fs::read_dir(home).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name != ".lock").collect()
+    }
+
     #[test]
     fn a_server_is_found_while_it_runs() {
         let home = tempfile::tempdir().unwrap();
         assert_eq!(running(home.path()).unwrap(), []);
-        let one = Presence::announce(home.path(), &serving(1)).unwrap();
-        let two = Presence::announce(home.path(), &serving(2)).unwrap();
+        let (one, two) = (announce(home.path(), 1), announce(home.path(), 2));
         assert_eq!(running(home.path()).unwrap(), [serving(1), serving(2)]);
         drop(one);
         assert_eq!(running(home.path()).unwrap(), [serving(2)]);
         drop(two);
         assert_eq!(running(home.path()).unwrap(), []);
+        assert_eq!(left(home.path()), [""; 0]);
     }
 
     #[test]
-    fn the_sign_of_a_dead_server_is_found_to_be_stale() {
+    fn each_server_answers_for_itself_as_often_as_it_is_asked() {
         let home = tempfile::tempdir().unwrap();
-        let presence = Presence::announce(home.path(), &serving(1)).unwrap();
+        let (one, _two) = (announce(home.path(), 1), announce(home.path(), 2));
+        for port in [1, 2, 1] {
+            assert_eq!(asked(home.path(), port).unwrap(), port.to_string().into_bytes());
+        }
+        drop(one);
+        assert!(matches!(asked(home.path(), 1), Err(AskError::NoSocket)));
+    }
+
+    #[test]
+    fn an_asker_that_takes_nothing_keeps_no_other_waiting() {
+        let home = tempfile::tempdir().unwrap();
+        // More than the system keeps for a socket.
+        let long = vec![b'x'; 8 << 20];
+        let answer = long.clone();
+        let presence = Presence::announce(home.path(), &serving(1), move || answer.clone()).unwrap();
+        let address = home.path().join(serving(1).socket_name());
+        let _silent: Vec<_> = (0..3).map(|_| std::os::unix::net::UnixStream::connect(&address).unwrap()).collect();
+        assert!(asked(home.path(), 1).unwrap() == long);
+        drop(presence);
+    }
+
+    #[test]
+    fn an_answer_without_an_end_is_not_read_to_it() {
+        let home = tempfile::tempdir().unwrap();
+        let _presence = Presence::announce(home.path(), &serving(1), || vec![b'x'; (16 << 20) + 1]).unwrap();
+        assert!(matches!(asked(home.path(), 1), Err(AskError::TooLong)));
+    }
+
+    #[test]
+    fn a_server_without_a_socket_is_found_and_cannot_be_asked() {
+        let home = tempfile::tempdir().unwrap();
+        let in_the_way = home.path().join(serving(1).socket_name());
+        fs::create_dir(&in_the_way).unwrap();
+        let _presence = announce(home.path(), 1);
+        assert_eq!(running(home.path()).unwrap(), [serving(1)]);
+        fs::remove_dir(&in_the_way).unwrap();
+        assert!(matches!(asked(home.path(), 1), Err(AskError::NoSocket)));
+    }
+
+    #[test]
+    fn what_a_dead_server_left_is_found_to_be_stale() {
+        let home = tempfile::tempdir().unwrap();
+        let presence = announce(home.path(), 1);
         let (path, kept) = (presence.path.clone(), fs::read(&presence.path).unwrap());
         drop(presence);
         fs::write(&path, kept).unwrap();
+        drop(socket::bind(home.path(), &serving(1).socket_name()).unwrap());
+        // These died before they had a sign, or while they made it.
+        drop(socket::bind(home.path(), &serving(2).socket_name()).unwrap());
+        fs::write(home.path().join(".serving-3-3.new"), "").unwrap();
         assert_eq!(running(home.path()).unwrap(), []);
-        assert!(!path.exists());
+        assert_eq!(left(home.path()), [""; 0]);
+    }
+
+    #[test]
+    fn a_home_that_is_missing_has_no_servers_and_stays_missing() {
+        let outer = tempfile::tempdir().unwrap();
+        let home = outer.path().join("home");
+        assert_eq!(running(&home).unwrap(), []);
+        assert!(!home.exists());
     }
 
     #[test]
