@@ -21,6 +21,8 @@ mod remotes;
 mod serving;
 #[path = "cli/settings.rs"]
 mod settings;
+#[path = "cli/status.rs"]
+mod status;
 #[path = "cli/strangers.rs"]
 mod strangers;
 #[path = "cli/transfers.rs"]

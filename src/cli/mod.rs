@@ -9,7 +9,7 @@
 //! | `plan`, `reach` | which remote, which options; a client that can talk to it |
 //! | `ask`, `ssh` | servers that are not known yet; far ends that are started through ssh |
 //! | `send`, `get`, `ls` | the commands that transfer |
-//! | `serve`, `peers` | the commands of a server |
+//! | `serve`, `status`, `peers` | the commands of a server |
 //! | `remotes`, `doctor`, `id`, `cert`, `completions`, `man` | the commands to set up |
 //! | `token`, `whole`, `spool` | new tokens; whole files; private directories |
 //! | `run` | one transfer: network thread, signals, drawing |
@@ -42,6 +42,7 @@ mod serve;
 mod size;
 mod spool;
 mod ssh;
+mod status;
 mod table;
 mod token;
 mod ui;
@@ -78,6 +79,7 @@ fn dispatch(command: &Command) -> anyhow::Result<Exit> {
         Command::Get(args) => get::run(args),
         Command::Ls(args) => ls::run(args),
         Command::Serve(args) => serve::run(args),
+        Command::Status(args) => status::run(args),
         Command::Peers(args) => peers::run(args),
         Command::Remote(args) => remotes::run(args),
         Command::Doctor(args) => doctor::run(args),

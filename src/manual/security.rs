@@ -70,5 +70,10 @@
 //! ones waits before the next is looked at, longer each time. On a command line they can be seen by other users of the
 //! machine until they are used; `qft remote add NAME` asks for them instead.
 //!
+//! **What a server does** it tells through a socket in the home, to its own user and root: the socket is for its owner
+//! alone, and the kernel says who asks. An asker says nothing, gets one answer within bounds of size and time, and keeps
+//! neither a transfer nor another asker waiting. The answer has names, keys and addresses of clients and names of files,
+//! and no ticket, token or private key.
+//!
 //! **Files of the home** are made for their owner alone. A key that others can read, and a list or a directory that
 //! others can write to, are refused with the command that mends it.

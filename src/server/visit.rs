@@ -9,7 +9,7 @@ use super::job::Job;
 use super::paths::Way;
 use super::recent::{Recent, per_second, share_lost};
 use super::status::{self, Direction, millis};
-use crate::transport::Fingerprint;
+use crate::transport::{Fingerprint, canonical};
 
 /// One client's stay.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl Visit {
         status::Connection {
             peer: self.name.clone(),
             fingerprint: self.peer.to_string(),
-            address: self.connection.remote_address(),
+            address: canonical(self.connection.remote_address()),
             worker: self.worker,
             connected_ms: millis(now.saturating_duration_since(self.since)),
             rtt_us: micros(stats.path.rtt),

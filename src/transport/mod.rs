@@ -42,6 +42,7 @@ pub(crate) use copies::hurry;
 pub use credential::CredentialError;
 pub use dial::{Dialled, HEAD_START, RESOLVE_WAIT, connect, dial, recognise, resolve};
 pub use endpoint::{Listener, accept, listen};
+pub(crate) use error::canonical;
 pub use error::{Fault, TransportError};
 pub use fingerprint::Fingerprint;
 pub use home::{HomeError, home};

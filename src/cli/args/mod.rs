@@ -22,11 +22,11 @@ pub(crate) use self::limit::Limit;
 pub(crate) use self::peers::{AllowArgs, InviteArgs, PeersAction, PeersArgs, RevokeArgs};
 pub(crate) use self::remote::{AddArgs, NamedArgs, RemoteAction, RemoteArgs};
 pub(crate) use self::serve::ServeArgs;
-pub(crate) use self::show::{CompletionsArgs, ConfigArgs, DoctorArgs, IdArgs, LsArgs, ManArgs};
+pub(crate) use self::show::{CompletionsArgs, ConfigArgs, DoctorArgs, IdArgs, LsArgs, ManArgs, StatusArgs};
 pub(crate) use self::ssh::SshArgs;
 use self::texts::{
     CERT_EXAMPLES, COMPLETIONS, DOCTOR_EXAMPLES, EXAMPLES, EXIT_CODES, GET_EXAMPLES, MAN_EXAMPLES, PEERS_EXAMPLES,
-    REMOTE_EXAMPLES, REMOTES, SEND_EXAMPLES, SERVE_EXAMPLES, SETTINGS, TEMPLATE,
+    REMOTE_EXAMPLES, REMOTES, SEND_EXAMPLES, SERVE_EXAMPLES, SETTINGS, STATUS, TEMPLATE,
 };
 pub(crate) use self::transfer::{GetArgs, HabitArgs, JobArgs, OutputArgs, ProgressArg, SendArgs};
 pub(crate) use self::trust::{HostKeyArg, TrustArgs};
@@ -67,6 +67,9 @@ pub(crate) enum Command {
     /// Let other machines send to, and get from, a directory here
     #[command(after_long_help = long_help(&[SERVE_EXAMPLES]))]
     Serve(ServeArgs),
+    /// Show the servers that run here: clients, transfers, rates
+    #[command(after_long_help = long_help(&[STATUS]))]
+    Status(StatusArgs),
     /// Who may connect here: list, invite, allow, revoke, token
     #[command(after_long_help = long_help(&[PEERS_EXAMPLES]))]
     Peers(PeersArgs),
@@ -103,6 +106,7 @@ impl Command {
             Self::Get(args) => args.job.output.json,
             Self::Ls(args) => args.json,
             Self::Serve(args) => args.json,
+            Self::Status(args) => args.json,
             Self::Peers(args) => args.json(),
             Self::Remote(args) => args.json(),
             Self::Doctor(args) => args.json,
@@ -120,6 +124,7 @@ impl Command {
             Self::Get(_) => "get",
             Self::Ls(_) => "ls",
             Self::Serve(_) => "serve",
+            Self::Status(_) => "status",
             Self::Peers(_) => "peers",
             Self::Remote(_) => "remote",
             Self::Doctor(_) => "doctor",

@@ -96,6 +96,14 @@ pub(crate) struct ManArgs {
     pub(crate) out: Option<PathBuf>,
 }
 
+/// `qft status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// One JSON event a line on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// `qft id`.
 #[derive(Debug, Args)]
 pub(crate) struct IdArgs {

@@ -13,6 +13,7 @@ Transfer:
 
 Serve:
   serve        Let other machines send to, and get from, a directory here
+  status       Show the servers that run here: clients, transfers, rates
   peers        Who may connect here: list, invite, allow, revoke, token
 
 Set up:
@@ -91,6 +92,25 @@ Examples:
   qft serve --write-only --no-clobber .  a drop box
   qft peers invite                       a ticket for one more client
   qft serve -l 127.0.0.1:0 --ticket-file t .   for scripts";
+
+/// Of `qft status`.
+pub(super) const STATUS: &str = "\
+Of each server: who may do what, the connections on each worker thread, and of
+each client the round trip, the rates each way in the last seconds, and what it
+sends or gets. A + stands for files that are not counted yet.
+
+The servers are those of this user, with the same $QFT_HOME. Those behind local:
+and user@host: end with their one client and are not shown.
+
+Examples:
+  qft status                             once
+  watch qft status                       again and again
+  qft status --json | jq 'select(.type == \"server\").workers'
+
+Exit codes:
+  0    every server that runs here has answered
+  1    no server runs here
+  4    a server runs here and has not answered";
 
 /// Of `qft doctor`.
 pub(super) const DOCTOR_EXAMPLES: &str = "\
