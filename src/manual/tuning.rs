@@ -18,7 +18,7 @@
 //!
 //! `--jobs` bounds the files whose content moves at the same time. One stream fills a link; more help with
 //! many files of medium size. `--workers` on the server matters with many clients: each connection is driven
-//! by one worker.
+//! by one worker. `qft status` shows how many each has, and what every client's link does.
 //!
 //! `--no-sync` gives up durability for speed: a file is reported as done when it has its final name, and a
 //! power cut can still lose it.

@@ -91,6 +91,7 @@ Examples:
   qft serve ~/incoming                   prints the command for the other machine
   qft serve --write-only --no-clobber .  a drop box
   qft peers invite                       a ticket for one more client
+  qft status                             who is connected, and what moves
   qft serve -l 127.0.0.1:0 --ticket-file t .   for scripts";
 
 /// Of `qft status`.
