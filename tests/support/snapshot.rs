@@ -32,42 +32,49 @@ const PATTERNS: [(&str, &str); 10] = [
 ];
 
 /// What replaces the names of one test.
-pub(crate) struct Names(Vec<(String, String)>);
+pub(crate) struct Names {
+    texts: Vec<(String, String)>,
+    /// The same for names of hosts: whole words, for a short one may stand in a key by chance.
+    hosts: Vec<(Regex, String)>,
+}
 
 impl Names {
     /// Machines by the names that they have in the snapshot. All of them are this one, so the first stands for its
     /// name wherever a program prints it.
     pub(crate) fn new(machines: &[(&str, &Machine)]) -> Self {
-        let mut names = Vec::new();
+        let mut texts = Vec::new();
         for (name, machine) in machines {
             let fingerprint = machine.fingerprint();
             let stand_in: String = name.chars().chain("KEY".chars()).cycle().take(FINGERPRINT_CHARS).collect();
-            names
+            texts
                 .push((machine.path("").display().to_string().trim_end_matches('/').to_owned(), "/home/me".to_owned()));
-            names.push((fingerprint[..8].to_owned(), stand_in[..8].to_owned()));
-            names.push((fingerprint, stand_in));
+            texts.push((fingerprint[..8].to_owned(), stand_in[..8].to_owned()));
+            texts.push((fingerprint, stand_in));
         }
         // Longest first: a short fingerprint is the start of a whole one.
-        names.sort_by_key(|(from, _)| std::cmp::Reverse(from.len()));
+        texts.sort_by_key(|(from, _)| std::cmp::Reverse(from.len()));
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let short = host.split('.').next().unwrap_or_default().to_owned();
-        names.extend([(host, machines[0].0.to_owned()), (short, machines[0].0.to_owned())]);
-        Self(names)
+        let word = |name: &str| pattern(&format!(r"\b{}\b", regex::escape(name)));
+        let hosts = [word(&host), word(&short)].map(|word| (word, machines[0].0.to_owned())).into();
+        Self { texts, hosts }
     }
 
     /// One more replacement, made before all others.
     pub(crate) fn and(mut self, from: &str, to: &str) -> Self {
-        self.0.insert(0, (from.to_owned(), to.to_owned()));
+        self.texts.insert(0, (from.to_owned(), to.to_owned()));
         self
     }
 
     fn replace(&self, text: &str) -> String {
-        let named = self.0.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
-        PATTERNS.iter().fold(named, |text, (pattern, to)| {
-            let pattern = Regex::new(&format!("(?-u){pattern}")).expect("the pattern is one");
-            pattern.replace_all(&text, *to).into_owned()
-        })
+        let text = self.texts.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
+        let text = self.hosts.iter().fold(text, |text, (host, to)| host.replace_all(&text, to).into_owned());
+        PATTERNS.iter().fold(text, |text, (from, to)| pattern(from).replace_all(&text, *to).into_owned())
     }
+}
+
+fn pattern(text: &str) -> Regex {
+    Regex::new(&format!("(?-u){text}")).expect("the pattern is one")
 }
 
 /// Compares what the terminals have shown, each under its title, with `tests/snapshots/NAME.txt`.
