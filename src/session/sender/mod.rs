@@ -34,10 +34,7 @@ use crate::progress::{FileProgress, Observer};
 use crate::protocol::HEADERS_AHEAD_MAX;
 use crate::protocol::message::{Done, End, Failure, FileId, Have, Header, Kind, LinkReport, Message, Problem, Status};
 use crate::protocol::path::WirePath;
-use crate::storage::Disk;
-use crate::storage::Found;
-use crate::storage::Root;
-use crate::storage::Source;
+use crate::storage::{Disk, Found, Root, Source};
 use crate::transfer::ahead::Ahead;
 use crate::transfer::send::Send;
 
@@ -111,7 +108,8 @@ struct Outgoing {
     /// Digests that came before the file was opened.
     early: Vec<Have>,
     tail_sent: bool,
-    _offer: OwnedSemaphorePermit,
+    /// Its room among the offers, given back when it is settled.
+    permit: OwnedSemaphorePermit,
 }
 
 impl Outgoing {

@@ -3,12 +3,11 @@
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::stream::Place;
-use super::{ATTEMPTS_MAX, Outgoing, Sender, changed};
+use super::{ATTEMPTS_MAX, Outgoing, Sender, State, changed};
 use crate::progress::Event;
 use crate::protocol::message::{Done, FileId, Header, Kind, Message};
 use crate::protocol::path::WirePath;
-use crate::storage::Found;
-use crate::storage::{Meta, Root};
+use crate::storage::{Found, Lost, Meta, Root};
 
 impl Sender {
     pub(super) async fn offer_all(&self, mut found: mpsc::Receiver<Found>) {
@@ -41,24 +40,22 @@ impl Sender {
             self.0.tools.observer.found(&shown, meta.size);
         }
         let permit = self.0.offers.clone().acquire_owned().await.expect("the semaphore is never closed");
-        self.offer(root, at, name, meta, 1, permit);
+        self.offer(&mut self.state(), Offer { root, at, path: name, meta, attempt: 1, permit });
     }
 
-    fn offer(&self, root: Root, at: WirePath, path: WirePath, meta: Meta, attempt: u8, offer: OwnedSemaphorePermit) {
-        let mut state = self.state();
+    /// Puts a file on offer and says so: under the lock, so that ids count up on the wire.
+    fn offer(&self, state: &mut State, offer: Offer) {
+        let Offer { root, at, path, meta, attempt, permit } = offer;
         let id = FileId(state.next_id);
         state.next_id += 1;
         state.total.files += 1;
         state.total.bytes += meta.size;
         let header = Header { id, path, kind: meta.kind, size: meta.size, mtime: meta.mtime, mode: meta.mode };
-        // Sent under the lock, so that ids count up on the wire.
         self.0.tools.control.send(Message::Header(header.clone()));
-        let place = self.goes_ahead(&mut state, &header, attempt).then(|| Place {
-            root: root.clone(),
-            at: at.clone(),
-            header: header.clone(),
-            from: 0,
-        });
+        if self.goes_ahead(state, &header, attempt) {
+            let place = Place { root: root.clone(), at: at.clone(), header: header.clone(), from: 0 };
+            tokio::spawn(self.clone().send_ahead(place));
+        }
         let file = Outgoing {
             header,
             root,
@@ -68,28 +65,47 @@ impl Sender {
             moving: None,
             early: Vec::new(),
             tail_sent: false,
-            _offer: offer,
+            permit,
         };
         state.files.insert(id, file);
-        drop(state);
-        if let Some(place) = place {
-            tokio::spawn(self.clone().send_ahead(place));
-        }
     }
 
     /// The source changed while it was sent: what the receiver has is dropped, and the file is offered
     /// again as it is now, a bounded number of times.
-    pub(super) fn offer_again(&self, id: FileId) {
-        let Ok(file) = self.take(id) else { return };
+    pub(super) async fn offer_again(&self, id: FileId) -> Result<(), Lost> {
+        let now = self.look_again(id).await?;
+        // One step: while the file is not on offer, another thread might say `End`.
+        let mut state = self.state();
+        let Some(file) = state.files.remove(&id) else { return Ok(()) };
+        let Outgoing { header: Header { path, .. }, root, at, attempt, permit, .. } = file;
         self.0.tools.control.send(Message::Cancel(Done { id, failure: Some(changed()) }));
-        let now = if file.attempt < ATTEMPTS_MAX { file.root.stat(&file.at).ok().flatten() } else { None };
-        let path = file.header.path;
         match now {
-            Some(meta) => self.offer(file.root, file.at, path, meta, file.attempt + 1, file._offer),
-            None => {
-                self.problem(path.as_bytes().to_vec(), changed());
-                self.maybe_end();
-            }
+            Some(meta) => self.offer(&mut state, Offer { root, at, path, meta, attempt: attempt + 1, permit }),
+            None => self.problem(path.as_bytes().to_vec(), changed()),
         }
+        drop(state);
+        self.maybe_end();
+        Ok(())
     }
+
+    /// What the source of a file is by now; `None` when it is gone, or has changed too often.
+    async fn look_again(&self, id: FileId) -> Result<Option<Meta>, Lost> {
+        let (root, at) = match self.state().files.get(&id) {
+            Some(file) if file.attempt < ATTEMPTS_MAX => (file.root.clone(), file.at.clone()),
+            _ => return Ok(None),
+        };
+        Ok(self.0.tools.disk.run(move || root.stat(&at)).await?.ok().flatten())
+    }
+}
+
+/// A file as it is to be offered.
+struct Offer {
+    root: Root,
+    at: WirePath,
+    /// What it is called there.
+    path: WirePath,
+    meta: Meta,
+    /// From one.
+    attempt: u8,
+    permit: OwnedSemaphorePermit,
 }

@@ -36,7 +36,7 @@ impl Sender {
         let files = self.0.tools.disk.run(read).await.map_err(|_| SessionError::Internal("a disk thread"))?;
         for Small { id, size, permit, start } in files {
             let sent = self.send_whole(id, size, permit, start).await;
-            self.settle(id, sent)?;
+            self.settle(id, sent).await?;
         }
         Ok(())
     }

@@ -33,21 +33,18 @@ impl Sender {
     /// Only what ends the connection; a file that fails is reported and leaves the others alone.
     pub(super) async fn pump(&self, id: FileId) -> Result<(), SessionError> {
         let pumped = self.pump_ranges(id).await;
-        self.settle(id, pumped)
+        self.settle(id, pumped).await
     }
 
     /// Acts on how the sending of a file ended, for now or for good.
-    pub(super) fn settle(&self, id: FileId, pumped: Result<(), Stop>) -> Result<(), SessionError> {
+    pub(super) async fn settle(&self, id: FileId, pumped: Result<(), Stop>) -> Result<(), SessionError> {
         match pumped {
             Ok(()) | Err(Stop::Unwanted) => Ok(()),
             Err(Stop::File(error)) => {
                 self.give_up(id, (&error).into());
                 Ok(())
             }
-            Err(Stop::Changed) => {
-                self.offer_again(id);
-                Ok(())
-            }
+            Err(Stop::Changed) => self.offer_again(id).await.map_err(|_| SessionError::Internal("a disk thread")),
             Err(Stop::Session(error)) => Err(error),
         }
     }
