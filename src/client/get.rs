@@ -76,7 +76,7 @@ async fn run(
         patterns,
         filters,
         options,
-        place: place.map_err(|_| Error::Session(SessionError::Internal("a disk thread")))??,
+        place: place.map_err(|lost| Error::Session(lost.into()))??,
         committer: Committer::start(sync).map_err(Error::Thread)?,
         ahead,
     });

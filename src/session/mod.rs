@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use crate::protocol::close::CloseCode;
 use crate::protocol::codec::CodecError;
+use crate::storage::Lost;
 use crate::transfer::Violation;
 
 /// How long a peer may take for a step that needs nothing but its attention: its greeting, the header
@@ -54,6 +55,12 @@ pub enum SessionError {
     /// A thread or task of this end failed.
     #[error("{0} failed internally")]
     Internal(&'static str),
+}
+
+impl From<Lost> for SessionError {
+    fn from(_: Lost) -> Self {
+        Self::Internal("a disk thread")
+    }
 }
 
 impl SessionError {

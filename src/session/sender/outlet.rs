@@ -32,8 +32,8 @@ impl From<SessionError> for Stop {
 }
 
 impl From<Lost> for Stop {
-    fn from(_: Lost) -> Self {
-        Self::Session(SessionError::Internal("a disk thread"))
+    fn from(lost: Lost) -> Self {
+        Self::Session(lost.into())
     }
 }
 

@@ -33,7 +33,7 @@ impl Sender {
         }
         let hasher = self.0.tools.hasher.clone();
         let read = move || unread.into_iter().map(|file| file.read(&hasher)).collect::<Vec<_>>();
-        let files = self.0.tools.disk.run(read).await.map_err(|_| SessionError::Internal("a disk thread"))?;
+        let files = self.0.tools.disk.run(read).await?;
         for Small { id, size, permit, start } in files {
             let sent = self.send_whole(id, size, permit, start).await;
             self.settle(id, sent).await?;

@@ -44,7 +44,7 @@ impl Sender {
                 self.give_up(id, (&error).into());
                 Ok(())
             }
-            Err(Stop::Changed) => self.offer_again(id).await.map_err(|_| SessionError::Internal("a disk thread")),
+            Err(Stop::Changed) => Ok(self.offer_again(id).await?),
             Err(Stop::Session(error)) => Err(error),
         }
     }
