@@ -118,6 +118,11 @@ impl Outgoing {
         self.tail_sent || self.header.kind != Kind::File
     }
 
+    /// Whether it is wanted and its source is still to be opened.
+    fn is_unopened(&self) -> bool {
+        !self.tail_sent && self.moving.as_ref().is_some_and(|moving| moving.open.is_none())
+    }
+
     /// Whether the receiver's digests wait for ours.
     fn is_behind(&self) -> bool {
         let open = self.moving.as_ref().and_then(|moving| moving.open.as_ref());

@@ -9,7 +9,7 @@ use quinn::RecvStream;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::outlet::{Outlet, Stop};
-use super::{OpenSource, Sender};
+use super::{OpenSource, Outgoing, Sender};
 use crate::digest::{CHUNK_BYTES, Digest};
 use crate::progress::Phase;
 use crate::protocol::codec::{REPORT_BYTES, RangeHeader, Turn};
@@ -50,8 +50,7 @@ impl Sender {
     }
 
     async fn pump_ranges(&self, id: FileId) -> Result<(), Stop> {
-        let Some(todo) = self.next_step(id) else { return Ok(()) };
-        if todo == Step::Open {
+        if self.is_unopened(id) {
             self.open(id).await?;
         }
         while let Some((source, range)) = self.next_range(id) {
@@ -60,22 +59,16 @@ impl Sender {
         self.close_file(id).await
     }
 
-    fn next_step(&self, id: FileId) -> Option<Step> {
-        let state = self.state();
-        let file = state.files.get(&id)?;
-        if file.tail_sent {
-            return None;
-        }
-        let moving = file.moving.as_ref()?;
-        Some(if moving.open.is_some() { Step::Ranges } else { Step::Open })
+    fn is_unopened(&self, id: FileId) -> bool {
+        self.state().files.get(&id).is_some_and(Outgoing::is_unopened)
     }
 
     /// The size of a file that is to be sent whole and fits one chunk.
     pub(super) fn small_size(&self, id: FileId) -> Option<u64> {
         let state = self.state();
         let file = state.files.get(&id)?;
-        let whole = file.moving.as_ref().is_some_and(|moving| moving.from == 0 && moving.open.is_none());
-        (whole && !file.tail_sent && file.header.size <= CHUNK_BYTES).then_some(file.header.size)
+        let whole = file.moving.as_ref().is_some_and(|moving| moving.from == 0);
+        (whole && file.is_unopened() && file.header.size <= CHUNK_BYTES).then_some(file.header.size)
     }
 
     /// Opens a large file, plans its content and starts the comparison of what the receiver has.
@@ -267,13 +260,6 @@ impl Sender {
         let from = file.moving.as_ref()?.from;
         Some(Place { root: file.root.clone(), at: file.at.clone(), header: file.header.clone(), from })
     }
-}
-
-/// What a pump has to do for a file now.
-#[derive(PartialEq, Eq)]
-enum Step {
-    Open,
-    Ranges,
 }
 
 /// Where a file on offer lies, and what was said of it.
