@@ -40,11 +40,11 @@ impl Receiver {
         if state.files.len() >= HEADERS_AHEAD_MAX {
             return Err(SessionError::Order("too many files offered at once"));
         }
-        if state.end.is_some() && !state.awaited.remove(&header.path) {
+        let is_awaited = state.changed.remove(&header.path).is_some();
+        if state.end.is_some() && !is_awaited {
             return Err(SessionError::Order("a file offered after the end"));
         }
         state.next_id += 1;
-        state.changed.remove(&header.path);
         let planned = state.planned(header.clone())?;
         state.files.insert(header.id, File::Planning(planned));
         state.unplanned.push(header);
@@ -80,11 +80,7 @@ impl Receiver {
         let name = escape(&problem.name).to_string();
         self.0.tools.observer.failed(name, problem.failure);
         if let Ok(path) = WirePath::parse(&problem.name) {
-            let mut state = self.state();
-            state.awaited.remove(&path);
-            // It has been reported.
-            state.changed.remove(&path);
-            drop(state);
+            self.state().changed.remove(&path);
             self.settle();
         }
     }
@@ -108,11 +104,9 @@ impl Receiver {
             None => return Ok(()),
         };
         let failure = cancel.failure.unwrap_or_else(|| Failure::new(Status::Cancelled, "its sender gave it up"));
-        if failure.status == Status::Changed && state.end.is_some() {
-            state.awaited.insert(path);
-            return Ok(());
-        }
-        if failure.status == Status::Changed && state.changed.len() < CHANGED_MAX {
+        // After the end nothing is offered but what is awaited, so that cannot become more.
+        let has_room = state.end.is_some() || state.changed.len() < CHANGED_MAX;
+        if failure.status == Status::Changed && has_room {
             state.changed.insert(path, failure);
             drop(state);
         } else {
@@ -131,7 +125,11 @@ impl Receiver {
         if !state.unoffered.is_empty() {
             return Err(SessionError::Order("content for a file that was never offered"));
         }
+        let failed = std::mem::take(&mut state.changed);
         drop(state);
+        for (path, failure) in failed {
+            self.0.tools.observer.failed(path.to_string(), failure);
+        }
         self.0.tools.observer.scan_ended();
         self.settle();
         Ok(())

@@ -25,7 +25,7 @@ mod settle;
 mod stream;
 mod wait;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use quinn::Connection;
@@ -105,11 +105,9 @@ struct State {
     /// Offers that wait for the disk's word on what is there.
     unplanned: Vec<Header>,
     planning: bool,
-    /// Files that the sender gave up because they changed. It offers them anew; what is left here at the end
-    /// was not, and has failed.
+    /// Files that the sender gave up because they changed: it is to offer each anew, or to say that it is a problem.
+    /// What is left of them at its end has failed; what comes here after the end is waited for.
     changed: HashMap<WirePath, Failure>,
-    /// The same after the end: the job goes on until each is offered anew, or said to be a problem.
-    awaited: HashSet<WirePath>,
     /// Directories whose time and mode are set last: writing into them changes their time. By name, so that
     /// one that is offered over and over takes no more room.
     directories: BTreeMap<WirePath, (Mtime, u32)>,

@@ -45,7 +45,7 @@ impl Receiver {
     /// Ends the job, once, when nothing is left: directories get their times, then the sender hears of it.
     pub(super) fn settle(&self) {
         let mut state = self.state();
-        let open = state.end.is_none() || !state.files.is_empty() || !state.awaited.is_empty();
+        let open = state.end.is_none() || !state.files.is_empty() || !state.changed.is_empty();
         if open || std::mem::replace(&mut state.settling, true) {
             return;
         }
@@ -64,10 +64,6 @@ impl Receiver {
     }
 
     fn finish_job(&self) {
-        let changed = std::mem::take(&mut self.state().changed);
-        for (path, failure) in changed {
-            self.0.tools.observer.failed(path.to_string(), failure);
-        }
         self.state().finished = true;
         self.0.tools.control.send(Message::Settled);
         self.0.settled.notify_waiters();
