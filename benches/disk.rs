@@ -1,7 +1,8 @@
 //! Parts written and committed, without a network: small files in a group, a large one by each way of writing.
 //!
-//! `cargo bench --bench disk [-- FILTER]`, in `$QFT_BENCH_DIR`, else the system's temporary directory. Ways take turns,
-//! so that a busy disk hits all of them alike; one line each run.
+//! `cargo bench --bench disk [-- FILTER]`, in `$QFT_BENCH_DIR`, else the system's temporary directory; needs 2 GiB there.
+//! Ways take turns, so that a busy disk hits all of them alike, each starts with a clean disk, and figures are medians,
+//! with all of their runs behind them.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -11,8 +12,8 @@ use qft::protocol::message::Mtime;
 use qft::protocol::path::WirePath;
 use qft::storage::{Commit, Committer, Fresh, Owner, Part, Replace, Root, Sync};
 
-/// How often each way has its turn.
-const RUNS: usize = 3;
+/// Runs a figure is the median of.
+const RUNS: usize = 5;
 
 const MTIME: Mtime = Mtime { secs: 1_234_567_890, nanos: 0 };
 const SMALL_FILES: usize = 1000;
@@ -20,50 +21,76 @@ const SMALL_BYTES: usize = 16 << 10;
 const LARGE_BYTES: u64 = 1 << 30;
 const PIECE_BYTES: usize = 1 << 20;
 
-/// How a large file is written.
-struct Way {
-    name: &'static str,
-    reserve: bool,
-    early: bool,
+/// What is written, and how.
+struct Case {
+    load: &'static str,
+    how: &'static str,
+    write: Write,
 }
 
-const WAYS: [Way; 4] = [
-    Way { name: "as it comes", reserve: false, early: false },
-    Way { name: "reserved", reserve: true, early: false },
-    Way { name: "early write-back", reserve: false, early: true },
-    Way { name: "both", reserve: true, early: true },
+enum Write {
+    Small,
+    Large { reserve: bool, early: bool },
+}
+
+const CASES: [Case; 5] = [
+    Case { load: "1000 x 16 KiB", how: "in a group", write: Write::Small },
+    Case { load: "1 x 1 GiB", how: "as it comes", write: Write::Large { reserve: false, early: false } },
+    Case { load: "1 x 1 GiB", how: "reserved", write: Write::Large { reserve: true, early: false } },
+    Case { load: "1 x 1 GiB", how: "early write-back", write: Write::Large { reserve: false, early: true } },
+    Case { load: "1 x 1 GiB", how: "both", write: Write::Large { reserve: true, early: true } },
 ];
+const SYNCS: [Sync; 2] = [Sync::None, Sync::Durable];
+
+/// What one run took.
+struct Run {
+    written: Duration,
+    committed: Duration,
+}
 
 fn main() {
     let filter = std::env::args().skip(1).find(|arg| !arg.starts_with('-')).unwrap_or_default();
     let dir = std::env::var_os("QFT_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
     let place = tempfile::Builder::new().prefix("qft-bench").tempdir_in(dir).expect("a scratch directory");
-    println!("{:<16} {:<18} {:<8} {:>9} {:>9}", "load", "how", "sync", "write s", "commit s");
+    let chosen = CASES.iter().filter(|case| case.load.contains(&filter) || case.how.contains(&filter));
+    let mut rows: Vec<_> = chosen.flat_map(|case| SYNCS.map(|sync| (case, sync, Vec::new()))).collect();
     for _ in 0..RUNS {
-        for sync in [Sync::None, Sync::Durable] {
-            if "small".contains(&filter) {
-                report("1000 x 16 KiB", "", sync, small_files(&fresh(place.path()), sync));
-            }
-            for way in WAYS.iter().filter(|_| "large".contains(&filter)) {
-                report("1 x 1 GiB", way.name, sync, large_file(&fresh(place.path()), way, sync));
-            }
+        for (case, sync, runs) in &mut rows {
+            runs.push(run(case, *sync, place.path()));
         }
     }
-}
-
-/// An empty directory; what the run before left is gone.
-fn fresh(place: &Path) -> Root {
-    let top = place.join("root");
-    if top.exists() {
-        std::fs::remove_dir_all(&top).expect("it is ours");
+    println!("{:<14} {:<17} {:<8} {:>8} {:>8}  all runs", "load", "how", "sync", "write s", "commit s");
+    for (case, sync, runs) in &rows {
+        report(case, *sync, runs);
     }
-    std::fs::create_dir(&top).expect("a directory");
-    Root::open(&top).expect("it was just made")
 }
 
-fn report(load: &str, how: &str, sync: Sync, (written, committed): (Duration, Duration)) {
+/// One run, in a directory of its own.
+fn run(case: &Case, sync: Sync, place: &Path) -> Run {
+    // Many small files stay until the very end: ext4 does not use inodes that were freed within the last minute, and
+    // searches past them.
+    let stays = matches!(case.write, Write::Small);
+    let dir = tempfile::Builder::new().disable_cleanup(stays).tempdir_in(place).expect("a directory");
+    let root = Root::open(dir.path()).expect("it was just made");
+    // What the run before left is written now, not while this one is timed.
+    rustix::fs::sync();
+    match case.write {
+        Write::Small => small_files(&root, sync),
+        Write::Large { reserve, early } => large_file(&root, reserve, early, sync),
+    }
+}
+
+fn report(case: &Case, sync: Sync, runs: &[Run]) {
+    let sorted = |of: fn(&Run) -> Duration| {
+        let mut seconds: Vec<_> = runs.iter().map(|run| of(run).as_secs_f64()).collect();
+        seconds.sort_by(f64::total_cmp);
+        seconds
+    };
+    let (written, committed) = (sorted(|run| run.written), sorted(|run| run.committed));
+    let all: Vec<_> = sorted(|run| run.written + run.committed).iter().map(|all| format!("{all:.2}")).collect();
     let sync = if sync == Sync::Durable { "durable" } else { "none" };
-    println!("{load:<16} {how:<18} {sync:<8} {:>9.3} {:>9.3}", written.as_secs_f64(), committed.as_secs_f64());
+    let (written, committed, all) = (written[RUNS / 2], committed[RUNS / 2], all.join(" "));
+    println!("{:<14} {:<17} {sync:<8} {written:>8.3} {committed:>8.3}  {all}", case.load, case.how);
 }
 
 fn open(root: &Root, name: &str) -> Part {
@@ -76,7 +103,7 @@ fn piece(bytes: usize) -> Vec<u8> {
     (0..bytes).map(|n| (n * 31 + n / 4096 + 1) as u8 | 1).collect()
 }
 
-fn small_files(root: &Root, sync: Sync) -> (Duration, Duration) {
+fn small_files(root: &Root, sync: Sync) -> Run {
     let content = piece(SMALL_BYTES);
     let start = Instant::now();
     let parts = (0..SMALL_FILES).map(|n| {
@@ -86,24 +113,24 @@ fn small_files(root: &Root, sync: Sync) -> (Duration, Duration) {
     });
     let parts: Vec<_> = parts.collect();
     let written = start.elapsed();
-    (written, commit(parts, SMALL_BYTES as u64, sync))
+    Run { written, committed: commit(parts, SMALL_BYTES as u64, sync) }
 }
 
-fn large_file(root: &Root, way: &Way, sync: Sync) -> (Duration, Duration) {
+fn large_file(root: &Root, reserve: bool, early: bool, sync: Sync) -> Run {
     let content = piece(PIECE_BYTES);
     let part = open(root, "a");
     let start = Instant::now();
-    if way.early {
+    if early {
         part.write_back_early();
     }
-    if way.reserve {
+    if reserve {
         part.reserve(LARGE_BYTES).expect("room");
     }
     for offset in (0..LARGE_BYTES).step_by(PIECE_BYTES) {
         part.write_at(&content, offset).expect("room");
     }
     let written = start.elapsed();
-    (written, commit(vec![part], LARGE_BYTES, sync))
+    Run { written, committed: commit(vec![part], LARGE_BYTES, sync) }
 }
 
 fn commit(parts: Vec<Part>, size: u64, sync: Sync) -> Duration {
