@@ -32,6 +32,16 @@ const LOADS: [Load; 3] = [
     Load { name: "10000 x 1 KiB", files: 10_000, size: 1 << 10 },
 ];
 
+impl Load {
+    /// Removes what is needed no more, for its room. Many small files stay until the very end: ext4 does not use inodes
+    /// that were freed within the last minute, and searches past them for half a millisecond a file.
+    fn clear(&self, dir: &Path) {
+        if self.files == 1 {
+            std::fs::remove_dir_all(dir).expect("it is ours");
+        }
+    }
+}
+
 /// How it is moved.
 struct Way {
     name: &'static str,
@@ -64,6 +74,8 @@ struct Run {
 /// Directories of a load.
 struct Place {
     source: PathBuf,
+    /// Each run has one of its own below.
+    targets: PathBuf,
     /// Where the programs keep their keys, and the server its ticket.
     home: PathBuf,
 }
@@ -77,14 +89,13 @@ fn main() {
     print!("{:<14} {:<13} {seconds:>7} {rate:>6} {files:>7}", "load", "how");
     println!(" {cpu:>6} {far_cpu:>6} {memory:>6} {far_memory:>6}");
     for load in LOADS.iter().filter(|load| load.name.contains(&filter)) {
-        let place = Place { source: top.path().join("source"), home: top.path().join("home") };
+        let here = top.path().join(load.files.to_string());
+        let place = Place { source: here.join("source"), targets: here.join("targets"), home: top.path().join("home") };
         make(&place.source, load);
-        let targets = top.path().join("targets");
-        for (way, runs) in WAYS.iter().zip(take_turns(load, &place, &targets)) {
+        for (way, runs) in WAYS.iter().zip(take_turns(load, &place)) {
             report(load, way, runs);
         }
-        std::fs::remove_dir_all(&targets).expect("the targets are ours");
-        std::fs::remove_dir_all(&place.source).expect("the source is ours");
+        load.clear(&place.source);
     }
 }
 
@@ -110,21 +121,18 @@ fn make(dir: &Path, load: &Load) {
 }
 
 /// The runs of each way.
-fn take_turns(load: &Load, place: &Place, targets: &Path) -> [Vec<Run>; WAYS.len()] {
+fn take_turns(load: &Load, place: &Place) -> [Vec<Run>; WAYS.len()] {
+    std::fs::create_dir_all(&place.targets).expect("a directory");
     let mut all = WAYS.map(|_| Vec::new());
     for number in 0..RUNS {
         for (n, (way, runs)) in WAYS.iter().zip(&mut all).enumerate() {
-            let target = targets.join(format!("{number}-{n}"));
-            std::fs::create_dir_all(targets).expect("a directory");
+            let target = place.targets.join(format!("{number}-{n}"));
             // What the run before left is written now, not while this one is timed.
             rustix::fs::sync();
             runs.push((way.run)(place, &target, way.sync));
             let same = Command::new("diff").arg("-r").arg(&place.source).arg(&target).status().expect("diff runs");
             assert!(same.success(), "the copy differs");
-            // Many small ones stay until the end: ext4 is slow to use inodes that were just freed.
-            if load.files == 1 {
-                std::fs::remove_dir_all(&target).expect("it is ours");
-            }
+            load.clear(&target);
         }
     }
     all
