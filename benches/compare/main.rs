@@ -183,7 +183,7 @@ impl Comparison<'_> {
             self.args.links.iter().flat_map(|link| self.args.loads.iter().map(move |kind| (link, *kind)))
         {
             let cap = self.args.cap_on(link, &Load::of(kind, link, self.args.quick));
-            for (tool, _) in self.tools.iter().filter(|(tool, _)| tool.carries(kind)) {
+            for (tool, _) in &self.tools {
                 let runs = self.args.runs_of(tool.name());
                 copies += runs;
                 most += cap * runs as u32;
@@ -196,14 +196,10 @@ impl Comparison<'_> {
         let source = load.make(self.scratch)?;
         println!("\n{}", table::heading(link, load));
         for number in 0..self.tools.len() {
-            let (tool, _) = &self.tools[number];
-            if !tool.carries(load.kind) {
-                continue;
-            }
             match self.cell(number, link, load, &source) {
                 Ok(cell) => self.keep(cell)?,
                 Err(error) if error.is::<Interrupted>() => return Err(error),
-                Err(error) => println!("  {} is left out: {error:#}", tool.name()),
+                Err(error) => println!("  {} is left out: {error:#}", self.tools[number].0.name()),
             }
         }
         Ok(())

@@ -12,7 +12,6 @@ use std::process::Command;
 use anyhow::Context as _;
 
 use super::links::LinkSpec;
-use super::load::Kind;
 use super::network::Network;
 use super::process::{self, Program};
 
@@ -59,11 +58,6 @@ pub(crate) trait Tool {
 
     /// What it says about its version. An error says why it is left out.
     fn version(&self) -> anyhow::Result<String>;
-
-    /// Whether the load is for it.
-    fn carries(&self, kind: Kind) -> bool {
-        kind != Kind::Tiny
-    }
 
     /// What TCP shall do against congestion while it runs, where that matters.
     fn congestion_control(&self) -> Option<&'static str> {

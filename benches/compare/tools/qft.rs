@@ -4,7 +4,6 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::super::load::Kind;
 use super::super::network::FAR;
 use super::super::process::Program;
 use super::{Bed, Tool, version_of};
@@ -24,10 +23,6 @@ impl Tool for Qft {
         let commit = Command::new("git").args(here).args(["describe", "--always", "--dirty", "--exclude=*"]).output();
         let commit = commit.map(|said| String::from_utf8_lossy(&said.stdout).trim().to_owned()).unwrap_or_default();
         Ok(if commit.is_empty() { version } else { format!("{version} ({commit})") })
-    }
-
-    fn carries(&self, _: Kind) -> bool {
-        true
     }
 
     fn begin(&self, bed: &Bed<'_>) -> anyhow::Result<(Program, Command)> {

@@ -8,7 +8,6 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 
-use super::super::load::Kind;
 use super::super::network::FAR;
 use super::super::process::Program;
 use super::{Bed, Tool, installed, version_of};
@@ -113,10 +112,6 @@ impl Tool for Rsync {
 
     fn version(&self) -> anyhow::Result<String> {
         version_of(&installed("rsync", "package rsync")?, "--version")
-    }
-
-    fn carries(&self, _: Kind) -> bool {
-        true
     }
 
     fn congestion_control(&self) -> Option<&'static str> {
