@@ -1,0 +1,120 @@
+//! A client that gets, and answers what no offer allows.
+
+use super::*;
+
+/// Lets a peer in that gets one file of `len` bytes, lets it `act` when the file was offered, and sees it closed for a
+/// violation while an honest client is served.
+async fn getting_violates(len: usize, act: impl AsyncFnOnce(&mut Raw)) {
+    let field = Field::new();
+    let mut peer = getting(&field, len).await;
+    act(&mut peer).await;
+    field.ends_with(&peer, CloseCode::Violation).await;
+}
+
+async fn getting(field: &Field, len: usize) -> Raw {
+    field::write(&field.path("wanted"), &content(len));
+    let mut peer = field.greeted().await;
+    peer.say(&get("wanted")).await;
+    let offered = peer.hear().await;
+    assert!(matches!(&offered, Some(Message::Header(header)) if header.size == len as u64), "{offered:?}");
+    peer
+}
+
+fn pos(id: u64, verdict: Verdict) -> Message {
+    Message::Pos(Pos { id: FileId(id), verdict })
+}
+
+pub(super) fn from(offset: u64) -> Message {
+    pos(0, Verdict::From { offset, why: Why::Resume })
+}
+
+fn have(id: u64, first: u64, count: usize) -> Message {
+    Message::Have(Have { id: FileId(id), first, digests: vec![Digest([0; 16]); count] })
+}
+
+pub(super) fn done(id: u64, failure: Option<Failure>) -> Message {
+    Message::Done(Done { id: FileId(id), failure })
+}
+
+/// Answers that no offer of file 0 with three chunks and a half allows, each after those before it.
+pub(super) fn wrong_answers() -> Vec<(&'static str, Vec<Message>)> {
+    let size = 7 * CHUNK_BYTES / 2;
+    vec![
+        ("an answer for a file never offered", vec![pos(1, Verdict::Skip(SkipReason::Same))]),
+        ("content asked of a file never offered", vec![pos(1, Verdict::From { offset: 0, why: Why::New })]),
+        ("a start beyond the size", vec![from(4 * CHUNK_BYTES)]),
+        ("a start at the end of all numbers", vec![from(i64::MAX as u64)]),
+        ("a start within a chunk", vec![from(1)]),
+        ("a second start", vec![from(0), from(0)]),
+        ("a skip after a start", vec![from(0), pos(0, Verdict::Skip(SkipReason::Same))]),
+        ("digests of a file never offered", vec![have(1, 0, 1)]),
+        ("digests before the answer", vec![have(0, 0, 1)]),
+        ("digests of nothing", vec![from(size), have(0, 0, 0)]),
+        ("digests out of order", vec![from(size), have(0, 1, 1)]),
+        ("digests twice", vec![from(size), have(0, 0, 1), have(0, 0, 1)]),
+        ("more digests than chunks", vec![from(size), have(0, 0, 5)]),
+        ("digests at the end of all numbers", vec![from(size), have(0, i64::MAX as u64, 1)]),
+        ("an end of a file never offered", vec![done(1, None)]),
+        ("an end before the content", vec![done(0, None)]),
+        ("settled before every file was", vec![Message::Settled]),
+        ("settled while a file flows", vec![from(0), Message::Settled]),
+    ]
+}
+
+pub(super) const WANTED: usize = 7 * CHUNK / 2;
+
+#[tokio::test]
+async fn an_answer_that_fits_no_offer_is_a_violation() {
+    for (why, messages) in wrong_answers() {
+        getting_violates(WANTED, async |peer| {
+            for message in &messages {
+                peer.say(message).await;
+            }
+            assert_eq!(peer.closed().await, Some(CloseCode::Violation), "{why}");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn content_asked_of_a_directory_is_a_violation() {
+    let field = Field::new();
+    field::write(&field.path("dir/file"), b"x");
+    let mut peer = field.greeted().await;
+    peer.say(&get("dir")).await;
+    let offered = peer.hear().await;
+    assert!(matches!(&offered, Some(Message::Header(header)) if header.kind == Kind::Dir), "{offered:?}");
+    peer.say(&from(0)).await;
+    field.ends_with(&peer, CloseCode::Violation).await;
+}
+
+#[tokio::test]
+async fn a_second_get_while_one_runs_is_a_violation() {
+    getting_violates(WANTED, async |peer| peer.say(&get("wanted")).await).await;
+}
+
+#[tokio::test]
+async fn reports_of_more_than_was_sent_count_for_no_more() {
+    let field = Field::new();
+    let mut peer = getting(&field, WANTED).await;
+    peer.say(&from(0)).await;
+    let (mut reports, mut stream) = soon("the content", peer.connection.accept_bi()).await.unwrap();
+    for written in [u64::MAX, 0, u64::MAX, 1 << 40] {
+        reports.write_all(&written.to_le_bytes()).await.unwrap();
+    }
+    let bytes = soon("the content", stream.read_to_end(2 * WANTED)).await.unwrap();
+    assert_eq!(bytes[24..], content(WANTED));
+    let tail = peer.hear().await;
+    assert!(matches!(tail, Some(Message::Tail(_))), "{tail:?}");
+    peer.say(&done(0, None)).await;
+    assert!(matches!(peer.hear().await, Some(Message::End(_))));
+    peer.say(&Message::Settled).await;
+    // Ending the connection at once could take these words back.
+    field.notice(|notice| matches!(notice, Notice::Finished { from_peer: false, .. }).then_some(())).await;
+    peer.leave().await;
+    let out = field.notice(|notice| match notice {
+        Notice::Disconnected { bytes_out, files_out, .. } => Some((files_out, bytes_out)),
+        _ => None,
+    });
+    assert_eq!(out.await, (1, WANTED as u64));
+}
