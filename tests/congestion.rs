@@ -279,8 +279,8 @@ fn two_flows(link: LinkConfig, first: Factory, second: Factory, from: u64, end: 
 
 #[test]
 fn two_of_our_flows_share_evenly_and_keep_the_queue_short() {
-    for rtt in [20, 100] {
-        let (first, second, report) = two_flows(LinkConfig::new(50 * MBIT, ms(rtt)), ours(), ours(), 20, 50);
+    for (mbit, rtt) in [(50, 20), (50, 100), (100, 200)] {
+        let (first, second, report) = two_flows(LinkConfig::new(mbit * MBIT, ms(rtt)), ours(), ours(), 20, 50);
         let share = first / (first + second);
         assert!((0.4..=0.6).contains(&share), "rtt {rtt}: {first} {second}");
         assert!(first + second > 0.95, "rtt {rtt}: {first} {second}");
@@ -290,11 +290,11 @@ fn two_of_our_flows_share_evenly_and_keep_the_queue_short() {
 
 #[test]
 fn beside_cubic_neither_starves() {
-    for rtt in [20, 100] {
-        let link = LinkConfig::new(50 * MBIT, ms(rtt));
+    for (mbit, rtt) in [(50, 20), (50, 100), (100, 20), (100, 300)] {
+        let link = LinkConfig::new(mbit * MBIT, ms(rtt));
         for (first, second) in [(ours(), cubic()), (cubic(), ours())] {
             let (first, second, _) = two_flows(link, first, second, 15, 60);
-            assert!(first.min(second) > 0.25, "rtt {rtt}: {first} {second}");
+            assert!(first.min(second) > 0.25, "{mbit} Mbit/s, rtt {rtt}: {first} {second}");
         }
     }
 }

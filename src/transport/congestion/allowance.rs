@@ -22,10 +22,11 @@ const DECAY: f64 = 0.1;
 const STEEPNESS: i32 = 3;
 /// At most so much is taken away in a round.
 const DECAY_MAX: f64 = 0.5;
-/// The allowance that a path at its target settles at, in packets: this times the cube root of the product in packets.
-/// It must depend little on a flow's own size, or shares would not converge. Three gives 0.9 targets at 100 Mbit/s and
-/// 100 ms, 1.2 targets at 10 Mbit/s and 0.4 at 10 Gbit/s.
+/// The allowance that a path at its target settles at, in packets: this times the cube root of the whole path's product in
+/// packets. Three gives 0.9 targets at 100 Mbit/s and 100 ms, 1.2 targets at 10 Mbit/s and 0.4 at 10 Gbit/s.
 const SETTLED: f64 = 3.0;
+/// The whole path is at most believed to carry so many times what we get: the spacing of ACKs can be far off.
+const WHOLE_MAX: f64 = 8.0;
 /// Rounds without any queue before the pipe counts as not full.
 const EMPTY_ROUNDS: u32 = 5;
 /// "Without any": below this part of the target.
@@ -53,9 +54,20 @@ pub(super) struct Round {
     pub(super) target: Duration,
     /// Bandwidth-delay product in bytes.
     pub(super) product: f64,
-    /// Bytes per second.
+    /// What we get of the path, bytes per second...
     pub(super) bandwidth: f64,
+    /// ... and what the spacing of ACKs says that it carries for all.
+    pub(super) capacity: f64,
     pub(super) mtu: f64,
+}
+
+impl Round {
+    /// The allowance that holds the queue at its target. It follows from the path and not from our part of it, so that
+    /// flows on one path aim at the same: the smaller one wins what the larger one loses until they are even.
+    fn settled(&self) -> f64 {
+        let others = (self.capacity / self.bandwidth.max(1.0)).clamp(1.0, WHOLE_MAX);
+        self.mtu * SETTLED * (others * self.product / self.mtu).max(1.0).cbrt()
+    }
 }
 
 /// The standing queue that is worth its delay to a flow of this rate (bytes per second) on a path of this round trip.
@@ -125,7 +137,7 @@ impl Allowance {
     }
 
     pub(super) fn on_round(&mut self, round: &Round) {
-        let settled = round.mtu * SETTLED * (round.product / round.mtu).max(1.0).cbrt();
+        let settled = round.settled();
         let step = DECAY * settled;
         let level = round.queue.as_secs_f64() / round.target.as_secs_f64();
         self.empty_rounds = if level < EMPTY { self.empty_rounds + 1 } else { 0 };
@@ -198,7 +210,7 @@ mod tests {
                 *share = (*share * product + allowance.bytes()) / held;
                 let bandwidth = *share * CAPACITY;
                 let product = *share * product;
-                allowance.on_round(&Round { queue, target: TARGET, product, bandwidth, mtu: MTU });
+                allowance.on_round(&Round { queue, target: TARGET, product, bandwidth, capacity: CAPACITY, mtu: MTU });
             }
         }
         queue
@@ -221,7 +233,14 @@ mod tests {
     #[test]
     fn growth_that_brings_no_bandwidth_is_given_up() {
         let mut allowance = Allowance::default();
-        let round = Round { queue: Duration::ZERO, target: TARGET, product: 1.25e6, bandwidth: 12.5e6, mtu: MTU };
+        let round = Round {
+            queue: Duration::ZERO,
+            target: TARGET,
+            product: 1.25e6,
+            bandwidth: 12.5e6,
+            capacity: 12.5e6,
+            mtu: MTU,
+        };
         let sizes: Vec<_> = (0..30)
             .map(|_| {
                 allowance.on_round(&round);
@@ -235,7 +254,8 @@ mod tests {
     #[test]
     fn a_ceiling_binds_until_it_has_been_outgrown() {
         let mut allowance = Allowance::default();
-        let round = Round { queue: TARGET / 2, target: TARGET, product: 1.25e6, bandwidth: 12.5e6, mtu: MTU };
+        let round =
+            Round { queue: TARGET / 2, target: TARGET, product: 1.25e6, bandwidth: 12.5e6, capacity: 12.5e6, mtu: MTU };
         allowance.set_ceiling(3.0 * MTU);
         allowance.on_round(&round);
         assert!(allowance.bytes() <= 3.0 * MTU);

@@ -12,8 +12,13 @@ const BETA: f64 = 0.7;
 const FRIENDLY_STEP: f64 = 3.0 * (1.0 - BETA) / (1.0 + BETA);
 /// Growth per round at most: half as much again, as the RFC bounds it.
 const GROWTH_MAX: f64 = 1.5;
-/// Growth per round until the first loss; slow start would lose half a window to find out.
+/// Growth per round of the search; slow start would lose half a window to find out.
 const SEARCH_GROWTH: f64 = 1.2;
+/// The search ends at the first loss at which we have this part of the path...
+const SEARCH_SHARE: f64 = 1.0 / 3.0;
+/// ... or at the last of so many losses. A loss makes room, since everyone gives up three tenths and takes many seconds to
+/// come back for them; a flow that came late and got little can use it.
+const SEARCH_LOSSES: u32 = 3;
 /// After so long the queue is drained to see whether the competitor is still there; twice as long each time it is.
 const SPAN: Duration = Duration::from_secs(4);
 const SPAN_MAX: Duration = Duration::from_secs(30);
@@ -34,8 +39,8 @@ pub(super) struct Contest {
     friendly: f64,
     epoch: Instant,
     reduced_at: Instant,
-    /// No loss yet: how much there is to take is not known.
-    searching: bool,
+    /// Losses until the search is over: how much there is to take is not known yet.
+    search_losses: u32,
     tested: Instant,
     passed: u32,
 }
@@ -48,7 +53,7 @@ impl Contest {
             friendly: window,
             epoch: now,
             reduced_at: now,
-            searching: true,
+            search_losses: SEARCH_LOSSES,
             tested: now,
             passed: 0,
         }
@@ -58,9 +63,13 @@ impl Contest {
         self.window
     }
 
+    fn is_searching(&self) -> bool {
+        self.search_losses > 0
+    }
+
     /// Follows the cubic curve.
     pub(super) fn on_round(&mut self, now: Instant, mtu: f64) {
-        if self.searching {
+        if self.is_searching() {
             self.window *= SEARCH_GROWTH;
             return;
         }
@@ -72,13 +81,14 @@ impl Contest {
         self.window = cubic.max(self.friendly).clamp(self.window, self.window * GROWTH_MAX);
     }
 
-    /// A loss above the path's own: at most one reduction for what was sent before the last one.
-    pub(super) fn on_loss(&mut self, now: Instant, sent: Instant) {
+    /// A loss above the path's own: at most one reduction for what was sent before the last one. `share` is our part of
+    /// the path.
+    pub(super) fn on_loss(&mut self, now: Instant, sent: Instant, share: f64) {
         if sent <= self.reduced_at {
             return;
         }
         self.reduced_at = now;
-        self.searching = false;
+        self.search_losses = if share < SEARCH_SHARE { self.search_losses.saturating_sub(1) } else { 0 };
         self.epoch = now;
         self.window_max = self.window;
         self.window *= BETA;
@@ -89,7 +99,7 @@ impl Contest {
     pub(super) fn is_test_due(&self, now: Instant, round_began: Instant, span: Span, rtt: Duration) -> bool {
         let span = span.0.max(rtt * SPAN_ROUNDS);
         let since = now.saturating_duration_since(self.tested);
-        let reduced = !self.searching && self.reduced_at >= round_began;
+        let reduced = !self.is_searching() && self.reduced_at >= round_began;
         since > span * PATIENCE || (since > span && reduced)
     }
 
@@ -134,16 +144,29 @@ mod tests {
         let mut contest = Contest::new(now, 100.0 * MTU);
         contest.on_round(now + SECOND, MTU);
         assert_eq!(contest.window(), 120.0 * MTU);
-        contest.on_loss(now + 2 * SECOND, now + SECOND);
-        contest.on_loss(now + 3 * SECOND, now + SECOND);
+        contest.on_loss(now + 2 * SECOND, now + SECOND, 0.5);
+        contest.on_loss(now + 3 * SECOND, now + SECOND, 0.5);
         assert!((contest.window() - 84.0 * MTU).abs() < 1.0, "{}", contest.window());
+        assert!(!contest.is_searching());
+    }
+
+    #[test]
+    fn a_small_flow_goes_on_searching_in_the_room_that_a_loss_made() {
+        let now = Instant::now();
+        let mut contest = Contest::new(now, 100.0 * MTU);
+        for loss in 1..SEARCH_LOSSES {
+            contest.on_loss(now + 2 * loss * SECOND, now + (2 * loss - 1) * SECOND, 0.1);
+            assert!(contest.is_searching());
+        }
+        contest.on_loss(now + 60 * SECOND, now + 59 * SECOND, 0.1);
+        assert!(!contest.is_searching());
     }
 
     #[test]
     fn it_comes_back_to_the_old_maximum_at_k() {
         let now = Instant::now();
         let mut contest = Contest::new(now, 1000.0 * MTU);
-        contest.on_loss(now + SECOND, now + SECOND);
+        contest.on_loss(now + SECOND, now + SECOND, 0.5);
         let k = Duration::from_secs_f64((300.0_f64 / C).cbrt());
         for step in 1..=20 {
             contest.on_round(now + SECOND + k * step / 20, MTU);
@@ -160,7 +183,7 @@ mod tests {
         };
         assert!(!due(&contest, 5));
         assert!(due(&contest, 13));
-        contest.on_loss(now + 5 * SECOND, now + 4 * SECOND);
+        contest.on_loss(now + 5 * SECOND, now + 4 * SECOND, 0.5);
         assert!(due(&contest, 5));
         assert!(!due(&contest, 7));
         assert!(!contest.on_quiet(now + 5 * SECOND));

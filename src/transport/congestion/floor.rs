@@ -42,12 +42,14 @@ pub(super) struct Floor {
     seen: Instant,
     /// A drain has shown it; before that it is the shortest sample.
     drained: bool,
+    /// Only the drain after start-up has, which is gentle on long paths: a queue of others may have stood all the time.
+    guessed: bool,
     raised: Option<Raised>,
 }
 
 impl Floor {
     pub(super) fn new(now: Instant, rtt: Duration) -> Self {
-        Self { value: rtt, seen: now, drained: false, raised: None }
+        Self { value: rtt, seen: now, drained: false, guessed: false, raised: None }
     }
 
     pub(super) fn rtt(&self) -> Duration {
@@ -56,6 +58,11 @@ impl Floor {
 
     pub(super) fn is_drained(&self) -> bool {
         self.drained
+    }
+
+    /// Whether a second look would tell more.
+    pub(super) fn is_guessed(&self) -> bool {
+        self.guessed
     }
 
     /// The next drain is believed whatever it shows.
@@ -94,6 +101,7 @@ impl Floor {
         if is_bare {
             self.value = standing;
         }
+        self.guessed = !self.drained;
         (self.seen, self.raised, self.drained) = (now, None, true);
         Found::Quiet
     }

@@ -25,8 +25,8 @@
 //!   missed, one round trip later, so a full pipe needs `1 / (1 - p)` more. The *present* loss would not do: head-room for
 //!   losses that the head-room makes keeps itself alive.
 //! * **allowance**: the few packets that stand in the queue, once a round `+= step - decay × (queue / target)³`
-//!   (`allowance`). The target is 5 ms or 5 % of the round trip. The step hardly depends on a flow's own size, so flows that
-//!   see the same queue end at the same share.
+//!   (`allowance`). The target is 5 ms or 5 % of the round trip. The step follows from what the whole path carries and not
+//!   from a flow's own share, so flows that see the same queue end at the same share.
 //!
 //! # The phases
 //! **Start-up** sends its first flight in a fifth of the round trip, and what the packets of a flight took to arrive
@@ -39,7 +39,9 @@
 //! A **drain** empties the queue for two rounds. **Cruise** is the model above, with three experiments: a probe that sends
 //! 15 % more for two rounds (`probe`), a loss trial that sends 10 % less (`trial`), and a drain when the queue does not obey
 //! (`rivals`). If the queue stays in that drain, someone else holds it, and in the **contested** phase we take what CUBIC
-//! would (`contest`; Copa's competitive mode), until two tests find the queue empty.
+//! would (`contest`; Copa's competitive mode), until two tests find the queue empty. A flow that comes late takes what the
+//! other holds in the queue for path, and would yield to it for ever: when its rate falls to a half under a standing queue,
+//! and after a drain to a half of that, someone else takes what it gives up.
 //!
 //! A blackout (quinn's persistent congestion) begins start-up anew at half the window.
 //!
@@ -52,8 +54,9 @@
 //! # Limits
 //! A buffer shorter than the target loses some packets for good: at 3 ms of queue, up to 8 % are re-sent. Jitter of a third
 //! of the round trip and more ends start-up early and can cost a fifth of the goodput afterwards; jitter of half of it, or a
-//! third at 500 Mbit/s, two fifths. Flows that share such a path may stay uneven for long. Joining a running CUBIC flow at
-//! 200 or 300 ms leaves us a fifth. A rate limit is no business of the window's: it is held at the socket (`throttle`).
+//! third at 500 Mbit/s, two fifths. Flows that share such a path may stay uneven for long. Eight
+//! flows and more of ours that begin within a few seconds may take each other for strangers, and then fill the queue as
+//! CUBIC does. A rate limit is no business of the window's: it is held at the socket (`throttle`).
 //!
 //! [`Controller`]: quinn_proto::congestion::Controller
 

@@ -22,8 +22,8 @@ struct Manner {
     leeway: f64,
 }
 
-/// On a clean path the queue tells most of the time.
-const CLEAN: Manner = Manner { rounds: 50, backoff_max: 8, length: 2, found: 1.07, leeway: 0.0 };
+/// On a clean path the queue tells, and what a probe takes from others for two rounds they need many more to get back.
+const CLEAN: Manner = Manner { rounds: 200, backoff_max: 8, length: 2, found: 1.07, leeway: 0.0 };
 /// Under jitter only probes tell, and one of them may fail by chance; where they keep failing, the path is full, and they
 /// would push the queue of others beyond its target. Single rounds are too uneven there, and of what a flow gains that
 /// has half of a full path, a half is taken from the other: less than this counts.

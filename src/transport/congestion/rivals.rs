@@ -13,10 +13,12 @@ const PRESSURE_QUEUE: f64 = 1.75;
 /// ... and that many rounds of it are someone else's doing.
 const PRESSURE_ROUNDS: u32 = 16;
 /// So is a fall of our rate to this part of what it was, under a standing queue. Two flows of ours end at a half.
-const SQUEEZED_SHARE: f64 = 0.35;
+const SQUEEZED_SHARE: f64 = 0.45;
+/// One that goes on to this part of what it was at the suspicion needs no drain to tell: beside our own kind it would have
+/// come to rest. A late flow cannot tell the queue that a competitor holds from the path, nor empty it.
+const STARVED_SHARE: f64 = 0.5;
 /// After a suspicion, a competitor is likely: less is enough...
 const WARY_ROUNDS: u32 = 8;
-const WARY_SHARE: f64 = 0.7;
 /// ... for so long, and with a queue of so many targets a drain is not even needed: the competitor may just then have
 /// backed off.
 const WARY_SPAN: Duration = Duration::from_secs(20);
@@ -29,8 +31,13 @@ const CUT_ROUNDS: u32 = 3;
 const CUT_EFFECT: f64 = 0.75;
 /// A cut weighs as many rounds of pressure: a competitor that grows slowly makes many small cuts necessary.
 const CUT_PRESSURE: u32 = 4;
-/// Rounds over which our largest window and rate are remembered: what we had before a competitor pushed.
+/// Rounds over which our largest window is remembered: what we had before a competitor pushed.
 const RECENT_ROUNDS: u64 = 100;
+/// How long our best rate is. CUBIC grows by the clock and not by round trips.
+const RECENT_SPAN: Duration = Duration::from_secs(20);
+/// Part of a round's rate that the smoothed one takes over. Single rounds of small windows are uneven, and the best of
+/// twenty seconds of them is far above what we had.
+const RATE_GAIN: f64 = 1.0 / 8.0;
 
 /// How sure we are of a competitor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,21 +67,28 @@ struct Cut {
 /// Watches the queue and our share.
 #[derive(Debug, Clone)]
 pub(super) struct Rivals {
+    start: Instant,
     pressure: u32,
     cut: Option<Cut>,
     wary_from: Option<Instant>,
+    /// Our rate, smoothed, and what it was then.
+    rate: Option<f64>,
+    wary_rate: f64,
     recent_window: MaxFilter,
-    recent_bandwidth: MaxFilter,
+    recent_rate: MaxFilter,
 }
 
 impl Rivals {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
+            start: now,
             pressure: 0,
             cut: None,
             wary_from: None,
+            rate: None,
+            wary_rate: 0.0,
             recent_window: MaxFilter::new(RECENT_ROUNDS),
-            recent_bandwidth: MaxFilter::new(RECENT_ROUNDS),
+            recent_rate: MaxFilter::new(RECENT_SPAN.as_nanos() as u64),
         }
     }
 
@@ -107,28 +121,39 @@ impl Rivals {
         self.cut = None;
     }
 
-    /// A suspicion has been acted on.
-    pub(super) fn become_wary(&mut self, now: Instant) {
+    /// A suspicion has been acted on, at this rate.
+    pub(super) fn become_wary(&mut self, now: Instant, bandwidth: f64) {
         self.wary_from = Some(now);
-        self.recent_bandwidth.clear();
+        self.wary_rate = bandwidth;
+        self.rate = Some(bandwidth);
+        self.recent_rate.clear();
     }
 
     /// Judges a round of cruising. `full`: a queue has stood lately.
-    pub(super) fn on_round(&mut self, now: Instant, index: u64, round: &Round, full: bool) -> Judgement {
+    pub(super) fn on_round(&mut self, now: Instant, round: &Round, full: bool) -> Judgement {
         self.weigh(round);
         let wary = self.is_wary(now);
-        let (rounds, share) = if wary { (WARY_ROUNDS, WARY_SHARE) } else { (PRESSURE_ROUNDS, SQUEEZED_SHARE) };
-        self.recent_bandwidth.push(index, round.bandwidth);
-        let squeezed = full && round.bandwidth < self.recent_bandwidth.get().unwrap_or(0.0) * share;
+        let rounds = if wary { WARY_ROUNDS } else { PRESSURE_ROUNDS };
+        let rate = self.note_rate(now, round.bandwidth);
+        let squeezed = full && !wary && rate < self.recent_rate.get().unwrap_or(0.0) * SQUEEZED_SHARE;
+        let starved = full && wary && rate < self.wary_rate * STARVED_SHARE;
         let (cut, futile) = self.judge_cut(round);
-        let suspicion = if !futile && !squeezed && self.pressure < rounds {
+        let suspicion = if !futile && !squeezed && !starved && self.pressure < rounds {
             Suspicion::None
-        } else if wary && round.queue > round.target * WARY_QUEUE {
+        } else if starved || (wary && round.queue > round.target * WARY_QUEUE) {
             Suspicion::Certain
         } else {
             Suspicion::Suspected
         };
         Judgement { cut, suspicion }
+    }
+
+    fn note_rate(&mut self, now: Instant, bandwidth: f64) -> f64 {
+        let before = self.rate.unwrap_or(bandwidth);
+        let rate = before + RATE_GAIN * (bandwidth - before);
+        self.rate = Some(rate);
+        self.recent_rate.push(now.saturating_duration_since(self.start).as_nanos() as u64, rate);
+        rate
     }
 
     fn weigh(&mut self, round: &Round) {
@@ -165,35 +190,35 @@ mod tests {
 
     fn round(queue_ms: u64, bandwidth: f64) -> Round {
         let (queue, target) = (Duration::from_millis(queue_ms), Duration::from_millis(5));
-        Round { queue, target, product: 1e6, bandwidth, mtu: 1200.0 }
+        Round { queue, target, product: 1e6, bandwidth, capacity: 1e6, mtu: 1200.0 }
     }
 
     fn judge(rivals: &mut Rivals, rounds: &[Round]) -> Judgement {
         let now = Instant::now();
-        let judge = |(index, round)| rivals.on_round(now, index as u64, round, true);
-        rounds.iter().enumerate().map(judge).last().expect("at least one round")
+        let judge = |round| rivals.on_round(now, round, true);
+        rounds.iter().map(judge).last().expect("at least one round")
     }
 
     #[test]
     fn a_queue_at_its_target_raises_no_suspicion() {
-        let mut rivals = Rivals::new();
+        let mut rivals = Rivals::new(Instant::now());
         assert_eq!(judge(&mut rivals, &[round(6, 1e6); 200]).suspicion, Suspicion::None);
         assert!(rivals.is_calm());
     }
 
     #[test]
     fn lasting_pressure_is_suspected_then_certain() {
-        let mut rivals = Rivals::new();
+        let mut rivals = Rivals::new(Instant::now());
         let pressed = [round(11, 1e6); PRESSURE_ROUNDS as usize];
         assert_eq!(judge(&mut rivals, &pressed[1..]).suspicion, Suspicion::None);
         assert_eq!(judge(&mut rivals, &pressed[..1]).suspicion, Suspicion::Suspected);
-        rivals.become_wary(Instant::now());
+        rivals.become_wary(Instant::now(), 1e6);
         assert_eq!(judge(&mut rivals, &pressed).suspicion, Suspicion::Certain);
     }
 
     #[test]
     fn a_cut_that_shortens_the_queue_is_repeated_and_one_that_does_not_is_futile() {
-        let mut rivals = Rivals::new();
+        let mut rivals = Rivals::new(Instant::now());
         assert!(judge(&mut rivals, &[round(100, 1e6)]).cut);
         let effective = judge(&mut rivals, &[100, 80, 60, 40].map(|queue| round(queue, 1e6)));
         assert!(effective.cut && effective.suspicion == Suspicion::None);
@@ -203,8 +228,17 @@ mod tests {
 
     #[test]
     fn a_lost_share_under_a_standing_queue_is_suspicious() {
-        let mut rivals = Rivals::new();
-        assert_eq!(judge(&mut rivals, &[round(5, 1e6), round(5, 5e5)]).suspicion, Suspicion::None);
-        assert_eq!(judge(&mut rivals, &[round(5, 3e5)]).suspicion, Suspicion::Suspected);
+        let mut rivals = Rivals::new(Instant::now());
+        assert_eq!(judge(&mut rivals, &[round(5, 1e6)]).suspicion, Suspicion::None);
+        assert_eq!(judge(&mut rivals, &[round(5, 5e5); 100]).suspicion, Suspicion::None);
+        assert_eq!(judge(&mut rivals, &[round(5, 4e5); 100]).suspicion, Suspicion::Suspected);
+    }
+
+    #[test]
+    fn one_that_goes_on_falling_is_certain() {
+        let mut rivals = Rivals::new(Instant::now());
+        rivals.become_wary(Instant::now(), 4e5);
+        assert_ne!(judge(&mut rivals, &[round(5, 3e5); 100]).suspicion, Suspicion::Certain);
+        assert_eq!(judge(&mut rivals, &[round(5, 1.9e5); 100]).suspicion, Suspicion::Certain);
     }
 }

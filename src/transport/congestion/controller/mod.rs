@@ -28,6 +28,9 @@ use super::trial::{LossTrials, Outcome};
 use phases::SETTLE_ROUNDS;
 use window::INITIAL_PACKETS;
 
+/// A flow that gets less of the path than this is not alone.
+const SHARED: f64 = 0.7;
+
 /// What a connection's controller is given.
 #[derive(Debug, Clone, Default)]
 pub struct ControllerConfig {
@@ -109,7 +112,7 @@ impl PathController {
             allowance: Allowance::default(),
             prober: Prober::new(),
             trials: LossTrials::new(now),
-            rivals: Rivals::new(),
+            rivals: Rivals::new(now),
             contest: None,
             contest_span: Span::new(),
         }
@@ -130,6 +133,19 @@ impl PathController {
         self.bandwidth.get() * (self.min_rtt() + self.jitter()).as_secs_f64()
     }
 
+    /// What the spacing of ACKs says that the slowest link carries, in bytes per second: the most of late, since what we
+    /// send evenly comes evenly.
+    fn capacity(&self) -> Option<f64> {
+        self.sampler.train_rates().map(|(_, most)| most)
+    }
+
+    /// Whether much of what the path carries surely goes to others: all spacings must agree, or a machine that wakes late
+    /// makes believe so.
+    fn is_shared(&self) -> bool {
+        let rates = self.sampler.train_rates();
+        rates.is_some_and(|(median, most)| most < median * AGREEMENT && self.bandwidth.get() < SHARED * median)
+    }
+
     /// Lost packets count as in flight for a round trip, so a full pipe needs this much more.
     fn headroom(&self) -> f64 {
         1.0 / (1.0 - self.loss.base())
@@ -144,6 +160,7 @@ impl PathController {
             target: queue_target(min_rtt, bandwidth, self.mtu as f64),
             product: self.product(),
             bandwidth,
+            capacity: self.capacity().unwrap_or(bandwidth),
             mtu: self.mtu as f64,
         }
     }
@@ -306,10 +323,11 @@ impl Controller for PathController {
             self.window += lost_bytes;
         }
         let congestion = self.is_congestion(lost_bytes);
+        let share = self.capacity().map_or(1.0, |capacity| self.bandwidth.get() / capacity);
         if let Some(contest) = &mut self.contest
             && congestion
         {
-            contest.on_loss(now, sent);
+            contest.on_loss(now, sent, share);
         }
     }
 

@@ -21,6 +21,8 @@ const DRAIN_ROUNDS: u32 = 2;
 pub(super) const SETTLE_ROUNDS: u32 = 2;
 /// Rounds after a drain or a probe until the next probe: flows drain together, and shares move for some rounds.
 const CALM_ROUNDS: u32 = 12;
+/// Rounds of cruising until it is known that the path is full and others share it.
+const CROWDED_ROUNDS: u32 = 8;
 /// The part of the rate of the flight that found the queue which is believed to be ours to keep. Where another flow runs,
 /// ours has pushed it aside for the moment, and one that starts with all of that does not give it back for many seconds;
 /// on an empty path the samples of the next rounds show the rest.
@@ -148,7 +150,7 @@ impl PathController {
             self.contest_span = Span::new();
         }
         if self.contest.take().is_some() {
-            self.rivals.become_wary(now);
+            self.rivals.become_wary(now, self.bandwidth.get());
         }
         self.rivals.on_quiet();
     }
@@ -158,28 +160,37 @@ impl PathController {
         if self.epoch.app_limited {
             return;
         }
-        if self.floor.as_ref().is_some_and(|floor| floor.is_stale(now)) {
+        self.phase_rounds += 1;
+        if self.is_drain_due(now, round) {
             self.start_drain(now);
             return;
         }
-        self.phase_rounds += 1;
         // The queue of the first rounds is what the probe or the drain before them left.
         if self.probe_round(now, round) || self.phase_rounds <= SETTLE_ROUNDS {
             return;
         }
-        let judgement = self.rivals.on_round(now, self.rounds, round, self.bandwidth.is_full());
+        let judgement = self.rivals.on_round(now, round, self.bandwidth.is_full());
         if judgement.cut || judgement.suspicion == Suspicion::Suspected {
             self.bandwidth.believe(self.rounds, self.round_rate(now));
         }
         match judgement.suspicion {
             Suspicion::None => self.allowance.on_round(round),
             Suspicion::Suspected => {
-                self.rivals.become_wary(now);
+                self.rivals.become_wary(now, self.bandwidth.get());
                 self.rivals.calm_down();
                 self.start_drain(now);
             }
             Suspicion::Certain => self.start_contest(now),
         }
+    }
+
+    /// Whether to look for the bare round trip. Beside others it is looked for soon: what they hold in the queue was taken
+    /// for path, and we would push them aside. A long queue is another matter: the path may have become slower.
+    fn is_drain_due(&self, now: Instant, round: &Round) -> bool {
+        let Some(floor) = &self.floor else { return false };
+        let settled = self.phase_rounds >= CROWDED_ROUNDS && round.queue < round.target * 2;
+        let crowded = settled && self.bandwidth.is_full() && self.is_shared();
+        floor.is_stale(now) || (floor.is_guessed() && crowded)
     }
 
     /// Runs the probe. Says whether one is under way.

@@ -60,7 +60,8 @@ impl PathController {
                 let gain = if self.prober.is_running() { probe::GAIN } else { 1.0 };
                 (product * gain + self.allowance.bytes()) * self.headroom()
             }
-            Phase::Contested => self.contest.as_ref().map_or(0.0, Contest::window),
+            // What comes without any queue is ours whoever else is there; chance losses would take it from a small window.
+            Phase::Contested => self.contest.as_ref().map_or(0.0, Contest::window).max(product * self.headroom()),
         }
     }
 
