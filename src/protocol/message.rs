@@ -524,4 +524,4 @@ impl fmt::Display for Failure {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::digest::Digest;
+use crate::protocol::message::tests::STATUSES;
 use crate::protocol::message::*;
 use crate::protocol::path::WirePath;
 use crate::protocol::path::tests::wire_path;
@@ -52,22 +53,7 @@ fn kind_and_size() -> impl Strategy<Value = (Kind, u64)> {
 }
 
 fn failure() -> impl Strategy<Value = Failure> {
-    let status = prop::sample::select(vec![
-        Status::NotFound,
-        Status::ReadFailed,
-        Status::Changed,
-        Status::WriteFailed,
-        Status::NoSpace,
-        Status::Exists,
-        Status::BadName,
-        Status::NotAllowed,
-        Status::Busy,
-        Status::VerifyFailed,
-        Status::Timeout,
-        Status::Cancelled,
-        Status::Unsupported,
-        Status::Internal,
-    ]);
+    let status = prop::sample::select(STATUSES.to_vec());
     (status, any::<String>()).prop_map(|(status, detail)| Failure::new(status, detail))
 }
 

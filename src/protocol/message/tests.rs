@@ -17,6 +17,24 @@ fn lists(entries: Vec<Entry>) -> Vec<Vec<Entry>> {
         .collect()
 }
 
+/// All of them.
+pub(in crate::protocol) const STATUSES: [Status; 14] = [
+    Status::NotFound,
+    Status::ReadFailed,
+    Status::Changed,
+    Status::WriteFailed,
+    Status::NoSpace,
+    Status::Exists,
+    Status::BadName,
+    Status::NotAllowed,
+    Status::Busy,
+    Status::VerifyFailed,
+    Status::Timeout,
+    Status::Cancelled,
+    Status::Unsupported,
+    Status::Internal,
+];
+
 #[test]
 fn a_listing_of_nothing_is_one_empty_list() {
     assert_eq!(lists(Vec::new()), [Vec::new()]);
@@ -80,25 +98,9 @@ fn a_failure_shows_its_kind_and_its_escaped_cause() {
 
 #[test]
 fn status_texts_are_short_distinct_and_in_house_style() {
-    let all = [
-        Status::NotFound,
-        Status::ReadFailed,
-        Status::Changed,
-        Status::WriteFailed,
-        Status::NoSpace,
-        Status::Exists,
-        Status::BadName,
-        Status::NotAllowed,
-        Status::Busy,
-        Status::VerifyFailed,
-        Status::Timeout,
-        Status::Cancelled,
-        Status::Unsupported,
-        Status::Internal,
-    ];
-    let mut texts: Vec<String> = all.iter().map(Status::to_string).collect();
+    let mut texts: Vec<String> = STATUSES.iter().map(Status::to_string).collect();
     assert!(texts.iter().all(|text| text.len() <= 30 && !text.ends_with('.') && text.is_ascii()));
     texts.sort_unstable();
     texts.dedup();
-    assert_eq!(texts.len(), all.len());
+    assert_eq!(texts.len(), STATUSES.len());
 }
