@@ -64,16 +64,23 @@ struct Cut {
     rounds: u32,
 }
 
+/// A suspicion that was acted on.
+#[derive(Debug, Clone, Copy)]
+struct Wary {
+    from: Instant,
+    /// Our rate then.
+    rate: f64,
+}
+
 /// Watches the queue and our share.
 #[derive(Debug, Clone)]
 pub(super) struct Rivals {
     start: Instant,
     pressure: u32,
     cut: Option<Cut>,
-    wary_from: Option<Instant>,
-    /// Our rate, smoothed, and what it was then.
+    wary: Option<Wary>,
+    /// Our rate, smoothed.
     rate: Option<f64>,
-    wary_rate: f64,
     recent_window: MaxFilter,
     recent_rate: MaxFilter,
 }
@@ -84,16 +91,19 @@ impl Rivals {
             start: now,
             pressure: 0,
             cut: None,
-            wary_from: None,
+            wary: None,
             rate: None,
-            wary_rate: 0.0,
             recent_window: MaxFilter::new(RECENT_ROUNDS),
             recent_rate: MaxFilter::new(RECENT_SPAN.as_nanos() as u64),
         }
     }
 
     pub(super) fn is_wary(&self, now: Instant) -> bool {
-        self.wary_from.is_some_and(|from| now.saturating_duration_since(from) < WARY_SPAN)
+        self.wary(now).is_some()
+    }
+
+    fn wary(&self, now: Instant) -> Option<Wary> {
+        self.wary.filter(|wary| now.saturating_duration_since(wary.from) < WARY_SPAN)
     }
 
     pub(super) fn is_calm(&self) -> bool {
@@ -123,8 +133,7 @@ impl Rivals {
 
     /// A suspicion has been acted on, at this rate.
     pub(super) fn become_wary(&mut self, now: Instant, bandwidth: f64) {
-        self.wary_from = Some(now);
-        self.wary_rate = bandwidth;
+        self.wary = Some(Wary { from: now, rate: bandwidth });
         self.rate = Some(bandwidth);
         self.recent_rate.clear();
     }
@@ -132,15 +141,15 @@ impl Rivals {
     /// Judges a round of cruising. `full`: a queue has stood lately.
     pub(super) fn on_round(&mut self, now: Instant, round: &Round, full: bool) -> Judgement {
         self.weigh(round);
-        let wary = self.is_wary(now);
-        let rounds = if wary { WARY_ROUNDS } else { PRESSURE_ROUNDS };
+        let wary = self.wary(now);
+        let rounds = if wary.is_some() { WARY_ROUNDS } else { PRESSURE_ROUNDS };
         let rate = self.note_rate(now, round.bandwidth);
-        let squeezed = full && !wary && rate < self.recent_rate.get().unwrap_or(0.0) * SQUEEZED_SHARE;
-        let starved = full && wary && rate < self.wary_rate * STARVED_SHARE;
+        let squeezed = full && wary.is_none() && rate < self.recent_rate.get().unwrap_or(0.0) * SQUEEZED_SHARE;
+        let starved = full && wary.is_some_and(|wary| rate < wary.rate * STARVED_SHARE);
         let (cut, futile) = self.judge_cut(round);
         let suspicion = if !futile && !squeezed && !starved && self.pressure < rounds {
             Suspicion::None
-        } else if starved || (wary && round.queue > round.target * WARY_QUEUE) {
+        } else if starved || (wary.is_some() && round.queue > round.target * WARY_QUEUE) {
             Suspicion::Certain
         } else {
             Suspicion::Suspected

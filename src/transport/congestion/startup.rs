@@ -26,7 +26,7 @@ const LEAP_SHARE: f64 = 0.7;
 const LEAP: u64 = 3;
 /// ... or by this when the trains agree within so much, which nothing but a link's own rate makes them do.
 const FAR_LEAP: u64 = 7;
-pub(super) const AGREEMENT: f64 = 1.25;
+const AGREEMENT: f64 = 1.25;
 /// Window over product at most once the spacing is known, which then bounds more closely; the rate lags by a round.
 const LEAP_GAIN: f64 = 8.0;
 /// Window over the product by ACK spacing.
@@ -37,6 +37,11 @@ const GOAL: f64 = 0.92;
 /// Window over the product by a flight that arrived as fast as it was sent: with the pacer's quarter, the next one leaves
 /// three times as fast. Two took 20 ms longer at 100 Mbit/s and 100 ms, three no less.
 const JUMP: f64 = 2.5;
+
+/// Whether the trains of a path agree, by the median and the most of their rates.
+pub(super) fn do_agree(median: f64, most: f64) -> bool {
+    most < median * AGREEMENT
+}
 
 /// What is known about the path in start-up, in bytes and seconds.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +60,7 @@ impl Known {
         let Some((median, most)) = self.trains else { return bytes };
         if window as f64 > LEAP_SHARE * median * self.min_rtt {
             bytes
-        } else if most < median * AGREEMENT {
+        } else if do_agree(median, most) {
             FAR_LEAP * bytes
         } else {
             LEAP * bytes

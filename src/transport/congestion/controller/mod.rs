@@ -22,7 +22,7 @@ use super::probe::Prober;
 use super::rate::{RateSampler, Sample};
 use super::recall::{Blame, PastPath, Recall};
 use super::rivals::Rivals;
-use super::startup::{AGREEMENT, Startup};
+use super::startup::{Startup, do_agree};
 use super::state::{PathSnapshot, PathState, Phase};
 use super::trial::{LossTrials, Outcome};
 use phases::SETTLE_ROUNDS;
@@ -143,7 +143,7 @@ impl PathController {
     /// makes believe so.
     fn is_shared(&self) -> bool {
         let rates = self.sampler.train_rates();
-        rates.is_some_and(|(median, most)| most < median * AGREEMENT && self.bandwidth.get() < SHARED * median)
+        rates.is_some_and(|(median, most)| do_agree(median, most) && self.bandwidth.get() < SHARED * median)
     }
 
     /// Lost packets count as in flight for a round trip, so a full pipe needs this much more.
@@ -170,7 +170,7 @@ impl PathController {
         let min_rtt = self.min_rtt();
         // On a clean link all batches are spaced alike; jitter presses some of them together.
         let Some((median, most)) = self.sampler.train_rates() else { return Duration::ZERO };
-        if most < median * AGREEMENT {
+        if do_agree(median, most) {
             return Duration::ZERO;
         }
         let packet = self.mtu as f64 / most;

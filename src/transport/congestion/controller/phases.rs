@@ -23,6 +23,8 @@ pub(super) const SETTLE_ROUNDS: u32 = 2;
 const CALM_ROUNDS: u32 = 12;
 /// Rounds of cruising until it is known that the path is full and others share it.
 const CROWDED_ROUNDS: u32 = 8;
+/// Queue in targets up to which that is so; a longer one may be a path that has become slower.
+const CROWDED_QUEUE: u32 = 2;
 /// The part of the rate of the flight that found the queue which is believed to be ours to keep. Where another flow runs,
 /// ours has pushed it aside for the moment, and one that starts with all of that does not give it back for many seconds;
 /// on an empty path the samples of the next rounds show the rest.
@@ -185,10 +187,10 @@ impl PathController {
     }
 
     /// Whether to look for the bare round trip. Beside others it is looked for soon: what they hold in the queue was taken
-    /// for path, and we would push them aside. A long queue is another matter: the path may have become slower.
+    /// for path, and we would push them aside.
     fn is_drain_due(&self, now: Instant, round: &Round) -> bool {
         let Some(floor) = &self.floor else { return false };
-        let settled = self.phase_rounds >= CROWDED_ROUNDS && round.queue < round.target * 2;
+        let settled = self.phase_rounds >= CROWDED_ROUNDS && round.queue < round.target * CROWDED_QUEUE;
         let crowded = settled && self.bandwidth.is_full() && self.is_shared();
         floor.is_stale(now) || (floor.is_guessed() && crowded)
     }
