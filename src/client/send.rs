@@ -97,7 +97,7 @@ async fn send_over(plan: &Arc<Plan>, link: &mut Link, observer: &Observer) -> Re
         error = until_silent(&link.connection, || roles.is_busy()) => Err(error),
     };
     result.map_err(|error| link.explain(error))?;
-    if sender.is_stopped() {
+    if sender.has_left_out() {
         // The server is ending: the rest goes to its successor, over a new connection.
         return Err(TransportError::Refused { code: CloseCode::GoingAway }.into());
     }

@@ -122,7 +122,12 @@ impl Conversation {
 
     /// Tells the client that this server is ending. The client finishes what is in flight and leaves.
     fn drain(&self) {
-        self.client.control.send(Message::GoAway);
+        // Who only waits for files that are all on offer misses nothing, and would look for a successor in vain.
+        let sends_all = self.roles.sender.as_ref().is_some_and(Sender::has_offered_all);
+        let receives = self.roles.receiver.as_ref().is_some_and(|(receiver, _)| !receiver.is_finished());
+        if receives || !sends_all {
+            self.client.control.send(Message::GoAway);
+        }
         if let Some(sender) = &self.roles.sender {
             sender.stop_offering();
         }

@@ -79,8 +79,19 @@ fn a_stopped_server_lets_what_is_in_flight_finish() {
     serve.signal(Signal::TERM);
     assert_eq!(serve.end(), Some(0), "{}", serve.log());
     assert!(serve.log().contains("stopping; files in flight may finish for 1m"), "{}", serve.log());
-    sending.end();
+    sending.end().exits(0).says(&["sent 1 file"]);
     assert_eq!(remote.path("in/big").metadata().expect("it came").len(), bytes);
+}
+
+#[test]
+fn a_client_that_has_got_everything_from_a_stopped_server_is_done() {
+    let (remote, local, mut serve) = paired("--drain 60s");
+    remote.write_large("in/big", 300 << 20);
+    let getting = local.qft(["get", "big", "--from", "box", "--timeout", "1s"]).start();
+    wait_for("the first bytes", || local.has(".big.qft-part").then_some(()));
+    serve.signal(Signal::TERM);
+    assert_eq!(serve.end(), Some(0), "{}", serve.log());
+    getting.end().exits(0).says(&["got 1 file"]);
 }
 
 #[test]

@@ -46,9 +46,10 @@ impl Sender {
             }
             Verdict::Refuse(failure) => {
                 let file = self.take(pos.id)?;
-                // A receiver that is about to stop leaves it to the next connection.
-                if failure.status != Status::Cancelled || !self.is_stopped() {
-                    self.0.tools.observer.failed(file.header.path.to_string(), failure);
+                match failure.status == Status::Cancelled && self.0.stop.is_cancelled() {
+                    // A receiver that is about to stop leaves it to the next connection.
+                    true => self.state().left_out = true,
+                    false => self.0.tools.observer.failed(file.header.path.to_string(), failure),
                 }
                 self.maybe_end();
                 return Ok(());

@@ -85,6 +85,8 @@ struct State {
     /// The receiver has begun to answer.
     answered: bool,
     walk_ended: bool,
+    /// Something was not offered, or not taken, because one end is about to stop.
+    left_out: bool,
     end_sent: bool,
     peer_ended: bool,
 }
@@ -196,9 +198,15 @@ impl Sender {
         self.0.stop.cancel();
     }
 
-    /// Whether files were left unoffered.
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.0.stop.is_cancelled()
+    /// Whether something was left to another connection.
+    pub(crate) fn has_left_out(&self) -> bool {
+        self.state().left_out
+    }
+
+    /// Whether everything there is has been offered.
+    pub(crate) fn has_offered_all(&self) -> bool {
+        let state = self.state();
+        state.walk_ended && !state.left_out
     }
 
     /// Whether the receiver has settled every file.

@@ -14,7 +14,10 @@ impl Sender {
         loop {
             let next = tokio::select! {
                 next = found.recv() => next,
-                () = self.0.stop.cancelled() => None,
+                () = self.0.stop.cancelled() => {
+                    self.state().left_out = true;
+                    None
+                }
             };
             let Some(next) = next else { break };
             match next {
