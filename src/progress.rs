@@ -2,7 +2,7 @@
 //!
 //! A transfer touches only atomics on its hot path; whoever draws reads them ten times a second.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -85,6 +85,8 @@ pub struct FileProgress {
     pub resumed: u64,
     /// What its content is.
     pub why: Why,
+    /// Bytes that earlier attempts of the same job wrote.
+    earlier: AtomicU64,
     written: AtomicU64,
     phase: AtomicU8,
 }
@@ -104,17 +106,29 @@ pub enum Phase {
 impl FileProgress {
     /// A file of which `resumed` bytes are there and nothing has moved yet.
     pub fn new(path: String, size: u64, resumed: u64, why: Why) -> Self {
-        Self { path, size, resumed, why, written: AtomicU64::new(0), phase: AtomicU8::new(0) }
+        let (earlier, written, phase) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU8::new(0));
+        Self { path, size, resumed, why, earlier, written, phase }
     }
 
-    /// Content bytes that the receiver has written in this run.
+    /// Content bytes that the receiver has written since the file started.
     pub fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// Bytes that were there already and stayed: those that proved wrong were written again.
+    /// Bytes that were there before the job and stayed: those that proved wrong were written again.
     pub fn reused(&self) -> u64 {
-        self.resumed.min(self.size.saturating_sub(self.written()))
+        let there = self.resumed.min(self.size.saturating_sub(self.written()));
+        there.saturating_sub(self.earlier.load(Ordering::Relaxed))
+    }
+
+    /// Content bytes that the receiver has written in the whole job.
+    fn written_in_all(&self) -> u64 {
+        self.earlier.load(Ordering::Relaxed) + self.written()
+    }
+
+    /// Goes on where `before`, the same file of the same job, was lost.
+    fn follow(&self, before: &Self) {
+        self.earlier.store(before.written_in_all(), Ordering::Relaxed);
     }
 
     /// Counts `bytes` more as written.
@@ -224,6 +238,8 @@ pub struct Observer {
 struct Names {
     found: HashSet<u64>,
     settled: HashSet<u64>,
+    /// What has started and is not settled: what it wrote is counted.
+    moving: HashMap<u64, Arc<FileProgress>>,
 }
 
 impl Observer {
@@ -270,6 +286,11 @@ impl Observer {
 
     /// A file's content begins to move.
     pub fn started(&self, file: &Arc<FileProgress>) {
+        if let Some(mut names) = self.names()
+            && let Some(before) = names.moving.insert(name_hash(&file.path), file.clone())
+        {
+            file.follow(&before);
+        }
         self.event(Event::Started(file.clone()));
     }
 
@@ -281,7 +302,7 @@ impl Observer {
 
     /// A file is committed.
     pub fn finished(&self, file: &Arc<FileProgress>) {
-        if self.settle(&file.path) {
+        if self.settle(&file.path).is_some() {
             Counters::add(&self.counters.files_done, 1);
             Counters::add(&self.counters.bytes_resumed, file.reused());
         }
@@ -290,14 +311,12 @@ impl Observer {
 
     /// A file needed no content.
     pub fn skipped(&self, path: String, size: u64, reason: SkipReason) {
-        if !self.settle(&path) {
-            return;
-        }
+        let Some(written) = self.settle(&path) else { return };
         match reason {
             SkipReason::Made => Counters::add(&self.counters.files_done, 1),
             SkipReason::Same | SkipReason::Exists => {
                 Counters::add(&self.counters.files_skipped, 1);
-                Counters::add(&self.counters.bytes_skipped, size);
+                Counters::add(&self.counters.bytes_skipped, size.saturating_sub(written));
             }
         }
         self.event(Event::Skipped { path, size, reason });
@@ -305,7 +324,7 @@ impl Observer {
 
     /// A file or name failed for good.
     pub fn failed(&self, path: String, failure: Failure) {
-        if self.settle(&path) {
+        if self.settle(&path).is_some() {
             Counters::add(&self.counters.files_failed, 1);
             self.event(Event::Failed { path, failure });
         }
@@ -316,9 +335,12 @@ impl Observer {
         self.names().is_some_and(|names| names.settled.contains(&name_hash(path)))
     }
 
-    /// Notes that a name's fate is known; false when it was before, so that nothing counts twice.
-    fn settle(&self, path: &str) -> bool {
-        self.names().is_none_or(|mut names| note(&mut names.settled, path))
+    /// Notes that a name's fate is known, and says how much of it the job has written so far; `None` when it was
+    /// known before, so that nothing counts twice.
+    fn settle(&self, path: &str) -> Option<u64> {
+        let Some(mut names) = self.names() else { return Some(0) };
+        let moved = names.moving.remove(&name_hash(path));
+        note(&mut names.settled, path).then(|| moved.map_or(0, |file| file.written_in_all()))
     }
 }
 
@@ -338,4 +360,37 @@ fn name_hash(path: &str) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     path.hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(observer: &Observer, resumed: u64) -> Arc<FileProgress> {
+        let file = Arc::new(FileProgress::new("a".into(), 100, resumed, Why::Resume));
+        observer.started(&file);
+        file
+    }
+
+    #[test]
+    fn what_a_lost_connection_brought_is_not_resumed() {
+        let (observer, _events) = Observer::new();
+        observer.written(&start(&observer, 10), 20);
+        observer.written(&start(&observer, 30), 30);
+        let last = start(&observer, 60);
+        assert_eq!(last.reused(), 10);
+        observer.written(&last, 40);
+        observer.finished(&last);
+        let counters = observer.counters();
+        assert_eq!((Counters::read(&counters.bytes_written), Counters::read(&counters.bytes_resumed)), (90, 10));
+    }
+
+    #[test]
+    fn a_file_whose_end_was_not_heard_counts_once() {
+        let (observer, _events) = Observer::new();
+        observer.written(&start(&observer, 0), 70);
+        observer.skipped("a".into(), 100, SkipReason::Same);
+        let counters = observer.counters();
+        assert_eq!((Counters::read(&counters.bytes_written), Counters::read(&counters.bytes_skipped)), (70, 30));
+    }
 }
