@@ -143,6 +143,7 @@ impl From<&StorageError> for Failure {
         let detail = match (status, Errno::from_io_error(&error.cause)) {
             // The status says the same already.
             (Status::NotFound, Some(Errno::NOENT)) | (Status::NoSpace, Some(Errno::NOSPC)) => String::new(),
+            (Status::Unsupported, _) => String::new(),
             _ => plain(&error.cause),
         };
         Self { status, detail }
@@ -192,9 +193,10 @@ impl From<Refusal> for io::Error {
 /// The operating system's words without the `(os error 28)` that the standard library appends.
 pub(crate) fn plain(error: &io::Error) -> String {
     match Errno::from_io_error(error) {
-        // The system's words for these two ("Invalid cross-device link") help nobody.
+        // The system's words for these ("Invalid cross-device link", "Not a directory") help nobody.
         Some(Errno::XDEV) => return "a symbolic link leads out of the root".to_owned(),
         Some(Errno::LOOP) => return "a symbolic link is in the way".to_owned(),
+        Some(Errno::NOTDIR) => return "a file is in the way of the directory".to_owned(),
         _ => {}
     }
     let text = error.to_string();

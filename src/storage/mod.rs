@@ -31,6 +31,7 @@ mod testing;
 
 pub use commit::{Commit, Committer, Replace, Sync};
 pub use dir::Resolver;
+pub(crate) use error::plain;
 pub use error::{Op, StorageError};
 pub use filter::{FilterError, Filters};
 pub use meta::{FileIdentity, Meta};

@@ -79,7 +79,11 @@ impl Root {
     /// When it cannot be made or opened.
     pub fn create(path: &Path) -> Result<Self, StorageError> {
         let missing: Vec<&Path> = path.ancestors().take_while(|p| !p.as_os_str().is_empty() && !p.exists()).collect();
-        std::fs::create_dir_all(path).map_err(failed(Op::MakeDir, path))?;
+        std::fs::create_dir_all(path).map_err(|error| match error.kind() {
+            // Of a directory it would be no error.
+            io::ErrorKind::AlreadyExists => StorageError::new(Op::MakeDir, path, Errno::NOTDIR),
+            _ => StorageError::new(Op::MakeDir, path, error),
+        })?;
         for made in missing {
             let parent = made.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
             if let Err(error) = Dir::open(parent).and_then(|dir| dir.sync()) {

@@ -47,12 +47,23 @@ pub struct Dialled {
     pub granted: Granted,
 }
 
+/// What the standard library puts before the system's words.
+const LOOKUP_FAILED: &str = "failed to lookup address information: ";
+
+/// The name service's answer alone: that a name was looked up is said already.
+fn in_system_words(error: io::Error) -> io::Error {
+    match error.to_string().strip_prefix(LOOKUP_FAILED) {
+        Some(words) => io::Error::new(error.kind(), words),
+        None => error,
+    }
+}
+
 /// The addresses of a host, in the system's order of preference.
 ///
 /// # Errors
 /// [`TransportError::Resolve`], also when the name service takes longer than [`RESOLVE_WAIT`].
 pub async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, TransportError> {
-    let failed = |source| TransportError::Resolve { host: host.to_owned(), source };
+    let failed = |source: io::Error| TransportError::Resolve { host: host.to_owned(), source: in_system_words(source) };
     let found = timeout(RESOLVE_WAIT, lookup_host((host, port))).await;
     let found = found.map_err(|_| failed(io::ErrorKind::TimedOut.into()))?.map_err(failed)?;
     let mut addrs: Vec<SocketAddr> = Vec::new();

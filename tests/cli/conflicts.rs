@@ -98,3 +98,23 @@ fn an_old_version_is_updated_by_what_differs() {
     local.run("send f").exits(0).says(&["sent 1 file, 1.0 MiB", "4.0 MiB resumed"]);
     assert!(remote.read("in/f") == content);
 }
+
+#[test]
+fn what_stands_in_the_way_is_named() {
+    let (remote, local, _serve) = paired("");
+    remote.write("in/d", "a file");
+    remote.write("in/f/inner", "x");
+    local.write("d/a", "x");
+    local.write("e/f", "x");
+    local.run("send d").exits(3).says(&["failed: d/a: not possible there: a file is in the way of the directory"]);
+    local
+        .run("send e/")
+        .exits(3)
+        .says(&["failed: f: not possible there: a directory of that name is in the way of the file"]);
+    local.write("notes", "mine");
+    local
+        .run("get d f notes")
+        .exits(1)
+        .says(&["qft: cannot make directory notes: a file is in the way of the directory"]);
+    assert_eq!((local.read("notes"), remote.read("in/d")), (b"mine".to_vec(), b"a file".to_vec()));
+}

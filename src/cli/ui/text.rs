@@ -34,7 +34,7 @@ fn status(status: Status) -> &'static str {
         Status::WriteFailed => "cannot be written",
         Status::NoSpace => "no space left; free some and run the same command again",
         Status::Exists => "exists",
-        Status::BadName => "the name is not possible there",
+        Status::BadName => "not possible there",
         Status::NotAllowed => "not allowed",
         Status::Busy => "another transfer writes it",
         Status::VerifyFailed => "the content did not verify; run the same command again",

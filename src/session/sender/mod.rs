@@ -334,5 +334,5 @@ const UNKNOWN_FILE: SessionError = SessionError::Order("an answer for a file tha
 
 /// The failure of a source that never stood still.
 fn changed() -> Failure {
-    Failure::new(Status::Changed, "it changed while it was sent; send it again when it is at rest")
+    Failure::new(Status::Changed, "")
 }
