@@ -24,13 +24,15 @@ use crate::session::control::{Control, ControlReader};
 use crate::session::local::host_name;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::transport::trust::Rights;
-use crate::transport::{self, Fingerprint, Granted, Listener, TransportError};
+use crate::transport::{self, Fingerprint, Granted, Listener, TransportError, canonical};
 
 /// Serves one client from the handshake to the end. Runs on the worker that will drive the connection.
 pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Shared>, slot: Slot, mut door: Stranger) {
     let addr = incoming.remote_address();
     let way = Arc::new(shared.paths.way_to(addr));
     let config = listener.server_config_with(addr, way.controller());
+    // From here on it is for people to read.
+    let addr = canonical(addr);
     let accepted = tokio::select! {
         accepted = transport::accept(incoming, config, ATTENTION_DEADLINE) => accepted,
         () = door.sent_away() => return debug!(%addr, "its place in the door went to another"),
