@@ -5,7 +5,7 @@ use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::args::{AddArgs, NamedArgs, RemoteAction, RemoteArgs};
+use super::args::{AddArgs, NamedArgs, RemoteAction, RemoteArgs, RenameArgs};
 use super::exit::{Complaint, Exit};
 use super::run::block_on;
 use super::table::Table;
@@ -24,6 +24,7 @@ pub(crate) fn run(args: &RemoteArgs) -> anyhow::Result<Exit> {
     let answer = match &args.action {
         None | Some(RemoteAction::List(_)) => list(&remotes)?,
         Some(RemoteAction::Add(args)) => add(&remotes, args)?,
+        Some(RemoteAction::Rename(args)) => rename(&remotes, args)?,
         Some(RemoteAction::Default(args)) => set_default(&remotes, args)?,
         Some(RemoteAction::Forget(args)) => forget(&remotes, args)?,
     };
@@ -180,6 +181,13 @@ impl Drop for Hidden {
     }
 }
 
+fn rename(remotes: &Remotes, args: &RenameArgs) -> anyhow::Result<Answer> {
+    let renamed = remotes.rename(&args.name, &args.new).map_err(complaint)?;
+    let Some(new) = renamed else { return Err(no_such(remotes, &args.name)?) };
+    let text = format!("{} ({}) is called {} now", shown(&args.name), new.ticket.address(), new.name);
+    Ok(Answer { action: "rename", text, remotes: vec![new] })
+}
+
 fn set_default(remotes: &Remotes, args: &NamedArgs) -> anyhow::Result<Answer> {
     let remote = named(remotes, &args.name)?;
     remotes.set_default(&remote.name)?;
@@ -196,10 +204,14 @@ fn forget(remotes: &Remotes, args: &NamedArgs) -> anyhow::Result<Answer> {
 }
 
 fn named(remotes: &Remotes, name: &str) -> anyhow::Result<Remote> {
-    if let Some(remote) = remotes.find(name)? {
-        return Ok(remote);
+    match remotes.find(name)? {
+        Some(remote) => Ok(remote),
+        None => Err(no_such(remotes, name)?),
     }
+}
+
+fn no_such(remotes: &Remotes, name: &str) -> anyhow::Result<anyhow::Error> {
     let known: Vec<String> = remotes.list()?.iter().map(|remote| shown(&remote.name).into_owned()).collect();
     let known = if known.is_empty() { "none is known yet".to_owned() } else { format!("known: {}", known.join(", ")) };
-    Err(Complaint::Usage(format!("{}: no such remote; {known}", shown(name))).into())
+    Ok(Complaint::Usage(format!("{}: no such remote; {known}", shown(name))).into())
 }

@@ -45,6 +45,14 @@ fn an_address_without_an_invite_is_only_noted() {
 }
 
 #[test]
+fn a_remote_can_get_another_name() {
+    let local = Machine::new();
+    local.qft(["remote", "add", "vm-17", &format!("qft://{}@a.example:1", "a".repeat(52))]).run().exits(0);
+    local.run("remote rename vm-17 box").exits(0).prints("vm-17 (a.example:1) is called box now\n");
+    local.run("remote rename vm-17 c").exits(2).says_only(&["vm-17: no such remote; known: box"]);
+}
+
+#[test]
 fn names_that_mean_something_else_or_are_taken_are_refused() {
     let local = Machine::new();
     let url = |host: &str| format!("qft://{}@{host}:1", "a".repeat(52));

@@ -20,7 +20,7 @@ use crate::transport::trust::parse_expiry;
 pub(crate) use self::cert::{CertArgs, CertCommand};
 pub(crate) use self::limit::Limit;
 pub(crate) use self::peers::{AllowArgs, InviteArgs, PeersAction, PeersArgs, RevokeArgs};
-pub(crate) use self::remote::{AddArgs, NamedArgs, RemoteAction, RemoteArgs};
+pub(crate) use self::remote::{AddArgs, NamedArgs, RemoteAction, RemoteArgs, RenameArgs};
 pub(crate) use self::serve::ServeArgs;
 pub(crate) use self::show::{CompletionsArgs, ConfigArgs, DoctorArgs, IdArgs, LsArgs, ManArgs, StatusArgs};
 pub(crate) use self::ssh::SshArgs;
@@ -73,7 +73,7 @@ pub(crate) enum Command {
     /// Who may connect here: list, invite, allow, revoke, token
     #[command(after_long_help = long_help(&[PEERS_EXAMPLES]))]
     Peers(PeersArgs),
-    /// Servers known here: list, add, default, forget
+    /// Servers known here: list, add, rename, default, forget
     #[command(after_long_help = long_help(&[REMOTE_EXAMPLES]))]
     Remote(RemoteArgs),
     /// Test this machine's network settings, and the link to a remote

@@ -26,6 +26,7 @@ impl RemoteArgs {
             None => self.list.json,
             Some(RemoteAction::List(list)) => list.json,
             Some(RemoteAction::Add(add)) => add.out.json,
+            Some(RemoteAction::Rename(rename)) => rename.out.json,
             Some(RemoteAction::Default(named) | RemoteAction::Forget(named)) => named.out.json,
         }
     }
@@ -38,6 +39,8 @@ pub(crate) enum RemoteAction {
     List(JsonArg),
     /// Remember a server under a name; a ticket with an invite is used to pair with it
     Add(AddArgs),
+    /// Call a server by another name
+    Rename(RenameArgs),
     /// Choose the server that is meant when none is named
     Default(NamedArgs),
     /// Forget a server
@@ -55,6 +58,17 @@ pub(crate) struct AddArgs {
     /// Give up pairing when the server has not answered for TIME
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
     pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) out: JsonArg,
+}
+
+/// `qft remote rename`.
+#[derive(Debug, Args)]
+pub(crate) struct RenameArgs {
+    /// A name that 'qft remote' shows
+    pub(crate) name: String,
+    /// What it will be called
+    pub(crate) new: String,
     #[command(flatten)]
     pub(crate) out: JsonArg,
 }

@@ -17,7 +17,7 @@ Serve:
   peers        Who may connect here: list, invite, allow, revoke, token
 
 Set up:
-  remote       Servers known here: list, add, default, forget
+  remote       Servers known here: list, add, rename, default, forget
   doctor       Test this machine's network settings, and the link to a remote
   id           Show this machine's name and fingerprint
   cert         Make a private CA and certificates (optional)
@@ -188,5 +188,6 @@ Examples:
   qft remote                             the servers known here
   qft remote add box                     asks for the ticket, and pairs
   qft remote add box qft://FP@host:4433  without an invite it is no secret
+  qft remote rename vm-17 box            its host name is not always a good one
   qft remote default box                 'qft send FILES' goes there
   qft remote forget box";

@@ -226,6 +226,26 @@ impl Remotes {
         })
     }
 
+    /// Calls a server by another name; `None` when there is none of that name.
+    ///
+    /// # Errors
+    /// [`NameError`]; the list is as it was then.
+    pub fn rename(&self, name: &str, new: &str) -> Result<Option<Remote>, NameError> {
+        check_remote_name(new)?;
+        let lock = home::lock(&self.home)?;
+        let remotes = self.list()?;
+        let Some(old) = remotes.iter().find(|remote| remote.name.eq_ignore_ascii_case(name)) else { return Ok(None) };
+        if let Some(other) = remotes.iter().find(|remote| *remote != old && remote.name.eq_ignore_ascii_case(new)) {
+            return Err(NameError::Taken { name: other.name.clone(), address: other.ticket.address() });
+        }
+        let renamed = Remote { name: new.to_owned(), ..old.clone() };
+        lock.replace(
+            FILE,
+            &rewrite(&self.text()?, |remote| Some(if remote == *old { renamed.clone() } else { remote })),
+        )?;
+        Ok(Some(renamed))
+    }
+
     /// Forgets a server; `false` when there is none of that name. There is no default after the default was removed.
     ///
     /// # Errors

@@ -97,6 +97,21 @@ fn the_default_can_be_moved_and_removed() {
 }
 
 #[test]
+fn a_renamed_server_keeps_everything_else() {
+    let (_home, remotes) = open();
+    let before = remotes.save("vm-17", &ticket(1, "h", 1)).unwrap();
+    remotes.save("b", &ticket(2, "h", 2)).unwrap();
+    let after = remotes.rename("VM-17", "box").unwrap().unwrap();
+    assert_eq!(after, Remote { name: "box".into(), ..before });
+    assert_eq!(remotes.find("box").unwrap(), Some(after));
+    assert_eq!(remotes.find("vm-17").unwrap(), None);
+    assert_eq!(remotes.rename("box", "BOX").unwrap().unwrap().name, "BOX");
+    assert!(remotes.rename("vm-17", "c").unwrap().is_none());
+    assert!(matches!(remotes.rename("box", "B"), Err(NameError::Taken { .. })));
+    assert!(matches!(remotes.rename("box", "local"), Err(NameError::Unfit(_))));
+}
+
+#[test]
 fn what_a_person_wrote_stays_to_the_letter() {
     let (home, remotes) = open();
     let mine = "# mine\n\nbroken line here\n  x   qft://short@h # note\n";
