@@ -61,7 +61,7 @@ use self::exit::{Complaint, Exit};
 ///
 /// The exit codes are listed in `qft send --help`.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args: Vec<OsString> = args.into_iter().collect();
+    let args = help_as_option(args.into_iter().collect());
     let command = match config::parse(&args) {
         Ok(cli) => cli.command,
         Err(Refusal::Clap(error)) => return refuse(&error, &args).into(),
@@ -92,6 +92,15 @@ fn dispatch(command: &Command) -> anyhow::Result<Exit> {
     }
 }
 
+/// `qft help COMMAND` as `qft COMMAND --help`. Clap's own command would stand in every list of commands.
+fn help_as_option(mut args: Vec<OsString>) -> Vec<OsString> {
+    if args.get(1).is_some_and(|first| first == "help") {
+        args.remove(1);
+        args.push("--help".into());
+    }
+    args
+}
+
 /// Clap's complaint without its decoration and without the usage that follows it.
 fn in_one_line(text: &str) -> String {
     let words = text.lines().take_while(|line| !line.starts_with("Usage:")).map(str::trim);
@@ -119,6 +128,18 @@ mod tests {
 
     use super::args::Cli;
     use super::*;
+
+    #[test]
+    fn help_is_a_command_too() {
+        let words = |line: &str| -> Vec<OsString> { line.split(' ').map(OsString::from).collect() };
+        for (typed, meant) in [
+            ("qft help", "qft --help"),
+            ("qft help peers invite", "qft peers invite --help"),
+            ("qft send help box:", "qft send help box:"),
+        ] {
+            assert_eq!(help_as_option(words(typed)), words(meant));
+        }
+    }
 
     #[test]
     fn a_complaint_in_json_names_what_is_missing() {

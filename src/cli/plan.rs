@@ -21,11 +21,16 @@ use super::remote::{self, Spec};
 
 /// The argument that stands for standard input or output.
 const DASH: &str = "-";
-fn refuse_compression(habits: &HabitArgs) -> Result<(), Complaint> {
-    match habits.compress {
-        true => {
-            Err(Complaint::usage("qft does not compress (-z); try: tar c DIR | zstd | qft send - REMOTE:DIR.tar.zst"))
-        }
+
+/// What rsync would do and qft does not.
+fn refuse_habits(habits: &HabitArgs) -> Result<(), Complaint> {
+    if habits.compress {
+        return Err(Complaint::usage(
+            "qft does not compress (-z); try: tar c DIR | zstd | qft send - REMOTE:DIR.tar.zst",
+        ));
+    }
+    match habits.delete {
+        true => Err(Complaint::usage("qft deletes nothing (--delete): what is there and not here stays")),
         false => Ok(()),
     }
 }

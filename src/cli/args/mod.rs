@@ -11,6 +11,7 @@ mod texts;
 mod transfer;
 mod trust;
 
+use std::num::NonZeroUsize;
 use std::time::{Duration, SystemTime};
 
 use clap::{Parser, Subcommand};
@@ -162,6 +163,11 @@ fn parse_time(text: &str) -> Result<Duration, String> {
     number.checked_mul(factor).map(Duration::from_secs).ok_or_else(|| "that is too long".to_owned())
 }
 
+/// Reads a number of things of which there is at least one.
+fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "a whole number is needed, 1 or more".to_owned())
+}
+
 /// Reads when something ends: a day, a moment, or a time from now.
 fn parse_end(text: &str) -> Result<SystemTime, String> {
     if let Ok(end) = parse_expiry(text) {
@@ -235,6 +241,7 @@ mod tests {
             &["send"],
             &["get"],
             &["send", "-j", "0", "f"],
+            &["serve", "-w", "many"],
             &["send", "--timeout", "5 days", "f"],
             &["send", "--bwlimit", "1000", "f"],
             &["peers", "allow", "x", "--ro", "--wo"],
@@ -245,6 +252,22 @@ mod tests {
             &["remote", "default"],
         ] {
             assert_eq!(parse(args).map(|_| ()).map_err(|e| e.exit_code()), Err(2), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn a_count_that_is_none_is_told_what_it_could_be() {
+        for text in ["0", "lots", "-1", ""] {
+            assert_eq!(parse_count(text), Err("a whole number is needed, 1 or more".to_owned()));
+        }
+        assert_eq!(parse_count("16").map(NonZeroUsize::get), Ok(16));
+    }
+
+    #[test]
+    fn a_port_is_said_to_a_server_as_to_a_client() {
+        for args in [&["serve", "-p", "4434"], &["serve", "--port", "4434"]] {
+            let Ok(Command::Serve(args)) = parse(args) else { panic!("accepted") };
+            assert_eq!(args.listen.as_deref(), Some("4434"));
         }
     }
 

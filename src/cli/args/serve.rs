@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueHint};
 
-use super::{Limit, parse_time};
+use super::{Limit, parse_count, parse_time};
 use crate::server::CLIENTS_MAX;
 
 /// How long a stopping server lets files finish, unless `--drain` says otherwise.
@@ -20,16 +20,16 @@ pub(crate) struct ServeArgs {
     #[arg(default_value = ".", value_hint = ValueHint::DirPath)]
     pub(crate) dir: PathBuf,
     /// UDP address [default: [::]:4433]
-    #[arg(short = 'l', long, value_name = "ADDR:PORT", env = "QFT_LISTEN")]
+    #[arg(short = 'l', long, short_alias = 'p', alias = "port", value_name = "ADDR:PORT", env = "QFT_LISTEN")]
     pub(crate) listen: Option<String>,
     /// Address to put in tickets (NAT, containers): HOST or HOST:PORT
     #[arg(long, value_name = "HOST")]
     pub(crate) advertise: Option<String>,
     /// Worker threads [default: one per core]
-    #[arg(short = 'w', long, value_name = "N")]
+    #[arg(short = 'w', long, value_name = "N", value_parser = parse_count)]
     pub(crate) workers: Option<NonZeroUsize>,
     /// Clients at the same time; one address gets half of the places
-    #[arg(long, value_name = "N", default_value_t = NonZeroUsize::new(CLIENTS_MAX).expect("there is room for some"))]
+    #[arg(long, value_name = "N", value_parser = parse_count, default_value_t = NonZeroUsize::new(CLIENTS_MAX).expect("there is room for some"))]
     pub(crate) max_clients: NonZeroUsize,
     /// Exit when the first client is done
     #[arg(long)]

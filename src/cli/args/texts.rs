@@ -88,7 +88,7 @@ Examples:
 /// Of `qft serve`.
 pub(super) const SERVE_EXAMPLES: &str = "\
 Examples:
-  qft serve ~/incoming                   prints the command for the other machine
+  qft serve ~/incoming                   prints the line for the other machine
   qft serve --write-only --no-clobber .  a drop box
   qft peers invite                       a ticket for one more client
   qft status                             who is connected, and what moves

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
 
-use super::{Limit, SshArgs, TrustArgs, parse_time};
+use super::{Limit, SshArgs, TrustArgs, parse_count, parse_time};
 use crate::protocol::message::IfExists;
 
 /// Files in flight unless `--jobs` says otherwise: enough to hide a disk's latency, few enough for a calm screen.
@@ -107,7 +107,7 @@ pub(crate) struct ConflictArgs {
 #[command(next_help_heading = "Link")]
 pub(crate) struct LinkArgs {
     /// Files in flight ('send' only; a server decides for itself)
-    #[arg(short = 'j', long, value_name = "N", default_value = JOBS_DEFAULT)]
+    #[arg(short = 'j', long, value_name = "N", default_value = JOBS_DEFAULT, value_parser = parse_count)]
     pub(crate) jobs: NonZeroUsize,
     /// At most RATE each way, unit required: 500K, 10M (bytes/s), 80mbit; 0 = no limit
     #[arg(long, value_name = "RATE")]
@@ -150,6 +150,9 @@ pub(crate) struct HabitArgs {
     /// There is no compression; see [`plan`](super::plan) for what is said about it.
     #[arg(short = 'z', hide = true)]
     pub(crate) compress: bool,
+    /// Nothing is ever deleted; likewise.
+    #[arg(long, hide = true)]
+    pub(crate) delete: bool,
 }
 
 /// `--if-exists`.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::super::args::{JobArgs, SendArgs};
 use super::super::exit::Complaint;
 use super::super::remote::{self, Spec, destination};
-use super::{DASH, named, refuse_compression, through_ssh};
+use super::{DASH, named, refuse_habits, through_ssh};
 use crate::client::SendOptions;
 use crate::protocol::message::Target;
 use crate::protocol::path::{WirePath, escape};
@@ -43,7 +43,7 @@ pub(crate) fn send(
     env: Option<&OsStr>,
     is_dir: impl Fn(&Path) -> bool,
 ) -> Result<SendPlan, Complaint> {
-    refuse_compression(&args.job.habits)?;
+    refuse_habits(&args.job.habits)?;
     let (paths, last) = split_last_remote(&args.paths)?;
     let spec = through_ssh(named(last, args.to.as_deref(), env)?, &args.job.ssh)?;
     let is_local = matches!(spec, Some(Spec::Local { .. }));
@@ -105,7 +105,7 @@ fn split_last_remote(args: &[OsString]) -> Result<(Vec<OsString>, Option<Spec>),
         )));
     }
     match paths.is_empty() {
-        true => Err(Complaint::usage("nothing to send: qft send FILES REMOTE:[PATH]")),
+        true => Err(Complaint::usage("nothing to send: qft send FILES REMOTE:[PATH]; a file a:b is written ./a:b")),
         false => Ok((paths, last)),
     }
 }

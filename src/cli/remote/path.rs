@@ -69,6 +69,9 @@ fn wire_path(path: &[u8]) -> Result<Option<WirePath>, Complaint> {
     if plain.is_empty() {
         return Ok(None);
     }
+    if plain.contains(&&b".."[..]) {
+        return Err(Complaint::Usage(format!("{}: a path on a remote has no '..' in it", escape(path))));
+    }
     let plain = plain.join(&b'/');
     WirePath::parse(&plain).map(Some).map_err(|error| Complaint::Usage(format!("{}: {error}", escape(path))))
 }

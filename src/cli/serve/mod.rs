@@ -7,6 +7,7 @@ mod passes;
 mod way_in;
 
 use std::fs;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt as _;
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context as _;
+use anyhow::anyhow;
 use tokio::time::{Instant, interval_at};
 
 use self::expiry::{DAILY, Expiry};
@@ -28,10 +29,12 @@ use super::exit::{Complaint, Exit};
 use super::log;
 use super::run::{Signals, block_on};
 use super::size;
+use crate::error::Error;
 use crate::protocol::path::escape;
 use crate::server::{Access, Mode, Server};
+use crate::storage::plain;
 use crate::transport::trust::Clients;
-use crate::transport::{self, DEFAULT_PORT, Identity, PathMemory, Presence, Serving};
+use crate::transport::{self, DEFAULT_PORT, Identity, PathMemory, Presence, Serving, TransportError};
 
 /// Runs the command.
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
@@ -69,7 +72,8 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
 /// The directory to serve, without links. The whole machine is not served by its administrator.
 fn root(dir: &Path, is_superuser: bool) -> anyhow::Result<PathBuf> {
     let shown = escape(dir.as_os_str().as_bytes());
-    let root = dir.canonicalize().map_err(|error| Complaint::Usage(format!("cannot serve {shown}: {error}")))?;
+    let root =
+        dir.canonicalize().map_err(|error| Complaint::Usage(format!("cannot serve {shown}: {}", plain(&error))))?;
     if !root.is_dir() {
         return Err(Complaint::Usage(format!("cannot serve {shown}: not a directory")).into());
     }
@@ -135,7 +139,7 @@ fn start(
             .rate_limit(Limit::rate_of(args.bwlimit))
             .path_memory(Some(PathMemory::of_clients(home)))
             .start()
-            .with_context(|| format!("cannot listen on {address}"))
+            .map_err(|error| not_listening(error, address))
     };
     let mut outcome = attempt(listen[0]);
     for address in &listen[1..] {
@@ -143,6 +147,17 @@ fn start(
         outcome = outcome.or_else(|first| attempt(*address).map_err(|_| first));
     }
     outcome
+}
+
+/// Why there is no server; of a port that another one has, what to do about it.
+fn not_listening(error: Error, address: SocketAddr) -> anyhow::Error {
+    match &error {
+        Error::Transport(TransportError::Bind { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => {
+            let (taken, next) = (address.port(), address.port().checked_add(1).unwrap_or(DEFAULT_PORT));
+            anyhow!("UDP port {taken} is in use, perhaps by another qft serve (see qft status); try another: -l {next}")
+        }
+        _ => error.into(),
+    }
 }
 
 fn workers(args: &ServeArgs) -> NonZeroUsize {
