@@ -92,6 +92,7 @@ impl Slots {
         drop(bars.multi.clear());
         // Bars that are dropped draw once more, which would bring them back.
         bars.multi.set_draw_target(ProgressDrawTarget::hidden());
+        self.screen.wipe_below();
     }
 
     fn flush_above(&mut self) {

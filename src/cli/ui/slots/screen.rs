@@ -9,6 +9,9 @@ use indicatif::ProgressDrawTarget;
 /// Rate at which indicatif may draw by itself. It is kept low, since each look ends with one forced draw.
 const OWN_DRAWS_HZ: u8 = 1;
 
+/// Clears from the cursor's line to the end of the screen (ECMA-48, ED).
+const WIPE_BELOW: &str = "\r\x1b[J";
+
 /// Where lines go.
 #[derive(Debug)]
 pub(crate) enum Screen {
@@ -49,6 +52,15 @@ impl Screen {
     pub(super) fn rest(&self) {
         match self {
             Self::Stderr => drop(write!(std::io::stderr(), "\r")),
+            #[cfg(test)]
+            Self::Memory(_) => {}
+        }
+    }
+
+    /// Removes what a terminal that was resized has left of bars: it breaks lines anew, and some come to lie lower.
+    pub(super) fn wipe_below(&self) {
+        match self {
+            Self::Stderr => drop(write!(std::io::stderr(), "{WIPE_BELOW}")),
             #[cfg(test)]
             Self::Memory(_) => {}
         }
