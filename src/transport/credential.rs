@@ -1,6 +1,5 @@
 //! Files that a user names: certificates, keys and tokens. They live anywhere, not in the home directory.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::pem::{self, PemObject};
@@ -13,6 +12,12 @@ pub enum CredentialError {
     /// The file cannot be read, or others can read or change it.
     #[error(transparent)]
     File(HomeError),
+    /// There is no such file.
+    #[error("cannot open {}: there is no such file", path.display())]
+    Absent {
+        /// The file.
+        path: PathBuf,
+    },
     /// There is nothing of that kind in it.
     #[error("{} holds no {what}", path.display())]
     Missing {
@@ -50,10 +55,7 @@ impl CredentialError {
 
 /// The whole text of a file that must be there.
 pub(crate) fn read(path: &Path, privacy: Privacy, what: &'static str) -> Result<String, CredentialError> {
-    let missing = || {
-        let source = io::ErrorKind::NotFound.into();
-        CredentialError::File(HomeError::Io { op: "open", path: path.to_owned(), source })
-    };
+    let missing = || CredentialError::Absent { path: path.to_owned() };
     match home::read(path, privacy) {
         Ok(found) => found.map(|(text, _)| text).ok_or_else(missing),
         Err(HomeError::Alien { path }) => {

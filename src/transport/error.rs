@@ -19,6 +19,9 @@ const VERSION_ALERTS: [u64; 2] = [0x100 + 70, 0x100 + 120];
 /// `certificate_required`, as a QUIC code: the client showed none.
 const NO_CERTIFICATE_ALERT: u64 = 0x100 + 116;
 
+/// `access_denied`, as a QUIC code: what a client says whose pin, or whose list, has another key for this server.
+const WRONG_KEY_ALERT: u64 = 0x100 + 49;
+
 /// Why there is no connection, or none any more.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -136,6 +139,7 @@ impl TransportError {
         match code {
             code if VERSION_ALERTS.contains(&code) => Self::Version { addr },
             NO_CERTIFICATE_ALERT => Self::NoClientKey { addr },
+            WRONG_KEY_ALERT => Self::Handshake { addr, reason: "it expects another key than this one".to_owned() },
             // QUIC carries TLS alerts as 0x100 + alert.
             0x100..=0x1ff => Self::Handshake { addr, reason },
             _ => Self::Lost { addr, reason },

@@ -180,7 +180,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
         let refusal = Token::load(&path).unwrap_err();
-        assert!(refusal.to_string().starts_with(&format!("cannot open {}", path.display())), "{refusal}");
+        assert!(refusal.to_string().ends_with("token: there is no such file"), "{refusal}");
         for (text, words) in [("\n", "holds no token"), ("short\n", "qft peers token")] {
             fs::write(&path, text).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
