@@ -51,17 +51,17 @@ pub(crate) struct GetArgs {
 #[derive(Debug, Args)]
 pub(crate) struct JobArgs {
     #[command(flatten)]
-    pub(crate) trust: TrustArgs,
-    #[command(flatten)]
     pub(crate) choice: ChoiceArgs,
     #[command(flatten)]
     pub(crate) conflict: ConflictArgs,
     #[command(flatten)]
-    pub(crate) ssh: SshArgs,
-    #[command(flatten)]
     pub(crate) link: LinkArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+    #[command(flatten)]
+    pub(crate) ssh: SshArgs,
     #[command(flatten)]
     pub(crate) habits: HabitArgs,
 }
