@@ -8,7 +8,7 @@ mod place;
 mod send;
 mod split;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 
 pub(crate) use self::get::get;
 pub(crate) use self::ls::{LsPlan, ls};
@@ -31,6 +31,14 @@ fn refuse_habits(habits: &HabitArgs) -> Result<(), Complaint> {
     }
     match habits.delete {
         true => Err(Complaint::usage("qft deletes nothing (--delete): what is there and not here stays")),
+        false => Ok(()),
+    }
+}
+
+/// An empty word would be all there is on a remote.
+fn refuse_empty(paths: &[OsString]) -> Result<(), Complaint> {
+    match paths.iter().any(|path| path.is_empty()) {
+        true => Err(Complaint::usage("an empty argument names nothing: is a variable empty? '.' is all that is here")),
         false => Ok(()),
     }
 }

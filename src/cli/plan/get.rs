@@ -8,7 +8,7 @@ use super::super::args::{GetArgs, SshArgs};
 use super::super::exit::Complaint;
 use super::super::remote::{self, Spec, pattern};
 use super::split::{is_glob, split_far, split_root};
-use super::{DASH, named, refuse_habits, through_ssh};
+use super::{DASH, named, refuse_empty, refuse_habits, through_ssh};
 use crate::client::GetOptions;
 use crate::protocol::message::Target;
 use crate::protocol::path::escape;
@@ -34,6 +34,7 @@ pub(crate) struct GetPlan {
 /// Resolves `qft get`. `is_dir` tells whether a local path is a directory.
 pub(crate) fn get(args: &GetArgs, env: Option<&OsStr>, is_dir: impl Fn(&Path) -> bool) -> Result<GetPlan, Complaint> {
     refuse_habits(&args.job.habits)?;
+    refuse_empty(&args.paths)?;
     let (wanted, into) = split_output(args)?;
     let Wanted { spec, far, patterns } = wanted_from(&wanted, args.from.as_deref(), env, &args.job.ssh)?;
     let to_stdout = into.as_os_str() == DASH;

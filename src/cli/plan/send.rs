@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::super::args::{JobArgs, SendArgs};
 use super::super::exit::Complaint;
 use super::super::remote::{self, Spec, destination};
-use super::{DASH, named, refuse_habits, through_ssh};
+use super::{DASH, named, refuse_empty, refuse_habits, through_ssh};
 use crate::client::SendOptions;
 use crate::protocol::message::Target;
 use crate::protocol::path::{WirePath, escape};
@@ -44,6 +44,7 @@ pub(crate) fn send(
     is_dir: impl Fn(&Path) -> bool,
 ) -> Result<SendPlan, Complaint> {
     refuse_habits(&args.job.habits)?;
+    refuse_empty(&args.paths)?;
     let (paths, last) = split_last_remote(&args.paths)?;
     let spec = through_ssh(named(last, args.to.as_deref(), env)?, &args.job.ssh)?;
     let is_local = matches!(spec, Some(Spec::Local { .. }));

@@ -260,6 +260,7 @@ fn send_takes_a_remote_off_the_end() {
     assert!(sent(&["a", "box:", "--to", "lab"], None).is_err(), "named twice");
     assert!(sent(&["-z", "a", "box:"], None).is_err(), "no compression");
     assert!(sent(&["--delete", "a", "box:"], None).is_err(), "no deletion");
+    assert!(sent(&["", "box:"], None).is_err(), "an empty variable");
 }
 
 #[test]
