@@ -96,6 +96,7 @@ pub(crate) fn open_ui(
         json: job.output.json,
         verbose: job.output.verbose > 0,
         dry_run,
+        checksum: job.conflict.checksum,
         jobs: job.link.jobs.get(),
         address: place.address(),
         is_local: matches!(place, Place::Local { .. }),

@@ -27,7 +27,7 @@ use self::text::{cause, shown};
 use super::exit::{Exit, Verb};
 use super::size;
 use crate::progress::{Counters, Event, Report};
-use crate::protocol::message::SkipReason;
+use crate::protocol::message::{SkipReason, Why};
 
 /// Time between two looks.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
@@ -56,6 +56,8 @@ pub(crate) struct UiOptions {
     pub(crate) verbose: bool,
     /// Decisions go to standard output.
     pub(crate) dry_run: bool,
+    /// Content decides, which a dry run does not read.
+    pub(crate) checksum: bool,
     /// Files in flight.
     pub(crate) jobs: usize,
     /// `HOST:PORT`, for the hint when nobody answers.
@@ -306,6 +308,9 @@ impl Ui {
     /// One line a decision, on standard output.
     fn print_decision(&mut self, event: &Event) {
         let (mark, size, path) = match event {
+            Event::Planned { path, size, from, why: Why::Update } if self.options.checksum && from == size => {
+                ("? compare".to_owned(), Some(*size), path)
+            }
             Event::Planned { path, size, from, why } => (decision(*why, *from, *size), Some(*size), path),
             Event::Skipped { path, size, reason: SkipReason::Same } => ("= same".to_owned(), Some(*size), path),
             Event::Skipped { path, size, reason } if is_news(*reason) => ("! exists".to_owned(), Some(*size), path),

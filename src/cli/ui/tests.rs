@@ -35,6 +35,7 @@ fn options(mode: Mode) -> UiOptions {
         json: false,
         verbose: false,
         dry_run: false,
+        checksum: false,
         jobs: 16,
         address: "192.0.2.1:4433".into(),
         is_local: false,
@@ -169,6 +170,15 @@ fn quiet_prints_failures_and_nothing_else() {
     stage.ui.end(&Ok(Report { failed: 1, ..Report::default() }), Exit::SomeFailed, stage.now);
     assert_eq!(stage.err.text().lines().count(), 1, "{}", stage.err.text());
     assert!(stage.err.text().starts_with("  failed: bad: "));
+}
+
+#[test]
+fn a_dry_run_does_not_call_replaced_what_is_only_to_be_compared() {
+    let mut stage = stage(UiOptions { dry_run: true, checksum: true, ..options(Mode::Final) });
+    for (path, from) in [("same-size", 2048), ("longer", 1024)] {
+        stage.ui.event(&Event::Planned { path: path.into(), size: 2048, from, why: Why::Update }, stage.now);
+    }
+    assert_eq!(stage.out.text(), "? compare          2.0 KiB  same-size\n~ replace          2.0 KiB  longer\n");
 }
 
 #[test]
