@@ -2,6 +2,8 @@
 //!
 //! The hostile end speaks the wire by hand against a real server or client.
 
+#[path = "hostile/crossing.rs"]
+mod crossing;
 #[path = "hostile/getter.rs"]
 mod getter;
 #[path = "hostile/server.rs"]
@@ -22,7 +24,9 @@ use qft::protocol::message::{
     Done, Failure, FileId, Have, Header, Hello, IfExists, Kind, List, Message, Mtime, Pos, Probe, ProbeKind, Problem,
     Push, SkipReason, Status, Tail, Target, Verdict, Why,
 };
-use qft::protocol::{AHEAD_BYTES_MAX, AHEAD_FILES_MAX, HEADERS_AHEAD_MAX, PROBE_ECHO_BYTES_MAX, PROBE_MILLIS_MAX};
+use qft::protocol::{
+    AHEAD_BYTES_MAX, AHEAD_FILES_MAX, HEADERS_AHEAD_MAX, OFFERS_MAX, PROBE_ECHO_BYTES_MAX, PROBE_MILLIS_MAX,
+};
 use qft::server::{Mode, Notice};
 use qft::transport::{self, TransportError};
 use support::field::{self, Field, identity};

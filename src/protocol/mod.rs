@@ -95,12 +95,16 @@
 //!   says so. Without failure it means *under its final name* (and durable, unless it was told otherwise). With a
 //!   failure it may come at any time after `Pos From`: the receiver stops the file's streams, the sender resets them.
 //! * **Cancel.** The sender gives up a file that has no `Done` yet, and says why; it resets the file's streams. It has no
-//!   answer. A source that changed while it was sent is cancelled with `Changed`; it may be offered anew with a new id.
+//!   answer. A source that changed while it was sent is cancelled with `Changed`; it may be offered anew with a new id, until it
+//!   was on offer [`OFFERS_MAX`] times.
 //! * What was under way for a file when its `Done` or `Cancel` was said is dropped by whoever gets it.
 //! * **Problem.** A source that never got a header, or that changed and is not offered anew. `End` after the last header
 //!   and problem. It waits for the `Tail` of every file, not for answers. So a file whose tail went ahead, and which is
 //!   compared after all, may be found changed after `End`: its `Cancel(Changed)` is then followed by a header for the same
-//!   path or a problem of that name, before which the job is not settled.
+//!   path or a problem of that name, before which the job is not settled. No other `Cancel(Changed)`, header or problem
+//!   comes between the two. When the receiver has said a failed `Done` for that file meanwhile, the failure stands: it drops
+//!   header or problem without an answer (the id is used up), and `Settled` does not wait for it; the sender, which hears
+//!   `Done` after its `Cancel`, takes it as the verdict on the new offer.
 //!
 //! # What a client may do
 //! A server settles it for each key when it lets the client in, and holds every `Push`, `Get` and `List` to it. What is
@@ -246,6 +250,10 @@ pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// Most files of one sender that are offered and not settled: hides a round trip of 300 ms at 27,000 small
 /// files a second, and bounds what a receiver has to remember.
 pub const HEADERS_AHEAD_MAX: usize = 8192;
+
+/// How often one file of a job may be on offer: a source that changes while it is sent is offered anew, and one that
+/// never rests would be for ever.
+pub const OFFERS_MAX: u8 = 3;
 
 /// Most files of a job whose start goes ahead of its answer: what a client may open streams for before the server has
 /// let it in, so few.

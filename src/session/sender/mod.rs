@@ -41,9 +41,6 @@ use crate::transfer::send::Send;
 /// How often the path's figures go to the receiver and the counters.
 const LINK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often a source that changes while it is sent is tried again.
-const ATTEMPTS_MAX: u8 = 3;
-
 /// What a sender works with.
 pub(crate) struct Tools {
     pub(crate) connection: Connection,
@@ -82,6 +79,8 @@ struct State {
     total: TotalOffered,
     /// What has been sent before it was asked for.
     ahead: Ahead,
+    /// Files that changed after the end was said, and what each is offered as now.
+    anew: HashMap<FileId, FileId>,
     /// The receiver has begun to answer.
     answered: bool,
     walk_ended: bool,
