@@ -214,6 +214,23 @@ async fn a_header_or_an_end_after_the_end_is_a_violation() {
 }
 
 #[tokio::test]
+async fn all_on_offer_twice_or_after_the_end_or_without_a_push_is_a_violation() {
+    for said in [[Message::Offered, Message::Offered], [end(1), Message::Offered]] {
+        violates(async |peer| {
+            peer.say(&header(0, "x", 1)).await;
+            for message in &said {
+                peer.say(message).await;
+            }
+        })
+        .await;
+    }
+    let field = Field::new();
+    let mut peer = field.greeted().await;
+    peer.say(&Message::Offered).await;
+    field.ends_with(&peer, CloseCode::Violation).await;
+}
+
+#[tokio::test]
 async fn more_headers_than_may_be_ahead_are_a_violation() {
     violates(async |peer| {
         let ids = 0..=HEADERS_AHEAD_MAX as u64;

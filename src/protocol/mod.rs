@@ -105,6 +105,9 @@
 //!   comes between the two. When the receiver has said a failed `Done` for that file meanwhile, the failure stands: it drops
 //!   header or problem without an answer (the id is used up), and `Settled` does not wait for it; the sender, which hears
 //!   `Done` after its `Cancel`, takes it as the verdict on the new offer.
+//! * **Offered.** With [`features::OFFERED`], at most once and before `End`: the sender has found all that there is, and it
+//!   is on offer. For display only: `End` may be as far away as the last byte. A file that changes is still offered anew.
+//!   A sender that stops early does not say it.
 //!
 //! # What a client may do
 //! A server settles it for each key when it lets the client in, and holds every `Push`, `Get` and `List` to it. What is
@@ -185,9 +188,9 @@
 //!
 //! **Send of two files.** The second needs no new round trip.
 //! ```text
-//! C Hello  Push{to: None}  Header{0, "a", 3 MiB}  Header{1, "b", 10}  End{2, 3145738}
+//! C Hello  Push{to: None}  Header{0, "a", 3 MiB}  Header{1, "b", 10}
 //! S Welcome  Pos{0, From{0, New}}  Pos{1, From{0, New}}
-//! C #0 0+3145728   C #1 0+10   C Tail{0, ranges: 1}  Tail{1, ranges: 1}
+//! C Offered        C #0 0+3145728   C #1 0+10   C Tail{0, ranges: 1}  Tail{1, ranges: 1}  End{2, 3145738}
 //! S (reports)  Done{1}  Done{0}  Settled        C closes: Done
 //! ```
 //! **The same, ahead.** `#n!` goes ahead. The first chunk of "a" and all of "b" are with the server before it answers.
@@ -198,8 +201,8 @@
 //! ```
 //! **Get.** The same with roles swapped: the server offers and opens the data streams.
 //! ```text
-//! C Hello  Get{"logs/*"}               S Welcome  Header{0, "x.log", 500}  Problem{"y.log", NotAllowed}  End{1, 500}
-//! C Pos{0, From{0, New}}               S #0 0+500  Tail{0, ranges: 1}      C Done{0}  Settled, closes: Done
+//! C Hello  Get{"logs/*"}               S Welcome  Header{0, "x.log", 500}  Problem{"y.log", NotAllowed}  Offered
+//! C Pos{0, From{0, New}}               S #0 0+500  Tail{0, ranges: 1}  End{1, 500}   C Done{0}  Settled, closes: Done
 //! ```
 //! **Resume with a repair.** 5 MiB, of which a part file holds 3.2 MiB; its chunk 1 is damaged.
 //! ```text
@@ -224,7 +227,7 @@
 //! ```
 //! **Drain.** The server stops while file 0 flows, file 1 is on offer and more were to come.
 //! ```text
-//! S GoAway  Pos{1, Refuse(Cancelled)}   C End{2, ..}  Tail{0, ranges: 1}   S Done{0}  Settled   C closes: Done
+//! S GoAway  Pos{1, Refuse(Cancelled)}   C Tail{0, ranges: 1}  End{2, ..}   S Done{0}  Settled   C closes: Done
 //! ```
 
 mod check;
@@ -312,6 +315,8 @@ pub mod features {
     pub const NONE: u64 = 0;
     /// The path can be measured: [`Probe`](super::message::Probe).
     pub const PROBE: u64 = 1;
+    /// The receiver hears when all is on offer: [`Offered`](super::message::Message::Offered).
+    pub const OFFERED: u64 = 2;
     /// All that this version knows.
-    pub const ALL: u64 = PROBE;
+    pub const ALL: u64 = PROBE | OFFERED;
 }

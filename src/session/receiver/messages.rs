@@ -22,6 +22,7 @@ impl Receiver {
                 Ok(())
             }
             Message::Cancel(cancel) => self.on_cancel(cancel),
+            Message::Offered => self.on_offered(),
             Message::End(end) => self.on_end(end),
             _ => Err(SessionError::Order("a message that only a receiver sends")),
         }
@@ -114,6 +115,16 @@ impl Receiver {
             self.0.tools.observer.failed(path.to_string(), failure);
         }
         self.settle();
+        Ok(())
+    }
+
+    fn on_offered(&self) -> Result<(), SessionError> {
+        let mut state = self.state();
+        if state.end.is_some() || std::mem::replace(&mut state.offered, true) {
+            return Err(SessionError::Order("all is on offer, which was known"));
+        }
+        drop(state);
+        self.0.tools.observer.scan_ended();
         Ok(())
     }
 

@@ -113,6 +113,8 @@ struct State {
     /// Directories whose time and mode are set last: writing into them changes their time. By name, so that
     /// one that is offered over and over takes no more room.
     directories: BTreeMap<WirePath, (Mtime, u32)>,
+    /// The sender has found all that there is.
+    offered: bool,
     end: Option<End>,
     /// Nothing is left but the directories.
     settling: bool,

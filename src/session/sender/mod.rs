@@ -31,9 +31,9 @@ use super::control::Control;
 use super::memory::{Buffers, SendBudget};
 use crate::digest::Hasher;
 use crate::progress::{FileProgress, Observer};
-use crate::protocol::HEADERS_AHEAD_MAX;
 use crate::protocol::message::{Done, End, Failure, FileId, Have, Header, Kind, LinkReport, Message, Problem, Status};
 use crate::protocol::path::WirePath;
+use crate::protocol::{HEADERS_AHEAD_MAX, features};
 use crate::storage::{Disk, Found, Root, Source};
 use crate::transfer::ahead::Ahead;
 use crate::transfer::send::Send;
@@ -84,6 +84,9 @@ struct State {
     /// The receiver has begun to answer.
     answered: bool,
     walk_ended: bool,
+    /// The receiver understands [`Message::Offered`].
+    hears_offered: bool,
+    offered_sent: bool,
     end_sent: bool,
     peer_ended: bool,
 }
@@ -188,6 +191,12 @@ impl Sender {
             error = self.0.tools.connection.closed() => Err(error.into()),
             () = self.report_link() => unreachable!("reports never end"),
         }
+    }
+
+    /// What the receiver understands beyond the least. A client sends long before it hears that.
+    pub(crate) fn use_features(&self, features: u64) {
+        self.state().hears_offered = features & features::OFFERED != 0;
+        self.maybe_end();
     }
 
     /// Offers nothing more; what is on offer is finished. For an end that is about to close.
@@ -295,14 +304,19 @@ impl Sender {
     }
 
     /// Sends `End` once no header can follow: the walk is over and every file is past the point where a
-    /// change of its source would offer it again.
+    /// change of its source would offer it again. Before that, `Offered` once the walk is over.
     fn maybe_end(&self) {
         let mut state = self.state();
-        let ready = state.walk_ended && !state.end_sent && state.files.values().all(Outgoing::is_last);
-        if ready {
+        if !state.walk_ended || state.end_sent {
+            return;
+        }
+        if state.files.values().all(Outgoing::is_last) {
             state.end_sent = true;
             let TotalOffered { files, bytes } = state.total;
             self.0.tools.control.send(Message::End(End { files, bytes }));
+        } else if state.hears_offered && !state.offered_sent && !self.is_stopped() {
+            state.offered_sent = true;
+            self.0.tools.control.send(Message::Offered);
         }
     }
 
