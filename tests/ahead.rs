@@ -233,6 +233,33 @@ async fn a_small_source_that_is_gone_after_the_end_was_said_is_a_problem() {
 }
 
 #[tokio::test]
+async fn a_failure_that_crosses_a_new_offer_after_the_end_stands_for_both() {
+    let failure = || Failure::new(Status::NoSpace, "full");
+    // With another file under way, and as the last word on all of them.
+    for others in [true, false] {
+        let files = [("f", 5), ("g", 6)];
+        let mut sending = Sending::start(&files[..1 + usize::from(others)]).await;
+        for _ in 0..=usize::from(others) {
+            sending.header().await;
+        }
+        sending.end().await;
+        fs::write(sending.dir.path().join("f"), b"longer than before").unwrap();
+        sending.answer(0, from(5, Why::Resume)).await;
+        changed(&mut sending.peer, 0).await;
+        assert_eq!(sending.header().await.id, FileId(files.len() as u64 - u64::from(!others)));
+        // As if none of that had been heard.
+        sending.peer.say(&Message::Done(Done { id: FileId(0), failure: Some(failure()) })).await;
+        if others {
+            sending.answer(1, from(0, Why::New)).await;
+            sending.peer.say(&done(1)).await;
+        }
+        let report = sending.leave().await;
+        assert_eq!((report.done, report.failed), (u64::from(others), 1));
+        assert_eq!(report.failures, [("f".to_owned(), failure())]);
+    }
+}
+
+#[tokio::test]
 async fn a_resume_that_crosses_it_takes_nothing_of_it() {
     let mut sending = Sending::start(&[("f", LARGE)]).await;
     sending.header().await;

@@ -2,6 +2,8 @@
 //!
 //! The hostile end speaks the wire by hand against a real server or client.
 
+#[path = "hostile/crossing.rs"]
+mod crossing;
 #[path = "hostile/getter.rs"]
 mod getter;
 #[path = "hostile/server.rs"]
@@ -22,7 +24,9 @@ use qft::protocol::message::{
     Done, Failure, FileId, Have, Header, Hello, IfExists, Kind, List, Message, Mtime, Pos, Probe, ProbeKind, Problem,
     Push, SkipReason, Status, Tail, Target, Verdict, Why,
 };
-use qft::protocol::{AHEAD_BYTES_MAX, AHEAD_FILES_MAX, HEADERS_AHEAD_MAX, PROBE_ECHO_BYTES_MAX, PROBE_MILLIS_MAX};
+use qft::protocol::{
+    AHEAD_BYTES_MAX, AHEAD_FILES_MAX, HEADERS_AHEAD_MAX, OFFERS_MAX, PROBE_ECHO_BYTES_MAX, PROBE_MILLIS_MAX,
+};
 use qft::server::{Mode, Notice};
 use qft::transport::{self, TransportError};
 use support::field::{self, Field, identity};
@@ -207,6 +211,23 @@ async fn a_header_or_an_end_after_the_end_is_a_violation() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn all_on_offer_twice_or_after_the_end_or_without_a_push_is_a_violation() {
+    for said in [[Message::Offered, Message::Offered], [end(1), Message::Offered]] {
+        violates(async |peer| {
+            peer.say(&header(0, "x", 1)).await;
+            for message in &said {
+                peer.say(message).await;
+            }
+        })
+        .await;
+    }
+    let field = Field::new();
+    let mut peer = field.greeted().await;
+    peer.say(&Message::Offered).await;
+    field.ends_with(&peer, CloseCode::Violation).await;
 }
 
 #[tokio::test]

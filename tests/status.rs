@@ -57,9 +57,10 @@ async fn a_push_is_shown_while_it_runs() {
     peer.offer(0, "dir/large", 5 * MIB).await;
     let (mut send, _reports) = peer.begin(0, 0, 5 * MIB, &large[..2 * MIB as usize]).await;
     peer.send_well(1, "small", &small).await;
-    peer.say(&end(2)).await;
     let bytes = 2 * MIB + 100;
     until("the first bytes", || only_job(&handle.status()).bytes_written == bytes).await;
+    assert!(!only_job(&handle.status()).scan_ended);
+    peer.say(&Message::Offered).await;
     until("the end of the list", || only_job(&handle.status()).scan_ended).await;
     let status = handle.status();
     let job = only_job(&status);
@@ -72,6 +73,7 @@ async fn a_push_is_shown_while_it_runs() {
     send.finish().unwrap();
     peer.say(&peer.tail(0, &large, 1)).await;
     peer.is_done(0).await;
+    peer.say(&end(2)).await;
     assert!(matches!(peer.hear().await, Some(Message::Settled)));
     assert_eq!(handle.status().connections[0].jobs, [], "the client stays, its job is over");
 }

@@ -50,6 +50,26 @@ fn one_paste_pairs_two_machines_and_later_no_host_is_named() {
 }
 
 #[test]
+fn of_one_large_file_the_time_left_is_known_while_most_of_it_is_still_to_come() {
+    let (remote, local) = (Machine::new(), Machine::new());
+    // More than a sender hands over ahead of the link.
+    remote.write_large("in/large", 200 << 20);
+    let serve = remote.serve("in", "");
+    local.qft(["ls", serve.ticket()]).run().exits(0);
+    let mut client = Terminal::new();
+    client.start(&local, "qft get large --bwlimit 1M");
+    let left = bin::wait_for("the time left", || {
+        let seen = client.seen();
+        // Lines as wide as the screen run into each other.
+        let (totals, _) = seen.split_once("0/1 files")?.1.split_once(" rtt ")?;
+        let last = totals.split_whitespace().last()?;
+        (last.ends_with(['s', 'm']) && !last.contains('/')).then(|| last.to_owned())
+    });
+    client.press(CTRL_C);
+    assert_eq!(client.end(), Some(130), "{left} {}", client.seen());
+}
+
+#[test]
 fn one_command_is_enough_where_there_is_ssh() {
     let (remote, local) = (Machine::new(), Machine::new());
     let Some(sshd) = Sshd::start(&remote, &local, &Setup::default()) else { return };

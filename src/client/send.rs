@@ -106,6 +106,11 @@ async fn send_over(plan: &Arc<Plan>, link: &mut Link, observer: &Observer) -> Re
 
 /// Feeds the sender with what the server answers. Returns only with an error.
 async fn read(replies: &mut Replies, roles: &Roles) -> SessionError {
+    match (replies.features().await, &roles.sender) {
+        (Ok(features), Some(sender)) => sender.use_features(features),
+        (Ok(_), None) => {}
+        (Err(error), _) => return error,
+    }
     loop {
         match replies.next().await {
             Ok(Message::GoAway) => {

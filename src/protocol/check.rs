@@ -46,7 +46,8 @@ pub(super) fn check(message: &Message) -> Result<(), CodecError> {
         | Message::Link(_)
         | Message::Probe(_)
         | Message::ProbeReady(_)
-        | Message::ProbeDone(_) => Ok(()),
+        | Message::ProbeDone(_)
+        | Message::Offered => Ok(()),
     }
 }
 

@@ -55,6 +55,8 @@ pub enum Message {
     ProbeReady(ProbeReady),
     /// Server: a probe is over.
     ProbeDone(ProbeDone),
+    /// Sender: all that it found is on offer; [`Message::End`] waits for the last tail.
+    Offered,
 }
 
 /// The client's opening. Nothing else is accepted before it.

@@ -95,12 +95,19 @@
 //!   says so. Without failure it means *under its final name* (and durable, unless it was told otherwise). With a
 //!   failure it may come at any time after `Pos From`: the receiver stops the file's streams, the sender resets them.
 //! * **Cancel.** The sender gives up a file that has no `Done` yet, and says why; it resets the file's streams. It has no
-//!   answer. A source that changed while it was sent is cancelled with `Changed`; it may be offered anew with a new id.
+//!   answer. A source that changed while it was sent is cancelled with `Changed`; it may be offered anew with a new id, until it
+//!   was on offer [`OFFERS_MAX`] times.
 //! * What was under way for a file when its `Done` or `Cancel` was said is dropped by whoever gets it.
 //! * **Problem.** A source that never got a header, or that changed and is not offered anew. `End` after the last header
 //!   and problem. It waits for the `Tail` of every file, not for answers. So a file whose tail went ahead, and which is
 //!   compared after all, may be found changed after `End`: its `Cancel(Changed)` is then followed by a header for the same
-//!   path or a problem of that name, before which the job is not settled.
+//!   path or a problem of that name, before which the job is not settled. No other `Cancel(Changed)`, header or problem
+//!   comes between the two. When the receiver has said a failed `Done` for that file meanwhile, the failure stands: it drops
+//!   header or problem without an answer (the id is used up), and `Settled` does not wait for it; the sender, which hears
+//!   `Done` after its `Cancel`, takes it as the verdict on the new offer.
+//! * **Offered.** With [`features::OFFERED`], at most once and before `End`: the sender has found all that there is, and it
+//!   is on offer. For display only: `End` may be as far away as the last byte. A file that changes is still offered anew.
+//!   A sender that stops early does not say it.
 //!
 //! # What a client may do
 //! A server settles it for each key when it lets the client in, and holds every `Push`, `Get` and `List` to it. What is
@@ -181,9 +188,9 @@
 //!
 //! **Send of two files.** The second needs no new round trip.
 //! ```text
-//! C Hello  Push{to: None}  Header{0, "a", 3 MiB}  Header{1, "b", 10}  End{2, 3145738}
+//! C Hello  Push{to: None}  Header{0, "a", 3 MiB}  Header{1, "b", 10}
 //! S Welcome  Pos{0, From{0, New}}  Pos{1, From{0, New}}
-//! C #0 0+3145728   C #1 0+10   C Tail{0, ranges: 1}  Tail{1, ranges: 1}
+//! C Offered        C #0 0+3145728   C #1 0+10   C Tail{0, ranges: 1}  Tail{1, ranges: 1}  End{2, 3145738}
 //! S (reports)  Done{1}  Done{0}  Settled        C closes: Done
 //! ```
 //! **The same, ahead.** `#n!` goes ahead. The first chunk of "a" and all of "b" are with the server before it answers.
@@ -194,8 +201,8 @@
 //! ```
 //! **Get.** The same with roles swapped: the server offers and opens the data streams.
 //! ```text
-//! C Hello  Get{"logs/*"}               S Welcome  Header{0, "x.log", 500}  Problem{"y.log", NotAllowed}  End{1, 500}
-//! C Pos{0, From{0, New}}               S #0 0+500  Tail{0, ranges: 1}      C Done{0}  Settled, closes: Done
+//! C Hello  Get{"logs/*"}               S Welcome  Header{0, "x.log", 500}  Problem{"y.log", NotAllowed}  Offered
+//! C Pos{0, From{0, New}}               S #0 0+500  Tail{0, ranges: 1}  End{1, 500}   C Done{0}  Settled, closes: Done
 //! ```
 //! **Resume with a repair.** 5 MiB, of which a part file holds 3.2 MiB; its chunk 1 is damaged.
 //! ```text
@@ -220,7 +227,7 @@
 //! ```
 //! **Drain.** The server stops while file 0 flows, file 1 is on offer and more were to come.
 //! ```text
-//! S GoAway  Pos{1, Refuse(Cancelled)}   C End{2, ..}  Tail{0, ranges: 1}   S Done{0}  Settled   C closes: Done
+//! S GoAway  Pos{1, Refuse(Cancelled)}   C Tail{0, ranges: 1}  End{2, ..}   S Done{0}  Settled   C closes: Done
 //! ```
 
 mod check;
@@ -246,6 +253,10 @@ pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// Most files of one sender that are offered and not settled: hides a round trip of 300 ms at 27,000 small
 /// files a second, and bounds what a receiver has to remember.
 pub const HEADERS_AHEAD_MAX: usize = 8192;
+
+/// How often one file of a job may be on offer: a source that changes while it is sent is offered anew, and one that
+/// never rests would be for ever.
+pub const OFFERS_MAX: u8 = 3;
 
 /// Most files of a job whose start goes ahead of its answer: what a client may open streams for before the server has
 /// let it in, so few.
@@ -304,6 +315,8 @@ pub mod features {
     pub const NONE: u64 = 0;
     /// The path can be measured: [`Probe`](super::message::Probe).
     pub const PROBE: u64 = 1;
+    /// The receiver hears when all is on offer: [`Offered`](super::message::Message::Offered).
+    pub const OFFERED: u64 = 2;
     /// All that this version knows.
-    pub const ALL: u64 = PROBE;
+    pub const ALL: u64 = PROBE | OFFERED;
 }

@@ -110,6 +110,11 @@ impl Client {
         })
     }
 
+    /// The features that both sides use.
+    pub(super) fn features(&self) -> u64 {
+        self.welcome.features
+    }
+
     /// Tells the client that it is in.
     fn welcome(&self) {
         self.control.send(Message::Welcome(self.welcome.clone()));

@@ -256,6 +256,7 @@ impl Conversation {
             dry_run: false,
             ahead,
         });
+        sender.use_features(self.client.features());
         self.begin(Role::Sender(sender.clone()), &observer, events);
         let (found, finds) = mpsc::channel(FOUND_AHEAD);
         let grant = self.client.grant.clone();

@@ -23,7 +23,12 @@ impl Roles {
     /// A message for a role that is not played, or one that breaks the role's rules.
     pub(crate) fn route(&self, message: Message) -> Result<Option<Message>, SessionError> {
         match message {
-            Message::Header(_) | Message::Tail(_) | Message::Problem(_) | Message::End(_) | Message::Cancel(_) => {
+            Message::Header(_)
+            | Message::Tail(_)
+            | Message::Problem(_)
+            | Message::Offered
+            | Message::End(_)
+            | Message::Cancel(_) => {
                 let (receiver, _) =
                     self.receiver.as_ref().ok_or(SessionError::Order("content that nobody asked for"))?;
                 receiver.on_message(message)?;

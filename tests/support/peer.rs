@@ -6,6 +6,7 @@ use std::time::Duration;
 use qft::digest::{self, CHUNK_BYTES, Digest, Hasher, Salt};
 use qft::protocol::close::CloseCode;
 use qft::protocol::codec::{self, Decoder, RangeHeader, Turn};
+use qft::protocol::features;
 use qft::protocol::message::{
     End, FileId, Get, Header, Hello, IfExists, Kind, Message, Mtime, Pos, Push, Tail, Target, Verdict, Welcome, Why,
 };
@@ -61,8 +62,13 @@ impl Raw {
     }
 
     pub async fn greeted_with(server: &Server, identity: &Identity, tuning: &Tuning) -> Self {
+        Self::greeted_by(server, identity, tuning, &hello()).await
+    }
+
+    /// As a client that greets like this: let in.
+    pub async fn greeted_by(server: &Server, identity: &Identity, tuning: &Tuning, hello: &Message) -> Self {
         let mut peer = Self::connect_with(server, identity, tuning).await;
-        peer.say(&hello()).await;
+        peer.say(hello).await;
         let welcome = peer.hear().await;
         assert!(matches!(welcome, Some(Message::Welcome(_))), "{welcome:?}");
         peer
@@ -223,9 +229,14 @@ impl RawServer {
 
     /// The next client, welcomed; its job has been heard.
     pub async fn welcome(&self) -> Raw {
+        self.welcome_with(features::NONE).await
+    }
+
+    /// The same with features that both sides are to use.
+    pub async fn welcome_with(&self, features: u64) -> Raw {
         let mut peer = self.accept().await;
         assert!(matches!(peer.hear().await, Some(Message::Hello(_))));
-        peer.say(&Message::Welcome(Welcome::new(0, "impostor", false))).await;
+        peer.say(&Message::Welcome(Welcome::new(features, "impostor", false))).await;
         let job = peer.hear().await;
         assert!(matches!(job, Some(Message::Push(_) | Message::Get(_) | Message::List(_))), "{job:?}");
         peer
@@ -263,7 +274,11 @@ pub fn path(name: &str) -> WirePath {
 }
 
 pub fn hello() -> Message {
-    Message::Hello(Hello::new(0, "hostile", None))
+    hello_with(features::NONE)
+}
+
+pub fn hello_with(features: u64) -> Message {
+    Message::Hello(Hello::new(features, "hostile", None))
 }
 
 pub fn push() -> Message {

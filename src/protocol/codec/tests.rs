@@ -154,6 +154,7 @@ fn rest() -> impl Strategy<Value = Message> {
         any::<(u64, u64)>().prop_map(|(files, bytes)| Message::End(End { files, bytes })),
         Just(Message::GoAway),
         Just(Message::Settled),
+        Just(Message::Offered),
         link_report().prop_map(Message::Link),
     ]
 }
@@ -243,6 +244,7 @@ fn examples() -> Vec<(Message, &'static [u8])> {
             Message::ProbeDone(ProbeDone { link, cpu_permille: 7 }),
             b"\x13\x01\x02\x03\xfc\x00\x00\x01\x00\xfb\xac\x05\x07",
         ),
+        (Message::Offered, b"\x14"),
     ]
 }
 
@@ -255,7 +257,7 @@ fn every_message_has_the_bytes_it_always_had() {
     }
     let mut variants: Vec<u8> = all.iter().map(|(_, payload)| payload[0]).collect();
     variants.dedup();
-    assert_eq!(variants, Vec::from_iter(0..20), "every variant has its example, in order");
+    assert_eq!(variants, Vec::from_iter(0..21), "every variant has its example, in order");
 }
 
 #[test]

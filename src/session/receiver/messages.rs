@@ -1,14 +1,12 @@
 //! What the sender says on the control stream.
 
+use super::anew::Offer;
 use super::{File, Receiver};
 use crate::protocol::HEADERS_AHEAD_MAX;
 use crate::protocol::message::{Done, End, Failure, Header, Kind, Message, Problem, Status, Tail};
-use crate::protocol::path::{WirePath, escape};
+use crate::protocol::path::escape;
 use crate::session::SessionError;
 use crate::transfer::Violation;
-
-/// Most files whose new offer is awaited. A sender offers them anew at once, so few are ever waiting.
-const CHANGED_MAX: usize = 1024;
 
 impl Receiver {
     /// Feeds a message of the sender's.
@@ -24,15 +22,13 @@ impl Receiver {
                 Ok(())
             }
             Message::Cancel(cancel) => self.on_cancel(cancel),
+            Message::Offered => self.on_offered(),
             Message::End(end) => self.on_end(end),
             _ => Err(SessionError::Order("a message that only a receiver sends")),
         }
     }
 
     fn on_header(&self, header: Header) -> Result<(), SessionError> {
-        if header.kind != Kind::Dir {
-            self.0.tools.observer.found(&header.path.to_string(), header.size);
-        }
         let mut state = self.state();
         if header.id.0 != state.next_id {
             return Err(SessionError::Order("file ids do not count up"));
@@ -40,11 +36,14 @@ impl Receiver {
         if state.files.len() >= HEADERS_AHEAD_MAX {
             return Err(SessionError::Order("too many files offered at once"));
         }
-        let is_awaited = state.changed.remove(&header.path).is_some();
-        if state.end.is_some() && !is_awaited {
-            return Err(SessionError::Order("a file offered after the end"));
-        }
+        let offer = state.anew.on_offer(&header.path)?;
         state.next_id += 1;
+        if offer == Offer::Dropped {
+            return Ok(());
+        }
+        if header.kind != Kind::Dir {
+            self.0.tools.observer.found(&header.path.to_string(), header.size);
+        }
         let planned = state.planned(header.clone())?;
         state.files.insert(header.id, File::Planning(planned));
         state.unplanned.push(header);
@@ -77,12 +76,12 @@ impl Receiver {
     }
 
     fn on_problem(&self, problem: Problem) {
+        if !self.state().anew.on_problem(&problem.name) {
+            return;
+        }
         let name = escape(&problem.name).to_string();
         self.0.tools.observer.failed(name, problem.failure);
-        if let Ok(path) = WirePath::parse(&problem.name) {
-            self.state().changed.remove(&path);
-            self.settle();
-        }
+        self.settle();
     }
 
     fn on_cancel(&self, cancel: Done) -> Result<(), SessionError> {
@@ -90,6 +89,8 @@ impl Receiver {
         if cancel.id.0 >= state.next_id {
             return Err(SessionError::Order("a cancel for a file that was never offered"));
         }
+        let failure = cancel.failure.unwrap_or_else(|| Failure::new(Status::Cancelled, "its sender gave it up"));
+        let is_changed = failure.status == Status::Changed;
         let path = match state.files.remove(&cancel.id) {
             Some(File::Open(open)) => {
                 open.io.give_up();
@@ -101,19 +102,29 @@ impl Receiver {
                 state.files.insert(cancel.id, committing);
                 return Ok(());
             }
-            None => return Ok(()),
+            None => {
+                if is_changed {
+                    state.anew.on_changed_settled();
+                }
+                return Ok(());
+            }
         };
-        let failure = cancel.failure.unwrap_or_else(|| Failure::new(Status::Cancelled, "its sender gave it up"));
-        // After the end nothing is offered but what is awaited, so that cannot become more.
-        let has_room = state.end.is_some() || state.changed.len() < CHANGED_MAX;
-        if failure.status == Status::Changed && has_room {
-            state.changed.insert(path, failure);
-            drop(state);
-        } else {
-            drop(state);
+        let failed = if is_changed { state.anew.on_changed(path, failure) } else { Some((path, failure)) };
+        drop(state);
+        if let Some((path, failure)) = failed {
             self.0.tools.observer.failed(path.to_string(), failure);
         }
         self.settle();
+        Ok(())
+    }
+
+    fn on_offered(&self) -> Result<(), SessionError> {
+        let mut state = self.state();
+        if state.end.is_some() || std::mem::replace(&mut state.offered, true) {
+            return Err(SessionError::Order("all is on offer, which was known"));
+        }
+        drop(state);
+        self.0.tools.observer.scan_ended();
         Ok(())
     }
 
@@ -125,7 +136,7 @@ impl Receiver {
         if !state.unoffered.is_empty() {
             return Err(SessionError::Order("content for a file that was never offered"));
         }
-        let failed = std::mem::take(&mut state.changed);
+        let failed = state.anew.on_end();
         drop(state);
         for (path, failure) in failed {
             self.0.tools.observer.failed(path.to_string(), failure);

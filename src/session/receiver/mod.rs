@@ -10,10 +10,12 @@
 //! | `check` | digests of what is there already |
 //! | `stream`, `backlog` | a range on its way to disk; the brake when the disk is behind |
 //! | `ahead` | a range that came before its file was answered |
+//! | `anew` | what changed and is to be offered again; what crosses it |
 //! | `file`, `wait` | where content is written; waiting for a part that cannot be opened |
 //! | `finish`, `settle` | the verdict and the commit; the last word on a file and on the job |
 
 mod ahead;
+mod anew;
 mod answer;
 mod backlog;
 mod check;
@@ -32,6 +34,7 @@ use quinn::Connection;
 use tokio::sync::Notify;
 
 use self::ahead::Waker;
+use self::anew::Anew;
 use self::backlog::Backlog;
 use self::file::FileIo;
 use super::control::Control;
@@ -105,12 +108,13 @@ struct State {
     /// Offers that wait for the disk's word on what is there.
     unplanned: Vec<Header>,
     planning: bool,
-    /// Files that the sender gave up because they changed: it is to offer each anew, or to say that it is a problem.
-    /// What is left of them at its end has failed; what comes here after the end is waited for.
-    changed: HashMap<WirePath, Failure>,
+    /// Files that the sender gave up because they changed.
+    anew: Anew,
     /// Directories whose time and mode are set last: writing into them changes their time. By name, so that
     /// one that is offered over and over takes no more room.
     directories: BTreeMap<WirePath, (Mtime, u32)>,
+    /// The sender has found all that there is.
+    offered: bool,
     end: Option<End>,
     /// Nothing is left but the directories.
     settling: bool,

@@ -34,6 +34,10 @@ impl Receiver {
     pub(super) fn close(&self, id: FileId, last_word: Message, report: impl FnOnce(&File)) {
         let mut state = self.state();
         let Some(file) = state.files.remove(&id) else { return };
+        if let File::Open(_) = file {
+            // It fails: what is right is committed first. The sender may find it changed before it hears of that.
+            state.anew.on_failed();
+        }
         self.0.tools.control.send(last_word);
         report(&file);
         drop(state);
@@ -45,7 +49,7 @@ impl Receiver {
     /// Ends the job, once, when nothing is left: directories get their times, then the sender hears of it.
     pub(super) fn settle(&self) {
         let mut state = self.state();
-        let open = state.end.is_none() || !state.files.is_empty() || !state.changed.is_empty();
+        let open = state.end.is_none() || !state.files.is_empty() || state.anew.is_awaited();
         if open || std::mem::replace(&mut state.settling, true) {
             return;
         }

@@ -123,7 +123,10 @@ impl Sender {
         let file = match self.take(done.id) {
             Ok(file) => file,
             // Both sides may give a file up at the same time.
-            Err(_) if done.id.0 < self.state().next_id => return Ok(()),
+            Err(_) if done.id.0 < self.state().next_id => {
+                self.on_crossing(done);
+                return Ok(());
+            }
             Err(error) => return Err(error),
         };
         match (done.failure, &file.moving) {
@@ -137,5 +140,18 @@ impl Sender {
         }
         self.maybe_end();
         Ok(())
+    }
+
+    /// A verdict on a file that is not on offer any more. After the end a failure is that of the new offer too, which the
+    /// receiver has dropped: `Settled` may be its next word. That offer has no answer then; one that has is not dropped.
+    fn on_crossing(&self, done: Done) {
+        let mut state = self.state();
+        let (Some(failure), Some(anew)) = (done.failure, state.anew.remove(&done.id)) else { return };
+        if state.files.get(&anew).is_none_or(|file| file.moving.is_some()) {
+            return;
+        }
+        let file = state.files.remove(&anew).expect("the lock was held since it was seen");
+        drop(state);
+        self.0.tools.observer.failed(file.header.path.to_string(), failure);
     }
 }

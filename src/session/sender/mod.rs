@@ -31,18 +31,15 @@ use super::control::Control;
 use super::memory::{Buffers, SendBudget};
 use crate::digest::Hasher;
 use crate::progress::{FileProgress, Observer};
-use crate::protocol::HEADERS_AHEAD_MAX;
 use crate::protocol::message::{Done, End, Failure, FileId, Have, Header, Kind, LinkReport, Message, Problem, Status};
 use crate::protocol::path::WirePath;
+use crate::protocol::{HEADERS_AHEAD_MAX, features};
 use crate::storage::{Disk, Found, Root, Source};
 use crate::transfer::ahead::Ahead;
 use crate::transfer::send::Send;
 
 /// How often the path's figures go to the receiver and the counters.
 const LINK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How often a source that changes while it is sent is tried again.
-const ATTEMPTS_MAX: u8 = 3;
 
 /// What a sender works with.
 pub(crate) struct Tools {
@@ -82,11 +79,16 @@ struct State {
     total: TotalOffered,
     /// What has been sent before it was asked for.
     ahead: Ahead,
+    /// Files that changed after the end was said, and what each is offered as now.
+    anew: HashMap<FileId, FileId>,
     /// The receiver has begun to answer.
     answered: bool,
     walk_ended: bool,
     /// Something was not offered, or not taken, because one end is about to stop.
     left_out: bool,
+    /// The receiver understands [`Message::Offered`].
+    hears_offered: bool,
+    offered_sent: bool,
     end_sent: bool,
     peer_ended: bool,
 }
@@ -191,6 +193,12 @@ impl Sender {
             error = self.0.tools.connection.closed() => Err(error.into()),
             () = self.report_link() => unreachable!("reports never end"),
         }
+    }
+
+    /// What the receiver understands beyond the least. A client sends long before it hears that.
+    pub(crate) fn use_features(&self, features: u64) {
+        self.state().hears_offered = features & features::OFFERED != 0;
+        self.maybe_end();
     }
 
     /// Offers nothing more; what is on offer is finished. For an end that is about to close.
@@ -304,14 +312,19 @@ impl Sender {
     }
 
     /// Sends `End` once no header can follow: the walk is over and every file is past the point where a
-    /// change of its source would offer it again.
+    /// change of its source would offer it again. Before that, `Offered` once the walk is over.
     fn maybe_end(&self) {
         let mut state = self.state();
-        let ready = state.walk_ended && !state.end_sent && state.files.values().all(Outgoing::is_last);
-        if ready {
+        if !state.walk_ended || state.end_sent {
+            return;
+        }
+        if state.files.values().all(Outgoing::is_last) {
             state.end_sent = true;
             let TotalOffered { files, bytes } = state.total;
             self.0.tools.control.send(Message::End(End { files, bytes }));
+        } else if state.hears_offered && !state.offered_sent && !self.is_stopped() {
+            state.offered_sent = true;
+            self.0.tools.control.send(Message::Offered);
         }
     }
 

@@ -3,8 +3,9 @@
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::stream::Place;
-use super::{ATTEMPTS_MAX, Outgoing, Sender, State, changed};
+use super::{Outgoing, Sender, State, changed};
 use crate::progress::Event;
+use crate::protocol::OFFERS_MAX;
 use crate::protocol::message::{Done, FileId, Header, Kind, Message};
 use crate::protocol::path::WirePath;
 use crate::storage::{Found, Lost, Meta, Root};
@@ -47,7 +48,7 @@ impl Sender {
     }
 
     /// Puts a file on offer and says so: under the lock, so that ids count up on the wire.
-    fn offer(&self, state: &mut State, offer: Offer) {
+    fn offer(&self, state: &mut State, offer: Offer) -> FileId {
         let Offer { root, at, path, meta, attempt, permit } = offer;
         let id = FileId(state.next_id);
         state.next_id += 1;
@@ -71,6 +72,7 @@ impl Sender {
             permit,
         };
         state.files.insert(id, file);
+        id
     }
 
     /// The source changed while it was sent: what the receiver has is dropped, and the file is offered
@@ -83,7 +85,12 @@ impl Sender {
         let Outgoing { header: Header { path, .. }, root, at, attempt, permit, .. } = file;
         self.0.tools.control.send(Message::Cancel(Done { id, failure: Some(changed()) }));
         match now {
-            Some(meta) => self.offer(&mut state, Offer { root, at, path, meta, attempt: attempt + 1, permit }),
+            Some(meta) => {
+                let anew = self.offer(&mut state, Offer { root, at, path, meta, attempt: attempt + 1, permit });
+                if state.end_sent {
+                    state.anew.insert(id, anew);
+                }
+            }
             None => self.problem(path.as_bytes().to_vec(), changed()),
         }
         drop(state);
@@ -94,7 +101,7 @@ impl Sender {
     /// What the source of a file is by now; `None` when it is gone, or has changed too often.
     async fn look_again(&self, id: FileId) -> Result<Option<Meta>, Lost> {
         let (root, at) = match self.state().files.get(&id) {
-            Some(file) if file.attempt < ATTEMPTS_MAX => (file.root.clone(), file.at.clone()),
+            Some(file) if file.attempt < OFFERS_MAX => (file.root.clone(), file.at.clone()),
             _ => return Ok(None),
         };
         Ok(self.0.tools.disk.run(move || root.stat(&at)).await?.ok().flatten())
