@@ -322,7 +322,7 @@ impl Sender {
             state.end_sent = true;
             let TotalOffered { files, bytes } = state.total;
             self.0.tools.control.send(Message::End(End { files, bytes }));
-        } else if state.hears_offered && !state.offered_sent && !self.is_stopped() {
+        } else if state.hears_offered && !state.offered_sent && !state.left_out {
             state.offered_sent = true;
             self.0.tools.control.send(Message::Offered);
         }
