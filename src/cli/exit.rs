@@ -63,8 +63,12 @@ impl Exit {
             if let Some(error) = cause.downcast_ref::<CredentialError>() {
                 return if error.is_exposed() { Self::Untrusted } else { Self::Usage };
             }
-            let exposed = matches!(cause.downcast_ref(), Some(HomeError::Exposed { .. } | HomeError::Writable { .. }));
-            if exposed || cause.is::<IdentityError>() {
+            let home = match cause.downcast_ref() {
+                Some(IdentityError::Home(home)) => Some(home),
+                Some(_) => return Self::Untrusted,
+                None => cause.downcast_ref(),
+            };
+            if matches!(home, Some(HomeError::Exposed { .. } | HomeError::Writable { .. })) {
                 return Self::Untrusted;
             }
         }
@@ -264,6 +268,15 @@ mod tests {
         assert_eq!(Exit::of_code(Exit::Refused.code()), Exit::Refused);
         for odd in [0, 1, 99, 130] {
             assert_eq!(Exit::of_code(odd), Exit::Failed);
+        }
+    }
+
+    #[test]
+    fn a_home_that_cannot_be_made_is_a_failure_and_one_that_others_can_write_to_no_home_to_trust() {
+        let made = HomeError::Unmade { path: "/x".into(), source: std::io::ErrorKind::PermissionDenied.into() };
+        let shared = HomeError::Writable { path: "/x".into(), mode: 0o777 };
+        for (home, exit) in [(made, Exit::Failed), (shared, Exit::Untrusted)] {
+            assert_eq!(Exit::of_error(&anyhow!(IdentityError::Home(home)).context("the identity")), exit);
         }
     }
 

@@ -116,7 +116,7 @@ fn read_with_man(page: &[u8]) -> bool {
 
 fn install(pages: &[(String, Vec<u8>)], dir: &Path) -> anyhow::Result<Exit> {
     let shown = escape(dir.as_os_str().as_bytes()).to_string();
-    fs::create_dir_all(dir).with_context(|| format!("making {shown}"))?;
+    fs::create_dir_all(dir).with_context(|| format!("cannot make {shown}"))?;
     for (name, page) in pages {
         let path = dir.join(format!("{name}.1"));
         fs::write(&path, page).with_context(|| format!("writing {}", escape(path.as_os_str().as_bytes())))?;

@@ -39,6 +39,14 @@ pub enum HomeError {
         /// The system's answer.
         source: io::Error,
     },
+    /// The home directory is missing and cannot be made; `source` says why.
+    #[error("cannot make {} (QFT_HOME=DIR has keys and lists elsewhere)", path.display())]
+    Unmade {
+        /// The directory.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// A secret that others can read is no secret any more.
     #[error("others can read {path} (mode {mode:04o}); run: chmod 600 {path}", path = path.display())]
     Exposed {
@@ -99,7 +107,11 @@ fn locate(qft_home: Option<OsString>, xdg: Option<OsString>, user_home: Option<P
 
 /// Makes the directory if it is missing, and refuses one that others can write to.
 pub(crate) fn prepare(home: &Path) -> Result<(), HomeError> {
-    DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(home).map_err(HomeError::io("make", home))?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(DIRECTORY_MODE)
+        .create(home)
+        .map_err(|source| HomeError::Unmade { path: home.to_owned(), source })?;
     let metadata = fs::metadata(home).map_err(HomeError::io("examine", home))?;
     check_not_writable(home, &metadata)
 }

@@ -65,7 +65,7 @@ fn ca(dir: &Path, name: Option<&str>, days: u32, existing: Existing) -> anyhow::
         .recursive(true)
         .mode(DIRECTORY_MODE)
         .create(dir)
-        .with_context(|| format!("making {}", shown(dir)))?;
+        .with_context(|| format!("cannot make {}", shown(dir)))?;
     let files = write(dir, CA, &certificate::new_authority(&name, days)?, existing)?;
     let (certificate, key) = &files;
     let dir = shown(dir);

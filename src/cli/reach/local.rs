@@ -76,7 +76,7 @@ fn local_root(root: &Path, missing: Missing) -> anyhow::Result<(PathBuf, Option<
     let shown = escape(root.as_os_str().as_bytes());
     match missing {
         Missing::Make if !is_there => {
-            std::fs::create_dir_all(root).with_context(|| format!("making {shown}"))?;
+            std::fs::create_dir_all(root).with_context(|| format!("cannot make {shown}"))?;
         }
         Missing::Pretend if !is_there => {
             let stand_in = PrivateDir::new().context("making a temporary directory")?;

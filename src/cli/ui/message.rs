@@ -12,11 +12,28 @@ pub(crate) fn message(error: &anyhow::Error) -> String {
     if let Some(Complaint::Untrusted(text)) = error.downcast_ref() {
         return text.lines().map(shown).collect::<Vec<_>>().join("\n");
     }
-    let text = shown(&format!("{error:#}")).into_owned();
+    let text = without_numbers(&shown(&format!("{error:#}")));
     match exit::is_not_enrolled(error).then(own_fingerprint).flatten() {
         Some(own) => format!("{text}\n  or have it let in there: qft peers allow {own}"),
         None => text,
     }
+}
+
+/// What the standard library puts behind the system's words, before the number.
+const NUMBER: &str = " (os error ";
+
+/// The system's words without the numbers that the standard library appends: they say nothing more.
+fn without_numbers(text: &str) -> String {
+    let mut parts = text.split(NUMBER);
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(')').filter(|end| part[..*end].bytes().all(|b| b.is_ascii_digit()));
+        match end {
+            Some(end) => plain.push_str(&part[end + 1..]),
+            None => plain.extend([NUMBER, part]),
+        }
+    }
+    plain
 }
 
 /// This machine's key, for whoever may let it in.
@@ -35,4 +52,21 @@ pub(crate) fn report(error: &anyhow::Error, command: &str, json: bool) -> Exit {
         false => drop(writeln!(std::io::stderr(), "qft: {}", message(error))),
     }
     exit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_systems_numbers_are_left_out_and_nothing_else() {
+        for (text, plain) in [
+            ("cannot make x: Permission denied (os error 13)", "cannot make x: Permission denied"),
+            ("a (os error 2): b (os error 13); c", "a: b; c"),
+            ("a file (os error x) (os error ", "a file (os error x) (os error "),
+            ("plain", "plain"),
+        ] {
+            assert_eq!(without_numbers(text), plain);
+        }
+    }
 }
