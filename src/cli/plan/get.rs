@@ -41,7 +41,8 @@ pub(crate) fn get(args: &GetArgs, env: Option<&OsStr>, is_dir: impl Fn(&Path) ->
     if to_stdout && args.job.output.json {
         return Err(Complaint::usage("'-' and --json both want standard output"));
     }
-    if to_stdout && patterns.len() > 1 {
+    let is_directory = |pattern: &Vec<u8>| pattern.is_empty() || pattern.ends_with(b"/");
+    if to_stdout && (patterns.len() > 1 || patterns.iter().any(is_directory)) {
         return Err(Complaint::usage("'-' (standard output) takes one file"));
     }
     let single = match patterns.as_slice() {

@@ -337,6 +337,8 @@ fn get_refuses_mixtures() {
         &["box:a", "lab:b"],
         &["-"],
         &["box:a", "box:b", "-"],
+        &["box:", "-"],
+        &["box:a/", "-"],
         &["box:a", "-", "--json"],
         &["box:../a"],
         &["box:a", "--from", "lab"],
