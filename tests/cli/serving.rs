@@ -142,6 +142,20 @@ fn what_cannot_be_served_is_named() {
 }
 
 #[test]
+fn a_client_by_ipv4_is_logged_as_one() {
+    if std::net::UdpSocket::bind("[::1]:0").is_err() {
+        eprintln!("SKIPPED: no IPv6 here");
+        return;
+    }
+    let (remote, local) = (Machine::new(), Machine::new());
+    let serve = remote.serve_at("[::]:0", "in", "--advertise 127.0.0.1");
+    local.write("f", "x");
+    local.qft(["send", "f", "--to", serve.ticket()]).run().exits(0);
+    serve.wait_to_say("received 1 file");
+    assert!(serve.log().contains(" from 127.0.0.1:") && !serve.log().contains("ffff"), "{}", serve.log());
+}
+
+#[test]
 fn an_open_server_warns_and_takes_anyone() {
     let (remote, local) = (Machine::new(), Machine::new());
     let serve = remote.serve("in", "--no-auth -q");
