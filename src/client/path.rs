@@ -1,7 +1,7 @@
 //! What a client remembers of its paths, and when it knows enough to do so.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use quinn::Connection;
 use tokio::sync::oneshot;
@@ -17,7 +17,8 @@ const KEEP_WAIT: Duration = Duration::from_secs(1);
 
 /// The controller for a connection to `contact`, with what is known of the path.
 pub(super) async fn controller(client: &Client, contact: &Contact, state: &Arc<PathState>) -> ControllerConfig {
-    ControllerConfig::new(Arc::clone(state)).recalling(recall(client, contact).await)
+    let past = recall(client, contact).await;
+    ControllerConfig::new(Arc::clone(state)).recalling(past).in_step(Instant::now(), SystemTime::now())
 }
 
 async fn recall(client: &Client, contact: &Contact) -> Option<PastPath> {

@@ -82,6 +82,7 @@ impl Paths {
             info!(%household, mbit = past.bandwidth * 8 / 1_000_000, rtt = ?past.min_rtt, age = ?past.age, "path known");
         }
         let config = ControllerConfig::new(Arc::<PathState>::default()).recalling(past);
+        let config = config.in_step(Instant::now(), SystemTime::now());
         Way {
             household,
             controller: Arc::new(FirstPath { config: Arc::new(config), is_built: AtomicBool::new(false) }),

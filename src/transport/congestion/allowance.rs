@@ -51,6 +51,8 @@ const FLOOR_PACKETS: f64 = 2.0;
 pub(super) struct Round {
     /// Standing queue: shortest round trip of the round above the path's.
     pub(super) queue: Duration,
+    /// The path's bare round trip.
+    pub(super) rtt: Duration,
     pub(super) target: Duration,
     /// Bandwidth-delay product in bytes.
     pub(super) product: f64,
@@ -62,12 +64,24 @@ pub(super) struct Round {
 }
 
 impl Round {
+    /// How many of our size the path carries.
+    fn flows(&self) -> f64 {
+        (self.capacity / self.bandwidth.max(1.0)).clamp(1.0, WHOLE_MAX)
+    }
+
+    /// The queue that so many flows of ours come to rest at: each adds the same to it in a round, and what each takes away
+    /// grows with its cube.
+    pub(super) fn usual(&self) -> Duration {
+        let target = base_target(self.rtt);
+        let level = self.flows() * self.settled() / (self.capacity * target.as_secs_f64());
+        target.mul_f64(level.powf(0.25).max(1.0))
+    }
+
     /// The allowance that holds the queue at its target. It follows from the path and not from our part of it, so that
     /// flows on one path aim at the same: the smaller one wins what the larger one loses until they are even (in 13 s instead
     /// of 22 where each goes by its own part).
     fn settled(&self) -> f64 {
-        let others = (self.capacity / self.bandwidth.max(1.0)).clamp(1.0, WHOLE_MAX);
-        self.mtu * SETTLED * (others * self.product / self.mtu).max(1.0).cbrt()
+        self.mtu * SETTLED * (self.flows() * self.product / self.mtu).max(1.0).cbrt()
     }
 }
 
@@ -114,6 +128,13 @@ impl Allowance {
     /// Sets the allowance to the whole target: the state after start-up.
     pub(super) fn fill(&mut self, round: &Round) {
         self.bytes = round.bandwidth * round.target.as_secs_f64();
+        self.empty_rounds = 0;
+        self.probe = None;
+    }
+
+    /// Begins anew, beside others who do too.
+    pub(super) fn empty(&mut self) {
+        self.bytes = 0.0;
         self.empty_rounds = 0;
         self.probe = None;
     }
@@ -197,6 +218,7 @@ mod tests {
 
     const MTU: f64 = 1452.0;
     const TARGET: Duration = Duration::from_millis(5);
+    const RTT: Duration = Duration::from_millis(100);
 
     /// A path of 100 Mbit/s and 100 ms, shared by flows of these allowances and shares; gives the queue after each round.
     fn run(flows: &mut [(Allowance, f64)], rounds: usize) -> Duration {
@@ -211,7 +233,15 @@ mod tests {
                 *share = (*share * product + allowance.bytes()) / held;
                 let bandwidth = *share * CAPACITY;
                 let product = *share * product;
-                allowance.on_round(&Round { queue, target: TARGET, product, bandwidth, capacity: CAPACITY, mtu: MTU });
+                allowance.on_round(&Round {
+                    queue,
+                    rtt: RTT,
+                    target: TARGET,
+                    product,
+                    bandwidth,
+                    capacity: CAPACITY,
+                    mtu: MTU,
+                });
             }
         }
         queue
@@ -236,6 +266,7 @@ mod tests {
         let mut allowance = Allowance::default();
         let round = Round {
             queue: Duration::ZERO,
+            rtt: RTT,
             target: TARGET,
             product: 1.25e6,
             bandwidth: 12.5e6,
@@ -255,8 +286,15 @@ mod tests {
     #[test]
     fn a_ceiling_binds_until_it_has_been_outgrown() {
         let mut allowance = Allowance::default();
-        let round =
-            Round { queue: TARGET / 2, target: TARGET, product: 1.25e6, bandwidth: 12.5e6, capacity: 12.5e6, mtu: MTU };
+        let round = Round {
+            queue: TARGET / 2,
+            rtt: RTT,
+            target: TARGET,
+            product: 1.25e6,
+            bandwidth: 12.5e6,
+            capacity: 12.5e6,
+            mtu: MTU,
+        };
         allowance.set_ceiling(3.0 * MTU);
         allowance.on_round(&round);
         assert!(allowance.bytes() <= 3.0 * MTU);

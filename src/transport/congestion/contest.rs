@@ -19,16 +19,14 @@ const SEARCH_SHARE: f64 = 1.0 / 3.0;
 /// ... or at the last of so many losses. A loss makes room, since everyone gives up three tenths and takes many seconds to
 /// come back for them; a flow that came late and got little can use it.
 const SEARCH_LOSSES: u32 = 3;
-/// After so long the queue is drained to see whether the competitor is still there; twice as long each time it is.
-const SPAN: Duration = Duration::from_secs(4);
-const SPAN_MAX: Duration = Duration::from_secs(30);
-/// In round trips at least this.
-const SPAN_ROUNDS: u32 = 40;
-/// The test follows a loss, when every competitor has just backed off: two of our flows that take each other for
-/// strangers then find the queue empty together. Without any loss it comes after so many spans.
-const PATIENCE: u32 = 3;
 /// So many tests in a row must find nobody: after a loss, a competitor may leave the queue empty for a moment.
 const PASSES: u32 = 2;
+/// Each contest that begins so soon after another one shows that the last tests were wrong, and wants twice as many...
+const RELAPSE: Duration = Duration::from_secs(20);
+/// ... up to this.
+const PASSES_MAX: u32 = 8;
+/// A queue that was so many times what we held of it went because others stood aside at the same moment. Only our kind does.
+const JOINT: f64 = 2.0;
 
 /// A CUBIC window in bytes.
 #[derive(Debug, Clone)]
@@ -41,12 +39,22 @@ pub(super) struct Contest {
     reduced_at: Instant,
     /// Losses until the search is over: how much there is to take is not known yet.
     search_losses: u32,
-    tested: Instant,
-    passed: u32,
+    /// Tests that must find nobody, and how many of them are still to come.
+    passes: u32,
+    passes_left: u32,
+    last: Stake,
+}
+
+/// What the last round of a contest showed, before a test.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Stake {
+    /// Bytes per second that we got.
+    pub(super) rate: f64,
+    pub(super) queue: Duration,
 }
 
 impl Contest {
-    pub(super) fn new(now: Instant, window: f64) -> Self {
+    pub(super) fn new(now: Instant, window: f64, passes: u32) -> Self {
         Self {
             window,
             window_max: window,
@@ -54,8 +62,9 @@ impl Contest {
             epoch: now,
             reduced_at: now,
             search_losses: SEARCH_LOSSES,
-            tested: now,
-            passed: 0,
+            passes,
+            passes_left: passes,
+            last: Stake::default(),
         }
     }
 
@@ -67,8 +76,13 @@ impl Contest {
         self.search_losses > 0
     }
 
+    pub(super) fn last(&self) -> Stake {
+        self.last
+    }
+
     /// Follows the cubic curve.
-    pub(super) fn on_round(&mut self, now: Instant, mtu: f64) {
+    pub(super) fn on_round(&mut self, now: Instant, mtu: f64, stake: Stake) {
+        self.last = stake;
         if self.is_searching() {
             self.window *= SEARCH_GROWTH;
             return;
@@ -95,39 +109,42 @@ impl Contest {
         self.friendly = self.window;
     }
 
-    /// Whether to drain the queue now, at the end of a round that began at `round_began`.
-    pub(super) fn is_test_due(&self, now: Instant, round_began: Instant, span: Span, rtt: Duration) -> bool {
-        let span = span.0.max(rtt * SPAN_ROUNDS);
-        let since = now.saturating_duration_since(self.tested);
-        let reduced = !self.is_searching() && self.reduced_at >= round_began;
-        since > span * PATIENCE || (since > span && reduced)
-    }
-
-    /// A test found nobody. Says whether that is enough to end the contest.
-    pub(super) fn on_quiet(&mut self, now: Instant) -> bool {
-        self.tested = now;
-        self.passed += 1;
-        self.passed >= PASSES
+    /// A test found nobody. Says whether that is enough to end the contest. `capacity`: of the whole path, in bytes per
+    /// second; `target`: the queue that our kind holds.
+    pub(super) fn on_quiet(&mut self, capacity: f64, target: Duration) -> bool {
+        let ours = Duration::from_secs_f64(self.window / capacity.max(1.0));
+        let joint = self.last.queue > (ours + target).mul_f64(JOINT);
+        self.passes_left = if joint { 0 } else { self.passes_left.saturating_sub(1) };
+        self.passes_left == 0
     }
 
     /// A test found the competitor.
-    pub(super) fn on_foreign(&mut self, now: Instant) {
-        self.tested = now;
-        self.passed = 0;
+    pub(super) fn on_foreign(&mut self) {
+        self.passes_left = self.passes;
     }
 }
 
-/// Time between two tests; outlives a contest, since the competitor may come back.
+/// How far the tests that ended earlier contests are to be trusted.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Span(Duration);
+pub(super) struct Trust {
+    passes: u32,
+    ended: Option<Instant>,
+}
 
-impl Span {
+impl Trust {
     pub(super) fn new() -> Self {
-        Self(SPAN)
+        Self { passes: PASSES, ended: None }
     }
 
-    pub(super) fn double(&mut self) {
-        self.0 = (self.0 * 2).min(SPAN_MAX);
+    /// A contest begins. Gives the tests in a row that are to end it.
+    pub(super) fn on_begin(&mut self, now: Instant) -> u32 {
+        let relapse = self.ended.is_some_and(|ended| now.saturating_duration_since(ended) < RELAPSE);
+        self.passes = if relapse { (self.passes * 2).min(PASSES_MAX) } else { PASSES };
+        self.passes
+    }
+
+    pub(super) fn on_end(&mut self, now: Instant) {
+        self.ended = Some(now);
     }
 }
 
@@ -141,8 +158,8 @@ mod tests {
     #[test]
     fn it_searches_until_a_loss_and_backs_off_once_per_round_trip() {
         let now = Instant::now();
-        let mut contest = Contest::new(now, 100.0 * MTU);
-        contest.on_round(now + SECOND, MTU);
+        let mut contest = Contest::new(now, 100.0 * MTU, PASSES);
+        contest.on_round(now + SECOND, MTU, Stake::default());
         assert_eq!(contest.window(), 120.0 * MTU);
         contest.on_loss(now + 2 * SECOND, now + SECOND, 0.5);
         contest.on_loss(now + 3 * SECOND, now + SECOND, 0.5);
@@ -153,7 +170,7 @@ mod tests {
     #[test]
     fn a_small_flow_goes_on_searching_in_the_room_that_a_loss_made() {
         let now = Instant::now();
-        let mut contest = Contest::new(now, 100.0 * MTU);
+        let mut contest = Contest::new(now, 100.0 * MTU, PASSES);
         for loss in 1..SEARCH_LOSSES {
             contest.on_loss(now + 2 * loss * SECOND, now + (2 * loss - 1) * SECOND, 0.1);
             assert!(contest.is_searching());
@@ -165,28 +182,51 @@ mod tests {
     #[test]
     fn it_comes_back_to_the_old_maximum_at_k() {
         let now = Instant::now();
-        let mut contest = Contest::new(now, 1000.0 * MTU);
+        let mut contest = Contest::new(now, 1000.0 * MTU, PASSES);
         contest.on_loss(now + SECOND, now + SECOND, 0.5);
         let k = Duration::from_secs_f64((300.0_f64 / C).cbrt());
         for step in 1..=20 {
-            contest.on_round(now + SECOND + k * step / 20, MTU);
+            contest.on_round(now + SECOND + k * step / 20, MTU, Stake::default());
         }
         assert!((contest.window() / (1000.0 * MTU) - 1.0).abs() < 0.01, "{}", contest.window());
     }
 
-    #[test]
-    fn it_tests_after_a_loss_or_when_patience_ends() {
+    const TARGET: Duration = Duration::from_millis(5);
+
+    /// A contest for a megabyte per second, of which 100 ms are in its window, with such a queue before the test.
+    fn tested(queue_ms: u64) -> Contest {
         let now = Instant::now();
-        let mut contest = Contest::new(now, 100.0 * MTU);
-        let due = |contest: &Contest, at: u32| {
-            contest.is_test_due(now + at * SECOND, now + (at - 1) * SECOND, Span::new(), SECOND / 100)
-        };
-        assert!(!due(&contest, 5));
-        assert!(due(&contest, 13));
-        contest.on_loss(now + 5 * SECOND, now + 4 * SECOND, 0.5);
-        assert!(due(&contest, 5));
-        assert!(!due(&contest, 7));
-        assert!(!contest.on_quiet(now + 5 * SECOND));
-        assert!(contest.on_quiet(now + 10 * SECOND));
+        let mut contest = Contest::new(now, 100.0 * MTU, PASSES);
+        contest.on_loss(now + SECOND, now + SECOND, 0.5);
+        contest.on_round(now + SECOND, MTU, Stake { rate: 1e6, queue: Duration::from_millis(queue_ms) });
+        contest
+    }
+
+    #[test]
+    fn it_ends_when_tests_in_a_row_find_nobody() {
+        let mut contest = tested(50);
+        assert!(!contest.on_quiet(1e6, TARGET));
+        contest.on_foreign();
+        assert!(!contest.on_quiet(1e6, TARGET));
+        assert!(contest.on_quiet(1e6, TARGET));
+    }
+
+    #[test]
+    fn a_queue_that_went_with_more_than_was_ours_was_given_up_by_our_own_kind() {
+        assert!(!tested(140).on_quiet(1e6, TARGET));
+        assert!(tested(180).on_quiet(1e6, TARGET));
+    }
+
+    #[test]
+    fn a_contest_that_ended_too_soon_makes_the_next_one_last() {
+        let now = Instant::now();
+        let mut trust = Trust::new();
+        assert_eq!(trust.on_begin(now), PASSES);
+        trust.on_end(now);
+        assert_eq!(trust.on_begin(now + SECOND), 2 * PASSES);
+        trust.on_end(now + SECOND);
+        assert_eq!(trust.on_begin(now + 2 * SECOND), PASSES_MAX);
+        trust.on_end(now + 3 * SECOND);
+        assert_eq!(trust.on_begin(now + 3 * SECOND + RELAPSE), PASSES);
     }
 }

@@ -59,8 +59,13 @@ impl Epoch {
         }
     }
 
-    pub(super) fn is_over(&self, largest_acked: u64) -> bool {
-        largest_acked > self.last_packet && self.acks >= GROUP_ACKS
+    /// `acks`: that a round must have.
+    pub(super) fn is_over(&self, largest_acked: u64, acks: u32) -> bool {
+        largest_acked > self.last_packet && self.acks >= acks
+    }
+
+    pub(super) fn acks(&self) -> u32 {
+        self.acks
     }
 
     /// Shortest round trip of all.
@@ -101,9 +106,9 @@ mod tests {
     fn a_round_needs_a_newer_packet_and_enough_acks() {
         let mut epoch = Epoch::new(Instant::now(), 10, 0);
         (0..GROUP_ACKS).for_each(|_| epoch.on_rtt(50 * MS));
-        assert!(!epoch.is_over(10));
-        assert!(epoch.is_over(11));
-        assert!(!Epoch::new(Instant::now(), 10, 0).is_over(11));
+        assert!(!epoch.is_over(10, GROUP_ACKS));
+        assert!(epoch.is_over(11, GROUP_ACKS));
+        assert!(!epoch.is_over(11, GROUP_ACKS + 1));
     }
 
     #[test]

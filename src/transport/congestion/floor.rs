@@ -4,13 +4,6 @@ use std::time::{Duration, Instant};
 
 use super::allowance::base_target;
 
-/// The bare round trip is looked for again when it was not seen for so long (BBR's ten seconds)...
-const SPAN_MAX: Duration = Duration::from_secs(10);
-/// ... earlier on short paths, where a drain costs little: after so many round trips, at least so long...
-const SPAN_ROUNDS: u32 = 100;
-const SPAN_MIN: Duration = Duration::from_secs(3);
-/// ... and never before this many round trips, so that drains cost little on long paths.
-const ROUNDS_MIN: u32 = 30;
 /// Queue in targets that stays without us and is more than other flows of ours would hold: a competitor.
 const FOREIGN_QUEUE: u32 = 2;
 /// Drains in a row that show the same longer round trip: the path has changed.
@@ -26,6 +19,19 @@ struct Raised {
     drains: u32,
 }
 
+/// What a drain has shown.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Drained {
+    /// The round trip that stood.
+    pub(super) standing: Duration,
+    /// The queue we aim at.
+    pub(super) target: Duration,
+    /// What may look like a queue: jitter...
+    pub(super) jitter: Duration,
+    /// ... and acknowledgements that waited for more packets, where a flow is too small to have others.
+    pub(super) delay: Duration,
+}
+
 /// What a drain found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
@@ -39,7 +45,10 @@ pub(super) enum Found {
 #[derive(Debug, Clone)]
 pub(super) struct Floor {
     value: Duration,
+    /// When the value was last seen in a round.
     seen: Instant,
+    /// The shortest sample of all.
+    least: Duration,
     /// A drain has shown it; before that it is the shortest sample.
     drained: bool,
     /// Only the drain after start-up has, which is gentle on long paths: a queue of others may have stood all the time.
@@ -49,11 +58,21 @@ pub(super) struct Floor {
 
 impl Floor {
     pub(super) fn new(now: Instant, rtt: Duration) -> Self {
-        Self { value: rtt, seen: now, drained: false, guessed: false, raised: None }
+        Self { value: rtt, seen: now, least: rtt, drained: false, guessed: false, raised: None }
     }
 
     pub(super) fn rtt(&self) -> Duration {
         self.value
+    }
+
+    /// The shortest ever seen: a later value may have the queue of others in it.
+    pub(super) fn least(&self) -> Duration {
+        self.least
+    }
+
+    /// When it was last seen without a drain.
+    pub(super) fn seen(&self) -> Instant {
+        self.seen
     }
 
     pub(super) fn is_drained(&self) -> bool {
@@ -70,10 +89,17 @@ impl Floor {
         self.drained = false;
     }
 
+    /// The path may be another one.
+    pub(super) fn forget(&mut self) {
+        self.drained = false;
+        self.least = Duration::MAX;
+    }
+
     /// Before the first drain, the shortest sample is the best guess.
-    pub(super) fn on_sample(&mut self, now: Instant, rtt: Duration) {
+    pub(super) fn on_sample(&mut self, rtt: Duration) {
+        self.least = self.least.min(rtt);
         if !self.drained && rtt <= self.value {
-            (self.value, self.seen) = (rtt, now);
+            self.value = rtt;
         }
     }
 
@@ -91,10 +117,11 @@ impl Floor {
         self.value = self.value.max(standing);
     }
 
-    /// Ends a drain. `target` is the standing queue we aim at, `jitter` what may look like one.
-    pub(super) fn on_drained(&mut self, now: Instant, standing: Duration, target: Duration, jitter: Duration) -> Found {
+    /// Ends a drain.
+    pub(super) fn on_drained(&mut self, drained: &Drained) -> Found {
+        let Drained { standing, target, jitter, delay } = *drained;
         let is_bare = !self.drained || standing <= self.value + target / 2 + jitter || self.is_raised(standing);
-        if !is_bare && standing > self.value + base_target(self.value) * FOREIGN_QUEUE + jitter {
+        if !is_bare && standing > self.value + base_target(self.value) * FOREIGN_QUEUE + jitter + delay {
             return Found::Foreign;
         }
         // A little more than before is another flow of ours: not the bare path, yet nothing to fight.
@@ -102,7 +129,7 @@ impl Floor {
             self.value = standing;
         }
         self.guessed = !self.drained;
-        (self.seen, self.raised, self.drained) = (now, None, true);
+        (self.raised, self.drained) = (None, true);
         Found::Quiet
     }
 
@@ -117,11 +144,6 @@ impl Floor {
         self.raised = Some(Raised { value: standing, drains });
         drains >= RAISED_DRAINS
     }
-
-    pub(super) fn is_stale(&self, now: Instant) -> bool {
-        let span = (self.value * SPAN_ROUNDS).clamp(SPAN_MIN, SPAN_MAX);
-        now.saturating_duration_since(self.seen) > span.max(self.value * ROUNDS_MIN)
-    }
 }
 
 #[cfg(test)]
@@ -130,50 +152,62 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn drained(rtt: Duration) -> (Instant, Floor) {
-        let now = Instant::now();
-        let mut floor = Floor::new(now, rtt);
-        assert_eq!(floor.on_drained(now, rtt, 5 * MS, Duration::ZERO), Found::Quiet);
-        (now, floor)
+    fn shown(standing: Duration) -> Drained {
+        Drained { standing, target: 5 * MS, jitter: Duration::ZERO, delay: Duration::ZERO }
+    }
+
+    fn drained(rtt: Duration) -> Floor {
+        let mut floor = Floor::new(Instant::now(), rtt);
+        assert_eq!(floor.on_drained(&shown(rtt)), Found::Quiet);
+        floor
     }
 
     #[test]
     fn a_queue_that_stays_in_a_drain_is_foreign() {
-        let (now, mut floor) = drained(100 * MS);
-        assert_eq!(floor.on_drained(now, 150 * MS, 5 * MS, Duration::ZERO), Found::Foreign);
+        let mut floor = drained(100 * MS);
+        assert_eq!(floor.on_drained(&shown(150 * MS)), Found::Foreign);
         assert_eq!(floor.rtt(), 100 * MS);
     }
 
     #[test]
     fn a_longer_path_is_believed_at_the_third_drain() {
-        let (now, mut floor) = drained(100 * MS);
-        assert_eq!(floor.on_drained(now, 150 * MS, 5 * MS, Duration::ZERO), Found::Foreign);
-        assert_eq!(floor.on_drained(now, 151 * MS, 5 * MS, Duration::ZERO), Found::Foreign);
-        assert_eq!(floor.on_drained(now, 150 * MS, 5 * MS, Duration::ZERO), Found::Quiet);
+        let mut floor = drained(100 * MS);
+        assert_eq!(floor.on_drained(&shown(150 * MS)), Found::Foreign);
+        assert_eq!(floor.on_drained(&shown(151 * MS)), Found::Foreign);
+        assert_eq!(floor.on_drained(&shown(150 * MS)), Found::Quiet);
         assert_eq!(floor.rtt(), 150 * MS);
     }
 
     #[test]
     fn a_changing_queue_is_never_taken_for_the_path() {
-        let (now, mut floor) = drained(100 * MS);
+        let mut floor = drained(100 * MS);
         for rtt in [150, 170, 190, 150, 165, 180] {
-            assert_eq!(floor.on_drained(now, rtt * MS, 5 * MS, Duration::ZERO), Found::Foreign);
+            assert_eq!(floor.on_drained(&shown(rtt * MS)), Found::Foreign);
         }
     }
 
     #[test]
     fn the_queue_of_another_flow_of_ours_is_neither_foreign_nor_the_path() {
-        let (now, mut floor) = drained(100 * MS);
-        assert_eq!(floor.on_drained(now, 106 * MS, 5 * MS, Duration::ZERO), Found::Quiet);
+        let mut floor = drained(100 * MS);
+        assert_eq!(floor.on_drained(&shown(106 * MS)), Found::Quiet);
         assert_eq!(floor.rtt(), 100 * MS);
     }
 
     #[test]
-    fn it_goes_stale_when_it_is_not_seen() {
-        let (now, mut floor) = drained(100 * MS);
-        assert!(!floor.is_stale(now + 10_000 * MS));
-        assert!(floor.is_stale(now + 10_001 * MS));
-        floor.on_round(now + 9000 * MS, 100 * MS, Duration::ZERO);
-        assert!(!floor.is_stale(now + 10_001 * MS));
+    fn late_acknowledgements_of_a_small_flow_are_no_competitor() {
+        let mut floor = drained(20 * MS);
+        assert_eq!(floor.on_drained(&Drained { delay: 10 * MS, ..shown(31 * MS) }), Found::Quiet);
+        assert_eq!(floor.rtt(), 20 * MS);
+        assert_eq!(floor.on_drained(&shown(31 * MS)), Found::Foreign);
+    }
+
+    #[test]
+    fn the_shortest_sample_outlives_a_drain_that_others_spoiled() {
+        let mut floor = Floor::new(Instant::now(), 50 * MS);
+        assert_eq!(floor.on_drained(&shown(90 * MS)), Found::Quiet);
+        assert_eq!((floor.rtt(), floor.least()), (90 * MS, 50 * MS));
+        floor.forget();
+        floor.on_sample(120 * MS);
+        assert_eq!(floor.least(), 120 * MS);
     }
 }

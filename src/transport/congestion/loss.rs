@@ -16,6 +16,9 @@ const BASE_SPAN: Duration = Duration::from_secs(25);
 const EXCESS_MIN: f64 = 0.01;
 /// Standard deviations above the base that chance may explain. A false alarm costs a trial, so three are enough.
 const EXCESS_SIGMAS: f64 = 3.0;
+/// Standard deviations below the base at which a drain's losses are believed. Head-room that is missing costs a flow among
+/// others little, too much of it fills the queue.
+const DRAIN_SIGMAS: f64 = 2.0;
 
 /// What a block of packets showed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,11 +36,22 @@ pub(super) struct LossMeter {
     lost: u64,
     share: Option<f64>,
     base: MaxFilter,
+    /// Bytes of the drains.
+    drain_lost: u64,
+    drain_acked: u64,
 }
 
 impl LossMeter {
     pub(super) fn new(now: Instant) -> Self {
-        Self { start: now, acked: 0, lost: 0, share: None, base: MaxFilter::new(BASE_SPAN.as_nanos() as u64) }
+        Self {
+            start: now,
+            acked: 0,
+            lost: 0,
+            share: None,
+            base: MaxFilter::new(BASE_SPAN.as_nanos() as u64),
+            drain_lost: 0,
+            drain_acked: 0,
+        }
     }
 
     pub(super) fn on_ack(&mut self, bytes: u64) {
@@ -65,9 +79,10 @@ impl LossMeter {
         self.base.get().map_or_else(|| self.block_share(), |negated| -negated).min(SHARE_MAX)
     }
 
-    /// Whether `lost` of `sent` packets is more than the last blocks explain.
+    /// Whether `lost` of `sent` packets is more than the path explains. Not than the last blocks do: in a contest they hold
+    /// what the contest itself loses, and no loss would ever end its growth.
     pub(super) fn is_unusual(&self, lost: f64, sent: f64) -> bool {
-        let expected = self.share() * sent;
+        let expected = self.base() * sent;
         lost > expected + EXCESS_SIGMAS * expected.sqrt()
     }
 
@@ -92,6 +107,28 @@ impl LossMeter {
         let base = -self.base.get().expect("a value was pushed");
         let sigma = (base.max(0.001) * (1.0 - base) / packets as f64).sqrt();
         Some(Block { share, excess: share > base + EXCESS_MIN + EXCESS_SIGMAS * sigma })
+    }
+
+    /// Bytes that were sent in a drain.
+    pub(super) fn on_drain(&mut self, lost: u64, acked: u64) {
+        self.drain_lost += lost;
+        self.drain_acked += acked;
+    }
+
+    /// The drain did not empty the queue.
+    pub(super) fn forget_drain(&mut self) {
+        (self.drain_lost, self.drain_acked) = (0, 0);
+    }
+
+    /// What is lost while the queue is empty is the path's own, and may be less than what full queues have made believe.
+    /// Small flows need several drains to tell.
+    pub(super) fn on_empty_queue(&mut self, now: Instant, mtu: u64) {
+        let (lost, acked) = (self.drain_lost as f64 / mtu as f64, self.drain_acked as f64 / mtu as f64);
+        let expected = self.base() * (lost + acked);
+        if lost + DRAIN_SIGMAS * expected.sqrt() < expected {
+            self.accept(now, lost / (lost + acked));
+            self.forget_drain();
+        }
     }
 
     /// The path loses this much by itself, whatever it lost before.
@@ -155,6 +192,39 @@ mod tests {
         meter.accept(now, 0.1);
         assert!(!is_excess(&mut meter, now, 105));
         assert!((meter.base() - 0.1).abs() < 0.01, "{}", meter.base());
+    }
+
+    #[test]
+    fn drains_without_loss_refute_what_full_queues_made_believe() {
+        let now = Instant::now();
+        let mut meter = LossMeter::new(now);
+        is_excess(&mut meter, now, 200);
+        meter.on_drain(0, 15 * MTU);
+        meter.on_empty_queue(now, MTU);
+        assert!(meter.base() > 0.19, "one small drain may be chance: {}", meter.base());
+        meter.on_drain(0, 15 * MTU);
+        meter.on_empty_queue(now, MTU);
+        assert_eq!(meter.base(), 0.0);
+    }
+
+    #[test]
+    fn drains_that_lose_as_much_as_ever_change_nothing() {
+        let now = Instant::now();
+        let mut meter = LossMeter::new(now);
+        is_excess(&mut meter, now, 100);
+        meter.on_drain(28 * MTU, 272 * MTU);
+        meter.on_empty_queue(now, MTU);
+        assert_eq!(meter.base(), 0.1);
+    }
+
+    #[test]
+    fn a_loss_is_unusual_by_what_the_path_loses_and_not_by_what_was_lost_of_late() {
+        let now = Instant::now();
+        let mut meter = LossMeter::new(now);
+        is_excess(&mut meter, now, 10);
+        is_excess(&mut meter, now, 400);
+        assert!(meter.is_unusual(60.0, 1000.0));
+        assert!(!meter.is_unusual(15.0, 1000.0));
     }
 
     #[test]

@@ -14,8 +14,8 @@
 //! * **bandwidth**: delivery-rate samples keyed by send time (`rate`; draft-cheng-iccrg-delivery-rate-estimation). The best
 //!   of eight rounds while the path is not full, the mean of our last rounds once a queue stands (`bandwidth`).
 //! * **bare round trip**: whole rounds against the round that a drain showed, looked for again every ten seconds or thirty
-//!   round trips (`floor`; BBR's ProbeRTT, but to 0.7 of the product and not to four packets). A longer one is believed when
-//!   three drains agree on it.
+//!   round trips (`floor`; BBR's ProbeRTT, but to 0.7 of the product and not to four packets; to 0.35 beside others). A
+//!   longer one is believed when three drains agree on it.
 //! * **jitter**: what round trips turn back from one group to the next, which a queue does not do (`noise`); nothing on a clean
 //!   link. It is no queue either: only what stands above both is held to the target. Since packets in a row do not overtake
 //!   each other, jitter lengthens round trips the more the faster they follow, so under jitter only a probe tells
@@ -36,12 +36,16 @@
 //! none comes, the spacing was wrong and is not believed any more. Loss alone never ends it.
 //! What an earlier connection left of the same path replaces the first window by half of its own (`recall`; careful
 //! resume, draft-ietf-tsvwg-careful-resume), and start-up goes on from there.
-//! A **drain** empties the queue for two rounds. **Cruise** is the model above, with three experiments: a probe that sends
-//! 15 % more for two rounds (`probe`), a loss trial that sends 10 % less (`trial`), and a drain when the queue does not obey
-//! (`rivals`). If the queue stays in that drain, someone else holds it, and in the **contested** phase we take what CUBIC
-//! would (`contest`; Copa's competitive mode), until two tests find the queue empty. A flow that comes late takes what the
-//! other holds in the queue for path, and would yield to it for ever: when its rate falls to a half under a standing queue,
-//! and after a drain to a half of that, someone else takes what it gives up.
+//! A **drain** empties the queue for two rounds. All flows of ours drain at the same moments, by the clock on the wall
+//! (`beat`), so that each sees the path without the queue of the others, and what it loses without any queue. **Cruise** is
+//! the model above, with three experiments: a probe that sends 15 % more for two rounds (`probe`; only who has the path for
+//! himself), a loss trial that sends 10 % less (`trial`), and a drain when the queue does not obey (`rivals`). If the queue
+//! stays in that drain, someone else holds it, and in the **contested** phase we take what CUBIC would (`contest`; Copa's
+//! competitive mode). Every beat tests whether he is still there: the phase ends when two tests in a row find the queue
+//! empty (more, if that was wrong before), or one that cannot have emptied it alone. What is lost meanwhile is never taken
+//! for the path's own loss, or its head-room would keep the queue full for ever. A flow that comes late takes what the other
+//! holds in the queue for path, and would yield to it for ever: when its rate falls to a half under a standing queue, and
+//! after a drain to a half of that, someone else takes what it gives up.
 //!
 //! A blackout (quinn's persistent congestion) begins start-up anew at half the window.
 //!
@@ -54,14 +58,17 @@
 //! # Limits
 //! A buffer shorter than the target loses some packets for good: at 3 ms of queue, up to 8 % are re-sent. Jitter of a third
 //! of the round trip and more ends start-up early and can cost a fifth of the goodput afterwards; jitter of half of it, or a
-//! third at 500 Mbit/s, two fifths. Flows that share such a path may stay uneven for long. Eight
-//! flows and more of ours that begin within a few seconds may take each other for strangers, and then fill the queue as
-//! CUBIC does. A rate limit is no business of the window's: it is held at the socket (`throttle`).
+//! third at 500 Mbit/s, two fifths. Flows that share such a path may stay uneven for long. Sixteen flows of ours that begin
+//! within a few seconds are still uneven after half a minute; where each would get less than about ten packets per round
+//! trip, the least windows alone fill the queue, and much is lost. Flows whose clocks are apart by more than a
+//! round trip see each other's queue, and may take each other for strangers. A rate limit is no business of the window's:
+//! it is held at the socket (`throttle`).
 //!
 //! [`Controller`]: quinn_proto::congestion::Controller
 
 mod allowance;
 mod bandwidth;
+mod beat;
 mod contest;
 mod controller;
 mod dispersion;

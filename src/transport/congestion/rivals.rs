@@ -11,14 +11,16 @@ use super::filter::MaxFilter;
 /// Queue in targets that counts as pressure...
 const PRESSURE_QUEUE: f64 = 1.75;
 /// ... and that many rounds of it are someone else's doing.
-const PRESSURE_ROUNDS: u32 = 16;
+const PRESSURE_ROUNDS: f64 = 16.0;
+/// A round is as long as a round trip, and at least this: on short paths the queue of a moment's overshoot lasts for many.
+const PRESSURE_RTT: Duration = Duration::from_millis(50);
 /// So is a fall of our rate to this part of what it was, under a standing queue. Two flows of ours end at a half.
 const SQUEEZED_SHARE: f64 = 0.45;
 /// One that goes on to this part of what it was at the suspicion needs no drain to tell: beside our own kind it would have
 /// come to rest. A late flow cannot tell the queue that a competitor holds from the path, nor empty it.
 const STARVED_SHARE: f64 = 0.5;
 /// After a suspicion, a competitor is likely: less is enough...
-const WARY_ROUNDS: u32 = 8;
+const WARY_ROUNDS: f64 = 8.0;
 /// ... for so long, and with a queue of so many targets a drain is not even needed: the competitor may just then have
 /// backed off.
 const WARY_SPAN: Duration = Duration::from_secs(20);
@@ -30,7 +32,7 @@ const CUT_ROUNDS: u32 = 3;
 /// A cut that leaves more of the queue than this was futile: the queue is not ours.
 const CUT_EFFECT: f64 = 0.75;
 /// A cut weighs as many rounds of pressure: a competitor that grows slowly makes many small cuts necessary.
-const CUT_PRESSURE: u32 = 4;
+const CUT_PRESSURE: f64 = 4.0;
 /// Rounds over which our largest window is remembered: what we had before a competitor pushed.
 const RECENT_ROUNDS: u64 = 100;
 /// How long our best rate is. CUBIC grows by the clock and not by round trips.
@@ -68,15 +70,15 @@ struct Cut {
 #[derive(Debug, Clone, Copy)]
 struct Wary {
     from: Instant,
-    /// Our rate then.
-    rate: f64,
+    /// Our rate then, unless it was a contest's, which says nothing about what is ours.
+    rate: Option<f64>,
 }
 
 /// Watches the queue and our share.
 #[derive(Debug, Clone)]
 pub(super) struct Rivals {
     start: Instant,
-    pressure: u32,
+    pressure: f64,
     cut: Option<Cut>,
     wary: Option<Wary>,
     /// Our rate, smoothed.
@@ -89,7 +91,7 @@ impl Rivals {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             start: now,
-            pressure: 0,
+            pressure: 0.0,
             cut: None,
             wary: None,
             rate: None,
@@ -107,7 +109,7 @@ impl Rivals {
     }
 
     pub(super) fn is_calm(&self) -> bool {
-        self.pressure == 0
+        self.pressure == 0.0
     }
 
     /// The largest window of the last rounds.
@@ -127,29 +129,30 @@ impl Rivals {
 
     /// A contest has begun.
     pub(super) fn calm_down(&mut self) {
-        self.pressure = 0;
+        self.pressure = 0.0;
         self.cut = None;
     }
 
-    /// A suspicion has been acted on, at this rate.
-    pub(super) fn become_wary(&mut self, now: Instant, bandwidth: f64) {
-        self.wary = Some(Wary { from: now, rate: bandwidth });
-        self.rate = Some(bandwidth);
+    /// A suspicion has been acted on, at this rate, or a contest is over.
+    pub(super) fn become_wary(&mut self, now: Instant, rate: Option<f64>) {
+        self.wary = Some(Wary { from: now, rate });
+        self.rate = None;
         self.recent_rate.clear();
     }
 
-    /// Judges a round of cruising. `full`: a queue has stood lately.
-    pub(super) fn on_round(&mut self, now: Instant, round: &Round, full: bool) -> Judgement {
-        self.weigh(round);
+    /// Judges a round of cruising that took `span`. `full`: a queue has stood lately.
+    pub(super) fn on_round(&mut self, now: Instant, round: &Round, span: Duration, full: bool) -> Judgement {
+        self.weigh(round, span);
         let wary = self.wary(now);
         let rounds = if wary.is_some() { WARY_ROUNDS } else { PRESSURE_ROUNDS };
         let rate = self.note_rate(now, round.bandwidth);
         let squeezed = full && wary.is_none() && rate < self.recent_rate.get().unwrap_or(0.0) * SQUEEZED_SHARE;
-        let starved = full && wary.is_some_and(|wary| rate < wary.rate * STARVED_SHARE);
+        let before = wary.and_then(|wary| wary.rate);
+        let starved = full && before.is_some_and(|before| rate < before * STARVED_SHARE);
         let (cut, futile) = self.judge_cut(round);
         let suspicion = if !futile && !squeezed && !starved && self.pressure < rounds {
             Suspicion::None
-        } else if starved || (wary.is_some() && round.queue > round.target * WARY_QUEUE) {
+        } else if starved || (wary.is_some() && round.queue > round.usual() * WARY_QUEUE) {
             Suspicion::Certain
         } else {
             Suspicion::Suspected
@@ -165,17 +168,18 @@ impl Rivals {
         rate
     }
 
-    fn weigh(&mut self, round: &Round) {
-        if round.queue > round.target.mul_f64(PRESSURE_QUEUE) {
-            self.pressure += 1;
-        } else if round.queue < round.target {
-            self.pressure = self.pressure.saturating_sub(1);
+    fn weigh(&mut self, round: &Round, span: Duration) {
+        let rounds = span.as_secs_f64() / (round.rtt + round.queue).max(PRESSURE_RTT).as_secs_f64();
+        if round.queue > round.usual().mul_f64(PRESSURE_QUEUE) {
+            self.pressure += rounds;
+        } else if round.queue < round.usual() {
+            self.pressure = (self.pressure - rounds).max(0.0);
         }
     }
 
     /// (whether to cut now, whether the last cut was futile)
     fn judge_cut(&mut self, round: &Round) -> (bool, bool) {
-        if round.queue <= round.target * CUT_QUEUE {
+        if round.queue <= round.usual() * CUT_QUEUE {
             self.cut = None;
             return (false, false);
         }
@@ -197,14 +201,18 @@ impl Rivals {
 mod tests {
     use super::*;
 
+    const RTT: Duration = Duration::from_millis(50);
+    const SPAN: Duration = Duration::from_millis(64);
+
     fn round(queue_ms: u64, bandwidth: f64) -> Round {
         let (queue, target) = (Duration::from_millis(queue_ms), Duration::from_millis(5));
-        Round { queue, target, product: 1e6, bandwidth, capacity: 1e6, mtu: 1200.0 }
+        let product = bandwidth * RTT.as_secs_f64();
+        Round { queue, rtt: RTT, target, product, bandwidth, capacity: bandwidth, mtu: 1200.0 }
     }
 
     fn judge(rivals: &mut Rivals, rounds: &[Round]) -> Judgement {
         let now = Instant::now();
-        let judge = |round| rivals.on_round(now, round, true);
+        let judge = |round| rivals.on_round(now, round, SPAN, true);
         rounds.iter().map(judge).last().expect("at least one round")
     }
 
@@ -218,11 +226,32 @@ mod tests {
     #[test]
     fn lasting_pressure_is_suspected_then_certain() {
         let mut rivals = Rivals::new(Instant::now());
-        let pressed = [round(11, 1e6); PRESSURE_ROUNDS as usize];
+        let pressed = [round(13, 1e6); PRESSURE_ROUNDS as usize];
         assert_eq!(judge(&mut rivals, &pressed[1..]).suspicion, Suspicion::None);
         assert_eq!(judge(&mut rivals, &pressed[..1]).suspicion, Suspicion::Suspected);
-        rivals.become_wary(Instant::now(), 1e6);
+        rivals.become_wary(Instant::now(), Some(1e6));
         assert_eq!(judge(&mut rivals, &pressed).suspicion, Suspicion::Certain);
+    }
+
+    #[test]
+    fn on_a_short_path_pressure_takes_as_long() {
+        let mut rivals = Rivals::new(Instant::now());
+        let pressed = Round { rtt: Duration::from_millis(2), ..round(13, 1e6) };
+        let now = Instant::now();
+        let judge = |rivals: &mut Rivals, rounds: u32| {
+            let judge = |_| rivals.on_round(now, &pressed, Duration::from_millis(5), true).suspicion;
+            (0..rounds).map(judge).last()
+        };
+        assert_eq!(judge(&mut rivals, 150), Some(Suspicion::None));
+        assert_eq!(judge(&mut rivals, 20), Some(Suspicion::Suspected));
+    }
+
+    #[test]
+    fn a_fall_after_a_contest_says_nothing() {
+        let mut rivals = Rivals::new(Instant::now());
+        rivals.become_wary(Instant::now(), None);
+        assert_eq!(judge(&mut rivals, &[round(5, 4e5); 50]).suspicion, Suspicion::None);
+        assert_eq!(judge(&mut rivals, &[round(5, 1e5); 100]).suspicion, Suspicion::None);
     }
 
     #[test]
@@ -246,7 +275,7 @@ mod tests {
     #[test]
     fn one_that_goes_on_falling_is_certain() {
         let mut rivals = Rivals::new(Instant::now());
-        rivals.become_wary(Instant::now(), 4e5);
+        rivals.become_wary(Instant::now(), Some(4e5));
         assert_ne!(judge(&mut rivals, &[round(5, 3e5); 100]).suspicion, Suspicion::Certain);
         assert_eq!(judge(&mut rivals, &[round(5, 1.9e5); 100]).suspicion, Suspicion::Certain);
     }

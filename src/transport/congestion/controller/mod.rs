@@ -1,11 +1,12 @@
 //! The controller itself: callbacks in, a window out.
 
+mod drain;
 mod phases;
 mod window;
 
 use std::any::Any;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use quinn_proto::RttEstimator;
 use quinn_proto::congestion::{Controller, ControllerFactory, ControllerMetrics};
@@ -13,7 +14,8 @@ use tracing::trace;
 
 use super::allowance::{Allowance, Round, base_target, queue_target};
 use super::bandwidth::Bandwidth;
-use super::contest::{Contest, Span};
+use super::beat::Beat;
+use super::contest::{Contest, Trust};
 use super::epoch::Epoch;
 use super::floor::Floor;
 use super::loss::{Block, LossMeter};
@@ -25,6 +27,7 @@ use super::rivals::Rivals;
 use super::startup::{Startup, do_agree};
 use super::state::{PathSnapshot, PathState, Phase};
 use super::trial::{LossTrials, Outcome};
+use drain::Drains;
 use phases::SETTLE_ROUNDS;
 use window::INITIAL_PACKETS;
 
@@ -38,12 +41,21 @@ pub struct ControllerConfig {
     pub state: Arc<PathState>,
     /// What an earlier connection to the same peer has left, to begin near it.
     pub past: Option<PastPath>,
+    /// The time of day at some moment, counted from any beginning that others count from too. Without one, it looks at
+    /// the path when it will.
+    pub clock: Option<(Instant, Duration)>,
 }
 
 impl ControllerConfig {
     /// A controller that reports into `state`.
     pub fn new(state: Arc<PathState>) -> Self {
-        Self { state, past: None }
+        Self { state, past: None, clock: None }
+    }
+
+    /// Looks at the path at the same moments as all others whose clocks show `wall` at `now`.
+    pub fn in_step(mut self, now: Instant, wall: SystemTime) -> Self {
+        self.clock = Some((now, wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()));
+        self
     }
 
     /// Begins near what an earlier connection has learnt, if the path shows to be the same.
@@ -84,14 +96,16 @@ pub struct PathController {
     prober: Prober,
     trials: LossTrials,
     rivals: Rivals,
+    drains: Drains,
     contest: Option<Contest>,
-    contest_span: Span,
+    trust: Trust,
 }
 
 impl PathController {
     fn new(config: Arc<ControllerConfig>, now: Instant, mtu: u16) -> Self {
         let mtu = u64::from(mtu);
         let recall = Recall::new(config.past);
+        let (at, time) = config.clock.unwrap_or((now, Duration::ZERO));
         Self {
             config,
             mtu,
@@ -113,8 +127,9 @@ impl PathController {
             prober: Prober::new(),
             trials: LossTrials::new(now),
             rivals: Rivals::new(now),
+            drains: Drains::new(now, Beat::new(at, time)),
             contest: None,
-            contest_span: Span::new(),
+            trust: Trust::new(),
         }
     }
 
@@ -157,6 +172,7 @@ impl PathController {
         let bandwidth = self.bandwidth.get();
         Round {
             queue: self.epoch.standing_rtt().saturating_sub(min_rtt + self.jitter()),
+            rtt: min_rtt,
             target: queue_target(min_rtt, bandwidth, self.mtu as f64),
             product: self.product(),
             bandwidth,
@@ -182,7 +198,7 @@ impl PathController {
     }
 
     fn on_sample(&mut self, now: Instant, sample: &Sample) {
-        self.floor.get_or_insert_with(|| Floor::new(now, sample.rtt)).on_sample(now, sample.rtt);
+        self.floor.get_or_insert_with(|| Floor::new(now, sample.rtt)).on_sample(sample.rtt);
         self.epoch.on_rtt(sample.rtt);
         self.noise.on_rtt(sample.rtt, self.sampler.delivered(), self.mtu);
         self.epoch.app_limited |= sample.app_limited;
@@ -206,7 +222,10 @@ impl PathController {
         }
         let round = self.round();
         self.trace(&round);
-        if let Some(block) = self.loss.end_round(now, self.mtu) {
+        if self.contest.is_some() {
+            // What a full queue drops is not the path's loss: with head-room for it we would send ever more.
+            self.loss.discard_block();
+        } else if let Some(block) = self.loss.end_round(now, self.mtu) {
             self.on_loss_block(now, &block);
         }
         self.note_share(now, &round);
@@ -292,6 +311,9 @@ impl Controller for PathController {
         self.recall.on_ack(now, bytes);
         self.sampler.on_ack(now, sent, bytes);
         self.loss.on_ack(bytes);
+        if self.is_of_drain(sent) {
+            self.loss.on_drain(0, bytes);
+        }
         if self.phase == Phase::Startup && !app_limited {
             self.window += self.known().growth(self.window, bytes);
         }
@@ -304,7 +326,10 @@ impl Controller for PathController {
         if self.phase == Phase::Startup {
             self.on_startup_acks(now, app_limited);
         }
-        if largest_packet_num_acked.is_some_and(|acked| self.epoch.is_over(acked)) {
+        if self.is_drain_due(now) {
+            self.start_drain(now);
+        }
+        if largest_packet_num_acked.is_some_and(|acked| self.epoch.is_over(acked, self.round_acks())) {
             self.on_epoch(now);
         }
         self.update_window();
@@ -318,6 +343,9 @@ impl Controller for PathController {
         }
         self.note_loss(now, sent, lost_bytes);
         self.epoch.lost += lost_bytes;
+        if self.is_of_drain(sent) {
+            self.loss.on_drain(lost_bytes, 0);
+        }
         if self.phase == Phase::Startup {
             // Loss must not slow the doubling; a full queue shows in the round trip.
             self.window += lost_bytes;

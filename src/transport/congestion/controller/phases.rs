@@ -2,29 +2,22 @@
 
 use std::time::{Duration, Instant};
 
-use quinn_proto::congestion::Controller;
-
-use super::PathController;
-use super::window::{WINDOW_MAX, initial_packets};
+use super::window::initial_packets;
+use super::{PathController, SHARED};
 use crate::transport::congestion::allowance::Round;
-use crate::transport::congestion::contest::{Contest, Span};
-use crate::transport::congestion::floor::Found;
+use crate::transport::congestion::contest::{Contest, Stake};
 use crate::transport::congestion::probe::{Shown, Step};
 use crate::transport::congestion::recall::Recall;
 use crate::transport::congestion::rivals::Suspicion;
 use crate::transport::congestion::startup::{Known, Startup};
 use crate::transport::congestion::state::Phase;
 
-/// One round to empty the queue, one to see it empty.
-const DRAIN_ROUNDS: u32 = 2;
 /// Rounds after a drain or a probe until a round's queue and rate are those of cruising again.
 pub(super) const SETTLE_ROUNDS: u32 = 2;
 /// Rounds after a drain or a probe until the next probe: flows drain together, and shares move for some rounds.
 const CALM_ROUNDS: u32 = 12;
-/// Rounds of cruising until it is known that the path is full and others share it.
-const CROWDED_ROUNDS: u32 = 8;
-/// Queue in targets up to which that is so; a longer one may be a path that has become slower.
-const CROWDED_QUEUE: u32 = 2;
+/// As [`SHARED`], under jitter, where the spacing of ACKs tells less and more is missed without probes.
+const SHARED_JITTERY: f64 = 0.4;
 /// The part of the rate of the flight that found the queue which is believed to be ours to keep. Where another flow runs,
 /// ours has pushed it aside for the moment, and one that starts with all of that does not give it back for many seconds;
 /// on an empty path the samples of the next rounds show the rest.
@@ -87,72 +80,27 @@ impl PathController {
     /// Begins anew after an outage: the path may be another one now.
     pub(super) fn restart(&mut self, now: Instant) {
         self.phase = Phase::Startup;
-        self.window = (self.window / 2).clamp(self.initial_window(), WINDOW_MAX);
+        self.window = self.bounded(self.window / 2);
         self.bandwidth.clear();
         self.startup = Startup::new();
         self.recall = Recall::default();
         self.contest = None;
         if let Some(floor) = &mut self.floor {
-            floor.forget_drains();
+            floor.forget();
         }
         self.loss.discard_block();
         self.start_epoch(now);
-    }
-
-    // ---- drain ----
-
-    fn start_drain(&mut self, now: Instant) {
-        self.phase = Phase::Drain;
-        self.phase_rounds = 0;
-        self.prober.stop();
-        self.loss.discard_block();
-        self.start_epoch(now);
-    }
-
-    pub(super) fn on_drain_round(&mut self, now: Instant, round: &Round) {
-        self.phase_rounds += 1;
-        let was_drained = self.is_drained();
-        let jitter = self.jitter();
-        let Some(floor) = &mut self.floor else { return };
-        if self.phase_rounds < DRAIN_ROUNDS {
-            return;
-        }
-        let found = floor.on_drained(now, self.epoch.standing_rtt(), round.target, jitter);
-        if found == Found::Foreign {
-            self.on_foreign_queue(now);
-            return;
-        }
-        if self.contest.as_mut().is_some_and(|contest| !contest.on_quiet(now)) {
-            self.phase = Phase::Contested;
-            return;
-        }
-        if !was_drained {
-            // Start-up ends here, and the whole target is a better first guess than nothing.
-            self.allowance.fill(round);
-        }
-        self.enter_cruise(now);
-    }
-
-    fn on_foreign_queue(&mut self, now: Instant) {
-        let Some(contest) = &mut self.contest else {
-            self.start_contest(now);
-            return;
-        };
-        contest.on_foreign(now);
-        self.contest_span.double();
-        self.phase = Phase::Contested;
     }
 
     // ---- cruise ----
 
-    fn enter_cruise(&mut self, now: Instant) {
+    pub(super) fn enter_cruise(&mut self, now: Instant) {
         self.phase = Phase::Cruise;
         self.phase_rounds = 0;
-        if !self.rivals.is_wary(now) {
-            self.contest_span = Span::new();
-        }
         if self.contest.take().is_some() {
-            self.rivals.become_wary(now, self.bandwidth.get());
+            self.rivals.become_wary(now, None);
+            self.allowance.empty();
+            self.trust.on_end(now);
         }
         self.rivals.on_quiet();
     }
@@ -163,22 +111,19 @@ impl PathController {
             return;
         }
         self.phase_rounds += 1;
-        if self.is_drain_due(now, round) {
-            self.start_drain(now);
-            return;
-        }
         // The queue of the first rounds is what the probe or the drain before them left.
         if self.probe_round(now, round) || self.phase_rounds <= SETTLE_ROUNDS {
             return;
         }
-        let judgement = self.rivals.on_round(now, round, self.bandwidth.is_full());
+        let span = now.saturating_duration_since(self.epoch.started);
+        let judgement = self.rivals.on_round(now, round, span, self.bandwidth.is_full());
         if judgement.cut || judgement.suspicion == Suspicion::Suspected {
             self.bandwidth.believe(self.rounds, self.round_rate(now));
         }
         match judgement.suspicion {
             Suspicion::None => self.allowance.on_round(round),
             Suspicion::Suspected => {
-                self.rivals.become_wary(now, self.bandwidth.get());
+                self.rivals.become_wary(now, Some(self.bandwidth.get()));
                 self.rivals.calm_down();
                 self.start_drain(now);
             }
@@ -186,19 +131,18 @@ impl PathController {
         }
     }
 
-    /// Whether to look for the bare round trip. Beside others it is looked for soon: what they hold in the queue was taken
-    /// for path, and we would push them aside.
-    fn is_drain_due(&self, now: Instant, round: &Round) -> bool {
-        let Some(floor) = &self.floor else { return false };
-        let settled = self.phase_rounds >= CROWDED_ROUNDS && round.queue < round.target * CROWDED_QUEUE;
-        let crowded = settled && self.bandwidth.is_full() && self.is_shared();
-        floor.is_stale(now) || (floor.is_guessed() && crowded)
+    /// Whether there may be room on the path that only a probe finds. Beside others it finds what is theirs: they give way
+    /// before a queue shows, and eight flows would take turns at having the path.
+    fn is_room_likely(&self, jitter: Duration) -> bool {
+        let alone = if jitter.is_zero() { SHARED } else { SHARED_JITTERY };
+        self.sampler.train_rates().is_none_or(|(median, _)| self.bandwidth.get() >= alone * median)
     }
 
     /// Runs the probe. Says whether one is under way.
     fn probe_round(&mut self, now: Instant, round: &Round) -> bool {
         let jitter = self.jitter();
         let calm = self.bandwidth.is_full()
+            && self.is_room_likely(jitter)
             && self.phase_rounds > CALM_ROUNDS
             && !self.trials.is_running()
             && self.rivals.is_calm();
@@ -224,20 +168,20 @@ impl PathController {
 
     // ---- contested ----
 
-    fn start_contest(&mut self, now: Instant) {
+    pub(super) fn start_contest(&mut self, now: Instant) {
         let window = self.rivals.recent_window().max(self.window as f64);
-        self.contest = Some(Contest::new(now, window));
+        self.contest = Some(Contest::new(now, window, self.trust.on_begin(now)));
         self.bandwidth.set_not_full();
         self.rivals.calm_down();
         self.phase = Phase::Contested;
+        self.drains.on_contest(now, self.rivals.is_wary(now));
+        self.plan_drain(now);
     }
 
     pub(super) fn on_contested_round(&mut self, now: Instant, round: &Round) {
-        let rtt = self.min_rtt();
-        let Some(contest) = &mut self.contest else { return };
-        contest.on_round(now, round.mtu);
-        if contest.is_test_due(now, self.epoch.started, self.contest_span, rtt) {
-            self.start_drain(now);
+        let stake = Stake { rate: self.round_rate(now), queue: round.queue };
+        if let Some(contest) = &mut self.contest {
+            contest.on_round(now, round.mtu, stake);
         }
     }
 

@@ -27,12 +27,6 @@ const WINDOW_MIN_PACKETS: u64 = ACK_EVERY as u64 + 3;
 const WINDOW_MIN_PACKETS_LOCAL: u64 = 2 * (ACK_EVERY_LOOPBACK as u64 + 1);
 /// Above this quinn switches its pacer off (`window > u32::MAX`).
 pub(super) const WINDOW_MAX: u64 = u32::MAX as u64;
-/// A window below the product, to see the path's bare round trip. Deep enough for a flow that came late and believes the
-/// queue of others to be part of the path.
-const DRAIN_GAIN: f64 = 0.7;
-/// The drain after start-up on a path longer than [`LONG_RTT`], where a deep one would cost a short transfer much.
-const DRAIN_GAIN_LONG: f64 = 0.95;
-const LONG_RTT: Duration = Duration::from_millis(50);
 
 impl PathController {
     pub(super) fn update_window(&mut self) {
@@ -50,11 +44,7 @@ impl PathController {
                 let initial = (initial_packets(self.min_rtt()) * self.mtu).max(self.recall.window());
                 (self.window as f64).min(bound.max(initial as f64))
             }
-            Phase::Drain => {
-                let gentle = !self.is_drained() && self.min_rtt() > LONG_RTT;
-                let gain = if gentle { DRAIN_GAIN_LONG } else { DRAIN_GAIN };
-                gain * product * self.headroom()
-            }
+            Phase::Drain => self.drain_window() * self.headroom(),
             Phase::Cruise if self.trials.is_running() => trial::GAIN * product,
             Phase::Cruise => {
                 let gain = if self.prober.is_running() { probe::GAIN } else { 1.0 };
@@ -73,7 +63,7 @@ impl PathController {
         self.window.max(initial_packets(self.min_rtt()) * self.mtu * FIRST_PACE)
     }
 
-    fn bounded(&self, window: u64) -> u64 {
+    pub(super) fn bounded(&self, window: u64) -> u64 {
         window.clamp(self.least_window(), WINDOW_MAX)
     }
 
