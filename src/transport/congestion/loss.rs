@@ -16,6 +16,8 @@ const BASE_SPAN: Duration = Duration::from_secs(25);
 const EXCESS_MIN: f64 = 0.01;
 /// Standard deviations above the base that chance may explain. A false alarm costs a trial, so three are enough.
 const EXCESS_SIGMAS: f64 = 3.0;
+/// Lost packets of a round that never tell anything.
+const CHANCE_MAX: f64 = 1.0;
 /// Standard deviations below the base at which a drain's losses are believed. Head-room that is missing costs a flow among
 /// others little, too much of it fills the queue.
 const DRAIN_SIGMAS: f64 = 2.0;
@@ -80,10 +82,11 @@ impl LossMeter {
     }
 
     /// Whether `lost` of `sent` packets is more than the path explains. Not than the last blocks do: in a contest they hold
-    /// what the contest itself loses, and no loss would ever end its growth.
+    /// what the contest itself loses, and no loss would ever end its growth. One packet alone is always chance, or a flow of few
+    /// packets would give way to every loss that comes by.
     pub(super) fn is_unusual(&self, lost: f64, sent: f64) -> bool {
         let expected = self.base() * sent;
-        lost > expected + EXCESS_SIGMAS * expected.sqrt()
+        lost > CHANCE_MAX + expected + EXCESS_SIGMAS * expected.sqrt()
     }
 
     fn block_share(&self) -> f64 {

@@ -75,11 +75,13 @@ impl PathController {
         }
     }
 
-    /// Who is alone needs none where the queue has just been empty anyway; who is not must not miss a beat.
+    /// Who is alone needs none where the queue has just been empty anyway; who is not must not miss a beat, and under
+    /// jitter nobody can tell.
     fn is_worth_a_drain(&mut self, now: Instant) -> bool {
         let period = Pace::Calm.period(self.min_rtt());
-        let seen = self.floor.as_ref().map_or(self.drains.ended, |floor| floor.seen().max(self.drains.ended));
-        let is_worth = self.is_shared() || now.saturating_duration_since(seen) >= period / 2;
+        let seen = self.floor.as_ref().filter(|_| self.jitter().is_zero()).map(Floor::seen);
+        let last = seen.map_or(self.drains.ended, |seen| seen.max(self.drains.ended));
+        let is_worth = self.is_shared() || now.saturating_duration_since(last) >= period / 2;
         if !is_worth {
             self.drains.plan(now, period);
         }
