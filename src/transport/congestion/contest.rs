@@ -14,6 +14,10 @@ const FRIENDLY_STEP: f64 = 3.0 * (1.0 - BETA) / (1.0 + BETA);
 const GROWTH_MAX: f64 = 1.5;
 /// Growth per round of the search; slow start would lose half a window to find out.
 const SEARCH_GROWTH: f64 = 1.2;
+/// The window is at most so many times what arrived in the last round trip, and some packets: whatever losses are taken for,
+/// no more than that part is lost.
+const DELIVERED_MAX: f64 = 1.5;
+const DELIVERED_PACKETS: f64 = 4.0;
 /// The search ends at the first loss at which we have this part of the path...
 const SEARCH_SHARE: f64 = 1.0 / 3.0;
 /// ... or at the last of so many losses. A loss makes room, since everyone gives up three tenths and takes many seconds to
@@ -51,6 +55,8 @@ pub(super) struct Stake {
     /// Bytes per second that we got.
     pub(super) rate: f64,
     pub(super) queue: Duration,
+    /// The round trip with it.
+    pub(super) rtt: Duration,
 }
 
 impl Contest {
@@ -84,7 +90,7 @@ impl Contest {
     pub(super) fn on_round(&mut self, now: Instant, mtu: f64, stake: Stake) {
         self.last = stake;
         if self.is_searching() {
-            self.window *= SEARCH_GROWTH;
+            self.window = (self.window * SEARCH_GROWTH).min(self.bound(mtu));
             return;
         }
         let packets_max = self.window_max / mtu;
@@ -92,7 +98,16 @@ impl Contest {
         let t = now.saturating_duration_since(self.epoch).as_secs_f64();
         let cubic = (C * (t - k).powi(3) + packets_max) * mtu;
         self.friendly += FRIENDLY_STEP * mtu;
-        self.window = cubic.max(self.friendly).clamp(self.window, self.window * GROWTH_MAX);
+        let window = cubic.max(self.friendly).clamp(self.window, self.window * GROWTH_MAX);
+        self.window = window.min(self.bound(mtu));
+    }
+
+    /// What arrives in a round trip is in flight; of much more than that, the rest is only lost.
+    fn bound(&self, mtu: f64) -> f64 {
+        if self.last.rate <= 0.0 {
+            return f64::MAX;
+        }
+        DELIVERED_MAX * self.last.rate * self.last.rtt.as_secs_f64() + DELIVERED_PACKETS * mtu
     }
 
     /// A loss above the path's own: at most one reduction for what was sent before the last one. `share` is our part of
@@ -198,8 +213,21 @@ mod tests {
         let now = Instant::now();
         let mut contest = Contest::new(now, 100.0 * MTU, PASSES);
         contest.on_loss(now + SECOND, now + SECOND, 0.5);
-        contest.on_round(now + SECOND, MTU, Stake { rate: 1e6, queue: Duration::from_millis(queue_ms) });
+        contest.on_round(
+            now + SECOND,
+            MTU,
+            Stake { rate: 1e6, queue: Duration::from_millis(queue_ms), rtt: SECOND / 10 },
+        );
         contest
+    }
+
+    #[test]
+    fn it_never_grows_far_beyond_what_arrives() {
+        let now = Instant::now();
+        let mut contest = Contest::new(now, 100.0 * MTU, PASSES);
+        let stake = Stake { rate: 1e6, queue: SECOND / 20, rtt: SECOND / 10 };
+        (0..100).for_each(|_| contest.on_round(now + SECOND, MTU, stake));
+        assert_eq!(contest.window(), (DELIVERED_MAX * 100.0 + DELIVERED_PACKETS) * MTU);
     }
 
     #[test]

@@ -179,7 +179,7 @@ impl PathController {
     }
 
     pub(super) fn on_contested_round(&mut self, now: Instant, round: &Round) {
-        let stake = Stake { rate: self.round_rate(now), queue: round.queue };
+        let stake = Stake { rate: self.round_rate(now), queue: round.queue, rtt: self.epoch.standing_rtt() };
         if let Some(contest) = &mut self.contest {
             contest.on_round(now, round.mtu, stake);
         }
