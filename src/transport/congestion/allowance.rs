@@ -219,6 +219,16 @@ mod tests {
     const MTU: f64 = 1452.0;
     const TARGET: Duration = Duration::from_millis(5);
     const RTT: Duration = Duration::from_millis(100);
+    /// A flow that has 100 Mbit/s for itself, at its target.
+    const ALONE: Round = Round {
+        queue: TARGET,
+        rtt: RTT,
+        target: TARGET,
+        product: 1.25e6,
+        bandwidth: 12.5e6,
+        capacity: 12.5e6,
+        mtu: MTU,
+    };
 
     /// A path of 100 Mbit/s and 100 ms, shared by flows of these allowances and shares; gives the queue after each round.
     fn run(flows: &mut [(Allowance, f64)], rounds: usize) -> Duration {
@@ -264,15 +274,7 @@ mod tests {
     #[test]
     fn growth_that_brings_no_bandwidth_is_given_up() {
         let mut allowance = Allowance::default();
-        let round = Round {
-            queue: Duration::ZERO,
-            rtt: RTT,
-            target: TARGET,
-            product: 1.25e6,
-            bandwidth: 12.5e6,
-            capacity: 12.5e6,
-            mtu: MTU,
-        };
+        let round = Round { queue: Duration::ZERO, ..ALONE };
         let sizes: Vec<_> = (0..30)
             .map(|_| {
                 allowance.on_round(&round);
@@ -286,15 +288,7 @@ mod tests {
     #[test]
     fn a_ceiling_binds_until_it_has_been_outgrown() {
         let mut allowance = Allowance::default();
-        let round = Round {
-            queue: TARGET / 2,
-            rtt: RTT,
-            target: TARGET,
-            product: 1.25e6,
-            bandwidth: 12.5e6,
-            capacity: 12.5e6,
-            mtu: MTU,
-        };
+        let round = Round { queue: TARGET / 2, ..ALONE };
         allowance.set_ceiling(3.0 * MTU);
         allowance.on_round(&round);
         assert!(allowance.bytes() <= 3.0 * MTU);

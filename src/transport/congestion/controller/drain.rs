@@ -115,11 +115,16 @@ impl PathController {
         self.start_epoch(now);
     }
 
+    /// Whether others surely use the path too.
+    fn is_crowded(&self) -> bool {
+        self.contest.is_some() || self.is_shared()
+    }
+
     /// The window of a drain, in bytes without head-room.
     pub(super) fn drain_window(&self) -> f64 {
         let bandwidth = self.bandwidth.get();
         let Some(floor) = &self.floor else { return bandwidth };
-        if self.is_drained() && (self.contest.is_some() || self.is_shared()) {
+        if self.is_drained() && self.is_crowded() {
             return GAIN_SHARED * bandwidth * (floor.least() + self.jitter()).as_secs_f64();
         }
         let gentle = !self.is_drained() && self.min_rtt() > LONG_RTT;
@@ -164,7 +169,7 @@ impl PathController {
     /// Takes what the drain has shown: the bare round trip and the path's own loss.
     fn look_at_path(&mut self, now: Instant, round: &Round) -> Found {
         let jitter = self.jitter();
-        let is_crowded = self.contest.is_some() || self.is_shared();
+        let is_crowded = self.is_crowded();
         let Some(floor) = &mut self.floor else { return Found::Quiet };
         let was_drained = floor.is_drained();
         // A contest's own tests must not overlook a short queue.
@@ -185,9 +190,11 @@ impl PathController {
 
     fn on_foreign_queue(&mut self, now: Instant) {
         match &mut self.contest {
-            Some(contest) => contest.on_foreign(),
+            Some(contest) => {
+                contest.on_foreign();
+                self.phase = Phase::Contested;
+            }
             None => self.start_contest(now),
         }
-        self.phase = Phase::Contested;
     }
 }
