@@ -8,7 +8,8 @@ use super::filter::MaxFilter;
 const BLOCK_PACKETS: u64 = 400;
 /// A quarter of each new block: four blocks of memory.
 const GAIN: f64 = 0.25;
-/// More than this is an outage or our own doing, never head-room to be filled.
+/// More than this is an outage or windows that are too large, ours or those of others: never head-room to be filled, and a
+/// reason to send less.
 const SHARE_MAX: f64 = 0.25;
 /// The base is the lowest block of this long: twice the time between two drains, so that one drain is always in it.
 const BASE_SPAN: Duration = Duration::from_secs(25);
@@ -37,6 +38,8 @@ pub(super) struct LossMeter {
     acked: u64,
     lost: u64,
     share: Option<f64>,
+    /// The same of the blocks that may show the path's own loss.
+    path: Option<f64>,
     base: MaxFilter,
     /// Bytes of the drains.
     drain_lost: u64,
@@ -50,6 +53,7 @@ impl LossMeter {
             acked: 0,
             lost: 0,
             share: None,
+            path: None,
             base: MaxFilter::new(BASE_SPAN.as_nanos() as u64),
             drain_lost: 0,
             drain_acked: 0,
@@ -78,15 +82,15 @@ impl LossMeter {
     /// What the path loses whatever we send, for head-room, `0.0..=0.25`. Not the present loss: head-room for losses that
     /// the head-room makes would keep itself alive.
     pub(super) fn base(&self) -> f64 {
-        self.base.get().map_or_else(|| self.block_share(), |negated| -negated).min(SHARE_MAX)
+        let first = || Some(self.block_share()).filter(|&share| share <= SHARE_MAX);
+        self.base.get().map(|negated| -negated).or_else(first).unwrap_or(0.0)
     }
 
     /// Whether `lost` of `sent` packets is more than the path explains. Not than the last blocks do: in a contest they hold
     /// what the contest itself loses, and no loss would ever end its growth. One packet alone is always chance, or a flow of few
     /// packets would give way to every loss that comes by.
     pub(super) fn is_unusual(&self, lost: f64, sent: f64) -> bool {
-        let expected = self.base() * sent;
-        lost > CHANCE_MAX + expected + EXCESS_SIGMAS * expected.sqrt()
+        is_above(self.base(), lost, sent)
     }
 
     fn block_share(&self) -> f64 {
@@ -101,9 +105,12 @@ impl LossMeter {
         }
         let share = self.block_share();
         self.discard_block();
-        let previous = self.share.unwrap_or(share);
-        let smooth = previous + GAIN * (share - previous);
-        self.share = Some(smooth);
+        self.share = Some(smoothed(self.share, share));
+        if share > SHARE_MAX {
+            return Some(Block { share, excess: true });
+        }
+        let smooth = smoothed(self.path, share);
+        self.path = Some(smooth);
         let at = now.saturating_duration_since(self.start).as_nanos() as u64;
         // The lowest single block would be chance more than path.
         self.base.push(at, -smooth);
@@ -136,11 +143,30 @@ impl LossMeter {
 
     /// The path loses this much by itself, whatever it lost before.
     pub(super) fn accept(&mut self, now: Instant, share: f64) {
+        if share > SHARE_MAX {
+            return;
+        }
         self.base.clear();
-        self.share = Some(share);
+        (self.share, self.path) = (Some(share), Some(share));
         let at = now.saturating_duration_since(self.start).as_nanos() as u64;
         self.base.push(at, -share);
     }
+}
+
+/// Whether `lost` of `sent` packets is more than any path loses by itself: somebody's windows are too large for it, even if
+/// the queue, full all the time, looks like a longer path.
+pub(super) fn is_flood(lost: f64, sent: f64) -> bool {
+    is_above(SHARE_MAX, lost, sent)
+}
+
+fn is_above(share: f64, lost: f64, sent: f64) -> bool {
+    let expected = share * sent;
+    lost > CHANCE_MAX + expected + EXCESS_SIGMAS * expected.sqrt()
+}
+
+fn smoothed(previous: Option<f64>, share: f64) -> f64 {
+    let previous = previous.unwrap_or(share);
+    previous + GAIN * (share - previous)
 }
 
 #[cfg(test)]
@@ -185,6 +211,35 @@ mod tests {
         // The smoothed loss has arrived by now, and its low start expires with the next span.
         assert!(!is_excess(&mut meter, later + BASE_SPAN + Duration::from_secs(1), 85));
         assert!((meter.base() - 0.08).abs() < 0.01, "{}", meter.base());
+    }
+
+    #[test]
+    fn what_no_path_loses_by_itself_is_never_the_base() {
+        let now = Instant::now();
+        let mut meter = LossMeter::new(now);
+        meter.on_loss(4 * MTU);
+        meter.on_ack(6 * MTU);
+        assert_eq!(meter.base(), 0.0, "not even before the first block");
+        (0..5).for_each(|_| assert!(is_excess(&mut meter, now, 400)));
+        meter.accept(now, 0.5);
+        assert_eq!(meter.base(), 0.0);
+        assert!(meter.share() > 0.3, "it is told nevertheless: {}", meter.share());
+        is_excess(&mut meter, now, 100);
+        assert!((meter.base() - 0.1).abs() < 0.01, "{}", meter.base());
+    }
+
+    #[test]
+    fn a_flood_is_more_than_chance_makes_of_the_worst_path() {
+        for (lost, sent, expected) in [
+            (5.0, 8.0, false),
+            (8.0, 8.0, true),
+            (40.0, 100.0, false),
+            (45.0, 100.0, true),
+            (290.0, 1000.0, false),
+            (320.0, 1000.0, true),
+        ] {
+            assert_eq!(is_flood(lost, sent), expected, "{lost} of {sent}");
+        }
     }
 
     #[test]

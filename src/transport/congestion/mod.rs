@@ -47,6 +47,9 @@
 //! holds in the queue for path, and would yield to it for ever: when its rate falls to a half under a standing queue, and
 //! after a drain to a half of that, someone else takes what it gives up.
 //!
+//! **More than a quarter** lost is never the path's doing, in any phase: then the queue is full all the time, which looks like
+//! a longer path without one. Such a round ends start-up, and what it delivered is believed instead of the best of late.
+//!
 //! A blackout (quinn's persistent congestion) begins start-up anew at half the window.
 //!
 //! # Where it comes from
@@ -59,8 +62,9 @@
 //! A buffer shorter than the target loses some packets for good: at 3 ms of queue, up to 8 % are re-sent. Jitter of a third
 //! of the round trip and more ends start-up early and can cost a fifth of the goodput afterwards; jitter of half of it, or a
 //! third at 500 Mbit/s, two fifths. Flows that share such a path may stay uneven for long. Sixteen flows of ours that begin
-//! within a few seconds are still uneven after half a minute; where each would get less than about ten packets per round
-//! trip, the least windows alone fill the queue, and much is lost. Flows whose clocks are apart by more than a
+//! within a few seconds may be uneven after half a minute; where each would get less than about ten packets per round
+//! trip, the least windows alone fill the queue, and a tenth is lost. A path that by itself loses more than a quarter is taken
+//! for a flooded one, and little of it is used. Flows whose clocks are apart by more than a
 //! round trip see each other's queue, and may take each other for strangers. A rate limit is no business of the window's:
 //! it is held at the socket (`throttle`).
 //!

@@ -279,8 +279,14 @@ impl PathController {
     /// What a flight too large for the path has lost is not the path's loss: it would be filled up with head-room.
     fn note_loss(&mut self, now: Instant, sent: Instant, bytes: u64) {
         match self.recall.on_loss(now, sent, bytes) {
-            Blame::Path => self.loss.on_loss(bytes),
-            Blame::Unmasked => self.loss.discard_block(),
+            Blame::Path => {
+                self.loss.on_loss(bytes);
+                self.epoch.lost += bytes;
+            }
+            Blame::Unmasked => {
+                self.loss.discard_block();
+                self.epoch.lost = 0;
+            }
             Blame::Flight => {}
         }
     }
@@ -342,7 +348,6 @@ impl Controller for PathController {
             return;
         }
         self.note_loss(now, sent, lost_bytes);
-        self.epoch.lost += lost_bytes;
         if self.is_of_drain(sent) {
             self.loss.on_drain(lost_bytes, 0);
         }

@@ -6,6 +6,7 @@ use super::window::initial_packets;
 use super::{PathController, SHARED};
 use crate::transport::congestion::allowance::Round;
 use crate::transport::congestion::contest::{Contest, Stake};
+use crate::transport::congestion::loss::is_flood;
 use crate::transport::congestion::probe::{Shown, Step};
 use crate::transport::congestion::recall::Recall;
 use crate::transport::congestion::rivals::Suspicion;
@@ -49,7 +50,12 @@ impl PathController {
     }
 
     pub(super) fn on_startup_round(&mut self, now: Instant) {
-        if self.startup.on_round(&self.epoch, &self.known()) {
+        // The first flight is paced for an empty path: beside others, losing much of it tells nothing of what comes after.
+        let is_flood = self.rounds > 1 && self.is_flood();
+        if is_flood {
+            self.bandwidth.believe(self.rounds, self.round_rate(now));
+        }
+        if self.startup.on_round(&self.epoch, &self.known()) || is_flood {
             self.leave_startup(now);
         }
     }
@@ -111,6 +117,11 @@ impl PathController {
             return;
         }
         self.phase_rounds += 1;
+        if self.is_flood() {
+            // A queue that is full all the time looks like a longer path, and the best of many rounds like our share of it.
+            self.bandwidth.believe(self.rounds, self.round_rate(now));
+            self.allowance.empty();
+        }
         // The queue of the first rounds is what the probe or the drain before them left.
         if self.probe_round(now, round) || self.phase_rounds <= SETTLE_ROUNDS {
             return;
@@ -187,9 +198,21 @@ impl PathController {
 
     /// Whether this round lost more than the path does. A congestion mark (no bytes) always says so.
     pub(super) fn is_congestion(&self, lost_bytes: u64) -> bool {
+        let (lost, sent) = self.round_losses();
+        lost_bytes == 0 || self.loss.is_unusual(lost, sent)
+    }
+
+    /// Whether this round lost more than any path does.
+    fn is_flood(&self) -> bool {
+        let (lost, sent) = self.round_losses();
+        is_flood(lost, sent)
+    }
+
+    /// Lost packets of this round, and all of which something was heard in it.
+    fn round_losses(&self) -> (f64, f64) {
         let mtu = self.mtu as f64;
         let lost = self.epoch.lost as f64 / mtu;
         let acked = self.epoch.acked(self.sampler.delivered()) as f64 / mtu;
-        lost_bytes == 0 || self.loss.is_unusual(lost, lost + acked)
+        (lost, lost + acked)
     }
 }
