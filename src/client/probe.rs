@@ -13,8 +13,8 @@ use crate::progress::{Event, Observer};
 use crate::protocol::close::CloseCode;
 use crate::protocol::features;
 use crate::protocol::message::{Failure, LinkReport, Message, Probe, ProbeDone, ProbeKind, ProbeReady};
+use crate::session::link::link_report;
 use crate::session::probe::{Busy, Count, down, ping, up};
-use crate::session::sender::link_report;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::transport::{Contact, Granted};
 

@@ -5,6 +5,7 @@
 //!   and server alike.
 //! * [`roles`] — which of the two a message is for.
 //! * [`local`] — what both ends take from this machine.
+//! * [`link`] — the path as the sending side sees it.
 //! * [`probe`] — bytes without a meaning, to measure the path.
 //! * [`memory`] — buffers, reused and bounded.
 //! * `prefix` — hashing what is there already.
@@ -14,6 +15,7 @@
 //! instead of waking the runtime for every one of ten thousand small files.
 
 pub(crate) mod control;
+pub(crate) mod link;
 pub(crate) mod local;
 pub(crate) mod memory;
 mod prefix;

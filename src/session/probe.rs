@@ -9,7 +9,7 @@ use quinn::{Connection, ReadError, RecvStream, SendStream};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::control::Control;
-use super::sender::link_report;
+use super::link::link_report;
 use super::{ATTENTION_DEADLINE, SessionError};
 use crate::protocol::close::CloseCode;
 use crate::protocol::message::{Message, Probe, ProbeDone, ProbeKind, ProbeReady};

@@ -4,8 +4,9 @@ use quinn::Connection;
 use tokio::task::JoinSet;
 
 use super::SessionError;
+use super::link::record_link;
 use super::receiver::Receiver;
-use super::sender::{Sender, record_link};
+use super::sender::Sender;
 use crate::progress::Observer;
 use crate::protocol::message::Message;
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Outgoing, Sender, UNKNOWN_FILE};
+use super::Sender;
+use super::file::Outgoing;
+use super::settle::UNKNOWN_FILE;
 use crate::digest::CHUNK_BYTES;
 use crate::progress::Phase;
 use crate::protocol::message::{FileId, Have};

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Moving, Outgoing, Sender, UNKNOWN_FILE};
+use super::Sender;
+use super::file::{Moving, Outgoing};
+use super::settle::UNKNOWN_FILE;
 use crate::progress::{Event, FileProgress, Phase};
 use crate::protocol::message::{Done, Kind, Message, Pos, SkipReason, Status, Verdict};
 use crate::session::SessionError;

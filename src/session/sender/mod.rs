@@ -2,41 +2,52 @@
 //!
 //! Nothing here waits for a round trip per file: the walk offers thousands of files while the answers
 //! to the first ones arrive; a bounded number of pumps takes the files that are wanted.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `messages` | what the receiver says |
+//! | `offer` | headers, as the walk finds files; offering anew what changed |
+//! | `file` | one offered file |
+//! | `wanted` | what is sent next, small files many at a time |
+//! | `stream`, `outlet` | a range on its way to the receiver; the stream that it takes |
+//! | `start`, `ahead` | the first bytes of a file; sending them before they are asked for |
+//! | `check` | the receiver's digests beside our own |
+//! | `settle` | the last word on a file and on the job |
 
 mod ahead;
 mod check;
+mod file;
 mod messages;
 mod offer;
 mod outlet;
+mod settle;
 mod start;
 mod stream;
 mod wanted;
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use quinn::Connection;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use self::ahead::Gone;
+use self::file::Outgoing;
 use self::wanted::{Pick, Wanted};
 use super::SessionError;
 use super::control::Control;
+use super::link::{link_report, record_link};
 use super::memory::{Buffers, SendBudget};
 use crate::digest::Hasher;
-use crate::progress::{FileProgress, Observer};
-use crate::protocol::message::{Done, End, Failure, FileId, Have, Header, Kind, LinkReport, Message, Problem, Status};
-use crate::protocol::path::WirePath;
+use crate::progress::Observer;
+use crate::protocol::message::{FileId, Message};
 use crate::protocol::{HEADERS_AHEAD_MAX, features};
-use crate::storage::{Disk, Found, Root, Source};
+use crate::storage::{Disk, Found};
 use crate::transfer::ahead::Ahead;
-use crate::transfer::send::Send;
 
 /// How often the path's figures go to the receiver and the counters.
 const LINK_INTERVAL: Duration = Duration::from_secs(1);
@@ -97,59 +108,6 @@ struct State {
 struct TotalOffered {
     files: u64,
     bytes: u64,
-}
-
-/// One offered file that is not settled.
-struct Outgoing {
-    header: Header,
-    root: Root,
-    at: WirePath,
-    attempt: u8,
-    /// Its start, on its way although nobody has asked for it yet.
-    ahead: Option<Gone>,
-    /// From the answer on.
-    moving: Option<Moving>,
-    /// Digests that came before the file was opened.
-    early: Vec<Have>,
-    tail_sent: bool,
-    /// Its room among the offers, given back when it is settled.
-    permit: OwnedSemaphorePermit,
-}
-
-impl Outgoing {
-    /// Whether nothing that happens to it makes it be offered again.
-    fn is_last(&self) -> bool {
-        self.tail_sent || self.header.kind != Kind::File
-    }
-
-    /// Whether it is wanted and its source is still to be opened.
-    fn is_unopened(&self) -> bool {
-        !self.tail_sent && self.moving.as_ref().is_some_and(|moving| moving.open.is_none())
-    }
-
-    /// Whether the receiver's digests wait for ours.
-    fn is_behind(&self) -> bool {
-        let open = self.moving.as_ref().and_then(|moving| moving.open.as_ref());
-        open.is_some_and(|open| open.rules.is_behind())
-    }
-}
-
-/// A file that the receiver wants.
-struct Moving {
-    from: u64,
-    progress: Arc<FileProgress>,
-    open: Option<OpenSource>,
-    /// Chunks whose digests the receiver has sent.
-    digests: u64,
-    /// Content bytes that the receiver has reported as written.
-    reported: u64,
-    sent: u64,
-    pumping: bool,
-}
-
-struct OpenSource {
-    source: Arc<Source>,
-    rules: Send,
 }
 
 impl Sender {
@@ -229,14 +187,9 @@ impl Sender {
         searching || state.files.values().any(Outgoing::is_behind)
     }
 
-    async fn until_peer_ended(&self) {
-        loop {
-            let notified = self.0.ended.notified();
-            if self.state().peer_ended {
-                return;
-            }
-            notified.await;
-        }
+    fn want(&self, id: FileId) {
+        // The receiver of this channel lives as long as `run`; after it nothing is wanted.
+        let _ = self.0.wanted.send(id);
     }
 
     /// Starts a pump for each pick of wanted files, a bounded number at a time. Returns only with an error.
@@ -276,76 +229,4 @@ impl Sender {
             self.0.tools.control.send(Message::Link(report));
         }
     }
-}
-
-/// This side's view of the path.
-pub(crate) fn link_report(connection: &Connection) -> LinkReport {
-    let path = connection.stats().path;
-    LinkReport {
-        rtt_us: path.rtt.as_micros() as u64,
-        packets_sent: path.sent_packets,
-        packets_lost: path.lost_packets,
-        window: path.cwnd,
-        mtu: path.current_mtu,
-    }
-}
-
-/// Puts the sending side's view of the path into a job's counters.
-pub(crate) fn record_link(observer: &Observer, report: &LinkReport) {
-    let counters = observer.counters();
-    counters.rtt_us.store(report.rtt_us, Ordering::Relaxed);
-    counters.packets_sent.store(report.packets_sent, Ordering::Relaxed);
-    counters.packets_lost.store(report.packets_lost, Ordering::Relaxed);
-    counters.window.store(report.window, Ordering::Relaxed);
-    counters.mtu.store(report.mtu.into(), Ordering::Relaxed);
-}
-
-/// What ends a file, or the whole.
-impl Sender {
-    fn take(&self, id: FileId) -> Result<Outgoing, SessionError> {
-        self.state().files.remove(&id).ok_or(UNKNOWN_FILE)
-    }
-
-    fn want(&self, id: FileId) {
-        // The receiver of this channel lives as long as `run`; after it nothing is wanted.
-        let _ = self.0.wanted.send(id);
-    }
-
-    /// Sends `End` once no header can follow: the walk is over and every file is past the point where a
-    /// change of its source would offer it again. Before that, `Offered` once the walk is over.
-    fn maybe_end(&self) {
-        let mut state = self.state();
-        if !state.walk_ended || state.end_sent {
-            return;
-        }
-        if state.files.values().all(Outgoing::is_last) {
-            state.end_sent = true;
-            let TotalOffered { files, bytes } = state.total;
-            self.0.tools.control.send(Message::End(End { files, bytes }));
-        } else if state.hears_offered && !state.offered_sent && !state.left_out {
-            state.offered_sent = true;
-            self.0.tools.control.send(Message::Offered);
-        }
-    }
-
-    /// Gives one file up for good and tells the receiver.
-    fn give_up(&self, id: FileId, failure: Failure) {
-        let Ok(file) = self.take(id) else { return };
-        self.0.tools.control.send(Message::Cancel(Done { id, failure: Some(failure.clone()) }));
-        self.0.tools.observer.failed(file.header.path.to_string(), failure);
-        self.maybe_end();
-    }
-
-    fn problem(&self, name: Vec<u8>, failure: Failure) {
-        let shown = crate::protocol::path::escape(&name).to_string();
-        self.0.tools.control.send(Message::Problem(Problem { name, failure: failure.clone() }));
-        self.0.tools.observer.failed(shown, failure);
-    }
-}
-
-const UNKNOWN_FILE: SessionError = SessionError::Order("an answer for a file that is not on offer");
-
-/// The failure of a source that never stood still.
-fn changed() -> Failure {
-    Failure::new(Status::Changed, "")
 }

@@ -2,8 +2,10 @@
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+use super::file::Outgoing;
+use super::settle::changed;
 use super::stream::Place;
-use super::{Outgoing, Sender, State, changed};
+use super::{Sender, State};
 use crate::progress::Event;
 use crate::protocol::OFFERS_MAX;
 use crate::protocol::message::{Done, FileId, Header, Kind, Message};

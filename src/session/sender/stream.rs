@@ -8,8 +8,9 @@ use bytes::Bytes;
 use quinn::RecvStream;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::Sender;
+use super::file::{OpenSource, Outgoing};
 use super::outlet::{Outlet, Stop};
-use super::{OpenSource, Outgoing, Sender};
 use crate::digest::{CHUNK_BYTES, Digest};
 use crate::progress::Phase;
 use crate::protocol::codec::{REPORT_BYTES, RangeHeader, Turn};

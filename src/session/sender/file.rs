@@ -1,0 +1,65 @@
+//! One offered file, from its header to its last word.
+
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::ahead::Gone;
+use crate::progress::FileProgress;
+use crate::protocol::message::{Have, Header, Kind};
+use crate::protocol::path::WirePath;
+use crate::storage::{Root, Source};
+use crate::transfer::send::Send;
+
+/// One offered file that is not settled.
+pub(super) struct Outgoing {
+    pub(super) header: Header,
+    pub(super) root: Root,
+    pub(super) at: WirePath,
+    pub(super) attempt: u8,
+    /// Its start, on its way although nobody has asked for it yet.
+    pub(super) ahead: Option<Gone>,
+    /// From the answer on.
+    pub(super) moving: Option<Moving>,
+    /// Digests that came before the file was opened.
+    pub(super) early: Vec<Have>,
+    pub(super) tail_sent: bool,
+    /// Its room among the offers, given back when it is settled.
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+impl Outgoing {
+    /// Whether nothing that happens to it makes it be offered again.
+    pub(super) fn is_last(&self) -> bool {
+        self.tail_sent || self.header.kind != Kind::File
+    }
+
+    /// Whether it is wanted and its source is still to be opened.
+    pub(super) fn is_unopened(&self) -> bool {
+        !self.tail_sent && self.moving.as_ref().is_some_and(|moving| moving.open.is_none())
+    }
+
+    /// Whether the receiver's digests wait for ours.
+    pub(super) fn is_behind(&self) -> bool {
+        let open = self.moving.as_ref().and_then(|moving| moving.open.as_ref());
+        open.is_some_and(|open| open.rules.is_behind())
+    }
+}
+
+/// A file that the receiver wants.
+pub(super) struct Moving {
+    pub(super) from: u64,
+    pub(super) progress: Arc<FileProgress>,
+    pub(super) open: Option<OpenSource>,
+    /// Chunks whose digests the receiver has sent.
+    pub(super) digests: u64,
+    /// Content bytes that the receiver has reported as written.
+    pub(super) reported: u64,
+    pub(super) sent: u64,
+    pub(super) pumping: bool,
+}
+
+pub(super) struct OpenSource {
+    pub(super) source: Arc<Source>,
+    pub(super) rules: Send,
+}
