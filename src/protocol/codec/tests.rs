@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::digest::Digest;
-use crate::protocol::message::tests::STATUSES;
+use crate::protocol::message::STATUSES;
 use crate::protocol::message::*;
 use crate::protocol::path::WirePath;
 use crate::protocol::path::tests::wire_path;

@@ -1,0 +1,60 @@
+//! The path between the ends: reports on it, and its measurement.
+
+use serde::{Deserialize, Serialize};
+
+/// The sender's view of the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LinkReport {
+    /// Smoothed round trip in microseconds.
+    pub rtt_us: u64,
+    /// Packets sent so far.
+    pub packets_sent: u64,
+    /// Packets declared lost so far.
+    pub packets_lost: u64,
+    /// Congestion window in bytes.
+    pub window: u64,
+    /// Current packet size in bytes.
+    pub mtu: u16,
+}
+
+/// A request to measure the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// What is to be sent, and by whom.
+    pub kind: ProbeKind,
+    /// For how long, in milliseconds.
+    pub millis: u32,
+}
+
+/// What a probe measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProbeKind {
+    /// Round trips: the server returns what the client sends.
+    Echo,
+    /// What the path carries from the client to the server.
+    Up,
+    /// What the path carries from the server to the client.
+    Down,
+}
+
+/// The server's consent to a [`Probe`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeReady {
+    /// The time that is granted, in milliseconds.
+    pub millis: u32,
+    /// The server's UDP buffer for packets that arrive, in bytes.
+    pub udp_receive: u64,
+    /// The server's UDP buffer for packets that leave, in bytes.
+    pub udp_send: u64,
+    /// The server's side of the path before the probe.
+    pub link: LinkReport,
+}
+
+/// The end of a [`Probe`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeDone {
+    /// The server's side of the path after the probe.
+    pub link: LinkReport,
+    /// How busy the server's thread for this connection was meanwhile, in thousandths of one core.
+    pub cpu_permille: u16,
+}
