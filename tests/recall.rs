@@ -103,7 +103,7 @@ fn what_one_connection_learnt_serves_the_next() {
 #[test]
 fn a_path_that_became_ten_times_slower_is_retreated_from_at_once() {
     let flight = BANDWIDTH / 2 / 10;
-    for queue_ms in [10, 100, 1000] {
+    for queue_ms in [20, 100, 1000] {
         let mut transfer = Transfer::new(10, 100, 8 * MIB);
         transfer.link.queue = sim::bytes_in(transfer.link.rate, ms(queue_ms));
         let (fresh, recalled) = (transfer.run(None), transfer.run(Some(past(100))));

@@ -6,7 +6,7 @@ use super::PathController;
 use crate::transport::congestion::contest::Contest;
 use crate::transport::congestion::state::Phase;
 use crate::transport::congestion::{probe, trial};
-use crate::transport::tuning::{ACK_EVERY, ACK_EVERY_LOOPBACK, MTU_JUMBO};
+use crate::transport::tuning::{ACK_EVERY, ACK_EVERY_LOOPBACK, MTU_JUMBO, PACKET_THRESHOLD};
 
 /// Packets in flight before the first ACK, on a path of [`INITIAL_RTT`]: a queue of half a second at 2 Mbit/s, of three
 /// quarters of the round trip at 10 Mbit/s.
@@ -48,11 +48,17 @@ impl PathController {
             Phase::Cruise if self.trials.is_running() => trial::GAIN * product,
             Phase::Cruise => {
                 let gain = if self.prober.is_running() { probe::GAIN } else { 1.0 };
-                (product * gain + self.allowance.bytes()) * self.headroom()
+                (product * gain + self.allowance.bytes()) * self.headroom() + self.unmissed()
             }
             // What comes without any queue is ours whoever else is there; chance losses would take it from a small window.
             Phase::Contested => self.contest.as_ref().map_or(0.0, Contest::window).max(product * self.headroom()),
         }
+    }
+
+    /// What is lost stays in flight until so many later packets are acknowledged, which on a small path is long after the
+    /// round trip that the head-room is for.
+    fn unmissed(&self) -> f64 {
+        self.loss.base() * f64::from(PACKET_THRESHOLD + ACK_EVERY) * self.mtu as f64
     }
 
     /// The window as quinn may see it, which makes its pace of it.
