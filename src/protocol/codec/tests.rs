@@ -1,12 +1,13 @@
+mod any;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use self::any::message;
 use super::*;
 use crate::digest::Digest;
-use crate::protocol::message::STATUSES;
 use crate::protocol::message::*;
 use crate::protocol::path::WirePath;
-use crate::protocol::path::tests::wire_path;
 use crate::protocol::{
     DETAIL_BYTES_MAX, ENTRIES_MAX, FILE_BYTES_MAX, FILTER_BYTES_MAX, FILTERS_MAX, HAVE_DIGESTS_MAX, LINK_BYTES_MAX,
     NAME_BYTES_MAX, PATTERN_BYTES_MAX, PATTERNS_MAX, path,
@@ -33,156 +34,6 @@ fn decode_one(bytes: &[u8]) -> Result<Option<Message>, CodecError> {
 /// The payload of `message`, limits unchecked: what a peer without our checks could send.
 fn raw(message: &Message) -> Vec<u8> {
     bincode::serde::encode_to_vec(message, standard()).expect("memory is no limit")
-}
-
-fn id() -> impl Strategy<Value = FileId> {
-    any::<u64>().prop_map(FileId)
-}
-
-fn digest() -> impl Strategy<Value = Digest> {
-    any::<[u8; 16]>().prop_map(Digest)
-}
-
-fn mtime() -> impl Strategy<Value = Mtime> {
-    (any::<i64>(), 0..1_000_000_000_u32).prop_map(|(secs, nanos)| Mtime { secs, nanos })
-}
-
-fn kind_and_size() -> impl Strategy<Value = (Kind, u64)> {
-    let link = vec(1..=u8::MAX, 1..40).prop_map(|target| (Kind::Link(target), 0));
-    prop_oneof![(0..=FILE_BYTES_MAX).prop_map(|size| (Kind::File, size)), Just((Kind::Dir, 0)), link]
-}
-
-fn failure() -> impl Strategy<Value = Failure> {
-    let status = prop::sample::select(STATUSES.to_vec());
-    (status, any::<String>()).prop_map(|(status, detail)| Failure::new(status, detail))
-}
-
-fn entry() -> impl Strategy<Value = Entry> {
-    (wire_path(), kind_and_size(), mtime(), any::<u32>()).prop_map(|(path, (kind, size), mtime, mode)| Entry {
-        path,
-        kind,
-        size,
-        mtime,
-        mode,
-    })
-}
-
-fn push() -> impl Strategy<Value = Push> {
-    let target = prop_oneof![Just(Target::Directory), Just(Target::FileOrDirectory)];
-    let if_exists = prop::sample::select(vec![IfExists::Replace, IfExists::Skip, IfExists::Rename, IfExists::Fail]);
-    let flags = any::<(bool, bool, bool)>();
-    (prop::option::of(wire_path()), target, if_exists, flags).prop_map(
-        |(to, target, if_exists, (checksum, dry_run, resume))| Push {
-            to,
-            target,
-            if_exists,
-            checksum,
-            dry_run,
-            resume,
-        },
-    )
-}
-
-fn get() -> impl Strategy<Value = Get> {
-    let patterns = vec(vec(any::<u8>(), 0..40), 0..6);
-    (patterns, vec(any::<String>(), 0..4), any::<(bool, bool)>()).prop_map(|(patterns, filters, (links, ahead))| Get {
-        patterns,
-        filters,
-        links,
-        ahead,
-    })
-}
-
-fn verdict() -> impl Strategy<Value = Verdict> {
-    let skip = prop::sample::select(vec![SkipReason::Same, SkipReason::Exists, SkipReason::Made]);
-    let why = prop::sample::select(vec![Why::New, Why::Replace, Why::Resume, Why::Update]);
-    prop_oneof![
-        skip.prop_map(Verdict::Skip),
-        failure().prop_map(Verdict::Refuse),
-        (0..=FILE_BYTES_MAX, why).prop_map(|(offset, why)| Verdict::From { offset, why }),
-    ]
-}
-
-fn handshake() -> impl Strategy<Value = Message> {
-    let invite = prop::option::of(any::<[u8; 16]>());
-    let proof = prop::option::of(any::<[u8; 32]>());
-    prop_oneof![
-        (any::<u64>(), any::<String>(), invite, proof)
-            .prop_map(|(f, name, i, p)| Message::Hello(Hello::new(f, name, i).with_token_proof(p))),
-        (any::<u64>(), any::<String>(), any::<bool>())
-            .prop_map(|(f, name, enrolled)| Message::Welcome(Welcome::new(f, name, enrolled))),
-        push().prop_map(Message::Push),
-        get().prop_map(Message::Get),
-        (vec(any::<u8>(), 0..60), any::<bool>())
-            .prop_map(|(pattern, recursive)| Message::List(List { pattern, recursive })),
-        vec(entry(), 0..20).prop_map(Message::Entries),
-    ]
-}
-
-fn one_file() -> impl Strategy<Value = Message> {
-    let done = (id(), prop::option::of(failure())).prop_map(|(id, failure)| Message::Done(Done { id, failure }));
-    let cancel = (id(), failure()).prop_map(|(id, why)| Message::Cancel(Done { id, failure: Some(why) }));
-    prop_oneof![
-        (id(), entry()).prop_map(|(id, Entry { path, kind, size, mtime, mode })| Message::Header(Header {
-            id,
-            path,
-            kind,
-            size,
-            mtime,
-            mode
-        })),
-        (id(), verdict()).prop_map(|(id, verdict)| Message::Pos(Pos { id, verdict })),
-        (id(), 0..=FILE_BYTES_MAX, vec(digest(), 0..40)).prop_map(|(id, first, digests)| Message::Have(Have {
-            id,
-            first,
-            digests
-        })),
-        (id(), digest(), any::<u64>(), any::<bool>()).prop_map(|(id, root, ranges, ahead)| Message::Tail(Tail {
-            id,
-            root,
-            ranges,
-            ahead
-        })),
-        done,
-        cancel,
-    ]
-}
-
-fn rest() -> impl Strategy<Value = Message> {
-    prop_oneof![
-        (vec(any::<u8>(), 0..60), failure()).prop_map(|(name, failure)| Message::Problem(Problem::new(name, failure))),
-        any::<(u64, u64)>().prop_map(|(files, bytes)| Message::End(End { files, bytes })),
-        Just(Message::GoAway),
-        Just(Message::Settled),
-        Just(Message::Offered),
-        link_report().prop_map(Message::Link),
-    ]
-}
-
-fn link_report() -> impl Strategy<Value = LinkReport> {
-    any::<([u64; 4], u16)>().prop_map(|([rtt_us, packets_sent, packets_lost, window], mtu)| LinkReport {
-        rtt_us,
-        packets_sent,
-        packets_lost,
-        window,
-        mtu,
-    })
-}
-
-fn probe() -> impl Strategy<Value = Message> {
-    let kind = prop::sample::select(vec![ProbeKind::Echo, ProbeKind::Up, ProbeKind::Down]);
-    prop_oneof![
-        (kind, any::<u32>()).prop_map(|(kind, millis)| Message::Probe(Probe { kind, millis })),
-        (any::<(u32, u64, u64)>(), link_report()).prop_map(|((millis, udp_receive, udp_send), link)| {
-            Message::ProbeReady(ProbeReady { millis, udp_receive, udp_send, link })
-        }),
-        (link_report(), any::<u16>())
-            .prop_map(|(link, cpu_permille)| Message::ProbeDone(ProbeDone { link, cpu_permille })),
-    ]
-}
-
-fn message() -> impl Strategy<Value = Message> {
-    prop_oneof![6 => handshake(), 6 => one_file(), 4 => rest(), 2 => probe()]
 }
 
 /// One message of every variant, and with it the exact bytes: the format may not change under `qft/1`.
