@@ -1,0 +1,201 @@
+//! Jobs that go through all steps together.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::name::give_final_name;
+use super::{Answer, Commit, Job, Sync, Work, tell};
+use crate::protocol::path::WirePath;
+use crate::storage::dir::{Change, Dir, ObjectId, Unsynced};
+use crate::storage::error::{Op, StorageError};
+use crate::storage::root::Root;
+use crate::storage::system;
+use crate::storage::touch::{self, Touched};
+
+/// Up to here files (or directories) are synced one by one: a sync of the whole file system would also wait
+/// for what other transfers are writing.
+pub(in crate::storage) const SYNC_EACH_MAX: usize = 8;
+/// Jobs that go through all steps together.
+pub(super) struct Group {
+    sync: Sync,
+    files: Vec<Entry>,
+    names: Vec<(WirePath, Answer)>,
+    touched: Vec<Touched>,
+    /// Roots with directories whose new names may not be durable.
+    unsynced: Vec<Arc<Unsynced>>,
+}
+
+/// One file on its way. Once `outcome` is a failure, the later steps leave it out.
+struct Entry {
+    commit: Commit,
+    outcome: Result<WirePath, StorageError>,
+    answer: Answer,
+}
+
+impl Entry {
+    fn is_good(&self) -> bool {
+        self.outcome.is_ok()
+    }
+
+    fn step(&mut self, step: impl FnOnce(&mut Commit) -> Result<(), StorageError>) {
+        if self.is_good()
+            && let Err(error) = step(&mut self.commit)
+        {
+            self.outcome = Err(error);
+        }
+    }
+}
+
+impl Group {
+    pub(super) fn new(sync: Sync) -> Self {
+        Self { sync, files: Vec::new(), names: Vec::new(), touched: Vec::new(), unsynced: Vec::new() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.files.len() + self.names.len() + self.touched.len()
+    }
+
+    pub(super) fn add(&mut self, job: Job) {
+        match job.work {
+            Work::File(commit) => {
+                self.note_root(commit.part.root());
+                let outcome = Ok(commit.part.target().clone());
+                self.files.push(Entry { commit: *commit, outcome, answer: job.answer });
+            }
+            Work::Names { root, path } => {
+                self.note_root(&root);
+                self.names.push((path, job.answer));
+            }
+            Work::Touch(touch) => self.touched.push(Touched::new(touch, job.answer)),
+        }
+    }
+
+    fn note_root(&mut self, root: &Root) {
+        if !self.unsynced.iter().any(|known| Arc::ptr_eq(known, root.unsynced())) {
+            self.unsynced.push(Arc::clone(root.unsynced()));
+        }
+    }
+
+    pub(super) fn commit(mut self) {
+        let new_names: Vec<Vec<Change>> = self.unsynced.iter().map(|unsynced| unsynced.waiting()).collect();
+        for entry in &mut self.files {
+            entry.step(|commit| commit.part.finish(commit.size, commit.mtime, commit.mode));
+        }
+        self.touched.iter_mut().for_each(Touched::apply);
+        if self.sync == Sync::Durable {
+            self.sync_data();
+            touch::sync(&mut self.touched);
+        }
+        for entry in &mut self.files {
+            rename(entry);
+        }
+        let names = if self.sync == Sync::Durable { self.sync_names(&new_names) } else { Ok(()) };
+        if names.is_ok() {
+            for (unsynced, changes) in self.unsynced.iter().zip(&new_names) {
+                unsynced.settle(changes);
+            }
+        }
+        tracing::debug!(files = self.files.len(), names = self.names.len(), "committed a group");
+        self.answer(names);
+    }
+
+    fn sync_data(&mut self) {
+        let mut by_device: HashMap<u64, Vec<&mut Entry>> = HashMap::new();
+        for entry in self.files.iter_mut().filter(|entry| entry.is_good()) {
+            by_device.entry(entry.commit.part.device()).or_default().push(entry);
+        }
+        for entries in by_device.into_values() {
+            if entries.len() > SYNC_EACH_MAX && sync_together(&entries) {
+                continue;
+            }
+            for entry in entries {
+                entry.step(|commit| commit.part.sync());
+            }
+        }
+    }
+
+    /// Makes all names durable: of the files just renamed, and of directories made before. A failure of the
+    /// latter hits the whole group, for any of it may lie below.
+    fn sync_names(&mut self, new_names: &[Vec<Change>]) -> Result<(), StorageError> {
+        let mut dirs: HashMap<ObjectId, Arc<Dir>> = HashMap::new();
+        let renamed = self.files.iter().filter(|entry| entry.is_good()).map(|entry| entry.commit.part.dir());
+        for dir in renamed.chain(new_names.iter().flatten().map(|change| &change.dir)) {
+            dirs.entry(dir.id()).or_insert_with(|| Arc::clone(dir));
+        }
+        let failures = sync_dirs(dirs);
+        for entry in &mut self.files {
+            let failure = failures.get(&entry.commit.part.dir().id());
+            entry.step(|commit| match failure {
+                Some(errno) => Err(StorageError::new(Op::Sync, commit.part.target().as_path(), *errno)),
+                None => Ok(()),
+            });
+        }
+        let made = new_names.iter().flatten().find_map(|change| failures.get(&change.dir.id()));
+        match made {
+            Some(errno) => Err(StorageError::new(Op::Sync, std::path::Path::new("."), *errno)),
+            None => Ok(()),
+        }
+    }
+
+    fn answer(self, names: Result<(), StorageError>) {
+        for Entry { commit, outcome, answer } in self.files {
+            let outcome = match (&names, outcome) {
+                (Err(error), Ok(path)) => Err(error.again_for(path.as_path())),
+                (_, outcome) => outcome,
+            };
+            // Unlocks a part that stays, before anyone hears of it and tries again.
+            drop(commit);
+            tell(answer, outcome);
+        }
+        self.touched.into_iter().for_each(Touched::answer);
+        for (path, answer) in self.names {
+            let outcome = match &names {
+                Ok(()) => Ok(path),
+                Err(error) => Err(error.again_for(path.as_path())),
+            };
+            tell(answer, outcome);
+        }
+    }
+}
+
+/// Syncs the file system that all entries lie on; false when each has to be synced by itself.
+fn sync_together(entries: &[&mut Entry]) -> bool {
+    // The kernel reports write-back errors since the descriptor was opened, and only once per descriptor: so
+    // the one that is older than all that was written.
+    let oldest = entries.iter().min_by_key(|entry| entry.commit.part.opened());
+    // After an error each file is asked, for only it knows whether it was hit.
+    oldest.is_some_and(|entry| system::sync_file_system(entry.commit.part.file()).is_ok())
+}
+
+/// Syncs directories and returns those that failed.
+fn sync_dirs(dirs: HashMap<ObjectId, Arc<Dir>>) -> HashMap<ObjectId, Errno> {
+    let mut by_device: HashMap<u64, Vec<Arc<Dir>>> = HashMap::new();
+    for dir in dirs.into_values() {
+        by_device.entry(dir.id().dev).or_default().push(dir);
+    }
+    let mut failures = HashMap::new();
+    for dirs in by_device.into_values() {
+        if dirs.len() > SYNC_EACH_MAX && system::sync_file_system(&*dirs[0]).is_ok() {
+            continue;
+        }
+        for dir in dirs {
+            if let Err(errno) = dir.sync() {
+                failures.insert(dir.id(), errno);
+            }
+        }
+    }
+    failures
+}
+
+fn rename(entry: &mut Entry) {
+    if !entry.is_good() {
+        return;
+    }
+    let renamed = entry.commit.part.check_name().and_then(|()| give_final_name(&entry.commit));
+    if renamed.is_ok() {
+        entry.commit.part.settle();
+    }
+    entry.outcome = renamed;
+}
