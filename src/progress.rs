@@ -2,16 +2,20 @@
 //!
 //! A transfer touches only atomics on its hot path; whoever draws reads them ten times a second.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{Hash, Hasher};
+mod file;
+mod names;
+mod totals;
+
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+pub use self::file::{FileProgress, Phase};
+use self::names::{Names, name_hash, note};
+pub use self::totals::{Counters, FAILURES_KEPT, Report};
 use crate::protocol::message::{Failure, SkipReason, Why};
 
 /// One step of a job.
@@ -74,156 +78,6 @@ pub enum Event {
     },
 }
 
-/// One file that is moving.
-#[derive(Debug)]
-pub struct FileProgress {
-    /// Its name, escaped for display.
-    pub path: String,
-    /// Its size in bytes.
-    pub size: u64,
-    /// Bytes that the receiver held already when the file started.
-    pub resumed: u64,
-    /// What its content is.
-    pub why: Why,
-    /// Bytes that earlier attempts of the same job wrote.
-    earlier: AtomicU64,
-    written: AtomicU64,
-    phase: AtomicU8,
-}
-
-/// What is being done to a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Phase {
-    /// Content crosses the wire.
-    Moving,
-    /// Digests of what was there already are compared.
-    Checking,
-    /// Everything is there; it is being made durable.
-    Committing,
-}
-
-impl FileProgress {
-    /// A file of which `resumed` bytes are there and nothing has moved yet.
-    pub fn new(path: String, size: u64, resumed: u64, why: Why) -> Self {
-        let (earlier, written, phase) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU8::new(0));
-        Self { path, size, resumed, why, earlier, written, phase }
-    }
-
-    /// Content bytes that the receiver has written since the file started.
-    pub fn written(&self) -> u64 {
-        self.written.load(Ordering::Relaxed)
-    }
-
-    /// Bytes that were there before the job and stayed: those that proved wrong were written again.
-    pub fn reused(&self) -> u64 {
-        let there = self.resumed.min(self.size.saturating_sub(self.written()));
-        there.saturating_sub(self.earlier.load(Ordering::Relaxed))
-    }
-
-    /// Content bytes that the receiver has written in the whole job.
-    fn written_in_all(&self) -> u64 {
-        self.earlier.load(Ordering::Relaxed) + self.written()
-    }
-
-    /// Goes on where `before`, the same file of the same job, was lost.
-    fn follow(&self, before: &Self) {
-        self.earlier.store(before.written_in_all(), Ordering::Relaxed);
-    }
-
-    /// Counts `bytes` more as written.
-    pub fn add_written(&self, bytes: u64) {
-        self.written.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// What is being done to it now.
-    pub fn phase(&self) -> Phase {
-        match self.phase.load(Ordering::Relaxed) {
-            0 => Phase::Moving,
-            1 => Phase::Checking,
-            _ => Phase::Committing,
-        }
-    }
-
-    /// Sets what is being done to it.
-    pub fn set_phase(&self, phase: Phase) {
-        self.phase.store(phase as u8, Ordering::Relaxed);
-    }
-}
-
-/// The totals of a job, updated as it runs and read at any time.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Files found so far (directories and links included).
-    pub files_found: AtomicU64,
-    /// Sum of their sizes in bytes.
-    pub bytes_found: AtomicU64,
-    /// Whether the search for files has ended, so that the two above are totals.
-    pub scan_ended: AtomicBool,
-    /// Files committed.
-    pub files_done: AtomicU64,
-    /// Files that needed no content.
-    pub files_skipped: AtomicU64,
-    /// Files and names that failed.
-    pub files_failed: AtomicU64,
-    /// Content bytes that the receiver wrote in this run: the only bytes that count for the rate.
-    pub bytes_written: AtomicU64,
-    /// Bytes that were there already in files that were continued or updated.
-    pub bytes_resumed: AtomicU64,
-    /// Bytes of files that were skipped.
-    pub bytes_skipped: AtomicU64,
-    /// Smoothed round trip in microseconds.
-    pub rtt_us: AtomicU64,
-    /// Packets sent by the sending side.
-    pub packets_sent: AtomicU64,
-    /// Packets lost by the sending side.
-    pub packets_lost: AtomicU64,
-    /// The sending side's congestion window in bytes.
-    pub window: AtomicU64,
-    /// The sending side's packet size in bytes.
-    pub mtu: AtomicU64,
-    /// This end's UDP buffer for packets that arrive, in bytes, as the system granted it; 0 before there is a socket.
-    pub udp_receive: AtomicU64,
-    /// This end's UDP buffer for packets that leave, likewise.
-    pub udp_send: AtomicU64,
-}
-
-impl Counters {
-    /// Adds to one counter.
-    pub fn add(counter: &AtomicU64, amount: u64) {
-        counter.fetch_add(amount, Ordering::Relaxed);
-    }
-
-    /// Reads one counter.
-    pub fn read(counter: &AtomicU64) -> u64 {
-        counter.load(Ordering::Relaxed)
-    }
-}
-
-/// What a finished job amounts to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Files committed.
-    pub done: u64,
-    /// Files that needed no content.
-    pub skipped: u64,
-    /// Files and names that failed, each with its cause, at most [`FAILURES_KEPT`] of them.
-    pub failures: Vec<(String, Failure)>,
-    /// How many failed in all.
-    pub failed: u64,
-    /// Content bytes that crossed the wire and were written.
-    pub bytes_written: u64,
-    /// Bytes that were there already in files that were continued or updated.
-    pub bytes_resumed: u64,
-    /// Bytes of skipped files.
-    pub bytes_skipped: u64,
-    /// From the start of the job to its end.
-    pub elapsed: Duration,
-}
-
-/// Failures listed by name in a [`Report`]; more are only counted, so that memory stays flat.
-pub const FAILURES_KEPT: usize = 1000;
-
 /// Where a job's roles report to. Cheap to clone; never blocks.
 #[derive(Debug, Clone)]
 pub struct Observer {
@@ -231,15 +85,6 @@ pub struct Observer {
     events: mpsc::UnboundedSender<Event>,
     /// `None` when nothing follows the one connection that it observes.
     names: Option<Arc<Mutex<Names>>>,
-}
-
-/// Names of a job by hash, so that a new connection counts none of them twice.
-#[derive(Debug, Default)]
-struct Names {
-    found: HashSet<u64>,
-    settled: HashSet<u64>,
-    /// What has started and is not settled: what it wrote is counted.
-    moving: HashMap<u64, Arc<FileProgress>>,
 }
 
 impl Observer {
@@ -342,24 +187,6 @@ impl Observer {
         let moved = names.moving.remove(&name_hash(path));
         note(&mut names.settled, path).then(|| moved.map_or(0, |file| file.written_in_all()))
     }
-}
-
-/// Names remembered at most; what is beyond may count twice after a lost connection. A hostile server could
-/// otherwise fill our memory with names alone.
-const NAMES_KEPT: usize = 8 << 20;
-
-/// Remembers a name; false when it was known.
-fn note(names: &mut HashSet<u64>, path: &str) -> bool {
-    let hash = name_hash(path);
-    if names.len() < NAMES_KEPT { names.insert(hash) } else { !names.contains(&hash) }
-}
-
-/// Eight bytes a name instead of the name: 100,000 files cost less than a megabyte. A collision would
-/// leave a file out only if the connection also broke in between; 64 bits make that one in 10^9 jobs.
-fn name_hash(path: &str) -> u64 {
-    let mut hasher = std::hash::DefaultHasher::new();
-    path.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]

@@ -1,0 +1,84 @@
+//! One file that is moving.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::message::Why;
+
+/// One file that is moving.
+#[derive(Debug)]
+pub struct FileProgress {
+    /// Its name, escaped for display.
+    pub path: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Bytes that the receiver held already when the file started.
+    pub resumed: u64,
+    /// What its content is.
+    pub why: Why,
+    /// Bytes that earlier attempts of the same job wrote.
+    earlier: AtomicU64,
+    written: AtomicU64,
+    phase: AtomicU8,
+}
+
+/// What is being done to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Content crosses the wire.
+    Moving,
+    /// Digests of what was there already are compared.
+    Checking,
+    /// Everything is there; it is being made durable.
+    Committing,
+}
+
+impl FileProgress {
+    /// A file of which `resumed` bytes are there and nothing has moved yet.
+    pub fn new(path: String, size: u64, resumed: u64, why: Why) -> Self {
+        let (earlier, written, phase) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU8::new(0));
+        Self { path, size, resumed, why, earlier, written, phase }
+    }
+
+    /// Content bytes that the receiver has written since the file started.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that were there before the job and stayed: those that proved wrong were written again.
+    pub fn reused(&self) -> u64 {
+        let there = self.resumed.min(self.size.saturating_sub(self.written()));
+        there.saturating_sub(self.earlier.load(Ordering::Relaxed))
+    }
+
+    /// Content bytes that the receiver has written in the whole job.
+    pub(super) fn written_in_all(&self) -> u64 {
+        self.earlier.load(Ordering::Relaxed) + self.written()
+    }
+
+    /// Goes on where `before`, the same file of the same job, was lost.
+    pub(super) fn follow(&self, before: &Self) {
+        self.earlier.store(before.written_in_all(), Ordering::Relaxed);
+    }
+
+    /// Counts `bytes` more as written.
+    pub fn add_written(&self, bytes: u64) {
+        self.written.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// What is being done to it now.
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Relaxed) {
+            0 => Phase::Moving,
+            1 => Phase::Checking,
+            _ => Phase::Committing,
+        }
+    }
+
+    /// Sets what is being done to it.
+    pub fn set_phase(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+}

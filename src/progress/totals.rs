@@ -1,0 +1,79 @@
+//! What a job amounts to, while it runs and at its end.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::protocol::message::Failure;
+
+/// The totals of a job, updated as it runs and read at any time.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Files found so far (directories and links included).
+    pub files_found: AtomicU64,
+    /// Sum of their sizes in bytes.
+    pub bytes_found: AtomicU64,
+    /// Whether the search for files has ended, so that the two above are totals.
+    pub scan_ended: AtomicBool,
+    /// Files committed.
+    pub files_done: AtomicU64,
+    /// Files that needed no content.
+    pub files_skipped: AtomicU64,
+    /// Files and names that failed.
+    pub files_failed: AtomicU64,
+    /// Content bytes that the receiver wrote in this run: the only bytes that count for the rate.
+    pub bytes_written: AtomicU64,
+    /// Bytes that were there already in files that were continued or updated.
+    pub bytes_resumed: AtomicU64,
+    /// Bytes of files that were skipped.
+    pub bytes_skipped: AtomicU64,
+    /// Smoothed round trip in microseconds.
+    pub rtt_us: AtomicU64,
+    /// Packets sent by the sending side.
+    pub packets_sent: AtomicU64,
+    /// Packets lost by the sending side.
+    pub packets_lost: AtomicU64,
+    /// The sending side's congestion window in bytes.
+    pub window: AtomicU64,
+    /// The sending side's packet size in bytes.
+    pub mtu: AtomicU64,
+    /// This end's UDP buffer for packets that arrive, in bytes, as the system granted it; 0 before there is a socket.
+    pub udp_receive: AtomicU64,
+    /// This end's UDP buffer for packets that leave, likewise.
+    pub udp_send: AtomicU64,
+}
+
+impl Counters {
+    /// Adds to one counter.
+    pub fn add(counter: &AtomicU64, amount: u64) {
+        counter.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// Reads one counter.
+    pub fn read(counter: &AtomicU64) -> u64 {
+        counter.load(Ordering::Relaxed)
+    }
+}
+
+/// What a finished job amounts to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Files committed.
+    pub done: u64,
+    /// Files that needed no content.
+    pub skipped: u64,
+    /// Files and names that failed, each with its cause, at most [`FAILURES_KEPT`] of them.
+    pub failures: Vec<(String, Failure)>,
+    /// How many failed in all.
+    pub failed: u64,
+    /// Content bytes that crossed the wire and were written.
+    pub bytes_written: u64,
+    /// Bytes that were there already in files that were continued or updated.
+    pub bytes_resumed: u64,
+    /// Bytes of skipped files.
+    pub bytes_skipped: u64,
+    /// From the start of the job to its end.
+    pub elapsed: Duration,
+}
+
+/// Failures listed by name in a [`Report`]; more are only counted, so that memory stays flat.
+pub const FAILURES_KEPT: usize = 1000;
