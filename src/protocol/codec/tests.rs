@@ -207,7 +207,7 @@ fn an_error_is_not_left_behind_by_asking_again() {
 fn bytes_that_are_no_message_are_refused() {
     let table: &[(&str, &[u8])] = &[
         ("nothing", b""),
-        ("an unknown variant", b"\x11"),
+        ("an unknown variant", b"\x15"),
         ("a message cut short", b"\x0a\x01"),
         ("a presence that is neither", b"\x0a\x01\x02"),
         ("a flag that is neither", b"\x04\x00\x02"),
