@@ -6,7 +6,7 @@ use super::Sender;
 use super::file::{Moving, Outgoing};
 use super::settle::UNKNOWN_FILE;
 use crate::progress::{Event, FileProgress, Phase};
-use crate::protocol::message::{Done, Kind, Message, Pos, SkipReason, Status, Verdict};
+use crate::protocol::message::{Done, Failure, FileId, Kind, Message, Pos, SkipReason, Status, Verdict, Why};
 use crate::session::SessionError;
 use crate::transfer::Violation;
 use crate::transfer::send::is_start;
@@ -41,58 +41,12 @@ impl Sender {
     fn on_pos(&self, pos: Pos) -> Result<(), SessionError> {
         self.check_pos(&pos)?;
         self.state().answered = true;
-        let (offset, why) = match pos.verdict {
-            Verdict::Skip(reason) => {
-                self.on_skipped(&self.take(pos.id)?, reason);
-                return Ok(());
-            }
-            Verdict::Refuse(failure) => {
-                let file = self.take(pos.id)?;
-                match failure.status == Status::Cancelled && self.0.stop.is_cancelled() {
-                    // A receiver that is about to stop leaves it to the next connection.
-                    true => self.state().left_out = true,
-                    false => self.0.tools.observer.failed(file.header.path.to_string(), failure),
-                }
-                self.maybe_end();
-                return Ok(());
-            }
-            Verdict::From { offset, why } => (offset, why),
-        };
-        if self.0.tools.dry_run {
-            let header = self.take(pos.id)?.header;
-            let path = header.path.to_string();
-            self.0.tools.observer.event(Event::Planned { path, size: header.size, from: offset, why });
-            self.maybe_end();
-            return Ok(());
+        match pos.verdict {
+            Verdict::Skip(reason) => self.on_skipped(&self.take(pos.id)?, reason),
+            Verdict::Refuse(failure) => self.on_refused(&self.take(pos.id)?, failure),
+            Verdict::From { offset, why } if self.0.tools.dry_run => self.on_planned(&self.take(pos.id)?, offset, why),
+            Verdict::From { offset, why } => self.on_wanted(pos.id, offset, why)?,
         }
-        let mut state = self.state();
-        let file = state.files.get_mut(&pos.id).ok_or(UNKNOWN_FILE)?;
-        let header = &file.header;
-        let progress = Arc::new(FileProgress::new(header.path.to_string(), header.size, offset, why));
-        // All of it has gone ahead, and its tail.
-        let closed = file.tail_sent && offset == 0;
-        if offset > 0 {
-            // What went ahead is there already, and the tail of that counts for nothing.
-            file.ahead = None;
-            file.tail_sent = false;
-            progress.set_phase(Phase::Checking);
-        }
-        self.0.tools.observer.started(&progress);
-        let sent = if closed { header.size } else { 0 };
-        if closed {
-            progress.set_phase(Phase::Committing);
-        }
-        let (digests, reported, pumping) = (0, 0, !closed);
-        file.moving = Some(Moving { from: offset, progress, open: None, digests, reported, sent, pumping });
-        if closed {
-            // `Done` may come with the next message.
-            if let Some(gone) = file.ahead.take() {
-                gone.claim();
-            }
-            return Ok(());
-        }
-        drop(state);
-        self.want(pos.id);
         Ok(())
     }
 
@@ -119,6 +73,52 @@ impl Sender {
             self.0.tools.observer.skipped(file.header.path.to_string(), file.header.size, reason);
         }
         self.maybe_end();
+    }
+
+    fn on_refused(&self, file: &Outgoing, failure: Failure) {
+        if failure.status == Status::Cancelled && self.0.stop.is_cancelled() {
+            // A receiver that is about to stop leaves it to the next connection.
+            self.state().left_out = true;
+        } else {
+            self.0.tools.observer.failed(file.header.path.to_string(), failure);
+        }
+        self.maybe_end();
+    }
+
+    /// In a dry run the answer settles the file.
+    fn on_planned(&self, file: &Outgoing, from: u64, why: Why) {
+        let (path, size) = (file.header.path.to_string(), file.header.size);
+        self.0.tools.observer.event(Event::Planned { path, size, from, why });
+        self.maybe_end();
+    }
+
+    fn on_wanted(&self, id: FileId, offset: u64, why: Why) -> Result<(), SessionError> {
+        let mut state = self.state();
+        let file = state.files.get_mut(&id).ok_or(UNKNOWN_FILE)?;
+        let size = file.header.size;
+        let progress = Arc::new(FileProgress::new(file.header.path.to_string(), size, offset, why));
+        if offset > 0 {
+            // What went ahead is there already, and the tail of that counts for nothing.
+            file.ahead = None;
+            file.tail_sent = false;
+            progress.set_phase(Phase::Checking);
+        }
+        self.0.tools.observer.started(&progress);
+        let (digests, reported, sent, pumping) = (0, 0, 0, true);
+        let moving = Moving { from: offset, progress, open: None, digests, reported, sent, pumping };
+        if file.tail_sent {
+            // All of it has gone ahead, and its tail: `Done` may come with the next message.
+            moving.progress.set_phase(Phase::Committing);
+            file.moving = Some(Moving { sent: size, pumping: false, ..moving });
+            if let Some(gone) = file.ahead.take() {
+                gone.claim();
+            }
+            return Ok(());
+        }
+        file.moving = Some(moving);
+        drop(state);
+        self.want(id);
+        Ok(())
     }
 
     fn on_done(&self, done: Done) -> Result<(), SessionError> {
