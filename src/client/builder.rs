@@ -1,0 +1,65 @@
+//! What a client is made of.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use super::{Client, PATIENCE};
+use crate::error::Error;
+use crate::session::local::disk_threads;
+use crate::storage::Disk;
+use crate::transport::{Identity, PathMemory, Rate, Throttle};
+
+/// The settings of a client.
+pub struct ClientBuilder {
+    identity: Identity,
+    disk_threads: Option<NonZeroUsize>,
+    patience: Duration,
+    rate_limit: Option<Rate>,
+    paths: Option<PathMemory>,
+}
+
+impl ClientBuilder {
+    pub(super) fn new(identity: Identity) -> Self {
+        Self { identity, disk_threads: None, patience: PATIENCE, rate_limit: None, paths: None }
+    }
+
+    /// Threads for files and digests. Default: two more than cores.
+    pub fn disk_threads(mut self, threads: NonZeroUsize) -> Self {
+        self.disk_threads = Some(threads);
+        self
+    }
+
+    /// How long a job keeps reconnecting while nothing moves; zero is for ever. Default: [`PATIENCE`]. A
+    /// silent server is given up after this time too, if that is shorter than the usual one.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Bytes of UDP payload per second that may be sent, and as many that may arrive, by all jobs of this client
+    /// together. Held at the socket, one percent below what is asked for, in bursts of at most five milliseconds.
+    /// Default: no limit.
+    pub fn rate_limit(mut self, limit: Option<Rate>) -> Self {
+        self.rate_limit = limit;
+        self
+    }
+
+    /// Where to remember how fast the paths to servers are, so that the next job that sends begins near it. What is
+    /// remembered is tested first, and not used when it does not fit. Default: nothing is remembered.
+    pub fn path_memory(mut self, paths: Option<PathMemory>) -> Self {
+        self.paths = paths;
+        self
+    }
+
+    /// Starts the client's threads.
+    ///
+    /// # Errors
+    /// A thread cannot be started.
+    pub fn build(self) -> Result<Client, Error> {
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let threads = self.disk_threads.unwrap_or_else(|| disk_threads(cores));
+        let disk = Disk::new(threads).map_err(Error::Thread)?;
+        let throttle = self.rate_limit.map(Throttle::new);
+        Ok(Client { identity: self.identity, disk, patience: self.patience, throttle, paths: self.paths })
+    }
+}

@@ -1,0 +1,88 @@
+//! How files are sent and fetched.
+
+use std::num::NonZeroUsize;
+
+use super::JOBS;
+use crate::protocol::message::{IfExists, Target};
+use crate::protocol::path::WirePath;
+
+/// How files are sent.
+#[derive(Debug, Clone)]
+pub struct SendOptions {
+    /// Where the files go, below the served root; `None` is the root itself.
+    pub to: Option<WirePath>,
+    /// Whether `to` is a directory, or may be the new name of a single file.
+    pub target: Target,
+    /// What happens to files that exist there and differ.
+    pub if_exists: IfExists,
+    /// Compare by content where size and time would have settled it.
+    pub checksum: bool,
+    /// Decide and report, but change nothing.
+    pub dry_run: bool,
+    /// Continue from partial files.
+    pub resume: bool,
+    /// Files whose content moves at the same time.
+    pub jobs: NonZeroUsize,
+    /// gitignore-style patterns of what to leave out.
+    pub excludes: Vec<String>,
+    /// Patterns of what to keep although an exclude matches.
+    pub includes: Vec<String>,
+    /// Copy symbolic links as links instead of leaving them out.
+    pub links: bool,
+}
+
+impl Default for SendOptions {
+    fn default() -> Self {
+        Self {
+            to: None,
+            target: Target::Directory,
+            if_exists: IfExists::Replace,
+            checksum: false,
+            dry_run: false,
+            resume: true,
+            jobs: JOBS,
+            excludes: Vec::new(),
+            includes: Vec::new(),
+            links: false,
+        }
+    }
+}
+
+/// How files are fetched.
+#[derive(Debug, Clone)]
+pub struct GetOptions {
+    /// Whether the destination is a directory, or may be the new name of a single file.
+    pub target: Target,
+    /// What happens to files that exist here and differ.
+    pub if_exists: IfExists,
+    /// Compare by content where size and time would have settled it.
+    pub checksum: bool,
+    /// Decide and report, but change nothing.
+    pub dry_run: bool,
+    /// Continue from partial files.
+    pub resume: bool,
+    /// gitignore-style patterns of what to leave out.
+    pub excludes: Vec<String>,
+    /// Patterns of what to keep although an exclude matches.
+    pub includes: Vec<String>,
+    /// Copy symbolic links as links instead of leaving them out.
+    pub links: bool,
+    /// Whether a file is durable before it counts as done.
+    pub sync: bool,
+}
+
+impl Default for GetOptions {
+    fn default() -> Self {
+        Self {
+            target: Target::Directory,
+            if_exists: IfExists::Replace,
+            checksum: false,
+            dry_run: false,
+            resume: true,
+            excludes: Vec::new(),
+            includes: Vec::new(),
+            links: false,
+            sync: true,
+        }
+    }
+}
