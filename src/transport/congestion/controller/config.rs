@@ -1,0 +1,47 @@
+//! What a connection's controller is given.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use quinn_proto::congestion::{Controller, ControllerFactory};
+
+use super::PathController;
+use crate::transport::congestion::recall::PastPath;
+use crate::transport::congestion::state::PathState;
+
+/// What a connection's controller is given.
+#[derive(Debug, Clone, Default)]
+pub struct ControllerConfig {
+    /// Where the controller writes its live figures.
+    pub state: Arc<PathState>,
+    /// What an earlier connection to the same peer has left, to begin near it.
+    pub past: Option<PastPath>,
+    /// The time of day at some moment, counted from any beginning that others count from too. Without one, it looks at
+    /// the path when it will.
+    pub clock: Option<(Instant, Duration)>,
+}
+
+impl ControllerConfig {
+    /// A controller that reports into `state`.
+    pub fn new(state: Arc<PathState>) -> Self {
+        Self { state, past: None, clock: None }
+    }
+
+    /// Looks at the path at the same moments as all others whose clocks show `wall` at `now`.
+    pub fn in_step(mut self, now: Instant, wall: SystemTime) -> Self {
+        self.clock = Some((now, wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()));
+        self
+    }
+
+    /// Begins near what an earlier connection has learnt, if the path shows to be the same.
+    pub fn recalling(mut self, past: Option<PastPath>) -> Self {
+        self.past = past;
+        self
+    }
+}
+
+impl ControllerFactory for ControllerConfig {
+    fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
+        Box::new(PathController::new(self, now, current_mtu))
+    }
+}
