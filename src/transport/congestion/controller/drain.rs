@@ -148,11 +148,11 @@ impl PathController {
         let was_drained = self.is_drained();
         let found = self.look_at_path(now, round);
         self.drains.ended = now;
-        self.plan_drain(now);
         if found == Found::Foreign {
             self.on_foreign_queue(now);
             return;
         }
+        self.plan_drain(now);
         let capacity = self.capacity().unwrap_or(f64::MAX);
         if self.contest.as_mut().is_some_and(|contest| !contest.on_quiet(capacity, round.target)) {
             self.phase = Phase::Contested;
@@ -193,6 +193,7 @@ impl PathController {
             Some(contest) => {
                 contest.on_foreign();
                 self.phase = Phase::Contested;
+                self.plan_drain(now);
             }
             None => self.start_contest(now),
         }
