@@ -1,5 +1,8 @@
 //! Both ends of the transport, over real UDP on the loopback interface.
 
+mod dialling;
+mod keys;
+
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -67,106 +70,6 @@ async fn end_of(connection: &Connection) -> ConnectionError {
 }
 
 #[tokio::test]
-async fn with_the_right_pin_each_end_sees_the_key_of_the_other() {
-    let (server_id, client_id) = (identity(), identity());
-    let listener = listen_as(&server_id);
-    let (server, client) = tokio::join!(accept_one(&listener), dial(&listener, server_id.fingerprint(), &client_id));
-    let (server, client) = (server.unwrap(), client.unwrap());
-    assert_eq!(peer_fingerprint(&server), Some(client_id.fingerprint()));
-    assert_eq!(peer_fingerprint(&client.connection), Some(server_id.fingerprint()));
-}
-
-#[tokio::test]
-async fn a_server_with_another_key_is_refused_before_anything_is_said_and_both_keys_are_named() {
-    let server_id = identity();
-    let listener = listen_as(&server_id);
-    let expected = identity().fingerprint();
-    let client_id = identity();
-    let (server, client) = tokio::join!(accept_one(&listener), dial(&listener, expected, &client_id));
-    let error = client.unwrap_err();
-    let found = server_id.fingerprint();
-    assert!(
-        matches!(error, TransportError::WrongServer { expected: e, found: f } if e == expected && f == found),
-        "{error}"
-    );
-    assert_eq!(error.fault(), Fault::Trust);
-    let text = error.to_string();
-    assert!(text.contains(&expected.to_string()) && text.contains(&found.to_string()), "{text}");
-    // The handshake never ended on the server, so there is no connection that could have carried a stream.
-    let refusal = server.unwrap_err();
-    assert!(matches!(refusal, TransportError::Handshake { .. }), "{refusal}");
-}
-
-#[tokio::test]
-async fn a_server_that_shows_the_right_certificate_without_its_key_is_refused() {
-    let (real, impostor) = (identity(), identity());
-    let listener = listen_as(&Identity::forged(&real, &impostor));
-    let client_id = identity();
-    let (server, client) = tokio::join!(accept_one(&listener), dial(&listener, real.fingerprint(), &client_id));
-    let error = client.unwrap_err();
-    assert!(matches!(error, TransportError::Handshake { .. }), "{error}");
-    assert_eq!(error.fault(), Fault::Trust);
-    assert!(server.is_err());
-}
-
-#[tokio::test]
-async fn a_client_that_shows_a_known_certificate_without_its_key_is_refused() {
-    let server_id = identity();
-    let (known, impostor) = (identity(), identity());
-    let listener = listen_as(&server_id);
-    let forged = Identity::forged(&known, &impostor);
-    let (server, client) = tokio::join!(accept_one(&listener), dial(&listener, server_id.fingerprint(), &forged));
-    let refusal = server.unwrap_err();
-    assert!(matches!(refusal, TransportError::Handshake { .. }), "{refusal}");
-    // In TLS 1.3 a client is done before the server has judged it: it learns of the refusal afterwards.
-    let client = client.unwrap();
-    let error = TransportError::from_connection(listener.local_addr(), &end_of(&client.connection).await);
-    assert!(matches!(error, TransportError::Handshake { .. }), "{error}");
-}
-
-#[tokio::test]
-async fn a_client_without_a_certificate_is_refused() {
-    let server_id = identity();
-    let listener = listen_as(&server_id);
-    let addr = listener.local_addr();
-    let (endpoint, _) = open_endpoint(addr, None, &Copies::default()).unwrap();
-    let tls = tls::client(None, ServerCheck::new(Rule::Key(server_id.fingerprint())));
-    let tuning = tuning();
-    let (server, client) =
-        tokio::join!(accept_one(&listener), handshake(&endpoint, addr, CERTIFICATE_NAME, tls, &tuning));
-    let refusal = server.unwrap_err();
-    assert!(matches!(refusal, TransportError::NoClientKey { .. }), "{refusal}");
-    let error = TransportError::from_connection(addr, &end_of(&client.unwrap()).await);
-    assert!(matches!(error, TransportError::NoClientKey { .. }), "{error}");
-    assert_eq!(error.fault(), Fault::Trust);
-}
-
-#[tokio::test]
-async fn a_stranger_is_recognised_by_its_key_and_hears_of_no_client() {
-    let server_id = identity();
-    let listener = listen_as(&server_id);
-    let addrs = [listener.local_addr()];
-    let tuning = tuning();
-    let (server, found) = tokio::join!(accept_one(&listener), recognise(&addrs, &tuning, LONG));
-    assert_eq!(found.unwrap(), server_id.fingerprint());
-    // The handshake never ended there, so no stream was ever opened.
-    let refusal = server.unwrap_err();
-    assert!(matches!(refusal, TransportError::NoClientKey { .. }), "{refusal}");
-}
-
-#[tokio::test]
-async fn a_stranger_that_shows_a_certificate_without_its_key_is_not_recognised() {
-    let (real, impostor) = (identity(), identity());
-    let listener = listen_as(&Identity::forged(&real, &impostor));
-    let addrs = [listener.local_addr()];
-    let tuning = tuning();
-    let (server, found) = tokio::join!(accept_one(&listener), recognise(&addrs, &tuning, LONG));
-    let error = found.unwrap_err();
-    assert!(matches!(error, TransportError::Handshake { .. }), "{error}");
-    assert!(server.is_err());
-}
-
-#[tokio::test]
 async fn peers_of_different_protocol_versions_part_in_the_handshake() {
     let server_id = identity();
     let mut tls = tls::server(&server_id);
@@ -190,61 +93,6 @@ async fn the_salt_is_the_same_at_both_ends_and_another_in_every_connection() {
     });
     assert_ne!(salts[0], salts[1]);
     assert_ne!(salts[0], [0; SALT_BYTES]);
-}
-
-#[tokio::test]
-async fn no_answer_is_said_at_the_deadline_and_names_the_address() {
-    let silent = UdpSocket::bind(here()).unwrap();
-    let addr = silent.local_addr().unwrap();
-    let started = Instant::now();
-    let error = connect(&[addr], identity().fingerprint(), &identity(), &tuning(), BRIEF).await.unwrap_err();
-    assert!(matches!(error, TransportError::NoReply { addr: named } if named == addr), "{error}");
-    assert_eq!(error.fault(), Fault::Path);
-    assert!(started.elapsed() >= BRIEF && started.elapsed() < LONG, "{:?}", started.elapsed());
-}
-
-#[tokio::test]
-async fn a_silent_first_address_delays_the_second_by_a_head_start_only() {
-    let silent = UdpSocket::bind(here()).unwrap();
-    let (server_id, client_id) = (identity(), identity());
-    let listener = listen_as(&server_id);
-    let addrs = [silent.local_addr().unwrap(), listener.local_addr()];
-    let (tuning, started) = (tuning(), Instant::now());
-    let calling = connect(&addrs, server_id.fingerprint(), &client_id, &tuning, LONG);
-    let (server, client) = tokio::join!(accept_one(&listener), calling);
-    assert_eq!(client.unwrap().connection.remote_address(), listener.local_addr());
-    assert_eq!(peer_fingerprint(&server.unwrap()), Some(client_id.fingerprint()));
-    assert!(started.elapsed() >= HEAD_START && started.elapsed() < LONG / 2, "{:?}", started.elapsed());
-}
-
-#[tokio::test]
-async fn an_address_that_nothing_can_be_sent_to_does_not_hide_a_good_one() {
-    let (server_id, client_id) = (identity(), identity());
-    let listener = listen_as(&server_id);
-    let addrs = [here(), listener.local_addr()];
-    let tuning = tuning();
-    let calling = connect(&addrs, server_id.fingerprint(), &client_id, &tuning, LONG);
-    let (_server, client) = tokio::join!(accept_one(&listener), calling);
-    assert!(client.is_ok());
-    let error = connect(&[here()], server_id.fingerprint(), &client_id, &tuning, LONG).await.unwrap_err();
-    assert!(matches!(error, TransportError::Resolve { .. }), "{error}");
-}
-
-#[tokio::test]
-async fn no_address_at_all_is_no_answer() {
-    let error = connect(&[], identity().fingerprint(), &identity(), &tuning(), LONG).await.unwrap_err();
-    assert!(matches!(error, TransportError::NoReply { .. }), "{error}");
-}
-
-#[tokio::test]
-async fn addresses_resolve_to_themselves_and_a_name_that_cannot_exist_to_nothing() {
-    assert_eq!(resolve("127.0.0.1", 7).await.unwrap(), ["127.0.0.1:7".parse().unwrap()]);
-    assert_eq!(resolve("::1", 7).await.unwrap(), ["[::1]:7".parse().unwrap()]);
-    // A label may have 63 characters, so no resolver asks anyone for this one.
-    let name = "x".repeat(64);
-    let error = resolve(&name, 7).await.unwrap_err();
-    assert!(matches!(&error, TransportError::Resolve { host, .. } if *host == name), "{error}");
-    assert_eq!(error.fault(), Fault::Path);
 }
 
 #[tokio::test]
