@@ -169,6 +169,9 @@ pub(crate) fn parse(arg: &OsStr) -> Result<Spec, Complaint> {
         return Err(wrong(raw, "is no qft address"));
     }
     let head = name(raw, head)?;
+    if rest.first() == Some(&b':') {
+        return Err(double_colon(raw, &head, &rest[1..]));
+    }
     if head == "local" {
         return Ok(Spec::Local { path: rest.to_vec() });
     }
@@ -273,6 +276,14 @@ fn name(whole: &[u8], head: &[u8]) -> Result<String, Complaint> {
         return Err(wrong(whole, "has a blank before ':'; a local name with a colon is written ./a:b"));
     }
     Ok(text.to_owned())
+}
+
+/// rsync's `HOST::MODULE`, or half of an IPv6 address: as a path it would be a name that begins with a colon.
+fn double_colon(whole: &[u8], head: &str, path: &[u8]) -> Complaint {
+    match std::str::from_utf8(whole).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok()) {
+        true => wrong(whole, &format!("an IPv6 address stands in brackets: [{}]:PATH", escape(whole))),
+        false => wrong(whole, &format!("one colon is enough (there are no modules): {head}:{}", escape(path))),
+    }
 }
 
 fn wrong(whole: &[u8], what: &str) -> Complaint {

@@ -65,6 +65,18 @@ fn nonsense_is_refused_with_a_reason() {
 }
 
 #[test]
+fn a_second_colon_is_refused_with_what_to_write() {
+    for (arg, says) in [
+        ("vm::module/x", "vm::module/x: one colon is enough (there are no modules): vm:module/x"),
+        ("me@vm::in", "me@vm::in: one colon is enough (there are no modules): me@vm:in"),
+        ("fe80::1", "fe80::1: an IPv6 address stands in brackets: [fe80::1]:PATH"),
+    ] {
+        assert_eq!(parse(arg.as_ref()), Err(Complaint::usage(says)), "{arg}");
+    }
+    assert_eq!(parse("vm:./:odd".as_ref()), Ok(named("vm", "./:odd")));
+}
+
+#[test]
 fn a_bare_name_is_enough_where_only_a_remote_can_be_meant() {
     assert_eq!(parse_bare("box".as_ref()), Ok(named("box", "")));
     assert_eq!(parse_bare("box:in".as_ref()), Ok(named("box", "in")));
