@@ -155,7 +155,7 @@ impl PathController {
         self.plan_drain(now);
         let capacity = self.capacity().unwrap_or(f64::MAX);
         if self.contest.as_mut().is_some_and(|contest| !contest.on_quiet(capacity, round.target)) {
-            self.phase = Phase::Contested;
+            self.enter_contested();
             self.drains.plan(now, Pace::Unrest.period(self.min_rtt()));
             return;
         }
@@ -192,7 +192,7 @@ impl PathController {
         match &mut self.contest {
             Some(contest) => {
                 contest.on_foreign();
-                self.phase = Phase::Contested;
+                self.enter_contested();
                 self.plan_drain(now);
             }
             None => self.start_contest(now),

@@ -184,15 +184,23 @@ impl PathController {
         self.contest = Some(Contest::new(now, window, self.trust.on_begin(now)));
         self.bandwidth.set_not_full();
         self.rivals.calm_down();
-        self.phase = Phase::Contested;
+        self.enter_contested();
         self.drains.on_contest(now, self.rivals.is_wary(now));
         self.plan_drain(now);
     }
 
+    pub(super) fn enter_contested(&mut self) {
+        self.phase = Phase::Contested;
+        self.phase_rounds = 0;
+    }
+
     pub(super) fn on_contested_round(&mut self, now: Instant, round: &Round) {
         let stake = Stake { rate: self.round_rate(now), queue: round.queue, rtt: self.epoch.standing_rtt() };
+        self.phase_rounds += 1;
+        // A test leaves little in flight, which would be the measure of what the contest may hold after it.
+        let is_settled = self.phase_rounds > SETTLE_ROUNDS;
         if let Some(contest) = &mut self.contest {
-            contest.on_round(now, round.mtu, stake);
+            contest.on_round(now, round.mtu, is_settled.then_some(stake));
         }
     }
 
