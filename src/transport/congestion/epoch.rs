@@ -24,7 +24,7 @@ pub(super) struct Epoch {
     pub(super) started: Instant,
     /// The sender ran dry in it, so it says nothing about the path's limits.
     pub(super) app_limited: bool,
-    /// Bytes declared lost in it.
+    /// Bytes declared lost in it, but for those of a flight that only memory made so large.
     pub(super) lost: u64,
 }
 

@@ -37,8 +37,9 @@ pub(super) struct LossMeter {
     start: Instant,
     acked: u64,
     lost: u64,
+    /// Loss of the last blocks, smoothed.
     share: Option<f64>,
-    /// The same of the blocks that may show the path's own loss.
+    /// The same without blocks that lost more than any path does.
     path: Option<f64>,
     base: MaxFilter,
     /// Bytes of the drains.

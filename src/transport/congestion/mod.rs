@@ -8,7 +8,7 @@
 //! While cruising, once per ACK:
 //!
 //! ```text
-//! window = (bandwidth × (bare round trip + jitter) + allowance) / (1 - base loss)
+//! window = (bandwidth × (bare round trip + jitter) + allowance) / (1 - base loss) + base loss × 12 packets
 //! ```
 //!
 //! * **bandwidth**: delivery-rate samples keyed by send time (`rate`; draft-cheng-iccrg-delivery-rate-estimation). The best
@@ -22,7 +22,8 @@
 //!   whether the path is full: one is sent soon, ever more rarely where it finds nothing, and a round trip at which more was
 //!   delivered counts as bare (`probe`, `floor`).
 //! * **base loss**: the lowest smoothed loss of the last 25 seconds (`loss`). Lost packets count as in flight until they are
-//!   missed, one round trip later, so a full pipe needs `1 / (1 - p)` more. The *present* loss would not do: head-room for
+//!   missed, one round trip later, so a full pipe needs `1 / (1 - p)` more, and on small paths until twelve later packets are
+//!   acknowledged. The *present* loss would not do: head-room for
 //!   losses that the head-room makes keeps itself alive.
 //! * **allowance**: the few packets that stand in the queue, once a round `+= step - decay × (queue / target)³`
 //!   (`allowance`). The target is 5 ms or 5 % of the round trip. The step follows from what the whole path carries and not
@@ -59,14 +60,13 @@
 //! `cargo bench --bench congestion` shows what all of them together give.
 //!
 //! # Limits
-//! A buffer shorter than the target loses some packets for good: at 3 ms of queue, up to 8 % are re-sent. Jitter of a third
+//! A buffer shorter than the target loses some packets for good: at 3 ms of queue, up to 9 % are re-sent. Jitter of a third
 //! of the round trip and more ends start-up early and can cost a fifth of the goodput afterwards; jitter of half of it, or a
 //! third at 500 Mbit/s, two fifths. Flows that share such a path may stay uneven for long. Sixteen flows of ours that begin
 //! within a few seconds may be uneven after half a minute; where each would get less than about ten packets per round
 //! trip, the least windows alone fill the queue, and a tenth is lost. A path that by itself loses more than a quarter is taken
-//! for a flooded one, and little of it is used. Flows whose clocks are apart by more than a
-//! round trip see each other's queue, and may take each other for strangers. A rate limit is no business of the window's:
-//! it is held at the socket (`throttle`).
+//! for a flooded one, and little of it is used. Flows whose clocks are apart by more than a round trip see each other's queue,
+//! and may take each other for strangers. A rate limit is no business of the window's: it is held at the socket (`throttle`).
 //!
 //! [`Controller`]: quinn_proto::congestion::Controller
 
