@@ -9,10 +9,10 @@ use std::io::Write;
 use qft::client::{Client, Job, SendOptions};
 use qft::digest::CHUNK_BYTES;
 use qft::protocol::close::CloseCode;
-use qft::protocol::codec::{RANGE_HEADER_BYTES, RangeHeader, Turn};
 use qft::protocol::message::{
     Done, Failure, FileId, Get, Have, Header, Message, Pos, SkipReason, Status, Verdict, Why,
 };
+use qft::protocol::range::{RANGE_HEADER_BYTES, RangeHeader, Turn};
 use qft::protocol::{AHEAD_BYTES_MAX, AHEAD_FILES_MAX};
 use qft::transport;
 use quinn::{RecvStream, VarInt};

@@ -23,11 +23,11 @@ use qft::client::{Client, GetOptions, Job, SendOptions};
 use qft::digest::{CHUNK_BYTES, Digest};
 use qft::error::{Error, Fault};
 use qft::protocol::close::CloseCode;
-use qft::protocol::codec::RANGE_HEADER_BYTES;
 use qft::protocol::message::{
     Done, Failure, FileId, Have, Header, Hello, IfExists, Kind, List, Message, Mtime, Pos, Probe, ProbeKind, Problem,
     Push, SkipReason, Status, Tail, Target, Verdict, Why,
 };
+use qft::protocol::range::RANGE_HEADER_BYTES;
 use qft::protocol::{
     AHEAD_BYTES_MAX, AHEAD_FILES_MAX, HEADERS_AHEAD_MAX, OFFERS_MAX, PROBE_ECHO_BYTES_MAX, PROBE_MILLIS_MAX,
 };

@@ -77,11 +77,11 @@ async fn chunks_that_are_begun_and_not_completed_are_bounded() {
     let mut streams = Vec::new();
     for chunk in 0..chunks {
         let Ok((mut send, recv)) = peer.connection.open_bi().await else { break };
-        let header = qft::protocol::codec::RangeHeader {
+        let header = qft::protocol::range::RangeHeader {
             id: qft::protocol::message::FileId(0),
             offset: chunk * CHUNK_BYTES,
             len: CHUNK_BYTES,
-            turn: qft::protocol::codec::Turn::Asked,
+            turn: qft::protocol::range::Turn::Asked,
         };
         let _ = send.write_all(&header.to_bytes()).await;
         let _ = send.write_all(b"x").await;

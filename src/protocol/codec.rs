@@ -1,4 +1,4 @@
-//! Bytes to messages and back: frames of the control stream, headers and reports of data streams.
+//! Bytes to messages and back: frames of the control stream.
 //!
 //! Sans-IO: whoever has a stream pushes what it read and takes messages out. The only place that names bincode.
 
@@ -7,8 +7,7 @@ use bincode::serde::{decode_from_slice, encode_into_std_write};
 
 use super::FRAME_BYTES_MAX;
 use super::check::check;
-use super::message::{FileId, Message};
-use crate::digest::CHUNK_BYTES;
+use super::message::Message;
 
 /// Bytes of the length before each message.
 const LENGTH_BYTES: usize = 4;
@@ -146,74 +145,6 @@ fn decode(payload: &[u8]) -> Result<Message, CodecError> {
     }
     check(&message)?;
     Ok(message)
-}
-
-/// Bytes of a [`RangeHeader`] on the wire.
-pub const RANGE_HEADER_BYTES: usize = 24;
-
-/// Bytes of one report on the return half of a data stream: a `u64` little endian, the bytes of this range
-/// that were written so far.
-pub const REPORT_BYTES: usize = 8;
-
-/// Set in the length of a range that goes ahead. No length reaches it:
-/// [`FILE_BYTES_MAX`](super::FILE_BYTES_MAX) is below.
-const AHEAD_BIT: u64 = 1 << 63;
-const _: () = assert!(super::FILE_BYTES_MAX < AHEAD_BIT, "a length would look like a mark");
-
-/// Whether a range waited for the answer to its file's offer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Turn {
-    /// The answer, or a digest, asked for it.
-    Asked,
-    /// It goes ahead of the answer, which may not want it.
-    Ahead,
-}
-
-/// The first bytes of a data stream: which part of which file it carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RangeHeader {
-    /// The file.
-    pub id: FileId,
-    /// Where the range starts in the file, in bytes.
-    pub offset: u64,
-    /// How many bytes follow.
-    pub len: u64,
-    /// Whether anybody asked for it.
-    pub turn: Turn,
-}
-
-impl RangeHeader {
-    /// The form on the wire: three `u64`, little endian; the topmost bit of the last says that it goes ahead.
-    pub fn to_bytes(self) -> [u8; RANGE_HEADER_BYTES] {
-        let mark = if self.turn == Turn::Ahead { AHEAD_BIT } else { 0 };
-        let mut bytes = [0; RANGE_HEADER_BYTES];
-        for (field, value) in bytes.chunks_exact_mut(8).zip([self.id.0, self.offset, self.len | mark]) {
-            field.copy_from_slice(&value.to_le_bytes());
-        }
-        bytes
-    }
-
-    /// Reads the form on the wire. Any bytes are a header; whether it fits its file is for [`RangeHeader::fits`].
-    pub fn from_bytes(bytes: [u8; RANGE_HEADER_BYTES]) -> Self {
-        let field = |index: usize| {
-            let field = &bytes[index * 8..][..8];
-            u64::from_le_bytes(field.try_into().expect("eight bytes were cut out"))
-        };
-        let turn = if field(2) & AHEAD_BIT == 0 { Turn::Asked } else { Turn::Ahead };
-        Self { id: FileId(field(0)), offset: field(1), len: field(2) & !AHEAD_BIT, turn }
-    }
-
-    /// Whether this is a range of a file of `size` bytes: not empty, inside, and made of whole chunks but for
-    /// the file's last.
-    pub fn fits(self, size: u64) -> bool {
-        let Some(end) = self.offset.checked_add(self.len) else {
-            return false;
-        };
-        self.len > 0
-            && self.offset.is_multiple_of(CHUNK_BYTES)
-            && end <= size
-            && (end == size || end.is_multiple_of(CHUNK_BYTES))
-    }
 }
 
 #[cfg(test)]

@@ -235,6 +235,7 @@ pub mod close;
 pub mod codec;
 pub mod message;
 pub mod path;
+pub mod range;
 
 /// The application protocol that TLS negotiates: the name and the version of this page.
 pub const ALPN: &[u8] = b"qft/1";

@@ -15,7 +15,7 @@ use super::congestion::farewell::Opening;
 use super::route;
 use super::socket::Granted;
 use super::throttle::Throttle;
-use crate::protocol::codec::RANGE_HEADER_BYTES;
+use crate::protocol::range::RANGE_HEADER_BYTES;
 use crate::protocol::{AHEAD_BYTES_MAX, AHEAD_FILES_MAX, HEADERS_AHEAD_MAX};
 
 /// Bytes that a peer may have under way on one stream: 1.7 times what 1 Gbit/s holds at 300 ms. It bounds only what

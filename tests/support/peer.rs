@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use qft::digest::{self, CHUNK_BYTES, Digest, Hasher, Salt};
 use qft::protocol::close::CloseCode;
-use qft::protocol::codec::{self, Decoder, RangeHeader, Turn};
+use qft::protocol::codec::{self, Decoder};
 use qft::protocol::features;
 use qft::protocol::message::{
     End, FileId, Get, Header, Hello, IfExists, Kind, Message, Mtime, Pos, Push, Tail, Target, Verdict, Welcome, Why,
 };
 use qft::protocol::path::WirePath;
+use qft::protocol::range::{RangeHeader, Turn};
 use qft::server::Server;
 use qft::transport::congestion::ControllerConfig;
 use qft::transport::{self, Identity, Listener, Ticket, Tuning};

@@ -283,42 +283,6 @@ fn what_is_outside_a_limit_is_neither_taken_nor_sent() {
 }
 
 #[test]
-fn a_range_header_is_three_little_endian_numbers_and_a_mark() {
-    for (turn, top) in [(Turn::Asked, 0x7f), (Turn::Ahead, 0xff)] {
-        let header = RangeHeader { id: FileId(1), offset: 0x0203, len: u64::MAX >> 1, turn };
-        let mut bytes = *b"\x01\0\0\0\0\0\0\0\x03\x02\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff";
-        bytes[23] = top;
-        assert_eq!(header.to_bytes(), bytes);
-        assert_eq!(RangeHeader::from_bytes(bytes), header);
-    }
-}
-
-#[test]
-fn a_range_is_whole_chunks_within_its_file() {
-    const C: u64 = CHUNK_BYTES;
-    let table = [
-        (0, C, 2 * C, true),
-        (C, C, 2 * C, true),
-        (0, 2 * C + 5, 2 * C + 5, true),
-        (2 * C, 5, 2 * C + 5, true),
-        (0, 1, 1, true),
-        (0, 0, 0, false),
-        (C, 0, 2 * C, false),
-        (0, C - 1, 2 * C, false),
-        (1, C - 1, C, false),
-        (0, C + 1, C, false),
-        (C, C, C, false),
-        (2 * C, C, C, false),
-        (C, u64::MAX, C, false),
-        (u64::MAX - C + 1, u64::MAX, u64::MAX, false),
-    ];
-    for (offset, len, size, fits) in table {
-        let header = RangeHeader { id: FileId(0), offset, len, turn: Turn::Asked };
-        assert_eq!(header.fits(size), fits, "{header:?} in {size}");
-    }
-}
-
-#[test]
 fn a_decoder_that_is_drained_holds_no_more_than_a_frame() {
     let fill = Message::Have(Have { id: FileId(0), first: 0, digests: vec![Digest([0; 16]); HAVE_DIGESTS_MAX] });
     let bytes = frame(&fill).repeat(50);
@@ -382,10 +346,5 @@ proptest! {
             while let Ok(Some(_)) = decoder.next() {}
             prop_assert!(decoder.bytes.len() <= pushed && decoder.bytes.capacity() <= 2 * pushed + 64);
         }
-    }
-
-    #[test]
-    fn range_headers_come_back(bytes: [u8; RANGE_HEADER_BYTES]) {
-        prop_assert_eq!(RangeHeader::from_bytes(bytes).to_bytes(), bytes);
     }
 }

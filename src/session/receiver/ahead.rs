@@ -6,8 +6,8 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::{File, Place, Planned, Receiver, State};
-use crate::protocol::codec::RangeHeader;
 use crate::protocol::message::{FileId, Header};
+use crate::protocol::range::RangeHeader;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 
 /// Kept with a file while a stream waits for its answer: dropped when the file is answered, which ends the wait.

@@ -16,7 +16,7 @@ use super::{Place, Receiver};
 use crate::digest::CHUNK_BYTES;
 use crate::progress::FileProgress;
 use crate::protocol::close::CloseCode;
-use crate::protocol::codec::{RANGE_HEADER_BYTES, RangeHeader, Turn};
+use crate::protocol::range::{RANGE_HEADER_BYTES, RangeHeader, Turn};
 use crate::session::memory::Buffer;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 
