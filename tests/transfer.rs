@@ -150,10 +150,10 @@ async fn a_comparison_by_content_finds_what_size_and_time_hide() {
 #[tokio::test]
 async fn what_exists_is_treated_as_asked_for_in_both_directions() {
     for (mode, done, skipped, failed) in [
-        (IfExists::Replace, 2, 1, 0),
-        (IfExists::Skip, 1, 2, 0),
-        (IfExists::Rename, 2, 1, 0),
-        (IfExists::Fail, 1, 1, 1),
+        (IfExists::Replace, 3, 1, 0),
+        (IfExists::Skip, 1, 3, 0),
+        (IfExists::Rename, 3, 1, 0),
+        (IfExists::Fail, 1, 1, 2),
     ] {
         let pair = Pair::new();
         let make = |path: &Path, size: u64, seed: u64| {
@@ -166,10 +166,12 @@ async fn what_exists_is_treated_as_asked_for_in_both_directions() {
             make(&from.join("same"), 1000, 3);
             make(&to.join("same"), 1000, 3);
             make(&from.join("new"), 1000, 4);
+            symlink("new", from.join("link")).unwrap();
+            make(&to.join("link"), 1000, 5);
         }
         let old = fs::read(pair.served("differs")).unwrap();
-        let sent = pair.send(SendOptions { if_exists: mode, ..SendOptions::default() }).await;
-        let options = GetOptions { if_exists: mode, ..GetOptions::default() };
+        let sent = pair.send(SendOptions { if_exists: mode, links: true, ..SendOptions::default() }).await;
+        let options = GetOptions { if_exists: mode, links: true, ..GetOptions::default() };
         let got = pair.client.get(pair.ticket.clone(), vec![b"x".to_vec()], pair.got(""), options);
         let got = Outcome::of(got).await;
         for (outcome, to) in [(sent, pair.served("")), (got, pair.got("x"))] {
@@ -177,12 +179,14 @@ async fn what_exists_is_treated_as_asked_for_in_both_directions() {
             assert_eq!((report.done, report.skipped, report.failed), (done, skipped, failed), "{mode:?} {report:?}");
             let kept = fs::read(to.join("differs")).unwrap() == old;
             assert_eq!(kept, mode != IfExists::Replace, "{mode:?}");
+            assert_eq!(to.join("link").is_symlink(), mode == IfExists::Replace, "{mode:?}");
             assert_eq!(to.join("differs~1").exists(), mode == IfExists::Rename, "{mode:?}");
             if mode == IfExists::Rename {
                 assert_same_content(&pair.src("differs"), &to.join("differs~1"));
+                assert!(to.join("link~1").is_symlink());
             }
             if failed > 0 {
-                assert!(outcome.failures().values().eq([&Status::Exists]), "{outcome:?}");
+                assert!(outcome.failures().values().eq([&Status::Exists; 2]), "{outcome:?}");
             }
             assert!(parts(&to).is_empty());
         }

@@ -5,7 +5,7 @@
 //! next group gathers. Many small files then cost one sync instead of one each.
 
 mod group;
-mod name;
+pub(super) mod name;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,9 +22,11 @@ use super::touch::Touch;
 use group::Group;
 
 pub(super) use group::SYNC_EACH_MAX;
+pub use name::Replace;
 
 /// Most commits in one group, so that the first of many is answered soon.
 const GROUP_MAX: usize = 1024;
+
 /// What a commit promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sync {
@@ -32,17 +34,6 @@ pub enum Sync {
     Durable,
     /// What was answered is there, but may not survive a power cut.
     None,
-}
-
-/// What happens when the final name is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Replace {
-    /// The file (or link) that has it is replaced, atomically.
-    Yes,
-    /// The commit fails with status `Exists`.
-    No,
-    /// The new file gets the first free of `name~1`, `name~2` ….
-    RenameFree,
 }
 
 /// A complete and verified part, and what it is to become.

@@ -203,13 +203,13 @@ pub(crate) struct Change {
 
 impl Unsynced {
     /// Runs `change`, which makes a name in `dir`, and remembers it. Nobody can see the name before it is noted.
-    pub(crate) fn note(&self, dir: &Arc<Dir>, change: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
+    pub(crate) fn note<T>(&self, dir: &Arc<Dir>, change: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
         let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        change()?;
+        let changed = change()?;
         pending.changes += 1;
         let number = pending.changes;
         pending.dirs.insert(dir.id(), (number, Arc::clone(dir)));
-        Ok(())
+        Ok(changed)
     }
 
     pub(crate) fn len(&self) -> usize {

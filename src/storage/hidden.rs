@@ -58,7 +58,7 @@ mod tests {
     use crate::protocol::message::{Kind, Status};
     use crate::protocol::path::WirePath;
     use crate::storage::testing::{Place, wire};
-    use crate::storage::{Filters, Found, Fresh, Links, Owner, Part, Request, Resolver, Root, expand, walk};
+    use crate::storage::{Filters, Found, Fresh, Links, Owner, Part, Replace, Request, Resolver, Root, expand, walk};
 
     const HIDDEN: [&str; 5] = [".ssh/keys", "up/.ssh/keys", "door/keys", "d/deep/keys", ".profile"];
 
@@ -117,7 +117,7 @@ mod tests {
                 if !place.path(name).exists() {
                     assert!(root.make_dir(&wire(name)).is_err(), "{name}");
                 }
-                assert!(root.make_link(&wire(name), b"a").is_err(), "{name}");
+                assert!(root.make_link(&wire(name), b"a", Replace::Yes).is_err(), "{name}");
             }
             let error = Part::open(&root, &wire(".profile"), Owner::Anyone, Fresh::No).unwrap_err();
             assert_eq!(error.status(), Status::NotAllowed);

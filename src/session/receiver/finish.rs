@@ -4,11 +4,11 @@ use super::file::{FileIo, Finished};
 use super::{File, Open, Place, Receiver};
 use crate::digest::Digest;
 use crate::progress::Phase;
-use crate::protocol::message::{Done, Failure, FileId, IfExists, Message, Status};
+use crate::protocol::message::{Done, Failure, FileId, Message, Status};
 use crate::protocol::range::RangeHeader;
 use crate::session::SessionError;
 use crate::storage::commit::Answer;
-use crate::storage::{Commit, Part, Replace, StorageError};
+use crate::storage::{Commit, Part, StorageError};
 use crate::transfer::receive::Verdict;
 
 impl Receiver {
@@ -86,17 +86,8 @@ impl Receiver {
     }
 
     fn submit(&self, id: FileId, part: Part, io: &FileIo) {
-        let commit = Commit {
-            part,
-            size: io.size(),
-            mtime: io.mtime(),
-            mode: io.mode(),
-            replace: match self.0.options.policy.if_exists {
-                IfExists::Replace => Replace::Yes,
-                IfExists::Rename => Replace::RenameFree,
-                _ => Replace::No,
-            },
-        };
+        let commit =
+            Commit { part, size: io.size(), mtime: io.mtime(), mode: io.mode(), replace: self.0.options.replace() };
         self.0.tools.committer.submit(commit, self.told(id));
     }
 

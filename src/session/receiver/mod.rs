@@ -41,9 +41,9 @@ use super::control::Control;
 use super::memory::Buffers;
 use crate::digest::Hasher;
 use crate::progress::{FileProgress, Observer};
-use crate::protocol::message::{End, Failure, FileId, Header, Mtime, Tail, Target};
+use crate::protocol::message::{End, Failure, FileId, Header, IfExists, Mtime, Tail, Target};
 use crate::protocol::path::WirePath;
-use crate::storage::{Committer, Disk, Root};
+use crate::storage::{Committer, Disk, Replace, Root};
 use crate::transfer::ahead::Ahead;
 use crate::transfer::receive::Receive;
 use crate::transfer::resume::Policy;
@@ -70,6 +70,17 @@ pub(crate) struct ReceiveOptions {
     /// Who alone may continue the partial files of this job; `None` is anyone. A sender that the policy keeps blind
     /// must not learn what others left unfinished.
     pub(crate) owner: Option<String>,
+}
+
+impl ReceiveOptions {
+    /// What happens to a name that is taken when content, or a link, is to get it: it may have been taken since the plan.
+    fn replace(&self) -> Replace {
+        match self.policy.if_exists {
+            IfExists::Replace => Replace::Yes,
+            IfExists::Rename => Replace::RenameFree,
+            IfExists::Skip | IfExists::Fail => Replace::No,
+        }
+    }
 }
 
 /// What a receiver works with.

@@ -91,8 +91,8 @@ impl Receiver {
                 Err(error) => self.on_refuse(header, (&error).into()),
             },
             Plan::MakeLink => match self.make_link(header, &path) {
-                Ok(true) => self.commit_name(header.clone(), path),
-                Ok(false) => self.on_made(header, &path, false),
+                Ok(Some(made)) => self.commit_name(header.clone(), made),
+                Ok(None) => self.on_made(header, &path, false),
                 Err(error) => self.on_refuse(header, (&error).into()),
             },
         }
@@ -105,9 +105,10 @@ impl Receiver {
         policy.if_exists == IfExists::Replace && !policy.blind
     }
 
-    fn make_link(&self, header: &Header, path: &WirePath) -> Result<bool, StorageError> {
+    fn make_link(&self, header: &Header, path: &WirePath) -> Result<Option<WirePath>, StorageError> {
+        let options = &self.0.options;
         match &header.kind {
-            Kind::Link(target) => self.0.options.root.make_link(path, target),
+            Kind::Link(target) => options.root.make_link(path, target, options.replace()),
             Kind::File | Kind::Dir => unreachable!("only links are planned as links"),
         }
     }

@@ -9,7 +9,7 @@ use super::name::give_final_name;
 use super::{Answer, Commit, Job, Sync, Work, tell};
 use crate::protocol::path::WirePath;
 use crate::storage::dir::{Change, Dir, ObjectId, Unsynced};
-use crate::storage::error::{Op, StorageError};
+use crate::storage::error::{Op, StorageError, failed};
 use crate::storage::root::Root;
 use crate::storage::system;
 use crate::storage::touch::{self, Touched};
@@ -193,7 +193,11 @@ fn rename(entry: &mut Entry) {
     if !entry.is_good() {
         return;
     }
-    let renamed = entry.commit.part.check_name().and_then(|()| give_final_name(&entry.commit));
+    let (part, replace) = (&entry.commit.part, entry.commit.replace);
+    let (dir, target) = (part.dir(), part.target());
+    let renamed = part.check_name().and_then(|()| {
+        give_final_name(dir, part.name(), target, replace).map_err(failed(Op::Rename, target.as_path()))
+    });
     if renamed.is_ok() {
         entry.commit.part.settle();
     }

@@ -1,36 +1,47 @@
-//! A part's final name.
+//! A final name: for what has been made complete under a temporary one.
 
 use rustix::io::Errno;
 
-use super::{Commit, Replace};
 use crate::protocol::path::WirePath;
-use crate::storage::error::{Op, StorageError, failed};
-use crate::storage::part::Part;
+use crate::storage::dir::Dir;
 
 /// Highest number that [`Replace::RenameFree`] tries.
 const FREE_NAMES_MAX: u32 = 9999;
 
-pub(super) fn give_final_name(commit: &Commit) -> Result<WirePath, StorageError> {
-    let (part, target) = (&commit.part, commit.part.target());
-    let (dir, from) = (part.dir(), part.name());
-    match commit.replace {
-        Replace::Yes => dir.rename(from, target.name()),
-        Replace::No | Replace::RenameFree => dir.rename_no_replace(from, target.name()),
-    }
-    .map(|()| target.clone())
-    .or_else(|errno| match (errno, commit.replace) {
-        (Errno::EXIST, Replace::RenameFree) => rename_free(part),
-        _ => Err(errno),
-    })
-    .map_err(failed(Op::Rename, target.as_path()))
+/// What happens when the final name is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replace {
+    /// The file (or link) that has it is replaced, atomically.
+    Yes,
+    /// Fails with status `Exists`.
+    No,
+    /// The new one gets the first free of `name~1`, `name~2` ….
+    RenameFree,
 }
 
-fn rename_free(part: &Part) -> Result<WirePath, Errno> {
+/// Renames within `dir`, the directory of `target`, in one step. Says which name it became.
+pub(in crate::storage) fn give_final_name(
+    dir: &Dir,
+    temporary: &[u8],
+    target: &WirePath,
+    replace: Replace,
+) -> Result<WirePath, Errno> {
+    let renamed = match replace {
+        Replace::Yes => dir.rename(temporary, target.name()),
+        Replace::No | Replace::RenameFree => dir.rename_no_replace(temporary, target.name()),
+    };
+    match (renamed, replace) {
+        (Err(Errno::EXIST), Replace::RenameFree) => rename_free(dir, temporary, target),
+        (renamed, _) => renamed.map(|()| target.clone()),
+    }
+}
+
+fn rename_free(dir: &Dir, temporary: &[u8], target: &WirePath) -> Result<WirePath, Errno> {
     for number in 1..=FREE_NAMES_MAX {
-        let mut path = part.target().as_bytes().to_vec();
+        let mut path = target.as_bytes().to_vec();
         path.extend_from_slice(format!("~{number}").as_bytes());
         let path = WirePath::parse(&path).map_err(|_| Errno::NAMETOOLONG)?;
-        match part.dir().rename_no_replace(part.name(), path.name()) {
+        match dir.rename_no_replace(temporary, path.name()) {
             Err(Errno::EXIST) => {}
             settled => return settled.map(|()| path),
         }

@@ -181,7 +181,7 @@ fn new_directories_and_links_become_durable() {
     let place = Place::new();
     let committer = Committer::start(Sync::Durable).unwrap();
     place.root.make_dir(&wire("a/b")).unwrap();
-    place.root.make_link(&wire("a/link"), b"b").unwrap();
+    place.root.make_link(&wire("a/link"), b"b", Replace::Yes).unwrap();
     assert_eq!(place.root.unsynced().len(), 2);
     let (sender, outcome) = mpsc::channel();
     committer.submit_dir(place.root.clone(), wire("a/b"), Box::new(move |done| sender.send(done).unwrap()));

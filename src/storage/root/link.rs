@@ -5,37 +5,50 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::io::Errno;
 
+use super::super::commit::Replace;
+use super::super::commit::name::give_final_name;
 use super::super::dir::Dir;
 use super::super::error::{Op, Refusal, StorageError, failed};
 use super::Root;
 use crate::protocol::path::{PART_SUFFIX, WirePath};
 
 impl Root {
-    /// Puts a symbolic link in place, atomically where a file or link has the name; missing parents are
-    /// made. False when the same link is there already.
+    /// Puts a symbolic link in place, atomically; missing parents are made. `replace` says what becomes of a file or
+    /// link that has the name. Says which name the link got; `None` when the same link is there already.
     ///
     /// # Errors
-    /// When the target is absolute or leaves the root, or a directory has the name.
-    pub fn make_link(&self, path: &WirePath, target: &[u8]) -> Result<bool, StorageError> {
+    /// When the target is absolute or leaves the root, a directory has the name, or what has it may not be replaced.
+    pub fn make_link(
+        &self,
+        path: &WirePath,
+        target: &[u8],
+        replace: Replace,
+    ) -> Result<Option<WirePath>, StorageError> {
         let depth = path.components().count() - 1;
         if !link_stays_inside(depth, target) {
             return Err(StorageError::new(Op::MakeLink, path.as_path(), Refusal::LinkLeaves));
         }
-        self.in_made_parent(path, |dir, name| Ok(self.place_link(dir, name, target)?))
+        self.in_made_parent(path, |dir, _| Ok(self.place_link(dir, path, target, replace)?))
             .map_err(failed(Op::MakeLink, path.as_path()))
     }
 
-    fn place_link(&self, dir: &Arc<Dir>, name: &[u8], target: &[u8]) -> Result<bool, Errno> {
-        if dir.read_link(name).is_ok_and(|present| present == target) {
-            return Ok(false);
+    fn place_link(
+        &self,
+        dir: &Arc<Dir>,
+        path: &WirePath,
+        target: &[u8],
+        replace: Replace,
+    ) -> Result<Option<WirePath>, Errno> {
+        if dir.read_link(path.name()).is_ok_and(|present| present == target) {
+            return Ok(None);
         }
         let temporary = temporary_link_name();
         dir.make_link(&temporary, target)?;
-        if let Err(error) = self.0.unsynced.note(dir, || dir.rename(&temporary, name)) {
+        let placed = self.0.unsynced.note(dir, || give_final_name(dir, &temporary, path, replace));
+        if placed.is_err() {
             let _ = dir.remove(&temporary);
-            return Err(error);
         }
-        Ok(true)
+        placed.map(Some)
     }
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::protocol::message::{Kind, Status};
+use crate::storage::Replace;
 use crate::storage::testing::{Place, SOME_TIME, wire};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -17,7 +18,7 @@ fn a_parent_that_is_a_link_out_of_the_root_is_refused_for_every_access() {
             assert_eq!(root.stat(&path).unwrap_err().status(), Status::BadName);
             assert_eq!(root.open_source(&path).unwrap_err().status(), Status::BadName);
             assert_eq!(root.make_dir(&new).unwrap_err().status(), Status::BadName);
-            assert_eq!(root.make_link(&path, b"x").unwrap_err().status(), Status::BadName);
+            assert_eq!(root.make_link(&path, b"x", Replace::Yes).unwrap_err().status(), Status::BadName);
             assert_eq!(root.set_dir_meta(&path, SOME_TIME, 0).unwrap_err().status(), Status::BadName);
             assert_eq!(root.subdir(&wire(parent)).unwrap_err().status(), Status::BadName);
             assert_eq!(root.sync_dir(Some(&wire(parent))).unwrap_err().status(), Status::BadName);
@@ -109,21 +110,41 @@ fn a_directory_that_was_removed_and_made_again_is_found_again() {
     place.write("d/a", b"newer");
     assert_eq!(place.root.open_source(&wire("d/a")).unwrap().meta().size, 5);
     fs::remove_dir_all(place.path("d")).unwrap();
-    assert!(place.root.make_link(&wire("d/link"), b"x").unwrap());
+    assert!(place.root.make_link(&wire("d/link"), b"x", Replace::Yes).unwrap().is_some());
 }
 
 #[test]
 fn links_are_made_replaced_and_left_alone() {
     let place = Place::new();
-    assert!(place.root.make_link(&wire("d/link"), b"../a").unwrap());
-    assert!(!place.root.make_link(&wire("d/link"), b"../a").unwrap());
-    assert!(place.root.make_link(&wire("d/link"), b"b").unwrap());
+    let make = |name: &str, target| place.root.make_link(&wire(name), target, Replace::Yes);
+    assert_eq!(make("d/link", b"../a").unwrap(), Some(wire("d/link")));
+    assert_eq!(make("d/link", b"../a").unwrap(), None);
+    assert_eq!(make("d/link", b"b").unwrap(), Some(wire("d/link")));
     assert_eq!(fs::read_link(place.path("d/link")).unwrap(), Path::new("b"));
     place.write("d/file", b"x");
-    assert!(place.root.make_link(&wire("d/file"), b"b").unwrap());
+    assert_eq!(make("d/file", b"b").unwrap(), Some(wire("d/file")));
     fs::create_dir_all(place.path("d/dir/x")).unwrap();
-    assert_eq!(place.root.make_link(&wire("d/dir"), b"b").unwrap_err().status(), Status::BadName);
+    assert_eq!(make("d/dir", b"b").unwrap_err().status(), Status::BadName);
     assert_eq!(fs::read_dir(place.path("d")).unwrap().count(), 3, "no temporary name is left");
+}
+
+#[test]
+fn a_link_spares_what_has_its_name_where_nothing_may_be_replaced() {
+    let place = Place::new();
+    let make = |name: &str, target, replace| place.root.make_link(&wire(name), target, replace);
+    for name in ["file", "link"] {
+        match name {
+            "file" => place.write(name, b"the only copy"),
+            _ => symlink("elsewhere", place.path(name)).unwrap(),
+        }
+        assert_eq!(make(name, b"b", Replace::No).unwrap_err().status(), Status::Exists, "{name}");
+        let aside = wire(&format!("{name}~1"));
+        assert_eq!(make(name, b"b", Replace::RenameFree).unwrap(), Some(aside.clone()));
+        assert_eq!(fs::read_link(place.path(aside.to_string())).unwrap(), Path::new("b"));
+    }
+    assert_eq!(fs::read(place.path("file")).unwrap(), b"the only copy");
+    assert_eq!(fs::read_link(place.path("link")).unwrap(), Path::new("elsewhere"));
+    assert_eq!(fs::read_dir(place.path("")).unwrap().count(), 4, "no temporary name is left");
 }
 
 #[test]
@@ -137,7 +158,7 @@ fn a_link_that_leaves_the_root_is_refused() {
         ("link", b""),
         ("link", b"a\0b"),
     ] {
-        assert_eq!(place.root.make_link(&wire(path), target).unwrap_err().status(), Status::BadName);
+        assert_eq!(place.root.make_link(&wire(path), target, Replace::Yes).unwrap_err().status(), Status::BadName);
     }
     for (depth, target) in [(0, &b"a"[..]), (1, b".."), (1, b"../b/../../root/../x"), (2, b"../../a//./b")] {
         let stays = depth != 1 || target != b"../b/../../root/../x";
