@@ -114,6 +114,7 @@ pub(crate) fn open_ui(
 impl Transfer {
     /// Runs to the end, draws on the way, and prints how it ended. The outcome is for what comes after.
     pub(crate) async fn run(self, ui: &mut Ui, signals: &mut Signals) -> Exit {
+        ui.begin(Instant::now());
         let (updates, received) = unbounded_channel();
         let stop = CancellationToken::new();
         let (verb, place, log, far_end) = (self.verb, self.place.clone(), self.log, self.far_end);

@@ -5,10 +5,12 @@ use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
-use tokio::time::Instant;
+use tokio::sync::Notify;
+use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
 use super::super::exit::{Complaint, Exit};
@@ -18,12 +20,11 @@ use super::super::ui::message;
 use super::line::{Answer, Request, Unreadable};
 use super::place::{PlaceError, Places, places};
 use super::ports::Ports;
+use super::stay::Stay;
 use crate::error::Error;
 use crate::server::{Access, Notice, Server};
 use crate::transport::{Identity, TransportError};
 
-/// How long the client may take to come.
-const FIRST_CLIENT_WAIT: Duration = Duration::from_secs(60);
 /// What sshd says about the connection: `CLIENT-ADDRESS PORT SERVER-ADDRESS PORT`.
 const CONNECTION_VARIABLE: &str = "SSH_CONNECTION";
 
@@ -47,12 +48,12 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
     };
     let address = std::env::var(CONNECTION_VARIABLE).ok().and_then(|value| arrived_at(&value));
     let (port, fingerprint) = (server.local_addr().port(), server.fingerprint());
-    let cut = CancellationToken::new();
-    let end = cut.clone();
-    std::thread::spawn(move || wait_for_end(&end));
+    let ssh = Ssh::default();
+    let end = ssh.clone();
+    std::thread::spawn(move || listen_to(&end));
     block_on(async |signals| {
         say(&Answer::Connect { port, fingerprint, address, names })?;
-        serve(server, patience, &cut, signals).await;
+        serve(server, patience, &ssh, signals).await;
         Ok(Exit::Done)
     })
 }
@@ -133,43 +134,48 @@ fn arrived_at(connection: &str) -> Option<IpAddr> {
     (!address.is_unspecified()).then_some(address)
 }
 
+/// What standard input tells of the ssh connection.
+#[derive(Debug, Clone, Default)]
+struct Ssh {
+    ended: CancellationToken,
+    is_alive: Arc<Notify>,
+}
+
 /// Waits for the end of standard input, which is the end of the ssh connection, whatever ended it.
-fn wait_for_end(cut: &CancellationToken) {
+fn listen_to(ssh: &Ssh) {
     let mut stdin = io::stdin().lock();
     let mut signs_of_life = [0; 64];
     loop {
         match stdin.read(&mut signs_of_life) {
-            Ok(1..) => {}
+            Ok(1..) => ssh.is_alive.notify_one(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Ok(0) | Err(_) => return cut.cancel(),
+            Ok(0) | Err(_) => return ssh.ended.cancel(),
         }
     }
 }
 
 /// Serves until the client is done, stays away, or ssh ends.
-async fn serve(server: Server, patience: Duration, cut: &CancellationToken, mut signals: Signals) {
-    let mut until = Some(Instant::now() + FIRST_CLIENT_WAIT);
+async fn serve(server: Server, patience: Duration, ssh: &Ssh, mut signals: Signals) {
+    let mut stay = Stay::new(Instant::now());
     loop {
-        let deadline = until;
         let expired = async move {
-            match deadline {
-                Some(deadline) => tokio::time::sleep_until(deadline).await,
+            match stay.until() {
+                Some(deadline) => sleep_until(deadline.into()).await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             () = signals.next() => break,
-            () = cut.cancelled() => break,
+            () = ssh.ended.cancelled() => break,
+            () = ssh.is_alive.notified() => stay.on_sign_of_life(Instant::now()),
             // Notices may be lost, so whether somebody is there is asked again.
             () = expired => match is_idle(&server) {
                 true => break,
-                false => until = None,
+                false => stay.on_connected(),
             },
             notice = server.notice() => match notice {
-                Some(Notice::Connected { .. }) => until = None,
-                Some(Notice::Disconnected { .. }) => {
-                    until = (!patience.is_zero()).then(|| Instant::now() + patience);
-                }
+                Some(Notice::Connected { .. }) => stay.on_connected(),
+                Some(Notice::Disconnected { .. }) => stay.on_disconnected(Instant::now(), patience),
                 Some(_) => {}
                 None => break,
             },

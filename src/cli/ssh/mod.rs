@@ -15,6 +15,7 @@
 //! | `error` | why the far end did not start, and what to do about it |
 //! | `place` | what paths mean on the far side |
 //! | `far` | the far end |
+//! | `stay` | how long it stays |
 
 mod command;
 mod error;
@@ -23,6 +24,7 @@ mod line;
 mod near;
 mod place;
 mod ports;
+mod stay;
 
 pub(crate) use self::error::SshError;
 pub(crate) use self::far::run as bootstrap;

@@ -17,12 +17,15 @@ use super::command::{RemoteShell, Route};
 use super::error::SshError;
 use super::line::{Answer, Request, Unreadable};
 use super::ports::Ports;
+use super::stay::FIRST_CLIENT_WAIT;
 use crate::error::Error;
 use crate::transport::{Fingerprint, Identity, Rate, Ticket, TransportError};
 
 /// Time between two signs of life on the ssh connection, which is otherwise silent: less than any router takes to forget
-/// a silent TCP connection.
+/// a silent TCP connection, and than the far end takes to give up a client that has not come yet.
 const HEARTBEAT: Duration = Duration::from_secs(30);
+const _: () =
+    assert!(HEARTBEAT.as_secs() < FIRST_CLIENT_WAIT.as_secs(), "the far end would leave who is still reading");
 /// Time for a person to answer what ssh asks; sshd allows as much.
 const ASKING: Duration = Duration::from_secs(120);
 /// How long ssh may take to end when all is done: some round trips on the worst of links.

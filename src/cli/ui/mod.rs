@@ -153,6 +153,11 @@ impl Ui {
         self.line(line);
     }
 
+    /// The transfer begins only now: until here standard input was read, say, and nobody was asked to reply.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        self.model.begin(now);
+    }
+
     /// Takes one event.
     pub(crate) fn event(&mut self, event: &Event, now: Instant) {
         self.model.on_event(event, now);

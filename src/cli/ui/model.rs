@@ -162,6 +162,11 @@ impl Model {
         }
     }
 
+    /// The job begins only now.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        self.started = now;
+    }
+
     /// Takes the counters, once the job has them.
     pub(crate) fn set_counters(&mut self, counters: Arc<Counters>) {
         self.counters = Some(counters);

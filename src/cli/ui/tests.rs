@@ -292,6 +292,15 @@ fn silence_from_the_other_side_is_mentioned_once() {
 }
 
 #[test]
+fn nobody_is_silent_before_the_transfer_begins() {
+    let mut stage = stage(options(Mode::Final));
+    let read = stage.now + Duration::from_secs(60);
+    stage.ui.begin(read);
+    stage.ui.tick(read + Duration::from_millis(100));
+    assert_eq!(stage.err.text(), "");
+}
+
+#[test]
 fn a_flood_of_failures_does_not_flood_the_bars() {
     let term = indicatif::InMemoryTerm::new(24, 80);
     let screen = Screen::Memory(std::cell::RefCell::new(term.clone()));
