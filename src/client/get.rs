@@ -13,6 +13,7 @@ use super::{Client, GetOptions, Job};
 use crate::error::Error;
 use crate::progress::Observer;
 use crate::protocol::close::CloseCode;
+use crate::protocol::codec;
 use crate::protocol::message::{Failure, Get, Message, Status, Target};
 use crate::protocol::path::WirePath;
 use crate::session::SessionError;
@@ -80,7 +81,23 @@ async fn run(
         committer: Committer::start(sync).map_err(Error::Thread)?,
         ahead,
     });
+    refuse_too_much(&plan.request(false))?;
     persist(&observer, &cancel, patience, || attempt(plan.clone(), observer.clone(), cancel.clone())).await
+}
+
+impl Plan {
+    fn request(&self, ahead: bool) -> Message {
+        let (patterns, filters) = (self.patterns.clone(), self.filters.clone());
+        Message::Get(Get { patterns, filters, links: self.options.links, ahead })
+    }
+}
+
+/// A request is one message, whose limits are for the user to keep: a shell may have expanded what he meant.
+fn refuse_too_much(request: &Message) -> Result<(), Error> {
+    codec::encode(request, &mut Vec::new()).map_err(|error| {
+        let remedy = "name a directory, or quote a pattern for the remote to expand";
+        Error::Usage(format!("too much is asked for at once: {error}; {remedy}"))
+    })
 }
 
 impl Place {
@@ -121,9 +138,7 @@ async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken)
 
 async fn receive_over(plan: &Plan, link: &mut Link, observer: &Observer) -> Result<(), Error> {
     let receiver = Receiver::new(tools(plan, link, observer), receive_options(plan));
-    let links = plan.options.links;
-    let (patterns, filters) = (plan.patterns.clone(), plan.filters.clone());
-    link.control.send(Message::Get(Get { patterns, filters, links, ahead: plan.ahead.take() }));
+    link.control.send(plan.request(plan.ahead.take()));
     let roles = Roles { sender: None, receiver: Some((receiver.clone(), observer.clone())) };
     let mut going_away = false;
     let reading = async {

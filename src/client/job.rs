@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
 use crate::progress::{Counters, Event, FAILURES_KEPT, Observer, Report};
-use crate::protocol::message::Failure;
+use crate::protocol::message::{Failure, Status};
 
 /// A job that runs by itself. Dropping it stops it; what was begun can be resumed.
 #[derive(Debug)]
@@ -66,11 +66,15 @@ impl Job {
     }
 
     fn keep_failure(&mut self, event: &Event) {
-        if let Event::Failed { path, failure } = event
-            && self.failures.len() < FAILURES_KEPT
-        {
-            self.failures.push((path.clone(), failure.clone()));
+        let Event::Failed { path, failure } = event else { return };
+        if self.failures.len() == FAILURES_KEPT {
+            if failure.status != Status::VerifyFailed {
+                return;
+            }
+            // It outweighs all others, so it is never one of those that are only counted.
+            self.failures.pop();
         }
+        self.failures.push((path.clone(), failure.clone()));
     }
 
     fn report(&mut self) -> Report {
@@ -91,5 +95,26 @@ impl Job {
 impl Drop for Job {
     fn drop(&mut self) {
         self.cancel.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_did_not_verify_is_named_behind_any_number_of_other_failures() {
+        let count = FAILURES_KEPT + 5;
+        let job = Job::start(|observer, _| async move {
+            for n in 0..count {
+                observer.failed(format!("f{n}"), Failure::new(Status::NotAllowed, ""));
+            }
+            observer.failed("wrong".into(), Failure::new(Status::VerifyFailed, ""));
+            observer.failed("last".into(), Failure::new(Status::NotAllowed, ""));
+            Ok(())
+        });
+        let report = job.finish().await.expect("it ends well");
+        assert_eq!((report.failed, report.failures.len()), (count as u64 + 2, FAILURES_KEPT));
+        assert_eq!(report.failures.last().map(|(path, _)| path.as_str()), Some("wrong"));
     }
 }

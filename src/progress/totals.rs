@@ -61,7 +61,8 @@ pub struct Report {
     pub done: u64,
     /// Files that needed no content.
     pub skipped: u64,
-    /// Files and names that failed, each with its cause, at most [`FAILURES_KEPT`] of them.
+    /// Files and names that failed, each with its cause, at most [`FAILURES_KEPT`] of them; what
+    /// did not verify comes before others.
     pub failures: Vec<(String, Failure)>,
     /// How many failed in all.
     pub failed: u64,

@@ -47,6 +47,16 @@ fn a_port_where_something_else_listens_is_nobody_too() {
 }
 
 #[test]
+fn a_request_that_fits_no_message_is_refused_with_the_remedy() {
+    let (_remote, local, _serve) = paired("");
+    for (what, count, len) in [("number of patterns", 1026, 1), ("frame of", 300, 250)] {
+        let names: Vec<_> = (0..count).map(|n| format!("{n:0len$}")).collect();
+        let line = ["get"].into_iter().chain(names.iter().map(String::as_str));
+        local.qft(line).run().exits(2).says(&["too much is asked for at once", what, "quote a pattern"]);
+    }
+}
+
+#[test]
 fn a_host_without_an_address_is_named() {
     let (_remote, local, serve) = paired("");
     let (who, _) = serve.ticket().split_once('@').expect("a ticket has a place");

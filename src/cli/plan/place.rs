@@ -216,7 +216,7 @@ fn unknown(name: &str, known: &[Remote]) -> Complaint {
         known => format!(" (known: {})", names(known)),
     };
     Complaint::Unknown(format!(
-        "{}: not known here{list}, and no machine has that name; ask for a ticket: run 'qft serve --invite' there and use --to qft://... once",
+        "{}: not known here{list}, and no machine has that name; ask for a ticket: run 'qft serve --invite' there, and use the qft://... that it prints instead of the name, once",
         escape(name.as_bytes())
     ))
 }
