@@ -50,6 +50,18 @@ fn one_paste_pairs_two_machines_and_later_no_host_is_named() {
 }
 
 #[test]
+fn a_terminal_shows_what_is_typed_again_when_the_question_for_a_ticket_is_left() {
+    let (local, mut client) = (Machine::new(), Terminal::new());
+    client.start(&local, "sh -c 'trap : INT; qft remote add box; echo left with $?; stty -a'");
+    client.wait_to_show("it is not shown");
+    client.press(CTRL_C);
+    assert_eq!(client.end(), Some(0), "{}", client.seen());
+    let seen = client.seen();
+    let words: Vec<_> = seen.split_whitespace().collect();
+    assert!(seen.contains("left with 130") && words.contains(&"echo") && !words.contains(&"-echo"), "{seen}");
+}
+
+#[test]
 fn of_one_large_file_the_time_left_is_known_while_most_of_it_is_still_to_come() {
     let (remote, local) = (Machine::new(), Machine::new());
     // More than a sender hands over ahead of the link.

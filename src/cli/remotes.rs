@@ -141,22 +141,33 @@ fn pair(ticket: &Ticket, args: &AddArgs) -> anyhow::Result<Greeting> {
 
 /// Reads a ticket from a terminal that shows nothing of it, or from the first line of standard input.
 fn ask_for_ticket(name: &str) -> anyhow::Result<String> {
-    let stdin = std::io::stdin();
-    let _hidden = match stdin.is_terminal() {
-        true => {
-            write!(std::io::stderr(), "ticket of {name} (paste it, it is not shown): ").context("asking")?;
-            Some(Hidden::new().context("hiding what is typed")?)
+    // Ctrl-C ends the wait, not the program: else the terminal would go on hiding what is typed.
+    let line = block_on(async |mut signals| {
+        let _hidden = hide_ticket(name)?;
+        let read = tokio::task::spawn_blocking(|| {
+            let mut line = String::new();
+            std::io::stdin().lock().take(TICKET_BYTES_MAX).read_line(&mut line).map(|_| line)
+        });
+        tokio::select! {
+            line = read => line?.context("reading the ticket"),
+            () = signals.next() => Err(Complaint::Interrupted.into()),
         }
-        false => None,
-    };
-    let mut line = String::new();
-    stdin.lock().take(TICKET_BYTES_MAX).read_line(&mut line).context("reading the ticket")?;
+    })?;
     match line.trim().is_empty() {
         true => {
             Err(Complaint::usage("no ticket was given; qft serve --invite, or qft peers invite, prints one").into())
         }
         false => Ok(line),
     }
+}
+
+/// Asks, where there is somebody to ask.
+fn hide_ticket(name: &str) -> anyhow::Result<Option<Hidden>> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(None);
+    }
+    write!(std::io::stderr(), "ticket of {name} (paste it, it is not shown): ").context("asking")?;
+    Ok(Some(Hidden::new().context("hiding what is typed")?))
 }
 
 /// While this lives the terminal shows nothing that is typed.
