@@ -14,7 +14,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 pub use self::file::{FileProgress, Phase};
-use self::names::{Names, name_hash, note};
+pub(crate) use self::names::name_hash;
+use self::names::{Names, note};
 pub use self::totals::{Counters, FAILURES_KEPT, Report};
 use crate::protocol::message::{Failure, SkipReason, Why};
 

@@ -85,6 +85,7 @@ async fn send_over(plan: &Arc<Plan>, link: &mut Link, observer: &Observer) -> Re
         observer: observer.clone(),
         jobs: options.jobs,
         dry_run: options.dry_run,
+        own_tree: true,
         ahead: plan.ahead.take(),
     });
     let (found, finds) = mpsc::channel(FOUND_AHEAD);

@@ -27,7 +27,7 @@ pub(super) fn note(names: &mut HashSet<u64>, path: &str) -> bool {
 
 /// Eight bytes a name instead of the name: 100,000 files cost less than a megabyte. A collision would
 /// leave a file out only if the connection also broke in between; 64 bits make that one in 10^9 jobs.
-pub(super) fn name_hash(path: &str) -> u64 {
+pub(crate) fn name_hash(path: &str) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     path.hash(&mut hasher);
     hasher.finish()

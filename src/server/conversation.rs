@@ -254,6 +254,7 @@ impl Conversation {
             observer: observer.clone(),
             jobs: SEND_JOBS,
             dry_run: false,
+            own_tree: false,
             ahead,
         });
         sender.use_features(self.client.features());

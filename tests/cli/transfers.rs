@@ -123,3 +123,38 @@ fn a_local_directory_is_reached_through_a_server_in_the_process() {
     local.run("ls local:copy").exits(0).prints("a\n");
     assert!(!local.has("home/remotes"), "it is no remote");
 }
+
+/// Makes `a/x` and `b/x`, which are not the same, with so many files between them.
+fn two_of_one_name(machine: &Machine, top: &str, between: usize) {
+    machine.write(&format!("{top}a/x"), "the first");
+    machine.write(&format!("{top}z/x"), "second");
+    for n in 0..between {
+        machine.write(&format!("{top}m/{n}"), "between");
+    }
+}
+
+#[test]
+fn the_second_of_two_files_with_one_name_is_a_failure_and_the_first_arrives() {
+    for between in [0, 5000] {
+        let (remote, local, _serve) = paired("");
+        two_of_one_name(&local, "", between);
+        let line = if between == 0 { "send a/x z/x" } else { "send a/x m z/x" };
+        local.run(line).exits(3).says(&["z/x: exists: will not overwrite x"]);
+        assert_eq!(remote.read("in/x"), b"the first", "{between} between them");
+
+        two_of_one_name(&remote, "in/", between);
+        let line = if between == 0 { "get */x got/" } else { "get a/x m z/x got/" };
+        local.run(line).exits(3).says(&["./z/x: exists: will not overwrite x"]);
+        assert_eq!(local.read("got/x"), b"the first", "{between} between them");
+    }
+}
+
+#[test]
+fn directories_of_one_name_are_merged_and_a_file_that_is_named_twice_is_one() {
+    let (remote, local, _serve) = paired("");
+    for name in ["a/d/one", "b/d/two"] {
+        local.write(name, name);
+    }
+    local.run("send a/d b/d a/d/one a/d/one").exits(0).says(&["sent 3 files"]);
+    assert_eq!(remote.tree("in"), ["d/", "d/one", "d/two", "one"]);
+}

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `messages` | what the receiver says |
 //! | `offer` | headers, as the walk finds files; offering anew what changed |
+//! | `names` | names that are offered, each once |
 //! | `file` | one offered file |
 //! | `wanted` | what is sent next, small files many at a time |
 //! | `stream`, `outlet` | a range on its way to the receiver; the stream that it takes |
@@ -18,6 +19,7 @@ mod ahead;
 mod check;
 mod file;
 mod messages;
+mod names;
 mod offer;
 mod outlet;
 mod settle;
@@ -64,6 +66,8 @@ pub(crate) struct Tools {
     pub(crate) jobs: NonZeroUsize,
     /// Decide and report only.
     pub(crate) dry_run: bool,
+    /// The user's own trees: where they lie is no secret to whom a problem is told.
+    pub(crate) own_tree: bool,
     /// The starts of the first files need not wait for the receiver's answers.
     pub(crate) ahead: bool,
 }

@@ -1,8 +1,11 @@
 //! Offers: what the walk finds becomes headers, thousands ahead of the content.
 
+use std::os::unix::ffi::OsStrExt;
+
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::file::Outgoing;
+use super::names::{Names, Turn, taken};
 use super::settle::changed;
 use super::stream::Place;
 use super::{Sender, State};
@@ -14,6 +17,7 @@ use crate::storage::{Found, Lost, Meta, Root};
 
 impl Sender {
     pub(super) async fn offer_all(&self, mut found: mpsc::Receiver<Found>) {
+        let mut names = Names::default();
         loop {
             let next = tokio::select! {
                 next = found.recv() => next,
@@ -24,7 +28,14 @@ impl Sender {
             };
             let Some(next) = next else { break };
             match next {
-                Found::File { root, at, name, meta } => self.offer_new(root, at, name, meta).await,
+                Found::File { root, at, name, meta } => match names.note(&name.to_string(), &meta) {
+                    Turn::First => self.offer_new(root, at, name, meta).await,
+                    Turn::Again => {}
+                    Turn::Taken => {
+                        self.0.tools.control.room().await;
+                        self.problem(self.source_name(&root, &at), taken(&name.to_string()));
+                    }
+                },
                 Found::Problem { name, failure } => {
                     self.0.tools.control.room().await;
                     self.problem(name, failure);
@@ -35,6 +46,14 @@ impl Sender {
         self.state().walk_ended = true;
         self.0.tools.observer.scan_ended();
         self.maybe_end();
+    }
+
+    /// Where something lies, for people. No wire path begins like this, so it never stands for the name that
+    /// another source of the job has.
+    fn source_name(&self, root: &Root, at: &WirePath) -> Vec<u8> {
+        let top = if self.0.tools.own_tree { root.path().as_os_str().as_bytes() } else { b"." };
+        let top = top.strip_suffix(b"/").unwrap_or(top);
+        [top, b"/", at.as_bytes()].concat()
     }
 
     async fn offer_new(&self, root: Root, at: WirePath, name: WirePath, meta: Meta) {

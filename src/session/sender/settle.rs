@@ -25,7 +25,7 @@ impl Sender {
     /// Tells the receiver of a source that never got a header.
     pub(super) fn problem(&self, name: Vec<u8>, failure: Failure) {
         let shown = escape(&name).to_string();
-        self.0.tools.control.send(Message::Problem(Problem { name, failure: failure.clone() }));
+        self.0.tools.control.send(Message::Problem(Problem::new(name, failure.clone())));
         self.0.tools.observer.failed(shown, failure);
     }
 
