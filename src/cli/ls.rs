@@ -14,10 +14,11 @@ use super::run::{Signals, block_on, gone};
 use super::send::REMOTE_VARIABLE;
 use super::size;
 use super::ssh::FarEnd;
-use super::ui::json::Json;
+use super::ui::json::{self, Json};
+use super::ui::text::{cause, status_key};
 use crate::calendar;
 use crate::client::Listing;
-use crate::protocol::message::{Entry, Kind, Mtime};
+use crate::protocol::message::{Entry, Kind, Mtime, Problem};
 use crate::protocol::path::escape;
 
 /// Runs the command.
@@ -48,12 +49,19 @@ pub(crate) fn run(args: &LsArgs) -> anyhow::Result<Exit> {
     spec.as_ref().and_then(Spec::port_hint).iter().chain(&note).for_each(|line| tell(line, args));
     let listed = block_on(async |signals| list(&place, reach, pattern, far_end.as_ref(), args, signals).await);
     drop(far_end);
-    let entries = listed?.entries;
+    let Listing { entries, problems, .. } = listed?;
+    let exit = if problems.is_empty() { Exit::Done } else { Exit::SomeFailed };
     match args.json {
-        true => print_json(&dir, &entries),
+        true => print_json(&dir, &entries, &problems, exit)?,
         false => print(&dir, &entries, args.long)?,
     }
-    Ok(Exit::Done)
+    // Even `--quiet` wants to know that the list is not whole.
+    problems.iter().for_each(|problem| say(&problem_line(&dir, problem)));
+    Ok(exit)
+}
+
+fn problem_line(dir: &[u8], Problem { name, failure }: &Problem) -> String {
+    format!("  failed: {}: {}", escape(&below(dir, name)), cause(failure))
 }
 
 async fn list(
@@ -142,13 +150,31 @@ fn mode_letters(mode: u32) -> String {
     (0..9).map(|bit| if mode & (0o400 >> bit) != 0 { ['r', 'w', 'x'][bit % 3] } else { '-' }).collect()
 }
 
-fn print_json(dir: &[u8], entries: &[Entry]) {
-    let mut json = Json::stdout();
+fn print_json(dir: &[u8], entries: &[Entry], problems: &[Problem], exit: Exit) -> anyhow::Result<()> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    match write_json(&mut out, dir, entries, problems, exit).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("writing to standard output"),
+    }
+}
+
+fn write_json(out: &mut impl Write, dir: &[u8], entries: &[Entry], problems: &[Problem], exit: Exit) -> io::Result<()> {
     for entry in entries {
-        json.line("file", &entry_json(dir, entry));
+        out.write_all(&json::line("file", &entry_json(dir, entry)))?;
+    }
+    for problem in problems {
+        let (path, failure) = (text(&below(dir, &problem.name)), &problem.failure);
+        let body = json!({
+            "path": path, "status": "failed", "reason": status_key(failure.status), "message": cause(failure),
+        });
+        out.write_all(&json::line("file", &body))?;
     }
     let bytes: u64 = entries.iter().map(|entry| entry.size).sum();
-    json.end(None, Exit::Done, json!({"files": entries.len(), "bytes": bytes}));
+    let mut body = json!({"files": entries.len(), "bytes": bytes, "exit_code": exit.code()});
+    if !problems.is_empty() {
+        body["files_failed"] = problems.len().into();
+    }
+    out.write_all(&json::line("summary", &body))
 }
 
 fn entry_json(dir: &[u8], entry: &Entry) -> Value {

@@ -30,10 +30,10 @@ pub(super) async fn run(
     let code = names.as_ref().err().map_or(CloseCode::Done, SessionError::close_code);
     let names = names.map_err(|error| link.explain(error));
     link.close(code).await;
-    let entries = names?.into_result()?;
+    let (entries, problems) = names?.into_result()?;
     // An answer was read, so the server has introduced itself.
     match events.try_recv() {
-        Ok(Event::Connected { peer, enrolled, .. }) => Ok(Listing { peer, enrolled, entries }),
+        Ok(Event::Connected { peer, enrolled, .. }) => Ok(Listing { peer, enrolled, entries, problems }),
         _ => Err(Error::Session(SessionError::Internal("a listing without a welcome"))),
     }
 }
@@ -47,6 +47,8 @@ pub struct Listing {
     pub enrolled: bool,
     /// What is there; a directory's own entry comes before what is in it.
     pub entries: Vec<Entry>,
+    /// What could not be listed; the entries are not all there is.
+    pub problems: Vec<Problem>,
 }
 
 /// Memory that a listing may take: some four million names. A server that goes on and on is stopped there.
@@ -55,28 +57,42 @@ const LISTING_BYTES_MAX: usize = 512 << 20;
 /// The names that have come so far.
 struct Names {
     entries: Vec<Entry>,
-    problem: Option<Problem>,
+    problems: Vec<Problem>,
     room: usize,
 }
 
 impl Names {
     fn new(room: usize) -> Self {
-        Self { entries: Vec::new(), problem: None, room }
+        Self { entries: Vec::new(), problems: Vec::new(), room }
     }
 
     fn add(&mut self, mut entries: Vec<Entry>) -> Result<(), SessionError> {
-        let bytes = entries.iter().map(|entry| size_of::<Entry>() + text_bytes(entry)).sum();
-        let room = self.room.checked_sub(bytes);
-        self.room = room.ok_or(SessionError::Order("a listing that does not fit in memory"))?;
+        self.take_room(entries.iter().map(|entry| size_of::<Entry>() + text_bytes(entry)).sum())?;
         self.entries.append(&mut entries);
         Ok(())
     }
 
-    fn into_result(self) -> Result<Vec<Entry>, Error> {
-        match self.problem {
-            Some(Problem { name, failure }) if self.entries.is_empty() => Err(Error::Remote { name, failure }),
-            _ => Ok(self.entries),
+    fn add_problem(&mut self, problem: Problem) -> Result<(), SessionError> {
+        self.take_room(size_of::<Problem>() + problem.name.len() + problem.failure.detail.len())?;
+        self.problems.push(problem);
+        Ok(())
+    }
+
+    fn take_room(&mut self, bytes: usize) -> Result<(), SessionError> {
+        let room = self.room.checked_sub(bytes);
+        self.room = room.ok_or(SessionError::Order("a listing that does not fit in memory"))?;
+        Ok(())
+    }
+
+    /// One problem alone is the answer to what was asked for as a whole.
+    fn into_result(mut self) -> Result<(Vec<Entry>, Vec<Problem>), Error> {
+        if self.entries.is_empty()
+            && self.problems.len() == 1
+            && let Some(Problem { name, failure }) = self.problems.pop()
+        {
+            return Err(Error::Remote { name, failure });
         }
+        Ok((self.entries, self.problems))
     }
 }
 
@@ -87,7 +103,7 @@ async fn read(link: &mut Link, deadline: Duration) -> Result<Names, SessionError
         match message.map_err(|_| SessionError::Timeout("go on with the listing"))?? {
             Message::Entries(entries) if entries.is_empty() => return Ok(names),
             Message::Entries(entries) => names.add(entries)?,
-            Message::Problem(found) => names.problem = Some(found),
+            Message::Problem(problem) => names.add_problem(problem)?,
             Message::GoAway => {}
             _ => return Err(SessionError::Order("anything but names in a listing")),
         }
@@ -102,7 +118,7 @@ fn text_bytes(entry: &Entry) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::message::Mtime;
+    use crate::protocol::message::{Failure, Mtime, Status};
     use crate::protocol::path::WirePath;
 
     #[test]
@@ -114,5 +130,25 @@ mod tests {
         let taken = (0..).take_while(|_| names.add(vec![entry.clone()]).is_ok()).count();
         assert_eq!(taken, 100_000 / (size_of::<Entry>() + 150));
         assert_eq!(names.entries.len(), taken);
+    }
+
+    #[test]
+    fn problems_beside_entries_are_all_kept_and_take_room() {
+        let problem = || Problem::new(&b"locked"[..], Failure::new(Status::ReadFailed, "why"));
+        let mut names = Names::new(1000);
+        let path = WirePath::parse(b"a").expect("a plain path");
+        let mtime = Mtime { secs: 0, nanos: 0 };
+        names.add(vec![Entry { path, kind: Kind::File, size: 0, mtime, mode: 0 }]).expect("there is room");
+        let kept = (0..).take_while(|_| names.add_problem(problem()).is_ok()).count();
+        assert!((2..1000).contains(&kept), "{kept}");
+        let (entries, problems) = names.into_result().expect("a listing");
+        assert_eq!((entries.len(), problems), (1, vec![problem(); kept]));
+    }
+
+    #[test]
+    fn a_problem_alone_is_an_error() {
+        let mut names = Names::new(1000);
+        names.add_problem(Problem::new(&b"x"[..], Failure::new(Status::NotFound, ""))).expect("there is room");
+        assert!(matches!(names.into_result(), Err(Error::Remote { .. })));
     }
 }

@@ -189,3 +189,32 @@ fn a_reader_that_has_seen_enough_ends_the_output_quietly() {
     assert_eq!(output.stdout, [7; 10]);
     assert!(!stderr.contains("qft:") && !stderr.contains("panic"), "{stderr}");
 }
+
+#[test]
+fn a_listing_that_cannot_be_written_is_a_failure_in_both_forms() {
+    let (remote, local, _serve) = paired("");
+    remote.write("in/f", "x");
+    for line in ["ls", "ls --json"] {
+        let mut command = local.shell(&format!("qft {line} > /dev/full"));
+        let code = command.stdin(std::process::Stdio::null()).status().expect("it runs").code();
+        assert_eq!(code, Some(1), "{line}");
+    }
+}
+
+/// The server is no root here, for whom every directory can be read.
+#[test]
+fn a_directory_that_cannot_be_listed_is_said_beside_what_can() {
+    let (remote, local) = (Machine::new(), Machine::new());
+    let serve = remote.serve_unprivileged("in", "");
+    remote.write("in/d/a", "x");
+    remote.write("in/d/locked/hidden", "x");
+    fs::set_permissions(remote.path("in/d"), fs::Permissions::from_mode(0o755)).expect("ours");
+    fs::set_permissions(remote.path("in/d/locked"), fs::Permissions::from_mode(0o000)).expect("ours");
+    let listed = local.qft(["ls", "--recursive", serve.ticket()]).run();
+    listed.exits(3).prints("d/\nd/a\nd/locked/\n").says(&["failed: d/locked: "]);
+    let json = local.run("ls --recursive --json");
+    json.exits(3);
+    let text = String::from_utf8_lossy(&json.stdout).into_owned();
+    assert!(text.contains(r#""status":"failed""#) && text.contains(r#""exit_code":3"#), "{text}");
+    fs::set_permissions(remote.path("in/d/locked"), fs::Permissions::from_mode(0o755)).expect("ours");
+}

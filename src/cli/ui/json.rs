@@ -48,9 +48,7 @@ impl Json {
 
     /// Writes one line; `body` is an object.
     pub(crate) fn line(&mut self, kind: &str, body: &Value) {
-        let line = Line { v: VERSION, kind, body };
-        let mut text = serde_json::to_vec(&line).expect("an object of strings and numbers");
-        text.push(b'\n');
+        let text = line(kind, body);
         // A reader that is gone is no reason to stop a transfer. One write, so that lines stay whole.
         drop(self.out.write_all(&text).and_then(|()| self.out.flush()));
     }
@@ -109,6 +107,13 @@ impl Json {
         body["exit_code"] = exit.code().into();
         self.line("summary", &body);
     }
+}
+
+/// One line as it is written; `body` is an object.
+pub(crate) fn line(kind: &str, body: &Value) -> Vec<u8> {
+    let mut text = serde_json::to_vec(&Line { v: VERSION, kind, body }).expect("an object of strings and numbers");
+    text.push(b'\n');
+    text
 }
 
 fn file(event: &Event) -> Option<Value> {
