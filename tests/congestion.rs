@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use qft::transport::congestion::{ControllerConfig, PathState, Phase};
 use quinn_proto::RttEstimator;
 use quinn_proto::congestion::{Controller, ControllerFactory, CubicConfig};
-use sim::{Factory, FlowConfig, LinkConfig, Loss, Report, Scenario, Tls, run};
+use sim::{Factory, FlowConfig, LinkConfig, Loss, Lull, Report, Scenario, Tls, run};
 
 const MBIT: u64 = 1_000_000;
 
@@ -412,6 +412,35 @@ fn an_outage_of_five_seconds_is_recovered_from_in_two() {
     assert!(back < secs(19), "{back:?}");
     let share = share_between(&scenario, &report, back + secs(2), secs(24));
     assert!(share > 0.95, "{share}");
+}
+
+/// A sender that waits for its disk, or for answers, has its path back as soon as it has something to send again. What
+/// little it sent meanwhile was once taken for what the path carries: 1 % of it for three seconds.
+#[test]
+fn a_sender_that_had_little_to_say_has_its_path_back_at_once() {
+    const FOUR_SECONDS: u64 = 50_000_000;
+    const RESUMES: Duration = Duration::from_secs(26);
+    for (after, every, bytes, least) in [
+        (FOUR_SECONDS, ms(200), 200, 0.8),
+        (FOUR_SECONDS, secs(1), 2000, 0.8),
+        // Nothing is known of the path but its round trip.
+        (200, ms(200), 200, 0.7),
+        (200, ms(50), 1000, 0.7),
+    ] {
+        for loss_percent in [0.0, 3.0] {
+            let mut flow = FlowConfig::new(ours());
+            flow.lull = Some(Lull { after, every: (every, bytes), until: RESUMES });
+            let mut scenario = Scenario::new(ORDINARY.link(), flow);
+            if loss_percent > 0.0 {
+                scenario = scenario.loss(Loss::Random(loss_percent / 100.0));
+            }
+            scenario.end = RESUMES + secs(2);
+            scenario.trace_every = ms(50);
+            let report = run(&scenario, &Tls::new());
+            let share = share_between(&scenario, &report, RESUMES, RESUMES + secs(1));
+            assert!(share > least, "{bytes} bytes every {every:?}, {loss_percent} % lost: {share}");
+        }
+    }
 }
 
 #[test]

@@ -99,8 +99,9 @@ pub(super) struct RateSampler {
     /// Newest batch with a packet in the ACK being processed, and how many bytes of it.
     acked: Option<Batch>,
     acked_bytes: u64,
-    /// Batches sent before this much was delivered belong to an idle spell.
-    limited_until: u64,
+    /// Batches belong to an idle spell until more than this much is delivered: the first flight after it, too, whose rate is
+    /// that of the sender's beginning.
+    limited_until: Option<u64>,
     /// Nothing is in flight: the next batch starts the clocks anew.
     idle: bool,
     trains: Trains,
@@ -118,7 +119,7 @@ impl RateSampler {
             first_sent: now,
             acked: None,
             acked_bytes: 0,
-            limited_until: 0,
+            limited_until: None,
             idle: true,
             trains: Trains::default(),
             dispersion: Dispersion::default(),
@@ -155,7 +156,7 @@ impl RateSampler {
             delivered: self.delivered,
             delivered_at: self.delivered_at,
             first_sent: self.first_sent,
-            app_limited: self.delivered < self.limited_until,
+            app_limited: self.limited_until.is_some(),
         });
     }
 
@@ -181,7 +182,9 @@ impl RateSampler {
     pub(super) fn on_end_acks(&mut self, now: Instant, in_flight: u64, app_limited: bool) -> Option<Sample> {
         self.idle = in_flight == 0;
         if app_limited {
-            self.limited_until = self.delivered + in_flight;
+            self.limited_until = Some(self.delivered + in_flight);
+        } else {
+            self.limited_until = self.limited_until.filter(|&until| self.delivered <= until);
         }
         let batch = self.acked.take()?;
         self.trains.on_ack(now, batch.at, self.acked_bytes);
@@ -296,5 +299,20 @@ mod tests {
         sampler.on_sent(start + 2 * MS);
         sampler.on_ack(start + 3 * MS, start + 2 * MS, 1000);
         assert!(sampler.on_end_acks(start + 3 * MS, 4000, false).expect("acknowledged").app_limited);
+    }
+
+    #[test]
+    fn the_first_flight_after_an_idle_spell_is_marked_and_the_next_one_is_not() {
+        let start = Instant::now();
+        let mut sampler = RateSampler::new(start);
+        sampler.on_sent(start);
+        sampler.on_ack(start + MS, start, 1000);
+        sampler.on_end_acks(start + MS, 0, true);
+        for (at, marked) in [(10, true), (12, false)] {
+            sampler.on_sent(start + at * MS);
+            sampler.on_ack(start + (at + 1) * MS, start + at * MS, 1000);
+            let sample = sampler.on_end_acks(start + (at + 1) * MS, 9000, false).expect("acknowledged");
+            assert_eq!(sample.app_limited, marked, "sent at {at} ms");
+        }
     }
 }

@@ -25,8 +25,8 @@ const PORT: u16 = 4433;
 
 /// The application of one end.
 enum App {
-    /// Keeps a stream full.
-    Sender { stream: Option<StreamId>, left: Option<u64> },
+    /// Keeps a stream full, or writes what it has got by now.
+    Sender { stream: Option<StreamId>, left: Option<u64>, stock: u64 },
     /// Reads everything at once, except while it stalls.
     Receiver(Receiver),
 }
@@ -85,7 +85,7 @@ pub struct Host {
 impl Host {
     /// The sending end. It connects when it is told to.
     pub fn client(flow: &FlowConfig, index: usize, rng: &mut Rng) -> Self {
-        Self::new(None, App::Sender { stream: None, left: flow.body }, address(index, 2), rng)
+        Self::new(None, App::sender(flow), address(index, 2), rng)
     }
 
     /// The receiving end.
@@ -197,6 +197,16 @@ impl Host {
         }
     }
 
+    /// The sender has so many bytes more to send.
+    pub fn refill(&mut self, bytes: u64) {
+        if let App::Sender { stock, .. } = &mut self.app {
+            *stock = stock.saturating_add(bytes);
+        }
+        if let Some((_, connection)) = &mut self.connection {
+            self.app.write(connection);
+        }
+    }
+
     pub fn window(&self) -> u64 {
         self.connection.as_ref().map_or(0, |(_, connection)| connection.congestion_state().window())
     }
@@ -229,6 +239,10 @@ impl Host {
 }
 
 impl App {
+    fn sender(flow: &FlowConfig) -> Self {
+        Self::Sender { stream: None, left: flow.body, stock: flow.lull.map_or(u64::MAX, |lull| lull.after) }
+    }
+
     fn on_event(&mut self, connection: &mut Connection, event: Event, at: Duration) {
         match event {
             Event::Connected => self.write(connection),
@@ -239,7 +253,7 @@ impl App {
     }
 
     fn write(&mut self, connection: &mut Connection) {
-        let Self::Sender { stream, left } = self else { return };
+        let Self::Sender { stream, left, stock } = self else { return };
         if stream.is_none() {
             *stream = connection.streams().open(Dir::Uni);
         }
@@ -253,8 +267,15 @@ impl App {
                 let _ = send.finish();
                 return;
             }
+            let len = len.min(usize::try_from(*stock).unwrap_or(len));
+            if len == 0 {
+                return;
+            }
             match send.write_chunks(&mut [Bytes::from_static(&ZEROS[..len])]) {
                 Ok(written) => {
+                    if *stock < u64::MAX {
+                        *stock -= written.bytes as u64;
+                    }
                     if let Some(left) = left {
                         *left -= written.bytes as u64;
                     }

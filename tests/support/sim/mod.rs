@@ -13,5 +13,5 @@ mod world;
 
 pub use crypto::Tls;
 pub use link::{LinkConfig, Loss, bytes_in};
-pub use scenario::{Brake, Factory, FlowConfig, Report, Scenario};
+pub use scenario::{Brake, Factory, FlowConfig, Lull, Report, Scenario};
 pub use world::run;

@@ -20,6 +20,17 @@ pub struct Brake {
     pub window: u32,
 }
 
+/// A sender that has little to say for a while.
+#[derive(Debug, Clone, Copy)]
+pub struct Lull {
+    /// Bytes that it has to send before.
+    pub after: u64,
+    /// Then `.1` bytes every `.0`...
+    pub every: (Duration, u64),
+    /// ... until this moment of the simulation, and as much as ever from then on.
+    pub until: Duration,
+}
+
 /// One sender and one receiver.
 #[derive(Clone)]
 pub struct FlowConfig {
@@ -28,6 +39,7 @@ pub struct FlowConfig {
     pub start: Duration,
     /// Bytes to send; `None` = keep sending until the end.
     pub body: Option<u64>,
+    pub lull: Option<Lull>,
     /// The receiver stops at `.0`, for `.1`: it reads nothing, or with `brake` writes nothing.
     pub stall: Option<(Duration, Duration)>,
     /// A receiver that reads on while it cannot write, and slows its peer down when it keeps too much.
@@ -47,6 +59,7 @@ impl FlowConfig {
             controller,
             start: Duration::ZERO,
             body: None,
+            lull: None,
             stall: None,
             brake: None,
             stream_window: 1 << 40,

@@ -42,6 +42,7 @@ enum Event {
     Receive { host: usize },
     Timer { host: usize },
     Wake { host: usize },
+    Refill { flow: usize },
     Change { index: usize },
     Measure,
     Trace,
@@ -153,6 +154,9 @@ impl<'a> World<'a> {
             if let Some((from, span)) = config.stall {
                 self.schedule(nanos(from + span), Event::Wake { host: 2 * flow + 1 });
             }
+            if let Some(lull) = config.lull {
+                self.schedule(nanos(config.start + lull.every.0), Event::Refill { flow });
+            }
         }
         for (index, (at, ..)) in scenario.changes.iter().enumerate() {
             self.schedule(nanos(*at), Event::Change { index });
@@ -192,6 +196,7 @@ impl<'a> World<'a> {
                 self.hosts[host].wake(Duration::from_nanos(self.now));
                 self.drive(host);
             }
+            Event::Refill { flow } => self.refill(flow),
             Event::Change { index } => {
                 let (_, forward, reverse) = self.scenario.changes[index];
                 self.forward.config = forward;
@@ -203,6 +208,18 @@ impl<'a> World<'a> {
                 self.schedule(self.now + nanos(self.scenario.trace_every), Event::Trace);
             }
         }
+    }
+
+    /// A sender in its lull has a little more to send, and after it all the rest.
+    fn refill(&mut self, flow: usize) {
+        let lull = self.scenario.flows[flow].lull.expect("only a lull is refilled");
+        let (every, bytes) = lull.every;
+        let is_over = self.now >= nanos(lull.until);
+        self.hosts[2 * flow].refill(if is_over { u64::MAX } else { bytes });
+        if !is_over {
+            self.schedule(self.now + nanos(every), Event::Refill { flow });
+        }
+        self.drive(2 * flow);
     }
 
     fn receive(&mut self, host: usize) {

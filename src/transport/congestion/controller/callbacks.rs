@@ -35,6 +35,10 @@ impl Controller for PathController {
     fn on_end_acks(&mut self, now: Instant, in_flight: u64, app_limited: bool, largest_packet_num_acked: Option<u64>) {
         if let Some(sample) = self.sampler.on_end_acks(now, in_flight, app_limited) {
             self.on_sample(now, &sample);
+            // Acknowledgements of single packets are held back, which is no queue.
+            if self.phase == Phase::Startup && !app_limited {
+                self.startup.on_rtt(sample.rtt);
+            }
         }
         if self.phase == Phase::Startup {
             self.on_startup_acks(now, app_limited);

@@ -168,9 +168,6 @@ impl PathController {
         if !sample.app_limited || sample.rate > self.bandwidth.get() {
             self.bandwidth.on_sample(self.rounds, sample.rate);
         }
-        if self.phase == Phase::Startup {
-            self.startup.on_rtt(sample.rtt);
-        }
     }
 
     fn start_epoch(&mut self, now: Instant) {
