@@ -414,6 +414,30 @@ fn an_outage_of_five_seconds_is_recovered_from_in_two() {
     assert!(share > 0.95, "{share}");
 }
 
+/// After an outage the network may be another one, from Wi-Fi to a mobile one, say. Bounded by the round trip that it had
+/// before, a transfer once had a third of it for eight seconds.
+#[test]
+fn a_longer_path_after_an_outage_is_begun_anew() {
+    let mut dead = ORDINARY.link();
+    dead.loss = Loss::Random(1.0);
+    let longer = Cell { rtt_ms: 400, ..ORDINARY }.link();
+    let (scenario, report) = changing(ORDINARY, vec![(secs(8), dead), (secs(13), longer)], 24);
+    let share = share_between(&scenario, &report, secs(18), secs(24));
+    assert!(share > 0.95, "{share}");
+}
+
+/// What is now longer looks like a queue that does not yield, and was once yielded to for ever.
+#[test]
+fn a_path_that_becomes_longer_is_not_yielded_to() {
+    for (rtt_ms, longer_ms, by) in [(20, 26, secs(16)), (20, 80, secs(16)), (100, 130, secs(25))] {
+        let cell = Cell { rtt_ms, ..ORDINARY };
+        let longer = Cell { rtt_ms: longer_ms, ..ORDINARY }.link();
+        let (scenario, report) = changing(cell, vec![(secs(8), longer)], 35);
+        let share = share_between(&scenario, &report, by, secs(35));
+        assert!(share > 0.95, "{rtt_ms} to {longer_ms} ms: {share}");
+    }
+}
+
 /// A sender that waits for its disk, or for answers, has its path back as soon as it has something to send again. What
 /// little it sent meanwhile was once taken for what the path carries: 1 % of it for three seconds.
 #[test]

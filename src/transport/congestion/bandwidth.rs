@@ -83,12 +83,6 @@ impl Bandwidth {
         self.best.clear();
         self.raise(round, rate);
     }
-
-    /// Knows nothing any more.
-    pub(super) fn clear(&mut self) {
-        self.best.clear();
-        self.full = false;
-    }
 }
 
 #[cfg(test)]

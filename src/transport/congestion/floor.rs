@@ -39,6 +39,8 @@ pub(super) enum Found {
     Quiet,
     /// A queue that is not ours.
     Foreign,
+    /// What was taken for somebody's queue is the path itself, which has become longer.
+    Longer,
 }
 
 /// The bare round trip and when it was last seen.
@@ -80,19 +82,13 @@ impl Floor {
     }
 
     /// Whether a second look would tell more.
-    pub(super) fn is_guessed(&self) -> bool {
-        self.guessed
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.guessed || self.raised.is_some()
     }
 
     /// The next drain is believed whatever it shows.
     pub(super) fn forget_drains(&mut self) {
         self.drained = false;
-    }
-
-    /// The path may be another one.
-    pub(super) fn forget(&mut self) {
-        self.drained = false;
-        self.least = Duration::MAX;
     }
 
     /// Before the first drain, the shortest sample is the best guess.
@@ -120,17 +116,17 @@ impl Floor {
     /// Ends a drain.
     pub(super) fn on_drained(&mut self, drained: &Drained) -> Found {
         let Drained { standing, target, jitter, delay } = *drained;
-        let is_bare = !self.drained || standing <= self.value + target / 2 + jitter || self.is_raised(standing);
-        if !is_bare && standing > self.value + base_target(self.value) * FOREIGN_QUEUE + jitter + delay {
+        let is_known = !self.drained || standing <= self.value + target / 2 + jitter;
+        let is_longer = !is_known && self.is_raised(standing);
+        if is_known || is_longer {
+            (self.value, self.raised) = (standing, None);
+        } else if standing > self.value + base_target(self.value) * FOREIGN_QUEUE + jitter + delay {
             return Found::Foreign;
         }
         // A little more than before is another flow of ours: not the bare path, yet nothing to fight.
-        if is_bare {
-            self.value = standing;
-        }
         self.guessed = !self.drained;
-        (self.raised, self.drained) = (None, true);
-        Found::Quiet
+        self.drained = true;
+        if is_longer { Found::Longer } else { Found::Quiet }
     }
 
     /// Whether several drains in a row ended at this round trip.
@@ -174,8 +170,20 @@ mod tests {
         let mut floor = drained(100 * MS);
         assert_eq!(floor.on_drained(&shown(150 * MS)), Found::Foreign);
         assert_eq!(floor.on_drained(&shown(151 * MS)), Found::Foreign);
-        assert_eq!(floor.on_drained(&shown(150 * MS)), Found::Quiet);
+        assert_eq!(floor.on_drained(&shown(150 * MS)), Found::Longer);
         assert_eq!(floor.rtt(), 150 * MS);
+    }
+
+    /// By less than a stranger's queue, too: yielding to what is no queue at all would leave next to nothing.
+    #[test]
+    fn a_path_that_is_a_little_longer_is_believed_as_late() {
+        let mut floor = drained(20 * MS);
+        for _ in 0..2 {
+            assert_eq!(floor.on_drained(&shown(26 * MS)), Found::Quiet);
+            assert!(floor.is_doubtful() && floor.rtt() == 20 * MS);
+        }
+        assert_eq!(floor.on_drained(&shown(26 * MS)), Found::Longer);
+        assert!(!floor.is_doubtful() && floor.rtt() == 26 * MS);
     }
 
     #[test]
@@ -206,8 +214,5 @@ mod tests {
         let mut floor = Floor::new(Instant::now(), 50 * MS);
         assert_eq!(floor.on_drained(&shown(90 * MS)), Found::Quiet);
         assert_eq!((floor.rtt(), floor.least()), (90 * MS, 50 * MS));
-        floor.forget();
-        floor.on_sample(120 * MS);
-        assert_eq!(floor.least(), 120 * MS);
     }
 }

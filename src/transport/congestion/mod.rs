@@ -15,7 +15,7 @@
 //!   of eight rounds while the path is not full, the mean of our last rounds once a queue stands (`bandwidth`).
 //! * **bare round trip**: whole rounds against the round that a drain showed, looked for again every ten seconds or thirty
 //!   round trips (`floor`; BBR's ProbeRTT, but to 0.7 of the product and not to four packets; to 0.35 beside others). A
-//!   longer one is believed when three drains agree on it.
+//!   longer one is believed when three drains agree on it, soon after each other, and ends a contest: it was the path.
 //! * **jitter**: what round trips turn back from one group to the next, which a queue does not do (`noise`); nothing on a clean
 //!   link. It is no queue either: only what stands above both is held to the target. Since packets in a row do not overtake
 //!   each other, jitter lengthens round trips the more the faster they follow, so under jitter only a probe tells
@@ -51,7 +51,8 @@
 //! **More than a quarter** lost is never the path's doing, in any phase: then the queue is full all the time, which looks like
 //! a longer path without one. Such a round ends start-up, and what it delivered is believed instead of the best of late.
 //!
-//! A blackout (quinn's persistent congestion) begins start-up anew at half the window.
+//! A blackout (quinn's persistent congestion) begins anew: at half of what the path had if its next round trip is what it
+//! was, else as on an unknown path.
 //!
 //! # Where it comes from
 //! BBR (draft-ietf-ccwg-bbr: rate and round-trip filters, start-up gain, head-room), Copa (Arun and Balakrishnan, NSDI 2018:

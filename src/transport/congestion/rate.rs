@@ -137,6 +137,11 @@ impl RateSampler {
         self.dispersion.shown()
     }
 
+    /// The path may be another one: what it showed of its slowest link says nothing any more.
+    pub(super) fn forget_spacing(&mut self) {
+        (self.trains, self.dispersion) = (Trains::default(), Dispersion::default());
+    }
+
     /// Bytes acknowledged so far.
     pub(super) fn delivered(&self) -> u64 {
         self.delivered

@@ -1,4 +1,5 @@
-//! Beginning near what an earlier connection learnt about the path (draft-ietf-tsvwg-careful-resume, RFC 9959).
+//! Beginning near what an earlier connection, or this one before an outage, learnt about the path
+//! (draft-ietf-tsvwg-careful-resume, RFC 9959).
 //!
 //! The draft's phases, and what they are here: *observe* is [`PathState`](super::PathState) at a connection's end;
 //! *reconnaissance* is the handshake, whose round trip must be that of the path remembered; *unvalidated* and *validating*
@@ -42,10 +43,9 @@ const LOST_LEAST: u64 = 10 * 1200;
 const ROUNDS: u32 = 5;
 
 /// The memory at work.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) enum Recall {
     /// Nothing is remembered, it does not fit, or it has done its work.
-    #[default]
     Over,
     /// The first round trip will show whether the path is the same.
     Reconnaissance(PastPath),

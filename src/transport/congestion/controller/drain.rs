@@ -89,8 +89,8 @@ impl PathController {
     }
 
     pub(super) fn plan_drain(&mut self, now: Instant) {
-        let guessed = self.floor.as_ref().is_some_and(Floor::is_guessed);
-        let pace = if guessed || self.drains.is_unrest(now) {
+        let doubtful = self.floor.as_ref().is_some_and(Floor::is_doubtful);
+        let pace = if doubtful || self.drains.is_unrest(now) {
             Pace::Unrest
         } else if self.contest.is_some() {
             Pace::Contest
@@ -154,7 +154,8 @@ impl PathController {
         }
         self.plan_drain(now);
         let capacity = self.capacity().unwrap_or(f64::MAX);
-        if self.contest.as_mut().is_some_and(|contest| !contest.on_quiet(capacity, round.target)) {
+        let is_alone = found == Found::Longer;
+        if !is_alone && self.contest.as_mut().is_some_and(|contest| !contest.on_quiet(capacity, round.target)) {
             self.enter_contested();
             self.drains.plan(now, Pace::Unrest.period(self.min_rtt()));
             return;

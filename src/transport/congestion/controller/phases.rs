@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use super::window::initial_packets;
 use super::{PathController, SHARED};
 use crate::transport::congestion::allowance::Round;
+use crate::transport::congestion::bandwidth::Bandwidth;
 use crate::transport::congestion::contest::{Contest, Stake};
 use crate::transport::congestion::loss::is_flood;
 use crate::transport::congestion::probe::{Shown, Step};
-use crate::transport::congestion::recall::Recall;
+use crate::transport::congestion::recall::{PastPath, Recall};
 use crate::transport::congestion::rivals::Suspicion;
 use crate::transport::congestion::startup::{Known, Startup};
 use crate::transport::congestion::state::Phase;
@@ -83,17 +84,17 @@ impl PathController {
         self.start_drain(now);
     }
 
-    /// Begins anew after an outage: the path may be another one now.
+    /// Begins anew after an outage: the path may be another one now. Its next round trip tells, as that of a handshake does.
     pub(super) fn restart(&mut self, now: Instant) {
+        let past = PastPath { bandwidth: self.bandwidth.get() as u64, min_rtt: self.min_rtt(), age: Duration::ZERO };
         self.phase = Phase::Startup;
         self.window = self.bounded(self.window / 2);
-        self.bandwidth.clear();
+        self.floor = None;
+        self.bandwidth = Bandwidth::new();
+        self.sampler.forget_spacing();
         self.startup = Startup::new();
-        self.recall = Recall::default();
+        self.recall = Recall::new(Some(past));
         self.contest = None;
-        if let Some(floor) = &mut self.floor {
-            floor.forget();
-        }
         self.loss.discard_block();
         self.start_epoch(now);
     }
