@@ -151,10 +151,14 @@ impl Trust {
         Self { passes: PASSES, ended: None }
     }
 
+    /// Whether a contest that begins now goes on with the last one, which ended too soon.
+    pub(super) fn is_relapse(&self, now: Instant) -> bool {
+        self.ended.is_some_and(|ended| now.saturating_duration_since(ended) < RELAPSE)
+    }
+
     /// A contest begins. Gives the tests in a row that are to end it.
     pub(super) fn on_begin(&mut self, now: Instant) -> u32 {
-        let relapse = self.ended.is_some_and(|ended| now.saturating_duration_since(ended) < RELAPSE);
-        self.passes = if relapse { (self.passes * 2).min(PASSES_MAX) } else { PASSES };
+        self.passes = if self.is_relapse(now) { (self.passes * 2).min(PASSES_MAX) } else { PASSES };
         self.passes
     }
 

@@ -8,7 +8,7 @@
 //! While cruising, once per ACK:
 //!
 //! ```text
-//! window = (bandwidth × (bare round trip + jitter) + allowance) / (1 - base loss) + base loss × 12 packets
+//! window = (bandwidth × (bare round trip + jitter) + allowance) / (1 - base loss) + losses not missed yet
 //! ```
 //!
 //! * **bandwidth**: delivery-rate samples keyed by send time (`rate`; draft-cheng-iccrg-delivery-rate-estimation). The best

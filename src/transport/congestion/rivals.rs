@@ -100,10 +100,6 @@ impl Rivals {
         }
     }
 
-    pub(super) fn is_wary(&self, now: Instant) -> bool {
-        self.wary(now).is_some()
-    }
-
     fn wary(&self, now: Instant) -> Option<Wary> {
         self.wary.filter(|wary| now.saturating_duration_since(wary.from) < WARY_SPAN)
     }

@@ -52,8 +52,9 @@ impl LossTrials {
         self.trial.is_some()
     }
 
-    pub(super) fn stop(&mut self) {
-        self.trial = None;
+    /// Breaks a trial off. Gives the allowance before it, which it has not spoken against.
+    pub(super) fn stop(&mut self) -> Option<f64> {
+        self.trial.take().map(|trial| trial.allowance)
     }
 
     /// Takes a judged block; `allowance` is the present one in bytes.

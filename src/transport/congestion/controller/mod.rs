@@ -219,7 +219,9 @@ impl PathController {
 
     fn on_loss_block(&mut self, now: Instant, block: &Block) {
         if self.phase != Phase::Cruise {
-            self.trials.stop();
+            if let Some(allowance) = self.trials.stop() {
+                self.allowance.restore(allowance);
+            }
             return;
         }
         match self.trials.on_block(now, block, self.allowance.bytes()) {

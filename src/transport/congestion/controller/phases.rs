@@ -186,7 +186,7 @@ impl PathController {
         self.bandwidth.set_not_full();
         self.rivals.calm_down();
         self.enter_contested();
-        self.drains.on_contest(now, self.rivals.is_wary(now));
+        self.drains.on_contest(now, self.trust.is_relapse(now));
         self.plan_drain(now);
     }
 

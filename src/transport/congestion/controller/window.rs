@@ -25,6 +25,9 @@ const WINDOW_MIN_PACKETS: u64 = ACK_EVERY as u64 + 3;
 /// The same within one machine: two acknowledgements' worth, or each would wait for its timer, which is a hundred round
 /// trips there. There is no link whose queue it could fill.
 const WINDOW_MIN_PACKETS_LOCAL: u64 = 2 * (ACK_EVERY_LOOPBACK as u64 + 1);
+/// Standard deviations of what is lost and not missed yet that a small window has room for. With none, runs of losses held
+/// it up: 92.5 % of 10 Mbit/s at 1 ms and 10 % loss; with two and a quarter to three and a half, 96.5 to 96.9.
+const UNMISSED_SIGMAS: f64 = 3.0;
 /// Above this quinn switches its pacer off (`window > u32::MAX`).
 pub(super) const WINDOW_MAX: u64 = u32::MAX as u64;
 
@@ -55,10 +58,13 @@ impl PathController {
         }
     }
 
-    /// What is lost stays in flight until so many later packets are acknowledged, which on a small path is long after the
-    /// round trip that the head-room is for.
+    /// What is lost stays in flight until so many later packets are acknowledged. On a path that holds fewer, that is long
+    /// after the round trip that the head-room is for, and a run of losses would stop the flow.
     fn unmissed(&self) -> f64 {
-        self.loss.base() * f64::from(PACKET_THRESHOLD + ACK_EVERY) * self.mtu as f64
+        let (base, mtu) = (self.loss.base(), self.mtu as f64);
+        let later = f64::from(PACKET_THRESHOLD + ACK_EVERY);
+        let beyond = (later - self.product() / mtu).max(0.0);
+        (base * later + UNMISSED_SIGMAS * (base * (1.0 - base) * beyond).sqrt()) * mtu
     }
 
     /// The window as quinn may see it, which makes its pace of it.
