@@ -160,7 +160,7 @@ impl Dir {
 
     /// Makes the names in this directory durable.
     pub(crate) fn sync(&self) -> Result<(), Errno> {
-        match rustix::io::retry_on_intr(|| rustix::fs::fsync(self)) {
+        match system::sync(self) {
             // Some network file systems have no such thing for directories; nothing more can be done there.
             Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),
             settled => settled,

@@ -20,6 +20,7 @@ use super::dir::{Dir, ObjectId};
 use super::error::{Op, Refusal, StorageError, failed};
 use super::meta::{self, Facts};
 use super::root::Root;
+use super::system;
 
 pub(crate) use name::is_part_name;
 use name::{owned_part_name, part_name};
@@ -187,9 +188,23 @@ impl Part {
         meta::apply(&self.file, mtime, mode).map_err(failed(Op::SetMeta, path))
     }
 
+    /// Makes the content durable. After a failure it is gone: the kernel has marked as clean what it could not
+    /// write, so the next sync would succeed, and reading would show what never reached the disk.
     pub(crate) fn sync(&self) -> Result<(), StorageError> {
         // Not `fdatasync`: time and mode are part of what was promised.
-        rustix::io::retry_on_intr(|| rustix::fs::fsync(&self.file)).map_err(failed(Op::Sync, self.target.as_path()))
+        system::sync(&self.file).map_err(|error| {
+            self.distrust();
+            StorageError::new(Op::Sync, self.target.as_path(), error)
+        })
+    }
+
+    /// Empties the part, so that its name goes with it when it is dropped.
+    fn distrust(&self) {
+        if let Err(error) = self.truncate(0) {
+            tracing::warn!(%error, "what is left of a part that could not be synced");
+            // Removing the name may still work.
+            self.end.store(0, Ordering::Release);
+        }
     }
 
     /// Fails when the part's name does not stand for this part any more: renaming would publish something else.

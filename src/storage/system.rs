@@ -68,8 +68,17 @@ pub(crate) fn rename_no_replace(from: impl AsFd, old: &[u8], to: impl AsFd, new:
     rustix::fs::renameat_with(from, old, to, new, RenameFlags::NOREPLACE)
 }
 
+/// Makes one file or directory durable, its length, time and mode included.
+pub(crate) fn sync(fd: impl AsFd) -> Result<(), Errno> {
+    #[cfg(test)]
+    super::testing::injected(fd.as_fd())?;
+    rustix::io::retry_on_intr(|| rustix::fs::fsync(fd.as_fd()))
+}
+
 /// Makes the whole file system that holds `fd` durable; reports write-back errors since `fd` was opened.
 pub(crate) fn sync_file_system(fd: impl AsFd) -> Result<(), Errno> {
+    #[cfg(test)]
+    super::testing::injected_anywhere()?;
     rustix::fs::syncfs(fd)
 }
 

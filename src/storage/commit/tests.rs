@@ -2,7 +2,7 @@ use super::*;
 use crate::protocol::message::Status;
 use crate::storage::Owner;
 use crate::storage::part::Fresh;
-use crate::storage::testing::{Place, SOME_TIME, wire};
+use crate::storage::testing::{Place, SOME_TIME, fail_sync, heal, wire};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -205,4 +205,37 @@ fn a_free_name_that_would_be_too_long_is_refused() {
     place.write(&name, b"old");
     let error = committed(Sync::None, commit(part(&place.root, &name, b"x"), Replace::RenameFree)).unwrap_err();
     assert_eq!(error.status(), Status::BadName);
+}
+
+/// Commits all of these as one durable group, on this thread, where syncs can be made to fail.
+fn commit_here(commits: Vec<Commit>) -> Vec<Outcome> {
+    let mut group = Group::new(Sync::Durable);
+    let outcomes: Vec<_> = commits
+        .into_iter()
+        .map(|commit| {
+            let (sender, outcome) = mpsc::channel();
+            let answer: Answer = Box::new(move |done| sender.send(done).unwrap());
+            group.add(Job { work: Work::File(Box::new(commit)), answer });
+            outcome
+        })
+        .collect();
+    group.commit();
+    outcomes.into_iter().map(|outcome| outcome.recv().unwrap()).collect()
+}
+
+#[test]
+fn content_whose_sync_failed_is_never_continued() {
+    for count in [1, 2 * SYNC_EACH_MAX] {
+        let place = Place::new();
+        let commits: Vec<_> =
+            (0..count).map(|n| commit(part(&place.root, &n.to_string(), b"lost"), Replace::Yes)).collect();
+        fail_sync(&place.path(".0.qft-part"));
+        let outcomes = commit_here(commits);
+        heal();
+        let error = outcomes[0].as_ref().unwrap_err();
+        assert_eq!((error.op, error.cause.raw_os_error()), (Op::Sync, Some(5)), "the disk's own error");
+        assert!(!place.path("0").exists());
+        assert_eq!(Part::peek(&place.root, &wire("0"), Owner::Anyone).unwrap(), None, "nothing is left to resume");
+        assert!(outcomes[1..].iter().all(Result::is_ok));
+    }
 }
