@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use rustix::fs::{FileType, OFlags, Stat};
+use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::protocol::message::{Kind, Mtime};
@@ -76,6 +76,8 @@ pub struct Part {
     data_end: AtomicU64,
     reserved: AtomicBool,
     write_back: AtomicBool,
+    /// It has been given the mode of the file that it is to become.
+    finished: AtomicBool,
     settled: bool,
 }
 
@@ -103,7 +105,7 @@ impl Part {
         let name = owner.part_name(target);
         for _ in 0..OPEN_ATTEMPTS {
             let opened = root.in_made_parent(target, |dir, _| Ok((open_file(dir, &name)?, Arc::clone(dir))));
-            let (Some((file, id)), dir) = opened.map_err(failed(Op::Create, target.as_path()))? else { continue };
+            let (Some((file, id)), dir) = opened.map_err(|error| not_opened(target, error))? else { continue };
             lock(&file, target.as_path())?;
             // Whoever had the lock until now may have committed or removed what we opened, or written to it.
             if let Some(found) = named(&dir, &name, id).map_err(failed(Op::Create, target.as_path()))? {
@@ -140,6 +142,7 @@ impl Part {
             data_end: AtomicU64::new(len),
             reserved: AtomicBool::new(false),
             write_back: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
             settled: false,
         };
         if fresh == Fresh::Yes && len > 0 {
@@ -185,6 +188,7 @@ impl Part {
         if now != size || self.reserved.load(Ordering::Acquire) {
             self.file.set_len(size).map_err(failed(Op::Write, path))?;
         }
+        self.finished.store(true, Ordering::Release);
         meta::apply(&self.file, mtime, mode).map_err(failed(Op::SetMeta, path))
     }
 
@@ -246,6 +250,10 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
+        if !self.settled && self.finished.load(Ordering::Acquire) {
+            // Its commit failed. With the mode of the file, which may be read-only, nobody could continue it.
+            let _ = self.file.set_permissions(std::fs::Permissions::from_mode(PART_MODE));
+        }
         // One that holds nothing is litter. The lock is still held, so nobody else has begun to use it.
         if !self.settled && self.is_empty() && self.check_name().is_ok() {
             let _ = self.dir.remove(&self.name);
@@ -253,11 +261,17 @@ impl Drop for Part {
     }
 }
 
-/// Opens the file of that name. `None`: something that is no part was in the way and has been removed.
+fn not_opened(target: &WirePath, error: io::Error) -> StorageError {
+    let op = if error.kind() == io::ErrorKind::WouldBlock { Op::Lock } else { Op::Create };
+    StorageError::new(op, target.as_path(), error)
+}
+
+/// Opens the file of that name. `None`: what was in the way is not any more.
 fn open_file(dir: &Dir, name: &[u8]) -> Result<Option<(File, ObjectId)>, Errno> {
     let file = match dir.open_file(name, OFlags::RDWR | OFlags::CREATE) {
         // A link, socket or device; a directory fails with another error and is left alone.
         Err(Errno::LOOP | Errno::NXIO | Errno::NODEV) => return dir.remove(name).map(|()| None),
+        Err(Errno::ACCESS) => return open_up(dir, name).map(|()| None),
         opened => opened?,
     };
     let found = rustix::fs::fstat(&file)?;
@@ -268,6 +282,22 @@ fn open_file(dir: &Dir, name: &[u8]) -> Result<Option<(File, ObjectId)>, Errno> 
         return Ok(Some((file, ObjectId { dev, ino })));
     }
     dir.remove(name).map(|()| None)
+}
+
+/// Makes a part writable again that had got the mode of its file, read-only, when its process died.
+fn open_up(dir: &Dir, name: &[u8]) -> Result<(), Errno> {
+    let file = dir.open_file(name, OFlags::RDONLY).map_err(|_| Errno::ACCESS)?;
+    let found = rustix::fs::fstat(&file)?;
+    let is_ours = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile
+        && found.st_nlink <= 1
+        && found.st_uid == rustix::process::geteuid().as_raw();
+    // With that mode the cause is another one.
+    if !is_ours || found.st_mode & PART_MODE == PART_MODE {
+        return Err(Errno::ACCESS);
+    }
+    // Under the lock only: a living writer has just given it the mode that the file is to have.
+    file.try_lock().map_err(|_| Errno::WOULDBLOCK)?;
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(PART_MODE))
 }
 
 fn lock(file: &File, target: &Path) -> Result<(), StorageError> {

@@ -239,3 +239,12 @@ fn content_whose_sync_failed_is_never_continued() {
         assert!(outcomes[1..].iter().all(Result::is_ok));
     }
 }
+
+#[test]
+fn a_part_whose_commit_failed_can_be_written_again() {
+    let place = Place::new();
+    place.write("a", b"old");
+    let request = Commit { mode: 0o444, ..commit(part(&place.root, "a", b"new"), Replace::No) };
+    committed(Sync::Durable, request).unwrap_err();
+    assert_eq!(fs::metadata(place.path(".a.qft-part")).unwrap().mode() & 0o7777, 0o600);
+}

@@ -91,7 +91,7 @@ fn whatever_was_planted_at_the_parts_name_is_not_followed() {
     symlink("../outside/secret", place.path(".link.qft-part")).unwrap();
     symlink("../outside/new", place.path(".dangling.qft-part")).unwrap();
     fs::hard_link(outside.join("secret"), place.path(".hard.qft-part")).unwrap();
-    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    let mode = Mode::RUSR | Mode::WUSR;
     let fifo = place.path(".fifo.qft-part");
     rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, mode, 0).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(place.path(".socket.qft-part")).unwrap();
@@ -169,4 +169,47 @@ fn an_owned_part_has_a_name_that_no_other_part_can_have() {
     }
     let long = owned_part_name(&[b'n'; 255], b"me");
     assert!(long.len() <= 255 && is_part_name(&long) && long != owned_part_name(&[b'n'; 255], b"you"));
+}
+
+/// Runs `f` as an owner whom permissions bind: the administrator's thread gives up its way around them.
+fn bound_by_permissions<T: Send>(f: impl FnOnce() -> T + Send) -> T {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    std::thread::scope(|scope| {
+        let bound = scope.spawn(|| {
+            let mut sets = capabilities(None).unwrap();
+            sets.effective -= CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
+            set_capabilities(None, sets).unwrap();
+            f()
+        });
+        bound.join().unwrap()
+    })
+}
+
+#[test]
+fn a_part_that_was_made_read_only_before_its_process_died_is_continued() {
+    let place = Place::new();
+    open(&place, "a").write_at(b"hello", 0).unwrap();
+    let set_mode = |mode| fs::set_permissions(place.path(".a.qft-part"), fs::Permissions::from_mode(mode)).unwrap();
+    set_mode(0o444);
+    bound_by_permissions(|| {
+        let part = open(&place, "a");
+        part.write_at(b" you", 5).unwrap();
+        assert_eq!(part.len(), 9);
+        // A living writer has just given it its final mode: not ours to take.
+        set_mode(0o444);
+        let busy = Part::open(&place.root, &wire("a"), Owner::Anyone, Fresh::No).unwrap_err();
+        assert_eq!(busy.status(), Status::Busy);
+        assert_eq!(fs::metadata(place.path(".a.qft-part")).unwrap().mode() & 0o7777, 0o444);
+    });
+}
+
+#[test]
+fn a_read_only_file_with_a_second_name_is_no_part_to_open_up() {
+    let place = Place::new();
+    place.write("theirs", b"x");
+    fs::hard_link(place.path("theirs"), place.path(".a.qft-part")).unwrap();
+    fs::set_permissions(place.path("theirs"), fs::Permissions::from_mode(0o444)).unwrap();
+    let refused = bound_by_permissions(|| Part::open(&place.root, &wire("a"), Owner::Anyone, Fresh::No).unwrap_err());
+    assert_eq!(refused.status(), Status::NotAllowed);
+    assert_eq!(fs::metadata(place.path("theirs")).unwrap().mode() & 0o7777, 0o444);
 }
