@@ -190,7 +190,7 @@ pub(crate) struct Unsynced(Mutex<Pending>);
 
 #[derive(Debug, Default)]
 struct Pending {
-    dirs: HashMap<ObjectId, (u64, Arc<Dir>)>,
+    dirs: HashMap<ObjectId, Change>,
     changes: u64,
 }
 
@@ -199,17 +199,43 @@ struct Pending {
 pub(crate) struct Change {
     number: u64,
     pub(crate) dir: Arc<Dir>,
+    pub(crate) names: Names,
+}
+
+/// What the new names in a directory stand for. The greater is what counts where there are both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Names {
+    /// Files: none but they depend on the directory.
+    Files,
+    /// Directories or links: whatever lies below depends on it too.
+    Others,
 }
 
 impl Unsynced {
     /// Runs `change`, which makes a name in `dir`, and remembers it. Nobody can see the name before it is noted.
     pub(crate) fn note<T>(&self, dir: &Arc<Dir>, change: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+        self.note_names(dir, Names::Others, change)
+    }
+
+    /// The same for a name of that kind.
+    pub(crate) fn note_names<T>(
+        &self,
+        dir: &Arc<Dir>,
+        names: Names,
+        change: impl FnOnce() -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
         let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = change()?;
         pending.changes += 1;
         let number = pending.changes;
-        pending.dirs.insert(dir.id(), (number, Arc::clone(dir)));
+        let names = pending.dirs.get(&dir.id()).map_or(names, |known| known.names.max(names));
+        pending.dirs.insert(dir.id(), Change { number, dir: Arc::clone(dir), names });
         Ok(changed)
+    }
+
+    /// Whether names in that directory may not be durable.
+    pub(crate) fn holds(&self, dir: ObjectId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).dirs.contains_key(&dir)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -220,15 +246,15 @@ impl Unsynced {
     /// instead of trusting a sync that has not happened yet.
     pub(crate) fn waiting(&self) -> Vec<Change> {
         let pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        pending.dirs.values().map(|(number, dir)| Change { number: *number, dir: Arc::clone(dir) }).collect()
+        pending.dirs.values().cloned().collect()
     }
 
     /// Forgets changes that are durable now, but not a later change of the same directory.
-    pub(crate) fn settle(&self, done: &[Change]) {
+    pub(crate) fn settle<'a>(&self, done: impl IntoIterator<Item = &'a Change>) {
         let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for change in done {
             let id = change.dir.id();
-            if pending.dirs.get(&id).is_some_and(|(number, _)| *number == change.number) {
+            if pending.dirs.get(&id).is_some_and(|known| known.number == change.number) {
                 pending.dirs.remove(&id);
             }
         }

@@ -125,16 +125,6 @@ impl StorageError {
             _ => by_op,
         }
     }
-
-    /// The same failure once more, for another file that it hits as well.
-    pub(crate) fn again_for(&self, path: &Path) -> Self {
-        let cause = match (self.cause.raw_os_error(), Refusal::of(&self.cause)) {
-            (Some(code), _) => io::Error::from_raw_os_error(code),
-            (None, Some(refusal)) => refusal.into(),
-            (None, None) => io::Error::new(self.cause.kind(), self.cause.to_string()),
-        };
-        Self::new(self.op, path, cause)
-    }
 }
 
 impl From<&StorageError> for Failure {

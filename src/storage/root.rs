@@ -208,6 +208,18 @@ impl Root {
         }
     }
 
+    /// Whether what has that name is there but may not survive a power cut: it was renamed, and its directory has
+    /// not been synced, or could not be. A process that starts anew knows nothing of that.
+    ///
+    /// # Errors
+    /// When its directory cannot be looked up.
+    pub(crate) fn is_in_doubt(&self, path: &WirePath) -> Result<bool, StorageError> {
+        if self.0.unsynced.len() == 0 {
+            return Ok(false);
+        }
+        self.in_parent(path, |dir, _| Ok(self.0.unsynced.holds(dir.id()))).map_err(failed(Op::Stat, path.as_path()))
+    }
+
     pub(crate) fn unsynced(&self) -> &Arc<Unsynced> {
         &self.0.unsynced
     }
@@ -269,12 +281,18 @@ impl Root {
     }
 
     fn sync_new_names(&self) -> Result<(), Errno> {
-        let waiting = self.0.unsynced.waiting();
-        for change in &waiting {
-            change.dir.sync()?;
-        }
-        self.0.unsynced.settle(&waiting);
-        Ok(())
+        let mut failure = Ok(());
+        let mut done = self.0.unsynced.waiting();
+        done.retain(|change| match change.dir.sync() {
+            Ok(()) => true,
+            Err(error) => {
+                failure = Err(error);
+                false
+            }
+        });
+        self.0.unsynced.settle(&done);
+        // What failed stays noted, for the commits to say; but it must not become ever more.
+        if self.0.unsynced.len() > UNSYNCED_MAX { failure } else { Ok(()) }
     }
 
     /// The parent directory, and whether it was remembered rather than looked up.

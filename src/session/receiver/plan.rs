@@ -1,7 +1,7 @@
 //! Planning: what the disk says about each offer, asked in batches on a disk thread.
 
 use super::{File, Receiver};
-use crate::protocol::message::{Failure, Header, IfExists, Kind, Status, Target};
+use crate::protocol::message::{Failure, Header, IfExists, Kind, SkipReason, Status, Target};
 use crate::protocol::path::WirePath;
 use crate::storage::Meta;
 use crate::storage::Part;
@@ -81,17 +81,18 @@ impl Receiver {
     fn act(&self, header: &Header, path: WirePath, plan: Plan) {
         let root = &self.0.options.root;
         match plan {
+            Plan::Skip(SkipReason::Same) => self.skip_same(header, path),
             Plan::Skip(reason) => self.on_skip(header, reason),
             Plan::Refuse(failure) => self.on_refuse(header, failure),
             Plan::Receive(start) => self.on_start(header, path, start),
             Plan::MakeDir | Plan::MakeLink if self.0.options.dry_run => self.on_made(header, &path, false),
             Plan::MakeDir => match root.make_dir(&path) {
-                Ok(true) => self.commit_name(header.clone(), path),
+                Ok(true) => self.commit_name(header, path),
                 Ok(false) => self.on_made(header, &path, self.changes_what_is_there()),
                 Err(error) => self.on_refuse(header, (&error).into()),
             },
             Plan::MakeLink => match self.make_link(header, &path) {
-                Ok(Some(made)) => self.commit_name(header.clone(), made),
+                Ok(Some(made)) => self.commit_name(header, made),
                 Ok(None) => self.on_made(header, &path, false),
                 Err(error) => self.on_refuse(header, (&error).into()),
             },
@@ -113,12 +114,30 @@ impl Receiver {
         }
     }
 
+    /// What is there already is as good as sent, and so it has to be as safe.
+    fn skip_same(&self, header: &Header, path: WirePath) {
+        let options = &self.0.options;
+        let in_doubt = options.durable && !options.dry_run;
+        match if in_doubt { options.root.is_in_doubt(&path) } else { Ok(false) } {
+            Ok(false) => self.on_skip(header, SkipReason::Same),
+            Ok(true) => self.after_names(header, path, |receiver, header| receiver.on_skip(header, SkipReason::Same)),
+            Err(error) => self.on_refuse(header, (&error).into()),
+        }
+    }
+
     /// A new directory or link is done when its name is durable, like a file.
-    fn commit_name(&self, header: Header, path: WirePath) {
-        let receiver = self.clone();
+    fn commit_name(&self, header: &Header, path: WirePath) {
         let made = path.clone();
+        self.after_names(header, path, move |receiver, header| {
+            receiver.on_made(header, &made, header.kind == Kind::Dir);
+        });
+    }
+
+    /// Goes on when the name is durable.
+    fn after_names(&self, header: &Header, path: WirePath, then: impl FnOnce(&Self, &Header) + Send + 'static) {
+        let (receiver, header) = (self.clone(), header.clone());
         let done = Box::new(move |result: Result<WirePath, StorageError>| match result {
-            Ok(_) => receiver.on_made(&header, &made, header.kind == Kind::Dir),
+            Ok(_) => then(&receiver, &header),
             Err(error) => receiver.on_refuse(&header, (&error).into()),
         });
         self.0.tools.committer.submit_dir(self.0.options.root.clone(), path, done);

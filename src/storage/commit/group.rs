@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::name::give_final_name;
 use super::{Answer, Commit, Job, Sync, Work, tell};
 use crate::protocol::path::WirePath;
-use crate::storage::dir::{Change, Dir, ObjectId, Unsynced};
+use crate::storage::dir::{Change, Dir, Names, ObjectId, Unsynced};
 use crate::storage::error::{Op, StorageError, failed};
 use crate::storage::root::Root;
 use crate::storage::system;
@@ -21,7 +21,7 @@ pub(in crate::storage) const SYNC_EACH_MAX: usize = 8;
 pub(super) struct Group {
     sync: Sync,
     files: Vec<Entry>,
-    names: Vec<(WirePath, Answer)>,
+    names: Vec<(Root, WirePath, Answer)>,
     touched: Vec<Touched>,
     /// Roots with directories whose new names may not be durable.
     unsynced: Vec<Arc<Unsynced>>,
@@ -66,7 +66,7 @@ impl Group {
             }
             Work::Names { root, path } => {
                 self.note_root(&root);
-                self.names.push((path, job.answer));
+                self.names.push((root, path, job.answer));
             }
             Work::Touch(touch) => self.touched.push(Touched::new(touch, job.answer)),
         }
@@ -79,7 +79,6 @@ impl Group {
     }
 
     pub(super) fn commit(mut self) {
-        let new_names: Vec<Vec<Change>> = self.unsynced.iter().map(|unsynced| unsynced.waiting()).collect();
         for entry in &mut self.files {
             entry.step(|commit| commit.part.finish(commit.size, commit.mtime, commit.mode));
         }
@@ -91,14 +90,9 @@ impl Group {
         for entry in &mut self.files {
             rename(entry);
         }
-        let names = if self.sync == Sync::Durable { self.sync_names(&new_names) } else { Ok(()) };
-        if names.is_ok() {
-            for (unsynced, changes) in self.unsynced.iter().zip(&new_names) {
-                unsynced.settle(changes);
-            }
-        }
+        let failures = self.sync_names();
         tracing::debug!(files = self.files.len(), names = self.names.len(), "committed a group");
-        self.answer(names);
+        self.answer(&failures);
     }
 
     fn sync_data(&mut self) {
@@ -116,46 +110,67 @@ impl Group {
         }
     }
 
-    /// Makes all names durable: of the files just renamed, and of directories made before. A failure of the
-    /// latter hits the whole group, for any of it may lie below.
-    fn sync_names(&mut self, new_names: &[Vec<Change>]) -> Result<(), StorageError> {
-        let mut dirs: HashMap<ObjectId, Arc<Dir>> = HashMap::new();
-        let renamed = self.files.iter().filter(|entry| entry.is_good()).map(|entry| entry.commit.part.dir());
-        for dir in renamed.chain(new_names.iter().flatten().map(|change| &change.dir)) {
-            dirs.entry(dir.id()).or_insert_with(|| Arc::clone(dir));
+    /// Makes all names durable: of the files just renamed, of directories made before, and of what could not be
+    /// synced when it was tried last. What fails stays noted, so that nobody relies on it before it has succeeded.
+    fn sync_names(&self) -> Failures {
+        let changes: Vec<Vec<Change>> = self.unsynced.iter().map(|unsynced| unsynced.waiting()).collect();
+        let mut failures = Failures::default();
+        if self.sync == Sync::Durable {
+            let mut dirs: HashMap<ObjectId, Arc<Dir>> = HashMap::new();
+            let renamed = self.files.iter().filter(|entry| entry.is_good()).map(|entry| entry.commit.part.dir());
+            for dir in renamed.chain(changes.iter().flatten().map(|change| &change.dir)) {
+                dirs.entry(dir.id()).or_insert_with(|| Arc::clone(dir));
+            }
+            failures = Failures::new(sync_dirs(dirs), changes.iter().flatten());
         }
-        let failures = sync_dirs(dirs);
-        for entry in &mut self.files {
-            let failure = failures.get(&entry.commit.part.dir().id());
-            entry.step(|commit| match failure {
-                Some(errno) => Err(StorageError::new(Op::Sync, commit.part.target().as_path(), *errno)),
-                None => Ok(()),
-            });
+        for (unsynced, changes) in self.unsynced.iter().zip(&changes) {
+            unsynced.settle(changes.iter().filter(|change| !failures.dirs.contains_key(&change.dir.id())));
         }
-        let made = new_names.iter().flatten().find_map(|change| failures.get(&change.dir.id()));
-        match made {
-            Some(errno) => Err(StorageError::new(Op::Sync, std::path::Path::new("."), *errno)),
-            None => Ok(()),
-        }
+        failures
     }
 
-    fn answer(self, names: Result<(), StorageError>) {
+    fn answer(self, failures: &Failures) {
         for Entry { commit, outcome, answer } in self.files {
-            let outcome = match (&names, outcome) {
-                (Err(error), Ok(path)) => Err(error.again_for(path.as_path())),
-                (_, outcome) => outcome,
-            };
+            let outcome = outcome.and_then(|path| failures.check(commit.part.dir(), &path).map(|()| path));
             // Unlocks a part that stays, before anyone hears of it and tries again.
             drop(commit);
             tell(answer, outcome);
         }
         self.touched.into_iter().for_each(Touched::answer);
-        for (path, answer) in self.names {
-            let outcome = match &names {
-                Ok(()) => Ok(path),
-                Err(error) => Err(error.again_for(path.as_path())),
+        for (root, path, answer) in self.names {
+            let outcome = match failures.dirs.is_empty() {
+                true => Ok(()),
+                false => root
+                    .in_parent(&path, |dir, _| Ok(Arc::clone(dir)))
+                    .map_err(failed(Op::Sync, path.as_path()))
+                    .and_then(|dir| failures.check(&dir, &path)),
             };
-            tell(answer, outcome);
+            tell(answer, outcome.map(|()| path));
+        }
+    }
+}
+
+/// What could not be synced.
+#[derive(Default)]
+struct Failures {
+    /// The names in these are not durable.
+    dirs: HashMap<ObjectId, Errno>,
+    /// On these file systems a directory or link has a name that is not: any file there may lie below it.
+    devices: HashMap<u64, Errno>,
+}
+
+impl Failures {
+    fn new<'a>(dirs: HashMap<ObjectId, Errno>, changes: impl Iterator<Item = &'a Change>) -> Self {
+        let above = changes.filter(|change| change.names == Names::Others);
+        let devices = above.filter_map(|change| Some((change.dir.id().dev, *dirs.get(&change.dir.id())?))).collect();
+        Self { dirs, devices }
+    }
+
+    /// Whether the name of `path` in `dir` is durable.
+    fn check(&self, dir: &Dir, path: &WirePath) -> Result<(), StorageError> {
+        match self.dirs.get(&dir.id()).or_else(|| self.devices.get(&dir.id().dev)) {
+            Some(errno) => Err(StorageError::new(Op::Sync, path.as_path(), *errno)),
+            None => Ok(()),
         }
     }
 }
@@ -196,7 +211,10 @@ fn rename(entry: &mut Entry) {
     let (part, replace) = (&entry.commit.part, entry.commit.replace);
     let (dir, target) = (part.dir(), part.target());
     let renamed = part.check_name().and_then(|()| {
-        give_final_name(dir, part.name(), target, replace).map_err(failed(Op::Rename, target.as_path()))
+        let unsynced = part.root().unsynced();
+        unsynced
+            .note_names(dir, Names::Files, || give_final_name(dir, part.name(), target, replace))
+            .map_err(failed(Op::Rename, target.as_path()))
     });
     if renamed.is_ok() {
         entry.commit.part.settle();

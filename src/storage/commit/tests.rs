@@ -223,6 +223,16 @@ fn commit_here(commits: Vec<Commit>) -> Vec<Outcome> {
     outcomes.into_iter().map(|outcome| outcome.recv().unwrap()).collect()
 }
 
+/// Makes a name durable that is there already, on this thread.
+fn name_here(place: &Place, name: &str) -> Outcome {
+    let mut group = Group::new(Sync::Durable);
+    let (sender, outcome) = mpsc::channel();
+    let answer: Answer = Box::new(move |done| sender.send(done).unwrap());
+    group.add(Job { work: Work::Names { root: place.root.clone(), path: wire(name) }, answer });
+    group.commit();
+    outcome.recv().unwrap()
+}
+
 #[test]
 fn content_whose_sync_failed_is_never_continued() {
     for count in [1, 2 * SYNC_EACH_MAX] {
@@ -238,6 +248,45 @@ fn content_whose_sync_failed_is_never_continued() {
         assert_eq!(Part::peek(&place.root, &wire("0"), Owner::Anyone).unwrap(), None, "nothing is left to resume");
         assert!(outcomes[1..].iter().all(Result::is_ok));
     }
+}
+
+#[test]
+fn a_directory_that_cannot_be_synced_fails_its_own_files_and_stays_in_doubt() {
+    let place = Place::new();
+    place.write("bad/old", b"x");
+    place.write("good/old", b"x");
+    fail_sync(&place.path("bad"));
+    let group = || ["bad/a", "good/a"].map(|name| commit(part(&place.root, name, b"x"), Replace::Yes)).into();
+    let outcomes: Vec<_> = commit_here(group()).into_iter().map(|outcome| outcome.map_err(|error| error.op)).collect();
+    assert_eq!(outcomes, [Err(Op::Sync), Ok(wire("good/a"))]);
+    let in_doubt = ["bad/a", "good/a"].map(|name| place.root.is_in_doubt(&wire(name)).unwrap());
+    assert_eq!(in_doubt, [true, false], "a second offer of it is not skipped before it is synced");
+    assert!(name_here(&place, "bad/a").is_err());
+    let outcomes = commit_here(group());
+    assert!(outcomes[0].is_err() && outcomes[1].is_ok(), "{outcomes:?}");
+    heal();
+    name_here(&place, "bad/a").unwrap();
+    assert!(!place.root.is_in_doubt(&wire("bad/a")).unwrap());
+    assert!(commit_here(group()).iter().all(Result::is_ok));
+}
+
+#[test]
+fn a_new_directory_that_cannot_be_synced_fails_nothing_on_other_file_systems() {
+    let place = Place::new();
+    let other = Root::open(Path::new("/dev/shm")).ok().filter(|other| {
+        let ours = fs::metadata(place.path("")).unwrap().dev();
+        fs::metadata(other.path()).is_ok_and(|found| found.dev() != ours)
+    });
+    let Some(other) = other else { return println!("skipped: there is no second file system") };
+    let name = format!("qft-test-{}", std::process::id());
+    place.root.make_dir(&wire("new")).unwrap();
+    fail_sync(&place.path(""));
+    let commits = [part(&place.root, "new/a", b"x"), part(&other, &name, b"x")].map(|part| commit(part, Replace::Yes));
+    let outcomes = commit_here(commits.into());
+    heal();
+    fs::remove_file(Path::new("/dev/shm").join(name)).unwrap();
+    assert!(outcomes[0].is_err(), "what lies below the new directory is not safe");
+    assert!(outcomes[1].is_ok(), "{outcomes:?}");
 }
 
 #[test]
