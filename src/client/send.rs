@@ -4,7 +4,6 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::ahead::Ahead;
@@ -16,7 +15,7 @@ use crate::progress::Observer;
 use crate::protocol::close::CloseCode;
 use crate::protocol::message::{Message, Push};
 use crate::session::SessionError;
-use crate::session::local::{FOUND_AHEAD, walk_on_a_thread};
+use crate::session::local::{FOUND_AHEAD, Finder, walk_on_a_thread};
 use crate::session::roles::Roles;
 use crate::session::sender::{Sender, Tools};
 use crate::session::watch::until_silent;
@@ -88,9 +87,8 @@ async fn send_over(plan: &Arc<Plan>, link: &mut Link, observer: &Observer) -> Re
         own_tree: true,
         ahead: plan.ahead.take(),
     });
-    let (found, finds) = mpsc::channel(FOUND_AHEAD);
     let walking = plan.clone();
-    walk_on_a_thread(move || look_for(&walking, &found));
+    let finds = walk_on_a_thread(FOUND_AHEAD, move |found| look_for(&walking, found));
     let roles = Roles { sender: Some(sender.clone()), receiver: None };
     let result = tokio::select! {
         result = sender.run(finds) => result,
@@ -130,7 +128,7 @@ async fn read(replies: &mut Replies, roles: &Roles) -> SessionError {
 }
 
 /// On a thread: walks the local paths until everything is found or nobody takes it any more.
-fn look_for(plan: &Plan, found: &mpsc::Sender<Found>) {
+fn look_for(plan: &Plan, found: &Finder<Found>) {
     let mut requests = Vec::new();
     for request in storage::local_requests(&plan.paths) {
         match request {

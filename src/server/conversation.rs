@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, warn};
@@ -40,7 +40,7 @@ pub(super) struct Conversation {
     roles: Roles,
     receiving: JoinSet<SessionError>,
     sending: JoinSet<Result<(), SessionError>>,
-    listing: JoinSet<()>,
+    listing: JoinSet<Result<(), SessionError>>,
     probing: JoinSet<()>,
     /// The watch on the client's other connections.
     ghosts: JoinSet<()>,
@@ -100,7 +100,7 @@ impl Conversation {
                     self.roles.sender = None;
                 }
                 error = connection.closed() => return Err(error.into()),
-                Some(_) = self.listing.join_next() => {}
+                Some(Ok(result)) = self.listing.join_next() => result?,
                 Some(_) = self.probing.join_next() => {}
                 () = watch.next_look() => {
                     self.visit.mark(Instant::now());
@@ -173,7 +173,9 @@ impl Conversation {
     }
 
     fn on_list(&mut self, wanted: List) -> Result<(), SessionError> {
-        while self.listing.try_join_next().is_some() {}
+        while let Some(Ok(result)) = self.listing.try_join_next() {
+            result?;
+        }
         // Each takes a thread.
         if !self.listing.is_empty() {
             return Err(SessionError::Order("a second list while the first is running"));
@@ -259,9 +261,8 @@ impl Conversation {
         });
         sender.use_features(self.client.features());
         self.begin(Role::Sender(sender.clone()), &observer, events);
-        let (found, finds) = mpsc::channel(FOUND_AHEAD);
         let grant = self.client.grant.clone();
-        walk_on_a_thread(move || look_for(&grant, &get, &found));
+        let finds = walk_on_a_thread(FOUND_AHEAD, move |found| look_for(&grant, &get, found));
         let running = sender.clone();
         self.sending.spawn(async move { running.run(finds).await });
         self.roles.sender = Some(sender);

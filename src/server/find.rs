@@ -1,13 +1,12 @@
 //! What a `Get` asks for, found on a thread of its own.
 
-use tokio::sync::mpsc;
-
 use super::grant::Grant;
 use crate::protocol::message::{Failure, Get, Message, Problem, Status};
+use crate::session::local::Finder;
 use crate::storage::{self, Filters, Found, Links};
 
 /// Passes on what a `Get` asks for, until everything is found or nobody takes it any more.
-pub(super) fn look_for(grant: &Grant, get: &Get, found: &mpsc::Sender<Found>) {
+pub(super) fn look_for(grant: &Grant, get: &Get, found: &Finder<Found>) {
     let problem = |name: Vec<u8>, failure| found.blocking_send(Found::Problem { name, failure }).is_ok();
     if let Err(failure) = grant.may_read() {
         problem(get.patterns.first().cloned().unwrap_or_default(), failure);

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
 use super::find::problem;
 use super::grant::Grant;
 use crate::protocol::ENTRIES_MAX;
 use crate::protocol::message::{Entry, Kind, List, Message};
 use crate::protocol::path::WirePath;
+use crate::session::SessionError;
 use crate::session::control::Control;
-use crate::session::local::walk_on_a_thread;
+use crate::session::local::{Finder, Gone, walk_on_a_thread};
 use crate::storage::Meta;
 use crate::storage::{self, Filters, Found, Links, Request};
 
@@ -25,33 +24,33 @@ const MESSAGES_AHEAD: usize = 16;
 
 /// Answers from a thread of its own; the client sees the names as they are found. When this is dropped, the
 /// thread ends with its next message.
-pub(super) async fn answer(grant: Arc<Grant>, control: Control, wanted: List) {
-    let (queue, mut messages) = mpsc::channel(MESSAGES_AHEAD);
-    walk_on_a_thread(move || {
-        let mut batch = Batch { queue: &queue, entries: Vec::new(), bytes: 0 };
+///
+/// # Errors
+/// When the walk broke off: a listing that is not whole has no end.
+pub(super) async fn answer(grant: Arc<Grant>, control: Control, wanted: List) -> Result<(), SessionError> {
+    let mut messages = walk_on_a_thread(MESSAGES_AHEAD, move |queue| {
+        let mut batch = Batch { queue, entries: Vec::new(), bytes: 0 };
         // It fails only when nobody listens any more.
         let _ = list(&grant, &wanted, &mut batch).and_then(|()| batch.flush());
     });
-    while let Some(message) = messages.recv().await {
+    while let Some(message) = messages.next().await? {
         // A tree has more names than memory should hold; the walk waits for a client that reads slowly.
         control.room().await;
         control.send(message);
     }
     control.send(Message::Entries(Vec::new()));
+    Ok(())
 }
 
-/// Nobody listens to a listing any more.
-struct Gone;
-
 struct Batch<'a> {
-    queue: &'a mpsc::Sender<Message>,
+    queue: &'a Finder<Message>,
     entries: Vec<Entry>,
     bytes: usize,
 }
 
 impl Batch<'_> {
     fn send(&self, message: Message) -> Result<(), Gone> {
-        self.queue.blocking_send(message).map_err(|_| Gone)
+        self.queue.blocking_send(message)
     }
 
     fn add(&mut self, path: WirePath, meta: Meta) -> Result<(), Gone> {

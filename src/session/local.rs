@@ -2,7 +2,10 @@
 
 use std::num::NonZeroUsize;
 
+use tokio::sync::mpsc;
 use tracing::warn;
+
+use super::SessionError;
 
 /// Names that a walk may be ahead of their headers.
 pub(crate) const FOUND_AHEAD: usize = 1024;
@@ -17,10 +20,77 @@ pub(crate) fn disk_threads(cores: NonZeroUsize) -> NonZeroUsize {
     cores.saturating_add(2)
 }
 
-/// Walks trees on a thread of its own: a walk lasts as long as its job, and a job may last for days.
-pub(crate) fn walk_on_a_thread(walk: impl FnOnce() + Send + 'static) {
-    // Without a thread the channel closes and the job ends with what was found: nothing.
-    if let Err(error) = std::thread::Builder::new().name("qft-walk".to_owned()).spawn(walk) {
+/// Walks trees on a thread of its own: a walk lasts as long as its job, and a job may last for days. It may be
+/// `ahead` items before whoever takes them.
+pub(crate) fn walk_on_a_thread<T: Send + 'static>(
+    ahead: usize,
+    walk: impl FnOnce(&Finder<T>) + Send + 'static,
+) -> Walked<T> {
+    let (items, walked) = mpsc::channel(ahead);
+    let run = move || {
+        walk(&Finder(items.clone()));
+        // Only a walk that returns gets here. It fails when nobody listens any more.
+        let _ = items.blocking_send(None);
+    };
+    // Without a thread the channel closes without an end, which is an error for whoever takes the items.
+    if let Err(error) = std::thread::Builder::new().name("qft-walk".to_owned()).spawn(run) {
         warn!(%error, "cannot start a thread for the walk");
+    }
+    Walked(walked)
+}
+
+/// Where a walk puts what it finds.
+pub(crate) struct Finder<T>(mpsc::Sender<Option<T>>);
+
+/// Nobody takes what is found any more.
+pub(crate) struct Gone;
+
+impl<T> Finder<T> {
+    /// Waits for room.
+    pub(crate) fn blocking_send(&self, item: T) -> Result<(), Gone> {
+        self.0.blocking_send(Some(item)).map_err(|_| Gone)
+    }
+}
+
+/// What a walk finds. Its end is said, so that a walk that broke off is never taken for one that found no more.
+pub(crate) struct Walked<T>(mpsc::Receiver<Option<T>>);
+
+impl<T> Walked<T> {
+    /// The next item; `None` at the end, after which there is nothing to ask for.
+    ///
+    /// # Errors
+    /// When the walk could not start, or broke off.
+    pub(crate) async fn next(&mut self) -> Result<Option<T>, SessionError> {
+        self.0.recv().await.ok_or(SessionError::Internal("the walk"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_walk_that_returns_has_an_end() {
+        let mut walked = walk_on_a_thread(1, |found| (0..3).for_each(|n| drop(found.blocking_send(n))));
+        for n in 0..3 {
+            assert!(matches!(walked.next().await, Ok(Some(found)) if found == n));
+        }
+        assert!(matches!(walked.next().await, Ok(None)));
+    }
+
+    #[tokio::test]
+    async fn a_walk_that_breaks_off_is_an_error_after_what_it_found() {
+        let mut walked = walk_on_a_thread(1, |found| {
+            drop(found.blocking_send(1));
+            panic!("a walk that breaks off");
+        });
+        assert!(matches!(walked.next().await, Ok(Some(1))));
+        assert!(matches!(walked.next().await, Err(SessionError::Internal(_))));
+    }
+
+    #[tokio::test]
+    async fn a_walk_that_never_started_is_an_error() {
+        let mut walked = Walked::<u8>(mpsc::channel(1).1);
+        assert!(matches!(walked.next().await, Err(SessionError::Internal(_))));
     }
 }

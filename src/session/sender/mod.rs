@@ -43,6 +43,7 @@ use self::wanted::{Pick, Wanted};
 use super::SessionError;
 use super::control::Control;
 use super::link::{link_report, record_link};
+use super::local::Walked;
 use super::memory::{Buffers, SendBudget};
 use crate::digest::Hasher;
 use crate::progress::Observer;
@@ -136,14 +137,14 @@ impl Sender {
     /// Sends everything that `found` yields. Resolves when the receiver has settled every file.
     ///
     /// # Errors
-    /// The end of the connection, or a rule that the receiver broke.
-    pub(crate) async fn run(&self, found: mpsc::Receiver<Found>) -> Result<(), SessionError> {
+    /// The end of the connection, a walk that broke off, or a rule that the receiver broke.
+    pub(crate) async fn run(&self, found: Walked<Found>) -> Result<(), SessionError> {
         let wanted = self.0.wanted_files.lock().expect("no holder panics").take();
         let wanted = wanted.expect("a sender runs once");
         let work = async {
             tokio::select! {
                 error = self.pump_wanted(Wanted::new(wanted)) => Err(error),
-                ((), ()) = async { tokio::join!(self.offer_all(found), self.until_peer_ended()) } => Ok(()),
+                result = self.offer_until_ended(found) => result,
             }
         };
         tokio::select! {
@@ -155,6 +156,12 @@ impl Sender {
             error = self.0.tools.connection.closed() => Err(error.into()),
             () = self.report_link() => unreachable!("reports never end"),
         }
+    }
+
+    async fn offer_until_ended(&self, found: Walked<Found>) -> Result<(), SessionError> {
+        self.offer_all(found).await?;
+        self.until_peer_ended().await;
+        Ok(())
     }
 
     /// What the receiver understands beyond the least. A client sends long before it hears that.

@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::file::Outgoing;
 use super::names::{Names, Turn, taken};
@@ -13,14 +13,20 @@ use crate::progress::Event;
 use crate::protocol::OFFERS_MAX;
 use crate::protocol::message::{Done, FileId, Header, Kind, Message};
 use crate::protocol::path::WirePath;
+use crate::session::SessionError;
+use crate::session::local::Walked;
 use crate::storage::{Found, Lost, Meta, Root};
 
 impl Sender {
-    pub(super) async fn offer_all(&self, mut found: mpsc::Receiver<Found>) {
+    /// Offers what the walk finds.
+    ///
+    /// # Errors
+    /// When the walk broke off: then nobody must be told that this was all.
+    pub(super) async fn offer_all(&self, mut found: Walked<Found>) -> Result<(), SessionError> {
         let mut names = Names::default();
         loop {
             let next = tokio::select! {
-                next = found.recv() => next,
+                next = found.next() => next?,
                 () = self.0.stop.cancelled() => {
                     self.state().left_out = true;
                     None
@@ -46,6 +52,7 @@ impl Sender {
         self.state().walk_ended = true;
         self.0.tools.observer.scan_ended();
         self.maybe_end();
+        Ok(())
     }
 
     /// Where something lies, for people. No wire path begins like this, so it never stands for the name that
