@@ -157,7 +157,12 @@ enum Parting {
 impl Parting {
     fn of(error: &SessionError) -> Self {
         match error {
-            SessionError::Connection(error) if transport::closed_by(error).is_none() => Self::Lost,
+            // A client that has waited too long for us tries again, too.
+            SessionError::Connection(error)
+                if matches!(transport::closed_by(error), None | Some(CloseCode::Timeout)) =>
+            {
+                Self::Lost
+            }
             SessionError::Timeout(_) => Self::Lost,
             _ => Self::Final,
         }
@@ -181,5 +186,22 @@ fn farewell(addr: SocketAddr, error: &SessionError) -> String {
             None => TransportError::from_connection(addr, error).to_string(),
         },
         error => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quinn::{ApplicationClose, ConnectionError};
+
+    #[test]
+    fn a_client_that_waited_too_long_or_vanished_comes_back_and_one_that_said_farewell_does_not() {
+        let closed = |code: CloseCode| {
+            let close = ApplicationClose { error_code: code.code().into(), reason: Default::default() };
+            Parting::of(&SessionError::Connection(ConnectionError::ApplicationClosed(close)))
+        };
+        assert_eq!(Parting::of(&SessionError::Connection(ConnectionError::TimedOut)), Parting::Lost);
+        assert_eq!(closed(CloseCode::Timeout), Parting::Lost);
+        assert_eq!(closed(CloseCode::Done), Parting::Final);
     }
 }
