@@ -133,8 +133,9 @@ impl Part {
         let mut at = range.start;
         while at < range.end {
             match system::copy_range(basis.file(), &self.file, at, range.end - at) {
-                // The end of a basis that was cut meanwhile: it reads as zeros, and the digests will tell.
-                Ok(0) => return Ok(()),
+                // The end of a basis that was cut meanwhile, or a file system that cannot and does not say so: reading
+                // tells. What is missing reads as zeros, of which nobody would know where only the basis is hashed.
+                Ok(0) => break,
                 Ok(copied) => at += copied,
                 Err(Errno::INTR) => {}
                 // Where the kernel cannot, we can; where the disk is the cause, it will say so again.
