@@ -3,6 +3,7 @@
 mod callbacks;
 mod config;
 mod drain;
+mod model;
 mod phases;
 mod window;
 
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tracing::trace;
 
-use super::allowance::{Allowance, Round, base_target, queue_target};
+use super::allowance::{Allowance, Round};
 use super::bandwidth::Bandwidth;
 use super::beat::Beat;
 use super::contest::{Contest, Trust};
@@ -23,7 +24,7 @@ use super::probe::Prober;
 use super::rate::{RateSampler, Sample};
 use super::recall::{Blame, Recall};
 use super::rivals::Rivals;
-use super::startup::{Startup, do_agree};
+use super::startup::Startup;
 use super::state::{PathSnapshot, Phase};
 use super::trial::{LossTrials, Outcome};
 pub use config::ControllerConfig;
@@ -94,66 +95,6 @@ impl PathController {
             contest: None,
             trust: Trust::new(),
         }
-    }
-
-    /// The bare round trip; zero when not known yet.
-    fn min_rtt(&self) -> Duration {
-        self.floor.as_ref().map_or(Duration::ZERO, Floor::rtt)
-    }
-
-    fn is_drained(&self) -> bool {
-        self.floor.as_ref().is_some_and(Floor::is_drained)
-    }
-
-    /// Bandwidth-delay product in bytes. What jitter adds to the delay is part of it: packets that are late are under way,
-    /// and a window without them would lower the rate, and with it the next window.
-    fn product(&self) -> f64 {
-        self.bandwidth.get() * (self.min_rtt() + self.jitter()).as_secs_f64()
-    }
-
-    /// What the spacing of ACKs says that the slowest link carries, in bytes per second: the most of late, since what we
-    /// send evenly comes evenly.
-    fn capacity(&self) -> Option<f64> {
-        self.sampler.train_rates().map(|(_, most)| most)
-    }
-
-    /// Whether much of what the path carries surely goes to others: all spacings must agree, or a machine that wakes late
-    /// makes believe so.
-    fn is_shared(&self) -> bool {
-        let rates = self.sampler.train_rates();
-        rates.is_some_and(|(median, most)| do_agree(median, most) && self.bandwidth.get() < SHARED * median)
-    }
-
-    /// Lost packets count as in flight for a round trip, so a full pipe needs this much more.
-    fn headroom(&self) -> f64 {
-        1.0 / (1.0 - self.loss.base())
-    }
-
-    /// What the round that just ended showed.
-    fn round(&self) -> Round {
-        let min_rtt = self.min_rtt();
-        let bandwidth = self.bandwidth.get();
-        Round {
-            queue: self.epoch.standing_rtt().saturating_sub(min_rtt + self.jitter()),
-            rtt: min_rtt,
-            target: queue_target(min_rtt, bandwidth, self.mtu as f64),
-            product: self.product(),
-            bandwidth,
-            capacity: self.capacity().unwrap_or(bandwidth),
-            mtu: self.mtu as f64,
-        }
-    }
-
-    /// What jitter may add to the bare round trip; zero on a clean path.
-    fn jitter(&self) -> Duration {
-        let min_rtt = self.min_rtt();
-        // On a clean link all batches are spaced alike; jitter presses some of them together.
-        let Some((median, most)) = self.sampler.train_rates() else { return Duration::ZERO };
-        if do_agree(median, most) {
-            return Duration::ZERO;
-        }
-        let packet = self.mtu as f64 / most;
-        self.noise.jitter(min_rtt, base_target(min_rtt), Duration::from_secs_f64(packet))
     }
 
     fn round_rate(&self, now: Instant) -> f64 {
