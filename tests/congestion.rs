@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use qft::transport::congestion::{ControllerConfig, PathState, Phase};
 use quinn_proto::RttEstimator;
 use quinn_proto::congestion::{Controller, ControllerFactory, CubicConfig};
-use sim::{Factory, FlowConfig, LinkConfig, Loss, Lull, Report, Scenario, Tls, run};
+use sim::{Factory, FlowConfig, LinkConfig, Loss, Lull, Report, Scenario, Stalls, Tls, run};
 
 const MBIT: u64 = 1_000_000;
 
@@ -236,15 +236,19 @@ fn completion(cell: Cell, mib: u64, late: Duration, seed: u64) -> f64 {
     (mib << 20) as f64 / scenario.limit() / took.as_secs_f64()
 }
 
+/// The same of several seeds: which of the last packets are lost makes a tenth of a single one.
+fn mean_completion(cell: Cell, mib: u64, wake_late: Duration) -> f64 {
+    const SEEDS: u64 = 6;
+    (1..=SEEDS).map(|seed| completion(cell, mib, wake_late, seed)).sum::<f64>() / SEEDS as f64
+}
+
 #[test]
 fn short_transfers_lose_little_to_start_up() {
     let near = |loss_percent| completion(Cell { mbit: 100, rtt_ms: 100, loss_percent }, 64, ms(0), 1);
     assert!(near(0.0) > 0.945, "{}", near(0.0));
     assert!(near(1.0) > 0.915, "{}", near(1.0));
-    for seed in 1..=3 {
-        let far = completion(Cell { mbit: 100, rtt_ms: 200, loss_percent: 5.0 }, 64, ms(0), seed);
-        assert!(far > 0.82, "{far} with seed {seed}");
-    }
+    let far = mean_completion(Cell { mbit: 100, rtt_ms: 200, loss_percent: 5.0 }, 64, ms(0));
+    assert!(far > 0.83, "{far}");
 }
 
 /// The first flight is all that a slow path may have to queue.
@@ -269,9 +273,9 @@ fn busy_machines_do_not_end_start_up_early() {
     for seed in 1..=3 {
         let near = completion(Cell { mbit: 100, rtt_ms: 100, loss_percent: 1.0 }, 64, ms(1), seed);
         assert!(near > 0.9, "{near} with seed {seed}");
-        let far = completion(Cell { mbit: 100, rtt_ms: 200, loss_percent: 5.0 }, 64, ms(1), seed);
-        assert!(far > 0.81, "{far} with seed {seed}");
     }
+    let far = mean_completion(Cell { mbit: 100, rtt_ms: 200, loss_percent: 5.0 }, 64, ms(1));
+    assert!(far > 0.815, "{far}");
 }
 
 /// Shares of two flows, the second starting later, and the report.
@@ -366,8 +370,8 @@ fn jitter_is_not_taken_for_a_queue() {
     let clean = ms(10);
     for (mbit, rtt, jitter, loss, least, queue_max) in [
         (100, 100, 10, 0.0, 0.95, clean),
-        (100, 100, 30, 0.01, 0.5, clean),
-        (100, 40, 10, 0.01, 0.95, clean),
+        (100, 100, 30, 0.01, 0.9, ms(25)),
+        (100, 40, 10, 0.01, 0.9, clean),
         (100, 20, 10, 0.01, 0.95, clean),
         (20, 100, 30, 0.0, 0.9, ms(25)),
     ] {
@@ -377,9 +381,38 @@ fn jitter_is_not_taken_for_a_queue() {
         let mut scenario = Scenario::new(link, FlowConfig::new(ours())).loss(loss);
         scenario.measure_from = secs(6);
         scenario.end = secs(18);
-        let report = run(&scenario, &Tls::new());
-        let (share, queue) = (report.flows[0].share, report.queue_mean);
+        let (share, queue) = mean_of_seeds(scenario);
         assert!(share > least && queue < queue_max, "{mbit} Mbit/s, {rtt} ms, jitter {jitter} ms: {share}, {queue:?}");
+    }
+}
+
+/// Share and queue of several runs: by chance, a probe that would find room fails now and then.
+fn mean_of_seeds(scenario: Scenario) -> (f64, Duration) {
+    const SEEDS: u32 = 4;
+    let of = |seed| {
+        let report = run(&Scenario { seed: u64::from(seed), ..scenario.clone() }, &Tls::new());
+        (report.flows[0].share, report.queue_mean)
+    };
+    let (shares, queues): (Vec<f64>, Vec<Duration>) = (1..=SEEDS).map(of).unzip();
+    (shares.iter().sum::<f64>() / f64::from(SEEDS), queues.iter().sum::<Duration>() / SEEDS)
+}
+
+/// A link whose machine does something else every few moments, as a busy host or an access point does: what waited comes
+/// late, and all at once. Taken for a queue again and again, it left half of the path, or a third.
+#[test]
+fn a_path_that_stops_for_moments_is_used_all_the_same() {
+    for (mbit, rtt, loss, every, longest, least) in [
+        (100, 100, 0.0, 100, 20, 0.93),
+        (100, 100, 0.05, 50, 25, 0.88),
+        (100, 20, 0.01, 100, 20, 0.87),
+        (500, 100, 0.01, 100, 20, 0.9),
+    ] {
+        let mut link = LinkConfig::new(mbit * MBIT, ms(rtt));
+        link.stalls = Some(Stalls { every: ms(every), longest: ms(longest) });
+        let loss = if loss > 0.0 { Loss::Random(loss) } else { Loss::None };
+        let (share, queue) = mean_of_seeds(Scenario::new(link, FlowConfig::new(ours())).loss(loss));
+        let case = format!("{mbit} Mbit/s, {rtt} ms, up to {longest} ms in {every}");
+        assert!(share > least && queue < ms(25), "{case}: {share}, {queue:?}");
     }
 }
 

@@ -20,22 +20,36 @@ pub(super) struct Bandwidth {
     full: bool,
     /// Rounds without a queue since.
     empty_rounds: u32,
+    /// The path stutters: some rounds bring what belongs to others.
+    uneven: bool,
 }
 
 impl Bandwidth {
     pub(super) fn new() -> Self {
-        Self { best: MaxFilter::new(BEST_ROUNDS), shares: [0.0; SHARE_ROUNDS], full: false, empty_rounds: 0 }
+        Self {
+            best: MaxFilter::new(BEST_ROUNDS),
+            shares: [0.0; SHARE_ROUNDS],
+            full: false,
+            empty_rounds: 0,
+            uneven: false,
+        }
     }
 
     /// The best of the last rounds while the path is not full. Once it is, the mean: a maximum reads a few percent high,
-    /// which would outweigh the allowance, and with it the force that makes flows share evenly.
+    /// which would outweigh the allowance, and with it the force that makes flows share evenly. Under a stutter it is the
+    /// maximum again: each round that a pause fell into would lower the window, and with it all rounds after.
     pub(super) fn get(&self) -> f64 {
         let known = self.shares.iter().all(|&share| share > 0.0);
-        if self.full && known {
+        if self.full && known && !self.uneven {
             self.shares.iter().sum::<f64>() / SHARE_ROUNDS as f64
         } else {
-            self.best.get().unwrap_or(0.0)
+            self.best()
         }
+    }
+
+    /// The best of the last rounds.
+    pub(super) fn best(&self) -> f64 {
+        self.best.get().unwrap_or(0.0)
     }
 
     pub(super) fn is_known(&self) -> bool {
@@ -44,6 +58,11 @@ impl Bandwidth {
 
     pub(super) fn is_full(&self) -> bool {
         self.full
+    }
+
+    /// Whether the path stutters.
+    pub(super) fn set_uneven(&mut self, uneven: bool) {
+        self.uneven = uneven;
     }
 
     /// Whether the path is full is not known any more.

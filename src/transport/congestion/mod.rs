@@ -21,6 +21,10 @@
 //!   each other, jitter lengthens round trips the more the faster they follow, so under jitter only a probe tells
 //!   whether the path is full: one is sent soon, ever more rarely where it finds nothing, and a round trip at which more was
 //!   delivered counts as bare (`probe`, `floor`).
+//! * **stutter**: busy machines, Wi-Fi and radio links stop for some milliseconds and then deliver a lump, much faster than
+//!   any queue would (`stutter`). Where that goes on, only what a round's shortest round trips show counts as a queue, the
+//!   bandwidth is the best of eight rounds even on a full path, and what the others are later on average is added to the
+//!   round trip, as it is in flight too (Little's law; BBR allows for the same with its `extra_acked`).
 //! * **base loss**: the lowest smoothed loss of the last 25 seconds (`loss`). Lost packets count as in flight until they are
 //!   missed, one round trip later, so a full pipe needs `1 / (1 - p)` more, and on small paths until twelve later packets are
 //!   acknowledged. The *present* loss would not do: head-room for
@@ -62,8 +66,8 @@
 //!
 //! # Limits
 //! A buffer shorter than the target loses some packets for good: at 3 ms of queue, up to 9 % are re-sent. Jitter of a third
-//! of the round trip and more ends start-up early and can cost a fifth of the goodput afterwards; jitter of half of it, or a
-//! third at 500 Mbit/s, two fifths. Flows that share such a path may stay uneven for long. Sixteen flows of ours that begin
+//! of the round trip and more can cost a fifth of the goodput, a half where the round trip is 300 ms or the rate 500 Mbit/s;
+//! pauses as long as the round trip cost a third. Flows that share such a path may stay uneven for long. Sixteen flows of ours that begin
 //! within a few seconds may be uneven after half a minute; where each would get less than about ten packets per round
 //! trip, the least windows alone fill the queue, and a tenth is lost. A path that by itself loses more than a quarter is taken
 //! for a flooded one, and little of it is used. Flows whose clocks are apart by more than a round trip see each other's queue,
@@ -89,6 +93,7 @@ mod recall;
 mod rivals;
 mod startup;
 mod state;
+mod stutter;
 mod trial;
 
 pub use controller::{ControllerConfig, PathController};

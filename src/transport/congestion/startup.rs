@@ -3,7 +3,7 @@
 //! Two signs end it: a queue, or bandwidth that stopped growing. Loss alone never does. What the spacing of ACKs foretells
 //! makes it steeper and bounds it, and is dropped when delivery has shown it to be too low.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::dispersion::Shown;
 use super::epoch::{Epoch, GROUP_ACKS};
@@ -14,6 +14,9 @@ const QUEUE_SHARE: f64 = 1.0 / 16.0;
 const QUEUE_MIN: Duration = Duration::from_millis(4);
 /// ... nor for less than this times the spread of the first round, which is jitter.
 const SPREADS: u32 = 2;
+/// A queue stands for this part of the round trip at least: what came late for a moment is none, and while it stands the
+/// window grows by an eighth at most.
+const QUEUE_TIME: f64 = 0.1;
 /// Start-up ends when bandwidth grew by less than this...
 const GROWTH: f64 = 1.25;
 /// ... in this many rounds.
@@ -108,6 +111,8 @@ pub(super) struct Startup {
     recent: [Duration; GROUP_ACKS as usize],
     seen: usize,
     base: Option<Base>,
+    /// Since when all round trips have a queue in them.
+    queued: Option<Instant>,
     best: f64,
     flat_rounds: u32,
     /// We deliver what the spacing of ACKs foretold: a round from now, its queue stands or the foretelling was wrong.
@@ -121,6 +126,7 @@ impl Startup {
             recent: [Duration::MAX; GROUP_ACKS as usize],
             seen: 0,
             base: None,
+            queued: None,
             best: 0.0,
             flat_rounds: 0,
             reached: false,
@@ -143,9 +149,18 @@ impl Startup {
         self.seen += 1;
     }
 
-    /// Whether even the shortest of the last round trips has a queue in it, which `jitter` alone does not make.
-    pub(super) fn is_queue_seen(&self, jitter: Duration) -> bool {
-        let Some(base) = self.base else { return false };
+    /// Whether for a while even the shortest of the last round trips has had a queue in it, which `jitter` alone does not
+    /// make.
+    pub(super) fn is_queue_seen(&mut self, now: Instant, jitter: Duration) -> bool {
+        let Some(base) = self.base.filter(|base| self.is_late(base, jitter)) else {
+            self.queued = None;
+            return false;
+        };
+        let since = *self.queued.get_or_insert(now);
+        now.saturating_duration_since(since) >= base.rtt.mul_f64(QUEUE_TIME)
+    }
+
+    fn is_late(&self, base: &Base, jitter: Duration) -> bool {
         let lowest = self.recent.iter().min().copied().unwrap_or(Duration::MAX);
         let least = QUEUE_MIN.max(base.rtt.mul_f64(QUEUE_SHARE)).max(base.spread * SPREADS);
         self.seen >= self.recent.len() && lowest > base.rtt + least + jitter
@@ -191,13 +206,18 @@ mod tests {
 
     #[test]
     fn a_queue_ends_it_and_a_single_late_ack_does_not() {
+        let now = Instant::now();
+        let at = |ms| now + ms * MS;
         let mut startup = Startup::new();
         startup.on_round(&round(100 * MS), &known(1.0));
         (0..GROUP_ACKS - 1).for_each(|_| startup.on_rtt(120 * MS));
         startup.on_rtt(101 * MS);
-        assert!(!startup.is_queue_seen(Duration::ZERO));
+        assert!(!startup.is_queue_seen(at(0), Duration::ZERO));
         (0..GROUP_ACKS).for_each(|_| startup.on_rtt(110 * MS));
-        assert!(startup.is_queue_seen(Duration::ZERO));
+        assert!(!startup.is_queue_seen(at(0), Duration::ZERO), "it may be late for a moment");
+        assert!(startup.is_queue_seen(at(13), Duration::ZERO));
+        startup.on_rtt(101 * MS);
+        assert!(!startup.is_queue_seen(at(14), Duration::ZERO));
     }
 
     #[test]

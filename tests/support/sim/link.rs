@@ -3,6 +3,7 @@
 //! Loss comes before the queue, as in `tc netem` and `linkem`: the bottleneck can still be filled with what survives,
 //! so the goodput limit does not depend on the loss.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::rng::Rng;
@@ -13,6 +14,9 @@ pub const IP_UDP_OVERHEAD: u64 = 28;
 /// Stream bytes in a full packet over its IP bytes: 1415 of 1480 at a UDP payload of 1452.
 /// The goodput limit of a link is this share of its rate.
 pub const PAYLOAD_SHARE: f64 = 0.956;
+
+/// Stalls that are remembered: far more than fall between a packet's coming and its going.
+const STALLS_KEPT: usize = 256;
 
 const NANOS: f64 = 1e9;
 
@@ -29,6 +33,15 @@ pub enum Loss {
     },
 }
 
+/// A link whose machine is busy with something else now and then: it takes and gives packets only afterwards, all at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Stalls {
+    /// Mean time between two of them; they come as randomly as can be.
+    pub every: Duration,
+    /// Each lasts up to so long.
+    pub longest: Duration,
+}
+
 /// What one direction does to packets.
 #[derive(Debug, Clone, Copy)]
 pub struct LinkConfig {
@@ -43,6 +56,7 @@ pub struct LinkConfig {
     /// Probability that a packet waits another quarter of `delay` and is overtaken.
     pub reorder: f64,
     pub loss: Loss,
+    pub stalls: Option<Stalls>,
 }
 
 impl LinkConfig {
@@ -56,6 +70,7 @@ impl LinkConfig {
             jitter: Duration::ZERO,
             reorder: 0.0,
             loss: Loss::None,
+            stalls: None,
         }
     }
 }
@@ -99,10 +114,14 @@ pub struct Link {
     last_arrival: u64,
     in_burst: bool,
     measure_from: u64,
+    /// The beginning and the end of each stall up to the latest time that was asked for.
+    stalls: VecDeque<(u64, u64)>,
+    stall_rng: Rng,
 }
 
 impl Link {
     pub fn new(config: LinkConfig, measure_from: u64, rng: Rng) -> Self {
+        let stall_rng = Rng::new(rng.clone().next_u64());
         Self {
             config,
             stats: LinkStats::default(),
@@ -112,6 +131,8 @@ impl Link {
             last_arrival: 0,
             in_burst: false,
             measure_from,
+            stalls: VecDeque::new(),
+            stall_rng,
         }
     }
 
@@ -122,6 +143,7 @@ impl Link {
 
     /// Offers an IP packet of so many bytes, header included; gives its arrival time, or `None` when it is lost.
     pub fn carry(&mut self, now: u64, bytes: u64) -> Option<u64> {
+        let now = self.awake(now);
         self.advance(now);
         self.stats.offered_packets += 1;
         if self.config.rate == 0 || self.loses() {
@@ -168,9 +190,25 @@ impl Link {
         if self.config.reorder > 0.0 && self.rng.unit() < self.config.reorder {
             return base + self.config.delay.as_nanos() as u64 / 4;
         }
+        let base = self.awake(base);
         let jitter = (self.config.jitter.as_nanos() as f64 * self.rng.unit()) as u64;
         self.last_arrival = self.last_arrival.max(base + jitter);
         self.last_arrival
+    }
+
+    /// `at`, or the end of the stall that it falls into.
+    fn awake(&mut self, at: u64) -> u64 {
+        let Some(Stalls { every, longest }) = self.config.stalls else { return at };
+        let mut last = self.stalls.back().map_or(0, |&(_, end)| end);
+        while last <= at {
+            let from = last + (every.as_nanos() as f64 * -(1.0 - self.stall_rng.unit()).ln()) as u64;
+            last = from + (longest.as_nanos() as f64 * self.stall_rng.unit()) as u64;
+            self.stalls.push_back((from, last));
+        }
+        while self.stalls.len() > STALLS_KEPT {
+            self.stalls.pop_front();
+        }
+        self.stalls.iter().find(|&&(from, end)| (from..end).contains(&at)).map_or(at, |&(_, end)| end)
     }
 
     fn loses(&mut self) -> bool {

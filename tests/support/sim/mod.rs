@@ -12,6 +12,6 @@ mod scenario;
 mod world;
 
 pub use crypto::Tls;
-pub use link::{LinkConfig, Loss, bytes_in};
+pub use link::{LinkConfig, Loss, Stalls, bytes_in};
 pub use scenario::{Brake, Factory, FlowConfig, Lull, Report, Scenario};
 pub use world::run;

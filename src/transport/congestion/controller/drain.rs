@@ -169,14 +169,13 @@ impl PathController {
 
     /// Takes what the drain has shown: the bare round trip and the path's own loss.
     fn look_at_path(&mut self, now: Instant, round: &Round) -> Found {
-        let jitter = self.jitter();
+        let (standing, jitter) = (self.standing_rtt(), self.jitter());
         let is_crowded = self.is_crowded();
         let Some(floor) = &mut self.floor else { return Found::Quiet };
         let was_drained = floor.is_drained();
         // A contest's own tests must not overlook a short queue.
         let is_small = self.contest.is_none() && self.epoch.acks() < GROUP_ACKS;
         let delay = if is_small { ACK_DELAY_MAX } else { Duration::ZERO };
-        let standing = self.epoch.standing_rtt();
         let found = floor.on_drained(&Drained { standing, target: round.target, jitter, delay });
         if self.drains.believed > floor.rtt() + base_target(floor.rtt()) * MISTAKEN {
             self.allowance.empty();

@@ -26,6 +26,7 @@ use super::recall::{Blame, Recall};
 use super::rivals::Rivals;
 use super::startup::Startup;
 use super::state::{PathSnapshot, Phase};
+use super::stutter::Stutter;
 use super::trial::{LossTrials, Outcome};
 pub use config::ControllerConfig;
 use drain::Drains;
@@ -50,6 +51,9 @@ pub struct PathController {
     first_flight_left: u64,
     epoch: Epoch,
     noise: Noise,
+    stutter: Stutter,
+    /// The least round trips of the round before.
+    low_before: Duration,
     sampler: RateSampler,
     bandwidth: Bandwidth,
     floor: Option<Floor>,
@@ -81,6 +85,8 @@ impl PathController {
             first_flight_left: 0,
             epoch: Epoch::new(now, 0, 0),
             noise: Noise::new(),
+            stutter: Stutter::new(),
+            low_before: Duration::MAX,
             sampler: RateSampler::new(now),
             bandwidth: Bandwidth::new(),
             floor: None,
@@ -117,9 +123,10 @@ impl PathController {
 
     fn on_epoch(&mut self, now: Instant) {
         self.rounds += 1;
-        let jitter = self.jitter();
+        self.bandwidth.set_uneven(self.stutter.is_on());
+        let (standing, jitter) = (self.standing_rtt(), self.jitter());
         if let Some(floor) = &mut self.floor {
-            floor.on_round(now, self.epoch.standing_rtt(), jitter);
+            floor.on_round(now, standing, jitter);
         }
         let round = self.round();
         self.trace(&round);
@@ -137,6 +144,8 @@ impl PathController {
             Phase::Contested => self.on_contested_round(now, &round),
         }
         self.publish();
+        self.low_before = self.epoch.low_rtt();
+        self.stutter.on_round(self.epoch.mean_rtt(), self.low_before);
         self.start_epoch(now);
     }
 

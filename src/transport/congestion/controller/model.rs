@@ -1,11 +1,14 @@
 //! What all phases know of the path: its round trip and what lengthens it, its bandwidth, its losses.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::phases::SETTLE_ROUNDS;
 use super::{PathController, SHARED};
 use crate::transport::congestion::allowance::{Round, base_target, queue_target};
 use crate::transport::congestion::floor::Floor;
 use crate::transport::congestion::startup::do_agree;
+use crate::transport::congestion::state::Phase;
+use crate::transport::congestion::stutter::Usual;
 
 impl PathController {
     /// The bare round trip; zero when not known yet.
@@ -17,10 +20,10 @@ impl PathController {
         self.floor.as_ref().is_some_and(Floor::is_drained)
     }
 
-    /// Bandwidth-delay product in bytes. What jitter adds to the delay is part of it: packets that are late are under way,
-    /// and a window without them would lower the rate, and with it the next window.
+    /// Bandwidth-delay product in bytes. What makes packets late is part of it: they are under way, and a window without
+    /// them would lower the rate, and with it the next window (Little's law).
     pub(super) fn product(&self) -> f64 {
-        self.bandwidth.get() * (self.min_rtt() + self.jitter()).as_secs_f64()
+        self.bandwidth.get() * (self.min_rtt() + self.jitter().max(self.stutter.late())).as_secs_f64()
     }
 
     /// What the spacing of ACKs says that the slowest link carries, in bytes per second: the most of late, since what we
@@ -41,12 +44,31 @@ impl PathController {
         1.0 / (1.0 - self.loss.base())
     }
 
+    /// The round trip that stood all the time in this round.
+    pub(super) fn standing_rtt(&self) -> Duration {
+        if self.stutter.is_on() { self.epoch.low_rtt() } else { self.epoch.standing_rtt() }
+    }
+
+    /// The same; under a stutter that may fill a whole round, in this one or the one before.
+    fn lasting_rtt(&self) -> Duration {
+        let standing = self.standing_rtt();
+        if self.stutter.is_on() { standing.min(self.low_before) } else { standing }
+    }
+
+    /// Looks for pauses of the path, while the sender leaves none itself.
+    pub(super) fn watch_for_stutter(&mut self, now: Instant, app_limited: bool) {
+        let steady = self.phase == Phase::Cruise && self.phase_rounds >= SETTLE_ROUNDS && !app_limited;
+        let capacity = self.sampler.train_rates().filter(|_| steady).map(|(median, _)| median);
+        let usual = |capacity| Usual { bandwidth: self.bandwidth.best(), capacity, mtu: self.mtu as f64 };
+        self.stutter.on_ack(now, self.sampler.delivered(), capacity.map(usual));
+    }
+
     /// What the round that just ended showed.
     pub(super) fn round(&self) -> Round {
         let min_rtt = self.min_rtt();
         let bandwidth = self.bandwidth.get();
         Round {
-            queue: self.epoch.standing_rtt().saturating_sub(min_rtt + self.jitter()),
+            queue: self.lasting_rtt().saturating_sub(min_rtt + self.jitter()),
             rtt: min_rtt,
             target: queue_target(min_rtt, bandwidth, self.mtu as f64),
             product: self.product(),

@@ -66,7 +66,7 @@ impl PathController {
         if !app_limited {
             self.window = self.window.max(self.known().earned() as u64);
         }
-        if self.startup.is_queue_seen(self.jitter()) {
+        if self.startup.is_queue_seen(now, self.jitter()) {
             // Samples over a whole round trip have not caught up with a first flight that fills the path.
             if let Some(flight) = self.sampler.dispersion() {
                 let share = if self.min_rtt() <= FULL_FLIGHT_RTT { FLIGHT_SHARE } else { 1.0 };
@@ -129,7 +129,8 @@ impl PathController {
         }
         let span = now.saturating_duration_since(self.epoch.started);
         let judgement = self.rivals.on_round(now, round, span, self.bandwidth.is_full());
-        if judgement.cut || judgement.suspicion == Suspicion::Suspected {
+        // The last round alone says too little of a path that stutters.
+        if !self.stutter.is_on() && (judgement.cut || judgement.suspicion == Suspicion::Suspected) {
             self.bandwidth.believe(self.rounds, self.round_rate(now));
         }
         match judgement.suspicion {
