@@ -118,15 +118,30 @@ impl SendBudget {
 
     /// Waits until `bytes` more (at most a chunk and a header) may be held.
     pub(crate) async fn reserve(&self, bytes: usize) -> OwnedSemaphorePermit {
-        let units = bytes.div_ceil(UNIT_BYTES).max(1) as u32;
+        self.acquire(units(bytes)).await
+    }
+
+    /// Waits until all of these may be held (together at most a small part of all), and gives each a permit of its own.
+    /// It is one wait: many that hold some and wait for more would wait for each other.
+    pub(crate) async fn reserve_each(&self, sizes: &[usize]) -> Vec<OwnedSemaphorePermit> {
+        let mut all = self.acquire(sizes.iter().copied().map(units).sum()).await;
+        let each = sizes.iter().map(|&bytes| all.split(units(bytes) as usize));
+        each.map(|permit| permit.expect("it is their sum")).collect()
+    }
+
+    async fn acquire(&self, units: u32) -> OwnedSemaphorePermit {
         self.0.clone().acquire_many_owned(units).await.expect("the semaphore is never closed")
     }
 
     /// As [`SendBudget::reserve`], but only if it need not wait.
     pub(crate) fn try_reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let units = bytes.div_ceil(UNIT_BYTES).max(1) as u32;
-        self.0.clone().try_acquire_many_owned(units).ok()
+        self.0.clone().try_acquire_many_owned(units(bytes)).ok()
     }
+}
+
+/// What `bytes` count as: nothing is free.
+fn units(bytes: usize) -> u32 {
+    bytes.div_ceil(UNIT_BYTES).max(1) as u32
 }
 
 /// Content on its way: when QUIC drops it (acknowledged in full), buffer and permit are free again.
@@ -148,6 +163,9 @@ pub(crate) fn in_flight(buffer: Buffer, permit: OwnedSemaphorePermit) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
     use super::*;
 
     #[test]
@@ -191,5 +209,18 @@ mod tests {
         assert!(budget.try_reserve(1).is_none(), "a clone still holds it");
         drop(copy);
         assert!(budget.try_reserve(1).is_some());
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_several_permits_holds_none_meanwhile() {
+        let budget = SendBudget::new();
+        let held = budget.reserve(SEND_BYTES_MAX - UNIT_BYTES).await;
+        let mut waiting = pin!(budget.reserve_each(&[UNIT_BYTES, 0, UNIT_BYTES + 1]));
+        assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        drop(held);
+        let permits = waiting.await;
+        assert_eq!(permits.iter().map(OwnedSemaphorePermit::num_permits).collect::<Vec<_>>(), [1, 1, 2]);
+        drop(permits);
+        assert!(budget.try_reserve(SEND_BYTES_MAX).is_some());
     }
 }

@@ -20,17 +20,18 @@ impl Sender {
     /// # Errors
     /// Only what ends the connection.
     pub(super) async fn send_small(&self, ids: Vec<FileId>) -> Result<(), SessionError> {
-        let mut unread = Vec::with_capacity(ids.len());
+        let mut places = Vec::with_capacity(ids.len());
         for id in ids {
             let Some(place) = self.place(id) else { continue };
             match self.take_ahead(id) {
                 Some((digest, _)) => self.close_small(id, place.header.size, Some(digest)),
-                None => unread.push(self.unread(place).await),
+                None => places.push(place),
             }
         }
-        if unread.is_empty() {
+        if places.is_empty() {
             return Ok(());
         }
+        let unread = self.unread(places).await;
         let hasher = self.0.tools.hasher.clone();
         let read = move || unread.into_iter().map(|file| file.read(&hasher)).collect::<Vec<_>>();
         let files = self.0.tools.disk.run(read).await?;
@@ -41,11 +42,14 @@ impl Sender {
         Ok(())
     }
 
-    /// Takes room for a file.
-    async fn unread(&self, place: Place) -> Unread {
-        let size = place.header.size as usize;
-        let permit = self.0.budget.reserve(RANGE_HEADER_BYTES + size).await;
-        Unread { buffer: self.0.tools.buffers.take_behind(RANGE_HEADER_BYTES, size), place, permit }
+    /// Takes room for some files.
+    async fn unread(&self, places: Vec<Place>) -> Vec<Unread> {
+        let sizes: Vec<_> = places.iter().map(|place| place.header.size as usize).collect();
+        let rooms: Vec<_> = sizes.iter().map(|size| RANGE_HEADER_BYTES + size).collect();
+        let permits = self.0.budget.reserve_each(&rooms).await;
+        let buffers = sizes.into_iter().map(|size| self.0.tools.buffers.take_behind(RANGE_HEADER_BYTES, size));
+        let files = places.into_iter().zip(buffers).zip(permits);
+        files.map(|((place, buffer), permit)| Unread { place, buffer, permit }).collect()
     }
 
     async fn send_whole(
