@@ -90,6 +90,12 @@ impl StorageError {
         Self { op, path: path.to_owned(), cause: cause.into() }
     }
 
+    /// Whether there is nothing to read, or nothing that we may.
+    pub(crate) fn is_nothing_to_read(&self) -> bool {
+        let errno = Errno::from_io_error(&self.cause);
+        matches!(errno, Some(Errno::NOENT | Errno::ACCESS | Errno::PERM))
+    }
+
     /// Whether it failed because this process (or the system) has too many files open: it may work soon.
     pub fn is_out_of_files(&self) -> bool {
         let code = self.cause.raw_os_error();

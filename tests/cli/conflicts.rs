@@ -1,6 +1,7 @@
 //! What is there already: dry runs, comparisons, files that exist.
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, SystemTime};
 
 use crate::bin::Machine;
@@ -97,6 +98,19 @@ fn an_old_version_is_updated_by_what_differs() {
     set_time(&local, "f", SystemTime::now() - hour);
     local.run("send f").exits(0).says(&["sent 1 file, 1.0 MiB", "4.0 MiB resumed"]);
     assert!(remote.read("in/f") == content);
+}
+
+/// The server is no root here, who may read everything.
+#[test]
+fn an_old_version_that_may_not_be_read_is_replaced_like_any_other() {
+    let (remote, local) = (Machine::new(), Machine::new());
+    let serve = remote.serve_unprivileged("in", "");
+    let old = remote.write("in/f", vec![7; 3 << 20]);
+    set_time(&remote, "in/f", SystemTime::now() - Duration::from_secs(3600));
+    fs::set_permissions(&old, fs::Permissions::from_mode(0o000)).expect("ours");
+    local.write("f", vec![8; 3 << 20]);
+    local.qft(["send", "f", "--to", serve.ticket()]).run().exits(0).says(&["sent 1 file, 3.0 MiB"]);
+    assert!(remote.read("in/f") == vec![8; 3 << 20]);
 }
 
 #[test]

@@ -42,7 +42,16 @@ pub(super) enum Finished {
 #[derive(Default)]
 struct Slot {
     part: Option<Arc<Part>>,
-    basis: Option<Arc<Source>>,
+    basis: OldVersion,
+}
+
+/// What the old version is to its comparison: the same from the first look at it to the last.
+#[derive(Default)]
+enum OldVersion {
+    #[default]
+    Unopened,
+    Open(Arc<Source>),
+    Nothing,
 }
 
 impl FileIo {
@@ -100,7 +109,7 @@ impl FileIo {
     /// zeros; the comparison then finds out.
     pub(super) fn read_prefix(&self, buffer: &mut [u8], offset: u64) -> Result<(), StorageError> {
         let count = match self.start.basis {
-            Basis::Target => self.basis()?.read_at(buffer, offset)?,
+            Basis::Target => self.basis()?.map_or(Ok(0), |basis| basis.read_at(buffer, offset))?,
             Basis::Part => self.part()?.read_at(buffer, offset)?,
             Basis::None => 0,
         };
@@ -115,13 +124,15 @@ impl FileIo {
 
     /// Hands over the complete file for its commit. No other thread uses it any more.
     pub(super) fn finish(&self, no_content: bool) -> Result<Finished, StorageError> {
-        if self.start.basis == Basis::Target && no_content && self.is_same_file()? {
-            let (source, path) = (self.basis()?, self.path.clone());
-            return Ok(Finished::Same(Touch { source, path, mtime: self.mtime, mode: self.mode }));
+        if self.start.basis == Basis::Target
+            && no_content
+            && let Some(source) = self.same_file()?
+        {
+            return Ok(Finished::Same(Touch { source, path: self.path.clone(), mtime: self.mtime, mode: self.mode }));
         }
         let part = self.part()?;
         let mut slot = self.slot();
-        if let Some(basis) = &slot.basis
+        if let OldVersion::Open(basis) = &slot.basis
             && !basis.unchanged()?
         {
             return Err(StorageError::new(
@@ -135,27 +146,35 @@ impl FileIo {
         Ok(Finished::New(Arc::try_unwrap(part).unwrap_or_else(|_| unreachable!("every writer has finished"))))
     }
 
-    fn is_same_file(&self) -> Result<bool, StorageError> {
-        let basis = self.basis()?;
-        Ok(basis.meta().size == self.size && basis.unchanged()?)
+    /// The old version, if it may stay.
+    fn same_file(&self) -> Result<Option<Arc<Source>>, StorageError> {
+        let Some(basis) = self.basis()? else { return Ok(None) };
+        let is_same = basis.meta().size == self.size && basis.unchanged()?;
+        Ok(is_same.then_some(basis))
     }
 
     fn slot(&self) -> MutexGuard<'_, Slot> {
         self.slot.lock().expect("no holder panics")
     }
 
-    fn basis(&self) -> Result<Arc<Source>, StorageError> {
+    fn basis(&self) -> Result<Option<Arc<Source>>, StorageError> {
         let mut slot = self.slot();
         self.basis_in(&mut slot)
     }
 
-    fn basis_in(&self, slot: &mut Slot) -> Result<Arc<Source>, StorageError> {
-        if let Some(basis) = &slot.basis {
-            return Ok(basis.clone());
+    /// `None` when there is nothing to read any more, or never was for us: then all of it is sent.
+    fn basis_in(&self, slot: &mut Slot) -> Result<Option<Arc<Source>>, StorageError> {
+        if let OldVersion::Unopened = slot.basis {
+            slot.basis = match self.root.open_source(&self.path) {
+                Ok(source) => OldVersion::Open(Arc::new(source)),
+                Err(error) if error.is_nothing_to_read() => OldVersion::Nothing,
+                Err(error) => return Err(error),
+            };
         }
-        let basis = Arc::new(self.root.open_source(&self.path)?);
-        slot.basis = Some(basis.clone());
-        Ok(basis)
+        Ok(match &slot.basis {
+            OldVersion::Open(source) => Some(source.clone()),
+            OldVersion::Unopened | OldVersion::Nothing => None,
+        })
     }
 
     /// The partial file, opened at its first use: thousands of files may be on offer, few are open.
@@ -170,8 +189,10 @@ impl FileIo {
             // What lies beyond the start is of nobody's digest: it is sent again, or is a hole and must be one.
             part.truncate(self.start.from)?;
         }
-        if self.start.basis == Basis::Target {
-            part.adopt(&*self.basis_in(&mut slot)?, self.start.from)?;
+        if self.start.basis == Basis::Target
+            && let Some(basis) = self.basis_in(&mut slot)?
+        {
+            part.adopt(&basis, self.start.from)?;
         }
         if self.durable && self.size >= EARLY_BYTES_MIN {
             part.write_back_early();
@@ -220,5 +241,52 @@ impl Drop for FileIo {
             // A part that cannot be removed is found wrong again next time.
             let _ = part.discard();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::message::{FileId, IfExists, Kind, Target, Why};
+    use crate::transfer::resume::Policy;
+
+    const SIZE: usize = 2 * CHUNK_BYTES as usize;
+
+    /// A file of two chunks, of which an old version is said to hold the first.
+    fn update(root: &Root) -> FileIo {
+        let path = WirePath::parse(b"f").expect("a plain name");
+        let policy = Policy { if_exists: IfExists::Replace, checksum: false, resume: true, blind: false };
+        let options = ReceiveOptions {
+            root: root.clone(),
+            to: None,
+            target: Target::Directory,
+            policy,
+            dry_run: false,
+            durable: false,
+            allows: Box::new(|_| Ok(())),
+            owner: None,
+        };
+        let mtime = Mtime { secs: 1, nanos: 0 };
+        let size = SIZE as u64;
+        let header = Header { id: FileId(0), path: path.clone(), kind: Kind::File, size, mtime, mode: 0o644 };
+        let start = Start { from: CHUNK_BYTES, basis: Basis::Target, why: Why::Update };
+        FileIo::new(&options, path, &header, start)
+    }
+
+    #[test]
+    fn an_old_version_that_cannot_be_read_is_no_obstacle() {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let root = Root::open(place.path()).expect("it opens");
+        let io = update(&root);
+        let mut prefix = vec![7; CHUNK_BYTES as usize];
+        io.read_prefix(&mut prefix, 0).expect("there is nothing, which is no failure");
+        assert!(prefix.iter().all(|&byte| byte == 0));
+        std::fs::write(place.path().join("f"), vec![1; SIZE]).expect("written");
+        let mut again = vec![7; CHUNK_BYTES as usize];
+        io.read_prefix(&mut again, 0).expect("the same as before");
+        assert_eq!(again, prefix, "what was compared is what is used");
+        io.write_at(&vec![2; SIZE], 0).expect("written");
+        let Ok(Finished::New(part)) = io.finish(false) else { panic!("it is not complete") };
+        assert_eq!(part.len(), SIZE as u64);
     }
 }
