@@ -157,7 +157,7 @@ async fn receive_over(plan: &Plan, link: &mut Link, observer: &Observer) -> Resu
         () = receiver.finished() => Ok(()),
         result = reading => result,
         error = accept_streams(link.connection.clone(), receiver.clone()) => Err(error),
-        error = until_silent(&link.connection, || roles.is_busy()) => Err(error),
+        error = until_silent(&link.connection, &link.control, || roles.is_busy()) => Err(error),
     };
     result.map_err(|error| link.explain(error))?;
     if going_away {

@@ -93,7 +93,7 @@ async fn send_over(plan: &Arc<Plan>, link: &mut Link, observer: &Observer) -> Re
     let result = tokio::select! {
         result = sender.run(finds) => result,
         error = read(&mut link.replies, &roles) => Err(error),
-        error = until_silent(&link.connection, || roles.is_busy()) => Err(error),
+        error = until_silent(&link.connection, &link.control, || roles.is_busy()) => Err(error),
     };
     result.map_err(|error| link.explain(error))?;
     if sender.has_left_out() {

@@ -142,7 +142,8 @@
 //! with `Cancel` or a failed `Done` for the file. A FIN before `len` bytes, or bytes after them, are violations.
 //!
 //! # The rest of the control stream
-//! * `Link`: the sender's view of the path, about once a second while content flows; for display only.
+//! * `Link`: the sender's view of the path, about once a second while content flows; for display only. An end that is at
+//!   work and has nothing else to say for some seconds says it too: a receiver whose disk is slow, for one.
 //! * `GoAway`: either end is about to stop. The sender sends no new header, then `End`. The receiver answers
 //!   headers that it has not begun with `Refuse(Cancelled)`. Files that are `From` may finish.
 //! * `Settled`: the receiver, once, after `End`, when every file is settled and directories have got their times.

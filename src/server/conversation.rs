@@ -104,7 +104,7 @@ impl Conversation {
                 Some(_) = self.probing.join_next() => {}
                 () = watch.next_look() => {
                     self.visit.mark(Instant::now());
-                    watch.look(&connection, self.is_busy())?;
+                    watch.look(&connection, &self.client.control, self.is_busy())?;
                 }
                 _ = drain.wait_for(Option::is_some), if !draining => {
                     draining = true;

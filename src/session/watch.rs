@@ -6,6 +6,9 @@ use quinn::Connection;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::SessionError;
+use super::control::Control;
+use super::link::link_report;
+use crate::protocol::message::Message;
 
 /// Longest time without a single byte of a stream from the peer while it is the peer's turn. QUIC's own
 /// idle timeout does not see this: keep-alives and acknowledgements go on.
@@ -19,11 +22,15 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 const IDLE_FRAMES_MAX: u64 = 16;
 
 /// Returns when the peer has been silent for too long. `is_ours` tells whether it is this end's turn.
-pub(crate) async fn until_silent(connection: &Connection, is_ours: impl Fn() -> bool) -> SessionError {
+pub(crate) async fn until_silent(
+    connection: &Connection,
+    control: &Control,
+    is_ours: impl Fn() -> bool,
+) -> SessionError {
     let mut watch = Watch::new();
     loop {
         watch.next_look().await;
-        if let Err(error) = watch.look(connection, is_ours()) {
+        if let Err(error) = watch.look(connection, control, is_ours()) {
             return error;
         }
     }
@@ -47,15 +54,34 @@ impl Watch {
         self.looks.tick().await;
     }
 
+    /// Looks at both ends, and lets the peer hear of this one where it would hear nothing for as long as a disk takes.
+    ///
     /// # Errors
     /// The peer has been silent for too long.
-    pub(crate) fn look(&mut self, connection: &Connection, is_ours: bool) -> Result<(), SessionError> {
+    pub(crate) fn look(
+        &mut self,
+        connection: &Connection,
+        control: &Control,
+        is_ours: bool,
+    ) -> Result<(), SessionError> {
         let stats = connection.stats();
-        if self.silence.look(stats.frame_rx.stream, stats.frame_tx.stream, is_ours) {
-            return Err(SessionError::Timeout("say anything"));
+        match self.silence.look(stats.frame_rx.stream, stats.frame_tx.stream, is_ours) {
+            Sight::Well => {}
+            Sight::OwnSilence => control.send(Message::Link(link_report(connection))),
+            Sight::PeerSilent => return Err(SessionError::Timeout("say anything")),
         }
         Ok(())
     }
+}
+
+/// What a look shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    Well,
+    /// It is this end's turn, and it has said nothing since the last look.
+    OwnSilence,
+    /// The peer has been silent for too long.
+    PeerSilent,
 }
 
 /// How long nothing has happened that the peer has a part in.
@@ -67,16 +93,22 @@ struct Silence {
 }
 
 impl Silence {
-    /// Takes the pieces of streams received and sent so far, once every [`LOOK_INTERVAL`]; true when the
-    /// peer has been silent for too long.
-    fn look(&mut self, received: u64, sent: u64, is_ours: bool) -> bool {
+    /// Takes the pieces of streams received and sent so far, once every [`LOOK_INTERVAL`].
+    fn look(&mut self, received: u64, sent: u64, is_ours: bool) -> Sight {
         // Small files are not reported on while they flow: on a slow link minutes pass before the first is
         // done. A peer that takes nothing stops us within its window.
         let flows = sent - self.sent > IDLE_FRAMES_MAX;
         let heard = received != self.received;
+        let spoke = sent != self.sent;
         (self.received, self.sent) = (received, sent);
         self.lasted = if heard || flows || is_ours { Duration::ZERO } else { self.lasted + LOOK_INTERVAL };
-        self.lasted >= SILENCE_MAX
+        if self.lasted >= SILENCE_MAX {
+            Sight::PeerSilent
+        } else if is_ours && !spoke {
+            Sight::OwnSilence
+        } else {
+            Sight::Well
+        }
     }
 }
 
@@ -90,7 +122,7 @@ mod tests {
     /// Whether a watch ends that sees these figures at look 1, 2, 3 … for twice as long as it waits.
     fn ends(received: impl Fn(u64) -> u64, sent: impl Fn(u64) -> u64, is_ours: impl Fn(u64) -> bool) -> bool {
         let mut silence = Silence::default();
-        (1..2 * PATIENT_LOOKS).any(|look| silence.look(received(look), sent(look), is_ours(look)))
+        (1..2 * PATIENT_LOOKS).any(|look| silence.look(received(look), sent(look), is_ours(look)) == Sight::PeerSilent)
     }
 
     #[test]
@@ -110,12 +142,21 @@ mod tests {
     fn silence_counts_from_the_last_sign() {
         let mut silence = Silence::default();
         for _ in 0..PATIENT_LOOKS {
-            assert!(!silence.look(0, 0, false));
+            assert_eq!(silence.look(0, 0, false), Sight::Well);
         }
-        assert!(!silence.look(1, 0, false));
+        assert_eq!(silence.look(1, 0, false), Sight::Well);
         for _ in 0..PATIENT_LOOKS {
-            assert!(!silence.look(1, 0, false));
+            assert_eq!(silence.look(1, 0, false), Sight::Well);
         }
-        assert!(silence.look(1, 0, false));
+        assert_eq!(silence.look(1, 0, false), Sight::PeerSilent);
+    }
+
+    #[test]
+    fn who_is_busy_for_long_is_to_say_so() {
+        let mut silence = Silence::default();
+        assert_eq!(silence.look(0, 5, true), Sight::Well, "it has just said something");
+        assert_eq!(silence.look(0, 5, true), Sight::OwnSilence);
+        assert_eq!(silence.look(0, 6, true), Sight::Well);
+        assert_eq!(silence.look(0, 6, false), Sight::Well, "it waits for the peer");
     }
 }
