@@ -13,6 +13,11 @@ use rustix::io::Errno;
 use super::meta::{Facts, Meta};
 use super::system::{self, OPEN_DIR};
 
+/// Permission bits that a new directory gets where nobody says otherwise, but for those that the umask takes.
+pub(crate) const DIR_MODE: u32 = 0o777;
+/// Those without which nothing can be put into it.
+pub(crate) const OWNER_MODE: u32 = 0o700;
+
 /// How paths of several components are opened below a root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolver {
@@ -114,9 +119,9 @@ impl Dir {
         Ok(rustix::fs::readlinkat(self, plain_component(name)?, Vec::new())?.into_bytes())
     }
 
-    pub(crate) fn make_dir(&self, name: &[u8]) -> Result<(), Errno> {
-        let mode = Mode::RWXU | Mode::RWXG | Mode::RWXO;
-        rustix::fs::mkdirat(self, plain_component(name)?, mode)
+    /// `mode`: permission bits, from which the process's umask takes some.
+    pub(crate) fn make_dir(&self, name: &[u8], mode: u32) -> Result<(), Errno> {
+        rustix::fs::mkdirat(self, plain_component(name)?, Mode::from_raw_mode(mode & DIR_MODE))
     }
 
     pub(crate) fn make_link(&self, name: &[u8], target: &[u8]) -> Result<(), Errno> {
@@ -270,7 +275,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let dir = Dir::open(temp.path()).unwrap();
         for name in [&b""[..], b".", b"..", b"a/b", b"/a", b"a\0b"] {
-            assert_eq!(dir.make_dir(name), Err(Errno::INVAL), "{name:?}");
+            assert_eq!(dir.make_dir(name, DIR_MODE), Err(Errno::INVAL), "{name:?}");
             assert_eq!(dir.stat(name).err(), Some(Errno::INVAL), "{name:?}");
             assert_eq!(dir.child(name).err(), Some(Errno::INVAL), "{name:?}");
         }
@@ -285,9 +290,9 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let dir = Arc::new(Dir::open(temp.path()).unwrap());
         let unsynced = Unsynced::default();
-        unsynced.note(&dir, || dir.make_dir(b"a")).unwrap();
+        unsynced.note(&dir, || dir.make_dir(b"a", DIR_MODE)).unwrap();
         let first = unsynced.waiting();
-        unsynced.note(&dir, || dir.make_dir(b"b")).unwrap();
+        unsynced.note(&dir, || dir.make_dir(b"b", DIR_MODE)).unwrap();
         unsynced.settle(&first);
         assert_eq!(unsynced.len(), 1);
         unsynced.settle(&unsynced.waiting());
@@ -299,7 +304,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let dir = Arc::new(Dir::open(temp.path()).unwrap());
         let unsynced = Unsynced::default();
-        assert_eq!(unsynced.note(&dir, || dir.make_dir(b"..")), Err(Errno::INVAL));
+        assert_eq!(unsynced.note(&dir, || dir.make_dir(b"..", DIR_MODE)), Err(Errno::INVAL));
         assert_eq!(unsynced.len(), 0);
     }
 }

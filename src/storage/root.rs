@@ -16,7 +16,7 @@ use crate::protocol::message::Mtime;
 use crate::protocol::path::WirePath;
 
 pub(crate) use self::link::link_stays_inside;
-use super::dir::{Dir, Resolver, Unsynced};
+use super::dir::{DIR_MODE, Dir, OWNER_MODE, Resolver, Unsynced};
 use super::error::{Op, StorageError, failed};
 use super::hidden::{self, Dots};
 use super::meta::{self, Meta};
@@ -162,7 +162,16 @@ impl Root {
     /// # Errors
     /// When something else has one of the names, or a link leads out of the root.
     pub fn make_dir(&self, path: &WirePath) -> Result<bool, StorageError> {
-        self.make_dirs(path.as_bytes()).map_err(failed(Op::MakeDir, path.as_path()))
+        self.make_dirs(path.as_bytes(), DIR_MODE).map_err(failed(Op::MakeDir, path.as_path()))
+    }
+
+    /// The same for a directory that is to have these permission bits when all is in it: until then it is open to its owner,
+    /// whatever they say, and to nobody else than they do.
+    ///
+    /// # Errors
+    /// As [`Root::make_dir`].
+    pub fn make_dir_for(&self, path: &WirePath, mode: u32) -> Result<bool, StorageError> {
+        self.make_dirs(path.as_bytes(), mode | OWNER_MODE).map_err(failed(Op::MakeDir, path.as_path()))
     }
 
     /// Sets time and permission bits (never set-id or sticky) of a directory, not through a link.
@@ -249,18 +258,19 @@ impl Root {
     ) -> io::Result<T> {
         match (self.in_parent(path, &f), split(path.as_bytes()).0) {
             (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
-                self.make_dirs(parent)?;
+                self.make_dirs(parent, DIR_MODE)?;
                 self.in_parent(path, f)
             }
             (settled, _) => settled,
         }
     }
 
-    fn make_dirs(&self, path: &[u8]) -> io::Result<bool> {
+    /// `mode` is that of the last one.
+    fn make_dirs(&self, path: &[u8], mode: u32) -> io::Result<bool> {
         let (parent, name) = split(path);
         let dir = match (self.look_up_parent(parent), parent) {
             (Err(Errno::NOENT), Some(missing)) => {
-                self.make_dirs(missing)?;
+                self.make_dirs(missing, DIR_MODE)?;
                 self.look_up_parent(parent)?
             }
             (found, _) => found?,
@@ -268,7 +278,7 @@ impl Root {
         if !self.shows(&dir, name) {
             return Err(Errno::ACCESS.into());
         }
-        match self.0.unsynced.note(&dir, || dir.make_dir(name)) {
+        match self.0.unsynced.note(&dir, || dir.make_dir(name, mode)) {
             Ok(()) => {}
             // A link to a directory below the root is as good as a directory.
             Err(Errno::EXIST) => return Ok(self.look_up(path).map(|_| false)?),

@@ -86,7 +86,7 @@ impl Receiver {
             Plan::Refuse(failure) => self.on_refuse(header, failure),
             Plan::Receive(start) => self.on_start(header, path, start),
             Plan::MakeDir | Plan::MakeLink if self.0.options.dry_run => self.on_made(header, &path, false),
-            Plan::MakeDir => match root.make_dir(&path) {
+            Plan::MakeDir => match root.make_dir_for(&path, header.mode) {
                 Ok(true) => self.commit_name(header, path),
                 Ok(false) => self.on_made(header, &path, self.changes_what_is_there()),
                 Err(error) => self.on_refuse(header, (&error).into()),

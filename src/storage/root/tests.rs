@@ -3,7 +3,7 @@ use crate::protocol::message::{Kind, Status};
 use crate::storage::Replace;
 use crate::storage::testing::{Place, SOME_TIME, wire};
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt as _, symlink};
 
 #[test]
 fn a_parent_that_is_a_link_out_of_the_root_is_refused_for_every_access() {
@@ -90,6 +90,18 @@ fn directories_are_made_with_their_parents_and_only_once() {
         assert_eq!(root.make_dir(&wire(&format!("{n}/file"))).unwrap_err().status(), Status::BadName);
         assert_eq!(root.make_dir(&wire(&format!("{n}/file/x"))).unwrap_err().status(), Status::BadName);
     }
+}
+
+#[test]
+fn a_directory_that_is_to_be_private_is_never_open_to_others() {
+    let place = Place::new();
+    let mode_of = |name: &str| place.path(name).metadata().unwrap().permissions().mode() & 0o777;
+    assert!(place.root.make_dir_for(&wire("private"), 0o700).unwrap());
+    assert_eq!(mode_of("private"), 0o700);
+    assert!(place.root.make_dir_for(&wire("shut/below"), 0o050).unwrap(), "its owner has to fill it");
+    assert_eq!(mode_of("shut/below") & 0o707, 0o700);
+    assert!(!place.root.make_dir_for(&wire("private"), 0o755).unwrap());
+    assert_eq!(mode_of("private"), 0o700, "what was there stays as it is");
 }
 
 #[test]
