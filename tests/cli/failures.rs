@@ -14,6 +14,8 @@ use crate::paired;
 const MIB: u64 = 1 << 20;
 /// Large enough that no machine moves it before it is looked at.
 const BIG: u64 = 400 * MIB;
+/// Some more than a client needs for itself.
+const FEW_FILES: u32 = 48;
 /// What must be there before something is broken off.
 const BEGUN: u64 = 8 * MIB;
 
@@ -135,6 +137,19 @@ fn a_directory_that_cannot_be_written_fails_its_files_alone() {
     assert!(serve.log().contains("failed: locked/a"), "{}", serve.log());
     local.run("send d/locked/").exits(0);
     local.run("send d/locked").exits(7).says(&["failed: locked/a: not allowed: Permission denied"]);
+}
+
+#[test]
+fn few_files_that_may_be_open_at_once_cost_none() {
+    let (remote, local, _serve) = paired("");
+    for n in 0..300 {
+        remote.write(&format!("in/d/{n}/empty"), "");
+        remote.write(&format!("in/d/{n}/small"), "x");
+    }
+    let get = format!("sh -c 'ulimit -n {FEW_FILES} && exec qft get d'");
+    let output = local.shell(&get).stdin(std::process::Stdio::null()).output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(local.tree("d"), remote.tree("in/d"));
 }
 
 /// A disk of a few MiB, which only the administrator can make.

@@ -45,13 +45,13 @@ impl Receiver {
         let Some(open) = self.take_complete(id) else { return };
         let receiver = self.clone();
         // The root of a file that claims to be huge takes long, and touching the old version is disk work.
-        self.0.tools.disk.spawn(move || receiver.commit(id, open));
+        self.0.tools.disk.spawn(move || receiver.commit(id, open, 0));
     }
 
     /// The same, on a disk thread.
     pub(super) fn judge_now(&self, id: FileId) {
         if let Some(open) = self.take_complete(id) {
-            self.commit(id, open);
+            self.commit(id, open, 0);
         }
     }
 
@@ -71,7 +71,7 @@ impl Receiver {
     }
 
     /// On a disk thread: compares the whole file's digest and hands the file to the committer.
-    fn commit(&self, id: FileId, open: Open) {
+    fn commit(&self, id: FileId, open: Open, waits: u32) {
         if open.rules.verdict(&self.0.tools.hasher) != Verdict::Right {
             open.io.discard_on_drop();
             drop(open);
@@ -81,6 +81,11 @@ impl Receiver {
         match open.io.finish(!open.rules.has_ranges()) {
             Ok(Finished::New(part)) => self.submit(id, part, &open.io),
             Ok(Finished::Same(touch)) => self.0.tools.committer.submit_touch(touch, self.told(id)),
+            // An empty file is opened here for the first time.
+            Err(error) if self.may_wait(&error, waits) => {
+                let receiver = self.clone();
+                self.later(move || receiver.commit(id, open, waits + 1));
+            }
             Err(error) => self.on_committed(id, Err(error)),
         }
     }

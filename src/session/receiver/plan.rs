@@ -1,6 +1,6 @@
 //! Planning: what the disk says about each offer, asked in batches on a disk thread.
 
-use super::{File, Receiver};
+use super::{File, ReceiveOptions, Receiver};
 use crate::protocol::message::{Failure, Header, IfExists, Kind, SkipReason, Status, Target};
 use crate::protocol::path::WirePath;
 use crate::storage::Meta;
@@ -21,12 +21,12 @@ impl Receiver {
                 std::mem::take(&mut state.unplanned)
             };
             for header in &batch {
-                self.plan(header);
+                self.plan(header, 0);
             }
         }
     }
 
-    fn plan(&self, header: &Header) {
+    fn plan(&self, header: &Header, waits: u32) {
         let ending = {
             let state = self.state();
             if !matches!(state.files.get(&header.id), Some(File::Planning(_))) {
@@ -41,8 +41,12 @@ impl Receiver {
             Ok(path) => path,
             Err(failure) => return self.on_refuse(header, failure),
         };
-        match self.decide(header, &path) {
-            Ok(plan) => self.act(header, path, plan),
+        match self.decide(header, &path).and_then(|plan| self.act(header, path, plan)) {
+            Ok(()) => {}
+            Err(error) if self.may_wait(&error, waits) => {
+                let (receiver, header) = (self.clone(), header.clone());
+                self.later(move || receiver.plan(&header, waits + 1));
+            }
             Err(error) => self.on_refuse(header, (&error).into()),
         }
     }
@@ -69,34 +73,31 @@ impl Receiver {
     }
 
     fn decide(&self, header: &Header, path: &WirePath) -> Result<Plan, StorageError> {
-        let root = &self.0.options.root;
+        let ReceiveOptions { root, policy, .. } = &self.0.options;
         let part = match header.kind {
             Kind::File => Part::peek(root, path, self.0.options.part_owner())?,
             Kind::Dir | Kind::Link(_) => None,
         };
         let local = Local { target: root.stat(path)?.map(Existing::from), part };
-        Ok(resume::decide(header, &local, &self.0.options.policy))
+        Ok(resume::decide(header, &local, policy))
     }
 
-    fn act(&self, header: &Header, path: WirePath, plan: Plan) {
+    fn act(&self, header: &Header, path: WirePath, plan: Plan) -> Result<(), StorageError> {
         let root = &self.0.options.root;
         match plan {
-            Plan::Skip(SkipReason::Same) => self.skip_same(header, path),
+            Plan::Skip(SkipReason::Same) => return self.skip_same(header, path),
             Plan::Skip(reason) => self.on_skip(header, reason),
             Plan::Refuse(failure) => self.on_refuse(header, failure),
             Plan::Receive(start) => self.on_start(header, path, start),
             Plan::MakeDir | Plan::MakeLink if self.0.options.dry_run => self.on_made(header, &path, false),
-            Plan::MakeDir => match root.make_dir_for(&path, header.mode) {
-                Ok(true) => self.commit_name(header, path),
-                Ok(false) => self.on_made(header, &path, self.changes_what_is_there()),
-                Err(error) => self.on_refuse(header, (&error).into()),
-            },
-            Plan::MakeLink => match self.make_link(header, &path) {
-                Ok(Some(made)) => self.commit_name(header, made),
-                Ok(None) => self.on_made(header, &path, false),
-                Err(error) => self.on_refuse(header, (&error).into()),
+            Plan::MakeDir if root.make_dir_for(&path, header.mode)? => self.commit_name(header, path),
+            Plan::MakeDir => self.on_made(header, &path, self.changes_what_is_there()),
+            Plan::MakeLink => match self.make_link(header, &path)? {
+                Some(made) => self.commit_name(header, made),
+                None => self.on_made(header, &path, false),
             },
         }
+        Ok(())
     }
 
     /// Whether a directory that was there before gets the sender's time and mode. Who may replace nothing, or only fills
@@ -115,14 +116,15 @@ impl Receiver {
     }
 
     /// What is there already is as good as sent, and so it has to be as safe.
-    fn skip_same(&self, header: &Header, path: WirePath) {
+    fn skip_same(&self, header: &Header, path: WirePath) -> Result<(), StorageError> {
         let options = &self.0.options;
         let in_doubt = options.durable && !options.dry_run;
-        match if in_doubt { options.root.is_in_doubt(&path) } else { Ok(false) } {
-            Ok(false) => self.on_skip(header, SkipReason::Same),
-            Ok(true) => self.after_names(header, path, |receiver, header| receiver.on_skip(header, SkipReason::Same)),
-            Err(error) => self.on_refuse(header, (&error).into()),
+        if in_doubt && options.root.is_in_doubt(&path)? {
+            self.after_names(header, path, |receiver, header| receiver.on_skip(header, SkipReason::Same));
+        } else {
+            self.on_skip(header, SkipReason::Same);
         }
+        Ok(())
     }
 
     /// A new directory or link is done when its name is durable, like a file.

@@ -177,6 +177,7 @@ impl Receiver {
         let len = buffer.len();
         let written = range.io.write_at(&buffer, index * CHUNK_BYTES);
         if let Err(error) = &written
+            && !range.io.is_given_up()
             && self.may_wait(error, waits)
         {
             let (receiver, range) = (self.clone(), range.clone());
