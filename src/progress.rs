@@ -113,6 +113,14 @@ impl Observer {
         let _ = self.events.send(event);
     }
 
+    /// The connection is lost, and there is to be another one.
+    pub(crate) fn reconnecting(&self, attempt: u32, after: Duration, cause: String) {
+        if let Some(mut names) = self.names() {
+            names.start_over();
+        }
+        self.event(Event::Reconnecting { attempt, after, cause });
+    }
+
     fn names(&self) -> Option<MutexGuard<'_, Names>> {
         Some(self.names.as_ref()?.lock().expect("no holder panics"))
     }
@@ -171,14 +179,29 @@ impl Observer {
     /// A file or name failed for good.
     pub fn failed(&self, path: String, failure: Failure) {
         if self.settle(&path).is_some() {
+            if let Some(mut names) = self.names() {
+                names.fail(&path);
+            }
             Counters::add(&self.counters.files_failed, 1);
             self.event(Event::Failed { path, failure });
         }
     }
 
+    /// In a dry run: what would happen to a file.
+    pub(crate) fn planned(&self, path: String, size: u64, from: u64, why: Why) {
+        if self.settle(&path).is_some() {
+            self.event(Event::Planned { path, size, from, why });
+        }
+    }
+
     /// Whether a name's fate is known from an earlier connection of the same job.
     pub fn is_settled(&self, path: &str) -> bool {
-        self.names().is_some_and(|names| names.settled.contains(&name_hash(path)))
+        self.names().is_some_and(|names| names.is_settled(path))
+    }
+
+    /// Whether a name was done, or needed nothing, over an earlier connection of the same job.
+    pub(crate) fn was_done_before(&self, path: &str) -> bool {
+        self.names().is_some_and(|names| names.was_done_before(path))
     }
 
     /// Notes that a name's fate is known, and says how much of it the job has written so far; `None` when it was
@@ -186,13 +209,14 @@ impl Observer {
     fn settle(&self, path: &str) -> Option<u64> {
         let Some(mut names) = self.names() else { return Some(0) };
         let moved = names.moving.remove(&name_hash(path));
-        note(&mut names.settled, path).then(|| moved.map_or(0, |file| file.written_in_all()))
+        names.settle(path).then(|| moved.map_or(0, |file| file.written_in_all()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::message::Status;
 
     fn start(observer: &Observer, resumed: u64) -> Arc<FileProgress> {
         let file = Arc::new(FileProgress::new("a".into(), 100, resumed, Why::Resume));
@@ -211,6 +235,22 @@ mod tests {
         observer.finished(&last);
         let counters = observer.counters();
         assert_eq!((Counters::read(&counters.bytes_written), Counters::read(&counters.bytes_resumed)), (90, 10));
+    }
+
+    #[test]
+    fn what_is_done_is_known_to_be_only_when_the_connection_is_lost() {
+        let (observer, mut events) = Observer::new();
+        observer.skipped("a".into(), 1, SkipReason::Same);
+        observer.failed("b".into(), Failure::new(Status::NotAllowed, ""));
+        observer.planned("c".into(), 1, 0, Why::New);
+        assert!(!observer.was_done_before("a"), "it may be offered anew, changed");
+        observer.reconnecting(1, Duration::ZERO, "gone".into());
+        assert_eq!(["a", "b", "c"].map(|name| observer.was_done_before(name)), [true, false, true]);
+        assert!(observer.is_settled("b"));
+        observer.failed("b".into(), Failure::new(Status::NotAllowed, ""));
+        observer.planned("c".into(), 1, 0, Why::New);
+        let told = std::iter::from_fn(|| events.try_recv().ok()).count();
+        assert_eq!(told, 4, "three names and the loss, each once");
     }
 
     #[test]

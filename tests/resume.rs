@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use qft::client::{GetOptions, SendOptions};
 use qft::progress::{Event, Phase};
-use qft::protocol::message::{Status, Why};
+use qft::protocol::message::{IfExists, Status, Why};
 use support::pair::{Outcome, Pair};
 use support::tree::{
     Noise, assert_same, assert_same_content, facts, part_of, parts, set_mtime, total_bytes, write_noise,
@@ -412,6 +412,46 @@ async fn a_job_outlives_its_server_and_counts_each_file_once() {
     println!("{total} bytes, of which {overhead} were sent again over {connects} connections");
     assert!(overhead < total / 4, "{report:?}");
     assert_same(&pair.src(""), &pair.served(""));
+}
+
+/// However often the connection breaks, whoever heard of it last, and in the next run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_finds_its_name_taken_steps_aside_once() {
+    for is_sent in [true, false] {
+        let mut pair = Pair::new();
+        let (from, to) = if is_sent { (pair.src(""), pair.served("")) } else { (pair.served(""), pair.got("")) };
+        make_job(&from);
+        let total = total_bytes(&from);
+        let names = || (0..4).map(|n| format!("large/{n}")).chain((0..2000).map(|n| format!("small/{}/{n}", n % 7)));
+        names().for_each(|name| write_small(&to.join(name), b"taken"));
+        let start = |pair: &Pair| {
+            let if_exists = IfExists::Rename;
+            if is_sent {
+                pair.sending(SendOptions { if_exists, ..SendOptions::default() })
+            } else {
+                pair.getting(GetOptions { if_exists, ..GetOptions::default() })
+            }
+        };
+        let job = start(&pair);
+        until("content to arrive", || allocated(&to) > total / 2).await;
+        pair.drop_server().await;
+        pair.restart_server().await;
+        let outcome = Outcome::of(job).await;
+        assert!(outcome.events.iter().any(|event| matches!(event, Event::Reconnecting { .. })), "sent: {is_sent}");
+        assert!(outcome.is_clean(), "{:?}", outcome.report);
+        for name in names() {
+            assert_eq!(fs::read(to.join(&name)).unwrap(), b"taken");
+            assert_same_content(&from.join(&name), &to.join(format!("{name}~1")));
+            assert!(!to.join(format!("{name}~2")).exists(), "{name}, sent: {is_sent}");
+        }
+        let again = Outcome::of(start(&pair)).await.report;
+        assert_eq!((again.done, again.skipped, again.failed), (0, 2004, 0), "sent: {is_sent}");
+    }
+}
+
+fn write_small(path: &Path, bytes: &[u8]) {
+    fs::create_dir_all(path.parent().expect("below a top")).expect("made");
+    fs::write(path, bytes).expect("written");
 }
 
 /// Bytes of disk that a tree takes.

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::error::Error;
-use crate::progress::{Counters, Event, Observer};
+use crate::progress::{Counters, Observer};
 
 /// The first wait before a new connection; it doubles up to the last while nothing moves.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -80,7 +80,7 @@ where
             return Err(lost.expect("a connection stood, or the first attempt would have been the last"));
         };
         info!(attempt = patience.attempt, ?after, cause, "reconnecting");
-        observer.event(Event::Reconnecting { attempt: patience.attempt, after, cause });
+        observer.reconnecting(patience.attempt, after, cause);
         tokio::select! {
             () = tokio::time::sleep(after) => {}
             () = cancel.cancelled() => return Err(Error::Cancelled),

@@ -10,12 +10,45 @@ use super::FileProgress;
 #[derive(Debug, Default)]
 pub(super) struct Names {
     pub(super) found: HashSet<u64>,
-    pub(super) settled: HashSet<u64>,
+    /// What is settled since the present connection began...
+    settled: HashSet<u64>,
+    /// ... and what was before.
+    before: HashSet<u64>,
+    /// What failed of all that.
+    failed: HashSet<u64>,
     /// What has started and is not settled: what it wrote is counted.
     pub(super) moving: HashMap<u64, Arc<FileProgress>>,
 }
 
-/// Names remembered at most; what is beyond may count twice after a lost connection. A hostile server could
+impl Names {
+    pub(super) fn is_settled(&self, path: &str) -> bool {
+        let hash = name_hash(path);
+        self.settled.contains(&hash) || self.before.contains(&hash)
+    }
+
+    /// Whether it is done, or need not be, since an earlier connection.
+    pub(super) fn was_done_before(&self, path: &str) -> bool {
+        let hash = name_hash(path);
+        self.before.contains(&hash) && !self.failed.contains(&hash)
+    }
+
+    /// Remembers that a name is settled; false when it was known.
+    pub(super) fn settle(&mut self, path: &str) -> bool {
+        !self.before.contains(&name_hash(path)) && note(&mut self.settled, path)
+    }
+
+    pub(super) fn fail(&mut self, path: &str) {
+        note(&mut self.failed, path);
+    }
+
+    /// The present connection is lost.
+    pub(super) fn start_over(&mut self) {
+        let room = NAMES_KEPT - self.before.len().min(NAMES_KEPT);
+        self.before.extend(self.settled.drain().take(room));
+    }
+}
+
+/// Names remembered at most of each kind; what is beyond may count twice after a lost connection. A hostile server could
 /// otherwise fill our memory with names alone.
 const NAMES_KEPT: usize = 8 << 20;
 

@@ -38,7 +38,7 @@ pub enum IfExists {
     Replace,
     /// It stays; the offer is skipped.
     Skip,
-    /// It stays; the new file gets a free name (`name~1`).
+    /// It stays; the new file gets a free name (`name~1`), unless it has one already.
     Rename,
     /// It stays; the offer fails.
     Fail,

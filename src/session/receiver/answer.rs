@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::file::FileIo;
 use super::{File, Open, Receiver};
-use crate::progress::{Event, FileProgress, Phase};
+use crate::progress::{FileProgress, Phase};
 use crate::protocol::message::{Failure, FileId, Header, Kind, Message, Pos, SkipReason, Status, Verdict};
 use crate::protocol::path::WirePath;
 use crate::transfer::receive::Receive;
@@ -35,12 +35,7 @@ impl Receiver {
     pub(super) fn on_start(&self, header: &Header, path: WirePath, start: Start) {
         let progress = Arc::new(FileProgress::new(header.path.to_string(), header.size, start.from, start.why));
         if self.0.options.dry_run {
-            self.0.tools.observer.event(Event::Planned {
-                path: progress.path.clone(),
-                size: header.size,
-                from: start.from,
-                why: start.why,
-            });
+            self.0.tools.observer.planned(progress.path.clone(), header.size, start.from, start.why);
             let verdict = Verdict::From { offset: start.from, why: start.why };
             return self.close(header.id, answer(header.id, verdict), |_| ());
         }

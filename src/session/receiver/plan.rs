@@ -6,6 +6,7 @@ use crate::protocol::path::WirePath;
 use crate::storage::Meta;
 use crate::storage::Part;
 use crate::storage::StorageError;
+use crate::storage::commit;
 use crate::transfer::resume::{self, Existing, Local, Plan};
 
 impl Receiver {
@@ -37,11 +38,15 @@ impl Receiver {
         if ending {
             return self.on_refuse(header, Failure::new(Status::Cancelled, "this end is about to stop"));
         }
+        if header.kind != Kind::Dir && self.0.tools.observer.was_done_before(&header.path.to_string()) {
+            // What stands under its name need not be it: it may have stepped aside.
+            return self.on_skip(header, SkipReason::Same);
+        }
         let path = match self.destination(header) {
             Ok(path) => path,
             Err(failure) => return self.on_refuse(header, failure),
         };
-        match self.decide(header, &path).and_then(|plan| self.act(header, path, plan)) {
+        match self.decide(header, path).and_then(|(path, plan)| self.act(header, path, plan)) {
             Ok(()) => {}
             Err(error) if self.may_wait(&error, waits) => {
                 let (receiver, header) = (self.clone(), header.clone());
@@ -72,14 +77,37 @@ impl Receiver {
         Ok(there.is_none_or(|meta| meta.kind != Kind::Dir))
     }
 
-    fn decide(&self, header: &Header, path: &WirePath) -> Result<Plan, StorageError> {
+    /// What an offer needs, and under which name.
+    fn decide(&self, header: &Header, path: WirePath) -> Result<(WirePath, Plan), StorageError> {
         let ReceiveOptions { root, policy, .. } = &self.0.options;
         let part = match header.kind {
-            Kind::File => Part::peek(root, path, self.0.options.part_owner())?,
+            Kind::File => Part::peek(root, &path, self.0.options.part_owner())?,
             Kind::Dir | Kind::Link(_) => None,
         };
-        let local = Local { target: root.stat(path)?.map(Existing::from), part };
-        Ok(resume::decide(header, &local, policy))
+        let local = Local { target: root.stat(&path)?.map(Existing::from), part };
+        let plan = resume::decide(header, &local, policy);
+        let steps_aside = policy.if_exists == IfExists::Rename && local.target.is_some() && !policy.blind;
+        if steps_aside
+            && matches!(plan, Plan::Receive(_) | Plan::MakeLink)
+            && let Some(aside) = self.found_aside(header, &path)?
+        {
+            return Ok((aside, Plan::Skip(SkipReason::Same)));
+        }
+        Ok((path, plan))
+    }
+
+    /// The name under which what is on offer has stepped aside already: in an earlier run, or over a connection that was
+    /// lost before its sender heard of it.
+    fn found_aside(&self, header: &Header, path: &WirePath) -> Result<Option<WirePath>, StorageError> {
+        let ReceiveOptions { root, policy, .. } = &self.0.options;
+        for path in commit::ASIDE.map_while(|number| commit::aside(path, number)) {
+            let Some(there) = root.stat(&path)? else { break };
+            let local = Local { target: Some(there.into()), part: None };
+            if resume::decide(header, &local, policy) == Plan::Skip(SkipReason::Same) {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
     }
 
     fn act(&self, header: &Header, path: WirePath, plan: Plan) -> Result<(), StorageError> {

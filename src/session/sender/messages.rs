@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Sender;
 use super::file::{Moving, Outgoing};
 use super::settle::UNKNOWN_FILE;
-use crate::progress::{Event, FileProgress, Phase};
+use crate::progress::{FileProgress, Phase};
 use crate::protocol::message::{Done, Failure, FileId, Kind, Message, Pos, SkipReason, Status, Verdict, Why};
 use crate::session::SessionError;
 use crate::transfer::Violation;
@@ -88,7 +88,7 @@ impl Sender {
     /// In a dry run the answer settles the file.
     fn on_planned(&self, file: &Outgoing, from: u64, why: Why) {
         let (path, size) = (file.header.path.to_string(), file.header.size);
-        self.0.tools.observer.event(Event::Planned { path, size, from, why });
+        self.0.tools.observer.planned(path, size, from, why);
         self.maybe_end();
     }
 

@@ -1,12 +1,14 @@
 //! A final name: for what has been made complete under a temporary one.
 
+use std::ops::RangeInclusive;
+
 use rustix::io::Errno;
 
 use crate::protocol::path::WirePath;
 use crate::storage::dir::Dir;
 
-/// Highest number that [`Replace::RenameFree`] tries.
-const FREE_NAMES_MAX: u32 = 9999;
+/// Numbers that [`Replace::RenameFree`] tries.
+pub(crate) const ASIDE: RangeInclusive<u32> = 1..=9999;
 
 /// What happens when the final name is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,11 +38,15 @@ pub(in crate::storage) fn give_final_name(
     }
 }
 
+/// The name of that number beside `target`; `None` when it is too long.
+pub(crate) fn aside(target: &WirePath, number: u32) -> Option<WirePath> {
+    let suffix = format!("~{number}");
+    WirePath::parse(&[target.as_bytes(), suffix.as_bytes()].concat()).ok()
+}
+
 fn rename_free(dir: &Dir, temporary: &[u8], target: &WirePath) -> Result<WirePath, Errno> {
-    for number in 1..=FREE_NAMES_MAX {
-        let mut path = target.as_bytes().to_vec();
-        path.extend_from_slice(format!("~{number}").as_bytes());
-        let path = WirePath::parse(&path).map_err(|_| Errno::NAMETOOLONG)?;
+    for number in ASIDE {
+        let path = aside(target, number).ok_or(Errno::NAMETOOLONG)?;
         match dir.rename_no_replace(temporary, path.name()) {
             Err(Errno::EXIST) => {}
             settled => return settled.map(|()| path),
