@@ -25,7 +25,7 @@ const PAUSES: f64 = 2.5;
 /// Part of a round's lateness that the smoothed one takes over.
 const LATE_GAIN: f64 = 0.25;
 
-/// What an uneven path is measured by.
+/// What pauses and lumps are measured by.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Usual {
     /// What we get, in bytes per second...
