@@ -24,7 +24,7 @@ use crate::session::probe;
 use crate::session::receiver::{self, ReceiveOptions, Receiver};
 use crate::session::roles::{Roles, accept_streams};
 use crate::session::sender::{self, Sender};
-use crate::session::watch::Watch;
+use crate::session::watch::{Own, Watch, show_life};
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::transfer::resume::Policy;
 use crate::transport;
@@ -104,7 +104,10 @@ impl Conversation {
                 Some(_) = self.probing.join_next() => {}
                 () = watch.next_look() => {
                     self.visit.mark(Instant::now());
-                    watch.look(&connection, &self.client.control, self.is_busy())?;
+                    let own = watch.look(&connection, self.is_busy())?;
+                    if own == Own::Silent && self.roles.is_busy() {
+                        show_life(&connection, &self.client.control);
+                    }
                 }
                 _ = drain.wait_for(Option::is_some), if !draining => {
                     draining = true;

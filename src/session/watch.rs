@@ -21,7 +21,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// link, one a second, and as many again that were lost on the way. More is content that the peer takes.
 const IDLE_FRAMES_MAX: u64 = 16;
 
-/// Returns when the peer has been silent for too long. `is_ours` tells whether it is this end's turn.
+/// Returns when the peer has been silent for too long. `is_ours` tells whether it is this end's turn, as sender or receiver
+/// of files.
 pub(crate) async fn until_silent(
     connection: &Connection,
     control: &Control,
@@ -30,10 +31,26 @@ pub(crate) async fn until_silent(
     let mut watch = Watch::new();
     loop {
         watch.next_look().await;
-        if let Err(error) = watch.look(connection, control, is_ours()) {
-            return error;
+        match watch.look(connection, is_ours()) {
+            Ok(Own::Heard) => {}
+            Ok(Own::Silent) => show_life(connection, control),
+            Err(error) => return error,
         }
     }
+}
+
+/// Lets a peer that sends or receives files hear that this end is at work. No other peer expects it.
+pub(crate) fn show_life(connection: &Connection, control: &Control) {
+    control.send(Message::Link(link_report(connection)));
+}
+
+/// What the peer has heard of this end of late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Own {
+    /// Something, or it is the peer's turn.
+    Heard,
+    /// Nothing, and it is this end's turn: for as long as a disk takes, it would hear nothing at all.
+    Silent,
 }
 
 /// The same, look by look, for a loop that does other things between them.
@@ -54,34 +71,13 @@ impl Watch {
         self.looks.tick().await;
     }
 
-    /// Looks at both ends, and lets the peer hear of this one where it would hear nothing for as long as a disk takes.
-    ///
     /// # Errors
     /// The peer has been silent for too long.
-    pub(crate) fn look(
-        &mut self,
-        connection: &Connection,
-        control: &Control,
-        is_ours: bool,
-    ) -> Result<(), SessionError> {
+    pub(crate) fn look(&mut self, connection: &Connection, is_ours: bool) -> Result<Own, SessionError> {
         let stats = connection.stats();
-        match self.silence.look(stats.frame_rx.stream, stats.frame_tx.stream, is_ours) {
-            Sight::Well => {}
-            Sight::OwnSilence => control.send(Message::Link(link_report(connection))),
-            Sight::PeerSilent => return Err(SessionError::Timeout("say anything")),
-        }
-        Ok(())
+        let own = self.silence.look(stats.frame_rx.stream, stats.frame_tx.stream, is_ours);
+        own.ok_or(SessionError::Timeout("say anything"))
     }
-}
-
-/// What a look shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sight {
-    Well,
-    /// It is this end's turn, and it has said nothing since the last look.
-    OwnSilence,
-    /// The peer has been silent for too long.
-    PeerSilent,
 }
 
 /// How long nothing has happened that the peer has a part in.
@@ -93,22 +89,19 @@ struct Silence {
 }
 
 impl Silence {
-    /// Takes the pieces of streams received and sent so far, once every [`LOOK_INTERVAL`].
-    fn look(&mut self, received: u64, sent: u64, is_ours: bool) -> Sight {
+    /// Takes the pieces of streams received and sent so far, once every [`LOOK_INTERVAL`]; `None` when the
+    /// peer has been silent for too long.
+    fn look(&mut self, received: u64, sent: u64, is_ours: bool) -> Option<Own> {
         // Small files are not reported on while they flow: on a slow link minutes pass before the first is
         // done. A peer that takes nothing stops us within its window.
         let flows = sent - self.sent > IDLE_FRAMES_MAX;
         let heard = received != self.received;
-        let spoke = sent != self.sent;
+        // Its first word is on its way where there was none yet.
+        let spoke = sent == 0 || sent != self.sent;
         (self.received, self.sent) = (received, sent);
         self.lasted = if heard || flows || is_ours { Duration::ZERO } else { self.lasted + LOOK_INTERVAL };
-        if self.lasted >= SILENCE_MAX {
-            Sight::PeerSilent
-        } else if is_ours && !spoke {
-            Sight::OwnSilence
-        } else {
-            Sight::Well
-        }
+        let own = if is_ours && !spoke { Own::Silent } else { Own::Heard };
+        (self.lasted < SILENCE_MAX).then_some(own)
     }
 }
 
@@ -122,7 +115,7 @@ mod tests {
     /// Whether a watch ends that sees these figures at look 1, 2, 3 … for twice as long as it waits.
     fn ends(received: impl Fn(u64) -> u64, sent: impl Fn(u64) -> u64, is_ours: impl Fn(u64) -> bool) -> bool {
         let mut silence = Silence::default();
-        (1..2 * PATIENT_LOOKS).any(|look| silence.look(received(look), sent(look), is_ours(look)) == Sight::PeerSilent)
+        (1..2 * PATIENT_LOOKS).any(|look| silence.look(received(look), sent(look), is_ours(look)).is_none())
     }
 
     #[test]
@@ -142,21 +135,22 @@ mod tests {
     fn silence_counts_from_the_last_sign() {
         let mut silence = Silence::default();
         for _ in 0..PATIENT_LOOKS {
-            assert_eq!(silence.look(0, 0, false), Sight::Well);
+            assert_eq!(silence.look(0, 0, false), Some(Own::Heard));
         }
-        assert_eq!(silence.look(1, 0, false), Sight::Well);
+        assert_eq!(silence.look(1, 0, false), Some(Own::Heard));
         for _ in 0..PATIENT_LOOKS {
-            assert_eq!(silence.look(1, 0, false), Sight::Well);
+            assert_eq!(silence.look(1, 0, false), Some(Own::Heard));
         }
-        assert_eq!(silence.look(1, 0, false), Sight::PeerSilent);
+        assert_eq!(silence.look(1, 0, false), None);
     }
 
     #[test]
     fn who_is_busy_for_long_is_to_say_so() {
         let mut silence = Silence::default();
-        assert_eq!(silence.look(0, 5, true), Sight::Well, "it has just said something");
-        assert_eq!(silence.look(0, 5, true), Sight::OwnSilence);
-        assert_eq!(silence.look(0, 6, true), Sight::Well);
-        assert_eq!(silence.look(0, 6, false), Sight::Well, "it waits for the peer");
+        assert_eq!(silence.look(0, 0, true), Some(Own::Heard), "it has only begun");
+        assert_eq!(silence.look(0, 5, true), Some(Own::Heard), "it has just said something");
+        assert_eq!(silence.look(0, 5, true), Some(Own::Silent));
+        assert_eq!(silence.look(0, 6, true), Some(Own::Heard));
+        assert_eq!(silence.look(0, 6, false), Some(Own::Heard), "it waits for the peer");
     }
 }
