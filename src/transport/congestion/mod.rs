@@ -66,8 +66,8 @@
 //!
 //! # Limits
 //! A buffer shorter than the target loses some packets for good: at 3 ms of queue, up to 9 % are re-sent. Jitter of a third
-//! of the round trip and more can cost a fifth of the goodput, a half where the round trip is 300 ms or the rate 500 Mbit/s;
-//! pauses as long as the round trip cost a third. Flows that share such a path may stay uneven for long. Sixteen flows of ours that begin
+//! of the round trip can cost a third of the goodput, of a half three quarters and more where the round trip is 300 ms or the
+//! rate 500 Mbit/s; pauses as long as the round trip cost a third. Flows that share such a path may stay uneven for long. Sixteen flows of ours that begin
 //! within a few seconds may be uneven after half a minute; where each would get less than about ten packets per round
 //! trip, the least windows alone fill the queue, and a tenth is lost. A path that by itself loses more than a quarter is taken
 //! for a flooded one, and little of it is used. Flows whose clocks are apart by more than a round trip see each other's queue,
