@@ -1,6 +1,7 @@
 //! A rate limit is kept in both directions, by every connection, on a path without any delay of its own.
 //!
-//! Only "never faster" is asserted, which no busy machine can break; the share that was reached is printed.
+//! Only "never faster" is asserted, which no busy machine can break; the share that was reached is printed. Time counts from
+//! before the limit exists, for it makes up for some milliseconds in which nothing was sent.
 
 mod support;
 
@@ -39,8 +40,8 @@ async fn send(field: &Field, client: &Client, name: &str, bytes: usize) -> Repor
 async fn a_client_sends_no_faster_than_it_may() {
     for (limit, bytes) in CASES {
         let field = Field::new();
-        let client = Client::builder(field.honest.clone()).rate_limit(rate(limit)).build().unwrap();
         let start = Instant::now();
+        let client = Client::builder(field.honest.clone()).rate_limit(rate(limit)).build().unwrap();
         send(&field, &client, "file", bytes).await;
         assert_no_faster("send", bytes, limit, start.elapsed());
     }
@@ -51,9 +52,9 @@ async fn a_client_fetches_no_faster_than_it_may() {
     for (limit, bytes) in CASES {
         let field = Field::new();
         field::write(&field.path("file"), &content(bytes));
-        let client = Client::builder(field.honest.clone()).rate_limit(rate(limit)).build().unwrap();
         let into = tempfile::tempdir().unwrap();
         let start = Instant::now();
+        let client = Client::builder(field.honest.clone()).rate_limit(rate(limit)).build().unwrap();
         let job = client.get(field.ticket(), vec![b"file".to_vec()], into.path().to_owned(), GetOptions::default());
         let report = soon("the end", job.finish()).await.unwrap();
         assert_eq!((report.done, report.failed), (1, 0));
