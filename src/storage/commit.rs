@@ -23,7 +23,7 @@ use group::Group;
 
 pub(super) use group::SYNC_EACH_MAX;
 pub use name::Replace;
-pub(crate) use name::{ASIDE, aside};
+pub(crate) use name::asides;
 
 /// Most commits in one group, so that the first of many is answered soon.
 const GROUP_MAX: usize = 1024;

@@ -100,7 +100,7 @@ impl Receiver {
     /// lost before its sender heard of it.
     fn found_aside(&self, header: &Header, path: &WirePath) -> Result<Option<WirePath>, StorageError> {
         let ReceiveOptions { root, policy, .. } = &self.0.options;
-        for path in commit::ASIDE.map_while(|number| commit::aside(path, number)) {
+        for path in commit::asides(path) {
             let Some(there) = root.stat(&path)? else { break };
             let local = Local { target: Some(there.into()), part: None };
             if resume::decide(header, &local, policy) == Plan::Skip(SkipReason::Same) {

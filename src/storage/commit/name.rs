@@ -8,7 +8,7 @@ use crate::protocol::path::WirePath;
 use crate::storage::dir::Dir;
 
 /// Numbers that [`Replace::RenameFree`] tries.
-pub(crate) const ASIDE: RangeInclusive<u32> = 1..=9999;
+const ASIDE: RangeInclusive<u32> = 1..=9999;
 
 /// What happens when the final name is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +38,13 @@ pub(in crate::storage) fn give_final_name(
     }
 }
 
+/// The names that [`Replace::RenameFree`] tries for `target`, in their order.
+pub(crate) fn asides(target: &WirePath) -> impl Iterator<Item = WirePath> {
+    ASIDE.map_while(|number| aside(target, number))
+}
+
 /// The name of that number beside `target`; `None` when it is too long.
-pub(crate) fn aside(target: &WirePath, number: u32) -> Option<WirePath> {
+fn aside(target: &WirePath, number: u32) -> Option<WirePath> {
     let suffix = format!("~{number}");
     WirePath::parse(&[target.as_bytes(), suffix.as_bytes()].concat()).ok()
 }

@@ -62,11 +62,13 @@ pub(super) struct Stutter {
     pauses: f64,
     lump: Option<Lump>,
     late: Duration,
+    /// The least round trips of the last round.
+    low: Duration,
 }
 
 impl Stutter {
     pub(super) fn new() -> Self {
-        Self { heard: None, delivered: 0, pauses: 0.0, lump: None, late: Duration::ZERO }
+        Self { heard: None, delivered: 0, pauses: 0.0, lump: None, late: Duration::ZERO, low: Duration::MAX }
     }
 
     /// Whether the path stops so often that rounds are to be judged by what was not late.
@@ -77,6 +79,11 @@ impl Stutter {
     /// How much later than the others packets are on average; zero on a path that flows.
     pub(super) fn late(&self) -> Duration {
         if self.is_on() { self.late } else { Duration::ZERO }
+    }
+
+    /// The least round trips of the round before.
+    pub(super) fn low_before(&self) -> Duration {
+        self.low
     }
 
     /// Takes an ACK, with which so many bytes are `delivered` in all. `usual`: where the sender has left no pauses itself.
@@ -104,6 +111,7 @@ impl Stutter {
 
     /// Takes a round: its mean round trip, and that of its least ones.
     pub(super) fn on_round(&mut self, mean: Duration, low: Duration) {
+        self.low = low;
         self.late = self.late.mul_f64(1.0 - LATE_GAIN) + mean.saturating_sub(low).mul_f64(LATE_GAIN);
     }
 }

@@ -52,8 +52,6 @@ pub struct PathController {
     epoch: Epoch,
     noise: Noise,
     stutter: Stutter,
-    /// The least round trips of the round before.
-    low_before: Duration,
     sampler: RateSampler,
     bandwidth: Bandwidth,
     floor: Option<Floor>,
@@ -86,7 +84,6 @@ impl PathController {
             epoch: Epoch::new(now, 0, 0),
             noise: Noise::new(),
             stutter: Stutter::new(),
-            low_before: Duration::MAX,
             sampler: RateSampler::new(now),
             bandwidth: Bandwidth::new(),
             floor: None,
@@ -144,8 +141,7 @@ impl PathController {
             Phase::Contested => self.on_contested_round(now, &round),
         }
         self.publish();
-        self.low_before = self.epoch.low_rtt();
-        self.stutter.on_round(self.epoch.mean_rtt(), self.low_before);
+        self.stutter.on_round(self.epoch.mean_rtt(), self.epoch.low_rtt());
         self.start_epoch(now);
     }
 

@@ -52,7 +52,7 @@ impl PathController {
     /// The same; under a stutter that may fill a whole round, in this one or the one before.
     fn lasting_rtt(&self) -> Duration {
         let standing = self.standing_rtt();
-        if self.stutter.is_on() { standing.min(self.low_before) } else { standing }
+        if self.stutter.is_on() { standing.min(self.stutter.low_before()) } else { standing }
     }
 
     /// Looks for pauses of the path, while the sender leaves none itself.
