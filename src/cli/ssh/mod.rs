@@ -12,6 +12,7 @@
 //! | `ports` | the range of UDP ports |
 //! | `command` | the ssh to run, and what it knows about a host |
 //! | `near` | the near end: starts ssh, reads the answer, minds the connection |
+//! | `speech` | what ssh says on the way, made safe to show |
 //! | `error` | why the far end did not start, and what to do about it |
 //! | `place` | what paths mean on the far side |
 //! | `far` | the far end |
@@ -24,6 +25,7 @@ mod line;
 mod near;
 mod place;
 mod ports;
+mod speech;
 mod stay;
 
 pub(crate) use self::error::SshError;

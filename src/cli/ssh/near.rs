@@ -1,11 +1,10 @@
 //! The near end: starts ssh, reads the far end's answer, and minds the connection until the work is done.
 
-use std::io::{BufReader, IsTerminal as _, Read, Write as _};
+use std::io::{BufReader, IsTerminal as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::process::{Child, ChildStdin, ChildStdout, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -17,6 +16,7 @@ use super::command::{RemoteShell, Route};
 use super::error::SshError;
 use super::line::{Answer, Request, Unreadable};
 use super::ports::Ports;
+use super::speech::Speech;
 use super::stay::FIRST_CLIENT_WAIT;
 use crate::error::Error;
 use crate::transport::{Fingerprint, Identity, Rate, Ticket, TransportError};
@@ -32,14 +32,8 @@ const ASKING: Duration = Duration::from_secs(120);
 const END_WAIT: Duration = Duration::from_secs(3);
 /// How long the work may go on when the ssh connection is gone: its own end may be just behind.
 const GONE_WAIT: Duration = Duration::from_secs(1);
-/// How long the last words of an ssh that has ended may take.
-const LAST_WORDS_WAIT: Duration = Duration::from_millis(500);
 /// Time between two looks whether ssh has ended.
 const END_LOOK: Duration = Duration::from_millis(2);
-/// What ssh says when one side does not trust the other.
-const DISTRUST: [&str; 3] = ["Permission denied", "Host key verification failed", "Too many authentication failures"];
-/// How much of a line of ssh's is examined.
-const LINE_BYTES: usize = 4096;
 
 /// What a far end is to do, and how to get there.
 #[derive(Debug, Clone)]
@@ -125,16 +119,6 @@ struct Session {
     speech: Arc<Speech>,
 }
 
-/// Where ssh's words go.
-#[derive(Debug, Default)]
-struct Speech {
-    /// `None`: straight to standard error, where ssh would have written.
-    lines: Mutex<Option<Sender<String>>>,
-    distrust: AtomicBool,
-    /// Set when ssh has said all.
-    silent: AtomicBool,
-}
-
 impl FarEnd {
     /// Starts ssh, and waits until the far end listens. ssh may ask the user in the meantime, so nothing is drawn.
     pub(crate) fn start(asked: &Asked) -> anyhow::Result<Self> {
@@ -166,7 +150,7 @@ impl FarEnd {
 
     /// From here on ssh's words come as lines, since something else writes to the terminal.
     pub(crate) fn speak_through(&self, lines: Sender<String>) {
-        *self.session.speech.lines.lock().expect("no holder panics") = Some(lines);
+        self.session.speech.speak_through(lines);
     }
 
     /// Waits until the ssh connection is gone and nothing can come of the work any more.
@@ -282,53 +266,6 @@ fn listen(stdout: ChildStdout, answers: &Sender<Result<Answer, Unreadable>>, gon
     drop(answers.send(Answer::find(&mut stdout)));
     drop(std::io::copy(&mut stdout, &mut std::io::sink()));
     gone.cancel();
-}
-
-impl Speech {
-    /// Whether ssh has said that one side does not trust the other. ssh has ended, so its last words are on their way;
-    /// a process that it left behind may still hold the pipe.
-    fn is_distrust(&self) -> bool {
-        let end = Instant::now() + LAST_WORDS_WAIT;
-        while !self.silent.load(Ordering::Acquire) && Instant::now() < end {
-            std::thread::sleep(END_LOOK);
-        }
-        self.distrust.load(Ordering::Acquire)
-    }
-
-    fn pass_on(&self, mut stderr: ChildStderr) {
-        let mut buffer = [0; LINE_BYTES];
-        let mut line = Vec::new();
-        while let Ok(count @ 1..) = stderr.read(&mut buffer) {
-            // A copy at once: what ssh says may have no line end yet.
-            let is_direct = self.lines.lock().expect("no holder panics").is_none();
-            if is_direct {
-                drop(std::io::stderr().write_all(&buffer[..count]));
-            }
-            for byte in &buffer[..count] {
-                match byte {
-                    b'\n' => self.end_line(&mut line, is_direct),
-                    byte if line.len() < LINE_BYTES => line.push(*byte),
-                    _ => {}
-                }
-            }
-        }
-        self.end_line(&mut line, false);
-        self.silent.store(true, Ordering::Release);
-    }
-
-    fn end_line(&self, line: &mut Vec<u8>, is_said: bool) {
-        let text = String::from_utf8_lossy(line).trim_end().to_owned();
-        line.clear();
-        if DISTRUST.iter().any(|words| text.contains(words)) {
-            self.distrust.store(true, Ordering::Release);
-        }
-        if let Some(lines) = &*self.lines.lock().expect("no holder panics")
-            && !is_said
-            && !text.is_empty()
-        {
-            drop(lines.send(shown(&text).into_owned()));
-        }
-    }
 }
 
 #[cfg(test)]
