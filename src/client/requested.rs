@@ -3,9 +3,8 @@
 //! A malicious server could otherwise answer `get notes.txt` with a `.bashrc` (scp's CVE-2019-6111,
 //! rsync's CVE-2024-12086).
 
-use globset::{GlobBuilder, GlobMatcher};
-
 use crate::protocol::path::WirePath;
+use crate::storage::Glob;
 
 /// What the patterns of one request can stand for here.
 #[derive(Debug)]
@@ -19,8 +18,8 @@ enum Name {
     Any,
     /// This first component.
     Exactly(Vec<u8>),
-    /// A first component that the glob matches.
-    Like(GlobMatcher),
+    /// A first component that the glob matches, or the very one that looks like a glob and is meant literally.
+    Like(Glob, Vec<u8>),
 }
 
 impl Requested {
@@ -47,26 +46,22 @@ impl Name {
             return Self::Any;
         }
         let has_meta = last.iter().any(|byte| b"*?[{\\".contains(byte));
-        match std::str::from_utf8(last) {
+        match last {
             // `**` alone stands for things at any depth, under their own last names.
-            Ok("**") => Self::Any,
-            Ok(text) if has_meta => match GlobBuilder::new(text).build() {
-                Ok(glob) => Self::Like(glob.compile_matcher()),
-                Err(_) => Self::Exactly(last.to_vec()),
-            },
-            _ => Self::Exactly(last.to_vec()),
+            b"**" => Self::Any,
+            // What is no glob to the server can only be a name to it.
+            last if has_meta => {
+                Glob::parse(last).map_or_else(|_| Self::Exactly(last.to_vec()), |glob| Self::Like(glob, last.to_vec()))
+            }
+            last => Self::Exactly(last.to_vec()),
         }
     }
 
     fn matches(&self, first: &[u8]) -> bool {
-        use std::os::unix::ffi::OsStrExt;
         match self {
             Self::Any => true,
-            // A name may look like a glob and yet be meant literally.
             Self::Exactly(name) => name == first,
-            Self::Like(glob) => {
-                glob.is_match(std::ffi::OsStr::from_bytes(first)) || glob.glob().glob().as_bytes() == first
-            }
+            Self::Like(glob, literal) => glob.matches(first) || literal == first,
         }
     }
 }

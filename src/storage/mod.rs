@@ -37,6 +37,7 @@ pub use filter::{FilterError, Filters};
 pub use meta::{FileIdentity, Meta};
 pub use part::{Fresh, Owner, Part};
 pub use pattern::expand;
+pub(crate) use pattern::glob::Glob;
 pub use pool::{Disk, Lost};
 pub use request::{Missing, Request, local_requests};
 pub use root::Root;

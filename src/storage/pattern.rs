@@ -1,5 +1,6 @@
 //! What a peer's patterns mean in a tree.
 
+pub(crate) mod glob;
 mod search;
 
 use crate::protocol::message::{Failure, Kind, Status};

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use globset::{GlobBuilder, GlobMatcher};
 use rustix::io::Errno;
 
 use super::super::dir::Dir;
@@ -11,6 +10,7 @@ use super::super::error::{Op, StorageError};
 use super::super::request::bad_name;
 use super::super::root::Root;
 use super::SPECIAL;
+use super::glob::Glob;
 use crate::protocol::message::{Failure, Status};
 use crate::protocol::path::WirePath;
 
@@ -22,7 +22,7 @@ const VISITS_MAX: usize = 2_000_000;
 /// One component of a pattern.
 enum Step {
     Name(Vec<u8>),
-    Glob { matcher: GlobMatcher, dots: bool },
+    Glob { glob: Glob, dots: bool },
     AnyDepth,
 }
 
@@ -35,19 +35,14 @@ impl Step {
             WirePath::parse(component).map_err(|error| bad_name(&error))?;
             return Ok(Self::Name(component.to_vec()));
         }
-        let bad = |detail: String| Failure { status: Status::BadName, detail };
-        let text = std::str::from_utf8(component).map_err(|_| bad("a pattern that is not UTF-8".to_owned()))?;
-        let glob = GlobBuilder::new(text).literal_separator(true).build().map_err(|error| bad(error.to_string()))?;
-        Ok(Self::Glob { matcher: glob.compile_matcher(), dots: component[0] == b'.' })
+        let glob = Glob::parse(component).map_err(|error| Failure::new(Status::BadName, error.to_string()))?;
+        Ok(Self::Glob { glob, dots: component[0] == b'.' })
     }
 
     fn matches(&self, name: &[u8]) -> bool {
         match self {
             Self::Name(wanted) => wanted == name,
-            Self::Glob { matcher, dots } => {
-                let candidate = globset::Candidate::from_bytes(name);
-                (*dots || name[0] != b'.') && matcher.is_match_candidate(&candidate)
-            }
+            Self::Glob { glob, dots } => (*dots || name[0] != b'.') && glob.matches(name),
             Self::AnyDepth => name[0] != b'.',
         }
     }
