@@ -7,6 +7,7 @@ use std::time::Duration;
 use quinn::congestion::ControllerFactory;
 use quinn::{Connection, Endpoint, EndpointConfig, Incoming, ServerConfig, Side, TokioRuntime, VarInt};
 use quinn_proto::HashedConnectionIdGenerator;
+use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 
 use super::error::{TransportError, canonical};
@@ -17,6 +18,9 @@ use super::tuning::{
     INCOMING_BYTES_MAX, INCOMING_BYTES_TOTAL_MAX, INCOMING_MAX, Tuning, endpoint_config, packet_max, transport_config,
 };
 use crate::protocol::close::CloseCode;
+
+/// Sets what one server derives for its restarts apart from what the identity's other servers derive.
+const SERVER_LABEL: &[u8] = b"qft server of one address";
 
 /// A listening socket. Clones share it.
 #[derive(Debug, Clone)]
@@ -58,7 +62,8 @@ impl Listener {
         // The server's socket takes the largest packets of all peers; what it sends depends on each.
         let packet_max = packet_max(granted, tuning.throttle.as_ref());
         let mut config = endpoint_config(packet_max);
-        survive_restarts(&mut config, restart_seed);
+        let bound = socket.local_addr().map_err(refused)?;
+        survive_restarts(&mut config, &server_seed(restart_seed, bound));
         let socket = socket::attach(socket, packet_max, tuning.throttle.as_ref(), &tuning.copies).map_err(refused)?;
         let endpoint =
             Endpoint::new_with_abstract_socket(config, Some(base.clone()), socket, runtime).map_err(refused)?;
@@ -114,6 +119,17 @@ impl Listener {
     pub async fn wait_idle(&self) {
         self.endpoint.wait_idle().await;
     }
+}
+
+/// The seed of this one server among all that show the same identity.
+///
+/// Servers that share the keys of [`survive_restarts`] answer for each other: whoever has seen a connection id of one can
+/// have its connection reset by another (RFC 9000, section 21.11). A server is told from its siblings by where it listens
+/// and on which machine, both of which it keeps when it is started again.
+fn server_seed(identity_seed: &[u8; 32], bound: SocketAddr) -> [u8; 32] {
+    let system = rustix::system::uname();
+    let place = [bound.to_string().as_bytes(), b"\0", system.nodename().to_bytes()].concat();
+    Sha256::new().chain_update(SERVER_LABEL).chain_update(identity_seed).chain_update(place).finalize().into()
 }
 
 /// Lets a server that was started again answer the packets of its predecessor's clients with stateless resets

@@ -2,6 +2,7 @@
 
 mod dialling;
 mod keys;
+mod restart;
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
