@@ -40,7 +40,7 @@ pub enum CloseCode {
     Expired = 16,
     /// The client's rights on the server were narrowed; a new connection gets the new ones.
     RightsChanged = 17,
-    /// Too many invites from the client's address were wrong; for a while none is looked at.
+    /// The invite was wrong, and so were too many others from the client's address.
     TooManyTries = 18,
 }
 

@@ -130,7 +130,8 @@ impl Door {
         Answer::Enter(Stranger { door: self.clone(), number, household, lost })
     }
 
-    /// Whether an invite from that address is looked at.
+    /// Whether somebody who brings a wrong invite from that address hears what is wrong with it; else only that it has to
+    /// wait.
     pub(super) fn may_pair(&self, addr: SocketAddr, now: Instant) -> bool {
         let state = self.state();
         let sins = state.sinners.get(&Household::of(addr));

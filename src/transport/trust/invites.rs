@@ -1,7 +1,8 @@
 //! Invites: one-time rights to be enrolled, in a file that all processes of this home share.
 //!
-//! `invites` is written by the program alone. One a line: `open HASH END [options] [NAME]`, `spent HASH`, and
-//! `wrong-tries NUMBER`. Only hashes are kept: who reads the file gets no way in.
+//! `invites` is written by the program alone. One a line: `open HASH END [options] [NAME]` and `spent HASH`. Only hashes
+//! are kept: who reads the file gets no way in. Wrong invites are not counted here: 128 random bits cannot be guessed, and
+//! a limit that strangers reach would let them end what they cannot use.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -19,14 +20,13 @@ const FILE: &str = "invites";
 /// How long an invite can be used unless it says otherwise: long enough to walk to another machine, short enough to be
 /// forgotten in a shell history.
 pub const INVITE_LIFETIME: Duration = Duration::from_secs(15 * 60);
-/// Wrong tries that end all open invites. Nobody mistypes a copied ticket five times; a search would need 2¹²⁷ tries.
-pub const WRONG_TRIES_MAX: u32 = 5;
 /// Ended invites that are remembered, so that their bearers are told that they came too late.
 const SPENT_KEPT: usize = 256;
 
 const HEADING: &str = "# Invites that were given out, by their hashes. qft writes this file; do not edit it.\n";
 const OPEN: &str = "open";
 const SPENT: &str = "spent";
+/// Written by versions that counted wrong invites; read past.
 const WRONG_TRIES: &str = "wrong-tries";
 
 /// Why an invite is not honoured.
@@ -35,7 +35,7 @@ pub enum InviteError {
     /// It was never given out by this installation.
     #[error("the invite is not known here; ask for a new ticket (qft peers invite)")]
     Unknown,
-    /// It was used, has expired, or was ended by wrong tries.
+    /// It was used, has expired, or was ended.
     #[error("the invite was used or has expired; ask for a new ticket (qft peers invite)")]
     Spent,
 }
@@ -74,8 +74,6 @@ struct Book {
     open: Vec<(Hash, OpenInvite)>,
     /// Ended ones, oldest first.
     spent: Vec<Hash>,
-    /// Unknown invites brought since the last one was given out.
-    wrong_tries: u32,
 }
 
 impl Invites {
@@ -97,7 +95,6 @@ impl Invites {
         self.change(|book| {
             book.end_where(|open| open.until <= now);
             book.open.push((hash(&invite.0), OpenInvite { guest, until: now + lifetime }));
-            book.wrong_tries = 0;
             (true, invite)
         })
     }
@@ -105,19 +102,19 @@ impl Invites {
     /// Uses an invite up and says what it gives.
     ///
     /// # Errors
-    /// [`RedeemError`]; the last of [`WRONG_TRIES_MAX`] unknown ones ends all that are open.
+    /// [`RedeemError`]. An invite that is not open changes nothing.
     pub fn redeem(&self, invite: &[u8; 16], now: SystemTime) -> Result<Guest, RedeemError> {
         let hash = hash(invite);
+        // Strangers can bring any number of wrong invites, so those cost one look: no lock, and nothing is written.
+        self.read()?.position(&hash)?;
         let outcome = self.change(|book| {
-            if let Some(at) = book.open.iter().position(|(open, _)| *open == hash) {
-                let (_, open) = book.open.remove(at);
-                book.remember(hash);
-                return (true, if now < open.until { Ok(open.guest) } else { Err(InviteError::Spent) });
-            }
-            match book.spent.contains(&hash) {
-                true => (false, Err(InviteError::Spent)),
-                false => (book.count_wrong_try(), Err(InviteError::Unknown)),
-            }
+            let at = match book.position(&hash) {
+                Ok(at) => at,
+                Err(error) => return (false, Err(error)),
+            };
+            let (_, open) = book.open.remove(at);
+            book.remember(hash);
+            (true, if now < open.until { Ok(open.guest) } else { Err(InviteError::Spent) })
         });
         Ok(outcome??)
     }
@@ -181,7 +178,7 @@ impl Book {
                 self.open.push((base32::decode(hash).ok()?, OpenInvite { guest, until }));
             }
             SPENT => self.spent.push(base32::decode(rest).ok()?),
-            WRONG_TRIES => self.wrong_tries = rest.parse().ok()?,
+            WRONG_TRIES => {}
             word if word.is_empty() || word.starts_with('#') => {}
             _ => return None,
         }
@@ -198,21 +195,16 @@ impl Book {
         for hash in &self.spent {
             text.push_str(&format!("{SPENT} {}\n", base32::encode(hash)));
         }
-        text.push_str(&format!("{WRONG_TRIES} {}\n", self.wrong_tries));
         text
     }
 
-    /// Counts a wrong try and says whether that changed anything: with no invite open there is nothing to find.
-    fn count_wrong_try(&mut self) -> bool {
-        if self.open.is_empty() {
-            return false;
+    /// Where an open invite stands.
+    fn position(&self, hash: &Hash) -> Result<usize, InviteError> {
+        match self.open.iter().position(|(open, _)| open == hash) {
+            Some(at) => Ok(at),
+            None if self.spent.contains(hash) => Err(InviteError::Spent),
+            None => Err(InviteError::Unknown),
         }
-        self.wrong_tries = self.wrong_tries.saturating_add(1);
-        if self.wrong_tries >= WRONG_TRIES_MAX {
-            tracing::warn!(open = self.open.len(), "too many wrong invites were tried; all open invites end");
-            self.end_where(|_| true);
-        }
-        true
     }
 
     fn end_where(&mut self, ends: impl Fn(&OpenInvite) -> bool) {

@@ -12,7 +12,7 @@ mod rights;
 pub(crate) use clients::Stamp;
 pub use clients::{Allowed, Client, Clients, Listing};
 pub use entry::{Guest, check_client_name};
-pub use invites::{INVITE_LIFETIME, InviteError, Invites, OpenInvite, RedeemError, WRONG_TRIES_MAX};
+pub use invites::{INVITE_LIFETIME, InviteError, Invites, OpenInvite, RedeemError};
 pub use remotes::{NameError, Remote, Remotes, check_remote_name};
 pub use rights::{Mode, Rights, parse_expiry, parse_root};
 
