@@ -1,37 +1,65 @@
 //! What a `Get` asks for, found on a thread of its own.
 
+use std::ops::ControlFlow;
+
 use super::grant::Grant;
 use crate::protocol::message::{Failure, Get, Message, Problem, Status};
-use crate::session::local::Finder;
-use crate::storage::{self, Filters, Found, Links};
+use crate::session::local::{Finder, Gone};
+use crate::storage::{self, Expanded, Filters, Finds, Found, Links, Walk};
 
 /// Passes on what a `Get` asks for, until everything is found or nobody takes it any more.
 pub(super) fn look_for(grant: &Grant, get: &Get, found: &Finder<Found>) {
-    let problem = |name: Vec<u8>, failure| found.blocking_send(Found::Problem { name, failure }).is_ok();
     if let Err(failure) = grant.may_read() {
-        problem(get.patterns.first().cloned().unwrap_or_default(), failure);
+        let name = get.patterns.first().cloned().unwrap_or_default();
+        let _ = found.blocking_send(Found::Problem { name, failure });
         return;
-    }
-    let mut requests = Vec::new();
-    for expanded in storage::expand(&grant.root, &get.patterns) {
-        match expanded {
-            Ok(request) => requests.push(request),
-            Err((name, failure)) if !problem(name.clone(), failure.clone()) => return,
-            Err(_) => {}
-        }
     }
     let filters = match Filters::new(&get.filters, &[]) {
         Ok(filters) => filters,
         Err(error) => {
-            problem(Vec::new(), Failure::new(Status::BadName, error.to_string()));
+            let failure = Failure::new(Status::BadName, error.to_string());
+            let _ = found.blocking_send(Found::Problem { name: Vec::new(), failure });
             return;
         }
     };
     let links = if get.links { Links::Copy } else { Links::Skip };
-    for item in storage::walk(requests, filters, links) {
-        if found.blocking_send(item).is_err() {
-            return;
+    let walk = storage::walk(Vec::new(), filters, links);
+    storage::expand(&grant.root, &get.patterns, &mut Asked { walk, found });
+}
+
+/// What the patterns stand for is walked as it is found: what waits for the client is never more than the queue holds.
+struct Asked<'a> {
+    walk: Walk,
+    found: &'a Finder<Found>,
+}
+
+impl Asked<'_> {
+    fn pass_on(&mut self, expanded: Expanded) -> Result<(), Gone> {
+        match expanded {
+            Ok(request) => self.walk.add(request),
+            Err((name, failure)) => return self.found.blocking_send(Found::Problem { name, failure }),
         }
+        while let ControlFlow::Continue(item) = self.walk.step() {
+            match item {
+                Some(item) => self.found.blocking_send(item)?,
+                None if self.found.is_over() => return Err(Gone),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Finds for Asked<'_> {
+    fn take(&mut self, expanded: Expanded) -> ControlFlow<()> {
+        match self.pass_on(expanded) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(Gone) => ControlFlow::Break(()),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.found.is_over()
     }
 }
 

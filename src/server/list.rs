@@ -1,5 +1,6 @@
 //! Listings: the names that a client asks for, in batches.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::find::problem;
@@ -11,7 +12,7 @@ use crate::session::SessionError;
 use crate::session::control::Control;
 use crate::session::local::{Finder, Gone, walk_on_a_thread};
 use crate::storage::Meta;
-use crate::storage::{self, Filters, Found, Links, Request};
+use crate::storage::{self, Expanded, Filters, Finds, Found, Links, Request};
 
 /// Names in one message; a listing of any size is a row of such messages.
 const ENTRIES_A_MESSAGE: usize = if ENTRIES_MAX < 64 { ENTRIES_MAX } else { 64 };
@@ -81,19 +82,45 @@ fn list(grant: &Grant, wanted: &List, batch: &mut Batch<'_>) -> Result<(), Gone>
     if wanted.pattern.is_empty() || wanted.pattern == b"." {
         return list_inside(grant, None, wanted.recursive, batch);
     }
-    for expanded in storage::expand(&grant.root, std::slice::from_ref(&wanted.pattern)) {
-        match expanded {
-            Err((name, failure)) => batch.send(problem(name, failure))?,
-            Ok(Request { at: None, .. }) => list_inside(grant, None, wanted.recursive, batch)?,
-            Ok(Request { at: Some(at), .. }) => match grant.root.stat(&at) {
-                Ok(Some(meta)) if meta.kind == Kind::Dir => list_inside(grant, Some(&at), wanted.recursive, batch)?,
-                Ok(Some(meta)) => batch.add(at, meta)?,
-                Ok(None) => {}
-                Err(error) => batch.send(problem(at.as_bytes().to_vec(), (&error).into()))?,
-            },
+    let mut listed = Listed { grant, recursive: wanted.recursive, batch, gone: false };
+    storage::expand(&grant.root, std::slice::from_ref(&wanted.pattern), &mut listed);
+    if listed.gone { Err(Gone) } else { Ok(()) }
+}
+
+/// What a pattern stands for is listed as it is found.
+struct Listed<'a, 'b> {
+    grant: &'a Grant,
+    recursive: bool,
+    batch: &'a mut Batch<'b>,
+    gone: bool,
+}
+
+impl Listed<'_, '_> {
+    fn list(&mut self, expanded: Expanded) -> Result<(), Gone> {
+        let Self { grant, recursive, batch, .. } = self;
+        let at = match expanded {
+            Err((name, failure)) => return batch.send(problem(name, failure)),
+            Ok(Request { at: None, .. }) => return list_inside(grant, None, *recursive, batch),
+            Ok(Request { at: Some(at), .. }) => at,
+        };
+        match grant.root.stat(&at) {
+            Ok(Some(meta)) if meta.kind == Kind::Dir => list_inside(grant, Some(&at), *recursive, batch),
+            Ok(Some(meta)) => batch.add(at, meta),
+            Ok(None) => Ok(()),
+            Err(error) => batch.send(problem(at.as_bytes().to_vec(), (&error).into())),
         }
     }
-    Ok(())
+}
+
+impl Finds for Listed<'_, '_> {
+    fn take(&mut self, expanded: Expanded) -> ControlFlow<()> {
+        self.gone = self.list(expanded).is_err();
+        if self.gone { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn is_over(&self) -> bool {
+        self.batch.queue.is_over()
+    }
 }
 
 fn list_inside(grant: &Grant, at: Option<&WirePath>, recursive: bool, batch: &mut Batch<'_>) -> Result<(), Gone> {

@@ -50,6 +50,11 @@ impl<T> Finder<T> {
     pub(crate) fn blocking_send(&self, item: T) -> Result<(), Gone> {
         self.0.blocking_send(Some(item)).map_err(|_| Gone)
     }
+
+    /// Whether nobody takes what is found any more. For a walk that may find nothing for long.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.is_closed()
+    }
 }
 
 /// What a walk finds. Its end is said, so that a walk that broke off is never taken for one that found no more.

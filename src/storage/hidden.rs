@@ -58,7 +58,7 @@ mod tests {
     use crate::protocol::message::{Kind, Status};
     use crate::protocol::path::WirePath;
     use crate::storage::testing::{Place, wire};
-    use crate::storage::{Filters, Found, Fresh, Links, Owner, Part, Replace, Request, Resolver, Root, expand, walk};
+    use crate::storage::{Filters, Found, Fresh, Links, Owner, Part, Replace, Resolver, Root, walk};
 
     const HIDDEN: [&str; 5] = [".ssh/keys", "up/.ssh/keys", "door/keys", "d/deep/keys", ".profile"];
 
@@ -85,7 +85,7 @@ mod tests {
 
     fn names(root: &Root, patterns: &[&str]) -> Vec<String> {
         let patterns: Vec<_> = patterns.iter().map(|pattern| pattern.as_bytes().to_vec()).collect();
-        let requests: Vec<Request> = expand(root, &patterns).into_iter().filter_map(Result::ok).collect();
+        let requests = crate::storage::pattern::requests(root, &patterns);
         let found = walk(requests, Filters::none(), Links::Skip);
         found.filter_map(|found| if let Found::File { at, .. } = found { Some(at.to_string()) } else { None }).collect()
     }

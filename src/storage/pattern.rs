@@ -3,56 +3,97 @@
 pub(crate) mod glob;
 mod search;
 
+use std::ops::ControlFlow;
+
 use crate::protocol::message::{Failure, Kind, Status};
 use crate::protocol::path::WirePath;
 
-use self::search::{Match, Search};
+use self::search::{Effort, End, Match, Search};
+pub use self::search::{MATCHES_MAX, VISITS_MAX};
 use super::request::{Request, bad_name, no_such_file};
 use super::root::Root;
 
 /// Characters that make a component a pattern.
 const SPECIAL: &[u8] = b"*?[{";
 
-/// Finds what patterns mean in `root`, in their order; a pattern may stand for many names or, as an error
-/// with the pattern itself, for none.
+/// What a pattern stands for; an error comes with the pattern that it is about.
+pub type Expanded = Result<Request, (Vec<u8>, Failure)>;
+
+/// Whoever takes what patterns stand for.
+pub trait Finds {
+    /// Takes the next one, and may wait before it does. `Break` when nobody wants any more.
+    fn take(&mut self, found: Expanded) -> ControlFlow<()>;
+
+    /// Whether nobody wants any more. It is asked at every name that is looked at, so that a search which finds nothing
+    /// ends too.
+    fn is_over(&self) -> bool;
+}
+
+/// Finds what patterns mean in `root`, in their order, and hands each on before it looks for the next; a pattern may
+/// stand for many names or, as an error with the pattern itself, for none. All patterns together may stand for
+/// [`MATCHES_MAX`] names and cost [`VISITS_MAX`] looks at a name; the one at which that ends gets an error, and those
+/// after it are not looked at.
 ///
 /// A pattern that is the name of something is that, whatever characters it has, and need not be text.
 /// Otherwise `*`, `?`, `[…]` and `{…,…}` match within a component and never a leading dot, and a component
 /// `**` stands for any directories. A `/` at the end asks for the contents. What is found goes by its last
 /// component; nothing inside a directory that was found is found again.
-pub fn expand(root: &Root, patterns: &[Vec<u8>]) -> Vec<Result<Request, (Vec<u8>, Failure)>> {
-    let mut requests = Vec::new();
+pub fn expand(root: &Root, patterns: &[Vec<u8>], finds: &mut dyn Finds) {
+    let mut effort = Effort::for_one_request();
     for pattern in patterns {
-        match expand_one(root, pattern) {
-            Ok(found) => requests.extend(found.into_iter().map(Ok)),
-            Err(failure) => requests.push(Err((pattern.clone(), failure))),
+        let failure = match expand_one(root, pattern, &mut effort, finds) {
+            Ok(ControlFlow::Continue(())) => continue,
+            Ok(ControlFlow::Break(())) => return,
+            Err(failure) => failure,
+        };
+        // What follows would cost more than one request may.
+        let is_last = failure.status == Status::Unsupported;
+        if finds.take(Err((pattern.clone(), failure))).is_break() || is_last {
+            return;
         }
     }
-    requests
 }
 
-fn expand_one(root: &Root, pattern: &[u8]) -> Result<Vec<Request>, Failure> {
+fn expand_one(
+    root: &Root,
+    pattern: &[u8],
+    effort: &mut Effort,
+    finds: &mut dyn Finds,
+) -> Result<ControlFlow<()>, Failure> {
     let (wanted, part) = split_end(pattern);
     if wanted.is_empty() {
-        return Ok(vec![Request { root: root.clone(), at: None, name: None }]);
+        return Ok(finds.take(Ok(Request { root: root.clone(), at: None, name: None })));
     }
     let parsed = WirePath::parse(wanted);
     if let Ok(path) = &parsed
         && let Some(meta) = root.stat(path)?
     {
-        return literal(root, path, &meta.kind, part).map(|request| vec![request]);
+        return literal(root, path, &meta.kind, part).map(|request| finds.take(Ok(request)));
     }
     if !wanted.iter().any(|b| SPECIAL.contains(b)) {
         return Err(parsed.map_or_else(|error| bad_name(&error), |_| no_such_file(wanted)));
     }
-    let mut search = Search::new(root, wanted)?;
-    search.run().map_err(Failure::from)?;
-    if search.overflowed {
-        let detail = "the pattern stands for too many names; ask for the directory".to_owned();
-        return Err(Failure { status: Status::Unsupported, detail });
+    let search = Search::new(root, wanted)?;
+    let mut count = 0;
+    let ended = search.run(effort, finds, &mut |found, finds| match found.request(root, part) {
+        Some(request) => {
+            count += 1;
+            finds.take(Ok(request))
+        }
+        None => ControlFlow::Continue(()),
+    });
+    match ended {
+        Ok(()) if count == 0 => Err(no_such_file(wanted)),
+        Ok(()) => Ok(ControlFlow::Continue(())),
+        Err(End::Gone) => Ok(ControlFlow::Break(())),
+        Err(End::Disk(error)) => Err(error.into()),
+        Err(End::Effort) => Err(too_many()),
     }
-    let found: Vec<Request> = search.found.iter().filter_map(|found| found.request(root, part)).collect();
-    if found.is_empty() { Err(no_such_file(wanted)) } else { Ok(found) }
+}
+
+fn too_many() -> Failure {
+    let detail = "what is asked for stands for too many names, and not all were looked for; ask for the directory";
+    Failure::new(Status::Unsupported, detail)
 }
 
 /// What is asked of something found.
@@ -108,6 +149,25 @@ impl Match {
         };
         Some(Request { root: root.clone(), at: Some(self.at.clone()), name })
     }
+}
+
+/// All that patterns stand for.
+#[cfg(test)]
+pub(super) fn requests(root: &Root, patterns: &[Vec<u8>]) -> Vec<Request> {
+    #[derive(Default)]
+    struct Good(Vec<Request>);
+    impl Finds for Good {
+        fn take(&mut self, found: Expanded) -> ControlFlow<()> {
+            self.0.extend(found);
+            ControlFlow::Continue(())
+        }
+        fn is_over(&self) -> bool {
+            false
+        }
+    }
+    let mut good = Good::default();
+    expand(root, patterns, &mut good);
+    good.0
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Finds files: lazily, in order, and never outside their root.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::vec;
 
@@ -91,20 +92,33 @@ impl Iterator for Walk {
 
     fn next(&mut self) -> Option<Found> {
         loop {
-            let found = if self.frames.is_empty() {
-                let request = self.requests.pop_front()?;
-                self.start(request)
-            } else {
-                self.advance()
-            };
-            if found.is_some() {
-                return found;
+            match self.step() {
+                ControlFlow::Continue(None) => {}
+                ControlFlow::Continue(found) => return found,
+                ControlFlow::Break(()) => return None,
             }
         }
     }
 }
 
 impl Walk {
+    /// One more request, walked after those before it.
+    pub fn add(&mut self, request: Request) {
+        self.requests.push_back(request);
+    }
+
+    /// Goes on by one name, which may be one that is left out; `Break` at the end. For whoever has to look whether the
+    /// walk is still wanted, which a walk that finds nothing would not ask.
+    pub fn step(&mut self) -> ControlFlow<(), Option<Found>> {
+        if !self.frames.is_empty() {
+            return ControlFlow::Continue(self.advance());
+        }
+        match self.requests.pop_front() {
+            Some(request) => ControlFlow::Continue(self.start(request)),
+            None => ControlFlow::Break(()),
+        }
+    }
+
     /// The same walk, without going into the directories that it finds.
     pub fn shallow(mut self) -> Self {
         self.shallow = true;

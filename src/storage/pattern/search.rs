@@ -1,23 +1,58 @@
 //! The names in a tree that match a pattern with `*`, `?`, `[…]`, `{…,…}` or `**` in it.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-
-use rustix::io::Errno;
 
 use super::super::dir::Dir;
 use super::super::error::{Op, StorageError};
 use super::super::request::bad_name;
 use super::super::root::Root;
-use super::SPECIAL;
 use super::glob::Glob;
+use super::{Finds, SPECIAL};
 use crate::protocol::message::{Failure, Status};
 use crate::protocol::path::WirePath;
 
-/// Most names that one pattern may stand for; who wants more asks for the directory.
-const MATCHES_MAX: usize = 100_000;
-/// Most directory entries that are looked at for one pattern.
-const VISITS_MAX: usize = 2_000_000;
+/// Most names that the patterns of one request may stand for, all together; who wants more asks for the directory.
+pub const MATCHES_MAX: usize = 100_000;
+/// Most directory entries that are looked at for the patterns of one request, all together: some seconds of a disk that
+/// has them in memory.
+pub const VISITS_MAX: usize = 2_000_000;
+
+/// What the patterns of one request may still cost. Each pattern takes from what those before it left.
+#[derive(Debug)]
+pub(super) struct Effort {
+    matches: usize,
+    visits: usize,
+}
+
+impl Effort {
+    /// What one request may cost.
+    pub(super) fn for_one_request() -> Self {
+        Self { matches: MATCHES_MAX, visits: VISITS_MAX }
+    }
+
+    fn visit(&mut self) -> Result<(), End> {
+        self.visits = self.visits.checked_sub(1).ok_or(End::Effort)?;
+        Ok(())
+    }
+
+    fn count_match(&mut self) -> Result<(), End> {
+        self.matches = self.matches.checked_sub(1).ok_or(End::Effort)?;
+        Ok(())
+    }
+}
+
+/// Why a search ends before everything was looked at.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The request has cost as much as one may.
+    Effort,
+    /// Nobody takes what is found any more.
+    Gone,
+    /// The disk failed where the search began.
+    Disk(StorageError),
+}
 
 /// One component of a pattern.
 enum Step {
@@ -60,10 +95,14 @@ pub(super) struct Search<'a> {
     /// The plain components that the pattern starts with: there the search begins.
     start: Option<WirePath>,
     steps: Vec<Step>,
-    pub(super) found: Vec<Match>,
-    visits: usize,
-    /// Whether there are more, which were not looked for.
-    pub(super) overflowed: bool,
+}
+
+/// What a search takes along on its way down.
+struct Errand<'a> {
+    effort: &'a mut Effort,
+    finds: &'a mut dyn Finds,
+    /// Makes of a match what is handed on.
+    hand_on: &'a mut dyn FnMut(Match, &mut dyn Finds) -> ControlFlow<()>,
 }
 
 impl<'a> Search<'a> {
@@ -83,24 +122,40 @@ impl<'a> Search<'a> {
         }
         // Only patterns with a special character get here, so at least one step is left.
         let start = WirePath::parse(&start.join(&b'/')).ok();
-        Ok(Self { root, start, steps, found: Vec::new(), visits: 0, overflowed: false })
+        Ok(Self { root, start, steps })
     }
 
-    pub(super) fn run(&mut self) -> Result<(), StorageError> {
-        let start = self.start.clone();
-        let top = self.root.open_dir(start.as_ref())?;
-        let shown = start.as_ref().map_or_else(|| Path::new("."), WirePath::as_path);
-        self.descend(&top, start.as_ref(), &[0]).map_err(|errno| StorageError::new(Op::List, shown, errno))
+    /// Hands on each match as it is found.
+    pub(super) fn run(
+        &self,
+        effort: &mut Effort,
+        finds: &mut dyn Finds,
+        hand_on: &mut dyn FnMut(Match, &mut dyn Finds) -> ControlFlow<()>,
+    ) -> Result<(), End> {
+        let start = self.start.as_ref();
+        let top = self.root.open_dir(start).map_err(End::Disk)?;
+        let shown = start.map_or_else(|| Path::new("."), WirePath::as_path);
+        let names = top.names().map_err(|errno| End::Disk(StorageError::new(Op::List, shown, errno)))?;
+        self.descend(&top, names, start, &[0], &mut Errand { effort, finds, hand_on })
     }
 
     /// Looks for what the pattern means in one directory; `states` are the steps that may come next there.
     /// Every name is looked at once, however many `**` there are.
-    fn descend(&mut self, dir: &Arc<Dir>, at: Option<&WirePath>, states: &[usize]) -> Result<(), Errno> {
-        for name in dir.names()?.into_iter().filter(|name| self.root.shows(dir, name)) {
-            self.visits += 1;
-            if self.found.len() >= MATCHES_MAX || self.visits >= VISITS_MAX {
-                self.overflowed = true;
-                return Ok(());
+    fn descend(
+        &self,
+        dir: &Arc<Dir>,
+        names: Vec<Box<[u8]>>,
+        at: Option<&WirePath>,
+        states: &[usize],
+        errand: &mut Errand<'_>,
+    ) -> Result<(), End> {
+        for name in names {
+            errand.effort.visit()?;
+            if errand.finds.is_over() {
+                return Err(End::Gone);
+            }
+            if !self.root.shows(dir, &name) {
+                continue;
             }
             let (next, is_match) = self.next_states(states, &name);
             if !is_match && next.is_empty() {
@@ -113,10 +168,16 @@ impl<'a> Search<'a> {
             // Vanished, or too deep for the wire: it is not there.
             let (Ok(full), Ok(is_dir)) = (WirePath::parse(&full), dir.is_dir(&name)) else { continue };
             if is_match {
-                self.found.push(Match { at: full, is_dir });
-            } else if is_dir && let Ok(child) = dir.child(&name).map(Arc::new) {
+                errand.effort.count_match()?;
+                if (errand.hand_on)(Match { at: full, is_dir }, errand.finds).is_break() {
+                    return Err(End::Gone);
+                }
+            } else if is_dir
                 // A directory that cannot be read holds no match; one that was asked for by name says why.
-                let _ = self.descend(&child, Some(&full), &next);
+                && let Ok(child) = dir.child(&name).map(Arc::new)
+                && let Ok(names) = child.names()
+            {
+                self.descend(&child, names, Some(&full), &next, errand)?;
             }
         }
         Ok(())

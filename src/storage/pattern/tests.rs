@@ -12,11 +12,35 @@ fn tree() -> Place {
     place
 }
 
+/// Takes everything, up to a number.
+struct All {
+    found: Vec<Expanded>,
+    most: usize,
+}
+
+impl Finds for All {
+    fn take(&mut self, found: Expanded) -> ControlFlow<()> {
+        self.found.push(found);
+        if self.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn is_over(&self) -> bool {
+        self.found.len() >= self.most
+    }
+}
+
+/// What patterns give to whoever takes no more than `most`.
+fn first(root: &Root, patterns: &[Vec<u8>], most: usize) -> Vec<Expanded> {
+    let mut all = All { found: Vec::new(), most };
+    expand(root, patterns, &mut all);
+    all.found
+}
+
 /// What one pattern gives: `place=name` for each request.
 fn found(place: &Place, pattern: &str) -> Vec<String> {
     let show = |path: Option<WirePath>| path.map_or_else(|| "-".to_owned(), |path| path.to_string());
     let request = |request: Request| format!("{}={}", show(request.at), show(request.name));
-    let requests = expand(&place.root, &[pattern.as_bytes().to_vec()]);
+    let requests = first(&place.root, &[pattern.as_bytes().to_vec()], usize::MAX);
     requests.into_iter().map(|found| found.map_or_else(|(_, f)| format!("{:?}", f.status), request)).collect()
 }
 
@@ -82,8 +106,36 @@ fn a_name_that_is_no_text_is_found_literally() {
     let place = tree();
     let raw = b"d/\xff\n*".to_vec();
     fs::write(place.path(super::super::root::shown(&raw)), b"x").unwrap();
-    let requests = expand(&place.root, &[raw.clone(), b"\xfe*".to_vec(), b"d/*".to_vec()]);
+    let requests = first(&place.root, &[raw.clone(), b"\xfe*".to_vec(), b"d/*".to_vec()], usize::MAX);
     assert_eq!(requests[0].as_ref().unwrap().at.as_ref().unwrap().as_bytes(), raw);
     assert_eq!(requests[1].as_ref().unwrap_err().1.status, Status::BadName);
     assert_eq!(requests.len(), 5, "a glob finds it as well");
+}
+
+#[test]
+fn what_is_found_is_handed_on_before_the_next_is_looked_for() {
+    let place = tree();
+    let patterns = vec![b"*.txt".to_vec(), b"d/*".to_vec()];
+    for most in 1..=4 {
+        assert_eq!(first(&place.root, &patterns, most).len(), most, "nothing is found for nobody");
+    }
+}
+
+#[test]
+fn the_patterns_of_one_request_share_what_it_may_cost() {
+    const NAMES: usize = 500;
+    let place = Place::new();
+    for n in 0..NAMES {
+        place.write(&n.to_string(), b"");
+    }
+    let found = first(&place.root, &vec![b"*".to_vec(); 1024], usize::MAX);
+    assert_eq!(found.len(), MATCHES_MAX + 1, "as many as one pattern may stand for, and why there are no more");
+    let (_, failure) = found.last().unwrap().as_ref().unwrap_err();
+    assert_eq!(failure.status, Status::Unsupported);
+    // Names that match nothing cost as well.
+    let found = first(&place.root, &vec![b"*.none".to_vec(); VISITS_MAX / NAMES + 1], usize::MAX);
+    assert_eq!(found.len(), VISITS_MAX / NAMES + 1);
+    let last = found.last().unwrap().as_ref().unwrap_err();
+    assert_eq!(last.1.status, Status::Unsupported);
+    assert!(found[..found.len() - 1].iter().all(|found| found.as_ref().unwrap_err().1.status == Status::NotFound));
 }
