@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use qft::protocol::message::Mtime;
 use qft::protocol::path::WirePath;
-use qft::storage::{Commit, Committer, Fresh, Owner, Part, Replace, Root, Sync};
+use qft::storage::{Commit, Committer, Destination, Fresh, Owner, Part, Replace, Root, Sync};
 
 /// Runs a figure is the median of.
 const RUNS: usize = 5;
@@ -71,7 +71,7 @@ fn run(case: &Case, sync: Sync, place: &Path) -> Run {
     // searches past them.
     let stays = matches!(case.write, Write::Small);
     let dir = tempfile::Builder::new().disable_cleanup(stays).tempdir_in(place).expect("a directory");
-    let root = Root::open(dir.path()).expect("it was just made");
+    let root = Root::open(dir.path()).expect("it was just made").destination();
     // What the run before left is written now, not while this one is timed.
     rustix::fs::sync();
     match case.write {
@@ -93,7 +93,7 @@ fn report(case: &Case, sync: Sync, runs: &[Run]) {
     println!("{:<14} {:<17} {sync:<8} {written:>8.3} {committed:>8.3}  {all}", case.load, case.how);
 }
 
-fn open(root: &Root, name: &str) -> Part {
+fn open(root: &Destination, name: &str) -> Part {
     let path = WirePath::parse(name.as_bytes()).expect("a plain name");
     Part::open(root, &path, Owner::Anyone, Fresh::Yes).expect("a part")
 }
@@ -103,7 +103,7 @@ fn piece(bytes: usize) -> Vec<u8> {
     (0..bytes).map(|n| (n * 31 + n / 4096 + 1) as u8 | 1).collect()
 }
 
-fn small_files(root: &Root, sync: Sync) -> Run {
+fn small_files(root: &Destination, sync: Sync) -> Run {
     let content = piece(SMALL_BYTES);
     let start = Instant::now();
     let parts = (0..SMALL_FILES).map(|n| {
@@ -116,7 +116,7 @@ fn small_files(root: &Root, sync: Sync) -> Run {
     Run { written, committed: commit(parts, SMALL_BYTES as u64, sync) }
 }
 
-fn large_file(root: &Root, reserve: bool, early: bool, sync: Sync) -> Run {
+fn large_file(root: &Destination, reserve: bool, early: bool, sync: Sync) -> Run {
     let content = piece(PIECE_BYTES);
     let part = open(root, "a");
     let start = Instant::now();

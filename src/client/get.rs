@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 
@@ -14,15 +15,13 @@ use crate::error::Error;
 use crate::progress::Observer;
 use crate::protocol::close::CloseCode;
 use crate::protocol::codec;
-use crate::protocol::message::{Failure, Get, Message, Status, Target};
+use crate::protocol::message::{Get, Message, Target};
 use crate::protocol::path::WirePath;
 use crate::session::SessionError;
 use crate::session::receiver::{ReceiveOptions, Receiver, Tools};
 use crate::session::roles::{Roles, accept_streams};
 use crate::session::watch::until_silent;
-use crate::storage::Filters;
-use crate::storage::Root;
-use crate::storage::{Committer, Sync};
+use crate::storage::{Committer, Destination, Filters, Root, Sync};
 use crate::transfer::resume::Policy;
 use crate::transport::{Contact, TransportError};
 
@@ -32,6 +31,7 @@ struct Plan {
     contact: Contact,
     patterns: Vec<Vec<u8>>,
     filters: Vec<String>,
+    requested: Arc<Requested>,
     options: GetOptions,
     place: Place,
     committer: Committer,
@@ -40,7 +40,7 @@ struct Plan {
 
 /// Where the files go: a directory that exists, and the name of what may be new in it.
 struct Place {
-    root: Root,
+    root: Destination,
     to: Option<WirePath>,
 }
 
@@ -68,7 +68,8 @@ async fn run(
     let place = client.disk.run(move || Place::find(&into, target, dry_run)).await;
     let sync = if options.sync { Sync::Durable } else { Sync::None };
     let filters = Filters::lines(&options.excludes, &options.includes);
-    Filters::new(&filters, &[]).map_err(|error| Error::Usage(error.to_string()))?;
+    let left_out = Filters::new(&filters, &[]).map_err(|error| Error::Usage(error.to_string()))?;
+    let requested = Arc::new(Requested::new(&patterns, left_out));
     let patience = client.patience;
     let ahead = Ahead::new(options.if_exists, options.checksum, options.dry_run);
     let plan = Arc::new(Plan {
@@ -76,6 +77,7 @@ async fn run(
         contact,
         patterns,
         filters,
+        requested,
         options,
         place: place.map_err(|lost| Error::Session(lost.into()))??,
         committer: Committer::start(sync).map_err(Error::Thread)?,
@@ -117,7 +119,8 @@ impl Place {
         let to = named.then(|| WirePath::from_path(&missing)).transpose();
         let to = to.map_err(|error| Error::Usage(format!("cannot write to {}: {error}", into.display())))?;
         let root = if dry_run { Root::open(there)? } else { Root::create(there)? };
-        Ok(Self { root, to })
+        // It is the user's own directory: links that he has put there stand for what they lead to.
+        Ok(Self { root: root.destination().keeping_dirlinks(SystemTime::now()), to })
     }
 }
 
@@ -181,8 +184,7 @@ fn tools(plan: &Plan, link: &Link, observer: &Observer) -> Tools {
 
 fn receive_options(plan: &Plan) -> ReceiveOptions {
     let options = &plan.options;
-    let requested = Requested::new(&plan.patterns);
-    let to = plan.place.to.clone();
+    let (requested, to) = (plan.requested.clone(), plan.place.to.clone());
     ReceiveOptions {
         root: plan.place.root.clone(),
         to: plan.place.to.clone(),
@@ -192,14 +194,12 @@ fn receive_options(plan: &Plan) -> ReceiveOptions {
             checksum: options.checksum,
             resume: options.resume,
             blind: false,
+            links: options.links,
         },
         dry_run: options.dry_run,
         durable: options.sync,
         // A server decides what is in a file, never which names appear here.
-        allows: Box::new(move |path| match to.as_ref() == Some(path) || requested.allows(path, to.as_ref()) {
-            true => Ok(()),
-            false => Err(Failure::new(Status::NotAllowed, "nobody asked for this name")),
-        }),
+        allows: Box::new(move |offer, path| requested.check(offer, path, to.as_ref())),
         owner: None,
     }
 }

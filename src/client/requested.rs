@@ -1,34 +1,47 @@
-//! Which names a server may send: only those that were asked for.
+//! What a server may send: only what was asked for.
 //!
-//! A malicious server could otherwise answer `get notes.txt` with a `.bashrc` (scp's CVE-2019-6111,
-//! rsync's CVE-2024-12086).
+//! A malicious server could otherwise answer `get notes.txt` with a `.bashrc` (scp's CVE-2019-6111, rsync's
+//! CVE-2024-12086), or send what the user has left out (rsync's CVE-2022-29154).
 
+use crate::protocol::message::{Failure, Header, Kind, Status};
 use crate::protocol::path::WirePath;
-use crate::storage::Glob;
+use crate::storage::Filters;
+use crate::storage::pattern::Component;
 
-/// What the patterns of one request can stand for here.
+/// What one request can stand for here.
 #[derive(Debug)]
 pub(super) struct Requested {
     names: Vec<Name>,
+    filters: Filters,
 }
 
+/// What a pattern allows as the first component of a name.
 #[derive(Debug)]
 enum Name {
-    /// Any name: the contents of a directory were asked for.
+    /// Any name: the contents of a directory were asked for, all of them, as a server reads `dir/`.
     Any,
-    /// This first component.
-    Exactly(Vec<u8>),
-    /// A first component that the glob matches, or the very one that looks like a glob and is meant literally.
-    Like(Glob, Vec<u8>),
+    /// The last component of the pattern, which may look like a glob and yet be meant literally.
+    Like { literal: Vec<u8>, pattern: Option<Component> },
 }
 
 impl Requested {
-    pub(super) fn new(patterns: &[Vec<u8>]) -> Self {
-        Self { names: patterns.iter().map(|pattern| Name::of(pattern)).collect() }
+    /// What `patterns` mean without what `filters` leave out.
+    pub(super) fn new(patterns: &[Vec<u8>], filters: Filters) -> Self {
+        Self { names: patterns.iter().map(|pattern| Name::of(pattern)).collect(), filters }
     }
 
-    /// Whether `path`, below the destination `to`, was asked for.
-    pub(super) fn allows(&self, path: &WirePath, to: Option<&WirePath>) -> bool {
+    /// Whether an offer may get the name `path`, which is, or lies below, the destination `to`; else why not.
+    pub(super) fn check(&self, offer: &Header, path: &WirePath, to: Option<&WirePath>) -> Result<(), Failure> {
+        if to != Some(path) && !self.allows(path, to) {
+            return Err(Failure::new(Status::NotAllowed, "nobody asked for this name"));
+        }
+        if self.leaves_out(offer) {
+            return Err(Failure::new(Status::NotAllowed, "this name was to be left out"));
+        }
+        Ok(())
+    }
+
+    fn allows(&self, path: &WirePath, to: Option<&WirePath>) -> bool {
         let below = match to {
             Some(to) => path.strip_prefix(to),
             None => Some(path.clone()),
@@ -36,32 +49,37 @@ impl Requested {
         let Some(below) = below else { return false };
         below.components().next().is_some_and(|first| self.names.iter().any(|name| name.matches(first)))
     }
+
+    /// As a walk asks: a directory first, and then what is in it.
+    fn leaves_out(&self, offer: &Header) -> bool {
+        let mut parent = offer.path.parent();
+        while let Some(dir) = parent {
+            if self.filters.leaves_out(&dir, true) {
+                return true;
+            }
+            parent = dir.parent();
+        }
+        self.filters.leaves_out(&offer.path, offer.kind == Kind::Dir)
+    }
 }
 
 impl Name {
     /// The server names a thing by its last component, so only the pattern's last component counts.
     fn of(pattern: &[u8]) -> Self {
         let last = pattern.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        if last.is_empty() || last == b"." || last == b".." {
+        if last.is_empty() || last == b"." {
             return Self::Any;
         }
-        let has_meta = last.iter().any(|byte| b"*?[{\\".contains(byte));
-        match last {
-            // `**` alone stands for things at any depth, under their own last names.
-            b"**" => Self::Any,
-            // What is no glob to the server can only be a name to it.
-            last if has_meta => {
-                Glob::parse(last).map_or_else(|_| Self::Exactly(last.to_vec()), |glob| Self::Like(glob, last.to_vec()))
-            }
-            last => Self::Exactly(last.to_vec()),
-        }
+        // What cannot be understood is a name; a server that finds it sends that.
+        Self::Like { literal: last.to_vec(), pattern: Component::parse(last).ok() }
     }
 
     fn matches(&self, first: &[u8]) -> bool {
         match self {
             Self::Any => true,
-            Self::Exactly(name) => name == first,
-            Self::Like(glob, literal) => glob.matches(first) || literal == first,
+            Self::Like { literal, pattern } => {
+                literal == first || pattern.as_ref().is_some_and(|pattern| pattern.matches(first))
+            }
         }
     }
 }
@@ -69,10 +87,12 @@ impl Name {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::message::{FileId, Mtime};
 
     fn allows(patterns: &[&str], path: &str) -> bool {
         let patterns: Vec<_> = patterns.iter().map(|pattern| pattern.as_bytes().to_vec()).collect();
-        Requested::new(&patterns).allows(&WirePath::parse(path.as_bytes()).expect("a plain path"), None)
+        let requested = Requested::new(&patterns, Filters::none());
+        requested.allows(&WirePath::parse(path.as_bytes()).expect("a plain path"), None)
     }
 
     #[test]
@@ -91,6 +111,22 @@ mod tests {
             (&["**/*.rs"], "main.rs", true),
             (&["**/*.rs"], "main.sh", false),
             (&["[odd]"], "[odd]", true),
+            (&["*"], "notes.txt", true),
+            (&["*"], ".bashrc", false),
+            (&["**"], "notes.txt", true),
+            (&["**"], ".bashrc", false),
+            (&["**/*"], ".ssh/authorized_keys", false),
+            (&["?bashrc"], ".bashrc", false),
+            (&["[.]bashrc"], ".bashrc", false),
+            (&["{.bashrc,x}"], ".bashrc", false),
+            (&["[!a]*"], ".bashrc", false),
+            (&[".*"], ".bashrc", true),
+            (&[".[bx]*"], ".bashrc", true),
+            (&[".bashrc"], ".bashrc", true),
+            (&["*"], "docs/.git/config", true),
+            (&["docs/"], ".config", true),
+            (&[""], ".config", true),
+            (&["docs/.."], "anything", false),
         ] {
             assert_eq!(allows(patterns, path), expected, "{patterns:?} {path}");
         }
@@ -98,11 +134,35 @@ mod tests {
 
     #[test]
     fn names_outside_the_destination_are_never_asked_for() {
-        let requested = Requested::new(&[b"a".to_vec()]);
+        let requested = Requested::new(&[b"a".to_vec()], Filters::none());
         let to = WirePath::parse(b"here").expect("a plain path");
         let path = |raw: &[u8]| WirePath::parse(raw).expect("a plain path");
         assert!(requested.allows(&path(b"here/a"), Some(&to)));
         assert!(!requested.allows(&path(b"a"), Some(&to)));
         assert!(!requested.allows(&path(b"hereafter/a"), Some(&to)));
+    }
+
+    #[test]
+    fn what_was_left_out_may_not_come_either() {
+        let filters = Filters::new(&["*.key", "/docs/private/"], &[]).expect("good patterns");
+        let requested = Requested::new(&[b"docs".to_vec()], filters);
+        let offer = |name: &str, kind| {
+            let path = WirePath::parse(name.as_bytes()).expect("a plain path");
+            let mtime = Mtime { secs: 0, nanos: 0 };
+            Header { id: FileId(0), path, kind, size: 0, mtime, mode: 0o644 }
+        };
+        let new_name = WirePath::parse(b"new").expect("a plain path");
+        for (name, kind, allowed) in [
+            ("docs/a", Kind::File, true),
+            ("docs/a.key", Kind::File, false),
+            ("docs/private", Kind::Dir, false),
+            ("docs/private", Kind::File, true),
+            ("docs/private/a", Kind::File, false),
+            ("docs/a.key/b", Kind::File, false),
+        ] {
+            let offer = offer(name, kind);
+            assert_eq!(requested.check(&offer, &offer.path, None).is_ok(), allowed, "{name}");
+            assert_eq!(requested.check(&offer, &new_name, Some(&new_name)).is_ok(), allowed, "{name} under a new name");
+        }
     }
 }

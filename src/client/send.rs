@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +19,7 @@ use crate::session::local::{FOUND_AHEAD, Finder, walk_on_a_thread};
 use crate::session::roles::Roles;
 use crate::session::sender::{Sender, Tools};
 use crate::session::watch::until_silent;
-use crate::storage::{self, Filters, Found, Links};
+use crate::storage::{self, Filters, Found, Links, Missing, Request};
 use crate::transport::{Contact, TransportError};
 
 /// What stays the same over all connections of one job.
@@ -27,6 +27,9 @@ struct Plan {
     client: Client,
     contact: Contact,
     paths: Vec<PathBuf>,
+    /// What the paths named when the job began, for all its connections: whoever may write to a directory above them
+    /// must not choose, by a lost connection, what they name next.
+    requests: OnceLock<Vec<Result<Request, Missing>>>,
     options: SendOptions,
     filters: Filters,
     ahead: Ahead,
@@ -48,7 +51,7 @@ async fn run(
         Filters::new(&options.excludes, &options.includes).map_err(|error| Error::Usage(error.to_string()))?;
     let patience = client.patience;
     let ahead = Ahead::new(options.if_exists, options.checksum, options.dry_run);
-    let plan = Arc::new(Plan { client, contact, paths, options, filters, ahead });
+    let plan = Arc::new(Plan { client, contact, paths, requests: OnceLock::new(), options, filters, ahead });
     persist(&observer, &cancel, patience, || attempt(plan.clone(), observer.clone(), cancel.clone())).await
 }
 
@@ -130,12 +133,12 @@ async fn read(replies: &mut Replies, roles: &Roles) -> SessionError {
 /// On a thread: walks the local paths until everything is found or nobody takes it any more.
 fn look_for(plan: &Plan, found: &Finder<Found>) {
     let mut requests = Vec::new();
-    for request in storage::local_requests(&plan.paths) {
+    for request in plan.requests.get_or_init(|| storage::local_requests(&plan.paths)) {
         match request {
-            Ok(request) => requests.push(request),
-            Err(missing) => {
-                let name = missing.path.into_os_string().into_vec();
-                if found.blocking_send(Found::Problem { name, failure: missing.failure }).is_err() {
+            Ok(request) => requests.push(request.clone()),
+            Err(Missing { path, failure }) => {
+                let name = path.clone().into_os_string().into_vec();
+                if found.blocking_send(Found::Problem { name, failure: failure.clone() }).is_err() {
                     return;
                 }
             }

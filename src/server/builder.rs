@@ -31,6 +31,8 @@ pub struct ServerBuilder {
     passes: Passes,
     mode: Mode,
     no_clobber: bool,
+    links: bool,
+    keep_dirlinks: bool,
     hidden: bool,
     clients_max: usize,
     sync: bool,
@@ -50,6 +52,8 @@ impl ServerBuilder {
             passes: Passes::default(),
             mode: Mode::default(),
             no_clobber: false,
+            links: true,
+            keep_dirlinks: false,
             hidden: false,
             clients_max: CLIENTS_MAX,
             sync: true,
@@ -98,6 +102,25 @@ impl ServerBuilder {
     /// Never replace a file that exists, nor change the time and mode of a directory. Default: no.
     pub fn no_clobber(mut self, no_clobber: bool) -> Self {
         self.no_clobber = no_clobber;
+        self
+    }
+
+    /// Take symbolic links from clients that may read and write; no name of a client's leads through one. Who may only
+    /// write makes none in any case. Default: yes.
+    pub fn links(mut self, links: bool) -> Self {
+        self.links = links;
+        self
+    }
+
+    /// Where a client sends into a directory whose name a symbolic link has, let the link stand for the directory that
+    /// it leads to, if it belongs to the user of this process, is older than the client's job, and leads to a place
+    /// further down without dotted names. Default: no; such a name is refused.
+    ///
+    /// A client could make such a link in one job, for its next one to pass through. So from here on none are taken,
+    /// unless [`links`](Self::links) is set again, for a server whose only client is its own user.
+    pub fn keep_dirlinks(mut self, keep_dirlinks: bool) -> Self {
+        self.keep_dirlinks = keep_dirlinks;
+        self.links &= !keep_dirlinks;
         self
     }
 
@@ -166,6 +189,8 @@ impl ServerBuilder {
             root,
             mode: self.mode,
             no_clobber: self.no_clobber,
+            links: self.links,
+            keep_dirlinks: self.keep_dirlinks,
             hidden: self.hidden,
             durable: self.sync,
             once: self.once,

@@ -18,7 +18,6 @@ use super::visit::Visit;
 use super::{Notice, Shared, list};
 use crate::progress::{Event, Observer};
 use crate::protocol::message::{Get, List, Message, Probe, ProbeKind, Push};
-use crate::protocol::path::WirePath;
 use crate::session::local::{FOUND_AHEAD, walk_on_a_thread};
 use crate::session::probe;
 use crate::session::receiver::{self, ReceiveOptions, Receiver};
@@ -227,7 +226,7 @@ impl Conversation {
     fn receive_options(&self, push: Push) -> ReceiveOptions {
         let grant = self.client.grant.clone();
         ReceiveOptions {
-            root: grant.root.clone(),
+            root: grant.destination(),
             to: push.to,
             target: push.target,
             policy: Policy {
@@ -235,11 +234,12 @@ impl Conversation {
                 checksum: push.checksum,
                 resume: push.resume,
                 blind: grant.is_blind(),
+                links: grant.takes_links(),
             },
             dry_run: push.dry_run,
             durable: self.shared.durable,
             owner: grant.part_owner(),
-            allows: Box::new(move |path: &WirePath| grant.may_write(path)),
+            allows: Box::new(move |_, path| grant.may_write(path)),
         }
     }
 

@@ -24,7 +24,7 @@ pub(super) fn look_for(grant: &Grant, get: &Get, found: &Finder<Found>) {
     };
     let links = if get.links { Links::Copy } else { Links::Skip };
     let walk = storage::walk(Vec::new(), filters, links);
-    storage::expand(&grant.root, &get.patterns, &mut Asked { walk, found });
+    storage::expand(&grant.tree(), &get.patterns, &mut Asked { walk, found });
 }
 
 /// What the patterns stand for is walked as it is found: what waits for the client is never more than the queue holds.

@@ -1,11 +1,11 @@
 //! What one client may do here: its own rights, within the server's.
 
-use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::Shared;
 use crate::protocol::message::{Failure, IfExists, Status};
 use crate::protocol::path::WirePath;
-use crate::storage::{Root, StorageError};
+use crate::storage::{Destination, Root, StorageError, Tree};
 use crate::transport::Fingerprint;
 use crate::transport::trust::{Mode, Rights};
 
@@ -16,7 +16,10 @@ const PART_OWNER_CHARS: usize = 16;
 #[derive(Debug)]
 pub(super) struct Grant {
     /// All that the client can reach.
-    pub(super) root: Root,
+    root: Root,
+    /// Symbolic links are taken from it.
+    links: bool,
+    keep_dirlinks: bool,
     server: Mode,
     client: Mode,
     no_clobber: bool,
@@ -34,16 +37,28 @@ impl Grant {
         let root = match &rights.root {
             None => shared.tree.clone(),
             Some(path) => {
-                if may_write && shared.root.stat(path)?.is_none() {
-                    shared.root.make_dir(path)?;
-                }
                 // The operator named it, so it may be one that is hidden from the others.
-                let below = shared.root.subdir(path)?;
+                let below = shared.root.client_root(path, may_write)?;
                 if shared.hidden { below } else { below.hiding_dots() }
             }
         };
-        let no_clobber = shared.no_clobber || rights.no_clobber;
-        Ok(Self { root, server: shared.mode, client: rights.mode, no_clobber, hidden: shared.hidden, peer })
+        Ok(Self { root, client: rights.mode, no_clobber: shared.no_clobber || rights.no_clobber, ..full(shared, peer) })
+    }
+
+    /// What the client may read, if it may.
+    pub(super) fn tree(&self) -> Tree {
+        self.root.tree()
+    }
+
+    /// Where the files of a job arrive that begins now.
+    pub(super) fn destination(&self) -> Destination {
+        let strict = self.root.destination();
+        if self.keep_dirlinks { strict.keeping_dirlinks(SystemTime::now()) } else { strict }
+    }
+
+    /// Whether the client may make symbolic links.
+    pub(super) fn takes_links(&self) -> bool {
+        self.links && !self.is_blind()
     }
 
     /// Whether files may be got and listed; else why not.
@@ -96,10 +111,17 @@ impl Grant {
 }
 
 /// A grant for everything that the server allows.
-pub(super) fn full(shared: &Arc<Shared>, peer: Fingerprint) -> Grant {
-    let (server, client) = (shared.mode, Mode::ReadWrite);
-    let (root, no_clobber, hidden) = (shared.tree.clone(), shared.no_clobber, shared.hidden);
-    Grant { root, server, client, no_clobber, hidden, peer }
+pub(super) fn full(shared: &Shared, peer: Fingerprint) -> Grant {
+    Grant {
+        root: shared.tree.clone(),
+        links: shared.links,
+        keep_dirlinks: shared.keep_dirlinks,
+        server: shared.mode,
+        client: Mode::ReadWrite,
+        no_clobber: shared.no_clobber,
+        hidden: shared.hidden,
+        peer,
+    }
 }
 
 fn not_allowed(why: &str) -> Failure {

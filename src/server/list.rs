@@ -12,7 +12,7 @@ use crate::session::SessionError;
 use crate::session::control::Control;
 use crate::session::local::{Finder, Gone, walk_on_a_thread};
 use crate::storage::Meta;
-use crate::storage::{self, Expanded, Filters, Finds, Found, Links, Request};
+use crate::storage::{self, Expanded, Filters, Finds, Found, Links, Request, Tree};
 
 /// Names in one message; a listing of any size is a row of such messages.
 const ENTRIES_A_MESSAGE: usize = if ENTRIES_MAX < 64 { ENTRIES_MAX } else { 64 };
@@ -79,17 +79,18 @@ fn list(grant: &Grant, wanted: &List, batch: &mut Batch<'_>) -> Result<(), Gone>
         let name = if wanted.pattern.is_empty() { b".".to_vec() } else { wanted.pattern.clone() };
         return batch.send(problem(name, failure));
     }
+    let tree = &grant.tree();
     if wanted.pattern.is_empty() || wanted.pattern == b"." {
-        return list_inside(grant, None, wanted.recursive, batch);
+        return list_inside(tree, None, wanted.recursive, batch);
     }
-    let mut listed = Listed { grant, recursive: wanted.recursive, batch, gone: false };
-    storage::expand(&grant.root, std::slice::from_ref(&wanted.pattern), &mut listed);
+    let mut listed = Listed { tree, recursive: wanted.recursive, batch, gone: false };
+    storage::expand(tree, std::slice::from_ref(&wanted.pattern), &mut listed);
     if listed.gone { Err(Gone) } else { Ok(()) }
 }
 
 /// What a pattern stands for is listed as it is found.
 struct Listed<'a, 'b> {
-    grant: &'a Grant,
+    tree: &'a Tree,
     recursive: bool,
     batch: &'a mut Batch<'b>,
     gone: bool,
@@ -97,14 +98,14 @@ struct Listed<'a, 'b> {
 
 impl Listed<'_, '_> {
     fn list(&mut self, expanded: Expanded) -> Result<(), Gone> {
-        let Self { grant, recursive, batch, .. } = self;
+        let Self { tree, recursive, batch, .. } = self;
         let at = match expanded {
             Err((name, failure)) => return batch.send(problem(name, failure)),
-            Ok(Request { at: None, .. }) => return list_inside(grant, None, *recursive, batch),
+            Ok(Request { at: None, .. }) => return list_inside(tree, None, *recursive, batch),
             Ok(Request { at: Some(at), .. }) => at,
         };
-        match grant.root.stat(&at) {
-            Ok(Some(meta)) if meta.kind == Kind::Dir => list_inside(grant, Some(&at), *recursive, batch),
+        match tree.stat(&at) {
+            Ok(Some(meta)) if meta.kind == Kind::Dir => list_inside(tree, Some(&at), *recursive, batch),
             Ok(Some(meta)) => batch.add(at, meta),
             Ok(None) => Ok(()),
             Err(error) => batch.send(problem(at.as_bytes().to_vec(), (&error).into())),
@@ -123,8 +124,8 @@ impl Finds for Listed<'_, '_> {
     }
 }
 
-fn list_inside(grant: &Grant, at: Option<&WirePath>, recursive: bool, batch: &mut Batch<'_>) -> Result<(), Gone> {
-    let request = Request { root: grant.root.clone(), at: at.cloned(), name: at.cloned() };
+fn list_inside(tree: &Tree, at: Option<&WirePath>, recursive: bool, batch: &mut Batch<'_>) -> Result<(), Gone> {
+    let request = Request { root: tree.clone(), at: at.cloned(), name: at.cloned() };
     let walk = storage::walk(vec![request], Filters::none(), Links::Copy);
     let walk = if recursive { walk } else { walk.shallow() };
     for item in walk {

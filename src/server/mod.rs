@@ -87,6 +87,9 @@ pub(crate) struct Shared {
     tree: Root,
     mode: Mode,
     no_clobber: bool,
+    /// Symbolic links are taken from clients.
+    links: bool,
+    keep_dirlinks: bool,
     hidden: bool,
     durable: bool,
     once: bool,

@@ -17,7 +17,7 @@ use crate::protocol::path::WirePath;
 
 use super::error::{Op, Refusal, StorageError};
 use super::part::Part;
-use super::root::Root;
+use super::root::Destination;
 use super::touch::Touch;
 use group::Group;
 
@@ -68,7 +68,7 @@ struct Job {
 
 enum Work {
     File(Box<Commit>),
-    Names { root: Root, path: WirePath },
+    Names { root: Destination, path: WirePath },
     Touch(Touch),
 }
 
@@ -88,8 +88,8 @@ impl Committer {
         self.queue(Job { work: Work::File(Box::new(commit)), answer });
     }
 
-    /// Queues the request to make a new directory or link durable, which [`Root`] has made already.
-    pub fn submit_dir(&self, root: Root, path: WirePath, answer: Answer) {
+    /// Queues the request to make a new directory or link durable, which [`Destination`] has made already.
+    pub fn submit_dir(&self, root: Destination, path: WirePath, answer: Answer) {
         self.queue(Job { work: Work::Names { root, path }, answer });
     }
 

@@ -18,12 +18,12 @@ pub(crate) const DIR_MODE: u32 = 0o777;
 /// Those without which nothing can be put into it.
 pub(crate) const OWNER_MODE: u32 = 0o700;
 
-/// How paths of several components are opened below a root.
+/// How paths of several components are opened below a root. Neither way follows a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolver {
-    /// By the kernel in one call (`openat2`): links are followed as long as they stay below the root.
+    /// By the kernel in one call (`openat2`).
     Kernel,
-    /// Component by component, following no link at all: for kernels and sandboxes without that call.
+    /// Component by component: for kernels and sandboxes without that call.
     Walk,
 }
 
@@ -56,7 +56,8 @@ impl Dir {
         self.id
     }
 
-    /// Opens a directory below this one. `path` consists of plain components.
+    /// Opens a directory below this one. `path` consists of plain components; a link on the way, or in its place, is an
+    /// error (`ELOOP`). There is no call that follows one: whoever may follow a link reads it and names where it leads.
     pub(crate) fn open_below(&self, path: &[u8], resolver: Resolver) -> Result<Self, Errno> {
         // The kernel would refuse a way out as well; the walk below relies on this check alone.
         for component in path.split(|b| *b == b'/') {
@@ -68,30 +69,40 @@ impl Dir {
         }
     }
 
-    /// The same, and a link on the way is an error (`ELOOP` from the kernel).
-    pub(crate) fn open_below_without_links(&self, path: &[u8], resolver: Resolver) -> Result<Self, Errno> {
-        for component in path.split(|b| *b == b'/') {
-            plain_component(component)?;
-        }
-        match resolver {
-            Resolver::Kernel => Self::held(system::open_dir_without_links(&self.fd, path)?),
-            Resolver::Walk => self.walk_to(path),
-        }
-    }
-
     fn walk_to(&self, path: &[u8]) -> Result<Self, Errno> {
-        let mut reached: Option<OwnedFd> = None;
+        let mut reached: Option<Self> = None;
         for component in path.split(|b| *b == b'/') {
-            let from = reached.as_ref().unwrap_or(&self.fd);
-            reached = Some(rustix::fs::openat(from, component, OPEN_DIR | OFlags::NOFOLLOW, Mode::empty())?);
+            reached = Some(reached.as_ref().unwrap_or(self).child(component)?);
         }
-        Self::held(reached.ok_or(Errno::NOENT)?)
+        reached.ok_or(Errno::NOENT)
     }
 
-    /// Opens the directory of that name, which must not be a link.
+    /// Opens the directory of that name, which must not be a link (`ELOOP`).
     pub(crate) fn child(&self, name: &[u8]) -> Result<Self, Errno> {
-        let fd = rustix::fs::openat(self, plain_component(name)?, OPEN_DIR | OFlags::NOFOLLOW, Mode::empty())?;
-        Self::held(fd)
+        let how = OPEN_DIR | OFlags::NOFOLLOW;
+        match rustix::fs::openat(self, plain_component(name)?, how, Mode::empty()) {
+            // So the kernel says of a link, too, when only a directory will do.
+            Err(Errno::NOTDIR) if self.is_link(name) => Err(Errno::LOOP),
+            opened => Self::held(opened?),
+        }
+    }
+
+    fn is_link(&self, name: &[u8]) -> bool {
+        self.stat(name).is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Symlink)
+    }
+
+    /// What this directory itself is.
+    pub(crate) fn own_meta(&self) -> io::Result<Meta> {
+        Meta::new(&rustix::fs::fstat(self)?, || Err(Errno::INVAL.into()))
+    }
+
+    /// Reads the link of that name, and says which one was read: it may be another one by the next call.
+    pub(crate) fn open_link(&self, name: &[u8]) -> Result<(Stat, Vec<u8>), Errno> {
+        let how = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let link = rustix::fs::openat(self, plain_component(name)?, how, Mode::empty())?;
+        let found = rustix::fs::fstat(&link)?;
+        // Without a name it is the link that is open; of anything else the kernel says that there is none.
+        Ok((found, rustix::fs::readlinkat(&link, "", Vec::new())?.into_bytes()))
     }
 
     /// Opens a file; never through a link, never waiting for a FIFO's other end, never as our terminal.

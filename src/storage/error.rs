@@ -107,7 +107,7 @@ impl StorageError {
         let by_op = if self.op.reads() { Status::ReadFailed } else { Status::WriteFailed };
         match Refusal::of(&self.cause) {
             Some(Refusal::NotTransferable) => return Status::Unsupported,
-            Some(Refusal::LinkLeaves) => return Status::BadName,
+            Some(Refusal::LinkLeaves | Refusal::TreeReplaced) => return Status::BadName,
             Some(Refusal::CommitterGone) => return Status::Internal,
             Some(Refusal::PartReplaced) | None => {}
         }
@@ -166,6 +166,9 @@ pub(crate) enum Refusal {
     /// A link that points out of the tree.
     #[error("its target lies outside the tree")]
     LinkLeaves,
+    /// Something else has the name of the directory that is walked.
+    #[error("the directory that was named is not there any more")]
+    TreeReplaced,
     /// Something of ours was replaced while we worked on it.
     #[error("its part file was replaced by someone else")]
     PartReplaced,
@@ -190,7 +193,7 @@ impl From<Refusal> for io::Error {
 pub(crate) fn plain(error: &io::Error) -> String {
     match Errno::from_io_error(error) {
         // The system's words for these ("Invalid cross-device link", "Not a directory") help nobody.
-        Some(Errno::XDEV) => return "a symbolic link leads out of the root".to_owned(),
+        Some(Errno::XDEV) => return "it leads out of the root".to_owned(),
         Some(Errno::LOOP) => return "a symbolic link is in the way".to_owned(),
         Some(Errno::NOTDIR) => return "a file is in the way of the directory".to_owned(),
         _ => {}

@@ -1,19 +1,12 @@
 //! Names with a leading dot at the top of a root, for roots that hide them: `.ssh` in a home directory.
 
-use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
-
-use rustix::io::Errno;
-
-use super::dir::{Dir, Resolver};
-
 /// What a root does with names at its top that begin with a dot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dots {
     /// They are names like any others.
     Shown,
-    /// They are not there to be read, and cannot be made or written to, whatever links lead to them.
+    /// They are not there to be read, and cannot be made or written to. No name leads through a link, so the text of a
+    /// name tells whether it is one of them.
     Hidden,
 }
 
@@ -22,43 +15,16 @@ pub(super) fn is_dotted(path: &[u8]) -> bool {
     path.first() == Some(&b'.')
 }
 
-/// Opens a directory below `top` unless it is, or lies in, one whose name at the top begins with a dot.
-///
-/// Without links the path says where it leads. With one on the way (`up -> ..` makes `up/.ssh`), the kernel is asked
-/// where it led.
-pub(super) fn open_below(top: &Dir, path: &[u8], resolver: Resolver) -> Result<Dir, Errno> {
-    if is_dotted(path) {
-        return Err(Errno::NOENT);
-    }
-    match top.open_below_without_links(path, resolver) {
-        Err(Errno::LOOP) if resolver == Resolver::Kernel => {}
-        settled => return settled,
-    }
-    let dir = top.open_below(path, resolver)?;
-    let (base, place) = (place_of(top)?, place_of(&dir)?);
-    match place.strip_prefix(base) {
-        Ok(below) if !is_dotted(below.as_os_str().as_bytes()) => Ok(dir),
-        // It was moved away meanwhile, or is hidden.
-        _ => Err(Errno::NOENT),
-    }
-}
-
-/// Where an open directory is now. Without `/proc` nobody can tell, and a path with links leads nowhere.
-fn place_of(dir: &Dir) -> Result<PathBuf, Errno> {
-    let name = format!("/proc/self/fd/{}", dir.as_fd().as_raw_fd());
-    std::fs::read_link(name).map_err(|_| Errno::LOOP)
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
     use std::path::Path;
 
-    use crate::protocol::message::{Kind, Status};
+    use crate::protocol::message::Status;
     use crate::protocol::path::WirePath;
     use crate::storage::testing::{Place, wire};
-    use crate::storage::{Filters, Found, Fresh, Links, Owner, Part, Replace, Resolver, Root, walk};
+    use crate::storage::{Filters, Found, Fresh, Links, Owner, Part, Replace, Resolver, Root, Tree, walk};
 
     const HIDDEN: [&str; 5] = [".ssh/keys", "up/.ssh/keys", "door/keys", "d/deep/keys", ".profile"];
 
@@ -77,13 +43,13 @@ mod tests {
     fn roots(place: &Place) -> Vec<Root> {
         let open = |resolver| Root::open_with(&place.path(""), resolver).unwrap().hiding_dots();
         let mut roots = vec![open(Resolver::Walk)];
-        if place.root.resolver() == Resolver::Kernel {
+        if Root::open(&place.path("")).unwrap().resolver() == Resolver::Kernel {
             roots.push(open(Resolver::Kernel));
         }
         roots
     }
 
-    fn names(root: &Root, patterns: &[&str]) -> Vec<String> {
+    fn names(root: &Tree, patterns: &[&str]) -> Vec<String> {
         let patterns: Vec<_> = patterns.iter().map(|pattern| pattern.as_bytes().to_vec()).collect();
         let requests = crate::storage::pattern::requests(root, &patterns);
         let found = walk(requests, Filters::none(), Links::Skip);
@@ -93,7 +59,7 @@ mod tests {
     #[test]
     fn hidden_names_are_neither_found_nor_read() {
         let place = tree();
-        for root in roots(&place) {
+        for root in roots(&place).into_iter().map(|root| root.tree()) {
             for name in HIDDEN {
                 assert!(!matches!(root.stat(&wire(name)), Ok(Some(_))), "{name}");
                 assert!(root.open_source(&wire(name)).is_err(), "{name}");
@@ -110,7 +76,7 @@ mod tests {
     #[test]
     fn hidden_names_cannot_be_written_or_made() {
         let place = tree();
-        for root in roots(&place) {
+        for root in roots(&place).into_iter().map(|root| root.destination()) {
             for name in HIDDEN.into_iter().chain([".new", ".new/x", "up/.new", "up/.new/x", "d/up/.ssh/new"]) {
                 let part = Part::open(&root, &wire(name), Owner::Anyone, Fresh::No);
                 assert!(part.is_err(), "{name}");
@@ -128,19 +94,11 @@ mod tests {
     }
 
     #[test]
-    fn links_to_what_is_not_hidden_lead_there_still() {
-        let place = tree();
-        for root in roots(&place) {
-            let through_a_link = root.stat(&wire("in/b")).ok().flatten().map(|meta| meta.kind);
-            let expected = (root.resolver() == Resolver::Kernel).then_some(Kind::File);
-            assert_eq!(through_a_link, expected);
-        }
-    }
-
-    #[test]
     fn a_root_further_down_hides_its_own() {
         let place = tree();
-        let below = place.root.subdir(&wire("d")).unwrap().hiding_dots();
+        let root = Root::open(&place.path("")).unwrap().hiding_dots();
+        assert!(root.client_root(&wire(".ssh"), true).is_err(), "it is not the whole tree");
+        let below = root.client_root(&wire("d"), false).unwrap().hiding_dots().tree();
         assert_eq!(below.stat(&WirePath::parse(b".git").unwrap()).unwrap(), None);
         assert!(below.stat(&wire("b")).unwrap().is_some());
     }

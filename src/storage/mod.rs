@@ -1,6 +1,6 @@
 //! The disk: what may be read, what is written, and when it is safe.
 //!
-//! * [`root`]: a directory held open; nothing outside it can be reached.
+//! * [`root`]: a directory held open; nothing outside it can be reached, and one way for each kind of name.
 //! * [`mod@walk`], [`request`], [`pattern`], [`filter`]: which files a command or a peer means.
 //! * [`source`]: a file that is read, and whether it changed meanwhile.
 //! * [`part`]: a file that is being written, beside its target, under a lock.
@@ -36,11 +36,10 @@ pub use error::{Op, StorageError};
 pub use filter::{FilterError, Filters};
 pub use meta::{FileIdentity, Meta};
 pub use part::{Fresh, Owner, Part};
-pub(crate) use pattern::glob::Glob;
 pub use pattern::{Expanded, Finds, expand};
 pub use pool::{Disk, Lost};
 pub use request::{Missing, Request, local_requests};
-pub use root::Root;
+pub use root::{Destination, Root, Tree};
 pub use source::Source;
 pub use system::allow_many_open_files;
 pub use touch::Touch;

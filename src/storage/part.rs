@@ -19,7 +19,7 @@ use crate::protocol::path::WirePath;
 use super::dir::{Dir, ObjectId};
 use super::error::{Op, Refusal, StorageError, failed};
 use super::meta::{self, Facts};
-use super::root::Root;
+use super::root::Destination;
 use super::system;
 
 pub(crate) use name::is_part_name;
@@ -63,7 +63,7 @@ impl Owner<'_> {
 /// never held anything), so that a later transfer continues from it.
 #[derive(Debug)]
 pub struct Part {
-    root: Root,
+    root: Destination,
     dir: Arc<Dir>,
     target: WirePath,
     name: Box<[u8]>,
@@ -86,7 +86,7 @@ impl Part {
     ///
     /// # Errors
     /// When it cannot be told.
-    pub fn peek(root: &Root, target: &WirePath, owner: Owner<'_>) -> Result<Option<u64>, StorageError> {
+    pub fn peek(root: &Destination, target: &WirePath, owner: Owner<'_>) -> Result<Option<u64>, StorageError> {
         let name = owner.part_name(target);
         let found = root.in_parent(target, |dir, _| dir.meta(&name));
         match found {
@@ -101,7 +101,7 @@ impl Part {
     ///
     /// # Errors
     /// Status `Busy` while another writer has it; `BadName` when a directory has its name.
-    pub fn open(root: &Root, target: &WirePath, owner: Owner<'_>, fresh: Fresh) -> Result<Self, StorageError> {
+    pub fn open(root: &Destination, target: &WirePath, owner: Owner<'_>, fresh: Fresh) -> Result<Self, StorageError> {
         let name = owner.part_name(target);
         for _ in 0..OPEN_ATTEMPTS {
             let opened = root.in_made_parent(target, |dir, _| Ok((open_file(dir, &name)?, Arc::clone(dir))));
@@ -116,7 +116,7 @@ impl Part {
     }
 
     fn locked(
-        root: Root,
+        root: Destination,
         dir: Arc<Dir>,
         target: WirePath,
         name: Box<[u8]>,
@@ -156,8 +156,8 @@ impl Part {
         &self.target
     }
 
-    /// The root that the target lies in.
-    pub fn root(&self) -> &Root {
+    /// The place that the target lies in.
+    pub fn root(&self) -> &Destination {
         &self.root
     }
 

@@ -1,6 +1,7 @@
 //! What a peer's patterns mean in a tree.
 
-pub(crate) mod glob;
+mod component;
+mod glob;
 mod search;
 
 use std::ops::ControlFlow;
@@ -8,10 +9,11 @@ use std::ops::ControlFlow;
 use crate::protocol::message::{Failure, Kind, Status};
 use crate::protocol::path::WirePath;
 
+pub(crate) use self::component::Component;
 use self::search::{Effort, End, Match, Search};
 pub use self::search::{MATCHES_MAX, VISITS_MAX};
 use super::request::{Request, bad_name, no_such_file};
-use super::root::Root;
+use super::root::Tree;
 
 /// Characters that make a component a pattern.
 const SPECIAL: &[u8] = b"*?[{";
@@ -38,7 +40,7 @@ pub trait Finds {
 /// Otherwise `*`, `?`, `[…]` and `{…,…}` match within a component and never a leading dot, and a component
 /// `**` stands for any directories. A `/` at the end asks for the contents. What is found goes by its last
 /// component; nothing inside a directory that was found is found again.
-pub fn expand(root: &Root, patterns: &[Vec<u8>], finds: &mut dyn Finds) {
+pub fn expand(root: &Tree, patterns: &[Vec<u8>], finds: &mut dyn Finds) {
     let mut effort = Effort::for_one_request();
     for pattern in patterns {
         let failure = match expand_one(root, pattern, &mut effort, finds) {
@@ -55,7 +57,7 @@ pub fn expand(root: &Root, patterns: &[Vec<u8>], finds: &mut dyn Finds) {
 }
 
 fn expand_one(
-    root: &Root,
+    root: &Tree,
     pattern: &[u8],
     effort: &mut Effort,
     finds: &mut dyn Finds,
@@ -122,11 +124,11 @@ fn split_end(pattern: &[u8]) -> (&[u8], Part) {
     }
 }
 
-fn literal(root: &Root, path: &WirePath, kind: &Kind, part: Part) -> Result<Request, Failure> {
+fn literal(root: &Tree, path: &WirePath, kind: &Kind, part: Part) -> Result<Request, Failure> {
     let name = match part {
         Part::Itself => Some(last(path)),
         Part::Contents => {
-            // As anywhere else, `link/` is the directory behind the link, if that lies in the root.
+            // Of a link the contents are not read either; opening it says what is in the way.
             if *kind != Kind::Dir {
                 root.open_dir(Some(path))?;
             }
@@ -141,7 +143,7 @@ fn last(path: &WirePath) -> WirePath {
 }
 
 impl Match {
-    fn request(&self, root: &Root, part: Part) -> Option<Request> {
+    fn request(&self, root: &Tree, part: Part) -> Option<Request> {
         let name = match part {
             Part::Itself => Some(last(&self.at)),
             Part::Contents if self.is_dir => None,
@@ -153,7 +155,7 @@ impl Match {
 
 /// All that patterns stand for.
 #[cfg(test)]
-pub(super) fn requests(root: &Root, patterns: &[Vec<u8>]) -> Vec<Request> {
+pub(super) fn requests(root: &Tree, patterns: &[Vec<u8>]) -> Vec<Request> {
     #[derive(Default)]
     struct Good(Vec<Request>);
     impl Finds for Good {

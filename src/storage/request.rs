@@ -9,7 +9,7 @@ use crate::protocol::message::{Failure, Status};
 use crate::protocol::path::{PathError, WirePath};
 
 use super::error::{Op, StorageError, failed};
-use super::root::{Root, shown};
+use super::root::{Tree, shown};
 
 /// Most directories that are held open for paths of the command line; files of any more are reached from `/`.
 const ROOTS_MAX: usize = 64;
@@ -18,7 +18,7 @@ const ROOTS_MAX: usize = 64;
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The tree that it lies in.
-    pub root: Root,
+    pub root: Tree,
     /// Where in that tree; `None` is everything in it.
     pub at: Option<WirePath>,
     /// Its name on the wire; `None` for a directory whose contents go without it.
@@ -35,27 +35,28 @@ pub struct Missing {
 }
 
 /// Reads paths of a command line by rsync's rule: `dir` is the directory itself, `dir/` (and `.`, `..`) its
-/// contents. A link that is named is followed. The answers are in the order of the paths.
+/// contents. A link that is named is followed, here and now: whatever is put in its place, or in that of a directory,
+/// afterwards is not what was named. The answers are in the order of the paths.
 pub fn local_requests(paths: &[PathBuf]) -> Vec<Result<Request, Missing>> {
-    let mut roots = Roots::default();
+    let mut trees = Trees::default();
     let missing = |path: &PathBuf, failure| Missing { path: path.clone(), failure };
-    paths.iter().map(|path| roots.request(path).map_err(|failure| missing(path, failure))).collect()
+    paths.iter().map(|path| trees.request(path).map_err(|failure| missing(path, failure))).collect()
 }
 
 /// The directories opened so far: thousands of files named one by one share one of them.
 #[derive(Default)]
-struct Roots(HashMap<PathBuf, Root>);
+struct Trees(HashMap<PathBuf, Tree>);
 
-impl Roots {
+impl Trees {
     fn request(&mut self, path: &Path) -> Result<Request, Failure> {
         let place = path.canonicalize().map_err(failed(Op::Open, path))?;
         let Some(name) = last_component(path) else {
-            return Ok(Request { root: Root::open(&place)?, at: None, name: None });
+            return Ok(Request { root: Tree::open(&place)?, at: None, name: None });
         };
         let name = WirePath::parse(name).map_err(|error| bad_name(&error))?;
         let (Some(parent), Some(last)) = (place.parent(), place.file_name()) else {
             // A link to `/`: its contents, below the link's name.
-            return Ok(Request { root: Root::open(&place)?, at: None, name: Some(name) });
+            return Ok(Request { root: Tree::open(&place)?, at: None, name: Some(name) });
         };
         let (root, at) = if self.0.len() < ROOTS_MAX || self.0.contains_key(parent) {
             (self.open(parent)?, Path::new(last))
@@ -63,16 +64,18 @@ impl Roots {
             (self.open(Path::new("/"))?, place.strip_prefix("/").unwrap_or(&place))
         };
         let at = WirePath::from_path(at).map_err(|error| bad_name(&error))?;
+        // A directory is what it is now. One that cannot be opened is said to be so by the walk.
+        let root = if place.is_dir() { root.narrowed(&at).unwrap_or(root) } else { root };
         Ok(Request { root, at: Some(at), name: Some(name) })
     }
 
-    fn open(&mut self, path: &Path) -> Result<Root, StorageError> {
-        if let Some(root) = self.0.get(path) {
-            return Ok(root.clone());
+    fn open(&mut self, path: &Path) -> Result<Tree, StorageError> {
+        if let Some(tree) = self.0.get(path) {
+            return Ok(tree.clone());
         }
-        let root = Root::open(path)?;
-        self.0.insert(path.to_owned(), root.clone());
-        Ok(root)
+        let tree = Tree::open(path)?;
+        self.0.insert(path.to_owned(), tree.clone());
+        Ok(tree)
     }
 }
 

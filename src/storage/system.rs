@@ -13,17 +13,9 @@ const RESOLVE_ATTEMPTS: usize = 64;
 
 pub(crate) const OPEN_DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// Opens the directory `path` below `dir`; the kernel refuses every way out (`..`, absolute links).
+/// Opens the directory `path` below `dir`; the kernel refuses every way out (`..`), and with `ELOOP` every link.
 pub(crate) fn open_dir_beneath(dir: impl AsFd, path: &[u8]) -> Result<OwnedFd, Errno> {
-    open_dir(dir, path, ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS)
-}
-
-/// The same, and a link on the way is refused with `ELOOP`.
-pub(crate) fn open_dir_without_links(dir: impl AsFd, path: &[u8]) -> Result<OwnedFd, Errno> {
-    open_dir(dir, path, ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS)
-}
-
-fn open_dir(dir: impl AsFd, path: &[u8], confined: ResolveFlags) -> Result<OwnedFd, Errno> {
+    let confined = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     for _ in 0..RESOLVE_ATTEMPTS {
         match rustix::fs::openat2(dir.as_fd(), path, OPEN_DIR, Mode::empty(), confined) {
             Err(Errno::AGAIN | Errno::INTR) => {}

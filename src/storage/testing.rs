@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use crate::protocol::message::Mtime;
 use crate::protocol::path::WirePath;
 
-use super::{Resolver, Root};
+use super::{Destination, Resolver, Root, Tree};
 
 pub(crate) const SOME_TIME: Mtime = Mtime { secs: 1_234_567_890, nanos: 987_654_321 };
 
@@ -50,7 +50,7 @@ pub(crate) fn wire(path: &str) -> WirePath {
 /// A root in a temporary directory, with a second directory beside it that nobody may touch.
 pub(crate) struct Place {
     pub(crate) temp: tempfile::TempDir,
-    pub(crate) root: Root,
+    pub(crate) root: Destination,
 }
 
 impl Place {
@@ -59,23 +59,25 @@ impl Place {
         fs::create_dir(temp.path().join("root")).expect("an empty directory takes a name");
         fs::create_dir(temp.path().join("outside")).expect("an empty directory takes a name");
         fs::write(temp.path().join("outside/secret"), b"canary").expect("an empty directory takes a file");
-        let root = Root::open(&temp.path().join("root")).expect("it was just made");
+        let root = Root::open(&temp.path().join("root")).expect("it was just made").destination();
         Self { temp, root }
     }
 
     /// The same place through each way of resolving paths that this kernel has.
     pub(crate) fn roots(&self) -> [Root; 2] {
         let walking = Root::open_with(&self.path(""), Resolver::Walk).expect("the root exists");
-        [self.root.clone(), walking]
+        let usual = Root::open(&self.path("")).expect("the root exists");
+        [usual, walking]
     }
 
-    /// Whether links within the root can be followed here; tests of that have nothing to say otherwise.
-    pub(crate) fn follows_links(&self) -> bool {
-        let follows = self.root.resolver() == Resolver::Kernel;
-        if !follows {
-            println!("skipped: this kernel or sandbox has no openat2");
-        }
-        follows
+    /// The same to be written.
+    pub(crate) fn destinations(&self) -> [Destination; 2] {
+        self.roots().map(|root| root.destination())
+    }
+
+    /// The same place to be read.
+    pub(crate) fn tree(&self) -> Tree {
+        Tree::open(&self.path("")).expect("the root exists")
     }
 
     pub(crate) fn path(&self, below: impl AsRef<Path>) -> std::path::PathBuf {

@@ -15,7 +15,7 @@ use super::error::{Op, Refusal, StorageError};
 use super::filter::Filters;
 use super::meta::Meta;
 use super::request::{Request, bad_name};
-use super::root::{Root, link_stays_inside, shown};
+use super::root::{Tree, link_stays_inside, shown};
 
 /// What becomes of symbolic links inside a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub enum Found {
     /// A file, a directory or a link.
     File {
         /// The tree that it lies in.
-        root: Root,
+        root: Tree,
         /// Where in that tree.
         at: WirePath,
         /// Its name on the wire.
@@ -71,7 +71,7 @@ pub struct Walk {
 /// A directory on the way down.
 #[derive(Debug)]
 struct Frame {
-    root: Root,
+    root: Tree,
     at: Option<WirePath>,
     name: Option<WirePath>,
     /// Directories between it and the top of the tree that is walked.
@@ -192,7 +192,7 @@ impl Walk {
         self.judge(&root, at, name, meta, depth)
     }
 
-    fn judge(&self, root: &Root, at: WirePath, name: WirePath, meta: Meta, depth: usize) -> Option<Found> {
+    fn judge(&self, root: &Tree, at: WirePath, name: WirePath, meta: Meta, depth: usize) -> Option<Found> {
         if let Kind::Link(target) = &meta.kind {
             if self.links == Links::Skip {
                 return Some(Found::Note(format!("{name}: symbolic link left out (--links copies it)")));
@@ -210,7 +210,7 @@ impl Walk {
 impl Frame {
     fn open(&mut self) -> Result<(), StorageError> {
         let dir = match &self.listing {
-            Listing::Top => self.root.open_dir(self.at.as_ref())?,
+            Listing::Top => self.open_top()?,
             Listing::In(parent) => {
                 let last = self.at.as_ref().map_or(&b"."[..], WirePath::name);
                 Arc::new(parent.child(last).map_err(|errno| self.failed(errno))?)
@@ -221,6 +221,14 @@ impl Frame {
         names.retain(|name| self.root.shows(&dir, name));
         self.listing = Listing::Open(dir, names.into_iter());
         Ok(())
+    }
+
+    /// From here on nothing is read but what lies in this very directory.
+    fn open_top(&mut self) -> Result<Arc<Dir>, StorageError> {
+        if let Some(at) = &self.at {
+            self.root = self.root.narrowed(at)?;
+        }
+        self.root.open_dir(self.at.as_ref())
     }
 
     fn failed(&self, errno: Errno) -> StorageError {

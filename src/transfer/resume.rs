@@ -36,6 +36,9 @@ pub struct Policy {
     /// The sender may not learn what is here: of an existing file neither size, time nor content count, so the
     /// answers tell no more than that the name is taken. For drop boxes.
     pub blind: bool,
+    /// Symbolic links are taken: whoever decides here asked for them. A sender that is kept blind makes none, whatever
+    /// this says: what it leaves behind is looked at with other tools, which follow links.
+    pub links: bool,
 }
 
 /// The decision on one offer.
@@ -93,9 +96,12 @@ fn decide_dir(local: &Local) -> Plan {
 }
 
 fn decide_link(link: &[u8], local: &Local, policy: &Policy) -> Plan {
+    if !policy.links || policy.blind {
+        return Plan::Refuse(Failure::new(Status::NotAllowed, "symbolic links are not taken here"));
+    }
     match local.target.as_ref().map(|there| &there.kind) {
         None => Plan::MakeLink,
-        Some(Kind::Link(there)) if there == link && !policy.blind => Plan::Skip(SkipReason::Same),
+        Some(Kind::Link(there)) if there == link => Plan::Skip(SkipReason::Same),
         Some(Kind::Dir) => in_the_way("a directory of that name is in the way of the link"),
         Some(_) => keep(policy.if_exists).unwrap_or(Plan::MakeLink),
     }
@@ -182,7 +188,8 @@ mod tests {
     use crate::protocol::path::WirePath;
 
     const MIB: u64 = CHUNK_BYTES;
-    const REPLACE: Policy = Policy { if_exists: IfExists::Replace, checksum: false, resume: true, blind: false };
+    const REPLACE: Policy =
+        Policy { if_exists: IfExists::Replace, checksum: false, resume: true, blind: false, links: true };
 
     fn offer(size: u64) -> Header {
         Header {
@@ -266,7 +273,7 @@ mod tests {
                     assert_eq!(decide(&offer(size), &local, &policy), receive(0, Basis::None, Why::New), "{local:?}");
                 }
                 let offered = Header { kind: Kind::Link(b"to".to_vec()), ..offer(0) };
-                assert_eq!(decide(&offered, &local, &policy), Plan::MakeLink);
+                assert!(matches!(decide(&offered, &local, &policy), Plan::Refuse(_)));
             }
             let own = Local { target: file(9 * MIB, 100), part: Some(2 * MIB) };
             assert_eq!(decide(&offer(9 * MIB), &own, &policy), receive(2 * MIB, Basis::Part, Why::Resume));
@@ -309,6 +316,22 @@ mod tests {
     }
 
     #[test]
+    fn links_are_taken_where_they_were_asked_for_and_never_from_a_blind_sender() {
+        let link = Header { kind: Kind::Link(b"to".to_vec()), ..offer(0) };
+        for (links, blind, taken) in [(true, false, true), (false, false, false), (true, true, false)] {
+            let policy = Policy { links, blind, ..REPLACE };
+            let there = Existing { kind: link.kind.clone(), size: 0, mtime: link.mtime };
+            for (target, expected) in [(None, Plan::MakeLink), (Some(there), Plan::Skip(SkipReason::Same))] {
+                let plan = decide(&link, &Local { target, part: None }, &policy);
+                match taken {
+                    true => assert_eq!(plan, expected),
+                    false => assert!(matches!(plan, Plan::Refuse(Failure { status: Status::NotAllowed, .. }))),
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_file_beyond_the_limit_is_refused() {
         let plan = decide(&offer(FILE_BYTES_MAX + 1), &Local::default(), &REPLACE);
         assert!(matches!(plan, Plan::Refuse(Failure { status: Status::Unsupported, .. })));
@@ -321,7 +344,7 @@ mod tests {
             old in proptest::option::of(0..20 * MIB), checksum: bool, resume: bool,
         ) {
             let local = Local { target: old.and_then(|len| file(len, 1)), part };
-            let policy = Policy { if_exists: IfExists::Replace, checksum, resume, blind: false };
+            let policy = Policy { if_exists: IfExists::Replace, checksum, resume, ..REPLACE };
             if let Plan::Receive(start) = decide(&offer(size), &local, &policy) {
                 proptest::prop_assert!(start.from == size || start.from % MIB == 0);
                 proptest::prop_assert!(start.from <= size);

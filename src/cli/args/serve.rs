@@ -43,6 +43,12 @@ pub(crate) struct ServeArgs {
     /// Never replace an existing file
     #[arg(long, help_heading = "What clients may do")]
     pub(crate) no_clobber: bool,
+    /// Take no symbolic links from clients (a drop box never does)
+    #[arg(long, help_heading = "What clients may do")]
+    pub(crate) no_links: bool,
+    /// Let your own symlinks to directories inside DIR stand for those when files arrive; implies --no-links
+    #[arg(long, short_alias = 'K', help_heading = "What clients may do")]
+    pub(crate) keep_dirlinks: bool,
     /// Also serve dotfiles at the top of DIR
     #[arg(long, help_heading = "What clients may do")]
     pub(crate) hidden: bool,

@@ -47,6 +47,8 @@ impl Local {
             .access(Access::Only(vec![client.fingerprint()]))
             // It is the user's own directory, in the user's own hand.
             .hidden(true)
+            .keep_dirlinks(true)
+            .links(true)
             .sync(reach.sync)
             .rate_limit(reach.rate_limit);
         // Starting waits for the server's threads, which a runtime's own thread must not.

@@ -132,6 +132,8 @@ fn start(
             .client_authority(passes.authority())
             .mode(mode)
             .no_clobber(args.no_clobber)
+            .links(!args.no_links)
+            .keep_dirlinks(args.keep_dirlinks)
             .hidden(args.hidden)
             .clients_max(args.max_clients.get())
             .sync(!args.no_sync)

@@ -84,6 +84,8 @@ fn prepare() -> anyhow::Result<Prepared> {
             .access(Access::Only(vec![client]))
             // It is the account's own directory; ssh has let the user in there.
             .hidden(true)
+            .keep_dirlinks(true)
+            .links(true)
             .sync(request.sync)
             .rate_limit(request.rate_limit())
             .once(true)

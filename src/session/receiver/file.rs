@@ -7,7 +7,7 @@ use super::ReceiveOptions;
 use crate::digest::CHUNK_BYTES;
 use crate::protocol::message::{Header, Mtime};
 use crate::protocol::path::WirePath;
-use crate::storage::Root;
+use crate::storage::Destination;
 use crate::storage::Source;
 use crate::storage::{Fresh, Owner, Part, Touch};
 use crate::storage::{Op, StorageError};
@@ -18,7 +18,7 @@ const EARLY_BYTES_MIN: u64 = 64 << 20;
 
 /// Where the content of one file is read from and written to.
 pub(super) struct FileIo {
-    root: Root,
+    root: Destination,
     path: WirePath,
     start: Start,
     size: u64,
@@ -253,9 +253,9 @@ mod tests {
     const SIZE: usize = 2 * CHUNK_BYTES as usize;
 
     /// A file of two chunks, of which an old version is said to hold the first.
-    fn update(root: &Root) -> FileIo {
+    fn update(root: &Destination) -> FileIo {
         let path = WirePath::parse(b"f").expect("a plain name");
-        let policy = Policy { if_exists: IfExists::Replace, checksum: false, resume: true, blind: false };
+        let policy = Policy { if_exists: IfExists::Replace, checksum: false, resume: true, blind: false, links: true };
         let options = ReceiveOptions {
             root: root.clone(),
             to: None,
@@ -263,7 +263,7 @@ mod tests {
             policy,
             dry_run: false,
             durable: false,
-            allows: Box::new(|_| Ok(())),
+            allows: Box::new(|_, _| Ok(())),
             owner: None,
         };
         let mtime = Mtime { secs: 1, nanos: 0 };
@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn an_old_version_that_cannot_be_read_is_no_obstacle() {
         let place = tempfile::tempdir().expect("a temporary directory");
-        let root = Root::open(place.path()).expect("it opens");
+        let root = crate::storage::Root::open(place.path()).expect("it opens").destination();
         let io = update(&root);
         let mut prefix = vec![7; CHUNK_BYTES as usize];
         io.read_prefix(&mut prefix, 0).expect("there is nothing, which is no failure");

@@ -43,18 +43,18 @@ use crate::digest::Hasher;
 use crate::progress::{FileProgress, Observer};
 use crate::protocol::message::{End, Failure, FileId, Header, IfExists, Mtime, Tail, Target};
 use crate::protocol::path::WirePath;
-use crate::storage::{Committer, Disk, Replace, Root};
+use crate::storage::{Committer, Destination, Disk, Replace};
 use crate::transfer::ahead::Ahead;
 use crate::transfer::receive::Receive;
 use crate::transfer::resume::Policy;
 
-/// Whether a name may be written; else why not.
-type Allows = dyn Fn(&WirePath) -> Result<(), Failure> + Send + Sync;
+/// Whether what is on offer may be written, and under that name; else why not.
+type Allows = dyn Fn(&Header, &WirePath) -> Result<(), Failure> + Send + Sync;
 
 /// How a receiver treats what it is offered.
 pub(crate) struct ReceiveOptions {
     /// Where files go; nothing outside it is touched.
-    pub(crate) root: Root,
+    pub(crate) root: Destination,
     /// Below the root; `None` is the root itself.
     pub(crate) to: Option<WirePath>,
     /// How `to` is to be read.

@@ -64,7 +64,7 @@ impl Receiver {
             Some(to) if self.is_new_name(header, to)? => to.clone(),
             Some(to) => to.join(&header.path).map_err(|error| Failure::new(Status::BadName, error.to_string()))?,
         };
-        (options.allows)(&path).map(|()| path)
+        (options.allows)(header, &path).map(|()| path)
     }
 
     /// Whether `to` is the new name of the one file on offer: it was not marked as a directory and is none.
@@ -73,7 +73,7 @@ impl Receiver {
         if self.0.options.target == Target::Directory || !single {
             return Ok(false);
         }
-        let there = self.0.options.root.stat(to).map_err(|error| Failure::from(&error))?;
+        let there = self.0.options.root.stat_dir(to).map_err(|error| Failure::from(&error))?;
         Ok(there.is_none_or(|meta| meta.kind != Kind::Dir))
     }
 
@@ -84,7 +84,8 @@ impl Receiver {
             Kind::File => Part::peek(root, &path, self.0.options.part_owner())?,
             Kind::Dir | Kind::Link(_) => None,
         };
-        let local = Local { target: root.stat(&path)?.map(Existing::from), part };
+        let there = if header.kind == Kind::Dir { root.stat_dir(&path)? } else { root.stat(&path)? };
+        let local = Local { target: there.map(Existing::from), part };
         let plan = resume::decide(header, &local, policy);
         let steps_aside = policy.if_exists == IfExists::Rename && local.target.is_some() && !policy.blind;
         if steps_aside

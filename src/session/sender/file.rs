@@ -8,13 +8,13 @@ use super::ahead::Gone;
 use crate::progress::FileProgress;
 use crate::protocol::message::{Have, Header, Kind};
 use crate::protocol::path::WirePath;
-use crate::storage::{Root, Source};
+use crate::storage::{Source, Tree};
 use crate::transfer::send::Send;
 
 /// One offered file that is not settled.
 pub(super) struct Outgoing {
     pub(super) header: Header,
-    pub(super) root: Root,
+    pub(super) root: Tree,
     pub(super) at: WirePath,
     pub(super) attempt: u8,
     /// Its start, on its way although nobody has asked for it yet.

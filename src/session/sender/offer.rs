@@ -15,7 +15,7 @@ use crate::protocol::message::{Done, FileId, Header, Kind, Message};
 use crate::protocol::path::WirePath;
 use crate::session::SessionError;
 use crate::session::local::Walked;
-use crate::storage::{Found, Lost, Meta, Root};
+use crate::storage::{Found, Lost, Meta, Tree};
 
 impl Sender {
     /// Offers what the walk finds.
@@ -57,13 +57,13 @@ impl Sender {
 
     /// Where something lies, for people. No wire path begins like this, so it never stands for the name that
     /// another source of the job has.
-    fn source_name(&self, root: &Root, at: &WirePath) -> Vec<u8> {
+    fn source_name(&self, root: &Tree, at: &WirePath) -> Vec<u8> {
         let top = if self.0.tools.own_tree { root.path().as_os_str().as_bytes() } else { b"." };
         let top = top.strip_suffix(b"/").unwrap_or(top);
         [top, b"/", at.as_bytes()].concat()
     }
 
-    async fn offer_new(&self, root: Root, at: WirePath, name: WirePath, meta: Meta) {
+    async fn offer_new(&self, root: Tree, at: WirePath, name: WirePath, meta: Meta) {
         let shown = name.to_string();
         if self.0.tools.observer.is_settled(&shown) {
             return;
@@ -138,7 +138,7 @@ impl Sender {
 
 /// A file as it is to be offered.
 struct Offer {
-    root: Root,
+    root: Tree,
     at: WirePath,
     /// What it is called there.
     path: WirePath,

@@ -18,7 +18,7 @@ use crate::protocol::path::WirePath;
 use crate::protocol::range::{REPORT_BYTES, RangeHeader, Turn};
 use crate::session::SessionError;
 use crate::session::memory::in_flight;
-use crate::storage::{Lost, Root, Source, StorageError};
+use crate::storage::{Lost, Source, StorageError, Tree};
 use crate::transfer::send::Send;
 
 /// Chunks that are read and hashed ahead of the stream, so that disk and network overlap.
@@ -265,7 +265,7 @@ impl Sender {
 
 /// Where a file on offer lies, and what was said of it.
 pub(super) struct Place {
-    pub(super) root: Root,
+    pub(super) root: Tree,
     pub(super) at: WirePath,
     pub(super) header: Header,
     pub(super) from: u64,

@@ -10,7 +10,7 @@ use super::{Answer, Commit, Job, Sync, Work, tell};
 use crate::protocol::path::WirePath;
 use crate::storage::dir::{Change, Dir, Names, ObjectId, Unsynced};
 use crate::storage::error::{Op, StorageError, failed};
-use crate::storage::root::Root;
+use crate::storage::root::Destination;
 use crate::storage::system;
 use crate::storage::touch::{self, Touched};
 
@@ -21,7 +21,7 @@ pub(in crate::storage) const SYNC_EACH_MAX: usize = 8;
 pub(super) struct Group {
     sync: Sync,
     files: Vec<Entry>,
-    names: Vec<(Root, WirePath, Answer)>,
+    names: Vec<(Destination, WirePath, Answer)>,
     touched: Vec<Touched>,
     /// Roots with directories whose new names may not be durable.
     unsynced: Vec<Arc<Unsynced>>,
@@ -72,7 +72,7 @@ impl Group {
         }
     }
 
-    fn note_root(&mut self, root: &Root) {
+    fn note_root(&mut self, root: &Destination) {
         if !self.unsynced.iter().any(|known| Arc::ptr_eq(known, root.unsynced())) {
             self.unsynced.push(Arc::clone(root.unsynced()));
         }

@@ -1,8 +1,8 @@
 use super::*;
 use crate::protocol::message::Status;
-use crate::storage::Owner;
 use crate::storage::part::Fresh;
 use crate::storage::testing::{Place, SOME_TIME, fail_sync, heal, wire};
+use crate::storage::{Owner, Root};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::sync::mpsc::Receiver;
 
 type Outcome = Result<WirePath, StorageError>;
 
-fn part(root: &Root, name: &str, content: &[u8]) -> Part {
+fn part(root: &Destination, name: &str, content: &[u8]) -> Part {
     let part = Part::open(root, &wire(name), Owner::Anyone, Fresh::No).unwrap();
     part.write_at(content, 0).unwrap();
     part
@@ -273,7 +273,7 @@ fn a_directory_that_cannot_be_synced_fails_its_own_files_and_stays_in_doubt() {
 #[test]
 fn a_new_directory_that_cannot_be_synced_fails_nothing_on_other_file_systems() {
     let place = Place::new();
-    let other = Root::open(Path::new("/dev/shm")).ok().filter(|other| {
+    let other = Root::open(Path::new("/dev/shm")).ok().map(|other| other.destination()).filter(|other| {
         let ours = fs::metadata(place.path("")).unwrap().dev();
         fs::metadata(other.path()).is_ok_and(|found| found.dev() != ours)
     });

@@ -112,7 +112,7 @@ fn whatever_was_planted_at_the_parts_name_is_not_followed() {
 fn a_part_below_a_link_out_of_the_root_is_refused() {
     let place = Place::new();
     symlink("../outside", place.path("out")).unwrap();
-    for root in place.roots() {
+    for root in place.destinations() {
         assert_eq!(Part::open(&root, &wire("out/a"), Owner::Anyone, Fresh::No).unwrap_err().status(), Status::BadName);
         assert_eq!(Part::peek(&root, &wire("out/a"), Owner::Anyone).unwrap_err().status(), Status::BadName);
     }

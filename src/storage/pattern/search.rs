@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use super::super::dir::Dir;
 use super::super::error::{Op, StorageError};
-use super::super::request::bad_name;
-use super::super::root::Root;
-use super::glob::Glob;
-use super::{Finds, SPECIAL};
-use crate::protocol::message::{Failure, Status};
+use super::super::root::Tree;
+use super::Finds;
+use super::component::Component;
+use crate::protocol::message::Failure;
 use crate::protocol::path::WirePath;
 
 /// Most names that the patterns of one request may stand for, all together; who wants more asks for the directory.
@@ -54,35 +53,6 @@ pub(super) enum End {
     Disk(StorageError),
 }
 
-/// One component of a pattern.
-enum Step {
-    Name(Vec<u8>),
-    Glob { glob: Glob, dots: bool },
-    AnyDepth,
-}
-
-impl Step {
-    fn parse(component: &[u8]) -> Result<Self, Failure> {
-        if component == b"**" {
-            return Ok(Self::AnyDepth);
-        }
-        if !component.iter().any(|b| SPECIAL.contains(b)) {
-            WirePath::parse(component).map_err(|error| bad_name(&error))?;
-            return Ok(Self::Name(component.to_vec()));
-        }
-        let glob = Glob::parse(component).map_err(|error| Failure::new(Status::BadName, error.to_string()))?;
-        Ok(Self::Glob { glob, dots: component[0] == b'.' })
-    }
-
-    fn matches(&self, name: &[u8]) -> bool {
-        match self {
-            Self::Name(wanted) => wanted == name,
-            Self::Glob { glob, dots } => (*dots || name[0] != b'.') && glob.matches(name),
-            Self::AnyDepth => name[0] != b'.',
-        }
-    }
-}
-
 /// Something that the pattern stands for.
 pub(super) struct Match {
     pub(super) at: WirePath,
@@ -91,10 +61,10 @@ pub(super) struct Match {
 
 /// One walk through a tree with one pattern.
 pub(super) struct Search<'a> {
-    root: &'a Root,
+    root: &'a Tree,
     /// The plain components that the pattern starts with: there the search begins.
     start: Option<WirePath>,
-    steps: Vec<Step>,
+    steps: Vec<Component>,
 }
 
 /// What a search takes along on its way down.
@@ -106,17 +76,17 @@ struct Errand<'a> {
 }
 
 impl<'a> Search<'a> {
-    pub(super) fn new(root: &'a Root, pattern: &[u8]) -> Result<Self, Failure> {
-        let mut steps: Vec<Step> = Vec::new();
+    pub(super) fn new(root: &'a Tree, pattern: &[u8]) -> Result<Self, Failure> {
+        let mut steps: Vec<Component> = Vec::new();
         let mut start: Vec<&[u8]> = Vec::new();
         for component in pattern.split(|b| *b == b'/') {
-            let step = Step::parse(component)?;
-            if steps.is_empty() && matches!(step, Step::Name(_)) {
+            let step = Component::parse(component)?;
+            if steps.is_empty() && matches!(step, Component::Name(_)) {
                 start.push(component);
                 continue;
             }
             // `**/**` is `**`; told apart, the two would multiply the work.
-            if !matches!((steps.last(), &step), (Some(Step::AnyDepth), Step::AnyDepth)) {
+            if !matches!((steps.last(), &step), (Some(Component::AnyDepth), Component::AnyDepth)) {
                 steps.push(step);
             }
         }
@@ -191,7 +161,7 @@ impl<'a> Search<'a> {
         while let Some(state) = todo.pop() {
             let Some(step) = self.steps.get(state) else { continue };
             let is_last = state + 1 == self.steps.len();
-            if matches!(step, Step::AnyDepth) {
+            if matches!(step, Component::AnyDepth) {
                 if !is_last {
                     todo.push(state + 1);
                 }

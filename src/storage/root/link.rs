@@ -9,10 +9,10 @@ use super::super::commit::Replace;
 use super::super::commit::name::give_final_name;
 use super::super::dir::Dir;
 use super::super::error::{Op, Refusal, StorageError, failed};
-use super::Root;
+use super::Destination;
 use crate::protocol::path::{PART_SUFFIX, WirePath};
 
-impl Root {
+impl Destination {
     /// Puts a symbolic link in place, atomically; missing parents are made. `replace` says what becomes of a file or
     /// link that has the name. Says which name the link got; `None` when the same link is there already.
     ///
@@ -28,7 +28,9 @@ impl Root {
         if !link_stays_inside(depth, target) {
             return Err(StorageError::new(Op::MakeLink, path.as_path(), Refusal::LinkLeaves));
         }
-        self.in_made_parent(path, |dir, _| Ok(self.place_link(dir, path, target, replace)?))
+        // Its depth is that of its name only where no link stands for a directory on the way.
+        self.without_dirlinks()
+            .in_made_parent(path, |dir, _| Ok(self.place_link(dir, path, target, replace)?))
             .map_err(failed(Op::MakeLink, path.as_path()))
     }
 
@@ -44,11 +46,21 @@ impl Root {
         }
         let temporary = temporary_link_name();
         dir.make_link(&temporary, target)?;
-        let placed = self.0.unsynced.note(dir, || give_final_name(dir, &temporary, path, replace));
+        let placed = self
+            .note_made(dir, &temporary)
+            .and_then(|()| self.unsynced().note(dir, || give_final_name(dir, &temporary, path, replace)));
         if placed.is_err() {
             let _ = dir.remove(&temporary);
         }
         placed.map(Some)
+    }
+
+    /// A link of this job stands for no directory, before it has a name that a peer could use.
+    fn note_made(&self, dir: &Dir, temporary: &[u8]) -> Result<(), Errno> {
+        if let Some(dirlinks) = self.dirlinks() {
+            dirlinks.note_made(&dir.stat(temporary)?);
+        }
+        Ok(())
     }
 }
 

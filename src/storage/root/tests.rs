@@ -1,29 +1,61 @@
+use super::destination::UNSYNCED_MAX;
 use super::*;
-use crate::protocol::message::{Kind, Status};
-use crate::storage::Replace;
+use crate::protocol::message::{Kind, Mtime, Status};
+use crate::protocol::path::WirePath;
 use crate::storage::testing::{Place, SOME_TIME, wire};
+use crate::storage::{Fresh, Owner, Part, Replace};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt as _, symlink};
 
-#[test]
-fn a_parent_that_is_a_link_out_of_the_root_is_refused_for_every_access() {
-    let place = Place::new();
+/// Links of all kinds in `parent`, and where each leads to.
+fn links(place: &Place) -> Vec<&'static str> {
+    place.write("real/secret", b"inside");
+    place.write("deep/below", b"x");
+    let outside = place.temp.path().join("outside");
     symlink("../outside", place.path("relative")).unwrap();
-    symlink(place.temp.path().join("outside"), place.path("absolute")).unwrap();
+    symlink(outside, place.path("absolute")).unwrap();
     symlink("/proc/self/cwd", place.path("magic")).unwrap();
+    symlink("real", place.path("inside")).unwrap();
+    symlink(".", place.path("self")).unwrap();
+    symlink("../real", place.path("deep/up")).unwrap();
+    vec!["relative", "absolute", "magic", "inside", "self", "self/real", "deep/up"]
+}
+
+#[test]
+fn no_access_passes_through_a_link_wherever_it_leads() {
+    let place = Place::new();
+    let parents = links(&place);
+    let bad = |failed: StorageError| assert_eq!(failed.status(), Status::BadName, "{failed}");
     for root in place.roots() {
-        for parent in ["relative", "absolute", "magic"] {
+        let (tree, here) = (root.tree(), root.destination());
+        for parent in &parents {
             let path = wire(&format!("{parent}/secret"));
             let new = wire(&format!("{parent}/new/deep"));
-            assert_eq!(root.stat(&path).unwrap_err().status(), Status::BadName);
-            assert_eq!(root.open_source(&path).unwrap_err().status(), Status::BadName);
-            assert_eq!(root.make_dir(&new).unwrap_err().status(), Status::BadName);
-            assert_eq!(root.make_link(&path, b"x", Replace::Yes).unwrap_err().status(), Status::BadName);
-            assert_eq!(root.set_dir_meta(&path, SOME_TIME, 0).unwrap_err().status(), Status::BadName);
-            assert_eq!(root.subdir(&wire(parent)).unwrap_err().status(), Status::BadName);
-            assert_eq!(root.sync_dir(Some(&wire(parent))).unwrap_err().status(), Status::BadName);
+            bad(tree.stat(&path).unwrap_err());
+            bad(tree.open_source(&path).unwrap_err());
+            bad(tree.open_dir(Some(&new)).unwrap_err());
+            bad(here.stat(&path).unwrap_err());
+            bad(here.open_source(&path).unwrap_err());
+            bad(here.make_dir(&new).unwrap_err());
+            bad(here.make_link(&path, b"x", Replace::Yes).unwrap_err());
+            bad(here.set_dir_meta(&new, SOME_TIME, 0).unwrap_err());
+            bad(here.sync_dir(Some(&new)).unwrap_err());
+            bad(Part::open(&here, &path, Owner::Anyone, Fresh::No).unwrap_err());
+            bad(Part::peek(&here, &path, Owner::Anyone).unwrap_err());
+            bad(root.client_root(&new, true).unwrap_err());
+        }
+        for link in ["relative", "absolute", "magic", "inside", "self", "deep/up"].map(wire) {
+            bad(tree.open_dir(Some(&link)).unwrap_err());
+            bad(tree.narrowed(&link).unwrap_err());
+            bad(here.make_dir(&link).unwrap_err());
+            bad(here.set_dir_meta(&link, SOME_TIME, 0).unwrap_err());
+            bad(here.sync_dir(Some(&link)).unwrap_err());
+            bad(root.client_root(&link, true).unwrap_err());
+            assert!(matches!(here.stat_dir(&link).unwrap().unwrap().kind, Kind::Link(_)));
         }
     }
+    assert_eq!(fs::read(place.path("real/secret")).unwrap(), b"inside");
+    assert_eq!(fs::read_dir(place.path("real")).unwrap().count(), 1);
     place.assert_outside_untouched();
 }
 
@@ -33,7 +65,7 @@ fn a_link_swapped_in_as_last_component_is_not_followed() {
     symlink("../outside/secret", place.path("file")).unwrap();
     symlink("../outside", place.path("dir")).unwrap();
     let before = fs::metadata(place.temp.path().join("outside")).unwrap().mode();
-    for root in place.roots() {
+    for root in place.destinations() {
         assert_eq!(root.open_source(&wire("file")).unwrap_err().status(), Status::BadName);
         assert_eq!(root.set_dir_meta(&wire("dir"), SOME_TIME, 0o700).unwrap_err().status(), Status::BadName);
         assert_eq!(root.make_dir(&wire("dir")).unwrap_err().status(), Status::BadName);
@@ -45,24 +77,10 @@ fn a_link_swapped_in_as_last_component_is_not_followed() {
 }
 
 #[test]
-fn a_link_within_the_root_is_followed_by_the_kernel_and_by_nobody_else() {
-    let place = Place::new();
-    place.write("real/a", b"content");
-    symlink("real", place.path("link")).unwrap();
-    let [kernel, walk] = place.roots();
-    assert_eq!(walk.stat(&wire("link/a")).unwrap_err().status(), Status::BadName);
-    if !place.follows_links() {
-        return;
-    }
-    assert_eq!(kernel.stat(&wire("link/a")).unwrap().unwrap().size, 7);
-    assert!(!kernel.make_dir(&wire("link")).unwrap());
-}
-
-#[test]
 fn stat_tells_files_directories_and_nothing() {
     let place = Place::new();
     place.write("d/a", b"12345");
-    for root in place.roots() {
+    for root in place.destinations() {
         let file = root.stat(&wire("d/a")).unwrap().unwrap();
         let on_disk = fs::metadata(place.path("d/a")).unwrap();
         assert_eq!((file.kind, file.size), (Kind::File, 5));
@@ -79,7 +97,7 @@ fn stat_tells_files_directories_and_nothing() {
 #[test]
 fn directories_are_made_with_their_parents_and_only_once() {
     let place = Place::new();
-    for (n, root) in place.roots().into_iter().enumerate() {
+    for (n, root) in place.destinations().into_iter().enumerate() {
         let path = wire(&format!("{n}/b/c/d"));
         assert!(root.make_dir(&path).unwrap());
         assert!(!root.make_dir(&path).unwrap());
@@ -198,19 +216,61 @@ fn a_root_further_down_is_confined_to_itself() {
     symlink("../b", place.path("d/up")).unwrap();
     symlink("..", place.path("d/top")).unwrap();
     for root in place.roots() {
-        let sub = root.subdir(&wire("d")).unwrap();
-        assert_eq!(sub.path(), place.path("d"));
-        assert!(sub.stat(&wire("a")).unwrap().is_some());
-        assert_eq!(sub.stat(&wire("top/b")).unwrap_err().status(), Status::BadName);
-        sub.sync_dir(None).unwrap();
-        root.sync_dir(Some(&wire("d"))).unwrap();
+        let below = root.client_root(&wire("d"), false).unwrap();
+        assert_eq!(below.path(), place.path("d"));
+        assert!(below.tree().stat(&wire("a")).unwrap().is_some());
+        assert_eq!(below.tree().stat(&wire("top/b")).unwrap_err().status(), Status::BadName);
+        below.destination().sync_dir(None).unwrap();
+        root.destination().sync_dir(Some(&wire("d"))).unwrap();
+        assert_eq!(root.client_root(&wire("new/root"), false).unwrap_err().status(), Status::NotFound);
+        let new = root.client_root(&wire("new/root"), true).unwrap();
+        new.destination().make_dir(&wire("x")).unwrap();
+        assert!(place.path("new/root/x").is_dir());
+        fs::remove_dir_all(place.path("new")).unwrap();
+    }
+}
+
+#[test]
+fn what_was_named_bounds_what_is_read() {
+    let place = Place::new();
+    place.write("d/sub/a", b"x");
+    place.write("private/sub/a", b"y");
+    place.write("beside", b"z");
+    for root in place.roots() {
+        let tree = root.tree().narrowed(&wire("d")).unwrap();
+        assert!(tree.stat(&wire("d")).unwrap().is_some());
+        assert!(tree.open_source(&wire("d/sub/a")).is_ok());
+        for outside in ["beside", "private", "private/sub/a", "dd", "dd/x"].map(wire) {
+            assert!(tree.stat(&outside).is_err(), "{outside}");
+            assert!(tree.open_source(&outside).is_err(), "{outside}");
+            assert!(tree.open_dir(Some(&outside)).is_err(), "{outside}");
+        }
+        // Somebody who may write to the directory above gives its name to another one, as a link and as itself.
+        fs::rename(place.path("d"), place.path("away")).unwrap();
+        for as_link in [true, false] {
+            match as_link {
+                true => symlink("private", place.path("d")).unwrap(),
+                false => {
+                    fs::remove_file(place.path("d")).unwrap();
+                    fs::rename(place.path("private"), place.path("d")).unwrap();
+                }
+            }
+            // Not the same view: what it remembers serves for a second.
+            let tree = tree.again();
+            assert_eq!(tree.stat(&wire("d")).unwrap_err().status(), Status::BadName);
+            assert_eq!(tree.open_source(&wire("d/sub/a")).unwrap_err().status(), Status::BadName);
+            assert_eq!(tree.narrowed(&wire("d")).unwrap_err().status(), Status::BadName);
+        }
+        fs::rename(place.path("d"), place.path("private")).unwrap();
+        fs::rename(place.path("away"), place.path("d")).unwrap();
+        assert!(tree.again().open_source(&wire("d/sub/a")).is_ok(), "it is back");
     }
 }
 
 #[test]
 fn a_root_is_made_with_its_parents() {
     let place = Place::new();
-    let root = Root::create(&place.path("x/y/z")).unwrap();
+    let root = Root::create(&place.path("x/y/z")).unwrap().destination();
     root.make_dir(&wire("a")).unwrap();
     assert!(place.path("x/y/z/a").is_dir());
     assert!(Root::create(&place.path("x/y")).is_ok());

@@ -168,7 +168,7 @@ impl Drop for SmallDisk {
 #[test]
 fn a_full_disk_is_no_space_and_keeps_the_part() {
     let Some(disk) = SmallDisk::mount() else { return };
-    let root = Root::open(disk.0.path()).unwrap();
+    let root = Root::open(disk.0.path()).unwrap().destination();
     let part = Part::open(&root, &wire("a"), Owner::Anyone, Fresh::No).unwrap();
     assert_eq!(part.reserve(64 << 20).unwrap_err().status(), Status::NoSpace);
     part.write_at(&pattern(512 << 10), 0).unwrap();

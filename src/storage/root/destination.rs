@@ -1,0 +1,240 @@
+//! What is written: names that a peer sends.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::super::dir::{DIR_MODE, Dir, OWNER_MODE, Unsynced};
+use super::super::error::{Op, StorageError, failed};
+use super::super::meta::{self, Meta};
+use super::super::source::Source;
+use super::dirlinks::Dirlinks;
+use super::parents::Parents;
+use super::{Root, split};
+use crate::protocol::message::{Kind, Mtime};
+use crate::protocol::path::WirePath;
+
+/// Most directories with names that are not durable yet, each held open; at more they are synced at once.
+pub(super) const UNSYNCED_MAX: usize = 256;
+
+/// The place that names from a peer are received in. No such name passes through a link, whoever made it, but for those
+/// of [`Destination::keeping_dirlinks`].
+///
+/// Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Destination(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    root: Root,
+    dirlinks: Option<Dirlinks>,
+    parents: Parents,
+}
+
+impl Destination {
+    pub(super) fn of(root: Root) -> Self {
+        Self(Arc::new(Shared { root, dirlinks: None, parents: Parents::default() }))
+    }
+
+    /// The same place, where a link to a directory stands for that directory, as with rsync's `--keep-dirlinks`: if it
+    /// belongs to the user of this process, was there when the job began at `since`, and leads to a directory further
+    /// down that has no dotted name. For whoever receives into a directory of their own.
+    #[must_use]
+    pub fn keeping_dirlinks(&self, since: SystemTime) -> Self {
+        let (root, dirlinks) = (self.0.root.clone(), Some(Dirlinks::new(since)));
+        Self(Arc::new(Shared { root, dirlinks, parents: Parents::default() }))
+    }
+
+    /// Where its root was opened, for messages; never used for access.
+    pub fn path(&self) -> &Path {
+        self.0.root.path()
+    }
+
+    /// What a name is; `None` when nothing is there. A link as the last component is not followed.
+    ///
+    /// # Errors
+    /// When it cannot be told, or it is a device, FIFO or socket (status `Unsupported`).
+    pub fn stat(&self, path: &WirePath) -> Result<Option<Meta>, StorageError> {
+        // No second look on a missing name as in `in_parent`: it is the usual answer for a new file.
+        let parent = self.0.parents.of(&self.0.root, path, |parent| self.look_up(parent));
+        let found = parent.and_then(|(dir, _)| match self.0.root.shows(&dir, path.name()) {
+            true => dir.meta(path.name()),
+            false => Err(Errno::NOENT.into()),
+        });
+        match found {
+            Ok(meta) => Ok(Some(meta)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StorageError::new(Op::Stat, path.as_path(), error)),
+        }
+    }
+
+    /// The same for a name that a directory is to have: a link that stands for one is that directory.
+    ///
+    /// # Errors
+    /// As [`Destination::stat`].
+    pub fn stat_dir(&self, path: &WirePath) -> Result<Option<Meta>, StorageError> {
+        let found = self.stat(path)?;
+        let is_link = found.as_ref().is_some_and(|meta| matches!(meta.kind, Kind::Link(_)));
+        match self.look_up(path.as_bytes()) {
+            Ok(dir) if is_link => dir.own_meta().map(Some).map_err(failed(Op::Stat, path.as_path())),
+            _ => Ok(found),
+        }
+    }
+
+    /// Opens a regular file to read it, such as the old version of one that arrives; a link as the last component is not
+    /// followed.
+    ///
+    /// # Errors
+    /// When it is missing, not readable or no regular file (devices and FIFOs: status `Unsupported`).
+    pub fn open_source(&self, path: &WirePath) -> Result<Source, StorageError> {
+        self.in_parent(path, |dir, name| Source::new(dir.open_file(name, OFlags::RDONLY)?, path.as_path()))
+            .map_err(failed(Op::Open, path.as_path()))
+    }
+
+    /// Makes a directory and its parents; true when the last of them is new.
+    ///
+    /// # Errors
+    /// When something else has one of the names, such as a link.
+    pub fn make_dir(&self, path: &WirePath) -> Result<bool, StorageError> {
+        self.make_dirs(path.as_bytes(), DIR_MODE).map_err(failed(Op::MakeDir, path.as_path()))
+    }
+
+    /// The same for a directory that is to have these permission bits when all is in it: until then it is open to its owner,
+    /// whatever they say, and to nobody else than they do.
+    ///
+    /// # Errors
+    /// As [`Destination::make_dir`].
+    pub fn make_dir_for(&self, path: &WirePath, mode: u32) -> Result<bool, StorageError> {
+        self.make_dirs(path.as_bytes(), mode | OWNER_MODE).map_err(failed(Op::MakeDir, path.as_path()))
+    }
+
+    /// Sets time and permission bits (never set-id or sticky) of a directory.
+    ///
+    /// # Errors
+    /// When it is no directory or not ours.
+    pub fn set_dir_meta(&self, path: &WirePath, mtime: Mtime, mode: u32) -> Result<(), StorageError> {
+        self.look_up(path.as_bytes())
+            .and_then(|dir| Ok(meta::apply(&*dir, mtime, mode)?))
+            .map_err(failed(Op::SetMeta, path.as_path()))
+    }
+
+    /// Makes the names in a directory durable; `None` is the root itself.
+    ///
+    /// # Errors
+    /// When the directory is missing or the disk fails.
+    pub fn sync_dir(&self, path: Option<&WirePath>) -> Result<(), StorageError> {
+        let shown = path.map_or_else(|| Path::new("."), WirePath::as_path);
+        let dir = match path {
+            None => Arc::clone(&self.0.root.0.top),
+            Some(path) => self.look_up(path.as_bytes()).map_err(failed(Op::List, shown))?,
+        };
+        dir.sync().map_err(failed(Op::Sync, shown))
+    }
+
+    /// Whether what has that name is there but may not survive a power cut: it was renamed, and its directory has
+    /// not been synced, or could not be. A process that starts anew knows nothing of that.
+    ///
+    /// # Errors
+    /// When its directory cannot be looked up.
+    pub(crate) fn is_in_doubt(&self, path: &WirePath) -> Result<bool, StorageError> {
+        if self.unsynced().len() == 0 {
+            return Ok(false);
+        }
+        self.in_parent(path, |dir, _| Ok(self.unsynced().holds(dir.id()))).map_err(failed(Op::Stat, path.as_path()))
+    }
+
+    pub(crate) fn unsynced(&self) -> &Arc<Unsynced> {
+        &self.0.root.0.unsynced
+    }
+
+    /// The same place, where no link stands for a directory.
+    pub(super) fn without_dirlinks(&self) -> Self {
+        Self::of(self.0.root.clone())
+    }
+
+    /// The links that stand for directories, if any do.
+    pub(super) fn dirlinks(&self) -> Option<&Dirlinks> {
+        self.0.dirlinks.as_ref()
+    }
+
+    /// Runs `f` with the parent of `path` and its last component.
+    pub(crate) fn in_parent<T>(&self, path: &WirePath, f: impl Fn(&Arc<Dir>, &[u8]) -> io::Result<T>) -> io::Result<T> {
+        self.0.parents.with(&self.0.root, path, |parent| self.look_up(parent), f)
+    }
+
+    /// As [`in_parent`](Self::in_parent), and makes the parent where it is missing.
+    pub(crate) fn in_made_parent<T>(
+        &self,
+        path: &WirePath,
+        f: impl Fn(&Arc<Dir>, &[u8]) -> io::Result<T>,
+    ) -> io::Result<T> {
+        match (self.in_parent(path, &f), split(path.as_bytes()).0) {
+            (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+                self.make_dirs(parent, DIR_MODE)?;
+                self.in_parent(path, f)
+            }
+            (settled, _) => settled,
+        }
+    }
+
+    /// `mode` is that of the last one.
+    fn make_dirs(&self, path: &[u8], mode: u32) -> io::Result<bool> {
+        let (parent, name) = split(path);
+        let dir = match (self.look_up_parent(parent), parent) {
+            (Err(error), Some(missing)) if error.kind() == io::ErrorKind::NotFound => {
+                self.make_dirs(missing, DIR_MODE)?;
+                self.look_up_parent(parent)?
+            }
+            (found, _) => found?,
+        };
+        if !self.0.root.shows(&dir, name) {
+            return Err(Errno::ACCESS.into());
+        }
+        match self.unsynced().note(&dir, || dir.make_dir(name, mode)) {
+            Ok(()) => {}
+            // A link that stands for a directory is as good as one.
+            Err(Errno::EXIST) => return self.look_up(path).map(|_| false),
+            Err(error) => return Err(error.into()),
+        }
+        if self.unsynced().len() > UNSYNCED_MAX {
+            self.sync_new_names()?;
+        }
+        Ok(true)
+    }
+
+    fn sync_new_names(&self) -> Result<(), Errno> {
+        let mut failure = Ok(());
+        let mut done = self.unsynced().waiting();
+        done.retain(|change| match change.dir.sync() {
+            Ok(()) => true,
+            Err(error) => {
+                failure = Err(error);
+                false
+            }
+        });
+        self.unsynced().settle(&done);
+        // What failed stays noted, for the commits to say; but it must not become ever more.
+        if self.unsynced().len() > UNSYNCED_MAX { failure } else { Ok(()) }
+    }
+
+    fn look_up_parent(&self, parent: Option<&[u8]>) -> io::Result<Arc<Dir>> {
+        match parent {
+            None => Ok(Arc::clone(&self.0.root.0.top)),
+            Some(path) => self.look_up(path),
+        }
+    }
+
+    /// Opens the directory of that path. Where a link is in the way that stands for a directory, the path is written
+    /// anew as the one without links, and opened like any other: nobody can exchange anything in between.
+    fn look_up(&self, path: &[u8]) -> io::Result<Arc<Dir>> {
+        let root = &self.0.root;
+        match (root.look_up(path), &self.0.dirlinks) {
+            (Err(Errno::LOOP), Some(dirlinks)) => Ok(root.look_up(&dirlinks.resolve(&root.0.top, path)?)?),
+            (found, _) => Ok(found?),
+        }
+    }
+}

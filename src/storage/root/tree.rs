@@ -1,0 +1,148 @@
+//! What is read: names that a walk found, or that a peer asks for.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::super::dir::{Dir, ObjectId};
+use super::super::error::{Op, Refusal, StorageError, failed};
+use super::super::meta::Meta;
+use super::super::source::Source;
+use super::Root;
+use super::parents::Parents;
+use crate::protocol::path::WirePath;
+
+/// A tree that is read. No link is followed in it, so the text of a name says where it lies, also when somebody exchanges
+/// a directory for a link between the walk that found a name and the moment when the file is opened.
+///
+/// Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Tree(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    root: Root,
+    named: Option<Named>,
+    parents: Parents,
+}
+
+/// The directory below the root that was asked for: what does not lie in it is not read.
+#[derive(Debug)]
+struct Named {
+    at: WirePath,
+    id: ObjectId,
+}
+
+impl Tree {
+    pub(super) fn of(root: Root) -> Self {
+        Self(Arc::new(Shared { root, named: None, parents: Parents::default() }))
+    }
+
+    /// Opens a directory of the local user's choosing, to read all that is in it; links in `path` are followed.
+    ///
+    /// # Errors
+    /// As [`Root::open`].
+    pub fn open(path: &Path) -> Result<Self, StorageError> {
+        Ok(Root::open(path)?.tree())
+    }
+
+    /// Where its root was opened, for messages; never used for access.
+    pub fn path(&self) -> &Path {
+        self.0.root.path()
+    }
+
+    /// Holds the tree to the directory `at`, as it is now: nothing else is read from then on, whatever gets its name
+    /// later. Names stay relative to the root.
+    ///
+    /// # Errors
+    /// When it is no directory, or not the one any more that the tree is held to already.
+    pub(crate) fn narrowed(&self, at: &WirePath) -> Result<Self, StorageError> {
+        let dir = self.open_dir(Some(at))?;
+        if self.0.named.as_ref().is_some_and(|named| named.at == *at) {
+            return Ok(self.clone());
+        }
+        let named = Some(Named { at: at.clone(), id: dir.id() });
+        Ok(Self(Arc::new(Shared { root: self.0.root.clone(), named, parents: Parents::default() })))
+    }
+
+    /// What a name is; `None` when nothing is there. A link as the last component is not followed.
+    ///
+    /// # Errors
+    /// When it cannot be told, or it is a device, FIFO or socket (status `Unsupported`).
+    pub fn stat(&self, path: &WirePath) -> Result<Option<Meta>, StorageError> {
+        match self.meta(path) {
+            Ok(meta) => Ok(Some(meta)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StorageError::new(Op::Stat, path.as_path(), error)),
+        }
+    }
+
+    /// The same tree with nothing remembered.
+    #[cfg(test)]
+    pub(super) fn again(&self) -> Self {
+        let named = self.0.named.as_ref().map(|Named { at, id }| Named { at: at.clone(), id: *id });
+        Self(Arc::new(Shared { root: self.0.root.clone(), named, parents: Parents::default() }))
+    }
+
+    fn meta(&self, path: &WirePath) -> io::Result<Meta> {
+        if self.0.named.as_ref().is_some_and(|named| named.at == *path) {
+            return self.look_up(path.as_bytes())?.own_meta();
+        }
+        self.check(path)?;
+        // No second look on a missing name: it is the usual answer to a pattern.
+        let (dir, _) = self.0.parents.of(&self.0.root, path, |parent| self.look_up(parent))?;
+        if self.shows(&dir, path.name()) { dir.meta(path.name()) } else { Err(Errno::NOENT.into()) }
+    }
+
+    /// Opens a regular file to read it; a link as the last component is not followed.
+    ///
+    /// # Errors
+    /// When it is missing, not readable or no regular file (devices and FIFOs: status `Unsupported`).
+    pub fn open_source(&self, path: &WirePath) -> Result<Source, StorageError> {
+        let open = |dir: &Arc<Dir>, name: &[u8]| Source::new(dir.open_file(name, OFlags::RDONLY)?, path.as_path());
+        let opened = self
+            .check(path)
+            .and_then(|()| self.0.parents.with(&self.0.root, path, |parent| self.look_up(parent), open));
+        opened.map_err(failed(Op::Open, path.as_path()))
+    }
+
+    /// Opens a directory; `None` is the top.
+    pub(crate) fn open_dir(&self, path: Option<&WirePath>) -> Result<Arc<Dir>, StorageError> {
+        match (path, &self.0.named) {
+            (None, None) => Ok(Arc::clone(&self.0.root.0.top)),
+            (None, Some(named)) => self.open_dir(Some(&named.at)),
+            (Some(path), _) => self.look_up(path.as_bytes()).map_err(failed(Op::List, path.as_path())),
+        }
+    }
+
+    /// Whether a name in a directory of this tree is there for whoever reads it.
+    pub(crate) fn shows(&self, dir: &Dir, name: &[u8]) -> bool {
+        self.0.root.shows(dir, name)
+    }
+
+    /// Lets only names pass that lie in what was named.
+    fn check(&self, path: &WirePath) -> io::Result<()> {
+        match &self.0.named {
+            Some(named) if path.strip_prefix(&named.at).is_none() => Err(Errno::XDEV.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn look_up(&self, path: &[u8]) -> io::Result<Arc<Dir>> {
+        let root = &self.0.root;
+        let Some(named) = &self.0.named else { return Ok(root.look_up(path)?) };
+        let below = path.strip_prefix(named.at.as_bytes()).ok_or(Errno::XDEV)?;
+        let top = root.look_up(named.at.as_bytes())?;
+        if top.id() != named.id {
+            return Err(Refusal::TreeReplaced.into());
+        }
+        match below {
+            [] => Ok(top),
+            [b'/', below @ ..] => Ok(Arc::new(top.open_below(below, root.resolver())?)),
+            _ => Err(Errno::XDEV.into()),
+        }
+    }
+}
