@@ -2,12 +2,16 @@
 //!
 //! The hostile end speaks the wire by hand against a real server or client.
 
+#[path = "hostile/confine.rs"]
+mod confine;
 #[path = "hostile/crossing.rs"]
 mod crossing;
 #[path = "hostile/door.rs"]
 mod door;
 #[path = "hostile/drop_box.rs"]
 mod drop_box;
+#[path = "hostile/flips.rs"]
+mod flips;
 #[path = "hostile/getter.rs"]
 mod getter;
 #[path = "hostile/server.rs"]

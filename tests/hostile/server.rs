@@ -4,22 +4,31 @@ use super::getter::{WANTED, done, from, wrong_answers};
 use super::*;
 
 /// An honest client's job against a hostile server.
-struct Victim {
+pub(super) struct Victim {
     place: TempDir,
     job: Option<Job>,
 }
 
 impl Victim {
-    fn client() -> Client {
+    pub(super) fn client() -> Client {
         Client::builder(identity()).patience(std::time::Duration::from_secs(5)).build().unwrap()
+    }
+
+    pub(super) fn of(place: TempDir, job: Job) -> Self {
+        Self { place, job: Some(job) }
     }
 
     /// Gets `notes.txt` into a directory of its own.
     fn getting(server: &RawServer) -> Self {
+        Self::wanting(server, &["notes.txt"], GetOptions::default())
+    }
+
+    /// Gets what `patterns` mean into a directory of its own.
+    pub(super) fn wanting(server: &RawServer, patterns: &[&str], options: GetOptions) -> Self {
         let place = tempfile::tempdir().unwrap();
-        let into = place.path().join("into");
-        let job = Self::client().get(server.ticket(), vec![b"notes.txt".to_vec()], into, GetOptions::default());
-        Self { place, job: Some(job) }
+        let patterns = patterns.iter().map(|pattern| pattern.as_bytes().to_vec()).collect();
+        let job = Self::client().get(server.ticket(), patterns, place.path().join("into"), options);
+        Self::of(place, job)
     }
 
     /// Sends one file of [`WANTED`] bytes.
@@ -31,7 +40,7 @@ impl Victim {
         Self { place, job: Some(job) }
     }
 
-    async fn end(&mut self) -> Result<qft::progress::Report, Error> {
+    pub(super) async fn end(&mut self) -> Result<qft::progress::Report, Error> {
         soon("the job's end", self.job.take().expect("a job ends once").finish()).await
     }
 
@@ -41,13 +50,17 @@ impl Victim {
         assert_eq!(error.fault(), Fault::Peer, "{why}: {error}");
     }
 
-    fn names(&self) -> Vec<String> {
+    pub(super) fn names(&self) -> Vec<String> {
         field::names(self.place.path())
+    }
+
+    pub(super) fn path(&self, name: &str) -> std::path::PathBuf {
+        self.place.path().join(name)
     }
 }
 
 /// The client is content. Its last words may be lost: it ends the connection when it has said them.
-async fn is_settled(peer: &mut Raw) {
+pub(super) async fn is_settled(peer: &mut Raw) {
     let last = peer.hear().await;
     assert!(matches!(last, Some(Message::Settled) | None), "{last:?}");
     assert_eq!(peer.closed().await, Some(CloseCode::Done));

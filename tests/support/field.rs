@@ -59,6 +59,11 @@ impl Field {
         self.place.path().join("root").join(name)
     }
 
+    /// Where the server keeps its lists.
+    pub fn home(&self) -> PathBuf {
+        self.place.path().join("home")
+    }
+
     /// A ticket without an invite.
     pub fn ticket(&self) -> Ticket {
         ticket(&self.server)
