@@ -97,13 +97,13 @@ fn write_tree(top: &Path, content: &[u8], time: SystemTime) {
     }
 }
 
-/// A place that nobody may touch, and a link to it beside a directory of the same names.
-fn outside(top: &Path) -> PathBuf {
-    let outside = top.parent().unwrap().join("outside");
-    write_tree(&outside, CANARY, SystemTime::UNIX_EPOCH);
+/// A place that nobody may touch, relative to `top`, and a link to it beside a directory of the same names.
+fn elsewhere(top: &Path, target: &str) -> PathBuf {
+    let place = top.join(target);
+    write_tree(&place, CANARY, SystemTime::UNIX_EPOCH);
     fs::create_dir_all(top.join("d")).unwrap();
-    symlink("../outside", top.join("l")).unwrap();
-    outside
+    symlink(target, top.join("l")).unwrap();
+    place
 }
 
 /// Another content and time for each job, so that all of it is sent.
@@ -137,24 +137,26 @@ fn holds_no_canary(top: &Path) {
 }
 
 #[tokio::test]
-async fn a_receiving_server_writes_nothing_outside_of_its_root() {
-    let field = Field::new();
-    let outside = outside(&field.path(""));
-    let before = snapshot(&outside);
-    let Some(flipper) = Flipper::start(field.path("d"), field.path("l")) else { return };
-    let sources = tempfile::tempdir().unwrap();
-    let source = sources.path().join("d");
-    let client = client(&field);
-    let send = async |job| {
-        changed(&source, job);
-        let options = SendOptions { links: true, ..SendOptions::default() };
-        ended(client.send(field.ticket(), vec![source.clone()], options)).await
-    };
-    let counts = flipper.beside(send).await;
-    assert!(snapshot(&outside) == before, "something outside was touched");
-    println!("a receiving server: {counts}");
-    assert_eq!(send(999_999).await.failed, 0);
-    is_whole(&field.path("d"), &source);
+async fn a_receiving_server_writes_nowhere_but_where_it_was_told() {
+    for target in ["../outside", "inside"] {
+        let field = Field::new();
+        let elsewhere = elsewhere(&field.path(""), target);
+        let before = snapshot(&elsewhere);
+        let Some(flipper) = Flipper::start(field.path("d"), field.path("l")) else { return };
+        let sources = tempfile::tempdir().unwrap();
+        let source = sources.path().join("d");
+        let client = client(&field);
+        let send = async |job| {
+            changed(&source, job);
+            let options = SendOptions { links: true, ..SendOptions::default() };
+            ended(client.send(field.ticket(), vec![source.clone()], options)).await
+        };
+        let counts = flipper.beside(send).await;
+        assert!(snapshot(&elsewhere) == before, "something in {target} was touched");
+        println!("a receiving server, link to {target}: {counts}");
+        assert_eq!(send(999_999).await.failed, 0);
+        is_whole(&field.path("d"), &source);
+    }
 }
 
 #[tokio::test]
@@ -163,7 +165,7 @@ async fn a_receiving_client_writes_nothing_outside_of_its_destination() {
     let place = tempfile::tempdir().unwrap();
     let into = place.path().join("into");
     fs::create_dir(&into).unwrap();
-    let outside = outside(&into);
+    let outside = elsewhere(&into, "../outside");
     let before = snapshot(&outside);
     let Some(flipper) = Flipper::start(into.join("d"), into.join("l")) else { return };
     let client = client(&field);
@@ -185,15 +187,14 @@ async fn a_sending_client_reads_nothing_outside_of_what_was_named() {
     let place = tempfile::tempdir().unwrap();
     let source = place.path().join("source");
     fs::create_dir(&source).unwrap();
-    outside(&source);
+    elsewhere(&source, "../outside");
     write_tree(&source.join("d"), &CANARY.to_ascii_uppercase(), SystemTime::UNIX_EPOCH);
     let Some(flipper) = Flipper::start(source.join("d"), source.join("l")) else { return };
     let client = client(&field);
     let send = async |job| {
         let to = Some(peer::path(&format!("job{job}")));
-        let report =
-            ended(client.send(field.ticket(), vec![source.clone()], SendOptions { to, ..SendOptions::default() }))
-                .await;
+        let options = SendOptions { to, ..SendOptions::default() };
+        let report = ended(client.send(field.ticket(), vec![source.clone()], options)).await;
         holds_no_canary(&field.path(""));
         report
     };
@@ -203,21 +204,23 @@ async fn a_sending_client_reads_nothing_outside_of_what_was_named() {
 }
 
 #[tokio::test]
-async fn a_sending_server_reads_nothing_outside_of_its_root() {
-    let field = Field::new();
-    outside(&field.path(""));
-    write_tree(&field.path("d"), &CANARY.to_ascii_uppercase(), SystemTime::UNIX_EPOCH);
-    let Some(flipper) = Flipper::start(field.path("d"), field.path("l")) else { return };
-    let client = client(&field);
-    let get = async |_| {
-        let into = tempfile::tempdir().unwrap();
-        let wanted = ["d/sub/", "d/*", "d", "**/d"].map(|pattern| pattern.as_bytes().to_vec());
-        let job = client.get(field.ticket(), wanted.to_vec(), into.path().to_owned(), GetOptions::default());
-        let report = ended(job).await;
-        holds_no_canary(into.path());
-        report
-    };
-    println!("a sending server: {}", flipper.beside(get).await);
-    let report = get(0).await;
-    assert!(report.done >= NAMES.len() as u64, "{report:?}");
+async fn a_sending_server_reads_nothing_but_what_the_names_say() {
+    for target in ["../outside", "inside"] {
+        let field = Field::new();
+        elsewhere(&field.path(""), target);
+        write_tree(&field.path("d"), &CANARY.to_ascii_uppercase(), SystemTime::UNIX_EPOCH);
+        let Some(flipper) = Flipper::start(field.path("d"), field.path("l")) else { return };
+        let client = client(&field);
+        let get = async |_| {
+            let into = tempfile::tempdir().unwrap();
+            let wanted = ["d/sub/", "d/*", "d", "d/**"].map(|pattern| pattern.as_bytes().to_vec());
+            let job = client.get(field.ticket(), wanted.to_vec(), into.path().to_owned(), GetOptions::default());
+            let report = ended(job).await;
+            holds_no_canary(into.path());
+            report
+        };
+        println!("a sending server, link to {target}: {}", flipper.beside(get).await);
+        let report = get(0).await;
+        assert!(report.done >= NAMES.len() as u64, "{report:?}");
+    }
 }
