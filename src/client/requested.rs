@@ -6,6 +6,7 @@
 use crate::protocol::message::{Failure, Header, Kind, Status};
 use crate::protocol::path::WirePath;
 use crate::storage::Filters;
+use crate::storage::link_stays_inside;
 use crate::storage::pattern::Component;
 
 /// What one request can stand for here.
@@ -38,7 +39,20 @@ impl Requested {
         if self.leaves_out(offer) {
             return Err(Failure::new(Status::NotAllowed, "this name was to be left out"));
         }
-        Ok(())
+        match &offer.kind {
+            Kind::Link(target) if !link_stays_inside(self.depth(&offer.path), target) => {
+                Err(Failure::new(Status::NotAllowed, "nobody asked for what this link leads to"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Directories between a name and the top of the tree that was asked for, where a walk lets links lead.
+    fn depth(&self, name: &WirePath) -> usize {
+        let first = name.components().next().unwrap_or_default();
+        let of_contents = self.names.iter().any(|asked| matches!(asked, Name::Any) && asked.matches(first));
+        let above = if of_contents { 1 } else { 2 };
+        name.components().count().saturating_sub(above)
     }
 
     fn allows(&self, path: &WirePath, to: Option<&WirePath>) -> bool {
@@ -163,6 +177,29 @@ mod tests {
             let offer = offer(name, kind);
             assert_eq!(requested.check(&offer, &offer.path, None).is_ok(), allowed, "{name}");
             assert_eq!(requested.check(&offer, &new_name, Some(&new_name)).is_ok(), allowed, "{name} under a new name");
+        }
+    }
+
+    #[test]
+    fn a_link_leads_nowhere_but_into_what_was_asked_for() {
+        for (pattern, name, target, allowed) in [
+            ("d", "d/l", "file", true),
+            ("d", "d/sub/l", "../file", true),
+            ("d", "d/l", "../.bashrc", false),
+            ("d", "d/sub/l", "../../other", false),
+            ("d", "d/sub/l", "/etc/passwd", false),
+            ("d", "d", "other", true),
+            ("d", "d", "../other", false),
+            ("d/", "l", "file", true),
+            ("d/", "sub/l", "../file", true),
+            ("d/", "l", "../file", false),
+            ("", "a/b/l", "../../c", true),
+        ] {
+            let requested = Requested::new(&[pattern.into()], Filters::none());
+            let path = WirePath::parse(name.as_bytes()).expect("a plain path");
+            let (kind, mtime) = (Kind::Link(target.into()), Mtime { secs: 0, nanos: 0 });
+            let offer = Header { id: FileId(0), path, kind, size: 0, mtime, mode: 0o777 };
+            assert_eq!(requested.check(&offer, &offer.path, None).is_ok(), allowed, "{pattern} {name} {target}");
         }
     }
 }

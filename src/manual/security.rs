@@ -15,10 +15,22 @@
 //!
 //! **Skipping by size and time** reads nothing, as with rsync. `--checksum` compares contents.
 //!
-//! **The root is confined.** A name from a peer is parsed once into plain components; it is opened beneath a
-//! directory that is held open, and a link that leaves that directory is refused. Only regular files,
-//! directories and, where asked for, links that stay inside are created. Permission bits never include
-//! set-user-id or set-group-id. A client takes only names that it asked for.
+//! **The root is confined.** A name from a peer is parsed once into plain components, and opened beneath a directory that
+//! is held open, without following a link: neither one that leads out nor one that stays inside, for that would make
+//! another name of any place there. There is one way to a file for each kind of name ([`storage`](crate::storage)), and
+//! none that follows links, so it does not matter when somebody exchanges a directory for one. What is sent is held to the
+//! very directory that was named, once for all connections of a job. Only regular files and directories are created, and
+//! links that stay inside (of what was asked for, at a client) where this end asked for them: `get --links`, a server
+//! unless `--no-links`, never a drop box.
+//! Permission bits never include set-user-id or set-group-id. A client takes only names that it asked for, with a leading
+//! dot only where the pattern has one, and none that its filters leave out. The contents of a directory (`dir/`) are all
+//! that is in it, as our own server reads that: dotfiles too.
+//!
+//! One exception, where the receiving end is the user's own (`get`, `local:`, the far end of ssh): a link stands for the
+//! directory that it leads to if it belongs to the user of the process, was there before the job, and leads further down
+//! inside the destination, past no dotted name. A server does that with `--keep-dirlinks` only, and takes no links from
+//! clients then. As with rsync's option of that name, links that an earlier `get --links` has brought are the user's: do
+//! not get with `--links` from somebody whom you would not let choose where later files land.
 //!
 //! **Names are escaped** before they reach a terminal or a log.
 //!
@@ -51,8 +63,8 @@
 //! While the list cannot be read (others may write to it, say) nobody new is let in; who is inside stays. Memory is
 //! bounded per connection.
 //!
-//! **A client with a root** (`root=DIR`) is held to that directory as all are to the served one; links that lead out of
-//! it are refused, whoever made them.
+//! **A client with a root** (`root=DIR`) is held to that directory as all are to the served one. It is opened without
+//! links, so that no other client can put it somewhere else.
 //!
 //! **A drop box** (`--write-only`, `wo`) gives no names and no content. Its answers to offers would be an oracle too:
 //! "same size and time" and digests of what exists say what is there. So to such a client every name looks free, and
@@ -61,8 +73,8 @@
 //! and a file can be replaced unless `--no-clobber` (`no-clobber`) forbids it, which keeps directories as they are,
 //! too.
 //!
-//! **Dotfiles at the top** of the served directory cannot be seen, read or written without `--hidden`, whatever links
-//! lead to them: whoever serves a home directory does not hand out `.ssh`. Further down they are files like others. The
+//! **Dotfiles at the top** of the served directory cannot be seen, read or written without `--hidden`, and no link leads
+//! to them: whoever serves a home directory does not hand out `.ssh`. Further down they are files like others. The
 //! directory with this installation's key is not served at all.
 //!
 //! **Invites** are 128 random bits, work once over all processes of the server's home, for 15 minutes unless it was

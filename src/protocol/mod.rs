@@ -68,7 +68,10 @@
 //!
 //! * **Header.** Ids count up from 0 without gaps. Headers run ahead of content: a sender does not wait for
 //!   `Pos`, but has at most [`HEADERS_AHEAD_MAX`] files that are not settled. A path is offered once; a
-//!   directory comes before what is inside it. The sender offers only what was asked for.
+//!   directory comes before what is inside it. The sender offers only what was asked for: under a pattern the names that it
+//!   matches (a leading dot only where the pattern has one) or, of a directory whose contents are wanted, all that is in
+//!   it; nothing that the filters leave out; links only after a `Get` with `links`. A receiver refuses all else
+//!   (`NotAllowed`), and a name whose parent is a link at its end (`BadName`): what a name says is where it lies.
 //! * **Pos.** One for each header, in any order. Directories and links are answered with `Skip(Made)` or
 //!   `Refuse`; they have no `Tail`. `From.offset` is a multiple of the chunk size, or the file's size.
 //! * **Content** flows after `Pos From`, and at once: it starts at `offset` and waits for no digest.
@@ -122,6 +125,7 @@
 //!   `Update`, and no `Have` describes it;
 //! * `Skip(Exists)` and `Refuse(Exists)` answer a push (or a server) that replaces nothing;
 //! * a directory in the way of a file, or a file in the way of a directory, is refused as such;
+//! * a link is refused (`NotAllowed`): whoever reads the box with other tools would follow it;
 //! * an unfinished upload is resumed (`From{offset, Resume}` with its `Have`) only by the key that began it. Other keys
 //!   begin their own, and none waits for another's.
 //!

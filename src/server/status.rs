@@ -46,6 +46,12 @@ pub struct Rules {
     pub write: bool,
     /// Nothing that exists is replaced.
     pub no_clobber: bool,
+    /// No symbolic links are taken.
+    #[serde(default)]
+    pub no_links: bool,
+    /// The server's own links stand for directories where files arrive.
+    #[serde(default)]
+    pub keep_dirlinks: bool,
     /// Dotfiles at the top are served.
     pub hidden: bool,
     /// Anyone is let in.
@@ -182,6 +188,8 @@ impl Rules {
             read: shared.mode.reads(),
             write: shared.mode.writes(),
             no_clobber: shared.no_clobber,
+            no_links: !shared.links,
+            keep_dirlinks: shared.keep_dirlinks,
             hidden: shared.hidden,
             no_auth: matches!(shared.access, Access::Anyone),
             token: shared.passes.token.is_some(),

@@ -39,6 +39,7 @@ pub use part::{Fresh, Owner, Part};
 pub use pattern::{Expanded, Finds, expand};
 pub use pool::{Disk, Lost};
 pub use request::{Missing, Request, local_requests};
+pub(crate) use root::link_stays_inside;
 pub use root::{Destination, Root, Tree};
 pub use source::Source;
 pub use system::allow_many_open_files;

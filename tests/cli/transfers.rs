@@ -112,6 +112,59 @@ fn links_are_left_out_with_a_note_or_copied_where_they_stay_inside() {
 }
 
 #[test]
+fn a_server_with_no_links_takes_the_rest() {
+    for options in ["--no-links", "--keep-dirlinks", "--write-only"] {
+        let (remote, local) = (Machine::new(), Machine::new());
+        let serve = remote.serve("in", options);
+        local.write("first", "x");
+        local.qft(["send", "first", serve.ticket()]).run().exits(0);
+        local.write("d/file", "x");
+        symlink("file", local.path("d/link")).expect("made");
+        local.run("send d --links").exits(3).says(&["d/link", "not allowed", "symbolic links are not taken here"]);
+        assert_eq!(remote.tree("in"), ["d/", "d/file", "first"], "{options}");
+    }
+}
+
+#[test]
+fn the_users_own_links_stand_for_directories_where_files_arrive() {
+    let (remote, local, _serve) = paired("");
+    for machine in [&remote, &local] {
+        machine.write("in/disk/photos/old", "old");
+        symlink("disk/photos", machine.path("in/photos")).expect("made");
+    }
+    // A client may not pass through a link of the server's, neither to write nor to read.
+    local.write("photos/new", "new");
+    local.run("send photos").exits(3).says(&["photos/new", "a symbolic link is in the way"]);
+    for path in ["photos/", "photos/old", "photos/*"] {
+        local.qft(["get", path, "back"]).run().says(&["a symbolic link is in the way"]);
+        local.qft(["ls", path]).run().says(&["a symbolic link is in the way"]);
+    }
+    assert_eq!(remote.tree("in"), ["disk/", "disk/photos/", "disk/photos/old", "photos"]);
+    assert!(!local.has("back/old"));
+    // In a directory of one's own it is as good as the directory.
+    std::fs::remove_file(remote.path("in/photos")).expect("removed");
+    remote.write("in/photos/got", "got");
+    local.run("get photos in").exits(0).says(&["got 1 file"]);
+    local.run("send photos local:in").exits(0).says(&["sent 1 file"]);
+    assert_eq!((local.read("in/disk/photos/got"), local.read("in/disk/photos/new")), (b"got".into(), b"new".into()));
+    assert!(local.path("in/photos").is_symlink());
+}
+
+#[test]
+fn a_server_keeps_links_to_directories_where_its_operator_says_so() {
+    let (remote, local, _serve) = paired("--keep-dirlinks");
+    remote.write("in/disk/photos/old", "old");
+    symlink("disk/photos", remote.path("in/photos")).expect("made");
+    local.write("photos/new", "new");
+    local.run("send photos").exits(0).says(&["sent 1 file"]);
+    local.run("send photos").exits(0).says(&["1 unchanged"]);
+    assert_eq!(remote.read("in/disk/photos/new"), b"new");
+    assert!(remote.path("in/photos").is_symlink());
+    let status = String::from_utf8(remote.run("status").stdout.clone()).expect("text");
+    assert!(status.contains("may send and get, --keep-dirlinks"), "{status}");
+}
+
+#[test]
 fn a_local_directory_is_reached_through_a_server_in_the_process() {
     let local = Machine::new();
     local.write("src/a", "x");

@@ -159,6 +159,8 @@ fn access(rules: &Rules) -> Vec<String> {
         (rules.read && !rules.write, "--read-only"),
         (rules.write && !rules.read, "--write-only"),
         (rules.no_clobber, "--no-clobber"),
+        (rules.no_links && !rules.keep_dirlinks, "--no-links"),
+        (rules.keep_dirlinks, "--keep-dirlinks"),
         (rules.hidden, "--hidden"),
         (rules.token, "--token-file"),
         (rules.client_ca, "--client-ca"),

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -29,11 +30,47 @@ struct Shared {
     parents: Parents,
 }
 
+/// Most named directories that are held open in this process. One pattern may stand for very many of them; of more than
+/// these it is only known which they are.
+const HELD_MAX: usize = 64;
+
 /// The directory below the root that was asked for: what does not lie in it is not read.
 #[derive(Debug)]
 struct Named {
     at: WirePath,
-    id: ObjectId,
+    dir: NamedDir,
+}
+
+#[derive(Debug)]
+enum NamedDir {
+    /// Where it is does not matter. A file system that numbers its objects anew now and then, as some in user space do,
+    /// does not while they are open.
+    Held(Held),
+    /// It is looked up each time, and has to be this one.
+    Known(ObjectId),
+}
+
+/// One of [`HELD_MAX`].
+#[derive(Debug)]
+struct Held(Arc<Dir>);
+
+/// How many there are.
+static HELD: AtomicUsize = AtomicUsize::new(0);
+
+impl Held {
+    fn new(dir: Arc<Dir>) -> Result<Self, Arc<Dir>> {
+        let more = |held| (held < HELD_MAX).then_some(held + 1);
+        match HELD.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
+            Ok(_) => Ok(Self(dir)),
+            Err(_) => Err(dir),
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        HELD.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Tree {
@@ -64,8 +101,12 @@ impl Tree {
         if self.0.named.as_ref().is_some_and(|named| named.at == *at) {
             return Ok(self.clone());
         }
-        let named = Some(Named { at: at.clone(), id: dir.id() });
-        Ok(Self(Arc::new(Shared { root: self.0.root.clone(), named, parents: Parents::default() })))
+        Ok(self.held_to(at, Held::new(dir).map_or_else(|dir| NamedDir::Known(dir.id()), NamedDir::Held)))
+    }
+
+    fn held_to(&self, at: &WirePath, dir: NamedDir) -> Self {
+        let named = Some(Named { at: at.clone(), dir });
+        Self(Arc::new(Shared { root: self.0.root.clone(), named, parents: Parents::default() }))
     }
 
     /// What a name is; `None` when nothing is there. A link as the last component is not followed.
@@ -80,11 +121,13 @@ impl Tree {
         }
     }
 
-    /// The same tree with nothing remembered.
+    /// As [`narrowed`](Self::narrowed) while few directories are held, and when too many are already.
     #[cfg(test)]
-    pub(super) fn again(&self) -> Self {
-        let named = self.0.named.as_ref().map(|Named { at, id }| Named { at: at.clone(), id: *id });
-        Self(Arc::new(Shared { root: self.0.root.clone(), named, parents: Parents::default() }))
+    pub(super) fn narrowed_in_both_ways(&self, at: &WirePath) -> [Self; 2] {
+        let dir = self.open_dir(Some(at)).expect("tests name what is there");
+        let known = NamedDir::Known(dir.id());
+        HELD.fetch_add(1, Ordering::Relaxed);
+        [NamedDir::Held(Held(dir)), known].map(|dir| self.held_to(at, dir))
     }
 
     fn meta(&self, path: &WirePath) -> io::Result<Meta> {
@@ -135,10 +178,16 @@ impl Tree {
         let root = &self.0.root;
         let Some(named) = &self.0.named else { return Ok(root.look_up(path)?) };
         let below = path.strip_prefix(named.at.as_bytes()).ok_or(Errno::XDEV)?;
-        let top = root.look_up(named.at.as_bytes())?;
-        if top.id() != named.id {
-            return Err(Refusal::TreeReplaced.into());
-        }
+        let top = match &named.dir {
+            NamedDir::Held(held) => Arc::clone(&held.0),
+            NamedDir::Known(id) => {
+                let found = root.look_up(named.at.as_bytes())?;
+                if found.id() != *id {
+                    return Err(Refusal::TreeReplaced.into());
+                }
+                found
+            }
+        };
         match below {
             [] => Ok(top),
             [b'/', below @ ..] => Ok(Arc::new(top.open_below(below, root.resolver())?)),

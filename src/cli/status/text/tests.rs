@@ -27,6 +27,8 @@ fn idle() -> Status {
             read: true,
             write: true,
             no_clobber: false,
+            no_links: false,
+            keep_dirlinks: false,
             hidden: false,
             no_auth: false,
             token: false,
