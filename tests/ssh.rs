@@ -70,6 +70,12 @@ fn paths_are_those_of_the_account() {
     }
     sshd.qft(&local, ["get", &sshd.at("data/there"), &sshd.at("new/deep/name"), "both"]).run().exits(0);
     assert_eq!(local.tree("both"), ["name", "there"]);
+    // A link of the account's own stands for its directory below what was named, too.
+    remote.write("me/real/photos/old", "y");
+    symlink("real/photos", remote.path("me/photos")).expect("linked");
+    local.write("photos/a", "x");
+    sshd.qft(&local, ["send", "photos", &sshd.at("")]).run().exits(0);
+    assert_eq!(remote.read("me/real/photos/a"), b"x");
     sshd.qft(&local, ["send", "-", &sshd.at("new/stdin")]).stdin(b"typed").run().exits(0);
     assert_eq!(remote.read("me/new/stdin"), b"typed");
     sshd.qft(&local, ["get", &sshd.at("new/stdin"), "-"]).run().exits(0).prints("typed");

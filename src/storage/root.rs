@@ -32,7 +32,14 @@ use super::system;
 
 /// A directory held open. It opens nothing by itself: a [`Tree`] of it is read, a [`Destination`] of it is written.
 ///
-/// Cheap to clone.
+/// Cheap to clone. A name that is looked up in the wrong one does not compile:
+///
+/// ```compile_fail,E0308
+/// # use qft::protocol::path::WirePath;
+/// # use qft::storage::{Fresh, Owner, Part, Root};
+/// # let (root, name) = (Root::open("/tmp".as_ref()).unwrap(), WirePath::parse(b"name").unwrap());
+/// Part::open(&root.tree(), &name, Owner::Anyone, Fresh::No);
+/// ```
 #[derive(Debug, Clone)]
 pub struct Root(Arc<Inner>);
 

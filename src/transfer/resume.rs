@@ -91,7 +91,8 @@ pub fn decide(offer: &Header, local: &Local, policy: &Policy) -> Plan {
 fn decide_dir(local: &Local) -> Plan {
     match local.target.as_ref().map(|there| &there.kind) {
         None | Some(Kind::Dir) => Plan::MakeDir,
-        Some(_) => in_the_way("a file of that name is in the way of the directory"),
+        Some(Kind::File) => in_the_way("a file of that name is in the way of the directory"),
+        Some(Kind::Link(_)) => in_the_way("a symbolic link is in the way of the directory"),
     }
 }
 

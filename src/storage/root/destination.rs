@@ -78,10 +78,13 @@ impl Destination {
     /// As [`Destination::stat`].
     pub fn stat_dir(&self, path: &WirePath) -> Result<Option<Meta>, StorageError> {
         let found = self.stat(path)?;
-        let is_link = found.as_ref().is_some_and(|meta| matches!(meta.kind, Kind::Link(_)));
+        if !found.as_ref().is_some_and(|meta| matches!(meta.kind, Kind::Link(_))) {
+            return Ok(found);
+        }
         match self.look_up(path.as_bytes()) {
-            Ok(dir) if is_link => dir.own_meta().map(Some).map_err(failed(Op::Stat, path.as_path())),
-            _ => Ok(found),
+            Ok(dir) => dir.own_meta().map(Some).map_err(failed(Op::Stat, path.as_path())),
+            // It stands for nothing but itself.
+            Err(_) => Ok(found),
         }
     }
 
