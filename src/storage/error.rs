@@ -193,7 +193,7 @@ impl From<Refusal> for io::Error {
 pub(crate) fn plain(error: &io::Error) -> String {
     match Errno::from_io_error(error) {
         // The system's words for these ("Invalid cross-device link", "Not a directory") help nobody.
-        Some(Errno::XDEV) => return "it leads out of the root".to_owned(),
+        Some(Errno::XDEV) => return "a symbolic link leads out of the root".to_owned(),
         Some(Errno::LOOP) => return "a symbolic link is in the way".to_owned(),
         Some(Errno::NOTDIR) => return "a file is in the way of the directory".to_owned(),
         _ => {}

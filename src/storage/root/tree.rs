@@ -166,10 +166,10 @@ impl Tree {
         self.0.root.shows(dir, name)
     }
 
-    /// Lets only names pass that lie in what was named.
+    /// Lets only names pass that lie in what was named; whoever asks for others has a bug, which must not become an escape.
     fn check(&self, path: &WirePath) -> io::Result<()> {
         match &self.0.named {
-            Some(named) if path.strip_prefix(&named.at).is_none() => Err(Errno::XDEV.into()),
+            Some(named) if path.strip_prefix(&named.at).is_none() => Err(Errno::INVAL.into()),
             _ => Ok(()),
         }
     }
@@ -177,7 +177,7 @@ impl Tree {
     fn look_up(&self, path: &[u8]) -> io::Result<Arc<Dir>> {
         let root = &self.0.root;
         let Some(named) = &self.0.named else { return Ok(root.look_up(path)?) };
-        let below = path.strip_prefix(named.at.as_bytes()).ok_or(Errno::XDEV)?;
+        let below = path.strip_prefix(named.at.as_bytes()).ok_or(Errno::INVAL)?;
         let top = match &named.dir {
             NamedDir::Held(held) => Arc::clone(&held.0),
             NamedDir::Known(id) => {
@@ -191,7 +191,7 @@ impl Tree {
         match below {
             [] => Ok(top),
             [b'/', below @ ..] => Ok(Arc::new(top.open_below(below, root.resolver())?)),
-            _ => Err(Errno::XDEV.into()),
+            _ => Err(Errno::INVAL.into()),
         }
     }
 }
