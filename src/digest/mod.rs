@@ -18,7 +18,7 @@
 //! MD5 finds corruption here and decides what a resume sends again; authenticity comes from TLS alone.
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
@@ -26,10 +26,12 @@ use serde::{Deserialize, Serialize};
 mod lanes;
 #[cfg(test)]
 mod reference;
+mod sum;
 #[cfg(test)]
 mod tests;
 
 use lanes::Lanes;
+pub use sum::{ChunkDigests, RootSum};
 
 /// Bytes of a file that are hashed as one message: small enough for 16 SIMD lanes in a chunk.
 pub const LEAF_BYTES: usize = 64 * 1024;
@@ -89,7 +91,8 @@ pub fn chunk_len(size: u64, index: u64) -> u64 {
 
 /// Digest of a whole file of `size` bytes, from the digests of all its chunks in order.
 ///
-/// The count is the caller's business: nothing here checks that there are [`chunk_count`] of them.
+/// The count is the caller's business: nothing here checks that there are [`chunk_count`] of them. A [`RootSum`] is the
+/// same for a file of any size: it can be made in steps.
 pub fn root(chunks: impl IntoIterator<Item = Digest>, size: u64) -> Digest {
     let mut hash = Md5::new();
     chunks.into_iter().for_each(|chunk| hash.update(chunk.0));
@@ -103,13 +106,13 @@ pub fn root(chunks: impl IntoIterator<Item = Digest>, size: u64) -> Digest {
 #[derive(Debug, Clone)]
 pub struct Hasher {
     lanes: Lanes,
-    zero_chunk: OnceLock<Digest>,
+    zero_chunk: Arc<OnceLock<Digest>>,
 }
 
 impl Hasher {
     /// A hasher for one session.
     pub fn new(salt: &Salt) -> Self {
-        Self { lanes: Lanes::new(salt), zero_chunk: OnceLock::new() }
+        Self { lanes: Lanes::new(salt), zero_chunk: Arc::default() }
     }
 
     /// Digest of one chunk.
@@ -137,7 +140,7 @@ impl Hasher {
         digests
     }
 
-    /// Digest of a chunk of `len` zero bytes: a hole. The full chunk is computed once.
+    /// Digest of a chunk of `len` zero bytes: a hole. The full chunk is computed once for all clones.
     ///
     /// # Panics
     /// When `len` is 0 or more than [`CHUNK_BYTES`].

@@ -156,8 +156,51 @@ const _: fn() = || {
     shared::<Hasher>();
 };
 
+/// Of the chunks that are not zeros the digest is any that differs from that of zeros.
+fn some_digest(index: u64) -> Digest {
+    Digest([index as u8 | 1; DIGEST_BYTES])
+}
+
+#[test]
+fn digests_of_full_chunks_of_zeros_take_no_room() {
+    let hasher = Hasher::new(&salt());
+    let mut digests = ChunkDigests::new(3 * CHUNK_BYTES + 5, &hasher);
+    for index in 0..3 {
+        digests.insert(index, hasher.zero_chunk(CHUNK_BYTES));
+    }
+    assert_eq!((digests.held(), digests.get(2)), (0, Some(hasher.zero_chunk(CHUNK_BYTES))));
+    digests.insert(1, some_digest(1));
+    digests.insert(3, hasher.zero_chunk(5));
+    assert_eq!((digests.held(), digests.get(1), digests.get(3)), (2, Some(some_digest(1)), Some(hasher.zero_chunk(5))));
+    digests.insert(1, hasher.zero_chunk(CHUNK_BYTES));
+    assert_eq!((digests.held(), digests.get(1)), (1, Some(hasher.zero_chunk(CHUNK_BYTES))), "the later one counts");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_sum_in_steps_is_the_root_whatever_is_a_hole(
+        chunks in 0_u64..2000, rest in 0..CHUNK_BYTES, data in proptest::collection::btree_set(0_u64..2000, 0..20),
+        step in 1_u64..700,
+    ) {
+        let hasher = Hasher::new(&salt());
+        let size = chunks * CHUNK_BYTES + rest;
+        let mut digests = ChunkDigests::new(size, &hasher);
+        data.iter().filter(|index| **index < chunk_count(size)).for_each(|index| digests.insert(*index, some_digest(*index)));
+        let whole = |index| if data.contains(&index) { some_digest(index) } else { hasher.zero_chunk(chunk_len(size, index)) };
+        let expected = root((0..chunk_count(size)).map(whole), size);
+        let mut sum = RootSum::new(digests);
+        let mut steps = 1;
+        let found = loop {
+            match sum.step(&hasher, step) {
+                Some(found) => break found,
+                None => steps += 1,
+            }
+        };
+        prop_assert_eq!(found, expected);
+        prop_assert_eq!(steps, chunk_count(size).div_ceil(step).max(1));
+    }
 
     #[test]
     fn lanes_equal_the_reference_for_any_length(len in 0..=3 * CHUNK_LEN, seed: u64, key: [u8; 32]) {
