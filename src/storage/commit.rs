@@ -1,21 +1,23 @@
 //! Part files become files: in groups, and not before they are safe.
 //!
-//! One thread takes what is waiting and brings it through the same steps together: final length, mode and
-//! time; data to the disk; final names; directories to the disk; answers. While it waits for the disk the
-//! next group gathers. Many small files then cost one sync instead of one each.
+//! One thread takes what is waiting, of all clients by turns, and brings it through the same steps together:
+//! final length, mode and time; data to the disk; final names; directories to the disk; answers. While it
+//! waits for the disk the next group gathers. Many small files then cost one sync instead of one each.
 
 mod group;
 pub(super) mod name;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crate::protocol::message::Mtime;
 use crate::protocol::path::WirePath;
 
 use super::error::{Op, Refusal, StorageError};
+use super::fair::{ClientId, FairQueue};
 use super::part::Part;
 use super::root::Destination;
 use super::touch::Touch;
@@ -56,14 +58,39 @@ pub struct Commit {
 /// failure the part is still there.
 pub type Answer = Box<dyn FnOnce(Result<WirePath, StorageError>) + Send>;
 
-/// Hands commits to the thread that does them. Cheap to clone; the thread does what it was given and ends
-/// when the last clone is dropped.
+/// Hands commits to the thread that does them. Each connection has its own ([`Committer::for_client`]); they take turns,
+/// so that nobody's one file waits for thousands of somebody else's.
+///
+/// Cheap to clone; the thread does what it was given and ends when the last committer is dropped.
 #[derive(Debug, Clone)]
-pub struct Committer(mpsc::Sender<Job>);
+pub struct Committer(Arc<Seat>);
+
+/// One client's place in the queue.
+struct Seat {
+    handle: Arc<Handle>,
+    id: ClientId,
+}
+
+struct Handle {
+    shared: Arc<Shared>,
+    next_client: AtomicU64,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    jobs: FairQueue<Job>,
+    /// The thread waits. Waking costs a system call even where nobody sleeps.
+    idle: bool,
+    closed: bool,
+}
 
 struct Job {
     work: Work,
-    answer: Answer,
+    told: Told,
 }
 
 enum Work {
@@ -72,57 +99,145 @@ enum Work {
     Touch(Touch),
 }
 
+/// Who is told what became of a job. Where nothing ever becomes of it that is told, too: whoever waits for a file that a
+/// panic took along would otherwise wait for ever.
+pub(super) struct Told {
+    path: WirePath,
+    answer: Option<Answer>,
+}
+
 impl Committer {
     /// Starts the thread.
     ///
     /// # Errors
     /// When the operating system gives no thread.
     pub fn start(sync: Sync) -> io::Result<Self> {
-        let (sender, jobs) = mpsc::channel();
-        thread::Builder::new().name("qft-commit".to_owned()).spawn(move || serve(&jobs, sync))?;
-        Ok(Self(sender))
+        let state = Mutex::new(State { jobs: FairQueue::new(), idle: false, closed: false });
+        let shared = Arc::new(Shared { state, changed: Condvar::new() });
+        let handle = Arc::new(Handle { shared: Arc::clone(&shared), next_client: AtomicU64::new(0) });
+        thread::Builder::new().name("qft-commit".to_owned()).spawn(move || shared.serve(sync))?;
+        Ok(Self(Seat::take(&handle)))
+    }
+
+    /// The same thread for another client, whose jobs take turns with those of all others.
+    #[must_use]
+    pub fn for_client(&self) -> Self {
+        Self(Seat::take(&self.0.handle))
     }
 
     /// Queues a commit. The queue has no bound of its own; every job in it holds an open file.
     pub fn submit(&self, commit: Commit, answer: Answer) {
-        self.queue(Job { work: Work::File(Box::new(commit)), answer });
+        let path = commit.part.target().clone();
+        self.queue(Work::File(Box::new(commit)), path, answer);
     }
 
     /// Queues the request to make a new directory or link durable, which [`Destination`] has made already.
     pub fn submit_dir(&self, root: Destination, path: WirePath, answer: Answer) {
-        self.queue(Job { work: Work::Names { root, path }, answer });
+        self.queue(Work::Names { root, path: path.clone() }, path, answer);
     }
 
     /// Queues a new time and mode of a file that keeps its content.
     pub fn submit_touch(&self, touch: Touch, answer: Answer) {
-        self.queue(Job { work: Work::Touch(touch), answer });
+        let path = touch.path.clone();
+        self.queue(Work::Touch(touch), path, answer);
     }
 
-    fn queue(&self, job: Job) {
-        let Err(mpsc::SendError(job)) = self.0.send(job) else { return };
-        let path = match &job.work {
-            Work::File(commit) => commit.part.target().clone(),
-            Work::Names { path, .. } | Work::Touch(Touch { path, .. }) => path.clone(),
-        };
-        let gone = StorageError::new(Op::Rename, path.as_path(), Refusal::CommitterGone);
-        drop(job.work);
-        (job.answer)(Err(gone));
-    }
-}
-
-fn serve(jobs: &mpsc::Receiver<Job>, sync: Sync) {
-    while let Ok(first) = jobs.recv() {
-        let mut group = Group::new(sync);
-        group.add(first);
-        while group.len() < GROUP_MAX {
-            let Ok(next) = jobs.try_recv() else { break };
-            group.add(next);
+    fn queue(&self, work: Work, path: WirePath, answer: Answer) {
+        let Seat { handle, id } = &*self.0;
+        let job = Job { work, told: Told { path, answer: Some(answer) } };
+        // A seat is left with its last clone, so the client is known, and the thread is there.
+        let mut state = handle.shared.lock();
+        let queued = state.jobs.push(*id, job);
+        let is_awaited = state.idle;
+        drop(state);
+        drop(queued);
+        if is_awaited {
+            handle.shared.changed.notify_one();
         }
-        group.commit();
     }
 }
 
-pub(super) fn tell(answer: Answer, outcome: Result<WirePath, StorageError>) {
+impl Seat {
+    fn take(handle: &Arc<Handle>) -> Arc<Self> {
+        let id = ClientId(handle.next_client.fetch_add(1, Ordering::Relaxed));
+        handle.shared.lock().jobs.join(id);
+        Arc::new(Self { handle: Arc::clone(handle), id })
+    }
+}
+
+impl std::fmt::Debug for Seat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Seat").field("id", &self.id).field("queued", &self.handle.shared.lock().jobs.len()).finish()
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        // What was submitted is committed all the same.
+        self.handle.shared.lock().jobs.leave_when_done(self.id);
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.changed.notify_one();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn serve(&self, sync: Sync) {
+        while let Some(group) = self.next_group(sync) {
+            // Whoever is in the group is told by `Told`; the thread goes on with the next.
+            if catch_unwind(AssertUnwindSafe(|| group.commit())).is_err() {
+                tracing::error!("a group commit panicked");
+            }
+        }
+    }
+
+    /// Waits for jobs and takes those that wait, of each client by turns; `None` when there will be no more.
+    fn next_group(&self, sync: Sync) -> Option<Group> {
+        let mut state = self.lock();
+        while state.jobs.len() == 0 {
+            if state.closed {
+                return None;
+            }
+            state.idle = true;
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.idle = false;
+        }
+        let mut group = Group::new(sync);
+        while group.len() < GROUP_MAX
+            && let Some((_, job)) = state.jobs.pop(1)
+        {
+            group.add(job);
+        }
+        Some(group)
+    }
+}
+
+impl Told {
+    /// Tells what became of the job.
+    pub(super) fn tell(mut self, outcome: Result<WirePath, StorageError>) {
+        if let Some(answer) = self.answer.take() {
+            call(answer, outcome);
+        }
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if let Some(answer) = self.answer.take() {
+            call(answer, Err(StorageError::new(Op::Rename, self.path.as_path(), Refusal::CommitLost)));
+        }
+    }
+}
+
+fn call(answer: Answer, outcome: Result<WirePath, StorageError>) {
     // A caller's panic must not take the other commits with it.
     if catch_unwind(AssertUnwindSafe(|| answer(outcome))).is_err() {
         tracing::error!("the answer to a commit panicked");

@@ -108,7 +108,7 @@ impl StorageError {
         match Refusal::of(&self.cause) {
             Some(Refusal::NotTransferable) => return Status::Unsupported,
             Some(Refusal::LinkLeaves | Refusal::TreeReplaced) => return Status::BadName,
-            Some(Refusal::CommitterGone) => return Status::Internal,
+            Some(Refusal::CommitLost) => return Status::Internal,
             Some(Refusal::PartReplaced) | None => {}
         }
         let Some(errno) = Errno::from_io_error(&self.cause) else {
@@ -172,9 +172,9 @@ pub(crate) enum Refusal {
     /// Something of ours was replaced while we worked on it.
     #[error("its part file was replaced by someone else")]
     PartReplaced,
-    /// The thread that commits is gone.
-    #[error("the committer has ended")]
-    CommitterGone,
+    /// A commit that was not brought to its end, by a fault of this program.
+    #[error("its commit failed internally")]
+    CommitLost,
 }
 
 impl Refusal {

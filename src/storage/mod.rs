@@ -13,6 +13,7 @@
 pub mod commit;
 mod dir;
 mod error;
+mod fair;
 pub mod filter;
 mod hidden;
 mod meta;
@@ -27,7 +28,7 @@ pub mod touch;
 pub mod walk;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use commit::{Commit, Committer, Replace, Sync};
 pub use dir::Resolver;

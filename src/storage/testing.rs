@@ -43,6 +43,12 @@ pub(crate) fn injected_anywhere() -> Result<(), Errno> {
     if FAILING.with_borrow(HashSet::is_empty) { Ok(()) } else { Err(Errno::IO) }
 }
 
+/// A file with such a name makes the thread panic that comes to this point with it: `panic at commit`, say.
+pub(crate) fn panic_at(point: &str, path: &WirePath) {
+    let name = path.name();
+    assert!(name.strip_prefix(b"panic at ") != Some(point.as_bytes()), "on purpose");
+}
+
 pub(crate) fn wire(path: &str) -> WirePath {
     WirePath::parse(path.as_bytes()).expect("tests use good paths")
 }

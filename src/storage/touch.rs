@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::protocol::message::Mtime;
 use crate::protocol::path::WirePath;
 
-use super::commit::{Answer, SYNC_EACH_MAX, tell};
+use super::commit::{SYNC_EACH_MAX, Told};
 use super::error::{Op, StorageError, failed};
 use super::source::Source;
 use super::system;
@@ -28,12 +28,12 @@ pub struct Touch {
 pub(super) struct Touched {
     touch: Touch,
     outcome: Result<(), StorageError>,
-    answer: Answer,
+    told: Told,
 }
 
 impl Touched {
-    pub(super) fn new(touch: Touch, answer: Answer) -> Self {
-        Self { touch, outcome: Ok(()), answer }
+    pub(super) fn new(touch: Touch, told: Told) -> Self {
+        Self { touch, outcome: Ok(()), told }
     }
 
     pub(super) fn apply(&mut self) {
@@ -48,8 +48,8 @@ impl Touched {
     }
 
     pub(super) fn answer(self) {
-        let Self { touch, outcome, answer } = self;
-        tell(answer, outcome.map(|()| touch.path));
+        let Self { touch, outcome, told } = self;
+        told.tell(outcome.map(|()| touch.path));
     }
 }
 

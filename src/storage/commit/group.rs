@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::name::give_final_name;
-use super::{Answer, Commit, Job, Sync, Work, tell};
+use super::{Commit, Job, Sync, Told, Work};
 use crate::protocol::path::WirePath;
 use crate::storage::dir::{Change, Dir, Names, ObjectId, Unsynced};
 use crate::storage::error::{Op, StorageError, failed};
@@ -21,7 +21,7 @@ pub(in crate::storage) const SYNC_EACH_MAX: usize = 8;
 pub(super) struct Group {
     sync: Sync,
     files: Vec<Entry>,
-    names: Vec<(Destination, WirePath, Answer)>,
+    names: Vec<(Destination, WirePath, Told)>,
     touched: Vec<Touched>,
     /// Roots with directories whose new names may not be durable.
     unsynced: Vec<Arc<Unsynced>>,
@@ -31,7 +31,7 @@ pub(super) struct Group {
 struct Entry {
     commit: Commit,
     outcome: Result<WirePath, StorageError>,
-    answer: Answer,
+    told: Told,
 }
 
 impl Entry {
@@ -62,13 +62,13 @@ impl Group {
             Work::File(commit) => {
                 self.note_root(commit.part.root());
                 let outcome = Ok(commit.part.target().clone());
-                self.files.push(Entry { commit: *commit, outcome, answer: job.answer });
+                self.files.push(Entry { commit: *commit, outcome, told: job.told });
             }
             Work::Names { root, path } => {
                 self.note_root(&root);
-                self.names.push((root, path, job.answer));
+                self.names.push((root, path, job.told));
             }
-            Work::Touch(touch) => self.touched.push(Touched::new(touch, job.answer)),
+            Work::Touch(touch) => self.touched.push(Touched::new(touch, job.told)),
         }
     }
 
@@ -80,6 +80,8 @@ impl Group {
 
     pub(super) fn commit(mut self) {
         for entry in &mut self.files {
+            #[cfg(test)]
+            crate::storage::testing::panic_at("commit", entry.commit.part.target());
             entry.step(|commit| commit.part.finish(commit.size, commit.mtime, commit.mode));
         }
         self.touched.iter_mut().for_each(Touched::apply);
@@ -130,14 +132,14 @@ impl Group {
     }
 
     fn answer(self, failures: &Failures) {
-        for Entry { commit, outcome, answer } in self.files {
+        for Entry { commit, outcome, told } in self.files {
             let outcome = outcome.and_then(|path| failures.check(commit.part.dir(), &path).map(|()| path));
             // Unlocks a part that stays, before anyone hears of it and tries again.
             drop(commit);
-            tell(answer, outcome);
+            told.tell(outcome);
         }
         self.touched.into_iter().for_each(Touched::answer);
-        for (root, path, answer) in self.names {
+        for (root, path, told) in self.names {
             let outcome = match failures.dirs.is_empty() {
                 true => Ok(()),
                 false => root
@@ -145,7 +147,7 @@ impl Group {
                     .map_err(failed(Op::Sync, path.as_path()))
                     .and_then(|dir| failures.check(&dir, &path)),
             };
-            tell(answer, outcome.map(|()| path));
+            told.tell(outcome.map(|()| path));
         }
     }
 }

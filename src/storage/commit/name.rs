@@ -10,6 +10,12 @@ use crate::storage::dir::Dir;
 /// Numbers that [`Replace::RenameFree`] tries.
 const ASIDE: RangeInclusive<u32> = 1..=9999;
 
+/// Up to here numbers are tried one by one, so that a gap that somebody made is filled.
+const ONE_BY_ONE_MAX: u32 = 16;
+
+/// How often another free number is looked for when somebody else takes the one that was found.
+const RACES_MAX: u32 = 64;
+
 /// What happens when the final name is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replace {
@@ -17,7 +23,7 @@ pub enum Replace {
     Yes,
     /// Fails with status `Exists`.
     No,
-    /// The new one gets the first free of `name~1`, `name~2` ….
+    /// The new one gets the next free of `name~1`, `name~2` ….
     RenameFree,
 }
 
@@ -49,13 +55,94 @@ fn aside(target: &WirePath, number: u32) -> Option<WirePath> {
     WirePath::parse(&[target.as_bytes(), suffix.as_bytes()].concat()).ok()
 }
 
+/// The first free of the low numbers, which people leave gaps in; above them one that is free while the one before it is
+/// taken. Of thousands of names that are taken only some forty are looked at.
 fn rename_free(dir: &Dir, temporary: &[u8], target: &WirePath) -> Result<WirePath, Errno> {
-    for number in ASIDE {
+    let mut number = *ASIDE.start();
+    for _ in 0..RACES_MAX {
+        number = free_number(number, |number| is_taken(dir, target, number))?;
         let path = aside(target, number).ok_or(Errno::NAMETOOLONG)?;
         match dir.rename_no_replace(temporary, path.name()) {
-            Err(Errno::EXIST) => {}
+            // Somebody else took it meanwhile.
+            Err(Errno::EXIST) => number += 1,
             settled => return settled.map(|()| path),
         }
     }
     Err(Errno::EXIST)
+}
+
+fn is_taken(dir: &Dir, target: &WirePath, number: u32) -> Result<bool, Errno> {
+    let path = aside(target, number).ok_or(Errno::NAMETOOLONG)?;
+    match dir.stat(path.name()) {
+        Ok(_) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// A free number from `first` on: tried one by one where they are few, then in steps that double, then between the last
+/// that was taken and the first that was free.
+fn free_number(first: u32, is_taken: impl Fn(u32) -> Result<bool, Errno>) -> Result<u32, Errno> {
+    let (mut taken, mut step) = (first - 1, 1);
+    let mut free = loop {
+        if taken >= *ASIDE.end() {
+            return Err(Errno::EXIST);
+        }
+        let number = (taken + step).min(*ASIDE.end());
+        if !is_taken(number)? {
+            break number;
+        }
+        taken = number;
+        if number >= ONE_BY_ONE_MAX {
+            step *= 2;
+        }
+    };
+    while free - taken > 1 {
+        let middle = taken + (free - taken) / 2;
+        if is_taken(middle)? {
+            taken = middle;
+        } else {
+            free = middle;
+        }
+    }
+    Ok(free)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::collections::HashSet;
+
+    use super::*;
+
+    /// The number that is found where these are taken, and how many were looked at.
+    fn found(taken: impl IntoIterator<Item = u32>) -> (Result<u32, Errno>, u32) {
+        let (taken, looks) = (taken.into_iter().collect::<HashSet<_>>(), Cell::new(0));
+        let free = free_number(1, |number| {
+            looks.set(looks.get() + 1);
+            Ok(taken.contains(&number))
+        });
+        (free, looks.get())
+    }
+
+    #[test]
+    fn the_first_free_number_is_found_with_few_looks_however_many_are_taken() {
+        for count in (0..200).chain([500, 1000, 5000, 9998]) {
+            let (free, looks) = found(1..=count);
+            assert_eq!(free, Ok(count + 1));
+            assert!(looks <= ONE_BY_ONE_MAX + 24, "{looks} looks for {count} names");
+        }
+        let (free, looks) = found(ASIDE);
+        assert_eq!(free, Err(Errno::EXIST));
+        assert!(looks <= ONE_BY_ONE_MAX + 24, "{looks} looks");
+    }
+
+    #[test]
+    fn a_gap_among_the_low_numbers_is_filled_and_any_other_number_is_free_behind_a_taken_one() {
+        assert_eq!(found([1, 2, 4]).0, Ok(3));
+        let taken = (1..=3000).filter(|number| number % 7 != 0 || *number < ONE_BY_ONE_MAX);
+        let free = found(taken.clone()).0.expect("there is one");
+        let taken: HashSet<_> = taken.collect();
+        assert!(!taken.contains(&free) && taken.contains(&(free - 1)), "{free}");
+    }
 }

@@ -6,7 +6,7 @@ use crate::storage::{Owner, Root};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{self, Receiver};
 
 type Outcome = Result<WirePath, StorageError>;
 
@@ -24,6 +24,10 @@ fn submit(committer: &Committer, commit: Commit) -> Receiver<Outcome> {
     let (sender, outcome) = mpsc::channel();
     committer.submit(commit, Box::new(move |done| sender.send(done).unwrap()));
     outcome
+}
+
+fn job(work: Work, answer: Answer) -> Job {
+    Job { work, told: Told { path: wire("unnamed"), answer: Some(answer) } }
 }
 
 fn committed(sync: Sync, commit: Commit) -> Outcome {
@@ -75,7 +79,7 @@ fn an_existing_file_is_replaced_at_once_or_not_at_all() {
     let stop = std::sync::atomic::AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+            while !stop.load(Ordering::Relaxed) {
                 let seen = fs::read(place.path("a")).expect("the name never goes away");
                 assert!(contents.contains(&seen), "{} bytes", seen.len());
             }
@@ -83,7 +87,7 @@ fn an_existing_file_is_replaced_at_once_or_not_at_all() {
         for content in contents.iter().cycle().take(200) {
             submit(&committer, commit(part(&place.root, "a", content), Replace::Yes)).recv().unwrap().unwrap();
         }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        stop.store(true, Ordering::Relaxed);
     });
 }
 
@@ -124,7 +128,7 @@ fn a_directory_of_the_name_fails_one_file_and_not_its_group() {
         let part = part(&place.root, &n.to_string(), b"x");
         let sender = sender.clone();
         let answer: Answer = Box::new(move |done| sender.send((n, done)).unwrap());
-        group.add(Job { work: Work::File(Box::new(commit(part, Replace::Yes))), answer });
+        group.add(job(Work::File(Box::new(commit(part, Replace::Yes))), answer));
     }
     group.commit();
     drop(sender);
@@ -215,7 +219,7 @@ fn commit_here(commits: Vec<Commit>) -> Vec<Outcome> {
         .map(|commit| {
             let (sender, outcome) = mpsc::channel();
             let answer: Answer = Box::new(move |done| sender.send(done).unwrap());
-            group.add(Job { work: Work::File(Box::new(commit)), answer });
+            group.add(job(Work::File(Box::new(commit)), answer));
             outcome
         })
         .collect();
@@ -228,7 +232,7 @@ fn name_here(place: &Place, name: &str) -> Outcome {
     let mut group = Group::new(Sync::Durable);
     let (sender, outcome) = mpsc::channel();
     let answer: Answer = Box::new(move |done| sender.send(done).unwrap());
-    group.add(Job { work: Work::Names { root: place.root.clone(), path: wire(name) }, answer });
+    group.add(job(Work::Names { root: place.root.clone(), path: wire(name) }, answer));
     group.commit();
     outcome.recv().unwrap()
 }
@@ -296,4 +300,61 @@ fn a_part_whose_commit_failed_can_be_written_again() {
     let request = Commit { mode: 0o444, ..commit(part(&place.root, "a", b"new"), Replace::No) };
     committed(Sync::Durable, request).unwrap_err();
     assert_eq!(fs::metadata(place.path(".a.qft-part")).unwrap().mode() & 0o7777, 0o600);
+}
+
+#[test]
+fn a_panic_fails_its_group_and_the_next_is_committed() {
+    let place = Place::new();
+    let committer = Committer::start(Sync::Durable).unwrap();
+    let lost = submit(&committer, commit(part(&place.root, "panic at commit", b"x"), Replace::Yes)).recv().unwrap();
+    assert_eq!(lost.unwrap_err().status(), Status::Internal);
+    submit(&committer, commit(part(&place.root, "after", b"x"), Replace::Yes)).recv().unwrap().unwrap();
+    assert_eq!(fs::read(place.path("after")).unwrap(), b"x");
+}
+
+#[test]
+fn a_job_that_is_dropped_is_told() {
+    let place = Place::new();
+    let (sender, outcome) = mpsc::channel();
+    let mut group = Group::new(Sync::None);
+    let answer: Answer = Box::new(move |done| sender.send(done).unwrap());
+    group.add(job(Work::Names { root: place.root.clone(), path: wire("dir") }, answer));
+    drop(group);
+    assert_eq!(outcome.recv().unwrap().unwrap_err().status(), Status::Internal);
+}
+
+/// The one file of a client is in the next group, however many wait of another client that came first.
+#[test]
+fn each_client_has_its_part_of_a_group() {
+    let place = Place::new();
+    let greedy = Committer::start(Sync::None).unwrap();
+    let modest = greedy.for_client();
+    // The thread is kept busy until everything is queued.
+    let (release, released) = mpsc::channel::<()>();
+    greedy.submit_dir(
+        place.root.clone(),
+        wire("held"),
+        Box::new(move |_| assert!(released.recv().is_err(), "nothing is said")),
+    );
+    let (sender, order) = mpsc::channel();
+    for n in 0..3 * GROUP_MAX {
+        let sender = sender.clone();
+        greedy.submit_dir(place.root.clone(), wire(&n.to_string()), Box::new(move |_| sender.send("greedy").unwrap()));
+    }
+    modest.submit_dir(place.root.clone(), wire("modest"), Box::new(move |_| sender.send("modest").unwrap()));
+    drop((greedy, modest, release));
+    let order: Vec<_> = order.iter().collect();
+    assert_eq!(order.len(), 3 * GROUP_MAX + 1, "what was queued is done after the last committer is gone");
+    let before = order.iter().position(|who| *who == "modest").unwrap();
+    assert!(before < GROUP_MAX + 1, "{before} jobs of the other were done before");
+}
+
+#[test]
+fn a_free_name_is_found_beside_thousands() {
+    let place = Place::new();
+    place.write("a", b"old");
+    (1..=3000).for_each(|number| place.write(&format!("a~{number}"), b"old"));
+    let renamed = committed(Sync::None, commit(part(&place.root, "a", b"new"), Replace::RenameFree)).unwrap();
+    assert_eq!(renamed, wire("a~3001"));
+    assert_eq!(fs::read(place.path("a~3000")).unwrap(), b"old");
 }
