@@ -22,6 +22,7 @@ use crate::session::control::{Control, ControlReader};
 use crate::session::local::host_name;
 use crate::session::memory::Buffers;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
+use crate::storage::OpenQueue;
 use crate::transport::congestion::PathState;
 use crate::transport::{self, Contact, Granted, Throttle, TransportError, Tuning};
 
@@ -42,6 +43,8 @@ pub(super) struct Link {
     pub(super) replies: Replies,
     pub(super) hasher: Hasher,
     pub(super) buffers: Buffers,
+    /// Closed with the connection, so that what waits for the disk ends with it.
+    pub(super) disk: OpenQueue,
     /// From the first packet to a connection that stood.
     pub(super) handshake: Duration,
     /// The socket's buffers.
@@ -82,6 +85,7 @@ impl Link {
             },
             hasher: Hasher::new(&Salt(salt)),
             buffers: Buffers::default(),
+            disk: client.disk.open_queue(),
             handshake,
             granted: dialled.granted,
             path,

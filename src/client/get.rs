@@ -21,7 +21,7 @@ use crate::session::SessionError;
 use crate::session::receiver::{ReceiveOptions, Receiver, Tools};
 use crate::session::roles::{Roles, accept_streams};
 use crate::session::watch::until_silent;
-use crate::storage::{Committer, Destination, Filters, Root, Sync};
+use crate::storage::{Committer, Destination, Filters, Lost, Root, Sync};
 use crate::transfer::resume::Policy;
 use crate::transport::{Contact, TransportError};
 
@@ -156,11 +156,13 @@ async fn receive_over(plan: &Plan, link: &mut Link, observer: &Observer) -> Resu
             }
         }
     };
+    let disk = link.disk.queue();
     let result = tokio::select! {
         () = receiver.finished() => Ok(()),
         result = reading => result,
         error = accept_streams(link.connection.clone(), receiver.clone()) => Err(error),
         error = until_silent(&link.connection, &link.control, || roles.is_busy()) => Err(error),
+        () = disk.lost() => Err(Lost.into()),
     };
     result.map_err(|error| link.explain(error))?;
     if going_away {
@@ -173,7 +175,7 @@ fn tools(plan: &Plan, link: &Link, observer: &Observer) -> Tools {
     Tools {
         connection: link.connection.clone(),
         control: link.control.clone(),
-        disk: plan.client.disk.clone(),
+        disk: link.disk.queue(),
         committer: plan.committer.clone(),
         hasher: link.hasher.clone(),
         buffers: link.buffers.clone(),

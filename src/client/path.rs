@@ -23,7 +23,7 @@ pub(super) async fn controller(client: &Client, contact: &Contact, state: &Arc<P
 
 async fn recall(client: &Client, contact: &Contact) -> Option<PastPath> {
     let memory = memory(client)?;
-    let list = tokio::task::spawn_blocking(move || memory.load()).await.ok()?;
+    let list = client.disk.run(move || memory.load()).await.ok()?;
     let list = list.inspect_err(|error| info!(%error, "the path's past cannot be read")).ok()?;
     let past = list.recall(&contact.address(), SystemTime::now())?;
     info!(mbit = past.bandwidth * 8 / 1_000_000, rtt = ?past.min_rtt, age = ?past.age, "path known");

@@ -19,7 +19,7 @@ use crate::session::local::{FOUND_AHEAD, Finder, walk_on_a_thread};
 use crate::session::roles::Roles;
 use crate::session::sender::{Sender, Tools};
 use crate::session::watch::until_silent;
-use crate::storage::{self, Filters, Found, Links, Missing, Request};
+use crate::storage::{self, Filters, Found, Links, Lost, Missing, Request};
 use crate::transport::{Contact, TransportError};
 
 /// What stays the same over all connections of one job.
@@ -81,7 +81,7 @@ async fn send_over(plan: &Arc<Plan>, link: &mut Link, observer: &Observer) -> Re
     let sender = Sender::new(Tools {
         connection: link.connection.clone(),
         control: link.control.clone(),
-        disk: plan.client.disk.clone(),
+        disk: link.disk.queue(),
         hasher: link.hasher.clone(),
         buffers: link.buffers.clone(),
         observer: observer.clone(),
@@ -91,12 +91,15 @@ async fn send_over(plan: &Arc<Plan>, link: &mut Link, observer: &Observer) -> Re
         ahead: plan.ahead.take(),
     });
     let walking = plan.clone();
-    let finds = walk_on_a_thread(FOUND_AHEAD, move |found| look_for(&walking, found));
+    let no_thread = |failure| Found::Problem { name: b".".to_vec(), failure };
+    let finds = walk_on_a_thread(FOUND_AHEAD, no_thread, move |found| look_for(&walking, found));
     let roles = Roles { sender: Some(sender.clone()), receiver: None };
+    let disk = link.disk.queue();
     let result = tokio::select! {
         result = sender.run(finds) => result,
         error = read(&mut link.replies, &roles) => Err(error),
         error = until_silent(&link.connection, &link.control, || roles.is_busy()) => Err(error),
+        () = disk.lost() => Err(Lost.into()),
     };
     result.map_err(|error| link.explain(error))?;
     if sender.has_left_out() {

@@ -25,6 +25,7 @@ use crate::session::roles::{Roles, accept_streams};
 use crate::session::sender::{self, Sender};
 use crate::session::watch::{Own, Watch, show_life};
 use crate::session::{ATTENTION_DEADLINE, SessionError};
+use crate::storage::{Committer, Found, Lost, OpenQueue};
 use crate::transfer::resume::Policy;
 use crate::transport;
 
@@ -36,6 +37,9 @@ pub(super) struct Conversation {
     client: Client,
     shared: Arc<Shared>,
     visit: Arc<Visit>,
+    /// Closed with the conversation, so that what waits for the disk ends with it.
+    disk: OpenQueue,
+    committer: Committer,
     roles: Roles,
     receiving: JoinSet<SessionError>,
     sending: JoinSet<Result<(), SessionError>>,
@@ -51,6 +55,8 @@ impl Conversation {
     pub(super) fn new(client: Client, shared: Arc<Shared>, visit: Arc<Visit>) -> Self {
         Self {
             client,
+            disk: shared.disk.open_queue(),
+            committer: shared.committer.for_client(),
             shared,
             visit,
             roles: Roles::default(),
@@ -87,20 +93,22 @@ impl Conversation {
         let mut draining = false;
         let mut watch = Watch::new();
         let connection = self.client.connection.clone();
+        let disk = self.disk.queue();
         loop {
             tokio::select! {
                 message = self.client.reader.next() => match message? {
                     Some(message) => self.on_message(message)?,
                     None => return Ok(()),
                 },
-                Some(Ok(error)) = self.receiving.join_next() => return Err(error),
-                Some(Ok(result)) = self.sending.join_next() => {
-                    result?;
+                Some(ended) = self.receiving.join_next() => return Err(ended.unwrap_or_else(SessionError::from)),
+                Some(ended) = self.sending.join_next() => {
+                    ended??;
                     self.roles.sender = None;
                 }
                 error = connection.closed() => return Err(error.into()),
-                Some(Ok(result)) = self.listing.join_next() => result?,
-                Some(_) = self.probing.join_next() => {}
+                () = disk.lost() => return Err(Lost.into()),
+                Some(ended) = self.listing.join_next() => ended??,
+                Some(ended) = self.probing.join_next() => ended?,
                 () = watch.next_look() => {
                     self.visit.mark(Instant::now());
                     let own = watch.look(&connection, self.is_busy())?;
@@ -175,8 +183,8 @@ impl Conversation {
     }
 
     fn on_list(&mut self, wanted: List) -> Result<(), SessionError> {
-        while let Some(Ok(result)) = self.listing.try_join_next() {
-            result?;
+        while let Some(ended) = self.listing.try_join_next() {
+            ended??;
         }
         // Each takes a thread.
         if !self.listing.is_empty() {
@@ -187,7 +195,9 @@ impl Conversation {
     }
 
     fn on_probe(&mut self, asked: Probe) -> Result<(), SessionError> {
-        while self.probing.try_join_next().is_some() {}
+        while let Some(ended) = self.probing.try_join_next() {
+            ended?;
+        }
         let receiving = self.roles.receiver.as_ref().is_some_and(|(receiver, _)| !receiver.is_finished());
         // Each of them would take the other's streams.
         if !self.probing.is_empty() || receiving || self.roles.sender.is_some() {
@@ -214,8 +224,8 @@ impl Conversation {
         receiver::Tools {
             connection: self.client.connection.clone(),
             control: self.client.control.clone(),
-            disk: self.shared.disk.clone(),
-            committer: self.shared.committer.clone(),
+            disk: self.disk.queue(),
+            committer: self.committer.clone(),
             hasher: self.client.hasher.clone(),
             buffers: self.shared.buffers.clone(),
             observer: observer.clone(),
@@ -253,7 +263,7 @@ impl Conversation {
         let sender = Sender::new(sender::Tools {
             connection: self.client.connection.clone(),
             control: self.client.control.clone(),
-            disk: self.shared.disk.clone(),
+            disk: self.disk.queue(),
             hasher: self.client.hasher.clone(),
             buffers: self.shared.buffers.clone(),
             observer: observer.clone(),
@@ -265,7 +275,9 @@ impl Conversation {
         sender.use_features(self.client.features());
         self.begin(Role::Sender(sender.clone()), &observer, events);
         let grant = self.client.grant.clone();
-        let finds = walk_on_a_thread(FOUND_AHEAD, move |found| look_for(&grant, &get, found));
+        let name = get.patterns.first().cloned().unwrap_or_default();
+        let no_thread = |failure| Found::Problem { name, failure };
+        let finds = walk_on_a_thread(FOUND_AHEAD, no_thread, move |found| look_for(&grant, &get, found));
         let running = sender.clone();
         self.sending.spawn(async move { running.run(finds).await });
         self.roles.sender = Some(sender);

@@ -29,7 +29,9 @@ const MESSAGES_AHEAD: usize = 16;
 /// # Errors
 /// When the walk broke off: a listing that is not whole has no end.
 pub(super) async fn answer(grant: Arc<Grant>, control: Control, wanted: List) -> Result<(), SessionError> {
-    let mut messages = walk_on_a_thread(MESSAGES_AHEAD, move |queue| {
+    let pattern = wanted.pattern.clone();
+    let no_thread = |failure| problem(pattern, failure);
+    let mut messages = walk_on_a_thread(MESSAGES_AHEAD, no_thread, move |queue| {
         let mut batch = Batch { queue, entries: Vec::new(), bytes: 0 };
         // It fails only when nobody listens any more.
         let _ = list(&grant, &wanted, &mut batch).and_then(|()| batch.flush());

@@ -1,11 +1,14 @@
 //! What both ends take from this machine: its name, threads for the disk, a thread for a walk.
 
+use std::io;
 use std::num::NonZeroUsize;
 
 use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::SessionError;
+use crate::protocol::message::{Failure, Status};
+use crate::storage::plain;
 
 /// Names that a walk may be ahead of their headers.
 pub(crate) const FOUND_AHEAD: usize = 1024;
@@ -21,20 +24,35 @@ pub(crate) fn disk_threads(cores: NonZeroUsize) -> NonZeroUsize {
 }
 
 /// Walks trees on a thread of its own: a walk lasts as long as its job, and a job may last for days. It may be
-/// `ahead` items before whoever takes them.
+/// `ahead` items before whoever takes them. Where the system gives no thread, `no_thread` makes that the only item.
 pub(crate) fn walk_on_a_thread<T: Send + 'static>(
     ahead: usize,
+    no_thread: impl FnOnce(Failure) -> T,
     walk: impl FnOnce(&Finder<T>) + Send + 'static,
 ) -> Walked<T> {
-    let (items, walked) = mpsc::channel(ahead);
+    let start = |run| std::thread::Builder::new().name("qft-walk".to_owned()).spawn(run).map(drop);
+    walk_on(start, ahead, no_thread, walk)
+}
+
+fn walk_on<T: Send + 'static>(
+    start: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<()>,
+    ahead: usize,
+    no_thread: impl FnOnce(Failure) -> T,
+    walk: impl FnOnce(&Finder<T>) + Send + 'static,
+) -> Walked<T> {
+    // Room for an item and the end, whatever is asked for.
+    let (items, walked) = mpsc::channel(ahead.max(2));
+    let finder = items.clone();
     let run = move || {
-        walk(&Finder(items.clone()));
+        walk(&Finder(finder.clone()));
         // Only a walk that returns gets here. It fails when nobody listens any more.
-        let _ = items.blocking_send(None);
+        let _ = finder.blocking_send(None);
     };
-    // Without a thread the channel closes without an end, which is an error for whoever takes the items.
-    if let Err(error) = std::thread::Builder::new().name("qft-walk".to_owned()).spawn(run) {
+    if let Err(error) = start(Box::new(run)) {
         warn!(%error, "cannot start a thread for the walk");
+        let detail = format!("this system gives no thread for the search ({}); try again later", plain(&error));
+        let _ = items.try_send(Some(no_thread(Failure::new(Status::Internal, detail))));
+        let _ = items.try_send(None);
     }
     Walked(walked)
 }
@@ -64,7 +82,7 @@ impl<T> Walked<T> {
     /// The next item; `None` at the end, after which there is nothing to ask for.
     ///
     /// # Errors
-    /// When the walk could not start, or broke off.
+    /// When the walk broke off.
     pub(crate) async fn next(&mut self) -> Result<Option<T>, SessionError> {
         self.0.recv().await.ok_or(SessionError::Internal("the walk"))
     }
@@ -76,7 +94,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_walk_that_returns_has_an_end() {
-        let mut walked = walk_on_a_thread(1, |found| (0..3).for_each(|n| drop(found.blocking_send(n))));
+        let mut walked = walk_on_a_thread(1, |_| 0, |found| (0..3).for_each(|n| drop(found.blocking_send(n))));
         for n in 0..3 {
             assert!(matches!(walked.next().await, Ok(Some(found)) if found == n));
         }
@@ -85,17 +103,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_walk_that_breaks_off_is_an_error_after_what_it_found() {
-        let mut walked = walk_on_a_thread(1, |found| {
-            drop(found.blocking_send(1));
-            panic!("a walk that breaks off");
-        });
+        let mut walked = walk_on_a_thread(
+            1,
+            |_| 0,
+            |found| {
+                drop(found.blocking_send(1));
+                panic!("a walk that breaks off");
+            },
+        );
         assert!(matches!(walked.next().await, Ok(Some(1))));
         assert!(matches!(walked.next().await, Err(SessionError::Internal(_))));
     }
 
     #[tokio::test]
-    async fn a_walk_that_never_started_is_an_error() {
-        let mut walked = Walked::<u8>(mpsc::channel(1).1);
-        assert!(matches!(walked.next().await, Err(SessionError::Internal(_))));
+    async fn a_walk_that_gets_no_thread_says_so_and_ends() {
+        let no_thread = |_| Err(io::ErrorKind::WouldBlock.into());
+        let mut walked = walk_on(no_thread, 1, |failure| failure.to_string(), |_| unreachable!("it has no thread"));
+        let said = walked.next().await.expect("it is no error of the connection").expect("something is said");
+        assert!(said.contains("no thread for the search") && said.contains("try again later"), "{said}");
+        assert!(matches!(walked.next().await, Ok(None)));
     }
 }

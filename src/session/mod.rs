@@ -65,6 +65,13 @@ impl From<Lost> for SessionError {
     }
 }
 
+/// A task is never cancelled where somebody waits for it, so it panicked.
+impl From<tokio::task::JoinError> for SessionError {
+    fn from(_: tokio::task::JoinError) -> Self {
+        Self::Internal("a task of this connection")
+    }
+}
+
 impl SessionError {
     /// What the peer is told when this ends the connection.
     pub fn close_code(&self) -> CloseCode {

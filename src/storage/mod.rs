@@ -5,7 +5,7 @@
 //! * [`source`]: a file that is read, and whether it changed meanwhile.
 //! * [`part`]: a file that is being written, beside its target, under a lock.
 //! * [`commit`]: part files become files, durably, in groups; [`touch`]: files that only get a new time and mode.
-//! * [`pool`]: the threads that all this blocks, so that no network thread does.
+//! * [`pool`]: the threads that all this blocks, so that no network thread does, and who is served next.
 //!
 //! Everything here blocks. Nothing here knows of networks, and no path from a peer gets in that is not a
 //! [`WirePath`](crate::protocol::path::WirePath).
@@ -38,7 +38,7 @@ pub use filter::{FilterError, Filters};
 pub use meta::{FileIdentity, Meta};
 pub use part::{Fresh, Owner, Part};
 pub use pattern::{Expanded, Finds, expand};
-pub use pool::{Disk, Lost};
+pub use pool::{Disk, DiskQueue, Lost, OpenQueue};
 pub use request::{Missing, Request, local_requests};
 pub(crate) use root::link_stays_inside;
 pub use root::{Destination, Root, Tree};

@@ -1,40 +1,74 @@
 //! The threads that disks block, so that no network thread does.
+//!
+//! Each connection has a queue of its own ([`Disk::open_queue`]). The threads serve the queues by turns, weighed by the
+//! time that each one's work takes, so nobody waits for more than one piece of work of everybody else. When a connection
+//! is over its queue is closed, and what waits there is never begun.
+//!
+//! Sums over very large files, which take seconds of a processor and no disk, have a lane of their own
+//! ([`DiskQueue::spawn_long`]): one thread that the kernel runs when nobody else has work.
 
-use std::collections::VecDeque;
 use std::io;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Instant;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
+
+use super::fair::{ClientId, FairQueue};
+use super::system;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// The work panicked; its result is lost. The thread lives on.
+/// What a piece of work counts as until it is done, in nanoseconds: about that of a small one. Without it one client could
+/// take all threads before it is charged for the first.
+const EXPECTED_COST: u64 = 50_000;
+
+/// What becomes of work that is not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("disk work panicked")]
+#[error("disk work was lost")]
 pub struct Lost;
 
-/// A fixed number of threads and one queue, first come, first served.
+/// A fixed number of threads, and queues that they serve fairly.
 ///
-/// Cheap to clone. When the last clone is dropped, the threads finish what is queued and end. The queue has
-/// no bound of its own: whoever queues waits for answers and bounds itself.
+/// Cheap to clone. When the last clone and the last queue are dropped, the threads finish what is queued and end. A queue
+/// has no bound of its own: whoever queues waits for answers and bounds itself.
 #[derive(Clone)]
-pub struct Disk(Arc<Handle>);
-
-struct Handle(Arc<Shared>);
-
-struct Shared {
-    queue: Mutex<Queue>,
-    changed: Condvar,
+pub struct Disk {
+    handle: Arc<Handle>,
+    /// Of whoever has no connection.
+    own: ClientId,
 }
 
-struct Queue {
-    work: VecDeque<Work>,
+struct Handle {
+    shared: Arc<Shared>,
+    next_client: AtomicU64,
+}
+
+struct Shared {
+    name: &'static str,
+    state: Mutex<State>,
+    changed: Condvar,
+    long_changed: Condvar,
+}
+
+struct State {
+    work: FairQueue<Work>,
     /// Threads that wait for work. Waking costs a system call even where nobody sleeps.
     idle: usize,
+    long_work: FairQueue<Work>,
+    /// Whether the thread for long work runs; it is started for the first.
+    has_long_thread: bool,
     closed: bool,
+}
+
+/// Which threads do a piece of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lane {
+    Usual,
+    Long,
 }
 
 impl Disk {
@@ -43,15 +77,32 @@ impl Disk {
     /// # Errors
     /// When the operating system gives no thread.
     pub fn new(threads: NonZeroUsize) -> io::Result<Self> {
-        let queue = Mutex::new(Queue { work: VecDeque::new(), idle: 0, closed: false });
-        let shared = Arc::new(Shared { queue, changed: Condvar::new() });
+        Self::named("qft-disk", threads)
+    }
+
+    /// The same with another name for the threads, which a number follows.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub fn named(name: &'static str, threads: NonZeroUsize) -> io::Result<Self> {
+        let (work, long_work) = (FairQueue::new(), FairQueue::new());
+        let state = Mutex::new(State { work, idle: 0, long_work, has_long_thread: false, closed: false });
+        let shared = Arc::new(Shared { name, state, changed: Condvar::new(), long_changed: Condvar::new() });
         // Made first: if a later thread cannot be started, dropping this ends those before it.
-        let disk = Self(Arc::new(Handle(Arc::clone(&shared))));
+        let handle = Arc::new(Handle { shared: Arc::clone(&shared), next_client: AtomicU64::new(0) });
+        let own = handle.join();
         for n in 0..threads.get() {
             let shared = Arc::clone(&shared);
-            thread::Builder::new().name(format!("qft-disk-{n}")).spawn(move || shared.serve())?;
+            thread::Builder::new().name(format!("{name}-{n}")).spawn(move || shared.serve(Lane::Usual))?;
         }
-        Ok(disk)
+        Ok(Self { handle, own })
+    }
+
+    /// A queue for one connection; it is closed when what is returned here is dropped.
+    pub fn open_queue(&self) -> OpenQueue {
+        let id = self.handle.join();
+        let lost = Arc::new(LostWork { seen: AtomicBool::new(false), noted: Notify::new() });
+        OpenQueue(DiskQueue { handle: Arc::clone(&self.handle), id, lost })
     }
 
     /// Runs `f` on one of the threads and waits for its result. `f` runs even when the wait is given up.
@@ -62,128 +113,254 @@ impl Disk {
         &self,
         f: F,
     ) -> impl Future<Output = Result<T, Lost>> + Send + use<T, F> {
-        let (answer, result) = oneshot::channel();
-        // Queued now, not when the answer is first waited for: callers read ahead.
-        // The caller may have stopped waiting; then nobody misses the result.
-        self.spawn(move || drop(answer.send(f())));
-        async move { result.await.map_err(|_| Lost) }
-    }
-
-    /// Runs `f` on one of the threads, some time.
-    pub fn spawn(&self, f: impl FnOnce() + Send + 'static) {
-        let shared = &self.0.0;
-        let mut queue = shared.lock();
-        queue.work.push_back(Box::new(f));
-        if queue.idle > 0 {
-            drop(queue);
-            shared.changed.notify_one();
-        }
+        let (work, result) = answering(f);
+        self.handle.push(Lane::Usual, self.own, guarded(work, None));
+        result
     }
 }
 
 impl std::fmt::Debug for Disk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Disk").field("queued", &self.0.0.lock().work.len()).finish()
+        f.debug_struct("Disk").field("queued", &self.handle.shared.lock().work.len()).finish()
+    }
+}
+
+/// A connection's queue: the one that closes it.
+#[derive(Debug)]
+pub struct OpenQueue(DiskQueue);
+
+impl OpenQueue {
+    /// The queue, for all who put in work.
+    pub fn queue(&self) -> DiskQueue {
+        self.0.clone()
+    }
+}
+
+impl Drop for OpenQueue {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// A connection's queue. Cheap to clone. After it was closed, what is put in is not done; it is dropped on one of the
+/// threads all the same, for it may hold files, and closing those may block.
+#[derive(Clone)]
+pub struct DiskQueue {
+    handle: Arc<Handle>,
+    id: ClientId,
+    lost: Arc<LostWork>,
+}
+
+/// Whether a piece of a queue's work has panicked: whoever waits for what it would have done waits in vain.
+struct LostWork {
+    seen: AtomicBool,
+    noted: Notify,
+}
+
+impl DiskQueue {
+    /// Runs `f` on one of the threads and waits for its result. `f` runs even when the wait is given up.
+    ///
+    /// # Errors
+    /// [`Lost`] when `f` panicked, or the queue was closed before it began.
+    pub fn run<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(
+        &self,
+        f: F,
+    ) -> impl Future<Output = Result<T, Lost>> + Send + use<T, F> {
+        // Queued now, not when the answer is first waited for: callers read ahead.
+        let (work, result) = answering(f);
+        self.push(Lane::Usual, work);
+        result
+    }
+
+    /// Runs `f` on one of the threads, some time.
+    pub fn spawn(&self, f: impl FnOnce() + Send + 'static) {
+        self.push(Lane::Usual, Box::new(f));
+    }
+
+    /// Runs `f`, which takes processor time and no disk, when the threads of this machine have nothing better to do.
+    ///
+    /// It should be short all the same, and go on with another `f`: the queue may be closed meanwhile.
+    pub fn spawn_long(&self, f: impl FnOnce() + Send + 'static) {
+        self.push(Lane::Long, Box::new(f));
+    }
+
+    /// As [`DiskQueue::run`] for what [`DiskQueue::spawn_long`] is for.
+    ///
+    /// # Errors
+    /// As [`DiskQueue::run`].
+    pub fn run_long<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(
+        &self,
+        f: F,
+    ) -> impl Future<Output = Result<T, Lost>> + Send + use<T, F> {
+        let (work, result) = answering(f);
+        self.push(Lane::Long, work);
+        result
+    }
+
+    /// Resolves when a piece of this queue's work has panicked.
+    pub async fn lost(&self) {
+        loop {
+            let noted = self.lost.noted.notified();
+            if self.lost.seen.load(Ordering::Acquire) {
+                return;
+            }
+            noted.await;
+        }
+    }
+
+    fn push(&self, lane: Lane, work: Work) {
+        self.handle.push(lane, self.id, guarded(work, Some(Arc::clone(&self.lost))));
+    }
+
+    /// What waits is dropped, on one of the threads.
+    fn close(&self) {
+        let mut state = self.handle.shared.lock();
+        let abandoned = (state.work.leave(self.id), state.long_work.leave(self.id));
+        drop(state);
+        if !abandoned.0.is_empty() || !abandoned.1.is_empty() {
+            self.handle.push(Lane::Usual, DISPOSALS, Box::new(move || drop(abandoned)));
+        }
+    }
+}
+
+impl std::fmt::Debug for DiskQueue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DiskQueue").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Work with an answer; whoever waits for it may have stopped, and then nobody misses it.
+fn answering<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(
+    f: F,
+) -> (Work, impl Future<Output = Result<T, Lost>> + Send + use<T, F>) {
+    let (answer, result) = oneshot::channel();
+    let work = Box::new(move || drop(answer.send(f())));
+    (work, async move { result.await.map_err(|_| Lost) })
+}
+
+/// Work that may panic: the thread lives on, and the queue's owner hears of it.
+fn guarded(work: Work, lost: Option<Arc<LostWork>>) -> Work {
+    Box::new(move || {
+        // What panicked owns all it touched (it was `Send + 'static`), so nothing half-done stays behind.
+        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+            tracing::error!("disk work panicked");
+            if let Some(lost) = lost {
+                lost.seen.store(true, Ordering::Release);
+                lost.noted.notify_waiters();
+            }
+        }
+    })
+}
+
+/// Whose work it is to drop what others have left.
+const DISPOSALS: ClientId = ClientId(u64::MAX);
+
+impl Handle {
+    fn join(&self) -> ClientId {
+        let id = ClientId(self.next_client.fetch_add(1, Ordering::Relaxed));
+        let mut state = self.shared.lock();
+        for id in [id, DISPOSALS] {
+            state.work.join(id);
+        }
+        state.long_work.join(id);
+        id
+    }
+
+    fn push(&self, lane: Lane, id: ClientId, work: Work) {
+        let shared = &self.shared;
+        let mut state = shared.lock();
+        let lane = if lane == Lane::Long && shared.has_long_thread(&mut state) { Lane::Long } else { Lane::Usual };
+        let queue = match lane {
+            Lane::Usual => &mut state.work,
+            Lane::Long => &mut state.long_work,
+        };
+        let Err(unwanted) = queue.push(id, work) else {
+            let is_awaited = lane == Lane::Long || state.idle > 0;
+            drop(state);
+            match lane {
+                Lane::Usual if is_awaited => shared.changed.notify_one(),
+                Lane::Usual => {}
+                Lane::Long => shared.long_changed.notify_one(),
+            }
+            return;
+        };
+        // The queue was closed. Not here: what is dropped may close files.
+        let dropping: Work = Box::new(move || drop(unwanted));
+        let is_queued = state.work.push(DISPOSALS, dropping).is_ok();
+        debug_assert!(is_queued, "it joined with the first client");
+        drop(state);
+        shared.changed.notify_one();
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.lock().closed = true;
-        self.0.changed.notify_all();
+        self.shared.lock().closed = true;
+        self.shared.changed.notify_all();
+        self.shared.long_changed.notify_all();
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn serve(&self) {
-        while let Some(work) = self.next() {
-            // What panicked owns all it touched (it was `Send + 'static`), so nothing half-done stays behind.
-            if catch_unwind(AssertUnwindSafe(work)).is_err() {
-                tracing::error!("disk work panicked");
-            }
+    /// Starts the thread for long work with the first of it. Where the system gives none the other threads do it.
+    fn has_long_thread(self: &Arc<Self>, state: &mut State) -> bool {
+        if !state.has_long_thread {
+            let shared = Arc::clone(self);
+            let started = thread::Builder::new().name(format!("{}-long", self.name)).spawn(move || {
+                system::give_way_to_others();
+                shared.serve(Lane::Long);
+            });
+            state.has_long_thread =
+                started.inspect_err(|error| tracing::debug!(%error, "no thread for long work")).is_ok();
+        }
+        state.has_long_thread
+    }
+
+    fn serve(&self, lane: Lane) {
+        while let Some((id, work)) = self.next(lane) {
+            let begun = Instant::now();
+            work();
+            let nanos = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            let mut state = self.lock();
+            let queue = state.lane(lane);
+            queue.charge(id, nanos.saturating_sub(EXPECTED_COST));
         }
     }
 
-    fn next(&self) -> Option<Work> {
-        let mut queue = self.lock();
+    fn next(&self, lane: Lane) -> Option<(ClientId, Work)> {
+        let mut state = self.lock();
         loop {
-            if let Some(work) = queue.work.pop_front() {
-                return Some(work);
+            if let Some(next) = state.lane(lane).pop(EXPECTED_COST) {
+                return Some(next);
             }
-            if queue.closed {
+            if state.closed {
                 return None;
             }
-            queue.idle += 1;
-            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
-            queue.idle -= 1;
+            state = match lane {
+                Lane::Usual => {
+                    state.idle += 1;
+                    let mut state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    state.idle -= 1;
+                    state
+                }
+                Lane::Long => self.long_changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+}
+
+impl State {
+    fn lane(&mut self, lane: Lane) -> &mut FairQueue<Work> {
+        match lane {
+            Lane::Usual => &mut self.work,
+            Lane::Long => &mut self.long_work,
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::mpsc;
-
-    fn disk(threads: usize) -> Disk {
-        Disk::new(NonZeroUsize::new(threads).unwrap()).unwrap()
-    }
-
-    #[tokio::test]
-    async fn work_runs_on_a_named_thread_and_answers() {
-        let name = disk(1).run(|| thread::current().name().map(str::to_owned)).await.unwrap();
-        assert_eq!(name.as_deref(), Some("qft-disk-0"));
-    }
-
-    #[tokio::test]
-    async fn a_panic_is_reported_and_the_thread_lives_on() {
-        let disk = disk(1);
-        assert_eq!(disk.run(|| panic!("on purpose")).await, Err::<(), _>(Lost));
-        disk.spawn(|| panic!("on purpose"));
-        assert_eq!(disk.run(|| 7).await, Ok(7));
-    }
-
-    #[tokio::test]
-    async fn one_thread_keeps_the_order() {
-        let disk = disk(1);
-        let (sender, order) = mpsc::channel();
-        for n in 0..100 {
-            let sender = sender.clone();
-            disk.spawn(move || sender.send(n).unwrap());
-        }
-        disk.run(|| ()).await.unwrap();
-        drop(sender);
-        assert!(order.iter().eq(0..100));
-    }
-
-    #[tokio::test]
-    async fn threads_work_at_the_same_time() {
-        let disk = disk(2);
-        let barrier = Arc::new(std::sync::Barrier::new(2));
-        let other = Arc::clone(&barrier);
-        disk.spawn(move || {
-            other.wait();
-        });
-        disk.run(move || barrier.wait().is_leader()).await.unwrap();
-    }
-
-    #[test]
-    fn the_last_clone_drains_the_queue_and_ends_the_threads() {
-        let disk = disk(2);
-        let alive = Arc::downgrade(&disk.0.0);
-        let (sender, done) = mpsc::channel();
-        for n in 0..50 {
-            let sender = sender.clone();
-            disk.clone().spawn(move || sender.send(n).unwrap());
-        }
-        drop((disk, sender));
-        assert_eq!(done.iter().count(), 50);
-        while alive.strong_count() > 0 {
-            thread::yield_now();
-        }
-    }
-}
+mod tests;

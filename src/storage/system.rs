@@ -11,6 +11,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// How often a resolution is tried again when the kernel saw a rename in its way.
 const RESOLVE_ATTEMPTS: usize = 64;
 
+/// The greatest "nice" value that there is.
+const LEAST_PRIORITY: i32 = 19;
+
 pub(crate) const OPEN_DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Opens the directory `path` below `dir`; the kernel refuses every way out (`..`), and with `ELOOP` every link.
@@ -72,6 +75,12 @@ pub(crate) fn sync_file_system(fd: impl AsFd) -> Result<(), Errno> {
     #[cfg(test)]
     super::testing::injected_anywhere()?;
     rustix::fs::syncfs(fd)
+}
+
+/// Lets the calling thread run only as far as no other wants the processor.
+pub(crate) fn give_way_to_others() {
+    // On Linux this is a thread's own, unlike what POSIX says. Whoever may not, which is hardly anybody, does without.
+    let _ = rustix::process::setpriority_process(None, LEAST_PRIORITY);
 }
 
 /// Raises the limit of open files of this process as far as it may, and returns it.

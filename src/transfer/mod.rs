@@ -8,7 +8,7 @@
 //!     │  content ranges at or after offset ▶   │ on_range, on_chunk
 //!     │  ◀──────────────── Have (before offset)│ on_prefix
 //!     │  repair ranges before offset ───────▶  │ on_range, on_chunk
-//!     └─ tail() ── Tail ─────────────────────▶ └─ on_tail, verdict()
+//!     └─ close() ── Tail ────────────────────▶ └─ on_tail, judge()
 //! ```
 //!
 //! Nothing here is async, knows the time or touches a disk; the rooms to the right drive it.
@@ -75,6 +75,10 @@ pub enum Violation {
         first: u64,
     },
 }
+
+/// Chunks of a file whose digests are summed up at one go, holes among them: 256 GiB of file, or 4 MiB of digests, which
+/// take six milliseconds. Larger files go on in steps of as many, each of which gives way to other work.
+pub const SUM_CHUNKS_A_STEP: u64 = 1 << 18;
 
 /// Files larger than this are refused: 16 TiB, the limit of ext4, which also bounds the digest table.
 pub const FILE_BYTES_MAX: u64 = 16 << 40;

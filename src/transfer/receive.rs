@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::digest::{self, CHUNK_BYTES, Digest, Hasher, chunk_count, chunk_len};
+use crate::digest::{CHUNK_BYTES, ChunkDigests, Digest, Hasher, RootSum};
 use crate::protocol::message::Tail;
 use crate::transfer::Violation;
 
@@ -11,8 +11,8 @@ use crate::transfer::Violation;
 pub struct Receive {
     size: u64,
     from: u64,
-    /// Digests of the chunks on disk. A map, not a table: the size is only the peer's word.
-    digests: BTreeMap<u64, Digest>,
+    /// Digests of the chunks on disk. The size is only the peer's word, so what is not there takes no room.
+    digests: ChunkDigests,
     /// Chunks before `from` whose digests have been offered, counted from the start.
     offered: u64,
     /// Ranges that streams have claimed: start to end, in bytes.
@@ -22,24 +22,37 @@ pub struct Receive {
     tail: Option<Tail>,
 }
 
-/// What can be said of a file now.
+/// What a complete file proves to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Something is still to come.
-    Incomplete,
-    /// Every chunk is there and the digest is the announced one.
+    /// The digest is the announced one.
     Right,
-    /// Every chunk is there and the digest is another.
+    /// The digest is another.
     Wrong,
+}
+
+/// A complete file whose digest is being summed up.
+#[derive(Debug)]
+pub struct Judging {
+    sum: RootSum,
+    announced: Digest,
+}
+
+impl Judging {
+    /// Sums up at most `chunks` more chunks; the verdict after the last of them.
+    pub fn step(&mut self, hasher: &Hasher, chunks: u64) -> Option<Verdict> {
+        let root = self.sum.step(hasher, chunks)?;
+        Some(if root == self.announced { Verdict::Right } else { Verdict::Wrong })
+    }
 }
 
 impl Receive {
     /// A file of `size` bytes of which the content from `from` on was asked for.
-    pub fn new(size: u64, from: u64) -> Self {
+    pub fn new(size: u64, from: u64, hasher: &Hasher) -> Self {
         Self {
             size,
             from,
-            digests: BTreeMap::new(),
+            digests: ChunkDigests::new(size, hasher),
             offered: 0,
             claimed: BTreeMap::new(),
             ranges_opened: 0,
@@ -150,16 +163,10 @@ impl Receive {
         stored && !self.is_hashing()
     }
 
-    /// Judges the file once it is complete. Chunks that nothing carried are holes and count as zeros.
-    ///
-    /// Takes a second and more for a file of many terabytes, however little of it has come.
-    pub fn verdict(&self, hasher: &Hasher) -> Verdict {
-        let Some(tail) = self.tail.as_ref().filter(|_| self.is_complete()) else { return Verdict::Incomplete };
-        let chunk = |index| match self.digests.get(&index) {
-            Some(digest) => *digest,
-            None => hasher.zero_chunk(chunk_len(self.size, index)),
-        };
-        let root = digest::root((0..chunk_count(self.size)).map(chunk), self.size);
-        if root == tail.root { Verdict::Right } else { Verdict::Wrong }
+    /// What is left to do once the file is complete, said once; `None` before. Chunks that nothing carried are holes and count as
+    /// zeros, so a file of many terabytes takes long to judge, however little of it has come.
+    pub fn judge(&mut self) -> Option<Judging> {
+        let announced = self.tail.as_ref().filter(|_| self.is_complete())?.root;
+        Some(Judging { sum: RootSum::new(self.digests.take()), announced })
     }
 }

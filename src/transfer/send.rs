@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use crate::digest::{self, CHUNK_BYTES, Digest, Hasher, chunk_count, chunk_len};
+use crate::digest::{CHUNK_BYTES, ChunkDigests, Digest, Hasher, RootSum, chunk_len};
 use crate::protocol::message::{FileId, Tail};
 use crate::transfer::Violation;
 
@@ -13,10 +13,12 @@ pub struct Send {
     id: FileId,
     size: u64,
     from: u64,
-    /// Digests of our own chunks, as far as known.
-    own: Vec<Option<Digest>>,
-    /// The receiver's digests of the chunks before `from`, in order.
-    theirs: Vec<Digest>,
+    /// Digests of our own chunks, as far as known; the others are holes or still to come.
+    own: ChunkDigests,
+    /// Chunks before `from` whose digests are known, counted from the start.
+    hashed: u64,
+    /// The receiver's digests of the chunks from `compared` on.
+    theirs: VecDeque<Digest>,
     /// Chunks before `from` that have been compared.
     compared: u64,
     to_send: VecDeque<Range<u64>>,
@@ -36,17 +38,17 @@ impl Send {
     ///
     /// # Errors
     /// [`Violation::BadStart`] when the answer does not fit the file.
-    pub fn new(id: FileId, size: u64, from: u64, content: Vec<Range<u64>>) -> Result<Self, Violation> {
+    pub fn new(id: FileId, size: u64, from: u64, content: Vec<Range<u64>>, hasher: &Hasher) -> Result<Self, Violation> {
         if !is_start(from, size) {
             return Err(Violation::BadStart { offset: from });
         }
-        let chunks = usize::try_from(chunk_count(size)).map_err(|_| Violation::BadStart { offset: from })?;
         Ok(Self {
             id,
             size,
             from,
-            own: vec![None; chunks],
-            theirs: Vec::new(),
+            own: ChunkDigests::new(size, hasher),
+            hashed: 0,
+            theirs: VecDeque::new(),
             compared: 0,
             to_send: content.into(),
             ranges_opened: 0,
@@ -77,7 +79,7 @@ impl Send {
 
     /// Whether digests of the receiver's wait for our own of the same chunks.
     pub fn is_behind(&self) -> bool {
-        self.compared < self.theirs.len() as u64
+        !self.theirs.is_empty()
     }
 
     /// The next range that needs a stream. The caller opens one for it and reports [`Send::on_sent`].
@@ -103,7 +105,7 @@ impl Send {
         }
         self.ranges_opened = 1;
         self.ranges_sent = 1;
-        self.own[0] = Some(digest);
+        self.own.insert(0, digest);
     }
 
     /// A range has been handed to its stream in full.
@@ -111,10 +113,13 @@ impl Send {
         self.ranges_sent += 1;
     }
 
-    /// Digests of our own chunks from `first` on.
+    /// Digests of our own chunks from `first` on. Those before the start come in order first; any may come again.
     pub fn on_own(&mut self, first: u64, digests: &[Digest]) {
-        for (own, digest) in self.own[first as usize..].iter_mut().zip(digests) {
-            *own = Some(*digest);
+        for (index, digest) in (first..).zip(digests) {
+            self.own.insert(index, *digest);
+        }
+        if first == self.hashed {
+            self.hashed = (first + digests.len() as u64).min(self.prefix_chunks());
         }
         self.compare();
     }
@@ -124,23 +129,22 @@ impl Send {
     /// # Errors
     /// [`Violation::BadHave`] when they are out of order or reach beyond the start.
     pub fn on_have(&mut self, first: u64, digests: &[Digest]) -> Result<(), Violation> {
-        let known = self.theirs.len() as u64;
+        let known = self.compared + self.theirs.len() as u64;
         if first != known || known + digests.len() as u64 > self.prefix_chunks() {
             return Err(Violation::BadHave { first });
         }
-        self.theirs.extend_from_slice(digests);
+        self.theirs.extend(digests);
         self.compare();
         Ok(())
     }
 
     /// Compares what both sides have hashed; runs of differing chunks become repair ranges.
     fn compare(&mut self) {
-        while self.compared < self.prefix_chunks() {
+        while self.compared < self.hashed
+            && let Some(theirs) = self.theirs.pop_front()
+        {
             let index = self.compared;
-            let (Some(theirs), Some(own)) = (self.theirs.get(index as usize), self.own[index as usize]) else {
-                return;
-            };
-            if *theirs != own {
+            if self.own.get(index) != Some(theirs) {
                 self.repair(index);
             }
             self.compared += 1;
@@ -158,16 +162,26 @@ impl Send {
         }
     }
 
-    /// The closing message, once everything has been sent and compared; `None` before.
-    pub fn tail(&self, hasher: &Hasher) -> Option<Tail> {
+    /// What is left to do once everything has been sent and compared, said once; `None` before.
+    pub fn close(&mut self) -> Option<Closing> {
         let sent = self.to_send.is_empty() && self.ranges_sent == self.ranges_opened;
-        if !sent || self.compared < self.prefix_chunks() {
-            return None;
-        }
-        let chunk = |(index, own): (usize, &Option<Digest>)| {
-            own.unwrap_or_else(|| hasher.zero_chunk(chunk_len(self.size, index as u64)))
-        };
-        let root = digest::root(self.own.iter().enumerate().map(chunk), self.size);
-        Some(Tail { id: self.id, root, ranges: self.ranges_opened, ahead: false })
+        let done = sent && self.is_compared();
+        done.then(|| Closing { id: self.id, sum: RootSum::new(self.own.take()), ranges: self.ranges_opened })
+    }
+}
+
+/// A file of which all has been sent, and whose digest is being summed up.
+#[derive(Debug)]
+pub struct Closing {
+    id: FileId,
+    sum: RootSum,
+    ranges: u64,
+}
+
+impl Closing {
+    /// Sums up at most `chunks` more chunks; the closing message after the last of them.
+    pub fn step(&mut self, hasher: &Hasher, chunks: u64) -> Option<Tail> {
+        let root = self.sum.step(hasher, chunks)?;
+        Some(Tail { id: self.id, root, ranges: self.ranges, ahead: false })
     }
 }

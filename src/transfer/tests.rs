@@ -3,9 +3,9 @@
 
 use proptest::prelude::*;
 
-use super::Violation;
 use super::receive::{Receive, Verdict};
-use super::send::Send;
+use super::send::{Closing, Send};
+use super::{FILE_BYTES_MAX, Violation};
 use crate::digest::{CHUNK_BYTES, Digest, Hasher, Salt, chunk_count, chunk_len};
 use crate::protocol::message::{FileId, Tail};
 
@@ -13,6 +13,16 @@ const ID: FileId = FileId(7);
 
 fn hasher() -> Hasher {
     Hasher::new(&Salt([3; 64]))
+}
+
+/// The tail of a file that is closed.
+fn tail_of(mut closing: Closing) -> Tail {
+    closing.step(&hasher(), u64::MAX).expect("it is the sum of all chunks")
+}
+
+/// What a file is judged to be; `None` while something is to come.
+fn verdict(file: &mut Receive) -> Option<Verdict> {
+    file.judge().map(|mut judging| judging.step(&hasher(), u64::MAX).expect("it is the sum of all chunks"))
 }
 
 /// A file in miniature: one byte stands for each chunk, 0 for a hole.
@@ -99,14 +109,14 @@ proptest! {
         let from = (start * CHUNK_BYTES).min(source.size);
         let prefix = from.div_ceil(CHUNK_BYTES);
         let old: Vec<_> = (0..prefix).map(|i| digest_of(held[i as usize], chunk_len(source.size, i))).collect();
-        let mut receive = Receive::new(source.size, from);
-        let mut send = Send::new(ID, source.size, from, source.content(from)).expect("an honest start");
+        let mut receive = Receive::new(source.size, from, &hasher());
+        let mut send = Send::new(ID, source.size, from, source.content(from), &hasher()).expect("an honest start");
         let ahead = ahead && source.size > 0;
 
         let early = if ahead { flow_ahead(&mut send, &mut receive, &source, from) } else { 0 };
         let mut sent = early + flow(&mut send, &mut receive, &source);
         for (turn, digests) in old.chunks(step).enumerate() {
-            prop_assert!(send.tail(&hasher()).is_none(), "no tail before everything is compared");
+            prop_assert!(send.close().is_none(), "no tail before everything is compared");
             let first = (turn * step) as u64;
             receive.on_prefix(digests);
             send.on_have(first, digests).expect("honest digests");
@@ -114,10 +124,10 @@ proptest! {
             send.on_own(first, &own);
             sent += flow(&mut send, &mut receive, &source);
         }
-        let tail = send.tail(&hasher()).expect("everything is sent and compared");
-        prop_assert_eq!(receive.verdict(&hasher()), Verdict::Incomplete);
+        let tail = tail_of(send.close().expect("everything is sent and compared"));
+        prop_assert_eq!(verdict(&mut receive), None);
         receive.on_tail(tail).expect("an honest tail");
-        prop_assert_eq!(receive.verdict(&hasher()), Verdict::Right);
+        prop_assert_eq!(verdict(&mut receive), Some(Verdict::Right));
 
         let differing: u64 =
             (0..prefix).filter(|i| old[*i as usize] != source.digest(*i)).map(|i| chunk_len(source.size, i)).sum();
@@ -131,7 +141,7 @@ proptest! {
     fn ranges_of_a_hostile_sender_never_overlap_or_leave_the_file(
         size in 0..6 * CHUNK_BYTES, ranges in proptest::collection::vec((0_u64..8, 0_u64..8, -1_i64..2), 0..20),
     ) {
-        let mut receive = Receive::new(size, 0);
+        let mut receive = Receive::new(size, 0, &hasher());
         let mut taken: Vec<std::ops::Range<u64>> = Vec::new();
         for (start, chunks, skew) in ranges {
             let offset = start * CHUNK_BYTES;
@@ -152,7 +162,7 @@ fn tail(ranges: u64) -> Tail {
 #[test]
 fn a_receiver_refuses_what_breaks_the_rules() {
     const M: u64 = CHUNK_BYTES;
-    let fresh = || Receive::new(4 * M + 5, 2 * M);
+    let fresh = || Receive::new(4 * M + 5, 2 * M, &hasher());
     for (offset, len) in [(1, M), (2 * M, 1), (2 * M, 0), (2 * M, 3 * M), (u64::MAX, 2), (4 * M, 6), (M, 2 * M)] {
         assert_eq!(fresh().on_range(offset, len), Err(Violation::BadRange { offset, len }), "{offset}+{len}");
     }
@@ -173,7 +183,7 @@ fn a_receiver_refuses_what_breaks_the_rules() {
 fn a_start_that_went_ahead_is_the_first_range_or_nothing() {
     const M: u64 = CHUNK_BYTES;
     let size = 2 * M + 5;
-    let mut whole = Receive::new(size, 0);
+    let mut whole = Receive::new(size, 0, &hasher());
     for len in [0, 1, M - 1, M + 1, size] {
         assert_eq!(whole.on_ahead(len), Err(Violation::BadRange { offset: 0, len }));
     }
@@ -182,13 +192,13 @@ fn a_start_that_went_ahead_is_the_first_range_or_nothing() {
     assert_eq!(whole.on_range(0, M), Err(Violation::Overlap { offset: 0 }), "and again when it was asked for");
     assert_eq!(whole.on_tail(tail(0)), Err(Violation::RangeCount { announced: 0, seen: 1 }), "it counts");
 
-    let mut rest = Receive::new(size, M);
+    let mut rest = Receive::new(size, M, &hasher());
     assert_eq!(rest.on_ahead(M), Ok(false));
     assert!(!rest.has_ranges(), "it does not count");
     rest.on_prefix(&[Digest([1; 16])]);
     assert_eq!(rest.on_range(0, M), Ok(()), "a repair of the start is none that went ahead");
     assert_eq!(rest.on_ahead(M), Ok(false), "nor the other way round");
-    assert_eq!(Receive::new(0, 0).on_ahead(0), Err(Violation::BadRange { offset: 0, len: 0 }));
+    assert_eq!(Receive::new(0, 0, &hasher()).on_ahead(0), Err(Violation::BadRange { offset: 0, len: 0 }));
 }
 
 #[test]
@@ -199,36 +209,36 @@ fn what_went_ahead_is_not_sent_again() {
         [(&[(0, 3)][..], &[(1, 3)][..]), (&[(0, 1), (2, 3)], &[(2, 3)]), (&[(1, 2)], &[(1, 2)]), (&[], &[])]
     {
         let content = content.iter().map(|(start, end)| start * M..end * M).collect();
-        let mut file = Send::new(ID, 3 * M, 0, content).expect("the start");
+        let mut file = Send::new(ID, 3 * M, 0, content, &hasher()).expect("the start");
         file.on_start(Digest([1; 16]));
         let mut sent = Vec::new();
         while let Some(range) = file.next_range() {
-            assert_eq!(file.tail(&hasher()), None, "no tail while a range is on its way");
+            assert!(file.close().is_none(), "no tail while a range is on its way");
             file.on_sent();
             sent.push((range.start / M, range.end / M));
         }
         assert_eq!(sent, rest);
-        assert_eq!(file.tail(&hasher()).expect("all is sent").ranges, 1 + rest.len() as u64);
+        assert_eq!(tail_of(file.close().expect("all is sent")).ranges, 1 + rest.len() as u64);
     }
-    let mut small = Send::new(ID, 5, 0, std::iter::once(0..5).collect()).expect("the start");
+    let mut small = Send::new(ID, 5, 0, std::iter::once(0..5).collect(), &hasher()).expect("the start");
     small.on_start(Digest([1; 16]));
-    assert_eq!(small.tail(&hasher()).expect("all is sent").ranges, 1);
+    assert_eq!(tail_of(small.close().expect("all is sent")).ranges, 1);
 }
 
 #[test]
 fn a_wrong_root_is_found() {
-    let mut file = Receive::new(5, 0);
+    let mut file = Receive::new(5, 0, &hasher());
     assert_eq!(file.on_range(0, 5), Ok(()));
     file.on_chunk(0, Digest([9; 16]));
     file.on_range_stored();
     assert_eq!(file.on_tail(tail(1)), Ok(()));
-    assert_eq!(file.verdict(&hasher()), Verdict::Wrong);
+    assert_eq!(verdict(&mut file), Some(Verdict::Wrong));
 }
 
 #[test]
 fn a_sender_refuses_what_breaks_the_rules() {
     const M: u64 = CHUNK_BYTES;
-    let start = |from| Send::new(ID, 3 * M + 1, from, Vec::new());
+    let start = |from| Send::new(ID, 3 * M + 1, from, Vec::new(), &hasher());
     assert!(start(0).is_ok() && start(2 * M).is_ok() && start(3 * M + 1).is_ok());
     for offset in [1, M + 1, 4 * M] {
         assert_eq!(start(offset).err(), Some(Violation::BadStart { offset }));
@@ -244,7 +254,7 @@ fn a_sender_refuses_what_breaks_the_rules() {
 #[test]
 fn neighbouring_chunks_that_differ_are_repaired_as_one_range() {
     const M: u64 = CHUNK_BYTES;
-    let mut file = Send::new(ID, 5 * M, 5 * M, Vec::new()).expect("a whole file is held");
+    let mut file = Send::new(ID, 5 * M, 5 * M, Vec::new(), &hasher()).expect("a whole file is held");
     let own = [1, 2, 3, 4, 5].map(|byte| Digest([byte; 16]));
     let theirs = [1, 9, 9, 4, 9].map(|byte| Digest([byte; 16]));
     file.on_own(0, &own);
@@ -252,4 +262,48 @@ fn neighbouring_chunks_that_differ_are_repaired_as_one_range() {
     assert_eq!(file.next_range(), Some(M..3 * M));
     assert_eq!(file.next_range(), Some(4 * M..5 * M));
     assert_eq!((file.next_range(), file.repaired()), (None, 3));
+}
+
+/// A sparse file of the greatest size, of which one chunk and the last bytes are data: what either end keeps of it fits a
+/// few lines of memory, and neither sums up more than it is told to at a time.
+#[test]
+fn a_file_of_the_greatest_size_that_is_all_holes_takes_no_room_and_is_summed_up_in_steps() {
+    const STEP: u64 = 1 << 20;
+    let (size, last) = (FILE_BYTES_MAX - 5, chunk_count(FILE_BYTES_MAX) - 1);
+    let content = vec![7 * CHUNK_BYTES..8 * CHUNK_BYTES, last * CHUNK_BYTES..size];
+    let mut send = Send::new(ID, size, 0, content, &hasher()).expect("the start");
+    let mut receive = Receive::new(size, 0, &hasher());
+    while let Some(range) = send.next_range() {
+        let (index, digest) = (range.start / CHUNK_BYTES, Digest([range.start as u8; 16]));
+        receive.on_range(range.start, range.end - range.start).expect("an honest range");
+        receive.on_chunk(index, digest);
+        receive.on_range_stored();
+        send.on_own(index, &[digest]);
+        send.on_sent();
+    }
+    let mut closing = send.close().expect("all is sent");
+    let mut steps = 1;
+    let tail = loop {
+        match closing.step(&hasher(), STEP) {
+            Some(tail) => break tail,
+            None => steps += 1,
+        }
+    };
+    assert_eq!(steps, chunk_count(size) / STEP);
+    receive.on_tail(tail).expect("an honest tail");
+    assert_eq!(verdict(&mut receive), Some(Verdict::Right));
+}
+
+/// A receiver that holds a sparse file hashes its prefix, whose digests need no room in memory either.
+#[test]
+fn digests_of_zeros_before_the_start_are_compared_and_not_kept() {
+    const M: u64 = CHUNK_BYTES;
+    let zeros = hasher().zero_chunk(M);
+    let mut send = Send::new(ID, 3 * M, 3 * M, Vec::new(), &hasher()).expect("a whole file is held");
+    send.on_own(0, &[zeros, zeros]);
+    assert_eq!(send.on_have(0, &[zeros, Digest([1; 16]), zeros]), Ok(()));
+    assert!(send.is_behind() && !send.is_compared(), "the third is not known yet");
+    assert_eq!(send.next_range(), Some(M..2 * M), "a chunk that is no hole there is sent");
+    send.on_own(2, &[zeros]);
+    assert!(send.is_compared() && !send.is_behind());
 }

@@ -40,7 +40,7 @@ impl Receiver {
             return self.close(header.id, answer(header.id, verdict), |_| ());
         }
         let io = Arc::new(FileIo::new(&self.0.options, path, header, start));
-        let mut rules = Receive::new(header.size, start.from);
+        let mut rules = Receive::new(header.size, start.from, &self.0.tools.hasher);
         let hash_prefix = rules.prefix_chunks() > 0;
         if hash_prefix {
             progress.set_phase(Phase::Checking);

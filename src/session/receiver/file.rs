@@ -119,6 +119,8 @@ impl FileIo {
 
     /// Writes content at its place.
     pub(super) fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), StorageError> {
+        #[cfg(test)]
+        crate::storage::testing::panic_at("write", &self.path);
         self.part()?.write_at(bytes, offset)
     }
 

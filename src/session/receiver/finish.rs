@@ -9,7 +9,8 @@ use crate::protocol::range::RangeHeader;
 use crate::session::SessionError;
 use crate::storage::commit::Answer;
 use crate::storage::{Commit, Part, StorageError};
-use crate::transfer::receive::Verdict;
+use crate::transfer::SUM_CHUNKS_A_STEP;
+use crate::transfer::receive::{Judging, Verdict};
 
 impl Receiver {
     /// A data stream announces its range. `None`: the file is settled already, nobody wants the bytes.
@@ -44,14 +45,14 @@ impl Receiver {
     pub(super) fn judge(&self, id: FileId) {
         let Some(open) = self.take_complete(id) else { return };
         let receiver = self.clone();
-        // The root of a file that claims to be huge takes long, and touching the old version is disk work.
-        self.0.tools.disk.spawn(move || receiver.commit(id, open, 0));
+        // Its digest is summed up, and touching the old version is disk work.
+        self.0.tools.disk.spawn(move || receiver.sum_up(id, open));
     }
 
     /// The same, on a disk thread.
     pub(super) fn judge_now(&self, id: FileId) {
         if let Some(open) = self.take_complete(id) {
-            self.commit(id, open, 0);
+            self.sum_up(id, open);
         }
     }
 
@@ -70,14 +71,43 @@ impl Receiver {
         Some(open)
     }
 
-    /// On a disk thread: compares the whole file's digest and hands the file to the committer.
-    fn commit(&self, id: FileId, open: Open, waits: u32) {
-        if open.rules.verdict(&self.0.tools.hasher) != Verdict::Right {
-            open.io.discard_on_drop();
-            drop(open);
-            let text = "the content that arrived is not what was sent; send it again";
-            return self.fail(id, Failure::new(Status::VerifyFailed, text));
+    /// On a disk thread: compares the whole file's digest.
+    fn sum_up(&self, id: FileId, mut open: Open) {
+        #[cfg(test)]
+        crate::storage::testing::panic_at("sum", &open.path);
+        let Some(mut judging) = open.rules.judge() else {
+            return self.fail(id, Failure::new(Status::Internal, "it is not complete"));
+        };
+        match judging.step(&self.0.tools.hasher, SUM_CHUNKS_A_STEP) {
+            Some(verdict) => self.on_verdict(id, open, verdict),
+            None => self.sum_up_more(id, open, judging),
         }
+    }
+
+    /// Goes on with a file that claims to be huge, behind all other work. The steps end with the connection, which takes
+    /// its queue along.
+    fn sum_up_more(&self, id: FileId, open: Open, mut judging: Judging) {
+        let receiver = self.clone();
+        self.0.tools.disk.spawn_long(move || match judging.step(&receiver.0.tools.hasher, SUM_CHUNKS_A_STEP) {
+            None => receiver.sum_up_more(id, open, judging),
+            // The disk may keep us waiting from here on, which that thread is not for.
+            Some(verdict) => receiver.clone().0.tools.disk.spawn(move || receiver.on_verdict(id, open, verdict)),
+        });
+    }
+
+    /// On a disk thread: a file that is right goes to the committer.
+    fn on_verdict(&self, id: FileId, open: Open, verdict: Verdict) {
+        if verdict == Verdict::Right {
+            return self.commit(id, open, 0);
+        }
+        open.io.discard_on_drop();
+        drop(open);
+        let text = "the content that arrived is not what was sent; send it again";
+        self.fail(id, Failure::new(Status::VerifyFailed, text));
+    }
+
+    /// On a disk thread: hands the file to the committer.
+    fn commit(&self, id: FileId, open: Open, waits: u32) {
         match open.io.finish(!open.rules.has_ranges()) {
             Ok(Finished::New(part)) => self.submit(id, part, &open.io),
             Ok(Finished::Same(touch)) => self.0.tools.committer.submit_touch(touch, self.told(id)),

@@ -46,10 +46,10 @@ impl Receiver {
         }
         let planned = state.planned(header.clone())?;
         state.files.insert(header.id, File::Planning(planned));
-        state.unplanned.push(header);
+        state.unplanned.push_back(header);
         if !std::mem::replace(&mut state.planning, true) {
             let receiver = self.clone();
-            self.0.tools.disk.spawn(move || receiver.plan_all());
+            self.0.tools.disk.spawn(move || receiver.plan_some());
         }
         Ok(())
     }
@@ -94,7 +94,10 @@ impl Receiver {
         let path = match state.files.remove(&cancel.id) {
             Some(File::Open(open)) => {
                 open.io.give_up();
-                open.path
+                let path = open.path.clone();
+                // Its part is closed, which is nothing for a network thread.
+                self.0.tools.disk.spawn(move || drop(open));
+                path
             }
             Some(File::Planning(planned)) => planned.header.path,
             // It is complete and right: its `Done` is as good as said.

@@ -27,8 +27,8 @@ mod settle;
 mod stream;
 mod wait;
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quinn::Connection;
 use tokio::sync::Notify;
@@ -43,7 +43,7 @@ use crate::digest::Hasher;
 use crate::progress::{FileProgress, Observer};
 use crate::protocol::message::{End, Failure, FileId, Header, IfExists, Mtime, Tail, Target};
 use crate::protocol::path::WirePath;
-use crate::storage::{Committer, Destination, Disk, Replace};
+use crate::storage::{Committer, Destination, DiskQueue, Replace};
 use crate::transfer::ahead::Ahead;
 use crate::transfer::receive::Receive;
 use crate::transfer::resume::Policy;
@@ -87,7 +87,8 @@ impl ReceiveOptions {
 pub(crate) struct Tools {
     pub(crate) connection: Connection,
     pub(crate) control: Control,
-    pub(crate) disk: Disk,
+    /// The connection's.
+    pub(crate) disk: DiskQueue,
     pub(crate) committer: Committer,
     pub(crate) hasher: Hasher,
     pub(crate) buffers: Buffers,
@@ -108,6 +109,17 @@ struct Shared {
     settled: Notify,
 }
 
+/// Files that were not settled are closed, which may block on the disk: not where the last of us happened to be dropped.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let files = std::mem::take(&mut state.files);
+        if !files.is_empty() {
+            self.tools.disk.spawn(move || drop(files));
+        }
+    }
+}
+
 #[derive(Default)]
 struct State {
     next_id: u64,
@@ -117,7 +129,7 @@ struct State {
     /// Files whose content came before their offer.
     unoffered: HashMap<FileId, Waker>,
     /// Offers that wait for the disk's word on what is there.
-    unplanned: Vec<Header>,
+    unplanned: VecDeque<Header>,
     planning: bool,
     /// Files that the sender gave up because they changed.
     anew: Anew,

@@ -1,5 +1,7 @@
 //! Planning: what the disk says about each offer, asked in batches on a disk thread.
 
+use std::time::{Duration, Instant};
+
 use super::{File, ReceiveOptions, Receiver};
 use crate::protocol::message::{Failure, Header, IfExists, Kind, SkipReason, Status, Target};
 use crate::protocol::path::WirePath;
@@ -9,25 +11,32 @@ use crate::storage::StorageError;
 use crate::storage::commit;
 use crate::transfer::resume::{self, Existing, Local, Plan};
 
+/// How long offers are planned before the disk thread takes other work. On a disk that answers that is a thousand of them.
+const PLAN_TURN: Duration = Duration::from_millis(5);
+
 impl Receiver {
-    /// On a disk thread: plans every offer that waits, until none does.
-    pub(super) fn plan_all(&self) {
+    /// On a disk thread: plans the offers that wait, for a turn; what is left gets another.
+    pub(super) fn plan_some(&self) {
+        let end = Instant::now() + PLAN_TURN;
         loop {
-            let batch = {
+            let next = {
                 let mut state = self.state();
-                if state.unplanned.is_empty() || self.is_over() {
-                    state.planning = false;
-                    return;
-                }
-                std::mem::take(&mut state.unplanned)
+                let next = if self.is_over() { None } else { state.unplanned.pop_front() };
+                state.planning = next.is_some();
+                next
             };
-            for header in &batch {
-                self.plan(header, 0);
+            let Some(header) = next else { return };
+            self.plan(&header, 0);
+            if Instant::now() >= end {
+                let receiver = self.clone();
+                return self.0.tools.disk.spawn(move || receiver.plan_some());
             }
         }
     }
 
     fn plan(&self, header: &Header, waits: u32) {
+        #[cfg(test)]
+        crate::storage::testing::panic_at("plan", &header.path);
         let ending = {
             let state = self.state();
             if !matches!(state.files.get(&header.id), Some(File::Planning(_))) {

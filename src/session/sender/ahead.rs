@@ -42,13 +42,14 @@ impl Sender {
         let permit = self.0.budget.reserve(RANGE_HEADER_BYTES + len as usize).await;
         let buffer = self.0.tools.buffers.take_behind(RANGE_HEADER_BYTES, len as usize);
         let hasher = self.0.tools.hasher.clone();
-        let read = self.0.tools.disk.run(move || read_start(&place, Turn::Ahead, buffer, &hasher));
-        let Ok(Ok(Some(Start { buffer, digest, source }))) = read.await else { return };
-        let Some(digest) = digest else { return self.close_ahead(id, None) };
-        if more && digest == self.0.tools.hasher.zero_chunk(CHUNK_BYTES) {
+        let read = self.0.tools.disk.run(move || {
+            let start = read_start(&place, Turn::Ahead, buffer, &hasher).ok()??;
             // It may be a hole, which needs no content.
-            return;
-        }
+            let is_hole = more && start.digest == Some(hasher.zero_chunk(CHUNK_BYTES));
+            (!is_hole).then_some(start)
+        });
+        let Ok(Some(Start { buffer, digest, source })) = read.await else { return };
+        let Some(digest) = digest else { return self.close_ahead(id, None) };
         let source = more.then(|| Arc::new(source));
         let Some((outlet, reports, wanted)) = self.open_ahead(id, digest, source) else { return };
         if !more {

@@ -39,10 +39,10 @@ impl Outgoing {
         !self.tail_sent && self.moving.as_ref().is_some_and(|moving| moving.open.is_none())
     }
 
-    /// Whether the receiver's digests wait for ours.
+    /// Whether the receiver's digests wait for ours, or the receiver for the tail.
     pub(super) fn is_behind(&self) -> bool {
-        let open = self.moving.as_ref().and_then(|moving| moving.open.as_ref());
-        open.is_some_and(|open| open.rules.is_behind())
+        let Some(moving) = &self.moving else { return false };
+        moving.closing || moving.open.as_ref().is_some_and(|open| open.rules.is_behind())
     }
 }
 
@@ -57,6 +57,8 @@ pub(super) struct Moving {
     pub(super) reported: u64,
     pub(super) sent: u64,
     pub(super) pumping: bool,
+    /// Everything is sent, and its digest is being summed up.
+    pub(super) closing: bool,
 }
 
 pub(super) struct OpenSource {

@@ -104,8 +104,8 @@ impl Sender {
             progress.set_phase(Phase::Checking);
         }
         self.0.tools.observer.started(&progress);
-        let (digests, reported, sent, pumping) = (0, 0, 0, true);
-        let moving = Moving { from: offset, progress, open: None, digests, reported, sent, pumping };
+        let (digests, reported, sent, pumping, closing) = (0, 0, 0, true, false);
+        let moving = Moving { from: offset, progress, open: None, digests, reported, sent, pumping, closing };
         if file.tail_sent {
             // All of it has gone ahead, and its tail: `Done` may come with the next message.
             moving.progress.set_phase(Phase::Committing);

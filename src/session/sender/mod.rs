@@ -49,7 +49,7 @@ use crate::digest::Hasher;
 use crate::progress::Observer;
 use crate::protocol::message::{FileId, Message};
 use crate::protocol::{HEADERS_AHEAD_MAX, features};
-use crate::storage::{Disk, Found};
+use crate::storage::{DiskQueue, Found};
 use crate::transfer::ahead::Ahead;
 
 /// How often the path's figures go to the receiver and the counters.
@@ -59,7 +59,8 @@ const LINK_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Tools {
     pub(crate) connection: Connection,
     pub(crate) control: Control,
-    pub(crate) disk: Disk,
+    /// The connection's.
+    pub(crate) disk: DiskQueue,
     pub(crate) hasher: Hasher,
     pub(crate) buffers: Buffers,
     pub(crate) observer: Observer,
@@ -191,7 +192,7 @@ impl Sender {
         self.state().peer_ended
     }
 
-    /// Whether this side owes the next step: it looks for files, or compares its own copy of one.
+    /// Whether this side owes the next step: it looks for files, compares its own copy of one, or sums one up.
     pub(crate) fn is_busy(&self) -> bool {
         let state = self.state();
         let searching = state.files.is_empty() && !state.walk_ended;

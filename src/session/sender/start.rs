@@ -80,11 +80,12 @@ impl Sender {
 /// The tail of a file of at most one chunk that is sent whole; an empty file has no digest.
 pub(super) fn small_tail(id: FileId, size: u64, digest: Option<Digest>, hasher: &Hasher) -> Tail {
     let content = digest.iter().map(|_| 0..size).collect();
-    let mut rules = Send::new(id, size, 0, content).expect("any file may be sent from its start");
+    let mut rules = Send::new(id, size, 0, content, hasher).expect("any file may be sent from its start");
     if let Some(digest) = digest {
         rules.on_start(digest);
     }
-    rules.tail(hasher).expect("the one range is sent and nothing was to be compared")
+    let mut closing = rules.close().expect("the one range is sent and nothing was to be compared");
+    closing.step(hasher, 1).expect("it has one chunk at most")
 }
 
 /// A small file that is to be read.

@@ -19,7 +19,8 @@ use crate::protocol::range::{REPORT_BYTES, RangeHeader, Turn};
 use crate::session::SessionError;
 use crate::session::memory::in_flight;
 use crate::storage::{Lost, Source, StorageError, Tree};
-use crate::transfer::send::Send;
+use crate::transfer::SUM_CHUNKS_A_STEP;
+use crate::transfer::send::{Closing, Send};
 
 /// Chunks that are read and hashed ahead of the stream, so that disk and network overlap.
 const READ_AHEAD: usize = 4;
@@ -77,6 +78,7 @@ impl Sender {
         let Some(place) = self.place(id) else { return Ok(()) };
         let (size, from) = (place.header.size, place.from);
         let (start, ahead) = self.take_ahead(id).unzip();
+        let hasher = self.0.tools.hasher.clone();
         let opened = self.0.tools.disk.run(move || {
             // What went ahead and the rest must be of one file.
             let source = match ahead.flatten() {
@@ -85,10 +87,12 @@ impl Sender {
             };
             source.advise_sequential();
             let content = source.data_chunks(from, CHUNK_BYTES)?;
-            Ok::<_, StorageError>(place.is(&source).then_some((source, content)))
+            // The digest of a hole is part of the rules, and the first time it has to be made.
+            let rules = Send::new(id, size, from, content, &hasher);
+            Ok::<_, StorageError>(place.is(&source).then_some((source, rules)))
         });
-        let (source, content) = opened.await??.ok_or(Stop::Changed)?;
-        let mut rules = Send::new(id, size, from, content).map_err(SessionError::from)?;
+        let (source, rules) = opened.await??.ok_or(Stop::Changed)?;
+        let mut rules = rules.map_err(SessionError::from)?;
         if let Some(digest) = start {
             rules.on_start(digest);
         }
@@ -216,22 +220,45 @@ impl Sender {
 
     /// Sends the tail if everything is sent and compared and the source is still what it was.
     async fn close_file(&self, id: FileId) -> Result<(), Stop> {
-        let Some((source, tail)) = self.complete(id) else { return Ok(()) };
-        if !self.0.tools.disk.run(move || source.unchanged()).await?? {
+        let Some((source, mut closing)) = self.complete(id) else { return Ok(()) };
+        let (disk, hasher) = (&self.0.tools.disk, self.0.tools.hasher.clone());
+        let first = disk.run(move || {
+            let tail = closing.step(&hasher, SUM_CHUNKS_A_STEP);
+            Ok::<_, StorageError>((source.unchanged()?, tail, closing))
+        });
+        let (unchanged, tail, closing) = first.await??;
+        if !unchanged {
             return Err(Stop::Changed);
         }
+        let tail = match tail {
+            Some(tail) => tail,
+            None => self.sum_up(closing).await?,
+        };
         self.send_tail(id, tail);
         Ok(())
     }
 
-    /// The tail and the source of a file that is complete; otherwise a new pump goes on, now if ranges
+    /// Sums up the rest of a huge file behind all other work; nothing more of it is done when the connection is over.
+    async fn sum_up(&self, mut closing: Closing) -> Result<Tail, Lost> {
+        loop {
+            let hasher = self.0.tools.hasher.clone();
+            let step = move || (closing.step(&hasher, SUM_CHUNKS_A_STEP), closing);
+            match self.0.tools.disk.run_long(step).await? {
+                (Some(tail), _) => return Ok(tail),
+                (None, rest) => closing = rest,
+            }
+        }
+    }
+
+    /// What is left to do for a file that is complete, and its source; otherwise a new pump goes on, now if ranges
     /// wait, later if the comparison finds some.
-    fn complete(&self, id: FileId) -> Option<(Arc<Source>, Tail)> {
+    fn complete(&self, id: FileId) -> Option<(Arc<Source>, Closing)> {
         let mut state = self.state();
         let moving = state.files.get_mut(&id)?.moving.as_mut()?;
-        let open = moving.open.as_ref()?;
-        if let Some(tail) = open.rules.tail(&self.0.tools.hasher) {
-            return Some((open.source.clone(), tail));
+        let open = moving.open.as_mut()?;
+        if let Some(closing) = open.rules.close() {
+            moving.closing = true;
+            return Some((open.source.clone(), closing));
         }
         if open.rules.has_ranges() {
             self.want(id);
@@ -247,6 +274,7 @@ impl Sender {
         file.tail_sent = true;
         if let Some(moving) = &mut file.moving {
             moving.progress.set_phase(Phase::Committing);
+            moving.closing = false;
             // Thousands of files wait for their commit; none of them needs its source any more.
             moving.open = None;
         }
