@@ -135,7 +135,7 @@ pub(super) async fn authorise(
     let (addr, invite, name) = (connection.remote_address(), hello.invite, hello.name.clone());
     let pass = shared.passes.admit(connection, hello);
     // The lists are files, which no worker thread reads.
-    let disk = shared.disk.clone();
+    let disk = shared.admissions.clone();
     let decided = disk.run(move || {
         let known = lists.clients.find(&peer)?;
         let expired = known.as_ref().is_some_and(|client| client.rights.have_expired(SystemTime::now()));

@@ -10,16 +10,23 @@ use tokio::sync::{Notify, watch};
 
 use super::admission::{Lists, Passes};
 use super::door::{CLIENTS_MAX, Door};
+use super::fault::Fault;
 use super::notice::Notices;
 use super::paths::Paths;
 use super::pool::Pool;
-use super::{Access, Server, Shared, run};
+use super::run::{self, NETWORK_THREAD};
+use super::{Access, Server, Shared};
 use crate::error::Error;
+use crate::session::SessionError;
 use crate::session::local::disk_threads;
 use crate::session::memory::Buffers;
 use crate::storage::{Committer, Disk, Root, Sync};
 use crate::transport::trust::{Clients, Invites, Mode};
 use crate::transport::{Authority, Identity, PathMemory, Rate, Throttle, Token};
+
+/// Threads that look up who asks to be let in. More than one, so that a client whose directory is on a disk that hangs does
+/// not keep all others out.
+const ADMISSION_THREADS: NonZeroUsize = NonZeroUsize::new(4).expect("4 is not zero");
 
 /// The settings of a server.
 pub struct ServerBuilder {
@@ -183,7 +190,9 @@ impl ServerBuilder {
         let root = Root::create(&self.root)?;
         let (notices, notice_stream) = Notices::channel();
         let sync = if self.sync { Sync::Durable } else { Sync::None };
-        let pool = Arc::new(Pool::start(self.workers.unwrap_or(cores)).map_err(Error::Thread)?);
+        let fault = Arc::<Fault>::default();
+        let pool = Pool::start(self.workers.unwrap_or(cores), &fault).map_err(Error::Thread)?;
+        let pool = Arc::new(pool);
         let shared = Arc::new(Shared {
             tree: if self.hidden { root.clone() } else { root.hiding_dots() },
             root,
@@ -197,12 +206,15 @@ impl ServerBuilder {
             rate_limit: self.rate_limit,
             started: Instant::now(),
             workers: pool.loads(),
+            fault,
             access: self.access,
             lists,
             door: Door::new(self.clients_max),
             passes: self.passes,
             identity: self.identity,
             disk: Disk::new(disk_threads(cores)).map_err(Error::Thread)?,
+            admissions: Disk::named("qft-admit", ADMISSION_THREADS).map_err(Error::Thread)?,
+            rechecks: Disk::named("qft-recheck", NonZeroUsize::MIN).map_err(Error::Thread)?,
             buffers: Buffers::default(),
             committer: Committer::start(sync).map_err(Error::Thread)?,
             leases: Arc::default(),
@@ -215,7 +227,8 @@ impl ServerBuilder {
         let (bound, is_bound) = std::sync::mpsc::sync_channel(1);
         let throttle = self.rate_limit.map(Throttle::new);
         let thread = run::start(self.listen, throttle, shared.clone(), pool.clone(), bound).map_err(Error::Thread)?;
-        let (local_addr, granted) = is_bound.recv().expect("the thread answers before it ends")?;
+        let unanswered = |_| Error::Session(SessionError::Internal(NETWORK_THREAD));
+        let (local_addr, granted) = is_bound.recv().map_err(unanswered)??;
         Ok(Server { shared, pool, local_addr, granted, notices: Mutex::new(notice_stream), thread: Some(thread) })
     }
 }

@@ -43,6 +43,7 @@ pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Sh
         Err(TransportError::NoClientKey { .. }) => return debug!(%addr, "asked for the key of this server"),
         Err(error) => return refuse(&shared, addr, None, error.to_string()),
     };
+    let _closed_at_the_end = ClosedOnDrop(connection.clone());
     let Some(peer) = transport::peer_fingerprint(&connection) else {
         return refuse(&shared, addr, None, "no client key".to_owned());
     };
@@ -61,6 +62,16 @@ pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Sh
     drop(inside);
     if parting == Parting::Final {
         shared.left.notify_one();
+    }
+}
+
+/// Closes a connection that is left without a word, by a panic: its peer would wait until it times out.
+struct ClosedOnDrop(Connection);
+
+impl Drop for ClosedOnDrop {
+    fn drop(&mut self) {
+        // Of a connection that was closed before, this changes nothing.
+        transport::close(&self.0, CloseCode::Internal, "");
     }
 }
 
@@ -135,6 +146,8 @@ impl Client {
         info!(worker, %addr, peer = peer.short(), name, "connected");
         shared.notices.send(Notice::Connected { worker, addr, peer, name, enrolled });
         let mut conversation = Conversation::new(self, shared.clone(), visit);
+        #[cfg(test)]
+        shared.fault.trip("connection");
         let error = conversation.run().await;
         transport::close(&connection, error.close_code(), "");
         let why = entered.ended().map_or_else(|| farewell(addr, &error), |code| ended_by_us(code).to_owned());

@@ -5,7 +5,7 @@
 //! same client* holds, and that connection has gone silent, it is closed at once.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use quinn::Connection;
@@ -24,7 +24,7 @@ const GHOST_SILENCE: Duration = Duration::from_millis(1500);
 pub(super) struct Leases(Mutex<HashMap<Fingerprint, Vec<Lease>>>);
 
 /// One live connection.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Lease {
     visit: Arc<Visit>,
     /// What the list allowed when it was let in; `None` for one that no list knows.
@@ -34,48 +34,51 @@ struct Lease {
 }
 
 impl Leases {
+    /// Every connection's worker comes here, so nothing that may block is done under this lock, and a panic elsewhere is no
+    /// reason to turn everybody away.
+    fn all(&self) -> MutexGuard<'_, HashMap<Fingerprint, Vec<Lease>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Notes a connection until the guard is dropped.
     pub(super) fn enter(self: &Arc<Self>, visit: Arc<Visit>, rights: Option<Rights>) -> Entered {
         let (peer, id) = (visit.peer, visit.connection.stable_id());
         let ended = Arc::<OnceLock<CloseCode>>::default();
         let lease = Lease { visit, rights, ended: ended.clone() };
-        self.0.lock().expect("no holder panics").entry(peer).or_default().push(lease);
+        self.all().entry(peer).or_default().push(lease);
         Entered { leases: self.clone(), peer, id, ended }
     }
 
     /// Whether nobody is connected.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.lock().expect("no holder panics").is_empty()
+        self.all().is_empty()
     }
 
     /// All live connections, in no order.
     pub(super) fn visits(&self) -> Vec<Arc<Visit>> {
-        let all = self.0.lock().expect("no holder panics");
+        let all = self.all();
         all.values().flatten().map(|lease| lease.visit.clone()).collect()
     }
 
-    /// Closes every listed client's connection for which `judge` has a reason.
+    /// Closes every listed client's connection for which `judge` has a reason. It may read the list from a disk that
+    /// hangs: meanwhile clients come and go.
     pub(super) fn end_where(&self, judge: impl Fn(&Fingerprint, &Rights) -> Option<CloseCode>) {
-        let all = self.0.lock().expect("no holder panics");
-        for (peer, leases) in all.iter() {
-            for lease in leases.iter().filter(|lease| lease.ended.get().is_none()) {
-                if let Some(code) = lease.rights.as_ref().and_then(|rights| judge(peer, rights)) {
-                    lease.ended.get_or_init(|| code);
-                    transport::close(&lease.visit.connection, code, "");
-                }
+        let listed = |lease: &&Lease| lease.rights.is_some() && lease.ended.get().is_none();
+        let leases: Vec<Lease> = self.all().values().flatten().filter(listed).cloned().collect();
+        for Lease { visit, rights, ended } in leases {
+            if let Some(code) = rights.and_then(|rights| judge(&visit.peer, &rights)) {
+                ended.get_or_init(|| code);
+                transport::close(&visit.connection, code, "");
             }
         }
     }
 
     /// Closes the client's other connections that stay silent while we watch.
     pub(super) async fn close_ghosts(&self, peer: Fingerprint, own: &Connection) {
-        let others: Vec<_> = {
-            let all = self.0.lock().expect("no holder panics");
-            let of_peer = all.get(&peer).into_iter().flatten();
-            let others = of_peer.map(|lease| &lease.visit.connection);
-            let not_own = others.filter(|other| other.stable_id() != own.stable_id());
-            not_own.map(|other| (other.clone(), other.stats().udp_rx.datagrams)).collect()
-        };
+        let of_peer = self.all().get(&peer).cloned().unwrap_or_default();
+        let others = of_peer.into_iter().map(|lease| lease.visit.connection.clone());
+        let not_own = others.filter(|other| other.stable_id() != own.stable_id());
+        let others: Vec<_> = not_own.map(|other| (other.clone(), other.stats().udp_rx.datagrams)).collect();
         if others.is_empty() {
             return;
         }
@@ -107,7 +110,7 @@ impl Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let mut all = self.leases.0.lock().expect("no holder panics");
+        let mut all = self.leases.all();
         if let Some(connections) = all.get_mut(&self.peer) {
             connections.retain(|lease| lease.visit.connection.stable_id() != self.id);
             if connections.is_empty() {

@@ -24,6 +24,7 @@ mod builder;
 mod connection;
 mod conversation;
 mod door;
+mod fault;
 mod find;
 mod grant;
 mod household;
@@ -52,6 +53,7 @@ use self::admission::{Lists, Passes};
 pub use self::builder::ServerBuilder;
 pub use self::door::CLIENTS_MAX;
 use self::door::Door;
+use self::fault::Fault;
 use self::leases::Leases;
 pub use self::notice::Notice;
 use self::notice::Notices;
@@ -59,6 +61,7 @@ use self::paths::Paths;
 use self::pool::{Loads, Pool};
 pub use self::status::Status;
 use crate::error::Error;
+use crate::session::SessionError;
 use crate::session::memory::Buffers;
 use crate::storage::{Committer, Disk, Root};
 pub use crate::transport::trust::Mode;
@@ -96,12 +99,20 @@ pub(crate) struct Shared {
     rate_limit: Option<Rate>,
     started: Instant,
     workers: Loads,
+    /// Why the server ends although nobody asked it to.
+    fault: Arc<Fault>,
     access: Access,
     lists: Option<Arc<Lists>>,
     door: Arc<Door>,
     passes: Passes,
     identity: Identity,
+    /// For content.
     disk: Disk,
+    /// For whoever asks to be let in: nobody waits behind content.
+    admissions: Disk,
+    /// For the looks at the list: nobody waits behind those who ask to be let in either, whose directories may be on a disk
+    /// that hangs.
+    rechecks: Disk,
     /// Of all connections together: those that are idle hold none.
     buffers: Buffers,
     committer: Committer,
@@ -197,6 +208,11 @@ impl Server {
     /// A handle that can be kept elsewhere.
     pub fn handle(&self) -> ServerHandle {
         ServerHandle(self.shared.clone())
+    }
+
+    /// Why the server has ended although nobody asked it to: a part of it that it cannot do without failed.
+    pub fn fault(&self) -> Option<Error> {
+        self.shared.fault.what().map(|what| Error::Session(SessionError::Internal(what)))
     }
 
     /// Waits until all threads have ended: after a shutdown, or after the first client with `once`.

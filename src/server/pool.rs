@@ -11,6 +11,8 @@ use std::thread::JoinHandle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::fault::Fault;
+
 /// Work for one connection, made on the worker that runs it: QUIC's driver for the connection must be
 /// spawned there (`Incoming::accept` uses the runtime that it is called on).
 pub(crate) type Task = Box<dyn FnOnce(Slot) -> Pin<Box<dyn Future<Output = ()>>> + Send>;
@@ -61,12 +63,13 @@ impl Drop for Slot {
 }
 
 impl Pool {
-    /// Starts the threads.
+    /// Starts the threads. One that panics is noted in `fault`.
     ///
     /// # Errors
     /// When the system gives no thread or no event queue.
-    pub(crate) fn start(workers: NonZeroUsize) -> io::Result<Self> {
-        let workers = (0..workers.get()).map(Worker::start).collect::<io::Result<_>>()?;
+    pub(super) fn start(workers: NonZeroUsize, fault: &Arc<Fault>) -> io::Result<Self> {
+        let start = |index| Worker::start(index, fault.clone());
+        let workers = (0..workers.get()).map(start).collect::<io::Result<_>>()?;
         Ok(Self { workers })
     }
 
@@ -93,10 +96,12 @@ impl Pool {
 }
 
 impl Worker {
-    fn start(index: usize) -> io::Result<Self> {
+    fn start(index: usize, fault: Arc<Fault>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (tasks, queue) = mpsc::unbounded_channel();
-        let serve = move || runtime.block_on(serve(queue));
+        let serve = move || {
+            fault.watch("a worker thread", || runtime.block_on(serve(queue, &fault)));
+        };
         let thread = std::thread::Builder::new().name(format!("qft-worker-{index}")).spawn(serve)?;
         Ok(Self { active: Arc::default(), tasks, thread: Some(thread) })
     }
@@ -116,7 +121,7 @@ impl Drop for Pool {
     }
 }
 
-async fn serve(mut queue: mpsc::UnboundedReceiver<(Task, Slot)>) {
+async fn serve(mut queue: mpsc::UnboundedReceiver<(Task, Slot)>, _fault: &Fault) {
     let local = tokio::task::LocalSet::new();
     let mut connections = JoinSet::new();
     local
@@ -124,7 +129,11 @@ async fn serve(mut queue: mpsc::UnboundedReceiver<(Task, Slot)>) {
             loop {
                 tokio::select! {
                     task = queue.recv() => match task {
-                        Some((task, slot)) => drop(connections.spawn_local(task(slot))),
+                        Some((task, slot)) => {
+                            #[cfg(test)]
+                            _fault.trip("worker");
+                            drop(connections.spawn_local(task(slot)));
+                        }
                         None => break,
                     },
                     // A connection that panicked has dropped its slot like any other.
@@ -155,7 +164,7 @@ mod tests {
 
     #[test]
     fn connections_spread_evenly_and_counts_go_down() {
-        let pool = Pool::start(NonZeroUsize::new(2).expect("two is not zero")).expect("threads start");
+        let pool = Pool::start(NonZeroUsize::new(2).expect("two is not zero"), &Arc::default()).expect("threads start");
         let (started, starts) = std_mpsc::channel();
         let ends: Vec<_> = (0..8)
             .map(|_| {
@@ -176,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_panics_is_counted_down_and_leaves_the_worker_alive() {
-        let pool = Pool::start(NonZeroUsize::MIN).expect("a thread starts");
+        let pool = Pool::start(NonZeroUsize::MIN, &Arc::default()).expect("a thread starts");
         pool.run(Box::new(|_slot| Box::pin(async { panic!("deliberate") })));
         let (started, starts) = std_mpsc::channel();
         let (task, end) = hold(started);

@@ -31,7 +31,7 @@ pub(super) async fn keep_watch(shared: Arc<Shared>) {
             continue;
         }
         let (lists, shared, last) = (lists.clone(), shared.clone(), seen.take());
-        let disk = shared.disk.clone();
+        let disk = shared.rechecks.clone();
         // A look that panicked is made again at the next tick.
         seen = disk.run(move || look(&shared, &lists, last, is_asked)).await.ok();
     }

@@ -20,6 +20,9 @@ use crate::protocol::close::CloseCode;
 use crate::transport::congestion::ControllerConfig;
 use crate::transport::{self, Granted, Listener, Throttle, TransportError, Tuning};
 
+/// What the thread is called where it failed.
+pub(super) const NETWORK_THREAD: &str = "the network thread";
+
 /// How often an ending server looks whether its connections are gone.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
 
@@ -38,17 +41,18 @@ pub(super) fn start(
 ) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("qft-net".to_owned()).spawn(move || {
-        runtime.block_on(async {
-            match listen(addr, throttle, &shared) {
-                Ok(listener) => {
-                    // The caller may have given up; then it is dropping the server anyway.
-                    let _ = bound.send(Ok((listener.local_addr(), listener.granted())));
-                    serve(&listener, &shared, &pool).await;
-                    shared.notices.end();
-                }
-                Err(error) => drop(bound.send(Err(error.into()))),
-            }
-        });
+        let listener = match runtime.block_on(async { listen(addr, throttle, &shared) }) {
+            Ok(listener) => listener,
+            Err(error) => return drop(bound.send(Err(error.into()))),
+        };
+        // The caller may have given up; then it is dropping the server anyway.
+        let _ = bound.send(Ok((listener.local_addr(), listener.granted())));
+        let served = shared.fault.watch(NETWORK_THREAD, || runtime.block_on(serve(&listener, &shared, &pool)));
+        if served.is_none() {
+            // The endpoint's own task lives on, and lets the clients know.
+            runtime.block_on(close(&listener, CloseCode::Internal));
+        }
+        shared.notices.end();
     })
 }
 
@@ -59,14 +63,26 @@ fn listen(addr: SocketAddr, throttle: Option<Throttle>, shared: &Shared) -> Resu
 
 async fn serve(listener: &Listener, shared: &Arc<Shared>, pool: &Arc<Pool>) {
     let mut drain = shared.drain.subscribe();
-    // It ends with the runtime.
-    tokio::spawn(recheck::keep_watch(shared.clone()));
+    // It ends with the runtime, or at once where no list is kept.
+    let mut watch = tokio::spawn(recheck::keep_watch(shared.clone()));
+    let mut is_watching = true;
     loop {
         tokio::select! {
             incoming = listener.next() => match incoming {
                 Some(incoming) => answer(incoming, listener, shared, pool),
-                None => break,
+                // Nobody has closed it yet.
+                None => {
+                    shared.fault.note("the UDP socket");
+                    break;
+                }
             },
+            ended = &mut watch, if is_watching => {
+                is_watching = false;
+                if ended.is_err() {
+                    shared.fault.note("the watch on the list of clients");
+                }
+            }
+            () = shared.fault.noted() => break,
             _ = drain.wait_for(Option::is_some) => break,
             () = shared.left.notified(), if shared.once => break,
         }
@@ -76,6 +92,8 @@ async fn serve(listener: &Listener, shared: &Arc<Shared>, pool: &Arc<Pool>) {
 
 /// Answers a knock: in to a worker, or away before anything was spent on it.
 fn answer(incoming: Incoming, listener: &Listener, shared: &Arc<Shared>, pool: &Pool) {
+    #[cfg(test)]
+    shared.fault.trip("network");
     let addr = incoming.remote_address();
     match shared.door.knock(addr, incoming.remote_address_validated()) {
         Answer::Enter(stranger) => {
@@ -98,7 +116,7 @@ fn answer(incoming: Incoming, listener: &Listener, shared: &Arc<Shared>, pool: &
 /// Lets what is in flight finish, until the deadline; then ends every connection.
 async fn end(listener: &Listener, shared: &Shared, pool: &Pool) {
     let mut looks = interval(DRAIN_LOOK);
-    while pool.active().iter().any(|active| *active > 0) {
+    while shared.fault.what().is_none() && pool.active().iter().any(|active| *active > 0) {
         tokio::select! {
             _ = looks.tick() => {}
             // Turned away at the door: the client hears at once that this server is busy ending.
@@ -109,6 +127,12 @@ async fn end(listener: &Listener, shared: &Shared, pool: &Pool) {
             break;
         }
     }
-    listener.close(CloseCode::GoingAway, "");
+    let code = if shared.fault.what().is_some() { CloseCode::Internal } else { CloseCode::GoingAway };
+    close(listener, code).await;
+}
+
+/// Ends every connection.
+async fn close(listener: &Listener, code: CloseCode) {
+    listener.close(code, "");
     let _ = timeout(FAREWELL, listener.wait_idle()).await;
 }

@@ -6,7 +6,7 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use super::entry::{Guest, NAMELESS, client_name, cut_comment};
@@ -239,11 +239,21 @@ impl Clients {
     }
 
     fn with_known<T>(&self, look: impl FnOnce(&Known) -> T) -> Result<T, HomeError> {
-        let mut known = self.known.lock().expect("nothing panics while it holds the list");
-        if self.stamp()? != known.stamp {
-            *known = self.read()?;
+        // The disk is asked without the lock: where it hangs, whoever asks hangs alone.
+        let stamp = self.stamp()?;
+        let known = self.known();
+        if stamp == known.stamp {
+            return Ok(look(&known));
         }
-        Ok(look(&known))
+        drop(known);
+        let read = self.read()?;
+        let found = look(&read);
+        *self.known() = read;
+        Ok(found)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self) -> Result<Known, HomeError> {
