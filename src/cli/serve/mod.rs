@@ -237,6 +237,12 @@ impl Watch<'_> {
                 },
             }
         }
+        if let Some(fault) = self.server.fault() {
+            self.out.end(Exit::Failed);
+            // Its threads may not all be able to end; the process is, and takes them along.
+            std::mem::forget(self.server);
+            return Err(anyhow::Error::new(fault).context("this server ended by a fault of its own; please report it"));
+        }
         self.server.wait();
         self.out.end(Exit::Done);
         Ok(Exit::Done)

@@ -20,6 +20,7 @@ use super::super::ui::message;
 use super::line::{Answer, Request, Unreadable};
 use super::place::{PlaceError, Places, places};
 use super::ports::Ports;
+use super::start_thread;
 use super::stay::Stay;
 use crate::error::Error;
 use crate::server::{Access, Notice, Server};
@@ -37,7 +38,12 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
         .into());
     }
     log::init(0, None);
-    let prepared = prepare();
+    let ssh = Ssh::default();
+    let end = ssh.clone();
+    let prepared = prepare().and_then(|prepared| {
+        start_thread("qft-ssh-end", move || listen_to(&end))?;
+        Ok(prepared)
+    });
     let (server, patience, names) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
@@ -48,9 +54,6 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
     };
     let address = std::env::var(CONNECTION_VARIABLE).ok().and_then(|value| arrived_at(&value));
     let (port, fingerprint) = (server.local_addr().port(), server.fingerprint());
-    let ssh = Ssh::default();
-    let end = ssh.clone();
-    std::thread::spawn(move || listen_to(&end));
     block_on(async |signals| {
         say(&Answer::Connect { port, fingerprint, address, names })?;
         serve(server, patience, &ssh, signals).await;

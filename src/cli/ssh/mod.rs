@@ -32,3 +32,11 @@ pub(crate) use self::error::SshError;
 pub(crate) use self::far::run as bootstrap;
 pub(crate) use self::near::{Asked, Far, FarEnd};
 pub(crate) use self::ports::Ports;
+
+use anyhow::Context as _;
+
+/// Starts a thread that ends by itself.
+fn start_thread(name: &str, body: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(body).context("starting a thread")?;
+    Ok(())
+}

@@ -17,6 +17,7 @@ use super::error::SshError;
 use super::line::{Answer, Request, Unreadable};
 use super::ports::Ports;
 use super::speech::Speech;
+use super::start_thread;
 use super::stay::FIRST_CLIENT_WAIT;
 use crate::error::Error;
 use crate::transport::{Fingerprint, Identity, Rate, Ticket, TransportError};
@@ -114,6 +115,8 @@ struct Session {
     child: Child,
     /// Dropping it closes ssh's standard input.
     alive: Option<Sender<()>>,
+    /// What the far end says first.
+    answer: Receiver<Result<Answer, Unreadable>>,
     /// Set when ssh's standard output has ended.
     gone: CancellationToken,
     speech: Arc<Speech>,
@@ -186,21 +189,24 @@ impl Session {
         let stdin = child.stdin.take().expect("it is piped");
         let stderr = child.stderr.take().expect("it is piped");
         let heard = speech.clone();
-        std::thread::spawn(move || beat(stdin, &request.to_line(), &lives));
-        std::thread::spawn(move || heard.pass_on(stderr));
-        Ok(Self { child, alive: Some(alive), gone: CancellationToken::new(), speech })
+        let stdout = child.stdout.take().expect("it is piped");
+        let (answers, answer) = mpsc::channel();
+        let gone = CancellationToken::new();
+        let is_gone = gone.clone();
+        // Made first: where a thread cannot be had, dropping it ends the child.
+        let session = Self { child, alive: Some(alive), answer, gone, speech };
+        start_thread("qft-ssh-in", move || beat(stdin, &request.to_line(), &lives))?;
+        start_thread("qft-ssh-err", move || heard.pass_on(stderr))?;
+        start_thread("qft-ssh-out", move || listen(stdout, &answers, &is_gone))?;
+        Ok(session)
     }
 
     /// The far end's answer, or why there is none.
     fn answer(&mut self, asked: &Asked) -> Result<Answer, SshError> {
-        let stdout = self.child.stdout.take().expect("it is piped, and asked for once");
-        let (answers, answer) = mpsc::channel();
-        let gone = self.gone.clone();
-        std::thread::spawn(move || listen(stdout, &answers, &gone));
         let (host, program) = (&asked.destination, &asked.remote_qft);
         let heard = match asked.start_wait() {
-            None => answer.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(wait) => answer.recv_timeout(wait),
+            None => self.answer.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(wait) => self.answer.recv_timeout(wait),
         };
         match heard {
             Ok(Ok(answer)) => Ok(answer),
