@@ -6,6 +6,8 @@
 mod confine;
 #[path = "hostile/crossing.rs"]
 mod crossing;
+#[path = "hostile/disk.rs"]
+mod disk;
 #[path = "hostile/door.rs"]
 mod door;
 #[path = "hostile/drop_box.rs"]

@@ -102,6 +102,15 @@ impl StorageError {
         [Errno::MFILE, Errno::NFILE].into_iter().any(|errno| code == Some(errno.raw_os_error()))
     }
 
+    /// Whether it is only that the part's old version is being copied: some of it was just now, or is by another thread.
+    pub(crate) fn copying(&self) -> Option<Copying> {
+        match Refusal::of(&self.cause) {
+            Some(Refusal::CopiedSome) => Some(Copying::Here),
+            Some(Refusal::CopiedElsewhere) => Some(Copying::Elsewhere),
+            _ => None,
+        }
+    }
+
     /// The kind of failure, as the peer is told.
     pub fn status(&self) -> Status {
         let by_op = if self.op.reads() { Status::ReadFailed } else { Status::WriteFailed };
@@ -109,7 +118,7 @@ impl StorageError {
             Some(Refusal::NotTransferable) => return Status::Unsupported,
             Some(Refusal::LinkLeaves | Refusal::TreeReplaced) => return Status::BadName,
             Some(Refusal::CommitLost) => return Status::Internal,
-            Some(Refusal::PartReplaced) | None => {}
+            Some(Refusal::PartReplaced | Refusal::CopiedSome | Refusal::CopiedElsewhere) | None => {}
         }
         let Some(errno) = Errno::from_io_error(&self.cause) else {
             return by_op;
@@ -152,6 +161,15 @@ impl From<StorageError> for Failure {
     }
 }
 
+/// Who copies the old version of a file to its part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Copying {
+    /// Whoever tries next.
+    Here,
+    /// Another thread, now.
+    Elsewhere,
+}
+
 /// For `map_err`: says what was tried on what.
 pub(crate) fn failed<E: Into<io::Error>>(op: Op, path: &Path) -> impl FnOnce(E) -> StorageError {
     move |cause| StorageError::new(op, path, cause)
@@ -172,6 +190,12 @@ pub(crate) enum Refusal {
     /// Something of ours was replaced while we worked on it.
     #[error("its part file was replaced by someone else")]
     PartReplaced,
+    /// A part that takes over an old version of its file: some more of it has been copied now.
+    #[error("its old version is being copied")]
+    CopiedSome,
+    /// The same, and another thread is at it.
+    #[error("its old version is being copied")]
+    CopiedElsewhere,
     /// A commit that was not brought to its end, by a fault of this program.
     #[error("its commit failed internally")]
     CommitLost,

@@ -32,11 +32,11 @@ pub(crate) mod testing;
 
 pub use commit::{Commit, Committer, Replace, Sync};
 pub use dir::Resolver;
-pub(crate) use error::plain;
+pub(crate) use error::{Copying, Refusal, plain};
 pub use error::{Op, StorageError};
 pub use filter::{FilterError, Filters};
 pub use meta::{FileIdentity, Meta};
-pub use part::{Fresh, Owner, Part};
+pub use part::{Adoption, Fresh, Owner, Part};
 pub use pattern::{Expanded, Finds, expand};
 pub use pool::{Disk, DiskQueue, Lost, OpenQueue};
 pub use request::{Missing, Request, local_requests};

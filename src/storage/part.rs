@@ -22,6 +22,7 @@ use super::meta::{self, Facts};
 use super::root::Destination;
 use super::system;
 
+pub use content::Adoption;
 pub(crate) use name::is_part_name;
 use name::{owned_part_name, part_name};
 

@@ -8,6 +8,7 @@ use qft::client::{Client, SendOptions};
 use qft::progress::Report;
 use qft::protocol::close::CloseCode;
 use qft::server::{Access, Notice, Server, ServerBuilder};
+use qft::transport::trust::{Clients, Rights};
 use qft::transport::{Identity, Ticket};
 use tempfile::TempDir;
 
@@ -40,6 +41,22 @@ impl Field {
     /// A server that knows no client and lets in who brings an invite.
     pub fn enrolling() -> Self {
         Self::start(identity(), identity(), |builder, home| builder.access(Access::Enrolled { home }))
+    }
+
+    /// A server that has both keys on its list, from which they can be taken.
+    pub fn listed() -> Self {
+        let (hostile, honest) = (identity(), identity());
+        let keys = [hostile.fingerprint(), honest.fingerprint()];
+        Self::start(hostile, honest, |builder, home| {
+            let clients = Clients::open(&home).unwrap();
+            keys.iter().for_each(|key| drop(clients.allow(key, None, &Rights::default()).unwrap()));
+            builder.access(Access::Enrolled { home })
+        })
+    }
+
+    /// The list of clients, of a server that has one.
+    pub fn clients(&self) -> Clients {
+        Clients::open(&self.place.path().join("home")).unwrap()
     }
 
     fn start(
@@ -77,6 +94,13 @@ impl Field {
     /// The hostile peer, let in and about to send.
     pub async fn pushing(&self) -> Raw {
         let mut peer = self.greeted().await;
+        peer.say(&push()).await;
+        peer
+    }
+
+    /// The honest key, let in and about to send, without the honest client around it.
+    pub async fn honestly_pushing(&self) -> Raw {
+        let mut peer = Raw::greeted(&self.server, &self.honest).await;
         peer.say(&push()).await;
         peer
     }

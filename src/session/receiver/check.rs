@@ -20,7 +20,7 @@ impl Receiver {
             Ok(digests) => self.on_prefix(id, io, first, digests),
             Err(error) if self.may_wait(&error, waits) => {
                 let (receiver, io) = (self.clone(), io.clone());
-                self.later(move || receiver.hash_prefix(id, &io, first, waits + 1));
+                self.try_again(&error, move || receiver.hash_prefix(id, &io, first, waits + 1));
             }
             Err(error) => self.fail(id, (&error).into()),
         }

@@ -1,16 +1,19 @@
 //! The disk side of one incoming file: its basis, its partial file, its end. Used on disk threads only.
 
+mod slot;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use self::slot::{PartState, Slot};
 use super::ReceiveOptions;
 use crate::digest::CHUNK_BYTES;
 use crate::protocol::message::{Header, Mtime};
 use crate::protocol::path::WirePath;
 use crate::storage::Destination;
 use crate::storage::Source;
-use crate::storage::{Fresh, Owner, Part, Touch};
 use crate::storage::{Op, StorageError};
+use crate::storage::{Owner, Part, Touch};
 use crate::transfer::resume::{Basis, Start};
 
 /// Size from which a file that will be synced goes to the disk as it comes: below it the sync is short anyway.
@@ -37,12 +40,6 @@ pub(super) enum Finished {
     New(Part),
     /// The old version is the new content; only its time and mode may differ.
     Same(Touch),
-}
-
-#[derive(Default)]
-struct Slot {
-    part: Option<Arc<Part>>,
-    basis: OldVersion,
 }
 
 /// What the old version is to its comparison: the same from the first look at it to the last.
@@ -143,7 +140,7 @@ impl FileIo {
                 std::io::Error::other("it changed meanwhile"),
             ));
         }
-        slot.part = None;
+        slot.part = PartState::Unopened;
         drop(slot);
         Ok(Finished::New(Arc::try_unwrap(part).unwrap_or_else(|_| unreachable!("every writer has finished"))))
     }
@@ -178,41 +175,6 @@ impl FileIo {
             OldVersion::Unopened | OldVersion::Nothing => None,
         })
     }
-
-    /// The partial file, opened at its first use: thousands of files may be on offer, few are open.
-    fn part(&self) -> Result<Arc<Part>, StorageError> {
-        let mut slot = self.slot();
-        if let Some(part) = &slot.part {
-            return Ok(part.clone());
-        }
-        let fresh = if self.start.is_fresh() { Fresh::Yes } else { Fresh::No };
-        let part = Part::open(&self.root, &self.path, owner(self.owner.as_deref()), fresh)?;
-        if part.len() > self.start.from {
-            // What lies beyond the start is of nobody's digest: it is sent again, or is a hole and must be one.
-            part.truncate(self.start.from)?;
-        }
-        if self.start.basis == Basis::Target
-            && let Some(basis) = self.basis_in(&mut slot)?
-        {
-            part.adopt(&basis, self.start.from)?;
-        }
-        if self.durable && self.size >= EARLY_BYTES_MIN {
-            part.write_back_early();
-        }
-        if self.start.basis == Basis::Part
-            && part.is_empty()
-            // Who may not read the file is not told its digests either.
-            && self.owner.is_none()
-            && let Ok(committed) = self.root.open_source(&self.path)
-        {
-            // The part has become the file since it was seen: the client's previous connection was about to
-            // commit it. All of it is there still, and is compared like any other start.
-            part.adopt(&committed, self.start.from)?;
-        }
-        let part = Arc::new(part);
-        slot.part = Some(part.clone());
-        Ok(part)
-    }
 }
 
 impl Start {
@@ -238,8 +200,10 @@ impl Drop for FileIo {
         if !self.discard.load(Ordering::Relaxed) {
             return;
         }
-        let part = self.slot.get_mut().ok().and_then(|slot| slot.part.take());
-        if let Some(part) = part.and_then(|part| Arc::try_unwrap(part).ok()) {
+        let Some(slot) = self.slot.get_mut().ok() else { return };
+        if let PartState::Open(part) = std::mem::take(&mut slot.part)
+            && let Ok(part) = Arc::try_unwrap(part)
+        {
             // A part that cannot be removed is found wrong again next time.
             let _ = part.discard();
         }

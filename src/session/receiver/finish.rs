@@ -114,7 +114,7 @@ impl Receiver {
             // An empty file is opened here for the first time.
             Err(error) if self.may_wait(&error, waits) => {
                 let receiver = self.clone();
-                self.later(move || receiver.commit(id, open, waits + 1));
+                self.try_again(&error, move || receiver.commit(id, open, waits + 1));
             }
             Err(error) => self.on_committed(id, Err(error)),
         }

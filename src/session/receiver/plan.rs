@@ -59,7 +59,7 @@ impl Receiver {
             Ok(()) => {}
             Err(error) if self.may_wait(&error, waits) => {
                 let (receiver, header) = (self.clone(), header.clone());
-                self.later(move || receiver.plan(&header, waits + 1));
+                self.try_again(&error, move || receiver.plan(&header, waits + 1));
             }
             Err(error) => self.on_refuse(header, (&error).into()),
         }

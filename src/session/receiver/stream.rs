@@ -181,7 +181,7 @@ impl Receiver {
             && self.may_wait(error, waits)
         {
             let (receiver, range) = (self.clone(), range.clone());
-            return self.later(move || receiver.store_now(&range, index, buffer, waits + 1));
+            return self.try_again(error, move || receiver.store_now(&range, index, buffer, waits + 1));
         }
         let digest = self.0.tools.hasher.chunk(&buffer);
         drop(buffer);

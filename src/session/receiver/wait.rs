@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Receiver;
 use crate::protocol::message::Status;
-use crate::storage::StorageError;
+use crate::storage::{Copying, StorageError};
 
 /// How often, and how many times, a partial file that another transfer holds is tried again. Three seconds
 /// outlast the ghost of this client's own lost connection; a living transfer of the same file does not end
@@ -18,6 +18,8 @@ const FILES_WAITS_MAX: u32 = 150;
 impl Receiver {
     pub(super) fn may_wait(&self, error: &StorageError, waits: u32) -> bool {
         let limit = match error.status() {
+            // It ends with the copy, or with the connection.
+            _ if error.copying().is_some() => u32::MAX,
             Status::Busy => BUSY_WAITS_MAX,
             _ if error.is_out_of_files() => FILES_WAITS_MAX,
             _ => 0,
@@ -25,8 +27,17 @@ impl Receiver {
         waits < limit
     }
 
+    /// Does `work` again on a disk thread when what was in its way may be out of it.
+    pub(super) fn try_again(&self, error: &StorageError, work: impl FnOnce() + Send + 'static) {
+        if error.copying() == Some(Copying::Here) {
+            self.0.tools.disk.spawn(work);
+        } else {
+            self.later(work);
+        }
+    }
+
     /// Runs `work` on a disk thread after [`BUSY_WAIT`], which no disk thread sits out.
-    pub(super) fn later(&self, work: impl FnOnce() + Send + 'static) {
+    fn later(&self, work: impl FnOnce() + Send + 'static) {
         let disk = self.0.tools.disk.clone();
         self.0.tools.runtime.spawn(async move {
             tokio::time::sleep(BUSY_WAIT).await;

@@ -1,5 +1,6 @@
 //! What a part holds: written in any order, holes where zeros are, or taken from a file that is there.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
@@ -19,6 +20,13 @@ const RESERVE_MIN_BYTES: u64 = 1 << 20;
 const WRITE_BACK_BYTES: u64 = 8 << 20;
 /// Bytes copied at a time where the kernel cannot copy for us.
 const COPY_BYTES: usize = 1 << 20;
+
+/// What a part has still to copy of the file that is to become its content.
+#[derive(Debug)]
+pub struct Adoption {
+    left: VecDeque<Range<u64>>,
+    len: u64,
+}
 
 impl Part {
     /// Writes all of `data` at `offset`. Aligned pieces of zeros beyond all data become holes.
@@ -110,23 +118,42 @@ impl Part {
         }
     }
 
-    /// Makes the first `len` bytes of `basis` the content: shared with it where the file system can, else
-    /// copied, holes kept. Whatever the part held is gone. Not while others write.
+    /// Begins to make the first `len` bytes of `basis` the content: shared with it where the file system can, else what
+    /// is left to copy is returned, holes left out. Whatever the part held is gone. Not while others write.
     ///
     /// # Errors
     /// When either disk fails or this one is full.
-    pub fn adopt(&self, basis: &Source, len: u64) -> Result<(), StorageError> {
+    pub fn adopt(&self, basis: &Source, len: u64) -> Result<Adoption, StorageError> {
         let len = len.min(basis.meta().size);
         self.truncate(0)?;
         self.data_end.store(len, Ordering::Release);
-        if system::clone_content(basis.file(), &self.file).is_err() {
-            for range in basis.data_chunks(0, HOLE_BYTES as u64)? {
-                self.copy_from(basis, range.start.min(len)..range.end.min(len))?;
+        let is_shared = system::clone_content(basis.file(), &self.file).is_ok();
+        let left = if is_shared { Vec::new() } else { basis.data_chunks(0, HOLE_BYTES as u64)? };
+        Ok(Adoption { left: left.into(), len })
+    }
+
+    /// Copies some more, `bytes` of it at most; true when the part holds all.
+    ///
+    /// # Errors
+    /// As [`Part::adopt`].
+    pub fn adopt_more(&self, basis: &Source, adoption: &mut Adoption, bytes: u64) -> Result<bool, StorageError> {
+        let mut room = bytes;
+        while let Some(range) = adoption.left.front_mut() {
+            let end = range.end.min(adoption.len);
+            let piece = range.start.min(end)..end.min(range.start.saturating_add(room));
+            if piece.is_empty() && range.start < end {
+                return Ok(false);
             }
+            room -= piece.end - piece.start;
+            range.start = piece.end;
+            if piece.end == end {
+                adoption.left.pop_front();
+            }
+            self.copy_from(basis, piece)?;
         }
-        self.file.set_len(len).map_err(failed(Op::Write, self.target.as_path()))?;
-        self.end.store(len, Ordering::Release);
-        Ok(())
+        self.file.set_len(adoption.len).map_err(failed(Op::Write, self.target.as_path()))?;
+        self.end.store(adoption.len, Ordering::Release);
+        Ok(true)
     }
 
     fn copy_from(&self, basis: &Source, range: Range<u64>) -> Result<(), StorageError> {

@@ -124,10 +124,13 @@ fn an_adopted_basis_keeps_its_content_and_its_holes() {
     basis.set_len(100 * PIECE).unwrap();
     let source = place.root.open_source(&wire("old")).unwrap();
     let content = fs::read(place.path("old")).unwrap();
+    // Less than there is, so that it takes turns.
+    const STEP: u64 = 2 * PIECE + 7;
     for len in [100 * PIECE, 21 * PIECE, 5, u64::MAX] {
         let part = open(&place, "new");
         part.write_at(b"rubbish from before", 0).unwrap();
-        part.adopt(&source, len).unwrap();
+        let mut adoption = part.adopt(&source, len).unwrap();
+        while !part.adopt_more(&source, &mut adoption, STEP).unwrap() {}
         let len = len.min(100 * PIECE);
         assert_eq!(part.len(), len);
         assert!(allocated(&place, ".new.qft-part") <= 6 * PIECE);

@@ -1,0 +1,120 @@
+//! The partial file of one file: opened at its first use, and filled from an older version a turn at a time.
+
+use std::sync::Arc;
+
+use super::{EARLY_BYTES_MIN, FileIo, OldVersion, owner};
+use crate::storage::{Adoption, Fresh, Op, Part, Refusal, Source, StorageError};
+use crate::transfer::resume::Basis;
+
+/// Bytes of an older version that are copied before the disk thread takes other work: some tens of milliseconds.
+const COPY_TURN_BYTES: u64 = 32 << 20;
+
+#[derive(Default)]
+pub(super) struct Slot {
+    pub(super) part: PartState,
+    pub(super) basis: OldVersion,
+}
+
+/// The partial file, which is opened at its first use: thousands of files may be on offer, few are open.
+#[derive(Default)]
+pub(super) enum PartState {
+    #[default]
+    Unopened,
+    /// It takes over an older version that has to be copied, a turn at a time.
+    Filling(Box<Filling>),
+    /// A thread has it for a turn.
+    Away,
+    Open(Arc<Part>),
+}
+
+pub(super) struct Filling {
+    part: Part,
+    from: Arc<Source>,
+    left: Adoption,
+}
+
+/// A part that was just opened.
+enum Opened {
+    Whole(Part),
+    Filling(Box<Filling>),
+}
+
+impl FileIo {
+    /// The partial file.
+    ///
+    /// An older version that it takes over may be as large as the disk, so that is copied in turns, between which the disk
+    /// thread takes other work; until then this fails with [`StorageError::copying`].
+    pub(super) fn part(&self) -> Result<Arc<Part>, StorageError> {
+        let mut slot = self.slot();
+        let filling = match std::mem::replace(&mut slot.part, PartState::Away) {
+            PartState::Away => return Err(self.refused(Refusal::CopiedElsewhere)),
+            PartState::Open(part) => {
+                slot.part = PartState::Open(part.clone());
+                return Ok(part);
+            }
+            // To open it is short, so whoever else wants it waits.
+            PartState::Unopened => match self.open_part(&mut slot) {
+                Ok(opened) => opened,
+                Err(error) => {
+                    slot.part = PartState::Unopened;
+                    return Err(error);
+                }
+            },
+            PartState::Filling(filling) => Opened::Filling(filling),
+        };
+        let mut filling = match filling {
+            Opened::Whole(part) => {
+                let part = Arc::new(part);
+                slot.part = PartState::Open(part.clone());
+                return Ok(part);
+            }
+            Opened::Filling(filling) => filling,
+        };
+        drop(slot);
+        let is_full = filling.part.adopt_more(&filling.from, &mut filling.left, COPY_TURN_BYTES);
+        let mut slot = self.slot();
+        match is_full {
+            Ok(true) => {
+                let part = Arc::new(filling.part);
+                slot.part = PartState::Open(part.clone());
+                Ok(part)
+            }
+            Ok(false) => {
+                slot.part = PartState::Filling(filling);
+                Err(self.refused(Refusal::CopiedSome))
+            }
+            Err(error) => {
+                slot.part = PartState::Unopened;
+                Err(error)
+            }
+        }
+    }
+
+    fn refused(&self, refusal: Refusal) -> StorageError {
+        StorageError::new(Op::Create, self.path.as_path(), refusal)
+    }
+
+    fn open_part(&self, slot: &mut Slot) -> Result<Opened, StorageError> {
+        let fresh = if self.start.is_fresh() { Fresh::Yes } else { Fresh::No };
+        let part = Part::open(&self.root, &self.path, owner(self.owner.as_deref()), fresh)?;
+        if part.len() > self.start.from {
+            // What lies beyond the start is of nobody's digest: it is sent again, or is a hole and must be one.
+            part.truncate(self.start.from)?;
+        }
+        let basis = if self.start.basis == Basis::Target { self.basis_in(slot)? } else { None };
+        if self.durable && self.size >= EARLY_BYTES_MIN {
+            part.write_back_early();
+        }
+        // A part may have become the file since it was seen: the client's previous connection was about to commit it. All
+        // of it is there still, and is compared like any other start. Who may not read the file is not told its digests.
+        let is_committed = self.start.basis == Basis::Part && part.is_empty() && self.owner.is_none();
+        let committed = is_committed.then(|| self.root.open_source(&self.path).ok().map(Arc::new)).flatten();
+        match basis.or(committed) {
+            None => Ok(Opened::Whole(part)),
+            Some(from) => {
+                let left = part.adopt(&from, self.start.from)?;
+                Ok(Opened::Filling(Box::new(Filling { part, from, left })))
+            }
+        }
+    }
+}
