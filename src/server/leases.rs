@@ -119,3 +119,51 @@ impl Drop for Entered {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::message::{Hello, Message};
+    use crate::protocol::{codec, features};
+    use crate::server::{Access, Server};
+    use crate::transport::congestion::ControllerConfig;
+    use crate::transport::trust::Clients;
+    use crate::transport::{Identity, Tuning};
+
+    /// Far above what a loaded machine needs, so that only a hang reaches it.
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn while_the_list_is_asked_clients_come_and_go() {
+        let place = tempfile::tempdir().unwrap();
+        let (home, identity) = (place.path().join("home"), Identity::ephemeral().unwrap());
+        Clients::open(&home).unwrap().allow(&identity.fingerprint(), None, &Rights::default()).unwrap();
+        let builder = Server::builder(place.path().join("served"), Identity::ephemeral().unwrap());
+        let server = builder.access(Access::Enrolled { home }).start().unwrap();
+        let tuning = Tuning::new(Arc::new(ControllerConfig::default()));
+        let addrs = [server.local_addr()];
+        let dialled = transport::connect(&addrs, server.fingerprint(), &identity, &tuning, LONG).await.unwrap();
+        let (mut send, _recv) = dialled.connection.open_bi().await.unwrap();
+        let mut hello = Vec::new();
+        codec::encode(&Message::Hello(Hello::new(features::NONE, "client", None)), &mut hello).unwrap();
+        send.write_all(&hello).await.unwrap();
+        while server.shared.leases.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let (leases, (tell, told)) = (server.shared.leases.clone(), tokio::sync::oneshot::channel());
+        let mut tell = Some(tell);
+        // A list on a disk that hangs takes as long as it takes; meanwhile a worker is here.
+        std::thread::spawn(move || {
+            let tell = std::cell::RefCell::new(&mut tell);
+            leases.end_where(|_, _| {
+                let inside = leases.visits().len();
+                tell.borrow_mut().take().map(|tell| tell.send(inside));
+                Some(CloseCode::Revoked)
+            });
+        });
+        let inside = tokio::time::timeout(LONG, told).await.expect("nobody waits for the list").unwrap();
+        assert_eq!(inside, 1);
+        let closed = tokio::time::timeout(LONG, dialled.connection.closed()).await.expect("it is closed");
+        assert_eq!(transport::closed_by(&closed), Some(CloseCode::Revoked));
+    }
+}
