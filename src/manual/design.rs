@@ -33,7 +33,18 @@
 //!
 //! **Threads.** The server's sockets, its workers (one single-threaded runtime each, every connection on the
 //! worker with the fewest), and the disk threads are separate: a slow disk delays no packet, and hashing
-//! never delays an acknowledgement.
+//! never delays an acknowledgement. The disk threads serve the connections by turns, weighed by the time that each
+//! one's work takes ([`pool`](crate::storage::pool)), and the committer does alike; what waits of a connection that is
+//! over is not done. Who may come in, and who may not stay, is decided on threads of its own.
+//!
+//! **A sum over holes takes time, and gives way.** The root digest is an MD5 over all chunk digests, which has no way
+//! around its input: a sparse file of 16 TiB is 256 MiB of digests, a third of a second, whether a byte of it was sent
+//! or not. States of that sum could be kept where a file begins with holes, but one chunk of data in front makes them
+//! useless, so nobody is spared anything by it. Instead such sums are made in steps, by one thread that the kernel runs
+//! when no other wants the processor, each connection's in its turn, until the connection is over.
+//!
+//! **A fault inside is said.** A job on a disk thread that panics ends its connection, a commit that panics fails its
+//! files, and where the network thread or a worker fails the server ends: it never lives on and serves nobody.
 //!
 //! **MD5, salted.** Every leaf of a digest starts with bytes that both ends derived from the TLS session, so
 //! that prepared collisions are worth nothing. See [`security`](super::security).

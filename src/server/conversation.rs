@@ -53,10 +53,12 @@ pub(super) struct Conversation {
 impl Conversation {
     /// A conversation that has not begun.
     pub(super) fn new(client: Client, shared: Arc<Shared>, visit: Arc<Visit>) -> Self {
+        // All connections of one key have one share of the disk.
+        let party = u64::from_be_bytes(std::array::from_fn(|at| visit.peer.0[at]));
         Self {
             client,
-            disk: shared.disk.open_queue(),
-            committer: shared.committer.for_client(),
+            disk: shared.disk.open_queue_of(party),
+            committer: shared.committer.for_client(party),
             shared,
             visit,
             roles: Roles::default(),

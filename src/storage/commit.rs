@@ -17,7 +17,7 @@ use crate::protocol::message::Mtime;
 use crate::protocol::path::WirePath;
 
 use super::error::{Op, Refusal, StorageError};
-use super::fair::{ClientId, FairQueue};
+use super::fair::{ClientId, FairQueue, Party};
 use super::part::Part;
 use super::root::Destination;
 use super::touch::Touch;
@@ -116,13 +116,14 @@ impl Committer {
         let shared = Arc::new(Shared { state, changed: Condvar::new() });
         let handle = Arc::new(Handle { shared: Arc::clone(&shared), next_client: AtomicU64::new(0) });
         thread::Builder::new().name("qft-commit".to_owned()).spawn(move || shared.serve(sync))?;
-        Ok(Self(Seat::take(&handle)))
+        Ok(Self(Seat::take(&handle, None)))
     }
 
-    /// The same thread for another client, whose jobs take turns with those of all others.
+    /// The same thread for another client, whose jobs take turns with those of all others. Clients of one `party` have one
+    /// turn together.
     #[must_use]
-    pub fn for_client(&self) -> Self {
-        Self(Seat::take(&self.0.handle))
+    pub fn for_client(&self, party: u64) -> Self {
+        Self(Seat::take(&self.0.handle, Some(Party(party))))
     }
 
     /// Queues a commit. The queue has no bound of its own; every job in it holds an open file.
@@ -158,9 +159,9 @@ impl Committer {
 }
 
 impl Seat {
-    fn take(handle: &Arc<Handle>) -> Arc<Self> {
+    fn take(handle: &Arc<Handle>, party: Option<Party>) -> Arc<Self> {
         let id = ClientId(handle.next_client.fetch_add(1, Ordering::Relaxed));
-        handle.shared.lock().jobs.join(id);
+        handle.shared.lock().jobs.join(id, party);
         Arc::new(Self { handle: Arc::clone(handle), id })
     }
 }

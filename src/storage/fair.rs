@@ -6,14 +6,21 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct ClientId(pub(super) u64);
 
+/// Whom a client belongs to: all connections of one key share what one of them would get alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Party(pub(super) u64);
+
 /// A fair queue (the "start-time fair queueing" of schedulers): work of one client is taken first come, first served;
 /// among clients, the one whose work has cost the least so far comes next. A client that had no work for a while has
-/// saved up nothing: it starts again beside the one that is served now.
+/// saved up nothing: it starts again beside the one that is served now. What work costs counts as often as its party has
+/// clients with work: many connections get no more than one.
 ///
 /// A client that has left is unknown: what is put in for it comes back at once.
 #[derive(Debug)]
 pub(super) struct FairQueue<T> {
     clients: HashMap<ClientId, Client<T>>,
+    /// Of each party, the clients with work.
+    busy: HashMap<Party, u64>,
     /// Clients with work, the next one first.
     waiting: BTreeSet<(u64, ClientId)>,
     /// What the work of the client that was served last had cost before.
@@ -23,6 +30,7 @@ pub(super) struct FairQueue<T> {
 
 #[derive(Debug)]
 struct Client<T> {
+    party: Option<Party>,
     work: VecDeque<T>,
     cost: u64,
     /// Forgotten with its last piece of work.
@@ -31,7 +39,7 @@ struct Client<T> {
 
 impl<T> FairQueue<T> {
     pub(super) fn new() -> Self {
-        Self { clients: HashMap::new(), waiting: BTreeSet::new(), now: 0, len: 0 }
+        Self { clients: HashMap::new(), busy: HashMap::new(), waiting: BTreeSet::new(), now: 0, len: 0 }
     }
 
     /// Pieces of work that wait.
@@ -39,15 +47,18 @@ impl<T> FairQueue<T> {
         self.len
     }
 
-    /// Lets a client put in work from now on.
-    pub(super) fn join(&mut self, id: ClientId) {
-        self.clients.entry(id).or_insert_with(|| Client { work: VecDeque::new(), cost: 0, is_leaving: false });
+    /// Lets a client put in work from now on; `None` is a party of its own.
+    pub(super) fn join(&mut self, id: ClientId, party: Option<Party>) {
+        let new = || Client { party, work: VecDeque::new(), cost: 0, is_leaving: false };
+        self.clients.entry(id).or_insert_with(new);
     }
 
     /// Forgets a client, and hands back its work that has not been taken.
     pub(super) fn leave(&mut self, id: ClientId) -> VecDeque<T> {
         let Some(client) = self.clients.remove(&id) else { return VecDeque::new() };
-        self.waiting.remove(&(client.cost, id));
+        if self.waiting.remove(&(client.cost, id)) {
+            self.is_idle(client.party);
+        }
         self.len -= client.work.len();
         client.work
     }
@@ -70,6 +81,9 @@ impl<T> FairQueue<T> {
         if client.work.is_empty() {
             client.cost = client.cost.max(self.now);
             self.waiting.insert((client.cost, id));
+            if let Some(party) = client.party {
+                *self.busy.entry(party).or_default() += 1;
+            }
         }
         client.work.push_back(work);
         self.len += 1;
@@ -84,10 +98,15 @@ impl<T> FairQueue<T> {
         let work = client.work.pop_front()?;
         self.len -= 1;
         self.now = before;
-        client.cost += cost;
+        let times = client.party.and_then(|party| self.busy.get(&party).copied()).unwrap_or(1);
+        client.cost = client.cost.saturating_add(cost.saturating_mul(times));
         if !client.work.is_empty() {
             self.waiting.insert((client.cost, id));
-        } else if client.is_leaving {
+            return Some((id, work));
+        }
+        let (party, is_leaving) = (client.party, client.is_leaving);
+        self.is_idle(party);
+        if is_leaving {
             self.clients.remove(&id);
         }
         Some((id, work))
@@ -96,10 +115,22 @@ impl<T> FairQueue<T> {
     /// A client's work has cost so much more.
     pub(super) fn charge(&mut self, id: ClientId, cost: u64) {
         let Some(client) = self.clients.get_mut(&id) else { return };
+        let times = client.party.and_then(|party| self.busy.get(&party).copied()).unwrap_or(1);
         let was_waiting = self.waiting.remove(&(client.cost, id));
-        client.cost += cost;
+        client.cost = client.cost.saturating_add(cost.saturating_mul(times));
         if was_waiting {
             self.waiting.insert((client.cost, id));
+        }
+    }
+
+    /// A client of a party has no work any more.
+    fn is_idle(&mut self, party: Option<Party>) {
+        let Some(party) = party else { return };
+        if let Some(busy) = self.busy.get_mut(&party) {
+            *busy -= 1;
+            if *busy == 0 {
+                self.busy.remove(&party);
+            }
         }
     }
 }
@@ -117,7 +148,7 @@ mod tests {
     fn queue(work: &[(ClientId, usize)]) -> FairQueue<usize> {
         let mut queue = FairQueue::new();
         for (id, count) in work {
-            queue.join(*id);
+            queue.join(*id, None);
             (0..*count).for_each(|n| queue.push(*id, n).expect("it has joined"));
         }
         queue
@@ -131,7 +162,7 @@ mod tests {
     fn one_piece_waits_behind_one_of_each_other_client_and_not_behind_all_of_theirs() {
         let mut queue = queue(&[(A, 8192), (B, 8192)]);
         assert_eq!((0..100).filter_map(|_| queue.pop(1)).count(), 100);
-        queue.join(C);
+        queue.join(C, None);
         queue.push(C, 7).expect("it has joined");
         let place = order(&mut queue, 1).iter().position(|(id, _)| *id == C).expect("it is served");
         assert!(place <= 2, "{place} pieces were served before it");
@@ -154,6 +185,18 @@ mod tests {
             queue.charge(id, if id == A { 9 } else { 0 });
         }
         assert!(served[&B] >= 9 * served[&A], "{served:?}");
+    }
+
+    #[test]
+    fn many_clients_of_one_party_get_no_more_than_one_client() {
+        let mut queue = queue(&[(A, 4000)]);
+        for n in 10..42 {
+            queue.join(ClientId(n), Some(Party(7)));
+            (0..4000).for_each(|work| queue.push(ClientId(n), work).expect("it has joined"));
+        }
+        let served = std::iter::from_fn(|| queue.pop(1)).take(4000);
+        let of_a = served.filter(|(id, _)| *id == A).count();
+        assert!((1900..2100).contains(&of_a), "{of_a} of 4000");
     }
 
     #[test]
@@ -195,7 +238,7 @@ mod tests {
                 let id = ClientId(id);
                 match what {
                     0 => {
-                        queue.join(id);
+                        queue.join(id, (id.0 < 3).then_some(Party(id.0 % 2)));
                         model.entry(id).or_default();
                     }
                     1 => match model.get_mut(&id) {
@@ -215,6 +258,8 @@ mod tests {
                     _ => prop_assert_eq!(queue.leave(id), model.remove(&id).unwrap_or_default()),
                 }
                 prop_assert_eq!(queue.len(), model.values().map(VecDeque::len).sum::<usize>());
+                let busy = model.iter().filter(|(id, waiting)| id.0 < 3 && !waiting.is_empty()).count();
+                prop_assert_eq!(queue.busy.values().sum::<u64>(), busy as u64);
             }
         }
     }

@@ -1,8 +1,9 @@
 //! The threads that disks block, so that no network thread does.
 //!
 //! Each connection has a queue of its own ([`Disk::open_queue`]). The threads serve the queues by turns, weighed by the
-//! time that each one's work takes, so nobody waits for more than one piece of work of everybody else. When a connection
-//! is over its queue is closed, and what waits there is never begun.
+//! time that each one's work takes, so nobody waits for more than one piece of work of everybody else; all connections of
+//! one key share what one of them would get. When a connection is over its queue is closed, and what waits there is never
+//! begun.
 //!
 //! Sums over very large files, which take seconds of a processor and no disk, have a lane of their own
 //! ([`DiskQueue::spawn_long`]): one thread that the kernel runs when nobody else has work.
@@ -17,7 +18,7 @@ use std::time::Instant;
 
 use tokio::sync::{Notify, oneshot};
 
-use super::fair::{ClientId, FairQueue};
+use super::fair::{ClientId, FairQueue, Party};
 use super::system;
 
 type Work = Box<dyn FnOnce() + Send>;
@@ -90,7 +91,7 @@ impl Disk {
         let shared = Arc::new(Shared { name, state, changed: Condvar::new(), long_changed: Condvar::new() });
         // Made first: if a later thread cannot be started, dropping this ends those before it.
         let handle = Arc::new(Handle { shared: Arc::clone(&shared), next_client: AtomicU64::new(0) });
-        let own = handle.join();
+        let own = handle.join(None);
         for n in 0..threads.get() {
             let shared = Arc::clone(&shared);
             thread::Builder::new().name(format!("{name}-{n}")).spawn(move || shared.serve(Lane::Usual))?;
@@ -100,7 +101,16 @@ impl Disk {
 
     /// A queue for one connection; it is closed when what is returned here is dropped.
     pub fn open_queue(&self) -> OpenQueue {
-        let id = self.handle.join();
+        self.open(None)
+    }
+
+    /// The same for one of several connections of one `party`: together they get no more than one connection would.
+    pub fn open_queue_of(&self, party: u64) -> OpenQueue {
+        self.open(Some(Party(party)))
+    }
+
+    fn open(&self, party: Option<Party>) -> OpenQueue {
+        let id = self.handle.join(party);
         let lost = Arc::new(LostWork { seen: AtomicBool::new(false), noted: Notify::new() });
         OpenQueue(DiskQueue { handle: Arc::clone(&self.handle), id, lost })
     }
@@ -256,13 +266,12 @@ fn guarded(work: Work, lost: Option<Arc<LostWork>>) -> Work {
 const DISPOSALS: ClientId = ClientId(u64::MAX);
 
 impl Handle {
-    fn join(&self) -> ClientId {
+    fn join(&self, party: Option<Party>) -> ClientId {
         let id = ClientId(self.next_client.fetch_add(1, Ordering::Relaxed));
         let mut state = self.shared.lock();
-        for id in [id, DISPOSALS] {
-            state.work.join(id);
-        }
-        state.long_work.join(id);
+        state.work.join(DISPOSALS, None);
+        state.work.join(id, party);
+        state.long_work.join(id, party);
         id
     }
 

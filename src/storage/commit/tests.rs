@@ -328,7 +328,7 @@ fn a_job_that_is_dropped_is_told() {
 fn each_client_has_its_part_of_a_group() {
     let place = Place::new();
     let greedy = Committer::start(Sync::None).unwrap();
-    let modest = greedy.for_client();
+    let modest = greedy.for_client(1);
     // The thread is kept busy until everything is queued.
     let (release, released) = mpsc::channel::<()>();
     greedy.submit_dir(
