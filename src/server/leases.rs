@@ -126,6 +126,7 @@ mod tests {
     use crate::protocol::message::{Hello, Message};
     use crate::protocol::{codec, features};
     use crate::server::{Access, Server};
+    use crate::session::local::disk_threads;
     use crate::transport::congestion::ControllerConfig;
     use crate::transport::trust::Clients;
     use crate::transport::{Identity, Tuning};
@@ -133,23 +134,60 @@ mod tests {
     /// Far above what a loaded machine needs, so that only a hang reaches it.
     const LONG: Duration = Duration::from_secs(60);
 
-    #[tokio::test]
-    async fn while_the_list_is_asked_clients_come_and_go() {
+    /// A server with one listed client, which has said hello.
+    async fn visited() -> (tempfile::TempDir, Server, Clients, transport::Dialled, Fingerprint) {
         let place = tempfile::tempdir().unwrap();
         let (home, identity) = (place.path().join("home"), Identity::ephemeral().unwrap());
-        Clients::open(&home).unwrap().allow(&identity.fingerprint(), None, &Rights::default()).unwrap();
+        let clients = Clients::open(&home).unwrap();
+        clients.allow(&identity.fingerprint(), None, &Rights::default()).unwrap();
         let builder = Server::builder(place.path().join("served"), Identity::ephemeral().unwrap());
         let server = builder.access(Access::Enrolled { home }).start().unwrap();
         let tuning = Tuning::new(Arc::new(ControllerConfig::default()));
         let addrs = [server.local_addr()];
         let dialled = transport::connect(&addrs, server.fingerprint(), &identity, &tuning, LONG).await.unwrap();
-        let (mut send, _recv) = dialled.connection.open_bi().await.unwrap();
+        (place, server, clients, dialled, identity.fingerprint())
+    }
+
+    /// Greets the server, and waits until it has let the client in.
+    async fn come_in(server: &Server, dialled: &transport::Dialled) -> (quinn::SendStream, quinn::RecvStream) {
+        let (mut send, recv) = dialled.connection.open_bi().await.unwrap();
         let mut hello = Vec::new();
         codec::encode(&Message::Hello(Hello::new(features::NONE, "client", None)), &mut hello).unwrap();
         send.write_all(&hello).await.unwrap();
+        let end = std::time::Instant::now() + LONG;
         while server.shared.leases.is_empty() {
+            assert!(std::time::Instant::now() < end, "it is not let in");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        (send, recv)
+    }
+
+    async fn is_revoked(dialled: &transport::Dialled) {
+        let closed = tokio::time::timeout(LONG, dialled.connection.closed()).await.expect("it is closed");
+        assert_eq!(transport::closed_by(&closed), Some(CloseCode::Revoked));
+    }
+
+    #[tokio::test]
+    async fn while_every_disk_thread_is_busy_clients_are_let_in_and_shut_out() {
+        let (_place, server, clients, dialled, key) = visited().await;
+        let threads = disk_threads(std::thread::available_parallelism().unwrap()).get();
+        let held: Vec<_> = (0..2 * threads)
+            .map(|_| {
+                let (release, released) = std::sync::mpsc::channel::<()>();
+                drop(server.shared.disk.run(move || released.recv()));
+                release
+            })
+            .collect();
+        let _streams = come_in(&server, &dialled).await;
+        assert!(clients.remove(&key).unwrap());
+        is_revoked(&dialled).await;
+        drop(held);
+    }
+
+    #[tokio::test]
+    async fn while_the_list_is_asked_clients_come_and_go() {
+        let (_place, server, _clients, dialled, _key) = visited().await;
+        let _streams = come_in(&server, &dialled).await;
         let (leases, (tell, told)) = (server.shared.leases.clone(), tokio::sync::oneshot::channel());
         let mut tell = Some(tell);
         // A list on a disk that hangs takes as long as it takes; meanwhile a worker is here.
@@ -163,7 +201,6 @@ mod tests {
         });
         let inside = tokio::time::timeout(LONG, told).await.expect("nobody waits for the list").unwrap();
         assert_eq!(inside, 1);
-        let closed = tokio::time::timeout(LONG, dialled.connection.closed()).await.expect("it is closed");
-        assert_eq!(transport::closed_by(&closed), Some(CloseCode::Revoked));
+        is_revoked(&dialled).await;
     }
 }

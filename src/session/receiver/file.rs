@@ -214,12 +214,13 @@ impl Drop for FileIo {
 mod tests {
     use super::*;
     use crate::protocol::message::{FileId, IfExists, Kind, Target, Why};
+    use crate::storage::Copying;
     use crate::transfer::resume::Policy;
 
     const SIZE: usize = 2 * CHUNK_BYTES as usize;
 
-    /// A file of two chunks, of which an old version is said to hold the first.
-    fn update(root: &Destination) -> FileIo {
+    /// A file of which an old version is said to hold all but the last chunk.
+    fn update(root: &Destination, size: usize) -> FileIo {
         let path = WirePath::parse(b"f").expect("a plain name");
         let policy = Policy { if_exists: IfExists::Replace, checksum: false, resume: true, blind: false, links: true };
         let options = ReceiveOptions {
@@ -233,9 +234,9 @@ mod tests {
             owner: None,
         };
         let mtime = Mtime { secs: 1, nanos: 0 };
-        let size = SIZE as u64;
+        let size = size as u64;
         let header = Header { id: FileId(0), path: path.clone(), kind: Kind::File, size, mtime, mode: 0o644 };
-        let start = Start { from: CHUNK_BYTES, basis: Basis::Target, why: Why::Update };
+        let start = Start { from: size - CHUNK_BYTES, basis: Basis::Target, why: Why::Update };
         FileIo::new(&options, path, &header, start)
     }
 
@@ -243,7 +244,7 @@ mod tests {
     fn an_old_version_that_cannot_be_read_is_no_obstacle() {
         let place = tempfile::tempdir().expect("a temporary directory");
         let root = crate::storage::Root::open(place.path()).expect("it opens").destination();
-        let io = update(&root);
+        let io = update(&root, SIZE);
         let mut prefix = vec![7; CHUNK_BYTES as usize];
         io.read_prefix(&mut prefix, 0).expect("there is nothing, which is no failure");
         assert!(prefix.iter().all(|&byte| byte == 0));
@@ -254,5 +255,28 @@ mod tests {
         io.write_at(&vec![2; SIZE], 0).expect("written");
         let Ok(Finished::New(part)) = io.finish(false) else { panic!("it is not complete") };
         assert_eq!(part.len(), SIZE as u64);
+    }
+
+    #[test]
+    fn a_large_old_version_is_copied_in_turns_and_the_content_is_written_after_them() {
+        const LARGE: usize = 40 * CHUNK_BYTES as usize;
+        let place = tempfile::tempdir().expect("a temporary directory");
+        std::fs::write(place.path().join("f"), vec![1; LARGE]).expect("written");
+        let root = crate::storage::Root::open(place.path()).expect("it opens").destination();
+        let io = update(&root, LARGE);
+        let (chunk, at) = (vec![2; CHUNK_BYTES as usize], LARGE - CHUNK_BYTES as usize);
+        let mut turns = 0;
+        while let Err(error) = io.write_at(&chunk, at as u64) {
+            assert_eq!(error.copying(), Some(Copying::Here), "{error}");
+            turns += 1;
+        }
+        match turns {
+            0 => println!("skipped: this file system shares content instead of copying it"),
+            _ => assert_eq!(turns, 1, "more than a turn's worth, less than two"),
+        }
+        let Ok(Finished::New(part)) = io.finish(false) else { panic!("it is not complete") };
+        let mut found = vec![0; LARGE];
+        assert_eq!(part.read_at(&mut found, 0).expect("it is there"), LARGE);
+        assert!(found[..at].iter().all(|&byte| byte == 1) && found[at..].iter().all(|&byte| byte == 2));
     }
 }
