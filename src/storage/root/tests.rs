@@ -1,3 +1,5 @@
+mod property;
+
 use super::destination::UNSYNCED_MAX;
 use super::*;
 use crate::protocol::message::{Kind, Mtime, Status};
