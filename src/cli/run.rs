@@ -22,6 +22,7 @@ use super::reach::{Reach, Reached, explain, remember};
 use super::ssh::{FarEnd, SshError};
 use super::ui::{TICK, Ui, UiOptions, has_bars, mode};
 use crate::client::{Client, Job};
+use crate::digest::engine;
 use crate::progress::{Counters, Event, Report};
 use crate::transport::Contact;
 
@@ -108,6 +109,7 @@ pub(crate) fn open_ui(
         &place.header(verb.arrow(), shown),
         json!({"path": shown, "address": place.address(), "dry_run": dry_run}),
     );
+    engine().complaint().iter().for_each(|complaint| ui.note(complaint));
     (ui, log)
 }
 

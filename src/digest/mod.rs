@@ -10,7 +10,8 @@
 //! ```
 //!
 //! Leaves do not depend on each other, so sixteen and more of them are hashed at once in SIMD lanes
-//! (`lanes`); one MD5 after the other is the same sum at a seventh of the speed.
+//! (`lanes`); one MD5 after the other is the same sum at a tenth of the speed. [`engine()`] says which of the two
+//! this process does: the lanes have to pass a self-test first.
 //!
 //! The [`Salt`] is exported from the TLS session ([`SALT_LABEL`](crate::protocol::SALT_LABEL)): neither side
 //! chose it alone and nobody knew it before, so MD5 collisions that were prepared in advance collide no more.
@@ -23,6 +24,8 @@ use std::sync::{Arc, OnceLock};
 use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
 
+mod compress;
+mod engine;
 mod lanes;
 #[cfg(test)]
 mod reference;
@@ -30,7 +33,8 @@ mod sum;
 #[cfg(test)]
 mod tests;
 
-use lanes::Lanes;
+pub use engine::{Engine, engine};
+use lanes::Leaves;
 pub use sum::{ChunkDigests, RootSum};
 
 /// Bytes of a file that are hashed as one message: small enough for 16 SIMD lanes in a chunk.
@@ -45,7 +49,7 @@ pub const SALT_BYTES: usize = 64;
 /// [`CHUNK_BYTES`] as the length of a slice.
 const CHUNK_LEN: usize = CHUNK_BYTES as usize;
 const CHUNK_LEAVES: usize = CHUNK_LEN / LEAF_BYTES;
-/// Chunks whose leaves go through the lanes together: 32 leaves fill the widest engine (16 lanes) twice over.
+/// Chunks whose leaves may go through the lanes together: each hides the other's latency in the widest registers.
 const WINDOW_CHUNKS: usize = 2;
 const WINDOW_LEAVES: usize = WINDOW_CHUNKS * CHUNK_LEAVES;
 const WINDOW_BYTES: usize = WINDOW_CHUNKS * CHUNK_LEN;
@@ -105,14 +109,14 @@ pub fn root(chunks: impl IntoIterator<Item = Digest>, size: u64) -> Digest {
 /// One chunk takes a quarter of a millisecond: call it where blocking is allowed.
 #[derive(Debug, Clone)]
 pub struct Hasher {
-    lanes: Lanes,
+    leaves: Leaves,
     zero_chunk: Arc<OnceLock<Digest>>,
 }
 
 impl Hasher {
     /// A hasher for one session.
     pub fn new(salt: &Salt) -> Self {
-        Self { lanes: Lanes::new(salt), zero_chunk: Arc::default() }
+        Self { leaves: Leaves::new(salt, engine::level()), zero_chunk: Arc::default() }
     }
 
     /// Digest of one chunk.
@@ -122,19 +126,19 @@ impl Hasher {
     pub fn chunk(&self, data: &[u8]) -> Digest {
         assert!((1..=CHUNK_LEN).contains(&data.len()), "a chunk has 1 to {CHUNK_LEN} bytes, not {}", data.len());
         let mut leaves = [[0; DIGEST_BYTES]; CHUNK_LEAVES];
-        let count = self.lanes.leaves(data, &mut leaves);
+        let count = self.leaves.digest(data, &mut leaves);
         fold(&leaves[..count])
     }
 
     /// Digests of consecutive chunks; `data` starts at a chunk's start, and only the last may be short.
     ///
-    /// Faster than one [`Hasher::chunk`] after the other where the lanes outnumber the leaves of a chunk.
+    /// Faster than one [`Hasher::chunk`] after the other where a processor hashes two chunks at once.
     /// Empty `data` has no chunks.
     pub fn chunks(&self, data: &[u8]) -> Vec<Digest> {
         let mut digests = Vec::with_capacity(data.len().div_ceil(CHUNK_LEN));
         let mut leaves = [[0; DIGEST_BYTES]; WINDOW_LEAVES];
         for window in data.chunks(WINDOW_BYTES) {
-            let count = self.lanes.leaves(window, &mut leaves);
+            let count = self.leaves.digest(window, &mut leaves);
             digests.extend(leaves[..count].chunks(CHUNK_LEAVES).map(fold));
         }
         digests
@@ -166,9 +170,16 @@ impl Hasher {
 
     fn leaf(&self, data: &[u8]) -> [u8; DIGEST_BYTES] {
         let mut leaf = [[0; DIGEST_BYTES]];
-        self.lanes.leaves(data, &mut leaf);
+        self.leaves.digest(data, &mut leaf);
         leaf[0]
     }
+}
+
+/// A hasher for each instruction set of this machine, and the one without.
+#[cfg(any(test, feature = "testing"))]
+pub fn hashers(salt: &Salt) -> impl Iterator<Item = Hasher> {
+    let levels = engine::levels().into_iter().map(Some).chain([None]);
+    levels.map(|level| Hasher { leaves: Leaves::new(salt, level), zero_chunk: Arc::default() })
 }
 
 /// A chunk's digest from its leaves'.

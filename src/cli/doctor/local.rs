@@ -9,6 +9,7 @@ use super::super::config::Config;
 use super::super::exit::Exit;
 use super::super::size;
 use super::super::ui::text::shown;
+use crate::digest::{Engine, engine};
 use crate::session::local::host_name;
 use crate::storage::allow_many_open_files;
 use crate::transport::trust::{Clients, Remotes};
@@ -63,6 +64,7 @@ pub(super) fn checks(home: &Path) -> Vec<Check> {
     let mut checks = vec![identity(home), lists(home), settings(home)];
     checks.extend(socket());
     checks.push(open_files(allow_many_open_files()));
+    checks.push(hashing(engine()));
     checks.push(clock(SystemTime::now()));
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     // Only Linux tells it there; elsewhere nothing is said.
@@ -137,6 +139,13 @@ fn buffer(name: &'static str, granted: usize, remedy: Option<String>) -> Check {
     }
 }
 
+fn hashing(engine: Engine) -> Check {
+    match engine {
+        Engine::Lanes(_) => Check::good("hashing", engine.to_string()),
+        Engine::AskedScalar | Engine::FailedLanes(_) => Check::fair("hashing", engine.to_string(), None),
+    }
+}
+
 fn open_files(limit: u64) -> Check {
     match limit {
         OPEN_FILES_ENOUGH.. => Check::good("open files", format!("up to {}", size::count(limit))),
@@ -203,6 +212,18 @@ mod tests {
         let both = "sudo sysctl -w net.core.rmem_max=8388608 net.core.wmem_max=8388608";
         assert_eq!(check.remedy.as_deref(), Some(both));
         assert_eq!(buffer("UDP send", SOCKET_BUFFER_BYTES, None).state, State::Good);
+    }
+
+    #[test]
+    fn hashing_that_has_lost_its_speed_is_told() {
+        for (engine, state, words) in [
+            (Engine::Lanes("AVX2"), State::Good, "MD5, 16 leaves at once (AVX2), self-test passed"),
+            (Engine::AskedScalar, State::Fair, "MD5, one leaf at a time (QFT_MD5=scalar)"),
+            (Engine::FailedLanes("AVX2"), State::Fair, "MD5, one leaf at a time: AVX2 failed the self-test"),
+        ] {
+            let check = hashing(engine);
+            assert_eq!((check.state, check.text.as_str()), (state, words));
+        }
     }
 
     #[test]

@@ -29,6 +29,7 @@ use super::exit::{Complaint, Exit};
 use super::log;
 use super::run::{Signals, block_on};
 use super::size;
+use crate::digest::engine;
 use crate::error::Error;
 use crate::protocol::path::escape;
 use crate::server::{Access, Mode, Server};
@@ -49,6 +50,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let passes = Passes::load(args)?;
     let identity = identity(args, &home)?;
     let mut out = Output::new(args);
+    engine().complaint().iter().for_each(|complaint| out.say(&format!("note: {complaint}")));
     // Starting waits for the server's threads, so it is done outside of any runtime.
     let server = start(args, &root, &listen, identity, &passes, &home)?;
     let _presence = presence(args, &server, &root, &home, advertised.clone());
