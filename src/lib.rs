@@ -74,5 +74,8 @@ pub mod protocol;
 pub mod server;
 pub(crate) mod session;
 pub mod storage;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod testing;
 pub mod transfer;
 pub mod transport;

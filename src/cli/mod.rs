@@ -44,6 +44,8 @@ mod spool;
 mod ssh;
 mod status;
 mod table;
+#[cfg(feature = "testing")]
+pub(crate) mod testing;
 mod token;
 mod ui;
 mod whole;

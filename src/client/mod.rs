@@ -50,6 +50,16 @@ pub use crate::session::probe::Count;
 use crate::storage::Disk;
 use crate::transport::{Contact, Identity, PathMemory, Throttle};
 
+/// Whether a client that has asked for the patterns, without what the filters leave out, takes an offer.
+#[cfg(feature = "testing")]
+pub(crate) fn takes(
+    patterns: &[Vec<u8>],
+    filters: &crate::storage::Filters,
+    offer: &crate::protocol::message::Header,
+) -> bool {
+    requested::Requested::new(patterns, filters.clone()).check(offer, &offer.path, None).is_ok()
+}
+
 /// Files whose content moves at the same time, unless told otherwise.
 pub const JOBS: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not zero");
 

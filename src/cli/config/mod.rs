@@ -47,7 +47,12 @@ impl Config {
         let path = home.join(FILE);
         // It decides what is served and to whom, so it is as much a matter of trust as the lists.
         let text = read_home_file(&path, Privacy::List)?.map(|(text, _)| text).unwrap_or_default();
-        let entries = file::entries(&path, &text)?;
+        Self::of(path, &text)
+    }
+
+    /// The settings in a text that stands in the file at `path`.
+    pub(super) fn of(path: PathBuf, text: &str) -> anyhow::Result<Self> {
+        let entries = file::entries(&path, text)?;
         Ok(Self { path, entries })
     }
 

@@ -1,0 +1,51 @@
+//! What the fuzz targets and their corpus reach beyond the public interface. None of it is promised to anybody.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use crate::client;
+use crate::protocol::message::{FileId, Header};
+use crate::storage::{Expanded, Filters, Finds, Found, Links, Root, expand, walk};
+
+pub use crate::cli::testing::{remote, settings};
+pub use crate::digest::hashers;
+
+/// What a server of `dir` would offer for the patterns, without what the filters leave out.
+///
+/// # Panics
+/// When the directory cannot be read.
+pub fn offers(dir: &Path, patterns: &[Vec<u8>], filters: &Filters) -> Vec<Header> {
+    struct All<'a> {
+        filters: &'a Filters,
+        offers: Vec<Header>,
+    }
+    impl Finds for All<'_> {
+        fn take(&mut self, expanded: Expanded) -> ControlFlow<()> {
+            let Ok(request) = expanded else { return ControlFlow::Continue(()) };
+            for found in walk(vec![request], self.filters.clone(), Links::Copy) {
+                match found {
+                    Found::File { name: path, meta, .. } => {
+                        let id = FileId(self.offers.len() as u64);
+                        let (kind, size, mtime, mode) = (meta.kind, meta.size, meta.mtime, meta.mode);
+                        self.offers.push(Header { id, path, kind, size, mtime, mode });
+                    }
+                    Found::Problem { .. } | Found::Note(_) => {}
+                }
+            }
+            ControlFlow::Continue(())
+        }
+
+        fn is_over(&self) -> bool {
+            false
+        }
+    }
+    let root = Root::open(dir).expect("the directory can be read").hiding_dots();
+    let mut all = All { filters, offers: Vec::new() };
+    expand(&root.tree(), patterns, &mut all);
+    all.offers
+}
+
+/// Whether a client that has asked for the patterns, without what the filters leave out, takes an offer.
+pub fn takes(patterns: &[Vec<u8>], filters: &Filters, offer: &Header) -> bool {
+    client::takes(patterns, filters, offer)
+}
