@@ -15,11 +15,28 @@ fn a_machine_alone_is_looked_at_without_a_network() {
     let outcome = local.run("doctor");
     outcome.exits(0);
     let text = String::from_utf8(outcome.stdout.clone()).expect("text");
-    for part in ["this machine", "identity", "UDP receive", "UDP send", "open files", "clock"] {
+    for part in ["this machine", "identity", "UDP receive", "UDP send", "open files", "hashing", "clock"] {
         assert!(text.contains(part), "{part} is missing:\n{text}");
     }
     assert!(!text.contains("the way to"), "{text}");
     assert!(text.lines().all(|line| line.len() <= 110), "{text}");
+}
+
+#[test]
+fn ends_that_hash_in_lanes_and_one_at_a_time_agree_on_every_digest() {
+    let (remote, local, _serve) = paired("");
+    let scalar = |args: &[&str]| local.qft(args).env("QFT_MD5", "scalar").run();
+    let told = String::from_utf8(scalar(&["doctor"]).exits(0).stdout.clone()).expect("text");
+    assert!(told.contains("one leaf at a time (QFT_MD5=scalar)"), "{told}");
+    let told = String::from_utf8(local.run("doctor").exits(0).stdout.clone()).expect("text");
+    assert!(told.contains("16 leaves at once") && told.contains("self-test passed"), "{told}");
+    // Two chunks that go through the lanes in a pair, one alone, and one whose last leaf is short.
+    let content: Vec<u8> = (0..(3_u32 << 20) + 200_001).map(|at| (at.wrapping_mul(0x9e37_79b9) >> 24) as u8).collect();
+    local.write("f", &content);
+    scalar(&["send", "f"]).exits(0).says(&["sent 1 file"]);
+    assert!(remote.read("in/f") == content);
+    // Every chunk is compared: one digest that differed would have its chunk sent again.
+    scalar(&["send", "--checksum", "f"]).exits(0).says(&["nothing to send, 1 unchanged"]);
 }
 
 #[test]
