@@ -47,4 +47,6 @@
 //! files, and where the network thread or a worker fails the server ends: it never lives on and serves nobody.
 //!
 //! **MD5, salted.** Every leaf of a digest starts with bytes that both ends derived from the TLS session, so
-//! that prepared collisions are worth nothing. See [`security`](super::security).
+//! that prepared collisions are worth nothing. See [`security`](super::security). Leaves are hashed sixteen at once by a
+//! compression function of our own, in safe code over a crate of vectors: the crates that do it by themselves are
+//! assembly and `unsafe` code over what peers send ([`digest`](crate::digest)).

@@ -5,7 +5,7 @@ use qft::protocol::close::CloseCode;
 use qft::protocol::message::{Done, End, Header, Kind, Message, Mtime, Problem, Tail};
 
 use super::cursor::Cursor;
-use super::session::{NAMES, SIZES, answer, aside, content, converse, failure, id, listen, push};
+use super::session::{NAMES, SIZES, answer, aside, content, converse, failure, for_a_while, id, listen, push};
 use crate::support::peer::{Raw, hello_with, path};
 
 /// A client that sends.
@@ -72,7 +72,7 @@ async fn send_well(peer: &mut Raw, cursor: &mut Cursor<'_>) {
     }
     let bytes = content(size);
     if size > 0 {
-        peer.range(id.0, 0, &bytes).await;
+        for_a_while(peer.range(id.0, 0, &bytes)).await;
     }
     peer.say(&peer.tail(id.0, &bytes, u64::from(size > 0))).await;
 }
@@ -90,11 +90,13 @@ async fn stream(peer: &Raw, cursor: &mut Cursor<'_>) {
     };
     let carried = if cursor.byte().is_multiple_of(4) { cursor.pick(&SIZES) } else { len.min(3 * CHUNK_BYTES + 5) };
     let bytes = content(carried);
-    let (mut send, mut recv) = match cursor.bool() {
-        true => peer.begin_ahead(id.0, offset, len, &bytes).await,
-        false => peer.begin(id.0, offset, len, &bytes).await,
+    let begun = match cursor.bool() {
+        true => for_a_while(peer.begin_ahead(id.0, offset, len, &bytes)).await,
+        false => for_a_while(peer.begin(id.0, offset, len, &bytes)).await,
     };
-    match cursor.byte() % 4 {
+    let end = cursor.byte();
+    let Some((mut send, mut recv)) = begun else { return };
+    match end % 4 {
         0 => drop(send.reset(CloseCode::SourceFailed.code().into())),
         1 => drop(recv.stop(CloseCode::DiskFailed.code().into())),
         _ => drop(send.finish()),

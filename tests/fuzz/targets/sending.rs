@@ -8,7 +8,7 @@ use qft::protocol::message::{Done, FileId, Have, Message, Pos, Verdict, Why};
 use qft::protocol::range::{RANGE_HEADER_BYTES, RangeHeader};
 
 use super::cursor::Cursor;
-use super::session::{answer, aside, content, converse, get, listen};
+use super::session::{answer, aside, content, converse, for_a_while, get, listen};
 use crate::support::peer::{Raw, hello_with};
 
 /// How long a data stream is waited for that may not come.
@@ -79,7 +79,7 @@ async fn take_stream(peer: &Raw, cursor: &mut Cursor<'_>) {
     let Ok(Ok((mut send, mut recv))) = accepted else { return };
     match cursor.byte() % 4 {
         0 => drop(recv.stop(CloseCode::Cancelled.code().into())),
-        1 => drop(send.write_all(cursor.bytes()).await),
+        1 => drop(for_a_while(send.write_all(cursor.bytes())).await),
         _ => {
             let mut header = [0; RANGE_HEADER_BYTES];
             let reading = recv.read_exact(&mut header);
@@ -88,7 +88,7 @@ async fn take_stream(peer: &Raw, cursor: &mut Cursor<'_>) {
             }
             let header = RangeHeader::from_bytes(header);
             assert!(header.len > 0 && header.offset.is_multiple_of(CHUNK_BYTES), "{header:?}");
-            drop(send.write_all(&header.len.to_le_bytes()).await);
+            for_a_while(send.write_all(&header.len.to_le_bytes())).await;
         }
     }
 }

@@ -121,6 +121,11 @@ pub(super) async fn listen(peer: &mut Raw) -> Option<Message> {
     tokio::time::timeout(ANSWER_WAIT, peer.hear()).await.ok().flatten()
 }
 
+/// Does what the server may hold up by not reading, for a while: what it is owed it does not always take.
+pub(super) async fn for_a_while<T>(work: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(10 * ANSWER_WAIT, work).await.ok()
+}
+
 /// A file's number: a small one, or any.
 pub(super) fn id(cursor: &mut Cursor<'_>) -> FileId {
     FileId(match cursor.byte() {
