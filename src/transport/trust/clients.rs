@@ -293,11 +293,7 @@ fn read_all(text: &str) -> Listing {
 
 /// A client, `None` for a blank line or a comment, or what is wrong with the line.
 fn parse(line: &str) -> Result<Option<Client>, String> {
-    let (said, comment) = cut_comment(line);
-    if said.is_empty() {
-        return Ok(None);
-    }
-    let (fingerprint, rest) = said.split_once(char::is_whitespace).unwrap_or((said, ""));
+    let Some((fingerprint, rest, comment)) = cut(line) else { return Ok(None) };
     let fingerprint = fingerprint.parse().map_err(|error| format!("the fingerprint {error}"))?;
     let Guest { name, rights } = Guest::parse(rest)?;
     let name = name.unwrap_or_else(|| NAMELESS.to_owned());
@@ -308,9 +304,17 @@ fn is_listed(text: &str, fingerprint: &Fingerprint) -> bool {
     text.lines().any(|line| matches!(parse(line), Ok(Some(client)) if client.fingerprint == *fingerprint))
 }
 
-/// Whether a line begins with the key, whatever follows.
+/// Whether a line begins with the key, whatever follows. Cut as the line that lets in is cut: a key that a comment
+/// touches would else be let in and could not be taken off.
 fn names_key(line: &str, fingerprint: &Fingerprint) -> bool {
-    line.split_whitespace().next().and_then(|word| word.parse().ok()) == Some(*fingerprint)
+    cut(line).and_then(|(word, _, _)| word.parse().ok()) == Some(*fingerprint)
+}
+
+/// The word that stands for the key, what follows it, and the comment; `None` where nothing is said.
+fn cut(line: &str) -> Option<(&str, &str, Option<&str>)> {
+    let (said, comment) = cut_comment(line);
+    let (fingerprint, rest) = said.split_once(char::is_whitespace).unwrap_or((said, ""));
+    (!said.is_empty()).then_some((fingerprint, rest, comment))
 }
 
 #[cfg(test)]

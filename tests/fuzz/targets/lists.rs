@@ -34,7 +34,7 @@ pub(crate) fn tickets(input: &[u8]) {
     match testing::remote(input) {
         Ok(whom) => {
             is_one_plain_line(&whom);
-            assert!(!whom.starts_with('-'), "ssh would take {whom} for an option");
+            assert!(!whom.contains('@') || !whom.starts_with('-'), "ssh would take {whom} for an option");
         }
         Err(complaint) => is_one_plain_line(&complaint),
     }

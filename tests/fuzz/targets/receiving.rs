@@ -3,9 +3,10 @@
 use qft::digest::{CHUNK_BYTES, Digest};
 use qft::protocol::close::CloseCode;
 use qft::protocol::message::{Done, End, Header, Kind, Message, Mtime, Problem, Tail};
+use qft::protocol::range::{RangeHeader, Turn};
 
 use super::cursor::Cursor;
-use super::session::{NAMES, SIZES, answer, aside, content, converse, failure, for_a_while, id, listen, push};
+use super::session::{NAMES, SIZES, announce, answer, aside, content, converse, failure, id, listen, push};
 use crate::support::peer::{Raw, hello_with, path};
 
 /// A client that sends.
@@ -72,7 +73,10 @@ async fn send_well(peer: &mut Raw, cursor: &mut Cursor<'_>) {
     }
     let bytes = content(size);
     if size > 0 {
-        for_a_while(peer.range(id.0, 0, &bytes)).await;
+        let header = RangeHeader { id, offset: 0, len: size, turn: Turn::Asked };
+        if let Some((mut send, _)) = announce(peer, header, &bytes).await {
+            drop(send.finish());
+        }
     }
     peer.say(&peer.tail(id.0, &bytes, u64::from(size > 0))).await;
 }
@@ -90,12 +94,11 @@ async fn stream(peer: &Raw, cursor: &mut Cursor<'_>) {
     };
     let carried = if cursor.byte().is_multiple_of(4) { cursor.pick(&SIZES) } else { len.min(3 * CHUNK_BYTES + 5) };
     let bytes = content(carried);
-    let begun = match cursor.bool() {
-        true => for_a_while(peer.begin_ahead(id.0, offset, len, &bytes)).await,
-        false => for_a_while(peer.begin(id.0, offset, len, &bytes)).await,
-    };
+    let turn = if cursor.bool() { Turn::Ahead } else { Turn::Asked };
     let end = cursor.byte();
-    let Some((mut send, mut recv)) = begun else { return };
+    // No length on the wire has the bit that marks what goes ahead.
+    let header = RangeHeader { id, offset, len: len & (u64::MAX >> 1), turn };
+    let Some((mut send, mut recv)) = announce(peer, header, &bytes).await else { return };
     match end % 4 {
         0 => drop(send.reset(CloseCode::SourceFailed.code().into())),
         1 => drop(recv.stop(CloseCode::DiskFailed.code().into())),

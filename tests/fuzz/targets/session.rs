@@ -12,7 +12,9 @@ use qft::protocol::message::{
     Done, Failure, FileId, Get, Have, IfExists, LinkReport, List, Message, Pos, Probe, ProbeKind, Push, SkipReason,
     Status, Target, Verdict, Why,
 };
+use qft::protocol::range::RangeHeader;
 use qft::transport;
+use quinn::{RecvStream, SendStream};
 use tokio::runtime::Runtime;
 
 use super::cursor::Cursor;
@@ -119,6 +121,14 @@ fn are_unchanged(root: &Path) {
 /// Hears what the server says by itself, if anything.
 pub(super) async fn listen(peer: &mut Raw) -> Option<Message> {
     tokio::time::timeout(ANSWER_WAIT, peer.hear()).await.ok().flatten()
+}
+
+/// Opens a data stream and begins it, as far as the server lets it: that may have closed the connection.
+pub(super) async fn announce(peer: &Raw, header: RangeHeader, bytes: &[u8]) -> Option<(SendStream, RecvStream)> {
+    let (mut send, recv) = for_a_while(peer.connection.open_bi()).await?.ok()?;
+    for_a_while(send.write_all(&header.to_bytes())).await?.ok()?;
+    for_a_while(send.write_all(bytes)).await?.ok()?;
+    Some((send, recv))
 }
 
 /// Does what the server may hold up by not reading, for a while: what it is owed it does not always take.

@@ -72,6 +72,17 @@ fn a_change_of_the_file_is_seen_at_once() {
 }
 
 #[test]
+fn a_key_that_a_comment_touches_is_shut_out_as_it_is_let_in() {
+    let home = tempfile::tempdir().unwrap();
+    write(home.path(), &format!("{}# mine\n{}#\n#{}\n", key(1), key(2), key(3)));
+    let clients = Clients::open(home.path()).unwrap();
+    assert!(knows(&clients, 1) && knows(&clients, 2) && !knows(&clients, 3));
+    assert!(clients.remove(&key(1)).unwrap() && clients.remove(&key(2)).unwrap());
+    assert!(!knows(&clients, 1) && !knows(&clients, 2));
+    assert!(!clients.remove(&key(3)).unwrap(), "a comment names nobody");
+}
+
+#[test]
 fn a_removed_client_is_shut_out_and_comments_stay() {
     let home = tempfile::tempdir().unwrap();
     write(home.path(), &format!("# mine\n{} a\n{} b # old\n", key(1), key(2)));
