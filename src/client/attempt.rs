@@ -9,10 +9,13 @@ use tracing::info;
 
 use crate::error::Error;
 use crate::progress::{Counters, Observer};
+use crate::transport::TransportError;
 
 /// The first wait before a new connection; it doubles up to the last while nothing moves.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LAST_WAIT: Duration = Duration::from_secs(30);
+/// The last wait where nobody answered: it burdens nobody, and the path may be back at any moment.
+const LAST_WAIT_UNANSWERED: Duration = Duration::from_secs(1);
 
 /// Longest that an attempt may take to end its connection when the job is stopped.
 const FAREWELL: Duration = Duration::from_millis(200);
@@ -30,15 +33,40 @@ impl Patience {
         Self { limit, attempt: 0, moved: 0, moved_at: Instant::now() }
     }
 
-    /// The wait before the next attempt; `None` when nothing has moved for too long.
-    fn next_wait(&mut self, moved: u64, now: Instant) -> Option<Duration> {
+    /// The wait before the next attempt, by what the last one came to; `None` when nothing has moved for too long.
+    fn next_wait(&mut self, moved: u64, now: Instant, last: Reply) -> Option<Duration> {
         if moved != self.moved {
             (self.moved, self.moved_at, self.attempt) = (moved, now, 0);
         }
         self.attempt += 1;
         let patient = self.limit.is_zero() || now.saturating_duration_since(self.moved_at) < self.limit;
         let doubled = FIRST_WAIT.saturating_mul(1 << (self.attempt - 1).min(16));
-        patient.then_some(doubled.min(LAST_WAIT))
+        let longest = match last {
+            Reply::None => LAST_WAIT_UNANSWERED,
+            Reply::Some => LAST_WAIT,
+        };
+        patient.then_some(doubled.min(longest))
+    }
+}
+
+/// Whether the server was heard of in an attempt that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reply {
+    /// It said what it did not like, or a connection stood.
+    Some,
+    /// The path, or the name service, led nowhere.
+    None,
+}
+
+impl Reply {
+    fn of(failed: &Attempt) -> Self {
+        let unanswered = matches!(
+            failed.error,
+            Error::Transport(
+                TransportError::NoReply { .. } | TransportError::Resolve { .. } | TransportError::Bind { .. }
+            )
+        );
+        if unanswered && !failed.stood { Self::None } else { Self::Some }
     }
 }
 
@@ -72,11 +100,11 @@ where
         if !(failed.stood || lost.is_some()) || !failed.error.is_retryable() {
             return Err(failed.error);
         }
-        let cause = failed.error.to_string();
+        let (cause, reply) = (failed.error.to_string(), Reply::of(&failed));
         if failed.stood {
             lost = Some(failed.error);
         }
-        let Some(after) = patience.next_wait(progress_of(observer.counters()), Instant::now()) else {
+        let Some(after) = patience.next_wait(progress_of(observer.counters()), Instant::now(), reply) else {
             return Err(lost.expect("a connection stood, or the first attempt would have been the last"));
         };
         info!(attempt = patience.attempt, ?after, cause, "reconnecting");
@@ -111,28 +139,37 @@ mod tests {
     fn waits_double_up_to_a_limit_and_start_again_after_progress() {
         let start = Instant::now();
         let mut patience = Patience::new(LIMIT);
-        assert_eq!(patience.next_wait(0, start), Some(FIRST_WAIT));
-        assert_eq!(patience.next_wait(0, start), Some(FIRST_WAIT * 2));
+        assert_eq!(patience.next_wait(0, start, Reply::Some), Some(FIRST_WAIT));
+        assert_eq!(patience.next_wait(0, start, Reply::Some), Some(FIRST_WAIT * 2));
         for _ in 0..40 {
-            patience.next_wait(0, start);
+            patience.next_wait(0, start, Reply::Some);
         }
-        assert_eq!(patience.next_wait(0, start), Some(LAST_WAIT));
-        assert_eq!(patience.next_wait(1, start), Some(FIRST_WAIT));
+        assert_eq!(patience.next_wait(0, start, Reply::Some), Some(LAST_WAIT));
+        assert_eq!(patience.next_wait(1, start, Reply::Some), Some(FIRST_WAIT));
+    }
+
+    #[test]
+    fn a_path_that_leads_nowhere_is_tried_every_second() {
+        let start = Instant::now();
+        let mut patience = Patience::new(LIMIT);
+        let waits: Vec<_> = (0..20).map(|_| patience.next_wait(0, start, Reply::None)).collect();
+        assert_eq!(waits[..2], [Some(FIRST_WAIT), Some(FIRST_WAIT * 2)]);
+        assert!(waits[3..].iter().all(|wait| *wait == Some(LAST_WAIT_UNANSWERED)));
     }
 
     #[test]
     fn patience_ends_only_when_nothing_moves() {
         let start = Instant::now();
         let mut patience = Patience::new(LIMIT);
-        assert!(patience.next_wait(5, start).is_some());
-        assert!(patience.next_wait(5, start + LIMIT / 2).is_some());
-        assert_eq!(patience.next_wait(5, start + LIMIT * 2), None);
-        assert!(patience.next_wait(6, start + LIMIT * 2).is_some());
+        assert!(patience.next_wait(5, start, Reply::Some).is_some());
+        assert!(patience.next_wait(5, start + LIMIT / 2, Reply::Some).is_some());
+        assert_eq!(patience.next_wait(5, start + LIMIT * 2, Reply::Some), None);
+        assert!(patience.next_wait(6, start + LIMIT * 2, Reply::Some).is_some());
     }
 
     #[test]
     fn a_limit_of_zero_is_for_ever() {
         let mut patience = Patience::new(Duration::ZERO);
-        assert!(patience.next_wait(0, Instant::now() + LIMIT * 1000).is_some());
+        assert!(patience.next_wait(0, Instant::now() + LIMIT * 1000, Reply::Some).is_some());
     }
 }

@@ -23,6 +23,7 @@ use crate::session::probe;
 use crate::session::receiver::{self, ReceiveOptions, Receiver};
 use crate::session::roles::{Roles, accept_streams};
 use crate::session::sender::{self, Sender};
+use crate::session::stall::StallProbe;
 use crate::session::watch::{Own, Watch, show_life};
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::storage::{Committer, Found, Lost, OpenQueue};
@@ -93,7 +94,7 @@ impl Conversation {
     async fn converse(&mut self) -> Result<(), SessionError> {
         let mut drain = self.shared.drain.subscribe();
         let mut draining = false;
-        let mut watch = Watch::new();
+        let (mut watch, mut stall) = (Watch::new(), StallProbe::new());
         let connection = self.client.connection.clone();
         let disk = self.disk.queue();
         loop {
@@ -111,6 +112,7 @@ impl Conversation {
                 () = disk.lost() => return Err(Lost.into()),
                 Some(ended) = self.listing.join_next() => ended??,
                 Some(ended) = self.probing.join_next() => ended?,
+                () = stall.next_look(), if self.moves_files() => stall.look(&connection, &self.client.control),
                 () = watch.next_look() => {
                     self.visit.mark(Instant::now());
                     let own = watch.look(&connection, self.is_busy())?;
@@ -130,6 +132,12 @@ impl Conversation {
     fn is_busy(&self) -> bool {
         let listing = !self.listing.is_empty() && self.client.control.has_room();
         listing || !self.probing.is_empty() || self.roles.is_busy()
+    }
+
+    /// Whether files are sent or received now.
+    fn moves_files(&self) -> bool {
+        let receives = self.roles.receiver.as_ref().is_some_and(|(receiver, _)| !receiver.is_finished());
+        receives || self.roles.sender.is_some()
     }
 
     /// Tells the client that this server is ending. The client finishes what is in flight and leaves.

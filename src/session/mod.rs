@@ -8,6 +8,7 @@
 //! * [`link`] — the path as the sending side sees it.
 //! * [`probe`] — bytes without a meaning, to measure the path.
 //! * [`memory`] — buffers, reused and bounded.
+//! * [`watch`] — a peer that is there and says nothing; [`stall`] — a path that carries nothing.
 //! * `prefix` — hashing what is there already.
 //!
 //! Nothing here blocks: files are read, hashed and written on the [`Disk`](crate::storage::pool::Disk)'s
@@ -23,6 +24,7 @@ pub(crate) mod probe;
 pub(crate) mod receiver;
 pub(crate) mod roles;
 pub(crate) mod sender;
+pub(crate) mod stall;
 pub(crate) mod watch;
 
 use std::time::Duration;

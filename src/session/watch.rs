@@ -8,6 +8,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use super::SessionError;
 use super::control::Control;
 use super::link::link_report;
+use super::stall::StallProbe;
 use crate::protocol::message::Message;
 
 /// Longest time without a single byte of a stream from the peer while it is the peer's turn. QUIC's own
@@ -21,20 +22,22 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// link, one a second, and as many again that were lost on the way. More is content that the peer takes.
 const IDLE_FRAMES_MAX: u64 = 16;
 
-/// Returns when the peer has been silent for too long. `is_ours` tells whether it is this end's turn, as sender or receiver
-/// of files.
+/// Returns when the peer has been silent for too long, and meanwhile asks a path that has gone silent whether it is back.
+/// `is_ours` tells whether it is this end's turn, as sender or receiver of files.
 pub(crate) async fn until_silent(
     connection: &Connection,
     control: &Control,
     is_ours: impl Fn() -> bool,
 ) -> SessionError {
-    let mut watch = Watch::new();
+    let (mut watch, mut stall) = (Watch::new(), StallProbe::new());
     loop {
-        watch.next_look().await;
-        match watch.look(connection, is_ours()) {
-            Ok(Own::Heard) => {}
-            Ok(Own::Silent) => show_life(connection, control),
-            Err(error) => return error,
+        tokio::select! {
+            () = stall.next_look() => stall.look(connection, control),
+            () = watch.next_look() => match watch.look(connection, is_ours()) {
+                Ok(Own::Heard) => {}
+                Ok(Own::Silent) => show_life(connection, control),
+                Err(error) => return error,
+            },
         }
     }
 }

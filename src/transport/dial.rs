@@ -29,6 +29,12 @@ use crate::protocol::close::CloseCode;
 /// Time that an address has before the next one is tried beside it (RFC 8305). Without it a machine whose IPv6 leads
 /// nowhere, or a server that listens on one of `localhost`'s two addresses, would cost the whole deadline.
 pub const HEAD_START: Duration = Duration::from_millis(250);
+/// Time after which addresses that have not answered are tried once more, beside the first attempts. The packets of one
+/// attempt leave ever further apart (RFC 9002, section 6.2.1), so one alone would meet a path that is just back seconds
+/// late.
+const NEXT_ROUND: Duration = Duration::from_secs(1);
+/// Attempts at one address at the same time. Their packets together are a second apart at most, until the usual deadline.
+const ROUNDS_MAX: usize = 5;
 /// Longest wait for the name service.
 pub const RESOLVE_WAIT: Duration = Duration::from_secs(10);
 /// Longest wait for the name service where one address is known already.
@@ -142,8 +148,8 @@ fn certified_name(host: &str) -> Result<String, TransportError> {
 
 /// Connects to the server whose key is `expected`, at the first of `addrs` that answers.
 ///
-/// The addresses are tried in their order, each with [`HEAD_START`] before the next joins in. A wrong key anywhere
-/// ends it: that is an alarm and no detour. The connection lives on the runtime that calls this.
+/// The addresses are tried in their order, each with [`HEAD_START`] before the next joins in, and again while none
+/// answers. A wrong key anywhere ends it: that is an alarm and no detour. The connection lives on the runtime that calls this.
 ///
 /// # Errors
 /// [`TransportError::WrongServer`], [`TransportError::NoReply`] when nothing came within `deadline`, or why an
@@ -184,21 +190,38 @@ pub async fn recognise(
 async fn race(addrs: &[SocketAddr], call: Call) -> Result<Dialled, TransportError> {
     let end = call.end;
     let mut waiting: VecDeque<SocketAddr> = addrs.iter().copied().collect();
+    let mut silent = addrs.to_vec();
+    let mut rounds = 1;
     // Dropping the set gives up the attempts that lost.
     let mut attempts = JoinSet::new();
     let mut failure = None;
     loop {
         if let Some(addr) = waiting.pop_front() {
-            attempts.spawn(call.clone().attempt(addr));
+            let attempt = call.clone().attempt(addr);
+            attempts.spawn(async move { (addr, attempt.await) });
         }
-        let turn = if waiting.is_empty() { end } else { end.min(Instant::now() + HEAD_START) };
+        let pause = match (waiting.is_empty(), rounds < ROUNDS_MAX) {
+            (false, _) => HEAD_START,
+            (true, true) => NEXT_ROUND,
+            (true, false) => Duration::MAX,
+        };
+        let turn = Instant::now().checked_add(pause).map_or(end, |turn| turn.min(end));
         match timeout_at(turn, attempts.join_next()).await {
-            Ok(Some(Ok(Ok(dialled)))) => return Ok(dialled),
-            Ok(Some(Ok(Err(error)))) if error.fault() == Fault::Trust => return Err(error),
-            Ok(Some(Ok(Err(error)))) => failure = Some(more_telling(failure, error)),
+            Ok(Some(Ok((_, Ok(dialled))))) => return Ok(dialled),
+            Ok(Some(Ok((_, Err(error))))) if error.fault() == Fault::Trust => return Err(error),
+            Ok(Some(Ok((addr, Err(error))))) => {
+                // It has answered, or cannot be called at all.
+                silent.retain(|other| *other != addr);
+                failure = Some(more_telling(failure, error));
+            }
             Ok(Some(Err(panicked))) => std::panic::resume_unwind(panicked.into_panic()),
-            Err(_) | Ok(None) if waiting.is_empty() => break,
-            Err(_) | Ok(None) => {}
+            Ok(None) if waiting.is_empty() => break,
+            Err(_) if turn == end => break,
+            Err(_) if waiting.is_empty() => {
+                rounds += 1;
+                waiting.extend(&silent);
+            }
+            Ok(None) | Err(_) => {}
         }
     }
     Err(failure.unwrap_or_else(|| no_answer(addrs)))

@@ -50,6 +50,7 @@ pub(crate) use home::{Privacy, read as read_home_file};
 pub use identity::{Identity, IdentityError};
 pub(crate) use paths::learnt;
 pub use paths::{PathList, PathMemory};
+pub(crate) use peer::admit_probe;
 pub use peer::{close, closed_by, peer_fingerprint, session_salt};
 pub use presence::{AskError, Presence, Serving, ask, running};
 pub use socket::{Granted, SOCKET_BUFFER_BYTES, SocketReport, examine_socket};

@@ -3,7 +3,7 @@
 use quinn::{Connection, ConnectionError, VarInt};
 use rustls::pki_types::CertificateDer;
 
-use super::congestion::farewell::open_window;
+use super::congestion::farewell::{self, open_window};
 use super::error::{TransportError, canonical};
 use super::fingerprint::Fingerprint;
 use crate::digest::SALT_BYTES;
@@ -48,6 +48,12 @@ pub(crate) fn keying_material<const N: usize>(
 pub fn close(connection: &Connection, code: CloseCode, text: &str) {
     open_window(connection);
     connection.close(VarInt::from_u32(code.code()), text.as_bytes());
+}
+
+/// Lets the next packet of a connection leave although everything that may be in flight is. For a path that has gone
+/// silent: when that packet is acknowledged, all before it are known to be lost and are sent again.
+pub(crate) fn admit_probe(connection: &Connection) {
+    farewell::admit_probe(connection);
 }
 
 /// The code with which the *peer* ended the connection; `None` when it ended in another way or with a code that this

@@ -1,13 +1,17 @@
-//! A window that opens for the last packet.
+//! A window that opens for the last packet, and for one that asks whether the path carries anything again.
 //!
 //! quinn holds a CONNECTION_CLOSE back like content: behind the congestion window and the pacer while stream data
 //! wait. But a closed connection hears no acknowledgements any more, so a full window never opens, and a peer in
 //! mid-transfer waits for its idle timeout instead of hearing why. Here the window is lifted first; nothing but the
 //! close is sent then.
+//!
+//! A path that was away is a like case: everything in flight is lost and fills the window, and the only packets that
+//! leave are those of the probe timer, whose period doubles (RFC 9002, section 6.2.1) until the connection is given up.
+//! [`admit_probe`] lets one more packet out, as often as its caller likes.
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use quinn::Connection;
@@ -17,36 +21,58 @@ use quinn_proto::congestion::{Controller, ControllerFactory, ControllerMetrics};
 /// More than any connection has in flight, and so much that quinn's pacer holds nothing back.
 const WINDOW_OPEN: u64 = 1 << 33;
 
+/// Packets that may leave beside those in flight when a probe is admitted: the one that is meant, and what quinn keeps
+/// free of the window before it begins another.
+const PROBE_PACKETS: u64 = 2;
+
 /// Makes the controllers of another factory, each of which can be opened.
 pub(crate) struct Opening(pub(crate) Arc<dyn ControllerFactory + Send + Sync>);
 
 impl ControllerFactory for Opening {
     fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
-        Box::new(Openable { inner: self.0.clone().build(now, current_mtu), is_open: Arc::default() })
+        let inner = self.0.clone().build(now, current_mtu);
+        Box::new(Openable { inner, lifted: Arc::default(), in_flight: 0, mtu: current_mtu.into() })
     }
 }
 
 /// Lifts the window of a connection that is about to be closed.
 pub(crate) fn open_window(connection: &Connection) {
-    if let Ok(controller) = connection.congestion_state().into_any().downcast::<Openable>() {
-        controller.is_open.store(true, Ordering::Relaxed);
+    if let Some(controller) = openable(connection) {
+        controller.lifted.store(WINDOW_OPEN, Ordering::Relaxed);
     }
+}
+
+/// Lets a packet leave although the window is full. What is to be sent next goes in it, acknowledgements included, which
+/// quinn holds back behind content. The exception ends when the window is free again.
+pub(crate) fn admit_probe(connection: &Connection) {
+    if let Some(controller) = openable(connection) {
+        let bound = controller.in_flight.saturating_add(PROBE_PACKETS * controller.mtu);
+        // A connection that is being closed stays open for its close.
+        controller.lifted.fetch_max(bound, Ordering::Relaxed);
+    }
+}
+
+fn openable(connection: &Connection) -> Option<Box<Openable>> {
+    connection.congestion_state().into_any().downcast::<Openable>().ok()
 }
 
 /// A copy of the controller below, as it stands now.
 pub(crate) fn controller(connection: &Connection) -> Option<Box<dyn Controller>> {
-    let controller = connection.congestion_state().into_any().downcast::<Openable>().ok()?;
-    Some(controller.inner)
+    Some(openable(connection)?.inner)
 }
 
 struct Openable {
     inner: Box<dyn Controller>,
-    /// Shared with every clone: quinn gives nothing but clones away.
-    is_open: Arc<AtomicBool>,
+    /// Bytes that the window is at least. Shared with every clone: quinn gives nothing but clones away.
+    lifted: Arc<AtomicU64>,
+    /// Bytes that are neither acknowledged nor known to be lost; more where a loss is not reported, never fewer.
+    in_flight: u64,
+    mtu: u64,
 }
 
 impl Controller for Openable {
     fn on_sent(&mut self, now: Instant, bytes: u64, last_packet_number: u64) {
+        self.in_flight = self.in_flight.saturating_add(bytes);
         self.inner.on_sent(now, bytes, last_packet_number);
     }
 
@@ -55,19 +81,27 @@ impl Controller for Openable {
     }
 
     fn on_end_acks(&mut self, now: Instant, in_flight: u64, app_limited: bool, largest: Option<u64>) {
+        self.in_flight = in_flight;
         self.inner.on_end_acks(now, in_flight, app_limited, largest);
+        // An acknowledgement of something old may leave the window as full as it was.
+        let is_free = in_flight + PROBE_PACKETS * self.mtu <= self.inner.window();
+        if is_free && self.lifted.load(Ordering::Relaxed) != WINDOW_OPEN {
+            self.lifted.store(0, Ordering::Relaxed);
+        }
     }
 
     fn on_congestion_event(&mut self, now: Instant, sent: Instant, is_persistent: bool, lost_bytes: u64) {
+        self.in_flight = self.in_flight.saturating_sub(lost_bytes);
         self.inner.on_congestion_event(now, sent, is_persistent, lost_bytes);
     }
 
     fn on_mtu_update(&mut self, new_mtu: u16) {
+        self.mtu = new_mtu.into();
         self.inner.on_mtu_update(new_mtu);
     }
 
     fn window(&self) -> u64 {
-        if self.is_open.load(Ordering::Relaxed) { WINDOW_OPEN } else { self.inner.window() }
+        self.inner.window().max(self.lifted.load(Ordering::Relaxed))
     }
 
     fn metrics(&self) -> ControllerMetrics {
@@ -75,7 +109,8 @@ impl Controller for Openable {
     }
 
     fn clone_box(&self) -> Box<dyn Controller> {
-        Box::new(Self { inner: self.inner.clone_box(), is_open: self.is_open.clone() })
+        let Self { inner, lifted, in_flight, mtu } = self;
+        Box::new(Self { inner: inner.clone_box(), lifted: lifted.clone(), in_flight: *in_flight, mtu: *mtu })
     }
 
     fn initial_window(&self) -> u64 {
