@@ -3,20 +3,19 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::meta::{Facts, Meta};
+use super::mode;
 use super::system::{self, OPEN_DIR};
 
 /// Permission bits that a new directory gets where nobody says otherwise, but for those that the umask takes.
 pub(crate) const DIR_MODE: u32 = 0o777;
-/// Those without which nothing can be put into it.
-pub(crate) const OWNER_MODE: u32 = 0o700;
 
 /// How paths of several components are opened below a root. Neither way follows a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +104,19 @@ impl Dir {
         Ok((found, rustix::fs::readlinkat(&link, "", Vec::new())?.into_bytes()))
     }
 
+    /// Whether this is the directory `other`, or lies below it, as far up as `top`.
+    pub(crate) fn lies_in(&self, other: ObjectId, top: ObjectId) -> bool {
+        // Nothing above the top is of this tree; and the root of all is above itself.
+        let above = |dir: &Self| if dir.id == top { None } else { dir.above().ok().filter(|above| above.id != dir.id) };
+        self.id == other || std::iter::successors(above(self), above).any(|dir| dir.id == other)
+    }
+
+    /// The directory above. Only to compare it: no name leads there.
+    fn above(&self) -> Result<Self, Errno> {
+        let how = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Self::held(rustix::fs::openat(self, "..", how, Mode::empty())?)
+    }
+
     /// Opens a file; never through a link, never waiting for a FIFO's other end, never as our terminal.
     pub(crate) fn open_file(&self, name: &[u8], how: OFlags) -> Result<File, Errno> {
         let how = how | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -133,6 +145,27 @@ impl Dir {
     /// `mode`: permission bits, from which the process's umask takes some.
     pub(crate) fn make_dir(&self, name: &[u8], mode: u32) -> Result<(), Errno> {
         rustix::fs::mkdirat(self, plain_component(name)?, Mode::from_raw_mode(mode & DIR_MODE))
+    }
+
+    /// Gives its owner the way into the directory of that name, where its mode keeps even him out. Without effect on one
+    /// of another user.
+    pub(crate) fn open_up(&self, name: &[u8]) -> Result<(), Errno> {
+        // Not opened to be read: that may be among what its mode forbids.
+        let how = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let dir = rustix::fs::openat(self, plain_component(name)?, how, Mode::empty())?;
+        let found = rustix::fs::fstat(&dir)?;
+        let present = mode::of_stat(found.st_mode);
+        let is_ours = found.st_uid == rustix::process::geteuid().as_raw();
+        if !is_ours || !mode::is_shut(present) {
+            return Ok(());
+        }
+        let path = format!("/proc/self/fd/{}", dir.as_raw_fd());
+        let all = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+        // The administrator needs no permission.
+        if rustix::fs::accessat(rustix::fs::CWD, &path, all, AtFlags::EACCESS).is_ok() {
+            return Ok(());
+        }
+        rustix::fs::chmod(&path, Mode::from_raw_mode(present | mode::OWNER_BITS))
     }
 
     pub(crate) fn make_link(&self, name: &[u8], target: &[u8]) -> Result<(), Errno> {

@@ -117,6 +117,7 @@ impl StorageError {
         match Refusal::of(&self.cause) {
             Some(Refusal::NotTransferable) => return Status::Unsupported,
             Some(Refusal::LinkLeaves | Refusal::TreeReplaced) => return Status::BadName,
+            Some(Refusal::PartForeign) => return Status::NotAllowed,
             Some(Refusal::CommitLost) => return Status::Internal,
             Some(Refusal::PartReplaced | Refusal::CopiedSome | Refusal::CopiedElsewhere) | None => {}
         }
@@ -190,6 +191,9 @@ pub(crate) enum Refusal {
     /// Something of ours was replaced while we worked on it.
     #[error("its part file was replaced by someone else")]
     PartReplaced,
+    /// Other users' files have all the names that a part can have.
+    #[error("files of other users have the names of its part file (.NAME*.qft-part); remove them")]
+    PartForeign,
     /// A part that takes over an old version of its file: some more of it has been copied now.
     #[error("its old version is being copied")]
     CopiedSome,

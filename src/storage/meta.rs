@@ -9,11 +9,8 @@ use rustix::io::Errno;
 use crate::protocol::message::{Kind, Mtime};
 
 use super::error::Refusal;
+use super::mode;
 
-/// Permission, set-id and sticky bits of a mode.
-const MODE_BITS: u32 = 0o7777;
-/// The bits of a mode that are taken over from a peer: never set-id or sticky.
-const PERMISSION_BITS: u32 = 0o777;
 /// Above this the kernel reads special meanings into a number of nanoseconds.
 const NANOS_MAX: u32 = 999_999_999;
 /// The unit of `st_blocks`, whatever the block size of the file system.
@@ -62,7 +59,7 @@ impl Meta {
             kind,
             size,
             mtime: facts.mtime,
-            mode: stat.st_mode & MODE_BITS,
+            mode: mode::of_stat(stat.st_mode),
             allocated: facts.allocated,
             identity: FileIdentity { dev: facts.dev, ino: facts.ino, ctime: facts.ctime },
         })
@@ -94,9 +91,15 @@ impl Facts {
     }
 }
 
-/// Sets permission bits (never set-id or sticky) and the time of modification.
-pub(crate) fn apply(fd: impl AsFd, mtime: Mtime, mode: u32) -> Result<(), Errno> {
-    rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode & PERMISSION_BITS))?;
+/// Sets the time of modification, and the mode that `decide` makes of the present one.
+pub(crate) fn apply(fd: impl AsFd, mtime: Mtime, decide: impl FnOnce(u32) -> u32) -> Result<(), Errno> {
+    let there = mode::of_stat(rustix::fs::fstat(&fd)?.st_mode);
+    let mode = decide(there);
+    // The kernel takes the set-group-id bit of a directory from whoever sets its mode and is not in its group, even
+    // where the mode stays the same.
+    if mode != there {
+        rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode))?;
+    }
     let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
     let last_modification = Timespec { tv_sec: mtime.secs, tv_nsec: mtime.nanos.min(NANOS_MAX).into() };
     rustix::fs::futimens(&fd, &Timestamps { last_access, last_modification })

@@ -17,6 +17,7 @@ mod fair;
 pub mod filter;
 mod hidden;
 mod meta;
+pub(crate) mod mode;
 pub mod part;
 pub mod pattern;
 pub mod pool;

@@ -2,6 +2,7 @@
 
 mod content;
 mod name;
+mod open;
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -10,21 +11,23 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::fs::Stat;
 use rustix::io::Errno;
 
-use crate::protocol::message::{Kind, Mtime};
+use crate::protocol::message::Mtime;
 use crate::protocol::path::WirePath;
 
 use super::dir::{Dir, ObjectId};
 use super::error::{Op, Refusal, StorageError, failed};
 use super::meta::{self, Facts};
+use super::mode;
 use super::root::Destination;
 use super::system;
 
 pub use content::Adoption;
 pub(crate) use name::is_part_name;
 use name::{owned_part_name, part_name};
+use open::{Opened, length, named, open_file};
 
 /// How often a part is opened again when someone removes or replaces it at that moment.
 const OPEN_ATTEMPTS: usize = 16;
@@ -54,6 +57,15 @@ impl Owner<'_> {
         match self {
             Self::Anyone => part_name(target.name()),
             Self::Only(owner) => owned_part_name(target.name(), owner.as_bytes()),
+        }
+    }
+
+    /// The name that is used while a part of another user of this machine has the usual one.
+    fn spare_part_name(self, target: &WirePath) -> Box<[u8]> {
+        let user = format!("uid{}", rustix::process::geteuid().as_raw());
+        match self {
+            Self::Anyone => owned_part_name(target.name(), user.as_bytes()),
+            Self::Only(owner) => owned_part_name(target.name(), format!("{owner}-{user}").as_bytes()),
         }
     }
 }
@@ -88,25 +100,39 @@ impl Part {
     /// # Errors
     /// When it cannot be told.
     pub fn peek(root: &Destination, target: &WirePath, owner: Owner<'_>) -> Result<Option<u64>, StorageError> {
-        let name = owner.part_name(target);
-        let found = root.in_parent(target, |dir, _| dir.meta(&name));
+        let (name, spare) = (owner.part_name(target), owner.spare_part_name(target));
+        let found = root.in_parent(target, |dir, _| Ok(length(dir, &name, &spare)?));
         match found {
-            Ok(meta) => Ok((meta.kind == Kind::File).then_some(meta.size)),
+            Ok(length) => Ok(length),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(StorageError::new(Op::Stat, target.as_path(), error)),
         }
     }
 
     /// Opens or makes the part of `target`, with missing parent directories, and locks it. A link or
-    /// anything else that is no plain file of its own is removed from its name first, never followed.
+    /// anything else that is no plain file of its own is removed from its name first, never followed. A file of another
+    /// user is neither used nor removed: it may be a transfer of his, or wait to be read and changed by him later. The
+    /// part has another name then.
     ///
     /// # Errors
     /// Status `Busy` while another writer has it; `BadName` when a directory has its name.
     pub fn open(root: &Destination, target: &WirePath, owner: Owner<'_>, fresh: Fresh) -> Result<Self, StorageError> {
-        let name = owner.part_name(target);
+        let mut name = owner.part_name(target);
+        let mut spare = Some(owner.spare_part_name(target));
         for _ in 0..OPEN_ATTEMPTS {
             let opened = root.in_made_parent(target, |dir, _| Ok((open_file(dir, &name)?, Arc::clone(dir))));
-            let (Some((file, id)), dir) = opened.map_err(|error| not_opened(target, error))? else { continue };
+            let (opened, dir) = opened.map_err(|error| not_opened(target, error))?;
+            let (file, id) = match opened {
+                Opened::Part(file, id) => (file, id),
+                Opened::Changed => continue,
+                Opened::Foreign => match spare.take() {
+                    Some(other) => {
+                        name = other;
+                        continue;
+                    }
+                    None => return Err(StorageError::new(Op::Create, target.as_path(), Refusal::PartForeign)),
+                },
+            };
             lock(&file, target.as_path())?;
             // Whoever had the lock until now may have committed or removed what we opened, or written to it.
             if let Some(found) = named(&dir, &name, id).map_err(failed(Op::Create, target.as_path()))? {
@@ -190,7 +216,7 @@ impl Part {
             self.file.set_len(size).map_err(failed(Op::Write, path))?;
         }
         self.finished.store(true, Ordering::Release);
-        meta::apply(&self.file, mtime, mode).map_err(failed(Op::SetMeta, path))
+        meta::apply(&self.file, mtime, |_| mode::of_new(mode, system::umask())).map_err(failed(Op::SetMeta, path))
     }
 
     /// Makes the content durable. After a failure it is gone: the kernel has marked as clean what it could not
@@ -267,57 +293,11 @@ fn not_opened(target: &WirePath, error: io::Error) -> StorageError {
     StorageError::new(op, target.as_path(), error)
 }
 
-/// Opens the file of that name. `None`: what was in the way is not any more.
-fn open_file(dir: &Dir, name: &[u8]) -> Result<Option<(File, ObjectId)>, Errno> {
-    let file = match dir.open_file(name, OFlags::RDWR | OFlags::CREATE) {
-        // A link, socket or device; a directory fails with another error and is left alone.
-        Err(Errno::LOOP | Errno::NXIO | Errno::NODEV) => return dir.remove(name).map(|()| None),
-        Err(Errno::ACCESS) => return open_up(dir, name).map(|()| None),
-        opened => opened?,
-    };
-    let found = rustix::fs::fstat(&file)?;
-    let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
-    // With a second name it is someone else's file too, and writing to it would change that one.
-    if is_file && found.st_nlink <= 1 {
-        let Facts { dev, ino, .. } = Facts::of(&found);
-        return Ok(Some((file, ObjectId { dev, ino })));
-    }
-    dir.remove(name).map(|()| None)
-}
-
-/// Makes a part writable again that had got the mode of its file, read-only, when its process died.
-fn open_up(dir: &Dir, name: &[u8]) -> Result<(), Errno> {
-    let file = dir.open_file(name, OFlags::RDONLY).map_err(|_| Errno::ACCESS)?;
-    let found = rustix::fs::fstat(&file)?;
-    let is_ours = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile
-        && found.st_nlink <= 1
-        && found.st_uid == rustix::process::geteuid().as_raw();
-    // With that mode the cause is another one.
-    if !is_ours || found.st_mode & PART_MODE == PART_MODE {
-        return Err(Errno::ACCESS);
-    }
-    // Under the lock only: a living writer has just given it the mode that the file is to have.
-    file.try_lock().map_err(|_| Errno::WOULDBLOCK)?;
-    rustix::fs::fchmod(&file, Mode::from_raw_mode(PART_MODE))
-}
-
 fn lock(file: &File, target: &Path) -> Result<(), StorageError> {
     file.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => StorageError::new(Op::Lock, target, Errno::WOULDBLOCK),
         TryLockError::Error(cause) => StorageError::new(Op::Lock, target, cause),
     })
-}
-
-/// What `name` stands for, if that is (still) the object `id`.
-fn named(dir: &Dir, name: &[u8], id: ObjectId) -> Result<Option<Stat>, Errno> {
-    match dir.stat(name) {
-        Err(Errno::NOENT) => Ok(None),
-        Err(error) => Err(error),
-        Ok(found) => {
-            let Facts { dev, ino, .. } = Facts::of(&found);
-            Ok((id == ObjectId { dev, ino }).then_some(found))
-        }
-    }
 }
 
 #[cfg(test)]

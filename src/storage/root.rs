@@ -13,6 +13,7 @@ mod dirlinks;
 mod link;
 mod parents;
 mod tree;
+mod withheld;
 
 use std::ffi::OsStr;
 use std::io;
@@ -50,6 +51,8 @@ struct Inner {
     resolver: Resolver,
     unsynced: Arc<Unsynced>,
     dots: Dots,
+    /// A directory that is not there for whoever uses this root, wherever below it it lies.
+    withheld: Option<Arc<Path>>,
 }
 
 impl Root {
@@ -94,21 +97,27 @@ impl Root {
     }
 
     fn new(top: Dir, path: PathBuf, resolver: Resolver, unsynced: Arc<Unsynced>) -> Self {
-        Self(Arc::new(Inner { top: Arc::new(top), path, resolver, unsynced, dots: Dots::Shown }))
+        Self(Arc::new(Inner { top: Arc::new(top), path, resolver, unsynced, dots: Dots::Shown, withheld: None }))
+    }
+
+    /// The same root, to be changed before it is used.
+    fn again(&self) -> Inner {
+        let Inner { top, path, resolver, unsynced, dots, withheld } = &*self.0;
+        Inner {
+            top: Arc::clone(top),
+            path: path.clone(),
+            resolver: *resolver,
+            unsynced: Arc::clone(unsynced),
+            dots: *dots,
+            withheld: withheld.clone(),
+        }
     }
 
     /// The same tree without the names at its top that begin with a dot: they are not there to be read, and cannot be
     /// made or written to. Further down such names are like any others.
     #[must_use]
     pub fn hiding_dots(&self) -> Self {
-        let Inner { top, path, resolver, unsynced, dots: _ } = &*self.0;
-        Self(Arc::new(Inner {
-            top: Arc::clone(top),
-            path: path.clone(),
-            resolver: *resolver,
-            unsynced: Arc::clone(unsynced),
-            dots: Dots::Hidden,
-        }))
+        Self(Arc::new(Inner { dots: Dots::Hidden, ..self.again() }))
     }
 
     /// All that is in it, to be read.
@@ -142,7 +151,13 @@ impl Root {
         if self.0.dots == Dots::Hidden && hidden::is_dotted(path) {
             return Err(Errno::NOENT);
         }
-        self.0.top.open_below(path, self.0.resolver).map(Arc::new)
+        self.open_below(&self.0.top, path)
+    }
+
+    /// The same below a directory of this root.
+    fn open_below(&self, top: &Dir, path: &[u8]) -> Result<Arc<Dir>, Errno> {
+        let dir = top.open_below(path, self.0.resolver)?;
+        if self.withholds(&dir) { Err(Errno::ACCESS) } else { Ok(Arc::new(dir)) }
     }
 }
 

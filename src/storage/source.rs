@@ -13,6 +13,8 @@ use crate::protocol::message::{Kind, Mtime};
 
 use super::error::{Op, StorageError, failed};
 use super::meta::{self, Meta};
+use super::mode;
+use super::system;
 
 /// Most ranges that [`Source::data_chunks`] tells apart; a file with more holes is not worth the list.
 const DATA_RANGES_MAX: usize = 4096;
@@ -48,12 +50,13 @@ impl Source {
         read_full_at(&self.file, buf, offset).map_err(failed(Op::Read, &self.path))
     }
 
-    /// Sets time and permission bits (never set-id or sticky) of the file itself.
+    /// Sets the time of the file itself, and permission bits: those of `mode` less the umask.
     ///
     /// # Errors
     /// When it is not ours.
     pub fn set_meta(&self, mtime: Mtime, mode: u32) -> Result<(), StorageError> {
-        meta::apply(&self.file, mtime, mode).map_err(failed(Op::SetMeta, &self.path))
+        let decide = |there| mode::of_kept_file(mode, there, system::umask());
+        meta::apply(&self.file, mtime, decide).map_err(failed(Op::SetMeta, &self.path))
     }
 
     /// Whether the file is still what it was when it was opened: size, content and attributes.

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::num::NonZeroU64;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::OnceLock;
 
 use rustix::fs::{Advice, FallocateFlags, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -83,6 +84,28 @@ pub(crate) fn give_way_to_others() {
     let _ = rustix::process::setpriority_process(None, LEAST_PRIORITY);
 }
 
+/// The permission bits that this process takes from whatever it makes. They are read once: nobody changes them here.
+pub(crate) fn umask() -> u32 {
+    static UMASK: OnceLock<u32> = OnceLock::new();
+    *UMASK.get_or_init(|| stated_umask().unwrap_or_else(exchanged_umask))
+}
+
+/// As the kernel states it; `None` without `/proc`.
+fn stated_umask() -> Option<u32> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let stated = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
+    u32::from_str_radix(stated.trim(), 8).ok()
+}
+
+/// As the only system call for it tells: by setting another one. What a second thread makes in that moment is for its
+/// owner alone, which harms nobody.
+#[allow(clippy::unnecessary_cast)]
+fn exchanged_umask() -> u32 {
+    let before = rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    rustix::process::umask(before);
+    before.bits() as u32
+}
+
 /// Raises the limit of open files of this process as far as it may, and returns it.
 ///
 /// Every part file that waits for its commit is an open file, and the customary limit of 1024 is less than
@@ -92,4 +115,18 @@ pub fn allow_many_open_files() -> u64 {
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let now = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
     now.unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_umask_is_the_one_that_a_child_inherits() {
+        // Not by exchanging it here: other tests make files at this moment.
+        let child = std::process::Command::new("sh").args(["-c", "umask"]).output().expect("a shell");
+        let inherited = u32::from_str_radix(String::from_utf8_lossy(&child.stdout).trim(), 8).expect("octal digits");
+        assert_eq!(stated_umask(), Some(inherited));
+        assert_eq!(umask(), inherited);
+    }
 }

@@ -53,6 +53,20 @@ pub(crate) fn wire(path: &str) -> WirePath {
     WirePath::parse(path.as_bytes()).expect("tests use good paths")
 }
 
+/// Runs `f` as an owner whom permissions bind: the administrator's thread gives up its way around them.
+pub(crate) fn bound_by_permissions<T: Send>(f: impl FnOnce() -> T + Send) -> T {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    std::thread::scope(|scope| {
+        let bound = scope.spawn(|| {
+            let mut sets = capabilities(None).expect("a thread may give up what it has");
+            sets.effective -= CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
+            set_capabilities(None, sets).expect("a thread may give up what it has");
+            f()
+        });
+        bound.join().expect("a thread may give up what it has")
+    })
+}
+
 /// A root in a temporary directory, with a second directory beside it that nobody may touch.
 pub(crate) struct Place {
     pub(crate) temp: tempfile::TempDir,

@@ -183,6 +183,9 @@ impl Walk {
         if self.filters.leaves_out(&name, meta.kind == Kind::Dir) {
             return None;
         }
+        if frame.root.withholds(&meta) {
+            return None;
+        }
         let (root, depth) = (frame.root.clone(), frame.depth);
         if meta.kind == Kind::Dir && !self.shallow {
             let (root, listing) = (root.clone(), Listing::In(Arc::clone(dir)));

@@ -23,7 +23,7 @@ pub struct Header {
     pub size: u64,
     /// Last modification.
     pub mtime: Mtime,
-    /// Permission bits (the lower nine are used).
+    /// Permission bits: the lower nine are used, less the receiver's umask.
     pub mode: u32,
 }
 

@@ -9,6 +9,7 @@ use crate::storage::Meta;
 use crate::storage::Part;
 use crate::storage::StorageError;
 use crate::storage::commit;
+use crate::storage::mode;
 use crate::transfer::resume::{self, Existing, Local, Plan};
 
 /// How long offers are planned before the disk thread takes other work. On a disk that answers that is a thousand of them.
@@ -122,6 +123,9 @@ impl Receiver {
 
     fn act(&self, header: &Header, path: WirePath, plan: Plan) -> Result<(), StorageError> {
         let root = &self.0.options.root;
+        if matches!(plan, Plan::Receive(_) | Plan::MakeDir | Plan::MakeLink) {
+            self.open_up_above(&path)?;
+        }
         match plan {
             Plan::Skip(SkipReason::Same) => return self.skip_same(header, path),
             Plan::Skip(reason) => self.on_skip(header, reason),
@@ -129,7 +133,14 @@ impl Receiver {
             Plan::Receive(start) => self.on_start(header, path, start),
             Plan::MakeDir | Plan::MakeLink if self.0.options.dry_run => self.on_made(header, &path, false),
             Plan::MakeDir if root.make_dir_for(&path, header.mode)? => self.commit_name(header, path),
-            Plan::MakeDir => self.on_made(header, &path, self.changes_what_is_there()),
+            Plan::MakeDir => {
+                let is_changed = self.changes_what_is_there();
+                if is_changed && mode::is_blind(header.mode) {
+                    // Not even what it holds could be looked at.
+                    root.open_up_dir(&path)?;
+                }
+                self.on_made(header, &path, is_changed);
+            }
             Plan::MakeLink => match self.make_link(header, &path)? {
                 Some(made) => self.commit_name(header, made),
                 None => self.on_made(header, &path, false),
@@ -143,6 +154,15 @@ impl Receiver {
     fn changes_what_is_there(&self) -> bool {
         let policy = &self.0.options.policy;
         policy.if_exists == IfExists::Replace && !policy.blind
+    }
+
+    /// Lets this end's user into the directory that is to get a name, where it is shut both there and here: an earlier
+    /// run has shut it as its source is. It is shut again at the end of the job, or of the next one if this one breaks
+    /// off. One that is shut only here was shut by its owner, and stays so.
+    fn open_up_above(&self, path: &WirePath) -> Result<(), StorageError> {
+        let Some(parent) = path.parent().filter(|_| !self.0.options.dry_run) else { return Ok(()) };
+        let is_shut = self.state().directories.get(&parent).is_some_and(|(_, mode)| mode::is_shut(*mode));
+        if is_shut { self.0.options.root.open_up_dir(&parent) } else { Ok(()) }
     }
 
     fn make_link(&self, header: &Header, path: &WirePath) -> Result<Option<WirePath>, StorageError> {

@@ -1,7 +1,8 @@
 use super::*;
 use crate::protocol::message::Status;
 use crate::protocol::path::{COMPONENT_BYTES_MAX, PART_SUFFIX};
-use crate::storage::testing::{Place, wire};
+use crate::storage::testing::{Place, bound_by_permissions, wire};
+use rustix::fs::{FileType, Mode};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 
@@ -171,20 +172,6 @@ fn an_owned_part_has_a_name_that_no_other_part_can_have() {
     assert!(long.len() <= 255 && is_part_name(&long) && long != owned_part_name(&[b'n'; 255], b"you"));
 }
 
-/// Runs `f` as an owner whom permissions bind: the administrator's thread gives up its way around them.
-fn bound_by_permissions<T: Send>(f: impl FnOnce() -> T + Send) -> T {
-    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
-    std::thread::scope(|scope| {
-        let bound = scope.spawn(|| {
-            let mut sets = capabilities(None).unwrap();
-            sets.effective -= CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
-            set_capabilities(None, sets).unwrap();
-            f()
-        });
-        bound.join().unwrap()
-    })
-}
-
 #[test]
 fn a_part_that_was_made_read_only_before_its_process_died_is_continued() {
     let place = Place::new();
@@ -209,7 +196,58 @@ fn a_read_only_file_with_a_second_name_is_no_part_to_open_up() {
     place.write("theirs", b"x");
     fs::hard_link(place.path("theirs"), place.path(".a.qft-part")).unwrap();
     fs::set_permissions(place.path("theirs"), fs::Permissions::from_mode(0o444)).unwrap();
-    let refused = bound_by_permissions(|| Part::open(&place.root, &wire("a"), Owner::Anyone, Fresh::No).unwrap_err());
-    assert_eq!(refused.status(), Status::NotAllowed);
+    bound_by_permissions(|| open(&place, "a").write_at(b"mine", 0).unwrap());
     assert_eq!(fs::metadata(place.path("theirs")).unwrap().mode() & 0o7777, 0o444);
+    assert_eq!(fs::read(place.path("theirs")).unwrap(), b"x");
+}
+
+/// A user who is nobody else in a test.
+const STRANGER: u32 = 65534;
+
+/// Gives a file away; only the administrator can.
+fn give_away(path: &Path) -> bool {
+    let is_given = std::os::unix::fs::chown(path, Some(STRANGER), Some(STRANGER)).is_ok();
+    if !is_given {
+        println!("skipped: only root gives files away");
+    }
+    is_given
+}
+
+#[test]
+fn what_another_user_has_put_in_the_parts_place_is_neither_used_nor_harmed() {
+    for planted in [&b""[..], &[7; 3 << 20]] {
+        let place = Place::new();
+        place.write(".a.qft-part", planted);
+        if !give_away(&place.path(".a.qft-part")) {
+            return;
+        }
+        let part = open(&place, "a");
+        assert!(part.is_empty(), "nothing of his is continued");
+        part.write_at(b"secret", 0).unwrap();
+        assert_eq!(fs::metadata(place.path(".a.qft-part")).unwrap().uid(), STRANGER);
+        assert_eq!(fs::read(place.path(".a.qft-part")).unwrap(), planted);
+        drop(part);
+        assert_eq!(Part::peek(&place.root, &wire("a"), Owner::Anyone).unwrap(), Some(6), "ours is continued");
+        let part = open(&place, "a");
+        assert_eq!(part.len(), 6);
+        let second = Part::open(&place.root, &wire("a"), Owner::Anyone, Fresh::No).unwrap_err();
+        assert_eq!(second.status(), Status::Busy);
+        part.discard().unwrap();
+        assert_eq!(fs::read_dir(place.path("")).unwrap().count(), 1, "nothing of ours is left");
+    }
+}
+
+#[test]
+fn without_a_free_name_for_a_part_that_is_said() {
+    let place = Place::new();
+    let names = [part_name(b"a"), Owner::Anyone.spare_part_name(&wire("a"))];
+    for name in names.map(|name| String::from_utf8(name.to_vec()).unwrap()) {
+        place.write(&name, b"x");
+        if !give_away(&place.path(&name)) {
+            return;
+        }
+    }
+    let refused = Part::open(&place.root, &wire("a"), Owner::Anyone, Fresh::Yes).unwrap_err();
+    assert_eq!(refused.status(), Status::NotAllowed);
+    assert!(refused.to_string().contains("other users"), "{refused}");
 }

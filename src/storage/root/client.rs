@@ -28,9 +28,8 @@ impl Root {
         Ok(Self(Arc::new(Inner {
             top: found.map_err(failed(Op::Open, path.as_path()))?,
             path: self.0.path.join(path.as_path()),
-            resolver: self.0.resolver,
-            unsynced: Arc::clone(&self.0.unsynced),
             dots: Dots::Shown,
+            ..self.again()
         })))
     }
 }

@@ -8,10 +8,11 @@ use std::time::SystemTime;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::super::dir::{DIR_MODE, Dir, OWNER_MODE, Unsynced};
+use super::super::dir::{DIR_MODE, Dir, Unsynced};
 use super::super::error::{Op, StorageError, failed};
 use super::super::meta::{self, Meta};
 use super::super::source::Source;
+use super::super::{mode, system};
 use super::dirlinks::Dirlinks;
 use super::parents::Parents;
 use super::{Root, split};
@@ -112,16 +113,35 @@ impl Destination {
     /// # Errors
     /// As [`Destination::make_dir`].
     pub fn make_dir_for(&self, path: &WirePath, mode: u32) -> Result<bool, StorageError> {
-        self.make_dirs(path.as_bytes(), mode | OWNER_MODE).map_err(failed(Op::MakeDir, path.as_path()))
+        self.make_dirs(path.as_bytes(), mode | mode::OWNER_BITS).map_err(failed(Op::MakeDir, path.as_path()))
     }
 
-    /// Sets time and permission bits (never set-id or sticky) of a directory.
+    /// Lets the owner into a directory whose mode keeps even him out, so that what is in it can be brought up to date;
+    /// [`Destination::set_dir_meta`] shuts it again. Without effect on one of another user, and where nothing keeps us
+    /// out.
+    ///
+    /// # Errors
+    /// When it is no directory, or the file system does not let its mode be changed.
+    pub fn open_up_dir(&self, path: &WirePath) -> Result<(), StorageError> {
+        self.in_parent(path, |parent, name| {
+            let found = parent.meta(name)?.identity;
+            match self.0.root.withholds_object(found.dev, found.ino) {
+                true => Err(Errno::ACCESS.into()),
+                false => Ok(parent.open_up(name)?),
+            }
+        })
+        .map_err(failed(Op::SetMeta, path.as_path()))
+    }
+
+    /// Sets the time of a directory, and takes from its permission bits those that `mode` less the umask has not. It gets
+    /// none that it has not.
     ///
     /// # Errors
     /// When it is no directory or not ours.
     pub fn set_dir_meta(&self, path: &WirePath, mtime: Mtime, mode: u32) -> Result<(), StorageError> {
+        let decide = |there| mode::of_directory(mode, there, system::umask());
         self.look_up(path.as_bytes())
-            .and_then(|dir| Ok(meta::apply(&*dir, mtime, mode)?))
+            .and_then(|dir| Ok(meta::apply(&*dir, mtime, decide)?))
             .map_err(failed(Op::SetMeta, path.as_path()))
     }
 

@@ -12,6 +12,9 @@ use super::super::error::{Op, Refusal, StorageError, failed};
 use super::Destination;
 use crate::protocol::path::{PART_SUFFIX, WirePath};
 
+/// Names that are tried for a link that is to be renamed.
+const TEMPORARY_ATTEMPTS: usize = 64;
+
 impl Destination {
     /// Puts a symbolic link in place, atomically; missing parents are made. `replace` says what becomes of a file or
     /// link that has the name. Says which name the link got; `None` when the same link is there already.
@@ -44,8 +47,7 @@ impl Destination {
         if dir.read_link(path.name()).is_ok_and(|present| present == target) {
             return Ok(None);
         }
-        let temporary = temporary_link_name();
-        dir.make_link(&temporary, target)?;
+        let temporary = make_temporary(dir, target)?;
         let placed = self
             .note_made(dir, &temporary)
             .and_then(|()| self.unsynced().note(dir, || give_final_name(dir, &temporary, path, replace)));
@@ -82,8 +84,21 @@ pub(crate) fn link_stays_inside(depth: usize, target: &[u8]) -> bool {
     true
 }
 
+/// Makes the link under a name that is free. One may be taken by a link that another process of the same number (in a
+/// container that is always the same) left when it died, or that another user has put there to be in the way.
+fn make_temporary(dir: &Dir, target: &[u8]) -> Result<Vec<u8>, Errno> {
+    for _ in 0..TEMPORARY_ATTEMPTS {
+        let name = temporary_link_name();
+        match dir.make_link(&name, target) {
+            Err(Errno::EXIST) => {}
+            made => return made.map(|()| name),
+        }
+    }
+    Err(Errno::EXIST)
+}
+
 /// A name that nobody else uses: it ends like our part files, so no peer can choose it and no walk finds it.
-fn temporary_link_name() -> Vec<u8> {
+pub(super) fn temporary_link_name() -> Vec<u8> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let mut name = format!(".qft-link-{}-{number}", std::process::id()).into_bytes();

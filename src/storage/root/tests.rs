@@ -4,8 +4,8 @@ use super::destination::UNSYNCED_MAX;
 use super::*;
 use crate::protocol::message::{Kind, Mtime, Status};
 use crate::protocol::path::WirePath;
-use crate::storage::testing::{Place, SOME_TIME, wire};
-use crate::storage::{Fresh, Owner, Part, Replace};
+use crate::storage::testing::{Place, SOME_TIME, bound_by_permissions, wire};
+use crate::storage::{Filters, Found, Fresh, Links, Owner, Part, Replace, Request, walk};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt as _, symlink};
 
@@ -205,6 +205,10 @@ fn a_directory_gets_time_and_permission_but_no_set_id_bits() {
     place.root.set_dir_meta(&wire("a/b"), SOME_TIME, 0o7750).unwrap();
     let meta = place.root.stat(&wire("a/b")).unwrap().unwrap();
     assert_eq!((meta.mtime, meta.mode), (SOME_TIME, 0o750));
+    fs::set_permissions(place.path("a/b"), fs::Permissions::from_mode(0o3710)).unwrap();
+    place.root.set_dir_meta(&wire("a/b"), SOME_TIME, 0o777).unwrap();
+    let meta = place.root.stat(&wire("a/b")).unwrap().unwrap();
+    assert_eq!(meta.mode, 0o3710, "what its owner has given it stays, and it does not become wider");
     let hostile = Mtime { secs: 5, nanos: u32::MAX };
     place.root.set_dir_meta(&wire("a/b"), hostile, 0o750).unwrap();
     assert_eq!(place.root.stat(&wire("a/b")).unwrap().unwrap().mtime.secs, 5);
@@ -311,4 +315,89 @@ fn names_are_bytes() {
     assert_eq!(place.root.stat(&odd).unwrap().unwrap().kind, Kind::Dir);
     let error = place.root.open_source(&odd).unwrap_err();
     assert_eq!(error.to_string(), "cannot open new\\nline\\xff/\\u{1b}[2J\\xfe: Is a directory");
+}
+
+#[test]
+fn links_that_a_dead_process_of_the_same_number_left_are_not_in_the_way() {
+    let place = Place::new();
+    let used = String::from_utf8(link::temporary_link_name()).unwrap();
+    let number: u64 = used.trim_end_matches(".qft-part").rsplit('-').next().unwrap().parse().unwrap();
+    // Other tests count up meanwhile, but not so far.
+    for number in number..number + 40 {
+        place.write(&format!(".qft-link-{}-{number}.qft-part", std::process::id()), b"left");
+    }
+    for n in 0..8 {
+        let name = wire(&format!("link{n}"));
+        assert_eq!(place.root.make_link(&name, b"x", Replace::Yes).unwrap(), Some(name));
+    }
+}
+
+#[test]
+fn a_withheld_directory_is_not_there_whenever_it_is_made_and_by_whatever_name() {
+    let place = Place::new();
+    place.write("shown/f", b"x");
+    let home = place.path("shown/home");
+    for root in place.roots().map(|root| root.withholding(&home)) {
+        let (read, written) = (root.tree(), root.destination());
+        assert!(read.open_source(&wire("shown/f")).is_ok());
+        // Made when the root has long been in use, and below another root of it.
+        place.write("shown/home/key", b"secret");
+        place.write("shown/home/deep/key", b"secret");
+        let below = root.client_root(&wire("shown"), false).unwrap();
+        for name in ["shown/home/key", "shown/home/deep/key", "shown/home/new"] {
+            assert!(read.open_source(&wire(name)).is_err(), "{name}");
+            assert!(!matches!(read.stat(&wire(name)), Ok(Some(_))), "{name}");
+            assert!(!matches!(written.stat(&wire(name)), Ok(Some(_))), "{name}");
+            let part = Part::open(&written, &wire(name), Owner::Anyone, Fresh::No);
+            assert_eq!(part.unwrap_err().status(), Status::NotAllowed, "{name}");
+            let name = name.strip_prefix("shown/").unwrap();
+            assert!(below.tree().open_source(&wire(name)).is_err(), "{name}");
+            let narrowed = read.narrowed(&wire("shown")).unwrap();
+            assert!(narrowed.open_source(&wire(&format!("shown/{name}"))).is_err(), "{name}");
+        }
+        assert!(root.client_root(&wire("shown/home"), true).is_err());
+        assert!(written.make_dir(&wire("shown/home/d")).is_err());
+        assert!(written.make_link(&wire("shown/home/l"), b"x", Replace::Yes).is_err());
+        assert!(written.set_dir_meta(&wire("shown/home"), SOME_TIME, 0).is_err());
+        assert!(written.open_up_dir(&wire("shown/home")).is_err());
+        // Moved, it is another path's: what is withheld is what has the path now.
+        fs::rename(place.path("shown/home"), place.path("moved")).unwrap();
+        assert!(read.open_source(&wire("moved/key")).is_ok());
+        symlink("../moved", &home).unwrap();
+        // A tree that has just been there holds the directory for a second.
+        assert!(root.tree().open_source(&wire("moved/key")).is_err());
+        assert!(root.tree().open_source(&wire("moved/deep/key")).is_err());
+        fs::remove_file(&home).unwrap();
+        fs::remove_dir_all(place.path("moved")).unwrap();
+    }
+}
+
+#[test]
+fn a_walk_leaves_a_withheld_directory_out() {
+    let place = Place::new();
+    for name in ["a/f", "a/home/key", "home"] {
+        place.write(name, b"x");
+    }
+    let [root, _] = place.roots().map(|root| root.withholding(&place.path("a/home")).tree());
+    let everything = Request { root, at: None, name: None };
+    let found = walk(vec![everything], Filters::none(), Links::Skip);
+    let names: Vec<_> =
+        found.map(|found| if let Found::File { at, .. } = found { at.to_string() } else { panic!() }).collect();
+    assert_eq!(names, ["a", "a/f", "home"], "{names:?}");
+}
+
+#[test]
+fn a_directory_is_opened_for_its_owner_alone() {
+    let place = Place::new();
+    place.root.make_dir(&wire("shut")).unwrap();
+    for (before, after) in [(0o555, 0o755), (0o2511, 0o2711), (0o000, 0o700), (0o1755, 0o1755)] {
+        fs::set_permissions(place.path("shut"), fs::Permissions::from_mode(before)).unwrap();
+        let opened = bound_by_permissions(|| {
+            place.root.open_up_dir(&wire("shut")).unwrap();
+            place.root.stat(&wire("shut")).unwrap().unwrap().mode
+        });
+        assert_eq!(opened, after, "{before:o}");
+    }
+    symlink("shut", place.path("link")).unwrap();
+    assert!(place.root.open_up_dir(&wire("link")).is_err());
 }

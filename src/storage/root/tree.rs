@@ -14,6 +14,7 @@ use super::super::meta::Meta;
 use super::super::source::Source;
 use super::Root;
 use super::parents::Parents;
+use crate::protocol::message::Kind;
 use crate::protocol::path::WirePath;
 
 /// A tree that is read. No link is followed in it, so the text of a name says where it lies, also when somebody exchanges
@@ -166,6 +167,11 @@ impl Tree {
         self.0.root.shows(dir, name)
     }
 
+    /// Whether that is the directory which is withheld from whoever reads this tree.
+    pub(crate) fn withholds(&self, found: &Meta) -> bool {
+        found.kind == Kind::Dir && self.0.root.withholds_object(found.identity.dev, found.identity.ino)
+    }
+
     /// Lets only names pass that lie in what was named; whoever asks for others has a bug, which must not become an escape.
     fn check(&self, path: &WirePath) -> io::Result<()> {
         match &self.0.named {
@@ -190,7 +196,7 @@ impl Tree {
         };
         match below {
             [] => Ok(top),
-            [b'/', below @ ..] => Ok(Arc::new(top.open_below(below, root.resolver())?)),
+            [b'/', below @ ..] => Ok(root.open_below(&top, below)?),
             _ => Err(Errno::INVAL.into()),
         }
     }

@@ -1,0 +1,143 @@
+//! The file behind a part's name: made, or found there and judged.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::PART_MODE;
+use crate::protocol::path::PART_SUFFIX;
+use crate::storage::dir::{Dir, ObjectId};
+use crate::storage::meta::Facts;
+
+/// What came of opening a part's name.
+pub(super) enum Opened {
+    /// A file of ours, new or found.
+    Part(File, ObjectId),
+    /// What was in the way is not any more, or has just changed: it is to be tried again.
+    Changed,
+    /// A file of another user has the name.
+    Foreign,
+}
+
+/// Opens the file of that name, or makes it.
+pub(super) fn open_file(dir: &Dir, name: &[u8]) -> Result<Opened, Errno> {
+    // Most parts are new. And an existing file is never opened by a call that would make one: in a shared directory the
+    // kernel forbids that for another's (fs.protected_regular), and what is there is to be judged first.
+    match dir.open_file(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL) {
+        Ok(file) => {
+            let id = id_of(&rustix::fs::fstat(&file)?);
+            return Ok(Opened::Part(file, id));
+        }
+        Err(Errno::EXIST) => {}
+        Err(error) => return Err(error),
+    }
+    let there = match dir.stat(name) {
+        Err(Errno::NOENT) => return Ok(Opened::Changed),
+        found => found?,
+    };
+    match FileType::from_raw_mode(there.st_mode) {
+        FileType::Directory => return Err(Errno::ISDIR),
+        FileType::RegularFile if there.st_nlink <= 1 => {}
+        // A link, socket or device; or a file with a second name, which is someone else's too: writing to it would change
+        // that one.
+        _ => return step_aside(dir.remove(name)),
+    }
+    if !is_ours(dir, &there) {
+        return Ok(Opened::Foreign);
+    }
+    let file = match dir.open_file(name, OFlags::RDWR) {
+        Err(Errno::ACCESS) => return open_up(dir, name).map(|()| Opened::Changed),
+        // It was replaced since we looked.
+        Err(Errno::NOENT | Errno::LOOP | Errno::NXIO | Errno::NODEV | Errno::ISDIR) => return Ok(Opened::Changed),
+        opened => opened?,
+    };
+    let found = rustix::fs::fstat(&file)?;
+    let id = id_of(&found);
+    let is_same = id == id_of(&there) && found.st_nlink <= 1 && found.st_uid == there.st_uid;
+    Ok(if is_same { Opened::Part(file, id) } else { Opened::Changed })
+}
+
+/// Where names may not be removed (a shared directory like `/tmp`), what is in the way stays there.
+fn step_aside(removed: Result<(), Errno>) -> Result<Opened, Errno> {
+    match removed {
+        Ok(()) | Err(Errno::NOENT) => Ok(Opened::Changed),
+        Err(Errno::ACCESS | Errno::PERM) => Ok(Opened::Foreign),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a file belongs to whom files belong that we make beside it.
+///
+/// That is the user of this process, but where the file system maps users (network file systems whose server trusts no
+/// root, file systems that know no owners): there it is whoever owns what is made for a look.
+fn is_ours(dir: &Dir, found: &Stat) -> bool {
+    found.st_uid == rustix::process::geteuid().as_raw() || owner_of_new_files(dir) == Ok(found.st_uid)
+}
+
+fn owner_of_new_files(dir: &Dir) -> Result<u32, Errno> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let mut name = format!(".qft-owner-{}-{number}", std::process::id()).into_bytes();
+    name.extend_from_slice(PART_SUFFIX);
+    let file = dir.open_file(&name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)?;
+    let found = rustix::fs::fstat(file.as_fd());
+    dir.remove(&name)?;
+    Ok(found?.st_uid)
+}
+
+/// How much is there to be continued; only looks. It may be wrong where users are mapped: what is said to be there and is
+/// not proves different, and is sent.
+pub(super) fn length(dir: &Dir, name: &[u8], spare: &[u8]) -> Result<Option<u64>, Errno> {
+    let Some(usual) = regular(dir, name)? else { return Ok(None) };
+    let size = |found: &Stat| Facts::of(found).size;
+    if usual.st_uid == rustix::process::geteuid().as_raw() {
+        return Ok(Some(size(&usual)));
+    }
+    if let Some(found) = regular(dir, spare)? {
+        return Ok(Some(size(&found)));
+    }
+    let is_usable = rustix::fs::accessat(dir, name, Access::READ_OK | Access::WRITE_OK, AtFlags::EACCESS).is_ok();
+    Ok(is_usable.then(|| size(&usual)))
+}
+
+fn regular(dir: &Dir, name: &[u8]) -> Result<Option<Stat>, Errno> {
+    match dir.stat(name) {
+        Err(Errno::NOENT) => Ok(None),
+        found => Ok(found.map(|found| Some(found).filter(is_regular))?),
+    }
+}
+
+fn is_regular(found: &Stat) -> bool {
+    FileType::from_raw_mode(found.st_mode) == FileType::RegularFile
+}
+
+/// Makes a part of ours writable again that had got the mode of its file, read-only, when its process died.
+fn open_up(dir: &Dir, name: &[u8]) -> Result<(), Errno> {
+    let file = dir.open_file(name, OFlags::RDONLY).map_err(|_| Errno::ACCESS)?;
+    let found = rustix::fs::fstat(&file)?;
+    let is_ours = is_regular(&found) && found.st_nlink <= 1 && found.st_uid == rustix::process::geteuid().as_raw();
+    // With that mode the cause is another one.
+    if !is_ours || found.st_mode & PART_MODE == PART_MODE {
+        return Err(Errno::ACCESS);
+    }
+    // Under the lock only: a living writer has just given it the mode that the file is to have.
+    file.try_lock().map_err(|_| Errno::WOULDBLOCK)?;
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(PART_MODE))
+}
+
+/// What `name` stands for, if that is (still) the object `id`.
+pub(super) fn named(dir: &Dir, name: &[u8], id: ObjectId) -> Result<Option<Stat>, Errno> {
+    match dir.stat(name) {
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error),
+        Ok(found) => Ok((id == id_of(&found)).then_some(found)),
+    }
+}
+
+fn id_of(found: &Stat) -> ObjectId {
+    let Facts { dev, ino, .. } = Facts::of(found);
+    ObjectId { dev, ino }
+}
