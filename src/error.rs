@@ -78,6 +78,7 @@ impl Error {
             Self::Session(SessionError::Timeout(_) | SessionError::Connection(_)) => Fault::Network,
             Self::Session(SessionError::Internal(_)) => Fault::Ours,
             Self::Session(_) => Fault::Peer,
+            Self::Home(error) if error.is_distrust() => Fault::Trust,
             Self::Storage(_) | Self::Home(_) => Fault::Disk,
             Self::Identity(_) => Fault::Trust,
             Self::Thread(_) => Fault::Ours,

@@ -68,7 +68,7 @@ impl Exit {
                 Some(_) => return Self::Untrusted,
                 None => cause.downcast_ref(),
             };
-            if matches!(home, Some(HomeError::Exposed { .. } | HomeError::Writable { .. })) {
+            if home.is_some_and(HomeError::is_distrust) {
                 return Self::Untrusted;
             }
         }

@@ -41,6 +41,7 @@ pub struct ServerBuilder {
     links: bool,
     keep_dirlinks: bool,
     hidden: bool,
+    withheld: Option<PathBuf>,
     clients_max: usize,
     sync: bool,
     once: bool,
@@ -62,6 +63,7 @@ impl ServerBuilder {
             links: true,
             keep_dirlinks: false,
             hidden: false,
+            withheld: None,
             clients_max: CLIENTS_MAX,
             sync: true,
             once: false,
@@ -138,6 +140,13 @@ impl ServerBuilder {
         self
     }
 
+    /// A directory that is not served, if it lies below the root, now or later: the home, with this installation's key.
+    /// Default: the home of [`Access::Enrolled`].
+    pub fn withhold(mut self, dir: PathBuf) -> Self {
+        self.withheld = Some(dir);
+        self
+    }
+
     /// Clients that are connected at the same time. Default: [`CLIENTS_MAX`]. One address gets half of the places.
     pub fn clients_max(mut self, clients_max: usize) -> Self {
         self.clients_max = clients_max;
@@ -187,7 +196,12 @@ impl ServerBuilder {
         };
         let has_strangers = matches!(self.access, Access::Anyone);
         let paths = self.paths.filter(|_| !has_strangers && self.rate_limit.is_none());
+        let withheld = self.withheld.as_deref().or(match &self.access {
+            Access::Enrolled { home } => Some(home),
+            Access::Only(_) | Access::Anyone => None,
+        });
         let root = Root::create(&self.root)?;
+        let root = withheld.map_or_else(|| root.clone(), |dir| root.withholding(dir));
         let (notices, notice_stream) = Notices::channel();
         let sync = if self.sync { Sync::Durable } else { Sync::None };
         let fault = Arc::<Fault>::default();

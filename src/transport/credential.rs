@@ -1,10 +1,13 @@
 //! Files that a user names: certificates, keys and tokens. They live anywhere, not in the home directory.
 
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::pem::{self, PemObject};
 
 use super::home::{self, HomeError, Privacy};
+use crate::protocol::path::escape;
 
 /// Why a file with a certificate, a key or a token cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -49,15 +52,26 @@ pub enum CredentialError {
 impl CredentialError {
     /// Whether the file would be fine if others could not get at it.
     pub fn is_exposed(&self) -> bool {
-        matches!(self, Self::File(HomeError::Exposed { .. } | HomeError::Writable { .. }))
+        matches!(self, Self::File(error) if error.is_distrust())
     }
+}
+
+/// Says so of a secret that others can read and that is used all the same, because nobody here could change that: a
+/// container's secrets are mounted so.
+pub fn exposure(path: &Path) -> Option<String> {
+    let metadata = std::fs::metadata(path).ok()?;
+    let mode = metadata.mode() & 0o7777;
+    let is_exposed = mode & 0o077 != 0 && home::is_sealed(path, &metadata);
+    let shown = escape(path.as_os_str().as_bytes());
+    is_exposed
+        .then(|| format!("others on this machine can read {shown} (mode {mode:04o}), which cannot be changed here"))
 }
 
 /// The whole text of a file that must be there.
 pub(crate) fn read(path: &Path, privacy: Privacy, what: &'static str) -> Result<String, CredentialError> {
     let missing = || CredentialError::Absent { path: path.to_owned() };
-    match home::read(path, privacy) {
-        Ok(found) => found.map(|(text, _)| text).ok_or_else(missing),
+    match home::read_named(path, privacy) {
+        Ok(found) => found.ok_or_else(missing),
         Err(HomeError::Alien { path }) => {
             Err(CredentialError::Damaged { path, what, reason: "no regular file, or far too large".to_owned() })
         }

@@ -3,10 +3,12 @@
 //! Several processes use it at once. Whoever changes a file holds the directory's lock, writes a new file beside it
 //! and renames it over: a reader sees the old file or the new one, and a crash leaves one of the two.
 
+mod strict;
+
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,9 @@ const LOCK_WAIT: Duration = Duration::from_secs(10);
 const LOCK_POLL: Duration = Duration::from_millis(5);
 /// Largest file read from the directory: 15,000 enrolled clients. Anything more was put there by mistake.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Where containers and service managers mount secrets, for a process that they start and for nobody else: Docker,
+/// Podman and (by convention) Kubernetes; systemd's credentials.
+const SECRET_MOUNTS: [&str; 2] = ["/run/secrets", "/run/credentials"];
 /// Mode of every file in the directory.
 const FILE_MODE: u32 = 0o600;
 /// Mode of the directory, when it is made here.
@@ -63,6 +68,15 @@ pub enum HomeError {
         /// Its permission bits.
         mode: u32,
     },
+    /// Root uses nothing of which another user decides what it is.
+    #[error("{} belongs to another user (uid {uid}), who could change what root relies on; give it to root, or use \
+        another home: QFT_HOME=DIR (with sudo, -H is root's own)", path.display())]
+    Foreign {
+        /// The file, directory or link.
+        path: PathBuf,
+        /// Its owner.
+        uid: u32,
+    },
     /// Not a regular file, or far larger than such a file can be.
     #[error("{} is not one of qft's files; move it away", path.display())]
     Alien {
@@ -78,6 +92,11 @@ pub enum HomeError {
 }
 
 impl HomeError {
+    /// Whether it could be used if others could not get at it.
+    pub fn is_distrust(&self) -> bool {
+        matches!(self, Self::Exposed { .. } | Self::Writable { .. } | Self::Foreign { .. })
+    }
+
     fn io(op: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { op, path: path.to_owned(), source }
     }
@@ -105,8 +124,10 @@ fn locate(qft_home: Option<OsString>, xdg: Option<OsString>, user_home: Option<P
     user_home.filter(|dir| dir.is_absolute()).map(|dir| dir.join(".config").join("qft"))
 }
 
-/// Makes the directory if it is missing, and refuses one that others can write to.
+/// Makes the directory if it is missing, and refuses one that others can write to. As root, one that is another user's,
+/// or lies below what is, is neither used nor made.
 pub(crate) fn prepare(home: &Path) -> Result<(), HomeError> {
+    strict::check_way(home)?;
     DirBuilder::new()
         .recursive(true)
         .mode(DIRECTORY_MODE)
@@ -132,25 +153,69 @@ pub(crate) enum Privacy {
     List,
 }
 
-/// Reads a whole file and what `fstat` said of the very file that was read; `None` when there is none.
+/// Reads a whole file of the home and what `fstat` said of the very file that was read; `None` when there is none.
 pub(crate) fn read(path: &Path, privacy: Privacy) -> Result<Option<(String, Metadata)>, HomeError> {
+    let Some((file, metadata)) = open(path)? else { return Ok(None) };
+    if !metadata.is_file() {
+        return Err(HomeError::Alien { path: path.to_owned() });
+    }
+    strict::check_way(path)?;
+    strict::check_owner(path, &metadata)?;
+    check_mode(path, &metadata, privacy)?;
+    Ok(Some((text_of(path, file)?, metadata)))
+}
+
+/// Reads a whole file that the user has named, wherever it lies and whosever it is; `None` when there is none. It may be
+/// a pipe, which a shell makes of `<(command)`. What lies where nobody can change it, neither those who can read it nor
+/// this user, is taken as it is: see [`is_sealed`].
+pub(super) fn read_named(path: &Path, privacy: Privacy) -> Result<Option<String>, HomeError> {
+    let Some((file, metadata)) = open(path)? else { return Ok(None) };
+    if !metadata.is_file() && !metadata.file_type().is_fifo() {
+        return Err(HomeError::Alien { path: path.to_owned() });
+    }
+    if !is_sealed(path, &metadata) {
+        check_mode(path, &metadata, privacy)?;
+    }
+    text_of(path, file).map(Some)
+}
+
+/// Whether a file lies where its permission bits are for neither this user nor those who can read it to change: on a
+/// read-only mount, among the secrets that a container's host has mounted, or in root's hands. Whoever put it there
+/// decided who reads it.
+pub(super) fn is_sealed(path: &Path, metadata: &Metadata) -> bool {
+    let is_read_only =
+        || rustix::fs::statvfs(path).is_ok_and(|fs| fs.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY));
+    let is_writable = metadata.mode() & 0o022 != 0;
+    let is_roots = metadata.uid() == 0 && !rustix::process::geteuid().is_root();
+    let is_mounted = || path.canonicalize().is_ok_and(|real| SECRET_MOUNTS.iter().any(|dir| real.starts_with(dir)));
+    metadata.is_file() && (!is_writable && (is_roots || is_mounted()) || is_read_only())
+}
+
+fn open(path: &Path) -> Result<Option<(File, Metadata)>, HomeError> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(HomeError::io("open", path)(error)),
     };
     let metadata = file.metadata().map_err(HomeError::io("examine", path))?;
-    if !metadata.is_file() || metadata.len() > FILE_BYTES_MAX {
-        return Err(HomeError::Alien { path: path.to_owned() });
-    }
+    Ok(Some((file, metadata)))
+}
+
+fn check_mode(path: &Path, metadata: &Metadata, privacy: Privacy) -> Result<(), HomeError> {
     let mode = metadata.mode() & 0o7777;
     if privacy == Privacy::Secret && mode & 0o077 != 0 {
         return Err(HomeError::Exposed { path: path.to_owned(), mode });
     }
-    check_not_writable(path, &metadata)?;
+    check_not_writable(path, metadata)
+}
+
+fn text_of(path: &Path, file: File) -> Result<String, HomeError> {
     let mut text = String::new();
-    file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(HomeError::io("read", path))?;
-    Ok(Some((text, metadata)))
+    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(HomeError::io("read", path))?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(HomeError::Alien { path: path.to_owned() });
+    }
+    Ok(text)
 }
 
 /// The right to replace files in the directory. Given up when dropped, or by the system when the process ends.

@@ -98,7 +98,9 @@ pub(crate) fn find_server(
         check_pin(contact, label, standing, trust)?;
         contact.token = trust.token_file.as_deref().map(Token::load).transpose()?;
     }
-    Ok((place, note))
+    let exposed = [&trust.token_file, &trust.key].into_iter().flatten().filter_map(|path| transport::exposure(path));
+    let notes: Vec<String> = note.into_iter().chain(exposed).collect();
+    Ok((place, (!notes.is_empty()).then(|| notes.join("\n"))))
 }
 
 /// A server for which a certificate vouches, whatever the list says about its key.
