@@ -1,6 +1,7 @@
 //! `qft get`.
 
 use std::io;
+use std::path::Path;
 
 use anyhow::Context as _;
 
@@ -9,9 +10,11 @@ use super::exit::{Complaint, Exit, Verb};
 use super::plan;
 use super::reach::{Missing, Reach, Wanted, find};
 use super::run::{Signals, Transfer, block_on, open_ui};
+use super::sandbox::Sandbox;
 use super::send::REMOTE_VARIABLE;
 use super::spool::{PrivateDir, pour};
-use crate::client::Client;
+use crate::client::{Client, GetOptions};
+use crate::storage::Root;
 
 /// Runs the command.
 pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
@@ -37,14 +40,27 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
             }
         };
         let options = plan.options;
+        let sandbox = reach.sandbox(&place, false).and_then(|sandbox| receiving(sandbox, &into, &options));
         let begin = Box::new(move |client: &Client, contact| client.get(contact, patterns, into, options));
-        let transfer = Transfer { verb: Verb::Get, place, reach, far_end, begin, log };
+        let transfer = Transfer { verb: Verb::Get, place, reach, far_end, begin, sandbox, log };
         let exit = transfer.run(&mut ui, &mut signals).await;
         if let Some(spool) = spool.filter(|_| exit == Exit::Done && !dry_run) {
             return to_stdout(&spool, &mut signals).await;
         }
         Ok(exit)
     })
+}
+
+/// With the directory that the files go to. `None` when it cannot be made, of which the job will tell.
+fn receiving(sandbox: Sandbox, into: &Path, options: &GetOptions) -> Option<Sandbox> {
+    let dir = options.directory(into);
+    if options.dry_run {
+        let there = dir.ancestors().find(|dir| dir.exists()).unwrap_or_else(|| Path::new("."));
+        return Some(sandbox.reads(there));
+    }
+    // A rule holds for what is there, so it is made here, just as the job would make it.
+    Root::create(dir).ok()?;
+    Some(sandbox.changes(dir))
 }
 
 /// Copies what was received to standard output. A reader that does not read must not make Ctrl-C useless.

@@ -13,6 +13,7 @@
 //! | `remotes`, `doctor`, `id`, `cert`, `completions`, `man` | the commands to set up |
 //! | `token`, `whole`, `spool` | new tokens; whole files; private directories |
 //! | `run` | one transfer: network thread, signals, drawing |
+//! | `sandbox` | what the threads that serve peers may do with files |
 //! | `ui`, `log` | bars, plain lines, JSON; the log |
 //! | `exit`, `size` | exit codes; numbers for people |
 //! | `table`, `qr` | columns that line up; QR codes |
@@ -37,6 +38,7 @@ mod reach;
 mod remote;
 mod remotes;
 mod run;
+mod sandbox;
 mod send;
 mod serve;
 mod size;

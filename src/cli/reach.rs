@@ -3,6 +3,7 @@
 mod find;
 mod local;
 
+use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,6 +16,7 @@ pub(crate) use self::local::Missing;
 use super::args::{JobArgs, Limit};
 use super::exit::Complaint;
 use super::plan::{Place, Standing};
+use super::sandbox::Sandbox;
 use super::ui::text::shown;
 use crate::client::Client;
 use crate::error::Error;
@@ -96,6 +98,28 @@ impl Reach {
             missing,
             certificate: job.trust.certificate(),
             rate_limit: Limit::rate_of(job.link.bwlimit),
+        }
+    }
+
+    /// What is needed to get there: the home and the system's resolver, or the directory of a server in this process, of
+    /// which files are sent there (`receives`) or come from there. `None`: it cannot be told before it is done.
+    pub(crate) fn sandbox(&self, place: &Place, receives: bool) -> Option<Sandbox> {
+        let sandbox = Sandbox::new();
+        match place {
+            Place::Remote { .. } => {
+                let files = self.certificate.iter().flat_map(|(certificate, key)| [certificate, key]);
+                let sandbox = files.fold(sandbox.resolves(), |all, file| all.reads_file(file));
+                Some(transport::home().into_iter().fold(sandbox, |all, home| all.uses_home(&home)))
+            }
+            Place::Far(_) => Some(sandbox.resolves()),
+            // A stand-in is made.
+            Place::Local { root } if self.missing == Missing::Pretend && !root.is_dir() => None,
+            Place::Local { root } if receives => {
+                // A rule holds for what is there, so it is made here. What fails now fails again where it is told.
+                fs::create_dir_all(root).ok()?;
+                Some(sandbox.changes(root))
+            }
+            Place::Local { root } => Some(sandbox.reads(root)),
         }
     }
 }

@@ -19,6 +19,7 @@ use super::exit::{Complaint, Exit, Verb};
 use super::log;
 use super::plan::Place;
 use super::reach::{Reach, Reached, explain, remember};
+use super::sandbox::Sandbox;
 use super::ssh::{FarEnd, SshError};
 use super::ui::{TICK, Ui, UiOptions, has_bars, mode};
 use crate::client::{Client, Job};
@@ -41,6 +42,8 @@ pub(crate) struct Transfer {
     pub(crate) far_end: Option<FarEnd>,
     /// Starts the job.
     pub(crate) begin: Begin,
+    /// What the job may do with files; `None` is anything.
+    pub(crate) sandbox: Option<Sandbox>,
     /// Lines of the log.
     pub(crate) log: Receiver<String>,
 }
@@ -50,6 +53,8 @@ pub(crate) struct Transfer {
 enum Update {
     Counters(Arc<Counters>),
     Event(Event),
+    /// What the system lacks to confine the job.
+    Unconfined(String),
     Ended(anyhow::Result<Report>),
 }
 
@@ -120,8 +125,14 @@ impl Transfer {
         let (updates, received) = unbounded_channel();
         let stop = CancellationToken::new();
         let (verb, place, log, far_end) = (self.verb, self.place.clone(), self.log, self.far_end);
-        let (reach, begin, stopped) = (self.reach, self.begin, stop.clone());
-        let network = move || network(&self.place, reach, begin, &updates, &stopped);
+        let (reach, begin, sandbox, stopped) = (self.reach, self.begin, self.sandbox, stop.clone());
+        let network = move || {
+            // All threads of the job are started below this one.
+            if let Some(missing) = sandbox.and_then(Sandbox::enforce) {
+                drop(updates.send(Update::Unconfined(missing)));
+            }
+            network(&self.place, reach, begin, &updates, &stopped);
+        };
         let spawned = std::thread::Builder::new().name("qft-network".to_owned()).spawn(network);
         let outcome = match spawned {
             Ok(_) => watch(received, ui, &place, far_end.as_ref(), signals, &stop, &log).await,
@@ -159,6 +170,7 @@ async fn watch(
                     // The same remote is met again after every reconnect.
                     is_met = is_met || meet(ui, place, &event);
                 }
+                Some(Update::Unconfined(missing)) => ui.detail(&missing),
                 Some(Update::Ended(outcome)) => {
                     log.try_iter().for_each(|line| ui.log(line));
                     return if stop.is_cancelled() { outcome.map_err(interrupted) } else { outcome };

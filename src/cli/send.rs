@@ -41,8 +41,9 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
             }
         };
         let options = plan.options;
+        let sandbox = reach.sandbox(&place, true).map(|sandbox| sandbox.sends(&paths));
         let begin = Box::new(move |client: &Client, contact| client.send(contact, paths, options));
-        let transfer = Transfer { verb: Verb::Send, place, reach, far_end, begin, log };
+        let transfer = Transfer { verb: Verb::Send, place, reach, far_end, begin, sandbox, log };
         Ok(transfer.run(&mut ui, &mut signals).await)
     })
 }

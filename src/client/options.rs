@@ -1,6 +1,7 @@
 //! How files are sent and fetched.
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 
 use super::JOBS;
 use crate::protocol::message::{IfExists, Target};
@@ -69,6 +70,16 @@ pub struct GetOptions {
     pub links: bool,
     /// Whether a file is durable before it counts as done.
     pub sync: bool,
+}
+
+impl GetOptions {
+    /// The directory that files are put into when they are got to `into`: that itself, or where it lies if it is the new
+    /// name of a file.
+    pub(crate) fn directory<'a>(&self, into: &'a Path) -> &'a Path {
+        let is_name = self.target == Target::FileOrDirectory && !into.is_dir() && into.file_name().is_some();
+        let dir = if is_name { into.parent().unwrap_or_else(|| Path::new("")) } else { into };
+        if dir.as_os_str().is_empty() { Path::new(".") } else { dir }
+    }
 }
 
 impl Default for GetOptions {

@@ -4,6 +4,7 @@ mod expiry;
 mod hang_up;
 mod output;
 mod passes;
+mod secrets;
 mod way_in;
 
 use std::fs;
@@ -22,12 +23,14 @@ use self::expiry::{DAILY, Expiry};
 use self::hang_up::{Asked, HangUp};
 use self::output::Output;
 use self::passes::{Passes, identity};
+use self::secrets::refuse_to_serve_secrets;
 use self::way_in::{announce, found_at, way_in};
 use super::address::{every_address, parse_advertised, parse_listen};
 use super::args::{Limit, ServeArgs};
 use super::exit::{Complaint, Exit};
 use super::log;
 use super::run::{Signals, block_on};
+use super::sandbox::Sandbox;
 use super::size;
 use crate::digest::engine;
 use crate::error::Error;
@@ -46,11 +49,15 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let advertised = args.advertise.as_deref().map(parse_advertised).transpose()?;
     log::init(args.verbose, None);
     let home = transport::home()?;
-    refuse_to_serve_the_key(&root, &home, args.hidden)?;
+    refuse_to_serve_secrets(args, &root, &home)?;
     let passes = Passes::load(args)?;
     let identity = identity(args, &home)?;
+    // Before the first thread: all of them are confined with this one.
+    let unconfined = sandbox(args, &root, &home).enforce();
     let mut out = Output::new(args);
     engine().complaint().iter().for_each(|complaint| out.say(&format!("note: {complaint}")));
+    unconfined.iter().filter(|_| args.verbose > 0).for_each(|note| out.say(note));
+    passes.notes().chain(args.key.as_deref().and_then(transport::exposure)).for_each(|note| out.warn(&note));
     // Starting waits for the server's threads, so it is done outside of any runtime.
     let server = start(args, &root, &listen, identity, &passes, &home)?;
     let _presence = presence(args, &server, &root, &home, advertised.clone());
@@ -85,20 +92,14 @@ fn root(dir: &Path, is_superuser: bool) -> anyhow::Result<PathBuf> {
     Ok(root)
 }
 
-/// Whoever can read the home gets this machine's key; whoever can write to it lets anyone in.
-fn refuse_to_serve_the_key(root: &Path, home: &Path, hidden: bool) -> Result<(), Complaint> {
-    let Ok(home) = home.canonicalize() else { return Ok(()) };
-    let Ok(below) = home.strip_prefix(root) else { return Ok(()) };
-    let is_out_of_sight = below.as_os_str().as_bytes().starts_with(b".") && !hidden;
-    match is_out_of_sight {
-        true => Ok(()),
-        false => Err(Complaint::Usage(format!(
-            "{} holds this machine's key and its lists of peers, which clients could read and change; serve another \
-             directory, or move $QFT_HOME{}",
-            escape(home.as_os_str().as_bytes()),
-            if hidden { ", or leave --hidden out" } else { "" }
-        ))),
-    }
+/// What a server needs: the directory, the home, and the files that it was told of, which may be replaced while it runs.
+fn sandbox(args: &ServeArgs, root: &Path, home: &Path) -> Sandbox {
+    let sandbox = if args.read_only { Sandbox::new().reads(root) } else { Sandbox::new().changes(root) };
+    // Made now: a rule for what is not there would hold for nothing. Without a home a server with a token works, too.
+    drop(transport::prepare_home(home));
+    let named = [&args.token_file, &args.client_ca, &args.cert, &args.key].into_iter().flatten();
+    let sandbox = named.fold(sandbox.uses_home(home), |all, file| all.reads_file(file));
+    args.ticket_file.iter().fold(sandbox, |all, file| all.replaces_file(file))
 }
 
 /// The addresses to try, in order. Only a default may be given up for another one.
@@ -137,6 +138,7 @@ fn start(
             .links(!args.no_links)
             .keep_dirlinks(args.keep_dirlinks)
             .hidden(args.hidden)
+            .withhold(home.to_owned())
             .clients_max(args.max_clients.get())
             .sync(!args.no_sync)
             .once(args.once)
@@ -286,25 +288,6 @@ mod tests {
         assert!(root(Path::new("/usr/.."), true).is_err(), "by whatever name");
         assert!(root(Path::new("/"), false).is_ok());
         assert!(root(Path::new("/tmp"), true).is_ok());
-    }
-
-    #[test]
-    fn the_key_is_not_served() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let root = dir.path().canonicalize().expect("it is there");
-        for (home, hidden, is_refused) in [
-            (".config/qft", false, false),
-            (".config/qft", true, true),
-            ("keys/.qft", false, true),
-            ("", false, true),
-            ("missing", true, false),
-        ] {
-            let home = root.join(home);
-            if !home.ends_with("missing") {
-                fs::create_dir_all(&home).expect("made");
-            }
-            assert_eq!(refuse_to_serve_the_key(&root, &home, hidden).is_err(), is_refused, "{home:?} {hidden}");
-        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use super::super::args::ServeArgs;
 use crate::protocol::path::escape;
 use crate::server::Server;
-use crate::transport::{Authority, Identity, Ticket, Token};
+use crate::transport::{self, Authority, Identity, Ticket, Token};
 
 /// The passes of a server, read from the files that its flags name.
 pub(super) struct Passes {
@@ -34,6 +34,11 @@ impl Passes {
 
     pub(super) fn authority(&self) -> Option<Authority> {
         self.authority.as_ref().map(|(authority, _)| authority.clone())
+    }
+
+    /// What is odd about their files.
+    pub(super) fn notes(&self) -> impl Iterator<Item = String> {
+        self.token.iter().filter_map(|(_, path)| transport::exposure(path))
     }
 
     /// What to say about them. `host` and `port` are where clients find the server.

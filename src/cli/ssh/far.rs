@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::exit::{Complaint, Exit};
 use super::super::log;
 use super::super::run::{Signals, block_on};
+use super::super::sandbox::Sandbox;
 use super::super::ui::message;
 use super::line::{Answer, Request, Unreadable};
 use super::place::{PlaceError, Places, places};
@@ -79,6 +80,8 @@ fn prepare() -> anyhow::Result<Prepared> {
         PlaceError::Io { .. } => anyhow::Error::from(error),
         PlaceError::Missing(_) | PlaceError::OtherHome(_) => Complaint::Usage(error.to_string()).into(),
     })?;
+    // Before the first thread. What is missing of it is nothing that the near end could mend.
+    let _ = Sandbox::new().changes(&root).enforce();
     let start = |address: SocketAddr| {
         let server = Server::builder(root.clone(), Identity::ephemeral()?)
             .listen(address)

@@ -148,6 +148,13 @@ impl Ui {
         }
     }
 
+    /// Prints a remark for whoever wants to know more (`-v`).
+    pub(crate) fn detail(&mut self, text: &str) {
+        if self.options.verbose {
+            self.note(text);
+        }
+    }
+
     /// Prints a line of the log.
     pub(crate) fn log(&mut self, line: String) {
         self.line(line);
