@@ -11,12 +11,16 @@ mod doctor;
 mod failures;
 #[path = "cli/output.rs"]
 mod output;
+#[path = "cli/owners.rs"]
+mod owners;
 #[path = "cli/pairing.rs"]
 mod pairing;
 #[path = "cli/peers.rs"]
 mod peers;
 #[path = "cli/remotes.rs"]
 mod remotes;
+#[path = "cli/secrets.rs"]
+mod secrets;
 #[path = "cli/serving.rs"]
 mod serving;
 #[path = "cli/settings.rs"]

@@ -99,6 +99,22 @@ impl Machine {
         all
     }
 
+    /// Gives a file or directory, and all in it, to nobody, where this is the administrator.
+    pub(crate) fn give_to_nobody(&self, name: &str) {
+        if rustix::process::geteuid().is_root() {
+            give(&self.path(name));
+        }
+    }
+
+    pub(crate) fn mode(&self, name: &str) -> u32 {
+        fs::symlink_metadata(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}")).permissions().mode()
+            & 0o7777
+    }
+
+    pub(crate) fn set_mode(&self, name: &str, mode: u32) {
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).expect("ours");
+    }
+
     pub(crate) fn qft<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Qft {
         let args: Vec<OsString> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
         let mut command = self.command(env!("CARGO_BIN_EXE_qft"));
@@ -172,6 +188,13 @@ impl Machine {
     }
 }
 
+fn give(path: &Path) {
+    std::os::unix::fs::lchown(path, Some(NOBODY), Some(NOBODY)).expect("root may");
+    for entry in fs::read_dir(path).into_iter().flatten() {
+        give(&entry.expect("readable").path());
+    }
+}
+
 fn collect(dir: &Path, prefix: &str, all: &mut Vec<String>) {
     let Ok(entries) = fs::read_dir(dir) else { return };
     for entry in entries {
@@ -202,6 +225,14 @@ impl Qft {
 
     pub(crate) fn stdin(mut self, content: &[u8]) -> Self {
         self.stdin = content.to_owned();
+        self
+    }
+
+    /// As a user whom permissions bind: the administrator becomes nobody, others stay who they are.
+    pub(crate) fn unprivileged(mut self) -> Self {
+        if rustix::process::geteuid().is_root() {
+            self.command.uid(NOBODY).gid(NOBODY);
+        }
         self
     }
 

@@ -92,6 +92,11 @@ impl Serve {
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.0.id()
+    }
+
     /// Waits for its end.
     pub(crate) fn end(&mut self) -> Option<i32> {
         self.child.wait("the server's end").code()
