@@ -22,7 +22,7 @@
 //! very directory that was named, once for all connections of a job. Only regular files and directories are created, and
 //! links that stay inside (of what was asked for, at a client) where this end asked for them: `get --links`, a server
 //! unless `--no-links`, never a drop box.
-//! Permission bits never include set-user-id or set-group-id. A client takes only names that it asked for, with a leading
+//! A client takes only names that it asked for, with a leading
 //! dot only where the pattern has one, and none that its filters leave out. The contents of a directory (`dir/`) are all
 //! that is in it, as our own server reads that: dotfiles too.
 //!
@@ -31,6 +31,19 @@
 //! inside the destination, past no dotted name. A server does that with `--keep-dirlinks` only, and takes no links from
 //! clients then. As with rsync's option of that name, links that an earlier `get --links` has brought are the user's: do
 //! not get with `--links` from somebody whom you would not let choose where later files land.
+//!
+//! **Modes.** A copy gets the nine permission bits of its source, less the umask of the end that receives. Set-user-id,
+//! set-group-id and sticky bits of a source are never taken over; those that a directory here has, or inherits, stay. A
+//! directory that was there may become narrower and never wider, so no peer opens what its owner has shut. One that is
+//! shut at both ends is opened, for its owner alone, while it is brought up to date.
+//!
+//! **Another user's files** are not continued: an unfinished file is used only if it belongs to whom the files belong
+//! that are made beside it. Else whoever planted it could read what root receives, and change it after it was verified.
+//!
+//! **A second wall** is Landlock, where the kernel has it. A server confines itself, before its first thread, to its
+//! directory, its home and the files that it was told of; a transfer confines the thread that its work is done below: a
+//! get to its destination and its home, a send to what was named. What they need of the system is allowed to be read. A
+//! mistake in the first wall then meets the kernel. What is missing of it is said with `-v`.
 //!
 //! **Names are escaped** before they reach a terminal or a log.
 //!
@@ -75,7 +88,9 @@
 //!
 //! **Dotfiles at the top** of the served directory cannot be seen, read or written without `--hidden`, and no link leads
 //! to them: whoever serves a home directory does not hand out `.ssh`. Further down they are files like others. The
-//! directory with this installation's key is not served at all.
+//! directory with this installation's key is not served at all: one that lies in what clients can see is refused at the
+//! start, whether it exists or not, and each directory that is looked up is compared with it, as an object. The token,
+//! the private key and the ticket that a server is told of may not lie there either.
 //!
 //! **Invites** are 128 random bits, work once over all processes of the server's home, for 15 minutes unless it was
 //! said otherwise, and are kept as hashes. Five wrong ones end all that are open; an address that brought three wrong
@@ -88,4 +103,10 @@
 //! and no ticket, token or private key.
 //!
 //! **Files of the home** are made for their owner alone. A key that others can read, and a list or a directory that
-//! others can write to, are refused with the command that mends it.
+//! others can write to, are refused with the command that mends it. Root is as strict as sshd's `StrictModes`: it uses no
+//! home, list, key or setting that belongs to another user, and none that such a user could exchange, be it by a link or
+//! by a directory above.
+//!
+//! **A token or key that a command names** may lie anywhere and be a pipe. If others can read it, it is refused, unless
+//! whoever can read it and whoever uses it are both unable to change that: on a read-only mount, below `/run/secrets` or
+//! `/run/credentials`, or as root's file for a process that is not root's. Then it is used, with a note.
