@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use quinn::Incoming;
+use tokio::sync::Semaphore;
 use tokio::time::{interval, timeout};
 use tracing::debug;
 
@@ -17,6 +18,7 @@ use super::pool::Pool;
 use super::recheck;
 use crate::error::Error;
 use crate::protocol::close::CloseCode;
+use crate::session::ATTENTION_DEADLINE;
 use crate::transport::congestion::ControllerConfig;
 use crate::transport::{self, Granted, Listener, Throttle, TransportError, Tuning};
 
@@ -25,6 +27,9 @@ pub(super) const NETWORK_THREAD: &str = "the network thread";
 
 /// How often an ending server looks whether its connections are gone.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
+
+/// Clients that are told at the same time that they come too late; a crowd of more is refused without a reason.
+const PARTINGS_MAX: usize = 64;
 
 /// Longest wait for peers to hear of the end of their connections.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -113,14 +118,27 @@ fn answer(incoming: Incoming, listener: &Listener, shared: &Arc<Shared>, pool: &
     }
 }
 
+/// Tells a client that comes too late that this server is ending, which takes a handshake: QUIC's own refusal has no room
+/// for a reason. It is not waited for.
+fn send_away(incoming: Incoming, listener: &Listener, partings: &Arc<Semaphore>) {
+    let Ok(place) = partings.clone().try_acquire_owned() else { return incoming.refuse() };
+    let config = listener.server_config_for(incoming.remote_address());
+    tokio::spawn(async move {
+        if let Ok(connection) = transport::accept(incoming, config, ATTENTION_DEADLINE).await {
+            transport::close(&connection, CloseCode::GoingAway, "");
+        }
+        drop(place);
+    });
+}
+
 /// Lets what is in flight finish, until the deadline; then ends every connection.
 async fn end(listener: &Listener, shared: &Shared, pool: &Pool) {
     let mut looks = interval(DRAIN_LOOK);
+    let partings = Arc::new(Semaphore::new(PARTINGS_MAX));
     while shared.fault.what().is_none() && pool.active().iter().any(|active| *active > 0) {
         tokio::select! {
             _ = looks.tick() => {}
-            // Turned away at the door: the client hears at once that this server is busy ending.
-            Some(incoming) = listener.next() => incoming.refuse(),
+            Some(incoming) = listener.next() => send_away(incoming, listener, &partings),
         }
         let deadline = *shared.drain.borrow();
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {

@@ -16,6 +16,11 @@ use crate::protocol::path::escape;
 /// (RFC 9001, section 4.8).
 const VERSION_ALERTS: [u64; 2] = [0x100 + 70, 0x100 + 120];
 
+/// QUIC carries TLS alerts as numbers from here on.
+const TLS_ALERT: u64 = 0x100;
+/// The last of them.
+const TLS_ALERT_LAST: u64 = 0x1ff;
+
 /// `certificate_required`, as a QUIC code: the client showed none.
 const NO_CERTIFICATE_ALERT: u64 = 0x100 + 116;
 
@@ -76,7 +81,7 @@ pub enum TransportError {
     Handshake {
         /// The peer.
         addr: SocketAddr,
-        /// What the TLS or QUIC layer says, escaped for display.
+        /// What is wrong, safe to print.
         reason: String,
     },
     /// The client showed no key. Whoever only wants to see a server's key shows none.
@@ -106,6 +111,35 @@ pub enum TransportError {
     Identity(#[from] IdentityError),
 }
 
+/// Which end broke a handshake off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blame {
+    Us,
+    Them,
+}
+
+/// What a TLS alert means, in words of ours. The text beside it is written by the peer's TLS library, if not by somebody
+/// who wants to fill a log.
+fn alert_reason(alert: u64, by: Blame) -> String {
+    let name = match alert {
+        40 => "no common parameters",
+        42 => "bad certificate",
+        43 => "unsupported certificate",
+        44 => "revoked certificate",
+        45 => "expired certificate",
+        46 => "certificate not accepted",
+        48 => "unknown CA",
+        51 => "a signature does not verify",
+        80 => "internal error",
+        alert => return format!("TLS alert {alert}"),
+    };
+    match (alert, by) {
+        (42..=48, Blame::Them) => format!("it does not accept this end's certificate ({name})"),
+        (42..=48, Blame::Us) => format!("its certificate is not accepted here ({name})"),
+        _ => format!("{name} (TLS alert {alert})"),
+    }
+}
+
 /// Where the remedy of a [`TransportError`] lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -129,19 +163,23 @@ impl TransportError {
         let reason = escape(error.to_string().as_bytes()).to_string();
         match error {
             ConnectionError::VersionMismatch => Self::Version { addr },
-            ConnectionError::TransportError(error) => Self::from_code(addr, error.code.into(), reason),
-            ConnectionError::ConnectionClosed(close) => Self::from_code(addr, close.error_code.into(), reason),
+            ConnectionError::TransportError(error) => Self::from_code(addr, error.code.into(), Blame::Us, reason),
+            ConnectionError::ConnectionClosed(close) => {
+                Self::from_code(addr, close.error_code.into(), Blame::Them, reason)
+            }
             _ => Self::Lost { addr, reason },
         }
     }
 
-    fn from_code(addr: SocketAddr, code: u64, reason: String) -> Self {
+    fn from_code(addr: SocketAddr, code: u64, by: Blame, reason: String) -> Self {
         match code {
             code if VERSION_ALERTS.contains(&code) => Self::Version { addr },
             NO_CERTIFICATE_ALERT => Self::NoClientKey { addr },
             WRONG_KEY_ALERT => Self::Handshake { addr, reason: "it expects another key than this one".to_owned() },
-            // QUIC carries TLS alerts as 0x100 + alert.
-            0x100..=0x1ff => Self::Handshake { addr, reason },
+            TLS_ALERT..=TLS_ALERT_LAST => {
+                tracing::debug!(%addr, reason, "the handshake failed");
+                Self::Handshake { addr, reason: alert_reason(code - TLS_ALERT, by) }
+            }
             _ => Self::Lost { addr, reason },
         }
     }
