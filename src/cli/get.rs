@@ -9,9 +9,10 @@ use super::args::GetArgs;
 use super::exit::{Complaint, Exit, Verb};
 use super::plan;
 use super::reach::{Missing, Reach, Wanted, find};
-use super::run::{Signals, Transfer, block_on, open_ui};
+use super::run::{Transfer, open_ui};
 use super::sandbox::Sandbox;
 use super::send::REMOTE_VARIABLE;
+use super::signals::{HangUps, Signals, block_on};
 use super::spool::{PrivateDir, pour};
 use crate::client::{Client, GetOptions};
 use crate::storage::Root;
@@ -28,9 +29,9 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
         Some(far_end) => plan::below_far_root(plan.patterns, &far_end.names),
         None => plan.patterns,
     };
-    let (mut ui, log) = open_ui(Verb::Get, &args.job, &place, far_end.as_ref(), &plan.shown);
+    let (mut ui, log) = open_ui(Verb::Get, &args.job, &place, far_end.as_ref(), &plan.shown)?;
     plan.hints.iter().chain(&note).for_each(|hint| ui.note(hint));
-    block_on(async move |mut signals| {
+    block_on(HangUps::End, async move |mut signals| {
         // Content for standard output is received as a file first, so that only verified bytes get there.
         let (into, spool) = match plan.into {
             Some(into) => (into, None),

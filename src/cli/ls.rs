@@ -10,8 +10,9 @@ use super::exit::{Complaint, Exit};
 use super::plan::{self, LsPlan, Place};
 use super::reach::{Missing, Reach, Reached, Wanted, explain, find, remember};
 use super::remote::{Spec, below};
-use super::run::{Signals, block_on, gone};
+use super::run::gone;
 use super::send::REMOTE_VARIABLE;
+use super::signals::{HangUps, Signals, block_on};
 use super::size;
 use super::ssh::FarEnd;
 use super::ui::json::{self, Json};
@@ -47,7 +48,8 @@ pub(crate) fn run(args: &LsArgs) -> anyhow::Result<Exit> {
         say(&place.header("<-", &shown));
     }
     spec.as_ref().and_then(Spec::port_hint).iter().chain(&note).for_each(|line| tell(line, args));
-    let listed = block_on(async |signals| list(&place, reach, pattern, far_end.as_ref(), args, signals).await);
+    let listed =
+        block_on(HangUps::End, async |signals| list(&place, reach, pattern, far_end.as_ref(), args, signals).await);
     drop(far_end);
     let Listing { entries, problems, .. } = listed?;
     let exit = if problems.is_empty() { Exit::Done } else { Exit::SomeFailed };

@@ -12,9 +12,10 @@
 //! | `serve`, `status`, `peers` | the commands of a server |
 //! | `remotes`, `doctor`, `id`, `cert`, `completions`, `man` | the commands to set up |
 //! | `token`, `whole`, `spool` | new tokens; whole files; private directories |
-//! | `run` | one transfer: network thread, signals, drawing |
+//! | `run` | one transfer: network thread, drawing |
 //! | `sandbox` | what the threads that serve peers may do with files |
 //! | `ui`, `log` | bars, plain lines, JSON; the log |
+//! | `lines`, `signals` | output that nobody waits for; signals that wait for nobody |
 //! | `exit`, `size` | exit codes; numbers for people |
 //! | `table`, `qr` | columns that line up; QR codes |
 
@@ -28,6 +29,7 @@ mod doctor;
 mod exit;
 mod get;
 mod id;
+mod lines;
 mod log;
 mod ls;
 mod man;
@@ -41,6 +43,7 @@ mod run;
 mod sandbox;
 mod send;
 mod serve;
+mod signals;
 mod size;
 mod spool;
 mod ssh;

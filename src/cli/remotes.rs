@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::args::{AddArgs, NamedArgs, RemoteAction, RemoteArgs, RenameArgs};
 use super::exit::{Complaint, Exit};
-use super::run::block_on;
+use super::signals::{HangUps, block_on};
 use super::table::Table;
 use super::ui::json::Json;
 use super::ui::text::shown;
@@ -131,7 +131,7 @@ fn complaint(error: NameError) -> anyhow::Error {
 fn pair(ticket: &Ticket, args: &AddArgs) -> anyhow::Result<Greeting> {
     let identity = Identity::load_or_create(&transport::home()?).context("this machine's identity")?;
     let client = Client::builder(identity).patience(args.timeout).build()?;
-    block_on(async |mut signals| {
+    block_on(HangUps::End, async |mut signals| {
         tokio::select! {
             greeting = client.greet(ticket.clone()) => Ok(greeting?),
             () = signals.next() => Err(Complaint::Interrupted.into()),
@@ -142,7 +142,7 @@ fn pair(ticket: &Ticket, args: &AddArgs) -> anyhow::Result<Greeting> {
 /// Reads a ticket from a terminal that shows nothing of it, or from the first line of standard input.
 fn ask_for_ticket(name: &str) -> anyhow::Result<String> {
     // Ctrl-C ends the wait, not the program: else the terminal would go on hiding what is typed.
-    let line = block_on(async |mut signals| {
+    let line = block_on(HangUps::End, async |mut signals| {
         let _hidden = hide_ticket(name)?;
         let read = tokio::task::spawn_blocking(|| {
             let mut line = String::new();

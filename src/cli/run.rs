@@ -1,7 +1,6 @@
 //! Runs one transfer: the network on a thread of its own, with its own runtime; the terminal and the signals
 //! here. A terminal that is stopped (Ctrl-S) or slow can so never hold up a packet.
 
-use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -9,17 +8,17 @@ use std::time::Instant;
 
 use anyhow::{Context as _, anyhow};
 use serde_json::json;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::args::JobArgs;
 use super::exit::{Complaint, Exit, Verb};
-use super::log;
+use super::log::{self, Sink};
 use super::plan::Place;
 use super::reach::{Reach, Reached, explain, remember};
 use super::sandbox::Sandbox;
+use super::signals::Signals;
 use super::ssh::{FarEnd, SshError};
 use super::ui::{TICK, Ui, UiOptions, has_bars, mode};
 use crate::client::{Client, Job};
@@ -58,35 +57,6 @@ enum Update {
     Ended(anyhow::Result<Report>),
 }
 
-/// SIGINT and SIGTERM, both of which ask for a clean end.
-pub(crate) struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    /// Waits for the next one.
-    pub(crate) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-/// Runs a command on the main thread, with signals caught from here on.
-pub(crate) fn block_on<T, F: Future<Output = anyhow::Result<T>>>(main: impl FnOnce(Signals) -> F) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
-    let result = runtime.block_on(async { main(Signals::new().context("catching signals")?).await });
-    // Standard input may still be read by a thread that nothing can wake.
-    runtime.shutdown_background();
-    result
-}
-
 /// Opens what a transfer is shown by, with its first line, and the log that goes through it.
 pub(crate) fn open_ui(
     verb: Verb,
@@ -94,7 +64,7 @@ pub(crate) fn open_ui(
     place: &Place,
     far_end: Option<&FarEnd>,
     shown: &str,
-) -> (Ui, Receiver<String>) {
+) -> anyhow::Result<(Ui, Receiver<String>)> {
     let dry_run = job.conflict.dry_run;
     let mut ui = Ui::new(UiOptions {
         verb,
@@ -106,16 +76,17 @@ pub(crate) fn open_ui(
         jobs: job.link.jobs.get(),
         address: place.address(),
         is_local: matches!(place, Place::Local { .. }),
-    });
+    })
+    .context("starting a thread")?;
     let (lines, log) = std::sync::mpsc::channel();
     far_end.iter().for_each(|far_end| far_end.speak_through(lines.clone()));
-    log::init(job.output.verbose, Some(lines));
+    log::init(job.output.verbose, Sink::Renderer(lines));
     ui.header(
         &place.header(verb.arrow(), shown),
         json!({"path": shown, "address": place.address(), "dry_run": dry_run}),
     );
     engine().complaint().iter().for_each(|complaint| ui.note(complaint));
-    (ui, log)
+    Ok((ui, log))
 }
 
 impl Transfer {
@@ -126,12 +97,13 @@ impl Transfer {
         let stop = CancellationToken::new();
         let (verb, place, log, far_end) = (self.verb, self.place.clone(), self.log, self.far_end);
         let (reach, begin, sandbox, stopped) = (self.reach, self.begin, self.sandbox, stop.clone());
+        let heard = signals.clone();
         let network = move || {
             // All threads of the job are started below this one.
             if let Some(missing) = sandbox.and_then(Sandbox::enforce) {
                 drop(updates.send(Update::Unconfined(missing)));
             }
-            network(&self.place, reach, begin, &updates, &stopped);
+            network(&self.place, reach, begin, &updates, &stopped, heard);
         };
         let spawned = std::thread::Builder::new().name("qft-network".to_owned()).spawn(network);
         let outcome = match spawned {
@@ -157,7 +129,7 @@ async fn watch(
     stop: &CancellationToken,
     log: &Receiver<String>,
 ) -> anyhow::Result<Report> {
-    let mut is_met = false;
+    let (mut is_met, mut is_stopping) = (false, false);
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut gone = pin!(gone(far_end));
@@ -183,9 +155,10 @@ async fn watch(
                 return Err(if is_wanted { Complaint::Interrupted.into() } else { error.into() });
             }
             () = signals.next() => {
-                if stop.is_cancelled() {
+                if is_stopping {
                     return Err(Complaint::Interrupted.into());
                 }
+                is_stopping = true;
                 stop.cancel();
                 ui.note("stopping; once more stops at once");
             }
@@ -225,16 +198,31 @@ fn meet(ui: &mut Ui, place: &Place, event: &Event) -> bool {
     true
 }
 
-/// The network's thread.
-fn network(place: &Place, reach: Reach, begin: Begin, updates: &UnboundedSender<Update>, stop: &CancellationToken) {
+/// The network's thread. It hears signals itself, for the main thread may be waiting for its terminal.
+fn network(
+    place: &Place,
+    reach: Reach,
+    begin: Begin,
+    updates: &UnboundedSender<Update>,
+    stop: &CancellationToken,
+    mut signals: Signals,
+) {
     let outcome = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => {
-            let outcome = runtime.block_on(drive(place, reach, begin, updates, stop));
+            let outcome = runtime.block_on(async {
+                let mut driven = pin!(drive(place, reach, begin, updates, stop));
+                tokio::select! {
+                    outcome = &mut driven => return outcome,
+                    () = signals.next() => stop.cancel(),
+                }
+                driven.await
+            });
             runtime.shutdown_background();
             outcome
         }
         Err(error) => Err(error).context("starting the runtime"),
     };
+    signals.work_is_over();
     // The renderer is gone only when the user would wait no longer.
     drop(updates.send(Update::Ended(outcome)));
 }

@@ -10,7 +10,8 @@ use super::exit::{Complaint, Exit, Verb};
 use super::plan::{self, Source};
 use super::reach::{Missing, Reach, Wanted, find};
 use super::remote;
-use super::run::{Signals, Transfer, block_on, open_ui};
+use super::run::{Transfer, open_ui};
+use super::signals::{HangUps, Signals, block_on};
 use super::spool::{PrivateDir, fill};
 use crate::client::Client;
 
@@ -29,9 +30,9 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
     if let Some([name]) = far_end.as_ref().map(|far_end| far_end.names.as_slice()) {
         plan.options.to = remote::destination(name)?.to;
     }
-    let (mut ui, log) = open_ui(Verb::Send, &args.job, &place, far_end.as_ref(), &plan.shown);
+    let (mut ui, log) = open_ui(Verb::Send, &args.job, &place, far_end.as_ref(), &plan.shown)?;
     plan.hints.iter().chain(&note).for_each(|hint| ui.note(hint));
-    block_on(async move |mut signals| {
+    block_on(HangUps::End, async move |mut signals| {
         // Held until the end: dropping it removes what was spooled.
         let (paths, _spool) = match plan.source {
             Source::Paths(paths) => (paths, None),

@@ -1,6 +1,7 @@
 //! One file that is moving.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,11 @@ pub struct FileProgress {
     pub resumed: u64,
     /// What its content is.
     pub why: Why,
+    /// When it started.
+    pub since: Instant,
+    /// Where the sending end has it below the directory that it serves, escaped for display; `None` where `path` says it
+    /// all.
+    pub source: Option<String>,
     /// Bytes that earlier attempts of the same job wrote.
     earlier: AtomicU64,
     written: AtomicU64,
@@ -39,7 +45,13 @@ impl FileProgress {
     /// A file of which `resumed` bytes are there and nothing has moved yet.
     pub fn new(path: String, size: u64, resumed: u64, why: Why) -> Self {
         let (earlier, written, phase) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU8::new(0));
-        Self { path, size, resumed, why, earlier, written, phase }
+        Self { path, size, resumed, why, since: Instant::now(), source: None, earlier, written, phase }
+    }
+
+    /// The same, of which the sending end knows where it has it.
+    pub(crate) fn from_source(mut self, source: String) -> Self {
+        self.source = Some(source);
+        self
     }
 
     /// Content bytes that the receiver has written since the file started.

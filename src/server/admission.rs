@@ -213,7 +213,7 @@ fn renew(clients: &Clients, peer: Fingerprint, name: Option<&str>, rights: &Righ
 }
 
 /// Tells the operator of a client that was not let in.
-pub(super) fn refuse(shared: &Shared, addr: SocketAddr, peer: Option<Fingerprint>, why: String) {
-    info!(%addr, peer = peer.map(|peer| peer.short()), why, "refused");
-    shared.notices.send(Notice::Refused { addr, peer, why });
+pub(super) fn refuse(shared: &Shared, addr: SocketAddr, fingerprint: Option<Fingerprint>, why: String) {
+    info!(%addr, peer = fingerprint.map(|key| key.short()), why, "refused");
+    shared.notices.send(Notice::Refused { addr, fingerprint, why });
 }

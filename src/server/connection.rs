@@ -14,12 +14,12 @@ use super::grant::Grant;
 use super::paths::Way;
 use super::pool::Slot;
 use super::visit::Visit;
-use super::{Notice, Shared};
+use super::{Notice, Peer, Shared};
 use crate::digest::{Hasher, Salt};
 use crate::protocol::close::CloseCode;
 use crate::protocol::features;
 use crate::protocol::message::{Message, Welcome};
-use crate::protocol::path::escape;
+use crate::protocol::path::{WirePath, escape};
 use crate::session::control::{Control, ControlReader};
 use crate::session::local::host_name;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
@@ -121,6 +121,11 @@ impl Client {
         })
     }
 
+    /// The directory below the served one that is all of it to this client; `None` for the whole.
+    pub(super) fn root(&self) -> Option<&WirePath> {
+        self.rights.as_ref()?.root.as_ref()
+    }
+
     /// The features that both sides use.
     pub(super) fn features(&self) -> u64 {
         self.welcome.features
@@ -144,8 +149,9 @@ impl Client {
         let visit = Arc::new(Visit::new(connection.clone(), peer, name.clone(), worker, way));
         let entered = shared.leases.enter(visit.clone(), self.rights.clone());
         info!(worker, %addr, peer = peer.short(), name, "connected");
-        shared.notices.send(Notice::Connected { worker, addr, peer, name, enrolled });
-        let mut conversation = Conversation::new(self, shared.clone(), visit);
+        let named = Arc::new(Peer { addr, fingerprint: peer, name });
+        shared.notices.send(Notice::Connected { worker, peer: named.clone(), enrolled });
+        let mut conversation = Conversation::new(self, shared.clone(), visit.clone(), named.clone());
         #[cfg(test)]
         shared.fault.trip("connection");
         let error = conversation.run().await;
@@ -153,7 +159,7 @@ impl Client {
         let why = entered.ended().map_or_else(|| farewell(addr, &error), |code| ended_by_us(code).to_owned());
         let total = conversation.totals;
         info!(worker, %addr, peer = peer.short(), why, ?total, "disconnected");
-        shared.notices.send(total.notice(worker, addr, peer, why));
+        shared.notices.send(total.notice(worker, named, visit.since().elapsed(), why));
         Parting::of(&error)
     }
 }

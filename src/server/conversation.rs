@@ -15,9 +15,10 @@ use super::job::{Job, Moving, Role};
 use super::status::Direction;
 use super::totals::Totals;
 use super::visit::Visit;
-use super::{Notice, Shared, list};
+use super::{Notice, Peer, Shared, list};
 use crate::progress::{Event, Observer};
 use crate::protocol::message::{Get, List, Message, Probe, ProbeKind, Push};
+use crate::protocol::path::WirePath;
 use crate::session::local::{FOUND_AHEAD, walk_on_a_thread};
 use crate::session::probe;
 use crate::session::receiver::{self, ReceiveOptions, Receiver};
@@ -41,6 +42,8 @@ pub(super) struct Conversation {
     /// Closed with the conversation, so that what waits for the disk ends with it.
     disk: OpenQueue,
     committer: Committer,
+    /// As the operator knows it.
+    peer: Arc<Peer>,
     roles: Roles,
     receiving: JoinSet<SessionError>,
     sending: JoinSet<Result<(), SessionError>>,
@@ -53,7 +56,7 @@ pub(super) struct Conversation {
 
 impl Conversation {
     /// A conversation that has not begun.
-    pub(super) fn new(client: Client, shared: Arc<Shared>, visit: Arc<Visit>) -> Self {
+    pub(super) fn new(client: Client, shared: Arc<Shared>, visit: Arc<Visit>, peer: Arc<Peer>) -> Self {
         // All connections of one key have one share of the disk.
         let party = u64::from_be_bytes(std::array::from_fn(|at| visit.peer.0[at]));
         Self {
@@ -62,6 +65,7 @@ impl Conversation {
             committer: shared.committer.for_client(party),
             shared,
             visit,
+            peer,
             roles: Roles::default(),
             receiving: JoinSet::new(),
             sending: JoinSet::new(),
@@ -177,8 +181,9 @@ impl Conversation {
         // and most clients that stay connected send nothing.
         transport::open_up(&self.client.connection);
         let (observer, events) = Observer::for_one_connection();
+        let place = Place { root: self.client.root().cloned(), to: push.to.clone(), is_rehearsal: push.dry_run };
         let receiver = Receiver::new(self.receiver_tools(&observer), self.receive_options(push));
-        self.begin(Role::Receiver(receiver.clone()), &observer, events);
+        self.begin(Role::Receiver(receiver.clone()), place, &observer, events);
         // Not `abort_all`, which looks at every task that was ever ended here and not joined.
         self.receiving = JoinSet::new();
         self.receiving.spawn(accept_streams(self.client.connection.clone(), receiver.clone()));
@@ -283,7 +288,8 @@ impl Conversation {
             ahead,
         });
         sender.use_features(self.client.features());
-        self.begin(Role::Sender(sender.clone()), &observer, events);
+        let place = Place { root: self.client.root().cloned(), to: None, is_rehearsal: false };
+        self.begin(Role::Sender(sender.clone()), place, &observer, events);
         let grant = self.client.grant.clone();
         let name = get.patterns.first().cloned().unwrap_or_default();
         let no_thread = |failure| Found::Problem { name, failure };
@@ -295,10 +301,10 @@ impl Conversation {
     }
 
     /// Makes a job visible; its news become notices.
-    fn begin(&mut self, role: Role, observer: &Observer, mut events: UnboundedReceiver<Event>) {
+    fn begin(&mut self, role: Role, place: Place, observer: &Observer, mut events: UnboundedReceiver<Event>) {
         let moving = Arc::<Moving>::default();
         let job = Arc::new(Job::new(role, observer.counters().clone(), moving.clone()));
-        let (shared, direction) = (self.shared.clone(), job.direction());
+        let (shared, peer, direction) = (self.shared.clone(), self.peer.clone(), job.direction());
         // The job before this one in the same direction is over; of thousands only the sums stay.
         if let Some(earlier) = self.visit.begin(job) {
             self.totals.add(&earlier);
@@ -307,7 +313,7 @@ impl Conversation {
         tokio::spawn(async move {
             while let Some(event) = events.recv().await {
                 moving.on_event(&event);
-                if let Some(notice) = to_notice(event, direction) {
+                if let Some(notice) = to_notice(event, direction, &peer, &place) {
                     shared.notices.send(notice);
                 }
             }
@@ -315,16 +321,37 @@ impl Conversation {
     }
 }
 
-fn to_notice(event: Event, direction: Direction) -> Option<Notice> {
+/// Where the files of a job are, for the operator, who knows the served directory and nothing of a client's view of it.
+struct Place {
+    /// All that the client can reach.
+    root: Option<WirePath>,
+    /// Where in that its files go.
+    to: Option<WirePath>,
+    /// Nothing is done, so nothing is to be told.
+    is_rehearsal: bool,
+}
+
+impl Place {
+    fn path(&self, name: &str) -> String {
+        let above = self.root.iter().chain(&self.to).map(|path| format!("{path}/"));
+        above.chain([name.to_owned()]).collect()
+    }
+}
+
+fn to_notice(event: Event, direction: Direction, peer: &Arc<Peer>, place: &Place) -> Option<Notice> {
+    let peer = peer.clone();
     match event {
+        _ if place.is_rehearsal => None,
         Event::Finished { file } => {
             debug!(path = file.path, size = file.size, "file done");
+            let path = place.path(file.source.as_deref().unwrap_or(&file.path));
+            let (size, written, elapsed) = (file.size, file.written(), file.since.elapsed());
             let from_peer = direction == Direction::In;
-            Some(Notice::Finished { path: file.path.clone(), size: file.size, from_peer })
+            Some(Notice::Finished { peer, path, size, written, elapsed, from_peer })
         }
         Event::Failed { path, failure } => {
             warn!(path, %failure, "file failed");
-            Some(Notice::Failed { path, why: failure.to_string() })
+            Some(Notice::Failed { peer, path: place.path(&path), why: failure.to_string() })
         }
         _ => None,
     }

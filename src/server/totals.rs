@@ -1,12 +1,12 @@
 //! What one connection amounted to.
 
-use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::Notice;
 use super::job::Job;
 use super::status::Direction;
+use super::{Notice, Peer};
 use crate::progress::Counters;
-use crate::transport::Fingerprint;
 
 /// What one connection amounted to.
 #[derive(Debug, Default, Clone, Copy)]
@@ -19,9 +19,9 @@ pub(super) struct Totals {
 
 impl Totals {
     /// The news of the end of a connection.
-    pub(super) fn notice(self, worker: usize, addr: SocketAddr, peer: Fingerprint, why: String) -> Notice {
+    pub(super) fn notice(self, worker: usize, peer: Arc<Peer>, elapsed: Duration, why: String) -> Notice {
         let Self { files_in, files_out, bytes_in, bytes_out } = self;
-        Notice::Disconnected { worker, addr, peer, why, files_in, files_out, bytes_in, bytes_out }
+        Notice::Disconnected { worker, peer, why, elapsed, files_in, files_out, bytes_in, bytes_out }
     }
 
     /// Adds what one job amounted to.

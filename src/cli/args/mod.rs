@@ -22,7 +22,7 @@ pub(crate) use self::cert::{CertArgs, CertCommand};
 pub(crate) use self::limit::Limit;
 pub(crate) use self::peers::{AllowArgs, InviteArgs, PeersAction, PeersArgs, RevokeArgs};
 pub(crate) use self::remote::{AddArgs, NamedArgs, RemoteAction, RemoteArgs, RenameArgs};
-pub(crate) use self::serve::ServeArgs;
+pub(crate) use self::serve::{LogFormat, ServeArgs};
 pub(crate) use self::show::{CompletionsArgs, ConfigArgs, DoctorArgs, IdArgs, LsArgs, ManArgs, StatusArgs};
 pub(crate) use self::ssh::SshArgs;
 use self::texts::{

@@ -5,13 +5,22 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, ValueHint};
+use clap::{ArgAction, Args, ValueEnum, ValueHint};
 
 use super::{Limit, parse_count, parse_time};
 use crate::server::CLIENTS_MAX;
 
 /// How long a stopping server lets files finish, unless `--drain` says otherwise.
 const DRAIN_DEFAULT: &str = "30";
+
+/// How the log of a server looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people, with a time where they go to a file
+    Text,
+    /// The events of --json
+    Json,
+}
 
 /// `qft serve`.
 #[derive(Debug, Args)]
@@ -88,6 +97,9 @@ pub(crate) struct ServeArgs {
     /// One JSON event a line on stdout
     #[arg(long, help_heading = "Running it")]
     pub(crate) json: bool,
+    /// How the log on stderr looks
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text, conflicts_with = "json", help_heading = "Running it")]
+    pub(crate) log_format: LogFormat,
     /// A line for each finished file; -vv: what the protocol does
     #[arg(short = 'v', long, action = ArgAction::Count, help_heading = "Running it")]
     pub(crate) verbose: u8,

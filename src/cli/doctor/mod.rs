@@ -18,7 +18,7 @@ use super::exit::{Complaint, Exit};
 use super::plan::Place;
 use super::reach::{Missing, Reach, Reached, explain, find_server, remember};
 use super::remote::{Spec, parse_bare};
-use super::run::{Signals, block_on};
+use super::signals::{HangUps, Signals, block_on};
 use super::size;
 use super::ui::json::Json;
 use super::ui::text::shown;
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
             let manner = Manner { json: args.json, patience: PATIENCE };
             let (place, note) = find_server(Some(spec), &trust, manner)?;
             note.iter().for_each(|line| out.row("", line));
-            block_on(async |signals| examine(&place, args, &mut out, signals).await)?
+            block_on(HangUps::End, async |signals| examine(&place, args, &mut out, signals).await)?
         }
         _ => Verdict::default(),
     };

@@ -2,9 +2,11 @@
 
 mod expiry;
 mod hang_up;
+mod limit;
 mod output;
 mod passes;
 mod secrets;
+mod stamp;
 mod way_in;
 
 use std::fs;
@@ -13,6 +15,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::thread::available_parallelism;
 use std::time::{Duration, SystemTime};
 
@@ -21,6 +24,7 @@ use tokio::time::{Instant, interval_at};
 
 use self::expiry::{DAILY, Expiry};
 use self::hang_up::{Asked, HangUp};
+use self::limit::REPORT;
 use self::output::Output;
 use self::passes::{Passes, identity};
 use self::secrets::refuse_to_serve_secrets;
@@ -29,8 +33,8 @@ use super::address::{every_address, parse_advertised, parse_listen};
 use super::args::{Limit, ServeArgs};
 use super::exit::{Complaint, Exit};
 use super::log;
-use super::run::{Signals, block_on};
 use super::sandbox::Sandbox;
+use super::signals::{HangUps, block_on, Signals};
 use super::size;
 use crate::digest::engine;
 use crate::error::Error;
@@ -47,14 +51,14 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let root = root(&args.dir, rustix::process::geteuid().is_root())?;
     let listen = listen(args.listen.as_deref(), args.no_auth)?;
     let advertised = args.advertise.as_deref().map(parse_advertised).transpose()?;
-    log::init(args.verbose, None);
     let home = transport::home()?;
     refuse_to_serve_secrets(args, &root, &home)?;
     let passes = Passes::load(args)?;
     let identity = identity(args, &home)?;
     // Before the first thread: all of them are confined with this one.
     let unconfined = sandbox(args, &root, &home).enforce();
-    let mut out = Output::new(args);
+    let (mut out, sink) = Output::new(args)?;
+    log::init(args.verbose, sink);
     engine().complaint().iter().for_each(|complaint| out.say(&format!("note: {complaint}")));
     unconfined.iter().filter(|_| args.verbose > 0).for_each(|note| out.say(note));
     passes.notes().chain(args.key.as_deref().and_then(transport::exposure)).for_each(|note| out.warn(&note));
@@ -66,7 +70,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let lines = passes.lines(&server, &hosts[0], port);
     let expiry = args.cert.as_deref().and_then(Expiry::read);
     let way_in = way_in(args, &server, (hosts, port), enrolled > 0 || passes.are_given())?;
-    block_on(async |signals| {
+    block_on(HangUps::AreOthers, async |signals| {
         // The ticket says that the server can be used, and stopped: signals are caught from here on.
         if is_new {
             out.say(&format!("made {}", escape(root.as_os_str().as_bytes())));
@@ -203,6 +207,9 @@ fn enrolled_clients(home: &Path, out: &mut Output) -> usize {
     listing.clients.len()
 }
 
+/// How long a server that is stopped at once takes to tell its clients.
+const PARTING_WAIT: Duration = Duration::from_millis(1500);
+
 /// A server that runs, and what its operator is told and can do.
 struct Watch<'a> {
     server: Server,
@@ -218,6 +225,7 @@ impl Watch<'_> {
     async fn run(mut self, mut signals: Signals) -> anyhow::Result<Exit> {
         let mut hang_up = HangUp::catch()?;
         let mut daily = interval_at(Instant::now() + DAILY, DAILY);
+        let mut reports = interval_at(Instant::now() + REPORT, REPORT);
         loop {
             tokio::select! {
                 biased;
@@ -231,12 +239,13 @@ impl Watch<'_> {
                         return Ok(self.abandon());
                     }
                     let time = size::rough(self.drain);
-                    self.out.say(&format!("stopping; files in flight may finish for {time}; once more stops at once"));
+                    self.out.event(&format!("stopping; files in flight may finish for {time}; once more stops at once"));
                     self.stop();
                 }
                 _ = daily.tick() => self.warn_of_expiry(),
+                _ = reports.tick() => self.out.report_left_out(),
                 notice = self.server.notice() => match notice {
-                    Some(notice) => self.out.notice(&notice),
+                    Some(notice) => self.out.notice(&notice, std::time::Instant::now()),
                     None => break,
                 },
             }
@@ -255,7 +264,7 @@ impl Watch<'_> {
     fn reload(&mut self) {
         self.server.handle().reload();
         let enrolled = enrolled_clients(self.home, self.out);
-        self.out.say(&format!("read the list of clients again: {enrolled} enrolled"));
+        self.out.event(&format!("read the list of clients again: {enrolled} enrolled"));
     }
 
     fn stop(&mut self) {
@@ -263,10 +272,20 @@ impl Watch<'_> {
         self.server.handle().shutdown(self.drain);
     }
 
+    /// Ends at once. The clients are told, so that they look for a successor instead of waiting for the idle timeout.
     fn abandon(self) -> Exit {
+        let (server, (ended, end)) = (self.server, mpsc::channel::<()>());
+        server.handle().shutdown(Duration::ZERO);
+        let wait = move || {
+            server.wait();
+            drop(ended);
+        };
+        // A thread that waits for a disk is not waited for: the process ends now, and takes it along.
+        if std::thread::Builder::new().name("qft-end".to_owned()).spawn(wait).is_ok() {
+            // Either they have ended, or they take too long.
+            let _ = end.recv_timeout(PARTING_WAIT);
+        }
         self.out.end(Exit::Interrupted);
-        // Dropping it would wait for its threads; the process ends now, and takes them along.
-        std::mem::forget(self.server);
         Exit::Interrupted
     }
 

@@ -1,32 +1,47 @@
-//! What the operator sees: lines on standard error, or JSON on standard output.
+//! What the operator sees: lines on standard error, or JSON on standard output. Nothing here waits for a reader.
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal as _, Write};
 use std::net::SocketAddr;
+use std::time::{Duration, Instant, SystemTime};
 
+use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::super::args::ServeArgs;
+use super::super::args::{LogFormat, ServeArgs};
 use super::super::exit::Exit;
+use super::super::lines::{END_WAIT, Lines};
+use super::super::log::{Format, Sink};
 use super::super::qr;
 use super::super::size;
-use super::super::ui::json::Json;
-use super::super::ui::text::shown;
+use super::super::ui::json::{self as events, Json};
+use super::super::ui::text::{clipped, shown};
+use super::limit::{Kind, LeftOut, Limits, Source};
+use super::stamp::{Priority, Stamp};
 use super::way_in::{INVITE_MINUTES, WayIn};
-use crate::server::Notice;
+use crate::server::{Notice, Peer};
 use crate::transport::Ticket;
 
 /// Columns that a QR code may take where nobody knows the width.
 const QR_COLUMNS: usize = 80;
+/// Characters of a name or a cause in a line; the rest is a peer's way to fill a disk.
+const WORDS_MAX: usize = 300;
 
-/// What the operator sees: lines on standard error, or JSON on standard output.
+/// What the operator sees.
 pub(super) struct Output {
     lines: Box<dyn Write>,
     json: Option<Json>,
+    /// JSON goes where text would.
+    is_json_log: bool,
+    stamp: Stamp,
     quiet: bool,
     verbose: bool,
+    limits: Limits,
+    /// Who is connected, for what is told of a connection without its client.
     names: HashMap<SocketAddr, String>,
     totals: Totals,
+    /// What may still have lines to write at the end.
+    queues: Vec<Lines>,
 }
 
 #[derive(Default)]
@@ -40,25 +55,79 @@ struct Totals {
 }
 
 impl Output {
-    pub(super) fn new(args: &ServeArgs) -> Self {
-        let json = args.json.then(Json::stdout);
-        Self::with(Box::new(io::stderr()), json, args.quiet, args.verbose > 0)
+    /// The process's own streams, and where the library's log goes.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(super) fn new(args: &ServeArgs) -> anyhow::Result<(Self, Sink)> {
+        let no_thread = "starting a thread";
+        let stderr = Lines::stderr().context(no_thread)?;
+        let is_json_log = args.log_format == LogFormat::Json;
+        let mut queues = vec![stderr.clone()];
+        let json = match (is_json_log, args.json) {
+            (true, _) => Some(stderr.clone()),
+            (false, true) => {
+                let stdout = Lines::stdout(events::missing).context(no_thread)?;
+                queues.push(stdout.clone());
+                Some(stdout)
+            }
+            (false, false) => None,
+        };
+        let json = json.map(|lines| Json::stamped(Box::new(lines.writer())));
+        let mut out = Self::with(Box::new(stderr.writer()), json, Stamp::of_stderr(), args.quiet, args.verbose > 0);
+        let format = if is_json_log { Format::Json } else { Format::Text };
+        (out.is_json_log, out.queues) = (is_json_log, queues);
+        Ok((out, Sink::Lines(stderr, format)))
     }
 
-    fn with(lines: Box<dyn Write>, json: Option<Json>, quiet: bool, verbose: bool) -> Self {
-        Self { lines, json, quiet, verbose, names: HashMap::new(), totals: Totals::default() }
-    }
-
-    /// A line for people; errors and warnings go through [`Output::warn`].
-    pub(super) fn say(&mut self, line: &str) {
-        if !self.quiet && self.json.is_none() {
-            self.warn(line);
+    fn with(lines: Box<dyn Write>, json: Option<Json>, stamp: Stamp, quiet: bool, verbose: bool) -> Self {
+        Self {
+            lines,
+            json,
+            is_json_log: false,
+            stamp,
+            quiet,
+            verbose,
+            limits: Limits::default(),
+            names: HashMap::new(),
+            totals: Totals::default(),
+            queues: Vec::new(),
         }
     }
 
-    pub(super) fn warn(&mut self, line: &str) {
-        // A log that nobody reads is no reason to stop serving.
-        drop(writeln!(self.lines, "{line}"));
+    /// Something for whoever starts the server: no event, so it has no time.
+    pub(super) fn say(&mut self, text: &str) {
+        if !self.quiet && self.json.is_none() {
+            self.print(Priority::Info, text, false);
+        }
+    }
+
+    /// Something that is wrong; `--quiet` hears it too.
+    pub(super) fn warn(&mut self, text: &str) {
+        self.tell("warning", text);
+        if !self.is_json_log {
+            self.print(Priority::Warning, text, false);
+        }
+    }
+
+    /// Something that this server does, and when.
+    pub(super) fn event(&mut self, text: &str) {
+        self.tell("text", text);
+        if !self.quiet && self.json.is_none() {
+            self.print(Priority::Info, text, true);
+        }
+    }
+
+    fn tell(&mut self, kind: &str, text: &str) {
+        if let Some(json) = &mut self.json {
+            json.note(kind, json!({ "text": text }));
+        }
+    }
+
+    fn print(&mut self, priority: Priority, text: &str, has_time: bool) {
+        let text = self.stamp.lines(priority, text, has_time.then(SystemTime::now));
+        // The queue takes everything.
+        drop(self.lines.write_all(text.as_bytes()));
     }
 
     pub(super) fn start(&mut self, body: Value) {
@@ -90,40 +159,82 @@ impl Output {
         }
     }
 
-    pub(super) fn notice(&mut self, notice: &Notice) {
+    /// Tells of what happened, unless too much does.
+    pub(super) fn notice(&mut self, notice: &Notice, now: Instant) {
         self.count(notice);
-        if let Some(json) = &mut self.json {
-            notice_json(json, notice);
+        if let Notice::Disconnected { peer, .. } = notice {
+            self.tell_left_out_of(peer);
+        }
+        if let Some((kind, source)) = limited(notice)
+            && !self.limits.allows(kind, source, now)
+        {
             return;
         }
-        match notice {
-            Notice::Connected { worker, addr, peer, name, enrolled } => {
-                let who = format!("{} ({})", shown(name), peer.short());
-                let paired = if *enrolled { ", paired: the invite is used up" } else { "" };
-                self.say(&format!("+ {who} from {addr}, worker {worker}{paired}"));
-                self.names.insert(*addr, who);
-            }
-            Notice::Refused { addr, peer, why } => {
-                let who = peer.as_ref().map(|peer| format!(" ({})", peer.short())).unwrap_or_default();
-                self.warn(&format!("! {addr}{who} refused: {}", shown(why)));
-            }
-            Notice::Finished { path, size, from_peer } if self.verbose => {
-                let arrow = if *from_peer { "<-" } else { "->" };
-                self.say(&format!("  {arrow} {}, {}", shown(path), size::bytes(*size)));
-            }
-            Notice::Finished { .. } => {}
-            Notice::Failed { path, why } => self.warn(&format!("  failed: {}: {}", shown(path), shown(why))),
-            Notice::Disconnected { addr, peer, why, files_in, files_out, bytes_in, bytes_out, .. } => {
-                let who = self.names.remove(addr).unwrap_or_else(|| peer.short());
-                let (received, sent) = (amount(*files_in, *bytes_in), amount(*files_out, *bytes_out));
-                self.say(&format!("- {who} from {addr}: received {received}; sent {sent}; {}", shown(why)));
-            }
+        match &mut self.json {
+            Some(json) => notice_json(json, notice),
+            None => self.notice_line(notice),
+        }
+    }
+
+    fn notice_line(&mut self, notice: &Notice) {
+        let (priority, line) = notice_text(notice);
+        let is_wanted = match notice {
+            Notice::Finished { .. } => self.verbose,
+            Notice::Failed { .. } | Notice::Refused { .. } => true,
+            _ => !self.quiet,
+        };
+        if is_wanted {
+            self.print(priority, &line, true);
+        }
+    }
+
+    /// What was left out of a client's lines, once it is gone.
+    fn tell_left_out_of(&mut self, peer: &Peer) {
+        let source = Source::Connection(peer.addr);
+        let count = self.limits.end(Kind::Failed, source);
+        if count > 0 {
+            let who = who(peer);
+            self.tell_left_out(&LeftOut { kind: Kind::Failed, source, count }, Some(who));
+        }
+        self.names.remove(&peer.addr);
+    }
+
+    /// Tells of what was left out. To be called now and then, and at the end.
+    pub(super) fn report_left_out(&mut self) {
+        for left_out in self.limits.report() {
+            let who = match left_out.source {
+                Source::Connection(addr) => self.names.get(&addr).cloned(),
+                Source::Address(_) => None,
+            };
+            self.tell_left_out(&left_out, who);
+        }
+    }
+
+    fn tell_left_out(&mut self, left_out: &LeftOut, who: Option<String>) {
+        let LeftOut { kind, source, count } = left_out;
+        let address = match source {
+            Source::Connection(addr) => addr.ip().to_string(),
+            Source::Address(ip) => ip.to_string(),
+        };
+        let from = who.unwrap_or_else(|| address.clone());
+        let (name, what) = match kind {
+            Kind::Failed => ("failed", format!("more files failed, most of them of {from}")),
+            Kind::Refused => ("refused", format!("more clients were refused, most of them from {from}")),
+            Kind::Connection => ("connection", format!("more connections began or ended, most of them from {from}")),
+        };
+        if let Some(json) = &mut self.json {
+            json.note("left_out", json!({ "of": name, "count": count, "address": address }));
+        } else if *kind != Kind::Connection || !self.quiet {
+            self.print(Priority::Warning, &format!("! … and {} {what}", size::count(*count)), true);
         }
     }
 
     fn count(&mut self, notice: &Notice) {
         match notice {
-            Notice::Connected { .. } => self.totals.connections += 1,
+            Notice::Connected { peer, .. } => {
+                self.totals.connections += 1;
+                self.names.insert(peer.addr, who(peer));
+            }
             Notice::Failed { .. } => self.totals.failed += 1,
             Notice::Disconnected { files_in, files_out, bytes_in, bytes_out, .. } => {
                 self.totals.files_in += files_in;
@@ -131,11 +242,12 @@ impl Output {
                 self.totals.bytes_in += bytes_in;
                 self.totals.bytes_out += bytes_out;
             }
-            Notice::Refused { .. } | Notice::Finished { .. } => {}
+            Notice::Refused { .. } | Notice::Finished { .. } | Notice::Missed { .. } => {}
         }
     }
 
     pub(super) fn end(&mut self, exit: Exit) {
+        self.report_left_out();
         let totals = &self.totals;
         let body = json!({
             "connections": totals.connections, "files_in": totals.files_in, "files_out": totals.files_out,
@@ -147,95 +259,121 @@ impl Output {
     }
 }
 
+/// What is said last is to be read, if anybody reads.
+impl Drop for Output {
+    fn drop(&mut self) {
+        for lines in &self.queues {
+            lines.flush(Some(END_WAIT));
+        }
+    }
+}
+
+/// Whose lines a notice counts among; `None` when it is always told of.
+fn limited(notice: &Notice) -> Option<(Kind, Source)> {
+    match notice {
+        Notice::Failed { peer, .. } => Some((Kind::Failed, Source::Connection(peer.addr))),
+        Notice::Refused { addr, .. } => Some((Kind::Refused, Source::address(*addr))),
+        Notice::Connected { peer, .. } | Notice::Disconnected { peer, .. } => {
+            Some((Kind::Connection, Source::address(peer.addr)))
+        }
+        Notice::Finished { .. } | Notice::Missed { .. } => None,
+    }
+}
+
+fn who(peer: &Peer) -> String {
+    format!("{} ({})", clipped(&shown(&peer.name), WORDS_MAX), peer.fingerprint.short())
+}
+
+/// A notice as one line.
+fn notice_text(notice: &Notice) -> (Priority, String) {
+    let words = |text: &str| clipped(&shown(text), WORDS_MAX).into_owned();
+    match notice {
+        Notice::Connected { worker, peer, enrolled } => {
+            let paired = if *enrolled { ", paired: the invite is used up" } else { "" };
+            (Priority::Info, format!("+ {} from {}, worker {worker}{paired}", who(peer), peer.addr))
+        }
+        Notice::Refused { addr, fingerprint, why } => {
+            let who = fingerprint.as_ref().map(|key| format!(" ({})", key.short())).unwrap_or_default();
+            (Priority::Warning, format!("! {addr}{who} refused: {}", words(why)))
+        }
+        Notice::Finished { peer, path, size, written, elapsed, from_peer } => {
+            let arrow = if *from_peer { "<-" } else { "->" };
+            let moved = moved(*size, *written, *elapsed);
+            (Priority::Info, format!("{arrow} {}, {moved}, {}", words(path), who(peer)))
+        }
+        Notice::Failed { peer, path, why } => {
+            (Priority::Warning, format!("! failed: {}: {}, {}", words(path), words(why), who(peer)))
+        }
+        Notice::Disconnected { peer, why, files_in, files_out, bytes_in, bytes_out, .. } => {
+            let (received, sent) = (amount(*files_in, *bytes_in), amount(*files_out, *bytes_out));
+            let (who, addr, why) = (who(peer), peer.addr, words(why));
+            (Priority::Info, format!("- {who} from {addr}: received {received}; sent {sent}; {why}"))
+        }
+        Notice::Missed { count } => {
+            let many = size::count(*count);
+            (Priority::Warning, format!("! … and {many} more events, which came faster than they were written"))
+        }
+    }
+}
+
+/// `2.0 GiB in 3.1s (660 MiB/s)`; of a file that was partly there also how much of it came.
+fn moved(size: u64, written: u64, elapsed: Duration) -> String {
+    let came = if written == size { String::new() } else { format!(", {} of it moved,", size::bytes(written)) };
+    let seconds = elapsed.as_secs_f64();
+    let rate = if seconds > 0.0 { format!(" ({})", size::rate(written as f64 / seconds)) } else { String::new() };
+    format!("{}{came} in {seconds:.1}s{rate}", size::bytes(size))
+}
+
 fn amount(files: u64, bytes: u64) -> String {
-    match files {
-        0 => "nothing".to_owned(),
+    match (files, bytes) {
+        (0, 0) => "nothing".to_owned(),
+        (0, bytes) => format!("{} of files that are not whole", size::bytes(bytes)),
         _ => format!("{}, {}", size::files(files), size::bytes(bytes)),
     }
 }
 
 fn notice_json(json: &mut Json, notice: &Notice) {
     match notice {
-        Notice::Connected { worker, addr, peer, name, enrolled } => json.note(
-            "connected",
-            json!({
-                "worker": worker, "address": addr.to_string(), "fingerprint": peer.to_string(),
-                "peer": name, "enrolled": enrolled,
-            }),
-        ),
-        Notice::Refused { addr, peer, why } => json.note(
+        Notice::Connected { worker, peer, enrolled } => {
+            json.note("connected", with_peer(peer, json!({ "worker": worker, "enrolled": enrolled })))
+        }
+        Notice::Refused { addr, fingerprint, why } => json.note(
             "refused",
-            json!({"address": addr.to_string(), "fingerprint": peer.map(|peer| peer.to_string()), "message": why}),
+            json!({"address": addr.to_string(), "fingerprint": fingerprint.map(|key| key.to_string()), "message": why}),
         ),
-        Notice::Finished { path, size, from_peer } => {
-            json.line("file", &json!({"path": path, "status": "done", "size": size, "from_peer": from_peer}))
+        Notice::Finished { peer, path, size, written, elapsed, from_peer } => json.line(
+            "file",
+            &with_peer(
+                peer,
+                json!({
+                    "path": path, "status": "done", "size": size, "bytes_written": written,
+                    "elapsed_ms": elapsed.as_millis() as u64, "from_peer": from_peer,
+                }),
+            ),
+        ),
+        Notice::Failed { peer, path, why } => {
+            json.line("file", &with_peer(peer, json!({"path": path, "status": "failed", "message": why})));
         }
-        Notice::Failed { path, why } => {
-            json.line("file", &json!({"path": path, "status": "failed", "message": why}));
-        }
-        Notice::Disconnected { worker, addr, peer, why, files_in, files_out, bytes_in, bytes_out } => json.note(
+        Notice::Disconnected { worker, peer, why, elapsed, files_in, files_out, bytes_in, bytes_out } => json.note(
             "disconnected",
-            json!({
-                "worker": worker, "address": addr.to_string(), "fingerprint": peer.to_string(), "message": why,
-                "files_in": files_in, "files_out": files_out, "bytes_in": bytes_in, "bytes_out": bytes_out,
-            }),
+            with_peer(
+                peer,
+                json!({
+                    "worker": worker, "message": why, "elapsed_ms": elapsed.as_millis() as u64,
+                    "files_in": files_in, "files_out": files_out, "bytes_in": bytes_in, "bytes_out": bytes_out,
+                }),
+            ),
         ),
+        Notice::Missed { count } => json.note("lost", json!({ "lines": count })),
     }
+}
+
+fn with_peer(peer: &Peer, mut body: Value) -> Value {
+    body["address"] = peer.addr.to_string().into();
+    body["fingerprint"] = peer.fingerprint.to_string().into();
+    body["peer"] = peer.name.clone().into();
+    body
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::super::ui::tests::Shared;
-    use super::*;
-
-    fn output(quiet: bool, verbose: bool, with_json: bool) -> (Output, Shared, Shared) {
-        let (lines, json) = (Shared::default(), Shared::default());
-        let writer = with_json.then(|| Json::new(Box::new(json.clone())));
-        (Output::with(Box::new(lines.clone()), writer, quiet, verbose), lines, json)
-    }
-
-    fn file_notices() -> Vec<Notice> {
-        vec![
-            Notice::Finished { path: "in/a".into(), size: 2048, from_peer: true },
-            Notice::Finished { path: "b".into(), size: 1, from_peer: false },
-            Notice::Failed { path: "c".into(), why: "no\nspace".into() },
-            Notice::Refused {
-                addr: "192.0.2.9:1".parse().expect("an address"),
-                peer: None,
-                why: "not enrolled\x1b[2J".into(),
-            },
-        ]
-    }
-
-    #[test]
-    fn failures_are_printed_always_and_files_only_when_asked() {
-        for (quiet, verbose, expected) in [
-            (false, false, "  failed: c: no\\nspace\n! 192.0.2.9:1 refused: not enrolled\\u{1b}[2J\n"),
-            (true, false, "  failed: c: no\\nspace\n! 192.0.2.9:1 refused: not enrolled\\u{1b}[2J\n"),
-            (
-                false,
-                true,
-                "  <- in/a, 2.0 KiB\n  -> b, 1 B\n  failed: c: no\\nspace\n! 192.0.2.9:1 refused: not enrolled\\u{1b}[2J\n",
-            ),
-        ] {
-            let (mut out, lines, _) = output(quiet, verbose, false);
-            file_notices().iter().for_each(|notice| out.notice(notice));
-            assert_eq!(lines.text(), expected);
-        }
-    }
-
-    #[test]
-    fn json_has_a_line_for_each_notice_and_ends_with_the_summary() {
-        let (mut out, lines, json) = output(false, true, true);
-        out.start(json!({"root": "/srv"}));
-        file_notices().iter().for_each(|notice| out.notice(notice));
-        out.end(Exit::Done);
-        let all: Vec<Value> =
-            json.text().lines().map(|line| serde_json::from_str(line).expect("one object a line")).collect();
-        let kinds: Vec<_> = all.iter().map(|line| line["type"].as_str().expect("a type")).collect();
-        assert_eq!(kinds, ["start", "file", "file", "file", "note", "summary"]);
-        assert_eq!(all[5]["files_failed"], 1);
-        assert_eq!(all[5]["exit_code"], 0);
-        assert_eq!(lines.text(), "");
-    }
-}
+mod tests;

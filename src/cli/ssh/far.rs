@@ -14,9 +14,10 @@ use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
 use super::super::exit::{Complaint, Exit};
-use super::super::log;
-use super::super::run::{Signals, block_on};
+use super::super::lines::Lines;
+use super::super::log::{self, Sink};
 use super::super::sandbox::Sandbox;
+use super::super::signals::{HangUps, Signals, block_on};
 use super::super::ui::message;
 use super::line::{Answer, Request, Unreadable};
 use super::place::{PlaceError, Places, places};
@@ -38,7 +39,7 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
         )
         .into());
     }
-    log::init(0, None);
+    log::init(0, Sink::Lines(Lines::stderr().context("starting a thread")?, log::Format::Text));
     let ssh = Ssh::default();
     let end = ssh.clone();
     let prepared = prepare().and_then(|prepared| {
@@ -55,7 +56,7 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
     };
     let address = std::env::var(CONNECTION_VARIABLE).ok().and_then(|value| arrived_at(&value));
     let (port, fingerprint) = (server.local_addr().port(), server.fingerprint());
-    block_on(async |signals| {
+    block_on(HangUps::End, async |signals| {
         say(&Answer::Connect { port, fingerprint, address, names })?;
         serve(server, patience, &ssh, signals).await;
         Ok(Exit::Done)

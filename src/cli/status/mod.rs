@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::args::StatusArgs;
 use super::exit::{Complaint, Exit};
-use super::run::block_on;
+use super::signals::{HangUps, block_on};
 use super::ui::json::Json;
 use super::ui::text::shown;
 use crate::server::Status;
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
         let home = home.display().to_string();
         return Err(anyhow!("no server runs here (home {}); to start one: qft serve DIR", shown(&home)));
     }
-    let found = block_on(async |mut signals| {
+    let found = block_on(HangUps::End, async |mut signals| {
         tokio::select! {
             found = ask_all(&home, running) => Ok(found),
             () = signals.next() => Err(Complaint::Interrupted.into()),

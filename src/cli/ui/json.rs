@@ -1,10 +1,10 @@
-//! Events as JSON, one object a line: `{"v":1,"type":"start|file|progress|note|error|summary",...}`.
+//! Events as JSON, one object a line: `{"v":1,"type":"start|file|progress|note|log|error|summary",...}`.
 //!
 //! Sizes are bytes, rates bytes per second, times milliseconds. The last line is always `summary`, with
 //! `exit_code`, whatever went wrong.
 
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::super::exit::Exit;
 use super::model::{Snapshot, Speed, Tally};
 use super::text::{cause, status_key};
+use crate::calendar;
 use crate::progress::{Event, Report};
 use crate::protocol::message::{SkipReason, Why};
 
@@ -24,6 +25,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Json {
     out: Box<dyn Write>,
     next: Duration,
+    /// Whether each line says when it was written.
+    is_stamped: bool,
 }
 
 #[derive(Serialize)]
@@ -38,7 +41,12 @@ struct Line<'a> {
 impl Json {
     /// Events go to `out`.
     pub(crate) fn new(out: Box<dyn Write>) -> Self {
-        Self { out, next: INTERVAL }
+        Self { out, next: INTERVAL, is_stamped: false }
+    }
+
+    /// Events of a server's log: each has a `time`.
+    pub(crate) fn stamped(out: Box<dyn Write>) -> Self {
+        Self { is_stamped: true, ..Self::new(out) }
     }
 
     /// Events go to standard output.
@@ -48,7 +56,14 @@ impl Json {
 
     /// Writes one line; `body` is an object.
     pub(crate) fn line(&mut self, kind: &str, body: &Value) {
-        let text = line(kind, body);
+        let text = match self.is_stamped {
+            true => {
+                let mut body = body.clone();
+                body["time"] = calendar::moment_millis(SystemTime::now()).into();
+                line(kind, &body)
+            }
+            false => line(kind, body),
+        };
         // A reader that is gone is no reason to stop a transfer. One write, so that lines stay whole.
         drop(self.out.write_all(&text).and_then(|()| self.out.flush()));
     }
@@ -107,6 +122,11 @@ impl Json {
         body["exit_code"] = exit.code().into();
         self.line("summary", &body);
     }
+}
+
+/// The line that stands for so many others, which nobody read.
+pub(crate) fn missing(lines: u64) -> Vec<u8> {
+    line("note", &json!({ "kind": "lost", "lines": lines }))
 }
 
 /// One line as it is written; `body` is an object.

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use super::super::exit::{self, Complaint, Exit};
+use super::super::lines::{self, Lines};
 use super::json::Json;
 use super::text::shown;
 use crate::transport::{self, Fingerprint, Identity};
@@ -49,9 +50,21 @@ pub(crate) fn report(error: &anyhow::Error, command: &str, json: bool) -> Exit {
         true => Json::stdout().end(Some(&message(error)), exit, serde_json::json!({ "command": command })),
         // Whoever stopped it knows that it has stopped.
         false if matches!(error.downcast_ref(), Some(Complaint::Interrupted)) => {}
-        false => drop(writeln!(std::io::stderr(), "qft: {}", message(error))),
+        false => say(&format!("qft: {}", message(error))),
     }
     exit
+}
+
+/// Prints last words. Whoever does not read them does not keep the process.
+fn say(text: &str) {
+    match Lines::stderr() {
+        Ok(lines) => {
+            lines.push(format!("{text}\n").into_bytes());
+            lines.flush(Some(lines::END_WAIT));
+        }
+        // Without a thread there is nobody else to write them.
+        Err(_) => drop(writeln!(std::io::stderr(), "{text}")),
+    }
 }
 
 #[cfg(test)]

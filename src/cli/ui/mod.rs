@@ -25,6 +25,7 @@ use self::plain::Plain;
 use self::slots::{Screen, Slots, Style};
 use self::text::{cause, shown};
 use super::exit::{Exit, Verb};
+use super::lines::{self, Lines};
 use super::size;
 use crate::progress::{Counters, Event, Report};
 use crate::protocol::message::{SkipReason, Why};
@@ -40,6 +41,8 @@ const LIVE_LINES_MAX: u32 = 100;
 const IN_SIGHT_LINES: u32 = 12;
 /// How the cause of a lost connection ends.
 const RESUMES: &str = "; the same command resumes";
+/// The same where lines are written to a file or a pipe, which a hostile server could fill.
+const FILE_LINES_MAX: u32 = 10_000;
 /// Larger files get lines of their own where there are no bars.
 const BIG_FILE: u64 = 64 << 20;
 
@@ -78,6 +81,8 @@ pub(crate) struct Ui {
     face: Face,
     json: Option<Json>,
     stdout: Box<dyn Write>,
+    /// What may still have lines to write at the end, and how long it is given while nobody reads them.
+    outputs: Vec<(Lines, Option<Duration>)>,
     live_lines: u32,
     /// Lines since the first one about a failure, that one included; 0 while there is none.
     since_failure: u32,
@@ -89,17 +94,37 @@ pub(crate) struct Ui {
 }
 
 impl Ui {
-    /// A renderer on the process's own streams.
-    pub(crate) fn new(options: UiOptions) -> Self {
+    /// A renderer on the process's own streams. Only bars are drawn by the caller's thread: they are on a terminal, which
+    /// somebody has to release who has stopped it.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(crate) fn new(options: UiOptions) -> std::io::Result<Self> {
+        let mut outputs = Vec::new();
         let face = match options.mode {
             Mode::Bars => {
                 let style = Style { utf8: is_utf8(|name| std::env::var(name).ok()), details: options.verbose };
                 Face::Bars(Slots::new(Screen::Stderr, options.jobs, style))
             }
-            _ => Face::Lines(Plain::new(Box::new(std::io::stderr()), options.verbose)),
+            _ => {
+                let lines = Lines::stderr()?;
+                let writer = lines.writer();
+                outputs.push((lines, Some(lines::END_WAIT)));
+                Face::Lines(Plain::new(Box::new(writer), options.verbose))
+            }
         };
-        let json = options.json.then(Json::stdout);
-        Self::with(options, face, json, Box::new(std::io::stdout()), Instant::now())
+        let json = match options.json {
+            true => {
+                let lines = Lines::stdout(json::missing)?;
+                let writer = lines.writer();
+                // The transfer has ended by then, and a program that reads slowly is to read all.
+                outputs.push((lines, None));
+                Some(Json::new(Box::new(writer)))
+            }
+            false => None,
+        };
+        let ui = Self::with(options, face, json, Box::new(std::io::stdout()), Instant::now());
+        Ok(Self { outputs, ..ui })
     }
 
     fn with(options: UiOptions, face: Face, json: Option<Json>, stdout: Box<dyn Write>, now: Instant) -> Self {
@@ -110,6 +135,7 @@ impl Ui {
             face,
             json,
             stdout,
+            outputs: Vec::new(),
             live_lines: 0,
             since_failure: 0,
             connected: false,
@@ -219,6 +245,9 @@ impl Ui {
         if let Face::Bars(slots) = &mut self.face {
             slots.close();
         }
+        for (lines, patience) in &self.outputs {
+            lines.flush(*patience);
+        }
     }
 
     /// Says once that the system's buffers are too small for what the path carries. A transfer within this machine
@@ -255,12 +284,13 @@ impl Ui {
         }
     }
 
-    /// A line about one file. On a terminal their number is bounded.
+    /// A line about one file. Their number is bounded.
     fn live(&mut self, line: String) {
-        self.live_lines += 1;
-        if matches!(self.face, Face::Lines(_)) || self.options.verbose || self.live_lines < LIVE_LINES_MAX {
+        self.live_lines = self.live_lines.saturating_add(1);
+        let lines_max = if matches!(self.face, Face::Lines(_)) { FILE_LINES_MAX } else { LIVE_LINES_MAX };
+        if self.options.verbose || self.live_lines < lines_max {
             self.line(line);
-        } else if self.live_lines == LIVE_LINES_MAX {
+        } else if self.live_lines == lines_max {
             self.line("  ... more like these are only counted (-v shows them)".to_owned());
         }
     }

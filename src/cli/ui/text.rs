@@ -86,6 +86,18 @@ pub(crate) fn fit(text: &str, width: usize) -> String {
     format!("{mark}{}{}", tail.iter().rev().collect::<String>(), " ".repeat(left))
 }
 
+/// At most so many characters of a text: its start, which says what it is about, and its end.
+pub(crate) fn clipped(text: &str, characters: usize) -> Cow<'_, str> {
+    let count = text.chars().count();
+    if count <= characters {
+        return Cow::Borrowed(text);
+    }
+    let half = characters / 2;
+    let start: String = text.chars().take(half).collect();
+    let end: String = text.chars().skip(count - half).collect();
+    Cow::Owned(format!("{start}…{end}"))
+}
+
 /// As many of `parts`, joined, as fit into `width` columns; the first ones matter most.
 pub(crate) fn join_within(parts: &[String], separator: &str, width: usize) -> String {
     let mut line = String::new();
@@ -129,6 +141,12 @@ mod tests {
         assert_eq!(fit("short", 8), "short   ");
         assert_eq!(fit("国国国", 4), "…国 ");
         assert_eq!(fit("abc", 0), "");
+    }
+
+    #[test]
+    fn a_long_text_keeps_both_ends() {
+        assert_eq!(clipped("häßlich", 7), "häßlich");
+        assert_eq!(clipped("ä1234567ß", 4), "ä1…7ß");
     }
 
     #[test]

@@ -96,7 +96,9 @@ impl Sender {
         let mut state = self.state();
         let file = state.files.get_mut(&id).ok_or(UNKNOWN_FILE)?;
         let size = file.header.size;
-        let progress = Arc::new(FileProgress::new(file.header.path.to_string(), size, offset, why));
+        let progress = Arc::new(
+            FileProgress::new(file.header.path.to_string(), size, offset, why).from_source(file.at.to_string()),
+        );
         if offset > 0 {
             // What went ahead is there already, and the tail of that counts for nothing.
             file.ahead = None;
