@@ -9,6 +9,8 @@ mod conflicts;
 mod doctor;
 #[path = "cli/failures.rs"]
 mod failures;
+#[path = "cli/logs.rs"]
+mod logs;
 #[path = "cli/output.rs"]
 mod output;
 #[path = "cli/owners.rs"]

@@ -171,7 +171,7 @@ fn connections_are_spread_over_the_workers() {
     assert!(serve.log().contains("2 workers"), "{}", serve.log());
     local.write_large("big", 200 << 20);
     let sending = local.qft(["send", "big"]).start();
-    wait_for("the first to be in", || (serve.log().matches("\n+ ").count() >= 2).then_some(()));
+    wait_for("the first to be in", || (serve.log().matches("Z + ").count() >= 2).then_some(()));
     local.run("ls").exits(0);
     sending.end().exits(0);
     let log = serve.log();
