@@ -8,8 +8,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use bin::{Machine, Outcome, Serve};
+use bin::{Machine, Outcome, Running, Serve, wait_for};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair};
+use rustix::process::Signal;
 
 /// The page and what it refers to.
 fn certs(name: &str) -> PathBuf {
@@ -239,4 +240,55 @@ fn a_certificate_is_shown_in_words_and_as_json() {
     remote.run("cert ca c").exits(2).says_only(&["c/ca.crt exists", "--force"]);
     remote.run("cert ca c --force").exits(0);
     remote.run("cert show c/laptop.key").exits(2).says_only(&["holds no certificate"]);
+}
+
+/// A client that a certificate let in, in the middle of sending and stopped there.
+fn sending(remote: &Machine, local: &Machine, serve: &Serve) -> Running {
+    local.write_large("big", 300 << 20);
+    let (_, port) = serve.address().rsplit_once(':').expect("a port");
+    let to = format!("localhost:{port}:");
+    let sending = local.qft(["send", "big", &to, "--ca", "ca.crt", "--cert", "own.crt", "--key", "own.key"]).start();
+    wait_for("the first bytes", || remote.has("in/.big.qft-part").then_some(()));
+    sending.signal(Signal::STOP);
+    sending
+}
+
+#[test]
+fn who_came_by_a_certificate_goes_by_its_name_and_can_be_shut_out() {
+    let (remote, local) = certified();
+    let serve = serve(&remote);
+    let sending = sending(&remote, &local, &serve);
+    assert!(serve.log().contains("+ laptop ("), "{}", serve.log());
+    let shown = remote.run("cert show c/laptop.crt --json").json();
+    let key = shown.iter().find_map(|line| line["fingerprint"].as_str()).expect("its key").to_owned();
+    remote.run(&format!("peers revoke {key}")).exits(0);
+    serve.wait_to_say("shut out: it was taken off the list");
+    sending.signal(Signal::CONT);
+    sending.end().exits(5).says(&["was shut out there"]);
+    send(&local, &serve, "localhost").exits(5).says(&["was shut out there"]);
+    remote.run("cert issue c desktop --client").exits(0);
+    send(&client_of(&remote, "c", "desktop"), &serve, "localhost").exits(0);
+}
+
+#[test]
+fn a_hang_up_reads_the_ca_again_and_ends_whom_the_new_one_did_not_certify() {
+    let (remote, local) = certified();
+    remote.run("cert ca new").exits(0);
+    remote.run("cert issue new desktop --client").exits(0);
+    let both = [remote.read("c/ca.crt"), remote.read("new/ca.crt")].concat();
+    remote.write("clients.crt", &both);
+    let serve = remote.serve("in", "--cert c/localhost.crt --key c/localhost.key --client-ca clients.crt");
+    let sending = sending(&remote, &local, &serve);
+    // The same file once more: nobody is disturbed.
+    serve.signal(Signal::HUP);
+    serve.wait_to_say("read the list of clients again, the clients' CA");
+    remote.write("clients.crt", remote.read("new/ca.crt"));
+    serve.signal(Signal::HUP);
+    serve.wait_to_say("the CA was replaced");
+    assert_eq!(serve.log().matches("again, the clients' CA").count(), 2, "{}", serve.log());
+    sending.signal(Signal::CONT);
+    sending.end().exits(5).says(&["no client certificate from the CA"]);
+    let desktop = client_of(&remote, "new", "desktop");
+    desktop.write("ca.crt", remote.read("c/ca.crt"));
+    send(&desktop, &serve, "localhost").exits(0);
 }

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use quinn::Connection;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::grant::{self, Grant};
+use super::passes::{Basis, Pass};
 use super::{Access, Notice, Shared};
 use crate::protocol::close::CloseCode;
 use crate::protocol::message::Hello;
 use crate::session::SessionError;
 use crate::storage::Lost;
-use crate::transport::trust::{Allowed, Client, Clients, Guest, Invites, RedeemError, Rights};
-use crate::transport::{self, Authority, Fingerprint, Token, Uncertified};
+use crate::transport::trust::{Allowed, Client, Clients, Guest, Invites, RedeemError, Rights, Standing};
+use crate::transport::{self, Fingerprint};
 
 /// The lists by which clients are let in.
 #[derive(Debug)]
@@ -27,8 +28,10 @@ pub(super) struct Lists {
 pub(super) struct Admitted {
     /// What it may do.
     pub(super) grant: Grant,
-    /// What the list says of it; `None` for one that no list knows.
-    pub(super) listed: Option<Client>,
+    /// What lets it in; `None` where anyone may come, or a fixed set of keys.
+    pub(super) basis: Option<Basis>,
+    /// Its name in the list or in its certificate.
+    pub(super) name: Option<String>,
     /// Whether its invite enrolled it just now.
     pub(super) enrolled: bool,
 }
@@ -86,38 +89,6 @@ impl Turned {
     }
 }
 
-/// What lets a client in for one connection, without a place in the list.
-#[derive(Debug, Default)]
-pub(super) struct Passes {
-    /// Whoever has the same token may come in.
-    pub(super) token: Option<Token>,
-    /// Whoever has a certificate from it may come in.
-    pub(super) authority: Option<Authority>,
-}
-
-impl Passes {
-    /// Whether the client has one of them; an error says what is wrong with the one that it brought.
-    fn admit(&self, connection: &Connection, hello: &Hello) -> Result<bool, CloseCode> {
-        let proof = self.token.as_ref().zip(hello.token_proof);
-        if proof.is_some_and(|(token, proof)| token.is_proved_by(&proof, connection)) {
-            return Ok(true);
-        }
-        let judged = self.authority.as_ref().map(|authority| authority.check_client(connection));
-        match judged {
-            Some(Ok(())) => Ok(true),
-            // An invite may yet let it in.
-            _ if hello.invite.is_some() => Ok(false),
-            _ if proof.is_some() => Err(CloseCode::WrongToken),
-            Some(Err(Uncertified::Expired)) => Err(CloseCode::CertificateExpired),
-            Some(Err(why)) => {
-                debug!(%why, "no certificate that counts");
-                Err(CloseCode::NotCertified)
-            }
-            None => Ok(false),
-        }
-    }
-}
-
 /// Decides whether a key may come in, and what it may do then.
 pub(super) async fn authorise(
     shared: &Arc<Shared>,
@@ -133,29 +104,41 @@ pub(super) async fn authorise(
     };
     let shared = shared.clone();
     let (addr, invite, name) = (connection.remote_address(), hello.invite, hello.name.clone());
-    let pass = shared.passes.admit(connection, hello);
+    let pass = shared.passes().admit(connection, hello);
     // The lists are files, which no worker thread reads.
     let disk = shared.admissions.clone();
     let decided = disk.run(move || {
-        let known = lists.clients.find(&peer)?;
-        let expired = known.as_ref().is_some_and(|client| client.rights.have_expired(SystemTime::now()));
-        match (known, invite) {
-            (Some(client), None) if expired => Err(expired_since(&client)),
-            (Some(client), _) if !expired => admit(&shared, client, false),
-            (None, _) if pass == Ok(true) => Ok(unlisted(&shared, peer)),
-            (None, None) => Err(pass.err().map_or_else(|| stranger(peer), Turned::from)),
-            (_, Some(invite)) => {
+        let has_ended = |client: &Client| client.rights.have_expired(SystemTime::now());
+        match (lists.clients.standing(&peer)?, pass, invite) {
+            (Standing::Listed(client), ..) if !has_ended(&client) => admit(&shared, client, false),
+            // What lets a client in without a list lets none in that was shut out.
+            (Standing::Unknown, Ok(Some(pass)), _) => Ok(by_pass(&shared, peer, pass)),
+            (_, _, Some(invite)) => {
                 let client = enrol(&shared, &lists, addr, peer, &invite, &name)?;
                 admit(&shared, client, true)
             }
-            (Some(_), None) => unreachable!("whoever is listed has expired or has not"),
+            (Standing::Listed(client), _, None) => Err(expired_since(&client)),
+            (Standing::Revoked, Ok(Some(_)), None) => Err(shut_out(peer)),
+            (Standing::Unknown | Standing::Revoked, pass, None) => {
+                Err(pass.err().map_or_else(|| stranger(peer), Turned::from))
+            }
         }
     });
     decided.await?
 }
 
 fn unlisted(shared: &Arc<Shared>, peer: Fingerprint) -> Admitted {
-    Admitted { grant: grant::full(shared, peer), listed: None, enrolled: false }
+    Admitted { grant: grant::full(shared, peer), basis: None, name: None, enrolled: false }
+}
+
+fn by_pass(shared: &Arc<Shared>, peer: Fingerprint, pass: Pass) -> Admitted {
+    let name = pass.name().map(str::to_owned);
+    Admitted { basis: Some(Basis::Pass(pass)), name, ..unlisted(shared, peer) }
+}
+
+fn shut_out(peer: Fingerprint) -> Turned {
+    let why = format!("shut out here, whatever it shows; to let it in again: qft peers allow {peer}");
+    Turned { code: CloseCode::Revoked, why }
 }
 
 fn stranger(peer: Fingerprint) -> Turned {
@@ -174,7 +157,8 @@ fn admit(shared: &Shared, client: Client, enrolled: bool) -> Result<Admitted, Tu
         warn!(%error, name = client.name, "a client's directory cannot be used");
         Turned { code: CloseCode::Internal, why: format!("its directory cannot be used: {error}") }
     })?;
-    Ok(Admitted { grant, listed: Some(client), enrolled })
+    let Client { name, rights, .. } = client;
+    Ok(Admitted { grant, basis: Some(Basis::Listed(rights)), name: Some(name), enrolled })
 }
 
 /// Redeems an invite and puts its bearer on the list. A right one is honoured wherever it comes from: behind one address

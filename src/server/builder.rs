@@ -8,10 +8,11 @@ use std::time::Instant;
 
 use tokio::sync::{Notify, watch};
 
-use super::admission::{Lists, Passes};
+use super::admission::Lists;
 use super::door::{CLIENTS_MAX, Door};
 use super::fault::Fault;
 use super::notice::Notices;
+use super::passes::Passes;
 use super::paths::Paths;
 use super::pool::Pool;
 use super::run::{self, NETWORK_THREAD};
@@ -224,7 +225,7 @@ impl ServerBuilder {
             access: self.access,
             lists,
             door: Door::new(self.clients_max),
-            passes: self.passes,
+            passes: Mutex::new(Arc::new(self.passes)),
             identity: self.identity,
             disk: Disk::new(disk_threads(cores)).map_err(Error::Thread)?,
             admissions: Disk::named("qft-admit", ADMISSION_THREADS).map_err(Error::Thread)?,

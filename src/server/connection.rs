@@ -11,6 +11,7 @@ use super::admission::{Admitted, Turned, authorise, refuse};
 use super::conversation::Conversation;
 use super::door::Stranger;
 use super::grant::Grant;
+use super::passes::Basis;
 use super::paths::Way;
 use super::pool::Slot;
 use super::visit::Visit;
@@ -23,7 +24,6 @@ use crate::protocol::path::{WirePath, escape};
 use crate::session::control::{Control, ControlReader};
 use crate::session::local::host_name;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
-use crate::transport::trust::Rights;
 use crate::transport::{self, Fingerprint, Granted, Listener, TransportError, canonical};
 
 /// Serves one client from the handshake to the end. Runs on the worker that will drive the connection.
@@ -85,8 +85,8 @@ pub(super) struct Client {
     pub(super) granted: Granted,
     pub(super) grant: Arc<Grant>,
     welcome: Welcome,
-    /// What the list allows it; `None` when no list knows it.
-    rights: Option<Rights>,
+    /// What lets it in; `None` where nobody decides.
+    basis: Option<Basis>,
     name: String,
 }
 
@@ -103,11 +103,10 @@ impl Client {
         let Some(Message::Hello(hello)) = reader.next().await? else {
             return Err(SessionError::Order("anything but a hello first").into());
         };
-        let Admitted { grant, listed, enrolled } = authorise(shared, connection, peer, &hello).await?;
+        let Admitted { grant, basis, name, enrolled } = authorise(shared, connection, peer, &hello).await?;
         let salt = transport::session_salt(connection).map_err(|_| SessionError::Internal("the key exporter"))?;
-        // What the list calls it says more than what it calls itself.
-        let name = listed.as_ref().map_or(hello.name.as_str(), |client| client.name.as_str());
-        let name = escape(name.as_bytes()).to_string();
+        // What the list or an authority calls it says more than what it calls itself.
+        let name = escape(name.unwrap_or(hello.name).as_bytes()).to_string();
         Ok(Self {
             connection: connection.clone(),
             control: Control::start(connection.clone(), stream),
@@ -116,14 +115,17 @@ impl Client {
             hasher: Hasher::new(&Salt(salt)),
             grant: Arc::new(grant),
             welcome: Welcome { features: hello.features & features::ALL, name: host_name(), enrolled },
-            rights: listed.map(|client| client.rights),
+            basis,
             name,
         })
     }
 
     /// The directory below the served one that is all of it to this client; `None` for the whole.
     pub(super) fn root(&self) -> Option<&WirePath> {
-        self.rights.as_ref()?.root.as_ref()
+        match &self.basis {
+            Some(Basis::Listed(rights)) => rights.root.as_ref(),
+            Some(Basis::Pass(_)) | None => None,
+        }
     }
 
     /// The features that both sides use.
@@ -147,7 +149,7 @@ impl Client {
         let connection = self.connection.clone();
         let (worker, name, enrolled) = (slot.worker(), self.name.clone(), self.welcome.enrolled);
         let visit = Arc::new(Visit::new(connection.clone(), peer, name.clone(), worker, way));
-        let entered = shared.leases.enter(visit.clone(), self.rights.clone());
+        let entered = shared.leases.enter(visit.clone(), self.basis.clone());
         info!(worker, %addr, peer = peer.short(), name, "connected");
         let named = Arc::new(Peer { addr, fingerprint: peer, name });
         shared.notices.send(Notice::Connected { worker, peer: named.clone(), enrolled });
@@ -194,6 +196,9 @@ fn ended_by_us(code: CloseCode) -> &'static str {
         CloseCode::Revoked => "shut out: it was taken off the list",
         CloseCode::Expired => "its time has ended",
         CloseCode::RightsChanged => "its rights were narrowed; it may come again",
+        CloseCode::WrongToken => "the token was replaced",
+        CloseCode::CertificateExpired => "its certificate has expired",
+        CloseCode::NotCertified => "the CA was replaced, and has not issued its certificate",
         code => code.reason(),
     }
 }

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use quinn::Connection;
 
+use super::passes::Basis;
 use super::visit::Visit;
 use crate::protocol::close::CloseCode;
-use crate::transport::trust::Rights;
 use crate::transport::{self, Fingerprint};
 
 /// Silence that tells a ghost from a connection that is merely slow: a client that moves files sends
@@ -27,8 +27,8 @@ pub(super) struct Leases(Mutex<HashMap<Fingerprint, Vec<Lease>>>);
 #[derive(Debug, Clone)]
 struct Lease {
     visit: Arc<Visit>,
-    /// What the list allowed when it was let in; `None` for one that no list knows.
-    rights: Option<Rights>,
+    /// What let it in; `None` where nobody decides.
+    basis: Option<Basis>,
     /// Why this end closed it.
     ended: Arc<OnceLock<CloseCode>>,
 }
@@ -41,10 +41,10 @@ impl Leases {
     }
 
     /// Notes a connection until the guard is dropped.
-    pub(super) fn enter(self: &Arc<Self>, visit: Arc<Visit>, rights: Option<Rights>) -> Entered {
+    pub(super) fn enter(self: &Arc<Self>, visit: Arc<Visit>, basis: Option<Basis>) -> Entered {
         let (peer, id) = (visit.peer, visit.connection.stable_id());
         let ended = Arc::<OnceLock<CloseCode>>::default();
-        let lease = Lease { visit, rights, ended: ended.clone() };
+        let lease = Lease { visit, basis, ended: ended.clone() };
         self.all().entry(peer).or_default().push(lease);
         Entered { leases: self.clone(), peer, id, ended }
     }
@@ -60,13 +60,13 @@ impl Leases {
         all.values().flatten().map(|lease| lease.visit.clone()).collect()
     }
 
-    /// Closes every listed client's connection for which `judge` has a reason. It may read the list from a disk that
-    /// hangs: meanwhile clients come and go.
-    pub(super) fn end_where(&self, judge: impl Fn(&Fingerprint, &Rights) -> Option<CloseCode>) {
-        let listed = |lease: &&Lease| lease.rights.is_some() && lease.ended.get().is_none();
-        let leases: Vec<Lease> = self.all().values().flatten().filter(listed).cloned().collect();
-        for Lease { visit, rights, ended } in leases {
-            if let Some(code) = rights.and_then(|rights| judge(&visit.peer, &rights)) {
+    /// Closes every connection for which `judge` has a reason. It may read the list from a disk that hangs: meanwhile
+    /// clients come and go.
+    pub(super) fn end_where(&self, judge: impl Fn(&Fingerprint, &Basis) -> Option<CloseCode>) {
+        let judged = |lease: &&Lease| lease.basis.is_some() && lease.ended.get().is_none();
+        let leases: Vec<Lease> = self.all().values().flatten().filter(judged).cloned().collect();
+        for Lease { visit, basis, ended } in leases {
+            if let Some(code) = basis.and_then(|basis| judge(&visit.peer, &basis)) {
                 ended.get_or_init(|| code);
                 transport::close(&visit.connection, code, "");
             }

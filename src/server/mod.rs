@@ -32,6 +32,7 @@ mod job;
 mod leases;
 mod list;
 mod notice;
+mod passes;
 mod paths;
 mod pool;
 mod recent;
@@ -49,7 +50,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use self::admission::{Lists, Passes};
+use self::admission::Lists;
 pub use self::builder::ServerBuilder;
 pub use self::door::CLIENTS_MAX;
 use self::door::Door;
@@ -57,6 +58,7 @@ use self::fault::Fault;
 use self::leases::Leases;
 use self::notice::Notices;
 pub use self::notice::{Notice, Peer};
+use self::passes::Passes;
 use self::paths::Paths;
 use self::pool::{Loads, Pool};
 pub use self::status::Status;
@@ -66,7 +68,7 @@ use crate::session::memory::Buffers;
 use crate::storage::{Committer, Disk, Root};
 pub use crate::transport::trust::Mode;
 use crate::transport::trust::{Guest, INVITE_LIFETIME};
-use crate::transport::{Fingerprint, Granted, Identity, Rate, Ticket};
+use crate::transport::{Authority, Fingerprint, Granted, Identity, Rate, Ticket, Token};
 
 /// Who may connect.
 #[derive(Debug, Clone)]
@@ -104,7 +106,7 @@ pub(crate) struct Shared {
     access: Access,
     lists: Option<Arc<Lists>>,
     door: Arc<Door>,
-    passes: Passes,
+    passes: Mutex<Arc<Passes>>,
     identity: Identity,
     /// For content.
     disk: Disk,
@@ -125,6 +127,13 @@ pub(crate) struct Shared {
     left: Notify,
     /// The list of clients is to be looked at now.
     reload: Notify,
+}
+
+impl Shared {
+    /// What lets clients in that are on no list, as it is now.
+    fn passes(&self) -> Arc<Passes> {
+        self.passes.lock().expect("no holder panics").clone()
+    }
 }
 
 /// A running server. Dropping it ends it at once; what was begun can be resumed.
@@ -153,6 +162,15 @@ impl ServerHandle {
     /// allow any more. Returns at once.
     pub fn reload(&self) {
         self.0.reload.notify_one();
+    }
+
+    /// Puts another token and another authority in the place of those that the server started with, and ends the
+    /// connections that rest on what they do not let in. Returns at once.
+    pub fn replace_passes(&self, token: Option<Token>, authority: Option<Authority>) {
+        let mut passes = self.0.passes.lock().expect("no holder panics");
+        *passes = Arc::new(passes.replaced(token, authority));
+        drop(passes);
+        self.reload();
     }
 
     /// What the server does now. It costs a few microseconds for each connection, and keeps none of them waiting.

@@ -1,4 +1,5 @@
-//! Keeps an eye on the list of clients: whoever is taken off it, narrowed or past its time is not served on.
+//! Keeps an eye on what lets clients in: whoever is taken off the list, shut out, narrowed or past its time is not served
+//! on, and neither is whoever came by a token or a CA that was replaced.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -8,8 +9,9 @@ use tracing::{info, warn};
 
 use super::Shared;
 use super::admission::Lists;
+use super::passes::{Basis, Passes};
 use crate::protocol::close::CloseCode;
-use crate::transport::trust::{Rights, Stamp};
+use crate::transport::trust::{Stamps, Standing};
 use crate::transport::{Fingerprint, HomeError};
 
 /// Time between two looks: a change counts at the second look that sees it, so within a second. A look costs a few
@@ -37,34 +39,38 @@ pub(super) async fn keep_watch(shared: Arc<Shared>) {
     }
 }
 
-/// What a look saw: a state of the file, or that there is none that can be read.
-type Seen = Result<Option<Stamp>, ()>;
+/// What a look saw: a state of the lists, or that they cannot be read.
+type Seen = Result<Stamps, ()>;
 
 /// On a disk thread: ends the connections that the list does not allow any more.
 ///
 /// A file that changed since the last look is let rest until the next one, unless the operator asked: an editor may be
 /// in the middle of writing it.
 fn look(shared: &Shared, lists: &Lists, last: Option<Seen>, is_asked: bool) -> Seen {
-    let now = lists.clients.stamp().map_err(|error| warn!(%error, "cannot look at the list of clients"));
+    let now = lists.clients.stamps().map_err(|error| warn!(%error, "cannot look at the list of clients"));
     let is_settled = last.is_none_or(|last| last == now);
     if now.is_ok() && (is_settled || is_asked) {
-        let time = SystemTime::now();
-        shared.leases.end_where(|peer, granted| judge(lists, peer, granted, time));
+        let (passes, time) = (shared.passes(), SystemTime::now());
+        shared.leases.end_where(|peer, basis| judge(lists, &passes, peer, basis, time));
     }
     now
 }
 
-/// Why a client that was let in with these rights may not stay; `None` when it may.
-fn judge(lists: &Lists, peer: &Fingerprint, granted: &Rights, now: SystemTime) -> Option<CloseCode> {
-    let code = match lists.clients.find(peer) {
+/// Why a client that was let in on this basis may not stay; `None` when it may.
+fn judge(lists: &Lists, passes: &Passes, peer: &Fingerprint, basis: &Basis, now: SystemTime) -> Option<CloseCode> {
+    let standing = match lists.clients.standing(peer) {
+        Ok(standing) => standing,
         // Whoever is inside stays until the list can be read; nobody new comes in.
         Err(error) => return unreadable(&error),
-        Ok(None) => CloseCode::Revoked,
-        Ok(Some(client)) if client.rights.have_expired(now) => CloseCode::Expired,
-        Ok(Some(client)) if !client.rights.cover(granted) => CloseCode::RightsChanged,
-        Ok(Some(_)) => return None,
     };
-    info!(peer = peer.short(), ?code, "the list of clients has changed");
+    let code = match (standing, basis) {
+        (Standing::Revoked, _) | (Standing::Unknown, Basis::Listed(_)) => CloseCode::Revoked,
+        (Standing::Unknown, Basis::Pass(pass)) => passes.refuse(pass, now)?,
+        (Standing::Listed(client), _) if client.rights.have_expired(now) => CloseCode::Expired,
+        (Standing::Listed(client), basis) if !client.rights.cover(&basis.rights()) => CloseCode::RightsChanged,
+        (Standing::Listed(_), _) => return None,
+    };
+    info!(peer = peer.short(), ?code, "what let it in does so no more");
     Some(code)
 }
 

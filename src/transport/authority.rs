@@ -5,6 +5,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use quinn::Connection;
 use rustls::client::WebPkiServerVerifier;
@@ -14,6 +15,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{CertificateError, Error, RootCertStore};
 
+use super::certificate::Description;
 use super::credential::{self, CredentialError};
 use super::home::Privacy;
 use super::peer::certificates;
@@ -27,6 +29,40 @@ const WHAT: &str = "CA certificate";
 pub struct Authority {
     servers: Arc<WebPkiServerVerifier>,
     clients: Arc<dyn ClientCertVerifier>,
+}
+
+/// The certificate that a client showed, with what it showed of the chain above. The handshake has proved that the client
+/// holds its key.
+#[derive(Debug, Clone)]
+pub struct ClientCertificate {
+    chain: Vec<CertificateDer<'static>>,
+    name: Option<String>,
+    ends: SystemTime,
+}
+
+impl ClientCertificate {
+    /// What the client of a connection showed.
+    ///
+    /// # Errors
+    /// [`Uncertified`] when it showed none that can be read.
+    pub fn of(connection: &Connection) -> Result<Self, Uncertified> {
+        let chain = certificates(connection).unwrap_or_default();
+        let described: Result<Vec<Description>, String> = chain.iter().map(Description::of).collect();
+        let described = described.map_err(Uncertified::Unusable)?;
+        let ends = described.iter().map(|certificate| certificate.ends).min();
+        let ends = ends.ok_or_else(|| Uncertified::Unusable("none was shown".to_owned()))?;
+        Ok(Self { name: described.into_iter().next().and_then(|own| own.common_name), chain, ends })
+    }
+
+    /// The name in it; anybody's words until an authority vouches for them, and never safe to print.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The moment after which it, or one of its chain, is good no more.
+    pub fn ends(&self) -> SystemTime {
+        self.ends
+    }
 }
 
 /// Why a certificate is not accepted.
@@ -96,15 +132,13 @@ impl Authority {
         self.servers.verify_server_cert(end_entity, intermediates, name, &[], now).map(|_| ())
     }
 
-    /// Judges the certificate that the client of a connection showed. The handshake has proved that the client holds
-    /// its key.
+    /// Judges the certificate of a client.
     ///
     /// # Errors
     /// [`Uncertified`].
-    pub fn check_client(&self, connection: &Connection) -> Result<(), Uncertified> {
-        let chain = certificates(connection).unwrap_or_default();
+    pub fn check_client(&self, shown: &ClientCertificate) -> Result<(), Uncertified> {
         let (end_entity, intermediates) =
-            chain.split_first().ok_or_else(|| Uncertified::Unusable("none was shown".to_owned()))?;
+            shown.chain.split_first().ok_or_else(|| Uncertified::Unusable("none was shown".to_owned()))?;
         let judged = self.clients.verify_client_cert(end_entity, intermediates, UnixTime::now());
         judged.map(|_| ()).map_err(|error| Uncertified::of(&error))
     }

@@ -158,6 +158,8 @@ pub struct Description {
     pub subject: String,
     /// Who vouches for it.
     pub issuer: String,
+    /// The name of its owner alone, if it has one that is text.
+    pub common_name: Option<String>,
     /// Whether it may vouch for others.
     pub is_authority: bool,
     /// Whether a server may show it.
@@ -222,7 +224,7 @@ fn describe(pem: &str, path: &Path) -> Result<Vec<Description>, CredentialError>
 }
 
 impl Description {
-    fn of(der: &CertificateDer<'_>) -> Result<Self, String> {
+    pub(super) fn of(der: &CertificateDer<'_>) -> Result<Self, String> {
         let (_, certificate) = parse_x509_certificate(der).map_err(|error| error.to_string())?;
         let usage = certificate.extended_key_usage().map_err(|error| error.to_string())?;
         let is_authority = certificate.is_ca();
@@ -231,6 +233,7 @@ impl Description {
         let ends = moment_of(certificate.validity().not_after);
         Ok(Self {
             subject: certificate.subject().to_string(),
+            common_name: common_name(&certificate),
             issuer: certificate.issuer().to_string(),
             is_authority,
             for_servers: may(usage.as_ref().map(|usage| usage.value.any || usage.value.server_auth)),
@@ -242,6 +245,10 @@ impl Description {
             fingerprint: Fingerprint::of_key(certificate.public_key().raw),
         })
     }
+}
+
+fn common_name(certificate: &X509Certificate<'_>) -> Option<String> {
+    certificate.subject().iter_common_name().next()?.as_str().ok().map(str::to_owned)
 }
 
 fn hosts(certificate: &X509Certificate<'_>) -> Result<Vec<String>, String> {

@@ -34,7 +34,7 @@ pub mod trust;
 pub mod tuning;
 mod verify;
 
-pub use authority::{Authority, Uncertified};
+pub use authority::{Authority, ClientCertificate, Uncertified};
 pub use base32::Base32Error;
 pub use contact::{Contact, Trust};
 pub use copies::Copies;

@@ -29,6 +29,8 @@ const RANDOM_BYTES: usize = 32;
 const CHARS_MAX: usize = 512;
 /// Different characters that a random token has at least: fewer come up once in 10⁸ tokens of 32 hexadecimal digits.
 const DIFFERENT_MIN: usize = 7;
+/// What two tokens sign to be compared; never sent.
+const SAME_LABEL: &[u8] = b"qft is the same token";
 /// What is looked for in a token's file.
 const WHAT: &str = "token";
 
@@ -81,6 +83,11 @@ impl Token {
         let material: [u8; PROOF_BYTES] = keying_material(connection, TOKEN_LABEL)?;
         let tag = hmac::sign(&self.0, &material);
         Ok(tag.as_ref().try_into().expect("HMAC-SHA-256 has 32 bytes"))
+    }
+
+    /// Whether this is the same secret.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        hmac::verify(&self.0, SAME_LABEL, hmac::sign(&other.0, SAME_LABEL).as_ref()).is_ok()
     }
 
     /// Whether the other end of this connection has the token too. Takes the same time for every wrong proof.
@@ -187,6 +194,17 @@ mod tests {
             let refusal = Token::load(&path).unwrap_err().to_string();
             assert!(refusal.contains(words) && !refusal.contains("short"), "{refusal}");
         }
+    }
+
+    #[test]
+    fn only_the_same_secret_is_the_same_token() {
+        let [one, same, other] = [
+            "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+            " 0f1e2d3c4b5a69788796a5b4c3d2e1f0\n",
+            "1f1e2d3c4b5a69788796a5b4c3d2e1f0",
+        ]
+        .map(|text| text.parse::<Token>().unwrap());
+        assert!(one.is_same(&same) && !one.is_same(&other));
     }
 
     #[test]

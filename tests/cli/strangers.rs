@@ -3,7 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::bin::Machine;
+use rustix::process::Signal;
+
+use crate::bin::{Machine, Outcome, Running, Serve, wait_for};
 use crate::paired;
 
 /// What the list says, without its heading.
@@ -150,4 +152,80 @@ fn a_token_that_others_can_read_or_guess_is_used_by_neither_side() {
     machine.write_private("home/remotes", format!("box qft://{}@127.0.0.1:9\n", "a".repeat(52)));
     send("weak").exits(2).says_only(&["easy to guess"]);
     send("exposed").exits(5).says_only(&["chmod 600 exposed"]);
+}
+
+/// A server that takes a token, a client that has it, and another one.
+fn with_a_token() -> (Machine, [Machine; 2], Serve) {
+    let (remote, clients) = (Machine::new(), [Machine::new(), Machine::new()]);
+    for machine in [&remote, &clients[0], &clients[1]] {
+        machine.write_private("token", "0f1e2d3c4b5a69788796a5b4c3d2e1f0");
+    }
+    let serve = remote.serve("in", "--token-file token");
+    (remote, clients, serve)
+}
+
+fn ls_by_token(local: &Machine, serve: &Serve) -> Outcome {
+    local.qft(["ls", &serve.pinned(), "--token-file", "token"]).run()
+}
+
+/// A client that a token let in, in the middle of sending and stopped there.
+fn sending_by_token(remote: &Machine, local: &Machine, serve: &Serve) -> Running {
+    local.write_large("big", 300 << 20);
+    let sending = local.qft(["send", "big", "--to", &serve.pinned(), "--token-file", "token"]).start();
+    wait_for("the first bytes", || remote.has("in/.big.qft-part").then_some(()));
+    sending.signal(Signal::STOP);
+    sending
+}
+
+#[test]
+fn who_came_by_a_token_can_be_shut_out_for_good() {
+    let (remote, [local, other], serve) = with_a_token();
+    let sending = sending_by_token(&remote, &local, &serve);
+    let key = local.fingerprint();
+    remote.run("peers revoke nobody").exits(2).says_only(&["whole fingerprint"]);
+    remote.run(&format!("peers revoke {key}")).exits(0);
+    serve.wait_to_say("shut out: it was taken off the list");
+    sending.signal(Signal::CONT);
+    sending.end().exits(5).says(&["was shut out there"]);
+    ls_by_token(&local, &serve).exits(5).says(&["was shut out there"]);
+    serve.wait_to_say(&format!("refused: shut out here, whatever it shows; to let it in again: qft peers allow {key}"));
+    ls_by_token(&other, &serve).exits(0);
+    let listed = remote.run("peers --json").json();
+    assert!(listed.iter().any(|line| line["type"] == "revoked" && line["fingerprint"] == key), "{listed:?}");
+    remote.run(&format!("peers allow {key} --ro")).exits(0);
+    ls_by_token(&local, &serve).exits(0);
+}
+
+#[test]
+fn a_listed_client_that_was_shut_out_does_not_come_back_by_a_token() {
+    let (remote, [local, _other], serve) = with_a_token();
+    let key = local.fingerprint();
+    remote.run(&format!("peers allow {key} --name laptop --ro")).exits(0);
+    ls_by_token(&local, &serve).exits(0);
+    remote.run("peers revoke laptop").exits(0);
+    ls_by_token(&local, &serve).exits(5).says(&["was shut out there"]);
+    // An invite is a newer word of the same operator's.
+    local.qft(["ls", serve.ticket()]).run().exits(0);
+    ls_by_token(&local, &serve).exits(0);
+}
+
+#[test]
+fn a_hang_up_reads_the_token_again_and_ends_who_has_the_old_one() {
+    let (remote, [local, other], serve) = with_a_token();
+    let sending = sending_by_token(&remote, &local, &serve);
+    // One that cannot be read changes nothing.
+    remote.write_private("token", "short");
+    serve.signal(Signal::HUP);
+    serve.wait_to_say("what was read before stays in force: the token");
+    ls_by_token(&other, &serve).exits(0);
+    for machine in [&remote, &other] {
+        machine.write_private("token", "f0e1d2c3b4a5968778695a4b3c2d1e0f");
+    }
+    serve.signal(Signal::HUP);
+    serve.wait_to_say("the token was replaced");
+    sending.signal(Signal::CONT);
+    sending.end().exits(5).says(&["the server has another token"]);
+    ls_by_token(&local, &serve).exits(5).says(&["the server has another token"]);
+    ls_by_token(&other, &serve).exits(0);
+    assert!(!remote.has("in/big"));
 }

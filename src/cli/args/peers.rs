@@ -102,7 +102,8 @@ pub(crate) struct AllowArgs {
 /// `qft peers revoke`.
 #[derive(Debug, Args)]
 pub(crate) struct RevokeArgs {
-    /// The client's name here, its fingerprint, or the first 8 characters of that
+    /// The client's name here, its fingerprint, or the first 8 characters of that; the whole fingerprint also of one
+    /// that a token or a certificate lets in
     #[arg(value_name = "FP|NAME")]
     pub(crate) who: Option<String>,
     /// End all tickets that were not used yet

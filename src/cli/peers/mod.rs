@@ -81,7 +81,9 @@ impl Out {
 
 fn list(home: &Path, out: &mut Out) -> anyhow::Result<()> {
     let now = SystemTime::now();
-    let listing = Clients::open(home)?.list()?;
+    let clients = Clients::open(home)?;
+    let (listing, mut revoked) = (clients.list()?, clients.revoked()?);
+    revoked.sort_by(|(one_key, one), (other_key, other)| (one, one_key.0).cmp(&(other, other_key.0)));
     let invites = Invites::open(home)?.list(now)?;
     out.start(json!({"action": "list"}));
     for client in &listing.clients {
@@ -100,6 +102,11 @@ fn list(home: &Path, out: &mut Out) -> anyhow::Result<()> {
     }
     for invite in &invites {
         out.say(&invite_line(invite))?;
+    }
+    for (key, name) in &revoked {
+        out.event("revoked", json!({ "fingerprint": key.to_string(), "name": name }));
+        let name = if name.is_empty() { key.short() } else { format!("{} ({})", shown(name), key.short()) };
+        out.say(&format!("shut out: {name}"))?;
     }
     for (line, reason) in &listing.broken {
         out.remark(&format!("authorized_clients, line {line}: {reason}; the line lets nobody in"));
@@ -151,13 +158,10 @@ fn allow(home: &Path, args: &AllowArgs, out: &mut Out) -> anyhow::Result<()> {
 fn revoke(home: &Path, args: &RevokeArgs, out: &mut Out) -> anyhow::Result<()> {
     // Found before anything is changed.
     let clients = Clients::open(home)?;
-    let client = match &args.who {
+    let meant = match &args.who {
         None if !args.invites => return Err(Complaint::usage("whom? FP or NAME, or --invites for open tickets").into()),
         None => None,
-        Some(wanted) => Some(find(&clients, wanted)?.ok_or_else(|| {
-            let text = format!("no client here is called {} or has that fingerprint; see: qft peers", shown(wanted));
-            Complaint::Usage(text)
-        })?),
+        Some(wanted) => Some(meant(&clients, wanted)?),
     };
     out.start(json!({"action": "revoke"}));
     if args.invites {
@@ -165,13 +169,46 @@ fn revoke(home: &Path, args: &RevokeArgs, out: &mut Out) -> anyhow::Result<()> {
         out.event("invites", json!({ "ended": ended }));
         out.say(&format!("{ended} open invite{} ended", if ended == 1 { "" } else { "s" }))?;
     }
-    if let Some(client) = client {
-        clients.remove(&client.fingerprint)?;
-        out.event("peer", client_json(&client));
-        out.say(&format!("{} is shut out; its connections end within a second", who(&client)))?;
+    match meant {
+        None => {}
+        Some(Meant::Listed(client)) => {
+            clients.revoke(&client.fingerprint)?;
+            out.event("peer", client_json(&client));
+            out.say(&format!("{} is shut out; its connections end within a second", who(&client)))?;
+        }
+        Some(Meant::Unlisted(key)) => {
+            clients.revoke(&key)?;
+            out.event("revoked", json!({ "fingerprint": key.to_string() }));
+            let short = key.short();
+            out.say(&format!("{short}, on no list here, is shut out; its connections end within a second"))?;
+        }
     }
     out.end();
     Ok(())
+}
+
+/// Whom a word means.
+enum Meant {
+    Listed(Client),
+    /// A key that a token or a certificate may let in.
+    Unlisted(Fingerprint),
+}
+
+fn meant(clients: &Clients, wanted: &str) -> anyhow::Result<Meant> {
+    if let Some(client) = find(clients, wanted)? {
+        return Ok(Meant::Listed(client));
+    }
+    match wanted.parse() {
+        Ok(key) => Ok(Meant::Unlisted(key)),
+        Err(_) => {
+            let wanted = shown(wanted);
+            Err(Complaint::Usage(format!(
+                "no client here is called {wanted} or has that fingerprint; see: qft peers (one that a token or a \
+                certificate lets in needs its whole fingerprint; see: qft status --json)"
+            ))
+            .into())
+        }
+    }
 }
 
 /// The one client that a name, a fingerprint or the start of one means; `None` when there is none.

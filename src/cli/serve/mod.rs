@@ -36,6 +36,7 @@ use super::log;
 use super::sandbox::Sandbox;
 use super::signals::{HangUps, block_on, Signals};
 use super::size;
+use super::ui::message;
 use crate::digest::engine;
 use crate::error::Error;
 use crate::protocol::path::escape;
@@ -53,7 +54,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let advertised = args.advertise.as_deref().map(parse_advertised).transpose()?;
     let home = transport::home()?;
     refuse_to_serve_secrets(args, &root, &home)?;
-    let passes = Passes::load(args)?;
+    let mut passes = Passes::load(args)?;
     let identity = identity(args, &home)?;
     // Before the first thread: all of them are confined with this one.
     let unconfined = sandbox(args, &root, &home).enforce();
@@ -77,8 +78,8 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         }
         expiry.iter().for_each(|expiry| expiry.warn(&mut out, SystemTime::now()));
         announce(&mut out, args, &server, &root, way_in.as_ref(), &lines, enrolled)?;
-        let (home, drain, expiry) = (&*home, args.drain, expiry.as_ref());
-        Watch { server, out: &mut out, home, drain, expiry, is_draining: false }.run(signals).await
+        let (home, passes, drain, expiry) = (&*home, &mut passes, args.drain, expiry.as_ref());
+        Watch { server, out: &mut out, home, passes, drain, expiry, is_draining: false }.run(signals).await
     })
 }
 
@@ -215,6 +216,7 @@ struct Watch<'a> {
     server: Server,
     out: &'a mut Output,
     home: &'a Path,
+    passes: &'a mut Passes,
     drain: Duration,
     expiry: Option<&'a Expiry>,
     is_draining: bool,
@@ -224,6 +226,7 @@ impl Watch<'_> {
     /// Prints notices until the server has ended; the first signal drains, the second ends at once.
     async fn run(mut self, mut signals: Signals) -> anyhow::Result<Exit> {
         let mut hang_up = HangUp::catch()?;
+        self.out.run();
         let mut daily = interval_at(Instant::now() + DAILY, DAILY);
         let mut reports = interval_at(Instant::now() + REPORT, REPORT);
         loop {
@@ -262,9 +265,15 @@ impl Watch<'_> {
     }
 
     fn reload(&mut self) {
-        self.server.handle().reload();
+        for error in self.passes.reload() {
+            let error = message(&error);
+            self.out.warn(&format!("what was read before stays in force: {error}"));
+        }
+        // It reads the list, too.
+        self.server.handle().replace_passes(self.passes.token(), self.passes.authority());
         let enrolled = enrolled_clients(self.home, self.out);
-        self.out.event(&format!("read the list of clients again: {enrolled} enrolled"));
+        let others = self.passes.names();
+        self.out.event(&format!("read the list of clients again{others}: {enrolled} enrolled"));
     }
 
     fn stop(&mut self) {

@@ -36,6 +36,8 @@ pub(super) struct Output {
     stamp: Stamp,
     quiet: bool,
     verbose: bool,
+    /// What is said from now on is an event, with a time.
+    is_running: bool,
     limits: Limits,
     /// Who is connected, for what is told of a connection without its client.
     names: HashMap<SocketAddr, String>,
@@ -88,6 +90,7 @@ impl Output {
             stamp,
             quiet,
             verbose,
+            is_running: false,
             limits: Limits::default(),
             names: HashMap::new(),
             totals: Totals::default(),
@@ -106,8 +109,13 @@ impl Output {
     pub(super) fn warn(&mut self, text: &str) {
         self.tell("warning", text);
         if !self.is_json_log {
-            self.print(Priority::Warning, text, false);
+            self.print(Priority::Warning, text, self.is_running);
         }
+    }
+
+    /// The start is over.
+    pub(super) fn run(&mut self) {
+        self.is_running = true;
     }
 
     /// Something that this server does, and when.

@@ -23,6 +23,31 @@ impl Passes {
         Ok(Self { token: token.transpose().map_err(no_token)?, authority: authority.transpose().map_err(no_ca)? })
     }
 
+    /// Reads the files anew. Of one that cannot be read the old content stays in force, and why is told.
+    pub(super) fn reload(&mut self) -> Vec<anyhow::Error> {
+        let mut failed = Vec::new();
+        if let Some((token, path)) = &mut self.token {
+            match Token::load(path) {
+                Ok(fresh) => *token = fresh,
+                Err(error) => failed.push(no_token(error.into())),
+            }
+        }
+        if let Some((authority, path)) = &mut self.authority {
+            match Authority::load(path) {
+                Ok(fresh) => *authority = fresh,
+                Err(error) => failed.push(no_ca(error.into())),
+            }
+        }
+        failed
+    }
+
+    /// What they are called when they were read.
+    pub(super) fn names(&self) -> String {
+        let token = self.token.as_ref().map(|_| ", the token");
+        let authority = self.authority.as_ref().map(|_| ", the clients' CA");
+        token.into_iter().chain(authority).collect()
+    }
+
     /// Whether there are any.
     pub(super) fn are_given(&self) -> bool {
         self.token.is_some() || self.authority.is_some()

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use super::entry::{Guest, NAMELESS, client_name, cut_comment};
+use super::revoked::{self, Revoked};
 use super::rights::Rights;
 use super::with_line;
 use crate::calendar;
@@ -53,6 +54,17 @@ pub struct Listing {
     pub broken: Vec<(usize, String)>,
 }
 
+/// What the lists say of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It is on the list of clients.
+    Listed(Client),
+    /// It was shut out: nothing but being listed again lets it in.
+    Revoked,
+    /// Nothing.
+    Unknown,
+}
+
 /// What became of [`Clients::allow`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Allowed {
@@ -84,14 +96,22 @@ pub struct Clients {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Of the file that the clients came from; `None` when there was none.
-    stamp: Option<Stamp>,
+    /// Of the files that this came from.
+    stamps: Stamps,
     clients: HashMap<Fingerprint, Client>,
+    revoked: Revoked,
+}
+
+/// Tells one state of the lists from another; `None` for a list that there is not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Stamps {
+    clients: Option<Stamp>,
+    revoked: Option<Stamp>,
 }
 
 /// Tells one state of a file from another. A replaced file has another inode, an edited one another time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp {
+struct Stamp {
     device: u64,
     inode: u64,
     bytes: u64,
@@ -129,6 +149,26 @@ impl Clients {
     /// [`HomeError`] when the list cannot be read or is not safe; let no one in then.
     pub fn find(&self, fingerprint: &Fingerprint) -> Result<Option<Client>, HomeError> {
         self.with_known(|known| known.clients.get(fingerprint).cloned())
+    }
+
+    /// What both lists say of a key, as the files stand now. Blocks on the disk for a moment.
+    ///
+    /// # Errors
+    /// As [`Clients::find`].
+    pub fn standing(&self, fingerprint: &Fingerprint) -> Result<Standing, HomeError> {
+        self.with_known(|known| match known.clients.get(fingerprint) {
+            Some(client) => Standing::Listed(client.clone()),
+            None if known.revoked.contains_key(fingerprint) => Standing::Revoked,
+            None => Standing::Unknown,
+        })
+    }
+
+    /// The keys that were shut out, with what each was called; in no order.
+    ///
+    /// # Errors
+    /// As [`Clients::find`].
+    pub fn revoked(&self) -> Result<Vec<(Fingerprint, String)>, HomeError> {
+        Ok(revoked::read(&self.home)?.into_iter().collect())
     }
 
     /// All that the list says.
@@ -193,6 +233,7 @@ impl Clients {
         wanted: &str,
         rights: &Rights,
     ) -> Result<Client, HomeError> {
+        revoked::remove(&self.home, lock, fingerprint)?;
         let all = read_all(&text).clients;
         let name = client_name(wanted, |name| all.iter().any(|client| client.name.eq_ignore_ascii_case(name)));
         let comment = format!("added {}", calendar::day(SystemTime::now()));
@@ -202,13 +243,18 @@ impl Clients {
         Ok(new)
     }
 
-    /// Removes a key; `false` when it was not there.
+    /// Shuts a key out: removes it from the list, and lets no token and no certificate let it in. Says whether it was on
+    /// the list.
     ///
     /// # Errors
     /// [`HomeError`]; the list is as it was then.
-    pub fn remove(&self, fingerprint: &Fingerprint) -> Result<bool, HomeError> {
+    pub fn revoke(&self, fingerprint: &Fingerprint) -> Result<bool, HomeError> {
         let lock = home::lock(&self.home)?;
         let text = self.text()?;
+        let listed = read_all(&text).clients.into_iter().find(|client| client.fingerprint == *fingerprint);
+        let name = listed.map(|client| client.name).unwrap_or_default();
+        // First: were it only off the list, a token would let it in again.
+        revoked::add(&self.home, &lock, fingerprint, &name)?;
         if !text.lines().any(|line| names_key(line, fingerprint)) {
             return Ok(false);
         }
@@ -218,16 +264,17 @@ impl Clients {
         Ok(true)
     }
 
-    /// What tells this state of the file from every other; `None` when there is no file.
+    /// What tells this state of the lists from every other.
     ///
     /// # Errors
     /// [`HomeError`] when it cannot be told.
-    pub(crate) fn stamp(&self) -> Result<Option<Stamp>, HomeError> {
-        match fs::metadata(self.path()) {
+    pub(crate) fn stamps(&self) -> Result<Stamps, HomeError> {
+        let stamp = |path: PathBuf| match fs::metadata(&path) {
             Ok(metadata) => Ok(Some(Stamp::of(&metadata))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(HomeError::Io { op: "examine", path: self.path(), source }),
-        }
+            Err(source) => Err(HomeError::Io { op: "examine", path, source }),
+        };
+        Ok(Stamps { clients: stamp(self.path())?, revoked: stamp(self.home.join(revoked::FILE))? })
     }
 
     fn path(&self) -> PathBuf {
@@ -240,13 +287,13 @@ impl Clients {
 
     fn with_known<T>(&self, look: impl FnOnce(&Known) -> T) -> Result<T, HomeError> {
         // The disk is asked without the lock: where it hangs, whoever asks hangs alone.
-        let stamp = self.stamp()?;
+        let stamps = self.stamps()?;
         let known = self.known();
-        if stamp == known.stamp {
+        if stamps == known.stamps {
             return Ok(look(&known));
         }
         drop(known);
-        let read = self.read()?;
+        let read = self.read(stamps)?;
         let found = look(&read);
         *self.known() = read;
         Ok(found)
@@ -256,17 +303,16 @@ impl Clients {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read(&self) -> Result<Known, HomeError> {
+    /// Reads both lists. `stamps` was taken before: what changes from then on is read again at the next look.
+    fn read(&self, stamps: Stamps) -> Result<Known, HomeError> {
         let path = self.path();
-        let Some((text, metadata)) = home::read(&path, Privacy::List)? else {
-            return Ok(Known::default());
-        };
+        let (text, revoked) = (self.text()?, revoked::read(&self.home)?);
         let Listing { clients, broken } = read_all(&text);
         for (number, reason) in broken {
             tracing::warn!("{}, line {number}: {reason}; the line lets nobody in", path.display());
         }
         let clients = clients.into_iter().map(|client| (client.fingerprint, client)).collect();
-        Ok(Known { stamp: Some(Stamp::of(&metadata)), clients })
+        Ok(Known { stamps, clients, revoked })
     }
 }
 

@@ -7,10 +7,11 @@ mod clients;
 mod entry;
 mod invites;
 mod remotes;
+mod revoked;
 mod rights;
 
-pub(crate) use clients::Stamp;
-pub use clients::{Allowed, Client, Clients, Listing};
+pub(crate) use clients::Stamps;
+pub use clients::{Allowed, Client, Clients, Listing, Standing};
 pub use entry::{Guest, check_client_name};
 pub use invites::{INVITE_LIFETIME, InviteError, Invites, OpenInvite, RedeemError};
 pub use remotes::{NameError, Remote, Remotes, check_remote_name};
