@@ -292,3 +292,40 @@ fn a_hang_up_reads_the_ca_again_and_ends_whom_the_new_one_did_not_certify() {
     desktop.write("ca.crt", remote.read("c/ca.crt"));
     send(&desktop, &serve, "localhost").exits(0);
 }
+
+/// The identity in a certificate's file.
+fn identity(remote: &Machine, file: &str) -> String {
+    let shown = remote.run(&format!("cert show {file} --json")).json();
+    shown.iter().find_map(|line| line["fingerprint"].as_str()).expect("its key").to_owned()
+}
+
+#[test]
+fn a_hang_up_shows_a_renewed_certificate_and_disturbs_nobody() {
+    let (remote, local) = certified();
+    let serve = serve(&remote);
+    let sending = sending(&remote, &local, &serve);
+    let old = identity(&remote, "c/localhost.crt");
+    // Half a renewal: the key of another certificate.
+    let good = remote.read("c/localhost.crt");
+    remote.write("c/localhost.crt", "nothing");
+    serve.signal(Signal::HUP);
+    serve.wait_to_say("what was read before stays in force: the server's certificate");
+    remote.write("c/localhost.crt", good);
+    remote.run("cert issue c localhost --san 127.0.0.1 --force").exits(0);
+    let fresh = identity(&remote, "c/localhost.crt");
+    assert_ne!(old, fresh);
+    let said = serve.log().matches("the certificate: ").count();
+    serve.signal(Signal::HUP);
+    wait_for("the second look", || (serve.log().matches("the certificate: ").count() > said).then_some(()));
+    let invited = String::from_utf8(remote.run("peers invite").stdout).expect("text");
+    assert!(invited.contains(&format!("qft://{fresh}:")), "{invited}");
+    send(&local, &serve, "localhost").exits(0);
+    wait_for("the new key", || {
+        let listed = local
+            .qft(["ls", &format!("qft://{fresh}@{}", serve.address()), "--cert", "own.crt", "--key", "own.key"])
+            .run();
+        (listed.code == Some(0)).then_some(())
+    });
+    sending.signal(Signal::CONT);
+    sending.end().exits(0);
+}

@@ -45,7 +45,14 @@
 //! get to its destination and its home, a send to what was named. What they need of the system is allowed to be read. A
 //! mistake in the first wall then meets the kernel. What is missing of it is said with `-v`.
 //!
-//! **Names are escaped** before they reach a terminal or a log.
+//! **Names are escaped** before they reach a terminal or a log, and so is all else that others say: the reasons of closed
+//! connections, names in certificates, what ssh and the far side write to standard error, lines of `QFT_LOG`. JSON carries
+//! names exact and escapes in its own way what would move a cursor.
+//!
+//! **What others make us write** is bounded. Lines about failures, refusals and connections are limited for each client and
+//! each address and in all, names in them are cut, and what is left out is counted and told. A reader of the log that
+//! stops, a full disk or a closed pipe cost lines and never a transfer or a signal: a thread of its own writes what is in
+//! a queue, and signals are caught on another that never writes.
 //!
 //! **A stranger** can make the server do a handshake and read one greeting, within ten seconds. What else it sends is
 //! not read, and is never more than one and a third mebibytes. 256 strangers at a time, 16 from one address, after
@@ -68,7 +75,11 @@
 //! calls. Chain, dates, purpose and name are judged by rustls; `certs/README.md` says when that is worth it.
 //!
 //! **Tokens** have at least 128 bits and never travel: a client proves that it has one by an HMAC over keying material
-//! of the very connection, so that nobody can pass the proof on. A token enrols nobody.
+//! of the very connection, so that nobody can pass the proof on. A token enrols nobody. Who came by a token or a
+//! certificate can be shut out all the same (`qft peers revoke FINGERPRINT`): `revoked_clients` wins over both, until the
+//! key is put on the list or brings a new invite. On SIGHUP a server reads its token, its clients' CA and its certificate
+//! again, and closes connections that rest on what was replaced; a certificate that ends while its client is connected
+//! ends the connection.
 //!
 //! **An enrolled client** may do what its line in `authorized_clients` and the server's own options both allow: `ro`,
 //! `wo`, `no-clobber`, `root=DIR`, `expires=DATE`. A line that is not understood lets nobody in. The list is looked at
@@ -93,14 +104,19 @@
 //! the private key and the ticket that a server is told of may not lie there either.
 //!
 //! **Invites** are 128 random bits, work once over all processes of the server's home, for 15 minutes unless it was
-//! said otherwise, and are kept as hashes. Five wrong ones end all that are open; an address that brought three wrong
-//! ones waits before the next is looked at, longer each time. On a command line they can be seen by other users of the
+//! said otherwise, and are kept as hashes. Wrong ones end none, so strangers cannot take a way in from its bearer; an address
+//! that brought three of them hears for a while, longer each time, only that it has to wait. A right one is honoured from
+//! any address. On a command line they can be seen by other users of the
 //! machine until they are used; `qft remote add NAME` asks for them instead.
 //!
 //! **What a server does** it tells through a socket in the home, to its own user and root: the socket is for its owner
 //! alone, and the kernel says who asks. An asker says nothing, gets one answer within bounds of size and time, and keeps
 //! neither a transfer nor another asker waiting. The answer has names, keys and addresses of clients and names of files,
 //! and no ticket, token or private key.
+//!
+//! **Stateless resets** let a server that was started again end the connections of its predecessor. Their keys come from the
+//! identity, the address that the server listens on and the name of its machine: two servers of one home cannot be used to
+//! reset each other's connections.
 //!
 //! **Files of the home** are made for their owner alone. A key that others can read, and a list or a directory that
 //! others can write to, are refused with the command that mends it. Root is as strict as sshd's `StrictModes`: it uses no

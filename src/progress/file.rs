@@ -49,7 +49,7 @@ impl FileProgress {
     }
 
     /// The same, of which the sending end knows where it has it.
-    pub(crate) fn from_source(mut self, source: String) -> Self {
+    pub(crate) fn with_source(mut self, source: String) -> Self {
         self.source = Some(source);
         self
     }

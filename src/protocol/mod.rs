@@ -39,8 +39,8 @@
 //! 1. Client: `Hello`. Nothing else is accepted before it. An invite and the proof of a token are in it only when the client
 //!    knows the server by its key or certificate. The proof is HMAC-SHA-256 under the token's characters over 32 bytes
 //!    of keying material (label [`TOKEN_LABEL`], no context): it is good for this connection alone.
-//! 2. Server: `Welcome`, or it closes (`NotAuthorised`, `InviteSpent`, `TooManyTries`, `Expired`, `WrongToken`, `NotCertified`, `CertificateExpired`,
-//!    `Unsupported`, `Busy`). Its features are a subset of the client's; unknown bits are ignored by the server and never returned.
+//! 2. Server: `Welcome`, or it closes (`NotAuthorised`, `InviteSpent`, `TooManyTries`, `Expired`, `Revoked`, `WrongToken`,
+//!    `NotCertified`, `CertificateExpired`, `Unsupported`, `Busy`; `GoingAway` when it is stopping). Its features are a subset of the client's; unknown bits are ignored by the server and never returned.
 //! 3. Client: one job, that is one `Push`, `Get`, `List` or `Probe`. It may be sent right behind `Hello`, and the
 //!    headers of a `Push` right behind it, and content that goes ahead (below); the server reads them only once it has
 //!    accepted the client. Other data streams wait for `Welcome`.

@@ -235,7 +235,7 @@ impl fmt::Display for Escaped<'_> {
 
 /// Control characters, our own escape, line separators, and all of Unicode's `Default_Ignorable_Code_Point`:
 /// what is not drawn makes two different names look alike. Bidirectional controls are among them.
-fn is_unsafe_to_show(c: char) -> bool {
+pub(crate) fn is_unsafe_to_show(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\\' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'

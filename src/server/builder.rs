@@ -226,7 +226,7 @@ impl ServerBuilder {
             lists,
             door: Door::new(self.clients_max),
             passes: Mutex::new(Arc::new(self.passes)),
-            identity: self.identity,
+            identity: watch::channel(self.identity).0,
             disk: Disk::new(disk_threads(cores)).map_err(Error::Thread)?,
             admissions: Disk::named("qft-admit", ADMISSION_THREADS).map_err(Error::Thread)?,
             rechecks: Disk::named("qft-recheck", NonZeroUsize::MIN).map_err(Error::Thread)?,

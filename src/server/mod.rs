@@ -107,7 +107,8 @@ pub(crate) struct Shared {
     lists: Option<Arc<Lists>>,
     door: Arc<Door>,
     passes: Mutex<Arc<Passes>>,
-    identity: Identity,
+    /// What clients are shown.
+    identity: watch::Sender<Identity>,
     /// For content.
     disk: Disk,
     /// For whoever asks to be let in: nobody waits behind content.
@@ -173,6 +174,11 @@ impl ServerHandle {
         self.reload();
     }
 
+    /// Shows clients that come from now on another certificate. Those who are inside stay. Returns at once.
+    pub fn replace_identity(&self, identity: Identity) {
+        self.0.identity.send_replace(identity);
+    }
+
     /// What the server does now. It costs a few microseconds for each connection, and keeps none of them waiting.
     pub fn status(&self) -> Status {
         Status::of(&self.0)
@@ -197,7 +203,7 @@ impl Server {
 
     /// The server's key.
     pub fn fingerprint(&self) -> Fingerprint {
-        self.shared.identity.fingerprint()
+        self.shared.identity.borrow().fingerprint()
     }
 
     /// A ticket with a fresh one-time invite for somebody who may do everything; `host` is how clients reach this machine.

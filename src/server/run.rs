@@ -63,11 +63,12 @@ pub(super) fn start(
 
 fn listen(addr: SocketAddr, throttle: Option<Throttle>, shared: &Shared) -> Result<Listener, TransportError> {
     let tuning = Tuning { throttle, ..Tuning::new(Arc::new(ControllerConfig::default())) };
-    transport::listen(addr, &shared.identity, &tuning)
+    let identity = shared.identity.borrow().clone();
+    transport::listen(addr, &identity, &tuning)
 }
 
 async fn serve(listener: &Listener, shared: &Arc<Shared>, pool: &Arc<Pool>) {
-    let mut drain = shared.drain.subscribe();
+    let (mut drain, mut identity) = (shared.drain.subscribe(), shared.identity.subscribe());
     // It ends with the runtime, or at once where no list is kept.
     let mut watch = tokio::spawn(recheck::keep_watch(shared.clone()));
     let mut is_watching = true;
@@ -88,6 +89,7 @@ async fn serve(listener: &Listener, shared: &Arc<Shared>, pool: &Arc<Pool>) {
                 }
             }
             () = shared.fault.noted() => break,
+            Ok(()) = identity.changed() => listener.show(&identity.borrow_and_update()),
             _ = drain.wait_for(Option::is_some) => break,
             () = shared.left.notified(), if shared.once => break,
         }

@@ -1,7 +1,7 @@
 //! The server's end: one socket, and connections that are handed to whoever will serve them.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use quinn::congestion::ControllerFactory;
@@ -29,7 +29,7 @@ pub struct Listener {
     local_addr: SocketAddr,
     granted: Granted,
     /// Everything of a connection's configuration that does not depend on the peer.
-    base: ServerConfig,
+    base: Arc<RwLock<ServerConfig>>,
     tuning: Tuning,
 }
 
@@ -52,11 +52,7 @@ impl Listener {
         tuning: &Tuning,
     ) -> Result<Self, TransportError> {
         let refused = |source| TransportError::Bind { addr, source };
-        let mut base = ServerConfig::with_crypto(tls::quic_server(tls));
-        base.migration(true)
-            .max_incoming(INCOMING_MAX)
-            .incoming_buffer_size(INCOMING_BYTES_MAX)
-            .incoming_buffer_size_total(INCOMING_BYTES_TOTAL_MAX);
+        let base = base_config(tls);
         let (socket, granted) = socket::bind(addr).map_err(refused)?;
         let runtime = Arc::new(TokioRuntime);
         // The server's socket takes the largest packets of all peers; what it sends depends on each.
@@ -68,7 +64,14 @@ impl Listener {
         let endpoint =
             Endpoint::new_with_abstract_socket(config, Some(base.clone()), socket, runtime).map_err(refused)?;
         let local_addr = endpoint.local_addr().map_err(refused)?;
-        Ok(Self { endpoint, local_addr, granted, base, tuning: tuning.clone() })
+        Ok(Self { endpoint, local_addr, granted, base: Arc::new(RwLock::new(base)), tuning: tuning.clone() })
+    }
+
+    /// Shows `identity` to clients that come from now on. Connections that stand go on.
+    pub fn show(&self, identity: &Identity) {
+        let base = base_config(tls::server(identity));
+        *self.base.write().expect("no holder panics") = base.clone();
+        self.endpoint.set_server_config(Some(base));
     }
 
     /// The next client that knocks; `None` after [`Listener::close`].
@@ -94,7 +97,7 @@ impl Listener {
     }
 
     fn configure(&self, remote: SocketAddr, tuning: &Tuning) -> Arc<ServerConfig> {
-        let mut config = self.base.clone();
+        let mut config = self.base.read().expect("no holder panics").clone();
         config.transport_config(Arc::new(transport_config(tuning, Side::Server, remote)));
         Arc::new(config)
     }
@@ -119,6 +122,15 @@ impl Listener {
     pub async fn wait_idle(&self) {
         self.endpoint.wait_idle().await;
     }
+}
+
+fn base_config(tls: rustls::ServerConfig) -> ServerConfig {
+    let mut base = ServerConfig::with_crypto(tls::quic_server(tls));
+    base.migration(true)
+        .max_incoming(INCOMING_MAX)
+        .incoming_buffer_size(INCOMING_BYTES_MAX)
+        .incoming_buffer_size_total(INCOMING_BYTES_TOTAL_MAX);
+    base
 }
 
 /// The seed of this one server among all that show the same identity.

@@ -180,7 +180,9 @@ Examples:
   qft peers revoke laptop                laptop is out within a second
 
 The list is the file authorized_clients in $QFT_HOME (or ~/.config/qft). It can
-be edited by hand: one client a line, FINGERPRINT [options] NAME.";
+be edited by hand: one client a line, FINGERPRINT [options] NAME. Whoever comes
+by a token or a certificate is on no list: 'revoke' takes its whole fingerprint,
+which 'qft status --json' shows, and keeps it in revoked_clients.";
 
 /// Of `qft remote`.
 pub(super) const REMOTE_EXAMPLES: &str = "\

@@ -41,7 +41,7 @@ impl Expiry {
         };
         Some(format!(
             "warning: the certificate in {file} {end} this server\n  \
-            make another one where the CA is (qft cert issue DIR NAME --force), copy it, start again"
+            make another one where the CA is (qft cert issue DIR NAME --force), copy it, send this server SIGHUP"
         ))
     }
 }

@@ -3,10 +3,12 @@
 mod expiry;
 mod hang_up;
 mod limit;
+mod notice;
 mod output;
 mod passes;
 mod secrets;
 mod stamp;
+mod watch;
 mod way_in;
 
 use std::fs;
@@ -15,28 +17,21 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
 use std::thread::available_parallelism;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use anyhow::anyhow;
-use tokio::time::{Instant, interval_at};
-
-use self::expiry::{DAILY, Expiry};
-use self::hang_up::{Asked, HangUp};
-use self::limit::REPORT;
+use self::expiry::Expiry;
 use self::output::Output;
 use self::passes::{Passes, identity};
 use self::secrets::refuse_to_serve_secrets;
+use self::watch::Watch;
 use self::way_in::{announce, found_at, way_in};
 use super::address::{every_address, parse_advertised, parse_listen};
 use super::args::{Limit, ServeArgs};
 use super::exit::{Complaint, Exit};
 use super::log;
 use super::sandbox::Sandbox;
-use super::signals::{HangUps, block_on, Signals};
-use super::size;
-use super::ui::message;
+use super::signals::{HangUps, block_on};
 use crate::digest::engine;
 use crate::error::Error;
 use crate::protocol::path::escape;
@@ -44,6 +39,7 @@ use crate::server::{Access, Mode, Server};
 use crate::storage::plain;
 use crate::transport::trust::Clients;
 use crate::transport::{self, DEFAULT_PORT, Identity, PathMemory, Presence, Serving, TransportError};
+use anyhow::anyhow;
 
 /// Runs the command.
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
@@ -65,9 +61,11 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     passes.notes().chain(args.key.as_deref().and_then(transport::exposure)).for_each(|note| out.warn(&note));
     // Starting waits for the server's threads, so it is done outside of any runtime.
     let server = start(args, &root, &listen, identity, &passes, &home)?;
-    let _presence = presence(args, &server, &root, &home, advertised.clone());
+    let sign = |server: &Server| presence(args, server, &root, &home, advertised.clone());
+    // Before the ticket says that all is ready.
+    let presence = sign(&server);
     let enrolled = enrolled_clients(&home, &mut out);
-    let (hosts, port) = found_at(&server, advertised);
+    let (hosts, port) = found_at(&server, advertised.clone());
     let lines = passes.lines(&server, &hosts[0], port);
     let expiry = args.cert.as_deref().and_then(Expiry::read);
     let way_in = way_in(args, &server, (hosts, port), enrolled > 0 || passes.are_given())?;
@@ -78,8 +76,8 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         }
         expiry.iter().for_each(|expiry| expiry.warn(&mut out, SystemTime::now()));
         announce(&mut out, args, &server, &root, way_in.as_ref(), &lines, enrolled)?;
-        let (home, passes, drain, expiry) = (&*home, &mut passes, args.drain, expiry.as_ref());
-        Watch { server, out: &mut out, home, passes, drain, expiry, is_draining: false }.run(signals).await
+        let (out, home, passes) = (&mut out, &*home, &mut passes);
+        Watch { server, out, args, home, passes, expiry, sign: &sign, presence, is_draining: false }.run(signals).await
     })
 }
 
@@ -206,103 +204,6 @@ fn enrolled_clients(home: &Path, out: &mut Output) -> usize {
         out.warn(&format!("authorized_clients, line {line}: {reason}; the line lets nobody in"));
     }
     listing.clients.len()
-}
-
-/// How long a server that is stopped at once takes to tell its clients.
-const PARTING_WAIT: Duration = Duration::from_millis(1500);
-
-/// A server that runs, and what its operator is told and can do.
-struct Watch<'a> {
-    server: Server,
-    out: &'a mut Output,
-    home: &'a Path,
-    passes: &'a mut Passes,
-    drain: Duration,
-    expiry: Option<&'a Expiry>,
-    is_draining: bool,
-}
-
-impl Watch<'_> {
-    /// Prints notices until the server has ended; the first signal drains, the second ends at once.
-    async fn run(mut self, mut signals: Signals) -> anyhow::Result<Exit> {
-        let mut hang_up = HangUp::catch()?;
-        self.out.run();
-        let mut daily = interval_at(Instant::now() + DAILY, DAILY);
-        let mut reports = interval_at(Instant::now() + REPORT, REPORT);
-        loop {
-            tokio::select! {
-                biased;
-                what = hang_up.next(), if !self.is_draining => match what {
-                    Asked::ToReload => self.reload(),
-                    // The terminal is gone, and with it whoever would stop this server.
-                    Asked::ToEnd => self.stop(),
-                },
-                () = signals.next() => {
-                    if self.is_draining {
-                        return Ok(self.abandon());
-                    }
-                    let time = size::rough(self.drain);
-                    self.out.event(&format!("stopping; files in flight may finish for {time}; once more stops at once"));
-                    self.stop();
-                }
-                _ = daily.tick() => self.warn_of_expiry(),
-                _ = reports.tick() => self.out.report_left_out(),
-                notice = self.server.notice() => match notice {
-                    Some(notice) => self.out.notice(&notice, std::time::Instant::now()),
-                    None => break,
-                },
-            }
-        }
-        if let Some(fault) = self.server.fault() {
-            self.out.end(Exit::Failed);
-            // Its threads may not all be able to end; the process is, and takes them along.
-            std::mem::forget(self.server);
-            return Err(anyhow::Error::new(fault).context("this server ended by a fault of its own; please report it"));
-        }
-        self.server.wait();
-        self.out.end(Exit::Done);
-        Ok(Exit::Done)
-    }
-
-    fn reload(&mut self) {
-        for error in self.passes.reload() {
-            let error = message(&error);
-            self.out.warn(&format!("what was read before stays in force: {error}"));
-        }
-        // It reads the list, too.
-        self.server.handle().replace_passes(self.passes.token(), self.passes.authority());
-        let enrolled = enrolled_clients(self.home, self.out);
-        let others = self.passes.names();
-        self.out.event(&format!("read the list of clients again{others}: {enrolled} enrolled"));
-    }
-
-    fn stop(&mut self) {
-        self.is_draining = true;
-        self.server.handle().shutdown(self.drain);
-    }
-
-    /// Ends at once. The clients are told, so that they look for a successor instead of waiting for the idle timeout.
-    fn abandon(self) -> Exit {
-        let (server, (ended, end)) = (self.server, mpsc::channel::<()>());
-        server.handle().shutdown(Duration::ZERO);
-        let wait = move || {
-            server.wait();
-            drop(ended);
-        };
-        // A thread that waits for a disk is not waited for: the process ends now, and takes it along.
-        if std::thread::Builder::new().name("qft-end".to_owned()).spawn(wait).is_ok() {
-            // Either they have ended, or they take too long.
-            let _ = end.recv_timeout(PARTING_WAIT);
-        }
-        self.out.end(Exit::Interrupted);
-        Exit::Interrupted
-    }
-
-    fn warn_of_expiry(&mut self) {
-        if let Some(expiry) = self.expiry {
-            expiry.warn(self.out, SystemTime::now());
-        }
-    }
 }
 
 #[cfg(test)]

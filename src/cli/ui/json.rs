@@ -15,6 +15,7 @@ use super::text::{cause, status_key};
 use crate::calendar;
 use crate::progress::{Event, Report};
 use crate::protocol::message::{SkipReason, Why};
+use crate::protocol::path::is_unsafe_to_show;
 
 /// Version of the format: fields are added, never changed.
 const VERSION: u8 = 1;
@@ -131,9 +132,21 @@ pub(crate) fn missing(lines: u64) -> Vec<u8> {
 
 /// One line as it is written; `body` is an object.
 pub(crate) fn line(kind: &str, body: &Value) -> Vec<u8> {
-    let mut text = serde_json::to_vec(&Line { v: VERSION, kind, body }).expect("an object of strings and numbers");
-    text.push(b'\n');
-    text
+    let text = serde_json::to_string(&Line { v: VERSION, kind, body }).expect("an object of strings and numbers");
+    let mut line = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        match c {
+            // JSON's own, and what it has escaped already.
+            ' '..='~' => line.push(c),
+            // Somebody may look at the events on a terminal. Escaped, the text is the same to whoever parses it.
+            c if is_unsafe_to_show(c) => {
+                c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| line.push_str(&format!("\\u{unit:04x}")))
+            }
+            c => line.push(c),
+        }
+    }
+    line.push('\n');
+    line.into_bytes()
 }
 
 fn file(event: &Event) -> Option<Value> {
@@ -218,4 +231,22 @@ pub(crate) fn summary(report: Option<&Report>, look: &Snapshot, tally: Tally) ->
     };
     look.link.over_all().write_to(&mut body);
     body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_exact_and_moves_no_cursor() {
+        let name = "a\u{1b}[2J\u{9b}2J\u{7f}\u{202e}\u{e0001}\\ \"h\u{e4}\u{df}lich\"\n\u{56fd}";
+        let line = String::from_utf8(line("file", &json!({ "path": name }))).expect("text");
+        assert!(line.ends_with('\n') && !line.trim_end().chars().any(is_unsafe_to_show_beside_escapes), "{line}");
+        let read: Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(read["path"], name);
+    }
+
+    fn is_unsafe_to_show_beside_escapes(c: char) -> bool {
+        c != '\\' && is_unsafe_to_show(c)
+    }
 }

@@ -97,7 +97,7 @@ impl Sender {
         let file = state.files.get_mut(&id).ok_or(UNKNOWN_FILE)?;
         let size = file.header.size;
         let progress = Arc::new(
-            FileProgress::new(file.header.path.to_string(), size, offset, why).from_source(file.at.to_string()),
+            FileProgress::new(file.header.path.to_string(), size, offset, why).with_source(file.at.to_string()),
         );
         if offset > 0 {
             // What went ahead is there already, and the tail of that counts for nothing.

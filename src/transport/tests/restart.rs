@@ -63,12 +63,17 @@ async fn only_the_same_server_started_again_resets_a_connection() {
     let client = async {
         let tuning = tuning();
         let client = connect(&[relayed], server_id.fingerprint(), &client_id, &tuning, LONG).await.unwrap();
-        let (mut send, _recv) = client.connection.open_bi().await.unwrap();
+        let (mut send, mut recv) = client.connection.open_bi().await.unwrap();
+        send.write_all(b"?").await.unwrap();
+        recv.read_exact(&mut [0]).await.unwrap();
+        // From here on nothing of the handshake travels in the same datagrams.
         send.write_all(&CONTENT).await.unwrap();
         std::future::pending::<()>().await;
     };
     let serve = async {
         let connection = accept_one(&first).await.unwrap();
+        let (mut send, _recv) = connection.accept_bi().await.unwrap();
+        send.write_all(b"!").await.unwrap();
         end_of(&connection).await
     };
     let packet = tokio::select! {

@@ -2,9 +2,6 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::fs::{self, Metadata};
-use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -12,6 +9,7 @@ use std::time::SystemTime;
 use super::entry::{Guest, NAMELESS, client_name, cut_comment};
 use super::revoked::{self, Revoked};
 use super::rights::Rights;
+use super::stamp::{Stamp, Stamps};
 use super::with_line;
 use crate::calendar;
 use crate::protocol::path::escape;
@@ -100,35 +98,6 @@ struct Known {
     stamps: Stamps,
     clients: HashMap<Fingerprint, Client>,
     revoked: Revoked,
-}
-
-/// Tells one state of the lists from another; `None` for a list that there is not.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Stamps {
-    clients: Option<Stamp>,
-    revoked: Option<Stamp>,
-}
-
-/// Tells one state of a file from another. A replaced file has another inode, an edited one another time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            bytes: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
 }
 
 impl Clients {
@@ -269,12 +238,7 @@ impl Clients {
     /// # Errors
     /// [`HomeError`] when it cannot be told.
     pub(crate) fn stamps(&self) -> Result<Stamps, HomeError> {
-        let stamp = |path: PathBuf| match fs::metadata(&path) {
-            Ok(metadata) => Ok(Some(Stamp::of(&metadata))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(HomeError::Io { op: "examine", path, source }),
-        };
-        Ok(Stamps { clients: stamp(self.path())?, revoked: stamp(self.home.join(revoked::FILE))? })
+        Ok(Stamps { clients: Stamp::of(self.path())?, revoked: Stamp::of(self.home.join(revoked::FILE))? })
     }
 
     fn path(&self) -> PathBuf {

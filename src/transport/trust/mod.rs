@@ -9,13 +9,14 @@ mod invites;
 mod remotes;
 mod revoked;
 mod rights;
+mod stamp;
 
-pub(crate) use clients::Stamps;
 pub use clients::{Allowed, Client, Clients, Listing, Standing};
 pub use entry::{Guest, check_client_name};
 pub use invites::{INVITE_LIFETIME, InviteError, Invites, OpenInvite, RedeemError};
 pub use remotes::{NameError, Remote, Remotes, check_remote_name};
 pub use rights::{Mode, Rights, parse_expiry, parse_root};
+pub(crate) use stamp::Stamps;
 
 use crate::protocol::path::escape;
 

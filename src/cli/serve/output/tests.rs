@@ -1,4 +1,6 @@
 use super::super::super::ui::tests::Shared;
+use std::time::Duration;
+
 use super::*;
 use crate::transport::Fingerprint;
 
@@ -102,11 +104,4 @@ fn strangers_are_grouped() {
     let text = lines.text();
     assert!(text.lines().count() < 100 && text.contains("192.0.2.10:1 refused"), "{text}");
     assert!(text.contains("more clients were refused, most of them from 192.0.2.9\n"), "{text}");
-}
-
-#[test]
-fn unfinished_files_are_not_nothing() {
-    assert_eq!(amount(0, 0), "nothing");
-    assert_eq!(amount(0, 40 << 20), "40.0 MiB of files that are not whole");
-    assert_eq!(amount(2, 5), "2 files, 5 B");
 }
