@@ -128,7 +128,7 @@ mod tests {
     use crate::server::{Access, Server};
     use crate::session::local::disk_threads;
     use crate::transport::congestion::ControllerConfig;
-    use crate::transport::trust::Clients;
+    use crate::transport::trust::{Clients, Rights};
     use crate::transport::{Identity, Tuning};
 
     /// Far above what a loaded machine needs, so that only a hang reaches it.

@@ -118,3 +118,20 @@ async fn reports_of_more_than_was_sent_count_for_no_more() {
     });
     assert_eq!(out.await, (1, WANTED as u64));
 }
+
+#[tokio::test]
+async fn a_pattern_that_cannot_be_matched_is_a_name_that_failed_and_no_more() {
+    let field = Field::new();
+    let nested = "{".repeat(300) + &"}".repeat(300);
+    for pattern in [nested, "{".repeat(2000), "?".repeat(2000), "[".to_owned()] {
+        let mut peer = field.greeted().await;
+        peer.say(&get(&pattern)).await;
+        let answer = peer.hear().await;
+        let Some(Message::Problem(problem)) = answer else {
+            panic!("{answer:?}: {:?}", peer.connection.close_reason())
+        };
+        assert_eq!(problem.failure.status, Status::BadName, "{}", problem.failure);
+        peer.leave().await;
+    }
+    field.honest_client_is_served().await;
+}

@@ -172,12 +172,12 @@ fn revoke(home: &Path, args: &RevokeArgs, out: &mut Out) -> anyhow::Result<()> {
     match meant {
         None => {}
         Some(Meant::Listed(client)) => {
-            clients.revoke(&client.fingerprint)?;
+            clients.remove(&client.fingerprint)?;
             out.event("peer", client_json(&client));
             out.say(&format!("{} is shut out; its connections end within a second", who(&client)))?;
         }
         Some(Meant::Unlisted(key)) => {
-            clients.revoke(&key)?;
+            clients.remove(&key)?;
             out.event("revoked", json!({ "fingerprint": key.to_string() }));
             let short = key.short();
             out.say(&format!("{short}, on no list here, is shut out; its connections end within a second"))?;

@@ -212,12 +212,12 @@ impl Clients {
         Ok(new)
     }
 
-    /// Shuts a key out: removes it from the list, and lets no token and no certificate let it in. Says whether it was on
+    /// Removes a key from the list and shuts it out, so that no token and no certificate lets it in. Says whether it was on
     /// the list.
     ///
     /// # Errors
     /// [`HomeError`]; the list is as it was then.
-    pub fn revoke(&self, fingerprint: &Fingerprint) -> Result<bool, HomeError> {
+    pub fn remove(&self, fingerprint: &Fingerprint) -> Result<bool, HomeError> {
         let lock = home::lock(&self.home)?;
         let text = self.text()?;
         let listed = read_all(&text).clients.into_iter().find(|client| client.fingerprint == *fingerprint);

@@ -88,8 +88,8 @@ fn a_removed_client_is_shut_out_and_comments_stay() {
     let home = tempfile::tempdir().unwrap();
     write(home.path(), &format!("# mine\n{} a\n{} b # old\n", key(1), key(2)));
     let clients = Clients::open(home.path()).unwrap();
-    assert!(clients.revoke(&key(1)).unwrap());
-    assert!(!clients.revoke(&key(1)).unwrap());
+    assert!(clients.remove(&key(1)).unwrap());
+    assert!(!clients.remove(&key(1)).unwrap());
     assert!(!knows(&clients, 1));
     assert_eq!(fs::read_to_string(home.path().join(FILE)).unwrap(), format!("# mine\n{} b # old\n", key(2)));
 }
@@ -177,7 +177,7 @@ fn a_removed_client_has_no_broken_line_to_come_back_by() {
     let home = tempfile::tempdir().unwrap();
     write(home.path(), &format!("{} a\n{} oops a b c\n{} b\n", key(1), key(1), key(2)));
     let clients = Clients::open(home.path()).unwrap();
-    assert!(clients.revoke(&key(1)).unwrap());
+    assert!(clients.remove(&key(1)).unwrap());
     assert_eq!(fs::read_to_string(home.path().join(FILE)).unwrap(), format!("{} b\n", key(2)));
 }
 
@@ -188,19 +188,19 @@ fn a_key_that_was_shut_out_stays_so_until_it_is_listed_again() {
     let standing = |number| other.standing(&key(number)).unwrap();
     enrol(&clients, 1, "laptop");
     assert!(matches!(standing(1), Standing::Listed(client) if client.name == "laptop"));
-    assert!(clients.revoke(&key(1)).unwrap());
-    assert!(!clients.revoke(&key(2)).unwrap(), "it was on no list");
+    assert!(clients.remove(&key(1)).unwrap());
+    assert!(!clients.remove(&key(2)).unwrap(), "it was on no list");
     assert_eq!((standing(1), standing(2), standing(3)), (Standing::Revoked, Standing::Revoked, Standing::Unknown));
     let mut revoked = clients.revoked().unwrap();
     revoked.sort_by_key(|(key, _)| key.0);
     assert_eq!(revoked, [(key(1), "laptop".to_owned()), (key(2), String::new())]);
-    clients.revoke(&key(2)).unwrap();
+    clients.remove(&key(2)).unwrap();
     assert_eq!(clients.revoked().unwrap().len(), 2);
     enrol(&clients, 1, "laptop");
     clients.allow(&key(2), Some("desktop"), &rights("ro")).unwrap();
     assert!(matches!(standing(1), Standing::Listed(_)) && matches!(standing(2), Standing::Listed(_)));
     assert_eq!(clients.revoked().unwrap(), []);
-    assert!(clients.revoke(&key(1)).unwrap());
+    assert!(clients.remove(&key(1)).unwrap());
     assert_eq!(standing(1), Standing::Revoked);
 }
 
