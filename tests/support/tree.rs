@@ -164,14 +164,26 @@ pub(crate) fn facts(path: &Path) -> Facts {
     }
 }
 
-/// Both trees hold the same names, kinds, modes, times and bytes.
+/// The bits that this process, and so each end of a transfer in it, takes from the modes of what it makes.
+fn umask() -> u32 {
+    let status = fs::read_to_string("/proc/self/status").expect("Linux says so");
+    let stated = status.lines().find_map(|line| line.strip_prefix("Umask:")).expect("Linux says so");
+    u32::from_str_radix(stated.trim(), 8).expect("octal digits")
+}
+
+/// What its copy is, after a transfer.
+fn copied(facts: &Facts) -> Facts {
+    Facts { mode: facts.mode & !umask(), ..facts.clone() }
+}
+
+/// Both trees hold the same names, kinds, modes (less the umask), times and bytes.
 ///
 /// # Panics
 /// With the first difference.
 pub(crate) fn assert_same(expected: &Path, found: &Path) {
     let (left, right) = (listing(expected), listing(found));
     for (path, facts) in &left {
-        assert_eq!(Some(facts), right.get(path), "{path:?}");
+        assert_eq!(Some(copied(facts)).as_ref(), right.get(path), "{path:?}");
     }
     let extra: Vec<_> = right.keys().filter(|path| !left.contains_key(*path)).collect();
     assert!(extra.is_empty(), "nobody sent {extra:?}");
