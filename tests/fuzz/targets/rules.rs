@@ -50,7 +50,7 @@ impl Table {
 pub(crate) fn rules(input: &[u8]) {
     let mut cursor = Cursor::new(input);
     let size = (cursor.number() % CHUNKS_MAX * CHUNK_BYTES).saturating_sub(cursor.pick(&[0, 1, CHUNK_BYTES - 1]));
-    let from = if cursor.bool() { size } else { cursor.number() * CHUNK_BYTES };
+    let from = if cursor.bool() { size } else { cursor.number() % CHUNKS_MAX * CHUNK_BYTES };
     let from = if from > size { 0 } else { from };
     let chunks = usize::try_from(chunk_count(size)).expect("few chunks");
     let mut rules = Receive::new(size, from, &Hasher::new(&Salt([0; SALT_BYTES])));
@@ -104,8 +104,8 @@ fn place(cursor: &mut Cursor<'_>, size: u64) -> u64 {
     match cursor.byte() {
         255 => cursor.u64(),
         254 => size,
-        253 => size.wrapping_sub(cursor.number() * CHUNK_BYTES),
-        252 => (cursor.number() * CHUNK_BYTES).wrapping_add(cursor.pick(&[1, u64::MAX])),
+        253 => size.wrapping_sub(cursor.number().wrapping_mul(CHUNK_BYTES)),
+        252 => cursor.number().wrapping_mul(CHUNK_BYTES).wrapping_add(cursor.pick(&[1, u64::MAX])),
         chunk => u64::from(chunk) * CHUNK_BYTES,
     }
 }
