@@ -105,6 +105,13 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Whether the server has no place for one more client: one that waits gets in when another leaves.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Transport(TransportError::Refused { code: CloseCode::Busy }))
+    }
+}
+
 fn transport_fault(error: &TransportError) -> Fault {
     use crate::transport::Fault as Cause;
     match error.fault() {

@@ -77,6 +77,13 @@ pub enum Event {
         /// Why the last connection ended.
         cause: String,
     },
+    /// The server has no place for one more client; the job waits for one by itself.
+    Waiting {
+        /// Counts from 1; starts again after progress.
+        attempt: u32,
+        /// Time until it asks again.
+        after: Duration,
+    },
 }
 
 /// Where a job's roles report to. Cheap to clone; never blocks.
@@ -119,6 +126,14 @@ impl Observer {
             names.start_over();
         }
         self.event(Event::Reconnecting { attempt, after, cause });
+    }
+
+    /// The server has no place, and is to be asked again.
+    pub(crate) fn waiting(&self, attempt: u32, after: Duration) {
+        if let Some(mut names) = self.names() {
+            names.start_over();
+        }
+        self.event(Event::Waiting { attempt, after });
     }
 
     fn names(&self) -> Option<MutexGuard<'_, Names>> {

@@ -4,6 +4,7 @@ mod find;
 mod local;
 
 use std::fs;
+use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use super::args::{JobArgs, Limit};
 use super::exit::Complaint;
 use super::plan::{Place, Standing};
 use super::sandbox::Sandbox;
+use super::ui::NO_PLACE;
 use super::ui::text::shown;
 use crate::client::Client;
 use crate::error::Error;
@@ -146,6 +148,8 @@ impl Reached {
             Place::Far(_) | Place::Local { .. } => None,
         };
         let client = Client::builder(identity).patience(reach.patience).rate_limit(reach.rate_limit).path_memory(paths);
+        // What is asked for beside the bars of a job.
+        let client = client.on_wait(say_no_place);
         let client = client.build()?;
         Ok(Self { client, contact, local })
     }
@@ -169,4 +173,9 @@ fn own_identity(certificate: Option<&(PathBuf, PathBuf)>) -> anyhow::Result<Iden
         Some((certificate, key)) => Ok(Identity::load(certificate, key)?),
         None => Identity::load_or_create(&transport::home()?).context("this machine's identity"),
     }
+}
+
+/// Tells somebody who sees no bars that a server has no place. Standard error may be closed, which stops nothing.
+pub(crate) fn say_no_place() {
+    let _ = writeln!(io::stderr(), "{NO_PLACE}");
 }

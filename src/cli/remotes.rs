@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::args::{AddArgs, NamedArgs, RemoteAction, RemoteArgs, RenameArgs};
 use super::exit::{Complaint, Exit};
+use super::reach::say_no_place;
 use super::signals::{HangUps, block_on};
 use super::table::Table;
 use super::ui::json::Json;
@@ -130,7 +131,7 @@ fn complaint(error: NameError) -> anyhow::Error {
 /// Lets the server enrol this machine's key.
 fn pair(ticket: &Ticket, args: &AddArgs) -> anyhow::Result<Greeting> {
     let identity = Identity::load_or_create(&transport::home()?).context("this machine's identity")?;
-    let client = Client::builder(identity).patience(args.timeout).build()?;
+    let client = Client::builder(identity).patience(args.timeout).on_wait(say_no_place).build()?;
     block_on(HangUps::End, async |mut signals| {
         tokio::select! {
             greeting = client.greet(ticket.clone()) => Ok(greeting?),

@@ -1,5 +1,6 @@
 //! Trying until it is done: a lost connection is replaced, and the job goes on where it was.
 
+use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::Client;
 use crate::error::Error;
 use crate::progress::{Counters, Observer};
 use crate::transport::TransportError;
@@ -16,6 +18,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LAST_WAIT: Duration = Duration::from_secs(30);
 /// The last wait where nobody answered: it burdens nobody, and the path may be back at any moment.
 const LAST_WAIT_UNANSWERED: Duration = Duration::from_secs(1);
+
+/// The longest wait for a place on a server that has none: asking costs it a packet, and places come free any moment.
+const PLACE_WAIT: Duration = Duration::from_secs(2);
 
 /// Longest that an attempt may take to end its connection when the job is stopped.
 const FAREWELL: Duration = Duration::from_millis(200);
@@ -47,6 +52,13 @@ impl Patience {
         };
         patient.then_some(doubled.min(longest))
     }
+
+    /// The same for a place on a server that has none. Many may wait for one: they ask at different times.
+    fn next_place_wait(&mut self, moved: u64, now: Instant) -> Option<Duration> {
+        let wait = self.next_wait(moved, now, Reply::Some)?.min(PLACE_WAIT);
+        let part = RandomState::new().hash_one(self.attempt) % 256;
+        Some(wait / 2 + wait / 2 * part as u32 / 256)
+    }
 }
 
 /// Whether the server was heard of in an attempt that failed.
@@ -70,8 +82,29 @@ impl Reply {
     }
 }
 
+/// Runs `ask` until the server has a place for it, or for as long as the client is patient. For what has no events of its
+/// own.
+pub(super) async fn until_let_in<T, F>(client: &Client, mut ask: impl FnMut() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    let mut patience = Patience::new(client.patience);
+    loop {
+        let error = match ask().await {
+            Err(error) if error.is_busy() => error,
+            other => return other,
+        };
+        let Some(after) = patience.next_place_wait(0, Instant::now()) else { return Err(error) };
+        if let Some(tell) = client.on_wait.as_ref().filter(|_| patience.attempt == 1) {
+            tell();
+        }
+        tokio::time::sleep(after).await;
+    }
+}
+
 /// Runs `attempt` until it succeeds, is cancelled, fails for a reason that time does not heal, or nothing
-/// has moved for `limit`. A first connection that never stood is not retried: the user is told at once.
+/// has moved for `limit`. A first connection that never stood is not retried: the user is told at once. Only a server that
+/// has no place is asked again from the beginning.
 pub(super) async fn persist<F>(
     observer: &Observer,
     cancel: &CancellationToken,
@@ -97,18 +130,25 @@ where
                 return Err(Error::Cancelled);
             }
         };
-        if !(failed.stood || lost.is_some()) || !failed.error.is_retryable() {
+        let (is_busy, moved) = (failed.error.is_busy(), progress_of(observer.counters()));
+        if !(failed.stood || lost.is_some() || is_busy) || !failed.error.is_retryable() {
             return Err(failed.error);
         }
         let (cause, reply) = (failed.error.to_string(), Reply::of(&failed));
-        if failed.stood {
+        if failed.stood || lost.is_none() {
             lost = Some(failed.error);
         }
-        let Some(after) = patience.next_wait(progress_of(observer.counters()), Instant::now(), reply) else {
-            return Err(lost.expect("a connection stood, or the first attempt would have been the last"));
+        let now = Instant::now();
+        let after = if is_busy { patience.next_place_wait(moved, now) } else { patience.next_wait(moved, now, reply) };
+        let Some(after) = after else {
+            return Err(lost.expect("it was set when this attempt failed, or before"));
         };
-        info!(attempt = patience.attempt, ?after, cause, "reconnecting");
-        observer.reconnecting(patience.attempt, after, cause);
+        info!(attempt = patience.attempt, ?after, cause, "trying again");
+        if is_busy {
+            observer.waiting(patience.attempt, after);
+        } else {
+            observer.reconnecting(patience.attempt, after, cause);
+        }
         tokio::select! {
             () = tokio::time::sleep(after) => {}
             () = cancel.cancelled() => return Err(Error::Cancelled),
@@ -165,6 +205,20 @@ mod tests {
         assert!(patience.next_wait(5, start + LIMIT / 2, Reply::Some).is_some());
         assert_eq!(patience.next_wait(5, start + LIMIT * 2, Reply::Some), None);
         assert!(patience.next_wait(6, start + LIMIT * 2, Reply::Some).is_some());
+    }
+
+    #[test]
+    fn who_waits_for_a_place_asks_every_second_or_two_and_not_when_all_others_do() {
+        let start = Instant::now();
+        let late_waits: Vec<_> = (0..50)
+            .map(|_| {
+                let mut patience = Patience::new(LIMIT);
+                (0..10).for_each(|_| assert!(patience.next_place_wait(0, start).is_some()));
+                patience.next_place_wait(0, start).expect("its patience has not ended")
+            })
+            .collect();
+        assert!(late_waits.iter().all(|wait| (PLACE_WAIT / 2..=PLACE_WAIT).contains(wait)), "{late_waits:?}");
+        assert!(late_waits.iter().collect::<std::collections::HashSet<_>>().len() > 10, "{late_waits:?}");
     }
 
     #[test]

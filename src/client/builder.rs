@@ -1,9 +1,10 @@
 //! What a client is made of.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Client, PATIENCE};
+use super::{Client, OnWait, PATIENCE};
 use crate::error::Error;
 use crate::session::local::disk_threads;
 use crate::storage::Disk;
@@ -16,11 +17,12 @@ pub struct ClientBuilder {
     patience: Duration,
     rate_limit: Option<Rate>,
     paths: Option<PathMemory>,
+    on_wait: Option<OnWait>,
 }
 
 impl ClientBuilder {
     pub(super) fn new(identity: Identity) -> Self {
-        Self { identity, disk_threads: None, patience: PATIENCE, rate_limit: None, paths: None }
+        Self { identity, disk_threads: None, patience: PATIENCE, rate_limit: None, paths: None, on_wait: None }
     }
 
     /// Threads for files and digests. Default: two more than cores.
@@ -51,6 +53,14 @@ impl ClientBuilder {
         self
     }
 
+    /// Is called once when a server has no place for a listing, a probe or a greeting, which then waits for one, for as
+    /// long as [`patience`](Self::patience) says. Jobs have [`Event::Waiting`](crate::progress::Event::Waiting) for it.
+    /// Default: nobody is told.
+    pub fn on_wait(mut self, tell: impl Fn() + Send + Sync + 'static) -> Self {
+        self.on_wait = Some(Arc::new(tell));
+        self
+    }
+
     /// Starts the client's threads.
     ///
     /// # Errors
@@ -60,6 +70,7 @@ impl ClientBuilder {
         let threads = self.disk_threads.unwrap_or_else(|| disk_threads(cores));
         let disk = Disk::new(threads).map_err(Error::Thread)?;
         let throttle = self.rate_limit.map(Throttle::new);
-        Ok(Client { identity: self.identity, disk, patience: self.patience, throttle, paths: self.paths })
+        let Self { identity, patience, paths, on_wait, .. } = self;
+        Ok(Client { identity, disk, patience, throttle, paths, on_wait })
     }
 }

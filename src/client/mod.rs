@@ -74,7 +74,11 @@ pub struct Client {
     patience: Duration,
     throttle: Option<Throttle>,
     paths: Option<PathMemory>,
+    on_wait: Option<OnWait>,
 }
+
+/// Is called when a server has no place.
+type OnWait = std::sync::Arc<dyn Fn() + Send + Sync>;
 
 impl Client {
     /// A client that shows `identity`.
@@ -104,7 +108,8 @@ impl Client {
     /// # Errors
     /// No connection, or nothing of that name.
     pub async fn list(&self, remote: impl Into<Contact>, pattern: Vec<u8>, recursive: bool) -> Result<Listing, Error> {
-        list::run(self, remote.into(), pattern, recursive).await
+        let contact = remote.into();
+        attempt::until_let_in(self, || list::run(self, contact.clone(), pattern.clone(), recursive)).await
     }
 
     /// Measures the path for `length` in each direction; a server may cut that short. Moves no file.
@@ -112,7 +117,8 @@ impl Client {
     /// # Errors
     /// No connection, or none any more.
     pub async fn probe(&self, remote: impl Into<Contact>, length: Duration) -> Result<PathReport, Error> {
-        probe::run(self, remote.into(), length).await
+        let contact = remote.into();
+        attempt::until_let_in(self, || probe::run(self, contact.clone(), length)).await
     }
 
     /// Connects and leaves again: an invite in the ticket enrols this client's key.
@@ -120,7 +126,8 @@ impl Client {
     /// # Errors
     /// No connection, or the server does not let us in.
     pub async fn greet(&self, remote: impl Into<Contact>) -> Result<Greeting, Error> {
-        greet::run(self, remote.into()).await
+        let contact = remote.into();
+        attempt::until_let_in(self, || greet::run(self, contact.clone())).await
     }
 
     /// A deadline that does not outlast the user's patience.

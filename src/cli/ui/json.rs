@@ -94,6 +94,10 @@ impl Json {
                 let after = after.as_millis() as u64;
                 self.note("reconnecting", json!({"attempt": attempt, "after_ms": after, "cause": cause}));
             }
+            Event::Waiting { attempt, after } => {
+                let after = after.as_millis() as u64;
+                self.note("waiting", json!({"attempt": attempt, "after_ms": after}));
+            }
             Event::Note(text) => self.note("text", json!({ "text": text })),
             // Progress names what moves; a line for the start of each file would double the output.
             Event::Started(_) => {}

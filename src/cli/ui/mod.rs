@@ -43,6 +43,8 @@ const IN_SIGHT_LINES: u32 = 12;
 const RESUMES: &str = "; the same command resumes";
 /// The same where lines are written to a file or a pipe, which a hostile server could fill.
 const FILE_LINES_MAX: u32 = 10_000;
+/// What is said while a server has no place.
+pub(crate) const NO_PLACE: &str = "waiting for a place: as many clients as it lets in (or lets in from this address, or with this key) are connected there";
 /// Larger files get lines of their own where there are no bars.
 const BIG_FILE: u64 = 64 << 20;
 
@@ -311,6 +313,8 @@ impl Ui {
                 let cause = cause.trim_end_matches(RESUMES);
                 self.line(format!("{}; reconnecting ({attempt}) in {after}s", shown(cause)));
             }
+            // Said once: it asks every second or two.
+            Event::Waiting { attempt: 1, .. } if speaks => self.line(NO_PLACE.to_owned()),
             Event::Note(text) if speaks => self.live(format!("note: {}", shown(text))),
             Event::Failed { path, failure } if !self.options.dry_run && self.options.mode != Mode::Silent => {
                 self.since_failure = self.since_failure.max(1);

@@ -74,6 +74,8 @@ pub(crate) enum Link {
         /// When the next attempt begins.
         next: Instant,
     },
+    /// The server has no place for one more client; it is asked again then.
+    Waiting(Instant),
 }
 
 /// The speed, or why there is none.
@@ -87,6 +89,8 @@ pub(crate) enum Speed {
     Stalled(Duration),
     /// No connection: the attempt, and the time until it.
     Reconnecting(u32, Duration),
+    /// No connection, for there is no place; the time until the server is asked again.
+    Waiting(Duration),
 }
 
 /// One look at a job.
@@ -184,6 +188,7 @@ impl Model {
             Event::Reconnecting { attempt, after, .. } => {
                 self.link = Link::Lost { attempt: *attempt, next: now + *after };
             }
+            Event::Waiting { after, .. } => self.link = Link::Waiting(now + *after),
             Event::Started(file) => self.on_started(file, now),
             Event::Finished { file } => {
                 self.forget(&file.path);
@@ -256,7 +261,7 @@ impl Model {
             bytes_resumed: resumed,
             failed,
             speed: self.speed(now),
-            eta: if scan_ended && !matches!(self.link, Link::Lost { .. }) {
+            eta: if scan_ended && !matches!(self.link, Link::Lost { .. } | Link::Waiting(_)) {
                 eta(found - there, self.rate.rate())
             } else {
                 None
@@ -270,6 +275,9 @@ impl Model {
     fn speed(&self, now: Instant) -> Speed {
         if let Link::Lost { attempt, next } = self.link {
             return Speed::Reconnecting(attempt, next.saturating_duration_since(now));
+        }
+        if let Link::Waiting(next) = self.link {
+            return Speed::Waiting(next.saturating_duration_since(now));
         }
         match (self.rate.stalled(now), self.rate.rate()) {
             (Some(still), _) => Speed::Stalled(still),

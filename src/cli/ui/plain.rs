@@ -52,6 +52,7 @@ fn totals(look: &Snapshot, details: bool) -> String {
     ];
     match look.speed {
         Speed::Reconnecting(attempt, _) => parts.push(format!("reconnecting ({attempt})")),
+        Speed::Waiting(_) => parts.push("waiting for a place".to_owned()),
         Speed::Unknown => {}
         other => parts.push(speed(other)),
     }

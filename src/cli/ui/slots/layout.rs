@@ -125,6 +125,9 @@ impl Layout {
                 let wait = wait.as_secs_f64().ceil();
                 parts.push(format!("reconnecting ({attempt}), next try in {wait}s"));
             }
+            Speed::Waiting(wait) => {
+                parts.push(format!("waiting for a place, asking again in {}s", wait.as_secs_f64().ceil()));
+            }
             _ => parts.extend(look.link.parts()),
         }
         parts.push(format!("{} active", size::count(look.files.len() as u64)));
@@ -146,7 +149,7 @@ impl Layout {
 /// The rate, or why there is none.
 pub(in super::super) fn speed(speed: Speed) -> String {
     match speed {
-        Speed::Unknown | Speed::Reconnecting(..) => String::new(),
+        Speed::Unknown | Speed::Reconnecting(..) | Speed::Waiting(_) => String::new(),
         Speed::Moving(rate) => size::rate(rate),
         Speed::Stalled(still) => format!("stalled {}", size::rough(still)),
     }
