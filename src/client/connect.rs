@@ -18,6 +18,7 @@ use crate::protocol::close::CloseCode;
 use crate::protocol::features;
 use crate::protocol::message::{Hello, Message, Welcome};
 use crate::protocol::path::escape;
+use crate::session::budget::Account;
 use crate::session::control::{Control, ControlReader};
 use crate::session::local::host_name;
 use crate::session::memory::Buffers;
@@ -70,7 +71,7 @@ impl Link {
         let salt = transport::session_salt(&connection)?;
         let (stream, content) =
             connection.open_bi().await.map_err(|error| TransportError::from_connection(addr, &error))?;
-        let control = Control::start(connection.clone(), stream);
+        let control = Control::start(connection.clone(), stream, Account::of_one());
         control.send(Message::Hello(hello(contact, &connection)?));
         Ok(Self {
             endpoint: dialled.endpoint,

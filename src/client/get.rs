@@ -18,9 +18,11 @@ use crate::protocol::codec;
 use crate::protocol::message::{Get, Message, Target};
 use crate::protocol::path::WirePath;
 use crate::session::SessionError;
+use crate::session::budget::Account;
 use crate::session::receiver::{ReceiveOptions, Receiver, Tools};
 use crate::session::roles::{Roles, accept_streams};
 use crate::session::watch::until_silent;
+use crate::session::window::ReceiveWindow;
 use crate::storage::{Committer, Destination, Filters, Lost, Root, Sync};
 use crate::transfer::resume::Policy;
 use crate::transport::{Contact, TransportError};
@@ -179,6 +181,8 @@ fn tools(plan: &Plan, link: &Link, observer: &Observer) -> Tools {
         committer: plan.committer.clone(),
         hasher: link.hasher.clone(),
         buffers: link.buffers.clone(),
+        account: Account::of_one(),
+        window: Arc::new(ReceiveWindow::open(link.connection.clone(), &Account::of_one())),
         observer: observer.clone(),
         runtime: tokio::runtime::Handle::current(),
     }

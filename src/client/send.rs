@@ -15,6 +15,7 @@ use crate::progress::Observer;
 use crate::protocol::close::CloseCode;
 use crate::protocol::message::{Message, Push};
 use crate::session::SessionError;
+use crate::session::budget::Account;
 use crate::session::local::{FOUND_AHEAD, Finder, walk_on_a_thread};
 use crate::session::roles::Roles;
 use crate::session::sender::{Sender, Tools};
@@ -84,6 +85,7 @@ async fn send_over(plan: &Arc<Plan>, link: &mut Link, observer: &Observer) -> Re
         disk: link.disk.queue(),
         hasher: link.hasher.clone(),
         buffers: link.buffers.clone(),
+        account: Account::of_one(),
         observer: observer.clone(),
         jobs: options.jobs,
         dry_run: options.dry_run,

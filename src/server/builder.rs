@@ -9,25 +9,30 @@ use std::time::Instant;
 use tokio::sync::{Notify, watch};
 
 use super::admission::Lists;
-use super::door::{CLIENTS_MAX, Door};
+use super::door::Door;
 use super::fault::Fault;
 use super::notice::Notices;
 use super::passes::Passes;
 use super::paths::Paths;
+use super::places::CLIENTS_MAX;
 use super::pool::Pool;
 use super::run::{self, NETWORK_THREAD};
 use super::{Access, Server, Shared};
 use crate::error::Error;
 use crate::session::SessionError;
+use crate::session::budget::{Budget, MEMORY_BYTES};
 use crate::session::local::disk_threads;
 use crate::session::memory::Buffers;
-use crate::storage::{Committer, Disk, Root, Sync};
+use crate::storage::{self, Committer, Disk, Root, Sync};
 use crate::transport::trust::{Clients, Invites, Mode};
 use crate::transport::{Authority, Identity, PathMemory, Rate, Throttle, Token};
 
 /// Threads that look up who asks to be let in. More than one, so that a client whose directory is on a disk that hangs does
 /// not keep all others out.
 const ADMISSION_THREADS: NonZeroUsize = NonZeroUsize::new(4).expect("4 is not zero");
+
+/// Of the files that the process may have open, this part is for what clients send; the rest is for all else.
+const FILES_SHARE: usize = 2;
 
 /// The settings of a server.
 pub struct ServerBuilder {
@@ -231,6 +236,7 @@ impl ServerBuilder {
             admissions: Disk::named("qft-admit", ADMISSION_THREADS).map_err(Error::Thread)?,
             rechecks: Disk::named("qft-recheck", NonZeroUsize::MIN).map_err(Error::Thread)?,
             buffers: Buffers::default(),
+            budget: Budget::new(MEMORY_BYTES, storage::open_files_max() / FILES_SHARE),
             committer: Committer::start(sync).map_err(Error::Thread)?,
             leases: Arc::default(),
             notices,

@@ -13,6 +13,7 @@ use super::door::Stranger;
 use super::grant::Grant;
 use super::passes::Basis;
 use super::paths::Way;
+use super::places::Inside;
 use super::pool::Slot;
 use super::visit::Visit;
 use super::{Notice, Peer, Shared};
@@ -21,6 +22,7 @@ use crate::protocol::close::CloseCode;
 use crate::protocol::features;
 use crate::protocol::message::{Message, Welcome};
 use crate::protocol::path::{WirePath, escape};
+use crate::session::budget::Account;
 use crate::session::control::{Control, ControlReader};
 use crate::session::local::host_name;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
@@ -30,7 +32,10 @@ use crate::transport::{self, Fingerprint, Granted, Listener, TransportError, can
 pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Shared>, slot: Slot, mut door: Stranger) {
     let addr = incoming.remote_address();
     let way = Arc::new(shared.paths.way_to(addr));
-    let config = listener.server_config_with(addr, way.controller());
+    let config = match door.is_crowded() {
+        false => listener.server_config_with(addr, way.controller()),
+        true => listener.server_config_in_a_crowd(addr, way.controller()),
+    };
     // From here on it is for people to read.
     let addr = canonical(addr);
     let accepted = tokio::select! {
@@ -52,14 +57,15 @@ pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Sh
         () = door.sent_away() => Ok(Err(CloseCode::Busy.into())),
     };
     let greeted = greeted.unwrap_or_else(|_| Err(SessionError::Timeout("say hello").into()));
-    let (client, inside) = match greeted.and_then(|client| Ok((client, door.come_in()?))) {
+    let ending = connection.clone();
+    let put_out = move || transport::close(&ending, CloseCode::Busy, "the place of a client that did nothing");
+    let (client, inside) = match greeted.and_then(|client| Ok((client, door.come_in(peer, put_out)?))) {
         Ok(both) => both,
         Err(turned) => return turned.away(&connection, &shared, addr, peer),
     };
     client.welcome();
-    let parting = client.serve(&shared, addr, peer, &slot, way.clone()).await;
+    let parting = client.serve(&shared, addr, peer, &slot, way.clone(), inside).await;
     shared.paths.keep(&way, &connection);
-    drop(inside);
     if parting == Parting::Final {
         shared.left.notify_one();
     }
@@ -84,6 +90,8 @@ pub(super) struct Client {
     /// The socket's buffers.
     pub(super) granted: Granted,
     pub(super) grant: Arc<Grant>,
+    /// What it may make us hold.
+    pub(super) account: Account,
     welcome: Welcome,
     /// What lets it in; `None` where nobody decides.
     basis: Option<Basis>,
@@ -107,9 +115,11 @@ impl Client {
         let salt = transport::session_salt(connection).map_err(|_| SessionError::Internal("the key exporter"))?;
         // What the list or an authority calls it says more than what it calls itself.
         let name = escape(name.unwrap_or(hello.name).as_bytes()).to_string();
+        let account = shared.budget.account(peer);
         Ok(Self {
             connection: connection.clone(),
-            control: Control::start(connection.clone(), stream),
+            control: Control::start(connection.clone(), stream, account.clone()),
+            account,
             reader,
             granted: listener.granted(),
             hasher: Hasher::new(&Salt(salt)),
@@ -145,6 +155,7 @@ impl Client {
         peer: Fingerprint,
         slot: &Slot,
         way: Arc<Way>,
+        inside: Inside,
     ) -> Parting {
         let connection = self.connection.clone();
         let (worker, name, enrolled) = (slot.worker(), self.name.clone(), self.welcome.enrolled);
@@ -153,12 +164,13 @@ impl Client {
         info!(worker, %addr, peer = peer.short(), name, "connected");
         let named = Arc::new(Peer { addr, fingerprint: peer, name });
         shared.notices.send(Notice::Connected { worker, peer: named.clone(), enrolled });
-        let mut conversation = Conversation::new(self, shared.clone(), visit.clone(), named.clone());
+        let mut conversation = Conversation::new(self, shared.clone(), visit.clone(), named.clone(), inside);
         #[cfg(test)]
         shared.fault.trip("connection");
         let error = conversation.run().await;
         transport::close(&connection, error.close_code(), "");
-        let why = entered.ended().map_or_else(|| farewell(addr, &error), |code| ended_by_us(code).to_owned());
+        let ended = entered.ended().or_else(|| conversation.has_lost_its_place().then_some(CloseCode::Busy));
+        let why = ended.map_or_else(|| farewell(addr, &error), |code| ended_by_us(code).to_owned());
         let total = conversation.totals;
         info!(worker, %addr, peer = peer.short(), why, ?total, "disconnected");
         shared.notices.send(total.notice(worker, named, visit.since().elapsed(), why));
@@ -199,6 +211,7 @@ fn ended_by_us(code: CloseCode) -> &'static str {
         CloseCode::WrongToken => "the token was replaced",
         CloseCode::CertificateExpired => "its certificate has expired",
         CloseCode::NotCertified => "the CA was replaced, and has not issued its certificate",
+        CloseCode::Busy => "its place went to another client: it did nothing",
         code => code.reason(),
     }
 }

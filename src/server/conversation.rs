@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
@@ -12,6 +12,7 @@ use tracing::{debug, warn};
 use super::connection::Client;
 use super::find::{look_for, problem};
 use super::job::{Job, Moving, Role};
+use super::places::{Inside, Work};
 use super::status::Direction;
 use super::totals::Totals;
 use super::visit::Visit;
@@ -19,6 +20,7 @@ use super::{Notice, Peer, Shared, list};
 use crate::progress::{Event, Observer};
 use crate::protocol::message::{Get, List, Message, Probe, ProbeKind, Push};
 use crate::protocol::path::WirePath;
+use crate::session::budget::HELD_FOR_MAX;
 use crate::session::local::{FOUND_AHEAD, walk_on_a_thread};
 use crate::session::probe;
 use crate::session::receiver::{self, ReceiveOptions, Receiver};
@@ -26,10 +28,14 @@ use crate::session::roles::{Roles, accept_streams};
 use crate::session::sender::{self, Sender};
 use crate::session::stall::StallProbe;
 use crate::session::watch::{Own, Watch, show_life};
+use crate::session::window::ReceiveWindow;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::storage::{Committer, Found, Lost, OpenQueue};
 use crate::transfer::resume::Policy;
 use crate::transport;
+
+/// How often an end that waits for room for more offers looks for it.
+const HELD_LOOK: Duration = Duration::from_millis(20);
 
 /// Files that a server sends to one client at the same time.
 const SEND_JOBS: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not zero");
@@ -39,6 +45,7 @@ pub(super) struct Conversation {
     client: Client,
     shared: Arc<Shared>,
     visit: Arc<Visit>,
+    inside: Inside,
     /// Closed with the conversation, so that what waits for the disk ends with it.
     disk: OpenQueue,
     committer: Committer,
@@ -51,12 +58,14 @@ pub(super) struct Conversation {
     probing: JoinSet<()>,
     /// The watch on the client's other connections.
     ghosts: JoinSet<()>,
+    /// What it may send at once, from its first push on.
+    window: Option<Arc<ReceiveWindow>>,
     pub(super) totals: Totals,
 }
 
 impl Conversation {
     /// A conversation that has not begun.
-    pub(super) fn new(client: Client, shared: Arc<Shared>, visit: Arc<Visit>, peer: Arc<Peer>) -> Self {
+    pub(super) fn new(client: Client, shared: Arc<Shared>, visit: Arc<Visit>, peer: Arc<Peer>, inside: Inside) -> Self {
         // All connections of one key have one share of the disk.
         let party = u64::from_be_bytes(std::array::from_fn(|at| visit.peer.0[at]));
         Self {
@@ -66,12 +75,14 @@ impl Conversation {
             shared,
             visit,
             peer,
+            inside,
             roles: Roles::default(),
             receiving: JoinSet::new(),
             sending: JoinSet::new(),
             listing: JoinSet::new(),
             probing: JoinSet::new(),
             ghosts: JoinSet::new(),
+            window: None,
             totals: Totals::default(),
         }
     }
@@ -101,9 +112,17 @@ impl Conversation {
         let (mut watch, mut stall) = (Watch::new(), StallProbe::new());
         let connection = self.client.connection.clone();
         let disk = self.disk.queue();
+        let mut held_since = None;
         loop {
+            // What is settled meanwhile makes room; who stays over its share for long comes again.
+            let hears = self.has_room_for_an_offer();
+            held_since = if hears { None } else { held_since.or_else(|| Some(Instant::now())) };
+            if held_since.is_some_and(|since| since.elapsed() > HELD_FOR_MAX) {
+                return Err(SessionError::Overloaded);
+            }
             tokio::select! {
-                message = self.client.reader.next() => match message? {
+                () = tokio::time::sleep(HELD_LOOK), if !hears => {}
+                message = self.client.reader.next(), if hears => match message? {
                     Some(message) => self.on_message(message)?,
                     None => return Ok(()),
                 },
@@ -118,7 +137,12 @@ impl Conversation {
                 Some(ended) = self.probing.join_next() => ended?,
                 () = stall.next_look(), if self.moves_files() => stall.look(&connection, &self.client.control),
                 () = watch.next_look() => {
-                    self.visit.mark(Instant::now());
+                    let now = Instant::now();
+                    self.visit.mark(now);
+                    self.inside.note(self.work(), now);
+                    if self.roles.receiver.as_ref().is_some_and(|(receiver, _)| receiver.is_left_begun(now)) {
+                        return Err(SessionError::Timeout("go on with what it began"));
+                    }
                     let own = watch.look(&connection, self.is_busy())?;
                     if own == Own::Silent && self.roles.is_busy() {
                         show_life(&connection, &self.client.control);
@@ -130,6 +154,31 @@ impl Conversation {
                 }
             }
         }
+    }
+
+    fn has_room_for_an_offer(&self) -> bool {
+        self.roles.receiver.as_ref().is_none_or(|(receiver, _)| receiver.has_room_for_an_offer())
+    }
+
+    /// Opens the window of a client that is about to send, once.
+    fn window(&mut self) -> Arc<ReceiveWindow> {
+        let Client { connection, account, .. } = &self.client;
+        // Only now: QUIC keeps some hundred bytes for each stream that a client may open, half a megabyte for all of them,
+        // and most clients that stay connected send nothing.
+        transport::allow_streams(connection);
+        let open = || Arc::new(ReceiveWindow::open(connection.clone(), account));
+        self.window.get_or_insert_with(open).clone()
+    }
+
+    /// What the client is seen to do.
+    fn work(&self) -> Work {
+        let runs = self.visit.is_running() || !self.listing.is_empty() || !self.probing.is_empty();
+        Work { runs, is_ours: self.is_busy(), moved: self.visit.moved() }
+    }
+
+    /// Whether its place has gone to another client.
+    pub(super) fn has_lost_its_place(&self) -> bool {
+        self.inside.is_lost()
     }
 
     /// Whether this end owes the client the next step.
@@ -177,9 +226,6 @@ impl Conversation {
         if running || !self.probing.is_empty() {
             return Err(SessionError::Order("a second push while the first is running"));
         }
-        // Only now: QUIC keeps some hundred bytes for each stream that a client may open, half a megabyte for all of them,
-        // and most clients that stay connected send nothing.
-        transport::open_up(&self.client.connection);
         let (observer, events) = Observer::for_one_connection();
         let place = Place { root: self.client.root().cloned(), to: push.to.clone(), is_rehearsal: push.dry_run };
         let receiver = Receiver::new(self.receiver_tools(&observer), self.receive_options(push));
@@ -227,7 +273,7 @@ impl Conversation {
             self.client.control.send(problem(Vec::new(), failure));
             return Ok(());
         }
-        transport::open_up(&self.client.connection);
+        drop(self.window());
         // A receiver that has finished its job still waits for streams.
         self.receiving = JoinSet::new();
         let (connection, control) = (self.client.connection.clone(), self.client.control.clone());
@@ -235,8 +281,10 @@ impl Conversation {
         Ok(())
     }
 
-    fn receiver_tools(&self, observer: &Observer) -> receiver::Tools {
+    fn receiver_tools(&mut self, observer: &Observer) -> receiver::Tools {
         receiver::Tools {
+            window: self.window(),
+            account: self.client.account.clone(),
             connection: self.client.connection.clone(),
             control: self.client.control.clone(),
             disk: self.disk.queue(),
@@ -281,6 +329,7 @@ impl Conversation {
             disk: self.disk.queue(),
             hasher: self.client.hasher.clone(),
             buffers: self.shared.buffers.clone(),
+            account: self.client.account.clone(),
             observer: observer.clone(),
             jobs: SEND_JOBS,
             dry_run: false,

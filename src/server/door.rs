@@ -14,19 +14,19 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::household::Household;
+use super::places::{Inside, Places};
 use crate::protocol::close::CloseCode;
+use crate::transport::Fingerprint;
 
-/// Clients that are let in at the same time unless told otherwise. Each may use tens of megabytes while it moves files
-/// over a long link.
-pub const CLIENTS_MAX: usize = 64;
-/// One address (one household, one office behind a router) may hold this part of the places: a half.
-const ADDRESS_SHARE: usize = 2;
 /// Strangers at the same time: some 40 KiB of handshake each, so ten megabytes.
-const STRANGERS_MAX: usize = 256;
+pub const STRANGERS_MAX: usize = 256;
 /// Of these from one address: a machine that starts a dozen transfers at once is not held up.
-const STRANGERS_PER_ADDRESS_MAX: usize = 16;
+pub const STRANGERS_PER_ADDRESS_MAX: usize = 16;
 /// Strangers from which on addresses have to be proven. Below, nobody pays the additional round trip.
-const PROOF_FROM: usize = 32;
+pub const PROOF_FROM: usize = 32;
+/// Strangers from which on the next get little room to send before they are let in: what each may send ahead is more
+/// than a mebibyte, for these few.
+pub const CROWD_FROM: usize = 16;
 /// Wrong invites from one address that cost it nothing: a ticket that was mistyped or had expired.
 const FREE_TRIES: u32 = 3;
 /// The first wait after those; each further wrong invite doubles it.
@@ -50,7 +50,7 @@ pub(super) enum Answer {
 /// Keeps the counts.
 #[derive(Debug)]
 pub(super) struct Door {
-    clients_max: usize,
+    pub(super) places: Arc<Places>,
     state: Mutex<State>,
 }
 
@@ -59,8 +59,6 @@ struct State {
     /// Oldest first.
     strangers: VecDeque<Waiting>,
     next: u64,
-    inside: usize,
-    clients: HashMap<Household, usize>,
     sinners: HashMap<Household, Sins>,
 }
 
@@ -89,34 +87,30 @@ impl Sins {
 
 impl Door {
     pub(super) fn new(clients_max: usize) -> Arc<Self> {
-        Arc::new(Self { clients_max, state: Mutex::default() })
-    }
-
-    /// Most that are inside at the same time.
-    pub(super) fn clients_max(&self) -> usize {
-        self.clients_max
+        Arc::new(Self { places: Places::new(clients_max), state: Mutex::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no holder panics")
     }
 
-    fn has_room(&self, state: &State, household: Household) -> bool {
-        let of_household = state.clients.get(&household).copied().unwrap_or(0);
-        state.inside < self.clients_max && of_household < self.clients_max.div_ceil(ADDRESS_SHARE)
+    /// Whether an address that is not proven has to be.
+    pub(super) fn wants_proof(&self, addr: SocketAddr) -> bool {
+        let state = self.state();
+        state.strangers.len() >= PROOF_FROM || state.strangers_of(Household::of(addr)) >= STRANGERS_PER_ADDRESS_MAX
     }
 
     /// Somebody knocks; `is_proven` says whether its address is known to be its own.
     pub(super) fn knock(self: &Arc<Self>, addr: SocketAddr, is_proven: bool) -> Answer {
         let household = Household::of(addr);
-        let mut state = self.state();
-        if !self.has_room(&state, household) {
+        if !self.places.may_have_room(household, Instant::now()) {
             return Answer::TurnAway;
         }
-        let at_limit = state.strangers_of(household) >= STRANGERS_PER_ADDRESS_MAX;
-        if !is_proven && (at_limit || state.strangers.len() >= PROOF_FROM) {
+        if !is_proven && self.wants_proof(addr) {
             return Answer::ProveAddress;
         }
+        let mut state = self.state();
+        let at_limit = state.strangers_of(household) >= STRANGERS_PER_ADDRESS_MAX;
         if at_limit {
             state.send_oldest_away(|waiting| waiting.household == household);
         } else if state.strangers.len() >= STRANGERS_MAX {
@@ -125,9 +119,10 @@ impl Door {
         let (place, lost) = oneshot::channel();
         let number = state.next;
         state.next += 1;
+        let is_crowded = state.strangers.len() >= CROWD_FROM;
         state.strangers.push_back(Waiting { number, household, _place: place });
         drop(state);
-        Answer::Enter(Stranger { door: self.clone(), number, household, lost })
+        Answer::Enter(Stranger { door: self.clone(), number, household, lost, is_crowded })
     }
 
     /// Whether somebody who brings a wrong invite from that address hears what is wrong with it; else only that it has to
@@ -170,28 +165,28 @@ pub(super) struct Stranger {
     number: u64,
     household: Household,
     lost: oneshot::Receiver<()>,
+    is_crowded: bool,
 }
 
 impl Stranger {
+    /// Whether it came in a crowd, of whom each gets little room.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.is_crowded
+    }
+
     /// Resolves when the place is given to somebody else.
     pub(super) async fn sent_away(&mut self) {
         // The other half says nothing; it is dropped.
         let _ = (&mut self.lost).await;
     }
 
-    /// The stranger was let in and is a client now.
+    /// The stranger with this key was let in and is a client now; `put_out` ends its connection when its place is to go to
+    /// another.
     ///
     /// # Errors
-    /// [`CloseCode::Busy`] when the last place was taken meanwhile.
-    pub(super) fn come_in(self) -> Result<Inside, CloseCode> {
-        let mut state = self.door.state();
-        if !self.door.has_room(&state, self.household) {
-            return Err(CloseCode::Busy);
-        }
-        state.inside += 1;
-        *state.clients.entry(self.household).or_default() += 1;
-        drop(state);
-        Ok(Inside { door: self.door.clone(), household: self.household })
+    /// [`CloseCode::Busy`] when the last place was taken meanwhile, or the key has its share.
+    pub(super) fn come_in(self, key: Fingerprint, put_out: impl Fn() + Send + 'static) -> Result<Inside, CloseCode> {
+        self.door.places.enter(self.household, key, Instant::now(), put_out)
     }
 }
 
@@ -201,28 +196,9 @@ impl Drop for Stranger {
     }
 }
 
-/// A client's place; given back when it is dropped.
-#[derive(Debug)]
-pub(super) struct Inside {
-    door: Arc<Door>,
-    household: Household,
-}
-
-impl Drop for Inside {
-    fn drop(&mut self) {
-        let mut state = self.door.state();
-        state.inside -= 1;
-        if let Some(count) = state.clients.get_mut(&self.household) {
-            *count -= 1;
-            if *count == 0 {
-                state.clients.remove(&self.household);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::places::CLIENTS_MAX;
     use super::*;
 
     fn addr(host: u8, port: u16) -> SocketAddr {
@@ -251,7 +227,7 @@ mod tests {
         assert!(
             is_gone(&mut strangers[0]) && !is_gone(&mut strangers[1]) && !is_gone(&mut late) && !is_gone(&mut other)
         );
-        late.come_in().expect("there is room");
+        drop(late);
     }
 
     #[test]
@@ -283,30 +259,12 @@ mod tests {
     }
 
     #[test]
-    fn places_are_counted_in_all_and_for_each_address_and_given_back() {
-        let door = Door::new(4);
-        let come_in = |host: u8| match door.knock(addr(host, 1), true) {
-            Answer::Enter(stranger) => stranger.come_in().ok(),
-            _ => None,
-        };
-        let first: Vec<_> = (0..3).map(|_| come_in(1)).collect();
-        assert_eq!(first.iter().flatten().count(), 2, "one address has half of the places");
-        let second: Vec<_> = (0..3).map(|_| come_in(2)).collect();
-        assert_eq!(second.iter().flatten().count(), 2);
-        assert!(come_in(3).is_none(), "all places are taken");
-        drop(first);
-        assert!(come_in(3).is_some());
-        drop(second);
-        let state = door.state();
-        assert_eq!((state.inside, state.clients.len(), state.strangers.len()), (0, 0, 0));
-    }
-
-    #[test]
     fn the_last_place_goes_to_who_is_let_in_first() {
         let door = Door::new(1);
         let (slow, fast) = (enter(&door, addr(1, 1)), enter(&door, addr(2, 1)));
-        let _inside = fast.come_in().expect("there is room");
-        assert_eq!(slow.come_in().err(), Some(CloseCode::Busy));
+        let key = || crate::transport::Identity::ephemeral().expect("a key").fingerprint();
+        let _inside = fast.come_in(key(), || ()).expect("there is room");
+        assert_eq!(slow.come_in(key(), || ()).err(), Some(CloseCode::Busy));
     }
 
     #[test]

@@ -83,6 +83,13 @@ impl Job {
         }
     }
 
+    /// A number that grows whenever something of it moves.
+    pub(super) fn moved(&self) -> u64 {
+        let counters = &self.counters;
+        let moved = [&counters.bytes_written, &counters.files_found, &counters.files_done, &counters.files_skipped];
+        moved.into_iter().chain([&counters.files_failed]).map(Counters::read).sum()
+    }
+
     /// Leaves a mark by which rates are told.
     pub(super) fn mark(&self, now: Instant) {
         self.recent.lock().expect("no holder panics").mark(now, Totals::of(&self.counters));

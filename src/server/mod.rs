@@ -29,11 +29,13 @@ mod find;
 mod grant;
 mod household;
 mod job;
+mod knocks;
 mod leases;
 mod list;
 mod notice;
 mod passes;
 mod paths;
+mod places;
 mod pool;
 mod recent;
 mod recheck;
@@ -52,7 +54,6 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use self::admission::Lists;
 pub use self::builder::ServerBuilder;
-pub use self::door::CLIENTS_MAX;
 use self::door::Door;
 use self::fault::Fault;
 use self::leases::Leases;
@@ -60,15 +61,30 @@ use self::notice::Notices;
 pub use self::notice::{Notice, Peer};
 use self::passes::Passes;
 use self::paths::Paths;
+pub use self::places::CLIENTS_MAX;
 use self::pool::{Loads, Pool};
 pub use self::status::Status;
 use crate::error::Error;
 use crate::session::SessionError;
+use crate::session::budget::Budget;
 use crate::session::memory::Buffers;
 use crate::storage::{Committer, Disk, Root};
 pub use crate::transport::trust::Mode;
 use crate::transport::trust::{Guest, INVITE_LIFETIME};
 use crate::transport::{Authority, Fingerprint, Granted, Identity, Rate, Ticket, Token};
+
+/// The bounds of a server that are no part of the protocol; [`manual::limits`](crate::manual::limits) tells of all.
+pub mod limits {
+    pub use super::door::{CROWD_FROM, PROOF_FROM, STRANGERS_MAX, STRANGERS_PER_ADDRESS_MAX};
+    pub use super::knocks::{HANDSHAKES_A_SECOND, HANDSHAKES_AT_ONCE, KNOCKS_MAX, KNOCKS_PER_ADDRESS_MAX};
+    pub use super::places::{ADDRESS_SHARE, CLIENTS_MAX, IDLE_AFTER, KEY_SHARE, STILL_AFTER};
+    pub use crate::session::budget::{
+        FLOOR_BYTES, HELD_FOR_MAX, MEMORY_BYTES, OFFER_BYTES, WINDOWS_BYTES, WORDS_FLOOR_BYTES,
+    };
+    pub use crate::session::control::QUEUED_MESSAGES_MAX;
+    pub use crate::session::receiver::{BEGUN_STILL_MAX, PIECE_BYTES, PIECES_FREE};
+    pub use crate::storage::pattern::{MATCHES_MAX, VISITS_MAX};
+}
 
 /// Who may connect.
 #[derive(Debug, Clone)]
@@ -118,6 +134,8 @@ pub(crate) struct Shared {
     rechecks: Disk,
     /// Of all connections together: those that are idle hold none.
     buffers: Buffers,
+    /// What all connections together may hold.
+    budget: Budget,
     committer: Committer,
     leases: Arc<Leases>,
     notices: Notices,

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 
 use quinn::Incoming;
 use tokio::sync::Semaphore;
-use tokio::time::{interval, timeout};
+use tokio::time::{interval, sleep_until, timeout};
 use tracing::debug;
 
 use super::Shared;
 use super::connection;
 use super::door::Answer;
+use super::household::Household;
+use super::knocks::Knocks;
 use super::pool::Pool;
 use super::recheck;
 use crate::error::Error;
@@ -72,16 +74,19 @@ async fn serve(listener: &Listener, shared: &Arc<Shared>, pool: &Arc<Pool>) {
     // It ends with the runtime, or at once where no list is kept.
     let mut watch = tokio::spawn(recheck::keep_watch(shared.clone()));
     let mut is_watching = true;
+    let mut knocks = Knocks::new(Instant::now());
     loop {
+        let next_at = knocks.next_at();
         tokio::select! {
             incoming = listener.next() => match incoming {
-                Some(incoming) => answer(incoming, listener, shared, pool),
+                Some(incoming) => receive(incoming, &mut knocks, shared),
                 // Nobody has closed it yet.
                 None => {
                     shared.fault.note("the UDP socket");
                     break;
                 }
             },
+            () = sleep_until(next_at.unwrap_or_else(Instant::now).into()), if next_at.is_some() => {}
             ended = &mut watch, if is_watching => {
                 is_watching = false;
                 if ended.is_err() {
@@ -93,8 +98,40 @@ async fn serve(listener: &Listener, shared: &Arc<Shared>, pool: &Arc<Pool>) {
             _ = drain.wait_for(Option::is_some) => break,
             () = shared.left.notified(), if shared.once => break,
         }
+        while let Some(incoming) = knocks.next(Instant::now()) {
+            answer(incoming, listener, shared, pool);
+        }
     }
     end(listener, shared, pool).await;
+}
+
+/// Lets a knock wait for its handshake, unless it can be answered for less.
+fn receive(incoming: Incoming, knocks: &mut Knocks<Incoming>, shared: &Shared) {
+    let addr = incoming.remote_address();
+    let household = Household::of(addr);
+    if !shared.door.places.may_have_room(household, Instant::now()) {
+        return turn_away(incoming);
+    }
+    // Who forges its address shall not take the turn of somebody who has that address.
+    if !incoming.remote_address_validated() && (knocks.are_many() || shared.door.wants_proof(addr)) {
+        return want_proof(incoming);
+    }
+    if let Err(incoming) = knocks.push(household, incoming) {
+        // An answer would cost more than the packet that comes again.
+        incoming.ignore();
+    }
+}
+
+fn want_proof(incoming: Incoming) {
+    // It fails only for an address that is proven.
+    if let Err(error) = incoming.retry() {
+        error.into_incoming().refuse();
+    }
+}
+
+fn turn_away(incoming: Incoming) {
+    debug!(addr = %incoming.remote_address(), "no room for another client");
+    incoming.refuse();
 }
 
 /// Answers a knock: in to a worker, or away before anything was spent on it.
@@ -107,16 +144,8 @@ fn answer(incoming: Incoming, listener: &Listener, shared: &Arc<Shared>, pool: &
             let (listener, shared) = (listener.clone(), shared.clone());
             pool.run(Box::new(move |slot| Box::pin(connection::serve(incoming, listener, shared, slot, stranger))));
         }
-        Answer::ProveAddress => {
-            // It fails only for an address that is proven.
-            if let Err(error) = incoming.retry() {
-                error.into_incoming().refuse();
-            }
-        }
-        Answer::TurnAway => {
-            debug!(%addr, "no room for another client");
-            incoming.refuse();
-        }
+        Answer::ProveAddress => want_proof(incoming),
+        Answer::TurnAway => turn_away(incoming),
     }
 }
 

@@ -176,7 +176,7 @@ impl Status {
             rules: Rules::of(shared),
             workers: shared.workers.active(),
             clients: visits.len(),
-            clients_max: shared.door.clients_max(),
+            clients_max: shared.door.places.max(),
             connections: visits.iter().take(CONNECTIONS_MAX).map(|visit| visit.look()).collect(),
         }
     }

@@ -71,6 +71,16 @@ impl Visit {
         self.jobs().is_empty()
     }
 
+    /// Whether a job is not over.
+    pub(super) fn is_running(&self) -> bool {
+        self.jobs().iter().any(|job| job.is_running())
+    }
+
+    /// A number that grows whenever something of the last jobs moves.
+    pub(super) fn moved(&self) -> u64 {
+        self.jobs().iter().map(|job| job.moved()).sum()
+    }
+
     /// Takes the jobs away, at the end.
     pub(super) fn end(&self) -> Vec<Arc<Job>> {
         std::mem::take(&mut *self.jobs())

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, mpsc};
 use tracing::debug;
 
 use super::SessionError;
+use super::budget::{Account, Hold};
 use crate::protocol::FRAME_BYTES_MAX;
 use crate::protocol::close::CloseCode;
 use crate::protocol::codec::{self, Decoder};
@@ -19,10 +20,13 @@ const CONTROL_PRIORITY: i32 = 1000;
 
 /// Messages that may wait because the peer does not read. A peer that keeps asking without reading the
 /// answers would otherwise fill our memory.
-const QUEUED_MESSAGES_MAX: usize = 64 * 1024;
+pub const QUEUED_MESSAGES_MAX: usize = 64 * 1024;
 
 /// Messages that may wait before those are held back that can be: the peer reads them no sooner for it.
 const ROOM_MESSAGES: usize = 1024;
+
+/// The same in bytes: names of a listing are many to a message.
+const ROOM_BYTES: usize = 256 << 10;
 
 /// Frames are gathered up to this size before a write.
 const WRITE_BYTES: usize = 32 * 1024;
@@ -33,39 +37,63 @@ const READ_BYTES: usize = 64 * 1024;
 /// The outgoing half. Cheap to clone, never blocks, usable from any thread.
 #[derive(Debug, Clone)]
 pub(crate) struct Control {
-    queue: mpsc::UnboundedSender<Message>,
+    queue: mpsc::UnboundedSender<Queued>,
     waiting: Arc<Waiting>,
     connection: Connection,
+    account: Account,
+}
+
+/// A message as it goes out, and the room that it takes meanwhile.
+#[derive(Debug)]
+struct Queued {
+    frame: Vec<u8>,
+    _room: Hold,
 }
 
 /// What is queued and not written yet.
 #[derive(Debug, Default)]
 struct Waiting {
     messages: AtomicUsize,
+    bytes: AtomicUsize,
     fewer: Notify,
 }
 
 impl Control {
     /// Starts writing to `stream` on the current runtime. The stream is finished when all clones are gone.
-    pub(crate) fn start(connection: Connection, stream: SendStream) -> Self {
+    pub(crate) fn start(connection: Connection, stream: SendStream, account: Account) -> Self {
         let (queue, messages) = mpsc::unbounded_channel();
         let waiting = Arc::<Waiting>::default();
         tokio::spawn(write_all(stream, messages, waiting.clone()));
-        Self { queue, waiting, connection }
+        Self { queue, waiting, connection, account }
     }
 
     /// Queues a message. It is lost only with the connection.
     pub(crate) fn send(&self, message: Message) {
+        let mut frame = Vec::new();
+        if let Err(error) = codec::encode(&message, &mut frame) {
+            // Every message is built within its limits; reaching this is our fault, not the peer's.
+            tracing::error!(%error, "a message could not be encoded");
+            return transport::close(&self.connection, CloseCode::Internal, "");
+        }
         if self.waiting.messages.fetch_add(1, Ordering::Relaxed) > QUEUED_MESSAGES_MAX {
             transport::close(&self.connection, CloseCode::Violation, "answers are not being read");
         }
+        let Some(room) = self.account.take_words(size_of::<Queued>() + frame.len()) else {
+            return transport::close(
+                &self.connection,
+                CloseCode::Busy,
+                "no room for more answers that are not being read",
+            );
+        };
+        self.waiting.bytes.fetch_add(frame.len(), Ordering::Relaxed);
         // The writer ends only with the connection, which the reader notices too.
-        let _ = self.queue.send(message);
+        let _ = self.queue.send(Queued { frame, _room: room });
     }
 
     /// Whether the peer keeps up with what is said.
     pub(crate) fn has_room(&self) -> bool {
         self.waiting.messages.load(Ordering::Relaxed) < ROOM_MESSAGES
+            && self.waiting.bytes.load(Ordering::Relaxed) < ROOM_BYTES
     }
 
     /// Waits until the peer keeps up. For messages that are no answers and whose number only our own disk
@@ -81,7 +109,7 @@ impl Control {
     }
 }
 
-async fn write_all(mut stream: SendStream, mut messages: mpsc::UnboundedReceiver<Message>, waiting: Arc<Waiting>) {
+async fn write_all(mut stream: SendStream, mut messages: mpsc::UnboundedReceiver<Queued>, waiting: Arc<Waiting>) {
     let mut frames = Vec::with_capacity(WRITE_BYTES + FRAME_BYTES_MAX);
     let _ = stream.set_priority(CONTROL_PRIORITY);
     while let Some(first) = messages.recv().await {
@@ -89,12 +117,8 @@ async fn write_all(mut stream: SendStream, mut messages: mpsc::UnboundedReceiver
         let mut next = Some(first);
         while let Some(message) = next {
             waiting.messages.fetch_sub(1, Ordering::Relaxed);
-            if let Err(error) = codec::encode(&message, &mut frames) {
-                // Every message is built within its limits; reaching this is our fault, not the peer's.
-                tracing::error!(%error, "a message could not be encoded");
-                let _ = stream.reset(CloseCode::Internal.code().into());
-                return;
-            }
+            waiting.bytes.fetch_sub(message.frame.len(), Ordering::Relaxed);
+            frames.extend_from_slice(&message.frame);
             next = if frames.len() < WRITE_BYTES { messages.try_recv().ok() } else { None };
         }
         if let Err(error) = stream.write_all(&frames).await {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::budget::{Account, Hold};
 use crate::digest::CHUNK_BYTES;
 use crate::protocol::BEGUN_BYTES_MAX;
 
@@ -109,33 +110,50 @@ const UNIT_BYTES: usize = 1024;
 
 /// The bound on a sender's bytes in flight.
 #[derive(Debug, Clone)]
-pub(crate) struct SendBudget(Arc<Semaphore>);
+pub(crate) struct SendBudget {
+    own: Arc<Semaphore>,
+    /// What it may have beside all other connections.
+    account: Account,
+}
+
+/// Room for bytes in flight; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct SendPermit {
+    _own: OwnedSemaphorePermit,
+    _shared: Hold,
+}
 
 impl SendBudget {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(SEND_BYTES_MAX / UNIT_BYTES)))
+    pub(crate) fn new(account: Account) -> Self {
+        Self { own: Arc::new(Semaphore::new(SEND_BYTES_MAX / UNIT_BYTES)), account }
     }
 
     /// Waits until `bytes` more (at most a chunk and a header) may be held.
-    pub(crate) async fn reserve(&self, bytes: usize) -> OwnedSemaphorePermit {
-        self.acquire(units(bytes)).await
+    pub(crate) async fn reserve(&self, bytes: usize) -> SendPermit {
+        let own = self.acquire(units(bytes)).await;
+        SendPermit { _own: own, _shared: self.account.memory(bytes).await }
     }
 
     /// Waits until all of these may be held (together at most a small part of all), and gives each a permit of its own.
     /// It is one wait: many that hold some and wait for more would wait for each other.
-    pub(crate) async fn reserve_each(&self, sizes: &[usize]) -> Vec<OwnedSemaphorePermit> {
+    pub(crate) async fn reserve_each(&self, sizes: &[usize]) -> Vec<SendPermit> {
         let mut all = self.acquire(sizes.iter().copied().map(units).sum()).await;
-        let each = sizes.iter().map(|&bytes| all.split(units(bytes) as usize));
-        each.map(|permit| permit.expect("it is their sum")).collect()
+        let mut shared = self.account.memory(sizes.iter().sum()).await;
+        let each = sizes.iter().map(|&bytes| {
+            let own = all.split(units(bytes) as usize).expect("it is their sum");
+            SendPermit { _own: own, _shared: shared.split(bytes) }
+        });
+        each.collect()
     }
 
     async fn acquire(&self, units: u32) -> OwnedSemaphorePermit {
-        self.0.clone().acquire_many_owned(units).await.expect("the semaphore is never closed")
+        self.own.clone().acquire_many_owned(units).await.expect("the semaphore is never closed")
     }
 
     /// As [`SendBudget::reserve`], but only if it need not wait.
-    pub(crate) fn try_reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        self.0.clone().try_acquire_many_owned(units(bytes)).ok()
+    pub(crate) fn try_reserve(&self, bytes: usize) -> Option<SendPermit> {
+        let own = self.own.clone().try_acquire_many_owned(units(bytes)).ok()?;
+        Some(SendPermit { _own: own, _shared: self.account.take_memory(bytes)? })
     }
 }
 
@@ -147,7 +165,7 @@ fn units(bytes: usize) -> u32 {
 /// Content on its way: when QUIC drops it (acknowledged in full), buffer and permit are free again.
 struct InFlight {
     buffer: Buffer,
-    _permit: OwnedSemaphorePermit,
+    _permit: SendPermit,
 }
 
 impl AsRef<[u8]> for InFlight {
@@ -157,7 +175,7 @@ impl AsRef<[u8]> for InFlight {
 }
 
 /// Makes a buffer into bytes that QUIC can hold without a copy.
-pub(crate) fn in_flight(buffer: Buffer, permit: OwnedSemaphorePermit) -> Bytes {
+pub(crate) fn in_flight(buffer: Buffer, permit: SendPermit) -> Bytes {
     Bytes::from_owner(InFlight { buffer, _permit: permit })
 }
 
@@ -200,7 +218,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_permit_returns_when_the_bytes_are_dropped() {
-        let budget = SendBudget::new();
+        let budget = SendBudget::new(Account::of_one());
         let permit = budget.reserve(SEND_BYTES_MAX).await;
         assert!(budget.try_reserve(1).is_none());
         let bytes = in_flight(Buffers::default().take(5), permit);
@@ -213,13 +231,13 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_several_permits_holds_none_meanwhile() {
-        let budget = SendBudget::new();
+        let budget = SendBudget::new(Account::of_one());
         let held = budget.reserve(SEND_BYTES_MAX - UNIT_BYTES).await;
         let mut waiting = pin!(budget.reserve_each(&[UNIT_BYTES, 0, UNIT_BYTES + 1]));
         assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         drop(held);
         let permits = waiting.await;
-        assert_eq!(permits.iter().map(OwnedSemaphorePermit::num_permits).collect::<Vec<_>>(), [1, 1, 2]);
+        assert_eq!(permits.iter().map(|permit| permit._own.num_permits()).collect::<Vec<_>>(), [1, 1, 2]);
         drop(permits);
         assert!(budget.try_reserve(SEND_BYTES_MAX).is_some());
     }

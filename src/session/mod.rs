@@ -7,7 +7,7 @@
 //! * [`local`] — what both ends take from this machine.
 //! * [`link`] — the path as the sending side sees it.
 //! * [`probe`] — bytes without a meaning, to measure the path.
-//! * [`memory`] — buffers, reused and bounded.
+//! * [`budget`] — what all connections of a server may hold together; [`memory`] — buffers, reused and bounded.
 //! * [`watch`] — a peer that is there and says nothing; [`stall`] — a path that carries nothing.
 //! * `prefix` — hashing what is there already.
 //!
@@ -15,6 +15,7 @@
 //! threads. State is behind short mutexes, so that a disk thread can report a stored chunk directly
 //! instead of waking the runtime for every one of ten thousand small files.
 
+pub(crate) mod budget;
 pub(crate) mod control;
 pub(crate) mod link;
 pub(crate) mod local;
@@ -26,6 +27,7 @@ pub(crate) mod roles;
 pub(crate) mod sender;
 pub(crate) mod stall;
 pub(crate) mod watch;
+pub(crate) mod window;
 
 use std::time::Duration;
 
@@ -56,6 +58,9 @@ pub enum SessionError {
     /// The connection ended.
     #[error(transparent)]
     Connection(#[from] quinn::ConnectionError),
+    /// The peer makes this end hold more than there is room for beside all others.
+    #[error("it makes us hold more than there is room for at the moment")]
+    Overloaded,
     /// A thread or task of this end failed.
     #[error("{0} failed internally")]
     Internal(&'static str),
@@ -80,6 +85,7 @@ impl SessionError {
         match self {
             Self::Violation(_) | Self::Order(_) | Self::Codec(_) => CloseCode::Violation,
             Self::Timeout(_) => CloseCode::Timeout,
+            Self::Overloaded => CloseCode::Busy,
             // The code is not sent any more over a connection that has ended.
             Self::Connection(_) | Self::Internal(_) => CloseCode::Internal,
         }

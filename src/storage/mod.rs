@@ -45,5 +45,6 @@ pub(crate) use root::link_stays_inside;
 pub use root::{Destination, Root, Tree};
 pub use source::Source;
 pub use system::allow_many_open_files;
+pub(crate) use system::open_files_max;
 pub use touch::Touch;
 pub use walk::{Found, Links, Walk, walk};

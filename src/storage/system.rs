@@ -117,6 +117,11 @@ pub fn allow_many_open_files() -> u64 {
     now.unwrap_or(u64::MAX)
 }
 
+/// Files that this process may have open at once.
+pub(crate) fn open_files_max() -> usize {
+    getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,9 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use quinn::congestion::ControllerFactory;
-use quinn::{Connection, Endpoint, EndpointConfig, Incoming, ServerConfig, Side, TokioRuntime, VarInt};
+use quinn::{
+    Connection, Endpoint, EndpointConfig, Incoming, ServerConfig, Side, TokioRuntime, TransportConfig, VarInt,
+};
 use quinn_proto::HashedConnectionIdGenerator;
 use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
@@ -15,7 +17,8 @@ use super::identity::Identity;
 use super::socket::{self, Granted};
 use super::tls;
 use super::tuning::{
-    INCOMING_BYTES_MAX, INCOMING_BYTES_TOTAL_MAX, INCOMING_MAX, Tuning, endpoint_config, packet_max, transport_config,
+    INCOMING_BYTES_MAX, INCOMING_BYTES_TOTAL_MAX, INCOMING_MAX, RECEIVE_WINDOW_IN_A_CROWD, Tuning, endpoint_config,
+    packet_max, transport_config,
 };
 use crate::protocol::close::CloseCode;
 
@@ -96,9 +99,25 @@ impl Listener {
         self.configure(remote, &Tuning { controller, ..self.tuning.clone() })
     }
 
+    /// The same for a stranger in a crowd, who gets less room until it is let in.
+    pub fn server_config_in_a_crowd(
+        &self,
+        remote: SocketAddr,
+        controller: Arc<dyn ControllerFactory + Send + Sync>,
+    ) -> Arc<ServerConfig> {
+        let tuning = Tuning { controller, ..self.tuning.clone() };
+        let mut transport = transport_config(&tuning, Side::Server, remote);
+        transport.receive_window(RECEIVE_WINDOW_IN_A_CROWD.into());
+        self.with_transport(transport)
+    }
+
     fn configure(&self, remote: SocketAddr, tuning: &Tuning) -> Arc<ServerConfig> {
+        self.with_transport(transport_config(tuning, Side::Server, remote))
+    }
+
+    fn with_transport(&self, transport: TransportConfig) -> Arc<ServerConfig> {
         let mut config = self.base.read().expect("no holder panics").clone();
-        config.transport_config(Arc::new(transport_config(tuning, Side::Server, remote)));
+        config.transport_config(Arc::new(transport));
         Arc::new(config)
     }
 

@@ -57,6 +57,7 @@ pub use socket::{Granted, SOCKET_BUFFER_BYTES, SocketReport, examine_socket};
 pub use throttle::{Rate, Throttle};
 pub use ticket::{DEFAULT_PORT, Invite, Ticket, TicketError, address, parse_host_port};
 pub use token::{PROOF_BYTES, Token, TokenError};
+pub(crate) use tuning::{RECEIVE_WINDOW_BEFORE_HELLO, allow_streams};
 pub use tuning::{Tuning, open_up, receive_window};
 
 #[cfg(test)]

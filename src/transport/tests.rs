@@ -158,7 +158,7 @@ async fn an_unknown_close_code_is_a_lost_connection_and_its_text_is_escaped() {
 
 #[tokio::test]
 async fn a_stranger_has_few_streams_and_little_room_until_it_is_let_in() {
-    const BODY_BYTES: usize = 3 * tuning::RECEIVE_WINDOW_BEFORE_HELLO as usize;
+    const BODY_BYTES: usize = 3 * RECEIVE_WINDOW_BEFORE_HELLO as usize;
     let pair = pair().await;
     let client = &pair.client.connection;
     let (mut control, _replies) = client.open_bi().await.unwrap();

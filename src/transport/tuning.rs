@@ -33,6 +33,9 @@ pub const NEAR: Duration = Duration::from_millis(10);
 /// and beside it the headers of some thousand files, which must not wait for it.
 pub const RECEIVE_WINDOW_BEFORE_HELLO: u32 =
     (256 << 10) + AHEAD_BYTES_MAX as u32 + (AHEAD_FILES_MAX * RANGE_HEADER_BYTES) as u32;
+/// The same for a stranger in a crowd: its first words and a frame. Nothing of what it sends ahead is lost, it only
+/// waits; and a crowd of strangers from many addresses claims little more than a few alone.
+pub const RECEIVE_WINDOW_IN_A_CROWD: u32 = 128 << 10;
 /// Streams that a peer may have open at once, once it is authorised: one for each file on offer. QUIC has one back when
 /// the end of its return half is acknowledged, two round trips after it was opened; with 4096 of them, 10,000 files of
 /// 1 KiB stood still for two thirds of a round trip of 300 ms, twice.
@@ -154,6 +157,11 @@ pub fn transport_config(tuning: &Tuning, side: Side, peer: SocketAddr) -> Transp
 /// it may open cost a megabyte whether it opens them or not.
 pub fn open_up(connection: &Connection) {
     connection.set_receive_window(receive_window(connection).into());
+    allow_streams(connection);
+}
+
+/// The same for the streams alone, where the window follows a budget.
+pub(crate) fn allow_streams(connection: &Connection) {
     connection.set_max_concurrent_bi_streams(STREAMS_MAX.into());
 }
 

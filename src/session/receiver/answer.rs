@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use super::file::FileIo;
-use super::{File, Open, Receiver};
-use crate::progress::{FileProgress, Phase};
+use super::{File, Finish, Open, Receiver};
+use crate::progress::{Event, FileProgress, Phase};
 use crate::protocol::message::{Failure, FileId, Header, Kind, Message, Pos, SkipReason, Status, Verdict};
 use crate::protocol::path::WirePath;
 use crate::transfer::receive::Receive;
 use crate::transfer::resume::Start;
+
+/// What a directory that waits for the end takes beside its name.
+const DIRECTORY_BYTES: usize = 128;
 
 impl Receiver {
     pub(super) fn on_skip(&self, header: &Header, reason: SkipReason) {
@@ -27,9 +30,23 @@ impl Receiver {
 
     pub(super) fn on_made(&self, header: &Header, path: &WirePath, directory: bool) {
         if directory {
-            self.state().directories.insert(path.clone(), (header.mtime, header.mode));
+            self.keep_for_the_end(header, path);
         }
         self.on_skip(header, SkipReason::Made);
+    }
+
+    /// Writing into a directory changes its time, so that is set last. There is room for hundreds of thousands; of more, those
+    /// that come last keep the time that they have.
+    fn keep_for_the_end(&self, header: &Header, path: &WirePath) {
+        let room = self.0.tools.account.take_words(DIRECTORY_BYTES + path.as_bytes().len());
+        let mut state = self.state();
+        if let Some(room) = room {
+            let (mtime, mode) = (header.mtime, header.mode);
+            state.directories.insert(path.clone(), Finish { mtime, mode, _room: room });
+        } else if !std::mem::replace(&mut state.lacks_directories, true) {
+            let text = "too many new directories at once: some do not get their time and mode; the same command again sets them";
+            self.0.tools.observer.event(Event::Note(text.to_owned()));
+        }
     }
 
     pub(super) fn on_start(&self, header: &Header, path: WirePath, start: Start) {
@@ -39,7 +56,7 @@ impl Receiver {
             let verdict = Verdict::From { offset: start.from, why: start.why };
             return self.close(header.id, answer(header.id, verdict), |_| ());
         }
-        let io = Arc::new(FileIo::new(&self.0.options, path, header, start));
+        let io = Arc::new(FileIo::new(&self.0.options, self.0.tools.account.clone(), path, header, start));
         let mut rules = Receive::new(header.size, start.from, &self.0.tools.hasher);
         let hash_prefix = rules.prefix_chunks() > 0;
         if hash_prefix {

@@ -4,51 +4,43 @@
 //! smaller by what waits for the disk: what the peer may send, what has come, and what waits are together
 //! never more than one window, whichever of network and disk is slower.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use quinn::{Connection, VarInt};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::protocol::BEGUN_BYTES_MAX;
 use crate::session::SessionError;
-use crate::transport::receive_window;
-
-/// The window when all of it waits for the disk: what frees the disk may be a message of the peer's.
-const WINDOW_MIN: usize = 1 << 20;
-
-/// The window follows the backlog in steps of this part of it: each step costs a wake-up of the connection.
-const STEPS: usize = 16;
+use crate::session::window::ReceiveWindow;
 
 /// How long a stream waits for room before it takes another packet all the same: the window that is left must
 /// not fill up with content, or no message would come through. A few streams then take a megabyte a second.
 const ROOM_WAIT: Duration = Duration::from_millis(10);
 
+/// Longest that chunks may be begun while nothing of any content comes. What a lost packet leaves open is sent again within
+/// seconds; who says something else meanwhile keeps its connection, not our memory.
+pub const BEGUN_STILL_MAX: Duration = Duration::from_secs(120);
+
 /// Content of one connection between QUIC and the disk.
 pub(super) struct Backlog {
-    bytes: AtomicUsize,
+    window: Arc<ReceiveWindow>,
     /// Room taken by chunks that are being put together.
     begun: Arc<AtomicUsize>,
-    /// Most bytes that may wait: the window of an idle disk.
-    bound: usize,
-    /// The window as it was last set.
-    window: Mutex<usize>,
+    /// Pieces of content that have come.
+    pieces: AtomicU64,
+    still: Mutex<Still>,
     fewer: Notify,
-    connection: Connection,
 }
 
 impl Backlog {
-    pub(super) fn new(connection: Connection) -> Self {
-        let window = receive_window(&connection);
-        connection.set_receive_window(window.into());
-        let bound = window as usize;
-        let (bytes, window, fewer) = (AtomicUsize::new(0), Mutex::new(bound), Notify::new());
-        Self { bytes, begun: Arc::default(), bound, window, fewer, connection }
+    pub(super) fn new(window: Arc<ReceiveWindow>) -> Self {
+        let (begun, pieces) = Default::default();
+        Self { window, begun, pieces, still: Mutex::new(Still::new(Instant::now())), fewer: Notify::new() }
     }
 
-    /// Takes room for a chunk of which the first bytes have come.
+    /// Counts a chunk of which the first bytes have come.
     pub(super) fn begin(&self, len: usize) -> Result<Begun, SessionError> {
         let before = self.begun.fetch_add(len, Ordering::Relaxed);
         let begun = Begun { all: self.begun.clone(), len };
@@ -58,21 +50,32 @@ impl Backlog {
         Ok(begun)
     }
 
+    /// A piece of content has come.
+    pub(super) fn count_piece(&self) {
+        self.pieces.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn is_busy(&self) -> bool {
-        self.bytes.load(Ordering::Relaxed) > 0
+        self.window.waiting() > 0
+    }
+
+    /// Whether the peer has begun chunks and left them so for too long. To be asked every few seconds.
+    pub(super) fn is_left_begun(&self, now: Instant) -> bool {
+        let waits = self.begun.load(Ordering::Relaxed) > 0 && !self.is_busy();
+        let pieces = self.pieces.load(Ordering::Relaxed);
+        self.still.lock().expect("no holder panics").look(waits, pieces, now) >= BEGUN_STILL_MAX
     }
 
     /// `bytes` more wait for the disk.
     pub(super) fn add(&self, bytes: usize) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.follow();
+        self.window.add(bytes);
     }
 
     /// `bytes` wait no longer.
     pub(super) fn remove(&self, bytes: usize) {
-        let before = self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        self.follow();
-        if before >= self.bound && before - bytes < self.bound {
+        let before = self.window.remove(bytes);
+        let bound = self.window.bound();
+        if before >= bound && before - bytes < bound {
             self.fewer.notify_waiters();
         }
     }
@@ -82,26 +85,33 @@ impl Backlog {
     /// Streams are otherwise read at once: unread gaps would make QUIC give the connection up. By the time
     /// that this waits, the window has room for few.
     pub(super) async fn room(&self) {
-        if self.bytes.load(Ordering::Relaxed) >= self.bound {
+        if self.window.waiting() >= self.window.bound() {
             let _ = timeout(ROOM_WAIT, self.fewer.notified()).await;
         }
     }
+}
 
-    /// Sets the window to what the backlog leaves of it, if that differs by a step.
-    fn follow(&self) {
-        let mut window = self.window.lock().expect("no holder panics");
-        // Read under the lock: whoever sets the window last must have seen the latest.
-        let left = self.bound.saturating_sub(self.bytes.load(Ordering::Relaxed)).max(WINDOW_MIN);
-        if left.abs_diff(*window) < self.bound / STEPS {
-            return;
+/// Since when nothing has come that was waited for.
+#[derive(Debug)]
+struct Still {
+    pieces: u64,
+    since: Instant,
+}
+
+impl Still {
+    fn new(now: Instant) -> Self {
+        Self { pieces: 0, since: now }
+    }
+
+    fn look(&mut self, waits: bool, pieces: u64, now: Instant) -> Duration {
+        if !waits || pieces != self.pieces {
+            (self.pieces, self.since) = (pieces, now);
         }
-        *window = left;
-        let left = u32::try_from(left).expect("at most the bound, which was one");
-        self.connection.set_receive_window(VarInt::from_u32(left));
+        now.saturating_duration_since(self.since)
     }
 }
 
-/// The room of one chunk that is being put together; given back when dropped.
+/// A chunk that is being put together; counted no more when dropped.
 pub(super) struct Begun {
     all: Arc<AtomicUsize>,
     len: usize,
@@ -110,5 +120,23 @@ pub(super) struct Begun {
 impl Drop for Begun {
     fn drop(&mut self) {
         self.all.fetch_sub(self.len, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_begun_and_not_gone_on_with_is_waited_for_and_then_not() {
+        let start = Instant::now();
+        let mut still = Still::new(start);
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(still.look(false, 0, at(500)), Duration::ZERO, "nothing is begun");
+        assert_eq!(still.look(true, 0, at(560)), Duration::from_secs(60));
+        assert_eq!(still.look(true, 1, at(600)), Duration::ZERO, "a piece has come");
+        assert_eq!(still.look(true, 1, at(700)), Duration::from_secs(100));
+        assert_eq!(still.look(false, 1, at(710)), Duration::ZERO, "it was completed, or the disk is what waits");
+        assert!(still.look(true, 1, at(830)) >= BEGUN_STILL_MAX);
     }
 }

@@ -10,6 +10,7 @@ use super::ReceiveOptions;
 use crate::digest::CHUNK_BYTES;
 use crate::protocol::message::{Header, Mtime};
 use crate::protocol::path::WirePath;
+use crate::session::budget::{Account, Hold};
 use crate::storage::Destination;
 use crate::storage::Source;
 use crate::storage::{Op, StorageError};
@@ -29,6 +30,7 @@ pub(super) struct FileIo {
     mode: u32,
     durable: bool,
     owner: Option<String>,
+    account: Account,
     slot: Mutex<Slot>,
     given_up: AtomicBool,
     discard: AtomicBool,
@@ -36,8 +38,8 @@ pub(super) struct FileIo {
 
 /// What a complete file is to the committer.
 pub(super) enum Finished {
-    /// New content, under its partial name.
-    New(Part),
+    /// New content, under its partial name; its room among the open files is to be kept until it is closed.
+    New(Part, Option<Hold>),
     /// The old version is the new content; only its time and mode may differ.
     Same(Touch),
 }
@@ -52,7 +54,13 @@ enum OldVersion {
 }
 
 impl FileIo {
-    pub(super) fn new(options: &ReceiveOptions, path: WirePath, header: &Header, start: Start) -> Self {
+    pub(super) fn new(
+        options: &ReceiveOptions,
+        account: Account,
+        path: WirePath,
+        header: &Header,
+        start: Start,
+    ) -> Self {
         Self {
             root: options.root.clone(),
             path,
@@ -62,6 +70,7 @@ impl FileIo {
             mode: header.mode,
             durable: options.durable,
             owner: options.owner.clone(),
+            account,
             slot: Mutex::default(),
             given_up: AtomicBool::new(false),
             discard: AtomicBool::new(false),
@@ -121,6 +130,13 @@ impl FileIo {
         self.part()?.write_at(bytes, offset)
     }
 
+    /// Reads what was written, all of `buffer`, at its place.
+    pub(super) fn read_back(&self, buffer: &mut [u8], offset: u64) -> Result<(), StorageError> {
+        let count = self.part()?.read_at(buffer, offset)?;
+        buffer[count..].fill(0);
+        Ok(())
+    }
+
     /// Hands over the complete file for its commit. No other thread uses it any more.
     pub(super) fn finish(&self, no_content: bool) -> Result<Finished, StorageError> {
         if self.start.basis == Basis::Target
@@ -141,8 +157,10 @@ impl FileIo {
             ));
         }
         slot.part = PartState::Unopened;
+        let room = slot.room.take();
         drop(slot);
-        Ok(Finished::New(Arc::try_unwrap(part).unwrap_or_else(|_| unreachable!("every writer has finished"))))
+        let part = Arc::try_unwrap(part).unwrap_or_else(|_| unreachable!("every writer has finished"));
+        Ok(Finished::New(part, room))
     }
 
     /// The old version, if it may stay.
@@ -237,7 +255,7 @@ mod tests {
         let size = size as u64;
         let header = Header { id: FileId(0), path: path.clone(), kind: Kind::File, size, mtime, mode: 0o644 };
         let start = Start { from: size - CHUNK_BYTES, basis: Basis::Target, why: Why::Update };
-        FileIo::new(&options, path, &header, start)
+        FileIo::new(&options, Account::of_one(), path, &header, start)
     }
 
     #[test]
@@ -253,7 +271,7 @@ mod tests {
         io.read_prefix(&mut again, 0).expect("the same as before");
         assert_eq!(again, prefix, "what was compared is what is used");
         io.write_at(&vec![2; SIZE], 0).expect("written");
-        let Ok(Finished::New(part)) = io.finish(false) else { panic!("it is not complete") };
+        let Ok(Finished::New(part, _)) = io.finish(false) else { panic!("it is not complete") };
         assert_eq!(part.len(), SIZE as u64);
     }
 
@@ -274,7 +292,7 @@ mod tests {
             0 => println!("skipped: this file system shares content instead of copying it"),
             _ => assert_eq!(turns, 1, "more than a turn's worth, less than two"),
         }
-        let Ok(Finished::New(part)) = io.finish(false) else { panic!("it is not complete") };
+        let Ok(Finished::New(part, _)) = io.finish(false) else { panic!("it is not complete") };
         let mut found = vec![0; LARGE];
         assert_eq!(part.read_at(&mut found, 0).expect("it is there"), LARGE);
         assert!(found[..at].iter().all(|&byte| byte == 1) && found[at..].iter().all(|&byte| byte == 2));

@@ -7,6 +7,7 @@ use crate::progress::Phase;
 use crate::protocol::message::{Done, Failure, FileId, Message, Status};
 use crate::protocol::range::RangeHeader;
 use crate::session::SessionError;
+use crate::session::budget::Hold;
 use crate::storage::commit::Answer;
 use crate::storage::{Commit, Part, StorageError};
 use crate::transfer::SUM_CHUNKS_A_STEP;
@@ -109,7 +110,7 @@ impl Receiver {
     /// On a disk thread: hands the file to the committer.
     fn commit(&self, id: FileId, open: Open, waits: u32) {
         match open.io.finish(!open.rules.has_ranges()) {
-            Ok(Finished::New(part)) => self.submit(id, part, &open.io),
+            Ok(Finished::New(part, room)) => self.submit(id, part, &open.io, room),
             Ok(Finished::Same(touch)) => self.0.tools.committer.submit_touch(touch, self.told(id)),
             // An empty file is opened here for the first time.
             Err(error) if self.may_wait(&error, waits) => {
@@ -120,10 +121,16 @@ impl Receiver {
         }
     }
 
-    fn submit(&self, id: FileId, part: Part, io: &FileIo) {
+    fn submit(&self, id: FileId, part: Part, io: &FileIo, room: Option<Hold>) {
         let commit =
             Commit { part, size: io.size(), mtime: io.mtime(), mode: io.mode(), replace: self.0.options.replace() };
-        self.0.tools.committer.submit(commit, self.told(id));
+        let told = self.told(id);
+        let told = Box::new(move |result| {
+            // The committer has closed it.
+            drop(room);
+            told(result);
+        });
+        self.0.tools.committer.submit(commit, told);
     }
 
     /// What the committer is to call when it is done with a file.

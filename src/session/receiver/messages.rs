@@ -6,6 +6,7 @@ use crate::protocol::HEADERS_AHEAD_MAX;
 use crate::protocol::message::{Done, End, Failure, Header, Kind, Message, Problem, Status, Tail};
 use crate::protocol::path::escape;
 use crate::session::SessionError;
+use crate::session::budget::OFFER_BYTES;
 use crate::transfer::Violation;
 
 impl Receiver {
@@ -36,6 +37,10 @@ impl Receiver {
         if state.files.len() >= HEADERS_AHEAD_MAX {
             return Err(SessionError::Order("too many files offered at once"));
         }
+        // Who offers and gives up at once makes as many as it likes without ever having many on offer.
+        if state.unplanned.len() >= HEADERS_AHEAD_MAX {
+            return Err(SessionError::Order("offers given up before they could be looked at"));
+        }
         let offer = state.anew.on_offer(&header.path)?;
         state.next_id += 1;
         if offer == Offer::Dropped {
@@ -44,7 +49,10 @@ impl Receiver {
         if header.kind != Kind::Dir {
             self.0.tools.observer.found(&header.path.to_string(), header.size);
         }
+        let bytes = OFFER_BYTES + 2 * header.path.as_bytes().len();
+        let room = self.0.tools.account.take_words(bytes).ok_or(SessionError::Overloaded)?;
         let planned = state.planned(header.clone())?;
+        state.rooms.insert(header.id, room);
         state.files.insert(header.id, File::Planning(planned));
         state.unplanned.push_back(header);
         if !std::mem::replace(&mut state.planning, true) {
@@ -91,6 +99,9 @@ impl Receiver {
         }
         let failure = cancel.failure.unwrap_or_else(|| Failure::new(Status::Cancelled, "its sender gave it up"));
         let is_changed = failure.status == Status::Changed;
+        if !matches!(state.files.get(&cancel.id), Some(File::Committing(_))) {
+            state.rooms.remove(&cancel.id);
+        }
         let path = match state.files.remove(&cancel.id) {
             Some(File::Open(open)) => {
                 open.io.give_up();

@@ -8,7 +8,7 @@
 //! | `messages` | what the sender says |
 //! | `plan`, `answer` | what an offer needs; saying so, and beginning it |
 //! | `check` | digests of what is there already |
-//! | `stream`, `backlog` | a range on its way to disk; the brake when the disk is behind |
+//! | `stream`, `gaps`, `backlog` | a range on its way to disk; the order that it comes in; the brake when the disk is behind |
 //! | `ahead` | a range that came before its file was answered |
 //! | `anew` | what changed and is to be offered again; what crosses it |
 //! | `file`, `wait` | where content is written; waiting for a part that cannot be opened |
@@ -21,14 +21,19 @@ mod backlog;
 mod check;
 mod file;
 mod finish;
+mod gaps;
 mod messages;
 mod plan;
 mod settle;
 mod stream;
 mod wait;
 
+pub use self::backlog::BEGUN_STILL_MAX;
+pub use self::gaps::{PIECE_BYTES, PIECES_FREE};
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use quinn::Connection;
 use tokio::sync::Notify;
@@ -37,12 +42,14 @@ use self::ahead::Waker;
 use self::anew::Anew;
 use self::backlog::Backlog;
 use self::file::FileIo;
+use super::budget::{Account, Hold, OFFER_BYTES};
 use super::control::Control;
 use super::memory::Buffers;
+use super::window::ReceiveWindow;
 use crate::digest::Hasher;
 use crate::progress::{FileProgress, Observer};
 use crate::protocol::message::{End, Failure, FileId, Header, IfExists, Mtime, Tail, Target};
-use crate::protocol::path::WirePath;
+use crate::protocol::path::{PATH_BYTES_MAX, WirePath};
 use crate::storage::{Committer, Destination, DiskQueue, Replace};
 use crate::transfer::ahead::Ahead;
 use crate::transfer::receive::Receive;
@@ -92,6 +99,10 @@ pub(crate) struct Tools {
     pub(crate) committer: Committer,
     pub(crate) hasher: Hasher,
     pub(crate) buffers: Buffers,
+    /// What the connection may hold.
+    pub(crate) account: Account,
+    /// What the peer may have under way.
+    pub(crate) window: Arc<ReceiveWindow>,
     pub(crate) observer: Observer,
     /// Where waits happen.
     pub(crate) runtime: tokio::runtime::Handle,
@@ -124,6 +135,8 @@ impl Drop for Shared {
 struct State {
     next_id: u64,
     files: HashMap<FileId, File>,
+    /// What each of them takes from the budget.
+    rooms: HashMap<FileId, Hold>,
     /// What came before it was asked for.
     ahead: Ahead,
     /// Files whose content came before their offer.
@@ -135,7 +148,9 @@ struct State {
     anew: Anew,
     /// Directories whose time and mode are set last: writing into them changes their time. By name, so that
     /// one that is offered over and over takes no more room.
-    directories: BTreeMap<WirePath, (Mtime, u32)>,
+    directories: BTreeMap<WirePath, Finish>,
+    /// There was no room to keep them all.
+    lacks_directories: bool,
     /// The sender has found all that there is.
     offered: bool,
     end: Option<End>,
@@ -144,6 +159,13 @@ struct State {
     finished: bool,
     /// This end is about to stop: what has not begun is refused.
     ending: bool,
+}
+
+/// What a directory gets at the end.
+struct Finish {
+    mtime: Mtime,
+    mode: u32,
+    _room: Hold,
 }
 
 /// One offered file that is not settled.
@@ -184,7 +206,7 @@ struct Place {
 
 impl Receiver {
     pub(crate) fn new(tools: Tools, options: ReceiveOptions) -> Self {
-        let backlog = Backlog::new(tools.connection.clone());
+        let backlog = Backlog::new(tools.window.clone());
         Self(Arc::new(Shared { tools, options, backlog, state: Mutex::default(), settled: Notify::new() }))
     }
 
@@ -216,6 +238,16 @@ impl Receiver {
     /// Whether the connection has ended: nobody waits for what the disk could still find out.
     fn is_over(&self) -> bool {
         self.0.tools.connection.close_reason().is_some()
+    }
+
+    /// Whether there is room for one more offer. A sender that is not heard meanwhile has the windows that it had.
+    pub(crate) fn has_room_for_an_offer(&self) -> bool {
+        self.0.tools.account.take_words(OFFER_BYTES + 2 * PATH_BYTES_MAX).is_some()
+    }
+
+    /// Whether the peer has begun chunks and left them so for too long. To be asked every few seconds.
+    pub(crate) fn is_left_begun(&self, now: Instant) -> bool {
+        self.0.backlog.is_left_begun(now)
     }
 
     /// Whether this side owes the next step: it is planning, hashing, writing or committing.

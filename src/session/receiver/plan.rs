@@ -161,7 +161,7 @@ impl Receiver {
     /// off. One that is shut only here was shut by its owner, and stays so.
     fn open_up_above(&self, path: &WirePath) -> Result<(), StorageError> {
         let Some(parent) = path.parent().filter(|_| !self.0.options.dry_run) else { return Ok(()) };
-        let is_shut = self.state().directories.get(&parent).is_some_and(|(_, mode)| mode::is_shut(*mode));
+        let is_shut = self.state().directories.get(&parent).is_some_and(|finish| mode::is_shut(finish.mode));
         if is_shut { self.0.options.root.open_up_dir(&parent) } else { Ok(()) }
     }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use tracing::debug;
 
-use super::{File, Receiver};
+use super::{File, Finish, Receiver};
 use crate::progress::Event;
-use crate::protocol::message::{Done, Failure, FileId, Message, Mtime};
+use crate::protocol::message::{Done, Failure, FileId, Message};
 use crate::protocol::path::WirePath;
 use crate::transport::hurry;
 
@@ -34,6 +34,7 @@ impl Receiver {
     pub(super) fn close(&self, id: FileId, last_word: Message, report: impl FnOnce(&File)) {
         let mut state = self.state();
         let Some(file) = state.files.remove(&id) else { return };
+        state.rooms.remove(&id);
         if let File::Open(_) = file {
             // It fails: what is right is committed first. The sender may find it changed before it hears of that.
             state.anew.on_failed();
@@ -73,9 +74,9 @@ impl Receiver {
         self.0.settled.notify_waiters();
     }
 
-    fn finish_directories(&self, directories: BTreeMap<WirePath, (Mtime, u32)>) {
+    fn finish_directories(&self, directories: BTreeMap<WirePath, Finish>) {
         // Innermost first: setting a child's metadata must not touch a parent that is done.
-        for (path, (mtime, mode)) in directories.into_iter().rev() {
+        for (path, Finish { mtime, mode, .. }) in directories.into_iter().rev() {
             if let Err(error) = self.0.options.root.set_dir_meta(&path, mtime, mode) {
                 self.0.tools.observer.event(Event::Note(error.to_string()));
             }

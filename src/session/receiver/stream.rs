@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use quinn::{RecvStream, SendStream};
@@ -12,13 +12,16 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::backlog::Begun;
 use super::file::FileIo;
+use super::gaps::Gaps;
 use super::{Place, Receiver};
-use crate::digest::CHUNK_BYTES;
+use crate::digest::{CHUNK_BYTES, Digest};
 use crate::progress::FileProgress;
 use crate::protocol::close::CloseCode;
 use crate::protocol::range::{RANGE_HEADER_BYTES, RangeHeader, Turn};
+use crate::session::budget::Hold;
 use crate::session::memory::Buffer;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
+use crate::storage::StorageError;
 
 /// How often a range's progress is reported to the sender.
 const REPORT_INTERVAL: Duration = Duration::from_millis(250);
@@ -47,9 +50,36 @@ impl Range {
 
 /// A chunk that is being put together from packets in any order.
 struct Block {
-    buffer: Buffer,
+    place: BlockPlace,
     filled: usize,
+    gaps: Gaps,
     _begun: Begun,
+}
+
+/// Where it is put together.
+enum BlockPlace {
+    Memory(Held),
+    /// In its file, where there is no memory for it beside all others: each piece is written as it comes, and the whole is
+    /// read again for its digest. Slower, and nobody waits for anybody.
+    File(Arc<Stored>),
+}
+
+/// A chunk in memory, and the room that it takes.
+struct Held {
+    buffer: Buffer,
+    _room: Hold,
+}
+
+/// How many bytes of a chunk are in its file.
+#[derive(Default)]
+struct Stored(AtomicUsize);
+
+/// The chunks of one range that are begun.
+#[derive(Default)]
+struct Blocks {
+    begun: HashMap<u64, Block>,
+    /// Where the piece that came last ended.
+    next: u64,
 }
 
 impl Receiver {
@@ -89,7 +119,7 @@ impl Receiver {
 
     /// Reads the range as it comes, in any order, and hands whole chunks to the disk.
     async fn read_content(&self, range: &Arc<Range>, content: &mut RecvStream) -> Result<(), SessionError> {
-        let mut blocks: HashMap<u64, Block> = HashMap::new();
+        let mut blocks = Blocks::default();
         let mut arrived = 0;
         while arrived < range.header.len {
             self.0.backlog.room().await;
@@ -104,6 +134,7 @@ impl Receiver {
                 return Ok(());
             }
             arrived += chunk.bytes.len() as u64;
+            self.0.backlog.count_piece();
             let at = chunk.offset - RANGE_HEADER_BYTES as u64;
             self.scatter(range, &mut blocks, at, &chunk.bytes)?;
         }
@@ -124,35 +155,38 @@ impl Receiver {
     }
 
     /// Copies one packet's bytes to the chunks that they belong to.
-    fn scatter(
-        &self,
-        range: &Arc<Range>,
-        blocks: &mut HashMap<u64, Block>,
-        at: u64,
-        mut bytes: &[u8],
-    ) -> Result<(), SessionError> {
+    fn scatter(&self, range: &Arc<Range>, blocks: &mut Blocks, at: u64, mut bytes: &[u8]) -> Result<(), SessionError> {
         let end = at + bytes.len() as u64;
         if end > range.header.len {
             return Err(SessionError::Order("content beyond its range"));
         }
         let mut offset = range.header.offset + at;
+        // Where it does not go on from the piece before it, QUIC keeps a note of the gap.
+        let jumps = std::mem::replace(&mut blocks.next, end) != at;
         while !bytes.is_empty() {
             let index = offset / CHUNK_BYTES;
             let len = range.block_len(index);
-            let block = match blocks.entry(index) {
+            let block = match blocks.begun.entry(index) {
                 Entry::Occupied(block) => block.into_mut(),
                 Entry::Vacant(place) => place.insert(self.begin(len)?),
             };
+            if jumps {
+                block.gaps.count(len, &self.0.tools.account)?;
+            }
             let within = (offset % CHUNK_BYTES) as usize;
             let count = bytes.len().min(len - within);
-            block.buffer[within..within + count].copy_from_slice(&bytes[..count]);
+            let (piece, rest) = bytes.split_at(count);
             block.filled += count;
-            if block.filled == len
-                && let Some(block) = blocks.remove(&index)
-            {
-                self.store(range, index, block.buffer);
+            match &mut block.place {
+                BlockPlace::Memory(held) => held.buffer[within..within + count].copy_from_slice(piece),
+                BlockPlace::File(stored) => self.store_piece(range, offset, piece.into(), stored.clone()),
             }
-            bytes = &bytes[count..];
+            if block.filled == len
+                && let Some(Block { place: BlockPlace::Memory(held), .. }) = blocks.begun.remove(&index)
+            {
+                self.store(range, index, held);
+            }
+            bytes = rest;
             offset += count as u64;
         }
         Ok(())
@@ -161,33 +195,77 @@ impl Receiver {
     fn begin(&self, len: usize) -> Result<Block, SessionError> {
         // A single byte of a chunk makes us keep a buffer for all of it, so the buffers are what is counted.
         let begun = self.0.backlog.begin(len)?;
-        Ok(Block { buffer: self.0.tools.buffers.take(len), filled: 0, _begun: begun })
+        let place = match self.0.tools.account.take_memory(len) {
+            Some(room) => BlockPlace::Memory(Held { buffer: self.0.tools.buffers.take(len), _room: room }),
+            None => BlockPlace::File(Arc::default()),
+        };
+        Ok(Block { place, filled: 0, gaps: Gaps::default(), _begun: begun })
     }
 
     /// Writes and hashes one chunk on a disk thread.
-    fn store(&self, range: &Arc<Range>, index: u64, buffer: Buffer) {
+    fn store(&self, range: &Arc<Range>, index: u64, held: Held) {
         let (receiver, range) = (self.clone(), range.clone());
-        let len = buffer.len();
-        self.0.backlog.add(len);
-        self.0.tools.disk.spawn(move || receiver.store_now(&range, index, buffer, 0));
+        self.0.backlog.add(held.buffer.len());
+        self.0.tools.disk.spawn(move || receiver.store_now(&range, index, held, 0));
     }
 
     /// On a disk thread.
-    fn store_now(&self, range: &Arc<Range>, index: u64, buffer: Buffer, waits: u32) {
-        let len = buffer.len();
-        let written = range.io.write_at(&buffer, index * CHUNK_BYTES);
-        if let Err(error) = &written
-            && !range.io.is_given_up()
-            && self.may_wait(error, waits)
-        {
+    fn store_now(&self, range: &Arc<Range>, index: u64, held: Held, waits: u32) {
+        let len = held.buffer.len();
+        let written = range.io.write_at(&held.buffer, index * CHUNK_BYTES);
+        if let Some(error) = self.to_try_again(range, &written, waits) {
             let (receiver, range) = (self.clone(), range.clone());
-            return self.try_again(error, move || receiver.store_now(&range, index, buffer, waits + 1));
+            return self.try_again(error, move || receiver.store_now(&range, index, held, waits + 1));
         }
-        let digest = self.0.tools.hasher.chunk(&buffer);
-        drop(buffer);
+        let digest = self.0.tools.hasher.chunk(&held.buffer);
+        drop(held);
         self.0.backlog.remove(len);
+        self.on_stored(range, index, len, written.map(|()| digest));
+    }
+
+    /// Writes a piece of a chunk that is put together in its file.
+    fn store_piece(&self, range: &Arc<Range>, offset: u64, piece: Box<[u8]>, stored: Arc<Stored>) {
+        let (receiver, range) = (self.clone(), range.clone());
+        self.0.backlog.add(piece.len());
+        self.0.tools.disk.spawn(move || receiver.store_piece_now(&range, offset, piece, stored, 0));
+    }
+
+    /// On a disk thread. The last piece to be written is not the last one to have come.
+    fn store_piece_now(&self, range: &Arc<Range>, offset: u64, piece: Box<[u8]>, stored: Arc<Stored>, waits: u32) {
+        let (count, index) = (piece.len(), offset / CHUNK_BYTES);
+        let written = range.io.write_at(&piece, offset);
+        if let Some(error) = self.to_try_again(range, &written, waits) {
+            let (receiver, range) = (self.clone(), range.clone());
+            return self.try_again(error, move || receiver.store_piece_now(&range, offset, piece, stored, waits + 1));
+        }
+        drop(piece);
+        self.0.backlog.remove(count);
+        let len = range.block_len(index);
         match written {
+            Ok(()) if stored.0.fetch_add(count, Ordering::AcqRel) + count < len => {}
             Ok(()) => {
+                let mut buffer = self.0.tools.buffers.take(len);
+                let read = range.io.read_back(&mut buffer, index * CHUNK_BYTES);
+                self.on_stored(range, index, len, read.map(|()| self.0.tools.hasher.chunk(&buffer)));
+            }
+            Err(error) => self.on_stored(range, index, len, Err(error)),
+        }
+    }
+
+    /// Why it was not written, if that may pass.
+    fn to_try_again<'a>(
+        &self,
+        range: &Range,
+        written: &'a Result<(), StorageError>,
+        waits: u32,
+    ) -> Option<&'a StorageError> {
+        written.as_ref().err().filter(|error| !range.io.is_given_up() && self.may_wait(error, waits))
+    }
+
+    /// A chunk is in its file, or cannot be.
+    fn on_stored(&self, range: &Range, index: u64, len: usize, digest: Result<Digest, StorageError>) {
+        match digest {
+            Ok(digest) => {
                 self.on_chunk(range.header.id, index, digest);
                 self.on_written(range, len as u64);
             }

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::ahead::Gone;
+use super::offer::OfferPermit;
 use crate::progress::FileProgress;
 use crate::protocol::message::{Have, Header, Kind};
 use crate::protocol::path::WirePath;
@@ -25,7 +24,7 @@ pub(super) struct Outgoing {
     pub(super) early: Vec<Have>,
     pub(super) tail_sent: bool,
     /// Its room among the offers, given back when it is settled.
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) permit: OfferPermit,
 }
 
 impl Outgoing {

@@ -41,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 use self::file::Outgoing;
 use self::wanted::{Pick, Wanted};
 use super::SessionError;
+use super::budget::Account;
 use super::control::Control;
 use super::link::{link_report, record_link};
 use super::local::Walked;
@@ -63,6 +64,8 @@ pub(crate) struct Tools {
     pub(crate) disk: DiskQueue,
     pub(crate) hasher: Hasher,
     pub(crate) buffers: Buffers,
+    /// What the connection may hold.
+    pub(crate) account: Account,
     pub(crate) observer: Observer,
     /// Files whose content moves at the same time.
     pub(crate) jobs: NonZeroUsize,
@@ -120,8 +123,8 @@ impl Sender {
     pub(crate) fn new(tools: Tools) -> Self {
         let (wanted, wanted_files) = mpsc::unbounded_channel();
         Self(Arc::new(Shared {
+            budget: SendBudget::new(tools.account.clone()),
             tools,
-            budget: SendBudget::new(),
             state: Mutex::default(),
             wanted,
             wanted_files: Mutex::new(Some(wanted_files)),

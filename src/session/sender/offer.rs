@@ -14,6 +14,7 @@ use crate::protocol::OFFERS_MAX;
 use crate::protocol::message::{Done, FileId, Header, Kind, Message};
 use crate::protocol::path::WirePath;
 use crate::session::SessionError;
+use crate::session::budget::{Hold, OFFER_BYTES};
 use crate::session::local::Walked;
 use crate::storage::{Found, Lost, Meta, Tree};
 
@@ -71,7 +72,9 @@ impl Sender {
         if meta.kind != Kind::Dir {
             self.0.tools.observer.found(&shown, meta.size);
         }
-        let permit = self.0.offers.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let turn = self.0.offers.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let room = self.0.tools.account.words(OFFER_BYTES + 2 * name.as_bytes().len()).await;
+        let permit = OfferPermit { _turn: turn, _room: room };
         self.offer(&mut self.state(), Offer { root, at, path: name, meta, attempt: 1, permit });
     }
 
@@ -136,6 +139,12 @@ impl Sender {
     }
 }
 
+/// That a file may be on offer.
+pub(super) struct OfferPermit {
+    _turn: OwnedSemaphorePermit,
+    _room: Hold,
+}
+
 /// A file as it is to be offered.
 struct Offer {
     root: Tree,
@@ -145,5 +154,5 @@ struct Offer {
     meta: Meta,
     /// From one.
     attempt: u8,
-    permit: OwnedSemaphorePermit,
+    permit: OfferPermit,
 }

@@ -1,8 +1,6 @@
 //! The start of a file: its first chunk, or the whole of a small file. Small files share their trip to the disk, and take
 //! one write each.
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::Sender;
 use super::outlet::Stop;
 use super::stream::Place;
@@ -10,7 +8,7 @@ use crate::digest::{Digest, Hasher};
 use crate::protocol::message::{FileId, Tail};
 use crate::protocol::range::{RANGE_HEADER_BYTES, RangeHeader, Turn};
 use crate::session::SessionError;
-use crate::session::memory::{Buffer, in_flight};
+use crate::session::memory::{Buffer, SendPermit, in_flight};
 use crate::storage::{Source, StorageError};
 use crate::transfer::send::Send;
 
@@ -56,7 +54,7 @@ impl Sender {
         &self,
         id: FileId,
         size: u64,
-        permit: OwnedSemaphorePermit,
+        permit: SendPermit,
         start: Result<Option<Start>, StorageError>,
     ) -> Result<(), Stop> {
         let Start { buffer, digest, .. } = start?.ok_or(Stop::Changed)?;
@@ -92,14 +90,14 @@ pub(super) fn small_tail(id: FileId, size: u64, digest: Option<Digest>, hasher: 
 struct Unread {
     place: Place,
     buffer: Buffer,
-    permit: OwnedSemaphorePermit,
+    permit: SendPermit,
 }
 
 /// A small file that was read.
 struct Small {
     id: FileId,
     size: u64,
-    permit: OwnedSemaphorePermit,
+    permit: SendPermit,
     start: Result<Option<Start>, StorageError>,
 }
 

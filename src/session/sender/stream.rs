@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quinn::RecvStream;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::Sender;
 use super::file::{OpenSource, Outgoing};
@@ -17,7 +16,7 @@ use crate::protocol::message::{FileId, Header, Message, Tail};
 use crate::protocol::path::WirePath;
 use crate::protocol::range::{REPORT_BYTES, RangeHeader, Turn};
 use crate::session::SessionError;
-use crate::session::memory::in_flight;
+use crate::session::memory::{SendPermit, in_flight};
 use crate::storage::{Lost, Source, StorageError, Tree};
 use crate::transfer::SUM_CHUNKS_A_STEP;
 use crate::transfer::send::{Closing, Send};
@@ -160,7 +159,7 @@ impl Sender {
         source: &Arc<Source>,
         offset: u64,
         len: usize,
-        permit: OwnedSemaphorePermit,
+        permit: SendPermit,
     ) -> impl Future<Output = Result<Read, Lost>> + use<> {
         let (source, hasher) = (source.clone(), self.0.tools.hasher.clone());
         let mut buffer = self.0.tools.buffers.take(len);

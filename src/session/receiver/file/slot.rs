@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use super::{EARLY_BYTES_MIN, FileIo, OldVersion, owner};
+use crate::session::budget::Hold;
 use crate::storage::{Adoption, Fresh, Op, Part, Refusal, Source, StorageError};
 use crate::transfer::resume::Basis;
 
@@ -12,6 +15,8 @@ const COPY_TURN_BYTES: u64 = 32 << 20;
 #[derive(Default)]
 pub(super) struct Slot {
     pub(super) part: PartState,
+    /// Of the part that is open, among all open files.
+    pub(super) room: Option<Hold>,
     pub(super) basis: OldVersion,
 }
 
@@ -56,7 +61,7 @@ impl FileIo {
             PartState::Unopened => match self.open_part(&mut slot) {
                 Ok(opened) => opened,
                 Err(error) => {
-                    slot.part = PartState::Unopened;
+                    (slot.part, slot.room) = (PartState::Unopened, None);
                     return Err(error);
                 }
             },
@@ -84,7 +89,7 @@ impl FileIo {
                 Err(self.refused(Refusal::CopiedSome))
             }
             Err(error) => {
-                slot.part = PartState::Unopened;
+                (slot.part, slot.room) = (PartState::Unopened, None);
                 Err(error)
             }
         }
@@ -95,6 +100,11 @@ impl FileIo {
     }
 
     fn open_part(&self, slot: &mut Slot) -> Result<Opened, StorageError> {
+        // What others have open is not to keep this one from ever being opened, so each has its share.
+        slot.room = Some(self.account.take_file().ok_or_else(|| {
+            let cause = std::io::Error::from_raw_os_error(Errno::MFILE.raw_os_error());
+            StorageError::new(Op::Create, self.path.as_path(), cause)
+        })?);
         let fresh = if self.start.is_fresh() { Fresh::Yes } else { Fresh::No };
         let part = Part::open(&self.root, &self.path, owner(self.owner.as_deref()), fresh)?;
         if part.len() > self.start.from {

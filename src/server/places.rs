@@ -1,0 +1,307 @@
+//! Places for clients: how many are inside, whose they are, and whose place goes to the next.
+//!
+//! No address and no key has more than its part of the places. Where none is free, a client that does nothing gives its
+//! place up: first those of the key that has most, then those that have done nothing for longest. It is told so
+//! ([`CloseCode::Busy`]), and a client that still has work comes again by itself.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use super::household::Household;
+use crate::protocol::close::CloseCode;
+use crate::transport::Fingerprint;
+
+/// Clients that are let in at the same time unless told otherwise. What all of them together make a server hold is
+/// bounded beside that, by its budget.
+pub const CLIENTS_MAX: usize = 64;
+/// One address (one household, one office behind a router) may hold this part of the places: a half.
+pub const ADDRESS_SHARE: usize = 2;
+/// One key may hold this part of the places: a half. Who starts a command for each file of a directory stays below it.
+pub const KEY_SHARE: usize = 2;
+/// A client without a job may be put out after this time: a command begins its job with its first packet.
+pub const IDLE_AFTER: Duration = Duration::from_secs(10);
+/// A client whose job stands still, and not for our sake, may be put out after this time.
+pub const STILL_AFTER: Duration = Duration::from_secs(60);
+
+/// All places of a server.
+#[derive(Debug)]
+pub(super) struct Places {
+    max: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next: u64,
+    taken: Vec<Taken>,
+}
+
+struct Taken {
+    number: u64,
+    household: Household,
+    key: Fingerprint,
+    /// What it was last seen to do, and since when it has done no more.
+    work: Work,
+    since: Instant,
+    /// Ends its connection.
+    put_out: Box<dyn Fn() + Send>,
+}
+
+impl std::fmt::Debug for Taken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { number, household, key, work, .. } = self;
+        f.debug_struct("Taken")
+            .field("number", number)
+            .field("household", household)
+            .field("key", &key.short())
+            .field("work", work)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a client is seen to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Work {
+    /// It has a job that is not over.
+    pub(super) runs: bool,
+    /// This end owes it the next step.
+    pub(super) is_ours: bool,
+    /// Whatever its jobs have moved so far.
+    pub(super) moved: u64,
+}
+
+impl Taken {
+    fn may_be_put_out(&self, now: Instant) -> bool {
+        let patience = if self.work.runs { STILL_AFTER } else { IDLE_AFTER };
+        !self.work.is_ours && now.saturating_duration_since(self.since) >= patience
+    }
+}
+
+impl Places {
+    pub(super) fn new(max: usize) -> Arc<Self> {
+        Arc::new(Self { max, state: Mutex::default() })
+    }
+
+    /// Most that are inside at the same time.
+    pub(super) fn max(&self) -> usize {
+        self.max
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder panics")
+    }
+
+    /// Whether somebody from there could get a place, as far as that can be told before its key is known.
+    pub(super) fn may_have_room(&self, household: Household, now: Instant) -> bool {
+        let state = self.state();
+        self.limit(&state, household, None)
+            .is_none_or(|limit| state.whose(limit).any(|taken| taken.may_be_put_out(now)))
+    }
+
+    /// The limit that stands in the way of one more.
+    fn limit(&self, state: &State, household: Household, key: Option<Fingerprint>) -> Option<Limit> {
+        let limits = [Some(Limit::Address(household)), key.map(Limit::Key), Some(Limit::All)];
+        limits.into_iter().flatten().find(|limit| state.whose(*limit).count() >= limit.most(self.max))
+    }
+
+    /// Takes a place; `put_out` ends the connection when the place is to go to another.
+    ///
+    /// # Errors
+    /// [`CloseCode::Busy`] when none is free and nobody who does nothing has more than the one who asks.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        household: Household,
+        key: Fingerprint,
+        now: Instant,
+        put_out: impl Fn() + Send + 'static,
+    ) -> Result<Inside, CloseCode> {
+        let mut state = self.state();
+        while let Some(limit) = self.limit(&state, household, Some(key)) {
+            let at = state.first_to_go(limit, key, now).ok_or(CloseCode::Busy)?;
+            let gone = state.taken.swap_remove(at);
+            (gone.put_out)();
+        }
+        let number = state.next;
+        state.next += 1;
+        let put_out = Box::new(put_out);
+        state.taken.push(Taken { number, household, key, work: Work::default(), since: now, put_out });
+        drop(state);
+        Ok(Inside { places: self.clone(), number })
+    }
+}
+
+/// A bound on places.
+#[derive(Debug, Clone, Copy)]
+enum Limit {
+    All,
+    Address(Household),
+    Key(Fingerprint),
+}
+
+impl Limit {
+    fn holds_for(self, taken: &Taken) -> bool {
+        match self {
+            Self::All => true,
+            Self::Address(household) => taken.household == household,
+            Self::Key(key) => taken.key == key,
+        }
+    }
+
+    fn most(self, all: usize) -> usize {
+        match self {
+            Self::All => all,
+            Self::Address(_) => all.div_ceil(ADDRESS_SHARE),
+            Self::Key(_) => all.div_ceil(KEY_SHARE),
+        }
+    }
+}
+
+impl State {
+    fn whose(&self, limit: Limit) -> impl Iterator<Item = &Taken> {
+        self.taken.iter().filter(move |taken| limit.holds_for(taken))
+    }
+
+    fn places_of(&self, key: Fingerprint) -> usize {
+        self.whose(Limit::Key(key)).count()
+    }
+
+    /// Who gives its place up for `newcomer`.
+    fn first_to_go(&self, limit: Limit, newcomer: Fingerprint, now: Instant) -> Option<usize> {
+        let own = self.places_of(newcomer);
+        let may_go = self.taken.iter().enumerate().filter(|(_, taken)| {
+            limit.holds_for(taken)
+                && taken.may_be_put_out(now)
+                && (taken.key == newcomer || self.places_of(taken.key) > own)
+        });
+        let first =
+            may_go.max_by_key(|(_, taken)| (self.places_of(taken.key), now.saturating_duration_since(taken.since)));
+        first.map(|(at, _)| at)
+    }
+}
+
+/// A client's place; given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Inside {
+    places: Arc<Places>,
+    number: u64,
+}
+
+impl Inside {
+    /// Notes what the client does. To be called every few seconds.
+    pub(super) fn note(&self, work: Work, now: Instant) {
+        let mut state = self.places.state();
+        if let Some(taken) = state.taken.iter_mut().find(|taken| taken.number == self.number)
+            && taken.work != work
+        {
+            (taken.work, taken.since) = (work, now);
+        }
+    }
+
+    /// Whether the place has gone to another client.
+    pub(super) fn is_lost(&self) -> bool {
+        !self.places.state().taken.iter().any(|taken| taken.number == self.number)
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.places.state().taken.retain(|taken| taken.number != self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::transport::Identity;
+
+    fn key() -> Fingerprint {
+        Identity::ephemeral().expect("a key").fingerprint()
+    }
+
+    fn house(host: u8) -> Household {
+        Household::of(([10, 0, 0, host], 1).into())
+    }
+
+    /// Somebody who comes in, and whether it was put out.
+    #[derive(Debug)]
+    struct Guest {
+        inside: Inside,
+        is_out: Arc<AtomicBool>,
+    }
+
+    impl Guest {
+        fn is_out(&self) -> bool {
+            assert_eq!(self.is_out.load(Ordering::Relaxed), self.inside.is_lost());
+            self.inside.is_lost()
+        }
+    }
+
+    fn enter(places: &Arc<Places>, host: u8, key: Fingerprint, now: Instant) -> Result<Guest, CloseCode> {
+        let is_out = Arc::<AtomicBool>::default();
+        let put_out = is_out.clone();
+        let inside = places.enter(house(host), key, now, move || put_out.store(true, Ordering::Relaxed))?;
+        Ok(Guest { inside, is_out })
+    }
+
+    #[test]
+    fn places_are_counted_in_all_for_each_address_and_for_each_key_and_given_back() {
+        let (places, now) = (Places::new(4), Instant::now());
+        let of_one_address: Vec<_> = (0..3).map(|_| enter(&places, 1, key(), now).ok()).collect();
+        assert_eq!(of_one_address.iter().flatten().count(), 2, "one address has half of the places");
+        drop(of_one_address);
+        let one = key();
+        let of_one_key: Vec<_> = (0..3).map(|host| enter(&places, host, one, now).ok()).collect();
+        assert_eq!(of_one_key.iter().flatten().count(), 2, "one key has half of the places");
+        let others: Vec<_> = (5..8).map(|host| enter(&places, host, key(), now).ok()).collect();
+        assert_eq!(others.iter().flatten().count(), 2, "all places are taken");
+        drop((of_one_key, others));
+        assert!(places.state().taken.is_empty());
+    }
+
+    #[test]
+    fn who_does_nothing_gives_its_place_up_first_those_of_the_key_that_has_most() {
+        let (places, start) = (Places::new(6), Instant::now());
+        let (many, few) = (key(), key());
+        let of_few: Vec<_> = (0..2).map(|host| enter(&places, host, few, start).expect("a place")).collect();
+        let later = start + IDLE_AFTER / 2;
+        let of_many: Vec<_> = (2..5).map(|host| enter(&places, host, many, later).expect("a place")).collect();
+        let busy = enter(&places, 9, key(), start).expect("a place");
+        assert!(enter(&places, 10, key(), later).is_err(), "all have just come");
+        assert!(!places.may_have_room(house(10), later));
+        let now = later + IDLE_AFTER;
+        assert!(places.may_have_room(house(10), now));
+        busy.inside.note(Work { runs: true, is_ours: false, moved: 7 }, now);
+        let newcomer = enter(&places, 10, key(), now).expect("a place of the one with most");
+        assert_eq!(of_many.iter().filter(|guest| guest.is_out()).count(), 1);
+        assert!(of_few.iter().all(|guest| !guest.is_out()) && !busy.is_out() && !newcomer.is_out());
+        let _own = enter(&places, 11, few, now).expect("the place of one of its own, for it has as many as the other");
+        assert_eq!(of_few.iter().filter(|guest| guest.is_out()).count(), 1);
+        assert_eq!(of_many.iter().filter(|guest| guest.is_out()).count(), 1);
+    }
+
+    #[test]
+    fn a_job_that_stands_still_is_patiently_waited_for_and_one_that_waits_for_us_longer() {
+        let (places, start) = (Places::new(1), Instant::now());
+        let guest = enter(&places, 1, key(), start).expect("a place");
+        guest.inside.note(Work { runs: true, is_ours: true, moved: 0 }, start);
+        assert!(enter(&places, 2, key(), start + STILL_AFTER * 100).is_err());
+        guest.inside.note(Work { runs: true, is_ours: false, moved: 0 }, start);
+        assert!(enter(&places, 2, key(), start + STILL_AFTER / 2).is_err());
+        guest.inside.note(Work { runs: true, is_ours: false, moved: 1 }, start + STILL_AFTER / 2);
+        assert!(enter(&places, 2, key(), start + STILL_AFTER).is_err(), "it has moved meanwhile");
+        assert!(enter(&places, 2, key(), start + STILL_AFTER * 2).is_ok());
+        assert!(guest.is_out());
+    }
+
+    #[test]
+    fn a_key_at_its_limit_takes_the_place_of_its_own_connection_that_does_nothing() {
+        let (places, start) = (Places::new(4), Instant::now());
+        let one = key();
+        let first = enter(&places, 1, one, start).expect("a place");
+        let second = enter(&places, 2, one, start + IDLE_AFTER).expect("a place");
+        let third = enter(&places, 3, one, start + IDLE_AFTER).expect("the place of the first");
+        assert!(first.is_out() && !second.is_out() && !third.is_out());
+    }
+}
