@@ -2,6 +2,8 @@
 //!
 //! The hostile end speaks the wire by hand against a real server or client.
 
+#[path = "hostile/budget.rs"]
+mod budget;
 #[path = "hostile/confine.rs"]
 mod confine;
 #[path = "hostile/crossing.rs"]

@@ -13,6 +13,7 @@ use qft::digest::CHUNK_BYTES;
 use qft::protocol::close::CloseCode;
 use qft::protocol::message::{Failure, Kind, List, Message, Problem, Status};
 use qft::protocol::{ALPN, BEGUN_BYTES_MAX, HEADERS_AHEAD_MAX};
+use qft::server::limits::{FLOOR_BYTES, MEMORY_BYTES};
 use qft::server::{Access, Mode, Notice, Server};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, ConnectionError, Endpoint, TransportConfig};
@@ -20,7 +21,7 @@ use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
 use rustls::crypto::ring;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use support::field::{self, Field};
-use support::peer::{end, frame, header, header_of, hello, push};
+use support::peer::{Raw, end, frame, header, header_of, hello, push};
 use support::{soon, until};
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -90,6 +91,50 @@ async fn chunks_that_are_begun_and_not_completed_are_bounded() {
     assert_eq!(peer.closed().await, Some(CloseCode::Violation));
     memory.grew_less_than(BEGUN_BYTES_MAX + SLACK);
     field.ends_with(&peer, CloseCode::Violation).await;
+}
+
+/// Begins `count` chunks of a file and leaves a byte of each out.
+async fn begin_chunks(peer: &Raw, count: u64) -> Vec<(quinn::SendStream, quinn::RecvStream)> {
+    let most = vec![b'x'; CHUNK_BYTES as usize - 1];
+    let mut streams = Vec::new();
+    for chunk in 0..count {
+        streams.push(peer.begin(0, chunk * CHUNK_BYTES, CHUNK_BYTES, &most).await);
+    }
+    streams
+}
+
+#[tokio::test]
+async fn chunks_begun_by_many_clients_take_no_more_than_the_server_has_for_all() {
+    const CLIENTS: usize = 8;
+    const CHUNKS: u64 = 80;
+    let memory = Memory::watch().await;
+    let keys: Vec<_> = (0..CLIENTS).map(|_| field::identity()).collect();
+    let place = tempfile::tempdir().unwrap();
+    let access = Access::Only(keys.iter().map(|key| key.fingerprint()).collect());
+    let server =
+        Server::builder(place.path().join("root"), field::identity()).access(access).sync(false).start().unwrap();
+    let mut held = Vec::new();
+    for (n, key) in keys.iter().enumerate() {
+        let mut peer = Raw::greeted(&server, key).await;
+        peer.say(&push()).await;
+        peer.offer(0, &format!("of {n}"), CHUNKS * CHUNK_BYTES).await;
+        let streams = soon("all chunks", begin_chunks(&peer, CHUNKS)).await;
+        held.push((peer, streams));
+    }
+    // All was sent, and all but the last bytes were taken: who finds no memory has its file.
+    memory.grew_less_than(MEMORY_BYTES + CLIENTS * FLOOR_BYTES + SLACK);
+    // It costs nobody's transfer: all of them end as they should.
+    for (n, (mut peer, mut streams)) in held.into_iter().enumerate() {
+        for (send, _) in &mut streams {
+            send.write_all(b"x").await.unwrap();
+            send.finish().unwrap();
+        }
+        let whole = vec![b'x'; (CHUNKS * CHUNK_BYTES) as usize];
+        peer.say(&peer.tail(0, &whole, CHUNKS)).await;
+        peer.is_done(0).await;
+        assert!(std::fs::read(place.path().join("root").join(format!("of {n}"))).unwrap() == whole);
+        peer.leave().await;
+    }
 }
 
 #[tokio::test]

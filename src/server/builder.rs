@@ -246,7 +246,7 @@ impl ServerBuilder {
             reload: Notify::new(),
         });
         let (bound, is_bound) = std::sync::mpsc::sync_channel(1);
-        let throttle = self.rate_limit.map(Throttle::new);
+        let throttle = self.rate_limit.map(Throttle::of_known_peers);
         let thread = run::start(self.listen, throttle, shared.clone(), pool.clone(), bound).map_err(Error::Thread)?;
         let unanswered = |_| Error::Session(SessionError::Internal(NETWORK_THREAD));
         let (local_addr, granted) = is_bound.recv().map_err(unanswered)??;

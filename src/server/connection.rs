@@ -26,7 +26,7 @@ use crate::session::budget::Account;
 use crate::session::control::{Control, ControlReader};
 use crate::session::local::host_name;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
-use crate::transport::{self, Fingerprint, Granted, Listener, TransportError, canonical};
+use crate::transport::{self, Fingerprint, Granted, Known, Listener, TransportError, canonical};
 
 /// Serves one client from the handshake to the end. Runs on the worker that will drive the connection.
 pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Shared>, slot: Slot, mut door: Stranger) {
@@ -63,6 +63,7 @@ pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Sh
         Ok(both) => both,
         Err(turned) => return turned.away(&connection, &shared, addr, peer),
     };
+    let client = Client { known: listener.let_in(connection.remote_address()), ..client };
     client.welcome();
     let parting = client.serve(&shared, addr, peer, &slot, way.clone(), inside).await;
     shared.paths.keep(&way, &connection);
@@ -92,6 +93,8 @@ pub(super) struct Client {
     pub(super) grant: Arc<Grant>,
     /// What it may make us hold.
     pub(super) account: Account,
+    /// That its packets spend the rate limit, if there is one.
+    pub(super) known: Option<Known>,
     welcome: Welcome,
     /// What lets it in; `None` where nobody decides.
     basis: Option<Basis>,
@@ -120,6 +123,7 @@ impl Client {
             connection: connection.clone(),
             control: Control::start(connection.clone(), stream, account.clone()),
             account,
+            known: None,
             reader,
             granted: listener.granted(),
             hasher: Hasher::new(&Salt(salt)),

@@ -140,6 +140,9 @@ impl Conversation {
                     let now = Instant::now();
                     self.visit.mark(now);
                     self.inside.note(self.work(), now);
+                    if let Some(known) = &mut self.client.known {
+                        known.is_at(connection.remote_address());
+                    }
                     if self.roles.receiver.as_ref().is_some_and(|(receiver, _)| receiver.is_left_begun(now)) {
                         return Err(SessionError::Timeout("go on with what it began"));
                     }

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::error::{TransportError, canonical};
 use super::identity::Identity;
 use super::socket::{self, Granted};
+use super::throttle::Known;
 use super::tls;
 use super::tuning::{
     INCOMING_BYTES_MAX, INCOMING_BYTES_TOTAL_MAX, INCOMING_MAX, RECEIVE_WINDOW_IN_A_CROWD, Tuning, endpoint_config,
@@ -119,6 +120,11 @@ impl Listener {
         let mut config = self.base.read().expect("no holder panics").clone();
         config.transport_config(Arc::new(transport));
         Arc::new(config)
+    }
+
+    /// A client was let in: what it sends spends the limit, if there is one.
+    pub(crate) fn let_in(&self, remote: SocketAddr) -> Option<Known> {
+        self.tuning.throttle.as_ref().map(|throttle| throttle.known(remote))
     }
 
     /// Where it listens, with the port that was picked.

@@ -54,6 +54,7 @@ pub(crate) use peer::admit_probe;
 pub use peer::{close, closed_by, peer_fingerprint, session_salt};
 pub use presence::{AskError, Presence, Serving, ask, running};
 pub use socket::{Granted, SOCKET_BUFFER_BYTES, SocketReport, examine_socket};
+pub(crate) use throttle::Known;
 pub use throttle::{Rate, Throttle};
 pub use ticket::{DEFAULT_PORT, Invite, Ticket, TicketError, address, parse_host_port};
 pub use token::{PROOF_BYTES, Token, TokenError};

@@ -4,21 +4,27 @@
 //! yet". All connections of the socket, and all sockets that are given the same [`Throttle`], share one pool each way, first
 //! come first served; a congestion controller above sees a link of that rate and fills it without a queue.
 //!
+//! A server's limit is for what its clients send: packets of strangers, whom nobody asked for them, spend nothing of it.
+//! They have arrived already, and a flood of them would else be a lock-out for everybody.
+//!
 //! What is sent waits in the sender. What arrives waits in the system's buffer for the socket, so the peer slows down by
 //! its own congestion control, whatever that is.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 use tokio::time::{Sleep, sleep_until};
+
+use super::error::canonical;
 
 /// What is let through, of the limit: clocks and counters on the way must not find more than was asked for.
 const SHARE: f64 = 0.99;
@@ -55,6 +61,44 @@ struct Shared {
     rate: Rate,
     sent: Mutex<Pool>,
     received: Mutex<Pool>,
+    /// Whose packets spend what may arrive, and how many connections each has; `None` is everybody's.
+    known: Option<RwLock<HashMap<SocketAddr, usize>>>,
+}
+
+impl Shared {
+    fn counts(&self, peer: SocketAddr) -> bool {
+        let known = self.known.as_ref().map(|known| known.read().expect("no holder panics"));
+        known.is_none_or(|known| known.contains_key(&canonical(peer)))
+    }
+}
+
+/// A peer whose packets spend the limit, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Known {
+    throttle: Throttle,
+    peer: SocketAddr,
+}
+
+impl Known {
+    /// The peer may have another address by now.
+    pub(crate) fn is_at(&mut self, peer: SocketAddr) {
+        if canonical(peer) != self.peer {
+            *self = self.throttle.known(peer);
+        }
+    }
+}
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        let Some(known) = &self.throttle.0.known else { return };
+        let mut known = known.write().expect("no holder panics");
+        if let Some(count) = known.get_mut(&self.peer) {
+            *count -= 1;
+            if *count == 0 {
+                known.remove(&self.peer);
+            }
+        }
+    }
 }
 
 impl fmt::Debug for Throttle {
@@ -66,8 +110,26 @@ impl fmt::Debug for Throttle {
 impl Throttle {
     /// A limit of its own.
     pub fn new(rate: Rate) -> Self {
+        Self::with(rate, None)
+    }
+
+    /// The same for a server: only packets of peers that are known spend what may arrive.
+    pub(crate) fn of_known_peers(rate: Rate) -> Self {
+        Self::with(rate, Some(RwLock::default()))
+    }
+
+    fn with(rate: Rate, known: Option<RwLock<HashMap<SocketAddr, usize>>>) -> Self {
         let pool = || Mutex::new(Pool::new(rate, Instant::now()));
-        Self(Arc::new(Shared { rate, sent: pool(), received: pool() }))
+        Self(Arc::new(Shared { rate, sent: pool(), received: pool(), known }))
+    }
+
+    /// From now on packets from there spend the limit.
+    pub(crate) fn known(&self, peer: SocketAddr) -> Known {
+        let peer = canonical(peer);
+        if let Some(known) = &self.0.known {
+            *known.write().expect("no holder panics").entry(peer).or_default() += 1;
+        }
+        Known { throttle: self.clone(), peer }
     }
 
     /// The rate that is never exceeded for long.
@@ -175,7 +237,8 @@ impl AsyncUdpSocket for Throttled {
         ready!(poll_pool(pool, &mut self.waiting.lock().expect("no holder panics"), cx));
         let calls = self.throttle.packets_in_call().min(bufs.len());
         let count = ready!(self.inner.poll_recv(cx, &mut bufs[..calls], &mut meta[..calls]))?;
-        let bytes = meta[..count].iter().map(|received| received.len).sum();
+        let counted = meta[..count].iter().filter(|received| self.throttle.0.counts(received.addr));
+        let bytes = counted.map(|received| received.len).sum();
         pool.lock().expect("no holder panics").take(bytes);
         Poll::Ready(Ok(count))
     }
@@ -267,6 +330,23 @@ mod tests {
             burst += 1000;
         }
         assert!(f64::from(burst) <= 1_000_000.0 * CATCH_UP.as_secs_f64() + 1000.0, "{burst}");
+    }
+
+    #[test]
+    fn a_server_counts_what_comes_from_those_it_knows_wherever_they_are_now() {
+        let rate = Rate::new(1000).expect("not zero");
+        let addr = |host: u8| SocketAddr::from(([10, 0, 0, host], 1));
+        assert!(Throttle::new(rate).0.counts(addr(1)), "of a client everything counts");
+        let throttle = Throttle::of_known_peers(rate);
+        let (mut first, second) = (throttle.known(addr(1)), throttle.known(addr(1)));
+        let mapped = "[::ffff:10.0.0.1]:1".parse().expect("an address");
+        assert!(throttle.0.counts(mapped) && !throttle.0.counts(addr(2)));
+        first.is_at(addr(2));
+        assert!(throttle.0.counts(addr(1)) && throttle.0.counts(addr(2)));
+        drop(second);
+        assert!(!throttle.0.counts(addr(1)));
+        drop(first);
+        assert!(!throttle.0.counts(addr(2)));
     }
 
     #[test]
