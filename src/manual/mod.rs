@@ -1,5 +1,6 @@
 //! Why qft is built this way. Prose only; the facts are with the code that they are about.
 
 pub mod design;
+pub mod limits;
 pub mod security;
 pub mod tuning;

@@ -55,11 +55,13 @@
 //! a queue, and signals are caught on another that never writes.
 //!
 //! **A stranger** can make the server do a handshake and read one greeting, within ten seconds. What else it sends is
-//! not read, and is never more than one and a third mebibytes. 256 strangers at a time, 16 from one address, after
-//! which the one that has waited longest loses its place: an honest handshake takes a round trip or two, so it gets
-//! through while those who only hold places do not. When 32 wait, addresses must be proven first (QUIC's Retry), so
-//! forged ones push nobody out. Clients that were let in are counted apart: 64 (`--max-clients`), half of them from one
-//! address.
+//! not read, and is never more than one and a third mebibytes. Of too many strangers at a time, in all or from one
+//! address, the one that has waited longest loses its place: an honest handshake takes a round trip or two, so it gets
+//! through while those who only hold places do not. When some wait, addresses must be proven first (QUIC's Retry), so
+//! forged ones push nobody out. Handshakes are begun at a rate that leaves the processors to those who are inside, one of
+//! each address in turn. Clients that were let in are counted apart (`--max-clients`), half of them from one address, half
+//! with one key; who does nothing gives its place up when somebody waits for it. The numbers stand in
+//! [`limits`](super::limits).
 //!
 //! **Through ssh** (`user@host:path`) trust is ssh's: the far end is started by it, for one run, as that account. Each
 //! end makes a key for the run and learns the other's through the ssh channel, never from a command line; the far end
@@ -84,8 +86,8 @@
 //! **An enrolled client** may do what its line in `authorized_clients` and the server's own options both allow: `ro`,
 //! `wo`, `no-clobber`, `root=DIR`, `expires=DATE`. A line that is not understood lets nobody in. The list is looked at
 //! again twice a second while clients are connected: who was taken off it, narrowed, or is past its time is closed.
-//! While the list cannot be read (others may write to it, say) nobody new is let in; who is inside stays. Memory is
-//! bounded per connection.
+//! While the list cannot be read (others may write to it, say) nobody new is let in; who is inside stays. What it can make
+//! the server hold or do is bounded, for itself, for its key and for all clients together ([`limits`](super::limits)).
 //!
 //! **A client with a root** (`root=DIR`) is held to that directory as all are to the served one. It is opened without
 //! links, so that no other client can put it somewhere else.

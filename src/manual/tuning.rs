@@ -14,7 +14,12 @@
 //! to four times, within half of what the path carries: nobody waits round trip after round trip for the last packets
 //! ([`Copies`](crate::transport::Copies)). A path without loss carries everything once.
 //!
-//! `--bwlimit` holds what is sent and received, over all connections of a server together.
+//! `--bwlimit` holds what is sent and received, over all connections of a server together. What comes from somebody who
+//! was not let in spends nothing of it.
+//!
+//! A server with all places taken lets the next client wait: its command says so and goes on by itself, for as long as
+//! `--timeout` allows. What all clients together take of a server's memory has a bound ([`limits`](super::limits)); one
+//! client has most of it, and many have less each, down to chunks that are put together on disk.
 //!
 //! `--jobs` bounds the files whose content moves at the same time. One stream fills a link; more help with
 //! many files of medium size. `--workers` on the server matters with many clients: each connection is driven

@@ -173,7 +173,8 @@
 //! Frames: [`FRAME_BYTES_MAX`], known before anything is reserved for them. Inside: [`NAME_BYTES_MAX`],
 //! [`DETAIL_BYTES_MAX`], [`PATTERNS_MAX`], [`PATTERN_BYTES_MAX`], [`FILTERS_MAX`], [`FILTER_BYTES_MAX`],
 //! [`ENTRIES_MAX`], [`HAVE_DIGESTS_MAX`], [`FILE_BYTES_MAX`], [`LINK_BYTES_MAX`]; paths as [`path`] says. Both ends
-//! bound their waits and close with `Timeout`; a peer can shorten no limit of the other and lift none.
+//! bound their waits and close with `Timeout`; a peer can shorten no limit of the other and lift none. A server that has no
+//! place, or no room for what a client makes it hold beside the others, closes with `Busy`; the client comes again.
 //!
 //! # Versions
 //! The ALPN names the version; other versions are other names, and TLS picks one. Within `qft/1` variants and

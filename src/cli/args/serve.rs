@@ -37,7 +37,7 @@ pub(crate) struct ServeArgs {
     /// Worker threads [default: one per core]
     #[arg(short = 'w', long, value_name = "N", value_parser = parse_count)]
     pub(crate) workers: Option<NonZeroUsize>,
-    /// Clients at the same time; one address gets half of the places
+    /// Clients at the same time; one address, or key, gets half; others wait
     #[arg(long, value_name = "N", value_parser = parse_count, default_value_t = NonZeroUsize::new(CLIENTS_MAX).expect("there is room for some"))]
     pub(crate) max_clients: NonZeroUsize,
     /// Exit when the first client is done
