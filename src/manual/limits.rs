@@ -18,7 +18,8 @@
 //! | the same before it is let in | [`RECEIVE_WINDOW_BEFORE_HELLO`]; in a crowd [`RECEIVE_WINDOW_IN_A_CROWD`] | waits for its welcome | `a_stranger_that_sends_right_away_is_refused_before_anything_is_read` |
 //! | gaps between pieces of a chunk | one for [`PIECE_BYTES`], and [`PIECES_FREE`] | a violation | `every_packet_may_come_in_any_order_and_every_byte_may_not` |
 //! | content in flight to a client | its share of the memory | is sent to more slowly | `who_waits_goes_on_when_something_was_given_back` |
-//! | files on offer | [`HEADERS_AHEAD_MAX`] a connection, and [`OFFER_BYTES`] of its share each | is heard later; for longer than [`HELD_FOR_MAX`]: comes again | `more_headers_than_may_be_ahead_are_a_violation` |
+//! | files on offer | [`HEADERS_AHEAD_MAX`] a connection, and [`OFFER_BYTES`] of its share each | is heard later; after [`HELD_FOR_MAX`] finishes what is begun and comes again with the rest (`GoAway`) | `who_offers_more_than_there_is_room_for_finishes_and_comes_again_with_the_rest` |
+//! | the same, more than the protocol allows | [`HEADERS_AHEAD_MAX`] | a violation | `more_headers_than_may_be_ahead_are_a_violation` |
 //! | offers given up at once | [`HEADERS_AHEAD_MAX`] that were not looked at | a violation | `offers_that_are_given_up_at_once_are_not_all_remembered` |
 //! | answers that are not read | [`QUEUED_MESSAGES_MAX`], and its share of the memory | is closed | `a_peer_that_asks_on_and_on_without_reading_the_answers_is_shut_out` |
 //! | new directories | its share of the memory | the last ones keep their own time | `a_directory_that_is_offered_over_and_over_takes_no_more_room` |
@@ -30,7 +31,7 @@
 //! |---|---|---|---|
 //! | names that patterns stand for | [`MATCHES_MAX`] a request | hears of it (`Problem`) | `the_patterns_of_one_request_share_what_it_may_cost` |
 //! | names that are looked at for them | [`VISITS_MAX`] a request, and none after the connection | hears of it | `a_thousand_patterns_over_thousands_of_files_end_with_their_connection` |
-//! | patterns, their length | [`PATTERNS_MAX`], [`PATTERN_BYTES_MAX`] | a violation | `a_request_of_more_than_one_may_cost_ends_with_a_problem_and_a_settled_job` |
+//! | patterns, their length | [`PATTERNS_MAX`], [`PATTERN_BYTES_MAX`] | a violation | `what_is_outside_a_limit_is_neither_taken_nor_sent` |
 //! | handshakes | [`HANDSHAKES_A_SECOND`], after [`HANDSHAKES_AT_ONCE`]; [`KNOCKS_MAX`] wait, of one address [`KNOCKS_PER_ADDRESS_MAX`], one of each address in turn | waits, knocks again | `the_first_ones_do_not_wait_and_a_crowd_goes_on_at_the_rate` |
 //! | strangers | [`STRANGERS_MAX`], of one address [`STRANGERS_PER_ADDRESS_MAX`]; the oldest goes | asks again | `silent_strangers_do_not_keep_a_client_out` |
 //! | addresses that are not proven | [`PROOF_FROM`] | a round trip more | `forged_addresses_push_nobody_out` |

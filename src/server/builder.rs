@@ -49,6 +49,7 @@ pub struct ServerBuilder {
     hidden: bool,
     withheld: Option<PathBuf>,
     clients_max: usize,
+    memory: usize,
     sync: bool,
     once: bool,
     rate_limit: Option<Rate>,
@@ -71,6 +72,7 @@ impl ServerBuilder {
             hidden: false,
             withheld: None,
             clients_max: CLIENTS_MAX,
+            memory: MEMORY_BYTES,
             sync: true,
             once: false,
             rate_limit: None,
@@ -159,6 +161,13 @@ impl ServerBuilder {
         self
     }
 
+    /// Bytes that all clients together may make it hold, beside a mebibyte or two that each has for certain. With less, long
+    /// links and many clients are slower. Default: [`MEMORY_BYTES`](super::limits::MEMORY_BYTES).
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.memory = bytes;
+        self
+    }
+
     /// Whether a file is durable before its sender hears that it is done. Default: yes.
     pub fn sync(mut self, sync: bool) -> Self {
         self.sync = sync;
@@ -236,7 +245,7 @@ impl ServerBuilder {
             admissions: Disk::named("qft-admit", ADMISSION_THREADS).map_err(Error::Thread)?,
             rechecks: Disk::named("qft-recheck", NonZeroUsize::MIN).map_err(Error::Thread)?,
             buffers: Buffers::default(),
-            budget: Budget::new(MEMORY_BYTES, storage::open_files_max() / FILES_SHARE),
+            budget: Budget::new(self.memory, storage::open_files_max() / FILES_SHARE),
             committer: Committer::start(sync).map_err(Error::Thread)?,
             leases: Arc::default(),
             notices,

@@ -114,11 +114,14 @@ impl Conversation {
         let disk = self.disk.queue();
         let mut held_since = None;
         loop {
-            // What is settled meanwhile makes room; who stays over its share for long comes again.
-            let hears = self.has_room_for_an_offer();
+            // What is settled meanwhile makes room. Not for long: what settles the rest may be behind the next offer. So the
+            // client is then asked to finish what is begun, and to come again with the rest.
+            let hears = draining || self.has_room_for_an_offer();
             held_since = if hears { None } else { held_since.or_else(|| Some(Instant::now())) };
             if held_since.is_some_and(|since| since.elapsed() > HELD_FOR_MAX) {
-                return Err(SessionError::Overloaded);
+                draining = true;
+                self.drain();
+                continue;
             }
             tokio::select! {
                 () = tokio::time::sleep(HELD_LOOK), if !hears => {}

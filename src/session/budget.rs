@@ -6,7 +6,7 @@
 //! never more than [`CONNECTION_TIMES`] what would still be free after it, all connections of one key together
 //! [`KEY_TIMES`]. So one alone gets three quarters, many share evenly, something is left for whoever comes next, and nobody
 //! has to be asked to give anything back. What a connection holds first, [`FLOOR_BYTES`] of content and [`WORDS_FLOOR_BYTES`]
-//! of offers and answers, counts for nothing: whatever others do, it goes on.
+//! of offers and as many of messages, counts for nothing: whatever others do, it goes on.
 //!
 //! Who gets nothing waits, or does with less: no limit here fails a job. What was taken is given back when the guard is
 //! dropped, so at the latest with the connection.
@@ -26,15 +26,16 @@ use crate::transport::Fingerprint;
 pub const MEMORY_BYTES: usize = 192 << 20;
 /// What a connection may hold whatever others do: a chunk and what goes with it.
 pub const FLOOR_BYTES: usize = CHUNK_BYTES as usize + (64 << 10);
-/// The same of what is said: offers that are not settled, answers that are not read.
-pub const WORDS_FLOOR_BYTES: usize = 256 << 10;
+/// The same of offers that are not settled, and of messages that are not read: each for itself, so that neither keeps the
+/// other from going on.
+pub const WORDS_FLOOR_BYTES: usize = 128 << 10;
 /// Of the memory, what the windows of all connections that receive aim at together; each aims at its part of it. One or
 /// two far ones get the largest window there is.
 pub const WINDOWS_BYTES: usize = 128 << 20;
 /// What an offer counts as beside its name: its state at each stage, with the maps that it stands in.
 pub const OFFER_BYTES: usize = 1024;
-/// Longest that an end waits for room for more offers before it lets the connection go; its client comes again.
-pub const HELD_FOR_MAX: Duration = Duration::from_secs(30);
+/// Longest that a server waits for room for more offers before it asks the client to come again with the rest.
+pub const HELD_FOR_MAX: Duration = Duration::from_secs(1);
 /// A connection may hold this many times what is left after it.
 const CONNECTION_TIMES: usize = 3;
 /// All connections of one key together may hold this many times what is left after them.
@@ -140,8 +141,14 @@ impl Budget {
 
     /// The account of one connection of the client with this key.
     pub(crate) fn account(&self, key: Fingerprint) -> Account {
-        let (content, words) = (Held::nothing(FLOOR_BYTES), Held::nothing(WORDS_FLOOR_BYTES));
-        Account(Some(Arc::new(Own { budget: self.clone(), key, content, words, files: Held::nothing(1) })))
+        Account(Some(Arc::new(Own {
+            budget: self.clone(),
+            key,
+            content: Held::nothing(FLOOR_BYTES),
+            offers: Held::nothing(WORDS_FLOOR_BYTES),
+            messages: Held::nothing(WORDS_FLOOR_BYTES),
+            files: Held::nothing(1),
+        })))
     }
 
     /// Bytes that are not taken.
@@ -160,7 +167,8 @@ struct Own {
     budget: Budget,
     key: Fingerprint,
     content: Held,
-    words: Held,
+    offers: Held,
+    messages: Held,
     files: Held,
 }
 
@@ -168,7 +176,8 @@ impl Own {
     fn purse(&self, thing: Thing) -> (&Purse, &Held) {
         match thing {
             Thing::Content => (&self.budget.0.memory, &self.content),
-            Thing::Words => (&self.budget.0.memory, &self.words),
+            Thing::Offers => (&self.budget.0.memory, &self.offers),
+            Thing::Messages => (&self.budget.0.memory, &self.messages),
             Thing::Files => (&self.budget.0.files, &self.files),
         }
     }
@@ -177,7 +186,8 @@ impl Own {
 #[derive(Debug, Clone, Copy)]
 enum Thing {
     Content,
-    Words,
+    Offers,
+    Messages,
     Files,
 }
 
@@ -202,9 +212,14 @@ impl Account {
         self.take(Thing::Content, bytes)
     }
 
-    /// Takes memory for an offer or an answer, likewise.
-    pub(crate) fn take_words(&self, bytes: usize) -> Option<Hold> {
-        self.take(Thing::Words, bytes)
+    /// Takes memory for what is kept of an offer, likewise.
+    pub(crate) fn take_for_offer(&self, bytes: usize) -> Option<Hold> {
+        self.take(Thing::Offers, bytes)
+    }
+
+    /// Takes memory for a message that is to go out, likewise.
+    pub(crate) fn take_for_message(&self, bytes: usize) -> Option<Hold> {
+        self.take(Thing::Messages, bytes)
     }
 
     /// Takes room for one more open file, likewise.
@@ -218,8 +233,8 @@ impl Account {
     }
 
     /// Waits for memory for an offer. Not for more than [`WORDS_FLOOR_BYTES`].
-    pub(crate) async fn words(&self, bytes: usize) -> Hold {
-        self.wait_for(Thing::Words, bytes).await
+    pub(crate) async fn for_offer(&self, bytes: usize) -> Hold {
+        self.wait_for(Thing::Offers, bytes).await
     }
 
     async fn wait_for(&self, thing: Thing, amount: usize) -> Hold {

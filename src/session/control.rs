@@ -78,7 +78,7 @@ impl Control {
         if self.waiting.messages.fetch_add(1, Ordering::Relaxed) > QUEUED_MESSAGES_MAX {
             transport::close(&self.connection, CloseCode::Violation, "answers are not being read");
         }
-        let Some(room) = self.account.take_words(size_of::<Queued>() + frame.len()) else {
+        let Some(room) = self.account.take_for_message(size_of::<Queued>() + frame.len()) else {
             return transport::close(
                 &self.connection,
                 CloseCode::Busy,

@@ -45,29 +45,6 @@ async fn a_thousand_patterns_over_thousands_of_files_end_with_their_connection()
 }
 
 #[tokio::test]
-async fn a_request_of_more_than_one_may_cost_ends_with_a_problem_and_a_settled_job() {
-    let field = Field::new();
-    for n in 0..5000 {
-        field::write(&field.path(&format!("d/{n}")), b"");
-    }
-    let patterns = vec![b"**/*.none".to_vec(); PATTERNS_MAX];
-    let mut peer = field.greeted().await;
-    peer.say(&Message::Get(Get { patterns, filters: Vec::new(), links: false, ahead: false })).await;
-    let mut problems = Vec::new();
-    loop {
-        match peer.hear().await {
-            Some(Message::Problem(problem)) => problems.push(problem.failure.status),
-            Some(Message::End(_)) => break,
-            other => panic!("{other:?}"),
-        }
-    }
-    let last = problems.pop();
-    assert_eq!(last, Some(Status::Unsupported), "it cost too much");
-    assert!(problems.len() < PATTERNS_MAX / 2 && problems.iter().all(|status| *status == Status::NotFound));
-    peer.leave().await;
-}
-
-#[tokio::test]
 async fn a_client_that_does_nothing_gives_its_place_to_one_that_waits_for_it() {
     let field = Field::with(|builder| builder.clients_max(2));
     let idle = field.greeted().await;
@@ -167,4 +144,45 @@ async fn offers_that_are_given_up_at_once_are_not_all_remembered() {
         peer.leave().await;
     }
     field.honest_client_is_served().await;
+}
+
+/// A file of many chunks and more small ones than there is room to offer at once.
+fn make_backup(dir: &std::path::Path) {
+    field::write(&dir.join("large"), &content(9 * CHUNK + 17));
+    for n in 0..SMALL_FILES {
+        field::write(&dir.join(format!("{}/small {n}", n % 7)), &content(n % 300));
+    }
+}
+
+const SMALL_FILES: usize = 1500;
+
+#[tokio::test]
+async fn who_offers_more_than_there_is_room_for_finishes_and_comes_again_with_the_rest() {
+    // As if others held everything.
+    let field = Field::with(|builder| builder.memory(0));
+    let sources = tempfile::tempdir().unwrap();
+    make_backup(&sources.path().join("backup"));
+    let client = Client::builder(field.honest.clone()).build().unwrap();
+    let paths = vec![sources.path().join("backup")];
+    let mut job = client.send(field.ticket(), paths, SendOptions::default());
+    let mut came_again = 0;
+    while let Some(event) = soon("an event", job.next()).await {
+        came_again += usize::from(matches!(event, qft::progress::Event::Reconnecting { .. }));
+    }
+    let report = soon("the job's end", job.finish()).await.unwrap();
+    assert_eq!((report.done + report.skipped, report.failed), (SMALL_FILES as u64 + 1, 0), "{report:?}");
+    assert!(came_again > 0, "there was room for all at once");
+    support::tree::assert_same(&sources.path().join("backup"), &field.path("backup"));
+}
+
+#[tokio::test]
+async fn who_gets_nothing_but_its_floor_is_sent_everything_still() {
+    let field = Field::with(|builder| builder.memory(0));
+    make_backup(&field.path("backup"));
+    let got = tempfile::tempdir().unwrap();
+    let client = Client::builder(field.honest.clone()).build().unwrap();
+    let job = client.get(field.ticket(), vec![b"backup".to_vec()], got.path().to_owned(), GetOptions::default());
+    let report = soon("the job's end", job.finish()).await.unwrap();
+    assert_eq!((report.done, report.failed), (SMALL_FILES as u64 + 1, 0), "{report:?}");
+    support::tree::assert_same(&field.path("backup"), &got.path().join("backup"));
 }

@@ -36,7 +36,7 @@ impl Gaps {
         }
         let counted = self.seen.saturating_sub(2 + len / UNCOUNTED_BYTES);
         if counted > self.room.len() * STEP {
-            self.room.push(account.take_words(STEP * GAP_BYTES).ok_or(SessionError::Overloaded)?);
+            self.room.push(account.take_for_offer(STEP * GAP_BYTES).ok_or(SessionError::Overloaded)?);
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::anew::Offer;
 use super::{File, Receiver};
 use crate::protocol::HEADERS_AHEAD_MAX;
-use crate::protocol::message::{Done, End, Failure, Header, Kind, Message, Problem, Status, Tail};
+use crate::protocol::message::{Done, End, Failure, Header, Kind, Message, Pos, Problem, Status, Tail, Verdict};
 use crate::protocol::path::escape;
 use crate::session::SessionError;
 use crate::session::budget::OFFER_BYTES;
@@ -46,11 +46,20 @@ impl Receiver {
         if offer == Offer::Dropped {
             return Ok(());
         }
+        if state.ending {
+            // Nothing is kept of it: the end may be near because there is no room.
+            state.unoffered.remove(&header.id);
+            drop(state);
+            let failure = Failure::new(Status::Cancelled, "this end is about to stop");
+            self.0.tools.control.send(Message::Pos(Pos { id: header.id, verdict: Verdict::Refuse(failure) }));
+            self.settle();
+            return Ok(());
+        }
         if header.kind != Kind::Dir {
             self.0.tools.observer.found(&header.path.to_string(), header.size);
         }
         let bytes = OFFER_BYTES + 2 * header.path.as_bytes().len();
-        let room = self.0.tools.account.take_words(bytes).ok_or(SessionError::Overloaded)?;
+        let room = self.0.tools.account.take_for_offer(bytes).ok_or(SessionError::Overloaded)?;
         let planned = state.planned(header.clone())?;
         state.rooms.insert(header.id, room);
         state.files.insert(header.id, File::Planning(planned));

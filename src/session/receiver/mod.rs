@@ -242,7 +242,7 @@ impl Receiver {
 
     /// Whether there is room for one more offer. A sender that is not heard meanwhile has the windows that it had.
     pub(crate) fn has_room_for_an_offer(&self) -> bool {
-        self.0.tools.account.take_words(OFFER_BYTES + 2 * PATH_BYTES_MAX).is_some()
+        self.0.tools.account.take_for_offer(OFFER_BYTES + 2 * PATH_BYTES_MAX).is_some()
     }
 
     /// Whether the peer has begun chunks and left them so for too long. To be asked every few seconds.

@@ -73,7 +73,7 @@ impl Sender {
             self.0.tools.observer.found(&shown, meta.size);
         }
         let turn = self.0.offers.clone().acquire_owned().await.expect("the semaphore is never closed");
-        let room = self.0.tools.account.words(OFFER_BYTES + 2 * name.as_bytes().len()).await;
+        let room = self.0.tools.account.for_offer(OFFER_BYTES + 2 * name.as_bytes().len()).await;
         let permit = OfferPermit { _turn: turn, _room: room };
         self.offer(&mut self.state(), Offer { root, at, path: name, meta, attempt: 1, permit });
     }
