@@ -326,6 +326,9 @@ fn a_hang_up_shows_a_renewed_certificate_and_disturbs_nobody() {
             .run();
         (listed.code == Some(0)).then_some(())
     });
+    let count = |mark: &str| serve.log().matches(&format!("Z {mark} laptop (")).count();
+    wait_for("all but the first to be gone", || (count("+") == count("-") + 1).then_some(()));
     sending.signal(Signal::CONT);
-    sending.end().exits(0);
+    sending.signal(Signal::INT);
+    sending.end().exits(130);
 }

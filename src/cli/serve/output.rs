@@ -124,6 +124,13 @@ impl Output {
         }
     }
 
+    /// Waits until what was said is written, if anybody reads.
+    pub(super) fn flush(&self) {
+        for lines in &self.queues {
+            lines.flush(Some(END_WAIT));
+        }
+    }
+
     fn tell(&mut self, kind: &str, text: &str) {
         if let Some(json) = &mut self.json {
             json.note(kind, json!({ "text": text }));
@@ -268,9 +275,7 @@ impl Output {
 /// What is said last is to be read, if anybody reads.
 impl Drop for Output {
     fn drop(&mut self) {
-        for lines in &self.queues {
-            lines.flush(Some(END_WAIT));
-        }
+        self.flush();
     }
 }
 

@@ -108,6 +108,8 @@ fn write_ticket(out: &mut Output, ticket: &Ticket, path: &Path, is_open: bool) -
         false => format!(" for one client, within {INVITE_MINUTES} minutes,"),
     };
     out.say(&format!("a ticket{validity} is in {shown_path}"));
+    // Whoever waits for the file finds the start of the log complete.
+    out.flush();
     write_whole(path, &format!("{ticket}\n"), TICKET_MODE, Existing::Replaced)
         .with_context(|| format!("writing the ticket to {shown_path}"))
 }
