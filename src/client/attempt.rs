@@ -104,7 +104,7 @@ where
 
 /// Runs `attempt` until it succeeds, is cancelled, fails for a reason that time does not heal, or nothing
 /// has moved for `limit`. A first connection that never stood is not retried: the user is told at once. Only a server that
-/// has no place is asked again from the beginning.
+/// has no place is asked again from the beginning, for as long as it answers.
 pub(super) async fn persist<F>(
     observer: &Observer,
     cancel: &CancellationToken,
@@ -135,13 +135,17 @@ where
             return Err(failed.error);
         }
         let (cause, reply) = (failed.error.to_string(), Reply::of(&failed));
-        if failed.stood || lost.is_none() {
+        // What ends a wait for a place is that there was none; what ends any other wait, the loss of a connection.
+        let mut last_busy = None;
+        if failed.stood {
             lost = Some(failed.error);
+        } else if is_busy {
+            last_busy = Some(failed.error);
         }
         let now = Instant::now();
         let after = if is_busy { patience.next_place_wait(moved, now) } else { patience.next_wait(moved, now, reply) };
         let Some(after) = after else {
-            return Err(lost.expect("it was set when this attempt failed, or before"));
+            return Err(lost.or(last_busy).expect("a connection stood, or this attempt found no place"));
         };
         info!(attempt = patience.attempt, ?after, cause, "trying again");
         if is_busy {

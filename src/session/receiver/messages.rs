@@ -9,6 +9,9 @@ use crate::session::SessionError;
 use crate::session::budget::OFFER_BYTES;
 use crate::transfer::Violation;
 
+/// Offers that were not looked at, those that were given up meanwhile among them: an honest sender gives up few.
+const UNPLANNED_MAX: usize = 2 * HEADERS_AHEAD_MAX;
+
 impl Receiver {
     /// Feeds a message of the sender's.
     ///
@@ -38,7 +41,7 @@ impl Receiver {
             return Err(SessionError::Order("too many files offered at once"));
         }
         // Who offers and gives up at once makes as many as it likes without ever having many on offer.
-        if state.unplanned.len() >= HEADERS_AHEAD_MAX {
+        if state.unplanned.len() >= UNPLANNED_MAX {
             return Err(SessionError::Order("offers given up before they could be looked at"));
         }
         let offer = state.anew.on_offer(&header.path)?;
