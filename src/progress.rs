@@ -7,7 +7,7 @@ mod names;
 mod totals;
 
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ pub use self::file::{FileProgress, Phase};
 pub(crate) use self::names::name_hash;
 use self::names::{Names, note};
 pub use self::totals::{Counters, FAILURES_KEPT, Report};
+use crate::protocol::REMARKS_MAX;
 use crate::protocol::message::{Failure, SkipReason, Why};
 
 /// One step of a job.
@@ -93,13 +94,15 @@ pub struct Observer {
     events: mpsc::UnboundedSender<Event>,
     /// `None` when nothing follows the one connection that it observes.
     names: Option<Arc<Mutex<Names>>>,
+    remarks: Arc<AtomicUsize>,
 }
 
 impl Observer {
     /// An observer and the stream of its events. Dropping the stream silences it.
     pub fn new() -> (Self, mpsc::UnboundedReceiver<Event>) {
         let (events, stream) = mpsc::unbounded_channel();
-        (Self { counters: Arc::default(), events, names: Some(Arc::default()) }, stream)
+        let (counters, names, remarks) = (Arc::default(), Some(Arc::default()), Arc::default());
+        (Self { counters, events, names, remarks }, stream)
     }
 
     /// An observer of a job that ends with its connection, as a server's do: it remembers no names, of which a
@@ -118,6 +121,13 @@ impl Observer {
     pub fn event(&self, event: Event) {
         // A caller that stopped listening does not want to know.
         let _ = self.events.send(event);
+    }
+
+    /// The other end says something of the job that is no failure: untrusted text.
+    pub(crate) fn remark(&self, text: String) {
+        if self.remarks.fetch_add(1, Ordering::Relaxed) < REMARKS_MAX {
+            self.event(Event::Note(text));
+        }
     }
 
     /// The connection is lost, and there is to be another one.
@@ -183,7 +193,7 @@ impl Observer {
         let Some(written) = self.settle(&path) else { return };
         match reason {
             SkipReason::Made => Counters::add(&self.counters.files_done, 1),
-            SkipReason::Same | SkipReason::Exists => {
+            SkipReason::Same | SkipReason::Exists | SkipReason::Mode => {
                 Counters::add(&self.counters.files_skipped, 1);
                 Counters::add(&self.counters.bytes_skipped, size.saturating_sub(written));
             }

@@ -22,7 +22,7 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
     let env = std::env::var_os(REMOTE_VARIABLE);
     let plan = plan::get(args, env.as_deref(), |path| path.is_dir())?;
     let dry_run = args.job.conflict.dry_run;
-    let reach = Reach::of(&args.job, true, Missing::Refuse);
+    let reach = Reach { into: plan.into.clone(), ..Reach::of(&args.job, true, Missing::Refuse) };
     let whom = find(Wanted::by(plan.spec.as_ref(), plan.far, &args.job), &reach)?;
     let (place, far_end, note) = (whom.place, whom.far_end, whom.note);
     let patterns = match &far_end {

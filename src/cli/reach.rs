@@ -89,6 +89,8 @@ pub(crate) struct Reach {
     /// Most that moves each way. A server in this process, or behind ssh, holds it too: what it does not send need not
     /// be dropped here.
     pub(crate) rate_limit: Option<Rate>,
+    /// Where what is got goes: the server in this process does not send that, too.
+    pub(crate) into: Option<PathBuf>,
 }
 
 impl Reach {
@@ -100,6 +102,7 @@ impl Reach {
             missing,
             certificate: job.trust.certificate(),
             rate_limit: Limit::rate_of(job.link.bwlimit),
+            into: None,
         }
     }
 

@@ -9,6 +9,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 
 pub(crate) use self::path::{Destination, below, destination, far_destination, far_name, local_path, pattern};
 use super::exit::Complaint;
@@ -69,6 +70,14 @@ impl fmt::Debug for TicketText {
 }
 
 impl Spec {
+    /// The directory of this machine that it names, if it does.
+    pub(crate) fn local_directory(&self) -> Option<PathBuf> {
+        match self {
+            Self::Local { path } => Some(local_path(path)),
+            _ => None,
+        }
+    }
+
     /// The path part, as typed; empty when there is none.
     pub(crate) fn path(&self) -> &[u8] {
         match self {

@@ -1,5 +1,6 @@
 //! Getting: what patterns name on the remote, to a local directory.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -16,7 +17,7 @@ use crate::progress::Observer;
 use crate::protocol::close::CloseCode;
 use crate::protocol::codec;
 use crate::protocol::message::{Get, Message, Target};
-use crate::protocol::path::WirePath;
+use crate::protocol::path::{WirePath, escape};
 use crate::session::SessionError;
 use crate::session::budget::Account;
 use crate::session::receiver::{ReceiveOptions, Receiver, Tools};
@@ -67,7 +68,8 @@ async fn run(
 ) -> Result<(), Error> {
     let target = options.target;
     let dry_run = options.dry_run;
-    let place = client.disk.run(move || Place::find(&into, target, dry_run)).await;
+    let durable = options.sync && !dry_run;
+    let place = client.disk.run(move || Place::find(&into, target, dry_run, durable)).await;
     let sync = if options.sync { Sync::Durable } else { Sync::None };
     let filters = Filters::lines(&options.excludes, &options.includes);
     let left_out = Filters::new(&filters, &[]).map_err(|error| Error::Usage(error.to_string()))?;
@@ -105,8 +107,10 @@ fn refuse_too_much(request: &Message) -> Result<(), Error> {
 }
 
 impl Place {
-    fn find(into: &Path, target: Target, dry_run: bool) -> Result<Self, Error> {
+    fn find(into: &Path, target: Target, dry_run: bool, durable: bool) -> Result<Self, Error> {
         let new_name = target == Target::FileOrDirectory && !into.is_dir();
+        let into = if new_name { followed(into)? } else { into.to_owned() };
+        let into = into.as_path();
         let (directory, name) = match (new_name, into.file_name()) {
             (true, Some(name)) => (into.parent().unwrap_or_else(|| Path::new("")), Path::new(name)),
             _ => (into, Path::new("")),
@@ -121,10 +125,50 @@ impl Place {
         let to = named.then(|| WirePath::from_path(&missing)).transpose();
         let to = to.map_err(|error| Error::Usage(format!("cannot write to {}: {error}", into.display())))?;
         let root = if dry_run { Root::open(there)? } else { Root::create(there)? };
+        if durable {
+            root.sync_names_above();
+        }
         // It is the user's own directory: links that he has put there stand for what they lead to.
         Ok(Self { root: root.destination().keeping_dirlinks(SystemTime::now()), to })
     }
 }
+
+/// Where a file goes that was given this name: a link to a file stands for that file. What is neither is never replaced.
+fn followed(into: &Path) -> Result<PathBuf, Error> {
+    let refused = |what: &str| {
+        let shown = escape(into.as_os_str().as_bytes());
+        Err(Error::Usage(format!("{shown} is {what}, which is not replaced by a file; '-' writes to standard output")))
+    };
+    match into.symlink_metadata() {
+        Err(_) => Ok(into.to_owned()),
+        Ok(found) if found.is_file() => Ok(into.to_owned()),
+        Ok(found) if !found.is_symlink() => refused("no regular file"),
+        // What lies in /proc only looks like a link to a file: `/dev/stdout` leads there.
+        Ok(_) if leads_to_proc(into) => refused("a link to an open file"),
+        Ok(_) => match into.canonicalize() {
+            Ok(place) if place.is_file() => Ok(place),
+            Ok(_) => refused("a link to no regular file"),
+            Err(_) => refused("a link to nothing"),
+        },
+    }
+}
+
+/// Whether a link, or one that it leads to, is one of `/proc`.
+fn leads_to_proc(link: &Path) -> bool {
+    let mut at = link.to_owned();
+    for _ in 0..LINKS_MAX {
+        let Ok(target) = at.read_link() else { return false };
+        at = at.parent().unwrap_or_else(|| Path::new("")).join(target);
+        let parent = at.parent().unwrap_or_else(|| Path::new("/"));
+        if parent.canonicalize().is_ok_and(|parent| parent.starts_with("/proc")) {
+            return true;
+        }
+    }
+    true
+}
+
+/// Links that a name may lead through (Linux).
+const LINKS_MAX: usize = 40;
 
 /// The innermost directory of a path that exists; empty for the current one.
 fn existing(path: &Path) -> &Path {
@@ -147,6 +191,7 @@ async fn receive_over(plan: &Plan, link: &mut Link, observer: &Observer) -> Resu
     let roles = Roles { sender: None, receiver: Some((receiver.clone(), observer.clone())) };
     let mut going_away = false;
     let reading = async {
+        receiver.use_features(link.replies.features().await?);
         loop {
             match link.replies.next().await? {
                 Message::GoAway => going_away = true,

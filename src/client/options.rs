@@ -1,7 +1,7 @@
 //! How files are sent and fetched.
 
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::JOBS;
 use crate::protocol::message::{IfExists, Target};
@@ -30,6 +30,8 @@ pub struct SendOptions {
     pub includes: Vec<String>,
     /// Copy symbolic links as links instead of leaving them out.
     pub links: bool,
+    /// The directory that the files go to, where it is one of this machine: it is not sent into itself.
+    pub destination: Option<PathBuf>,
 }
 
 impl Default for SendOptions {
@@ -45,6 +47,7 @@ impl Default for SendOptions {
             excludes: Vec::new(),
             includes: Vec::new(),
             links: false,
+            destination: None,
         }
     }
 }

@@ -150,7 +150,8 @@ fn look_for(plan: &Plan, found: &Finder<Found>) {
         }
     }
     let links = if plan.options.links { Links::Copy } else { Links::Skip };
-    for item in storage::walk(requests, plan.filters.clone(), links) {
+    let walk = storage::walk(requests, plan.filters.clone(), links).to_be_read();
+    for item in walk.leaving_out(plan.options.destination.clone()) {
         if found.blocking_send(item).is_err() {
             return;
         }

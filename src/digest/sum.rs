@@ -45,6 +45,12 @@ impl ChunkDigests {
         self.others.get(&index).copied().or(self.zeros)
     }
 
+    /// The digests in a range that are kept, each with its index: of the others it is only known that they are zeros, if
+    /// anything is.
+    pub fn known(&self, chunks: Range<u64>) -> impl Iterator<Item = (u64, Digest)> {
+        self.others.range(chunks).map(|(index, digest)| (*index, *digest))
+    }
+
     /// Chunks that take room.
     pub fn held(&self) -> usize {
         self.others.len()

@@ -38,6 +38,7 @@ pub(super) fn check(message: &Message) -> Result<(), CodecError> {
             at_most("name", name.len(), path::PATH_BYTES_MAX)?;
             check_failure(failure)
         }
+        Message::Remark(remark) => at_most("remark", remark.text.len(), DETAIL_BYTES_MAX),
         Message::Push(_)
         | Message::Tail(_)
         | Message::End(_)

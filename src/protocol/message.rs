@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(test)]
 pub(super) use self::failure::tests::STATUSES;
-pub use self::failure::{Failure, Problem, Status};
+pub use self::failure::{Failure, Problem, Remark, Status};
 pub use self::file::{Done, End, FileId, Have, Header, Kind, Mtime, Pos, SkipReason, Tail, Verdict, Why};
 pub use self::greeting::{Hello, Welcome};
 pub use self::link::{LinkReport, Probe, ProbeDone, ProbeKind, ProbeReady};
@@ -63,6 +63,8 @@ pub enum Message {
     ProbeDone(ProbeDone),
     /// Sender: all that it found is on offer; [`Message::End`] waits for the last tail.
     Offered,
+    /// Either end: something of the job that is no failure, for whoever is at the other end.
+    Remark(Remark),
 }
 
 /// The longest start of `text` that has at most `max` bytes and ends between two characters.

@@ -74,6 +74,8 @@
 //!   (`NotAllowed`), and a name whose parent is a link at its end (`BadName`): what a name says is where it lies.
 //! * **Pos.** One for each header, in any order. Directories and links are answered with `Skip(Made)` or
 //!   `Refuse`; they have no `Tail`. `From.offset` is a multiple of the chunk size, or the file's size.
+//!   `Skip(Mode)`, with [`features::REMARKS`], says that size and time were the same, and that the file has got the header's
+//!   permission bits; to other senders that is `Skip(Same)`.
 //! * **Content** flows after `Pos From`, and at once: it starts at `offset` and waits for no digest.
 //! * **Ahead.** The sender may send the start of a file without waiting for `Pos`: its first chunk, or all of a smaller file,
 //!   as one range that is marked as such. At most one for a file, for at most [`AHEAD_FILES_MAX`] files and
@@ -99,7 +101,8 @@
 //!   failure it may come at any time after `Pos From`: the receiver stops the file's streams, the sender resets them.
 //! * **Cancel.** The sender gives up a file that has no `Done` yet, and says why; it resets the file's streams. It has no
 //!   answer. A source that changed while it was sent is cancelled with `Changed`; it may be offered anew with a new id, until it
-//!   was on offer [`OFFERS_MAX`] times.
+//!   was on offer [`OFFERS_MAX`] times. One that still begins with all that was sent has not changed in this sense: a
+//!   sender that finds its size, time or inode another reads it again.
 //! * What was under way for a file when its `Done` or `Cancel` was said is dropped by whoever gets it.
 //! * **Problem.** A source that never got a header, or that changed and is not offered anew. `End` after the last header
 //!   and problem. It waits for the `Tail` of every file, not for answers. So a file whose tail went ahead, and which is
@@ -148,6 +151,8 @@
 //! # The rest of the control stream
 //! * `Link`: the sender's view of the path, about once a second while content flows; for display only. An end that is at
 //!   work and has nothing else to say for some seconds says it too: a receiver whose disk is slow, for one.
+//! * `Remark`: with [`features::REMARKS`], at any time during a job: something of it that is no failure, such as a time that
+//!   a file could not be given. For display only, escaped; at most [`REMARKS_MAX`] are said, and no more are shown.
 //! * `GoAway`: either end is about to stop. The sender sends no new header, then `End`. The receiver answers
 //!   headers that it has not begun with `Refuse(Cancelled)`. Files that are `From` may finish.
 //! * `Settled`: the receiver, once, after `End`, when every file is settled and directories have got their times.
@@ -307,6 +312,9 @@ pub const DETAIL_BYTES_MAX: usize = 1024;
 /// Largest file in bytes: the largest offset that a file has on unix. So no sum of an offset and a length overflows.
 pub const FILE_BYTES_MAX: u64 = i64::MAX as u64;
 
+/// Most remarks of one job: the first screenful; a tree may give rise to any number.
+pub const REMARKS_MAX: usize = 32;
+
 /// Longest time in milliseconds that one [`message::Probe`] gets: a path of 600 ms has long settled by then.
 pub const PROBE_MILLIS_MAX: u32 = 30_000;
 
@@ -324,6 +332,9 @@ pub mod features {
     pub const PROBE: u64 = 1;
     /// The receiver hears when all is on offer: [`Offered`](super::message::Message::Offered).
     pub const OFFERED: u64 = 2;
+    /// Remarks are heard, and [`SkipReason::Mode`](super::message::SkipReason::Mode):
+    /// [`Remark`](super::message::Message::Remark).
+    pub const REMARKS: u64 = 4;
     /// All that this version knows.
-    pub const ALL: u64 = PROBE | OFFERED;
+    pub const ALL: u64 = PROBE | OFFERED | REMARKS;
 }

@@ -53,6 +53,7 @@ pub struct ServerBuilder {
     sync: bool,
     once: bool,
     rate_limit: Option<Rate>,
+    destination: Option<PathBuf>,
     paths: Option<PathMemory>,
 }
 
@@ -76,6 +77,7 @@ impl ServerBuilder {
             sync: true,
             once: false,
             rate_limit: None,
+            destination: None,
             paths: None,
         }
     }
@@ -189,6 +191,13 @@ impl ServerBuilder {
         self
     }
 
+    /// Where the only client puts what it gets, if that is on this machine: what lies there is not sent into itself. It need
+    /// not exist yet. Default: that is not known.
+    pub fn destination(mut self, destination: Option<PathBuf>) -> Self {
+        self.destination = destination;
+        self
+    }
+
     /// Where to remember how fast the paths to clients are, so that what is sent to them begins near it. What is remembered
     /// is tested first, and not used when it does not fit. Nothing is with [`Access::Anyone`], whose clients are
     /// strangers, nor with a rate limit, which hides the paths. Default: nothing is remembered.
@@ -233,6 +242,7 @@ impl ServerBuilder {
             durable: self.sync,
             once: self.once,
             rate_limit: self.rate_limit,
+            destination: self.destination,
             started: Instant::now(),
             workers: pool.loads(),
             fault,

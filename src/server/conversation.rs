@@ -235,6 +235,7 @@ impl Conversation {
         let (observer, events) = Observer::for_one_connection();
         let place = Place { root: self.client.root().cloned(), to: push.to.clone(), is_rehearsal: push.dry_run };
         let receiver = Receiver::new(self.receiver_tools(&observer), self.receive_options(push));
+        receiver.use_features(self.client.features());
         self.begin(Role::Receiver(receiver.clone()), place, &observer, events);
         // Not `abort_all`, which looks at every task that was ever ended here and not joined.
         self.receiving = JoinSet::new();
@@ -345,10 +346,11 @@ impl Conversation {
         sender.use_features(self.client.features());
         let place = Place { root: self.client.root().cloned(), to: None, is_rehearsal: false };
         self.begin(Role::Sender(sender.clone()), place, &observer, events);
-        let grant = self.client.grant.clone();
+        let (grant, destination) = (self.client.grant.clone(), self.shared.destination.clone());
         let name = get.patterns.first().cloned().unwrap_or_default();
         let no_thread = |failure| Found::Problem { name, failure };
-        let finds = walk_on_a_thread(FOUND_AHEAD, no_thread, move |found| look_for(&grant, &get, found));
+        let look = move |found: &_| look_for(&grant, &get, destination, found);
+        let finds = walk_on_a_thread(FOUND_AHEAD, no_thread, look);
         let running = sender.clone();
         self.sending.spawn(async move { running.run(finds).await });
         self.roles.sender = Some(sender);

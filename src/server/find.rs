@@ -1,6 +1,7 @@
 //! What a `Get` asks for, found on a thread of its own.
 
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 
 use super::grant::Grant;
 use crate::protocol::message::{Failure, Get, Message, Problem, Status};
@@ -8,7 +9,9 @@ use crate::session::local::{Finder, Gone};
 use crate::storage::{self, Expanded, Filters, Finds, Found, Links, Walk};
 
 /// Passes on what a `Get` asks for, until everything is found or nobody takes it any more.
-pub(super) fn look_for(grant: &Grant, get: &Get, found: &Finder<Found>) {
+///
+/// `destination` is the directory that they go to, where this process knows it.
+pub(super) fn look_for(grant: &Grant, get: &Get, destination: Option<PathBuf>, found: &Finder<Found>) {
     if let Err(failure) = grant.may_read() {
         let name = get.patterns.first().cloned().unwrap_or_default();
         let _ = found.blocking_send(Found::Problem { name, failure });
@@ -23,7 +26,7 @@ pub(super) fn look_for(grant: &Grant, get: &Get, found: &Finder<Found>) {
         }
     };
     let links = if get.links { Links::Copy } else { Links::Skip };
-    let walk = storage::walk(Vec::new(), filters, links);
+    let walk = storage::walk(Vec::new(), filters, links).to_be_read().leaving_out(destination);
     storage::expand(&grant.tree(), &get.patterns, &mut Asked { walk, found });
 }
 

@@ -115,6 +115,8 @@ pub(crate) struct Shared {
     durable: bool,
     once: bool,
     rate_limit: Option<Rate>,
+    /// Where the files that are got go, if this process knows it.
+    destination: Option<PathBuf>,
     started: Instant,
     workers: Loads,
     /// Why the server ends although nobody asked it to.

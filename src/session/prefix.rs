@@ -9,7 +9,7 @@ use crate::storage::StorageError;
 
 /// Chunks hashed before the disk thread takes other work: 32 MiB, so that the first answers and the first repairs do
 /// not wait for the whole prefix.
-const CHUNKS_A_TURN: u64 = 32;
+pub(super) const CHUNKS_A_TURN: u64 = 32;
 const _: () = assert!(CHUNKS_A_TURN <= HAVE_DIGESTS_MAX as u64);
 
 /// Chunks read and hashed in one call: 32 leaves fill the widest SIMD schedule.

@@ -8,7 +8,7 @@ use super::link::record_link;
 use super::receiver::Receiver;
 use super::sender::Sender;
 use crate::progress::Observer;
-use crate::protocol::message::Message;
+use crate::protocol::message::{Message, Remark};
 
 /// The roles that this end plays on one connection now.
 #[derive(Clone, Default)]
@@ -43,9 +43,18 @@ impl Roles {
                     record_link(observer, &report);
                 }
             }
+            Message::Remark(remark) => self.on_remark(remark),
             other => return Ok(Some(other)),
         }
         Ok(None)
+    }
+
+    /// Passes on what the other end remarks on the job that runs.
+    fn on_remark(&self, remark: Remark) {
+        let sender = self.sender.as_ref().map(Sender::observer);
+        if let Some(observer) = sender.or_else(|| self.receiver.as_ref().map(|(_, observer)| observer)) {
+            observer.remark(remark.text);
+        }
     }
 
     /// Whether this end owes the peer the next step.

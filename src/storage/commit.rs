@@ -54,9 +54,24 @@ pub struct Commit {
     pub replace: Replace,
 }
 
+/// What is in place.
+#[derive(Debug)]
+pub struct Committed {
+    /// Its final name.
+    pub path: WirePath,
+    /// What it has not got, although its content is whole: its time or its mode.
+    pub unset: Option<StorageError>,
+}
+
+impl From<WirePath> for Committed {
+    fn from(path: WirePath) -> Self {
+        Self { path, unset: None }
+    }
+}
+
 /// Told once, on the committer's thread, what became of a commit: the final name or the failure. After a
 /// failure the part is still there.
-pub type Answer = Box<dyn FnOnce(Result<WirePath, StorageError>) + Send>;
+pub type Answer = Box<dyn FnOnce(Result<Committed, StorageError>) + Send>;
 
 /// Hands commits to the thread that does them. Each connection has its own ([`Committer::for_client`]); they take turns,
 /// so that nobody's one file waits for thousands of somebody else's.
@@ -132,7 +147,8 @@ impl Committer {
         self.queue(Work::File(Box::new(commit)), path, answer);
     }
 
-    /// Queues the request to make a new directory or link durable, which [`Destination`] has made already.
+    /// Queues the request to make the name of a directory or link durable, which [`Destination`] has made already, or that
+    /// of a file in a directory whose names [`Destination`] was told to doubt.
     pub fn submit_dir(&self, root: Destination, path: WirePath, answer: Answer) {
         self.queue(Work::Names { root, path: path.clone() }, path, answer);
     }
@@ -223,7 +239,7 @@ impl Shared {
 
 impl Told {
     /// Tells what became of the job.
-    pub(super) fn tell(mut self, outcome: Result<WirePath, StorageError>) {
+    pub(super) fn tell(mut self, outcome: Result<Committed, StorageError>) {
         if let Some(answer) = self.answer.take() {
             call(answer, outcome);
         }
@@ -238,7 +254,7 @@ impl Drop for Told {
     }
 }
 
-fn call(answer: Answer, outcome: Result<WirePath, StorageError>) {
+fn call(answer: Answer, outcome: Result<Committed, StorageError>) {
     // A caller's panic must not take the other commits with it.
     if catch_unwind(AssertUnwindSafe(|| answer(outcome))).is_err() {
         tracing::error!("the answer to a commit panicked");

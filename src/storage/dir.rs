@@ -5,14 +5,15 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::file_system;
 use super::meta::{Facts, Meta};
 use super::mode;
-use super::system::{self, OPEN_DIR};
+use super::system::{self, open_or_pass};
 
 /// Permission bits that a new directory gets where nobody says otherwise, but for those that the umask takes.
 pub(crate) const DIR_MODE: u32 = 0o777;
@@ -27,7 +28,7 @@ pub enum Resolver {
 }
 
 /// Which object of which file system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ObjectId {
     pub(crate) dev: u64,
     pub(crate) ino: u64,
@@ -38,17 +39,18 @@ pub(crate) struct ObjectId {
 pub(crate) struct Dir {
     fd: OwnedFd,
     id: ObjectId,
+    tells_names_apart: OnceLock<bool>,
 }
 
 impl Dir {
     /// Opens a directory of the local user's choosing, following links.
     pub(crate) fn open(path: &Path) -> Result<Self, Errno> {
-        Self::held(rustix::fs::open(path, OPEN_DIR, Mode::empty())?)
+        Self::held(open_or_pass(|how| rustix::fs::open(path, how, Mode::empty()))?)
     }
 
     fn held(fd: OwnedFd) -> Result<Self, Errno> {
         let facts = Facts::of(&rustix::fs::fstat(&fd)?);
-        Ok(Self { fd, id: ObjectId { dev: facts.dev, ino: facts.ino } })
+        Ok(Self { fd, id: ObjectId { dev: facts.dev, ino: facts.ino }, tells_names_apart: OnceLock::new() })
     }
 
     pub(crate) fn id(&self) -> ObjectId {
@@ -78,8 +80,8 @@ impl Dir {
 
     /// Opens the directory of that name, which must not be a link (`ELOOP`).
     pub(crate) fn child(&self, name: &[u8]) -> Result<Self, Errno> {
-        let how = OPEN_DIR | OFlags::NOFOLLOW;
-        match rustix::fs::openat(self, plain_component(name)?, how, Mode::empty()) {
+        let name = plain_component(name)?;
+        match open_or_pass(|how| rustix::fs::openat(self, name, how | OFlags::NOFOLLOW, Mode::empty())) {
             // So the kernel says of a link, too, when only a directory will do.
             Err(Errno::NOTDIR) if self.is_link(name) => Err(Errno::LOOP),
             opened => Self::held(opened?),
@@ -189,14 +191,53 @@ impl Dir {
             settled => return settled,
         }
         // This file system cannot promise it in one step; a second name, then one less, promises the same.
-        rustix::fs::linkat(self, old, self, new, AtFlags::empty())?;
-        self.remove(old)
+        match rustix::fs::linkat(self, old, self, new, AtFlags::empty()) {
+            // The new name is there. That the old one is, too, harms nobody.
+            Ok(()) => {
+                let _ = self.remove(old);
+            }
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => return self.rename_over_own(old, new),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// The same where there are no hard links either: an empty file takes the name, which fails where it is taken, and
+    /// that one is replaced.
+    fn rename_over_own(&self, old: &[u8], new: &[u8]) -> Result<(), Errno> {
+        drop(self.open_file(new, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)?);
+        // An empty file under a final name must not be what a failure leaves.
+        self.rename(old, new).inspect_err(|_| {
+            let _ = self.remove(new);
+        })
+    }
+
+    /// Whether two names that differ in a byte are two names here; false where nobody can be sure.
+    pub(crate) fn tells_names_apart(&self) -> bool {
+        *self.tells_names_apart.get_or_init(|| file_system::tells_names_apart(self))
+    }
+
+    /// Whether it has an entry of exactly this name, in this spelling.
+    pub(crate) fn lists(&self, name: &[u8]) -> Result<bool, Errno> {
+        for entry in self.entries()? {
+            if entry?.file_name().to_bytes() == name {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn entries(&self) -> Result<impl Iterator<Item = Result<rustix::fs::DirEntry, Errno>>, Errno> {
+        // It is open to be passed through when it may not be read.
+        let denied = |error| if error == Errno::BADF { Errno::ACCESS } else { error };
+        let entries = rustix::fs::Dir::read_from(self).map_err(denied)?;
+        Ok(entries.map(move |entry| entry.map_err(denied)))
     }
 
     /// Names in byte order. Part files are left out: they are ours and nobody else's.
     pub(crate) fn names(&self) -> Result<Vec<Box<[u8]>>, Errno> {
         let mut names = Vec::new();
-        for entry in rustix::fs::Dir::read_from(self)? {
+        for entry in self.entries()? {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." && !super::part::is_part_name(name) {
@@ -212,6 +253,11 @@ impl Dir {
         match system::sync(self) {
             // Some network file systems have no such thing for directories; nothing more can be done there.
             Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),
+            // It may be written to and not be read, as a drop box is, so it is open to be passed through only.
+            Err(Errno::BADF) => {
+                system::sync_all();
+                Ok(())
+            }
             settled => settled,
         }
     }

@@ -206,7 +206,7 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    fn of(error: &io::Error) -> Option<Self> {
+    pub(crate) fn of(error: &io::Error) -> Option<Self> {
         error.get_ref()?.downcast_ref().copied()
     }
 }

@@ -3,16 +3,19 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use rustix::fs::{FileType, Mode, Stat, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{FileType, Mode, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use crate::protocol::message::{Kind, Mtime};
 
 use super::error::Refusal;
-use super::mode;
+use super::{mode, system};
 
 /// Above this the kernel reads special meanings into a number of nanoseconds.
 const NANOS_MAX: u32 = 999_999_999;
+const NANOS_A_SECOND: i128 = 1_000_000_000;
+/// No file system keeps times coarser than this: FAT keeps every other second.
+const COARSEST_NANOS: u128 = 2_000_000_000;
 /// The unit of `st_blocks`, whatever the block size of the file system.
 const STAT_BLOCK_BYTES: u64 = 512;
 
@@ -91,16 +94,76 @@ impl Facts {
     }
 }
 
-/// Sets the time of modification, and the mode that `decide` makes of the present one.
+/// The permission bits that what is sent with this mode gets here.
+pub(crate) fn kept_mode(mode: u32) -> u32 {
+    mode::of_new(mode, system::umask())
+}
+
+/// Sets the time of modification, and the mode that `decide` makes of the present one. Where one of them cannot be had
+/// the other is set all the same.
+///
+/// # Errors
+/// The first failure; also that the file system ignores the time that it was given. The content needs neither.
 pub(crate) fn apply(fd: impl AsFd, mtime: Mtime, decide: impl FnOnce(u32) -> u32) -> Result<(), Errno> {
     let there = mode::of_stat(rustix::fs::fstat(&fd)?.st_mode);
     let mode = decide(there);
     // The kernel takes the set-group-id bit of a directory from whoever sets its mode and is not in its group, even
     // where the mode stays the same.
-    if mode != there {
-        rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode))?;
-    }
-    let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+    let moded = if mode == there { Ok(()) } else { rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode)) };
+    let kept = set_mtime(fd, mtime).and_then(|kept| {
+        let wanted = Mtime { nanos: mtime.nanos.min(NANOS_MAX), ..mtime };
+        let is_kept = (nanos_since_1970(kept) - nanos_since_1970(wanted)).unsigned_abs() < COARSEST_NANOS;
+        if is_kept { Ok(()) } else { Err(Errno::OPNOTSUPP) }
+    });
+    moded.and(kept)
+}
+
+/// Sets the time of modification and looks what has become of it: some file systems keep less of it, and some only say
+/// that they have set it.
+pub(crate) fn set_mtime(fd: impl AsFd, mtime: Mtime) -> Result<Mtime, Errno> {
+    // Not `UTIME_OMIT` for the other time: FUSE file systems with an old library ignore a change of one time alone, and
+    // report success.
+    let last_access = accessed(&rustix::fs::fstat(&fd)?);
     let last_modification = Timespec { tv_sec: mtime.secs, tv_nsec: mtime.nanos.min(NANOS_MAX).into() };
-    rustix::fs::futimens(&fd, &Timestamps { last_access, last_modification })
+    rustix::fs::futimens(&fd, &Timestamps { last_access, last_modification })?;
+    Ok(Facts::of(&rustix::fs::fstat(&fd)?).mtime)
+}
+
+// The fields have other widths and signs on other architectures.
+#[allow(clippy::unnecessary_cast)]
+fn accessed(found: &Stat) -> Timespec {
+    Timespec { tv_sec: found.st_atime as i64, tv_nsec: found.st_atime_nsec as _ }
+}
+
+/// A time as one number.
+pub(crate) fn nanos_since_1970(time: Mtime) -> i128 {
+    i128::from(time.secs) * NANOS_A_SECOND + i128::from(time.nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::testing::SOME_TIME;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn a_time_that_cannot_be_set_does_not_keep_the_mode_from_being_set() {
+        let file = tempfile::tempfile().unwrap();
+        apply(&file, SOME_TIME, |_| 0o640).unwrap();
+        let found = file.metadata().unwrap();
+        assert_eq!((found.mode() & 0o7777, found.mtime()), (0o640, SOME_TIME.secs));
+        // Far beyond what any file system keeps: it is cut to the nearest that there is.
+        let beyond = Mtime { secs: i64::MAX / 4, nanos: 0 };
+        assert!(apply(&file, beyond, |_| 0o600).is_err());
+        assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o600);
+    }
+
+    #[test]
+    fn the_time_of_the_last_access_stays() {
+        let file = tempfile::tempfile().unwrap();
+        let accessed = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::new(1_000_000, 5);
+        file.set_times(std::fs::FileTimes::new().set_accessed(accessed)).unwrap();
+        apply(&file, SOME_TIME, |_| 0o600).unwrap();
+        assert_eq!(file.metadata().unwrap().accessed().unwrap(), accessed);
+    }
 }

@@ -1,18 +1,17 @@
 //! A file that is being written: beside its target, under a lock, until it is committed.
 
 mod content;
+mod lock;
 mod name;
 mod open;
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::fs::Stat;
-use rustix::io::Errno;
 
 use crate::protocol::message::Mtime;
 use crate::protocol::path::WirePath;
@@ -20,11 +19,11 @@ use crate::protocol::path::WirePath;
 use super::dir::{Dir, ObjectId};
 use super::error::{Op, Refusal, StorageError, failed};
 use super::meta::{self, Facts};
-use super::mode;
 use super::root::Destination;
 use super::system;
 
 pub use content::Adoption;
+use lock::{Held, lock};
 pub(crate) use name::is_part_name;
 use name::{owned_part_name, part_name};
 use open::{Opened, length, named, open_file};
@@ -81,6 +80,8 @@ pub struct Part {
     target: WirePath,
     name: Box<[u8]>,
     file: File,
+    /// Where the file system has no locks.
+    _held: Option<Held>,
     id: ObjectId,
     opened: u64,
     /// End of everything written, zeros that were left out included.
@@ -133,10 +134,10 @@ impl Part {
                     None => return Err(StorageError::new(Op::Create, target.as_path(), Refusal::PartForeign)),
                 },
             };
-            lock(&file, target.as_path())?;
+            let held = lock(&file, &dir, &name, target.as_path())?;
             // Whoever had the lock until now may have committed or removed what we opened, or written to it.
             if let Some(found) = named(&dir, &name, id).map_err(failed(Op::Create, target.as_path()))? {
-                return Self::locked(root.clone(), dir, target.clone(), name, file, &found, fresh);
+                return Self::locked(root.clone(), dir, target.clone(), name, file, held, &found, fresh);
             }
         }
         Err(StorageError::new(Op::Create, target.as_path(), Refusal::PartReplaced))
@@ -148,13 +149,16 @@ impl Part {
         target: WirePath,
         name: Box<[u8]>,
         file: File,
+        held: Option<Held>,
         found: &Stat,
         fresh: Fresh,
     ) -> Result<Self, StorageError> {
         static OPENED: AtomicU64 = AtomicU64::new(0);
-        if found.st_mode & 0o7777 != PART_MODE {
-            let mode = std::fs::Permissions::from_mode(PART_MODE);
-            file.set_permissions(mode).map_err(failed(Op::SetMeta, target.as_path()))?;
+        if found.st_mode & 0o7777 != PART_MODE
+            && let Err(error) = file.set_permissions(std::fs::Permissions::from_mode(PART_MODE))
+        {
+            // FAT and its like have one mode for all files, which is no reason to take none.
+            tracing::debug!(?target, %error, "the mode of a part cannot be set");
         }
         let Facts { dev, ino, size: len, .. } = Facts::of(found);
         let part = Self {
@@ -163,6 +167,7 @@ impl Part {
             target,
             name,
             file,
+            _held: held,
             id: ObjectId { dev, ino },
             opened: OPENED.fetch_add(1, Ordering::Relaxed),
             end: AtomicU64::new(len),
@@ -207,8 +212,11 @@ impl Part {
         self.dir.remove(&self.name).map_err(failed(Op::Remove, self.target.as_path()))
     }
 
-    /// Gives the content its final length, mode and time.
-    pub(crate) fn finish(&self, size: u64, mtime: Mtime, mode: u32) -> Result<(), StorageError> {
+    /// Gives the content its final length, mode and time. What is returned is why it has not got mode or time.
+    ///
+    /// # Errors
+    /// When it cannot have that length.
+    pub(crate) fn finish(&self, size: u64, mtime: Mtime, mode: u32) -> Result<Option<StorageError>, StorageError> {
         let path = self.target.as_path();
         let now = self.file.metadata().map_err(failed(Op::Stat, path))?.len();
         // Also frees what was reserved beyond the end.
@@ -216,7 +224,17 @@ impl Part {
             self.file.set_len(size).map_err(failed(Op::Write, path))?;
         }
         self.finished.store(true, Ordering::Release);
-        meta::apply(&self.file, mtime, |_| mode::of_new(mode, system::umask())).map_err(failed(Op::SetMeta, path))
+        let mode = meta::kept_mode(mode);
+        Ok(meta::apply(&self.file, mtime, |_| mode).map_err(failed(Op::SetMeta, path)).err())
+    }
+
+    /// Asks for what only closing a file tells: on NFS, FUSE and others the last write may fail there. The lock stays, for
+    /// a second descriptor is closed. After a failure the content is gone, as after that of a sync.
+    pub(crate) fn flush(&self) -> Result<(), StorageError> {
+        system::flush(&self.file).map_err(|error| {
+            self.distrust();
+            StorageError::new(Op::Write, self.target.as_path(), error)
+        })
     }
 
     /// Makes the content durable. After a failure it is gone: the kernel has marked as clean what it could not
@@ -291,13 +309,6 @@ impl Drop for Part {
 fn not_opened(target: &WirePath, error: io::Error) -> StorageError {
     let op = if error.kind() == io::ErrorKind::WouldBlock { Op::Lock } else { Op::Create };
     StorageError::new(op, target.as_path(), error)
-}
-
-fn lock(file: &File, target: &Path) -> Result<(), StorageError> {
-    file.try_lock().map_err(|error| match error {
-        TryLockError::WouldBlock => StorageError::new(Op::Lock, target, Errno::WOULDBLOCK),
-        TryLockError::Error(cause) => StorageError::new(Op::Lock, target, cause),
-    })
 }
 
 #[cfg(test)]

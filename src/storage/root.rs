@@ -7,6 +7,7 @@
 //! | received from a peer | [`Destination`] | writes, and reads what it replaces |
 //! | the root of a client, from the operator's list | [`Root::client_root`] | gives another root |
 
+mod ask;
 mod client;
 mod destination;
 mod dirlinks;
@@ -86,14 +87,16 @@ impl Root {
             io::ErrorKind::AlreadyExists => StorageError::new(Op::MakeDir, path, Errno::NOTDIR),
             _ => StorageError::new(Op::MakeDir, path, error),
         })?;
-        for made in missing {
-            let parent = made.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-            if let Err(error) = Dir::open(parent).and_then(|dir| dir.sync()) {
-                // A parent that may be entered but not read cannot be synced; the directory itself is good.
-                tracing::warn!(?parent, %error, "the new directory may not survive a power cut");
-            }
-        }
+        missing.into_iter().for_each(sync_parent);
         Self::open(path)
+    }
+
+    /// Makes the names durable by which this root was opened: whoever made these directories may not have lived to. What
+    /// cannot be synced is said in the log.
+    pub(crate) fn sync_names_above(&self) {
+        for at in self.0.path.ancestors().take_while(|at| !at.as_os_str().is_empty()) {
+            sync_parent(at);
+        }
     }
 
     fn new(top: Dir, path: PathBuf, resolver: Resolver, unsynced: Arc<Unsynced>) -> Self {
@@ -158,6 +161,17 @@ impl Root {
     fn open_below(&self, top: &Dir, path: &[u8]) -> Result<Arc<Dir>, Errno> {
         let dir = top.open_below(path, self.0.resolver)?;
         if self.withholds(&dir) { Err(Errno::ACCESS) } else { Ok(Arc::new(dir)) }
+    }
+}
+
+/// Makes the name of a directory durable.
+fn sync_parent(made: &Path) {
+    let Some(parent) = made.parent() else { return };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    // Who may not write there has not made it.
+    let is_ours = rustix::fs::access(parent, rustix::fs::Access::WRITE_OK).is_ok();
+    if is_ours && let Err(error) = Dir::open(parent).and_then(|dir| dir.sync()) {
+        tracing::warn!(?parent, %error, "the new directory may not survive a power cut");
     }
 }
 

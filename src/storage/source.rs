@@ -1,23 +1,28 @@
 //! A file that is read, and whether it changed meanwhile.
 
+pub(in crate::storage) mod holes;
+
 use std::fs::File;
 use std::io;
-use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-use rustix::fs::{Advice, SeekFrom};
+use rustix::fs::Advice;
 use rustix::io::Errno;
 
-use crate::protocol::message::{Kind, Mtime};
+use crate::protocol::message::{Failure, Kind, Status};
 
 use super::error::{Op, StorageError, failed};
-use super::meta::{self, Meta};
-use super::mode;
-use super::system;
+use super::meta::{Meta, kept_mode, nanos_since_1970};
+pub use holes::DataMap;
 
-/// Most ranges that [`Source::data_chunks`] tells apart; a file with more holes is not worth the list.
-const DATA_RANGES_MAX: usize = 4096;
+/// Within this time of a change another one may get the same time stamp: two ticks of the slowest clock that Linux
+/// stamps files with (`CONFIG_HZ=100`).
+const CLOCK_TICK: Duration = Duration::from_millis(20);
+
+/// The same for a file system that keeps whole seconds, or pairs of them as FAT does.
+const COARSE_TICK: Duration = Duration::from_secs(2);
 
 /// A regular file, open to be read from any offset by any thread.
 #[derive(Debug)]
@@ -25,14 +30,29 @@ pub struct Source {
     file: File,
     path: PathBuf,
     meta: Meta,
+    /// When that was asked for.
+    opened: SystemTime,
+}
+
+/// What the file system says of a file since it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// Size, time of modification and attributes are the same, and so is the content.
+    Same,
+    /// Something is not, but the content may be: its mode or name changed, or it grew. Only reading it again tells.
+    ReadAgain,
+    /// It is shorter: what was read is not there any more.
+    Shorter,
 }
 
 impl Source {
     /// Takes an open file; anything but a regular file is refused.
     pub(crate) fn new(file: File, path: &Path) -> io::Result<Self> {
+        // Before the look: a change in between must not seem to be older than it is.
+        let opened = SystemTime::now();
         let meta = meta_of(&file)?;
         match meta.kind {
-            Kind::File => Ok(Self { file, path: path.to_owned(), meta }),
+            Kind::File => Ok(Self { file, path: path.to_owned(), meta, opened }),
             Kind::Dir | Kind::Link(_) => Err(Errno::ISDIR.into()),
         }
     }
@@ -50,13 +70,31 @@ impl Source {
         read_full_at(&self.file, buf, offset).map_err(failed(Op::Read, &self.path))
     }
 
-    /// Sets the time of the file itself, and permission bits: those of `mode` less the umask.
+    /// How long until what was learnt when it was opened can be relied on; `None` when it can be.
+    ///
+    /// Right after a change the next one may get the same time stamp: it would go unseen, now and in every later run
+    /// that compares times. Whoever needs to see it waits, and opens the file again.
+    pub fn settles_in(&self) -> Option<Duration> {
+        let changed = self.meta.identity.ctime;
+        let tick = if changed.nanos == 0 { COARSE_TICK } else { CLOCK_TICK };
+        let opened = self.opened.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        let age = i128::try_from(opened.as_nanos()).ok()? - nanos_since_1970(changed);
+        let age = Duration::from_nanos(u64::try_from(age).ok()?);
+        tick.checked_sub(age).filter(|wait| !wait.is_zero())
+    }
+
+    /// What has become of the file since it was opened.
     ///
     /// # Errors
-    /// When it is not ours.
-    pub fn set_meta(&self, mtime: Mtime, mode: u32) -> Result<(), StorageError> {
-        let decide = |there| mode::of_kept_file(mode, there, system::umask());
-        meta::apply(&self.file, mtime, decide).map_err(failed(Op::SetMeta, &self.path))
+    /// When that cannot be told.
+    pub fn since_opened(&self) -> Result<Since, StorageError> {
+        let now = meta_of(&self.file).map_err(failed(Op::Stat, &self.path))?;
+        let then = &self.meta;
+        Ok(match now.size == then.size && now.mtime == then.mtime && now.identity == then.identity {
+            true => Since::Same,
+            false if now.size < then.size => Since::Shorter,
+            false => Since::ReadAgain,
+        })
     }
 
     /// Whether the file is still what it was when it was opened: size, content and attributes.
@@ -64,59 +102,41 @@ impl Source {
     /// # Errors
     /// When that cannot be told.
     pub fn unchanged(&self) -> Result<bool, StorageError> {
-        let now = meta_of(&self.file).map_err(failed(Op::Stat, &self.path))?;
-        Ok(now.size == self.meta.size && now.mtime == self.meta.mtime && now.identity == self.meta.identity)
+        Ok(self.since_opened()? == Since::Same)
     }
 
-    /// The ranges from `from` on that hold data, widened to multiples of `chunk`, neighbours merged, ending
-    /// at the file's size; what lies between them reads as zeros. Everything is one range where the file
-    /// has no holes or the file system cannot tell.
+    /// Whether the file ends where the file system says that it does. What `/proc`, `/sys` and some network file
+    /// systems call the size is not the length of what can be read.
     ///
     /// # Errors
-    /// When the disk fails.
-    #[allow(clippy::single_range_in_vec_init)] // A list that happens to be one range long.
-    pub fn data_chunks(&self, from: u64, chunk: u64) -> Result<Vec<Range<u64>>, StorageError> {
-        let size = self.meta.size;
-        if from >= size {
-            return Ok(Vec::new());
-        }
-        if self.meta.allocated >= size {
-            return Ok(vec![from..size]);
-        }
-        match self.find_data(from, chunk.max(1)) {
-            Ok(ranges) => Ok(ranges),
-            Err(Errno::INVAL | Errno::NOTSUP) => Ok(vec![from..size]),
-            Err(error) => Err(StorageError::new(Op::Read, &self.path, error)),
-        }
+    /// When it cannot be read.
+    pub fn has_honest_size(&self) -> Result<bool, StorageError> {
+        let size = || meta_of(&self.file).map(|meta| meta.size).map_err(failed(Op::Stat, &self.path));
+        let mut byte = [0];
+        let said = size()?;
+        let is_short = said > 0 && self.read_at(&mut byte, said - 1)? == 0;
+        let is_honest = !is_short && self.read_at(&mut byte, said)? == 0;
+        // Otherwise it may have become longer or shorter between the two questions.
+        Ok(is_honest || size()? != said)
     }
 
-    fn find_data(&self, from: u64, chunk: u64) -> Result<Vec<Range<u64>>, Errno> {
-        let size = self.meta.size;
-        let mut ranges: Vec<Range<u64>> = Vec::new();
-        let mut at = from;
-        while at < size {
-            let data = match rustix::fs::seek(&self.file, SeekFrom::Data(at)) {
-                Err(Errno::NXIO) => break,
-                found => found?,
-            };
-            let hole = rustix::fs::seek(&self.file, SeekFrom::Hole(data))?;
-            let start = (data - data % chunk).max(from);
-            let end = hole.div_ceil(chunk).saturating_mul(chunk).min(size);
-            // The file may have been cut meanwhile; what it then holds is found out by reading.
-            if start >= end {
-                break;
-            }
-            match ranges.last_mut() {
-                Some(last) if last.end >= start => last.end = end,
-                _ => ranges.push(start..end),
-            }
-            at = end;
-            if ranges.len() == DATA_RANGES_MAX {
-                ranges[DATA_RANGES_MAX - 1].end = size;
-                break;
-            }
-        }
-        Ok(ranges)
+    /// Whether its permission bits are those that a file that is sent with `mode` gets.
+    pub(crate) fn has_mode(&self, mode: u32) -> bool {
+        meta_of(&self.file).is_ok_and(|meta| meta.mode & 0o777 == kept_mode(mode))
+    }
+
+    /// The first `size` bytes alone, of a file that has grown.
+    pub(crate) fn up_to(mut self, size: u64) -> Self {
+        self.meta.size = self.meta.size.min(size);
+        self
+    }
+
+    /// Whether it holds more than `size` bytes by now.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub fn is_longer_than(&self, size: u64) -> Result<bool, StorageError> {
+        Ok(meta_of(&self.file).map_err(failed(Op::Stat, &self.path))?.size > size)
     }
 
     /// Tells the kernel that the file will be read from front to back.
@@ -127,6 +147,13 @@ impl Source {
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
+}
+
+/// The failure of a file whose content is not as long as its size.
+pub(crate) fn unknown_size() -> Failure {
+    let text = "the file system does not say how long it is; what a command reads of it can be sent: \
+                cat FILE | qft send - REMOTE:NAME";
+    Failure::new(Status::ReadFailed, text)
 }
 
 fn meta_of(file: &File) -> io::Result<Meta> {
@@ -149,24 +176,11 @@ pub(crate) fn read_full_at(file: &File, buf: &mut [u8], offset: u64) -> io::Resu
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::single_range_in_vec_init)]
-
     use super::*;
-    use crate::protocol::message::Status;
+    use crate::protocol::message::Mtime;
     use crate::storage::testing::{Place, wire};
     use std::fs;
-
-    const MIB: u64 = 1 << 20;
-
-    fn sparse(place: &Place, data: &[u64], size: u64) -> Source {
-        let file = File::create(place.path("sparse")).unwrap();
-        file.set_len(size).unwrap();
-        for offset in data {
-            file.write_all_at(&[7; 4096], *offset).unwrap();
-        }
-        file.sync_all().unwrap();
-        place.root.open_source(&wire("sparse")).unwrap()
-    }
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn reading_fills_the_buffer_up_to_the_end() {
@@ -183,63 +197,86 @@ mod tests {
     }
 
     #[test]
-    fn growing_touching_and_replacing_in_place_are_changes() {
+    fn any_change_is_seen_and_only_a_shorter_file_is_lost_for_sure() {
         let place = Place::new();
-        place.write("a", b"one");
-        for change in [
-            |path: &Path| fs::write(path, b"three").unwrap(),
-            |path: &Path| fs::write(path, b"two!!").unwrap(),
-            |path: &Path| File::open(path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap(),
+        for (change, expected) in [
+            (&(|path: &Path| fs::write(path, b"three").unwrap()) as &dyn Fn(&Path), Since::ReadAgain),
+            (&|path: &Path| fs::write(path, b"two").unwrap(), Since::ReadAgain),
+            (&|path: &Path| fs::write(path, b"2").unwrap(), Since::Shorter),
+            (&|path: &Path| fs::rename(path, path.with_extension("b")).unwrap(), Since::ReadAgain),
+            (&|path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap(), Since::ReadAgain),
+            (&|path: &Path| File::open(path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap(), Since::ReadAgain),
         ] {
-            let source = place.root.open_source(&wire("a")).unwrap();
-            assert!(source.unchanged().unwrap());
-            wait_for_the_clock_of_the_file_system(&place);
+            place.write("a", b"one");
+            let source = opened_at_rest(&place, "a");
+            assert_eq!(source.since_opened().unwrap(), Since::Same);
             change(&place.path("a"));
+            assert_eq!(source.since_opened().unwrap(), expected);
             assert!(!source.unchanged().unwrap());
         }
     }
 
-    /// Times of files advance in ticks of some milliseconds: goes on when a new file gets a later one.
-    fn wait_for_the_clock_of_the_file_system(place: &Place) {
-        let now = || {
-            fs::write(place.path("clock"), b"").unwrap();
-            fs::metadata(place.path("clock")).unwrap().modified().unwrap()
-        };
-        let start = now();
-        while now() == start {
-            std::thread::yield_now();
+    /// As whoever sends it opens it.
+    fn opened_at_rest(place: &Place, name: &str) -> Source {
+        loop {
+            let source = place.root.open_source(&wire(name)).unwrap();
+            match source.settles_in() {
+                None => return source,
+                Some(wait) => std::thread::sleep(wait),
+            }
         }
     }
 
     #[test]
-    fn a_file_without_holes_is_one_range() {
+    fn a_write_of_equal_length_is_seen_however_soon_it_comes() {
         let place = Place::new();
-        place.write("a", &[1; 10_000]);
-        let source = place.root.open_source(&wire("a")).unwrap();
-        assert_eq!(source.data_chunks(0, 4096).unwrap(), vec![0..10_000]);
-        assert_eq!(source.data_chunks(5000, 4096).unwrap(), vec![5000..10_000]);
-        assert!(source.data_chunks(10_000, 4096).unwrap().is_empty());
+        for round in 0..20 {
+            place.write("a", b"one");
+            let source = opened_at_rest(&place, "a");
+            // In place, as a database writes; the time is put back.
+            let file = fs::OpenOptions::new().write(true).open(place.path("a")).unwrap();
+            let before = file.metadata().unwrap().modified().unwrap();
+            file.write_all_at(b"two", 0).unwrap();
+            file.set_modified(before).unwrap();
+            assert_eq!(source.since_opened().unwrap(), Since::ReadAgain, "round {round}");
+        }
     }
 
     #[test]
-    fn data_ranges_are_whole_chunks_and_neighbours_are_one() {
+    fn what_has_just_changed_is_not_relied_on_yet_and_what_has_not_is() {
         let place = Place::new();
-        let source = sparse(&place, &[5 * MIB + 8192, 6 * MIB, 9 * MIB], 12 * MIB + 100);
-        assert_eq!(source.data_chunks(0, MIB).unwrap(), vec![5 * MIB..7 * MIB, 9 * MIB..10 * MIB]);
-        assert_eq!(source.data_chunks(7 * MIB, MIB).unwrap(), vec![9 * MIB..10 * MIB]);
-        let all_hole = sparse(&place, &[], 3 * MIB);
-        assert!(all_hole.data_chunks(0, MIB).unwrap().is_empty());
+        place.write("a", b"one");
+        let mut source = place.root.open_source(&wire("a")).unwrap();
+        let at = |secs, nanos| SystemTime::UNIX_EPOCH + Duration::new(secs, nanos);
+        for (secs, nanos, opened, expected) in [
+            (100, 5_000_000, at(100, 5_000_000), Some(Duration::from_millis(20))),
+            (100, 5_000_000, at(100, 24_000_000), Some(Duration::from_millis(1))),
+            (100, 5_000_000, at(100, 25_000_000), None),
+            (100, 5_000_000, at(100, 4_000_000), None),
+            (100, 0, at(101, 0), Some(Duration::from_secs(1))),
+            (100, 0, at(102, 0), None),
+            (-100, 0, at(0, 0), None),
+        ] {
+            source.meta.identity.ctime = Mtime { secs, nanos };
+            source.opened = opened;
+            assert_eq!(source.settles_in(), expected, "{secs}.{nanos:09} {opened:?}");
+        }
     }
 
     #[test]
-    fn very_many_holes_end_in_one_last_range() {
+    fn sizes_of_proc_and_sys_are_not_honest_and_those_on_a_disk_are() {
         let place = Place::new();
-        let data: Vec<u64> = (0..5000).map(|i| i * 16_384).collect();
-        let source = sparse(&place, &data, 5000 * 16_384);
-        let ranges = source.data_chunks(0, 4096).unwrap();
-        assert_eq!(ranges.len(), DATA_RANGES_MAX);
-        assert_eq!(ranges[0], 0..4096);
-        assert_eq!(ranges.last().unwrap().end, 5000 * 16_384);
+        for content in [&b""[..], b"x", &[1; 5000]] {
+            place.write("a", content);
+            assert!(place.root.open_source(&wire("a")).unwrap().has_honest_size().unwrap());
+        }
+        let proc = crate::storage::Root::open(Path::new("/proc")).unwrap();
+        assert!(!proc.open_source(&wire("version")).unwrap().has_honest_size().unwrap(), "given as 0");
+        let page = Path::new("/sys/kernel/mm/transparent_hugepage/enabled");
+        match File::open(page) {
+            Ok(file) => assert!(!Source::new(file, page).unwrap().has_honest_size().unwrap(), "given as a page"),
+            Err(_) => println!("skipped: there is no {}", page.display()),
+        }
     }
 
     #[test]

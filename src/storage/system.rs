@@ -15,13 +15,25 @@ const RESOLVE_ATTEMPTS: usize = 64;
 /// The greatest "nice" value that there is.
 const LEAST_PRIORITY: i32 = 19;
 
-pub(crate) const OPEN_DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+const OPEN_DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// Where reading it is not allowed a directory is opened so: enough to pass through it, to what may be read in it.
+const PASS_DIR: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// Opens a directory with the first flags, or, where it may not be read, to pass through it only.
+pub(crate) fn open_or_pass(open: impl Fn(OFlags) -> Result<OwnedFd, Errno>) -> Result<OwnedFd, Errno> {
+    match open(OPEN_DIR) {
+        Err(Errno::ACCESS) => open(PASS_DIR),
+        opened => opened,
+    }
+}
 
 /// Opens the directory `path` below `dir`; the kernel refuses every way out (`..`), and with `ELOOP` every link.
 pub(crate) fn open_dir_beneath(dir: impl AsFd, path: &[u8]) -> Result<OwnedFd, Errno> {
     let confined = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     for _ in 0..RESOLVE_ATTEMPTS {
-        match rustix::fs::openat2(dir.as_fd(), path, OPEN_DIR, Mode::empty(), confined) {
+        let open = |how| rustix::fs::openat2(dir.as_fd(), path, how, Mode::empty(), confined);
+        match open_or_pass(open) {
             Err(Errno::AGAIN | Errno::INTR) => {}
             settled => return settled,
         }
@@ -64,6 +76,18 @@ pub(crate) fn rename_no_replace(from: impl AsFd, old: &[u8], to: impl AsFd, new:
     rustix::fs::renameat_with(from, old, to, new, RenameFlags::NOREPLACE)
 }
 
+/// Closes a second descriptor of the same open file, and says what the file system says to that.
+///
+/// The destructor of a file cannot: it drops the answer.
+pub(crate) fn flush(file: &File) -> std::io::Result<()> {
+    close(file.try_clone()?)
+}
+
+/// Closes a file and says what the file system says to that: on NFS, FUSE and others the last write may fail there.
+pub(crate) fn close(file: File) -> std::io::Result<()> {
+    Ok(nix::unistd::close(file)?)
+}
+
 /// Makes one file or directory durable, its length, time and mode included.
 pub(crate) fn sync(fd: impl AsFd) -> Result<(), Errno> {
     #[cfg(test)]
@@ -104,6 +128,11 @@ fn exchanged_umask() -> u32 {
     let before = rustix::process::umask(Mode::RWXG | Mode::RWXO);
     rustix::process::umask(before);
     before.bits() as u32
+}
+
+/// Makes all file systems durable: where a directory may not be opened to be synced.
+pub(crate) fn sync_all() {
+    rustix::fs::sync();
 }
 
 /// Raises the limit of open files of this process as far as it may, and returns it.

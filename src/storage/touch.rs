@@ -6,14 +6,19 @@ use std::sync::Arc;
 use crate::protocol::message::Mtime;
 use crate::protocol::path::WirePath;
 
-use super::commit::{SYNC_EACH_MAX, Told};
+use super::commit::{Committed, SYNC_EACH_MAX, Told};
 use super::error::{Op, StorageError, failed};
+use super::meta;
+use super::mode;
+use super::root::Destination;
 use super::source::Source;
 use super::system;
 
 /// A file whose content turned out to be the new one already.
 #[derive(Debug)]
 pub struct Touch {
+    /// The tree that it lies in.
+    pub root: Destination,
     /// The file.
     pub source: Arc<Source>,
     /// Its name below its root.
@@ -27,17 +32,21 @@ pub struct Touch {
 /// One of a group. Once `outcome` is a failure, the later steps leave it out.
 pub(super) struct Touched {
     touch: Touch,
+    /// What could not be set, which the content does not need.
+    unset: Option<StorageError>,
     outcome: Result<(), StorageError>,
     told: Told,
 }
 
 impl Touched {
     pub(super) fn new(touch: Touch, told: Told) -> Self {
-        Self { touch, outcome: Ok(()), told }
+        Self { touch, unset: None, outcome: Ok(()), told }
     }
 
     pub(super) fn apply(&mut self) {
-        self.outcome = self.touch.source.set_meta(self.touch.mtime, self.touch.mode);
+        let Touch { source, path, mtime, mode, .. } = &self.touch;
+        let decide = |there| mode::of_kept_file(*mode, there, system::umask());
+        self.unset = meta::apply(source.file(), *mtime, decide).map_err(failed(Op::SetMeta, path.as_path())).err();
     }
 
     fn sync(&mut self) {
@@ -47,9 +56,11 @@ impl Touched {
             rustix::io::retry_on_intr(|| rustix::fs::fsync(file)).map_err(failed(Op::Sync, self.touch.path.as_path()));
     }
 
-    pub(super) fn answer(self) {
-        let Self { touch, outcome, told } = self;
-        told.tell(outcome.map(|()| touch.path));
+    /// `is_durable` tells whether the file's name is.
+    pub(super) fn answer(self, is_durable: impl FnOnce(&Destination, &WirePath) -> Result<(), StorageError>) {
+        let Self { touch, unset, outcome, told } = self;
+        let outcome = outcome.and_then(|()| is_durable(&touch.root, &touch.path));
+        told.tell(outcome.map(|()| Committed { path: touch.path, unset }));
     }
 }
 
@@ -86,11 +97,11 @@ mod tests {
                 let path = wire(&n.to_string());
                 let source = Arc::new(place.root.open_source(&path).unwrap());
                 let sender = sender.clone();
-                let touch = Touch { source, path, mtime: SOME_TIME, mode: 0o7640 };
+                let touch = Touch { root: place.root.clone(), source, path, mtime: SOME_TIME, mode: 0o7640 };
                 committer.submit_touch(touch, Box::new(move |done| sender.send(done).unwrap()));
             }
             for n in 0..count {
-                assert_eq!(outcomes.recv().unwrap().unwrap(), wire(&n.to_string()));
+                assert_eq!(outcomes.recv().unwrap().unwrap().path, wire(&n.to_string()));
                 let found = std::fs::metadata(place.path(n.to_string())).unwrap();
                 assert_eq!((found.mtime(), found.mode() & 0o7777), (SOME_TIME.secs, 0o640));
                 assert_eq!(std::fs::read(place.path(n.to_string())).unwrap(), b"kept");

@@ -2,12 +2,15 @@
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::vec;
 
+use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 
-use crate::protocol::message::{Failure, Kind};
+use crate::protocol::message::{Failure, Kind, Status};
 use crate::protocol::path::{WirePath, escape};
 
 use super::dir::Dir;
@@ -16,6 +19,7 @@ use super::filter::Filters;
 use super::meta::Meta;
 use super::request::{Request, bad_name};
 use super::root::{Tree, link_stays_inside, shown};
+use super::source::unknown_size;
 
 /// What becomes of symbolic links inside a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +58,8 @@ pub enum Found {
 /// Walks requests one after the other: names in byte order, a directory before what is in it. Part files
 /// are left out in silence. Memory is that of the names of the directories on the way down.
 pub fn walk(requests: Vec<Request>, filters: Filters, links: Links) -> Walk {
-    Walk { requests: requests.into(), filters, links, frames: Vec::new(), shallow: false }
+    let (requests, frames) = (requests.into(), Vec::new());
+    Walk { requests, filters, links, frames, shallow: false, reads: false, leaves_out: None }
 }
 
 /// The iterator of [`walk`].
@@ -66,6 +71,10 @@ pub struct Walk {
     frames: Vec<Frame>,
     /// Directories below the top of a tree are listed, not entered.
     shallow: bool,
+    /// What is found will be read.
+    reads: bool,
+    /// A directory that is not entered, wherever it is by now.
+    leaves_out: Option<PathBuf>,
 }
 
 /// A directory on the way down.
@@ -125,6 +134,18 @@ impl Walk {
         self
     }
 
+    /// The same walk of files that will be read: a file that is called empty and is not becomes a problem.
+    pub fn to_be_read(mut self) -> Self {
+        self.reads = true;
+        self
+    }
+
+    /// The same walk without the directory that the files go to: it would copy its own copies. That need not exist yet.
+    pub fn leaving_out(mut self, destination: Option<PathBuf>) -> Self {
+        self.leaves_out = destination;
+        self
+    }
+
     fn start(&mut self, request: Request) -> Option<Found> {
         let Request { root, at, name } = request;
         let (Some(at), Some(name)) = (&at, &name) else {
@@ -134,10 +155,16 @@ impl Walk {
         let meta = match root.stat(at) {
             Ok(Some(meta)) => meta,
             Ok(None) => return problem(name.as_bytes(), StorageError::new(Op::Open, at.as_path(), Errno::NOENT)),
+            Err(error) if error.status() == Status::Unsupported => return special(&root, at, name),
             Err(error) => return problem(name.as_bytes(), error),
         };
         if self.filters.leaves_out(name, meta.kind == Kind::Dir) {
             return None;
+        }
+        if self.is_left_out(&meta) {
+            let failure =
+                Failure::new(Status::BadName, "it is where the files go; name what is in it, or another place");
+            return Some(Found::Problem { name: name.as_bytes().to_vec(), failure });
         }
         if meta.kind == Kind::Dir {
             let (at, name) = (Some(at.clone()), Some(name.clone()));
@@ -178,6 +205,10 @@ impl Walk {
             Ok(meta) => meta,
             // Filters are for everything, and what is left out is no problem.
             Err(_) if self.filters.leaves_out(&name, false) => return None,
+            Err(error) if Refusal::of(&error) == Some(Refusal::NotTransferable) => {
+                let what = dir.stat(last).map_or("special file", |found| special_kind(&found));
+                return Some(Found::Note(format!("{name}: {what} left out")));
+            }
             Err(error) => return problem(name.as_bytes(), StorageError::new(Op::Stat, at.as_path(), error)),
         };
         if self.filters.leaves_out(&name, meta.kind == Kind::Dir) {
@@ -185,6 +216,9 @@ impl Walk {
         }
         if frame.root.withholds(&meta) {
             return None;
+        }
+        if self.is_left_out(&meta) {
+            return Some(Found::Note(format!("{name}: left out, for it is where the files go")));
         }
         let (root, depth) = (frame.root.clone(), frame.depth);
         if meta.kind == Kind::Dir && !self.shallow {
@@ -206,7 +240,38 @@ impl Walk {
                 return Some(Found::Problem { name: name.as_bytes().to_vec(), failure });
             }
         }
+        if self.reads && meta.kind == Kind::File && meta.size == 0 && !is_empty(root, &at) {
+            return Some(Found::Problem { name: name.as_bytes().to_vec(), failure: unknown_size() });
+        }
         Some(Found::File { root: root.clone(), at, name, meta })
+    }
+
+    fn is_left_out(&self, meta: &Meta) -> bool {
+        let Some(path) = self.leaves_out.as_ref().filter(|_| meta.kind == Kind::Dir) else { return false };
+        // Looked up each time: it may be made while the walk goes on.
+        std::fs::metadata(path).is_ok_and(|found| (found.dev(), found.ino()) == (meta.identity.dev, meta.identity.ino))
+    }
+}
+
+/// Whether a file that is called empty is. One that cannot be read is left to whoever reads it to say so.
+fn is_empty(root: &Tree, at: &WirePath) -> bool {
+    root.open_source(at).and_then(|source| source.has_honest_size()).unwrap_or(true)
+}
+
+/// What was named and is nothing that has a content to be sent.
+fn special(root: &Tree, at: &WirePath, name: &WirePath) -> Option<Found> {
+    let found = root.open_dir(at.parent().as_ref()).ok().and_then(|dir| dir.stat(at.name()).ok());
+    let what = found.map_or("special file", |found| special_kind(&found));
+    let text = format!("it is a {what}; what a command reads of it can be sent: qft send - REMOTE:NAME <FILE");
+    Some(Found::Problem { name: name.as_bytes().to_vec(), failure: Failure::new(Status::Unsupported, text) })
+}
+
+fn special_kind(found: &Stat) -> &'static str {
+    match FileType::from_raw_mode(found.st_mode) {
+        FileType::Fifo => "named pipe",
+        FileType::Socket => "socket",
+        FileType::CharacterDevice | FileType::BlockDevice => "device",
+        _ => "special file",
     }
 }
 

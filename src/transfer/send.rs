@@ -162,11 +162,29 @@ impl Send {
         }
     }
 
+    /// Whether these are the digests of our own chunks from `first` on, as they were sent or compared.
+    pub fn agrees(&self, hasher: &Hasher, first: u64, digests: &[Digest]) -> bool {
+        let zeros = |index| hasher.zero_chunk(chunk_len(self.size, index));
+        let whole = hasher.zero_chunk(CHUNK_BYTES);
+        // A last chunk that is short and was not sent is told by the digest of a whole chunk of zeros.
+        let own = |index| self.own.get(index).filter(|own| *own != whole).unwrap_or_else(|| zeros(index));
+        (first..).zip(digests).all(|(index, digest)| own(index) == *digest)
+    }
+
+    /// Whether all these chunks of our own were zeros.
+    pub fn are_zeros(&self, hasher: &Hasher, chunks: Range<u64>) -> bool {
+        let mut known = self.own.known(chunks);
+        known.all(|(index, own)| own == hasher.zero_chunk(chunk_len(self.size, index)))
+    }
+
+    /// Whether everything has been sent and compared.
+    pub fn is_sent(&self) -> bool {
+        self.to_send.is_empty() && self.ranges_sent == self.ranges_opened && self.is_compared()
+    }
+
     /// What is left to do once everything has been sent and compared, said once; `None` before.
     pub fn close(&mut self) -> Option<Closing> {
-        let sent = self.to_send.is_empty() && self.ranges_sent == self.ranges_opened;
-        let done = sent && self.is_compared();
-        done.then(|| Closing { id: self.id, sum: RootSum::new(self.own.take()), ranges: self.ranges_opened })
+        self.is_sent().then(|| Closing { id: self.id, sum: RootSum::new(self.own.take()), ranges: self.ranges_opened })
     }
 }
 

@@ -96,7 +96,8 @@ async fn examine(place: &Place, args: &DoctorArgs, out: &mut Output, mut signals
         out.addresses(&found, asked.elapsed());
     }
     let certificate = args.trust.certificate();
-    let reach = Reach { patience: PATIENCE, sync: true, missing: Missing::Refuse, certificate, rate_limit: None };
+    let (missing, rate_limit, into) = (Missing::Refuse, None, None);
+    let reach = Reach { patience: PATIENCE, sync: true, missing, certificate, rate_limit, into };
     let reached = Reached::open(place, reach).await?;
     let probed = tokio::select! {
         probed = reached.client.probe(reached.contact.clone(), args.time) => probed,

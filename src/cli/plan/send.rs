@@ -70,7 +70,8 @@ pub(crate) fn send(
             (Source::Paths(paths), destination.to, target)
         }
     };
-    let options = options(&args.job, to, target);
+    let mut options = options(&args.job, to, target);
+    options.destination = spec.as_ref().and_then(Spec::local_directory);
     Ok(SendPlan { shown: escape(path).to_string(), spec, far, source, options, hints })
 }
 
@@ -86,6 +87,7 @@ fn options(job: &JobArgs, to: Option<WirePath>, target: Target) -> SendOptions {
         excludes: job.choice.exclude.clone(),
         includes: job.choice.include.clone(),
         links: job.choice.links,
+        destination: None,
     }
 }
 

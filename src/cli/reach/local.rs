@@ -12,6 +12,7 @@ use super::super::spool::PrivateDir;
 use super::Reach;
 use crate::protocol::path::escape;
 use crate::server::{Access, Server, ServerHandle};
+use crate::storage::Root;
 use crate::transport::{Identity, Ticket};
 
 /// How long the server in this process may take to end when its only client is done.
@@ -50,6 +51,7 @@ impl Local {
             .keep_dirlinks(true)
             .links(true)
             .sync(reach.sync)
+            .destination(reach.into.clone())
             .rate_limit(reach.rate_limit);
         // Starting waits for the server's threads, which a runtime's own thread must not.
         let server = tokio::task::spawn_blocking(move || builder.start()).await?.context("the local server")?;
@@ -78,7 +80,8 @@ fn local_root(root: &Path, missing: Missing) -> anyhow::Result<(PathBuf, Option<
     let shown = escape(root.as_os_str().as_bytes());
     match missing {
         Missing::Make if !is_there => {
-            std::fs::create_dir_all(root).with_context(|| format!("cannot make {shown}"))?;
+            // Durably: what is put into it would be lost with it.
+            Root::create(root).with_context(|| format!("cannot make {shown}"))?;
         }
         Missing::Pretend if !is_there => {
             let stand_in = PrivateDir::new().context("making a temporary directory")?;

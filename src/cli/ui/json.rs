@@ -164,6 +164,7 @@ fn file(event: &Event) -> Option<Value> {
                 SkipReason::Same => "same",
                 SkipReason::Exists => "exists",
                 SkipReason::Made => "made",
+                SkipReason::Mode => "mode",
             };
             json!({"path": path, "status": "skipped", "size": size, "reason": reason})
         }

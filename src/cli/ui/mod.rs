@@ -339,7 +339,8 @@ impl Ui {
         match reason {
             SkipReason::Exists => self.live(format!("  skipped: {}: exists", shown(path))),
             SkipReason::Same if self.options.verbose => self.line(format!("  unchanged {}", shown(path))),
-            SkipReason::Same | SkipReason::Made => {}
+            SkipReason::Mode if self.options.verbose => self.line(format!("  permissions {}", shown(path))),
+            SkipReason::Same | SkipReason::Mode | SkipReason::Made => {}
         }
     }
 
@@ -359,6 +360,7 @@ impl Ui {
             }
             Event::Planned { path, size, from, why } => (decision(*why, *from, *size), Some(*size), path),
             Event::Skipped { path, size, reason: SkipReason::Same } => ("= same".to_owned(), Some(*size), path),
+            Event::Skipped { path, size, reason: SkipReason::Mode } => ("~ permissions".to_owned(), Some(*size), path),
             Event::Skipped { path, size, reason } if is_news(*reason) => ("! exists".to_owned(), Some(*size), path),
             Event::Failed { path, failure } => {
                 let (mark, blank) = ("! fails", "");

@@ -48,6 +48,8 @@ pub(crate) struct Tally {
     pub(crate) same: u64,
     /// Files that exist there and stay.
     pub(crate) kept: u64,
+    /// Files of which only the permission bits differed: they are set, or would be.
+    pub(crate) modes: u64,
     /// Directories and links, which count as done but are no files to the user.
     pub(crate) made: u64,
     /// Files that were compared, and whose content was there already.
@@ -202,6 +204,7 @@ impl Model {
                     SkipReason::Same => self.tally.same += 1,
                     SkipReason::Exists => self.tally.kept += 1,
                     SkipReason::Made => self.tally.made += 1,
+                    SkipReason::Mode => self.tally.modes += 1,
                 }
             }
             Event::Planned { size, from, .. } => {

@@ -28,15 +28,15 @@ pub(crate) fn block(verb: Verb, report: &Report, tally: Tally, dry_run: bool) ->
 /// `sent 9,998 of 10,000 files, 127.9 GiB in 22m14s (98 MiB/s), 7.9 GiB resumed, 2 unchanged, all verified`.
 fn done(verb: Verb, report: &Report, tally: Tally) -> String {
     let done = report.done.saturating_sub(tally.made + tally.equal);
-    let unchanged = report.skipped.saturating_sub(tally.kept) + tally.equal;
+    let unchanged = report.skipped.saturating_sub(tally.kept + tally.modes) + tally.equal;
     if done == 0 && report.failed == 0 {
         return nothing(verb, unchanged, tally);
     }
-    let mut parts = vec![amount(verb, report, done, done + unchanged + tally.kept + report.failed)];
+    let mut parts = vec![amount(verb, report, done, done + unchanged + tally.kept + tally.modes + report.failed)];
     if report.bytes_resumed > 0 {
         parts.push(format!("{} resumed", size::bytes(report.bytes_resumed)));
     }
-    parts.extend(skipped(unchanged, tally.kept));
+    parts.extend(skipped(unchanged, tally));
     match report.failed {
         0 => parts.push("all verified".to_owned()),
         failed => parts.push(format!("{} failed", size::count(failed))),
@@ -59,15 +59,18 @@ fn amount(verb: Verb, report: &Report, done: u64, total: u64) -> String {
 
 fn nothing(verb: Verb, unchanged: u64, tally: Tally) -> String {
     let mut parts = vec![format!("nothing to {}", verb.present())];
-    parts.extend(skipped(unchanged, tally.kept));
+    parts.extend(skipped(unchanged, tally));
     if tally.made > 0 {
         parts.push(format!("{} links in place", size::count(tally.made)));
     }
     parts.join(", ")
 }
 
-fn skipped(unchanged: u64, kept: u64) -> Vec<String> {
+fn skipped(unchanged: u64, Tally { kept, modes, .. }: Tally) -> Vec<String> {
     let mut parts = Vec::new();
+    if modes > 0 {
+        parts.push(format!("permissions of {}", size::files(modes)));
+    }
     if unchanged > 0 {
         parts.push(format!("{} unchanged", size::count(unchanged)));
     }
@@ -88,7 +91,7 @@ fn planned(verb: Verb, report: &Report, tally: Tally) -> String {
         text.push_str(&format!(" ({} are there)", size::bytes(tally.planned_there)));
     }
     let mut parts = vec![text];
-    parts.extend(skipped(tally.same, tally.kept));
+    parts.extend(skipped(tally.same, tally));
     if report.failed > 0 {
         parts.push(format!("{} would fail", size::count(report.failed)));
     }

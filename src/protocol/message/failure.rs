@@ -112,6 +112,20 @@ impl Problem {
     }
 }
 
+/// Something that is no failure and that a user may want to know: a file is there whole and something of it is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remark {
+    /// In words; untrusted text.
+    pub text: String,
+}
+
+impl Remark {
+    /// A remark; what is over [`DETAIL_BYTES_MAX`] is cut.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: cut(text.into(), DETAIL_BYTES_MAX) }
+    }
+}
+
 #[cfg(test)]
 pub(in crate::protocol) mod tests {
     use super::*;

@@ -81,6 +81,9 @@ pub enum SkipReason {
     Exists,
     /// A directory or link that is in place now.
     Made,
+    /// Same size and time of modification; it has got the sender's permission bits. Said only to a peer with
+    /// [`REMARKS`](crate::protocol::features::REMARKS).
+    Mode,
 }
 
 /// What becomes of a file whose content is wanted.

@@ -72,6 +72,6 @@ impl State {
     pub(super) fn planned(&mut self, header: Header) -> Result<Planned, SessionError> {
         self.ahead.check(&header)?;
         let stream = self.unoffered.remove(&header.id);
-        Ok(Planned { header, stream, tail: None })
+        Ok(Planned { header, is_held: false, stream, tail: None })
     }
 }

@@ -18,7 +18,11 @@ impl Receiver {
         if header.kind != Kind::Dir {
             self.0.tools.observer.skipped(header.path.to_string(), header.size, reason);
         }
-        self.close(header.id, answer(header.id, Verdict::Skip(reason)), |_| ());
+        let known = match reason {
+            SkipReason::Mode if !self.state().hears_remarks => SkipReason::Same,
+            reason => reason,
+        };
+        self.close(header.id, answer(header.id, Verdict::Skip(known)), |_| ());
     }
 
     pub(super) fn on_refuse(&self, header: &Header, failure: Failure) {

@@ -143,7 +143,8 @@ impl FileIo {
             && no_content
             && let Some(source) = self.same_file()?
         {
-            return Ok(Finished::Same(Touch { source, path: self.path.clone(), mtime: self.mtime, mode: self.mode }));
+            let (root, path) = (self.root.clone(), self.path.clone());
+            return Ok(Finished::Same(Touch { root, source, path, mtime: self.mtime, mode: self.mode }));
         }
         let part = self.part()?;
         let mut slot = self.slot();

@@ -9,7 +9,7 @@ use crate::protocol::range::RangeHeader;
 use crate::session::SessionError;
 use crate::session::budget::Hold;
 use crate::storage::commit::Answer;
-use crate::storage::{Commit, Part, StorageError};
+use crate::storage::{Commit, Committed, Part, StorageError};
 use crate::transfer::SUM_CHUNKS_A_STEP;
 use crate::transfer::receive::{Judging, Verdict};
 
@@ -111,7 +111,10 @@ impl Receiver {
     fn commit(&self, id: FileId, open: Open, waits: u32) {
         match open.io.finish(!open.rules.has_ranges()) {
             Ok(Finished::New(part, room)) => self.submit(id, part, &open.io, room),
-            Ok(Finished::Same(touch)) => self.0.tools.committer.submit_touch(touch, self.told(id)),
+            Ok(Finished::Same(touch)) => match self.in_doubt(&touch.path) {
+                Ok(()) => self.0.tools.committer.submit_touch(touch, self.told(id)),
+                Err(error) => self.on_committed(id, Err(error)),
+            },
             // An empty file is opened here for the first time.
             Err(error) if self.may_wait(&error, waits) => {
                 let receiver = self.clone();
@@ -136,7 +139,12 @@ impl Receiver {
     /// What the committer is to call when it is done with a file.
     fn told(&self, id: FileId) -> Answer {
         let receiver = self.clone();
-        Box::new(move |result| receiver.on_committed(id, result.map(|_| ())))
+        Box::new(move |result| {
+            if let Ok(Committed { unset: Some(error), .. }) = &result {
+                receiver.remark_unset(error);
+            }
+            receiver.on_committed(id, result.map(|_| ()));
+        })
     }
 
     pub(super) fn on_committed(&self, id: FileId, result: Result<(), StorageError>) {

@@ -140,6 +140,7 @@ impl Receiver {
         if let Some((path, failure)) = failed {
             self.0.tools.observer.failed(path.to_string(), failure);
         }
+        self.release(cancel.id);
         self.settle();
         Ok(())
     }

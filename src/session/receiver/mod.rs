@@ -7,12 +7,15 @@
 //! |---|---|
 //! | `messages` | what the sender says |
 //! | `plan`, `answer` | what an offer needs; saying so, and beginning it |
+//! | `same` | what is there already and needs no content |
+//! | `twins` | names that the disk may take for one |
 //! | `check` | digests of what is there already |
 //! | `stream`, `gaps`, `backlog` | a range on its way to disk; the order that it comes in; the brake when the disk is behind |
 //! | `ahead` | a range that came before its file was answered |
 //! | `anew` | what changed and is to be offered again; what crosses it |
 //! | `file`, `wait` | where content is written; waiting for a part that cannot be opened |
 //! | `finish`, `settle` | the verdict and the commit; the last word on a file and on the job |
+//! | `remark` | what is not as it should be, and no failure |
 
 mod ahead;
 mod anew;
@@ -24,14 +27,17 @@ mod finish;
 mod gaps;
 mod messages;
 mod plan;
+mod remark;
+mod same;
 mod settle;
 mod stream;
+mod twins;
 mod wait;
 
 pub use self::backlog::BEGUN_STILL_MAX;
 pub use self::gaps::{PIECE_BYTES, PIECES_FREE};
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -42,12 +48,14 @@ use self::ahead::Waker;
 use self::anew::Anew;
 use self::backlog::Backlog;
 use self::file::FileIo;
+use self::twins::Twins;
 use super::budget::{Account, Hold, OFFER_BYTES};
 use super::control::Control;
 use super::memory::Buffers;
 use super::window::ReceiveWindow;
 use crate::digest::Hasher;
 use crate::progress::{FileProgress, Observer};
+use crate::protocol::features;
 use crate::protocol::message::{End, Failure, FileId, Header, IfExists, Mtime, Tail, Target};
 use crate::protocol::path::{PATH_BYTES_MAX, WirePath};
 use crate::storage::{Committer, Destination, DiskQueue, Replace};
@@ -159,6 +167,17 @@ struct State {
     finished: bool,
     /// This end is about to stop: what has not begun is refused.
     ending: bool,
+    twins: Twins,
+    /// Offers that wait until the one whose name is like theirs is settled.
+    held: HashMap<FileId, Vec<Header>>,
+    /// Directories whose names have been doubted, each once; `None` is the root.
+    doubted: HashSet<Option<WirePath>>,
+    /// The step of the disk's time stamps in nanoseconds, once it was asked for.
+    time_step: Option<u64>,
+    /// The sender understands [`Message::Remark`](crate::protocol::message::Message::Remark).
+    hears_remarks: bool,
+    /// It has been said that times or modes are not kept.
+    unset_said: bool,
 }
 
 /// What a directory gets at the end.
@@ -178,6 +197,8 @@ enum File {
 /// A file that waits for its answer.
 struct Planned {
     header: Header,
+    /// It waits for another file, not for the disk.
+    is_held: bool,
     /// The stream that has its start already, if there is one.
     stream: Option<Waker>,
     /// It came with all of the content, and counts if that does.
@@ -204,6 +225,29 @@ struct Place {
     progress: Arc<FileProgress>,
 }
 
+impl State {
+    /// Lets an offer wait until another file is settled, which is under way.
+    fn hold(&mut self, header: &Header, first: FileId) {
+        if let Some(File::Planning(planned)) = self.files.get_mut(&header.id) {
+            planned.is_held = true;
+            self.held.entry(first).or_default().push(header.clone());
+        }
+    }
+
+    /// What waited for a file, which is settled, is to be planned.
+    fn release(&mut self, id: FileId) -> bool {
+        let Some(headers) = self.held.remove(&id) else { return false };
+        self.twins.settle(id);
+        for header in &headers {
+            if let Some(File::Planning(planned)) = self.files.get_mut(&header.id) {
+                planned.is_held = false;
+            }
+        }
+        self.unplanned.extend(headers);
+        !std::mem::replace(&mut self.planning, true)
+    }
+}
+
 impl Receiver {
     pub(crate) fn new(tools: Tools, options: ReceiveOptions) -> Self {
         let backlog = Backlog::new(tools.window.clone());
@@ -212,6 +256,19 @@ impl Receiver {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().expect("no holder panics")
+    }
+
+    /// What the sender understands beyond the least.
+    pub(crate) fn use_features(&self, features: u64) {
+        self.state().hears_remarks = features & features::REMARKS != 0;
+    }
+
+    /// A file is settled: what waited for it goes on.
+    fn release(&self, id: FileId) {
+        if self.state().release(id) {
+            let receiver = self.clone();
+            self.0.tools.disk.spawn(move || receiver.plan_some());
+        }
     }
 
     /// Resolves when the sender has ended and every file is settled.
@@ -256,7 +313,8 @@ impl Receiver {
         state.planning
             || self.0.backlog.is_busy()
             || state.files.values().any(|file| match file {
-                File::Planning(_) | File::Committing(_) => true,
+                File::Planning(planned) => !planned.is_held,
+                File::Committing(_) => true,
                 File::Open(open) => open.rules.is_hashing(),
             })
     }

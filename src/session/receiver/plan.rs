@@ -5,11 +5,7 @@ use std::time::{Duration, Instant};
 use super::{File, ReceiveOptions, Receiver};
 use crate::protocol::message::{Failure, Header, IfExists, Kind, SkipReason, Status, Target};
 use crate::protocol::path::WirePath;
-use crate::storage::Meta;
-use crate::storage::Part;
-use crate::storage::StorageError;
-use crate::storage::commit;
-use crate::storage::mode;
+use crate::storage::{Committed, Meta, Part, StorageError, commit, mode};
 use crate::transfer::resume::{self, Existing, Local, Plan};
 
 /// How long offers are planned before the disk thread takes other work. On a disk that answers that is a thousand of them.
@@ -56,6 +52,12 @@ impl Receiver {
             Ok(path) => path,
             Err(failure) => return self.on_refuse(header, failure),
         };
+        let path = match self.apart_from_twins(header, path) {
+            Ok(Some(path)) => path,
+            // It waits for its twin.
+            Ok(None) => return,
+            Err(failure) => return self.on_refuse(header, failure),
+        };
         match self.decide(header, path).and_then(|(path, plan)| self.act(header, path, plan)) {
             Ok(()) => {}
             Err(error) if self.may_wait(&error, waits) => {
@@ -64,6 +66,42 @@ impl Receiver {
             }
             Err(error) => self.on_refuse(header, (&error).into()),
         }
+    }
+
+    /// The name, if no other of the job is the same one on this disk; `None` while that cannot be told, because the other
+    /// one is still under way: it is planned again then.
+    fn apart_from_twins(&self, header: &Header, path: WirePath) -> Result<Option<WirePath>, Failure> {
+        let ReceiveOptions { root, policy, .. } = &self.0.options;
+        if root.tells_names_apart(&path) {
+            return Ok(Some(path));
+        }
+        let twin = {
+            let mut state = self.state();
+            if let Some(first) = state.twins.refused_above(&path) {
+                return Err(one_name(first));
+            }
+            if let Some(first) = state.twins.waits_above(&path) {
+                state.hold(header, first);
+                return Ok(None);
+            }
+            let Some(twin) = state.twins.note(&path, header.id) else { return Ok(Some(path)) };
+            if state.files.contains_key(&twin.id) {
+                if header.kind == Kind::Dir {
+                    state.twins.wait(&path, twin.id);
+                }
+                state.hold(header, twin.id);
+                return Ok(None);
+            }
+            twin
+        };
+        // A policy that replaces nothing loses nothing.
+        if policy.if_exists != IfExists::Replace || !root.is_one_name(&twin.path, &path)? {
+            return Ok(Some(path));
+        }
+        if header.kind == Kind::Dir {
+            self.state().twins.refuse(&path, &twin.path);
+        }
+        Err(one_name(&twin.path))
     }
 
     /// The name below our root that an offer means.
@@ -95,7 +133,8 @@ impl Receiver {
             Kind::Dir | Kind::Link(_) => None,
         };
         let there = if header.kind == Kind::Dir { root.stat_dir(&path)? } else { root.stat(&path)? };
-        let local = Local { target: there.map(Existing::from), part };
+        let target = there.map(Existing::from);
+        let local = Local { keeps: self.keeps(header, &path, target.as_ref()), target, part };
         let plan = resume::decide(header, &local, policy);
         let steps_aside = policy.if_exists == IfExists::Rename && local.target.is_some() && !policy.blind;
         if steps_aside
@@ -113,7 +152,8 @@ impl Receiver {
         let ReceiveOptions { root, policy, .. } = &self.0.options;
         for path in commit::asides(path) {
             let Some(there) = root.stat(&path)? else { break };
-            let local = Local { target: Some(there.into()), part: None };
+            let there = Existing::from(there);
+            let local = Local { keeps: self.keeps(header, &path, Some(&there)), target: Some(there), part: None };
             if resume::decide(header, &local, policy) == Plan::Skip(SkipReason::Same) {
                 return Ok(Some(path));
             }
@@ -130,6 +170,7 @@ impl Receiver {
             Plan::Skip(SkipReason::Same) => return self.skip_same(header, path),
             Plan::Skip(reason) => self.on_skip(header, reason),
             Plan::Refuse(failure) => self.on_refuse(header, failure),
+            Plan::SetMode => return self.set_mode(header, path),
             Plan::Receive(start) => self.on_start(header, path, start),
             Plan::MakeDir | Plan::MakeLink if self.0.options.dry_run => self.on_made(header, &path, false),
             Plan::MakeDir if root.make_dir_for(&path, header.mode)? => self.commit_name(header, path),
@@ -139,7 +180,12 @@ impl Receiver {
                     // Not even what it holds could be looked at.
                     root.open_up_dir(&path)?;
                 }
-                self.on_made(header, &path, is_changed);
+                if !self.is_in_doubt(&path)? {
+                    self.on_made(header, &path, is_changed);
+                    return Ok(());
+                }
+                let there = path.clone();
+                self.after_names(header, path, move |receiver, header| receiver.on_made(header, &there, is_changed));
             }
             Plan::MakeLink => match self.make_link(header, &path)? {
                 Some(made) => self.commit_name(header, made),
@@ -173,18 +219,6 @@ impl Receiver {
         }
     }
 
-    /// What is there already is as good as sent, and so it has to be as safe.
-    fn skip_same(&self, header: &Header, path: WirePath) -> Result<(), StorageError> {
-        let options = &self.0.options;
-        let in_doubt = options.durable && !options.dry_run;
-        if in_doubt && options.root.is_in_doubt(&path)? {
-            self.after_names(header, path, |receiver, header| receiver.on_skip(header, SkipReason::Same));
-        } else {
-            self.on_skip(header, SkipReason::Same);
-        }
-        Ok(())
-    }
-
     /// A new directory or link is done when its name is durable, like a file.
     fn commit_name(&self, header: &Header, path: WirePath) {
         let made = path.clone();
@@ -194,9 +228,14 @@ impl Receiver {
     }
 
     /// Goes on when the name is durable.
-    fn after_names(&self, header: &Header, path: WirePath, then: impl FnOnce(&Self, &Header) + Send + 'static) {
+    pub(super) fn after_names(
+        &self,
+        header: &Header,
+        path: WirePath,
+        then: impl FnOnce(&Self, &Header) + Send + 'static,
+    ) {
         let (receiver, header) = (self.clone(), header.clone());
-        let done = Box::new(move |result: Result<WirePath, StorageError>| match result {
+        let done = Box::new(move |result: Result<Committed, StorageError>| match result {
             Ok(_) => then(&receiver, &header),
             Err(error) => receiver.on_refuse(&header, (&error).into()),
         });
@@ -206,6 +245,11 @@ impl Receiver {
 
 impl From<Meta> for Existing {
     fn from(meta: Meta) -> Self {
-        Self { kind: meta.kind, size: meta.size, mtime: meta.mtime }
+        Self { kind: meta.kind, size: meta.size, mtime: meta.mtime, mode: meta.mode }
     }
+}
+
+/// The failure of a name that the disk takes for one that the job has given already.
+fn one_name(first: &WirePath) -> Failure {
+    Failure::new(Status::Exists, format!("{first} has this name there: the file system takes both names for one"))
 }

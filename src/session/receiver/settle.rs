@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use tracing::debug;
 
 use super::{File, Finish, Receiver};
-use crate::progress::Event;
 use crate::protocol::message::{Done, Failure, FileId, Message};
 use crate::protocol::path::WirePath;
 use crate::transport::hurry;
@@ -44,6 +43,7 @@ impl Receiver {
         drop(state);
         // A part may go with it, which takes a system call.
         drop(file);
+        self.release(id);
         self.settle();
     }
 
@@ -78,7 +78,7 @@ impl Receiver {
         // Innermost first: setting a child's metadata must not touch a parent that is done.
         for (path, Finish { mtime, mode, .. }) in directories.into_iter().rev() {
             if let Err(error) = self.0.options.root.set_dir_meta(&path, mtime, mode) {
-                self.0.tools.observer.event(Event::Note(error.to_string()));
+                self.remark_unset(&error);
             }
         }
     }

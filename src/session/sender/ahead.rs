@@ -43,12 +43,12 @@ impl Sender {
         let buffer = self.0.tools.buffers.take_behind(RANGE_HEADER_BYTES, len as usize);
         let hasher = self.0.tools.hasher.clone();
         let read = self.0.tools.disk.run(move || {
-            let start = read_start(&place, Turn::Ahead, buffer, &hasher).ok()??;
+            let start = read_start(&place, Turn::Ahead, buffer, &hasher).ok()?;
             // It may be a hole, which needs no content.
             let is_hole = more && start.digest == Some(hasher.zero_chunk(CHUNK_BYTES));
             (!is_hole).then_some(start)
         });
-        let Ok(Some(Start { buffer, digest, source })) = read.await else { return };
+        let Ok(Some(Start { buffer, digest, source, grew: false })) = read.await else { return };
         let Some(digest) = digest else { return self.close_ahead(id, None) };
         let source = more.then(|| Arc::new(source));
         let Some((outlet, reports, wanted)) = self.open_ahead(id, digest, source) else { return };

@@ -7,7 +7,7 @@ use super::offer::OfferPermit;
 use crate::progress::FileProgress;
 use crate::protocol::message::{Have, Header, Kind};
 use crate::protocol::path::WirePath;
-use crate::storage::{Source, Tree};
+use crate::storage::{FileIdentity, Source, Tree};
 use crate::transfer::send::Send;
 
 /// One offered file that is not settled.
@@ -15,7 +15,7 @@ pub(super) struct Outgoing {
     pub(super) header: Header,
     pub(super) root: Tree,
     pub(super) at: WirePath,
-    pub(super) attempt: u8,
+    pub(super) offered: Offered,
     /// Its start, on its way although nobody has asked for it yet.
     pub(super) ahead: Option<Gone>,
     /// From the answer on.
@@ -23,6 +23,8 @@ pub(super) struct Outgoing {
     /// Digests that came before the file was opened.
     pub(super) early: Vec<Have>,
     pub(super) tail_sent: bool,
+    /// We read our own copy, and have nothing to say of it meanwhile.
+    pub(super) is_read: bool,
     /// Its room among the offers, given back when it is settled.
     pub(super) permit: OfferPermit,
 }
@@ -38,11 +40,22 @@ impl Outgoing {
         !self.tail_sent && self.moving.as_ref().is_some_and(|moving| moving.open.is_none())
     }
 
-    /// Whether the receiver's digests wait for ours, or the receiver for the tail.
+    /// Whether the receiver waits for us to read our copy: its digests wait for ours, or it waits for the tail.
     pub(super) fn is_behind(&self) -> bool {
         let Some(moving) = &self.moving else { return false };
-        moving.closing || moving.open.as_ref().is_some_and(|open| open.rules.is_behind())
+        self.is_read || moving.closing || moving.open.as_ref().is_some_and(|open| open.rules.is_behind())
     }
+}
+
+/// How often a file was offered, and as what.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Offered {
+    /// From one.
+    pub(super) attempt: u8,
+    /// What it was when it was offered.
+    pub(super) identity: FileIdentity,
+    /// How often it was given time to come to rest.
+    pub(super) waits: u8,
 }
 
 /// A file that the receiver wants.

@@ -13,8 +13,10 @@
 //! | `stream`, `outlet` | a range on its way to the receiver; the stream that it takes |
 //! | `start`, `ahead` | the first bytes of a file; sending them before they are asked for |
 //! | `check` | the receiver's digests beside our own |
+//! | `again` | a source that changed, beside what was sent of it |
 //! | `settle` | the last word on a file and on the job |
 
+mod again;
 mod ahead;
 mod check;
 mod file;
@@ -47,9 +49,9 @@ use super::link::{link_report, record_link};
 use super::local::Walked;
 use super::memory::{Buffers, SendBudget};
 use crate::digest::Hasher;
-use crate::progress::Observer;
-use crate::protocol::message::{FileId, Message};
-use crate::protocol::{HEADERS_AHEAD_MAX, features};
+use crate::progress::{Event, Observer};
+use crate::protocol::message::{FileId, Message, Remark};
+use crate::protocol::{HEADERS_AHEAD_MAX, REMARKS_MAX, features};
 use crate::storage::{DiskQueue, Found};
 use crate::transfer::ahead::Ahead;
 
@@ -108,6 +110,10 @@ struct State {
     left_out: bool,
     /// The receiver understands [`Message::Offered`].
     hears_offered: bool,
+    /// The receiver understands [`Message::Remark`].
+    hears_remarks: bool,
+    /// How many it has heard.
+    remarks: usize,
     offered_sent: bool,
     end_sent: bool,
     peer_ended: bool,
@@ -168,9 +174,16 @@ impl Sender {
         Ok(())
     }
 
+    pub(crate) fn observer(&self) -> &Observer {
+        &self.0.tools.observer
+    }
+
     /// What the receiver understands beyond the least. A client sends long before it hears that.
     pub(crate) fn use_features(&self, features: u64) {
-        self.state().hears_offered = features & features::OFFERED != 0;
+        let mut state = self.state();
+        state.hears_offered = features & features::OFFERED != 0;
+        state.hears_remarks = features & features::REMARKS != 0;
+        drop(state);
         self.maybe_end();
     }
 
@@ -205,6 +218,26 @@ impl Sender {
     fn want(&self, id: FileId) {
         // The receiver of this channel lives as long as `run`; after it nothing is wanted.
         let _ = self.0.wanted.send(id);
+    }
+
+    /// Queues a file once more that has been given time to come to rest.
+    fn want_again(&self, id: FileId) {
+        if let Some(file) = self.state().files.get_mut(&id) {
+            file.offered.waits += 1;
+        }
+        self.want(id);
+    }
+
+    /// Says something of the job that is no failure: to the user, who is at this end or at the other.
+    pub(super) fn remark(&self, text: String) {
+        if self.0.tools.own_tree {
+            return self.0.tools.observer.event(Event::Note(text));
+        }
+        let mut state = self.state();
+        if state.hears_remarks && state.remarks < REMARKS_MAX {
+            state.remarks += 1;
+            self.0.tools.control.send(Message::Remark(Remark::new(text)));
+        }
     }
 
     /// Starts a pump for each pick of wanted files, a bounded number at a time. Returns only with an error.

@@ -4,12 +4,11 @@ use std::os::unix::ffi::OsStrExt;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::file::Outgoing;
+use super::file::{Offered, Outgoing};
 use super::names::{Names, Turn, taken};
 use super::settle::changed;
 use super::stream::Place;
 use super::{Sender, State};
-use crate::progress::Event;
 use crate::protocol::OFFERS_MAX;
 use crate::protocol::message::{Done, FileId, Header, Kind, Message};
 use crate::protocol::path::WirePath;
@@ -47,7 +46,7 @@ impl Sender {
                     self.0.tools.control.room().await;
                     self.problem(name, failure);
                 }
-                Found::Note(text) => self.0.tools.observer.event(Event::Note(text)),
+                Found::Note(text) => self.remark(text),
             }
         }
         self.state().walk_ended = true;
@@ -81,6 +80,7 @@ impl Sender {
     /// Puts a file on offer and says so: under the lock, so that ids count up on the wire.
     fn offer(&self, state: &mut State, offer: Offer) -> FileId {
         let Offer { root, at, path, meta, attempt, permit } = offer;
+        let offered = Offered { attempt, identity: meta.identity, waits: 0 };
         let id = FileId(state.next_id);
         state.next_id += 1;
         state.total.files += 1;
@@ -88,18 +88,19 @@ impl Sender {
         let header = Header { id, path, kind: meta.kind, size: meta.size, mtime: meta.mtime, mode: meta.mode };
         self.0.tools.control.send(Message::Header(header.clone()));
         if self.goes_ahead(state, &header, attempt) {
-            let place = Place { root: root.clone(), at: at.clone(), header: header.clone(), from: 0 };
+            let place = Place { root: root.clone(), at: at.clone(), header: header.clone(), from: 0, offered };
             tokio::spawn(self.clone().send_ahead(place));
         }
         let file = Outgoing {
             header,
             root,
             at,
-            attempt,
+            offered,
             ahead: None,
             moving: None,
             early: Vec::new(),
             tail_sent: false,
+            is_read: false,
             permit,
         };
         state.files.insert(id, file);
@@ -113,7 +114,7 @@ impl Sender {
         // One step: while the file is not on offer, another thread might say `End`.
         let mut state = self.state();
         let Some(file) = state.files.remove(&id) else { return Ok(()) };
-        let Outgoing { header: Header { path, .. }, root, at, attempt, permit, .. } = file;
+        let Outgoing { header: Header { path, .. }, root, at, offered: Offered { attempt, .. }, permit, .. } = file;
         self.0.tools.control.send(Message::Cancel(Done { id, failure: Some(changed()) }));
         match now {
             Some(meta) => {
@@ -132,7 +133,7 @@ impl Sender {
     /// What the source of a file is by now; `None` when it is gone, or has changed too often.
     async fn look_again(&self, id: FileId) -> Result<Option<Meta>, Lost> {
         let (root, at) = match self.state().files.get(&id) {
-            Some(file) if file.attempt < OFFERS_MAX => (file.root.clone(), file.at.clone()),
+            Some(file) if file.offered.attempt < OFFERS_MAX => (file.root.clone(), file.at.clone()),
             _ => return Ok(None),
         };
         Ok(self.0.tools.disk.run(move || root.stat(&at)).await?.ok().flatten())

@@ -1,5 +1,7 @@
 //! The stream of one range, and why it may stop before its end.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use quinn::SendStream;
 
@@ -15,6 +17,10 @@ pub(super) enum Stop {
     Unwanted,
     /// The source is not what its header said.
     Changed,
+    /// The source has just changed: whether it changes again can be seen only after this time.
+    Unsettled(Duration),
+    /// What can be read of the source is not as long as the file system says.
+    UnknownSize,
     /// The connection is over.
     Session(SessionError),
 }

@@ -9,7 +9,7 @@ use crate::protocol::message::{FileId, Tail};
 use crate::protocol::range::{RANGE_HEADER_BYTES, RangeHeader, Turn};
 use crate::session::SessionError;
 use crate::session::memory::{Buffer, SendPermit, in_flight};
-use crate::storage::{Source, StorageError};
+use crate::storage::{Since, Source, StorageError};
 use crate::transfer::send::Send;
 
 impl Sender {
@@ -55,9 +55,12 @@ impl Sender {
         id: FileId,
         size: u64,
         permit: SendPermit,
-        start: Result<Option<Start>, StorageError>,
+        start: Result<Start, Stop>,
     ) -> Result<(), Stop> {
-        let Start { buffer, digest, .. } = start?.ok_or(Stop::Changed)?;
+        let Start { buffer, digest, grew, .. } = start?;
+        if grew {
+            self.remark_growth(id);
+        }
         // An empty file needs no stream.
         if digest.is_some() {
             self.count_sent(id, size);
@@ -98,7 +101,7 @@ struct Small {
     id: FileId,
     size: u64,
     permit: SendPermit,
-    start: Result<Option<Start>, StorageError>,
+    start: Result<Start, Stop>,
 }
 
 impl Unread {
@@ -117,24 +120,32 @@ pub(super) struct Start {
     /// An empty file has none.
     pub(super) digest: Option<Digest>,
     pub(super) source: Source,
+    /// More was written behind what was offered.
+    pub(super) grew: bool,
 }
 
-/// On a disk thread: fills `buffer` with a stream's header and as much of the file as there is room. `None` when it is
-/// not what was offered.
-pub(super) fn read_start(
-    place: &Place,
-    turn: Turn,
-    mut buffer: Buffer,
-    hasher: &Hasher,
-) -> Result<Option<Start>, StorageError> {
-    let source = place.root.open_source(&place.at)?;
-    if !place.is(&source) {
-        return Ok(None);
-    }
+/// On a disk thread: fills `buffer` with a stream's header and as much of the file as there is room.
+pub(super) fn read_start(place: &Place, turn: Turn, mut buffer: Buffer, hasher: &Hasher) -> Result<Start, Stop> {
+    let source = place.open()?;
     let (header, content) = buffer.split_at_mut(RANGE_HEADER_BYTES);
     let range = RangeHeader { id: place.header.id, offset: 0, len: content.len() as u64, turn };
     header.copy_from_slice(&range.to_bytes());
-    let whole = source.read_at(content, 0)? == content.len() && source.unchanged()?;
+    let is_whole = content.len() as u64 == place.header.size;
+    let read = source.read_at(content, 0)?;
+    if (is_whole || read < content.len()) && !source.has_honest_size()? {
+        return Err(Stop::UnknownSize);
+    }
+    let since = source.since_opened()?;
+    if read < content.len() || since == Since::Shorter || (since == Since::ReadAgain && !is_there(&source, content)?) {
+        return Err(Stop::Changed);
+    }
+    let grew = is_whole && since == Since::ReadAgain && source.is_longer_than(place.header.size)?;
     let digest = (!content.is_empty()).then(|| hasher.chunk(content));
-    Ok(whole.then_some(Start { buffer, digest, source }))
+    Ok(Start { buffer, digest, source, grew })
+}
+
+/// Whether a source still starts with `content`: its inode changed, which need not be a change of that.
+fn is_there(source: &Source, content: &[u8]) -> Result<bool, StorageError> {
+    let mut again = vec![0; content.len()];
+    Ok(source.read_at(&mut again, 0)? == content.len() && again == content)
 }

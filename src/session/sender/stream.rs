@@ -8,7 +8,7 @@ use bytes::Bytes;
 use quinn::RecvStream;
 
 use super::Sender;
-use super::file::{OpenSource, Outgoing};
+use super::file::{Offered, OpenSource, Outgoing};
 use super::outlet::{Outlet, Stop};
 use crate::digest::{CHUNK_BYTES, Digest};
 use crate::progress::Phase;
@@ -17,12 +17,15 @@ use crate::protocol::path::WirePath;
 use crate::protocol::range::{REPORT_BYTES, RangeHeader, Turn};
 use crate::session::SessionError;
 use crate::session::memory::{SendPermit, in_flight};
-use crate::storage::{Lost, Source, StorageError, Tree};
+use crate::storage::{DataMap, Lost, Meta, Since, Source, StorageError, Tree, unknown_size};
 use crate::transfer::SUM_CHUNKS_A_STEP;
 use crate::transfer::send::{Closing, Send};
 
 /// Chunks that are read and hashed ahead of the stream, so that disk and network overlap.
 const READ_AHEAD: usize = 4;
+
+/// How often a source that has just changed is given time: one that is written all the time is sent as it is.
+const SETTLE_WAITS_MAX: u8 = 4;
 
 /// One chunk, ready for its stream.
 type Read = Result<(Bytes, Digest), Stop>;
@@ -46,6 +49,15 @@ impl Sender {
                 Ok(())
             }
             Err(Stop::Changed) => Ok(self.offer_again(id).await?),
+            Err(Stop::UnknownSize) => {
+                self.give_up(id, unknown_size());
+                Ok(())
+            }
+            Err(Stop::Unsettled(wait)) => {
+                tokio::time::sleep(wait).await;
+                self.want_again(id);
+                Ok(())
+            }
             Err(Stop::Session(error)) => Err(error),
         }
     }
@@ -82,15 +94,16 @@ impl Sender {
             // What went ahead and the rest must be of one file.
             let source = match ahead.flatten() {
                 Some(source) => source,
-                None => Arc::new(place.root.open_source(&place.at)?),
+                None => Arc::new(place.open()?),
             };
             source.advise_sequential();
-            let content = source.data_chunks(from, CHUNK_BYTES)?;
-            // The digest of a hole is part of the rules, and the first time it has to be made.
-            let rules = Send::new(id, size, from, content, &hasher);
-            Ok::<_, StorageError>(place.is(&source).then_some((source, rules)))
+            let map = source.data_map(from, CHUNK_BYTES)?;
+            Ok::<_, Stop>((source, map))
         });
-        let (source, rules) = opened.await??.ok_or(Stop::Changed)?;
+        let (source, map) = opened.await??;
+        let content = self.search(id, &source, map).await?;
+        // The digest of a hole is part of the rules, and the first time it has to be made.
+        let rules = self.0.tools.disk.run(move || Send::new(id, size, from, content, &hasher)).await?;
         let mut rules = rules.map_err(SessionError::from)?;
         if let Some(digest) = start {
             rules.on_start(digest);
@@ -102,6 +115,21 @@ impl Sender {
             self.0.tools.disk.spawn(move || sender.hash_prefix(id, &source, 0, from));
         }
         Ok(())
+    }
+
+    /// Reads what may not be holes, a piece at a time.
+    pub(super) async fn search(
+        &self,
+        id: FileId,
+        source: &Arc<Source>,
+        mut map: DataMap,
+    ) -> Result<Vec<Range<u64>>, Stop> {
+        while let Some(piece) = map.next_doubtful() {
+            let _work = self.work_on(id);
+            let source = source.clone();
+            map.add(self.0.tools.disk.run(move || source.data_in(piece, CHUNK_BYTES)).await??);
+        }
+        Ok(map.into_ranges())
     }
 
     fn install(&self, id: FileId, mut open: OpenSource) -> Result<(), Stop> {
@@ -165,7 +193,7 @@ impl Sender {
         let mut buffer = self.0.tools.buffers.take(len);
         self.0.tools.disk.run(move || {
             if source.read_at(&mut buffer, offset)? < len {
-                return Err(Stop::Changed);
+                return Err(if source.has_honest_size()? { Stop::Changed } else { Stop::UnknownSize });
             }
             let digest = hasher.chunk(&buffer);
             Ok((in_flight(buffer, permit), digest))
@@ -180,12 +208,11 @@ impl Sender {
         self.with_rules(id, Send::on_sent);
     }
 
-    fn with_rules(&self, id: FileId, act: impl FnOnce(&mut Send)) {
+    /// `None` when the file is over.
+    pub(super) fn with_rules<T>(&self, id: FileId, act: impl FnOnce(&mut Send) -> T) -> Option<T> {
         let mut state = self.state();
-        let moving = state.files.get_mut(&id).and_then(|file| file.moving.as_mut());
-        if let Some(open) = moving.and_then(|moving| moving.open.as_mut()) {
-            act(&mut open.rules);
-        }
+        let moving = state.files.get_mut(&id)?.moving.as_mut()?;
+        Some(act(&mut moving.open.as_mut()?.rules))
     }
 
     pub(super) async fn open_stream(&self, id: FileId) -> Result<Outlet, Stop> {
@@ -217,21 +244,26 @@ impl Sender {
         }
     }
 
-    /// Sends the tail if everything is sent and compared and the source is still what it was.
+    /// Sends the tail if everything is sent and compared and the source still begins with it.
     async fn close_file(&self, id: FileId) -> Result<(), Stop> {
-        let Some((source, mut closing)) = self.complete(id) else { return Ok(()) };
-        let (disk, hasher) = (&self.0.tools.disk, self.0.tools.hasher.clone());
-        let first = disk.run(move || {
-            let tail = closing.step(&hasher, SUM_CHUNKS_A_STEP);
-            Ok::<_, StorageError>((source.unchanged()?, tail, closing))
-        });
-        let (unchanged, tail, closing) = first.await??;
-        if !unchanged {
-            return Err(Stop::Changed);
+        let Some(source) = self.whole_source(id) else { return Ok(()) };
+        let looking = source.clone();
+        let look = move || {
+            let is_honest = looking.has_honest_size()?;
+            Ok::<_, StorageError>((is_honest, looking.since_opened()?))
+        };
+        match self.0.tools.disk.run(look).await?? {
+            (false, _) => return Err(Stop::UnknownSize),
+            (true, Since::Same) => {}
+            (true, Since::Shorter) => return Err(Stop::Changed),
+            (true, Since::ReadAgain) => self.read_again(id, &source).await?,
         }
-        let tail = match tail {
-            Some(tail) => tail,
-            None => self.sum_up(closing).await?,
+        let Some(mut closing) = self.with_rules(id, Send::close).flatten() else { return Ok(()) };
+        let hasher = self.0.tools.hasher.clone();
+        let first = self.0.tools.disk.run(move || (closing.step(&hasher, SUM_CHUNKS_A_STEP), closing));
+        let tail = match first.await? {
+            (Some(tail), _) => tail,
+            (None, closing) => self.sum_up(closing).await?,
         };
         self.send_tail(id, tail);
         Ok(())
@@ -249,15 +281,15 @@ impl Sender {
         }
     }
 
-    /// What is left to do for a file that is complete, and its source; otherwise a new pump goes on, now if ranges
+    /// The source of a file that is complete, from which the tail is made; otherwise a new pump goes on, now if ranges
     /// wait, later if the comparison finds some.
-    fn complete(&self, id: FileId) -> Option<(Arc<Source>, Closing)> {
+    fn whole_source(&self, id: FileId) -> Option<Arc<Source>> {
         let mut state = self.state();
         let moving = state.files.get_mut(&id)?.moving.as_mut()?;
         let open = moving.open.as_mut()?;
-        if let Some(closing) = open.rules.close() {
+        if open.rules.is_sent() {
             moving.closing = true;
-            return Some((open.source.clone(), closing));
+            return Some(open.source.clone());
         }
         if open.rules.has_ranges() {
             self.want(id);
@@ -286,7 +318,8 @@ impl Sender {
         let state = self.state();
         let file = state.files.get(&id)?;
         let from = file.moving.as_ref()?.from;
-        Some(Place { root: file.root.clone(), at: file.at.clone(), header: file.header.clone(), from })
+        let (root, at, header) = (file.root.clone(), file.at.clone(), file.header.clone());
+        Some(Place { root, at, header, from, offered: file.offered })
     }
 }
 
@@ -296,11 +329,31 @@ pub(super) struct Place {
     pub(super) at: WirePath,
     pub(super) header: Header,
     pub(super) from: u64,
+    pub(super) offered: Offered,
 }
 
 impl Place {
-    /// Whether an opened source is what was offered.
-    pub(super) fn is(&self, source: &Source) -> bool {
-        source.meta().size == self.header.size && source.meta().mtime == self.header.mtime
+    /// On a disk thread: opens the source, if it is what was offered and has been at rest for long enough to see the next
+    /// change of it.
+    pub(super) fn open(&self) -> Result<Source, Stop> {
+        let source = self.root.open_source(&self.at)?;
+        if !self.is(&source) {
+            return Err(Stop::Changed);
+        }
+        match source.settles_in() {
+            Some(wait) if self.offered.waits < SETTLE_WAITS_MAX => Err(Stop::Unsettled(wait)),
+            // It never rests; most likely it is found changed in the end.
+            _ => Ok(source.up_to(self.header.size)),
+        }
+    }
+
+    /// Whether an opened source is what was offered. One that was offered anew, because it changed, may have grown since.
+    fn is(&self, source: &Source) -> bool {
+        let Meta { size, mtime, identity, .. } = source.meta();
+        let same = *size == self.header.size && *mtime == self.header.mtime;
+        let grows = self.offered.attempt > 1
+            && *size >= self.header.size
+            && (identity.dev, identity.ino) == (self.offered.identity.dev, self.offered.identity.ino);
+        same || grows
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::name::give_final_name;
-use super::{Commit, Job, Sync, Told, Work};
+use super::{Commit, Committed, Job, Sync, Told, Work};
 use crate::protocol::path::WirePath;
 use crate::storage::dir::{Change, Dir, Names, ObjectId, Unsynced};
 use crate::storage::error::{Op, StorageError, failed};
@@ -30,6 +30,8 @@ pub(super) struct Group {
 /// One file on its way. Once `outcome` is a failure, the later steps leave it out.
 struct Entry {
     commit: Commit,
+    /// See [`Committed::unset`].
+    unset: Option<StorageError>,
     outcome: Result<WirePath, StorageError>,
     told: Told,
 }
@@ -37,6 +39,15 @@ struct Entry {
 impl Entry {
     fn is_good(&self) -> bool {
         self.outcome.is_ok()
+    }
+
+    /// Gives the part its length, mode and time. Only the first decides over the content.
+    fn finish(&mut self) {
+        let Commit { part, size, mtime, mode, .. } = &self.commit;
+        match part.finish(*size, *mtime, *mode) {
+            Ok(unset) => self.unset = unset,
+            Err(error) => self.outcome = Err(error),
+        }
     }
 
     fn step(&mut self, step: impl FnOnce(&mut Commit) -> Result<(), StorageError>) {
@@ -62,13 +73,16 @@ impl Group {
             Work::File(commit) => {
                 self.note_root(commit.part.root());
                 let outcome = Ok(commit.part.target().clone());
-                self.files.push(Entry { commit: *commit, outcome, told: job.told });
+                self.files.push(Entry { commit: *commit, unset: None, outcome, told: job.told });
             }
             Work::Names { root, path } => {
                 self.note_root(&root);
                 self.names.push((root, path, job.told));
             }
-            Work::Touch(touch) => self.touched.push(Touched::new(touch, job.told)),
+            Work::Touch(touch) => {
+                self.note_root(&touch.root);
+                self.touched.push(Touched::new(touch, job.told));
+            }
         }
     }
 
@@ -82,7 +96,7 @@ impl Group {
         for entry in &mut self.files {
             #[cfg(test)]
             crate::storage::testing::panic_at("commit", entry.commit.part.target());
-            entry.step(|commit| commit.part.finish(commit.size, commit.mtime, commit.mode));
+            entry.finish();
         }
         self.touched.iter_mut().for_each(Touched::apply);
         if self.sync == Sync::Durable {
@@ -90,6 +104,8 @@ impl Group {
             touch::sync(&mut self.touched);
         }
         for entry in &mut self.files {
+            // Some file systems tell only at a close that there was no room for what was written.
+            entry.step(|commit| commit.part.flush());
             rename(entry);
         }
         let failures = self.sync_names();
@@ -132,22 +148,17 @@ impl Group {
     }
 
     fn answer(self, failures: &Failures) {
-        for Entry { commit, outcome, told } in self.files {
+        for Entry { commit, unset, outcome, told } in self.files {
             let outcome = outcome.and_then(|path| failures.check(commit.part.dir(), &path).map(|()| path));
             // Unlocks a part that stays, before anyone hears of it and tries again.
             drop(commit);
-            told.tell(outcome);
+            told.tell(outcome.map(|path| Committed { path, unset }));
         }
-        self.touched.into_iter().for_each(Touched::answer);
+        for touched in self.touched {
+            touched.answer(|root, path| failures.check_in(root, path));
+        }
         for (root, path, told) in self.names {
-            let outcome = match failures.dirs.is_empty() {
-                true => Ok(()),
-                false => root
-                    .in_parent(&path, |dir, _| Ok(Arc::clone(dir)))
-                    .map_err(failed(Op::Sync, path.as_path()))
-                    .and_then(|dir| failures.check(&dir, &path)),
-            };
-            told.tell(outcome.map(|()| path));
+            told.tell(failures.check_in(&root, &path).map(|()| path.into()));
         }
     }
 }
@@ -166,6 +177,15 @@ impl Failures {
         let above = changes.filter(|change| change.names == Names::Others);
         let devices = above.filter_map(|change| Some((change.dir.id().dev, *dirs.get(&change.dir.id())?))).collect();
         Self { dirs, devices }
+    }
+
+    /// Whether the name of `path` below `root` is durable.
+    fn check_in(&self, root: &Destination, path: &WirePath) -> Result<(), StorageError> {
+        if self.dirs.is_empty() {
+            return Ok(());
+        }
+        let dir = root.in_parent(path, |dir, _| Ok(Arc::clone(dir))).map_err(failed(Op::Sync, path.as_path()))?;
+        self.check(&dir, path)
     }
 
     /// Whether the name of `path` in `dir` is durable.

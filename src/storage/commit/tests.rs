@@ -22,7 +22,7 @@ fn commit(part: Part, replace: Replace) -> Commit {
 
 fn submit(committer: &Committer, commit: Commit) -> Receiver<Outcome> {
     let (sender, outcome) = mpsc::channel();
-    committer.submit(commit, Box::new(move |done| sender.send(done).unwrap()));
+    committer.submit(commit, Box::new(move |done| sender.send(done.map(|done| done.path)).unwrap()));
     outcome
 }
 
@@ -189,7 +189,7 @@ fn new_directories_and_links_become_durable() {
     assert_eq!(place.root.unsynced().len(), 2);
     let (sender, outcome) = mpsc::channel();
     committer.submit_dir(place.root.clone(), wire("a/b"), Box::new(move |done| sender.send(done).unwrap()));
-    assert_eq!(outcome.recv().unwrap().unwrap(), wire("a/b"));
+    assert_eq!(outcome.recv().unwrap().unwrap().path, wire("a/b"));
     assert_eq!(place.root.unsynced().len(), 0);
 }
 
@@ -218,7 +218,7 @@ fn commit_here(commits: Vec<Commit>) -> Vec<Outcome> {
         .into_iter()
         .map(|commit| {
             let (sender, outcome) = mpsc::channel();
-            let answer: Answer = Box::new(move |done| sender.send(done).unwrap());
+            let answer: Answer = Box::new(move |done| sender.send(done.map(|done| done.path)).unwrap());
             group.add(job(Work::File(Box::new(commit)), answer));
             outcome
         })
@@ -231,7 +231,7 @@ fn commit_here(commits: Vec<Commit>) -> Vec<Outcome> {
 fn name_here(place: &Place, name: &str) -> Outcome {
     let mut group = Group::new(Sync::Durable);
     let (sender, outcome) = mpsc::channel();
-    let answer: Answer = Box::new(move |done| sender.send(done).unwrap());
+    let answer: Answer = Box::new(move |done| sender.send(done.map(|done| done.path)).unwrap());
     group.add(job(Work::Names { root: place.root.clone(), path: wire(name) }, answer));
     group.commit();
     outcome.recv().unwrap()

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::Part;
 use crate::storage::error::{Op, StorageError, failed};
+use crate::storage::source::holes::is_zero;
 use crate::storage::source::{Source, read_full_at};
 use crate::storage::system;
 
@@ -99,7 +100,7 @@ impl Part {
     /// Not for files with holes: it would fill them with blocks.
     ///
     /// # Errors
-    /// Status `NoSpace` when there is not.
+    /// Status `NoSpace` when there is not, or a file may not be that large.
     pub fn reserve(&self, size: u64) -> Result<(), StorageError> {
         if size < RESERVE_MIN_BYTES {
             return Ok(());
@@ -109,12 +110,13 @@ impl Part {
                 self.reserved.store(true, Ordering::Release);
                 Ok(())
             }
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
-            Err(error) => {
+            Err(error @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => {
                 // What was reserved before the disk was full is given back, for others to finish.
                 let _ = self.file.metadata().and_then(|found| self.file.set_len(found.len()));
                 Err(StorageError::new(Op::Reserve, self.target.as_path(), error))
             }
+            // The content needs no reservation; whether it fits is found out by writing it.
+            Err(_) => Ok(()),
         }
     }
 
@@ -186,11 +188,6 @@ impl Part {
         }
         Ok(())
     }
-}
-
-/// Looks at a few hundred bytes at a time: enough for SIMD, little lost where the first is not zero.
-fn is_zero(data: &[u8]) -> bool {
-    data.chunks(512).all(|some| some.iter().fold(0, |all, byte| all | byte) == 0)
 }
 
 #[cfg(test)]

@@ -229,7 +229,7 @@ impl Destination {
         Ok(true)
     }
 
-    fn sync_new_names(&self) -> Result<(), Errno> {
+    pub(super) fn sync_new_names(&self) -> Result<(), Errno> {
         let mut failure = Ok(());
         let mut done = self.unsynced().waiting();
         done.retain(|change| match change.dir.sync() {
@@ -244,7 +244,7 @@ impl Destination {
         if self.unsynced().len() > UNSYNCED_MAX { failure } else { Ok(()) }
     }
 
-    fn look_up_parent(&self, parent: Option<&[u8]>) -> io::Result<Arc<Dir>> {
+    pub(super) fn look_up_parent(&self, parent: Option<&[u8]>) -> io::Result<Arc<Dir>> {
         match parent {
             None => Ok(Arc::clone(&self.0.root.0.top)),
             Some(path) => self.look_up(path),

@@ -68,7 +68,7 @@ fn get() -> impl Strategy<Value = Get> {
 }
 
 fn verdict() -> impl Strategy<Value = Verdict> {
-    let skip = prop::sample::select(vec![SkipReason::Same, SkipReason::Exists, SkipReason::Made]);
+    let skip = prop::sample::select(vec![SkipReason::Same, SkipReason::Exists, SkipReason::Made, SkipReason::Mode]);
     let why = prop::sample::select(vec![Why::New, Why::Replace, Why::Resume, Why::Update]);
     prop_oneof![
         skip.prop_map(Verdict::Skip),
@@ -129,6 +129,7 @@ fn rest() -> impl Strategy<Value = Message> {
         Just(Message::GoAway),
         Just(Message::Settled),
         Just(Message::Offered),
+        any::<String>().prop_map(|text| Message::Remark(Remark::new(text))),
         link_report().prop_map(Message::Link),
     ]
 }

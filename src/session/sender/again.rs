@@ -1,0 +1,89 @@
+//! Reading a source again: it is not what it was when it was opened, and what was sent may be there still.
+
+use std::sync::Arc;
+
+use super::Sender;
+use super::outlet::Stop;
+use crate::digest::CHUNK_BYTES;
+use crate::protocol::message::FileId;
+use crate::session::prefix::{CHUNKS_A_TURN, hash_turn};
+use crate::storage::{Source, StorageError};
+
+impl Sender {
+    /// Reads all that was sent of a file once more, and holds it against the digests of what was sent.
+    ///
+    /// Where both are equal, the file was as it was sent at the moment between the two: each chunk was the same before and
+    /// after. So a new mode, a new name, or more at its end does not matter, and a write whose time was put back does.
+    ///
+    /// # Errors
+    /// [`Stop::Changed`] when they differ.
+    pub(super) async fn read_again(&self, id: FileId, source: &Arc<Source>) -> Result<(), Stop> {
+        let Some(size) = self.state().files.get(&id).map(|file| file.header.size) else { return Err(Stop::Unwanted) };
+        let looking = source.clone();
+        let look = move || Ok::<_, StorageError>((looking.data_map(0, CHUNK_BYTES)?, looking.is_longer_than(size)?));
+        let (map, grew) = self.0.tools.disk.run(look).await??;
+        let mut next = 0;
+        for range in self.search(id, source, map).await? {
+            let (first, end) = (range.start / CHUNK_BYTES, range.end.min(size).div_ceil(CHUNK_BYTES));
+            self.compare_holes(id, next, first)?;
+            for turn in (first..end).step_by(CHUNKS_A_TURN as usize) {
+                self.compare_again(id, source, turn, range.end.min(size)).await?;
+            }
+            next = end;
+        }
+        self.compare_holes(id, next, size.div_ceil(CHUNK_BYTES))?;
+        if grew {
+            self.remark_growth(id);
+        }
+        Ok(())
+    }
+
+    async fn compare_again(&self, id: FileId, source: &Arc<Source>, first: u64, end: u64) -> Result<(), Stop> {
+        let _work = self.work_on(id);
+        let (source, hasher) = (source.clone(), self.0.tools.hasher.clone());
+        let read = move |buffer: &mut [u8], offset| {
+            let count = source.read_at(buffer, offset)?;
+            buffer[count..].fill(0);
+            Ok(())
+        };
+        let digests = self.0.tools.disk.run(move || hash_turn(&hasher, first, end, read)).await??;
+        let agrees = self.with_rules(id, |rules| rules.agrees(&self.0.tools.hasher, first, &digests));
+        if agrees.unwrap_or(false) { Ok(()) } else { Err(Stop::Changed) }
+    }
+
+    /// What is a hole now must have been zeros.
+    fn compare_holes(&self, id: FileId, first: u64, end: u64) -> Result<(), Stop> {
+        let agrees = self.with_rules(id, |rules| rules.are_zeros(&self.0.tools.hasher, first..end));
+        if agrees.unwrap_or(false) { Ok(()) } else { Err(Stop::Changed) }
+    }
+
+    /// Says that a file is longer by now than what is delivered of it.
+    pub(super) fn remark_growth(&self, id: FileId) {
+        let Some(path) = self.state().files.get(&id).map(|file| file.header.path.to_string()) else { return };
+        self.remark(format!("{path} grew while it was sent: what it held at first is there"));
+    }
+
+    /// Until the guard is dropped the peer is told that we are at work.
+    pub(super) fn work_on(&self, id: FileId) -> AtWork<'_> {
+        self.mark(id, true);
+        AtWork { sender: self, id }
+    }
+
+    fn mark(&self, id: FileId, is_read: bool) {
+        if let Some(file) = self.state().files.get_mut(&id) {
+            file.is_read = is_read;
+        }
+    }
+}
+
+/// We read our own copy of a file.
+pub(super) struct AtWork<'a> {
+    sender: &'a Sender,
+    id: FileId,
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.sender.mark(self.id, false);
+    }
+}

@@ -1,0 +1,36 @@
+//! What is known of a file system by its kind.
+
+use std::os::fd::AsFd;
+
+/// The kinds whose answers are relied on, by `f_type` of `statfs(2)`; ext2 and ext3 have the same as ext4.
+const EXT4: u32 = 0xEF53;
+const XFS: u32 = 0x5846_5342;
+const BTRFS: u32 = 0x9123_683E;
+const TMPFS: u32 = 0x0102_1994;
+
+/// `FS_CASEFOLD_FL` of `ioctl_iflags(2)`: names in this directory are compared without case.
+const CASE_FOLDING: u32 = 0x4000_0000;
+
+/// Whether what `SEEK_HOLE` calls a hole is one, also where data have been written and are not on the disk yet.
+///
+/// That holds for these, which look into the page cache for it. Others have called such data a hole (OpenZFS issue
+/// 15526), and of a network or FUSE file system nobody here knows: what they call a hole is read.
+pub(crate) fn vouches_for_holes(fd: impl AsFd) -> bool {
+    matches!(kind(fd), Some(EXT4 | XFS | BTRFS | TMPFS))
+}
+
+/// Whether two names that differ in a byte are two names in this directory.
+///
+/// False where that is not known for sure: FAT, exFAT, NTFS and their like fold case, some network file systems do,
+/// and a directory of the others can be made to.
+pub(crate) fn tells_names_apart(dir: impl AsFd) -> bool {
+    let exact = matches!(kind(dir.as_fd()), Some(EXT4 | XFS | BTRFS | TMPFS));
+    // Not every file system has flags; one that has none folds nothing.
+    exact && !rustix::fs::ioctl_getflags(dir).is_ok_and(|flags| flags.bits() & CASE_FOLDING != 0)
+}
+
+// The field has other widths and signs on other architectures; the numbers themselves have 32 bits.
+#[allow(clippy::unnecessary_cast, clippy::cast_possible_truncation)]
+fn kind(fd: impl AsFd) -> Option<u32> {
+    rustix::fs::fstatfs(fd).ok().map(|found| found.f_type as u32)
+}

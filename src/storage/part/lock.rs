@@ -1,0 +1,58 @@
+//! One writer for each part.
+
+use std::collections::BTreeSet;
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use rustix::io::Errno;
+
+use crate::storage::dir::{Dir, ObjectId};
+use crate::storage::error::{Op, StorageError};
+
+/// Takes the lock. Where the file system has none, this process at least holds the name once.
+pub(super) fn lock(file: &File, dir: &Dir, name: &[u8], target: &Path) -> Result<Option<Held>, StorageError> {
+    match file.try_lock() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Err(StorageError::new(Op::Lock, target, Errno::WOULDBLOCK)),
+        Err(TryLockError::Error(cause)) => {
+            tracing::debug!(?target, %cause, "there are no locks");
+            Held::take(dir.id(), name).map(Some).ok_or_else(|| StorageError::new(Op::Lock, target, Errno::WOULDBLOCK))
+        }
+    }
+}
+
+/// The names of parts that this process writes where there are no locks.
+static HELD: Mutex<BTreeSet<(ObjectId, Box<[u8]>)>> = Mutex::new(BTreeSet::new());
+
+/// One of [`HELD`], given back when dropped.
+#[derive(Debug)]
+pub(super) struct Held(ObjectId, Box<[u8]>);
+
+impl Held {
+    fn take(dir: ObjectId, name: &[u8]) -> Option<Self> {
+        let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+        held.insert((dir, name.into())).then(|| Self(dir, name.into()))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        HELD.lock().unwrap_or_else(PoisonError::into_inner).remove(&(self.0, std::mem::take(&mut self.1)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_locks_a_name_is_held_once_at_a_time_in_this_process() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap().id();
+        let held = Held::take(dir, b"part");
+        assert!(held.is_some() && Held::take(dir, b"part").is_none() && Held::take(dir, b"other").is_some());
+        drop(held);
+        assert!(Held::take(dir, b"part").is_some());
+    }
+}
