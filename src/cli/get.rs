@@ -1,6 +1,7 @@
 //! `qft get`.
 
 use std::io;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -67,7 +68,13 @@ fn receiving(sandbox: Sandbox, into: &Path, options: &GetOptions) -> Option<Sand
 /// Copies what was received to standard output. A reader that does not read must not make Ctrl-C useless.
 async fn to_stdout(spool: &PrivateDir, signals: &mut Signals) -> anyhow::Result<Exit> {
     let dir = spool.path().to_owned();
-    let copy = tokio::task::spawn_blocking(move || pour(&dir, &mut io::stdout().lock()));
+    let copy = tokio::task::spawn_blocking(move || {
+        let poured = pour(&dir, &mut io::stdout().lock())?;
+        // A file there may tell only now that there was no room for it.
+        let output = io::stdout().as_fd().try_clone_to_owned().context("writing to standard output")?;
+        crate::storage::close(output.into()).context("writing to standard output")?;
+        anyhow::Ok(poured)
+    });
     let copied = tokio::select! {
         copied = copy => copied.context("writing to standard output")?,
         () = signals.next() => return Err(Complaint::Interrupted.into()),

@@ -52,6 +52,8 @@ pub(crate) fn fill(dir: &Path, name: &OsStr, input: &mut impl Read) -> io::Resul
     // Its mode travels with it, so it is the user's usual one; the directory is what keeps others out.
     let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
     io::copy(input, &mut file)?;
+    // Where the disk is full or a quota is used up may be said only now.
+    crate::storage::close(file)?;
     Ok(path)
 }
 

@@ -15,8 +15,12 @@ pub(crate) enum Existing {
     Kept,
 }
 
-/// Writes `text` to `path` with the permission bits `mode`.
+/// Writes `text` to `path` with the permission bits `mode`. What is no file, such as `/dev/stdout` or a pipe, is never replaced
+/// by one: it is written to.
 pub(crate) fn write_whole(path: &Path, text: &str, mode: u32, existing: Existing) -> io::Result<()> {
+    if existing == Existing::Replaced && fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
+        return OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes());
+    }
     let name = path.file_name().ok_or_else(|| io::Error::other("not the name of a file"))?;
     let mut hidden = OsString::from(".");
     hidden.push(name);
@@ -31,7 +35,16 @@ pub(crate) fn write_whole(path: &Path, text: &str, mode: u32, existing: Existing
         match existing {
             Existing::Replaced => fs::rename(&hidden, path),
             // Unlike a rename, a link takes no name that is taken.
-            Existing::Kept => fs::hard_link(&hidden, path).and_then(|()| fs::remove_file(&hidden)),
+            Existing::Kept => match fs::hard_link(&hidden, path) {
+                Ok(()) => fs::remove_file(&hidden),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+                // There are none on FAT and its like; there an empty file takes the name first.
+                Err(_) => OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .open(path)
+                    .and_then(|_| fs::rename(&hidden, path).inspect_err(|_| drop(fs::remove_file(path)))),
+            },
         }
     };
     write().inspect_err(|_| drop(fs::remove_file(&hidden)))
@@ -42,6 +55,21 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    #[test]
+    fn what_is_no_file_is_written_to_and_stays() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let [link, file] = ["link", "file"].map(|name| dir.path().join(name));
+        fs::write(&file, b"").expect("written");
+        std::os::unix::fs::symlink("file", &link).expect("made");
+        write_whole(&link, "text", 0o600, Existing::Replaced).expect("written");
+        assert!(fs::symlink_metadata(&link).expect("it is there").is_symlink());
+        assert_eq!(fs::read_to_string(&file).expect("readable"), "text");
+        let null = dir.path().join("null");
+        std::os::unix::fs::symlink("/dev/null", &null).expect("made");
+        write_whole(&null, "text", 0o600, Existing::Replaced).expect("written");
+        assert_eq!(fs::read_link(&null).expect("still a link"), Path::new("/dev/null"));
+    }
 
     #[test]
     fn a_file_is_whole_private_and_alone() {
