@@ -144,7 +144,7 @@ async fn a_source_that_changes_after_it_is_offered_anew_and_it_is_said_once() {
     let (job, mut peer) = sending(&server, &source, OFFERED).await;
     assert!(matches!(peer.hear().await, Some(Message::Header(_))));
     assert_eq!(peer.hear().await, Some(Message::Offered));
-    OpenOptions::new().append(true).open(&source).unwrap().write_all(b"more").unwrap();
+    OpenOptions::new().write(true).open(&source).unwrap().write_all(b"changed").unwrap();
     peer.say(&wanted(0)).await;
     assert_eq!(said(&mut peer).await, ["cancel", "header", "tail", "end"]);
     settle(job, peer).await;

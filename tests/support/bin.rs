@@ -122,6 +122,14 @@ impl Machine {
         Qft { command, shown: format!("qft {}", args.join(OsStr::new(" ")).display()), stdin: Vec::new() }
     }
 
+    /// Words of a program that is to run another one, and those of qft, separated by blanks.
+    pub(crate) fn under(&self, wrapper: &str, line: &str) -> Qft {
+        let mut words = wrapper.split_whitespace();
+        let mut command = self.command(words.next().expect("a program"));
+        command.args(words).arg(env!("CARGO_BIN_EXE_qft")).args(line.split_whitespace());
+        Qft { command, shown: format!("{wrapper} qft {line}"), stdin: Vec::new() }
+    }
+
     /// A line as a shell reads it, globs and quotes included; `qft` in it is the program under test.
     pub(crate) fn shell(&self, line: &str) -> Command {
         let mut command = self.command("sh");
