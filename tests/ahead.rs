@@ -327,7 +327,8 @@ async fn a_source_that_changes_behind_its_start_is_offered_anew_and_waits_then()
     sending.header().await;
     let (first, _) = range(&sending.peer).await;
     assert_eq!(first.turn, Turn::Ahead);
-    let mut file = OpenOptions::new().append(true).open(sending.dir.path().join("f")).unwrap();
+    // In what has gone ahead: what is read after the change is of one state of the file.
+    let mut file = OpenOptions::new().write(true).open(sending.dir.path().join("f")).unwrap();
     file.write_all(b"more").unwrap();
     sending.answer(0, from(0, Why::New)).await;
     changed(&mut sending.peer, 0).await;

@@ -80,7 +80,11 @@ pub(crate) fn rename_no_replace(from: impl AsFd, old: &[u8], to: impl AsFd, new:
 ///
 /// The destructor of a file cannot: it drops the answer.
 pub(crate) fn flush(file: &File) -> std::io::Result<()> {
-    close(file.try_clone()?)
+    match file.try_clone() {
+        Ok(second) => close(second),
+        // There is no descriptor to spare. A sync tells the same.
+        Err(_) => Ok(sync(file)?),
+    }
 }
 
 /// Closes a file and says what the file system says to that: on NFS, FUSE and others the last write may fail there.

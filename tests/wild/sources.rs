@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt as _, FileTypeExt as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::bin::{Machine, wait_for};
+use super::bin::Machine;
 use super::{BEHIND, failing, has_strace, set_mode, set_modified, with_disk};
 
 const MIB: u64 = 1 << 20;
@@ -154,22 +154,4 @@ fn pipes_and_sockets_in_a_tree_are_notes_and_by_name_an_error_with_a_remedy() {
     assert_eq!(machine.tree("there"), ["tree/", "tree/file"]);
     machine.run("send tree/pipe --to local:there").exits(3).says(&["named pipe", "qft send -"]);
     assert!(fs::symlink_metadata(&pipe).expect("there").file_type().is_fifo());
-}
-
-#[test]
-fn a_server_that_takes_a_file_while_it_changes_its_own_old_version_takes_the_right_one() {
-    let machine = Machine::new();
-    let path = machine.write_large("big", SLOW_BYTES);
-    machine.run("send big --to local:there --no-sync").exits(0);
-    let there = machine.path("there/big");
-    let file = OpenOptions::new().write(true).open(&path).expect("ours");
-    // Every other chunk, so that there is enough to send, and to compare.
-    for chunk in (0..SLOW_BYTES / MIB).step_by(2) {
-        file.write_all_at(b"new", chunk * MIB).expect("written");
-    }
-    let running = machine.run_on(&format!("send {SLOWLY} big --to local:there"));
-    wait_for("the part", || machine.has("there/.big.qft-part").then_some(()));
-    set_mode(&there, 0o600);
-    running.end().exits(0);
-    assert!(machine.read("there/big") == machine.read("big"));
 }

@@ -3,12 +3,13 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use quinn::RecvStream;
 use tokio::sync::oneshot;
 
-use super::outlet::Outlet;
+use super::outlet::{Outlet, Stop};
 use super::start::{Start, read_start, small_tail};
 use super::stream::Place;
 use super::{Sender, State};
@@ -18,6 +19,9 @@ use crate::protocol::range::{RANGE_HEADER_BYTES, Turn};
 use crate::session::memory::in_flight;
 use crate::storage::Source;
 use crate::transfer::ahead::{is_empty_file, start_len};
+
+/// Longest wait for a file that has just changed, before it goes ahead: a tick of the clock of most file systems.
+const AHEAD_WAIT_MAX: Duration = Duration::from_millis(20);
 
 /// The start of a file that has gone ahead. Dropping it says that it was in vain.
 pub(super) struct Gone {
@@ -40,15 +44,10 @@ impl Sender {
         let (id, len) = (place.header.id, start_len(&place.header));
         let more = place.header.size > len;
         let permit = self.0.budget.reserve(RANGE_HEADER_BYTES + len as usize).await;
-        let buffer = self.0.tools.buffers.take_behind(RANGE_HEADER_BYTES, len as usize);
-        let hasher = self.0.tools.hasher.clone();
-        let read = self.0.tools.disk.run(move || {
-            let start = read_start(&place, Turn::Ahead, buffer, &hasher).ok()?;
-            // It may be a hole, which needs no content.
-            let is_hole = more && start.digest == Some(hasher.zero_chunk(CHUNK_BYTES));
-            (!is_hole).then_some(start)
-        });
-        let Ok(Some(Start { buffer, digest, source, grew: false })) = read.await else { return };
+        let Some(Start { buffer, digest, source, grew: false }) = self.read_ahead(place, len as usize, more).await
+        else {
+            return;
+        };
         let Some(digest) = digest else { return self.close_ahead(id, None) };
         let source = more.then(|| Arc::new(source));
         let Some((outlet, reports, wanted)) = self.open_ahead(id, digest, source) else { return };
@@ -62,6 +61,28 @@ impl Sender {
         };
         if asked {
             self.read_reports(id, reports).await;
+        }
+    }
+
+    /// The start of a file; one that has just changed is given time, but not so much that an answer would be there sooner.
+    /// `None` also for a start of zeros of a file that has more: it may be a hole, which needs no content.
+    async fn read_ahead(&self, mut place: Place, len: usize, more: bool) -> Option<Start> {
+        loop {
+            let buffer = self.0.tools.buffers.take_behind(RANGE_HEADER_BYTES, len);
+            let (here, hasher) = (place.clone(), self.0.tools.hasher.clone());
+            let read = self.0.tools.disk.run(move || {
+                let start = read_start(&here, Turn::Ahead, buffer, &hasher)?;
+                let is_hole = more && start.digest == Some(hasher.zero_chunk(CHUNK_BYTES));
+                Ok((!is_hole).then_some(start))
+            });
+            match read.await.ok()? {
+                Ok(start) => return start,
+                Err(Stop::Unsettled(wait)) if wait <= AHEAD_WAIT_MAX => {
+                    tokio::time::sleep(wait).await;
+                    place.offered.waits += 1;
+                }
+                Err(_) => return None,
+            }
         }
     }
 

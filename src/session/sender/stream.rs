@@ -324,6 +324,7 @@ impl Sender {
 }
 
 /// Where a file on offer lies, and what was said of it.
+#[derive(Clone)]
 pub(super) struct Place {
     pub(super) root: Tree,
     pub(super) at: WirePath,
