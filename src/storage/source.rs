@@ -271,7 +271,7 @@ mod tests {
             assert!(place.root.open_source(&wire("a")).unwrap().has_honest_size().unwrap());
         }
         let proc = crate::storage::Root::open(Path::new("/proc")).unwrap();
-        assert!(!proc.open_source(&wire("version")).unwrap().has_honest_size().unwrap(), "given as 0");
+        assert!(!proc.tree().open_source(&wire("version")).unwrap().has_honest_size().unwrap(), "given as 0");
         let page = Path::new("/sys/kernel/mm/transparent_hugepage/enabled");
         match File::open(page) {
             Ok(file) => assert!(!Source::new(file, page).unwrap().has_honest_size().unwrap(), "given as a page"),
