@@ -236,8 +236,8 @@ impl State {
 
     /// What waited for a file, which is settled, is to be planned.
     fn release(&mut self, id: FileId) -> bool {
-        let Some(headers) = self.held.remove(&id) else { return false };
         self.twins.settle(id);
+        let Some(headers) = self.held.remove(&id) else { return false };
         for header in &headers {
             if let Some(File::Planning(planned)) = self.files.get_mut(&header.id) {
                 planned.is_held = false;

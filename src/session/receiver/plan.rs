@@ -80,14 +80,14 @@ impl Receiver {
             if let Some(first) = state.twins.refused_above(&path) {
                 return Err(one_name(first));
             }
-            if let Some(first) = state.twins.waits_above(&path) {
-                state.hold(header, first);
+            if let Some(dir) = state.twins.waits_above(&path) {
+                state.hold(header, dir);
                 return Ok(None);
             }
             let Some(twin) = state.twins.note(&path, header.id) else { return Ok(Some(path)) };
             if state.files.contains_key(&twin.id) {
                 if header.kind == Kind::Dir {
-                    state.twins.wait(&path, twin.id);
+                    state.twins.wait(&path, header.id);
                 }
                 state.hold(header, twin.id);
                 return Ok(None);

@@ -24,7 +24,7 @@ pub(super) struct Twins {
     dirs: Vec<Level>,
     /// Directories that are another spelling of one before, and that one.
     refused: Vec<(WirePath, WirePath)>,
-    /// Directories of which that is not known yet: it is when this other one is settled.
+    /// Directories of which that is not known yet, each with its own offer: it is when that is settled.
     waiting: Vec<(WirePath, FileId)>,
 }
 
@@ -65,20 +65,20 @@ impl Twins {
         None
     }
 
-    /// A directory waits for an earlier one of a name that is like its own.
-    pub(super) fn wait(&mut self, dir: &WirePath, first: FileId) {
-        self.waiting.push((dir.clone(), first));
+    /// A directory waits for an earlier one of a name that is like its own, and what lies in it waits for that directory.
+    pub(super) fn wait(&mut self, dir: &WirePath, own: FileId) {
+        self.waiting.push((dir.clone(), own));
     }
 
-    /// What `path` waits for, if it lies in a directory that waits.
+    /// The directory that `path` lies in, if that waits.
     pub(super) fn waits_above(&self, path: &WirePath) -> Option<FileId> {
         let found = self.waiting.iter().find(|(dir, _)| path.strip_prefix(dir).is_some());
-        found.map(|(_, first)| *first)
+        found.map(|(_, own)| *own)
     }
 
-    /// Nothing waits for this one any more.
-    pub(super) fn settle(&mut self, first: FileId) {
-        self.waiting.retain(|(_, id)| *id != first);
+    /// A directory waits no longer.
+    pub(super) fn settle(&mut self, own: FileId) {
+        self.waiting.retain(|(_, id)| *id != own);
     }
 
     /// A directory is another spelling of one before it.
