@@ -5,6 +5,7 @@ use crate::storage::testing::{Place, bound_by_permissions, wire};
 use rustix::fs::{FileType, Mode};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
 
 fn open(place: &Place, name: &str) -> Part {
     Part::open(&place.root, &wire(name), Owner::Anyone, Fresh::No).unwrap()
