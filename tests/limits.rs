@@ -1,4 +1,4 @@
-//! The table of limits is true as far as a program can tell: every test that it names is there.
+//! The tables of limits and of threats are true as far as a program can tell: every test that they name is there.
 
 use std::fs;
 use std::path::Path;
@@ -15,18 +15,25 @@ fn sources(dir: &Path, all: &mut String) {
     }
 }
 
+/// The names in the last column of a page's tables.
+fn named_tests(page: &Path) -> Vec<String> {
+    let text = fs::read_to_string(page).expect("a page of the manual");
+    let rows = text.lines().filter(|line| line.starts_with("//! | ") && !line.contains("| test |"));
+    let last = |row: &str| row.trim_end_matches(" |").rsplit("| ").next().map(|cell| cell.trim_matches('`').to_owned());
+    rows.filter_map(last).collect()
+}
+
 #[test]
 fn every_row_names_a_test_that_exists() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let table = fs::read_to_string(top.join("src/manual/limits.rs")).expect("the table");
     let mut all = String::new();
     sources(&top.join("src"), &mut all);
     sources(&top.join("tests"), &mut all);
-    let rows: Vec<_> = table.lines().filter(|line| line.starts_with("//! | ") && !line.contains("| test |")).collect();
-    assert!(rows.len() > 20, "{} rows", rows.len());
-    for row in rows {
-        let last = row.trim_end_matches(" |").rsplit("| ").next().expect("a row has cells");
-        let name = last.trim_matches('`');
-        assert!(all.contains(&format!("fn {name}(")), "{name} is no test");
+    for page in ["limits", "security"] {
+        let names = named_tests(&top.join("src/manual").join(page).with_extension("rs"));
+        assert!(names.len() > 20, "{page} has {} rows", names.len());
+        for name in names {
+            assert!(all.contains(&format!("fn {name}(")), "{page}: {name} is no test");
+        }
     }
 }

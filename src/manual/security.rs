@@ -128,3 +128,64 @@
 //! **A token or key that a command names** may lie anywhere and be a pipe. If others can read it, it is refused, unless
 //! whoever can read it and whoever uses it are both unable to change that: on a read-only mount, below `/run/secrets` or
 //! `/run/credentials`, or as root's file for a process that is not root's. Then it is used, with a note.
+//!
+//! # What was found, and what prevents it
+//! An audit found these in an earlier version.
+//!
+//! | | finding | what prevents it | test |
+//! |---|---|---|---|
+//! | S1 | a server wrote beside what was asked for, through a link that it had sent first | links are taken only where this end asked for them; no received name passes through one | `a_server_makes_no_other_name_of_a_place_by_a_link` |
+//! | S2 | links of one client led the root of another to dotfiles, and to the key | a client's root is opened without links | `a_clients_root_is_where_the_operator_said_whatever_others_have_put_there` |
+//! | S3 | one request of a thousand patterns worked for minutes after its client had left | matches are handed on one by one; a request has one budget ([`limits`](super::limits)) | `a_thousand_patterns_over_thousands_of_files_end_with_their_connection` |
+//! | S4 | sums over sparse files of 16 TiB kept everybody from being let in or shut out | long sums take turns on a thread of their own and end with their connection; admission has threads of its own | `sums_over_sparse_offers_keep_nobody_waiting` |
+//! | S5 | the same sum at the sending end, on the thread that drives connections | it runs on a disk thread; digests of zeros take no room | `sums_over_sparse_files_that_are_got_keep_nobody_on_the_same_worker_waiting` |
+//! | S6 | links were planted that led out of the tree | how deep a link lies is judged where it lies; a drop box takes none | `a_clients_link_is_made_where_it_belongs_and_is_no_way_for_names` |
+//! | S7 | a server delivered dotfiles for `*` | one matcher for what we find and for what we take | `a_wildcard_means_no_dotfile_and_a_directory_means_all_that_is_in_it` |
+//! | S8 | a directory that was exchanged for a link let a sender read outside of what was named | the named directory is held open; walked names are opened without links | `a_sender_sends_nothing_from_outside_of_what_was_named` |
+//! | S9 | a receiver wrote through a link of another user | only links of the own user, older than the job, stand for directories | `a_client_writes_through_its_own_links_and_through_nobody_elses` |
+//! | S10 | each connection had memory of its own, and each key many connections | one budget and one number of places for all, with a share for each key | `chunks_begun_by_many_clients_take_no_more_than_the_server_has_for_all` |
+//! | S11 | thousands of small files held all descriptors | a budget of open files | `who_holds_many_files_open_leaves_some_to_the_others` |
+//! | S12 | failures filled the log | limits for each client, each address and in all; the rest is counted | `a_client_that_fails_with_every_file_writes_a_short_log_and_hides_no_other` |
+//! | S13 | modes of peers went past the umask, and opened directories | nine bits less the umask; a directory that was there only becomes narrower | `a_directory_that_was_there_is_never_opened_and_keeps_its_special_bits` |
+//! | S14 | a broken log ended connections by a panic | a thread of its own writes, and drops what it cannot write | `a_server_whose_log_is_broken_serves_on` |
+//! | S15 | strangers ended open invites | wrong invites end none | `guesses_end_no_invite_and_shut_out_nobody_behind_the_same_address` |
+//! | S16 | a log that nobody read held up signals | signals are caught where nothing is written | `a_server_whose_log_nobody_reads_serves_on_and_hears_signals` |
+//! | S17 | nested alternatives in a pattern panicked | one type of glob, bounded, whose errors are said | `a_pattern_that_cannot_be_matched_is_a_name_that_failed_and_no_more` |
+//! | S18 | single bytes far apart took memory without bound | gaps are counted, and are a violation beyond what packets can make | `every_packet_may_come_in_any_order_and_every_byte_may_not` |
+//! | S19 | a partial file of another user was continued by root | a part belongs to whom the files beside it belong | `root_continues_nothing_that_another_user_has_put_there` |
+//! | S20 | root used lists of another user's home | as sshd's `StrictModes` | `root_uses_no_home_of_another_user` |
+//! | S21 | thousands of taken names held up every commit | few looks find a free name; clients take turns | `the_first_free_number_is_found_with_few_looks_however_many_are_taken` |
+//! | S22 | a disk that hangs blocked whoever came or left | the list is judged without a lock | `while_the_list_is_asked_clients_come_and_go` |
+//! | S23 | a panic left a server that served nobody | it ends its connection, or the server, with a sentence | `a_panic_of_the_network_thread_ends_the_server_with_a_word` |
+//! | S24 | who came by a token or certificate could not be shut out | `revoked_clients`; what a connection rests on is judged while it lives | `who_came_by_a_token_can_be_shut_out_for_good` |
+//! | S25 | servers of one home reset each other's connections | the keys depend on the address | `only_the_same_server_started_again_resets_a_connection` |
+//! | S26 | names that the disk takes for one were both called done | what a name leads to is compared by object, also while both are under way | `of_two_names_that_the_disk_takes_for_one_the_first_stays_whole_and_the_second_fails` |
+//! | S27 | a file was skipped whose name a crash could still take away | a skip is as durable as a send | `a_skip_is_as_durable_as_a_send` |
+//! | S28 | the far end of ssh wrote to the terminal | escaped from the first byte | `control_characters_do_not_reach_the_terminal_and_text_does` |
+//! | S29 | strangers' packets spent the rate limit | only packets of those that were let in count | `a_flood_of_strangers_packets_spends_nothing_of_a_rate_limit` |
+//! | S30 | offers that were taken back, and directories, were all remembered | both are counted in the budget | `offers_that_are_given_up_at_once_are_not_all_remembered` |
+//! | S31 | a hole was believed where the file system had content | what is called a hole is read unless the file takes less room than its size | `what_is_called_a_hole_and_is_none_arrives_whole` |
+//! | S32 | MD5 in lanes was unsafe code of an alpha | safe code, proven against `md-5` before its first use | `one_wrong_bit_in_one_lane_fails_the_self_test` |
+//!
+//! # What happened to others
+//! | class | whom | what prevents it here | test |
+//! |---|---|---|---|
+//! | names that leave the destination | rsync CVE-2024-12087, croc, magic-wormhole, GSConnect, zrok CVE-2026-42275 | names are parsed once into plain components | `a_server_whose_names_leave_the_destination_is_left_with_a_violation` |
+//! | a link first, then names below it | rsync CVE-2024-12088, rclone CVE-2026-54572, tar-rs | no name passes through a link | `a_receiving_server_writes_nowhere_but_where_it_was_told` |
+//! | links that are exchanged in time | rsync CVE-2024-12747, CVE-2026-29518, CVE-2026-43619 | directories are held open; every call takes one component of one | `a_sending_client_reads_nothing_outside_of_what_was_named` |
+//! | modes through a planted link | rclone CVE-2026-88016 | modes are set by descriptor | `nothing_outside_can_be_read_or_changed_whatever_the_code_does` |
+//! | names that nobody asked for | scp CVE-2019-6111, libssh CVE-2026-0964, rsync CVE-2022-29154 | a client decides which names may come, by pattern and by filter | `a_server_sends_nothing_that_was_left_out` |
+//! | names of partial files from a peer | Syncthing 3783, rsync CVE-2026-70460 | the suffix is reserved; a part is made anew or is ours | `whatever_was_planted_at_the_parts_name_is_not_followed` |
+//! | set-user-id bits, wider modes | OpenSSH 10.3, curl CVE-2022-32207 | nine bits, less the umask | `the_umask_of_the_end_that_receives_holds_for_files_and_directories` |
+//! | two names of one file | git CVE-2021-21300 | compared by object | `of_two_names_that_the_disk_takes_for_one_the_first_stays_whole_and_the_second_fails` |
+//! | lengths that are believed | rsync CVE-2024-12084, Syncthing CVE-2021-21404 | a frame is bounded before it is read | `a_frame_that_claims_a_gigabyte_reserves_nothing` |
+//! | a peer that sets our limits | rsync CVE-2026-70455, CVE-2026-70462 | what a peer asks for is cut to what we allow | `a_probe_gets_no_more_time_than_there_is` |
+//! | greetings that never end | rsync CVE-2026-70464 | a deadline for each step | `a_hello_that_never_ends_is_cut_short` |
+//! | reassembly without bound | RUSTSEC-2026-0185, quic-go CVE-2024-22189 | windows come from the budget; gaps are counted | `gaps_take_from_the_budget_and_give_it_back` |
+//! | control without a password | rclone CVE-2026-41176 | a server takes nobody that it does not know; its socket is its user's alone | `an_open_server_stays_on_this_machine_unless_told_otherwise` |
+//! | a server that nobody checks | rsync CVE-2026-70454 | each end pins the other before it says anything | `a_server_with_another_key_is_refused_before_anything_is_said_and_both_keys_are_named` |
+//! | secrets on a command line | croc CVE-2023-43621 | tokens and keys are files or pipes; an invite works once | `a_secret_can_come_through_a_pipe` |
+//! | escapes in names | croc CVE-2023-43620, scp CVE-2019-6109, Syncthing CVE-2022-46165 | everything that others say is escaped | `control_characters_do_not_reach_the_terminal_and_text_does` |
+//! | dotfiles that come unasked | croc CVE-2023-43619 | a leading dot only where the pattern has one | `a_server_delivers_under_a_pattern_what_a_client_takes` |
+//! | equal digests of different files | MD5 collisions | every digest is salted by the session | `another_salt_gives_other_digests` |
+//! | collisions of clean-up | curl CVE-2022-27778 | only names of our own making are removed | `what_another_user_has_put_in_the_parts_place_is_neither_used_nor_harmed` |
