@@ -256,6 +256,41 @@ fn lists_that_others_can_write_to_are_refused_with_the_remedy() {
 }
 
 #[test]
+fn what_is_not_named_stays_as_it_was() {
+    let (remote, _local, _serve) = allowed("--ro --root dd --no-clobber", "");
+    for (typed, says) in [
+        ("", "laptop (KEY) may get, only in dd, as before\n"),
+        (
+            "--expires 2099-12-31",
+            "from now on laptop (KEY) may get, only in dd, until 2099-12-31 (it could get, only in dd)\n",
+        ),
+        (
+            "--name lappy",
+            "laptop (KEY) is called lappy from now on; it may get, only in dd, until 2099-12-31, as before\n",
+        ),
+        (
+            "--expires never",
+            "from now on lappy (KEY) may get, only in dd (it could get, only in dd, until 2099-12-31)\n",
+        ),
+        ("--rw", "from now on lappy (KEY) may send and get, no clobber, only in dd (it could get, only in dd)\n"),
+        (
+            "--clobber --root /",
+            "from now on lappy (KEY) may send and get (it could send and get, no clobber, only in dd)\n",
+        ),
+        ("--wo --name laptop", "from now on lappy (KEY) is called laptop and may send (it could send and get)\n"),
+    ] {
+        let who = if String::from_utf8_lossy(&remote.read(LIST)).contains("lappy") { "lappy" } else { "laptop" };
+        let allowed = remote.run(&format!("peers allow {who} {typed}"));
+        let text = String::from_utf8(allowed.exits(0).stdout.clone()).expect("text");
+        let (before, key) = text.split_once('(').expect("a key in brackets");
+        let (_, after) = key.split_once(')').expect("its end");
+        assert_eq!(format!("{before}(KEY){after}"), says, "{typed}");
+    }
+    remote.run("peers allow laptop --ro --rw").exits(2);
+    remote.run("peers allow laptop --expires 2020-01-01").exits(2).says(&["over already", "qft peers revoke"]);
+}
+
+#[test]
 fn who_is_meant_must_be_clear() {
     let (remote, _local, _serve) = allowed("", "");
     remote.run("peers revoke desktop").exits(2).says_only(&["no client here is called desktop"]);

@@ -50,7 +50,7 @@ pub(crate) enum PeersAction {
     List(JsonArg),
     /// Print a ticket that lets one more client in, once
     Invite(InviteArgs),
-    /// Let a client in by its fingerprint, or change what it may do
+    /// Let a client in by its fingerprint, or change its name or what it may do; what is not named stays
     Allow(AllowArgs),
     /// Shut a client out; its connections end within a second
     Revoke(RevokeArgs),
@@ -113,36 +113,89 @@ pub(crate) struct RevokeArgs {
     pub(crate) out: JsonArg,
 }
 
-/// What a client may do. Without any of these: send and get everything, for ever.
+/// What a client may do. A new one, without any of these: send and get everything, for ever.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What the client may do")]
 pub(crate) struct RightsArgs {
     /// Get, not send
-    #[arg(long, alias = "read-only", conflicts_with = "wo")]
+    #[arg(long, alias = "read-only", conflicts_with_all = ["wo", "rw"])]
     pub(crate) ro: bool,
     /// Send, not list or get
-    #[arg(long, alias = "write-only")]
+    #[arg(long, alias = "write-only", conflicts_with = "rw")]
     pub(crate) wo: bool,
+    /// Send and get
+    #[arg(long, alias = "read-write")]
+    pub(crate) rw: bool,
     /// Never replace an existing file
     #[arg(long)]
     pub(crate) no_clobber: bool,
-    /// See only DIR, below the served directory; made when a client that may send first comes
-    #[arg(long, value_name = "DIR", value_parser = parse_root)]
-    pub(crate) root: Option<WirePath>,
-    /// Until 2026-12-31, 2026-12-31T18:00 (UTC), or for 12h, 30d from now
-    #[arg(long, value_name = "WHEN", value_parser = parse_end)]
-    pub(crate) expires: Option<SystemTime>,
+    /// Replace existing files
+    #[arg(long, conflicts_with = "no_clobber")]
+    pub(crate) clobber: bool,
+    /// See only DIR, below the served directory; made when a client that may send first comes. '/' is all of it
+    #[arg(long, value_name = "DIR", value_parser = parse_whole_or_root)]
+    pub(crate) root: Option<RootArg>,
+    /// Until 2026-12-31, 2026-12-31T18:00 (UTC), or for 12h, 30d from now; or 'never'
+    #[arg(long, value_name = "WHEN", value_parser = parse_expires)]
+    pub(crate) expires: Option<ExpiresArg>,
+}
+
+/// `--root`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RootArg {
+    /// All that is served.
+    Whole,
+    /// Only this directory.
+    Below(WirePath),
+}
+
+/// `--expires`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ExpiresArg {
+    /// The rights have no end.
+    Never,
+    /// They end then.
+    At(SystemTime),
 }
 
 impl RightsArgs {
-    /// As the list has them.
-    pub(crate) fn rights(&self) -> Rights {
-        let mode = match (self.ro, self.wo) {
-            (true, _) => Mode::ReadOnly,
-            (_, true) => Mode::WriteOnly,
-            _ => Mode::ReadWrite,
+    /// Rights with what was named changed, and nothing else.
+    pub(crate) fn change(&self, old: &Rights) -> Rights {
+        let mode = match (self.ro, self.wo, self.rw) {
+            (true, _, _) => Mode::ReadOnly,
+            (_, true, _) => Mode::WriteOnly,
+            (_, _, true) => Mode::ReadWrite,
+            _ => old.mode,
         };
-        Rights { mode, no_clobber: self.no_clobber, root: self.root.clone(), expires: self.expires }
+        let root = match &self.root {
+            Some(RootArg::Whole) => None,
+            Some(RootArg::Below(dir)) => Some(dir.clone()),
+            None => old.root.clone(),
+        };
+        let expires = match self.expires {
+            Some(ExpiresArg::Never) => None,
+            Some(ExpiresArg::At(end)) => Some(end),
+            None => old.expires,
+        };
+        Rights { mode, no_clobber: self.no_clobber || (old.no_clobber && !self.clobber), root, expires }
+    }
+}
+
+fn parse_whole_or_root(text: &str) -> Result<RootArg, String> {
+    match text {
+        "/" | "." => Ok(RootArg::Whole),
+        dir => parse_root(dir).map(RootArg::Below),
+    }
+}
+
+fn parse_expires(text: &str) -> Result<ExpiresArg, String> {
+    if text == "never" {
+        return Ok(ExpiresArg::Never);
+    }
+    let end = parse_end(text)?;
+    match end > SystemTime::now() {
+        true => Ok(ExpiresArg::At(end)),
+        false => Err("that is over already; 'qft peers revoke' shuts a client out".to_owned()),
     }
 }
 
@@ -159,4 +212,38 @@ fn parse_valid(text: &str) -> Result<Duration, String> {
 
 fn parse_name(text: &str) -> Result<String, String> {
     crate::transport::trust::check_client_name(text).map(|()| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::super::{Cli, Command};
+    use super::*;
+
+    fn changed(old: &str, words: &str) -> String {
+        let line = ["qft", "peers", "allow", "x"].into_iter().chain(words.split_whitespace());
+        let Command::Peers(args) = Cli::try_parse_from(line).expect(words).command else { panic!("peers") };
+        let Some(PeersAction::Allow(args)) = args.action else { panic!("allow") };
+        let old = if old.is_empty() { Rights::default() } else { Rights::parse(old).expect(old) };
+        args.rights.change(&old).to_string()
+    }
+
+    #[test]
+    fn only_what_is_named_changes_and_what_widens_has_its_own_word() {
+        for (old, words, new) in [
+            ("ro,root=a", "", "ro,root=a"),
+            ("ro,root=a", "--wo", "wo,root=a"),
+            ("ro,root=a", "--rw", "root=a"),
+            ("ro,root=a", "--root /", "ro"),
+            ("ro,root=a", "--root b/", "ro,root=b"),
+            ("no-clobber", "--ro", "ro,no-clobber"),
+            ("no-clobber", "--clobber", ""),
+            ("", "--no-clobber", "no-clobber"),
+            ("expires=2099-12-31", "--expires never", ""),
+            ("expires=2099-12-31", "--ro", "ro,expires=2100-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(changed(old, words), new, "{old} {words}");
+        }
+    }
 }

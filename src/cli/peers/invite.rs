@@ -11,7 +11,7 @@ use super::super::args::InviteArgs;
 use super::super::exit::Complaint;
 use super::Out;
 use super::words::{all, whole};
-use crate::transport::trust::{Clients, Guest, Invites};
+use crate::transport::trust::{Clients, Guest, Invites, Rights};
 use crate::transport::{self, DEFAULT_PORT, Fingerprint, Identity, Serving, Ticket};
 
 /// Runs the command.
@@ -31,7 +31,7 @@ pub(super) fn invite(home: &Path, args: &InviteArgs, out: &mut Out) -> anyhow::R
             .into());
         }
     }
-    let guest = Guest { name: args.name.clone(), rights: args.rights.rights() };
+    let guest = Guest { name: args.name.clone(), rights: args.rights.change(&Rights::default()) };
     let secret = Invites::open(home)?.mint(guest.clone(), args.valid, SystemTime::now())?;
     out.start(json!({"action": "invite"}));
     let whose = args.name.as_ref().map(|name| format!(" as {name}")).unwrap_or_default();

@@ -130,16 +130,11 @@ fn allow(home: &Path, args: &AllowArgs, out: &mut Out) -> anyhow::Result<()> {
             }
         },
     };
-    let outcome = clients.allow(&key, args.name.as_deref(), &args.rights.rights())?;
+    let outcome = clients.allow(&key, args.name.as_deref(), |old| args.rights.change(old))?;
     let (client, line) = match outcome {
         Allowed::Added(new) => (new.clone(), format!("from now on {} {}", who(&new), all(&new.rights))),
         Allowed::Changed { old, new } => {
-            let line = format!(
-                "from now on {} {} (it {})",
-                who(&new),
-                all(&new.rights),
-                all(&old.rights).replacen("may", "could", 1)
-            );
+            let line = changed(&old, &new);
             (new, line)
         }
         Allowed::Same(client) => (client.clone(), format!("{} {}, as before", who(&client), all(&client.rights))),
@@ -153,6 +148,19 @@ fn allow(home: &Path, args: &AllowArgs, out: &mut Out) -> anyhow::Result<()> {
     out.say(&line)?;
     out.end();
     Ok(())
+}
+
+/// What has become of a client: each change by its own words.
+fn changed(old: &Client, new: &Client) -> String {
+    let rights = all(&new.rights);
+    let could = all(&old.rights).replacen("may", "could", 1);
+    match (old.name == new.name, old.rights == new.rights) {
+        (false, true) => format!("{} is called {} from now on; it {rights}, as before", who(old), shown(&new.name)),
+        (true, _) => format!("from now on {} {rights} (it {could})", who(new)),
+        (false, false) => {
+            format!("from now on {} is called {} and {rights} (it {could})", who(old), shown(&new.name))
+        }
+    }
 }
 
 fn revoke(home: &Path, args: &RevokeArgs, out: &mut Out) -> anyhow::Result<()> {

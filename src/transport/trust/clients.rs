@@ -168,11 +168,17 @@ impl Clients {
         self.add(&lock, text, fingerprint, wanted, &guest.rights).map(Some)
     }
 
-    /// Gives a key exactly these rights, whether it is new or known. A known one keeps its name unless another is given.
+    /// Gives a key the rights that `change` makes of those it has; a new one begins with the default. A known one keeps
+    /// its name unless another is given.
     ///
     /// # Errors
     /// [`HomeError`]; the list is as it was then.
-    pub fn allow(&self, fingerprint: &Fingerprint, name: Option<&str>, rights: &Rights) -> Result<Allowed, HomeError> {
+    pub fn allow(
+        &self,
+        fingerprint: &Fingerprint,
+        name: Option<&str>,
+        change: impl FnOnce(&Rights) -> Rights,
+    ) -> Result<Allowed, HomeError> {
         let lock = home::lock(&self.home)?;
         let text = self.text()?;
         let all = read_all(&text).clients;
@@ -182,10 +188,11 @@ impl Clients {
             return Ok(Allowed::NameTaken(owner.clone()));
         }
         let Some(old) = all.iter().find(|client| client.fingerprint == *fingerprint) else {
-            return self.add(&lock, text, fingerprint, name.unwrap_or(NAMELESS), rights).map(Allowed::Added);
+            let rights = change(&Rights::default());
+            return self.add(&lock, text, fingerprint, name.unwrap_or(NAMELESS), &rights).map(Allowed::Added);
         };
         let name = name.map_or_else(|| old.name.clone(), str::to_owned);
-        let new = Client { name, rights: rights.clone(), ..old.clone() };
+        let new = Client { name, rights: change(&old.rights), ..old.clone() };
         if new == *old {
             return Ok(Allowed::Same(new));
         }

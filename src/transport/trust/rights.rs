@@ -3,11 +3,13 @@
 use std::fmt;
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
+
 use crate::calendar;
 use crate::protocol::path::{WirePath, escape};
 
 /// What clients may do with files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Mode {
     /// Send, get and list.
     #[default]
@@ -27,6 +29,14 @@ impl Mode {
     /// Whether files may be sent.
     pub fn writes(self) -> bool {
         self != Self::ReadOnly
+    }
+
+    /// What both allow; `None` when that is nothing.
+    pub fn and(self, other: Self) -> Option<Self> {
+        match (self, other) {
+            (Self::ReadWrite, mode) | (mode, Self::ReadWrite) => Some(mode),
+            (one, other) => (one == other).then_some(one),
+        }
     }
 }
 
