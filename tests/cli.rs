@@ -17,6 +17,8 @@ mod output;
 mod owners;
 #[path = "cli/pairing.rs"]
 mod pairing;
+#[path = "cli/pasted.rs"]
+mod pasted;
 #[path = "cli/peers.rs"]
 mod peers;
 #[path = "cli/remotes.rs"]

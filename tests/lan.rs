@@ -1,5 +1,6 @@
 //! Networks with jumbo frames: packets grow to what the path takes, and one that takes less than its first link loses
-//! nothing but probes.
+//! nothing but probes. Networks of one cable, without routes to anywhere else: link-local addresses, and which address
+//! a ticket names.
 
 #[path = "support/bin.rs"]
 mod bin;
@@ -9,7 +10,7 @@ mod namespace;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bin::Machine;
+use bin::{Machine, wait_for};
 use namespace::{Namespace, ip};
 use qft::transport::tuning::{MTU_JUMBO, MTU_NETWORK};
 use support::content;
@@ -52,6 +53,22 @@ impl Lan {
         Some(lan)
     }
 
+    /// The link-local addresses of both ends, near and far.
+    fn link_local(&self) -> (String, String) {
+        let find = || {
+            wait_for("an address that is no longer tentative", || {
+                let shown =
+                    std::process::Command::new("ip").args(["-6", "-o", "address", "show", "dev", "lan"]).output();
+                let text = String::from_utf8(shown.expect("ip runs").stdout).expect("text");
+                let line = text.lines().find(|line| line.contains("fe80") && !line.contains("tentative"))?;
+                let address = line.split_whitespace().find(|word| word.starts_with("fe80"))?;
+                Some(address.split('/').next()?.to_owned())
+            })
+        };
+        let found = |end: &Namespace| end.enter(find).expect("a namespace of ours");
+        (found(&self.near), found(&self.far))
+    }
+
     /// Sends a file to the other host, compares it there, and returns the packet size at the end.
     fn send(&self) -> u64 {
         let (here, there) = (Machine::new(), Machine::new());
@@ -83,4 +100,44 @@ fn a_path_narrower_than_its_first_link_gets_packets_that_fit() {
     let Some(lan) = Lan::new("narrow", "9000", "1500") else { return };
     let mtu = lan.send();
     assert!(mtu > u64::from(MTU_NETWORK) * 9 / 10 && mtu <= 1472, "{mtu}");
+}
+
+#[test]
+fn a_link_local_address_with_its_interface_is_taken_wherever_an_address_can_stand() {
+    let Some(lan) = Lan::new("zone", "1500", "1500") else { return };
+    let (_, far) = lan.link_local();
+    let (here, there) = (Machine::new(), Machine::new());
+    here.write("f", "x");
+    let serve = lan.far.enter(|| there.serve_at(&format!("[{far}%lan]:0"), "in", "")).expect("a namespace of ours");
+    let ticket = serve.ticket().to_owned();
+    assert!(ticket.contains(&format!("@[{far}%lan]:")), "{ticket}");
+    let port = ticket.rsplit_once(':').expect("a port").1;
+    let encoded = ticket.replace('%', "%25");
+    let run = |words: &[&str]| lan.near.enter(|| here.qft(words).run()).expect("a namespace of ours");
+    run(&["send", "f", "--to", &encoded]).exits(0);
+    for place in [format!("[{far}%lan]:{port}:"), format!("[{far}%25lan]:{port}:")] {
+        run(&["send", "f", &place]).exits(0).says(&["nothing to send"]);
+        run(&["ls", &place]).exits(0).prints("f\n");
+    }
+    run(&["ls", "--from", &format!("{far}%lan"), "-p", port]).exits(0).prints("f\n");
+    run(&["send", "f", &format!("{far}%lan:")]).exits(2).says_only(&[&format!("[{far}%lan]:")]);
+
+    let advertised = "fe80::abcd%lan";
+    let invited = lan.far.enter(|| there.qft(["peers", "invite", "--advertise", advertised]).run()).expect("ours");
+    let text = String::from_utf8(invited.exits(0).stdout.clone()).expect("text");
+    assert!(text.contains("'qft://") && text.contains("@[fe80::abcd%lan]:"), "{text}");
+}
+
+#[test]
+fn a_ticket_names_an_address_that_the_other_machine_reaches_though_there_is_no_default_route() {
+    let Some(lan) = Lan::new("routes", "1500", "1500") else { return };
+    let (here, there) = (Machine::new(), Machine::new());
+    let serve = lan.far.enter(|| there.serve_at("[::]:0", "in", "--invite")).expect("a namespace of ours");
+    let line = format!("qft send FILES --to {}", serve.ticket());
+    assert!(serve.ticket().contains("@10.210.0.2:"), "{}", serve.ticket());
+    serve.wait_to_say(&line);
+    here.write("f", "x");
+    let typed = line.replacen("qft send FILES", "send f", 1);
+    lan.near.enter(|| here.run(&typed)).expect("a namespace of ours").exits(0);
+    assert_eq!(there.tree("in"), ["f"]);
 }

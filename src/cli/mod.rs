@@ -17,7 +17,7 @@
 //! | `ui`, `log` | bars, plain lines, JSON; the log |
 //! | `lines`, `signals` | output that nobody waits for; signals that wait for nobody |
 //! | `exit`, `size` | exit codes; numbers for people |
-//! | `table`, `qr` | columns that line up; QR codes |
+//! | `table`, `qr`, `paste` | columns that line up; QR codes; command lines to paste |
 
 mod address;
 mod args;
@@ -33,6 +33,7 @@ mod lines;
 mod log;
 mod ls;
 mod man;
+mod paste;
 mod peers;
 mod plan;
 mod qr;

@@ -7,15 +7,14 @@ mod path;
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::net::Ipv6Addr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 pub(crate) use self::path::{Destination, below, destination, far_destination, far_name, local_path, pattern};
 use super::exit::Complaint;
 use crate::protocol::path::escape;
+use crate::transport::{Host, ScopedIpv6, behind_scheme};
 
-const SCHEME: &[u8] = b"qft://";
 /// What is wrong with digits that cannot be a port.
 const NO_PORT: &str = "has no port between 1 and 65535";
 
@@ -150,7 +149,7 @@ impl Spec {
 /// Whether an argument names a remote.
 pub(crate) fn is_remote(arg: &OsStr) -> bool {
     let arg = arg.as_bytes();
-    if arg.starts_with(SCHEME) {
+    if behind_scheme(arg).is_some() {
         return true;
     }
     let colon = arg.iter().position(|b| *b == b':');
@@ -161,8 +160,11 @@ pub(crate) fn is_remote(arg: &OsStr) -> bool {
 /// Reads a remote-shaped argument.
 pub(crate) fn parse(arg: &OsStr) -> Result<Spec, Complaint> {
     let raw = arg.as_bytes();
-    if raw.starts_with(SCHEME) {
-        return parse_url(raw);
+    if let Some(rest) = behind_scheme(raw) {
+        return parse_url(raw, rest);
+    }
+    if let Some(advice) = unbracketed(raw) {
+        return Err(advice);
     }
     if raw.first() == Some(&b'[') {
         return parse_v6(raw);
@@ -193,8 +195,12 @@ pub(crate) fn parse(arg: &OsStr) -> Result<Spec, Complaint> {
     })
 }
 
-/// Reads a value that can only be a remote (`--to`, `$QFT_REMOTE`): a bare name needs no colon.
+/// Reads a value that can only be a remote (`--to`, `$QFT_REMOTE`): a bare name or address needs no colon.
 pub(crate) fn parse_bare(value: &OsStr) -> Result<Spec, Complaint> {
+    let bare = value.to_str().and_then(|text| text.parse().ok());
+    if let Some(host @ Host::V6(_)) = bare {
+        return Ok(Spec::Address { host: host.to_string(), port: None, path: Vec::new() });
+    }
     if is_remote(value) {
         return parse(value);
     }
@@ -223,14 +229,14 @@ fn split_user_v6(raw: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let open = raw.windows(2).position(|pair| pair == b"@[")?;
     let close = raw.iter().position(|b| *b == b']')?;
     let path = raw[close + 1..].strip_prefix(b":")?;
-    let host = raw.get(open + 2..close)?;
-    std::str::from_utf8(host).ok()?.parse::<Ipv6Addr>().ok()?;
-    Some(([&raw[..=open], host].concat(), path))
+    let host = ipv6(raw.get(open + 2..close)?)?.to_string();
+    Some(([&raw[..=open], host.as_bytes()].concat(), path))
 }
 
-fn parse_url(raw: &[u8]) -> Result<Spec, Complaint> {
-    let rest = &raw[SCHEME.len()..];
-    let end = rest.iter().position(|b| *b == b'/').map_or(raw.len(), |slash| SCHEME.len() + slash);
+/// `rest` stands behind the scheme of `raw`.
+fn parse_url(raw: &[u8], rest: &[u8]) -> Result<Spec, Complaint> {
+    let scheme = raw.len() - rest.len();
+    let end = rest.iter().position(|b| *b == b'/').map_or(raw.len(), |slash| scheme + slash);
     let Ok(ticket) = std::str::from_utf8(&raw[..end]) else {
         return Err(Complaint::usage("the ticket is not plain text; paste it again"));
     };
@@ -241,16 +247,13 @@ fn parse_url(raw: &[u8]) -> Result<Spec, Complaint> {
 fn parse_v6(raw: &[u8]) -> Result<Spec, Complaint> {
     let form = "is no [IPv6]:[PORT:]PATH";
     let Some(end) = raw.iter().position(|b| *b == b']') else { return Err(wrong(raw, form)) };
-    let host = std::str::from_utf8(&raw[1..end]).map_err(|_| wrong(raw, form))?;
-    if host.parse::<Ipv6Addr>().is_err() {
-        return Err(wrong(raw, form));
-    }
+    let Some(host) = ipv6(&raw[1..end]) else { return Err(wrong(raw, form)) };
     let Some(rest) = raw[end + 1..].strip_prefix(b":") else { return Err(wrong(raw, form)) };
     let (port, path) = match split_port(raw, rest)? {
         Some((port, path)) => (Some(port), path),
         None => (None, rest),
     };
-    Ok(Spec::Address { host: host.to_owned(), port, path: path.to_vec() })
+    Ok(Spec::Address { host: host.to_string(), port, path: path.to_vec() })
 }
 
 /// `PORT:PATH` to both parts; `None` when there are no digits before a second colon.
@@ -287,12 +290,23 @@ fn name(whole: &[u8], head: &[u8]) -> Result<String, Complaint> {
     Ok(text.to_owned())
 }
 
-/// rsync's `HOST::MODULE`, or half of an IPv6 address: as a path it would be a name that begins with a colon.
+fn ipv6(raw: &[u8]) -> Option<ScopedIpv6> {
+    std::str::from_utf8(raw).ok()?.parse().ok()
+}
+
+/// What to write instead of an IPv6 address without brackets, of which the first colon makes a name and a path.
+fn unbracketed(raw: &[u8]) -> Option<Complaint> {
+    let ends = raw.iter().enumerate().filter(|(_, byte)| **byte == b':').map(|(at, _)| at).chain([raw.len()]);
+    // The longest one: `2001:db8::7` and not `2001:db8::`.
+    let end = ends.filter(|end| ipv6(&raw[..*end]).is_some()).last()?;
+    let (host, path) = (escape(&raw[..end]), escape(raw[end..].strip_prefix(b":").unwrap_or_default()));
+    let path = if raw.len() > end { path.to_string() } else { "PATH".to_owned() };
+    Some(wrong(raw, &format!("an IPv6 address stands in brackets: [{host}]:{path}")))
+}
+
+/// rsync's `HOST::MODULE`: as a path it would be a name that begins with a colon.
 fn double_colon(whole: &[u8], head: &str, path: &[u8]) -> Complaint {
-    match std::str::from_utf8(whole).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok()) {
-        true => wrong(whole, &format!("an IPv6 address stands in brackets: [{}]:PATH", escape(whole))),
-        false => wrong(whole, &format!("one colon is enough (there are no modules): {head}:{}", escape(path))),
-    }
+    wrong(whole, &format!("one colon is enough (there are no modules): {head}:{}", escape(path)))
 }
 
 fn wrong(whole: &[u8], what: &str) -> Complaint {

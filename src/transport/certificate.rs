@@ -12,6 +12,7 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{ASN1Time, X509Certificate, parse_x509_certificate};
 
+use super::address::Host;
 use super::credential::{self, CredentialError};
 use super::fingerprint::Fingerprint;
 use super::home::Privacy;
@@ -143,7 +144,8 @@ impl Request {
 
 fn alternative(host: &str) -> Result<SanType, IssueError> {
     let wrong = || IssueError::Host(host.to_owned());
-    if let Ok(address) = host.parse::<IpAddr>() {
+    // A certificate knows no interfaces: a client checks the address without its zone.
+    if let Some(address) = host.parse::<Host>().ok().and_then(|host| host.ip()) {
         return Ok(SanType::IpAddress(address));
     }
     // What no client could ever ask for is a typing mistake.

@@ -1,8 +1,9 @@
 //! What a client has to know of a server before it talks to it.
 
+use super::address::address;
 use super::authority::Authority;
 use super::fingerprint::Fingerprint;
-use super::ticket::{Invite, Ticket, address};
+use super::ticket::{Invite, Ticket};
 use super::token::Token;
 
 /// Where a server is, how it is recognised, and what lets this client in beside its key.

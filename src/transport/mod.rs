@@ -7,6 +7,7 @@
 //! fingerprint, what it may do ([`trust::Clients`], [`trust::Invites`], [`Token`], [`Authority`]): a refusal inside
 //! the handshake would reach the client as a bare TLS alert, after it believed itself connected.
 
+mod address;
 mod authority;
 mod base32;
 pub mod certificate;
@@ -34,13 +35,16 @@ pub mod trust;
 pub mod tuning;
 mod verify;
 
+pub use address::{
+    AddressError, DEFAULT_PORT, Host, ScopedIpv6, address, parse_host_port, parse_port, split_host_port,
+};
 pub use authority::{Authority, ClientCertificate, Uncertified};
 pub use base32::Base32Error;
 pub use contact::{Contact, Trust};
 pub use copies::Copies;
 pub(crate) use copies::hurry;
 pub use credential::{CredentialError, exposure};
-pub use dial::{Dialled, HEAD_START, RESOLVE_WAIT, connect, dial, recognise, resolve};
+pub use dial::{Dialled, HEAD_START, RESOLVE_WAIT, connect, dial, is_no_such_name, recognise, resolve};
 pub use endpoint::{Listener, accept, listen};
 pub(crate) use error::canonical;
 pub use error::{Fault, TransportError};
@@ -56,7 +60,7 @@ pub use presence::{AskError, Presence, Serving, ask, running};
 pub use socket::{Granted, SOCKET_BUFFER_BYTES, SocketReport, examine_socket};
 pub(crate) use throttle::Known;
 pub use throttle::{Rate, Throttle};
-pub use ticket::{DEFAULT_PORT, Invite, Ticket, TicketError, address, parse_host_port};
+pub use ticket::{Invite, Ticket, TicketError, behind_scheme};
 pub use token::{PROOF_BYTES, Token, TokenError};
 pub(crate) use tuning::{RECEIVE_WINDOW_BEFORE_HELLO, allow_streams};
 pub use tuning::{Tuning, open_up, receive_window};

@@ -1,24 +1,15 @@
 //! Tickets: where a server is, who it is, and the one-time right to become its client.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use super::address::{AddressError, address, parse_host_port};
 use super::base32::{self, Base32Error};
 use super::fingerprint::Fingerprint;
 use super::tls;
-use crate::protocol::path::escape;
 
-/// The UDP port of a server that was not told another.
-pub const DEFAULT_PORT: u16 = 4433;
-/// How every ticket starts.
+/// How every ticket starts, in any case.
 const SCHEME: &str = "qft://";
-/// Longest host name in the DNS, in characters.
-const HOST_CHARS_MAX: usize = 253;
-/// Longest name of a network interface (the zone of an IPv6 address), in characters.
-const ZONE_CHARS_MAX: usize = 15;
-/// Characters of a refused text that its error repeats.
-const SHOWN_CHARS_MAX: usize = 40;
 
 /// The secret of a ticket: whoever brings it first, in time, is enrolled.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -84,15 +75,9 @@ pub enum TicketError {
     /// The part between `:` and `@` is no invite.
     #[error("the ticket's invite {0}")]
     Invite(Base32Error),
-    /// Neither a host name nor an address.
-    #[error("'{0}' is no host name and no address")]
-    Host(String),
-    /// An IPv6 address whose end cannot be told from a port.
-    #[error("write the IPv6 address in brackets: [{0}]")]
-    Brackets(String),
-    /// Not a number from 1 to 65535.
-    #[error("'{0}' is no port; ports go from 1 to 65535")]
-    Port(String),
+    /// The part behind the `@` is no `HOST:PORT`.
+    #[error(transparent)]
+    Address(#[from] AddressError),
 }
 
 impl Ticket {
@@ -106,11 +91,6 @@ impl Ticket {
     pub fn address(&self) -> String {
         address(&self.host, self.port)
     }
-}
-
-/// `HOST:PORT` as people write it, with brackets around an IPv6 address.
-pub fn address(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 impl fmt::Display for Ticket {
@@ -129,8 +109,8 @@ impl FromStr for Ticket {
     /// Reads a ticket; white space around it (a copied line end) is ignored.
     fn from_str(text: &str) -> Result<Self, TicketError> {
         let text = text.trim_ascii();
-        let scheme = text.get(..SCHEME.len()).filter(|start| start.eq_ignore_ascii_case(SCHEME));
-        let rest = &text[scheme.ok_or(TicketError::Scheme)?.len()..];
+        behind_scheme(text.as_bytes()).ok_or(TicketError::Scheme)?;
+        let rest = &text[SCHEME.len()..];
         let (who, place) = rest.split_once('@').ok_or(TicketError::NoHost)?;
         let (fingerprint, invite) = match who.split_once(':') {
             Some((fingerprint, invite)) => (fingerprint, Some(invite)),
@@ -146,75 +126,10 @@ impl FromStr for Ticket {
     }
 }
 
-/// Reads `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`; the port is [`DEFAULT_PORT`] when it is left out.
-///
-/// # Errors
-/// [`TicketError::Host`], [`TicketError::Brackets`] or [`TicketError::Port`].
-pub fn parse_host_port(text: &str) -> Result<(String, u16), TicketError> {
-    let (host, port) = split_host_port(text)?;
-    let port = match port {
-        Some(port) => parse_port(port)?,
-        None => DEFAULT_PORT,
-    };
-    Ok((host.to_owned(), port))
-}
-
-fn split_host_port(text: &str) -> Result<(&str, Option<&str>), TicketError> {
-    let no_host = || TicketError::Host(shown(text));
-    if let Some(inner) = text.strip_prefix('[') {
-        let (host, after) = inner.split_once(']').ok_or_else(no_host)?;
-        let port = if after.is_empty() { None } else { Some(after.strip_prefix(':').ok_or_else(no_host)?) };
-        return if is_ipv6(host) { Ok((host, port)) } else { Err(no_host()) };
-    }
-    if is_ipv6(text) {
-        return Err(TicketError::Brackets(shown(text)));
-    }
-    let (host, port) = match text.split_once(':') {
-        Some((host, port)) => (host, Some(port)),
-        None => (text, None),
-    };
-    if is_host_name(host) { Ok((host, port)) } else { Err(TicketError::Host(shown(host))) }
-}
-
-fn parse_port(text: &str) -> Result<u16, TicketError> {
-    // `u16::from_str` would also take a leading `+`.
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let port = if digits { text.parse().ok() } else { None };
-    port.filter(|port| *port != 0).ok_or_else(|| TicketError::Port(shown(text)))
-}
-
-/// An IPv6 address, with or without the interface that a link-local one needs (`fe80::1%eth0`).
-fn is_ipv6(text: &str) -> bool {
-    let (address, zone) = match text.split_once('%') {
-        Some((address, zone)) => (address, Some(zone)),
-        None => (text, None),
-    };
-    let zone_is_plain = |zone: &str| {
-        (1..=ZONE_CHARS_MAX).contains(&zone.len())
-            && zone.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-    };
-    address.parse::<Ipv6Addr>().is_ok() && zone.is_none_or(zone_is_plain)
-}
-
-/// Plain enough to be handed to a resolver, to `ssh` and to a terminal. A leading `-` would be an option to `ssh`.
-fn is_host_name(text: &str) -> bool {
-    if text.parse::<Ipv4Addr>().is_ok() {
-        return true;
-    }
-    let labels = text.strip_suffix('.').unwrap_or(text);
-    let label_is_plain = |label: &str| {
-        !label.is_empty()
-            && !label.starts_with('-')
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-    };
-    labels.len() <= HOST_CHARS_MAX && labels.split('.').all(label_is_plain)
-}
-
-/// The start of a refused text, safe to print.
-fn shown(text: &str) -> String {
-    let start: String = text.chars().take(SHOWN_CHARS_MAX).collect();
-    let more = if start.len() < text.len() { "…" } else { "" };
-    format!("{}{more}", escape(start.as_bytes()))
+/// The text behind `qft://`, whatever the case of that: a QR code has it in capitals. `None` for anything else.
+pub fn behind_scheme(text: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = text.split_at_checked(SCHEME.len())?;
+    scheme.eq_ignore_ascii_case(SCHEME.as_bytes()).then_some(rest)
 }
 
 #[cfg(test)]

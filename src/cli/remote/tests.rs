@@ -20,7 +20,7 @@ fn url(ticket: &str, path: &str) -> Spec {
 
 #[test]
 fn a_colon_before_any_slash_makes_a_remote() {
-    for arg in ["box:", "box:a/b", "qft://x@h", "[::1]:p", "local:d", "a b:c", ":x", "h:1:p", "me@h:"] {
+    for arg in ["box:", "box:a/b", "qft://x@h", "[::1]:p", "local:d", "a b:c", ":x", "h:1:p", "me@h:", "QFT://X@H"] {
         assert!(is_remote(arg.as_ref()), "{arg}");
     }
     for arg in ["box", "./a:b", "dir/a:b", "/a:b", "-", "", "qft", "~/x"] {
@@ -50,6 +50,11 @@ fn every_form_is_read() {
         ("me@host:", ssh("me@host", "")),
         ("me@host:22:x", ssh("me@host", "22:x")),
         ("me@[::1]:a:b", ssh("me@::1", "a:b")),
+        ("[fe80::1%veth0]:", address("fe80::1%veth0", None, "")),
+        ("[fe80::1%25veth0]:4433:in", address("fe80::1%veth0", Some(4433), "in")),
+        ("me@[fe80::1%veth0]:x", ssh("me@fe80::1%veth0", "x")),
+        ("QFT://FP:INV@10.0.0.7:4433/a", url("QFT://FP:INV@10.0.0.7:4433", "a")),
+        ("Qft://fp@h", url("Qft://fp@h", "")),
     ];
     for (arg, spec) in table {
         assert_eq!(parse(arg.as_ref()), Ok(spec), "{arg}");
@@ -70,6 +75,10 @@ fn a_second_colon_is_refused_with_what_to_write() {
         ("vm::module/x", "vm::module/x: one colon is enough (there are no modules): vm:module/x"),
         ("me@vm::in", "me@vm::in: one colon is enough (there are no modules): me@vm:in"),
         ("fe80::1", "fe80::1: an IPv6 address stands in brackets: [fe80::1]:PATH"),
+        ("fe80::1%eth0:", "fe80::1%eth0:: an IPv6 address stands in brackets: [fe80::1%eth0]:"),
+        ("fe80::1%eth0:in", "fe80::1%eth0:in: an IPv6 address stands in brackets: [fe80::1%eth0]:in"),
+        ("2001:db8::7:x", "2001:db8::7:x: an IPv6 address stands in brackets: [2001:db8::7]:x"),
+        ("1:2:3:4:5:6:7:8:", "1:2:3:4:5:6:7:8:: an IPv6 address stands in brackets: [1:2:3:4:5:6:7:8]:"),
     ] {
         assert_eq!(parse(arg.as_ref()), Err(Complaint::usage(says)), "{arg}");
     }
@@ -81,6 +90,10 @@ fn a_bare_name_is_enough_where_only_a_remote_can_be_meant() {
     assert_eq!(parse_bare("box".as_ref()), Ok(named("box", "")));
     assert_eq!(parse_bare("box:in".as_ref()), Ok(named("box", "in")));
     assert_eq!(parse_bare("me@host".as_ref()), Ok(ssh("me@host", "")));
+    for text in ["fe80::1%veth0", "[fe80::1%veth0]", "[FE80::1%25veth0]:"] {
+        assert_eq!(parse_bare(text.as_ref()), Ok(address("fe80::1%veth0", None, "")), "{text}");
+    }
+    assert!(matches!(parse_bare("QFT://FP@H".as_ref()), Ok(Spec::Url { .. })));
     let error = parse_bare("box/in".as_ref()).expect_err("a path needs its colon");
     assert!(error.to_string().contains("box:in"), "{error}");
     assert!(parse_bare("".as_ref()).is_err());

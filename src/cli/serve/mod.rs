@@ -32,6 +32,7 @@ use super::exit::{Complaint, Exit};
 use super::log;
 use super::sandbox::Sandbox;
 use super::signals::{HangUps, block_on};
+use super::tilde;
 use crate::digest::engine;
 use crate::error::Error;
 use crate::protocol::path::escape;
@@ -43,6 +44,7 @@ use anyhow::anyhow;
 
 /// Runs the command.
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
+    tilde::refuse(args.dir.as_os_str())?;
     // One level only: a path that is wrong higher up is a mistake, and so is one that has nothing to read.
     let is_new = !args.read_only && fs::create_dir(&args.dir).is_ok();
     let root = root(&args.dir, rustix::process::geteuid().is_root())?;
@@ -66,7 +68,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let presence = sign(&server);
     let enrolled = enrolled_clients(&home, &mut out);
     let (hosts, port) = found_at(&server, advertised.clone());
-    let lines = passes.lines(&server, &hosts[0], port);
+    let lines = passes.lines(&server, &hosts[0], port, mode(args));
     let expiry = args.cert.as_deref().and_then(Expiry::read);
     let way_in = way_in(args, &server, (hosts, port), enrolled > 0 || passes.are_given())?;
     block_on(HangUps::AreOthers, async |signals| {
@@ -123,11 +125,6 @@ fn start(
     passes: &Passes,
     home: &Path,
 ) -> anyhow::Result<Server> {
-    let mode = match (args.read_only, args.write_only) {
-        (true, _) => Mode::ReadOnly,
-        (_, true) => Mode::WriteOnly,
-        _ => Mode::ReadWrite,
-    };
     let attempt = |address: SocketAddr| {
         let access = if args.no_auth { Access::Anyone } else { Access::Enrolled { home: home.to_owned() } };
         Server::builder(root.to_owned(), identity.clone())
@@ -136,7 +133,7 @@ fn start(
             .access(access)
             .token(passes.token())
             .client_authority(passes.authority())
-            .mode(mode)
+            .mode(mode(args))
             .no_clobber(args.no_clobber)
             .links(!args.no_links)
             .keep_dirlinks(args.keep_dirlinks)
@@ -169,6 +166,15 @@ fn not_listening(error: Error, address: SocketAddr) -> anyhow::Error {
     }
 }
 
+/// What any client may do here at most.
+fn mode(args: &ServeArgs) -> Mode {
+    match (args.read_only, args.write_only) {
+        (true, _) => Mode::ReadOnly,
+        (_, true) => Mode::WriteOnly,
+        _ => Mode::ReadWrite,
+    }
+}
+
 fn workers(args: &ServeArgs) -> NonZeroUsize {
     args.workers.unwrap_or_else(|| available_parallelism().unwrap_or(NonZeroUsize::MIN))
 }
@@ -188,6 +194,7 @@ fn presence(
         fingerprint: server.fingerprint(),
         root: escape(root.as_os_str().as_bytes()).to_string(),
         is_open: args.no_auth,
+        mode: mode(args),
     };
     let handle = server.handle();
     let answer = move || serde_json::to_vec(&handle.status()).expect("numbers and texts");

@@ -18,7 +18,6 @@ use super::super::ui::json::{self as events, Json};
 use super::limit::{Kind, LeftOut, Limits, Source};
 use super::notice::{limited, notice_json, notice_text, who};
 use super::stamp::{Priority, Stamp};
-use super::way_in::{INVITE_MINUTES, WayIn};
 use crate::server::{Notice, Peer};
 use crate::transport::Ticket;
 
@@ -146,18 +145,6 @@ impl Output {
     pub(super) fn start(&mut self, body: Value) {
         if let Some(json) = &mut self.json {
             json.start("serve", body);
-        }
-    }
-
-    pub(super) fn paste_lines(&mut self, way_in: &WayIn, is_open: bool) {
-        let validity = match is_open {
-            true => String::new(),
-            false => format!(", within {INVITE_MINUTES} minutes, once"),
-        };
-        self.say(&format!("On the other machine{validity}:\n\n    qft send FILES --to {}\n", way_in.ticket));
-        for host in &way_in.others {
-            let other = Ticket { host: host.clone(), ..way_in.ticket.clone() };
-            self.say(&format!("  or, by another address of this machine:\n\n    qft send FILES --to {other}\n"));
         }
     }
 

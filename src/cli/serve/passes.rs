@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::super::args::ServeArgs;
+use super::super::paste::first_line;
 use crate::protocol::path::escape;
-use crate::server::Server;
+use crate::server::{Mode, Server};
 use crate::transport::{self, Authority, Identity, Ticket, Token};
 
 /// The passes of a server, read from the files that its flags name.
@@ -67,13 +68,13 @@ impl Passes {
     }
 
     /// What to say about them. `host` and `port` are where clients find the server.
-    pub(super) fn lines(&self, server: &Server, host: &str, port: u16) -> Vec<String> {
+    pub(super) fn lines(&self, server: &Server, host: &str, port: u16, mode: Mode) -> Vec<String> {
         let place = Ticket { fingerprint: server.fingerprint(), invite: None, host: host.to_owned(), port };
         let mut lines = Vec::new();
         if let Some((_, path)) = &self.token {
             lines.push("whoever has the same token may connect:".to_owned());
             lines.push(String::new());
-            lines.push(format!("    qft send FILES --token-file {} --to {}", shown(path), place));
+            lines.push(format!("    {}", first_line(&place, mode, &["--token-file", &shown(path)])));
             lines.push(String::new());
         }
         if let Some((_, path)) = &self.authority {

@@ -7,13 +7,14 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::super::address::plausible;
+use super::super::address::{needs_zone, plausible};
 use super::super::args::ServeArgs;
+use super::super::paste::{first_line, other_use};
 use super::super::whole::{Existing, write_whole};
 use super::output::Output;
-use super::workers;
+use super::{mode, workers};
 use crate::protocol::path::escape;
-use crate::server::Server;
+use crate::server::{Mode, Server};
 use crate::transport::Ticket;
 
 /// How long an invite is good for; the server decides, this is what is said about it.
@@ -21,6 +22,9 @@ pub(super) const INVITE_MINUTES: u32 = 15;
 
 /// Mode of a ticket's file: nobody else may use it.
 const TICKET_MODE: u32 = 0o600;
+
+/// A link-local address is good for one cable, and each end calls that by its own interface.
+const ZONE_NOTE: &str = "  behind % stands an interface of this machine: write the one of the other machine there\n";
 
 /// Said when all is ready.
 pub(super) const WAITING: &str = "waiting for clients; Ctrl-C stops the server";
@@ -33,12 +37,33 @@ pub(super) struct WayIn {
     pub(super) is_shown: bool,
 }
 
+impl WayIn {
+    /// The lines to paste, and what else is to be said about them.
+    pub(super) fn lines(&self, mode: Mode, is_open: bool) -> Vec<String> {
+        let validity = match is_open {
+            true => String::new(),
+            false => format!(", within {INVITE_MINUTES} minutes, once"),
+        };
+        let mut lines =
+            vec![format!("On the other machine{validity}:\n\n    {}\n", first_line(&self.ticket, mode, &[]))];
+        for host in &self.others {
+            let other = Ticket { host: host.clone(), ..self.ticket.clone() };
+            lines.push(format!("  or, by another address of this machine:\n\n    {}\n", first_line(&other, mode, &[])));
+        }
+        lines.extend(other_use(mode).map(|text| format!("  {text}\n")));
+        if std::iter::once(&self.ticket.host).chain(&self.others).any(|host| needs_zone(host)) {
+            lines.push(ZONE_NOTE.to_owned());
+        }
+        lines
+    }
+}
+
 /// The hosts under which clients find the server, the most likely one first, and the port.
 pub(super) fn found_at(server: &Server, advertised: Option<(String, Option<u16>)>) -> (Vec<String>, u16) {
     let bound = server.local_addr();
     match advertised {
         Some((host, port)) => (vec![host], port.unwrap_or_else(|| bound.port())),
-        None => (plausible(bound.ip()).iter().map(ToString::to_string).collect(), bound.port()),
+        None => (plausible(bound), bound.port()),
     }
 }
 
@@ -87,7 +112,7 @@ pub(super) fn announce(
     });
     if let Some(way_in) = way_in.filter(|way_in| way_in.is_shown) {
         start["ticket"] = way_in.ticket.to_string().into();
-        out.paste_lines(way_in, args.no_auth);
+        way_in.lines(mode(args), args.no_auth).iter().for_each(|line| out.say(line));
         if args.qr {
             out.qr(&way_in.ticket);
         }

@@ -27,6 +27,7 @@ use self::answering::{Answer, Answering};
 pub use self::asking::{AskError, ask};
 use super::fingerprint::Fingerprint;
 use super::home::{self, HomeError};
+use super::trust::Mode;
 
 /// How the files' names begin.
 const PREFIX: &str = "serving-";
@@ -50,6 +51,8 @@ pub struct Serving {
     pub root: String,
     /// Whether it lets anyone in.
     pub is_open: bool,
+    /// What any client may do there at most.
+    pub mode: Mode,
 }
 
 /// The same as it stands in the file.
@@ -61,6 +64,9 @@ struct Note {
     fingerprint: String,
     root: String,
     is_open: bool,
+    /// A server of an older version does not say it.
+    #[serde(default)]
+    mode: Mode,
 }
 
 impl Serving {
@@ -145,13 +151,13 @@ fn socket_of(sign: &Path) -> PathBuf {
 
 impl Note {
     fn of(serving: &Serving) -> Self {
-        let Serving { pid, listen, advertised, fingerprint, root, is_open } = serving.clone();
-        Self { pid, listen, advertised, fingerprint: fingerprint.to_string(), root, is_open }
+        let Serving { pid, listen, advertised, fingerprint, root, is_open, mode } = serving.clone();
+        Self { pid, listen, advertised, fingerprint: fingerprint.to_string(), root, is_open, mode }
     }
 
     fn read(self) -> Option<Serving> {
-        let Self { pid, listen, advertised, fingerprint, root, is_open } = self;
-        Some(Serving { pid, listen, advertised, fingerprint: fingerprint.parse().ok()?, root, is_open })
+        let Self { pid, listen, advertised, fingerprint, root, is_open, mode } = self;
+        Some(Serving { pid, listen, advertised, fingerprint: fingerprint.parse().ok()?, root, is_open, mode })
     }
 }
 
@@ -221,6 +227,7 @@ mod tests {
             fingerprint: Fingerprint([7; 32]),
             root: "/srv/in".into(),
             is_open: false,
+            mode: Mode::ReadOnly,
         }
     }
 

@@ -1,3 +1,5 @@
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use proptest::prelude::*;
 
 use super::*;
@@ -148,6 +150,15 @@ fn the_port_may_be_left_out_and_case_does_not_matter() {
 }
 
 #[test]
+fn a_zone_is_read_in_either_spelling_and_kept_in_one() {
+    let zoned = Ticket { host: "fe80::1%veth0".into(), ..sample() };
+    for place in ["[fe80::1%veth0]:4433", "[fe80::1%25veth0]", "[FE80:0::1%25veth0]:4433"] {
+        let text = sample().to_string().replace("box.lan:4433", place);
+        assert_eq!(text.parse(), Ok(zoned.clone()), "{place}");
+    }
+}
+
+#[test]
 fn each_mistake_gets_its_own_words() {
     let key = Fingerprint([7; 32]);
     let refused = |text: &str| text.parse::<Ticket>().unwrap_err();
@@ -161,15 +172,15 @@ fn each_mistake_gets_its_own_words() {
         refused(&format!("qft://{key}:@h:1")),
         TicketError::Invite(Base32Error::Length { expected: 26, found: 0 })
     );
-    assert_eq!(refused(&format!("qft://{key}@h:")), TicketError::Port(String::new()));
-    assert_eq!(refused(&format!("qft://{key}@h:0")), TicketError::Port("0".into()));
-    assert_eq!(refused(&format!("qft://{key}@h:+1")), TicketError::Port("+1".into()));
-    assert_eq!(refused(&format!("qft://{key}@h:65536")), TicketError::Port("65536".into()));
-    assert_eq!(refused(&format!("qft://{key}@fe80::1")), TicketError::Brackets("fe80::1".into()));
-    assert_eq!(refused(&format!("qft://{key}@-oProxy=x")), TicketError::Host("-oProxy=x".into()));
-    assert_eq!(refused(&format!("qft://{key}@a..b")), TicketError::Host("a..b".into()));
-    assert_eq!(refused(&format!("qft://{key}@[::1]x")), TicketError::Host("[::1]x".into()));
-    assert_eq!(refused(&format!("qft://{key}@a\x1b[2Jb")), TicketError::Host("a\\u{1b}[2Jb".into()));
+    assert_eq!(refused(&format!("qft://{key}@h:")), AddressError::Port(String::new()).into());
+    assert_eq!(refused(&format!("qft://{key}@h:0")), AddressError::Port("0".into()).into());
+    assert_eq!(refused(&format!("qft://{key}@h:+1")), AddressError::Port("+1".into()).into());
+    assert_eq!(refused(&format!("qft://{key}@h:65536")), AddressError::Port("65536".into()).into());
+    assert_eq!(refused(&format!("qft://{key}@fe80::1")), AddressError::Brackets("fe80::1".into()).into());
+    assert_eq!(refused(&format!("qft://{key}@-oProxy=x")), AddressError::Host("-oProxy=x".into()).into());
+    assert_eq!(refused(&format!("qft://{key}@a..b")), AddressError::Host("a..b".into()).into());
+    assert_eq!(refused(&format!("qft://{key}@[::1]x")), AddressError::Host("[::1]x".into()).into());
+    assert_eq!(refused(&format!("qft://{key}@a\x1b[2Jb")), AddressError::Host("a\\u{1b}[2Jb".into()).into());
 }
 
 #[test]

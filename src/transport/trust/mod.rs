@@ -18,6 +18,7 @@ pub use remotes::{NameError, Remote, Remotes, check_remote_name};
 pub use rights::{Mode, Rights, parse_expiry, parse_root};
 pub(crate) use stamp::Stamps;
 
+use super::address::Host;
 use crate::protocol::path::escape;
 
 /// Longest name of a peer in a list, in characters.
@@ -28,7 +29,7 @@ const NAME_CHARS_MAX: usize = 32;
 /// a path or an address.
 pub fn short_name(raw: &str, fallback: &str) -> String {
     // The first label of an address says nothing (`192`), so an address is kept whole.
-    let is_address = raw.parse::<std::net::IpAddr>().is_ok();
+    let is_address = raw.parse::<Host>().is_ok_and(|host| host.ip().is_some());
     let label = if is_address { raw } else { raw.split('.').next().unwrap_or_default() };
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
     let name: String = label.chars().take(NAME_CHARS_MAX).map(plain).collect();
@@ -80,6 +81,7 @@ mod tests {
             ("box.lan.example", "box"),
             ("192.168.1.5", "192-168-1-5"),
             ("fe80::1", "fe80--1"),
+            ("fe80::1%eth0.100", "fe80--1-eth0-100"),
             ("Anna's Mac", "Anna-s-Mac"),
             ("../../etc", "peer"),
             ("a\n# b\x1b[2J", "a---b--2J"),

@@ -15,6 +15,7 @@ fn serving() -> Serving {
         fingerprint: Fingerprint([7; 32]),
         root: "/srv/incoming".into(),
         is_open: false,
+        mode: crate::server::Mode::ReadWrite,
     }
 }
 
