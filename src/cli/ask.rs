@@ -4,7 +4,8 @@
 //! does not wait for a person to read. The second one accepts the agreed key alone.
 
 use std::io::{self, BufRead, IsTerminal as _, Write};
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
@@ -15,10 +16,13 @@ use crate::error::Error;
 use crate::protocol::path::escape;
 use crate::transport::congestion::ControllerConfig;
 use crate::transport::trust::Remotes;
-use crate::transport::{self, Contact, Fingerprint, Ticket, TransportError, Tuning, address};
+use crate::transport::{self, Contact, Fingerprint, Ticket, TransportError, Tuning, address, is_no_such_name};
 
 /// Longest wait for the key of a server.
 const LOOK_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Time between two lookups of its name.
+const LOOKUP_WAIT: Duration = Duration::from_secs(1);
 
 /// A server that is not known here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +105,7 @@ impl Stranger {
         let deadline = if patience.is_zero() { LOOK_DEADLINE } else { LOOK_DEADLINE.min(patience) };
         let tuning = Tuning::new(std::sync::Arc::new(ControllerConfig::default()));
         let looked = runtime.block_on(async {
-            let addrs = transport::resolve(&self.host, self.port).await?;
+            let addrs = self.resolve(deadline).await?;
             transport::recognise(&addrs, &tuning, deadline).await
         });
         // The name service may still be waited for by a thread that nothing can wake.
@@ -110,6 +114,29 @@ impl Stranger {
             (TransportError::Resolve { .. }, Some(unknown)) => Complaint::Unknown(unknown.clone()).into(),
             (error, _) => Error::from(error).into(),
         })
+    }
+
+    /// The addresses of the host. A name service that cannot be asked yet is asked again, for as long as a silent
+    /// address would be waited for; a word that was rather meant as a remote's name is looked up once.
+    async fn resolve(&self, deadline: Duration) -> Result<Vec<SocketAddr>, TransportError> {
+        let end = Instant::now() + deadline;
+        let mut is_said = false;
+        loop {
+            let error = match transport::resolve(&self.host, self.port).await {
+                Ok(addrs) => return Ok(addrs),
+                Err(error) => error,
+            };
+            let is_lasting = self.unknown.is_some() || is_no_such_name(&error);
+            if is_lasting || Instant::now() + LOOKUP_WAIT >= end {
+                return Err(error);
+            }
+            if !is_said {
+                is_said = true;
+                let why = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                drop(writeln!(io::stderr(), "{error}: {why}; trying again for {}s", deadline.as_secs()));
+            }
+            tokio::time::sleep(LOOKUP_WAIT).await;
+        }
     }
 
     fn strict(&self) -> String {

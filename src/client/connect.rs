@@ -25,10 +25,13 @@ use crate::session::memory::Buffers;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::storage::OpenQueue;
 use crate::transport::congestion::PathState;
-use crate::transport::{self, Contact, Granted, Throttle, TransportError, Tuning};
+use crate::transport::{self, Contact, Dialled, Granted, Throttle, TransportError, Tuning};
 
 /// Longest wait for a server's first answer.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Time between two lookups of a name that leads nowhere.
+const LOOKUP_WAIT: Duration = Duration::from_secs(1);
 
 /// Time for the last packet to leave this machine without a rate limit: the connection's driver needs one turn.
 const FLUSH: Duration = Duration::from_millis(2);
@@ -63,7 +66,7 @@ impl Link {
         tuning.throttle = client.throttle.clone();
         let deadline = client.within_patience(CONNECT_DEADLINE);
         let called = Instant::now();
-        let dialled = transport::dial(contact, &client.identity, &tuning, deadline).await?;
+        let dialled = dial(client, contact, &tuning, deadline, observer).await?;
         let handshake = called.elapsed();
         record_buffers(observer.counters(), dialled.granted);
         let connection = dialled.connection;
@@ -119,6 +122,30 @@ impl Link {
     pub(super) async fn close(self, code: CloseCode) {
         transport::close(&self.connection, code, "");
         let _ = timeout(self.flush, self.endpoint.wait_idle()).await;
+    }
+}
+
+/// Dials; a name that leads nowhere yet (a machine that has just woken up, a network that is not there) is looked up
+/// again for as long as a silent address would be waited for.
+async fn dial(
+    client: &Client,
+    contact: &Contact,
+    tuning: &Tuning,
+    deadline: Duration,
+    observer: &Observer,
+) -> Result<Dialled, TransportError> {
+    let end = Instant::now() + deadline;
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        match transport::dial(contact, &client.identity, tuning, deadline).await {
+            Err(TransportError::Resolve { host, source }) if Instant::now() + LOOKUP_WAIT < end => {
+                let cause = format!("cannot find the address of {host}: {source}");
+                observer.event(Event::Reconnecting { attempt, after: LOOKUP_WAIT, cause });
+                tokio::time::sleep(LOOKUP_WAIT).await;
+            }
+            outcome => return outcome,
+        }
     }
 }
 

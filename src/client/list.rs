@@ -32,8 +32,9 @@ pub(super) async fn run(
     link.close(code).await;
     let (entries, problems) = names?.into_result()?;
     // An answer was read, so the server has introduced itself.
-    match events.try_recv() {
-        Ok(Event::Connected { peer, enrolled, .. }) => Ok(Listing { peer, enrolled, entries, problems }),
+    let mut told = std::iter::from_fn(|| events.try_recv().ok());
+    match told.find(|event| matches!(event, Event::Connected { .. })) {
+        Some(Event::Connected { peer, enrolled, .. }) => Ok(Listing { peer, enrolled, entries, problems }),
         _ => Err(Error::Session(SessionError::Internal("a listing without a welcome"))),
     }
 }

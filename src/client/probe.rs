@@ -82,7 +82,9 @@ pub(super) async fn run(client: &Client, contact: Contact, length: Duration) -> 
     let (mut first, mut events) = Open::new(client, &contact).await?;
     let figures = first.measure(Open::echoes).await?;
     // An answer was read, so the server has introduced itself.
-    let Ok(Event::Connected { addr, peer, enrolled }) = events.try_recv() else {
+    let mut told = std::iter::from_fn(|| events.try_recv().ok());
+    let welcome = told.find(|event| matches!(event, Event::Connected { .. }));
+    let Some(Event::Connected { addr, peer, enrolled }) = welcome else {
         return Err(Error::Session(SessionError::Internal("a probe without a welcome")));
     };
     let (handshake, local) = (first.0.handshake, first.0.granted);

@@ -56,6 +56,22 @@ pub struct Dialled {
 /// What the standard library puts before the system's words.
 const LOOKUP_FAILED: &str = "failed to lookup address information: ";
 
+/// How systems say that there is no such name, or that it has no address: an answer, and no failure to get one.
+const NO_SUCH_NAME: [&str; 5] = [
+    "Name or service not known",
+    "No address associated with hostname",
+    "Name does not resolve",
+    "nodename nor servname provided",
+    "the name has no address",
+];
+
+/// Whether the name service has answered that there is no such host, so that asking again is of no use.
+pub fn is_no_such_name(error: &TransportError) -> bool {
+    let TransportError::Resolve { source, .. } = error else { return false };
+    let words = source.to_string();
+    NO_SUCH_NAME.iter().any(|answer| words.contains(answer))
+}
+
 /// The name service's answer alone: that a name was looked up is said already.
 fn in_system_words(error: io::Error) -> io::Error {
     match error.to_string().strip_prefix(LOOKUP_FAILED) {

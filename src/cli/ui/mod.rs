@@ -267,7 +267,7 @@ impl Ui {
 
     fn error_lines(&self, error: &anyhow::Error, exit: Exit, look: &Snapshot) -> Vec<String> {
         match exit {
-            Exit::Interrupted => vec![summary::stopped(self.options.verb, look)],
+            exit if exit.is_asked_for() => vec![summary::stopped(self.options.verb, look)],
             _ => vec![format!("qft: {}", message(error))],
         }
     }
@@ -311,7 +311,10 @@ impl Ui {
                 let after = after.as_secs_f64().ceil();
                 // It is this command that resumes, so nobody has to be told to repeat it.
                 let cause = cause.trim_end_matches(RESUMES);
-                self.line(format!("{}; reconnecting ({attempt}) in {after}s", shown(cause)));
+                let doing = if self.connected { "reconnecting" } else { "trying again" };
+                self.line(format!("{}; {doing} ({attempt}) in {after}s", shown(cause)));
+                // Why nobody has replied yet is said by now.
+                self.hinted = true;
             }
             // Said once: it asks every second or two.
             Event::Waiting { attempt: 1, .. } if speaks => self.line(NO_PLACE.to_owned()),
