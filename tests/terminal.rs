@@ -4,6 +4,8 @@
 mod bin;
 #[path = "terminal/certified.rs"]
 mod certified;
+#[path = "terminal/habits.rs"]
+mod habits;
 #[path = "terminal/known_host.rs"]
 mod known_host;
 #[path = "support/snapshot.rs"]

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::signals::Stop;
 use super::ssh::SshError;
 use crate::error::{Error, Fault};
 use crate::progress::Report;
@@ -28,8 +29,12 @@ pub(crate) enum Exit {
     Unverified = 6,
     /// The remote would not take, or give, any of it.
     Refused = 7,
-    /// The user stopped it.
+    /// Its terminal is gone (SIGHUP).
+    HungUp = 129,
+    /// The user stopped it (SIGINT).
     Interrupted = 130,
+    /// It was told to end (SIGTERM).
+    Terminated = 143,
 }
 
 impl Exit {
@@ -43,6 +48,11 @@ impl Exit {
         let known =
             [Self::Usage, Self::SomeFailed, Self::Unreachable, Self::Untrusted, Self::Unverified, Self::Refused];
         known.into_iter().find(|exit| exit.code() == code).unwrap_or(Self::Failed)
+    }
+
+    /// Whether a signal asked for it.
+    pub(crate) fn is_asked_for(self) -> bool {
+        matches!(self, Self::HungUp | Self::Interrupted | Self::Terminated)
     }
 
     /// What an error of any room amounts to.
@@ -178,7 +188,7 @@ pub(crate) enum Complaint {
     Untrusted(String),
     /// The user stopped it.
     #[error("interrupted")]
-    Interrupted,
+    Interrupted(Stop),
 }
 
 impl Complaint {
@@ -191,7 +201,7 @@ impl Complaint {
         match self {
             Self::Usage(_) => Exit::Usage,
             Self::Unknown(_) | Self::Untrusted(_) => Exit::Untrusted,
-            Self::Interrupted => Exit::Interrupted,
+            Self::Interrupted(stop) => stop.exit(),
         }
     }
 }
@@ -266,7 +276,7 @@ mod tests {
     #[test]
     fn an_exit_code_comes_back_from_its_number_unless_it_says_that_all_is_well() {
         assert_eq!(Exit::of_code(Exit::Refused.code()), Exit::Refused);
-        for odd in [0, 1, 99, 130] {
+        for odd in [0, 1, 99, 129, 130, 143] {
             assert_eq!(Exit::of_code(odd), Exit::Failed);
         }
     }

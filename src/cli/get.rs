@@ -8,6 +8,7 @@ use anyhow::Context as _;
 
 use super::args::GetArgs;
 use super::exit::{Complaint, Exit, Verb};
+use super::here::Here;
 use super::plan;
 use super::reach::{Missing, Reach, Wanted, find};
 use super::run::{Transfer, open_ui};
@@ -20,8 +21,7 @@ use crate::storage::Root;
 
 /// Runs the command.
 pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
-    let env = std::env::var_os(REMOTE_VARIABLE);
-    let plan = plan::get(args, env.as_deref(), |path| path.is_dir())?;
+    let plan = plan::get(args, &Here::new(std::env::var_os(REMOTE_VARIABLE)))?;
     let dry_run = args.job.conflict.dry_run;
     let reach = Reach { into: plan.into.clone(), ..Reach::of(&args.job, true, Missing::Refuse) };
     let whom = find(Wanted::by(plan.spec.as_ref(), plan.far, &args.job), &reach)?;
@@ -77,7 +77,7 @@ async fn to_stdout(spool: &PrivateDir, signals: &mut Signals) -> anyhow::Result<
     });
     let copied = tokio::select! {
         copied = copy => copied.context("writing to standard output")?,
-        () = signals.next() => return Err(Complaint::Interrupted.into()),
+        stop = signals.next() => return Err(Complaint::Interrupted(stop).into()),
     };
     match copied {
         Ok(_) => Ok(Exit::Done),

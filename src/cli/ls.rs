@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::args::LsArgs;
 use super::exit::{Complaint, Exit};
+use super::here::Here;
 use super::plan::{self, LsPlan, Place};
 use super::reach::{Missing, Reach, Reached, Wanted, explain, find, remember};
 use super::remote::{Spec, below};
@@ -24,8 +25,7 @@ use crate::protocol::path::escape;
 
 /// Runs the command.
 pub(crate) fn run(args: &LsArgs) -> anyhow::Result<Exit> {
-    let env = std::env::var_os(REMOTE_VARIABLE);
-    let LsPlan { spec, far, pattern } = plan::ls(args, env.as_deref())?;
+    let LsPlan { spec, far, pattern } = plan::ls(args, &Here::new(std::env::var_os(REMOTE_VARIABLE)))?;
     let dir = far.first().cloned().unwrap_or_default();
     let shown = escape(&below(&dir, &pattern)).to_string();
     let reach = Reach {
@@ -79,7 +79,7 @@ async fn list(
     let listed = tokio::select! {
         listed = reached.client.list(reached.contact.clone(), pattern, args.recursive) => listed,
         error = gone(far_end) => return Err(error.into()),
-        () = signals.next() => return Err(Complaint::Interrupted.into()),
+        stop = signals.next() => return Err(Complaint::Interrupted(stop).into()),
     };
     reached.close().await;
     let listing = listed.map_err(|error| explain(place, error))?;

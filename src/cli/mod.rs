@@ -4,9 +4,10 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | `args`, `config` | what the user typed; settings, and the command that shows them |
+//! | `args`, `hints`, `config` | what the user typed; what was meant by it elsewhere; settings, and the command that shows them |
 //! | `remote`, `address` | remote-shaped arguments; addresses |
-//! | `plan`, `reach` | which remote, which options; a client that can talk to it |
+//! | `plan`, `here`, `reach` | which remote, which options; what this machine knows of the words; a client that can talk to it |
+//! | `tilde` | `~` where no shell has expanded it |
 //! | `ask`, `ssh` | servers that are not known yet; far ends that are started through ssh |
 //! | `send`, `get`, `ls` | the commands that transfer |
 //! | `serve`, `status`, `peers` | the commands of a server |
@@ -15,7 +16,7 @@
 //! | `run` | one transfer: network thread, drawing |
 //! | `sandbox` | what the threads that serve peers may do with files |
 //! | `ui`, `log` | bars, plain lines, JSON; the log |
-//! | `lines`, `signals` | output that nobody waits for; signals that wait for nobody |
+//! | `lines`, `signals` | output that nobody waits for; signals that wait for nobody, and the end that they ask for |
 //! | `exit`, `size` | exit codes; numbers for people |
 //! | `table`, `qr`, `paste` | columns that line up; QR codes; command lines to paste |
 
@@ -28,6 +29,8 @@ mod config;
 mod doctor;
 mod exit;
 mod get;
+mod here;
+mod hints;
 mod id;
 mod lines;
 mod log;
@@ -52,11 +55,13 @@ mod status;
 mod table;
 #[cfg(feature = "testing")]
 pub(crate) mod testing;
+mod tilde;
 mod token;
 mod ui;
 mod whole;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
@@ -72,13 +77,23 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = help_as_option(args.into_iter().collect());
     let command = match config::parse(&args) {
         Ok(cli) => cli.command,
-        Err(Refusal::Clap(error)) => return refuse(&error, &args).into(),
+        Err(Refusal::Clap(error)) => {
+            return match hints::improve(error, &args) {
+                hints::Refused::Complaint(error) => refuse(&error, &args).into(),
+                hints::Refused::Version => {
+                    drop(writeln!(std::io::stdout(), "qft {}", env!("CARGO_PKG_VERSION")));
+                    Exit::Done.into()
+                }
+            };
+        }
         Err(Refusal::Settings(error, name)) => return ui::report(&error, name, asks_for_json(&args)).into(),
     };
     let (name, json) = (command.name(), command.json());
     // Every file that waits for its commit is an open one; with fewer allowed, commits only take longer.
     crate::storage::allow_many_open_files();
-    dispatch(&command).unwrap_or_else(|error| ui::report(&error, name, json)).into()
+    let exit = dispatch(&command).unwrap_or_else(|error| ui::report(&error, name, json));
+    signals::end_by(exit);
+    exit.into()
 }
 
 fn dispatch(command: &Command) -> anyhow::Result<Exit> {
@@ -112,7 +127,8 @@ fn help_as_option(mut args: Vec<OsString>) -> Vec<OsString> {
 /// Clap's complaint without its decoration and without the usage that follows it.
 fn in_one_line(text: &str) -> String {
     let words = text.lines().take_while(|line| !line.starts_with("Usage:")).map(str::trim);
-    words.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned()
+    let text = words.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    text.trim_start_matches("error: ").replace(" tip: ", "; ")
 }
 
 /// Prints clap's help or complaint. Who asked for JSON gets the complaint as JSON too.

@@ -34,8 +34,8 @@ pub(crate) fn first_line(ticket: &Ticket, mode: Mode, options: &[&str]) -> Strin
 /// What else the same ticket is good for, where that is not said by the line itself.
 pub(crate) fn other_use(mode: Mode) -> Option<&'static str> {
     match mode {
-        Mode::ReadWrite => Some("'qft ls' and 'qft get' take the same ticket: qft ls TICKET; qft get TICKET/PATH ."),
-        Mode::ReadOnly => Some("'qft ls' takes the same ticket; qft get TICKET/PATH fetches a part."),
+        Mode::ReadWrite => Some("to fetch, with the same ticket: qft ls TICKET, qft get TICKET/PATH ."),
+        Mode::ReadOnly => Some("for a part, with the same ticket: qft ls TICKET, qft get TICKET/PATH ."),
         Mode::WriteOnly => None,
     }
 }

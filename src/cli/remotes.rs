@@ -135,7 +135,7 @@ fn pair(ticket: &Ticket, args: &AddArgs) -> anyhow::Result<Greeting> {
     block_on(HangUps::End, async |mut signals| {
         tokio::select! {
             greeting = client.greet(ticket.clone()) => Ok(greeting?),
-            () = signals.next() => Err(Complaint::Interrupted.into()),
+            stop = signals.next() => Err(Complaint::Interrupted(stop).into()),
         }
     })
 }
@@ -151,7 +151,7 @@ fn ask_for_ticket(name: &str) -> anyhow::Result<String> {
         });
         tokio::select! {
             line = read => line?.context("reading the ticket"),
-            () = signals.next() => Err(Complaint::Interrupted.into()),
+            stop = signals.next() => Err(Complaint::Interrupted(stop).into()),
         }
     })?;
     match line.trim().is_empty() {

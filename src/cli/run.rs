@@ -12,13 +12,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::args::JobArgs;
+use super::args::{IfExistsArg, JobArgs};
 use super::exit::{Complaint, Exit, Verb};
 use super::log::{self, Sink};
 use super::plan::Place;
 use super::reach::{Reach, Reached, explain, remember};
 use super::sandbox::Sandbox;
-use super::signals::Signals;
+use super::signals::{Signals, Stop};
 use super::ssh::{FarEnd, SshError};
 use super::ui::{TICK, Ui, UiOptions, has_bars, mode};
 use crate::client::{Client, Job};
@@ -72,7 +72,7 @@ pub(crate) fn open_ui(
         json: job.output.json,
         verbose: job.output.verbose > 0,
         dry_run,
-        checksum: job.conflict.checksum,
+        steps_aside: job.if_exists() == IfExistsArg::Rename,
         jobs: job.link.jobs.get(),
         address: place.address(),
         is_local: matches!(place, Place::Local { .. }),
@@ -145,18 +145,22 @@ async fn watch(
                 Some(Update::Unconfined(missing)) => ui.detail(&missing),
                 Some(Update::Ended(outcome)) => {
                     log.try_iter().for_each(|line| ui.log(line));
-                    return if stop.is_cancelled() { outcome.map_err(interrupted) } else { outcome };
+                    // The network's thread may have heard it first.
+                    return match signals.latest() {
+                        // After the user has stopped it, every error is a consequence of that.
+                        Some(asked) => outcome.map_err(|_| interrupted(asked)),
+                        None => outcome,
+                    };
                 }
                 None => return Err(anyhow!("the network's thread ended without a word; please report this")),
             },
             error = &mut gone => {
-                let is_wanted = stop.is_cancelled();
                 stop.cancel();
-                return Err(if is_wanted { Complaint::Interrupted.into() } else { error.into() });
+                return Err(signals.latest().map_or_else(|| error.into(), interrupted));
             }
-            () = signals.next() => {
+            asked = signals.next() => {
                 if is_stopping {
-                    return Err(Complaint::Interrupted.into());
+                    return Err(interrupted(asked));
                 }
                 is_stopping = true;
                 stop.cancel();
@@ -178,9 +182,8 @@ pub(crate) async fn gone(far_end: Option<&FarEnd>) -> SshError {
     }
 }
 
-/// After the user has stopped it, every error is a consequence of that.
-fn interrupted(_: anyhow::Error) -> anyhow::Error {
-    Complaint::Interrupted.into()
+fn interrupted(stop: Stop) -> anyhow::Error {
+    Complaint::Interrupted(stop).into()
 }
 
 /// At the first connection: says where a far end answers, and saves a remote that is new. `false`: it is none.
@@ -213,7 +216,7 @@ fn network(
                 let mut driven = pin!(drive(place, reach, begin, updates, stop));
                 tokio::select! {
                     outcome = &mut driven => return outcome,
-                    () = signals.next() => stop.cancel(),
+                    _ = signals.next() => stop.cancel(),
                 }
                 driven.await
             });

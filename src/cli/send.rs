@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use super::args::SendArgs;
 use super::exit::{Complaint, Exit, Verb};
+use super::here::Here;
 use super::plan::{self, Source};
 use super::reach::{Missing, Reach, Wanted, find};
 use super::remote;
@@ -20,8 +21,7 @@ pub(crate) const REMOTE_VARIABLE: &str = "QFT_REMOTE";
 
 /// Runs the command.
 pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
-    let env = std::env::var_os(REMOTE_VARIABLE);
-    let mut plan = plan::send(args, env.as_deref(), |path| path.is_dir())?;
+    let mut plan = plan::send(args, &Here::new(std::env::var_os(REMOTE_VARIABLE)))?;
     let dry_run = args.job.conflict.dry_run;
     let missing = if dry_run { Missing::Pretend } else { Missing::Make };
     let reach = Reach::of(&args.job, !args.job.conflict.no_sync, missing);
@@ -57,6 +57,6 @@ async fn spool_stdin(spool: &PrivateDir, name: &OsStr, signals: &mut Signals) ->
         copied = copy => copied
             .context("reading standard input")?
             .with_context(|| format!("keeping standard input below {} ($TMPDIR chooses another place)", spool.path().display())),
-        () = signals.next() => Err(Complaint::Interrupted.into()),
+        stop = signals.next() => Err(Complaint::Interrupted(stop).into()),
     }
 }

@@ -1,13 +1,18 @@
-//! Signals, caught on a thread that does nothing else.
+//! Signals that ask for an end, caught on a thread that does nothing else.
+//!
+//! They are caught, so that what was begun is tidied, and then end the program as the system would have done. Only so does
+//! a shell know that its loop, or its script, was meant too.
 //!
 //! The main thread may wait for a terminal that is held (Ctrl-S) or for a reader that has stopped. A signal must not wait
-//! with it: this thread counts the signals for whoever can act on them, and ends the process when nobody does.
+//! with it: this thread notes the signals for whoever can act on them, and ends the process when nobody does.
 
+use std::fs;
 use std::future::pending;
 use std::process;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use rustix::process::Signal as Number;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -18,9 +23,29 @@ use super::exit::Exit;
 /// Time between the signal that should have ended the process, and its end by force: farewells are said in less.
 const FORCE_AFTER: Duration = Duration::from_secs(5);
 /// Signals that end a process at once: the first one asks for a clean end.
-const ENOUGH: u32 = 2;
-/// SIGHUP in the masks of `/proc/self/status`, whose lowest bit is signal 1.
-const HANGUP_BIT: u64 = 1;
+const ENOUGH: usize = 2;
+
+/// Which signal asked for an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// SIGINT: Ctrl-C.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+    /// SIGHUP: the terminal is gone.
+    HangUp,
+}
+
+impl Stop {
+    /// How a shell shows the end that it asks for.
+    pub(crate) fn exit(self) -> Exit {
+        match self {
+            Self::Interrupt => Exit::Interrupted,
+            Self::Terminate => Exit::Terminated,
+            Self::HangUp => Exit::HungUp,
+        }
+    }
+}
 
 /// What SIGHUP means to a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +59,8 @@ pub(crate) enum HangUps {
 /// The signals that ask for an end, one after the other. Clones hear all of them.
 #[derive(Clone)]
 pub(crate) struct Signals {
-    count: watch::Receiver<u32>,
-    seen: u32,
+    heard: watch::Receiver<Vec<Stop>>,
+    seen: usize,
     /// Cancelled when there is nothing left to do but to print.
     over: CancellationToken,
 }
@@ -48,22 +73,29 @@ impl Signals {
             let _entered = runtime.enter();
             Caught::new(hang_ups)?
         };
-        let (counts, count) = watch::channel(0);
-        let signals = Self { count, seen: 0, over: CancellationToken::new() };
+        let (notes, heard) = watch::channel(Vec::new());
+        let signals = Self { heard, seen: 0, over: CancellationToken::new() };
         let over = signals.over.clone();
-        let mind = move || runtime.block_on(mind(caught, &counts, &over));
+        let mind = move || runtime.block_on(mind(caught, &notes, &over));
         std::thread::Builder::new().name("qft-signals".to_owned()).spawn(mind)?;
         Ok(signals)
     }
 
     /// Waits for the next one.
-    pub(crate) async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) -> Stop {
         let seen = self.seen;
-        match self.count.wait_for(|count| *count > seen).await {
-            Ok(_) => self.seen += 1,
+        let next = match self.heard.wait_for(|heard| heard.len() > seen).await {
+            Ok(heard) => heard[seen],
             // The thread lives as long as the process.
             Err(_) => pending().await,
-        }
+        };
+        self.seen += 1;
+        next
+    }
+
+    /// The latest one, whoever has acted on it.
+    pub(crate) fn latest(&self) -> Option<Stop> {
+        self.heard.borrow().last().copied()
     }
 
     /// What was to be done is done or given up. From here on one signal is enough.
@@ -81,7 +113,8 @@ struct Caught {
 
 impl Caught {
     fn new(hang_ups: HangUps) -> std::io::Result<Self> {
-        let ends = hang_ups == HangUps::End && !hang_ups_are_ignored();
+        // Who was started with that signal ignored, as `nohup` does it, goes on ignoring it.
+        let ends = hang_ups == HangUps::End && !is_ignored(Number::HUP);
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -89,42 +122,58 @@ impl Caught {
         })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Stop {
         let hang_up = async {
             match &mut self.hang_up {
-                Some(signal) => drop(signal.recv().await),
+                Some(signal) => signal.recv().await,
                 None => pending().await,
             }
         };
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            () = hang_up => {}
+            _ = self.interrupt.recv() => Stop::Interrupt,
+            _ = self.terminate.recv() => Stop::Terminate,
+            _ = hang_up => Stop::HangUp,
         }
     }
 }
 
-/// Whether this process was started with SIGHUP set aside, as `nohup` does; to catch it would undo that.
-fn hang_ups_are_ignored() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+/// Whether whoever started this program had it ignore a signal; `false` where the system does not tell.
+fn is_ignored(number: Number) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & HANGUP_BIT != 0)
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (number.as_raw() - 1) & 1 == 1
 }
 
-async fn mind(mut caught: Caught, counts: &watch::Sender<u32>, over: &CancellationToken) {
-    loop {
-        let is_asked = *counts.borrow() > 0;
+async fn mind(mut caught: Caught, notes: &watch::Sender<Vec<Stop>>, over: &CancellationToken) {
+    let mut latest = None;
+    while notes.borrow().len() < ENOUGH {
         tokio::select! {
-            () = caught.next() => counts.send_modify(|count| *count += 1),
-            () = over.cancelled(), if is_asked => break,
-        }
-        if *counts.borrow() >= ENOUGH {
-            break;
+            stop = caught.next() => {
+                latest = Some(stop);
+                notes.send_modify(|heard| heard.push(stop));
+            }
+            () = over.cancelled(), if latest.is_some() => break,
         }
     }
     // The main thread ends the process in its own way, if it can.
     sleep(FORCE_AFTER).await;
-    process::exit(Exit::Interrupted.code().into());
+    let exit = latest.map_or(Exit::Interrupted, Stop::exit);
+    end_by(exit);
+    process::exit(exit.code().into());
+}
+
+/// Ends the process by the signal that an exit stands for, with the system's own action; does nothing for any other.
+/// Everything is tidied by now, or given up.
+pub(super) fn end_by(exit: Exit) {
+    let number = match exit {
+        Exit::Interrupted => Number::INT,
+        Exit::Terminated => Number::TERM,
+        Exit::HungUp => Number::HUP,
+        _ => return,
+    };
+    // If that is not possible, the exit code says the same.
+    drop(signal_hook::low_level::emulate_default_handler(number.as_raw()));
 }
 
 /// Runs a command on the main thread, with signals caught from here on.

@@ -11,7 +11,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -296,6 +296,11 @@ impl Gathered {
     }
 }
 
+/// The exit code as a shell shows it: 128 and the number of the signal that ended the process.
+pub(crate) fn shell_code(status: ExitStatus) -> Option<i32> {
+    status.code().or_else(|| Some(128 + status.signal()?))
+}
+
 /// A process that does not outlive the test.
 struct Guard(Child);
 
@@ -336,6 +341,12 @@ impl Running {
     pub(crate) fn end(mut self) -> Outcome {
         let status = self.child.wait(&self.shown);
         let stderr = String::from_utf8(self.stderr.whole()).expect("only text is written to standard error");
-        Outcome { shown: self.shown, code: status.code(), stdout: self.stdout.whole(), stderr }
+        Outcome {
+            shown: self.shown,
+            code: shell_code(status),
+            signal: status.signal(),
+            stdout: self.stdout.whole(),
+            stderr,
+        }
     }
 }

@@ -11,7 +11,7 @@ use pty_process::blocking::Pty;
 use rustix::process::{Pid, Signal, kill_process};
 use vt100::Parser;
 
-use crate::bin::{Machine, wait_for};
+use crate::bin::{Machine, shell_code, wait_for};
 
 pub(crate) const ROWS: u16 = 24;
 pub(crate) const COLUMNS: u16 = 80;
@@ -104,12 +104,12 @@ impl Terminal {
         kill_process(self.pid(), signal).expect("it runs, or waits for its end to be taken");
     }
 
-    /// Waits for the command's end and for all that it wrote; `None` when a signal ended it.
+    /// Waits for the command's end and for all that it wrote. The code is the one that a shell shows.
     pub(crate) fn end(&mut self) -> Option<i32> {
         let mut running = self.running.take().expect("a command runs here");
         let status = wait_for("the command's end", || running.child.try_wait().expect("it is ours"));
         wait_for("the end of what it writes", || running.reader.is_finished().then_some(()));
-        status.code()
+        shell_code(status)
     }
 
     /// All that was on the screen, a logical line a line: what was wrapped is joined again.

@@ -120,7 +120,7 @@ fn ctrl_c_at_the_question_ends_the_command_and_trusts_nobody() {
     client.start(&local, &format!("qft send notes.txt localhost:{port}:"));
     client.wait_to_show(QUESTION);
     client.press(CTRL_C);
-    assert_eq!(client.end(), None, "the signal ends it");
+    assert_eq!(client.end(), Some(130), "the signal ends it");
     assert!(remote.tree("incoming").is_empty() && !local.has("home/remotes"));
 }
 

@@ -51,7 +51,8 @@ Exit codes:
   5    not trusted: another key answers, or this machine is not enrolled there
   6    the content did not verify
   7    the remote refused all of it (not allowed, disk full, exists)
-  130  interrupted; the same command continues";
+  130  interrupted (143: terminated, 129: terminal gone); the same command
+       continues";
 
 /// How remotes are written.
 pub(super) const REMOTES: &str = "\

@@ -101,7 +101,7 @@ async fn examine(place: &Place, args: &DoctorArgs, out: &mut Output, mut signals
     let reached = Reached::open(place, reach).await?;
     let probed = tokio::select! {
         probed = reached.client.probe(reached.contact.clone(), args.time) => probed,
-        () = signals.next() => return Err(Complaint::Interrupted.into()),
+        stop = signals.next() => return Err(Complaint::Interrupted(stop).into()),
     };
     reached.close().await;
     let report = probed.map_err(|error| explain(place, error))?;

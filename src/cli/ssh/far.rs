@@ -174,7 +174,7 @@ async fn serve(server: Server, patience: Duration, ssh: &Ssh, mut signals: Signa
             }
         };
         tokio::select! {
-            () = signals.next() => break,
+            _ = signals.next() => break,
             () = ssh.ended.cancelled() => break,
             () = ssh.is_alive.notified() => stay.on_sign_of_life(Instant::now()),
             // Notices may be lost, so whether somebody is there is asked again.

@@ -36,7 +36,7 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
     let found = block_on(HangUps::End, async |mut signals| {
         tokio::select! {
             found = ask_all(&home, running) => Ok(found),
-            () = signals.next() => Err(Complaint::Interrupted.into()),
+            stop = signals.next() => Err(Complaint::Interrupted(stop).into()),
         }
     })?;
     let exit = match found.iter().all(|found| found.answer.is_ok()) {

@@ -49,7 +49,7 @@ pub(crate) fn report(error: &anyhow::Error, command: &str, json: bool) -> Exit {
     match json {
         true => Json::stdout().end(Some(&message(error)), exit, serde_json::json!({ "command": command })),
         // Whoever stopped it knows that it has stopped.
-        false if matches!(error.downcast_ref(), Some(Complaint::Interrupted)) => {}
+        false if matches!(error.downcast_ref(), Some(Complaint::Interrupted(_))) => {}
         false => say(&format!("qft: {}", message(error))),
     }
     exit

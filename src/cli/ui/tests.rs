@@ -3,6 +3,7 @@ use std::sync::atomic::Ordering;
 
 use super::super::args::OutputArgs;
 use super::super::exit::Complaint;
+use super::super::signals::Stop;
 use super::*;
 use crate::progress::FileProgress;
 use crate::protocol::message::{Failure, Status, Why};
@@ -256,7 +257,7 @@ fn an_interrupted_job_says_that_it_continues() {
     counters.bytes_written.store(61, Ordering::Relaxed);
     counters.scan_ended.store(true, Ordering::Relaxed);
     stage.ui.set_counters(counters);
-    stage.ui.end(&Err(Complaint::Interrupted.into()), Exit::Interrupted, stage.now);
+    stage.ui.end(&Err(Complaint::Interrupted(Stop::Interrupt).into()), Exit::Interrupted, stage.now);
     assert_eq!(stage.err.text(), "stopped: 61% sent; the same command continues\n");
 }
 

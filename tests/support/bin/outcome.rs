@@ -5,7 +5,10 @@ use serde_json::Value;
 /// How a command ended.
 pub(crate) struct Outcome {
     pub(super) shown: String,
+    /// As a shell shows it.
     pub(crate) code: Option<i32>,
+    /// The number of the signal that ended it.
+    pub(crate) signal: Option<i32>,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: String,
 }

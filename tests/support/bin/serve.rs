@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::{Guard, Machine, wait_for};
+use super::{Guard, Machine, shell_code, wait_for};
 
 /// A server that runs, and ends with the test.
 pub(crate) struct Serve {
@@ -108,7 +108,7 @@ impl Serve {
 
     /// Waits for its end.
     pub(crate) fn end(&mut self) -> Option<i32> {
-        self.child.wait("the server's end").code()
+        shell_code(self.child.wait("the server's end"))
     }
 
     /// Ends it as a power cut would.
