@@ -9,6 +9,8 @@ mod conflicts;
 mod doctor;
 #[path = "cli/failures.rs"]
 mod failures;
+#[path = "cli/habits.rs"]
+mod habits;
 #[path = "cli/logs.rs"]
 mod logs;
 #[path = "cli/output.rs"]
@@ -35,6 +37,8 @@ mod status;
 mod strangers;
 #[path = "cli/transfers.rs"]
 mod transfers;
+#[path = "cli/words.rs"]
+mod words;
 
 use bin::{Machine, Serve};
 

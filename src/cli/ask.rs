@@ -11,6 +11,7 @@ use anyhow::Context as _;
 
 use super::args::{HostKeyArg, TrustArgs};
 use super::exit::Complaint;
+use super::here::is_ssh_host;
 use super::plan::{Place, Standing};
 use crate::error::Error;
 use crate::protocol::path::escape;
@@ -112,8 +113,22 @@ impl Stranger {
         runtime.shutdown_background();
         looked.map_err(|error| match (error, &self.unknown) {
             (TransportError::Resolve { .. }, Some(unknown)) => Complaint::Unknown(unknown.clone()).into(),
+            (error @ (TransportError::NoReply { .. } | TransportError::Resolve { .. }), _) => {
+                self.or_through_ssh(error)
+            }
             (error, _) => Error::from(error).into(),
         })
+    }
+
+    /// Why nobody was met, and the way that needs no server: whoever typed a host as for scp may have meant ssh.
+    fn or_through_ssh(&self, error: TransportError) -> anyhow::Error {
+        let host = &address(&self.host, self.port);
+        let host = escape(host.rsplit_once(':').map_or(host.as_str(), |(host, _)| host).as_bytes()).to_string();
+        let way = match is_ssh_host(&self.host) {
+            true => format!("{host} is a host of ~/.ssh/config: through ssh, add --ssh"),
+            false => format!("through ssh no server is needed: USER@{host}:, or --ssh"),
+        };
+        Complaint::Unreachable(format!("{:#}; {way}", anyhow::Error::from(error))).into()
     }
 
     /// The addresses of the host. A name service that cannot be asked yet is asked again, for as long as a silent

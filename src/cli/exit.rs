@@ -183,6 +183,9 @@ pub(crate) enum Complaint {
     /// The remote is not known here, so there is no key to trust.
     #[error("{0}")]
     Unknown(String),
+    /// Nothing answers where no server was known, and another way may lead there.
+    #[error("{0}")]
+    Unreachable(String),
     /// The remote has another key than it should have, or one that nobody vouched for. The only text of several lines.
     #[error("{0}")]
     Untrusted(String),
@@ -200,6 +203,7 @@ impl Complaint {
     fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Usage,
+            Self::Unreachable(_) => Exit::Unreachable,
             Self::Unknown(_) | Self::Untrusted(_) => Exit::Untrusted,
             Self::Interrupted(stop) => stop.exit(),
         }

@@ -9,6 +9,8 @@ mod send;
 mod split;
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 pub(crate) use self::get::get;
 pub(crate) use self::ls::{LsPlan, ls};
@@ -17,7 +19,10 @@ pub(crate) use self::send::{Source, send};
 pub(crate) use self::split::below_far_root;
 use super::args::{HabitArgs, SshArgs};
 use super::exit::Complaint;
+use super::here::{Here, Known, PathKind};
 use super::remote::{self, Spec};
+use crate::protocol::path::escape;
+use crate::transport::Host;
 
 /// The argument that stands for standard input or output.
 const DASH: &str = "-";
@@ -40,6 +45,59 @@ fn refuse_empty(paths: &[OsString]) -> Result<(), Complaint> {
     match paths.iter().any(|path| path.is_empty()) {
         true => Err(Complaint::usage("an empty argument names nothing: is a variable empty? '.' is all that is here")),
         false => Ok(()),
+    }
+}
+
+/// A word without a colon that names a remote, and nothing here: the line that was meant. `line` makes it of the word
+/// that it needs.
+fn forgotten_colon(word: &OsStr, here: &Here, line: impl Fn(&str) -> String) -> Option<Complaint> {
+    let text = word.to_str().filter(|text| !text.contains(['/', ':']) && *text != DASH)?;
+    let shown = escape(word.as_bytes());
+    let (host, is_user) = match text.rsplit_once('@') {
+        Some((_, host)) => (host, true),
+        None => (text, false),
+    };
+    let is_address = text.parse::<Host>().is_ok_and(|host| host.ip().is_some());
+    match (here.known)(text) {
+        Some(Known::Remote) => Some(format!("{shown} is a remote here: {}", line(&format!("{text}:")))),
+        Some(Known::SshHost) => {
+            Some(format!("{shown} is a host of ~/.ssh/config; through ssh: {}", line(&format!("--ssh {text}:"))))
+        }
+        None if is_user && host.parse::<Host>().is_ok() => {
+            Some(format!("{shown} has no colon; through ssh: {}", line(&format!("{text}:"))))
+        }
+        None if is_address => Some(format!("{shown} has no colon; to a server there: {}", line(&format!("{text}:")))),
+        None => None,
+    }
+    .map(Complaint::Usage)
+}
+
+/// The same for a word that is a path on the default remote unless it names another: only what is surely a name, for
+/// files are called `me@2x.png` too.
+fn forgotten_remote(word: &OsStr, here: &Here, line: impl Fn(&str) -> String) -> Option<Complaint> {
+    let text = word.to_str()?;
+    let host = text.rsplit_once('@').map_or(text, |(_, host)| host);
+    let is_sure = match (here.known)(host) {
+        Some(Known::Remote) => true,
+        Some(Known::SshHost) => host != text,
+        None => text != host && host.parse::<Host>().is_ok_and(|host| host.ip().is_some()),
+    };
+    if is_sure { forgotten_colon(word, here, line) } else { None }
+}
+
+/// `-P 2222`, as scp takes ssh's port: here `-P` is rsync's, and the number would be the name of a file.
+fn refuse_scp_port(habits: &HabitArgs, paths: &[OsString], here: &Here) -> Result<(), Complaint> {
+    let is_number = |path: &&OsString| path.as_bytes().iter().all(u8::is_ascii_digit);
+    let is_missing = |path: &&OsString| (here.kind)(Path::new(path)) == PathKind::Missing;
+    match paths.iter().filter(is_number).find(is_missing).filter(|_| habits.partial) {
+        None => Ok(()),
+        Some(number) => {
+            let number = escape(number.as_bytes());
+            Err(Complaint::Usage(format!(
+                "{number}: -P is rsync's (--partial --progress) and takes no value; ssh's port: -e 'ssh -p {number}'; \
+                 a server's: -p {number}"
+            )))
+        }
     }
 }
 

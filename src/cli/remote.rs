@@ -140,9 +140,18 @@ impl Spec {
 
     /// A hint for `HOST:4433`, where the digits were meant as a port but are a path by scp's rule.
     pub(crate) fn port_hint(&self) -> Option<String> {
-        let Self::Name { name, path } = self else { return None };
-        let digits = std::str::from_utf8(path).ok().filter(|path| is_digits(path))?;
-        Some(format!("'{digits}' is read as a path; for a port write {name}:{digits}:"))
+        let (host, digits) = self.port_like_path()?;
+        Some(format!("'{digits}' is read as a path; for a port write {host}:{digits}:"))
+    }
+
+    /// The host, as it is typed, and a path of digits alone, which can be meant as a port.
+    pub(crate) fn port_like_path(&self) -> Option<(String, &str)> {
+        let (host, path) = match self {
+            Self::Name { name, path } => (name.clone(), path),
+            Self::Address { host, port: None, path } => (format!("[{host}]"), path),
+            _ => return None,
+        };
+        Some((host, std::str::from_utf8(path).ok().filter(|path| is_digits(path))?))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Job control, as a shell's user expects it.
 
-use super::bin::Machine;
+use super::bin::{Machine, wait_for};
 use super::terminal::{CTRL_C, Terminal};
 
 #[test]
@@ -12,7 +12,7 @@ fn one_ctrl_c_ends_the_shells_loop_and_its_script() {
         let (local, mut terminal) = (Machine::new(), Terminal::new());
         ["a", "b", "c"].iter().for_each(|name| drop(local.write_large(name, 4 << 20)));
         terminal.start(&local, &format!("bash -c '{script}'"));
-        terminal.wait_to_show("KiB/s");
+        wait_for("the first bytes", || local.has("d/.a.qft-part").then_some(()));
         terminal.press(CTRL_C);
         assert_eq!(terminal.end(), Some(130), "{}", terminal.seen());
         let seen = terminal.seen();

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
 
+use super::super::tilde::TildePath;
+
 /// How long a CA is good for, unless `--days` says otherwise: whoever trusts it has its file, and must be given a new one.
 const CA_DAYS: &str = "3650";
 /// How long any other certificate is good for: it is quickly issued again, and a lost key is of use no longer than this.
@@ -27,7 +29,7 @@ pub(crate) enum CertCommand {
     /// Make a certificate authority: DIR/ca.crt to give away, DIR/ca.key to keep
     Ca {
         /// Directory for its files, made if it is missing
-        #[arg(value_hint = ValueHint::DirPath)]
+        #[arg(value_parser = TildePath, value_hint = ValueHint::DirPath)]
         dir: PathBuf,
         /// What it is called [default: 'qft CA of' this machine]
         #[arg(long, value_name = "TEXT")]
@@ -38,7 +40,7 @@ pub(crate) enum CertCommand {
     /// Make a certificate from the CA in DIR: DIR/NAME.crt and DIR/NAME.key
     Issue {
         /// Directory with ca.crt and ca.key
-        #[arg(value_hint = ValueHint::DirPath)]
+        #[arg(value_parser = TildePath, value_hint = ValueHint::DirPath)]
         dir: PathBuf,
         /// The host name or address that clients call the server by; a client's name
         name: String,
@@ -58,7 +60,7 @@ pub(crate) enum CertCommand {
     /// Show what a certificate says
     Show {
         /// PEM file with certificates
-        #[arg(value_hint = ValueHint::FilePath)]
+        #[arg(value_parser = TildePath, value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::{Args, Subcommand, ValueHint};
 
+use super::super::tilde::TildePath;
 use super::{parse_end, parse_time};
 use crate::protocol::path::WirePath;
 use crate::transport::trust::{Mode, Rights, parse_root};
@@ -62,7 +63,7 @@ pub(crate) enum PeersAction {
 #[derive(Debug, Args)]
 pub(crate) struct TokenArgs {
     /// Where to keep it, readable by its owner alone; a file that exists stays [default: standard output]
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "FILE", value_parser = TildePath, value_hint = ValueHint::FilePath)]
     pub(crate) file: Option<PathBuf>,
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
 
+use super::super::tilde::TildePath;
 use super::{Limit, parse_count, parse_time};
 use crate::server::CLIENTS_MAX;
 
@@ -71,19 +72,19 @@ pub(crate) struct ServeArgs {
     #[arg(long, help_heading = "Who may connect", conflicts_with = "json")]
     pub(crate) qr: bool,
     /// Write a ticket to PATH (mode 0600) once the socket is bound
-    #[arg(long, value_name = "PATH", help_heading = "Who may connect", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "PATH", value_parser = TildePath, help_heading = "Who may connect", value_hint = ValueHint::FilePath)]
     pub(crate) ticket_file: Option<PathBuf>,
     /// Also accept whoever has this shared secret (see 'qft peers token')
-    #[arg(long, value_name = "FILE", env = "QFT_TOKEN_FILE", help_heading = "Who may connect", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_parser = TildePath, env = "QFT_TOKEN_FILE", help_heading = "Who may connect", value_hint = ValueHint::FilePath)]
     pub(crate) token_file: Option<PathBuf>,
     /// Also accept client certificates from this CA
-    #[arg(long, value_name = "PEM", help_heading = "Who may connect", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "PEM", value_parser = TildePath, help_heading = "Who may connect", value_hint = ValueHint::FilePath)]
     pub(crate) client_ca: Option<PathBuf>,
     /// Show this certificate, not the generated one
-    #[arg(long, value_name = "PEM", requires = "key", help_heading = "Who may connect", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "PEM", value_parser = TildePath, requires = "key", help_heading = "Who may connect", value_hint = ValueHint::FilePath)]
     pub(crate) cert: Option<PathBuf>,
     /// The private key of --cert
-    #[arg(long, value_name = "PEM", requires = "cert", help_heading = "Who may connect", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "PEM", value_parser = TildePath, requires = "cert", help_heading = "Who may connect", value_hint = ValueHint::FilePath)]
     pub(crate) key: Option<PathBuf>,
     /// Accept anyone; listens on localhost unless --listen is given
     #[arg(long, help_heading = "Who may connect")]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
+use super::super::tilde::TildePath;
 use super::{SshArgs, TrustArgs, parse_time};
 use crate::protocol::PROBE_MILLIS_MAX;
 
@@ -92,7 +93,7 @@ pub(crate) struct ManArgs {
     #[arg(value_name = "COMMAND", conflicts_with = "out")]
     pub(crate) command: Option<String>,
     /// Write all pages into DIR, which is made
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR", value_parser = TildePath, value_hint = ValueHint::DirPath)]
     pub(crate) out: Option<PathBuf>,
 }
 

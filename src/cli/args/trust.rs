@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 
+use super::super::tilde::TildePath;
 use crate::transport::Fingerprint;
 
 /// Which server is the right one, and what shows it that this client may come in.
@@ -22,16 +23,16 @@ pub(crate) struct TrustArgs {
     #[arg(long, value_name = "MODE", value_enum, default_value = "ask")]
     pub(crate) host_key: HostKeyArg,
     /// Secret that is shared with the server (see 'qft peers token')
-    #[arg(long, value_name = "FILE", env = "QFT_TOKEN_FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_parser = TildePath, env = "QFT_TOKEN_FILE", value_hint = ValueHint::FilePath)]
     pub(crate) token_file: Option<PathBuf>,
     /// Accept the server that has a certificate for its name from this CA
-    #[arg(long, value_name = "PEM", conflicts_with = "fingerprint", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "PEM", value_parser = TildePath, conflicts_with = "fingerprint", value_hint = ValueHint::FilePath)]
     pub(crate) ca: Option<PathBuf>,
     /// Show this client certificate, not the generated one
-    #[arg(long, value_name = "PEM", requires = "key", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "PEM", value_parser = TildePath, requires = "key", value_hint = ValueHint::FilePath)]
     pub(crate) cert: Option<PathBuf>,
     /// The private key of --cert
-    #[arg(long, value_name = "PEM", requires = "cert", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "PEM", value_parser = TildePath, requires = "cert", value_hint = ValueHint::FilePath)]
     pub(crate) key: Option<PathBuf>,
 }
 

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::super::args::{GetArgs, SshArgs};
 use super::super::exit::Complaint;
+use super::super::here::Here;
 use super::super::remote::{self, Spec, pattern};
+use super::super::tilde;
 use super::split::{is_glob, split_far, split_root};
-use super::{DASH, named, refuse_empty, refuse_habits, through_ssh};
+use super::{DASH, forgotten_remote, named, refuse_empty, refuse_habits, refuse_scp_port, through_ssh};
 use crate::client::GetOptions;
 use crate::protocol::message::Target;
 use crate::protocol::path::escape;
@@ -31,13 +33,26 @@ pub(crate) struct GetPlan {
     pub(crate) hints: Vec<String>,
 }
 
-/// Resolves `qft get`. `is_dir` tells whether a local path is a directory.
-pub(crate) fn get(args: &GetArgs, env: Option<&OsStr>, is_dir: impl Fn(&Path) -> bool) -> Result<GetPlan, Complaint> {
+/// Resolves `qft get`.
+pub(crate) fn get(args: &GetArgs, here: &Here) -> Result<GetPlan, Complaint> {
     refuse_habits(&args.job.habits)?;
     refuse_empty(&args.paths)?;
+    refuse_scp_port(&args.job.habits, &args.paths, here)?;
     let (wanted, into) = split_output(args)?;
+    tilde::refuse(into.as_os_str())?;
+    if args.from.is_none() {
+        let line = |remote: &str| format!("qft get {remote} .");
+        wanted.iter().find_map(|word| forgotten_remote(word, here, line)).map_or(Ok(()), Err)?;
+    }
+    let env = here.remote.as_deref();
     let Wanted { spec, far, patterns } = wanted_from(&wanted, args.from.as_deref(), env, &args.job.ssh)?;
     let to_stdout = into.as_os_str() == DASH;
+    if !to_stdout && let Some(what) = (here.kind)(&into).oddity() {
+        let shown = escape(into.as_os_str().as_bytes());
+        return Err(Complaint::Usage(format!(
+            "{shown} is {what}, which no file can replace; for standard output write '-': qft get REMOTE:FILE - >{shown}"
+        )));
+    }
     if to_stdout && args.job.output.json {
         return Err(Complaint::usage("'-' and --json both want standard output"));
     }
@@ -49,7 +64,7 @@ pub(crate) fn get(args: &GetArgs, env: Option<&OsStr>, is_dir: impl Fn(&Path) ->
         [pattern] => !pattern.is_empty() && !pattern.ends_with(b"/") && !is_glob(pattern),
         _ => false,
     };
-    let into_dir = to_stdout || !single || ends_like_directory(&into) || is_dir(&into);
+    let into_dir = to_stdout || !single || ends_like_directory(&into) || here.is_dir(&into);
     let options = GetOptions {
         target: if into_dir { Target::Directory } else { Target::FileOrDirectory },
         if_exists: args.job.conflict.if_exists.into(),
@@ -106,13 +121,17 @@ fn wanted_from(
         return split_paths(spec, paths);
     }
     if shaped < wanted.len() {
-        return Err(Complaint::usage("name the remote for each path, or for none: qft get box:a box:b DIR"));
+        return Err(Complaint::usage(
+            "name the remote for each path, or for none: qft get box:a box:b DIR; a local name with a colon is written \
+             ./a:b",
+        ));
     }
     let specs: Vec<Spec> = wanted.iter().map(|arg| remote::parse(arg)).collect::<Result<_, _>>()?;
     if !specs.iter().all(|spec| spec.is_same_remote(&specs[0]))
         && !specs.iter().all(|s| matches!(s, Spec::Local { .. }))
     {
-        return Err(Complaint::usage("one remote at a time"));
+        let last = wanted.last().map(|last| escape(last.as_bytes()).to_string()).unwrap_or_default();
+        return Err(Complaint::Usage(format!("one remote at a time; if {last} is meant here: ./{last}")));
     }
     let paths = specs.iter().map(|spec| spec.path().to_vec()).collect();
     split_paths(through_ssh(named(specs.into_iter().next(), flag, env)?, ssh)?, paths)
@@ -135,7 +154,9 @@ fn split_paths(spec: Option<Spec>, paths: Vec<Vec<u8>>) -> Result<Wanted, Compla
 }
 
 fn split_local(paths: &[Vec<u8>]) -> Result<Wanted, Complaint> {
-    let split: Vec<_> = paths.iter().map(|path| split_root(path)).collect();
+    // The home directory alone has nothing above it to look from.
+    let split = paths.iter().map(|path| if path == b"~" { (&path[..], &b""[..]) } else { split_root(path) });
+    let split: Vec<_> = split.collect();
     let root = split[0].0;
     if split.iter().any(|(other, _)| *other != root) {
         return Err(Complaint::usage("local: paths of one command must be in one directory"));

@@ -1,12 +1,11 @@
 //! `qft ls`, planned.
 
-use std::ffi::OsStr;
-
 use super::super::args::LsArgs;
 use super::super::exit::Complaint;
+use super::super::here::Here;
 use super::super::remote::{self, Spec, pattern};
 use super::split::split_far;
-use super::{named, through_ssh};
+use super::{forgotten_remote, named, through_ssh};
 
 /// What `qft ls` will do.
 #[derive(Debug)]
@@ -20,8 +19,14 @@ pub(crate) struct LsPlan {
 }
 
 /// Resolves `qft ls`.
-pub(crate) fn ls(args: &LsArgs, env: Option<&OsStr>) -> Result<LsPlan, Complaint> {
+pub(crate) fn ls(args: &LsArgs, here: &Here) -> Result<LsPlan, Complaint> {
     let path = args.path.clone().unwrap_or_default();
+    let env = here.remote.as_deref();
+    if args.from.is_none()
+        && let Some(complaint) = forgotten_remote(&path, here, |remote| format!("qft ls {remote}"))
+    {
+        return Err(complaint);
+    }
     if !path.is_empty() && remote::is_remote(&path) {
         let last = remote::parse(&path)?;
         let spec = through_ssh(named(Some(last), args.from.as_deref(), env)?, &args.ssh)?;

@@ -104,7 +104,7 @@ pub(crate) fn place(
     let found = match spec {
         None => Ok(fallback(known)?),
         Some(Spec::Url { ticket, .. }) => return pinned(ticket, known, read_ticket).map(Found::Place),
-        Some(Spec::Local { path }) => return Ok(Found::Place(Place::Local { root: local_path(path) })),
+        Some(Spec::Local { path }) => return Ok(Found::Place(Place::Local { root: local_path(path)? })),
         Some(Spec::Ssh { destination, .. }) => {
             let destination = escape(destination.as_bytes());
             return Err(Complaint::Usage(format!(
@@ -113,15 +113,58 @@ pub(crate) fn place(
             .into());
         }
         Some(Spec::Name { name, .. }) => named_or_stranger(name, port, known),
-        Some(Spec::Address { host, port: given, .. }) => {
-            let port = port.or(*given).unwrap_or(DEFAULT_PORT);
+        Some(Spec::Address { host, port: Some(given), path }) => port_of_name(host, *given, path, known)?,
+        Some(Spec::Address { host, port: None, .. }) => {
+            let port = port.unwrap_or(DEFAULT_PORT);
             by_address(host, port, known).ok_or_else(|| stranger(host, port, None, known))
         }
     };
-    match found {
-        Ok(remote) => Ok(Found::Place(Place::known(remote))),
-        Err(stranger) => Ok(Found::Stranger(stranger?)),
+    let found = match found {
+        Ok(remote) => Found::Place(Place::known(remote)),
+        Err(stranger) => Found::Stranger(stranger?),
+    };
+    refuse_port_as_path(spec, &found)?;
+    Ok(found)
+}
+
+/// `HOST:4433` names a path, by scp's rule; where that is the server's port, the port was meant.
+fn refuse_port_as_path(spec: Option<&Spec>, found: &Found) -> Result<(), Complaint> {
+    let Some((host, digits)) = spec.and_then(Spec::port_like_path) else { return Ok(()) };
+    let port = match found {
+        Found::Place(Place::Remote { contact, .. }) => contact.port,
+        Found::Stranger(stranger) => stranger.port,
+        Found::Place(_) => return Ok(()),
+    };
+    match digits.parse() == Ok(port) {
+        true => Err(Complaint::Usage(format!(
+            "{host}:{digits} names a path there; for the port write {host}:{digits}: and for what is called so \
+             {host}:./{digits}"
+        ))),
+        false => Ok(()),
     }
+}
+
+/// `NAME:12:30.log`: a machine and its port, unless a remote here is called so and listens elsewhere. Of such a remote
+/// a path with a colon may have been meant as well.
+fn port_of_name<'a>(
+    host: &str,
+    port: u16,
+    path: &[u8],
+    known: &'a [Remote],
+) -> Result<Result<&'a Remote, Result<Stranger, Complaint>>, Complaint> {
+    let named = known.iter().find(|remote| remote.name.eq_ignore_ascii_case(host));
+    let Some(remote) = named.filter(|_| by_address(host, port, known).is_none()) else {
+        return Ok(by_address(host, port, known).ok_or_else(|| stranger(host, port, None, known)));
+    };
+    if remote.ticket.port != port && !path.is_empty() {
+        let (path, at) = (escape(path), address(&remote.ticket.host, port));
+        return Err(Complaint::Usage(format!(
+            "{host}:{port}:{path}: {host} is a remote here; for what is called {port}:{path} there write \
+             {host}:./{port}:{path}, for its port {port} {at}:{path}"
+        )));
+    }
+    let at = &remote.ticket.host;
+    Ok(by_address(at, port, known).ok_or_else(|| stranger(at, port, None, known)))
 }
 
 /// A port beside a remote that has one already, or needs none, was meant otherwise.
@@ -216,7 +259,9 @@ fn unknown(name: &str, known: &[Remote]) -> Complaint {
         known => format!(" (known: {})", names(known)),
     };
     Complaint::Unknown(format!(
-        "{}: not known here{list}, and no machine has that name; ask for a ticket: run 'qft serve --invite' there, and use the qft://... that it prints instead of the name, once",
+        "{}: not known here{list}, and no machine has that name; ask for a ticket: run 'qft serve --invite' there, and \
+         use the qft://... that it prints instead of the name, once; or go through ssh: USER@{}:, or --ssh",
+        escape(name.as_bytes()),
         escape(name.as_bytes())
     ))
 }

@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::super::args::{JobArgs, SendArgs};
 use super::super::exit::Complaint;
+use super::super::here::{Here, PathKind};
+use super::super::paste::word;
 use super::super::remote::{self, Spec, destination};
-use super::{DASH, named, refuse_empty, refuse_habits, through_ssh};
+use super::super::tilde;
+use super::{DASH, forgotten_colon, named, refuse_empty, refuse_habits, refuse_scp_port, through_ssh};
 use crate::client::SendOptions;
 use crate::protocol::message::Target;
 use crate::protocol::path::{WirePath, escape};
@@ -37,16 +40,26 @@ pub(crate) enum Source {
     Stdin(OsString),
 }
 
-/// Resolves `qft send`. `is_dir` tells whether a local path is a directory.
-pub(crate) fn send(
-    args: &SendArgs,
-    env: Option<&OsStr>,
-    is_dir: impl Fn(&Path) -> bool,
-) -> Result<SendPlan, Complaint> {
+/// Resolves `qft send`.
+pub(crate) fn send(args: &SendArgs, here: &Here) -> Result<SendPlan, Complaint> {
     refuse_habits(&args.job.habits)?;
     refuse_empty(&args.paths)?;
     let (paths, last) = split_last_remote(&args.paths)?;
-    let spec = through_ssh(named(last, args.to.as_deref(), env)?, &args.job.ssh)?;
+    paths.iter().try_for_each(|path| tilde::refuse(path))?;
+    if last.is_none() {
+        refuse_forgotten_colon(&paths, here)?;
+    }
+    refuse_scp_port(&args.job.habits, &paths, here)?;
+    refuse_pipes(&paths, here)?;
+    let spec = through_ssh(named(last, args.to.as_deref(), here.remote.as_deref())?, &args.job.ssh)?;
+    let is_stdin = paths.iter().any(|path| path == DASH);
+    let (spec, local_name) = match spec {
+        Some(Spec::Local { path }) if is_stdin => {
+            let (root, name) = local_file(&path, here)?;
+            (Some(Spec::Local { path: root }), Some(name))
+        }
+        spec => (spec, None),
+    };
     let is_local = matches!(spec, Some(Spec::Local { .. }));
     let is_far = matches!(spec, Some(Spec::Ssh { .. }));
     let path = spec.as_ref().filter(|_| !is_local).map_or(&b""[..], Spec::path);
@@ -56,7 +69,10 @@ pub(crate) fn send(
     if args.job.conflict.no_sync && !is_local && !is_far {
         hints.push("--no-sync changes nothing here: the server decides (qft serve --no-sync)".to_owned());
     }
-    let (source, to, target) = match paths.iter().any(|path| path == DASH) {
+    let (source, to, target) = match is_stdin {
+        true if local_name.is_some() => {
+            (stdin_alone(&paths, &local_name.unwrap_or_default())?, None, Target::Directory)
+        }
         true if is_far => {
             let (dir, name) = remote::far_name(path).ok_or_else(nameless)?;
             far = vec![dir.to_vec()];
@@ -65,7 +81,7 @@ pub(crate) fn send(
         true => stdin_source(&paths, &destination)?,
         false => {
             let paths: Vec<PathBuf> = paths.into_iter().map(PathBuf::from).collect();
-            let into = destination.is_directory || paths.len() > 1 || paths.iter().any(|path| is_dir(path));
+            let into = destination.is_directory || paths.len() > 1 || paths.iter().any(|path| here.is_dir(path));
             let target = if into { Target::Directory } else { Target::FileOrDirectory };
             (Source::Paths(paths), destination.to, target)
         }
@@ -88,6 +104,45 @@ fn options(job: &JobArgs, to: Option<WirePath>, target: Target) -> SendOptions {
         includes: job.choice.include.clone(),
         links: job.choice.links,
         destination: None,
+    }
+}
+
+/// A last argument that is no file here, and the name of a remote, was meant as the destination.
+fn refuse_forgotten_colon(paths: &[OsString], here: &Here) -> Result<(), Complaint> {
+    let Some((last, others)) = paths.split_last() else { return Ok(()) };
+    if (here.kind)(Path::new(last)) != PathKind::Missing {
+        return Ok(());
+    }
+    let files = match others {
+        [] => "FILES".to_owned(),
+        [only] => word(&escape(only.as_bytes()).to_string()).into_owned(),
+        _ => "...".to_owned(),
+    };
+    forgotten_colon(last, here, |remote| format!("qft send {files} {remote}")).map_or(Ok(()), Err)
+}
+
+/// Content without a size is sent as standard input. One among others fails alone, as a missing file does.
+fn refuse_pipes(paths: &[OsString], here: &Here) -> Result<(), Complaint> {
+    let oddity = |path: &OsString| if path == DASH { None } else { (here.kind)(Path::new(path)).oddity() };
+    let odd: Option<Vec<_>> = paths.iter().map(oddity).collect();
+    match odd.as_deref() {
+        Some([what, ..]) => {
+            let shown = escape(paths[0].as_bytes());
+            Err(Complaint::Usage(format!(
+                "{shown} is {what}: its content has no size, and no name there; send it as standard input: qft send - \
+                 REMOTE:NAME <{shown}"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Directory and name of a file behind `local:`, for standard input.
+fn local_file(path: &[u8], here: &Here) -> Result<(Vec<u8>, Vec<u8>), Complaint> {
+    let (dir, name) = remote::far_name(path).ok_or_else(nameless)?;
+    match here.is_dir(&remote::local_path(path)?) {
+        true => Err(nameless()),
+        false => Ok((dir.to_vec(), name.to_vec())),
     }
 }
 

@@ -2,6 +2,7 @@ use clap::Parser as _;
 
 use super::super::args::{Cli, Command};
 use super::super::ask::Stranger;
+use super::super::here::{Here, Known, PathKind};
 use super::get::GetPlan;
 use super::send::SendPlan;
 use super::*;
@@ -39,19 +40,36 @@ fn command(args: &[&str]) -> Command {
     Cli::try_parse_from([&["qft"], args].concat()).expect("well formed").command
 }
 
+/// A machine with directories called `dir`, files, one pipe, and nothing called `missing` or by a number; it knows the
+/// remote `lab` and, from ssh's configuration, the host `far`.
+fn here(remote: Option<&str>) -> Here {
+    let kind = |path: &Path| match path.to_str().unwrap_or_default() {
+        path if path.ends_with("dir") || path.ends_with("dir/") => PathKind::Directory,
+        "pipe" => PathKind::Pipe,
+        "2222" | "lab" | "far" | "me@host" | "10.0.0.7" | "missing" => PathKind::Missing,
+        _ => PathKind::File,
+    };
+    let known = |word: &str| match word {
+        "lab" => Some(Known::Remote),
+        "far" => Some(Known::SshHost),
+        _ => None,
+    };
+    Here { remote: remote.map(OsString::from), kind: Box::new(kind), known: Box::new(known) }
+}
+
 fn sent(args: &[&str], env: Option<&str>) -> Result<SendPlan, Complaint> {
     let Command::Send(args) = command(&[&["send"], args].concat()) else { panic!("send") };
-    send(&args, env.map(OsStr::new), |path| path.ends_with("dir"))
+    send(&args, &here(env))
 }
 
 fn got(args: &[&str], env: Option<&str>) -> Result<GetPlan, Complaint> {
     let Command::Get(args) = command(&[&["get"], args].concat()) else { panic!("get") };
-    get(&args, env.map(OsStr::new), |path| path.ends_with("dir"))
+    get(&args, &here(env))
 }
 
 fn listed(args: &[&str], env: Option<&str>) -> Result<LsPlan, Complaint> {
     let Command::Ls(args) = command(&[&["ls"], args].concat()) else { panic!("ls") };
-    ls(&args, env.map(OsStr::new))
+    ls(&args, &here(env))
 }
 
 fn spec(text: &str) -> Option<Spec> {
@@ -285,7 +303,18 @@ fn standard_input_needs_a_name_and_no_company() {
     assert_eq!(plan.options.to.map(|to| to.to_string()).as_deref(), Some("in"));
     assert_eq!(plan.options.target, Target::Directory);
     assert_eq!(sent(&["-"], Some("box:x")).expect("fine").options.to, None);
-    for args in [&["-", "box:"][..], &["-", "box:in/"], &["-", "a", "box:x"], &["-", "local:x"]] {
+    let plan = sent(&["-", "local:in/log"], None).expect("fine");
+    assert_eq!((plan.spec, plan.source), (spec("local:in/"), Source::Stdin("log".into())));
+    let plan = sent(&["-", "local:log"], None).expect("fine");
+    assert_eq!((plan.spec, plan.source), (spec("local:"), Source::Stdin("log".into())));
+    for args in [
+        &["-", "box:"][..],
+        &["-", "box:in/"],
+        &["-", "a", "box:x"],
+        &["-", "local:"],
+        &["-", "local:x/"],
+        &["-", "local:dir"],
+    ] {
         assert!(sent(args, None).is_err(), "{args:?}");
     }
 }
@@ -304,6 +333,91 @@ fn a_port_without_its_second_colon_is_hinted_at() {
     assert_eq!(sent(&["a", "box:x"], None).expect("fine").hints.len(), 0);
     assert_eq!(sent(&["a", "box:", "--no-sync"], None).expect("fine").hints.len(), 1);
     assert_eq!(sent(&["a", "local:x", "--no-sync"], None).expect("fine").hints.len(), 0);
+}
+
+#[test]
+fn a_remote_without_its_colon_stops_it_with_the_line_that_was_meant() {
+    for (args, line) in [
+        (&["a", "lab"][..], "qft send a lab:"),
+        (&["a", "b", "lab"], "qft send ... lab:"),
+        (&["lab"], "qft send FILES lab:"),
+        (&["a b", "me@host"], "qft send 'a b' me@host:"),
+        (&["a", "far"], "qft send a --ssh far:"),
+        (&["a", "10.0.0.7"], "qft send a 10.0.0.7:"),
+    ] {
+        let error = sent(args, Some("box")).err().expect("stopped").to_string();
+        assert!(error.ends_with(line), "{error}");
+    }
+    // A file of that name is meant where there is one, and so is a path that says so.
+    assert!(sent(&["a", "me@2x.png"], Some("box")).is_ok() && sent(&["a", "./lab"], Some("box")).is_ok());
+    let error = got(&["lab"], None).err().expect("stopped").to_string();
+    assert!(error.ends_with("qft get lab: ."), "{error}");
+    let error = listed(&["me@far"], None).err().expect("stopped").to_string();
+    assert!(error.ends_with("qft ls me@far:"), "{error}");
+    assert!(got(&["me@2x.png"], None).is_ok() && got(&["lab", "--from", "box"], None).is_ok());
+}
+
+#[test]
+fn the_port_option_of_scp_is_no_file() {
+    for plan in [sent(&["-P", "2222", "a", "box:"], None).err(), got(&["-P", "2222", "box:a"], None).err()] {
+        let error = plan.expect("stopped").to_string();
+        assert!(error.contains("ssh -p 2222") && error.contains("-P is rsync's"), "{error}");
+    }
+    assert!(sent(&["-P", "a", "box:"], None).is_ok());
+}
+
+#[test]
+fn a_tilde_that_no_shell_has_expanded_is_no_directory() {
+    for error in [
+        sent(&["~/x", "box:"], None).err(),
+        sent(&["a", "box:~/x"], None).err(),
+        sent(&["a", "box:~"], None).err(),
+        sent(&["a", "qft://k@h:1/~/x"], None).err(),
+        got(&["box:a", "~/x"], None).err(),
+        got(&["box:a", "-o", "~"], None).err(),
+        got(&["box:~/x"], None).err(),
+        listed(&["box:~/x"], None).err(),
+    ] {
+        let error = error.expect("refused").to_string();
+        assert!(error.contains("./~"), "{error}");
+    }
+    assert_eq!(sent(&["a", "box:./~/x"], None).expect("fine").options.to.map(|to| to.to_string()), Some("~/x".into()));
+    assert_eq!(got(&["box:a", "./~/x"], None).expect("fine").into, Some("./~/x".into()));
+    let home = std::env::home_dir().expect("whoever runs tests has one");
+    for (text, below) in [("local:~/x", "x"), ("local:~", "")] {
+        assert_eq!(label(Some(text), &[]), Ok(format!("local {}", home.join(below).display())));
+    }
+    assert!(label(Some("local:~anna/x"), &[]).is_err_and(|error| error.contains("only your own ~")));
+    assert_eq!(got(&["local:~"], None).expect("fine").spec, spec("local:~"));
+    assert_eq!(got(&["local:~/x"], None).expect("fine").spec, spec("local:~/"));
+}
+
+#[test]
+fn colons_in_names_are_told_from_ports_by_what_is_known() {
+    let remotes = [known("box", "h", 4433, true)];
+    let found = |text: &str| label(Some(text), &remotes);
+    assert_eq!(found("box:4433:x"), Ok("box".into()), "its own port");
+    assert_eq!(found("box:12:"), Ok("stranger h:12".into()), "the same machine");
+    assert_eq!(found("h:12:30.log"), Ok("stranger h:12".into()), "a machine, not a remote's name");
+    let error = found("box:12:30.log").expect_err("either could be meant");
+    assert!(error.contains("box:./12:30.log") && error.contains("h:12:30.log"), "{error}");
+    assert_eq!(found("box:./12:30.log"), Ok("box".into()));
+    for text in ["box:4433", "h:4433", "[::1]:4433", "new.example:4433"] {
+        let error = found(text).expect_err("the port was meant");
+        assert!(error.contains(&format!("{text}:")) && error.contains(":./4433"), "{error}");
+    }
+    assert_eq!(found("box:2024"), Ok("box".into()), "a year, say");
+    let error = got(&["box:a", "12:30.log"], None).err().expect("two remotes").to_string();
+    assert!(error.contains("./12:30.log"), "{error}");
+}
+
+#[test]
+fn a_pipe_by_its_name_is_told_how_dash_does_it() {
+    let error = sent(&["pipe", "box:"], None).err().expect("refused").to_string();
+    assert!(error.contains("pipe is a pipe") && error.contains("qft send - REMOTE:NAME <pipe"), "{error}");
+    assert!(sent(&["a", "pipe", "box:"], None).is_ok(), "one among others fails alone");
+    let error = got(&["box:a", "pipe"], None).err().expect("refused").to_string();
+    assert!(error.contains("qft get REMOTE:FILE - >pipe"), "{error}");
 }
 
 #[test]

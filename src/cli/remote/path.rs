@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use super::super::exit::Complaint;
+use super::super::tilde::{expand, is_tilde};
 use crate::protocol::path::{WirePath, escape};
 
 /// A destination on a remote.
@@ -53,17 +54,34 @@ pub(crate) fn below(base: &[u8], path: &[u8]) -> Vec<u8> {
     }
 }
 
-/// The path of a `local:` argument.
-pub(crate) fn local_path(path: &[u8]) -> PathBuf {
+/// The path of a `local:` argument, where no shell expands a `~`.
+pub(crate) fn local_path(path: &[u8]) -> Result<PathBuf, Complaint> {
     match path {
-        b"" => PathBuf::from("."),
-        _ => PathBuf::from(OsStr::from_bytes(path)),
+        b"" => Ok(PathBuf::from(".")),
+        _ => expand(OsStr::from_bytes(path)),
+    }
+}
+
+/// A server has no home directories: what it serves is where its paths begin.
+fn refuse_tilde(path: &[u8]) -> Result<(), Complaint> {
+    match is_tilde(path) {
+        true => {
+            let shown = escape(path);
+            let below = path.iter().position(|b| *b == b'/').map_or(&b""[..], |slash| &path[slash + 1..]);
+            Err(Complaint::Usage(format!(
+                "{shown}: a server's paths begin at the directory that it serves; write '{}', or './{shown}' for what \
+                 is called so there",
+                escape(below)
+            )))
+        }
+        false => Ok(()),
     }
 }
 
 /// What the user typed, without empty and `.` components. Unlike a peer's names these may be tidied: they
 /// are the user's own, and `box:./x` and `box:a//b` are common.
 fn wire_path(path: &[u8]) -> Result<Option<WirePath>, Complaint> {
+    refuse_tilde(path)?;
     let plain: Vec<&[u8]> =
         path.split(|b| *b == b'/').filter(|component| !component.is_empty() && *component != b".").collect();
     if plain.is_empty() {

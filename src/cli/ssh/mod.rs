@@ -11,6 +11,7 @@
 //! | `line` | the two lines |
 //! | `ports` | the range of UDP ports |
 //! | `command` | the ssh to run, and what it knows about a host |
+//! | `config` | the hosts that its configuration names |
 //! | `near` | the near end: starts ssh, reads the answer, minds the connection |
 //! | `speech` | what ssh says on the way, made safe to show |
 //! | `error` | why the far end did not start, and what to do about it |
@@ -19,6 +20,7 @@
 //! | `stay` | how long it stays |
 
 mod command;
+mod config;
 mod error;
 mod far;
 mod line;
@@ -28,6 +30,7 @@ mod ports;
 mod speech;
 mod stay;
 
+pub(crate) use self::config::config_hosts;
 pub(crate) use self::error::SshError;
 pub(crate) use self::far::run as bootstrap;
 pub(crate) use self::near::{Asked, Far, FarEnd};
