@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::fs::FileTypeExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::ssh::config_hosts;
 use crate::transport;
@@ -56,6 +56,9 @@ pub(crate) enum Known {
     SshHost,
 }
 
+/// Tells whose name a word is; `None`: nobody's.
+pub(crate) type Names = Box<dyn Fn(&str) -> Option<Known>>;
+
 /// What this machine knows; the planner's tests make up their own.
 pub(crate) struct Here {
     /// `$QFT_REMOTE`.
@@ -63,7 +66,7 @@ pub(crate) struct Here {
     /// The kind of a path.
     pub(crate) kind: Box<dyn Fn(&Path) -> PathKind>,
     /// Whose name a word is.
-    pub(crate) known: Box<dyn Fn(&str) -> Option<Known>>,
+    pub(crate) known: Names,
 }
 
 impl Here {
@@ -89,6 +92,6 @@ fn known(word: &str) -> Option<Known> {
 
 /// Whether `~/.ssh/config` has a section for this host by its name.
 pub(crate) fn is_ssh_host(word: &str) -> bool {
-    let dir = std::env::home_dir().map(|home| home.join(".ssh")).unwrap_or_else(PathBuf::new);
+    let dir = std::env::home_dir().map(|home| home.join(".ssh")).unwrap_or_default();
     config_hosts(&dir).iter().any(|host| host.eq_ignore_ascii_case(word))
 }

@@ -305,9 +305,9 @@ fn ipv6(raw: &[u8]) -> Option<ScopedIpv6> {
 
 /// What to write instead of an IPv6 address without brackets, of which the first colon makes a name and a path.
 fn unbracketed(raw: &[u8]) -> Option<Complaint> {
-    let ends = raw.iter().enumerate().filter(|(_, byte)| **byte == b':').map(|(at, _)| at).chain([raw.len()]);
     // The longest one: `2001:db8::7` and not `2001:db8::`.
-    let end = ends.filter(|end| ipv6(&raw[..*end]).is_some()).last()?;
+    let is_end = |end: &usize| raw.get(*end).is_none_or(|byte| *byte == b':');
+    let end = (1..=raw.len()).rev().filter(is_end).find(|end| ipv6(&raw[..*end]).is_some())?;
     let (host, path) = (escape(&raw[..end]), escape(raw[end..].strip_prefix(b":").unwrap_or_default()));
     let path = if raw.len() > end { path.to_string() } else { "PATH".to_owned() };
     Some(wrong(raw, &format!("an IPv6 address stands in brackets: [{host}]:{path}")))

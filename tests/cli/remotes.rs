@@ -88,11 +88,15 @@ fn a_remote_is_announced_once_however_often_it_is_met_again() {
 }
 
 #[test]
-fn digits_after_the_only_colon_are_a_path_and_said_to_be_one() {
-    let (_remote, local, serve) = paired("");
-    let hint = format!("for a port write {}:", serve.address());
+fn digits_after_the_only_colon_are_a_path_unless_they_are_the_servers_port() {
+    let (remote, local, serve) = paired("");
+    let hint = format!("for the port write {}:", serve.address());
     local.write("f", "x");
     for words in [&["ls"][..], &["get"], &["send", "f"]] {
-        local.qft([words, &[serve.address()]].concat()).run().says(&["is read as a path", &hint]);
+        local.qft([words, &[serve.address()]].concat()).run().exits(2).says_only(&["names a path there", &hint]);
     }
+    let name = String::from_utf8(local.run("remote").stdout).expect("text");
+    let name = name.split_whitespace().skip_while(|word| *word != "*").nth(1).expect("the default").to_owned();
+    local.qft(["send", "f", &format!("{name}:2024")]).run().exits(0).says(&["'2024' is read as a path"]);
+    assert_eq!(remote.tree("in"), ["2024"]);
 }

@@ -103,7 +103,7 @@ fn a_second_signal_ends_a_server_that_waits_for_files() {
     serve.signal(Signal::TERM);
     serve.wait_to_say("once more stops at once");
     serve.signal(Signal::TERM);
-    assert_eq!(serve.end(), Some(130), "{}", serve.log());
+    assert_eq!(serve.end(), Some(143), "{}", serve.log());
     sending.end().exits(4).says(&["the same command resumes"]);
     assert!(remote.has("in/.big.qft-part") && !remote.has("in/big"), "{:?}", remote.tree("in"));
 }

@@ -352,7 +352,7 @@ fn a_remote_without_its_colon_stops_it_with_the_line_that_was_meant() {
     assert!(sent(&["a", "me@2x.png"], Some("box")).is_ok() && sent(&["a", "./lab"], Some("box")).is_ok());
     let error = got(&["lab"], None).err().expect("stopped").to_string();
     assert!(error.ends_with("qft get lab: ."), "{error}");
-    let error = listed(&["me@far"], None).err().expect("stopped").to_string();
+    let error = listed(&["me@far"], None).expect_err("stopped").to_string();
     assert!(error.ends_with("qft ls me@far:"), "{error}");
     assert!(got(&["me@2x.png"], None).is_ok() && got(&["lab", "--from", "box"], None).is_ok());
 }
