@@ -59,6 +59,8 @@ pub enum Event {
         from: u64,
         /// What its content would be.
         why: Why,
+        /// The last component of the name that it would get instead of its own, escaped for display.
+        named: Option<String>,
     },
     /// One file (or name) failed; the others go on.
     Failed {
@@ -213,9 +215,9 @@ impl Observer {
     }
 
     /// In a dry run: what would happen to a file.
-    pub(crate) fn planned(&self, path: String, size: u64, from: u64, why: Why) {
+    pub(crate) fn planned(&self, path: String, size: u64, from: u64, why: Why, named: Option<String>) {
         if self.settle(&path).is_some() {
-            self.event(Event::Planned { path, size, from, why });
+            self.event(Event::Planned { path, size, from, why, named });
         }
     }
 
@@ -267,13 +269,13 @@ mod tests {
         let (observer, mut events) = Observer::new();
         observer.skipped("a".into(), 1, SkipReason::Same);
         observer.failed("b".into(), Failure::new(Status::NotAllowed, ""));
-        observer.planned("c".into(), 1, 0, Why::New);
+        observer.planned("c".into(), 1, 0, Why::New, None);
         assert!(!observer.was_done_before("a"), "it may be offered anew, changed");
         observer.reconnecting(1, Duration::ZERO, "gone".into());
         assert_eq!(["a", "b", "c"].map(|name| observer.was_done_before(name)), [true, false, true]);
         assert!(observer.is_settled("b"));
         observer.failed("b".into(), Failure::new(Status::NotAllowed, ""));
-        observer.planned("c".into(), 1, 0, Why::New);
+        observer.planned("c".into(), 1, 0, Why::New, None);
         let told = std::iter::from_fn(|| events.try_recv().ok()).count();
         assert_eq!(told, 4, "three names and the loss, each once");
     }

@@ -1,5 +1,6 @@
 //! One file that is moving.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -27,6 +28,7 @@ pub struct FileProgress {
     earlier: AtomicU64,
     written: AtomicU64,
     phase: AtomicU8,
+    name: OnceLock<String>,
 }
 
 /// What is being done to a file.
@@ -45,13 +47,25 @@ impl FileProgress {
     /// A file of which `resumed` bytes are there and nothing has moved yet.
     pub fn new(path: String, size: u64, resumed: u64, why: Why) -> Self {
         let (earlier, written, phase) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU8::new(0));
-        Self { path, size, resumed, why, since: Instant::now(), source: None, earlier, written, phase }
+        let (since, name) = (Instant::now(), OnceLock::new());
+        Self { path, size, resumed, why, since, source: None, earlier, written, phase, name }
     }
 
     /// The same, of which the sending end knows where it has it.
     pub(crate) fn with_source(mut self, source: String) -> Self {
         self.source = Some(source);
         self
+    }
+
+    /// The last component of the name that it got instead of its own, escaped for display; `None` while it has its own.
+    pub fn name(&self) -> Option<&str> {
+        self.name.get().map(String::as_str)
+    }
+
+    /// Notes that it got another name than the one asked for.
+    pub(crate) fn set_name(&self, name: String) {
+        // A file is committed once, under one name.
+        let _ = self.name.set(name);
     }
 
     /// Content bytes that the receiver has written since the file started.

@@ -48,7 +48,8 @@ pub(super) fn check(message: &Message) -> Result<(), CodecError> {
         | Message::Probe(_)
         | Message::ProbeReady(_)
         | Message::ProbeDone(_)
-        | Message::Offered => Ok(()),
+        | Message::Offered
+        | Message::Named(_) => Ok(()),
     }
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(test)]
 pub(super) use self::failure::tests::STATUSES;
 pub use self::failure::{Failure, Problem, Remark, Status};
-pub use self::file::{Done, End, FileId, Have, Header, Kind, Mtime, Pos, SkipReason, Tail, Verdict, Why};
+pub use self::file::{Done, End, FileId, Have, Header, Kind, Mtime, Named, Pos, SkipReason, Tail, Verdict, Why};
 pub use self::greeting::{Hello, Welcome};
 pub use self::link::{LinkReport, Probe, ProbeDone, ProbeKind, ProbeReady};
 pub use self::listing::{Entry, List};
@@ -65,6 +65,8 @@ pub enum Message {
     Offered,
     /// Either end: something of the job that is no failure, for whoever is at the other end.
     Remark(Remark),
+    /// Receiver: a file gets another name than the one asked for.
+    Named(Named),
 }
 
 /// The longest start of `text` that has at most `max` bytes and ends between two characters.

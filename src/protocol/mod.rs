@@ -99,6 +99,8 @@
 //! * **Done.** After `Tail`, all ranges and all own digests: the receiver compares the root, commits, and
 //!   says so. Without failure it means *under its final name* (and durable, unless it was told otherwise). With a
 //!   failure it may come at any time after `Pos From`: the receiver stops the file's streams, the sender resets them.
+//! * **Named.** With [`features::NAMED`], when an offered file gets another name than its own, which is taken: before the `Pos`
+//!   of a dry run, else before its `Done`. For display only. A drop box does not say it.
 //! * **Cancel.** The sender gives up a file that has no `Done` yet, and says why; it resets the file's streams. It has no
 //!   answer. A source that changed while it was sent is cancelled with `Changed`; it may be offered anew with a new id, until it
 //!   was on offer [`OFFERS_MAX`] times. One that still begins with all that was sent has not changed in this sense: a
@@ -335,6 +337,8 @@ pub mod features {
     /// Remarks are heard, and [`SkipReason::Mode`](super::message::SkipReason::Mode):
     /// [`Remark`](super::message::Message::Remark).
     pub const REMARKS: u64 = 4;
+    /// The sender hears which name a file gets that steps aside: [`Named`](super::message::Message::Named).
+    pub const NAMED: u64 = 8;
     /// All that this version knows.
-    pub const ALL: u64 = PROBE | OFFERED | REMARKS;
+    pub const ALL: u64 = PROBE | OFFERED | REMARKS | NAMED;
 }

@@ -104,6 +104,12 @@ impl WirePath {
         &self.0[start..]
     }
 
+    /// The last component alone.
+    #[must_use]
+    pub fn last(&self) -> Self {
+        Self(self.name().into())
+    }
+
     /// Everything before the last component; `None` for a single component.
     pub fn parent(&self) -> Option<Self> {
         let end = self.0.iter().rposition(|b| *b == b'/')?;

@@ -34,7 +34,7 @@ impl Roles {
                     self.receiver.as_ref().ok_or(SessionError::Order("content that nobody asked for"))?;
                 receiver.on_message(message)?;
             }
-            Message::Pos(_) | Message::Have(_) | Message::Done(_) | Message::Settled => {
+            Message::Pos(_) | Message::Have(_) | Message::Done(_) | Message::Named(_) | Message::Settled => {
                 let sender = self.sender.as_ref().ok_or(SessionError::Order("an answer to no offer"))?;
                 sender.on_message(message)?;
             }

@@ -56,7 +56,7 @@ fn set_time(machine: &Machine, name: &str, time: SystemTime) {
 fn a_file_that_exists_is_replaced_kept_renamed_or_a_failure() {
     for (mode, exits, says, there) in [
         ("replace", 0, "sent 1 file", vec![("f", "new")]),
-        ("skip", 0, "1 left as they are there", vec![("f", "older")]),
+        ("skip", 0, "1 left as it is there", vec![("f", "older")]),
         ("rename", 0, "sent 1 file", vec![("f", "older"), ("f~1", "new")]),
         ("fail", 7, "failed: f: exists", vec![("f", "older")]),
     ] {
@@ -96,7 +96,7 @@ fn an_old_version_is_updated_by_what_differs() {
     local.write("f", &content);
     let hour = Duration::from_secs(3600);
     set_time(&local, "f", SystemTime::now() - hour);
-    local.run("send f").exits(0).says(&["sent 1 file, 1.0 MiB", "4.0 MiB resumed"]);
+    local.run("send f").exits(0).says(&["updated 1 file, 1.0 MiB", "4.0 MiB were there"]);
     assert!(remote.read("in/f") == content);
 }
 

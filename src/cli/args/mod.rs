@@ -29,7 +29,7 @@ use self::texts::{
     CERT_EXAMPLES, COMPLETIONS, DOCTOR_EXAMPLES, EXAMPLES, EXIT_CODES, GET_EXAMPLES, MAN_EXAMPLES, PEERS_EXAMPLES,
     REMOTE_EXAMPLES, REMOTES, SEND_EXAMPLES, SERVE_EXAMPLES, SETTINGS, STATUS, TEMPLATE,
 };
-pub(crate) use self::transfer::{GetArgs, HabitArgs, JobArgs, OutputArgs, ProgressArg, SendArgs};
+pub(crate) use self::transfer::{GetArgs, HabitArgs, IfExistsArg, JobArgs, OutputArgs, ProgressArg, SendArgs};
 pub(crate) use self::trust::{HostKeyArg, TrustArgs};
 
 /// The command line of `qft`.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::super::exit::Exit;
+use super::fate::{Fate, holes};
 use super::model::{Snapshot, Speed, Tally};
 use super::text::{cause, status_key};
 use crate::calendar;
@@ -155,9 +156,13 @@ pub(crate) fn line(kind: &str, body: &Value) -> Vec<u8> {
 
 fn file(event: &Event) -> Option<Value> {
     Some(match event {
+        Event::Finished { file } if Fate::of(file) == Fate::Equal => {
+            json!({"path": file.path, "status": "skipped", "size": file.size, "reason": Fate::Equal.key()})
+        }
         Event::Finished { file } => json!({
-            "path": file.path, "status": "done", "size": file.size,
-            "bytes_written": file.written(), "bytes_resumed": file.reused(), "why": why(file.why),
+            "path": file.path, "status": "done", "size": file.size, "bytes_written": file.written(),
+            "bytes_resumed": file.reused(), "bytes_holes": holes(file), "why": why(file.why),
+            "fate": Fate::of(file).key(), "name": file.name(),
         }),
         Event::Skipped { path, size, reason } => {
             let reason = match reason {
@@ -168,9 +173,9 @@ fn file(event: &Event) -> Option<Value> {
             };
             json!({"path": path, "status": "skipped", "size": size, "reason": reason})
         }
-        Event::Planned { path, size, from, why: reason } => {
-            json!({"path": path, "status": "planned", "size": size, "bytes_resumed": from, "why": why(*reason)})
-        }
+        Event::Planned { path, size, from, why: reason, named } => json!({
+            "path": path, "status": "planned", "size": size, "bytes_resumed": from, "why": why(*reason), "name": named,
+        }),
         Event::Failed { path, failure } => json!({
             "path": path, "status": "failed", "reason": status_key(failure.status), "message": cause(failure),
         }),
@@ -216,15 +221,21 @@ fn progress(look: &Snapshot) -> Value {
 pub(crate) fn summary(report: Option<&Report>, look: &Snapshot, tally: Tally) -> Value {
     let mut body = match report {
         Some(report) => json!({
-            "files_done": report.done,
-            "files_skipped": report.skipped,
+            "files_done": report.done.saturating_sub(tally.made + tally.equal),
+            "files_updated": tally.updated,
+            "files_made": tally.made,
+            "files_skipped": report.skipped + tally.equal,
             "files_failed": report.failed,
             "bytes_written": report.bytes_written,
             "bytes_resumed": report.bytes_resumed,
             "bytes_skipped": report.bytes_skipped,
             "elapsed_ms": report.elapsed.as_millis() as u64,
-            "files_same": tally.same,
-            "files_planned": tally.planned,
+            "files_same": tally.same + tally.equal,
+            "files_equal": tally.equal,
+            "bytes_matched": tally.matched_bytes,
+            "bytes_holes": tally.hole_bytes,
+            "files_planned": tally.planned + tally.planned_updates,
+            "files_to_compare": tally.planned_compares,
         }),
         None => json!({
             "files_settled": look.files_settled,

@@ -1,6 +1,7 @@
 //! What the user sees of a transfer. One [`Ui`] takes the job's events and is asked to draw ten times a second;
 //! it shows bars, plain lines or JSON, and the same final block in all forms.
 
+pub(crate) mod fate;
 pub(crate) mod json;
 pub(crate) mod link;
 mod message;
@@ -16,6 +17,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::fate::Prospect;
 use self::json::Json;
 pub(crate) use self::message::{message, report};
 use self::mode::is_utf8;
@@ -61,8 +63,8 @@ pub(crate) struct UiOptions {
     pub(crate) verbose: bool,
     /// Decisions go to standard output.
     pub(crate) dry_run: bool,
-    /// Content decides, which a dry run does not read.
-    pub(crate) checksum: bool,
+    /// A file whose name is taken gets another one.
+    pub(crate) steps_aside: bool,
     /// Files in flight.
     pub(crate) jobs: usize,
     /// `HOST:PORT`, for the hint when nobody answers.
@@ -325,14 +327,15 @@ impl Ui {
             }
             Event::Skipped { path, reason, .. } if speaks && !self.options.dry_run => self.show_skipped(path, *reason),
             Event::Started(file) if self.is_worth_a_line(file.size) => {
-                let resumed = match file.resumed {
-                    0 => String::new(),
-                    there => format!(", resumed at {}", size::bytes(there)),
+                let resumed = match (file.resumed, file.why) {
+                    (0, _) => String::new(),
+                    (there, Why::Resume) => format!(", resumed at {}", size::bytes(there)),
+                    (there, _) => format!(", {} of it there", size::bytes(there)),
                 };
                 self.line(format!("  started {}, {}{resumed}", shown(&file.path), size::bytes(file.size)));
             }
             Event::Finished { file } if (speaks && verbose) || self.is_worth_a_line(file.size) => {
-                self.line(format!("  {} {}, {}", self.options.verb.past(), shown(&file.path), size::bytes(file.size)));
+                self.line(format!("  {}", fate::line(self.options.verb, file)));
             }
             _ => {}
         }
@@ -358,10 +361,13 @@ impl Ui {
     /// One line a decision, on standard output.
     fn print_decision(&mut self, event: &Event) {
         let (mark, size, path) = match event {
-            Event::Planned { path, size, from, why: Why::Update } if self.options.checksum && from == size => {
-                ("? compare".to_owned(), Some(*size), path)
+            Event::Planned { path, size, from, why, named } => {
+                let mark = decision(Prospect::of(*why, *from, *size, self.options.steps_aside), *from, *size);
+                let size = size::bytes(*size);
+                let named = named.as_ref().map(|name| format!(" -> {}", shown(name))).unwrap_or_default();
+                drop(writeln!(self.stdout, "{mark:<16} {size:>9}  {}{named}", shown(path)));
+                return;
             }
-            Event::Planned { path, size, from, why } => (decision(*why, *from, *size), Some(*size), path),
             Event::Skipped { path, size, reason: SkipReason::Same } => ("= same".to_owned(), Some(*size), path),
             Event::Skipped { path, size, reason: SkipReason::Mode } => ("~ permissions".to_owned(), Some(*size), path),
             Event::Skipped { path, size, reason } if is_news(*reason) => ("! exists".to_owned(), Some(*size), path),

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::super::size::percent;
+use super::fate::{self, Fate, Prospect};
 use super::link::LinkView;
 use super::rate::{Estimator, LossWindow, eta};
 use crate::progress::{Counters, Event, FileProgress, Phase};
@@ -54,12 +55,49 @@ pub(crate) struct Tally {
     pub(crate) made: u64,
     /// Files that were compared, and whose content was there already.
     pub(crate) equal: u64,
-    /// Files that a dry run would transfer.
+    /// Files of whose old versions a part was replaced.
+    pub(crate) updated: u64,
+    /// Bytes of those that stayed.
+    pub(crate) matched_bytes: u64,
+    /// Bytes of unfinished files that were continued.
+    pub(crate) resumed_bytes: u64,
+    /// Bytes that are zero and were not moved.
+    pub(crate) hole_bytes: u64,
+    /// Files that a dry run would transfer whole, or the rest of.
     pub(crate) planned: u64,
+    /// Files that it would update.
+    pub(crate) planned_updates: u64,
+    /// Files that it would compare.
+    pub(crate) planned_compares: u64,
     /// Their bytes.
     pub(crate) planned_bytes: u64,
     /// Bytes of them that are there already.
     pub(crate) planned_there: u64,
+}
+
+impl Tally {
+    fn finished(&mut self, file: &FileProgress) {
+        self.hole_bytes += fate::holes(file);
+        match Fate::of(file) {
+            Fate::Sent => {}
+            Fate::Resumed => self.resumed_bytes += file.reused(),
+            Fate::Updated => {
+                self.updated += 1;
+                self.matched_bytes += file.reused();
+            }
+            Fate::Equal => self.equal += 1,
+        }
+    }
+
+    fn planned(&mut self, why: Why, from: u64, size: u64) {
+        match Prospect::of(why, from, size, false) {
+            Prospect::Compare => self.planned_compares += 1,
+            Prospect::Update => self.planned_updates += 1,
+            Prospect::New | Prospect::Rename | Prospect::Replace | Prospect::Resume => self.planned += 1,
+        }
+        self.planned_bytes += size;
+        self.planned_there += from;
+    }
 }
 
 /// The state of the connection.
@@ -194,9 +232,7 @@ impl Model {
             Event::Started(file) => self.on_started(file, now),
             Event::Finished { file } => {
                 self.forget(&file.path);
-                if file.why == Why::Update && file.written() == 0 {
-                    self.tally.equal += 1;
-                }
+                self.tally.finished(file);
             }
             Event::Skipped { path, reason, .. } => {
                 self.forget(path);
@@ -207,11 +243,7 @@ impl Model {
                     SkipReason::Mode => self.tally.modes += 1,
                 }
             }
-            Event::Planned { size, from, .. } => {
-                self.tally.planned += 1;
-                self.tally.planned_bytes += size;
-                self.tally.planned_there += from;
-            }
+            Event::Planned { size, from, why, .. } => self.tally.planned(*why, *from, *size),
             Event::Failed { path, .. } => self.forget(path),
             Event::Note(_) => {}
         }
@@ -312,12 +344,16 @@ impl Active {
 }
 
 /// The mark of a decision, as in a dry run.
-pub(crate) fn decision(why: Why, from: u64, size: u64) -> String {
-    match why {
-        Why::New => "+ new".to_owned(),
-        Why::Replace | Why::Update => "~ replace".to_owned(),
-        Why::Resume => format!("» resume at {}%", percent(from, size)),
-    }
+pub(crate) fn decision(prospect: Prospect, from: u64, size: u64) -> String {
+    let mark = match prospect {
+        Prospect::New => "+ new",
+        Prospect::Rename => "+ rename",
+        Prospect::Replace => "~ replace",
+        Prospect::Update => "~ update",
+        Prospect::Compare => "? compare",
+        Prospect::Resume => return format!("» resume at {}%", percent(from, size)),
+    };
+    mark.to_owned()
 }
 
 /// Whether a name is shown at all: what was made on the way is no news.

@@ -25,16 +25,20 @@ pub(crate) fn block(verb: Verb, report: &Report, tally: Tally, dry_run: bool) ->
     lines
 }
 
-/// `sent 9,998 of 10,000 files, 127.9 GiB in 22m14s (98 MiB/s), 7.9 GiB resumed, 2 unchanged, all verified`.
+/// `sent 9,998 files, updated 2, 127.9 GiB in 22m14s (98 MiB/s), 7.9 GiB resumed, 2 unchanged, all verified`.
 fn done(verb: Verb, report: &Report, tally: Tally) -> String {
     let done = report.done.saturating_sub(tally.made + tally.equal);
     let unchanged = report.skipped.saturating_sub(tally.kept + tally.modes) + tally.equal;
     if done == 0 && report.failed == 0 {
         return nothing(verb, unchanged, tally);
     }
-    let mut parts = vec![amount(verb, report, done, done + unchanged + tally.kept + tally.modes + report.failed)];
-    if report.bytes_resumed > 0 {
-        parts.push(format!("{} resumed", size::bytes(report.bytes_resumed)));
+    let mut parts = vec![files(verb, done.saturating_sub(tally.updated), tally.updated, report.failed), moved(report)];
+    for (bytes, what) in
+        [(tally.resumed_bytes, "resumed"), (tally.matched_bytes, "were there"), (tally.hole_bytes, "of holes")]
+    {
+        if bytes > 0 {
+            parts.push(format!("{} {what}", size::bytes(bytes)));
+        }
     }
     parts.extend(skipped(unchanged, tally));
     match report.failed {
@@ -44,24 +48,35 @@ fn done(verb: Verb, report: &Report, tally: Tally) -> String {
     parts.join(", ")
 }
 
-fn amount(verb: Verb, report: &Report, done: u64, total: u64) -> String {
-    let files = match done == total {
-        true => size::files(total),
-        false => format!("{} of {}", size::count(done), size::files(total)),
+/// `sent 9 files, updated 2`; of how many only where some failed.
+fn files(verb: Verb, sent: u64, updated: u64, failed: u64) -> String {
+    let whole = match failed {
+        0 => size::files(sent),
+        failed => format!("{} of {}", size::count(sent), size::files(sent + updated + failed)),
     };
+    match (sent, updated) {
+        (_, 0) => format!("{} {whole}", verb.past()),
+        (0, updated) if failed == 0 => format!("updated {}", size::files(updated)),
+        (_, updated) => format!("{} {whole}, updated {}", verb.past(), size::count(updated)),
+    }
+}
+
+/// What crossed the wire, and how fast.
+fn moved(report: &Report) -> String {
     if report.bytes_written == 0 {
-        return format!("{} {files}, 0 B", verb.past());
+        return "0 B".to_owned();
     }
     let (bytes, time) = (size::bytes(report.bytes_written), size::span(report.elapsed));
     let rate = size::rate(mean(report.bytes_written, report.elapsed));
-    format!("{} {files}, {bytes} in {time} ({rate})", verb.past())
+    format!("{bytes} in {time} ({rate})")
 }
 
 fn nothing(verb: Verb, unchanged: u64, tally: Tally) -> String {
     let mut parts = vec![format!("nothing to {}", verb.present())];
     parts.extend(skipped(unchanged, tally));
     if tally.made > 0 {
-        parts.push(format!("{} links in place", size::count(tally.made)));
+        let links = if tally.made == 1 { "link" } else { "links" };
+        parts.push(format!("{} {links} in place", size::count(tally.made)));
     }
     parts.join(", ")
 }
@@ -75,18 +90,25 @@ fn skipped(unchanged: u64, Tally { kept, modes, .. }: Tally) -> Vec<String> {
         parts.push(format!("{} unchanged", size::count(unchanged)));
     }
     if kept > 0 {
-        parts.push(format!("{} left as they are there", size::count(kept)));
+        let these = if kept == 1 { "it is" } else { "they are" };
+        parts.push(format!("{} left as {these} there", size::count(kept)));
     }
     parts
 }
 
 fn planned(verb: Verb, report: &Report, tally: Tally) -> String {
-    let mut text = format!(
-        "would {} {}, {}",
-        verb.present(),
-        size::files(tally.planned),
-        size::bytes(tally.planned_bytes.saturating_sub(tally.planned_there))
-    );
+    let kinds =
+        [(tally.planned, verb.present()), (tally.planned_updates, "update"), (tally.planned_compares, "compare")];
+    let mut named: Vec<_> = kinds.into_iter().filter(|(count, _)| *count > 0).collect();
+    if named.is_empty() {
+        named.push((0, verb.present()));
+    }
+    let mut text = "would".to_owned();
+    for (n, (count, what)) in named.iter().enumerate() {
+        let (comma, files) = if n == 0 { ("", size::files(*count)) } else { (",", size::count(*count)) };
+        text.push_str(&format!("{comma} {what} {files}"));
+    }
+    text.push_str(&format!(", {}", size::bytes(tally.planned_bytes.saturating_sub(tally.planned_there))));
     if tally.planned_there > 0 {
         text.push_str(&format!(" ({} are there)", size::bytes(tally.planned_there)));
     }
@@ -137,11 +159,27 @@ mod tests {
 
     #[test]
     fn everything_is_in_one_line() {
-        let lines = block(Verb::Send, &report(), Tally { same: 2, ..Tally::default() }, false);
+        let tally = Tally { same: 2, resumed_bytes: 8_482_560_410, ..Tally::default() };
+        let lines = block(Verb::Send, &report(), tally, false);
         assert_eq!(
             lines,
-            ["sent 9,998 of 10,000 files, 127.9 GiB in 22m14s (98 MiB/s), 7.9 GiB resumed, 2 unchanged, all verified"]
+            ["sent 9,998 files, 127.9 GiB in 22m14s (98 MiB/s), 7.9 GiB resumed, 2 unchanged, all verified"]
         );
+    }
+
+    #[test]
+    fn what_was_updated_is_told_from_what_was_sent_and_from_what_failed() {
+        let report = Report { done: 5, bytes_written: 2048, elapsed: Duration::from_secs(1), ..Report::default() };
+        let tally = Tally { updated: 2, matched_bytes: 3 << 20, ..Tally::default() };
+        let line = |report: &Report, tally| block(Verb::Send, report, tally, false).remove(0);
+        let rest = "2.0 KiB in 1.0s (2.0 KiB/s), 3.0 MiB were there, all verified";
+        assert_eq!(line(&report, tally), format!("sent 3 files, updated 2, {rest}"));
+        assert_eq!(line(&report, Tally { updated: 5, ..tally }), format!("updated 5 files, {rest}"));
+        let failed = Report { failed: 1, ..report };
+        assert!(line(&failed, tally).starts_with("sent 3 of 6 files, updated 2, 2.0 KiB"), "{}", line(&failed, tally));
+        let hollow = Report { done: 1, ..Report::default() };
+        let tally = Tally { hole_bytes: 2 << 30, ..Tally::default() };
+        assert_eq!(line(&hollow, tally), "sent 1 file, 0 B, 2.0 GiB of holes, all verified");
     }
 
     #[test]
@@ -157,7 +195,7 @@ mod tests {
     fn directories_count_as_done_but_are_no_files() {
         let report = Report { done: 8, skipped: 1, bytes_written: 2048, ..report() };
         let lines = block(Verb::Send, &report, Tally { made: 2, same: 1, ..Tally::default() }, false);
-        assert!(lines[0].starts_with("sent 6 of 7 files, 2.0 KiB"), "{}", lines[0]);
+        assert!(lines[0].starts_with("sent 6 files, 2.0 KiB"), "{}", lines[0]);
     }
 
     #[test]
@@ -173,7 +211,7 @@ mod tests {
         let tally = Tally { same: 8, kept: 1, made: 3, ..Tally::default() };
         assert_eq!(
             block(Verb::Send, &report, tally, false),
-            ["nothing to send, 8 unchanged, 1 left as they are there, 3 links in place"]
+            ["nothing to send, 8 unchanged, 1 left as it is there, 3 links in place"]
         );
     }
 
@@ -194,6 +232,14 @@ mod tests {
         let tally = Tally { planned: 3, planned_bytes: 3 << 20, planned_there: 1 << 20, same: 4, ..Tally::default() };
         let lines = block(Verb::Send, &report, tally, true);
         assert_eq!(lines[0], "would send 3 files, 2.0 MiB (1.0 MiB are there), 4 unchanged, 1 would fail");
+        let tally = Tally { planned_updates: 2, planned_compares: 1, ..tally };
+        let lines = block(Verb::Send, &Report::default(), tally, true);
+        assert_eq!(lines[0], "would send 3 files, update 2, compare 1, 2.0 MiB (1.0 MiB are there), 4 unchanged");
+        let tally = Tally { planned_compares: 1, planned_bytes: 2 << 20, planned_there: 2 << 20, ..Tally::default() };
+        assert_eq!(
+            block(Verb::Get, &Report::default(), tally, true),
+            ["would compare 1 file, 0 B (2.0 MiB are there)"]
+        );
     }
 
     #[test]

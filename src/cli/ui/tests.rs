@@ -36,7 +36,7 @@ fn options(mode: Mode) -> UiOptions {
         json: false,
         verbose: false,
         dry_run: false,
-        checksum: false,
+        steps_aside: false,
         jobs: 16,
         address: "192.0.2.1:4433".into(),
         is_local: false,
@@ -63,7 +63,9 @@ fn failed(path: &str) -> Event {
 }
 
 fn finished(path: &str, size: u64) -> Event {
-    Event::Finished { file: Arc::new(FileProgress::new(path.into(), size, 0, Why::New)) }
+    let file = FileProgress::new(path.into(), size, 0, Why::New);
+    file.add_written(size);
+    Event::Finished { file: Arc::new(file) }
 }
 
 fn all_events() -> Vec<Event> {
@@ -74,7 +76,7 @@ fn all_events() -> Vec<Event> {
         Event::Skipped { path: "same".into(), size: 5, reason: SkipReason::Same },
         Event::Skipped { path: "there".into(), size: 5, reason: SkipReason::Exists },
         Event::Skipped { path: "dir".into(), size: 0, reason: SkipReason::Made },
-        Event::Planned { path: "plan".into(), size: 100, from: 61, why: Why::Resume },
+        Event::Planned { path: "plan".into(), size: 100, from: 61, why: Why::Resume, named: None },
         failed("bad"),
         Event::Note("a \"quoted\" note".into()),
         Event::Waiting { attempt: 1, after: Duration::from_millis(150) },
@@ -146,7 +148,7 @@ fn plain_lines_tell_failures_at_once_and_the_block_at_the_end() {
 note: a \"quoted\" note
 waiting for a place: as many clients as it lets in (or lets in from this address, or with this key) are connected there
 lost the link; reconnecting (1) in 3s
-sent 1 of 4 files, 0 B, 1 unchanged, 1 left as they are there, 1 failed
+sent 1 of 2 files, 0 B, 1 unchanged, 1 left as it is there, 1 failed
 ";
     assert_eq!(stage.err.text(), expected);
     assert_eq!(stage.out.text(), "");
@@ -177,18 +179,25 @@ fn quiet_prints_failures_and_nothing_else() {
 }
 
 #[test]
-fn a_dry_run_does_not_call_replaced_what_is_only_to_be_compared() {
-    let mut stage = stage(UiOptions { dry_run: true, checksum: true, ..options(Mode::Final) });
+fn a_dry_run_does_not_call_replaced_what_is_only_to_be_compared_or_steps_aside() {
+    let mut stage = stage(UiOptions { dry_run: true, ..options(Mode::Final) });
     for (path, from) in [("same-size", 2048), ("longer", 1024)] {
-        stage.ui.event(&Event::Planned { path: path.into(), size: 2048, from, why: Why::Update }, stage.now);
+        let planned = Event::Planned { path: path.into(), size: 2048, from, why: Why::Update, named: None };
+        stage.ui.event(&planned, stage.now);
     }
-    assert_eq!(stage.out.text(), "? compare          2.0 KiB  same-size\n~ replace          2.0 KiB  longer\n");
+    assert_eq!(stage.out.text(), "? compare          2.0 KiB  same-size\n~ update           2.0 KiB  longer\n");
+    let mut stage = self::stage(UiOptions { dry_run: true, steps_aside: true, ..options(Mode::Final) });
+    for named in [Some("f~1".to_owned()), None] {
+        let planned = Event::Planned { path: "d/f".into(), size: 2048, from: 0, why: Why::Replace, named };
+        stage.ui.event(&planned, stage.now);
+    }
+    assert_eq!(stage.out.text(), "+ rename           2.0 KiB  d/f -> f~1\n+ rename           2.0 KiB  d/f\n");
 }
 
 #[test]
 fn a_dry_run_prints_each_decision_and_the_totals() {
     let mut stage = stage(UiOptions { dry_run: true, ..options(Mode::Final) });
-    let planned = |path: &str, why| Event::Planned { path: path.into(), size: 2048, from: 0, why };
+    let planned = |path: &str, why| Event::Planned { path: path.into(), size: 2048, from: 0, why, named: None };
     for event in [planned("a", Why::New), planned("b", Why::Replace), planned("c", Why::Update)] {
         stage.ui.event(&event, stage.now);
     }
@@ -199,14 +208,18 @@ fn a_dry_run_prints_each_decision_and_the_totals() {
     let expected = "\
 + new              2.0 KiB  a
 ~ replace          2.0 KiB  b
-~ replace          2.0 KiB  c
+~ update           2.0 KiB  c
 = same                 5 B  same
 ! exists               5 B  there
 » resume at 61%      100 B  plan
 ! fails                     bad: cannot be read: Permission denied\\u{1b}[2J
 ";
     assert_eq!(stage.out.text(), expected);
-    assert!(stage.err.text().contains("would send 4 files, 6.0 KiB (61 B are there)"), "{}", stage.err.text());
+    assert!(
+        stage.err.text().contains("would send 3 files, update 1, 6.0 KiB (61 B are there)"),
+        "{}",
+        stage.err.text()
+    );
 }
 
 #[test]

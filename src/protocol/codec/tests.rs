@@ -96,6 +96,10 @@ fn examples() -> Vec<(Message, &'static [u8])> {
             b"\x13\x01\x02\x03\xfc\x00\x00\x01\x00\xfb\xac\x05\x07",
         ),
         (Message::Offered, b"\x14"),
+        (
+            Message::Named(Named { id: FileId(1), name: WirePath::parse(b"a~1").expect("a plain name") }),
+            b"\x15\x01\x03a~1",
+        ),
     ]
 }
 
@@ -108,7 +112,7 @@ fn every_message_has_the_bytes_it_always_had() {
     }
     let mut variants: Vec<u8> = all.iter().map(|(_, payload)| payload[0]).collect();
     variants.dedup();
-    assert_eq!(variants, Vec::from_iter(0..21), "every variant has its example, in order");
+    assert_eq!(variants, Vec::from_iter(0..22), "every variant has its example, in order");
 }
 
 #[test]

@@ -132,6 +132,17 @@ pub struct Done {
     pub failure: Option<Failure>,
 }
 
+/// The name that an offered file gets instead of the one asked for, since that is taken
+/// ([`IfExists::Rename`](super::IfExists::Rename)). It comes before the answer of a dry run, and before the file's
+/// [`Done`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// The file.
+    pub id: FileId,
+    /// The new last component, alone.
+    pub name: WirePath,
+}
+
 /// The end of a sender's headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {

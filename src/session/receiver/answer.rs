@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::file::FileIo;
 use super::{File, Finish, Open, Receiver};
 use crate::progress::{Event, FileProgress, Phase};
-use crate::protocol::message::{Failure, FileId, Header, Kind, Message, Pos, SkipReason, Status, Verdict};
+use crate::protocol::features;
+use crate::protocol::message::{Failure, FileId, Header, Kind, Message, Named, Pos, SkipReason, Status, Verdict};
 use crate::protocol::path::WirePath;
 use crate::transfer::receive::Receive;
 use crate::transfer::resume::Start;
@@ -56,7 +57,12 @@ impl Receiver {
     pub(super) fn on_start(&self, header: &Header, path: WirePath, start: Start) {
         let progress = Arc::new(FileProgress::new(header.path.to_string(), header.size, start.from, start.why));
         if self.0.options.dry_run {
-            self.0.tools.observer.planned(progress.path.clone(), header.size, start.from, start.why);
+            let named = self.destination(header).ok().filter(|asked| *asked != path).map(|_| path.last());
+            if let Some(name) = &named {
+                self.say_name(header.id, name);
+            }
+            let named = named.map(|name| name.to_string());
+            self.0.tools.observer.planned(progress.path.clone(), header.size, start.from, start.why, named);
             let verdict = Verdict::From { offset: start.from, why: start.why };
             return self.close(header.id, answer(header.id, verdict), |_| ());
         }
@@ -90,6 +96,21 @@ impl Receiver {
         if hash_prefix {
             let (receiver, id) = (self.clone(), header.id);
             self.0.tools.disk.spawn(move || receiver.hash_prefix(id, &io, 0, 0));
+        }
+    }
+}
+
+impl Receiver {
+    /// Uses the features that the peer has as well.
+    pub(crate) fn use_features(&self, features: u64) {
+        self.state().says_names = features & features::NAMED != 0;
+    }
+
+    /// Tells the sender under which name a file is, or would be. One that is kept blind must not learn what else is
+    /// there.
+    pub(super) fn say_name(&self, id: FileId, name: &WirePath) {
+        if self.state().says_names && !self.0.options.policy.blind {
+            self.0.tools.control.send(Message::Named(Named { id, name: name.clone() }));
         }
     }
 }

@@ -54,6 +54,11 @@ enum OldVersion {
 }
 
 impl FileIo {
+    /// The name that was asked for, below the root.
+    pub(super) fn path(&self) -> &WirePath {
+        &self.path
+    }
+
     pub(super) fn new(
         options: &ReceiveOptions,
         account: Account,

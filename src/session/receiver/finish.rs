@@ -5,6 +5,7 @@ use super::{File, Open, Place, Receiver};
 use crate::digest::Digest;
 use crate::progress::Phase;
 use crate::protocol::message::{Done, Failure, FileId, Message, Status};
+use crate::protocol::path::WirePath;
 use crate::protocol::range::RangeHeader;
 use crate::session::SessionError;
 use crate::session::budget::Hold;
@@ -112,7 +113,7 @@ impl Receiver {
         match open.io.finish(!open.rules.has_ranges()) {
             Ok(Finished::New(part, room)) => self.submit(id, part, &open.io, room),
             Ok(Finished::Same(touch)) => match self.in_doubt(&touch.path) {
-                Ok(()) => self.0.tools.committer.submit_touch(touch, self.told(id)),
+                Ok(()) => self.0.tools.committer.submit_touch(touch, self.told(id, open.io.path())),
                 Err(error) => self.on_committed(id, Err(error)),
             },
             // An empty file is opened here for the first time.
@@ -127,7 +128,7 @@ impl Receiver {
     fn submit(&self, id: FileId, part: Part, io: &FileIo, room: Option<Hold>) {
         let commit =
             Commit { part, size: io.size(), mtime: io.mtime(), mode: io.mode(), replace: self.0.options.replace() };
-        let told = self.told(id);
+        let told = self.told(id, io.path());
         let told = Box::new(move |result| {
             // The committer has closed it.
             drop(room);
@@ -136,15 +137,27 @@ impl Receiver {
         self.0.tools.committer.submit(commit, told);
     }
 
-    /// What the committer is to call when it is done with a file.
-    fn told(&self, id: FileId) -> Answer {
-        let receiver = self.clone();
+    /// What the committer is to call when it is done with a file, which was to be called `asked`.
+    fn told(&self, id: FileId, asked: &WirePath) -> Answer {
+        let (receiver, asked) = (self.clone(), asked.clone());
         Box::new(move |result| {
-            if let Ok(Committed { unset: Some(error), .. }) = &result {
-                receiver.remark_unset(error);
+            if let Ok(Committed { path, unset }) = &result {
+                if let Some(error) = unset {
+                    receiver.remark_unset(error);
+                }
+                if *path != asked {
+                    receiver.on_renamed(id, &path.last());
+                }
             }
             receiver.on_committed(id, result.map(|_| ()));
         })
+    }
+
+    fn on_renamed(&self, id: FileId, name: &WirePath) {
+        if let Some(File::Committing(progress)) = self.state().files.get(&id) {
+            progress.set_name(name.to_string());
+        }
+        self.say_name(id, name);
     }
 
     pub(super) fn on_committed(&self, id: FileId, result: Result<(), StorageError>) {

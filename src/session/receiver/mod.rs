@@ -159,6 +159,8 @@ struct State {
     directories: BTreeMap<WirePath, Finish>,
     /// There was no room to keep them all.
     lacks_directories: bool,
+    /// The sender hears under which name a file is.
+    says_names: bool,
     /// The sender has found all that there is.
     offered: bool,
     end: Option<End>,

@@ -105,7 +105,7 @@ impl Receiver {
     }
 
     /// The name below our root that an offer means.
-    fn destination(&self, header: &Header) -> Result<WirePath, Failure> {
+    pub(super) fn destination(&self, header: &Header) -> Result<WirePath, Failure> {
         let options = &self.0.options;
         let path = match &options.to {
             None => header.path.clone(),
@@ -137,28 +137,30 @@ impl Receiver {
         let local = Local { keeps: self.keeps(header, &path, target.as_ref()), target, part };
         let plan = resume::decide(header, &local, policy);
         let steps_aside = policy.if_exists == IfExists::Rename && local.target.is_some() && !policy.blind;
-        if steps_aside
-            && matches!(plan, Plan::Receive(_) | Plan::MakeLink)
-            && let Some(aside) = self.found_aside(header, &path)?
-        {
-            return Ok((aside, Plan::Skip(SkipReason::Same)));
+        if steps_aside && matches!(plan, Plan::Receive(_) | Plan::MakeLink) {
+            return Ok(match self.aside(header, &path)? {
+                Aside::Same(aside) => (aside, Plan::Skip(SkipReason::Same)),
+                // A dry run says what would be; else the commit finds the name that is free by then.
+                Aside::Free(aside) if self.0.options.dry_run => (aside, plan),
+                Aside::Free(_) | Aside::None => (path, plan),
+            });
         }
         Ok((path, plan))
     }
 
-    /// The name under which what is on offer has stepped aside already: in an earlier run, or over a connection that was
-    /// lost before its sender heard of it.
-    fn found_aside(&self, header: &Header, path: &WirePath) -> Result<Option<WirePath>, StorageError> {
+    /// Where what is on offer has stepped aside to already (in an earlier run, or over a connection that was lost before
+    /// its sender heard of it), or would.
+    fn aside(&self, header: &Header, path: &WirePath) -> Result<Aside, StorageError> {
         let ReceiveOptions { root, policy, .. } = &self.0.options;
         for path in commit::asides(path) {
-            let Some(there) = root.stat(&path)? else { break };
+            let Some(there) = root.stat(&path)? else { return Ok(Aside::Free(path)) };
             let there = Existing::from(there);
             let local = Local { keeps: self.keeps(header, &path, Some(&there)), target: Some(there), part: None };
             if resume::decide(header, &local, policy) == Plan::Skip(SkipReason::Same) {
-                return Ok(Some(path));
+                return Ok(Aside::Same(path));
             }
         }
-        Ok(None)
+        Ok(Aside::None)
     }
 
     fn act(&self, header: &Header, path: WirePath, plan: Plan) -> Result<(), StorageError> {
@@ -241,6 +243,16 @@ impl Receiver {
         });
         self.0.tools.committer.submit_dir(self.0.options.root.clone(), path, done);
     }
+}
+
+/// A name beside one that is taken.
+enum Aside {
+    /// What is on offer is there under this name.
+    Same(WirePath),
+    /// Nothing is there under this name.
+    Free(WirePath),
+    /// All are taken.
+    None,
 }
 
 impl From<Meta> for Existing {

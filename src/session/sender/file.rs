@@ -25,6 +25,8 @@ pub(super) struct Outgoing {
     pub(super) tail_sent: bool,
     /// We read our own copy, and have nothing to say of it meanwhile.
     pub(super) is_read: bool,
+    /// The name that it gets there instead of its own, escaped for display.
+    pub(super) named: Option<String>,
     /// Its room among the offers, given back when it is settled.
     pub(super) permit: OfferPermit,
 }

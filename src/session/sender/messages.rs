@@ -6,7 +6,7 @@ use super::Sender;
 use super::file::{Moving, Outgoing};
 use super::settle::UNKNOWN_FILE;
 use crate::progress::{FileProgress, Phase};
-use crate::protocol::message::{Done, Failure, FileId, Kind, Message, Pos, SkipReason, Status, Verdict, Why};
+use crate::protocol::message::{Done, Failure, FileId, Kind, Message, Named, Pos, SkipReason, Status, Verdict, Why};
 use crate::session::SessionError;
 use crate::transfer::Violation;
 use crate::transfer::send::is_start;
@@ -21,6 +21,7 @@ impl Sender {
             Message::Pos(pos) => self.on_pos(pos),
             Message::Have(have) => self.on_have(have),
             Message::Done(done) => self.on_done(done),
+            Message::Named(named) => self.on_named(named),
             Message::Settled => self.on_settled(),
             _ => Err(SessionError::Order("a message that only a sender sends")),
         }
@@ -88,8 +89,29 @@ impl Sender {
     /// In a dry run the answer settles the file.
     fn on_planned(&self, file: &Outgoing, from: u64, why: Why) {
         let (path, size) = (file.header.path.to_string(), file.header.size);
-        self.0.tools.observer.planned(path, size, from, why);
+        self.0.tools.observer.planned(path, size, from, why, file.named.clone());
         self.maybe_end();
+    }
+
+    fn on_named(&self, named: Named) -> Result<(), SessionError> {
+        let mut state = self.state();
+        let next_id = state.next_id;
+        if named.name.parent().is_some() {
+            return Err(SessionError::Order("a new name that is a path"));
+        }
+        match state.files.get_mut(&named.id) {
+            Some(file) => {
+                let name = named.name.to_string();
+                if let Some(moving) = &file.moving {
+                    moving.progress.set_name(name.clone());
+                }
+                file.named = Some(name);
+                Ok(())
+            }
+            // Both sides may give a file up at the same time.
+            None if named.id.0 < next_id => Ok(()),
+            None => Err(UNKNOWN_FILE),
+        }
     }
 
     fn on_wanted(&self, id: FileId, offset: u64, why: Why) -> Result<(), SessionError> {

@@ -92,6 +92,7 @@ impl Sender {
             tokio::spawn(self.clone().send_ahead(place));
         }
         let file = Outgoing {
+            named: None,
             header,
             root,
             at,

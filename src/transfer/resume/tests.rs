@@ -47,7 +47,9 @@ fn content_starts_at_what_is_there_rounded_down_to_a_chunk() {
         (10, old(10), receive(0, Basis::None, Why::Replace)),
         (4 * MIB, old(3 * MIB + 5), receive(3 * MIB, Basis::Target, Why::Update)),
         (4 * MIB, old(4 * MIB), receive(4 * MIB, Basis::Target, Why::Update)),
-        (MIB + 3, old(9 * MIB), receive(MIB + 3, Basis::Target, Why::Update)),
+        (MIB + 3, old(9 * MIB), receive(MIB, Basis::Target, Why::Update)),
+        (2 * MIB, old(9 * MIB), receive(MIB, Basis::Target, Why::Update)),
+        (MIB, old(9 * MIB), receive(0, Basis::None, Why::Replace)),
     ] {
         assert_eq!(decide(&offer(size), &local, &REPLACE), expected, "{size} {local:?}");
     }

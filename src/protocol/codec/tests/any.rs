@@ -119,6 +119,7 @@ fn one_file() -> impl Strategy<Value = Message> {
         })),
         done,
         cancel,
+        (id(), entry()).prop_map(|(id, Entry { path, .. })| Message::Named(Named { id, name: path.last() })),
     ]
 }
 
