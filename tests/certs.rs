@@ -120,6 +120,20 @@ fn a_certificate_on_each_side_is_all_that_it_takes_and_nothing_is_remembered() {
 }
 
 #[test]
+fn a_server_with_a_certificate_can_be_given_a_name() {
+    let (remote, local) = certified();
+    let serve = serve(&remote);
+    let (_, port) = serve.address().rsplit_once(':').expect("a port");
+    let place = format!("localhost:{port}");
+    let added = local.qft(["remote", "add", "box", &place, "--ca", "ca.crt"]).run();
+    added.exits(0).prints(&format!("saved as box ({place}); it is the default\n"));
+    local.run("send f --cert own.crt --key own.key").exits(0);
+    assert_eq!(remote.tree("in"), ["f"]);
+    let elsewhere = local.qft(["remote", "add", "other", &format!("127.0.0.2:{port}"), "--ca", "ca.crt"]).run();
+    elsewhere.exits(5).says(&["127.0.0.2 is not trusted"]);
+}
+
+#[test]
 fn a_server_must_have_the_name_that_it_is_called_by() {
     let (remote, local) = certified();
     remote.run("cert issue c elsewhere.example --san 192.0.2.1").exits(0);

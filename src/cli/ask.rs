@@ -65,23 +65,32 @@ pub(crate) fn introduce(
         let standing = Standing::New { name: Some(stranger.host.clone()) };
         return Ok((stranger.place(fingerprint, standing), None));
     }
-    if trust.host_key == HostKeyArg::Strict {
-        return Err(Complaint::Untrusted(stranger.strict()).into());
-    }
-    let found = stranger.look(manner.patience)?;
     let is_accepted = trust.host_key == HostKeyArg::AcceptNew;
-    if !is_accepted {
-        if !manner.can_ask() {
-            return Err(Complaint::Untrusted(stranger.unasked(found)).into());
-        }
-        ask(stranger, found, &mut io::stdin().lock(), &mut io::stderr())?;
-    }
+    let found = agree(stranger, trust, manner)?;
     let remotes = Remotes::open(&transport::home()?)?;
     let saved = remotes.introduce(&stranger.host, &stranger.ticket(found)).context("saving the remote")?;
     let accepted = if is_accepted { format!("accepted the identity {found}, ") } else { String::new() };
     let default = if saved.is_default { ", now the default" } else { "" };
     let note = format!("{accepted}saved as remote \"{}\"{default}", saved.name);
     Ok((Place::known(&saved), Some(note)))
+}
+
+/// The key of a stranger, for which the user vouches: by an option, or by an answer.
+///
+/// # Errors
+/// As [`introduce`].
+pub(crate) fn agree(stranger: &Stranger, trust: &TrustArgs, manner: Manner) -> anyhow::Result<Fingerprint> {
+    if trust.host_key == HostKeyArg::Strict {
+        return Err(Complaint::Untrusted(stranger.strict()).into());
+    }
+    let found = stranger.look(manner.patience)?;
+    if trust.host_key == HostKeyArg::Ask {
+        if !manner.can_ask() {
+            return Err(Complaint::Untrusted(stranger.unasked(found)).into());
+        }
+        ask(stranger, found, &mut io::stdin().lock(), &mut io::stderr())?;
+    }
+    Ok(found)
 }
 
 impl Stranger {

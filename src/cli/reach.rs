@@ -60,8 +60,13 @@ pub(crate) fn remember(place: &Place, peer: &str, enrolled: bool) -> anyhow::Res
     };
     let remotes = Remotes::open(&transport::home()?)?;
     let own = if peer.is_empty() { ticket.host.as_str() } else { peer };
+    let moved = remotes.renewed_by(&ticket)?;
     let saved = remotes.save(name.as_deref().unwrap_or(own), &ticket).context("saving the remote")?;
     let paired = if enrolled { format!("paired with {who}, ") } else { String::new() };
+    if let Some(old) = moved.filter(|old| old.name == saved.name) {
+        let (name, now, was) = (shown(&saved.name), saved.ticket.address(), old.ticket.address());
+        return Ok(Some(format!("{paired}remote \"{name}\" is at {now} now (it was {was})")));
+    }
     let default = if saved.is_default { ", now the default" } else { "" };
     Ok(Some(format!("{paired}saved as remote \"{}\"{default}", shown(&saved.name))))
 }

@@ -1,11 +1,15 @@
 //! `qft remote`: the servers known here.
 
 use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::num::NonZeroU16;
+use std::path::Path;
+use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
 
 use super::args::{AddArgs, NamedArgs, RemoteAction, RemoteArgs, RenameArgs};
+use super::ask::{Manner, Stranger, agree};
 use super::exit::{Complaint, Exit};
 use super::reach::say_no_place;
 use super::signals::{HangUps, block_on};
@@ -13,8 +17,14 @@ use super::table::Table;
 use super::ui::json::Json;
 use super::ui::text::shown;
 use crate::client::{Client, Greeting};
+use crate::error::Error;
+use crate::protocol::close::CloseCode;
+use crate::transport::congestion::ControllerConfig;
 use crate::transport::trust::{NameError, Remote, Remotes, check_remote_name};
-use crate::transport::{self, Identity, Ticket};
+use crate::transport::{
+    self, Authority, Contact, DEFAULT_PORT, Fingerprint, Host, Identity, Ticket, TicketError, Trust, Tuning,
+    behind_scheme, parse_host_port,
+};
 
 /// Longest line that is read as a ticket: the longest ticket has some 400 characters.
 const TICKET_BYTES_MAX: u64 = 4096;
@@ -80,16 +90,17 @@ fn list(remotes: &Remotes) -> anyhow::Result<Answer> {
 fn add(remotes: &Remotes, args: &AddArgs) -> anyhow::Result<Answer> {
     // Said before a ticket is asked for, and before an invite is used up.
     check_remote_name(&args.name).map_err(complaint)?;
-    if let Some(other) = remotes.find(&args.name)? {
-        ensure_same_place(&other, args.url.as_deref())?;
-    }
-    let text = match &args.url {
-        Some(url) => url.clone(),
+    let text = match &args.place {
+        Some(place) => place.clone(),
         None => ask_for_ticket(&args.name)?,
     };
-    let ticket: Ticket = text.parse().context("cannot read the ticket")?;
-    if let Some(other) = remotes.find(&args.name)? {
-        ensure_same_place(&other, Some(&text))?;
+    let (ticket, path) = match as_ticket(&text, args)? {
+        Some((ticket, path)) => (ticket, path),
+        None => (by_hand(&text, args)?, None),
+    };
+    let before = remotes.find(&args.name)?;
+    if let Some(other) = &before {
+        ensure_same_place(other, &ticket)?;
     }
     let paired = match ticket.invite {
         Some(_) => Some(pair(&ticket, args)?),
@@ -102,19 +113,91 @@ fn add(remotes: &Remotes, args: &AddArgs) -> anyhow::Result<Answer> {
         Some(_) => "known there already, ".to_owned(),
         None => String::new(),
     };
+    let was = before.map(|old| old.ticket.address()).filter(|was| *was != remote.ticket.address());
+    let was = was.map(|was| format!(", no longer {was}")).unwrap_or_default();
     let default = if remote.is_default { "; it is the default" } else { "" };
-    let text = format!("{how}saved as {} ({}){default}", remote.name, remote.ticket.address());
+    let path = path.map(|path| format!("; a path is not kept: write {}:{}", remote.name, shown(&path)));
+    let path = path.unwrap_or_default();
+    let text = format!("{how}saved as {} ({}{was}){default}{path}", remote.name, remote.ticket.address());
     Ok(Answer { action: "add", text, remotes: vec![remote] })
 }
 
-/// A name that is taken may only be given again for the same place.
-fn ensure_same_place(other: &Remote, url: Option<&str>) -> anyhow::Result<()> {
-    let meant: Option<Ticket> = url.and_then(|url| url.parse().ok());
-    match meant {
-        Some(ticket) if ticket.address().eq_ignore_ascii_case(&other.ticket.address()) => Ok(()),
-        // Not known yet, or to be complained about as a ticket.
-        None => Ok(()),
-        Some(_) => {
+/// Reads a ticket and the path behind it; `None` for what is rather an address. What was not typed as an argument is a
+/// ticket, or nothing.
+fn as_ticket(text: &str, args: &AddArgs) -> anyhow::Result<Option<(Ticket, Option<String>)>> {
+    let text = text.trim();
+    let Some(rest) = behind_scheme(text.as_bytes()) else {
+        return match args.place {
+            Some(_) => Ok(None),
+            None => Err(anyhow!(TicketError::Scheme).context("cannot read the ticket")),
+        };
+    };
+    if args.trust.fingerprint.is_some() || args.trust.ca.is_some() || args.trust.port.is_some() {
+        let text = "the ticket names the server's key and port already: leave out --fingerprint, --ca and --port";
+        return Err(Complaint::usage(text).into());
+    }
+    let slash = rest.iter().position(|b| *b == b'/').map(|at| text.len() - rest.len() + at);
+    let (ticket, path) = text.split_at(slash.unwrap_or(text.len()));
+    let ticket = ticket.parse().context("cannot read the ticket")?;
+    let path = path.trim_start_matches('/');
+    Ok(Some((ticket, (!path.is_empty()).then(|| path.to_owned()))))
+}
+
+/// The server at an address: its key is named, vouched for by a certificate, or shown and asked about.
+fn by_hand(text: &str, args: &AddArgs) -> anyhow::Result<Ticket> {
+    let trust = &args.trust;
+    if text.contains('@') {
+        let text = format!("{}: through ssh nothing has to be remembered: qft send FILES {0}:", shown(text));
+        return Err(Complaint::Usage(text).into());
+    }
+    // The colon that a remote has elsewhere.
+    let place = text.strip_suffix(':').unwrap_or(text);
+    let read = match place.parse::<Host>() {
+        Ok(host) => Ok((host.to_string(), DEFAULT_PORT)),
+        Err(_) => parse_host_port(place),
+    };
+    let (host, port) = read.map_err(|error| {
+        Complaint::Usage(format!("{error}: give its ticket (qft://..., from 'qft peers invite' there), or HOST[:PORT]"))
+    })?;
+    let port = trust.port.map_or(port, NonZeroU16::get);
+    let ticket = |fingerprint| Ticket { fingerprint, invite: None, host: host.clone(), port };
+    if let Some(fingerprint) = trust.fingerprint {
+        return Ok(ticket(fingerprint));
+    }
+    if let Some(ca) = &trust.ca {
+        return certified_key(&host, port, ca, args).map(ticket);
+    }
+    let manner = Manner { json: args.out.json, patience: args.timeout };
+    let stranger = Stranger { host: host.clone(), port, unknown: None };
+    agree(&stranger, trust, manner).map(ticket)
+}
+
+/// The key that a certificate from `ca` vouches for.
+fn certified_key(host: &str, port: u16, ca: &Path, args: &AddArgs) -> anyhow::Result<Fingerprint> {
+    let identity = match args.trust.certificate() {
+        Some((certificate, key)) => Identity::load(&certificate, &key)?,
+        None => Identity::load_or_create(&transport::home()?).context("this machine's identity")?,
+    };
+    let trust = Trust::Authority(Authority::load(ca)?);
+    let contact = Contact { host: host.to_owned(), also_at: Vec::new(), port, trust, invite: None, token: None };
+    let tuning = Tuning::new(Arc::new(ControllerConfig::default()));
+    block_on(async |mut signals| {
+        let dialled = tokio::select! {
+            dialled = transport::dial(&contact, &identity, &tuning, args.timeout) => dialled.map_err(Error::from)?,
+            stop = signals.next() => return Err(Complaint::Interrupted(stop).into()),
+        };
+        let key = transport::peer_fingerprint(&dialled.connection);
+        transport::close(&dialled.connection, CloseCode::Done, "");
+        key.context("the server showed no key")
+    })
+}
+
+/// A name that is taken may only be given again for the same place, or for the same server at another one.
+fn ensure_same_place(other: &Remote, meant: &Ticket) -> anyhow::Result<()> {
+    let is_same_key = meant.fingerprint == other.ticket.fingerprint;
+    match is_same_key || meant.address().eq_ignore_ascii_case(&other.ticket.address()) {
+        true => Ok(()),
+        false => {
             let (name, address) = (other.name.clone(), other.ticket.address());
             Err(complaint(NameError::Taken { name, address }))
         }

@@ -61,12 +61,50 @@ fn names_that_mean_something_else_or_are_taken_are_refused() {
         local.qft(["remote", "add", name, &url("one")]).run().exits(2);
     }
     local
-        .qft(["remote", "add", "BOX", &url("two")])
+        .qft(["remote", "add", "BOX", &format!("qft://{}a@two:1", "b".repeat(51))])
         .run()
         .exits(2)
         .says_only(&["box is the name of one:1", "remote forget box"]);
     local.run("remote default nope").exits(2).says_only(&["nope: no such remote; known: box"]);
     local.run("remote forget nope").exits(2).says_only(&["no such remote"]);
+}
+
+#[test]
+fn a_server_can_be_named_by_its_address_and_moves_with_a_new_ticket() {
+    let (remote, local) = (Machine::new(), Machine::new());
+    local.run("remote add box nonsense/x").exits(2).says_only(&["no host name", "HOST[:PORT]"]);
+    local.run("remote add box me@host").exits(2).says_only(&["qft send FILES me@host:"]);
+    let serve = remote.serve("in", "--no-auth");
+    let address = serve.address().to_owned();
+    let port = address.rsplit_once(':').expect("a port").1.to_owned();
+    local.qft(["remote", "add", "box", &address]).run().exits(5).says(&["--host-key accept-new"]);
+    let added = local.qft(["remote", "add", "box", &address, "--host-key", "accept-new"]).run();
+    let saved = format!("saved as box ({address}); it is the default\n");
+    added.exits(0).prints(&saved);
+    let key = serve.fingerprint().to_owned();
+    local
+        .qft(["remote", "add", "box", &format!("127.0.0.1:{port}"), "--fingerprint", &key])
+        .run()
+        .exits(0)
+        .prints(&saved);
+    local.run("ls box:").exits(0);
+    drop(serve);
+    // The same server, elsewhere.
+    let serve = remote.serve("in", "--no-auth");
+    let now = serve.address().to_owned();
+    let met = local.qft(["ls", &format!("{}/", serve.ticket())]).run();
+    met.exits(0).says(&[&format!("remote \"box\" is at {now} now (it was {address})")]);
+    local.run("ls").exits(0);
+    let listed = String::from_utf8(local.run("remote").stdout).expect("text");
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+    drop(serve);
+    let serve = remote.serve("in", "--no-auth");
+    let added = local.qft(["remote", "add", "box", &format!("{}/in/x", serve.ticket())]).run();
+    let moved = format!(
+        "saved as box ({}, no longer {now}); it is the default; a path is not kept: write box:in/x\n",
+        serve.address()
+    );
+    added.exits(0).prints(&moved);
 }
 
 #[test]

@@ -135,7 +135,7 @@ fn the_new_name_is_told_by_either_end_but_not_to_one_that_may_not_read() {
         let serve = remote.serve("in", mode);
         local.write("p", "new");
         remote.write("in/p", "old");
-        local.qft(["ls", serve.ticket()]).run();
+        local.qft(["remote", "add", "box", serve.ticket()]).run().exits(0);
         let _ = std::fs::remove_file(remote.path("in/p~1"));
         remote.write("in/p", "old");
         let planned = local.run("send -n --if-exists rename p");

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::parse_time;
 use super::peers::JsonArg;
+use super::trust::TrustArgs;
 
 /// `qft remote`.
 #[derive(Debug, Args)]
@@ -52,14 +53,17 @@ pub(crate) enum RemoteAction {
 pub(crate) struct AddArgs {
     /// What it will be called here
     pub(crate) name: String,
-    /// Its ticket, qft://...; without it, it is asked for: what is typed as an argument, other users can see
-    #[arg(value_name = "URL")]
-    pub(crate) url: Option<String>,
-    /// Give up pairing when the server has not answered for TIME
+    /// Its ticket, qft://...; without it, it is asked for: what is typed as an argument, other users can see. Or its
+    /// address, HOST or HOST:PORT: then its key is shown and asked about, or vouched for by --fingerprint or --ca
+    #[arg(value_name = "TICKET|HOST[:PORT]")]
+    pub(crate) place: Option<String>,
+    /// Give up when the server has not answered for TIME
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
     pub(crate) timeout: Duration,
     #[command(flatten)]
     pub(crate) out: JsonArg,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
 }
 
 /// `qft remote rename`.

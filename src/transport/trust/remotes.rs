@@ -147,8 +147,8 @@ impl Remotes {
     /// Keeps a server and says under which name: `name` made plain, with a number behind it when it is taken.
     ///
     /// The first server kept is the default. A server that is at the same address already keeps its name and gets the
-    /// ticket's key: a ticket in the user's hand is newer than the list. The same key at another address is another
-    /// entry (two servers of one installation share a key), so no default ever moves by itself.
+    /// ticket's key: a ticket in the user's hand is newer than the list. So does the one server that is
+    /// [known](Self::renewed_by) by the ticket's key at another address: it has moved there.
     ///
     /// # Errors
     /// [`HomeError`]; the list is as it was then.
@@ -180,14 +180,30 @@ impl Remotes {
             lock.replace(FILE, &rewrite(&text, |remote| Some(if remote == *old { new.clone() } else { remote })))?;
             return Ok(new);
         }
+        if overrules && let Some(old) = one_of_key(&remotes, &ticket) {
+            let new = Remote { ticket, ..old.clone() };
+            lock.replace(FILE, &rewrite(&text, |remote| Some(if remote == *old { new.clone() } else { remote })))?;
+            return Ok(new);
+        }
         let is_default = !remotes.iter().any(|remote| remote.is_default);
         let name = free_name(&short_name(name, NAMELESS), |name| is_taken(name, &remotes));
         let new = Remote { name, ticket, is_default, line: 0, since: today };
         append(&lock, text, new)
     }
 
-    /// Keeps a server under exactly this name. One that has the name is replaced only when it is at the same address: a
-    /// ticket in the user's hand is newer than the list.
+    /// The entry that a ticket would move to its own address: the only one with its key, at another address. Of several
+    /// servers with one key (one installation can run them) none is meant more than the others.
+    ///
+    /// # Errors
+    /// As [`Remotes::list`].
+    pub fn renewed_by(&self, ticket: &Ticket) -> Result<Option<Remote>, HomeError> {
+        let remotes = self.list()?;
+        let is_known = remotes.iter().any(|remote| remote.is_at(&ticket.host, ticket.port));
+        Ok(one_of_key(&remotes, ticket).filter(|_| !is_known).cloned())
+    }
+
+    /// Keeps a server under exactly this name. One that has the name is replaced only when it is at the same address or
+    /// has the same key: a ticket in the user's hand is newer than the list.
     ///
     /// # Errors
     /// [`NameError`]; the list is as it was then.
@@ -198,10 +214,12 @@ impl Remotes {
         let text = self.text()?;
         let (ticket, today) = (ticket.without_invite(), Some(day(SystemTime::now())));
         if let Some(old) = remotes.iter().find(|remote| remote.name.eq_ignore_ascii_case(name)) {
-            if !old.is_at(&ticket.host, ticket.port) {
+            let has_moved = old.ticket.fingerprint == ticket.fingerprint;
+            if !has_moved && !old.is_at(&ticket.host, ticket.port) {
                 return Err(NameError::Taken { name: old.name.clone(), address: old.ticket.address() });
             }
-            let new = Remote { ticket, since: today, ..old.clone() };
+            let since = if has_moved { old.since.clone() } else { today };
+            let new = Remote { ticket, since, ..old.clone() };
             lock.replace(FILE, &rewrite(&text, |remote| Some(if remote == *old { new.clone() } else { remote })))?;
             return Ok(new);
         }
@@ -319,6 +337,12 @@ fn append(lock: &home::HomeLock, text: String, new: Remote) -> Result<Remote, Ho
     let new = Remote { line: text.lines().count() + 1, ..new };
     lock.replace(FILE, &with_line(text, &new.text(new.known_since().as_deref())))?;
     Ok(new)
+}
+
+/// The only server of the list that has a ticket's key.
+fn one_of_key<'a>(remotes: &'a [Remote], ticket: &Ticket) -> Option<&'a Remote> {
+    let mut same = remotes.iter().filter(|remote| remote.ticket.fingerprint == ticket.fingerprint);
+    same.next().filter(|_| same.next().is_none())
 }
 
 /// Whether a name can be given to a new server.

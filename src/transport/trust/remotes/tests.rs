@@ -45,13 +45,32 @@ fn names_are_unique_whatever_their_case_and_never_reserved() {
 fn a_ticket_for_a_known_address_brings_its_key_and_keeps_the_name() {
     let (_home, remotes) = open();
     remotes.save("box", &ticket(1, "h", 1)).unwrap();
-    remotes.save("two", &ticket(1, "h", 2)).unwrap();
+    remotes.add("two", &ticket(1, "h", 2)).unwrap();
     let again = remotes.save("new", &ticket(9, "H", 1)).unwrap();
     assert_eq!((again.name.as_str(), again.is_default), ("box", true));
     assert_eq!(remotes.list().unwrap().len(), 2);
     assert_eq!(remotes.find_address("h", 1).unwrap().unwrap().ticket.fingerprint, Fingerprint([9; 32]));
     assert_eq!(remotes.find_address("h", 2).unwrap().unwrap().ticket.fingerprint, Fingerprint([1; 32]));
     assert_eq!(remotes.find_address("h", 3).unwrap(), None);
+}
+
+#[test]
+fn a_server_that_has_moved_keeps_its_name_and_its_place_unless_several_share_its_key() {
+    let (home, remotes) = open();
+    let old = remotes.save("box", &ticket(1, "h", 1)).unwrap();
+    remotes.save("lab", &ticket(2, "i", 1)).unwrap();
+    assert_eq!(remotes.renewed_by(&ticket(1, "h", 1)).unwrap(), None, "it is there");
+    assert_eq!(remotes.renewed_by(&ticket(3, "h", 2)).unwrap(), None, "another server");
+    assert_eq!(remotes.renewed_by(&ticket(1, "new", 5)).unwrap(), Some(old.clone()));
+    let moved = remotes.save("box", &ticket(1, "new", 5)).unwrap();
+    assert_eq!(moved, Remote { ticket: ticket(1, "new", 5).without_invite(), ..old });
+    assert_eq!(remotes.list().unwrap().len(), 2);
+    assert_eq!(fs::read_to_string(home.path().join(FILE)).unwrap().lines().count(), 3);
+    assert_eq!(remotes.add("BOX", &ticket(1, "newer", 6)).unwrap().name, "box");
+    // A key from the network moves nobody.
+    assert_eq!(remotes.introduce("box", &ticket(1, "evil", 1)).unwrap().name, "box-2");
+    assert_eq!(remotes.renewed_by(&ticket(1, "h", 9)).unwrap(), None, "which of the two?");
+    assert_eq!(remotes.save("box", &ticket(1, "h", 9)).unwrap().name, "box-3");
 }
 
 #[test]
