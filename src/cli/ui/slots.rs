@@ -65,9 +65,13 @@ impl Slots {
         self.above.push(line);
     }
 
-    /// Draws one look.
+    /// Draws one look, where the terminal is ours; a job in the background only prints its lines.
     pub(crate) fn draw(&mut self, look: &Snapshot) {
-        if look.elapsed < FIRST_DRAW {
+        let is_ours = self.screen.is_ours();
+        if !is_ours {
+            self.abandon();
+        }
+        if look.elapsed < FIRST_DRAW || !is_ours {
             return self.flush_above();
         }
         let (rows, columns) = self.screen.size();
@@ -87,7 +91,17 @@ impl Slots {
         self.flush_above();
     }
 
+    /// Forgets the bars where they are: the cursor has been moved by others since.
+    fn abandon(&mut self) {
+        if let Some(bars) = self.bars.take() {
+            bars.multi.set_draw_target(ProgressDrawTarget::hidden());
+        }
+    }
+
     fn take_down(&mut self) {
+        if !self.screen.is_ours() {
+            return self.abandon();
+        }
         let Some(bars) = self.bars.take() else { return };
         drop(bars.multi.clear());
         // Bars that are dropped draw once more, which would bring them back.

@@ -39,6 +39,20 @@ impl Screen {
         }
     }
 
+    /// Whether the terminal is this process's to draw on: in the background somebody else's lines are there, and a
+    /// cursor that moves would spoil what is being typed.
+    pub(super) fn is_ours(&self) -> bool {
+        match self {
+            Self::Stderr => match rustix::termios::tcgetpgrp(std::io::stderr()) {
+                Ok(foreground) => foreground == rustix::process::getpgrp(),
+                // It is not the terminal that controls this session, so nobody's job is in front there.
+                Err(_) => true,
+            },
+            #[cfg(test)]
+            Self::Memory(_) => true,
+        }
+    }
+
     pub(super) fn target(&self) -> ProgressDrawTarget {
         match self {
             Self::Stderr => ProgressDrawTarget::stderr_with_hz(OWN_DRAWS_HZ),
