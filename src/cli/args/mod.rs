@@ -54,11 +54,11 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Send files and directories to a remote
-    #[command(aliases = ["put", "push"], after_long_help = long_help(&[SEND_EXAMPLES, REMOTES, EXIT_CODES]))]
+    #[command(aliases = ["put", "push", "upload"], after_long_help = long_help(&[SEND_EXAMPLES, REMOTES, EXIT_CODES]))]
     Send(SendArgs),
     /// Fetch files and directories from a remote
     #[command(
-        aliases = ["recv", "receive", "fetch", "pull"],
+        aliases = ["recv", "receive", "fetch", "pull", "download"],
         after_long_help = long_help(&[GET_EXAMPLES, REMOTES, EXIT_CODES])
     )]
     Get(GetArgs),

@@ -48,12 +48,15 @@ pub(crate) struct JsonArg {
 #[derive(Debug, Subcommand)]
 pub(crate) enum PeersAction {
     /// Show who may connect here, and what each may do
+    #[command(alias = "ls")]
     List(JsonArg),
     /// Print a ticket that lets one more client in, once
     Invite(InviteArgs),
     /// Let a client in by its fingerprint, or change its name or what it may do; what is not named stays
+    #[command(alias = "add")]
     Allow(AllowArgs),
     /// Shut a client out; its connections end within a second
+    #[command(aliases = ["rm", "remove", "delete"])]
     Revoke(RevokeArgs),
     /// Make a token, which lets in whoever has it too (--token-file)
     Token(TokenArgs),

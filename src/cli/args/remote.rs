@@ -37,6 +37,7 @@ impl RemoteArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum RemoteAction {
     /// Show the servers known here; * marks the default
+    #[command(alias = "ls")]
     List(JsonArg),
     /// Remember a server under a name; a ticket with an invite is used to pair with it
     Add(AddArgs),
@@ -45,6 +46,7 @@ pub(crate) enum RemoteAction {
     /// Choose the server that is meant when none is named
     Default(NamedArgs),
     /// Forget a server
+    #[command(aliases = ["rm", "remove", "delete"])]
     Forget(NamedArgs),
 }
 

@@ -26,6 +26,12 @@ pub(crate) struct LsArgs {
     /// With permission bits, size and time (UTC)
     #[arg(short = 'l', long)]
     pub(crate) long: bool,
+    /// All names are listed, one a line, whatever other tools need for that.
+    #[arg(short = 'a', long = "all", hide = true)]
+    pub(crate) all: bool,
+    /// Likewise.
+    #[arg(short = '1', hide = true)]
+    pub(crate) one_a_line: bool,
     /// Give up when the remote has not answered for TIME (30s, 5m, 2h), 0 = never
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
     pub(crate) timeout: Duration,

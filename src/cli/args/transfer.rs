@@ -77,8 +77,15 @@ pub(crate) struct ChoiceArgs {
     #[arg(long, value_name = "GLOB")]
     pub(crate) include: Vec<String>,
     /// Copy symbolic links as links, not leave them out
-    #[arg(long)]
+    #[arg(long, short_alias = 'l')]
     pub(crate) links: bool,
+}
+
+impl JobArgs {
+    /// What happens to a file that exists and differs.
+    pub(crate) fn if_exists(&self) -> IfExistsArg {
+        if self.habits.ignore_existing { IfExistsArg::Skip } else { self.conflict.if_exists }
+    }
 }
 
 /// What happens where something is already.
@@ -139,20 +146,23 @@ pub(crate) struct OutputArgs {
 #[derive(Debug, Args)]
 pub(crate) struct HabitArgs {
     /// Directories are always followed.
-    #[arg(short = 'r', hide = true)]
+    #[arg(short = 'r', long, hide = true)]
     pub(crate) recursive: bool,
     /// Partial files are always kept, and progress is always shown.
-    #[arg(short = 'P', hide = true)]
+    #[arg(short = 'P', long, hide = true)]
     pub(crate) partial: bool,
     /// Times and permission bits are always kept.
-    #[arg(short = 'a', hide = true)]
+    #[arg(short = 'a', long, hide = true)]
     pub(crate) archive: bool,
     /// There is no compression; see [`plan`](super::plan) for what is said about it.
-    #[arg(short = 'z', hide = true)]
+    #[arg(short = 'z', long, hide = true)]
     pub(crate) compress: bool,
     /// Nothing is ever deleted; likewise.
     #[arg(long, hide = true)]
     pub(crate) delete: bool,
+    /// As `--if-exists skip`.
+    #[arg(long, alias = "no-clobber", hide = true)]
+    pub(crate) ignore_existing: bool,
 }
 
 /// `--if-exists`.

@@ -102,8 +102,11 @@ fn one_command(layer: &Layer, root: &Command, name: &OsString, rest: &[OsString]
             .filter(|command| command.get_arguments().any(is_setting))
             .map(Command::get_name)
             .collect();
+        // What other programs' commands of this name do.
+        let is_edit = ["set", "unset", "edit", "init", "add"].iter().any(|verb| name == verb);
+        let edit = if is_edit { "; to change them, edit config.toml (qft config --help shows one)" } else { "" };
         Complaint::Usage(format!(
-            "no settings for {:?}; there are some for {}",
+            "no settings for {:?}; there are some for {}{edit}",
             name.to_string_lossy(),
             known.join(", ")
         ))

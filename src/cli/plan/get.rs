@@ -67,7 +67,7 @@ pub(crate) fn get(args: &GetArgs, here: &Here) -> Result<GetPlan, Complaint> {
     let into_dir = to_stdout || !single || ends_like_directory(&into) || here.is_dir(&into);
     let options = GetOptions {
         target: if into_dir { Target::Directory } else { Target::FileOrDirectory },
-        if_exists: args.job.conflict.if_exists.into(),
+        if_exists: args.job.if_exists().into(),
         checksum: args.job.conflict.checksum,
         dry_run: args.job.conflict.dry_run,
         resume: !args.job.conflict.no_resume,

@@ -95,7 +95,7 @@ fn options(job: &JobArgs, to: Option<WirePath>, target: Target) -> SendOptions {
     SendOptions {
         to,
         target,
-        if_exists: job.conflict.if_exists.into(),
+        if_exists: job.if_exists().into(),
         checksum: job.conflict.checksum,
         dry_run: job.conflict.dry_run,
         resume: !job.conflict.no_resume,
