@@ -188,7 +188,7 @@ fn enrol(
 }
 
 fn renew(clients: &Clients, peer: Fingerprint, name: Option<&str>, rights: &Rights) -> Result<Client, Turned> {
-    match clients.allow(&peer, name, |_| rights.clone())? {
+    match clients.allow(&peer, name, rights)? {
         Allowed::Added(client) | Allowed::Same(client) | Allowed::Changed { new: client, .. } => Ok(client),
         // The invite's name went to somebody else meanwhile; the client keeps its own.
         Allowed::NameTaken(_) if name.is_some() => renew(clients, peer, None, rights),

@@ -178,6 +178,8 @@ Examples:
   qft peers invite --name ci --wo        a ticket for one client that only sends
   qft peers allow FP --name laptop       FP: what 'qft id' prints on the laptop
   qft peers allow laptop --ro            laptop may only get from now on
+  qft peers allow laptop --name lappy    another name; what it may do stays
+  qft peers allow lappy --rw --root /    more again, said by its own words
   qft peers revoke laptop                laptop is out within a second
 
 The list is the file authorized_clients in $QFT_HOME (or ~/.config/qft). It can
@@ -191,6 +193,7 @@ Examples:
   qft remote                             the servers known here
   qft remote add box                     asks for the ticket, and pairs
   qft remote add box qft://FP@host:4433  without an invite it is no secret
+  qft remote add box host.example        by hand: its key is asked about
   qft remote rename vm-17 box            its host name is not always a good one
   qft remote default box                 'qft send FILES' goes there
   qft remote forget box";

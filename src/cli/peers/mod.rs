@@ -130,7 +130,7 @@ fn allow(home: &Path, args: &AllowArgs, out: &mut Out) -> anyhow::Result<()> {
             }
         },
     };
-    let outcome = clients.allow(&key, args.name.as_deref(), |old| args.rights.change(old))?;
+    let outcome = clients.change(&key, args.name.as_deref(), |old| args.rights.change(old))?;
     let (client, line) = match outcome {
         Allowed::Added(new) => (new.clone(), format!("from now on {} {}", who(&new), all(&new.rights))),
         Allowed::Changed { old, new } => {

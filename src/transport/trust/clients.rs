@@ -168,12 +168,20 @@ impl Clients {
         self.add(&lock, text, fingerprint, wanted, &guest.rights).map(Some)
     }
 
+    /// Gives a key exactly these rights, whether it is new or known. A known one keeps its name unless another is given.
+    ///
+    /// # Errors
+    /// [`HomeError`]; the list is as it was then.
+    pub fn allow(&self, fingerprint: &Fingerprint, name: Option<&str>, rights: &Rights) -> Result<Allowed, HomeError> {
+        self.change(fingerprint, name, |_| rights.clone())
+    }
+
     /// Gives a key the rights that `change` makes of those it has; a new one begins with the default. A known one keeps
     /// its name unless another is given.
     ///
     /// # Errors
     /// [`HomeError`]; the list is as it was then.
-    pub fn allow(
+    pub fn change(
         &self,
         fingerprint: &Fingerprint,
         name: Option<&str>,

@@ -157,17 +157,17 @@ fn allowing_a_known_key_changes_its_rights_and_keeps_the_rest() {
     let home = tempfile::tempdir().unwrap();
     write(home.path(), &format!("# mine\n{} a # at home\n{} b\n", key(1), key(2)));
     let clients = Clients::open(home.path()).unwrap();
-    let Allowed::Changed { old, new } = clients.allow(&key(1), None, |_| rights("ro")).unwrap() else { panic!() };
+    let Allowed::Changed { old, new } = clients.allow(&key(1), None, &rights("ro")).unwrap() else { panic!() };
     assert_eq!((old.rights, new.rights, new.comment.as_str()), (Rights::default(), rights("ro"), "at home"));
     let text = fs::read_to_string(home.path().join(FILE)).unwrap();
     assert_eq!(text, format!("# mine\n{} ro a  # at home\n{} b\n", key(1), key(2)));
-    assert!(matches!(clients.allow(&key(1), Some("a"), |_| rights("ro")).unwrap(), Allowed::Same(_)));
+    assert!(matches!(clients.allow(&key(1), Some("a"), &rights("ro")).unwrap(), Allowed::Same(_)));
     assert!(
-        matches!(clients.allow(&key(1), Some("B"), |_| rights("ro")).unwrap(), Allowed::NameTaken(other) if other.name == "b")
+        matches!(clients.allow(&key(1), Some("B"), &rights("ro")).unwrap(), Allowed::NameTaken(other) if other.name == "b")
     );
-    assert!(matches!(clients.allow(&key(3), Some("b"), |_| rights("ro")).unwrap(), Allowed::NameTaken(_)));
+    assert!(matches!(clients.allow(&key(3), Some("b"), &rights("ro")).unwrap(), Allowed::NameTaken(_)));
     assert!(
-        matches!(clients.allow(&key(3), Some("c"), |_| rights("wo")).unwrap(), Allowed::Added(new) if new.name == "c")
+        matches!(clients.allow(&key(3), Some("c"), &rights("wo")).unwrap(), Allowed::Added(new) if new.name == "c")
     );
     assert_eq!(clients.find(&key(3)).unwrap().unwrap().rights, rights("wo"));
 }
