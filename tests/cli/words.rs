@@ -117,7 +117,8 @@ fn a_name_that_is_taken_is_told_with_the_one_that_it_gets() {
     let told = told("--if-exists rename", |local| {
         local.write("src/p1.jpg", "new");
         local.write("src/p2.jpg", "new too");
-        local.write("dst/p1.jpg", "old");
+        // Of another size: both may be written within one tick of the clock.
+        local.write("dst/p1.jpg", "the old one");
         local.write("dst/p1.jpg~1", "older");
     });
     has(&told.planned, "+ rename               3 B  p1.jpg -> p1.jpg~2");
@@ -134,10 +135,10 @@ fn the_new_name_is_told_by_either_end_but_not_to_one_that_may_not_read() {
         let local = Machine::new();
         let serve = remote.serve("in", mode);
         local.write("p", "new");
-        remote.write("in/p", "old");
+        remote.write("in/p", "the old one");
         local.qft(["remote", "add", "box", serve.ticket()]).run().exits(0);
         let _ = std::fs::remove_file(remote.path("in/p~1"));
-        remote.write("in/p", "old");
+        remote.write("in/p", "the old one");
         let planned = local.run("send -n --if-exists rename p");
         has(&String::from_utf8(planned.exits(0).stdout.clone()).expect("text"), dry);
         let outcome = local.run("send -v --if-exists rename p");

@@ -52,9 +52,9 @@ impl Watch<'_> {
                     // The terminal is gone, and with it whoever would stop this server.
                     Asked::ToEnd => self.stop(),
                 },
-                () = signals.next() => {
+                stop = signals.next() => {
                     if self.is_draining {
-                        return Ok(self.abandon());
+                        return Ok(self.abandon(stop.exit()));
                     }
                     let time = size::rough(self.args.drain);
                     self.out.event(&format!("stopping; files in flight may finish for {time}; once more stops at once"));
@@ -123,7 +123,7 @@ impl Watch<'_> {
     }
 
     /// Ends at once. The clients are told, so that they look for a successor instead of waiting for the idle timeout.
-    fn abandon(self) -> Exit {
+    fn abandon(self, exit: Exit) -> Exit {
         let (server, (ended, end)) = (self.server, mpsc::channel::<()>());
         server.handle().shutdown(Duration::ZERO);
         let wait = move || {
@@ -135,8 +135,8 @@ impl Watch<'_> {
             // Either they have ended, or they take too long.
             let _ = end.recv_timeout(PARTING_WAIT);
         }
-        self.out.end(Exit::Interrupted);
-        Exit::Interrupted
+        self.out.end(exit);
+        exit
     }
 
     fn warn_of_expiry(&mut self) {

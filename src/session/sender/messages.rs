@@ -100,14 +100,19 @@ impl Sender {
             return Err(SessionError::Order("a new name that is a path"));
         }
         match state.files.get_mut(&named.id) {
-            Some(file) => {
+            // The name is for display only: one that there is no room for is not kept, nor is a second one.
+            Some(file) if file.named.is_none() => {
                 let name = named.name.to_string();
+                if !file.permit.grow(2 * name.len()) {
+                    return Ok(());
+                }
                 if let Some(moving) = &file.moving {
                     moving.progress.set_name(name.clone());
                 }
                 file.named = Some(name);
                 Ok(())
             }
+            Some(_) => Ok(()),
             // Both sides may give a file up at the same time.
             None if named.id.0 < next_id => Ok(()),
             None => Err(UNKNOWN_FILE),

@@ -73,7 +73,7 @@ impl Sender {
         }
         let turn = self.0.offers.clone().acquire_owned().await.expect("the semaphore is never closed");
         let room = self.0.tools.account.for_offer(OFFER_BYTES + 2 * name.as_bytes().len()).await;
-        let permit = OfferPermit { _turn: turn, _room: room };
+        let permit = OfferPermit { _turn: turn, room };
         self.offer(&mut self.state(), Offer { root, at, path: name, meta, attempt: 1, permit });
     }
 
@@ -144,7 +144,14 @@ impl Sender {
 /// That a file may be on offer.
 pub(super) struct OfferPermit {
     _turn: OwnedSemaphorePermit,
-    _room: Hold,
+    room: Hold,
+}
+
+impl OfferPermit {
+    /// Makes room for more that is kept of the offer; `false`: there is none.
+    pub(super) fn grow(&mut self, bytes: usize) -> bool {
+        self.room.grow(bytes)
+    }
 }
 
 /// A file as it is to be offered.
