@@ -72,7 +72,7 @@ impl Spec {
     /// The directory of this machine that it names, if it does.
     pub(crate) fn local_directory(&self) -> Option<PathBuf> {
         match self {
-            Self::Local { path } => Some(local_path(path)),
+            Self::Local { path } => local_path(path).ok(),
             _ => None,
         }
     }

@@ -96,9 +96,10 @@ fn examples() -> Vec<(Message, &'static [u8])> {
             b"\x13\x01\x02\x03\xfc\x00\x00\x01\x00\xfb\xac\x05\x07",
         ),
         (Message::Offered, b"\x14"),
+        (Message::Remark(Remark::new("hi")), b"\x15\x02hi"),
         (
             Message::Named(Named { id: FileId(1), name: WirePath::parse(b"a~1").expect("a plain name") }),
-            b"\x15\x01\x03a~1",
+            b"\x16\x01\x03a~1",
         ),
     ]
 }

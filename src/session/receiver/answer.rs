@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::file::FileIo;
 use super::{File, Finish, Open, Receiver};
 use crate::progress::{Event, FileProgress, Phase};
-use crate::protocol::features;
 use crate::protocol::message::{Failure, FileId, Header, Kind, Message, Named, Pos, SkipReason, Status, Verdict};
 use crate::protocol::path::WirePath;
 use crate::transfer::receive::Receive;
@@ -101,11 +100,6 @@ impl Receiver {
 }
 
 impl Receiver {
-    /// Uses the features that the peer has as well.
-    pub(crate) fn use_features(&self, features: u64) {
-        self.state().says_names = features & features::NAMED != 0;
-    }
-
     /// Tells the sender under which name a file is, or would be. One that is kept blind must not learn what else is
     /// there.
     pub(super) fn say_name(&self, id: FileId, name: &WirePath) {

@@ -262,7 +262,9 @@ impl Receiver {
 
     /// What the sender understands beyond the least.
     pub(crate) fn use_features(&self, features: u64) {
-        self.state().hears_remarks = features & features::REMARKS != 0;
+        let mut state = self.state();
+        state.hears_remarks = features & features::REMARKS != 0;
+        state.says_names = features & features::NAMED != 0;
     }
 
     /// A file is settled: what waited for it goes on.
