@@ -15,6 +15,26 @@ const MIB: u64 = 1 << 20;
 const SLOW_BYTES: u64 = 256 * MIB;
 const SLOWLY: &str = "--bwlimit 100M --no-sync";
 
+/// Meddles on a thread of its own for as long as `work` takes, also where that panics.
+fn meanwhile(mut meddle: impl FnMut() + Send, work: impl FnOnce()) {
+    struct End<'a>(&'a AtomicBool);
+    impl Drop for End<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                meddle();
+            }
+        });
+        let _end = End(&ended);
+        work();
+    });
+}
+
 #[test]
 fn a_file_that_is_called_empty_and_is_not_never_becomes_an_empty_success() {
     let machine = Machine::new();
@@ -80,18 +100,15 @@ fn what_is_called_a_hole_and_is_none_arrives_whole() {
 fn a_file_whose_mode_and_name_change_while_it_is_sent_is_sent() {
     let machine = Machine::new();
     let path = machine.write_large("big", SLOW_BYTES);
-    let ended = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !ended.load(Ordering::Relaxed) {
-                set_mode(&path, 0o600);
-                std::thread::yield_now();
-            }
-        });
-        let sent = machine.run(&format!("send {SLOWLY} big --to local:there"));
-        ended.store(true, Ordering::Relaxed);
-        sent.exits(0);
-    });
+    meanwhile(
+        || {
+            set_mode(&path, 0o600);
+            std::thread::yield_now();
+        },
+        || {
+            machine.run(&format!("send {SLOWLY} big --to local:there")).exits(0);
+        },
+    );
     assert!(machine.read("there/big") == machine.read("big"));
     let running = machine.run_on(&format!("send {SLOWLY} big --to local:second"));
     running.wait_to_say("started");
@@ -119,26 +136,20 @@ fn a_file_that_only_grows_is_delivered_as_it_was_with_a_note() {
     let machine = Machine::new();
     let path = machine.write_large("log", SLOW_BYTES);
     machine.write("small", "one line\n");
-    let ended = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut file = OpenOptions::new().append(true).open(&path).expect("ours");
-            while !ended.load(Ordering::Relaxed) {
-                file.write_all(b"more\n").expect("written");
-                std::thread::sleep(std::time::Duration::from_millis(1));
+    let mut file = OpenOptions::new().append(true).open(&path).expect("ours");
+    meanwhile(
+        || {
+            file.write_all(b"more\n").expect("written");
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        },
+        || {
+            for (line, there) in [("send log --to local:there", "there/log"), ("get local:log got/", "got/log")] {
+                machine.run(&format!("{line} {SLOWLY}")).exits(0).says(&["note:", "log grew"]);
+                let (arrived, whole) = (machine.read(there), machine.read("log"));
+                assert!(arrived.len() as u64 >= SLOW_BYTES && whole.starts_with(&arrived), "{}", arrived.len());
             }
-        });
-        for (line, there) in [("send log --to local:there", "there/log"), ("get local:log got/", "got/log")] {
-            let done = machine.run(&format!("{line} {SLOWLY}"));
-            if !matches!(done.code, Some(0)) || !done.stderr.contains("grew") {
-                ended.store(true, Ordering::Relaxed);
-            }
-            done.exits(0).says(&["note:", "log grew"]);
-            let (arrived, whole) = (machine.read(there), machine.read("log"));
-            assert!(arrived.len() as u64 >= SLOW_BYTES && whole.starts_with(&arrived), "{}", arrived.len());
-        }
-        ended.store(true, Ordering::Relaxed);
-    });
+        },
+    );
 }
 
 #[test]
