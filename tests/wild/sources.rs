@@ -12,8 +12,8 @@ use super::{BEHIND, failing, has_strace, set_mode, set_modified, with_disk};
 const MIB: u64 = 1 << 20;
 
 /// More than both ends take at once, so that the end of a slow transfer is some time after its start.
-const SLOW_BYTES: u64 = 256 * MIB;
-const SLOWLY: &str = "--bwlimit 100M --no-sync";
+const SLOW_BYTES: u64 = 96 * MIB;
+const SLOWLY: &str = "--bwlimit 30M --no-sync";
 
 /// Meddles on a thread of its own for as long as `work` takes, also where that panics.
 fn meanwhile(mut meddle: impl FnMut() + Send, work: impl FnOnce()) {
