@@ -255,7 +255,13 @@ mod tests {
     #[test]
     fn a_reader_that_stopped_costs_lines_and_their_number_is_told() {
         let (lines, reader) = start(100);
-        (0..1000).for_each(|number| lines.push(format!("{number:04}\n").into_bytes()));
+        let push = |number: u32| lines.push(format!("{number:04}\n").into_bytes());
+        push(0);
+        // From now on the thread waits for the reader, and what it has taken is known.
+        while !lines.0.state().is_writing {
+            std::thread::yield_now();
+        }
+        (1..1000).for_each(push);
         assert!(!lines.flush(Some(Duration::from_millis(1))), "nobody reads");
         let text = read(&reader, "lost\n");
         let kept = text.lines().count() as u64 - 1;
