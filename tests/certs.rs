@@ -129,8 +129,11 @@ fn a_server_with_a_certificate_can_be_given_a_name() {
     added.exits(0).prints(&format!("saved as box ({place}); it is the default\n"));
     local.run("send f --cert own.crt --key own.key").exits(0);
     assert_eq!(remote.tree("in"), ["f"]);
-    let elsewhere = local.qft(["remote", "add", "other", &format!("127.0.0.2:{port}"), "--ca", "ca.crt"]).run();
-    elsewhere.exits(5).says(&["127.0.0.2 is not trusted"]);
+    remote.run("cert issue c elsewhere.example --san 192.0.2.1").exits(0);
+    let other = remote.serve("in", "--no-auth --cert c/elsewhere.example.crt --key c/elsewhere.example.key");
+    let (_, port) = other.address().rsplit_once(':').expect("a port");
+    let elsewhere = local.qft(["remote", "add", "other", &format!("localhost:{port}"), "--ca", "ca.crt"]).run();
+    elsewhere.exits(5).says(&["localhost is not trusted"]);
 }
 
 #[test]
