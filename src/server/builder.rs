@@ -164,7 +164,7 @@ impl ServerBuilder {
     }
 
     /// Bytes that all clients together may make it hold, beside a mebibyte or two that each has for certain. With less, long
-    /// links and many clients are slower. Default: [`MEMORY_BYTES`](super::limits::MEMORY_BYTES).
+    /// links and many clients are slower. Default: [`MEMORY_BYTES`].
     pub fn memory(mut self, bytes: usize) -> Self {
         self.memory = bytes;
         self
