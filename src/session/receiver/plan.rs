@@ -177,17 +177,19 @@ impl Receiver {
             Plan::MakeDir | Plan::MakeLink if self.0.options.dry_run => self.on_made(header, &path, false),
             Plan::MakeDir if root.make_dir_for(&path, header.mode)? => self.commit_name(header, path),
             Plan::MakeDir => {
-                let is_changed = self.changes_what_is_there();
-                if is_changed && mode::is_blind(header.mode) {
-                    // Not even what it holds could be looked at.
-                    root.open_up_dir(&path)?;
+                if self.changes_what_is_there() {
+                    if mode::is_blind(header.mode) {
+                        // Not even what it holds could be looked at.
+                        root.open_up_dir(&path)?;
+                    }
+                    // What is to be put in it asks for this, and is planned before its name is known to be durable.
+                    self.keep_for_the_end(header, &path);
                 }
                 if !self.is_in_doubt(&path)? {
-                    self.on_made(header, &path, is_changed);
+                    self.on_skip(header, SkipReason::Made);
                     return Ok(());
                 }
-                let there = path.clone();
-                self.after_names(header, path, move |receiver, header| receiver.on_made(header, &there, is_changed));
+                self.after_names(header, path, |receiver, header| receiver.on_skip(header, SkipReason::Made));
             }
             Plan::MakeLink => match self.make_link(header, &path)? {
                 Some(made) => self.commit_name(header, made),
