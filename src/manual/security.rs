@@ -164,7 +164,7 @@
 //! | S28 | the far end of ssh wrote to the terminal | escaped from the first byte | `control_characters_do_not_reach_the_terminal_and_text_does` |
 //! | S29 | strangers' packets spent the rate limit | only packets of those that were let in count | `a_flood_of_strangers_packets_spends_nothing_of_a_rate_limit` |
 //! | S30 | offers that were taken back, and directories, were all remembered | both are counted in the budget | `offers_that_are_given_up_at_once_are_not_all_remembered` |
-//! | S31 | a hole was believed where the file system had content | what is called a hole is read unless the file takes less room than its size | `what_is_called_a_hole_and_is_none_arrives_whole` |
+//! | S31 | a hole was believed where the file system had content | a hole is believed only of file systems that are known to tell the truth, and only if the rest accounts for all the room that the file takes; else it is read | `what_is_called_a_hole_and_is_none_arrives_whole` |
 //! | S32 | MD5 in lanes was unsafe code of an alpha | safe code, proven against `md-5` before its first use | `one_wrong_bit_in_one_lane_fails_the_self_test` |
 //!
 //! # What happened to others
