@@ -89,11 +89,29 @@ pub enum Event {
     },
 }
 
+/// Who hears of a job's events.
+#[derive(Clone)]
+enum Listener {
+    /// Whoever reads the stream, when they like.
+    Stream(mpsc::UnboundedSender<Event>),
+    /// Whoever is called, at once.
+    Callback(Arc<dyn Fn(Event) + Send + Sync>),
+}
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Stream(_) => "Stream",
+            Self::Callback(_) => "Callback",
+        })
+    }
+}
+
 /// Where a job's roles report to. Cheap to clone; never blocks.
 #[derive(Debug, Clone)]
 pub struct Observer {
     counters: Arc<Counters>,
-    events: mpsc::UnboundedSender<Event>,
+    events: Listener,
     /// `None` when nothing follows the one connection that it observes.
     names: Option<Arc<Mutex<Names>>>,
     remarks: Arc<AtomicUsize>,
@@ -103,15 +121,18 @@ impl Observer {
     /// An observer and the stream of its events. Dropping the stream silences it.
     pub fn new() -> (Self, mpsc::UnboundedReceiver<Event>) {
         let (events, stream) = mpsc::unbounded_channel();
-        let (counters, names, remarks) = (Arc::default(), Some(Arc::default()), Arc::default());
-        (Self { counters, events, names, remarks }, stream)
+        (Self::with(Listener::Stream(events), Some(Arc::default())), stream)
     }
 
     /// An observer of a job that ends with its connection, as a server's do: it remembers no names, of which a
-    /// peer could send any number.
-    pub(crate) fn for_one_connection() -> (Self, mpsc::UnboundedReceiver<Event>) {
-        let (observer, stream) = Self::new();
-        (Self { names: None, ..observer }, stream)
+    /// peer could send any number. `on_event` is called on whatever thread an event happens, before whoever caused it
+    /// goes on, and must not wait.
+    pub(crate) fn for_one_connection(on_event: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        Self::with(Listener::Callback(Arc::new(on_event)), None)
+    }
+
+    fn with(events: Listener, names: Option<Arc<Mutex<Names>>>) -> Self {
+        Self { counters: Arc::default(), events, names, remarks: Arc::default() }
     }
 
     /// The totals.
@@ -121,8 +142,11 @@ impl Observer {
 
     /// Passes an event on.
     pub fn event(&self, event: Event) {
-        // A caller that stopped listening does not want to know.
-        let _ = self.events.send(event);
+        match &self.events {
+            // A caller that stopped listening does not want to know.
+            Listener::Stream(events) => drop(events.send(event)),
+            Listener::Callback(on_event) => on_event(event),
+        }
     }
 
     /// The other end says something of the job that is no failure: untrusted text.
@@ -278,6 +302,20 @@ mod tests {
         observer.planned("c".into(), 1, 0, Why::New, None);
         let told = std::iter::from_fn(|| events.try_recv().ok()).count();
         assert_eq!(told, 4, "three names and the loss, each once");
+    }
+
+    #[test]
+    fn whoever_is_called_has_heard_of_an_event_before_its_cause_goes_on() {
+        let heard = Arc::new(AtomicUsize::new(0));
+        let counter = heard.clone();
+        let observer = Observer::for_one_connection(move |event| {
+            assert!(matches!(event, Event::Failed { .. }));
+            counter.fetch_add(1, Ordering::Relaxed);
+        });
+        for n in 1..=3 {
+            observer.failed(format!("{n}"), Failure::new(Status::NotAllowed, ""));
+            assert_eq!(heard.load(Ordering::Relaxed), n);
+        }
     }
 
     #[test]

@@ -4,7 +4,6 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, warn};
@@ -232,11 +231,11 @@ impl Conversation {
         if running || !self.probing.is_empty() {
             return Err(SessionError::Order("a second push while the first is running"));
         }
-        let (observer, events) = Observer::for_one_connection();
         let place = Place { root: self.client.root().cloned(), to: push.to.clone(), is_rehearsal: push.dry_run };
+        let (observer, moving) = self.observe(Direction::In, place);
         let receiver = Receiver::new(self.receiver_tools(&observer), self.receive_options(push));
         receiver.use_features(self.client.features());
-        self.begin(Role::Receiver(receiver.clone()), place, &observer, events);
+        self.begin(Role::Receiver(receiver.clone()), &observer, moving);
         // Not `abort_all`, which looks at every task that was ever ended here and not joined.
         self.receiving = JoinSet::new();
         self.receiving.spawn(accept_streams(self.client.connection.clone(), receiver.clone()));
@@ -329,7 +328,8 @@ impl Conversation {
         }
         // The streams of an earlier push may still have somebody who would take what came ahead for something of theirs.
         let ahead = get.ahead && self.visit.is_fresh();
-        let (observer, events) = Observer::for_one_connection();
+        let place = Place { root: self.client.root().cloned(), to: None, is_rehearsal: false };
+        let (observer, moving) = self.observe(Direction::Out, place);
         let sender = Sender::new(sender::Tools {
             connection: self.client.connection.clone(),
             control: self.client.control.clone(),
@@ -344,8 +344,7 @@ impl Conversation {
             ahead,
         });
         sender.use_features(self.client.features());
-        let place = Place { root: self.client.root().cloned(), to: None, is_rehearsal: false };
-        self.begin(Role::Sender(sender.clone()), place, &observer, events);
+        self.begin(Role::Sender(sender.clone()), &observer, moving);
         let (grant, destination) = (self.client.grant.clone(), self.shared.destination.clone());
         let name = get.patterns.first().cloned().unwrap_or_default();
         let no_thread = |failure| Found::Problem { name, failure };
@@ -357,24 +356,26 @@ impl Conversation {
         Ok(())
     }
 
-    /// Makes a job visible; its news become notices.
-    fn begin(&mut self, role: Role, place: Place, observer: &Observer, mut events: UnboundedReceiver<Event>) {
-        let moving = Arc::<Moving>::default();
-        let job = Arc::new(Job::new(role, observer.counters().clone(), moving.clone()));
-        let (shared, peer, direction) = (self.shared.clone(), self.peer.clone(), job.direction());
+    /// An observer whose events become notices at once: what happened to a connection's files is told before its end is.
+    fn observe(&self, direction: Direction, place: Place) -> (Observer, Arc<Moving>) {
+        let (shared, peer, moving) = (self.shared.clone(), self.peer.clone(), Arc::<Moving>::default());
+        let observed = moving.clone();
+        let observer = Observer::for_one_connection(move |event| {
+            observed.on_event(&event);
+            if let Some(notice) = to_notice(event, direction, &peer, &place) {
+                shared.notices.send(notice);
+            }
+        });
+        (observer, moving)
+    }
+
+    /// Makes a job visible.
+    fn begin(&mut self, role: Role, observer: &Observer, moving: Arc<Moving>) {
+        let job = Arc::new(Job::new(role, observer.counters().clone(), moving));
         // The job before this one in the same direction is over; of thousands only the sums stay.
         if let Some(earlier) = self.visit.begin(job) {
             self.totals.add(&earlier);
         }
-        // It ends with the last observer, so it must not hold the job, whose role has one.
-        tokio::spawn(async move {
-            while let Some(event) = events.recv().await {
-                moving.on_event(&event);
-                if let Some(notice) = to_notice(event, direction, &peer, &place) {
-                    shared.notices.send(notice);
-                }
-            }
-        });
     }
 }
 
