@@ -27,22 +27,23 @@ mod support;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use qft::client::{Client, GetOptions, Job, SendOptions};
+use qft::client::{Client, GetOptions, Job, PartsOptions, SendOptions};
 use qft::digest::{CHUNK_BYTES, Digest};
 use qft::error::{Error, Fault};
 use qft::protocol::close::CloseCode;
 use qft::protocol::message::{
-    Done, Failure, FileId, Have, Header, Hello, IfExists, Kind, List, Message, Mtime, Pos, Probe, ProbeKind, Problem,
-    Push, SkipReason, Status, Tail, Target, Verdict, Why,
+    Done, Failure, FileId, Get, Have, Header, Hello, IfExists, Kind, List, ListedName, Message, Mtime, Names, Pos,
+    Probe, ProbeKind, Problem, Push, Select, SkipReason, Status, Tail, Target, Verdict, Why,
 };
 use qft::protocol::range::RANGE_HEADER_BYTES;
 use qft::protocol::{
-    AHEAD_BYTES_MAX, AHEAD_FILES_MAX, HEADERS_AHEAD_MAX, OFFERS_MAX, PROBE_ECHO_BYTES_MAX, PROBE_MILLIS_MAX,
+    AHEAD_BYTES_MAX, AHEAD_FILES_MAX, HEADERS_AHEAD_MAX, NAMES_AHEAD_MAX, OFFERS_MAX, PROBE_ECHO_BYTES_MAX,
+    PROBE_MILLIS_MAX, features,
 };
 use qft::server::{Mode, Notice};
 use qft::transport::{self, TransportError};
 use support::field::{self, Field, identity};
-use support::peer::{self, Raw, RawServer, end, frame, get, header, header_of, hello, push};
+use support::peer::{self, Raw, RawServer, end, frame, get, header, header_of, hello, path, push};
 use support::{content, soon, until};
 use tempfile::TempDir;
 

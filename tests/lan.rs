@@ -105,7 +105,7 @@ fn a_path_narrower_than_its_first_link_gets_packets_that_fit() {
 #[test]
 fn a_link_local_address_with_its_interface_is_taken_wherever_an_address_can_stand() {
     let Some(lan) = Lan::new("zone", "1500", "1500") else { return };
-    let (_, far) = lan.link_local();
+    let (near, far) = lan.link_local();
     let (here, there) = (Machine::new(), Machine::new());
     here.write("f", "x");
     let serve = lan.far.enter(|| there.serve_at(&format!("[{far}%lan]:0"), "in", "")).expect("a namespace of ours");
@@ -119,6 +119,8 @@ fn a_link_local_address_with_its_interface_is_taken_wherever_an_address_can_stan
         run(&["send", "f", &place]).exits(0).says(&["nothing to send"]);
         run(&["ls", &place]).exits(0).prints("f\n");
     }
+    let own = format!("{near}%lan");
+    run(&["ls", "--bind", &own, &format!("[{far}%lan]:{port}:")]).exits(0).prints("f\n");
     run(&["ls", "--from", &format!("{far}%lan"), "-p", port]).exits(0).prints("f\n");
     run(&["send", "f", &format!("{far}%lan:")]).exits(2).says_only(&[&format!("[{far}%lan]:")]);
 

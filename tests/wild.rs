@@ -5,10 +5,14 @@ mod bin;
 #[path = "support/odd_disk.rs"]
 mod odd_disk;
 
+#[path = "wild/choice.rs"]
+mod choice;
 #[path = "wild/directories.rs"]
 mod directories;
 #[path = "wild/names.rs"]
 mod names;
+#[path = "wild/parts.rs"]
+mod parts;
 #[path = "wild/refused.rs"]
 mod refused;
 #[path = "wild/same.rs"]

@@ -83,7 +83,7 @@ pub(crate) fn agree(stranger: &Stranger, trust: &TrustArgs, manner: Manner) -> a
     if trust.host_key == HostKeyArg::Strict {
         return Err(Complaint::Untrusted(stranger.strict()).into());
     }
-    let found = stranger.look(manner.patience)?;
+    let found = stranger.look(manner.patience, trust.bind)?;
     if trust.host_key == HostKeyArg::Ask {
         if !manner.can_ask() {
             return Err(Complaint::Untrusted(stranger.unasked(found)).into());
@@ -109,11 +109,11 @@ impl Stranger {
 
     /// The key of the server that answers. This runs on a runtime of its own without signals, so that Ctrl-C simply
     /// ends the program, here and at the question.
-    fn look(&self, patience: Duration) -> anyhow::Result<Fingerprint> {
+    fn look(&self, patience: Duration, local: Option<SocketAddr>) -> anyhow::Result<Fingerprint> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.context("starting the runtime")?;
         let deadline = if patience.is_zero() { LOOK_DEADLINE } else { LOOK_DEADLINE.min(patience) };
-        let tuning = Tuning::new(std::sync::Arc::new(ControllerConfig::default()));
+        let tuning = Tuning { local, ..Tuning::new(std::sync::Arc::new(ControllerConfig::default())) };
         let looked = runtime.block_on(async {
             let addrs = self.resolve(deadline).await?;
             transport::recognise(&addrs, &tuning, deadline).await

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use super::args::GetArgs;
 use super::exit::{Complaint, Exit, Verb};
 use super::here::Here;
+use super::names::{Absolute, listed};
 use super::plan;
 use super::reach::{Missing, Reach, Wanted, find};
 use super::run::{Transfer, open_ui};
@@ -21,7 +22,8 @@ use crate::storage::Root;
 
 /// Runs the command.
 pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
-    let plan = plan::get(args, &Here::new(std::env::var_os(REMOTE_VARIABLE)))?;
+    let mut plan = plan::get(args, &Here::new(std::env::var_os(REMOTE_VARIABLE)))?;
+    plan.options.names = listed(&args.job, Absolute::IsBelow)?;
     let dry_run = args.job.conflict.dry_run;
     let reach = Reach { into: plan.into.clone(), ..Reach::of(&args.job, true, Missing::Refuse) };
     let whom = find(Wanted::by(plan.spec.as_ref(), plan.far, &args.job), &reach)?;

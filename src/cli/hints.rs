@@ -54,7 +54,7 @@ const OPTIONS: &[(&[&str], &[&str], &str)] = &[
         TRANSFERS,
         "what is sent is always verified; --checksum compares what is there by content",
     ),
-    (&["--files-from"], TRANSFERS, "names from a file: xargs -d '\\n' -a FILE qft send --to REMOTE"),
+    (&["--files-from"], &["ls"], "'qft get --files-from' takes names from a file; a listing is of one place"),
     (&["--remove-source-files", "--move"], TRANSFERS, "qft deletes nothing: qft send FILES && rm FILES"),
     (
         &["--bandwidth", "--limit", "--limit-rate", "--rate"],
@@ -67,12 +67,12 @@ const OPTIONS: &[(&[&str], &[&str], &str)] = &[
     (
         &["--max-size", "--min-size"],
         TRANSFERS,
-        "sizes choose nothing here; find(1) does: find DIR -size -1M -print0 | xargs -0 qft send --to REMOTE",
+        "sizes choose nothing here; find(1) does: find DIR -type f -size -1M -print0 | qft send --files-from - -0 REMOTE:",
     ),
     (
         &["--relative", "-R"],
         &["send", "get"],
-        "names are those below what was named, as rsync's without -R; a directory is sent whole",
+        "names are those below what was named, as rsync's without -R; --files-from keeps the directories of its names",
     ),
     (&["-S", "-X", "--sort"], &["ls"], "names are in their order; qft ls --json | jq sorts otherwise"),
     (
@@ -81,6 +81,7 @@ const OPTIONS: &[(&[&str], &[&str], &str)] = &[
         "it stays in front: let systemd run it, or: nohup qft serve DIR &",
     ),
     (&["--bind", "--address", "--host"], &["serve"], "that is --listen ADDR:PORT"),
+    (&["--source-address", "--local-address"], &["send", "get", "ls", "doctor"], "that is --bind ADDR"),
     (&["--dir", "--root", "--directory"], &["serve"], "the directory comes without an option: qft serve DIR"),
     (&["--ro"], &["serve"], "for all clients: --read-only; for one: qft peers allow NAME --ro"),
     (&["--wo"], &["serve"], "for all clients: --write-only; for one: qft peers allow NAME --wo"),
@@ -95,6 +96,11 @@ const COMMANDS: &[(&[&str], &str, &str)] = &[
         &["cp", "copy", "sync", "scp", "rsync", "mirror"],
         "",
         "to a remote: qft send FILES REMOTE:; from one: qft get REMOTE:PATH DIR",
+    ),
+    (
+        &["partial", "unfinished", "clean", "cleanup", "prune", "gc"],
+        "",
+        "what interrupted transfers have left: qft parts [REMOTE:], with --remove",
     ),
     (&["cat", "less", "head"], "", "to standard output: qft get REMOTE:FILE -"),
     (
@@ -248,7 +254,7 @@ mod tests {
             ("qft send -u f box:", "--if-exists skip"),
             ("qft get -L box:f", "--links copies them"),
             ("qft send --inplace f box:", "beside their final name"),
-            ("qft send --files-from list box:", "xargs"),
+            ("qft ls --files-from list box:", "qft get --files-from"),
             ("qft send -4 f box:", "both families"),
             ("qft send -i key f me@host:", "-e 'ssh -i KEY'"),
             ("qft send --remove-source-files f box:", "deletes nothing"),

@@ -34,6 +34,7 @@ pub(crate) fn run(args: &LsArgs) -> anyhow::Result<Exit> {
         missing: Missing::Refuse,
         certificate: args.trust.certificate(),
         rate_limit: None,
+        bind: args.trust.bind,
         into: None,
     };
     let wanted = Wanted { spec: spec.as_ref(), far, ssh: &args.ssh, trust: &args.trust, json: args.json };

@@ -7,9 +7,10 @@
 //! | `args`, `hints`, `config` | what the user typed; what was meant by it elsewhere; settings, and the command that shows them |
 //! | `remote`, `address` | remote-shaped arguments; addresses |
 //! | `plan`, `here`, `reach` | which remote, which options; what this machine knows of the words; a client that can talk to it |
+//! | `names` | lists of names, `--files-from` |
 //! | `tilde` | `~` where no shell has expanded it |
 //! | `ask`, `ssh` | servers that are not known yet; far ends that are started through ssh |
-//! | `send`, `get`, `ls` | the commands that transfer |
+//! | `send`, `get`, `ls`, `parts` | the commands that transfer, and show what is there or unfinished |
 //! | `serve`, `status`, `peers` | the commands of a server |
 //! | `remotes`, `doctor`, `id`, `cert`, `completions`, `man` | the commands to set up |
 //! | `token`, `whole`, `spool` | new tokens; whole files; private directories |
@@ -36,6 +37,8 @@ mod lines;
 mod log;
 mod ls;
 mod man;
+mod names;
+mod parts;
 mod paste;
 mod peers;
 mod plan;
@@ -101,6 +104,7 @@ fn dispatch(command: &Command) -> anyhow::Result<Exit> {
         Command::Send(args) => send::run(args),
         Command::Get(args) => get::run(args),
         Command::Ls(args) => ls::run(args),
+        Command::Parts(args) => parts::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Status(args) => status::run(args),
         Command::Peers(args) => peers::run(args),

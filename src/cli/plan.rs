@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 pub(crate) use self::get::get;
-pub(crate) use self::ls::{LsPlan, ls};
+pub(crate) use self::ls::{LsPlan, ls, remote_place};
 pub(crate) use self::place::{Found, Place, Standing, place};
 pub(crate) use self::send::{Source, send};
 pub(crate) use self::split::below_far_root;
@@ -50,7 +50,7 @@ fn refuse_empty(paths: &[OsString]) -> Result<(), Complaint> {
 
 /// A word without a colon that names a remote, and nothing here: the line that was meant. `line` makes it of the word
 /// that it needs.
-fn forgotten_colon(word: &OsStr, here: &Here, line: impl Fn(&str) -> String) -> Option<Complaint> {
+pub(crate) fn forgotten_colon(word: &OsStr, here: &Here, line: impl Fn(&str) -> String) -> Option<Complaint> {
     let text = word.to_str().filter(|text| !text.contains(['/', ':']) && *text != DASH)?;
     let shown = escape(word.as_bytes());
     let (host, is_user) = match text.rsplit_once('@') {

@@ -5,6 +5,7 @@ mod local;
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -94,6 +95,8 @@ pub(crate) struct Reach {
     /// Most that moves each way. A server in this process, or behind ssh, holds it too: what it does not send need not
     /// be dropped here.
     pub(crate) rate_limit: Option<Rate>,
+    /// The address of this machine to connect from.
+    pub(crate) bind: Option<SocketAddr>,
     /// Where what is got goes: the server in this process does not send that, too.
     pub(crate) into: Option<PathBuf>,
 }
@@ -107,6 +110,7 @@ impl Reach {
             missing,
             certificate: job.trust.certificate(),
             rate_limit: Limit::rate_of(job.link.bwlimit),
+            bind: job.trust.bind,
             into: None,
         }
     }
@@ -156,6 +160,8 @@ impl Reached {
             Place::Far(_) | Place::Local { .. } => None,
         };
         let client = Client::builder(identity).patience(reach.patience).rate_limit(reach.rate_limit).path_memory(paths);
+        // The server in this process listens where every machine has an address.
+        let client = client.local_address(reach.bind.filter(|_| !matches!(place, Place::Local { .. })));
         // What is asked for beside the bars of a job.
         let client = client.on_wait(say_no_place);
         let client = client.build()?;

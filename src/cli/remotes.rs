@@ -180,7 +180,7 @@ fn certified_key(host: &str, port: u16, ca: &Path, args: &AddArgs) -> anyhow::Re
     };
     let trust = Trust::Authority(Authority::load(ca)?);
     let contact = Contact { host: host.to_owned(), also_at: Vec::new(), port, trust, invite: None, token: None };
-    let tuning = Tuning::new(Arc::new(ControllerConfig::default()));
+    let tuning = Tuning { local: args.trust.bind, ..Tuning::new(Arc::new(ControllerConfig::default())) };
     block_on(HangUps::End, async |mut signals| {
         let dialled = tokio::select! {
             dialled = transport::dial(&contact, &identity, &tuning, args.timeout) => dialled.map_err(Error::from)?,

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use super::args::SendArgs;
 use super::exit::{Complaint, Exit, Verb};
 use super::here::Here;
+use super::names::{Absolute, listed};
 use super::plan::{self, Source};
 use super::reach::{Missing, Reach, Wanted, find};
 use super::remote;
@@ -22,6 +23,9 @@ pub(crate) const REMOTE_VARIABLE: &str = "QFT_REMOTE";
 /// Runs the command.
 pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
     let mut plan = plan::send(args, &Here::new(std::env::var_os(REMOTE_VARIABLE)))?;
+    let absolute =
+        if args.paths.iter().all(|path| remote::is_remote(path)) { Absolute::IsElsewhere } else { Absolute::IsBelow };
+    plan.options.names = listed(&args.job, absolute)?;
     let dry_run = args.job.conflict.dry_run;
     let missing = if dry_run { Missing::Pretend } else { Missing::Make };
     let reach = Reach::of(&args.job, !args.job.conflict.no_sync, missing);

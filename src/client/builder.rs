@@ -1,5 +1,6 @@
 //! What a client is made of.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +17,22 @@ pub struct ClientBuilder {
     disk_threads: Option<NonZeroUsize>,
     patience: Duration,
     rate_limit: Option<Rate>,
+    local: Option<SocketAddr>,
     paths: Option<PathMemory>,
     on_wait: Option<OnWait>,
 }
 
 impl ClientBuilder {
     pub(super) fn new(identity: Identity) -> Self {
-        Self { identity, disk_threads: None, patience: PATIENCE, rate_limit: None, paths: None, on_wait: None }
+        Self {
+            identity,
+            disk_threads: None,
+            patience: PATIENCE,
+            rate_limit: None,
+            local: None,
+            paths: None,
+            on_wait: None,
+        }
     }
 
     /// Threads for files and digests. Default: two more than cores.
@@ -43,6 +53,13 @@ impl ClientBuilder {
     /// Default: no limit.
     pub fn rate_limit(mut self, limit: Option<Rate>) -> Self {
         self.rate_limit = limit;
+        self
+    }
+
+    /// The address of this machine that connections are made from; its port is usually 0, which is any. Only addresses of
+    /// the same family are called. Default: the system's choice.
+    pub fn local_address(mut self, local: Option<SocketAddr>) -> Self {
+        self.local = local;
         self
     }
 
@@ -70,7 +87,7 @@ impl ClientBuilder {
         let threads = self.disk_threads.unwrap_or_else(|| disk_threads(cores));
         let disk = Disk::new(threads).map_err(Error::Thread)?;
         let throttle = self.rate_limit.map(Throttle::new);
-        let Self { identity, patience, paths, on_wait, .. } = self;
-        Ok(Client { identity, disk, patience, throttle, paths, on_wait })
+        let Self { identity, patience, local, paths, on_wait, .. } = self;
+        Ok(Client { identity, disk, patience, throttle, local, paths, on_wait })
     }
 }

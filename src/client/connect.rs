@@ -64,6 +64,7 @@ impl Link {
         let mut tuning = Tuning::new(Arc::new(path::controller(client, contact, &path).await));
         tuning.idle_timeout = client.within_patience(tuning.idle_timeout);
         tuning.throttle = client.throttle.clone();
+        tuning.local = client.local;
         let deadline = client.within_patience(CONNECT_DEADLINE);
         let called = Instant::now();
         let dialled = dial(client, contact, &tuning, deadline, observer).await?;

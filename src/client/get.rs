@@ -15,9 +15,9 @@ use super::{Client, GetOptions, Job};
 use crate::error::Error;
 use crate::progress::Observer;
 use crate::protocol::close::CloseCode;
-use crate::protocol::codec;
-use crate::protocol::message::{Get, Message, Target};
+use crate::protocol::message::{Failure, Get, Message, Names, Select, Status, Target};
 use crate::protocol::path::{WirePath, escape};
+use crate::protocol::{NAMES_AHEAD_MAX, codec, features};
 use crate::session::SessionError;
 use crate::session::budget::Account;
 use crate::session::receiver::{ReceiveOptions, Receiver, Tools};
@@ -73,7 +73,10 @@ async fn run(
     let sync = if options.sync { Sync::Durable } else { Sync::None };
     let filters = Filters::lines(&options.excludes, &options.includes);
     let left_out = Filters::new(&filters, &[]).map_err(|error| Error::Usage(error.to_string()))?;
-    let requested = Arc::new(Requested::new(&patterns, left_out));
+    let requested = Arc::new(match &options.names {
+        None => Requested::new(&patterns, left_out),
+        Some(names) => Requested::listed(names, left_out),
+    });
     let patience = client.patience;
     let ahead = Ahead::new(options.if_exists, options.checksum, options.dry_run);
     let plan = Arc::new(Plan {
@@ -94,8 +97,36 @@ async fn run(
 impl Plan {
     fn request(&self, ahead: bool) -> Message {
         let (patterns, filters) = (self.patterns.clone(), self.filters.clone());
-        Message::Get(Get { patterns, filters, links: self.options.links, ahead })
+        let get = Get { patterns, filters, links: self.options.links, ahead };
+        let (one_file_system, listed) = (self.options.one_file_system, self.options.names.is_some());
+        match one_file_system || listed {
+            false => Message::Get(get),
+            true => Message::Select(Select { get, one_file_system, listed }),
+        }
     }
+
+    /// Says what is wanted: at once where every server understands it, else when the server has said that it does.
+    async fn ask(&self, link: &mut Link) -> Result<(), Error> {
+        let request = self.request(self.ahead.take());
+        if matches!(request, Message::Select(_)) {
+            let features = link.replies.features().await.map_err(|error| link.explain(error))?;
+            if features & features::SELECT == 0 {
+                return Err(unknown_there());
+            }
+        }
+        link.control.send(request);
+        Ok(())
+    }
+
+    /// The names of the list, in messages.
+    fn names(&self) -> impl Iterator<Item = Message> + '_ {
+        self.options.names.iter().flat_map(|names| Names::of(names))
+    }
+}
+
+fn unknown_there() -> Error {
+    let text = "this server is too old for --one-file-system and --files-from; it needs a newer qft";
+    Error::Remote { name: b".".to_vec(), failure: Failure::new(Status::Unsupported, text) }
 }
 
 /// A request is one message, whose limits are for the user to keep: a shell may have expanded what he meant.
@@ -187,7 +218,9 @@ async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken)
 
 async fn receive_over(plan: &Plan, link: &mut Link, observer: &Observer) -> Result<(), Error> {
     let receiver = Receiver::new(tools(plan, link, observer), receive_options(plan));
-    link.control.send(plan.request(plan.ahead.take()));
+    plan.ask(link).await?;
+    let mut names = plan.names();
+    names.by_ref().take(NAMES_AHEAD_MAX).for_each(|message| link.control.send(message));
     let roles = Roles { sender: None, receiver: Some((receiver.clone(), observer.clone())) };
     let mut going_away = false;
     let reading = async {
@@ -195,6 +228,7 @@ async fn receive_over(plan: &Plan, link: &mut Link, observer: &Observer) -> Resu
         loop {
             match link.replies.next().await? {
                 Message::GoAway => going_away = true,
+                Message::MoreNames => names.next().into_iter().for_each(|message| link.control.send(message)),
                 message => {
                     if roles.route(message)?.is_some() {
                         return Err(SessionError::Order("a message that only a client sends"));

@@ -14,7 +14,7 @@ use crate::session::SessionError;
 use crate::transport::Contact;
 
 /// Longest silence within a listing: a directory on a slow disk may take its time.
-const NEXT_DEADLINE: Duration = Duration::from_secs(60);
+pub(super) const NEXT_DEADLINE: Duration = Duration::from_secs(60);
 
 pub(super) async fn run(
     client: &Client,
@@ -53,7 +53,7 @@ pub struct Listing {
 }
 
 /// Memory that a listing may take: some four million names. A server that goes on and on is stopped there.
-const LISTING_BYTES_MAX: usize = 512 << 20;
+pub(super) const LISTING_BYTES_MAX: usize = 512 << 20;
 
 /// The names that have come so far.
 struct Names {

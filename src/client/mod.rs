@@ -30,11 +30,13 @@ mod greet;
 mod job;
 mod list;
 mod options;
+mod parts;
 mod path;
 mod probe;
 mod requested;
 mod send;
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -44,6 +46,7 @@ pub use self::greet::Greeting;
 pub use self::job::Job;
 pub use self::list::Listing;
 pub use self::options::{GetOptions, SendOptions};
+pub use self::parts::{PartsListing, PartsOptions};
 pub use self::probe::{Leg, PathFigures, PathReport};
 use crate::error::Error;
 pub use crate::session::probe::Count;
@@ -73,6 +76,7 @@ pub struct Client {
     disk: Disk,
     patience: Duration,
     throttle: Option<Throttle>,
+    local: Option<SocketAddr>,
     paths: Option<PathMemory>,
     on_wait: Option<OnWait>,
 }
@@ -110,6 +114,15 @@ impl Client {
     pub async fn list(&self, remote: impl Into<Contact>, pattern: Vec<u8>, recursive: bool) -> Result<Listing, Error> {
         let contact = remote.into();
         attempt::until_let_in(self, || list::run(self, contact.clone(), pattern.clone(), recursive)).await
+    }
+
+    /// Lists, and removes where that is asked for, unfinished files on a server.
+    ///
+    /// # Errors
+    /// No connection, a server that is too old, or nothing that this client may know.
+    pub async fn parts(&self, remote: impl Into<Contact>, options: PartsOptions) -> Result<PartsListing, Error> {
+        let contact = remote.into();
+        attempt::until_let_in(self, || parts::run(self, contact.clone(), options.clone())).await
     }
 
     /// Measures the path for `length` in each direction; a server may cut that short. Moves no file.

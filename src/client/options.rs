@@ -2,9 +2,10 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::JOBS;
-use crate::protocol::message::{IfExists, Target};
+use crate::protocol::message::{IfExists, ListedName, Target};
 use crate::protocol::path::WirePath;
 
 /// How files are sent.
@@ -30,6 +31,10 @@ pub struct SendOptions {
     pub includes: Vec<String>,
     /// Copy symbolic links as links instead of leaving them out.
     pub links: bool,
+    /// Do not go into directories of another file system than that of what was named.
+    pub one_file_system: bool,
+    /// Of the one directory that is named: not its contents, but these, each under its own path.
+    pub names: Option<Arc<[ListedName]>>,
     /// The directory that the files go to, where it is one of this machine: it is not sent into itself.
     pub destination: Option<PathBuf>,
 }
@@ -47,6 +52,8 @@ impl Default for SendOptions {
             excludes: Vec::new(),
             includes: Vec::new(),
             links: false,
+            one_file_system: false,
+            names: None,
             destination: None,
         }
     }
@@ -71,6 +78,10 @@ pub struct GetOptions {
     pub includes: Vec<String>,
     /// Copy symbolic links as links instead of leaving them out.
     pub links: bool,
+    /// Do not go into directories of another file system than that of what was named.
+    pub one_file_system: bool,
+    /// Of the one directory that is named: not its contents, but these, each under its own path.
+    pub names: Option<Arc<[ListedName]>>,
     /// Whether a file is durable before it counts as done.
     pub sync: bool,
 }
@@ -96,6 +107,8 @@ impl Default for GetOptions {
             excludes: Vec::new(),
             includes: Vec::new(),
             links: false,
+            one_file_system: false,
+            names: None,
             sync: true,
         }
     }

@@ -3,7 +3,9 @@
 //! A malicious server could otherwise answer `get notes.txt` with a `.bashrc` (scp's CVE-2019-6111, rsync's
 //! CVE-2024-12086), or send what the user has left out (rsync's CVE-2022-29154).
 
-use crate::protocol::message::{Failure, Header, Kind, Status};
+use std::collections::{HashMap, HashSet};
+
+use crate::protocol::message::{Failure, Header, Kind, ListedName, Status};
 use crate::protocol::path::WirePath;
 use crate::storage::Filters;
 use crate::storage::link_stays_inside;
@@ -12,8 +14,17 @@ use crate::storage::pattern::Component;
 /// What one request can stand for here.
 #[derive(Debug)]
 pub(super) struct Requested {
-    names: Vec<Name>,
+    names: Names,
     filters: Filters,
+}
+
+/// What names may come.
+#[derive(Debug)]
+enum Names {
+    /// Those that patterns stand for.
+    Patterns(Vec<Name>),
+    /// Those of a list, with whether all that is below them may come, and the directories on the way to them.
+    Listed { names: HashMap<WirePath, bool>, parents: HashSet<WirePath> },
 }
 
 /// What a pattern allows as the first component of a name.
@@ -28,12 +39,28 @@ enum Name {
 impl Requested {
     /// What `patterns` mean without what `filters` leave out.
     pub(super) fn new(patterns: &[Vec<u8>], filters: Filters) -> Self {
-        Self { names: patterns.iter().map(|pattern| Name::of(pattern)).collect(), filters }
+        Self { names: Names::Patterns(patterns.iter().map(|pattern| Name::of(pattern)).collect()), filters }
+    }
+
+    /// What a list of names means without what `filters` leave out.
+    pub(super) fn listed(list: &[ListedName], filters: Filters) -> Self {
+        let (mut names, mut parents) = (HashMap::new(), HashSet::new());
+        for ListedName { path, whole } in list {
+            *names.entry(path.clone()).or_default() |= whole;
+            let mut parent = path.parent();
+            while let Some(dir) = parent {
+                parent = dir.parent();
+                if !parents.insert(dir) {
+                    break;
+                }
+            }
+        }
+        Self { names: Names::Listed { names, parents }, filters }
     }
 
     /// Whether an offer may get the name `path`, which is, or lies below, the destination `to`; else why not.
     pub(super) fn check(&self, offer: &Header, path: &WirePath, to: Option<&WirePath>) -> Result<(), Failure> {
-        if to != Some(path) && !self.allows(path, to) {
+        if to != Some(path) && !self.allows(path, to, &offer.kind) {
             return Err(Failure::new(Status::NotAllowed, "nobody asked for this name"));
         }
         if self.leaves_out(offer) {
@@ -49,19 +76,34 @@ impl Requested {
 
     /// Directories between a name and the top of the tree that was asked for, where a walk lets links lead.
     fn depth(&self, name: &WirePath) -> usize {
-        let first = name.components().next().unwrap_or_default();
-        let of_contents = self.names.iter().any(|asked| matches!(asked, Name::Any) && asked.matches(first));
-        let above = if of_contents { 1 } else { 2 };
+        let above = match &self.names {
+            Names::Patterns(names) => {
+                let first = name.components().next().unwrap_or_default();
+                let of_contents = names.iter().any(|asked| matches!(asked, Name::Any) && asked.matches(first));
+                if of_contents { 1 } else { 2 }
+            }
+            Names::Listed { names, .. } => {
+                whole_above(names, name).map_or_else(|| name.components().count(), |top| 1 + top.components().count())
+            }
+        };
         name.components().count().saturating_sub(above)
     }
 
-    fn allows(&self, path: &WirePath, to: Option<&WirePath>) -> bool {
+    fn allows(&self, path: &WirePath, to: Option<&WirePath>, kind: &Kind) -> bool {
         let below = match to {
             Some(to) => path.strip_prefix(to),
             None => Some(path.clone()),
         };
         let Some(below) = below else { return false };
-        below.components().next().is_some_and(|first| self.names.iter().any(|name| name.matches(first)))
+        match &self.names {
+            Names::Patterns(names) => {
+                below.components().next().is_some_and(|first| names.iter().any(|name| name.matches(first)))
+            }
+            Names::Listed { names, parents } => {
+                let is_on_the_way = *kind == Kind::Dir && parents.contains(&below);
+                is_on_the_way || names.contains_key(&below) || whole_above(names, &below).is_some()
+            }
+        }
     }
 
     /// As a walk asks: a directory first, and then what is in it.
@@ -75,6 +117,12 @@ impl Requested {
         }
         self.filters.leaves_out(&offer.path, offer.kind == Kind::Dir)
     }
+}
+
+/// The outermost of the names that are wanted with all that is below them, and that `path` is below.
+fn whole_above(names: &HashMap<WirePath, bool>, path: &WirePath) -> Option<WirePath> {
+    let above = std::iter::successors(path.parent(), WirePath::parent);
+    above.filter(|dir| names.get(dir) == Some(&true)).last()
 }
 
 impl Name {
@@ -106,7 +154,7 @@ mod tests {
     fn allows(patterns: &[&str], path: &str) -> bool {
         let patterns: Vec<_> = patterns.iter().map(|pattern| pattern.as_bytes().to_vec()).collect();
         let requested = Requested::new(&patterns, Filters::none());
-        requested.allows(&WirePath::parse(path.as_bytes()).expect("a plain path"), None)
+        requested.allows(&WirePath::parse(path.as_bytes()).expect("a plain path"), None, &Kind::File)
     }
 
     #[test]
@@ -147,13 +195,45 @@ mod tests {
     }
 
     #[test]
+    fn only_the_names_of_a_list_and_the_directories_on_their_way_may_come() {
+        let path = |raw: &str| WirePath::parse(raw.as_bytes()).expect("a plain path");
+        let list: Vec<_> = [("a/b/c", false), ("d", true), ("e", false)]
+            .map(|(name, whole)| ListedName { path: path(name), whole })
+            .into();
+        let requested = Requested::listed(&list, Filters::none());
+        for (name, kind, allowed) in [
+            ("a", Kind::Dir, true),
+            ("a", Kind::File, false),
+            ("a/b", Kind::Dir, true),
+            ("a/b", Kind::Link(b"x".to_vec()), false),
+            ("a/b/c", Kind::File, true),
+            ("a/b/d", Kind::File, false),
+            ("a/b/c/d", Kind::File, false),
+            ("d/deep/down", Kind::File, true),
+            ("e", Kind::Dir, true),
+            ("e/x", Kind::File, false),
+            (".bashrc", Kind::File, false),
+        ] {
+            assert_eq!(requested.allows(&path(name), None, &kind), allowed, "{name} {kind:?}");
+        }
+        let link = |name: &str, target: &str| {
+            let (kind, mtime) = (Kind::Link(target.into()), Mtime { secs: 0, nanos: 0 });
+            let offer = Header { id: FileId(0), path: path(name), kind, size: 0, mtime, mode: 0o777 };
+            requested.check(&offer, &offer.path, None).is_ok()
+        };
+        assert!(link("e", "x") && link("d/l", "x") && link("d/s/l", "../x"));
+        assert!(!link("e", "../x") && !link("d/l", "../x") && !link("d/s/l", "../../x"));
+        assert!(link("a/b/c", "x") && !link("a/b/c", "../x"));
+    }
+
+    #[test]
     fn names_outside_the_destination_are_never_asked_for() {
         let requested = Requested::new(&[b"a".to_vec()], Filters::none());
         let to = WirePath::parse(b"here").expect("a plain path");
         let path = |raw: &[u8]| WirePath::parse(raw).expect("a plain path");
-        assert!(requested.allows(&path(b"here/a"), Some(&to)));
-        assert!(!requested.allows(&path(b"a"), Some(&to)));
-        assert!(!requested.allows(&path(b"hereafter/a"), Some(&to)));
+        assert!(requested.allows(&path(b"here/a"), Some(&to), &Kind::File));
+        assert!(!requested.allows(&path(b"a"), Some(&to), &Kind::File));
+        assert!(!requested.allows(&path(b"hereafter/a"), Some(&to), &Kind::File));
     }
 
     #[test]

@@ -16,11 +16,11 @@ use crate::protocol::close::CloseCode;
 use crate::protocol::message::{Message, Push};
 use crate::session::SessionError;
 use crate::session::budget::Account;
-use crate::session::local::{FOUND_AHEAD, Finder, walk_on_a_thread};
+use crate::session::local::{FOUND_AHEAD, Finder, Gone, walk_on_a_thread};
 use crate::session::roles::Roles;
 use crate::session::sender::{Sender, Tools};
 use crate::session::watch::until_silent;
-use crate::storage::{self, Filters, Found, Links, Lost, Missing, Request};
+use crate::storage::{self, Filters, Found, Links, Listing, Lost, Missing, Request};
 use crate::transport::{Contact, TransportError};
 
 /// What stays the same over all connections of one job.
@@ -137,23 +137,38 @@ async fn read(replies: &mut Replies, roles: &Roles) -> SessionError {
 
 /// On a thread: walks the local paths until everything is found or nobody takes it any more.
 fn look_for(plan: &Plan, found: &Finder<Found>) {
+    // It fails only when nobody takes what is found any more.
+    let _ = find_all(plan, found);
+}
+
+fn find_all(plan: &Plan, found: &Finder<Found>) -> Result<(), Gone> {
+    let options = &plan.options;
     let mut requests = Vec::new();
     for request in plan.requests.get_or_init(|| storage::local_requests(&plan.paths)) {
         match request {
             Ok(request) => requests.push(request.clone()),
             Err(Missing { path, failure }) => {
                 let name = path.clone().into_os_string().into_vec();
-                if found.blocking_send(Found::Problem { name, failure: failure.clone() }).is_err() {
-                    return;
-                }
+                found.blocking_send(Found::Problem { name, failure: failure.clone() })?;
             }
         }
     }
-    let links = if plan.options.links { Links::Copy } else { Links::Skip };
-    let walk = storage::walk(requests, plan.filters.clone(), links).to_be_read();
-    for item in walk.leaving_out(plan.options.destination.clone()) {
-        if found.blocking_send(item).is_err() {
-            return;
+    let links = if options.links { Links::Copy } else { Links::Skip };
+    let walk = storage::walk(Vec::new(), plan.filters.clone(), links).to_be_read();
+    let mut walk = walk.on_one_file_system(options.one_file_system).leaving_out(options.destination.clone());
+    let Some(names) = &options.names else {
+        requests.into_iter().for_each(|request| walk.add(request));
+        return walk.try_for_each(|item| found.blocking_send(item));
+    };
+    for Request { root, at, .. } in requests {
+        let mut listing = Listing::new(root, at, plan.filters.clone());
+        for expanded in names.iter().flat_map(|name| listing.expand(name)) {
+            match expanded {
+                Ok(request) => walk.add(request),
+                Err((name, failure)) => found.blocking_send(Found::Problem { name, failure })?,
+            }
+            walk.try_for_each(|item| found.blocking_send(item))?;
         }
     }
+    Ok(())
 }

@@ -1,10 +1,12 @@
 //! What a decoded message may not say: counts and lengths over their limits, numbers without a meaning.
 
 use super::codec::CodecError;
-use super::message::{Done, Entry, Failure, Get, Have, Header, Kind, Message, Mtime, Pos, Problem, Verdict};
+use super::message::{
+    Done, Entry, Failure, Get, Have, Header, Kind, Message, Mtime, Part, PartFate, Pos, Problem, Verdict,
+};
 use super::{
     DETAIL_BYTES_MAX, ENTRIES_MAX, FILE_BYTES_MAX, FILTER_BYTES_MAX, FILTERS_MAX, HAVE_DIGESTS_MAX, LINK_BYTES_MAX,
-    NAME_BYTES_MAX, PATTERN_BYTES_MAX, PATTERNS_MAX, path,
+    NAME_BYTES_MAX, NAMES_MAX, PATTERN_BYTES_MAX, PATTERNS_MAX, path,
 };
 
 const NANOS_A_SECOND: u32 = 1_000_000_000;
@@ -21,6 +23,11 @@ pub(super) fn check(message: &Message) -> Result<(), CodecError> {
         Message::Hello(hello) => at_most("name", hello.name.len(), NAME_BYTES_MAX),
         Message::Welcome(welcome) => at_most("name", welcome.name.len(), NAME_BYTES_MAX),
         Message::Get(get) => check_get(get),
+        Message::Select(select) => {
+            require("number of patterns", !select.listed || select.get.patterns.len() == 1)?;
+            check_get(&select.get)
+        }
+        Message::Names(names) => at_most("number of names", names.names.len(), NAMES_MAX),
         Message::List(list) => at_most("pattern", list.pattern.len(), PATTERN_BYTES_MAX),
         Message::Entries(entries) => {
             at_most("number of entries", entries.len(), ENTRIES_MAX)?;
@@ -38,6 +45,10 @@ pub(super) fn check(message: &Message) -> Result<(), CodecError> {
             at_most("name", name.len(), path::PATH_BYTES_MAX)?;
             check_failure(failure)
         }
+        Message::PartsFound(parts) => {
+            at_most("number of parts", parts.len(), ENTRIES_MAX)?;
+            parts.iter().try_for_each(check_part)
+        }
         Message::Remark(remark) => at_most("remark", remark.text.len(), DETAIL_BYTES_MAX),
         Message::Push(_)
         | Message::Tail(_)
@@ -49,7 +60,9 @@ pub(super) fn check(message: &Message) -> Result<(), CodecError> {
         | Message::ProbeReady(_)
         | Message::ProbeDone(_)
         | Message::Offered
-        | Message::Named(_) => Ok(()),
+        | Message::Named(_)
+        | Message::MoreNames
+        | Message::Parts(_) => Ok(()),
     }
 }
 
@@ -62,6 +75,14 @@ fn check_get(get: &Get) -> Result<(), CodecError> {
 
 fn check_entry(entry: &Entry) -> Result<(), CodecError> {
     check_meta(&entry.kind, entry.size, entry.mtime)
+}
+
+fn check_part(part: &Part) -> Result<(), CodecError> {
+    require("size", part.size <= FILE_BYTES_MAX)?;
+    match &part.fate {
+        PartFate::Left(failure) => check_failure(failure),
+        PartFate::Kept | PartFate::Removed => Ok(()),
+    }
 }
 
 fn check_meta(kind: &Kind, size: u64, mtime: Mtime) -> Result<(), CodecError> {

@@ -15,8 +15,8 @@ pub use self::failure::{Failure, Problem, Remark, Status};
 pub use self::file::{Done, End, FileId, Have, Header, Kind, Mtime, Named, Pos, SkipReason, Tail, Verdict, Why};
 pub use self::greeting::{Hello, Welcome};
 pub use self::link::{LinkReport, Probe, ProbeDone, ProbeKind, ProbeReady};
-pub use self::listing::{Entry, List};
-pub use self::request::{Get, IfExists, Push, Target};
+pub use self::listing::{Entry, List, Part, PartFate, Parts};
+pub use self::request::{Get, IfExists, ListedName, Names, Push, Select, Target};
 
 /// Everything that travels on the control stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +67,16 @@ pub enum Message {
     Remark(Remark),
     /// Receiver: a file gets another name than the one asked for.
     Named(Named),
+    /// Client: as [`Message::Get`], with more to say.
+    Select(Select),
+    /// Client, behind [`Message::Select`]: some of the names that it wants.
+    Names(Names),
+    /// Server: it has looked for the names of one [`Message::Names`].
+    MoreNames,
+    /// Client: it wants to know of unfinished files, or to have them removed.
+    Parts(Parts),
+    /// Server: some of the unfinished files asked for by [`Message::Parts`]; an empty list ends them.
+    PartsFound(Vec<Part>),
 }
 
 /// The longest start of `text` that has at most `max` bytes and ends between two characters.

@@ -41,11 +41,20 @@
 //!    of keying material (label [`TOKEN_LABEL`], no context): it is good for this connection alone.
 //! 2. Server: `Welcome`, or it closes (`NotAuthorised`, `InviteSpent`, `TooManyTries`, `Expired`, `Revoked`, `WrongToken`,
 //!    `NotCertified`, `CertificateExpired`, `Unsupported`, `Busy`; `GoingAway` when it is stopping). Its features are a subset of the client's; unknown bits are ignored by the server and never returned.
-//! 3. Client: one job, that is one `Push`, `Get`, `List` or `Probe`. It may be sent right behind `Hello`, and the
+//! 3. Client: one job, that is one `Push`, `Get`, `Select`, `List`, `Parts` or `Probe`. Those that need no feature may be
+//!    sent right behind `Hello`, and the
 //!    headers of a `Push` right behind it, and content that goes ahead (below); the server reads them only once it has
 //!    accepted the client. Other data streams wait for `Welcome`.
 //!
+//! With [`features::SELECT`] a `Select` is a `Get` that stays on the file system of what it names, or asks for a list of
+//! names. The list follows in `Names`, of which at most [`NAMES_AHEAD_MAX`] may be ahead of the server: it answers each
+//! with `MoreNames` when it has looked for what is in it. What is offered of a list goes by the path that the list gives it, its
+//! directories before it; a directory without what is in it unless the name says so (`whole`).
+//!
 //! A `List` is answered with `Entries` until an empty one, or with `Problem`s before that; then the client closes.
+//! With [`features::PARTS`] a `Parts` is answered with `PartsFound` likewise. Whoever may neither send nor read is told so;
+//! who may not send removes nothing; a drop box tells of, and removes, only what the client itself has begun. What another key
+//! alone may continue, another user of the machine owns or somebody is writing is `Left`.
 //!
 //! # One file
 //! ```text
@@ -287,7 +296,8 @@ pub const BEGUN_BYTES_MAX: usize = 256 << 20;
 /// Most digests in one [`message::Have`]: 16 KiB of a 64 KiB frame, so that the first answers come early.
 pub const HAVE_DIGESTS_MAX: usize = 1024;
 
-/// Most names in one [`message::Message::Entries`]: the first screenful comes early; long paths fill a frame with fewer.
+/// Most names in one [`message::Message::Entries`] or [`PartsFound`](message::Message::PartsFound): the first screenful
+/// comes early; long paths fill a frame with fewer.
 pub const ENTRIES_MAX: usize = 1024;
 
 /// Most patterns in one [`message::Get`]: what a shell expands, within a frame.
@@ -295,6 +305,16 @@ pub const PATTERNS_MAX: usize = 1024;
 
 /// Longest pattern in bytes: as long as the longest path.
 pub const PATTERN_BYTES_MAX: usize = path::PATH_BYTES_MAX;
+
+/// Most names in one [`message::Names`].
+pub const NAMES_MAX: usize = 1024;
+
+/// Most bytes of names in one [`message::Names`], give or take what frames them: half a frame.
+pub const NAMES_BYTES_MAX: usize = 32 * 1024;
+
+/// Most [`message::Names`] that a client may be ahead of the server's [`message::Message::MoreNames`]: the server keeps
+/// them. Names of 40 bytes go out at 16,000 a second over a round trip of 100 ms.
+pub const NAMES_AHEAD_MAX: usize = 2;
 
 /// Most filter lines in one [`message::Get`].
 pub const FILTERS_MAX: usize = 1024;
@@ -339,6 +359,10 @@ pub mod features {
     pub const REMARKS: u64 = 4;
     /// The sender hears which name a file gets that steps aside: [`Named`](super::message::Message::Named).
     pub const NAMED: u64 = 8;
+    /// Files can be asked for by a list, or on one file system alone: [`Select`](super::message::Select).
+    pub const SELECT: u64 = 16;
+    /// Unfinished files can be listed and removed: [`Parts`](super::message::Parts).
+    pub const PARTS: u64 = 32;
     /// All that this version knows.
-    pub const ALL: u64 = PROBE | OFFERED | REMARKS | NAMED;
+    pub const ALL: u64 = PROBE | OFFERED | REMARKS | NAMED | SELECT | PARTS;
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 
@@ -12,6 +12,7 @@ use super::admission::Lists;
 use super::door::Door;
 use super::fault::Fault;
 use super::notice::Notices;
+use super::parts::Sweeper;
 use super::passes::Passes;
 use super::paths::Paths;
 use super::places::CLIENTS_MAX;
@@ -54,6 +55,7 @@ pub struct ServerBuilder {
     once: bool,
     rate_limit: Option<Rate>,
     destination: Option<PathBuf>,
+    keep_parts: Option<Duration>,
     paths: Option<PathMemory>,
 }
 
@@ -78,6 +80,7 @@ impl ServerBuilder {
             once: false,
             rate_limit: None,
             destination: None,
+            keep_parts: None,
             paths: None,
         }
     }
@@ -198,6 +201,14 @@ impl ServerBuilder {
         self
     }
 
+    /// How long an unfinished file may lie there without being written to: at the start and once a day those that have are
+    /// removed, unless they belong to another user of this machine, or [`mode`](Self::mode) lets nobody send. What
+    /// clients may not see is not looked at. Default: for ever.
+    pub fn keep_parts(mut self, keep: Option<Duration>) -> Self {
+        self.keep_parts = keep;
+        self
+    }
+
     /// Where to remember how fast the paths to clients are, so that what is sent to them begins near it. What is remembered
     /// is tested first, and not used when it does not fit. Nothing is with [`Access::Anyone`], whose clients are
     /// strangers, nor with a rate limit, which hides the paths. Default: nothing is remembered.
@@ -269,6 +280,10 @@ impl ServerBuilder {
         let thread = run::start(self.listen, throttle, shared.clone(), pool.clone(), bound).map_err(Error::Thread)?;
         let unanswered = |_| Error::Session(SessionError::Internal(NETWORK_THREAD));
         let (local_addr, granted) = is_bound.recv().map_err(unanswered)??;
-        Ok(Server { shared, pool, local_addr, granted, notices: Mutex::new(notice_stream), thread: Some(thread) })
+        // Once the server is sure to run: another one may have its place.
+        let sweep = |keep| Sweeper::start(shared.clone(), keep).map_err(Error::Thread);
+        let sweeper = self.keep_parts.filter(|_| shared.mode.writes()).map(sweep).transpose()?;
+        let (notices, thread) = (Mutex::new(notice_stream), Some(thread));
+        Ok(Server { shared, pool, local_addr, granted, notices, sweeper, thread })
     }
 }

@@ -4,20 +4,21 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::connection::Client;
-use super::find::{look_for, problem};
+use super::find::{NamesSender, Wanted, look_for, problem};
 use super::job::{Job, Moving, Role};
 use super::places::{Inside, Work};
 use super::status::Direction;
 use super::totals::Totals;
 use super::visit::Visit;
-use super::{Notice, Peer, Shared, list};
+use super::{Notice, Peer, Shared, list, parts};
 use crate::progress::{Event, Observer};
-use crate::protocol::message::{Get, List, Message, Probe, ProbeKind, Push};
+use crate::protocol::message::{List, ListedName, Message, Names, Parts, Probe, ProbeKind, Push};
 use crate::protocol::path::WirePath;
 use crate::session::budget::HELD_FOR_MAX;
 use crate::session::local::{FOUND_AHEAD, walk_on_a_thread};
@@ -53,6 +54,8 @@ pub(super) struct Conversation {
     roles: Roles,
     receiving: JoinSet<SessionError>,
     sending: JoinSet<Result<(), SessionError>>,
+    /// Where the names of the list go that is being sent.
+    names: Option<NamesSender>,
     listing: JoinSet<Result<(), SessionError>>,
     probing: JoinSet<()>,
     /// The watch on the client's other connections.
@@ -78,6 +81,7 @@ impl Conversation {
             roles: Roles::default(),
             receiving: JoinSet::new(),
             sending: JoinSet::new(),
+            names: None,
             listing: JoinSet::new(),
             probing: JoinSet::new(),
             ghosts: JoinSet::new(),
@@ -218,8 +222,16 @@ impl Conversation {
         match self.roles.route(message)? {
             None => Ok(()),
             Some(Message::Push(push)) => self.on_push(push),
-            Some(Message::Get(get)) => self.on_get(get),
+            Some(Message::Get(get)) => self.on_get(get.into()),
+            Some(Message::Select(select)) => {
+                let (wanted, names) = Wanted::of(select, &self.client.control);
+                self.on_get(wanted)?;
+                self.names = names;
+                Ok(())
+            }
+            Some(Message::Names(names)) => self.on_names(names),
             Some(Message::List(wanted)) => self.on_list(wanted),
+            Some(Message::Parts(asked)) => self.on_parts(asked),
             Some(Message::Probe(asked)) => self.on_probe(asked),
             Some(Message::GoAway) => Ok(()),
             Some(_) => Err(SessionError::Order("a message that only a server sends")),
@@ -249,14 +261,25 @@ impl Conversation {
         Ok(())
     }
 
-    fn on_list(&mut self, wanted: List) -> Result<(), SessionError> {
+    /// Each list takes a thread.
+    fn is_next_list(&mut self) -> Result<(), SessionError> {
         while let Some(ended) = self.listing.try_join_next() {
             ended??;
         }
-        // Each takes a thread.
-        if !self.listing.is_empty() {
-            return Err(SessionError::Order("a second list while the first is running"));
+        match self.listing.is_empty() {
+            true => Ok(()),
+            false => Err(SessionError::Order("a second list while the first is running")),
         }
+    }
+
+    fn on_parts(&mut self, asked: Parts) -> Result<(), SessionError> {
+        self.is_next_list()?;
+        self.listing.spawn(parts::answer(self.client.grant.clone(), self.client.control.clone(), asked));
+        Ok(())
+    }
+
+    fn on_list(&mut self, wanted: List) -> Result<(), SessionError> {
+        self.is_next_list()?;
         self.listing.spawn(list::answer(self.client.grant.clone(), self.client.control.clone(), wanted));
         Ok(())
     }
@@ -322,12 +345,26 @@ impl Conversation {
         }
     }
 
-    fn on_get(&mut self, get: Get) -> Result<(), SessionError> {
+    fn on_names(&mut self, names: Names) -> Result<(), SessionError> {
+        let Some(to) = self.names.take() else { return Err(SessionError::Order("names for no list")) };
+        let is_last = names.is_last;
+        let bytes: usize = names.names.iter().map(|name| size_of::<ListedName>() + name.path.as_bytes().len()).sum();
+        let room = self.client.account.take_for_message(bytes).ok_or(SessionError::Overloaded)?;
+        match to.try_send((names, room)) {
+            // Nothing is looked for any more; what is under way of the list is dropped.
+            Ok(()) | Err(TrySendError::Closed(_)) => {}
+            Err(TrySendError::Full(_)) => return Err(SessionError::Order("more names than may be ahead")),
+        }
+        self.names = Some(to).filter(|_| !is_last);
+        Ok(())
+    }
+
+    fn on_get(&mut self, wanted: Wanted) -> Result<(), SessionError> {
         if self.roles.sender.is_some() {
             return Err(SessionError::Order("a second get while the first is running"));
         }
         // The streams of an earlier push may still have somebody who would take what came ahead for something of theirs.
-        let ahead = get.ahead && self.visit.is_fresh();
+        let ahead = wanted.ahead() && self.visit.is_fresh();
         let place = Place { root: self.client.root().cloned(), to: None, is_rehearsal: false };
         let (observer, moving) = self.observe(Direction::Out, place);
         let sender = Sender::new(sender::Tools {
@@ -346,9 +383,9 @@ impl Conversation {
         sender.use_features(self.client.features());
         self.begin(Role::Sender(sender.clone()), &observer, moving);
         let (grant, destination) = (self.client.grant.clone(), self.shared.destination.clone());
-        let name = get.patterns.first().cloned().unwrap_or_default();
+        let name = wanted.first_pattern();
         let no_thread = |failure| Found::Problem { name, failure };
-        let look = move |found: &_| look_for(&grant, &get, destination, found);
+        let look = move |found: &_| look_for(&grant, wanted, destination, found);
         let finds = walk_on_a_thread(FOUND_AHEAD, no_thread, look);
         let running = sender.clone();
         self.sending.spawn(async move { running.run(finds).await });

@@ -3,15 +3,63 @@
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use super::grant::Grant;
-use crate::protocol::message::{Failure, Get, Message, Problem, Status};
-use crate::session::local::{Finder, Gone};
-use crate::storage::{self, Expanded, Filters, Finds, Found, Links, Walk};
+use tokio::sync::mpsc;
 
-/// Passes on what a `Get` asks for, until everything is found or nobody takes it any more.
+use super::grant::Grant;
+use crate::protocol::NAMES_AHEAD_MAX;
+use crate::protocol::message::{Failure, Get, Message, Names, Problem, Select, Status};
+use crate::session::budget::Hold;
+use crate::session::control::Control;
+use crate::session::local::{Finder, Gone};
+use crate::storage::{self, Expanded, Filters, Finds, Found, Links, Listing, Tree, Walk};
+
+/// What a client wants.
+pub(super) struct Wanted {
+    get: Get,
+    one_file_system: bool,
+    names: Option<NamesToCome>,
+}
+
+/// Where the names of a list go as they come, with the room that they take.
+pub(super) type NamesSender = mpsc::Sender<(Names, Hold)>;
+
+/// The names of a list, as they come.
+pub(super) struct NamesToCome {
+    names: mpsc::Receiver<(Names, Hold)>,
+    control: Control,
+}
+
+impl From<Get> for Wanted {
+    fn from(get: Get) -> Self {
+        Self { get, one_file_system: false, names: None }
+    }
+}
+
+impl Wanted {
+    /// What is selected; and where the names of its list are to go as they come, if there is one.
+    pub(super) fn of(select: Select, control: &Control) -> (Self, Option<NamesSender>) {
+        let Select { get, one_file_system, listed } = select;
+        let (to, names) = mpsc::channel(NAMES_AHEAD_MAX);
+        let names = listed.then(|| NamesToCome { names, control: control.clone() });
+        (Self { get, one_file_system, names }, listed.then_some(to))
+    }
+
+    /// Whether content may go ahead of its answer.
+    pub(super) fn ahead(&self) -> bool {
+        self.get.ahead
+    }
+
+    /// What is to be named when nothing can be looked for.
+    pub(super) fn first_pattern(&self) -> Vec<u8> {
+        self.get.patterns.first().cloned().unwrap_or_default()
+    }
+}
+
+/// Passes on what is wanted, until everything is found or nobody takes it any more.
 ///
 /// `destination` is the directory that they go to, where this process knows it.
-pub(super) fn look_for(grant: &Grant, get: &Get, destination: Option<PathBuf>, found: &Finder<Found>) {
+pub(super) fn look_for(grant: &Grant, wanted: Wanted, destination: Option<PathBuf>, found: &Finder<Found>) {
+    let Wanted { get, one_file_system, names } = wanted;
     if let Err(failure) = grant.may_read() {
         let name = get.patterns.first().cloned().unwrap_or_default();
         let _ = found.blocking_send(Found::Problem { name, failure });
@@ -26,13 +74,45 @@ pub(super) fn look_for(grant: &Grant, get: &Get, destination: Option<PathBuf>, f
         }
     };
     let links = if get.links { Links::Copy } else { Links::Skip };
-    let walk = storage::walk(Vec::new(), filters, links).to_be_read().leaving_out(destination);
-    storage::expand(&grant.tree(), &get.patterns, &mut Asked { walk, found });
+    let walk = storage::walk(Vec::new(), filters.clone(), links).to_be_read().leaving_out(destination);
+    let mut asked = Asked { walk: walk.on_one_file_system(one_file_system), one_file_system, found };
+    match names {
+        None => storage::expand(&grant.tree(), &get.patterns, &mut asked),
+        Some(names) => {
+            let base = get.patterns.first().map_or(&b""[..], Vec::as_slice);
+            names.look_for(&grant.tree(), base, filters, &mut asked);
+        }
+    }
+}
+
+impl NamesToCome {
+    /// Looks for each name as it comes. A list that breaks off ends with its connection.
+    fn look_for(mut self, tree: &Tree, base: &[u8], filters: Filters, asked: &mut Asked<'_>) {
+        let mut listing = match storage::directory(base) {
+            Ok(base) => Listing::new(tree.clone(), base, filters),
+            Err(failure) => {
+                let _ = asked.pass_on(Err((base.to_vec(), failure)));
+                return;
+            }
+        };
+        while let Some((Names { names, is_last }, _room)) = self.names.blocking_recv() {
+            for expanded in names.iter().flat_map(|name| listing.expand(name)) {
+                if asked.pass_on(expanded).is_err() {
+                    return;
+                }
+            }
+            if is_last {
+                return;
+            }
+            self.control.send(Message::MoreNames);
+        }
+    }
 }
 
 /// What the patterns stand for is walked as it is found: what waits for the client is never more than the queue holds.
 struct Asked<'a> {
     walk: Walk,
+    one_file_system: bool,
     found: &'a Finder<Found>,
 }
 
@@ -63,6 +143,10 @@ impl Finds for Asked<'_> {
 
     fn is_over(&self) -> bool {
         self.found.is_over()
+    }
+
+    fn stays_on_one_file_system(&self) -> bool {
+        self.one_file_system
     }
 }
 

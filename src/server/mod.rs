@@ -33,6 +33,7 @@ mod knocks;
 mod leases;
 mod list;
 mod notice;
+mod parts;
 mod passes;
 mod paths;
 mod places;
@@ -59,6 +60,7 @@ use self::fault::Fault;
 use self::leases::Leases;
 use self::notice::Notices;
 pub use self::notice::{Notice, Peer};
+use self::parts::Sweeper;
 use self::passes::Passes;
 use self::paths::Paths;
 pub use self::places::CLIENTS_MAX;
@@ -164,6 +166,7 @@ pub struct Server {
     local_addr: SocketAddr,
     granted: Granted,
     notices: Mutex<mpsc::Receiver<Notice>>,
+    sweeper: Option<Sweeper>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -265,6 +268,7 @@ impl Server {
     }
 
     fn join(&mut self) {
+        self.sweeper = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
             self.shared.paths.close();

@@ -89,6 +89,15 @@ pub enum Notice {
         /// Content bytes that it wrote.
         bytes_out: u64,
     },
+    /// An unfinished file that nobody continued was removed.
+    PartRemoved {
+        /// The file that it was to become, below the served directory, escaped for display.
+        path: String,
+        /// Bytes that were there.
+        size: u64,
+        /// Since it was last written to.
+        age: Duration,
+    },
     /// Notices came faster than they were taken, and some are lost.
     Missed {
         /// How many.

@@ -248,6 +248,19 @@ impl Dir {
         Ok(names)
     }
 
+    /// The names of part files alone, in no order.
+    pub(crate) fn part_names(&self) -> Result<Vec<Box<[u8]>>, Errno> {
+        let mut names = Vec::new();
+        for entry in self.entries()? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if super::part::is_part_name(name) {
+                names.push(Box::from(name));
+            }
+        }
+        Ok(names)
+    }
+
     /// Makes the names in this directory durable.
     pub(crate) fn sync(&self) -> Result<(), Errno> {
         match system::sync(self) {

@@ -1,7 +1,7 @@
 //! The disk: what may be read, what is written, and when it is safe.
 //!
 //! * [`root`]: a directory held open; nothing outside it can be reached, and one way for each kind of name.
-//! * [`mod@walk`], [`request`], [`pattern`], [`filter`]: which files a command or a peer means.
+//! * [`mod@walk`], [`request`], [`pattern`], [`listed`], [`filter`]: which files a command or a peer means.
 //! * [`source`]: a file that is read, and whether it changed meanwhile.
 //! * [`part`]: a file that is being written, beside its target, under a lock.
 //! * [`commit`]: part files become files, durably, in groups; [`touch`]: files that only get a new time and mode.
@@ -17,6 +17,7 @@ mod fair;
 mod file_system;
 pub mod filter;
 mod hidden;
+pub mod listed;
 mod meta;
 pub(crate) mod mode;
 pub mod part;
@@ -37,10 +38,11 @@ pub use dir::Resolver;
 pub(crate) use error::{Copying, Refusal, plain};
 pub use error::{Op, StorageError};
 pub use filter::{FilterError, Filters};
+pub use listed::Listing;
 pub(crate) use meta::kept_mode;
 pub use meta::{FileIdentity, Meta};
-pub use part::{Adoption, Fresh, Owner, Part};
-pub use pattern::{Expanded, Finds, expand};
+pub use part::{Adoption, Fate, Fresh, Owner, Part, Removal, Search, Unfinished};
+pub use pattern::{Expanded, Finds, directory, expand};
 pub use pool::{Disk, DiskQueue, Lost, OpenQueue};
 pub use request::{Missing, Request, local_requests};
 pub(crate) use root::link_stays_inside;
@@ -49,6 +51,7 @@ pub(crate) use source::unknown_size;
 pub use source::{DataMap, Since, Source};
 pub use system::allow_many_open_files;
 pub(crate) use system::close;
+pub(crate) use system::give_way_to_others;
 pub(crate) use system::open_files_max;
 pub use touch::Touch;
 pub use walk::{Found, Links, Walk, walk};

@@ -4,6 +4,7 @@ mod content;
 mod lock;
 mod name;
 mod open;
+mod unfinished;
 
 use std::fs::File;
 use std::io;
@@ -25,8 +26,9 @@ use super::system;
 pub use content::Adoption;
 use lock::{Held, lock};
 pub(crate) use name::is_part_name;
-use name::{owned_part_name, part_name};
+use name::{USER_MARK, owned_part_name, part_name};
 use open::{Opened, length, named, open_file};
+pub use unfinished::{Fate, Removal, Search, Unfinished};
 
 /// How often a part is opened again when someone removes or replaces it at that moment.
 const OPEN_ATTEMPTS: usize = 16;
@@ -61,7 +63,7 @@ impl Owner<'_> {
 
     /// The name that is used while a part of another user of this machine has the usual one.
     fn spare_part_name(self, target: &WirePath) -> Box<[u8]> {
-        let user = format!("uid{}", rustix::process::geteuid().as_raw());
+        let user = format!("{}{}", USER_MARK.escape_ascii(), rustix::process::geteuid().as_raw());
         match self {
             Self::Anyone => owned_part_name(target.name(), user.as_bytes()),
             Self::Only(owner) => owned_part_name(target.name(), format!("{owner}-{user}").as_bytes()),

@@ -29,6 +29,11 @@ pub trait Finds {
     /// Whether nobody wants any more. It is asked at every name that is looked at, so that a search which finds nothing
     /// ends too.
     fn is_over(&self) -> bool;
+
+    /// Whether `**` stands for directories of one file system only.
+    fn stays_on_one_file_system(&self) -> bool {
+        false
+    }
 }
 
 /// Finds what patterns mean in `root`, in their order, and hands each on before it looks for the next; a pattern may
@@ -64,7 +69,7 @@ fn expand_one(
 ) -> Result<ControlFlow<()>, Failure> {
     let (wanted, part) = split_end(pattern);
     if wanted.is_empty() {
-        return Ok(finds.take(Ok(Request { root: root.clone(), at: None, name: None })));
+        return Ok(finds.take(Ok(Request { root: root.clone(), at: None, name: None, whole: true })));
     }
     let parsed = WirePath::parse(wanted);
     if let Ok(path) = &parsed
@@ -90,6 +95,17 @@ fn expand_one(
         Err(End::Gone) => Ok(ControlFlow::Break(())),
         Err(End::Disk(error)) => Err(error.into()),
         Err(End::Effort) => Err(too_many()),
+    }
+}
+
+/// The directory that a path names, which is no pattern; `None` is the top.
+///
+/// # Errors
+/// It is no path.
+pub fn directory(path: &[u8]) -> Result<Option<WirePath>, Failure> {
+    match split_end(path) {
+        (b"", _) => Ok(None),
+        (path, _) => WirePath::parse(path).map(Some).map_err(|error| bad_name(&error)),
     }
 }
 
@@ -135,7 +151,7 @@ fn literal(root: &Tree, path: &WirePath, kind: &Kind, part: Part) -> Result<Requ
             None
         }
     };
-    Ok(Request { root: root.clone(), at: Some(path.clone()), name })
+    Ok(Request { root: root.clone(), at: Some(path.clone()), name, whole: true })
 }
 
 fn last(path: &WirePath) -> WirePath {
@@ -149,7 +165,7 @@ impl Match {
             Part::Contents if self.is_dir => None,
             Part::Contents => return None,
         };
-        Some(Request { root: root.clone(), at: Some(self.at.clone()), name })
+        Some(Request { root: root.clone(), at: Some(self.at.clone()), name, whole: true })
     }
 }
 

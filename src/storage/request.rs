@@ -23,6 +23,8 @@ pub struct Request {
     pub at: Option<WirePath>,
     /// Its name on the wire; `None` for a directory whose contents go without it.
     pub name: Option<WirePath>,
+    /// Of a directory: what is in it too, and not itself alone.
+    pub whole: bool,
 }
 
 /// A path that leads to nothing that could be sent.
@@ -51,12 +53,12 @@ impl Trees {
     fn request(&mut self, path: &Path) -> Result<Request, Failure> {
         let place = path.canonicalize().map_err(failed(Op::Open, path))?;
         let Some(name) = last_component(path) else {
-            return Ok(Request { root: Tree::open(&place)?, at: None, name: None });
+            return Ok(Request { root: Tree::open(&place)?, at: None, name: None, whole: true });
         };
         let name = WirePath::parse(name).map_err(|error| bad_name(&error))?;
         let (Some(parent), Some(last)) = (place.parent(), place.file_name()) else {
             // A link to `/`: its contents, below the link's name.
-            return Ok(Request { root: Tree::open(&place)?, at: None, name: Some(name) });
+            return Ok(Request { root: Tree::open(&place)?, at: None, name: Some(name), whole: true });
         };
         let (root, at) = if self.0.len() < ROOTS_MAX || self.0.contains_key(parent) {
             (self.open(parent)?, Path::new(last))
@@ -66,7 +68,7 @@ impl Trees {
         let at = WirePath::from_path(at).map_err(|error| bad_name(&error))?;
         // A directory is what it is now. One that cannot be opened is said to be so by the walk.
         let root = if place.is_dir() { root.narrowed(&at).unwrap_or(root) } else { root };
-        Ok(Request { root, at: Some(at), name: Some(name) })
+        Ok(Request { root, at: Some(at), name: Some(name), whole: true })
     }
 
     fn open(&mut self, path: &Path) -> Result<Tree, StorageError> {

@@ -59,7 +59,7 @@ pub enum Found {
 /// are left out in silence. Memory is that of the names of the directories on the way down.
 pub fn walk(requests: Vec<Request>, filters: Filters, links: Links) -> Walk {
     let (requests, frames) = (requests.into(), Vec::new());
-    Walk { requests, filters, links, frames, shallow: false, reads: false, leaves_out: None }
+    Walk { requests, filters, links, frames, shallow: false, reads: false, one_file_system: false, leaves_out: None }
 }
 
 /// The iterator of [`walk`].
@@ -73,6 +73,8 @@ pub struct Walk {
     shallow: bool,
     /// What is found will be read.
     reads: bool,
+    /// Directories of another file system are not entered.
+    one_file_system: bool,
     /// A directory that is not entered, wherever it is by now.
     leaves_out: Option<PathBuf>,
 }
@@ -85,6 +87,8 @@ struct Frame {
     name: Option<WirePath>,
     /// Directories between it and the top of the tree that is walked.
     depth: usize,
+    /// The file system of the top of that tree, once it was opened.
+    device: Option<u64>,
     listing: Listing,
 }
 
@@ -140,6 +144,13 @@ impl Walk {
         self
     }
 
+    /// The same walk, in which each request stays on the file system that it begins on: a directory on which another one
+    /// is mounted is found, and what is in it is not.
+    pub fn on_one_file_system(mut self, stays: bool) -> Self {
+        self.one_file_system = stays;
+        self
+    }
+
     /// The same walk without the directory that the files go to: it would copy its own copies. That need not exist yet.
     pub fn leaving_out(mut self, destination: Option<PathBuf>) -> Self {
         self.leaves_out = destination;
@@ -147,9 +158,9 @@ impl Walk {
     }
 
     fn start(&mut self, request: Request) -> Option<Found> {
-        let Request { root, at, name } = request;
+        let Request { root, at, name, whole } = request;
         let (Some(at), Some(name)) = (&at, &name) else {
-            self.frames.push(Frame { root, at, name, depth: 0, listing: Listing::Top });
+            self.frames.push(Frame { root, at, name, depth: 0, device: None, listing: Listing::Top });
             return None;
         };
         let meta = match root.stat(at) {
@@ -166,9 +177,9 @@ impl Walk {
                 Failure::new(Status::BadName, "it is where the files go; name what is in it, or another place");
             return Some(Found::Problem { name: name.as_bytes().to_vec(), failure });
         }
-        if meta.kind == Kind::Dir {
+        if meta.kind == Kind::Dir && whole {
             let (at, name) = (Some(at.clone()), Some(name.clone()));
-            self.frames.push(Frame { root: root.clone(), at, name, depth: 0, listing: Listing::Top });
+            self.frames.push(Frame { root: root.clone(), at, name, depth: 0, device: None, listing: Listing::Top });
         }
         self.judge(&root, at.clone(), name.clone(), meta, 0)
     }
@@ -220,11 +231,12 @@ impl Walk {
         if self.is_left_out(&meta) {
             return Some(Found::Note(format!("{name}: left out, for it is where the files go")));
         }
-        let (root, depth) = (frame.root.clone(), frame.depth);
-        if meta.kind == Kind::Dir && !self.shallow {
+        let (root, depth, device) = (frame.root.clone(), frame.depth, frame.device);
+        let is_mounted = device.is_some_and(|device| device != meta.identity.dev);
+        if meta.kind == Kind::Dir && !self.shallow && !(self.one_file_system && is_mounted) {
             let (root, listing) = (root.clone(), Listing::In(Arc::clone(dir)));
             let (at, name) = (Some(at.clone()), Some(name.clone()));
-            self.frames.push(Frame { root, at, name, depth: depth + 1, listing });
+            self.frames.push(Frame { root, at, name, depth: depth + 1, device, listing });
         }
         self.judge(&root, at, name, meta, depth)
     }
@@ -285,6 +297,7 @@ impl Frame {
             }
             Listing::Open(..) => return Ok(()),
         };
+        self.device.get_or_insert(dir.id().dev);
         let mut names = dir.names().map_err(|errno| self.failed(errno))?;
         names.retain(|name| self.root.shows(&dir, name));
         self.listing = Listing::Open(dir, names.into_iter());

@@ -12,7 +12,6 @@ use tokio::net::lookup_host;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Copies;
 use super::authority::Uncertified;
 use super::contact::{Contact, Trust};
 use super::error::{Fault, TransportError};
@@ -20,7 +19,6 @@ use super::fingerprint::Fingerprint;
 use super::identity::{CERTIFICATE_NAME, Identity};
 use super::peer::{close, peer_fingerprint};
 use super::socket::{self, Granted};
-use super::throttle::Throttle;
 use super::tls;
 use super::tuning::{Tuning, endpoint_config, mtu_bound, packet_max, transport_config};
 use super::verify::{Refused, Rule, ServerCheck};
@@ -205,6 +203,7 @@ pub async fn recognise(
 
 async fn race(addrs: &[SocketAddr], call: Call) -> Result<Dialled, TransportError> {
     let end = call.end;
+    let addrs = &reachable(addrs, call.tuning.local)?;
     let mut waiting: VecDeque<SocketAddr> = addrs.iter().copied().collect();
     let mut silent = addrs.to_vec();
     let mut rounds = 1;
@@ -243,6 +242,20 @@ async fn race(addrs: &[SocketAddr], call: Call) -> Result<Dialled, TransportErro
     Err(failure.unwrap_or_else(|| no_answer(addrs)))
 }
 
+/// The addresses that packets from `local` can be sent to.
+fn reachable(addrs: &[SocketAddr], local: Option<SocketAddr>) -> Result<Vec<SocketAddr>, TransportError> {
+    let fits = |addr: &&SocketAddr| local.is_none_or(|local| local.is_ipv6() == addr.is_ipv6());
+    let found: Vec<_> = addrs.iter().filter(fits).copied().collect();
+    match local {
+        Some(local) if found.is_empty() && !addrs.is_empty() => {
+            let family = if local.is_ipv6() { "IPv6" } else { "IPv4" };
+            let source = io::Error::other(format!("the remote has no {family} address"));
+            Err(TransportError::BindTo { ip: local.ip(), source })
+        }
+        _ => Ok(found),
+    }
+}
+
 /// Of two failed attempts the one to report: an answer before silence, silence before a family that this machine lacks.
 fn more_telling(old: Option<TransportError>, new: TransportError) -> TransportError {
     let rank = |error: &TransportError| match error.fault() {
@@ -269,7 +282,7 @@ impl Call {
     async fn attempt(self, addr: SocketAddr) -> Result<Dialled, TransportError> {
         let check = ServerCheck::new(self.rule);
         let tls = tls::client(self.identity.as_ref(), Arc::clone(&check));
-        let (endpoint, granted) = open_endpoint(addr, self.tuning.throttle.as_ref(), &self.tuning.copies)?;
+        let (endpoint, granted) = open_endpoint(addr, &self.tuning)?;
         let handshake = handshake(&endpoint, addr, &self.name, tls, &self.tuning);
         let Ok(outcome) = timeout_at(self.end, handshake).await else {
             return Err(TransportError::NoReply { addr });
@@ -286,16 +299,16 @@ impl Call {
 }
 
 /// A socket of the peer's address family, so that a machine without the other family needs none of it.
-pub(crate) fn open_endpoint(
-    peer: SocketAddr,
-    throttle: Option<&Throttle>,
-    copies: &Copies,
-) -> Result<(Endpoint, Granted), TransportError> {
-    let addr = match peer {
+pub(crate) fn open_endpoint(peer: SocketAddr, tuning: &Tuning) -> Result<(Endpoint, Granted), TransportError> {
+    let (throttle, copies) = (tuning.throttle.as_ref(), &tuning.copies);
+    let addr = tuning.local.unwrap_or(match peer {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+    });
+    let refused = |source| match tuning.local {
+        Some(local) => TransportError::BindTo { ip: local.ip(), source },
+        None => TransportError::Bind { addr, source },
     };
-    let refused = |source| TransportError::Bind { addr, source };
     let (socket, granted) = socket::bind(addr).map_err(refused)?;
     let packet_max = mtu_bound(peer, throttle).min(packet_max(granted, throttle));
     let config = endpoint_config(packet_max);

@@ -1,7 +1,7 @@
 //! What can go wrong between two machines, and whose fault it is.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use quinn::ConnectionError;
 
@@ -106,6 +106,14 @@ pub enum TransportError {
         /// The system's answer.
         source: io::Error,
     },
+    /// The address that a client was told to use cannot be used; `source` says why.
+    #[error("cannot use the local address {ip}")]
+    BindTo {
+        /// The local address.
+        ip: IpAddr,
+        /// The system's answer, or why it leads to no address of the remote.
+        source: io::Error,
+    },
     /// There is no key to show.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -187,7 +195,7 @@ impl TransportError {
     /// Where the remedy lies.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Bind { .. } | Self::Identity(_) => Fault::Local,
+            Self::Bind { .. } | Self::BindTo { .. } | Self::Identity(_) => Fault::Local,
             Self::NoReply { .. } | Self::Resolve { .. } | Self::Lost { .. } => Fault::Path,
             Self::Refused { code: CloseCode::GoingAway | CloseCode::Timeout | CloseCode::RightsChanged } => Fault::Path,
             Self::WrongServer { .. } | Self::Uncertified { .. } | Self::Handshake { .. } | Self::NoClientKey { .. } => {

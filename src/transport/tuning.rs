@@ -99,6 +99,8 @@ pub struct Tuning {
     pub idle_timeout: Duration,
     /// A limit on what the socket sends and receives.
     pub throttle: Option<Throttle>,
+    /// Where a client's sockets are bound; `None`: where the system's routes say.
+    pub local: Option<SocketAddr>,
     /// Copies of what leaves while a lossy link stands nearly empty.
     pub copies: Copies,
 }
@@ -106,15 +108,25 @@ pub struct Tuning {
 impl Tuning {
     /// The usual values with this controller.
     pub fn new(controller: Arc<dyn ControllerFactory + Send + Sync>) -> Self {
-        Self { controller, thin_acks: true, idle_timeout: IDLE_TIMEOUT, throttle: None, copies: Copies::default() }
+        Self {
+            controller,
+            thin_acks: true,
+            idle_timeout: IDLE_TIMEOUT,
+            throttle: None,
+            local: None,
+            copies: Copies::default(),
+        }
     }
 }
 
 impl fmt::Debug for Tuning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { controller: _, thin_acks, idle_timeout, throttle, copies: _ } = self;
+        let Self { controller: _, thin_acks, idle_timeout, throttle, local, copies: _ } = self;
         let mut all = f.debug_struct("Tuning");
-        all.field("thin_acks", thin_acks).field("idle_timeout", idle_timeout).field("throttle", throttle);
+        all.field("thin_acks", thin_acks)
+            .field("idle_timeout", idle_timeout)
+            .field("throttle", throttle)
+            .field("local", local);
         all.finish_non_exhaustive()
     }
 }

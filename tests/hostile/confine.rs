@@ -268,7 +268,7 @@ async fn a_servers_own_links_stand_for_directories_only_where_its_operator_says_
 }
 
 fn rights(root: &str) -> Rights {
-    Rights { root: Some(peer::path(root)), ..Rights::default() }
+    Rights { root: Some(path(root)), ..Rights::default() }
 }
 
 #[tokio::test]

@@ -192,7 +192,7 @@ async fn a_sending_client_reads_nothing_outside_of_what_was_named() {
     let Some(flipper) = Flipper::start(source.join("d"), source.join("l")) else { return };
     let client = client(&field);
     let send = async |job| {
-        let to = Some(peer::path(&format!("job{job}")));
+        let to = Some(path(&format!("job{job}")));
         let options = SendOptions { to, ..SendOptions::default() };
         let report = ended(client.send(field.ticket(), vec![source.clone()], options)).await;
         holds_no_canary(&field.path(""));

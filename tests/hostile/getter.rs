@@ -135,3 +135,84 @@ async fn a_pattern_that_cannot_be_matched_is_a_name_that_failed_and_no_more() {
     }
     field.honest_client_is_served().await;
 }
+
+fn listing() -> Message {
+    let get = Get { patterns: vec![Vec::new()], filters: Vec::new(), links: false, ahead: false };
+    Message::Select(Select { get, one_file_system: false, listed: true })
+}
+
+fn names(name: &str, is_last: bool) -> Message {
+    Message::Names(Names { names: vec![ListedName { path: path(name), whole: false }], is_last })
+}
+
+#[tokio::test]
+async fn names_that_belong_to_no_list_end_the_connection() {
+    for before in [vec![], vec![get("wanted")], vec![listing(), names("wanted", true)]] {
+        let field = Field::new();
+        field::write(&field.path("wanted"), &content(10));
+        let mut peer = field.greeted().await;
+        for message in &before {
+            peer.say(message).await;
+        }
+        peer.say(&names("wanted", true)).await;
+        field.ends_with(&peer, CloseCode::Violation).await;
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_does_not_wait_for_the_server_ends_the_connection() {
+    let field = Field::new();
+    let mut peer = field.greeted().await;
+    peer.say(&listing()).await;
+    // Offers that nobody answers keep the walk from going on.
+    for n in 0..HEADERS_AHEAD_MAX + 2000 {
+        field::write(&field.path(&format!("d/{n}")), b"");
+    }
+    peer.say(&Message::Names(Names { names: vec![ListedName { path: path("d"), whole: true }], is_last: false })).await;
+    for _ in 0..=NAMES_AHEAD_MAX + 1 {
+        peer.say(&names("d/1", false)).await;
+    }
+    assert_eq!(peer.closed().await, Some(CloseCode::Violation));
+}
+
+#[tokio::test]
+async fn names_lead_nowhere_that_patterns_do_not() {
+    let field = Field::new();
+    field::write(&field.path(".hidden/x"), &content(10));
+    field::write(&field.path("a"), &content(10));
+    let mut peer = field.greeted().await;
+    peer.say(&listing()).await;
+    for (name, is_last) in [(".hidden/x", false), ("a", true)] {
+        peer.say(&names(name, is_last)).await;
+    }
+    let mut heard = Vec::new();
+    loop {
+        match peer.hear().await {
+            Some(Message::Header(header)) => {
+                heard.push(header.path.to_string());
+                peer.say(&pos(header.id.0, Verdict::Skip(SkipReason::Same))).await;
+            }
+            Some(Message::Problem(problem)) => heard.push(format!("! {}", problem.failure.status)),
+            Some(Message::End(_)) => break,
+            Some(_) => {}
+            None => panic!("{:?}", peer.connection.close_reason()),
+        }
+    }
+    assert_eq!(heard, [format!("! {}", Status::NotFound), "a".to_owned()]);
+}
+
+#[tokio::test]
+async fn a_server_that_knows_no_lists_is_not_asked_for_one() {
+    let (server, dir) = (RawServer::new(), tempfile::tempdir().unwrap());
+    let client = Client::builder(identity()).build().unwrap();
+    let options = GetOptions { one_file_system: true, ..GetOptions::default() };
+    let job = client.get(server.ticket(), vec![b"d".to_vec()], dir.path().to_owned(), options);
+    let mut peer = server.greet_with(features::NONE).await;
+    let error = soon("the job's end", job.finish()).await.unwrap_err();
+    assert!(error.to_string().contains("too old for --one-file-system"), "{error}");
+    assert_eq!(peer.hear().await, None, "nothing was asked");
+    let (asked, mut peer) =
+        tokio::join!(client.parts(server.ticket(), PartsOptions::default()), server.greet_with(features::NONE));
+    assert!(asked.unwrap_err().to_string().contains("too old"));
+    assert_eq!(peer.hear().await, None, "nothing was asked");
+}

@@ -233,11 +233,17 @@ impl RawServer {
         self.welcome_with(features::NONE).await
     }
 
-    /// The same with features that both sides are to use.
-    pub async fn welcome_with(&self, features: u64) -> Raw {
+    /// The next client, welcomed with features that both sides are to use.
+    pub async fn greet_with(&self, features: u64) -> Raw {
         let mut peer = self.accept().await;
         assert!(matches!(peer.hear().await, Some(Message::Hello(_))));
         peer.say(&Message::Welcome(Welcome::new(features, "impostor", false))).await;
+        peer
+    }
+
+    /// The same; its job has been heard.
+    pub async fn welcome_with(&self, features: u64) -> Raw {
+        let mut peer = self.greet_with(features).await;
         let job = peer.hear().await;
         assert!(matches!(job, Some(Message::Push(_) | Message::Get(_) | Message::List(_))), "{job:?}");
         peer

@@ -23,11 +23,11 @@ pub(crate) use self::limit::Limit;
 pub(crate) use self::peers::{AllowArgs, InviteArgs, PeersAction, PeersArgs, RevokeArgs};
 pub(crate) use self::remote::{AddArgs, NamedArgs, RemoteAction, RemoteArgs, RenameArgs};
 pub(crate) use self::serve::{LogFormat, ServeArgs};
-pub(crate) use self::show::{CompletionsArgs, ConfigArgs, DoctorArgs, IdArgs, LsArgs, ManArgs, StatusArgs};
+pub(crate) use self::show::{CompletionsArgs, ConfigArgs, DoctorArgs, IdArgs, LsArgs, ManArgs, PartsArgs, StatusArgs};
 pub(crate) use self::ssh::SshArgs;
 use self::texts::{
-    CERT_EXAMPLES, COMPLETIONS, DOCTOR_EXAMPLES, EXAMPLES, EXIT_CODES, GET_EXAMPLES, MAN_EXAMPLES, PEERS_EXAMPLES,
-    REMOTE_EXAMPLES, REMOTES, SEND_EXAMPLES, SERVE_EXAMPLES, SETTINGS, STATUS, TEMPLATE,
+    CERT_EXAMPLES, COMPLETIONS, DOCTOR_EXAMPLES, EXAMPLES, EXIT_CODES, GET_EXAMPLES, MAN_EXAMPLES, PARTS,
+    PEERS_EXAMPLES, REMOTE_EXAMPLES, REMOTES, SEND_EXAMPLES, SERVE_EXAMPLES, SETTINGS, STATUS, TEMPLATE,
 };
 pub(crate) use self::transfer::{GetArgs, HabitArgs, IfExistsArg, JobArgs, OutputArgs, ProgressArg, SendArgs};
 pub(crate) use self::trust::{HostKeyArg, TrustArgs};
@@ -65,6 +65,9 @@ pub(crate) enum Command {
     /// List files on a remote
     #[command(after_long_help = long_help(&[REMOTES, EXIT_CODES]))]
     Ls(LsArgs),
+    /// Show or remove unfinished files, here or on a remote
+    #[command(after_long_help = long_help(&[PARTS, REMOTES, EXIT_CODES]))]
+    Parts(PartsArgs),
     /// Let other machines send to, and get from, a directory here
     #[command(after_long_help = long_help(&[SERVE_EXAMPLES]))]
     Serve(ServeArgs),
@@ -106,6 +109,7 @@ impl Command {
             Self::Send(args) => args.job.output.json,
             Self::Get(args) => args.job.output.json,
             Self::Ls(args) => args.json,
+            Self::Parts(args) => args.json,
             Self::Serve(args) => args.json,
             Self::Status(args) => args.json,
             Self::Peers(args) => args.json(),
@@ -124,6 +128,7 @@ impl Command {
             Self::Send(_) => "send",
             Self::Get(_) => "get",
             Self::Ls(_) => "ls",
+            Self::Parts(_) => "parts",
             Self::Serve(_) => "serve",
             Self::Status(_) => "status",
             Self::Peers(_) => "peers",

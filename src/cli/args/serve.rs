@@ -14,6 +14,10 @@ use crate::server::CLIENTS_MAX;
 /// How long a stopping server lets files finish, unless `--drain` says otherwise.
 const DRAIN_DEFAULT: &str = "30";
 
+/// How long an unfinished file may lie there, unless `--keep-parts` says otherwise: whoever is away for a holiday continues
+/// what he began.
+const KEEP_PARTS_DEFAULT: &str = "30d";
+
 /// How the log of a server looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
@@ -95,6 +99,9 @@ pub(crate) struct ServeArgs {
     /// When stopped, let files finish for SECS
     #[arg(long, value_name = "SECS", default_value = DRAIN_DEFAULT, value_parser = parse_time, help_heading = "Running it")]
     pub(crate) drain: Duration,
+    /// Remove unfinished files that were not written to for TIME, at the start and daily; 0 = never
+    #[arg(long, value_name = "TIME", default_value = KEEP_PARTS_DEFAULT, value_parser = parse_time, help_heading = "Running it")]
+    pub(crate) keep_parts: Duration,
     /// One JSON event a line on stdout
     #[arg(long, help_heading = "Running it")]
     pub(crate) json: bool,

@@ -47,6 +47,33 @@ pub(crate) struct LsArgs {
     pub(crate) ssh: SshArgs,
 }
 
+/// `qft parts`.
+#[derive(Debug, Args)]
+pub(crate) struct PartsArgs {
+    /// Where to look: a directory here [default: .], or REMOTE:[PATH]; also the name of one file
+    #[arg(value_name = "DIR|REMOTE:[PATH]", value_hint = ValueHint::AnyPath)]
+    pub(crate) place: Option<OsString>,
+    /// Remove them; what is being written stays
+    #[arg(long)]
+    pub(crate) remove: bool,
+    /// Only those that were not written to for TIME (12h, 7d)
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) older: Option<Duration>,
+    /// Give up when the remote has not answered for TIME (30s, 5m, 2h), 0 = never
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
+    pub(crate) timeout: Duration,
+    /// One JSON event a line on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Errors only (and the names)
+    #[arg(short = 'q', long)]
+    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+    #[command(flatten)]
+    pub(crate) ssh: SshArgs,
+}
+
 /// `qft doctor`.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {

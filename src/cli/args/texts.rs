@@ -10,6 +10,7 @@ Transfer:
   send         Send files and directories to a remote
   get          Fetch files and directories from a remote
   ls           List files on a remote
+  parts        Show or remove unfinished files, here or on a remote
 
 Serve:
   serve        Let other machines send to, and get from, a directory here
@@ -76,6 +77,9 @@ Examples:
   qft send dir/ box:backup               sends what is inside dir
   qft send dir me@host:backup/           the same through ssh, no server needed
   qft send -n dir box:                   says what would be done, and why
+  find . -newer t -type f -print0 | qft send --files-from - -0 box:
+                                         names from a list; '#' begins a comment
+                                         in one without -0
   tar c d | qft send - box:d.tar         sends standard input";
 
 /// Of `qft get`.
@@ -84,7 +88,22 @@ Examples:
   qft get box:report.pdf                 into this directory
   qft get 'box:logs/*.gz' logs/          quote globs: the remote expands them
   qft get box:dir/ copy                  what is inside dir, into copy
+  qft get --files-from list box:dir      the names of a list, below dir there
   qft get box:d.tar - | tar x            to standard output";
+
+/// Of `qft parts`.
+pub(super) const PARTS: &str = "\
+A file that arrives is .NAME.qft-part beside its place until it is whole and
+verified. What an interrupted transfer leaves there is continued by the next one
+for the same file, and stays until then: 'qft serve' removes those that were not
+written to for 30 days (--keep-parts), and this command removes them at once.
+A client that may only send sees and removes its own; who may only get removes
+none.
+
+Examples:
+  qft parts                              here, and in all directories below
+  qft parts box:                         those of a server
+  qft parts --remove --older 7d box:dir  those that nobody continued for a week";
 
 /// Of `qft serve`.
 pub(super) const SERVE_EXAMPLES: &str = "\

@@ -21,7 +21,7 @@ const TIMEOUT_DEFAULT: &str = "5m";
 pub(crate) struct SendArgs {
     /// Files or directories; 'dir/' sends its contents; '-' is stdin. The last may be the
     /// destination, REMOTE:[PATH]; else --to, $QFT_REMOTE, or the default remote
-    #[arg(required = true, value_name = "PATH|REMOTE:[PATH]", value_hint = ValueHint::AnyPath)]
+    #[arg(required_unless_present = "files_from", value_name = "PATH|REMOTE:[PATH]", value_hint = ValueHint::AnyPath)]
     pub(crate) paths: Vec<OsString>,
     /// Where to: NAME:path, HOST:port:path, USER@HOST:path (ssh), local:DIR, or qft://...
     #[arg(short = 't', long, value_name = "REMOTE", help_heading = "Destination")]
@@ -35,7 +35,7 @@ pub(crate) struct SendArgs {
 pub(crate) struct GetArgs {
     /// Remote paths or quoted globs, [REMOTE:]PATH; no REMOTE: --from, $QFT_REMOTE, or the default
     /// one. The last, if it has no REMOTE and is not the only one, is where to [default: .]; '-' is stdout
-    #[arg(required = true, value_name = "[REMOTE:]PATH|DIR|FILE|-")]
+    #[arg(required_unless_present = "files_from", value_name = "[REMOTE:]PATH|DIR|FILE|-")]
     pub(crate) paths: Vec<OsString>,
     /// Where from, for paths without a REMOTE
     #[arg(short = 'f', long, alias = "to", short_alias = 't', value_name = "REMOTE", help_heading = "Source")]
@@ -76,6 +76,15 @@ pub(crate) struct ChoiceArgs {
     /// Keep matches that --exclude would leave out (repeatable)
     #[arg(long, value_name = "GLOB")]
     pub(crate) include: Vec<String>,
+    /// Names from FILE ('-': stdin), one a line, below the one PATH [default: .]; they keep their directories
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) files_from: Option<PathBuf>,
+    /// The names of --files-from end with NUL, as 'find -print0' writes them
+    #[arg(short = '0', long, visible_alias = "null", requires = "files_from")]
+    pub(crate) from0: bool,
+    /// Do not leave the file system of each PATH; what is mounted in it arrives as an empty directory
+    #[arg(short = 'x', long)]
+    pub(crate) one_file_system: bool,
     /// Copy symbolic links as links, not leave them out
     #[arg(long, short_alias = 'l')]
     pub(crate) links: bool,

@@ -1,13 +1,14 @@
 //! What every command that talks to a remote can be told about whom to trust.
 #![allow(rustdoc::broken_intra_doc_links, reason = "the comments are help texts, where brackets mean optional")]
 
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::super::tilde::TildePath;
-use crate::transport::Fingerprint;
+use crate::transport::{AddressError, Fingerprint, Host};
 
 /// Which server is the right one, and what shows it that this client may come in.
 #[derive(Debug, Clone, Args)]
@@ -16,6 +17,9 @@ pub(crate) struct TrustArgs {
     /// UDP port of the remote [default: 4433]
     #[arg(short = 'p', long, value_name = "PORT")]
     pub(crate) port: Option<NonZeroU16>,
+    /// Connect from this address of this machine [default: what the routes say]
+    #[arg(long, value_name = "ADDR", value_parser = parse_local, help_heading = "Link")]
+    pub(crate) bind: Option<SocketAddr>,
     /// Accept only the server with this identity, as 'qft id' prints it there
     #[arg(long, value_name = "FP")]
     pub(crate) fingerprint: Option<Fingerprint>,
@@ -40,6 +44,15 @@ impl TrustArgs {
     /// The certificate to show and its key.
     pub(crate) fn certificate(&self) -> Option<(PathBuf, PathBuf)> {
         self.cert.clone().zip(self.key.clone())
+    }
+}
+
+/// An address of this machine, at any port.
+fn parse_local(text: &str) -> Result<SocketAddr, String> {
+    let host: Host = text.parse().map_err(|error: AddressError| error.to_string())?;
+    match host.to_local(0) {
+        None => Err("an address of this machine is needed, such as 192.0.2.7 or fe80::1%eth0".to_owned()),
+        Some(found) => found.map_err(|error| format!("it is no address here: {error}")),
     }
 }
 

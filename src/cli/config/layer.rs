@@ -12,13 +12,15 @@ use super::Config;
 use super::file::{Entry, Value, wrong};
 
 /// Options that say what one run is about, and not how runs are to be. As settings they would surprise.
-const PER_RUN: [&str; 20] = [
+const PER_RUN: [&str; 22] = [
     "client",
     "dry-run",
     "expires",
+    "files-from",
     "fingerprint",
     "force",
     "from",
+    "from0",
     "help",
     "invite",
     "invites",

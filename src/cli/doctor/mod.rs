@@ -97,7 +97,7 @@ async fn examine(place: &Place, args: &DoctorArgs, out: &mut Output, mut signals
     }
     let certificate = args.trust.certificate();
     let (missing, rate_limit, into) = (Missing::Refuse, None, None);
-    let reach = Reach { patience: PATIENCE, sync: true, missing, certificate, rate_limit, into };
+    let reach = Reach { patience: PATIENCE, sync: true, missing, certificate, rate_limit, bind: args.trust.bind, into };
     let reached = Reached::open(place, reach).await?;
     let probed = tokio::select! {
         probed = reached.client.probe(reached.contact.clone(), args.time) => probed,

@@ -38,14 +38,16 @@ pub(crate) fn get(args: &GetArgs, here: &Here) -> Result<GetPlan, Complaint> {
     refuse_habits(&args.job.habits)?;
     refuse_empty(&args.paths)?;
     refuse_scp_port(&args.job.habits, &args.paths, here)?;
+    let is_list = args.job.choice.files_from.is_some();
     let (wanted, into) = split_output(args)?;
+    refuse_second_directory(&wanted, is_list)?;
     tilde::refuse(into.as_os_str())?;
     if args.from.is_none() {
         let line = |remote: &str| format!("qft get {remote} .");
         wanted.iter().find_map(|word| forgotten_remote(word, here, line)).map_or(Ok(()), Err)?;
     }
     let env = here.remote.as_deref();
-    let Wanted { spec, far, patterns } = wanted_from(&wanted, args.from.as_deref(), env, &args.job.ssh)?;
+    let Wanted { spec, far, patterns } = wanted_from(&wanted, args.from.as_deref(), env, &args.job.ssh, is_list)?;
     let to_stdout = into.as_os_str() == DASH;
     if !to_stdout && let Some(what) = (here.kind)(&into).oddity() {
         let shown = escape(into.as_os_str().as_bytes());
@@ -61,6 +63,7 @@ pub(crate) fn get(args: &GetArgs, here: &Here) -> Result<GetPlan, Complaint> {
         return Err(Complaint::usage("'-' (standard output) takes one file"));
     }
     let single = match patterns.as_slice() {
+        [_] if is_list => false,
         [pattern] => !pattern.is_empty() && !pattern.ends_with(b"/") && !is_glob(pattern),
         _ => false,
     };
@@ -74,6 +77,8 @@ pub(crate) fn get(args: &GetArgs, here: &Here) -> Result<GetPlan, Complaint> {
         excludes: args.job.choice.exclude.clone(),
         includes: args.job.choice.include.clone(),
         links: args.job.choice.links,
+        one_file_system: args.job.choice.one_file_system,
+        names: None,
         sync: !args.job.conflict.no_sync && !to_stdout,
     };
     let typed = (0..patterns.len()).map(|n| [far.get(n).map_or(&b""[..], |dir| dir), &patterns[n]].concat());
@@ -98,6 +103,15 @@ fn split_output(args: &GetArgs) -> Result<(Vec<OsString>, PathBuf), Complaint> {
     }
 }
 
+fn refuse_second_directory(wanted: &[OsString], is_list: bool) -> Result<(), Complaint> {
+    match is_list && wanted.len() > 1 {
+        true => Err(Complaint::usage(
+            "with --files-from there is one directory, which its names are below: qft get --files-from LIST [REMOTE:][DIR] [TO]",
+        )),
+        false => Ok(()),
+    }
+}
+
 /// What `qft get` wants, and of whom.
 struct Wanted {
     spec: Option<Spec>,
@@ -112,12 +126,22 @@ fn wanted_from(
     flag: Option<&OsStr>,
     env: Option<&OsStr>,
     ssh: &SshArgs,
+    is_list: bool,
 ) -> Result<Wanted, Complaint> {
+    // The names of a list are below a directory, which may be the whole remote.
+    let below_directory = |mut path: Vec<u8>| {
+        if is_list && !path.is_empty() && !path.ends_with(b"/") {
+            path.push(b'/');
+        }
+        path
+    };
+    let whole = [OsString::new()];
+    let wanted = if wanted.is_empty() { &whole[..] } else { wanted };
     let shaped = wanted.iter().filter(|arg| remote::is_remote(arg)).count();
     if shaped == 0 {
         let spec = through_ssh(named(None, flag, env)?, ssh)?;
         let base = spec.as_ref().map_or(&b""[..], Spec::path);
-        let paths = wanted.iter().map(|path| remote::below(base, path.as_bytes())).collect();
+        let paths = wanted.iter().map(|path| below_directory(remote::below(base, path.as_bytes()))).collect();
         return split_paths(spec, paths);
     }
     if shaped < wanted.len() {
@@ -133,7 +157,7 @@ fn wanted_from(
         let last = wanted.last().map(|last| escape(last.as_bytes()).to_string()).unwrap_or_default();
         return Err(Complaint::Usage(format!("one remote at a time; if {last} is meant here: ./{last}")));
     }
-    let paths = specs.iter().map(|spec| spec.path().to_vec()).collect();
+    let paths = specs.iter().map(|spec| below_directory(spec.path().to_vec())).collect();
     split_paths(through_ssh(named(specs.into_iter().next(), flag, env)?, ssh)?, paths)
 }
 

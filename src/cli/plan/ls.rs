@@ -1,6 +1,8 @@
 //! `qft ls`, planned.
 
-use super::super::args::LsArgs;
+use std::ffi::OsStr;
+
+use super::super::args::{LsArgs, SshArgs};
 use super::super::exit::Complaint;
 use super::super::here::Here;
 use super::super::remote::{self, Spec, pattern};
@@ -33,6 +35,11 @@ pub(crate) fn ls(args: &LsArgs, here: &Here) -> Result<LsPlan, Complaint> {
         return ls_of(spec, Vec::new());
     }
     ls_of(through_ssh(named(None, args.from.as_deref(), env)?, &args.ssh)?, path.into_encoded_bytes())
+}
+
+/// Resolves a place on a remote, as `qft ls` would without other options.
+pub(crate) fn remote_place(place: &OsStr, ssh: &SshArgs) -> Result<LsPlan, Complaint> {
+    ls_of(through_ssh(Some(remote::parse(place)?), ssh)?, Vec::new())
 }
 
 fn ls_of(spec: Option<Spec>, path: Vec<u8>) -> Result<LsPlan, Complaint> {

@@ -44,13 +44,15 @@ pub(crate) enum Source {
 pub(crate) fn send(args: &SendArgs, here: &Here) -> Result<SendPlan, Complaint> {
     refuse_habits(&args.job.habits)?;
     refuse_empty(&args.paths)?;
-    let (paths, last) = split_last_remote(&args.paths)?;
+    let is_list = args.job.choice.files_from.is_some();
+    let (paths, last) = split_last_remote(&args.paths, is_list)?;
     paths.iter().try_for_each(|path| tilde::refuse(path))?;
     if last.is_none() {
         refuse_forgotten_colon(&paths, here)?;
     }
     refuse_scp_port(&args.job.habits, &paths, here)?;
     refuse_pipes(&paths, here)?;
+    let paths = if is_list { vec![directory_of_list(paths, here)?] } else { paths };
     let spec = through_ssh(named(last, args.to.as_deref(), here.remote.as_deref())?, &args.job.ssh)?;
     let is_stdin = paths.iter().any(|path| path == DASH);
     let (spec, local_name) = match spec {
@@ -81,7 +83,8 @@ pub(crate) fn send(args: &SendArgs, here: &Here) -> Result<SendPlan, Complaint> 
         true => stdin_source(&paths, &destination)?,
         false => {
             let paths: Vec<PathBuf> = paths.into_iter().map(PathBuf::from).collect();
-            let into = destination.is_directory || paths.len() > 1 || paths.iter().any(|path| here.is_dir(path));
+            let into =
+                is_list || destination.is_directory || paths.len() > 1 || paths.iter().any(|path| here.is_dir(path));
             let target = if into { Target::Directory } else { Target::FileOrDirectory };
             (Source::Paths(paths), destination.to, target)
         }
@@ -103,6 +106,8 @@ fn options(job: &JobArgs, to: Option<WirePath>, target: Target) -> SendOptions {
         excludes: job.choice.exclude.clone(),
         includes: job.choice.include.clone(),
         links: job.choice.links,
+        one_file_system: job.choice.one_file_system,
+        names: None,
         destination: None,
     }
 }
@@ -147,7 +152,7 @@ fn local_file(path: &[u8], here: &Here) -> Result<(Vec<u8>, Vec<u8>), Complaint>
 }
 
 /// Takes a remote-shaped last argument off the sources.
-fn split_last_remote(args: &[OsString]) -> Result<(Vec<OsString>, Option<Spec>), Complaint> {
+fn split_last_remote(args: &[OsString], is_list: bool) -> Result<(Vec<OsString>, Option<Spec>), Complaint> {
     let mut paths = args.to_vec();
     let last = match paths.last() {
         Some(last) if remote::is_remote(last) => Some(remote::parse(last)?),
@@ -162,10 +167,28 @@ fn split_last_remote(args: &[OsString]) -> Result<(Vec<OsString>, Option<Spec>),
             "{shown}: a remote comes last; a local name with a colon is written ./a:b"
         )));
     }
-    match paths.is_empty() {
+    match paths.is_empty() && !is_list {
         true => Err(Complaint::usage("nothing to send: qft send FILES REMOTE:[PATH]; a file a:b is written ./a:b")),
         false => Ok((paths, last)),
     }
+}
+
+/// The directory that the names of a list are below, written as one whose contents are meant.
+fn directory_of_list(mut paths: Vec<OsString>, here: &Here) -> Result<OsString, Complaint> {
+    let Some(mut dir) = paths.pop() else { return Ok("./".into()) };
+    if !paths.is_empty() {
+        return Err(Complaint::usage(
+            "with --files-from there is one directory, which its names are below: qft send --files-from LIST [DIR] REMOTE:",
+        ));
+    }
+    if !here.is_dir(Path::new(&dir)) {
+        let shown = escape(dir.as_bytes());
+        return Err(Complaint::Usage(format!(
+            "{shown} is no directory; the names of --files-from are below one: qft send --files-from LIST [DIR] REMOTE:"
+        )));
+    }
+    dir.push("/");
+    Ok(dir)
 }
 
 /// Standard input goes under the destination's last name, whether or not a directory of that name exists.

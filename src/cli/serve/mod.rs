@@ -142,6 +142,7 @@ fn start(
             .clients_max(args.max_clients.get())
             .sync(!args.no_sync)
             .once(args.once)
+            .keep_parts(Some(args.keep_parts).filter(|keep| !keep.is_zero()))
             .rate_limit(Limit::rate_of(args.bwlimit))
             .path_memory(Some(PathMemory::of_clients(home)))
             .start()

@@ -22,7 +22,7 @@ pub(super) fn limited(notice: &Notice) -> Option<(Kind, Source)> {
         Notice::Connected { peer, .. } | Notice::Disconnected { peer, .. } => {
             Some((Kind::Connection, Source::address(peer.addr)))
         }
-        Notice::Finished { .. } | Notice::Missed { .. } => None,
+        Notice::Finished { .. } | Notice::PartRemoved { .. } | Notice::Missed { .. } => None,
     }
 }
 
@@ -54,6 +54,10 @@ pub(super) fn notice_text(notice: &Notice) -> (Priority, String) {
             let (received, sent) = (amount(*files_in, *bytes_in), amount(*files_out, *bytes_out));
             let (who, addr, why) = (who(peer), peer.addr, words(why));
             (Priority::Info, format!("- {who} from {addr}: received {received}; sent {sent}; {why}"))
+        }
+        Notice::PartRemoved { path, size, age } => {
+            let (size, age) = (size::bytes(*size), size::span(*age));
+            (Priority::Info, format!("removed what was left of {}: {size}, not written to for {age}", words(path)))
         }
         Notice::Missed { count } => {
             let many = size::count(*count);
@@ -110,6 +114,9 @@ pub(super) fn notice_json(json: &mut Json, notice: &Notice) {
                 }),
             ),
         ),
+        Notice::PartRemoved { path, size, age } => {
+            json.note("part_removed", json!({"path": path, "size": size, "age_s": age.as_secs()}));
+        }
         Notice::Missed { count } => json.note("lost", json!({ "lines": count })),
     }
 }

@@ -242,7 +242,7 @@ impl Output {
                 self.totals.bytes_in += bytes_in;
                 self.totals.bytes_out += bytes_out;
             }
-            Notice::Refused { .. } | Notice::Finished { .. } | Notice::Missed { .. } => {}
+            Notice::Refused { .. } | Notice::Finished { .. } | Notice::PartRemoved { .. } | Notice::Missed { .. } => {}
         }
     }
 

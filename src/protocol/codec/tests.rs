@@ -52,6 +52,9 @@ fn examples() -> Vec<(Message, &'static [u8])> {
         resume: true,
     };
     let get = Get { patterns: vec![b"*".to_vec()], filters: vec!["!k".into()], links: true, ahead: true };
+    let again = Get { patterns: vec![b"d".to_vec()], filters: Vec::new(), links: false, ahead: false };
+    let path_of_part = WirePath::parse(b"a").expect("a plain path");
+    let part = Part { path: path_of_part, size: 1, age_secs: 2, fate: PartFate::Removed };
     let busy = Failure::new(Status::Busy, "é");
     let link = LinkReport { rtt_us: 1, packets_sent: 2, packets_lost: 3, window: 65536, mtu: 1452 };
     let from = Verdict::From { offset: 1 << 20, why: Why::Resume };
@@ -101,6 +104,20 @@ fn examples() -> Vec<(Message, &'static [u8])> {
             Message::Named(Named { id: FileId(1), name: WirePath::parse(b"a~1").expect("a plain name") }),
             b"\x16\x01\x03a~1",
         ),
+        (
+            Message::Select(Select { get: again, one_file_system: true, listed: true }),
+            b"\x17\x01\x01d\x00\x00\x00\x01\x01",
+        ),
+        (
+            Message::Names(Names {
+                names: vec![ListedName { path: WirePath::parse(b"a/b").expect("a plain path"), whole: true }],
+                is_last: false,
+            }),
+            b"\x18\x01\x03a/b\x01\x00",
+        ),
+        (Message::MoreNames, b"\x19"),
+        (Message::Parts(Parts { below: None, older_secs: 251, remove: true }), b"\x1a\x00\xfb\xfb\x00\x01"),
+        (Message::PartsFound(vec![part]), b"\x1b\x01\x01a\x01\x02\x01"),
     ]
 }
 
@@ -113,7 +130,7 @@ fn every_message_has_the_bytes_it_always_had() {
     }
     let mut variants: Vec<u8> = all.iter().map(|(_, payload)| payload[0]).collect();
     variants.dedup();
-    assert_eq!(variants, Vec::from_iter(0..23), "every variant has its example, in order");
+    assert_eq!(variants, Vec::from_iter(0..28), "every variant has its example, in order");
 }
 
 #[test]

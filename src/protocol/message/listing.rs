@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Message, Mtime};
+use super::{Failure, Kind, Message, Mtime};
 use crate::protocol::path::WirePath;
 use crate::protocol::{ENTRIES_MAX, FRAME_BYTES_MAX};
 
@@ -28,6 +28,41 @@ pub struct Entry {
     pub mtime: Mtime,
     /// Permission bits.
     pub mode: u32,
+}
+
+/// A request for unfinished files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parts {
+    /// A directory below the served root, or the file that is not finished; `None` is the root itself.
+    pub below: Option<WirePath>,
+    /// Only those that were not written to for so many seconds.
+    pub older_secs: u64,
+    /// They are to be removed.
+    pub remove: bool,
+}
+
+/// An unfinished file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The file that it is to become, below the served root. A long name may be cut.
+    pub path: WirePath,
+    /// Bytes that are there.
+    pub size: u64,
+    /// How many seconds ago it was last written to.
+    pub age_secs: u64,
+    /// What has become of it.
+    pub fate: PartFate,
+}
+
+/// What a server did with an unfinished file that a client asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PartFate {
+    /// Nothing.
+    Kept,
+    /// It was removed.
+    Removed,
+    /// It was to be removed, and is there still.
+    Left(Failure),
 }
 
 impl Message {

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Message;
 use crate::protocol::path::WirePath;
+use crate::protocol::{NAMES_BYTES_MAX, NAMES_MAX};
 
 /// Rules for files that the client sends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,4 +57,60 @@ pub struct Get {
     pub links: bool,
     /// Content may go ahead of the answers: the client expects to want it.
     pub ahead: bool,
+}
+
+/// A request for files that says more than a [`Get`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Select {
+    /// What is wanted.
+    pub get: Get,
+    /// Directories on another file system than that of what was named are sent without what is in them.
+    pub one_file_system: bool,
+    /// What is wanted is a list of names, in the [`Names`] that follow. The pattern of `get`, which is its only one, is the
+    /// directory that they are below.
+    pub listed: bool,
+}
+
+/// Some names of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Names {
+    /// They are no patterns.
+    pub names: Vec<ListedName>,
+    /// Whether the list ends here.
+    pub is_last: bool,
+}
+
+/// One name of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ListedName {
+    /// Where it is, below the directory of the list; it keeps this name, and each directory in it is sent too.
+    pub path: WirePath,
+    /// Of a directory: all that is in it, and not itself alone.
+    pub whole: bool,
+}
+
+impl Names {
+    /// A list in as few messages as may be sent.
+    pub fn of(names: &[ListedName]) -> impl Iterator<Item = Message> + '_ {
+        let mut rest = Some(names);
+        std::iter::from_fn(move || {
+            let names = rest.take()?;
+            let (now, later) = names.split_at(fitting(names));
+            rest = (!later.is_empty()).then_some(later);
+            Some(Message::Names(Self { names: now.to_vec(), is_last: rest.is_none() }))
+        })
+    }
+}
+
+/// How many names from the first on make a message; one at least, if there is one.
+fn fitting(names: &[ListedName]) -> usize {
+    /// The length of the path and the flag.
+    const NAME_OVERHEAD: usize = 4;
+    let mut room = NAMES_BYTES_MAX;
+    let fits = |name: &&ListedName| {
+        let left = room.checked_sub(name.path.as_bytes().len() + NAME_OVERHEAD);
+        room = left.unwrap_or(0);
+        left.is_some()
+    };
+    names.iter().take(NAMES_MAX).take_while(fits).count().max(usize::from(!names.is_empty()))
 }

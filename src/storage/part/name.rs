@@ -40,8 +40,87 @@ pub(super) fn owned_part_name(name: &[u8], owner: &[u8]) -> Box<[u8]> {
     part_name(&[name, b"~", owner, PART_SUFFIX].concat())
 }
 
+/// What the name of a part says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct PartName<'a> {
+    /// The name of the file, or what a long one was cut to.
+    pub(super) target: &'a [u8],
+    /// Who may continue it.
+    pub(super) owner: NamedOwner<'a>,
+}
+
+/// Who may continue a part, as far as its name tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NamedOwner<'a> {
+    Anyone,
+    Only(&'a [u8]),
+    /// The name was cut, and its end is in the hash.
+    Unknown,
+}
+
+impl<'a> PartName<'a> {
+    /// Reads a name that [`part_name`] or [`owned_part_name`] made; `None` of any other.
+    pub(super) fn parse(name: &'a [u8]) -> Option<Self> {
+        let inner = name.strip_prefix(b".")?.strip_suffix(PART_SUFFIX).filter(|inner| !inner.is_empty())?;
+        if let Some(owned) = inner.strip_suffix(PART_SUFFIX) {
+            let tilde = owned.iter().rposition(|byte| *byte == b'~').filter(|at| *at > 0)?;
+            let owner = without_user(&owned[tilde + 1..]);
+            let owner = if owner.is_empty() { NamedOwner::Anyone } else { NamedOwner::Only(owner) };
+            return Some(Self { target: &owned[..tilde], owner });
+        }
+        let owner = if is_cut(inner) { NamedOwner::Unknown } else { NamedOwner::Anyone };
+        Some(Self { target: inner, owner })
+    }
+}
+
+/// An owner without the user of the machine for whom the part has another name than usual.
+fn without_user(owner: &[u8]) -> &[u8] {
+    let digits = owner.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    match owner[..owner.len() - digits].strip_suffix(USER_MARK) {
+        Some(rest) if digits > 0 => rest.strip_suffix(b"-").unwrap_or(rest),
+        _ => owner,
+    }
+}
+
+/// Whether the inside of a name is that of one which was too long.
+fn is_cut(inner: &[u8]) -> bool {
+    const HASH_DIGITS: usize = 64;
+    let Some(hash) = inner.len().checked_sub(HASH_DIGITS + 1) else { return false };
+    inner[hash] == b'~' && inner[hash + 1..].iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// What stands before the number of a user of this machine.
+pub(super) const USER_MARK: &[u8] = b"uid";
+
 /// Whether a name is one of ours.
 pub(crate) fn is_part_name(name: &[u8]) -> bool {
     let start = name.len().saturating_sub(PART_SUFFIX.len());
     name[start..].eq_ignore_ascii_case(PART_SUFFIX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_says_whose_part_of_what_it_is() {
+        let anyone = |name: &[u8]| part_name(name);
+        let owned = |name: &[u8], owner: &[u8]| owned_part_name(name, owner);
+        for (name, target, owner) in [
+            (anyone(b"big.iso"), &b"big.iso"[..], NamedOwner::Anyone),
+            (anyone(b".hidden"), b".hidden", NamedOwner::Anyone),
+            (anyone(b"a~b"), b"a~b", NamedOwner::Anyone),
+            (owned(b"big", b"kx42"), b"big", NamedOwner::Only(b"kx42")),
+            (owned(b"a~b", b"kx42"), b"a~b", NamedOwner::Only(b"kx42")),
+            (owned(b"big", b"uid0"), b"big", NamedOwner::Anyone),
+            (owned(b"big", b"kx42-uid1000"), b"big", NamedOwner::Only(b"kx42")),
+        ] {
+            assert_eq!(PartName::parse(&name), Some(PartName { target, owner }), "{name:?}");
+        }
+        let long = anyone(&[b'x'; 250]);
+        assert_eq!(PartName::parse(&long).map(|name| name.owner), Some(NamedOwner::Unknown));
+        for name in [&b"a.qft-part"[..], b".qft-part", b".a.QFT-PART", b".a", b".~kx.qft-part.qft-part"] {
+            assert_eq!(PartName::parse(name), None, "{name:?}");
+        }
+    }
 }

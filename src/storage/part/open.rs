@@ -73,7 +73,7 @@ fn step_aside(removed: Result<(), Errno>) -> Result<Opened, Errno> {
 ///
 /// That is the user of this process, but where the file system maps users (network file systems whose server trusts no
 /// root, file systems that know no owners): there it is whoever owns what is made for a look.
-fn is_ours(dir: &Dir, found: &Stat) -> bool {
+pub(super) fn is_ours(dir: &Dir, found: &Stat) -> bool {
     found.st_uid == rustix::process::geteuid().as_raw() || owner_of_new_files(dir) == Ok(found.st_uid)
 }
 

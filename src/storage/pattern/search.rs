@@ -127,7 +127,7 @@ impl<'a> Search<'a> {
             if !self.root.shows(dir, &name) {
                 continue;
             }
-            let (next, is_match) = self.next_states(states, &name);
+            let (mut next, is_match) = self.next_states(states, &name);
             if !is_match && next.is_empty() {
                 continue;
             }
@@ -147,6 +147,10 @@ impl<'a> Search<'a> {
                 && let Ok(child) = dir.child(&name).map(Arc::new)
                 && let Ok(names) = child.names()
             {
+                if child.id().dev != dir.id().dev && errand.finds.stays_on_one_file_system() {
+                    // Whoever writes `*/` where something is mounted has named it; `**` only means to look around.
+                    next.retain(|state| !matches!(self.steps[*state], Component::AnyDepth));
+                }
                 self.descend(&child, names, Some(&full), &next, errand)?;
             }
         }

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 fn all(place: &Place, at: Option<&str>, name: Option<&str>) -> Vec<Request> {
-    vec![Request { root: place.tree(), at: at.map(wire), name: name.map(wire) }]
+    vec![Request { root: place.tree(), at: at.map(wire), name: name.map(wire), whole: true }]
 }
 
 /// One line for each item: files as `place=name`, problems with `!`, notes with `#`.

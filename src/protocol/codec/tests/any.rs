@@ -41,6 +41,16 @@ fn entry() -> impl Strategy<Value = Entry> {
     })
 }
 
+fn part() -> impl Strategy<Value = Part> {
+    let fate = prop_oneof![Just(PartFate::Kept), Just(PartFate::Removed), failure().prop_map(PartFate::Left)];
+    (wire_path(), 0..=FILE_BYTES_MAX, any::<u64>(), fate).prop_map(|(path, size, age_secs, fate)| Part {
+        path,
+        size,
+        age_secs,
+        fate,
+    })
+}
+
 fn push() -> impl Strategy<Value = Push> {
     let target = prop_oneof![Just(Target::Directory), Just(Target::FileOrDirectory)];
     let if_exists = prop::sample::select(vec![IfExists::Replace, IfExists::Skip, IfExists::Rename, IfExists::Fail]);
@@ -67,6 +77,15 @@ fn get() -> impl Strategy<Value = Get> {
     })
 }
 
+fn select() -> impl Strategy<Value = Select> {
+    (get(), any::<(bool, bool)>()).prop_map(|(mut get, (one_file_system, listed))| {
+        if listed {
+            get.patterns = vec![b"d".to_vec()];
+        }
+        Select { get, one_file_system, listed }
+    })
+}
+
 fn verdict() -> impl Strategy<Value = Verdict> {
     let skip = prop::sample::select(vec![SkipReason::Same, SkipReason::Exists, SkipReason::Made, SkipReason::Mode]);
     let why = prop::sample::select(vec![Why::New, Why::Replace, Why::Resume, Why::Update]);
@@ -87,6 +106,15 @@ fn handshake() -> impl Strategy<Value = Message> {
             .prop_map(|(f, name, enrolled)| Message::Welcome(Welcome::new(f, name, enrolled))),
         push().prop_map(Message::Push),
         get().prop_map(Message::Get),
+        select().prop_map(Message::Select),
+        (vec((wire_path(), any::<bool>()), 0..20), any::<bool>()).prop_map(|(names, is_last)| {
+            let names = names.into_iter().map(|(path, whole)| ListedName { path, whole }).collect();
+            Message::Names(Names { names, is_last })
+        }),
+        Just(Message::MoreNames),
+        (prop::option::of(wire_path()), any::<u64>(), any::<bool>())
+            .prop_map(|(below, older_secs, remove)| Message::Parts(Parts { below, older_secs, remove })),
+        vec(part(), 0..20).prop_map(Message::PartsFound),
         (vec(any::<u8>(), 0..60), any::<bool>())
             .prop_map(|(pattern, recursive)| Message::List(List { pattern, recursive })),
         vec(entry(), 0..20).prop_map(Message::Entries),

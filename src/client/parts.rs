@@ -1,0 +1,90 @@
+//! Unfinished files on a server.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::Client;
+use super::connect::Link;
+use super::list::{LISTING_BYTES_MAX, NEXT_DEADLINE};
+use crate::error::Error;
+use crate::progress::Observer;
+use crate::protocol::close::CloseCode;
+use crate::protocol::features;
+use crate::protocol::message::{Failure, Message, Part, Parts, Problem, Status};
+use crate::protocol::path::WirePath;
+use crate::session::SessionError;
+use crate::transport::Contact;
+
+/// Which unfinished files are meant, and what becomes of them.
+#[derive(Debug, Clone, Default)]
+pub struct PartsOptions {
+    /// A directory, or the file that is not finished; `None` is everything.
+    pub below: Option<WirePath>,
+    /// Only those that were not written to for so long; by the second.
+    pub older: Duration,
+    /// They are removed.
+    pub remove: bool,
+}
+
+/// What a server said of its unfinished files.
+#[derive(Debug, Clone, Default)]
+pub struct PartsListing {
+    /// Those that were found.
+    pub parts: Vec<Part>,
+    /// Where could not be looked.
+    pub problems: Vec<Problem>,
+}
+
+pub(super) async fn run(client: &Client, contact: Contact, options: PartsOptions) -> Result<PartsListing, Error> {
+    let (observer, _events) = Observer::new();
+    let mut link = Link::open(client, &contact, &observer).await?;
+    let deadline = client.within_patience(NEXT_DEADLINE);
+    let read = ask(&mut link, options, deadline).await;
+    let code = read.as_ref().err().map_or(CloseCode::Done, SessionError::close_code);
+    let read = read.map_err(|error| link.explain(error));
+    link.close(code).await;
+    let Some(mut found) = read? else {
+        let text = "this server is too old to say; it needs a newer qft";
+        return Err(Error::Remote { name: b".".to_vec(), failure: Failure::new(Status::Unsupported, text) });
+    };
+    // One problem alone is the answer to what was asked for as a whole.
+    match (found.parts.is_empty(), found.problems.len()) {
+        (true, 1) => {
+            let Problem { name, failure } = found.problems.remove(0);
+            Err(Error::Remote { name, failure })
+        }
+        _ => Ok(found),
+    }
+}
+
+/// What the server answers; `None` when it does not understand the question.
+async fn ask(link: &mut Link, options: PartsOptions, deadline: Duration) -> Result<Option<PartsListing>, SessionError> {
+    if link.replies.features().await? & features::PARTS == 0 {
+        return Ok(None);
+    }
+    let PartsOptions { below, older, remove } = options;
+    link.control.send(Message::Parts(Parts { below, older_secs: older.as_secs(), remove }));
+    let (mut found, mut room) = (PartsListing::default(), LISTING_BYTES_MAX);
+    loop {
+        let message = timeout(deadline, link.replies.next()).await;
+        match message.map_err(|_| SessionError::Timeout("go on with the list"))?? {
+            Message::PartsFound(parts) if parts.is_empty() => return Ok(Some(found)),
+            Message::PartsFound(mut parts) => {
+                take_room(&mut room, parts.iter().map(|part| size_of::<Part>() + part.path.as_bytes().len()).sum())?;
+                found.parts.append(&mut parts);
+            }
+            Message::Problem(problem) => {
+                take_room(&mut room, size_of::<Problem>() + problem.name.len() + problem.failure.detail.len())?;
+                found.problems.push(problem);
+            }
+            Message::GoAway => {}
+            _ => return Err(SessionError::Order("anything but unfinished files in a list of them")),
+        }
+    }
+}
+
+fn take_room(room: &mut usize, bytes: usize) -> Result<(), SessionError> {
+    *room = room.checked_sub(bytes).ok_or(SessionError::Order("a list that does not fit in memory"))?;
+    Ok(())
+}

@@ -1,0 +1,342 @@
+//! Unfinished files: which there are in a tree, how old they are, and their removal.
+
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{FileType, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::lock::lock;
+use super::name::{NamedOwner, PartName, part_name};
+use super::open::{is_ours, named};
+use crate::protocol::message::{Failure, Kind, Status};
+use crate::protocol::path::WirePath;
+use crate::storage::dir::{Dir, ObjectId};
+use crate::storage::error::{Op, failed};
+use crate::storage::filter::Filters;
+use crate::storage::meta::Facts;
+use crate::storage::request::Request;
+use crate::storage::root::Tree;
+use crate::storage::walk::{Found, Links, Walk, walk};
+
+/// What an earlier transfer has left of a file, or what one is writing now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The file that it is to become; a name that is nearly as long as names can be is cut.
+    pub path: WirePath,
+    /// Bytes that are there.
+    pub size: u64,
+    /// How long ago it was last written to.
+    pub age: Duration,
+    /// What has become of it.
+    pub fate: Fate,
+}
+
+/// What a search did with an unfinished file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// Nothing.
+    Kept,
+    /// It was removed.
+    Removed,
+    /// It was to be removed and is there still.
+    Left(Failure),
+}
+
+/// Whether what is found is removed, and for whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// It is only looked at.
+    None,
+    /// For a client: what anyone may continue, or it alone.
+    ByClient,
+    /// For the server that made them: whoever may continue them.
+    ByServer,
+    /// For the user of this machine, to whom the system says what he may.
+    ByUser,
+}
+
+/// Where the file system knows no locks, nobody can tell whether another process writes to a part that is younger.
+const STILL_AFTER: Duration = Duration::from_secs(60 * 60);
+
+/// Looks for unfinished files, lazily: below a directory, or those of one file.
+#[derive(Debug)]
+pub struct Search {
+    tree: Tree,
+    /// The directory where it begins; `None` is the top.
+    top: Option<WirePath>,
+    is_begun: bool,
+    /// Goes into all directories below that.
+    walk: Walk,
+    /// Only those of the file of this name.
+    target: Option<Vec<u8>>,
+    owner: Option<String>,
+    older: Duration,
+    removal: Removal,
+    found: VecDeque<Result<Unfinished, (Vec<u8>, Failure)>>,
+}
+
+impl Search {
+    /// Looks below `below`, which need not be a directory: then it is the name of the file that is not finished. Links lead
+    /// nowhere, and what the tree does not show is not there.
+    pub fn new(tree: Tree, below: Option<WirePath>) -> Self {
+        let is_dir = below.as_ref().is_none_or(|at| matches!(tree.stat(at), Ok(Some(meta)) if meta.kind == Kind::Dir));
+        let (top, target) = match below {
+            Some(file) if !is_dir => (file.parent(), Some(file.name().to_vec())),
+            dir => (dir, None),
+        };
+        let everything = Request { root: tree.clone(), at: top.clone(), name: top.clone(), whole: true };
+        let requests = if target.is_none() { vec![everything] } else { Vec::new() };
+        Self {
+            tree,
+            top,
+            is_begun: false,
+            walk: walk(requests, Filters::none(), Links::Skip),
+            target,
+            owner: None,
+            older: Duration::ZERO,
+            removal: Removal::None,
+            found: VecDeque::new(),
+        }
+    }
+
+    /// Only what this owner alone may continue, and no word of anything else.
+    #[must_use]
+    pub fn of(mut self, owner: Option<String>) -> Self {
+        self.owner = owner;
+        self
+    }
+
+    /// Only what was not written to for so long.
+    #[must_use]
+    pub fn older(mut self, age: Duration) -> Self {
+        self.older = age;
+        self
+    }
+
+    /// Removes what is found.
+    #[must_use]
+    pub fn removing(mut self, removal: Removal) -> Self {
+        self.removal = removal;
+        self
+    }
+
+    /// Goes on by one name, which may be none of a part; `Break` at the end. For whoever has to look whether the search is
+    /// still wanted. An error comes with the directory that cannot be searched.
+    pub fn step(&mut self) -> ControlFlow<(), Option<Result<Unfinished, (Vec<u8>, Failure)>>> {
+        if let Some(found) = self.found.pop_front() {
+            return ControlFlow::Continue(Some(found));
+        }
+        if !self.is_begun {
+            self.is_begun = true;
+            self.search(self.top.clone().as_ref());
+            return ControlFlow::Continue(None);
+        }
+        match self.walk.step()? {
+            Some(Found::File { at, meta, .. }) if meta.kind == Kind::Dir && Some(&at) != self.top.as_ref() => {
+                self.search(Some(&at));
+            }
+            Some(Found::Problem { name, failure }) => self.complain(&name, failure),
+            Some(Found::File { .. } | Found::Note(_)) | None => {}
+        }
+        ControlFlow::Continue(None)
+    }
+
+    fn complain(&mut self, name: &[u8], failure: Failure) {
+        if self.owner.is_none() {
+            self.found.push_back(Err((name.to_vec(), failure)));
+        }
+    }
+
+    fn search(&mut self, at: Option<&WirePath>) {
+        let shown = at.map_or(Path::new("."), WirePath::as_path);
+        let dir = match self.tree.open_dir(at) {
+            Ok(dir) => dir,
+            Err(error) => return self.complain(shown.as_os_str().as_encoded_bytes(), error.into()),
+        };
+        // A directory that may not be listed is told of by the walk, which wants to.
+        for name in dir.part_names().unwrap_or_default() {
+            if let Some(found) = self.judge(&dir, at, &name) {
+                self.found.push_back(Ok(found));
+            }
+        }
+    }
+
+    /// What a part is, and what becomes of it; `None` when it is none that is looked for.
+    fn judge(&self, dir: &Dir, at: Option<&WirePath>, name: &[u8]) -> Option<Unfinished> {
+        let read = PartName::parse(name).filter(|read| self.tree.shows(dir, read.target))?;
+        if self.target.as_ref().is_some_and(|target| read.target != target && *part_name(target) != *name) {
+            return None;
+        }
+        if let Some(owner) = &self.owner
+            && read.owner != NamedOwner::Only(owner.as_bytes())
+        {
+            return None;
+        }
+        let path = match at {
+            Some(at) => WirePath::parse(&[at.as_bytes(), b"/", read.target].concat()).ok()?,
+            None => WirePath::parse(read.target).ok()?,
+        };
+        let there = dir.stat(name).ok().filter(|found| is_plain(found))?;
+        let facts = Facts::of(&there);
+        let age = age_of(&there);
+        if age < self.older {
+            return None;
+        }
+        let fate = match self.removal {
+            Removal::None => Fate::Kept,
+            removal => match self.remove(removal, dir, name, &there, &read).transpose()? {
+                Ok(()) => Fate::Removed,
+                Err(failure) => Fate::Left(failure),
+            },
+        };
+        Some(Unfinished { path, size: facts.size, age, fate })
+    }
+
+    /// Removes a part; `None` when it is not there any more, for it has become the file.
+    fn remove(
+        &self,
+        removal: Removal,
+        dir: &Dir,
+        name: &[u8],
+        there: &Stat,
+        read: &PartName<'_>,
+    ) -> Result<Option<()>, Failure> {
+        if removal == Removal::ByClient && self.owner.is_none() && matches!(read.owner, NamedOwner::Only(_)) {
+            return Err(Failure::new(Status::NotAllowed, "only the client that began it may remove it"));
+        }
+        if removal != Removal::ByUser && !is_ours(dir, there) {
+            return Err(Failure::new(Status::NotAllowed, "it belongs to another user of that machine"));
+        }
+        let shown = Path::new(OsStr::from_bytes(read.target));
+        let open = |how| dir.open_file(name, how);
+        let file = match open(OFlags::RDWR) {
+            // It had got the mode of its file, read-only, when its process died.
+            Err(Errno::ACCESS) => open(OFlags::RDONLY),
+            opened => opened,
+        };
+        let file = match file {
+            Err(Errno::NOENT) => return Ok(None),
+            opened => opened.map_err(failed(Op::Remove, shown))?,
+        };
+        // Whoever writes to it holds the lock, and looks at the name again once it has it.
+        let held = lock(&file, dir, name, shown)?;
+        if held.is_some() && age_of(there) < STILL_AFTER {
+            return Err(Failure::new(Status::Busy, "nobody can tell whether it is being written; it is young"));
+        }
+        let facts = Facts::of(there);
+        match named(dir, name, ObjectId { dev: facts.dev, ino: facts.ino }).map_err(failed(Op::Remove, shown))? {
+            Some(found) if is_plain(&found) => {
+                dir.remove(name).map(Some).map_err(|error| failed(Op::Remove, shown)(error).into())
+            }
+            Some(_) | None => Ok(None),
+        }
+    }
+}
+
+/// Whether it is a file that has no other name.
+fn is_plain(found: &Stat) -> bool {
+    FileType::from_raw_mode(found.st_mode) == FileType::RegularFile && found.st_nlink <= 1
+}
+
+fn age_of(found: &Stat) -> Duration {
+    let written = u64::try_from(Facts::of(found).mtime.secs).map_or(SystemTime::UNIX_EPOCH, |secs| {
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(secs)).unwrap_or_else(SystemTime::now)
+    });
+    SystemTime::now().duration_since(written).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+
+    use super::*;
+    use crate::protocol::path::{PART_SUFFIX, escape};
+    use crate::storage::testing::{Place, wire};
+    use crate::storage::{Fresh, Owner, Part};
+
+    /// What a transfer left so many days ago.
+    fn old(place: &Place, file: &str, owner: Owner<'_>, days: u64) {
+        let path = place.path(file).with_file_name(OsStr::from_bytes(&owner.part_name(&wire(file))));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, [0; 10]).unwrap();
+        let time = SystemTime::now() - Duration::from_secs(days * 86_400);
+        File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    }
+
+    fn lines(mut search: Search) -> Vec<String> {
+        let mut lines = Vec::new();
+        while let ControlFlow::Continue(found) = search.step() {
+            lines.extend(found.map(|found| match found {
+                Ok(Unfinished { path, size, fate, .. }) => match fate {
+                    Fate::Kept => format!("{path} {size}"),
+                    Fate::Removed => format!("{path} removed"),
+                    Fate::Left(failure) => format!("{path} {:?}", failure.status),
+                },
+                Err((name, failure)) => format!("!{} {:?}", escape(&name), failure.status),
+            }));
+        }
+        lines.sort();
+        lines
+    }
+
+    fn count(place: &Place, dir: &str) -> usize {
+        let entries = fs::read_dir(place.path(dir)).unwrap();
+        entries.filter(|entry| entry.as_ref().unwrap().file_name().as_encoded_bytes().ends_with(PART_SUFFIX)).count()
+    }
+
+    #[test]
+    fn they_are_found_below_a_directory_or_by_the_name_of_the_file() {
+        let place = Place::new();
+        old(&place, "a", Owner::Anyone, 1);
+        old(&place, "d/e/b", Owner::Anyone, 40);
+        old(&place, "d/c", Owner::Only("kx42"), 40);
+        fs::write(place.path("d/done"), b"x").unwrap();
+        let all = || Search::new(place.tree(), None);
+        assert_eq!(lines(all()), ["a 10", "d/c 10", "d/e/b 10"]);
+        assert_eq!(lines(all().older(Duration::from_secs(30 * 86_400))), ["d/c 10", "d/e/b 10"]);
+        assert_eq!(lines(all().of(Some("kx42".to_owned()))), ["d/c 10"]);
+        assert_eq!(lines(Search::new(place.tree(), Some(wire("d")))), ["d/c 10", "d/e/b 10"]);
+        assert_eq!(lines(Search::new(place.tree(), Some(wire("d/e/b")))), ["d/e/b 10"]);
+        assert_eq!(lines(Search::new(place.tree(), Some(wire("d/e/none")))), [""; 0]);
+        assert_eq!(lines(Search::new(place.tree(), Some(wire("none/x")))), ["!none NotFound"]);
+        assert_eq!(lines(Search::new(place.tree(), Some(wire("none/x"))).of(Some("kx42".to_owned()))), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_being_written_stays_and_so_does_what_is_no_part_of_ours() {
+        let place = Place::new();
+        place.write(".other.qft-part", b"a file with two names");
+        fs::hard_link(place.path(".other.qft-part"), place.path("second")).unwrap();
+        std::os::unix::fs::symlink("second", place.path(".link.qft-part")).unwrap();
+        place.write(".qft-part", b"no name");
+        place.write("b.qft-part", b"no dot");
+        fs::create_dir(place.path(".dir.qft-part")).unwrap();
+        let busy = Part::open(&place.root, &wire("busy"), Owner::Anyone, Fresh::No).unwrap();
+        busy.file().set_len(1).unwrap();
+        let search = || Search::new(place.tree(), None).removing(Removal::ByUser);
+        assert_eq!(lines(search()), ["busy Busy"]);
+        drop(busy);
+        old(&place, "busy", Owner::Anyone, 0);
+        assert_eq!(lines(search()), ["busy removed"]);
+        assert_eq!(count(&place, "."), 5);
+    }
+
+    #[test]
+    fn a_client_removes_what_it_could_continue() {
+        let place = Place::new();
+        for owner in [Owner::Anyone, Owner::Only("kx42"), Owner::Only("other")] {
+            old(&place, "d/f", owner, 0);
+        }
+        let search = |owner: Option<&str>| {
+            Search::new(place.tree(), None).of(owner.map(str::to_owned)).removing(Removal::ByClient)
+        };
+        assert_eq!(lines(search(Some("kx42"))), ["d/f removed"]);
+        assert_eq!(lines(search(None)), ["d/f NotAllowed", "d/f removed"]);
+        assert_eq!(lines(Search::new(place.tree(), None).removing(Removal::ByServer)), ["d/f removed"]);
+    }
+}
