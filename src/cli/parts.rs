@@ -44,7 +44,7 @@ struct Row {
 
 /// Runs the command.
 pub(crate) fn run(args: &PartsArgs) -> anyhow::Result<Exit> {
-    let place = args.place.as_deref().unwrap_or(OsStr::new("."));
+    let place = args.place.as_deref().unwrap_or_else(|| OsStr::new("."));
     if args.json {
         Json::stdout().start("parts", json!({"path": text(place.as_bytes()), "remove": args.remove}));
     }
@@ -73,7 +73,9 @@ pub(crate) fn run(args: &PartsArgs) -> anyhow::Result<Exit> {
 /// Those of this machine, whose user the system lets remove what he may.
 fn here(place: &Path, args: &PartsArgs) -> anyhow::Result<Listing> {
     let (dir, file) = match (place.is_dir(), place.file_name()) {
-        (false, Some(file)) => (place.parent().unwrap_or(Path::new("")), Some(WirePath::from_path(Path::new(file))?)),
+        (false, Some(file)) => {
+            (place.parent().unwrap_or_else(|| Path::new("")), Some(WirePath::from_path(Path::new(file))?))
+        }
         _ => (place, None),
     };
     let tree = Tree::open(if dir.as_os_str().is_empty() { Path::new(".") } else { dir })?;
@@ -192,8 +194,8 @@ impl Listing {
         let stdout = io::stdout();
         let is_terminal = stdout.is_terminal();
         let mut out = BufWriter::new(stdout.lock());
-        let kept = self.parts.iter().filter(|row| row.failure().is_none());
-        let written = kept.map(|row| write_row(&mut out, row, is_terminal)).collect::<io::Result<()>>();
+        let mut kept = self.parts.iter().filter(|row| row.failure().is_none());
+        let written = kept.try_for_each(|row| write_row(&mut out, row, is_terminal));
         match written.and_then(|()| out.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             other => other.context("writing to standard output")?,

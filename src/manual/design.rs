@@ -21,7 +21,8 @@
 //! **Resume is optimistic and always verified.** A receiver with part of a file asks for the rest at once.
 //! While that flows, both ends hash what was there, and only chunks that differ are sent again. There is no
 //! journal that could lie after a crash, no hashing before the first byte, and a wrong guess costs one
-//! chunk. An older version of a file is used the same way.
+//! chunk. An older version of a file is used the same way. What nobody continues lies there as `.NAME.qft-part`; a server
+//! removes it when it was not written to for 30 days (`--keep-parts`), `qft parts --remove` whenever somebody wants it gone.
 //!
 //! **Done means durable.** A file gets its final name after its digest matched and its content was synced;
 //! the receiver says so after the directory was synced too. Groups of files share these steps, which makes

@@ -24,7 +24,8 @@
 //! | answers that are not read | [`QUEUED_MESSAGES_MAX`], and its share of the memory | is closed | `a_peer_that_asks_on_and_on_without_reading_the_answers_is_shut_out` |
 //! | new directories | its share of the memory | the last ones keep their own time | `a_directory_that_is_offered_over_and_over_takes_no_more_room` |
 //! | open files | half of the process's; a connection at most three times what it leaves | waits for its own | `who_holds_many_files_open_leaves_some_to_the_others` |
-//! | threads that walk | one for each `Get`, one for each `List`, one of each a connection | a violation | `lists_do_not_take_a_thread_each` |
+//! | names of a list that are not looked for yet | [`NAMES_AHEAD_MAX`] messages, and its share of the memory | a violation | `a_list_that_does_not_wait_for_the_server_ends_the_connection` |
+//! | threads that walk | one for each `Get`, one for each `List` or `Parts`, one of each a connection | a violation | `lists_do_not_take_a_thread_each` |
 //!
 //! # What a server does
 //! | what | bound | who meets it | test |
@@ -46,8 +47,8 @@
 
 #[allow(unused_imports, reason = "the table links to them")]
 use crate::protocol::{
-    BEGUN_BYTES_MAX, FRAME_BYTES_MAX, HEADERS_AHEAD_MAX, PATTERN_BYTES_MAX, PATTERNS_MAX, PROBE_BYTES_MAX,
-    PROBE_MILLIS_MAX,
+    BEGUN_BYTES_MAX, FRAME_BYTES_MAX, HEADERS_AHEAD_MAX, NAMES_AHEAD_MAX, PATTERN_BYTES_MAX, PATTERNS_MAX,
+    PROBE_BYTES_MAX, PROBE_MILLIS_MAX,
 };
 #[allow(unused_imports, reason = "the table links to them")]
 use crate::server::limits::*;

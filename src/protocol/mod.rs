@@ -41,15 +41,14 @@
 //!    of keying material (label [`TOKEN_LABEL`], no context): it is good for this connection alone.
 //! 2. Server: `Welcome`, or it closes (`NotAuthorised`, `InviteSpent`, `TooManyTries`, `Expired`, `Revoked`, `WrongToken`,
 //!    `NotCertified`, `CertificateExpired`, `Unsupported`, `Busy`; `GoingAway` when it is stopping). Its features are a subset of the client's; unknown bits are ignored by the server and never returned.
-//! 3. Client: one job, that is one `Push`, `Get`, `Select`, `List`, `Parts` or `Probe`. Those that need no feature may be
-//!    sent right behind `Hello`, and the
-//!    headers of a `Push` right behind it, and content that goes ahead (below); the server reads them only once it has
-//!    accepted the client. Other data streams wait for `Welcome`.
+//! 3. Client: one job, that is one `Push`, `Get`, `Select`, `List`, `Parts` or `Probe`. One that needs no feature may be sent
+//!    right behind `Hello`, and the headers of a `Push` right behind it, and content that goes ahead (below); the server reads
+//!    them only once it has accepted the client. Other data streams wait for `Welcome`.
 //!
 //! With [`features::SELECT`] a `Select` is a `Get` that stays on the file system of what it names, or asks for a list of
-//! names. The list follows in `Names`, of which at most [`NAMES_AHEAD_MAX`] may be ahead of the server: it answers each
-//! with `MoreNames` when it has looked for what is in it. What is offered of a list goes by the path that the list gives it, its
-//! directories before it; a directory without what is in it unless the name says so (`whole`).
+//! names. The list follows in `Names`, of which at most [`NAMES_AHEAD_MAX`] may be ahead of the server: it answers each but
+//! the last with `MoreNames` when it has looked for what is in it. What is offered of a list goes by the path that the list
+//! gives it, its directories before it; a directory without what is in it unless the name says so (`whole`).
 //!
 //! A `List` is answered with `Entries` until an empty one, or with `Problem`s before that; then the client closes.
 //! With [`features::PARTS`] a `Parts` is answered with `PartsFound` likewise. Whoever may neither send nor read is told so;

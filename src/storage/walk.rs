@@ -297,7 +297,7 @@ impl Frame {
             }
             Listing::Open(..) => return Ok(()),
         };
-        self.device.get_or_insert(dir.id().dev);
+        self.device.get_or_insert_with(|| dir.id().dev);
         let mut names = dir.names().map_err(|errno| self.failed(errno))?;
         names.retain(|name| self.root.shows(&dir, name));
         self.listing = Listing::Open(dir, names.into_iter());

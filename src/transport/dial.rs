@@ -301,7 +301,7 @@ impl Call {
 /// A socket of the peer's address family, so that a machine without the other family needs none of it.
 pub(crate) fn open_endpoint(peer: SocketAddr, tuning: &Tuning) -> Result<(Endpoint, Granted), TransportError> {
     let (throttle, copies) = (tuning.throttle.as_ref(), &tuning.copies);
-    let addr = tuning.local.unwrap_or(match peer {
+    let addr = tuning.local.unwrap_or_else(|| match peer {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
     });

@@ -10,7 +10,7 @@ use crate::protocol::message::*;
 use crate::protocol::path::WirePath;
 use crate::protocol::{
     DETAIL_BYTES_MAX, ENTRIES_MAX, FILE_BYTES_MAX, FILTER_BYTES_MAX, FILTERS_MAX, HAVE_DIGESTS_MAX, LINK_BYTES_MAX,
-    NAME_BYTES_MAX, PATTERN_BYTES_MAX, PATTERNS_MAX, path,
+    NAME_BYTES_MAX, NAMES_MAX, PATTERN_BYTES_MAX, PATTERNS_MAX, path,
 };
 
 fn frame(message: &Message) -> Vec<u8> {
@@ -265,6 +265,13 @@ fn over_limits() -> Vec<(&'static str, Message)> {
     let have = |first, count| Message::Have(Have { id: FileId(0), first, digests: vec![Digest([0; 16]); count] });
     let done = |failure| Done { id: FileId(0), failure };
     let problem = |name: Vec<u8>, failure| Message::Problem(Problem { name, failure });
+    let select = |count| {
+        let get = Get { patterns: vec![Vec::new(); count], filters: Vec::new(), links: false, ahead: false };
+        Message::Select(Select { get, one_file_system: false, listed: true })
+    };
+    let listed = ListedName { path: path.clone(), whole: false };
+    let part = |size, fate| Part { path: path.clone(), size, age_secs: 0, fate };
+    let parts = |count, size, fate| Message::PartsFound(vec![part(size, fate); count]);
     vec![
         ("name", Message::Hello(Hello { name: long(NAME_BYTES_MAX), ..Hello::new(0, "", None) })),
         ("name", Message::Welcome(Welcome { features: 0, name: long(NAME_BYTES_MAX), enrolled: false })),
@@ -291,6 +298,11 @@ fn over_limits() -> Vec<(&'static str, Message)> {
         ("cancel without a failure", Message::Cancel(done(None))),
         ("detail", problem(Vec::new(), failure())),
         ("name", problem(vec![0; path::PATH_BYTES_MAX + 1], Failure::new(Status::Busy, ""))),
+        ("number of patterns", select(2)),
+        ("number of names", Message::Names(Names { names: vec![listed; NAMES_MAX + 1], is_last: true })),
+        ("number of parts", parts(ENTRIES_MAX + 1, 0, PartFate::Kept)),
+        ("size", parts(1, FILE_BYTES_MAX + 1, PartFate::Kept)),
+        ("detail", parts(1, 0, PartFate::Left(failure()))),
     ]
 }
 
