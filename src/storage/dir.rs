@@ -217,6 +217,11 @@ impl Dir {
         *self.tells_names_apart.get_or_init(|| file_system::tells_names_apart(self))
     }
 
+    /// Most bytes that a name can have here.
+    pub(crate) fn longest_name(&self) -> usize {
+        file_system::longest_name(self, self.id.dev)
+    }
+
     /// Whether it has an entry of exactly this name, in this spelling.
     pub(crate) fn lists(&self, name: &[u8]) -> Result<bool, Errno> {
         for entry in self.entries()? {

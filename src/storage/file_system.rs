@@ -1,6 +1,10 @@
 //! What is known of a file system by its kind.
 
+use std::collections::BTreeMap;
 use std::os::fd::AsFd;
+use std::sync::{Mutex, PoisonError};
+
+use crate::protocol::path::COMPONENT_BYTES_MAX;
 
 /// The kinds whose answers are relied on, by `f_type` of `statfs(2)`; ext2 and ext3 have the same as ext4.
 const EXT4: u32 = 0xEF53;
@@ -27,6 +31,20 @@ pub(crate) fn tells_names_apart(dir: impl AsFd) -> bool {
     let exact = matches!(kind(dir.as_fd()), Some(EXT4 | XFS | BTRFS | TMPFS));
     // Not every file system has flags; one that has none folds nothing.
     exact && !rustix::fs::ioctl_getflags(dir).is_ok_and(|flags| flags.bits() & CASE_FOLDING != 0)
+}
+
+/// Most bytes that a name can have in this directory, which is on the file system `dev`: 255 nearly everywhere, and 143 on
+/// eCryptfs. Each file system is asked once.
+pub(crate) fn longest_name(dir: impl AsFd, dev: u64) -> usize {
+    static ASKED: Mutex<BTreeMap<u64, usize>> = Mutex::new(BTreeMap::new());
+    if let Some(longest) = ASKED.lock().unwrap_or_else(PoisonError::into_inner).get(&dev) {
+        return *longest;
+    }
+    // Not under the lock: a network file system may take its time.
+    let said = rustix::fs::fstatvfs(dir).ok().and_then(|found| usize::try_from(found.f_namemax).ok());
+    let longest = said.unwrap_or(COMPONENT_BYTES_MAX);
+    ASKED.lock().unwrap_or_else(PoisonError::into_inner).insert(dev, longest);
+    longest
 }
 
 // The field has other widths and signs on other architectures; the numbers themselves have 32 bits.

@@ -41,7 +41,7 @@ pub use filter::{FilterError, Filters};
 pub use listed::Listing;
 pub(crate) use meta::kept_mode;
 pub use meta::{FileIdentity, Meta};
-pub use part::{Adoption, Fate, Fresh, Owner, Part, Removal, Search, Unfinished};
+pub use part::{Adoption, Fate, Fresh, Looked, Owner, Part, Removal, Search, Unfinished};
 pub use pattern::{Expanded, Finds, directory, expand};
 pub use pool::{Disk, DiskQueue, Lost, OpenQueue};
 pub use request::{Missing, Request, local_requests};

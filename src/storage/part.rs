@@ -28,7 +28,7 @@ use lock::{Held, lock};
 pub(crate) use name::is_part_name;
 use name::{USER_MARK, owned_part_name, part_name};
 use open::{Opened, length, named, open_file};
-pub use unfinished::{Fate, Removal, Search, Unfinished};
+pub use unfinished::{Fate, Looked, Removal, Search, Unfinished};
 
 /// How often a part is opened again when someone removes or replaces it at that moment.
 const OPEN_ATTEMPTS: usize = 16;
@@ -54,19 +54,22 @@ pub enum Owner<'a> {
 }
 
 impl Owner<'_> {
-    fn part_name(self, target: &WirePath) -> Box<[u8]> {
+    fn part_name(self, dir: &Dir, target: &WirePath) -> Box<[u8]> {
+        let longest = dir.longest_name();
         match self {
-            Self::Anyone => part_name(target.name()),
-            Self::Only(owner) => owned_part_name(target.name(), owner.as_bytes()),
+            Self::Anyone => part_name(target.name(), longest),
+            Self::Only(owner) => owned_part_name(target.name(), owner.as_bytes(), longest),
         }
     }
 
     /// The name that is used while a part of another user of this machine has the usual one.
-    fn spare_part_name(self, target: &WirePath) -> Box<[u8]> {
+    fn spare_part_name(self, dir: &Dir, target: &WirePath) -> Box<[u8]> {
         let user = format!("{}{}", USER_MARK.escape_ascii(), rustix::process::geteuid().as_raw());
         match self {
-            Self::Anyone => owned_part_name(target.name(), user.as_bytes()),
-            Self::Only(owner) => owned_part_name(target.name(), format!("{owner}-{user}").as_bytes()),
+            Self::Anyone => owned_part_name(target.name(), user.as_bytes(), dir.longest_name()),
+            Self::Only(owner) => {
+                owned_part_name(target.name(), format!("{owner}-{user}").as_bytes(), dir.longest_name())
+            }
         }
     }
 }
@@ -103,8 +106,9 @@ impl Part {
     /// # Errors
     /// When it cannot be told.
     pub fn peek(root: &Destination, target: &WirePath, owner: Owner<'_>) -> Result<Option<u64>, StorageError> {
-        let (name, spare) = (owner.part_name(target), owner.spare_part_name(target));
-        let found = root.in_parent(target, |dir, _| Ok(length(dir, &name, &spare)?));
+        let found = root.in_parent(target, |dir, _| {
+            Ok(length(dir, &owner.part_name(dir, target), &owner.spare_part_name(dir, target))?)
+        });
         match found {
             Ok(length) => Ok(length),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -120,21 +124,23 @@ impl Part {
     /// # Errors
     /// Status `Busy` while another writer has it; `BadName` when a directory has its name.
     pub fn open(root: &Destination, target: &WirePath, owner: Owner<'_>, fresh: Fresh) -> Result<Self, StorageError> {
-        let mut name = owner.part_name(target);
-        let mut spare = Some(owner.spare_part_name(target));
+        let mut is_spare = false;
         for _ in 0..OPEN_ATTEMPTS {
-            let opened = root.in_made_parent(target, |dir, _| Ok((open_file(dir, &name)?, Arc::clone(dir))));
-            let (opened, dir) = opened.map_err(|error| not_opened(target, error))?;
+            let opened = root.in_made_parent(target, |dir, _| {
+                let name = if is_spare { owner.spare_part_name(dir, target) } else { owner.part_name(dir, target) };
+                Ok((open_file(dir, &name)?, name, Arc::clone(dir)))
+            });
+            let (opened, name, dir) = opened.map_err(|error| not_opened(target, error))?;
             let (file, id) = match opened {
                 Opened::Part(file, id) => (file, id),
                 Opened::Changed => continue,
-                Opened::Foreign => match spare.take() {
-                    Some(other) => {
-                        name = other;
-                        continue;
-                    }
-                    None => return Err(StorageError::new(Op::Create, target.as_path(), Refusal::PartForeign)),
-                },
+                Opened::Foreign if is_spare => {
+                    return Err(StorageError::new(Op::Create, target.as_path(), Refusal::PartForeign));
+                }
+                Opened::Foreign => {
+                    is_spare = true;
+                    continue;
+                }
             };
             let held = lock(&file, &dir, &name, target.as_path())?;
             // Whoever had the lock until now may have committed or removed what we opened, or written to it.

@@ -7,6 +7,7 @@ round=up      and rounded up, not down
 omit=ignored  a change of one time alone is ignored, and called a success
 chmod=ERRNO   setting a mode fails; also utime=, flush=, fsync=
 size0=1       every file is called empty
+namemax=N     no name is longer than N bytes, as on eCryptfs, which has 143
 
 Needs fusepy and libfuse2.
 """
@@ -19,6 +20,7 @@ import time
 from fuse import FUSE, FuseOSError, Operations
 
 options = dict(word.split("=", 1) for word in sys.argv[3:])
+NAME_MAX = int(options.get("namemax", "255"))
 STEP = int(options.get("gran_ns", "1"))
 NOW, OMIT = (1 << 30) - 1, (1 << 30) - 2
 
@@ -39,6 +41,8 @@ class Odd(Operations):
     def at(self, path):
         here = self.back
         for name in filter(None, path.split("/")):
+            if len(name.encode(errors="surrogateescape")) > NAME_MAX:
+                raise FuseOSError(errno.ENAMETOOLONG)
             if "ci" in options and os.path.isdir(here) and name not in os.listdir(here):
                 name = next((other for other in os.listdir(here) if other.lower() == name.lower()), name)
             here = os.path.join(here, name)
@@ -101,7 +105,7 @@ class Odd(Operations):
     def statfs(self, path):
         found = os.statvfs(self.at(path))
         names = ("f_bavail", "f_bfree", "f_blocks", "f_bsize", "f_favail", "f_ffree", "f_files", "f_frsize", "f_namemax")
-        return {name: getattr(found, name) for name in names}
+        return {name: getattr(found, name) for name in names} | {"f_namemax": NAME_MAX}
 
     def open(self, path, flags):
         return os.open(self.at(path), flags & ~os.O_NOFOLLOW)

@@ -5,7 +5,9 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::bin::Machine;
+use rustix::process::Signal;
+
+use super::bin::{Machine, wait_for};
 use super::{BEHIND, DISK, failing, has_strace, with_disk};
 
 /// Pairs that differ in case: small, larger than a chunk, directories.
@@ -161,4 +163,25 @@ fn a_rename_that_fails_leaves_no_empty_file_under_the_name() {
     assert!(!machine.has("there/f"));
     machine.run("send --if-exists skip f --to local:there").exits(0);
     assert_eq!(machine.read("there/f"), b"content");
+}
+
+#[test]
+fn names_as_long_as_the_disk_has_them_arrive_and_are_continued_and_longer_ones_fail_alone() {
+    let Some((_disk, machine)) = with_disk("namemax=143") else { return };
+    let longest = "n".repeat(143);
+    machine.write_large(&format!("s/{longest}"), 8 << 20);
+    machine.write("s/short", "x");
+    let sending = machine.run_on(&format!("send --bwlimit 1M s/{longest} --to local:{DISK}"));
+    let part = || machine.tree(DISK).into_iter().find(|name| name.ends_with(".qft-part"));
+    let part = wait_for("the first bytes", || part().filter(|part| machine.path(DISK).join(part).metadata().is_ok()));
+    assert_eq!(part.len(), 143);
+    sending.signal(Signal::INT);
+    sending.end();
+    machine.write(&format!("s/{}", "m".repeat(144)), "x");
+    machine.run(&format!("send -v s/ --to local:{DISK}")).exits(3).says(&["mmm", "name"]);
+    assert_eq!(machine.tree(DISK), [longest.as_str(), "short"]);
+    // A name beside it would be too long, which is said of that file.
+    machine.write(&format!("t/{longest}"), "another");
+    machine.run(&format!("send --if-exists rename t/ --to local:{DISK}")).exits(3).says(&["nnn"]);
+    assert_eq!(machine.tree(DISK), [longest.as_str(), "short"]);
 }

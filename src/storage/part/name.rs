@@ -4,17 +4,22 @@ use sha2::{Digest, Sha256};
 
 use crate::protocol::path::{COMPONENT_BYTES_MAX, PART_SUFFIX};
 
-/// The name of the part of a file of that name.
+/// The shortest longest name that is taken for one: eCryptfs has 143, everything else that is known more.
+const LONGEST_MIN: usize = 100;
+
+/// The name of the part of a file of that name, where names have at most `longest` bytes.
 ///
 /// Names too long for the suffix are cut and get a hash; those results, and only those, have the greatest
-/// length that a name can have, so no two files ever share a part.
-pub(super) fn part_name(name: &[u8]) -> Box<[u8]> {
+/// length that a name can have there, so no two files ever share a part.
+pub(super) fn part_name(name: &[u8], longest: usize) -> Box<[u8]> {
+    // Less has no room for a hash; whoever says so is not believed.
+    let longest = if longest < LONGEST_MIN { COMPONENT_BYTES_MAX } else { longest.min(COMPONENT_BYTES_MAX) };
     let mut part = vec![b'.'];
-    if 1 + name.len() + PART_SUFFIX.len() < COMPONENT_BYTES_MAX {
+    if 1 + name.len() + PART_SUFFIX.len() < longest {
         part.extend_from_slice(name);
     } else {
         let hash = format!("~{}", data_encoding::HEXLOWER.encode(&Sha256::digest(name)));
-        let room = COMPONENT_BYTES_MAX - 1 - hash.len() - PART_SUFFIX.len();
+        let room = longest - 1 - hash.len() - PART_SUFFIX.len();
         part.extend_from_slice(cut(name, room));
         part.resize(1 + room, b'~');
         part.extend_from_slice(hash.as_bytes());
@@ -36,8 +41,8 @@ fn cut(name: &[u8], room: usize) -> &[u8] {
 /// The name of the part of a file of that name that only `owner` may continue.
 ///
 /// It is the part of a name that ends like a part itself, which no file can have, so it is the part of no other file.
-pub(super) fn owned_part_name(name: &[u8], owner: &[u8]) -> Box<[u8]> {
-    part_name(&[name, b"~", owner, PART_SUFFIX].concat())
+pub(super) fn owned_part_name(name: &[u8], owner: &[u8], longest: usize) -> Box<[u8]> {
+    part_name(&[name, b"~", owner, PART_SUFFIX].concat(), longest)
 }
 
 /// What the name of a part says.
@@ -104,8 +109,8 @@ mod tests {
 
     #[test]
     fn a_name_says_whose_part_of_what_it_is() {
-        let anyone = |name: &[u8]| part_name(name);
-        let owned = |name: &[u8], owner: &[u8]| owned_part_name(name, owner);
+        let anyone = |name: &[u8]| part_name(name, 255);
+        let owned = |name: &[u8], owner: &[u8]| owned_part_name(name, owner, 255);
         for (name, target, owner) in [
             (anyone(b"big.iso"), &b"big.iso"[..], NamedOwner::Anyone),
             (anyone(b".hidden"), b".hidden", NamedOwner::Anyone),
@@ -117,8 +122,11 @@ mod tests {
         ] {
             assert_eq!(PartName::parse(&name), Some(PartName { target, owner }), "{name:?}");
         }
-        let long = anyone(&[b'x'; 250]);
-        assert_eq!(PartName::parse(&long).map(|name| name.owner), Some(NamedOwner::Unknown));
+        for longest in [255, 143] {
+            let long = part_name(&[b'x'; 140], longest);
+            let owner = if longest == 255 { NamedOwner::Anyone } else { NamedOwner::Unknown };
+            assert_eq!(PartName::parse(&long).map(|name| name.owner), Some(owner));
+        }
         for name in [&b"a.qft-part"[..], b".qft-part", b".a.QFT-PART", b".a", b".~kx.qft-part.qft-part"] {
             assert_eq!(PartName::parse(name), None, "{name:?}");
         }

@@ -124,17 +124,19 @@ fn a_part_below_a_link_out_of_the_root_is_refused() {
 #[test]
 fn long_names_have_parts_of_their_own() {
     let name = |len: usize, last: &str| "n".repeat(len - last.len()) + last;
-    for len in [1, 243, 244, 245, 246, 255] {
-        let part = part_name(name(len, "a").as_bytes());
-        assert!(part.len() <= COMPONENT_BYTES_MAX && is_part_name(&part), "{len}");
-        assert_ne!(part, part_name(name(len, "b").as_bytes()), "{len}");
+    for longest in [COMPONENT_BYTES_MAX, 143] {
+        for len in [1, 131, 132, 133, 134, 143, 243, 244, 245, 246, 255] {
+            let part = part_name(name(len, "a").as_bytes(), longest);
+            assert!(part.len() <= longest && is_part_name(&part), "{len} of {longest}");
+            assert_ne!(part, part_name(name(len, "b").as_bytes(), longest), "{len} of {longest}");
+        }
     }
     // A name that looks like a shortened one is not mistaken for it.
-    let long = part_name(name(255, "a").as_bytes());
+    let long = part_name(name(255, "a").as_bytes(), COMPONENT_BYTES_MAX);
     let looks_like_it = &long[1..long.len() - PART_SUFFIX.len()];
-    assert_ne!(part_name(looks_like_it), long);
+    assert_ne!(part_name(looks_like_it, COMPONENT_BYTES_MAX), long);
     let umlauts = "ü".repeat(127);
-    assert!(std::str::from_utf8(&part_name(umlauts.as_bytes())).is_ok());
+    assert!(std::str::from_utf8(&part_name(umlauts.as_bytes(), COMPONENT_BYTES_MAX)).is_ok());
 
     let place = Place::new();
     let [a, b] = ["a", "b"].map(|last| open(&place, &name(255, last)));
@@ -162,15 +164,17 @@ fn an_owned_part_is_nobody_elses() {
 
 #[test]
 fn an_owned_part_has_a_name_that_no_other_part_can_have() {
-    let owned = owned_part_name(b"a", b"me");
+    let owned = owned_part_name(b"a", b"me", COMPONENT_BYTES_MAX);
     // It would be the part of a file with a reserved name.
-    assert_eq!(&*owned, &*part_name(b"a~me.qft-part"));
+    assert_eq!(&*owned, &*part_name(b"a~me.qft-part", COMPONENT_BYTES_MAX));
     assert!(WirePath::parse(b"a~me.qft-part").is_err());
     for name in [&b"a"[..], b"a~me", b"a~me.qft"] {
-        assert_ne!(part_name(name), owned);
+        assert_ne!(part_name(name, COMPONENT_BYTES_MAX), owned);
     }
-    let long = owned_part_name(&[b'n'; 255], b"me");
-    assert!(long.len() <= 255 && is_part_name(&long) && long != owned_part_name(&[b'n'; 255], b"you"));
+    let long = owned_part_name(&[b'n'; 255], b"me", COMPONENT_BYTES_MAX);
+    assert!(
+        long.len() <= 255 && is_part_name(&long) && long != owned_part_name(&[b'n'; 255], b"you", COMPONENT_BYTES_MAX)
+    );
 }
 
 #[test]
@@ -241,7 +245,8 @@ fn what_another_user_has_put_in_the_parts_place_is_neither_used_nor_harmed() {
 #[test]
 fn without_a_free_name_for_a_part_that_is_said() {
     let place = Place::new();
-    let names = [part_name(b"a"), Owner::Anyone.spare_part_name(&wire("a"))];
+    let dir = Dir::open(&place.path("")).unwrap();
+    let names = [Owner::Anyone.part_name(&dir, &wire("a")), Owner::Anyone.spare_part_name(&dir, &wire("a"))];
     for name in names.map(|name| String::from_utf8(name.to_vec()).unwrap()) {
         place.write(&name, b"x");
         if !give_away(&place.path(&name)) {

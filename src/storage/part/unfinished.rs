@@ -47,6 +47,9 @@ pub enum Fate {
     Left(Failure),
 }
 
+/// An unfinished file, or a directory that cannot be searched.
+pub type Looked = Result<Unfinished, (Vec<u8>, Failure)>;
+
 /// Whether what is found is removed, and for whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removal {
@@ -77,7 +80,7 @@ pub struct Search {
     owner: Option<String>,
     older: Duration,
     removal: Removal,
-    found: VecDeque<Result<Unfinished, (Vec<u8>, Failure)>>,
+    found: VecDeque<Looked>,
 }
 
 impl Search {
@@ -127,7 +130,7 @@ impl Search {
 
     /// Goes on by one name, which may be none of a part; `Break` at the end. For whoever has to look whether the search is
     /// still wanted. An error comes with the directory that cannot be searched.
-    pub fn step(&mut self) -> ControlFlow<(), Option<Result<Unfinished, (Vec<u8>, Failure)>>> {
+    pub fn step(&mut self) -> ControlFlow<(), Option<Looked>> {
         if let Some(found) = self.found.pop_front() {
             return ControlFlow::Continue(Some(found));
         }
@@ -153,7 +156,7 @@ impl Search {
     }
 
     fn search(&mut self, at: Option<&WirePath>) {
-        let shown = at.map_or(Path::new("."), WirePath::as_path);
+        let shown = at.map_or_else(|| Path::new("."), WirePath::as_path);
         let dir = match self.tree.open_dir(at) {
             Ok(dir) => dir,
             Err(error) => return self.complain(shown.as_os_str().as_encoded_bytes(), error.into()),
@@ -169,7 +172,11 @@ impl Search {
     /// What a part is, and what becomes of it; `None` when it is none that is looked for.
     fn judge(&self, dir: &Dir, at: Option<&WirePath>, name: &[u8]) -> Option<Unfinished> {
         let read = PartName::parse(name).filter(|read| self.tree.shows(dir, read.target))?;
-        if self.target.as_ref().is_some_and(|target| read.target != target && *part_name(target) != *name) {
+        if self
+            .target
+            .as_ref()
+            .is_some_and(|target| read.target != target && *part_name(target, dir.longest_name()) != *name)
+        {
             return None;
         }
         if let Some(owner) = &self.owner
@@ -181,7 +188,7 @@ impl Search {
             Some(at) => WirePath::parse(&[at.as_bytes(), b"/", read.target].concat()).ok()?,
             None => WirePath::parse(read.target).ok()?,
         };
-        let there = dir.stat(name).ok().filter(|found| is_plain(found))?;
+        let there = dir.stat(name).ok().filter(is_plain)?;
         let facts = Facts::of(&there);
         let age = age_of(&there);
         if age < self.older {
@@ -261,8 +268,9 @@ mod tests {
 
     /// What a transfer left so many days ago.
     fn old(place: &Place, file: &str, owner: Owner<'_>, days: u64) {
-        let path = place.path(file).with_file_name(OsStr::from_bytes(&owner.part_name(&wire(file))));
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let parent = place.path(file).parent().unwrap().to_owned();
+        fs::create_dir_all(&parent).unwrap();
+        let path = parent.join(OsStr::from_bytes(&owner.part_name(&Dir::open(&parent).unwrap(), &wire(file))));
         fs::write(&path, [0; 10]).unwrap();
         let time = SystemTime::now() - Duration::from_secs(days * 86_400);
         File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
