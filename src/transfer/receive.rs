@@ -163,6 +163,11 @@ impl Receive {
         stored && !self.is_hashing()
     }
 
+    /// The digest of the whole file as the sender has announced it; `None` before.
+    pub fn announced(&self) -> Option<Digest> {
+        self.tail.as_ref().map(|tail| tail.root)
+    }
+
     /// What is left to do once the file is complete, said once; `None` before. Chunks that nothing carried are holes and count as
     /// zeros, so a file of many terabytes takes long to judge, however little of it has come.
     pub fn judge(&mut self) -> Option<Judging> {

@@ -166,3 +166,37 @@ fn pipes_and_sockets_in_a_tree_are_notes_and_by_name_an_error_with_a_remedy() {
     machine.run("send tree/pipe --to local:there").exits(2).says(&["is a pipe", "qft send -"]);
     assert!(fs::symlink_metadata(&pipe).expect("there").file_type().is_fifo());
 }
+
+#[test]
+fn an_older_version_whose_inode_changes_while_it_is_brought_up_to_date_is_still_the_one_that_was_compared() {
+    let machine = Machine::new();
+    let (there, size) = (machine.write_large("there/f", 32 * MIB), 32 * MIB as usize);
+    let mut content = vec![b'y'; 24 * MIB as usize];
+    content.resize(size, b'x');
+    machine.write("f", &content);
+    let sent = || {
+        machine.run("send --bwlimit 8M --no-sync f --to local:there").exits(0);
+    };
+    let modes = [0o600, 0o644];
+    let mut turn = 0;
+    let meddle = || {
+        // It is another file once the new one has its name.
+        set_mode(&there, modes[turn % 2]);
+        turn += 1;
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    };
+    meanwhile(meddle, sent);
+    assert!(machine.read("there/f") == content);
+    // What is no longer the content that was compared never becomes a part of the new file.
+    machine.write_large("there/f", 32 * MIB);
+    let sending = machine.run_on("send --bwlimit 8M --no-sync f --to local:there");
+    let part = machine.path("there/.f.qft-part");
+    super::bin::wait_for("the first bytes", || part.metadata().is_ok_and(|found| found.len() > 0).then_some(()));
+    OpenOptions::new()
+        .write(true)
+        .open(&there)
+        .and_then(|file| file.write_all_at(b"zzz", size as u64 - 9))
+        .expect("ours");
+    sending.end();
+    assert!(machine.read("there/f") == content || machine.read("there/f").ends_with(b"zzzxxxxxx"));
+}

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use self::slot::{PartState, Slot};
 use super::ReceiveOptions;
-use crate::digest::CHUNK_BYTES;
+use crate::digest::{self, CHUNK_BYTES, Digest, Hasher};
 use crate::protocol::message::{Header, Mtime};
 use crate::protocol::path::WirePath;
 use crate::session::budget::{Account, Hold};
@@ -42,6 +42,28 @@ pub(super) enum Finished {
     New(Part, Option<Hold>),
     /// The old version is the new content; only its time and mode may differ.
     Same(Touch),
+}
+
+/// What the whole content is held against where it is not certain any more.
+pub(super) struct Proof<'a> {
+    pub(super) hasher: &'a Hasher,
+    /// As the sender announced it.
+    pub(super) root: Option<Digest>,
+}
+
+impl Proof<'_> {
+    /// Whether the first `size` bytes of a part are what was announced. Reads them all.
+    fn holds_for(&self, part: &Part, size: u64) -> Result<bool, StorageError> {
+        let mut buffer = vec![0; CHUNK_BYTES as usize];
+        let digests = (0..digest::chunk_count(size)).map(|index| {
+            let chunk = &mut buffer[..digest::chunk_len(size, index) as usize];
+            let read = part.read_at(chunk, index * CHUNK_BYTES)?;
+            chunk[read..].fill(0);
+            Ok(self.hasher.chunk(chunk))
+        });
+        let digests = digests.collect::<Result<Vec<_>, StorageError>>()?;
+        Ok(self.root == Some(digest::root(digests, size)))
+    }
 }
 
 /// What the old version is to its comparison: the same from the first look at it to the last.
@@ -142,8 +164,9 @@ impl FileIo {
         Ok(())
     }
 
-    /// Hands over the complete file for its commit. No other thread uses it any more.
-    pub(super) fn finish(&self, no_content: bool) -> Result<Finished, StorageError> {
+    /// Hands over the complete file for its commit. No other thread uses it any more. When the old version is not what it was
+    /// (its mode or name may be all that changed) what was taken from it is read again where it is now.
+    pub(super) fn finish(&self, no_content: bool, proof: &Proof<'_>) -> Result<Finished, StorageError> {
         if self.start.basis == Basis::Target
             && no_content
             && let Some(source) = self.same_file()?
@@ -155,6 +178,7 @@ impl FileIo {
         let mut slot = self.slot();
         if let OldVersion::Open(basis) = &slot.basis
             && !basis.unchanged()?
+            && !proof.holds_for(&part, self.size)?
         {
             return Err(StorageError::new(
                 Op::Read,
@@ -264,6 +288,12 @@ mod tests {
         FileIo::new(&options, Account::of_one(), path, &header, start)
     }
 
+    /// For a file whose old version stays as it is, which needs no proof.
+    fn unproven() -> Proof<'static> {
+        static HASHER: std::sync::OnceLock<Hasher> = std::sync::OnceLock::new();
+        Proof { hasher: HASHER.get_or_init(|| Hasher::new(&digest::Salt([0; digest::SALT_BYTES]))), root: None }
+    }
+
     #[test]
     fn an_old_version_that_cannot_be_read_is_no_obstacle() {
         let place = tempfile::tempdir().expect("a temporary directory");
@@ -277,7 +307,7 @@ mod tests {
         io.read_prefix(&mut again, 0).expect("the same as before");
         assert_eq!(again, prefix, "what was compared is what is used");
         io.write_at(&vec![2; SIZE], 0).expect("written");
-        let Ok(Finished::New(part, _)) = io.finish(false) else { panic!("it is not complete") };
+        let Ok(Finished::New(part, _)) = io.finish(false, &unproven()) else { panic!("it is not complete") };
         assert_eq!(part.len(), SIZE as u64);
     }
 
@@ -298,7 +328,7 @@ mod tests {
             0 => println!("skipped: this file system shares content instead of copying it"),
             _ => assert_eq!(turns, 1, "more than a turn's worth, less than two"),
         }
-        let Ok(Finished::New(part, _)) = io.finish(false) else { panic!("it is not complete") };
+        let Ok(Finished::New(part, _)) = io.finish(false, &unproven()) else { panic!("it is not complete") };
         let mut found = vec![0; LARGE];
         assert_eq!(part.read_at(&mut found, 0).expect("it is there"), LARGE);
         assert!(found[..at].iter().all(|&byte| byte == 1) && found[at..].iter().all(|&byte| byte == 2));

@@ -1,6 +1,6 @@
 //! Content and its end: ranges, chunks, the verdict and the commit.
 
-use super::file::{FileIo, Finished};
+use super::file::{FileIo, Finished, Proof};
 use super::{File, Open, Place, Receiver};
 use crate::digest::Digest;
 use crate::progress::Phase;
@@ -110,7 +110,8 @@ impl Receiver {
 
     /// On a disk thread: hands the file to the committer.
     fn commit(&self, id: FileId, open: Open, waits: u32) {
-        match open.io.finish(!open.rules.has_ranges()) {
+        let proof = Proof { hasher: &self.0.tools.hasher, root: open.rules.announced() };
+        match open.io.finish(!open.rules.has_ranges(), &proof) {
             Ok(Finished::New(part, room)) => self.submit(id, part, &open.io, room),
             Ok(Finished::Same(touch)) => match self.in_doubt(&touch.path) {
                 Ok(()) => self.0.tools.committer.submit_touch(touch, self.told(id, open.io.path())),
