@@ -62,3 +62,38 @@ fn a_destination_inside_its_source_is_left_out() {
     // Its contents into itself are all there.
     machine.run("send g/ --to local:g").exits(0).says(&["unchanged"]);
 }
+
+#[test]
+fn a_tree_that_is_read_only_is_brought_up_to_date_whatever_becomes_of_what_exists() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: this needs root, to become somebody else");
+        return;
+    }
+    for (mode, code, changed, names) in [
+        ("replace", 0, "11", &["a", "b", "new/", "new/c"][..]),
+        ("skip", 0, "1", &["a", "b", "new/", "new/c"]),
+        ("rename", 0, "1", &["a", "a~1", "b", "new/", "new/c"]),
+        ("fail", 3, "1", &["a", "b", "new/", "new/c"]),
+    ] {
+        let machine = Machine::new();
+        machine.write("d/a", "1");
+        fs::create_dir(machine.path("o")).expect("made");
+        for dir in ["d", "o"] {
+            machine.give_to_nobody(dir);
+        }
+        set_mode(&machine.path("d"), 0o555);
+        as_nobody(&machine, "send d --to local:o").exits(0);
+        set_mode(&machine.path("d"), 0o755);
+        machine.write("d/a", "11");
+        machine.write("d/b", "2");
+        machine.write("d/new/c", "3");
+        machine.give_to_nobody("d");
+        for dir in ["d/new", "d"] {
+            set_mode(&machine.path(dir), 0o555);
+        }
+        as_nobody(&machine, &format!("send --if-exists {mode} d --to local:o")).exits(code);
+        assert_eq!(machine.tree("o/d"), names, "{mode}");
+        assert_eq!(machine.read("o/d/a"), changed.as_bytes(), "{mode}");
+        assert_eq!((machine.mode("o/d"), machine.mode("o/d/new")), (0o555, 0o555), "{mode}");
+    }
+}

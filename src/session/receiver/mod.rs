@@ -186,6 +186,8 @@ struct State {
 struct Finish {
     mtime: Mtime,
     mode: u32,
+    /// It had them before the job, which only puts something into it.
+    is_own: bool,
     _room: Hold,
 }
 

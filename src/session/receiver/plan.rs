@@ -184,6 +184,11 @@ impl Receiver {
                     }
                     // What is to be put in it asks for this, and is planned before its name is known to be durable.
                     self.keep_for_the_end(header, &path);
+                } else if mode::is_shut(header.mode) && !self.0.options.policy.blind {
+                    self.keep_as_it_is(&path)?;
+                    if mode::is_blind(header.mode) {
+                        root.open_up_dir(&path)?;
+                    }
                 }
                 if !self.is_in_doubt(&path)? {
                     self.on_skip(header, SkipReason::Made);

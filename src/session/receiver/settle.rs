@@ -76,10 +76,13 @@ impl Receiver {
 
     fn finish_directories(&self, directories: BTreeMap<WirePath, Finish>) {
         // Innermost first: setting a child's metadata must not touch a parent that is done.
-        for (path, Finish { mtime, mode, .. }) in directories.into_iter().rev() {
-            if let Err(error) = self.0.options.root.set_dir_meta(&path, mtime, mode) {
-                self.remark_unset(&error);
-            }
+        let root = &self.0.options.root;
+        for (path, Finish { mtime, mode, is_own, .. }) in directories.into_iter().rev() {
+            let set = match is_own {
+                true => root.restore_dir_meta(&path, mtime, mode),
+                false => root.set_dir_meta(&path, mtime, mode),
+            };
+            set.unwrap_or_else(|error| self.remark_unset(&error));
         }
     }
 }

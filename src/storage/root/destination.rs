@@ -145,6 +145,16 @@ impl Destination {
             .map_err(failed(Op::SetMeta, path.as_path()))
     }
 
+    /// Gives a directory back the time and mode that it had.
+    ///
+    /// # Errors
+    /// As [`Destination::set_dir_meta`].
+    pub fn restore_dir_meta(&self, path: &WirePath, mtime: Mtime, mode: u32) -> Result<(), StorageError> {
+        self.look_up(path.as_bytes())
+            .and_then(|dir| Ok(meta::apply(&*dir, mtime, |_| mode)?))
+            .map_err(failed(Op::SetMeta, path.as_path()))
+    }
+
     /// Makes the names in a directory durable; `None` is the root itself.
     ///
     /// # Errors
