@@ -88,6 +88,9 @@ pub struct Scenario {
     /// How busy the machines are: a timer fires, and a packet that arrived is looked at, up to so much later. All that
     /// has come by then is taken at once, so acknowledgements bunch too.
     pub wake_late: Duration,
+    /// The receiving machines stand still for `.0` of every `.1`, as under a processor quota that is used up: what arrives
+    /// waits in the socket, and no timer fires.
+    pub standstill: Option<(Duration, Duration)>,
 }
 
 impl Scenario {
@@ -105,6 +108,7 @@ impl Scenario {
             trace_every: Duration::ZERO,
             timer_grain: Duration::from_millis(1),
             wake_late: Duration::ZERO,
+            standstill: None,
         }
     }
 

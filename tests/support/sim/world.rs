@@ -181,7 +181,7 @@ impl<'a> World<'a> {
             }
             Event::Arrive { host, packet } => {
                 if self.hosts[host].deliver(packet.restore()) {
-                    let late = self.lateness();
+                    let late = self.lateness(host, self.now);
                     if late == 0 { self.receive(host) } else { self.schedule(self.now + late, Event::Receive { host }) }
                 }
             }
@@ -228,9 +228,12 @@ impl<'a> World<'a> {
         self.drive(host);
     }
 
-    /// How late a busy machine is this time.
-    fn lateness(&mut self) -> u64 {
-        (nanos(self.scenario.wake_late) as f64 * self.rng.unit()) as u64
+    /// How late a machine is with what is due at `at`: as busy as it is, and while it stands still.
+    fn lateness(&mut self, host: usize, at: u64) -> u64 {
+        let busy = (nanos(self.scenario.wake_late) as f64 * self.rng.unit()) as u64;
+        let Some((still, period)) = self.scenario.standstill.filter(|_| !host.is_multiple_of(2)) else { return busy };
+        let into = (at + busy) % nanos(period);
+        busy + nanos(still).saturating_sub(into)
     }
 
     fn drive(&mut self, index: usize) {
@@ -256,7 +259,7 @@ impl<'a> World<'a> {
         // A timer is late by up to one grain and never early.
         let at = nanos(due).next_multiple_of(grain).max(self.now + 1);
         if self.hosts[index].timer.is_none_or(|queued| at < queued) {
-            let at = at + self.lateness();
+            let at = at + self.lateness(index, at);
             self.hosts[index].timer = Some(at);
             self.schedule(at, Event::Timer { host: index });
         }
