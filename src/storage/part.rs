@@ -101,8 +101,8 @@ impl Part {
     /// # Errors
     /// When it cannot be told.
     pub fn peek(root: &Destination, target: &WirePath, owner: Owner<'_>) -> Result<Option<u64>, StorageError> {
-        let (name, spare) = (owner.part_name(target), owner.spare_part_name(target));
-        let found = root.in_parent(target, |dir, _| Ok(length(dir, &name, &spare)?));
+        let name = owner.part_name(target);
+        let found = root.in_parent(target, |dir, _| Ok(length(dir, &name, || owner.spare_part_name(target))?));
         match found {
             Ok(length) => Ok(length),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -119,20 +119,20 @@ impl Part {
     /// Status `Busy` while another writer has it; `BadName` when a directory has its name.
     pub fn open(root: &Destination, target: &WirePath, owner: Owner<'_>, fresh: Fresh) -> Result<Self, StorageError> {
         let mut name = owner.part_name(target);
-        let mut spare = Some(owner.spare_part_name(target));
+        let mut is_spare = false;
         for _ in 0..OPEN_ATTEMPTS {
             let opened = root.in_made_parent(target, |dir, _| Ok((open_file(dir, &name)?, Arc::clone(dir))));
             let (opened, dir) = opened.map_err(|error| not_opened(target, error))?;
             let (file, id) = match opened {
                 Opened::Part(file, id) => (file, id),
                 Opened::Changed => continue,
-                Opened::Foreign => match spare.take() {
-                    Some(other) => {
-                        name = other;
-                        continue;
-                    }
-                    None => return Err(StorageError::new(Op::Create, target.as_path(), Refusal::PartForeign)),
-                },
+                Opened::Foreign if is_spare => {
+                    return Err(StorageError::new(Op::Create, target.as_path(), Refusal::PartForeign));
+                }
+                Opened::Foreign => {
+                    (name, is_spare) = (owner.spare_part_name(target), true);
+                    continue;
+                }
             };
             let held = lock(&file, &dir, &name, target.as_path())?;
             // Whoever had the lock until now may have committed or removed what we opened, or written to it.
@@ -218,19 +218,23 @@ impl Part {
     /// When it cannot have that length.
     pub(crate) fn finish(&self, size: u64, mtime: Mtime, mode: u32) -> Result<Option<StorageError>, StorageError> {
         let path = self.target.as_path();
-        let now = self.file.metadata().map_err(failed(Op::Stat, path))?.len();
+        let found = rustix::fs::fstat(&self.file).map_err(failed(Op::Stat, path))?;
         // Also frees what was reserved beyond the end.
-        if now != size || self.reserved.load(Ordering::Acquire) {
+        if Facts::of(&found).size != size || self.reserved.load(Ordering::Acquire) {
             self.file.set_len(size).map_err(failed(Op::Write, path))?;
         }
         self.finished.store(true, Ordering::Release);
         let mode = meta::kept_mode(mode);
-        Ok(meta::apply(&self.file, mtime, |_| mode).map_err(failed(Op::SetMeta, path)).err())
+        Ok(meta::apply_to(&self.file, &found, mtime, |_| mode).map_err(failed(Op::SetMeta, path)).err())
     }
 
     /// Asks for what only closing a file tells: on NFS, FUSE and others the last write may fail there. The lock stays, for
     /// a second descriptor is closed. After a failure the content is gone, as after that of a sync.
     pub(crate) fn flush(&self) -> Result<(), StorageError> {
+        // A file that is mounted over a name of the directory lies elsewhere.
+        if self.id.dev == self.dir.id().dev && !self.dir.file_system().tells_at_close() {
+            return Ok(());
+        }
         system::flush(&self.file).map_err(|error| {
             self.distrust();
             StorageError::new(Op::Write, self.target.as_path(), error)
