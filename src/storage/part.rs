@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::fs::Stat;
+use rustix::io::Errno;
 
 use crate::protocol::message::Mtime;
 use crate::protocol::path::WirePath;
@@ -23,7 +24,7 @@ use super::root::Destination;
 use super::system;
 
 pub use content::Adoption;
-use lock::{Held, lock};
+use lock::{Held, is_locked, lock};
 pub(crate) use name::is_part_name;
 use name::{owned_part_name, part_name};
 use open::{Opened, length, named, open_file};
@@ -107,6 +108,22 @@ impl Part {
             Ok(length) => Ok(length),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(StorageError::new(Op::Stat, target.as_path(), error)),
+        }
+    }
+
+    /// Makes sure that no writer has the part of `target`: one that lives, or the end of a connection that was lost. It may
+    /// become the file at any moment.
+    ///
+    /// # Errors
+    /// Status `Busy` when one has it.
+    pub fn check_free(root: &Destination, target: &WirePath, owner: Owner<'_>) -> Result<(), StorageError> {
+        let names = [owner.part_name(target), owner.spare_part_name(target)];
+        let held = root.in_parent(target, |dir, _| Ok(names.iter().any(|name| is_locked(dir, name))));
+        match held {
+            Ok(true) => Err(StorageError::new(Op::Lock, target.as_path(), Errno::WOULDBLOCK)),
+            Ok(false) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(StorageError::new(Op::Lock, target.as_path(), error)),
         }
     }
 
