@@ -115,13 +115,15 @@ impl Conversation {
         loop {
             // What is settled meanwhile makes room. Not for long: what settles the rest may be behind the next offer. So the
             // client is then asked to finish what is begun, and to come again with the rest.
-            let hears = draining || self.has_room_for_an_offer();
-            held_since = if hears { None } else { held_since.or_else(|| Some(Instant::now())) };
+            let takes_offers = draining || self.has_room_for_an_offer();
+            held_since = if takes_offers { None } else { held_since.or_else(|| Some(Instant::now())) };
             if held_since.is_some_and(|since| since.elapsed() > HELD_FOR_MAX) {
                 draining = true;
                 self.drain();
                 continue;
             }
+            // Digests that wait for ours need no message to go on: for them there is no such end of patience.
+            let hears = takes_offers && self.has_room_for_digests();
             tokio::select! {
                 () = tokio::time::sleep(HELD_LOOK), if !hears => {}
                 message = self.client.reader.next(), if hears => match message? {
@@ -163,6 +165,10 @@ impl Conversation {
 
     fn has_room_for_an_offer(&self) -> bool {
         self.roles.receiver.as_ref().is_none_or(|(receiver, _)| receiver.has_room_for_an_offer())
+    }
+
+    fn has_room_for_digests(&self) -> bool {
+        self.roles.sender.as_ref().is_none_or(Sender::has_room_for_digests)
     }
 
     /// Opens the window of a client that is about to send, once.

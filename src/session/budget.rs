@@ -6,7 +6,7 @@
 //! never more than [`CONNECTION_TIMES`] what would still be free after it, all connections of one key together
 //! [`KEY_TIMES`]. So one alone gets three quarters, many share evenly, something is left for whoever comes next, and nobody
 //! has to be asked to give anything back. What a connection holds first, [`FLOOR_BYTES`] of content and [`WORDS_FLOOR_BYTES`]
-//! of offers and as many of messages, counts for nothing: whatever others do, it goes on.
+//! of offers, as many of messages and as many of digests, counts for nothing: whatever others do, it goes on.
 //!
 //! Who gets nothing waits, or does with less: no limit here fails a job. What was taken is given back when the guard is
 //! dropped, so at the latest with the connection.
@@ -26,8 +26,8 @@ use crate::transport::Fingerprint;
 pub const MEMORY_BYTES: usize = 192 << 20;
 /// What a connection may hold whatever others do: a chunk and what goes with it.
 pub const FLOOR_BYTES: usize = CHUNK_BYTES as usize + (64 << 10);
-/// The same of offers that are not settled, and of messages that are not read: each for itself, so that neither keeps the
-/// other from going on.
+/// The same of offers that are not settled, of messages that are not read, and of digests that are not compared: each for
+/// itself, so that none keeps another from going on.
 pub const WORDS_FLOOR_BYTES: usize = 128 << 10;
 /// Of the memory, what the windows of all connections that receive aim at together; each aims at its part of it. One or
 /// two far ones get the largest window there is.
@@ -147,6 +147,7 @@ impl Budget {
             content: Held::nothing(FLOOR_BYTES),
             offers: Held::nothing(WORDS_FLOOR_BYTES),
             messages: Held::nothing(WORDS_FLOOR_BYTES),
+            digests: Held::nothing(WORDS_FLOOR_BYTES),
             files: Held::nothing(1),
         })))
     }
@@ -169,6 +170,7 @@ struct Own {
     content: Held,
     offers: Held,
     messages: Held,
+    digests: Held,
     files: Held,
 }
 
@@ -178,6 +180,7 @@ impl Own {
             Thing::Content => (&self.budget.0.memory, &self.content),
             Thing::Offers => (&self.budget.0.memory, &self.offers),
             Thing::Messages => (&self.budget.0.memory, &self.messages),
+            Thing::Digests => (&self.budget.0.memory, &self.digests),
             Thing::Files => (&self.budget.0.files, &self.files),
         }
     }
@@ -188,6 +191,7 @@ enum Thing {
     Content,
     Offers,
     Messages,
+    Digests,
     Files,
 }
 
@@ -220,6 +224,11 @@ impl Account {
     /// Takes memory for a message that is to go out, likewise.
     pub(crate) fn take_for_message(&self, bytes: usize) -> Option<Hold> {
         self.take(Thing::Messages, bytes)
+    }
+
+    /// Takes memory for digests that a receiver has sent and that wait for ours, likewise.
+    pub(crate) fn take_for_digests(&self, bytes: usize) -> Option<Hold> {
+        self.take(Thing::Digests, bytes)
     }
 
     /// Takes room for one more open file, likewise.
@@ -299,6 +308,11 @@ impl Hold {
         let Some(other) = self.account.take(self.thing, more) else { return false };
         self.merge(other);
         true
+    }
+
+    /// Gives back all but so much.
+    pub(crate) fn shrink_to(&mut self, kept: usize) {
+        self.shrink(self.amount.saturating_sub(kept));
     }
 
     /// Gives a part back.
