@@ -42,8 +42,8 @@
 //!
 //! **A second wall** is Landlock, where the kernel has it. A server confines itself, before its first thread, to its
 //! directory, its home and the files that it was told of; a transfer confines the thread that its work is done below: a
-//! get to its destination and its home, a send to what was named. What they need of the system is allowed to be read. A
-//! mistake in the first wall then meets the kernel. What is missing of it is said with `-v`.
+//! get to its destination and its home, a send to what was named, a listing to its home. What they need of the system is
+//! allowed to be read. A mistake in the first wall then meets the kernel. What is missing of it is said with `-v`.
 //!
 //! **Names are escaped** before they reach a terminal or a log, and so is all else that others say: the reasons of closed
 //! connections, names in certificates, what ssh and the far side write to standard error, lines of `QFT_LOG`. JSON carries
