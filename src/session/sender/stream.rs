@@ -18,8 +18,8 @@ use crate::protocol::range::{REPORT_BYTES, RangeHeader, Turn};
 use crate::session::SessionError;
 use crate::session::memory::{SendPermit, in_flight};
 use crate::storage::{DataMap, Lost, Meta, Since, Source, StorageError, Tree, unknown_size};
-use crate::transfer::SUM_CHUNKS_A_STEP;
 use crate::transfer::send::{Closing, Send};
+use crate::transfer::{SUM_CHUNKS_A_STEP, SUM_CHUNKS_AT_ONCE};
 
 /// Chunks that are read and hashed ahead of the stream, so that disk and network overlap.
 const READ_AHEAD: usize = 4;
@@ -260,7 +260,7 @@ impl Sender {
         }
         let Some(mut closing) = self.with_rules(id, Send::close).flatten() else { return Ok(()) };
         let hasher = self.0.tools.hasher.clone();
-        let first = self.0.tools.disk.run(move || (closing.step(&hasher, SUM_CHUNKS_A_STEP), closing));
+        let first = self.0.tools.disk.run(move || (closing.step(&hasher, SUM_CHUNKS_AT_ONCE), closing));
         let tail = match first.await? {
             (Some(tail), _) => tail,
             (None, closing) => self.sum_up(closing).await?,
