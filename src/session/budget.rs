@@ -6,8 +6,7 @@
 //! never more than [`CONNECTION_TIMES`](purse::CONNECTION_TIMES) what would still be free after it, all connections of one
 //! key together [`KEY_TIMES`](purse::KEY_TIMES). So one alone gets three quarters, many share evenly, something is left for
 //! whoever comes next, and nobody has to be asked to give anything back. What a connection holds first, [`FLOOR_BYTES`] of
-//! content and [`WORDS_FLOOR_BYTES`] of offers, as many of messages and as many of digests, counts for nothing: whatever
-//! others do, it goes on.
+//! content and [`WORDS_FLOOR_BYTES`] of offers, and as many of all else, counts for nothing: whatever others do, it goes on.
 //!
 //! Who gets nothing waits, or does with less: no limit here fails a job. What was taken is given back when the guard is
 //! dropped, so at the latest with the connection.
@@ -27,8 +26,8 @@ use crate::transport::Fingerprint;
 pub const MEMORY_BYTES: usize = 192 << 20;
 /// What a connection may hold whatever others do: a chunk and what goes with it.
 pub const FLOOR_BYTES: usize = CHUNK_BYTES as usize + (64 << 10);
-/// The same of offers that are not settled, of messages that are not read, and of digests that are not compared: each for
-/// itself, so that none keeps another from going on.
+/// The same of offers that are not settled, of messages that are not read, of digests that are not compared, and of
+/// directories that a job has made: each for itself, so that none keeps another from going on.
 pub const WORDS_FLOOR_BYTES: usize = 128 << 10;
 /// Of the memory, what the windows of all connections that receive aim at together; each aims at its part of it. One or
 /// two far ones get the largest window there is.
@@ -66,6 +65,7 @@ impl Budget {
             offers: Held::nothing(WORDS_FLOOR_BYTES),
             messages: Held::nothing(WORDS_FLOOR_BYTES),
             digests: Held::nothing(WORDS_FLOOR_BYTES),
+            directories: Held::nothing(WORDS_FLOOR_BYTES),
             files: Held::nothing(1),
         })))
     }
@@ -89,6 +89,7 @@ struct Own {
     offers: Held,
     messages: Held,
     digests: Held,
+    directories: Held,
     files: Held,
 }
 
@@ -99,6 +100,7 @@ impl Own {
             Thing::Offers => (&self.budget.0.memory, &self.offers),
             Thing::Messages => (&self.budget.0.memory, &self.messages),
             Thing::Digests => (&self.budget.0.memory, &self.digests),
+            Thing::Directories => (&self.budget.0.memory, &self.directories),
             Thing::Files => (&self.budget.0.files, &self.files),
         }
     }
@@ -110,6 +112,7 @@ enum Thing {
     Offers,
     Messages,
     Digests,
+    Directories,
     Files,
 }
 
@@ -147,6 +150,11 @@ impl Account {
     /// Takes memory for digests that a receiver has sent and that wait for ours, likewise.
     pub(crate) fn take_for_digests(&self, bytes: usize) -> Option<Hold> {
         self.take(Thing::Digests, bytes)
+    }
+
+    /// Takes memory for a directory that is remembered until the end of its job, likewise.
+    pub(crate) fn take_for_directory(&self, bytes: usize) -> Option<Hold> {
+        self.take(Thing::Directories, bytes)
     }
 
     /// Takes room for one more open file, likewise.

@@ -214,3 +214,32 @@ async fn digests_that_wait_for_ours_are_bounded() {
     field.honest_client_is_served().await;
     peer.leave().await;
 }
+
+/// New directories are remembered until the end of the job, when they get their time.
+#[tokio::test]
+async fn of_more_directories_than_there_is_room_for_the_last_keep_their_own_time() {
+    const DIRS: u64 = 3000;
+    const AT_ONCE: usize = 500;
+    // As if others held everything.
+    let field = Field::with(|builder| builder.memory(0));
+    let mut peer = field.pushing().await;
+    let offers: Vec<Vec<u8>> = (0..DIRS).map(|n| frame(&header_of(n, &format!("{n}"), Kind::Dir, 0))).collect();
+    for some in offers.chunks(AT_ONCE) {
+        peer.say_bytes(&some.concat()).await;
+        for _ in some {
+            let pos = peer.hear_pos().await;
+            assert_eq!(pos.verdict, Verdict::Skip(SkipReason::Made));
+        }
+    }
+    peer.say(&end(DIRS)).await;
+    assert!(matches!(peer.hear().await, Some(Message::Settled)));
+    peer.leave().await;
+    let is_set = |n: &u64| {
+        let time = fs::metadata(field.path(&n.to_string())).unwrap().modified().unwrap();
+        time == std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000)
+    };
+    let remembered = (0..DIRS).filter(is_set).count();
+    let most = qft::server::limits::WORDS_FLOOR_BYTES / 128;
+    assert!(remembered > 100 && remembered < most, "{remembered} directories were remembered");
+    field.honest_client_is_served().await;
+}
