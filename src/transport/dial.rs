@@ -14,11 +14,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Copies;
 use super::authority::Uncertified;
+use super::close::close;
 use super::contact::{Contact, Trust};
 use super::error::{Fault, TransportError};
 use super::fingerprint::Fingerprint;
 use super::identity::{CERTIFICATE_NAME, Identity};
-use super::peer::{close, peer_fingerprint};
+use super::peer::peer_fingerprint;
 use super::socket::{self, Granted};
 use super::throttle::Throttle;
 use super::tls;
