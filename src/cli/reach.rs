@@ -156,6 +156,8 @@ impl Reached {
             Place::Far(_) | Place::Local { .. } => None,
         };
         let client = Client::builder(identity).patience(reach.patience).rate_limit(reach.rate_limit).path_memory(paths);
+        // ssh has shown that the host is there.
+        let client = client.wait_for_first(!matches!(place, Place::Far(_)));
         // What is asked for beside the bars of a job.
         let client = client.on_wait(say_no_place);
         let client = client.build()?;

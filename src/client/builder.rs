@@ -15,6 +15,7 @@ pub struct ClientBuilder {
     identity: Identity,
     disk_threads: Option<NonZeroUsize>,
     patience: Duration,
+    waits_for_first: bool,
     rate_limit: Option<Rate>,
     paths: Option<PathMemory>,
     on_wait: Option<OnWait>,
@@ -22,7 +23,15 @@ pub struct ClientBuilder {
 
 impl ClientBuilder {
     pub(super) fn new(identity: Identity) -> Self {
-        Self { identity, disk_threads: None, patience: PATIENCE, rate_limit: None, paths: None, on_wait: None }
+        Self {
+            identity,
+            disk_threads: None,
+            patience: PATIENCE,
+            waits_for_first: true,
+            rate_limit: None,
+            paths: None,
+            on_wait: None,
+        }
     }
 
     /// Threads for files and digests. Default: two more than cores.
@@ -31,10 +40,17 @@ impl ClientBuilder {
         self
     }
 
-    /// How long a job keeps reconnecting while nothing moves; zero is for ever. Default: [`PATIENCE`]. A
-    /// silent server is given up after this time too, if that is shorter than the usual one.
+    /// How long a job keeps trying while nothing moves, also before its first connection; zero is for ever. Default:
+    /// [`PATIENCE`].
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// Whether a job waits for a server that has never answered as long as for one that was lost. Where the server is known
+    /// to run, waiting is of no use: what is in between does not let it through. Default: it waits.
+    pub fn wait_for_first(mut self, waits: bool) -> Self {
+        self.waits_for_first = waits;
         self
     }
 
@@ -70,7 +86,7 @@ impl ClientBuilder {
         let threads = self.disk_threads.unwrap_or_else(|| disk_threads(cores));
         let disk = Disk::new(threads).map_err(Error::Thread)?;
         let throttle = self.rate_limit.map(Throttle::new);
-        let Self { identity, patience, paths, on_wait, .. } = self;
-        Ok(Client { identity, disk, patience, throttle, paths, on_wait })
+        let Self { identity, patience, waits_for_first, paths, on_wait, .. } = self;
+        Ok(Client { identity, disk, patience, waits_for_first, throttle, paths, on_wait })
     }
 }

@@ -74,7 +74,6 @@ async fn run(
     let filters = Filters::lines(&options.excludes, &options.includes);
     let left_out = Filters::new(&filters, &[]).map_err(|error| Error::Usage(error.to_string()))?;
     let requested = Arc::new(Requested::new(&patterns, left_out));
-    let patience = client.patience;
     let ahead = Ahead::new(options.if_exists, options.checksum, options.dry_run);
     let plan = Arc::new(Plan {
         client,
@@ -88,7 +87,7 @@ async fn run(
         ahead,
     });
     refuse_too_much(&plan.request(false))?;
-    persist(&observer, &cancel, patience, || attempt(plan.clone(), observer.clone(), cancel.clone())).await
+    persist(&plan.client, &observer, &cancel, || attempt(plan.clone(), observer.clone(), cancel.clone())).await
 }
 
 impl Plan {
@@ -208,7 +207,7 @@ async fn receive_over(plan: &Plan, link: &mut Link, observer: &Observer) -> Resu
         () = receiver.finished() => Ok(()),
         result = reading => result,
         error = accept_streams(link.connection.clone(), receiver.clone()) => Err(error),
-        error = until_silent(&link.connection, &link.control, || roles.is_busy()) => Err(error),
+        error = until_silent(&link.connection, &link.control, observer, || roles.is_busy()) => Err(error),
         () = disk.lost() => Err(Lost.into()),
     };
     result.map_err(|error| link.explain(error))?;

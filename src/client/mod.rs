@@ -72,6 +72,7 @@ pub struct Client {
     identity: Identity,
     disk: Disk,
     patience: Duration,
+    waits_for_first: bool,
     throttle: Option<Throttle>,
     paths: Option<PathMemory>,
     on_wait: Option<OnWait>,

@@ -12,16 +12,17 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 
 pub(crate) use self::layout::Style;
-pub(super) use self::layout::speed;
-use self::layout::{COLUMNS_SLOTS, Layout, text_style};
+use self::layout::{COLUMNS_SLOTS, Layout, text_style, warning_style};
 pub(crate) use self::screen::Screen;
-use super::model::{FileView, Snapshot, UNREPORTED_MAX};
-use crate::progress::Phase;
+use super::files::{Doing, FileView, UNREPORTED_MAX};
+use super::model::Snapshot;
 
 /// No bars before this: a short job shows only its result (cargo's figure).
 const FIRST_DRAW: Duration = Duration::from_millis(500);
-/// Files younger than this get no slot.
+/// Files whose content has moved for less than this get no slot.
 const SLOT_AFTER: Duration = Duration::from_millis(300);
+/// The same for files of which nothing is known before all of it is there: rows would only change their names.
+const SLOT_AFTER_SMALL: Duration = Duration::from_secs(1);
 /// Most slots: more lines than this are not read.
 const SLOTS_MAX: usize = 8;
 /// Rows that slots leave free: two footer lines, and what was there before.
@@ -128,7 +129,7 @@ impl Bars {
         multi.set_move_cursor(true);
         let totals = multi.add(ProgressBar::new(0));
         let is_wide = layout.columns >= COLUMNS_SLOTS;
-        totals.set_style(if is_wide { layout.bar_style("") } else { text_style() });
+        totals.set_style(if is_wide { layout.bar_style("", false) } else { text_style() });
         let link = is_wide.then(|| multi.add(ProgressBar::new(0)));
         if let Some(link) = &link {
             link.set_style(text_style());
@@ -148,6 +149,7 @@ impl Bars {
         }
         self.layout.show_totals(&self.totals, look);
         if let Some(link) = &self.link {
+            link.set_style(if look.speed.is_still() { warning_style() } else { text_style() });
             link.set_message(self.layout.link_line(look));
         }
         self.totals.force_draw();
@@ -162,9 +164,7 @@ impl Bars {
         }
         let mut waiting: Vec<&FileView> = files
             .iter()
-            .filter(|view| view.age >= SLOT_AFTER)
-            // Thousands of small files may wait for one commit.
-            .filter(|view| view.phase != Phase::Committing || view.file.size > UNREPORTED_MAX)
+            .filter(|view| deserves_a_slot(view))
             .filter(|view| !self.slots.iter().any(|slot| slot.path.as_ref() == Some(&view.file.path)))
             .collect();
         waiting.sort_by_key(|view| std::cmp::Reverse(view.file.size - view.there));
@@ -187,6 +187,14 @@ impl Bars {
         let bar = self.multi.insert_before(&self.totals, ProgressBar::new(0));
         self.slots.push(Slot { bar, path: None });
         self.slots.last_mut()
+    }
+}
+
+/// Whether a file has moved for long enough that people want to see it.
+fn deserves_a_slot(view: &FileView) -> bool {
+    match view.doing {
+        Doing::Moving | Doing::Stalled if view.file.size <= UNREPORTED_MAX => view.age >= SLOT_AFTER_SMALL,
+        Doing::Moving | Doing::Stalled | Doing::Checking | Doing::Saving => view.age >= SLOT_AFTER,
     }
 }
 

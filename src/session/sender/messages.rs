@@ -138,6 +138,7 @@ impl Sender {
         let moving = Moving { from: offset, progress, open: None, digests, room, reported, sent, pumping, closing };
         if file.tail_sent {
             // All of it has gone ahead, and its tail: `Done` may come with the next message.
+            moving.progress.begin();
             moving.progress.set_phase(Phase::Committing);
             file.moving = Some(Moving { sent: size, pumping: false, ..moving });
             if let Some(gone) = file.ahead.take() {

@@ -217,6 +217,9 @@ impl Sender {
 
     pub(super) async fn open_stream(&self, id: FileId) -> Result<Outlet, Stop> {
         let (stream, reports) = self.0.tools.connection.open_bi().await?;
+        if let Some(moving) = self.state().files.get(&id).and_then(|file| file.moving.as_ref()) {
+            moving.progress.begin();
+        }
         tokio::spawn(self.clone().read_reports(id, reports));
         Ok(Outlet::new(stream))
     }
