@@ -96,7 +96,7 @@ async fn list(
     let reached = Reached::open(place, reach).await?;
     let listed = tokio::select! {
         listed = reached.client.list(reached.contact.clone(), pattern, args.recursive) => listed,
-        error = gone(far_end) => return Err(error.into()),
+        gone = gone(far_end) => return Err(gone.error.into()),
         stop = signals.next() => return Err(Complaint::Interrupted(stop).into()),
     };
     reached.close().await;

@@ -65,7 +65,8 @@
 //!
 //! **Through ssh** (`user@host:path`) trust is ssh's: the far end is started by it, for one run, as that account. Each
 //! end makes a key for the run and learns the other's through the ssh channel, never from a command line; the far end
-//! lets in nothing else, and ends with the ssh connection. It serves the smallest directory that holds what was named,
+//! lets in nothing else, and ends with its client: when the ssh connection is closed in order, at once; when that breaks,
+//! with the client's own connection, or a bounded time after it was lost. It serves the smallest directory that holds what was named,
 //! which the account could reach anyway. What the far side prints is escaped before it is shown.
 //!
 //! **The memory of paths** tells who was met where within a day: server names in `paths`, client addresses in
