@@ -340,6 +340,16 @@ impl Running {
         self.child.signal(signal);
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.0.id()
+    }
+
+    /// What it has printed so far.
+    pub(crate) fn printed(&self) -> String {
+        self.stdout.so_far()
+    }
+
     pub(crate) fn wait_to_say(&self, part: &str) {
         wait_for(part, || self.stderr.so_far().contains(part).then_some(()));
     }
