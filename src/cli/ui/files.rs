@@ -135,7 +135,8 @@ impl Started {
             Phase::Checking => (there, Doing::Checking),
             Phase::Committing => (self.file.size, Doing::Saving),
         };
-        let rate = self.rate.rate().filter(|_| self.rate.still(now) < FILE_STILL_MAX);
+        let is_reported = self.file.size > UNREPORTED_MAX;
+        let rate = self.rate.rate().filter(|_| is_reported && self.rate.still(now) < FILE_STILL_MAX);
         let since = *self.since.get_or_insert(now);
         FileView { file: Arc::clone(&self.file), there, doing, age: now.saturating_duration_since(since), rate }
     }

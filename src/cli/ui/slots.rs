@@ -14,15 +14,13 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 pub(crate) use self::layout::Style;
 use self::layout::{COLUMNS_SLOTS, Layout, text_style, warning_style};
 pub(crate) use self::screen::Screen;
-use super::files::{Doing, FileView, UNREPORTED_MAX};
+use super::files::{FileView, UNREPORTED_MAX};
 use super::model::Snapshot;
 
 /// No bars before this: a short job shows only its result (cargo's figure).
 const FIRST_DRAW: Duration = Duration::from_millis(500);
 /// Files whose content has moved for less than this get no slot.
 const SLOT_AFTER: Duration = Duration::from_millis(300);
-/// The same for files of which nothing is known before all of it is there: rows would only change their names.
-const SLOT_AFTER_SMALL: Duration = Duration::from_secs(1);
 /// Most slots: more lines than this are not read.
 const SLOTS_MAX: usize = 8;
 /// Rows that slots leave free: two footer lines, and what was there before.
@@ -142,7 +140,7 @@ impl Bars {
     }
 
     fn draw(&mut self, look: &Snapshot) {
-        self.assign(&look.files);
+        self.assign(&look.files, look.announced);
         for slot in &self.slots {
             let view = look.files.iter().find(|view| Some(&view.file.path) == slot.path.as_ref());
             self.layout.show_file(&slot.bar, view);
@@ -156,7 +154,8 @@ impl Bars {
     }
 
     /// Gives slots to files: a file keeps its slot until it ends, a free slot goes to the file with most to do.
-    fn assign(&mut self, files: &[FileView]) {
+    fn assign(&mut self, files: &[FileView], announced: u64) {
+        let are_few = (files.len() as u64).saturating_add(announced) <= self.slots_max as u64;
         for slot in &mut self.slots {
             if slot.path.as_ref().is_some_and(|path| !files.iter().any(|view| view.file.path == *path)) {
                 slot.path = None;
@@ -164,7 +163,7 @@ impl Bars {
         }
         let mut waiting: Vec<&FileView> = files
             .iter()
-            .filter(|view| deserves_a_slot(view))
+            .filter(|view| deserves_a_slot(view, are_few))
             .filter(|view| !self.slots.iter().any(|slot| slot.path.as_ref() == Some(&view.file.path)))
             .collect();
         waiting.sort_by_key(|view| std::cmp::Reverse(view.file.size - view.there));
@@ -190,12 +189,10 @@ impl Bars {
     }
 }
 
-/// Whether a file has moved for long enough that people want to see it.
-fn deserves_a_slot(view: &FileView) -> bool {
-    match view.doing {
-        Doing::Moving | Doing::Stalled if view.file.size <= UNREPORTED_MAX => view.age >= SLOT_AFTER_SMALL,
-        Doing::Moving | Doing::Stalled | Doing::Checking | Doing::Saving => view.age >= SLOT_AFTER,
-    }
+/// Whether a file has moved for long enough that people want to see it. Of a small one nothing is known before all of it is
+/// there, so where there are many their rows would only change their names.
+fn deserves_a_slot(view: &FileView, are_few: bool) -> bool {
+    view.age >= SLOT_AFTER && (view.file.size > UNREPORTED_MAX || are_few)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use indicatif::InMemoryTerm;
 use unicode_width::UnicodeWidthStr as _;
 
+use super::super::files::Doing;
 use super::super::link::LinkView;
 use super::super::model::Speed;
 use super::super::stall::{Stall, StallCause};
@@ -194,12 +195,18 @@ fn rows_are_for_files_whose_content_moves_and_the_rest_is_counted() {
     let mut stage = Stage::new(24, 80, 16);
     let saving = FileView { doing: Doing::Saving, ..view("large", 12 * MIB, 12 * MIB, 900) };
     // A small file is reported only when all of it is there.
-    let files = vec![view("small/quick", 800, 0, 900), view("small/slow", 800, 0, 1200), saving];
-    stage.slots.draw(&Snapshot { announced: 1905, bytes_resumed: 0, ..look(files) });
-    let lines = stage.lines();
-    let rows: Vec<_> = lines.iter().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(rows, ["small/slow", "large", "214/10,000", "rtt"], "{lines:#?}");
-    assert_eq!(lines[3], " rtt 182 ms  loss 1.3%  2 active  1,905 announced  2 same  0 failed");
+    let files = vec![view("small", 800, 0, 900), view("new", 12 * MIB, 0, 200), view("big", 12 * MIB, 0, 900), saving];
+    let mut rows = |announced| {
+        stage.slots.draw(&Snapshot { announced, bytes_resumed: 0, ..look(files.clone()) });
+        let lines = stage.lines();
+        let words = lines.iter().filter_map(|line| line.split_whitespace().next().map(str::to_owned));
+        (words.collect::<Vec<_>>(), lines)
+    };
+    let (many, lines) = rows(1905);
+    assert_eq!(many, ["big", "large", "214/10,000", "rtt"], "{lines:#?}");
+    let (few, _) = rows(0);
+    assert_eq!(few, ["big", "large", "small", "214/10,000", "rtt"]);
+    assert_eq!(lines[3], " rtt 182 ms  loss 1.3%  3 active  1,905 announced  2 same  0 failed");
 }
 
 #[test]
