@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::watch::LOOK_INTERVAL;
+use crate::progress::SilenceCause;
 
 /// Round trips without a packet that are no silence: acknowledgements are held back for a part of one, and a lost one is
 /// followed by the next.
@@ -39,8 +40,8 @@ pub(super) struct Traffic {
 pub(crate) struct PathLook {
     /// Nothing has arrived, or nothing has left, for so long that it is to be asked whether it is back.
     pub(crate) is_to_be_asked: bool,
-    /// How long nothing has arrived, once that is worth a word.
-    pub(crate) unheard: Option<Duration>,
+    /// How long nothing has arrived, or could leave, once that is worth a word.
+    pub(crate) silence: Option<(Duration, SilenceCause)>,
     /// Content has moved since the last look.
     pub(crate) flows: bool,
 }
@@ -51,11 +52,13 @@ pub(super) struct PathSilence {
     before: Traffic,
     lasted: Duration,
     unheard: Duration,
+    routeless: Duration,
 }
 
 impl PathSilence {
-    /// Takes what was counted, once every [`LOOK_INTERVAL`].
-    pub(super) fn look(&mut self, now: Traffic, rtt: Duration) -> PathLook {
+    /// Takes what was counted, once every [`LOOK_INTERVAL`]. `has_route` is asked where no content flows: this end may hear
+    /// the other, whose words find their way, and have none for its own.
+    pub(super) fn look(&mut self, now: Traffic, rtt: Duration, has_route: impl FnOnce() -> bool) -> PathLook {
         let before = std::mem::replace(&mut self.before, now);
         let heard = now.received != before.received;
         self.unheard = if heard { Duration::ZERO } else { self.unheard + LOOK_INTERVAL };
@@ -64,10 +67,17 @@ impl PathSilence {
         self.lasted = if is_silent { self.lasted + LOOK_INTERVAL } else { Duration::ZERO };
         let patience = rtt * ROUND_TRIPS;
         let moved = (now.frames_received - before.frames_received).max(now.frames_sent - before.frames_sent);
-        PathLook {
-            is_to_be_asked: self.lasted >= LOOK_INTERVAL.max(patience),
-            unheard: (self.unheard >= TOLD_AFTER.max(patience)).then_some(self.unheard),
-            flows: heard && moved > FLOWING_FRAMES,
+        let flows = heard && moved > FLOWING_FRAMES;
+        self.routeless = if flows || has_route() { Duration::ZERO } else { self.routeless + LOOK_INTERVAL };
+        PathLook { is_to_be_asked: self.lasted >= LOOK_INTERVAL.max(patience), silence: self.told(patience), flows }
+    }
+
+    fn told(&self, patience: Duration) -> Option<(Duration, SilenceCause)> {
+        let is_long = |silence| silence >= TOLD_AFTER.max(patience);
+        if is_long(self.routeless) {
+            Some((self.routeless.max(self.unheard), SilenceCause::NoRoute))
+        } else {
+            is_long(self.unheard).then_some((self.unheard, SilenceCause::NoAnswer))
         }
     }
 }
@@ -123,7 +133,7 @@ mod tests {
     #[test]
     fn a_path_is_asked_after_a_second_and_three_round_trips_without_a_packet() {
         let mut silence = PathSilence::default();
-        let mut asks = |received, sent, rtt| silence.look(packets(received, sent), rtt).is_to_be_asked;
+        let mut asks = |received, sent, rtt| silence.look(packets(received, sent), rtt, || true).is_to_be_asked;
         assert!(!asks(7, 1, NEAR));
         assert!(asks(7, 2, NEAR) && asks(7, 3, NEAR), "it is asked again and again");
         assert!(!asks(8, 4, NEAR));
@@ -135,21 +145,38 @@ mod tests {
     #[test]
     fn an_end_that_says_nothing_although_it_hears_the_other_asks_too_and_nobody_is_told() {
         let mut silence = PathSilence::default();
-        let looks: Vec<_> = (1..9).map(|received| silence.look(packets(received, 1), NEAR)).collect();
+        let looks: Vec<_> = (1..9).map(|received| silence.look(packets(received, 1), NEAR, || true)).collect();
         assert_eq!(looks.iter().filter(|look| look.is_to_be_asked).count(), 7);
-        assert!(looks.iter().all(|look| look.unheard.is_none()));
+        assert!(looks.iter().all(|look| look.silence.is_none()));
     }
 
     #[test]
     fn people_are_told_after_three_seconds_without_a_packet_and_on_a_far_path_after_three_round_trips() {
         for (rtt, first) in [(NEAR, 3), (Duration::from_millis(900), 3), (Duration::from_millis(1500), 5)] {
             let mut silence = PathSilence::default();
-            silence.look(packets(1, 0), rtt);
-            let looks: Vec<_> = (1..8).map(|sent| silence.look(packets(1, sent), rtt).unheard).collect();
+            silence.look(packets(1, 0), rtt, || true);
+            let looks: Vec<_> = (1..8).map(|sent| silence.look(packets(1, sent), rtt, || true).silence).collect();
             let told = looks.iter().position(Option::is_some).map(|at| at + 1);
             assert_eq!(told, Some(first), "{rtt:?}");
-            assert_eq!(looks[6], Some(Duration::from_secs(7)));
-            assert_eq!(silence.look(packets(2, 9), rtt).unheard, None);
+            assert_eq!(looks[6], Some((Duration::from_secs(7), SilenceCause::NoAnswer)));
+            assert_eq!(silence.look(packets(2, 9), rtt, || true).silence, None);
+        }
+    }
+
+    #[test]
+    fn who_has_no_route_is_told_so_whether_the_other_end_is_heard_or_not() {
+        for is_heard in [true, false] {
+            let mut silence = PathSilence::default();
+            silence.look(packets(1, 0), NEAR, || true);
+            let mut look = |n: u64, route| {
+                let received = if is_heard { 1 + n } else { 1 };
+                silence.look(packets(received, n), NEAR, || route).silence
+            };
+            let looks: Vec<_> = (1..5).map(|n| look(n, false)).collect();
+            let told = |seconds| Some((Duration::from_secs(seconds), SilenceCause::NoRoute));
+            assert_eq!(looks, [None, None, told(3), told(4)]);
+            let after = look(5, true).map(|(_, cause)| cause);
+            assert_eq!(after, (!is_heard).then_some(SilenceCause::NoAnswer));
         }
     }
 
@@ -163,7 +190,7 @@ mod tests {
             (frames(1, 2, FLOWING_FRAMES), false),
             (frames(0, 0, 100), false),
         ] {
-            assert_eq!(PathSilence::default().look(now, NEAR).flows, flows, "{now:?}");
+            assert_eq!(PathSilence::default().look(now, NEAR, || true).flows, flows, "{now:?}");
         }
     }
 

@@ -39,7 +39,7 @@ pub(crate) async fn until_silent(
             () = watch.next_look() => {
                 let turn = Turn { is_ours: is_ours(), moves_files: true };
                 match watch.look(connection, control, turn) {
-                    Ok(look) => tell(observer, connection, look, &mut told),
+                    Ok(look) => tell(observer, look, &mut told),
                     Err(error) => return error,
                 }
             }
@@ -50,13 +50,11 @@ pub(crate) async fn until_silent(
 }
 
 /// Tells of a silence, once or when its cause becomes another, and of its end.
-fn tell(observer: &Observer, connection: &Connection, look: PathLook, told: &mut Option<(Duration, SilenceCause)>) {
+fn tell(observer: &Observer, look: PathLook, told: &mut Option<(Duration, SilenceCause)>) {
     if look.flows {
         Counters::add(&observer.counters().flows, 1);
     }
-    if let Some(lasted) = look.unheard {
-        let has_route = transport::find_route(connection.remote_address()).is_ok();
-        let cause = if has_route { SilenceCause::NoAnswer } else { SilenceCause::NoRoute };
+    if let Some((lasted, cause)) = look.silence {
         if told.is_none_or(|(_, before)| before != cause) {
             observer.event(Event::Silent { lasted, cause });
         }
@@ -127,7 +125,8 @@ impl Watch {
             frames_received: stats.frame_rx.stream,
             frames_sent: stats.frame_tx.stream,
         };
-        let path = self.path.look(traffic, stats.path.rtt);
+        let has_route = || transport::find_route(connection.remote_address()).is_ok();
+        let path = self.path.look(traffic, stats.path.rtt, has_route);
         let own = self.peer.look(traffic, turn.is_ours).ok_or(SessionError::Timeout("say anything"))?;
         let pause = self.clocks.look(LOOK_INTERVAL);
         if pause == Pause::Long {

@@ -65,7 +65,7 @@ impl Stall {
             StallCause::NoReply => format!("no reply from {address}/udp for {time} (firewall? wrong port?)"),
             StallCause::NoAnswer => format!("no answer from {name} for {time}; trying again"),
             StallCause::NoRoute => format!("no route to {name} for {time}; trying again"),
-            StallCause::NoProgress => format!("nothing has moved for {time}; {name} answers"),
+            StallCause::NoProgress => format!("nothing has moved for {time}; {name} is heard"),
         }
     }
 }
@@ -154,8 +154,8 @@ mod tests {
             ),
             (
                 StallCause::NoProgress,
-                "nothing has moved for 4s; box answers",
-                "nothing has moved for 4s; box answers",
+                "nothing has moved for 4s; box is heard",
+                "nothing has moved for 4s; box is heard",
                 Some("moving again after 4s"),
             ),
         ] {

@@ -127,7 +127,7 @@ fn while_nothing_moves_there_is_no_time_left_in_any_row_whatever_the_cause() {
     model.sample(now);
     let look = model.sample(now + 6 * second);
     assert_eq!((look.eta, look.files[0].doing), (None, Doing::Stalled));
-    assert_eq!(look.stall.as_deref(), Some("nothing has moved for 6s; box answers"));
+    assert_eq!(look.stall.as_deref(), Some("nothing has moved for 6s; box is heard"));
 }
 
 #[test]
