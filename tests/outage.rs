@@ -22,9 +22,9 @@ use serde_json::Value;
 
 /// At this rate a file outlasts what is done to its transfer.
 const RATE: &str = "2M";
-const BYTES: u64 = 16 << 20;
+const BYTES: u64 = 10 << 20;
 /// It is done when so much has arrived.
-const BEGUN_BYTES: u64 = 3 << 20;
+const BEGUN_BYTES: u64 = 2 << 20;
 /// Content that a lost connection may cost: chunks that were not complete, and what was not reported of those that were.
 const LOST_BYTES_MAX: u64 = 4 << 20;
 

@@ -203,7 +203,13 @@ async fn serve(server: Server, patience: Duration, ssh: &Ssh, mut signals: Signa
             _ = signals.next() => break,
             () = ssh.ended.cancelled(), if !stay.has_come() => break,
             () = ssh.let_go.cancelled() => break,
-            () = ssh.broke.cancelled(), if !is_alone => is_alone = true,
+            () = ssh.broke.cancelled(), if !is_alone => {
+                is_alone = true;
+                // A client that was cut off before may have been waited for without a limit.
+                if is_idle(&server) {
+                    stay.on_disconnected(Instant::now(), alone(patience));
+                }
+            }
             () = ssh.is_alive.notified() => stay.on_sign_of_life(Instant::now()),
             // Notices may be lost, so whether somebody is there is asked again.
             () = expired => match is_idle(&server) {
