@@ -292,12 +292,12 @@ impl Model {
                 Speed::Reconnecting { attempt: *attempt, wait, is_first: !self.was_up }
             }
             (Link::Waiting(next), _) => Speed::Waiting(next.saturating_duration_since(now)),
-            (Link::Silent(then, SilenceCause::NoAnswer), _) => Stall::speed(since(*then), StallCause::NoAnswer),
+            (Link::Silent(then, SilenceCause::NoAnswer), _) => Stall::speed(since(*then), StallCause::Silent),
             (Link::Silent(then, SilenceCause::NoRoute), _) => Stall::speed(since(*then), StallCause::NoRoute),
             (Link::Connecting, _) if since(self.started) >= NO_REPLY_AFTER => {
-                Stall::speed(since(self.started), StallCause::NoReply)
+                Stall::speed(since(self.started), StallCause::Unreached)
             }
-            (Link::Up, Some(lasted)) => Stall::speed(lasted, StallCause::NoProgress),
+            (Link::Up, Some(lasted)) => Stall::speed(lasted, StallCause::Idle),
             (Link::Connecting | Link::Up, _) => self.rate.rate().map_or(Speed::Unknown, Speed::Moving),
         }
     }

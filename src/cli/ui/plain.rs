@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn while_nothing_moves_there_is_no_rate_and_no_time_left() {
         let still = |speed| totals(&Snapshot { speed, eta: None, link: LinkView::default(), ..look(30) }, false);
-        let stall = Stall { lasted: Duration::from_secs(20), cause: StallCause::NoAnswer };
+        let stall = Stall { lasted: Duration::from_secs(20), cause: StallCause::Silent };
         let lost = |is_first| Speed::Reconnecting { attempt: 2, wait: Duration::ZERO, is_first };
         for (speed, end) in [
             (Speed::Stalled(stall), "stalled 20s"),

@@ -18,13 +18,13 @@ pub(crate) struct Stall {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StallCause {
     /// There has been no reply at all.
-    NoReply,
+    Unreached,
     /// The connection stands, and nothing comes from the other side.
-    NoAnswer,
+    Silent,
     /// The same, and this machine knows no way to it.
     NoRoute,
     /// The other side answers, but no content moves.
-    NoProgress,
+    Idle,
 }
 
 /// Where the other side is, and what it is called.
@@ -62,10 +62,10 @@ impl Stall {
         let Whom { address, name } = whom;
         let time = size::rough(self.lasted);
         match self.cause {
-            StallCause::NoReply => format!("no reply from {address}/udp for {time} (firewall? wrong port?)"),
-            StallCause::NoAnswer => format!("no answer from {name} for {time}; trying again"),
+            StallCause::Unreached => format!("no reply from {address}/udp for {time} (firewall? wrong port?)"),
+            StallCause::Silent => format!("no answer from {name} for {time}; trying again"),
             StallCause::NoRoute => format!("no route to {name} for {time}; trying again"),
-            StallCause::NoProgress => format!("nothing has moved for {time}; {name} is heard"),
+            StallCause::Idle => format!("nothing has moved for {time}; {name} is heard"),
         }
     }
 }
@@ -74,10 +74,10 @@ impl StallCause {
     /// As JSON has it.
     pub(crate) fn key(self) -> &'static str {
         match self {
-            Self::NoReply => "no_reply",
-            Self::NoAnswer => "no_answer",
+            Self::Unreached => "no_reply",
+            Self::Silent => "no_answer",
             Self::NoRoute => "no_route",
-            Self::NoProgress => "no_progress",
+            Self::Idle => "no_progress",
         }
     }
 }
@@ -87,13 +87,13 @@ impl StallNews {
     pub(crate) fn text(self, whom: &Whom) -> Option<String> {
         let Whom { address, name } = whom;
         match self {
-            Self::Began(Stall { cause: StallCause::NoReply, .. }) => {
+            Self::Began(Stall { cause: StallCause::Unreached, .. }) => {
                 Some(format!("no reply from {address}/udp yet (firewall? wrong port?)"))
             }
             Self::Began(stall) => Some(stall.text(whom)),
             // That a connection stands is said by what comes over it.
-            Self::Ended(Stall { cause: StallCause::NoReply, .. }) => None,
-            Self::Ended(Stall { lasted, cause: StallCause::NoProgress }) => {
+            Self::Ended(Stall { cause: StallCause::Unreached, .. }) => None,
+            Self::Ended(Stall { lasted, cause: StallCause::Idle }) => {
                 Some(format!("moving again after {}", size::rough(lasted)))
             }
             Self::Ended(Stall { lasted, .. }) => Some(format!("{name} answers again after {}", size::rough(lasted))),
@@ -135,13 +135,13 @@ mod tests {
     fn each_cause_has_its_words_while_it_lasts_and_when_it_ends() {
         for (cause, text, began, ended) in [
             (
-                StallCause::NoReply,
+                StallCause::Unreached,
                 "no reply from 192.0.2.1:4433/udp for 4s (firewall? wrong port?)",
                 "no reply from 192.0.2.1:4433/udp yet (firewall? wrong port?)",
                 None,
             ),
             (
-                StallCause::NoAnswer,
+                StallCause::Silent,
                 "no answer from box for 4s; trying again",
                 "no answer from box for 4s; trying again",
                 Some("box answers again after 4s"),
@@ -153,7 +153,7 @@ mod tests {
                 Some("box answers again after 4s"),
             ),
             (
-                StallCause::NoProgress,
+                StallCause::Idle,
                 "nothing has moved for 4s; box is heard",
                 "nothing has moved for 4s; box is heard",
                 Some("moving again after 4s"),
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_stall_is_told_once_when_it_begins_becomes_another_and_ends() {
-        let silent = |seconds| stall(seconds, StallCause::NoAnswer);
+        let silent = |seconds| stall(seconds, StallCause::Silent);
         let lost = Speed::Reconnecting { attempt: 1, wait: SECOND, is_first: false };
         let mut teller = StallTeller::default();
         for (speed, news) in [

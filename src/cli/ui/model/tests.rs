@@ -73,7 +73,7 @@ fn a_stall_is_excused_while_digests_are_compared() {
     model.sample(now);
     assert!(matches!(model.sample(now + TICK * 90).speed, Speed::Moving(_)));
     file.set_phase(Phase::Moving);
-    assert_eq!(model.sample(now + TICK * 160).speed, Stall::speed(TICK * 70, StallCause::NoProgress));
+    assert_eq!(model.sample(now + TICK * 160).speed, Stall::speed(TICK * 70, StallCause::Idle));
 }
 
 #[test]

@@ -163,7 +163,7 @@ impl Layout {
 pub(super) fn speed(speed: Speed) -> String {
     match speed {
         Speed::Unknown | Speed::Waiting(_) | Speed::Reconnecting { is_first: true, .. } => String::new(),
-        Speed::Stalled(Stall { cause: StallCause::NoReply, .. }) => String::new(),
+        Speed::Stalled(Stall { cause: StallCause::Unreached, .. }) => String::new(),
         Speed::Moving(rate) => size::rate(rate),
         Speed::Stalled(_) | Speed::Reconnecting { .. } => STALLED.to_owned(),
     }

@@ -159,7 +159,7 @@ fn what_stands_still_says_so_in_every_row_and_why_and_for_how_long_below() {
     let mut stage = Stage::new(24, 80, 16);
     let stalled = |path| FileView { doing: Doing::Stalled, rate: None, ..view(path, 2 << 30, 1_310 * MIB, 9000) };
     let lasted = Duration::from_millis(20_400);
-    let stall = Stall { lasted, cause: StallCause::NoAnswer };
+    let stall = Stall { lasted, cause: StallCause::Silent };
     let speed = Speed::Stalled(stall);
     let text = Some("no answer from box for 20s; trying again".to_owned());
     let files = vec![stalled("holiday.mp4"), stalled("resumed.mp4")];
