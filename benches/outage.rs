@@ -1,23 +1,31 @@
-//! How soon bytes flow again when a path that was away is back.
+//! How soon bytes flow again when what was in the way is gone.
 //!
-//! `cargo bench --bench outage [-- SECONDS...]` joins two network namespaces by a cable, lets a file flow at
-//! [`RATE`], takes the path away for so many seconds and gives it back: silently (what is sent is dropped), and by its
-//! route (what is sent is refused). Sending and getting in turn. It needs root, and `ip` and `nft`.
+//! `cargo bench --bench outage [-- WHAT...]` joins two network namespaces by a cable, lets a file flow at [`RATE`], and
+//! does one thing to it after the other, sending and getting in turn. WHAT is `address` (the client's machine gets
+//! another), `nat` (a router forgets the client and gives it another port), `restart` (the server is killed and started
+//! again), `stop` (the client is stopped for [`STOPPED`]), or seconds for which the path is away: silently (what is sent
+//! is dropped), and by its route (what is sent is refused). It needs root, and `ip` and `nft`. A machine that sleeps is
+//! not among them: its rule is tested with the clocks of such a machine (`session/pause.rs`).
 
 #[path = "../tests/support/bin.rs"]
 mod bin;
+#[path = "../tests/support/cable.rs"]
+mod cable;
 #[path = "compare/namespace.rs"]
 #[allow(dead_code, reason = "the comparison uses more of it")]
 mod namespace;
 
-use std::fs;
-use std::process::{Child, Command, Stdio};
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use bin::Machine;
-use namespace::{Namespace, ip};
+use bin::{Machine, Serve};
+use cable::{Cable, FAR, Way};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 /// What flows, so that there is something to flow again, and a file that outlasts every outage is not gigabytes.
 const RATE: &str = "2M";
@@ -32,133 +40,171 @@ const CONTENT_BYTES: u64 = 128 << 10;
 const PATIENCE: Duration = Duration::from_secs(90);
 const LOOK: Duration = Duration::from_millis(5);
 const AWAY: [u64; 7] = [3, 5, 10, 20, 40, 60, 200];
+/// How long the client is stopped.
+const STOPPED: Duration = Duration::from_secs(90);
 
-/// How the path goes away.
-#[derive(Clone, Copy)]
-enum Way {
-    /// Packets are dropped at both ends.
-    Silent,
-    /// The client's machine knows no way to the server.
-    NoRoute,
+/// What is done to a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blow {
+    Away(Way, Duration),
+    Address,
+    Nat,
+    Restart,
+    Stop,
 }
 
-/// Two hosts and the cable between them.
-struct Cable {
-    near: Namespace,
-    far: Namespace,
-}
-
-impl Cable {
-    fn lay() -> anyhow::Result<Self> {
-        let cable = Self { near: Namespace::create("near")?, far: Namespace::create("far")? };
-        cable.near.enter(|| {
-            ip(&["link", "add", "lan", "type", "veth", "peer", "name", "lan", "netns", cable.far.name()])?;
-            plug("10.211.0.1/24")
-        })??;
-        cable.far.enter(|| plug("10.211.0.2/24"))??;
-        Ok(cable)
+impl Blow {
+    fn all() -> Vec<Self> {
+        let away = AWAY.into_iter().flat_map(Self::away);
+        away.chain([Self::Address, Self::Nat, Self::Restart, Self::Stop]).collect()
     }
 
-    fn cut(&self, way: Way) -> anyhow::Result<()> {
-        const DROP: &str = "add table inet away
-            add chain inet away i { type filter hook input priority 0; policy drop; }";
-        match way {
-            Way::Silent => [&self.near, &self.far].into_iter().try_for_each(|host| host.enter(|| nft(DROP))?),
-            Way::NoRoute => self.near.enter(|| ip(&["route", "del", "10.211.0.0/24"]))?,
+    fn away(seconds: u64) -> [Self; 2] {
+        [Way::Silent, Way::NoRoute].map(|way| Self::Away(way, Duration::from_secs(seconds)))
+    }
+
+    fn parse(word: &str) -> Vec<Self> {
+        match word {
+            "address" => vec![Self::Address],
+            "nat" => vec![Self::Nat],
+            "restart" => vec![Self::Restart],
+            "stop" => vec![Self::Stop],
+            word => word.parse().map(Self::away).into_iter().flatten().collect(),
         }
     }
 
-    fn mend(&self, way: Way) -> anyhow::Result<()> {
-        match way {
-            Way::Silent => {
-                [&self.near, &self.far].into_iter().try_for_each(|host| host.enter(|| nft("delete table inet away"))?)
-            }
-            Way::NoRoute => self.near.enter(|| ip(&["route", "add", "10.211.0.0/24", "dev", "lan"]))?,
+    fn name(self) -> String {
+        match self {
+            Self::Away(Way::Silent, away) => format!("away {} s, silent", away.as_secs()),
+            Self::Away(Way::NoRoute, away) => format!("away {} s, no route", away.as_secs()),
+            Self::Address => "client's address changed".to_owned(),
+            Self::Nat => "NAT rebinding".to_owned(),
+            Self::Restart => "server killed, started".to_owned(),
+            Self::Stop => format!("client stopped {} s", STOPPED.as_secs()),
         }
     }
 
-    /// Bytes that the client's end has received and sent.
-    fn carried(&self) -> anyhow::Result<(u64, u64)> {
-        let devices = self.near.enter(|| fs::read_to_string("/proc/thread-self/net/dev"))??;
-        let line = devices.lines().find_map(|line| line.trim().strip_prefix("lan:")).context("the cable is there")?;
-        let figures: Vec<u64> = line.split_whitespace().filter_map(|figure| figure.parse().ok()).collect();
-        ensure!(figures.len() >= 9, "the kernel counts otherwise");
-        Ok((figures[0], figures[8]))
+    fn cable(self) -> anyhow::Result<Cable> {
+        if self == Self::Nat { Cable::lay_behind_nat("") } else { Cable::lay("") }
     }
-}
-
-fn plug(address: &str) -> anyhow::Result<()> {
-    ip(&["address", "add", address, "dev", "lan"])?;
-    ip(&["link", "set", "lan", "up"])
-}
-
-/// Runs `nft` where the calling thread is.
-fn nft(rules: &str) -> anyhow::Result<()> {
-    let output = Command::new("nft").arg(rules).output().context("nft (package nftables)")?;
-    ensure!(output.status.success(), "nft: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
 }
 
 /// The direction of the content, seen from the client.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
     Send,
     Get,
 }
 
-/// One outage, measured.
+/// What one blow came to.
 struct Figures {
-    /// From the path's return to content that flows.
+    /// From the moment from which bytes could flow to content that flows.
     back: Duration,
+    /// Content that was written twice, in bytes.
+    twice: u64,
     /// Bytes of the wire beyond those of the file.
     beyond: i64,
+    reconnects: usize,
     exit: Option<i32>,
 }
 
-fn measure(cable: &Cable, role: Role, way: Way, away: Duration) -> anyhow::Result<Figures> {
+fn measure(cable: &Cable, role: Role, blow: Blow) -> anyhow::Result<Figures> {
     let (here, there) = (Machine::new(), Machine::new());
     let size = RATE_BYTES * FLOWS;
-    let from = if matches!(role, Role::Send) { &here } else { &there };
+    let from = if role == Role::Send { &here } else { &there };
     from.write_large("in/file", size);
-    let serve = cable.far.enter(|| there.serve_at("10.211.0.2:0", "in", ""))?;
+    let mut serve = cable.far.enter(|| there.serve_at(&format!("{FAR}:0"), "in", ""))?;
     let line = match role {
-        Role::Send => format!("send --bwlimit {RATE} in/file --to {}", serve.ticket()),
-        Role::Get => format!("get --bwlimit {RATE} {}/file .", serve.ticket()),
+        Role::Send => format!("send --json --bwlimit {RATE} in/file --to {}", serve.ticket()),
+        Role::Get => format!("get --json --bwlimit {RATE} {}/file .", serve.ticket()),
     };
-    let mut command = here.shell(&format!("qft {line}"));
-    command.stdout(Stdio::null()).stderr(Stdio::null());
     let start = cable.carried()?;
-    let mut client = Client(cable.near.enter(|| command.spawn())??);
+    let mut client = Client::start(cable, &here, &line)?;
     let moved = |since: (u64, u64)| {
         let now = cable.carried()?;
-        anyhow::Ok(match role {
-            Role::Send => now.1 - since.1,
-            Role::Get => now.0 - since.0,
-        })
+        anyhow::Ok(if role == Role::Send { now.1 - since.1 } else { now.0 - since.0 })
     };
     client.until(|| Ok(moved(start)? > BEGUN_BYTES))?;
-    cable.cut(way)?;
-    sleep(away);
-    let (returned, before) = (Instant::now(), cable.carried()?);
-    cable.mend(way)?;
+    let (returned, before) = strike(blow, cable, &client, &mut serve, &there)?;
     // What is sent into nothing is counted as well, so the other direction must speak too.
     client.until(|| {
         let now = cable.carried()?;
         Ok(moved(before)? > CONTENT_BYTES && now.0 > before.0 && now.1 > before.1)
     })?;
     let back = returned.elapsed();
-    let exit = client.0.wait()?.code();
-    Ok(Figures { back, beyond: moved(start)? as i64 - size as i64, exit })
+    let exit = client.process.wait()?.code();
+    let told = client.told()?;
+    let written = told.last().and_then(|summary| summary["bytes_written"].as_u64()).context("a summary")?;
+    let reconnects = told.iter().filter(|line| line["kind"] == "reconnecting").count();
+    Ok(Figures {
+        back,
+        twice: written.saturating_sub(size),
+        beyond: moved(start)? as i64 - size as i64,
+        reconnects,
+        exit,
+    })
+}
+
+/// Does it, and gives the moment from which bytes can flow again and what had been carried by then.
+fn strike(
+    blow: Blow,
+    cable: &Cable,
+    client: &Client,
+    serve: &mut Serve,
+    there: &Machine,
+) -> anyhow::Result<(Instant, (u64, u64))> {
+    match blow {
+        Blow::Away(way, away) => {
+            cable.cut(way)?;
+            sleep(away);
+            let before = (Instant::now(), cable.carried()?);
+            cable.mend(way)?;
+            Ok(before)
+        }
+        Blow::Address => {
+            cable.change_address()?;
+            Ok((Instant::now(), cable.carried()?))
+        }
+        Blow::Nat => {
+            cable.rebind()?;
+            Ok((Instant::now(), cable.carried()?))
+        }
+        Blow::Restart => {
+            let address = serve.address().to_owned();
+            serve.signal(Signal::KILL);
+            serve.end();
+            let before = cable.carried()?;
+            *serve = cable.far.enter(|| there.serve_at(&address, "in", ""))?;
+            Ok((Instant::now(), before))
+        }
+        Blow::Stop => {
+            client.signal(Signal::STOP)?;
+            sleep(STOPPED);
+            let before = (Instant::now(), cable.carried()?);
+            client.signal(Signal::CONT)?;
+            Ok(before)
+        }
+    }
 }
 
 /// The client's process; it is killed when this is dropped.
-struct Client(Child);
+struct Client {
+    process: Child,
+    json: PathBuf,
+}
 
 impl Client {
+    fn start(cable: &Cable, here: &Machine, line: &str) -> anyhow::Result<Self> {
+        let json = here.path("told.json");
+        let mut command = here.shell(&format!("qft {line}"));
+        command.stdout(File::create(&json)?).stderr(Stdio::null());
+        Ok(Self { process: cable.near.enter(|| command.spawn())??, json })
+    }
+
     fn until(&mut self, mut holds: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
         let end = Instant::now() + PATIENCE;
         while !holds()? {
-            if let Some(status) = self.0.try_wait()? {
+            if let Some(status) = self.process.try_wait()? {
                 bail!("the client ended: {status}");
             }
             ensure!(Instant::now() < end, "nothing has flowed for {PATIENCE:?}");
@@ -166,34 +212,43 @@ impl Client {
         }
         Ok(())
     }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.process), signal)?)
+    }
+
+    /// All that it has printed.
+    fn told(&self) -> anyhow::Result<Vec<Value>> {
+        let text = fs::read_to_string(&self.json)?;
+        text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
 fn main() -> anyhow::Result<()> {
-    let wanted: Vec<u64> = std::env::args().filter_map(|arg| arg.parse().ok()).collect();
-    let wanted = if wanted.is_empty() { AWAY.to_vec() } else { wanted };
-    if let Err(error) = Cable::lay() {
+    let wanted: Vec<Blow> = std::env::args().skip(1).flat_map(|word| Blow::parse(&word)).collect();
+    let wanted = if wanted.is_empty() { Blow::all() } else { wanted };
+    if let Err(error) = Cable::lay("") {
         println!("skipped: no network namespace can be made ({error:#})");
         return Ok(());
     }
-    println!("away (s)  how       role  flows again after (s)  beyond the file (KiB)  exit code");
-    for seconds in wanted {
-        for (how, way) in [("silent", Way::Silent), ("no route", Way::NoRoute)] {
-            for (name, role) in [("send", Role::Send), ("get", Role::Get)] {
-                let measured = measure(&Cable::lay()?, role, way, Duration::from_secs(seconds));
-                match measured {
-                    Ok(Figures { back, beyond, exit }) => {
-                        let (back, beyond) = (back.as_secs_f64(), beyond >> 10);
-                        println!("{seconds:8}  {how:8}  {name:4}  {back:21.2}  {beyond:21}  {exit:?}");
-                    }
-                    Err(error) => println!("{seconds:8}  {how:8}  {name:4}  {error:#}"),
+    println!("what                      role  flows again after (s)  twice (KiB)  beyond (KiB)  reconnects  exit");
+    for blow in wanted {
+        for role in [Role::Send, Role::Get] {
+            let name = blow.name();
+            match blow.cable().and_then(|cable| measure(&cable, role, blow)) {
+                Ok(Figures { back, twice, beyond, reconnects, exit }) => {
+                    let (back, twice, beyond) = (back.as_secs_f64(), twice >> 10, beyond >> 10);
+                    let role = format!("{role:?}").to_lowercase();
+                    println!("{name:24}  {role:4}  {back:21.2}  {twice:11}  {beyond:12}  {reconnects:10}  {exit:?}");
                 }
+                Err(error) => println!("{name:24}  {role:?}  {error:#}"),
             }
         }
     }

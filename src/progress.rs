@@ -71,6 +71,18 @@ pub enum Event {
     },
     /// Something worth a line that is no failure (a link left out, a small socket buffer).
     Note(String),
+    /// The connection stands, but nothing has come from the peer for a while; it is asked again and again.
+    Silent {
+        /// How long nothing has come.
+        lasted: Duration,
+        /// What is known of it.
+        cause: SilenceCause,
+    },
+    /// The peer, which was [`Silent`](Self::Silent), is heard again.
+    Answered {
+        /// How long nothing came.
+        after: Duration,
+    },
     /// The connection was lost; the job goes on by itself.
     Reconnecting {
         /// Counts from 1; starts again after progress.
@@ -87,6 +99,15 @@ pub enum Event {
         /// Time until it asks again.
         after: Duration,
     },
+}
+
+/// Why nothing comes from a peer, as far as this end knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SilenceCause {
+    /// Packets leave, and none comes back.
+    NoAnswer,
+    /// This machine knows no way to the peer.
+    NoRoute,
 }
 
 /// Who hears of a job's events.

@@ -26,6 +26,7 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::time::Duration;
 
 use qft::client::{Client, GetOptions, Job, PartsOptions, SendOptions};
 use qft::digest::{CHUNK_BYTES, Digest};
@@ -44,6 +45,7 @@ use qft::server::{Mode, Notice};
 use qft::transport::{self, TransportError};
 use support::field::{self, Field, identity};
 use support::peer::{self, Raw, RawServer, end, frame, get, header, header_of, hello, path, push};
+use support::relay::Relay;
 use support::{content, soon, until};
 use tempfile::TempDir;
 

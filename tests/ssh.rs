@@ -8,7 +8,7 @@ mod sshd;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-use rustix::process::{Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 
 use bin::{Machine, wait_for};
 use sshd::{Setup, Sshd};
@@ -252,6 +252,63 @@ fn a_far_end_that_dies_is_noticed_at_once() {
         kill_process(far_end, Signal::KILL).expect("it runs");
     }
     sending.end().exits(4).says(&["the ssh connection to", "@box ended", "the same command continues"]);
+}
+
+#[test]
+fn a_transfer_outlives_the_ssh_that_started_it_at_either_end() {
+    for (role, kill_near) in [("send", true), ("send", false), ("get", true), ("get", false)] {
+        let Some((remote, local, sshd)) = machines(&Setup::default()) else { return };
+        let from =
+            if role == "send" { local.write_large("big", 16 << 20) } else { remote.write_large("me/big", 16 << 20) };
+        let size = from.metadata().expect("it was made").len();
+        let (at, limit) = (sshd.at("big"), ["--bwlimit", "4M"]);
+        let args = if role == "send" { [role, "big", &at] } else { [role, &at, "big"] };
+        let running =
+            sshd.qft(&local, args.into_iter().chain(limit).chain(["--progress", "plain", "--json", "-v"])).start();
+        let moved = || running.printed().contains("\"type\":\"progress\"");
+        wait_for("content", || moved().then_some(()));
+        let far_end = sshd.far_ends()[0];
+        let killed = if kill_near { child_of(running.id()) } else { sshd_of(far_end) };
+        kill_process(killed, Signal::KILL).expect("it runs");
+        running.wait_to_say("the ssh connection has ended; the transfer goes on without it");
+        running.end().exits(0).does_not_say("reconnecting");
+        assert_eq!(local.path("big").metadata().expect("it is there").len(), size, "{role}");
+        assert!(local.read("big") == remote.read("me/big"), "{role}");
+        wait_for("the far end's end", || sshd.far_ends().is_empty().then_some(()));
+    }
+}
+
+/// The ssh that a client has started.
+fn child_of(parent: u32) -> Pid {
+    let processes = fs::read_dir("/proc").expect("it is mounted").flatten();
+    let mut pids = processes.filter_map(|process| process.file_name().to_string_lossy().parse().ok());
+    let found = pids.find_map(|pid: i32| {
+        let pid = Pid::from_raw(pid)?;
+        (parent_of(pid).as_raw_nonzero().get() as u32 == parent).then_some(pid)
+    });
+    found.expect("ssh runs")
+}
+
+/// The sshd that serves a far end, which a shell may have started.
+fn sshd_of(far_end: Pid) -> Pid {
+    let mut pid = parent_of(far_end);
+    while !name_of(pid).starts_with("sshd") {
+        assert_ne!(pid, Pid::INIT, "no sshd above {far_end:?}");
+        pid = parent_of(pid);
+    }
+    pid
+}
+
+fn name_of(pid: Pid) -> String {
+    fs::read_to_string(format!("/proc/{}/comm", pid.as_raw_nonzero())).unwrap_or_default()
+}
+
+/// The process that started another one.
+fn parent_of(pid: Pid) -> Pid {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    // What stands before is its name, in which there may be anything.
+    let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok());
+    parent.and_then(Pid::from_raw).unwrap_or(Pid::INIT)
 }
 
 #[test]

@@ -12,6 +12,8 @@ mod known_host;
 mod snapshot;
 #[path = "support/sshd.rs"]
 mod sshd;
+#[path = "terminal/stalled.rs"]
+mod stalled;
 #[path = "support/terminal.rs"]
 mod terminal;
 

@@ -5,6 +5,8 @@ mod bin;
 #[path = "support/odd_disk.rs"]
 mod odd_disk;
 
+#[path = "wild/calls.rs"]
+mod calls;
 #[path = "wild/choice.rs"]
 mod choice;
 #[path = "wild/directories.rs"]

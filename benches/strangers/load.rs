@@ -10,7 +10,7 @@ use qft::digest::{CHUNK_BYTES, Digest};
 use qft::protocol::codec::{self, Decoder};
 use qft::protocol::features;
 use qft::protocol::message::{
-    FileId, Get, Header, Hello, IfExists, Kind, Message, Mtime, Push, Tail, Target as To, Verdict,
+    FileId, Get, Header, Hello, IfExists, Kind, Message, Mtime, Pos, Push, Tail, Target as To, Verdict, Why,
 };
 use qft::protocol::path::WirePath;
 use qft::protocol::range::{RangeHeader, Turn};
@@ -20,8 +20,10 @@ use quinn::{Connection, Endpoint, RecvStream, SendStream};
 
 use super::Flag;
 
-/// Enrolled keys that do their worst.
-const HOSTILE: usize = 4;
+/// Enrolled keys that do their worst at once where that is the row.
+pub(crate) const HOSTILE: usize = 64;
+/// The same in the other rows.
+const FEW: usize = 4;
 const DEADLINE: Duration = Duration::from_secs(10);
 /// The longest that a load waits for an answer that may never come.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -39,20 +41,31 @@ pub(crate) struct Target {
 /// A kind of load.
 pub(crate) struct Load {
     pub(crate) name: &'static str,
-    run: fn(&Target, &Work),
+    /// What it counts.
+    pub(crate) unit: &'static str,
+    /// How many enrolled clients it takes.
+    pub(crate) keys: usize,
+    run: fn(&Target, &Arc<Work>),
 }
 
-pub(crate) const LOADS: [Load; 7] = [
-    Load { name: "nothing", run: |_, _| {} },
-    Load { name: "40 sparse offers of 16 TiB, again and again", run: |target, work| repeat(target, work, sparse) },
-    Load { name: "1000 patterns over 5000 files, and gone", run: |target, work| repeat(target, work, patterns) },
-    Load { name: "8000 streams of one byte, held", run: |target, work| repeat(target, work, streams) },
-    Load { name: "100,000 refused headers, again and again", run: |target, work| repeat(target, work, refused) },
-    Load { name: "1000 strangers that shake hands", run: strangers },
-    Load { name: "64 MiB a second of garbage", run: garbage },
+impl Load {
+    const fn new(name: &'static str, unit: &'static str, keys: usize, run: fn(&Target, &Arc<Work>)) -> Self {
+        Self { name, unit, keys, run }
+    }
+}
+
+pub(crate) const LOADS: [Load; 8] = [
+    Load::new("nothing", "", 0, |_, _| {}),
+    Load::new("40 sparse 16 TiB offers", "files claimed", FEW, |target, work| repeat(target, work, sparse)),
+    Load::new("1000 patterns, 5000 files", "requests", FEW, |target, work| repeat(target, work, patterns)),
+    Load::new("8000 one-byte streams", "streams", FEW, |target, work| repeat(target, work, streams)),
+    Load::new("100,000 refused headers", "headers", FEW, |target, work| repeat(target, work, refused)),
+    Load::new("1000 strangers", "handshakes", 0, strangers),
+    Load::new("64 MiB/s of garbage", "packets", 0, garbage),
+    Load::new("64 clients hold all they can", "things held", HOSTILE, |target, work| repeat(target, work, hold)),
 ];
 
-/// What stops a load, and how often it did its worst.
+/// What stops a load, and how much it has done.
 #[derive(Default)]
 pub(crate) struct Work {
     over: AtomicBool,
@@ -66,6 +79,14 @@ impl Work {
 
     fn count(&self) {
         self.done.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Goes on with it for so long, or until it is to stop.
+    async fn go_on(&self, time: Duration) {
+        let start = Instant::now();
+        while !self.is_over() && start.elapsed() < time {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 }
 
@@ -81,13 +102,13 @@ impl Load {
         let (run, target, own) = (self.run, target.clone(), work.clone());
         let thread = Some(std::thread::spawn(move || run(&target, &own)));
         // It is to be in full swing.
-        std::thread::sleep(Duration::from_secs(1));
+        std::thread::sleep(Duration::from_secs(2));
         Running { work, thread }
     }
 }
 
 impl Running {
-    /// How often it did its worst.
+    /// How much it has done.
     pub(crate) fn stop(self) -> u64 {
         let work = self.work.clone();
         drop(self);
@@ -118,9 +139,9 @@ impl Inside {
 }
 
 impl Target {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(hostile: usize) -> Self {
         let identity = || Identity::ephemeral().expect("a key");
-        let hostile = (0..HOSTILE).map(|_| identity()).collect();
+        let hostile = (0..hostile).map(|_| identity()).collect();
         Self { hostile, reader: identity(), victim: identity(), addr: ([127, 0, 0, 1], 0).into(), key: None }
     }
 
@@ -198,6 +219,28 @@ impl Peer {
         self.say(&Message::Push(Push { to, target, if_exists, checksum: false, dry_run: false, resume: true })).await
     }
 
+    /// The answer to an offer.
+    async fn hear_pos(&mut self, id: u64) -> Option<Verdict> {
+        loop {
+            if let Message::Pos(pos) = self.hear().await?
+                && pos.id == FileId(id)
+            {
+                return Some(pos.verdict);
+            }
+        }
+    }
+
+    /// A stream that says it will carry `len` bytes, and carries one.
+    async fn one_byte(&self, id: u64, offset: u64, len: u64) -> Option<(SendStream, RecvStream)> {
+        let (mut send, recv) = self.connection.open_bi().await.ok()?;
+        let header = RangeHeader { id: FileId(id), offset, len, turn: Turn::Asked };
+        send.write_all(&[&header.to_bytes()[..], b"x"].concat()).await.ok()?;
+        if len == 1 {
+            send.finish().ok()?;
+        }
+        Some((send, recv))
+    }
+
     async fn offer(&mut self, id: u64, size: u64) -> Option<()> {
         let path = WirePath::parse(format!("hostile {id}").as_bytes()).expect("a plain name");
         let mtime = Mtime { secs: 1, nanos: 0 };
@@ -205,28 +248,24 @@ impl Peer {
     }
 }
 
-/// Every hostile key does it on a connection of its own, again and again.
-fn repeat(target: &Target, work: &Work, worst: impl AsyncFn(&Target, &Identity) -> Option<()>) {
-    runtime().block_on(async {
-        let each = target.hostile.iter().map(async |identity| {
-            while !work.is_over() {
-                if worst(target, identity).await.is_some() {
-                    work.count();
-                } else {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            }
-        });
-        let mut all: Vec<_> = each.map(Box::pin).collect();
-        std::future::poll_fn(|context| {
-            all.retain_mut(|one| one.as_mut().poll(context).is_pending());
-            if all.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-        })
-        .await;
+/// Every hostile key does it, each on a thread and a connection of its own, again and again.
+fn repeat(target: &Target, work: &Work, worst: impl AsyncFn(&Target, &Identity, &Work) -> Option<()> + Copy + Send) {
+    std::thread::scope(|scope| {
+        for identity in &target.hostile {
+            scope.spawn(move || {
+                runtime().block_on(async {
+                    while !work.is_over() {
+                        if worst(target, identity, work).await.is_none() {
+                            tokio::time::sleep(Duration::from_millis(50)).await;
+                        }
+                    }
+                });
+            });
+        }
     });
 }
 
-async fn sparse(target: &Target, identity: &Identity) -> Option<()> {
+async fn sparse(target: &Target, identity: &Identity, work: &Work) -> Option<()> {
     const OFFERS: u64 = 40;
     let mut peer = Peer::greeted(target, identity).await?;
     peer.push().await?;
@@ -235,81 +274,113 @@ async fn sparse(target: &Target, identity: &Identity) -> Option<()> {
     }
     for id in 0..OFFERS {
         let tail = Tail { id: FileId(id), root: Digest([0; 16]), ranges: 0, ahead: false };
-        while !matches!(peer.hear().await?, Message::Pos(pos) if pos.id == FileId(id)) {}
+        peer.hear_pos(id).await?;
         peer.say(&Message::Tail(tail)).await?;
+        work.count();
     }
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    work.go_on(Duration::from_secs(1)).await;
     Some(())
 }
 
-async fn patterns(target: &Target, identity: &Identity) -> Option<()> {
+async fn patterns(target: &Target, identity: &Identity, work: &Work) -> Option<()> {
     let mut peer = Peer::greeted(target, identity).await?;
     let patterns = vec![b"d/*".to_vec(); 1000];
     peer.say(&Message::Get(Get { patterns, filters: Vec::new(), links: false, ahead: false })).await?;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // The first of the names.
+    peer.hear().await?;
+    work.count();
+    work.go_on(Duration::from_secs(2)).await;
     Some(())
 }
 
-async fn streams(target: &Target, identity: &Identity) -> Option<()> {
+async fn streams(target: &Target, identity: &Identity, work: &Work) -> Option<()> {
     const STREAMS: u64 = 8000;
     let mut peer = Peer::greeted(target, identity).await?;
     peer.push().await?;
     let mut held = Vec::new();
     for id in 0..STREAMS {
         peer.offer(id, CHUNK_BYTES + 1).await?;
-        loop {
-            if let Message::Pos(pos) = peer.hear().await?
-                && let Verdict::From { .. } = pos.verdict
-            {
-                break;
-            }
+        if let Verdict::From { .. } = peer.hear_pos(id).await? {
+            held.push(peer.one_byte(id, CHUNK_BYTES, 1).await?);
+            work.count();
         }
-        let (mut send, recv) = peer.connection.open_bi().await.ok()?;
-        let header = RangeHeader { id: FileId(id), offset: CHUNK_BYTES, len: 1, turn: Turn::Asked };
-        send.write_all(&[&header.to_bytes()[..], b"x"].concat()).await.ok()?;
-        send.finish().ok()?;
-        held.push((send, recv));
+        if work.is_over() {
+            return None;
+        }
     }
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    work.go_on(Duration::from_secs(2)).await;
     Some(())
 }
 
-async fn refused(target: &Target, _: &Identity) -> Option<()> {
+async fn refused(target: &Target, _: &Identity, work: &Work) -> Option<()> {
     const HEADERS: u64 = 100_000;
+    const AT_ONCE: u64 = 1000;
     let mut peer = Peer::greeted(target, &target.reader).await?;
     peer.push().await?;
-    for id in 0..HEADERS {
-        peer.offer(id, 1).await?;
-        if id % 1000 == 999 {
-            while !matches!(peer.hear().await?, Message::Pos(pos) if pos.id == FileId(id)) {}
+    for first in (0..HEADERS).step_by(AT_ONCE as usize) {
+        for id in first..first + AT_ONCE {
+            peer.offer(id, 1).await?;
+        }
+        for id in first..first + AT_ONCE {
+            let Verdict::Refuse(_) = peer.hear_pos(id).await? else { return None };
+            work.count();
+        }
+        if work.is_over() {
+            break;
         }
     }
+    Some(())
+}
+
+/// What a client can make a server hold: chunks that are begun, content that it does not read, offers that it does not
+/// complete.
+async fn hold(target: &Target, identity: &Identity, work: &Work) -> Option<()> {
+    // As many chunks as one connection may have begun, but for some.
+    const CHUNKS: u64 = 240;
+    const OFFERS: u64 = 7000;
+    let mut peer = Peer::greeted(target, identity).await?;
+    let get = Get { patterns: vec![b"large".to_vec()], filters: Vec::new(), links: false, ahead: false };
+    let mut held = Vec::new();
+    peer.say(&Message::Get(get)).await?;
+    let Message::Header(header) = peer.hear().await? else { return None };
+    let verdict = Verdict::From { offset: 0, why: Why::New };
+    peer.say(&Message::Pos(Pos { id: header.id, verdict })).await?;
+    let mut pusher = Peer::greeted(target, identity).await?;
+    pusher.push().await?;
+    pusher.offer(0, CHUNKS * CHUNK_BYTES).await?;
+    pusher.hear_pos(0).await?;
+    for chunk in 0..CHUNKS {
+        held.push(pusher.one_byte(0, chunk * CHUNK_BYTES, CHUNK_BYTES).await?);
+        work.count();
+    }
+    for id in 1..OFFERS {
+        pusher.offer(id, 1).await?;
+        work.count();
+    }
+    work.go_on(Duration::from_secs(60)).await;
     Some(())
 }
 
 /// Without a key, as somebody who only looks at the server's: the most that a handshake can cost it.
-fn strangers(target: &Target, work: &Work) {
+fn strangers(target: &Target, work: &Arc<Work>) {
     const STRANGERS: usize = 1000;
     runtime().block_on(async {
         let mut all = tokio::task::JoinSet::new();
-        let addr = target.addr;
-        let mut count = 0;
-        while !work.is_over() {
-            while count < STRANGERS {
-                all.spawn(async move { transport::recognise(&[addr], &tuning(), DEADLINE).await.is_ok() });
-                count += 1;
-            }
-            if let Ok(Some(ended)) = tokio::time::timeout(Duration::from_millis(100), all.join_next()).await {
-                count -= 1;
-                if ended.is_ok_and(|shook| shook) {
-                    work.count();
+        for _ in 0..STRANGERS {
+            let (addr, work) = (target.addr, work.clone());
+            all.spawn(async move {
+                while !work.is_over() {
+                    if transport::recognise(&[addr], &tuning(), DEADLINE).await.is_ok() {
+                        work.count();
+                    }
                 }
-            }
+            });
         }
+        work.go_on(Duration::MAX).await;
     });
 }
 
-fn garbage(target: &Target, work: &Work) {
+fn garbage(target: &Target, work: &Arc<Work>) {
     const BYTES: usize = 1200;
     const A_SECOND: f64 = (64 << 20) as f64;
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");

@@ -12,6 +12,7 @@ use super::plan::{self, LsPlan, Place};
 use super::reach::{Missing, Reach, Reached, Wanted, explain, find, remember};
 use super::remote::{Spec, below};
 use super::run::gone;
+use super::sandbox::Sandbox;
 use super::send::REMOTE_VARIABLE;
 use super::signals::{HangUps, Signals, block_on};
 use super::size;
@@ -50,8 +51,10 @@ pub(crate) fn run(args: &LsArgs) -> anyhow::Result<Exit> {
         say(&place.header("<-", &shown));
     }
     spec.as_ref().and_then(Spec::port_hint).iter().chain(&note).for_each(|line| tell(line, args));
-    let listed =
-        block_on(HangUps::End, async |signals| list(&place, reach, pattern, far_end.as_ref(), args, signals).await);
+    let (listed, far_end) = confined(&reach, &place, || {
+        let list = async |signals| list(&place, reach.clone(), pattern, far_end.as_ref(), args, signals).await;
+        (block_on(HangUps::End, list), far_end)
+    })?;
     drop(far_end);
     let Listing { entries, problems, .. } = listed?;
     let exit = if problems.is_empty() { Exit::Done } else { Exit::SomeFailed };
@@ -62,6 +65,21 @@ pub(crate) fn run(args: &LsArgs) -> anyhow::Result<Exit> {
     // Even `--quiet` wants to know that the list is not whole.
     problems.iter().for_each(|problem| say(&problem_line(&dir, problem)));
     Ok(exit)
+}
+
+/// Runs what talks to the remote on a thread that may do no more with files than that needs. What that thread cannot be
+/// kept from is not said: no option here asks for details.
+fn confined<T: Send>(reach: &Reach, place: &Place, f: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
+    let sandbox = reach.sandbox(place, false);
+    std::thread::scope(|scope| {
+        let run = || {
+            sandbox.and_then(Sandbox::enforce);
+            f()
+        };
+        let thread = std::thread::Builder::new().name("qft-network".to_owned()).spawn_scoped(scope, run);
+        let ended = thread.context("starting a thread")?.join();
+        Ok(ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
 }
 
 fn problem_line(dir: &[u8], Problem { name, failure }: &Problem) -> String {
@@ -79,7 +97,7 @@ async fn list(
     let reached = Reached::open(place, reach).await?;
     let listed = tokio::select! {
         listed = reached.client.list(reached.contact.clone(), pattern, args.recursive) => listed,
-        error = gone(far_end) => return Err(error.into()),
+        gone = gone(far_end) => return Err(gone.error.into()),
         stop = signals.next() => return Err(Complaint::Interrupted(stop).into()),
     };
     reached.close().await;

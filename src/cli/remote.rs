@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 pub(crate) use self::path::{Destination, below, destination, far_destination, far_name, local_path, pattern};
 use super::exit::Complaint;
-use crate::protocol::path::escape;
+use crate::protocol::path::{escape, is_unsafe_to_show};
 use crate::transport::{Host, ScopedIpv6, behind_scheme};
 
 /// What is wrong with digits that cannot be a port.
@@ -293,10 +293,15 @@ fn name(whole: &[u8], head: &[u8]) -> Result<String, Complaint> {
     if text.contains('/') {
         return Err(wrong(whole, "has no ':' before its first '/'"));
     }
-    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+    if text.chars().any(is_unfit_for_a_name) {
         return Err(wrong(whole, "has a blank before ':'; a local name with a colon is written ./a:b"));
     }
     Ok(text.to_owned())
+}
+
+/// A name is shown, and given to ssh, as it stands. ssh knows users of a Windows domain by `DOMAIN\user`.
+fn is_unfit_for_a_name(c: char) -> bool {
+    c.is_whitespace() || (c != '\\' && is_unsafe_to_show(c))
 }
 
 fn ipv6(raw: &[u8]) -> Option<ScopedIpv6> {

@@ -19,12 +19,15 @@ use super::plan::Place;
 use super::reach::{Reach, Reached, explain, remember};
 use super::sandbox::Sandbox;
 use super::signals::{Signals, Stop};
-use super::ssh::{FarEnd, SshError};
+use super::ssh::{FarEnd, Gone};
 use super::ui::{TICK, Ui, UiOptions, has_bars, mode};
 use crate::client::{Client, Job};
 use crate::digest::engine;
 use crate::progress::{Counters, Event, Report};
 use crate::transport::Contact;
+
+/// What is said when ssh ends and the transfer does not.
+const SSH_ENDED: &str = "the ssh connection has ended; the transfer goes on without it";
 
 /// Starts the job once the client is ready, in the network's runtime.
 pub(crate) type Begin = Box<dyn FnOnce(&Client, Contact) -> Job + Send>;
@@ -129,7 +132,7 @@ async fn watch(
     stop: &CancellationToken,
     log: &Receiver<String>,
 ) -> anyhow::Result<Report> {
-    let (mut is_met, mut is_stopping) = (false, false);
+    let (mut is_met, mut is_stopping, mut is_without_ssh) = (false, false, false);
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut gone = pin!(gone(far_end));
@@ -154,9 +157,13 @@ async fn watch(
                 }
                 None => return Err(anyhow!("the network's thread ended without a word; please report this")),
             },
-            error = &mut gone => {
-                stop.cancel();
-                return Err(signals.latest().map_or_else(|| error.into(), interrupted));
+            Gone { error, far_end_lives } = &mut gone, if !is_without_ssh => {
+                if !(is_met && far_end_lives) {
+                    stop.cancel();
+                    return Err(signals.latest().map_or_else(|| error.into(), interrupted));
+                }
+                is_without_ssh = true;
+                ui.note(SSH_ENDED);
             }
             asked = signals.next() => {
                 if is_stopping {
@@ -174,8 +181,8 @@ async fn watch(
     }
 }
 
-/// The end of the far end behind ssh; for ever where there is none.
-pub(crate) async fn gone(far_end: Option<&FarEnd>) -> SshError {
+/// The end of ssh; for ever where there is none.
+pub(crate) async fn gone(far_end: Option<&FarEnd>) -> Gone {
     match far_end {
         Some(far_end) => far_end.gone().await,
         None => std::future::pending().await,

@@ -11,7 +11,7 @@ use tracing::info;
 use super::Client;
 use crate::error::Error;
 use crate::progress::{Counters, Observer};
-use crate::transport::TransportError;
+use crate::transport::{TransportError, is_no_such_name};
 
 /// The first wait before a new connection; it doubles up to the last while nothing moves.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -82,6 +82,15 @@ impl Reply {
     }
 }
 
+impl Client {
+    /// Whether a first connection that failed so is tried again.
+    fn waits_for_first(&self, reply: Reply, error: &Error) -> bool {
+        // A name of which the name service says that there is none has been looked up for long enough.
+        let is_nowhere = matches!(error, Error::Transport(error) if is_no_such_name(error));
+        self.waits_for_first && reply == Reply::None && !is_nowhere
+    }
+}
+
 /// Runs `ask` until the server has a place for it, or for as long as the client is patient. For what has no events of its
 /// own.
 pub(super) async fn until_let_in<T, F>(client: &Client, mut ask: impl FnMut() -> F) -> Result<T, Error>
@@ -103,18 +112,19 @@ where
 }
 
 /// Runs `attempt` until it succeeds, is cancelled, fails for a reason that time does not heal, or nothing
-/// has moved for `limit`. A first connection that never stood is not retried: the user is told at once. Only a server that
-/// has no place is asked again from the beginning, for as long as it answers.
+/// has moved for as long as the client is patient. A first connection that was answered and did not stand is not retried:
+/// the user is told at once. One that nobody answers has the same patience as one that was lost, and a server that has no
+/// place is asked again for as long as it answers.
 pub(super) async fn persist<F>(
+    client: &Client,
     observer: &Observer,
     cancel: &CancellationToken,
-    limit: Duration,
     mut attempt: impl FnMut() -> F,
 ) -> Result<(), Error>
 where
     F: Future<Output = Result<(), Attempt>>,
 {
-    let mut patience = Patience::new(limit);
+    let mut patience = Patience::new(client.patience);
     // Why the last connection that stood was lost: that, not the silence since then, is what happened.
     let mut lost = None;
     loop {
@@ -131,21 +141,24 @@ where
             }
         };
         let (is_busy, moved) = (failed.error.is_busy(), progress_of(observer.counters()));
-        if !(failed.stood || lost.is_some() || is_busy) || !failed.error.is_retryable() {
+        let reply = Reply::of(&failed);
+        let is_first = !(failed.stood || lost.is_some());
+        if (is_first && !is_busy && !client.waits_for_first(reply, &failed.error)) || !failed.error.is_retryable() {
             return Err(failed.error);
         }
-        let (cause, reply) = (failed.error.to_string(), Reply::of(&failed));
-        // What ends a wait for a place is that there was none; what ends any other wait, the loss of a connection.
-        let mut last_busy = None;
+        let cause = failed.error.to_string();
+        // What ends a wait for a place is that there was none, and that for a first connection, that nobody answers; what
+        // ends any other wait, the loss of a connection.
+        let mut last = None;
         if failed.stood {
             lost = Some(failed.error);
-        } else if is_busy {
-            last_busy = Some(failed.error);
+        } else {
+            last = Some(failed.error);
         }
         let now = Instant::now();
         let after = if is_busy { patience.next_place_wait(moved, now) } else { patience.next_wait(moved, now, reply) };
         let Some(after) = after else {
-            return Err(lost.or(last_busy).expect("a connection stood, or this attempt found no place"));
+            return Err(lost.or(last).expect("a connection stood, or this attempt has failed"));
         };
         info!(attempt = patience.attempt, ?after, cause, "trying again");
         if is_busy {

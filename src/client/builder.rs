@@ -16,6 +16,7 @@ pub struct ClientBuilder {
     identity: Identity,
     disk_threads: Option<NonZeroUsize>,
     patience: Duration,
+    waits_for_first: bool,
     rate_limit: Option<Rate>,
     local: Option<SocketAddr>,
     paths: Option<PathMemory>,
@@ -28,6 +29,7 @@ impl ClientBuilder {
             identity,
             disk_threads: None,
             patience: PATIENCE,
+            waits_for_first: true,
             rate_limit: None,
             local: None,
             paths: None,
@@ -41,10 +43,17 @@ impl ClientBuilder {
         self
     }
 
-    /// How long a job keeps reconnecting while nothing moves; zero is for ever. Default: [`PATIENCE`]. A
-    /// silent server is given up after this time too, if that is shorter than the usual one.
+    /// How long a job keeps trying while nothing moves, also before its first connection; zero is for ever. Default:
+    /// [`PATIENCE`].
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// Whether a job waits for a server that has never answered as long as for one that was lost. Where the server is known
+    /// to run, waiting is of no use: what is in between does not let it through. Default: it waits.
+    pub fn wait_for_first(mut self, waits: bool) -> Self {
+        self.waits_for_first = waits;
         self
     }
 
@@ -87,7 +96,7 @@ impl ClientBuilder {
         let threads = self.disk_threads.unwrap_or_else(|| disk_threads(cores));
         let disk = Disk::new(threads).map_err(Error::Thread)?;
         let throttle = self.rate_limit.map(Throttle::new);
-        let Self { identity, patience, local, paths, on_wait, .. } = self;
-        Ok(Client { identity, disk, patience, throttle, local, paths, on_wait })
+        let Self { identity, patience, waits_for_first, local, paths, on_wait, .. } = self;
+        Ok(Client { identity, disk, patience, waits_for_first, throttle, local, paths, on_wait })
     }
 }

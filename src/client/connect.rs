@@ -40,8 +40,8 @@ const FLUSH: Duration = Duration::from_millis(2);
 /// the job need not wait for it: the server reads nothing of the job before it has accepted us.
 pub(super) struct Link {
     endpoint: Endpoint,
-    /// Time for the last packet to leave this machine.
-    flush: Duration,
+    /// The rate limit, which the last packet waits for.
+    throttle: Option<Throttle>,
     pub(super) connection: Connection,
     pub(super) control: Control,
     pub(super) replies: Replies,
@@ -79,7 +79,7 @@ impl Link {
         control.send(Message::Hello(hello(contact, &connection)?));
         Ok(Self {
             endpoint: dialled.endpoint,
-            flush: FLUSH + client.throttle.as_ref().map_or(Duration::ZERO, Throttle::flush_time),
+            throttle: client.throttle.clone(),
             connection: connection.clone(),
             control,
             replies: Replies {
@@ -121,8 +121,10 @@ impl Link {
 
     /// Ends the connection and lets the farewell leave.
     pub(super) async fn close(self, code: CloseCode) {
+        let mtu = self.connection.stats().path.current_mtu;
         transport::close(&self.connection, code, "");
-        let _ = timeout(self.flush, self.endpoint.wait_idle()).await;
+        let flush = FLUSH + self.throttle.as_ref().map_or(Duration::ZERO, |throttle| throttle.flush_time(mtu));
+        let _ = timeout(flush, self.endpoint.wait_idle()).await;
     }
 }
 

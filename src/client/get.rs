@@ -77,7 +77,6 @@ async fn run(
         None => Requested::new(&patterns, left_out),
         Some(names) => Requested::listed(names, left_out),
     });
-    let patience = client.patience;
     let ahead = Ahead::new(options.if_exists, options.checksum, options.dry_run);
     let plan = Arc::new(Plan {
         client,
@@ -91,7 +90,7 @@ async fn run(
         ahead,
     });
     refuse_too_much(&plan.request(false))?;
-    persist(&observer, &cancel, patience, || attempt(plan.clone(), observer.clone(), cancel.clone())).await
+    persist(&plan.client, &observer, &cancel, || attempt(plan.clone(), observer.clone(), cancel.clone())).await
 }
 
 impl Plan {
@@ -242,7 +241,7 @@ async fn receive_over(plan: &Plan, link: &mut Link, observer: &Observer) -> Resu
         () = receiver.finished() => Ok(()),
         result = reading => result,
         error = accept_streams(link.connection.clone(), receiver.clone()) => Err(error),
-        error = until_silent(&link.connection, &link.control, || roles.is_busy()) => Err(error),
+        error = until_silent(&link.connection, &link.control, observer, || roles.is_busy()) => Err(error),
         () = disk.lost() => Err(Lost.into()),
     };
     result.map_err(|error| link.explain(error))?;

@@ -75,6 +75,7 @@ pub struct Client {
     identity: Identity,
     disk: Disk,
     patience: Duration,
+    waits_for_first: bool,
     throttle: Option<Throttle>,
     local: Option<SocketAddr>,
     paths: Option<PathMemory>,

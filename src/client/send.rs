@@ -50,10 +50,9 @@ async fn run(
 ) -> Result<(), Error> {
     let filters =
         Filters::new(&options.excludes, &options.includes).map_err(|error| Error::Usage(error.to_string()))?;
-    let patience = client.patience;
     let ahead = Ahead::new(options.if_exists, options.checksum, options.dry_run);
     let plan = Arc::new(Plan { client, contact, paths, requests: OnceLock::new(), options, filters, ahead });
-    persist(&observer, &cancel, patience, || attempt(plan.clone(), observer.clone(), cancel.clone())).await
+    persist(&plan.client, &observer, &cancel, || attempt(plan.clone(), observer.clone(), cancel.clone())).await
 }
 
 async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken) -> Result<(), Attempt> {
@@ -100,7 +99,7 @@ async fn send_over(plan: &Arc<Plan>, link: &mut Link, observer: &Observer) -> Re
     let result = tokio::select! {
         result = sender.run(finds) => result,
         error = read(&mut link.replies, &roles) => Err(error),
-        error = until_silent(&link.connection, &link.control, || roles.is_busy()) => Err(error),
+        error = until_silent(&link.connection, &link.control, observer, || roles.is_busy()) => Err(error),
         () = disk.lost() => Err(Lost.into()),
     };
     result.map_err(|error| link.explain(error))?;

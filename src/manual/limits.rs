@@ -22,7 +22,8 @@
 //! | the same, more than the protocol allows | [`HEADERS_AHEAD_MAX`] | a violation | `more_headers_than_may_be_ahead_are_a_violation` |
 //! | offers given up at once | twice [`HEADERS_AHEAD_MAX`] that were not looked at | a violation | `offers_that_are_given_up_at_once_are_not_all_remembered` |
 //! | answers that are not read | [`QUEUED_MESSAGES_MAX`], and its share of the memory | is closed | `a_peer_that_asks_on_and_on_without_reading_the_answers_is_shut_out` |
-//! | new directories | its share of the memory | the last ones keep their own time | `a_directory_that_is_offered_over_and_over_takes_no_more_room` |
+//! | digests of what a client has, before they are compared | its share of the memory | is heard later | `digests_that_wait_for_ours_are_bounded` |
+//! | directories that get their time last | its share of the memory | the last ones keep their own time | `of_more_directories_than_there_is_room_for_the_last_keep_their_own_time` |
 //! | open files | half of the process's; a connection at most three times what it leaves | waits for its own | `who_holds_many_files_open_leaves_some_to_the_others` |
 //! | names of a list that are not looked for yet | [`NAMES_AHEAD_MAX`] messages, and its share of the memory | a violation | `a_list_that_does_not_wait_for_the_server_ends_the_connection` |
 //! | threads that walk | one for each `Get`, one for each `List` or `Parts`, one of each a connection | a violation | `lists_do_not_take_a_thread_each` |

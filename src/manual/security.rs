@@ -42,8 +42,8 @@
 //!
 //! **A second wall** is Landlock, where the kernel has it. A server confines itself, before its first thread, to its
 //! directory, its home and the files that it was told of; a transfer confines the thread that its work is done below: a
-//! get to its destination and its home, a send to what was named. What they need of the system is allowed to be read. A
-//! mistake in the first wall then meets the kernel. What is missing of it is said with `-v`.
+//! get to its destination and its home, a send to what was named, a listing to its home. What they need of the system is
+//! allowed to be read. A mistake in the first wall then meets the kernel. What is missing of it is said with `-v`.
 //!
 //! **Names are escaped** before they reach a terminal or a log, and so is all else that others say: the reasons of closed
 //! connections, names in certificates, what ssh and the far side write to standard error, lines of `QFT_LOG`. JSON carries
@@ -65,7 +65,8 @@
 //!
 //! **Through ssh** (`user@host:path`) trust is ssh's: the far end is started by it, for one run, as that account. Each
 //! end makes a key for the run and learns the other's through the ssh channel, never from a command line; the far end
-//! lets in nothing else, and ends with the ssh connection. It serves the smallest directory that holds what was named,
+//! lets in nothing else, and ends with its client: when the ssh connection is closed in order, at once; when that breaks,
+//! with the client's own connection, or a bounded time after it was lost. It serves the smallest directory that holds what was named,
 //! which the account could reach anyway. What the far side prints is escaped before it is shown.
 //!
 //! **The memory of paths** tells who was met where within a day: server names in `paths`, client addresses in

@@ -1,7 +1,7 @@
 //! One file that is moving.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,7 @@ pub struct FileProgress {
     earlier: AtomicU64,
     written: AtomicU64,
     phase: AtomicU8,
+    begun: AtomicBool,
     name: OnceLock<String>,
 }
 
@@ -47,8 +48,8 @@ impl FileProgress {
     /// A file of which `resumed` bytes are there and nothing has moved yet.
     pub fn new(path: String, size: u64, resumed: u64, why: Why) -> Self {
         let (earlier, written, phase) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU8::new(0));
-        let (since, name) = (Instant::now(), OnceLock::new());
-        Self { path, size, resumed, why, since, source: None, earlier, written, phase, name }
+        let (since, begun, name) = (Instant::now(), AtomicBool::new(false), OnceLock::new());
+        Self { path, size, resumed, why, since, source: None, earlier, written, phase, begun, name }
     }
 
     /// The same, of which the sending end knows where it has it.
@@ -87,6 +88,21 @@ impl FileProgress {
     /// Goes on where `before`, the same file of the same job, was lost.
     pub(super) fn follow(&self, before: &Self) {
         self.earlier.store(before.written_in_all(), Ordering::Relaxed);
+    }
+
+    /// Bytes of its content that are not known to be there.
+    pub fn missing(&self) -> u64 {
+        self.size.saturating_sub(self.resumed.saturating_add(self.written()))
+    }
+
+    /// Whether content of it has left, or come: before, it is only announced.
+    pub fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    /// Notes that content of it leaves, or comes.
+    pub fn begin(&self) {
+        self.begun.store(true, Ordering::Relaxed);
     }
 
     /// Counts `bytes` more as written.

@@ -26,6 +26,8 @@ pub struct Counters {
     pub bytes_resumed: AtomicU64,
     /// Bytes of files that were skipped.
     pub bytes_skipped: AtomicU64,
+    /// Grows with every second in which content crossed the wire, reported yet or not.
+    pub flows: AtomicU64,
     /// Smoothed round trip in microseconds.
     pub rtt_us: AtomicU64,
     /// Packets sent by the sending side.

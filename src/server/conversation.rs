@@ -26,8 +26,7 @@ use crate::session::probe;
 use crate::session::receiver::{self, ReceiveOptions, Receiver};
 use crate::session::roles::{Roles, accept_streams};
 use crate::session::sender::{self, Sender};
-use crate::session::stall::StallProbe;
-use crate::session::watch::{Own, Watch, show_life};
+use crate::session::watch::{Turn, Watch};
 use crate::session::window::ReceiveWindow;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::storage::{Committer, Found, Lost, OpenQueue};
@@ -112,20 +111,22 @@ impl Conversation {
     async fn converse(&mut self) -> Result<(), SessionError> {
         let mut drain = self.shared.drain.subscribe();
         let mut draining = false;
-        let (mut watch, mut stall) = (Watch::new(), StallProbe::new());
+        let mut watch = Watch::new();
         let connection = self.client.connection.clone();
         let disk = self.disk.queue();
         let mut held_since = None;
         loop {
             // What is settled meanwhile makes room. Not for long: what settles the rest may be behind the next offer. So the
             // client is then asked to finish what is begun, and to come again with the rest.
-            let hears = draining || self.has_room_for_an_offer();
-            held_since = if hears { None } else { held_since.or_else(|| Some(Instant::now())) };
+            let takes_offers = draining || self.has_room_for_an_offer();
+            held_since = if takes_offers { None } else { held_since.or_else(|| Some(Instant::now())) };
             if held_since.is_some_and(|since| since.elapsed() > HELD_FOR_MAX) {
                 draining = true;
                 self.drain();
                 continue;
             }
+            // Digests that wait for ours need no message to go on: for them there is no such end of patience.
+            let hears = takes_offers && self.has_room_for_digests();
             tokio::select! {
                 () = tokio::time::sleep(HELD_LOOK), if !hears => {}
                 message = self.client.reader.next(), if hears => match message? {
@@ -141,21 +142,10 @@ impl Conversation {
                 () = disk.lost() => return Err(Lost.into()),
                 Some(ended) = self.listing.join_next() => ended??,
                 Some(ended) = self.probing.join_next() => ended?,
-                () = stall.next_look(), if self.moves_files() => stall.look(&connection, &self.client.control),
                 () = watch.next_look() => {
-                    let now = Instant::now();
-                    self.visit.mark(now);
-                    self.inside.note(self.work(), now);
-                    if let Some(known) = &mut self.client.known {
-                        known.is_at(connection.remote_address());
-                    }
-                    if self.roles.receiver.as_ref().is_some_and(|(receiver, _)| receiver.is_left_begun(now)) {
-                        return Err(SessionError::Timeout("go on with what it began"));
-                    }
-                    let own = watch.look(&connection, self.is_busy())?;
-                    if own == Own::Silent && self.roles.is_busy() {
-                        show_life(&connection, &self.client.control);
-                    }
+                    self.look_around(Instant::now())?;
+                    let turn = Turn { is_ours: self.is_busy(), moves_files: self.moves_files() };
+                    watch.look(&connection, &self.client.control, turn)?;
                 }
                 _ = drain.wait_for(Option::is_some), if !draining => {
                     draining = true;
@@ -165,8 +155,27 @@ impl Conversation {
         }
     }
 
+    /// Notes what goes on, once a second.
+    fn look_around(&mut self, now: Instant) -> Result<(), SessionError> {
+        self.visit.mark(now);
+        self.inside.note(self.work(), now);
+        if let Some(known) = &mut self.client.known {
+            known.is_at(self.client.connection.remote_address());
+        }
+        match &self.roles.receiver {
+            Some((receiver, _)) if receiver.is_left_begun(now) => {
+                Err(SessionError::Timeout("go on with what it began"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn has_room_for_an_offer(&self) -> bool {
         self.roles.receiver.as_ref().is_none_or(|(receiver, _)| receiver.has_room_for_an_offer())
+    }
+
+    fn has_room_for_digests(&self) -> bool {
+        self.roles.sender.as_ref().is_none_or(Sender::has_room_for_digests)
     }
 
     /// Opens the window of a client that is about to send, once.

@@ -70,6 +70,9 @@ mod tests {
     /// Far above what a loaded machine needs, so that only a hang reaches it.
     const LONG: Duration = Duration::from_secs(60);
 
+    /// How long the client waits for a server that has ended.
+    const PATIENCE: Duration = Duration::from_secs(10);
+
     struct Field {
         place: tempfile::TempDir,
         server: Server,
@@ -84,7 +87,7 @@ mod tests {
             let server = builder.access(Access::Anyone).workers(NonZeroUsize::MIN).start().unwrap();
             let (fingerprint, port) = (server.fingerprint(), server.local_addr().port());
             let ticket = Ticket { fingerprint, invite: None, host: "127.0.0.1".to_owned(), port };
-            let client = Client::builder(Identity::ephemeral().unwrap()).patience(LONG).build().unwrap();
+            let client = Client::builder(Identity::ephemeral().unwrap()).patience(PATIENCE).build().unwrap();
             Self { place, server, ticket, client }
         }
 

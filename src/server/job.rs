@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::recent::{Recent, per_second, share_lost};
 use super::status::{self, Direction, millis};
-use crate::progress::{Counters, Event, FileProgress};
+use crate::progress::{Counters, Event, FileProgress, Phase};
 use crate::protocol::message::SkipReason;
 use crate::session::receiver::Receiver;
 use crate::session::sender::Sender;
@@ -167,7 +167,10 @@ impl Moving {
         let files = self.files();
         let (made, mut moving) = (files.made, files.moving.iter().map(|file| file.0.clone()).collect::<Vec<_>>());
         drop(files);
-        let (reused, count) = (moving.iter().map(|file| file.reused()).sum(), moving.len());
+        let reused = moving.iter().map(|file| file.reused()).sum();
+        // The others are only announced.
+        moving.retain(|file| file.has_begun() || file.phase() == Phase::Checking);
+        let count = moving.len();
         moving.sort_unstable_by(|one, other| other.size.cmp(&one.size).then_with(|| one.path.cmp(&other.path)));
         moving.truncate(FILES_NAMED_MAX);
         Look { made, reused, count, largest: moving }
@@ -208,7 +211,9 @@ mod tests {
     use crate::protocol::message::{Failure, Status, Why};
 
     fn file(path: &str, size: u64, resumed: u64) -> Arc<FileProgress> {
-        Arc::new(FileProgress::new(path.to_owned(), size, resumed, Why::New))
+        let file = FileProgress::new(path.to_owned(), size, resumed, Why::New);
+        file.begin();
+        Arc::new(file)
     }
 
     fn names(look: &Look) -> Vec<&str> {
@@ -229,6 +234,15 @@ mod tests {
         moving.on_event(&Event::Skipped { path: "link".into(), size: 0, reason: SkipReason::Made });
         let look = moving.look();
         assert_eq!((names(&look), look.made), (vec!["large"], 1));
+    }
+
+    #[test]
+    fn what_is_only_announced_is_not_active() {
+        let moving = Moving::default();
+        moving.on_event(&Event::Started(file("moves", 1, 0)));
+        moving.on_event(&Event::Started(Arc::new(FileProgress::new("waits".into(), 9, 5, Why::Resume))));
+        let look = moving.look();
+        assert_eq!((names(&look), look.count, look.reused), (vec!["moves"], 1, 5));
     }
 
     #[test]

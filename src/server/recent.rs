@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 /// Below this a rate would say more of the moment than of what goes on.
 const SPAN_MIN: Duration = Duration::from_millis(500);
 
-/// Totals at two moments of late. With a mark every five seconds there is one that is five to ten seconds old, or as
-/// old as all of it.
+/// Marks are at least so far apart.
+const MARK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Totals at two moments of late. One is between one and two [`MARK_INTERVAL`]s old, or as old as all of it.
 #[derive(Debug)]
 pub(super) struct Recent<T> {
     older: (Instant, T),
@@ -19,8 +21,11 @@ impl<T: Copy> Recent<T> {
         Self { older: (now, totals), newer: (now, totals) }
     }
 
-    /// Leaves a mark.
+    /// Leaves a mark, if the last one is old enough.
     pub(super) fn mark(&mut self, now: Instant, totals: T) {
+        if now.saturating_duration_since(self.newer.0) < MARK_INTERVAL {
+            return;
+        }
         self.older = std::mem::replace(&mut self.newer, (now, totals));
     }
 

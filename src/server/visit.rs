@@ -86,7 +86,7 @@ impl Visit {
         std::mem::take(&mut *self.jobs())
     }
 
-    /// Leaves a mark by which rates are told. To be called every few seconds.
+    /// Leaves a mark by which rates are told. To be called every second or so.
     pub(super) fn mark(&self, now: Instant) {
         let totals = Traffic::from(&self.connection.stats());
         self.traffic.lock().expect("no holder panics").mark(now, totals);

@@ -3,21 +3,21 @@
 //! A connection takes from it before it holds anything that a peer can make it hold for long: the window that lets the
 //! peer send, chunks that are not complete, content that is not acknowledged, offers that are not settled, answers that
 //! are not read. How much it may take depends on what is left (a dynamic threshold, as in switches with shared buffers):
-//! never more than [`CONNECTION_TIMES`] what would still be free after it, all connections of one key together
-//! [`KEY_TIMES`]. So one alone gets three quarters, many share evenly, something is left for whoever comes next, and nobody
-//! has to be asked to give anything back. What a connection holds first, [`FLOOR_BYTES`] of content and [`WORDS_FLOOR_BYTES`]
-//! of offers and as many of messages, counts for nothing: whatever others do, it goes on.
+//! never more than [`CONNECTION_TIMES`](purse::CONNECTION_TIMES) what would still be free after it, all connections of one
+//! key together [`KEY_TIMES`](purse::KEY_TIMES). So one alone gets three quarters, many share evenly, something is left for
+//! whoever comes next, and nobody has to be asked to give anything back. What a connection holds first, [`FLOOR_BYTES`] of
+//! content and [`WORDS_FLOOR_BYTES`] of offers, and as many of all else, counts for nothing: whatever others do, it goes on.
 //!
 //! Who gets nothing waits, or does with less: no limit here fails a job. What was taken is given back when the guard is
 //! dropped, so at the latest with the connection.
 
-use std::collections::HashMap;
+mod purse;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
+use self::purse::{Held, Purse};
 use crate::digest::CHUNK_BYTES;
 use crate::transport::Fingerprint;
 
@@ -26,8 +26,8 @@ use crate::transport::Fingerprint;
 pub const MEMORY_BYTES: usize = 192 << 20;
 /// What a connection may hold whatever others do: a chunk and what goes with it.
 pub const FLOOR_BYTES: usize = CHUNK_BYTES as usize + (64 << 10);
-/// The same of offers that are not settled, and of messages that are not read: each for itself, so that neither keeps the
-/// other from going on.
+/// The same of offers that are not settled, of messages that are not read, of digests that are not compared, and of
+/// directories that a job has made: each for itself, so that none keeps another from going on.
 pub const WORDS_FLOOR_BYTES: usize = 128 << 10;
 /// Of the memory, what the windows of all connections that receive aim at together; each aims at its part of it. One or
 /// two far ones get the largest window there is.
@@ -36,89 +36,6 @@ pub const WINDOWS_BYTES: usize = 128 << 20;
 pub const OFFER_BYTES: usize = 1024;
 /// Longest that a server waits for room for more offers before it asks the client to come again with the rest.
 pub const HELD_FOR_MAX: Duration = Duration::from_secs(1);
-/// A connection may hold this many times what is left after it.
-const CONNECTION_TIMES: usize = 3;
-/// All connections of one key together may hold this many times what is left after them.
-const KEY_TIMES: usize = 4;
-
-/// What there is of one thing, and who holds how much of it.
-#[derive(Debug)]
-struct Purse {
-    state: Mutex<Holders>,
-    freed: Notify,
-}
-
-#[derive(Debug)]
-struct Holders {
-    free: usize,
-    of_keys: HashMap<Fingerprint, usize>,
-}
-
-impl Purse {
-    fn new(all: usize) -> Self {
-        let state = Mutex::new(Holders { free: all, of_keys: HashMap::new() });
-        Self { state, freed: Notify::new() }
-    }
-
-    fn state(&self) -> MutexGuard<'_, Holders> {
-        self.state.lock().expect("no holder panics")
-    }
-
-    /// Takes `amount` for a connection that holds `held`, if its share allows it.
-    fn take(&self, key: Fingerprint, held: &Held, amount: usize) -> bool {
-        let mut state = self.state();
-        let before = held.amount.load(Ordering::Relaxed);
-        let more = held.charged(before.saturating_add(amount)) - held.charged(before);
-        if more > 0 {
-            let Some(left) = state.free.checked_sub(more) else { return false };
-            let of_key = state.of_keys.get(&key).copied().unwrap_or(0) + more;
-            let own = held.charged(before.saturating_add(amount));
-            if own > left.saturating_mul(CONNECTION_TIMES) || of_key > left.saturating_mul(KEY_TIMES) {
-                return false;
-            }
-            state.free = left;
-            state.of_keys.insert(key, of_key);
-        }
-        held.amount.store(before + amount, Ordering::Relaxed);
-        true
-    }
-
-    fn give_back(&self, key: Fingerprint, held: &Held, amount: usize) {
-        let mut state = self.state();
-        let before = held.amount.load(Ordering::Relaxed);
-        let less = held.charged(before) - held.charged(before - amount);
-        held.amount.store(before - amount, Ordering::Relaxed);
-        if less > 0 {
-            state.free += less;
-            if let Some(of_key) = state.of_keys.get_mut(&key) {
-                *of_key -= less;
-                if *of_key == 0 {
-                    state.of_keys.remove(&key);
-                }
-            }
-        }
-        drop(state);
-        self.freed.notify_waiters();
-    }
-}
-
-/// What one connection holds of one thing. It is changed under the purse's lock alone.
-#[derive(Debug)]
-struct Held {
-    amount: AtomicUsize,
-    /// What counts for nothing.
-    floor: usize,
-}
-
-impl Held {
-    fn nothing(floor: usize) -> Self {
-        Self { amount: AtomicUsize::new(0), floor }
-    }
-
-    fn charged(&self, amount: usize) -> usize {
-        amount.saturating_sub(self.floor)
-    }
-}
 
 /// The budget of one server. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -147,6 +64,8 @@ impl Budget {
             content: Held::nothing(FLOOR_BYTES),
             offers: Held::nothing(WORDS_FLOOR_BYTES),
             messages: Held::nothing(WORDS_FLOOR_BYTES),
+            digests: Held::nothing(WORDS_FLOOR_BYTES),
+            directories: Held::nothing(WORDS_FLOOR_BYTES),
             files: Held::nothing(1),
         })))
     }
@@ -169,6 +88,8 @@ struct Own {
     content: Held,
     offers: Held,
     messages: Held,
+    digests: Held,
+    directories: Held,
     files: Held,
 }
 
@@ -178,6 +99,8 @@ impl Own {
             Thing::Content => (&self.budget.0.memory, &self.content),
             Thing::Offers => (&self.budget.0.memory, &self.offers),
             Thing::Messages => (&self.budget.0.memory, &self.messages),
+            Thing::Digests => (&self.budget.0.memory, &self.digests),
+            Thing::Directories => (&self.budget.0.memory, &self.directories),
             Thing::Files => (&self.budget.0.files, &self.files),
         }
     }
@@ -188,6 +111,8 @@ enum Thing {
     Content,
     Offers,
     Messages,
+    Digests,
+    Directories,
     Files,
 }
 
@@ -220,6 +145,16 @@ impl Account {
     /// Takes memory for a message that is to go out, likewise.
     pub(crate) fn take_for_message(&self, bytes: usize) -> Option<Hold> {
         self.take(Thing::Messages, bytes)
+    }
+
+    /// Takes memory for digests that a receiver has sent and that wait for ours, likewise.
+    pub(crate) fn take_for_digests(&self, bytes: usize) -> Option<Hold> {
+        self.take(Thing::Digests, bytes)
+    }
+
+    /// Takes memory for a directory that is remembered until the end of its job, likewise.
+    pub(crate) fn take_for_directory(&self, bytes: usize) -> Option<Hold> {
+        self.take(Thing::Directories, bytes)
     }
 
     /// Takes room for one more open file, likewise.
@@ -301,6 +236,11 @@ impl Hold {
         true
     }
 
+    /// Gives back all but so much.
+    pub(crate) fn shrink_to(&mut self, kept: usize) {
+        self.shrink(self.amount.saturating_sub(kept));
+    }
+
     /// Gives a part back.
     pub(crate) fn shrink(&mut self, less: usize) {
         drop(self.split(less));
@@ -328,128 +268,4 @@ impl Drop for Hold {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::pin::pin;
-    use std::task::{Context, Waker};
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::transport::Identity;
-
-    fn key() -> Fingerprint {
-        Identity::ephemeral().expect("a key").fingerprint()
-    }
-
-    /// Takes pieces until the share is used up.
-    fn take_all(account: &Account, piece: usize) -> Vec<Hold> {
-        std::iter::from_fn(|| account.take_memory(piece)).collect()
-    }
-
-    fn sum(holds: &[Hold]) -> usize {
-        holds.iter().map(Hold::amount).sum()
-    }
-
-    const PIECE: usize = 64 << 10;
-
-    #[test]
-    fn one_alone_gets_most_and_leaves_some() {
-        let budget = Budget::new(MEMORY_BYTES, 100);
-        let holds = take_all(&budget.account(key()), PIECE);
-        let share = MEMORY_BYTES / (CONNECTION_TIMES + 1) * CONNECTION_TIMES + FLOOR_BYTES;
-        assert!((share - 2 * PIECE..=share).contains(&sum(&holds)), "{}", sum(&holds));
-        assert!(budget.free() >= MEMORY_BYTES / (CONNECTION_TIMES + 1));
-        drop(holds);
-        assert_eq!(budget.free(), MEMORY_BYTES);
-        assert!(budget.0.memory.state().of_keys.is_empty());
-    }
-
-    #[test]
-    fn many_connections_of_one_key_leave_a_fifth_to_the_others() {
-        let budget = Budget::new(MEMORY_BYTES, 100);
-        let (greedy, honest) = (key(), key());
-        let all: Vec<_> = (0..32).map(|_| take_all(&budget.account(greedy), PIECE)).collect();
-        assert!(budget.free() >= MEMORY_BYTES / (KEY_TIMES + 1));
-        let own = take_all(&budget.account(honest), PIECE);
-        assert!(sum(&own) >= MEMORY_BYTES / (KEY_TIMES + 1) / 4 * 3, "{}", sum(&own));
-        drop(all);
-        drop(own);
-        assert_eq!(budget.free(), MEMORY_BYTES);
-    }
-
-    #[test]
-    fn whatever_others_hold_each_has_its_floor() {
-        let budget = Budget::new(MEMORY_BYTES, 100);
-        let greedy: Vec<_> = (0..64).map(|_| take_all(&budget.account(key()), PIECE)).collect();
-        let late = budget.account(key());
-        assert!(late.take_memory(MEMORY_BYTES).is_none());
-        let floor = late.take_memory(FLOOR_BYTES).expect("it holds nothing");
-        drop(floor);
-        let all = greedy.iter().map(|holds| sum(holds)).sum::<usize>();
-        assert!(all <= MEMORY_BYTES + 64 * FLOOR_BYTES, "{all}");
-    }
-
-    #[test]
-    fn files_are_shared_alike() {
-        let budget = Budget::new(0, 1000);
-        let account = budget.account(key());
-        let holds: Vec<_> = std::iter::from_fn(|| account.take_file()).collect();
-        assert_eq!(holds.len(), 751, "three quarters, and one that counts for nothing");
-        assert!(budget.account(key()).take_file().is_some());
-    }
-
-    #[tokio::test]
-    async fn who_waits_goes_on_when_something_was_given_back() {
-        let budget = Budget::new(PIECE, 1);
-        let account = budget.account(key());
-        let floor = account.memory(FLOOR_BYTES).await;
-        let mut waiting = pin!(account.memory(PIECE));
-        assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        drop(floor);
-        assert_eq!(waiting.await.amount(), PIECE);
-        assert_eq!(budget.free(), PIECE);
-    }
-
-    #[test]
-    fn an_end_of_its_own_takes_what_it_needs() {
-        let account = Account::of_one();
-        assert!(account.take_memory(usize::MAX).is_some() && account.take_file().is_some());
-        assert_eq!(account.receive().share(), usize::MAX);
-    }
-
-    #[test]
-    fn windows_aim_at_an_equal_part() {
-        let budget = Budget::new(MEMORY_BYTES, 1);
-        let receiving: Vec<_> = (0..4).map(|_| budget.account(key()).receive()).collect();
-        assert!(receiving.iter().all(|one| one.share() == WINDOWS_BYTES / 4));
-        assert_eq!(receiving.into_iter().next().expect("one of four").share(), WINDOWS_BYTES / 4);
-        assert_eq!(budget.account(key()).receive().share(), WINDOWS_BYTES);
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_taken_in_any_order_is_bounded_and_all_given_back(
-            steps in prop::collection::vec((0..6_usize, 0..3_u8, 0..400_000_usize), 1..300)
-        ) {
-            const ALL: usize = 4 << 20;
-            let budget = Budget::new(ALL, 1);
-            let keys = [key(), key(), key()];
-            let accounts: Vec<_> = (0..6).map(|n| budget.account(keys[n % 3])).collect();
-            let mut holds: Vec<Hold> = Vec::new();
-            for (who, what, bytes) in steps {
-                match what {
-                    0 => holds.extend(accounts[who].take_memory(bytes)),
-                    1 if !holds.is_empty() => drop(holds.swap_remove(bytes % holds.len())),
-                    2 if !holds.is_empty() => {
-                        let at = bytes % holds.len();
-                        if bytes % 2 == 0 { holds[at].shrink(bytes) } else { holds[at].grow(bytes); }
-                    }
-                    _ => {}
-                }
-                prop_assert!(sum(&holds) <= ALL + 6 * FLOOR_BYTES);
-            }
-            drop(holds);
-            prop_assert_eq!(budget.free(), ALL);
-        }
-    }
-}
+mod tests;

@@ -8,7 +8,8 @@
 //! * [`link`] — the path as the sending side sees it.
 //! * [`probe`] — bytes without a meaning, to measure the path.
 //! * [`budget`] — what all connections of a server may hold together; [`memory`] — buffers, reused and bounded.
-//! * [`watch`] — a peer that is there and says nothing; [`stall`] — a path that carries nothing.
+//! * [`watch`] — a path that carries nothing, a peer that is there and says nothing; `silence` — the rules of both;
+//!   `pause` — a machine that was asleep.
 //! * `prefix` — hashing what is there already.
 //!
 //! Nothing here blocks: files are read, hashed and written on the [`Disk`](crate::storage::pool::Disk)'s
@@ -20,12 +21,13 @@ pub(crate) mod control;
 pub(crate) mod link;
 pub(crate) mod local;
 pub(crate) mod memory;
+mod pause;
 mod prefix;
 pub(crate) mod probe;
 pub(crate) mod receiver;
 pub(crate) mod roles;
 pub(crate) mod sender;
-pub(crate) mod stall;
+mod silence;
 pub(crate) mod watch;
 pub(crate) mod window;
 

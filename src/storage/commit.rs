@@ -165,7 +165,8 @@ impl Committer {
         // A seat is left with its last clone, so the client is known, and the thread is there.
         let mut state = handle.shared.lock();
         let queued = state.jobs.push(*id, job);
-        let is_awaited = state.idle;
+        // Whoever is called is called once, however long it takes to wake.
+        let is_awaited = std::mem::take(&mut state.idle);
         drop(state);
         drop(queued);
         if is_awaited {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::file_system;
+use super::file_system::FileSystem;
 use super::meta::{Facts, Meta};
 use super::mode;
 use super::system::{self, open_or_pass};
@@ -39,6 +39,7 @@ pub(crate) struct ObjectId {
 pub(crate) struct Dir {
     fd: OwnedFd,
     id: ObjectId,
+    file_system: OnceLock<FileSystem>,
     tells_names_apart: OnceLock<bool>,
 }
 
@@ -50,7 +51,8 @@ impl Dir {
 
     fn held(fd: OwnedFd) -> Result<Self, Errno> {
         let facts = Facts::of(&rustix::fs::fstat(&fd)?);
-        Ok(Self { fd, id: ObjectId { dev: facts.dev, ino: facts.ino }, tells_names_apart: OnceLock::new() })
+        let id = ObjectId { dev: facts.dev, ino: facts.ino };
+        Ok(Self { fd, id, file_system: OnceLock::new(), tells_names_apart: OnceLock::new() })
     }
 
     pub(crate) fn id(&self) -> ObjectId {
@@ -214,7 +216,12 @@ impl Dir {
 
     /// Whether two names that differ in a byte are two names here; false where nobody can be sure.
     pub(crate) fn tells_names_apart(&self) -> bool {
-        *self.tells_names_apart.get_or_init(|| file_system::tells_names_apart(self))
+        *self.tells_names_apart.get_or_init(|| self.file_system().tells_names_apart(self))
+    }
+
+    /// The file system that it lies on.
+    pub(crate) fn file_system(&self) -> FileSystem {
+        *self.file_system.get_or_init(|| FileSystem::of(self))
     }
 
     /// Most bytes that a name can have here.

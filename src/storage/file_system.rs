@@ -15,22 +15,55 @@ const TMPFS: u32 = 0x0102_1994;
 /// `FS_CASEFOLD_FL` of `ioctl_iflags(2)`: names in this directory are compared without case.
 const CASE_FOLDING: u32 = 0x4000_0000;
 
-/// Whether what `SEEK_HOLE` calls a hole is one, also where data have been written and are not on the disk yet.
-///
-/// That holds for these, which look into the page cache for it. Others have called such data a hole (OpenZFS issue
-/// 15526), and of a network or FUSE file system nobody here knows: what they call a hole is read.
-pub(crate) fn vouches_for_holes(fd: impl AsFd) -> bool {
-    matches!(kind(fd), Some(EXT4 | XFS | BTRFS | TMPFS))
+/// What a descriptor's file system is, asked once for all that lies in one directory: while the directory is held open
+/// nothing else gets the number of its device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileSystem {
+    kind: Option<u32>,
 }
 
-/// Whether two names that differ in a byte are two names in this directory.
-///
-/// False where that is not known for sure: FAT, exFAT, NTFS and their like fold case, some network file systems do,
-/// and a directory of the others can be made to.
-pub(crate) fn tells_names_apart(dir: impl AsFd) -> bool {
-    let exact = matches!(kind(dir.as_fd()), Some(EXT4 | XFS | BTRFS | TMPFS));
-    // Not every file system has flags; one that has none folds nothing.
-    exact && !rustix::fs::ioctl_getflags(dir).is_ok_and(|flags| flags.bits() & CASE_FOLDING != 0)
+impl FileSystem {
+    pub(crate) fn of(fd: impl AsFd) -> Self {
+        Self { kind: kind(fd) }
+    }
+
+    /// One of which nothing is known.
+    #[cfg(test)]
+    pub(crate) fn unknown() -> Self {
+        Self { kind: None }
+    }
+
+    fn is_local(self) -> bool {
+        matches!(self.kind, Some(EXT4 | XFS | BTRFS | TMPFS))
+    }
+
+    /// Whether what `SEEK_HOLE` calls a hole is one, also where data have been written and are not on the disk yet.
+    ///
+    /// That holds for these, which look into the page cache for it. Others have called such data a hole (OpenZFS issue
+    /// 15526), and of a network or FUSE file system nobody here knows: what they call a hole is read.
+    pub(crate) fn vouches_for_holes(self) -> bool {
+        self.is_local()
+    }
+
+    /// Whether a file ends where its size says, and a read that gives less than was asked for has come to that end.
+    pub(crate) fn has_honest_sizes(self) -> bool {
+        self.is_local()
+    }
+
+    /// Whether closing a file may tell that a write has failed. These have nothing to do at a close (no `flush` among
+    /// their operations); NFS, FUSE and SMB send the last of it then.
+    pub(crate) fn tells_at_close(self) -> bool {
+        !self.is_local()
+    }
+
+    /// Whether two names that differ in a byte are two names in this directory of it.
+    ///
+    /// False where that is not known for sure: FAT, exFAT, NTFS and their like fold case, some network file systems do,
+    /// and a directory of the others can be made to.
+    pub(crate) fn tells_names_apart(self, dir: impl AsFd) -> bool {
+        // Not every file system has flags; one that has none folds nothing.
+        self.is_local() && !rustix::fs::ioctl_getflags(dir).is_ok_and(|flags| flags.bits() & CASE_FOLDING != 0)
+    }
 }
 
 /// Most bytes that a name can have in this directory, which is on the file system `dev`: 255 nearly everywhere, and 143 on

@@ -105,12 +105,23 @@ pub(crate) fn kept_mode(mode: u32) -> u32 {
 /// # Errors
 /// The first failure; also that the file system ignores the time that it was given. The content needs neither.
 pub(crate) fn apply(fd: impl AsFd, mtime: Mtime, decide: impl FnOnce(u32) -> u32) -> Result<(), Errno> {
-    let there = mode::of_stat(rustix::fs::fstat(&fd)?.st_mode);
+    let found = rustix::fs::fstat(&fd)?;
+    apply_to(fd, &found, mtime, decide)
+}
+
+/// The same for a file of which is known what it is now.
+pub(crate) fn apply_to(
+    fd: impl AsFd,
+    found: &Stat,
+    mtime: Mtime,
+    decide: impl FnOnce(u32) -> u32,
+) -> Result<(), Errno> {
+    let there = mode::of_stat(found.st_mode);
     let mode = decide(there);
     // The kernel takes the set-group-id bit of a directory from whoever sets its mode and is not in its group, even
     // where the mode stays the same.
     let moded = if mode == there { Ok(()) } else { rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode)) };
-    let kept = set_mtime(fd, mtime).and_then(|kept| {
+    let kept = set_times(fd, accessed(found), mtime).and_then(|kept| {
         let wanted = Mtime { nanos: mtime.nanos.min(NANOS_MAX), ..mtime };
         let is_kept = (nanos_since_1970(kept) - nanos_since_1970(wanted)).unsigned_abs() < COARSEST_NANOS;
         if is_kept { Ok(()) } else { Err(Errno::OPNOTSUPP) }
@@ -121,9 +132,13 @@ pub(crate) fn apply(fd: impl AsFd, mtime: Mtime, decide: impl FnOnce(u32) -> u32
 /// Sets the time of modification and looks what has become of it: some file systems keep less of it, and some only say
 /// that they have set it.
 pub(crate) fn set_mtime(fd: impl AsFd, mtime: Mtime) -> Result<Mtime, Errno> {
+    let last_access = accessed(&rustix::fs::fstat(&fd)?);
+    set_times(fd, last_access, mtime)
+}
+
+fn set_times(fd: impl AsFd, last_access: Timespec, mtime: Mtime) -> Result<Mtime, Errno> {
     // Not `UTIME_OMIT` for the other time: FUSE file systems with an old library ignore a change of one time alone, and
     // report success.
-    let last_access = accessed(&rustix::fs::fstat(&fd)?);
     let last_modification = Timespec { tv_sec: mtime.secs, tv_nsec: mtime.nanos.min(NANOS_MAX).into() };
     rustix::fs::futimens(&fd, &Timestamps { last_access, last_modification })?;
     Ok(Facts::of(&rustix::fs::fstat(&fd)?).mtime)

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::fs::Stat;
+use rustix::io::Errno;
 
 use crate::protocol::message::Mtime;
 use crate::protocol::path::WirePath;
@@ -24,7 +25,7 @@ use super::root::Destination;
 use super::system;
 
 pub use content::Adoption;
-use lock::{Held, lock};
+use lock::{Held, is_locked, lock};
 pub(crate) use name::is_part_name;
 use name::{USER_MARK, owned_part_name, part_name};
 use open::{Opened, length, named, open_file};
@@ -107,12 +108,28 @@ impl Part {
     /// When it cannot be told.
     pub fn peek(root: &Destination, target: &WirePath, owner: Owner<'_>) -> Result<Option<u64>, StorageError> {
         let found = root.in_parent(target, |dir, _| {
-            Ok(length(dir, &owner.part_name(dir, target), &owner.spare_part_name(dir, target))?)
+            Ok(length(dir, &owner.part_name(dir, target), || owner.spare_part_name(dir, target))?)
         });
         match found {
             Ok(length) => Ok(length),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(StorageError::new(Op::Stat, target.as_path(), error)),
+        }
+    }
+
+    /// Makes sure that no writer has the part of `target`: one that lives, or the end of a connection that was lost. It may
+    /// become the file at any moment.
+    ///
+    /// # Errors
+    /// Status `Busy` when one has it.
+    pub fn check_free(root: &Destination, target: &WirePath, owner: Owner<'_>) -> Result<(), StorageError> {
+        let names = [owner.part_name(target), owner.spare_part_name(target)];
+        let held = root.in_parent(target, |dir, _| Ok(names.iter().any(|name| is_locked(dir, name))));
+        match held {
+            Ok(true) => Err(StorageError::new(Op::Lock, target.as_path(), Errno::WOULDBLOCK)),
+            Ok(false) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(StorageError::new(Op::Lock, target.as_path(), error)),
         }
     }
 
@@ -226,19 +243,23 @@ impl Part {
     /// When it cannot have that length.
     pub(crate) fn finish(&self, size: u64, mtime: Mtime, mode: u32) -> Result<Option<StorageError>, StorageError> {
         let path = self.target.as_path();
-        let now = self.file.metadata().map_err(failed(Op::Stat, path))?.len();
+        let found = rustix::fs::fstat(&self.file).map_err(failed(Op::Stat, path))?;
         // Also frees what was reserved beyond the end.
-        if now != size || self.reserved.load(Ordering::Acquire) {
+        if Facts::of(&found).size != size || self.reserved.load(Ordering::Acquire) {
             self.file.set_len(size).map_err(failed(Op::Write, path))?;
         }
         self.finished.store(true, Ordering::Release);
         let mode = meta::kept_mode(mode);
-        Ok(meta::apply(&self.file, mtime, |_| mode).map_err(failed(Op::SetMeta, path)).err())
+        Ok(meta::apply_to(&self.file, &found, mtime, |_| mode).map_err(failed(Op::SetMeta, path)).err())
     }
 
     /// Asks for what only closing a file tells: on NFS, FUSE and others the last write may fail there. The lock stays, for
     /// a second descriptor is closed. After a failure the content is gone, as after that of a sync.
     pub(crate) fn flush(&self) -> Result<(), StorageError> {
+        // A file that is mounted over a name of the directory lies elsewhere.
+        if self.id.dev == self.dir.id().dev && !self.dir.file_system().tells_at_close() {
+            return Ok(());
+        }
         system::flush(&self.file).map_err(|error| {
             self.distrust();
             StorageError::new(Op::Write, self.target.as_path(), error)

@@ -23,6 +23,12 @@ use super::system;
 
 type Work = Box<dyn FnOnce() + Send>;
 
+/// A piece of work, and who hears of it if it panics.
+struct Job {
+    work: Work,
+    lost: Option<Arc<LostWork>>,
+}
+
 /// What a piece of work counts as until it is done, in nanoseconds: about that of a small one. Without it one client could
 /// take all threads before it is charged for the first.
 const EXPECTED_COST: u64 = 50_000;
@@ -56,13 +62,39 @@ struct Shared {
 }
 
 struct State {
-    work: FairQueue<Work>,
-    /// Threads that wait for work. Waking costs a system call even where nobody sleeps.
-    idle: usize,
-    long_work: FairQueue<Work>,
+    work: FairQueue<Job>,
+    idle: Idle,
+    long_work: FairQueue<Job>,
     /// Whether the thread for long work runs; it is started for the first.
     has_long_thread: bool,
     closed: bool,
+}
+
+/// Threads that wait for work. A call costs a system call even where nobody sleeps, so it is made only for a thread that
+/// waits and has not been called yet.
+#[derive(Default)]
+struct Idle {
+    waiting: usize,
+    called: usize,
+}
+
+impl Idle {
+    /// Whether one is to be called for one more piece of work.
+    fn call(&mut self) -> bool {
+        let is_any_left = self.called < self.waiting;
+        self.called += usize::from(is_any_left);
+        is_any_left
+    }
+
+    fn begin(&mut self) {
+        self.waiting += 1;
+    }
+
+    /// One wakes. It may do so without a call: then the call that is on its way is made once more, and nobody is missed.
+    fn end(&mut self) {
+        self.waiting -= 1;
+        self.called = self.called.saturating_sub(1);
+    }
 }
 
 /// Which threads do a piece of work.
@@ -87,7 +119,7 @@ impl Disk {
     /// When the operating system gives no thread.
     pub fn named(name: &'static str, threads: NonZeroUsize) -> io::Result<Self> {
         let (work, long_work) = (FairQueue::new(), FairQueue::new());
-        let state = Mutex::new(State { work, idle: 0, long_work, has_long_thread: false, closed: false });
+        let state = Mutex::new(State { work, idle: Idle::default(), long_work, has_long_thread: false, closed: false });
         let shared = Arc::new(Shared { name, state, changed: Condvar::new(), long_changed: Condvar::new() });
         // Made first: if a later thread cannot be started, dropping this ends those before it.
         let handle = Arc::new(Handle { shared: Arc::clone(&shared), next_client: AtomicU64::new(0) });
@@ -124,7 +156,7 @@ impl Disk {
         f: F,
     ) -> impl Future<Output = Result<T, Lost>> + Send + use<T, F> {
         let (work, result) = answering(f);
-        self.handle.push(Lane::Usual, self.own, guarded(work, None));
+        self.handle.push(Lane::Usual, self.own, Job { work, lost: None });
         result
     }
 }
@@ -219,7 +251,7 @@ impl DiskQueue {
     }
 
     fn push(&self, lane: Lane, work: Work) {
-        self.handle.push(lane, self.id, guarded(work, Some(Arc::clone(&self.lost))));
+        self.handle.push(lane, self.id, Job { work, lost: Some(Arc::clone(&self.lost)) });
     }
 
     /// What waits is dropped, on one of the threads.
@@ -228,7 +260,7 @@ impl DiskQueue {
         let abandoned = (state.work.leave(self.id), state.long_work.leave(self.id));
         drop(state);
         if !abandoned.0.is_empty() || !abandoned.1.is_empty() {
-            self.handle.push(Lane::Usual, DISPOSALS, Box::new(move || drop(abandoned)));
+            self.handle.push(Lane::Usual, DISPOSALS, Job::dropping(abandoned));
         }
     }
 }
@@ -248,18 +280,23 @@ fn answering<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(
     (work, async move { result.await.map_err(|_| Lost) })
 }
 
-/// Work that may panic: the thread lives on, and the queue's owner hears of it.
-fn guarded(work: Work, lost: Option<Arc<LostWork>>) -> Work {
-    Box::new(move || {
+impl Job {
+    /// Drops what is not wanted any more.
+    fn dropping(unwanted: impl Send + 'static) -> Self {
+        Self { work: Box::new(move || drop(unwanted)), lost: None }
+    }
+
+    /// The thread survives a panic, and the queue's owner hears of it.
+    fn run(self) {
         // What panicked owns all it touched (it was `Send + 'static`), so nothing half-done stays behind.
-        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        if catch_unwind(AssertUnwindSafe(self.work)).is_err() {
             tracing::error!("disk work panicked");
-            if let Some(lost) = lost {
+            if let Some(lost) = self.lost {
                 lost.seen.store(true, Ordering::Release);
                 lost.noted.notify_waiters();
             }
         }
-    })
+    }
 }
 
 /// Whose work it is to drop what others have left.
@@ -275,30 +312,17 @@ impl Handle {
         id
     }
 
-    fn push(&self, lane: Lane, id: ClientId, work: Work) {
+    fn push(&self, lane: Lane, id: ClientId, job: Job) {
         let shared = &self.shared;
         let mut state = shared.lock();
         let lane = if lane == Lane::Long && shared.has_long_thread(&mut state) { Lane::Long } else { Lane::Usual };
-        let queue = match lane {
-            Lane::Usual => &mut state.work,
-            Lane::Long => &mut state.long_work,
-        };
-        let Err(unwanted) = queue.push(id, work) else {
-            let is_awaited = lane == Lane::Long || state.idle > 0;
-            drop(state);
-            match lane {
-                Lane::Usual if is_awaited => shared.changed.notify_one(),
-                Lane::Usual => {}
-                Lane::Long => shared.long_changed.notify_one(),
-            }
-            return;
-        };
-        // The queue was closed. Not here: what is dropped may close files.
-        let dropping: Work = Box::new(move || drop(unwanted));
-        let is_queued = state.work.push(DISPOSALS, dropping).is_ok();
-        debug_assert!(is_queued, "it joined with the first client");
-        drop(state);
-        shared.changed.notify_one();
+        if let Err(unwanted) = state.lane(lane).push(id, job) {
+            // The queue was closed. Not here: what is dropped may close files.
+            let is_queued = state.work.push(DISPOSALS, Job::dropping(unwanted.work)).is_ok();
+            debug_assert!(is_queued, "it joined with the first client");
+            return shared.wake(state, Lane::Usual);
+        }
+        shared.wake(state, lane);
     }
 }
 
@@ -313,6 +337,17 @@ impl Drop for Handle {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls a thread for a piece of work that was just queued, if one is to be called.
+    fn wake(&self, mut state: MutexGuard<'_, State>, lane: Lane) {
+        let called = lane == Lane::Long || state.idle.call();
+        drop(state);
+        match lane {
+            Lane::Usual if !called => {}
+            Lane::Usual => self.changed.notify_one(),
+            Lane::Long => self.long_changed.notify_one(),
+        }
     }
 
     /// Starts the thread for long work with the first of it. Where the system gives none the other threads do it.
@@ -330,18 +365,21 @@ impl Shared {
     }
 
     fn serve(&self, lane: Lane) {
-        while let Some((id, work)) = self.next(lane) {
+        let mut done = None;
+        while let Some((id, job)) = self.next(lane, done) {
             let begun = Instant::now();
-            work();
+            job.run();
             let nanos = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            let mut state = self.lock();
-            let queue = state.lane(lane);
-            queue.charge(id, nanos.saturating_sub(EXPECTED_COST));
+            done = Some((id, nanos.saturating_sub(EXPECTED_COST)));
         }
     }
 
-    fn next(&self, lane: Lane) -> Option<(ClientId, Work)> {
+    /// Charges a client for what its work has cost beyond what was expected, and takes the next piece.
+    fn next(&self, lane: Lane, done: Option<(ClientId, u64)>) -> Option<(ClientId, Job)> {
         let mut state = self.lock();
+        if let Some((id, more)) = done.filter(|(_, more)| *more > 0) {
+            state.lane(lane).charge(id, more);
+        }
         loop {
             if let Some(next) = state.lane(lane).pop(EXPECTED_COST) {
                 return Some(next);
@@ -351,9 +389,9 @@ impl Shared {
             }
             state = match lane {
                 Lane::Usual => {
-                    state.idle += 1;
+                    state.idle.begin();
                     let mut state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                    state.idle -= 1;
+                    state.idle.end();
                     state
                 }
                 Lane::Long => self.long_changed.wait(state).unwrap_or_else(PoisonError::into_inner),
@@ -363,7 +401,7 @@ impl Shared {
 }
 
 impl State {
-    fn lane(&mut self, lane: Lane) -> &mut FairQueue<Work> {
+    fn lane(&mut self, lane: Lane) -> &mut FairQueue<Job> {
         match lane {
             Lane::Usual => &mut self.work,
             Lane::Long => &mut self.long_work,

@@ -3,17 +3,20 @@
 pub(in crate::storage) mod holes;
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::Advice;
+use rustix::fs::{Advice, OFlags};
 use rustix::io::Errno;
 
 use crate::protocol::message::{Failure, Kind, Status};
 
+use super::dir::Dir;
 use super::error::{Op, StorageError, failed};
+use super::file_system::FileSystem;
 use super::meta::{Meta, kept_mode, nanos_since_1970};
 pub use holes::DataMap;
 
@@ -32,6 +35,7 @@ pub struct Source {
     meta: Meta,
     /// When that was asked for.
     opened: SystemTime,
+    file_system: OnceLock<FileSystem>,
 }
 
 /// What the file system says of a file since it was opened.
@@ -46,13 +50,22 @@ pub enum Since {
 }
 
 impl Source {
-    /// Takes an open file; anything but a regular file is refused.
-    pub(crate) fn new(file: File, path: &Path) -> io::Result<Self> {
+    /// Opens a regular file in a directory; anything else is refused. A link is not followed.
+    pub(super) fn open(dir: &Dir, name: &[u8], path: &Path) -> io::Result<Self> {
+        let source = Self::new(dir.open_file(name, OFlags::RDONLY)?, path)?;
+        if source.meta.identity.dev == dir.id().dev {
+            let _ = source.file_system.set(dir.file_system());
+        }
+        Ok(source)
+    }
+
+    /// Takes an open file.
+    fn new(file: File, path: &Path) -> io::Result<Self> {
         // Before the look: a change in between must not seem to be older than it is.
         let opened = SystemTime::now();
         let meta = meta_of(&file)?;
         match meta.kind {
-            Kind::File => Ok(Self { file, path: path.to_owned(), meta, opened }),
+            Kind::File => Ok(Self { file, path: path.to_owned(), meta, opened, file_system: OnceLock::new() }),
             Kind::Dir | Kind::Link(_) => Err(Errno::ISDIR.into()),
         }
     }
@@ -68,6 +81,28 @@ impl Source {
     /// When the disk fails.
     pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, StorageError> {
         read_full_at(&self.file, buf, offset).map_err(failed(Op::Read, &self.path))
+    }
+
+    /// The same from the start, where `buf` is as long as the file is said to be, and one byte more: what is returned is
+    /// greater than the length of `buf` where the file goes on.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn read_to_end(&self, buf: &mut [u8]) -> Result<usize, StorageError> {
+        let mut beyond = [0];
+        let mut read = read_with_more(&self.file, buf, &mut beyond).map_err(failed(Op::Read, &self.path))?;
+        // One of which nothing is known may give less than it has.
+        if read <= buf.len() && !self.file_system().has_honest_sizes() {
+            read += self.read_at(&mut buf[read..], read as u64)?;
+            if read == buf.len() {
+                read += self.read_at(&mut beyond, read as u64)?;
+            }
+        }
+        Ok(read)
+    }
+
+    pub(super) fn file_system(&self) -> FileSystem {
+        *self.file_system.get_or_init(|| FileSystem::of(&self.file))
     }
 
     /// How long until what was learnt when it was opened can be relied on; `None` when it can be.
@@ -111,6 +146,9 @@ impl Source {
     /// # Errors
     /// When it cannot be read.
     pub fn has_honest_size(&self) -> Result<bool, StorageError> {
+        if self.file_system().has_honest_sizes() {
+            return Ok(true);
+        }
         let size = || meta_of(&self.file).map(|meta| meta.size).map_err(failed(Op::Stat, &self.path));
         let mut byte = [0];
         let said = size()?;
@@ -160,6 +198,12 @@ fn meta_of(file: &File) -> io::Result<Meta> {
     Meta::new(&rustix::fs::fstat(file)?, || Err(Errno::INVAL.into()))
 }
 
+/// Reads the start of a file and what lies behind it in one call.
+fn read_with_more(file: &File, start: &mut [u8], more: &mut [u8]) -> io::Result<usize> {
+    let mut parts = [IoSliceMut::new(start), IoSliceMut::new(more)];
+    Ok(rustix::io::retry_on_intr(|| rustix::io::preadv(file, &mut parts, 0))?)
+}
+
 /// Reads until the buffer is full or the file ends.
 pub(crate) fn read_full_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut filled = 0;
@@ -194,6 +238,28 @@ mod tests {
         assert_eq!(&buf[..3], b"789");
         assert_eq!(source.read_at(&mut buf, 10).unwrap(), 0);
         assert_eq!(source.read_at(&mut buf, 1 << 40).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_file_is_read_whole_and_found_to_end_there_or_not() {
+        let place = Place::new();
+        for content in [&b""[..], b"0123456789"] {
+            place.write("a", content);
+            let source = place.root.open_source(&wire("a")).unwrap();
+            let unknown = Source::new(File::open(place.path("a")).unwrap(), &place.path("a")).unwrap();
+            let _ = unknown.file_system.set(FileSystem::unknown());
+            for source in [source, unknown] {
+                let mut whole = vec![0; content.len()];
+                assert_eq!(source.read_to_end(&mut whole).unwrap(), content.len());
+                assert_eq!(whole, content);
+                let mut long = vec![7; content.len() + 5];
+                assert_eq!(source.read_to_end(&mut long).unwrap(), content.len(), "it is shorter than was said");
+                if let Some(part) = content.len().checked_sub(1) {
+                    assert_eq!(source.read_to_end(&mut vec![0; part]).unwrap(), content.len(), "it goes on");
+                    assert!(source.read_to_end(&mut vec![0; 3]).unwrap() > 3, "it goes on");
+                }
+            }
+        }
     }
 
     #[test]

@@ -82,6 +82,11 @@ impl Send {
         !self.theirs.is_empty()
     }
 
+    /// How many of them wait.
+    pub fn uncompared(&self) -> usize {
+        self.theirs.len()
+    }
+
     /// The next range that needs a stream. The caller opens one for it and reports [`Send::on_sent`].
     pub fn next_range(&mut self) -> Option<Range<u64>> {
         let range = self.to_send.pop_front()?;

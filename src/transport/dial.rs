@@ -13,11 +13,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::authority::Uncertified;
+use super::close::close;
 use super::contact::{Contact, Trust};
 use super::error::{Fault, TransportError};
 use super::fingerprint::Fingerprint;
 use super::identity::{CERTIFICATE_NAME, Identity};
-use super::peer::{close, peer_fingerprint};
+use super::peer::peer_fingerprint;
 use super::socket::{self, Granted};
 use super::tls;
 use super::tuning::{Tuning, endpoint_config, mtu_bound, packet_max, transport_config};

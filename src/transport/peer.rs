@@ -1,9 +1,8 @@
-//! What is asked of a connection that stands: who is there, which salt is shared, and how to part.
+//! What is asked of a connection: who is there, which salt is shared, and who ended it.
 
-use quinn::{Connection, ConnectionError, VarInt};
+use quinn::{Connection, ConnectionError};
 use rustls::pki_types::CertificateDer;
 
-use super::congestion::farewell::{self, open_window};
 use super::error::{TransportError, canonical};
 use super::fingerprint::Fingerprint;
 use crate::digest::SALT_BYTES;
@@ -46,18 +45,6 @@ pub(crate) fn keying_material<const N: usize>(
     let addr = canonical(connection.remote_address());
     let reason = || "the connection has no secrets to derive a key from".to_owned();
     exported.map(|()| bytes).map_err(|_| TransportError::Handshake { addr, reason: reason() })
-}
-
-/// Ends a connection at once and tells the peer why. What was not acknowledged yet may be lost.
-pub fn close(connection: &Connection, code: CloseCode, text: &str) {
-    open_window(connection);
-    connection.close(VarInt::from_u32(code.code()), text.as_bytes());
-}
-
-/// Lets the next packet of a connection leave although everything that may be in flight is. For a path that has gone
-/// silent: when that packet is acknowledged, all before it are known to be lost and are sent again.
-pub(crate) fn admit_probe(connection: &Connection) {
-    farewell::admit_probe(connection);
 }
 
 /// The code with which the *peer* ended the connection; `None` when it ended in another way or with a code that this

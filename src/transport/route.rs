@@ -23,6 +23,14 @@ pub(super) fn payload_max(peer: SocketAddr) -> Option<u16> {
     Some(u16::try_from(payload).unwrap_or(u16::MAX))
 }
 
+/// Whether the system knows a way to `peer`.
+///
+/// # Errors
+/// What it says when it knows none.
+pub(crate) fn find_route(peer: SocketAddr) -> io::Result<()> {
+    look_up(SocketAddr::new(peer.ip().to_canonical(), peer.port())).map(drop)
+}
+
 fn look_up(peer: SocketAddr) -> io::Result<UdpSocket> {
     let any = match peer {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
@@ -48,6 +56,9 @@ mod tests {
     #[test]
     fn a_peer_that_the_system_routes_nothing_to_has_none() {
         // Broadcast has to be asked for.
-        assert_eq!(payload_max("255.255.255.255:9".parse().unwrap()), None);
+        let nobody = "255.255.255.255:9".parse().unwrap();
+        assert_eq!(payload_max(nobody), None);
+        assert!(find_route(nobody).is_err());
+        assert!(find_route("[::ffff:127.0.0.1]:9".parse().unwrap()).is_ok());
     }
 }

@@ -137,10 +137,12 @@ impl Throttle {
         self.0.rate
     }
 
-    /// The time that two calls of packets take: after it, what was handed over last has left.
-    pub fn flush_time(&self) -> Duration {
-        let bytes = 2.0 * f64::from(PACKET) * self.packets_in_call() as f64;
-        Duration::from_secs_f64(bytes / self.0.rate.per_second())
+    /// The time until what is handed over next has left, with packets of so many bytes: first what has left already is
+    /// paid for, copies of it included, then one call that may have been ready before it.
+    pub fn flush_time(&self, packet: u16) -> Duration {
+        let call = f64::from(packet) * self.packets_in_call() as f64;
+        let debt = self.0.sent.lock().expect("no holder panics").debt(Instant::now());
+        Duration::from_secs_f64((debt + call) / self.0.rate.per_second())
     }
 
     /// Puts the limit between a socket and its users.
@@ -180,11 +182,21 @@ impl Pool {
 
     /// `None` when something may pass now, else when to ask again.
     fn wait(&mut self, now: Instant) -> Option<Instant> {
+        self.earn(now);
+        // Less than a byte is what rounding leaves.
+        (self.balance <= -1.0).then(|| now + Duration::from_secs_f64(-self.balance / self.rate))
+    }
+
+    fn earn(&mut self, now: Instant) {
         let earned = now.saturating_duration_since(self.at).as_secs_f64() * self.rate;
         self.balance = (self.balance + earned).min(self.rate * CATCH_UP.as_secs_f64());
         self.at = self.at.max(now);
-        // Less than a byte is what rounding leaves.
-        (self.balance <= -1.0).then(|| now + Duration::from_secs_f64(-self.balance / self.rate))
+    }
+
+    /// Bytes that have passed and are not paid for yet.
+    fn debt(&mut self, now: Instant) -> f64 {
+        self.earn(now);
+        (-self.balance).max(0.0)
     }
 
     fn take(&mut self, bytes: usize) {
@@ -330,6 +342,17 @@ mod tests {
             burst += 1000;
         }
         assert!(f64::from(burst) <= 1_000_000.0 * CATCH_UP.as_secs_f64() + 1000.0, "{burst}");
+    }
+
+    #[test]
+    fn what_is_said_last_waits_for_what_has_left_before_it_however_large_its_packets() {
+        let throttle = Throttle::new(Rate::new(100_000).expect("not zero"));
+        let idle = throttle.flush_time(1452);
+        assert!((0.014..0.016).contains(&idle.as_secs_f64()), "one packet of 1452 bytes: {idle:?}");
+        throttle.0.sent.lock().expect("no holder panics").take(3 * 6500);
+        let busy = throttle.flush_time(6500);
+        // Time passes here, too.
+        assert!((0.15..0.27).contains(&busy.as_secs_f64()), "four packets of 6500 bytes: {busy:?}");
     }
 
     #[test]

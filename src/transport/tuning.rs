@@ -11,7 +11,7 @@ use quinn::{
 };
 
 use super::Copies;
-use super::congestion::farewell::Opening;
+use super::close::Opening;
 use super::route;
 use super::socket::Granted;
 use super::throttle::Throttle;

@@ -8,16 +8,14 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::bin::{Machine, Running, wait_for};
+use crate::bin::{Machine, Running, SLOW_BYTES, SLOWLY, wait_for};
 use crate::paired;
 
 const MIB: u64 = 1 << 20;
-/// Large enough that no machine moves it before it is looked at.
-const BIG: u64 = 400 * MIB;
 /// Some more than a client needs for itself.
 const FEW_FILES: u32 = 48;
 /// What must be there before something is broken off.
-const BEGUN: u64 = 8 * MIB;
+const BEGUN: u64 = 2 * MIB;
 
 /// The part of `in/big` that has come so far.
 fn part(machine: &Machine) -> Option<u64> {
@@ -25,7 +23,7 @@ fn part(machine: &Machine) -> Option<u64> {
 }
 
 fn send_until_begun(local: &Machine, remote: &Machine, line: &str) -> Running {
-    let running = local.qft(line.split_whitespace()).start();
+    let running = local.qft(line.split_whitespace().chain(SLOWLY.split_whitespace())).start();
     wait_for("the first bytes", || part(remote).filter(|len| *len >= BEGUN));
     running
 }
@@ -68,7 +66,7 @@ fn a_host_without_an_address_is_named() {
 #[test]
 fn a_server_that_dies_in_mid_file_costs_only_what_is_missing() {
     let (remote, local, serve) = paired("");
-    local.write_large("big", BIG);
+    local.write_large("big", SLOW_BYTES);
     let sending = send_until_begun(&local, &remote, "send big --timeout 2s");
     let address = serve.address().to_owned();
     serve.kill();
@@ -78,14 +76,14 @@ fn a_server_that_dies_in_mid_file_costs_only_what_is_missing() {
 
     let _serve = remote.serve_at(&address, "in", "");
     local.run("send big --timeout 2s").exits(0).says(&["sent 1 file", "resumed", "all verified"]);
-    assert_eq!(remote.path("in/big").metadata().expect("it came").len(), BIG);
+    assert_eq!(remote.path("in/big").metadata().expect("it came").len(), SLOW_BYTES);
     assert_eq!(remote.tree("in"), ["big"]);
 }
 
 #[test]
 fn a_server_that_comes_back_in_time_is_no_failure() {
     let (remote, local, serve) = paired("");
-    local.write_large("big", BIG);
+    local.write_large("big", SLOW_BYTES);
     let sending = send_until_begun(&local, &remote, "send big --timeout 10s");
     let address = serve.address().to_owned();
     serve.kill();
@@ -101,7 +99,7 @@ fn a_server_that_comes_back_in_time_is_no_failure() {
 #[test]
 fn an_interrupted_send_is_continued_by_the_same_command() {
     let (remote, local, _serve) = paired("");
-    local.write_large("big", BIG);
+    local.write_large("big", SLOW_BYTES);
     let sending = send_until_begun(&local, &remote, "send big");
     sending.signal(Signal::INT);
     sending.end().exits(130).says(&["stopped: ", "% sent; the same command continues"]);

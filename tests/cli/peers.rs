@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use rustix::process::Signal;
 
-use crate::bin::{Machine, Running, Serve, wait_for};
+use crate::bin::{Machine, Running, SLOW_BYTES, SLOWLY, Serve, wait_for};
 use crate::paired;
 
 const LIST: &str = "home/authorized_clients";
@@ -30,8 +30,8 @@ fn allowed(rights: &str, options: &str) -> (Machine, Machine, Serve) {
 
 /// A client that is in the middle of sending, and stopped there.
 fn sending(remote: &Machine, local: &Machine) -> Running {
-    local.write_large("big", 300 << 20);
-    let sending = local.run_on("send big");
+    local.write_large("big", SLOW_BYTES);
+    let sending = local.run_on(&format!("send big {SLOWLY}"));
     wait_for("the first bytes", || remote.has("in/.big.qft-part").then_some(()));
     sending.signal(Signal::STOP);
     assert!(!remote.has("in/big"), "it was stopped before its end");

@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::bin::{Machine, wait_for};
+use crate::bin::{Machine, SLOW_BYTES, SLOWLY, wait_for};
 use crate::paired;
 
 #[test]
@@ -112,8 +112,9 @@ fn a_remote_is_announced_once_however_often_it_is_met_again() {
     let (remote, local) = (Machine::new(), Machine::new());
     let serve = remote.serve("in", "--no-auth");
     let address = serve.address().to_owned();
-    local.write_large("big", 300 << 20);
-    let sending = local.qft(["send", "big", "--to", serve.ticket()]).start();
+    local.write_large("big", SLOW_BYTES);
+    let line = ["send", "big", "--to", serve.ticket()].into_iter().chain(SLOWLY.split_whitespace());
+    let sending = local.qft(line).start();
     wait_for("the first bytes", || remote.has("in/.big.qft-part").then_some(()));
     sending.signal(Signal::STOP);
     assert!(!remote.has("in/big"), "it was stopped before its end");

@@ -179,6 +179,15 @@ fn every_thread_of_a_server_and_those_of_a_transfer_are_confined() {
     wait_for("some of it", || remote.has("in/.big.qft-part").then_some(()));
     send.kill().expect("it runs");
     send.wait().expect("it is ours");
+    // A listing, while it waits for a server that never answers.
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let pinned = serve.pinned();
+    let (who, _) = pinned.rsplit_once('@').expect("a ticket has a place");
+    let at = silent.local_addr().expect("it is bound");
+    let mut list = quiet(local.shell(&format!("qft ls {who}@{at}"))).spawn().expect("it starts");
+    wait_for("the confined thread", || is_confined(list.id(), false).then_some(()));
+    list.kill().expect("it runs");
+    list.wait().expect("it is ours");
 }
 
 fn quiet(mut command: Command) -> Command {

@@ -10,7 +10,7 @@ use qft::transport::congestion::ControllerConfig;
 use qft::transport::{self, Identity, Ticket, Tuning};
 use rustix::process::Signal;
 
-use crate::bin::{Machine, wait_for};
+use crate::bin::{Machine, SLOW_BYTES, SLOWLY, wait_for};
 use crate::paired;
 
 #[test]
@@ -71,22 +71,21 @@ fn one_client_is_enough_for_a_server_that_serves_once() {
 
 #[test]
 fn a_stopped_server_lets_what_is_in_flight_finish() {
-    let (remote, local, mut serve) = paired("--drain 60s");
-    let bytes = 300 << 20;
-    local.write_large("big", bytes);
+    let (remote, local, mut serve) = paired(&format!("--drain 60s {SLOWLY}"));
+    local.write_large("big", SLOW_BYTES);
     let sending = local.qft(["send", "big", "--timeout", "1s"]).start();
     wait_for("the first bytes", || remote.has("in/.big.qft-part").then_some(()));
     serve.signal(Signal::TERM);
     assert_eq!(serve.end(), Some(0), "{}", serve.log());
     assert!(serve.log().contains("stopping; files in flight may finish for 1m"), "{}", serve.log());
     sending.end().exits(0).says(&["sent 1 file"]);
-    assert_eq!(remote.path("in/big").metadata().expect("it came").len(), bytes);
+    assert_eq!(remote.path("in/big").metadata().expect("it came").len(), SLOW_BYTES);
 }
 
 #[test]
 fn a_client_that_has_got_everything_from_a_stopped_server_is_done() {
-    let (remote, local, mut serve) = paired("--drain 60s");
-    remote.write_large("in/big", 300 << 20);
+    let (remote, local, mut serve) = paired(&format!("--drain 60s {SLOWLY}"));
+    remote.write_large("in/big", SLOW_BYTES);
     let getting = local.qft(["get", "big", "--timeout", "1s"]).start();
     wait_for("the first bytes", || local.has(".big.qft-part").then_some(()));
     serve.signal(Signal::TERM);
@@ -96,8 +95,8 @@ fn a_client_that_has_got_everything_from_a_stopped_server_is_done() {
 
 #[test]
 fn a_second_signal_ends_a_server_that_waits_for_files() {
-    let (remote, local, mut serve) = paired("--drain 60s");
-    local.write_large("big", 300 << 20);
+    let (remote, local, mut serve) = paired(&format!("--drain 60s {SLOWLY}"));
+    local.write_large("big", SLOW_BYTES);
     let sending = local.qft(["send", "big", "--timeout", "1s"]).start();
     wait_for("the first bytes", || remote.has("in/.big.qft-part").then_some(()));
     serve.signal(Signal::TERM);
@@ -167,9 +166,9 @@ fn an_open_server_warns_and_takes_anyone() {
 
 #[test]
 fn connections_are_spread_over_the_workers() {
-    let (_remote, local, serve) = paired("-w 2");
+    let (_remote, local, serve) = paired(&format!("-w 2 {SLOWLY}"));
     assert!(serve.log().contains("2 workers"), "{}", serve.log());
-    local.write_large("big", 200 << 20);
+    local.write_large("big", SLOW_BYTES);
     let sending = local.qft(["send", "big"]).start();
     wait_for("the first to be in", || (serve.log().matches("Z + ").count() >= 2).then_some(()));
     local.run("ls").exits(0);

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use rustix::process::Signal;
 
-use crate::bin::{Machine, Outcome, Running, Serve, wait_for};
+use crate::bin::{Machine, Outcome, Running, SLOW_BYTES, SLOWLY, Serve, wait_for};
 use crate::paired;
 
 /// What the list says, without its heading.
@@ -170,8 +170,10 @@ fn ls_by_token(local: &Machine, serve: &Serve) -> Outcome {
 
 /// A client that a token let in, in the middle of sending and stopped there.
 fn sending_by_token(remote: &Machine, local: &Machine, serve: &Serve) -> Running {
-    local.write_large("big", 300 << 20);
-    let sending = local.qft(["send", "big", "--to", &serve.pinned(), "--token-file", "token"]).start();
+    local.write_large("big", SLOW_BYTES);
+    let to = serve.pinned();
+    let line = ["send", "big", "--to", &to, "--token-file", "token"].into_iter().chain(SLOWLY.split_whitespace());
+    let sending = local.qft(line).start();
     wait_for("the first bytes", || remote.has("in/.big.qft-part").then_some(()));
     sending.signal(Signal::STOP);
     sending

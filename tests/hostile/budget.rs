@@ -93,7 +93,7 @@ async fn patience_ends_the_wait_for_a_place() {
     let field = Field::with(|builder| builder.clients_max(2));
     let mut working = field.pushing().await;
     working.offer(0, "x", 2 * CHUNK_BYTES).await;
-    let patience = std::time::Duration::from_secs(1);
+    let patience = Duration::from_secs(1);
     let client = Client::builder(field.honest.clone()).patience(patience).build().unwrap();
     let error = soon("the end of the wait", client.list(field.ticket(), Vec::new(), false)).await.unwrap_err();
     assert!(error.is_busy(), "{error}");
@@ -115,7 +115,7 @@ async fn a_flood_of_strangers_packets_spends_nothing_of_a_rate_limit() {
             for _ in 0..10 {
                 sent += u64::from(socket.send_to(&junk, addr).is_ok());
             }
-            std::thread::sleep(std::time::Duration::from_millis(1));
+            std::thread::sleep(Duration::from_millis(1));
         }
         sent
     });
@@ -185,4 +185,61 @@ async fn who_gets_nothing_but_its_floor_is_sent_everything_still() {
     let report = soon("the job's end", job.finish()).await.unwrap();
     assert_eq!((report.done, report.failed), (SMALL_FILES as u64 + 1, 0), "{report:?}");
     support::tree::assert_same(&field.path("backup"), &got.path().join("backup"));
+}
+
+#[tokio::test]
+async fn digests_that_wait_for_ours_are_bounded() {
+    const CHUNKS: u64 = 1 << 20;
+    const AT_ONCE: usize = 1024;
+    // As if others held everything.
+    let field = Field::with(|builder| builder.memory(0));
+    // A terabyte, which takes minutes to hash at the best.
+    fs::File::create(field.path("wanted")).unwrap().set_len(CHUNKS * CHUNK_BYTES).unwrap();
+    let mut peer = field.greeted().await;
+    peer.say(&get("wanted")).await;
+    assert!(matches!(peer.hear().await, Some(Message::Header(_))));
+    peer.say(&getter::from(CHUNKS * CHUNK_BYTES)).await;
+    let mut said = 0;
+    let saying = async {
+        while said < CHUNKS {
+            let digests = vec![Digest([0; 16]); AT_ONCE];
+            peer.say(&Message::Have(Have { id: FileId(0), first: said, digests })).await;
+            said += AT_ONCE as u64;
+        }
+    };
+    // What has been said and is not heard waits in windows, whose size is no matter of digests.
+    let _ = tokio::time::timeout(Duration::from_secs(5), saying).await;
+    assert!(said < CHUNKS / 2, "{said} digests were taken before they were compared");
+    assert!(peer.connection.close_reason().is_none(), "it is heard later, and not shut out");
+    field.honest_client_is_served().await;
+    peer.leave().await;
+}
+
+/// New directories are remembered until the end of the job, when they get their time.
+#[tokio::test]
+async fn of_more_directories_than_there_is_room_for_the_last_keep_their_own_time() {
+    const DIRS: u64 = 3000;
+    const AT_ONCE: usize = 500;
+    // As if others held everything.
+    let field = Field::with(|builder| builder.memory(0));
+    let mut peer = field.pushing().await;
+    let offers: Vec<Vec<u8>> = (0..DIRS).map(|n| frame(&header_of(n, &format!("{n}"), Kind::Dir, 0))).collect();
+    for some in offers.chunks(AT_ONCE) {
+        peer.say_bytes(&some.concat()).await;
+        for _ in some {
+            let pos = peer.hear_pos().await;
+            assert_eq!(pos.verdict, Verdict::Skip(SkipReason::Made));
+        }
+    }
+    peer.say(&end(DIRS)).await;
+    assert!(matches!(peer.hear().await, Some(Message::Settled)));
+    peer.leave().await;
+    let is_set = |n: &u64| {
+        let time = fs::metadata(field.path(&n.to_string())).unwrap().modified().unwrap();
+        time == std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000)
+    };
+    let remembered = (0..DIRS).filter(is_set).count();
+    let most = qft::server::limits::WORDS_FLOOR_BYTES / 128;
+    assert!(remembered > 100 && remembered < most, "{remembered} directories were remembered");
+    field.honest_client_is_served().await;
 }

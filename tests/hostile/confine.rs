@@ -312,7 +312,7 @@ struct Decoy(TempDir);
 impl Decoy {
     fn new(size: usize) -> Self {
         let decoy = Self(tempfile::tempdir().unwrap());
-        let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+        let time = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
         for (dir, byte) in [("src/d", b'd'), ("src/private", b'p')] {
             let path = decoy.path(dir).join("shadow");
             field::write(&path, &vec![byte; size]);
@@ -354,7 +354,7 @@ async fn taken(peer: &mut Raw) -> Vec<u8> {
             },
         }
         while let Ok(Ok((_, mut stream))) =
-            tokio::time::timeout(std::time::Duration::from_millis(50), peer.connection.accept_bi()).await
+            tokio::time::timeout(Duration::from_millis(50), peer.connection.accept_bi()).await
         {
             let bytes = soon("the content", stream.read_to_end(16 << 20)).await.unwrap_or_default();
             all.extend_from_slice(&bytes[RANGE_HEADER_BYTES.min(bytes.len())..]);

@@ -135,3 +135,33 @@ async fn a_file_that_changes_after_the_end_is_not_offered_for_ever() {
         peer.leave().await;
     }
 }
+
+/// A client's next connection offers a file again that its last one, which it does not hear any more, is about to bring to
+/// its end.
+#[tokio::test]
+async fn a_name_is_looked_at_when_whoever_writes_its_part_has_done_so() {
+    let field = Field::new();
+    let bytes = content(CHUNK + 5);
+    field::write(&field.path("x"), b"taken");
+    let (mut first, mut second) = (field.greeted().await, field.greeted().await);
+    for peer in [&mut first, &mut second] {
+        let (to, target, if_exists) = (None, Target::Directory, IfExists::Rename);
+        peer.say(&Message::Push(Push { to, target, if_exists, checksum: false, dry_run: false, resume: true })).await;
+    }
+    let offer = header(0, "x", bytes.len() as u64);
+    first.say(&offer).await;
+    assert!(matches!(first.hear_pos().await.verdict, Verdict::From { offset: 0, .. }));
+    let (mut stream, _reports) = first.begin(0, 0, bytes.len() as u64, &bytes[..CHUNK]).await;
+    until("a part", || field.names().iter().any(|name| name.ends_with(".qft-part"))).await;
+    second.say(&offer).await;
+    stream.write_all(&bytes[CHUNK..]).await.unwrap();
+    stream.finish().unwrap();
+    first.say(&first.tail(0, &bytes, 1)).await;
+    first.is_done(0).await;
+    let pos = second.hear_pos().await;
+    assert_eq!(pos.verdict, Verdict::Skip(SkipReason::Same), "it is there, and did not step aside twice");
+    assert_eq!(fs::read(field.path("x~1")).unwrap(), bytes);
+    assert_eq!(field.names(), ["x", "x~1"]);
+    first.leave().await;
+    second.leave().await;
+}

@@ -15,7 +15,7 @@ async fn a_stranger_that_sends_right_away_is_refused_before_anything_is_read() {
         for id in 1..AHEAD_FILES_MAX as u64 {
             streams.push(peer.begin_ahead(id, 0, 1, b"x").await);
         }
-        let one_more = tokio::time::timeout(std::time::Duration::ZERO, peer.connection.open_bi()).await;
+        let one_more = tokio::time::timeout(Duration::ZERO, peer.connection.open_bi()).await;
         assert!(one_more.is_err(), "{} streams are not all", streams.len());
         peer.say_bytes(&all.iter().flat_map(frame).collect::<Vec<u8>>()).await;
         assert_eq!(peer.hear().await, None);

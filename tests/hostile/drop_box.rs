@@ -18,7 +18,7 @@ async fn a_drop_box_does_not_tell_what_it_holds() {
     let field = Field::with(|builder| builder.mode(Mode::WriteOnly));
     let bytes = content(3 * CHUNK);
     field::write(&field.path("secret"), &bytes);
-    let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(SECS as u64);
+    let time = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(SECS as u64);
     fs::File::options().write(true).open(field.path("secret")).unwrap().set_modified(time).unwrap();
     for dry_run in [true, false] {
         for checksum in [false, true] {

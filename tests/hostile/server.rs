@@ -11,7 +11,7 @@ pub(super) struct Victim {
 
 impl Victim {
     pub(super) fn client() -> Client {
-        Client::builder(identity()).patience(std::time::Duration::from_secs(5)).build().unwrap()
+        Client::builder(identity()).patience(Duration::from_secs(5)).build().unwrap()
     }
 
     pub(super) fn of(place: TempDir, job: Job) -> Self {

@@ -392,3 +392,40 @@ async fn a_file_that_claims_to_be_huge_and_empty_holds_up_nobody() {
     assert!(matches!(peer.hear_pos().await.verdict, Verdict::Refuse(_)));
     peer.leave().await;
 }
+
+/// Half of the packets that carry a byte each are lost, so that gaps stay between those that arrive: what a peer that makes
+/// its own packets does with fewer of them.
+#[tokio::test]
+async fn single_bytes_with_gaps_between_them_are_a_violation() {
+    const LEN: usize = 2000;
+    let field = Field::new();
+    let relay = Relay::start(field.server.local_addr(), Duration::ZERO).await;
+    let mut peer = Raw::greeted_through(&relay, &field.server, &field.hostile).await;
+    peer.say(&push()).await;
+    peer.offer(0, "x", LEN as u64).await;
+    let (mut stream, _reports) = peer.begin(0, 0, LEN as u64, b"").await;
+    relay.lose_upwards(500);
+    for byte in content(LEN) {
+        if stream.write_all(&[byte]).await.is_err() {
+            break;
+        }
+        // The connection's own task sends it now, alone.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(peer.closed().await, Some(CloseCode::Violation));
+    field.honest_client_is_served().await;
+}
+
+/// Losses alone, as bad as links have them, break no rule.
+#[tokio::test]
+async fn whole_packets_with_gaps_between_them_are_content() {
+    const LEN: usize = 3 * CHUNK + 500;
+    let field = Field::new();
+    let relay = Relay::start(field.server.local_addr(), Duration::ZERO).await;
+    let mut peer = Raw::greeted_through(&relay, &field.server, &field.hostile).await;
+    peer.say(&push()).await;
+    relay.lose_upwards(200);
+    peer.send_well(0, "x", &content(LEN)).await;
+    assert_eq!(fs::read(field.path("x")).unwrap(), content(LEN));
+    peer.leave().await;
+}

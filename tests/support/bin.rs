@@ -31,6 +31,12 @@ const LOOK: Duration = Duration::from_millis(5);
 /// The user that a machine's administrator becomes, so that permissions hold for it.
 const NOBODY: u32 = 65534;
 
+/// Bytes of a file that is under way for four seconds with [`SLOWLY`]: long enough to be met in the middle by a busy machine,
+/// short enough to be finished by it.
+pub(crate) const SLOW_BYTES: u64 = 24 << 20;
+/// The rate limit for it, on either side.
+pub(crate) const SLOWLY: &str = "--bwlimit 6M";
+
 /// Looks until `found` has something.
 pub(crate) fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + DEADLINE;
@@ -332,6 +338,16 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn signal(&self, signal: Signal) {
         self.child.signal(signal);
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.0.id()
+    }
+
+    /// What it has printed so far.
+    pub(crate) fn printed(&self) -> String {
+        self.stdout.so_far()
     }
 
     pub(crate) fn wait_to_say(&self, part: &str) {

@@ -18,6 +18,7 @@ use qft::transport::{self, Identity, Listener, Ticket, Tuning};
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
 
 use super::field::identity;
+use super::relay::Relay;
 use super::{LONG, soon};
 
 /// Stands for a name in a frame until a hostile one is put in its place.
@@ -52,7 +53,10 @@ impl Raw {
     }
 
     pub async fn connect_with(server: &Server, identity: &Identity, tuning: &Tuning) -> Self {
-        let dialled = dial(server, identity, tuning).await;
+        Self::dialled(dial(server, identity, tuning).await).await
+    }
+
+    async fn dialled(dialled: transport::Dialled) -> Self {
         let (send, recv) = dialled.connection.open_bi().await.unwrap();
         Self::new(dialled.connection, send, recv, Some(dialled.endpoint))
     }
@@ -66,9 +70,20 @@ impl Raw {
         Self::greeted_by(server, identity, tuning, &hello()).await
     }
 
+    /// As a client that finds the server at the end of a relay: let in.
+    pub async fn greeted_through(relay: &Relay, server: &Server, identity: &Identity) -> Self {
+        let dialled =
+            transport::connect(&[relay.addr()], server.fingerprint(), identity, &tuning(), LONG).await.unwrap();
+        Self::dialled(dialled).await.greet(&hello()).await
+    }
+
     /// As a client that greets like this: let in.
     pub async fn greeted_by(server: &Server, identity: &Identity, tuning: &Tuning, hello: &Message) -> Self {
-        let mut peer = Self::connect_with(server, identity, tuning).await;
+        Self::connect_with(server, identity, tuning).await.greet(hello).await
+    }
+
+    async fn greet(self, hello: &Message) -> Self {
+        let mut peer = self;
         peer.say(hello).await;
         let welcome = peer.hear().await;
         assert!(matches!(welcome, Some(Message::Welcome(_))), "{welcome:?}");

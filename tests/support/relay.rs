@@ -35,9 +35,19 @@ impl Relay {
         Self { addr, task, ways }
     }
 
-    /// Where clients find it.
+    /// The port of that.
     pub fn port(&self) -> u16 {
         self.addr.port()
+    }
+
+    /// From now on, of a thousand packets to the server so many are lost.
+    pub fn lose_upwards(&self, permille: u64) {
+        self.ways[0].lock().unwrap().permille = permille;
+    }
+
+    /// Where clients find it.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
     }
 
     /// Bytes of packets that came before: from clients, and from the server.

@@ -129,6 +129,11 @@ impl Terminal {
         lines.join("\n").trim_end().to_owned() + "\n"
     }
 
+    /// What each row of the screen shows now, without the blanks at its end.
+    pub(crate) fn rows(&self) -> Vec<String> {
+        self.screen().screen().rows(0, COLUMNS).map(|row| row.trim_end().to_owned()).collect()
+    }
+
     fn running(&self) -> &Running {
         self.running.as_ref().expect("a command runs here")
     }

@@ -48,6 +48,7 @@ fn every_form_is_read() {
         ("local:/srv/x:y", Spec::Local { path: b"/srv/x:y".to_vec() }),
         ("me@host:data/", ssh("me@host", "data/")),
         ("me@host:", ssh("me@host", "")),
+        ("DOMAIN\\me@host:x", ssh("DOMAIN\\me@host", "x")),
         ("me@host:22:x", ssh("me@host", "22:x")),
         ("me@[::1]:a:b", ssh("me@::1", "a:b")),
         ("[fe80::1%veth0]:", address("fe80::1%veth0", None, "")),
@@ -63,8 +64,20 @@ fn every_form_is_read() {
 
 #[test]
 fn nonsense_is_refused_with_a_reason() {
-    for arg in [":x", "a b:c", "[::1]", "[::1]x:", "[nope]:x", "[::1", "h:0:p", "h:65536:", "http://h/x", "box", "a/:"]
-    {
+    for arg in [
+        ":x",
+        "a b:c",
+        "[::1]",
+        "[::1]x:",
+        "[nope]:x",
+        "[::1",
+        "h:0:p",
+        "h:65536:",
+        "http://h/x",
+        "box",
+        "a/:",
+        "\u{202b}x:",
+    ] {
         assert!(parse(arg.as_ref()).is_err(), "{arg}");
     }
 }

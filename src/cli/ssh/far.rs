@@ -1,14 +1,17 @@
-//! The far end: serves one client for one run, and ends with it, or with the ssh connection, whichever is first.
+//! The far end: serves one client for one run, and ends with it. Until that is connected it ends with the ssh connection
+//! too, and later when the near end lets go of it in order; a connection of ssh that only breaks ends nothing then.
 //! Nothing is kept: its key is made for the run, and no list is read or written.
 
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::num::NonZeroUsize;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +33,11 @@ use crate::transport::{Identity, TransportError};
 
 /// What sshd says about the connection: `CLIENT-ADDRESS PORT SERVER-ADDRESS PORT`.
 const CONNECTION_VARIABLE: &str = "SSH_CONNECTION";
+
+/// How long the two ends of a broken ssh connection may take to close, one after the other.
+const CLOSE_WAIT: Duration = Duration::from_secs(1);
+/// Longest stay for a client that was cut off when ssh is gone as well, and would not tell of its end.
+const ALONE_MAX: Duration = Duration::from_secs(3600);
 
 /// Runs the hidden command. What goes wrong is told to the near end, which knows how to say it.
 pub(crate) fn run() -> anyhow::Result<Exit> {
@@ -146,7 +154,12 @@ fn arrived_at(connection: &str) -> Option<IpAddr> {
 /// What standard input tells of the ssh connection.
 #[derive(Debug, Clone, Default)]
 struct Ssh {
+    /// Nothing comes through it any more.
     ended: CancellationToken,
+    /// Later: because it broke.
+    broke: CancellationToken,
+    /// Or because the near end is done, or dead.
+    let_go: CancellationToken,
     is_alive: Arc<Notify>,
 }
 
@@ -158,14 +171,27 @@ fn listen_to(ssh: &Ssh) {
         match stdin.read(&mut signs_of_life) {
             Ok(1..) => ssh.is_alive.notify_one(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Ok(0) | Err(_) => return ssh.ended.cancel(),
+            Ok(0) | Err(_) => break,
         }
     }
+    ssh.ended.cancel();
+    // Who lets go in order leaves ssh there until this end has ended; with a broken connection its other end goes, too.
+    if !is_read(io::stdout()) {
+        return ssh.broke.cancel();
+    }
+    ssh.let_go.cancel();
 }
 
-/// Serves until the client is done, stays away, or ssh ends.
+/// Whether somebody still reads what is written there, after the time that this takes to become clear.
+fn is_read(output: impl AsFd) -> bool {
+    let mut polled = [PollFd::new(&output, PollFlags::ERR)];
+    let wait = Timespec { tv_sec: CLOSE_WAIT.as_secs() as i64, tv_nsec: 0 };
+    !matches!(poll(&mut polled, Some(&wait)), Ok(1..))
+}
+
+/// Serves until the client is done, stays away, or the near end lets go.
 async fn serve(server: Server, patience: Duration, ssh: &Ssh, mut signals: Signals) {
-    let mut stay = Stay::new(Instant::now());
+    let (mut stay, mut is_alone) = (Stay::new(Instant::now()), false);
     loop {
         let expired = async move {
             match stay.until() {
@@ -175,7 +201,15 @@ async fn serve(server: Server, patience: Duration, ssh: &Ssh, mut signals: Signa
         };
         tokio::select! {
             _ = signals.next() => break,
-            () = ssh.ended.cancelled() => break,
+            () = ssh.ended.cancelled(), if !stay.has_come() => break,
+            () = ssh.let_go.cancelled() => break,
+            () = ssh.broke.cancelled(), if !is_alone => {
+                is_alone = true;
+                // A client that was cut off before may have been waited for without a limit.
+                if is_idle(&server) {
+                    stay.on_disconnected(Instant::now(), alone(patience));
+                }
+            }
             () = ssh.is_alive.notified() => stay.on_sign_of_life(Instant::now()),
             // Notices may be lost, so whether somebody is there is asked again.
             () = expired => match is_idle(&server) {
@@ -184,6 +218,7 @@ async fn serve(server: Server, patience: Duration, ssh: &Ssh, mut signals: Signa
             },
             notice = server.notice() => match notice {
                 Some(Notice::Connected { .. }) => stay.on_connected(),
+                Some(Notice::Disconnected { .. }) if is_alone => stay.on_disconnected(Instant::now(), alone(patience)),
                 Some(Notice::Disconnected { .. }) => stay.on_disconnected(Instant::now(), patience),
                 Some(_) => {}
                 None => break,
@@ -192,6 +227,11 @@ async fn serve(server: Server, patience: Duration, ssh: &Ssh, mut signals: Signa
     }
     // Whoever was served has heard all; waiting for its threads would keep ssh, and so the user, waiting.
     std::mem::forget(server);
+}
+
+/// How long a client that was cut off is waited for where no ssh tells of its end.
+fn alone(patience: Duration) -> Duration {
+    if patience.is_zero() { ALONE_MAX } else { patience.min(ALONE_MAX) }
 }
 
 fn is_idle(server: &Server) -> bool {
@@ -215,6 +255,23 @@ mod tests {
         ] {
             assert_eq!(arrived_at(connection).map(|ip| ip.to_string()).as_deref(), address, "{connection}");
         }
+    }
+
+    #[test]
+    fn a_pipe_is_read_until_its_other_end_is_closed() {
+        let (other, own) = io::pipe().expect("the system has pipes");
+        std::thread::scope(|scope| {
+            let looks = scope.spawn(|| is_read(&own));
+            assert!(looks.join().expect("no panic"));
+            drop(other);
+            assert!(!is_read(&own));
+        });
+    }
+
+    #[test]
+    fn a_client_that_was_cut_off_is_waited_for_a_bounded_time_once_ssh_is_gone() {
+        let minute = Duration::from_secs(60);
+        assert_eq!([minute, 90 * minute, Duration::ZERO].map(alone), [minute, ALONE_MAX, ALONE_MAX]);
     }
 
     #[test]

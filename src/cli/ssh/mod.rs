@@ -4,7 +4,9 @@
 //! input: which key will come, which paths are meant. The far end makes a key for this run, opens a UDP port, serves
 //! what is meant to that one client, and answers with one line: port, key, address. Both keys so come through ssh,
 //! whose own checks are the only trust that is needed, and neither is written to a disk. From then on everything goes
-//! over UDP; the ssh connection stays open, and when it ends, however it ends, so does the far end.
+//! over UDP. The ssh connection stays open, but once the client is connected the work does not need it: when it breaks, the
+//! far end goes on until its client has gone, and for a bounded time after a client that was cut off. When ssh is closed in
+//! order, because the near end is done or dead, the far end ends at once.
 //!
 //! | file | noun |
 //! |---|---|
@@ -33,7 +35,7 @@ mod stay;
 pub(crate) use self::config::config_hosts;
 pub(crate) use self::error::SshError;
 pub(crate) use self::far::run as bootstrap;
-pub(crate) use self::near::{Asked, Far, FarEnd};
+pub(crate) use self::near::{Asked, Far, FarEnd, Gone};
 pub(crate) use self::ports::Ports;
 
 use anyhow::Context as _;

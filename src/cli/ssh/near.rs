@@ -1,10 +1,12 @@
-//! The near end: starts ssh, reads the far end's answer, and minds the connection until the work is done.
+//! The near end: starts ssh, reads the far end's answer, and minds ssh until the work is done. Once the client is
+//! connected to the far end, the work goes on without ssh: over a bad network its TCP connection breaks long before QUIC's.
 
 use std::io::{BufReader, IsTerminal as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, ExitStatus, Stdio};
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -31,7 +33,7 @@ const _: () =
 const ASKING: Duration = Duration::from_secs(120);
 /// How long ssh may take to end when all is done: some round trips on the worst of links.
 const END_WAIT: Duration = Duration::from_secs(3);
-/// How long the work may go on when the ssh connection is gone: its own end may be just behind.
+/// Time from the end of ssh until it counts: the end of the work may be just behind.
 const GONE_WAIT: Duration = Duration::from_secs(1);
 /// Time between two looks whether ssh has ended.
 const END_LOOK: Duration = Duration::from_millis(2);
@@ -109,10 +111,19 @@ pub(crate) struct FarEnd {
     session: Session,
 }
 
+/// The end of ssh while the work goes on.
+#[derive(Debug)]
+pub(crate) struct Gone {
+    /// As an error, for who cannot go on.
+    pub(crate) error: SshError,
+    /// Only ssh's own connection is: the far end serves on for as long as its client is connected to it.
+    pub(crate) far_end_lives: bool,
+}
+
 /// ssh, and the threads at its three ends.
 #[derive(Debug)]
 struct Session {
-    child: Child,
+    child: Mutex<Child>,
     /// Dropping it closes ssh's standard input.
     alive: Option<Sender<()>>,
     /// What the far end says first.
@@ -156,11 +167,13 @@ impl FarEnd {
         self.session.speech.speak_through(lines);
     }
 
-    /// Waits until the ssh connection is gone and nothing can come of the work any more.
-    pub(crate) async fn gone(&self) -> SshError {
+    /// Waits until ssh has ended, and says what that means.
+    pub(crate) async fn gone(&self) -> Gone {
         self.session.gone.cancelled().await;
+        // What the far end did last may be just behind.
         tokio::time::sleep(GONE_WAIT).await;
-        SshError::Gone { host: self.far.host.clone() }
+        let host = self.far.host.clone();
+        Gone { error: SshError::Gone { host }, far_end_lives: self.session.was_cut_off() }
     }
 }
 
@@ -194,7 +207,7 @@ impl Session {
         let gone = CancellationToken::new();
         let is_gone = gone.clone();
         // Made first: where a thread cannot be had, dropping it ends the child.
-        let session = Self { child, alive: Some(alive), answer, gone, speech };
+        let session = Self { child: Mutex::new(child), alive: Some(alive), answer, gone, speech };
         start_thread("qft-ssh-in", move || beat(stdin, &request.to_line(), &lives))?;
         start_thread("qft-ssh-err", move || heard.pass_on(stderr))?;
         start_thread("qft-ssh-out", move || listen(stdout, &answers, &is_gone))?;
@@ -226,18 +239,34 @@ impl Session {
     /// killed.
     fn end(&mut self) -> Option<ExitStatus> {
         self.alive.take();
-        let end = Instant::now() + END_WAIT;
-        loop {
-            match self.child.try_wait() {
-                Ok(Some(status)) => return Some(status),
-                Ok(None) if Instant::now() < end => std::thread::sleep(END_LOOK),
-                Ok(None) | Err(_) => break,
-            }
+        let status = self.ended_within(END_WAIT);
+        if status.is_none() {
+            let mut child = self.child.lock().expect("no holder panics");
+            // Without ssh the far end's standard input closes as well.
+            drop(child.kill());
+            drop(child.wait());
         }
-        // Without ssh the far end's standard input closes as well.
-        drop(self.child.kill());
-        drop(self.child.wait());
-        None
+        status
+    }
+
+    /// How ssh ended, if it does so soon.
+    fn ended_within(&self, wait: Duration) -> Option<ExitStatus> {
+        let end = Instant::now() + wait;
+        loop {
+            match self.child.lock().expect("no holder panics").try_wait() {
+                Ok(Some(status)) => return Some(status),
+                Ok(None) if Instant::now() < end => {}
+                Ok(None) | Err(_) => return None,
+            }
+            std::thread::sleep(END_LOOK);
+        }
+    }
+
+    /// Whether ssh's connection broke, or ssh was killed: then what ran there was not told to end. When the far end ends
+    /// first, ssh follows it without a word.
+    fn was_cut_off(&self) -> bool {
+        let status = self.ended_within(END_WAIT);
+        status.is_none_or(|status| status.signal().is_some()) || self.speech.is_loss()
     }
 }
 

@@ -16,6 +16,15 @@ const LAST_WORDS_WAIT: Duration = Duration::from_millis(500);
 const END_LOOK: Duration = Duration::from_millis(2);
 /// What ssh says when one side does not trust the other.
 const DISTRUST: [&str; 3] = ["Permission denied", "Host key verification failed", "Too many authentication failures"];
+/// What ssh says when its connection broke under a command that ran.
+const LOSS: [&str; 6] = [
+    "closed by remote host",
+    "Connection reset",
+    "Connection timed out",
+    "Broken pipe",
+    "not responding",
+    "unreachable",
+];
 /// How much of a line of ssh's is examined.
 const LINE_BYTES: usize = 4096;
 /// Most bytes of a character that can be missing at the end of a piece of text: UTF-8 has at most four.
@@ -27,6 +36,8 @@ pub(super) struct Speech {
     /// `None`: straight to standard error, where ssh would have written.
     lines: Mutex<Option<Sender<String>>>,
     distrust: AtomicBool,
+    /// Its connection broke.
+    loss: AtomicBool,
     /// Set when ssh has said all.
     silent: AtomicBool,
 }
@@ -40,11 +51,21 @@ impl Speech {
     /// Whether ssh has said that one side does not trust the other. ssh has ended, so its last words are on their way;
     /// a process that it left behind may still hold the pipe.
     pub(super) fn is_distrust(&self) -> bool {
+        self.wait_for_last_words();
+        self.distrust.load(Ordering::Acquire)
+    }
+
+    /// The same for whether its connection broke.
+    pub(super) fn is_loss(&self) -> bool {
+        self.wait_for_last_words();
+        self.loss.load(Ordering::Acquire)
+    }
+
+    fn wait_for_last_words(&self) {
         let end = Instant::now() + LAST_WORDS_WAIT;
         while !self.silent.load(Ordering::Acquire) && Instant::now() < end {
             std::thread::sleep(END_LOOK);
         }
-        self.distrust.load(Ordering::Acquire)
     }
 
     /// Passes on all that ssh says, until it has said all.
@@ -77,6 +98,9 @@ impl Speech {
         line.clear();
         if DISTRUST.iter().any(|words| text.contains(words)) {
             self.distrust.store(true, Ordering::Release);
+        }
+        if LOSS.iter().any(|words| text.contains(words)) {
+            self.loss.store(true, Ordering::Release);
         }
         if let Some(lines) = &*self.lines.lock().expect("no holder panics")
             && !is_said

@@ -22,6 +22,11 @@ impl Stay {
         Self::Expecting(now + FIRST_CLIENT_WAIT)
     }
 
+    /// Whether the client has been here.
+    pub(super) fn has_come(self) -> bool {
+        !matches!(self, Self::Expecting(_))
+    }
+
     /// When the far end leaves, if nothing happens until then.
     pub(super) fn until(self) -> Option<Instant> {
         match self {
@@ -63,8 +68,9 @@ mod tests {
             assert!(stay.until().is_some_and(|until| until > now), "after {beats} signs of life");
             stay.on_sign_of_life(now);
         }
+        assert!(!stay.has_come());
         stay.on_connected();
-        assert_eq!(stay.until(), None);
+        assert_eq!((stay.until(), stay.has_come()), (None, true));
     }
 
     #[test]

@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 
 use super::super::exit::Exit;
 use super::fate::{Fate, holes};
-use super::model::{Snapshot, Speed, Tally};
+use super::model::{Snapshot, Speed};
+use super::stall::{Stall, StallNews};
+use super::tally::Tally;
 use super::text::{cause, status_key};
 use crate::calendar;
 use crate::progress::{Event, Report};
@@ -100,6 +102,8 @@ impl Json {
                 self.note("waiting", json!({"attempt": attempt, "after_ms": after}));
             }
             Event::Note(text) => self.note("text", json!({ "text": text })),
+            // A stall is told with its cause, whatever else it was found by.
+            Event::Silent { .. } | Event::Answered { .. } => {}
             // Progress names what moves; a line for the start of each file would double the output.
             Event::Started(_) => {}
             event => {
@@ -108,6 +112,16 @@ impl Json {
                 }
             }
         }
+    }
+
+    /// Nothing moves any more, or something moves again; `text` is what people read of it.
+    pub(super) fn stall(&mut self, news: StallNews, text: Option<&str>) {
+        let (kind, Stall { lasted, cause }) = match news {
+            StallNews::Began(stall) => ("stalled", stall),
+            StallNews::Ended(stall) => ("moving", stall),
+        };
+        let lasted = lasted.as_millis() as u64;
+        self.note(kind, json!({"cause": cause.key(), "stalled_ms": lasted, "text": text}));
     }
 
     /// Writes the totals when it is time.
@@ -197,6 +211,10 @@ fn progress(look: &Snapshot) -> Value {
         Speed::Moving(rate) => Some(rate as u64),
         _ => None,
     };
+    let stalled = match look.speed {
+        Speed::Stalled(stall) => Some(stall.lasted.as_millis() as u64),
+        _ => None,
+    };
     let mut body = json!({
         "elapsed_ms": look.elapsed.as_millis() as u64,
         "files_settled": look.files_settled,
@@ -209,7 +227,9 @@ fn progress(look: &Snapshot) -> Value {
         "files_failed": look.failed,
         "rate": rate,
         "eta_ms": look.eta.map(|eta| eta.as_millis() as u64),
-        "active": look.files.iter().map(|view| json!({
+        "stalled_ms": stalled,
+        "files_announced": look.announced,
+        "active": look.files.iter().filter(|view| view.is_active()).map(|view| json!({
             "path": view.file.path, "size": view.file.size, "bytes_there": view.there,
         })).collect::<Vec<_>>(),
     });

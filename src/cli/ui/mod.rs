@@ -2,6 +2,7 @@
 //! it shows bars, plain lines or JSON, and the same final block in all forms.
 
 pub(crate) mod fate;
+mod files;
 pub(crate) mod json;
 pub(crate) mod link;
 mod message;
@@ -10,7 +11,9 @@ pub(crate) mod model;
 pub(crate) mod plain;
 pub(crate) mod rate;
 pub(crate) mod slots;
+mod stall;
 pub(crate) mod summary;
+mod tally;
 pub(crate) mod text;
 
 use std::io::Write;
@@ -22,9 +25,11 @@ use self::json::Json;
 pub(crate) use self::message::{message, report};
 use self::mode::is_utf8;
 pub(crate) use self::mode::{Mode, has_bars, mode};
-use self::model::{Model, Snapshot, Speed, Tally, decision, is_news};
+use self::model::{Model, Snapshot, Speed, decision, is_news};
 use self::plain::Plain;
 use self::slots::{Screen, Slots, Style};
+use self::stall::{StallNews, StallTeller};
+pub(crate) use self::tally::Tally;
 use self::text::{cause, shown};
 use super::exit::{Exit, Verb};
 use super::lines::{self, Lines};
@@ -34,8 +39,6 @@ use crate::protocol::message::{SkipReason, Why};
 
 /// Time between two looks.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
-/// Without an answer for this long the user is told: UDP drops silently.
-const NO_REPLY_AFTER: Duration = Duration::from_secs(2);
 /// Lines about single files above the bars; more would push everything else off the screen. The final block
 /// and the counts go on.
 const LIVE_LINES_MAX: u32 = 100;
@@ -91,8 +94,7 @@ pub(crate) struct Ui {
     /// Lines since the first one about a failure, that one included; 0 while there is none.
     since_failure: u32,
     connected: bool,
-    /// Whether silence was mentioned.
-    hinted: bool,
+    stalls: StallTeller,
     /// Whether small buffers were mentioned.
     hinted_buffers: bool,
 }
@@ -132,7 +134,7 @@ impl Ui {
     }
 
     fn with(options: UiOptions, face: Face, json: Option<Json>, stdout: Box<dyn Write>, now: Instant) -> Self {
-        let model = Model::new(now);
+        let model = Model::new(now, &options.address);
         Self {
             options,
             model,
@@ -143,7 +145,7 @@ impl Ui {
             live_lines: 0,
             since_failure: 0,
             connected: false,
-            hinted: false,
+            stalls: StallTeller::default(),
             hinted_buffers: false,
         }
     }
@@ -210,9 +212,8 @@ impl Ui {
     /// Draws, where it is time to.
     pub(crate) fn tick(&mut self, now: Instant) {
         let look = self.model.sample(now);
-        if !self.connected && !self.hinted && look.elapsed >= NO_REPLY_AFTER {
-            self.hinted = true;
-            self.note(&format!("no reply from {}/udp yet (firewall? wrong port?)", self.options.address));
+        if let Some(news) = self.stalls.next(look.speed) {
+            self.tell_stall(news);
         }
         self.mind_buffers(&look);
         if let Some(json) = &mut self.json {
@@ -251,6 +252,18 @@ impl Ui {
         }
         for (lines, patience) in &self.outputs {
             lines.flush(*patience);
+        }
+    }
+
+    /// Says that nothing moves any more, and why, or that something moves again. Bars show it as long as it lasts.
+    fn tell_stall(&mut self, news: StallNews) {
+        let text = news.text(self.model.whom());
+        if let Some(json) = &mut self.json {
+            json.stall(news, text.as_deref());
+        }
+        let is_seen = matches!(self.face, Face::Bars(_)) && self.connected;
+        if let Some(text) = text.filter(|_| self.speaks() && !is_seen) {
+            self.line(text);
         }
     }
 
@@ -315,8 +328,6 @@ impl Ui {
                 let cause = cause.trim_end_matches(RESUMES);
                 let doing = if self.connected { "reconnecting" } else { "trying again" };
                 self.line(format!("{}; {doing} ({attempt}) in {after}s", shown(cause)));
-                // Why nobody has replied yet is said by now.
-                self.hinted = true;
             }
             // Said once: it asks every second or two.
             Event::Waiting { attempt: 1, .. } if speaks => self.line(NO_PLACE.to_owned()),

@@ -1,24 +1,24 @@
 //! What is known about a running job, gathered from events and counters, and one look at all of it.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::super::size::percent;
-use super::fate::{self, Fate, Prospect};
+use super::fate::Prospect;
+use super::files::{FileView, Files};
 use super::link::LinkView;
 use super::rate::{Estimator, LossWindow, eta};
-use crate::progress::{Counters, Event, FileProgress, Phase};
-use crate::protocol::message::{SkipReason, Why};
+use super::stall::{Stall, StallCause, Whom};
+use super::tally::Tally;
+use super::text::shown;
+use crate::progress::{Counters, Event, SilenceCause};
+use crate::protocol::message::SkipReason;
 
 /// Memory of the rate and the time left: long enough to be calm, short enough to follow the link.
 const TOTAL_MEMORY: Duration = Duration::from_secs(15);
-/// Memory of one file's rate.
-const FILE_MEMORY: Duration = Duration::from_secs(5);
-
-/// Receivers report what they have written of a range only when it is longer than this.
-pub(super) const UNREPORTED_MAX: u64 = crate::digest::CHUNK_BYTES;
+/// Without a first answer for this long the user is told: UDP drops silently.
+const NO_REPLY_AFTER: Duration = Duration::from_secs(2);
 
 /// Everything about a job that is worth showing.
 #[derive(Debug)]
@@ -27,77 +27,17 @@ pub(crate) struct Model {
     counters: Option<Arc<Counters>>,
     rate: Estimator,
     loss: LossWindow,
-    /// Files that are moving, by the order in which they started, and where each stands: with thousands of small
-    /// files in flight a search for each would cost more than sending it.
-    active: BTreeMap<u64, Active>,
-    places: HashMap<String, u64>,
+    files: Files,
     link: Link,
+    /// Whether there has been a connection.
+    was_up: bool,
+    /// Whether nothing moved at the last look.
+    was_still: bool,
+    whom: Whom,
+    /// Counters at the last look: bytes written, and seconds in which content flowed.
+    written: u64,
+    flows: u64,
     tally: Tally,
-}
-
-#[derive(Debug)]
-struct Active {
-    file: Arc<FileProgress>,
-    since: Instant,
-    rate: Estimator,
-}
-
-/// Counts that only events tell.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    /// Files with the same size and time there.
-    pub(crate) same: u64,
-    /// Files that exist there and stay.
-    pub(crate) kept: u64,
-    /// Files of which only the permission bits differed: they are set, or would be.
-    pub(crate) modes: u64,
-    /// Directories and links, which count as done but are no files to the user.
-    pub(crate) made: u64,
-    /// Files that were compared, and whose content was there already.
-    pub(crate) equal: u64,
-    /// Files of whose old versions a part was replaced.
-    pub(crate) updated: u64,
-    /// Bytes of those that stayed.
-    pub(crate) matched_bytes: u64,
-    /// Bytes of unfinished files that were continued.
-    pub(crate) resumed_bytes: u64,
-    /// Bytes that are zero and were not moved.
-    pub(crate) hole_bytes: u64,
-    /// Files that a dry run would transfer whole, or the rest of.
-    pub(crate) planned: u64,
-    /// Files that it would update.
-    pub(crate) planned_updates: u64,
-    /// Files that it would compare.
-    pub(crate) planned_compares: u64,
-    /// Their bytes.
-    pub(crate) planned_bytes: u64,
-    /// Bytes of them that are there already.
-    pub(crate) planned_there: u64,
-}
-
-impl Tally {
-    fn finished(&mut self, file: &FileProgress) {
-        self.hole_bytes += fate::holes(file);
-        match Fate::of(file) {
-            Fate::Sent => {}
-            Fate::Resumed => self.resumed_bytes += file.reused(),
-            Fate::Updated => {
-                self.updated += 1;
-                self.matched_bytes += file.reused();
-            }
-            Fate::Equal => self.equal += 1,
-        }
-    }
-
-    fn planned(&mut self, why: Why, from: u64, size: u64) {
-        match Prospect::of(why, from, size, false) {
-            Prospect::Compare => self.planned_compares += 1,
-            Prospect::Update => self.planned_updates += 1,
-            Prospect::New | Prospect::Rename | Prospect::Replace | Prospect::Resume => self.planned += 1,
-        }
-        self.planned_bytes += size;
-        self.planned_there += from;
-    }
 }
 
 /// The state of the connection.
@@ -107,6 +47,8 @@ pub(crate) enum Link {
     Connecting,
     /// It stands.
     Up,
+    /// It stands, but nothing has come since then.
+    Silent(Instant, SilenceCause),
     /// It was lost.
     Lost {
         /// Counts from 1.
@@ -125,12 +67,37 @@ pub(crate) enum Speed {
     Unknown,
     /// Bytes per second that crossed the wire.
     Moving(f64),
-    /// Nothing has moved for this long.
-    Stalled(Duration),
-    /// No connection: the attempt, and the time until it.
-    Reconnecting(u32, Duration),
+    /// Nothing has moved for a while.
+    Stalled(Stall),
+    /// No connection any more, or (`is_first`) none yet: the attempt, and the time until it.
+    Reconnecting {
+        /// Counts from 1.
+        attempt: u32,
+        /// Until it begins.
+        wait: Duration,
+        /// None has stood yet.
+        is_first: bool,
+    },
     /// No connection, for there is no place; the time until the server is asked again.
     Waiting(Duration),
+}
+
+impl Speed {
+    /// Whether nothing moves, for a reason that is known.
+    pub(crate) fn is_still(self) -> bool {
+        match self {
+            Self::Stalled(_) | Self::Reconnecting { .. } | Self::Waiting(_) => true,
+            Self::Unknown | Self::Moving(_) => false,
+        }
+    }
+
+    /// Time left for `remaining` bytes: while nothing moves there is none, however fast it went before.
+    pub(crate) fn eta(self, remaining: u64) -> Option<Duration> {
+        match self {
+            Self::Moving(rate) => eta(remaining, Some(rate)),
+            _ => None,
+        }
+    }
 }
 
 /// One look at a job.
@@ -162,8 +129,12 @@ pub(crate) struct Snapshot {
     pub(crate) link: LinkView,
     /// Counts of events.
     pub(crate) tally: Tally,
-    /// The files that are moving, oldest first.
+    /// The files whose content is in flight, compared or being saved, oldest first.
     pub(crate) files: Vec<FileView>,
+    /// Files that were asked for and whose content has not left yet.
+    pub(crate) announced: u64,
+    /// What is to be said of a stall.
+    pub(crate) stall: Option<String>,
 }
 
 impl Snapshot {
@@ -176,32 +147,21 @@ impl Snapshot {
     }
 }
 
-/// One look at a moving file.
-#[derive(Debug, Clone)]
-pub(crate) struct FileView {
-    /// The file itself.
-    pub(crate) file: Arc<FileProgress>,
-    /// Bytes that are there.
-    pub(crate) there: u64,
-    /// See [`Phase`].
-    pub(crate) phase: Phase,
-    /// Since it started.
-    pub(crate) age: Duration,
-    /// Bytes per second that crossed the wire.
-    pub(crate) rate: Option<f64>,
-}
-
 impl Model {
-    /// A job that has just begun.
-    pub(crate) fn new(now: Instant) -> Self {
+    /// A job that has just begun, with the server at `address`.
+    pub(crate) fn new(now: Instant, address: &str) -> Self {
         Self {
             started: now,
             counters: None,
             rate: Estimator::new(TOTAL_MEMORY),
             loss: LossWindow::default(),
-            active: BTreeMap::new(),
-            places: HashMap::new(),
+            files: Files::default(),
             link: Link::Connecting,
+            was_up: false,
+            was_still: false,
+            whom: Whom { address: address.to_owned(), name: address.to_owned() },
+            written: 0,
+            flows: 0,
             tally: Tally::default(),
         }
     }
@@ -209,6 +169,11 @@ impl Model {
     /// The job begins only now.
     pub(crate) fn begin(&mut self, now: Instant) {
         self.started = now;
+    }
+
+    /// Who is at the other side.
+    pub(crate) fn whom(&self) -> &Whom {
+        &self.whom
     }
 
     /// Takes the counters, once the job has them.
@@ -224,18 +189,27 @@ impl Model {
     /// Takes one event.
     pub(crate) fn on_event(&mut self, event: &Event, now: Instant) {
         match event {
-            Event::Connected { .. } => self.link = Link::Up,
+            Event::Connected { peer, .. } => {
+                (self.link, self.was_up) = (Link::Up, true);
+                if !peer.is_empty() {
+                    self.whom.name = shown(peer).into_owned();
+                }
+            }
+            Event::Silent { lasted, cause } => {
+                self.link = Link::Silent(now.checked_sub(*lasted).unwrap_or(now), *cause);
+            }
+            Event::Answered { .. } => self.link = Link::Up,
             Event::Reconnecting { attempt, after, .. } => {
                 self.link = Link::Lost { attempt: *attempt, next: now + *after };
             }
             Event::Waiting { after, .. } => self.link = Link::Waiting(now + *after),
-            Event::Started(file) => self.on_started(file, now),
+            Event::Started(file) => self.files.start(file),
             Event::Finished { file } => {
-                self.forget(&file.path);
+                self.files.forget(&file.path);
                 self.tally.finished(file);
             }
             Event::Skipped { path, reason, .. } => {
-                self.forget(path);
+                self.files.forget(path);
                 match reason {
                     SkipReason::Same => self.tally.same += 1,
                     SkipReason::Exists => self.tally.kept += 1,
@@ -244,23 +218,8 @@ impl Model {
                 }
             }
             Event::Planned { size, from, why, .. } => self.tally.planned(*why, *from, *size),
-            Event::Failed { path, .. } => self.forget(path),
+            Event::Failed { path, .. } => self.files.forget(path),
             Event::Note(_) => {}
-        }
-    }
-
-    /// A file that starts again, on a new connection, keeps its place.
-    fn on_started(&mut self, file: &Arc<FileProgress>, now: Instant) {
-        let rate = Estimator::new(FILE_MEMORY);
-        let next = self.active.last_key_value().map_or(0, |(last, _)| last + 1);
-        let place = *self.places.entry(file.path.clone()).or_insert(next);
-        let since = self.active.get(&place).map_or(now, |active| active.since);
-        self.active.insert(place, Active { file: Arc::clone(file), since, rate });
-    }
-
-    fn forget(&mut self, path: &str) {
-        if let Some(place) = self.places.remove(path) {
-            self.active.remove(&place);
         }
     }
 
@@ -271,15 +230,12 @@ impl Model {
         let counters = counters.as_deref().unwrap_or(&idle);
         let written = Counters::read(&counters.bytes_written);
         // The counter has those of finished files.
-        let moving: u64 = self.active.values().map(|active| active.file.reused()).sum();
-        let resumed = Counters::read(&counters.bytes_resumed) + moving;
+        let resumed = Counters::read(&counters.bytes_resumed) + self.files.reused();
         let found = Counters::read(&counters.bytes_found);
         let there = (written + resumed + Counters::read(&counters.bytes_skipped)).min(found);
-        self.rate.sample(now, written);
-        if self.active.values().any(|active| active.file.phase() != Phase::Moving) || self.active.is_empty() {
-            self.rate.excuse(now);
-        }
+        let speed = self.measure(now, written, Counters::read(&counters.flows));
         self.loss.sample(now, Counters::read(&counters.packets_sent), Counters::read(&counters.packets_lost));
+        let (files, announced) = self.files.look(now, speed.is_still(), Counters::read(&counters.window));
         let made = self.tally.made;
         let done = Counters::read(&counters.files_done);
         let failed = Counters::read(&counters.files_failed);
@@ -295,50 +251,54 @@ impl Model {
             bytes_written: written,
             bytes_resumed: resumed,
             failed,
-            speed: self.speed(now),
-            eta: if scan_ended && !matches!(self.link, Link::Lost { .. } | Link::Waiting(_)) {
-                eta(found - there, self.rate.rate())
-            } else {
-                None
-            },
+            speed,
+            eta: speed.eta(found - there).filter(|_| scan_ended),
             link: LinkView::of(counters, self.loss.loss()),
             tally: self.tally,
-            files: self.active.values_mut().map(|active| active.look(now)).collect(),
+            files,
+            announced,
+            stall: match speed {
+                Speed::Stalled(stall) => Some(stall.text(&self.whom)),
+                _ => None,
+            },
         }
+    }
+
+    /// Lets the estimators see what was written, and gives the speed. After a time in which nothing moved they begin
+    /// anew: a mean over that time says nothing of what comes.
+    fn measure(&mut self, now: Instant, written: u64, flows: u64) -> Speed {
+        self.rate.sample(now, written);
+        let has_moved = written > std::mem::replace(&mut self.written, written);
+        if has_moved && matches!(self.link, Link::Silent(..)) {
+            self.link = Link::Up;
+        }
+        // Content that crosses the wire is not reported at once; and what is compared or saved need not cross it.
+        if flows != std::mem::replace(&mut self.flows, flows) || !self.files.is_moving() {
+            self.rate.excuse(now);
+        }
+        let is_still = self.speed(now).is_still();
+        if std::mem::replace(&mut self.was_still, is_still) && !is_still {
+            self.rate.restart(now, written);
+            self.files.restart();
+        }
+        self.speed(now)
     }
 
     fn speed(&self, now: Instant) -> Speed {
-        if let Link::Lost { attempt, next } = self.link {
-            return Speed::Reconnecting(attempt, next.saturating_duration_since(now));
-        }
-        if let Link::Waiting(next) = self.link {
-            return Speed::Waiting(next.saturating_duration_since(now));
-        }
-        match (self.rate.stalled(now), self.rate.rate()) {
-            (Some(still), _) => Speed::Stalled(still),
-            (None, Some(rate)) => Speed::Moving(rate),
-            (None, None) => Speed::Unknown,
-        }
-    }
-}
-
-impl Active {
-    fn look(&mut self, now: Instant) -> FileView {
-        let written = self.file.written();
-        self.rate.sample(now, written);
-        let there = (self.file.resumed + written).min(self.file.size);
-        let (there, phase) = match self.file.phase() {
-            // All is handed over, but much of it is still on its way.
-            Phase::Committing if self.file.size - there > UNREPORTED_MAX => (there, Phase::Moving),
-            Phase::Committing => (self.file.size, Phase::Committing),
-            phase => (there, phase),
-        };
-        FileView {
-            there,
-            phase,
-            age: now.saturating_duration_since(self.since),
-            rate: self.rate.rate(),
-            file: Arc::clone(&self.file),
+        let since = |then: Instant| now.saturating_duration_since(then);
+        match (&self.link, self.rate.stalled(now)) {
+            (Link::Lost { attempt, next }, _) => {
+                let wait = next.saturating_duration_since(now);
+                Speed::Reconnecting { attempt: *attempt, wait, is_first: !self.was_up }
+            }
+            (Link::Waiting(next), _) => Speed::Waiting(next.saturating_duration_since(now)),
+            (Link::Silent(then, SilenceCause::NoAnswer), _) => Stall::speed(since(*then), StallCause::Silent),
+            (Link::Silent(then, SilenceCause::NoRoute), _) => Stall::speed(since(*then), StallCause::NoRoute),
+            (Link::Connecting, _) if since(self.started) >= NO_REPLY_AFTER => {
+                Stall::speed(since(self.started), StallCause::Unreached)
+            }
+            (Link::Up, Some(lasted)) => Stall::speed(lasted, StallCause::Idle),
+            (Link::Connecting | Link::Up, _) => self.rate.rate().map_or(Speed::Unknown, Speed::Moving),
         }
     }
 }

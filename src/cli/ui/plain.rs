@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::super::size;
 use super::model::{Snapshot, Speed};
-use super::slots::speed;
 
 /// Time between two lines.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -51,10 +50,12 @@ fn totals(look: &Snapshot, details: bool) -> String {
         format!("{}%", look.percent()),
     ];
     match look.speed {
-        Speed::Reconnecting(attempt, _) => parts.push(format!("reconnecting ({attempt})")),
+        Speed::Reconnecting { attempt, is_first: true, .. } => parts.push(format!("trying again ({attempt})")),
+        Speed::Reconnecting { attempt, .. } => parts.push(format!("reconnecting ({attempt})")),
         Speed::Waiting(_) => parts.push("waiting for a place".to_owned()),
         Speed::Unknown => {}
-        other => parts.push(speed(other)),
+        Speed::Moving(rate) => parts.push(size::rate(rate)),
+        Speed::Stalled(stall) => parts.push(format!("stalled {}", size::rough(stall.lasted))),
     }
     if let Some(eta) = look.eta {
         parts.push(format!("eta {}", size::rough(eta)));
@@ -74,7 +75,8 @@ fn totals(look: &Snapshot, details: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::link::LinkView;
-    use super::super::model::Tally;
+    use super::super::stall::{Stall, StallCause};
+    use super::super::tally::Tally;
     use super::super::tests::Shared;
     use super::*;
 
@@ -100,6 +102,8 @@ mod tests {
             },
             tally: Tally::default(),
             files: Vec::new(),
+            announced: 0,
+            stall: None,
         }
     }
 
@@ -109,6 +113,20 @@ mod tests {
             totals(&look(30), false),
             "[00:30] 1,204/10,000 files  12.0/40.0 GiB  30%  88 MiB/s  eta 5m10s  rtt 182 ms  loss 1.2%"
         );
+    }
+
+    #[test]
+    fn while_nothing_moves_there_is_no_rate_and_no_time_left() {
+        let still = |speed| totals(&Snapshot { speed, eta: None, link: LinkView::default(), ..look(30) }, false);
+        let stall = Stall { lasted: Duration::from_secs(20), cause: StallCause::Silent };
+        let lost = |is_first| Speed::Reconnecting { attempt: 2, wait: Duration::ZERO, is_first };
+        for (speed, end) in [
+            (Speed::Stalled(stall), "stalled 20s"),
+            (lost(false), "reconnecting (2)"),
+            (lost(true), "trying again (2)"),
+        ] {
+            assert_eq!(still(speed), format!("[00:30] 1,204/10,000 files  12.0/40.0 GiB  30%  {end}"));
+        }
     }
 
     #[test]

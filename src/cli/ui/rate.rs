@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Without progress for this long, a rate is no longer a rate (scp's meter waits as long).
+/// Without progress for this long, a rate is no longer a rate (scp's meter waits as long). A path that carries nothing is
+/// found to be silent before that, which says more.
 pub(crate) const STALL_AFTER: Duration = Duration::from_secs(5);
 /// Packet loss is shown over this window: long enough for a small loss to show, short enough to follow a change.
 const LOSS_WINDOW: Duration = Duration::from_secs(10);
@@ -31,16 +32,11 @@ impl Estimator {
     /// Takes the counter's value at a time. A counter that fell starts the estimate again.
     pub(crate) fn sample(&mut self, now: Instant, total: u64) {
         let Some((then, before)) = self.last else {
-            self.last = Some((now, total));
-            self.moved = Some(now);
-            return;
+            return self.restart(now, total);
         };
         let elapsed = now.saturating_duration_since(then);
         if total < before {
-            *self = Self::new(self.time_constant);
-            self.last = Some((now, total));
-            self.moved = Some(now);
-            return;
+            return self.restart(now, total);
         }
         if elapsed.is_zero() {
             return;
@@ -55,15 +51,24 @@ impl Estimator {
         }
     }
 
+    /// Forgets what was: the estimate starts here.
+    pub(crate) fn restart(&mut self, now: Instant, total: u64) {
+        *self = Self { last: Some((now, total)), moved: Some(now), ..Self::new(self.time_constant) };
+    }
+
     /// Bytes per second; `None` before there are two samples.
     pub(crate) fn rate(&self) -> Option<f64> {
         (self.weight > 0.0).then(|| self.mean / self.weight)
     }
 
-    /// How long nothing has moved, once that is longer than [`STALL_AFTER`].
+    /// How long nothing has moved.
+    pub(crate) fn still(&self, now: Instant) -> Duration {
+        self.moved.map_or(Duration::ZERO, |moved| now.saturating_duration_since(moved))
+    }
+
+    /// The same, once that is longer than [`STALL_AFTER`].
     pub(crate) fn stalled(&self, now: Instant) -> Option<Duration> {
-        let still = now.saturating_duration_since(self.moved?);
-        (still >= STALL_AFTER).then_some(still)
+        Some(self.still(now)).filter(|still| *still >= STALL_AFTER)
     }
 
     /// Takes the present as the last time something moved, since work is done that does not count.
@@ -189,6 +194,10 @@ mod tests {
         assert_eq!(estimator.stalled(now), Some(Duration::from_secs(7)));
         run(&mut estimator, &mut now, &mut total, 1, 1);
         assert_eq!(estimator.stalled(now), None);
+        estimator.restart(now, total);
+        assert_eq!(estimator.rate(), None, "a mean over the stall says nothing of what comes");
+        run(&mut estimator, &mut now, &mut total, 1, MIB);
+        assert_eq!(estimator.rate().map(f64::round), Some((10 * MIB) as f64));
     }
 
     #[test]

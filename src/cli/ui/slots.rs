@@ -12,15 +12,14 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 
 pub(crate) use self::layout::Style;
-pub(super) use self::layout::speed;
-use self::layout::{COLUMNS_SLOTS, Layout, text_style};
+use self::layout::{COLUMNS_SLOTS, Layout, text_style, warning_style};
 pub(crate) use self::screen::Screen;
-use super::model::{FileView, Snapshot, UNREPORTED_MAX};
-use crate::progress::Phase;
+use super::files::{FileView, UNREPORTED_MAX};
+use super::model::Snapshot;
 
 /// No bars before this: a short job shows only its result (cargo's figure).
 const FIRST_DRAW: Duration = Duration::from_millis(500);
-/// Files younger than this get no slot.
+/// Files whose content has moved for less than this get no slot.
 const SLOT_AFTER: Duration = Duration::from_millis(300);
 /// Most slots: more lines than this are not read.
 const SLOTS_MAX: usize = 8;
@@ -128,7 +127,7 @@ impl Bars {
         multi.set_move_cursor(true);
         let totals = multi.add(ProgressBar::new(0));
         let is_wide = layout.columns >= COLUMNS_SLOTS;
-        totals.set_style(if is_wide { layout.bar_style("") } else { text_style() });
+        totals.set_style(if is_wide { layout.bar_style("", false) } else { text_style() });
         let link = is_wide.then(|| multi.add(ProgressBar::new(0)));
         if let Some(link) = &link {
             link.set_style(text_style());
@@ -141,20 +140,22 @@ impl Bars {
     }
 
     fn draw(&mut self, look: &Snapshot) {
-        self.assign(&look.files);
+        self.assign(&look.files, look.announced);
         for slot in &self.slots {
             let view = look.files.iter().find(|view| Some(&view.file.path) == slot.path.as_ref());
             self.layout.show_file(&slot.bar, view);
         }
         self.layout.show_totals(&self.totals, look);
         if let Some(link) = &self.link {
+            link.set_style(if look.speed.is_still() { warning_style() } else { text_style() });
             link.set_message(self.layout.link_line(look));
         }
         self.totals.force_draw();
     }
 
     /// Gives slots to files: a file keeps its slot until it ends, a free slot goes to the file with most to do.
-    fn assign(&mut self, files: &[FileView]) {
+    fn assign(&mut self, files: &[FileView], announced: u64) {
+        let are_few = (files.len() as u64).saturating_add(announced) <= self.slots_max as u64;
         for slot in &mut self.slots {
             if slot.path.as_ref().is_some_and(|path| !files.iter().any(|view| view.file.path == *path)) {
                 slot.path = None;
@@ -162,9 +163,7 @@ impl Bars {
         }
         let mut waiting: Vec<&FileView> = files
             .iter()
-            .filter(|view| view.age >= SLOT_AFTER)
-            // Thousands of small files may wait for one commit.
-            .filter(|view| view.phase != Phase::Committing || view.file.size > UNREPORTED_MAX)
+            .filter(|view| deserves_a_slot(view, are_few))
             .filter(|view| !self.slots.iter().any(|slot| slot.path.as_ref() == Some(&view.file.path)))
             .collect();
         waiting.sort_by_key(|view| std::cmp::Reverse(view.file.size - view.there));
@@ -188,6 +187,12 @@ impl Bars {
         self.slots.push(Slot { bar, path: None });
         self.slots.last_mut()
     }
+}
+
+/// Whether a file has moved for long enough that people want to see it. Of a small one nothing is known before all of it is
+/// there, so where there are many their rows would only change their names.
+fn deserves_a_slot(view: &FileView, are_few: bool) -> bool {
+    view.age >= SLOT_AFTER && (view.file.size > UNREPORTED_MAX || are_few)
 }
 
 #[cfg(test)]

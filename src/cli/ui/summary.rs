@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::super::exit::Verb;
 use super::super::size;
-use super::model::{Snapshot, Tally};
+use super::model::Snapshot;
+use super::tally::Tally;
 use super::text::cause;
 use crate::progress::Report;
 

@@ -5,7 +5,7 @@ use super::super::args::OutputArgs;
 use super::super::exit::Complaint;
 use super::super::signals::Stop;
 use super::*;
-use crate::progress::FileProgress;
+use crate::progress::{FileProgress, SilenceCause};
 use crate::protocol::message::{Failure, Status, Why};
 
 /// A writer whose text a test can read.
@@ -285,7 +285,7 @@ fn an_error_is_one_line_with_its_causes() {
 #[test]
 fn small_buffers_are_mentioned_once_with_the_command_that_mends_it() {
     let mut stage = stage(options(Mode::Final));
-    stage.ui.connected = true;
+    stage.ui.event(&all_events()[0], stage.now);
     let counters = Arc::new(Counters::default());
     counters.udp_receive.store(208 << 10, Ordering::Relaxed);
     counters.udp_send.store(208 << 10, Ordering::Relaxed);
@@ -308,6 +308,48 @@ fn silence_from_the_other_side_is_mentioned_once() {
     assert_eq!(stage.err.text(), "no reply from 192.0.2.1:4433/udp yet (firewall? wrong port?)\n");
 }
 
+/// A job whose connection goes silent for so long, looked at each second.
+fn silence(options: UiOptions) -> Stage {
+    let mut stage = stage(options);
+    stage.ui.event(&all_events()[0], stage.now);
+    let at = |second| stage.now + Duration::from_secs(second);
+    for (second, event) in [
+        (1, None),
+        (4, Some(Event::Silent { lasted: Duration::from_secs(3), cause: SilenceCause::NoAnswer })),
+        (5, None),
+        (9, Some(Event::Silent { lasted: Duration::from_secs(8), cause: SilenceCause::NoRoute })),
+        (20, Some(Event::Answered { after: Duration::from_secs(19) })),
+    ] {
+        event.iter().for_each(|event| stage.ui.event(event, at(second)));
+        stage.ui.tick(at(second));
+    }
+    stage
+}
+
+#[test]
+fn a_silence_and_its_end_are_each_told_once_with_the_cause() {
+    let stage = silence(options(Mode::Final));
+    let expected = "\
+no answer from box for 3s; trying again
+no route to box for 8s; trying again
+box answers again after 8s
+";
+    assert_eq!(stage.err.text(), expected);
+    let stage = silence(UiOptions { json: true, ..options(Mode::Silent) });
+    let lines = stage.out.text();
+    let notes: Vec<serde_json::Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("one object a line"))
+        .filter(|line: &serde_json::Value| line["cause"].is_string())
+        .collect();
+    let told: Vec<_> = notes.iter().map(|note| (&note["kind"], &note["cause"], &note["stalled_ms"])).collect();
+    let [stalled, moving] = [serde_json::json!("stalled"), "moving".into()];
+    let [answer, route] = [serde_json::json!("no_answer"), "no_route".into()];
+    let [three, eight] = [serde_json::json!(3000), 8000.into()];
+    assert_eq!(told, [(&stalled, &answer, &three), (&stalled, &route, &eight), (&moving, &route, &eight)], "{lines}");
+    assert_eq!(notes[0]["text"], "no answer from box for 3s; trying again");
+}
+
 #[test]
 fn nobody_is_silent_before_the_transfer_begins() {
     let mut stage = stage(options(Mode::Final));
@@ -324,7 +366,7 @@ fn a_flood_of_failures_does_not_flood_the_bars() {
     let face = Face::Bars(Slots::new(screen, 16, Style::default()));
     let now = Instant::now();
     let mut ui = Ui::with(options(Mode::Bars), face, None, Box::new(Shared::default()), now);
-    ui.connected = true;
+    ui.event(&all_events()[0], now);
     for i in 0..10_000 {
         ui.event(&failed(&format!("f{i}")), now);
         if i % 1000 == 0 {

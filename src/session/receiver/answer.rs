@@ -43,7 +43,8 @@ impl Receiver {
     }
 
     /// Writing into a directory changes its time, so that is set last. There is room for hundreds of thousands; of more, those
-    /// that come last keep the time that they have.
+    /// that come last keep the time that they have. They take no room from what is on offer: a job with more directories than
+    /// that would never come to its end.
     pub(super) fn keep_for_the_end(&self, header: &Header, path: &WirePath) {
         self.keep(path, header.mtime, header.mode, false);
     }
@@ -57,7 +58,7 @@ impl Receiver {
     }
 
     fn keep(&self, path: &WirePath, mtime: Mtime, mode: u32, is_own: bool) {
-        let room = self.0.tools.account.take_for_offer(DIRECTORY_BYTES + path.as_bytes().len());
+        let room = self.0.tools.account.take_for_directory(DIRECTORY_BYTES + path.as_bytes().len());
         let mut state = self.state();
         if let Some(room) = room {
             state.directories.insert(path.clone(), Finish { mtime, mode, is_own, _room: room });

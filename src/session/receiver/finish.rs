@@ -11,8 +11,8 @@ use crate::session::SessionError;
 use crate::session::budget::Hold;
 use crate::storage::commit::Answer;
 use crate::storage::{Commit, Committed, Part, StorageError};
-use crate::transfer::SUM_CHUNKS_A_STEP;
 use crate::transfer::receive::{Judging, Verdict};
+use crate::transfer::{SUM_CHUNKS_A_STEP, SUM_CHUNKS_AT_ONCE};
 
 impl Receiver {
     /// A data stream announces its range. `None`: the file is settled already, nobody wants the bytes.
@@ -80,7 +80,7 @@ impl Receiver {
         let Some(mut judging) = open.rules.judge() else {
             return self.fail(id, Failure::new(Status::Internal, "it is not complete"));
         };
-        match judging.step(&self.0.tools.hasher, SUM_CHUNKS_A_STEP) {
+        match judging.step(&self.0.tools.hasher, SUM_CHUNKS_AT_ONCE) {
             Some(verdict) => self.on_verdict(id, open, verdict),
             None => self.sum_up_more(id, open, judging),
         }

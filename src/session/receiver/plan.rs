@@ -132,6 +132,12 @@ impl Receiver {
             Kind::File => Part::peek(root, &path, self.0.options.part_owner())?,
             Kind::Dir | Kind::Link(_) => None,
         };
+        // Whoever has it (this job's connection before this one, perhaps) may be about to give it its name: what is there
+        // is looked at when that is done, or what is ours would seem to be in our own way. Where names are replaced that
+        // does no harm, and nobody waits.
+        if part.is_some() && policy.if_exists != IfExists::Replace {
+            Part::check_free(root, &path, self.0.options.part_owner())?;
+        }
         let there = if header.kind == Kind::Dir { root.stat_dir(&path)? } else { root.stat(&path)? };
         let target = there.map(Existing::from);
         let local = Local { keeps: self.keeps(header, &path, target.as_ref()), target, part };

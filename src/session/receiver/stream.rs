@@ -102,6 +102,7 @@ impl Receiver {
             let _ = reports.reset(CloseCode::Cancelled.code().into());
             return Ok(());
         };
+        progress.begin();
         let range = Arc::new(Range { header, io, progress, written: AtomicU64::new(0), all_written: Notify::new() });
         if header.len <= CHUNK_BYTES {
             // `Done` will say it all; a report would only cost a packet.

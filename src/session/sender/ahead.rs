@@ -121,7 +121,9 @@ impl Sender {
         let mut state = self.state();
         let file = state.files.get_mut(&id)?;
         let gone = file.ahead.take()?;
-        file.moving.as_mut()?.sent += start_len(&file.header);
+        let moving = file.moving.as_mut()?;
+        moving.sent += start_len(&file.header);
+        moving.progress.begin();
         Some(gone.claim())
     }
 }

@@ -5,15 +5,27 @@ use std::sync::Arc;
 use super::Sender;
 use super::file::Outgoing;
 use super::settle::UNKNOWN_FILE;
-use crate::digest::CHUNK_BYTES;
+use crate::digest::{CHUNK_BYTES, Digest};
 use crate::progress::Phase;
+use crate::protocol::HAVE_DIGESTS_MAX;
 use crate::protocol::message::{FileId, Have};
 use crate::session::SessionError;
 use crate::session::prefix::hash_turn;
 use crate::storage::Source;
 use crate::transfer::Violation;
 
+/// What digests take that wait to be compared.
+fn room_for(digests: usize) -> usize {
+    if digests == 0 { 0 } else { size_of::<Have>() + digests * size_of::<Digest>() }
+}
+
 impl Sender {
+    /// Whether there is room for as many more digests as a message may hold. A receiver that is not heard meanwhile has its
+    /// windows; room is made by our own disk, which has to read what they are compared with.
+    pub(crate) fn has_room_for_digests(&self) -> bool {
+        self.0.tools.account.take_for_digests(room_for(HAVE_DIGESTS_MAX)).is_some()
+    }
+
     pub(super) fn on_have(&self, have: Have) -> Result<(), SessionError> {
         let mut guard = self.state();
         let state = &mut *guard;
@@ -31,6 +43,9 @@ impl Sender {
         if have.digests.is_empty() || have.first != moving.digests || digests > moving.from.div_ceil(CHUNK_BYTES) {
             return Err(Violation::BadHave { first: have.first }.into());
         }
+        if !moving.room.grow(room_for(have.digests.len())) {
+            return Err(SessionError::Overloaded);
+        }
         moving.digests = digests;
         let id = have.id;
         match &mut moving.open {
@@ -45,6 +60,7 @@ impl Sender {
     fn compared(&self, id: FileId, file: &mut Outgoing) {
         let Some(moving) = &mut file.moving else { return };
         let Some(open) = &moving.open else { return };
+        moving.room.shrink_to(room_for(open.rules.uncompared()));
         if open.rules.is_compared() {
             moving.progress.set_phase(Phase::Moving);
         }

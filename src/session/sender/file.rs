@@ -7,6 +7,7 @@ use super::offer::OfferPermit;
 use crate::progress::FileProgress;
 use crate::protocol::message::{Have, Header, Kind};
 use crate::protocol::path::WirePath;
+use crate::session::budget::Hold;
 use crate::storage::{FileIdentity, Source, Tree};
 use crate::transfer::send::Send;
 
@@ -67,6 +68,8 @@ pub(super) struct Moving {
     pub(super) open: Option<OpenSource>,
     /// Chunks whose digests the receiver has sent.
     pub(super) digests: u64,
+    /// What those take that wait for ours.
+    pub(super) room: Hold,
     /// Content bytes that the receiver has reported as written.
     pub(super) reported: u64,
     pub(super) sent: u64,

@@ -134,9 +134,11 @@ impl Sender {
         }
         self.0.tools.observer.started(&progress);
         let (digests, reported, sent, pumping, closing) = (0, 0, 0, true, false);
-        let moving = Moving { from: offset, progress, open: None, digests, reported, sent, pumping, closing };
+        let room = self.0.tools.account.take_for_digests(0).expect("nothing is always there");
+        let moving = Moving { from: offset, progress, open: None, digests, room, reported, sent, pumping, closing };
         if file.tail_sent {
             // All of it has gone ahead, and its tail: `Done` may come with the next message.
+            moving.progress.begin();
             moving.progress.set_phase(Phase::Committing);
             file.moving = Some(Moving { sent: size, pumping: false, ..moving });
             if let Some(gone) = file.ahead.take() {

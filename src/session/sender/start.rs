@@ -131,8 +131,9 @@ pub(super) fn read_start(place: &Place, turn: Turn, mut buffer: Buffer, hasher: 
     let range = RangeHeader { id: place.header.id, offset: 0, len: content.len() as u64, turn };
     header.copy_from_slice(&range.to_bytes());
     let is_whole = content.len() as u64 == place.header.size;
-    let read = source.read_at(content, 0)?;
-    if (is_whole || read < content.len()) && !source.has_honest_size()? {
+    let read = if is_whole { source.read_to_end(content)? } else { source.read_at(content, 0)? };
+    // Where it ends elsewhere than was said, who said so is asked once more: it may just have changed.
+    if read != content.len() && !source.has_honest_size()? {
         return Err(Stop::UnknownSize);
     }
     let since = source.since_opened()?;

@@ -18,8 +18,8 @@ use crate::protocol::range::{REPORT_BYTES, RangeHeader, Turn};
 use crate::session::SessionError;
 use crate::session::memory::{SendPermit, in_flight};
 use crate::storage::{DataMap, Lost, Meta, Since, Source, StorageError, Tree, unknown_size};
-use crate::transfer::SUM_CHUNKS_A_STEP;
 use crate::transfer::send::{Closing, Send};
+use crate::transfer::{SUM_CHUNKS_A_STEP, SUM_CHUNKS_AT_ONCE};
 
 /// Chunks that are read and hashed ahead of the stream, so that disk and network overlap.
 const READ_AHEAD: usize = 4;
@@ -217,6 +217,9 @@ impl Sender {
 
     pub(super) async fn open_stream(&self, id: FileId) -> Result<Outlet, Stop> {
         let (stream, reports) = self.0.tools.connection.open_bi().await?;
+        if let Some(moving) = self.state().files.get(&id).and_then(|file| file.moving.as_ref()) {
+            moving.progress.begin();
+        }
         tokio::spawn(self.clone().read_reports(id, reports));
         Ok(Outlet::new(stream))
     }
@@ -260,7 +263,7 @@ impl Sender {
         }
         let Some(mut closing) = self.with_rules(id, Send::close).flatten() else { return Ok(()) };
         let hasher = self.0.tools.hasher.clone();
-        let first = self.0.tools.disk.run(move || (closing.step(&hasher, SUM_CHUNKS_A_STEP), closing));
+        let first = self.0.tools.disk.run(move || (closing.step(&hasher, SUM_CHUNKS_AT_ONCE), closing));
         let tail = match first.await? {
             (Some(tail), _) => tail,
             (None, closing) => self.sum_up(closing).await?,

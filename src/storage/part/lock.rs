@@ -5,6 +5,7 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::storage::dir::{Dir, ObjectId};
@@ -22,6 +23,17 @@ pub(super) fn lock(file: &File, dir: &Dir, name: &[u8], target: &Path) -> Result
     }
 }
 
+/// Whether somebody has the lock of the part of that name. One that cannot be opened, or is not there, nobody is known to
+/// have.
+pub(super) fn is_locked(dir: &Dir, name: &[u8]) -> bool {
+    let Ok(file) = dir.open_file(name, OFlags::RDONLY) else { return false };
+    match file.try_lock_shared() {
+        Ok(()) => false,
+        Err(TryLockError::WouldBlock) => true,
+        Err(TryLockError::Error(_)) => Held::is_taken(dir.id(), name),
+    }
+}
+
 /// The names of parts that this process writes where there are no locks.
 static HELD: Mutex<BTreeSet<(ObjectId, Box<[u8]>)>> = Mutex::new(BTreeSet::new());
 
@@ -30,6 +42,10 @@ static HELD: Mutex<BTreeSet<(ObjectId, Box<[u8]>)>> = Mutex::new(BTreeSet::new()
 pub(super) struct Held(ObjectId, Box<[u8]>);
 
 impl Held {
+    fn is_taken(dir: ObjectId, name: &[u8]) -> bool {
+        HELD.lock().unwrap_or_else(PoisonError::into_inner).contains(&(dir, name.into()))
+    }
+
     fn take(dir: ObjectId, name: &[u8]) -> Option<Self> {
         let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
         held.insert((dir, name.into())).then(|| Self(dir, name.into()))
@@ -52,7 +68,8 @@ mod tests {
         let dir = Dir::open(temp.path()).unwrap().id();
         let held = Held::take(dir, b"part");
         assert!(held.is_some() && Held::take(dir, b"part").is_none() && Held::take(dir, b"other").is_some());
+        assert!(Held::is_taken(dir, b"part") && !Held::is_taken(dir, b"other"));
         drop(held);
-        assert!(Held::take(dir, b"part").is_some());
+        assert!(!Held::is_taken(dir, b"part") && Held::take(dir, b"part").is_some());
     }
 }

@@ -90,13 +90,13 @@ fn owner_of_new_files(dir: &Dir) -> Result<u32, Errno> {
 
 /// How much is there to be continued; only looks. It may be wrong where users are mapped: what is said to be there and is
 /// not proves different, and is sent.
-pub(super) fn length(dir: &Dir, name: &[u8], spare: &[u8]) -> Result<Option<u64>, Errno> {
+pub(super) fn length(dir: &Dir, name: &[u8], spare: impl FnOnce() -> Box<[u8]>) -> Result<Option<u64>, Errno> {
     let Some(usual) = regular(dir, name)? else { return Ok(None) };
     let size = |found: &Stat| Facts::of(found).size;
     if usual.st_uid == rustix::process::geteuid().as_raw() {
         return Ok(Some(size(&usual)));
     }
-    if let Some(found) = regular(dir, spare)? {
+    if let Some(found) = regular(dir, &spare())? {
         return Ok(Some(size(&found)));
     }
     let is_usable = rustix::fs::accessat(dir, name, Access::READ_OK | Access::WRITE_OK, AtFlags::EACCESS).is_ok();

@@ -257,3 +257,16 @@ fn without_a_free_name_for_a_part_that_is_said() {
     assert_eq!(refused.status(), Status::NotAllowed);
     assert!(refused.to_string().contains("other users"), "{refused}");
 }
+
+#[test]
+fn a_part_is_free_when_nobody_writes_it() {
+    let place = Place::new();
+    let check = || Part::check_free(&place.root, &wire("d/a"), Owner::Anyone);
+    check().unwrap();
+    let part = Part::open(&place.root, &wire("d/a"), Owner::Anyone, Fresh::Yes).unwrap();
+    part.write_at(b"x", 0).unwrap();
+    assert_eq!(check().unwrap_err().status(), Status::Busy);
+    drop(part);
+    assert_eq!(Part::peek(&place.root, &wire("d/a"), Owner::Anyone).unwrap(), Some(1));
+    check().unwrap();
+}

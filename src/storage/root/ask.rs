@@ -26,15 +26,15 @@ const ODD_TIMES: [Mtime; 2] =
 impl Destination {
     /// Whether two names beside `path` that differ in a byte are two names there; false where nobody can be sure.
     pub(crate) fn tells_names_apart(&self, path: &WirePath) -> bool {
-        let mut parent = path.parent();
-        while let Some(at) = parent {
-            if let Ok(dir) = self.look_up_parent(Some(at.as_bytes())) {
+        let mut named = Some(path.clone());
+        while let Some(at) = named {
+            if let Ok(dir) = self.parent_of(&at) {
                 return dir.tells_names_apart();
             }
             // It will be made, and be like the one that it is made in.
-            parent = at.parent();
+            named = at.parent();
         }
-        self.look_up_parent(None).is_ok_and(|top| top.tells_names_apart())
+        false
     }
 
     /// Whether `path` leads to what `first`, a name in the same directory, leads to, and both are not entries of their

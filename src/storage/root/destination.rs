@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::super::dir::{DIR_MODE, Dir, Unsynced};
@@ -61,8 +60,7 @@ impl Destination {
     /// When it cannot be told, or it is a device, FIFO or socket (status `Unsupported`).
     pub fn stat(&self, path: &WirePath) -> Result<Option<Meta>, StorageError> {
         // No second look on a missing name as in `in_parent`: it is the usual answer for a new file.
-        let parent = self.0.parents.of(&self.0.root, path, |parent| self.look_up(parent));
-        let found = parent.and_then(|(dir, _)| match self.0.root.shows(&dir, path.name()) {
+        let found = self.parent_of(path).and_then(|dir| match self.0.root.shows(&dir, path.name()) {
             true => dir.meta(path.name()),
             false => Err(Errno::NOENT.into()),
         });
@@ -95,7 +93,7 @@ impl Destination {
     /// # Errors
     /// When it is missing, not readable or no regular file (devices and FIFOs: status `Unsupported`).
     pub fn open_source(&self, path: &WirePath) -> Result<Source, StorageError> {
-        self.in_parent(path, |dir, name| Source::new(dir.open_file(name, OFlags::RDONLY)?, path.as_path()))
+        self.in_parent(path, |dir, name| Source::open(dir, name, path.as_path()))
             .map_err(failed(Op::Open, path.as_path()))
     }
 
@@ -192,6 +190,11 @@ impl Destination {
     /// The links that stand for directories, if any do.
     pub(super) fn dirlinks(&self) -> Option<&Dirlinks> {
         self.0.dirlinks.as_ref()
+    }
+
+    /// The directory that `path` lies in.
+    pub(super) fn parent_of(&self, path: &WirePath) -> io::Result<Arc<Dir>> {
+        Ok(self.0.parents.of(&self.0.root, path, |parent| self.look_up(parent))?.0)
     }
 
     /// Runs `f` with the parent of `path` and its last component.

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::super::dir::{Dir, ObjectId};
@@ -146,7 +145,7 @@ impl Tree {
     /// # Errors
     /// When it is missing, not readable or no regular file (devices and FIFOs: status `Unsupported`).
     pub fn open_source(&self, path: &WirePath) -> Result<Source, StorageError> {
-        let open = |dir: &Arc<Dir>, name: &[u8]| Source::new(dir.open_file(name, OFlags::RDONLY)?, path.as_path());
+        let open = |dir: &Arc<Dir>, name: &[u8]| Source::open(dir, name, path.as_path());
         let opened = self
             .check(path)
             .and_then(|()| self.0.parents.with(&self.0.root, path, |parent| self.look_up(parent), open));

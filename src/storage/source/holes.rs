@@ -7,7 +7,6 @@ use rustix::io::Errno;
 
 use super::Source;
 use crate::storage::error::{Op, StorageError};
-use crate::storage::file_system;
 
 /// Most ranges of data that are told apart; a file with more holes is not worth the list.
 const DATA_RANGES_MAX: usize = 4096;
@@ -93,7 +92,7 @@ impl Source {
         let overhead = OVERHEAD_BYTES_MIN + self.meta.allocated / OVERHEAD_PART;
         // What lies before `from` is data for all that was looked at.
         let is_accounted_for = self.meta.allocated.saturating_sub(from + overhead) <= found;
-        let doubtful = match is_accounted_for && file_system::vouches_for_holes(&self.file) {
+        let doubtful = match is_accounted_for && self.file_system().vouches_for_holes() {
             true => Vec::new(),
             false => gaps(&data, from..size),
         };
@@ -251,7 +250,7 @@ mod tests {
     fn holes_are_doubtful_where_less_data_are_found_than_are_allocated() {
         let place = Place::new();
         let mut source = sparse(&place, &[MIB], 8 * MIB);
-        let believed = file_system::vouches_for_holes(&source.file);
+        let believed = source.file_system().vouches_for_holes();
         let all = [0..MIB, 2 * MIB..8 * MIB];
         let doubtful = |source: &Source| source.data_map(0, MIB).unwrap().doubtful;
         assert_eq!(doubtful(&source), if believed { &[][..] } else { &all[..] });

@@ -84,7 +84,6 @@ mod contest;
 mod controller;
 mod dispersion;
 mod epoch;
-pub(crate) mod farewell;
 mod filter;
 mod floor;
 mod loss;

@@ -10,7 +10,7 @@ use quinn::congestion::{Controller, ControllerFactory};
 use quinn_proto::RttEstimator;
 use quinn_proto::congestion::ControllerMetrics;
 
-use super::super::congestion::farewell;
+use super::super::close;
 use super::super::tuning::NEAR;
 use super::Copies;
 use super::spare::Spare;
@@ -63,7 +63,7 @@ impl ControllerFactory for Watching {
 
 /// What the peer is told within the next moments is short, and it waits for it: on a far path it leaves several times.
 pub(crate) fn hurry(connection: &Connection) {
-    let controller = farewell::controller(connection).and_then(|inner| inner.into_any().downcast::<Watched>().ok());
+    let controller = close::controller(connection).and_then(|inner| inner.into_any().downcast::<Watched>().ok());
     let Some(watched) = controller else { return };
     let mut state = watched.ledger.state();
     if state.far().is_some() {

@@ -6,11 +6,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use unicode_width::UnicodeWidthStr as _;
 
 use super::super::super::size;
-use super::super::model::{FileView, Snapshot, Speed};
+use super::super::files::{Doing, FileView};
+use super::super::model::{Snapshot, Speed};
 use super::super::rate;
+use super::super::stall::{Stall, StallCause};
 use super::super::text::{fit, join_within};
-use crate::progress::Phase;
 
+/// What stands for the rate of what stands still.
+const STALLED: &str = "stalled";
 /// How long a slot says where its file resumed.
 const RESUMED_SHOWN: Duration = Duration::from_secs(3);
 /// Narrowest terminals for: all columns, all but the time left, and more than one line.
@@ -40,9 +43,11 @@ impl Layout {
         (self.columns / 4).clamp(12, 48)
     }
 
-    pub(super) fn bar_style(self, indent: &str) -> ProgressStyle {
+    /// A bar that stands still is marked by its colour.
+    pub(super) fn bar_style(self, indent: &str, is_still: bool) -> ProgressStyle {
+        let color = if is_still { "yellow" } else { "green" };
         // The blank at the end keeps the last column free: some terminals wrap when it is written.
-        let template = format!("{indent}{{prefix}} {{wide_bar:.green/dim}} {{msg}} ");
+        let template = format!("{indent}{{prefix}} {{wide_bar:.{color}/dim}} {{msg}} ");
         ProgressStyle::with_template(&template)
             .expect("the template is a constant and well formed")
             .progress_chars(if self.style.utf8 { "━╸─" } else { "=>-" })
@@ -55,7 +60,7 @@ impl Layout {
             bar.set_message(" ");
             return;
         };
-        bar.set_style(self.bar_style("  "));
+        bar.set_style(self.bar_style("  ", view.doing == Doing::Stalled));
         bar.set_length(view.file.size);
         bar.set_position(view.there);
         bar.set_prefix(fit(&view.file.path, self.name_columns()));
@@ -64,16 +69,18 @@ impl Layout {
 
     fn file_columns(self, view: &FileView) -> String {
         let percent = size::percent(view.there, view.file.size);
-        let rate = match view.phase {
-            Phase::Checking => "checking".to_owned(),
-            Phase::Committing => "saving".to_owned(),
-            Phase::Moving => view.rate.map_or_else(String::new, size::rate),
+        let rate = match view.doing {
+            Doing::Checking => "checking".to_owned(),
+            Doing::Saving => "saving".to_owned(),
+            Doing::Stalled => STALLED.to_owned(),
+            Doing::Moving => view.rate.map_or_else(String::new, size::rate),
         };
-        let left = match view.phase {
-            Phase::Moving => rate::eta(view.file.size - view.there, view.rate).map(size::rough),
-            _ => None,
+        let left = match view.doing {
+            Doing::Moving => rate::eta(view.file.size - view.there, view.rate).map(size::rough),
+            Doing::Checking | Doing::Saving | Doing::Stalled => None,
         };
-        if view.file.resumed > 0 && view.age < RESUMED_SHOWN && self.columns >= COLUMNS_ALL {
+        let is_resumed = view.file.resumed > 0 && view.age < RESUMED_SHOWN && view.doing != Doing::Stalled;
+        if is_resumed && self.columns >= COLUMNS_ALL {
             let resumed = format!("resumed at {}", size::bytes(view.file.resumed));
             return self.columns_of(percent, (view.there, view.file.size), &format!("{resumed:>18}"), None);
         }
@@ -111,6 +118,7 @@ impl Layout {
         if files.width() + message.width() + 4 > self.columns {
             message = format!("{percent:>3}%");
         }
+        bar.set_style(self.bar_style("", look.speed.is_still()));
         bar.set_length(look.bytes_found);
         bar.set_position(look.bytes_there);
         bar.set_prefix(files);
@@ -119,18 +127,23 @@ impl Layout {
 
     pub(super) fn link_line(self, look: &Snapshot) -> String {
         let mut parts = Vec::new();
-        match look.speed {
-            Speed::Reconnecting(attempt, wait) if wait.is_zero() => parts.push(format!("reconnecting ({attempt})")),
-            Speed::Reconnecting(attempt, wait) => {
-                let wait = wait.as_secs_f64().ceil();
-                parts.push(format!("reconnecting ({attempt}), next try in {wait}s"));
+        match (look.speed, &look.stall) {
+            (Speed::Reconnecting { attempt, wait, is_first }, _) => {
+                let doing = if is_first { "trying again" } else { "reconnecting" };
+                let next = if wait.is_zero() { String::new() } else { format!(", next try in {}s", seconds(wait)) };
+                parts.push(format!("{doing} ({attempt}){next}"));
             }
-            Speed::Waiting(wait) => {
-                parts.push(format!("waiting for a place, asking again in {}s", wait.as_secs_f64().ceil()));
+            (Speed::Waiting(wait), _) => {
+                parts.push(format!("waiting for a place, asking again in {}s", seconds(wait)));
             }
-            _ => parts.extend(look.link.parts()),
+            (_, Some(stall)) => parts.push(stall.clone()),
+            (_, None) => parts.extend(look.link.parts()),
         }
-        parts.push(format!("{} active", size::count(look.files.len() as u64)));
+        let active = look.files.iter().filter(|view| view.is_active()).count();
+        parts.push(format!("{} active", size::count(active as u64)));
+        if look.announced > 0 {
+            parts.push(format!("{} announced", size::count(look.announced)));
+        }
         if look.bytes_resumed > 0 {
             parts.push(format!("resumed {}", size::bytes(look.bytes_resumed)));
         }
@@ -146,13 +159,24 @@ impl Layout {
     }
 }
 
-/// The rate, or why there is none.
-pub(in super::super) fn speed(speed: Speed) -> String {
+/// The rate, or that there is none. Why and for how long is said below.
+pub(super) fn speed(speed: Speed) -> String {
     match speed {
-        Speed::Unknown | Speed::Reconnecting(..) | Speed::Waiting(_) => String::new(),
+        Speed::Unknown | Speed::Waiting(_) | Speed::Reconnecting { is_first: true, .. } => String::new(),
+        Speed::Stalled(Stall { cause: StallCause::Unreached, .. }) => String::new(),
         Speed::Moving(rate) => size::rate(rate),
-        Speed::Stalled(still) => format!("stalled {}", size::rough(still)),
+        Speed::Stalled(_) | Speed::Reconnecting { .. } => STALLED.to_owned(),
     }
+}
+
+/// Whole seconds until something happens.
+fn seconds(wait: Duration) -> f64 {
+    wait.as_secs_f64().ceil()
+}
+
+/// Text that is to be noticed.
+pub(super) fn warning_style() -> ProgressStyle {
+    ProgressStyle::with_template("{msg:.yellow}").expect("the template is a constant and well formed")
 }
 
 pub(super) fn text_style() -> ProgressStyle {

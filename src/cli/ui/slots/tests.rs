@@ -6,8 +6,11 @@ use std::sync::Arc;
 use indicatif::InMemoryTerm;
 use unicode_width::UnicodeWidthStr as _;
 
+use super::super::files::Doing;
 use super::super::link::LinkView;
-use super::super::model::{Speed, Tally};
+use super::super::model::Speed;
+use super::super::stall::{Stall, StallCause};
+use super::super::tally::Tally;
 use super::*;
 use crate::progress::FileProgress;
 use crate::protocol::message::Why;
@@ -40,7 +43,7 @@ impl Stage {
 fn view(path: &str, size: u64, there: u64, age_ms: u64) -> FileView {
     let file = Arc::new(FileProgress::new(path.to_owned(), size, 0, Why::New));
     let age = Duration::from_millis(age_ms);
-    FileView { file, there, phase: Phase::Moving, age, rate: Some(41.0 * MIB as f64) }
+    FileView { file, there, doing: Doing::Moving, age, rate: Some(41.0 * MIB as f64) }
 }
 
 fn look(files: Vec<FileView>) -> Snapshot {
@@ -65,6 +68,8 @@ fn look(files: Vec<FileView>) -> Snapshot {
         },
         tally: Tally { same: 2, ..Tally::default() },
         files,
+        announced: 0,
+        stall: None,
     }
 }
 
@@ -72,7 +77,7 @@ fn look(files: Vec<FileView>) -> Snapshot {
 fn the_screen_at_80_by_24() {
     let mut stage = Stage::new(24, 80, 16);
     let mut saving = view("backup.tar", 12 << 30, 12 << 30, 9000);
-    saving.phase = Phase::Committing;
+    saving.doing = Doing::Saving;
     let files = vec![
         view("holiday.mp4", 2 << 30, 1_310 * MIB, 9000),
         view("photos/2026/raw/IMG_0042.dng", 42 * MIB, 11 * MIB, 400),
@@ -87,7 +92,7 @@ fn the_screen_at_80_by_24() {
             "  …26/raw/IMG_0042.dng ━━━╸──────────  26%    11.0/42.0 MiB    41 MiB/s      0s",
             "  backup.tar           ━━━━━━━━━━━━━━ 100%    12.0/12.0 GiB      saving",
             " 214/10,000 files      ━━━╸──────────  24%   31.0/128.0 GiB    97 MiB/s  17m05s",
-            " rtt 182 ms  loss 1.3%  4 active  resumed 8.0 GiB  2 same  0 failed",
+            " rtt 182 ms  loss 1.3%  3 active  resumed 8.0 GiB  2 same  0 failed",
         ]
     );
 }
@@ -143,21 +148,65 @@ fn a_short_job_shows_no_bars() {
 }
 
 #[test]
-fn an_unfinished_scan_shows_its_plus_and_a_stall_its_length() {
+fn an_unfinished_scan_shows_its_plus() {
     let mut stage = Stage::new(24, 80, 16);
-    let speed = Speed::Stalled(Duration::from_millis(7400));
-    stage.slots.draw(&Snapshot { scan_ended: false, eta: None, speed, ..look(vec![]) });
-    let lines = stage.lines();
-    assert!(lines[0].starts_with(" 214/10,000+ files"), "{}", lines[0]);
-    assert!(lines[0].ends_with("stalled 7s"), "{}", lines[0]);
+    stage.slots.draw(&Snapshot { scan_ended: false, eta: None, ..look(vec![]) });
+    assert!(stage.lines()[0].starts_with(" 214/10,000+ files"), "{}", stage.lines()[0]);
+}
+
+#[test]
+fn what_stands_still_says_so_in_every_row_and_why_and_for_how_long_below() {
+    let mut stage = Stage::new(24, 80, 16);
+    let stalled = |path| FileView { doing: Doing::Stalled, rate: None, ..view(path, 2 << 30, 1_310 * MIB, 9000) };
+    let lasted = Duration::from_millis(20_400);
+    let stall = Stall { lasted, cause: StallCause::Silent };
+    let speed = Speed::Stalled(stall);
+    let text = Some("no answer from box for 20s; trying again".to_owned());
+    let files = vec![stalled("holiday.mp4"), stalled("resumed.mp4")];
+    stage.slots.draw(&Snapshot { speed, eta: None, stall: text, ..look(files) });
+    let screen = stage.lines();
+    assert_eq!(
+        screen,
+        [
+            "  holiday.mp4          ━━━━━━━━╸─────  63%      1.3/2.0 GiB     stalled",
+            "  resumed.mp4          ━━━━━━━━╸─────  63%      1.3/2.0 GiB     stalled",
+            " 214/10,000 files      ━━━╸──────────  24%   31.0/128.0 GiB     stalled",
+            " no answer from box for 20s; trying again  2 active  resumed 8.0 GiB  2 same",
+        ]
+    );
+    // No column moves when it goes on.
+    stage.slots.draw(&look(vec![view("holiday.mp4", 2 << 30, 1_310 * MIB, 9000)]));
+    assert_eq!(stage.lines()[0].find('%'), screen[0].find('%'));
 }
 
 #[test]
 fn a_lost_connection_takes_the_place_of_its_figures() {
     let mut stage = Stage::new(24, 80, 16);
-    let speed = Speed::Reconnecting(2, Duration::from_millis(2100));
-    stage.slots.draw(&Snapshot { speed, ..look(vec![]) });
-    assert!(stage.lines()[1].starts_with(" reconnecting (2), next try in 3s  0 active"), "{}", stage.lines()[1]);
+    for (is_first, text) in [(false, " reconnecting (2), next try in 3s  0 active"), (true, " trying again (2), next")]
+    {
+        let speed = Speed::Reconnecting { attempt: 2, wait: Duration::from_millis(2100), is_first };
+        stage.slots.draw(&Snapshot { speed, ..look(vec![]) });
+        assert!(stage.lines()[1].starts_with(text), "{}", stage.lines()[1]);
+    }
+}
+
+#[test]
+fn rows_are_for_files_whose_content_moves_and_the_rest_is_counted() {
+    let mut stage = Stage::new(24, 80, 16);
+    let saving = FileView { doing: Doing::Saving, ..view("large", 12 * MIB, 12 * MIB, 900) };
+    // A small file is reported only when all of it is there.
+    let files = vec![view("small", 800, 0, 900), view("new", 12 * MIB, 0, 200), view("big", 12 * MIB, 0, 900), saving];
+    let mut rows = |announced| {
+        stage.slots.draw(&Snapshot { announced, bytes_resumed: 0, ..look(files.clone()) });
+        let lines = stage.lines();
+        let words = lines.iter().filter_map(|line| line.split_whitespace().next().map(str::to_owned));
+        (words.collect::<Vec<_>>(), lines)
+    };
+    let (many, lines) = rows(1905);
+    assert_eq!(many, ["big", "large", "214/10,000", "rtt"], "{lines:#?}");
+    let (few, _) = rows(0);
+    assert_eq!(few, ["big", "large", "small", "214/10,000", "rtt"]);
+    assert_eq!(lines[3], " rtt 182 ms  loss 1.3%  3 active  1,905 announced  2 same  0 failed");
 }
 
 #[test]
@@ -260,7 +309,7 @@ fn many_files_on_a_narrow_screen_lose_columns_not_the_line() {
 fn a_resumed_file_says_where() {
     let mut stage = Stage::new(24, 80, 16);
     let file = Arc::new(FileProgress::new("backup.tar".into(), 12 << 30, 8 << 30, Why::Resume));
-    let view = FileView { file, there: 8 << 30, phase: Phase::Moving, age: Duration::from_secs(1), rate: None };
+    let view = FileView { file, there: 8 << 30, doing: Doing::Moving, age: Duration::from_secs(1), rate: None };
     stage.slots.draw(&look(vec![view]));
     assert!(stage.lines()[0].ends_with("8.0/12.0 GiB  resumed at 8.0 GiB"), "{}", stage.lines()[0]);
 }

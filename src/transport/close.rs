@@ -14,9 +14,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use quinn::Connection;
+use quinn::{Connection, VarInt};
 use quinn_proto::RttEstimator;
 use quinn_proto::congestion::{Controller, ControllerFactory, ControllerMetrics};
+
+use crate::protocol::close::CloseCode;
 
 /// More than any connection has in flight, and so much that quinn's pacer holds nothing back.
 const WINDOW_OPEN: u64 = 1 << 33;
@@ -35,15 +37,17 @@ impl ControllerFactory for Opening {
     }
 }
 
-/// Lifts the window of a connection that is about to be closed.
-pub(crate) fn open_window(connection: &Connection) {
+/// Ends a connection at once and tells the peer why. What was not acknowledged yet may be lost.
+pub fn close(connection: &Connection, code: CloseCode, text: &str) {
     if let Some(controller) = openable(connection) {
         controller.lifted.store(WINDOW_OPEN, Ordering::Relaxed);
     }
+    connection.close(VarInt::from_u32(code.code()), text.as_bytes());
 }
 
-/// Lets a packet leave although the window is full. What is to be sent next goes in it, acknowledgements included, which
-/// quinn holds back behind content. The exception ends when the window is free again.
+/// Lets the next packet of a connection leave although everything that may be in flight is: acknowledgements too, which
+/// quinn holds back behind content. For a path that has gone silent: when that packet is acknowledged, all before it are
+/// known to be lost and are sent again. The exception ends when the window is free again.
 pub(crate) fn admit_probe(connection: &Connection) {
     if let Some(controller) = openable(connection) {
         let bound = controller.in_flight.saturating_add(PROBE_PACKETS * controller.mtu);

@@ -1,0 +1,63 @@
+//! Counts of a job that only its events tell.
+
+use super::fate::{self, Fate, Prospect};
+use crate::progress::FileProgress;
+use crate::protocol::message::Why;
+
+/// Counts that only events tell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Files with the same size and time there.
+    pub(crate) same: u64,
+    /// Files that exist there and stay.
+    pub(crate) kept: u64,
+    /// Files of which only the permission bits differed: they are set, or would be.
+    pub(crate) modes: u64,
+    /// Directories and links, which count as done but are no files to the user.
+    pub(crate) made: u64,
+    /// Files that were compared, and whose content was there already.
+    pub(crate) equal: u64,
+    /// Files of whose old versions a part was replaced.
+    pub(crate) updated: u64,
+    /// Bytes of those that stayed.
+    pub(crate) matched_bytes: u64,
+    /// Bytes of unfinished files that were continued.
+    pub(crate) resumed_bytes: u64,
+    /// Bytes that are zero and were not moved.
+    pub(crate) hole_bytes: u64,
+    /// Files that a dry run would transfer whole, or the rest of.
+    pub(crate) planned: u64,
+    /// Files that it would update.
+    pub(crate) planned_updates: u64,
+    /// Files that it would compare.
+    pub(crate) planned_compares: u64,
+    /// Their bytes.
+    pub(crate) planned_bytes: u64,
+    /// Bytes of them that are there already.
+    pub(crate) planned_there: u64,
+}
+
+impl Tally {
+    pub(super) fn finished(&mut self, file: &FileProgress) {
+        self.hole_bytes += fate::holes(file);
+        match Fate::of(file) {
+            Fate::Sent => {}
+            Fate::Resumed => self.resumed_bytes += file.reused(),
+            Fate::Updated => {
+                self.updated += 1;
+                self.matched_bytes += file.reused();
+            }
+            Fate::Equal => self.equal += 1,
+        }
+    }
+
+    pub(super) fn planned(&mut self, why: Why, from: u64, size: u64) {
+        match Prospect::of(why, from, size, false) {
+            Prospect::Compare => self.planned_compares += 1,
+            Prospect::Update => self.planned_updates += 1,
+            Prospect::New | Prospect::Rename | Prospect::Replace | Prospect::Resume => self.planned += 1,
+        }
+        self.planned_bytes += size;
+        self.planned_there += from;
+    }
+}

@@ -1,0 +1,124 @@
+use std::pin::pin;
+use std::task::{Context, Waker};
+
+use proptest::prelude::*;
+
+use super::purse::{CONNECTION_TIMES, KEY_TIMES};
+use super::*;
+use crate::transport::Identity;
+
+fn key() -> Fingerprint {
+    Identity::ephemeral().expect("a key").fingerprint()
+}
+
+/// Takes pieces until the share is used up.
+fn take_all(account: &Account, piece: usize) -> Vec<Hold> {
+    std::iter::from_fn(|| account.take_memory(piece)).collect()
+}
+
+fn sum(holds: &[Hold]) -> usize {
+    holds.iter().map(Hold::amount).sum()
+}
+
+const PIECE: usize = 64 << 10;
+
+#[test]
+fn one_alone_gets_most_and_leaves_some() {
+    let budget = Budget::new(MEMORY_BYTES, 100);
+    let holds = take_all(&budget.account(key()), PIECE);
+    let share = MEMORY_BYTES / (CONNECTION_TIMES + 1) * CONNECTION_TIMES + FLOOR_BYTES;
+    assert!((share - 2 * PIECE..=share).contains(&sum(&holds)), "{}", sum(&holds));
+    assert!(budget.free() >= MEMORY_BYTES / (CONNECTION_TIMES + 1));
+    drop(holds);
+    assert_eq!(budget.free(), MEMORY_BYTES);
+    assert!(budget.0.memory.state().of_keys.is_empty());
+}
+
+#[test]
+fn many_connections_of_one_key_leave_a_fifth_to_the_others() {
+    let budget = Budget::new(MEMORY_BYTES, 100);
+    let (greedy, honest) = (key(), key());
+    let all: Vec<_> = (0..32).map(|_| take_all(&budget.account(greedy), PIECE)).collect();
+    assert!(budget.free() >= MEMORY_BYTES / (KEY_TIMES + 1));
+    let own = take_all(&budget.account(honest), PIECE);
+    assert!(sum(&own) >= MEMORY_BYTES / (KEY_TIMES + 1) / 4 * 3, "{}", sum(&own));
+    drop(all);
+    drop(own);
+    assert_eq!(budget.free(), MEMORY_BYTES);
+}
+
+#[test]
+fn whatever_others_hold_each_has_its_floor() {
+    let budget = Budget::new(MEMORY_BYTES, 100);
+    let greedy: Vec<_> = (0..64).map(|_| take_all(&budget.account(key()), PIECE)).collect();
+    let late = budget.account(key());
+    assert!(late.take_memory(MEMORY_BYTES).is_none());
+    let floor = late.take_memory(FLOOR_BYTES).expect("it holds nothing");
+    drop(floor);
+    let all = greedy.iter().map(|holds| sum(holds)).sum::<usize>();
+    assert!(all <= MEMORY_BYTES + 64 * FLOOR_BYTES, "{all}");
+}
+
+#[test]
+fn files_are_shared_alike() {
+    let budget = Budget::new(0, 1000);
+    let account = budget.account(key());
+    let holds: Vec<_> = std::iter::from_fn(|| account.take_file()).collect();
+    assert_eq!(holds.len(), 751, "three quarters, and one that counts for nothing");
+    assert!(budget.account(key()).take_file().is_some());
+}
+
+#[tokio::test]
+async fn who_waits_goes_on_when_something_was_given_back() {
+    let budget = Budget::new(PIECE, 1);
+    let account = budget.account(key());
+    let floor = account.memory(FLOOR_BYTES).await;
+    let mut waiting = pin!(account.memory(PIECE));
+    assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    drop(floor);
+    assert_eq!(waiting.await.amount(), PIECE);
+    assert_eq!(budget.free(), PIECE);
+}
+
+#[test]
+fn an_end_of_its_own_takes_what_it_needs() {
+    let account = Account::of_one();
+    assert!(account.take_memory(usize::MAX).is_some() && account.take_file().is_some());
+    assert_eq!(account.receive().share(), usize::MAX);
+}
+
+#[test]
+fn windows_aim_at_an_equal_part() {
+    let budget = Budget::new(MEMORY_BYTES, 1);
+    let receiving: Vec<_> = (0..4).map(|_| budget.account(key()).receive()).collect();
+    assert!(receiving.iter().all(|one| one.share() == WINDOWS_BYTES / 4));
+    assert_eq!(receiving.into_iter().next().expect("one of four").share(), WINDOWS_BYTES / 4);
+    assert_eq!(budget.account(key()).receive().share(), WINDOWS_BYTES);
+}
+
+proptest! {
+    #[test]
+    fn what_is_taken_in_any_order_is_bounded_and_all_given_back(
+        steps in prop::collection::vec((0..6_usize, 0..3_u8, 0..400_000_usize), 1..300)
+    ) {
+        const ALL: usize = 4 << 20;
+        let budget = Budget::new(ALL, 1);
+        let keys = [key(), key(), key()];
+        let accounts: Vec<_> = (0..6).map(|n| budget.account(keys[n % 3])).collect();
+        let mut holds: Vec<Hold> = Vec::new();
+        for (who, what, bytes) in steps {
+            match what {
+                0 => holds.extend(accounts[who].take_memory(bytes)),
+                1 if !holds.is_empty() => drop(holds.swap_remove(bytes % holds.len())),
+                2 if !holds.is_empty() => {
+                    let at = bytes % holds.len();
+                    if bytes % 2 == 0 { holds[at].shrink(bytes) } else { holds[at].grow(bytes); }
+                }
+                _ => {}
+            }
+            prop_assert!(sum(&holds) <= ALL + 6 * FLOOR_BYTES);
+        }
+        drop(holds);
+        prop_assert_eq!(budget.free(), ALL);
+    }
+}
