@@ -212,6 +212,11 @@ async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken)
         result = receive_over(&plan, &mut link, &observer) => result,
         () = cancel.cancelled() => Err(Error::Cancelled),
     };
+    if plan.options.dry_run && result.is_ok() {
+        // The server is not to take it for one that has got what it came for.
+        link.close(CloseCode::Cancelled).await;
+        return Ok(());
+    }
     link.end(result).await
 }
 

@@ -166,8 +166,9 @@
 //! * `GoAway`: either end is about to stop. The sender sends no new header, then `End`. The receiver answers
 //!   headers that it has not begun with `Refuse(Cancelled)`. Files that are `From` may finish.
 //! * `Settled`: the receiver, once, after `End`, when every file is settled and directories have got their times.
-//! * The client closes with `Done` when `Settled` was said, by it or to it. If one half of the control
-//!   stream ends before, the other end closes the connection; a reset of it is treated alike.
+//! * The client closes with `Done` when `Settled` was said, by it or to it; with `Cancelled` when it only wanted to know
+//!   what it would get. If one half of the control stream ends before, the other end closes the connection; a reset of it
+//!   is treated alike.
 //!
 //! # Probe
 //! With [`features::PROBE`]: a measurement of the path. Nothing of it touches a disk or has a meaning.

@@ -18,7 +18,7 @@ use super::paths::Paths;
 use super::places::CLIENTS_MAX;
 use super::pool::Pool;
 use super::run::{self, NETWORK_THREAD};
-use super::{Access, Server, Shared};
+use super::{Access, Once, Server, Shared};
 use crate::error::Error;
 use crate::session::SessionError;
 use crate::session::budget::{Budget, MEMORY_BYTES};
@@ -52,7 +52,7 @@ pub struct ServerBuilder {
     clients_max: usize,
     memory: usize,
     sync: bool,
-    once: bool,
+    once: Option<Once>,
     rate_limit: Option<Rate>,
     destination: Option<PathBuf>,
     keep_parts: Option<Duration>,
@@ -77,7 +77,7 @@ impl ServerBuilder {
             clients_max: CLIENTS_MAX,
             memory: MEMORY_BYTES,
             sync: true,
-            once: false,
+            once: None,
             rate_limit: None,
             destination: None,
             keep_parts: None,
@@ -179,9 +179,8 @@ impl ServerBuilder {
         self
     }
 
-    /// End when the first client has been served. One that lost its connection is not done: it may come back.
-    /// Default: no.
-    pub fn once(mut self, once: bool) -> Self {
+    /// End with the first client; `None`, the default: never.
+    pub fn once(mut self, once: Option<Once>) -> Self {
         self.once = once;
         self
     }

@@ -67,7 +67,7 @@ pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Sh
     client.welcome();
     let parting = client.serve(&shared, addr, peer, &slot, way.clone(), inside).await;
     shared.paths.keep(&way, &connection);
-    if parting == Parting::Final {
+    if shared.once.is_some_and(|once| once.is_over_with(parting)) {
         shared.left.notify_one();
     }
 }
@@ -178,13 +178,15 @@ impl Client {
         let total = conversation.totals;
         info!(worker, %addr, peer = peer.short(), why, ?total, "disconnected");
         shared.notices.send(total.notice(worker, named, visit.since().elapsed(), why));
-        Parting::of(&error)
+        Parting::of(&error, total.went_well())
     }
 }
 
-/// Whether a client that is gone will come back by itself.
+/// How a client has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Parting {
+pub(super) enum Parting {
+    /// It has sent or got files, all of them well, and says that it is done.
+    Served,
     /// It said farewell, or was sent away for good.
     Final,
     /// Its connection was lost, and it goes on trying.
@@ -192,16 +194,15 @@ enum Parting {
 }
 
 impl Parting {
-    fn of(error: &SessionError) -> Self {
-        match error {
+    fn of(error: &SessionError, went_well: bool) -> Self {
+        let SessionError::Connection(error) = error else {
+            return if matches!(error, SessionError::Timeout(_)) { Self::Lost } else { Self::Final };
+        };
+        match transport::closed_by(error) {
             // A client that has waited too long for us tries again, too.
-            SessionError::Connection(error)
-                if matches!(transport::closed_by(error), None | Some(CloseCode::Timeout)) =>
-            {
-                Self::Lost
-            }
-            SessionError::Timeout(_) => Self::Lost,
-            _ => Self::Final,
+            None | Some(CloseCode::Timeout) => Self::Lost,
+            Some(CloseCode::Done) if went_well => Self::Served,
+            Some(_) => Self::Final,
         }
     }
 }
@@ -232,17 +233,24 @@ fn farewell(addr: SocketAddr, error: &SessionError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Once;
     use super::*;
     use quinn::{ApplicationClose, ConnectionError};
 
     #[test]
-    fn a_client_that_waited_too_long_or_vanished_comes_back_and_one_that_said_farewell_does_not() {
-        let closed = |code: CloseCode| {
+    fn a_client_that_waited_too_long_or_vanished_comes_back_and_only_one_that_says_so_is_served() {
+        let closed = |code: CloseCode, went_well| {
             let close = ApplicationClose { error_code: code.code().into(), reason: Default::default() };
-            Parting::of(&SessionError::Connection(ConnectionError::ApplicationClosed(close)))
+            Parting::of(&SessionError::Connection(ConnectionError::ApplicationClosed(close)), went_well)
         };
-        assert_eq!(Parting::of(&SessionError::Connection(ConnectionError::TimedOut)), Parting::Lost);
-        assert_eq!(closed(CloseCode::Timeout), Parting::Lost);
-        assert_eq!(closed(CloseCode::Done), Parting::Final);
+        assert_eq!(Parting::of(&SessionError::Connection(ConnectionError::TimedOut), true), Parting::Lost);
+        assert_eq!(Parting::of(&SessionError::Timeout("go on"), true), Parting::Lost);
+        assert_eq!(closed(CloseCode::Timeout, true), Parting::Lost);
+        assert_eq!(closed(CloseCode::Done, true), Parting::Served);
+        assert_eq!(closed(CloseCode::Done, false), Parting::Final);
+        assert_eq!(closed(CloseCode::Cancelled, true), Parting::Final);
+        assert!(!Once::Transfer.is_over_with(Parting::Final) && Once::Client.is_over_with(Parting::Final));
+        assert!([Once::Transfer, Once::Client].into_iter().all(|once| once.is_over_with(Parting::Served)));
+        assert!(![Once::Transfer, Once::Client].into_iter().any(|once| once.is_over_with(Parting::Lost)));
     }
 }

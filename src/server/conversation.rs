@@ -253,10 +253,11 @@ impl Conversation {
             return Err(SessionError::Order("a second push while the first is running"));
         }
         let place = Place { root: self.client.root().cloned(), to: push.to.clone(), is_rehearsal: push.dry_run };
+        let is_rehearsal = push.dry_run;
         let (observer, moving) = self.observe(Direction::In, place);
         let receiver = Receiver::new(self.receiver_tools(&observer), self.receive_options(push));
         receiver.use_features(self.client.features());
-        self.begin(Role::Receiver(receiver.clone()), &observer, moving);
+        self.begin(Role::Receiver(receiver.clone()), &observer, moving, is_rehearsal);
         // Not `abort_all`, which looks at every task that was ever ended here and not joined.
         self.receiving = JoinSet::new();
         self.receiving.spawn(accept_streams(self.client.connection.clone(), receiver.clone()));
@@ -390,7 +391,8 @@ impl Conversation {
             ahead,
         });
         sender.use_features(self.client.features());
-        self.begin(Role::Sender(sender.clone()), &observer, moving);
+        // A client that only wants to know what it would get says so when it leaves.
+        self.begin(Role::Sender(sender.clone()), &observer, moving, false);
         let (grant, destination) = (self.client.grant.clone(), self.shared.destination.clone());
         let name = wanted.first_pattern();
         let no_thread = |failure| Found::Problem { name, failure };
@@ -416,8 +418,8 @@ impl Conversation {
     }
 
     /// Makes a job visible.
-    fn begin(&mut self, role: Role, observer: &Observer, moving: Arc<Moving>) {
-        let job = Arc::new(Job::new(role, observer.counters().clone(), moving));
+    fn begin(&mut self, role: Role, observer: &Observer, moving: Arc<Moving>, is_rehearsal: bool) {
+        let job = Arc::new(Job::new(role, observer.counters().clone(), moving, is_rehearsal));
         // The job before this one in the same direction is over; of thousands only the sums stay.
         if let Some(earlier) = self.visit.begin(job) {
             self.totals.add(&earlier);

@@ -32,6 +32,8 @@ pub(super) struct Job {
     role: Role,
     counters: Arc<Counters>,
     moving: Arc<Moving>,
+    /// Nothing is done: the client wants to know what would be.
+    is_rehearsal: bool,
     since: Instant,
     recent: Mutex<Recent<Totals>>,
 }
@@ -59,9 +61,9 @@ impl std::fmt::Debug for Job {
 
 impl Job {
     /// A job that begins now; `moving` hears of its events.
-    pub(super) fn new(role: Role, counters: Arc<Counters>, moving: Arc<Moving>) -> Self {
+    pub(super) fn new(role: Role, counters: Arc<Counters>, moving: Arc<Moving>, is_rehearsal: bool) -> Self {
         let since = Instant::now();
-        Self { role, counters, moving, since, recent: Mutex::new(Recent::new(since, Totals::default())) }
+        Self { role, counters, moving, is_rehearsal, since, recent: Mutex::new(Recent::new(since, Totals::default())) }
     }
 
     pub(super) fn direction(&self) -> Direction {
@@ -73,6 +75,20 @@ impl Job {
 
     pub(super) fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    pub(super) fn is_rehearsal(&self) -> bool {
+        self.is_rehearsal
+    }
+
+    /// Files that need nothing more. What a client got it may have acknowledged in a packet that its farewell overtook, so
+    /// that what was found counts there.
+    pub(super) fn settled(&self) -> u64 {
+        let counters = &self.counters;
+        match self.role {
+            Role::Receiver(_) => Counters::read(&counters.files_done) + Counters::read(&counters.files_skipped),
+            Role::Sender(_) => Counters::read(&counters.files_found),
+        }
     }
 
     /// Whether something of it is left to do.

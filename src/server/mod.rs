@@ -115,7 +115,7 @@ pub(crate) struct Shared {
     keep_dirlinks: bool,
     hidden: bool,
     durable: bool,
-    once: bool,
+    once: Option<Once>,
     rate_limit: Option<Rate>,
     /// Where the files that are got go, if this process knows it.
     destination: Option<PathBuf>,
@@ -146,7 +146,7 @@ pub(crate) struct Shared {
     paths: Paths,
     /// Set once, when the server is to end: by when what is in flight must be done.
     drain: watch::Sender<Option<Instant>>,
-    /// A client that was served has left for good.
+    /// A client with which the server is over has left.
     left: Notify,
     /// The list of clients is to be looked at now.
     reload: Notify,
@@ -156,6 +156,26 @@ impl Shared {
     /// What lets clients in that are on no list, as it is now.
     fn passes(&self) -> Arc<Passes> {
         self.passes.lock().expect("no holder panics").clone()
+    }
+}
+
+/// With which client a server that serves once is over. One that lost its connection may come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Once {
+    /// With the first that leaves, whatever it did.
+    Client,
+    /// With the first that has sent or got files, all of them well. One that only looked, was interrupted, or was refused,
+    /// may come again.
+    Transfer,
+}
+
+impl Once {
+    fn is_over_with(self, parting: connection::Parting) -> bool {
+        match parting {
+            connection::Parting::Served => true,
+            connection::Parting::Final => self == Self::Client,
+            connection::Parting::Lost => false,
+        }
     }
 }
 
@@ -262,7 +282,7 @@ impl Server {
         self.shared.fault.what().map(|what| Error::Session(SessionError::Internal(what)))
     }
 
-    /// Waits until all threads have ended: after a shutdown, or after the first client with `once`.
+    /// Waits until all threads have ended: after a shutdown, or, with `once`, after the first client.
     pub fn wait(mut self) {
         self.join();
     }

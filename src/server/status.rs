@@ -60,7 +60,7 @@ pub struct Rules {
     pub token: bool,
     /// Whoever has a certificate is let in.
     pub client_ca: bool,
-    /// It ends after the first client.
+    /// It ends after the first client whose files all went well.
     pub once: bool,
     /// A file is durable before it counts as done.
     pub sync: bool,
@@ -194,7 +194,7 @@ impl Rules {
             no_auth: matches!(shared.access, Access::Anyone),
             token: shared.passes().token.is_some(),
             client_ca: shared.passes().authority.is_some(),
-            once: shared.once,
+            once: shared.once.is_some(),
             sync: shared.durable,
             rate_limit: shared.rate_limit.map(|limit| limit.bytes_per_second()),
         }

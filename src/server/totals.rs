@@ -15,12 +15,15 @@ pub(super) struct Totals {
     files_out: u64,
     bytes_in: u64,
     bytes_out: u64,
+    /// Files that were moved, or were there already, in jobs that were no rehearsals.
+    settled: u64,
+    failed: u64,
 }
 
 impl Totals {
     /// The news of the end of a connection.
     pub(super) fn notice(self, worker: usize, peer: Arc<Peer>, elapsed: Duration, why: String) -> Notice {
-        let Self { files_in, files_out, bytes_in, bytes_out } = self;
+        let Self { files_in, files_out, bytes_in, bytes_out, .. } = self;
         Notice::Disconnected { worker, peer, why, elapsed, files_in, files_out, bytes_in, bytes_out }
     }
 
@@ -34,5 +37,14 @@ impl Totals {
         };
         *all_files += files;
         *all_bytes += bytes;
+        if !job.is_rehearsal() {
+            self.settled += job.settled();
+            self.failed += Counters::read(&job.counters().files_failed);
+        }
+    }
+
+    /// Whether files were moved, and all of them well.
+    pub(super) fn went_well(&self) -> bool {
+        self.settled > 0 && self.failed == 0
     }
 }

@@ -70,6 +70,38 @@ fn one_client_is_enough_for_a_server_that_serves_once() {
 }
 
 #[test]
+fn a_look_a_rehearsal_an_interruption_and_a_refusal_do_not_use_up_a_server_that_serves_once() {
+    let (remote, local) = (Machine::new(), Machine::new());
+    remote.write("in/taken", "theirs");
+    let mut serve = remote.serve("in", "--once --no-clobber -v");
+    local.write("taken", "ours");
+    local.write_large("big", 20 << 20);
+    local.qft(["remote", "add", "box", serve.ticket()]).run().exits(0);
+    local.run("ls box:").exits(0).prints("taken\n");
+    local.run("doctor --time 1s box").exits(0);
+    local.run("send -n big").exits(0);
+    local.run("get -n taken elsewhere").exits(0);
+    local.run("send taken").exits(7);
+    let sending = local.run_on("send --bwlimit 1M big");
+    wait_for("the first bytes", || remote.has("in/.big.qft-part").then_some(()));
+    sending.signal(Signal::INT);
+    sending.end().exits(130);
+    local.run("send big").exits(0);
+    assert_eq!(serve.end(), Some(0), "{}", serve.log());
+}
+
+#[test]
+fn a_server_that_serves_once_ends_when_a_client_has_got_files_too() {
+    let (remote, local) = (Machine::new(), Machine::new());
+    for n in 0..20 {
+        remote.write(&format!("in/{n}"), "x");
+    }
+    let mut serve = remote.serve("in", "--once --read-only");
+    local.qft(["get", serve.ticket(), "."]).run().exits(0);
+    assert_eq!(serve.end(), Some(0), "{}", serve.log());
+}
+
+#[test]
 fn a_stopped_server_lets_what_is_in_flight_finish() {
     let (remote, local, mut serve) = paired(&format!("--drain 60s {SLOWLY}"));
     local.write_large("big", SLOW_BYTES);

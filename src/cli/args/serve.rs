@@ -12,7 +12,7 @@ use super::{Limit, parse_count, parse_time};
 use crate::server::CLIENTS_MAX;
 
 /// How long a stopping server lets files finish, unless `--drain` says otherwise.
-const DRAIN_DEFAULT: &str = "30";
+const DRAIN_DEFAULT: &str = "30s";
 
 /// How long an unfinished file may lie there, unless `--keep-parts` says otherwise: whoever is away for a holiday continues
 /// what he began.
@@ -45,7 +45,7 @@ pub(crate) struct ServeArgs {
     /// Clients at the same time; one address, or key, gets half; others wait
     #[arg(long, value_name = "N", value_parser = parse_count, default_value_t = NonZeroUsize::new(CLIENTS_MAX).expect("there is room for some"))]
     pub(crate) max_clients: NonZeroUsize,
-    /// Exit when the first client is done
+    /// Exit when a client has sent or got files, all of them well; a look with ls is none
     #[arg(long)]
     pub(crate) once: bool,
     /// Get, not send
@@ -96,8 +96,8 @@ pub(crate) struct ServeArgs {
     /// Do not wait until files are safe on disk
     #[arg(long, help_heading = "Running it")]
     pub(crate) no_sync: bool,
-    /// When stopped, let files finish for SECS
-    #[arg(long, value_name = "SECS", default_value = DRAIN_DEFAULT, value_parser = parse_time, help_heading = "Running it")]
+    /// When stopped, let files finish for TIME (30s, 5m)
+    #[arg(long, value_name = "TIME", default_value = DRAIN_DEFAULT, value_parser = parse_time, help_heading = "Running it")]
     pub(crate) drain: Duration,
     /// Remove unfinished files that were not written to for TIME, at the start and daily; 0 = never
     #[arg(long, value_name = "TIME", default_value = KEEP_PARTS_DEFAULT, value_parser = parse_time, help_heading = "Running it")]

@@ -36,7 +36,7 @@ use super::tilde;
 use crate::digest::engine;
 use crate::error::Error;
 use crate::protocol::path::escape;
-use crate::server::{Access, Mode, Server};
+use crate::server::{Access, Mode, Once, Server};
 use crate::storage::plain;
 use crate::transport::trust::Clients;
 use crate::transport::{self, DEFAULT_PORT, Identity, PathMemory, Presence, Serving, TransportError};
@@ -141,7 +141,7 @@ fn start(
             .withhold(home.to_owned())
             .clients_max(args.max_clients.get())
             .sync(!args.no_sync)
-            .once(args.once)
+            .once(args.once.then_some(Once::Transfer))
             .keep_parts(Some(args.keep_parts).filter(|keep| !keep.is_zero()))
             .rate_limit(Limit::rate_of(args.bwlimit))
             .path_memory(Some(PathMemory::of_clients(home)))

@@ -28,7 +28,7 @@ use super::ports::Ports;
 use super::start_thread;
 use super::stay::Stay;
 use crate::error::Error;
-use crate::server::{Access, Notice, Server};
+use crate::server::{Access, Notice, Once, Server};
 use crate::transport::{Identity, TransportError};
 
 /// What sshd says about the connection: `CLIENT-ADDRESS PORT SERVER-ADDRESS PORT`.
@@ -103,7 +103,7 @@ fn prepare() -> anyhow::Result<Prepared> {
             .links(true)
             .sync(request.sync)
             .rate_limit(request.rate_limit())
-            .once(true)
+            .once(Some(Once::Client))
             .start()?;
         Ok(server)
     };
