@@ -17,10 +17,13 @@ use crate::error::Error;
 use crate::protocol::path::escape;
 use crate::transport::congestion::ControllerConfig;
 use crate::transport::trust::Remotes;
-use crate::transport::{self, Contact, Fingerprint, Ticket, TransportError, Tuning, address, is_no_such_name};
+use crate::transport::{self, Contact, Fingerprint, Host, Ticket, TransportError, Tuning, address, is_no_such_name};
 
 /// Longest wait for the key of a server.
 const LOOK_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Where the right one can be read. `qft id` is not the key of a server that shows a certificate.
+const OWN: &str = "its own: 'qft status' there, or 'qft id' ('qft cert show FILE' with --cert)";
 
 /// Time between two lookups of its name.
 const LOOKUP_WAIT: Duration = Duration::from_secs(1);
@@ -62,11 +65,16 @@ pub(crate) fn introduce(
     manner: Manner,
 ) -> anyhow::Result<(Place, Option<String>)> {
     if let Some(fingerprint) = trust.fingerprint {
-        let standing = Standing::New { name: Some(stranger.host.clone()) };
+        let standing = Standing::New { name: stranger.name() };
         return Ok((stranger.place(fingerprint, standing), None));
     }
     let is_accepted = trust.host_key == HostKeyArg::AcceptNew;
     let found = agree(stranger, trust, manner)?;
+    if stranger.name().is_none() {
+        // What the server calls itself is known when the connection stands, and it is saved then.
+        let note = is_accepted.then(|| format!("accepted the identity {found}"));
+        return Ok((stranger.place(found, Standing::New { name: None }), note));
+    }
     let remotes = Remotes::open(&transport::home()?)?;
     let saved = remotes.introduce(&stranger.host, &stranger.ticket(found)).context("saving the remote")?;
     let accepted = if is_accepted { format!("accepted the identity {found}, ") } else { String::new() };
@@ -88,12 +96,26 @@ pub(crate) fn agree(stranger: &Stranger, trust: &TrustArgs, manner: Manner) -> a
         if !manner.can_ask() {
             return Err(Complaint::Untrusted(stranger.unasked(found)).into());
         }
-        ask(stranger, found, &mut io::stdin().lock(), &mut io::stderr())?;
+        let known = name_of(found);
+        ask(stranger, found, known.as_deref(), &mut io::stdin().lock(), &mut io::stderr())?;
     }
     Ok(found)
 }
 
+/// The name of a known server that has this key.
+fn name_of(key: Fingerprint) -> Option<String> {
+    let remotes = Remotes::open(&transport::home().ok()?).and_then(|remotes| remotes.list()).ok()?;
+    let known = remotes.into_iter().find(|remote| remote.ticket.fingerprint == key)?;
+    Some(escape(known.name.as_bytes()).to_string())
+}
+
 impl Stranger {
+    /// What it can be called here; an address is no name.
+    fn name(&self) -> Option<String> {
+        let is_address = self.host.parse::<Host>().is_ok_and(|host| host.ip().is_some());
+        (!is_address).then(|| self.host.clone())
+    }
+
     fn address(&self) -> String {
         escape(address(&self.host, self.port).as_bytes()).to_string()
     }
@@ -167,7 +189,7 @@ impl Stranger {
         let address = self.address();
         format!(
             "the identity of {address} is not known here, and --host-key strict accepts no new one\n  \
-            name it with --fingerprint FP; 'qft id' on the server prints it"
+            name it with --fingerprint FP; {OWN}"
         )
     }
 
@@ -176,7 +198,8 @@ impl Stranger {
         format!(
             "the identity of {address} is not known here, and nobody can be asked\n  \
             fingerprint  {found}\n  \
-            if 'qft id' on the server prints the same, add: --fingerprint {found}\n  \
+            if it is the server's, add: --fingerprint {found}\n  \
+            {OWN}\n  \
             to trust whatever answers first, add: --host-key accept-new"
         )
     }
@@ -186,13 +209,16 @@ impl Stranger {
 fn ask(
     stranger: &Stranger,
     found: Fingerprint,
+    known: Option<&str>,
     answers: &mut impl BufRead,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let address = stranger.address();
+    let known = known.map(|name| format!("  it is the key of {name}, which is known here\n")).unwrap_or_default();
     let question = format!(
-        "The identity of {address} is not known here.\n  fingerprint  {found}\n  \
-        'qft id' on the server prints its own: compare the two, or paste it here.\n\
+        "The identity of {address} is not known here.\n  fingerprint  {found}\n{known}  \
+        {OWN}\n  \
+        compare the two, or paste the server's here\n\
         Trust it? [yes/no/fingerprint] "
     );
     let mut prompt = question.as_str();
@@ -226,7 +252,8 @@ fn other_key(address: &str, found: Fingerprint, pasted: Fingerprint) -> anyhow::
     let text = format!(
         "{address} has another identity than the one pasted; nothing was sent\n  \
         pasted  {pasted}\n  found   {found}\n  \
-        is the address right? what does 'qft id' print on that server?"
+        is the address right?\n  \
+        {OWN}"
     );
     Complaint::Untrusted(text).into()
 }
@@ -243,7 +270,8 @@ mod tests {
 
     fn answered(answers: &str) -> (Result<(), String>, String) {
         let mut out = Vec::new();
-        let result = ask(&stranger(), KEY, &mut answers.as_bytes(), &mut out).map_err(|error| format!("{error:#}"));
+        let result =
+            ask(&stranger(), KEY, Some("box"), &mut answers.as_bytes(), &mut out).map_err(|error| format!("{error:#}"));
         (result, String::from_utf8(out).expect("text"))
     }
 
@@ -259,6 +287,7 @@ mod tests {
     fn the_question_shows_address_and_key_and_fits_the_screen() {
         let (_, shown) = answered("yes\n");
         assert!(shown.contains("box.example:4433") && shown.contains(&KEY.to_string()), "{shown}");
+        assert!(shown.contains("it is the key of box, which is known here"), "{shown}");
         assert!(shown.lines().all(|line| line.len() < 80), "{shown}");
     }
 

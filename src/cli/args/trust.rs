@@ -20,7 +20,7 @@ pub(crate) struct TrustArgs {
     /// Connect from this address of this machine [default: what the routes say]
     #[arg(long, value_name = "ADDR", value_parser = parse_local, help_heading = "Link")]
     pub(crate) bind: Option<SocketAddr>,
-    /// Accept only the server with this identity, as 'qft id' prints it there
+    /// Accept only the server with this identity, as 'qft status' prints it there
     #[arg(long, value_name = "FP")]
     pub(crate) fingerprint: Option<Fingerprint>,
     /// What to do with a server that is not known here

@@ -41,20 +41,27 @@ struct Page {
 impl Page {
     fn server(&mut self, serving: &Serving, answer: &Result<Status, String>) {
         self.parts(0, "", 0, &[shown(&serving.root).into_owned(), format!("on {} (udp)", serving.listen)], " ");
-        let (pid, key) = (format!("pid {}", serving.pid), format!("key {}", serving.fingerprint.short()));
+        let pid = format!("pid {}", serving.pid);
         match answer {
             Ok(status) => {
                 let up = format!("up {}", size::rough(Duration::from_millis(status.uptime_ms)));
-                let mut parts = vec![pid, up, format!("qft {}", shown(&status.version)), key];
+                let mut parts = vec![pid, up, format!("qft {}", shown(&status.version))];
                 parts.extend(status.is_ending.then(|| "about to end".to_owned()));
                 self.row(OF_SERVER, "process", &parts, ", ");
+                self.identity(serving);
                 self.status(status);
             }
             Err(why) => {
-                self.row(OF_SERVER, "process", &[pid, key], ", ");
+                self.row(OF_SERVER, "process", &[pid], ", ");
+                self.identity(serving);
                 self.row(OF_SERVER, "unknown", &[shown(why).into_owned()], "");
             }
         }
+    }
+
+    /// The key in full: it is what a client asks about that meets the server for the first time.
+    fn identity(&mut self, serving: &Serving) {
+        self.row(OF_SERVER, "identity", &[serving.fingerprint.to_string()], "");
     }
 
     fn status(&mut self, status: &Status) {

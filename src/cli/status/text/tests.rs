@@ -96,12 +96,13 @@ fn shown_page(status: Status, columns: Option<usize>) -> String {
 fn an_idle_server_takes_a_few_lines() {
     let expected = format!(
         "/srv/incoming on [::]:4433 (udp)
-  process    pid 4711, up 2d04h, qft 0.1.0, key {}
+  process    pid 4711, up 2d04h, qft 0.1.0
+  identity   {}
   access     enrolled clients may send and get
   workers    2 with 0, 0 connections
   clients    0 of at most 64
 ",
-        Fingerprint([7; 32]).short()
+        Fingerprint([7; 32])
     );
     assert_eq!(shown_page(idle(), COLUMNS), expected);
 }
@@ -171,7 +172,7 @@ fn the_options_of_the_server_are_named() {
 fn a_server_that_says_nothing_is_shown_with_the_reason() {
     let found = [Found { serving: serving(), answer: Err("it is\nstopped".into()) }];
     let page = page(&found, COLUMNS);
-    assert!(page.starts_with("/srv/incoming on [::]:4433 (udp)\n  process    pid 4711, key "), "{page}");
+    assert!(page.starts_with("/srv/incoming on [::]:4433 (udp)\n  process    pid 4711\n  identity   "), "{page}");
     assert!(page.ends_with("\n  unknown    it is\\nstopped\n"), "{page}");
 }
 
