@@ -3,6 +3,8 @@
 #[path = "support/bin.rs"]
 mod bin;
 
+#[path = "cli/choices.rs"]
+mod choices;
 #[path = "cli/conflicts.rs"]
 mod conflicts;
 #[path = "cli/doctor.rs"]

@@ -42,6 +42,7 @@ use qft::protocol::{
     PROBE_MILLIS_MAX, features,
 };
 use qft::server::{Mode, Notice};
+use qft::storage::Links;
 use qft::transport::{self, TransportError};
 use support::field::{self, Field, identity};
 use support::peer::{self, Raw, RawServer, end, frame, get, header, header_of, hello, path, push};

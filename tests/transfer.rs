@@ -11,6 +11,7 @@ use qft::client::{GetOptions, Job, SendOptions};
 use qft::progress::Event;
 use qft::protocol::message::{IfExists, SkipReason, Status, Target, Why};
 use qft::protocol::path::WirePath;
+use qft::storage::Links;
 use support::pair::{Outcome, Pair};
 use support::tree::{
     assert_same, assert_same_content, facts, listing, make_mixed, parts, set_mtime, total_bytes, walk, write_noise,
@@ -78,7 +79,7 @@ async fn links_are_left_out_with_a_note_and_copied_as_links_where_asked() {
     assert!(notes.iter().all(|note| note.contains("symbolic link left out")), "{notes:?}");
     assert!(fs::symlink_metadata(pair.served("dangling")).is_err());
     for _ in 0..2 {
-        assert!(pair.send(SendOptions { links: true, ..SendOptions::default() }).await.is_clean());
+        assert!(pair.send(SendOptions { links: Links::Copy, ..SendOptions::default() }).await.is_clean());
         assert_same(&pair.src(""), &pair.served(""));
     }
     assert!(pair.get(GetOptions { links: true, ..GetOptions::default() }).await.is_clean());
@@ -86,14 +87,20 @@ async fn links_are_left_out_with_a_note_and_copied_as_links_where_asked() {
 }
 
 #[tokio::test]
-async fn a_link_that_leaves_the_tree_fails_alone() {
+async fn a_link_that_leaves_the_tree_is_left_out_with_a_note() {
     let pair = Pair::new();
     symlink("/etc/passwd", pair.src("absolute")).unwrap();
     symlink("../../up", pair.src("up")).unwrap();
     write_noise(&pair.src("file"), 100, 1);
-    let outcome = pair.send(SendOptions { links: true, ..SendOptions::default() }).await;
-    let failures = outcome.failures();
-    assert_eq!(failures.into_iter().collect::<Vec<_>>(), [("absolute", Status::BadName), ("up", Status::BadName)]);
+    let outcome = pair.send(SendOptions { links: Links::Copy, ..SendOptions::default() }).await;
+    assert!(outcome.is_clean());
+    let notes = outcome.notes();
+    for (note, start) in
+        notes.iter().zip(["absolute: symbolic link to /etc/passwd left", "up: symbolic link to ../../up left"])
+    {
+        assert!(note.starts_with(start), "{notes:?}");
+    }
+    assert_eq!(notes.len(), 2);
     assert_same_content(&pair.src("file"), &pair.served("file"));
     assert_eq!(walk(&pair.served("")).len(), 1);
 }
@@ -170,7 +177,7 @@ async fn what_exists_is_treated_as_asked_for_in_both_directions() {
             make(&to.join("link"), 1000, 5);
         }
         let old = fs::read(pair.served("differs")).unwrap();
-        let sent = pair.send(SendOptions { if_exists: mode, links: true, ..SendOptions::default() }).await;
+        let sent = pair.send(SendOptions { if_exists: mode, links: Links::Copy, ..SendOptions::default() }).await;
         let options = GetOptions { if_exists: mode, links: true, ..GetOptions::default() };
         let got = pair.client.get(pair.ticket.clone(), vec![b"x".to_vec()], pair.got(""), options);
         let got = Outcome::of(got).await;

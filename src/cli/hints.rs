@@ -27,9 +27,9 @@ const OPTIONS: &[(&[&str], &[&str], &str)] = &[
     (&["-f", "--force", "--overwrite", "--clobber"], TRANSFERS, "that is the default: --if-exists replace"),
     (&["-b", "--backup"], TRANSFERS, "--if-exists rename keeps the old file, and gives the new one another name"),
     (
-        &["-L", "--copy-links", "--follow", "--dereference"],
+        &["--follow", "--dereference", "--follow-symlinks"],
         TRANSFERS,
-        "links are not followed; --links copies them as links",
+        "send -L sends what links lead to; --links copies them as links",
     ),
     (
         &["-i", "-F", "--identity"],
@@ -252,7 +252,7 @@ mod tests {
             ("qft send f --dest box:", "REMOTE:[PATH], or behind --to"),
             ("qft send --insecure f box:", "--host-key accept-new"),
             ("qft send -u f box:", "--if-exists skip"),
-            ("qft get -L box:f", "--links copies them"),
+            ("qft send --follow d box:", "-L sends what links lead to"),
             ("qft send --inplace f box:", "beside their final name"),
             ("qft ls --files-from list box:", "qft get --files-from"),
             ("qft send -4 f box:", "both families"),

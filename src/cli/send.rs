@@ -1,7 +1,7 @@
 //! `qft send`.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
@@ -16,6 +16,7 @@ use super::run::{Transfer, open_ui};
 use super::signals::{HangUps, Signals, block_on};
 use super::spool::{PrivateDir, fill};
 use crate::client::Client;
+use crate::storage::Links;
 
 /// Names the default remote in the environment.
 pub(crate) const REMOTE_VARIABLE: &str = "QFT_REMOTE";
@@ -46,7 +47,11 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
             }
         };
         let options = plan.options;
-        let sandbox = reach.sandbox(&place, true).map(|sandbox| sandbox.sends(&paths));
+        let sandbox = reach.sandbox(&place, true).map(|sandbox| match options.links {
+            // They may lead anywhere.
+            Links::Follow => sandbox.reads(Path::new("/")),
+            Links::Skip | Links::Copy | Links::List => sandbox.sends(&paths),
+        });
         let begin = Box::new(move |client: &Client, contact| client.send(contact, paths, options));
         let transfer = Transfer { verb: Verb::Send, place, reach, far_end, begin, sandbox, log };
         Ok(transfer.run(&mut ui, &mut signals).await)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::JOBS;
 use crate::protocol::message::{IfExists, ListedName, Target};
 use crate::protocol::path::WirePath;
+use crate::storage::Links;
 
 /// How files are sent.
 #[derive(Debug, Clone)]
@@ -29,8 +30,8 @@ pub struct SendOptions {
     pub excludes: Vec<String>,
     /// Patterns of what to keep although an exclude matches.
     pub includes: Vec<String>,
-    /// Copy symbolic links as links instead of leaving them out.
-    pub links: bool,
+    /// What becomes of symbolic links inside directories.
+    pub links: Links,
     /// Do not go into directories of another file system than that of what was named.
     pub one_file_system: bool,
     /// Of the one directory that is named: not its contents, but these, each under its own path.
@@ -51,7 +52,7 @@ impl Default for SendOptions {
             jobs: JOBS,
             excludes: Vec::new(),
             includes: Vec::new(),
-            links: false,
+            links: Links::Skip,
             one_file_system: false,
             names: None,
             destination: None,

@@ -1,5 +1,6 @@
 //! Sending: local paths to the remote, over as many connections as it takes.
 
+use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -20,7 +21,7 @@ use crate::session::local::{FOUND_AHEAD, Finder, Gone, walk_on_a_thread};
 use crate::session::roles::Roles;
 use crate::session::sender::{Sender, Tools};
 use crate::session::watch::until_silent;
-use crate::storage::{self, Filters, Found, Links, Listing, Lost, Missing, Request};
+use crate::storage::{self, Filters, Found, Listing, Lost, Missing, Request};
 use crate::transport::{Contact, TransportError};
 
 /// What stays the same over all connections of one job.
@@ -152,8 +153,7 @@ fn find_all(plan: &Plan, found: &Finder<Found>) -> Result<(), Gone> {
             }
         }
     }
-    let links = if options.links { Links::Copy } else { Links::Skip };
-    let walk = storage::walk(Vec::new(), plan.filters.clone(), links).to_be_read();
+    let walk = storage::walk(Vec::new(), plan.filters.clone(), options.links).to_be_read();
     let mut walk = walk.on_one_file_system(options.one_file_system).leaving_out(options.destination.clone());
     let Some(names) = &options.names else {
         requests.into_iter().for_each(|request| walk.add(request));
@@ -166,8 +166,10 @@ fn find_all(plan: &Plan, found: &Finder<Found>) -> Result<(), Gone> {
                 Ok(request) => walk.add(request),
                 Err((name, failure)) => found.blocking_send(Found::Problem { name, failure })?,
             }
-            walk.try_for_each(|item| found.blocking_send(item))?;
+            while let ControlFlow::Continue(item) = walk.step() {
+                item.map_or(Ok(()), |item| found.blocking_send(item))?;
+            }
         }
     }
-    Ok(())
+    walk.conclusion().map_or(Ok(()), |note| found.blocking_send(note))
 }

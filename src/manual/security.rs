@@ -21,7 +21,8 @@
 //! none that follows links, so it does not matter when somebody exchanges a directory for one. What is sent is held to the
 //! very directory that was named, once for all connections of a job. Only regular files and directories are created, and
 //! links that stay inside (of what was asked for, at a client) where this end asked for them: `get --links`, a server
-//! unless `--no-links`, never a drop box.
+//! unless `--no-links`, never a drop box. Whose own files are sent may say that links among them stand for what they lead
+//! to, wherever that is (`send -L`); nobody can ask for that from afar.
 //! A client takes only names that it asked for, with a leading
 //! dot only where the pattern has one, and none that its filters leave out. The contents of a directory (`dir/`) are all
 //! that is in it, as our own server reads that: dotfiles too.

@@ -83,6 +83,9 @@ pub(super) fn look_for(grant: &Grant, wanted: Wanted, destination: Option<PathBu
             names.look_for(&grant.tree(), base, filters, &mut asked);
         }
     }
+    if let Some(note) = asked.walk.conclusion() {
+        let _ = found.blocking_send(note);
+    }
 }
 
 impl NamesToCome {

@@ -128,7 +128,7 @@ impl Finds for Listed<'_, '_> {
 
 fn list_inside(tree: &Tree, at: Option<&WirePath>, recursive: bool, batch: &mut Batch<'_>) -> Result<(), Gone> {
     let request = Request { root: tree.clone(), at: at.cloned(), name: at.cloned(), whole: true };
-    let walk = storage::walk(vec![request], Filters::none(), Links::Copy);
+    let walk = storage::walk(vec![request], Filters::none(), Links::List);
     let walk = if recursive { walk } else { walk.shallow() };
     for item in walk {
         match item {

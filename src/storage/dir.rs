@@ -1,10 +1,12 @@
 //! A directory held open. Only here are names handed to the kernel, one plain component at a time.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, Stat};
@@ -106,6 +108,12 @@ impl Dir {
         let found = rustix::fs::fstat(&link)?;
         // Without a name it is the link that is open; of anything else the kernel says that there is none.
         Ok((found, rustix::fs::readlinkat(&link, "", Vec::new())?.into_bytes()))
+    }
+
+    /// Where a name in this directory leads, all links followed. For who may go anywhere.
+    pub(crate) fn real_path(&self, name: &[u8]) -> io::Result<PathBuf> {
+        let own = PathBuf::from(format!("/proc/self/fd/{}", self.fd.as_raw_fd()));
+        own.join(OsStr::from_bytes(plain_component(name)?)).canonicalize()
     }
 
     /// Whether this is the directory `other`, or lies below it, as far up as `top`.

@@ -1,5 +1,6 @@
 //! Which names are left out of a walk, in the syntax of `.gitignore`.
 
+use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use crate::protocol::path::WirePath;
@@ -48,7 +49,20 @@ impl Filters {
 
     /// Whether a name is left out. Its parents are asked for first, by whoever walks.
     pub fn leaves_out(&self, name: &WirePath, is_dir: bool) -> bool {
-        !self.0.is_empty() && self.0.matched(name.as_path(), is_dir).is_ignore()
+        self.why_left_out(name, is_dir).is_some()
+    }
+
+    /// The line that leaves a name out.
+    pub fn why_left_out(&self, name: &WirePath, is_dir: bool) -> Option<&str> {
+        match self.0.matched(name.as_path(), is_dir) {
+            Match::Ignore(line) => Some(line.original()),
+            Match::None | Match::Whitelist(_) => None,
+        }
+    }
+
+    /// Whether there are lines that keep what others leave out.
+    pub fn keep_some(&self) -> bool {
+        self.0.num_whitelists() > 0
     }
 }
 

@@ -46,8 +46,8 @@ pub fn local_requests(paths: &[PathBuf]) -> Vec<Result<Request, Missing>> {
 }
 
 /// The directories opened so far: thousands of files named one by one share one of them.
-#[derive(Default)]
-struct Trees(HashMap<PathBuf, Tree>);
+#[derive(Debug, Default)]
+pub(super) struct Trees(HashMap<PathBuf, Tree>);
 
 impl Trees {
     fn request(&mut self, path: &Path) -> Result<Request, Failure> {
@@ -56,14 +56,19 @@ impl Trees {
             return Ok(Request { root: Tree::open(&place)?, at: None, name: None, whole: true });
         };
         let name = WirePath::parse(name).map_err(|error| bad_name(&error))?;
+        self.place(&place, name)
+    }
+
+    /// What lies at `place`, a path without links, under another name.
+    pub(super) fn place(&mut self, place: &Path, name: WirePath) -> Result<Request, Failure> {
         let (Some(parent), Some(last)) = (place.parent(), place.file_name()) else {
             // A link to `/`: its contents, below the link's name.
-            return Ok(Request { root: Tree::open(&place)?, at: None, name: Some(name), whole: true });
+            return Ok(Request { root: Tree::open(place)?, at: None, name: Some(name), whole: true });
         };
         let (root, at) = if self.0.len() < ROOTS_MAX || self.0.contains_key(parent) {
             (self.open(parent)?, Path::new(last))
         } else {
-            (self.open(Path::new("/"))?, place.strip_prefix("/").unwrap_or(&place))
+            (self.open(Path::new("/"))?, place.strip_prefix("/").unwrap_or(place))
         };
         let at = WirePath::from_path(at).map_err(|error| bad_name(&error))?;
         // A directory is what it is now. One that cannot be opened is said to be so by the walk.

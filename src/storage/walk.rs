@@ -1,5 +1,9 @@
 //! Finds files: lazily, in order, and never outside their root.
 
+mod excluded;
+mod follow;
+mod special;
+
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
@@ -7,17 +11,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::vec;
 
-use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 
 use crate::protocol::message::{Failure, Kind, Status};
 use crate::protocol::path::{WirePath, escape};
 
+use self::excluded::Excluded;
+use self::special::{special, special_kind};
 use super::dir::Dir;
 use super::error::{Op, Refusal, StorageError};
 use super::filter::Filters;
 use super::meta::Meta;
-use super::request::{Request, bad_name};
+use super::request::{Request, Trees, bad_name};
 use super::root::{Tree, link_stays_inside, shown};
 use super::source::unknown_size;
 
@@ -26,8 +31,12 @@ use super::source::unknown_size;
 pub enum Links {
     /// They are left out, with a note.
     Skip,
-    /// They go as links, as long as they point into the tree that is walked.
+    /// They go as links where they point into the tree that is walked; the others are left out, with a note.
     Copy,
+    /// They are found as links, wherever they point: for whoever only looks.
+    List,
+    /// What they lead to goes in their place, also from outside the tree: only where the user of this machine says so.
+    Follow,
 }
 
 /// Something that a walk came across.
@@ -58,15 +67,24 @@ pub enum Found {
 /// Walks requests one after the other: names in byte order, a directory before what is in it. Part files
 /// are left out in silence. Memory is that of the names of the directories on the way down.
 pub fn walk(requests: Vec<Request>, filters: Filters, links: Links) -> Walk {
-    let (requests, frames) = (requests.into(), Vec::new());
-    Walk { requests, filters, links, frames, shallow: false, reads: false, one_file_system: false, leaves_out: None }
+    Walk {
+        requests: requests.into(),
+        filters: Excluded::by(filters),
+        links,
+        frames: Vec::new(),
+        shallow: false,
+        reads: false,
+        one_file_system: false,
+        leaves_out: None,
+        followed: None,
+    }
 }
 
 /// The iterator of [`walk`].
 #[derive(Debug)]
 pub struct Walk {
     requests: VecDeque<Request>,
-    filters: Filters,
+    filters: Excluded,
     links: Links,
     frames: Vec<Frame>,
     /// Directories below the top of a tree are listed, not entered.
@@ -77,6 +95,8 @@ pub struct Walk {
     one_file_system: bool,
     /// A directory that is not entered, wherever it is by now.
     leaves_out: Option<PathBuf>,
+    /// Where links have led to.
+    followed: Option<Trees>,
 }
 
 /// A directory on the way down.
@@ -108,7 +128,7 @@ impl Iterator for Walk {
             match self.step() {
                 ControlFlow::Continue(None) => {}
                 ControlFlow::Continue(found) => return found,
-                ControlFlow::Break(()) => return None,
+                ControlFlow::Break(()) => return self.conclusion(),
             }
         }
     }
@@ -130,6 +150,11 @@ impl Walk {
             Some(request) => ControlFlow::Continue(self.start(request)),
             None => ControlFlow::Break(()),
         }
+    }
+
+    /// At the end of everything: that the filters have left nothing, and which of them. Once.
+    pub fn conclusion(&mut self) -> Option<Found> {
+        self.filters.conclusion()
     }
 
     /// The same walk, without going into the directories that it finds.
@@ -222,9 +247,13 @@ impl Walk {
             }
             Err(error) => return problem(name.as_bytes(), StorageError::new(Op::Stat, at.as_path(), error)),
         };
+        if let (Kind::Link(target), Links::Follow) = (&meta.kind, self.links) {
+            return self.follow(dir, last, target, name);
+        }
         if self.filters.leaves_out(&name, meta.kind == Kind::Dir) {
             return None;
         }
+        let frame = self.frames.last()?;
         if frame.root.withholds(&meta) {
             return None;
         }
@@ -241,16 +270,19 @@ impl Walk {
         self.judge(&root, at, name, meta, depth)
     }
 
-    fn judge(&self, root: &Tree, at: WirePath, name: WirePath, meta: Meta, depth: usize) -> Option<Found> {
-        if let Kind::Link(target) = &meta.kind {
-            if self.links == Links::Skip {
+    fn judge(&mut self, root: &Tree, at: WirePath, name: WirePath, meta: Meta, depth: usize) -> Option<Found> {
+        if meta.kind != Kind::Dir {
+            self.filters.let_pass();
+        }
+        match &meta.kind {
+            Kind::Link(_) if self.links == Links::Skip => {
                 return Some(Found::Note(format!("{name}: symbolic link left out (--links copies it)")));
             }
-            if !link_stays_inside(depth, target) {
-                let text = format!("symbolic link to {} left out: {}", escape(target), Refusal::LinkLeaves);
-                let failure = Failure { detail: text, ..refused(Refusal::LinkLeaves) };
-                return Some(Found::Problem { name: name.as_bytes().to_vec(), failure });
+            Kind::Link(target) if self.links == Links::Copy && !link_stays_inside(depth, target) => {
+                let (target, why) = (escape(target), Refusal::LinkLeaves);
+                return Some(Found::Note(format!("{name}: symbolic link to {target} left out: {why}")));
             }
+            _ => {}
         }
         if self.reads && meta.kind == Kind::File && meta.size == 0 && !is_empty(root, &at) {
             return Some(Found::Problem { name: name.as_bytes().to_vec(), failure: unknown_size() });
@@ -268,23 +300,6 @@ impl Walk {
 /// Whether a file that is called empty is. One that cannot be read is left to whoever reads it to say so.
 fn is_empty(root: &Tree, at: &WirePath) -> bool {
     root.open_source(at).and_then(|source| source.has_honest_size()).unwrap_or(true)
-}
-
-/// What was named and is nothing that has a content to be sent.
-fn special(root: &Tree, at: &WirePath, name: &WirePath) -> Option<Found> {
-    let found = root.open_dir(at.parent().as_ref()).ok().and_then(|dir| dir.stat(at.name()).ok());
-    let what = found.map_or("special file", |found| special_kind(&found));
-    let text = format!("it is a {what}; what a command reads of it can be sent: qft send - REMOTE:NAME <FILE");
-    Some(Found::Problem { name: name.as_bytes().to_vec(), failure: Failure::new(Status::Unsupported, text) })
-}
-
-fn special_kind(found: &Stat) -> &'static str {
-    match FileType::from_raw_mode(found.st_mode) {
-        FileType::Fifo => "named pipe",
-        FileType::Socket => "socket",
-        FileType::CharacterDevice | FileType::BlockDevice => "device",
-        _ => "special file",
-    }
 }
 
 impl Frame {
@@ -319,10 +334,6 @@ impl Frame {
 
 fn problem(name: &[u8], error: StorageError) -> Option<Found> {
     Some(Found::Problem { name: name.to_vec(), failure: error.into() })
-}
-
-fn refused(refusal: Refusal) -> Failure {
-    StorageError::new(Op::Open, shown(b"."), refusal).into()
 }
 
 fn below(base: Option<&WirePath>, last: &[u8]) -> Result<WirePath, Failure> {

@@ -79,8 +79,8 @@ fn a_client_with_a_root_sees_nothing_else() {
     assert_eq!(remote.read("in/a/b/f"), b"x");
     std::os::unix::fs::symlink("../../secret", remote.path("in/a/b/door")).expect("made");
     std::os::unix::fs::symlink("../..", remote.path("in/a/b/up")).expect("made");
-    local.run("ls").exits(3).prints("f\n").says(&["door", "its target lies outside the tree"]);
-    local.run("ls a").exits(2);
+    local.run("ls").exits(0).prints("door\nf\nup\n");
+    local.run("ls a").exits(1);
     for name in ["door", "up/secret", "../../secret", "secret"] {
         local.qft(["get", name, "back"]).run().does_not_say("got 1 file");
         assert!(!local.has("back"), "{name}");

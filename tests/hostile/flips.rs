@@ -148,7 +148,7 @@ async fn a_receiving_server_writes_nowhere_but_where_it_was_told() {
         let client = client(&field);
         let send = async |job| {
             changed(&source, job);
-            let options = SendOptions { links: true, ..SendOptions::default() };
+            let options = SendOptions { links: Links::Copy, ..SendOptions::default() };
             ended(client.send(field.ticket(), vec![source.clone()], options)).await
         };
         let counts = flipper.beside(send).await;

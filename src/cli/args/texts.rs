@@ -80,6 +80,8 @@ Examples:
   find . -newer t -type f -print0 | qft send --files-from - -0 box:
                                          names from a list; '#' begins a comment
                                          in one without -0
+  qft send dir box: --exclude '*' --include '*/' --include '*.txt'
+                                         only text files
   tar c d | qft send - box:d.tar         sends standard input";
 
 /// Of `qft get`.

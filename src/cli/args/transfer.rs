@@ -10,6 +10,7 @@ use clap::{ArgAction, Args, ValueEnum, ValueHint};
 
 use super::{Limit, SshArgs, TrustArgs, parse_count, parse_time};
 use crate::protocol::message::IfExists;
+use crate::storage::Links;
 
 /// Files in flight unless `--jobs` says otherwise: enough to hide a disk's latency, few enough for a calm screen.
 const JOBS_DEFAULT: &str = "16";
@@ -88,6 +89,20 @@ pub(crate) struct ChoiceArgs {
     /// Copy symbolic links as links, not leave them out
     #[arg(long, short_alias = 'l')]
     pub(crate) links: bool,
+    /// Send what symbolic links lead to in their place, from wherever that is ('send' only)
+    #[arg(short = 'L', long, conflicts_with = "links")]
+    pub(crate) copy_links: bool,
+}
+
+impl ChoiceArgs {
+    /// What becomes of the links in what is sent.
+    pub(crate) fn links(&self) -> Links {
+        match (self.copy_links, self.links) {
+            (true, _) => Links::Follow,
+            (false, true) => Links::Copy,
+            (false, false) => Links::Skip,
+        }
+    }
 }
 
 impl JobArgs {

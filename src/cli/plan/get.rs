@@ -37,6 +37,12 @@ pub(crate) struct GetPlan {
 pub(crate) fn get(args: &GetArgs, here: &Here) -> Result<GetPlan, Complaint> {
     refuse_habits(&args.job.habits)?;
     refuse_empty(&args.paths)?;
+    if args.job.choice.copy_links {
+        return Err(Complaint::usage(
+            "what is got never comes through the other side's links (-L); --links copies them as links, and naming what \
+             they lead to gets that",
+        ));
+    }
     refuse_scp_port(&args.job.habits, &args.paths, here)?;
     let is_list = args.job.choice.files_from.is_some();
     let (wanted, into) = split_output(args)?;

@@ -105,7 +105,7 @@ fn options(job: &JobArgs, to: Option<WirePath>, target: Target) -> SendOptions {
         jobs: job.link.jobs,
         excludes: job.choice.exclude.clone(),
         includes: job.choice.include.clone(),
-        links: job.choice.links,
+        links: job.choice.links(),
         one_file_system: job.choice.one_file_system,
         names: None,
         destination: None,

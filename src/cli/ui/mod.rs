@@ -46,7 +46,9 @@ const LIVE_LINES_MAX: u32 = 100;
 const IN_SIGHT_LINES: u32 = 12;
 /// How the cause of a lost connection ends.
 const RESUMES: &str = "; the same command resumes";
-/// The same where lines are written to a file or a pipe, which a hostile server could fill.
+/// Notes about single files; more are only counted.
+const NOTES_SHOWN: u32 = 20;
+/// The same as [`LIVE_LINES_MAX`] where lines are written to a file or a pipe, which a hostile server could fill.
 const FILE_LINES_MAX: u32 = 10_000;
 /// What is said while a server has no place.
 pub(crate) const NO_PLACE: &str = "waiting for a place: as many clients as it lets in (or lets in from this address, or with this key) are connected there";
@@ -91,6 +93,7 @@ pub(crate) struct Ui {
     /// What may still have lines to write at the end, and how long it is given while nobody reads them.
     outputs: Vec<(Lines, Option<Duration>)>,
     live_lines: u32,
+    notes: u32,
     /// Lines since the first one about a failure, that one included; 0 while there is none.
     since_failure: u32,
     connected: bool,
@@ -143,6 +146,7 @@ impl Ui {
             stdout,
             outputs: Vec::new(),
             live_lines: 0,
+            notes: 0,
             since_failure: 0,
             connected: false,
             stalls: StallTeller::default(),
@@ -239,6 +243,11 @@ impl Ui {
         if (1..=IN_SIGHT_LINES).contains(&self.since_failure) {
             lines.truncate(1);
         }
+        let more = if self.options.verbose { 0 } else { self.notes.saturating_sub(NOTES_SHOWN) };
+        if more > 0 {
+            let many = if more == 1 { "note" } else { "notes" };
+            lines.insert(0, format!("... {} more {many} (-v shows all)", size::count(more.into())));
+        }
         if self.speaks() || (outcome.is_err() && self.options.mode != Mode::Silent) {
             lines.iter().for_each(|line| self.line(line.clone()));
         }
@@ -331,7 +340,12 @@ impl Ui {
             }
             // Said once: it asks every second or two.
             Event::Waiting { attempt: 1, .. } if speaks => self.line(NO_PLACE.to_owned()),
-            Event::Note(text) if speaks => self.live(format!("note: {}", shown(text))),
+            Event::Note(text) if speaks => {
+                self.notes = self.notes.saturating_add(1);
+                if verbose || self.notes <= NOTES_SHOWN {
+                    self.line(format!("note: {}", shown(text)));
+                }
+            }
             Event::Failed { path, failure } if !self.options.dry_run && self.options.mode != Mode::Silent => {
                 self.since_failure = self.since_failure.max(1);
                 self.live(format!("  failed: {}: {}", shown(path), cause(failure)));

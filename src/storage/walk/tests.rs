@@ -2,6 +2,7 @@ use super::*;
 use crate::protocol::message::Status;
 use crate::storage::request::local_requests;
 use crate::storage::testing::{Place, wire};
+use rustix::fs::FileType;
 use std::fs;
 use std::os::unix::fs::symlink;
 
@@ -135,18 +136,101 @@ fn links_are_left_out_or_copied_when_they_stay_inside() {
     let copied = lines(walk(all(&place, Some("d"), Some("d")), Filters::none(), Links::Copy));
     let expected = [
         "d=d/",
-        "!d/abs BadName",
+        "#d/abs: symbolic link to /etc left out: its target lies outside the tree",
         "d/e=d/e/",
         "d/e/f=d/e/f",
         "d/e/top=d/e/top->..",
         "d/e/up=d/e/up->../e/f",
         "d/in=d/in->e/f",
-        "!d/out BadName",
+        "#d/out: symbolic link to ../x left out: its target lies outside the tree",
     ];
     assert_eq!(copied, expected);
     let skipped = simple(&place, Some("d"), Some("d"));
     assert_eq!(skipped.iter().filter(|line| line.starts_with('#')).count(), 5);
     assert_eq!(skipped[1], "#d/abs: symbolic link left out (--links copies it)");
+}
+
+#[test]
+fn whoever_only_looks_sees_links_wherever_they_lead() {
+    let place = Place::new();
+    fs::create_dir(place.path("d")).unwrap();
+    symlink("/etc", place.path("d/abs")).unwrap();
+    symlink("../../x", place.path("d/out")).unwrap();
+    let listed = lines(walk(all(&place, Some("d"), Some("d")), Filters::none(), Links::List));
+    assert_eq!(listed, ["d=d/", "d/abs=d/abs->/etc", "d/out=d/out->../../x"]);
+}
+
+fn followed(place: &Place, at: &str) -> Vec<String> {
+    walk(all(place, Some(at), Some(at)), Filters::none(), Links::Follow)
+        .map(|found| match found {
+            Found::File { root, at, name, meta } if meta.kind == Kind::File => {
+                let size = root.stat(&at).unwrap().unwrap().size;
+                format!("{name} {size}")
+            }
+            Found::File { name, meta, .. } => {
+                assert_eq!(meta.kind, Kind::Dir, "no link is left");
+                format!("{name}/")
+            }
+            Found::Problem { name, failure } => format!("!{} {failure}", escape(&name)),
+            Found::Note(text) => format!("#{text}"),
+        })
+        .collect()
+}
+
+#[test]
+fn links_that_are_followed_stand_for_what_they_lead_to_also_outside_the_tree() {
+    let place = Place::new();
+    place.write("outside/deep/f", b"123");
+    place.write("one", b"1");
+    fs::create_dir_all(place.path("d/e")).unwrap();
+    symlink("../one", place.path("d/file")).unwrap();
+    symlink(place.path("outside"), place.path("d/e/tree")).unwrap();
+    symlink("file", place.path("d/twice")).unwrap();
+    let found = followed(&place, "d");
+    assert_eq!(found, ["d/", "d/e/", "d/e/tree/", "d/e/tree/deep/", "d/e/tree/deep/f 3", "d/file 1", "d/twice 1"]);
+}
+
+#[test]
+fn a_link_that_leads_into_itself_to_nothing_or_to_no_file_ends_the_walk_of_nothing_else() {
+    let place = Place::new();
+    place.write("d/e/f", b"123");
+    symlink("../..", place.path("d/e/above")).unwrap();
+    symlink("..", place.path("d/e/loop")).unwrap();
+    symlink("round", place.path("d/round")).unwrap();
+    symlink("nowhere", place.path("d/none")).unwrap();
+    symlink("/dev/null", place.path("d/null")).unwrap();
+    symlink("/", place.path("d/top")).unwrap();
+    let found = followed(&place, "d");
+    assert!(found.contains(&"d/e/f 3".to_owned()), "{found:?}");
+    assert!(
+        found.contains(&"#d/e/loop: symbolic link to a directory that it lies in left out".to_owned()),
+        "{found:?}"
+    );
+    assert!(found.contains(&"!d/none not found: the symbolic link leads to nowhere".to_owned()), "{found:?}");
+    assert!(found.contains(&"#d/null: symbolic link to a device left out".to_owned()), "{found:?}");
+    assert!(found.contains(&"#d/top: symbolic link to / left out".to_owned()), "{found:?}");
+    assert_eq!(found.iter().filter(|line| line.starts_with("!d/round")).count(), 1, "{found:?}");
+    // What lies above is walked once, from there.
+    assert_eq!(found.iter().filter(|line| line.ends_with("/f 3")).count(), 2, "{found:?}");
+}
+
+#[test]
+fn where_filters_leave_nothing_the_first_that_did_is_named() {
+    let place = Place::new();
+    for file in ["d/a.txt", "d/b/c.txt"] {
+        place.write(file, b"x");
+    }
+    let walked = |excludes: &[&str], includes: &[&str]| {
+        let filters = Filters::new(excludes, includes).unwrap();
+        lines(walk(all(&place, Some("d"), Some("d")), filters, Links::Skip))
+    };
+    assert_eq!(walked(&["*"], &[]), ["#everything was excluded: d by '*'"]);
+    let hinted = walked(&["*"], &["*.txt"]);
+    assert!(hinted.len() == 1 && hinted[0].ends_with("(--include '*/' keeps directories)"), "{hinted:?}");
+    assert_eq!(walked(&["*.txt"], &[]), ["d=d/", "d/b=d/b/", "#everything was excluded: d/a.txt by '*.txt'"]);
+    let recipe = walked(&["*"], &["*/", "*.txt"]);
+    assert_eq!(recipe, ["d=d/", "d/a.txt=d/a.txt", "d/b=d/b/", "d/b/c.txt=d/b/c.txt"]);
+    assert!(walked(&["b/"], &[]).iter().all(|line| !line.starts_with('#')));
 }
 
 #[test]
@@ -162,7 +246,8 @@ fn filters_leave_out_files_and_whole_directories() {
         ["keep.log=keep.log", "src=src/", "src/a.rs=src/a.rs", "src/target=src/target/", "src/target/x=src/target/x"];
     assert_eq!(found, expected);
     let named = Filters::new(&["*.log"], &[]).unwrap();
-    assert!(lines(walk(all(&place, Some("a.log"), Some("a.log")), named, Links::Skip)).is_empty());
+    let named = lines(walk(all(&place, Some("a.log"), Some("a.log")), named, Links::Skip));
+    assert_eq!(named, ["#everything was excluded: a.log by '*.log'"]);
 }
 
 #[test]
