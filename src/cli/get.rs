@@ -1,8 +1,9 @@
 //! `qft get`.
 
+use std::fs;
 use std::io;
 use std::os::fd::AsFd as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
@@ -39,20 +40,32 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
         let (into, spool) = match plan.into {
             Some(into) => (into, None),
             None => {
-                let spool = PrivateDir::new().context("making a temporary directory")?;
+                let spool = PrivateDir::new()?;
                 (spool.path().to_owned(), Some(spool))
             }
         };
         let options = plan.options;
+        let made = missing(options.directory(&into));
         let sandbox = reach.sandbox(&place, false).and_then(|sandbox| receiving(sandbox, &into, &options));
         let begin = Box::new(move |client: &Client, contact| client.get(contact, patterns, into, options));
-        let transfer = Transfer { verb: Verb::Get, place, reach, far_end, begin, sandbox, log };
+        let kept_in = spool.as_ref().map(|spool| spool.path().to_owned());
+        let transfer = Transfer { verb: Verb::Get, place, reach, far_end, begin, sandbox, log, kept_in };
         let exit = transfer.run(&mut ui, &mut signals).await;
+        if exit != Exit::Done {
+            // What was made for files that never came. One that is not empty stays.
+            made.iter().take_while(|dir| fs::remove_dir(dir).is_ok()).count();
+        }
         if let Some(spool) = spool.filter(|_| exit == Exit::Done && !dry_run) {
             return to_stdout(&spool, &mut signals).await;
         }
         Ok(exit)
     })
+}
+
+/// The directories that are to be made for this one, the innermost first.
+fn missing(dir: &Path) -> Vec<PathBuf> {
+    let above = dir.ancestors().filter(|dir| !dir.as_os_str().is_empty());
+    above.take_while(|dir| dir.symlink_metadata().is_err()).map(Path::to_owned).collect()
 }
 
 /// With the directory that the files go to. `None` when it cannot be made, of which the job will tell.

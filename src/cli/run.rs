@@ -1,6 +1,8 @@
 //! Runs one transfer: the network on a thread of its own, with its own runtime; the terminal and the signals
 //! here. A terminal that is stopped (Ctrl-S) or slow can so never hold up a packet.
 
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -24,6 +26,8 @@ use super::ui::{TICK, Ui, UiOptions, has_bars, mode};
 use crate::client::{Client, Job};
 use crate::digest::engine;
 use crate::progress::{Counters, Event, Report};
+use crate::protocol::message::Status;
+use crate::protocol::path::escape;
 use crate::transport::Contact;
 
 /// What is said when ssh ends and the transfer does not.
@@ -48,6 +52,8 @@ pub(crate) struct Transfer {
     pub(crate) sandbox: Option<Sandbox>,
     /// Lines of the log.
     pub(crate) log: Receiver<String>,
+    /// Where what comes is kept until it goes on to standard output.
+    pub(crate) kept_in: Option<PathBuf>,
 }
 
 /// What the network's thread tells the renderer. The channel has no bound: a stopped terminal must not stop
@@ -99,6 +105,7 @@ impl Transfer {
         let (updates, received) = unbounded_channel();
         let stop = CancellationToken::new();
         let (verb, place, log, far_end) = (self.verb, self.place.clone(), self.log, self.far_end);
+        let kept_in = self.kept_in;
         let (reach, begin, sandbox, stopped) = (self.reach, self.begin, self.sandbox, stop.clone());
         let heard = signals.clone();
         let network = move || {
@@ -114,7 +121,15 @@ impl Transfer {
             Err(error) => Err(error).context("starting a thread"),
         };
         let exit = match &outcome {
-            Ok(report) => Exit::of_report(report, verb, ui.tally().made),
+            Ok(report) => {
+                let is_disk = |status| matches!(status, Status::NoSpace | Status::WriteFailed | Status::NotAllowed);
+                let kept_in = kept_in.filter(|_| report.failures.iter().any(|(_, failure)| is_disk(failure.status)));
+                kept_in.iter().for_each(|dir| {
+                    let dir = escape(dir.as_os_str().as_bytes());
+                    ui.note(&format!("it is kept in {dir} until it is whole ($TMPDIR chooses another place)"));
+                });
+                Exit::of_report(report, verb, ui.tally().made)
+            }
             Err(error) => Exit::of_error(error),
         };
         ui.end(&outcome, exit, Instant::now());

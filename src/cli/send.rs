@@ -42,7 +42,7 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
         let (paths, _spool) = match plan.source {
             Source::Paths(paths) => (paths, None),
             Source::Stdin(name) => {
-                let spool = PrivateDir::new().context("making a temporary directory")?;
+                let spool = PrivateDir::new()?;
                 (vec![spool_stdin(&spool, &name, &mut signals).await?], Some(spool))
             }
         };
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
             Links::Skip | Links::Copy | Links::List => sandbox.sends(&paths),
         });
         let begin = Box::new(move |client: &Client, contact| client.send(contact, paths, options));
-        let transfer = Transfer { verb: Verb::Send, place, reach, far_end, begin, sandbox, log };
+        let transfer = Transfer { verb: Verb::Send, place, reach, far_end, begin, sandbox, log, kept_in: None };
         Ok(transfer.run(&mut ui, &mut signals).await)
     })
 }

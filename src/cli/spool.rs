@@ -4,11 +4,14 @@
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
+
+use crate::protocol::path::escape;
 
 /// Names tried before giving up: each differs by the clock, so a second collision is no accident.
 const ATTEMPTS: u32 = 16;
@@ -21,8 +24,11 @@ pub(crate) struct PrivateDir {
 
 impl PrivateDir {
     /// Makes one below `$TMPDIR`, else `/tmp`.
-    pub(crate) fn new() -> io::Result<Self> {
-        Self::below(&std::env::temp_dir())
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let parent = std::env::temp_dir();
+        Self::below(&parent).with_context(|| {
+            format!("making a directory in {} ($TMPDIR chooses another place)", escape(parent.as_os_str().as_bytes()))
+        })
     }
 
     fn below(parent: &Path) -> io::Result<Self> {

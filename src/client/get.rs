@@ -11,6 +11,7 @@ use super::ahead::Ahead;
 use super::attempt::{Attempt, persist};
 use super::connect::Link;
 use super::requested::Requested;
+use super::single::Single;
 use super::{Client, GetOptions, Job};
 use crate::error::Error;
 use crate::progress::Observer;
@@ -39,6 +40,7 @@ struct Plan {
     place: Place,
     committer: Committer,
     ahead: Ahead,
+    single: Arc<Single>,
 }
 
 /// Where the files go: a directory that exists, and the name of what may be new in it.
@@ -88,6 +90,7 @@ async fn run(
         place: place.map_err(|lost| Error::Session(lost.into()))??,
         committer: Committer::start(sync).map_err(Error::Thread)?,
         ahead,
+        single: Arc::default(),
     });
     refuse_too_much(&plan.request(false))?;
     persist(&plan.client, &observer, &cancel, || attempt(plan.clone(), observer.clone(), cancel.clone())).await
@@ -210,6 +213,7 @@ async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken)
     let mut link = opened.map_err(|error| Attempt { error, stood: false })?;
     let result = tokio::select! {
         result = receive_over(&plan, &mut link, &observer) => result,
+        error = plan.single.exceeded() => Err(error),
         () = cancel.cancelled() => Err(Error::Cancelled),
     };
     if plan.options.dry_run && result.is_ok() {
@@ -274,6 +278,7 @@ fn tools(plan: &Plan, link: &Link, observer: &Observer) -> Tools {
 fn receive_options(plan: &Plan) -> ReceiveOptions {
     let options = &plan.options;
     let (requested, to) = (plan.requested.clone(), plan.place.to.clone());
+    let single = options.single.then(|| plan.single.clone());
     ReceiveOptions {
         root: plan.place.root.clone(),
         to: plan.place.to.clone(),
@@ -288,7 +293,10 @@ fn receive_options(plan: &Plan) -> ReceiveOptions {
         dry_run: options.dry_run,
         durable: options.sync,
         // A server decides what is in a file, never which names appear here.
-        allows: Box::new(move |offer, path| requested.check(offer, path, to.as_ref())),
+        allows: Box::new(move |offer, path| {
+            requested.check(offer, path, to.as_ref())?;
+            single.as_ref().map_or(Ok(()), |single| single.check(offer))
+        }),
         owner: None,
     }
 }

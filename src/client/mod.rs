@@ -35,6 +35,7 @@ mod path;
 mod probe;
 mod requested;
 mod send;
+mod single;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;

@@ -85,6 +85,8 @@ pub struct GetOptions {
     pub names: Option<Arc<[ListedName]>>,
     /// Whether a file is durable before it counts as done.
     pub sync: bool,
+    /// One file is wanted: a directory, or a second file, ends the job with an error before it begins.
+    pub single: bool,
 }
 
 impl GetOptions {
@@ -111,6 +113,7 @@ impl Default for GetOptions {
             one_file_system: false,
             names: None,
             sync: true,
+            single: false,
         }
     }
 }

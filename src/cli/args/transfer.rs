@@ -35,7 +35,8 @@ pub(crate) struct SendArgs {
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
     /// Remote paths or quoted globs, [REMOTE:]PATH; no REMOTE: --from, $QFT_REMOTE, or the default
-    /// one. The last, if it has no REMOTE and is not the only one, is where to [default: .]; '-' is stdout
+    /// one. The last, if it has no REMOTE and is not the only one, is where to [default: .]; '-' is stdout, which gets one
+    /// file when it is whole and verified
     #[arg(required_unless_present = "files_from", value_name = "[REMOTE:]PATH|DIR|FILE|-")]
     pub(crate) paths: Vec<OsString>,
     /// Where from, for paths without a REMOTE

@@ -86,6 +86,7 @@ pub(crate) fn get(args: &GetArgs, here: &Here) -> Result<GetPlan, Complaint> {
         one_file_system: args.job.choice.one_file_system,
         names: None,
         sync: !args.job.conflict.no_sync && !to_stdout,
+        single: to_stdout,
     };
     let typed = (0..patterns.len()).map(|n| [far.get(n).map_or(&b""[..], |dir| dir), &patterns[n]].concat());
     let shown = typed.map(|path| escape(&path).to_string()).collect::<Vec<_>>().join(" ");
