@@ -64,8 +64,11 @@ impl Exit {
             if let Some(error) = cause.downcast_ref::<SshError>() {
                 return error.exit();
             }
-            if let Some(error) = cause.downcast_ref::<Error>() {
-                return Self::of_fault(error.fault());
+            match cause.downcast_ref::<Error>() {
+                // The words were right; what they name is not there.
+                Some(Error::Remote { failure, .. }) if failure.status == Status::NotFound => return Self::Failed,
+                Some(error) => return Self::of_fault(error.fault()),
+                None => {}
             }
             if cause.is::<TicketError>() {
                 return Self::Usage;
@@ -96,10 +99,11 @@ impl Exit {
         }
     }
 
-    /// What a job that ran to its end amounts to. `made` of its done names are directories and links.
+    /// What a job that ran to its end amounts to. `made` of its done names are directories and links; `planned` files would
+    /// be moved, in a dry run.
     ///
     /// Content that did not verify outweighs everything else: nobody may overlook it.
-    pub(crate) fn of_report(report: &Report, verb: Verb, made: u64) -> Self {
+    pub(crate) fn of_report(report: &Report, verb: Verb, made: u64, planned: u64) -> Self {
         if report.failed == 0 {
             return Self::Done;
         }
@@ -107,10 +111,12 @@ impl Exit {
         if statuses.clone().any(|status| status == Status::VerifyFailed) {
             return Self::Unverified;
         }
-        let nothing_came = report.done.saturating_sub(made) + report.skipped == 0;
-        match nothing_came && !report.failures.is_empty() && statuses.all(|status| verb.is_remote_refusal(status)) {
-            true => Self::Refused,
-            false => Self::SomeFailed,
+        let nothing_came = report.done.saturating_sub(made) + report.skipped + planned == 0;
+        let all_refused = !report.failures.is_empty() && statuses.all(|status| verb.is_remote_refusal(status));
+        match (nothing_came, all_refused) {
+            (false, _) => Self::SomeFailed,
+            (true, true) => Self::Refused,
+            (true, false) => Self::Failed,
         }
     }
 }
@@ -180,7 +186,7 @@ pub(crate) enum Complaint {
     /// The arguments make no sense, alone or together.
     #[error("{0}")]
     Usage(String),
-    /// The remote is not known here, so there is no key to trust.
+    /// The remote is not known here, and no machine has that name.
     #[error("{0}")]
     Unknown(String),
     /// Nothing answers where no server was known, and another way may lead there.
@@ -203,8 +209,8 @@ impl Complaint {
     fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Usage,
-            Self::Unreachable(_) => Exit::Unreachable,
-            Self::Unknown(_) | Self::Untrusted(_) => Exit::Untrusted,
+            Self::Unreachable(_) | Self::Unknown(_) => Exit::Unreachable,
+            Self::Untrusted(_) => Exit::Untrusted,
             Self::Interrupted(stop) => stop.exit(),
         }
     }
@@ -229,35 +235,37 @@ mod tests {
 
     #[test]
     fn a_report_without_failures_is_zero() {
-        assert_eq!(Exit::of_report(&report(&[]), Verb::Send, 0), Exit::Done);
+        assert_eq!(Exit::of_report(&report(&[]), Verb::Send, 0, 0), Exit::Done);
     }
 
     #[test]
     fn failures_of_many_kinds_are_three() {
         for statuses in [&[Status::NotFound][..], &[Status::NoSpace, Status::ReadFailed], &[Status::Cancelled]] {
-            assert_eq!(Exit::of_report(&report(statuses), Verb::Send, 0), Exit::SomeFailed, "{statuses:?}");
+            assert_eq!(Exit::of_report(&report(statuses), Verb::Send, 0, 0), Exit::SomeFailed, "{statuses:?}");
         }
     }
 
     #[test]
     fn refusals_alone_are_seven_but_only_where_the_remote_decides() {
         let refusals = report(&[Status::Exists, Status::NotAllowed, Status::NoSpace]);
-        assert_eq!(Exit::of_report(&refusals, Verb::Send, DONE), Exit::Refused);
-        assert_eq!(Exit::of_report(&refusals, Verb::Get, DONE), Exit::SomeFailed);
-        assert_eq!(Exit::of_report(&report(&[Status::NotAllowed]), Verb::Get, DONE), Exit::Refused);
-        assert_eq!(Exit::of_report(&refusals, Verb::Send, DONE - 1), Exit::SomeFailed, "a file came");
+        assert_eq!(Exit::of_report(&refusals, Verb::Send, DONE, 0), Exit::Refused);
+        assert_eq!(Exit::of_report(&refusals, Verb::Get, DONE, 0), Exit::Failed, "the disk is this one");
+        assert_eq!(Exit::of_report(&report(&[Status::NotAllowed]), Verb::Get, DONE, 0), Exit::Refused);
+        assert_eq!(Exit::of_report(&refusals, Verb::Send, DONE - 1, 0), Exit::SomeFailed, "a file came");
     }
 
     #[test]
     fn content_that_does_not_verify_outweighs_the_rest() {
         let statuses = report(&[Status::NotFound, Status::VerifyFailed, Status::NoSpace]);
-        assert_eq!(Exit::of_report(&statuses, Verb::Get, 0), Exit::Unverified);
+        assert_eq!(Exit::of_report(&statuses, Verb::Get, 0, 0), Exit::Unverified);
     }
 
     #[test]
-    fn failures_that_were_only_counted_are_no_refusal() {
+    fn where_nothing_is_done_it_failed_and_failures_that_were_only_counted_are_no_refusal() {
         let report = Report { failed: 4, ..Report::default() };
-        assert_eq!(Exit::of_report(&report, Verb::Send, 0), Exit::SomeFailed);
+        assert_eq!(Exit::of_report(&report, Verb::Send, 0, 0), Exit::Failed);
+        assert_eq!(Exit::of_report(&report, Verb::Send, 0, 1), Exit::SomeFailed, "a dry run");
+        assert_eq!(Exit::of_report(&Report { skipped: 1, ..report }, Verb::Send, 0, 0), Exit::SomeFailed);
     }
 
     #[test]
@@ -299,7 +307,11 @@ mod tests {
         let error = anyhow!(Complaint::usage("no")).context("reading the arguments");
         assert_eq!(Exit::of_error(&error), Exit::Usage);
         let unknown: anyhow::Error = Err::<(), _>(Complaint::Unknown("who".into())).context("asking").unwrap_err();
-        assert_eq!(Exit::of_error(&unknown), Exit::Untrusted);
+        assert_eq!(Exit::of_error(&unknown), Exit::Unreachable);
+        let failure = |status| Failure { status, detail: String::new() };
+        let remote = |status| anyhow!(Error::Remote { name: b"x".to_vec(), failure: failure(status) });
+        assert_eq!(Exit::of_error(&remote(Status::NotFound)), Exit::Failed);
+        assert_eq!(Exit::of_error(&remote(Status::NotAllowed)), Exit::Refused);
         assert_eq!(Exit::of_error(&anyhow!("disk on fire")), Exit::Failed);
     }
 }

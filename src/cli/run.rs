@@ -128,7 +128,9 @@ impl Transfer {
                     let dir = escape(dir.as_os_str().as_bytes());
                     ui.note(&format!("it is kept in {dir} until it is whole ($TMPDIR chooses another place)"));
                 });
-                Exit::of_report(report, verb, ui.tally().made)
+                let tally = ui.tally();
+                let planned = tally.planned + tally.planned_updates + tally.planned_compares;
+                Exit::of_report(report, verb, tally.made, planned)
             }
             Err(error) => Exit::of_error(error),
         };

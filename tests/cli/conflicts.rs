@@ -120,11 +120,11 @@ fn what_stands_in_the_way_is_named() {
     remote.write("in/f/inner", "x");
     local.write("d/a", "x");
     local.write("e/f", "x");
-    local.run("send d").exits(3).says(&["failed: d/a: not possible there: a file is in the way of the directory"]);
+    local.run("send d").exits(1).says(&["failed: d/a: not possible: a file is in the way of the directory"]);
     local
         .run("send e/")
-        .exits(3)
-        .says(&["failed: f: not possible there: a directory of that name is in the way of the file"]);
+        .exits(1)
+        .says(&["failed: f: not possible: a directory of that name is in the way of the file"]);
     local.write("notes", "mine");
     local
         .run("get d f notes")

@@ -136,6 +136,28 @@ fn silence_and_strangers_are_told_as_everywhere_else() {
     let outcome = local.qft(["doctor", &remote]).run();
     outcome.exits(4).says(&["no answer from", "firewalls let UDP port"]);
     assert!(String::from_utf8_lossy(&outcome.stdout).contains("this machine"), "the local part is there");
-    stranger.run("doctor nowhere").exits(5).says(&["not known here"]);
+    stranger.run("doctor nowhere").exits(4).says(&["not known here"]);
     stranger.run("doctor --time 5m").exits(2).says(&["from 1s to 30s"]);
+}
+
+#[test]
+fn a_ping_is_a_few_echoes_and_fills_no_link() {
+    let (_remote, local, serve) = paired("");
+    let pinged = local.run("ping");
+    let text = String::from_utf8(pinged.exits(0).stdout.clone()).expect("text");
+    assert!(text.contains("handshake") && text.contains("(5 tries)"), "{text}");
+    assert_eq!(text.lines().count(), 2, "{text}");
+    let lines = local.qft(["ping", serve.address(), "-c", "3", "--json"]).run().exits(0).json();
+    let last = lines.last().expect("a summary");
+    assert_eq!(last["trips_us"].as_array().map(Vec::len), Some(3), "{last}");
+    assert!(last["handshake_us"].as_u64().is_some_and(|took| took > 0), "{last}");
+    // Nothing near what a test of the link would have moved.
+    let log = serve.log();
+    assert!(log.contains("received nothing; sent nothing"), "{log}");
+    local.run("ping nowhere").exits(4).says(&["not known here"]);
+    local.run("ping --port 1 box:4433").exits(2).says_only(&["the port is named twice"]);
+    serve.kill();
+    local.run("ping --timeout 1s").exits(4).says(&["no answer from"]);
+    let help = String::from_utf8(local.run("--help").stdout).expect("text");
+    assert!(help.lines().any(|line| line.trim_start().starts_with("ping ")), "{help}");
 }

@@ -116,9 +116,9 @@ fn a_missing_source_is_named_and_the_others_are_sent() {
     some.exits(3).says(&["failed: missing: not found"]).says(&["sent 1 of 2 files", "1 failed"]);
     assert_eq!(some.stderr.matches("not found").count(), 1, "it is said once: {}", some.stderr);
     assert_eq!(remote.tree("in"), ["there"]);
-    local.run("send missing").exits(3).says(&["failed: missing: not found"]);
-    local.run("get missing .").exits(3).says(&["failed: missing: not found"]);
-    local.run("ls missing").exits(2).says(&["qft: missing: not found"]);
+    local.run("send missing").exits(1).says(&["failed: missing: not found"]);
+    local.run("get missing .").exits(1).says(&["failed: missing: not found"]);
+    local.run("ls missing").exits(1).says(&["qft: missing: not found"]);
 }
 
 #[test]

@@ -56,11 +56,11 @@ fn mistakes_are_json_too_when_it_was_asked_for() {
         ("send --json", 2),
         ("send f --json --nonsense", 2),
         ("send f --json", 2),
-        ("send f box: --json", 5),
+        ("send f box: --json", 4),
         ("send f --to qft://abc --json", 2),
         ("get --json", 2),
         ("get box:f - --json", 2),
-        ("ls --json box:", 5),
+        ("ls --json box:", 4),
         ("serve missing/below --json", 2),
         ("id --json --nonsense", 2),
     ] {
@@ -90,7 +90,7 @@ fn quiet_is_silent_unless_something_fails() {
     let sent = local.run("send -q f");
     sent.exits(0).prints("");
     assert_eq!(sent.stderr, "");
-    local.run("send -q missing").exits(3).says_only(&["failed: missing: not found"]);
+    local.run("send -q missing").exits(1).says_only(&["failed: missing: not found"]);
     let listed = local.run("ls -q");
     listed.exits(0).prints("f\n");
     assert_eq!(listed.stderr, "");

@@ -116,7 +116,7 @@ fn a_server_with_another_key_gets_nothing() {
 fn a_name_that_nobody_knows_is_not_trusted() {
     let local = Machine::new();
     local.write("f", "x");
-    local.run("send f box:").exits(5).says_only(&["qft: box: not known here", "qft serve --invite", "use the qft://"]);
+    local.run("send f box:").exits(4).says_only(&["qft: box: not known here", "qft serve --invite", "use the qft://"]);
     local.run("send f").exits(2).says_only(&["qft: which remote?", "qft serve", "--to qft://"]);
 }
 

@@ -45,10 +45,10 @@ Examples:
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
   0    all done
-  1    failed
+  1    failed, nothing is done
   2    wrong usage
   3    some files failed, the others are done
-  4    the remote cannot be reached
+  4    the remote cannot be reached, or there is none of that name
   5    not trusted: another key answers, or this machine is not enrolled there
   6    the content did not verify
   7    the remote refused all of it (not allowed, disk full, exists)

@@ -144,7 +144,7 @@ fn only_a_word_that_may_be_a_remotes_name_is_looked_for_among_them_when_no_machi
 fn what_cannot_be_a_host_is_not_asked_for() {
     for text in ["a_b$:", "-oProxy=x:", "a..b:"] {
         let error = place(spec(text).as_ref(), &[], None, fresh).err().expect("unknown");
-        assert_eq!(super::super::exit::Exit::of_error(&error).code(), 5, "{text}");
+        assert_eq!(super::super::exit::Exit::of_error(&error).code(), 4, "{text}");
         assert!(error.to_string().contains("qft serve --invite"), "{error}");
     }
 }
