@@ -325,3 +325,17 @@ fn the_hidden_command_serves_nobody_else() {
     assert!(String::from_utf8_lossy(&later.stdout).contains("update the older one"));
     assert!(!stranger.has("home"));
 }
+
+#[test]
+fn the_way_through_ssh_can_be_tested_too_and_nothing_stays_there() {
+    let Some((remote, local, sshd)) = machines(&Setup::default()) else { return };
+    let pinged = sshd.qft(&local, ["ping", &sshd.at("")]).run();
+    let text = String::from_utf8(pinged.exits(0).stdout.clone()).expect("text");
+    assert!(text.contains("started through ssh") && text.contains("(5 tries)"), "{text}");
+    let tested = sshd.qft(&local, ["doctor", "--time", "1s", &sshd.at("")]).run();
+    let text = String::from_utf8(tested.exits(0).stdout.clone()).expect("text");
+    for part in ["the way to", "started through ssh", "handshake", "sending", "getting", "what that means"] {
+        assert!(text.contains(part), "{part} is missing:\n{text}");
+    }
+    sshd.assert_nothing_left(&remote, &[]);
+}

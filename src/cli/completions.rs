@@ -24,7 +24,7 @@ _qft_remotes() {
 _qft_with_remotes() {
     _qft "$@"
     case ${COMP_WORDS[1]} in
-        send|get|ls|doctor) [[ $COMP_CWORD -gt 1 ]] && _qft_remotes ;;
+        send|get|ls|ping|doctor) [[ $COMP_CWORD -gt 1 ]] && _qft_remotes ;;
     esac
     return 0
 }
@@ -39,7 +39,7 @@ function __qft_remotes
     test -n "$home"; or set home (test -n "$XDG_CONFIG_HOME"; and echo $XDG_CONFIG_HOME; or echo ~/.config)/qft
     test -r $home/remotes; and string match -rg '^([^#\s]\S*)' < $home/remotes | string replace -r '$' ':'
 end
-complete -c qft -n "__fish_seen_subcommand_from send get ls doctor" -a "(__qft_remotes)" -d Remote
+complete -c qft -n "__fish_seen_subcommand_from send get ls ping doctor" -a "(__qft_remotes)" -d Remote
 "#;
 
 /// Runs the command.

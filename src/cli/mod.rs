@@ -12,7 +12,7 @@
 //! | `ask`, `ssh` | servers that are not known yet; far ends that are started through ssh |
 //! | `send`, `get`, `ls`, `parts` | the commands that transfer, and show what is there or unfinished |
 //! | `serve`, `status`, `peers` | the commands of a server |
-//! | `remotes`, `doctor`, `id`, `cert`, `completions`, `man` | the commands to set up |
+//! | `remotes`, `ping`, `doctor`, `id`, `cert`, `completions`, `man` | the commands to set up |
 //! | `token`, `whole`, `spool` | new tokens; whole files; private directories |
 //! | `run` | one transfer: network thread, drawing |
 //! | `sandbox` | what the threads that serve peers may do with files |
@@ -41,6 +41,7 @@ mod names;
 mod parts;
 mod paste;
 mod peers;
+mod ping;
 mod plan;
 mod qr;
 mod reach;
@@ -109,6 +110,7 @@ fn dispatch(command: &Command) -> anyhow::Result<Exit> {
         Command::Status(args) => status::run(args),
         Command::Peers(args) => peers::run(args),
         Command::Remote(args) => remotes::run(args),
+        Command::Ping(args) => ping::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Id(args) => id::run(args),
         Command::Cert(args) => cert::run(args),

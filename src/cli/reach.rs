@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-pub(crate) use self::find::{Wanted, find, find_server};
+pub(crate) use self::find::{Wanted, find};
 use self::local::Local;
 pub(crate) use self::local::Missing;
 use super::args::{JobArgs, Limit};

@@ -48,7 +48,7 @@ pub use self::job::Job;
 pub use self::list::Listing;
 pub use self::options::{GetOptions, SendOptions};
 pub use self::parts::{PartsListing, PartsOptions};
-pub use self::probe::{Leg, PathFigures, PathReport};
+pub use self::probe::{Leg, PathFigures, PathReport, PingReport};
 use crate::error::Error;
 pub use crate::session::probe::Count;
 use crate::storage::Disk;
@@ -125,6 +125,15 @@ impl Client {
     pub async fn parts(&self, remote: impl Into<Contact>, options: PartsOptions) -> Result<PartsListing, Error> {
         let contact = remote.into();
         attempt::until_let_in(self, || parts::run(self, contact.clone(), options.clone())).await
+    }
+
+    /// Measures a few round trips, and fills no link. Moves no file.
+    ///
+    /// # Errors
+    /// No connection, or none any more.
+    pub async fn ping(&self, remote: impl Into<Contact>, count: usize) -> Result<PingReport, Error> {
+        let contact = remote.into();
+        attempt::until_let_in(self, || probe::ping_only(self, contact.clone(), count)).await
     }
 
     /// Measures the path for `length` in each direction; a server may cut that short. Moves no file.

@@ -80,13 +80,8 @@ pub struct Leg {
 /// is not what it does with a file. All of them end together, so that a server for one client does not end before.
 pub(super) async fn run(client: &Client, contact: Contact, length: Duration) -> Result<PathReport, Error> {
     let (mut first, mut events) = Open::new(client, &contact).await?;
-    let figures = first.measure(Open::echoes).await?;
-    // An answer was read, so the server has introduced itself.
-    let mut told = std::iter::from_fn(|| events.try_recv().ok());
-    let welcome = told.find(|event| matches!(event, Event::Connected { .. }));
-    let Some(Event::Connected { addr, peer, enrolled }) = welcome else {
-        return Err(Error::Session(SessionError::Internal("a probe without a welcome")));
-    };
+    let figures = first.measure(async |open| open.echoes(PINGS).await).await?;
+    let (addr, peer, enrolled) = welcome(&mut events)?;
     let (handshake, local) = (first.0.handshake, first.0.granted);
     let figures = match figures {
         None => None,
@@ -105,6 +100,41 @@ pub(super) async fn run(client: &Client, contact: Contact, length: Duration) -> 
     Ok(PathReport { peer, addr, enrolled, handshake, local, figures })
 }
 
+/// What a few echoes found out.
+#[derive(Debug, Clone)]
+pub struct PingReport {
+    /// The server's name for itself, escaped for display.
+    pub peer: String,
+    /// The address that answered.
+    pub addr: SocketAddr,
+    /// Whether this connection used an invite to enrol this client.
+    pub enrolled: bool,
+    /// From the first packet to a connection that stands.
+    pub handshake: Duration,
+    /// Round trips, in the order of their measurement; none when the server is too old to be measured.
+    pub trips: Vec<Duration>,
+}
+
+/// Measures `count` round trips, at most [`PINGS`].
+pub(super) async fn ping_only(client: &Client, contact: Contact, count: usize) -> Result<PingReport, Error> {
+    let (mut open, mut events) = Open::new(client, &contact).await?;
+    let echoes = open.measure(async |open| open.echoes(count.min(PINGS)).await).await?;
+    let (addr, peer, enrolled) = welcome(&mut events)?;
+    let handshake = open.0.handshake;
+    open.0.close(CloseCode::Done).await;
+    let trips = echoes.map(|(trips, _)| trips).unwrap_or_default();
+    Ok(PingReport { peer, addr, enrolled, handshake, trips })
+}
+
+/// Who has answered: an answer was read, so the server has introduced itself.
+fn welcome(events: &mut mpsc::UnboundedReceiver<Event>) -> Result<(SocketAddr, String, bool), Error> {
+    let mut told = std::iter::from_fn(|| events.try_recv().ok());
+    match told.find(|event| matches!(event, Event::Connected { .. })) {
+        Some(Event::Connected { addr, peer, enrolled }) => Ok((addr, peer, enrolled)),
+        _ => Err(Error::Session(SessionError::Internal("a probe without a welcome"))),
+    }
+}
+
 /// A connection for one measurement.
 struct Open(Link);
 
@@ -121,7 +151,7 @@ impl Open {
     }
 
     /// Round trips and the server's buffers; `None` when the server cannot be measured.
-    async fn echoes(&mut self) -> Result<Option<(Vec<Duration>, Granted)>, SessionError> {
+    async fn echoes(&mut self, count: usize) -> Result<Option<(Vec<Duration>, Granted)>, SessionError> {
         let link = &mut self.0;
         if link.replies.features().await? & features::PROBE == 0 {
             return Ok(None);
@@ -129,7 +159,7 @@ impl Open {
         let Ok(ready) = ask(link, ProbeKind::Echo, PINGS_TIME).await? else {
             return Err(SessionError::Order("an echo was refused"));
         };
-        let trips = ping(&link.connection, PINGS, PINGS_TIME).await?;
+        let trips = ping(&link.connection, count, PINGS_TIME).await?;
         done(link).await?;
         let size = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
         Ok(Some((trips, Granted { receive: size(ready.udp_receive), send: size(ready.udp_send) })))

@@ -72,7 +72,7 @@ fn the_way_to_a_remote_is_measured_both_ways_and_judged() {
     assert!(note(&lines, "connected")["handshake_us"].as_u64().is_some_and(|took| took > 0));
     assert_eq!(note(&lines, "addresses")["addresses"][0], "127.0.0.1");
     let findings = lines.last().expect("a summary")["findings"].as_array().expect("a list").len();
-    assert!(findings >= 2, "{lines:?}");
+    assert!(findings >= 1, "{lines:?}");
     // The connection can be used for nothing else, but the next one can.
     local.write("f", "x");
     local.run("send f").exits(0);

@@ -23,7 +23,9 @@ pub(crate) use self::limit::Limit;
 pub(crate) use self::peers::{AllowArgs, InviteArgs, PeersAction, PeersArgs, RevokeArgs};
 pub(crate) use self::remote::{AddArgs, NamedArgs, RemoteAction, RemoteArgs, RenameArgs};
 pub(crate) use self::serve::{LogFormat, ServeArgs};
-pub(crate) use self::show::{CompletionsArgs, ConfigArgs, DoctorArgs, IdArgs, LsArgs, ManArgs, PartsArgs, StatusArgs};
+pub(crate) use self::show::{
+    CompletionsArgs, ConfigArgs, DoctorArgs, IdArgs, LsArgs, ManArgs, PartsArgs, PingArgs, StatusArgs,
+};
 pub(crate) use self::ssh::SshArgs;
 use self::texts::{
     CERT_EXAMPLES, COMPLETIONS, DOCTOR_EXAMPLES, EXAMPLES, EXIT_CODES, GET_EXAMPLES, MAN_EXAMPLES, PARTS,
@@ -80,8 +82,11 @@ pub(crate) enum Command {
     /// Servers known here: list, add, rename, default, forget
     #[command(after_long_help = long_help(&[REMOTE_EXAMPLES]))]
     Remote(RemoteArgs),
+    /// Measure the round trip to a remote with a few echoes
+    #[command(after_long_help = long_help(&[EXIT_CODES]))]
+    Ping(PingArgs),
     /// Test this machine's network settings, and the link to a remote
-    #[command(aliases = ["probe", "ping"], after_long_help = long_help(&[DOCTOR_EXAMPLES, EXIT_CODES]))]
+    #[command(aliases = ["probe"], after_long_help = long_help(&[DOCTOR_EXAMPLES, EXIT_CODES]))]
     Doctor(DoctorArgs),
     /// Show this machine's name and fingerprint
     Id(IdArgs),
@@ -114,6 +119,7 @@ impl Command {
             Self::Status(args) => args.json,
             Self::Peers(args) => args.json(),
             Self::Remote(args) => args.json(),
+            Self::Ping(args) => args.json,
             Self::Doctor(args) => args.json,
             Self::Id(args) => args.json,
             Self::Cert(args) => args.json,
@@ -133,6 +139,7 @@ impl Command {
             Self::Status(_) => "status",
             Self::Peers(_) => "peers",
             Self::Remote(_) => "remote",
+            Self::Ping(_) => "ping",
             Self::Doctor(_) => "doctor",
             Self::Id(_) => "id",
             Self::Cert(_) => "cert",
@@ -145,7 +152,7 @@ impl Command {
 }
 
 fn long_help(parts: &[&str]) -> String {
-    parts.join("\n\n")
+    headed(&parts.join("\n\n"))
 }
 
 /// How a time is written.

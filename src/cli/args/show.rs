@@ -2,13 +2,14 @@
 #![allow(rustdoc::broken_intra_doc_links, reason = "the comments are help texts, where brackets mean optional")]
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
 use super::super::tilde::TildePath;
-use super::{SshArgs, TrustArgs, parse_time};
+use super::{SshArgs, TrustArgs, parse_count, parse_time};
 use crate::protocol::PROBE_MILLIS_MAX;
 
 /// `qft ls`.
@@ -74,6 +75,27 @@ pub(crate) struct PartsArgs {
     pub(crate) ssh: SshArgs,
 }
 
+/// `qft ping`.
+#[derive(Debug, Args)]
+pub(crate) struct PingArgs {
+    /// Whom, as for 'qft send'; nothing: the default remote
+    #[arg(value_name = "REMOTE")]
+    pub(crate) remote: Option<OsString>,
+    /// Round trips to measure (at most 20)
+    #[arg(short = 'c', long, value_name = "N", default_value = "5", value_parser = parse_count)]
+    pub(crate) count: NonZeroUsize,
+    /// Give up when the remote has not answered for TIME (30s, 5m, 2h), 0 = never
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
+    pub(crate) timeout: Duration,
+    /// One JSON event a line on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+    #[command(flatten)]
+    pub(crate) ssh: SshArgs,
+}
+
 /// `qft doctor`.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
@@ -88,6 +110,8 @@ pub(crate) struct DoctorArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) trust: TrustArgs,
+    #[command(flatten)]
+    pub(crate) ssh: SshArgs,
 }
 
 /// A time that a server will grant.

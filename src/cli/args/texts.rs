@@ -19,6 +19,7 @@ Serve:
 
 Set up:
   remote       Servers known here: list, add, rename, default, forget
+  ping         Measure the round trip to a remote with a few echoes
   doctor       Test this machine's network settings, and the link to a remote
   id           Show this machine's name and fingerprint
   cert         Make a private CA and certificates (optional)
@@ -140,6 +141,7 @@ pub(super) const DOCTOR_EXAMPLES: &str = "\
 Examples:
   qft doctor                             this machine alone
   qft doctor box                         and the way to box and back
+  qft doctor me@host:                    the same through ssh
   qft doctor --time 20s box              longer, for satellites and the like";
 
 /// How settings are kept.

@@ -19,6 +19,8 @@ use crate::transport::{Granted, Identity, SOCKET_BUFFER_BYTES, examine_socket};
 const OPEN_FILES_ENOUGH: u64 = 4096;
 /// Programs a core from which on each waits for the others noticeably.
 const OVERLOADED: f64 = 1.5;
+/// What the check of this machine's load is called.
+const PROCESSOR: &str = "processor";
 /// The first second of 2026. A clock before that is not set: this program is younger.
 const YOUNGEST: Duration = Duration::from_secs(1_767_225_600);
 
@@ -44,6 +46,11 @@ pub(super) struct Check {
 }
 
 impl Check {
+    /// Whether other programs take the time that a measurement needs.
+    pub(super) fn is_overload(&self) -> bool {
+        self.name == PROCESSOR && self.state == State::Fair
+    }
+
     fn good(name: &'static str, text: impl Into<String>) -> Self {
         Self { name, state: State::Good, text: text.into(), remedy: None }
     }
@@ -171,8 +178,8 @@ fn load(text: &str, cores: usize) -> Option<Check> {
     let wanted: f64 = text.split_whitespace().next()?.parse().ok()?;
     let text = format!("{wanted:.1} programs at work on {}", many(cores, "core"));
     Some(match wanted > OVERLOADED * cores as f64 {
-        true => Check::fair("processor", format!("{text}: too many for true figures"), None),
-        false => Check::good("processor", text),
+        true => Check::fair(PROCESSOR, format!("{text}: too many for true figures"), None),
+        false => Check::good(PROCESSOR, text),
     })
 }
 

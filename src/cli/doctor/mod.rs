@@ -5,21 +5,22 @@ mod verdict;
 
 use std::borrow::Cow;
 use std::io::{self, Write as _};
-use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use self::local::{Check, State, checks};
 use self::verdict::{Verdict, Way, judge};
-use super::args::{DoctorArgs, TrustArgs};
-use super::ask::Manner;
+use super::args::DoctorArgs;
 use super::exit::{Complaint, Exit};
+use super::ping::{Trips, parse_with_port};
 use super::plan::Place;
-use super::reach::{Missing, Reach, Reached, explain, find_server, remember};
-use super::remote::{Spec, parse_bare};
+use super::reach::{Missing, Reach, Reached, Wanted, explain, find, remember};
+use super::run::gone;
 use super::signals::{HangUps, Signals, block_on};
 use super::size;
+use super::ssh::FarEnd;
+use super::ui::fold::fold;
 use super::ui::json::Json;
 use super::ui::text::shown;
 use crate::client::{Leg, PathFigures, PathReport};
@@ -32,7 +33,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Runs the command.
 pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
     let mut out = Output::new(args.json);
-    let (spec, trust) = remote(args)?;
+    let (spec, trust) = match &args.remote {
+        None => (None, args.trust.clone()),
+        Some(remote) => parse_with_port(Some(remote), &args.trust)?,
+    };
     out.start(args);
     let checks = checks(&transport::home()?);
     out.heading("this machine");
@@ -42,28 +46,21 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
     let verdict = match &spec {
         // Whoever cannot show a key need not knock.
         Some(spec) if exit == Exit::Done => {
-            let manner = Manner { json: args.json, patience: PATIENCE };
-            let (place, note) = find_server(Some(spec), &trust, manner)?;
-            note.iter().for_each(|line| out.row("", line));
-            block_on(HangUps::End, async |signals| examine(&place, args, &mut out, signals).await)?
+            let certificate = trust.certificate();
+            let (missing, rate_limit, into) = (Missing::Refuse, None, None);
+            let bind = trust.bind;
+            let reach = Reach { patience: PATIENCE, sync: true, missing, certificate, rate_limit, bind, into };
+            let far = vec![Vec::new()];
+            let whom = find(Wanted { spec: Some(spec), far, ssh: &args.ssh, trust: &trust, json: args.json }, &reach)?;
+            whom.note.iter().for_each(|line| out.row("", line));
+            let is_busy = checks.iter().any(Check::is_overload);
+            let way = Examined { place: whom.place, far_end: whom.far_end, is_busy };
+            block_on(HangUps::End, async |signals| examine(&way, reach, args, &mut out, signals).await)?
         }
         _ => Verdict::default(),
     };
     out.end(&verdict, local_remedy, exit);
     Ok(exit)
-}
-
-/// What the way is to be tested to, and what is trusted there; the port may stand in either.
-fn remote(args: &DoctorArgs) -> Result<(Option<Spec>, TrustArgs), Complaint> {
-    let mut trust = args.trust.clone();
-    let Some(remote) = &args.remote else { return Ok((None, trust)) };
-    let (spec, port) = parse_bare(remote)?.with_port_for_path()?;
-    if let Some(port) = port.and_then(NonZeroU16::new)
-        && trust.port.replace(port).is_some()
-    {
-        return Err(Complaint::usage("the port is named twice"));
-    }
-    Ok((Some(spec), trust))
 }
 
 impl Check {
@@ -79,28 +76,43 @@ impl Check {
 fn name(place: &Place) -> Cow<'_, str> {
     match place {
         Place::Remote { label, .. } => shown(label),
-        // A far end is started for transfers, not for tests.
-        Place::Far(_) | Place::Local { .. } => "local".into(),
+        Place::Far(far) => shown(&far.host),
+        Place::Local { .. } => "local".into(),
     }
 }
 
+/// What is examined.
+struct Examined {
+    place: Place,
+    /// Held to the end: dropping it ends the far end behind ssh.
+    far_end: Option<FarEnd>,
+    /// Other programs take this machine's time.
+    is_busy: bool,
+}
+
 /// Measures the way to a remote, prints the figures, and judges them.
-async fn examine(place: &Place, args: &DoctorArgs, out: &mut Output, mut signals: Signals) -> anyhow::Result<Verdict> {
+async fn examine(
+    way: &Examined,
+    reach: Reach,
+    args: &DoctorArgs,
+    out: &mut Output,
+    mut signals: Signals,
+) -> anyhow::Result<Verdict> {
+    let place = &way.place;
     out.heading(&match place {
         Place::Remote { .. } => format!("the way to {}, {}", name(place), place.address()),
-        Place::Far(_) | Place::Local { .. } => "the way to a server in this process".to_owned(),
+        Place::Far(_) => format!("the way to {}, {}, started through ssh", name(place), place.address()),
+        Place::Local { .. } => "the way to a server in this process".to_owned(),
     });
     if let Place::Remote { contact, .. } = place {
         let asked = Instant::now();
         let found = transport::resolve(&contact.host, contact.port).await?;
         out.addresses(&found, asked.elapsed());
     }
-    let certificate = args.trust.certificate();
-    let (missing, rate_limit, into) = (Missing::Refuse, None, None);
-    let reach = Reach { patience: PATIENCE, sync: true, missing, certificate, rate_limit, bind: args.trust.bind, into };
     let reached = Reached::open(place, reach).await?;
     let probed = tokio::select! {
         probed = reached.client.probe(reached.contact.clone(), args.time) => probed,
+        error = gone(way.far_end.as_ref()) => return Err(error.into()),
         stop = signals.next() => return Err(Complaint::Interrupted(stop).into()),
     };
     reached.close().await;
@@ -115,7 +127,7 @@ async fn examine(place: &Place, args: &DoctorArgs, out: &mut Output, mut signals
         out.row("throughput", "not measured: the qft there is too old for it");
         return Ok(Verdict::default());
     };
-    Ok(out.figures(&name(place), &report, figures))
+    Ok(out.figures(&name(place), &report, figures, way.is_busy))
 }
 
 /// Where the findings go: a table for people, events for programs.
@@ -189,19 +201,10 @@ impl Output {
         );
     }
 
-    fn figures(&mut self, name: &str, report: &PathReport, figures: &PathFigures) -> Verdict {
+    fn figures(&mut self, name: &str, report: &PathReport, figures: &PathFigures, is_busy: bool) -> Verdict {
         let trips = Trips::of(&figures.trips);
         if let Some(trips) = &trips {
-            self.row(
-                "round trip",
-                &format!(
-                    "{} at least, {} on average, {} at most ({} tries)",
-                    size::millis(trips.min),
-                    size::millis(trips.mean),
-                    size::millis(trips.max),
-                    trips.count
-                ),
-            );
+            self.row("round trip", &trips.figures());
         }
         let (here, there) = (report.local, figures.remote);
         let up = self.leg("sending", &figures.up, |leg| Way::up(leg, here, there));
@@ -216,7 +219,7 @@ impl Output {
                 "up": leg_json(&figures.up, up.as_ref()), "down": leg_json(&figures.down, down.as_ref()),
             }),
         );
-        judge(name, trips.map_or(Duration::ZERO, |trips| trips.min), up, down)
+        judge(name, trips.map_or(Duration::ZERO, |trips| trips.min), (up, down), is_busy)
     }
 
     fn leg(&self, label: &str, leg: &Result<Leg, Failure>, way: impl FnOnce(&Leg) -> Option<Way>) -> Option<Way> {
@@ -249,7 +252,9 @@ impl Output {
     fn end(&mut self, verdict: &Verdict, local_remedy: Option<String>, exit: Exit) {
         if !verdict.lines.is_empty() {
             self.heading("what that means");
-            verdict.lines.iter().for_each(|line| fold(line, LINE_COLUMNS).iter().for_each(|line| self.print(line)));
+            for line in &verdict.lines {
+                fold(&format!("  {line}"), LINE_COLUMNS).iter().for_each(|line| self.print(line));
+            }
         }
         let remedy = verdict.remedy.clone().or(local_remedy);
         match (&remedy, exit) {
@@ -268,21 +273,6 @@ impl Output {
 /// Columns that a sentence may take.
 const LINE_COLUMNS: usize = 78;
 
-/// A sentence in lines of at most `columns`, the first indented by two and the others by four.
-fn fold(text: &str, columns: usize) -> Vec<String> {
-    let mut lines = vec![" ".to_owned()];
-    for word in text.split_whitespace() {
-        let last = lines.last_mut().expect("there is always one");
-        if last.chars().count() + 1 + word.chars().count() <= columns || last.trim().is_empty() {
-            last.push(' ');
-            last.push_str(word);
-        } else {
-            lines.push(format!("    {word}"));
-        }
-    }
-    lines
-}
-
 fn buffers_json(granted: Granted) -> Value {
     json!({"receive": granted.receive, "send": granted.send})
 }
@@ -296,44 +286,5 @@ fn leg_json(leg: &Result<Leg, Failure>, way: Option<&Way>) -> Value {
         }),
         (Ok(_), None) => Value::Null,
         (Err(failure), _) => json!({ "refused": failure.to_string() }),
-    }
-}
-
-/// Round trips, summed up.
-struct Trips {
-    min: Duration,
-    mean: Duration,
-    max: Duration,
-    count: usize,
-}
-
-impl Trips {
-    fn of(trips: &[Duration]) -> Option<Self> {
-        let (min, max) = (*trips.iter().min()?, *trips.iter().max()?);
-        let count = u32::try_from(trips.len()).ok()?;
-        Some(Self { min, mean: trips.iter().sum::<Duration>() / count, max, count: trips.len() })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sentences_fold_between_words() {
-        let text = "to box: the link is the limit; it carries about 96 Mbit/s, and qft fills it";
-        let lines = fold(text, 40);
-        assert!(lines.len() > 1 && lines.iter().all(|line| line.chars().count() <= 40), "{lines:?}");
-        assert!(lines[0].starts_with("  to box") && lines[1].starts_with("    "), "{lines:?}");
-        assert_eq!(lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" "), text);
-        assert_eq!(fold("abcdefghijkl", 5), ["  abcdefghijkl"], "a long word is not cut");
-    }
-
-    #[test]
-    fn round_trips_are_summed_up() {
-        let trips = Trips::of(&[30, 10, 20].map(Duration::from_millis)).expect("some");
-        let millis = Duration::from_millis;
-        assert_eq!((trips.min, trips.mean, trips.max, trips.count), (millis(10), millis(20), millis(30), 3));
-        assert!(Trips::of(&[]).is_none());
     }
 }

@@ -179,9 +179,24 @@ pub(super) struct Verdict {
     pub(super) is_held_up: bool,
 }
 
-/// What the figures mean. `name` is what the server is called here, `idle` its round trip while nothing moved.
-pub(super) fn judge(name: &str, idle: Duration, up: Option<Way>, down: Option<Way>) -> Verdict {
+/// What the figures mean. `name` is what the server is called here, `idle` its round trip while nothing moved. `is_busy`:
+/// other programs took this machine's time meanwhile, so that no figure says what the link could do.
+pub(super) fn judge(name: &str, idle: Duration, ways: (Option<Way>, Option<Way>), is_busy: bool) -> Verdict {
     let mut verdict = Verdict::default();
+    let (up, down) = ways;
+    if is_busy {
+        let measured = [("to", up), ("from", down)];
+        let rates =
+            measured.iter().filter_map(|(label, way)| Some(format!("{} {label} {name}", size::bits((*way)?.rate))));
+        let rates: Vec<_> = rates.collect();
+        if rates.is_empty() {
+            return verdict;
+        }
+        verdict.is_held_up = true;
+        verdict.lines.push(format!("at least {}: this machine was too busy to tell more", rates.join(", ")));
+        verdict.remedy = Some(format!("qft doctor {name}, when fewer programs run here"));
+        return verdict;
+    }
     let ways = [(format!("to {name}"), up), (format!("from {name}"), down)];
     for (label, way) in ways.iter().filter_map(|(label, way)| way.map(|way| (label, way))) {
         let limit = way.limit();

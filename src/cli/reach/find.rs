@@ -75,11 +75,7 @@ pub(crate) fn find(wanted: Wanted<'_>, reach: &Reach) -> anyhow::Result<Whom> {
 }
 
 /// Finds a server that runs already: among the known ones, or by asking. Gives what is to be said about it.
-pub(crate) fn find_server(
-    spec: Option<&Spec>,
-    trust: &TrustArgs,
-    manner: Manner,
-) -> anyhow::Result<(Place, Option<String>)> {
+fn find_server(spec: Option<&Spec>, trust: &TrustArgs, manner: Manner) -> anyhow::Result<(Place, Option<String>)> {
     let is_elsewhere = !matches!(spec, Some(Spec::Local { .. } | Spec::Ssh { .. }));
     let remotes = if is_elsewhere { Remotes::open(&transport::home()?)?.list()? } else { Vec::new() };
     let found = plan::place(spec, &remotes, trust.port.map(NonZeroU16::get), str::parse)?;

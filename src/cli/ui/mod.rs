@@ -3,6 +3,7 @@
 
 pub(crate) mod fate;
 mod files;
+pub(crate) mod fold;
 pub(crate) mod json;
 pub(crate) mod link;
 mod message;

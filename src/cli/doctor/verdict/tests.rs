@@ -61,7 +61,7 @@ fn plain_words_and_one_command() {
         ),
     ];
     for (way, words, remedy) in table {
-        let verdict = judge("box", idle, Some(way), None);
+        let verdict = judge("box", idle, (Some(way), None), false);
         assert_eq!(verdict.lines.len(), 1, "{verdict:?}");
         assert!(verdict.lines[0].contains(words), "{verdict:?}");
         assert_eq!(verdict.remedy.as_deref(), remedy);
@@ -73,11 +73,11 @@ fn plain_words_and_one_command() {
 fn what_concerns_both_ways_is_said_after_them() {
     let idle = Duration::from_millis(20);
     let down = Way { rate: 60.0 * MIB, rtt: Duration::from_millis(180), ..plain() };
-    let verdict = judge("box", idle, Some(plain()), Some(down));
+    let verdict = judge("box", idle, (Some(plain()), Some(down)), false);
     assert_eq!(verdict.lines.len(), 4, "{verdict:?}");
     assert!(verdict.lines[2].contains("5 times slower"), "{verdict:?}");
     assert!(verdict.lines[3].contains("from 20 ms to 180 ms"), "{verdict:?}");
-    assert_eq!(judge("box", idle, None, None), Verdict::default());
+    assert_eq!(judge("box", idle, (None, None), false), Verdict::default());
 }
 
 fn counts(rate_of_second: impl Fn(u64) -> u64) -> Vec<Count> {
@@ -104,4 +104,13 @@ fn a_test_of_one_count_has_a_rate_and_one_of_none_has_not() {
     assert_eq!(settled(&once), Some((100_000.0, 1.0)));
     assert_eq!(settled(&[]), None);
     assert_eq!(settled(&[Count { at: Duration::ZERO, bytes: 5 }]), None, "no time is no division by zero");
+}
+
+#[test]
+fn on_a_busy_machine_nothing_is_said_of_the_link() {
+    let verdict = judge("box", Duration::from_millis(20), (Some(plain()), None), true);
+    assert_eq!(verdict.lines.len(), 1, "{verdict:?}");
+    assert!(verdict.lines[0].starts_with("at least ") && verdict.lines[0].contains("too busy"), "{verdict:?}");
+    assert!(verdict.remedy.is_some_and(|remedy| remedy.starts_with("qft doctor box")));
+    assert_eq!(judge("box", Duration::ZERO, (None, None), true), Verdict::default());
 }
