@@ -298,5 +298,6 @@ fn receive_options(plan: &Plan) -> ReceiveOptions {
             single.as_ref().map_or(Ok(()), |single| single.check(offer))
         }),
         owner: None,
+        delivered: None,
     }
 }

@@ -43,8 +43,9 @@
 //!
 //! **A second wall** is Landlock, where the kernel has it. A server confines itself, before its first thread, to its
 //! directory, its home and the files that it was told of; a transfer confines the thread that its work is done below: a
-//! get to its destination and its home, a send to what was named, a listing to its home. What they need of the system is
-//! allowed to be read. A mistake in the first wall then meets the kernel. What is missing of it is said with `-v`.
+//! get to its destination and its home, a send to what was named (with `-L` to all that its user may read), a listing to
+//! its home. What they need of the system is allowed to be read. A mistake in the first wall then meets the kernel. What is
+//! missing of it is said with `-v`.
 //!
 //! **Names are escaped** before they reach a terminal or a log, and so is all else that others say: the reasons of closed
 //! connections, names in certificates, what ssh and the far side write to standard error, lines of `QFT_LOG`. JSON carries
@@ -96,9 +97,11 @@
 //!
 //! **A drop box** (`--write-only`, `wo`) gives no names and no content. Its answers to offers would be an oracle too:
 //! "same size and time" and digests of what exists say what is there. So to such a client every name looks free, and
-//! every file is sent whole; only when it asks that nothing be replaced does it hear that a name is taken. A partial
-//! upload is named after its key and continued by that key alone. What remains: whether a name exists can be found out,
-//! and a file can be replaced unless `--no-clobber` (`no-clobber`) forbids it, which keeps directories as they are,
+//! every file is sent whole; only when it asks that nothing be replaced does it hear that a name is taken. Of a file
+//! that it has delivered itself since the server's start, and that nobody has changed since, it hears that it is there; the
+//! same content from another client is no reason to say so, for contents can be guessed. A partial upload
+//! is named after its key and continued by that key alone. What remains: whether a name exists can be found out, and a file
+//! can be replaced unless `--no-clobber` (`no-clobber`) forbids it, which keeps directories as they are,
 //! too.
 //!
 //! **Dotfiles at the top** of the served directory cannot be seen, read or written without `--hidden`, and no link leads

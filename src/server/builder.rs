@@ -271,6 +271,7 @@ impl ServerBuilder {
             notices,
             paths: Paths::open(paths).map_err(Error::Thread)?,
             drain: watch::channel(None).0,
+            delivered: Arc::default(),
             left: Notify::new(),
             reload: Notify::new(),
         });

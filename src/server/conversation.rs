@@ -351,6 +351,7 @@ impl Conversation {
             dry_run: push.dry_run,
             durable: self.shared.durable,
             owner: grant.part_owner(),
+            delivered: grant.is_blind().then(|| self.shared.delivered.clone()),
             allows: Box::new(move |_, path| grant.may_write(path)),
         }
     }

@@ -70,6 +70,7 @@ use crate::error::Error;
 use crate::session::SessionError;
 use crate::session::budget::Budget;
 use crate::session::memory::Buffers;
+use crate::session::receiver::Delivered;
 use crate::storage::{Committer, Disk, Root};
 pub use crate::transport::trust::Mode;
 use crate::transport::trust::{Guest, INVITE_LIFETIME};
@@ -142,6 +143,8 @@ pub(crate) struct Shared {
     budget: Budget,
     committer: Committer,
     leases: Arc<Leases>,
+    /// By clients that may not look.
+    delivered: Arc<Delivered>,
     notices: Notices,
     paths: Paths,
     /// Set once, when the server is to end: by when what is in flight must be done.

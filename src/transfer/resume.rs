@@ -18,6 +18,8 @@ pub const COARSEST_STEP: u64 = 2_000_000_000;
 pub struct Local {
     /// What stands under the final name.
     pub target: Option<Existing>,
+    /// The target is what this very sender has delivered before, and nobody has changed since.
+    pub is_own: bool,
     /// Length in bytes of a partial file for that name.
     pub part: Option<u64>,
     /// What the disk keeps of an offer.
@@ -62,7 +64,8 @@ pub struct Policy {
     /// Continue from partial files and reuse what an older version shares.
     pub resume: bool,
     /// The sender may not learn what is here: of an existing file neither size, time nor content count, so the
-    /// answers tell no more than that the name is taken. For drop boxes.
+    /// answers tell no more than that the name is taken, unless it is by what the sender has delivered itself. For drop
+    /// boxes.
     pub blind: bool,
     /// Symbolic links are taken: whoever decides here asked for them. A sender that is kept blind makes none, whatever
     /// this says: what it leaves behind is looked at with other tools, which follow links.
@@ -148,6 +151,11 @@ fn decide_file(offer: &Header, local: &Local, policy: &Policy) -> Plan {
     if there.kind == Kind::Dir {
         return in_the_way("a directory of that name is in the way of the file");
     }
+    // Of its own file a sender may hear that it is there.
+    let is_same_own = local.is_own && same_stamp(offer, there, local.keeps.time_step);
+    if policy.blind && is_same_own && !(policy.checksum && policy.if_exists == IfExists::Replace) {
+        return Plan::Skip(SkipReason::Same);
+    }
     if policy.blind {
         return keep(policy.if_exists).unwrap_or_else(|| Plan::Receive(start_new(offer, local, policy)));
     }
@@ -166,7 +174,10 @@ fn decide_file(offer: &Header, local: &Local, policy: &Policy) -> Plan {
 fn keep(if_exists: IfExists) -> Option<Plan> {
     match if_exists {
         IfExists::Skip => Some(Plan::Skip(SkipReason::Exists)),
-        IfExists::Fail => Some(Plan::Refuse(Failure::new(Status::Exists, "it may not be replaced there"))),
+        IfExists::Fail => Some(Plan::Refuse(Failure::new(
+            Status::Exists,
+            "it may not be replaced there; --if-exists skip leaves what exists",
+        ))),
         IfExists::Replace | IfExists::Rename => None,
     }
 }

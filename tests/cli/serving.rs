@@ -60,6 +60,30 @@ fn nothing_is_clobbered_where_the_server_forbids_it() {
 }
 
 #[test]
+fn a_drop_box_takes_the_same_command_again_for_done_and_tells_nobody_what_others_sent() {
+    let (remote, local, other) = (Machine::new(), Machine::new(), Machine::new());
+    let serve = remote.serve("in", "--write-only --no-clobber");
+    local.write("d/a", "content");
+    local.write("d/b", "more");
+    local.qft(["send", "d", "--to", serve.ticket()]).run().exits(0);
+    local.run("send d").exits(0).says(&["nothing to send, 2 unchanged"]);
+    local.write("d/c", "new");
+    local.run("send d").exits(0).says(&["sent 1 file", "2 unchanged"]);
+    // The very same file, from somebody else.
+    let invited = remote.run("peers invite");
+    let printed = String::from_utf8(invited.exits(0).stdout.clone()).expect("text");
+    let ticket = printed.split_whitespace().find(|word| word.starts_with("qft://")).expect("a ticket").to_owned();
+    let copied = std::process::Command::new("cp").args(["-a"]).arg(local.path("d")).arg(other.path("d")).status();
+    assert!(copied.expect("cp is there").success());
+    let sent = other.qft(["send", "d", "--to", &ticket]).run();
+    sent.exits(7).says(&["d/a: exists"]).says(&["d/b: exists"]);
+    // What it has changed since is no file of its own.
+    local.write("d/a", "changed!");
+    local.run("send d").exits(3).says(&["failed: d/a: exists"]).says(&["2 unchanged"]);
+    assert_eq!(remote.read("in/d/a"), b"content");
+}
+
+#[test]
 fn one_client_is_enough_for_a_server_that_serves_once() {
     let (remote, local) = (Machine::new(), Machine::new());
     let mut serve = remote.serve("in", "--once");

@@ -280,6 +280,7 @@ mod tests {
             durable: false,
             allows: Box::new(|_, _| Ok(())),
             owner: None,
+            delivered: None,
         };
         let mtime = Mtime { secs: 1, nanos: 0 };
         let size = size as u64;

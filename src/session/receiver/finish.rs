@@ -146,6 +146,7 @@ impl Receiver {
                 if let Some(error) = unset {
                     receiver.remark_unset(error);
                 }
+                receiver.0.options.note_delivered(path);
                 if *path != asked {
                     receiver.on_renamed(id, &path.last());
                 }

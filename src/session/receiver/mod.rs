@@ -22,6 +22,7 @@ mod anew;
 mod answer;
 mod backlog;
 mod check;
+mod delivered;
 mod file;
 mod finish;
 mod gaps;
@@ -35,6 +36,7 @@ mod twins;
 mod wait;
 
 pub use self::backlog::BEGUN_STILL_MAX;
+pub(crate) use self::delivered::Delivered;
 pub use self::gaps::{PIECE_BYTES, PIECES_FREE};
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -58,7 +60,7 @@ use crate::progress::{FileProgress, Observer};
 use crate::protocol::features;
 use crate::protocol::message::{End, Failure, FileId, Header, IfExists, Mtime, Tail, Target};
 use crate::protocol::path::{PATH_BYTES_MAX, WirePath};
-use crate::storage::{Committer, Destination, DiskQueue, Replace};
+use crate::storage::{Committer, Destination, DiskQueue, Meta, Replace};
 use crate::transfer::ahead::Ahead;
 use crate::transfer::receive::Receive;
 use crate::transfer::resume::Policy;
@@ -85,9 +87,26 @@ pub(crate) struct ReceiveOptions {
     /// Who alone may continue the partial files of this job; `None` is anyone. A sender that the policy keeps blind
     /// must not learn what others left unfinished.
     pub(crate) owner: Option<String>,
+    /// What such senders have delivered, which each of them may hear of its own.
+    pub(crate) delivered: Option<Arc<Delivered>>,
 }
 
 impl ReceiveOptions {
+    /// Whether that is a file which this sender has delivered before.
+    fn was_delivered(&self, there: &Meta) -> bool {
+        let known = self.delivered.as_ref().zip(self.owner.as_ref());
+        known.is_some_and(|(delivered, owner)| delivered.is_by(owner, there))
+    }
+
+    /// Remembers what this sender has delivered.
+    fn note_delivered(&self, path: &WirePath) {
+        let Some((delivered, owner)) = self.delivered.as_ref().zip(self.owner.as_ref()) else { return };
+        // One that is gone already is not there.
+        if let Ok(Some(file)) = self.root.stat(path) {
+            delivered.note(owner, &file);
+        }
+    }
+
     /// What happens to a name that is taken when content, or a link, is to get it: it may have been taken since the plan.
     fn replace(&self) -> Replace {
         match self.policy.if_exists {

@@ -139,8 +139,9 @@ impl Receiver {
             Part::check_free(root, &path, self.0.options.part_owner())?;
         }
         let there = if header.kind == Kind::Dir { root.stat_dir(&path)? } else { root.stat(&path)? };
+        let is_own = there.as_ref().is_some_and(|there| self.0.options.was_delivered(there));
         let target = there.map(Existing::from);
-        let local = Local { keeps: self.keeps(header, &path, target.as_ref()), target, part };
+        let local = Local { keeps: self.keeps(header, &path, target.as_ref()), target, is_own, part };
         let plan = resume::decide(header, &local, policy);
         let steps_aside = policy.if_exists == IfExists::Rename && local.target.is_some() && !policy.blind;
         if steps_aside && matches!(plan, Plan::Receive(_) | Plan::MakeLink) {
@@ -161,7 +162,8 @@ impl Receiver {
         for path in commit::asides(path) {
             let Some(there) = root.stat(&path)? else { return Ok(Aside::Free(path)) };
             let there = Existing::from(there);
-            let local = Local { keeps: self.keeps(header, &path, Some(&there)), target: Some(there), part: None };
+            let local =
+                Local { keeps: self.keeps(header, &path, Some(&there)), target: Some(there), ..Local::default() };
             if resume::decide(header, &local, policy) == Plan::Skip(SkipReason::Same) {
                 return Ok(Aside::Same(path));
             }

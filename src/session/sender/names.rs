@@ -52,5 +52,5 @@ fn source(meta: &Meta) -> u64 {
 
 /// The failure of a second source of one name.
 pub(super) fn taken(name: &str) -> Failure {
-    Failure::new(Status::Exists, format!("will not overwrite {name}, which this job has just sent from elsewhere"))
+    Failure::new(Status::Exists, format!("will not overwrite {name}, which this job has from elsewhere already"))
 }

@@ -22,7 +22,7 @@ fn file(size: u64, secs: i64) -> Option<Existing> {
 }
 
 fn local(target: Option<Existing>, part: Option<u64>) -> Local {
-    Local { target, part, keeps: Keeps { mode: 0o644, time_step: 1 } }
+    Local { target, part, is_own: false, keeps: Keeps { mode: 0o644, time_step: 1 } }
 }
 
 fn receive(from: u64, basis: Basis, why: Why) -> Plan {
@@ -82,7 +82,7 @@ fn a_time_is_the_same_when_the_disk_makes_it_of_the_one_on_offer() {
         let there = Existing { kind: Kind::File, size: 10, mtime: Mtime { secs, nanos }, mode: 0o644 };
         let keeps = Keeps { mode: 0o644, time_step: step };
         let offer = Header { mtime: Mtime { secs: 100, nanos: 987_654_321 }, ..offer(10) };
-        let is_same = decide(&offer, &Local { target: Some(there.clone()), part: None, keeps }, &REPLACE)
+        let is_same = decide(&offer, &Local { target: Some(there.clone()), keeps, ..Local::default() }, &REPLACE)
             == Plan::Skip(SkipReason::Same);
         (is_same, may_be_rounded(&offer, &there))
     };
@@ -118,7 +118,7 @@ fn a_file_that_differs_in_its_mode_alone_gets_it_where_files_are_replaced() {
         (0o644, 0o600, IfExists::Rename, Plan::Skip(SkipReason::Same)),
     ] {
         let target = Some(Existing { mode: there, ..file(10, 100).expect("a file") });
-        let local = Local { target, part: None, keeps: Keeps { mode: keeps, time_step: 1 } };
+        let local = Local { target, part: None, is_own: false, keeps: Keeps { mode: keeps, time_step: 1 } };
         let policy = Policy { if_exists, ..REPLACE };
         assert_eq!(decide(&offer(10), &local, &policy), expected, "{there:o} {keeps:o} {if_exists:?}");
         let blind = Policy { blind: true, ..policy };
@@ -152,6 +152,18 @@ fn a_drop_box_tells_that_a_name_is_taken_and_no_more() {
         assert_eq!(decide(&offer(10), &local, &policy(IfExists::Skip)), Plan::Skip(SkipReason::Exists));
         let refused = decide(&offer(10), &local, &policy(IfExists::Fail));
         assert!(matches!(refused, Plan::Refuse(Failure { status: Status::Exists, .. })), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_drop_box_takes_what_its_sender_has_delivered_itself_for_done() {
+    for if_exists in [IfExists::Replace, IfExists::Fail, IfExists::Skip] {
+        let policy = Policy { blind: true, if_exists, ..REPLACE };
+        let own = |there| Local { is_own: true, ..local(there, None) };
+        assert_eq!(decide(&offer(10), &own(file(10, 100)), &policy), Plan::Skip(SkipReason::Same), "{if_exists:?}");
+        let changed = decide(&offer(10), &own(file(9, 100)), &policy);
+        assert_ne!(changed, Plan::Skip(SkipReason::Same), "another content than what is offered now");
+        assert_eq!(changed, decide(&offer(10), &local(file(9, 100), None), &policy), "as if it were anybody's");
     }
 }
 
