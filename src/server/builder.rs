@@ -283,7 +283,7 @@ impl ServerBuilder {
         // Once the server is sure to run: another one may have its place.
         let sweep = |keep| Sweeper::start(shared.clone(), keep).map_err(Error::Thread);
         let sweeper = self.keep_parts.filter(|_| shared.mode.writes()).map(sweep).transpose()?;
-        let (notices, thread) = (Mutex::new(notice_stream), Some(thread));
-        Ok(Server { shared, pool, local_addr, granted, notices, sweeper, thread })
+        let (notices, invites, thread) = (Mutex::new(notice_stream), Mutex::default(), Some(thread));
+        Ok(Server { shared, pool, local_addr, granted, notices, invites, sweeper, thread })
     }
 }

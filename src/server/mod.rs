@@ -74,7 +74,7 @@ use crate::session::receiver::Delivered;
 use crate::storage::{Committer, Disk, Root};
 pub use crate::transport::trust::Mode;
 use crate::transport::trust::{Guest, INVITE_LIFETIME};
-use crate::transport::{Authority, Fingerprint, Granted, Identity, Rate, Ticket, Token};
+use crate::transport::{Authority, Fingerprint, Granted, Identity, Invite, Rate, Ticket, Token};
 
 /// The bounds of a server that are no part of the protocol; [`manual::limits`](crate::manual::limits) tells of all.
 pub mod limits {
@@ -190,6 +190,8 @@ pub struct Server {
     granted: Granted,
     notices: Mutex<mpsc::Receiver<Notice>>,
     sweeper: Option<Sweeper>,
+    /// Those that it has given out.
+    invites: Mutex<Vec<Invite>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -253,6 +255,7 @@ impl Server {
     }
 
     /// A ticket with a fresh one-time invite for somebody who may do everything; `host` is how clients reach this machine.
+    /// It ends with this server.
     ///
     /// # Errors
     /// The home cannot be written, or this server enrols nobody.
@@ -260,8 +263,14 @@ impl Server {
         let Some(lists) = &self.shared.lists else {
             return Err(Error::Usage("this server enrols nobody, so it has no invites".to_owned()));
         };
-        let invite = Some(lists.invites.mint(Guest::default(), INVITE_LIFETIME, SystemTime::now())?);
-        Ok(Ticket { fingerprint: self.fingerprint(), invite, host: host.to_owned(), port: self.local_addr.port() })
+        let invite = lists.invites.mint(Guest::default(), INVITE_LIFETIME, SystemTime::now())?;
+        self.invites.lock().expect("no holder panics").push(invite);
+        Ok(Ticket {
+            fingerprint: self.fingerprint(),
+            invite: Some(invite),
+            host: host.to_owned(),
+            port: self.local_addr.port(),
+        })
     }
 
     /// Active connections on each worker.
@@ -295,6 +304,19 @@ impl Server {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
             self.shared.paths.close();
+            self.end_invites();
+        }
+    }
+}
+
+impl Server {
+    /// Nobody can use them any more: whoever has got one is to be told so, and another server's operator not to wonder.
+    fn end_invites(&self) {
+        let Some(lists) = &self.shared.lists else { return };
+        for invite in self.invites.lock().expect("no holder panics").drain(..) {
+            if let Err(error) = lists.invites.end(&invite) {
+                tracing::warn!(%error, "an invite of this server stays open until its time is over");
+            }
         }
     }
 }

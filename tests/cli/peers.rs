@@ -351,3 +351,40 @@ fn a_qr_code_shows_the_ticket_that_is_printed() {
     let rows: Vec<&str> = log.lines().filter(|line| line.starts_with("████")).collect();
     assert!(rows.len() > 15 && rows.iter().all(|row| row.chars().count() <= 80), "{log}");
 }
+
+#[test]
+fn open_invites_are_told_apart_and_ended_one_by_one() {
+    let remote = Machine::new();
+    let invite =
+        |name: &str| ticket(&remote.run(&format!("peers invite --advertise 127.0.0.1:9 --name {name}")).stdout);
+    let tickets = [invite("ci"), invite("laptop"), invite("twin"), invite("twin")];
+    assert!(tickets.iter().all(|ticket| ticket.starts_with("qft://")));
+    let shown = || String::from_utf8(remote.run("peers invites").exits(0).stdout.clone()).expect("text");
+    let ids = |name: &str| -> Vec<String> {
+        let lines = shown();
+        let own = lines.lines().filter(|line| line.contains(&format!(" for {name}:")));
+        own.map(|line| line.split_whitespace().nth(2).expect("an id").to_owned()).collect()
+    };
+    let ci = ids("ci").remove(0);
+    remote.run("peers revoke ci").exits(0).prints(&format!("the invite {ci} for ci is ended\n"));
+    remote.run("peers revoke ci").exits(2).says_only(&["no client here is called ci", "nor an open invite"]);
+    let twins = ids("twin");
+    assert!(twins.len() == 2 && twins[0] != twins[1], "{twins:?}");
+    remote.run("peers revoke twin").exits(2).says_only(&["several invites are meant by twin", &twins[0], &twins[1]]);
+    remote.run(&format!("peers revoke {}", twins[1])).exits(0);
+    assert_eq!(ids("twin"), twins[..1]);
+    assert_eq!(ids("laptop").len(), 1, "the others stay");
+}
+
+#[test]
+fn a_servers_own_ticket_ends_with_it_and_one_that_was_asked_for_does_not() {
+    let remote = Machine::new();
+    let mut serve = remote.serve("in", "");
+    remote.run("peers invite --name later").exits(0);
+    let open = || String::from_utf8(remote.run("peers").exits(0).stdout.clone()).expect("text");
+    assert_eq!(open().matches("open invite").count(), 2, "{}", open());
+    serve.signal(Signal::TERM);
+    assert_eq!(serve.end(), Some(0), "{}", serve.log());
+    assert_eq!(open().matches("open invite").count(), 1, "{}", open());
+    assert!(open().contains("for later"), "{}", open());
+}

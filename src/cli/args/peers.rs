@@ -47,15 +47,15 @@ pub(crate) struct JsonArg {
 /// What to do with the list of clients.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PeersAction {
-    /// Show who may connect here, and what each may do
-    #[command(alias = "ls")]
+    /// Show who may connect here, and what each may do; and the invites that were not used yet
+    #[command(aliases = ["ls", "invites"])]
     List(JsonArg),
     /// Print a ticket that lets one more client in, once
     Invite(InviteArgs),
     /// Let a client in by its fingerprint, or change its name or what it may do; what is not named stays
     #[command(alias = "add")]
     Allow(AllowArgs),
-    /// Shut a client out; its connections end within a second
+    /// Shut a client out, its connections end within a second; or end an invite
     #[command(aliases = ["rm", "remove", "delete"])]
     Revoke(RevokeArgs),
     /// Make a token, which lets in whoever has it too (--token-file)
@@ -107,8 +107,8 @@ pub(crate) struct AllowArgs {
 #[derive(Debug, Args)]
 pub(crate) struct RevokeArgs {
     /// The client's name here, its fingerprint, or the first 8 characters of that; the whole fingerprint also of one
-    /// that a token or a certificate lets in
-    #[arg(value_name = "FP|NAME")]
+    /// that a token or a certificate lets in. Or an open invite, as 'qft peers' shows it
+    #[arg(value_name = "FP|NAME|INVITE")]
     pub(crate) who: Option<String>,
     /// End all tickets that were not used yet
     #[arg(long)]

@@ -11,14 +11,14 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use self::invite::invite;
-use self::words::{all, client_json, client_row, invite_json, invite_line, who};
+use self::words::{all, client_json, client_row, invite_json, invite_line, who, whose};
 use super::args::{AllowArgs, PeersAction, PeersArgs, RevokeArgs};
 use super::exit::{Complaint, Exit};
 use super::table::Table;
 use super::token;
 use super::ui::json::Json;
 use super::ui::text::shown;
-use crate::transport::trust::{Allowed, Client, Clients, Invites};
+use crate::transport::trust::{Allowed, Client, Clients, Invites, OpenInvite};
 use crate::transport::{self, Fingerprint};
 
 /// Characters of a fingerprint that stand for all of it: what tables show.
@@ -169,7 +169,7 @@ fn revoke(home: &Path, args: &RevokeArgs, out: &mut Out) -> anyhow::Result<()> {
     let meant = match &args.who {
         None if !args.invites => return Err(Complaint::usage("whom? FP or NAME, or --invites for open tickets").into()),
         None => None,
-        Some(wanted) => Some(meant(&clients, wanted)?),
+        Some(wanted) => Some(meant(home, &clients, wanted)?),
     };
     out.start(json!({"action": "revoke"}));
     if args.invites {
@@ -179,6 +179,14 @@ fn revoke(home: &Path, args: &RevokeArgs, out: &mut Out) -> anyhow::Result<()> {
     }
     match meant {
         None => {}
+        Some(Meant::Invite(invite)) => {
+            // Its bearer may have been faster.
+            if !Invites::open(home)?.end_id(&invite.id)? {
+                return Err(Complaint::usage("that invite has just been used; see: qft peers").into());
+            }
+            out.event("invite", invite_json(&invite));
+            out.say(&format!("the invite {}{} is ended", invite.id, whose(&invite)))?;
+        }
         Some(Meant::Listed(client)) => {
             clients.remove(&client.fingerprint)?;
             out.event("peer", client_json(&client));
@@ -198,20 +206,36 @@ fn revoke(home: &Path, args: &RevokeArgs, out: &mut Out) -> anyhow::Result<()> {
 /// Whom a word means.
 enum Meant {
     Listed(Client),
+    /// Nobody has come with it yet.
+    Invite(OpenInvite),
     /// A key that a token or a certificate may let in.
     Unlisted(Fingerprint),
 }
 
-fn meant(clients: &Clients, wanted: &str) -> anyhow::Result<Meant> {
+fn meant(home: &Path, clients: &Clients, wanted: &str) -> anyhow::Result<Meant> {
     if let Some(client) = find(clients, wanted)? {
         return Ok(Meant::Listed(client));
+    }
+    let is_named = |invite: &OpenInvite| {
+        let name = invite.guest.name.as_ref();
+        invite.id.eq_ignore_ascii_case(wanted) || name.is_some_and(|name| name.eq_ignore_ascii_case(wanted))
+    };
+    let open: Vec<OpenInvite> = Invites::open(home)?.list(SystemTime::now())?.into_iter().filter(is_named).collect();
+    match &open[..] {
+        [] => {}
+        [invite] => return Ok(Meant::Invite(invite.clone())),
+        several => {
+            let ids: Vec<&str> = several.iter().map(|invite| invite.id.as_str()).collect();
+            let text = format!("several invites are meant by {}; give one of: {}", shown(wanted), ids.join(", "));
+            return Err(Complaint::Usage(text).into());
+        }
     }
     match wanted.parse() {
         Ok(key) => Ok(Meant::Unlisted(key)),
         Err(_) => {
             let wanted = shown(wanted);
             Err(Complaint::Usage(format!(
-                "no client here is called {wanted} or has that fingerprint; see: qft peers (one that a token or a \
+                "no client here is called {wanted} or has that fingerprint, nor an open invite; see: qft peers (one that a token or a \
                 certificate lets in needs its whole fingerprint; see: qft status --json)"
             ))
             .into())

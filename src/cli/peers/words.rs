@@ -78,10 +78,16 @@ pub(super) fn who(client: &Client) -> String {
     format!("{} ({})", shown(&client.name), client.fingerprint.short())
 }
 
+/// Whom an open invite is for, if that was said.
+pub(super) fn whose(invite: &OpenInvite) -> String {
+    invite.guest.name.as_ref().map(|name| format!(" for {}", shown(name))).unwrap_or_default()
+}
+
 /// An open invite in one line.
 pub(super) fn invite_line(invite: &OpenInvite) -> String {
-    let whose = invite.guest.name.as_ref().map(|name| format!(" for {}", shown(name))).unwrap_or_default();
-    format!("open invite{whose}: {}; to be used until {}", all(&invite.guest.rights), minute(invite.until))
+    let whose = whose(invite);
+    let (id, rights, until) = (&invite.id, all(&invite.guest.rights), minute(invite.until));
+    format!("open invite {id}{whose}: {rights}; to be used until {until}")
 }
 
 /// A client as an event has it.
@@ -97,6 +103,7 @@ pub(super) fn client_json(client: &Client) -> Value {
 pub(super) fn invite_json(invite: &OpenInvite) -> Value {
     let mut body = rights_json(&invite.guest.rights);
     body["name"] = invite.guest.name.as_deref().into();
+    body["id"] = invite.id.as_str().into();
     body["valid_until"] = calendar::moment(invite.until).into();
     body
 }

@@ -51,9 +51,14 @@ pub enum RedeemError {
     Home(#[from] HomeError),
 }
 
+/// Characters of an invite's hash by which people tell it from others.
+const ID_CHARS: usize = 8;
+
 /// An invite that waits for its bearer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenInvite {
+    /// The start of its hash, which is no secret: by this it is ended.
+    pub id: String,
     /// What it gives.
     pub guest: Guest,
     /// When it ends.
@@ -94,7 +99,8 @@ impl Invites {
         let invite = Invite::random();
         self.change(|book| {
             book.end_where(|open| open.until <= now);
-            book.open.push((hash(&invite.0), OpenInvite { guest, until: now + lifetime }));
+            let hash = hash(&invite.0);
+            book.open.push((hash, OpenInvite { id: id(&hash), guest, until: now + lifetime }));
             (true, invite)
         })
     }
@@ -126,6 +132,32 @@ impl Invites {
     pub fn list(&self, now: SystemTime) -> Result<Vec<OpenInvite>, HomeError> {
         let open = self.read()?.open.into_iter().map(|(_, open)| open);
         Ok(open.filter(|open| now < open.until).collect())
+    }
+
+    /// Ends an open invite before its time; `false` when it is not open any more.
+    ///
+    /// # Errors
+    /// [`HomeError`]; it was not ended then.
+    pub fn end(&self, invite: &Invite) -> Result<bool, HomeError> {
+        let hash = hash(&invite.0);
+        self.end_one(|(open, _)| *open == hash)
+    }
+
+    /// The same for the one that is listed with this id.
+    ///
+    /// # Errors
+    /// As [`Invites::end`].
+    pub fn end_id(&self, id: &str) -> Result<bool, HomeError> {
+        self.end_one(|(_, open)| open.id == id)
+    }
+
+    fn end_one(&self, is_meant: impl Fn(&(Hash, OpenInvite)) -> bool) -> Result<bool, HomeError> {
+        self.change(|book| {
+            let Some(at) = book.open.iter().position(is_meant) else { return (false, false) };
+            let (hash, _) = book.open.remove(at);
+            book.remember(hash);
+            (true, true)
+        })
     }
 
     /// Ends all open invites and says how many there were.
@@ -175,7 +207,8 @@ impl Book {
                 let (hash, rest) = rest.split_once(' ')?;
                 let (until, guest) = rest.split_once(' ').unwrap_or((rest, ""));
                 let (until, guest) = (calendar::parse_end(until)?, Guest::parse(guest).ok()?);
-                self.open.push((base32::decode(hash).ok()?, OpenInvite { guest, until }));
+                let hash = base32::decode(hash).ok()?;
+                self.open.push((hash, OpenInvite { id: id(&hash), guest, until }));
             }
             SPENT => self.spent.push(base32::decode(rest).ok()?),
             WRONG_TRIES => {}
@@ -187,7 +220,7 @@ impl Book {
 
     fn text(&self) -> String {
         let mut text = HEADING.to_owned();
-        for (hash, OpenInvite { guest, until }) in &self.open {
+        for (hash, OpenInvite { guest, until, .. }) in &self.open {
             let line = format!("{OPEN} {} {} {}", base32::encode(hash), calendar::moment(*until), guest.text());
             text.push_str(line.trim_end());
             text.push('\n');
@@ -218,6 +251,10 @@ impl Book {
         }
         self.spent.push(hash);
     }
+}
+
+fn id(hash: &Hash) -> String {
+    base32::encode(hash)[..ID_CHARS].to_owned()
 }
 
 fn hash(invite: &[u8; 16]) -> Hash {
