@@ -1,6 +1,6 @@
 //! Sizes, rates and times as people read them: short, with a fixed most width, so that columns stay put.
 //!
-//! indicatif's own `BinaryBytes` has two decimals and up to eleven columns, and no form for `1.2/2.0 GiB`.
+//! indicatif's own `BinaryBytes` has two decimals and up to eleven columns, and no form for `1.23/2.00 GiB`.
 
 use std::time::Duration;
 
@@ -17,10 +17,18 @@ pub(crate) fn bytes(size: u64) -> String {
     format!("{} {}", number(size as f64, unit), UNITS[unit])
 }
 
-/// `1.2/2.0 GiB`: both in the unit of the second.
+/// `1.23/2.00 GiB`: both in the unit of the second, with three of its digits, so that the first does not stand still
+/// for long.
 pub(crate) fn pair(part: u64, whole: u64) -> String {
     let unit = unit_of(whole.max(part) as f64);
-    format!("{}/{} {}", number(part as f64, unit), number(whole as f64, unit), UNITS[unit])
+    let [part, whole] = [part, whole].map(|size| size as f64 / 1024_f64.powi(unit as i32));
+    let decimals = match whole.max(part) {
+        _ if unit == 0 => 0,
+        ..9.995 => 2,
+        ..99.95 => 1,
+        _ => 0,
+    };
+    format!("{part:.decimals$}/{whole:.decimals$} {}", UNITS[unit])
 }
 
 /// `41 MiB/s`, `1.2 MiB/s`: at most ten columns.
@@ -142,8 +150,10 @@ mod tests {
 
     #[test]
     fn a_pair_shares_the_unit_of_the_whole() {
-        assert_eq!(pair(1_288_490_188, 2 << 30), "1.2/2.0 GiB");
-        assert_eq!(pair(3, 2 << 20), "0.0/2.0 MiB");
+        assert_eq!(pair(1_288_490_188, 2 << 30), "1.20/2.00 GiB");
+        assert_eq!(pair(3, 2 << 20), "0.00/2.00 MiB");
+        assert_eq!(pair(128 << 20, 700 << 20), "128/700 MiB");
+        assert_eq!(pair(1 << 30, 20 << 30), "1.0/20.0 GiB");
         assert_eq!(pair(0, 0), "0/0 B");
     }
 

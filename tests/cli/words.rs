@@ -119,13 +119,13 @@ fn a_name_that_is_taken_is_told_with_the_one_that_it_gets() {
         local.write("src/p2.jpg", "new too");
         // Of another size: both may be written within one tick of the clock.
         local.write("dst/p1.jpg", "the old one");
-        local.write("dst/p1.jpg~1", "older");
+        local.write("dst/p1~1.jpg", "older");
     });
-    has(&told.planned, "+ rename               3 B  p1.jpg -> p1.jpg~2");
+    has(&told.planned, "+ rename               3 B  p1.jpg -> p1~2.jpg");
     has(&told.planned, "+ new                  7 B  p2.jpg\n");
-    has(&told.lines, "  sent p1.jpg, 3 B, as p1.jpg~2");
+    has(&told.lines, "  sent p1.jpg, 3 B, as p1~2.jpg");
     let file = told.events.iter().find(|event| event["path"] == "p1.jpg").expect("its event");
-    assert_eq!(file["name"], "p1.jpg~2");
+    assert_eq!(file["name"], "p1~2.jpg");
 }
 
 #[test]

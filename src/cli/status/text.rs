@@ -205,7 +205,7 @@ fn link(connection: &Connection) -> Vec<String> {
     parts.into_iter().flatten().collect()
 }
 
-/// `12/340 files  1.2/4.0 GiB  30%  41 MiB/s  eta 1m10s  loss 1.3%  1 failed`.
+/// `12/340 files  1.20/4.00 GiB  30%  41 MiB/s  eta 1m10s  loss 1.3%  1 failed`.
 fn progress(job: &Job) -> Vec<String> {
     let more = if job.scan_ended { "" } else { "+" };
     let percent = (job.scan_ended || job.bytes_found > 0).then(|| size::percent(job.bytes_there, job.bytes_found));

@@ -34,7 +34,7 @@ fn status(status: Status) -> &'static str {
         Status::WriteFailed => "cannot be written",
         Status::NoSpace => "no space left; free some and run the same command again",
         Status::Exists => "exists",
-        Status::BadName => "not possible there",
+        Status::BadName => "not possible",
         Status::NotAllowed => "not allowed",
         Status::Busy => "another transfer writes it",
         Status::VerifyFailed => "the content did not verify; run the same command again",
@@ -65,25 +65,38 @@ pub(crate) fn status_key(status: Status) -> &'static str {
     }
 }
 
-/// `text` in exactly `width` columns. The end of a long name says more than its start, so the start goes.
+/// `text`, a path, in exactly `width` columns. The name at its end says more than the directories before it; of a name that
+/// is too long itself, the middle goes: names of one kind begin or end alike.
 pub(crate) fn fit(text: &str, width: usize) -> String {
     let needed = text.width();
     if needed <= width {
         return format!("{text}{}", " ".repeat(width - needed));
     }
-    let mut tail = Vec::new();
+    let name = text.rsplit('/').next().unwrap_or(text);
     // One column is for the mark of omission.
-    let mut left = width.saturating_sub(1);
-    for c in text.chars().rev() {
-        let columns = c.width().unwrap_or(0);
-        if columns > left {
-            break;
-        }
-        left -= columns;
-        tail.push(c);
-    }
+    let left = width.saturating_sub(1);
+    let (head, tail) = match name.width() <= left {
+        true => ("", text),
+        false => (name, name),
+    };
+    let start = if head.is_empty() { "" } else { &head[..within(head.chars(), left / 2)] };
+    let end = &tail[tail.len() - within(tail.chars().rev(), left - start.width())..];
     let mark = if width > 0 { "…" } else { "" };
-    format!("{mark}{}{}", tail.iter().rev().collect::<String>(), " ".repeat(left))
+    let blank = left.saturating_sub(start.width() + end.width());
+    format!("{start}{mark}{end}{}", " ".repeat(blank))
+}
+
+/// Bytes of the first characters that fit into `columns`.
+fn within(characters: impl Iterator<Item = char>, columns: usize) -> usize {
+    let mut left = columns;
+    let fits = characters.take_while(|c| match left.checked_sub(c.width().unwrap_or(0)) {
+        Some(rest) => {
+            left = rest;
+            true
+        }
+        None => false,
+    });
+    fits.map(char::len_utf8).sum()
 }
 
 /// At most so many characters of a text: its start, which says what it is about, and its end.
@@ -136,10 +149,13 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_keeps_its_end() {
-        assert_eq!(fit("raw/IMG_0042.dng", 10), "…_0042.dng");
+    fn a_long_path_keeps_its_name_and_a_long_name_both_ends() {
+        assert_eq!(fit("2026/raw/IMG_0042.dng", 16), "…aw/IMG_0042.dng");
+        assert_eq!(fit("raw/IMG_0042.dng", 10), "IMG_…2.dng");
+        assert_eq!(fit("file number 1 with quite a long name.dat", 20), "file numb…g name.dat");
         assert_eq!(fit("short", 8), "short   ");
         assert_eq!(fit("国国国", 4), "…国 ");
+        assert_eq!(fit("国国国国", 6), "国…国 ");
         assert_eq!(fit("abc", 0), "");
     }
 

@@ -23,7 +23,7 @@ pub enum Replace {
     Yes,
     /// Fails with status `Exists`.
     No,
-    /// The new one gets the next free of `name~1`, `name~2` ….
+    /// The new one gets the next free of `name~1.txt`, `name~2.txt` ….
     RenameFree,
 }
 
@@ -52,7 +52,27 @@ pub(crate) fn asides(target: &WirePath) -> impl Iterator<Item = WirePath> {
 /// The name of that number beside `target`; `None` when it is too long.
 fn aside(target: &WirePath, number: u32) -> Option<WirePath> {
     let suffix = format!("~{number}");
-    WirePath::parse(&[target.as_bytes(), suffix.as_bytes()].concat()).ok()
+    let (stem, extension) = target.as_bytes().split_at(target.as_bytes().len() - extension(target.name()).len());
+    WirePath::parse(&[stem, suffix.as_bytes(), extension].concat()).ok()
+}
+
+/// Longest extension: what is longer is more likely a part of the name.
+const EXTENSION_BYTES_MAX: usize = 8;
+
+/// What tells other programs of which kind a file is, with its dot: `.jpg`, `.tar.gz`; nothing where there is no such end.
+fn extension(name: &[u8]) -> &[u8] {
+    let Some(dot) = name.iter().rposition(|byte| *byte == b'.') else { return b"" };
+    let (stem, extension) = name.split_at(dot);
+    let letters = &extension[1..];
+    let is_one = (1..=EXTENSION_BYTES_MAX).contains(&letters.len())
+        && letters.iter().all(u8::is_ascii_alphanumeric)
+        && letters.iter().any(u8::is_ascii_alphabetic);
+    match stem.strip_suffix(b".tar") {
+        // A name that begins with a dot is hidden, and has no extension for that.
+        _ if !is_one || stem.is_empty() => b"",
+        Some(stem) if !stem.is_empty() => &name[stem.len()..],
+        _ => extension,
+    }
 }
 
 /// The first free of the low numbers, which people leave gaps in; above them one that is free while the one before it is
@@ -135,6 +155,25 @@ mod tests {
         let (free, looks) = found(ASIDE);
         assert_eq!(free, Err(Errno::EXIST));
         assert!(looks <= ONE_BY_ONE_MAX + 24, "{looks} looks");
+    }
+
+    #[test]
+    fn a_name_that_steps_aside_keeps_its_extension() {
+        for (name, aside_name) in [
+            ("p1.jpg", "p1~7.jpg"),
+            ("d.d/p1", "d.d/p1~7"),
+            ("d/a.b.JPEG", "d/a.b~7.JPEG"),
+            ("x.tar.gz", "x~7.tar.gz"),
+            (".tar.gz", ".tar~7.gz"),
+            (".bashrc", ".bashrc~7"),
+            ("v1.25", "v1.25~7"),
+            ("mp3.mp3", "mp3~7.mp3"),
+            ("end.", "end.~7"),
+            ("a.no such", "a.no such~7"),
+        ] {
+            let path = WirePath::parse(name.as_bytes()).expect("a plain path");
+            assert_eq!(aside(&path, 7).expect("short enough").as_bytes(), aside_name.as_bytes(), "{name}");
+        }
     }
 
     #[test]

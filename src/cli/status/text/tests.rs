@@ -116,13 +116,13 @@ fn each_client_is_shown_with_its_link_and_its_jobs() {
     let expected = "
   laptop (KEY), 192.0.2.7:51234, for 3m12s, worker 1
     link       rtt 182 ms  in 43 MiB/s  out 120 KiB/s  path 96 Mbit/s
-    receiving  12/1,340 files  1.2/4.0 GiB  30%  41 MiB/s  eta 1m09s  loss 1.3%
-               1 failed
+    receiving  12/1,340 files  1.20/4.00 GiB  30%  41 MiB/s  eta 1m09s
+               loss 1.3%  1 failed
                 45%  photos/IMG_0042.dng
                100%  b\\u{1b}[2J  saving
                and 14 more under way
-    sending    12/1,340 files  1.2/4.0 GiB  30%  41 MiB/s  eta 1m09s  loss 1.3%
-               1 failed
+    sending    12/1,340 files  1.20/4.00 GiB  30%  41 MiB/s  eta 1m09s
+               loss 1.3%  1 failed
 
   ci (KEY), 192.0.2.7:51234, for 3m12s, worker 1
     link       rtt 182 ms  in 43 MiB/s  out 120 KiB/s
@@ -154,7 +154,7 @@ fn what_is_not_known_yet_is_left_out() {
 #[test]
 fn what_is_found_so_far_is_marked() {
     let unfinished = Job { scan_ended: false, files_failed: 0, loss: None, ..job(Direction::In) };
-    assert_eq!(progress(&unfinished), ["12/1,340+ files", "1.2/4.0 GiB", "30%", "41 MiB/s", "eta 1m09s+"]);
+    assert_eq!(progress(&unfinished), ["12/1,340+ files", "1.20/4.00 GiB", "30%", "41 MiB/s", "eta 1m09s+"]);
     let whole = Job { bytes_there: unfinished.bytes_found, ..unfinished };
     assert_eq!(progress(&whole).last().map(String::as_str), Some("41 MiB/s"), "nothing is left to wait for");
 }

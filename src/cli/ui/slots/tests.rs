@@ -88,10 +88,10 @@ fn the_screen_at_80_by_24() {
     assert_eq!(
         stage.lines(),
         [
-            "  holiday.mp4          ━━━━━━━━╸─────  63%      1.3/2.0 GiB    41 MiB/s     18s",
+            "  holiday.mp4          ━━━━━━━━╸─────  63%    1.28/2.00 GiB    41 MiB/s     18s",
             "  …26/raw/IMG_0042.dng ━━━╸──────────  26%    11.0/42.0 MiB    41 MiB/s      0s",
             "  backup.tar           ━━━━━━━━━━━━━━ 100%    12.0/12.0 GiB      saving",
-            " 214/10,000 files      ━━━╸──────────  24%   31.0/128.0 GiB    97 MiB/s  17m05s",
+            " 214/10,000 files      ━━━╸──────────  24%       31/128 GiB    97 MiB/s  17m05s",
             " rtt 182 ms  loss 1.3%  3 active  resumed 8.0 GiB  2 same  0 failed",
         ]
     );
