@@ -37,7 +37,7 @@ pub enum Error {
     #[error("{0}")]
     Usage(String),
     /// The remote has no answer to what was asked for as a whole.
-    #[error("{}: {failure}", escape(name))]
+    #[error("{}: {failure}", named(name))]
     Remote {
         /// The name that was asked for.
         name: Vec<u8>,
@@ -47,6 +47,14 @@ pub enum Error {
     /// The caller stopped the job; what was begun can be resumed.
     #[error("interrupted; the same command continues")]
     Cancelled,
+}
+
+/// A name that was asked for, safe to print.
+fn named(name: &[u8]) -> String {
+    match name {
+        b"" | b"." => "the served directory".to_owned(),
+        name => escape(name).to_string(),
+    }
 }
 
 /// Where the remedy lies.

@@ -69,8 +69,10 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
+use clap::CommandFactory as _;
+use clap::error::{ContextKind, ContextValue};
 
-use self::args::Command;
+use self::args::{Cli, Command};
 use self::config::Refusal;
 use self::exit::{Complaint, Exit};
 
@@ -81,7 +83,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = help_as_option(args.into_iter().collect());
     let command = match config::parse(&args) {
         Ok(cli) => cli.command,
-        Err(Refusal::Clap(error)) => {
+        Err(Refusal::Clap(mut error)) => {
+            name_variable(&mut error, &args);
             return match hints::improve(error, &args) {
                 hints::Refused::Complaint(error) => refuse(&error, &args).into(),
                 hints::Refused::Version => {
@@ -130,10 +133,30 @@ fn help_as_option(mut args: Vec<OsString>) -> Vec<OsString> {
     args
 }
 
+/// Clap names an option whose value is wrong. A value that nobody typed stands in the option's variable.
+fn name_variable(error: &mut clap::Error, args: &[OsString]) {
+    let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue).cloned() else { return };
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg).cloned() else { return };
+    let is_typed = args.iter().any(|arg| arg.to_str().is_some_and(|arg| arg.ends_with(&value)));
+    let long = option.split([' ', '=']).next().and_then(|option| option.strip_prefix("--"));
+    let variable = long.filter(|_| !is_typed).and_then(|long| variable_of(&Cli::command(), long));
+    if let Some(variable) = variable.filter(|name| std::env::var(name).is_ok_and(|set| set == value)) {
+        error.insert(ContextKind::InvalidArg, ContextValue::String(format!("${variable}")));
+    }
+}
+
+/// The variable of the option, in whatever command has one.
+fn variable_of(command: &clap::Command, long: &str) -> Option<String> {
+    let own = command.get_arguments().find(|arg| arg.get_long() == Some(long)).and_then(clap::Arg::get_env);
+    let own = own.map(|name| name.to_string_lossy().into_owned());
+    own.or_else(|| command.get_subcommands().find_map(|inner| variable_of(inner, long)))
+}
+
 /// Clap's complaint without its decoration and without the usage that follows it.
 fn in_one_line(text: &str) -> String {
     let words = text.lines().take_while(|line| !line.starts_with("Usage:")).map(str::trim);
-    let text = words.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    let words = words.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
+    let text = words.collect::<Vec<_>>().join(" ");
     text.trim_start_matches("error: ").replace(" tip: ", "; ")
 }
 
@@ -156,7 +179,6 @@ fn asks_for_json(args: &[OsString]) -> bool {
 mod tests {
     use clap::Parser as _;
 
-    use super::args::Cli;
     use super::*;
 
     #[test]

@@ -186,3 +186,34 @@ fn manual_pages_are_well_formed_and_complete() {
         }
     }
 }
+
+#[test]
+fn what_depends_on_the_machine_is_shown_and_every_command_with_settings_can_be_named() {
+    let local = Machine::new();
+    let shown = |line: &str| String::from_utf8(local.run(line).exits(0).stdout.clone()).expect("text");
+    let row = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.trim_start().starts_with(name)).expect("a row");
+        line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
+    };
+    let serve = shown("config serve");
+    assert_eq!(row(&serve, "listen"), "[::]:4433 default");
+    assert_eq!(row(&serve, "workers"), "one per core default");
+    let send = shown("config send");
+    for (name, value) in [("port", "4433 default"), ("rsh", "ssh default"), ("ssh-ports", "60000-61000 default")] {
+        assert_eq!(row(&send, name), value);
+    }
+    assert!(shown("config peers invite").contains("[peers invite]"));
+    let refused = local.run("config nonsense");
+    refused.exits(2).says_only(&["no settings for \"nonsense\"", "send, get, ls, ", "peers invite", "remote add"]);
+    local.run("config send --if-exists maybe").exits(2).does_not_say("For more information");
+}
+
+#[test]
+fn a_bad_variable_is_named_as_that() {
+    let local = Machine::new();
+    local.write("f", "x");
+    let refused = local.qft(["send", "f", "local:d"]).env("QFT_PROGRESS", "loud").run();
+    refused.exits(2).says(&["'loud' for '$QFT_PROGRESS'"]);
+    let typed = local.qft(["send", "--progress", "loud", "f", "local:d"]).env("QFT_PROGRESS", "loud").run();
+    typed.exits(2).says(&["'loud' for '--progress <MODE>'"]);
+}

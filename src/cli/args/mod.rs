@@ -29,7 +29,7 @@ pub(crate) use self::show::{
 pub(crate) use self::ssh::SshArgs;
 use self::texts::{
     CERT_EXAMPLES, COMPLETIONS, DOCTOR_EXAMPLES, EXAMPLES, EXIT_CODES, GET_EXAMPLES, MAN_EXAMPLES, PARTS,
-    PEERS_EXAMPLES, REMOTE_EXAMPLES, REMOTES, SEND_EXAMPLES, SERVE_EXAMPLES, SETTINGS, STATUS, TEMPLATE,
+    PEERS_EXAMPLES, REMOTE_EXAMPLES, REMOTES, SEND_EXAMPLES, SERVE_EXAMPLES, SETTINGS, STATUS, TEMPLATE, headed,
 };
 pub(crate) use self::transfer::{GetArgs, HabitArgs, IfExistsArg, JobArgs, OutputArgs, ProgressArg, SendArgs};
 pub(crate) use self::trust::{HostKeyArg, TrustArgs};
@@ -40,8 +40,8 @@ pub(crate) use self::trust::{HostKeyArg, TrustArgs};
     name = "qft",
     version,
     about = "Move files over bad networks: QUIC, resumable, verified",
-    help_template = TEMPLATE,
-    after_help = EXAMPLES,
+    help_template = headed(TEMPLATE),
+    after_help = headed(EXAMPLES),
     arg_required_else_help = true,
     disable_help_subcommand = true,
     max_term_width = 100

@@ -31,6 +31,22 @@ Options:
 {options}{after-help}
 ";
 
+/// A text whose headings look as clap's own do on a terminal.
+pub(super) fn headed(text: &str) -> String {
+    let head = |line: &str| match is_heading(line) {
+        true => format!("\x1b[1m\x1b[4m{line}\x1b[0m"),
+        false => line.to_owned(),
+    };
+    text.split('\n').map(head).collect::<Vec<_>>().join("\n")
+}
+
+/// Longest heading; what is longer and ends with a colon is a sentence.
+const HEADING_CHARS: usize = 24;
+
+fn is_heading(line: &str) -> bool {
+    line.len() <= HEADING_CHARS && line.ends_with(':') && line.starts_with(|c: char| c.is_ascii_uppercase())
+}
+
 /// Of `qft` itself.
 pub(super) const EXAMPLES: &str = "\
 Examples:

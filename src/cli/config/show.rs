@@ -27,7 +27,7 @@ pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<Exit> {
     let layer = Layer::new(&config, &root)?;
     let sections = match args.line.split_first() {
         None => every_command(&layer, &root)?,
-        Some((name, rest)) => vec![one_command(&layer, &root, name, rest)?],
+        Some(_) => vec![one_command(&layer, &root, &args.line)?],
     };
     match args.json {
         true => print_json(&config.path, &sections),
@@ -94,24 +94,24 @@ fn gather(layer: &Layer, command: &Command, path: &[String], sections: &mut Vec<
     Ok(())
 }
 
-fn one_command(layer: &Layer, root: &Command, name: &OsString, rest: &[OsString]) -> anyhow::Result<Section> {
-    let found = root.find_subcommand(name).filter(|command| command.get_arguments().any(is_setting));
-    let command = found.ok_or_else(|| {
-        let known: Vec<_> = root
-            .get_subcommands()
-            .filter(|command| command.get_arguments().any(is_setting))
-            .map(Command::get_name)
-            .collect();
-        // What other programs' commands of this name do.
-        let is_edit = ["set", "unset", "edit", "init", "add"].iter().any(|verb| name == verb);
-        let edit = if is_edit { "; to change them, edit config.toml (qft config --help shows one)" } else { "" };
-        Complaint::Usage(format!(
-            "no settings for {:?}; there are some for {}{edit}",
-            name.to_string_lossy(),
-            known.join(", ")
-        ))
-    })?;
-    section(layer, command, vec![command.get_name().to_owned()], rest)
+fn one_command(layer: &Layer, root: &Command, line: &[OsString]) -> anyhow::Result<Section> {
+    let (mut command, mut path) = (root, Vec::new());
+    while let Some(inner) = line.get(path.len()).and_then(|name| command.find_subcommand(name)) {
+        command = inner;
+        path.push(inner.get_name().to_owned());
+    }
+    let rest = &line[path.len()..];
+    if !path.is_empty() && command.get_arguments().any(is_setting) {
+        return section(layer, command, path, rest);
+    }
+    let known: Vec<String> = every_command(layer, root)?.into_iter().map(|section| section.name).collect();
+    let words: Vec<_> = line.iter().take(path.len() + 1).map(|word| word.to_string_lossy()).collect();
+    // What other programs' commands of this name do.
+    let is_edit =
+        ["set", "unset", "edit", "init", "add"].iter().any(|verb| line.first().is_some_and(|word| word == verb));
+    let edit = if is_edit { "; to change them, edit config.toml (qft config --help shows one)" } else { "" };
+    let (words, known) = (words.join(" "), known.join(", "));
+    Err(Complaint::Usage(format!("no settings for {words:?}; there are some for {known}{edit}")).into())
 }
 
 /// What a command's options would be if `rest` were typed behind its name.
@@ -145,7 +145,16 @@ fn row(arg: &Arg, matches: &ArgMatches, setting: Option<&Setting>) -> Row {
         _ => Source::Default,
     };
     let name = arg.get_long().expect("a setting has a long name").to_owned();
+    let values = if values.is_empty() { default_in_help(arg).into_iter().collect() } else { values };
     Row { name, values, source }
+}
+
+/// A default that depends on the machine, or on other options, stands in the help alone.
+fn default_in_help(arg: &Arg) -> Option<String> {
+    let help = arg.get_help()?.to_string();
+    let (_, behind) = help.split_once("[default: ")?;
+    // It may have brackets itself.
+    Some(behind.rsplit_once(']')?.0.to_owned())
 }
 
 fn print(path: &Path, sections: &[Section]) {

@@ -4,7 +4,9 @@ use std::io::Write as _;
 
 use super::super::exit::{self, Complaint, Exit};
 use super::super::lines::{self, Lines};
+use super::fold::{fold, stderr_columns};
 use super::json::Json;
+use super::mode::has_colours;
 use super::text::shown;
 use crate::transport::{self, Fingerprint, Identity};
 
@@ -55,8 +57,28 @@ pub(crate) fn report(error: &anyhow::Error, command: &str, json: bool) -> Exit {
     exit
 }
 
+/// A line whose first word says that something is wrong, with that word in clap's colour for errors.
+pub(crate) fn coloured(line: &str) -> String {
+    let text = line.trim_start_matches(' ');
+    let indent = &line[..line.len() - text.len()];
+    let Some(word) = ["qft:", "failed:"].into_iter().find(|word| text.starts_with(word)) else {
+        return line.to_owned();
+    };
+    format!("{indent}\x1b[1m\x1b[31m{word}\x1b[0m{}", &text[word.len()..])
+}
+
+/// What is said on a terminal: folded there, and coloured where that is wanted.
+fn dressed(text: &str) -> String {
+    let columns = stderr_columns();
+    let fold = |line| columns.map_or_else(|| vec![str::to_owned(line)], |columns| fold(line, columns));
+    let lines = text.lines().flat_map(fold);
+    let dress = |line: String| if has_colours() { coloured(&line) } else { line };
+    lines.map(dress).collect::<Vec<_>>().join("\n")
+}
+
 /// Prints last words. Whoever does not read them does not keep the process.
 fn say(text: &str) {
+    let text = dressed(text);
     match Lines::stderr() {
         Ok(lines) => {
             lines.push(format!("{text}\n").into_bytes());
@@ -70,6 +92,15 @@ fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_word_that_says_that_something_is_wrong_is_coloured_and_nothing_else() {
+        assert_eq!(coloured("qft: no"), "\x1b[1m\x1b[31mqft:\x1b[0m no");
+        assert_eq!(coloured("  failed: qft: x"), "  \x1b[1m\x1b[31mfailed:\x1b[0m qft: x");
+        for plain in ["sent 1 file", "note: failed: x", ""] {
+            assert_eq!(coloured(plain), plain);
+        }
+    }
 
     #[test]
     fn the_systems_numbers_are_left_out_and_nothing_else() {

@@ -23,9 +23,10 @@ use std::time::{Duration, Instant};
 
 use self::fate::Prospect;
 use self::json::Json;
+use self::message::coloured;
 pub(crate) use self::message::{message, report};
 use self::mode::is_utf8;
-pub(crate) use self::mode::{Mode, has_bars, mode};
+pub(crate) use self::mode::{Mode, has_bars, has_colours, mode};
 use self::model::{Model, Snapshot, Speed, decision, is_news};
 use self::plain::Plain;
 use self::slots::{Screen, Slots, Style};
@@ -101,6 +102,9 @@ pub(crate) struct Ui {
     stalls: StallTeller,
     /// Whether small buffers were mentioned.
     hinted_buffers: bool,
+    /// Where lines are folded; `None`: nowhere.
+    columns: Option<usize>,
+    has_colours: bool,
 }
 
 impl Ui {
@@ -134,7 +138,7 @@ impl Ui {
             false => None,
         };
         let ui = Self::with(options, face, json, Box::new(std::io::stdout()), Instant::now());
-        Ok(Self { outputs, ..ui })
+        Ok(Self { outputs, columns: fold::stderr_columns(), has_colours: has_colours(), ..ui })
     }
 
     fn with(options: UiOptions, face: Face, json: Option<Json>, stdout: Box<dyn Write>, now: Instant) -> Self {
@@ -152,6 +156,8 @@ impl Ui {
             connected: false,
             stalls: StallTeller::default(),
             hinted_buffers: false,
+            columns: None,
+            has_colours: false,
         }
     }
 
@@ -241,7 +247,9 @@ impl Ui {
             Ok(report) => summary::block(self.options.verb, report, self.model.tally(), self.options.dry_run),
             Err(error) => self.error_lines(error, exit, &look),
         };
-        if (1..=IN_SIGHT_LINES).contains(&self.since_failure) {
+        // What a dry run finds stands on standard output.
+        let is_printed = self.options.dry_run && !self.options.json && outcome.is_ok();
+        if is_printed || (1..=IN_SIGHT_LINES).contains(&self.since_failure) {
             lines.truncate(1);
         }
         let more = if self.options.verbose { 0 } else { self.notes.saturating_sub(NOTES_SHOWN) };
@@ -305,9 +313,15 @@ impl Ui {
         if self.since_failure > 0 {
             self.since_failure += 1;
         }
-        match &mut self.face {
-            Face::Bars(slots) => slots.above(line),
-            Face::Lines(plain) => plain.line(&line),
+        // What has a key in it takes several lines.
+        let fold = |part| self.columns.map_or_else(|| vec![str::to_owned(part)], |columns| fold::fold(part, columns));
+        let lines: Vec<String> = line.split('\n').flat_map(fold).collect();
+        for line in lines {
+            let line = if self.has_colours { coloured(&line) } else { line };
+            match &mut self.face {
+                Face::Bars(slots) => slots.above(line),
+                Face::Lines(plain) => plain.line(&line),
+            }
         }
     }
 
@@ -328,7 +342,7 @@ impl Ui {
             Event::Connected { addr, peer, .. } => {
                 self.connected = true;
                 if verbose {
-                    self.line(format!("connected to {} ({addr})", shown(peer)));
+                    self.line(format!("connected to {addr}, which calls itself {}", shown(peer)));
                 }
             }
             // Bars show the countdown themselves; the cause is said once.

@@ -44,6 +44,12 @@ pub(crate) fn has_bars() -> bool {
     std::io::stderr().is_terminal() && term.is_some_and(|term| !term.is_empty() && term != "dumb")
 }
 
+/// Whether what is written to standard error may have colours: <https://no-color.org>, and a terminal that knows them.
+pub(crate) fn has_colours() -> bool {
+    let is_refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    has_bars() && !is_refused
+}
+
 /// Whether the locale's letters are UTF-8, by the first of these variables that is set.
 pub(super) fn is_utf8(var: impl Fn(&str) -> Option<String>) -> bool {
     let locale =

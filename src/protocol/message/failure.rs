@@ -66,7 +66,7 @@ impl Status {
             Self::WriteFailed => "cannot be written",
             Self::NoSpace => "no space left",
             Self::Exists => "exists already",
-            Self::BadName => "name not possible there",
+            Self::BadName => "name not possible",
             Self::NotAllowed => "not allowed",
             Self::Busy => "in use by another transfer",
             Self::VerifyFailed => "verification failed",
