@@ -137,7 +137,7 @@ fn there(place: &OsStr, args: &PartsArgs) -> anyhow::Result<Listing> {
         let reached = Reached::open(&whom.place, reach).await?;
         let found = tokio::select! {
             found = reached.client.parts(reached.contact.clone(), options) => found,
-            error = gone(whom.far_end.as_ref()) => return Err(error.into()),
+            gone = gone(whom.far_end.as_ref()) => return Err(gone.error.into()),
             stop = signals.next() => return Err(Complaint::Interrupted(stop).into()),
         };
         reached.close().await;

@@ -49,7 +49,7 @@ pub(crate) fn run(args: &PingArgs) -> anyhow::Result<Exit> {
         let reached = Reached::open(&place, reach).await?;
         let pinged = tokio::select! {
             pinged = reached.client.ping(reached.contact.clone(), args.count.get()) => pinged,
-            error = gone(far_end.as_ref()) => return Err(error.into()),
+            gone = gone(far_end.as_ref()) => return Err(gone.error.into()),
             stop = signals.next() => return Err(Complaint::Interrupted(stop).into()),
         };
         reached.close().await;

@@ -234,7 +234,7 @@ impl Dir {
 
     /// Most bytes that a name can have here.
     pub(crate) fn longest_name(&self) -> usize {
-        file_system::longest_name(self, self.id.dev)
+        self.file_system().longest_name()
     }
 
     /// Whether it has an entry of exactly this name, in this spelling.

@@ -1,8 +1,6 @@
 //! What is known of a file system by its kind.
 
-use std::collections::BTreeMap;
 use std::os::fd::AsFd;
-use std::sync::{Mutex, PoisonError};
 
 use crate::protocol::path::COMPONENT_BYTES_MAX;
 
@@ -20,17 +18,24 @@ const CASE_FOLDING: u32 = 0x4000_0000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileSystem {
     kind: Option<u32>,
+    longest_name: usize,
 }
 
 impl FileSystem {
+    /// One of which nothing is known.
+    pub(crate) const UNKNOWN: Self = Self { kind: None, longest_name: COMPONENT_BYTES_MAX };
+
+    // The fields have other widths and signs on other architectures; the numbers of kinds themselves have 32 bits.
+    #[allow(clippy::unnecessary_cast, clippy::cast_possible_truncation)]
     pub(crate) fn of(fd: impl AsFd) -> Self {
-        Self { kind: kind(fd) }
+        let Ok(found) = rustix::fs::fstatfs(fd) else { return Self::UNKNOWN };
+        let longest_name = usize::try_from(found.f_namelen).unwrap_or(COMPONENT_BYTES_MAX);
+        Self { kind: Some(found.f_type as u32), longest_name }
     }
 
-    /// One of which nothing is known.
-    #[cfg(test)]
-    pub(crate) fn unknown() -> Self {
-        Self { kind: None }
+    /// Most bytes that a name can have: 255 nearly everywhere, and 143 on eCryptfs.
+    pub(crate) fn longest_name(self) -> usize {
+        self.longest_name
     }
 
     fn is_local(self) -> bool {
@@ -64,24 +69,4 @@ impl FileSystem {
         // Not every file system has flags; one that has none folds nothing.
         self.is_local() && !rustix::fs::ioctl_getflags(dir).is_ok_and(|flags| flags.bits() & CASE_FOLDING != 0)
     }
-}
-
-/// Most bytes that a name can have in this directory, which is on the file system `dev`: 255 nearly everywhere, and 143 on
-/// eCryptfs. Each file system is asked once.
-pub(crate) fn longest_name(dir: impl AsFd, dev: u64) -> usize {
-    static ASKED: Mutex<BTreeMap<u64, usize>> = Mutex::new(BTreeMap::new());
-    if let Some(longest) = ASKED.lock().unwrap_or_else(PoisonError::into_inner).get(&dev) {
-        return *longest;
-    }
-    // Not under the lock: a network file system may take its time.
-    let said = rustix::fs::fstatvfs(dir).ok().and_then(|found| usize::try_from(found.f_namemax).ok());
-    let longest = said.unwrap_or(COMPONENT_BYTES_MAX);
-    ASKED.lock().unwrap_or_else(PoisonError::into_inner).insert(dev, longest);
-    longest
-}
-
-// The field has other widths and signs on other architectures; the numbers themselves have 32 bits.
-#[allow(clippy::unnecessary_cast, clippy::cast_possible_truncation)]
-fn kind(fd: impl AsFd) -> Option<u32> {
-    rustix::fs::fstatfs(fd).ok().map(|found| found.f_type as u32)
 }

@@ -123,8 +123,10 @@ impl Part {
     /// # Errors
     /// Status `Busy` when one has it.
     pub fn check_free(root: &Destination, target: &WirePath, owner: Owner<'_>) -> Result<(), StorageError> {
-        let names = [owner.part_name(target), owner.spare_part_name(target)];
-        let held = root.in_parent(target, |dir, _| Ok(names.iter().any(|name| is_locked(dir, name))));
+        let held = root.in_parent(target, |dir, _| {
+            let names = [owner.part_name(dir, target), owner.spare_part_name(dir, target)];
+            Ok(names.iter().any(|name| is_locked(dir, name)))
+        });
         match held {
             Ok(true) => Err(StorageError::new(Op::Lock, target.as_path(), Errno::WOULDBLOCK)),
             Ok(false) => Ok(()),

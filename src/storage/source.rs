@@ -247,7 +247,7 @@ mod tests {
             place.write("a", content);
             let source = place.root.open_source(&wire("a")).unwrap();
             let unknown = Source::new(File::open(place.path("a")).unwrap(), &place.path("a")).unwrap();
-            let _ = unknown.file_system.set(FileSystem::unknown());
+            let _ = unknown.file_system.set(FileSystem::UNKNOWN);
             for source in [source, unknown] {
                 let mut whole = vec![0; content.len()];
                 assert_eq!(source.read_to_end(&mut whole).unwrap(), content.len());

@@ -112,7 +112,7 @@ async fn examine(
     let reached = Reached::open(place, reach).await?;
     let probed = tokio::select! {
         probed = reached.client.probe(reached.contact.clone(), args.time) => probed,
-        error = gone(way.far_end.as_ref()) => return Err(error.into()),
+        gone = gone(way.far_end.as_ref()) => return Err(gone.error.into()),
         stop = signals.next() => return Err(Complaint::Interrupted(stop).into()),
     };
     reached.close().await;
