@@ -19,6 +19,8 @@ mod logs;
 mod output;
 #[path = "cli/owners.rs"]
 mod owners;
+#[path = "cli/pages.rs"]
+mod pages;
 #[path = "cli/pairing.rs"]
 mod pairing;
 #[path = "cli/pasted.rs"]

@@ -78,7 +78,7 @@ const OPTIONS: &[(&[&str], &[&str], &str)] = &[
     (
         &["-d", "--daemon", "--background", "--detach"],
         &["serve"],
-        "it stays in front: let systemd run it, or: nohup qft serve DIR &",
+        "it stays in front: let systemd run it (qft help service), or: nohup qft serve DIR &",
     ),
     (&["--bind", "--address", "--host"], &["serve"], "that is --listen ADDR:PORT"),
     (&["--source-address", "--local-address"], &["send", "get", "ls", "doctor"], "that is --bind ADDR"),

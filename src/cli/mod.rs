@@ -13,6 +13,7 @@
 //! | `send`, `get`, `ls`, `parts` | the commands that transfer, and show what is there or unfinished |
 //! | `serve`, `status`, `peers` | the commands of a server |
 //! | `remotes`, `ping`, `doctor`, `id`, `cert`, `completions`, `man` | the commands to set up |
+//! | `topics`, `environment` | help that belongs to no one command; variables and files |
 //! | `token`, `whole`, `spool` | new tokens; whole files; private directories |
 //! | `run` | one transfer: network thread, drawing |
 //! | `sandbox` | what the threads that serve peers may do with files |
@@ -28,6 +29,7 @@ mod cert;
 mod completions;
 mod config;
 mod doctor;
+mod environment;
 mod exit;
 mod get;
 mod here;
@@ -61,6 +63,7 @@ mod table;
 pub(crate) mod testing;
 mod tilde;
 mod token;
+mod topics;
 mod ui;
 mod whole;
 
@@ -75,12 +78,19 @@ use clap::error::{ContextKind, ContextValue};
 use self::args::{Cli, Command};
 use self::config::Refusal;
 use self::exit::{Complaint, Exit};
+use self::topics::Topic;
 
 /// Runs the command that `args` spell, the program's name first, and prints what happens.
 ///
 /// The exit codes are listed in `qft send --help`.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args = help_as_option(args.into_iter().collect());
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(topic) = topic(&args) {
+        // As with the help that clap prints.
+        drop(writeln!(std::io::stdout(), "{}", topic.text()));
+        return Exit::Done.into();
+    }
+    let args = help_as_option(args);
     let command = match config::parse(&args) {
         Ok(cli) => cli.command,
         Err(Refusal::Clap(mut error)) => {
@@ -121,6 +131,14 @@ fn dispatch(command: &Command) -> anyhow::Result<Exit> {
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
         Command::Bootstrap => ssh::bootstrap(),
+    }
+}
+
+/// The topic of `qft help TOPIC`.
+fn topic(args: &[OsString]) -> Option<&'static Topic> {
+    match args {
+        [_, help, name] if help == "help" => name.to_str().and_then(Topic::find),
+        _ => None,
     }
 }
 

@@ -173,7 +173,7 @@ fn manual_pages_are_well_formed_and_complete() {
         assert!(pages.contains(&name.to_owned()), "{name} is missing: {pages:?}");
     }
     let send = String::from_utf8(machine.read("man1/qft-send.1")).expect("text");
-    assert!(send.contains("SH \"EXIT CODES\"") && send.contains("if\\-exists"), "{send}");
+    assert!(send.contains("SH \"EXIT STATUS\"") && send.contains("if\\-exists"), "{send}");
     assert!(!send.contains("compression"), "hidden options are left out");
     assert_eq!(printed(machine.run("man send").exits(0)), send);
     machine.run("man nonsense").exits(2).says_only(&["send"]);

@@ -28,9 +28,10 @@ pub(crate) use self::show::{
 };
 pub(crate) use self::ssh::SshArgs;
 use self::texts::{
-    CERT_EXAMPLES, COMPLETIONS, DOCTOR_EXAMPLES, EXAMPLES, EXIT_CODES, GET_EXAMPLES, MAN_EXAMPLES, PARTS,
-    PEERS_EXAMPLES, REMOTE_EXAMPLES, REMOTES, SEND_EXAMPLES, SERVE_EXAMPLES, SETTINGS, STATUS, TEMPLATE, headed,
+    CERT_EXAMPLES, COMPLETIONS, DOCTOR_EXAMPLES, EXAMPLES, GET_EXAMPLES, MAN_EXAMPLES, PARTS, PEERS_EXAMPLES,
+    REMOTE_EXAMPLES, SEND_EXAMPLES, SERVE_EXAMPLES, SETTINGS, STATUS, TEMPLATE, headed,
 };
+pub(crate) use self::texts::{EXIT_CODES, REMOTES};
 pub(crate) use self::transfer::{GetArgs, HabitArgs, IfExistsArg, JobArgs, OutputArgs, ProgressArg, SendArgs};
 pub(crate) use self::trust::{HostKeyArg, TrustArgs};
 
@@ -99,7 +100,7 @@ pub(crate) enum Command {
     /// Print a completion script for your shell
     #[command(after_long_help = long_help(&[COMPLETIONS]))]
     Completions(CompletionsArgs),
-    /// Print or install the manual pages
+    /// Open a manual page, or install them all
     #[command(after_long_help = long_help(&[MAN_EXAMPLES]))]
     Man(ManArgs),
     /// The far end of a run through ssh

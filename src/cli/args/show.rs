@@ -146,11 +146,11 @@ pub(crate) struct CompletionsArgs {
 /// `qft man`.
 #[derive(Debug, Args)]
 pub(crate) struct ManArgs {
-    /// Whose page: send, get, ...; nothing: the page of qft itself
-    #[arg(value_name = "COMMAND", conflicts_with = "out")]
-    pub(crate) command: Option<String>,
-    /// Write all pages into DIR, which is made
-    #[arg(long, value_name = "DIR", value_parser = TildePath, value_hint = ValueHint::DirPath)]
+    /// Whose page: a command such as 'send' or 'peers invite', or a topic of 'qft help'; nothing: qft's own
+    #[arg(value_name = "COMMAND|TOPIC", conflicts_with = "out")]
+    pub(crate) command: Vec<String>,
+    /// Write all pages into DIR, which is made; those of topics into man7 beside it, if it is called man1
+    #[arg(long, alias = "dir", value_name = "DIR", value_parser = TildePath, value_hint = ValueHint::DirPath)]
     pub(crate) out: Option<PathBuf>,
 }
 

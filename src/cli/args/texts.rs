@@ -25,7 +25,15 @@ Set up:
   cert         Make a private CA and certificates (optional)
   config       Show each setting, its value, and where it comes from
   completions  Print a completion script for your shell
-  man          Print or install the manual pages
+  man          Open a manual page, or install them all
+
+Topics ('qft help TOPIC'):
+  recipes      More ways to send, get and serve
+  remotes      How remotes and paths on them are written
+  service      A server that systemd runs: unit, firewall, updates
+  containers   Containers and CI: a token instead of questions
+  environment  Variables and files that qft reads
+  exit-codes   What a command ends with
 
 Options:
 {options}{after-help}
@@ -56,10 +64,10 @@ Examples:
   local$  qft get 'box:logs/*.gz' .          quote remote globs
   local$  qft send big.iso me@host:          through ssh, no server needed
 
-'qft COMMAND --help' has examples and exit codes.";
+'qft help COMMAND' has all options and examples.";
 
 /// What a command may end with.
-pub(super) const EXIT_CODES: &str = "\
+pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0    all done
   1    failed, nothing is done
@@ -73,7 +81,7 @@ Exit codes:
        continues";
 
 /// How remotes are written.
-pub(super) const REMOTES: &str = "\
+pub(crate) const REMOTES: &str = "\
 Remotes:
   NAME:[PATH]              a remote known here, by its name or address
   HOST:[PATH]              any server; one that is not known is asked about once
@@ -104,6 +112,7 @@ Examples:
 /// Of `qft get`.
 pub(super) const GET_EXAMPLES: &str = "\
 Examples:
+  qft get qft://... .                    all that a server has, by its ticket
   qft get box:report.pdf                 into this directory
   qft get 'box:logs/*.gz' logs/          quote globs: the remote expands them
   qft get box:dir/ copy                  what is inside dir, into copy
@@ -131,7 +140,9 @@ Examples:
   qft serve --write-only --no-clobber .  a drop box
   qft peers invite                       a ticket for one more client
   qft status                             who is connected, and what moves
-  qft serve -l 127.0.0.1:0 --ticket-file t .   for scripts";
+  qft serve -l 127.0.0.1:0 --ticket-file t .   for scripts
+
+As a service, with a systemd unit: 'qft help service'.";
 
 /// Of `qft status`.
 pub(super) const STATUS: &str = "\
@@ -196,9 +207,11 @@ Where to put it:
 /// Of `qft man`.
 pub(super) const MAN_EXAMPLES: &str = "\
 Examples:
-  qft man                                the page of qft
   qft man send                           the page of a command
-  qft man --out ~/.local/share/man/man1  where man(1) finds them";
+  qft man peers invite                   and of what is below one
+  qft man service                        the page of a topic
+  qft man --out ~/.local/share/man/man1  where man(1) finds them
+  qft man send | man -l -                in a pipe it is roff";
 
 /// Of `qft cert`.
 pub(super) const CERT_EXAMPLES: &str = "\

@@ -9,6 +9,7 @@ use clap::{Arg, ArgMatches, Command, CommandFactory as _};
 use serde_json::json;
 
 use super::super::args::{Cli, ConfigArgs};
+use super::super::environment;
 use super::super::exit::{Complaint, Exit};
 use super::super::in_one_line;
 use super::super::ui::json::Json;
@@ -30,8 +31,8 @@ pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<Exit> {
         Some(_) => vec![one_command(&layer, &root, &args.line)?],
     };
     match args.json {
-        true => print_json(&config.path, &sections),
-        false => print(&config.path, &sections),
+        true => print_json(&config.path, &sections, args.line.is_empty()),
+        false => print(&config.path, &sections, args.line.is_empty()),
     }
     Ok(Exit::Done)
 }
@@ -157,7 +158,7 @@ fn default_in_help(arg: &Arg) -> Option<String> {
     Some(behind.rsplit_once(']')?.0.to_owned())
 }
 
-fn print(path: &Path, sections: &[Section]) {
+fn print(path: &Path, sections: &[Section], variables: bool) {
     let there = if path.exists() { "" } else { " (there is none)" };
     let mut text = format!("{}{there}\n", shown(&path.to_string_lossy()));
     for section in sections {
@@ -171,11 +172,29 @@ fn print(path: &Path, sections: &[Section]) {
             text.push_str(&format!("  {name:<NAME_COLUMNS$} {value:<VALUE_COLUMNS$} {source}\n"));
         }
     }
+    if variables {
+        text.push_str("\n[variables without an option]\n");
+        for (name, value) in variables_here() {
+            let value = value.map_or_else(|| "-".to_owned(), |value| shown(&value).into_owned());
+            text.push_str(&format!("  {name:<NAME_COLUMNS$} {value}\n"));
+        }
+    }
     // Whoever closed the pipe has seen enough.
     drop(io::stdout().write_all(text.as_bytes()));
 }
 
-fn print_json(path: &Path, sections: &[Section]) {
+/// The variables of qft's own that no option stands for, with their values.
+fn variables_here() -> Vec<(&'static str, Option<String>)> {
+    fn has(command: &Command, name: &str) -> bool {
+        let mut own = command.get_arguments().filter_map(Arg::get_env);
+        own.any(|env| env == name) || command.get_subcommands().any(|inner| has(inner, name))
+    }
+    let root = Cli::command();
+    let all = environment::without_option(|name| has(&root, name)).into_iter();
+    all.map(|(name, value)| (name, value.map(|value| value.to_string_lossy().into_owned()))).collect()
+}
+
+fn print_json(path: &Path, sections: &[Section], variables: bool) {
     let mut json = Json::stdout();
     json.start("config", json!({ "path": path.to_string_lossy() }));
     for section in sections {
@@ -189,6 +208,11 @@ fn print_json(path: &Path, sections: &[Section]) {
                 Source::Default | Source::Flag => {}
             }
             json.note("setting", body);
+        }
+    }
+    if variables {
+        for (name, value) in variables_here() {
+            json.note("variable", json!({ "variable": name, "value": value }));
         }
     }
     json.end(None, Exit::Done, json!({}));
