@@ -4,6 +4,8 @@
 mod bin;
 #[path = "terminal/certified.rs"]
 mod certified;
+#[path = "terminal/completions.rs"]
+mod completions;
 #[path = "terminal/habits.rs"]
 mod habits;
 #[path = "terminal/known_host.rs"]

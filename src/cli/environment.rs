@@ -31,6 +31,7 @@ pub(crate) const VARIABLES: &[Variable] = &[
     own("QFT_LOG", "what is logged beside -v, such as qft=debug"),
     own("QFT_MD5", "scalar: hash without vector instructions"),
     shared("XDG_CONFIG_HOME", "without QFT_HOME, the home is qft in there [~/.config]"),
+    shared("XDG_RUNTIME_DIR", "where completions keep names of remotes for seconds"),
     shared("TMPDIR", "where standard input and output are spooled [/tmp]"),
     shared("NO_COLOR", "no colours, whatever its value"),
     shared("TERM", "no bars and no colours where it is dumb or not set"),
@@ -126,6 +127,7 @@ mod tests {
                         && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
                         || [
                             "XDG_CONFIG_HOME",
+                            "XDG_RUNTIME_DIR",
                             "NO_COLOR",
                             "TERM",
                             "LC_ALL",

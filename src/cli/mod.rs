@@ -131,6 +131,7 @@ fn dispatch(command: &Command) -> anyhow::Result<Exit> {
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
         Command::Bootstrap => ssh::bootstrap(),
+        Command::Complete(args) => Ok(completions::complete(args)),
     }
 }
 

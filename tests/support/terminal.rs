@@ -84,6 +84,12 @@ impl Terminal {
         self.screen().screen().contents().contains(part)
     }
 
+    /// What is on the screen now, without what has left it.
+    pub(crate) fn on_screen(&self) -> String {
+        let screen = self.screen().screen().contents();
+        screen.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+    }
+
     /// Types a line and presses Enter.
     pub(crate) fn type_line(&self, line: &str) {
         self.press(&format!("{line}\r"));

@@ -24,7 +24,8 @@ pub(crate) use self::peers::{AllowArgs, InviteArgs, PeersAction, PeersArgs, Revo
 pub(crate) use self::remote::{AddArgs, NamedArgs, RemoteAction, RemoteArgs, RenameArgs};
 pub(crate) use self::serve::{LogFormat, ServeArgs};
 pub(crate) use self::show::{
-    CompletionsArgs, ConfigArgs, DoctorArgs, IdArgs, LsArgs, ManArgs, PartsArgs, PingArgs, StatusArgs,
+    AskingShell, CompleteArgs, CompletionsArgs, ConfigArgs, DoctorArgs, IdArgs, LsArgs, ManArgs, PartsArgs, PingArgs,
+    StatusArgs,
 };
 pub(crate) use self::ssh::SshArgs;
 use self::texts::{
@@ -106,6 +107,9 @@ pub(crate) enum Command {
     /// The far end of a run through ssh
     #[command(name = "__bootstrap", hide = true)]
     Bootstrap,
+    /// What a completion script asks
+    #[command(name = "__complete", hide = true)]
+    Complete(CompleteArgs),
 }
 
 impl Command {
@@ -125,7 +129,7 @@ impl Command {
             Self::Id(args) => args.json,
             Self::Cert(args) => args.json,
             Self::Config(args) => args.json,
-            Self::Completions(_) | Self::Man(_) | Self::Bootstrap => false,
+            Self::Completions(_) | Self::Man(_) | Self::Bootstrap | Self::Complete(_) => false,
         }
     }
 
@@ -148,6 +152,7 @@ impl Command {
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
             Self::Bootstrap => "__bootstrap",
+            Self::Complete(_) => "__complete",
         }
     }
 }

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueHint};
+use clap::{Args, ValueEnum, ValueHint};
 
 use super::super::tilde::TildePath;
 use super::{SshArgs, TrustArgs, parse_count, parse_time};
@@ -141,6 +141,27 @@ pub(crate) struct CompletionsArgs {
     /// Which shell
     #[arg(value_name = "SHELL", value_enum)]
     pub(crate) shell: clap_complete::Shell,
+}
+
+/// Which script asks.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum AskingShell {
+    /// The line, and what is replaced
+    Bash,
+    /// Words
+    Zsh,
+    /// Words
+    Fish,
+}
+
+/// `qft __complete`.
+#[derive(Debug, Args)]
+pub(crate) struct CompleteArgs {
+    /// Which shell
+    pub(crate) shell: AskingShell,
+    /// The command line, as this shell gives it
+    #[arg(last = true)]
+    pub(crate) words: Vec<OsString>,
 }
 
 /// `qft man`.

@@ -196,13 +196,23 @@ Examples:
   qft config send                        those of one command
   qft config send -j 4                   what they would be with these options";
 
-/// Where a completion script goes.
+/// How completions are installed: the lines work on a fresh account.
 pub(super) const COMPLETIONS: &str = "\
-Where to put it:
-  bash   qft completions bash > ~/.local/share/bash-completion/completions/qft
-  zsh    qft completions zsh > ~/.zfunc/_qft
-         ('fpath+=~/.zfunc' before 'compinit' in ~/.zshrc)
-  fish   qft completions fish > ~/.config/fish/completions/qft.fish";
+To have them in every new shell:
+  bash   echo 'source <(qft completions bash)' >> ~/.bashrc
+  zsh    echo 'source <(qft completions zsh)' >> ~/.zshrc
+  fish   mkdir -p ~/.config/fish/completions
+         qft completions fish > ~/.config/fish/completions/qft.fish
+
+What they offer comes from qft at each Tab: options and their values, names of
+remotes, clients and topics, and behind 'box:' what is there. For that the
+remote is asked, for two seconds at most (five through ssh) and without any
+question; what it said is kept for ten.
+
+For packages, files that these shells read by themselves:
+  /usr/share/bash-completion/completions/qft
+  /usr/share/zsh/vendor-completions/_qft
+  /usr/share/fish/vendor_completions.d/qft.fish";
 
 /// Of `qft man`.
 pub(super) const MAN_EXAMPLES: &str = "\

@@ -29,7 +29,7 @@ pub(crate) use self::show::run;
 const FILE: &str = "config.toml";
 
 /// Commands that must work whatever the file says: they show what is wrong with it, or do not need it.
-const FORGIVING: [&str; 6] = ["completions", "config", "doctor", "id", "man", "status"];
+const FORGIVING: [&str; 7] = ["__complete", "completions", "config", "doctor", "id", "man", "status"];
 
 /// The file, read but not understood yet.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use super::super::exit::Complaint;
 
@@ -66,6 +67,13 @@ impl RemoteShell {
         command.args(self.0[1..].iter().map(OsString::from));
         command
     }
+}
+
+/// The ssh to run where nobody is there to be asked and nobody waits long; `None` where that cannot be told to it.
+pub(crate) fn without_questions(rsh: Option<&str>, wait: Duration) -> Option<String> {
+    let rsh = rsh.filter(|rsh| !rsh.is_empty()).unwrap_or(SSH);
+    let is_openssh = RemoteShell::parse(Some(rsh)).is_ok_and(|shell| shell.is_openssh());
+    is_openssh.then(|| format!("{rsh} -o BatchMode=yes -o ConnectTimeout={}", wait.as_secs()))
 }
 
 /// How ssh gets to a host.
@@ -151,6 +159,15 @@ mod tests {
         let other = RemoteShell::parse(Some("/opt/plink -batch")).expect("words");
         assert_eq!(words(&other.start("box", "qft")), ["/opt/plink", "-batch", "box", "qft __bootstrap"]);
         assert!(RemoteShell::parse(Some("/usr/bin/ssh -v")).expect("words").is_openssh());
+    }
+
+    #[test]
+    fn only_openssh_can_be_told_to_ask_nothing() {
+        let told = |rsh| without_questions(rsh, Duration::from_secs(5));
+        assert_eq!(told(None).as_deref(), Some("ssh -o BatchMode=yes -o ConnectTimeout=5"));
+        assert!(told(Some("ssh -p 2222")).is_some_and(|line| line.starts_with("ssh -p 2222 -o BatchMode=yes")));
+        assert_eq!(told(Some("plink")), None);
+        assert_eq!(told(Some("ssh '")), None);
     }
 
     #[test]

@@ -32,6 +32,7 @@ mod ports;
 mod speech;
 mod stay;
 
+pub(crate) use self::command::without_questions;
 pub(crate) use self::config::config_hosts;
 pub(crate) use self::error::SshError;
 pub(crate) use self::far::run as bootstrap;

@@ -1,0 +1,96 @@
+use clap::CommandFactory as _;
+
+use super::*;
+use crate::cli::args::Cli;
+
+/// What is due at the end of a line, whose last word is the one that the cursor is in.
+fn due(line: &str) -> Due {
+    let mut root = Cli::command();
+    root.build();
+    let mut words: Vec<OsString> = line.split(' ').skip(1).map(OsString::from).collect();
+    let current = words.pop().expect("a word");
+    typed(&root, &words, current).due
+}
+
+fn value(kind: Kind, start: usize) -> Due {
+    Due::Value { kind, start }
+}
+
+#[test]
+fn what_is_due_follows_from_the_words_before() {
+    let names = |below: &[&str], topics| Due::CommandName {
+        below: below.iter().map(|name| (*name).to_owned()).collect(),
+        topics,
+    };
+    for (line, expected) in [
+        ("qft ", Due::Command),
+        ("qft pee", Due::Command),
+        ("qft peers ", Due::Command),
+        ("qft send ", value(Kind::Sent, 0)),
+        ("qft put a b ", value(Kind::Sent, 0)),
+        ("qft get ", value(Kind::Got, 0)),
+        ("qft ls ", value(Kind::Listed, 0)),
+        ("qft ls box: ", Due::Nothing),
+        ("qft doctor ", value(Kind::Server, 0)),
+        ("qft doctor box ", Due::Nothing),
+        ("qft id ", Due::Nothing),
+        ("qft send -", Due::Option),
+        ("qft send --i", Due::Option),
+        ("qft send f -n", Due::Option),
+        ("qft send -- -", value(Kind::Sent, 0)),
+        ("qft send -t ", value(Kind::Remote, 0)),
+        ("qft send --to ", value(Kind::Remote, 0)),
+        ("qft send --to=b", value(Kind::Remote, 5)),
+        ("qft send -tb", value(Kind::Remote, 2)),
+        ("qft send -nct b", value(Kind::Remote, 0)),
+        ("qft send -j 4 ", value(Kind::Sent, 0)),
+        ("qft send --jobs ", value(Kind::Text, 0)),
+        ("qft send --ca ", value(Kind::File, 0)),
+        ("qft get --output=d", value(Kind::File, 9)),
+        ("qft serve ", value(Kind::Dir, 0)),
+        ("qft serve d ", Due::Nothing),
+        ("qft remote add ", value(Kind::Text, 0)),
+        ("qft remote forget ", value(Kind::RemoteName, 0)),
+        ("qft remote rm ", value(Kind::RemoteName, 0)),
+        ("qft remote rename a ", value(Kind::Text, 0)),
+        ("qft peers revoke ", value(Kind::Peer, 0)),
+        ("qft peers allow ", value(Kind::Peer, 0)),
+        ("qft cert issue ", value(Kind::Dir, 0)),
+        ("qft help ", names(&[], true)),
+        ("qft help peers ", names(&["peers"], true)),
+        ("qft man ", names(&[], true)),
+        ("qft man peers ", names(&["peers"], true)),
+        ("qft config ", names(&[], false)),
+        ("qft config send -", Due::Option),
+        ("qft config send --if-exists=", due("qft send --if-exists=")),
+    ] {
+        assert_eq!(due(line), expected, "{line}");
+    }
+    assert!(matches!(due("qft send --progress "), Due::Value { kind: Kind::Choice(of), .. } if of.len() == 4));
+    assert!(matches!(due("qft completions "), Due::Value { kind: Kind::Choice(_), .. }));
+}
+
+#[test]
+fn every_value_that_the_help_calls_a_path_or_a_remote_is_completed_as_one() {
+    fn check(command: &Command, path: &[String], free: &mut Vec<String>) {
+        for arg in command.get_arguments().filter(|arg| takes_value(arg) && !arg.is_hide_set()) {
+            let name = arg.get_value_names().map_or("", |names| names[0].as_str());
+            let kind = kind(path, arg);
+            // Names of the other machine's.
+            let is_of_a_server = arg.get_id() == "root" || arg.get_id() == "remote_qft";
+            if ["PATH", "FILE", "DIR", "PEM", "REMOTE", "FP|NAME"].iter().any(|part| name.contains(part)) {
+                assert!(kind != Kind::Text || is_of_a_server, "{path:?} {name}");
+            } else if kind == Kind::Text {
+                free.push(name.to_owned());
+            }
+        }
+        for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
+            check(inner, &[path, &[inner.get_name().to_owned()]].concat(), free);
+        }
+    }
+    let mut root = Cli::command();
+    root.build();
+    let mut free = Vec::new();
+    check(&root, &[], &mut free);
+    assert!(free.contains(&"RATE".to_owned()) && free.contains(&"TIME".to_owned()));
+}
