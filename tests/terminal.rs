@@ -10,6 +10,8 @@ mod completions;
 mod habits;
 #[path = "terminal/known_host.rs"]
 mod known_host;
+#[path = "terminal/readme.rs"]
+mod readme;
 #[path = "support/snapshot.rs"]
 mod snapshot;
 #[path = "support/sshd.rs"]
