@@ -218,7 +218,12 @@ fn command_hint(word: &str, path: &[String], args: &[OsString]) -> Option<String
     let command =
         path.iter().fold(Cli::command(), |command, name| command.find_subcommand(name).cloned().unwrap_or(command));
     let names = command.get_subcommands().filter(|command| !command.is_hide_set()).map(clap::Command::get_name);
-    nearest(word, names).map(|found| format!("did you mean {found}?"))
+    // `qft help TOPIC` comes here where there is no such topic.
+    let topics = super::topics::ALL.iter().filter(|_| path.is_empty()).map(|topic| topic.name);
+    nearest(word, names.chain(topics)).map(|found| match super::topics::Topic::find(&found) {
+        Some(topic) => format!("did you mean: qft help {}", topic.name),
+        None => format!("did you mean {found}?"),
+    })
 }
 
 /// The one of `known` that is spelt so much alike that it was meant.
@@ -272,6 +277,8 @@ mod tests {
             ("qft box:a .", "did you mean: qft get box:a ."),
             ("qft send --excude x f box:", "did you mean --exclude?"),
             ("qft sned f", "did you mean send?"),
+            ("qft recipies --help", "did you mean: qft help recipes"),
+            ("qft service", "did you mean: qft help service"),
             ("qft remote renme a b", "did you mean rename?"),
         ] {
             let text = said(line).unwrap_or_else(|| panic!("{line} is taken"));

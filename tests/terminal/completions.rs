@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use rustix::process::Signal;
+
 use crate::bin::{Machine, wait_for};
 use crate::sshd::{Setup, Sshd};
 use crate::terminal::{CTRL_C, Terminal};
@@ -137,7 +139,7 @@ fn machines() -> (Machine, Machine, crate::bin::Serve) {
 }
 
 fn complete_in(name: &str) {
-    let (_remote, local, _serve) = machines();
+    let (_remote, local, serve) = machines();
     let Some(shell) = Shell::start(name, &local, |_| {}) else { return };
     for (typed, becomes) in [
         ("qft serv", "qft serve "),
@@ -184,7 +186,13 @@ fn complete_in(name: &str) {
     assert!(options.contains("--no-sync"), "{name}: {options}");
     // A name that a shell could read in any way is read back as it is.
     shell.terminal.press(&format!("qft ls -q box:it{TAB}\r"));
-    wait_for("the name", || shell.screen().contains("\nit's $5 [a].txt").then_some(()));
+    wait_for("the name", || shell.screen().contains("\nit's $5 [a].txt\n>").then_some(()));
+    shell.clear();
+    // A server that is there and says nothing is not waited for.
+    serve.signal(Signal::STOP);
+    assert_eq!(shell.completed("qft get box:logs/../x/"), "qft get box:logs/../x/");
+    assert_eq!(shell.completed("qft get box:elsewhere/"), "qft get box:elsewhere/");
+    serve.signal(Signal::CONT);
     shell.exit();
 }
 

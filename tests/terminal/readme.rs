@@ -77,7 +77,7 @@ impl Story {
         let sshd = Sshd::start(&remote, &local, &Setup::default())?;
         // The page's user and host are those of this test's sshd.
         let own = fs::read_to_string(local.path("bin/ssh")).expect("it was written");
-        let own = own.replace("\"$@\"", "\"$@\"").replacen("exec ", "", 1);
+        let own = own.replacen("exec ", "", 1);
         let script = own.lines().last().expect("a command").replace("\"$@\"", "");
         let at = sshd.at("");
         local.write(

@@ -201,7 +201,10 @@ impl Gather<'_> {
             if is_dir {
                 name.push(b'/');
             }
-            self.add([dir, &name].concat(), "");
+            let word = [dir, &name].concat();
+            if means_what_it_says(value, &word, self.start > 0) {
+                self.add(word, "");
+            }
         }
     }
 
@@ -224,6 +227,45 @@ impl Gather<'_> {
         let list = home.and_then(|home| Clients::open(&home).ok()?.list().ok());
         for client in list.into_iter().flat_map(|list| list.clients) {
             self.add(&client.name, client.fingerprint.short());
+        }
+    }
+}
+
+/// Whether a name of a remote's, as the end of a word, would be read as that: not `12:30.log` behind `box:`, which begins
+/// with a port, nor a name that is an option, another remote or somebody's home.
+fn means_what_it_says(begun: &OsStr, word: &[u8], is_behind_option: bool) -> bool {
+    let word = OsStr::from_bytes(word);
+    let without_path = |word: &OsStr| remote::parse(word).ok().map(|spec| spec.with_path(Vec::new()));
+    let path = match remote::is_remote(begun) {
+        true if without_path(begun) != without_path(word) => return false,
+        true => remote::parse(word).map(|spec| spec.path().to_vec()).unwrap_or_default(),
+        false if remote::is_remote(word) => return false,
+        false if !is_behind_option && word.as_bytes().starts_with(b"-") => return false,
+        false => word.as_bytes().to_vec(),
+    };
+    !path.starts_with(b"~")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_would_be_read_otherwise_is_not_offered() {
+        for (begun, word, is_offered) in [
+            ("box:", "box:logs/", true),
+            ("box:", "box:a:b", true),
+            ("box:", "box:12:30.log", false),
+            ("box:d/", "box:d/12:30.log", true),
+            ("box:", "box:~anna/", false),
+            ("box:", "box:-x", true),
+            ("lo", "logs/", true),
+            ("", "-x", false),
+            ("", "a:b", false),
+            ("d/", "d/a:b", true),
+            ("me@host:", "me@host:logs/", true),
+        ] {
+            assert_eq!(means_what_it_says(begun.as_ref(), word.as_bytes(), false), is_offered, "{word}");
         }
     }
 }

@@ -110,7 +110,9 @@ fn files_here(begun: &OsStr) -> Vec<Candidate> {
     for entry in entries.into_iter().flatten().flatten() {
         let own = entry.file_name();
         let is_hidden = own.as_bytes().starts_with(b".") && !name.starts_with(b".");
-        if !own.as_bytes().starts_with(name) || is_hidden {
+        // An option, where it stands alone.
+        let is_option = dir.is_empty() && own.as_bytes().starts_with(b"-");
+        if !own.as_bytes().starts_with(name) || is_hidden || is_option {
             continue;
         }
         let end: &[u8] = if entry.path().is_dir() { b"/" } else { b"" };
