@@ -30,11 +30,11 @@ impl Lane {
     /// Takes an IP packet at `now`, or loses it.
     pub(crate) fn offer(&mut self, now: u64, packet: &[u8]) {
         self.bytes += packet.len() as u64;
-        let Some(due) = self.link.carry(now, packet.len() as u64) else { return };
+        let Some(arrival) = self.link.carry(now, packet.len() as u64, false) else { return };
         let mut kept = self.spare.pop().unwrap_or_default();
         kept.clear();
         kept.extend_from_slice(packet);
-        self.waiting.push_back(Waiting { due, packet: kept });
+        self.waiting.push_back(Waiting { due: arrival.at, packet: kept });
     }
 
     /// When the next packet comes out, if one is under way.

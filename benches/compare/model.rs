@@ -3,6 +3,9 @@
 #[path = "../../tests/support/sim/link.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the simulator uses more of it")]
 pub(crate) mod link;
+#[path = "../../tests/support/sim/policer.rs"]
+#[allow(unreachable_pub, reason = "the simulator uses more of it")]
+pub(crate) mod policer;
 #[path = "../../tests/support/sim/rng.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the simulator uses more of it")]
 pub(crate) mod rng;

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use qft::transport::tuning::{ACK_DELAY_MAX, INITIAL_RTT, MTU_COOLDOWN, MTU_NETWORK, PACKET_THRESHOLD, RECEIVE_WINDOW};
 use quinn_proto::{
-    AckFrequencyConfig, ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig,
-    Event, MtuDiscoveryConfig, ServerConfig, StreamEvent, StreamId, TransportConfig, VarInt, WriteError,
+    AckFrequencyConfig, ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, EcnCodepoint, Endpoint,
+    EndpointConfig, Event, MtuDiscoveryConfig, ServerConfig, StreamEvent, StreamId, TransportConfig, VarInt,
+    WriteError,
 };
 
 use super::crypto::Tls;
@@ -74,10 +75,8 @@ pub struct Host {
     connection: Option<(ConnectionHandle, Connection)>,
     app: App,
     peer: SocketAddr,
-    /// Earliest timer event already queued, so that each is queued once.
-    pub timer: Option<u64>,
     /// Datagrams that arrived and were not looked at yet.
-    inbox: Vec<BytesMut>,
+    inbox: Vec<(Option<EcnCodepoint>, BytesMut)>,
     pub closed: Option<String>,
     buffer: Vec<u8>,
 }
@@ -104,7 +103,6 @@ impl Host {
             connection: None,
             app,
             peer,
-            timer: None,
             inbox: Vec::new(),
             closed: None,
             buffer: Vec::new(),
@@ -119,18 +117,18 @@ impl Host {
     }
 
     /// Keeps a datagram from the link until the host wakes. Says whether it is the first that waits.
-    pub fn deliver(&mut self, data: BytesMut) -> bool {
-        self.inbox.push(data);
+    pub fn deliver(&mut self, ecn: Option<EcnCodepoint>, data: BytesMut) -> bool {
+        self.inbox.push((ecn, data));
         self.inbox.len() == 1
     }
 
     /// Takes all datagrams that have come.
     pub fn receive_all(&mut self, now: Instant) {
-        std::mem::take(&mut self.inbox).into_iter().for_each(|data| self.receive(now, data));
+        std::mem::take(&mut self.inbox).into_iter().for_each(|(ecn, data)| self.receive(now, ecn, data));
     }
 
-    fn receive(&mut self, now: Instant, data: BytesMut) {
-        let Some(event) = self.endpoint.handle(now, self.peer, None, None, data, &mut self.buffer) else { return };
+    fn receive(&mut self, now: Instant, ecn: Option<EcnCodepoint>, data: BytesMut) {
+        let Some(event) = self.endpoint.handle(now, self.peer, None, ecn, data, &mut self.buffer) else { return };
         match event {
             DatagramEvent::NewConnection(incoming) => {
                 self.connection = self.endpoint.accept(incoming, now, &mut self.buffer, None).ok();
@@ -148,8 +146,8 @@ impl Host {
         self.buffer.clear();
     }
 
-    /// Runs timers, application and transmission; each datagram to send goes to `out`.
-    pub fn drive(&mut self, base: Instant, at: Duration, mut out: impl FnMut(&[u8])) {
+    /// Runs timers, application and transmission; each datagram to send goes to `out`, with its ECN field.
+    pub fn drive(&mut self, base: Instant, at: Duration, mut out: impl FnMut(&[u8], Option<EcnCodepoint>)) {
         let Some((handle, connection)) = &mut self.connection else { return };
         let now = base + at;
         if connection.poll_timeout().is_some_and(|due| due <= now) {
@@ -172,7 +170,7 @@ impl Host {
             while let Some(transmit) = connection.poll_transmit(now, SEGMENTS_MAX, &mut self.buffer) {
                 progress = true;
                 let segment = transmit.segment_size.unwrap_or(transmit.size);
-                self.buffer[..transmit.size].chunks(segment).for_each(&mut out);
+                self.buffer[..transmit.size].chunks(segment).for_each(|data| out(data, transmit.ecn));
                 self.buffer.clear();
             }
             if !progress {

@@ -1,4 +1,6 @@
-//! One direction of a link: loss, then a drop-tail queue drained at a rate, then delay, jitter and reordering.
+//! One direction of a link: a policer, loss, then a queue drained at a rate, then delay, jitter and reordering.
+//!
+//! What happens to a packet in a drop-tail queue is known when it comes; one that is managed (`aqm`) decides when it goes.
 //!
 //! Loss comes before the queue, as in `tc netem` and `linkem`: the bottleneck can still be filled with what survives,
 //! so the goodput limit does not depend on the loss.
@@ -6,6 +8,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::policer::{Policer, Tokens};
 use super::rng::Rng;
 
 /// IPv4 and UDP headers: the rate of a link is counted in IP packets, as an operator counts it.
@@ -42,6 +45,39 @@ pub struct Stalls {
     pub longest: Duration,
 }
 
+/// How the queue says that it is too long, before it is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Discipline {
+    /// It does not.
+    DropTail,
+    /// Marks every packet that has waited longer than this, if its sender understands marks: what L4S has (RFC 9332).
+    Step(Duration),
+    /// CoDel (RFC 8289): marks, or drops what cannot be marked, ever more often while it stands at 5 ms for 100 ms.
+    CoDel,
+    /// The same for each flow on its own, in turn (RFC 8290).
+    FqCodel,
+}
+
+impl Discipline {
+    /// Whether what happens to a packet is decided when it leaves the queue.
+    pub fn is_managed(self) -> bool {
+        matches!(self, Self::CoDel | Self::FqCodel)
+    }
+
+    /// Whether it marks. Elsewhere paths are taken for such as clear the ECN field, as many do.
+    pub fn does_mark(self) -> bool {
+        self != Self::DropTail
+    }
+}
+
+/// What becomes of a packet that is not lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    pub at: u64,
+    /// It carries a congestion mark.
+    pub marked: bool,
+}
+
 /// What one direction does to packets.
 #[derive(Debug, Clone, Copy)]
 pub struct LinkConfig {
@@ -57,6 +93,9 @@ pub struct LinkConfig {
     pub reorder: f64,
     pub loss: Loss,
     pub stalls: Option<Stalls>,
+    pub discipline: Discipline,
+    /// Stands before everything else.
+    pub policer: Option<Policer>,
 }
 
 impl LinkConfig {
@@ -71,6 +110,8 @@ impl LinkConfig {
             reorder: 0.0,
             loss: Loss::None,
             stalls: None,
+            discipline: Discipline::DropTail,
+            policer: None,
         }
     }
 }
@@ -86,6 +127,10 @@ pub struct LinkStats {
     pub offered_packets: u64,
     pub lost_packets: u64,
     pub queue_drops: u64,
+    /// Dropped for want of tokens.
+    pub policed: u64,
+    /// Packets that got a congestion mark.
+    pub marked: u64,
     /// Longest wait before measuring began.
     pub start_queue_max: Duration,
     /// Longest wait after measuring began.
@@ -117,6 +162,7 @@ pub struct Link {
     /// The beginning and the end of each stall up to the latest time that was asked for.
     stalls: VecDeque<(u64, u64)>,
     stall_rng: Rng,
+    tokens: Tokens,
 }
 
 impl Link {
@@ -133,21 +179,28 @@ impl Link {
             measure_from,
             stalls: VecDeque::new(),
             stall_rng,
+            tokens: Tokens::default(),
         }
     }
 
-    /// Offers a UDP payload of `size` bytes; gives its arrival time, or `None` when it is lost.
-    pub fn send(&mut self, now: u64, size: usize) -> Option<u64> {
-        self.carry(now, size as u64 + IP_UDP_OVERHEAD)
+    /// Whether a packet comes as far as the queue. What is lost on the way is counted.
+    pub fn admits(&mut self, now: u64, bytes: u64) -> bool {
+        self.stats.offered_packets += 1;
+        if self.config.policer.is_some_and(|policer| !self.tokens.take(&policer, now, bytes)) {
+            self.stats.policed += 1;
+            return false;
+        }
+        let is_lost = self.config.rate == 0 || self.loses();
+        self.stats.lost_packets += u64::from(is_lost);
+        !is_lost
     }
 
-    /// Offers an IP packet of so many bytes, header included; gives its arrival time, or `None` when it is lost.
-    pub fn carry(&mut self, now: u64, bytes: u64) -> Option<u64> {
+    /// Offers an IP packet of so many bytes, header included, to a drop-tail queue; gives its arrival, or `None` when it is
+    /// lost. `markable`: its sender understands congestion marks.
+    pub fn carry(&mut self, now: u64, bytes: u64, markable: bool) -> Option<Arrival> {
         let now = self.awake(now);
         self.advance(now);
-        self.stats.offered_packets += 1;
-        if self.config.rate == 0 || self.loses() {
-            self.stats.lost_packets += 1;
+        if !self.admits(now, bytes) {
             return None;
         }
         let waiting = self.backlog(now);
@@ -155,10 +208,36 @@ impl Link {
             self.stats.queue_drops += 1;
             return None;
         }
-        let service = (bytes as f64 * 8.0 * NANOS / self.config.rate as f64) as u64;
-        self.busy_until = self.busy_until.max(now) + service;
+        let marked = markable && matches!(self.config.discipline, Discipline::Step(most) if waiting > most);
+        self.stats.marked += u64::from(marked);
+        self.busy_until = self.busy_until.max(now) + self.service(bytes);
         self.note_wait(now);
-        Some(self.arrival())
+        Some(Arrival { at: self.arrival(), marked })
+    }
+
+    /// How long a packet of so many bytes occupies the link.
+    fn service(&self, bytes: u64) -> u64 {
+        (bytes as f64 * 8.0 * NANOS / self.config.rate as f64) as u64
+    }
+
+    /// A managed queue gives up a packet that has `waited`: when the link is free again, and when the packet arrives.
+    pub fn depart(&mut self, now: u64, bytes: u64, waited: u64, marked: bool) -> (u64, Arrival) {
+        self.stats.marked += u64::from(marked);
+        self.busy_until = now + self.service(bytes);
+        let wait = Duration::from_nanos(waited);
+        let max = if now < self.measure_from { &mut self.stats.start_queue_max } else { &mut self.stats.queue_max };
+        *max = wait.max(*max);
+        (self.busy_until, Arrival { at: self.arrival(), marked })
+    }
+
+    /// A managed queue has had so many bytes since it was last told.
+    pub fn note_backlog(&mut self, now: u64, bytes: u64) {
+        let from = self.seen.max(self.measure_from);
+        self.seen = now;
+        if now > from {
+            let wait = bytes as f64 * 8.0 / self.config.rate.max(1) as f64;
+            self.stats.queue_area += wait * (now - from) as f64 / NANOS;
+        }
     }
 
     /// How long a packet that came at `now` would wait.

@@ -7,6 +7,7 @@ use qft::transport::tuning::ACK_EVERY;
 use quinn_proto::congestion::ControllerFactory;
 
 use super::link::{LinkConfig, LinkStats, Loss, PAYLOAD_SHARE};
+use super::tcp::{Control, TcpConfig};
 
 /// A controller factory as quinn wants it.
 pub type Factory = Arc<dyn ControllerFactory + Send + Sync>;
@@ -50,6 +51,11 @@ pub struct FlowConfig {
     pub access_delay: Duration,
     /// ACK-frequency threshold to ask for: the product's unless told otherwise; `None` = quinn's, every second packet.
     pub ack_threshold: Option<u32>,
+    /// A TCP flow instead, which always has something to send. Of what stands above, only `start` and `access_delay` concern
+    /// it.
+    pub tcp: Option<TcpConfig>,
+    /// When a TCP flow ends.
+    pub until: Option<Duration>,
 }
 
 impl FlowConfig {
@@ -65,7 +71,15 @@ impl FlowConfig {
             stream_window: 1 << 40,
             access_delay: Duration::ZERO,
             ack_threshold: Some(ACK_EVERY),
+            tcp: None,
+            until: None,
         }
+    }
+
+    /// A TCP flow that starts at once and never ends.
+    pub fn tcp(control: Control) -> Self {
+        let unused = Arc::new(quinn_proto::congestion::CubicConfig::default());
+        Self { tcp: Some(TcpConfig::new(control)), ..Self::new(unused) }
     }
 }
 

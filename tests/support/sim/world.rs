@@ -1,79 +1,14 @@
 //! The event loop: nothing happens between two events, so a quiet second costs nothing.
 
-use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
-
 use super::crypto::Tls;
-use super::host::Host;
-use super::link::Link;
+use super::end::{End, Packet};
+use super::event::{Event, Scheduled};
 use super::rng::Rng;
 use super::scenario::{FlowReport, Report, Scenario, TracePoint};
-
-/// Bodies are zeros and packets are in clear, so what comes after the headers need not be stored in flight.
-const KEPT_PREFIX: usize = 128;
-static ZEROS: [u8; 2048] = [0; 2048];
-
-/// A datagram in flight.
-struct Packet {
-    head: Box<[u8]>,
-    len: usize,
-}
-
-impl Packet {
-    fn new(data: &[u8]) -> Self {
-        let zero_tail = data.len() > KEPT_PREFIX && data[KEPT_PREFIX..] == ZEROS[..data.len() - KEPT_PREFIX];
-        let head = if zero_tail { &data[..KEPT_PREFIX] } else { data };
-        Self { head: head.into(), len: data.len() }
-    }
-
-    fn restore(&self) -> BytesMut {
-        let mut data = BytesMut::zeroed(self.len);
-        data[..self.head.len()].copy_from_slice(&self.head);
-        data
-    }
-}
-
-enum Event {
-    Start { flow: usize },
-    Arrive { host: usize, packet: Packet },
-    Receive { host: usize },
-    Timer { host: usize },
-    Wake { host: usize },
-    Refill { flow: usize },
-    Change { index: usize },
-    Measure,
-    Trace,
-}
-
-struct Scheduled {
-    at: u64,
-    order: u64,
-    event: Event,
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Scheduled {}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Scheduled {
-    /// Reversed: `BinaryHeap` gives the largest first, and we want the earliest.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.order).cmp(&(self.at, self.order))
-    }
-}
+use super::way::{FORWARD, Offered, REVERSE, Sent, Way};
 
 /// Counters of a flow when measuring began.
 #[derive(Clone, Copy, Default)]
@@ -91,9 +26,12 @@ struct World<'a> {
     order: u64,
     events: BinaryHeap<Scheduled>,
     /// Flow `n` has its client at `2n` and its server at `2n + 1`.
-    hosts: Vec<Host>,
-    forward: Link,
-    reverse: Link,
+    hosts: Vec<End>,
+    ways: [Way; 2],
+    /// What a host has just sent.
+    outbox: Vec<Packet>,
+    /// The earliest timer of each host that is queued already, so that each is queued once.
+    timers: Vec<Option<u64>>,
     /// Decides how late machines are.
     rng: Rng,
     marks: Vec<Mark>,
@@ -126,9 +64,9 @@ impl<'a> World<'a> {
         let measure_from = nanos(scenario.measure_from);
         let mut hosts = Vec::new();
         for (index, flow) in scenario.flows.iter().enumerate() {
-            hosts.push(Host::client(flow, index, &mut rng));
-            hosts.push(Host::server(flow, tls, index, &mut rng));
+            hosts.extend(End::pair(flow, tls, index, &mut rng));
         }
+        let timers = vec![None; hosts.len()];
         let mut world = Self {
             scenario,
             tls,
@@ -137,8 +75,10 @@ impl<'a> World<'a> {
             order: 0,
             events: BinaryHeap::new(),
             hosts,
-            forward: Link::new(scenario.forward, measure_from, Rng::new(rng.next_u64())),
-            reverse: Link::new(scenario.reverse, measure_from, Rng::new(rng.next_u64())),
+            ways: [scenario.forward, scenario.reverse]
+                .map(|config| Way::new(config, measure_from, Rng::new(rng.next_u64()))),
+            outbox: Vec::new(),
+            timers,
             rng: Rng::new(rng.next_u64()),
             marks: vec![Mark::default(); scenario.flows.len()],
             traces: vec![Vec::new(); scenario.flows.len()],
@@ -151,6 +91,9 @@ impl<'a> World<'a> {
         let scenario = self.scenario;
         for (flow, config) in scenario.flows.iter().enumerate() {
             self.schedule(nanos(config.start), Event::Start { flow });
+            if let Some(until) = config.until {
+                self.schedule(nanos(until), Event::Stop { flow });
+            }
             if let Some((from, span)) = config.stall {
                 self.schedule(nanos(from + span), Event::Wake { host: 2 * flow + 1 });
             }
@@ -175,32 +118,34 @@ impl<'a> World<'a> {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Start { flow } => {
-                let now = self.instant();
-                self.hosts[2 * flow].connect(now, &self.scenario.flows[flow], self.tls);
+                self.hosts[2 * flow].connect(self.base, self.now, &self.scenario.flows[flow], self.tls);
                 self.drive(2 * flow);
             }
+            Event::Stop { flow } => self.hosts[2 * flow].stop(),
             Event::Arrive { host, packet } => {
-                if self.hosts[host].deliver(packet.restore()) {
+                if self.hosts[host].deliver(self.now, packet) {
                     let late = self.lateness(host, self.now);
                     if late == 0 { self.receive(host) } else { self.schedule(self.now + late, Event::Receive { host }) }
                 }
             }
             Event::Receive { host } => self.receive(host),
+            Event::Depart { way } => self.depart(way),
             Event::Timer { host } => {
-                if self.hosts[host].timer == Some(self.now) {
-                    self.hosts[host].timer = None;
+                if self.timers[host] == Some(self.now) {
+                    self.timers[host] = None;
                 }
                 self.drive(host);
             }
             Event::Wake { host } => {
-                self.hosts[host].wake(Duration::from_nanos(self.now));
+                let now = Duration::from_nanos(self.now);
+                self.hosts[host].host().into_iter().for_each(|host| host.wake(now));
                 self.drive(host);
             }
             Event::Refill { flow } => self.refill(flow),
             Event::Change { index } => {
                 let (_, forward, reverse) = self.scenario.changes[index];
-                self.forward.config = forward;
-                self.reverse.config = reverse;
+                self.ways[FORWARD].change(forward);
+                self.ways[REVERSE].change(reverse);
             }
             Event::Measure => self.mark(),
             Event::Trace => {
@@ -215,7 +160,8 @@ impl<'a> World<'a> {
         let lull = self.scenario.flows[flow].lull.expect("only a lull is refilled");
         let (every, bytes) = lull.every;
         let is_over = self.now >= nanos(lull.until);
-        self.hosts[2 * flow].refill(if is_over { u64::MAX } else { bytes });
+        let more = if is_over { u64::MAX } else { bytes };
+        self.hosts[2 * flow].host().into_iter().for_each(|host| host.refill(more));
         if !is_over {
             self.schedule(self.now + nanos(every), Event::Refill { flow });
         }
@@ -223,8 +169,7 @@ impl<'a> World<'a> {
     }
 
     fn receive(&mut self, host: usize) {
-        let now = self.instant();
-        self.hosts[host].receive_all(now);
+        self.hosts[host].receive_all(self.base, self.now);
         self.drive(host);
     }
 
@@ -237,36 +182,48 @@ impl<'a> World<'a> {
     }
 
     fn drive(&mut self, index: usize) {
-        let at = Duration::from_nanos(self.now);
-        let access = nanos(self.scenario.flows[index / 2].access_delay);
-        let link = if index.is_multiple_of(2) { &mut self.forward } else { &mut self.reverse };
-        let (now, order, events) = (self.now, &mut self.order, &mut self.events);
-        let host = &mut self.hosts[index];
-        host.drive(self.base, at, |data| {
-            if let Some(arrival) = link.send(now, data.len()) {
-                *order += 1;
-                let event = Event::Arrive { host: index ^ 1, packet: Packet::new(data) };
-                events.push(Scheduled { at: arrival + access, order: *order, event });
-            }
-        });
+        let mut outbox = std::mem::take(&mut self.outbox);
+        self.hosts[index].drive(self.base, self.now, |packet| outbox.push(packet));
+        outbox.drain(..).for_each(|packet| self.send(index, packet));
+        self.outbox = outbox;
         self.arm(index);
+    }
+
+    /// Puts a packet of the host `from` on the link.
+    fn send(&mut self, from: usize, packet: Packet) {
+        let number = from % 2;
+        match self.ways[number].offer(self.now, from ^ 1, packet) {
+            Offered::Lost | Offered::Waits => {}
+            Offered::Sent(sent) => self.arrive(sent),
+            Offered::Next => self.depart(number),
+        }
+    }
+
+    /// The managed queue of a direction sends its next packet.
+    fn depart(&mut self, number: usize) {
+        if let Some((sent, free)) = self.ways[number].depart(self.now) {
+            self.schedule(free, Event::Depart { way: number });
+            self.arrive(sent);
+        }
+    }
+
+    fn arrive(&mut self, sent: Sent) {
+        let Sent { at, host, packet } = sent;
+        let access = nanos(self.scenario.flows[host / 2].access_delay);
+        self.schedule(at + access, Event::Arrive { host, packet });
     }
 
     /// Queues the host's next timer unless an earlier one is already queued.
     fn arm(&mut self, index: usize) {
-        let Some(due) = self.hosts[index].timeout(self.base) else { return };
-        let grain = nanos(self.scenario.timer_grain).max(1);
+        let Some((due, is_exact)) = self.hosts[index].timeout(self.base) else { return };
+        let grain = if is_exact { 1 } else { nanos(self.scenario.timer_grain).max(1) };
         // A timer is late by up to one grain and never early.
-        let at = nanos(due).next_multiple_of(grain).max(self.now + 1);
-        if self.hosts[index].timer.is_none_or(|queued| at < queued) {
-            let at = at + self.lateness(index, at);
-            self.hosts[index].timer = Some(at);
+        let at = due.next_multiple_of(grain).max(self.now + 1);
+        if self.timers[index].is_none_or(|queued| at < queued) {
+            let at = if is_exact { at } else { at + self.lateness(index, at) };
+            self.timers[index] = Some(at);
             self.schedule(at, Event::Timer { host: index });
         }
-    }
-
-    fn instant(&self) -> Instant {
-        self.base + Duration::from_nanos(self.now)
     }
 
     fn mark(&mut self) {
@@ -278,7 +235,7 @@ impl<'a> World<'a> {
 
     fn trace(&mut self) {
         let at = Duration::from_nanos(self.now);
-        let queue = self.forward.backlog(self.now);
+        let queue = self.ways[FORWARD].backlog(self.now);
         for (flow, trace) in self.traces.iter_mut().enumerate() {
             let (sent_packets, lost_packets) = self.hosts[2 * flow].packets();
             let window = self.hosts[2 * flow].window();
@@ -292,11 +249,10 @@ impl<'a> World<'a> {
     }
 
     fn report(mut self) -> Report {
-        self.forward.advance(self.now);
+        let stats = self.ways[FORWARD].stats(self.now);
         let measured = Duration::from_nanos(self.now.saturating_sub(nanos(self.scenario.measure_from)));
         let flows = (0..self.scenario.flows.len()).map(|flow| self.flow_report(flow, measured)).collect();
-        let queue_mean = self.forward.stats.queue_mean(measured);
-        Report { flows, link: self.forward.stats, queue_mean, measured }
+        Report { flows, link: stats, queue_mean: stats.queue_mean(measured), measured }
     }
 
     fn flow_report(&mut self, flow: usize, measured: Duration) -> FlowReport {
@@ -311,8 +267,8 @@ impl<'a> World<'a> {
             resent: ratio(lost - mark.lost, sent - mark.sent),
             resent_total: ratio(lost, sent),
             finished: self.hosts[2 * flow + 1].finished().map(|at| at - start),
-            kept_max: self.hosts[2 * flow + 1].kept_max(),
-            closed: self.hosts[2 * flow].closed.clone(),
+            kept_max: self.hosts[2 * flow + 1].host().map_or(0, |host| host.kept_max()),
+            closed: self.hosts[2 * flow].host().and_then(|host| host.closed.clone()),
             trace: std::mem::take(&mut self.traces[flow]),
         }
     }
