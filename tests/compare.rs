@@ -1,10 +1,15 @@
 //! The parts of the comparison (`benches/compare`) that need no network: rate, delay and loss of the emulated link come
 //! out as asked, results survive being saved, and the charts are what the results say.
 
+#[allow(dead_code, reason = "the measuring uses more of it")]
+#[path = "../benches/compare/carried.rs"]
+mod carried;
 #[path = "../benches/compare/chart.rs"]
 mod chart;
 #[path = "../benches/compare/counters.rs"]
 mod counters;
+#[path = "../benches/compare/ecn.rs"]
+mod ecn;
 #[path = "../benches/compare/lane.rs"]
 mod lane;
 #[allow(dead_code, reason = "the command line uses more of it")]
@@ -326,4 +331,69 @@ fn table_and_charts_in_the_repository_are_those_of_the_results_beside_them() {
     }
     let there = fs::read_to_string(dir.join("table.md")).ok();
     assert_eq!(saved.as_ref().map(page::page), there, "{REMEDY}");
+}
+
+/// A full IPv4 packet of this protocol to this port, with this ECN field and the right checksum.
+fn ip_packet(protocol: u8, port: u16, ecn: u8) -> Vec<u8> {
+    let mut packet = vec![0; PACKET];
+    (packet[0], packet[1], packet[8], packet[9]) = (0x45, ecn, 64, protocol);
+    packet[22..24].copy_from_slice(&port.to_be_bytes());
+    let sum = checksum(&packet);
+    packet[10..12].copy_from_slice(&(!sum).to_be_bytes());
+    packet
+}
+
+/// The sum over an IPv4 header as a receiver makes it: all ones when it is right.
+fn checksum(packet: &[u8]) -> u16 {
+    let words = packet[..20].chunks(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
+    let sum: u32 = words.sum();
+    ((sum & 0xffff) + (sum >> 16)) as u16
+}
+
+#[test]
+fn a_marking_queue_marks_what_can_be_marked_and_leaves_a_valid_header() {
+    const ECT0: u8 = 0b10;
+    const CE: u8 = 0b11;
+    let mut config = link("10/20/0").config();
+    config.discipline = model::link::Discipline::Step(std::time::Duration::from_millis(1));
+    for (sent, last) in [(ECT0, CE), (0, 0)] {
+        let mut lane = Lane::new(config, 1);
+        (0..5).for_each(|_| lane.offer(0, &ip_packet(17, 4433, sent)));
+        let mut fields = Vec::new();
+        lane.deliver(SECOND, |_, packet| {
+            assert_eq!(checksum(packet), u16::MAX);
+            fields.push(packet[1]);
+        });
+        // The second waits 1.2 ms for the first.
+        assert_eq!(fields, [sent, last, last, last, last]);
+        let carried = lane.carried().snapshot();
+        assert_eq!(carried.marked[carried::Side::Ours as usize], if sent == ECT0 { 4 } else { 0 });
+    }
+}
+
+#[test]
+fn what_is_ours_and_what_is_theirs_is_counted_apart() {
+    let mut lane = Lane::new(link("10/20/0").config(), 1);
+    lane.offer(0, &ip_packet(17, 4433, 0));
+    lane.offer(0, &ip_packet(6, 5201, 0));
+    lane.offer(0, &ip_packet(6, 5202, 0));
+    // TCP in the place of ours.
+    lane.offer(0, &ip_packet(6, carried::OURS_FROM_PORT, 0));
+    // A ping belongs to nobody.
+    lane.offer(0, &ip_packet(1, 0, 0));
+    let carried = lane.carried().snapshot();
+    assert_eq!(carried.packets, [2, 2]);
+    assert_eq!(carried.bytes, [2 * PACKET as u64; 2]);
+}
+
+#[test]
+fn a_policer_lets_its_burst_and_its_rate_through() {
+    let mut config = link("100/20/0").config();
+    config.policer = Some(model::policer::Policer { rate: 12_000_000, burst: 15_000 });
+    let mut lane = Lane::new(config, 1);
+    // 1000 packets a second is its rate; twice that is offered for a second.
+    (0..2000).for_each(|number| lane.offer(number * 500_000, &[0; PACKET]));
+    let mut through = 0;
+    lane.deliver(2 * SECOND, |_, _| through += 1);
+    assert!((1005..=1011).contains(&through), "{through}");
 }

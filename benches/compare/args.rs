@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 
+use super::beside::{self, Matches, Who};
 use super::links::LinkSpec;
 use super::load::{Kind, Load};
 use super::table::OURS;
@@ -31,6 +32,15 @@ Compares qft with other tools over emulated links, as root:
   out=DIR              where results.json, table.md and the charts are written
                        and where results of earlier runs are kept, cell by
                        cell; target/compare unless said otherwise
+  beside=bbr:1         no copies: qft beside so many TCP flows of this kind
+                       (iperf3), or beside none; one begins 5 s after the
+                       other, and the shares of 15 s from the 10th on are told
+  who=old/qft,tcp-bbr  who is measured beside them, in turn: a qft, or TCP in its
+                       place; the qft of this tree unless said otherwise
+  order=they           who begins: they or ours
+  queue=1              the queue in round trips
+  policer=20/64        a token bucket before the link: Mbit/s and KB
+  step=1               the queue marks what waits longer than so many ms
   --quick              small loads, two links, a cap of 20 s
   --redraw             draws table and charts from results.json, measures nothing
 
@@ -63,6 +73,8 @@ pub(crate) struct Args {
     pub(crate) quick: bool,
     pub(crate) redraw: bool,
     pub(crate) help: bool,
+    /// Ours beside others, instead of copies.
+    pub(crate) matches: Matches,
     /// All of it as it was given.
     pub(crate) words: String,
 }
@@ -83,6 +95,7 @@ impl Args {
             quick,
             redraw: false,
             help: false,
+            matches: Matches::new(),
             words: String::new(),
         };
         for word in &words {
@@ -94,6 +107,9 @@ impl Args {
                 (_, Some((name, value))) => args.set(name, value)?,
                 (other, None) => bail!("{other}: not a word of this command; --help lists them"),
             }
+        }
+        if args.matches.who.is_empty() {
+            args.matches.who.push(Who::Qft(env!("CARGO_BIN_EXE_qft").into()));
         }
         let given = words.iter().filter(|word| *word != "--bench" && !word.starts_with("out="));
         args.words = given.cloned().collect::<Vec<_>>().join(" ");
@@ -130,7 +146,13 @@ impl Args {
                 self.cap = Duration::from_secs(seconds);
             }
             "out" => self.out = PathBuf::from(value),
-            other => bail!("{other}=: not one of tool, link, load, runs, peer-runs, cap, out"),
+            "beside" => self.matches.beside = values().map(str::parse).collect::<anyhow::Result<_>>()?,
+            "who" => self.matches.who = values().map(known_who).collect::<anyhow::Result<_>>()?,
+            "order" => self.matches.ours_first = ours_first(value)?,
+            "queue" => self.matches.queue = Some(decimal(name, value)?),
+            "policer" => self.matches.policer = Some(beside::policer(value)?),
+            "step" => self.matches.step = Some(Duration::from_secs_f64(decimal(name, value)? / 1e3)),
+            other => bail!("{other}=: not one of the words that --help lists"),
         }
         let is_some = self.runs > 0 && self.peer_runs != Some(0) && !self.cap.is_zero();
         ensure!(is_some, "{name}={value}: nothing would be measured");
@@ -140,6 +162,30 @@ impl Args {
 
 fn number(name: &str, value: &str) -> anyhow::Result<u64> {
     value.parse().with_context(|| format!("{name}={value}: a number is needed"))
+}
+
+fn decimal(name: &str, value: &str) -> anyhow::Result<f64> {
+    let number: f64 = value.parse().with_context(|| format!("{name}={value}: a number is needed"))?;
+    ensure!(number > 0.0 && number.is_finite(), "{name}={value}: a number above zero is needed");
+    Ok(number)
+}
+
+fn ours_first(word: &str) -> anyhow::Result<bool> {
+    match word {
+        "ours" => Ok(true),
+        "they" => Ok(false),
+        other => bail!("order={other}: not one of ours, they"),
+    }
+}
+
+fn known_who(word: &str) -> anyhow::Result<Who> {
+    if let Some(control) = word.strip_prefix("tcp-") {
+        return Ok(Who::Tcp(control.to_owned()));
+    }
+    // Programs are started elsewhere.
+    let program = std::path::absolute(word).with_context(|| format!("who={word}"))?;
+    ensure!(program.is_file(), "who={word}: neither a program nor tcp-bbr or tcp-cubic");
+    Ok(Who::Qft(program))
 }
 
 fn known_tool(word: &str) -> anyhow::Result<String> {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use super::carried::{Carried, Snapshot};
 use super::counters::{Counters, LATE};
 use super::lane::Lane;
 use super::model::link::LinkConfig;
@@ -34,6 +35,8 @@ const PRIORITY: i32 = -15;
 pub(crate) struct Emulator {
     stop: Arc<AtomicBool>,
     lanes: Vec<JoinHandle<io::Result<Counters>>>,
+    /// Of the direction from the first device.
+    carried: Arc<Carried>,
 }
 
 impl Emulator {
@@ -43,9 +46,12 @@ impl Emulator {
         let epoch = Instant::now();
         let [a, b] = ends;
         let pairs = [(a.try_clone()?, b.try_clone()?), (b, a)];
-        let mut emulator = Self { stop: stop.clone(), lanes: Vec::new() };
+        let mut emulator = Self { stop: stop.clone(), lanes: Vec::new(), carried: Arc::default() };
         for (number, (from, to)) in pairs.into_iter().enumerate() {
             let lane = Lane::new(config, seed * 2 + number as u64);
+            if number == 0 {
+                emulator.carried = lane.carried();
+            }
             let stop = stop.clone();
             let forwarder = Forwarder { lane, from, to, epoch, late: Lateness::default() };
             let name = format!("lane {number}");
@@ -53,6 +59,11 @@ impl Emulator {
             emulator.lanes.push(thread);
         }
         Ok(emulator)
+    }
+
+    /// What went from the first device to the second until now.
+    pub(crate) fn carried(&self) -> Snapshot {
+        self.carried.snapshot()
     }
 
     /// Ends it; what each direction did, the one from the first device first.

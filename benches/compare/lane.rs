@@ -1,7 +1,10 @@
 //! One direction of a link that carries real packets: the model says when each is due, the lane keeps it until then.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use super::carried::{Carried, Side};
+use super::ecn;
 use super::model::link::{Link, LinkConfig, LinkStats};
 use super::model::rng::Rng;
 
@@ -19,21 +22,33 @@ pub(crate) struct Lane {
     /// Buffers of packets that have left.
     spare: Vec<Vec<u8>>,
     bytes: u64,
+    carried: Arc<Carried>,
 }
 
 impl Lane {
     /// An empty lane; the same seed loses the same packets.
     pub(crate) fn new(config: LinkConfig, seed: u64) -> Self {
-        Self { link: Link::new(config, 0, Rng::new(seed)), waiting: VecDeque::new(), spare: Vec::new(), bytes: 0 }
+        let link = Link::new(config, 0, Rng::new(seed));
+        Self { link, waiting: VecDeque::new(), spare: Vec::new(), bytes: 0, carried: Arc::default() }
     }
 
     /// Takes an IP packet at `now`, or loses it.
     pub(crate) fn offer(&mut self, now: u64, packet: &[u8]) {
         self.bytes += packet.len() as u64;
-        let Some(arrival) = self.link.carry(now, packet.len() as u64, false) else { return };
+        let waits = self.link.backlog(now);
+        let arrival = self.link.carry(now, packet.len() as u64, ecn::is_markable(packet));
+        if let Some(side) = Side::of(packet) {
+            let (through, marked) =
+                (arrival.map(|_| packet.len() as u64), arrival.is_some_and(|arrival| arrival.marked));
+            self.carried.note(side, through, marked, waits.as_nanos() as u64);
+        }
+        let Some(arrival) = arrival else { return };
         let mut kept = self.spare.pop().unwrap_or_default();
         kept.clear();
         kept.extend_from_slice(packet);
+        if arrival.marked {
+            ecn::mark(&mut kept);
+        }
         self.waiting.push_back(Waiting { due: arrival.at, packet: kept });
     }
 
@@ -49,6 +64,11 @@ impl Lane {
             out(due, &packet);
             self.spare.push(packet);
         }
+    }
+
+    /// What it has carried, to be looked at while it runs.
+    pub(crate) fn carried(&self) -> Arc<Carried> {
+        self.carried.clone()
     }
 
     /// Packets offered, lost, and dropped for want of room.

@@ -7,8 +7,11 @@
 
 mod allowed;
 mod args;
+mod beside;
+mod carried;
 mod chart;
 mod counters;
+mod ecn;
 mod emulator;
 mod interrupt;
 mod lane;
@@ -97,10 +100,13 @@ fn compare(args: &Args) -> anyhow::Result<()> {
     // Processes that lose their parents become ours, to be ended and accounted.
     set_child_subreaper(Some(getpid()))?;
     namespace::sweep();
-    let tools = present(&args.tools);
     let _allowed = Allowed::all().map_err(|error| println!("TCP keeps to what the system allows: {error:#}"));
     let scratch = tempfile::Builder::new().prefix("qft-compare").tempdir_in(scratch_dir())?;
     fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
+    if !args.matches.beside.is_empty() {
+        return beside::measure(&args.matches, &args.links, args.runs, scratch.path(), &args.out);
+    }
+    let tools = present(&args.tools);
     let results = earlier(&args.out)?;
     let ssh = Ssh::prepare(scratch.path())?;
     let run = machine::now()?;

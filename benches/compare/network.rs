@@ -6,9 +6,11 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use anyhow::Context as _;
 use tappers::{Interface, linux::Tun};
 
+use super::carried::Snapshot;
 use super::counters::Counters;
 use super::emulator::Emulator;
 use super::links::LinkSpec;
+use super::model::link::LinkConfig;
 use super::namespace::{Namespace, ip};
 
 /// The device on each host.
@@ -34,10 +36,15 @@ pub(crate) struct Network {
 impl Network {
     /// Builds it; the same seed loses the same packets.
     pub(crate) fn build(link: &LinkSpec, seed: u64) -> anyhow::Result<Self> {
+        Self::build_of(link.config(), seed)
+    }
+
+    /// The same, of a link that is no ordinary one.
+    pub(crate) fn build_of(config: LinkConfig, seed: u64) -> anyhow::Result<Self> {
         let near = Namespace::create("near")?;
         let far = Namespace::create("far")?;
         let ends = [open_device(&near, NEAR)?, open_device(&far, FAR)?];
-        let emulator = Emulator::start(link.config(), ends, seed)?;
+        let emulator = Emulator::start(config, ends, seed)?;
         Ok(Self { emulator, near, far })
     }
 
@@ -48,6 +55,11 @@ impl Network {
                 .with_context(|| format!("the kernel does not offer TCP {name}"))?;
         }
         Ok(())
+    }
+
+    /// What the link has carried from near to far until now.
+    pub(crate) fn carried(&self) -> Snapshot {
+        self.emulator.carried()
     }
 
     /// Ends the link; what it carried from near to far, and back.

@@ -49,6 +49,11 @@ impl Program {
         }
     }
 
+    /// Whether it has not ended yet.
+    pub(crate) fn is_running(&mut self) -> anyhow::Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
     /// Looks until `found` has something, the program ends, or it takes too long.
     pub(crate) fn wait_for<T>(&mut self, mut found: impl FnMut() -> Option<T>) -> anyhow::Result<T> {
         let end = Instant::now() + FAREWELL;

@@ -15,6 +15,7 @@ use super::links::LinkSpec;
 use super::network::Network;
 use super::process::{self, Program};
 
+pub(crate) use qft::Qft;
 pub(crate) use ssh::Ssh;
 
 /// Where one copy is made.
@@ -76,7 +77,7 @@ pub(crate) trait Tool {
 /// All of them, in the order of the table.
 pub(crate) fn all() -> Vec<Box<dyn Tool>> {
     vec![
-        Box::new(qft::Qft),
+        Box::new(Qft::built()),
         Box::new(ssh::Rsync { congestion_control: "bbr" }),
         Box::new(ssh::Rsync { congestion_control: "cubic" }),
         Box::new(ssh::Scp),
