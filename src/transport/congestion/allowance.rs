@@ -159,7 +159,8 @@ impl Allowance {
         self.ceiling = None;
     }
 
-    pub(super) fn on_round(&mut self, round: &Round) {
+    /// `probes`: whether it may grow beyond its ceiling while no queue shows.
+    pub(super) fn on_round(&mut self, round: &Round, probes: bool) {
         let settled = round.settled();
         let step = DECAY * settled;
         let level = round.queue.as_secs_f64() / round.target.as_secs_f64();
@@ -174,7 +175,9 @@ impl Allowance {
         self.bytes += step - decay * self.bytes.max(settled / 4.0);
         let full = round.bandwidth * round.target.as_secs_f64();
         self.bytes = self.bytes.min(full.max(CEILING_SETTLED * settled));
-        self.probe(round);
+        if probes {
+            self.probe(round);
+        }
         self.relax_ceiling(step, full);
         self.bytes = self.bytes.max(FLOOR_PACKETS * round.mtu - FLOOR_SHARE * round.product);
     }
@@ -244,15 +247,8 @@ mod tests {
                 *share = (*share * product + allowance.bytes()) / held;
                 let bandwidth = *share * CAPACITY;
                 let product = *share * product;
-                allowance.on_round(&Round {
-                    queue,
-                    rtt: RTT,
-                    target: TARGET,
-                    product,
-                    bandwidth,
-                    capacity: CAPACITY,
-                    mtu: MTU,
-                });
+                let round = Round { queue, rtt: RTT, target: TARGET, product, bandwidth, capacity: CAPACITY, mtu: MTU };
+                allowance.on_round(&round, true);
             }
         }
         queue
@@ -278,7 +274,7 @@ mod tests {
         let round = Round { queue: Duration::ZERO, ..ALONE };
         let sizes: Vec<_> = (0..30)
             .map(|_| {
-                allowance.on_round(&round);
+                allowance.on_round(&round, true);
                 allowance.bytes()
             })
             .collect();
@@ -291,9 +287,9 @@ mod tests {
         let mut allowance = Allowance::default();
         let round = Round { queue: TARGET / 2, ..ALONE };
         allowance.set_ceiling(3.0 * MTU);
-        allowance.on_round(&round);
+        allowance.on_round(&round, true);
         assert!(allowance.bytes() <= 3.0 * MTU);
-        (0..5000).for_each(|_| allowance.on_round(&round));
+        (0..5000).for_each(|_| allowance.on_round(&round, true));
         assert!(allowance.bytes() > 20.0 * MTU, "{}", allowance.bytes());
     }
 

@@ -78,6 +78,11 @@ impl Contest {
         self.window
     }
 
+    /// What there is to take is not looked for.
+    pub(super) fn end_search(&mut self) {
+        self.search_losses = 0;
+    }
+
     fn is_searching(&self) -> bool {
         self.search_losses > 0
     }

@@ -30,6 +30,8 @@ pub(super) struct Drained {
     pub(super) jitter: Duration,
     /// ... and acknowledgements that waited for more packets, where a flow is too small to have others.
     pub(super) delay: Duration,
+    /// Whether drains that agree make the bare round trip longer.
+    pub(super) takes_longer: bool,
 }
 
 /// What a drain found.
@@ -115,9 +117,9 @@ impl Floor {
 
     /// Ends a drain.
     pub(super) fn on_drained(&mut self, drained: &Drained) -> Found {
-        let Drained { standing, target, jitter, delay } = *drained;
+        let Drained { standing, target, jitter, delay, takes_longer } = *drained;
         let is_known = !self.drained || standing <= self.value + target / 2 + jitter;
-        let is_longer = !is_known && self.is_raised(standing);
+        let is_longer = !is_known && self.is_raised(standing) && takes_longer;
         if is_known || is_longer {
             (self.value, self.raised) = (standing, None);
         } else if standing > self.value + base_target(self.value) * FOREIGN_QUEUE + jitter + delay {
@@ -149,7 +151,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn shown(standing: Duration) -> Drained {
-        Drained { standing, target: 5 * MS, jitter: Duration::ZERO, delay: Duration::ZERO }
+        Drained { standing, target: 5 * MS, jitter: Duration::ZERO, delay: Duration::ZERO, takes_longer: true }
     }
 
     fn drained(rtt: Duration) -> Floor {

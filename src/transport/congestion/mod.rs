@@ -96,7 +96,10 @@ mod startup;
 mod state;
 mod stutter;
 mod trial;
+mod without;
 
 pub use controller::{ControllerConfig, PathController};
 pub use recall::{AGE_MAX, PastPath};
 pub use state::{PathSnapshot, PathState, Phase};
+#[doc(hidden)]
+pub use without::{Mechanism, Without};

@@ -55,12 +55,14 @@ pub(super) struct Known {
     pub(super) trains: Option<(f64, f64)>,
     /// What the packets of the latest flight show among themselves.
     pub(super) flight: Option<Shown>,
+    /// Whether the spacing of ACKs may make the growth steeper.
+    pub(super) leaps: bool,
 }
 
 impl Known {
     /// How much the window may grow for `bytes` acknowledged.
     pub(super) fn growth(&self, window: u64, bytes: u64) -> u64 {
-        let Some((median, most)) = self.trains else { return bytes };
+        let Some((median, most)) = self.trains.filter(|_| self.leaps) else { return bytes };
         if window as f64 > LEAP_SHARE * median * self.min_rtt {
             bytes
         } else if do_agree(median, most) {
@@ -201,7 +203,7 @@ mod tests {
     }
 
     fn known(bandwidth: f64) -> Known {
-        Known { bandwidth, min_rtt: 0.05, trains: None, flight: None }
+        Known { bandwidth, min_rtt: 0.05, trains: None, flight: None, leaps: true }
     }
 
     #[test]
@@ -229,7 +231,7 @@ mod tests {
 
     #[test]
     fn it_leaps_only_while_the_trains_show_far_more() {
-        let known = Known { bandwidth: 1e6, min_rtt: 0.1, trains: Some((1e7, 2e7)), flight: None };
+        let known = Known { bandwidth: 1e6, min_rtt: 0.1, trains: Some((1e7, 2e7)), flight: None, leaps: true };
         assert_eq!(known.growth(100_000, 1000), 3000);
         assert_eq!(known.growth(800_000, 1000), 1000);
         assert_eq!(Known { trains: None, ..known }.growth(100_000, 1000), 1000);
@@ -240,7 +242,7 @@ mod tests {
     #[test]
     fn a_flight_earns_the_next_one_up_to_what_the_path_carries() {
         let flight = |stretched| Some(Shown { rate: 4e6, stretched });
-        let known = Known { bandwidth: 1e6, min_rtt: 0.1, trains: None, flight: flight(false) };
+        let known = Known { bandwidth: 1e6, min_rtt: 0.1, trains: None, flight: flight(false), leaps: true };
         assert_eq!(known.earned(), 1e6);
         assert_eq!(known.bound(), 1e6);
         assert_eq!(Known { trains: Some((5e6, 6e6)), ..known }.earned(), 5e5);

@@ -8,6 +8,7 @@ use quinn_proto::congestion::{Controller, ControllerFactory};
 use super::PathController;
 use crate::transport::congestion::recall::PastPath;
 use crate::transport::congestion::state::PathState;
+use crate::transport::congestion::without::Without;
 
 /// What a connection's controller is given.
 #[derive(Debug, Clone, Default)]
@@ -19,12 +20,15 @@ pub struct ControllerConfig {
     /// The time of day at some moment, counted from any beginning that others count from too. Without one, it looks at
     /// the path when it will.
     pub clock: Option<(Instant, Duration)>,
+    /// What is switched off to see what it is for; nothing outside of benches.
+    #[doc(hidden)]
+    pub without: Without,
 }
 
 impl ControllerConfig {
     /// A controller that reports into `state`.
     pub fn new(state: Arc<PathState>) -> Self {
-        Self { state, past: None, clock: None }
+        Self { state, past: None, clock: None, without: Without::default() }
     }
 
     /// Looks at the path at the same moments as all others whose clocks show `wall` at `now`.

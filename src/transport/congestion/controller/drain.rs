@@ -8,6 +8,7 @@ use crate::transport::congestion::beat::{Beat, Pace};
 use crate::transport::congestion::epoch::GROUP_ACKS;
 use crate::transport::congestion::floor::{Drained, Floor, Found};
 use crate::transport::congestion::state::Phase;
+use crate::transport::congestion::without::Mechanism;
 use crate::transport::tuning::ACK_DELAY_MAX;
 
 /// One round to empty the queue, one to see it empty.
@@ -71,6 +72,7 @@ impl PathController {
         match self.phase {
             Phase::Startup | Phase::Drain => false,
             Phase::Contested => true,
+            Phase::Cruise if self.is_without(Mechanism::Drains) => false,
             Phase::Cruise => self.is_worth_a_drain(now),
         }
     }
@@ -90,7 +92,7 @@ impl PathController {
 
     pub(super) fn plan_drain(&mut self, now: Instant) {
         let doubtful = self.floor.as_ref().is_some_and(Floor::is_doubtful);
-        let pace = if doubtful || self.drains.is_unrest(now) {
+        let pace = if doubtful || (self.drains.is_unrest(now) && !self.is_without(Mechanism::Unrest)) {
             Pace::Unrest
         } else if self.contest.is_some() {
             Pace::Contest
@@ -124,7 +126,7 @@ impl PathController {
     pub(super) fn drain_window(&self) -> f64 {
         let bandwidth = self.bandwidth.get();
         let Some(floor) = &self.floor else { return bandwidth };
-        if self.is_drained() && self.is_crowded() {
+        if self.is_drained() && self.is_crowded() && !self.is_without(Mechanism::DeepDrains) {
             return GAIN_SHARED * bandwidth * (floor.least() + self.jitter()).as_secs_f64();
         }
         let gentle = !self.is_drained() && self.min_rtt() > LONG_RTT;
@@ -171,31 +173,35 @@ impl PathController {
     fn look_at_path(&mut self, now: Instant, round: &Round) -> Found {
         let (standing, jitter) = (self.standing_rtt(), self.jitter());
         let is_crowded = self.is_crowded();
+        let (takes_longer, takes_loss) =
+            (!self.is_without(Mechanism::LongerPath), !self.is_without(Mechanism::DrainLoss));
         let Some(floor) = &mut self.floor else { return Found::Quiet };
         let was_drained = floor.is_drained();
         // A contest's own tests must not overlook a short queue.
         let is_small = self.contest.is_none() && self.epoch.acks() < GROUP_ACKS;
         let delay = if is_small { ACK_DELAY_MAX } else { Duration::ZERO };
-        let found = floor.on_drained(&Drained { standing, target: round.target, jitter, delay });
+        let found = floor.on_drained(&Drained { standing, target: round.target, jitter, delay, takes_longer });
         if self.drains.believed > floor.rtt() + base_target(floor.rtt()) * MISTAKEN {
             self.allowance.empty();
         }
         if found == Found::Foreign || !was_drained {
             self.loss.forget_drain();
-        } else if is_crowded {
+        } else if is_crowded && takes_loss {
             self.loss.on_empty_queue(now, self.mtu);
         }
         found
     }
 
     fn on_foreign_queue(&mut self, now: Instant) {
-        match &mut self.contest {
-            Some(contest) => {
-                contest.on_foreign();
-                self.enter_contested();
-                self.plan_drain(now);
-            }
-            None => self.start_contest(now),
+        if let Some(contest) = &mut self.contest {
+            contest.on_foreign();
+            self.enter_contested();
+            self.plan_drain(now);
+        } else if self.is_without(Mechanism::Contest) {
+            self.plan_drain(now);
+            self.enter_cruise(now);
+        } else {
+            self.start_contest(now);
         }
     }
 }

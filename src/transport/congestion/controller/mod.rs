@@ -28,6 +28,7 @@ use super::startup::Startup;
 use super::state::{PathSnapshot, Phase};
 use super::stutter::Stutter;
 use super::trial::{LossTrials, Outcome};
+use super::without::Mechanism;
 pub use config::ControllerConfig;
 use drain::Drains;
 use phases::SETTLE_ROUNDS;
@@ -70,8 +71,9 @@ pub struct PathController {
 impl PathController {
     fn new(config: Arc<ControllerConfig>, now: Instant, mtu: u16) -> Self {
         let mtu = u64::from(mtu);
-        let recall = Recall::new(config.past);
-        let (at, time) = config.clock.unwrap_or((now, Duration::ZERO));
+        let recall = Recall::new(config.past.filter(|_| !config.without.has(Mechanism::Recall)));
+        let clock = config.clock.filter(|_| !config.without.has(Mechanism::Beat));
+        let (at, time) = clock.unwrap_or((now, Duration::ZERO));
         Self {
             config,
             mtu,
@@ -100,12 +102,22 @@ impl PathController {
         }
     }
 
+    /// Whether a bench has switched this off.
+    fn is_without(&self, mechanism: Mechanism) -> bool {
+        self.config.without.has(mechanism)
+    }
+
     fn round_rate(&self, now: Instant) -> f64 {
         self.epoch.rate(now, self.sampler.delivered())
     }
 
     fn on_sample(&mut self, now: Instant, sample: &Sample) {
-        self.floor.get_or_insert_with(|| Floor::new(now, sample.rtt)).on_sample(sample.rtt);
+        let whole_rounds = !self.is_without(Mechanism::WholeRounds);
+        let floor = self.floor.get_or_insert_with(|| Floor::new(now, sample.rtt));
+        floor.on_sample(sample.rtt);
+        if !whole_rounds {
+            floor.on_round(now, sample.rtt, Duration::ZERO);
+        }
         self.epoch.on_rtt(sample.rtt);
         self.noise.on_rtt(sample.rtt, self.sampler.delivered(), self.mtu);
         self.epoch.app_limited |= sample.app_limited;
@@ -120,7 +132,7 @@ impl PathController {
 
     fn on_epoch(&mut self, now: Instant) {
         self.rounds += 1;
-        self.bandwidth.set_uneven(self.stutter.is_on());
+        self.bandwidth.set_uneven(self.is_stuttering() || self.is_without(Mechanism::Share));
         let (standing, jitter) = (self.standing_rtt(), self.jitter());
         if let Some(floor) = &mut self.floor {
             floor.on_round(now, standing, jitter);
@@ -168,6 +180,9 @@ impl PathController {
             if let Some(allowance) = self.trials.stop() {
                 self.allowance.restore(allowance);
             }
+            return;
+        }
+        if self.is_without(Mechanism::Trial) {
             return;
         }
         match self.trials.on_block(now, block, self.allowance.bytes()) {

@@ -9,6 +9,7 @@ use crate::transport::congestion::floor::Floor;
 use crate::transport::congestion::startup::do_agree;
 use crate::transport::congestion::state::Phase;
 use crate::transport::congestion::stutter::Usual;
+use crate::transport::congestion::without::Mechanism;
 
 impl PathController {
     /// The bare round trip; zero when not known yet.
@@ -24,42 +25,54 @@ impl PathController {
     /// them would lower the rate, and with it the next window (Little's law).
     pub(super) fn product(&self) -> f64 {
         let rtt = self.min_rtt();
-        self.bandwidth.get() * (rtt + self.jitter().max(self.stutter.late(rtt))).as_secs_f64()
+        let late = if self.is_stuttering() { self.stutter.late(rtt) } else { Duration::ZERO };
+        self.bandwidth.get() * (rtt + self.jitter().max(late)).as_secs_f64()
+    }
+
+    /// Whether the path stops so often that rounds are to be judged by what was not late.
+    pub(super) fn is_stuttering(&self) -> bool {
+        self.stutter.is_on() && !self.is_without(Mechanism::Stutter)
+    }
+
+    /// What the spacing of ACKs says about the slowest link: median and maximum of the last batches.
+    pub(super) fn train_rates(&self) -> Option<(f64, f64)> {
+        self.sampler.train_rates().filter(|_| !self.is_without(Mechanism::Trains))
     }
 
     /// What the spacing of ACKs says that the slowest link carries, in bytes per second: the most of late, since what we
     /// send evenly comes evenly.
     pub(super) fn capacity(&self) -> Option<f64> {
-        self.sampler.train_rates().map(|(_, most)| most)
+        self.train_rates().map(|(_, most)| most)
     }
 
     /// Whether much of what the path carries surely goes to others: all spacings must agree, or a machine that wakes late
     /// makes believe so.
     pub(super) fn is_shared(&self) -> bool {
-        let rates = self.sampler.train_rates();
+        let rates = self.train_rates();
         rates.is_some_and(|(median, most)| do_agree(median, most) && self.bandwidth.get() < SHARED * median)
     }
 
     /// Lost packets count as in flight for a round trip, so a full pipe needs this much more.
     pub(super) fn headroom(&self) -> f64 {
-        1.0 / (1.0 - self.loss.base())
+        let base = if self.is_without(Mechanism::Headroom) { 0.0 } else { self.loss.base() };
+        1.0 / (1.0 - base)
     }
 
     /// The round trip that stood all the time in this round.
     pub(super) fn standing_rtt(&self) -> Duration {
-        if self.stutter.is_on() { self.epoch.low_rtt() } else { self.epoch.standing_rtt() }
+        if self.is_stuttering() { self.epoch.low_rtt() } else { self.epoch.standing_rtt() }
     }
 
     /// The same; under a stutter that may fill a whole round, in this one or the one before.
     fn lasting_rtt(&self) -> Duration {
         let standing = self.standing_rtt();
-        if self.stutter.is_on() { standing.min(self.stutter.low_before()) } else { standing }
+        if self.is_stuttering() { standing.min(self.stutter.low_before()) } else { standing }
     }
 
     /// Looks for pauses of the path, while the sender leaves none itself.
     pub(super) fn watch_for_stutter(&mut self, now: Instant, app_limited: bool) {
         let steady = self.phase == Phase::Cruise && self.phase_rounds >= SETTLE_ROUNDS && !app_limited;
-        let capacity = self.sampler.train_rates().filter(|_| steady).map(|(median, _)| median);
+        let capacity = self.train_rates().filter(|_| steady).map(|(median, _)| median);
         let usual = |capacity| Usual {
             bandwidth: self.bandwidth.best(),
             capacity,
@@ -76,7 +89,7 @@ impl PathController {
         Round {
             queue: self.lasting_rtt().saturating_sub(min_rtt + self.jitter()),
             rtt: min_rtt,
-            target: queue_target(min_rtt, bandwidth, self.mtu as f64),
+            target: self.queue_target(min_rtt, bandwidth),
             product: self.product(),
             bandwidth,
             capacity: self.capacity().unwrap_or(bandwidth),
@@ -84,11 +97,21 @@ impl PathController {
         }
     }
 
+    fn queue_target(&self, min_rtt: Duration, bandwidth: f64) -> Duration {
+        if self.is_without(Mechanism::ScaledTarget) {
+            return base_target(min_rtt);
+        }
+        queue_target(min_rtt, bandwidth, self.mtu as f64)
+    }
+
     /// What jitter may add to the bare round trip; zero on a clean path.
     pub(super) fn jitter(&self) -> Duration {
+        if self.is_without(Mechanism::Jitter) {
+            return Duration::ZERO;
+        }
         let min_rtt = self.min_rtt();
         // On a clean link all batches are spaced alike; jitter presses some of them together.
-        let Some((median, most)) = self.sampler.train_rates() else { return Duration::ZERO };
+        let Some((median, most)) = self.train_rates() else { return Duration::ZERO };
         if do_agree(median, most) {
             return Duration::ZERO;
         }

@@ -13,6 +13,7 @@ use crate::transport::congestion::recall::{PastPath, Recall};
 use crate::transport::congestion::rivals::Suspicion;
 use crate::transport::congestion::startup::{Known, Startup};
 use crate::transport::congestion::state::Phase;
+use crate::transport::congestion::without::Mechanism;
 
 /// Rounds after a drain or a probe until a round's queue and rate are those of cruising again.
 pub(super) const SETTLE_ROUNDS: u32 = 2;
@@ -45,8 +46,9 @@ impl PathController {
         Known {
             bandwidth: self.bandwidth.get(),
             min_rtt: self.min_rtt().as_secs_f64(),
-            trains: self.startup.believed(self.sampler.train_rates()),
-            flight: self.sampler.dispersion(),
+            trains: self.startup.believed(self.train_rates()),
+            flight: self.sampler.dispersion().filter(|_| !self.is_without(Mechanism::Dispersion)),
+            leaps: !self.is_without(Mechanism::Leap),
         }
     }
 
@@ -66,9 +68,10 @@ impl PathController {
         if !app_limited {
             self.window = self.window.max(self.known().earned() as u64);
         }
-        if self.startup.is_queue_seen(now, self.jitter()) {
+        let is_queue_seen = self.startup.is_queue_seen(now, self.jitter());
+        if is_queue_seen && !self.is_without(Mechanism::StartupQueue) {
             // Samples over a whole round trip have not caught up with a first flight that fills the path.
-            if let Some(flight) = self.sampler.dispersion() {
+            if let Some(flight) = self.sampler.dispersion().filter(|_| !self.is_without(Mechanism::FlightShare)) {
                 let share = if self.min_rtt() <= FULL_FLIGHT_RTT { FLIGHT_SHARE } else { 1.0 };
                 self.bandwidth.on_sample(self.rounds, share * flight.rate);
             }
@@ -93,7 +96,7 @@ impl PathController {
         self.bandwidth = Bandwidth::new();
         self.sampler.forget_spacing();
         self.startup = Startup::new();
-        self.recall = Recall::new(Some(past));
+        self.recall = Recall::new(Some(past).filter(|_| !self.is_without(Mechanism::Recall)));
         self.contest = None;
         self.loss.discard_block();
         self.start_epoch(now);
@@ -105,7 +108,9 @@ impl PathController {
         self.phase = Phase::Cruise;
         self.phase_rounds = 0;
         if self.contest.take().is_some() {
-            self.rivals.become_wary(now, None);
+            if !self.is_without(Mechanism::Wary) {
+                self.rivals.become_wary(now, None);
+            }
             self.allowance.empty();
             self.trust.on_end(now);
         }
@@ -128,15 +133,22 @@ impl PathController {
             return;
         }
         let span = now.saturating_duration_since(self.epoch.started);
-        let judgement = self.rivals.on_round(now, round, span, self.bandwidth.is_full());
+        let mut judgement = self.rivals.on_round(now, round, span, self.bandwidth.is_full());
+        judgement.cut &= !self.is_without(Mechanism::Cut);
+        if self.is_without(Mechanism::Rivals) {
+            judgement.suspicion = Suspicion::None;
+        }
         // The last round alone says too little of a path that stutters.
-        if !self.stutter.is_on() && (judgement.cut || judgement.suspicion == Suspicion::Suspected) {
+        if !self.is_stuttering() && (judgement.cut || judgement.suspicion == Suspicion::Suspected) {
             self.bandwidth.believe(self.rounds, self.round_rate(now));
         }
         match judgement.suspicion {
-            Suspicion::None => self.allowance.on_round(round),
+            Suspicion::None if self.is_without(Mechanism::Allowance) => self.allowance.fill(round),
+            Suspicion::None => self.allowance.on_round(round, !self.is_without(Mechanism::AllowanceProbe)),
             Suspicion::Suspected => {
-                self.rivals.become_wary(now, Some(self.bandwidth.get()));
+                if !self.is_without(Mechanism::Wary) {
+                    self.rivals.become_wary(now, Some(self.bandwidth.get()));
+                }
                 self.rivals.calm_down();
                 self.start_drain(now);
             }
@@ -148,13 +160,14 @@ impl PathController {
     /// before a queue shows, and eight flows would take turns at having the path.
     fn is_room_likely(&self, jitter: Duration) -> bool {
         let alone = if jitter.is_zero() { SHARED } else { SHARED_JITTERY };
-        self.sampler.train_rates().is_none_or(|(median, _)| self.bandwidth.get() >= alone * median)
+        self.train_rates().is_none_or(|(median, _)| self.bandwidth.get() >= alone * median)
     }
 
     /// Runs the probe. Says whether one is under way.
     fn probe_round(&mut self, now: Instant, round: &Round) -> bool {
         let jitter = self.jitter();
         let calm = self.bandwidth.is_full()
+            && !self.is_without(Mechanism::Probe)
             && self.is_room_likely(jitter)
             && self.phase_rounds > CALM_ROUNDS
             && !self.trials.is_running()
@@ -182,8 +195,16 @@ impl PathController {
     // ---- contested ----
 
     pub(super) fn start_contest(&mut self, now: Instant) {
+        if self.is_without(Mechanism::Contest) {
+            self.start_drain(now);
+            return;
+        }
         let window = self.rivals.recent_window().max(self.window as f64);
-        self.contest = Some(Contest::new(now, window, self.trust.on_begin(now)));
+        let mut contest = Contest::new(now, window, self.trust.on_begin(now));
+        if self.is_without(Mechanism::Search) {
+            contest.end_search();
+        }
+        self.contest = Some(contest);
         self.bandwidth.set_not_full();
         self.rivals.calm_down();
         self.enter_contested();
@@ -215,7 +236,7 @@ impl PathController {
     /// Whether this round lost more than any path does.
     fn is_flood(&self) -> bool {
         let (lost, sent) = self.round_losses();
-        is_flood(lost, sent)
+        is_flood(lost, sent) && !self.is_without(Mechanism::Flood)
     }
 
     /// Lost packets of this round, and all of which something was heard in it.

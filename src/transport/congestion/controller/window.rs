@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::PathController;
 use crate::transport::congestion::contest::Contest;
 use crate::transport::congestion::state::Phase;
+use crate::transport::congestion::without::Mechanism;
 use crate::transport::congestion::{probe, trial};
 use crate::transport::tuning::{ACK_EVERY, ACK_EVERY_LOOPBACK, MTU_JUMBO, PACKET_THRESHOLD};
 
@@ -61,6 +62,9 @@ impl PathController {
     /// What is lost stays in flight until so many later packets are acknowledged. On a path that holds fewer, that is long
     /// after the round trip that the head-room is for, and a run of losses would stop the flow.
     fn unmissed(&self) -> f64 {
+        if self.is_without(Mechanism::Unmissed) {
+            return 0.0;
+        }
         let (base, mtu) = (self.loss.base(), self.mtu as f64);
         let later = f64::from(PACKET_THRESHOLD + ACK_EVERY);
         let beyond = (later - self.product() / mtu).max(0.0);
@@ -69,7 +73,7 @@ impl PathController {
 
     /// The window as quinn may see it, which makes its pace of it.
     pub(super) fn shown_window(&self) -> u64 {
-        if self.first_flight_left == 0 {
+        if self.first_flight_left == 0 || self.is_without(Mechanism::FirstPace) {
             return self.window;
         }
         self.window.max(initial_packets(self.min_rtt()) * self.mtu * FIRST_PACE)
