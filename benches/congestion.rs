@@ -1,18 +1,38 @@
-//! What our congestion controller makes of simulated links, beside quinn's Cubic and BBR.
+//! What our congestion controller makes of simulated links, beside quinn's Cubic and BBR, beside TCP, and without parts of it.
 //!
-//! `cargo bench --bench congestion -- [--quick] [WORD=VALUE ...]` where WORD is `cc` (ours, cubic, bbr), `rate` (Mbit/s),
-//! `rtt` (ms) or `loss` (percent); values may be lists: `rate=10,100 loss=5`. All figures are simulated time: they are
-//! the same on every machine. The whole table takes an hour and a half on a slow core (10 Gbit/s is a million packets a
-//! second), `--quick` about a minute. `out=FILE` puts the cells into a file beside those of earlier runs; the repository
-//! has them in `benches/congestion.txt`.
+//! All figures are simulated time: they are the same on every machine. `out=FILE` writes what is printed.
+//!
+//! * `cargo bench --bench congestion -- [--quick] [WORD=VALUE ...]`: alone on a link, where WORD is `cc` (ours, cubic, bbr),
+//!   `rate` (Mbit/s), `rtt` (ms) or `loss` (percent); values may be lists: `rate=10,100 loss=5`. The whole table takes an
+//!   hour and a half on a slow core (10 Gbit/s is a million packets a second), `--quick` about a minute. `out=FILE` puts the
+//!   cells into a file beside those of earlier runs; the repository has them in `benches/congestion.txt`.
+//! * `-- beside`: beside CUBIC and BBR as Linux has them and BBRv3, first or second, one or several; `-- ecn`: in queues
+//!   that mark; `-- policer`: behind token buckets. `only=WORD` leaves cells whose name has the word.
+//! * `-- tcp`: TCP alone and beside TCP, to be held against the kernel's over the emulator (`benches/congestion/tcp.txt`).
+//! * `-- without=all`, or names of mechanisms with commas between, or `nothing`: what each mechanism of the controller is
+//!   worth. `only=WORD` as above, or a kind of cells.
 #![allow(unreachable_pub)]
 
+#[path = "congestion/ablation.rs"]
+mod ablation;
+#[path = "congestion/beside.rs"]
+mod beside;
+#[path = "congestion/cells.rs"]
+mod cells;
+#[path = "congestion/policer.rs"]
+mod policer;
+#[path = "congestion/rivals.rs"]
+mod rivals;
+#[path = "congestion/sheet.rs"]
+mod sheet;
 #[path = "../tests/support/sim/mod.rs"]
 mod sim;
 #[path = "congestion/table.rs"]
 mod table;
+#[path = "congestion/tcp.rs"]
+mod tcp;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -158,7 +178,29 @@ fn row(chosen: &Selection, tls: &Tls, mbit: f64, rtt: f64, loss: f64) -> Vec<(us
     cells
 }
 
+/// The value of `word=` on the command line.
+fn value_of<'a>(words: &'a [String], word: &str) -> Option<&'a str> {
+    words.iter().find_map(|given| given.strip_prefix(word)?.strip_prefix('='))
+}
+
 fn main() {
+    // The last word comes from cargo.
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let (out, only) = (value_of(&words, "out").map(Path::new), value_of(&words, "only"));
+    if let Some(names) = value_of(&words, "without") {
+        return ablation::without(names, out, only);
+    }
+    match words.first().map(String::as_str) {
+        Some("beside") => beside::beside(out, only),
+        Some("ecn") => beside::ecn(out, only),
+        Some("policer") => policer::policer(out),
+        Some("tcp") => tcp::tcp(),
+        _ => links(),
+    }
+}
+
+/// Ours, and quinn's two, each alone on a link.
+fn links() {
     let chosen = Selection::from_args();
     let tls = Tls::new();
     NOTES.iter().skip(1).for_each(|note| println!("{note}"));
