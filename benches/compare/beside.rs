@@ -265,7 +265,8 @@ fn tcp(network: &Network, control: &str, port: u16, count: u16, scratch: &Path) 
             command.args(words).args(["-p", &port.to_string()]);
             Program::start(command, host, &scratch.join(log))
         };
-        let mut server = start(&["-s", "-1"], &network.far, format!("server-{port}.log"))?;
+        // It says that it listens at once only if told so.
+        let mut server = start(&["-s", "-1", "--forceflush"], &network.far, format!("server-{port}.log"))?;
         let log = scratch.join(format!("server-{port}.log"));
         server.wait_for(|| fs::read_to_string(&log).ok().filter(|said| said.contains("listening")))?;
         let seconds = (FROM + SPAN + CONTENT).as_secs().to_string();

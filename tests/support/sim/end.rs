@@ -67,7 +67,7 @@ impl Packet {
 /// One end.
 pub enum End {
     Quic(Box<Host>),
-    TcpSender(Box<Sender>),
+    TcpSender { sender: Box<Sender>, inbox: Vec<Segment> },
     TcpReceiver { receiver: Receiver, inbox: Vec<(Segment, bool)> },
 }
 
@@ -76,7 +76,7 @@ impl End {
     pub fn pair(flow: &FlowConfig, tls: &Tls, index: usize, rng: &mut Rng) -> [Self; 2] {
         match flow.tcp {
             Some(tcp) => [
-                Self::TcpSender(Box::new(Sender::new(tcp, rng.next_u64()))),
+                Self::TcpSender { sender: Box::new(Sender::new(tcp, rng.next_u64())), inbox: Vec::new() },
                 Self::TcpReceiver { receiver: Receiver::new(tcp), inbox: Vec::new() },
             ],
             None => [
@@ -89,20 +89,24 @@ impl End {
     pub fn connect(&mut self, base: Instant, now: u64, flow: &FlowConfig, tls: &Tls) {
         match self {
             Self::Quic(host) => host.connect(base + Duration::from_nanos(now), flow, tls),
-            Self::TcpSender(sender) => sender.connect(now),
+            Self::TcpSender { sender, .. } => sender.connect(now),
             Self::TcpReceiver { .. } => {}
         }
     }
 
     /// Ends a TCP flow.
     pub fn stop(&mut self) {
-        if let Self::TcpSender(sender) = self {
+        if let Self::TcpSender { sender, .. } = self {
             sender.stop();
         }
     }
 
-    /// Keeps a packet until the host wakes, or takes it at once. Says whether it is the first that waits.
-    pub fn deliver(&mut self, now: u64, packet: Packet) -> bool {
+    pub fn is_tcp(&self) -> bool {
+        !matches!(self, Self::Quic(_))
+    }
+
+    /// Keeps a packet until the host wakes. Says whether it is the first that waits.
+    pub fn deliver(&mut self, packet: Packet) -> bool {
         let Packet { content, ecn } = packet;
         match (self, content) {
             (Self::Quic(host), Content::Datagram { head, len }) => {
@@ -110,9 +114,9 @@ impl End {
                 data[..head.len()].copy_from_slice(&head);
                 host.deliver(ecn, data)
             }
-            (Self::TcpSender(sender), Content::Tcp(segment)) => {
-                sender.on_segment(now, &segment);
-                true
+            (Self::TcpSender { inbox, .. }, Content::Tcp(segment)) => {
+                inbox.push(segment);
+                inbox.len() == 1
             }
             (Self::TcpReceiver { inbox, .. }, Content::Tcp(segment)) => {
                 inbox.push((segment, ecn == Some(EcnCodepoint::Ce)));
@@ -126,7 +130,9 @@ impl End {
     pub fn receive_all(&mut self, base: Instant, now: u64) {
         match self {
             Self::Quic(host) => host.receive_all(base + Duration::from_nanos(now)),
-            Self::TcpSender(_) => {}
+            Self::TcpSender { sender, inbox } => {
+                inbox.drain(..).for_each(|segment| sender.on_segment(now, &segment));
+            }
             Self::TcpReceiver { receiver, inbox } => {
                 inbox.drain(..).for_each(|(segment, marked)| receiver.on_segment(now, &segment, marked));
             }
@@ -139,7 +145,7 @@ impl End {
             Self::Quic(host) => {
                 host.drive(base, Duration::from_nanos(now), |data, ecn| out(Packet::datagram(data, ecn)));
             }
-            Self::TcpSender(sender) => {
+            Self::TcpSender { sender, .. } => {
                 sender.on_timer(now);
                 let has_ecn = sender.has_ecn();
                 while let Some(segment) = sender.poll() {
@@ -162,7 +168,7 @@ impl End {
                 let due = host.timeout(base)?;
                 Some((u64::try_from(due.as_nanos()).expect("less than 584 years"), false))
             }
-            Self::TcpSender(sender) => Some((sender.timeout()?, true)),
+            Self::TcpSender { sender, .. } => Some((sender.timeout()?, true)),
             Self::TcpReceiver { receiver, .. } => Some((receiver.timeout()?, true)),
         }
     }
@@ -171,14 +177,14 @@ impl End {
     pub fn host(&mut self) -> Option<&mut Host> {
         match self {
             Self::Quic(host) => Some(host),
-            Self::TcpSender(_) | Self::TcpReceiver { .. } => None,
+            Self::TcpSender { .. } | Self::TcpReceiver { .. } => None,
         }
     }
 
     pub fn window(&self) -> u64 {
         match self {
             Self::Quic(host) => host.window(),
-            Self::TcpSender(sender) => sender.window(),
+            Self::TcpSender { sender, .. } => sender.window(),
             Self::TcpReceiver { .. } => 0,
         }
     }
@@ -187,7 +193,7 @@ impl End {
     pub fn packets(&self) -> (u64, u64) {
         match self {
             Self::Quic(host) => host.packets(),
-            Self::TcpSender(sender) => sender.packets(),
+            Self::TcpSender { sender, .. } => sender.packets(),
             Self::TcpReceiver { .. } => (0, 0),
         }
     }
@@ -196,7 +202,7 @@ impl End {
     pub fn received(&self) -> u64 {
         match self {
             Self::Quic(host) => host.received(),
-            Self::TcpSender(_) => 0,
+            Self::TcpSender { .. } => 0,
             Self::TcpReceiver { receiver, .. } => receiver.received() * MSS,
         }
     }
@@ -204,7 +210,7 @@ impl End {
     pub fn finished(&self) -> Option<Duration> {
         match self {
             Self::Quic(host) => host.finished(),
-            Self::TcpSender(_) | Self::TcpReceiver { .. } => None,
+            Self::TcpSender { .. } | Self::TcpReceiver { .. } => None,
         }
     }
 }

@@ -18,6 +18,10 @@ struct Mark {
     lost: u64,
 }
 
+/// A kernel looks at packets and timers up to so much late. Without any of that flows could fall into step, and whose packets
+/// find a queue full would be decided for ever (Floyd and Jacobson 1991).
+const KERNEL_LATE: Duration = Duration::from_micros(100);
+
 struct World<'a> {
     scenario: &'a Scenario,
     tls: &'a Tls,
@@ -123,7 +127,7 @@ impl<'a> World<'a> {
             }
             Event::Stop { flow } => self.hosts[2 * flow].stop(),
             Event::Arrive { host, packet } => {
-                if self.hosts[host].deliver(self.now, packet) {
+                if self.hosts[host].deliver(packet) {
                     let late = self.lateness(host, self.now);
                     if late == 0 { self.receive(host) } else { self.schedule(self.now + late, Event::Receive { host }) }
                 }
@@ -175,7 +179,8 @@ impl<'a> World<'a> {
 
     /// How late a machine is with what is due at `at`: as busy as it is, and while it stands still.
     fn lateness(&mut self, host: usize, at: u64) -> u64 {
-        let busy = (nanos(self.scenario.wake_late) as f64 * self.rng.unit()) as u64;
+        let most = if self.hosts[host].is_tcp() { KERNEL_LATE } else { self.scenario.wake_late };
+        let busy = (nanos(most) as f64 * self.rng.unit()) as u64;
         let Some((still, period)) = self.scenario.standstill.filter(|_| !host.is_multiple_of(2)) else { return busy };
         let into = (at + busy) % nanos(period);
         busy + nanos(still).saturating_sub(into)
@@ -220,7 +225,7 @@ impl<'a> World<'a> {
         // A timer is late by up to one grain and never early.
         let at = due.next_multiple_of(grain).max(self.now + 1);
         if self.timers[index].is_none_or(|queued| at < queued) {
-            let at = if is_exact { at } else { at + self.lateness(index, at) };
+            let at = at + self.lateness(index, at);
             self.timers[index] = Some(at);
             self.schedule(at, Event::Timer { host: index });
         }

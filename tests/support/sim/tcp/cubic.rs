@@ -1,6 +1,10 @@
-//! CUBIC (RFC 9438) as in `tcp_cubic.c`: with fast convergence, the Reno-friendly region, and HyStart's two signs.
+//! CUBIC (RFC 9438) as in `tcp_cubic.c`: with fast convergence, the Reno-friendly region, and HyStart's delay sign.
+//!
+//! The kernel looks for trains of acknowledgements, too, and does not find them: bursts and wake-ups leave gaps of more than
+//! two milliseconds (`TCPHystartTrainDetect` stays zero over the emulator). Here there would be none, and slow start would
+//! end at a quarter of the window that the kernel's ends at.
 
-use super::congestion::{Congestion, State, Tcp};
+use super::congestion::{Congestion, Tcp};
 use super::sample::Sample;
 use super::{MILLIS, SECOND};
 
@@ -16,8 +20,6 @@ const COUNT_MIN: f64 = 2.0;
 const COUNT_MAX_FIRST: f64 = 20.0;
 /// Windows from which HyStart looks.
 const HYSTART_WINDOW: u32 = 16;
-/// Acknowledgements closer than this belong to one train.
-const HYSTART_TRAIN_GAP: u64 = 2 * MILLIS;
 /// Round trips of a round before the shortest of them says anything.
 const HYSTART_SAMPLES: u32 = 8;
 const HYSTART_DELAY_MIN: u64 = 4 * MILLIS;
@@ -28,8 +30,6 @@ const HYSTART_DELAY_MAX: u64 = 16 * MILLIS;
 struct HyStart {
     /// The round is over when this segment is acknowledged.
     end: u64,
-    began: u64,
-    last_ack: u64,
     shortest: u64,
     samples: u32,
     is_found: bool,
@@ -56,9 +56,8 @@ pub(super) struct Cubic {
 
 impl Cubic {
     pub(super) fn new(hystart: bool) -> Self {
-        let watch = HyStart { end: 0, began: 0, last_ack: 0, shortest: u64::MAX, samples: 0, is_found: false };
         Self {
-            hystart: hystart.then_some(watch),
+            hystart: hystart.then(|| HyStart::new(0)),
             window_max: 0.0,
             last_window: 0,
             looked: 0,
@@ -105,19 +104,17 @@ impl Cubic {
         self.count = self.count.max(COUNT_MIN);
     }
 
-    fn look_for_end(&mut self, now: u64, rtt: u64, tcp: &mut Tcp) {
+    fn look_for_end(&mut self, rtt: u64, tcp: &mut Tcp) {
         let delay_min = self.delay_min;
         let Some(watch) = &mut self.hystart else { return };
-        if watch.is_found || tcp.window < HYSTART_WINDOW {
+        if watch.is_found {
             return;
         }
         if tcp.first > watch.end {
-            *watch = HyStart { end: tcp.next, began: now, last_ack: now, ..HyStart::new_round() };
+            *watch = HyStart::new(tcp.next);
         }
-        if now - watch.last_ack <= HYSTART_TRAIN_GAP {
-            watch.last_ack = now;
-            // Half of the round trip, where nothing paces.
-            watch.is_found |= now - watch.began > delay_min / 2;
+        if tcp.window < HYSTART_WINDOW {
+            return;
         }
         watch.shortest = watch.shortest.min(rtt);
         if watch.samples < HYSTART_SAMPLES {
@@ -133,24 +130,20 @@ impl Cubic {
 }
 
 impl HyStart {
-    fn new_round() -> Self {
-        Self { end: 0, began: 0, last_ack: 0, shortest: u64::MAX, samples: 0, is_found: false }
+    fn new(end: u64) -> Self {
+        Self { end, shortest: u64::MAX, samples: 0, is_found: false }
     }
 }
 
 impl Congestion for Cubic {
-    fn on_start(&mut self, now: u64, _: &mut Tcp) {
-        if let Some(watch) = &mut self.hystart {
-            *watch = HyStart { began: now, last_ack: now, ..HyStart::new_round() };
-        }
-    }
+    fn on_start(&mut self, _: u64, _: &mut Tcp) {}
 
     fn on_ack(&mut self, now: u64, sample: &Sample, tcp: &mut Tcp) {
         let is_fresh = self.epoch.is_none_or(|epoch| now - epoch >= SECOND);
         if let Some(rtt) = sample.rtt.filter(|_| is_fresh) {
             self.delay_min = if self.delay_min == 0 { rtt } else { self.delay_min.min(rtt) };
             if tcp.window < tcp.threshold {
-                self.look_for_end(now, rtt, tcp);
+                self.look_for_end(rtt, tcp);
             }
         }
         let mut acked = sample.acked;
@@ -179,10 +172,7 @@ impl Congestion for Cubic {
         ((window * BETA) as u32).max(WINDOW_MIN)
     }
 
-    fn on_timeout(&mut self, now: u64, tcp: &mut Tcp) {
-        debug_assert_eq!(tcp.state, State::Loss);
-        let hystart = self.hystart.is_some();
-        *self = Self::new(hystart);
-        self.on_start(now, tcp);
+    fn on_timeout(&mut self, _: u64, _: &mut Tcp) {
+        *self = Self::new(self.hystart.is_some());
     }
 }

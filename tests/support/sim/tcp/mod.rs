@@ -40,7 +40,7 @@ const SECOND: u64 = 1_000_000_000;
 /// Which congestion control a TCP flow has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control {
-    /// CUBIC (RFC 9438), with Linux's HyStart or without any.
+    /// CUBIC (RFC 9438), with what works of Linux's HyStart or without any.
     Cubic { hystart: bool },
     /// BBR as Linux has it since 4.9, with what was added for aggregation in 5.1.
     Bbr1,

@@ -7,7 +7,7 @@ use super::reduction::Reduction;
 use super::rto::Rto;
 use super::sample::{Gathering, Sample};
 use super::scoreboard::{Scoreboard, Sent};
-use super::{INITIAL_WINDOW, MSS, SECOND, Segment, TcpConfig};
+use super::{HEADER, INITIAL_WINDOW, MSS, SECOND, Segment, TcpConfig};
 
 /// A SYN is sent again after this.
 const SYN_TIMEOUT: u64 = SECOND;
@@ -259,8 +259,7 @@ impl Sender {
             let burst = room.min(self.burst());
             (0..burst).for_each(|_| self.send_one(now));
             if let Some(rate) = self.tcp.pacing {
-                // The kernel's own pacer counts content against a rate that has the headers in it.
-                let bytes = u64::from(burst) * MSS;
+                let bytes = u64::from(burst) * (MSS + HEADER);
                 let gap = (bytes as f64 / rate.max(1.0) * SECOND as f64) as u64;
                 // A burst that was late makes the next one early, by a half at most.
                 let credit = now.saturating_sub(self.tcp.next_send).min(gap / 2);
