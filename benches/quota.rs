@@ -6,9 +6,15 @@
 
 #[path = "../tests/support/bin.rs"]
 mod bin;
+#[path = "compare/carried.rs"]
+#[allow(dead_code, reason = "the comparison uses more of it")]
+mod carried;
 #[path = "compare/counters.rs"]
 #[allow(dead_code, reason = "the comparison uses more of it")]
 mod counters;
+#[path = "compare/ecn.rs"]
+#[allow(dead_code, reason = "the comparison uses more of it")]
+mod ecn;
 #[path = "compare/emulator.rs"]
 mod emulator;
 #[path = "compare/lane.rs"]

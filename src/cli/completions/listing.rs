@@ -112,6 +112,7 @@ fn list(args: &LsArgs, plan: LsPlan, names: &mpsc::Sender<Vec<Name>>) -> anyhow:
         missing: Missing::Refuse,
         certificate: args.trust.certificate(),
         rate_limit: None,
+        bind: args.trust.bind,
         into: None,
     };
     let wanted = Wanted { spec: spec.as_ref(), far, ssh: &args.ssh, trust: &args.trust, json: true };
