@@ -90,40 +90,6 @@ fn assert_bounds(cells: &[(u64, u64, f64)]) {
     }
 }
 
-/// What a flow of 100 Mbit/s gets, and how much of it is sent again, where the receiver stands still for so many
-/// milliseconds of every 100.
-fn beside_a_standstill(rtt_ms: u64, loss: f64, still_ms: u64) -> (f64, f64) {
-    let mut scenario = Scenario::new(LinkConfig::new(100 * MBIT, ms(rtt_ms)), FlowConfig::new(ours()));
-    if loss > 0.0 {
-        scenario = scenario.loss(Loss::Random(loss));
-    }
-    scenario.standstill = Some((ms(still_ms), ms(100)));
-    scenario.measure_from = secs(3);
-    scenario.end = secs(11);
-    let report = run(&scenario, &Tls::new());
-    let (share, resent) = (report.flows[0].share, report.flows[0].resent);
-    println!("{rtt_ms} ms, {loss}, still {still_ms}: {share:.3}, re-sent {resent:.4}, queue {:?}", report.queue_mean);
-    (share, resent)
-}
-
-#[test]
-fn a_receiver_that_stands_still_most_of_the_time_costs_no_speed() {
-    for loss in [0.0, 0.01] {
-        for still in [20, 40, 60, 80] {
-            let (share, resent) = beside_a_standstill(100, loss, still);
-            assert!(share > 0.95 && resent < loss + 0.015, "still for {still} ms: {share:.3}, re-sent {resent:.4}");
-        }
-    }
-}
-
-#[test]
-fn a_standstill_that_is_longer_than_the_round_trip_fills_no_queue_that_would_overflow() {
-    for (still, least) in [(20, 0.9), (40, 0.6)] {
-        let (share, resent) = beside_a_standstill(20, 0.01, still);
-        assert!(share > least && resent < 0.05, "still for {still} ms: {share:.3}, re-sent {resent:.4}");
-    }
-}
-
 #[test]
 fn slow_links_are_filled_without_a_standing_queue() {
     assert_bounds(&[

@@ -23,10 +23,8 @@
 //!   delivered counts as bare (`probe`, `floor`).
 //! * **stutter**: busy machines, Wi-Fi and radio links stop for some milliseconds and then deliver a lump, much faster than
 //!   any queue would (`stutter`). Where that goes on, only what a round's shortest round trips show counts as a queue, the
-//!   bandwidth is the best of eight rounds even on a full path, and what the others are later on average, or the longest pause
-//!   of late where that is more, is added to the round trip: it is in flight too (Little's law), and who may send no more
-//!   in a pause stands still after it (BBR allows for the same with its `extra_acked`). A machine whose processor quota is
-//!   used up is such a path: of each 100 ms it stands still for up to 80.
+//!   bandwidth is the best of eight rounds even on a full path, and what the others are later on average is added to the
+//!   round trip, as it is in flight too (Little's law; BBR allows for the same with its `extra_acked`).
 //! * **base loss**: the lowest smoothed loss of the last 25 seconds (`loss`). Lost packets count as in flight until they are
 //!   missed, one round trip later, so a full pipe needs `1 / (1 - p)` more, and on small paths until twelve later packets are
 //!   acknowledged. The *present* loss would not do: head-room for
@@ -69,8 +67,8 @@
 //! # Limits
 //! A buffer shorter than the target loses some packets for good: at 3 ms of queue, up to 9 % are re-sent. Jitter of a third
 //! of the round trip can cost a third of the goodput, of a half three quarters and more where the round trip is 300 ms or the
-//! rate 500 Mbit/s; pauses that are longer than the round trip cost the more the longer they are. Flows that share
-//! such a path may stay uneven for long. Sixteen flows of ours that begin within a few seconds may be uneven after half a minute; where each would get less than about ten packets per round
+//! rate 500 Mbit/s; pauses as long as the round trip cost a third. Flows that share such a path may stay uneven for long. Sixteen flows of ours that begin
+//! within a few seconds may be uneven after half a minute; where each would get less than about ten packets per round
 //! trip, the least windows alone fill the queue, and a tenth is lost. A path that by itself loses more than a quarter is taken
 //! for a flooded one, and little of it is used. Flows whose clocks are apart by more than a round trip see each other's queue,
 //! and may take each other for strangers. A rate limit is no business of the window's: it is held at the socket (`throttle`).

@@ -32,8 +32,6 @@ pub(super) struct Usual {
     pub(super) bandwidth: f64,
     /// ... and what the slowest link carries.
     pub(super) capacity: f64,
-    /// No more than this many bytes can wait in a pause.
-    pub(super) window: f64,
     pub(super) mtu: f64,
 }
 
@@ -50,8 +48,7 @@ impl Lump {
     fn is_proof(&self, now: Instant, usual: &Usual) -> bool {
         let pause = self.pause.as_secs_f64();
         let time = now.saturating_duration_since(self.began).as_secs_f64().max(pause * LUMP_TIME_MIN);
-        let waiting = (pause * usual.bandwidth).min(usual.window);
-        self.bytes > LUMP_SHARE * waiting && self.bytes > LUMP_SPEED * usual.capacity * time
+        self.bytes > LUMP_SHARE * pause * usual.bandwidth && self.bytes > LUMP_SPEED * usual.capacity * time
     }
 }
 
@@ -65,23 +62,13 @@ pub(super) struct Stutter {
     pauses: f64,
     lump: Option<Lump>,
     late: Duration,
-    /// The longest pause of late; what is long ago counts for less.
-    longest: Duration,
     /// The least round trips of the last round.
     low: Duration,
 }
 
 impl Stutter {
     pub(super) fn new() -> Self {
-        Self {
-            heard: None,
-            delivered: 0,
-            pauses: 0.0,
-            lump: None,
-            late: Duration::ZERO,
-            longest: Duration::ZERO,
-            low: Duration::MAX,
-        }
+        Self { heard: None, delivered: 0, pauses: 0.0, lump: None, late: Duration::ZERO, low: Duration::MAX }
     }
 
     /// Whether the path stops so often that rounds are to be judged by what was not late.
@@ -89,12 +76,9 @@ impl Stutter {
         self.pauses > PAUSES
     }
 
-    /// How much longer than its round trip `rtt` the path holds packets; zero on a path that flows. That is what they are
-    /// later on average or, where more than that, the longest pause: what is acknowledged in a lump shows only how late the
-    /// last of it is, and whoever may send no more while it waits stands still too (BBR's `extra_acked`). But no more than
-    /// the round trip: after a pause all that leaves at once, into a queue that seldom holds more.
-    pub(super) fn late(&self, rtt: Duration) -> Duration {
-        if self.is_on() { self.late.max(self.longest.min(rtt)) } else { Duration::ZERO }
+    /// How much later than the others packets are on average; zero on a path that flows.
+    pub(super) fn late(&self) -> Duration {
+        if self.is_on() { self.late } else { Duration::ZERO }
     }
 
     /// The least round trips of the round before.
@@ -105,8 +89,7 @@ impl Stutter {
     /// Takes an ACK, with which so many bytes are `delivered` in all. `usual`: where the sender has left no pauses itself.
     pub(super) fn on_ack(&mut self, now: Instant, delivered: u64, usual: Option<Usual>) {
         let pause = self.heard.replace(now).map_or(Duration::ZERO, |heard| now.saturating_duration_since(heard));
-        let faded = (-pause.as_secs_f64() / SPAN.as_secs_f64()).exp();
-        (self.pauses, self.longest) = (self.pauses * faded, self.longest.mul_f64(faded));
+        self.pauses *= (-pause.as_secs_f64() / SPAN.as_secs_f64()).exp();
         let bytes = delivered - std::mem::replace(&mut self.delivered, delivered);
         let Some(usual) = usual else {
             self.lump = None;
@@ -120,7 +103,6 @@ impl Stutter {
         lump.bytes += bytes as f64;
         if lump.is_proof(now, &usual) {
             self.pauses += 1.0;
-            self.longest = self.longest.max(lump.pause);
             self.lump = None;
         } else if now.saturating_duration_since(lump.began) > lump.pause.mul_f64(LUMP_TIME) {
             self.lump = None;
@@ -140,7 +122,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
     /// 100 Mbit/s, for ourselves.
-    const ALONE: Usual = Usual { bandwidth: 12.5e6, capacity: 12.5e6, window: 1.25e6, mtu: 1250.0 };
+    const ALONE: Usual = Usual { bandwidth: 12.5e6, capacity: 12.5e6, mtu: 1250.0 };
     /// What 100 Mbit/s carry in a millisecond.
     const PER_MS: u64 = 12_500;
 
@@ -199,33 +181,16 @@ mod tests {
     fn a_path_that_flows_again_is_believed_after_some_seconds() {
         let mut stutter = path(ALONE, 20, 10, MS / 20);
         stutter.on_round(12 * MS, 10 * MS);
-        assert!(!stutter.late(100 * MS).is_zero());
+        assert!(!stutter.late().is_zero());
         let later = stutter.heard.expect("it has been heard of") + 2 * SPAN;
         stutter.on_more(later, PER_MS, None);
-        assert!(!stutter.is_on() && stutter.late(100 * MS).is_zero());
+        assert!(!stutter.is_on() && stutter.late().is_zero());
     }
 
     #[test]
-    fn packets_are_held_for_what_the_mean_is_above_the_least_and_for_the_longest_pause() {
+    fn lateness_is_what_the_mean_is_above_the_least() {
         let mut stutter = path(ALONE, 20, 10, MS / 20);
-        (0..40).for_each(|_| stutter.on_round(141 * MS, 101 * MS));
-        assert!(stutter.late(100 * MS).abs_diff(40 * MS) < MS / 100, "{:?}", stutter.late(100 * MS));
         (0..40).for_each(|_| stutter.on_round(105 * MS, 101 * MS));
-        assert!(stutter.late(100 * MS).abs_diff(20 * MS) < MS, "{:?}", stutter.late(100 * MS));
-    }
-
-    #[test]
-    fn a_pause_in_which_no_more_could_be_sent_is_one_when_all_that_was_under_way_comes_at_once() {
-        // A quarter of what 80 ms would have brought is all that may be under way.
-        let small = Usual { window: 20.0 * PER_MS as f64, ..ALONE };
-        let stutter = |usual: Usual, lump| {
-            let (mut stutter, mut now) = (Stutter::new(), Instant::now());
-            for _ in 0..8 {
-                now += 80 * MS;
-                stutter.on_more(now, lump * PER_MS, Some(usual));
-            }
-            stutter.is_on()
-        };
-        assert!(stutter(small, 15) && !stutter(small, 5) && !stutter(ALONE, 15));
+        assert!(stutter.late().abs_diff(4 * MS) < MS / 100, "{:?}", stutter.late());
     }
 }

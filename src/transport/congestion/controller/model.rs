@@ -24,9 +24,8 @@ impl PathController {
     /// Bandwidth-delay product in bytes. What makes packets late is part of it: they are under way, and a window without
     /// them would lower the rate, and with it the next window (Little's law).
     pub(super) fn product(&self) -> f64 {
-        let rtt = self.min_rtt();
-        let late = if self.is_stuttering() { self.stutter.late(rtt) } else { Duration::ZERO };
-        self.bandwidth.get() * (rtt + self.jitter().max(late)).as_secs_f64()
+        let late = if self.is_stuttering() { self.stutter.late() } else { Duration::ZERO };
+        self.bandwidth.get() * (self.min_rtt() + self.jitter().max(late)).as_secs_f64()
     }
 
     /// Whether the path stops so often that rounds are to be judged by what was not late.
@@ -73,12 +72,7 @@ impl PathController {
     pub(super) fn watch_for_stutter(&mut self, now: Instant, app_limited: bool) {
         let steady = self.phase == Phase::Cruise && self.phase_rounds >= SETTLE_ROUNDS && !app_limited;
         let capacity = self.train_rates().filter(|_| steady).map(|(median, _)| median);
-        let usual = |capacity| Usual {
-            bandwidth: self.bandwidth.best(),
-            capacity,
-            window: self.window as f64,
-            mtu: self.mtu as f64,
-        };
+        let usual = |capacity| Usual { bandwidth: self.bandwidth.best(), capacity, mtu: self.mtu as f64 };
         self.stutter.on_ack(now, self.sampler.delivered(), capacity.map(usual));
     }
 
