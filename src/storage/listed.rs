@@ -72,6 +72,8 @@ fn parents(name: &WirePath) -> Vec<WirePath> {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use super::*;
     use crate::storage::testing::{Place, wire};
     use crate::storage::{Found, Links, walk};
@@ -89,13 +91,16 @@ mod tests {
                         continue;
                     }
                 };
-                lines.extend(walk(vec![request], listing.filters.clone(), Links::Skip).map(|found| match found {
-                    Found::File { at, name, .. } => format!("{at}={name}"),
-                    Found::Problem { name, failure } => {
-                        format!("!{} {:?}", String::from_utf8_lossy(&name), failure.status)
-                    }
-                    Found::Note(text) => format!("#{text}"),
-                }));
+                let mut walk = walk(vec![request], listing.filters.clone(), Links::Skip);
+                while let ControlFlow::Continue(found) = walk.step() {
+                    lines.extend(found.map(|found| match found {
+                        Found::File { at, name, .. } => format!("{at}={name}"),
+                        Found::Problem { name, failure } => {
+                            format!("!{} {:?}", String::from_utf8_lossy(&name), failure.status)
+                        }
+                        Found::Note(text) => format!("#{text}"),
+                    }));
+                }
             }
         }
         lines

@@ -129,7 +129,7 @@ fn a_server_that_serves_once_ends_when_a_client_has_got_files_too() {
 fn a_stopped_server_lets_what_is_in_flight_finish() {
     let (remote, local, mut serve) = paired(&format!("--drain 60s {SLOWLY}"));
     local.write_large("big", SLOW_BYTES);
-    let sending = local.qft(["send", "big", "--timeout", "1s"]).start();
+    let sending = local.qft(["send", "big", "--timeout", "5s"]).start();
     wait_for("the first bytes", || remote.has("in/.big.qft-part").then_some(()));
     serve.signal(Signal::TERM);
     assert_eq!(serve.end(), Some(0), "{}", serve.log());
@@ -142,7 +142,7 @@ fn a_stopped_server_lets_what_is_in_flight_finish() {
 fn a_client_that_has_got_everything_from_a_stopped_server_is_done() {
     let (remote, local, mut serve) = paired(&format!("--drain 60s {SLOWLY}"));
     remote.write_large("in/big", SLOW_BYTES);
-    let getting = local.qft(["get", "big", "--timeout", "1s"]).start();
+    let getting = local.qft(["get", "big", "--timeout", "5s"]).start();
     wait_for("the first bytes", || local.has(".big.qft-part").then_some(()));
     serve.signal(Signal::TERM);
     assert_eq!(serve.end(), Some(0), "{}", serve.log());
@@ -153,7 +153,7 @@ fn a_client_that_has_got_everything_from_a_stopped_server_is_done() {
 fn a_second_signal_ends_a_server_that_waits_for_files() {
     let (remote, local, mut serve) = paired(&format!("--drain 60s {SLOWLY}"));
     local.write_large("big", SLOW_BYTES);
-    let sending = local.qft(["send", "big", "--timeout", "1s"]).start();
+    let sending = local.qft(["send", "big", "--timeout", "5s"]).start();
     wait_for("the first bytes", || remote.has("in/.big.qft-part").then_some(()));
     serve.signal(Signal::TERM);
     serve.wait_to_say("once more stops at once");

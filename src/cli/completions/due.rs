@@ -258,11 +258,12 @@ pub(super) fn kind(path: &[String], arg: &Arg) -> Kind {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     let name = arg.get_value_names().and_then(|names| names.first()).map_or("", |name| name.as_str());
     match (path.as_slice(), name) {
-        (["doctor"], "REMOTE") => Kind::Server,
+        (["doctor" | "ping"], "REMOTE") => Kind::Server,
         (_, "REMOTE") => Kind::Remote,
-        (_, "FP|NAME") => Kind::Peer,
+        (_, "FP|NAME" | "FP|NAME|INVITE") => Kind::Peer,
         (["remote", "default" | "forget" | "rename"], _) if arg.get_id() == "name" => Kind::RemoteName,
         (["send"], _) if arg.get_id() == "paths" => Kind::Sent,
+        (["parts"], _) if arg.get_id() == "place" => Kind::Sent,
         (["get"], _) if arg.get_id() == "paths" => Kind::Got,
         (["ls"], _) if arg.get_id() == "path" => Kind::Listed,
         _ => match arg.get_value_hint() {

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use clap::builder::Resettable;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory as _};
 use serde_json::json;
@@ -128,7 +129,7 @@ fn section(layer: &Layer, command: &Command, path: Vec<String>, rest: &[OsString
 
 /// The command without what it cannot run without, and without its name in front.
 fn bare(command: &Command) -> Command {
-    let optional = |arg: Arg| arg.required(false);
+    let optional = |arg: Arg| arg.required(false).required_unless_present(Resettable::Reset);
     command.clone().mut_args(optional).no_binary_name(true).subcommand_required(false).arg_required_else_help(false)
 }
 

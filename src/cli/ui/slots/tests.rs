@@ -168,9 +168,9 @@ fn what_stands_still_says_so_in_every_row_and_why_and_for_how_long_below() {
     assert_eq!(
         screen,
         [
-            "  holiday.mp4          ━━━━━━━━╸─────  63%      1.3/2.0 GiB     stalled",
-            "  resumed.mp4          ━━━━━━━━╸─────  63%      1.3/2.0 GiB     stalled",
-            " 214/10,000 files      ━━━╸──────────  24%   31.0/128.0 GiB     stalled",
+            "  holiday.mp4          ━━━━━━━━╸─────  63%    1.28/2.00 GiB     stalled",
+            "  resumed.mp4          ━━━━━━━━╸─────  63%    1.28/2.00 GiB     stalled",
+            " 214/10,000 files      ━━━╸──────────  24%       31/128 GiB     stalled",
             " no answer from box for 20s; trying again  2 active  resumed 8.0 GiB  2 same",
         ]
     );
