@@ -63,6 +63,7 @@
 //! * No stream that ends without a tail and a verdict, or a reset with a code.
 //! * No hashing and no file I/O on a thread that drives connections.
 
+pub(crate) mod broken;
 pub(crate) mod calendar;
 pub mod cli;
 pub mod client;

@@ -19,7 +19,7 @@ use super::send::REMOTE_VARIABLE;
 use super::signals::{HangUps, Signals, block_on};
 use super::spool::{PrivateDir, pour};
 use crate::client::{Client, GetOptions};
-use crate::storage::Root;
+use crate::storage::{Root, sync_names_above};
 
 /// Runs the command.
 pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
@@ -77,6 +77,9 @@ fn receiving(sandbox: Sandbox, into: &Path, options: &GetOptions) -> Option<Sand
     }
     // A rule holds for what is there, so it is made here, just as the job would make it.
     Root::create(dir).ok()?;
+    if options.sync {
+        sync_names_above(dir);
+    }
     Some(sandbox.changes(dir))
 }
 

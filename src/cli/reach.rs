@@ -24,6 +24,7 @@ use super::ui::text::shown;
 use crate::client::Client;
 use crate::error::Error;
 use crate::protocol::path::escape;
+use crate::storage::sync_names_above;
 use crate::transport::trust::Remotes;
 use crate::transport::{self, Contact, Identity, PathMemory, Rate, TransportError};
 
@@ -131,6 +132,8 @@ impl Reach {
             Place::Local { root } if receives => {
                 // A rule holds for what is there, so it is made here. What fails now fails again where it is told.
                 fs::create_dir_all(root).ok()?;
+                // What is put into it would be lost with it.
+                sync_names_above(root);
                 Some(sandbox.changes(root))
             }
             Place::Local { root } => Some(sandbox.reads(root)),

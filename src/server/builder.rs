@@ -235,6 +235,9 @@ impl ServerBuilder {
             Access::Only(_) | Access::Anyone => None,
         });
         let root = Root::create(&self.root)?;
+        if self.sync {
+            root.sync_names_above();
+        }
         let root = withheld.map_or_else(|| root.clone(), |dir| root.withholding(dir));
         let (notices, notice_stream) = Notices::channel();
         let sync = if self.sync { Sync::Durable } else { Sync::None };

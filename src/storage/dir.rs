@@ -16,6 +16,7 @@ use super::file_system::FileSystem;
 use super::meta::{Facts, Meta};
 use super::mode;
 use super::system::{self, open_or_pass};
+use crate::broken::Rule;
 
 /// Permission bits that a new directory gets where nobody says otherwise, but for those that the umask takes.
 pub(crate) const DIR_MODE: u32 = 0o777;
@@ -55,6 +56,11 @@ impl Dir {
         let facts = Facts::of(&rustix::fs::fstat(&fd)?);
         let id = ObjectId { dev: facts.dev, ino: facts.ino };
         Ok(Self { fd, id, file_system: OnceLock::new(), tells_names_apart: OnceLock::new() })
+    }
+
+    /// Whether it is open to be passed through, for it may not be read.
+    pub(crate) fn is_passed_only(&self) -> bool {
+        rustix::fs::fcntl_getfl(self).is_ok_and(|how| how.contains(OFlags::PATH))
     }
 
     pub(crate) fn id(&self) -> ObjectId {
@@ -283,10 +289,25 @@ impl Dir {
 
     /// Makes the names in this directory durable.
     pub(crate) fn sync(&self) -> Result<(), Errno> {
+        if Rule::SyncDirectories.is_broken() {
+            return Ok(());
+        }
         match system::sync(self) {
             // Some network file systems have no such thing for directories; nothing more can be done there.
             Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),
             // It may be written to and not be read, as a drop box is, so it is open to be passed through only.
+            Err(Errno::BADF) => {
+                system::sync_all();
+                Ok(())
+            }
+            settled => settled,
+        }
+    }
+
+    /// Makes all that is on its file system durable, names, times and contents.
+    pub(crate) fn sync_file_system(&self) -> Result<(), Errno> {
+        match system::sync_file_system(self) {
+            // As above.
             Err(Errno::BADF) => {
                 system::sync_all();
                 Ok(())

@@ -22,6 +22,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::Access;
 use rustix::io::Errno;
 
 pub use self::destination::Destination;
@@ -31,6 +32,7 @@ use super::dir::{Dir, Resolver, Unsynced};
 use super::error::{Op, StorageError, failed};
 use super::hidden::{self, Dots};
 use super::system;
+use crate::broken::Rule;
 
 /// A directory held open. It opens nothing by itself: a [`Tree`] of it is read, a [`Destination`] of it is written.
 ///
@@ -94,9 +96,7 @@ impl Root {
     /// Makes the names durable by which this root was opened: whoever made these directories may not have lived to. What
     /// cannot be synced is said in the log.
     pub(crate) fn sync_names_above(&self) {
-        for at in self.0.path.ancestors().take_while(|at| !at.as_os_str().is_empty()) {
-            sync_parent(at);
-        }
+        sync_names_above(&self.0.path);
     }
 
     fn new(top: Dir, path: PathBuf, resolver: Resolver, unsynced: Arc<Unsynced>) -> Self {
@@ -164,14 +164,36 @@ impl Root {
     }
 }
 
+/// Makes the names durable by which a directory of the local user's choosing is reached. What cannot be synced is said in
+/// the log.
+///
+/// A process that confines itself calls this before: later it may not open what lies above.
+pub fn sync_names_above(dir: &Path) {
+    if Rule::SkipDurably.is_broken() {
+        return;
+    }
+    for at in dir.ancestors().take_while(|at| !at.as_os_str().is_empty()) {
+        sync_parent(at);
+    }
+}
+
 /// Makes the name of a directory durable.
 fn sync_parent(made: &Path) {
     let Some(parent) = made.parent() else { return };
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
     // Who may not write there has not made it.
-    let is_ours = rustix::fs::access(parent, rustix::fs::Access::WRITE_OK).is_ok();
-    if is_ours && let Err(error) = Dir::open(parent).and_then(|dir| dir.sync()) {
-        tracing::warn!(?parent, %error, "the new directory may not survive a power cut");
+    if rustix::fs::access(parent, Access::WRITE_OK).is_err() {
+        return;
+    }
+    // Confined, we are refused what our rights allow.
+    let may_read = rustix::fs::access(parent, Access::READ_OK).is_ok();
+    match Dir::open(parent) {
+        Ok(dir) if may_read && dir.is_passed_only() => tracing::debug!(?parent, "not synced: this process is confined"),
+        opened => {
+            if let Err(error) = opened.and_then(|dir| dir.sync()) {
+                tracing::warn!(?parent, %error, "the new directory may not survive a power cut");
+            }
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::broken::Rule;
 use crate::digest::{CHUNK_BYTES, ChunkDigests, Digest, Hasher, RootSum};
 use crate::protocol::message::Tail;
 use crate::transfer::Violation;
@@ -42,7 +43,8 @@ impl Judging {
     /// Sums up at most `chunks` more chunks; the verdict after the last of them.
     pub fn step(&mut self, hasher: &Hasher, chunks: u64) -> Option<Verdict> {
         let root = self.sum.step(hasher, chunks)?;
-        Some(if root == self.announced { Verdict::Right } else { Verdict::Wrong })
+        let is_right = root == self.announced || Rule::CompareDigests.is_broken();
+        Some(if is_right { Verdict::Right } else { Verdict::Wrong })
     }
 }
 

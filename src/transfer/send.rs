@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use crate::broken::Rule;
 use crate::digest::{CHUNK_BYTES, ChunkDigests, Digest, Hasher, RootSum, chunk_len};
 use crate::protocol::message::{FileId, Tail};
 use crate::transfer::Violation;
@@ -149,7 +150,7 @@ impl Send {
             && let Some(theirs) = self.theirs.pop_front()
         {
             let index = self.compared;
-            if self.own.get(index) != Some(theirs) {
+            if self.own.get(index) != Some(theirs) && !Rule::CompareDigests.is_broken() {
                 self.repair(index);
             }
             self.compared += 1;

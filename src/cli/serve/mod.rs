@@ -37,7 +37,7 @@ use crate::digest::engine;
 use crate::error::Error;
 use crate::protocol::path::escape;
 use crate::server::{Access, Mode, Once, Server};
-use crate::storage::plain;
+use crate::storage::{plain, sync_names_above};
 use crate::transport::trust::Clients;
 use crate::transport::{self, DEFAULT_PORT, Identity, PathMemory, Presence, Serving, TransportError};
 use anyhow::anyhow;
@@ -48,6 +48,10 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     // One level only: a path that is wrong higher up is a mistake, and so is one that has nothing to read.
     let is_new = !args.read_only && fs::create_dir(&args.dir).is_ok();
     let root = root(&args.dir, rustix::process::geteuid().is_root())?;
+    if !args.read_only && !args.no_sync {
+        // What is put into it would be lost with it.
+        sync_names_above(&root);
+    }
     let listen = listen(args.listen.as_deref(), args.no_auth)?;
     let advertised = args.advertise.as_deref().map(parse_advertised).transpose()?;
     let home = transport::home()?;

@@ -29,6 +29,7 @@ use super::start_thread;
 use super::stay::Stay;
 use crate::error::Error;
 use crate::server::{Access, Notice, Once, Server};
+use crate::storage::sync_names_above;
 use crate::transport::{Identity, TransportError};
 
 /// What sshd says about the connection: `CLIENT-ADDRESS PORT SERVER-ADDRESS PORT`.
@@ -90,6 +91,7 @@ fn prepare() -> anyhow::Result<Prepared> {
         PlaceError::Missing(_) | PlaceError::OtherHome(_) => Complaint::Usage(error.to_string()).into(),
     })?;
     // Before the first thread. What is missing of it is nothing that the near end could mend.
+    sync_names_above(&root);
     let _ = Sandbox::new().changes(&root).enforce();
     let start = |address: SocketAddr| {
         let server = Server::builder(root.clone(), Identity::ephemeral()?)
