@@ -290,6 +290,7 @@ fn receive_options(plan: &Plan) -> ReceiveOptions {
             blind: false,
             links: options.links,
         },
+        leaves_directories: false,
         dry_run: options.dry_run,
         durable: options.sync,
         // A server decides what is in a file, never which names appear here.

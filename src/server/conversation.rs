@@ -18,7 +18,7 @@ use super::totals::Totals;
 use super::visit::Visit;
 use super::{Notice, Peer, Shared, list, parts};
 use crate::progress::{Event, Observer};
-use crate::protocol::message::{List, ListedName, Message, Names, Parts, Probe, ProbeKind, Push};
+use crate::protocol::message::{IfExists, List, ListedName, Message, Names, Parts, Probe, ProbeKind, Push};
 use crate::protocol::path::WirePath;
 use crate::session::budget::HELD_FOR_MAX;
 use crate::session::local::{FOUND_AHEAD, walk_on_a_thread};
@@ -348,6 +348,7 @@ impl Conversation {
                 blind: grant.is_blind(),
                 links: grant.takes_links(),
             },
+            leaves_directories: grant.if_exists(IfExists::Replace) != IfExists::Replace,
             dry_run: push.dry_run,
             durable: self.shared.durable,
             owner: grant.part_owner(),

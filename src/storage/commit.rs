@@ -110,7 +110,7 @@ struct Job {
 
 enum Work {
     File(Box<Commit>),
-    Names { root: Destination, path: WirePath },
+    There { root: Destination, path: WirePath, content: bool },
     Touch(Touch),
 }
 
@@ -150,7 +150,12 @@ impl Committer {
     /// Queues the request to make the name of a directory or link durable, which [`Destination`] has made already, or that
     /// of a file in a directory whose names [`Destination`] was told to doubt.
     pub fn submit_dir(&self, root: Destination, path: WirePath, answer: Answer) {
-        self.queue(Work::Names { root, path: path.clone() }, path, answer);
+        self.queue(Work::There { root, path: path.clone(), content: false }, path, answer);
+    }
+
+    /// The same for a file whose content somebody else has written, who may not have synced it.
+    pub fn submit_there(&self, root: Destination, path: WirePath, answer: Answer) {
+        self.queue(Work::There { root, path: path.clone(), content: true }, path, answer);
     }
 
     /// Queues a new time and mode of a file that keeps its content.

@@ -47,6 +47,7 @@ pub use pool::{Disk, DiskQueue, Lost, OpenQueue};
 pub use request::{Missing, Request, local_requests};
 pub(crate) use root::link_stays_inside;
 pub use root::{Destination, Root, Tree, sync_names_above};
+pub(crate) use root::{DirMeta, DirMode};
 pub(crate) use source::unknown_size;
 pub use source::{DataMap, Since, Source};
 pub use system::allow_many_open_files;

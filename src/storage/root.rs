@@ -11,6 +11,7 @@ mod ask;
 mod client;
 mod destination;
 mod dirlinks;
+mod finish;
 mod link;
 mod parents;
 mod tree;
@@ -26,6 +27,7 @@ use rustix::fs::Access;
 use rustix::io::Errno;
 
 pub use self::destination::Destination;
+pub(crate) use self::finish::{DirMeta, DirMode};
 pub(crate) use self::link::link_stays_inside;
 pub use self::tree::Tree;
 use super::dir::{Dir, Resolver, Unsynced};

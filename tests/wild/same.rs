@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::bin::Machine;
+use super::bin::{Machine, wait_for};
 use super::{BEHIND, failing, has_strace, mode, modified, set_mode, set_modified, with_disk};
 
 #[test]
@@ -77,6 +77,49 @@ fn a_skip_is_as_durable_as_a_send() {
         machine.run(line).exits(0).says(&["3 unchanged"]);
         machine.under(&bad(&[&format!("{top}/tree/sub")]), &format!("{line} --no-sync")).run().exits(0);
         machine.under(&bad(&[&format!("{top}/tree/sub")]), &format!("{line} -n")).run().exits(0);
+    }
+}
+
+#[test]
+fn a_name_that_is_only_said_to_be_taken_is_durable_too() {
+    let machine = Machine::new();
+    if !has_strace(&machine) {
+        return;
+    }
+    machine.write("f", "content");
+    machine.run("send f --no-sync --to local:there").exits(0);
+    machine.write("f", "more content");
+    let bad = failing("fsync,syncfs", "EIO", &[&machine.path("there")]);
+    let line = "send f --if-exists skip --to local:there";
+    let again = machine.under(&bad, line).run();
+    assert!(again.code != Some(0), "its name was never durable: {}", again.stderr);
+    machine.run(line).exits(0).says(&["1 left as it is"]);
+}
+
+#[test]
+fn a_new_file_makes_the_directories_durable_that_others_have_left_it() {
+    let (machine, client) = (Machine::new(), Machine::new());
+    if !has_strace(&machine) {
+        return;
+    }
+    // Whoever made the directory was killed before it had synced its name.
+    let serve = machine.serve("in", "--no-sync");
+    client.write("f", "content");
+    client.write("g", "content");
+    client.qft(["send", "f", "--to", &format!("{}/sub/", serve.ticket())]).run().exits(0);
+    let pinned = serve.pinned();
+    let who = pinned.split_once('@').expect("a ticket has a place").0;
+    serve.kill();
+    for (bad, code) in [("in/sub", 3), ("in", 3), ("elsewhere", 0)] {
+        let calls = failing("fsync,syncfs", "EIO", &[&machine.path(bad)]);
+        let serving = machine.under(&calls, "serve in -q -l 127.0.0.1:0 --once --ticket-file ticket").start();
+        let ticket = wait_for("the ticket", || fs::read_to_string(machine.path("ticket")).ok());
+        let address = ticket.trim_end().split_once('@').expect("a ticket has a place").1;
+        let sent = client.qft(["send", "g", "--to", &format!("{who}@{address}/sub/")]).run();
+        assert_eq!(sent.code == Some(0), code == 0, "{bad}: {}", sent.stderr);
+        serving.end();
+        fs::remove_file(machine.path("ticket")).expect("it was there");
+        drop(fs::remove_file(machine.path("in/sub/g")));
     }
 }
 

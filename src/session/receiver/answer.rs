@@ -5,11 +5,9 @@ use std::sync::Arc;
 use super::file::FileIo;
 use super::{File, Finish, Open, Receiver};
 use crate::progress::{Event, FileProgress, Phase};
-use crate::protocol::message::{
-    Failure, FileId, Header, Kind, Message, Mtime, Named, Pos, SkipReason, Status, Verdict,
-};
+use crate::protocol::message::{Failure, FileId, Header, Kind, Message, Named, Pos, SkipReason, Status, Verdict};
 use crate::protocol::path::WirePath;
-use crate::storage::{StorageError, mode};
+use crate::storage::{DirMeta, DirMode};
 use crate::transfer::receive::Receive;
 use crate::transfer::resume::Start;
 
@@ -37,7 +35,7 @@ impl Receiver {
 
     pub(super) fn on_made(&self, header: &Header, path: &WirePath, directory: bool) {
         if directory {
-            self.keep_for_the_end(header, path);
+            self.keep_for_the_end(path, DirMeta { mtime: header.mtime, mode: DirMode::Narrowed(header.mode) });
         }
         self.on_skip(header, SkipReason::Made);
     }
@@ -45,23 +43,11 @@ impl Receiver {
     /// Writing into a directory changes its time, so that is set last. There is room for hundreds of thousands; of more, those
     /// that come last keep the time that they have. They take no room from what is on offer: a job with more directories than
     /// that would never come to its end.
-    pub(super) fn keep_for_the_end(&self, header: &Header, path: &WirePath) {
-        self.keep(path, header.mtime, header.mode, false);
-    }
-
-    /// The same for one that gets nothing of the sender's, and is shut: it has to be opened for what is put into it.
-    pub(super) fn keep_as_it_is(&self, path: &WirePath) -> Result<(), StorageError> {
-        if let Some(there) = self.0.options.root.stat_dir(path)?.filter(|there| mode::is_shut(there.mode)) {
-            self.keep(path, there.mtime, there.mode, true);
-        }
-        Ok(())
-    }
-
-    fn keep(&self, path: &WirePath, mtime: Mtime, mode: u32, is_own: bool) {
+    pub(super) fn keep_for_the_end(&self, path: &WirePath, meta: DirMeta) {
         let room = self.0.tools.account.take_for_directory(DIRECTORY_BYTES + path.as_bytes().len());
         let mut state = self.state();
         if let Some(room) = room {
-            state.directories.insert(path.clone(), Finish { mtime, mode, is_own, _room: room });
+            state.directories.insert(path.clone(), Finish { meta, _room: room });
         } else if !std::mem::replace(&mut state.lacks_directories, true) {
             let text = "too many new directories at once: some do not get their time and mode; the same command again sets them";
             self.0.tools.observer.event(Event::Note(text.to_owned()));

@@ -276,6 +276,7 @@ mod tests {
             to: None,
             target: Target::Directory,
             policy,
+            leaves_directories: false,
             dry_run: false,
             durable: false,
             allows: Box::new(|_, _| Ok(())),

@@ -112,10 +112,13 @@ impl Receiver {
     fn commit(&self, id: FileId, open: Open, waits: u32) {
         let proof = Proof { hasher: &self.0.tools.hasher, root: open.rules.announced() };
         match open.io.finish(!open.rules.has_ranges(), &proof) {
-            Ok(Finished::New(part, room)) => self.submit(id, part, &open.io, room),
-            Ok(Finished::Same(touch)) => match self.in_doubt(&touch.path) {
-                Ok(()) => self.0.tools.committer.submit_touch(touch, self.told(id, open.io.path())),
-                Err(error) => self.on_committed(id, Err(error)),
+            // Whoever made the directories that it lies in may not have lived to sync their names.
+            Ok(finished) => match (self.in_doubt(open.io.path(), false), finished) {
+                (Ok(()), Finished::New(part, room)) => self.submit(id, part, &open.io, room),
+                (Ok(()), Finished::Same(touch)) => {
+                    self.0.tools.committer.submit_touch(touch, self.told(id, open.io.path()));
+                }
+                (Err(error), _) => self.on_committed(id, Err(error)),
             },
             // An empty file is opened here for the first time.
             Err(error) if self.may_wait(&error, waits) => {

@@ -39,9 +39,9 @@ pub use self::backlog::BEGUN_STILL_MAX;
 pub(crate) use self::delivered::Delivered;
 pub use self::gaps::{PIECE_BYTES, PIECES_FREE};
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use quinn::Connection;
 use tokio::sync::Notify;
@@ -58,9 +58,9 @@ use super::window::ReceiveWindow;
 use crate::digest::Hasher;
 use crate::progress::{FileProgress, Observer};
 use crate::protocol::features;
-use crate::protocol::message::{End, Failure, FileId, Header, IfExists, Mtime, Tail, Target};
+use crate::protocol::message::{End, Failure, FileId, Header, IfExists, Tail, Target};
 use crate::protocol::path::{PATH_BYTES_MAX, WirePath};
-use crate::storage::{Committer, Destination, DiskQueue, Meta, Replace};
+use crate::storage::{Committer, Destination, DirMeta, DiskQueue, Meta, Replace};
 use crate::transfer::ahead::Ahead;
 use crate::transfer::receive::Receive;
 use crate::transfer::resume::Policy;
@@ -78,6 +78,9 @@ pub(crate) struct ReceiveOptions {
     pub(crate) target: Target,
     /// What happens to what exists.
     pub(crate) policy: Policy,
+    /// Directories that are there keep their times and modes, whatever the sender wants: the operator lets nobody replace
+    /// anything.
+    pub(crate) leaves_directories: bool,
     /// Answer, but change nothing.
     pub(crate) dry_run: bool,
     /// The committer will sync what is written.
@@ -191,22 +194,21 @@ struct State {
     twins: Twins,
     /// Offers that wait until the one whose name is like theirs is settled.
     held: HashMap<FileId, Vec<Header>>,
-    /// Directories whose names have been doubted, each once; `None` is the root.
-    doubted: HashSet<Option<WirePath>>,
+    /// Directories whose names have been doubted, each once, and whether as names that others lie below; `None` is the root.
+    doubted: HashMap<Option<WirePath>, bool>,
     /// The step of the disk's time stamps in nanoseconds, once it was asked for.
     time_step: Option<u64>,
     /// The sender understands [`Message::Remark`](crate::protocol::message::Message::Remark).
     hears_remarks: bool,
+    /// Content that was written before this moment is on the disk, whoever wrote it.
+    written_until: Option<SystemTime>,
     /// It has been said that times or modes are not kept.
     unset_said: bool,
 }
 
 /// What a directory gets at the end.
 struct Finish {
-    mtime: Mtime,
-    mode: u32,
-    /// It had them before the job, which only puts something into it.
-    is_own: bool,
+    meta: DirMeta,
     _room: Hold,
 }
 

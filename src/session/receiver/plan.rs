@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::{File, ReceiveOptions, Receiver};
-use crate::protocol::message::{Failure, Header, IfExists, Kind, SkipReason, Status, Target};
+use crate::protocol::message::{Failure, Header, IfExists, Kind, Mtime, SkipReason, Status, Target};
 use crate::protocol::path::WirePath;
-use crate::storage::{Committed, Meta, Part, StorageError, commit, mode};
+use crate::storage::{Committed, DirMeta, DirMode, Meta, Part, StorageError, commit, mode};
 use crate::transfer::resume::{self, Existing, Local, Plan};
 
 /// How long offers are planned before the disk thread takes other work. On a disk that answers that is a thousand of them.
@@ -58,7 +58,7 @@ impl Receiver {
             Ok(None) => return,
             Err(failure) => return self.on_refuse(header, failure),
         };
-        match self.decide(header, path).and_then(|(path, plan)| self.act(header, path, plan)) {
+        match self.decide(header, path).and_then(|decision| self.act(header, decision)) {
             Ok(()) => {}
             Err(error) if self.may_wait(&error, waits) => {
                 let (receiver, header) = (self.clone(), header.clone());
@@ -126,7 +126,7 @@ impl Receiver {
     }
 
     /// What an offer needs, and under which name.
-    fn decide(&self, header: &Header, path: WirePath) -> Result<(WirePath, Plan), StorageError> {
+    fn decide(&self, header: &Header, path: WirePath) -> Result<Decision, StorageError> {
         let ReceiveOptions { root, policy, .. } = &self.0.options;
         let part = match header.kind {
             Kind::File => Part::peek(root, &path, self.0.options.part_owner())?,
@@ -140,19 +140,23 @@ impl Receiver {
         }
         let there = if header.kind == Kind::Dir { root.stat_dir(&path)? } else { root.stat(&path)? };
         let is_own = there.as_ref().is_some_and(|there| self.0.options.was_delivered(there));
+        let changed = there.as_ref().map(|there| there.identity.ctime);
         let target = there.map(Existing::from);
         let local = Local { keeps: self.keeps(header, &path, target.as_ref()), target, is_own, part };
         let plan = resume::decide(header, &local, policy);
         let steps_aside = policy.if_exists == IfExists::Rename && local.target.is_some() && !policy.blind;
-        if steps_aside && matches!(plan, Plan::Receive(_) | Plan::MakeLink) {
-            return Ok(match self.aside(header, &path)? {
-                Aside::Same(aside) => (aside, Plan::Skip(SkipReason::Same)),
+        let decision = Decision { path, plan, changed };
+        if steps_aside && matches!(decision.plan, Plan::Receive(_) | Plan::MakeLink) {
+            return Ok(match self.aside(header, &decision.path)? {
+                Aside::Same(path, changed) => {
+                    Decision { path, plan: Plan::Skip(SkipReason::Same), changed: Some(changed) }
+                }
                 // A dry run says what would be; else the commit finds the name that is free by then.
-                Aside::Free(aside) if self.0.options.dry_run => (aside, plan),
-                Aside::Free(_) | Aside::None => (path, plan),
+                Aside::Free(path) if self.0.options.dry_run => Decision { path, ..decision },
+                Aside::Free(_) | Aside::None => decision,
             });
         }
-        Ok((path, plan))
+        Ok(decision)
     }
 
     /// Where what is on offer has stepped aside to already (in an earlier run, or over a connection that was lost before
@@ -161,62 +165,64 @@ impl Receiver {
         let ReceiveOptions { root, policy, .. } = &self.0.options;
         for path in commit::asides(path) {
             let Some(there) = root.stat(&path)? else { return Ok(Aside::Free(path)) };
-            let there = Existing::from(there);
+            let (changed, there) = (there.identity.ctime, Existing::from(there));
             let local =
                 Local { keeps: self.keeps(header, &path, Some(&there)), target: Some(there), ..Local::default() };
             if resume::decide(header, &local, policy) == Plan::Skip(SkipReason::Same) {
-                return Ok(Aside::Same(path));
+                return Ok(Aside::Same(path, changed));
             }
         }
         Ok(Aside::None)
     }
 
-    fn act(&self, header: &Header, path: WirePath, plan: Plan) -> Result<(), StorageError> {
+    fn act(&self, header: &Header, decision: Decision) -> Result<(), StorageError> {
+        let Decision { path, plan, changed } = decision;
         let root = &self.0.options.root;
         if matches!(plan, Plan::Receive(_) | Plan::MakeDir | Plan::MakeLink) {
             self.open_up_above(&path)?;
         }
         match plan {
-            Plan::Skip(SkipReason::Same) => return self.skip_same(header, path),
-            Plan::Skip(reason) => self.on_skip(header, reason),
+            Plan::Skip(reason) => return self.skip_there(header, path, reason, changed),
             Plan::Refuse(failure) => self.on_refuse(header, failure),
             Plan::SetMode => return self.set_mode(header, path),
             Plan::Receive(start) => self.on_start(header, path, start),
             Plan::MakeDir | Plan::MakeLink if self.0.options.dry_run => self.on_made(header, &path, false),
-            Plan::MakeDir if root.make_dir_for(&path, header.mode)? => self.commit_name(header, path),
-            Plan::MakeDir => {
-                if self.changes_what_is_there() {
-                    if mode::is_blind(header.mode) {
-                        // Not even what it holds could be looked at.
-                        root.open_up_dir(&path)?;
-                    }
-                    // What is to be put in it asks for this, and is planned before its name is known to be durable.
-                    self.keep_for_the_end(header, &path);
-                } else if mode::is_shut(header.mode) && !self.0.options.policy.blind {
-                    self.keep_as_it_is(&path)?;
-                    if mode::is_blind(header.mode) {
-                        root.open_up_dir(&path)?;
-                    }
-                }
-                if !self.is_in_doubt(&path)? {
-                    self.on_skip(header, SkipReason::Made);
-                    return Ok(());
-                }
-                self.after_names(header, path, |receiver, header| receiver.on_skip(header, SkipReason::Made));
-            }
+            Plan::MakeDir if root.make_dir_for(&path, header.mode)? => return self.commit_name(header, path),
+            Plan::MakeDir => return self.take_dir(header, path),
             Plan::MakeLink => match self.make_link(header, &path)? {
-                Some(made) => self.commit_name(header, made),
-                None => self.on_made(header, &path, false),
+                Some(made) => return self.commit_name(header, made),
+                None => return self.skip_there(header, path, SkipReason::Made, None),
             },
         }
         Ok(())
     }
 
-    /// Whether a directory that was there before gets the sender's time and mode. Who may replace nothing, or only fills
-    /// a drop box, does not get to shut one either.
-    fn changes_what_is_there(&self) -> bool {
-        let policy = &self.0.options.policy;
-        policy.if_exists == IfExists::Replace && !policy.blind
+    /// A directory that was there before gets the sender's time, unless who decides here lets nobody replace anything. It
+    /// gets its mode only from a sender that means to replace what is there: nobody else gets to shut one. Who only fills a
+    /// drop box changes nothing of it.
+    fn take_dir(&self, header: &Header, path: WirePath) -> Result<(), StorageError> {
+        let ReceiveOptions { root, policy, leaves_directories, .. } = &self.0.options;
+        if !policy.blind {
+            let replaces = policy.if_exists == IfExists::Replace;
+            let there = if replaces { None } else { root.stat_dir(&path)? };
+            let (mode, mtime) = match there {
+                None => (DirMode::Narrowed(header.mode), header.mtime),
+                // It is opened for what is put into it, and gets back what it had.
+                Some(there) if mode::is_shut(header.mode) && mode::is_shut(there.mode) => {
+                    (DirMode::Restored(there.mode), if *leaves_directories { there.mtime } else { header.mtime })
+                }
+                Some(_) => (DirMode::Kept, header.mtime),
+            };
+            if mode != DirMode::Kept && mode::is_blind(header.mode) {
+                // Not even what it holds could be looked at.
+                root.open_up_dir(&path)?;
+            }
+            if mode != DirMode::Kept || !leaves_directories {
+                // What is to be put in it asks for this, and is planned before its name is known to be durable.
+                self.keep_for_the_end(&path, DirMeta { mtime, mode });
+            }
+        }
+        self.skip_there(header, path, SkipReason::Made, None)
     }
 
     /// Lets this end's user into the directory that is to get a name, where it is shut both there and here: an earlier
@@ -224,7 +230,7 @@ impl Receiver {
     /// off. One that is shut only here was shut by its owner, and stays so.
     fn open_up_above(&self, path: &WirePath) -> Result<(), StorageError> {
         let Some(parent) = path.parent().filter(|_| !self.0.options.dry_run) else { return Ok(()) };
-        let is_shut = self.state().directories.get(&parent).is_some_and(|finish| mode::is_shut(finish.mode));
+        let is_shut = self.state().directories.get(&parent).is_some_and(|finish| finish.meta.is_shut());
         if is_shut { self.0.options.root.open_up_dir(&parent) } else { Ok(()) }
     }
 
@@ -237,11 +243,18 @@ impl Receiver {
     }
 
     /// A new directory or link is done when its name is durable, like a file.
-    fn commit_name(&self, header: &Header, path: WirePath) {
+    fn commit_name(&self, header: &Header, path: WirePath) -> Result<(), StorageError> {
+        let is_dir = header.kind == Kind::Dir;
+        self.in_doubt(&path, is_dir)?;
+        if is_dir {
+            // Nobody else has made a name in it.
+            self.state().doubted.insert(Some(path.clone()), true);
+        }
         let made = path.clone();
         self.after_names(header, path, move |receiver, header| {
-            receiver.on_made(header, &made, header.kind == Kind::Dir);
+            receiver.on_made(header, &made, is_dir);
         });
+        Ok(())
     }
 
     /// Goes on when the name is durable.
@@ -260,10 +273,19 @@ impl Receiver {
     }
 }
 
+/// What an offer needs.
+struct Decision {
+    /// Under which name.
+    path: WirePath,
+    plan: Plan,
+    /// When content or attributes of what is there were last changed, if there is anything.
+    changed: Option<Mtime>,
+}
+
 /// A name beside one that is taken.
 enum Aside {
-    /// What is on offer is there under this name.
-    Same(WirePath),
+    /// What is on offer is there under this name, and was last changed then.
+    Same(WirePath, Mtime),
     /// Nothing is there under this name.
     Free(WirePath),
     /// All are taken.

@@ -1,51 +1,97 @@
 //! What is there already: it must be as safe as what is sent, and have all that is carried over.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use super::Receiver;
-use crate::protocol::message::{Header, Mtime, SkipReason};
+use crate::broken::Rule;
+use crate::protocol::message::{Header, Kind, Mtime, SkipReason};
 use crate::protocol::path::WirePath;
 use crate::storage::{Committed, StorageError, Touch};
 use crate::transfer::resume::{self, COARSEST_STEP, Existing, Keeps};
 
+/// How long content may be in memory alone after it was written, where nobody syncs it. The kernel begins to write what is
+/// older than half a minute; a slow disk that is busy may take many times that.
+const UNWRITTEN_FOR: Duration = Duration::from_secs(15 * 60);
+
+/// What a file system's clock may be behind ours: it stamps with the time of the last tick.
+const TICK: Duration = Duration::from_millis(20);
+
 impl Receiver {
     /// What is there already is as good as sent, and so it has to be as safe: whoever made it may have been killed
-    /// before its name was durable.
-    pub(super) fn skip_same(&self, header: &Header, path: WirePath) -> Result<(), StorageError> {
-        if self.is_in_doubt(&path)? {
-            self.after_names(header, path, |receiver, header| receiver.on_skip(header, SkipReason::Same));
+    /// before its name was durable, or may not have synced its content. `changed` is when it was last changed.
+    pub(super) fn skip_there(
+        &self,
+        header: &Header,
+        path: WirePath,
+        reason: SkipReason,
+        changed: Option<Mtime>,
+    ) -> Result<(), StorageError> {
+        let is_in_doubt = self.is_in_doubt(&path, &header.kind)?;
+        let is_file = header.kind == Kind::File && reason == SkipReason::Same;
+        if is_file && changed.is_some_and(|changed| self.may_be_unwritten(changed)) {
+            self.after_content(header, path);
+        } else if is_in_doubt {
+            self.after_names(header, path, move |receiver, header| receiver.on_skip(header, reason));
         } else {
-            self.on_skip(header, SkipReason::Same);
+            self.on_skip(header, reason);
         }
         Ok(())
     }
 
+    /// Whether what was last changed then may not be on the disk.
+    fn may_be_unwritten(&self, changed: Mtime) -> bool {
+        let options = &self.0.options;
+        if !options.durable || options.dry_run || Rule::SkipDurably.is_broken() {
+            return false;
+        }
+        let is_recent = is_after(changed, SystemTime::now() - UNWRITTEN_FOR);
+        is_recent && self.state().written_until.is_none_or(|until| is_after(changed, until - TICK))
+    }
+
+    /// Goes on when the content of what is there is on the disk. That writes all of the file system, so it is done once for
+    /// all that was there before.
+    fn after_content(&self, header: &Header, path: WirePath) {
+        let (receiver, header, now) = (self.clone(), header.clone(), SystemTime::now());
+        let done = Box::new(move |result: Result<Committed, StorageError>| match result {
+            Ok(_) => {
+                let until = receiver.state().written_until.max(Some(now));
+                receiver.state().written_until = until;
+                receiver.on_skip(&header, SkipReason::Same);
+            }
+            Err(error) => receiver.on_refuse(&header, (&error).into()),
+        });
+        self.0.tools.committer.submit_there(self.0.options.root.clone(), path, done);
+    }
+
     /// Whether the name of what is there, or of a directory above it, is to be made durable before anybody relies on it.
     /// True for the first of a directory in each job.
-    pub(super) fn is_in_doubt(&self, path: &WirePath) -> Result<bool, StorageError> {
+    fn is_in_doubt(&self, path: &WirePath, kind: &Kind) -> Result<bool, StorageError> {
         let options = &self.0.options;
-        if !options.durable || options.dry_run {
+        if !options.durable || options.dry_run || Rule::SkipDurably.is_broken() {
             return Ok(false);
         }
-        self.doubt(path)?;
+        self.doubt(path, *kind == Kind::Dir)?;
         options.root.is_in_doubt(path)
     }
 
-    /// Doubts them where that matters.
-    pub(super) fn in_doubt(&self, path: &WirePath) -> Result<(), StorageError> {
-        if self.0.options.durable { self.doubt(path) } else { Ok(()) }
+    /// Doubts them where that matters. `is_dir`: other names are to lie below it.
+    pub(super) fn in_doubt(&self, path: &WirePath, is_dir: bool) -> Result<(), StorageError> {
+        if self.0.options.durable { self.doubt(path, is_dir) } else { Ok(()) }
     }
 
     /// Doubts the names that lead to `path`, each directory of them once.
-    fn doubt(&self, path: &WirePath) -> Result<(), StorageError> {
-        let mut at = Some(path.clone());
+    fn doubt(&self, path: &WirePath, is_dir: bool) -> Result<(), StorageError> {
+        let (mut at, mut leads_on) = (Some(path.clone()), is_dir);
         while let Some(path) = at {
             let parent = path.parent();
-            if !self.state().doubted.insert(parent.clone()) {
+            let before = self.state().doubted.get(&parent).copied();
+            if before.is_some_and(|led_on| led_on || !leads_on) {
                 return Ok(());
             }
-            self.0.options.root.doubt_names(&path)?;
-            at = parent;
+            self.state().doubted.insert(parent.clone(), leads_on);
+            self.0.options.root.doubt_names(&path, leads_on)?;
+            (at, leads_on) = (parent, true);
         }
         Ok(())
     }
@@ -62,10 +108,10 @@ impl Receiver {
             // A file that we may not even open is not ours to change; its content is the right one.
             Err(error) => {
                 self.remark_unset(&error);
-                return self.skip_same(header, path);
+                return self.skip_there(header, path, SkipReason::Same, None);
             }
         };
-        self.in_doubt(&path)?;
+        self.in_doubt(&path, false)?;
         let (receiver, header, mode) = (self.clone(), header.clone(), header.mode);
         let touch = Touch { root: options.root.clone(), source, path, mtime: header.mtime, mode };
         let touched = touch.source.clone();
@@ -105,6 +151,12 @@ impl Receiver {
             step
         })
     }
+}
+
+/// Whether a file system's time is later than one of ours.
+fn is_after(time: Mtime, other: SystemTime) -> bool {
+    let since = other.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    (time.secs, u64::from(time.nanos)) > (since.as_secs() as i64, u64::from(since.subsec_nanos()))
 }
 
 /// The coarsest step, a power of ten or that of FAT, that a time is a multiple of.

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use tracing::debug;
 
-use super::{File, Finish, Receiver};
+use super::{File, Finish, ReceiveOptions, Receiver};
 use crate::protocol::message::{Done, Failure, FileId, Message};
 use crate::protocol::path::WirePath;
+use crate::storage::Sync;
 use crate::transport::hurry;
 
 impl Receiver {
@@ -75,14 +76,10 @@ impl Receiver {
     }
 
     fn finish_directories(&self, directories: BTreeMap<WirePath, Finish>) {
-        // Innermost first: setting a child's metadata must not touch a parent that is done.
-        let root = &self.0.options.root;
-        for (path, Finish { mtime, mode, is_own, .. }) in directories.into_iter().rev() {
-            let set = match is_own {
-                true => root.restore_dir_meta(&path, mtime, mode),
-                false => root.set_dir_meta(&path, mtime, mode),
-            };
-            set.unwrap_or_else(|error| self.remark_unset(&error));
-        }
+        let ReceiveOptions { root, durable, .. } = &self.0.options;
+        let sync = if *durable { Sync::Durable } else { Sync::None };
+        let dirs = directories.into_iter().map(|(path, finish)| (path, finish.meta));
+        // Before the end is said: with it the sender takes all for safe.
+        root.finish_dirs(dirs, sync, |error| self.remark_unset(error));
     }
 }

@@ -232,7 +232,7 @@ fn name_here(place: &Place, name: &str) -> Outcome {
     let mut group = Group::new(Sync::Durable);
     let (sender, outcome) = mpsc::channel();
     let answer: Answer = Box::new(move |done| sender.send(done.map(|done| done.path)).unwrap());
-    group.add(job(Work::Names { root: place.root.clone(), path: wire(name) }, answer));
+    group.add(job(Work::There { root: place.root.clone(), path: wire(name), content: false }, answer));
     group.commit();
     outcome.recv().unwrap()
 }
@@ -318,7 +318,7 @@ fn a_job_that_is_dropped_is_told() {
     let (sender, outcome) = mpsc::channel();
     let mut group = Group::new(Sync::None);
     let answer: Answer = Box::new(move |done| sender.send(done).unwrap());
-    group.add(job(Work::Names { root: place.root.clone(), path: wire("dir") }, answer));
+    group.add(job(Work::There { root: place.root.clone(), path: wire("dir"), content: false }, answer));
     drop(group);
     assert_eq!(outcome.recv().unwrap().unwrap_err().status(), Status::Internal);
 }

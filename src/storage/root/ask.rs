@@ -68,9 +68,12 @@ impl Destination {
     ///
     /// # Errors
     /// When a directory on the way cannot be opened, or too many of those noted before could not be synced.
-    pub(crate) fn doubt_names(&self, path: &WirePath) -> Result<(), StorageError> {
+    ///
+    /// `leads_on`: other names lie below it, which are not durable before it is.
+    pub(crate) fn doubt_names(&self, path: &WirePath, leads_on: bool) -> Result<(), StorageError> {
+        let names = if leads_on { Names::Others } else { Names::Files };
         let noted = self.in_parent(path, |dir, _| {
-            self.unsynced().note_names(dir, Names::Files, || Ok(()))?;
+            self.unsynced().note_names(dir, names, || Ok(()))?;
             if self.unsynced().len() > UNSYNCED_MAX {
                 self.sync_new_names()?;
             }
@@ -152,7 +155,7 @@ mod tests {
         let place = Place::new();
         place.write("d/a", b"x");
         assert!(!place.root.is_in_doubt(&wire("d/a")).unwrap());
-        place.root.doubt_names(&wire("d/a")).unwrap();
+        place.root.doubt_names(&wire("d/a"), false).unwrap();
         assert!(place.root.is_in_doubt(&wire("d/a")).unwrap());
         let committer = crate::storage::Committer::start(crate::storage::Sync::Durable).unwrap();
         let (sender, done) = std::sync::mpsc::channel();

@@ -9,10 +9,11 @@ use rustix::io::Errno;
 
 use super::super::dir::{DIR_MODE, Dir, Unsynced};
 use super::super::error::{Op, StorageError, failed};
-use super::super::meta::{self, Meta};
+use super::super::meta::Meta;
+use super::super::mode;
 use super::super::source::Source;
-use super::super::{mode, system};
 use super::dirlinks::Dirlinks;
+use super::finish::{DirMeta, DirMode};
 use super::parents::Parents;
 use super::{Root, split};
 use crate::protocol::message::{Kind, Mtime};
@@ -137,20 +138,12 @@ impl Destination {
     /// # Errors
     /// When it is no directory or not ours.
     pub fn set_dir_meta(&self, path: &WirePath, mtime: Mtime, mode: u32) -> Result<(), StorageError> {
-        let decide = |there| mode::of_directory(mode, there, system::umask());
-        self.look_up(path.as_bytes())
-            .and_then(|dir| Ok(meta::apply(&*dir, mtime, decide)?))
-            .map_err(failed(Op::SetMeta, path.as_path()))
+        let dir = self.open_dir(path)?;
+        DirMeta { mtime, mode: DirMode::Narrowed(mode) }.apply(&dir).map_err(failed(Op::SetMeta, path.as_path()))
     }
 
-    /// Gives a directory back the time and mode that it had.
-    ///
-    /// # Errors
-    /// As [`Destination::set_dir_meta`].
-    pub fn restore_dir_meta(&self, path: &WirePath, mtime: Mtime, mode: u32) -> Result<(), StorageError> {
-        self.look_up(path.as_bytes())
-            .and_then(|dir| Ok(meta::apply(&*dir, mtime, |_| mode)?))
-            .map_err(failed(Op::SetMeta, path.as_path()))
+    pub(super) fn open_dir(&self, path: &WirePath) -> Result<Arc<Dir>, StorageError> {
+        self.look_up(path.as_bytes()).map_err(failed(Op::SetMeta, path.as_path()))
     }
 
     /// Makes the names in a directory durable; `None` is the root itself.

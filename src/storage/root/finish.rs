@@ -1,0 +1,145 @@
+//! Directories that are complete: their times and modes, set last, for writing into one changes its time.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::super::commit::{SYNC_EACH_MAX, Sync};
+use super::super::dir::Dir;
+use super::super::error::{Op, StorageError, failed};
+use super::super::{meta, mode, system};
+use super::Destination;
+use crate::protocol::message::Mtime;
+use crate::protocol::path::WirePath;
+
+/// What a directory gets when all is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DirMeta {
+    /// Its time of modification.
+    pub(crate) mtime: Mtime,
+    /// Its permission bits.
+    pub(crate) mode: DirMode,
+}
+
+/// What becomes of a directory's permission bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DirMode {
+    /// They stay as they are.
+    Kept,
+    /// Those go that these, less the umask, have not.
+    Narrowed(u32),
+    /// It had these before it was opened for what was put into it.
+    Restored(u32),
+}
+
+impl DirMeta {
+    /// Whether it will keep its own owner out.
+    pub(crate) fn is_shut(self) -> bool {
+        match self.mode {
+            DirMode::Kept => false,
+            DirMode::Narrowed(mode) | DirMode::Restored(mode) => mode::is_shut(mode),
+        }
+    }
+
+    pub(super) fn apply(self, dir: &Dir) -> Result<(), Errno> {
+        meta::apply(dir, self.mtime, |there| match self.mode {
+            DirMode::Kept => there,
+            DirMode::Narrowed(mode) => mode::of_directory(mode, there, system::umask()),
+            DirMode::Restored(mode) => mode,
+        })
+    }
+}
+
+impl Destination {
+    /// Sets times and modes of directories, which come in the order of their names, and makes that durable where `sync`
+    /// says so. What one cannot have is told to `unset`; the others get theirs.
+    pub(crate) fn finish_dirs(
+        &self,
+        dirs: impl DoubleEndedIterator<Item = (WirePath, DirMeta)>,
+        sync: Sync,
+        mut unset: impl FnMut(&StorageError),
+    ) {
+        let mut changed = Changed::default();
+        // Innermost first: what a child gets must not touch a parent that is done.
+        for (path, meta) in dirs.rev() {
+            let applied = self.open_dir(&path).and_then(|dir| {
+                let applied = meta.apply(&dir).map_err(failed(Op::SetMeta, path.as_path()));
+                changed.note(path, dir);
+                applied
+            });
+            applied.unwrap_or_else(|error| unset(&error));
+        }
+        if sync == Sync::Durable {
+            changed.sync(unset);
+        }
+    }
+}
+
+/// Directories whose times are not durable yet, by file system: more than are synced one by one need not be known.
+#[derive(Default)]
+struct Changed(HashMap<u64, Vec<(WirePath, Arc<Dir>)>>);
+
+impl Changed {
+    fn note(&mut self, path: WirePath, dir: Arc<Dir>) {
+        let known = self.0.entry(dir.id().dev).or_default();
+        if known.len() <= SYNC_EACH_MAX {
+            known.push((path, dir));
+        }
+    }
+
+    fn sync(self, mut unset: impl FnMut(&StorageError)) {
+        for dirs in self.0.into_values() {
+            if dirs.len() > SYNC_EACH_MAX && dirs[0].1.sync_file_system().is_ok() {
+                continue;
+            }
+            for (path, dir) in dirs {
+                dir.sync().unwrap_or_else(|error| unset(&failed(Op::Sync, path.as_path())(error)));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+    use crate::storage::testing::{Place, SOME_TIME, fail_sync, heal, wire};
+
+    fn finish(place: &Place, count: usize, sync: Sync) -> Vec<Op> {
+        let dirs = (0..count).map(|n| (wire(&format!("{n}")), DirMeta { mtime: SOME_TIME, mode: DirMode::Kept }));
+        let mut unset = Vec::new();
+        place.root.finish_dirs(dirs, sync, |error| unset.push(error.op));
+        unset
+    }
+
+    #[test]
+    fn times_of_directories_are_synced_few_or_many() {
+        for count in [1, 3 * SYNC_EACH_MAX] {
+            let place = Place::new();
+            for n in 0..count {
+                assert!(place.root.make_dir(&wire(&format!("{n}"))).unwrap());
+            }
+            fail_sync(&place.path("0"));
+            let unset = finish(&place, count, Sync::Durable);
+            assert_eq!(finish(&place, count, Sync::None), [], "nothing is synced");
+            heal();
+            // Of many the first that are asked one by one after the file system as a whole has failed.
+            assert!(unset.iter().all(|op| *op == Op::Sync), "{unset:?}");
+            assert!(count > 1 || unset.len() == 1, "{unset:?}");
+            assert_eq!(finish(&place, count, Sync::Durable), []);
+            for n in 0..count {
+                assert_eq!(place.path(n.to_string()).metadata().unwrap().mtime(), SOME_TIME.secs);
+            }
+        }
+    }
+
+    #[test]
+    fn a_directory_that_is_gone_keeps_no_other_from_its_time() {
+        let place = Place::new();
+        place.root.make_dir(&wire("1")).unwrap();
+        assert_eq!(finish(&place, 2, Sync::Durable), [Op::SetMeta]);
+        assert_eq!(place.path("1").metadata().unwrap().mtime(), SOME_TIME.secs);
+    }
+}
