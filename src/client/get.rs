@@ -292,6 +292,7 @@ fn receive_options(plan: &Plan) -> ReceiveOptions {
         },
         leaves_directories: false,
         dry_run: options.dry_run,
+        tells_plans: false,
         durable: options.sync,
         // A server decides what is in a file, never which names appear here.
         allows: Box::new(move |offer, path| {

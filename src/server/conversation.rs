@@ -350,6 +350,7 @@ impl Conversation {
             },
             leaves_directories: grant.if_exists(IfExists::Replace) != IfExists::Replace,
             dry_run: push.dry_run,
+            tells_plans: true,
             durable: self.shared.durable,
             owner: grant.part_owner(),
             delivered: grant.is_blind().then(|| self.shared.delivered.clone()),

@@ -63,7 +63,10 @@ impl Receiver {
             }
             let named = named.map(|name| name.to_string());
             self.0.tools.observer.planned(progress.path.clone(), header.size, start.from, start.why, named);
-            let verdict = Verdict::From { offset: start.from, why: start.why };
+            let verdict = match self.0.options.tells_plans {
+                true => Verdict::From { offset: start.from, why: start.why },
+                false => Verdict::Skip(SkipReason::Same),
+            };
             return self.close(header.id, answer(header.id, verdict), |_| ());
         }
         let io = Arc::new(FileIo::new(&self.0.options, self.0.tools.account.clone(), path, header, start));

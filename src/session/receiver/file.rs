@@ -278,6 +278,7 @@ mod tests {
             policy,
             leaves_directories: false,
             dry_run: false,
+            tells_plans: false,
             durable: false,
             allows: Box::new(|_, _| Ok(())),
             owner: None,

@@ -83,6 +83,8 @@ pub(crate) struct ReceiveOptions {
     pub(crate) leaves_directories: bool,
     /// Answer, but change nothing.
     pub(crate) dry_run: bool,
+    /// The sender knows of a dry run and hears what would be. One that does not know would send what it is asked for.
+    pub(crate) tells_plans: bool,
     /// The committer will sync what is written.
     pub(crate) durable: bool,
     /// Which names may be written at all; else why not.
