@@ -1,0 +1,152 @@
+//! A small ext4 in a file: mounted, cut off, and copied as it would be found after a power cut.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
+
+const BYTES: u64 = 32 << 20;
+/// `EXT4_IOC_SHUTDOWN`, which XFS and others have by the same number.
+const SHUTDOWN: &str = "open(my $d, '<', $ARGV[0]) or die $!; ioctl($d, 0x8004587D, pack('L', $ARGV[1])) or die $!;";
+/// Without the kernel's own commits of its journal while a test runs.
+const OPTIONS: &str = "loop,commit=3000,noatime";
+
+/// So often a disk is tried to be unmounted that is in use.
+const UNMOUNTS: u32 = 1000;
+
+/// How a disk is cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// All is written before.
+    AfterSync = 0,
+    /// What the journal has is written before, and no content.
+    AfterJournal = 1,
+    /// Nothing more is written.
+    AtOnce = 2,
+}
+
+/// A mounted image. It is unmounted when it is dropped.
+pub(crate) struct Mounted {
+    image: PathBuf,
+    at: PathBuf,
+}
+
+impl Mounted {
+    /// Makes an image.
+    pub(crate) fn format(image: &Path) {
+        File::create(image).and_then(|file| file.set_len(BYTES)).expect("an image");
+        run(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(image)).expect("mkfs.ext4 makes a file system");
+    }
+
+    pub(crate) fn mount(image: &Path, at: &Path) -> Result<Self, String> {
+        fs::create_dir_all(at).expect("a directory");
+        run(Command::new("mount").args(["-o", OPTIONS]).arg(image).arg(at))?;
+        Ok(Self { image: image.to_owned(), at: at.to_owned() })
+    }
+
+    /// What the program under test uses.
+    pub(crate) fn tree(&self) -> PathBuf {
+        self.at.join("tree")
+    }
+
+    /// Lets the journal have all that happened to names, times and modes, and no content but what belongs to that.
+    pub(crate) fn commit_journal(&self) {
+        let marker = File::options().append(true).create(true).open(self.at.join("marker"));
+        marker.and_then(|mut file| file.write_all(b".").and_then(|()| file.sync_all())).expect("the disk is there");
+    }
+
+    pub(crate) fn cut(&self, cut: Cut) {
+        let how = (cut as u32).to_string();
+        run(Command::new("perl").args(["-e", SHUTDOWN]).arg(&self.at).arg(how))
+            .expect("the file system can be cut off");
+    }
+
+    /// Copies the image as it is at this moment, as if nothing that is on its way would arrive. `None` when that is what it
+    /// was at the last copy of this number of writes.
+    pub(crate) fn copy(&self, to: &Path, last: &mut Option<String>) -> bool {
+        let device = fs::metadata(&self.at).expect("mounted").dev();
+        let device = format!("/sys/dev/block/{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
+        let state = || {
+            let read = |name: &str| fs::read_to_string(format!("{device}/{name}")).expect("a block device");
+            let stat: Vec<_> = read("stat").split_whitespace().map(str::to_owned).collect();
+            (read("inflight").split_whitespace().all(|count| count == "0"), format!("{} {}", stat[4], stat[6]))
+        };
+        loop {
+            let before = state();
+            if before.0 && last.as_ref() == Some(&before.1) {
+                return false;
+            }
+            if before.0 {
+                copy_data(&self.image, to);
+            }
+            let after = state();
+            if before.0 && after == before {
+                *last = Some(after.1);
+                return true;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // Another test of this process may be starting something, which has our open files until it is another program.
+        for _ in 0..UNMOUNTS {
+            if run(Command::new("umount").arg(&self.at)).is_ok() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        let _ = run(Command::new("umount").arg("-l").arg(&self.at));
+    }
+}
+
+/// Copies a file without its holes.
+pub(crate) fn copy_data(from: &Path, to: &Path) {
+    let from = File::open(from).expect("an image");
+    drop(fs::remove_file(to));
+    let to = File::create(to).expect("a copy");
+    let len = from.metadata().expect("an image").len();
+    to.set_len(len).expect("room");
+    let mut at = 0;
+    loop {
+        let start = match seek(&from, SeekFrom::Data(at)) {
+            Err(Errno::NXIO) => return,
+            start => start.expect("the file system knows its holes"),
+        };
+        at = seek(&from, SeekFrom::Hole(start)).expect("the file system knows its holes");
+        let mut bytes = vec![0; (at - start) as usize];
+        from.read_exact_at(&mut bytes, start).expect("an image");
+        to.write_all_at(&bytes, start).expect("room");
+    }
+}
+
+/// Runs a command; what it says is the error.
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(format!("{command:?}: {}", text.trim())) }
+}
+
+/// Why nothing can be mounted here, if so.
+pub(crate) fn missing() -> Option<String> {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let image = dir.path().join("image");
+    if !rustix::process::geteuid().is_root() {
+        return Some("only root mounts".to_owned());
+    }
+    for (tool, word) in [("mkfs.ext4", "-V"), ("perl", "-v"), ("mount", "-V")] {
+        if let Err(error) = Command::new(tool).arg(word).output() {
+            return Some(format!("{tool}: {error}"));
+        }
+    }
+    Mounted::format(&image);
+    Mounted::mount(&image, &dir.path().join("at")).err()
+}
