@@ -165,7 +165,8 @@
 //!   a file could not be given. For display only, escaped; at most [`REMARKS_MAX`] are said, and no more are shown.
 //! * `GoAway`: either end is about to stop. The sender sends no new header, then `End`. The receiver answers
 //!   headers that it has not begun with `Refuse(Cancelled)`. Files that are `From` may finish.
-//! * `Settled`: the receiver, once, after `End`, when every file is settled and directories have got their times.
+//! * `Settled`: the receiver, once, after `End`, when every file is settled and directories have got their times, durably
+//!   unless it was told otherwise.
 //! * The client closes with `Done` when `Settled` was said, by it or to it; with `Cancelled` when it only wanted to know
 //!   what it would get. If one half of the control stream ends before, the other end closes the connection; a reset of it
 //!   is treated alike.
@@ -243,7 +244,8 @@
 //! sender Header{0, dir "d"}  Header{1, "d/same"}  Header{2, "d/taken"}
 //! receiver Pos{0, Skip(Made)}  Pos{1, Skip(Same)}  Pos{2, Refuse(Exists)}
 //! ```
-//! **Dry run.** `Push{dry_run}`: the answers are real, `From` included, but settle the file; nothing else follows.
+//! **Dry run.** `Push{dry_run}`: the answers are real, `From` included, but settle the file; nothing else follows. A `Get`
+//! does not say so: a client that only looks answers `Skip(Same)` to what it would ask for, and nothing is sent.
 //! ```text
 //! C Header{0, "a", 3 MiB}  End{1, 3145728}       S Pos{0, From{0, Replace}}  Settled      C closes: Done
 //! ```

@@ -132,18 +132,3 @@ fn what_stands_in_the_way_is_named() {
         .says(&["qft: cannot make directory notes: a file is in the way of the directory"]);
     assert_eq!((local.read("notes"), remote.read("in/d")), (b"mine".to_vec(), b"a file".to_vec()));
 }
-
-#[test]
-fn a_dry_run_of_a_get_asks_for_no_content_however_large() {
-    let (server, local) = (Machine::new(), Machine::new());
-    server.write_large("shared/dir/large", 5 << 20);
-    server.write("shared/dir/small", "small");
-    let serve = server.serve("shared", "");
-    local.qft(["remote", "add", "box", serve.ticket()]).run().exits(0);
-    local.write("dir/large", "another");
-    let planned = local.run("get -n --json box:dir .");
-    let summary = planned.exits(0).json().pop().expect("a summary");
-    assert_eq!((&summary["files_planned"], &summary["bytes_written"]), (&2.into(), &0.into()));
-    local.run("get -n box:dir/large elsewhere").exits(0).says(&["would get 1 file"]);
-    assert_eq!(local.read("dir/large"), b"another");
-}
