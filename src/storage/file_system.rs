@@ -55,12 +55,6 @@ impl FileSystem {
         self.is_local()
     }
 
-    /// Whether closing a file may tell that a write has failed. These have nothing to do at a close (no `flush` among
-    /// their operations); NFS, FUSE and SMB send the last of it then.
-    pub(crate) fn tells_at_close(self) -> bool {
-        !self.is_local()
-    }
-
     /// Whether two names that differ in a byte are two names in this directory of it.
     ///
     /// False where that is not known for sure: FAT, exFAT, NTFS and their like fold case, some network file systems do,

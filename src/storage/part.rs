@@ -258,10 +258,6 @@ impl Part {
     /// Asks for what only closing a file tells: on NFS, FUSE and others the last write may fail there. The lock stays, for
     /// a second descriptor is closed. After a failure the content is gone, as after that of a sync.
     pub(crate) fn flush(&self) -> Result<(), StorageError> {
-        // A file that is mounted over a name of the directory lies elsewhere.
-        if self.id.dev == self.dir.id().dev && !self.dir.file_system().tells_at_close() {
-            return Ok(());
-        }
         system::flush(&self.file).map_err(|error| {
             self.distrust();
             StorageError::new(Op::Write, self.target.as_path(), error)
