@@ -156,7 +156,7 @@
 //! | S15 | strangers ended open invites | wrong invites end none | `guesses_end_no_invite_and_shut_out_nobody_behind_the_same_address` |
 //! | S16 | a log that nobody read held up signals | signals are caught where nothing is written | `a_server_whose_log_nobody_reads_serves_on_and_hears_signals` |
 //! | S17 | nested alternatives in a pattern panicked | one type of glob, bounded, whose errors are said | `a_pattern_that_cannot_be_matched_is_a_name_that_failed_and_no_more` |
-//! | S18 | single bytes far apart took memory without bound | gaps are counted, and are a violation beyond what packets can make | `every_packet_may_come_in_any_order_and_every_byte_may_not` |
+//! | S18 | single bytes far apart took memory without bound | gaps are counted, and are a violation beyond what packets can make | `single_bytes_with_gaps_between_them_are_a_violation` |
 //! | S19 | a partial file of another user was continued by root | a part belongs to whom the files beside it belong | `root_continues_nothing_that_another_user_has_put_there` |
 //! | S20 | root used lists of another user's home | as sshd's `StrictModes` | `root_uses_no_home_of_another_user` |
 //! | S21 | thousands of taken names held up every commit | few looks find a free name; clients take turns | `the_first_free_number_is_found_with_few_looks_however_many_are_taken` |
@@ -168,7 +168,7 @@
 //! | S27 | a file was skipped whose name a crash could still take away | a skip is as durable as a send | `a_skip_is_as_durable_as_a_send` |
 //! | S28 | the far end of ssh wrote to the terminal | escaped from the first byte | `control_characters_do_not_reach_the_terminal_and_text_does` |
 //! | S29 | strangers' packets spent the rate limit | only packets of those that were let in count | `a_flood_of_strangers_packets_spends_nothing_of_a_rate_limit` |
-//! | S30 | offers that were taken back, and directories, were all remembered | both are counted in the budget | `offers_that_are_given_up_at_once_are_not_all_remembered` |
+//! | S30 | offers that were taken back, and directories, were all remembered | both are counted in the budget | `of_more_directories_than_there_is_room_for_the_last_keep_their_own_time` |
 //! | S31 | a hole was believed where the file system had content | a hole is believed only of file systems that are known to tell the truth, and only if the rest accounts for all the room that the file takes; else it is read | `what_is_called_a_hole_and_is_none_arrives_whole` |
 //! | S32 | MD5 in lanes was unsafe code of an alpha | safe code, proven against `md-5` before its first use | `one_wrong_bit_in_one_lane_fails_the_self_test` |
 //!
