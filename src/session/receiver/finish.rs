@@ -112,18 +112,28 @@ impl Receiver {
     fn commit(&self, id: FileId, open: Open, waits: u32) {
         let proof = Proof { hasher: &self.0.tools.hasher, root: open.rules.announced() };
         match open.io.finish(!open.rules.has_ranges(), &proof) {
-            // Whoever made the directories that it lies in may not have lived to sync their names.
-            Ok(finished) => match (self.in_doubt(open.io.path(), false), finished) {
-                (Ok(()), Finished::New(part, room)) => self.submit(id, part, &open.io, room),
-                (Ok(()), Finished::Same(touch)) => {
-                    self.0.tools.committer.submit_touch(touch, self.told(id, open.io.path()));
-                }
-                (Err(error), _) => self.on_committed(id, Err(error)),
-            },
+            Ok(finished) => self.hand_over(id, open, finished, 0),
             // An empty file is opened here for the first time.
             Err(error) if self.may_wait(&error, waits) => {
                 let receiver = self.clone();
                 self.try_again(&error, move || receiver.commit(id, open, waits + 1));
+            }
+            Err(error) => self.on_committed(id, Err(error)),
+        }
+    }
+
+    fn hand_over(&self, id: FileId, open: Open, finished: Finished, waits: u32) {
+        // Whoever made the directories that it lies in may not have lived to sync their names.
+        match self.in_doubt(open.io.path(), false) {
+            Ok(()) => match finished {
+                Finished::New(part, room) => self.submit(id, part, &open.io, room),
+                Finished::Same(touch) => {
+                    self.0.tools.committer.submit_touch(touch, self.told(id, open.io.path()));
+                }
+            },
+            Err(error) if self.may_wait(&error, waits) => {
+                let receiver = self.clone();
+                self.try_again(&error, move || receiver.hand_over(id, open, finished, waits + 1));
             }
             Err(error) => self.on_committed(id, Err(error)),
         }

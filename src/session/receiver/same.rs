@@ -89,8 +89,12 @@ impl Receiver {
             if before.is_some_and(|led_on| led_on || !leads_on) {
                 return Ok(());
             }
-            self.state().doubted.insert(parent.clone(), leads_on);
             self.0.options.root.doubt_names(&path, leads_on)?;
+            // Only now: what could not be noted is to be noted when it is tried again.
+            let mut state = self.state();
+            let known = state.doubted.entry(parent.clone()).or_default();
+            *known |= leads_on;
+            drop(state);
             (at, leads_on) = (parent, true);
         }
         Ok(())
