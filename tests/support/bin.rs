@@ -313,6 +313,18 @@ struct Guard(Child);
 impl Guard {
     fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.0), signal).expect("it runs, or waits for its end to be taken");
+        // The sender of the signal goes on at once, and on a busy machine the threads do so for a while, too.
+        if signal == Signal::STOP {
+            wait_for("all its threads to stop", || self.is_stopped().then_some(()));
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        let Ok(threads) = fs::read_dir(format!("/proc/{}/task", self.0.id())) else { return true };
+        threads.flatten().all(|thread| {
+            let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_none_or(|(_, state)| !state.starts_with(['R', 'S', 'D']))
+        })
     }
 
     fn wait(&mut self, what: &str) -> ExitStatus {
