@@ -9,7 +9,7 @@ use super::args::LsArgs;
 use super::exit::{Complaint, Exit};
 use super::here::Here;
 use super::plan::{self, LsPlan, Place};
-use super::reach::{Missing, Reach, Reached, Wanted, explain, find, remember};
+use super::reach::{Reach, Reached, Wanted, explain, find, remember};
 use super::remote::{Spec, below};
 use super::run::gone;
 use super::sandbox::Sandbox;
@@ -29,15 +29,7 @@ pub(crate) fn run(args: &LsArgs) -> anyhow::Result<Exit> {
     let LsPlan { spec, far, pattern } = plan::ls(args, &Here::new(std::env::var_os(REMOTE_VARIABLE)))?;
     let dir = far.first().cloned().unwrap_or_default();
     let shown = escape(&below(&dir, &pattern)).to_string();
-    let reach = Reach {
-        patience: args.timeout,
-        sync: true,
-        missing: Missing::Refuse,
-        certificate: args.trust.certificate(),
-        rate_limit: None,
-        bind: args.trust.bind,
-        into: None,
-    };
+    let reach = Reach::without_files(args.timeout, &args.trust);
     let wanted = Wanted { spec: spec.as_ref(), far, ssh: &args.ssh, trust: &args.trust, json: args.json };
     let whom = find(wanted, &reach)?;
     let (place, far_end, note) = (whom.place, whom.far_end, whom.note);

@@ -14,7 +14,7 @@ use super::args::PartsArgs;
 use super::exit::{Complaint, Exit};
 use super::here::Here;
 use super::plan::{self, LsPlan, forgotten_colon};
-use super::reach::{Missing, Reach, Reached, Wanted, explain, find};
+use super::reach::{Reach, Reached, Wanted, explain, find};
 use super::remote::{Spec, below, is_remote, local_path};
 use super::run::gone;
 use super::signals::{HangUps, block_on};
@@ -108,15 +108,7 @@ fn there(place: &OsStr, args: &PartsArgs) -> anyhow::Result<Listing> {
         return here(&local_path(path)?, args);
     }
     let dir = far.first().cloned().unwrap_or_default();
-    let reach = Reach {
-        patience: args.timeout,
-        sync: true,
-        missing: Missing::Refuse,
-        certificate: args.trust.certificate(),
-        rate_limit: None,
-        bind: args.trust.bind,
-        into: None,
-    };
+    let reach = Reach::without_files(args.timeout, &args.trust);
     let wanted = Wanted { spec: spec.as_ref(), far, ssh: &args.ssh, trust: &args.trust, json: args.json };
     let whom = find(wanted, &reach)?;
     let pattern = match &whom.far_end {

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::args::{PingArgs, TrustArgs};
 use super::exit::{Complaint, Exit};
 use super::plan::Place;
-use super::reach::{Missing, Reach, Reached, Wanted, explain, find, remember};
+use super::reach::{Reach, Reached, Wanted, explain, find, remember};
 use super::remote::{Spec, parse_bare};
 use super::run::gone;
 use super::send::REMOTE_VARIABLE;
@@ -24,15 +24,7 @@ use crate::client::PingReport;
 pub(crate) fn run(args: &PingArgs) -> anyhow::Result<Exit> {
     let named = args.remote.clone().or_else(|| std::env::var_os(REMOTE_VARIABLE).filter(|value| !value.is_empty()));
     let (spec, trust) = parse_with_port(named.as_deref(), &args.trust)?;
-    let reach = Reach {
-        patience: args.timeout,
-        sync: true,
-        missing: Missing::Refuse,
-        certificate: trust.certificate(),
-        rate_limit: None,
-        bind: trust.bind,
-        into: None,
-    };
+    let reach = Reach::without_files(args.timeout, &trust);
     let wanted = Wanted { spec: spec.as_ref(), far: vec![Vec::new()], ssh: &args.ssh, trust: &trust, json: args.json };
     let whom = find(wanted, &reach)?;
     let (place, far_end) = (whom.place, whom.far_end);

@@ -15,7 +15,7 @@ use anyhow::Context as _;
 pub(crate) use self::find::{Wanted, find};
 use self::local::Local;
 pub(crate) use self::local::Missing;
-use super::args::{JobArgs, Limit};
+use super::args::{JobArgs, Limit, TrustArgs};
 use super::exit::Complaint;
 use super::plan::{Place, Standing};
 use super::sandbox::Sandbox;
@@ -112,6 +112,19 @@ impl Reach {
             certificate: job.trust.certificate(),
             rate_limit: Limit::rate_of(job.link.bwlimit),
             bind: job.trust.bind,
+            into: None,
+        }
+    }
+
+    /// For commands that move no file.
+    pub(crate) fn without_files(patience: Duration, trust: &TrustArgs) -> Self {
+        Self {
+            patience,
+            sync: true,
+            missing: Missing::Refuse,
+            certificate: trust.certificate(),
+            rate_limit: None,
+            bind: trust.bind,
             into: None,
         }
     }

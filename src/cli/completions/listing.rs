@@ -18,7 +18,7 @@ use super::super::args::{Command, HostKeyArg, LsArgs};
 use super::super::config;
 use super::super::here::Here;
 use super::super::plan::{self, LsPlan};
-use super::super::reach::{Missing, Reach, Reached, Wanted, find};
+use super::super::reach::{Reach, Reached, Wanted, find};
 use super::super::remote::Spec;
 use super::super::send::REMOTE_VARIABLE;
 use super::super::ssh::without_questions;
@@ -106,15 +106,7 @@ fn may_be_asked(spec: Option<&Spec>, is_far: bool) -> bool {
 
 fn list(args: &LsArgs, plan: LsPlan, names: &mpsc::Sender<Vec<Name>>) -> anyhow::Result<()> {
     let LsPlan { spec, far, pattern } = plan;
-    let reach = Reach {
-        patience: args.timeout,
-        sync: true,
-        missing: Missing::Refuse,
-        certificate: args.trust.certificate(),
-        rate_limit: None,
-        bind: args.trust.bind,
-        into: None,
-    };
+    let reach = Reach::without_files(args.timeout, &args.trust);
     let wanted = Wanted { spec: spec.as_ref(), far, ssh: &args.ssh, trust: &args.trust, json: true };
     let whom = find(wanted, &reach)?;
     let pattern = match &whom.far_end {

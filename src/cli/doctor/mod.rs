@@ -15,7 +15,7 @@ use super::args::DoctorArgs;
 use super::exit::{Complaint, Exit};
 use super::ping::{Trips, parse_with_port};
 use super::plan::Place;
-use super::reach::{Missing, Reach, Reached, Wanted, explain, find, remember};
+use super::reach::{Reach, Reached, Wanted, explain, find, remember};
 use super::run::gone;
 use super::signals::{HangUps, Signals, block_on};
 use super::size;
@@ -46,10 +46,7 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
     let verdict = match &spec {
         // Whoever cannot show a key need not knock.
         Some(spec) if exit == Exit::Done => {
-            let certificate = trust.certificate();
-            let (missing, rate_limit, into) = (Missing::Refuse, None, None);
-            let bind = trust.bind;
-            let reach = Reach { patience: PATIENCE, sync: true, missing, certificate, rate_limit, bind, into };
+            let reach = Reach::without_files(PATIENCE, &trust);
             let far = vec![Vec::new()];
             let whom = find(Wanted { spec: Some(spec), far, ssh: &args.ssh, trust: &trust, json: args.json }, &reach)?;
             whom.note.iter().for_each(|line| out.row("", line));

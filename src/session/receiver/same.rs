@@ -91,10 +91,7 @@ impl Receiver {
             }
             self.0.options.root.doubt_names(&path, leads_on)?;
             // Only now: what could not be noted is to be noted when it is tried again.
-            let mut state = self.state();
-            let known = state.doubted.entry(parent.clone()).or_default();
-            *known |= leads_on;
-            drop(state);
+            *self.state().doubted.entry(parent.clone()).or_default() |= leads_on;
             (at, leads_on) = (parent, true);
         }
         Ok(())
