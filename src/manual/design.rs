@@ -29,8 +29,8 @@
 //! durability nearly free for small files ([`commit`](crate::storage::commit)). What needed no content is as safe: before a
 //! file is called unchanged, or its name taken, the names that lead to it are synced once a job, for whoever gave them may
 //! have been killed before; and a content that was written minutes ago, by whomever, is written to the disk. Directories
-//! get their times last, and those are synced before the job is called over. `tests/cuts.rs` takes the power away after
-//! each call that changes the disk, in every kind of run, and looks.
+//! get their times last, and those are synced before the job is called over. `tests/privileged/cuts.rs` takes the power
+//! away after each call that changes the disk, in every kind of run, and looks.
 //!
 //! **The reader never waits for the disk.** Streams are read as packets come, in any order, and written by
 //! offset. Ordered reads stall behind every lost packet, and on fast lossy links QUIC's reassembly gives the

@@ -25,7 +25,7 @@ pub(crate) use self::outcome::Outcome;
 pub(crate) use self::serve::Serve;
 
 /// Longest wait for anything at all: far above what a loaded machine needs, so only a hang reaches it.
-const DEADLINE: Duration = Duration::from_secs(90);
+const DEADLINE: Duration = Duration::from_secs(240);
 /// Time between two looks at something that another process does.
 const LOOK: Duration = Duration::from_millis(5);
 /// The user that a machine's administrator becomes, so that permissions hold for it.

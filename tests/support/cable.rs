@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-use crate::namespace::{Namespace, ip};
+use super::namespace::{Namespace, ip};
 
 /// Where the server is.
 pub(crate) const FAR: &str = "10.211.0.2";

@@ -2,17 +2,38 @@
 #![allow(dead_code, reason = "every test program uses another part of it")]
 #![allow(unreachable_pub, reason = "test programs have no outside")]
 
+#[cfg(test)]
+pub mod alone;
 pub mod field;
 pub mod pair;
 pub mod peer;
 pub mod relay;
 pub mod tree;
 
+// What drives the real program is for tests alone: the fuzz targets, which share the rest, have no program.
+#[cfg(test)]
+pub mod any_server;
+#[cfg(test)]
+pub mod bin;
+#[cfg(test)]
+pub mod cable;
+#[cfg(test)]
+#[path = "../../benches/compare/namespace.rs"]
+pub mod namespace;
+#[cfg(test)]
+pub mod odd_disk;
+#[cfg(test)]
+pub mod screen;
+#[cfg(test)]
+pub mod snapshot;
+#[cfg(test)]
+pub mod sshd;
+
 use std::future::Future;
 use std::time::{Duration, Instant};
 
 /// Far beyond what anything here takes; only a hang reaches it.
-pub const LONG: Duration = Duration::from_secs(60);
+pub const LONG: Duration = Duration::from_secs(120);
 
 /// The result of `work`, which must not hang.
 pub async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {

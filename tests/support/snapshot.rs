@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 use regex::Regex;
 
-use crate::bin::Machine;
-use crate::terminal::{COLUMNS, Terminal};
+use super::bin::Machine;
+use super::screen::{COLUMNS, Terminal};
 
 /// Says that snapshots are to be written, not compared.
 const VARIABLE: &str = "QFT_SNAPSHOTS";

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::bin::{Machine, Qft, wait_for};
+use super::bin::{Machine, Qft, wait_for};
 
 /// Ports tried before giving up: another process may take one between its choice and its use.
 const ATTEMPTS: u32 = 5;

@@ -1,7 +1,7 @@
 //! What each fuzz target does with one input.
 //!
 //! A target's body is one function, which panics when something is wrong. `fuzz_targets/` hands it what libFuzzer makes
-//! up, under AddressSanitizer; `tests/corpus.rs` hands it what is committed in `corpus/`, as an ordinary test:
+//! up, under AddressSanitizer; `tests/library/corpus.rs` hands it what is committed in `corpus/`, as an ordinary test:
 //!
 //! ```text
 //! cargo +nightly fuzz run --fuzz-dir tests/fuzz frames /tmp/new tests/fuzz/corpus/frames

@@ -1,0 +1,175 @@
+//! Power cuts and kills after each system call that changes the disk, with the real program on a real ext4.
+//!
+//! One run of each kind is held after each such call of the end that receives. Then the disk is looked at as a power cut at
+//! that moment would leave it, and held against what the client has said by then: with a journal that has only what the
+//! program synced, and with one that has every name and no content. Other runs are really cut off, or killed; then the same
+//! command is run to its end, and the power fails at once.
+//!
+//! The ordinary form does this after some calls of each kind of run, at one of the two ends. With `QFT_CUTS=1` it is after
+//! each call at both ends in all ways, with `QFT_CUTS=5` after every fifth, and each kind of run has a line of its own.
+
+mod disk;
+mod judge;
+mod room;
+mod scene;
+mod support;
+mod tracer;
+mod tree;
+
+use std::cell::Cell;
+
+use disk::Cut;
+use judge::Counts;
+use room::{End, Journal, Role, Room};
+use scene::{FILES, SCENES, SMALL_FILES};
+
+/// After every so many calls there is a cut.
+const EVERY: &str = "QFT_CUTS";
+
+const ROLES: [Role; 2] = [Role::Server, Role::Client];
+
+/// What the environment says; `None` for the ordinary form.
+fn every() -> Option<u64> {
+    Some(std::env::var(EVERY).ok()?.parse().expect("QFT_CUTS is a number"))
+}
+
+/// A room, where there can be one.
+fn room() -> Option<Room> {
+    match disk::missing() {
+        None => Some(Room::new()),
+        Some(why) => {
+            println!("skipped: {why}");
+            None
+        }
+    }
+}
+
+/// Prints what came of all, and fails when anything was lost.
+fn conclude(what: &str, all: &Counts) {
+    println!("{what:52} {all}");
+    assert_eq!(all.bad(), 0, "{what}: {:#?}", all.complaints);
+}
+
+#[test]
+fn what_was_reported_survives_a_power_cut_after_any_call() {
+    /// So many calls are between two looks of the ordinary form.
+    const USUALLY: u64 = 23;
+    let Some(mut room) = room() else { return };
+    let mut all = Counts::default();
+    for (number, scene) in SCENES.into_iter().enumerate() {
+        let ways = ROLES.into_iter().flat_map(|role| [(role, Journal::Late), (role, Journal::Early)]);
+        for (way, (role, journal)) in ways.enumerate() {
+            let Some(every) = every() else {
+                // Of the four ways that there are, the ordinary form goes one.
+                if way == number % 4 {
+                    all += room.sweep(scene, role, journal, number as u64, USUALLY);
+                }
+                continue;
+            };
+            let counts = room.sweep(scene, role, journal, number as u64, every);
+            println!("{:16} {role:?} receives, journal {journal:?}: {counts}", scene.name);
+            all += counts;
+        }
+    }
+    conclude("cuts", &all);
+}
+
+#[test]
+fn what_a_cut_or_a_kill_leaves_is_finished_by_the_same_command() {
+    /// The ordinary form interrupts each kind of run after one of the first so many calls.
+    const AFTER: u64 = 60;
+    let Some(mut room) = room() else { return };
+    let mut all = Counts::default();
+    let ends =
+        [End::Killed, End::Power(Cut::AtOnce), End::Lost, End::Power(Cut::AfterJournal), End::Power(Cut::AfterSync)];
+    for (number, scene) in SCENES.into_iter().filter(|scene| !scene.is_dry()).enumerate() {
+        for role in ROLES {
+            let Some(every) = every() else {
+                if role as usize == number % 2 {
+                    let end = ends[number % ends.len()].of(role);
+                    let nth = 1 + 13 * number as u64 % AFTER;
+                    all += room.interrupted(scene, role, end, |call, _| call == nth).unwrap_or_default();
+                }
+                continue;
+            };
+            for end in ends.into_iter().filter(|end| end.of(role) == *end) {
+                let each = |nth| room.interrupted(scene, role, end, |call, _| call == nth);
+                let first = 1 + number as u64 % every;
+                let counts =
+                    (first..).step_by(every as usize).map_while(each).fold(Counts::default(), |mut sum, counts| {
+                        sum += counts;
+                        sum
+                    });
+                println!("{:16} {role:?} receives, {end:?}: {counts}", scene.name);
+                all += counts;
+            }
+        }
+    }
+    conclude("cuts and kills, and the same command again", &all);
+}
+
+#[test]
+fn directories_have_their_times_though_the_connection_was_lost_after_the_last_file() {
+    let Some(mut room) = room() else { return };
+    let mut all = Counts::default();
+    for name in ["first", "skip, first"] {
+        for role in ROLES {
+            let named = Cell::new(0);
+            // What gets a time after the last file has its name is a directory.
+            let is_time = |_, call: &str| {
+                named.set(named.get() + usize::from(call.starts_with("rename")));
+                named.get() == FILES && call == "utimensat"
+            };
+            all +=
+                room.interrupted(scene::named(name), role, End::Lost.of(role), is_time).expect("directories get times");
+        }
+    }
+    conclude("connections lost after the last file", &all);
+}
+
+#[test]
+fn broken_rules_are_found() {
+    let Some(mut room) = room() else { return };
+    for (rule, find) in [
+        ("sync-directories", loses_names as fn(&mut Room) -> Counts),
+        ("skip-durably", trusts_names),
+        ("skip-durably", trusts_what_is_in_memory),
+        ("skip-by-stamp", trusts_content),
+        ("compare-digests", compares_nothing),
+    ] {
+        room.break_rule(Some(rule));
+        let counts = find(&mut room);
+        println!("without {rule:18} {counts}");
+        assert!(counts.bad() > 0, "without {rule} nothing was found");
+        room.break_rule(None);
+        conclude(rule, &find(&mut room));
+    }
+}
+
+fn loses_names(room: &mut Room) -> Counts {
+    room.sweep(scene::named("first"), Role::Server, Journal::Late, 0, 23)
+}
+
+/// A name that was given and not synced is trusted by the next run.
+fn trusts_names(room: &mut Room) -> Counts {
+    let named = Cell::new(0);
+    // All have their names, and the directory has not been synced.
+    let last = |_, call: &str| {
+        named.set(named.get() + usize::from(call == "renameat"));
+        named.get() == SMALL_FILES
+    };
+    room.interrupted(scene::named("files"), Role::Client, End::Killed, last).expect("files get names")
+}
+
+/// So is a content.
+fn trusts_what_is_in_memory(room: &mut Room) -> Counts {
+    room.sweep(scene::named("files, not synced"), Role::Client, Journal::Late, 0, 23)
+}
+
+fn trusts_content(room: &mut Room) -> Counts {
+    room.sweep(scene::named("updated"), Role::Client, Journal::Late, 0, 23)
+}
+
+fn compares_nothing(room: &mut Room) -> Counts {
+    room.sweep(scene::named("resumed"), Role::Server, Journal::Late, 0, 23)
+}

@@ -1,0 +1,187 @@
+//! Names that a disk takes for one, names that nothing must be put in place of, and the limits of renaming.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::process::Signal;
+
+use super::{BEHIND, DISK, failing, has_strace, with_disk};
+use crate::support::bin::{Machine, wait_for};
+
+/// Pairs that differ in case: small, larger than a chunk, directories.
+fn write_pairs(machine: &Machine) {
+    for (name, byte) in [("B", b'B'), ("b", b'b')] {
+        machine.write(&format!("src/{name}"), vec![byte; 3 << 20]);
+    }
+    for (name, content) in [("C", "C"), ("c", "c"), ("D/x", "D"), ("d/x", "d"), ("D/y", "D"), ("d/z", "z")] {
+        machine.write(&format!("src/{name}"), content);
+    }
+}
+
+fn check_first_stay_whole(machine: &Machine, top: &str) {
+    for run in 0..2 {
+        let sent = machine.run(&format!("send src/ --to local:{top}"));
+        sent.exits(3);
+        for (second, first) in [("b", "B"), ("c", "C"), ("d", "D"), ("d/x", "D")] {
+            sent.says(&[&format!("failed: {second}:"), &format!("{first} has this name")]);
+        }
+        for name in ["B", "C", "D/x", "D/y"] {
+            assert!(
+                machine.read(&format!("{top}/{name}")) == machine.read(&format!("src/{name}")),
+                "{name} in run {run}"
+            );
+        }
+        assert!(!machine.has(&format!("{top}/D/z")), "what lies in a directory that was refused");
+    }
+}
+
+#[test]
+fn of_two_names_that_the_disk_takes_for_one_the_first_stays_whole_and_the_second_fails() {
+    let Some((_disk, machine)) = with_disk("ci=1") else { return };
+    write_pairs(&machine);
+    check_first_stay_whole(&machine, "disk/x");
+    assert_eq!(machine.tree(&format!("{BEHIND}/x")), ["B", "C", "D/", "D/x", "D/y"]);
+    // What replaces nothing needs no refusal, and loses nothing.
+    machine.run("send src/C src/c --if-exists rename --to local:disk/y").exits(0);
+    assert_eq!(machine.tree(&format!("{BEHIND}/y")).len(), 2);
+}
+
+#[test]
+fn the_same_on_ntfs_as_it_is_mounted_for_windows() {
+    let machine = Machine::new();
+    let image = machine.write("image", "");
+    fs::File::options().write(true).open(&image).and_then(|file| file.set_len(64 << 20)).expect("ours");
+    let quiet = |command: &mut Command| {
+        command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    };
+    let mount = machine.path(DISK);
+    fs::create_dir_all(&mount).expect("made");
+    let made = quiet(Command::new("mkfs.ntfs").args(["-F", "-Q"]).arg(&image));
+    if !made || !quiet(Command::new("lowntfs-3g").args(["-o", "ignore_case"]).arg(&image).arg(&mount)) {
+        println!("skipped: this needs root, FUSE and ntfs-3g");
+        return;
+    }
+    let unmount = Unmount(&mount);
+    write_pairs(&machine);
+    check_first_stay_whole(&machine, "disk/x");
+    drop(unmount);
+}
+
+struct Unmount<'a>(&'a Path);
+
+impl Drop for Unmount<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0).status();
+    }
+}
+
+#[test]
+fn on_a_disk_that_tells_them_apart_both_arrive_also_through_fuse() {
+    let machine = Machine::new();
+    write_pairs(&machine);
+    machine.run("send src/ --to local:plain").exits(0);
+    assert_eq!(machine.tree("plain"), machine.tree("src"));
+    let Some((_disk, machine)) = with_disk("") else { return };
+    write_pairs(&machine);
+    for _ in 0..2 {
+        machine.run("send src/ --to local:disk/x").exits(0);
+        for name in ["B", "b", "C", "c", "D/x", "d/x", "D/y", "d/z"] {
+            assert!(machine.read(&format!("{BEHIND}/x/{name}")) == machine.read(&format!("src/{name}")), "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_file_is_not_replaced_by_one() {
+    let machine = Machine::new();
+    machine.write("f", "new");
+    fs::create_dir(machine.path("dev")).expect("made");
+    for (name, target) in
+        [("stdout", "/proc/self/fd/1"), ("null", "/dev/null"), ("nothing", "missing"), ("fd", "stdout")]
+    {
+        let link = machine.path(&format!("dev/{name}"));
+        symlink(target, &link).expect("made");
+        machine.run(&format!("get local:f dev/{name}")).exits(2).says(&[name, "'-'"]);
+        assert_eq!(fs::read_link(&link).expect("still a link"), Path::new(target));
+    }
+    machine.run("get local:f /dev/null").exits(2).says(&["/dev/null", "'-'"]);
+    machine.run("get local:f -").exits(0).prints("new");
+}
+
+#[test]
+fn a_link_to_a_file_stands_for_that_file() {
+    let machine = Machine::new();
+    machine.write("f", "new");
+    machine.write("elsewhere/real", "the old one");
+    symlink("elsewhere/real", machine.path("link")).expect("made");
+    machine.run("get local:f link").exits(0);
+    assert_eq!(fs::read_link(machine.path("link")).expect("still a link"), Path::new("elsewhere/real"));
+    assert_eq!(machine.read("elsewhere/real"), b"new");
+}
+
+#[test]
+fn without_sparing_renames_and_hard_links_names_are_spared_all_the_same() {
+    let machine = Machine::new();
+    if !has_strace(&machine) {
+        return;
+    }
+    machine.write("f", "first");
+    let poor = "strace -f -qq -o /dev/null -e trace=renameat2,linkat -e inject=renameat2:error=EINVAL \
+                -e inject=linkat:error=EPERM";
+    for policy in ["skip", "fail", "rename"] {
+        machine.write("f", "first");
+        machine.under(poor, &format!("send --if-exists {policy} f --to local:{policy}")).run().exits(0);
+        assert_eq!(machine.tree(policy), ["f"]);
+        machine.write("f", "second, longer");
+        let again = machine.under(poor, &format!("send --if-exists {policy} f --to local:{policy}")).run();
+        again.exits(if policy == "fail" { 7 } else { 0 });
+        assert_eq!(machine.read(&format!("{policy}/f")), b"first", "{policy}");
+        assert_eq!(machine.has(&format!("{policy}/f~1")), policy == "rename");
+    }
+    // A link takes its name in the same way.
+    symlink("f", machine.path("l")).expect("made");
+    fs::create_dir(machine.path("t")).expect("made");
+    fs::rename(machine.path("l"), machine.path("t/l")).expect("made");
+    machine.under(poor, "send --links --if-exists skip t --to local:links").run().exits(0);
+    assert_eq!(fs::read_link(machine.path("links/t/l")).expect("a link"), Path::new("f"));
+}
+
+#[test]
+fn a_rename_that_fails_leaves_no_empty_file_under_the_name() {
+    let machine = Machine::new();
+    if !has_strace(&machine) {
+        return;
+    }
+    machine.write("f", "content");
+    let broken = failing("renameat2,linkat,renameat,rename", "EPERM", &[]);
+    let broken = broken
+        .replace("inject=renameat2,linkat,renameat,rename:error=EPERM", "inject=linkat,renameat,rename:error=EPERM")
+        + " -e inject=renameat2:error=EINVAL";
+    machine.under(&broken, "send --if-exists skip f --to local:there").run().exits(7);
+    assert!(!machine.has("there/f"));
+    machine.run("send --if-exists skip f --to local:there").exits(0);
+    assert_eq!(machine.read("there/f"), b"content");
+}
+
+#[test]
+fn names_as_long_as_the_disk_has_them_arrive_and_are_continued_and_longer_ones_fail_alone() {
+    let Some((_disk, machine)) = with_disk("namemax=143") else { return };
+    let longest = "n".repeat(143);
+    machine.write_large(&format!("s/{longest}"), 8 << 20);
+    machine.write("s/short", "x");
+    let sending = machine.run_on(&format!("send --bwlimit 1M s/{longest} --to local:{DISK}"));
+    let part = || machine.tree(DISK).into_iter().find(|name| name.ends_with(".qft-part"));
+    let part = wait_for("the first bytes", || part().filter(|part| machine.path(DISK).join(part).metadata().is_ok()));
+    assert_eq!(part.len(), 143);
+    sending.signal(Signal::INT);
+    sending.end();
+    machine.write(&format!("s/{}", "m".repeat(144)), "x");
+    machine.run(&format!("send -v s/ --to local:{DISK}")).exits(3).says(&["mmm", "name"]);
+    assert_eq!(machine.tree(DISK), [longest.as_str(), "short"]);
+    // A name beside it would be too long, which is said of that file.
+    machine.write(&format!("t/{longest}"), "another");
+    machine.run(&format!("send --if-exists rename t/ --to local:{DISK}")).exits(1).says(&["nnn"]);
+    assert_eq!(machine.tree(DISK), [longest.as_str(), "short"]);
+}

@@ -1,0 +1,100 @@
+//! Calls that a disk refuses: those that the content needs, and those that it does not.
+
+use std::fs;
+use std::process::Stdio;
+
+use super::{BEHIND, failing, has_strace, with_disk};
+use crate::support::bin::Machine;
+
+#[test]
+fn a_mode_or_time_that_is_refused_is_one_note_and_the_content_arrives() {
+    let machine = Machine::new();
+    if !has_strace(&machine) {
+        return;
+    }
+    for n in 0..20 {
+        machine.write(&format!("tree/d/{n}"), format!("content {n}"));
+    }
+    for call in ["fchmod", "utimensat"] {
+        for error in ["EPERM", "EOPNOTSUPP", "EINVAL"] {
+            let there = format!("{call}-{error}");
+            let line = format!("send tree --to local:{there}");
+            let sent = machine.under(&failing(call, error, &[]), &line).run();
+            sent.exits(0).says(&["note:", "time and mode"]);
+            let notes = sent.stderr.lines().filter(|line| line.starts_with("note:")).count();
+            assert_eq!(notes, 1, "{}", sent.stderr);
+            for n in 0..20 {
+                assert_eq!(machine.read(&format!("{there}/tree/d/{n}")), format!("content {n}").into_bytes());
+            }
+            assert_eq!(machine.tree(&there).len(), 22, "no part is left");
+            let line = format!("get local:tree got-{there}/");
+            machine.under(&failing(call, error, &[]), &line).run().exits(0).says(&["note:", "time and mode"]);
+        }
+    }
+}
+
+#[test]
+fn a_server_says_what_could_not_be_set_to_the_client_that_sent_it() {
+    let Some((_disk, machine)) = with_disk("chmod=EPERM") else { return };
+    machine.write("f", "content");
+    let serve = machine.serve("disk", "");
+    let client = Machine::new();
+    client.write("f", "content");
+    client.qft(["send", "f", "--to", serve.ticket()]).run().exits(0).says(&["note:", "time and mode"]);
+    assert_eq!(machine.read(&format!("{BEHIND}/f")), b"content");
+}
+
+#[test]
+fn locks_that_are_refused_decide_nothing() {
+    let machine = Machine::new();
+    if !has_strace(&machine) {
+        return;
+    }
+    machine.write_large("f", 3 << 20);
+    for error in ["ENOLCK", "EOPNOTSUPP", "ENOSYS"] {
+        machine.under(&failing("flock", error, &[]), &format!("send f --to local:{error}")).run().exits(0);
+        assert!(machine.read(&format!("{error}/f")) == machine.read("f"));
+    }
+}
+
+#[test]
+fn what_only_closing_a_file_tells_is_heard() {
+    let machine = Machine::new();
+    if !has_strace(&machine) {
+        return;
+    }
+    machine.write_large("f", 3 << 20);
+    fs::create_dir(machine.path("there")).expect("made");
+    let (part, name) = (machine.path("there/.f.qft-part"), machine.path("there/f"));
+    let full = failing("close", "EDQUOT", &[&part, &name]);
+    for line in ["send --no-sync f --to local:there", "send f --to local:there"] {
+        machine.under(&full, line).run().exits(7).says(&["failed: f", "quota"]);
+        assert!(!machine.has("there/f"), "{line}");
+    }
+    machine.run("send f --to local:there").exits(0);
+}
+
+#[test]
+fn a_disk_that_has_no_room_at_the_last_moment_gets_no_file_called_done() {
+    let Some((_disk, machine)) = with_disk("flush=EDQUOT") else { return };
+    machine.write("f", "content");
+    for line in ["send --no-sync f --to local:disk", "send f --to local:disk", "get --no-sync local:f disk/got"] {
+        let done = machine.run(line);
+        assert!(done.code != Some(0), "{line}: {}", done.stderr);
+        done.says(&["failed: f"]);
+    }
+    assert!(!machine.has(&format!("{BEHIND}/f")) && !machine.has(&format!("{BEHIND}/got")));
+}
+
+#[test]
+fn standard_output_that_fails_when_it_is_closed_is_a_failure() {
+    let machine = Machine::new();
+    if !has_strace(&machine) {
+        return;
+    }
+    machine.write("f", "content");
+    let out = machine.path("out");
+    let line = format!("{} qft get local:f - >out", failing("close", "EDQUOT", &[&out]));
+    let output = machine.shell(&line).stdin(Stdio::null()).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+}
