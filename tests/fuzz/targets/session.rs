@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use qft::digest::CHUNK_BYTES;
+use qft::protocol::FILE_BYTES_MAX;
 use qft::protocol::close::CloseCode;
 use qft::protocol::message::{
     Done, Failure, FileId, Get, Have, IfExists, LinkReport, List, Message, Pos, Probe, ProbeKind, Push, SkipReason,
@@ -168,7 +169,8 @@ pub(super) fn answer(cursor: &mut Cursor<'_>) -> Message {
         4 => Message::Pos(Pos { id, verdict: Verdict::Refuse(failure(cursor)) }),
         5 => {
             let digests = vec![qft::digest::Digest([cursor.byte(); 16]); usize::from(cursor.byte()) % 5];
-            Message::Have(Have { id, first: cursor.number(), digests })
+            // What our own encoder refuses cannot be said in this way.
+            Message::Have(Have { id, first: cursor.number().min(FILE_BYTES_MAX), digests })
         }
         6 => Message::Done(Done { id, failure: None }),
         _ => Message::Done(Done { id, failure: Some(failure(cursor)) }),
