@@ -18,6 +18,7 @@ mod tree;
 
 use std::cell::Cell;
 
+use crate::support::alone::is_alone;
 use disk::Cut;
 use judge::Counts;
 use room::{End, Journal, Role, Room};
@@ -33,10 +34,10 @@ fn every() -> Option<u64> {
     Some(std::env::var(EVERY).ok()?.parse().expect("QFT_CUTS is a number"))
 }
 
-/// A room, where there can be one.
-fn room() -> Option<Room> {
+/// A room, where there can be one, in the process of the test of that name alone: a tracer waits for whatever child it has.
+fn room(test: &str) -> Option<Room> {
     match disk::missing() {
-        None => Some(Room::new()),
+        None => is_alone(&format!("cuts::{test}")).then(Room::new),
         Some(why) => {
             println!("skipped: {why}");
             None
@@ -54,7 +55,7 @@ fn conclude(what: &str, all: &Counts) {
 fn what_was_reported_survives_a_power_cut_after_any_call() {
     /// So many calls are between two looks of the ordinary form.
     const USUALLY: u64 = 23;
-    let Some(mut room) = room() else { return };
+    let Some(mut room) = room("what_was_reported_survives_a_power_cut_after_any_call") else { return };
     let mut all = Counts::default();
     for (number, scene) in SCENES.into_iter().enumerate() {
         let ways = ROLES.into_iter().flat_map(|role| [(role, Journal::Late), (role, Journal::Early)]);
@@ -78,7 +79,7 @@ fn what_was_reported_survives_a_power_cut_after_any_call() {
 fn what_a_cut_or_a_kill_leaves_is_finished_by_the_same_command() {
     /// The ordinary form interrupts each kind of run after one of the first so many calls.
     const AFTER: u64 = 60;
-    let Some(mut room) = room() else { return };
+    let Some(mut room) = room("what_a_cut_or_a_kill_leaves_is_finished_by_the_same_command") else { return };
     let mut all = Counts::default();
     let ends =
         [End::Killed, End::Power(Cut::AtOnce), End::Lost, End::Power(Cut::AfterJournal), End::Power(Cut::AfterSync)];
@@ -110,7 +111,9 @@ fn what_a_cut_or_a_kill_leaves_is_finished_by_the_same_command() {
 
 #[test]
 fn directories_have_their_times_though_the_connection_was_lost_after_the_last_file() {
-    let Some(mut room) = room() else { return };
+    let Some(mut room) = room("directories_have_their_times_though_the_connection_was_lost_after_the_last_file") else {
+        return;
+    };
     let mut all = Counts::default();
     for name in ["first", "skip, first"] {
         for role in ROLES {
@@ -129,7 +132,7 @@ fn directories_have_their_times_though_the_connection_was_lost_after_the_last_fi
 
 #[test]
 fn broken_rules_are_found() {
-    let Some(mut room) = room() else { return };
+    let Some(mut room) = room("broken_rules_are_found") else { return };
     for (rule, find) in [
         ("sync-directories", loses_names as fn(&mut Room) -> Counts),
         ("skip-durably", trusts_names),

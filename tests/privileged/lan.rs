@@ -2,8 +2,7 @@
 //! nothing but probes. Networks of one cable, without routes to anywhere else: link-local addresses, and which address
 //! a ticket names.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
+use crate::support::alone::is_alone;
 use crate::support::bin::{Machine, wait_for};
 use crate::support::content;
 use crate::support::namespace::{Namespace, ip};
@@ -12,28 +11,27 @@ use qft::transport::tuning::{MTU_JUMBO, MTU_NETWORK};
 /// Many times what discovery takes.
 const BYTES: usize = 8 << 20;
 
-/// A namespace that goes waits for every child of this process, those of another test among them.
-static ALONE: Mutex<()> = Mutex::new(());
-
 /// Two hosts and the cable between them.
 struct Lan {
     near: Namespace,
     far: Namespace,
-    _alone: MutexGuard<'static, ()>,
 }
 
 impl Lan {
-    /// `None` where this may not be made. `name` tells it from others of this test program.
-    fn new(name: &str, near_mtu: &str, far_mtu: &str) -> Option<Self> {
-        let host = |end| match Namespace::create(&format!("{name}-{end}")) {
+    /// `None` where this may not be made, and where the test of that name has run in a process of its own: what ends a
+    /// namespace waits for whatever child it has.
+    fn new(test: &str, near_mtu: &str, far_mtu: &str) -> Option<Self> {
+        if !is_alone(&format!("lan::{test}")) {
+            return None;
+        }
+        let host = |end| match Namespace::create(end) {
             Ok(namespace) => Some(namespace),
             Err(error) => {
                 println!("skipped: no network namespace can be made ({error:#})");
                 None
             }
         };
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let lan = Self { near: host("near")?, far: host("far")?, _alone: alone };
+        let lan = Self { near: host("near")?, far: host("far")? };
         lan.near
             .enter(|| {
                 ip(&["link", "add", "lan", "type", "veth", "peer", "name", "lan", "netns", lan.far.name()])?;
@@ -82,21 +80,27 @@ fn plug(address: &str, mtu: &str) -> anyhow::Result<()> {
 
 #[test]
 fn packets_grow_on_a_network_with_jumbo_frames() {
-    let Some(lan) = Lan::new("jumbo", "9000", "9000") else { return };
+    let Some(lan) = Lan::new("packets_grow_on_a_network_with_jumbo_frames", "9000", "9000") else { return };
     let mtu = lan.send();
     assert!(mtu > u64::from(MTU_JUMBO) * 9 / 10 && mtu <= u64::from(MTU_JUMBO), "{mtu}");
 }
 
 #[test]
 fn a_path_narrower_than_its_first_link_gets_packets_that_fit() {
-    let Some(lan) = Lan::new("narrow", "9000", "1500") else { return };
+    let Some(lan) = Lan::new("a_path_narrower_than_its_first_link_gets_packets_that_fit", "9000", "1500") else {
+        return;
+    };
     let mtu = lan.send();
     assert!(mtu > u64::from(MTU_NETWORK) * 9 / 10 && mtu <= 1472, "{mtu}");
 }
 
 #[test]
 fn a_link_local_address_with_its_interface_is_taken_wherever_an_address_can_stand() {
-    let Some(lan) = Lan::new("zone", "1500", "1500") else { return };
+    let Some(lan) =
+        Lan::new("a_link_local_address_with_its_interface_is_taken_wherever_an_address_can_stand", "1500", "1500")
+    else {
+        return;
+    };
     let (near, far) = lan.link_local();
     let (here, there) = (Machine::new(), Machine::new());
     here.write("f", "x");
@@ -124,7 +128,13 @@ fn a_link_local_address_with_its_interface_is_taken_wherever_an_address_can_stan
 
 #[test]
 fn a_ticket_names_an_address_that_the_other_machine_reaches_though_there_is_no_default_route() {
-    let Some(lan) = Lan::new("routes", "1500", "1500") else { return };
+    let Some(lan) = Lan::new(
+        "a_ticket_names_an_address_that_the_other_machine_reaches_though_there_is_no_default_route",
+        "1500",
+        "1500",
+    ) else {
+        return;
+    };
     let (here, there) = (Machine::new(), Machine::new());
     let serve = lan.far.enter(|| there.serve_at("[::]:0", "in", "--invite")).expect("a namespace of ours");
     let line = format!("qft send FILES --to {}", serve.ticket());
