@@ -26,7 +26,7 @@ use crate::session::roles::{Roles, accept_streams};
 use crate::session::watch::until_silent;
 use crate::session::window::ReceiveWindow;
 use crate::storage::{Committer, Destination, Filters, Lost, Root, Sync};
-use crate::transfer::resume::Policy;
+use crate::transfer::file::resume::Policy;
 use crate::transport::{Contact, TransportError};
 
 /// What stays the same over all connections of one job.

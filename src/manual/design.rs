@@ -14,8 +14,8 @@
 //! every rule is written once and tested once.
 //!
 //! **Rules without I/O.** What may happen to a file is decided by three small machines
-//! ([`resume`](crate::transfer::resume), [`send`](crate::transfer::send),
-//! [`receive`](crate::transfer::receive)) that are fed messages and counts. Bytes go past them, straight
+//! ([`resume`](crate::transfer::file::resume), [`SendFile`](crate::transfer::file::SendFile),
+//! [`ReceiveFile`](crate::transfer::file::ReceiveFile)) that are fed messages and counts. Bytes go past them, straight
 //! from the disk to the stream and from the stream to the disk.
 //!
 //! **Resume is optimistic and always verified.** A receiver with part of a file asks for the rest at once.

@@ -216,11 +216,17 @@
 //! C Offered        C #0 0+3145728   C #1 0+10   C Tail{0, ranges: 1}  Tail{1, ranges: 1}  End{2, 3145738}
 //! S (reports)  Done{1}  Done{0}  Settled        C closes: Done
 //! ```
-//! **The same, ahead.** `#n!` goes ahead. The first chunk of "a" and all of "b" are with the server before it answers.
+//! **The same, ahead.** `#n!` goes ahead: the first chunk of "a" is with the server before it answers. It is as much as may
+//! go ahead, so "b" waits for its answer.
 //! ```text
-//! C Hello  Push{to: None}  Header{0, "a", 3 MiB}  Header{1, "b", 10}      C #0! 0+1048576   C #1! 0+10
-//! S Welcome  Pos{0, From{0, New}}  Pos{1, Skip(Same)}                      (S stops #1!, C resets it)
+//! C Hello  Push{to: None}  Header{0, "a", 3 MiB}  Header{1, "b", 10}      C #0! 0+1048576
+//! S Welcome  Pos{0, From{0, New}}  Pos{1, Skip(Same)}
 //! C #0 1048576+2097152   C Tail{0, ranges: 2}  End{2, 3145738}             S Done{0}  Settled
+//! ```
+//! **Ahead in vain.** All of "a" and of "b" has gone ahead, with their tails; "b" was there.
+//! ```text
+//! C Header{0, "a", 20}  Header{1, "b", 10}   C #0! 0+20   C #1! 0+10   C Tail{0, ahead}  Tail{1, ahead}  End{2, 30}
+//! S Pos{0, From{0, New}}  Pos{1, Skip(Same)}  (S stops #1!, C resets it)       S Done{0}  Settled
 //! ```
 //! **Get.** The same with roles swapped: the server offers and opens the data streams.
 //! ```text

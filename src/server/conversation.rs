@@ -30,7 +30,7 @@ use crate::session::watch::{Turn, Watch};
 use crate::session::window::ReceiveWindow;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::storage::{Committer, Found, Lost, OpenQueue};
-use crate::transfer::resume::Policy;
+use crate::transfer::file::resume::Policy;
 use crate::transport;
 
 /// How often an end that waits for room for more offers looks for it.

@@ -37,6 +37,7 @@ use crate::protocol::close::CloseCode;
 use crate::protocol::codec::CodecError;
 use crate::storage::Lost;
 use crate::transfer::Violation;
+use crate::transfer::job::JobError;
 
 /// How long a peer may take for a step that needs nothing but its attention: its greeting, the header
 /// of a stream that it opened.
@@ -71,6 +72,16 @@ pub enum SessionError {
 impl From<Lost> for SessionError {
     fn from(_: Lost) -> Self {
         Self::Internal("a disk thread")
+    }
+}
+
+impl From<JobError> for SessionError {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::File(violation) => violation.into(),
+            JobError::Order(what) => Self::Order(what),
+            JobError::Overloaded => Self::Overloaded,
+        }
     }
 }
 

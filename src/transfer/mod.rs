@@ -1,24 +1,23 @@
-//! The rules of one file, without I/O: feed them messages and byte counts, get decisions.
+//! All rules, without I/O: feed them messages, names and what came of disk work, get decisions.
+//!
+//! * [`file`](mod@file): one file, from its offer to its digest.
+//! * `job`: one job, that is many files over one connection.
 //!
 //! ```text
-//! sender                                   receiver
-//!   Header ───────────────────────────────▶  resume::decide
-//!   ahead::Ahead ── the start, unasked ────▶ ahead::Ahead
-//!   send::Send  ◀────────── Pos From(offset) receive::Receive
-//!     │  content ranges at or after offset ▶   │ on_range, on_chunk
-//!     │  ◀──────────────── Have (before offset)│ on_prefix
-//!     │  repair ranges before offset ───────▶  │ on_range, on_chunk
-//!     └─ close() ── Tail ────────────────────▶ └─ on_tail, judge()
+//! sender                                      receiver
+//!   Header ──────────────────────────────────▶  file::resume::decide
+//!   job::early ── the start, unasked ────────▶  job::early
+//!   file::SendFile  ◀────── Pos From(offset) ── file::ReceiveFile
+//!     │  content ranges at or after offset ──▶   │ on_range, on_chunk
+//!     │  ◀────────────── Have (before offset) ── │ on_prefix
+//!     │  repair ranges before offset ─────────▶  │ on_range, on_chunk
+//!     └─ close() ── Tail ─────────────────────▶  └─ on_tail, judge()
 //! ```
 //!
 //! Nothing here is async, knows the time or touches a disk; the rooms to the right drive it.
 
-pub mod ahead;
-pub mod receive;
-pub mod resume;
-pub mod send;
-#[cfg(test)]
-mod tests;
+pub mod file;
+pub(crate) mod job;
 
 /// The peer broke the rules: the connection is closed, and the same is never tried again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

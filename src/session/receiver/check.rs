@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use super::Receiver;
 use super::file::FileIo;
-use super::{File, Receiver};
 use crate::digest::Digest;
-use crate::progress::Phase;
-use crate::protocol::message::{FileId, Have, Message};
+use crate::protocol::message::FileId;
 use crate::session::prefix::hash_turn;
+use crate::transfer::job::answers::Prefix;
 
 impl Receiver {
     /// On a disk thread: hashes some chunks before the start, offers them, and queues the next turn.
@@ -28,18 +28,13 @@ impl Receiver {
 
     fn on_prefix(&self, id: FileId, io: &Arc<FileIo>, first: u64, digests: Vec<Digest>) {
         let next = first + digests.len() as u64;
-        let mut state = self.state();
-        let Some(File::Open(open)) = state.files.get_mut(&id) else { return };
-        open.rules.on_prefix(&digests);
-        // Sent under the lock: a repair may only be accepted once its digest is on its way.
-        self.0.tools.control.send(Message::Have(Have { id, first, digests }));
-        if next < io.prefix_chunks() {
-            let (receiver, io) = (self.clone(), io.clone());
-            self.0.tools.disk.spawn(move || receiver.hash_prefix(id, &io, next, 0));
-            return;
+        match self.feed(|ledger| ledger.on_prefix(id, first, digests)) {
+            Some(Prefix::GoesOn) => {
+                let (receiver, io) = (self.clone(), io.clone());
+                self.0.tools.disk.spawn(move || receiver.hash_prefix(id, &io, next, 0));
+            }
+            Some(Prefix::Hashed(Some(complete))) => self.sum_up(complete),
+            Some(Prefix::Hashed(None)) | None => {}
         }
-        open.progress.set_phase(Phase::Moving);
-        drop(state);
-        self.judge_now(id);
     }
 }

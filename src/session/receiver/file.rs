@@ -15,7 +15,7 @@ use crate::storage::Destination;
 use crate::storage::Source;
 use crate::storage::{Op, StorageError};
 use crate::storage::{Owner, Part, Touch};
-use crate::transfer::resume::{Basis, Start};
+use crate::transfer::file::resume::{Basis, Start};
 
 /// Size from which a file that will be synced goes to the disk as it comes: below it the sync is short anyway.
 const EARLY_BYTES_MIN: u64 = 64 << 20;
@@ -118,10 +118,6 @@ impl FileIo {
 
     pub(super) fn from(&self) -> u64 {
         self.start.from
-    }
-
-    pub(super) fn prefix_chunks(&self) -> u64 {
-        self.start.from.div_ceil(CHUNK_BYTES)
     }
 
     /// Nobody wants the content any more: streams that still carry it are to be stopped.
@@ -263,7 +259,7 @@ mod tests {
     use super::*;
     use crate::protocol::message::{FileId, IfExists, Kind, Target, Why};
     use crate::storage::Copying;
-    use crate::transfer::resume::Policy;
+    use crate::transfer::file::resume::Policy;
 
     const SIZE: usize = 2 * CHUNK_BYTES as usize;
 

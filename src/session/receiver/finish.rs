@@ -1,141 +1,92 @@
-//! Content and its end: ranges, chunks, the verdict and the commit.
+//! The end of a file and of the job: the verdict, the commit, what is done last.
+
+use std::collections::BTreeMap;
 
 use super::file::{FileIo, Finished, Proof};
-use super::{File, Open, Place, Receiver};
-use crate::digest::Digest;
-use crate::progress::Phase;
-use crate::protocol::message::{Done, Failure, FileId, Message, Status};
+use super::notes::Finish;
+use super::{Complete, ReceiveOptions, Receiver};
+use crate::protocol::message::{Failure, FileId, Status};
 use crate::protocol::path::WirePath;
-use crate::protocol::range::RangeHeader;
-use crate::session::SessionError;
 use crate::session::budget::Hold;
 use crate::storage::commit::Answer;
-use crate::storage::{Commit, Committed, Part, StorageError};
-use crate::transfer::receive::{Judging, Verdict};
+use crate::storage::{Commit, Committed, Part, Sync};
+use crate::transfer::file::receive::{Judging, Verdict};
 use crate::transfer::{SUM_CHUNKS_A_STEP, SUM_CHUNKS_AT_ONCE};
+use crate::transport::hurry;
 
 impl Receiver {
-    /// A data stream announces its range. `None`: the file is settled already, nobody wants the bytes.
-    pub(super) fn open_range(&self, header: RangeHeader) -> Result<Option<Place>, SessionError> {
-        let mut guard = self.state();
-        let state = &mut *guard;
-        match state.files.get_mut(&header.id) {
-            Some(File::Open(open)) => {
-                open.rules.on_range(header.offset, header.len)?;
-                Ok(Some(open.place()))
-            }
-            None if header.id.0 < state.next_id => Ok(None),
-            _ => Err(SessionError::Order("content for a file that is not open")),
-        }
-    }
-
-    pub(super) fn on_chunk(&self, id: FileId, index: u64, digest: Digest) {
-        if let Some(File::Open(open)) = self.state().files.get_mut(&id) {
-            open.rules.on_chunk(index, digest);
-        }
-    }
-
-    /// On a disk thread.
-    pub(super) fn on_range_stored(&self, id: FileId) {
-        if let Some(File::Open(open)) = self.state().files.get_mut(&id) {
-            open.rules.on_range_stored();
-        }
-        self.judge_now(id);
-    }
-
     /// Commits a file that is complete and right; drops one that is complete and wrong.
-    pub(super) fn judge(&self, id: FileId) {
-        let Some(open) = self.take_complete(id) else { return };
+    pub(super) fn judge(&self, complete: Complete) {
         let receiver = self.clone();
         // Its digest is summed up, and touching the old version is disk work.
-        self.0.tools.disk.spawn(move || receiver.sum_up(id, open));
+        self.0.tools.disk.spawn(move || receiver.sum_up(complete));
     }
 
-    /// The same, on a disk thread.
-    pub(super) fn judge_now(&self, id: FileId) {
-        if let Some(open) = self.take_complete(id) {
-            self.sum_up(id, open);
-        }
-    }
-
-    /// A file that is complete; from now on it is being committed.
-    fn take_complete(&self, id: FileId) -> Option<Open> {
-        let mut state = self.state();
-        let Some(File::Open(open)) = state.files.get(&id) else { return None };
-        if !open.rules.is_complete() {
-            return None;
-        }
-        let progress = open.progress.clone();
-        progress.set_phase(Phase::Committing);
-        let Some(File::Open(open)) = state.files.insert(id, File::Committing(progress)) else {
-            unreachable!("the lock was held since the file was seen open")
-        };
-        Some(open)
-    }
-
-    /// On a disk thread: compares the whole file's digest.
-    fn sum_up(&self, id: FileId, mut open: Open) {
+    /// On a disk thread: the same.
+    pub(super) fn sum_up(&self, mut complete: Complete) {
         #[cfg(test)]
-        crate::storage::testing::panic_at("sum", &open.path);
-        let Some(mut judging) = open.rules.judge() else {
-            return self.fail(id, Failure::new(Status::Internal, "it is not complete"));
+        crate::storage::testing::panic_at("sum", complete.io.path());
+        let Some(mut judging) = complete.rules.judge() else {
+            return self.fail(complete.id, Failure::new(Status::Internal, "it is not complete"));
         };
         match judging.step(&self.0.tools.hasher, SUM_CHUNKS_AT_ONCE) {
-            Some(verdict) => self.on_verdict(id, open, verdict),
-            None => self.sum_up_more(id, open, judging),
+            Some(verdict) => self.on_verdict(complete, verdict),
+            None => self.sum_up_more(complete, judging),
         }
     }
 
     /// Goes on with a file that claims to be huge, behind all other work. The steps end with the connection, which takes
     /// its queue along.
-    fn sum_up_more(&self, id: FileId, open: Open, mut judging: Judging) {
+    fn sum_up_more(&self, complete: Complete, mut judging: Judging) {
         let receiver = self.clone();
         self.0.tools.disk.spawn_long(move || match judging.step(&receiver.0.tools.hasher, SUM_CHUNKS_A_STEP) {
-            None => receiver.sum_up_more(id, open, judging),
+            None => receiver.sum_up_more(complete, judging),
             // The disk may keep us waiting from here on, which that thread is not for.
-            Some(verdict) => receiver.clone().0.tools.disk.spawn(move || receiver.on_verdict(id, open, verdict)),
+            Some(verdict) => receiver.clone().0.tools.disk.spawn(move || receiver.on_verdict(complete, verdict)),
         });
     }
 
     /// On a disk thread: a file that is right goes to the committer.
-    fn on_verdict(&self, id: FileId, open: Open, verdict: Verdict) {
+    fn on_verdict(&self, complete: Complete, verdict: Verdict) {
         if verdict == Verdict::Right {
-            return self.commit(id, open, 0);
+            return self.commit(complete, 0);
         }
-        open.io.discard_on_drop();
-        drop(open);
+        let id = complete.id;
+        complete.io.discard_on_drop();
+        drop(complete);
         let text = "the content that arrived is not what was sent; send it again";
         self.fail(id, Failure::new(Status::VerifyFailed, text));
     }
 
     /// On a disk thread: hands the file to the committer.
-    fn commit(&self, id: FileId, open: Open, waits: u32) {
-        let proof = Proof { hasher: &self.0.tools.hasher, root: open.rules.announced() };
-        match open.io.finish(!open.rules.has_ranges(), &proof) {
-            Ok(finished) => self.hand_over(id, open, finished, 0),
+    fn commit(&self, complete: Complete, waits: u32) {
+        let proof = Proof { hasher: &self.0.tools.hasher, root: complete.rules.announced() };
+        match complete.io.finish(!complete.rules.has_ranges(), &proof) {
+            Ok(finished) => self.hand_over(complete, finished, 0),
             // An empty file is opened here for the first time.
             Err(error) if self.may_wait(&error, waits) => {
                 let receiver = self.clone();
-                self.try_again(&error, move || receiver.commit(id, open, waits + 1));
+                self.try_again(&error, move || receiver.commit(complete, waits + 1));
             }
-            Err(error) => self.on_committed(id, Err(error)),
+            Err(error) => self.fail(complete.id, (&error).into()),
         }
     }
 
-    fn hand_over(&self, id: FileId, open: Open, finished: Finished, waits: u32) {
+    fn hand_over(&self, complete: Complete, finished: Finished, waits: u32) {
+        let (id, io) = (complete.id, &complete.io);
         // Whoever made the directories that it lies in may not have lived to sync their names.
-        match self.in_doubt(open.io.path(), false) {
+        match self.in_doubt(io.path(), false) {
             Ok(()) => match finished {
-                Finished::New(part, room) => self.submit(id, part, &open.io, room),
+                Finished::New(part, room) => self.submit(id, part, io, room),
                 Finished::Same(touch) => {
-                    self.0.tools.committer.submit_touch(touch, self.told(id, open.io.path()));
+                    self.0.tools.committer.submit_touch(touch, self.told(id, io.path()));
                 }
             },
             Err(error) if self.may_wait(&error, waits) => {
                 let receiver = self.clone();
-                self.try_again(&error, move || receiver.hand_over(id, open, finished, waits + 1));
+                self.try_again(&error, move || receiver.hand_over(complete, finished, waits + 1));
             }
-            Err(error) => self.on_committed(id, Err(error)),
+            Err(error) => self.fail(id, (&error).into()),
         }
     }
 
@@ -161,28 +112,41 @@ impl Receiver {
                 }
                 receiver.0.options.note_delivered(path);
                 if *path != asked {
-                    receiver.on_renamed(id, &path.last());
+                    receiver.feed(|ledger| ledger.on_renamed(id, &path.last()));
                 }
             }
-            receiver.on_committed(id, result.map(|_| ()));
+            match result {
+                Ok(_) => receiver.feed(|ledger| ledger.on_committed(id)),
+                Err(error) => receiver.fail(id, (&error).into()),
+            }
         })
     }
 
-    fn on_renamed(&self, id: FileId, name: &WirePath) {
-        if let Some(File::Committing(progress)) = self.state().files.get(&id) {
-            progress.set_name(name.to_string());
-        }
-        self.say_name(id, name);
+    /// Gives one file up; its partial file stays for a later resume.
+    pub(super) fn fail(&self, id: FileId, failure: Failure) {
+        self.feed(|ledger| ledger.fail(id, failure));
     }
 
-    pub(super) fn on_committed(&self, id: FileId, result: Result<(), StorageError>) {
-        if let Err(error) = result {
-            return self.fail(id, (&error).into());
+    /// Does what waits until every file is settled: directories get their times.
+    pub(super) fn wind_up(&self) {
+        // Nothing is left for the sender to do but to hear the end; a lost packet would cost it a round trip and more.
+        hurry(&self.0.tools.connection);
+        let directories = std::mem::take(&mut self.notes().directories);
+        if directories.is_empty() {
+            return self.feed(|ledger| ledger.on_wound_up());
         }
-        self.close(id, Message::Done(Done { id, failure: None }), |file| {
-            if let File::Committing(progress) = file {
-                self.0.tools.observer.finished(progress);
-            }
+        let receiver = self.clone();
+        self.0.tools.disk.spawn(move || {
+            receiver.finish_directories(directories);
+            receiver.feed(|ledger| ledger.on_wound_up());
         });
+    }
+
+    fn finish_directories(&self, directories: BTreeMap<WirePath, Finish>) {
+        let ReceiveOptions { root, durable, .. } = &self.0.options;
+        let sync = if *durable { Sync::Durable } else { Sync::None };
+        let dirs = directories.into_iter().map(|(path, finish)| (path, finish.meta));
+        // Before the end is said: with it the sender takes all for safe.
+        root.finish_dirs(dirs, sync, |error| self.remark_unset(error));
     }
 }

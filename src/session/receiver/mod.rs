@@ -1,69 +1,63 @@
 //! The receiving role: offers in, answers out; content to disk; each file judged, committed, reported.
 //!
-//! Whoever learns something — the control loop, a data stream, a disk thread, the committer — calls the
-//! matching `on_` method. It takes the lock, feeds the rules, and acts on what they say.
+//! What may be said when, and what follows from it, is decided by the ledger of the job
+//! ([`Answers`](crate::transfer::job::answers::Answers)). Whoever learns something — the control loop, a data stream, a disk
+//! thread, the committer — feeds it, and what it says is carried out.
 //!
 //! | file | noun |
 //! |---|---|
 //! | `messages` | what the sender says |
-//! | `plan`, `answer` | what an offer needs; saying so, and beginning it |
+//! | `plan`, `answer` | what an offer needs; what the answer begins |
 //! | `same` | what is there already and needs no content |
-//! | `twins` | names that the disk may take for one |
 //! | `check` | digests of what is there already |
 //! | `stream`, `gaps`, `backlog` | a range on its way to disk; the order that it comes in; the brake when the disk is behind |
-//! | `ahead` | a range that came before its file was answered |
-//! | `anew` | what changed and is to be offered again; what crosses it |
+//! | `early` | a range that came before its file was answered |
 //! | `file`, `wait` | where content is written; waiting for a part that cannot be opened |
-//! | `finish`, `settle` | the verdict and the commit; the last word on a file and on the job |
-//! | `remark` | what is not as it should be, and no failure |
+//! | `finish` | the verdict, the commit, and the end of the job |
+//! | `notes` | what is known of the disk, for the whole job |
+//! | `report` | telling whoever watches |
 
-mod ahead;
-mod anew;
 mod answer;
 mod backlog;
 mod check;
 mod delivered;
+mod early;
 mod file;
 mod finish;
 mod gaps;
 mod messages;
+mod notes;
 mod plan;
-mod remark;
+mod report;
 mod same;
-mod settle;
 mod stream;
-mod twins;
 mod wait;
 
 pub use self::backlog::BEGUN_STILL_MAX;
 pub(crate) use self::delivered::Delivered;
 pub use self::gaps::{PIECE_BYTES, PIECES_FREE};
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use quinn::Connection;
 use tokio::sync::Notify;
 
-use self::ahead::Waker;
-use self::anew::Anew;
 use self::backlog::Backlog;
+use self::early::EarlyWait;
 use self::file::FileIo;
-use self::twins::Twins;
+use self::notes::Notes;
 use super::budget::{Account, Hold, OFFER_BYTES};
 use super::control::Control;
 use super::memory::Buffers;
 use super::window::ReceiveWindow;
 use crate::digest::Hasher;
 use crate::progress::{FileProgress, Observer};
-use crate::protocol::features;
-use crate::protocol::message::{End, Failure, FileId, Header, IfExists, Tail, Target};
+use crate::protocol::message::{Failure, Header, IfExists, Target};
 use crate::protocol::path::{PATH_BYTES_MAX, WirePath};
-use crate::storage::{Committer, Destination, DirMeta, DiskQueue, Meta, Replace};
-use crate::transfer::ahead::Ahead;
-use crate::transfer::receive::Receive;
-use crate::transfer::resume::Policy;
+use crate::storage::{Committer, Destination, DiskQueue, Meta, Replace};
+use crate::transfer::file::resume::Policy;
+use crate::transfer::job::answers::{self, Action, Answers, Attached, Options};
 
 /// Whether what is on offer may be written, and under that name; else why not.
 type Allows = dyn Fn(&Header, &WirePath) -> Result<(), Failure> + Send + Sync;
@@ -148,163 +142,101 @@ struct Shared {
     tools: Tools,
     options: ReceiveOptions,
     backlog: Backlog,
-    state: Mutex<State>,
+    ledger: Mutex<Ledger>,
+    notes: Mutex<Notes>,
     settled: Notify,
 }
 
 /// Files that were not settled are closed, which may block on the disk: not where the last of us happened to be dropped.
 impl Drop for Shared {
     fn drop(&mut self) {
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let files = std::mem::take(&mut state.files);
-        if !files.is_empty() {
-            self.tools.disk.spawn(move || drop(files));
+        let open = self.ledger.get_mut().unwrap_or_else(PoisonError::into_inner).take_open();
+        if !open.is_empty() {
+            self.tools.disk.spawn(move || drop(open));
         }
     }
 }
 
-#[derive(Default)]
-struct State {
-    next_id: u64,
-    files: HashMap<FileId, File>,
-    /// What each of them takes from the budget.
-    rooms: HashMap<FileId, Hold>,
-    /// What came before it was asked for.
-    ahead: Ahead,
-    /// Files whose content came before their offer.
-    unoffered: HashMap<FileId, Waker>,
-    /// Offers that wait for the disk's word on what is there.
-    unplanned: VecDeque<Header>,
-    planning: bool,
-    /// Files that the sender gave up because they changed.
-    anew: Anew,
-    /// Directories whose time and mode are set last: writing into them changes their time. By name, so that
-    /// one that is offered over and over takes no more room.
-    directories: BTreeMap<WirePath, Finish>,
-    /// There was no room to keep them all.
-    lacks_directories: bool,
-    /// The sender hears under which name a file is.
-    says_names: bool,
-    /// The sender has found all that there is.
-    offered: bool,
-    end: Option<End>,
-    /// Nothing is left but the directories.
-    settling: bool,
-    finished: bool,
-    /// This end is about to stop: what has not begun is refused.
-    ending: bool,
-    twins: Twins,
-    /// Offers that wait until the one whose name is like theirs is settled.
-    held: HashMap<FileId, Vec<Header>>,
-    /// Directories whose names have been doubted, each once, and whether as names that others lie below; `None` is the root.
-    doubted: HashMap<Option<WirePath>, bool>,
-    /// The step of the disk's time stamps in nanoseconds, once it was asked for.
-    time_step: Option<u64>,
-    /// The sender understands [`Message::Remark`](crate::protocol::message::Message::Remark).
-    hears_remarks: bool,
-    /// Content that was written before this moment is on the disk, whoever wrote it.
-    written_until: Option<SystemTime>,
-    /// It has been said that times or modes are not kept.
-    unset_said: bool,
+/// What the ledger keeps with each file for us.
+struct Work;
+
+impl Attached for Work {
+    /// What the offer takes from the budget.
+    type Room = Hold;
+    type Wait = EarlyWait;
+    type Io = Arc<FileIo>;
+    type Progress = Arc<FileProgress>;
 }
 
-/// What a directory gets at the end.
-struct Finish {
-    meta: DirMeta,
-    _room: Hold,
-}
-
-/// One offered file that is not settled.
-enum File {
-    Planning(Planned),
-    Open(Open),
-    Committing(Arc<FileProgress>),
-}
-
-/// A file that waits for its answer.
-struct Planned {
-    header: Header,
-    /// It waits for another file, not for the disk.
-    is_held: bool,
-    /// The stream that has its start already, if there is one.
-    stream: Option<Waker>,
-    /// It came with all of the content, and counts if that does.
-    tail: Option<Tail>,
-}
-
-struct Open {
-    /// As it was offered.
-    path: WirePath,
-    rules: Receive,
-    io: Arc<FileIo>,
-    progress: Arc<FileProgress>,
-}
-
-impl Open {
-    fn place(&self) -> Place {
-        Place { io: self.io.clone(), progress: self.progress.clone() }
-    }
-}
-
-/// Where the content of one file goes.
-struct Place {
-    io: Arc<FileIo>,
-    progress: Arc<FileProgress>,
-}
-
-impl State {
-    /// Lets an offer wait until another file is settled, which is under way.
-    fn hold(&mut self, header: &Header, first: FileId) {
-        if let Some(File::Planning(planned)) = self.files.get_mut(&header.id) {
-            planned.is_held = true;
-            self.held.entry(first).or_default().push(header.clone());
-        }
-    }
-
-    /// What waited for a file, which is settled, is to be planned.
-    fn release(&mut self, id: FileId) -> bool {
-        self.twins.settle(id);
-        let Some(headers) = self.held.remove(&id) else { return false };
-        for header in &headers {
-            if let Some(File::Planning(planned)) = self.files.get_mut(&header.id) {
-                planned.is_held = false;
-            }
-        }
-        self.unplanned.extend(headers);
-        !std::mem::replace(&mut self.planning, true)
-    }
-}
+type Ledger = Answers<Work>;
+type Place = answers::Place<Work>;
+type Complete = answers::Complete<Work>;
 
 impl Receiver {
     pub(crate) fn new(tools: Tools, options: ReceiveOptions) -> Self {
         let backlog = Backlog::new(tools.window.clone());
-        Self(Arc::new(Shared { tools, options, backlog, state: Mutex::default(), settled: Notify::new() }))
+        let ReceiveOptions { tells_plans, policy, .. } = options;
+        let ledger = Mutex::new(Ledger::new(Options { tells_plans, is_blind: policy.blind }));
+        let (notes, settled) = (Mutex::default(), Notify::new());
+        Self(Arc::new(Shared { tools, options, backlog, ledger, notes, settled }))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().expect("no holder panics")
+    /// Feeds the ledger, and carries out what it says. What is said to the sender, and to whoever watches, is said before
+    /// another thread feeds it: content that came early may complete a file at once, whose `Done` must come after its `Pos`,
+    /// and nobody may see the last file gone before its end is said and counted.
+    fn feed<T>(&self, feed: impl FnOnce(&mut Ledger) -> T) -> T {
+        let mut ledger = self.ledger();
+        let result = feed(&mut ledger);
+        let mut later = Vec::new();
+        while let Some(action) = ledger.next_action() {
+            match action {
+                Action::Say(message) => self.0.tools.control.send(message),
+                Action::Report(report) => self.report(report),
+                action => later.push(action),
+            }
+        }
+        drop(ledger);
+        later.into_iter().for_each(|action| self.carry_out(action));
+        result
+    }
+
+    fn carry_out(&self, action: Action<Work>) {
+        let receiver = self.clone();
+        let disk = &self.0.tools.disk;
+        match action {
+            Action::Say(message) => self.0.tools.control.send(message),
+            Action::Report(report) => self.report(report),
+            Action::Plan => disk.spawn(move || receiver.plan_some()),
+            Action::HashPrefix(id, io) => disk.spawn(move || receiver.hash_prefix(id, &io, 0, 0)),
+            Action::GiveUp(io) => {
+                io.give_up();
+                // Its part is closed, which takes a system call.
+                disk.spawn(move || drop(io));
+            }
+            Action::WindUp => self.wind_up(),
+            Action::Finish => self.0.settled.notify_waiters(),
+        }
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.0.ledger.lock().expect("no holder panics")
+    }
+
+    /// What is known of the disk, for the whole job.
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.0.notes.lock().expect("no holder panics")
     }
 
     /// What the sender understands beyond the least.
     pub(crate) fn use_features(&self, features: u64) {
-        let mut state = self.state();
-        state.hears_remarks = features & features::REMARKS != 0;
-        state.says_names = features & features::NAMED != 0;
-    }
-
-    /// A file is settled: what waited for it goes on.
-    fn release(&self, id: FileId) {
-        if self.state().release(id) {
-            let receiver = self.clone();
-            self.0.tools.disk.spawn(move || receiver.plan_some());
-        }
+        self.ledger().use_features(features);
     }
 
     /// Resolves when the sender has ended and every file is settled.
     pub(crate) async fn finished(&self) {
         loop {
             let notified = self.0.settled.notified();
-            if self.state().finished {
+            if self.is_finished() {
                 return;
             }
             notified.await;
@@ -313,12 +245,12 @@ impl Receiver {
 
     /// Begins no more files. For an end that is about to close.
     pub(crate) fn refuse_new(&self) {
-        self.state().ending = true;
+        self.ledger().drain();
     }
 
     /// Whether the sender has ended and every file is settled.
     pub(crate) fn is_finished(&self) -> bool {
-        self.state().finished
+        self.ledger().is_finished()
     }
 
     /// Whether the connection has ended: nobody waits for what the disk could still find out.
@@ -338,13 +270,6 @@ impl Receiver {
 
     /// Whether this side owes the next step: it is planning, hashing, writing or committing.
     pub(crate) fn is_busy(&self) -> bool {
-        let state = self.state();
-        state.planning
-            || self.0.backlog.is_busy()
-            || state.files.values().any(|file| match file {
-                File::Planning(planned) => !planned.is_held,
-                File::Committing(_) => true,
-                File::Open(open) => open.rules.is_hashing(),
-            })
+        self.0.backlog.is_busy() || self.ledger().is_busy()
     }
 }

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::{File, ReceiveOptions, Receiver};
-use crate::protocol::message::{Failure, Header, IfExists, Kind, Mtime, SkipReason, Status, Target};
+use super::{Ledger, ReceiveOptions, Receiver};
+use crate::protocol::message::{Failure, FileId, Header, IfExists, Kind, Mtime, SkipReason, Status, Target};
 use crate::protocol::path::WirePath;
 use crate::storage::{Committed, DirMeta, DirMode, Meta, Part, StorageError, commit, mode};
-use crate::transfer::resume::{self, Existing, Local, Plan};
+use crate::transfer::file::resume::{self, Existing, Local, Plan};
+use crate::transfer::job::answers::Apart;
 
 /// How long offers are planned before the disk thread takes other work. On a disk that answers that is a thousand of them.
 const PLAN_TURN: Duration = Duration::from_millis(5);
@@ -16,13 +17,10 @@ impl Receiver {
     pub(super) fn plan_some(&self) {
         let end = Instant::now() + PLAN_TURN;
         loop {
-            let next = {
-                let mut state = self.state();
-                let next = if self.is_over() { None } else { state.unplanned.pop_front() };
-                state.planning = next.is_some();
-                next
-            };
-            let Some(header) = next else { return };
+            if self.is_over() {
+                return self.feed(Ledger::stop_planning);
+            }
+            let Some(header) = self.feed(Ledger::next_to_plan) else { return };
             self.plan(&header, 0);
             if Instant::now() >= end {
                 let receiver = self.clone();
@@ -31,32 +29,26 @@ impl Receiver {
         }
     }
 
+    pub(super) fn refuse(&self, id: FileId, failure: Failure) {
+        self.feed(|ledger| ledger.refuse(id, failure));
+    }
+
     fn plan(&self, header: &Header, waits: u32) {
         #[cfg(test)]
         crate::storage::testing::panic_at("plan", &header.path);
-        let ending = {
-            let state = self.state();
-            if !matches!(state.files.get(&header.id), Some(File::Planning(_))) {
-                return;
-            }
-            state.ending
-        };
-        if ending {
-            return self.on_refuse(header, Failure::new(Status::Cancelled, "this end is about to stop"));
-        }
-        if header.kind != Kind::Dir && self.0.tools.observer.was_done_before(&header.path.to_string()) {
-            // What stands under its name need not be it: it may have stepped aside.
-            return self.on_skip(header, SkipReason::Same);
+        let was_done = header.kind != Kind::Dir && self.0.tools.observer.was_done_before(&header.path.to_string());
+        if !self.feed(|ledger| ledger.is_to_be_planned(header.id, was_done)) {
+            return;
         }
         let path = match self.destination(header) {
             Ok(path) => path,
-            Err(failure) => return self.on_refuse(header, failure),
+            Err(failure) => return self.refuse(header.id, failure),
         };
         let path = match self.apart_from_twins(header, path) {
             Ok(Some(path)) => path,
             // It waits for its twin.
             Ok(None) => return,
-            Err(failure) => return self.on_refuse(header, failure),
+            Err(failure) => return self.refuse(header.id, failure),
         };
         match self.decide(header, path).and_then(|decision| self.act(header, decision)) {
             Ok(()) => {}
@@ -64,7 +56,7 @@ impl Receiver {
                 let (receiver, header) = (self.clone(), header.clone());
                 self.try_again(&error, move || receiver.plan(&header, waits + 1));
             }
-            Err(error) => self.on_refuse(header, (&error).into()),
+            Err(error) => self.refuse(header.id, (&error).into()),
         }
     }
 
@@ -75,33 +67,20 @@ impl Receiver {
         if root.tells_names_apart(&path) {
             return Ok(Some(path));
         }
-        let twin = {
-            let mut state = self.state();
-            if let Some(first) = state.twins.refused_above(&path) {
-                return Err(one_name(first));
-            }
-            if let Some(dir) = state.twins.waits_above(&path) {
-                state.hold(header, dir);
-                return Ok(None);
-            }
-            let Some(twin) = state.twins.note(&path, header.id) else { return Ok(Some(path)) };
-            if state.files.contains_key(&twin.id) {
-                if header.kind == Kind::Dir {
-                    state.twins.wait(&path, header.id);
-                }
-                state.hold(header, twin.id);
-                return Ok(None);
-            }
-            twin
+        let first = match self.feed(|ledger| ledger.tell_apart(header, &path)) {
+            Apart::Yes => return Ok(Some(path)),
+            Apart::Waits => return Ok(None),
+            Apart::Refused(first) => return Err(one_name(&first)),
+            Apart::Twin(first) => first,
         };
         // A policy that replaces nothing loses nothing.
-        if policy.if_exists != IfExists::Replace || !root.is_one_name(&twin.path, &path)? {
+        if policy.if_exists != IfExists::Replace || !root.is_one_name(&first, &path)? {
             return Ok(Some(path));
         }
         if header.kind == Kind::Dir {
-            self.state().twins.refuse(&path, &twin.path);
+            self.feed(|ledger| ledger.refuse_below(&path, &first));
         }
-        Err(one_name(&twin.path))
+        Err(one_name(&first))
     }
 
     /// The name below our root that an offer means.
@@ -183,7 +162,7 @@ impl Receiver {
         }
         match plan {
             Plan::Skip(reason) => return self.skip_there(header, path, reason, changed),
-            Plan::Refuse(failure) => self.on_refuse(header, failure),
+            Plan::Refuse(failure) => self.refuse(header.id, failure),
             Plan::SetMode => return self.set_mode(header, path),
             Plan::Receive(start) => self.on_start(header, path, start),
             Plan::MakeDir | Plan::MakeLink if self.0.options.dry_run => self.on_made(header, &path, false),
@@ -230,7 +209,7 @@ impl Receiver {
     /// off. One that is shut only here was shut by its owner, and stays so.
     fn open_up_above(&self, path: &WirePath) -> Result<(), StorageError> {
         let Some(parent) = path.parent().filter(|_| !self.0.options.dry_run) else { return Ok(()) };
-        let is_shut = self.state().directories.get(&parent).is_some_and(|finish| finish.meta.is_shut());
+        let is_shut = self.notes().directories.get(&parent).is_some_and(|finish| finish.meta.is_shut());
         if is_shut { self.0.options.root.open_up_dir(&parent) } else { Ok(()) }
     }
 
@@ -248,7 +227,7 @@ impl Receiver {
         self.in_doubt(&path, is_dir)?;
         if is_dir {
             // Nobody else has made a name in it.
-            self.state().doubted.insert(Some(path.clone()), true);
+            self.notes().doubted.insert(Some(path.clone()), true);
         }
         let made = path.clone();
         self.after_names(header, path, move |receiver, header| {
@@ -267,7 +246,7 @@ impl Receiver {
         let (receiver, header) = (self.clone(), header.clone());
         let done = Box::new(move |result: Result<Committed, StorageError>| match result {
             Ok(_) => then(&receiver, &header),
-            Err(error) => receiver.on_refuse(&header, (&error).into()),
+            Err(error) => receiver.refuse(header.id, (&error).into()),
         });
         self.0.tools.committer.submit_dir(self.0.options.root.clone(), path, done);
     }

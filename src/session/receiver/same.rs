@@ -8,7 +8,7 @@ use crate::broken::Rule;
 use crate::protocol::message::{Header, Kind, Mtime, SkipReason};
 use crate::protocol::path::WirePath;
 use crate::storage::{Committed, StorageError, Touch};
-use crate::transfer::resume::{self, COARSEST_STEP, Existing, Keeps};
+use crate::transfer::file::resume::{self, COARSEST_STEP, Existing, Keeps};
 
 /// How long content may be in memory alone after it was written, where nobody syncs it. The kernel begins to write what is
 /// older than half a minute; a slow disk that is busy may take many times that.
@@ -32,11 +32,15 @@ impl Receiver {
         if is_file && changed.is_some_and(|changed| self.may_be_unwritten(changed)) {
             self.after_content(header, path);
         } else if is_in_doubt {
-            self.after_names(header, path, move |receiver, header| receiver.on_skip(header, reason));
+            self.after_names(header, path, move |receiver, header| receiver.skip(header, reason));
         } else {
-            self.on_skip(header, reason);
+            self.skip(header, reason);
         }
         Ok(())
+    }
+
+    fn skip(&self, header: &Header, reason: SkipReason) {
+        self.feed(|ledger| ledger.skip(header.id, reason));
     }
 
     /// Whether what was last changed then may not be on the disk.
@@ -46,7 +50,7 @@ impl Receiver {
             return false;
         }
         let is_recent = is_after(changed, SystemTime::now() - UNWRITTEN_FOR);
-        is_recent && self.state().written_until.is_none_or(|until| is_after(changed, until - TICK))
+        is_recent && self.notes().written_until.is_none_or(|until| is_after(changed, until - TICK))
     }
 
     /// Goes on when the content of what is there is on the disk. That writes all of the file system, so it is done once for
@@ -55,11 +59,12 @@ impl Receiver {
         let (receiver, header, now) = (self.clone(), header.clone(), SystemTime::now());
         let done = Box::new(move |result: Result<Committed, StorageError>| match result {
             Ok(_) => {
-                let until = receiver.state().written_until.max(Some(now));
-                receiver.state().written_until = until;
-                receiver.on_skip(&header, SkipReason::Same);
+                let mut notes = receiver.notes();
+                notes.written_until = notes.written_until.max(Some(now));
+                drop(notes);
+                receiver.skip(&header, SkipReason::Same);
             }
-            Err(error) => receiver.on_refuse(&header, (&error).into()),
+            Err(error) => receiver.refuse(header.id, (&error).into()),
         });
         self.0.tools.committer.submit_there(self.0.options.root.clone(), path, done);
     }
@@ -85,13 +90,13 @@ impl Receiver {
         let (mut at, mut leads_on) = (Some(path.clone()), is_dir);
         while let Some(path) = at {
             let parent = path.parent();
-            let before = self.state().doubted.get(&parent).copied();
+            let before = self.notes().doubted.get(&parent).copied();
             if before.is_some_and(|led_on| led_on || !leads_on) {
                 return Ok(());
             }
             self.0.options.root.doubt_names(&path, leads_on)?;
             // Only now: what could not be noted is to be noted when it is tried again.
-            *self.state().doubted.entry(parent.clone()).or_default() |= leads_on;
+            *self.notes().doubted.entry(parent.clone()).or_default() |= leads_on;
             (at, leads_on) = (parent, true);
         }
         Ok(())
@@ -101,7 +106,7 @@ impl Receiver {
     pub(super) fn set_mode(&self, header: &Header, path: WirePath) -> Result<(), StorageError> {
         let options = &self.0.options;
         if options.dry_run {
-            self.on_skip(header, SkipReason::Mode);
+            self.skip(header, SkipReason::Mode);
             return Ok(());
         }
         let source = match options.root.open_source(&path) {
@@ -121,9 +126,9 @@ impl Receiver {
                 unset.iter().for_each(|error| receiver.remark_unset(error));
                 // Some file systems have one mode for all files, and say that they have set another.
                 let is_set = unset.is_none() && touched.has_mode(mode);
-                receiver.on_skip(&header, if is_set { SkipReason::Mode } else { SkipReason::Same });
+                receiver.skip(&header, if is_set { SkipReason::Mode } else { SkipReason::Same });
             }
-            Err(error) => receiver.on_refuse(&header, (&error).into()),
+            Err(error) => receiver.refuse(header.id, (&error).into()),
         });
         self.0.tools.committer.submit_touch(touch, done);
         Ok(())
@@ -142,13 +147,13 @@ impl Receiver {
             // Nothing may be made to ask. At worst a file is called the same that differs by less than two seconds.
             return guessed_step(there.mtime);
         }
-        let known = self.state().time_step;
+        let known = self.notes().time_step;
         known.unwrap_or_else(|| {
             let step = self.0.options.root.time_step(path).unwrap_or_else(|error| {
                 tracing::debug!(%error, "nobody says how fine times are; they are compared as they are");
                 1
             });
-            self.state().time_step = Some(step);
+            self.notes().time_step = Some(step);
             step
         })
     }

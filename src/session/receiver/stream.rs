@@ -94,8 +94,8 @@ impl Receiver {
     ) -> Result<(), SessionError> {
         let Some(header) = read_header(&mut content).await? else { return Ok(()) };
         let place = match header.turn {
-            Turn::Asked => self.open_range(header)?,
-            Turn::Ahead => self.place_ahead(header).await?,
+            Turn::Asked => self.feed(|ledger| ledger.on_range(header))?,
+            Turn::Ahead => self.place_early(header).await?,
         };
         let Some(Place { io, progress }) = place else {
             let _ = content.stop(CloseCode::Cancelled.code().into());
@@ -266,10 +266,7 @@ impl Receiver {
     /// A chunk is in its file, or cannot be.
     fn on_stored(&self, range: &Range, index: u64, len: usize, digest: Result<Digest, StorageError>) {
         match digest {
-            Ok(digest) => {
-                self.on_chunk(range.header.id, index, digest);
-                self.on_written(range, len as u64);
-            }
+            Ok(digest) => self.on_chunk(range, index, len as u64, digest),
             Err(error) => {
                 range.io.give_up();
                 range.all_written.notify_one();
@@ -278,13 +275,18 @@ impl Receiver {
         }
     }
 
-    fn on_written(&self, range: &Range, bytes: u64) {
+    /// On a disk thread.
+    fn on_chunk(&self, range: &Range, index: u64, bytes: u64, digest: Digest) {
         self.0.tools.observer.written(&range.progress, bytes);
-        let before = range.written.fetch_add(bytes, Ordering::AcqRel);
-        if before + bytes == range.header.len {
+        let complete = self.feed(|ledger| {
+            // Counted where it is noted: whoever ends the range finds all its other chunks noted.
+            let ends_range = range.written.fetch_add(bytes, Ordering::AcqRel) + bytes == range.header.len;
+            ledger.on_chunk(range.header.id, index, digest, ends_range)
+        });
+        if range.is_written() {
             range.all_written.notify_one();
-            self.on_range_stored(range.header.id);
         }
+        complete.into_iter().for_each(|complete| self.sum_up(complete));
     }
 }
 

@@ -18,7 +18,7 @@ use crate::protocol::message::{FileId, Header, Message, Tail};
 use crate::protocol::range::{RANGE_HEADER_BYTES, Turn};
 use crate::session::memory::in_flight;
 use crate::storage::Source;
-use crate::transfer::ahead::{is_empty_file, start_len};
+use crate::transfer::job::early::{is_empty_file, start_len};
 
 /// Longest wait for a file that has just changed, before it goes ahead: a tick of the clock of most file systems.
 const AHEAD_WAIT_MAX: Duration = Duration::from_millis(20);

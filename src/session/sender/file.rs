@@ -9,7 +9,7 @@ use crate::protocol::message::{Have, Header, Kind};
 use crate::protocol::path::WirePath;
 use crate::session::budget::Hold;
 use crate::storage::{FileIdentity, Source, Tree};
-use crate::transfer::send::Send;
+use crate::transfer::file::SendFile;
 
 /// One offered file that is not settled.
 pub(super) struct Outgoing {
@@ -80,5 +80,5 @@ pub(super) struct Moving {
 
 pub(super) struct OpenSource {
     pub(super) source: Arc<Source>,
-    pub(super) rules: Send,
+    pub(super) rules: SendFile,
 }

@@ -9,7 +9,7 @@ use crate::progress::{FileProgress, Phase};
 use crate::protocol::message::{Done, Failure, FileId, Kind, Message, Named, Pos, SkipReason, Status, Verdict, Why};
 use crate::session::SessionError;
 use crate::transfer::Violation;
-use crate::transfer::send::is_start;
+use crate::transfer::file::send::is_start;
 
 impl Sender {
     /// Feeds a message of the receiver's.

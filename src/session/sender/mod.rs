@@ -53,7 +53,7 @@ use crate::progress::{Event, Observer};
 use crate::protocol::message::{FileId, Message, Remark};
 use crate::protocol::{HEADERS_AHEAD_MAX, REMARKS_MAX, features};
 use crate::storage::{DiskQueue, Found};
-use crate::transfer::ahead::Ahead;
+use crate::transfer::job::early::Early;
 
 /// How often the path's figures go to the receiver and the counters.
 const LINK_INTERVAL: Duration = Duration::from_secs(1);
@@ -100,7 +100,7 @@ struct State {
     files: HashMap<FileId, Outgoing>,
     total: TotalOffered,
     /// What has been sent before it was asked for.
-    ahead: Ahead,
+    ahead: Early,
     /// Files that changed after the end was said, and what each is offered as now.
     anew: HashMap<FileId, FileId>,
     /// The receiver has begun to answer.

@@ -10,7 +10,7 @@ use crate::protocol::range::{RANGE_HEADER_BYTES, RangeHeader, Turn};
 use crate::session::SessionError;
 use crate::session::memory::{Buffer, SendPermit, in_flight};
 use crate::storage::{Since, Source, StorageError};
-use crate::transfer::send::Send;
+use crate::transfer::file::SendFile;
 
 impl Sender {
     /// Sends files of at most one chunk each, and closes them. They are read in one trip to the disk.
@@ -81,7 +81,7 @@ impl Sender {
 /// The tail of a file of at most one chunk that is sent whole; an empty file has no digest.
 pub(super) fn small_tail(id: FileId, size: u64, digest: Option<Digest>, hasher: &Hasher) -> Tail {
     let content = digest.iter().map(|_| 0..size).collect();
-    let mut rules = Send::new(id, size, 0, content, hasher).expect("any file may be sent from its start");
+    let mut rules = SendFile::new(id, size, 0, content, hasher).expect("any file may be sent from its start");
     if let Some(digest) = digest {
         rules.on_start(digest);
     }

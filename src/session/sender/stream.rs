@@ -18,7 +18,8 @@ use crate::protocol::range::{REPORT_BYTES, RangeHeader, Turn};
 use crate::session::SessionError;
 use crate::session::memory::{SendPermit, in_flight};
 use crate::storage::{DataMap, Lost, Meta, Since, Source, StorageError, Tree, unknown_size};
-use crate::transfer::send::{Closing, Send};
+use crate::transfer::file::SendFile;
+use crate::transfer::file::send::Closing;
 use crate::transfer::{SUM_CHUNKS_A_STEP, SUM_CHUNKS_AT_ONCE};
 
 /// Chunks that are read and hashed ahead of the stream, so that disk and network overlap.
@@ -103,7 +104,7 @@ impl Sender {
         let (source, map) = opened.await??;
         let content = self.search(id, &source, map).await?;
         // The digest of a hole is part of the rules, and the first time it has to be made.
-        let rules = self.0.tools.disk.run(move || Send::new(id, size, from, content, &hasher)).await?;
+        let rules = self.0.tools.disk.run(move || SendFile::new(id, size, from, content, &hasher)).await?;
         let mut rules = rules.map_err(SessionError::from)?;
         if let Some(digest) = start {
             rules.on_start(digest);
@@ -205,11 +206,11 @@ impl Sender {
     }
 
     fn on_sent(&self, id: FileId) {
-        self.with_rules(id, Send::on_sent);
+        self.with_rules(id, SendFile::on_sent);
     }
 
     /// `None` when the file is over.
-    pub(super) fn with_rules<T>(&self, id: FileId, act: impl FnOnce(&mut Send) -> T) -> Option<T> {
+    pub(super) fn with_rules<T>(&self, id: FileId, act: impl FnOnce(&mut SendFile) -> T) -> Option<T> {
         let mut state = self.state();
         let moving = state.files.get_mut(&id)?.moving.as_mut()?;
         Some(act(&mut moving.open.as_mut()?.rules))
@@ -261,7 +262,7 @@ impl Sender {
             (true, Since::Shorter) => return Err(Stop::Changed),
             (true, Since::ReadAgain) => self.read_again(id, &source).await?,
         }
-        let Some(mut closing) = self.with_rules(id, Send::close).flatten() else { return Ok(()) };
+        let Some(mut closing) = self.with_rules(id, SendFile::close).flatten() else { return Ok(()) };
         let hasher = self.0.tools.hasher.clone();
         let first = self.0.tools.disk.run(move || (closing.step(&hasher, SUM_CHUNKS_AT_ONCE), closing));
         let tail = match first.await? {

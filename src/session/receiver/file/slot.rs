@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use super::{EARLY_BYTES_MIN, FileIo, OldVersion, owner};
 use crate::session::budget::Hold;
 use crate::storage::{Adoption, Fresh, Op, Part, Refusal, Source, StorageError};
-use crate::transfer::resume::Basis;
+use crate::transfer::file::resume::Basis;
 
 /// Bytes of an older version that are copied before the disk thread takes other work: some tens of milliseconds.
 const COPY_TURN_BYTES: u64 = 32 << 20;

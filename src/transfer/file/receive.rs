@@ -9,7 +9,7 @@ use crate::transfer::Violation;
 
 /// A file whose content is wanted from an offset on.
 #[derive(Debug)]
-pub struct Receive {
+pub struct ReceiveFile {
     size: u64,
     from: u64,
     /// Digests of the chunks on disk. The size is only the peer's word, so what is not there takes no room.
@@ -48,7 +48,7 @@ impl Judging {
     }
 }
 
-impl Receive {
+impl ReceiveFile {
     /// A file of `size` bytes of which the content from `from` on was asked for.
     pub fn new(size: u64, from: u64, hasher: &Hasher) -> Self {
         Self {

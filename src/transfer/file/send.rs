@@ -10,7 +10,7 @@ use crate::transfer::Violation;
 
 /// A file of which the receiver asked for the content from an offset on.
 #[derive(Debug)]
-pub struct Send {
+pub struct SendFile {
     id: FileId,
     size: u64,
     from: u64,
@@ -33,7 +33,7 @@ pub fn is_start(offset: u64, size: u64) -> bool {
     offset == size || (offset < size && offset.is_multiple_of(CHUNK_BYTES))
 }
 
-impl Send {
+impl SendFile {
     /// Starts from the receiver's answer. `content` are the parts of the file at or after `from` that
     /// hold data, chunk-aligned and in order; what lies between them is holes.
     ///
@@ -88,7 +88,7 @@ impl Send {
         self.theirs.len()
     }
 
-    /// The next range that needs a stream. The caller opens one for it and reports [`Send::on_sent`].
+    /// The next range that needs a stream. The caller opens one for it and reports [`SendFile::on_sent`].
     pub fn next_range(&mut self) -> Option<Range<u64>> {
         let range = self.to_send.pop_front()?;
         self.ranges_opened += 1;

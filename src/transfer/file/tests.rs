@@ -3,11 +3,11 @@
 
 use proptest::prelude::*;
 
-use super::receive::{Receive, Verdict};
-use super::send::{Closing, Send};
-use super::{FILE_BYTES_MAX, Violation};
+use super::receive::{ReceiveFile, Verdict};
+use super::send::{Closing, SendFile};
 use crate::digest::{CHUNK_BYTES, Digest, Hasher, Salt, chunk_count, chunk_len};
 use crate::protocol::message::{FileId, Tail};
+use crate::transfer::{FILE_BYTES_MAX, Violation};
 
 const ID: FileId = FileId(7);
 
@@ -21,7 +21,7 @@ fn tail_of(mut closing: Closing) -> Tail {
 }
 
 /// What a file is judged to be; `None` while something is to come.
-fn verdict(file: &mut Receive) -> Option<Verdict> {
+fn verdict(file: &mut ReceiveFile) -> Option<Verdict> {
     file.judge().map(|mut judging| judging.step(&hasher(), u64::MAX).expect("it is the sum of all chunks"))
 }
 
@@ -63,7 +63,7 @@ fn digest_of(byte: u8, len: u64) -> Digest {
 }
 
 /// Sends every range that is due and stores it; returns how many bytes that were.
-fn flow(send: &mut Send, receive: &mut Receive, source: &Model) -> u64 {
+fn flow(send: &mut SendFile, receive: &mut ReceiveFile, source: &Model) -> u64 {
     let mut sent = 0;
     while let Some(range) = send.next_range() {
         receive.on_range(range.start, range.end - range.start).expect("an honest range");
@@ -80,7 +80,7 @@ fn flow(send: &mut Send, receive: &mut Receive, source: &Model) -> u64 {
 
 /// The start of the file went ahead of the answer: the receiver takes it or not, the sender counts it or not. Returns how
 /// many bytes of it counted.
-fn flow_ahead(send: &mut Send, receive: &mut Receive, source: &Model, from: u64) -> u64 {
+fn flow_ahead(send: &mut SendFile, receive: &mut ReceiveFile, source: &Model, from: u64) -> u64 {
     let len = source.size.min(CHUNK_BYTES);
     let wanted = receive.on_ahead(len).expect("an honest start");
     assert_eq!(wanted, from == 0, "the start is wanted by who has nothing");
@@ -109,8 +109,8 @@ proptest! {
         let from = (start * CHUNK_BYTES).min(source.size);
         let prefix = from.div_ceil(CHUNK_BYTES);
         let old: Vec<_> = (0..prefix).map(|i| digest_of(held[i as usize], chunk_len(source.size, i))).collect();
-        let mut receive = Receive::new(source.size, from, &hasher());
-        let mut send = Send::new(ID, source.size, from, source.content(from), &hasher()).expect("an honest start");
+        let mut receive = ReceiveFile::new(source.size, from, &hasher());
+        let mut send = SendFile::new(ID, source.size, from, source.content(from), &hasher()).expect("an honest start");
         let ahead = ahead && source.size > 0;
 
         let early = if ahead { flow_ahead(&mut send, &mut receive, &source, from) } else { 0 };
@@ -141,7 +141,7 @@ proptest! {
     fn ranges_of_a_hostile_sender_never_overlap_or_leave_the_file(
         size in 0..6 * CHUNK_BYTES, ranges in proptest::collection::vec((0_u64..8, 0_u64..8, -1_i64..2), 0..20),
     ) {
-        let mut receive = Receive::new(size, 0, &hasher());
+        let mut receive = ReceiveFile::new(size, 0, &hasher());
         let mut taken: Vec<std::ops::Range<u64>> = Vec::new();
         for (start, chunks, skew) in ranges {
             let offset = start * CHUNK_BYTES;
@@ -162,7 +162,7 @@ fn tail(ranges: u64) -> Tail {
 #[test]
 fn a_receiver_refuses_what_breaks_the_rules() {
     const M: u64 = CHUNK_BYTES;
-    let fresh = || Receive::new(4 * M + 5, 2 * M, &hasher());
+    let fresh = || ReceiveFile::new(4 * M + 5, 2 * M, &hasher());
     for (offset, len) in [(1, M), (2 * M, 1), (2 * M, 0), (2 * M, 3 * M), (u64::MAX, 2), (4 * M, 6), (M, 2 * M)] {
         assert_eq!(fresh().on_range(offset, len), Err(Violation::BadRange { offset, len }), "{offset}+{len}");
     }
@@ -183,7 +183,7 @@ fn a_receiver_refuses_what_breaks_the_rules() {
 fn a_start_that_went_ahead_is_the_first_range_or_nothing() {
     const M: u64 = CHUNK_BYTES;
     let size = 2 * M + 5;
-    let mut whole = Receive::new(size, 0, &hasher());
+    let mut whole = ReceiveFile::new(size, 0, &hasher());
     for len in [0, 1, M - 1, M + 1, size] {
         assert_eq!(whole.on_ahead(len), Err(Violation::BadRange { offset: 0, len }));
     }
@@ -192,13 +192,13 @@ fn a_start_that_went_ahead_is_the_first_range_or_nothing() {
     assert_eq!(whole.on_range(0, M), Err(Violation::Overlap { offset: 0 }), "and again when it was asked for");
     assert_eq!(whole.on_tail(tail(0)), Err(Violation::RangeCount { announced: 0, seen: 1 }), "it counts");
 
-    let mut rest = Receive::new(size, M, &hasher());
+    let mut rest = ReceiveFile::new(size, M, &hasher());
     assert_eq!(rest.on_ahead(M), Ok(false));
     assert!(!rest.has_ranges(), "it does not count");
     rest.on_prefix(&[Digest([1; 16])]);
     assert_eq!(rest.on_range(0, M), Ok(()), "a repair of the start is none that went ahead");
     assert_eq!(rest.on_ahead(M), Ok(false), "nor the other way round");
-    assert_eq!(Receive::new(0, 0, &hasher()).on_ahead(0), Err(Violation::BadRange { offset: 0, len: 0 }));
+    assert_eq!(ReceiveFile::new(0, 0, &hasher()).on_ahead(0), Err(Violation::BadRange { offset: 0, len: 0 }));
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn what_went_ahead_is_not_sent_again() {
         [(&[(0, 3)][..], &[(1, 3)][..]), (&[(0, 1), (2, 3)], &[(2, 3)]), (&[(1, 2)], &[(1, 2)]), (&[], &[])]
     {
         let content = content.iter().map(|(start, end)| start * M..end * M).collect();
-        let mut file = Send::new(ID, 3 * M, 0, content, &hasher()).expect("the start");
+        let mut file = SendFile::new(ID, 3 * M, 0, content, &hasher()).expect("the start");
         file.on_start(Digest([1; 16]));
         let mut sent = Vec::new();
         while let Some(range) = file.next_range() {
@@ -220,14 +220,14 @@ fn what_went_ahead_is_not_sent_again() {
         assert_eq!(sent, rest);
         assert_eq!(tail_of(file.close().expect("all is sent")).ranges, 1 + rest.len() as u64);
     }
-    let mut small = Send::new(ID, 5, 0, std::iter::once(0..5).collect(), &hasher()).expect("the start");
+    let mut small = SendFile::new(ID, 5, 0, std::iter::once(0..5).collect(), &hasher()).expect("the start");
     small.on_start(Digest([1; 16]));
     assert_eq!(tail_of(small.close().expect("all is sent")).ranges, 1);
 }
 
 #[test]
 fn a_wrong_root_is_found() {
-    let mut file = Receive::new(5, 0, &hasher());
+    let mut file = ReceiveFile::new(5, 0, &hasher());
     assert_eq!(file.on_range(0, 5), Ok(()));
     file.on_chunk(0, Digest([9; 16]));
     file.on_range_stored();
@@ -238,7 +238,7 @@ fn a_wrong_root_is_found() {
 #[test]
 fn a_sender_refuses_what_breaks_the_rules() {
     const M: u64 = CHUNK_BYTES;
-    let start = |from| Send::new(ID, 3 * M + 1, from, Vec::new(), &hasher());
+    let start = |from| SendFile::new(ID, 3 * M + 1, from, Vec::new(), &hasher());
     assert!(start(0).is_ok() && start(2 * M).is_ok() && start(3 * M + 1).is_ok());
     for offset in [1, M + 1, 4 * M] {
         assert_eq!(start(offset).err(), Some(Violation::BadStart { offset }));
@@ -254,7 +254,7 @@ fn a_sender_refuses_what_breaks_the_rules() {
 #[test]
 fn neighbouring_chunks_that_differ_are_repaired_as_one_range() {
     const M: u64 = CHUNK_BYTES;
-    let mut file = Send::new(ID, 5 * M, 5 * M, Vec::new(), &hasher()).expect("a whole file is held");
+    let mut file = SendFile::new(ID, 5 * M, 5 * M, Vec::new(), &hasher()).expect("a whole file is held");
     let own = [1, 2, 3, 4, 5].map(|byte| Digest([byte; 16]));
     let theirs = [1, 9, 9, 4, 9].map(|byte| Digest([byte; 16]));
     file.on_own(0, &own);
@@ -271,8 +271,8 @@ fn a_file_of_the_greatest_size_that_is_all_holes_takes_no_room_and_is_summed_up_
     const STEP: u64 = 1 << 20;
     let (size, last) = (FILE_BYTES_MAX - 5, chunk_count(FILE_BYTES_MAX) - 1);
     let content = vec![7 * CHUNK_BYTES..8 * CHUNK_BYTES, last * CHUNK_BYTES..size];
-    let mut send = Send::new(ID, size, 0, content, &hasher()).expect("the start");
-    let mut receive = Receive::new(size, 0, &hasher());
+    let mut send = SendFile::new(ID, size, 0, content, &hasher()).expect("the start");
+    let mut receive = ReceiveFile::new(size, 0, &hasher());
     while let Some(range) = send.next_range() {
         let (index, digest) = (range.start / CHUNK_BYTES, Digest([range.start as u8; 16]));
         receive.on_range(range.start, range.end - range.start).expect("an honest range");
@@ -299,7 +299,7 @@ fn a_file_of_the_greatest_size_that_is_all_holes_takes_no_room_and_is_summed_up_
 fn digests_of_zeros_before_the_start_are_compared_and_not_kept() {
     const M: u64 = CHUNK_BYTES;
     let zeros = hasher().zero_chunk(M);
-    let mut send = Send::new(ID, 3 * M, 3 * M, Vec::new(), &hasher()).expect("a whole file is held");
+    let mut send = SendFile::new(ID, 3 * M, 3 * M, Vec::new(), &hasher()).expect("a whole file is held");
     send.on_own(0, &[zeros, zeros]);
     assert_eq!(send.on_have(0, &[zeros, Digest([1; 16]), zeros]), Ok(()));
     assert!(send.is_behind() && !send.is_compared(), "the third is not known yet");

@@ -1,4 +1,4 @@
-//! Content that goes ahead of its answer: how much of a job may, and what of a file.
+//! Early content, which leaves before its file was answered: how much of a job may, and what of a file.
 //!
 //! The sender expects that the first files of a job are wanted whole and does not wait to hear it: their starts
 //! arrive with their offers, a round trip earlier. What was not wanted after all is stopped and counts for nothing.
@@ -13,7 +13,7 @@ use crate::transfer::Violation;
 const _: () = assert!(AHEAD_BYTES_MAX >= CHUNK_BYTES, "no large file could go ahead");
 
 /// The start of a file that may go ahead: its first chunk, or all of a smaller file. 0 when nothing of it may.
-pub fn start_len(header: &Header) -> u64 {
+pub(crate) fn start_len(header: &Header) -> u64 {
     match header.kind {
         Kind::File => header.size.min(CHUNK_BYTES),
         Kind::Dir | Kind::Link(_) => 0,
@@ -21,20 +21,20 @@ pub fn start_len(header: &Header) -> u64 {
 }
 
 /// Whether a file has no content: nothing of it can go ahead but its tail.
-pub fn is_empty_file(header: &Header) -> bool {
+pub(crate) fn is_empty_file(header: &Header) -> bool {
     header.kind == Kind::File && header.size == 0
 }
 
 /// What of one job has gone ahead. Sender and receiver count alike.
 #[derive(Debug, Default)]
-pub struct Ahead {
+pub(crate) struct Early {
     files: BTreeMap<FileId, u64>,
     bytes: u64,
 }
 
-impl Ahead {
+impl Early {
     /// On the sending side: whether the start of one more file may go ahead; it is then counted.
-    pub fn take(&mut self, header: &Header) -> bool {
+    pub(crate) fn take(&mut self, header: &Header) -> bool {
         let len = start_len(header);
         len > 0 && self.on_range(header.id, 0, len).is_ok()
     }
@@ -43,7 +43,7 @@ impl Ahead {
     ///
     /// # Errors
     /// The rule that the range breaks; nothing is counted then.
-    pub fn on_range(&mut self, id: FileId, offset: u64, len: u64) -> Result<(), Violation> {
+    pub(crate) fn on_range(&mut self, id: FileId, offset: u64, len: u64) -> Result<(), Violation> {
         if offset != 0 || len == 0 {
             return Err(Violation::BadRange { offset, len });
         }
@@ -64,7 +64,7 @@ impl Ahead {
     ///
     /// # Errors
     /// That it is not.
-    pub fn check(&self, header: &Header) -> Result<(), Violation> {
+    pub(crate) fn check(&self, header: &Header) -> Result<(), Violation> {
         match self.files.get(&header.id) {
             Some(&len) if len != start_len(header) => Err(Violation::BadRange { offset: 0, len }),
             _ => Ok(()),
@@ -95,16 +95,16 @@ mod tests {
             (Kind::Link(vec![b'x']), 1, 0),
         ] {
             let header = header(0, kind, size);
-            assert_eq!((start_len(&header), Ahead::default().take(&header)), (len, len > 0), "{header:?}");
+            assert_eq!((start_len(&header), Early::default().take(&header)), (len, len > 0), "{header:?}");
         }
     }
 
     #[test]
     fn a_job_sends_ahead_few_files_and_few_bytes() {
-        let mut many = Ahead::default();
+        let mut many = Early::default();
         let taken = (0..2 * AHEAD_FILES_MAX as u64).filter(|id| many.take(&header(*id, Kind::File, 1))).count();
         assert_eq!(taken, AHEAD_FILES_MAX);
-        let mut large = Ahead::default();
+        let mut large = Early::default();
         let half = AHEAD_BYTES_MAX / 2 + 1;
         assert!(large.take(&header(0, Kind::File, half)));
         assert!(!large.take(&header(1, Kind::File, half)), "beyond the bytes");
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_receiver_refuses_what_may_not_go_ahead() {
-        let mut ahead = Ahead::default();
+        let mut ahead = Early::default();
         for (offset, len) in [(CHUNK_BYTES, 1), (0, 0), (u64::MAX, 1)] {
             assert_eq!(ahead.on_range(FileId(0), offset, len), Err(Violation::BadRange { offset, len }));
         }
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn what_went_ahead_must_be_the_start_of_what_is_offered() {
-        let mut ahead = Ahead::default();
+        let mut ahead = Early::default();
         assert_eq!(ahead.on_range(FileId(0), 0, 5), Ok(()));
         let misfit = Err(Violation::BadRange { offset: 0, len: 5 });
         assert_eq!(ahead.check(&header(0, Kind::File, 5)), Ok(()));

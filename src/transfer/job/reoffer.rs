@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use crate::protocol::message::Failure;
 use crate::protocol::path::WirePath;
 use crate::protocol::{AHEAD_FILES_MAX, OFFERS_MAX};
-use crate::session::SessionError;
+use crate::transfer::job::JobError;
 
 /// Most files whose new offer is awaited before the end. A sender offers them anew at once, so few are ever waiting.
 const AWAITED_MAX: usize = 1024;
@@ -28,38 +28,49 @@ const AWAITED_MAX: usize = 1024;
 /// Most offers after the end: only a file whose tail went ahead can still be found changed.
 const OFFERS_AFTER_END_MAX: usize = AHEAD_FILES_MAX * (OFFERS_MAX as usize - 1);
 
-/// What is to be offered anew, and what may be after the end.
+/// Files that their sender gave up because they changed and will offer again, and how many offers may follow the end.
 #[derive(Debug, Default)]
-pub(super) struct Anew {
+pub(crate) struct Reoffers {
     /// What is left of them at the end has failed; what comes here after the end is waited for.
     awaited: HashMap<WirePath, Failure>,
-    /// A file has failed here before its sender had closed it.
-    failed: bool,
+    crossing: Crossing,
+    /// `None` before the end.
+    offers_after_end: Option<usize>,
+}
+
+/// Whether a new offer may have crossed a failure of ours.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Crossing {
+    /// No file has failed here before its sender had closed it.
+    #[default]
+    Impossible,
+    /// One has.
+    Possible,
     /// The next offer or problem goes with a cancel that crossed such a failure.
-    crossed: bool,
-    ended: bool,
-    offers_after_end: usize,
+    Next,
 }
 
 /// What becomes of an offer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Offer {
+pub(crate) enum Reoffer {
     /// It is to be answered.
     Taken,
     /// It crossed our failure of the same file and gets no answer.
     Dropped,
 }
 
-impl Anew {
+impl Reoffers {
     /// A file that its sender had not closed has failed here.
-    pub(super) fn on_failed(&mut self) {
-        self.failed = true;
+    pub(crate) fn on_failed(&mut self) {
+        if self.crossing == Crossing::Impossible {
+            self.crossing = Crossing::Possible;
+        }
     }
 
     /// A file was given up because it changed. What is returned is awaited in vain, for want of room.
-    pub(super) fn on_changed(&mut self, path: WirePath, failure: Failure) -> Option<(WirePath, Failure)> {
+    pub(crate) fn on_changed(&mut self, path: WirePath, failure: Failure) -> Option<(WirePath, Failure)> {
         // After the end nothing is offered but what is awaited, so that cannot become more.
-        if !self.ended && self.awaited.len() >= AWAITED_MAX {
+        if self.offers_after_end.is_none() && self.awaited.len() >= AWAITED_MAX {
             return Some((path, failure));
         }
         self.awaited.insert(path, failure);
@@ -67,45 +78,54 @@ impl Anew {
     }
 
     /// A file that is settled here was given up because it changed.
-    pub(super) fn on_changed_settled(&mut self) {
-        self.crossed = self.ended && self.failed;
+    pub(crate) fn on_changed_settled(&mut self) {
+        if self.offers_after_end.is_some() && self.crossing == Crossing::Possible {
+            self.crossing = Crossing::Next;
+        }
     }
 
     /// A file is offered.
     ///
     /// # Errors
     /// After the end: that it is not offered anew, or that too many were.
-    pub(super) fn on_offer(&mut self, path: &WirePath) -> Result<Offer, SessionError> {
+    pub(crate) fn on_offer(&mut self, path: &WirePath) -> Result<Reoffer, JobError> {
         let awaited = self.awaited.remove(path).is_some();
-        if !self.ended {
-            return Ok(Offer::Taken);
-        }
-        let crossed = std::mem::take(&mut self.crossed);
+        let crossed = self.has_crossed();
+        let Some(offers) = &mut self.offers_after_end else { return Ok(Reoffer::Taken) };
         if !awaited && !crossed {
-            return Err(SessionError::Order("a file offered after the end"));
+            return Err(JobError::Order("a file offered after the end"));
         }
-        self.offers_after_end += 1;
-        if self.offers_after_end > OFFERS_AFTER_END_MAX {
-            return Err(SessionError::Order("files offered anew without end"));
+        *offers += 1;
+        if *offers > OFFERS_AFTER_END_MAX {
+            return Err(JobError::Order("files offered anew without end"));
         }
-        Ok(if awaited { Offer::Taken } else { Offer::Dropped })
+        Ok(if awaited { Reoffer::Taken } else { Reoffer::Dropped })
     }
 
     /// A name failed: whether that is news. What crossed our failure is not.
-    pub(super) fn on_problem(&mut self, name: &[u8]) -> bool {
+    pub(crate) fn on_problem(&mut self, name: &[u8]) -> bool {
         let awaited = WirePath::parse(name).is_ok_and(|path| self.awaited.remove(&path).is_some());
-        let crossed = std::mem::take(&mut self.crossed);
+        let crossed = self.has_crossed();
         awaited || !crossed
     }
 
     /// The end was said. What is returned was awaited in vain.
-    pub(super) fn on_end(&mut self) -> HashMap<WirePath, Failure> {
-        self.ended = true;
+    pub(crate) fn on_end(&mut self) -> HashMap<WirePath, Failure> {
+        self.offers_after_end = Some(0);
         std::mem::take(&mut self.awaited)
     }
 
+    /// Whether what comes now goes with a cancel that crossed a failure; nothing more does then.
+    fn has_crossed(&mut self) -> bool {
+        let has_crossed = self.crossing == Crossing::Next;
+        if has_crossed {
+            self.crossing = Crossing::Possible;
+        }
+        has_crossed
+    }
+
     /// Whether something is awaited.
-    pub(super) fn is_awaited(&self) -> bool {
+    pub(crate) fn is_awaited(&self) -> bool {
         !self.awaited.is_empty()
     }
 }
@@ -123,56 +143,56 @@ mod tests {
         Failure::new(Status::Changed, "it changed")
     }
 
-    fn ended() -> Anew {
-        let mut anew = Anew::default();
-        assert!(anew.on_end().is_empty());
-        anew
+    fn ended() -> Reoffers {
+        let mut reoffers = Reoffers::default();
+        assert!(reoffers.on_end().is_empty());
+        reoffers
     }
 
     #[test]
     fn before_the_end_anything_may_be_offered_and_what_is_awaited_has_failed_at_the_end() {
-        let mut anew = Anew::default();
+        let mut reoffers = Reoffers::default();
         for name in ["a", "b"] {
-            assert_eq!(anew.on_changed(path(name), changed()), None);
+            assert_eq!(reoffers.on_changed(path(name), changed()), None);
         }
         for name in ["a", "a", "c"] {
-            assert_eq!(anew.on_offer(&path(name)).unwrap(), Offer::Taken);
+            assert_eq!(reoffers.on_offer(&path(name)).unwrap(), Reoffer::Taken);
         }
-        assert_eq!(anew.on_end(), HashMap::from([(path("b"), changed())]));
-        assert!(!anew.is_awaited());
+        assert_eq!(reoffers.on_end(), HashMap::from([(path("b"), changed())]));
+        assert!(!reoffers.is_awaited());
     }
 
     #[test]
     fn few_are_awaited_before_the_end() {
-        let mut anew = Anew::default();
+        let mut reoffers = Reoffers::default();
         for n in 0..AWAITED_MAX {
-            assert_eq!(anew.on_changed(path(&n.to_string()), changed()), None);
+            assert_eq!(reoffers.on_changed(path(&n.to_string()), changed()), None);
         }
-        assert_eq!(anew.on_changed(path("one more"), changed()), Some((path("one more"), changed())));
+        assert_eq!(reoffers.on_changed(path("one more"), changed()), Some((path("one more"), changed())));
     }
 
     #[test]
     fn after_the_end_each_is_awaited_once() {
-        let mut anew = ended();
-        assert_eq!(anew.on_changed(path("a"), changed()), None);
-        assert!(anew.is_awaited());
-        assert_eq!(anew.on_offer(&path("a")).unwrap(), Offer::Taken);
-        assert!(!anew.is_awaited());
-        assert!(anew.on_offer(&path("a")).is_err());
+        let mut reoffers = ended();
+        assert_eq!(reoffers.on_changed(path("a"), changed()), None);
+        assert!(reoffers.is_awaited());
+        assert_eq!(reoffers.on_offer(&path("a")).unwrap(), Reoffer::Taken);
+        assert!(!reoffers.is_awaited());
+        assert!(reoffers.on_offer(&path("a")).is_err());
     }
 
     #[test]
     fn what_crosses_a_failure_after_the_end_is_dropped_with_it() {
-        let mut anew = ended();
-        anew.on_changed_settled();
-        assert!(anew.on_offer(&path("a")).is_err(), "nothing has failed here");
-        anew.on_failed();
-        assert!(anew.on_offer(&path("a")).is_err(), "nothing has changed there");
-        anew.on_changed_settled();
-        assert_eq!(anew.on_offer(&path("a")).unwrap(), Offer::Dropped);
-        assert!(anew.on_offer(&path("b")).is_err(), "one for each");
-        anew.on_changed_settled();
-        assert!(!anew.on_problem(b"a"));
-        assert!(anew.on_problem(b"b"), "one for each");
+        let mut reoffers = ended();
+        reoffers.on_changed_settled();
+        assert!(reoffers.on_offer(&path("a")).is_err(), "nothing has failed here");
+        reoffers.on_failed();
+        assert!(reoffers.on_offer(&path("a")).is_err(), "nothing has changed there");
+        reoffers.on_changed_settled();
+        assert_eq!(reoffers.on_offer(&path("a")).unwrap(), Reoffer::Dropped);
+        assert!(reoffers.on_offer(&path("b")).is_err(), "one for each");
+        reoffers.on_changed_settled();
+        assert!(!reoffers.on_problem(b"a"));
+        assert!(reoffers.on_problem(b"b"), "one for each");
     }
 }

@@ -20,7 +20,7 @@ const REFUSED_MAX: usize = 1024;
 /// What was offered, in the directories on the way down to the last offer: a walk names all of a directory before it
 /// goes on beside it.
 #[derive(Debug, Default)]
-pub(super) struct Twins {
+pub(crate) struct Twins {
     dirs: Vec<Level>,
     /// Directories that are another spelling of one before, and that one.
     refused: Vec<(WirePath, WirePath)>,
@@ -37,14 +37,14 @@ struct Level {
 
 /// An earlier offer of a name that is like this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Twin {
-    pub(super) path: WirePath,
-    pub(super) id: FileId,
+pub(crate) struct Twin {
+    pub(crate) path: WirePath,
+    pub(crate) id: FileId,
 }
 
 impl Twins {
     /// Notes an offer. Says which one before has a name that is like it, and is not it.
-    pub(super) fn note(&mut self, path: &WirePath, id: FileId) -> Option<Twin> {
+    pub(crate) fn note(&mut self, path: &WirePath, id: FileId) -> Option<Twin> {
         let dir = path.parent();
         while self.dirs.last().is_some_and(|level| !level.is_above(dir.as_ref())) {
             self.dirs.pop();
@@ -66,30 +66,30 @@ impl Twins {
     }
 
     /// A directory waits for an earlier one of a name that is like its own, and what lies in it waits for that directory.
-    pub(super) fn wait(&mut self, dir: &WirePath, own: FileId) {
+    pub(crate) fn wait(&mut self, dir: &WirePath, own: FileId) {
         self.waiting.push((dir.clone(), own));
     }
 
     /// The directory that `path` lies in, if that waits.
-    pub(super) fn waits_above(&self, path: &WirePath) -> Option<FileId> {
+    pub(crate) fn waits_above(&self, path: &WirePath) -> Option<FileId> {
         let found = self.waiting.iter().find(|(dir, _)| path.strip_prefix(dir).is_some());
         found.map(|(_, own)| *own)
     }
 
     /// A directory waits no longer.
-    pub(super) fn settle(&mut self, own: FileId) {
+    pub(crate) fn settle(&mut self, own: FileId) {
         self.waiting.retain(|(_, id)| *id != own);
     }
 
     /// A directory is another spelling of one before it.
-    pub(super) fn refuse(&mut self, dir: &WirePath, first: &WirePath) {
+    pub(crate) fn refuse(&mut self, dir: &WirePath, first: &WirePath) {
         if self.refused.len() < REFUSED_MAX {
             self.refused.push((dir.clone(), first.clone()));
         }
     }
 
     /// The directory before, if `path` lies in one that was refused for it.
-    pub(super) fn refused_above(&self, path: &WirePath) -> Option<&WirePath> {
+    pub(crate) fn refused_above(&self, path: &WirePath) -> Option<&WirePath> {
         let found = self.refused.iter().find(|(dir, _)| path.strip_prefix(dir).is_some());
         found.map(|(_, first)| first)
     }

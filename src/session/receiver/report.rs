@@ -1,0 +1,43 @@
+//! Telling whoever watches.
+
+use tracing::debug;
+
+use super::{Receiver, Work};
+use crate::progress::{Event, Phase};
+use crate::protocol::path::escape;
+use crate::storage::StorageError;
+use crate::transfer::job::answers::Report;
+
+impl Receiver {
+    pub(super) fn report(&self, report: Report<Work>) {
+        let observer = &self.0.tools.observer;
+        match report {
+            Report::Found { path, size } => observer.found(&path.to_string(), size),
+            Report::SearchEnded => observer.scan_ended(),
+            Report::Skipped { path, size, reason } => observer.skipped(path.to_string(), size, reason),
+            Report::Planned { path, size, from, why, named } => {
+                observer.planned(path.to_string(), size, from, why, named.map(|name| name.to_string()));
+            }
+            Report::Started(progress) => observer.started(&progress),
+            Report::Hashed(progress) => progress.set_phase(Phase::Moving),
+            Report::Complete(progress) => progress.set_phase(Phase::Committing),
+            Report::Named(progress, name) => progress.set_name(name.to_string()),
+            Report::Finished(progress) => observer.finished(&progress),
+            Report::Failed { name, failure } => {
+                let name = escape(&name).to_string();
+                debug!(%name, %failure, "file failed");
+                observer.failed(name, failure);
+            }
+            Report::Note(text) => observer.event(Event::Note(text)),
+        }
+    }
+
+    /// Says, once a job, that a time or a mode could not be set.
+    pub(super) fn remark_unset(&self, error: &StorageError) {
+        debug!(%error, "not carried over");
+        if !std::mem::replace(&mut self.notes().unset_said, true) {
+            let text = format!("{error}; the content is there, and this is said once");
+            self.feed(|ledger| ledger.remark(text));
+        }
+    }
+}

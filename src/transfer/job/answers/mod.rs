@@ -1,0 +1,359 @@
+//! The receiver's ledger of one job: what is on offer, what was answered, what is settled, and when the job is.
+//!
+//! It is fed with what the sender says, what the disk turns out to hold, and what was stored; what is to be done
+//! comes out as [`Action`]s, in the order in which they are to be carried out. Messages of one file must leave in that
+//! order: whoever drives the ledger from several threads carries out [`Action::Say`] and [`Action::Report`] before
+//! another thread feeds it.
+//!
+//! | file | fed with |
+//! |---|---|
+//! | `messages` | what the sender says |
+//! | `plan` | what the disk says about an offer, and what is done with it |
+//! | `content` | ranges, chunks, digests of what is there, the commit |
+//!
+//! The state of the job is a [`Stage`], that of a file a variant of [`File`]:
+//!
+//! ```text
+//! Searching ── Offered ──▶ AllOffered ── End ──▶ Ended ── nothing is left ──▶ WindingUp ── on_wound_up ──▶ Settled
+//!     └───────────────────── End ────────────────▶│
+//!
+//! Header ─▶ Offered ── start ──▶ Open ── complete ──▶ Committing ── Done ──▶ gone
+//!              └── skip, refuse ──▶ gone  └── fail, cancel ──▶ gone     └── fail ──▶ gone
+//! ```
+
+mod content;
+mod messages;
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
+
+pub(crate) use self::content::{Complete, EarlyRange, Place, Prefix};
+pub(crate) use self::plan::Apart;
+use super::early::Early;
+use super::reoffer::Reoffers;
+use super::twins::Twins;
+use crate::protocol::features;
+use crate::protocol::message::{Failure, FileId, Header, Message, Remark, SkipReason, Status, Tail, Why};
+use crate::protocol::path::WirePath;
+use crate::transfer::file::ReceiveFile;
+
+/// What whoever drives the ledger keeps with a file. The ledger only holds it, and drops it in time.
+pub(crate) trait Attached {
+    /// Room for an offer. It is given back before the file's last word is said: a sender that hears that offers the next
+    /// file at once.
+    type Room;
+    /// The wait of a stream whose content came early. Dropping it ends the wait.
+    type Wait;
+    /// Where the content of a file goes.
+    type Io: Clone;
+    /// How far a file is, for whoever watches.
+    type Progress: Clone;
+}
+
+/// What a job is, from its first message on.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Options {
+    /// In a dry run: the sender knows of it and hears what would be. One that does not know would send what it is asked for.
+    pub(crate) tells_plans: bool,
+    /// The sender may not learn what is here.
+    pub(crate) is_blind: bool,
+}
+
+/// What is to be done.
+pub(crate) enum Action<A: Attached> {
+    /// This is to be said to the sender.
+    Say(Message),
+    /// Whoever watches is to know.
+    Report(Report<A>),
+    /// Offers wait to be planned, and nobody plans: call [`Answers::next_to_plan`] until there is none.
+    Plan,
+    /// What is there of a file is to be hashed, from its first chunk on.
+    HashPrefix(FileId, A::Io),
+    /// Nobody wants the content of a file any more.
+    GiveUp(A::Io),
+    /// Every file is settled: what waited for that is to be done, and then [`Answers::on_wound_up`] is to be called.
+    WindUp,
+    /// The job is over.
+    Finish,
+}
+
+/// What happened, for whoever watches.
+pub(crate) enum Report<A: Attached> {
+    /// A file is part of the job.
+    Found {
+        /// Its name.
+        path: WirePath,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// There are no more files than those found.
+    SearchEnded,
+    /// A file needs no content.
+    Skipped {
+        /// Its name.
+        path: WirePath,
+        /// Its size in bytes.
+        size: u64,
+        /// Why.
+        reason: SkipReason,
+    },
+    /// In a dry run: a file would be received.
+    Planned {
+        /// Its name.
+        path: WirePath,
+        /// Its size in bytes.
+        size: u64,
+        /// Where its content would start.
+        from: u64,
+        /// What the content would be.
+        why: Why,
+        /// The name that it would get instead of its own.
+        named: Option<WirePath>,
+    },
+    /// Content is on its way.
+    Started(A::Progress),
+    /// What was there of a file is hashed.
+    Hashed(A::Progress),
+    /// All of a file is there; it is judged, and committed.
+    Complete(A::Progress),
+    /// A file gets another name than its own.
+    Named(A::Progress, WirePath),
+    /// A file is committed.
+    Finished(A::Progress),
+    /// A file, or a name, failed.
+    Failed {
+        /// The name: bytes that a peer may have chosen.
+        name: Vec<u8>,
+        /// The cause.
+        failure: Failure,
+    },
+    /// Something of the job that is no failure.
+    Note(String),
+}
+
+/// How far the job is. Each stage follows from those before it and never goes back.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// The sender looks for files.
+    #[default]
+    Searching,
+    /// The sender has found all that there is.
+    AllOffered,
+    /// No new name follows.
+    Ended,
+    /// Every file is settled, and what is done last is being done.
+    WindingUp,
+    /// `Settled` was said.
+    Settled,
+}
+
+/// The receiver's ledger of one job.
+pub(crate) struct Answers<A: Attached> {
+    options: Options,
+    /// What the sender understands.
+    features: u64,
+    stage: Stage,
+    /// This end is about to stop: what has not begun is refused.
+    is_draining: bool,
+    next_id: u64,
+    files: HashMap<FileId, File<A>>,
+    /// Offers that wait for the disk's word on what is there, those that were given up meanwhile among them.
+    unplanned: VecDeque<FileId>,
+    /// Somebody plans, or was told to.
+    is_planning: bool,
+    early: Early,
+    /// Streams whose file was not offered yet.
+    unoffered: HashMap<FileId, A::Wait>,
+    reoffers: Reoffers,
+    twins: Twins,
+    /// Offers that wait until the one whose name is like theirs is settled.
+    held: HashMap<FileId, Vec<FileId>>,
+    actions: VecDeque<Action<A>>,
+}
+
+/// A file that is not settled.
+enum File<A: Attached> {
+    Offered(Offered<A>),
+    Open(Open<A>),
+    Committing(Committing<A>),
+}
+
+/// A file that is not answered.
+struct Offered<A: Attached> {
+    header: Header,
+    room: A::Room,
+    waits_for: WaitsFor,
+    /// The stream that has its start already, if there is one.
+    stream: Option<A::Wait>,
+    /// It came with all of the content, and counts if that does.
+    tail: Option<Tail>,
+}
+
+/// What an offer waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WaitsFor {
+    /// Our disk.
+    Disk,
+    /// Another file, whose name is like its own.
+    Twin,
+}
+
+/// A file whose content is wanted.
+struct Open<A: Attached> {
+    /// As it was offered.
+    path: WirePath,
+    room: A::Room,
+    rules: ReceiveFile,
+    io: A::Io,
+    progress: A::Progress,
+}
+
+/// A file that is complete.
+struct Committing<A: Attached> {
+    path: WirePath,
+    _room: A::Room,
+    progress: A::Progress,
+}
+
+impl<A: Attached> File<A> {
+    fn path(&self) -> &WirePath {
+        match self {
+            Self::Offered(offered) => &offered.header.path,
+            Self::Open(open) => &open.path,
+            Self::Committing(committing) => &committing.path,
+        }
+    }
+}
+
+impl<A: Attached> Answers<A> {
+    /// The ledger of a job that begins.
+    pub(crate) fn new(options: Options) -> Self {
+        Self {
+            options,
+            features: features::NONE,
+            stage: Stage::default(),
+            is_draining: false,
+            next_id: 0,
+            files: HashMap::new(),
+            unplanned: VecDeque::new(),
+            is_planning: false,
+            early: Early::default(),
+            unoffered: HashMap::new(),
+            reoffers: Reoffers::default(),
+            twins: Twins::default(),
+            held: HashMap::new(),
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// What the sender understands beyond the least.
+    pub(crate) fn use_features(&mut self, features: u64) {
+        self.features = features;
+    }
+
+    /// The next thing that is to be done.
+    pub(crate) fn next_action(&mut self) -> Option<Action<A>> {
+        self.actions.pop_front()
+    }
+
+    /// Begins no more files. For an end that is about to close.
+    pub(crate) fn drain(&mut self) {
+        self.is_draining = true;
+    }
+
+    /// Whether the sender has ended and every file is settled.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.stage == Stage::Settled
+    }
+
+    /// Whether this side owes the next step: it is planning, hashing or committing.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.is_planning
+            || self.files.values().any(|file| match file {
+                File::Offered(offered) => offered.waits_for == WaitsFor::Disk,
+                File::Open(open) => open.rules.is_hashing(),
+                File::Committing(_) => true,
+            })
+    }
+
+    /// Says something of the job that is no failure, at both ends: the user is at one of them.
+    pub(crate) fn remark(&mut self, text: String) {
+        if self.hears(features::REMARKS) {
+            self.say(Message::Remark(Remark::new(text.clone())));
+        }
+        self.report(Report::Note(text));
+    }
+
+    /// What was to be done last is done.
+    pub(crate) fn on_wound_up(&mut self) {
+        self.stage = Stage::Settled;
+        self.say(Message::Settled);
+        self.actions.push_back(Action::Finish);
+    }
+
+    /// Takes out where the content of open files goes, of a job that nobody goes on with.
+    pub(crate) fn take_open(&mut self) -> Vec<A::Io> {
+        let open = self.files.drain().filter_map(|(_, file)| match file {
+            File::Open(open) => Some(open.io),
+            File::Offered(_) | File::Committing(_) => None,
+        });
+        open.collect()
+    }
+
+    fn hears(&self, feature: u64) -> bool {
+        self.features & feature != 0
+    }
+
+    fn say(&mut self, message: Message) {
+        self.actions.push_back(Action::Say(message));
+    }
+
+    fn report(&mut self, report: Report<A>) {
+        self.actions.push_back(Action::Report(report));
+    }
+
+    fn report_failed(&mut self, path: &WirePath, failure: Failure) {
+        self.report(Report::Failed { name: path.as_bytes().to_vec(), failure });
+    }
+
+    fn is_offered(&self, id: FileId) -> bool {
+        id.0 < self.next_id
+    }
+
+    /// Forgets a file that is settled. What waited for it is planned, and the job is over when it was the last.
+    fn forget(&mut self, id: FileId) -> Option<File<A>> {
+        let file = self.files.remove(&id)?;
+        self.twins.settle(id);
+        if let Some(held) = self.held.remove(&id) {
+            for id in &held {
+                if let Some(File::Offered(offered)) = self.files.get_mut(id) {
+                    offered.waits_for = WaitsFor::Disk;
+                }
+            }
+            self.unplanned.extend(held);
+            self.start_planning();
+        }
+        Some(file)
+    }
+
+    fn start_planning(&mut self) {
+        if !std::mem::replace(&mut self.is_planning, true) {
+            self.actions.push_back(Action::Plan);
+        }
+    }
+
+    /// Ends the job, once, when nothing is left.
+    fn settle(&mut self) {
+        if self.stage == Stage::Ended && self.files.is_empty() && !self.reoffers.is_awaited() {
+            self.stage = Stage::WindingUp;
+            self.actions.push_back(Action::WindUp);
+        }
+    }
+}
+
+/// The failure of what has not begun when this end is about to stop.
+fn stopping() -> Failure {
+    Failure::new(Status::Cancelled, "this end is about to stop")
+}

@@ -1,0 +1,183 @@
+//! Planning: what the disk says about an offer, and what is done with it.
+
+use super::super::twins::Twin;
+use super::{Action, Answers, Attached, Complete, File, Open, Report, WaitsFor, stopping};
+use crate::protocol::features;
+use crate::protocol::message::{
+    Done, Failure, FileId, Header, Kind, Message, Named, Pos, SkipReason, Status, Verdict, Why,
+};
+use crate::protocol::path::WirePath;
+use crate::transfer::file::ReceiveFile;
+use crate::transfer::file::resume::Start;
+
+/// Whether a name may be given on a disk that takes some names for one.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Apart {
+    /// No other of the job is like it.
+    Yes,
+    /// Another one is like it and under way: the offer is planned again when that is settled.
+    Waits,
+    /// Another one is like it, and settled: the disk is to be asked whether it takes both for one.
+    Twin(WirePath),
+    /// It lies in a directory that the disk takes for this one.
+    Refused(WirePath),
+}
+
+impl<A: Attached> Answers<A> {
+    /// The next offer to be planned; `None`: there is none, and nobody plans any more.
+    pub(crate) fn next_to_plan(&mut self) -> Option<Header> {
+        while let Some(id) = self.unplanned.pop_front() {
+            if let Some(File::Offered(offered)) = self.files.get(&id) {
+                return Some(offered.header.clone());
+            }
+        }
+        self.is_planning = false;
+        None
+    }
+
+    /// Nobody plans any more: the connection has ended.
+    pub(crate) fn stop_planning(&mut self) {
+        self.is_planning = false;
+    }
+
+    /// Whether an offer is still to be planned. `was_done`: an earlier connection of the job has brought it, or found that
+    /// it need not be.
+    pub(crate) fn is_to_be_planned(&mut self, id: FileId, was_done: bool) -> bool {
+        let Some(File::Offered(offered)) = self.files.get(&id) else { return false };
+        // What stands under its name need not be it: it may have stepped aside.
+        let is_there = was_done && offered.header.kind != Kind::Dir;
+        if self.is_draining {
+            self.refuse(id, stopping());
+        } else if is_there {
+            self.skip(id, SkipReason::Same);
+        }
+        !self.is_draining && !is_there
+    }
+
+    /// Whether the name that an offer is to get is like that of another offer, on a disk that may take them for one.
+    pub(crate) fn tell_apart(&mut self, header: &Header, path: &WirePath) -> Apart {
+        if let Some(first) = self.twins.refused_above(path) {
+            return Apart::Refused(first.clone());
+        }
+        if let Some(dir) = self.twins.waits_above(path) {
+            self.hold(header.id, dir);
+            return Apart::Waits;
+        }
+        let Some(Twin { path: first, id }) = self.twins.note(path, header.id) else { return Apart::Yes };
+        if !self.files.contains_key(&id) {
+            return Apart::Twin(first);
+        }
+        if header.kind == Kind::Dir {
+            self.twins.wait(path, header.id);
+        }
+        self.hold(header.id, id);
+        Apart::Waits
+    }
+
+    /// The disk takes a directory for one before it: all that lies in it is refused.
+    pub(crate) fn refuse_below(&mut self, dir: &WirePath, first: &WirePath) {
+        self.twins.refuse(dir, first);
+    }
+
+    /// Lets an offer wait until another file is settled, which is under way.
+    fn hold(&mut self, id: FileId, first: FileId) {
+        if let Some(File::Offered(offered)) = self.files.get_mut(&id) {
+            offered.waits_for = WaitsFor::Twin;
+            self.held.entry(first).or_default().push(id);
+        }
+    }
+
+    /// An offer needs no content.
+    pub(crate) fn skip(&mut self, id: FileId, reason: SkipReason) {
+        let known = match reason {
+            SkipReason::Mode if !self.hears(features::REMARKS) => SkipReason::Same,
+            reason => reason,
+        };
+        self.answer(id, Verdict::Skip(known), |header| {
+            let Header { path, size, kind, .. } = header;
+            (kind != Kind::Dir).then_some(Report::Skipped { path, size, reason })
+        });
+    }
+
+    /// An offer cannot be taken.
+    pub(crate) fn refuse(&mut self, id: FileId, failure: Failure) {
+        self.answer(id, Verdict::Refuse(failure.clone()), |header| {
+            let name = header.path.as_bytes().to_vec();
+            (failure.status != Status::Cancelled).then_some(Report::Failed { name, failure })
+        });
+    }
+
+    /// In a dry run: the content of an offer would be asked for, under another name than its own if one is `named`.
+    pub(crate) fn plan_only(&mut self, id: FileId, from: u64, why: Why, named: Option<WirePath>) {
+        if let Some(name) = &named {
+            self.say_name(id, name);
+        }
+        let verdict = match self.options.tells_plans {
+            true => Verdict::From { offset: from, why },
+            false => Verdict::Skip(SkipReason::Same),
+        };
+        self.answer(id, verdict, |header| {
+            let Header { path, size, .. } = header;
+            Some(Report::Planned { path, size, from, why, named })
+        });
+    }
+
+    /// Settles an offer by its answer. Nothing happens when it is not on offer any more: it was given up meanwhile.
+    fn answer(&mut self, id: FileId, verdict: Verdict, report: impl FnOnce(Header) -> Option<Report<A>>) {
+        if !matches!(self.files.get(&id), Some(File::Offered(_))) {
+            return;
+        }
+        if let Some(File::Offered(offered)) = self.forget(id) {
+            report(offered.header).into_iter().for_each(|report| self.report(report));
+        }
+        self.say(Message::Pos(Pos { id, verdict }));
+        self.settle();
+    }
+
+    /// Asks for the content of an offer, by these rules. What is returned is complete with that: an empty file.
+    pub(crate) fn open(
+        &mut self,
+        id: FileId,
+        start: &Start,
+        mut rules: ReceiveFile,
+        io: A::Io,
+        progress: A::Progress,
+    ) -> Option<Complete<A>> {
+        let Some(File::Offered(offered)) = self.files.get_mut(&id) else { return None };
+        if let Some(tail) = offered.tail.take() {
+            rules.on_tail(tail).expect("a file that has just begun has no tail and no ranges");
+        }
+        let Some(File::Offered(offered)) = self.files.remove(&id) else { return None };
+        let has_prefix = rules.is_hashing();
+        let (path, room) = (offered.header.path, offered.room);
+        let open = Open { path, room, rules, io: io.clone(), progress: progress.clone() };
+        self.files.insert(id, File::Open(open));
+        self.report(Report::Started(progress));
+        self.say(Message::Pos(Pos { id, verdict: Verdict::From { offset: start.from, why: start.why } }));
+        if has_prefix {
+            self.actions.push_back(Action::HashPrefix(id, io));
+        }
+        self.take_complete(id)
+    }
+
+    /// Tells the sender under which name a file is, or would be. One that is kept blind must not learn what else is there.
+    pub(super) fn say_name(&mut self, id: FileId, name: &WirePath) {
+        if self.hears(features::NAMED) && !self.options.is_blind {
+            self.say(Message::Named(Named { id, name: name.clone() }));
+        }
+    }
+
+    /// Gives up a file that cannot be received and tells the sender why; its partial file stays for a later resume. Nothing
+    /// happens when it was settled before, by a cancel or on another thread.
+    pub(crate) fn fail(&mut self, id: FileId, failure: Failure) {
+        let Some(file) = self.forget(id) else { return };
+        self.report_failed(file.path(), failure.clone());
+        self.say(Message::Done(Done { id, failure: Some(failure) }));
+        if let File::Open(open) = file {
+            // What is right is committed first. The sender may find it changed before it hears of that.
+            self.reoffers.on_failed();
+            self.actions.push_back(Action::GiveUp(open.io));
+        }
+        self.settle();
+    }
+}

@@ -1,0 +1,30 @@
+//! The rules of one job: many files, over one connection.
+//!
+//! * [`answers`]: the receiver's ledger.
+//! * [`early`]: content that leaves before its file was answered.
+//! * [`reoffer`]: files that changed and are offered again, and what crosses that.
+//! * [`twins`]: names that the disk may take for one.
+//!
+//! A ledger is fed messages, names and what came of disk work, and says what is to be done. It holds no lock, waits for
+//! nothing and touches no file; `session` carries out.
+
+pub(crate) mod answers;
+pub(crate) mod early;
+mod reoffer;
+mod twins;
+
+use super::Violation;
+
+/// The peer did not keep to the rules of a job, or asks for too much: the connection is closed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum JobError {
+    /// The peer broke the rules of a file.
+    #[error(transparent)]
+    File(#[from] Violation),
+    /// The peer said something that has no place there.
+    #[error("{0}")]
+    Order(&'static str),
+    /// The peer makes this end hold more than there is room for.
+    #[error("no room")]
+    Overloaded,
+}
