@@ -90,7 +90,7 @@ async fn send_over(plan: &Arc<Plan>, link: &mut Link, observer: &Observer) -> Re
         jobs: options.jobs,
         dry_run: options.dry_run,
         own_tree: true,
-        ahead: plan.ahead.take(),
+        early: plan.ahead.take(),
     });
     let walking = plan.clone();
     let no_thread = |failure| Found::Problem { name: b".".to_vec(), failure };

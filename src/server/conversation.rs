@@ -391,7 +391,7 @@ impl Conversation {
             jobs: SEND_JOBS,
             dry_run: false,
             own_tree: false,
-            ahead,
+            early: ahead,
         });
         sender.use_features(self.client.features());
         // A client that only wants to know what it would get says so when it leaves.

@@ -18,7 +18,7 @@ impl Sender {
     /// # Errors
     /// [`Stop::Changed`] when they differ.
     pub(super) async fn read_again(&self, id: FileId, source: &Arc<Source>) -> Result<(), Stop> {
-        let Some(size) = self.state().files.get(&id).map(|file| file.header.size) else { return Err(Stop::Unwanted) };
+        let Some(size) = self.ledger().place(id).map(|place| place.header.size) else { return Err(Stop::Unwanted) };
         let looking = source.clone();
         let look = move || Ok::<_, StorageError>((looking.data_map(0, CHUNK_BYTES)?, looking.is_longer_than(size)?));
         let (map, grew) = self.0.tools.disk.run(look).await??;
@@ -59,20 +59,15 @@ impl Sender {
 
     /// Says that a file is longer by now than what is delivered of it.
     pub(super) fn remark_growth(&self, id: FileId) {
-        let Some(path) = self.state().files.get(&id).map(|file| file.header.path.to_string()) else { return };
-        self.remark(format!("{path} grew while it was sent: what it held at first is there"));
+        let Some(path) = self.ledger().name(id) else { return };
+        let text = format!("{path} grew while it was sent: what it held at first is there");
+        self.feed(|ledger| ledger.remark(text));
     }
 
     /// Until the guard is dropped the peer is told that we are at work.
     pub(super) fn work_on(&self, id: FileId) -> AtWork<'_> {
-        self.mark(id, true);
+        self.ledger().mark_read(id, true);
         AtWork { sender: self, id }
-    }
-
-    fn mark(&self, id: FileId, is_read: bool) {
-        if let Some(file) = self.state().files.get_mut(&id) {
-            file.is_read = is_read;
-        }
     }
 }
 
@@ -84,6 +79,6 @@ pub(super) struct AtWork<'a> {
 
 impl Drop for AtWork<'_> {
     fn drop(&mut self) {
-        self.sender.mark(self.id, false);
+        self.sender.ledger().mark_read(self.id, false);
     }
 }

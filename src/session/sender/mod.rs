@@ -3,33 +3,35 @@
 //! Nothing here waits for a round trip per file: the walk offers thousands of files while the answers
 //! to the first ones arrive; a bounded number of pumps takes the files that are wanted.
 //!
+//! What may be said when, and what follows from it, is decided by the ledger of the job
+//! ([`Offers`](crate::transfer::job::offers::Offers)), which the walk, the control loop, the pumps and disk threads feed.
+//!
 //! | file | noun |
 //! |---|---|
 //! | `messages` | what the receiver says |
-//! | `offer` | headers, as the walk finds files; offering anew what changed |
+//! | `offer` | headers, as the walk finds files; offering again what changed |
 //! | `names` | names that are offered, each once |
-//! | `file` | one offered file |
+//! | `source` | where an offered file lies |
 //! | `wanted` | what is sent next, small files many at a time |
 //! | `stream`, `outlet` | a range on its way to the receiver; the stream that it takes |
-//! | `start`, `ahead` | the first bytes of a file; sending them before they are asked for |
+//! | `start`, `early` | the first bytes of a file; sending them before they are asked for |
 //! | `check` | the receiver's digests beside our own |
 //! | `again` | a source that changed, beside what was sent of it |
-//! | `settle` | the last word on a file and on the job |
+//! | `report` | telling whoever watches |
 
 mod again;
-mod ahead;
 mod check;
-mod file;
+mod early;
 mod messages;
 mod names;
 mod offer;
 mod outlet;
-mod settle;
+mod report;
+mod source;
 mod start;
 mod stream;
 mod wanted;
 
-use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -40,7 +42,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use self::file::Outgoing;
+use self::source::Work;
 use self::wanted::{Pick, Wanted};
 use super::SessionError;
 use super::budget::Account;
@@ -49,11 +51,11 @@ use super::link::{link_report, record_link};
 use super::local::Walked;
 use super::memory::{Buffers, SendBudget};
 use crate::digest::Hasher;
-use crate::progress::{Event, Observer};
-use crate::protocol::message::{FileId, Message, Remark};
-use crate::protocol::{HEADERS_AHEAD_MAX, REMARKS_MAX, features};
+use crate::progress::Observer;
+use crate::protocol::HEADERS_AHEAD_MAX;
+use crate::protocol::message::{Failure, FileId, Message};
 use crate::storage::{DiskQueue, Found};
-use crate::transfer::job::early::Early;
+use crate::transfer::job::offers::{Action, Offers, Options};
 
 /// How often the path's figures go to the receiver and the counters.
 const LINK_INTERVAL: Duration = Duration::from_secs(1);
@@ -76,7 +78,7 @@ pub(crate) struct Tools {
     /// The user's own trees: where they lie is no secret to whom a problem is told.
     pub(crate) own_tree: bool,
     /// The starts of the first files need not wait for the receiver's answers.
-    pub(crate) ahead: bool,
+    pub(crate) early: bool,
 }
 
 /// The sending role of one job. Cheap to clone.
@@ -86,7 +88,7 @@ pub(crate) struct Sender(Arc<Shared>);
 struct Shared {
     tools: Tools,
     budget: SendBudget,
-    state: Mutex<State>,
+    ledger: Mutex<Ledger>,
     wanted: mpsc::UnboundedSender<FileId>,
     wanted_files: Mutex<Option<mpsc::UnboundedReceiver<FileId>>>,
     offers: Arc<Semaphore>,
@@ -94,44 +96,17 @@ struct Shared {
     stop: CancellationToken,
 }
 
-#[derive(Default)]
-struct State {
-    next_id: u64,
-    files: HashMap<FileId, Outgoing>,
-    total: TotalOffered,
-    /// What has been sent before it was asked for.
-    ahead: Early,
-    /// Files that changed after the end was said, and what each is offered as now.
-    anew: HashMap<FileId, FileId>,
-    /// The receiver has begun to answer.
-    answered: bool,
-    walk_ended: bool,
-    /// Something was not offered, or not taken, because one end is about to stop.
-    left_out: bool,
-    /// The receiver understands [`Message::Offered`].
-    hears_offered: bool,
-    /// The receiver understands [`Message::Remark`].
-    hears_remarks: bool,
-    /// How many it has heard.
-    remarks: usize,
-    offered_sent: bool,
-    end_sent: bool,
-    peer_ended: bool,
-}
-
-#[derive(Default, Clone, Copy)]
-struct TotalOffered {
-    files: u64,
-    bytes: u64,
-}
+type Ledger = Offers<Work>;
 
 impl Sender {
     pub(crate) fn new(tools: Tools) -> Self {
         let (wanted, wanted_files) = mpsc::unbounded_channel();
+        let Tools { dry_run: is_dry_run, own_tree: is_own_tree, early: sends_early, .. } = tools;
+        let options = Options { is_dry_run, is_own_tree, sends_early };
         Self(Arc::new(Shared {
             budget: SendBudget::new(tools.account.clone()),
+            ledger: Mutex::new(Ledger::new(options)),
             tools,
-            state: Mutex::default(),
             wanted,
             wanted_files: Mutex::new(Some(wanted_files)),
             offers: Arc::new(Semaphore::new(HEADERS_AHEAD_MAX)),
@@ -140,8 +115,39 @@ impl Sender {
         }))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().expect("no holder panics")
+    /// Feeds the ledger, and carries out what it says. What is said to the receiver, and to whoever watches, is said before
+    /// another thread feeds it: ids count up on the wire.
+    fn feed<T>(&self, feed: impl FnOnce(&mut Ledger) -> T) -> T {
+        let mut ledger = self.ledger();
+        let result = feed(&mut ledger);
+        let mut later = Vec::new();
+        while let Some(action) = ledger.next_action() {
+            match action {
+                Action::Say(message) => self.0.tools.control.send(message),
+                Action::Report(report) => self.report(report),
+                action => later.push(action),
+            }
+        }
+        drop(ledger);
+        later.into_iter().for_each(|action| self.carry_out(action));
+        result
+    }
+
+    fn carry_out(&self, action: Action<Work>) {
+        match action {
+            Action::Say(message) => self.0.tools.control.send(message),
+            Action::Report(report) => self.report(report),
+            Action::SendEarly(id) => drop(tokio::spawn(self.clone().send_early(id))),
+            Action::Claim(start) => drop(start.claim()),
+            // The receiver of this channel lives as long as `run`; after it nothing is wanted.
+            Action::Want(id) => drop(self.0.wanted.send(id)),
+            Action::LetGo(source) => drop(source),
+            Action::Finish => self.0.ended.notify_waiters(),
+        }
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.0.ledger.lock().expect("no holder panics")
     }
 
     /// Sends everything that `found` yields. Resolves when the receiver has settled every file.
@@ -178,66 +184,51 @@ impl Sender {
         &self.0.tools.observer
     }
 
+    /// Resolves when the receiver has settled every file.
+    async fn until_peer_ended(&self) {
+        loop {
+            let notified = self.0.ended.notified();
+            if self.is_finished() {
+                return;
+            }
+            notified.await;
+        }
+    }
+
     /// What the receiver understands beyond the least. A client sends long before it hears that.
     pub(crate) fn use_features(&self, features: u64) {
-        let mut state = self.state();
-        state.hears_offered = features & features::OFFERED != 0;
-        state.hears_remarks = features & features::REMARKS != 0;
-        drop(state);
-        self.maybe_end();
+        self.feed(|ledger| ledger.use_features(features));
     }
 
     /// Offers nothing more; what is on offer is finished. For an end that is about to close.
     pub(crate) fn stop_offering(&self) {
+        self.ledger().drain();
         self.0.stop.cancel();
     }
 
     /// Whether something was left to another connection.
     pub(crate) fn has_left_out(&self) -> bool {
-        self.state().left_out
+        self.ledger().has_left_out()
     }
 
     /// Whether everything there is has been offered.
     pub(crate) fn has_offered_all(&self) -> bool {
-        let state = self.state();
-        state.walk_ended && !state.left_out
+        self.ledger().has_offered_all()
     }
 
     /// Whether the receiver has settled every file.
     pub(crate) fn is_finished(&self) -> bool {
-        self.state().peer_ended
+        self.ledger().is_finished()
     }
 
     /// Whether this side owes the next step: it looks for files, compares its own copy of one, or sums one up.
     pub(crate) fn is_busy(&self) -> bool {
-        let state = self.state();
-        let searching = state.files.is_empty() && !state.walk_ended;
-        searching || state.files.values().any(Outgoing::is_behind)
+        self.ledger().is_busy()
     }
 
-    fn want(&self, id: FileId) {
-        // The receiver of this channel lives as long as `run`; after it nothing is wanted.
-        let _ = self.0.wanted.send(id);
-    }
-
-    /// Queues a file once more that has been given time to come to rest.
-    fn want_again(&self, id: FileId) {
-        if let Some(file) = self.state().files.get_mut(&id) {
-            file.offered.waits += 1;
-        }
-        self.want(id);
-    }
-
-    /// Says something of the job that is no failure: to the user, who is at this end or at the other.
-    pub(super) fn remark(&self, text: String) {
-        if self.0.tools.own_tree {
-            return self.0.tools.observer.event(Event::Note(text));
-        }
-        let mut state = self.state();
-        if state.hears_remarks && state.remarks < REMARKS_MAX {
-            state.remarks += 1;
-            self.0.tools.control.send(Message::Remark(Remark::new(text)));
-        }
+    /// Gives one file up for good and tells the receiver.
+    fn give_up(&self, id: FileId, failure: Failure) {
+        self.feed(|ledger| ledger.give_up(id, failure));
     }
 
     /// Starts a pump for each pick of wanted files, a bounded number at a time. Returns only with an error.
@@ -247,7 +238,7 @@ impl Sender {
         let mut pumps = JoinSet::new();
         loop {
             tokio::select! {
-                Some(pick) = wanted.next(jobs, |id| self.small_size(id)) => {
+                Some(pick) = wanted.next(jobs, |id| self.ledger().small_size(id)) => {
                     let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
                     let sender = self.clone();
                     pumps.spawn(async move {

@@ -3,7 +3,7 @@
 
 use super::Sender;
 use super::outlet::Stop;
-use super::stream::Place;
+use super::source::Place;
 use crate::digest::{Digest, Hasher};
 use crate::protocol::message::{FileId, Tail};
 use crate::protocol::range::{RANGE_HEADER_BYTES, RangeHeader, Turn};
@@ -20,9 +20,9 @@ impl Sender {
     pub(super) async fn send_small(&self, ids: Vec<FileId>) -> Result<(), SessionError> {
         let mut places = Vec::with_capacity(ids.len());
         for id in ids {
-            let Some(place) = self.place(id) else { continue };
-            match self.take_ahead(id) {
-                Some((digest, _)) => self.close_small(id, place.header.size, Some(digest)),
+            let Some(place) = self.ledger().place(id) else { continue };
+            match self.feed(|ledger| ledger.take_start(id)) {
+                Some(start) => self.close_small(id, place.header.size, Some(start.claim().0)),
                 None => places.push(place),
             }
         }
@@ -63,7 +63,7 @@ impl Sender {
         }
         // An empty file needs no stream.
         if digest.is_some() {
-            self.count_sent(id, size);
+            self.ledger().count_sent(id, size);
             let mut outlet = self.open_stream(id).await?;
             outlet.stream.write_chunk(in_flight(buffer, permit)).await?;
             outlet.finish();
@@ -74,7 +74,8 @@ impl Sender {
 
     /// Says that all of a file of at most one chunk has been sent; an empty file has no digest.
     fn close_small(&self, id: FileId, size: u64, digest: Option<Digest>) {
-        self.send_tail(id, small_tail(id, size, digest, &self.0.tools.hasher));
+        let tail = small_tail(id, size, digest, &self.0.tools.hasher);
+        self.feed(|ledger| ledger.on_closed(tail));
     }
 }
 

@@ -8,25 +8,20 @@ use bytes::Bytes;
 use quinn::RecvStream;
 
 use super::Sender;
-use super::file::{Offered, OpenSource, Outgoing};
+use super::early::EarlyStart;
 use super::outlet::{Outlet, Stop};
-use crate::digest::{CHUNK_BYTES, Digest};
-use crate::progress::Phase;
-use crate::protocol::message::{FileId, Header, Message, Tail};
-use crate::protocol::path::WirePath;
+use crate::digest::{CHUNK_BYTES, ChunkDigests, Digest};
+use crate::protocol::message::{FileId, Tail};
 use crate::protocol::range::{REPORT_BYTES, RangeHeader, Turn};
 use crate::session::SessionError;
 use crate::session::memory::{SendPermit, in_flight};
-use crate::storage::{DataMap, Lost, Meta, Since, Source, StorageError, Tree, unknown_size};
+use crate::storage::{DataMap, Lost, Since, Source, StorageError, unknown_size};
 use crate::transfer::file::SendFile;
 use crate::transfer::file::send::Closing;
 use crate::transfer::{SUM_CHUNKS_A_STEP, SUM_CHUNKS_AT_ONCE};
 
 /// Chunks that are read and hashed ahead of the stream, so that disk and network overlap.
 const READ_AHEAD: usize = 4;
-
-/// How often a source that has just changed is given time: one that is written all the time is sent as it is.
-const SETTLE_WAITS_MAX: u8 = 4;
 
 /// One chunk, ready for its stream.
 type Read = Result<(Bytes, Digest), Stop>;
@@ -56,7 +51,7 @@ impl Sender {
             }
             Err(Stop::Unsettled(wait)) => {
                 tokio::time::sleep(wait).await;
-                self.want_again(id);
+                self.feed(|ledger| ledger.want_again(id));
                 Ok(())
             }
             Err(Stop::Session(error)) => Err(error),
@@ -64,7 +59,7 @@ impl Sender {
     }
 
     async fn pump_ranges(&self, id: FileId) -> Result<(), Stop> {
-        if self.is_unopened(id) {
+        if self.ledger().is_unopened(id) {
             self.open(id).await?;
         }
         while let Some((source, range)) = self.next_range(id) {
@@ -73,27 +68,15 @@ impl Sender {
         self.close_file(id).await
     }
 
-    fn is_unopened(&self, id: FileId) -> bool {
-        self.state().files.get(&id).is_some_and(Outgoing::is_unopened)
-    }
-
-    /// The size of a file that is to be sent whole and fits one chunk.
-    pub(super) fn small_size(&self, id: FileId) -> Option<u64> {
-        let state = self.state();
-        let file = state.files.get(&id)?;
-        let whole = file.moving.as_ref().is_some_and(|moving| moving.from == 0);
-        (whole && file.is_unopened() && file.header.size <= CHUNK_BYTES).then_some(file.header.size)
-    }
-
     /// Opens a large file, plans its content and starts the comparison of what the receiver has.
     async fn open(&self, id: FileId) -> Result<(), Stop> {
-        let Some(place) = self.place(id) else { return Ok(()) };
+        let Some(place) = self.ledger().place(id) else { return Ok(()) };
         let (size, from) = (place.header.size, place.from);
-        let (start, ahead) = self.take_ahead(id).unzip();
+        let (start, early) = self.feed(|ledger| ledger.take_start(id)).map(EarlyStart::claim).unzip();
         let hasher = self.0.tools.hasher.clone();
         let opened = self.0.tools.disk.run(move || {
-            // What went ahead and the rest must be of one file.
-            let source = match ahead.flatten() {
+            // What was sent early and the rest must be of one file.
+            let source = match early.flatten() {
                 Some(source) => source,
                 None => Arc::new(place.open()?),
             };
@@ -103,15 +86,10 @@ impl Sender {
         });
         let (source, map) = opened.await??;
         let content = self.search(id, &source, map).await?;
-        // The digest of a hole is part of the rules, and the first time it has to be made.
-        let rules = self.0.tools.disk.run(move || SendFile::new(id, size, from, content, &hasher)).await?;
-        let mut rules = rules.map_err(SessionError::from)?;
-        if let Some(digest) = start {
-            rules.on_start(digest);
-        }
-        let hash = rules.prefix_chunks() > 0;
-        self.install(id, OpenSource { source: source.clone(), rules })?;
-        if hash {
+        // The digest of a hole is one of them, and the first time it has to be made.
+        let own = self.0.tools.disk.run(move || ChunkDigests::new(size, &hasher)).await?;
+        let opened = self.feed(|ledger| ledger.on_opened(id, source.clone(), content, own, start));
+        if opened.ok_or(Stop::Unwanted)? {
             let sender = self.clone();
             self.0.tools.disk.spawn(move || sender.hash_prefix(id, &source, 0, from));
         }
@@ -133,25 +111,8 @@ impl Sender {
         Ok(map.into_ranges())
     }
 
-    fn install(&self, id: FileId, mut open: OpenSource) -> Result<(), Stop> {
-        let mut state = self.state();
-        let Some(file) = state.files.get_mut(&id) else { return Err(Stop::Unwanted) };
-        for have in file.early.drain(..) {
-            open.rules.on_have(have.first, &have.digests).map_err(SessionError::from)?;
-        }
-        if let Some(moving) = &mut file.moving {
-            moving.open = Some(open);
-        }
-        Ok(())
-    }
-
     fn next_range(&self, id: FileId) -> Option<(Arc<Source>, Range<u64>)> {
-        let mut state = self.state();
-        let moving = state.files.get_mut(&id)?.moving.as_mut()?;
-        let open = moving.open.as_mut()?;
-        let range = open.rules.next_range()?;
-        moving.sent += range.end - range.start;
-        Some((open.source.clone(), range))
+        self.ledger().next_range(id)
     }
 
     /// Sends one range on a stream of its own: the next chunks are read and hashed while one is sent.
@@ -211,25 +172,14 @@ impl Sender {
 
     /// `None` when the file is over.
     pub(super) fn with_rules<T>(&self, id: FileId, act: impl FnOnce(&mut SendFile) -> T) -> Option<T> {
-        let mut state = self.state();
-        let moving = state.files.get_mut(&id)?.moving.as_mut()?;
-        Some(act(&mut moving.open.as_mut()?.rules))
+        self.ledger().rules(id).map(act)
     }
 
     pub(super) async fn open_stream(&self, id: FileId) -> Result<Outlet, Stop> {
         let (stream, reports) = self.0.tools.connection.open_bi().await?;
-        if let Some(moving) = self.state().files.get(&id).and_then(|file| file.moving.as_ref()) {
-            moving.progress.begin();
-        }
+        self.feed(|ledger| ledger.on_stream(id));
         tokio::spawn(self.clone().read_reports(id, reports));
         Ok(Outlet::new(stream))
-    }
-
-    pub(super) fn count_sent(&self, id: FileId, bytes: u64) {
-        let mut state = self.state();
-        if let Some(moving) = state.files.get_mut(&id).and_then(|file| file.moving.as_mut()) {
-            moving.sent += bytes;
-        }
     }
 
     /// Counts what the receiver reports as written, until it has nothing more to say.
@@ -238,19 +188,16 @@ impl Sender {
         let mut known = 0;
         while reports.read_exact(&mut raw).await.is_ok() {
             let written = u64::from_le_bytes(raw);
-            let mut state = self.state();
-            let Some(moving) = state.files.get_mut(&id).and_then(|file| file.moving.as_mut()) else { return };
-            // A receiver can only claim what was sent; more would be a lie to the progress bar.
-            let new = written.saturating_sub(known).min(moving.sent.saturating_sub(moving.reported));
-            moving.reported += new;
+            if !self.feed(|ledger| ledger.on_written(id, written.saturating_sub(known))) {
+                return;
+            }
             known = written;
-            self.0.tools.observer.written(&moving.progress, new);
         }
     }
 
     /// Sends the tail if everything is sent and compared and the source still begins with it.
     async fn close_file(&self, id: FileId) -> Result<(), Stop> {
-        let Some(source) = self.whole_source(id) else { return Ok(()) };
+        let Some(source) = self.feed(|ledger| ledger.to_close(id)) else { return Ok(()) };
         let looking = source.clone();
         let look = move || {
             let is_honest = looking.has_honest_size()?;
@@ -262,14 +209,14 @@ impl Sender {
             (true, Since::Shorter) => return Err(Stop::Changed),
             (true, Since::ReadAgain) => self.read_again(id, &source).await?,
         }
-        let Some(mut closing) = self.with_rules(id, SendFile::close).flatten() else { return Ok(()) };
+        let Some(mut closing) = self.ledger().close(id) else { return Ok(()) };
         let hasher = self.0.tools.hasher.clone();
         let first = self.0.tools.disk.run(move || (closing.step(&hasher, SUM_CHUNKS_AT_ONCE), closing));
         let tail = match first.await? {
             (Some(tail), _) => tail,
             (None, closing) => self.sum_up(closing).await?,
         };
-        self.send_tail(id, tail);
+        self.feed(|ledger| ledger.on_closed(tail));
         Ok(())
     }
 
@@ -283,82 +230,5 @@ impl Sender {
                 (None, rest) => closing = rest,
             }
         }
-    }
-
-    /// The source of a file that is complete, from which the tail is made; otherwise a new pump goes on, now if ranges
-    /// wait, later if the comparison finds some.
-    fn whole_source(&self, id: FileId) -> Option<Arc<Source>> {
-        let mut state = self.state();
-        let moving = state.files.get_mut(&id)?.moving.as_mut()?;
-        let open = moving.open.as_mut()?;
-        if open.rules.is_sent() {
-            moving.closing = true;
-            return Some(open.source.clone());
-        }
-        if open.rules.has_ranges() {
-            self.want(id);
-        } else {
-            moving.pumping = false;
-        }
-        None
-    }
-
-    pub(super) fn send_tail(&self, id: FileId, tail: Tail) {
-        let mut state = self.state();
-        let Some(file) = state.files.get_mut(&id) else { return };
-        file.tail_sent = true;
-        if let Some(moving) = &mut file.moving {
-            moving.progress.set_phase(Phase::Committing);
-            moving.closing = false;
-            // Thousands of files wait for their commit; none of them needs its source any more.
-            moving.open = None;
-        }
-        self.0.tools.control.send(Message::Tail(tail));
-        drop(state);
-        self.maybe_end();
-    }
-
-    pub(super) fn place(&self, id: FileId) -> Option<Place> {
-        let state = self.state();
-        let file = state.files.get(&id)?;
-        let from = file.moving.as_ref()?.from;
-        let (root, at, header) = (file.root.clone(), file.at.clone(), file.header.clone());
-        Some(Place { root, at, header, from, offered: file.offered })
-    }
-}
-
-/// Where a file on offer lies, and what was said of it.
-#[derive(Clone)]
-pub(super) struct Place {
-    pub(super) root: Tree,
-    pub(super) at: WirePath,
-    pub(super) header: Header,
-    pub(super) from: u64,
-    pub(super) offered: Offered,
-}
-
-impl Place {
-    /// On a disk thread: opens the source, if it is what was offered and has been at rest for long enough to see the next
-    /// change of it.
-    pub(super) fn open(&self) -> Result<Source, Stop> {
-        let source = self.root.open_source(&self.at)?;
-        if !self.is(&source) {
-            return Err(Stop::Changed);
-        }
-        match source.settles_in() {
-            Some(wait) if self.offered.waits < SETTLE_WAITS_MAX => Err(Stop::Unsettled(wait)),
-            // It never rests; most likely it is found changed in the end.
-            _ => Ok(source.up_to(self.header.size)),
-        }
-    }
-
-    /// Whether an opened source is what was offered. One that was offered anew, because it changed, may have grown since.
-    fn is(&self, source: &Source) -> bool {
-        let Meta { size, mtime, identity, .. } = source.meta();
-        let same = *size == self.header.size && *mtime == self.header.mtime;
-        let grows = self.offered.attempt > 1
-            && *size >= self.header.size
-            && (identity.dev, identity.ino) == (self.offered.identity.dev, self.offered.identity.ino);
-        same || grows
     }
 }

@@ -14,8 +14,8 @@ pub struct SendFile {
     id: FileId,
     size: u64,
     from: u64,
-    /// Digests of our own chunks, as far as known; the others are holes or still to come.
-    own: ChunkDigests,
+    /// Digests of our own chunks, as far as known; the others are holes or still to come. `None` until it is open.
+    own: Option<ChunkDigests>,
     /// Chunks before `from` whose digests are known, counted from the start.
     hashed: u64,
     /// The receiver's digests of the chunks from `compared` on.
@@ -34,12 +34,11 @@ pub fn is_start(offset: u64, size: u64) -> bool {
 }
 
 impl SendFile {
-    /// Starts from the receiver's answer. `content` are the parts of the file at or after `from` that
-    /// hold data, chunk-aligned and in order; what lies between them is holes.
+    /// Starts from the receiver's answer. Digests of the receiver's may come from now on, and wait.
     ///
     /// # Errors
     /// [`Violation::BadStart`] when the answer does not fit the file.
-    pub fn new(id: FileId, size: u64, from: u64, content: Vec<Range<u64>>, hasher: &Hasher) -> Result<Self, Violation> {
+    pub fn wanted(id: FileId, size: u64, from: u64) -> Result<Self, Violation> {
         if !is_start(from, size) {
             return Err(Violation::BadStart { offset: from });
         }
@@ -47,15 +46,32 @@ impl SendFile {
             id,
             size,
             from,
-            own: ChunkDigests::new(size, hasher),
+            own: None,
             hashed: 0,
             theirs: VecDeque::new(),
             compared: 0,
-            to_send: content.into(),
+            to_send: VecDeque::new(),
             ranges_opened: 0,
             ranges_sent: 0,
             repaired: 0,
         })
+    }
+
+    /// The file is open: `content` are the parts of it at or after the start that hold data, chunk-aligned and in order;
+    /// what lies between them is holes. `own` are the digests of a file of that size, none of which is known.
+    pub fn open(&mut self, content: Vec<Range<u64>>, own: ChunkDigests) {
+        self.to_send = content.into();
+        self.own = Some(own);
+    }
+
+    /// Both at once.
+    ///
+    /// # Errors
+    /// [`Violation::BadStart`] when the answer does not fit the file.
+    pub fn new(id: FileId, size: u64, from: u64, content: Vec<Range<u64>>, hasher: &Hasher) -> Result<Self, Violation> {
+        let mut file = Self::wanted(id, size, from)?;
+        file.open(content, ChunkDigests::new(size, hasher));
+        Ok(file)
     }
 
     /// Chunks before the start, to be compared.
@@ -78,9 +94,9 @@ impl SendFile {
         self.compared >= self.prefix_chunks()
     }
 
-    /// Whether digests of the receiver's wait for our own of the same chunks.
+    /// Whether digests of the receiver's wait for our own of the same chunks, which are being hashed.
     pub fn is_behind(&self) -> bool {
-        !self.theirs.is_empty()
+        self.own.is_some() && !self.theirs.is_empty()
     }
 
     /// How many of them wait.
@@ -111,7 +127,7 @@ impl SendFile {
         }
         self.ranges_opened = 1;
         self.ranges_sent = 1;
-        self.own.insert(0, digest);
+        self.note_own(0, digest);
     }
 
     /// A range has been handed to its stream in full.
@@ -122,7 +138,7 @@ impl SendFile {
     /// Digests of our own chunks from `first` on. Those before the start come in order first; any may come again.
     pub fn on_own(&mut self, first: u64, digests: &[Digest]) {
         for (index, digest) in (first..).zip(digests) {
-            self.own.insert(index, *digest);
+            self.note_own(index, *digest);
         }
         if first == self.hashed {
             self.hashed = (first + digests.len() as u64).min(self.prefix_chunks());
@@ -130,13 +146,19 @@ impl SendFile {
         self.compare();
     }
 
+    fn note_own(&mut self, index: u64, digest: Digest) {
+        if let Some(own) = &mut self.own {
+            own.insert(index, digest);
+        }
+    }
+
     /// The receiver's digests of its chunks from `first` on.
     ///
     /// # Errors
-    /// [`Violation::BadHave`] when they are out of order or reach beyond the start.
+    /// [`Violation::BadHave`] when they are none, out of order, or reach beyond the start.
     pub fn on_have(&mut self, first: u64, digests: &[Digest]) -> Result<(), Violation> {
         let known = self.compared + self.theirs.len() as u64;
-        if first != known || known + digests.len() as u64 > self.prefix_chunks() {
+        if digests.is_empty() || first != known || known + digests.len() as u64 > self.prefix_chunks() {
             return Err(Violation::BadHave { first });
         }
         self.theirs.extend(digests);
@@ -150,11 +172,15 @@ impl SendFile {
             && let Some(theirs) = self.theirs.pop_front()
         {
             let index = self.compared;
-            if self.own.get(index) != Some(theirs) && !Rule::CompareDigests.is_broken() {
+            if self.own_digest(index) != Some(theirs) && !Rule::CompareDigests.is_broken() {
                 self.repair(index);
             }
             self.compared += 1;
         }
+    }
+
+    fn own_digest(&self, index: u64) -> Option<Digest> {
+        self.own.as_ref()?.get(index)
     }
 
     fn repair(&mut self, index: u64) {
@@ -173,24 +199,26 @@ impl SendFile {
         let zeros = |index| hasher.zero_chunk(chunk_len(self.size, index));
         let whole = hasher.zero_chunk(CHUNK_BYTES);
         // A last chunk that is short and was not sent is told by the digest of a whole chunk of zeros.
-        let own = |index| self.own.get(index).filter(|own| *own != whole).unwrap_or_else(|| zeros(index));
+        let own = |index| self.own_digest(index).filter(|own| *own != whole).unwrap_or_else(|| zeros(index));
         (first..).zip(digests).all(|(index, digest)| own(index) == *digest)
     }
 
     /// Whether all these chunks of our own were zeros.
     pub fn are_zeros(&self, hasher: &Hasher, chunks: Range<u64>) -> bool {
-        let mut known = self.own.known(chunks);
+        let mut known = self.own.iter().flat_map(|own| own.known(chunks.clone()));
         known.all(|(index, own)| own == hasher.zero_chunk(chunk_len(self.size, index)))
     }
 
     /// Whether everything has been sent and compared.
     pub fn is_sent(&self) -> bool {
-        self.to_send.is_empty() && self.ranges_sent == self.ranges_opened && self.is_compared()
+        self.own.is_some() && self.to_send.is_empty() && self.ranges_sent == self.ranges_opened && self.is_compared()
     }
 
     /// What is left to do once everything has been sent and compared, said once; `None` before.
     pub fn close(&mut self) -> Option<Closing> {
-        self.is_sent().then(|| Closing { id: self.id, sum: RootSum::new(self.own.take()), ranges: self.ranges_opened })
+        let is_sent = self.is_sent();
+        let own = self.own.as_mut().filter(|_| is_sent)?.take();
+        Some(Closing { id: self.id, sum: RootSum::new(own), ranges: self.ranges_opened })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The rules of one job: many files, over one connection.
 //!
-//! * [`answers`]: the receiver's ledger.
+//! * [`answers`]: the receiver's ledger; [`offers`]: the sender's.
 //! * [`early`]: content that leaves before its file was answered.
 //! * [`reoffer`]: files that changed and are offered again, and what crosses that.
 //! * [`twins`]: names that the disk may take for one.
@@ -10,6 +10,7 @@
 
 pub(crate) mod answers;
 pub(crate) mod early;
+pub(crate) mod offers;
 mod reoffer;
 mod twins;
 

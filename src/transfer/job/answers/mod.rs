@@ -7,6 +7,7 @@
 //!
 //! | file | fed with |
 //! |---|---|
+//! | `action` | nothing: it is what comes out |
 //! | `messages` | what the sender says |
 //! | `plan` | what the disk says about an offer, and what is done with it |
 //! | `content` | ranges, chunks, digests of what is there, the commit |
@@ -21,6 +22,7 @@
 //!              └── skip, refuse ──▶ gone  └── fail, cancel ──▶ gone     └── fail ──▶ gone
 //! ```
 
+mod action;
 mod content;
 mod messages;
 mod plan;
@@ -29,109 +31,16 @@ mod tests;
 
 use std::collections::{HashMap, VecDeque};
 
+pub(crate) use self::action::{Action, Attached, Options, Report};
 pub(crate) use self::content::{Complete, EarlyRange, Place, Prefix};
 pub(crate) use self::plan::Apart;
 use super::early::Early;
 use super::reoffer::Reoffers;
 use super::twins::Twins;
 use crate::protocol::features;
-use crate::protocol::message::{Failure, FileId, Header, Message, Remark, SkipReason, Status, Tail, Why};
+use crate::protocol::message::{Failure, FileId, Header, Message, Remark, Status, Tail};
 use crate::protocol::path::WirePath;
 use crate::transfer::file::ReceiveFile;
-
-/// What whoever drives the ledger keeps with a file. The ledger only holds it, and drops it in time.
-pub(crate) trait Attached {
-    /// Room for an offer. It is given back before the file's last word is said: a sender that hears that offers the next
-    /// file at once.
-    type Room;
-    /// The wait of a stream whose content came early. Dropping it ends the wait.
-    type Wait;
-    /// Where the content of a file goes.
-    type Io: Clone;
-    /// How far a file is, for whoever watches.
-    type Progress: Clone;
-}
-
-/// What a job is, from its first message on.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Options {
-    /// In a dry run: the sender knows of it and hears what would be. One that does not know would send what it is asked for.
-    pub(crate) tells_plans: bool,
-    /// The sender may not learn what is here.
-    pub(crate) is_blind: bool,
-}
-
-/// What is to be done.
-pub(crate) enum Action<A: Attached> {
-    /// This is to be said to the sender.
-    Say(Message),
-    /// Whoever watches is to know.
-    Report(Report<A>),
-    /// Offers wait to be planned, and nobody plans: call [`Answers::next_to_plan`] until there is none.
-    Plan,
-    /// What is there of a file is to be hashed, from its first chunk on.
-    HashPrefix(FileId, A::Io),
-    /// Nobody wants the content of a file any more.
-    GiveUp(A::Io),
-    /// Every file is settled: what waited for that is to be done, and then [`Answers::on_wound_up`] is to be called.
-    WindUp,
-    /// The job is over.
-    Finish,
-}
-
-/// What happened, for whoever watches.
-pub(crate) enum Report<A: Attached> {
-    /// A file is part of the job.
-    Found {
-        /// Its name.
-        path: WirePath,
-        /// Its size in bytes.
-        size: u64,
-    },
-    /// There are no more files than those found.
-    SearchEnded,
-    /// A file needs no content.
-    Skipped {
-        /// Its name.
-        path: WirePath,
-        /// Its size in bytes.
-        size: u64,
-        /// Why.
-        reason: SkipReason,
-    },
-    /// In a dry run: a file would be received.
-    Planned {
-        /// Its name.
-        path: WirePath,
-        /// Its size in bytes.
-        size: u64,
-        /// Where its content would start.
-        from: u64,
-        /// What the content would be.
-        why: Why,
-        /// The name that it would get instead of its own.
-        named: Option<WirePath>,
-    },
-    /// Content is on its way.
-    Started(A::Progress),
-    /// What was there of a file is hashed.
-    Hashed(A::Progress),
-    /// All of a file is there; it is judged, and committed.
-    Complete(A::Progress),
-    /// A file gets another name than its own.
-    Named(A::Progress, WirePath),
-    /// A file is committed.
-    Finished(A::Progress),
-    /// A file, or a name, failed.
-    Failed {
-        /// The name: bytes that a peer may have chosen.
-        name: Vec<u8>,
-        /// The cause.
-        failure: Failure,
-    },
-    /// Something of the job that is no failure.
-    Note(String),
-}
 
 /// How far the job is. Each stage follows from those before it and never goes back.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

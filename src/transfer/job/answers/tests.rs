@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::digest::{CHUNK_BYTES, Digest, Hasher, SALT_BYTES, Salt};
-use crate::protocol::message::{Done, Kind, Mtime, Pos, Problem, Verdict};
+use crate::protocol::message::{Done, Kind, Mtime, Pos, Problem, SkipReason, Verdict, Why};
 use crate::protocol::range::{RangeHeader, Turn};
 use crate::protocol::{AHEAD_FILES_MAX, HEADERS_AHEAD_MAX, OFFERS_MAX};
 use crate::transfer::file::resume::{Basis, Start};

@@ -1,0 +1,100 @@
+//! What a receiver's ledger holds for whoever drives it, and what it says is to be done.
+
+#[cfg(doc)]
+use super::Answers;
+use crate::protocol::message::{Failure, FileId, Message, SkipReason, Why};
+use crate::protocol::path::WirePath;
+
+/// What whoever drives the ledger keeps with a file. The ledger only holds it, and drops it in time.
+pub(crate) trait Attached {
+    /// Room for an offer. It is given back before the file's last word is said: a sender that hears that offers the next
+    /// file at once.
+    type Room;
+    /// The wait of a stream whose content came early. Dropping it ends the wait.
+    type Wait;
+    /// Where the content of a file goes.
+    type Io: Clone;
+    /// How far a file is, for whoever watches.
+    type Progress: Clone;
+}
+
+/// What a job is, from its first message on.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Options {
+    /// In a dry run: the sender knows of it and hears what would be. One that does not know would send what it is asked for.
+    pub(crate) tells_plans: bool,
+    /// The sender may not learn what is here.
+    pub(crate) is_blind: bool,
+}
+
+/// What is to be done.
+pub(crate) enum Action<A: Attached> {
+    /// This is to be said to the sender.
+    Say(Message),
+    /// Whoever watches is to know.
+    Report(Report<A>),
+    /// Offers wait to be planned, and nobody plans: call [`Answers::next_to_plan`] until there is none.
+    Plan,
+    /// What is there of a file is to be hashed, from its first chunk on.
+    HashPrefix(FileId, A::Io),
+    /// Nobody wants the content of a file any more.
+    GiveUp(A::Io),
+    /// Every file is settled: what waited for that is to be done, and then [`Answers::on_wound_up`] is to be called.
+    WindUp,
+    /// The job is over.
+    Finish,
+}
+
+/// What happened, for whoever watches.
+pub(crate) enum Report<A: Attached> {
+    /// A file is part of the job.
+    Found {
+        /// Its name.
+        path: WirePath,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// There are no more files than those found.
+    SearchEnded,
+    /// A file needs no content.
+    Skipped {
+        /// Its name.
+        path: WirePath,
+        /// Its size in bytes.
+        size: u64,
+        /// Why.
+        reason: SkipReason,
+    },
+    /// In a dry run: a file would be received.
+    Planned {
+        /// Its name.
+        path: WirePath,
+        /// Its size in bytes.
+        size: u64,
+        /// Where its content would start.
+        from: u64,
+        /// What the content would be.
+        why: Why,
+        /// The name that it would get instead of its own.
+        named: Option<WirePath>,
+    },
+    /// Content is on its way.
+    Started(A::Progress),
+    /// What was there of a file is hashed.
+    Hashed(A::Progress),
+    /// All of a file is there; it is judged, and committed.
+    Complete(A::Progress),
+    /// A file gets another name than its own.
+    Named(A::Progress, WirePath),
+    /// A file is committed.
+    Finished(A::Progress),
+    /// A file, or a name, failed.
+    Failed {
+        /// The name: bytes that a peer may have chosen.
+        name: Vec<u8>,
+        /// The cause.
+        failure: Failure,
+    },
+    /// Something of the job that is no failure.
+    Note(String),
+}

@@ -1,0 +1,116 @@
+//! What a sender's ledger holds for whoever drives it, and what it says is to be done.
+
+use crate::protocol::message::{Failure, FileId, Header, Message, SkipReason, Why};
+use crate::protocol::path::WirePath;
+
+/// Room that is taken from a budget, and given back when it is dropped.
+pub(crate) trait Room {
+    /// Takes more; `false`: there is none.
+    fn grow(&mut self, bytes: usize) -> bool;
+    /// Gives back all but so much.
+    fn shrink_to(&mut self, bytes: usize);
+}
+
+/// What whoever drives the ledger keeps with a file. The ledger only holds it, and drops it in time.
+pub(crate) trait Attached {
+    /// Room for an offer, until it is settled.
+    type Permit: Room;
+    /// Room for digests of the receiver's that wait for our own.
+    type Digests: Room;
+    /// Where a file lies.
+    type Source: Clone;
+    /// An open file.
+    type Open: Clone;
+    /// The start of a file that was sent early. Dropping it says that it was in vain.
+    type Start;
+    /// How far a file is, for whoever watches.
+    type Progress: Clone;
+
+    /// A file is asked for from `from` on.
+    fn progress(header: &Header, source: &Self::Source, from: u64, why: Why) -> Self::Progress;
+}
+
+/// What a job is, from its start on.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Options {
+    /// Decide and report only.
+    pub(crate) is_dry_run: bool,
+    /// The user is at this end, not at the other.
+    pub(crate) is_own_tree: bool,
+    /// The starts of the first files need not wait for the receiver's answers.
+    pub(crate) sends_early: bool,
+}
+
+/// What is to be done.
+pub(crate) enum Action<A: Attached> {
+    /// This is to be said to the receiver.
+    Say(Message),
+    /// Whoever watches is to know.
+    Report(Report<A>),
+    /// The start of a file is to be sent, although nobody has asked for it.
+    SendEarly(FileId),
+    /// What was sent early of a file was asked for.
+    Claim(A::Start),
+    /// A file is to be pumped when its turn comes.
+    Want(FileId),
+    /// Nobody reads this file any more, which is closed with it.
+    LetGo(A::Open),
+    /// The job is over.
+    Finish,
+}
+
+/// What happened, for whoever watches.
+pub(crate) enum Report<A: Attached> {
+    /// There are no more files than those found.
+    SearchEnded,
+    /// A file is asked for; with `is_checked`, what is there of it is compared first.
+    Started {
+        /// The file.
+        progress: A::Progress,
+        /// What is there of it is compared.
+        is_checked: bool,
+    },
+    /// Content of a file leaves.
+    Begun(A::Progress),
+    /// What was there of a file is compared.
+    Compared(A::Progress),
+    /// All of a file is sent.
+    Closed(A::Progress),
+    /// So many bytes more have been written there.
+    Written(A::Progress, u64),
+    /// A file gets another name than its own, escaped for display.
+    Named(A::Progress, String),
+    /// A file is committed.
+    Finished(A::Progress),
+    /// A file needs no content.
+    Skipped {
+        /// Its name.
+        path: WirePath,
+        /// Its size in bytes.
+        size: u64,
+        /// Why.
+        reason: SkipReason,
+    },
+    /// In a dry run: a file would be sent.
+    Planned {
+        /// Its name.
+        path: WirePath,
+        /// Its size in bytes.
+        size: u64,
+        /// Where its content would start.
+        from: u64,
+        /// What the content would be.
+        why: Why,
+        /// The name that it would get instead of its own, escaped for display.
+        named: Option<String>,
+    },
+    /// A file, or a name, failed.
+    Failed {
+        /// The name, as the source has it.
+        name: Vec<u8>,
+        /// The cause.
+        failure: Failure,
+    },
+    /// Something of the job that is no failure.
+    Note(String),
+}

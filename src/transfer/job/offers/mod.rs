@@ -1,0 +1,282 @@
+//! The sender's ledger of one job: what is on offer, what was asked for, what is sent, and when all has been said.
+//!
+//! It is fed with what the walk finds, what the receiver says, and what was read and sent; what is to be done comes out as
+//! [`Action`]s, in the order in which they are to be carried out. As with the receiver's ledger, [`Action::Say`] and
+//! [`Action::Report`] are carried out before another thread feeds it: ids count up on the wire.
+//!
+//! | file | fed with |
+//! |---|---|
+//! | `action` | nothing: it is what comes out |
+//! | `offer` | what the walk finds, what changed, and what is given up |
+//! | `messages` | what the receiver says |
+//! | `pump` | what is read and sent of a file |
+//!
+//! The state of the job is a [`Stage`], that of a file a [`State`]:
+//!
+//! ```text
+//! Searching ── the walk is over ──▶ Found ── Offered ──▶ AllOffered ── no header can follow ──▶ Ended ── Settled ──▶ Settled
+//!                                     └──────────────── no header can follow ──────────────────▶│
+//!
+//! Offered ── Pos From ──▶ Unopened ── opened ──▶ Open ── Tail ──▶ Closed ── Done ──▶ gone
+//!    └── its tail went ahead, Pos From 0 ──────────────────────────▶│
+//! ```
+
+mod action;
+mod messages;
+mod offer;
+mod pump;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
+
+pub(crate) use self::action::{Action, Attached, Options, Report, Room};
+pub(crate) use self::messages::room_for;
+pub(crate) use self::offer::{Offer, Stat};
+pub(crate) use self::pump::Place;
+use super::early::Early;
+use crate::protocol::message::{FileId, Header, Kind, Message, Remark};
+use crate::protocol::{REMARKS_MAX, features};
+use crate::transfer::file::SendFile;
+
+/// How far the job is. Each stage follows from those before it and never goes back.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// The walk goes on.
+    #[default]
+    Searching,
+    /// The walk is over.
+    Found,
+    /// The receiver was told so.
+    AllOffered,
+    /// `End` was said.
+    Ended,
+    /// The receiver has settled every file.
+    Settled,
+}
+
+/// The sender's ledger of one job.
+pub(crate) struct Offers<A: Attached> {
+    options: Options,
+    /// What the receiver understands.
+    features: u64,
+    stage: Stage,
+    /// This end, or the receiver, is about to stop: nothing more is offered.
+    is_draining: bool,
+    /// Something was not offered, or not taken, because one end is about to stop.
+    has_left_out: bool,
+    next_id: u64,
+    files: HashMap<FileId, Outgoing<A>>,
+    /// Of those, files that may be offered again.
+    unclosed: usize,
+    /// Files that were offered, and the sum of their sizes.
+    total: (u64, u64),
+    /// What was sent early. `None`: nothing is any more; who answers speaks for the files to come.
+    early: Option<Early>,
+    /// Files that changed after the end was said, and what each is offered as now.
+    reoffered: HashMap<FileId, FileId>,
+    /// How many remarks the receiver has heard.
+    remarks: usize,
+    actions: VecDeque<Action<A>>,
+}
+
+/// One offered file that is not settled.
+struct Outgoing<A: Attached> {
+    header: Header,
+    source: A::Source,
+    /// How often it was offered, from one.
+    attempt: u8,
+    /// How often it was given time to come to rest.
+    waits: u8,
+    /// The name that it gets there instead of its own, escaped for display.
+    named: Option<String>,
+    permit: A::Permit,
+    state: State<A>,
+}
+
+/// How far a file is.
+enum State<A: Attached> {
+    /// It is not answered.
+    Offered {
+        /// What was sent early of it.
+        start: Option<A::Start>,
+        /// All of it was, and its tail was said.
+        is_closed: bool,
+    },
+    /// The receiver wants it.
+    Wanted(Wanted<A>),
+}
+
+/// A file that the receiver wants.
+struct Wanted<A: Attached> {
+    from: u64,
+    progress: A::Progress,
+    /// Content bytes that were sent.
+    sent: u64,
+    /// Content bytes that the receiver has reported as written.
+    reported: u64,
+    /// We read our own copy, and have nothing to say of it meanwhile.
+    is_read: bool,
+    /// Of the digests that wait for ours, once there are some.
+    digests: Option<A::Digests>,
+    content: Content<A>,
+}
+
+/// How far the content of a file is.
+enum Content<A: Attached> {
+    /// It waits to be pumped.
+    Unopened {
+        /// Which compares what comes meanwhile.
+        rules: SendFile,
+        /// What was sent early of it, and is the first of its ranges.
+        start: Option<A::Start>,
+    },
+    /// It is read and sent.
+    Open {
+        /// It is what was offered.
+        source: A::Open,
+        /// What is to be sent.
+        rules: SendFile,
+        /// Who is at it.
+        pump: Pump,
+    },
+    /// Its tail was said.
+    Closed,
+}
+
+/// Who is at an open file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pump {
+    /// It is pumped, or waits for its turn.
+    Running,
+    /// Nobody: the comparison of what is there has to go on first.
+    Idle,
+    /// Everything is sent, and its digest is being summed up.
+    Closing,
+}
+
+impl<A: Attached> Outgoing<A> {
+    /// Whether nothing that happens to it makes it be offered again.
+    fn is_last(&self) -> bool {
+        let is_closed = match &self.state {
+            State::Offered { is_closed, .. } => *is_closed,
+            State::Wanted(wanted) => matches!(wanted.content, Content::Closed),
+        };
+        is_closed || self.header.kind != Kind::File
+    }
+
+    fn wanted(&mut self) -> Option<&mut Wanted<A>> {
+        match &mut self.state {
+            State::Offered { .. } => None,
+            State::Wanted(wanted) => Some(wanted),
+        }
+    }
+
+    /// Whether the receiver waits for us to read our copy: its digests wait for ours, or it waits for the tail.
+    fn is_behind(&self) -> bool {
+        let State::Wanted(wanted) = &self.state else { return false };
+        let is_behind = match &wanted.content {
+            Content::Unopened { .. } | Content::Closed => false,
+            Content::Open { rules, pump, .. } => *pump == Pump::Closing || rules.is_behind(),
+        };
+        wanted.is_read || is_behind
+    }
+}
+
+impl<A: Attached> Offers<A> {
+    /// The ledger of a job that begins.
+    pub(crate) fn new(options: Options) -> Self {
+        Self {
+            options,
+            features: features::NONE,
+            stage: Stage::default(),
+            is_draining: false,
+            has_left_out: false,
+            next_id: 0,
+            files: HashMap::new(),
+            unclosed: 0,
+            total: (0, 0),
+            early: options.sends_early.then(Early::default),
+            reoffered: HashMap::new(),
+            remarks: 0,
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// The next thing that is to be done.
+    pub(crate) fn next_action(&mut self) -> Option<Action<A>> {
+        self.actions.pop_front()
+    }
+
+    /// What the receiver understands beyond the least. A client sends long before it hears that.
+    pub(crate) fn use_features(&mut self, features: u64) {
+        self.features = features;
+        self.maybe_end();
+    }
+
+    /// Offers nothing more; what is on offer is finished. For an end that is about to close.
+    pub(crate) fn drain(&mut self) {
+        self.is_draining = true;
+    }
+
+    /// Whether something was left to another connection.
+    pub(crate) fn has_left_out(&self) -> bool {
+        self.has_left_out
+    }
+
+    /// Whether everything there is has been offered.
+    pub(crate) fn has_offered_all(&self) -> bool {
+        self.stage > Stage::Searching && !self.has_left_out
+    }
+
+    /// Whether the receiver has settled every file.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.stage == Stage::Settled
+    }
+
+    /// Whether this side owes the next step: it looks for files, compares its own copy of one, or sums one up.
+    pub(crate) fn is_busy(&self) -> bool {
+        let searching = self.files.is_empty() && self.stage == Stage::Searching;
+        searching || self.files.values().any(Outgoing::is_behind)
+    }
+
+    /// Says something of the job that is no failure: to the user, who is at this end or at the other.
+    pub(crate) fn remark(&mut self, text: String) {
+        if self.options.is_own_tree {
+            self.report(Report::Note(text));
+        } else if self.hears(features::REMARKS) && self.remarks < REMARKS_MAX {
+            self.remarks += 1;
+            self.say(Message::Remark(Remark::new(text)));
+        }
+    }
+
+    fn hears(&self, feature: u64) -> bool {
+        self.features & feature != 0
+    }
+
+    fn say(&mut self, message: Message) {
+        self.actions.push_back(Action::Say(message));
+    }
+
+    fn report(&mut self, report: Report<A>) {
+        self.actions.push_back(Action::Report(report));
+    }
+
+    fn is_offered(&self, id: FileId) -> bool {
+        id.0 < self.next_id
+    }
+
+    fn wanted(&mut self, id: FileId) -> Option<&mut Wanted<A>> {
+        self.files.get_mut(&id)?.wanted()
+    }
+
+    /// Takes a file off the offers.
+    fn remove(&mut self, id: FileId) -> Option<Outgoing<A>> {
+        let file = self.files.remove(&id)?;
+        self.unclosed -= usize::from(!file.is_last());
+        if let State::Wanted(Wanted { content: Content::Open { source, .. }, .. }) = &file.state {
+            self.actions.push_back(Action::LetGo(source.clone()));
+        }
+        Some(file)
+    }
+}

@@ -1,0 +1,131 @@
+//! What the walk finds, what changed, what is given up, and the end of the headers.
+
+use super::{Action, Attached, Offers, Outgoing, Report, Stage, State};
+use crate::protocol::message::{Done, End, Failure, FileId, Header, Kind, Message, Mtime, Problem, Status};
+use crate::protocol::path::WirePath;
+use crate::protocol::{OFFERS_MAX, features};
+use crate::transfer::job::early::is_empty_file;
+
+/// A file as it is to be offered.
+pub(crate) struct Offer<A: Attached> {
+    /// Where it lies.
+    pub(crate) source: A::Source,
+    /// What it is called there.
+    pub(crate) path: WirePath,
+    /// What it is.
+    pub(crate) stat: Stat,
+    /// Room for it among the offers.
+    pub(crate) permit: A::Permit,
+}
+
+/// What a header says of a file beside its name.
+#[derive(Debug, Clone)]
+pub(crate) struct Stat {
+    /// What it is.
+    pub(crate) kind: Kind,
+    /// Bytes.
+    pub(crate) size: u64,
+    /// Last modification.
+    pub(crate) mtime: Mtime,
+    /// Permission bits.
+    pub(crate) mode: u32,
+}
+
+impl<A: Attached> Offers<A> {
+    /// Puts a file on offer.
+    pub(crate) fn offer(&mut self, offer: Offer<A>) {
+        self.put(offer, 1);
+    }
+
+    fn put(&mut self, offer: Offer<A>, attempt: u8) -> FileId {
+        let Offer { source, path, stat: Stat { kind, size, mtime, mode }, permit } = offer;
+        let id = FileId(self.next_id);
+        self.next_id += 1;
+        self.total = (self.total.0 + 1, self.total.1 + size);
+        let header = Header { id, path, kind, size, mtime, mode };
+        self.say(Message::Header(header.clone()));
+        if attempt == 1 && self.goes_early(&header) {
+            self.actions.push_back(Action::SendEarly(id));
+        }
+        let state = State::Offered { start: None, is_closed: false };
+        let file = Outgoing { header, source, attempt, waits: 0, named: None, permit, state };
+        self.unclosed += usize::from(!file.is_last());
+        self.files.insert(id, file);
+        id
+    }
+
+    /// Whether the start of a new offer is sent early; it is then counted.
+    fn goes_early(&mut self, header: &Header) -> bool {
+        self.early.as_mut().is_some_and(|early| is_empty_file(header) || early.take(header))
+    }
+
+    /// The walk is over: all that there is was offered, or, with `is_cut_short`, what is offered before one end stops.
+    pub(crate) fn on_walk_ended(&mut self, is_cut_short: bool) {
+        self.has_left_out |= is_cut_short;
+        self.stage = self.stage.max(Stage::Found);
+        self.report(Report::SearchEnded);
+        self.maybe_end();
+    }
+
+    /// Where the source of a file lies that changed while it was sent; `None` when it has changed too often, or is not on
+    /// offer any more.
+    pub(crate) fn to_look_again(&self, id: FileId) -> Option<A::Source> {
+        self.files.get(&id).filter(|file| file.attempt < OFFERS_MAX).map(|file| file.source.clone())
+    }
+
+    /// The source of a file changed while it was sent: what the receiver has is dropped, and the file is offered again as
+    /// it is `now`; `None`: it is gone, or has changed too often.
+    pub(crate) fn offer_again(&mut self, id: FileId, now: Option<(A::Source, Stat)>) {
+        let Some(Outgoing { header: Header { path, .. }, attempt, permit, .. }) = self.remove(id) else { return };
+        self.say(Message::Cancel(Done { id, failure: Some(changed()) }));
+        match now {
+            Some((source, stat)) => {
+                let again = self.put(Offer { source, path, stat, permit }, attempt + 1);
+                if self.stage >= Stage::Ended {
+                    self.reoffered.insert(id, again);
+                }
+            }
+            None => self.problem(path.as_bytes().to_vec(), changed()),
+        }
+        self.maybe_end();
+    }
+
+    /// Gives one file up for good and tells the receiver.
+    pub(crate) fn give_up(&mut self, id: FileId, failure: Failure) {
+        let Some(file) = self.remove(id) else { return };
+        self.say(Message::Cancel(Done { id, failure: Some(failure.clone()) }));
+        self.report_failed(&file, failure);
+        self.maybe_end();
+    }
+
+    /// A source never gets a header.
+    pub(crate) fn problem(&mut self, name: Vec<u8>, failure: Failure) {
+        self.say(Message::Problem(Problem::new(name.clone(), failure.clone())));
+        self.report(Report::Failed { name, failure });
+    }
+
+    pub(super) fn report_failed(&mut self, file: &Outgoing<A>, failure: Failure) {
+        self.report(Report::Failed { name: file.header.path.as_bytes().to_vec(), failure });
+    }
+
+    /// Sends `End` once no header can follow: the walk is over and every file is past the point where a change of its
+    /// source would offer it again. Before that, `Offered` once the walk is over.
+    pub(super) fn maybe_end(&mut self) {
+        if !(Stage::Found..Stage::Ended).contains(&self.stage) {
+            return;
+        }
+        if self.unclosed == 0 {
+            self.stage = Stage::Ended;
+            let (files, bytes) = self.total;
+            self.say(Message::End(End { files, bytes }));
+        } else if self.stage == Stage::Found && self.hears(features::OFFERED) && !self.has_left_out {
+            self.stage = Stage::AllOffered;
+            self.say(Message::Offered);
+        }
+    }
+}
+
+/// The failure of a source that never stood still.
+fn changed() -> Failure {
+    Failure::new(Status::Changed, "")
+}

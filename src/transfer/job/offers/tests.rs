@@ -1,0 +1,594 @@
+//! Conversations with a sender, as tables: what it is fed with, and what it then says, does and reports.
+
+use super::*;
+use crate::digest::{CHUNK_BYTES, ChunkDigests, Digest, Hasher, SALT_BYTES, Salt};
+use crate::protocol::message::{Failure, Have, Mtime, Named, Pos, SkipReason, Status, Tail, Verdict, Why};
+use crate::protocol::path::WirePath;
+use crate::protocol::{AHEAD_FILES_MAX, OFFERS_MAX};
+use crate::transfer::job::JobError;
+
+const M: u64 = CHUNK_BYTES;
+
+/// A job without files: what is kept with one is its name.
+struct Toy;
+
+/// Bytes that may still be taken.
+struct Bytes(usize);
+
+impl Room for Bytes {
+    fn grow(&mut self, bytes: usize) -> bool {
+        let left = self.0.checked_sub(bytes);
+        self.0 = left.unwrap_or(self.0);
+        left.is_some()
+    }
+
+    fn shrink_to(&mut self, _: usize) {}
+}
+
+impl Attached for Toy {
+    type Permit = Bytes;
+    type Digests = Bytes;
+    type Source = &'static str;
+    type Open = &'static str;
+    type Start = ();
+    type Progress = String;
+
+    fn progress(header: &Header, _: &&'static str, _: u64, _: Why) -> String {
+        header.path.to_string()
+    }
+}
+
+/// What the ledger is fed with.
+#[derive(Debug, Clone, Copy)]
+enum Feed {
+    /// A file is found, and its size.
+    Find(&'static str, u64),
+    FindDirectory(&'static str),
+    Trouble(&'static str),
+    WalkEnded,
+    WalkCutShort,
+    Drain,
+    Features(u64),
+    /// The receiver wants a file from an offset on.
+    From(u64, u64),
+    Skip(u64),
+    Refuse(u64, Status),
+    /// Digests: first and how many.
+    Has(u64, u64, usize),
+    Done(u64),
+    Failed(u64, Status),
+    Name(u64, &'static str),
+    Settled,
+    /// The start was read and is on its way.
+    StartSent(u64),
+    CloseEarly(u64),
+    TakeStart(u64),
+    /// The whole of it after its start is data.
+    Open(u64),
+    NextRange(u64),
+    Sent(u64),
+    /// Our digests are the ones that [`Feed::Has`] says, but for this one.
+    Hashed(u64, u64, usize, u64),
+    ToClose(u64),
+    Closed(u64),
+    Written(u64, u64),
+    /// The source changed; it is there still.
+    Changed(u64),
+    /// The source changed, and is gone.
+    Gone(u64),
+    GiveUp(u64),
+}
+
+use Feed::*;
+
+fn failure(status: Status) -> Failure {
+    Failure::new(status, "")
+}
+
+fn hasher() -> Hasher {
+    Hasher::new(&Salt([0; SALT_BYTES]))
+}
+
+fn digest(index: u64) -> Digest {
+    Digest([index as u8 + 1; 16])
+}
+
+/// A sender, and the sizes of what it has offered.
+struct Job {
+    ledger: Offers<Toy>,
+    sizes: Vec<u64>,
+}
+
+impl Job {
+    fn new(options: Options) -> Self {
+        Self { ledger: Offers::new(options), sizes: Vec::new() }
+    }
+
+    /// Feeds the ledger; what comes of it in words, joined by commas.
+    fn feed(&mut self, feed: Feed) -> String {
+        let result = self.result(feed);
+        let mut words: Vec<_> = std::iter::from_fn(|| self.ledger.next_action()).map(action).collect();
+        match result {
+            Ok(word) => words.extend(word),
+            Err(error) => words.push(format!("error: {error}")),
+        }
+        words.join(", ")
+    }
+
+    fn offer(&mut self, name: &'static str, kind: Kind, size: u64) -> Offer<Toy> {
+        self.sizes.push(size);
+        let (path, permit) = (WirePath::parse(name.as_bytes()).expect("a plain name"), Bytes(100));
+        Offer { source: name, path, stat: Stat { kind, size, mtime: Mtime { secs: 0, nanos: 0 }, mode: 0 }, permit }
+    }
+
+    fn result(&mut self, feed: Feed) -> Result<Option<String>, JobError> {
+        let tail = |id| Tail { id: FileId(id), root: Digest([0; 16]), ranges: 1, ahead: false };
+        match feed {
+            Find(name, size) => {
+                let offer = self.offer(name, Kind::File, size);
+                self.ledger.offer(offer);
+            }
+            FindDirectory(name) => {
+                let offer = self.offer(name, Kind::Dir, 0);
+                self.ledger.offer(offer);
+            }
+            Trouble(name) => self.ledger.problem(name.into(), failure(Status::NotFound)),
+            WalkEnded => self.ledger.on_walk_ended(false),
+            WalkCutShort => self.ledger.on_walk_ended(true),
+            Drain => self.ledger.drain(),
+            Features(features) => self.ledger.use_features(features),
+            From(id, offset) => {
+                let verdict = Verdict::From { offset, why: Why::New };
+                self.ledger.on_pos(Pos { id: FileId(id), verdict })?;
+            }
+            Skip(id) => self.ledger.on_pos(Pos { id: FileId(id), verdict: Verdict::Skip(SkipReason::Same) })?,
+            Refuse(id, status) => {
+                self.ledger.on_pos(Pos { id: FileId(id), verdict: Verdict::Refuse(failure(status)) })?;
+            }
+            Has(id, first, count) => {
+                let digests = (first..).take(count).map(digest).collect();
+                self.ledger.on_have(&Have { id: FileId(id), first, digests }, |bytes| {
+                    let mut room = Bytes(room_for(8));
+                    room.grow(bytes).then_some(room)
+                })?;
+            }
+            Done(id) => {
+                self.ledger.on_done(crate::protocol::message::Done { id: FileId(id), failure: None })?;
+            }
+            Failed(id, status) => {
+                let failure = Some(failure(status));
+                self.ledger.on_done(crate::protocol::message::Done { id: FileId(id), failure })?;
+            }
+            Name(id, name) => {
+                let name = WirePath::parse(name.as_bytes()).expect("a plain name");
+                self.ledger.on_named(Named { id: FileId(id), name })?;
+            }
+            Settled => self.ledger.on_settled()?,
+            StartSent(id) => {
+                if self.ledger.is_unanswered(FileId(id)) {
+                    self.ledger.on_start_sent(FileId(id), ());
+                }
+            }
+            CloseEarly(id) => self.ledger.close_early(tail(id)),
+            TakeStart(id) => return Ok(self.ledger.take_start(FileId(id)).map(|()| "taken".to_owned())),
+            Open(id) => {
+                let (size, from) =
+                    (self.sizes[id as usize], self.ledger.place(FileId(id)).map_or(0, |place| place.from));
+                let content = if from < size { std::iter::once(from..size).collect() } else { Vec::new() };
+                let own = ChunkDigests::new(size, &hasher());
+                let opened = self.ledger.on_opened(FileId(id), "open", content, own, None);
+                return Ok(opened.map(|has_prefix| if has_prefix { "hash" } else { "opened" }.to_owned()));
+            }
+            NextRange(id) => {
+                let range = self.ledger.next_range(FileId(id)).map(|(_, range)| range);
+                return Ok(Some(
+                    range.map_or("none".to_owned(), |range| format!("{}..{}", range.start / M, range.end.div_ceil(M))),
+                ));
+            }
+            Sent(id) => {
+                self.ledger.rules(FileId(id)).map(SendFile::on_sent);
+            }
+            Hashed(id, first, count, differs) => {
+                let own = |index| if index == differs { digest(99) } else { digest(index) };
+                let digests: Vec<_> = (first..).take(count).map(own).collect();
+                self.ledger.on_hashed(FileId(id), first, &digests);
+            }
+            ToClose(id) => {
+                return Ok(Some(self.ledger.to_close(FileId(id)).map_or("not yet", |_| "sum up").to_owned()));
+            }
+            Closed(id) => self.ledger.on_closed(tail(id)),
+            Written(id, bytes) => {
+                self.ledger.on_written(FileId(id), bytes);
+            }
+            Changed(id) => {
+                let Some(source) = self.ledger.to_look_again(FileId(id)) else {
+                    self.ledger.offer_again(FileId(id), None);
+                    return Ok(None);
+                };
+                let Offer { stat, .. } = self.offer(source, Kind::File, 7);
+                self.ledger.offer_again(FileId(id), Some((source, stat)));
+            }
+            Gone(id) => self.ledger.offer_again(FileId(id), None),
+            GiveUp(id) => self.ledger.give_up(FileId(id), failure(Status::ReadFailed)),
+        }
+        Ok(None)
+    }
+
+    /// Plays a conversation.
+    fn play(&mut self, steps: &[(Feed, &str)]) {
+        for (number, (feed, expected)) in steps.iter().enumerate() {
+            assert_eq!(self.feed(*feed), *expected, "step {number}: {feed:?}");
+        }
+    }
+}
+
+/// Plays a conversation of a client with its own files.
+fn play(steps: &[(Feed, &str)]) -> Job {
+    let mut job = Job::new(Options { is_dry_run: false, is_own_tree: true, sends_early: false });
+    job.play(steps);
+    job
+}
+
+/// The same; the starts of the first files are sent early.
+fn play_early(steps: &[(Feed, &str)]) -> Job {
+    let mut job = Job::new(Options { is_dry_run: false, is_own_tree: true, sends_early: true });
+    job.play(steps);
+    job
+}
+
+fn action(action: Action<Toy>) -> String {
+    match action {
+        Action::Say(message) => said(message),
+        Action::Report(report) => reported(report),
+        Action::SendEarly(id) => format!("send {} early", id.0),
+        Action::Claim(()) => "claim".to_owned(),
+        Action::Want(id) => format!("want {}", id.0),
+        Action::LetGo(_) => "let go".to_owned(),
+        Action::Finish => "finish".to_owned(),
+    }
+}
+
+fn said(message: Message) -> String {
+    match message {
+        Message::Header(header) => format!("Header {} {}", header.id.0, header.path),
+        Message::Tail(tail) => format!("Tail {}{}", tail.id.0, if tail.ahead { " ahead" } else { "" }),
+        Message::Cancel(done) => format!("Cancel {} {:?}", done.id.0, done.failure.expect("a cause").status),
+        Message::Problem(problem) => format!("Problem {}", String::from_utf8_lossy(&problem.name)),
+        Message::End(end) => format!("End {} {}", end.files, end.bytes),
+        other => format!("{other:?}"),
+    }
+}
+
+fn reported(report: Report<Toy>) -> String {
+    match report {
+        Report::SearchEnded => "search ended".to_owned(),
+        Report::Started { progress, is_checked: false } => format!("started {progress}"),
+        Report::Started { progress, is_checked: true } => format!("checking {progress}"),
+        Report::Begun(name) => format!("begun {name}"),
+        Report::Compared(name) => format!("compared {name}"),
+        Report::Closed(name) => format!("closed {name}"),
+        Report::Written(name, bytes) => format!("written {name} {bytes}"),
+        Report::Named(name, other) => format!("named {name} {other}"),
+        Report::Finished(name) => format!("finished {name}"),
+        Report::Skipped { path, .. } => format!("skipped {path}"),
+        Report::Planned { path, named, .. } => format!("planned {path} {named:?}"),
+        Report::Failed { name, failure } => {
+            format!("failed {} {:?}", String::from_utf8_lossy(&name), failure.status)
+        }
+        Report::Note(text) => format!("note {text}"),
+    }
+}
+
+/// The worked conversations of the specification, by their names there.
+#[test]
+fn the_worked_conversations() {
+    // Send of two files.
+    let job = play(&[
+        (Find("a", 3 * M), "Header 0 a"),
+        (Find("b", 10), "Header 1 b"),
+        (From(0, 0), "started a, want 0"),
+        (WalkEnded, "search ended"),
+        (Features(features::ALL), "Offered"),
+        (Features(features::ALL), ""),
+        (Open(0), "opened"),
+        (NextRange(0), "0..3"),
+        (From(1, 0), "started b, want 1"),
+        (Sent(0), ""),
+        (NextRange(0), "none"),
+        (ToClose(0), "sum up"),
+        (Closed(0), "let go, closed a, Tail 0"),
+        (Closed(1), "closed b, Tail 1, End 2 3145738"),
+        (Written(0, M), "written a 1048576"),
+        (Written(0, 9 * M), "written a 2097152"),
+        (Done(1), "written b 0, finished b"),
+        (Done(0), "written a 0, finished a"),
+        (Settled, "finish"),
+    ]);
+    assert!(job.ledger.is_finished());
+    // The same, ahead.
+    play_early(&[
+        (Find("a", 3 * M), "Header 0 a, send 0 early"),
+        (Find("b", 10), "Header 1 b"),
+        (StartSent(0), ""),
+        (WalkEnded, "search ended"),
+        (From(0, 0), "started a, want 0"),
+        (Skip(1), "skipped b"),
+        (TakeStart(0), "begun a, taken"),
+        (TakeStart(0), ""),
+        (Closed(0), "closed a, Tail 0, End 2 3145738"),
+        (Done(0), "written a 1048576, finished a"),
+        (Settled, "finish"),
+    ]);
+    // Ahead in vain.
+    play_early(&[
+        (Find("a", 20), "Header 0 a, send 0 early"),
+        (Find("b", 10), "Header 1 b, send 1 early"),
+        (WalkEnded, "search ended"),
+        (StartSent(0), ""),
+        (CloseEarly(0), "Tail 0 ahead"),
+        (StartSent(1), ""),
+        (CloseEarly(1), "Tail 1 ahead, End 2 30"),
+        (From(0, 0), "started a, begun a, closed a, claim"),
+        (Skip(1), "skipped b"),
+        (Done(0), "written a 20, finished a"),
+        (Settled, "finish"),
+    ]);
+    // Resume with a repair. The first digests come before the file is open.
+    play(&[
+        (Find("a", 5 * M), "Header 0 a"),
+        (WalkEnded, "search ended"),
+        (From(0, 3 * M), "checking a, want 0"),
+        (Has(0, 0, 2), ""),
+        (Open(0), "hash"),
+        (NextRange(0), "3..5"),
+        (Sent(0), ""),
+        (NextRange(0), "none"),
+        (ToClose(0), "not yet"),
+        (Hashed(0, 0, 3, 1), "want 0"),
+        (NextRange(0), "1..2"),
+        (Has(0, 2, 1), "compared a"),
+        (Sent(0), ""),
+        (ToClose(0), "sum up"),
+        (Closed(0), "let go, closed a, Tail 0, End 1 5242880"),
+        (Done(0), "written a 3145728, finished a"),
+    ]);
+    // Update, or a comparison by content.
+    play(&[
+        (Find("a", 2 * M), "Header 0 a"),
+        (From(0, 2 * M), "checking a, want 0"),
+        (Open(0), "hash"),
+        (Hashed(0, 0, 2, 99), ""),
+        (ToClose(0), "not yet"),
+        (Has(0, 0, 2), "compared a, want 0"),
+        (ToClose(0), "sum up"),
+        (Closed(0), "let go, closed a, Tail 0"),
+        (Name(0, "a~1"), "named a a~1"),
+        (Name(0, "a~2"), ""),
+        (Done(0), "written a 0, finished a"),
+        (WalkEnded, "search ended, End 1 2097152"),
+    ]);
+    // Skip, refusal, directory. A client without files to send still says its end.
+    play(&[
+        (FindDirectory("d"), "Header 0 d"),
+        (Find("d/same", 1), "Header 1 d/same"),
+        (Find("d/taken", 1), "Header 2 d/taken"),
+        (Trouble("x"), "Problem x, failed x NotFound"),
+        (WalkEnded, "search ended"),
+        (Skip(0), ""),
+        (Skip(1), "skipped d/same"),
+        (Refuse(2, Status::Exists), "failed d/taken Exists, End 3 2"),
+        (Settled, "finish"),
+    ]);
+    play(&[(WalkEnded, "search ended, End 0 0"), (Settled, "finish")]);
+    // Dry run.
+    Job::new(Options { is_dry_run: true, is_own_tree: true, sends_early: false }).play(&[
+        (Find("a", 3 * M), "Header 0 a"),
+        (WalkEnded, "search ended"),
+        (Name(0, "b"), ""),
+        (From(0, 0), "planned a Some(\"b\"), End 1 3145728"),
+        (Settled, "finish"),
+    ]);
+    // Drain.
+    let job = play(&[
+        (Find("a", 1), "Header 0 a"),
+        (Find("b", 1), "Header 1 b"),
+        (Features(features::ALL), ""),
+        (From(0, 0), "started a, want 0"),
+        (Drain, ""),
+        (WalkCutShort, "search ended"),
+        (Refuse(1, Status::Cancelled), ""),
+        (Closed(0), "closed a, Tail 0, End 2 2"),
+        (Done(0), "written a 0, finished a"),
+        (Settled, "finish"),
+    ]);
+    assert!(job.ledger.has_left_out() && !job.ledger.has_offered_all());
+}
+
+#[test]
+fn nothing_is_sent_early_once_somebody_has_answered_or_of_too_many_files() {
+    play_early(&[
+        (Find("a", 1), "Header 0 a, send 0 early"),
+        (Find("empty", 0), "Header 1 empty, send 1 early"),
+        (FindDirectory("d"), "Header 2 d"),
+        (Skip(0), "skipped a"),
+        (Find("b", 1), "Header 3 b"),
+        // It was answered while it was read.
+        (From(1, 0), "started empty, want 1"),
+        (CloseEarly(1), ""),
+    ]);
+    let mut job = play_early(&[]);
+    let early = (0..2 * AHEAD_FILES_MAX).filter(|_| job.feed(Find("a", 1)).ends_with("early")).count();
+    assert_eq!(early, AHEAD_FILES_MAX);
+}
+
+#[test]
+fn a_file_that_was_closed_early_and_is_compared_after_all_gets_another_tail() {
+    play_early(&[
+        (Find("a", M), "Header 0 a, send 0 early"),
+        (WalkEnded, "search ended"),
+        (StartSent(0), ""),
+        (CloseEarly(0), "Tail 0 ahead, End 1 1048576"),
+        (From(0, M), "checking a, want 0"),
+        (Done(0), "error: a file was called done before it was sent"),
+    ]);
+    // Only such a file can still be found changed after the end, and then it is offered again.
+    play_early(&[
+        (Find("a", M), "Header 0 a, send 0 early"),
+        (WalkEnded, "search ended"),
+        (StartSent(0), ""),
+        (CloseEarly(0), "Tail 0 ahead, End 1 1048576"),
+        (From(0, M), "checking a, want 0"),
+        (Changed(0), "Cancel 0 Changed, Header 1 a"),
+        (Settled, "error: settled before every file was"),
+        (From(1, 0), "started a, want 1"),
+        (Closed(1), "closed a, Tail 1"),
+        (Done(1), "written a 0, finished a"),
+        (Settled, "finish"),
+    ]);
+}
+
+/// What two honest ends say may cross: the receiver's side of it is the table of `reoffer`.
+#[test]
+fn what_crosses() {
+    // A file that was closed early and is compared, and that changed after the end.
+    let changed = [
+        (Find("a", M), "Header 0 a, send 0 early"),
+        (WalkEnded, "search ended"),
+        (CloseEarly(0), "Tail 0 ahead, End 1 1048576"),
+        (From(0, M), "checking a, want 0"),
+        (Changed(0), "Cancel 0 Changed, Header 1 a"),
+    ];
+    let rows: &[&[(Feed, &str)]] = &[
+        // A failure of the first offer is that of the new one too, which the receiver has dropped.
+        &[(Failed(0, Status::Busy), "failed a Busy"), (Settled, "finish")],
+        // One that has an answer is not dropped.
+        &[
+            (From(1, 0), "started a, want 1"),
+            (Failed(0, Status::Busy), ""),
+            (Settled, "error: settled before every file was"),
+        ],
+        // Digests, names and verdicts that were on their way count for nothing.
+        &[(Has(0, 0, 1), ""), (Name(0, "b"), ""), (Done(0), ""), (Skip(1), "skipped a"), (Settled, "finish")],
+    ];
+    for row in rows {
+        play_early(&changed).play(row);
+    }
+    // Before the end a failure is that of the one offer alone.
+    play(&[
+        (Find("a", 1), "Header 0 a"),
+        (From(0, 0), "started a, want 0"),
+        (Changed(0), "Cancel 0 Changed, Header 1 a"),
+        (Failed(0, Status::Busy), ""),
+        (Skip(1), "skipped a"),
+    ]);
+    // A file that is given up, and its verdict.
+    play(&[
+        (Find("a", 1), "Header 0 a"),
+        (From(0, 0), "started a, want 0"),
+        (GiveUp(0), "Cancel 0 ReadFailed, failed a ReadFailed"),
+        (Failed(0, Status::Busy), ""),
+        (GiveUp(0), ""),
+        (Changed(0), ""),
+        (Closed(0), ""),
+        (WalkEnded, "search ended, End 1 1"),
+    ]);
+}
+
+#[test]
+fn a_source_that_never_rests_is_offered_a_few_times() {
+    let mut job = play(&[(Find("a", 1), "Header 0 a"), (WalkEnded, "search ended")]);
+    for id in 0..u64::from(OFFERS_MAX) - 1 {
+        assert_eq!(job.feed(Changed(id)), format!("Cancel {id} Changed, Header {} a", id + 1));
+    }
+    let last = u64::from(OFFERS_MAX) - 1;
+    assert_eq!(job.feed(Changed(last)), format!("Cancel {last} Changed, Problem a, failed a Changed, End 3 15"));
+    // One that is gone is not offered again, and nothing else is awaited.
+    play(&[
+        (Find("a", 1), "Header 0 a"),
+        (WalkEnded, "search ended"),
+        (Gone(0), "Cancel 0 Changed, Problem a, failed a Changed, End 1 1"),
+    ]);
+}
+
+#[test]
+fn a_receiver_that_breaks_the_order_is_found_out() {
+    let offered = &[(Find("a", 2 * M), "Header 0 a"), (FindDirectory("d"), "Header 1 d")];
+    let wanted = &[(Find("a", 2 * M), "Header 0 a"), (From(0, M), "checking a, want 0")];
+    let closed = &[(Find("a", 1), "Header 0 a"), (From(0, 0), "started a, want 0"), (Closed(0), "closed a, Tail 0")];
+    let rows: &[(&[(Feed, &str)], Feed, &str)] = &[
+        (&[], Skip(0), "an answer for a file that is not on offer"),
+        (&[], Done(0), "an answer for a file that is not on offer"),
+        (&[], Has(0, 0, 1), "an answer for a file that is not on offer"),
+        (&[], Name(0, "b"), "an answer for a file that is not on offer"),
+        (&[], Settled, "settled before every file was"),
+        (offered, From(1, 0), "content asked of something that is no file"),
+        (offered, From(0, 1), "start at 1 is neither a chunk boundary nor the end of the file"),
+        (offered, Has(0, 0, 1), "digests before an answer"),
+        (offered, Name(0, "b/c"), "a new name that is a path"),
+        (offered, Done(0), "a file was called done before it was sent"),
+        (wanted, From(0, 0), "a second answer for the same file"),
+        (wanted, Has(0, 1, 1), "digests from chunk 1 are out of order"),
+        (wanted, Has(0, 0, 2), "digests from chunk 0 are out of order"),
+        (wanted, Has(0, 0, 0), "digests from chunk 0 are out of order"),
+        (wanted, Done(0), "a file was called done before it was sent"),
+        (closed, Has(0, 0, 1), "digests from chunk 0 are out of order"),
+        (closed, Settled, "settled before every file was"),
+    ];
+    for (steps, feed, error) in rows {
+        assert_eq!(play(steps).feed(*feed), format!("error: {error}"), "{feed:?}");
+    }
+}
+
+#[test]
+fn digests_that_wait_for_ours_are_bounded() {
+    let mut job = play(&[(Find("a", 20 * M), "Header 0 a"), (From(0, 20 * M), "checking a, want 0")]);
+    assert_eq!(job.feed(Has(0, 0, 8)), "");
+    assert_eq!(job.feed(Has(0, 8, 8)), "error: no room");
+}
+
+#[test]
+fn remarks_go_to_where_the_user_is() {
+    for (is_own_tree, known, said, noted) in [
+        (true, features::NONE, 0, 2 * REMARKS_MAX),
+        (false, features::ALL, REMARKS_MAX, 0),
+        (false, features::NONE, 0, 0),
+    ] {
+        let mut job = Job::new(Options { is_own_tree, ..Options::default() });
+        job.ledger.use_features(known);
+        (0..2 * REMARKS_MAX).for_each(|_| job.ledger.remark("x".to_owned()));
+        let actions: Vec<_> = std::iter::from_fn(|| job.ledger.next_action()).collect();
+        let says = actions.iter().filter(|action| matches!(action, Action::Say(Message::Remark(_)))).count();
+        let notes = actions.iter().filter(|action| matches!(action, Action::Report(Report::Note(_)))).count();
+        assert_eq!((says, notes), (said, noted));
+    }
+}
+
+#[test]
+fn a_sender_is_busy_while_the_next_step_is_its_own() {
+    let mut job = play(&[]);
+    assert!(job.ledger.is_busy(), "it looks for files");
+    job.play(&[(Find("a", 2 * M), "Header 0 a")]);
+    assert!(!job.ledger.is_busy(), "the answer is to come");
+    job.play(&[(From(0, M), "checking a, want 0"), (Open(0), "hash"), (Has(0, 0, 1), "")]);
+    assert!(job.ledger.is_busy(), "digests wait for its own");
+    job.play(&[(Hashed(0, 0, 1, 99), "compared a"), (NextRange(0), "1..2"), (Sent(0), "")]);
+    assert!(!job.ledger.is_busy());
+    job.ledger.mark_read(FileId(0), true);
+    assert!(job.ledger.is_busy(), "it reads the source again");
+    job.ledger.mark_read(FileId(0), false);
+    job.play(&[(ToClose(0), "sum up")]);
+    assert!(job.ledger.is_busy(), "it sums up");
+    job.play(&[(Closed(0), "let go, closed a, Tail 0")]);
+    assert!(!job.ledger.is_busy());
+}
+
+#[test]
+fn a_file_that_waits_to_rest_is_wanted_again_unless_it_is_over() {
+    let mut job = play(&[(Find("a", 1), "Header 0 a"), (From(0, 0), "started a, want 0")]);
+    job.ledger.want_again(FileId(0));
+    assert_eq!(job.ledger.place(FileId(0)).map(|place| place.waits), Some(1));
+    assert!(matches!(job.ledger.next_action(), Some(Action::Want(FileId(0)))));
+    job.feed(Failed(0, Status::Busy));
+    job.ledger.want_again(FileId(0));
+    assert!(job.ledger.next_action().is_none());
+}
