@@ -1,21 +1,20 @@
 //! What a running job tells its caller: events that matter one by one, and counters that are sampled.
 //!
+//! Nothing here decides: what counts, and whether it is news, is said by `session/record`.
+//!
 //! A transfer touches only atomics on its hot path; whoever draws reads them ten times a second.
 
 mod file;
-mod names;
 mod totals;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 pub use self::file::{FileProgress, Phase};
-pub(crate) use self::names::name_hash;
-use self::names::{Names, note};
 pub use self::totals::{Counters, FAILURES_KEPT, Report};
 use crate::protocol::REMARKS_MAX;
 use crate::protocol::message::{Failure, SkipReason, Why};
@@ -133,8 +132,6 @@ impl std::fmt::Debug for Listener {
 pub struct Observer {
     counters: Arc<Counters>,
     events: Listener,
-    /// `None` when nothing follows the one connection that it observes.
-    names: Option<Arc<Mutex<Names>>>,
     remarks: Arc<AtomicUsize>,
 }
 
@@ -142,18 +139,17 @@ impl Observer {
     /// An observer and the stream of its events. Dropping the stream silences it.
     pub fn new() -> (Self, mpsc::UnboundedReceiver<Event>) {
         let (events, stream) = mpsc::unbounded_channel();
-        (Self::with(Listener::Stream(events), Some(Arc::default())), stream)
+        (Self::with(Listener::Stream(events)), stream)
     }
 
-    /// An observer of a job that ends with its connection, as a server's do: it remembers no names, of which a
-    /// peer could send any number. `on_event` is called on whatever thread an event happens, before whoever caused it
+    /// An observer of a job that ends with its connection, as a server's do. `on_event` is called on whatever thread an event happens, before whoever caused it
     /// goes on, and must not wait.
     pub(crate) fn for_one_connection(on_event: impl Fn(Event) + Send + Sync + 'static) -> Self {
-        Self::with(Listener::Callback(Arc::new(on_event)), None)
+        Self::with(Listener::Callback(Arc::new(on_event)))
     }
 
-    fn with(events: Listener, names: Option<Arc<Mutex<Names>>>) -> Self {
-        Self { counters: Arc::default(), events, names, remarks: Arc::default() }
+    fn with(events: Listener) -> Self {
+        Self { counters: Arc::default(), events, remarks: Arc::default() }
     }
 
     /// The totals.
@@ -179,30 +175,18 @@ impl Observer {
 
     /// The connection is lost, and there is to be another one.
     pub(crate) fn reconnecting(&self, attempt: u32, after: Duration, cause: String) {
-        if let Some(mut names) = self.names() {
-            names.start_over();
-        }
         self.event(Event::Reconnecting { attempt, after, cause });
     }
 
     /// The server has no place, and is to be asked again.
     pub(crate) fn waiting(&self, attempt: u32, after: Duration) {
-        if let Some(mut names) = self.names() {
-            names.start_over();
-        }
         self.event(Event::Waiting { attempt, after });
     }
 
-    fn names(&self) -> Option<MutexGuard<'_, Names>> {
-        Some(self.names.as_ref()?.lock().expect("no holder panics"))
-    }
-
     /// A file is part of the job.
-    pub fn found(&self, path: &str, size: u64) {
-        if self.names().is_none_or(|mut names| note(&mut names.found, path)) {
-            Counters::add(&self.counters.files_found, 1);
-            Counters::add(&self.counters.bytes_found, size);
-        }
+    pub(crate) fn found(&self, size: u64) {
+        Counters::add(&self.counters.files_found, 1);
+        Counters::add(&self.counters.bytes_found, size);
     }
 
     /// There are no more files than those found.
@@ -211,12 +195,7 @@ impl Observer {
     }
 
     /// A file's content begins to move.
-    pub fn started(&self, file: &Arc<FileProgress>) {
-        if let Some(mut names) = self.names()
-            && let Some(before) = names.moving.insert(name_hash(&file.path), file.clone())
-        {
-            file.follow(&before);
-        }
+    pub(crate) fn started(&self, file: &Arc<FileProgress>) {
         self.event(Event::Started(file.clone()));
     }
 
@@ -226,18 +205,17 @@ impl Observer {
         Counters::add(&self.counters.bytes_written, bytes);
     }
 
-    /// A file is committed.
-    pub fn finished(&self, file: &Arc<FileProgress>) {
-        if self.settle(&file.path).is_some() {
+    /// A file is committed. It is counted where that is news.
+    pub(crate) fn finished(&self, file: &Arc<FileProgress>, is_news: bool) {
+        if is_news {
             Counters::add(&self.counters.files_done, 1);
             Counters::add(&self.counters.bytes_resumed, file.reused());
         }
         self.event(Event::Finished { file: file.clone() });
     }
 
-    /// A file needed no content.
-    pub fn skipped(&self, path: String, size: u64, reason: SkipReason) {
-        let Some(written) = self.settle(&path) else { return };
+    /// A file needed no content any more, after so much of it was `written` in this job.
+    pub(crate) fn skipped(&self, path: String, size: u64, reason: SkipReason, written: u64) {
         match reason {
             SkipReason::Made => Counters::add(&self.counters.files_done, 1),
             SkipReason::Same | SkipReason::Exists | SkipReason::Mode => {
@@ -249,39 +227,14 @@ impl Observer {
     }
 
     /// A file or name failed for good.
-    pub fn failed(&self, path: String, failure: Failure) {
-        if self.settle(&path).is_some() {
-            if let Some(mut names) = self.names() {
-                names.fail(&path);
-            }
-            Counters::add(&self.counters.files_failed, 1);
-            self.event(Event::Failed { path, failure });
-        }
+    pub(crate) fn failed(&self, path: String, failure: Failure) {
+        Counters::add(&self.counters.files_failed, 1);
+        self.event(Event::Failed { path, failure });
     }
 
     /// In a dry run: what would happen to a file.
     pub(crate) fn planned(&self, path: String, size: u64, from: u64, why: Why, named: Option<String>) {
-        if self.settle(&path).is_some() {
-            self.event(Event::Planned { path, size, from, why, named });
-        }
-    }
-
-    /// Whether a name's fate is known from an earlier connection of the same job.
-    pub fn is_settled(&self, path: &str) -> bool {
-        self.names().is_some_and(|names| names.is_settled(path))
-    }
-
-    /// Whether a name was done, or needed nothing, over an earlier connection of the same job.
-    pub(crate) fn was_done_before(&self, path: &str) -> bool {
-        self.names().is_some_and(|names| names.was_done_before(path))
-    }
-
-    /// Notes that a name's fate is known, and says how much of it the job has written so far; `None` when it was
-    /// known before, so that nothing counts twice.
-    fn settle(&self, path: &str) -> Option<u64> {
-        let Some(mut names) = self.names() else { return Some(0) };
-        let moved = names.moving.remove(&name_hash(path));
-        names.settle(path).then(|| moved.map_or(0, |file| file.written_in_all()))
+        self.event(Event::Planned { path, size, from, why, named });
     }
 }
 
@@ -289,41 +242,6 @@ impl Observer {
 mod tests {
     use super::*;
     use crate::protocol::message::Status;
-
-    fn start(observer: &Observer, resumed: u64) -> Arc<FileProgress> {
-        let file = Arc::new(FileProgress::new("a".into(), 100, resumed, Why::Resume));
-        observer.started(&file);
-        file
-    }
-
-    #[test]
-    fn what_a_lost_connection_brought_is_not_resumed() {
-        let (observer, _events) = Observer::new();
-        observer.written(&start(&observer, 10), 20);
-        observer.written(&start(&observer, 30), 30);
-        let last = start(&observer, 60);
-        assert_eq!(last.reused(), 10);
-        observer.written(&last, 40);
-        observer.finished(&last);
-        let counters = observer.counters();
-        assert_eq!((Counters::read(&counters.bytes_written), Counters::read(&counters.bytes_resumed)), (90, 10));
-    }
-
-    #[test]
-    fn what_is_done_is_known_to_be_only_when_the_connection_is_lost() {
-        let (observer, mut events) = Observer::new();
-        observer.skipped("a".into(), 1, SkipReason::Same);
-        observer.failed("b".into(), Failure::new(Status::NotAllowed, ""));
-        observer.planned("c".into(), 1, 0, Why::New, None);
-        assert!(!observer.was_done_before("a"), "it may be offered anew, changed");
-        observer.reconnecting(1, Duration::ZERO, "gone".into());
-        assert_eq!(["a", "b", "c"].map(|name| observer.was_done_before(name)), [true, false, true]);
-        assert!(observer.is_settled("b"));
-        observer.failed("b".into(), Failure::new(Status::NotAllowed, ""));
-        observer.planned("c".into(), 1, 0, Why::New, None);
-        let told = std::iter::from_fn(|| events.try_recv().ok()).count();
-        assert_eq!(told, 4, "three names and the loss, each once");
-    }
 
     #[test]
     fn whoever_is_called_has_heard_of_an_event_before_its_cause_goes_on() {
@@ -337,14 +255,5 @@ mod tests {
             observer.failed(format!("{n}"), Failure::new(Status::NotAllowed, ""));
             assert_eq!(heard.load(Ordering::Relaxed), n);
         }
-    }
-
-    #[test]
-    fn a_file_whose_end_was_not_heard_counts_once() {
-        let (observer, _events) = Observer::new();
-        observer.written(&start(&observer, 0), 70);
-        observer.skipped("a".into(), 100, SkipReason::Same);
-        let counters = observer.counters();
-        assert_eq!((Counters::read(&counters.bytes_written), Counters::read(&counters.bytes_skipped)), (70, 30));
     }
 }

@@ -11,6 +11,7 @@ use tracing::info;
 use super::Client;
 use crate::error::Error;
 use crate::progress::{Counters, Observer};
+use crate::session::record::Record;
 use crate::transport::{TransportError, is_no_such_name};
 
 /// The first wait before a new connection; it doubles up to the last while nothing moves.
@@ -118,6 +119,7 @@ where
 pub(super) async fn persist<F>(
     client: &Client,
     observer: &Observer,
+    record: &Record,
     cancel: &CancellationToken,
     mut attempt: impl FnMut() -> F,
 ) -> Result<(), Error>
@@ -161,6 +163,7 @@ where
             return Err(lost.or(last).expect("a connection stood, or this attempt has failed"));
         };
         info!(attempt = patience.attempt, ?after, cause, "trying again");
+        record.on_connection_lost();
         if is_busy {
             observer.waiting(patience.attempt, after);
         } else {

@@ -22,6 +22,7 @@ use crate::protocol::{NAMES_AHEAD_MAX, codec, features};
 use crate::session::SessionError;
 use crate::session::budget::Account;
 use crate::session::receiver::{ReceiveOptions, Receiver, Tools};
+use crate::session::record::Record;
 use crate::session::roles::{Roles, accept_streams};
 use crate::session::watch::until_silent;
 use crate::session::window::ReceiveWindow;
@@ -40,6 +41,7 @@ struct Plan {
     place: Place,
     committer: Committer,
     ahead: Ahead,
+    record: Record,
     single: Arc<Single>,
 }
 
@@ -90,10 +92,12 @@ async fn run(
         place: place.map_err(|lost| Error::Session(lost.into()))??,
         committer: Committer::start(sync).map_err(Error::Thread)?,
         ahead,
+        record: Record::of_job(),
         single: Arc::default(),
     });
     refuse_too_much(&plan.request(false))?;
-    persist(&plan.client, &observer, &cancel, || attempt(plan.clone(), observer.clone(), cancel.clone())).await
+    persist(&plan.client, &observer, &plan.record, &cancel, || attempt(plan.clone(), observer.clone(), cancel.clone()))
+        .await
 }
 
 impl Plan {
@@ -271,6 +275,7 @@ fn tools(plan: &Plan, link: &Link, observer: &Observer) -> Tools {
         account: Account::of_one(),
         window: Arc::new(ReceiveWindow::open(link.connection.clone(), &Account::of_one())),
         observer: observer.clone(),
+        record: plan.record.clone(),
         runtime: tokio::runtime::Handle::current(),
     }
 }

@@ -18,6 +18,7 @@ use crate::protocol::message::{Message, Push};
 use crate::session::SessionError;
 use crate::session::budget::Account;
 use crate::session::local::{FOUND_AHEAD, Finder, Gone, walk_on_a_thread};
+use crate::session::record::Record;
 use crate::session::roles::Roles;
 use crate::session::sender::{Sender, Tools};
 use crate::session::watch::until_silent;
@@ -35,6 +36,7 @@ struct Plan {
     options: SendOptions,
     filters: Filters,
     ahead: Ahead,
+    record: Record,
 }
 
 pub(super) fn start(client: Client, contact: Contact, paths: Vec<PathBuf>, options: SendOptions) -> Job {
@@ -52,8 +54,18 @@ async fn run(
     let filters =
         Filters::new(&options.excludes, &options.includes).map_err(|error| Error::Usage(error.to_string()))?;
     let ahead = Ahead::new(options.if_exists, options.checksum, options.dry_run);
-    let plan = Arc::new(Plan { client, contact, paths, requests: OnceLock::new(), options, filters, ahead });
-    persist(&plan.client, &observer, &cancel, || attempt(plan.clone(), observer.clone(), cancel.clone())).await
+    let plan = Arc::new(Plan {
+        client,
+        contact,
+        paths,
+        requests: OnceLock::new(),
+        options,
+        filters,
+        ahead,
+        record: Record::of_job(),
+    });
+    persist(&plan.client, &observer, &plan.record, &cancel, || attempt(plan.clone(), observer.clone(), cancel.clone()))
+        .await
 }
 
 async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken) -> Result<(), Attempt> {
@@ -87,6 +99,7 @@ async fn send_over(plan: &Arc<Plan>, link: &mut Link, observer: &Observer) -> Re
         buffers: link.buffers.clone(),
         account: Account::of_one(),
         observer: observer.clone(),
+        record: plan.record.clone(),
         jobs: options.jobs,
         dry_run: options.dry_run,
         own_tree: true,

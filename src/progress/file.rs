@@ -81,12 +81,12 @@ impl FileProgress {
     }
 
     /// Content bytes that the receiver has written in the whole job.
-    pub(super) fn written_in_all(&self) -> u64 {
+    pub(crate) fn written_in_all(&self) -> u64 {
         self.earlier.load(Ordering::Relaxed) + self.written()
     }
 
     /// Goes on where `before`, the same file of the same job, was lost.
-    pub(super) fn follow(&self, before: &Self) {
+    pub(crate) fn follow(&self, before: &Self) {
         self.earlier.store(before.written_in_all(), Ordering::Relaxed);
     }
 

@@ -24,6 +24,7 @@ use crate::session::budget::HELD_FOR_MAX;
 use crate::session::local::{FOUND_AHEAD, walk_on_a_thread};
 use crate::session::probe;
 use crate::session::receiver::{self, ReceiveOptions, Receiver};
+use crate::session::record::Record;
 use crate::session::roles::{Roles, accept_streams};
 use crate::session::sender::{self, Sender};
 use crate::session::watch::{Turn, Watch};
@@ -331,6 +332,7 @@ impl Conversation {
             hasher: self.client.hasher.clone(),
             buffers: self.shared.buffers.clone(),
             observer: observer.clone(),
+            record: Record::default(),
             runtime: tokio::runtime::Handle::current(),
         }
     }
@@ -388,6 +390,7 @@ impl Conversation {
             buffers: self.shared.buffers.clone(),
             account: self.client.account.clone(),
             observer: observer.clone(),
+            record: Record::default(),
             jobs: SEND_JOBS,
             dry_run: false,
             own_tree: false,

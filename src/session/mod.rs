@@ -4,6 +4,7 @@
 //! * [`sender`] — the role that owns content; [`receiver`] — the role that wants it. Both serve client
 //!   and server alike.
 //! * [`roles`] — which of the two a message is for.
+//! * [`record`] — what a job has come to over all its connections.
 //! * [`local`] — what both ends take from this machine.
 //! * [`link`] — the path as the sending side sees it.
 //! * [`probe`] — bytes without a meaning, to measure the path.
@@ -25,6 +26,7 @@ mod pause;
 mod prefix;
 pub(crate) mod probe;
 pub(crate) mod receiver;
+pub(crate) mod record;
 pub(crate) mod roles;
 pub(crate) mod sender;
 mod silence;

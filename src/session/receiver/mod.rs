@@ -50,6 +50,7 @@ use self::notes::Notes;
 use super::budget::{Account, Hold, OFFER_BYTES};
 use super::control::Control;
 use super::memory::Buffers;
+use super::record::Record;
 use super::window::ReceiveWindow;
 use crate::digest::Hasher;
 use crate::progress::{FileProgress, Observer};
@@ -130,6 +131,8 @@ pub(crate) struct Tools {
     /// What the peer may have under way.
     pub(crate) window: Arc<ReceiveWindow>,
     pub(crate) observer: Observer,
+    /// What the job has come to, over all its connections.
+    pub(crate) record: Record,
     /// Where waits happen.
     pub(crate) runtime: tokio::runtime::Handle,
 }

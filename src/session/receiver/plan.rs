@@ -36,7 +36,7 @@ impl Receiver {
     fn plan(&self, header: &Header, waits: u32) {
         #[cfg(test)]
         crate::storage::testing::panic_at("plan", &header.path);
-        let was_done = header.kind != Kind::Dir && self.0.tools.observer.was_done_before(&header.path.to_string());
+        let was_done = header.kind != Kind::Dir && self.0.tools.record.was_done_before(&header.path);
         if !self.feed(|ledger| ledger.is_to_be_planned(header.id, was_done)) {
             return;
         }

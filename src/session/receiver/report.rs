@@ -2,7 +2,7 @@
 
 use tracing::debug;
 
-use super::{Receiver, Work};
+use super::{Receiver, Tools, Work};
 use crate::progress::{Event, Phase};
 use crate::protocol::path::escape;
 use crate::storage::StorageError;
@@ -10,23 +10,22 @@ use crate::transfer::job::answers::Report;
 
 impl Receiver {
     pub(super) fn report(&self, report: Report<Work>) {
-        let observer = &self.0.tools.observer;
+        let Tools { observer, record, .. } = &self.0.tools;
         match report {
-            Report::Found { path, size } => observer.found(&path.to_string(), size),
+            Report::Found { path, size } => record.found(observer, &path, size),
             Report::SearchEnded => observer.scan_ended(),
-            Report::Skipped { path, size, reason } => observer.skipped(path.to_string(), size, reason),
+            Report::Skipped { path, size, reason } => record.skipped(observer, &path, size, reason),
             Report::Planned { path, size, from, why, named } => {
-                observer.planned(path.to_string(), size, from, why, named.map(|name| name.to_string()));
+                record.planned(observer, &path, size, from, why, named.map(|name| name.to_string()));
             }
-            Report::Started(progress) => observer.started(&progress),
+            Report::Started(progress) => record.started(observer, &progress),
             Report::Hashed(progress) => progress.set_phase(Phase::Moving),
             Report::Complete(progress) => progress.set_phase(Phase::Committing),
             Report::Named(progress, name) => progress.set_name(name.to_string()),
-            Report::Finished(progress) => observer.finished(&progress),
+            Report::Finished { path, progress } => record.finished(observer, &path, &progress),
             Report::Failed { name, failure } => {
-                let name = escape(&name).to_string();
-                debug!(%name, %failure, "file failed");
-                observer.failed(name, failure);
+                debug!(name = %escape(&name), %failure, "file failed");
+                record.failed(observer, &name, failure);
             }
             Report::Note(text) => observer.event(Event::Note(text)),
         }

@@ -10,7 +10,6 @@
 //! |---|---|
 //! | `messages` | what the receiver says |
 //! | `offer` | headers, as the walk finds files; offering again what changed |
-//! | `names` | names that are offered, each once |
 //! | `source` | where an offered file lies |
 //! | `wanted` | what is sent next, small files many at a time |
 //! | `stream`, `outlet` | a range on its way to the receiver; the stream that it takes |
@@ -23,7 +22,6 @@ mod again;
 mod check;
 mod early;
 mod messages;
-mod names;
 mod offer;
 mod outlet;
 mod report;
@@ -50,6 +48,7 @@ use super::control::Control;
 use super::link::{link_report, record_link};
 use super::local::Walked;
 use super::memory::{Buffers, SendBudget};
+use super::record::Record;
 use crate::digest::Hasher;
 use crate::progress::Observer;
 use crate::protocol::HEADERS_AHEAD_MAX;
@@ -71,6 +70,8 @@ pub(crate) struct Tools {
     /// What the connection may hold.
     pub(crate) account: Account,
     pub(crate) observer: Observer,
+    /// What the job has come to, over all its connections.
+    pub(crate) record: Record,
     /// Files whose content moves at the same time.
     pub(crate) jobs: NonZeroUsize,
     /// Decide and report only.

@@ -2,16 +2,16 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use super::Sender;
-use super::names::{Names, Turn, taken};
 use super::source::{Located, OfferPermit, stat};
-use crate::protocol::message::{Failure, FileId, Kind};
+use super::{Sender, Tools};
+use crate::protocol::message::{Failure, FileId, Kind, Status};
 use crate::protocol::path::WirePath;
 use crate::session::SessionError;
 use crate::session::budget::OFFER_BYTES;
 use crate::session::local::Walked;
 use crate::storage::{Found, Lost, Meta, Tree};
 use crate::transfer::job::offers::Offer;
+use crate::transfer::job::offers::names::{OfferedNames, Turn};
 
 impl Sender {
     /// Offers what the walk finds.
@@ -19,7 +19,7 @@ impl Sender {
     /// # Errors
     /// When the walk broke off: then nobody must be told that this was all.
     pub(super) async fn offer_all(&self, mut found: Walked<Found>) -> Result<(), SessionError> {
-        let mut names = Names::default();
+        let mut names = OfferedNames::default();
         loop {
             let next = tokio::select! {
                 next = found.next() => next?,
@@ -30,12 +30,12 @@ impl Sender {
             };
             let Some(next) = next else { break };
             match next {
-                Found::File { root, at, name, meta } => match names.note(&name.to_string(), &meta) {
+                Found::File { root, at, name, meta } => match names.note(&name, &meta.kind, inode(&meta)) {
                     Turn::First => self.offer_new(root, at, name, meta).await,
                     Turn::Again => {}
                     Turn::Taken => {
                         self.0.tools.control.room().await;
-                        self.problem(self.source_name(&root, &at), taken(&name.to_string()));
+                        self.problem(self.source_name(&root, &at), taken(&name));
                     }
                 },
                 Found::Problem { name, failure } => {
@@ -58,12 +58,12 @@ impl Sender {
     }
 
     async fn offer_new(&self, root: Tree, at: WirePath, name: WirePath, meta: Meta) {
-        let shown = name.to_string();
-        if self.0.tools.observer.is_settled(&shown) {
+        let Tools { observer, record, .. } = &self.0.tools;
+        if record.is_settled(&name) {
             return;
         }
         if meta.kind != Kind::Dir {
-            self.0.tools.observer.found(&shown, meta.size);
+            record.found(observer, &name, meta.size);
         }
         let turn = self.0.offers.clone().acquire_owned().await.expect("the semaphore is never closed");
         let room = self.0.tools.account.for_offer(OFFER_BYTES + 2 * name.as_bytes().len()).await;
@@ -92,4 +92,13 @@ impl Sender {
         self.feed(|ledger| ledger.offer_again(id, now));
         Ok(())
     }
+}
+
+fn inode(meta: &Meta) -> (u64, u64) {
+    (meta.identity.dev, meta.identity.ino)
+}
+
+/// The failure of a second source of one name.
+fn taken(name: &WirePath) -> Failure {
+    Failure::new(Status::Exists, format!("will not overwrite {name}, which this job has from elsewhere already"))
 }

@@ -3,6 +3,7 @@
 //! * [`answers`]: the receiver's ledger; [`offers`]: the sender's.
 //! * [`early`]: content that leaves before its file was answered.
 //! * [`reoffer`]: files that changed and are offered again, and what crosses that.
+//! * [`settled`]: what a job has settled over all its connections; [`names`]: names in little room.
 //! * [`twins`]: names that the disk may take for one.
 //!
 //! A ledger is fed messages, names and what came of disk work, and says what is to be done. It holds no lock, waits for
@@ -10,8 +11,10 @@
 
 pub(crate) mod answers;
 pub(crate) mod early;
+mod names;
 pub(crate) mod offers;
 mod reoffer;
+pub(crate) mod settled;
 mod twins;
 
 use super::Violation;

@@ -87,7 +87,12 @@ pub(crate) enum Report<A: Attached> {
     /// A file gets another name than its own.
     Named(A::Progress, WirePath),
     /// A file is committed.
-    Finished(A::Progress),
+    Finished {
+        /// Its name.
+        path: WirePath,
+        /// How far it was.
+        progress: A::Progress,
+    },
     /// A file, or a name, failed.
     Failed {
         /// The name: bytes that a peer may have chosen.

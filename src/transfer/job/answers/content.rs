@@ -140,8 +140,8 @@ impl<A: Attached> Answers<A> {
     /// A file has its name.
     pub(crate) fn on_committed(&mut self, id: FileId) {
         let Some(File::Committing(_)) = self.files.get(&id) else { return };
-        if let Some(File::Committing(committing)) = self.forget(id) {
-            self.report(Report::Finished(committing.progress));
+        if let Some(File::Committing(Committing { path, progress, .. })) = self.forget(id) {
+            self.report(Report::Finished { path, progress });
         }
         self.say(Message::Done(Done { id, failure: None }));
         self.settle();

@@ -220,7 +220,7 @@ fn reported(report: Report<Toy>) -> String {
         Report::Hashed(id) => format!("hashed {id}"),
         Report::Complete(id) => format!("complete {id}"),
         Report::Named(id, name) => format!("named {id} {name}"),
-        Report::Finished(id) => format!("finished {id}"),
+        Report::Finished { progress, .. } => format!("finished {progress}"),
         Report::Failed { name, failure } => {
             format!("failed {} {:?}", String::from_utf8_lossy(&name), failure.status)
         }

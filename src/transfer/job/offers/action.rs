@@ -81,7 +81,12 @@ pub(crate) enum Report<A: Attached> {
     /// A file gets another name than its own, escaped for display.
     Named(A::Progress, String),
     /// A file is committed.
-    Finished(A::Progress),
+    Finished {
+        /// Its name.
+        path: WirePath,
+        /// How far it was.
+        progress: A::Progress,
+    },
     /// A file needs no content.
     Skipped {
         /// Its name.

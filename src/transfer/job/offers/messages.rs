@@ -206,7 +206,7 @@ impl<A: Attached> Offers<A> {
         match (done.failure, &file.state) {
             (None, State::Wanted(Wanted { content: Content::Closed, progress, sent, reported, .. })) => {
                 self.report(Report::Written(progress.clone(), sent.saturating_sub(*reported)));
-                self.report(Report::Finished(progress.clone()));
+                self.report(Report::Finished { path: file.header.path.clone(), progress: progress.clone() });
             }
             (None, _) => return Err(JobError::Order("a file was called done before it was sent")),
             (Some(failure), _) => self.report_failed(&file, failure),

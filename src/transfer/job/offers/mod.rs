@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `action` | nothing: it is what comes out |
 //! | `offer` | what the walk finds, what changed, and what is given up |
+//! | `names` | names that the walk finds, each offered once |
 //! | `messages` | what the receiver says |
 //! | `pump` | what is read and sent of a file |
 //!
@@ -23,6 +24,7 @@
 
 mod action;
 mod messages;
+pub(crate) mod names;
 mod offer;
 mod pump;
 #[cfg(test)]

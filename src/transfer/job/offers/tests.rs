@@ -269,7 +269,7 @@ fn reported(report: Report<Toy>) -> String {
         Report::Closed(name) => format!("closed {name}"),
         Report::Written(name, bytes) => format!("written {name} {bytes}"),
         Report::Named(name, other) => format!("named {name} {other}"),
-        Report::Finished(name) => format!("finished {name}"),
+        Report::Finished { progress, .. } => format!("finished {progress}"),
         Report::Skipped { path, .. } => format!("skipped {path}"),
         Report::Planned { path, named, .. } => format!("planned {path} {named:?}"),
         Report::Failed { name, failure } => {

@@ -1,0 +1,176 @@
+//! What a job has come to over all its connections: nothing of it counts twice.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::progress::{FileProgress, Observer};
+use crate::protocol::message::{Failure, SkipReason, Why};
+use crate::protocol::path::{WirePath, escape};
+use crate::transfer::job::settled::{Outcome, Settled};
+
+/// The record of one job. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Record(Option<Arc<Mutex<Kept>>>);
+
+#[derive(Default)]
+struct Kept {
+    settled: Settled,
+    /// What has started and is not settled: what it wrote is counted.
+    moving: HashMap<String, Arc<FileProgress>>,
+}
+
+impl Record {
+    /// Of a job that goes on over another connection when one is lost. The default is that of a job which ends with its
+    /// connection, as a server's do: it remembers no names, of which a peer could send any number.
+    pub(crate) fn of_job() -> Self {
+        Self(Some(Arc::default()))
+    }
+
+    fn kept(&self) -> Option<MutexGuard<'_, Kept>> {
+        Some(self.0.as_ref()?.lock().expect("no holder panics"))
+    }
+
+    /// The connection is lost, and there is to be another one.
+    pub(crate) fn on_connection_lost(&self) {
+        if let Some(mut kept) = self.kept() {
+            kept.settled.on_connection_lost();
+        }
+    }
+
+    /// Whether a name was settled over this connection or an earlier one, and need not be offered.
+    pub(crate) fn is_settled(&self, name: &WirePath) -> bool {
+        self.kept().is_some_and(|kept| kept.settled.is_settled(name.as_bytes()))
+    }
+
+    /// Whether a name was done, or needed nothing, over an earlier connection, and need not be asked for.
+    pub(crate) fn was_done_before(&self, name: &WirePath) -> bool {
+        self.kept().is_some_and(|kept| kept.settled.was_done_before(name.as_bytes()))
+    }
+
+    /// A file is part of the job.
+    pub(crate) fn found(&self, observer: &Observer, name: &WirePath, size: u64) {
+        if self.kept().is_none_or(|mut kept| kept.settled.find(name.as_bytes())) {
+            observer.found(size);
+        }
+    }
+
+    /// A file's content begins to move.
+    pub(crate) fn started(&self, observer: &Observer, file: &Arc<FileProgress>) {
+        if let Some(mut kept) = self.kept()
+            && let Some(before) = kept.moving.insert(file.path.clone(), file.clone())
+        {
+            file.follow(&before);
+        }
+        observer.started(file);
+    }
+
+    /// A file is committed.
+    pub(crate) fn finished(&self, observer: &Observer, name: &WirePath, file: &Arc<FileProgress>) {
+        let is_news = self.settle(name.as_bytes(), &file.path, Outcome::Done).is_some();
+        observer.finished(file, is_news);
+    }
+
+    /// A file needed no content.
+    pub(crate) fn skipped(&self, observer: &Observer, name: &WirePath, size: u64, reason: SkipReason) {
+        let shown = name.to_string();
+        if let Some(written) = self.settle(name.as_bytes(), &shown, Outcome::Done) {
+            observer.skipped(shown, size, reason, written);
+        }
+    }
+
+    /// In a dry run: what would happen to a file.
+    pub(crate) fn planned(
+        &self,
+        observer: &Observer,
+        name: &WirePath,
+        size: u64,
+        from: u64,
+        why: Why,
+        named: Option<String>,
+    ) {
+        let shown = name.to_string();
+        if self.settle(name.as_bytes(), &shown, Outcome::Done).is_some() {
+            observer.planned(shown, size, from, why, named);
+        }
+    }
+
+    /// A file, or a name, failed for good.
+    pub(crate) fn failed(&self, observer: &Observer, name: &[u8], failure: Failure) {
+        let shown = escape(name).to_string();
+        if self.settle(name, &shown, Outcome::Failed).is_some() {
+            observer.failed(shown, failure);
+        }
+    }
+
+    /// Notes that a name is settled, and says how much of it the job has written so far; `None` when it was before.
+    fn settle(&self, name: &[u8], shown: &str, outcome: Outcome) -> Option<u64> {
+        let Some(mut kept) = self.kept() else { return Some(0) };
+        let moved = kept.moving.remove(shown);
+        kept.settled.settle(name, outcome).then(|| moved.map_or(0, |file| file.written_in_all()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Counters;
+    use crate::protocol::message::Status;
+
+    fn name() -> WirePath {
+        WirePath::parse(b"a").expect("a plain name")
+    }
+
+    fn start(record: &Record, observer: &Observer, resumed: u64) -> Arc<FileProgress> {
+        let file = Arc::new(FileProgress::new("a".into(), 100, resumed, Why::Resume));
+        record.started(observer, &file);
+        file
+    }
+
+    #[test]
+    fn what_a_lost_connection_brought_is_not_resumed() {
+        let (record, (observer, _events)) = (Record::of_job(), Observer::new());
+        observer.written(&start(&record, &observer, 10), 20);
+        observer.written(&start(&record, &observer, 30), 30);
+        let last = start(&record, &observer, 60);
+        assert_eq!(last.reused(), 10);
+        observer.written(&last, 40);
+        record.finished(&observer, &name(), &last);
+        let counters = observer.counters();
+        assert_eq!((Counters::read(&counters.bytes_written), Counters::read(&counters.bytes_resumed)), (90, 10));
+    }
+
+    #[test]
+    fn each_name_is_told_of_once_over_all_connections() {
+        let (record, (observer, mut events)) = (Record::of_job(), Observer::new());
+        for _ in 0..2 {
+            record.found(&observer, &name(), 7);
+            record.skipped(&observer, &name(), 1, SkipReason::Same);
+            record.failed(&observer, b"b", Failure::new(Status::NotAllowed, ""));
+            record.planned(&observer, &WirePath::parse(b"c").expect("a plain name"), 1, 0, Why::New, None);
+            record.on_connection_lost();
+        }
+        assert_eq!(std::iter::from_fn(|| events.try_recv().ok()).count(), 3);
+        assert_eq!(Counters::read(&observer.counters().files_found), 1);
+        assert!(record.is_settled(&name()) && record.was_done_before(&name()));
+    }
+
+    #[test]
+    fn a_job_of_one_connection_remembers_nothing() {
+        let (record, (observer, mut events)) = (Record::default(), Observer::new());
+        for _ in 0..2 {
+            record.skipped(&observer, &name(), 1, SkipReason::Same);
+            record.on_connection_lost();
+        }
+        assert_eq!(std::iter::from_fn(|| events.try_recv().ok()).count(), 2);
+        assert!(!record.is_settled(&name()) && !record.was_done_before(&name()));
+    }
+
+    #[test]
+    fn a_file_whose_end_was_not_heard_counts_once() {
+        let (record, (observer, _events)) = (Record::of_job(), Observer::new());
+        observer.written(&start(&record, &observer, 0), 70);
+        record.skipped(&observer, &name(), 100, SkipReason::Same);
+        let counters = observer.counters();
+        assert_eq!((Counters::read(&counters.bytes_written), Counters::read(&counters.bytes_skipped)), (70, 30));
+    }
+}

@@ -1,0 +1,67 @@
+//! Names that this connection has offered: a path is offered once, whatever the walk finds.
+
+use std::hash::{BuildHasher, RandomState};
+
+use super::super::names::Names;
+use crate::protocol::message::Kind;
+use crate::protocol::path::WirePath;
+
+/// What every directory counts as: two of one name are merged.
+const DIRECTORY: u64 = 0;
+
+/// What was found under each name: a directory, or a file by the hash of its inode.
+#[derive(Default)]
+pub(crate) struct OfferedNames {
+    names: Names<u64>,
+    hasher: RandomState,
+}
+
+/// Whether a name may be offered.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It is new.
+    First,
+    /// The same thing was named twice, or two directories are merged: nothing is lost.
+    Again,
+    /// Something else has the name: one would replace the other.
+    Taken,
+}
+
+impl OfferedNames {
+    /// Notes that `name` was found, which is the file of this device and number.
+    pub(crate) fn note(&mut self, name: &WirePath, kind: &Kind, inode: (u64, u64)) -> Turn {
+        let source = if *kind == Kind::Dir { DIRECTORY } else { self.hasher.hash_one(inode).max(DIRECTORY + 1) };
+        // What there is no room to remember is offered: the receiver has the last word on it.
+        let Some(known) = self.names.entry(name.as_bytes()) else { return Turn::First };
+        match *known {
+            None => {
+                *known = Some(source);
+                Turn::First
+            }
+            Some(before) if before == source => Turn::Again,
+            // The first one keeps the name.
+            Some(_) => Turn::Taken,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_offered_once_and_the_first_source_keeps_it() {
+        let mut names = OfferedNames::default();
+        let mut note = |name: &str, kind, inode| {
+            names.note(&WirePath::parse(name.as_bytes()).expect("a plain name"), &kind, (1, inode))
+        };
+        assert_eq!(note("a", Kind::File, 7), Turn::First);
+        assert_eq!(note("a", Kind::File, 7), Turn::Again);
+        assert_eq!(note("a", Kind::File, 8), Turn::Taken);
+        assert_eq!(note("a", Kind::File, 7), Turn::Again, "the first one keeps it");
+        assert_eq!(note("a", Kind::Dir, 9), Turn::Taken);
+        assert_eq!(note("d", Kind::Dir, 1), Turn::First);
+        assert_eq!(note("d", Kind::Dir, 2), Turn::Again, "two directories are merged");
+        assert_eq!(note("d/a", Kind::File, 7), Turn::First);
+    }
+}
