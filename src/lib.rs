@@ -46,7 +46,7 @@
 //! |---|---|
 //! | [`protocol`] | the wire; its page is the specification |
 //! | [`digest`] | MD5 in SIMD lanes: leaves, chunks, roots |
-//! | [`transfer`] | the rules of one file, without I/O |
+//! | [`transfer`] | the rules of one file and of one job, without I/O |
 //! | [`storage`] | the disk: a confined tree, partial files, durable commits |
 //! | [`transport`] | QUIC: sockets, keys, pins, congestion control |
 //! | `session` | where rules, streams and files meet |

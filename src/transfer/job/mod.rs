@@ -10,11 +10,15 @@
 //! nothing and touches no file; `session` carries out.
 
 pub(crate) mod answers;
+mod broken;
 pub(crate) mod early;
 mod names;
 pub(crate) mod offers;
 mod reoffer;
 pub(crate) mod settled;
+#[cfg(test)]
+#[path = "../../../tests/sim/mod.rs"]
+mod sim;
 mod twins;
 
 use super::Violation;

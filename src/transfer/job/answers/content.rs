@@ -1,6 +1,7 @@
 //! Content and its end: ranges, chunks, digests of what is there already, the commit.
 
 use super::super::JobError;
+use super::super::broken::Rule;
 use super::{Answers, Attached, Committing, File, Report, Stage};
 use crate::digest::Digest;
 use crate::protocol::message::{Done, FileId, Have, Message};
@@ -110,7 +111,9 @@ impl<A: Attached> Answers<A> {
         let is_hashing = open.rules.is_hashing();
         let progress = open.progress.clone();
         // A repair is only accepted once its digest is on its way.
-        self.say(Message::Have(Have { id, first, digests }));
+        if !Rule::DigestsAreSaid.is_broken() {
+            self.say(Message::Have(Have { id, first, digests }));
+        }
         if is_hashing {
             return Some(Prefix::GoesOn);
         }

@@ -1,6 +1,7 @@
 //! What the sender says.
 
 use super::super::JobError;
+use super::super::broken::Rule;
 use super::super::reoffer::Reoffer;
 use super::{Action, Answers, Attached, Complete, File, Offered, Report, Stage, WaitsFor, stopping};
 use crate::protocol::HEADERS_AHEAD_MAX;
@@ -28,7 +29,7 @@ impl<A: Attached> Answers<A> {
         }
         let reoffer = self.reoffers.on_offer(&header.path)?;
         self.next_id += 1;
-        if reoffer == Reoffer::Dropped {
+        if reoffer == Reoffer::Dropped && !Rule::CrossedOfferIsDropped.is_broken() {
             return Ok(());
         }
         if self.is_draining {

@@ -34,6 +34,7 @@ use std::collections::{HashMap, VecDeque};
 pub(crate) use self::action::{Action, Attached, Options, Report};
 pub(crate) use self::content::{Complete, EarlyRange, Place, Prefix};
 pub(crate) use self::plan::Apart;
+use super::broken::Rule;
 use super::early::Early;
 use super::reoffer::Reoffers;
 use super::twins::Twins;
@@ -255,7 +256,9 @@ impl<A: Attached> Answers<A> {
 
     /// Ends the job, once, when nothing is left.
     fn settle(&mut self) {
-        if self.stage == Stage::Ended && self.files.is_empty() && !self.reoffers.is_awaited() {
+        let has_files = !self.files.is_empty() && !Rule::FilesAreAwaited.is_broken();
+        let awaits_offers = self.reoffers.is_awaited() && !Rule::ReofferIsAwaited.is_broken();
+        if self.stage == Stage::Ended && !has_files && !awaits_offers {
             self.stage = Stage::WindingUp;
             self.actions.push_back(Action::WindUp);
         }

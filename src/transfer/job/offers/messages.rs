@@ -7,6 +7,7 @@ use crate::transfer::Violation;
 use crate::transfer::file::SendFile;
 use crate::transfer::file::send::is_start;
 use crate::transfer::job::JobError;
+use crate::transfer::job::broken::Rule;
 
 const UNKNOWN_FILE: JobError = JobError::Order("an answer for a file that is not on offer");
 
@@ -92,7 +93,7 @@ impl<A: Attached> Offers<A> {
             return Err(JobError::Order("a second answer for the same file"));
         };
         // What was sent early is there already, and the tail of that counts for nothing.
-        let is_sent = is_closed && from == 0;
+        let is_sent = is_closed && (from == 0 || Rule::EarlyTailIsOfWholeFile.is_broken());
         let (content, start) = match is_sent {
             true => (Content::Closed, start),
             false => (Content::Unopened { rules, start: start.filter(|_| from == 0) }, None),
@@ -220,7 +221,8 @@ impl<A: Attached> Offers<A> {
     fn on_crossing(&mut self, done: Done) {
         let (Some(failure), Some(again)) = (done.failure, self.reoffered.remove(&done.id)) else { return };
         let is_unanswered = self.files.get(&again).is_some_and(|file| matches!(file.state, State::Offered { .. }));
-        if is_unanswered && let Some(file) = self.remove(again) {
+        let is_both = is_unanswered && !Rule::FailureIsOfBothOffers.is_broken();
+        if is_both && let Some(file) = self.remove(again) {
             self.report_failed(&file, failure);
         }
     }
