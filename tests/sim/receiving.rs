@@ -41,7 +41,7 @@ pub(super) struct Io {
 enum Work {
     Hash { id: FileId, io: Rc<Io>, next: u64 },
     Write { id: FileId, io: Rc<Io>, stream: usize, index: u64, byte: u8 },
-    Judge(Complete<Side>),
+    Judge(Box<Complete<Side>>),
     Commit { id: FileId, io: Rc<Io> },
     WindUp,
 }
@@ -109,7 +109,7 @@ impl Receiving {
     }
 
     fn judge_later(&mut self, complete: Option<Complete<Side>>) {
-        self.work.extend(complete.map(Work::Judge));
+        self.work.extend(complete.map(|complete| Work::Judge(Box::new(complete))));
     }
 
     /// Streams that have something for this end.
@@ -251,7 +251,7 @@ impl Receiving {
             }
             Work::Judge(mut complete) => {
                 let verdict = complete.rules.judge().and_then(|mut judging| judging.step(hasher(), u64::MAX));
-                let (id, io) = (complete.id, complete.io);
+                let Complete { id, io, .. } = *complete;
                 if verdict == Some(Verdict::Right) || fault == Some(Fault::DigestNotCompared) {
                     return self.work.push(Work::Commit { id, io });
                 }

@@ -290,7 +290,7 @@ impl Sending {
             let (next, end, name) = (range.start, range.end, place.source);
             return self.pumps.push(Step::Read { id, name, stream, next, end, version });
         }
-        let Some(version) = self.ledger.to_close(id) else { return };
+        let Some(version) = self.ledger.begin_close(id) else { return };
         let is_changed =
             present(sources, &place.source).0 != version && hazard.broken != Some(Fault::SourceNotLookedAtAgain);
         if is_changed {

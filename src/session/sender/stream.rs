@@ -197,7 +197,7 @@ impl Sender {
 
     /// Sends the tail if everything is sent and compared and the source still begins with it.
     async fn close_file(&self, id: FileId) -> Result<(), Stop> {
-        let Some(source) = self.feed(|ledger| ledger.to_close(id)) else { return Ok(()) };
+        let Some(source) = self.feed(|ledger| ledger.begin_close(id)) else { return Ok(()) };
         let looking = source.clone();
         let look = move || {
             let is_honest = looking.has_honest_size()?;

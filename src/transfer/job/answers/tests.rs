@@ -60,6 +60,9 @@ enum Feed {
 
 use Feed::*;
 
+/// What is said before, a word that breaks a rule, and which.
+type Row<'a> = (&'a [(Feed, &'a str)], Feed, &'a str);
+
 fn path(name: &str) -> WirePath {
     WirePath::parse(name.as_bytes()).expect("a plain name")
 }
@@ -476,7 +479,7 @@ fn before_the_end_what_changed_is_offered_again_or_has_failed_at_the_end() {
 
 #[test]
 fn a_sender_that_breaks_the_order_is_found_out() {
-    let rows: &[(&[(Feed, &str)], Feed, &str)] = &[
+    let rows: &[Row<'_>] = &[
         (&[], Offer(1, "a", 1), "file ids do not count up"),
         (&[], OfferWithoutRoom(0), "no room"),
         (&[], Close(0, 1), "a tail for a file that is not open"),

@@ -100,15 +100,9 @@ impl<A: Attached> Offers<A> {
         };
         let sent = if is_sent { file.header.size } else { 0 };
         let named = file.named.clone();
-        file.state = State::Wanted(Wanted {
-            from,
-            progress: progress.clone(),
-            sent,
-            reported: 0,
-            is_read: false,
-            digests: None,
-            content,
-        });
+        let wanted =
+            Wanted { from, progress: progress.clone(), sent, reported: 0, is_read: false, digests: None, content };
+        file.state = State::Wanted(Box::new(wanted));
         self.unclosed += usize::from(is_closed && !is_sent);
         self.report(Report::Started { progress: progress.clone(), is_checked: from > 0 });
         named.into_iter().for_each(|name| self.report(Report::Named(progress.clone(), name)));
@@ -205,7 +199,8 @@ impl<A: Attached> Offers<A> {
             return Ok(());
         };
         match (done.failure, &file.state) {
-            (None, State::Wanted(Wanted { content: Content::Closed, progress, sent, reported, .. })) => {
+            (None, State::Wanted(wanted)) if matches!(wanted.content, Content::Closed) => {
+                let Wanted { progress, sent, reported, .. } = wanted.as_ref();
                 self.report(Report::Written(progress.clone(), sent.saturating_sub(*reported)));
                 self.report(Report::Finished { path: file.header.path.clone(), progress: progress.clone() });
             }

@@ -106,7 +106,7 @@ enum State<A: Attached> {
         is_closed: bool,
     },
     /// The receiver wants it.
-    Wanted(Wanted<A>),
+    Wanted(Box<Wanted<A>>),
 }
 
 /// A file that the receiver wants.
@@ -170,7 +170,7 @@ impl<A: Attached> Outgoing<A> {
     fn wanted(&mut self) -> Option<&mut Wanted<A>> {
         match &mut self.state {
             State::Offered { .. } => None,
-            State::Wanted(wanted) => Some(wanted),
+            State::Wanted(wanted) => Some(wanted.as_mut()),
         }
     }
 
@@ -276,7 +276,9 @@ impl<A: Attached> Offers<A> {
     fn remove(&mut self, id: FileId) -> Option<Outgoing<A>> {
         let file = self.files.remove(&id)?;
         self.unclosed -= usize::from(!file.is_last());
-        if let State::Wanted(Wanted { content: Content::Open { source, .. }, .. }) = &file.state {
+        if let State::Wanted(wanted) = &file.state
+            && let Content::Open { source, .. } = &wanted.content
+        {
             self.actions.push_back(Action::LetGo(source.clone()));
         }
         Some(file)

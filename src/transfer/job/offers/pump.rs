@@ -182,7 +182,7 @@ impl<A: Attached> Offers<A> {
 
     /// The source of a file that is complete, from which the tail is made; otherwise a new pump goes on, now if ranges
     /// wait, later if the comparison finds some.
-    pub(crate) fn to_close(&mut self, id: FileId) -> Option<A::Open> {
+    pub(crate) fn begin_close(&mut self, id: FileId) -> Option<A::Open> {
         let Content::Open { source, rules, pump } = &mut self.wanted(id)?.content else { return None };
         if rules.is_sent() {
             *pump = Pump::Closing;

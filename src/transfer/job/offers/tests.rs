@@ -81,6 +81,9 @@ enum Feed {
 
 use Feed::*;
 
+/// What is said before, a word that breaks a rule, and which.
+type Row<'a> = (&'a [(Feed, &'a str)], Feed, &'a str);
+
 fn failure(status: Status) -> Failure {
     Failure::new(status, "")
 }
@@ -181,12 +184,13 @@ impl Job {
             }
             NextRange(id) => {
                 let range = self.ledger.next_range(FileId(id)).map(|(_, range)| range);
-                return Ok(Some(
-                    range.map_or("none".to_owned(), |range| format!("{}..{}", range.start / M, range.end.div_ceil(M))),
-                ));
+                return Ok(Some(range.map_or_else(
+                    || "none".to_owned(),
+                    |range| format!("{}..{}", range.start / M, range.end.div_ceil(M)),
+                )));
             }
             Sent(id) => {
-                self.ledger.rules(FileId(id)).map(SendFile::on_sent);
+                self.ledger.rules(FileId(id)).expect("it is open").on_sent();
             }
             Hashed(id, first, count, differs) => {
                 let own = |index| if index == differs { digest(99) } else { digest(index) };
@@ -194,7 +198,7 @@ impl Job {
                 self.ledger.on_hashed(FileId(id), first, &digests);
             }
             ToClose(id) => {
-                return Ok(Some(self.ledger.to_close(FileId(id)).map_or("not yet", |_| "sum up").to_owned()));
+                return Ok(Some(self.ledger.begin_close(FileId(id)).map_or("not yet", |_| "sum up").to_owned()));
             }
             Closed(id) => self.ledger.on_closed(tail(id)),
             Written(id, bytes) => {
@@ -515,7 +519,7 @@ fn a_receiver_that_breaks_the_order_is_found_out() {
     let offered = &[(Find("a", 2 * M), "Header 0 a"), (FindDirectory("d"), "Header 1 d")];
     let wanted = &[(Find("a", 2 * M), "Header 0 a"), (From(0, M), "checking a, want 0")];
     let closed = &[(Find("a", 1), "Header 0 a"), (From(0, 0), "started a, want 0"), (Closed(0), "closed a, Tail 0")];
-    let rows: &[(&[(Feed, &str)], Feed, &str)] = &[
+    let rows: &[Row<'_>] = &[
         (&[], Skip(0), "an answer for a file that is not on offer"),
         (&[], Done(0), "an answer for a file that is not on offer"),
         (&[], Has(0, 0, 1), "an answer for a file that is not on offer"),
