@@ -18,6 +18,7 @@ use quinn::{Connection, VarInt};
 use quinn_proto::RttEstimator;
 use quinn_proto::congestion::{Controller, ControllerFactory, ControllerMetrics};
 
+use super::outage_rtt::OutageRtt;
 use crate::protocol::close::CloseCode;
 
 /// More than any connection has in flight, and so much that quinn's pacer holds nothing back.
@@ -33,7 +34,8 @@ pub(crate) struct Opening(pub(crate) Arc<dyn ControllerFactory + Send + Sync>);
 impl ControllerFactory for Opening {
     fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
         let inner = self.0.clone().build(now, current_mtu);
-        Box::new(Openable { inner, lifted: Arc::default(), in_flight: 0, mtu: current_mtu.into() })
+        let (lifted, mtu, rtt) = (Arc::default(), current_mtu.into(), OutageRtt::default());
+        Box::new(Openable { inner, lifted, in_flight: 0, mtu, rtt })
     }
 }
 
@@ -72,6 +74,8 @@ struct Openable {
     /// Bytes that are neither acknowledged nor known to be lost; more where a loss is not reported, never fewer.
     in_flight: u64,
     mtu: u64,
+    /// The window is spread over this.
+    rtt: OutageRtt,
 }
 
 impl Controller for Openable {
@@ -81,6 +85,7 @@ impl Controller for Openable {
     }
 
     fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64, app_limited: bool, rtt: &RttEstimator) {
+        self.rtt.on_ack(now, sent, rtt.get());
         self.inner.on_ack(now, sent, bytes, app_limited, rtt);
     }
 
@@ -105,7 +110,7 @@ impl Controller for Openable {
     }
 
     fn window(&self) -> u64 {
-        self.inner.window().max(self.lifted.load(Ordering::Relaxed))
+        self.rtt.enlarge(self.inner.window()).max(self.lifted.load(Ordering::Relaxed))
     }
 
     fn metrics(&self) -> ControllerMetrics {
@@ -113,8 +118,9 @@ impl Controller for Openable {
     }
 
     fn clone_box(&self) -> Box<dyn Controller> {
-        let Self { inner, lifted, in_flight, mtu } = self;
-        Box::new(Self { inner: inner.clone_box(), lifted: lifted.clone(), in_flight: *in_flight, mtu: *mtu })
+        let Self { inner, lifted, in_flight, mtu, rtt } = self;
+        let (lifted, rtt) = (lifted.clone(), rtt.clone());
+        Box::new(Self { inner: inner.clone_box(), lifted, in_flight: *in_flight, mtu: *mtu, rtt })
     }
 
     fn initial_window(&self) -> u64 {

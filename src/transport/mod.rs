@@ -23,6 +23,7 @@ mod error;
 mod fingerprint;
 mod home;
 mod identity;
+mod outage_rtt;
 mod paths;
 mod peer;
 mod presence;
