@@ -16,13 +16,14 @@ use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
-use tokio::time::{Sleep, sleep_until};
+use tokio::sync::Semaphore;
+use tokio::time::sleep_until;
 
 use super::error::canonical;
 
@@ -59,8 +60,8 @@ pub struct Throttle(Arc<Shared>);
 
 struct Shared {
     rate: Rate,
-    sent: Mutex<Pool>,
-    received: Mutex<Pool>,
+    sent: Arc<Line>,
+    received: Arc<Line>,
     /// Whose packets spend what may arrive, and how many connections each has; `None` is everybody's.
     known: Option<RwLock<HashMap<SocketAddr, usize>>>,
 }
@@ -119,8 +120,8 @@ impl Throttle {
     }
 
     fn with(rate: Rate, known: Option<RwLock<HashMap<SocketAddr, usize>>>) -> Self {
-        let pool = || Mutex::new(Pool::new(rate, Instant::now()));
-        Self(Arc::new(Shared { rate, sent: pool(), received: pool(), known }))
+        let line = || Arc::new(Line::new(Pool::new(rate, Instant::now())));
+        Self(Arc::new(Shared { rate, sent: line(), received: line(), known }))
     }
 
     /// From now on packets from there spend the limit.
@@ -141,13 +142,13 @@ impl Throttle {
     /// paid for, copies of it included, then one call that may have been ready before it.
     pub fn flush_time(&self, packet: u16) -> Duration {
         let call = f64::from(packet) * self.packets_in_call() as f64;
-        let debt = self.0.sent.lock().expect("no holder panics").debt(Instant::now());
+        let debt = self.0.sent.pool().debt(Instant::now());
         Duration::from_secs_f64((debt + call) / self.0.rate.per_second())
     }
 
     /// Puts the limit between a socket and its users.
     pub(super) fn wrap(&self, inner: Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket> {
-        Arc::new(Throttled { inner, throttle: self.clone(), waiting: Mutex::new(None) })
+        Arc::new(Throttled { inner, throttle: self.clone(), place: Mutex::new(None) })
     }
 
     fn packets_in_call(&self) -> usize {
@@ -204,38 +205,69 @@ impl Pool {
     }
 }
 
-/// Waits for a pool. The timer is kept, so that its task is woken once.
-fn poll_pool(pool: &Mutex<Pool>, timer: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<()> {
-    loop {
-        let until = pool.lock().expect("no holder panics").wait(Instant::now());
-        let Some(until) = until else {
-            *timer = None;
+/// Those who wait for a pool. One after the other: who is always there would else take what has just been earned before
+/// another has seen it, and a connection beside a busy one would not even get its farewell out.
+#[derive(Debug)]
+struct Line {
+    pool: Mutex<Pool>,
+    /// The permit of whoever is first.
+    first: Semaphore,
+}
+
+/// A place in a line.
+type Place = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+
+impl Line {
+    fn new(pool: Pool) -> Self {
+        Self { pool: Mutex::new(pool), first: Semaphore::new(1) }
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().expect("no holder panics")
+    }
+
+    /// Waits until something may pass. `place` is kept until then; whoever gives it up lets the next one pass.
+    fn poll(self: &Arc<Self>, place: &mut Option<Place>, cx: &mut Context<'_>) -> Poll<()> {
+        let nobody_waits = place.is_none() && self.first.try_acquire().is_ok();
+        if nobody_waits && self.pool().wait(Instant::now()).is_none() {
             return Poll::Ready(());
-        };
-        let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(until.into())));
-        timer.as_mut().reset(until.into());
-        ready!(timer.as_mut().poll(cx));
+        }
+        let waiting = place.get_or_insert_with(|| Box::pin(self.clone().pass()));
+        ready!(waiting.as_mut().poll(cx));
+        *place = None;
+        Poll::Ready(())
+    }
+
+    async fn pass(self: Arc<Self>) {
+        // It is never closed.
+        let _first = self.first.acquire().await;
+        loop {
+            let until = self.pool().wait(Instant::now());
+            match until {
+                Some(until) => sleep_until(until.into()).await,
+                None => return,
+            }
+        }
     }
 }
 
 /// A socket behind a limit.
-#[derive(Debug)]
 struct Throttled {
     inner: Arc<dyn AsyncUdpSocket>,
     throttle: Throttle,
-    /// The timer of the one task that receives.
-    waiting: Mutex<Option<Pin<Box<Sleep>>>>,
+    /// That of the one task that receives.
+    place: Mutex<Option<Place>>,
 }
 
 impl AsyncUdpSocket for Throttled {
     fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
         let inner = self.inner.clone().create_io_poller();
-        Box::pin(Poller { inner, throttle: self.throttle.clone(), timer: None })
+        Box::pin(Poller { inner, throttle: self.throttle.clone(), place: None })
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         self.inner.try_send(transmit)?;
-        self.throttle.0.sent.lock().expect("no holder panics").take(transmit.contents.len());
+        self.throttle.0.sent.pool().take(transmit.contents.len());
         Ok(())
     }
 
@@ -245,13 +277,13 @@ impl AsyncUdpSocket for Throttled {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        let pool = &self.throttle.0.received;
-        ready!(poll_pool(pool, &mut self.waiting.lock().expect("no holder panics"), cx));
+        let line = &self.throttle.0.received;
+        ready!(line.poll(&mut self.place.lock().expect("no holder panics"), cx));
         let calls = self.throttle.packets_in_call().min(bufs.len());
         let count = ready!(self.inner.poll_recv(cx, &mut bufs[..calls], &mut meta[..calls]))?;
         let counted = meta[..count].iter().filter(|received| self.throttle.0.counts(received.addr));
         let bytes = counted.map(|received| received.len).sum();
-        pool.lock().expect("no holder panics").take(bytes);
+        line.pool().take(bytes);
         Poll::Ready(Ok(count))
     }
 
@@ -273,17 +305,31 @@ impl AsyncUdpSocket for Throttled {
 }
 
 /// Says when one connection may send.
-#[derive(Debug)]
 struct Poller {
     inner: Pin<Box<dyn UdpPoller>>,
     throttle: Throttle,
-    timer: Option<Pin<Box<Sleep>>>,
+    place: Option<Place>,
+}
+
+impl fmt::Debug for Throttled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Throttled")
+            .field("inner", &self.inner)
+            .field("throttle", &self.throttle)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Poller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Poller").field("throttle", &self.throttle).finish_non_exhaustive()
+    }
 }
 
 impl UdpPoller for Poller {
     fn poll_writable(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(poll_pool(&this.throttle.0.sent, &mut this.timer, cx));
+        ready!(this.throttle.0.sent.poll(&mut this.place, cx));
         this.inner.as_mut().poll_writable(cx)
     }
 }
@@ -349,10 +395,35 @@ mod tests {
         let throttle = Throttle::new(Rate::new(100_000).expect("not zero"));
         let idle = throttle.flush_time(1452);
         assert!((0.014..0.016).contains(&idle.as_secs_f64()), "one packet of 1452 bytes: {idle:?}");
-        throttle.0.sent.lock().expect("no holder panics").take(3 * 6500);
+        throttle.0.sent.pool().take(3 * 6500);
         let busy = throttle.flush_time(6500);
         // Time passes here, too.
         assert!((0.15..0.27).contains(&busy.as_secs_f64()), "four packets of 6500 bytes: {busy:?}");
+    }
+
+    /// Passes through a line for a while, `bytes` a time, and counts them; `place` outlasts each time.
+    async fn pass_through(line: Arc<Line>, bytes: usize, span: Duration) -> usize {
+        let (mut place, mut passed, end) = (None, 0, Instant::now() + span);
+        while Instant::now() < end {
+            std::future::poll_fn(|cx| line.poll(&mut place, cx)).await;
+            line.pool().take(bytes);
+            passed += bytes;
+        }
+        passed
+    }
+
+    #[tokio::test]
+    async fn who_sends_all_the_time_leaves_every_other_call_to_who_sends_beside_it() {
+        let rate = Rate::new(2_000_000).expect("not zero");
+        let throttle = Throttle::new(rate);
+        let line = || throttle.0.sent.clone();
+        let (one, other) = tokio::join!(
+            tokio::spawn(pass_through(line(), 2000, SECOND)),
+            tokio::spawn(pass_through(line(), 1000, SECOND))
+        );
+        let (one, other) = (one.unwrap(), other.unwrap());
+        assert!(other * 2 > one * 9 / 10 && other * 2 < one * 11 / 10, "{one} and {other}");
+        assert!(one + other <= 2_000_000 + 3000, "{one} and {other}");
     }
 
     #[test]
