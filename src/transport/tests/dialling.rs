@@ -56,3 +56,33 @@ async fn addresses_resolve_to_themselves_and_a_name_that_cannot_exist_to_nothing
     assert!(matches!(&error, TransportError::Resolve { host, .. } if *host == name), "{error}");
     assert_eq!(error.fault(), Fault::Path);
 }
+
+/// How long each step of a slow handshake takes, and how long it may: together they take longer than one may.
+const STEP: Duration = Duration::from_millis(1500);
+const STEP_MAX: Duration = Duration::from_millis(2500);
+
+#[tokio::test]
+async fn a_handshake_that_goes_on_outlives_the_wait_for_a_first_answer() {
+    let (server_id, client_id) = (identity(), identity());
+    let listener = listen_as(&server_id);
+    let (addrs, tuning, started) = ([listener.local_addr()], tuning(), Instant::now());
+    let slow = async {
+        let first = listener.next().await.unwrap();
+        tokio::time::sleep(STEP).await;
+        first.retry().unwrap();
+        // Others of its attempts come by as well.
+        let proven = loop {
+            let incoming = listener.next().await.unwrap();
+            if incoming.remote_address_validated() {
+                break incoming;
+            }
+        };
+        tokio::time::sleep(STEP).await;
+        let config = listener.server_config_for(proven.remote_address());
+        accept(proven, config, LONG).await
+    };
+    let calling = connect(&addrs, server_id.fingerprint(), &client_id, &tuning, STEP_MAX);
+    let (server, client) = tokio::join!(slow, calling);
+    assert!(server.is_ok() && client.is_ok(), "{:?}", client.err());
+    assert!(started.elapsed() > STEP_MAX, "it took two steps");
+}

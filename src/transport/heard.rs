@@ -1,0 +1,95 @@
+//! When a packet has last arrived: a handshake that goes on is told from one that nobody answers.
+
+use std::fmt;
+use std::io::{self, IoSliceMut};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use quinn::udp::{RecvMeta, Transmit};
+use quinn::{AsyncUdpSocket, UdpPoller};
+use tokio::time::{Duration, Instant};
+
+/// What all sockets have heard that share this.
+#[derive(Clone)]
+pub(crate) struct Heard(Arc<Clock>);
+
+struct Clock {
+    began: Instant,
+    /// Microseconds from then to the last packet, at least 1; 0 before the first.
+    last: AtomicU64,
+}
+
+impl Heard {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Clock { began: Instant::now(), last: AtomicU64::new(0) }))
+    }
+
+    /// Puts this between a socket and its user.
+    pub(super) fn wrap(&self, inner: Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket> {
+        Arc::new(Hearing { inner, heard: self.clone() })
+    }
+
+    /// When the last packet arrived.
+    pub(super) fn last(&self) -> Option<Instant> {
+        let last = self.0.last.load(Ordering::Relaxed);
+        (last > 0).then(|| self.0.began + Duration::from_micros(last))
+    }
+
+    fn note(&self) {
+        let since = self.0.began.elapsed().as_micros().max(1);
+        self.0.last.store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Heard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Heard").field(&self.last()).finish()
+    }
+}
+
+/// A socket that notes what arrives.
+#[derive(Debug)]
+struct Hearing {
+    inner: Arc<dyn AsyncUdpSocket>,
+    heard: Heard,
+}
+
+impl AsyncUdpSocket for Hearing {
+    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+        self.inner.clone().create_io_poller()
+    }
+
+    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        self.inner.try_send(transmit)
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let count = ready!(self.inner.poll_recv(cx, bufs, meta))?;
+        self.heard.note();
+        Poll::Ready(Ok(count))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+
+    fn max_transmit_segments(&self) -> usize {
+        self.inner.max_transmit_segments()
+    }
+
+    fn max_receive_segments(&self) -> usize {
+        self.inner.max_receive_segments()
+    }
+
+    fn may_fragment(&self) -> bool {
+        self.inner.may_fragment()
+    }
+}

@@ -1,0 +1,281 @@
+//! Attempts at several addresses beside each other, of which the first that comes to a connection wins (RFC 8305).
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use super::contact::Contact;
+use super::dial::{Dialled, handshake, open_endpoint};
+use super::error::{Fault, TransportError};
+use super::heard::Heard;
+use super::identity::Identity;
+use super::resolve::resolve_all;
+use super::tls;
+use super::tuning::Tuning;
+use super::verify::{Refused, Rule, ServerCheck};
+
+/// Time that an address has before the next one is tried beside it (RFC 8305). Without it a machine whose IPv6 leads
+/// nowhere, or a server that listens on one of `localhost`'s two addresses, would cost the whole deadline.
+pub const HEAD_START: Duration = Duration::from_millis(250);
+/// Time after which addresses that have not answered are tried once more, beside the first attempts. The packets of one
+/// attempt leave ever further apart (RFC 9002, section 6.2.1), so one alone would meet a path that is just back seconds
+/// late.
+const NEXT_ROUND: Duration = Duration::from_secs(1);
+/// Attempts at one address at the same time. Their packets together are a second apart at most, until the usual deadline.
+const ROUNDS_MAX: usize = 5;
+/// A handshake that goes on may take so many times the wait for its first answer: nobody is held for ever by one who
+/// answers and never finishes.
+const STEPS_MAX: u32 = 10;
+
+/// What one attempt needs.
+#[derive(Clone)]
+pub(super) struct Call {
+    rule: Rule,
+    /// The name that the server's certificate must have, if a certificate decides.
+    name: String,
+    /// Who calls; a server that is only looked at is not told.
+    identity: Option<Identity>,
+    tuning: Tuning,
+    /// How long each step of the handshake may take.
+    patience: Duration,
+    /// What the sockets of all attempts hear.
+    heard: Heard,
+}
+
+impl Call {
+    pub(super) fn new(
+        rule: Rule,
+        name: String,
+        identity: Option<&Identity>,
+        tuning: &Tuning,
+        patience: Duration,
+    ) -> Self {
+        Self { rule, name, identity: identity.cloned(), tuning: tuning.clone(), patience, heard: Heard::new() }
+    }
+
+    async fn attempt(self, addr: SocketAddr) -> Result<Dialled, TransportError> {
+        let check = ServerCheck::new(self.rule);
+        let tls = tls::client(self.identity.as_ref(), Arc::clone(&check));
+        let (endpoint, granted) = open_endpoint(addr, &self.tuning, &self.heard)?;
+        let outcome = handshake(&endpoint, addr, &self.name, tls, &self.tuning).await;
+        match (outcome, check.refused()) {
+            (Ok(connection), _) => Ok(Dialled { endpoint, connection, granted }),
+            (Err(_), Some(Refused::WrongKey { expected, found })) => {
+                Err(TransportError::WrongServer { expected, found })
+            }
+            (Err(_), Some(Refused::Uncertified(why))) => Err(TransportError::Uncertified { host: self.name, why }),
+            (Err(error), None) => Err(error),
+        }
+    }
+}
+
+/// What one task of a race came to.
+enum News {
+    Attempt(SocketAddr, Result<Dialled, TransportError>),
+    /// The addresses that the contact's host has now.
+    Found(Vec<SocketAddr>),
+}
+
+/// Calls `addrs`, and what addresses `contact` turns out to have meanwhile, until one stands or `call` has no patience left.
+pub(super) async fn race(
+    addrs: &[SocketAddr],
+    call: Call,
+    contact: Option<&Contact>,
+) -> Result<Dialled, TransportError> {
+    let began = Instant::now();
+    let mut rounds = Rounds::new(reachable(addrs, call.tuning.local)?);
+    // Dropping the set gives up the attempts that lost.
+    let mut tasks = JoinSet::new();
+    let (mut failure, mut is_looking) = (None, false);
+    loop {
+        if let Some(addr) = rounds.next() {
+            let attempt = call.clone().attempt(addr);
+            tasks.spawn(async move { News::Attempt(addr, attempt.await) });
+        }
+        let end = deadline(began, call.patience, call.heard.last());
+        let turn = (Instant::now() + rounds.pause()).min(end);
+        match timeout_at(turn, tasks.join_next()).await {
+            Ok(Some(Ok(News::Attempt(_, Ok(dialled))))) => return Ok(dialled),
+            Ok(Some(Ok(News::Attempt(_, Err(error))))) if error.fault() == Fault::Trust => return Err(error),
+            Ok(Some(Ok(News::Attempt(addr, Err(error))))) => {
+                // It has answered, or cannot be called at all.
+                rounds.is_settled(addr);
+                failure = Some(more_telling(failure, error));
+            }
+            Ok(Some(Ok(News::Found(found)))) => {
+                is_looking = false;
+                rounds.add(reachable(&found, call.tuning.local).unwrap_or_default());
+            }
+            Ok(Some(Err(panicked))) => std::panic::resume_unwind(panicked.into_panic()),
+            Ok(None) if rounds.is_waiting() => {}
+            Ok(None) => break,
+            // A packet may have come meanwhile.
+            Err(_) if turn == end && deadline(began, call.patience, call.heard.last()) <= Instant::now() => break,
+            Err(_) if rounds.is_waiting() => {}
+            Err(_) => {
+                rounds.begin_another();
+                if let Some(contact) = contact.filter(|_| !std::mem::replace(&mut is_looking, true)).cloned() {
+                    tasks.spawn(async move { News::Found(resolve_all(&contact).await.unwrap_or_default()) });
+                }
+            }
+        }
+    }
+    Err(failure.unwrap_or_else(|| no_answer(addrs)))
+}
+
+/// When a race ends that nobody has won: when nothing has come for `patience`, since its beginning or since the last packet.
+fn deadline(began: Instant, patience: Duration, heard: Option<Instant>) -> Instant {
+    let last = began + patience.saturating_mul(STEPS_MAX);
+    (heard.unwrap_or(began).max(began) + patience).min(last)
+}
+
+/// Which addresses are called, and when.
+#[derive(Debug)]
+struct Rounds {
+    known: Vec<SocketAddr>,
+    /// What is called next.
+    waiting: VecDeque<SocketAddr>,
+    /// What has not answered.
+    silent: Vec<SocketAddr>,
+    begun: usize,
+}
+
+impl Rounds {
+    fn new(addrs: Vec<SocketAddr>) -> Self {
+        Self { known: addrs.clone(), waiting: addrs.iter().copied().collect(), silent: addrs, begun: 1 }
+    }
+
+    /// Whom to call now.
+    fn next(&mut self) -> Option<SocketAddr> {
+        self.waiting.pop_front()
+    }
+
+    fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// How long those who are called have before anything else is tried.
+    fn pause(&self) -> Duration {
+        if self.is_waiting() { HEAD_START } else { NEXT_ROUND }
+    }
+
+    /// Calls once more who has not answered.
+    fn begin_another(&mut self) {
+        if self.begun < ROUNDS_MAX {
+            self.begun += 1;
+            self.waiting.extend(&self.silent);
+        }
+    }
+
+    /// Calls what is new among these, from now on.
+    fn add(&mut self, found: Vec<SocketAddr>) {
+        for addr in found {
+            if !self.known.contains(&addr) {
+                self.known.push(addr);
+                self.silent.push(addr);
+                self.waiting.push_back(addr);
+                // It gets its rounds like those before it.
+                self.begun = 1;
+            }
+        }
+    }
+
+    /// It is not called again.
+    fn is_settled(&mut self, addr: SocketAddr) {
+        self.silent.retain(|other| *other != addr);
+    }
+}
+
+/// The addresses that packets from `local` can be sent to.
+fn reachable(addrs: &[SocketAddr], local: Option<SocketAddr>) -> Result<Vec<SocketAddr>, TransportError> {
+    let fits = |addr: &&SocketAddr| local.is_none_or(|local| local.is_ipv6() == addr.is_ipv6());
+    let found: Vec<_> = addrs.iter().filter(fits).copied().collect();
+    match local {
+        Some(local) if found.is_empty() && !addrs.is_empty() => {
+            let family = if local.is_ipv6() { "IPv6" } else { "IPv4" };
+            let source = io::Error::other(format!("the remote has no {family} address"));
+            Err(TransportError::BindTo { ip: local.ip(), source })
+        }
+        _ => Ok(found),
+    }
+}
+
+/// Of two failed attempts the one to report: an answer before silence, silence before a family that this machine lacks.
+fn more_telling(old: Option<TransportError>, new: TransportError) -> TransportError {
+    let rank = |error: &TransportError| match error.fault() {
+        Fault::Local => 0,
+        Fault::Path => 1,
+        Fault::Peer | Fault::Trust => 2,
+    };
+    match old {
+        Some(old) if rank(&old) >= rank(&new) => old,
+        _ => new,
+    }
+}
+
+fn no_answer(addrs: &[SocketAddr]) -> TransportError {
+    let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    TransportError::NoReply { addr: addrs.first().copied().unwrap_or(nowhere) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    fn addr(host: u8) -> SocketAddr {
+        ([192, 0, 2, host], 4433).into()
+    }
+
+    #[test]
+    fn a_race_ends_when_nobody_answers_and_goes_on_while_a_handshake_does() {
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        for (heard, end) in
+            [(None, 10), (Some(0), 10), (Some(7), 17), (Some(40), 50), (Some(95), 100), (Some(300), 100)]
+        {
+            assert_eq!(deadline(began, PATIENCE, heard.map(at)), at(end), "{heard:?}");
+        }
+        assert_eq!(deadline(began, PATIENCE, began.checked_sub(PATIENCE)), at(10), "of an earlier race");
+    }
+
+    /// Calls whoever waits, and then lets time pass without an answer.
+    fn called(rounds: &mut Rounds) -> Vec<SocketAddr> {
+        let called = std::iter::from_fn(|| rounds.next()).collect();
+        assert_eq!(rounds.pause(), NEXT_ROUND);
+        rounds.begin_another();
+        called
+    }
+
+    #[test]
+    fn who_does_not_answer_is_called_some_times_and_who_answered_no_more() {
+        let mut rounds = Rounds::new(vec![addr(1), addr(2)]);
+        assert_eq!(rounds.next(), Some(addr(1)));
+        assert_eq!(rounds.pause(), HEAD_START, "the second waits for its turn");
+        assert_eq!(called(&mut rounds), [addr(2)]);
+        assert_eq!(called(&mut rounds), [addr(1), addr(2)]);
+        rounds.is_settled(addr(1));
+        // The one that answered had been put into this round.
+        assert_eq!(called(&mut rounds), [addr(1), addr(2)]);
+        let more: Vec<_> = (0..10).map(|_| called(&mut rounds).len()).collect();
+        assert_eq!(more, [1, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn an_address_that_the_host_has_got_meanwhile_is_called_at_once_and_as_often() {
+        let mut rounds = Rounds::new(vec![addr(1)]);
+        (0..10).for_each(|_| drop(called(&mut rounds)));
+        rounds.add(vec![addr(1)]);
+        assert!(!rounds.is_waiting(), "nothing is new");
+        rounds.add(vec![addr(1), addr(2)]);
+        assert_eq!(called(&mut rounds), [addr(2)]);
+        let more: Vec<_> = (0..5).map(|_| called(&mut rounds)).collect();
+        assert!(more[..4].iter().all(|round| round.contains(&addr(2))) && more[4].is_empty(), "{more:?}");
+    }
+}
