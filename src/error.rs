@@ -83,7 +83,9 @@ impl Error {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Transport(error) => transport_fault(error),
-            Self::Session(SessionError::Timeout(_) | SessionError::Connection(_)) => Fault::Network,
+            Self::Session(SessionError::Timeout(_) | SessionError::Superseded | SessionError::Connection(_)) => {
+                Fault::Network
+            }
             Self::Session(SessionError::Internal(_)) => Fault::Ours,
             Self::Session(_) => Fault::Peer,
             Self::Home(error) if error.is_distrust() => Fault::Trust,
@@ -107,13 +109,18 @@ impl Error {
                 }
                 _ => transport_fault(error) == Fault::Network,
             },
-            Self::Session(SessionError::Timeout(_)) => true,
+            Self::Session(SessionError::Timeout(_) | SessionError::Superseded) => true,
             _ => false,
         }
     }
 }
 
 impl Error {
+    /// Whether another connection is at hand already.
+    pub(crate) fn has_successor(&self) -> bool {
+        matches!(self, Self::Session(SessionError::Superseded))
+    }
+
     /// Whether the server has no place for one more client: one that waits gets in when another leaves.
     pub fn is_busy(&self) -> bool {
         matches!(self, Self::Transport(TransportError::Refused { code: CloseCode::Busy }))

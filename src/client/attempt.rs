@@ -39,24 +39,27 @@ impl Patience {
         Self { limit, attempt: 0, moved: 0, moved_at: Instant::now() }
     }
 
-    /// The wait before the next attempt, by what the last one came to; `None` when nothing has moved for too long.
-    fn next_wait(&mut self, moved: u64, now: Instant, last: Reply) -> Option<Duration> {
+    /// The wait before the next attempt, by what the last one came to and how long it took; `None` when nothing has moved
+    /// for too long.
+    fn next_wait(&mut self, moved: u64, now: Instant, last: Reply, took: Duration) -> Option<Duration> {
         if moved != self.moved {
             (self.moved, self.moved_at, self.attempt) = (moved, now, 0);
         }
         self.attempt += 1;
         let patient = self.limit.is_zero() || now.saturating_duration_since(self.moved_at) < self.limit;
         let doubled = FIRST_WAIT.saturating_mul(1 << (self.attempt - 1).min(16));
-        let longest = match last {
-            Reply::None => LAST_WAIT_UNANSWERED,
-            Reply::Some => LAST_WAIT,
+        let wait = match last {
+            Reply::Successor => Duration::ZERO,
+            // Who has waited for an answer has waited long enough.
+            Reply::None => doubled.min(LAST_WAIT_UNANSWERED).saturating_sub(took),
+            Reply::Some => doubled.min(LAST_WAIT),
         };
-        patient.then_some(doubled.min(longest))
+        patient.then_some(wait)
     }
 
     /// The same for a place on a server that has none. Many may wait for one: they ask at different times.
     fn next_place_wait(&mut self, moved: u64, now: Instant) -> Option<Duration> {
-        let wait = self.next_wait(moved, now, Reply::Some)?.min(PLACE_WAIT);
+        let wait = self.next_wait(moved, now, Reply::Some, Duration::ZERO)?.min(PLACE_WAIT);
         let part = RandomState::new().hash_one(self.attempt) % 256;
         Some(wait / 2 + wait / 2 * part as u32 / 256)
     }
@@ -69,6 +72,8 @@ enum Reply {
     Some,
     /// The path, or the name service, led nowhere.
     None,
+    /// The connection was dead, and another one stands.
+    Successor,
 }
 
 impl Reply {
@@ -79,7 +84,11 @@ impl Reply {
                 TransportError::NoReply { .. } | TransportError::Resolve { .. } | TransportError::Bind { .. }
             )
         );
-        if unanswered && !failed.stood { Self::None } else { Self::Some }
+        match unanswered && !failed.stood {
+            _ if failed.error.has_successor() => Self::Successor,
+            true => Self::None,
+            false => Self::Some,
+        }
     }
 }
 
@@ -131,6 +140,7 @@ where
     let mut lost = None;
     loop {
         let mut trying = pin!(attempt());
+        let began = Instant::now();
         let failed = tokio::select! {
             result = &mut trying => match result {
                 Ok(()) => return Ok(()),
@@ -158,7 +168,10 @@ where
             last = Some(failed.error);
         }
         let now = Instant::now();
-        let after = if is_busy { patience.next_place_wait(moved, now) } else { patience.next_wait(moved, now, reply) };
+        let after = match is_busy {
+            true => patience.next_place_wait(moved, now),
+            false => patience.next_wait(moved, now, reply, now.saturating_duration_since(began)),
+        };
         let Some(after) = after else {
             return Err(lost.or(last).expect("a connection stood, or this attempt has failed"));
         };
@@ -199,32 +212,45 @@ mod tests {
     fn waits_double_up_to_a_limit_and_start_again_after_progress() {
         let start = Instant::now();
         let mut patience = Patience::new(LIMIT);
-        assert_eq!(patience.next_wait(0, start, Reply::Some), Some(FIRST_WAIT));
-        assert_eq!(patience.next_wait(0, start, Reply::Some), Some(FIRST_WAIT * 2));
+        assert_eq!(patience.next_wait(0, start, Reply::Some, Duration::ZERO), Some(FIRST_WAIT));
+        assert_eq!(patience.next_wait(0, start, Reply::Some, Duration::ZERO), Some(FIRST_WAIT * 2));
         for _ in 0..40 {
-            patience.next_wait(0, start, Reply::Some);
+            patience.next_wait(0, start, Reply::Some, Duration::ZERO);
         }
-        assert_eq!(patience.next_wait(0, start, Reply::Some), Some(LAST_WAIT));
-        assert_eq!(patience.next_wait(1, start, Reply::Some), Some(FIRST_WAIT));
+        assert_eq!(patience.next_wait(0, start, Reply::Some, Duration::ZERO), Some(LAST_WAIT));
+        assert_eq!(patience.next_wait(1, start, Reply::Some, Duration::ZERO), Some(FIRST_WAIT));
     }
 
     #[test]
     fn a_path_that_leads_nowhere_is_tried_every_second() {
         let start = Instant::now();
         let mut patience = Patience::new(LIMIT);
-        let waits: Vec<_> = (0..20).map(|_| patience.next_wait(0, start, Reply::None)).collect();
+        let waits: Vec<_> = (0..20).map(|_| patience.next_wait(0, start, Reply::None, Duration::ZERO)).collect();
         assert_eq!(waits[..2], [Some(FIRST_WAIT), Some(FIRST_WAIT * 2)]);
         assert!(waits[3..].iter().all(|wait| *wait == Some(LAST_WAIT_UNANSWERED)));
+    }
+
+    #[test]
+    fn who_has_waited_for_an_answer_tries_again_at_once_and_a_connection_at_hand_is_used_at_once() {
+        let start = Instant::now();
+        let mut patience = Patience::new(LIMIT);
+        (0..5).for_each(|_| assert!(patience.next_wait(0, start, Reply::None, Duration::ZERO).is_some()));
+        for (took, wait) in [(0, 1000), (300, 700), (1000, 0), (10_000, 0)] {
+            let wait = Some(Duration::from_millis(wait));
+            assert_eq!(patience.next_wait(0, start, Reply::None, Duration::from_millis(took)), wait, "{took} ms");
+        }
+        assert_eq!(patience.next_wait(0, start, Reply::Successor, Duration::ZERO), Some(Duration::ZERO));
+        assert_eq!(patience.next_wait(0, start + 2 * LIMIT, Reply::Successor, Duration::ZERO), None);
     }
 
     #[test]
     fn patience_ends_only_when_nothing_moves() {
         let start = Instant::now();
         let mut patience = Patience::new(LIMIT);
-        assert!(patience.next_wait(5, start, Reply::Some).is_some());
-        assert!(patience.next_wait(5, start + LIMIT / 2, Reply::Some).is_some());
-        assert_eq!(patience.next_wait(5, start + LIMIT * 2, Reply::Some), None);
-        assert!(patience.next_wait(6, start + LIMIT * 2, Reply::Some).is_some());
+        assert!(patience.next_wait(5, start, Reply::Some, Duration::ZERO).is_some());
+        assert!(patience.next_wait(5, start + LIMIT / 2, Reply::Some, Duration::ZERO).is_some());
+        assert_eq!(patience.next_wait(5, start + LIMIT * 2, Reply::Some, Duration::ZERO), None);
+        assert!(patience.next_wait(6, start + LIMIT * 2, Reply::Some, Duration::ZERO).is_some());
     }
 
     #[test]
@@ -244,6 +270,6 @@ mod tests {
     #[test]
     fn a_limit_of_zero_is_for_ever() {
         let mut patience = Patience::new(Duration::ZERO);
-        assert!(patience.next_wait(0, Instant::now() + LIMIT * 1000, Reply::Some).is_some());
+        assert!(patience.next_wait(0, Instant::now() + LIMIT * 1000, Reply::Some, Duration::ZERO).is_some());
     }
 }

@@ -3,14 +3,15 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use quinn::{Connection, Endpoint};
 use tokio::time::timeout;
 
 use super::Client;
 use super::attempt::Attempt;
-use super::path;
+use super::call::{Answered, Call};
+use super::standby::Standby;
 use crate::digest::{Hasher, Salt};
 use crate::error::Error;
 use crate::progress::{Counters, Event, Observer};
@@ -25,13 +26,7 @@ use crate::session::memory::Buffers;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::storage::OpenQueue;
 use crate::transport::congestion::PathState;
-use crate::transport::{self, Contact, Dialled, Granted, Throttle, TransportError, Tuning};
-
-/// Longest wait for a server's first answer.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
-
-/// Time between two lookups of a name that leads nowhere.
-const LOOKUP_WAIT: Duration = Duration::from_secs(1);
+use crate::transport::{self, Contact, Granted, Throttle, TransportError};
 
 /// Time for the last packet to leave this machine without a rate limit: the connection's driver needs one turn.
 const FLUSH: Duration = Duration::from_millis(2);
@@ -60,15 +55,22 @@ pub(super) struct Link {
 impl Link {
     /// Connects to the one right server and greets it.
     pub(super) async fn open(client: &Client, contact: &Contact, observer: &Observer) -> Result<Self, Error> {
-        let path = Arc::<PathState>::default();
-        let mut tuning = Tuning::new(Arc::new(path::controller(client, contact, &path).await));
-        tuning.idle_timeout = client.within_patience(tuning.idle_timeout);
-        tuning.throttle = client.throttle.clone();
-        tuning.local = client.local;
-        let deadline = client.within_patience(CONNECT_DEADLINE);
-        let called = Instant::now();
-        let dialled = dial(client, contact, &tuning, deadline, observer).await?;
-        let handshake = called.elapsed();
+        Self::over(Call::begin(client, contact, Some(observer)), client, contact, observer).await
+    }
+
+    /// The same for a job, which may have a connection at hand.
+    pub(super) async fn open_for_job(
+        client: &Client,
+        contact: &Contact,
+        observer: &Observer,
+        standby: &Standby,
+    ) -> Result<Self, Error> {
+        let call = standby.take().await.unwrap_or_else(|| Call::begin(client, contact, Some(observer)));
+        Self::over(call, client, contact, observer).await
+    }
+
+    async fn over(call: Call, client: &Client, contact: &Contact, observer: &Observer) -> Result<Self, Error> {
+        let Answered { dialled, path, handshake } = call.answered().await?;
         record_buffers(observer.counters(), dialled.granted);
         let connection = dialled.connection;
         let addr = connection.remote_address();
@@ -125,30 +127,6 @@ impl Link {
         transport::close(&self.connection, code, "");
         let flush = FLUSH + self.throttle.as_ref().map_or(Duration::ZERO, |throttle| throttle.flush_time(mtu));
         let _ = timeout(flush, self.endpoint.wait_idle()).await;
-    }
-}
-
-/// Dials; a name that leads nowhere yet (a machine that has just woken up, a network that is not there) is looked up
-/// again for as long as a silent address would be waited for.
-async fn dial(
-    client: &Client,
-    contact: &Contact,
-    tuning: &Tuning,
-    deadline: Duration,
-    observer: &Observer,
-) -> Result<Dialled, TransportError> {
-    let end = Instant::now() + deadline;
-    let mut attempt = 0;
-    loop {
-        attempt += 1;
-        match transport::dial(contact, &client.identity, tuning, deadline).await {
-            Err(TransportError::Resolve { host, source }) if Instant::now() + LOOKUP_WAIT < end => {
-                let cause = format!("cannot find the address of {host}: {source}");
-                observer.event(Event::Reconnecting { attempt, after: LOOKUP_WAIT, cause });
-                tokio::time::sleep(LOOKUP_WAIT).await;
-            }
-            outcome => return outcome,
-        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::attempt::{Attempt, persist};
 use super::connect::Link;
 use super::requested::Requested;
 use super::single::Single;
+use super::standby::Standby;
 use super::{Client, GetOptions, Job};
 use crate::error::Error;
 use crate::progress::Observer;
@@ -24,7 +25,6 @@ use crate::session::budget::Account;
 use crate::session::receiver::{ReceiveOptions, Receiver, Tools};
 use crate::session::record::Record;
 use crate::session::roles::{Roles, accept_streams};
-use crate::session::watch::until_silent;
 use crate::session::window::ReceiveWindow;
 use crate::storage::{Committer, Destination, Filters, Lost, Root, Sync};
 use crate::transfer::file::resume::Policy;
@@ -42,6 +42,7 @@ struct Plan {
     committer: Committer,
     ahead: Ahead,
     record: Record,
+    standby: Standby,
     single: Arc<Single>,
 }
 
@@ -93,6 +94,7 @@ async fn run(
         committer: Committer::start(sync).map_err(Error::Thread)?,
         ahead,
         record: Record::of_job(),
+        standby: Standby::default(),
         single: Arc::default(),
     });
     refuse_too_much(&plan.request(false))?;
@@ -213,7 +215,7 @@ fn existing(path: &Path) -> &Path {
 }
 
 async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken) -> Result<(), Attempt> {
-    let opened = Link::open(&plan.client, &plan.contact, &observer).await;
+    let opened = Link::open_for_job(&plan.client, &plan.contact, &observer, &plan.standby).await;
     let mut link = opened.map_err(|error| Attempt { error, stood: false })?;
     let result = tokio::select! {
         result = receive_over(&plan, &mut link, &observer) => result,
@@ -250,11 +252,13 @@ async fn receive_over(plan: &Plan, link: &mut Link, observer: &Observer) -> Resu
         }
     };
     let disk = link.disk.queue();
+    let (first, is_ours) = ((&link.connection, &link.control), || roles.is_busy());
+    let watching = plan.standby.watch(&plan.client, &plan.contact, first, observer, is_ours);
     let result = tokio::select! {
         () = receiver.finished() => Ok(()),
         result = reading => result,
         error = accept_streams(link.connection.clone(), receiver.clone()) => Err(error),
-        error = until_silent(&link.connection, &link.control, observer, || roles.is_busy()) => Err(error),
+        error = watching => Err(error),
         () = disk.lost() => Err(Lost.into()),
     };
     result.map_err(|error| link.explain(error))?;

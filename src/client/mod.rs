@@ -24,6 +24,7 @@
 mod ahead;
 mod attempt;
 mod builder;
+mod call;
 mod connect;
 mod get;
 mod greet;
@@ -36,6 +37,8 @@ mod probe;
 mod requested;
 mod send;
 mod single;
+mod standby;
+mod takeover;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::ahead::Ahead;
 use super::attempt::{Attempt, persist};
 use super::connect::{Link, Replies};
+use super::standby::Standby;
 use super::{Client, Job, SendOptions, path};
 use crate::error::Error;
 use crate::progress::Observer;
@@ -21,7 +22,6 @@ use crate::session::local::{FOUND_AHEAD, Finder, Gone, walk_on_a_thread};
 use crate::session::record::Record;
 use crate::session::roles::Roles;
 use crate::session::sender::{Sender, Tools};
-use crate::session::watch::until_silent;
 use crate::storage::{self, Filters, Found, Listing, Lost, Missing, Request};
 use crate::transport::{Contact, TransportError};
 
@@ -37,6 +37,7 @@ struct Plan {
     filters: Filters,
     ahead: Ahead,
     record: Record,
+    standby: Standby,
 }
 
 pub(super) fn start(client: Client, contact: Contact, paths: Vec<PathBuf>, options: SendOptions) -> Job {
@@ -63,13 +64,14 @@ async fn run(
         filters,
         ahead,
         record: Record::of_job(),
+        standby: Standby::default(),
     });
     persist(&plan.client, &observer, &plan.record, &cancel, || attempt(plan.clone(), observer.clone(), cancel.clone()))
         .await
 }
 
 async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken) -> Result<(), Attempt> {
-    let opened = Link::open(&plan.client, &plan.contact, &observer).await;
+    let opened = Link::open_for_job(&plan.client, &plan.contact, &observer, &plan.standby).await;
     let mut link = opened.map_err(|error| Attempt { error, stood: false })?;
     let result = tokio::select! {
         result = send_over(&plan, &mut link, &observer) => result,
@@ -110,10 +112,12 @@ async fn send_over(plan: &Arc<Plan>, link: &mut Link, observer: &Observer) -> Re
     let finds = walk_on_a_thread(FOUND_AHEAD, no_thread, move |found| look_for(&walking, found));
     let roles = Roles { sender: Some(sender.clone()), receiver: None };
     let disk = link.disk.queue();
+    let (first, is_ours) = ((&link.connection, &link.control), || roles.is_busy());
+    let watching = plan.standby.watch(&plan.client, &plan.contact, first, observer, is_ours);
     let result = tokio::select! {
         result = sender.run(finds) => result,
         error = read(&mut link.replies, &roles) => Err(error),
-        error = until_silent(&link.connection, &link.control, observer, || roles.is_busy()) => Err(error),
+        error = watching => Err(error),
         () = disk.lost() => Err(Lost.into()),
     };
     result.map_err(|error| link.explain(error))?;

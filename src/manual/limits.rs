@@ -40,6 +40,7 @@
 //! | strangers with room to send ahead | [`CROWD_FROM`] | waits for its welcome | `fifty_clients_at_once_from_one_address_all_finish` |
 //! | clients inside | [`CLIENTS_MAX`] (`--max-clients`), of one address a [`ADDRESS_SHARE`]nd part, of one key a [`KEY_SHARE`]nd | waits for a place (`--timeout`) | `fifty_clients_at_once_from_one_address_all_finish` |
 //! | clients that do nothing | [`IDLE_AFTER`], with a job that stands still [`STILL_AFTER`]; only where somebody waits | comes again | `a_client_that_does_nothing_gives_its_place_to_one_that_waits_for_it` |
+//! | connections that nothing comes from | two seconds more than a keep-alive; only where the same client waits | has the other | `a_server_with_one_place_gives_it_to_the_second_connection_of_the_client_that_has_it` |
 //! | packets of strangers under `--bwlimit` | spend nothing of it | | `a_flood_of_strangers_packets_spends_nothing_of_a_rate_limit` |
 //! | a probe | [`PROBE_MILLIS_MAX`], [`PROBE_BYTES_MAX`] | is cut short | `a_probe_gets_no_more_time_than_there_is` |
 //! | a message | [`FRAME_BYTES_MAX`] | a violation | `a_frame_that_claims_a_gigabyte_reserves_nothing` |

@@ -10,6 +10,11 @@
 //! not or when packets of the first flight are lost ([`congestion`](crate::transport::congestion)). Nothing is kept of
 //! what a `--bwlimit` of the sender's own has slowed down, of `user@host` remotes, or by a server with `--no-auth`.
 //!
+//! A path that goes away costs nothing but the time that it is away: it is asked every second whether it is back, and at once
+//! when this machine's routes or addresses change. After three seconds a second connection is made beside the silent one, to
+//! whatever address the server's name has by then. The first that is heard goes on; a server that was started again,
+//! or has moved, is so found without a wait for the idle timeout. It is one job to the server.
+//!
 //! At the end of a transfer over a far path that loses packets, and whenever little is sent there, what is sent leaves up
 //! to four times, within half of what the path carries: nobody waits round trip after round trip for the last packets
 //! ([`Copies`](crate::transport::Copies)). A path without loss carries everything once.

@@ -17,6 +17,11 @@
 //! label [`SALT_LABEL`], no context): the salt of all chunk digests of this connection
 //! ([`digest`](crate::digest) defines leaf, chunk and root).
 //!
+//! A client over whose connection nothing has come for some seconds may make a second one beside it, over which it says
+//! nothing: if the first is heard again it closes the second with `Done`, which is no attempt to get in. Else it closes the
+//! first with `Timeout`, which may not arrive, and goes on over the second. A server closes silent connections of a
+//! client that begins a job over another one.
+//!
 //! # Control stream
 //! The client's first bidirectional stream (id 0). It carries frames both ways until the connection closes:
 //!

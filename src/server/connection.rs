@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use quinn::{Connection, Incoming};
 use tokio::time::timeout;
@@ -28,6 +29,10 @@ use crate::session::local::host_name;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::transport::{self, Fingerprint, Granted, Known, Listener, TransportError, canonical};
 
+/// Longest that a handshake may take: over a slow and lossy path its steps are many seconds apart. One that stands in the
+/// way of others goes before ([`Stranger::sent_away`]).
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(30);
+
 /// Serves one client from the handshake to the end. Runs on the worker that will drive the connection.
 pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Shared>, slot: Slot, mut door: Stranger) {
     let addr = incoming.remote_address();
@@ -39,13 +44,15 @@ pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Sh
     // From here on it is for people to read.
     let addr = canonical(addr);
     let accepted = tokio::select! {
-        accepted = transport::accept(incoming, config, ATTENTION_DEADLINE) => accepted,
+        accepted = transport::accept(incoming, config, HANDSHAKE_DEADLINE) => accepted,
         () = door.sent_away() => return debug!(%addr, "its place in the door went to another"),
     };
     let connection = match accepted {
         Ok(connection) => connection,
         // A client that wants to see this server's key before it trusts it. That is no attempt to get in.
         Err(TransportError::NoClientKey { .. }) => return debug!(%addr, "asked for the key of this server"),
+        // It has called more than once, and another of its calls was answered first.
+        Err(TransportError::Refused { .. }) => return debug!(%addr, "gave up its handshake"),
         Err(error) => return refuse(&shared, addr, None, error.to_string()),
     };
     let _closed_at_the_end = ClosedOnDrop(connection.clone());
@@ -61,6 +68,8 @@ pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Sh
     let put_out = move || transport::close(&ending, CloseCode::Busy, "the place of a client that did nothing");
     let (client, inside) = match greeted.and_then(|client| Ok((client, door.come_in(peer, put_out)?))) {
         Ok(both) => both,
+        // A second connection of a client whose first one lives after all.
+        Err(_) if has_left(&connection) => return debug!(%addr, "left before it said hello"),
         Err(turned) => return turned.away(&connection, &shared, addr, peer),
     };
     let client = Client { known: listener.let_in(connection.remote_address()), ..client };
@@ -70,6 +79,12 @@ pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Sh
     if shared.once.is_some_and(|once| once.is_over_with(parting)) {
         shared.left.notify_one();
     }
+}
+
+/// Whether the client has said that it wants nothing, or nothing any more.
+fn has_left(connection: &Connection) -> bool {
+    let code = connection.close_reason().as_ref().and_then(transport::closed_by);
+    matches!(code, Some(CloseCode::Done | CloseCode::Cancelled))
 }
 
 /// Closes a connection that is left without a word, by a panic: its peer would wait until it times out.

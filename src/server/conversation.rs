@@ -113,7 +113,7 @@ impl Conversation {
         let mut drain = self.shared.drain.subscribe();
         let mut draining = false;
         let mut watch = Watch::new();
-        let connection = self.client.connection.clone();
+        let (connection, control) = (self.client.connection.clone(), self.client.control.clone());
         let disk = self.disk.queue();
         let mut held_since = None;
         loop {
@@ -143,10 +143,10 @@ impl Conversation {
                 () = disk.lost() => return Err(Lost.into()),
                 Some(ended) = self.listing.join_next() => ended??,
                 Some(ended) = self.probing.join_next() => ended?,
-                () = watch.next_look() => {
+                () = watch.next_look(&connection, &control) => {
                     self.look_around(Instant::now())?;
                     let turn = Turn { is_ours: self.is_busy(), moves_files: self.moves_files() };
-                    watch.look(&connection, &self.client.control, turn)?;
+                    watch.look(&connection, &control, turn)?;
                 }
                 _ = drain.wait_for(Option::is_some), if !draining => {
                     draining = true;
@@ -159,7 +159,7 @@ impl Conversation {
     /// Notes what goes on, once a second.
     fn look_around(&mut self, now: Instant) -> Result<(), SessionError> {
         self.visit.mark(now);
-        self.inside.note(self.work(), now);
+        self.inside.note(self.work(), self.client.connection.stats().udp_rx.datagrams, now);
         if let Some(known) = &mut self.client.known {
             known.is_at(self.client.connection.remote_address());
         }
@@ -263,13 +263,18 @@ impl Conversation {
         self.receiving = JoinSet::new();
         self.receiving.spawn(accept_streams(self.client.connection.clone(), receiver.clone()));
         self.roles.receiver = Some((receiver, observer));
+        self.watch_for_ghosts();
+        Ok(())
+    }
+
+    /// Ends what is left of connections that the client has lost: the job that begins may have been theirs.
+    fn watch_for_ghosts(&mut self) {
         // One watch at a time, however many jobs follow each other.
         while self.ghosts.try_join_next().is_some() {}
         if self.ghosts.is_empty() {
             let (shared, peer, own) = (self.shared.clone(), self.visit.peer, self.client.connection.clone());
             self.ghosts.spawn(async move { shared.leases.close_ghosts(peer, &own).await });
         }
-        Ok(())
     }
 
     /// Each list takes a thread.
@@ -407,6 +412,7 @@ impl Conversation {
         let running = sender.clone();
         self.sending.spawn(async move { running.run(finds).await });
         self.roles.sender = Some(sender);
+        self.watch_for_ghosts();
         Ok(())
     }
 

@@ -1,8 +1,8 @@
 //! Who is connected with which rights; who writes which file.
 //!
-//! A client that was killed says no farewell: its connection stands until the idle timeout, and holds the
-//! partial files that the client's next run wants. When a file is wanted that another connection *of the
-//! same client* holds, and that connection has gone silent, it is closed at once.
+//! A client that was killed, or whose connection is dead, says no farewell: that connection stands until the idle timeout,
+//! and holds the partial files that the client's next one wants. When another connection *of the same client* begins a
+//! job, those that are silent meanwhile are closed at once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};

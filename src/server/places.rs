@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::household::Household;
 use crate::protocol::close::CloseCode;
 use crate::transport::Fingerprint;
+use crate::transport::tuning::KEEP_ALIVE;
 
 /// Clients that are let in at the same time unless told otherwise. What all of them together make a server hold is
 /// bounded beside that, by its budget.
@@ -22,6 +23,10 @@ pub const KEY_SHARE: usize = 2;
 pub const IDLE_AFTER: Duration = Duration::from_secs(10);
 /// A client whose job stands still, and not for our sake, may be put out after this time.
 pub const STILL_AFTER: Duration = Duration::from_secs(60);
+
+/// A client may put out a connection of its own over which nothing has come for this time: it has lost it, and comes again
+/// with the same job. One that it still has says something every [`KEEP_ALIVE`].
+pub(super) const SILENT_AFTER: Duration = KEEP_ALIVE.saturating_add(Duration::from_secs(2));
 
 /// All places of a server.
 #[derive(Debug)]
@@ -43,6 +48,9 @@ struct Taken {
     /// What it was last seen to do, and since when it has done no more.
     work: Work,
     since: Instant,
+    /// The packets that have come from it, and since when none has.
+    received: u64,
+    heard: Instant,
     /// Ends its connection.
     put_out: Box<dyn Fn() + Send>,
 }
@@ -75,6 +83,11 @@ impl Taken {
         let patience = if self.work.runs { STILL_AFTER } else { IDLE_AFTER };
         !self.work.is_ours && now.saturating_duration_since(self.since) >= patience
     }
+
+    /// Whether nothing has come from it for so long that the next connection of the same client may take its place.
+    fn is_silent(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.heard) >= SILENT_AFTER
+    }
 }
 
 impl Places {
@@ -95,7 +108,7 @@ impl Places {
     pub(super) fn may_have_room(&self, household: Household, now: Instant) -> bool {
         let state = self.state();
         self.limit(&state, household, None)
-            .is_none_or(|limit| state.whose(limit).any(|taken| taken.may_be_put_out(now)))
+            .is_none_or(|limit| state.whose(limit).any(|taken| taken.may_be_put_out(now) || taken.is_silent(now)))
     }
 
     /// The limit that stands in the way of one more.
@@ -124,7 +137,8 @@ impl Places {
         let number = state.next;
         state.next += 1;
         let put_out = Box::new(put_out);
-        state.taken.push(Taken { number, household, key, work: Work::default(), since: now, put_out });
+        let (work, since, heard) = (Work::default(), now, now);
+        state.taken.push(Taken { number, household, key, work, since, received: 0, heard, put_out });
         drop(state);
         Ok(Inside { places: self.clone(), number })
     }
@@ -169,12 +183,16 @@ impl State {
     fn first_to_go(&self, limit: Limit, newcomer: Fingerprint, now: Instant) -> Option<usize> {
         let own = self.places_of(newcomer);
         let may_go = self.taken.iter().enumerate().filter(|(_, taken)| {
+            let is_own = taken.key == newcomer;
             limit.holds_for(taken)
-                && taken.may_be_put_out(now)
-                && (taken.key == newcomer || self.places_of(taken.key) > own)
+                && (taken.may_be_put_out(now) || is_own && taken.is_silent(now))
+                && (is_own || self.places_of(taken.key) > own)
         });
-        let first =
-            may_go.max_by_key(|(_, taken)| (self.places_of(taken.key), now.saturating_duration_since(taken.since)));
+        // Who comes again takes the place that it had, and nobody else's.
+        let first = may_go.max_by_key(|(_, taken)| {
+            let is_lost = taken.key == newcomer && taken.is_silent(now);
+            (is_lost, self.places_of(taken.key), now.saturating_duration_since(taken.since))
+        });
         first.map(|(at, _)| at)
     }
 }
@@ -187,13 +205,15 @@ pub(super) struct Inside {
 }
 
 impl Inside {
-    /// Notes what the client does. To be called every few seconds.
-    pub(super) fn note(&self, work: Work, now: Instant) {
+    /// Notes what the client does, and how many packets have come from it. To be called every second.
+    pub(super) fn note(&self, work: Work, received: u64, now: Instant) {
         let mut state = self.places.state();
-        if let Some(taken) = state.taken.iter_mut().find(|taken| taken.number == self.number)
-            && taken.work != work
-        {
+        let Some(taken) = state.taken.iter_mut().find(|taken| taken.number == self.number) else { return };
+        if taken.work != work {
             (taken.work, taken.since) = (work, now);
+        }
+        if taken.received != received {
+            (taken.received, taken.heard) = (received, now);
         }
     }
 
@@ -272,7 +292,7 @@ mod tests {
         assert!(!places.may_have_room(house(10), later));
         let now = later + IDLE_AFTER;
         assert!(places.may_have_room(house(10), now));
-        busy.inside.note(Work { runs: true, is_ours: false, moved: 7 }, now);
+        busy.inside.note(Work { runs: true, is_ours: false, moved: 7 }, 1, now);
         let newcomer = enter(&places, 10, key(), now).expect("a place of the one with most");
         assert_eq!(of_many.iter().filter(|guest| guest.is_out()).count(), 1);
         assert!(of_few.iter().all(|guest| !guest.is_out()) && !busy.is_out() && !newcomer.is_out());
@@ -285,11 +305,11 @@ mod tests {
     fn a_job_that_stands_still_is_patiently_waited_for_and_one_that_waits_for_us_longer() {
         let (places, start) = (Places::new(1), Instant::now());
         let guest = enter(&places, 1, key(), start).expect("a place");
-        guest.inside.note(Work { runs: true, is_ours: true, moved: 0 }, start);
+        guest.inside.note(Work { runs: true, is_ours: true, moved: 0 }, 1, start);
         assert!(enter(&places, 2, key(), start + STILL_AFTER * 100).is_err());
-        guest.inside.note(Work { runs: true, is_ours: false, moved: 0 }, start);
+        guest.inside.note(Work { runs: true, is_ours: false, moved: 0 }, 1, start);
         assert!(enter(&places, 2, key(), start + STILL_AFTER / 2).is_err());
-        guest.inside.note(Work { runs: true, is_ours: false, moved: 1 }, start + STILL_AFTER / 2);
+        guest.inside.note(Work { runs: true, is_ours: false, moved: 1 }, 2, start + STILL_AFTER / 2);
         assert!(enter(&places, 2, key(), start + STILL_AFTER).is_err(), "it has moved meanwhile");
         assert!(enter(&places, 2, key(), start + STILL_AFTER * 2).is_ok());
         assert!(guest.is_out());
@@ -303,5 +323,25 @@ mod tests {
         let second = enter(&places, 2, one, start + IDLE_AFTER).expect("a place");
         let third = enter(&places, 3, one, start + IDLE_AFTER).expect("the place of the first");
         assert!(first.is_out() && !second.is_out() && !third.is_out());
+    }
+
+    #[test]
+    fn a_client_that_comes_again_takes_the_place_of_its_silent_connection_and_no_other_client_does() {
+        let (places, start) = (Places::new(2), Instant::now());
+        let (one, other) = (key(), key());
+        let at_work = |n| Work { runs: true, is_ours: true, moved: n };
+        let (lost, living) = (enter(&places, 1, one, start).unwrap(), enter(&places, 2, other, start).unwrap());
+        let mut now = start;
+        for second in 1..=SILENT_AFTER.as_secs() {
+            now = start + Duration::from_secs(second);
+            lost.inside.note(at_work(0), 7, start);
+            living.inside.note(at_work(0), second, now);
+        }
+        assert!(enter(&places, 3, one, now - Duration::from_secs(1)).is_err(), "it may only be slow");
+        assert!(places.may_have_room(house(3), now));
+        assert!(enter(&places, 3, key(), now).is_err(), "a third has to wait until it is gone");
+        let again = enter(&places, 3, one, now).expect("its own place");
+        assert!(lost.is_out() && !living.is_out() && !again.is_out());
+        assert!(enter(&places, 4, one, now).is_err(), "what it has now is heard");
     }
 }

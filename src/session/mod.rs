@@ -60,6 +60,9 @@ pub enum SessionError {
     /// The peer owed something and stayed silent.
     #[error("the other side did not {0} in time")]
     Timeout(&'static str),
+    /// A newer connection of the same job takes the place of this one, over which nothing has come for long.
+    #[error("nothing came over the connection any more; a new one takes its place")]
+    Superseded,
     /// The connection ended.
     #[error(transparent)]
     Connection(#[from] quinn::ConnectionError),
@@ -99,7 +102,8 @@ impl SessionError {
     pub fn close_code(&self) -> CloseCode {
         match self {
             Self::Violation(_) | Self::Order(_) | Self::Codec(_) => CloseCode::Violation,
-            Self::Timeout(_) => CloseCode::Timeout,
+            // A server that serves one job is to wait for the rest of it.
+            Self::Timeout(_) | Self::Superseded => CloseCode::Timeout,
             Self::Overloaded => CloseCode::Busy,
             // The code is not sent any more over a connection that has ended.
             Self::Connection(_) | Self::Internal(_) => CloseCode::Internal,

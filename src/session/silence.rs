@@ -8,6 +8,10 @@ use crate::progress::SilenceCause;
 /// Round trips without a packet that are no silence: acknowledgements are held back for a part of one, and a lost one is
 /// followed by the next.
 const ROUND_TRIPS: u32 = 3;
+/// How often it is looked whether a path has just gone silent.
+pub(super) const BEAT: Duration = Duration::from_millis(100);
+/// Silence after which a path is asked for the first time, on a near path: longer than a peer's disk takes for a step.
+const ASKED_AFTER: Duration = Duration::from_millis(400);
 /// Silence after which a person is told of it: longer than a path takes to change its way, and shorter than people wait
 /// before they wonder.
 const TOLD_AFTER: Duration = Duration::from_secs(3);
@@ -44,6 +48,28 @@ pub(crate) struct PathLook {
     pub(crate) silence: Option<(Duration, SilenceCause)>,
     /// Content has moved since the last look.
     pub(crate) flows: bool,
+    /// Nothing has arrived for so long that the connection may be dead, since it has received this many packets.
+    pub(crate) silent_since: Option<u64>,
+}
+
+/// A path that has just gone silent. An end that only receives has nothing on its way that would be answered or missed, so
+/// that without a question it would not learn for seconds that the server was started again.
+#[derive(Debug, Default)]
+pub(super) struct NewSilence {
+    received: u64,
+    lasted: Duration,
+}
+
+impl NewSilence {
+    /// Takes the number of packets that have come, once every [`BEAT`]; whether the path is to be asked for the first time.
+    /// [`PathSilence`] has it asked again.
+    pub(super) fn beat(&mut self, received: u64, rtt: Duration) -> bool {
+        let heard = std::mem::replace(&mut self.received, received) != received;
+        let before = self.lasted;
+        self.lasted = if heard { Duration::ZERO } else { before + BEAT };
+        let long = ASKED_AFTER.max(rtt * ROUND_TRIPS);
+        before < long && self.lasted >= long
+    }
 }
 
 /// How long nothing has arrived, or nothing has left.
@@ -53,14 +79,38 @@ pub(super) struct PathSilence {
     lasted: Duration,
     unheard: Duration,
     routeless: Duration,
+    /// The machine's routes or addresses have changed, and nothing has arrived since.
+    has_moved: bool,
+    /// What has come since the last look was answered.
+    has_answered: bool,
 }
 
 impl PathSilence {
+    /// Takes that the machine's routes or addresses have changed, or that it has been asleep: a connection that says
+    /// nothing now is given up for dead sooner.
+    pub(super) fn on_change(&mut self) {
+        self.has_moved = true;
+    }
+
+    /// Whether the next packet that comes is to be answered at once: none had come, or none had left, at the last look.
+    pub(super) fn awaits_answer(&self) -> bool {
+        !self.lasted.is_zero() && !self.has_answered
+    }
+
+    /// Takes the number of packets that have come by now; whether one has that is to be answered. Once between two looks.
+    pub(super) fn is_heard_again(&mut self, received: u64) -> bool {
+        let is_heard = self.awaits_answer() && received != self.before.received;
+        self.has_answered |= is_heard;
+        is_heard
+    }
+
     /// Takes what was counted, once every [`LOOK_INTERVAL`]. `has_route` is asked where no content flows: this end may hear
     /// the other, whose words find their way, and have none for its own.
     pub(super) fn look(&mut self, now: Traffic, rtt: Duration, has_route: impl FnOnce() -> bool) -> PathLook {
         let before = std::mem::replace(&mut self.before, now);
+        self.has_answered = false;
         let heard = now.received != before.received;
+        self.has_moved &= !heard;
         self.unheard = if heard { Duration::ZERO } else { self.unheard + LOOK_INTERVAL };
         // An end whose window is full of what was lost says nothing either, not even that it has heard the other end.
         let is_silent = !heard || now.sent == before.sent;
@@ -69,7 +119,13 @@ impl PathSilence {
         let moved = (now.frames_received - before.frames_received).max(now.frames_sent - before.frames_sent);
         let flows = heard && moved > FLOWING_FRAMES;
         self.routeless = if flows || has_route() { Duration::ZERO } else { self.routeless + LOOK_INTERVAL };
-        PathLook { is_to_be_asked: self.lasted >= LOOK_INTERVAL.max(patience), silence: self.told(patience), flows }
+        let dead_after = if self.has_moved { LOOK_INTERVAL } else { TOLD_AFTER };
+        PathLook {
+            is_to_be_asked: self.lasted >= LOOK_INTERVAL.max(patience),
+            silence: self.told(patience),
+            flows,
+            silent_since: (self.unheard >= dead_after.max(patience)).then_some(now.received),
+        }
     }
 
     fn told(&self, patience: Duration) -> Option<(Duration, SilenceCause)> {
@@ -143,6 +199,35 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_has_just_gone_silent_is_asked_once_and_again_at_its_next_silence() {
+        for (rtt, beats) in [(Duration::from_millis(1), 4), (NEAR, 4), (2 * NEAR, 6)] {
+            let mut silence = NewSilence::default();
+            silence.beat(7, rtt);
+            for received in [7, 8] {
+                let asked: Vec<_> = (1..40).filter(|_| silence.beat(received, rtt)).collect();
+                assert_eq!(asked.len(), 1, "{rtt:?}");
+            }
+            silence.beat(9, rtt);
+            assert_eq!((1..40).find(|_| silence.beat(9, rtt)), Some(beats), "{rtt:?}");
+        }
+    }
+
+    #[test]
+    fn what_comes_over_a_silent_path_is_answered_once_between_two_looks() {
+        let mut silence = PathSilence::default();
+        silence.look(packets(7, 1), NEAR, || true);
+        assert!(!silence.is_heard_again(8), "the path is not silent");
+        silence.look(packets(8, 1), NEAR, || true);
+        let heard: Vec<_> = [8, 9, 10].map(|received| silence.is_heard_again(received)).into();
+        assert_eq!(heard, [false, true, false], "nothing had left");
+        silence.look(packets(10, 2), NEAR, || true);
+        assert!(!silence.is_heard_again(11), "all is well again");
+        silence.look(packets(11, 3), NEAR, || true);
+        silence.look(packets(11, 4), NEAR, || true);
+        assert!(!silence.is_heard_again(11) && silence.is_heard_again(12), "nothing had come");
+    }
+
+    #[test]
     fn an_end_that_says_nothing_although_it_hears_the_other_asks_too_and_nobody_is_told() {
         let mut silence = PathSilence::default();
         let looks: Vec<_> = (1..9).map(|received| silence.look(packets(received, 1), NEAR, || true)).collect();
@@ -160,6 +245,24 @@ mod tests {
             assert_eq!(told, Some(first), "{rtt:?}");
             assert_eq!(looks[6], Some((Duration::from_secs(7), SilenceCause::NoAnswer)));
             assert_eq!(silence.look(packets(2, 9), rtt, || true).silence, None);
+        }
+    }
+
+    #[test]
+    fn a_connection_may_be_dead_after_three_seconds_and_after_one_where_the_way_has_changed() {
+        for (has_moved, rtt, first) in
+            [(false, NEAR, 3), (true, NEAR, 1), (true, Duration::from_millis(900), 3), (false, 2 * TOLD_AFTER, 18)]
+        {
+            let mut silence = PathSilence::default();
+            silence.look(packets(7, 0), rtt, || true);
+            if has_moved {
+                silence.on_change();
+            }
+            let looks: Vec<_> = (1..20).map(|sent| silence.look(packets(7, sent), rtt, || true).silent_since).collect();
+            let dead = looks.iter().position(Option::is_some).map(|at| at + 1);
+            assert_eq!((dead, looks[18]), (Some(first), Some(7)), "{has_moved} {rtt:?}");
+            assert_eq!(silence.look(packets(8, 20), rtt, || true).silent_since, None);
+            assert_eq!(silence.look(packets(8, 21), rtt, || true).silent_since.is_some(), first == 1 && !has_moved);
         }
     }
 

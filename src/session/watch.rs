@@ -9,13 +9,14 @@
 use std::time::Duration;
 
 use quinn::{Connection, ConnectionError};
+use tokio::sync::watch::Sender;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::SessionError;
 use super::control::Control;
 use super::link::link_report;
 use super::pause::{Clocks, Pause};
-use super::silence::{Own, PathLook, PathSilence, PeerSilence, Traffic};
+use super::silence::{BEAT, NewSilence, Own, PathLook, PathSilence, PeerSilence, Traffic};
 use crate::progress::{Counters, Event, Observer, SilenceCause};
 use crate::protocol::message::Message;
 use crate::transport::{self, RouteChanges};
@@ -25,26 +26,42 @@ use crate::transport::{self, RouteChanges};
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// For the client: returns when the peer has been silent for too long, asks a silent path meanwhile, and tells `observer`
-/// of it. `is_ours` tells whether it is this end's turn, as sender or receiver of files.
+/// of it. `is_ours` tells whether it is this end's turn, as sender or receiver of files. `silent` is told when the connection
+/// may be dead, by the number of packets that it has received, and when it is heard again.
 pub(crate) async fn until_silent(
     connection: &Connection,
     control: &Control,
     observer: &Observer,
     is_ours: impl Fn() -> bool,
+    silent: &Sender<Option<u64>>,
 ) -> SessionError {
     let (mut watch, mut changes) = (Watch::new(), RouteChanges::listen());
+    let (mut new_silence, mut beats) = (NewSilence::default(), interval(BEAT));
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut told = None;
     loop {
         tokio::select! {
-            () = watch.next_look() => {
+            _ = beats.tick() => {
+                let stats = connection.stats();
+                if new_silence.beat(stats.udp_rx.datagrams, stats.path.rtt) {
+                    ask(connection, control);
+                }
+            }
+            () = watch.next_look(connection, control) => {
                 let turn = Turn { is_ours: is_ours(), moves_files: true };
                 match watch.look(connection, control, turn) {
-                    Ok(look) => tell(observer, look, &mut told),
+                    Ok(look) => {
+                        tell(observer, look, &mut told);
+                        silent.send_replace(look.silent_since);
+                    }
                     Err(error) => return error,
                 }
             }
             // What was in flight is lost for certain where the way has changed, and the peer may not know the new one.
-            () = changes.next() => ask(connection, control),
+            () = changes.next() => {
+                watch.path.on_change();
+                ask(connection, control);
+            }
         }
     }
 }
@@ -66,7 +83,7 @@ fn tell(observer: &Observer, look: PathLook, told: &mut Option<(Duration, Silenc
 
 /// Lets a packet leave that the peer answers, if it is not gone: a report on the link, which any peer takes that sends or
 /// receives files. What waits in front of it goes in the same packet.
-fn ask(connection: &Connection, control: &Control) {
+pub(crate) fn ask(connection: &Connection, control: &Control) {
     transport::admit_probe(connection);
     // Reports that wait behind a full stream are no probes; what is at the front of the queue is.
     if control.has_room() {
@@ -91,6 +108,9 @@ pub(crate) struct Turn {
 /// The same, look by look, for a loop that does other things between them.
 pub(crate) struct Watch {
     looks: Interval,
+    beats: Interval,
+    /// As at the last look.
+    moves_files: bool,
     clocks: Clocks,
     path: PathSilence,
     peer: PeerSilence,
@@ -98,14 +118,28 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn new() -> Self {
-        let mut looks = interval(LOOK_INTERVAL);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { looks, clocks: Clocks::new(), path: PathSilence::default(), peer: PeerSilence::default() }
+        let [looks, beats] = [LOOK_INTERVAL, BEAT].map(|period| {
+            let mut ticks = interval(period);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks
+        });
+        let (path, peer) = (PathSilence::default(), PeerSilence::default());
+        Self { looks, beats, moves_files: false, clocks: Clocks::new(), path, peer }
     }
 
-    /// Resolves when it is time to look. Safe to cancel.
-    pub(crate) async fn next_look(&mut self) {
-        self.looks.tick().await;
+    /// Resolves when it is time to look. Safe to cancel. Where something comes over a silent path meanwhile, the peer hears at
+    /// once that it has: behind a window that is full of what was lost not even an acknowledgement would leave.
+    pub(crate) async fn next_look(&mut self, connection: &Connection, control: &Control) {
+        loop {
+            tokio::select! {
+                _ = self.looks.tick() => return,
+                _ = self.beats.tick(), if self.moves_files && self.path.awaits_answer() => {
+                    if self.path.is_heard_again(connection.stats().udp_rx.datagrams) {
+                        ask(connection, control);
+                    }
+                }
+            }
+        }
     }
 
     /// Looks, and asks a silent path whether it is back.
@@ -118,6 +152,7 @@ impl Watch {
         control: &Control,
         turn: Turn,
     ) -> Result<PathLook, SessionError> {
+        self.moves_files = turn.moves_files;
         let stats = connection.stats();
         let traffic = Traffic {
             received: stats.udp_rx.datagrams,
@@ -126,9 +161,12 @@ impl Watch {
             frames_sent: stats.frame_tx.stream,
         };
         let has_route = || transport::find_route(connection.remote_address()).is_ok();
+        let pause = self.clocks.look(LOOK_INTERVAL);
+        if pause == Pause::Short {
+            self.path.on_change();
+        }
         let path = self.path.look(traffic, stats.path.rtt, has_route);
         let own = self.peer.look(traffic, turn.is_ours).ok_or(SessionError::Timeout("say anything"))?;
-        let pause = self.clocks.look(LOOK_INTERVAL);
         if pause == Pause::Long {
             return Err(ConnectionError::TimedOut.into());
         }

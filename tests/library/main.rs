@@ -17,6 +17,7 @@ mod pool;
 mod rate;
 mod resume;
 mod retry;
+mod standby;
 mod status;
 #[path = "../support/mod.rs"]
 mod support;

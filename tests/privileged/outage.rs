@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crate::support::bin::{Machine, Outcome, Running, Serve, wait_for};
-use crate::support::cable::{Cable, FAR, Way};
+use crate::support::cable::{Cable, FAR, FAR_MOVED, FAR_V6, Way};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -43,6 +43,16 @@ struct Scene {
 impl Scene {
     /// `None`, after saying so, where there can be no namespaces.
     fn new(role: Role, lay: impl FnOnce(&str) -> anyhow::Result<Cable>) -> Option<Self> {
+        Self::with_server(role, lay, FAR, |there| there.serve_at(&format!("{FAR}:0"), "in", ""))
+    }
+
+    /// The same with a server of this name, which only the client's file of hosts has.
+    fn with_server(
+        role: Role,
+        lay: impl FnOnce(&str) -> anyhow::Result<Cable>,
+        host: &str,
+        start: impl FnOnce(&Machine) -> Serve + Send,
+    ) -> Option<Self> {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let cable = match lay("outage-") {
             Ok(cable) => cable,
@@ -54,12 +64,15 @@ impl Scene {
         let (here, there) = (Machine::new(), Machine::new());
         let from = if role == Role::Send { &here } else { &there };
         from.write_large("in/file", BYTES);
-        let serve = cable.far.enter(|| there.serve_at(&format!("{FAR}:0"), "in", "")).expect("a namespace of ours");
+        let serve = cable.far.enter(|| start(&there)).expect("a namespace of ours");
+        here.write("hosts", format!("{FAR} {host}\n"));
+        here.write("with-hosts", "mount --bind hosts /etc/hosts && exec \"$@\"");
         let line = match role {
             Role::Send => format!("send --json --bwlimit {RATE} in/file --to {}", serve.ticket()),
             Role::Get => format!("get --json --bwlimit {RATE} {}/file in/", serve.ticket()),
         };
-        let client = cable.near.enter(|| here.run_on(&line)).expect("a namespace of ours");
+        let client = cable.near.enter(|| here.under("unshare -m sh with-hosts", &line).start());
+        let client = client.expect("a namespace of ours");
         let scene = Self { here, there, client: Some(client), serve: Some(serve), cable, _alone: alone };
         wait_for("content", || (scene.written() > BEGUN_BYTES).then_some(()));
         Some(scene)
@@ -147,6 +160,27 @@ fn a_router_that_gives_the_client_another_port_costs_no_connection() {
         let Some(scene) = Scene::new(role, Cable::lay_behind_nat) else { return };
         scene.cable.rebind().expect("a namespace of ours");
         assert_not_lost(&scene.end());
+    }
+}
+
+#[test]
+fn a_server_that_is_to_be_found_under_another_address_is_found_there_beside_the_dead_connection() {
+    const NAME: &str = "moving.test";
+    for (role, to) in [(Role::Send, FAR_MOVED), (Role::Get, FAR_V6)] {
+        let start = |there: &Machine| there.serve_at("[::]:0", "in", &format!("--json --advertise {NAME}"));
+        let Some(scene) = Scene::with_server(role, Cable::lay, NAME, start) else { return };
+        scene.cable.move_server(to).expect("a namespace of ours");
+        scene.here.write("hosts", format!("{to} {NAME}\n"));
+        scene.wait_to_tell("reconnecting");
+        let serve = scene.serve.as_ref().expect("it runs");
+        wait_for("the second connection", || (count(&serve.json(), "connected") == 2).then_some(()));
+        let lines = scene.end();
+        assert_eq!(count(&lines, "connected"), 2, "{lines:#?}");
+        let causes: Vec<_> = lines.iter().filter(|line| line["kind"] == "reconnecting").collect();
+        // It is no idle timeout that has ended the first one.
+        assert!(causes.len() == 1 && causes[0]["cause"].to_string().contains("takes its place"), "{causes:#?}");
+        let written = lines.last().expect("a summary")["bytes_written"].as_u64().expect("a number");
+        assert!(written.abs_diff(BYTES) <= LOST_BYTES_MAX, "{written} of {BYTES}");
     }
 }
 

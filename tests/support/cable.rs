@@ -11,6 +11,10 @@ use super::namespace::{Namespace, ip};
 
 /// Where the server is.
 pub(crate) const FAR: &str = "10.211.0.2";
+/// Where it is when it has moved.
+pub(crate) const FAR_MOVED: &str = "10.211.0.3";
+pub(crate) const FAR_V6: &str = "fd00:211::2";
+const NEAR_V6: &str = "fd00:211::1/64";
 /// The client's address on the cable, and another one.
 const NEAR: &str = "10.211.0.1/24";
 const NEAR_MOVED: &str = "10.211.0.77/24";
@@ -95,6 +99,22 @@ impl Cable {
         self.near.enter(|| {
             ip(&["address", "del", NEAR, "dev", "lan"])?;
             ip(&["address", "add", NEAR_MOVED, "dev", "lan"])
+        })?
+    }
+
+    /// Takes the server's address, and gives its machine this one.
+    pub(crate) fn move_server(&self, to: &str) -> anyhow::Result<()> {
+        if to == FAR_V6 {
+            self.near.enter(|| ip(&["address", "add", NEAR_V6, "dev", "lan", "nodad"]))??;
+        }
+        let bits = if to.contains(':') { 64 } else { 24 };
+        self.far.enter(|| {
+            ip(&["address", "del", &format!("{FAR}/24"), "dev", "lan"])?;
+            let new = format!("{to}/{bits}");
+            match bits {
+                64 => ip(&["address", "add", &new, "dev", "lan", "nodad"]),
+                _ => ip(&["address", "add", &new, "dev", "lan"]),
+            }
         })?
     }
 

@@ -18,6 +18,22 @@ pub struct Relay {
     addr: SocketAddr,
     task: JoinHandle<()>,
     ways: [Arc<Mutex<Way>>; 2],
+    flows: Arc<Mutex<Flows>>,
+}
+
+/// Who has come by, and what is carried no more.
+#[derive(Default)]
+struct Flows {
+    known: HashSet<SocketAddr>,
+    lost: HashSet<SocketAddr>,
+    is_shut: bool,
+}
+
+impl Flows {
+    fn carries(&mut self, client: SocketAddr) -> bool {
+        self.known.insert(client);
+        !self.is_shut && !self.lost.contains(&client)
+    }
 }
 
 impl Relay {
@@ -31,8 +47,25 @@ impl Relay {
         let front = Arc::new(socket().await);
         let addr = front.local_addr().unwrap();
         let ways = [1, 2].map(|seed| Arc::new(Mutex::new(Way { delay, permille, seed, ..Way::default() })));
-        let task = tokio::spawn(carry(front, server, ways.clone()));
-        Self { addr, task, ways }
+        let flows = Arc::<Mutex<Flows>>::default();
+        let task = tokio::spawn(carry(front, server, ways.clone(), flows.clone()));
+        Self { addr, task, ways, flows }
+    }
+
+    /// Whether nothing is carried any more.
+    pub fn shut(&self, is_shut: bool) {
+        self.flows.lock().unwrap().is_shut = is_shut;
+    }
+
+    /// From now on nothing is carried of the connections that there are: to both ends the other one is dead.
+    pub fn lose_connections(&self) {
+        let mut flows = self.flows.lock().unwrap();
+        flows.lost = flows.known.clone();
+    }
+
+    /// Connections that have come by, from different ports.
+    pub fn connections(&self) -> usize {
+        self.flows.lock().unwrap().known.len()
     }
 
     /// The port of that.
@@ -91,17 +124,20 @@ async fn socket() -> UdpSocket {
 }
 
 /// From clients to the server; each client has a socket of its own there.
-async fn carry(front: Arc<UdpSocket>, server: SocketAddr, [up, down]: [Arc<Mutex<Way>>; 2]) {
+async fn carry(front: Arc<UdpSocket>, server: SocketAddr, [up, down]: [Arc<Mutex<Way>>; 2], flows: Arc<Mutex<Flows>>) {
     let mut backs: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
     let mut packet = vec![0; PACKET_MAX];
     loop {
         // A client that is gone makes the system report an error here.
         let Ok((len, client)) = front.recv_from(&mut packet).await else { continue };
+        if !flows.lock().unwrap().carries(client) {
+            continue;
+        }
         let back = match backs.entry(client) {
             Entry::Occupied(back) => back.get().clone(),
             Entry::Vacant(place) => {
                 let back = Arc::new(socket().await);
-                tokio::spawn(carry_back(back.clone(), front.clone(), client, down.clone()));
+                tokio::spawn(carry_back(back.clone(), front.clone(), client, down.clone(), flows.clone()));
                 place.insert(back).clone()
             }
         };
@@ -109,10 +145,19 @@ async fn carry(front: Arc<UdpSocket>, server: SocketAddr, [up, down]: [Arc<Mutex
     }
 }
 
-async fn carry_back(back: Arc<UdpSocket>, front: Arc<UdpSocket>, client: SocketAddr, down: Arc<Mutex<Way>>) {
+async fn carry_back(
+    back: Arc<UdpSocket>,
+    front: Arc<UdpSocket>,
+    client: SocketAddr,
+    down: Arc<Mutex<Way>>,
+    flows: Arc<Mutex<Flows>>,
+) {
     let mut packet = vec![0; PACKET_MAX];
     loop {
         let Ok((len, _)) = back.recv_from(&mut packet).await else { continue };
+        if !flows.lock().unwrap().carries(client) {
+            continue;
+        }
         later(&down, front.clone(), packet[..len].to_vec(), client);
     }
 }

@@ -1,0 +1,165 @@
+//! When a second connection is made beside one that has gone silent, and which of the two goes on: a rule that is told
+//! what was counted.
+
+use std::time::{Duration, Instant};
+
+/// Two calls begin at least so far apart: one that is answered with a refusal is over at once.
+const CALL_AGAIN: Duration = Duration::from_secs(1);
+/// Handshakes of the second connection that the first one has to answer in, when the second stands: the path carries
+/// packets again, so that a round trip is enough for a connection that lives.
+const HANDSHAKES: u32 = 2;
+/// The same at least: an end that is woken up, or has a full queue, takes longer than the path.
+const ANSWER_MIN: Duration = Duration::from_millis(600);
+/// And at most: a handshake may have been slow because its packets were lost.
+const ANSWER_MAX: Duration = Duration::from_millis(1500);
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Nothing.
+    Wait,
+    /// A second connection is to be made.
+    Call,
+    /// The first connection lives: the second one is given up.
+    GiveUp,
+    /// The second connection stands: the first is to be asked once more whether it is there.
+    Ask,
+    /// The first connection is dead, and the second takes its place.
+    TakeOver,
+}
+
+/// How far it has come.
+#[derive(Debug, Default)]
+pub(super) enum Takeover {
+    /// The first connection is heard.
+    #[default]
+    Idle,
+    /// The first has been silent since so many packets, and a second is called.
+    Called { heard: u64, at: Instant },
+    /// The second was not answered, or refused. It is called again then, if ever.
+    Failed { heard: u64, again: Option<Instant> },
+    /// The second stands; the first has until then to say something.
+    Stands { heard: u64, until: Instant },
+}
+
+impl Takeover {
+    /// Whether nothing is to be looked at before the first connection goes silent.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self, Self::Idle)
+    }
+
+    /// Takes how many packets have come over the first connection, and how many there were when it was found silent.
+    pub(super) fn look(&mut self, now: Instant, received: u64, silent: Option<u64>) -> Step {
+        match *self {
+            Self::Idle if silent == Some(received) => self.call(now, received),
+            Self::Idle => Step::Wait,
+            Self::Called { heard, .. } | Self::Failed { heard, .. } | Self::Stands { heard, .. }
+                if received != heard =>
+            {
+                *self = Self::Idle;
+                Step::GiveUp
+            }
+            Self::Failed { again: Some(again), .. } if again <= now => self.call(now, received),
+            Self::Stands { until, .. } if until <= now => Step::TakeOver,
+            Self::Called { .. } | Self::Failed { .. } | Self::Stands { .. } => Step::Wait,
+        }
+    }
+
+    fn call(&mut self, now: Instant, received: u64) -> Step {
+        *self = Self::Called { heard: received, at: now };
+        Step::Call
+    }
+
+    /// The second connection stands, after a handshake of this length.
+    pub(super) fn stands(&mut self, now: Instant, received: u64, handshake: Duration) -> Step {
+        match *self {
+            Self::Called { heard, .. } if heard == received => {
+                let until = now + (handshake * HANDSHAKES).clamp(ANSWER_MIN, ANSWER_MAX);
+                *self = Self::Stands { heard, until };
+                Step::Ask
+            }
+            _ => {
+                *self = Self::Idle;
+                Step::GiveUp
+            }
+        }
+    }
+
+    /// There is no second connection; `is_final` when calling again would come to the same.
+    pub(super) fn failed(&mut self, is_final: bool) {
+        if let Self::Called { heard, at } = *self {
+            *self = Self::Failed { heard, again: (!is_final).then_some(at + CALL_AGAIN) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HANDSHAKE: Duration = Duration::from_millis(400);
+    const TICK: Duration = Duration::from_millis(50);
+
+    /// A first connection that was heard seven times and has gone silent, and its second that is called.
+    fn called(now: Instant) -> Takeover {
+        let mut rule = Takeover::default();
+        assert_eq!(rule.look(now, 7, Some(7)), Step::Call);
+        rule
+    }
+
+    #[test]
+    fn one_that_is_heard_needs_no_second() {
+        let (mut rule, now) = (Takeover::default(), Instant::now());
+        for (received, silent) in [(0, None), (7, None), (8, Some(7)), (9, Some(8))] {
+            assert_eq!(rule.look(now, received, silent), Step::Wait, "{received} {silent:?}");
+        }
+        assert!(rule.is_idle());
+    }
+
+    #[test]
+    fn there_is_one_second_at_a_time_and_none_once_the_first_is_heard() {
+        let now = Instant::now();
+        let mut rule = called(now);
+        assert!((1..600).all(|n| rule.look(now + TICK * n, 7, Some(7)) == Step::Wait));
+        assert_eq!(rule.look(now, 8, Some(7)), Step::GiveUp);
+        assert_eq!(rule.look(now, 8, Some(7)), Step::Wait, "the silence of before is over");
+        assert_eq!(rule.look(now, 8, Some(8)), Step::Call, "the next one is not");
+    }
+
+    #[test]
+    fn a_second_that_stands_waits_for_the_answer_of_the_first_and_takes_over_if_there_is_none() {
+        for (handshake, patience) in
+            [(Duration::from_millis(1), ANSWER_MIN), (HANDSHAKE, 2 * HANDSHAKE), (Duration::from_secs(9), ANSWER_MAX)]
+        {
+            let now = Instant::now();
+            for answers in [false, true] {
+                let mut rule = called(now);
+                assert_eq!(rule.stands(now, 7, handshake), Step::Ask);
+                assert_eq!(rule.look(now + patience - TICK, 7, Some(7)), Step::Wait);
+                let (received, step) = if answers { (8, Step::GiveUp) } else { (7, Step::TakeOver) };
+                assert_eq!(rule.look(now + patience, received, Some(7)), step, "{handshake:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_speaks_first_goes_on() {
+        let now = Instant::now();
+        let mut rule = called(now);
+        assert_eq!(rule.stands(now, 8, HANDSHAKE), Step::GiveUp, "the first was heard before the second stood");
+        assert!(rule.is_idle());
+    }
+
+    #[test]
+    fn a_second_that_fails_is_called_again_a_second_after_it_was_called_unless_that_is_of_no_use() {
+        let now = Instant::now();
+        let mut rule = called(now);
+        rule.failed(false);
+        assert_eq!(rule.look(now + CALL_AGAIN - TICK, 7, Some(7)), Step::Wait);
+        assert_eq!(rule.look(now + CALL_AGAIN, 7, Some(7)), Step::Call);
+        rule.failed(true);
+        assert_eq!(rule.look(now + CALL_AGAIN * 100, 7, Some(7)), Step::Wait);
+        assert_eq!(rule.look(now + CALL_AGAIN * 100, 8, None), Step::GiveUp, "until the first is heard again");
+        assert_eq!(rule.look(now + CALL_AGAIN * 101, 8, Some(8)), Step::Call);
+    }
+}
