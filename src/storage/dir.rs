@@ -162,7 +162,7 @@ impl Dir {
 
     /// `mode`: permission bits, from which the process's umask takes some.
     pub(crate) fn make_dir(&self, name: &[u8], mode: u32) -> Result<(), Errno> {
-        rustix::fs::mkdirat(self, plain_component(name)?, Mode::from_raw_mode(mode & DIR_MODE))
+        rustix::fs::mkdirat(self, plain_component(name)?, Mode::from_raw_mode(mode::of_made_directory(mode)))
     }
 
     /// Gives its owner the way into the directory of that name, where its mode keeps even him out. Without effect on one
@@ -183,7 +183,7 @@ impl Dir {
         if rustix::fs::accessat(rustix::fs::CWD, &path, all, AtFlags::EACCESS).is_ok() {
             return Ok(());
         }
-        rustix::fs::chmod(&path, Mode::from_raw_mode(present | mode::OWNER_BITS))
+        rustix::fs::chmod(&path, Mode::from_raw_mode(mode::of_open_directory(present)))
     }
 
     pub(crate) fn make_link(&self, name: &[u8], target: &[u8]) -> Result<(), Errno> {

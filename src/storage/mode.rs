@@ -12,6 +12,10 @@ const PERMISSION_BITS: u32 = 0o777;
 const SPECIAL_BITS: u32 = 0o7000;
 /// Without these nothing can be put into a directory, or found in it.
 pub(crate) const OWNER_BITS: u32 = 0o700;
+/// What marks a directory that is open to its owner only until all is in it: the sticky bit, which means nothing where
+/// nobody but the owner is to write. A job that is interrupted leaves it so, and a later one that changes no directory
+/// otherwise knows by it that this one is to be shut.
+const OPENED_BIT: u32 = 0o1000;
 /// What a directory's owner needs to find what is in it.
 const SEARCH_BITS: u32 = 0o500;
 
@@ -30,7 +34,28 @@ pub(crate) fn of_kept_file(source: u32, there: u32, umask: u32) -> u32 {
 /// Mode of a directory that was there before, where `there` is its mode now: it becomes narrower or stays as it is. A
 /// peer does not open what its owner has shut. A directory that was made for this job is wide enough already.
 pub(crate) fn of_directory(source: u32, there: u32, umask: u32) -> u32 {
-    of_new(source, umask) & there | there & SPECIAL_BITS
+    let special = if was_opened(source, there) { there & SPECIAL_BITS & !OPENED_BIT } else { there & SPECIAL_BITS };
+    of_new(source, umask) & there | special
+}
+
+/// Mode of a directory that is filled before it gets `mode`: open to its owner, and marked if it will not be.
+pub(crate) fn of_open_directory(mode: u32) -> u32 {
+    if is_shut(mode) { mode | OWNER_BITS | OPENED_BIT } else { mode }
+}
+
+/// Whether a directory that is to be a copy of one of mode `source` was opened by a job that has not come to its end.
+pub(crate) fn was_opened(source: u32, there: u32) -> bool {
+    is_shut(source) && !is_shut(there) && there & OPENED_BIT != 0
+}
+
+/// Its mode when it is shut as its source is. What others may do there was never changed.
+pub(crate) fn of_shut_again(source: u32, there: u32) -> u32 {
+    there & !(OWNER_BITS | OPENED_BIT) | source & OWNER_BITS
+}
+
+/// What a directory may be made with.
+pub(crate) fn of_made_directory(mode: u32) -> u32 {
+    mode & (PERMISSION_BITS | OPENED_BIT)
 }
 
 /// Whether a directory of that mode keeps its own owner from reading it or putting something into it.
@@ -80,6 +105,28 @@ mod tests {
         ] {
             assert_eq!(of_directory(source, there, 0o022), expected, "{source:o} {there:o}");
         }
+    }
+
+    #[test]
+    fn a_directory_that_will_be_shut_is_marked_until_it_is() {
+        for (source, open, shut) in [
+            (0o500, 0o1700, 0o500),
+            (0o555, 0o1755, 0o555),
+            (0o070, 0o1770, 0o070),
+            (0o755, 0o755, 0o755),
+            (0o700, 0o700, 0o700),
+        ] {
+            assert_eq!(of_open_directory(source), open, "{source:o}");
+            assert_eq!(was_opened(source, open), open != shut, "{source:o}");
+            assert_eq!(of_directory(source, open, 0), shut, "{source:o}");
+            assert!(!was_opened(source, shut) && !was_opened(0o755, open), "{source:o}");
+            if open != shut {
+                assert_eq!(of_shut_again(source, open), shut, "{source:o}");
+            }
+        }
+        // It was another one's before it was opened, and only its owner's bits were touched.
+        assert_eq!(of_shut_again(0o500, 0o3750), 0o2550);
+        assert!(!was_opened(0o500, 0o755), "its owner has opened it");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod calls;
 mod choice;
+mod descriptors;
 mod directories;
 mod names;
 mod parts;

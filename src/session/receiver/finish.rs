@@ -9,7 +9,7 @@ use crate::protocol::message::{Failure, FileId, Status};
 use crate::protocol::path::WirePath;
 use crate::session::budget::Hold;
 use crate::storage::commit::Answer;
-use crate::storage::{Commit, Committed, Part, Sync};
+use crate::storage::{Commit, Committed, DirMeta, Part, Sync};
 use crate::transfer::file::receive::{Judging, Verdict};
 use crate::transfer::{SUM_CHUNKS_A_STEP, SUM_CHUNKS_AT_ONCE};
 use crate::transport::hurry;
@@ -135,18 +135,26 @@ impl Receiver {
         if directories.is_empty() {
             return self.feed(|ledger| ledger.on_wound_up());
         }
+        let each = directories.into_iter().map(|(path, Finish { meta, room })| (room, (path, meta)));
+        let (rooms, directories) = each.unzip();
         let receiver = self.clone();
-        self.0.tools.disk.spawn(move || {
-            receiver.finish_directories(directories);
-            receiver.feed(|ledger| ledger.on_wound_up());
-        });
+        self.0.tools.disk.spawn(move || receiver.finish_directories(directories, rooms, 0));
     }
 
-    fn finish_directories(&self, directories: BTreeMap<WirePath, Finish>) {
+    /// On a disk thread.
+    fn finish_directories(&self, mut directories: BTreeMap<WirePath, DirMeta>, rooms: Vec<Hold>, waits: u32) {
         let ReceiveOptions { root, durable, .. } = &self.0.options;
         let sync = if *durable { Sync::Durable } else { Sync::None };
-        let dirs = directories.into_iter().map(|(path, finish)| (path, finish.meta));
-        // Before the end is said: with it the sender takes all for safe.
-        root.finish_dirs(dirs, sync, |error| self.remark_unset(error));
+        match root.finish_dirs(&mut directories, sync, |error| self.remark_unset(error)) {
+            Err(error) if self.may_wait(&error, waits) => {
+                let receiver = self.clone();
+                return self.try_again(&error, move || receiver.finish_directories(directories, rooms, waits + 1));
+            }
+            Err(error) => self.remark_unset(&error),
+            Ok(()) => {}
+        }
+        drop(rooms);
+        // Only now is the end said: with it the sender takes all for safe.
+        self.feed(|ledger| ledger.on_wound_up());
     }
 }

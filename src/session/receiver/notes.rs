@@ -33,7 +33,8 @@ pub(super) struct Notes {
 /// What a directory gets at the end.
 pub(super) struct Finish {
     pub(super) meta: DirMeta,
-    _room: Hold,
+    /// What it takes until then.
+    pub(super) room: Hold,
 }
 
 impl Receiver {
@@ -44,9 +45,11 @@ impl Receiver {
         let room = self.0.tools.account.take_for_directory(DIRECTORY_BYTES + path.as_bytes().len());
         let mut notes = self.notes();
         if let Some(room) = room {
-            notes.directories.insert(path.clone(), Finish { meta, _room: room });
+            notes.directories.insert(path.clone(), Finish { meta, room });
         } else if !std::mem::replace(&mut notes.lacks_directories, true) {
-            let text = "too many new directories at once: some do not get their time and mode; the same command again sets them";
+            // The same command again would meet the same directories in the same order.
+            let text = "too many directories in one job: some do not get their time and mode; a job for each part of the \
+                tree sets them";
             self.0.tools.observer.event(Event::Note(text.to_owned()));
         }
     }

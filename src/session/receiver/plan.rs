@@ -184,11 +184,16 @@ impl Receiver {
         if !policy.blind {
             let replaces = policy.if_exists == IfExists::Replace;
             let there = if replaces { None } else { root.stat_dir(&path)? };
+            let kept = |there: &Meta| if *leaves_directories { there.mtime } else { header.mtime };
             let (mode, mtime) = match there {
                 None => (DirMode::Narrowed(header.mode), header.mtime),
+                // An earlier job has opened it, and did not come to its end.
+                Some(there) if mode::was_opened(header.mode, there.mode) => {
+                    (DirMode::Restored(mode::of_shut_again(header.mode, there.mode)), kept(&there))
+                }
                 // It is opened for what is put into it, and gets back what it had.
                 Some(there) if mode::is_shut(header.mode) && mode::is_shut(there.mode) => {
-                    (DirMode::Restored(there.mode), if *leaves_directories { there.mtime } else { header.mtime })
+                    (DirMode::Restored(there.mode), kept(&there))
                 }
                 Some(_) => (DirMode::Kept, header.mtime),
             };
@@ -243,14 +248,26 @@ impl Receiver {
         path: WirePath,
         then: impl FnOnce(&Self, &Header) + Send + 'static,
     ) {
-        let (receiver, header) = (self.clone(), header.clone());
+        self.wait_for_names(header.clone(), path, Box::new(then), 0);
+    }
+
+    fn wait_for_names(&self, header: Header, path: WirePath, then: AfterNames, waits: u32) {
+        let (receiver, asked) = (self.clone(), path.clone());
         let done = Box::new(move |result: Result<Committed, StorageError>| match result {
             Ok(_) => then(&receiver, &header),
+            // The directory is opened for that, and there may be no descriptor left.
+            Err(error) if receiver.may_wait(&error, waits) => {
+                let again = receiver.clone();
+                receiver.try_again(&error, move || again.wait_for_names(header, asked, then, waits + 1));
+            }
             Err(error) => receiver.refuse(header.id, (&error).into()),
         });
         self.0.tools.committer.submit_dir(self.0.options.root.clone(), path, done);
     }
 }
+
+/// What is done with an offer when its name is durable.
+type AfterNames = Box<dyn FnOnce(&Receiver, &Header) + Send>;
 
 /// What an offer needs.
 struct Decision {

@@ -112,7 +112,7 @@ impl Destination {
     /// # Errors
     /// As [`Destination::make_dir`].
     pub fn make_dir_for(&self, path: &WirePath, mode: u32) -> Result<bool, StorageError> {
-        self.make_dirs(path.as_bytes(), mode | mode::OWNER_BITS).map_err(failed(Op::MakeDir, path.as_path()))
+        self.make_dirs(path.as_bytes(), mode::of_open_directory(mode)).map_err(failed(Op::MakeDir, path.as_path()))
     }
 
     /// Lets the owner into a directory whose mode keeps even him out, so that what is in it can be brought up to date;

@@ -1,6 +1,6 @@
 //! Directories that are complete: their times and modes, set last, for writing into one changes its time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use rustix::io::Errno;
@@ -54,25 +54,37 @@ impl DirMeta {
 impl Destination {
     /// Sets times and modes of directories, which come in the order of their names, and makes that durable where `sync`
     /// says so. What one cannot have is told to `unset`; the others get theirs.
+    ///
+    /// # Errors
+    /// When this process has too many files open; `dirs` are those that are left then, for another time.
     pub(crate) fn finish_dirs(
         &self,
-        dirs: impl DoubleEndedIterator<Item = (WirePath, DirMeta)>,
+        dirs: &mut BTreeMap<WirePath, DirMeta>,
         sync: Sync,
         mut unset: impl FnMut(&StorageError),
-    ) {
+    ) -> Result<(), StorageError> {
         let mut changed = Changed::default();
-        // Innermost first: what a child gets must not touch a parent that is done.
-        for (path, meta) in dirs.rev() {
-            let applied = self.open_dir(&path).and_then(|dir| {
-                let applied = meta.apply(&dir).map_err(failed(Op::SetMeta, path.as_path()));
-                changed.note(path, dir);
-                applied
-            });
-            applied.unwrap_or_else(|error| unset(&error));
+        let mut result = Ok(());
+        // Innermost first: what a child gets must not touch a parent that is done, nor shut it before.
+        while let Some((path, meta)) = dirs.pop_last() {
+            match self.open_dir(&path) {
+                Ok(dir) => {
+                    let applied = meta.apply(&dir).map_err(failed(Op::SetMeta, path.as_path()));
+                    applied.unwrap_or_else(|error| unset(&error));
+                    changed.note(path, dir);
+                }
+                Err(error) if error.is_out_of_files() => {
+                    dirs.insert(path, meta);
+                    result = Err(error);
+                    break;
+                }
+                Err(error) => unset(&error),
+            }
         }
         if sync == Sync::Durable {
             changed.sync(unset);
         }
+        result
     }
 }
 
@@ -108,9 +120,11 @@ mod tests {
     use crate::storage::testing::{Place, SOME_TIME, fail_sync, heal, wire};
 
     fn finish(place: &Place, count: usize, sync: Sync) -> Vec<Op> {
-        let dirs = (0..count).map(|n| (wire(&format!("{n}")), DirMeta { mtime: SOME_TIME, mode: DirMode::Kept }));
+        let meta = DirMeta { mtime: SOME_TIME, mode: DirMode::Kept };
+        let mut dirs = (0..count).map(|n| (wire(&format!("{n}")), meta)).collect();
         let mut unset = Vec::new();
-        place.root.finish_dirs(dirs, sync, |error| unset.push(error.op));
+        place.root.finish_dirs(&mut dirs, sync, |error| unset.push(error.op)).unwrap();
+        assert!(dirs.is_empty());
         unset
     }
 

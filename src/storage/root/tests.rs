@@ -390,7 +390,8 @@ fn a_walk_leaves_a_withheld_directory_out() {
 fn a_directory_is_opened_for_its_owner_alone() {
     let place = Place::new();
     place.root.make_dir(&wire("shut")).unwrap();
-    for (before, after) in [(0o555, 0o755), (0o2511, 0o2711), (0o000, 0o700), (0o1755, 0o1755)] {
+    // The sticky bit marks that it is to be shut again.
+    for (before, after) in [(0o555, 0o1755), (0o2511, 0o3711), (0o000, 0o1700), (0o1755, 0o1755)] {
         fs::set_permissions(place.path("shut"), fs::Permissions::from_mode(before)).unwrap();
         let opened = bound_by_permissions(|| {
             place.root.open_up_dir(&wire("shut")).unwrap();
