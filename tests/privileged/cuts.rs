@@ -19,10 +19,10 @@ mod tree;
 use std::cell::Cell;
 
 use crate::support::alone::is_alone;
-use disk::Cut;
+use disk::{Cut, FileSystem};
 use judge::Counts;
 use room::{End, Journal, Role, Room};
-use scene::{FILES, SCENES, SMALL_FILES};
+use scene::{DROP_BOX, FILES, SCENES, SMALL_FILES};
 
 /// After every so many calls there is a cut.
 const EVERY: &str = "QFT_CUTS";
@@ -36,8 +36,12 @@ fn every() -> Option<u64> {
 
 /// A room, where there can be one, in the process of the test of that name alone: a tracer waits for whatever child it has.
 fn room(test: &str) -> Option<Room> {
-    match disk::missing() {
-        None => is_alone(&format!("cuts::{test}")).then(Room::new),
+    room_on(test, FileSystem::Ext4)
+}
+
+fn room_on(test: &str, kind: FileSystem) -> Option<Room> {
+    match disk::missing(kind) {
+        None => is_alone(&format!("cuts::{test}")).then(|| Room::new(kind)),
         Some(why) => {
             println!("skipped: {why}");
             None
@@ -72,7 +76,53 @@ fn what_was_reported_survives_a_power_cut_after_any_call() {
             all += counts;
         }
     }
+    for journal in [Journal::Late, Journal::Early] {
+        let counts = room.sweep(DROP_BOX, Role::Server, journal, 7, every().unwrap_or(USUALLY));
+        println!("{:16} Server receives, journal {journal:?}: {counts}", DROP_BOX.name);
+        all += counts;
+    }
     conclude("cuts", &all);
+}
+
+#[test]
+fn the_same_holds_on_other_file_systems() {
+    let Some(every) = every() else {
+        println!("skipped: other file systems are for {EVERY}");
+        return;
+    };
+    let ways = [(FileSystem::Xfs, Journal::Late), (FileSystem::Xfs, Journal::Early)];
+    for (kind, journal) in ways {
+        let Some(mut room) = room_on("the_same_holds_on_other_file_systems", kind) else { continue };
+        let mut all = Counts::default();
+        for (number, scene) in SCENES.into_iter().enumerate() {
+            for role in ROLES {
+                all += room.sweep(scene, role, journal, number as u64, every);
+            }
+        }
+        conclude(&format!("{kind:?}, journal {journal:?}"), &all);
+    }
+}
+
+#[test]
+fn what_a_cut_or_a_kill_leaves_on_xfs_is_finished_by_the_same_command() {
+    let Some(every) = every() else {
+        println!("skipped: other file systems are for {EVERY}");
+        return;
+    };
+    let Some(mut room) = room_on("what_a_cut_or_a_kill_leaves_on_xfs_is_finished_by_the_same_command", FileSystem::Xfs) else { return };
+    let mut all = Counts::default();
+    for (number, scene) in SCENES.into_iter().filter(|scene| !scene.is_dry()).enumerate() {
+        for (role, end) in
+            ROLES.into_iter().flat_map(|role| [(role, End::Power(Cut::AtOnce)), (role, End::Power(Cut::AfterJournal))])
+        {
+            let first = 1 + number as u64 % every;
+            let each = |nth| room.interrupted(scene, role, end, |call, _| call == nth);
+            for counts in (first..).step_by(every as usize).map_while(each) {
+                all += counts;
+            }
+        }
+    }
+    conclude("Xfs, cuts, and the same command again", &all);
 }
 
 #[test]
@@ -128,6 +178,22 @@ fn directories_have_their_times_though_the_connection_was_lost_after_the_last_fi
         }
     }
     conclude("connections lost after the last file", &all);
+}
+
+#[test]
+fn a_directory_that_its_owner_may_not_change_is_shut_by_the_run_after_one_that_was_killed() {
+    let Some(mut room) = room("a_directory_that_its_owner_may_not_change_is_shut_by_the_run_after_one_that_was_killed") else { return };
+    let mut all = Counts::default();
+    for name in ["first", "skip, first"] {
+        let named = Cell::new(0);
+        // All files have their names, and no directory has its mode.
+        let last = |_, call: &str| {
+            named.set(named.get() + usize::from(call.starts_with("rename")));
+            named.get() == FILES
+        };
+        all += room.interrupted(scene::named(name), Role::Client, End::Killed, last).expect("files get names");
+    }
+    conclude("a directory that is to be shut", &all);
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! A small ext4 in a file: mounted, cut off, and copied as it would be found after a power cut.
+//! A small file system in a file, usually ext4: mounted, cut off, and copied as it would be found after a power cut.
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -11,11 +11,49 @@ use std::time::Duration;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
-const BYTES: u64 = 32 << 20;
+/// What an image has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FileSystem {
+    Ext4,
+    Xfs,
+}
+
+impl FileSystem {
+    /// The program that makes it.
+    pub(crate) fn maker(self) -> &'static str {
+        match self {
+            Self::Ext4 => "mkfs.ext4",
+            Self::Xfs => "mkfs.xfs",
+        }
+    }
+
+    fn bytes(self) -> u64 {
+        match self {
+            Self::Ext4 => 32 << 20,
+            // It makes none that is smaller.
+            Self::Xfs => 300 << 20,
+        }
+    }
+
+    fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::Ext4 => &["-q", "-F", "-m", "0"],
+            Self::Xfs => &["-q", "-f"],
+        }
+    }
+
+    /// Without the kernel's own commits of its journal while a test runs.
+    fn options(self) -> &'static str {
+        match self {
+            Self::Ext4 => "loop,commit=3000,noatime",
+            // It writes its journal every 30 seconds, which no run lasts. Images of one origin have one name.
+            Self::Xfs => "loop,noatime,nouuid",
+        }
+    }
+}
+
 /// `EXT4_IOC_SHUTDOWN`, which XFS and others have by the same number.
 const SHUTDOWN: &str = "open(my $d, '<', $ARGV[0]) or die $!; ioctl($d, 0x8004587D, pack('L', $ARGV[1])) or die $!;";
-/// Without the kernel's own commits of its journal while a test runs.
-const OPTIONS: &str = "loop,commit=3000,noatime";
 
 /// So often a disk is tried to be unmounted that is in use.
 const UNMOUNTS: u32 = 1000;
@@ -35,19 +73,25 @@ pub(crate) enum Cut {
 pub(crate) struct Mounted {
     image: PathBuf,
     at: PathBuf,
+    /// What the kernel says of the device that the image is.
+    device: PathBuf,
 }
 
 impl Mounted {
     /// Makes an image.
-    pub(crate) fn format(image: &Path) {
-        File::create(image).and_then(|file| file.set_len(BYTES)).expect("an image");
-        run(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(image)).expect("mkfs.ext4 makes a file system");
+    pub(crate) fn format(image: &Path, kind: FileSystem) {
+        File::create(image).and_then(|file| file.set_len(kind.bytes())).expect("an image");
+        run(Command::new(kind.maker()).args(kind.words()).arg(image)).expect("a file system is made");
     }
 
-    pub(crate) fn mount(image: &Path, at: &Path) -> Result<Self, String> {
+    pub(crate) fn mount(image: &Path, at: &Path, kind: FileSystem) -> Result<Self, String> {
         fs::create_dir_all(at).expect("a directory");
-        run(Command::new("mount").args(["-o", OPTIONS]).arg(image).arg(at))?;
-        Ok(Self { image: image.to_owned(), at: at.to_owned() })
+        run(Command::new("mount").args(["-o", kind.options()]).arg(image).arg(at))?;
+        let source = Command::new("findmnt").args(["-n", "-o", "SOURCE", "--mountpoint"]).arg(at).output();
+        let source = source.map_err(|error| format!("findmnt: {error}"))?.stdout;
+        let source = String::from_utf8_lossy(&source).trim().trim_start_matches("/dev/").to_owned();
+        let device = Path::new("/sys/block").join(source);
+        Ok(Self { image: image.to_owned(), at: at.to_owned(), device })
     }
 
     /// What the program under test uses.
@@ -70,10 +114,8 @@ impl Mounted {
     /// Copies the image as it is at this moment, as if nothing that is on its way would arrive. `None` when that is what it
     /// was at the last copy of this number of writes.
     pub(crate) fn copy(&self, to: &Path, last: &mut Option<String>) -> bool {
-        let device = fs::metadata(&self.at).expect("mounted").dev();
-        let device = format!("/sys/dev/block/{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
         let state = || {
-            let read = |name: &str| fs::read_to_string(format!("{device}/{name}")).expect("a block device");
+            let read = |name: &str| fs::read_to_string(self.device.join(name)).expect("a block device");
             let stat: Vec<_> = read("stat").split_whitespace().map(str::to_owned).collect();
             (read("inflight").split_whitespace().all(|count| count == "0"), format!("{} {}", stat[4], stat[6]))
         };
@@ -136,17 +178,17 @@ fn run(command: &mut Command) -> Result<(), String> {
 }
 
 /// Why nothing can be mounted here, if so.
-pub(crate) fn missing() -> Option<String> {
+pub(crate) fn missing(kind: FileSystem) -> Option<String> {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let image = dir.path().join("image");
     if !rustix::process::geteuid().is_root() {
         return Some("only root mounts".to_owned());
     }
-    for (tool, word) in [("mkfs.ext4", "-V"), ("perl", "-v"), ("mount", "-V")] {
+    for (tool, word) in [(kind.maker(), "-V"), ("perl", "-v"), ("mount", "-V")] {
         if let Err(error) = Command::new(tool).arg(word).output() {
             return Some(format!("{tool}: {error}"));
         }
     }
-    Mounted::format(&image);
-    Mounted::mount(&image, &dir.path().join("at")).err()
+    Mounted::format(&image, kind);
+    Mounted::mount(&image, &dir.path().join("at"), kind).err()
 }

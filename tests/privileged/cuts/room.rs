@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::disk::{Cut, Mounted, copy_data};
+use super::disk::{Cut, FileSystem, Mounted, copy_data};
 use super::judge::{Case, Counts, events};
 use super::scene::{Scene, make_source};
 use super::tracer::{Processes, Step};
@@ -61,6 +61,7 @@ impl End {
 pub(crate) struct Room {
     processes: Processes,
     dir: TempDir,
+    kind: FileSystem,
     source: Tree,
     /// Of the server that receives and of the one that sends.
     fingerprints: [String; 2],
@@ -94,7 +95,8 @@ impl Room {
         self.broken = rule;
     }
 
-    pub(crate) fn new() -> Self {
+    /// With disks of this kind.
+    pub(crate) fn new(kind: FileSystem) -> Self {
         // Memory is quicker, and a disk is whatever keeps what it was given.
         let memory = Path::new("/dev/shm");
         let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
@@ -103,10 +105,11 @@ impl Room {
         make_source(&dir.path().join("served/src"));
         let source = tree::read(&dir.path().join("served/src"));
         let empty = dir.path().join("empty image");
-        Mounted::format(&empty);
+        Mounted::format(&empty, kind);
         let mut room = Self {
             processes: Processes::new(&dir.path().join("disk")),
             dir,
+            kind,
             source,
             fingerprints: Default::default(),
             sending: (Pid::from_raw(0), String::new()),
@@ -114,7 +117,7 @@ impl Room {
             broken: None,
         };
         for (number, home) in ["receiving", "sending"].into_iter().enumerate() {
-            let (pid, ticket) = room.serve(home, &room.path("served"), ANY_PORT);
+            let (pid, ticket) = room.serve(home, &room.path("served"), ANY_PORT, "");
             let mut ls = room.qft("client");
             let listed = ls.arg("ls").arg(&ticket).output().expect("the program runs");
             assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
@@ -159,11 +162,12 @@ impl Room {
     }
 
     /// A server that is ready, and its ticket.
-    fn serve(&mut self, home: &str, dir: &Path, listen: &str) -> (Pid, String) {
+    fn serve(&mut self, home: &str, dir: &Path, listen: &str, options: &str) -> (Pid, String) {
         let ticket = self.path("ticket");
         drop(fs::remove_file(&ticket));
         let mut command = self.qft(home);
         command.arg("serve").arg(dir).args(["-q", "-w", "1", "-l", listen, "--ticket-file"]).arg(&ticket);
+        command.args(options.split_whitespace());
         self.logged("server")(&mut command);
         let pid = self.processes.start(&mut command);
         let end = Instant::now() + DEADLINE;
@@ -191,7 +195,7 @@ impl Room {
         let image = self.path(&format!("{} image", scene.name));
         if self.templates.insert(scene.name, image.clone()).is_none() {
             copy_data(&self.path("empty image"), &image);
-            let disk = Mounted::mount(&image, &self.path("disk")).expect("it was mounted before");
+            let disk = Mounted::mount(&image, &self.path("disk"), self.kind).expect("it was mounted before");
             scene.prepare(&self.source_of(scene), &disk.tree());
         }
         image
@@ -201,13 +205,13 @@ impl Room {
     fn begin(&mut self, scene: Scene, role: Role) -> Run {
         let template = self.template(scene);
         copy_data(&template, &self.path("image"));
-        let disk = Mounted::mount(&self.path("image"), &self.path("disk")).expect("it was mounted before");
+        let disk = Mounted::mount(&self.path("image"), &self.path("disk"), self.kind).expect("it was mounted before");
         scene.unwritten.iter().for_each(|make| make(&self.source_of(scene), &disk.tree()));
         let before = tree::read(&disk.tree());
         for name in ["first.out", "again.out"] {
             drop(fs::remove_file(self.path(name)));
         }
-        let receiving = (role == Role::Server).then(|| self.receive(&disk, ANY_PORT));
+        let receiving = (role == Role::Server).then(|| self.receive(scene, &disk, ANY_PORT));
         receiving.iter().for_each(|(pid, _)| self.processes.trace(*pid));
         let command = self.client(scene, role, &disk, receiving.as_ref().map(|(_, address)| &**address));
         let client = match role {
@@ -222,8 +226,8 @@ impl Room {
         self.processes.start(&mut command)
     }
 
-    fn receive(&mut self, disk: &Mounted, listen: &str) -> (Pid, String) {
-        let (pid, ticket) = self.serve("receiving", &disk.tree(), listen);
+    fn receive(&mut self, scene: Scene, disk: &Mounted, listen: &str) -> (Pid, String) {
+        let (pid, ticket) = self.serve("receiving", &disk.tree(), listen, scene.server);
         (pid, ticket.split_once('@').expect("a ticket has a place").1.to_owned())
     }
 
@@ -250,7 +254,7 @@ impl Room {
 
     /// Mounts an image as after a cut, and holds what is there against what was said.
     fn judge(&self, run: &Run, image: &Path, exit: Option<i32>, counts: &mut Counts) {
-        let disk = Mounted::mount(image, &self.path("look")).expect("the journal is replayed");
+        let disk = Mounted::mount(image, &self.path("look"), self.kind).expect("the journal is replayed");
         let found = tree::read(&disk.tree());
         drop(disk);
         let below = |(path, node): (&String, &Node)| Some((path.strip_prefix(run.scene.of)?.to_owned(), node.clone()));
@@ -337,7 +341,7 @@ impl Room {
                 run = self.power_off(run);
                 self.judge(&run, &self.path("image"), None, &mut counts);
                 let at = self.path("disk");
-                run.disk = Some(Mounted::mount(&self.path("image"), &at).expect("the journal was replayed"));
+                run.disk = Some(Mounted::mount(&self.path("image"), &at, self.kind).expect("the journal was replayed"));
                 self.again(&mut run);
             }
             End::Killed if role == Role::Client => {
@@ -348,12 +352,12 @@ impl Room {
             End::Killed => {
                 let (pid, address) = run.receiving.take().expect("it receives");
                 self.processes.kill(pid);
-                run.receiving = Some(self.receive(run.disk(), &address));
+                run.receiving = Some(self.receive(scene, run.disk(), &address));
             }
             End::Lost => {
                 let (pid, address) = self.sending.clone();
                 self.processes.kill(pid);
-                self.sending.0 = self.serve("sending", &self.path("served"), &address).0;
+                self.sending.0 = self.serve("sending", &self.path("served"), &address, "").0;
                 self.processes.go_on();
             }
         }
@@ -368,7 +372,7 @@ impl Room {
     /// The same command again.
     fn again(&mut self, run: &mut Run) {
         if run.role == Role::Server {
-            run.receiving = Some(self.receive(run.disk(), ANY_PORT));
+            run.receiving = Some(self.receive(run.scene, run.disk(), ANY_PORT));
         }
         let command = self.client(run.scene, run.role, run.disk(), run.receiving.as_ref().map(|(_, at)| &**at));
         run.client = self.start(command, "again");

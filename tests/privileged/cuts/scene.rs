@@ -14,7 +14,9 @@ const LARGE_BYTES: usize = 2 * MIB + 12_345;
 /// More than are synced one by one.
 pub(crate) const SMALL_FILES: usize = 10;
 /// All files of the source.
-pub(crate) const FILES: usize = SMALL_FILES + 4;
+pub(crate) const FILES: usize = SMALL_FILES + 5;
+/// A directory that its owner may not change.
+const SHUT: &str = "shut";
 
 /// One kind of run.
 #[derive(Clone, Copy)]
@@ -22,6 +24,8 @@ pub(crate) struct Scene {
     pub(crate) name: &'static str,
     /// Words for the command.
     pub(crate) options: &'static str,
+    /// Words for the server that receives.
+    pub(crate) server: &'static str,
     /// The directory whose contents are sent, with a slash; nothing for all.
     pub(crate) of: &'static str,
     /// Makes what is there before, which is on the disk when the run begins.
@@ -31,7 +35,7 @@ pub(crate) struct Scene {
 }
 
 const fn scene(name: &'static str, options: &'static str, before: fn(&Path, &Path)) -> Scene {
-    Scene { name, options, of: "", before, unwritten: None }
+    Scene { name, options, server: "", of: "", before, unwritten: None }
 }
 
 pub(crate) const SCENES: [Scene; 21] = [
@@ -58,6 +62,10 @@ pub(crate) const SCENES: [Scene; 21] = [
     scene("files, not synced", "", nothing).beside(same).of("small/"),
     scene("files, skip", "--if-exists skip", other_file).of("small/"),
 ];
+
+/// A drop box: whoever sends to it learns nothing of what is there. A second run after a new start of the server brings
+/// everything again, under other names, so that only first runs are looked at.
+pub(crate) const DROP_BOX: Scene = Scene { server: "--write-only", ..scene("drop box", "", nothing) };
 
 /// The scene of that name.
 pub(crate) fn named(name: &str) -> Scene {
@@ -126,6 +134,7 @@ pub(crate) fn make_source(top: &Path) {
     write(&top.join("empty"), b"");
     write(&top.join("d/f"), &noise(20_000, 2));
     write(&top.join("d/e/g"), &noise(70_000, 3));
+    write(&top.join(SHUT).join("h"), &noise(500, 4));
     for n in 0..SMALL_FILES {
         write(&top.join(format!("small/{n}")), &noise(100 + n, 10 + n as u64));
     }
@@ -136,7 +145,13 @@ pub(crate) fn make_source(top: &Path) {
     paths.reverse();
     for (n, (path, node)) in paths.iter().enumerate() {
         let path = top.join(path);
-        let mode = if node.is_dir() { [0o755, 0o750, 0o700][n % 3] } else { [0o644, 0o600, 0o755, 0o640][n % 4] };
+        let mode = if path.ends_with(SHUT) {
+            0o500
+        } else if node.is_dir() {
+            [0o755, 0o750, 0o700][n % 3]
+        } else {
+            [0o644, 0o600, 0o755, 0o640][n % 4]
+        };
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("ours");
         set_mtime(&path, 1_500_000_000 + n as u64, 7 * n as u32);
     }
