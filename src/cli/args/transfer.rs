@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
 
+use super::super::tilde::TildePath;
 use super::{Limit, SshArgs, TrustArgs, parse_count, parse_time};
 use crate::protocol::message::IfExists;
 use crate::storage::Links;
@@ -79,7 +80,7 @@ pub(crate) struct ChoiceArgs {
     #[arg(long, value_name = "GLOB")]
     pub(crate) include: Vec<String>,
     /// Names from FILE ('-': stdin), one a line, below the one PATH [default: .]; they keep their directories
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_parser = TildePath, value_hint = ValueHint::FilePath)]
     pub(crate) files_from: Option<PathBuf>,
     /// The names of --files-from end with NUL, as 'find -print0' writes them
     #[arg(short = '0', long, visible_alias = "null", requires = "files_from")]

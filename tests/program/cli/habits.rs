@@ -107,6 +107,9 @@ fn a_tilde_behind_a_colon_or_an_option_is_the_home_directory_and_never_a_directo
     assert!(local.has("token"));
     local.qft(["ls", "--token-file=~/token", serve.ticket()]).run().exits(0);
     local.qft(["ls", "box:"]).env("QFT_TOKEN_FILE", "~/token").run().exits(0);
+    local.write("list", "f\n");
+    local.qft(["send", "--files-from=~/list", ".", "local:listed"]).run().exits(0);
+    assert!(local.has("listed/f"));
 }
 
 #[test]
