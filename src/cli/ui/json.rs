@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::super::exit::Exit;
-use super::fate::{Fate, holes};
 use super::model::{Snapshot, Speed};
+use super::outcome::{Outcome, holes};
 use super::stall::{Stall, StallNews};
 use super::tally::Tally;
 use super::text::{cause, status_key};
@@ -170,13 +170,13 @@ pub(crate) fn line(kind: &str, body: &Value) -> Vec<u8> {
 
 fn file(event: &Event) -> Option<Value> {
     Some(match event {
-        Event::Finished { file } if Fate::of(file) == Fate::Equal => {
-            json!({"path": file.path, "status": "skipped", "size": file.size, "reason": Fate::Equal.key()})
+        Event::Finished { file } if Outcome::of(file) == Outcome::Equal => {
+            json!({"path": file.path, "status": "skipped", "size": file.size, "reason": Outcome::Equal.key()})
         }
         Event::Finished { file } => json!({
             "path": file.path, "status": "done", "size": file.size, "bytes_written": file.written(),
             "bytes_resumed": file.reused(), "bytes_holes": holes(file), "why": why(file.why),
-            "fate": Fate::of(file).key(), "name": file.name(),
+            "fate": Outcome::of(file).key(), "name": file.name(),
         }),
         Event::Skipped { path, size, reason } => {
             let reason = match reason {

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::super::size::percent;
-use super::fate::Prospect;
 use super::files::{FileView, Files};
 use super::link::LinkView;
 use super::rate::{Estimator, LossWindow, eta};
@@ -301,24 +300,6 @@ impl Model {
             (Link::Connecting | Link::Up, _) => self.rate.rate().map_or(Speed::Unknown, Speed::Moving),
         }
     }
-}
-
-/// The mark of a decision, as in a dry run.
-pub(crate) fn decision(prospect: Prospect, from: u64, size: u64) -> String {
-    let mark = match prospect {
-        Prospect::New => "+ new",
-        Prospect::Rename => "+ rename",
-        Prospect::Replace => "~ replace",
-        Prospect::Update => "~ update",
-        Prospect::Compare => "? compare",
-        Prospect::Resume => return format!("» resume at {}%", percent(from, size)),
-    };
-    mark.to_owned()
-}
-
-/// Whether a name is shown at all: what was made on the way is no news.
-pub(crate) fn is_news(reason: SkipReason) -> bool {
-    reason != SkipReason::Made
 }
 
 #[cfg(test)]

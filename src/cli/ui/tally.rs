@@ -1,6 +1,7 @@
 //! Counts of a job that only its events tell.
 
-use super::fate::{self, Fate, Prospect};
+use super::decision::Prospect;
+use super::outcome::{self, Outcome};
 use crate::progress::FileProgress;
 use crate::protocol::message::Why;
 
@@ -39,15 +40,15 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(super) fn finished(&mut self, file: &FileProgress) {
-        self.hole_bytes += fate::holes(file);
-        match Fate::of(file) {
-            Fate::Sent => {}
-            Fate::Resumed => self.resumed_bytes += file.reused(),
-            Fate::Updated => {
+        self.hole_bytes += outcome::holes(file);
+        match Outcome::of(file) {
+            Outcome::Sent => {}
+            Outcome::Resumed => self.resumed_bytes += file.reused(),
+            Outcome::Updated => {
                 self.updated += 1;
                 self.matched_bytes += file.reused();
             }
-            Fate::Equal => self.equal += 1,
+            Outcome::Equal => self.equal += 1,
         }
     }
 

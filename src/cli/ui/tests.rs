@@ -1,3 +1,7 @@
+mod dry_run;
+mod json;
+mod silence;
+
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
@@ -179,90 +183,6 @@ fn quiet_prints_failures_and_nothing_else() {
 }
 
 #[test]
-fn a_dry_run_does_not_call_replaced_what_is_only_to_be_compared_or_steps_aside() {
-    let mut stage = stage(UiOptions { dry_run: true, ..options(Mode::Final) });
-    for (path, from) in [("same-size", 2048), ("longer", 1024)] {
-        let planned = Event::Planned { path: path.into(), size: 2048, from, why: Why::Update, named: None };
-        stage.ui.event(&planned, stage.now);
-    }
-    assert_eq!(stage.out.text(), "? compare          2.0 KiB  same-size\n~ update           2.0 KiB  longer\n");
-    let mut stage = self::stage(UiOptions { dry_run: true, steps_aside: true, ..options(Mode::Final) });
-    for named in [Some("f~1".to_owned()), None] {
-        let planned = Event::Planned { path: "d/f".into(), size: 2048, from: 0, why: Why::Replace, named };
-        stage.ui.event(&planned, stage.now);
-    }
-    assert_eq!(stage.out.text(), "+ rename           2.0 KiB  d/f -> f~1\n+ rename           2.0 KiB  d/f\n");
-}
-
-#[test]
-fn a_dry_run_prints_each_decision_and_the_totals() {
-    let mut stage = stage(UiOptions { dry_run: true, ..options(Mode::Final) });
-    let planned = |path: &str, why| Event::Planned { path: path.into(), size: 2048, from: 0, why, named: None };
-    for event in [planned("a", Why::New), planned("b", Why::Replace), planned("c", Why::Update)] {
-        stage.ui.event(&event, stage.now);
-    }
-    for event in all_events() {
-        stage.ui.event(&event, stage.now);
-    }
-    stage.ui.end(&Ok(Report { failed: 1, ..Report::default() }), Exit::SomeFailed, stage.now);
-    let expected = "\
-+ new              2.0 KiB  a
-~ replace          2.0 KiB  b
-~ update           2.0 KiB  c
-= same                 5 B  same
-! exists               5 B  there
-» resume at 61%      100 B  plan
-! fails                     bad: cannot be read: Permission denied\\u{1b}[2J
-";
-    assert_eq!(stage.out.text(), expected);
-    assert!(
-        stage.err.text().contains("would send 3 files, update 1, 6.0 KiB (61 B are there)"),
-        "{}",
-        stage.err.text()
-    );
-}
-
-#[test]
-fn every_line_of_json_parses_and_the_last_is_the_summary() {
-    let mut stage = stage(UiOptions { json: true, ..options(Mode::Silent) });
-    let counters = Arc::new(Counters::default());
-    counters.bytes_written.store(77, Ordering::Relaxed);
-    stage.ui.set_counters(counters);
-    stage.ui.header("-> box:", serde_json::json!({"remote": "box"}));
-    for event in all_events() {
-        stage.ui.event(&event, stage.now);
-    }
-    for tenth in 0..35 {
-        stage.ui.tick(stage.now + TICK * tenth);
-    }
-    let error = anyhow::anyhow!("the link\nis gone");
-    stage.ui.end(&Err(error), Exit::Unreachable, stage.now);
-    let text = stage.out.text();
-    let lines: Vec<serde_json::Value> =
-        text.lines().map(|line| serde_json::from_str(line).expect("one object a line")).collect();
-    assert!(text.lines().all(|line| line.starts_with("{\"v\":1,\"type\":\"")), "{text}");
-    let kinds: Vec<_> = lines.iter().map(|line| line["type"].as_str().expect("a type")).collect();
-    assert_eq!(kinds[0], "start");
-    assert_eq!(kinds.iter().filter(|kind| **kind == "file").count(), 6);
-    assert_eq!(kinds.iter().filter(|kind| **kind == "progress").count(), 3, "one a second");
-    assert_eq!(kinds[kinds.len() - 2..], ["error", "summary"]);
-    let last = &lines[lines.len() - 1];
-    assert_eq!((last["exit_code"].as_u64(), last["bytes_written"].as_u64()), (Some(4), Some(77)));
-    assert_eq!(stage.err.text(), "", "people's text is off");
-}
-
-#[test]
-fn json_of_a_finished_job_has_its_figures() {
-    let mut stage = stage(UiOptions { json: true, ..options(Mode::Silent) });
-    let report = Report { done: 3, bytes_written: 9, elapsed: Duration::from_millis(1500), ..Report::default() };
-    stage.ui.end(&Ok(report), Exit::Done, stage.now);
-    let last: serde_json::Value = serde_json::from_str(stage.out.text().trim()).expect("one line");
-    assert_eq!(last["type"], "summary");
-    assert_eq!((last["files_done"].as_u64(), last["elapsed_ms"].as_u64()), (Some(3), Some(1500)));
-    assert_eq!(last["exit_code"], 0);
-}
-
-#[test]
 fn an_interrupted_job_says_that_it_continues() {
     let mut stage = stage(options(Mode::Final));
     let counters = Arc::new(Counters::default());
@@ -297,66 +217,6 @@ fn small_buffers_are_mentioned_once_with_the_command_that_mends_it() {
     let said = stage.err.text();
     assert_eq!(said.lines().count(), 1, "{said}");
     assert!(said.contains("send") && said.ends_with("sudo sysctl -w net.core.wmem_max=8388608\n"), "{said}");
-}
-
-#[test]
-fn silence_from_the_other_side_is_mentioned_once() {
-    let mut stage = stage(options(Mode::Final));
-    for second in 0..9 {
-        stage.ui.tick(stage.now + Duration::from_secs(second));
-    }
-    assert_eq!(stage.err.text(), "no reply from 192.0.2.1:4433/udp yet (firewall? wrong port?)\n");
-}
-
-/// A job whose connection goes silent for so long, looked at each second.
-fn silence(options: UiOptions) -> Stage {
-    let mut stage = stage(options);
-    stage.ui.event(&all_events()[0], stage.now);
-    let at = |second| stage.now + Duration::from_secs(second);
-    for (second, event) in [
-        (1, None),
-        (4, Some(Event::Silent { lasted: Duration::from_secs(3), cause: SilenceCause::NoAnswer })),
-        (5, None),
-        (9, Some(Event::Silent { lasted: Duration::from_secs(8), cause: SilenceCause::NoRoute })),
-        (20, Some(Event::Answered { after: Duration::from_secs(19) })),
-    ] {
-        event.iter().for_each(|event| stage.ui.event(event, at(second)));
-        stage.ui.tick(at(second));
-    }
-    stage
-}
-
-#[test]
-fn a_silence_and_its_end_are_each_told_once_with_the_cause() {
-    let stage = silence(options(Mode::Final));
-    let expected = "\
-no answer from box for 3s; trying again
-no route to box for 8s; trying again
-box answers again after 8s
-";
-    assert_eq!(stage.err.text(), expected);
-    let stage = silence(UiOptions { json: true, ..options(Mode::Silent) });
-    let lines = stage.out.text();
-    let notes: Vec<serde_json::Value> = lines
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("one object a line"))
-        .filter(|line: &serde_json::Value| line["cause"].is_string())
-        .collect();
-    let told: Vec<_> = notes.iter().map(|note| (&note["kind"], &note["cause"], &note["stalled_ms"])).collect();
-    let [stalled, moving] = [serde_json::json!("stalled"), "moving".into()];
-    let [answer, route] = [serde_json::json!("no_answer"), "no_route".into()];
-    let [three, eight] = [serde_json::json!(3000), 8000.into()];
-    assert_eq!(told, [(&stalled, &answer, &three), (&stalled, &route, &eight), (&moving, &route, &eight)], "{lines}");
-    assert_eq!(notes[0]["text"], "no answer from box for 3s; trying again");
-}
-
-#[test]
-fn nobody_is_silent_before_the_transfer_begins() {
-    let mut stage = stage(options(Mode::Final));
-    let read = stage.now + Duration::from_secs(60);
-    stage.ui.begin(read);
-    stage.ui.tick(read + Duration::from_millis(100));
-    assert_eq!(stage.err.text(), "");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What becomes of a file, in one word each: lines, the final block, a dry run and JSON say it alike.
+//! What becomes of a file, in one word each: lines, the final block and JSON say it alike.
 
 use super::super::exit::Verb;
 use super::super::size;
@@ -8,7 +8,7 @@ use crate::protocol::message::Why;
 
 /// What has become of a file whose content was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum Outcome {
     /// All of its content was moved.
     Sent,
     /// An unfinished file was continued.
@@ -19,7 +19,7 @@ pub(crate) enum Fate {
     Equal,
 }
 
-impl Fate {
+impl Outcome {
     /// That of a file that is done.
     pub(crate) fn of(file: &FileProgress) -> Self {
         match file.why {
@@ -50,11 +50,11 @@ pub(crate) fn holes(file: &FileProgress) -> u64 {
 pub(crate) fn line(verb: Verb, file: &FileProgress) -> String {
     let (path, whole) = (shown(&file.path), size::bytes(file.size));
     let part = || format!("{} of {whole}", size::bytes(file.written()));
-    let mut text = match Fate::of(file) {
-        Fate::Sent => format!("{} {path}, {whole}", verb.past()),
-        Fate::Resumed => format!("resumed {path}, {}", part()),
-        Fate::Updated => format!("updated {path}, {}", part()),
-        Fate::Equal => format!("unchanged {path} (compared)"),
+    let mut text = match Outcome::of(file) {
+        Outcome::Sent => format!("{} {path}, {whole}", verb.past()),
+        Outcome::Resumed => format!("resumed {path}, {}", part()),
+        Outcome::Updated => format!("updated {path}, {}", part()),
+        Outcome::Equal => format!("unchanged {path} (compared)"),
     };
     match holes(file) {
         0 => {}
@@ -65,37 +65,6 @@ pub(crate) fn line(verb: Verb, file: &FileProgress) -> String {
         text.push_str(&format!(", as {}", shown(name)));
     }
     text
-}
-
-/// What a dry run finds for a file whose content would be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Prospect {
-    /// Nothing of that name is there.
-    New,
-    /// It gets another name, since its own is taken.
-    Rename,
-    /// It replaces what is there.
-    Replace,
-    /// An unfinished file would be continued.
-    Resume,
-    /// Its content would be compared with the old version's, and what differs replaced.
-    Update,
-    /// Its content would be compared, and may be the same.
-    Compare,
-}
-
-impl Prospect {
-    /// `from`: how many of its bytes are there. `steps_aside`: what exists is to stay, under its name.
-    pub(crate) fn of(why: Why, from: u64, size: u64, steps_aside: bool) -> Self {
-        match why {
-            Why::Replace | Why::Update if steps_aside => Self::Rename,
-            Why::New => Self::New,
-            Why::Replace => Self::Replace,
-            Why::Resume => Self::Resume,
-            Why::Update if from == size => Self::Compare,
-            Why::Update => Self::Update,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -109,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fate_has_one_word() {
+    fn each_outcome_has_one_word() {
         const MIB: u64 = 1 << 20;
         for (why, resumed, written, key, text) in [
             (Why::New, 0, 4 * MIB, "sent", "sent f, 4.0 MiB"),
@@ -122,25 +91,10 @@ mod tests {
             (Why::Update, 4 * MIB, 0, "equal", "unchanged f (compared)"),
         ] {
             let file = file(why, resumed, written);
-            assert_eq!((Fate::of(&file).key(), line(Verb::Send, &file).as_str()), (key, text));
+            assert_eq!((Outcome::of(&file).key(), line(Verb::Send, &file).as_str()), (key, text));
         }
         let renamed = file(Why::Replace, 0, 4 * MIB);
         renamed.set_name("f~1".into());
         assert_eq!(line(Verb::Get, &renamed), "got f, 4.0 MiB, as f~1");
-    }
-
-    #[test]
-    fn a_dry_run_says_what_is_certain() {
-        for (why, from, steps_aside, prospect) in [
-            (Why::New, 0, false, Prospect::New),
-            (Why::New, 0, true, Prospect::New),
-            (Why::Replace, 0, false, Prospect::Replace),
-            (Why::Replace, 0, true, Prospect::Rename),
-            (Why::Resume, 4, false, Prospect::Resume),
-            (Why::Update, 4, false, Prospect::Update),
-            (Why::Update, 8, false, Prospect::Compare),
-        ] {
-            assert_eq!(Prospect::of(why, from, 8, steps_aside), prospect, "{why:?} {from}");
-        }
     }
 }
