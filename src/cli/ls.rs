@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::args::LsArgs;
 use super::exit::{Complaint, Exit};
 use super::here::Here;
-use super::plan::{self, LsPlan, Place};
-use super::reach::{Reach, Reached, Wanted, explain, find, remember};
+use super::plan::{self, Place};
+use super::reach::{Reach, Reached, View, Whom, explain, find_view, remember};
 use super::remote::{Spec, below};
 use super::run::gone;
 use super::sandbox::Sandbox;
@@ -26,23 +26,15 @@ use crate::protocol::path::escape;
 
 /// Runs the command.
 pub(crate) fn run(args: &LsArgs) -> anyhow::Result<Exit> {
-    let LsPlan { spec, far, pattern } = plan::ls(args, &Here::new(std::env::var_os(REMOTE_VARIABLE)))?;
-    let dir = far.first().cloned().unwrap_or_default();
-    let shown = escape(&below(&dir, &pattern)).to_string();
-    let reach = Reach::without_files(args.timeout, &args.trust);
-    let wanted = Wanted { spec: spec.as_ref(), far, ssh: &args.ssh, trust: &args.trust, json: args.json };
-    let whom = find(wanted, &reach)?;
-    let (place, far_end, note) = (whom.place, whom.far_end, whom.note);
-    let pattern = match &far_end {
-        Some(far_end) => plan::below_far_root(vec![pattern], &far_end.names).remove(0),
-        None => pattern,
-    };
-    if args.json {
+    let plan = plan::ls(args, &Here::new(std::env::var_os(REMOTE_VARIABLE)))?;
+    let port_hint = plan.spec.as_ref().and_then(Spec::port_hint);
+    let View { whom: Whom { place, far_end, note }, reach, dir, pattern, shown } = find_view(plan, &args.query)?;
+    if args.query.json {
         Json::stdout().start("ls", json!({"path": shown, "address": place.address()}));
     } else if !args.quiet {
         say(&place.header("<-", &shown));
     }
-    spec.as_ref().and_then(Spec::port_hint).iter().chain(&note).for_each(|line| tell(line, args));
+    port_hint.iter().chain(&note).for_each(|line| tell(line, args));
     let (listed, far_end) = confined(&reach, &place, || {
         let list = async |signals| list(&place, reach.clone(), pattern, far_end.as_ref(), args, signals).await;
         (block_on(HangUps::End, list), far_end)
@@ -50,7 +42,7 @@ pub(crate) fn run(args: &LsArgs) -> anyhow::Result<Exit> {
     drop(far_end);
     let Listing { entries, problems, .. } = listed?;
     let exit = if problems.is_empty() { Exit::Done } else { Exit::SomeFailed };
-    match args.json {
+    match args.query.json {
         true => print_json(&dir, &entries, &problems, exit)?,
         false => print(&dir, &entries, args.long)?,
     }
@@ -102,7 +94,7 @@ async fn list(
 
 /// Says something beside the listing.
 fn tell(line: &str, args: &LsArgs) {
-    match args.json {
+    match args.query.json {
         true => Json::stdout().note("text", json!({ "text": line })),
         false if args.quiet => {}
         false => say(line),

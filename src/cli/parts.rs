@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use super::args::PartsArgs;
 use super::exit::{Complaint, Exit};
 use super::here::Here;
-use super::plan::{self, LsPlan, forgotten_colon};
-use super::reach::{Reach, Reached, Wanted, explain, find};
+use super::plan::{self, forgotten_colon};
+use super::reach::{Reached, View, explain, find_view};
 use super::remote::{Spec, below, is_remote, local_path};
 use super::run::gone;
 use super::signals::{HangUps, block_on};
@@ -45,7 +45,7 @@ struct Row {
 /// Runs the command.
 pub(crate) fn run(args: &PartsArgs) -> anyhow::Result<Exit> {
     let place = args.place.as_deref().unwrap_or_else(|| OsStr::new("."));
-    if args.json {
+    if args.query.json {
         Json::stdout().start("parts", json!({"path": text(place.as_bytes()), "remove": args.remove}));
     }
     let listing = match is_remote(place) {
@@ -63,7 +63,7 @@ pub(crate) fn run(args: &PartsArgs) -> anyhow::Result<Exit> {
     };
     let failed = listing.problems.len() + listing.parts.iter().filter(|row| row.failure().is_some()).count();
     let exit = if failed == 0 { Exit::Done } else { Exit::SomeFailed };
-    match args.json {
+    match args.query.json {
         true => listing.write_json(exit, args)?,
         false => listing.write(args)?,
     }
@@ -103,20 +103,13 @@ fn here(place: &Path, args: &PartsArgs) -> anyhow::Result<Listing> {
 
 /// Those of a remote that this machine may know of.
 fn there(place: &OsStr, args: &PartsArgs) -> anyhow::Result<Listing> {
-    let LsPlan { spec, far, pattern } = plan::remote_place(place, &args.ssh)?;
-    if let Some(Spec::Local { path }) = &spec {
+    let plan = plan::remote_place(place, &args.query.ssh)?;
+    if let Some(Spec::Local { path }) = &plan.spec {
         return here(&local_path(path)?, args);
     }
-    let dir = far.first().cloned().unwrap_or_default();
-    let reach = Reach::without_files(args.timeout, &args.trust);
-    let wanted = Wanted { spec: spec.as_ref(), far, ssh: &args.ssh, trust: &args.trust, json: args.json };
-    let whom = find(wanted, &reach)?;
-    let pattern = match &whom.far_end {
-        Some(far_end) => plan::below_far_root(vec![pattern], &far_end.names).remove(0),
-        None => pattern,
-    };
-    if !args.json && !args.quiet {
-        say(&whom.place.header("<-", &escape(&below(&dir, &pattern)).to_string()));
+    let View { whom, reach, pattern, shown, .. } = find_view(plan, &args.query)?;
+    if !args.query.json && !args.quiet {
+        say(&whom.place.header("<-", &shown));
         whom.note.iter().for_each(|line| say(line));
     }
     let plain = pattern.strip_suffix(b"/").unwrap_or(&pattern);

@@ -23,12 +23,18 @@ use crate::client::PingReport;
 /// Runs the command.
 pub(crate) fn run(args: &PingArgs) -> anyhow::Result<Exit> {
     let named = args.remote.clone().or_else(|| std::env::var_os(REMOTE_VARIABLE).filter(|value| !value.is_empty()));
-    let (spec, trust) = parse_with_port(named.as_deref(), &args.trust)?;
-    let reach = Reach::without_files(args.timeout, &trust);
-    let wanted = Wanted { spec: spec.as_ref(), far: vec![Vec::new()], ssh: &args.ssh, trust: &trust, json: args.json };
+    let (spec, trust) = parse_with_port(named.as_deref(), &args.query.trust)?;
+    let reach = Reach::without_files(args.query.timeout, &trust);
+    let wanted = Wanted {
+        spec: spec.as_ref(),
+        far: vec![Vec::new()],
+        ssh: &args.query.ssh,
+        trust: &trust,
+        json: args.query.json,
+    };
     let whom = find(wanted, &reach)?;
     let (place, far_end) = (whom.place, whom.far_end);
-    let mut json = args.json.then(Json::stdout);
+    let mut json = args.query.json.then(Json::stdout);
     if let Some(json) = &mut json {
         json.start("ping", json!({ "address": place.address() }));
     }

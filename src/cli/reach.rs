@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-pub(crate) use self::find::{Wanted, find};
+pub(crate) use self::find::{View, Wanted, Whom, find, find_view};
 use self::local::Local;
 pub(crate) use self::local::Missing;
 use super::args::{JobArgs, Limit, TrustArgs};

@@ -25,7 +25,7 @@ pub(crate) use self::remote::{AddArgs, NamedArgs, RemoteAction, RemoteArgs, Rena
 pub(crate) use self::serve::{LogFormat, ServeArgs};
 pub(crate) use self::show::{
     AskingShell, CompleteArgs, CompletionsArgs, ConfigArgs, DoctorArgs, IdArgs, LsArgs, ManArgs, PartsArgs, PingArgs,
-    StatusArgs,
+    QueryArgs, StatusArgs,
 };
 pub(crate) use self::ssh::SshArgs;
 use self::texts::{
@@ -118,13 +118,13 @@ impl Command {
         match self {
             Self::Send(args) => args.job.output.json,
             Self::Get(args) => args.job.output.json,
-            Self::Ls(args) => args.json,
-            Self::Parts(args) => args.json,
+            Self::Ls(args) => args.query.json,
+            Self::Parts(args) => args.query.json,
             Self::Serve(args) => args.json,
             Self::Status(args) => args.json,
             Self::Peers(args) => args.json(),
             Self::Remote(args) => args.json(),
-            Self::Ping(args) => args.json,
+            Self::Ping(args) => args.query.json,
             Self::Doctor(args) => args.json,
             Self::Id(args) => args.json,
             Self::Cert(args) => args.json,

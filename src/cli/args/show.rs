@@ -12,6 +12,21 @@ use super::super::tilde::TildePath;
 use super::{SshArgs, TrustArgs, parse_count, parse_time};
 use crate::protocol::PROBE_MILLIS_MAX;
 
+/// What every command can be told that asks a remote and moves no file.
+#[derive(Debug, Args)]
+pub(crate) struct QueryArgs {
+    /// Give up when the remote has not answered for TIME (30s, 5m, 2h), 0 = never
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
+    pub(crate) timeout: Duration,
+    /// One JSON event a line on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+    #[command(flatten)]
+    pub(crate) ssh: SshArgs,
+}
+
 /// `qft ls`.
 #[derive(Debug, Args)]
 pub(crate) struct LsArgs {
@@ -33,19 +48,11 @@ pub(crate) struct LsArgs {
     /// Likewise.
     #[arg(short = '1', hide = true)]
     pub(crate) one_a_line: bool,
-    /// Give up when the remote has not answered for TIME (30s, 5m, 2h), 0 = never
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
-    pub(crate) timeout: Duration,
-    /// One JSON event a line on stdout
-    #[arg(long)]
-    pub(crate) json: bool,
     /// Errors only (and the names)
     #[arg(short = 'q', long)]
     pub(crate) quiet: bool,
     #[command(flatten)]
-    pub(crate) trust: TrustArgs,
-    #[command(flatten)]
-    pub(crate) ssh: SshArgs,
+    pub(crate) query: QueryArgs,
 }
 
 /// `qft parts`.
@@ -60,19 +67,11 @@ pub(crate) struct PartsArgs {
     /// Only those that were not written to for TIME (12h, 7d)
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) older: Option<Duration>,
-    /// Give up when the remote has not answered for TIME (30s, 5m, 2h), 0 = never
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
-    pub(crate) timeout: Duration,
-    /// One JSON event a line on stdout
-    #[arg(long)]
-    pub(crate) json: bool,
     /// Errors only (and the names)
     #[arg(short = 'q', long)]
     pub(crate) quiet: bool,
     #[command(flatten)]
-    pub(crate) trust: TrustArgs,
-    #[command(flatten)]
-    pub(crate) ssh: SshArgs,
+    pub(crate) query: QueryArgs,
 }
 
 /// `qft ping`.
@@ -84,16 +83,8 @@ pub(crate) struct PingArgs {
     /// Round trips to measure (at most 20)
     #[arg(short = 'c', long, value_name = "N", default_value = "5", value_parser = parse_count)]
     pub(crate) count: NonZeroUsize,
-    /// Give up when the remote has not answered for TIME (30s, 5m, 2h), 0 = never
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
-    pub(crate) timeout: Duration,
-    /// One JSON event a line on stdout
-    #[arg(long)]
-    pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) trust: TrustArgs,
-    #[command(flatten)]
-    pub(crate) ssh: SshArgs,
+    pub(crate) query: QueryArgs,
 }
 
 /// `qft doctor`.

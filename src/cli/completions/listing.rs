@@ -18,7 +18,7 @@ use super::super::args::{Command, HostKeyArg, LsArgs};
 use super::super::config;
 use super::super::here::Here;
 use super::super::plan::{self, LsPlan};
-use super::super::reach::{Reach, Reached, Wanted, find};
+use super::super::reach::{Reached, View, find_view};
 use super::super::remote::Spec;
 use super::super::send::REMOTE_VARIABLE;
 use super::super::ssh::without_questions;
@@ -82,12 +82,14 @@ fn ask(line: &[OsString]) -> Option<Vec<Name>> {
     if !may_be_asked(plan.spec.as_ref(), is_far) {
         return None;
     }
-    args.trust.host_key = HostKeyArg::Strict;
+    args.query.trust.host_key = HostKeyArg::Strict;
     let wait = if is_far { SSH_WAIT } else { SERVER_WAIT };
     if is_far {
-        args.ssh.rsh = Some(without_questions(args.ssh.rsh.as_deref(), SSH_WAIT)?);
-        args.timeout = SSH_WAIT;
+        args.query.ssh.rsh = Some(without_questions(args.query.ssh.rsh.as_deref(), SSH_WAIT)?);
+        args.query.timeout = SSH_WAIT;
     }
+    // Nobody can be asked, and nothing is to be said.
+    args.query.json = true;
     let (names, asked) = mpsc::channel();
     let list = move || drop(list(&args, plan, &names));
     std::thread::Builder::new().name("qft-completions".to_owned()).spawn(list).ok()?;
@@ -105,14 +107,7 @@ fn may_be_asked(spec: Option<&Spec>, is_far: bool) -> bool {
 }
 
 fn list(args: &LsArgs, plan: LsPlan, names: &mpsc::Sender<Vec<Name>>) -> anyhow::Result<()> {
-    let LsPlan { spec, far, pattern } = plan;
-    let reach = Reach::without_files(args.timeout, &args.trust);
-    let wanted = Wanted { spec: spec.as_ref(), far, ssh: &args.ssh, trust: &args.trust, json: true };
-    let whom = find(wanted, &reach)?;
-    let pattern = match &whom.far_end {
-        Some(far_end) => plan::below_far_root(vec![pattern], &far_end.names).remove(0),
-        None => pattern,
-    };
+    let View { whom, reach, pattern, .. } = find_view(plan, &args.query)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let listed = runtime.block_on(async {
         let reached = Reached::open(&whom.place, reach).await?;

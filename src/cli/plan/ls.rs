@@ -31,10 +31,10 @@ pub(crate) fn ls(args: &LsArgs, here: &Here) -> Result<LsPlan, Complaint> {
     }
     if !path.is_empty() && remote::is_remote(&path) {
         let last = remote::parse(&path)?;
-        let spec = through_ssh(named(Some(last), args.from.as_deref(), env)?, &args.ssh)?;
+        let spec = through_ssh(named(Some(last), args.from.as_deref(), env)?, &args.query.ssh)?;
         return ls_of(spec, Vec::new());
     }
-    ls_of(through_ssh(named(None, args.from.as_deref(), env)?, &args.ssh)?, path.into_encoded_bytes())
+    ls_of(through_ssh(named(None, args.from.as_deref(), env)?, &args.query.ssh)?, path.into_encoded_bytes())
 }
 
 /// Resolves a place on a remote, as `qft ls` would without other options.

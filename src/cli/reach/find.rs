@@ -3,11 +3,11 @@
 use std::num::NonZeroU16;
 use std::path::Path;
 
-use super::super::args::{JobArgs, SshArgs, TrustArgs};
+use super::super::args::{JobArgs, QueryArgs, SshArgs, TrustArgs};
 use super::super::ask::{Manner, Stranger, introduce};
 use super::super::exit::Complaint;
-use super::super::plan::{self, Found, Place, Standing};
-use super::super::remote::Spec;
+use super::super::plan::{self, Found, LsPlan, Place, Standing};
+use super::super::remote::{Spec, below};
 use super::super::ssh::{Asked, FarEnd};
 use super::Reach;
 use crate::protocol::path::escape;
@@ -72,6 +72,35 @@ pub(crate) fn find(wanted: Wanted<'_>, reach: &Reach) -> anyhow::Result<Whom> {
     };
     let far_end = FarEnd::start(&asked)?;
     Ok(Whom { place: far_end.place(), far_end: Some(far_end), note: None })
+}
+
+/// A place on a remote that is to be looked at.
+pub(crate) struct View {
+    /// Whose.
+    pub(crate) whom: Whom,
+    /// How it is reached.
+    pub(crate) reach: Reach,
+    /// The directory that all names are below, for a far end behind ssh; empty elsewhere.
+    pub(crate) dir: Vec<u8>,
+    /// What is asked for.
+    pub(crate) pattern: Vec<u8>,
+    /// Both as they were typed, escaped.
+    pub(crate) shown: String,
+}
+
+/// Finds the remote of a place that is to be looked at.
+pub(crate) fn find_view(plan: LsPlan, query: &QueryArgs) -> anyhow::Result<View> {
+    let LsPlan { spec, far, pattern } = plan;
+    let dir = far.first().cloned().unwrap_or_default();
+    let shown = escape(&below(&dir, &pattern)).to_string();
+    let reach = Reach::without_files(query.timeout, &query.trust);
+    let wanted = Wanted { spec: spec.as_ref(), far, ssh: &query.ssh, trust: &query.trust, json: query.json };
+    let whom = find(wanted, &reach)?;
+    let pattern = match &whom.far_end {
+        Some(far_end) => plan::below_far_root(vec![pattern], &far_end.names).remove(0),
+        None => pattern,
+    };
+    Ok(View { whom, reach, dir, pattern, shown })
 }
 
 /// Finds a server that runs already: among the known ones, or by asking. Gives what is to be said about it.
