@@ -195,7 +195,9 @@ impl Observer {
     }
 
     /// A file's content begins to move.
-    pub(crate) fn started(&self, file: &Arc<FileProgress>) {
+    /// A file's content begins to move. `untold` bytes of it were written over a connection that did not live to tell of them.
+    pub(crate) fn started(&self, file: &Arc<FileProgress>, untold: u64) {
+        Counters::add(&self.counters.bytes_written, untold);
         self.event(Event::Started(file.clone()));
     }
 

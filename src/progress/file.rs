@@ -26,6 +26,10 @@ pub struct FileProgress {
     pub source: Option<String>,
     /// Bytes that earlier attempts of the same job wrote.
     earlier: AtomicU64,
+    /// Most of what is there that was so before the job.
+    reused_max: AtomicU64,
+    /// What its content was when the job first asked for it.
+    first_why: OnceLock<Why>,
     written: AtomicU64,
     phase: AtomicU8,
     begun: AtomicBool,
@@ -49,7 +53,22 @@ impl FileProgress {
     pub fn new(path: String, size: u64, resumed: u64, why: Why) -> Self {
         let (earlier, written, phase) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU8::new(0));
         let (since, begun, name) = (Instant::now(), AtomicBool::new(false), OnceLock::new());
-        Self { path, size, resumed, why, since, source: None, earlier, written, phase, begun, name }
+        let (reused_max, first_why) = (AtomicU64::new(u64::MAX), OnceLock::new());
+        Self {
+            path,
+            size,
+            resumed,
+            why,
+            since,
+            source: None,
+            earlier,
+            reused_max,
+            first_why,
+            written,
+            phase,
+            begun,
+            name,
+        }
     }
 
     /// The same, of which the sending end knows where it has it.
@@ -77,17 +96,30 @@ impl FileProgress {
     /// Bytes that were there before the job and stayed: those that proved wrong were written again.
     pub fn reused(&self) -> u64 {
         let there = self.resumed.min(self.size.saturating_sub(self.written()));
-        there.saturating_sub(self.earlier.load(Ordering::Relaxed))
+        let before = there.saturating_sub(self.earlier.load(Ordering::Relaxed));
+        before.min(self.reused_max.load(Ordering::Relaxed))
     }
 
-    /// Content bytes that the receiver has written in the whole job.
+    /// Content bytes that the receiver has written in the whole job, over all of its connections.
     pub(crate) fn written_in_all(&self) -> u64 {
         self.earlier.load(Ordering::Relaxed) + self.written()
     }
 
-    /// Goes on where `before`, the same file of the same job, was lost.
-    pub(crate) fn follow(&self, before: &Self) {
-        self.earlier.store(before.written_in_all(), Ordering::Relaxed);
+    /// What its content was when the job first asked for it: after a lost connection the job continues its own work.
+    pub fn first_why(&self) -> Why {
+        self.first_why.get().copied().unwrap_or(self.why)
+    }
+
+    /// Goes on where `before`, the same file of the same job, was lost. Gives how many bytes `before` wrote that its
+    /// connection did not live to tell: what is there is either from before the job, or of its own writing.
+    pub(crate) fn follow(&self, before: &Self) -> u64 {
+        let (written, reused) = (before.written_in_all(), before.reused());
+        let untold = self.resumed.saturating_sub(written).saturating_sub(reused);
+        self.earlier.store(written + untold, Ordering::Relaxed);
+        self.reused_max.store(reused, Ordering::Relaxed);
+        // It follows once.
+        let _ = self.first_why.set(before.first_why());
+        untold
     }
 
     /// Bytes of its content that are not known to be there.

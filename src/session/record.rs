@@ -56,12 +56,8 @@ impl Record {
 
     /// A file's content begins to move.
     pub(crate) fn started(&self, observer: &Observer, file: &Arc<FileProgress>) {
-        if let Some(mut kept) = self.kept()
-            && let Some(before) = kept.moving.insert(file.path.clone(), file.clone())
-        {
-            file.follow(&before);
-        }
-        observer.started(file);
+        let before = self.kept().and_then(|mut kept| kept.moving.insert(file.path.clone(), file.clone()));
+        observer.started(file, before.map_or(0, |before| file.follow(&before)));
     }
 
     /// A file is committed.
@@ -137,6 +133,24 @@ mod tests {
         record.finished(&observer, &name(), &last);
         let counters = observer.counters();
         assert_eq!((Counters::read(&counters.bytes_written), Counters::read(&counters.bytes_resumed)), (90, 10));
+    }
+
+    #[test]
+    fn what_a_lost_connection_did_not_live_to_tell_is_of_this_job_too() {
+        for (first, why) in [(0, Why::New), (10, Why::Resume)] {
+            let (record, (observer, _events)) = (Record::of_job(), Observer::new());
+            let file = Arc::new(FileProgress::new("a".into(), 100, first, why));
+            record.started(&observer, &file);
+            observer.written(&file, 20);
+            // The receiver had written 15 more.
+            let last = start(&record, &observer, first + 35);
+            assert_eq!((last.reused(), last.written_in_all(), last.first_why()), (first, 35, why));
+            observer.written(&last, 65 - first);
+            record.finished(&observer, &name(), &last);
+            let counters = observer.counters();
+            let totals = [&counters.bytes_written, &counters.bytes_resumed].map(Counters::read);
+            assert_eq!(totals, [100 - first, first]);
+        }
     }
 
     #[test]

@@ -109,7 +109,10 @@ fn what_a_cut_or_a_kill_leaves_on_xfs_is_finished_by_the_same_command() {
         println!("skipped: other file systems are for {EVERY}");
         return;
     };
-    let Some(mut room) = room_on("what_a_cut_or_a_kill_leaves_on_xfs_is_finished_by_the_same_command", FileSystem::Xfs) else { return };
+    let Some(mut room) = room_on("what_a_cut_or_a_kill_leaves_on_xfs_is_finished_by_the_same_command", FileSystem::Xfs)
+    else {
+        return;
+    };
     let mut all = Counts::default();
     for (number, scene) in SCENES.into_iter().filter(|scene| !scene.is_dry()).enumerate() {
         for (role, end) in
@@ -182,7 +185,10 @@ fn directories_have_their_times_though_the_connection_was_lost_after_the_last_fi
 
 #[test]
 fn a_directory_that_its_owner_may_not_change_is_shut_by_the_run_after_one_that_was_killed() {
-    let Some(mut room) = room("a_directory_that_its_owner_may_not_change_is_shut_by_the_run_after_one_that_was_killed") else { return };
+    let Some(mut room) = room("a_directory_that_its_owner_may_not_change_is_shut_by_the_run_after_one_that_was_killed")
+    else {
+        return;
+    };
     let mut all = Counts::default();
     for name in ["first", "skip, first"] {
         let named = Cell::new(0);

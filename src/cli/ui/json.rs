@@ -174,9 +174,9 @@ fn file(event: &Event) -> Option<Value> {
             json!({"path": file.path, "status": "skipped", "size": file.size, "reason": Outcome::Equal.key()})
         }
         Event::Finished { file } => json!({
-            "path": file.path, "status": "done", "size": file.size, "bytes_written": file.written(),
-            "bytes_resumed": file.reused(), "bytes_holes": holes(file), "why": why(file.why),
-            "fate": Outcome::of(file).key(), "name": file.name(),
+            "path": file.path, "status": "done", "size": file.size, "bytes_written": file.written_in_all(),
+            "bytes_resumed": file.reused(), "bytes_holes": holes(file), "why": why(file.first_why()),
+            "outcome": Outcome::of(file).key(), "name": file.name(),
         }),
         Event::Skipped { path, size, reason } => {
             let reason = match reason {

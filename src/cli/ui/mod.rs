@@ -243,7 +243,8 @@ impl Ui {
         if let Some(json) = &mut self.json {
             json.stall(news, text.as_deref());
         }
-        let is_seen = matches!(self.printer.face, Face::Bars(_)) && self.connected;
+        // What is over soon leaves no line.
+        let is_seen = matches!(&self.printer.face, Face::Bars(slots) if slots.tells_stalls());
         if let Some(text) = text.filter(|_| self.speaks() && !is_seen) {
             self.printer.line(&text);
         }

@@ -144,6 +144,14 @@ impl Snapshot {
             false => percent(self.bytes_there, self.bytes_found),
         }
     }
+
+    /// The file that is all of the job, while its content moves.
+    pub(crate) fn only_file(&self) -> Option<&FileView> {
+        match self.files.as_slice() {
+            [only] if self.scan_ended && self.files_found == 1 => Some(only),
+            _ => None,
+        }
+    }
 }
 
 impl Model {

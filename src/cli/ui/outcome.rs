@@ -20,13 +20,13 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    /// That of a file that is done.
+    /// That of a file that is done, by what it was when the job first asked for it.
     pub(crate) fn of(file: &FileProgress) -> Self {
-        match file.why {
-            Why::Update if file.written() == 0 => Self::Equal,
+        match file.first_why() {
+            Why::Update if file.written_in_all() == 0 => Self::Equal,
             Why::Update if file.reused() > 0 => Self::Updated,
-            Why::Resume => Self::Resumed,
-            Why::New | Why::Replace | Why::Update => Self::Sent,
+            Why::Resume if file.reused() > 0 => Self::Resumed,
+            Why::New | Why::Replace | Why::Update | Why::Resume => Self::Sent,
         }
     }
 
@@ -49,7 +49,7 @@ pub(crate) fn holes(file: &FileProgress) -> u64 {
 /// The line of a file that is done: `sent a.jpg, 2.9 MiB`.
 pub(crate) fn line(verb: Verb, file: &FileProgress) -> String {
     let (path, whole) = (shown(&file.path), size::bytes(file.size));
-    let part = || format!("{} of {whole}", size::bytes(file.written()));
+    let part = || format!("{} of {whole}", size::bytes(file.written_in_all()));
     let mut text = match Outcome::of(file) {
         Outcome::Sent => format!("{} {path}, {whole}", verb.past()),
         Outcome::Resumed => format!("resumed {path}, {}", part()),

@@ -1,4 +1,4 @@
-//! Bars on a terminal: a slot for each file that takes a while, and two footer lines.
+//! Bars on a terminal: a slot for each file that takes a while, and two footer lines; of a job of one file that is one row.
 //!
 //! One caller draws ten times a second; nothing else touches indicatif. The number of lines only grows, so
 //! the cursor may move instead of clearing lines (no flicker). Files that live shorter than [`SLOT_AFTER`]
@@ -84,6 +84,11 @@ impl Slots {
         self.screen.rest();
     }
 
+    /// Whether the footer says why nothing moves.
+    pub(crate) fn tells_stalls(&self) -> bool {
+        self.screen.is_ours() && self.screen.size().1 >= COLUMNS_SLOTS
+    }
+
     /// Takes the bars off the screen and prints what waits; lines printed after this stay.
     pub(crate) fn close(&mut self) {
         self.take_down();
@@ -140,9 +145,11 @@ impl Bars {
     }
 
     fn draw(&mut self, look: &Snapshot) {
-        self.assign(&look.files, look.announced);
+        // The row of the job is that of its only file.
+        let files = if look.only_file().is_some() { &[][..] } else { &look.files };
+        self.assign(files, look.announced);
         for slot in &self.slots {
-            let view = look.files.iter().find(|view| Some(&view.file.path) == slot.path.as_ref());
+            let view = files.iter().find(|view| Some(&view.file.path) == slot.path.as_ref());
             self.layout.show_file(&slot.bar, view);
         }
         self.layout.show_totals(&self.totals, look);

@@ -60,24 +60,28 @@ impl Layout {
             bar.set_message(" ");
             return;
         };
-        bar.set_style(self.bar_style("  ", view.doing == Doing::Stalled));
-        bar.set_length(view.file.size);
-        bar.set_position(view.there);
-        bar.set_prefix(fit(&view.file.path, self.name_columns()));
-        bar.set_message(self.file_columns(view));
+        let left = rate::eta(view.file.size - view.there, view.rate);
+        self.show_row(bar, view, view.rate, left);
     }
 
-    fn file_columns(self, view: &FileView) -> String {
+    /// The row of a file that moves at this rate.
+    fn show_row(self, bar: &ProgressBar, view: &FileView, rate: Option<f64>, left: Option<Duration>) {
+        bar.set_style(self.bar_style("  ", view.doing == Doing::Stalled));
+        fill(bar, view.there, view.file.size, true);
+        bar.set_prefix(fit(&view.file.path, self.name_columns()));
+        bar.set_message(self.file_columns(view, rate, left));
+    }
+
+    fn file_columns(self, view: &FileView, rate: Option<f64>, left: Option<Duration>) -> String {
         let percent = size::percent(view.there, view.file.size);
+        // What was there is often compared while the rest comes in, and then it is the rate that is of use.
+        let is_moving = view.doing == Doing::Moving || (view.doing == Doing::Checking && rate.is_some_and(moves));
+        let left = left.filter(|_| is_moving).map(size::rough);
         let rate = match view.doing {
-            Doing::Checking => "checking".to_owned(),
+            Doing::Checking if !is_moving => "checking".to_owned(),
+            Doing::Moving | Doing::Checking => rate.map_or_else(String::new, size::rate),
             Doing::Saving => "saving".to_owned(),
             Doing::Stalled => STALLED.to_owned(),
-            Doing::Moving => view.rate.map_or_else(String::new, size::rate),
-        };
-        let left = match view.doing {
-            Doing::Moving => rate::eta(view.file.size - view.there, view.rate).map(size::rough),
-            Doing::Checking | Doing::Saving | Doing::Stalled => None,
         };
         let is_resumed = view.file.resumed > 0 && view.age < RESUMED_SHOWN && view.doing != Doing::Stalled;
         if is_resumed && self.columns >= COLUMNS_ALL {
@@ -87,11 +91,12 @@ impl Layout {
         self.columns_of(percent, (view.there, view.file.size), &rate, Some(left.unwrap_or_default()))
     }
 
-    /// The columns behind a bar, each with a fixed width so that bars do not jump.
+    /// The columns behind a bar, each with a fixed width so that bars do not jump. Of nothing there are no sizes.
     fn columns_of(self, percent: u64, (part, whole): (u64, u64), rate: &str, left: Option<String>) -> String {
         let mut line = format!("{percent:>3}%");
         if self.columns >= COLUMNS_SIZES {
-            line.push_str(&format!("  {:>15}", size::pair(part, whole)));
+            let sizes = if whole == 0 { String::new() } else { size::pair(part, whole) };
+            line.push_str(&format!("  {sizes:>15}"));
         }
         line.push_str(&format!("  {rate:>10}"));
         if let Some(left) = left.filter(|_| self.columns >= COLUMNS_ALL) {
@@ -100,7 +105,15 @@ impl Layout {
         line
     }
 
+    /// The row of the whole job. That of a job of one file is the file's, which would have the same figures.
     pub(super) fn show_totals(self, bar: &ProgressBar, look: &Snapshot) {
+        if let Some(view) = look.only_file().filter(|_| self.columns >= COLUMNS_SLOTS) {
+            let rate = match look.speed {
+                Speed::Moving(rate) => Some(rate),
+                _ => None,
+            };
+            return self.show_row(bar, view, rate, look.eta);
+        }
         let more = if look.scan_ended { "" } else { "+" };
         let files = format!("{}/{}{more}", size::count(look.files_settled), size::count(look.files_found));
         let percent = look.percent();
@@ -119,8 +132,7 @@ impl Layout {
             message = format!("{percent:>3}%");
         }
         bar.set_style(self.bar_style("", look.speed.is_still()));
-        bar.set_length(look.bytes_found);
-        bar.set_position(look.bytes_there);
+        fill(bar, look.bytes_there, look.bytes_found, look.scan_ended);
         bar.set_prefix(files);
         bar.set_message(message);
     }
@@ -145,7 +157,7 @@ impl Layout {
             parts.push(format!("{} announced", size::count(look.announced)));
         }
         if look.bytes_resumed > 0 {
-            parts.push(format!("resumed {}", size::bytes(look.bytes_resumed)));
+            parts.push(format!("{} were there", size::bytes(look.bytes_resumed)));
         }
         if look.tally.same > 0 {
             parts.push(format!("{} same", size::count(look.tally.same)));
@@ -157,6 +169,18 @@ impl Layout {
         }
         format!(" {}", join_within(&parts, "  ", self.columns.saturating_sub(2)))
     }
+}
+
+/// Fills a bar. indicatif draws that of nothing full, which it is only if there is no more to come.
+fn fill(bar: &ProgressBar, part: u64, whole: u64, is_all: bool) {
+    let (part, whole) = if whole == 0 { (u64::from(is_all), 1) } else { (part, whole) };
+    bar.set_length(whole);
+    bar.set_position(part);
+}
+
+/// Whether a rate is one that is shown as more than nothing.
+fn moves(rate: f64) -> bool {
+    rate >= 1.0
 }
 
 /// The rate, or that there is none. Why and for how long is said below.

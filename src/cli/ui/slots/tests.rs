@@ -92,7 +92,7 @@ fn the_screen_at_80_by_24() {
             "  …26/raw/IMG_0042.dng ━━━╸──────────  26%    11.0/42.0 MiB    41 MiB/s      0s",
             "  backup.tar           ━━━━━━━━━━━━━━ 100%    12.0/12.0 GiB      saving",
             " 214/10,000 files      ━━━╸──────────  24%       31/128 GiB    97 MiB/s  17m05s",
-            " rtt 182 ms  loss 1.3%  3 active  resumed 8.0 GiB  2 same  0 failed",
+            " rtt 182 ms  loss 1.3%  3 active  8.0 GiB were there  2 same  0 failed",
         ]
     );
 }
@@ -155,6 +155,63 @@ fn an_unfinished_scan_shows_its_plus() {
 }
 
 #[test]
+fn a_job_of_one_file_is_one_row() {
+    let mut stage = Stage::new(24, 80, 16);
+    let one = |doing| {
+        let file = FileView { doing, ..view("holiday.mp4", 2 << 30, 1_310 * MIB, 9000) };
+        Snapshot { files_settled: 0, files_found: 1, bytes_resumed: 0, tally: Tally::default(), ..look(vec![file]) }
+    };
+    stage.slots.draw(&one(Doing::Moving));
+    assert_eq!(
+        stage.lines(),
+        [
+            // The rate and the time left are those of the job, which are calmer.
+            "  holiday.mp4          ━━━━━━━━╸─────  63%    1.28/2.00 GiB    97 MiB/s  17m05s",
+            " rtt 182 ms  loss 1.3%  1 active  0 failed",
+        ]
+    );
+    stage.slots.draw(&Snapshot { eta: None, ..one(Doing::Saving) });
+    assert!(stage.lines()[0].ends_with("1.28/2.00 GiB      saving"), "{:?}", stage.lines());
+    // Until the search has ended there may be more.
+    stage.slots.draw(&Snapshot { scan_ended: false, ..one(Doing::Moving) });
+    assert_eq!(stage.lines().len(), 3, "{:?}", stage.lines());
+    let mut stage = Stage::new(10, 40, 16);
+    stage.slots.draw(&one(Doing::Moving));
+    assert_eq!(stage.lines()[0], "  holiday.mp4  ━━━━╸──  63%    97 MiB/s");
+}
+
+#[test]
+fn what_is_compared_while_the_rest_comes_in_shows_its_rate() {
+    let mut stage = Stage::new(24, 80, 16);
+    let mut row = |rate| {
+        let file = FileView { doing: Doing::Checking, rate, ..view("big", 2 << 30, 1 << 30, 9000) };
+        stage.slots.draw(&look(vec![file]));
+        stage.lines()[0].split_whitespace().skip(5).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!([row(None), row(Some(0.2)), row(Some(2e6))], ["checking", "checking", "1.9 MiB/s 8m56s"]);
+}
+
+#[test]
+fn the_bar_of_nothing_is_empty_unless_that_is_all() {
+    let mut stage = Stage::new(24, 80, 16);
+    let nothing = Snapshot {
+        files_settled: 0,
+        files_found: 0,
+        scan_ended: false,
+        bytes_there: 0,
+        bytes_found: 0,
+        bytes_resumed: 0,
+        speed: Speed::Unknown,
+        eta: None,
+        ..look(vec![])
+    };
+    stage.slots.draw(&nothing);
+    assert_eq!(stage.lines()[0], " 0/0+ files            ──────────────   0%");
+    stage.slots.draw(&Snapshot { scan_ended: true, files_settled: 2, files_found: 3, ..nothing });
+    assert_eq!(stage.lines()[0], " 2/3 files             ━━━━━━━━━━━━━━ 100%");
+}
+
+#[test]
 fn what_stands_still_says_so_in_every_row_and_why_and_for_how_long_below() {
     let mut stage = Stage::new(24, 80, 16);
     let stalled = |path| FileView { doing: Doing::Stalled, rate: None, ..view(path, 2 << 30, 1_310 * MIB, 9000) };
@@ -171,7 +228,7 @@ fn what_stands_still_says_so_in_every_row_and_why_and_for_how_long_below() {
             "  holiday.mp4          ━━━━━━━━╸─────  63%    1.28/2.00 GiB     stalled",
             "  resumed.mp4          ━━━━━━━━╸─────  63%    1.28/2.00 GiB     stalled",
             " 214/10,000 files      ━━━╸──────────  24%       31/128 GiB     stalled",
-            " no answer from box for 20s; trying again  2 active  resumed 8.0 GiB  2 same",
+            " no answer from box for 20s; trying again  2 active  8.0 GiB were there  2 same",
         ]
     );
     // No column moves when it goes on.
