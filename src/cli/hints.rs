@@ -1,130 +1,18 @@
 //! What users of other tools type, and what it is called here. A tip of clap's own is a word that is spelt alike, which
 //! is seldom what was meant; these are said instead.
 
+mod commands;
+mod options;
+
 use std::ffi::OsString;
 
 use clap::CommandFactory as _;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use self::commands::COMMANDS;
+use self::options::OPTIONS;
 use super::args::Cli;
-
-/// Options, the commands they were typed behind (empty: any), and what to say.
-const OPTIONS: &[(&[&str], &[&str], &str)] = &[
-    (&["--dest", "--destination", "--target"], &["send"], "the destination comes last, REMOTE:[PATH], or behind --to"),
-    (
-        &["--dest", "--destination", "--target", "--output-dir"],
-        &["get"],
-        "the directory comes last, or behind --output",
-    ),
-    (&["--src", "--source"], &["get"], "the remote comes first, REMOTE:PATH, or behind --from"),
-    (
-        &["-u", "--update"],
-        TRANSFERS,
-        "files that differ replace older ones; to leave all that exists: --if-exists skip",
-    ),
-    (&["--existing"], TRANSFERS, "there is no such choice; --if-exists says what happens to what exists"),
-    (&["-f", "--force", "--overwrite", "--clobber"], TRANSFERS, "that is the default: --if-exists replace"),
-    (&["-b", "--backup"], TRANSFERS, "--if-exists rename keeps the old file, and gives the new one another name"),
-    (
-        &["--follow", "--dereference", "--follow-symlinks"],
-        TRANSFERS,
-        "send -L sends what links lead to; --links copies them as links",
-    ),
-    (
-        &["-i", "-F", "--identity"],
-        &["send", "get", "ls"],
-        "options of ssh go to ssh: -e 'ssh -i KEY', or ~/.ssh/config",
-    ),
-    (&["-o"], &["send", "ls"], "options of ssh go to ssh: -e 'ssh -o OPTION', or ~/.ssh/config"),
-    (
-        &["-4", "-6", "--ipv4", "--ipv6"],
-        &[],
-        "both families are tried at once; an address chooses one: '[V6]:' or A.B.C.D:",
-    ),
-    (
-        &["-k", "--insecure", "--no-check-certificate"],
-        &[],
-        "whoever answers first is trusted with --host-key accept-new",
-    ),
-    (&["--inplace"], TRANSFERS, "files are written beside their final name and renamed when they are whole"),
-    (&["--append", "--append-verify"], TRANSFERS, "what is there is continued, and verified, without an option"),
-    (
-        &["--hash", "--verify"],
-        TRANSFERS,
-        "what is sent is always verified; --checksum compares what is there by content",
-    ),
-    (&["--files-from"], &["ls"], "'qft get --files-from' takes names from a file; a listing is of one place"),
-    (&["--remove-source-files", "--move"], TRANSFERS, "qft deletes nothing: qft send FILES && rm FILES"),
-    (
-        &["--bandwidth", "--limit", "--limit-rate", "--rate"],
-        TRANSFERS,
-        "that is --bwlimit RATE: 500K, 10M (bytes/s), 80mbit",
-    ),
-    (&["--threads", "--parallel", "--transfers"], TRANSFERS, "that is --jobs N: files in flight"),
-    (&["--human-readable"], &[], "sizes are for people already; --json has exact ones"),
-    (&["--stats", "--info"], TRANSFERS, "the last line has the totals; --json has them all"),
-    (
-        &["--max-size", "--min-size"],
-        TRANSFERS,
-        "sizes choose nothing here; find(1) does: find DIR -type f -size -1M -print0 | qft send --files-from - -0 REMOTE:",
-    ),
-    (
-        &["--relative", "-R"],
-        &["send", "get"],
-        "names are those below what was named, as rsync's without -R; --files-from keeps the directories of its names",
-    ),
-    (&["-S", "-X", "--sort"], &["ls"], "names are in their order; qft ls --json | jq sorts otherwise"),
-    (
-        &["-d", "--daemon", "--background", "--detach"],
-        &["serve"],
-        "it stays in front: let systemd run it (qft help service), or: nohup qft serve DIR &",
-    ),
-    (&["--bind", "--address", "--host"], &["serve"], "that is --listen ADDR:PORT"),
-    (&["--source-address", "--local-address"], &["send", "get", "ls", "doctor"], "that is --bind ADDR"),
-    (&["--dir", "--root", "--directory"], &["serve"], "the directory comes without an option: qft serve DIR"),
-    (&["--ro"], &["serve"], "for all clients: --read-only; for one: qft peers allow NAME --ro"),
-    (&["--wo"], &["serve"], "for all clients: --write-only; for one: qft peers allow NAME --wo"),
-    (&["--token"], &[], "a secret on a command line is seen by others: --token-file FILE"),
-];
-
-const TRANSFERS: &[&str] = &["send", "get"];
-
-/// Words where a command is due (behind which one; empty: `qft` itself), and what to say.
-const COMMANDS: &[(&[&str], &str, &str)] = &[
-    (
-        &["cp", "copy", "sync", "scp", "rsync", "mirror"],
-        "",
-        "to a remote: qft send FILES REMOTE:; from one: qft get REMOTE:PATH DIR",
-    ),
-    (
-        &["partial", "unfinished", "clean", "cleanup", "prune", "gc"],
-        "",
-        "what interrupted transfers have left: qft parts [REMOTE:], with --remove",
-    ),
-    (&["cat", "less", "head"], "", "to standard output: qft get REMOTE:FILE -"),
-    (
-        &["rm", "mv", "mkdir", "rmdir", "del", "delete", "move", "rename", "touch", "chmod"],
-        "",
-        "qft only sends and gets; what is there is changed there, or through ssh",
-    ),
-    (&["dir", "list", "tree", "find"], "", "names on a remote: qft ls REMOTE:PATH, with -R what is inside"),
-    (
-        &["invite", "ticket", "pair", "allow", "revoke", "token"],
-        "",
-        "for a server here: qft peers invite, allow, revoke, token",
-    ),
-    (&["add", "remotes", "host", "hosts", "default", "forget"], "", "servers known here: qft remote"),
-    (&["server", "daemon", "listen", "share", "receive-only"], "", "qft serve DIR"),
-    (&["watch", "top", "monitor"], "", "what the servers here do, again and again: watch qft status"),
-    (&["update", "upgrade", "self-update"], "", "qft is installed with cargo install --path ."),
-    (
-        &["init", "setup", "login", "keygen"],
-        "",
-        "nothing is to be set up: 'qft serve DIR' prints what to paste on the other machine",
-    ),
-    (&["key", "whoami", "fingerprint"], "", "qft id"),
-];
 
 /// What a line that clap refuses comes to.
 pub(super) enum Refused {
@@ -236,87 +124,4 @@ fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<Strin
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser as _;
-
-    use super::*;
-
-    /// What is said about a line; `None` when it is taken.
-    fn said(line: &str) -> Option<String> {
-        let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-        let error = Cli::try_parse_from(&args).err()?;
-        Some(match improve(error, &args) {
-            Refused::Version => "version".to_owned(),
-            Refused::Complaint(error) => error.to_string(),
-        })
-    }
-
-    #[test]
-    fn what_other_tools_call_it_is_led_to_what_it_is_called_here() {
-        for (line, part) in [
-            ("qft send f --dest box:", "REMOTE:[PATH], or behind --to"),
-            ("qft send --insecure f box:", "--host-key accept-new"),
-            ("qft send -u f box:", "--if-exists skip"),
-            ("qft send --follow d box:", "-L sends what links lead to"),
-            ("qft send --inplace f box:", "beside their final name"),
-            ("qft ls --files-from list box:", "qft get --files-from"),
-            ("qft send -4 f box:", "both families"),
-            ("qft send -i key f me@host:", "-e 'ssh -i KEY'"),
-            ("qft send --remove-source-files f box:", "deletes nothing"),
-            ("qft send --progress photos box:", "progress is shown without an option"),
-            ("qft serve --daemon", "systemd"),
-            ("qft ls --sort size", "names are in their order"),
-            ("qft ls a b", "takes one path"),
-            ("qft cp a box:", "qft send FILES REMOTE:"),
-            ("qft cat box:f", "qft get REMOTE:FILE -"),
-            ("qft rm box:f", "only sends and gets"),
-            ("qft invite", "qft peers invite"),
-            ("qft watch", "watch qft status"),
-            ("qft update", "cargo install --path ."),
-            ("qft Cargo.toml box:", "did you mean: qft send Cargo.toml box:"),
-            ("qft box:a .", "did you mean: qft get box:a ."),
-            ("qft send --excude x f box:", "did you mean --exclude?"),
-            ("qft sned f", "did you mean send?"),
-            ("qft recipies --help", "did you mean: qft help recipes"),
-            ("qft service", "did you mean: qft help service"),
-            ("qft remote renme a b", "did you mean rename?"),
-        ] {
-            let text = said(line).unwrap_or_else(|| panic!("{line} is taken"));
-            assert!(text.contains(part), "{line}: {text}");
-            assert_eq!(text.matches("tip:").count(), 1, "{line}: {text}");
-        }
-    }
-
-    #[test]
-    fn a_word_that_is_like_nothing_gets_no_tip() {
-        for line in ["qft send --frobnicate f box:", "qft frobnicate", "qft send -Y f box:", "qft peers frobnicate"] {
-            let text = said(line).unwrap_or_else(|| panic!("{line} is taken"));
-            assert!(!text.contains("tip:") && !text.contains("-- -"), "{line}: {text}");
-        }
-    }
-
-    #[test]
-    fn words_with_one_meaning_are_taken() {
-        for line in [
-            "qft send --recursive --archive --partial f box:",
-            "qft send --ignore-existing f box:",
-            "qft send --no-clobber f box:",
-            "qft send -l f box:",
-            "qft send --compress f box:",
-            "qft upload f box:",
-            "qft download box:f",
-            "qft ls -a1 box:",
-            "qft remote rm box",
-            "qft remote remove box",
-            "qft remote ls",
-            "qft peers ls",
-            "qft peers rm laptop",
-            "qft peers add laptop",
-        ] {
-            assert_eq!(said(line), None, "{line}");
-        }
-        for line in ["qft send --version", "qft version", "qft peers list -V"] {
-            assert_eq!(said(line).as_deref(), Some("version"), "{line}");
-        }
-    }
-}
+mod tests;
