@@ -211,7 +211,9 @@ impl fmt::Debug for WirePath {
 }
 
 /// Shows text that a peer chose: control and bidirectional characters, characters that draw nothing, and
-/// invalid UTF-8 are escaped (`\n`, `\x9b`, `\u{202e}`), so a name can move no cursor, hide no letter and forge no line.
+/// invalid UTF-8 are escaped, so a name can move no cursor, hide no letter and forge no line. They are written as `ls -b`
+/// writes them, and bash reads them back between `$'` and `'`: `\n`, `\r`, `\t`, `\\`, and each other byte in three octal
+/// digits, `\033`.
 pub fn escape(raw: &[u8]) -> Escaped<'_> {
     Escaped(raw)
 }
@@ -225,18 +227,23 @@ impl fmt::Display for Escaped<'_> {
         let mut shown = String::with_capacity(self.0.len());
         for part in self.0.utf8_chunks() {
             for c in part.valid().chars() {
-                if is_unsafe_to_show(c) {
-                    shown.extend(c.escape_default());
-                } else {
-                    shown.push(c);
+                match c {
+                    '\n' => shown.push_str(r"\n"),
+                    '\r' => shown.push_str(r"\r"),
+                    '\t' => shown.push_str(r"\t"),
+                    '\\' => shown.push_str(r"\\"),
+                    c if is_unsafe_to_show(c) => push_octal(&mut shown, c.encode_utf8(&mut [0; 4]).as_bytes()),
+                    c => shown.push(c),
                 }
             }
-            for byte in part.invalid() {
-                shown.push_str(&format!("\\x{byte:02x}"));
-            }
+            push_octal(&mut shown, part.invalid());
         }
         f.pad(&shown)
     }
+}
+
+fn push_octal(shown: &mut String, raw: &[u8]) {
+    raw.iter().for_each(|byte| shown.push_str(&format!("\\{byte:03o}")));
 }
 
 /// Control characters, our own escape, line separators, and all of Unicode's `Default_Ignorable_Code_Point`:

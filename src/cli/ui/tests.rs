@@ -148,7 +148,7 @@ fn plain_lines_tell_failures_at_once_and_the_block_at_the_end() {
 -> box:in/  192.0.2.1:4433
   started big, 1.0 GiB, resumed at 1.0 MiB
   skipped: there: exists
-  failed: bad: cannot be read: Permission denied\\u{1b}[2J
+  failed: bad: cannot be read: Permission denied\\033[2J
 note: a \"quoted\" note
 waiting for a place: as many clients as it lets in (or lets in from this address, or with this key) are connected there
 lost the link; reconnecting (1) in 3s

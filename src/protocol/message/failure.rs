@@ -152,7 +152,7 @@ pub(in crate::protocol) mod tests {
     fn a_failure_shows_its_kind_and_its_escaped_cause() {
         let shown = |detail: &str| Failure::new(Status::NoSpace, detail).to_string();
         assert_eq!(shown("disk quota exceeded"), "no space left: disk quota exceeded");
-        assert_eq!(shown("a\x1b[2Jb\nqft: done"), "no space left: a\\u{1b}[2Jb\\nqft: done");
+        assert_eq!(shown("a\x1b[2Jb\nqft: done"), "no space left: a\\033[2Jb\\nqft: done");
         assert_eq!(shown(""), "no space left");
     }
 

@@ -103,11 +103,11 @@ fn names_move_no_cursor() {
     std::fs::create_dir(local.path("d")).expect("made");
     std::fs::write(local.path("d").join(name), "x").expect("written");
     let sent = local.run("send -v d");
-    sent.exits(0).says(&[r"sent d/a\n\u{1b}[31mb\xff, 1 B"]);
+    sent.exits(0).says(&[r"sent d/a\n\033[31mb\377, 1 B"]);
     local.run("send d --if-exists fail -c").exits(0);
     std::fs::write(remote.path("in/d").join(name), "other").expect("written");
     let failed = local.run("send d --if-exists fail");
-    failed.exits(7).says(&[r"failed: d/a\n\u{1b}[31mb\xff: exists"]);
+    failed.exits(7).says(&[r"failed: d/a\n\033[31mb\377: exists"]);
     for text in [&sent.stderr, &failed.stderr, &serve.log()] {
         assert!(!text.contains('\u{1b}'), "{text}");
     }

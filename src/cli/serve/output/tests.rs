@@ -40,7 +40,7 @@ fn all(out: &mut Output, notices: &[Notice]) {
 #[test]
 fn failures_are_printed_always_and_files_only_when_asked() {
     let me = format!("laptop ({})", laptop(1).fingerprint.short());
-    let always = format!("! failed: c: no\\nspace, {me}\n! 192.0.2.9:1 refused: not enrolled\\u{{1b}}[2J\n");
+    let always = format!("! failed: c: no\\nspace, {me}\n! 192.0.2.9:1 refused: not enrolled\\033[2J\n");
     let files = format!(
         "<- in/a, 2.0 KiB in 0.5s (4.0 KiB/s), {me}\n-> b, 4.0 KiB, 1 B of it moved, in 0.5s (2 B/s), {me}\n{always}"
     );

@@ -119,7 +119,7 @@ fn each_client_is_shown_with_its_link_and_its_jobs() {
     receiving  12/1,340 files  1.20/4.00 GiB  30%  41 MiB/s  eta 1m09s
                loss 1.3%  1 failed
                 45%  photos/IMG_0042.dng
-               100%  b\\u{1b}[2J  saving
+               100%  b\\033[2J  saving
                and 14 more under way
     sending    12/1,340 files  1.20/4.00 GiB  30%  41 MiB/s  eta 1m09s
                loss 1.3%  1 failed

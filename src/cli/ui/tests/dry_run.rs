@@ -36,7 +36,7 @@ fn a_dry_run_prints_each_decision_and_the_totals() {
 = same                 5 B  same
 ! exists               5 B  there
 » resume at 61%      100 B  plan
-! fails                     bad: cannot be read: Permission denied\\u{1b}[2J
+! fails                     bad: cannot be read: Permission denied\\033[2J
 ";
     assert_eq!(stage.out.text(), expected);
     assert!(
