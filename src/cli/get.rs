@@ -19,6 +19,7 @@ use super::send::REMOTE_VARIABLE;
 use super::signals::{HangUps, Signals, block_on};
 use super::spool::{PrivateDir, pour};
 use crate::client::{Client, GetOptions};
+use crate::protocol::path::escape;
 use crate::storage::{Root, sync_names_above};
 
 /// Runs the command.
@@ -34,6 +35,8 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
         None => plan.patterns,
     };
     let (mut ui, log) = open_ui(Verb::Get, &args.job, &place, far_end.as_ref(), &plan.shown)?;
+    let asked = patterns.iter().map(|pattern| escape(pattern).to_string());
+    ui.name_as_typed(asked.zip(plan.typed).collect());
     plan.hints.iter().chain(&note).for_each(|hint| ui.note(hint));
     block_on(HangUps::End, async move |mut signals| {
         // Content for standard output is received as a file first, so that only verified bytes get there.

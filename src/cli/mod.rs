@@ -90,7 +90,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         drop(writeln!(std::io::stdout(), "{}", topic.text()));
         return Exit::Done.into();
     }
-    let args = help_as_option(args);
+    let args = hints::without_human(help_as_option(args));
     let command = match config::parse(&args) {
         Ok(cli) => cli.command,
         Err(Refusal::Clap(mut error)) => {
@@ -137,10 +137,9 @@ fn dispatch(command: &Command) -> anyhow::Result<Exit> {
 
 /// The topic of `qft help TOPIC`.
 fn topic(args: &[OsString]) -> Option<&'static Topic> {
-    match args {
-        [_, help, name] if help == "help" => name.to_str().and_then(Topic::find),
-        _ => None,
-    }
+    let [_, help, words @ ..] = args else { return None };
+    let words: Vec<&str> = words.iter().map(|word| word.to_str()).collect::<Option<_>>()?;
+    if help == "help" { Topic::find(&words.join("-")) } else { None }
 }
 
 /// `qft help COMMAND` as `qft COMMAND --help`. Clap's own command would stand in every list of commands.

@@ -51,8 +51,13 @@ fn refuse_empty(paths: &[OsString]) -> Result<(), Complaint> {
 /// A word without a colon that names a remote, and nothing here: the line that was meant. `line` makes it of the word
 /// that it needs.
 pub(crate) fn forgotten_colon(word: &OsStr, here: &Here, line: impl Fn(&str) -> String) -> Option<Complaint> {
-    let text = word.to_str().filter(|text| !text.contains(['/', ':']) && *text != DASH)?;
+    let text = word.to_str().filter(|text| !text.contains(':') && *text != DASH)?;
     let shown = escape(word.as_bytes());
+    if let Some((name, path)) = text.split_once('/') {
+        let is_remote = (here.known)(name) == Some(Known::Remote);
+        let said = || format!("{} is a remote here: {}", escape(name.as_bytes()), line(&format!("{name}:{path}")));
+        return is_remote.then(said).map(Complaint::Usage);
+    }
     let (host, is_user) = match text.rsplit_once('@') {
         Some((_, host)) => (host, true),
         None => (text, false),
@@ -106,7 +111,10 @@ fn refuse_scp_port(habits: &HabitArgs, paths: &[OsString], here: &Here) -> Resul
 /// The environment gives way silently; an argument and a flag contradict each other.
 fn named(last: Option<Spec>, flag: Option<&OsStr>, env: Option<&OsStr>) -> Result<Option<Spec>, Complaint> {
     match (last, flag, env.filter(|value| !value.is_empty())) {
-        (Some(_), Some(_), _) => Err(Complaint::usage("the remote is named twice: as an argument and by an option")),
+        (Some(_), Some(flag), _) => Err(Complaint::Usage(format!(
+            "the remote is named twice: as an argument, and by an option (-t, -f) as '{}'",
+            escape(flag.as_bytes())
+        ))),
         (Some(spec), None, _) => Ok(Some(spec)),
         (None, Some(value), _) | (None, None, Some(value)) => remote::parse_bare(value).map(Some),
         (None, None, None) => Ok(None),

@@ -24,8 +24,8 @@ pub(crate) use self::peers::{AllowArgs, InviteArgs, PeersAction, PeersArgs, Revo
 pub(crate) use self::remote::{AddArgs, NamedArgs, RemoteAction, RemoteArgs, RenameArgs};
 pub(crate) use self::serve::{LogFormat, ServeArgs};
 pub(crate) use self::show::{
-    AskingShell, CompleteArgs, CompletionsArgs, ConfigArgs, DoctorArgs, IdArgs, LsArgs, ManArgs, PartsArgs, PingArgs,
-    QueryArgs, StatusArgs,
+    CompleteArgs, CompletionsArgs, ConfigArgs, DoctorArgs, IdArgs, LsArgs, ManArgs, PartsArgs, PingArgs, QueryArgs,
+    Shell, StatusArgs,
 };
 pub(crate) use self::ssh::SshArgs;
 use self::texts::{
@@ -45,6 +45,7 @@ pub(crate) use self::trust::{HostKeyArg, TrustArgs};
     help_template = headed(TEMPLATE),
     after_help = headed(EXAMPLES),
     arg_required_else_help = true,
+    args_override_self = true,
     disable_help_subcommand = true,
     max_term_width = 100
 )]

@@ -34,7 +34,7 @@ pub(crate) struct LsArgs {
     #[arg(value_name = "[REMOTE:]PATH")]
     pub(crate) path: Option<OsString>,
     /// Where, for a path without a REMOTE
-    #[arg(short = 'f', long, alias = "to", short_alias = 't', value_name = "REMOTE")]
+    #[arg(short = 'f', long, alias = "to", value_name = "REMOTE")]
     pub(crate) from: Option<OsString>,
     /// Also what is inside directories
     #[arg(short = 'R', long)]
@@ -130,18 +130,15 @@ pub(crate) struct ConfigArgs {
 #[derive(Debug, Args)]
 pub(crate) struct CompletionsArgs {
     /// Which shell
-    #[arg(value_name = "SHELL", value_enum)]
-    pub(crate) shell: clap_complete::Shell,
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
 }
 
-/// Which script asks.
+/// Shells that are completed for.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum AskingShell {
-    /// The line, and what is replaced
+pub(crate) enum Shell {
     Bash,
-    /// Words
     Zsh,
-    /// Words
     Fish,
 }
 
@@ -149,7 +146,7 @@ pub(crate) enum AskingShell {
 #[derive(Debug, Args)]
 pub(crate) struct CompleteArgs {
     /// Which shell
-    pub(crate) shell: AskingShell,
+    pub(crate) shell: Shell,
     /// The command line, as this shell gives it
     #[arg(last = true)]
     pub(crate) words: Vec<OsString>,

@@ -15,7 +15,7 @@ use crate::transport::{AddressError, Fingerprint, Host};
 #[command(next_help_heading = "Trust")]
 pub(crate) struct TrustArgs {
     /// UDP port of the remote [default: 4433]
-    #[arg(short = 'p', long, value_name = "PORT")]
+    #[arg(short = 'p', long, value_name = "PORT", value_parser = parse_port)]
     pub(crate) port: Option<NonZeroU16>,
     /// Connect from this address of this machine [default: what the routes say]
     #[arg(long, value_name = "ADDR", value_parser = parse_local, help_heading = "Link")]
@@ -38,6 +38,10 @@ pub(crate) struct TrustArgs {
     /// The private key of --cert
     #[arg(long, value_name = "PEM", value_parser = TildePath, requires = "cert", value_hint = ValueHint::FilePath)]
     pub(crate) key: Option<PathBuf>,
+}
+
+fn parse_port(text: &str) -> Result<NonZeroU16, String> {
+    text.parse().map_err(|_| "ports go from 1 to 65535".to_owned())
 }
 
 impl TrustArgs {

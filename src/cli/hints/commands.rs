@@ -34,4 +34,26 @@ pub(super) const COMMANDS: &[(&[&str], &str, &str)] = &[
         "nothing is to be set up: 'qft serve DIR' prints what to paste on the other machine",
     ),
     (&["key", "whoami", "fingerprint"], "", "qft id"),
+    (&["stop", "kill", "restart", "quit"], "", "Ctrl-C stops a server, or: kill PID (qft status shows it)"),
+    (&["log", "logs"], "", "a server's log is its standard error; as a service: journalctl -u qft"),
+    (
+        &["test", "check", "bench", "speedtest", "diagnose", "trace"],
+        "",
+        "what limits the way to a remote: qft doctor REMOTE",
+    ),
+    (&["resume", "continue", "retry"], "", "the same command again continues what was interrupted"),
+    (
+        &["verify", "diff", "compare", "md5", "md5sum", "checksum", "hash"],
+        "",
+        "all that is sent is verified; what differs is said by: qft send -n -c FILES REMOTE:",
+    ),
+    (&["stat", "du", "df", "size", "info"], "", "sizes and times on a remote: qft ls -lR REMOTE:PATH"),
+    (&["settings", "set", "configure"], "", "qft config shows settings; config.toml has them"),
+    (&["set", "set-url", "edit", "change", "update"], "remote", "qft remote forget NAME, then qft remote add NAME"),
+    (&["show", "get", "get-url", "info"], "remote", "qft remote lists them all"),
+    (
+        &["edit", "set", "change", "rename", "modify", "chmod"],
+        "peers",
+        "qft peers allow NAME, with what is to change: --name, --ro, --wo, --rw, --root, --expires",
+    ),
 ];

@@ -1,6 +1,6 @@
 //! Options of rsync, scp, ssh, curl, rclone and croc, and what is to be said about them.
 
-/// Options, the commands they were typed behind (empty: any), and what to say.
+/// Options, the commands they were typed behind (empty: any; `qft`: none), and what to say.
 pub(super) const OPTIONS: &[(&[&str], &[&str], &str)] = &[
     (&["--dest", "--destination", "--target"], &["send"], "the destination comes last, REMOTE:[PATH], or behind --to"),
     (
@@ -65,7 +65,11 @@ pub(super) const OPTIONS: &[(&[&str], &[&str], &str)] = &[
         &["send", "get"],
         "names are those below what was named, as rsync's without -R; --files-from keeps the directories of its names",
     ),
-    (&["-S", "-X", "--sort"], &["ls"], "names are in their order; qft ls --json | jq sorts otherwise"),
+    (
+        &["-S", "-X", "--sort", "-t", "-r", "-U", "--reverse"],
+        &["ls"],
+        "names are in their order; qft ls --json | jq sorts otherwise",
+    ),
     (
         &["-d", "--daemon", "--background", "--detach"],
         &["serve"],
@@ -77,6 +81,163 @@ pub(super) const OPTIONS: &[(&[&str], &[&str], &str)] = &[
     (&["--ro"], &["serve"], "for all clients: --read-only; for one: qft peers allow NAME --ro"),
     (&["--wo"], &["serve"], "for all clients: --write-only; for one: qft peers allow NAME --wo"),
     (&["--token"], &[], "a secret on a command line is seen by others: --token-file FILE"),
+    (
+        &["--owner", "-g", "--group", "--numeric-ids", "--chown", "--usermap", "--groupmap", "--super", "--fake-super"],
+        TRANSFERS,
+        "owners are not kept: files belong to whoever runs the receiving side",
+    ),
+    (
+        &["--times", "--no-times", "--perms", "--no-perms", "--executability", "--omit-dir-times", "--preserve"],
+        TRANSFERS,
+        "modification times and permission bits are kept without an option",
+    ),
+    (&["--chmod"], TRANSFERS, "permission bits are those of the source, less the umask of the receiving side"),
+    (
+        &["-A", "--acls", "-X", "--xattrs"],
+        TRANSFERS,
+        "tar keeps those: tar c --acls --xattrs DIR | qft send - REMOTE:DIR.tar",
+    ),
+    (&["-H", "--hard-links"], TRANSFERS, "each name of a hard link is a file of its own here"),
+    (&["-D", "--devices", "--specials"], TRANSFERS, "devices, pipes and sockets are left out"),
+    (&["-S", "--sparse"], TRANSFERS, "holes stay holes without an option"),
+    (
+        &["-k", "-K", "--keep-dirlinks", "--copy-dirlinks"],
+        TRANSFERS,
+        "a link to a directory where files arrive stands for it in 'get', and with 'qft serve --keep-dirlinks'",
+    ),
+    (
+        &["--safe-links", "--munge-links", "--copy-unsafe-links", "--preserve-links", "--no-links"],
+        TRANSFERS,
+        "links are left out; --links copies those that stay inside, and send -L sends what all lead to",
+    ),
+    (
+        &["-W", "--whole-file", "--no-whole-file", "-B", "--block-size"],
+        TRANSFERS,
+        "of a file that changed what differs is sent, in pieces of 1 MiB",
+    ),
+    (
+        &["-y", "--fuzzy", "--compare-dest", "--copy-dest", "--link-dest"],
+        TRANSFERS,
+        "a file is compared with the one of its name only",
+    ),
+    (
+        &["-I", "--ignore-times", "--size-only", "--modify-window"],
+        TRANSFERS,
+        "size and time decide, or with --checksum the content",
+    ),
+    (
+        &[
+            "--del",
+            "--delete-before",
+            "--delete-during",
+            "--delete-after",
+            "--delete-delay",
+            "--delete-excluded",
+            "--max-delete",
+            "--prune",
+        ],
+        TRANSFERS,
+        "qft deletes nothing: what is there and not here stays",
+    ),
+    (
+        &[
+            "-C",
+            "--cvs-exclude",
+            "--filter",
+            "--exclude-from",
+            "--include-from",
+            "--exclude-file",
+            "--ignore-file",
+            "--git",
+        ],
+        TRANSFERS,
+        "--exclude GLOB and --include GLOB can be repeated; --files-from takes a list of names",
+    ),
+    (&["--list-only"], TRANSFERS, "that is: qft ls REMOTE:PATH"),
+    (&["--itemize-changes"], TRANSFERS, "-n says for each file what would be done, -v what was done"),
+    (
+        &["--out-format", "--log-file", "--log-file-format", "--log-format"],
+        TRANSFERS,
+        "--json writes an event a line to standard output; lines for people go to standard error",
+    ),
+    (&["--debug", "-d", "--trace"], TRANSFERS, "that is -vv"),
+    (&["-s", "--silent", "-Q", "--no-progress"], TRANSFERS, "that is -q: errors only; or --progress none"),
+    (
+        &["-T", "--temp-dir", "--partial-dir", "--delay-updates"],
+        TRANSFERS,
+        "what is unfinished lies beside its final name, hidden, and gets it when it is whole; qft parts shows it",
+    ),
+    (
+        &["--continue", "--continue-at", "--resume", "--restart"],
+        TRANSFERS,
+        "what is there is continued, and verified, without an option; --no-resume starts again",
+    ),
+    (
+        &["--retry", "--retries", "--tries", "--contimeout", "--connect-timeout"],
+        &[],
+        "it tries again by itself for --timeout TIME",
+    ),
+    (
+        &["--stop-after", "--stop-at", "--time-limit"],
+        TRANSFERS,
+        "timeout(1) ends it: timeout 2h qft ...; the same command continues",
+    ),
+    (&["--immutable"], TRANSFERS, "that is --if-exists fail"),
+    (&["--checkers", "--multi-thread-streams", "--max-connections"], TRANSFERS, "that is --jobs N: files in flight"),
+    (
+        &["--max-age", "--min-age", "--max-depth", "--newer"],
+        TRANSFERS,
+        "find(1) chooses by that: find DIR -type f -mtime -1 -print0 | qft send --files-from - -0 REMOTE:",
+    ),
+    (
+        &["--mkpath", "--mkdir", "--parents"],
+        TRANSFERS,
+        "directories are made where they are missing, without an option",
+    ),
+    (
+        &["--ignore-errors", "--ignore-missing-args", "--keep-going"],
+        TRANSFERS,
+        "a file that fails stops no other; exit code 3 says that some did",
+    ),
+    (
+        &["--yes", "--batch", "--batch-mode", "--interactive"],
+        &[],
+        "the one question is who a new server is: --host-key accept-new",
+    ),
+    (&["-3"], TRANSFERS, "from one remote to another: qft get, then qft send"),
+    (
+        &["-J", "--proxy-jump"],
+        &["send", "get", "ls"],
+        "options of ssh go to ssh: -e 'ssh -J HOST'; the content goes over UDP, past HOST",
+    ),
+    (&["--output", "-O"], &["send"], "the destination comes last, REMOTE:[PATH], or behind --to"),
+    (&["-O", "--remote-name"], &["get"], "names are kept; another one comes last: qft get REMOTE:FILE NAME"),
+    (
+        &["--password", "--password-file", "--user", "--username", "--pass", "--code", "--relay", "--local"],
+        TRANSFERS,
+        "there are no passwords, codes or relays: 'qft serve' there prints a ticket to paste here",
+    ),
+    (&["--text"], &["send"], "standard input is sent by: echo TEXT | qft send - REMOTE:NAME"),
+    (&["--zip", "--no-compress"], TRANSFERS, "directories are sent as they are, and nothing is compressed"),
+    (&["--cacert", "--cafile"], &[], "that is --ca PEM"),
+    (&["--pin", "--pinnedpubkey"], &[], "that is --fingerprint FP"),
+    (&["--tls", "--ssl", "--encrypt"], &[], "every connection is encrypted"),
+    (&["--8-bit-output", "-8"], TRANSFERS, "a terminal gets names escaped, a pipe as they are"),
+    (&["--sort"], TRANSFERS, "files go in the order in which they are found"),
+    (
+        &["-d", "--directory", "-p", "-F", "--classify", "--color"],
+        &["ls"],
+        "directories end with a slash; -l shows each name's kind",
+    ),
+    (&["--tree", "--depth"], &["ls"], "-R also lists what is inside of directories"),
+    (&["-i", "-n", "-w", "-W", "--interval"], &["ping"], "round trips are measured one after the other, -c of them"),
+    (&["-v", "--verbose"], &["qft"], "the version is qft -V; -v goes behind a command: qft send -v"),
+    (
+        &["--user", "--group", "--chroot", "--uid"],
+        &["serve"],
+        "it runs as whoever starts it, and reaches nothing outside DIR (qft help service)",
+    ),
+    (&["--config"], &[], "settings are config.toml in $QFT_HOME, else ~/.config/qft (qft config)"),
 ];
 
 const TRANSFERS: &[&str] = &["send", "get"];

@@ -41,10 +41,52 @@ fn what_other_tools_call_it_is_led_to_what_it_is_called_here() {
         ("qft recipies --help", "did you mean: qft help recipes"),
         ("qft service", "did you mean: qft help service"),
         ("qft remote renme a b", "did you mean rename?"),
+        ("qft send --whole-file f box:", "in pieces of 1 MiB"),
+        ("qft send -aAX d box:", "tar c --acls --xattrs"),
+        ("qft send --chown x f box:", "owners are not kept"),
+        ("qft send -rlptgoD d box:", "-p is the port of a server"),
+        ("qft send -p d box:", "-p is the port of a server"),
+        ("qft send --delete-after d box:", "deletes nothing"),
+        ("qft send --exclude-from x d box:", "can be repeated"),
+        ("qft send -J jump f me@host:", "-e 'ssh -J HOST'"),
+        ("qft send --sort size f box:", "in which they are found"),
+        ("qft get --continue box:f", "continued, and verified"),
+        ("qft get -O box:f", "names are kept"),
+        ("qft ls -lt box:", "names are in their order"),
+        ("qft ls --tree", "-R also lists"),
+        ("qft -v", "qft -V"),
+        ("qft remote ad x", "did you mean add?"),
+        ("qft remote set-url box h", "qft remote forget NAME"),
+        ("qft logs", "journalctl"),
+        ("qft exit --help", "did you mean: qft help exit-codes"),
+        ("qft frobnicate --help", "qft help lists all commands and topics"),
     ] {
         let text = said(line).unwrap_or_else(|| panic!("{line} is taken"));
         assert!(text.contains(part), "{line}: {text}");
         assert_eq!(text.matches("tip:").count(), 1, "{line}: {text}");
+        let usage = text.lines().find(|line| line.starts_with("Usage:")).unwrap_or_default();
+        assert!(!usage.contains("--"), "the usage names no option that is only spelt alike: {line}: {text}");
+    }
+}
+
+#[test]
+fn an_h_among_other_letters_is_no_call_for_help() {
+    for (typed, meant) in [
+        ("qft send -avh d box:", "qft send -av d box:"),
+        ("qft send -hav d box:", "qft send -av d box:"),
+        ("qft ls -lh box:", "qft ls -l box:"),
+        ("qft ls -lah", "qft ls -la"),
+        ("qft send -h", "qft send -h"),
+        ("qft ls -hh", "qft ls -hh"),
+        ("qft send -vthost d", "qft send -vthost d"),
+        ("qft send -thost d", "qft send -thost d"),
+        ("qft send -hthost d", "qft send -thost d"),
+        ("qft send -- -ah box:", "qft send -- -ah box:"),
+        ("qft send --help", "qft send --help"),
+        ("qft serve -vh", "qft serve -vh"),
+    ] {
+        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        assert_eq!(without_human(words(typed)), words(meant));
     }
 }
 

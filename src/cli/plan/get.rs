@@ -29,6 +29,8 @@ pub(crate) struct GetPlan {
     pub(crate) options: GetOptions,
     /// The patterns for the header line.
     pub(crate) shown: String,
+    /// Each pattern as it was typed, escaped.
+    pub(crate) typed: Vec<String>,
     /// Things the user may have meant otherwise.
     pub(crate) hints: Vec<String>,
 }
@@ -88,10 +90,15 @@ pub(crate) fn get(args: &GetArgs, here: &Here) -> Result<GetPlan, Complaint> {
         sync: !args.job.conflict.no_sync && !to_stdout,
         single: to_stdout,
     };
-    let typed = (0..patterns.len()).map(|n| [far.get(n).map_or(&b""[..], |dir| dir), &patterns[n]].concat());
-    let shown = typed.map(|path| escape(&path).to_string()).collect::<Vec<_>>().join(" ");
+    let dir = |n| match &spec {
+        Some(Spec::Local { path }) => path.as_slice(),
+        _ => far.get(n).map_or(&b""[..], Vec::as_slice),
+    };
+    let whole = |(n, pattern): (usize, &Vec<u8>)| escape(&[dir(n), pattern].concat()).to_string();
+    let typed: Vec<String> = patterns.iter().enumerate().map(whole).collect();
+    let shown = typed.join(" ");
     let hints = spec.as_ref().and_then(Spec::port_hint).into_iter().collect();
-    Ok(GetPlan { spec, far, patterns, into: (!to_stdout).then_some(into), options, shown, hints })
+    Ok(GetPlan { spec, far, patterns, into: (!to_stdout).then_some(into), options, shown, typed, hints })
 }
 
 /// Takes the local destination off the remote paths.

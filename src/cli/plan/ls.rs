@@ -6,7 +6,7 @@ use super::super::args::{LsArgs, SshArgs};
 use super::super::exit::Complaint;
 use super::super::here::Here;
 use super::super::remote::{self, Spec, pattern};
-use super::split::split_far;
+use super::split::{is_glob, split_far, split_root};
 use super::{forgotten_remote, named, through_ssh};
 
 /// What `qft ls` will do.
@@ -14,7 +14,7 @@ use super::{forgotten_remote, named, through_ssh};
 pub(crate) struct LsPlan {
     /// `None`: the default remote.
     pub(crate) spec: Option<Spec>,
-    /// The pattern's directory, for a far end behind ssh; no path elsewhere.
+    /// The pattern's directory, for a far end behind ssh, or where a local path parts; no path elsewhere.
     pub(crate) far: Vec<Vec<u8>>,
     /// What to list.
     pub(crate) pattern: Vec<u8>,
@@ -32,9 +32,24 @@ pub(crate) fn ls(args: &LsArgs, here: &Here) -> Result<LsPlan, Complaint> {
     if !path.is_empty() && remote::is_remote(&path) {
         let last = remote::parse(&path)?;
         let spec = through_ssh(named(Some(last), args.from.as_deref(), env)?, &args.query.ssh)?;
-        return ls_of(spec, Vec::new());
+        return match spec {
+            Some(Spec::Local { path }) if is_below_directory(&path, here)? => {
+                let (root, rest) = split_root(&path);
+                Ok(LsPlan {
+                    spec: Some(Spec::Local { path: root.to_vec() }),
+                    far: vec![root.to_vec()],
+                    pattern: pattern(rest)?,
+                })
+            }
+            spec => ls_of(spec, Vec::new()),
+        };
     }
     ls_of(through_ssh(named(None, args.from.as_deref(), env)?, &args.query.ssh)?, path.into_encoded_bytes())
+}
+
+/// Whether a path behind `local:` is looked for in its directory: a glob, and what is no directory itself.
+fn is_below_directory(path: &[u8], here: &Here) -> Result<bool, Complaint> {
+    Ok(is_glob(path) || !here.is_dir(&remote::local_path(path)?))
 }
 
 /// Resolves a place on a remote, as `qft ls` would without other options.

@@ -135,9 +135,10 @@ fn refuse_port_as_path(spec: Option<&Spec>, found: &Found) -> Result<(), Complai
         Found::Stranger(stranger) => stranger.port,
         Found::Place(_) => return Ok(()),
     };
-    match digits.parse() == Ok(port) {
+    // Nor is a file called like the port that servers have unless they are told otherwise.
+    match [port, DEFAULT_PORT].map(Ok).contains(&digits.parse()) {
         true => Err(Complaint::Usage(format!(
-            "{host}:{digits} names a path there; for the port write {host}:{digits}: and for what is called so \
+            "{host}:{digits} is a path there; the port is written {host}:{digits}: and a file of that name \
              {host}:./{digits}"
         ))),
         false => Ok(()),

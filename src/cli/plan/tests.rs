@@ -193,7 +193,7 @@ fn ls_takes_a_path_of_any_remote() {
         (&["box:logs/*.gz"], None, Some("box:logs/*.gz"), "logs/*.gz"),
         (&["x"], Some("box:in"), Some("box:in"), "in/x"),
         (&[], Some("box:in"), Some("box:in"), "in"),
-        (&["local:/srv"], None, Some("local:/srv"), ""),
+        (&["local:/srv/dir"], None, Some("local:/srv/dir"), ""),
     ];
     for (args, env, remote, pattern) in table {
         let plan = listed(args, env).expect("fine");

@@ -67,11 +67,11 @@ fn refuse_tilde(path: &[u8]) -> Result<(), Complaint> {
     match is_tilde(path) {
         true => {
             let shown = escape(path);
-            let below = path.iter().position(|b| *b == b'/').map_or(&b""[..], |slash| &path[slash + 1..]);
+            let home = path.split_inclusive(|b| *b == b'/').next().unwrap_or_default();
             Err(Complaint::Usage(format!(
-                "{shown}: a server's paths begin at the directory that it serves; write '{}', or './{shown}' for what \
-                 is called so there",
-                escape(below)
+                "{shown}: a server's paths begin at the directory that it serves: leave out '{}', or write './{shown}' \
+                 for what is called so there",
+                escape(home)
             )))
         }
         false => Ok(()),

@@ -184,10 +184,10 @@ mod tests {
         for (said, seen) in [
             ("Warning: added 'box'\r\n", "Warning: added 'box'\n"),
             ("two\n\tlines\n", "two\n\tlines\n"),
-            ("\x1b]0;evil\x07\x1b[2J", r"\u{1b}]0;evil\u{7}\u{1b}[2J"),
+            ("\x1b]0;evil\x07\x1b[2J", r"\033]0;evil\007\033[2J"),
             ("over\rwritten", r"over\rwritten"),
             ("h\u{e4}\u{df}lich \u{56fd}", "h\u{e4}\u{df}lich \u{56fd}"),
-            ("a\u{202e}b", r"a\u{202e}b"),
+            ("a\u{202e}b", r"a\342\200\256b"),
             ("C:\\dir", "C:\\dir"),
         ] {
             assert_eq!(shown_of([said.as_bytes()]), seen, "{said:?}");

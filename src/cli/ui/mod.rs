@@ -19,6 +19,7 @@ pub(crate) mod summary;
 mod tally;
 pub(crate) mod text;
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -85,6 +86,8 @@ pub(crate) struct Ui {
     stalls: StallTeller,
     /// Whether small buffers were mentioned.
     hinted_buffers: bool,
+    /// What was asked for, escaped, and how it was typed.
+    typed: HashMap<String, String>,
 }
 
 impl Ui {
@@ -124,8 +127,18 @@ impl Ui {
     fn with(options: UiOptions, face: Face, json: Option<Json>, stdout: Box<dyn Write>, now: Instant) -> Self {
         let model = Model::new(now, &options.address);
         let printer = Printer::new(face, options.verbose);
-        let (outputs, stalls) = (Vec::new(), StallTeller::default());
-        Self { options, model, printer, json, stdout, outputs, connected: false, stalls, hinted_buffers: false }
+        Self {
+            options,
+            model,
+            printer,
+            json,
+            stdout,
+            outputs: Vec::new(),
+            connected: false,
+            stalls: StallTeller::default(),
+            hinted_buffers: false,
+            typed: HashMap::new(),
+        }
     }
 
     /// Prints the resolved target: always the first line.
@@ -136,6 +149,11 @@ impl Ui {
         if self.speaks() {
             self.printer.line(line);
         }
+    }
+
+    /// What is not found there goes by the name that was typed, and not by the one below the directory that was asked for.
+    pub(crate) fn name_as_typed(&mut self, typed: HashMap<String, String>) {
+        self.typed = typed;
     }
 
     /// Counts of events so far.
@@ -178,6 +196,13 @@ impl Ui {
     /// Takes one event.
     pub(crate) fn event(&mut self, event: &Event, now: Instant) {
         self.model.on_event(event, now);
+        let failed = match event {
+            Event::Failed { path, failure } => {
+                self.typed.get(path).map(|typed| Event::Failed { path: typed.clone(), failure: failure.clone() })
+            }
+            _ => None,
+        };
+        let event = failed.as_ref().unwrap_or(event);
         if let Some(json) = &mut self.json {
             json.event(event);
         }
@@ -212,7 +237,12 @@ impl Ui {
         }
         let look = self.model.sample(now);
         let mut lines = match outcome {
-            Ok(report) => summary::block(self.options.verb, report, self.model.tally(), self.options.dry_run),
+            Ok(report) => {
+                let mut report = report.clone();
+                let named = report.failures.iter_mut().filter_map(|(name, _)| Some((self.typed.get(name)?, name)));
+                named.for_each(|(typed, name)| name.clone_from(typed));
+                summary::block(self.options.verb, &report, self.model.tally(), self.options.dry_run)
+            }
             Err(error) => self.error_lines(error, exit, &look),
         };
         // What a dry run finds stands on standard output.

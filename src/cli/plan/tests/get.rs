@@ -89,3 +89,23 @@ fn a_local_path_becomes_a_root_and_a_pattern() {
     }
     assert_eq!(got(&["local:d/a", "local:d/b", "out"], None).expect("one root").patterns.len(), 2);
 }
+
+#[test]
+fn a_pattern_keeps_the_name_that_was_typed() {
+    for (typed, pattern) in [("local:data/*.gz", "*.gz"), ("me@host:data/x/a*", "a*"), ("box:data/*.gz", "data/*.gz")] {
+        let plan = got(&[typed, "dir"], None).expect("planned");
+        assert_eq!(plan.patterns, [pattern.as_bytes()]);
+        assert_eq!(plan.typed, [typed.split_once(':').expect("a remote").1]);
+    }
+}
+
+#[test]
+fn ls_of_a_local_path_looks_for_what_is_no_directory_in_its_own() {
+    for (typed, root, pattern) in
+        [("local:data/*.gz", "data/", "*.gz"), ("local:data/f", "data/", "f"), ("local:a/dir", "a/dir", "")]
+    {
+        let plan = listed(&[typed], None).expect("planned");
+        assert_eq!(plan.pattern, pattern.as_bytes());
+        assert!(matches!(plan.spec, Some(Spec::Local { path }) if path == root.as_bytes()), "{typed}");
+    }
+}
