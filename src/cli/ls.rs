@@ -21,6 +21,7 @@ use super::ui::json::{self, Json};
 use super::ui::text::{cause, status_key};
 use crate::calendar;
 use crate::client::Listing;
+use crate::error::Error;
 use crate::protocol::message::{Entry, Kind, Mtime, Problem};
 use crate::protocol::path::escape;
 
@@ -28,7 +29,8 @@ use crate::protocol::path::escape;
 pub(crate) fn run(args: &LsArgs) -> anyhow::Result<Exit> {
     let plan = plan::ls(args, &Here::new(std::env::var_os(REMOTE_VARIABLE)))?;
     let port_hint = plan.spec.as_ref().and_then(Spec::port_hint);
-    let View { whom: Whom { place, far_end, note }, reach, dir, pattern, shown } = find_view(plan, &args.query)?;
+    let View { whom: Whom { place, far_end, note }, reach, dir, pattern, typed } = find_view(plan, &args.query)?;
+    let shown = escape(&typed).to_string();
     if args.query.json {
         Json::stdout().start("ls", json!({"path": shown, "address": place.address()}));
     } else if !args.quiet {
@@ -40,7 +42,7 @@ pub(crate) fn run(args: &LsArgs) -> anyhow::Result<Exit> {
         (block_on(HangUps::End, list), far_end)
     })?;
     drop(far_end);
-    let Listing { entries, problems, .. } = listed?;
+    let Listing { entries, problems, .. } = listed?.map_err(|error| explain(&place, by_name(typed, error)))?;
     let exit = if problems.is_empty() { Exit::Done } else { Exit::SomeFailed };
     match args.query.json {
         true => print_json(&dir, &entries, &problems, exit)?,
@@ -77,7 +79,7 @@ async fn list(
     far_end: Option<&FarEnd>,
     args: &LsArgs,
     mut signals: Signals,
-) -> anyhow::Result<Listing> {
+) -> anyhow::Result<Result<Listing, Error>> {
     let reached = Reached::open(place, reach).await?;
     let listed = tokio::select! {
         listed = reached.client.list(reached.contact.clone(), pattern, args.recursive) => listed,
@@ -85,11 +87,20 @@ async fn list(
         stop = signals.next() => return Err(Complaint::Interrupted(stop).into()),
     };
     reached.close().await;
-    let listing = listed.map_err(|error| explain(place, error))?;
-    let saved = remember(place, &listing.peer, listing.enrolled);
-    let saved = saved.unwrap_or_else(|error| Some(format!("this remote could not be saved: {error:#}")));
-    saved.iter().for_each(|line| tell(line, args));
-    Ok(listing)
+    if let Ok(listing) = &listed {
+        let saved = remember(place, &listing.peer, listing.enrolled);
+        let saved = saved.unwrap_or_else(|error| Some(format!("this remote could not be saved: {error:#}")));
+        saved.iter().for_each(|line| tell(line, args));
+    }
+    Ok(listed)
+}
+
+/// With the name that was typed for the one that was asked for, which may be shorter by the directory it is below.
+fn by_name(typed: Vec<u8>, error: Error) -> Error {
+    match error {
+        Error::Remote { failure, .. } => Error::Remote { name: typed, failure },
+        error => error,
+    }
 }
 
 /// Says something beside the listing.

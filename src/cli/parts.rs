@@ -107,9 +107,9 @@ fn there(place: &OsStr, args: &PartsArgs) -> anyhow::Result<Listing> {
     if let Some(Spec::Local { path }) = &plan.spec {
         return here(&local_path(path)?, args);
     }
-    let View { whom, reach, pattern, shown, .. } = find_view(plan, &args.query)?;
+    let View { whom, reach, pattern, typed, .. } = find_view(plan, &args.query)?;
     if !args.query.json && !args.quiet {
-        say(&whom.place.header("<-", &shown));
+        say(&whom.place.header("<-", &escape(&typed).to_string()));
         whom.note.iter().for_each(|line| say(line));
     }
     let plain = pattern.strip_suffix(b"/").unwrap_or(&pattern);

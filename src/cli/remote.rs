@@ -158,7 +158,7 @@ impl Spec {
 /// Whether an argument names a remote.
 pub(crate) fn is_remote(arg: &OsStr) -> bool {
     let arg = arg.as_bytes();
-    if behind_scheme(arg).is_some() {
+    if behind_scheme(arg.trim_ascii_start()).is_some() {
         return true;
     }
     let colon = arg.iter().position(|b| *b == b':');
@@ -169,8 +169,10 @@ pub(crate) fn is_remote(arg: &OsStr) -> bool {
 /// Reads a remote-shaped argument.
 pub(crate) fn parse(arg: &OsStr) -> Result<Spec, Complaint> {
     let raw = arg.as_bytes();
-    if let Some(rest) = behind_scheme(raw) {
-        return parse_url(raw, rest);
+    // What was pasted may begin with a blank.
+    let ticket = raw.trim_ascii_start();
+    if let Some(rest) = behind_scheme(ticket) {
+        return parse_url(ticket, rest);
     }
     if let Some(advice) = unbracketed(raw) {
         return Err(advice);

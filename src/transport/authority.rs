@@ -73,7 +73,7 @@ pub enum Uncertified {
     #[error("its certificate was not issued by the CA that is trusted here")]
     UnknownIssuer,
     /// Its time, or that of a certificate in its chain, is over.
-    #[error("its certificate has expired")]
+    #[error("its certificate has expired, unless a clock is wrong")]
     Expired,
     /// Its time has not come. More often a clock is wrong.
     #[error("its certificate is not valid yet; are the clocks of both machines right?")]

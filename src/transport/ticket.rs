@@ -108,7 +108,8 @@ impl FromStr for Ticket {
 
     /// Reads a ticket; white space around it (a copied line end) is ignored.
     fn from_str(text: &str) -> Result<Self, TicketError> {
-        let text = text.trim_ascii();
+        // Mail and narrow terminals break lines where they like, and there is no blank in a ticket.
+        let text: String = text.split_whitespace().collect();
         behind_scheme(text.as_bytes()).ok_or(TicketError::Scheme)?;
         let rest = &text[SCHEME.len()..];
         let (who, place) = rest.split_once('@').ok_or(TicketError::NoHost)?;

@@ -12,7 +12,7 @@ use super::super::remote::{Spec, TicketText, local_path};
 use super::super::ssh::Far;
 use crate::protocol::path::escape;
 use crate::transport::trust::Remote;
-use crate::transport::{Contact, DEFAULT_PORT, Ticket, TicketError, address, parse_host_port};
+use crate::transport::{Contact, DEFAULT_PORT, Fingerprint, Ticket, TicketError, address, parse_host_port};
 
 /// Where the other side is.
 #[derive(Clone)]
@@ -255,6 +255,10 @@ fn by_address<'a>(host: &str, port: u16, known: &'a [Remote]) -> Option<&'a Remo
 }
 
 fn unknown(name: &str, known: &[Remote]) -> Complaint {
+    if name.parse::<Fingerprint>().is_ok() {
+        let text = "that is a key, and no ticket: a ticket is qft://KEY:INVITE@HOST:PORT; was it copied whole?";
+        return Complaint::Unknown(format!("{name}: {text}"));
+    }
     let list = match known {
         [] => String::new(),
         known => format!(" (known: {})", names(known)),

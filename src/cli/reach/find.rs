@@ -87,15 +87,15 @@ pub(crate) struct View {
     pub(crate) dir: Vec<u8>,
     /// What is asked for.
     pub(crate) pattern: Vec<u8>,
-    /// Both as they were typed, escaped.
-    pub(crate) shown: String,
+    /// Both as they were typed.
+    pub(crate) typed: Vec<u8>,
 }
 
 /// Finds the remote of a place that is to be looked at.
 pub(crate) fn find_view(plan: LsPlan, query: &QueryArgs) -> anyhow::Result<View> {
     let LsPlan { spec, far, pattern } = plan;
     let dir = far.first().cloned().unwrap_or_default();
-    let shown = escape(&below(&dir, &pattern)).to_string();
+    let typed = below(&dir, &pattern);
     let reach = Reach::without_files(query.timeout, &query.trust);
     let wanted = Wanted { spec: spec.as_ref(), far, ssh: &query.ssh, trust: &query.trust, json: query.json };
     let whom = find(wanted, &reach)?;
@@ -103,7 +103,7 @@ pub(crate) fn find_view(plan: LsPlan, query: &QueryArgs) -> anyhow::Result<View>
         Some(far_end) => plan::below_far_root(vec![pattern], &far_end.names).remove(0),
         None => pattern,
     };
-    Ok(View { whom, reach, dir, pattern, shown })
+    Ok(View { whom, reach, dir, pattern, typed })
 }
 
 /// Finds a server that runs already: among the known ones, or by asking. Gives what is to be said about it.

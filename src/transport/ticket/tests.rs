@@ -197,3 +197,18 @@ fn debug_output_hides_the_invite() {
 fn random_invites_differ() {
     assert_ne!(Invite::random(), Invite::random());
 }
+
+#[test]
+fn a_ticket_that_was_broken_into_lines_is_read() {
+    let text = sample().to_string();
+    for at in 0..=text.len() {
+        let (start, end) = text.split_at(at);
+        for blank in ["\n", " ", "\r\n  "] {
+            assert_eq!(format!("{start}{blank}{end}").parse(), Ok(sample()), "{at}");
+        }
+    }
+    assert_eq!(
+        format!(" {} ", text.to_ascii_uppercase()).parse::<Ticket>().map(|ticket| ticket.invite),
+        Ok(sample().invite)
+    );
+}

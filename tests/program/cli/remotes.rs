@@ -127,18 +127,41 @@ fn a_remote_is_announced_once_however_often_it_is_met_again() {
     let sent = sending.end();
     sent.exits(0);
     assert_eq!(sent.stderr.matches("saved as remote").count(), 1, "{}", sent.stderr);
+    assert!(!sent.stderr.contains(" resumed,"), "all of it was sent by this run: {}", sent.stderr);
 }
 
 #[test]
 fn digits_after_the_only_colon_are_a_path_unless_they_are_the_servers_port() {
     let (remote, local, serve) = paired("");
-    let hint = format!("for the port write {}:", serve.address());
+    let hint = format!("the port is written {}:", serve.address());
     local.write("f", "x");
     for words in [&["ls"][..], &["get"], &["send", "f"]] {
-        local.qft([words, &[serve.address()]].concat()).run().exits(2).says_only(&["names a path there", &hint]);
+        local.qft([words, &[serve.address()]].concat()).run().exits(2).says_only(&["is a path there", &hint]);
     }
     let name = String::from_utf8(local.run("remote").stdout).expect("text");
     let name = name.split_whitespace().skip_while(|word| *word != "*").nth(1).expect("the default").to_owned();
     local.qft(["send", "f", &format!("{name}:2024")]).run().exits(0).says(&["'2024' is read as a path"]);
     assert_eq!(remote.tree("in"), ["2024"]);
+}
+
+#[test]
+fn what_is_not_found_goes_by_the_name_that_was_typed() {
+    let machine = Machine::new();
+    machine.write("data/a.txt", "x");
+    machine.run("get local:data/*.gz out").exits(1).says(&["failed: data/*.gz: not found"]);
+    machine.run("ls local:data/nope").exits(1).says(&["qft: data/nope: not found"]);
+    machine.run("ls local:data/*.txt").exits(0).prints("data/a.txt\n");
+    machine.run("ls local:data/a.txt").exits(0).prints("data/a.txt\n");
+}
+
+#[test]
+fn a_ticket_may_come_with_blanks() {
+    let remote = Machine::new();
+    let serve = remote.serve("in", "--invite");
+    let local = Machine::new();
+    let ticket = serve.ticket();
+    let (start, end) = ticket.split_at(40);
+    local.qft(["ls", &format!(" {start}\n  {end}")]).run().exits(0);
+    local.run("ls").exits(0);
+    local.qft(["ls", &format!("{}:", serve.fingerprint())]).run().exits(4).says(&["no ticket", "was it copied whole?"]);
 }
