@@ -67,8 +67,8 @@ fn of_one_large_file_the_time_left_is_known_while_most_of_it_is_still_to_come() 
     let left = crate::support::bin::wait_for("the time left", || {
         let seen = client.seen();
         // Lines as wide as the screen run into each other.
-        let (totals, _) = seen.split_once("0/1 files")?.1.split_once(" rtt ")?;
-        let last = totals.split_whitespace().last()?;
+        let (row, _) = seen.split_once("/200 MiB")?.1.split_once(" rtt ")?;
+        let last = row.split_whitespace().last()?;
         (last.ends_with(['s', 'm']) && !last.contains('/')).then(|| last.to_owned())
     });
     client.press(CTRL_C);
