@@ -57,7 +57,7 @@ pub(crate) fn find(wanted: Wanted<'_>, reach: &Reach) -> anyhow::Result<Whom> {
     };
     let trust = wanted.trust;
     if trust.port.is_some() || trust.fingerprint.is_some() || trust.ca.is_some() || trust.cert.is_some() {
-        let port = trust.port.map_or("PORT".to_owned(), |port| port.to_string());
+        let port = trust.port.map_or_else(|| "PORT".to_owned(), |port| port.to_string());
         return Err(Complaint::Usage(format!(
             "--port, --fingerprint, --ca and --cert are for a server that runs already; ssh's own port: -e 'ssh -p {port}'"
         ))

@@ -271,7 +271,7 @@ mod tests {
             ("root=a\"b\"", "quote within"),
             ("expires=soon", "no date"),
             ("expires=2026-02-30", "no date"),
-            ("ro\u{1b}[2J", r"unknown option 'ro\u{1b}[2J'"),
+            ("ro\u{1b}[2J", r"unknown option 'ro\033[2J'"),
         ] {
             let error = Rights::parse(text).expect_err(text);
             assert!(error.contains(words), "{text}: {error}");
