@@ -1,8 +1,11 @@
 //! How much of its speed is left to a transfer where one end gets little processor time.
 //!
-//! `cargo bench --bench quota [-- REPETITIONS]` sends and gets a file over an emulated link, with the client and the server
-//! in turn in a cgroup whose quota is [`QUOTAS`] percent of one core: in each period of 100 ms it runs for that much of
-//! it, and stands still for the rest. It needs root, `ip`, `/dev/net/tun`, and the cpu controller of cgroups.
+//! `cargo bench --bench quota [-- [REPETITIONS] [WORD...]]` sends and gets a file over an emulated link, with the client and
+//! the server in turn in a cgroup whose quota is [`QUOTAS`] percent of one core, or what `15%` says: in each period of 100
+//! ms it runs for that much of it, and stands still for the rest. With other words (`send`, `client`) it measures the rows
+//! that have them all. It needs root, `ip`, `/dev/net/tun`, and the cpu controller of cgroups.
+//!
+//! Beside the speed it shows what a MiB costs each end in processor time, of its own and of the system for it.
 
 #[path = "../tests/support/bin.rs"]
 mod bin;
@@ -39,6 +42,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use bin::Machine;
 use network::Network;
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 /// The link: rate in Mbit/s, round trip in milliseconds, loss in percent.
 const LINK: &str = "100/100/1";
@@ -48,6 +52,8 @@ const FILE_BYTES: u64 = 64 << 20;
 const QUOTAS: [u64; 2] = [50, 20];
 /// The kernel's usual period.
 const PERIOD_US: u64 = 100_000;
+/// What Linux counts processor time in where it shows it (`USER_HZ`), on every usual machine.
+const TICKS_PER_SECOND: u32 = 100;
 /// Where the controllers are mounted.
 const CGROUPS: &str = "/sys/fs/cgroup";
 
@@ -121,6 +127,8 @@ impl Drop for Quota {
 struct Figures {
     mbit: f64,
     throttled_percent: u64,
+    /// Milliseconds of processor time for each MiB, of the client and of the server.
+    costs: [f64; 2],
 }
 
 fn measure(way: Way, limited: Option<(End, u64)>, seed: u64) -> anyhow::Result<Figures> {
@@ -142,14 +150,28 @@ fn measure(way: Way, limited: Option<(End, u64)>, seed: u64) -> anyhow::Result<F
     });
     let mut command = here.shell(&format!("{joined}qft {line}"));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let start = Instant::now();
-    let status = network.near.enter(|| command.status())??;
+    let (start, before) = (Instant::now(), processor_time(serve.id())?);
+    let mut client = network.near.enter(|| command.spawn())??;
+    // What a process has used can be read until somebody takes its end.
+    waitid(WaitId::Pid(Pid::from_child(&client)), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)?;
     let took = start.elapsed();
+    let used = [processor_time(client.id())?, processor_time(serve.id())? - before];
+    let status = client.wait()?;
     ensure!(status.success(), "the client ended with {status}");
     let throttled_percent = quota.as_ref().map_or(Ok(0), Quota::throttled_percent)?;
     drop(serve);
     network.finish()?;
-    Ok(Figures { mbit: megabits(FILE_BYTES, took), throttled_percent })
+    let costs = used.map(|used| used.as_secs_f64() * 1e3 / (FILE_BYTES >> 20) as f64);
+    Ok(Figures { mbit: megabits(FILE_BYTES, took), throttled_percent, costs })
+}
+
+/// What a process has used, its own and the system's for it; its threads that have ended included.
+fn processor_time(process: u32) -> anyhow::Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name before it may hold blanks. utime and stime are the fields 14 and 15 of proc_pid_stat(5).
+    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ').skip(11).take(2);
+    let ticks = fields.map(str::parse::<u64>).sum::<Result<u64, _>>()?;
+    Ok(Duration::from_secs(ticks) / TICKS_PER_SECOND)
 }
 
 fn megabits(bytes: u64, time: Duration) -> f64 {
@@ -164,7 +186,12 @@ fn median(way: Way, limited: Option<(End, u64)>, repetitions: u64) -> anyhow::Re
 }
 
 fn main() -> anyhow::Result<()> {
-    let repetitions = std::env::args().find_map(|arg| arg.parse().ok()).unwrap_or(3);
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let repetitions = words.iter().find_map(|word| word.parse().ok()).unwrap_or(3);
+    let quotas: Vec<u64> = words.iter().filter_map(|word| word.strip_suffix('%')?.parse().ok()).collect();
+    let quotas = if quotas.is_empty() { QUOTAS.to_vec() } else { quotas };
+    let wanted: Vec<_> =
+        words.iter().filter(|word| word.chars().all(char::is_alphabetic)).map(String::as_str).collect();
     if let Err(error) = Quota::of(QUOTAS[0]) {
         println!("skipped: no quota can be set ({error:#})");
         return Ok(());
@@ -174,19 +201,27 @@ fn main() -> anyhow::Result<()> {
         return Ok(());
     }
     println!("{LINK} (Mbit/s / RTT in ms / loss in %), {} MiB, medians of {repetitions}", FILE_BYTES >> 20);
-    println!("way   limited end        quota  Mbit/s  kept  periods stopped");
+    println!("way   limited end        quota  Mbit/s  kept  periods stopped  ms/MiB of client, server");
     for way in [Way::Send, Way::Get] {
+        let rows = [End::Client, End::Server].into_iter().flat_map(|end| quotas.iter().map(move |quota| (end, *quota)));
+        let is_wanted = |(end, _): &(End, u64)| {
+            let row = [word(way), role(way, *end).split(',').next().unwrap_or_default()];
+            wanted.iter().all(|word| row.contains(word))
+        };
+        let rows: Vec<_> = rows.filter(is_wanted).collect();
+        if rows.is_empty() {
+            continue;
+        }
         let free = median(way, None, repetitions)?;
-        println!("{:4}  {:17}  {:>5}  {:6.1}", word(way), "none", "-", free.mbit);
-        for end in [End::Client, End::Server] {
-            for percent in QUOTAS {
-                let Figures { mbit, throttled_percent } = median(way, Some((end, percent)), repetitions)?;
-                let (role, kept) = (role(way, end), mbit / free.mbit * 100.0);
-                println!(
-                    "{:4}  {role:17}  {percent:3} %  {mbit:6.1}  {kept:3.0} %  {throttled_percent:13} %",
-                    word(way)
-                );
-            }
+        let [client, server] = free.costs;
+        println!("{:4}  {:17}  {:>5}  {:6.1}  {:22}  {client:.2}, {server:.2}", word(way), "none", "-", free.mbit, "");
+        for (end, percent) in rows {
+            let Figures { mbit, throttled_percent, costs } = median(way, Some((end, percent)), repetitions)?;
+            let (role, kept, [client, server]) = (role(way, end), mbit / free.mbit * 100.0, costs);
+            println!(
+                "{:4}  {role:17}  {percent:3} %  {mbit:6.1}  {kept:3.0} %  {throttled_percent:13} %  {client:.2}, {server:.2}",
+                word(way)
+            );
         }
     }
     Ok(())
