@@ -30,6 +30,11 @@
 //! many files of medium size. `--workers` on the server matters with many clients: each connection is driven
 //! by one worker. `qft status` shows how many each has, and what every client's link does.
 //!
+//! A process that is stopped by a quota of processor time (of a container, of a service), or waits long for its turn on a
+//! busy machine, fetches content every millisecond or two instead of being woken for each packet, which takes half of the
+//! processor time: a tenth of a core receives 100 Mbit/s then. It begins when the first such stop is seen, and ends half a
+//! minute after the last.
+//!
 //! `--no-sync` gives up durability for speed: a file is reported as done when it has its final name, and a
 //! power cut can still lose it.
 //!

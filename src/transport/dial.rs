@@ -130,7 +130,7 @@ pub(crate) fn open_endpoint(
     let (socket, granted) = socket::bind(addr).map_err(refused)?;
     let packet_max = mtu_bound(peer, throttle).min(packet_max(granted, throttle));
     let config = endpoint_config(packet_max);
-    let socket = socket::attach(socket, packet_max, throttle, copies).map_err(refused)?;
+    let socket = socket::attach(socket, granted, packet_max, throttle, copies).map_err(refused)?;
     let runtime = Arc::new(TokioRuntime);
     let endpoint = Endpoint::new_with_abstract_socket(config, None, heard.wrap(socket), runtime).map_err(refused)?;
     Ok((endpoint, granted))

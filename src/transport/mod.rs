@@ -31,6 +31,7 @@ mod presence;
 mod race;
 mod resolve;
 mod route;
+mod shortage;
 mod socket;
 mod split;
 mod throttle;
@@ -39,6 +40,7 @@ mod tls;
 mod token;
 pub mod trust;
 pub mod tuning;
+mod udp;
 mod verify;
 
 pub use address::{

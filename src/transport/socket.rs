@@ -4,10 +4,11 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
-use quinn::{AsyncUdpSocket, Runtime, TokioRuntime};
+use quinn::AsyncUdpSocket;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::throttle::Throttle;
+use super::udp::Udp;
 use super::{Copies, split};
 
 /// Bytes asked for in each direction: 64 ms of 1 Gbit/s, which no scheduling pause outlasts.
@@ -95,15 +96,16 @@ pub(crate) fn bind(addr: SocketAddr) -> io::Result<(UdpSocket, Granted)> {
     Ok((socket.into(), granted))
 }
 
-/// Hands a socket that takes packets of up to `packet_max` bytes to QUIC, behind the limit if there is one, and
-/// what copies what leaves while a lossy link is nearly empty.
+/// Hands a socket with these buffers, which takes packets of up to `packet_max` bytes, to QUIC, behind the limit if there
+/// is one, and what copies what leaves while a lossy link is nearly empty.
 pub(crate) fn attach(
     socket: UdpSocket,
+    granted: Granted,
     packet_max: u16,
     throttle: Option<&Throttle>,
     copies: &Copies,
 ) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-    let socket = split::wrap(TokioRuntime.wrap_udp_socket(socket)?, packet_max);
+    let socket = split::wrap(Arc::new(Udp::new(socket, granted.receive)?), packet_max);
     // Copies come first, so that the limit holds for them too.
     Ok(copies.wrap(match throttle {
         Some(throttle) => throttle.wrap(socket),

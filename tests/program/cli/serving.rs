@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use qft::protocol::codec;
 use qft::protocol::message::{Hello, Message};
@@ -261,7 +262,7 @@ fn idle_clients_cost_a_server_little_memory() {
         codec::encode(&Message::Hello(Hello::new(0, "idle", None)), &mut hello).expect("a short message");
         let mut clients = Vec::new();
         for _ in 0..IDLE_CLIENTS {
-            let patience = std::time::Duration::from_secs(60);
+            let patience = Duration::from_secs(60);
             let dialled = transport::connect(&[addr], ticket.fingerprint, &identity, &tuning, patience).await;
             let dialled = dialled.expect("there is room");
             let (mut send, mut recv) = dialled.connection.open_bi().await.expect("a stream");
@@ -288,4 +289,22 @@ fn the_paths_to_clients_are_remembered_until_the_next_server() {
     let serve = remote.serve("in", "-vv");
     local.qft(["get", &format!("{}/f", serve.pinned()), "again"]).run().exits(0);
     serve.wait_to_say("path known");
+}
+
+#[test]
+fn a_server_that_gets_little_processor_time_fetches_packets_by_the_clock_and_misses_none() {
+    /// Longer than any thread waits for its turn on a machine that is not busy.
+    const STANDSTILL: Duration = Duration::from_millis(50);
+    let (remote, local, serve) = paired("-vv");
+    local.write_large("file", SLOW_BYTES);
+    let sending = local.run_on(&format!("send {SLOWLY} file"));
+    wait_for("it to notice", || {
+        // As the kernel does with a process whose quota is used up; the packets that come meanwhile let it look.
+        serve.signal(Signal::STOP);
+        std::thread::sleep(STANDSTILL);
+        serve.signal(Signal::CONT);
+        serve.log().contains("too little processor time").then_some(())
+    });
+    sending.end().exits(0);
+    assert!(remote.read("in/file") == local.read("file"), "what came is not what was sent");
 }
