@@ -3,10 +3,10 @@
 //! How soon bytes flow again is measured by `cargo bench --bench outage`; here it is counted what an outage costs, and what
 //! is said of it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::Duration;
 
+use crate::support::alone::is_alone;
 use crate::support::bin::{Machine, Outcome, Running, Serve, wait_for};
 use crate::support::cable::{Cable, FAR, FAR_MOVED, FAR_V6, Way};
 use rustix::process::Signal;
@@ -19,9 +19,6 @@ const BYTES: u64 = 10 << 20;
 const BEGUN_BYTES: u64 = 2 << 20;
 /// Content that a lost connection may cost: chunks that were not complete, and what was not reported of those that were.
 const LOST_BYTES_MAX: u64 = 4 << 20;
-
-/// A namespace that goes waits for every child of this process, those of another test among them.
-static ALONE: Mutex<()> = Mutex::new(());
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
@@ -37,23 +34,26 @@ struct Scene {
     client: Option<Running>,
     serve: Option<Serve>,
     cable: Cable,
-    _alone: MutexGuard<'static, ()>,
 }
 
 impl Scene {
-    /// `None`, after saying so, where there can be no namespaces.
-    fn new(role: Role, lay: impl FnOnce(&str) -> anyhow::Result<Cable>) -> Option<Self> {
-        Self::with_server(role, lay, FAR, |there| there.serve_at(&format!("{FAR}:0"), "in", ""))
+    /// `None`, after saying so, where there can be no namespaces, and where the test of that name has run in a process of
+    /// its own: what ends a namespace waits for whatever child it has.
+    fn new(test: &str, role: Role, lay: impl FnOnce(&str) -> anyhow::Result<Cable>) -> Option<Self> {
+        Self::with_server(test, role, lay, FAR, |there| there.serve_at(&format!("{FAR}:0"), "in", ""))
     }
 
     /// The same with a server of this name, which only the client's file of hosts has.
     fn with_server(
+        test: &str,
         role: Role,
         lay: impl FnOnce(&str) -> anyhow::Result<Cable>,
         host: &str,
         start: impl FnOnce(&Machine) -> Serve + Send,
     ) -> Option<Self> {
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_alone(&format!("outage::{test}")) {
+            return None;
+        }
         let cable = match lay("outage-") {
             Ok(cable) => cable,
             Err(error) => {
@@ -73,7 +73,7 @@ impl Scene {
         };
         let client = cable.near.enter(|| here.under("unshare -m sh with-hosts", &line).start());
         let client = client.expect("a namespace of ours");
-        let scene = Self { here, there, client: Some(client), serve: Some(serve), cable, _alone: alone };
+        let scene = Self { here, there, client: Some(client), serve: Some(serve), cable };
         wait_for("content", || (scene.written() > BEGUN_BYTES).then_some(()));
         Some(scene)
     }
@@ -124,7 +124,13 @@ fn a_path_that_was_away_costs_no_connection_and_is_told_of_with_its_cause_and_it
         (Role::Get, Way::Silent, "no_answer"),
         (Role::Send, Way::NoRoute, "no_route"),
     ] {
-        let Some(scene) = Scene::new(role, Cable::lay) else { return };
+        let Some(scene) = Scene::new(
+            "a_path_that_was_away_costs_no_connection_and_is_told_of_with_its_cause_and_its_end",
+            role,
+            Cable::lay,
+        ) else {
+            return;
+        };
         scene.cable.cut(way).expect("a namespace of ours");
         scene.wait_to_tell("stalled");
         // Long enough for QUIC's own probes to be seconds apart.
@@ -148,7 +154,10 @@ fn a_path_that_was_away_costs_no_connection_and_is_told_of_with_its_cause_and_it
 #[test]
 fn a_changed_address_of_the_clients_machine_costs_no_connection() {
     for role in [Role::Send, Role::Get] {
-        let Some(scene) = Scene::new(role, Cable::lay) else { return };
+        let Some(scene) = Scene::new("a_changed_address_of_the_clients_machine_costs_no_connection", role, Cable::lay)
+        else {
+            return;
+        };
         scene.cable.change_address().expect("a namespace of ours");
         assert_not_lost(&scene.end());
     }
@@ -157,7 +166,11 @@ fn a_changed_address_of_the_clients_machine_costs_no_connection() {
 #[test]
 fn a_router_that_gives_the_client_another_port_costs_no_connection() {
     for role in [Role::Send, Role::Get] {
-        let Some(scene) = Scene::new(role, Cable::lay_behind_nat) else { return };
+        let Some(scene) =
+            Scene::new("a_router_that_gives_the_client_another_port_costs_no_connection", role, Cable::lay_behind_nat)
+        else {
+            return;
+        };
         scene.cable.rebind().expect("a namespace of ours");
         assert_not_lost(&scene.end());
     }
@@ -168,7 +181,8 @@ fn a_server_that_is_to_be_found_under_another_address_is_found_there_beside_the_
     const NAME: &str = "moving.test";
     for (role, to) in [(Role::Send, FAR_MOVED), (Role::Get, FAR_V6)] {
         let start = |there: &Machine| there.serve_at("[::]:0", "in", &format!("--json --advertise {NAME}"));
-        let Some(scene) = Scene::with_server(role, Cable::lay, NAME, start) else { return };
+        let test = "a_server_that_is_to_be_found_under_another_address_is_found_there_beside_the_dead_connection";
+        let Some(scene) = Scene::with_server(test, role, Cable::lay, NAME, start) else { return };
         scene.cable.move_server(to).expect("a namespace of ours");
         scene.here.write("hosts", format!("{to} {NAME}\n"));
         scene.wait_to_tell("reconnecting");
@@ -187,7 +201,11 @@ fn a_server_that_is_to_be_found_under_another_address_is_found_there_beside_the_
 #[test]
 fn a_server_that_was_killed_and_started_again_goes_on_with_what_it_has() {
     for role in [Role::Send, Role::Get] {
-        let Some(mut scene) = Scene::new(role, Cable::lay) else { return };
+        let Some(mut scene) =
+            Scene::new("a_server_that_was_killed_and_started_again_goes_on_with_what_it_has", role, Cable::lay)
+        else {
+            return;
+        };
         let mut killed = scene.serve.take().expect("it runs");
         let address = killed.address().to_owned();
         killed.signal(Signal::KILL);
