@@ -1,7 +1,7 @@
 //! The receiving role: offers in, answers out; content to disk; each file judged, committed, reported.
 //!
 //! What may be said when, and what follows from it, is decided by the ledger of the job
-//! ([`Answers`](crate::transfer::job::answers::Answers)). Whoever learns something — the control loop, a data stream, a disk
+//! ([`Answers`]). Whoever learns something — the control loop, a data stream, a disk
 //! thread, the committer — feeds it, and what it says is carried out.
 //!
 //! | file | noun |

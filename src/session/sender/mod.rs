@@ -4,7 +4,7 @@
 //! to the first ones arrive; a bounded number of pumps takes the files that are wanted.
 //!
 //! What may be said when, and what follows from it, is decided by the ledger of the job
-//! ([`Offers`](crate::transfer::job::offers::Offers)), which the walk, the control loop, the pumps and disk threads feed.
+//! ([`Offers`]), which the walk, the control loop, the pumps and disk threads feed.
 //!
 //! | file | noun |
 //! |---|---|
