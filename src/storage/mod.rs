@@ -28,6 +28,7 @@ pub mod root;
 pub mod source;
 mod system;
 pub mod touch;
+mod unsynced;
 pub mod walk;
 
 #[cfg(test)]

@@ -30,10 +30,11 @@ pub use self::destination::Destination;
 pub(crate) use self::finish::{DirMeta, DirMode};
 pub(crate) use self::link::link_stays_inside;
 pub use self::tree::Tree;
-use super::dir::{Dir, Resolver, Unsynced};
+use super::dir::{Dir, Resolver};
 use super::error::{Op, StorageError, failed};
 use super::hidden::{self, Dots};
 use super::system;
+use super::unsynced::Unsynced;
 use crate::broken::Rule;
 
 /// A directory held open. It opens nothing by itself: a [`Tree`] of it is read, a [`Destination`] of it is written.

@@ -9,11 +9,12 @@ use super::name::give_final_name;
 use super::{Commit, Committed, Job, Sync, Told, Work};
 use crate::broken::Rule;
 use crate::protocol::path::WirePath;
-use crate::storage::dir::{Change, Dir, Names, ObjectId, Unsynced};
+use crate::storage::dir::{Dir, ObjectId};
 use crate::storage::error::{Op, StorageError, failed};
 use crate::storage::root::Destination;
 use crate::storage::system;
 use crate::storage::touch::{self, Touched};
+use crate::storage::unsynced::{Change, Names, Unsynced};
 
 /// Up to here files (or directories) are synced one by one: a sync of the whole file system would also wait
 /// for what other transfers are writing.

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::super::dir::{Dir, Names};
+use super::super::dir::Dir;
 use super::super::error::{Op, StorageError, failed};
 use super::super::meta;
+use super::super::unsynced::Names;
 use super::destination::{Destination, UNSYNCED_MAX};
 use crate::protocol::message::Mtime;
 use crate::protocol::path::{PART_SUFFIX, WirePath};

@@ -7,11 +7,12 @@ use std::time::SystemTime;
 
 use rustix::io::Errno;
 
-use super::super::dir::{DIR_MODE, Dir, Unsynced};
+use super::super::dir::{DIR_MODE, Dir};
 use super::super::error::{Op, StorageError, failed};
 use super::super::meta::Meta;
 use super::super::mode;
 use super::super::source::Source;
+use super::super::unsynced::Unsynced;
 use super::dirlinks::Dirlinks;
 use super::finish::{DirMeta, DirMode};
 use super::parents::Parents;
