@@ -160,7 +160,8 @@ impl Bars {
         self.totals.force_draw();
     }
 
-    /// Gives slots to files: a file keeps its slot until it ends, a free slot goes to the file with most to do.
+    /// Gives slots to files: a file keeps its slot while another takes that of one that has ended, a free slot goes to the file
+    /// with most to do.
     fn assign(&mut self, files: &[FileView], announced: u64) {
         let are_few = (files.len() as u64).saturating_add(announced) <= self.slots_max as u64;
         for slot in &mut self.slots {
@@ -179,6 +180,16 @@ impl Bars {
                 Some(slot) => slot.path = Some(view.file.path.clone()),
                 None => break,
             }
+        }
+        self.close_ranks();
+    }
+
+    /// Lets rows that nobody took be above all others, where they are no hole between them.
+    fn close_ranks(&mut self) {
+        let taken: Vec<String> = self.slots.iter_mut().filter_map(|slot| slot.path.take()).collect();
+        let free = self.slots.len() - taken.len();
+        for (slot, path) in self.slots[free..].iter_mut().zip(taken) {
+            slot.path = Some(path);
         }
     }
 
