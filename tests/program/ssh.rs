@@ -179,6 +179,25 @@ fn a_far_side_that_does_not_answer_as_it_should_is_explained() {
 }
 
 #[test]
+fn what_a_far_side_writes_moves_no_cursor_from_its_first_byte() {
+    let Some((remote, local, sshd)) = machines(&Setup::default()) else { return };
+    local.write("f", "x");
+    let title = "\\033]0;owned\\007";
+    for (is_said, script) in [
+        (true, format!("printf '{title}' >&2; sleep 0.2; printf '{title}\\n' >&2; echo 'QFT1 ERROR 5 {title}'")),
+        (false, format!("printf '{title}\\n\\033[2J'; exit 3")),
+        (true, format!("printf 'QFT1 ERROR 5 {title}\\n'")),
+    ] {
+        let other = stand_in(&remote, &script);
+        let outcome = sshd.qft(&local, ["send", "f", &sshd.at(""), "--timeout", "2s", "--remote-qft", &other]).run();
+        let shown = [&outcome.stdout[..], outcome.stderr.as_bytes()].concat();
+        let is_raw = |byte: &u8| byte.is_ascii_control() && *byte != b'\n';
+        assert!(!shown.iter().any(is_raw), "{script}: {}", shown.escape_ascii());
+        assert_eq!(outcome.stderr.contains("033"), is_said, "{script}: {}", outcome.stderr);
+    }
+}
+
+#[test]
 fn udp_that_does_not_come_through_names_what_to_open() {
     let Some((remote, local, sshd)) = machines(&Setup::default()) else { return };
     local.write("f", "x");
