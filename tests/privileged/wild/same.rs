@@ -24,7 +24,7 @@ fn a_file_that_differs_in_its_permissions_alone_gets_them_without_content() {
         set_mode(&from.path("f"), 0o644);
         from.run(line).exits(0);
         set_mode(&from.path("f"), 0o600);
-        from.run(&format!("{line} -n")).exits(0);
+        from.run(&format!("{line} -n")).exits(0).says(&["permissions"]);
         assert_eq!(mode(&at.path(there)), 0o644, "a dry run changes nothing");
         let again = from.run(line);
         again.exits(0).says(&["permissions of 1 file", "1 unchanged"]).does_not_say("sent");

@@ -160,8 +160,20 @@ fn pipes_and_sockets_in_a_tree_are_notes_and_by_name_an_error_with_a_remedy() {
     let fifo = rustix::fs::FileType::Fifo;
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, fifo, rustix::fs::Mode::RUSR, 0).expect("made");
     let _socket = std::os::unix::net::UnixListener::bind(machine.path("tree/socket")).expect("made");
+    // Like /dev/zero, which has no end; only root may make one.
+    let device = rustix::fs::FileType::CharacterDevice;
+    let zero = rustix::fs::makedev(1, 5);
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root {
+        let path = machine.path("tree/zero");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, device, rustix::fs::Mode::RUSR, zero).expect("made");
+    }
     let sent = machine.run("send tree --to local:there");
     sent.exits(0).says(&["note:", "tree/pipe", "named pipe"]).says(&["note:", "tree/socket", "socket"]);
+    if is_root {
+        sent.says(&["note:", "tree/zero", "device"]);
+        machine.run("send tree/zero --to local:there").exits(2).says(&["device", "qft send -"]);
+    }
     assert_eq!(machine.tree("there"), ["tree/", "tree/file"]);
     machine.run("send tree/pipe --to local:there").exits(2).says(&["is a pipe", "qft send -"]);
     assert!(fs::symlink_metadata(&pipe).expect("there").file_type().is_fifo());
