@@ -121,6 +121,10 @@ fn a_link_local_address_with_its_interface_is_taken_wherever_an_address_can_stan
     run(&["send", "f", &format!("{far}%lan:")]).exits(2).says_only(&[&format!("[{far}%lan]:")]);
 
     let advertised = "fe80::abcd%lan";
+    let there_too = Machine::new();
+    let start = || there_too.serve_at("[::]:0", "in", &format!("--advertise {advertised}"));
+    let advertising = lan.far.enter(start).expect("a namespace of ours");
+    assert!(advertising.ticket().contains("@[fe80::abcd%lan]:"), "{}", advertising.ticket());
     let invited = lan.far.enter(|| there.qft(["peers", "invite", "--advertise", advertised]).run()).expect("ours");
     let text = String::from_utf8(invited.exits(0).stdout.clone()).expect("text");
     assert!(text.contains("'qft://") && text.contains("@[fe80::abcd%lan]:"), "{text}");
