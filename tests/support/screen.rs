@@ -101,6 +101,12 @@ impl Terminal {
         line.write_all(keys.as_bytes()).expect("a terminal takes what is typed");
     }
 
+    /// Makes the window so many columns wide, as somebody who draws at its edge.
+    pub(crate) fn resize(&self, columns: u16) {
+        self.screen().screen_mut().set_size(ROWS, columns);
+        self.running().line.resize(Size::new(ROWS, columns)).expect("its size can be set");
+    }
+
     /// The process that a shell would show as the job.
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.running().child)

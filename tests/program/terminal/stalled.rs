@@ -1,4 +1,4 @@
-//! A transfer of which nothing moves, as its user sees it.
+//! A transfer of which nothing moves, and one whose window changes, as their user sees them.
 
 use rustix::process::Signal;
 
@@ -36,6 +36,34 @@ fn while_nothing_moves_every_row_says_so_and_one_why_and_none_has_a_time_left() 
     assert!(seen.iter().all(|row| row.chars().count() < COLUMNS.into()), "{seen:#?}");
     serve.signal(Signal::CONT);
     wait_for("a rate again", moves);
+    client.press(CTRL_C);
+    assert_eq!(client.end(), Some(130), "{}", client.seen());
+}
+
+#[test]
+fn a_window_that_becomes_narrower_or_wider_has_one_set_of_bars_and_nothing_below() {
+    let (remote, local) = (Machine::new(), Machine::new());
+    local.write_large("large/one", 200 << 20);
+    local.write_large("large/two", 200 << 20);
+    let serve = remote.serve("in", "");
+    local.qft(["ls", serve.ticket()]).run().exits(0);
+    let mut client = Terminal::new();
+    client.start(&local, "qft send large --bwlimit 2M");
+    // With the least that the row of the totals takes there, by which a row of before is told.
+    for (columns, least) in [(COLUMNS, 60), (60, 0), (100, 60)] {
+        client.resize(columns);
+        let drawn = || {
+            let screen = client.rows();
+            let totals: Vec<_> = (0..screen.len()).filter(|row| screen[*row].contains("0/2 files")).collect();
+            let [totals] = totals[..] else { return None };
+            let below = screen[totals + 1..].iter().filter(|row| !row.is_empty()).count();
+            let files = screen.iter().filter(|row| row.contains("large/")).count();
+            let width = screen[totals].trim_end().chars().count();
+            let fits = (least..usize::from(columns)).contains(&width);
+            (below == 1 && files == 2 && fits).then_some(())
+        };
+        wait_for("one set of bars", drawn);
+    }
     client.press(CTRL_C);
     assert_eq!(client.end(), Some(130), "{}", client.seen());
 }
