@@ -121,9 +121,15 @@ impl Error {
         matches!(self, Self::Session(SessionError::Superseded))
     }
 
-    /// Whether the server has no place for one more client: one that waits gets in when another leaves.
+    /// Whether the server lets no more clients in just now: one that asks again may get in when another leaves.
     pub fn is_busy(&self) -> bool {
-        matches!(self, Self::Transport(TransportError::Refused { code: CloseCode::Busy }))
+        let Self::Transport(error) = self else { return false };
+        matches!(error, TransportError::Refused { code: CloseCode::Busy } | TransportError::TurnedAway { .. })
+    }
+
+    /// Whether the server said that it is stopping: one that asks again may find its successor.
+    pub(crate) fn is_going_away(&self) -> bool {
+        matches!(self, Self::Transport(TransportError::Refused { code: CloseCode::GoingAway }))
     }
 }
 

@@ -91,12 +91,14 @@ pub enum Event {
         /// Why the last connection ended.
         cause: String,
     },
-    /// The server has no place for one more client; the job waits for one by itself.
+    /// The server lets no more clients in just now, or is stopping; the job asks again by itself.
     Waiting {
         /// Counts from 1; starts again after progress.
         attempt: u32,
         /// Time until it asks again.
         after: Duration,
+        /// Why it was not let in, as far as it is known.
+        cause: String,
     },
 }
 
@@ -178,9 +180,9 @@ impl Observer {
         self.event(Event::Reconnecting { attempt, after, cause });
     }
 
-    /// The server has no place, and is to be asked again.
-    pub(crate) fn waiting(&self, attempt: u32, after: Duration) {
-        self.event(Event::Waiting { attempt, after });
+    /// The server lets nobody in, and is to be asked again.
+    pub(crate) fn waiting(&self, attempt: u32, after: Duration, cause: String) {
+        self.event(Event::Waiting { attempt, after, cause });
     }
 
     /// A file is part of the job.

@@ -19,7 +19,7 @@ use super::args::{JobArgs, Limit, TrustArgs};
 use super::exit::Complaint;
 use super::plan::{Place, Standing};
 use super::sandbox::Sandbox;
-use super::ui::NO_PLACE;
+use super::ui::asking_again;
 use super::ui::text::shown;
 use crate::client::Client;
 use crate::error::Error;
@@ -181,7 +181,7 @@ impl Reached {
         // ssh has shown that the host is there.
         let client = client.wait_for_first(!matches!(place, Place::Far(_)));
         // What is asked for beside the bars of a job.
-        let client = client.on_wait(say_no_place);
+        let client = client.on_wait(say_that_it_waits);
         let client = client.build()?;
         Ok(Self { client, contact, local })
     }
@@ -207,7 +207,7 @@ fn own_identity(certificate: Option<&(PathBuf, PathBuf)>) -> anyhow::Result<Iden
     }
 }
 
-/// Tells somebody who sees no bars that a server has no place. Standard error may be closed, which stops nothing.
-pub(crate) fn say_no_place() {
-    let _ = writeln!(io::stderr(), "{NO_PLACE}");
+/// Tells somebody who sees no bars that a server lets nobody in. Standard error may be closed, which stops nothing.
+pub(crate) fn say_that_it_waits(why: &Error) {
+    let _ = writeln!(io::stderr(), "{}", asking_again(&why.to_string()));
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::args::{AddArgs, NamedArgs, RemoteAction, RemoteArgs, RenameArgs};
 use super::ask::{Manner, Stranger, agree};
 use super::exit::{Complaint, Exit};
-use super::reach::say_no_place;
+use super::reach::say_that_it_waits;
 use super::signals::{HangUps, block_on};
 use super::table::Table;
 use super::ui::json::Json;
@@ -214,7 +214,7 @@ fn complaint(error: NameError) -> anyhow::Error {
 /// Lets the server enrol this machine's key.
 fn pair(ticket: &Ticket, args: &AddArgs) -> anyhow::Result<Greeting> {
     let identity = Identity::load_or_create(&transport::home()?).context("this machine's identity")?;
-    let client = Client::builder(identity).patience(args.timeout).on_wait(say_no_place).build()?;
+    let client = Client::builder(identity).patience(args.timeout).on_wait(say_that_it_waits).build()?;
     block_on(HangUps::End, async |mut signals| {
         tokio::select! {
             greeting = client.greet(ticket.clone()) => Ok(greeting?),

@@ -20,7 +20,8 @@ const LAST_WAIT: Duration = Duration::from_secs(30);
 /// The last wait where nobody answered: it burdens nobody, and the path may be back at any moment.
 const LAST_WAIT_UNANSWERED: Duration = Duration::from_secs(1);
 
-/// The longest wait for a place on a server that has none: asking costs it a packet, and places come free any moment.
+/// The longest wait for a server that lets nobody in: asking costs it a few packets, and places come free, and servers are
+/// replaced, any moment.
 const PLACE_WAIT: Duration = Duration::from_secs(2);
 
 /// Longest that an attempt may take to end its connection when the job is stopped.
@@ -57,7 +58,7 @@ impl Patience {
         patient.then_some(wait)
     }
 
-    /// The same for a place on a server that has none. Many may wait for one: they ask at different times.
+    /// The same where a server lets nobody in. Many may wait there: they ask at different times.
     fn next_place_wait(&mut self, moved: u64, now: Instant) -> Option<Duration> {
         let wait = self.next_wait(moved, now, Reply::Some, Duration::ZERO)?.min(PLACE_WAIT);
         let part = RandomState::new().hash_one(self.attempt) % 256;
@@ -115,7 +116,7 @@ where
         };
         let Some(after) = patience.next_place_wait(0, Instant::now()) else { return Err(error) };
         if let Some(tell) = client.on_wait.as_ref().filter(|_| patience.attempt == 1) {
-            tell();
+            tell(&error);
         }
         tokio::time::sleep(after).await;
     }
@@ -124,7 +125,7 @@ where
 /// Runs `attempt` until it succeeds, is cancelled, fails for a reason that time does not heal, or nothing
 /// has moved for as long as the client is patient. A first connection that was answered and did not stand is not retried:
 /// the user is told at once. One that nobody answers has the same patience as one that was lost, and a server that has no
-/// place is asked again for as long as it answers.
+/// place, or is stopping, is asked again.
 pub(super) async fn persist<F>(
     client: &Client,
     observer: &Observer,
@@ -152,10 +153,13 @@ where
                 return Err(Error::Cancelled);
             }
         };
-        let (is_busy, moved) = (failed.error.is_busy(), progress_of(observer.counters()));
+        let moved = progress_of(observer.counters());
         let reply = Reply::of(&failed);
         let is_first = !(failed.stood || lost.is_some());
-        if (is_first && !is_busy && !client.waits_for_first(reply, &failed.error)) || !failed.error.is_retryable() {
+        // Where nobody waits for a first connection, no other server comes in place of the one that is stopping.
+        let is_stopping = failed.error.is_going_away() && !failed.stood && !(is_first && !client.waits_for_first);
+        let asks_again = failed.error.is_busy() || is_stopping;
+        if (is_first && !asks_again && !client.waits_for_first(reply, &failed.error)) || !failed.error.is_retryable() {
             return Err(failed.error);
         }
         let cause = failed.error.to_string();
@@ -168,7 +172,7 @@ where
             last = Some(failed.error);
         }
         let now = Instant::now();
-        let after = match is_busy {
+        let after = match asks_again {
             true => patience.next_place_wait(moved, now),
             false => patience.next_wait(moved, now, reply, now.saturating_duration_since(began)),
         };
@@ -177,8 +181,8 @@ where
         };
         info!(attempt = patience.attempt, ?after, cause, "trying again");
         record.on_connection_lost();
-        if is_busy {
-            observer.waiting(patience.attempt, after);
+        if asks_again {
+            observer.waiting(patience.attempt, after, cause);
         } else {
             observer.reconnecting(patience.attempt, after, cause);
         }

@@ -79,10 +79,10 @@ impl ClientBuilder {
         self
     }
 
-    /// Is called once when a server has no place for a listing, a probe or a greeting, which then waits for one, for as
-    /// long as [`patience`](Self::patience) says. Jobs have [`Event::Waiting`](crate::progress::Event::Waiting) for it.
+    /// Is called once, with the reason, when a server lets nobody in who wants a listing, a probe or a greeting, which is
+    /// then tried again for as long as [`patience`](Self::patience) says. Jobs have [`Event::Waiting`](crate::progress::Event::Waiting) for it.
     /// Default: nobody is told.
-    pub fn on_wait(mut self, tell: impl Fn() + Send + Sync + 'static) -> Self {
+    pub fn on_wait(mut self, tell: impl Fn(&Error) + Send + Sync + 'static) -> Self {
         self.on_wait = Some(Arc::new(tell));
         self
     }

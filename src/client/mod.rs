@@ -87,7 +87,7 @@ pub struct Client {
 }
 
 /// Is called when a server has no place.
-type OnWait = std::sync::Arc<dyn Fn() + Send + Sync>;
+type OnWait = std::sync::Arc<dyn Fn(&Error) + Send + Sync>;
 
 impl Client {
     /// A client that shows `identity`.

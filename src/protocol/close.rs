@@ -87,7 +87,10 @@ impl CloseCode {
             Self::Timeout => "the other side waited too long for an answer",
             Self::GoingAway => "the other side is shutting down; the same command resumes later",
             Self::Cancelled => "stopped by the user on the other side",
-            Self::Busy => "the other side has too many connections; try again later",
+            Self::Busy => {
+                "the other side has no place for one more client (in all, from this address, or with this key); try again \
+                later"
+            }
             Self::Unsupported => "no common protocol version; update the older qft",
             Self::Internal => "the other side failed internally; its log says why",
             Self::SourceFailed => "the source could not be read",

@@ -52,7 +52,9 @@ pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Sh
         // A client that wants to see this server's key before it trusts it. That is no attempt to get in.
         Err(TransportError::NoClientKey { .. }) => return debug!(%addr, "asked for the key of this server"),
         // It has called more than once, and another of its calls was answered first.
-        Err(TransportError::Refused { .. }) => return debug!(%addr, "gave up its handshake"),
+        Err(TransportError::TurnedAway { .. } | TransportError::Refused { .. }) => {
+            return debug!(%addr, "gave up its handshake");
+        }
         Err(error) => return refuse(&shared, addr, None, error.to_string()),
     };
     let _closed_at_the_end = ClosedOnDrop(connection.clone());

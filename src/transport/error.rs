@@ -27,6 +27,13 @@ const NO_CERTIFICATE_ALERT: u64 = 0x100 + 116;
 /// `access_denied`, as a QUIC code: what a client says whose pin, or whose list, has another key for this server.
 const WRONG_KEY_ALERT: u64 = 0x100 + 49;
 
+/// QUIC's own code for "the server does not want this connection" (RFC 9000, section 20.1).
+const CONNECTION_REFUSED: u64 = 0x2;
+
+/// QUIC's own code for "the application closed this", which is all that is said of it during a handshake (RFC 9000, section
+/// 10.2.3).
+const APPLICATION_ERROR: u64 = 0xc;
+
 /// Why there is no connection, or none any more.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -69,6 +76,14 @@ pub enum TransportError {
     Refused {
         /// Why.
         code: CloseCode,
+    },
+    /// The peer ended a handshake with a code of QUIC's own, which has no room for a reason. A server does so when it is
+    /// full, when it makes room for those who came later, and while it ends; a client, when another of its calls was
+    /// answered first.
+    #[error("{addr} takes no connections just now: it is stopping or full; try again later")]
+    TurnedAway {
+        /// The peer.
+        addr: SocketAddr,
     },
     /// The peers speak different versions.
     #[error("{addr} and this qft share no protocol version; update the older one")]
@@ -181,6 +196,7 @@ impl TransportError {
 
     fn from_code(addr: SocketAddr, code: u64, by: Blame, reason: String) -> Self {
         match code {
+            CONNECTION_REFUSED | APPLICATION_ERROR if by == Blame::Them => Self::TurnedAway { addr },
             code if VERSION_ALERTS.contains(&code) => Self::Version { addr },
             NO_CERTIFICATE_ALERT => Self::NoClientKey { addr },
             WRONG_KEY_ALERT => Self::Handshake { addr, reason: "it expects another key than this one".to_owned() },
@@ -196,7 +212,7 @@ impl TransportError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Bind { .. } | Self::BindTo { .. } | Self::Identity(_) => Fault::Local,
-            Self::NoReply { .. } | Self::Resolve { .. } | Self::Lost { .. } => Fault::Path,
+            Self::NoReply { .. } | Self::Resolve { .. } | Self::Lost { .. } | Self::TurnedAway { .. } => Fault::Path,
             Self::Refused { code: CloseCode::GoingAway | CloseCode::Timeout | CloseCode::RightsChanged } => Fault::Path,
             Self::WrongServer { .. } | Self::Uncertified { .. } | Self::Handshake { .. } | Self::NoClientKey { .. } => {
                 Fault::Trust

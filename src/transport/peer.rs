@@ -9,13 +9,6 @@ use crate::digest::SALT_BYTES;
 use crate::protocol::SALT_LABEL;
 use crate::protocol::close::CloseCode;
 
-/// QUIC's own code for "the server does not want this connection" (RFC 9000, section 20.1).
-const CONNECTION_REFUSED: u64 = 0x2;
-
-/// QUIC's own code for "the application closed this", which is all that is said of it during a handshake (RFC 9000, section
-/// 10.2.3).
-const APPLICATION_ERROR: u64 = 0xc;
-
 /// The key of the peer, which the handshake proved. `None` only before the handshake has ended.
 pub fn peer_fingerprint(connection: &Connection) -> Option<Fingerprint> {
     Fingerprint::of_certificate(certificates(connection)?.first()?).ok()
@@ -48,16 +41,11 @@ pub(crate) fn keying_material<const N: usize>(
 }
 
 /// The code with which the *peer* ended the connection; `None` when it ended in another way or with a code that this
-/// version does not know. A handshake that was turned down counts as [`CloseCode::Busy`], and so does one that the server
-/// broke off: it does so only to make room for those who came later.
+/// version does not know. QUIC's own codes, with which a handshake is turned down, are none of ours: see
+/// [`TransportError::TurnedAway`].
 pub fn closed_by(error: &ConnectionError) -> Option<CloseCode> {
     match error {
         ConnectionError::ApplicationClosed(close) => CloseCode::from_code(close.error_code.into_inner()),
-        ConnectionError::ConnectionClosed(close)
-            if [CONNECTION_REFUSED, APPLICATION_ERROR].contains(&close.error_code.into()) =>
-        {
-            Some(CloseCode::Busy)
-        }
         _ => None,
     }
 }

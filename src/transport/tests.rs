@@ -114,13 +114,14 @@ async fn a_client_whose_address_is_to_be_validated_comes_back() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_turned_down_at_the_door_is_told_that_the_server_is_busy() {
+async fn a_client_that_is_turned_down_at_the_door_is_told_that_the_server_is_stopping_or_full() {
     let (server_id, client_id) = (identity(), identity());
     let listener = listen_as(&server_id);
     let turn_down = async { listener.next().await.unwrap().refuse() };
     let ((), client) = tokio::join!(turn_down, dial(&listener, server_id.fingerprint(), &client_id));
     let error = client.unwrap_err();
-    assert!(matches!(error, TransportError::Refused { code: CloseCode::Busy }), "{error}");
+    assert!(matches!(error, TransportError::TurnedAway { .. }), "{error}");
+    assert!(error.to_string().contains("it is stopping or full") && error.fault() == Fault::Path, "{error}");
 }
 
 #[tokio::test]
@@ -130,6 +131,9 @@ async fn a_closed_listener_has_no_next_client_and_tells_every_peer_why() {
     assert!(timeout(LONG, pair.listener.next()).await.unwrap().is_none());
     let end = end_of(&pair.client.connection).await;
     assert_eq!(closed_by(&end), Some(CloseCode::GoingAway));
+    // Who comes now can be told nothing but that.
+    let late = dial(&pair.listener, identity().fingerprint(), &identity()).await.unwrap_err();
+    assert!(matches!(late, TransportError::TurnedAway { .. }), "{late}");
     timeout(LONG, pair.listener.wait_idle()).await.unwrap();
 }
 

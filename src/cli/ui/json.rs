@@ -97,9 +97,9 @@ impl Json {
                 let after = after.as_millis() as u64;
                 self.note("reconnecting", json!({"attempt": attempt, "after_ms": after, "cause": cause}));
             }
-            Event::Waiting { attempt, after } => {
+            Event::Waiting { attempt, after, cause } => {
                 let after = after.as_millis() as u64;
-                self.note("waiting", json!({"attempt": attempt, "after_ms": after}));
+                self.note("waiting", json!({"attempt": attempt, "after_ms": after, "cause": cause}));
             }
             Event::Note(text) => self.note("text", json!({ "text": text })),
             // A stall is told with its cause, whatever else it was found by.

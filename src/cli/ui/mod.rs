@@ -43,12 +43,21 @@ use crate::protocol::message::{SkipReason, Why};
 
 /// Time between two looks.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
-/// How the cause of a lost connection ends.
-const RESUMES: &str = "; the same command resumes";
-/// What is said while a server has no place.
-pub(crate) const NO_PLACE: &str = "waiting for a place: as many clients as it lets in (or lets in from this address, or with this key) are connected there";
+/// How the causes of lost connections, and of those that did not come to stand, go on where they tell what to do about it.
+const REMEDIES: [&str; 2] = ["; the same command ", "; try again"];
 /// Larger files get lines of their own where there are no bars.
 const BIG_FILE: u64 = 64 << 20;
+
+/// A cause, safe to print, without what to do about it: it is this command that tries again, and nobody has to repeat it.
+fn without_remedy(cause: &str) -> String {
+    let end = REMEDIES.iter().filter_map(|remedy| cause.rfind(remedy)).min();
+    shown(&cause[..end.unwrap_or(cause.len())]).to_string()
+}
+
+/// What is said while a server lets nobody in, by the reason.
+pub(crate) fn asking_again(cause: &str) -> String {
+    format!("{}; asking again", without_remedy(cause))
+}
 
 /// What a [`Ui`] has to know.
 #[derive(Debug, Clone)]
@@ -84,6 +93,8 @@ pub(crate) struct Ui {
     outputs: Vec<(Lines, Option<Duration>)>,
     connected: bool,
     stalls: StallTeller,
+    /// Why the server lets nobody in, when that was said.
+    waits_for: Option<String>,
     /// Whether small buffers were mentioned.
     hinted_buffers: bool,
     /// What was asked for, escaped, and how it was typed.
@@ -136,6 +147,7 @@ impl Ui {
             outputs: Vec::new(),
             connected: false,
             stalls: StallTeller::default(),
+            waits_for: None,
             hinted_buffers: false,
             typed: HashMap::new(),
         }
@@ -309,6 +321,7 @@ impl Ui {
         match event {
             Event::Connected { addr, peer, .. } => {
                 self.connected = true;
+                self.waits_for = None;
                 if verbose {
                     self.printer.line(&format!("connected to {addr}, which calls itself {}", shown(peer)));
                 }
@@ -316,13 +329,14 @@ impl Ui {
             // Bars show the countdown themselves; the cause is said once.
             Event::Reconnecting { attempt, after, cause } if speaks && (*attempt == 1 || self.is_plain()) => {
                 let after = after.as_secs_f64().ceil();
-                // It is this command that resumes, so nobody has to be told to repeat it.
-                let cause = cause.trim_end_matches(RESUMES);
                 let doing = if self.connected { "reconnecting" } else { "trying again" };
-                self.printer.line(&format!("{}; {doing} ({attempt}) in {after}s", shown(cause)));
+                self.printer.line(&format!("{}; {doing} ({attempt}) in {after}s", without_remedy(cause)));
             }
             // Said once: it asks every second or two.
-            Event::Waiting { attempt: 1, .. } if speaks => self.printer.line(NO_PLACE),
+            Event::Waiting { cause, .. } if speaks && self.waits_for.as_ref() != Some(cause) => {
+                self.waits_for = Some(cause.clone());
+                self.printer.line(&asking_again(cause));
+            }
             Event::Note(text) if speaks => self.printer.note(text),
             Event::Failed { path, failure } if !self.options.dry_run && self.options.mode != Mode::Silent => {
                 self.printer.failure(&format!("  failed: {}: {}", shown(path), cause(failure)));

@@ -52,7 +52,7 @@ fn totals(look: &Snapshot, details: bool) -> String {
     match look.speed {
         Speed::Reconnecting { attempt, is_first: true, .. } => parts.push(format!("trying again ({attempt})")),
         Speed::Reconnecting { attempt, .. } => parts.push(format!("reconnecting ({attempt})")),
-        Speed::Waiting(_) => parts.push("waiting for a place".to_owned()),
+        Speed::Waiting(_) => parts.push("not let in yet".to_owned()),
         Speed::Unknown => {}
         Speed::Moving(rate) => parts.push(size::rate(rate)),
         Speed::Stalled(stall) => parts.push(format!("stalled {}", size::rough(stall.lasted))),

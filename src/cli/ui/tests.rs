@@ -83,8 +83,8 @@ fn all_events() -> Vec<Event> {
         Event::Planned { path: "plan".into(), size: 100, from: 61, why: Why::Resume, named: None },
         failed("bad"),
         Event::Note("a \"quoted\" note".into()),
-        Event::Waiting { attempt: 1, after: Duration::from_millis(150) },
-        Event::Waiting { attempt: 2, after: Duration::from_millis(300) },
+        Event::Waiting { attempt: 1, after: Duration::from_millis(150), cause: "it is full; try again later".into() },
+        Event::Waiting { attempt: 2, after: Duration::from_millis(300), cause: "it is full; try again later".into() },
         Event::Reconnecting {
             attempt: 1,
             after: Duration::from_secs(3),
@@ -150,7 +150,7 @@ fn plain_lines_tell_failures_at_once_and_the_block_at_the_end() {
   skipped: there: exists
   failed: bad: cannot be read: Permission denied\\033[2J
 note: a \"quoted\" note
-waiting for a place: as many clients as it lets in (or lets in from this address, or with this key) are connected there
+it is full; asking again
 lost the link; reconnecting (1) in 3s
 sent 1 of 2 files, 0 B, 1 unchanged, 1 left as it is there, 1 failed
 ";

@@ -81,7 +81,7 @@ async fn who_works_keeps_its_place_and_who_waits_for_one_is_told_so_and_gets_it(
     let told = std::sync::Arc::<AtomicBool>::default();
     let (tell, ticket) = (told.clone(), field.ticket());
     let lister =
-        Client::builder(field.honest.clone()).on_wait(move || tell.store(true, Ordering::Relaxed)).build().unwrap();
+        Client::builder(field.honest.clone()).on_wait(move |_| tell.store(true, Ordering::Relaxed)).build().unwrap();
     let listing = tokio::spawn(async move { lister.list(ticket, Vec::new(), false).await });
     until("the word that the listing waits", || told.load(Ordering::Relaxed)).await;
     working.leave().await;

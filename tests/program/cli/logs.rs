@@ -230,6 +230,26 @@ fn a_server_that_is_stopping_says_so_to_who_comes_and_to_who_is_there() {
 }
 
 #[test]
+fn who_comes_to_a_server_that_is_stopping_goes_on_with_the_next_one() {
+    let (remote, local, mut serve, sending) = draining();
+    local.write("f", "x");
+    remote.write("in/g", "y");
+    let late = ["send f", "get g ."].map(|line| local.run_on(line));
+    late.iter().for_each(|run| run.wait_to_say("the other side is shutting down; asking again"));
+    let address = serve.address().to_owned();
+    serve.signal(Signal::TERM);
+    sending.signal(Signal::INT);
+    sending.signal(Signal::CONT);
+    assert_eq!(serve.end(), Some(143), "{}", serve.log());
+    let _next = remote.serve_at(&address, "in", "");
+    for run in late {
+        run.end().exits(0).does_not_say("as many clients").does_not_say("the same command");
+    }
+    assert_eq!((remote.read("in/f"), local.read("g")), (b"x".to_vec(), b"y".to_vec()));
+    sending.end().exits(130);
+}
+
+#[test]
 fn a_client_whose_terminal_is_closed_ends_as_by_ctrl_c() {
     let ignored = fs::read_to_string("/proc/self/status").expect("Linux says so");
     let mask = ignored.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("Linux says so");

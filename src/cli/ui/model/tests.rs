@@ -114,7 +114,7 @@ fn while_nothing_moves_there_is_no_time_left_in_any_row_whatever_the_cause() {
         (silent(SilenceCause::NoAnswer), Some("no answer from box for 3s; trying again")),
         (silent(SilenceCause::NoRoute), Some("no route to box for 3s; trying again")),
         (Event::Reconnecting { attempt: 1, after: second, cause: "gone".into() }, None),
-        (Event::Waiting { attempt: 1, after: second }, None),
+        (Event::Waiting { attempt: 1, after: second, cause: "full".into() }, None),
     ] {
         let (mut model, _, _, now) = half_done();
         let look = model.sample(now);

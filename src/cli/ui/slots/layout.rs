@@ -146,7 +146,7 @@ impl Layout {
                 parts.push(format!("{doing} ({attempt}){next}"));
             }
             (Speed::Waiting(wait), _) => {
-                parts.push(format!("waiting for a place, asking again in {}s", seconds(wait)));
+                parts.push(format!("not let in yet, asking again in {}s", seconds(wait)));
             }
             (_, Some(stall)) => parts.push(stall.clone()),
             (_, None) => parts.extend(look.link.parts()),
