@@ -8,6 +8,10 @@ use crate::protocol::message::{Failure, SkipReason, Why};
 use crate::protocol::path::{WirePath, escape};
 use crate::transfer::job::settled::{Outcome, Settled};
 
+/// Stands before the place of a source in a served directory where it is no name that files go by. No wire path begins like
+/// this, so the two are never taken for each other.
+pub(crate) const SERVED: &[u8] = b"./";
+
 /// The record of one job. Cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct Record(Option<Arc<Mutex<Kept>>>);
@@ -90,11 +94,19 @@ impl Record {
         }
     }
 
-    /// A file, or a name, failed for good.
+    /// A file, or a name, of the user's own failed for good.
     pub(crate) fn failed(&self, observer: &Observer, name: &[u8], failure: Failure) {
-        let shown = escape(name).to_string();
-        if self.settle(name, &shown, Outcome::Failed).is_some() {
-            observer.failed(shown, failure);
+        self.failed_as(observer, name, name, failure);
+    }
+
+    /// The same for a name below a served directory, which nobody has typed with [`SERVED`] before it.
+    pub(crate) fn failed_there(&self, observer: &Observer, name: &[u8], failure: Failure) {
+        self.failed_as(observer, name, name.strip_prefix(SERVED).unwrap_or(name), failure);
+    }
+
+    fn failed_as(&self, observer: &Observer, name: &[u8], shown: &[u8], failure: Failure) {
+        if self.settle(name, &escape(name).to_string(), Outcome::Failed).is_some() {
+            observer.failed(escape(shown).to_string(), failure);
         }
     }
 

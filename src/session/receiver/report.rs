@@ -25,7 +25,7 @@ impl Receiver {
             Report::Finished { path, progress } => record.finished(observer, &path, &progress),
             Report::Failed { name, failure } => {
                 debug!(name = %escape(&name), %failure, "file failed");
-                record.failed(observer, &name, failure);
+                record.failed_there(observer, &name, failure);
             }
             Report::Note(text) => observer.event(Event::Note(text)),
         }

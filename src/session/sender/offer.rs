@@ -9,6 +9,7 @@ use crate::protocol::path::WirePath;
 use crate::session::SessionError;
 use crate::session::budget::OFFER_BYTES;
 use crate::session::local::Walked;
+use crate::session::record::SERVED;
 use crate::storage::{Found, Lost, Meta, Tree};
 use crate::transfer::job::offers::Offer;
 use crate::transfer::job::offers::names::{OfferedNames, Turn};
@@ -49,10 +50,12 @@ impl Sender {
         Ok(())
     }
 
-    /// Where something lies, for people. No wire path begins like this, so it never stands for the name that
-    /// another source of the job has.
+    /// Where something lies, for people.
     fn source_name(&self, root: &Tree, at: &WirePath) -> Vec<u8> {
-        let top = if self.0.tools.own_tree { root.path().as_os_str().as_bytes() } else { b"." };
+        if !self.0.tools.own_tree {
+            return [SERVED, at.as_bytes()].concat();
+        }
+        let top = root.path().as_os_str().as_bytes();
         let top = top.strip_suffix(b"/").unwrap_or(top);
         [top, b"/", at.as_bytes()].concat()
     }

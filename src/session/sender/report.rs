@@ -7,7 +7,7 @@ use crate::transfer::job::offers::Report;
 
 impl Sender {
     pub(super) fn report(&self, report: Report<Work>) {
-        let Tools { observer, record, .. } = &self.0.tools;
+        let Tools { observer, record, own_tree, .. } = &self.0.tools;
         match report {
             Report::SearchEnded => observer.scan_ended(),
             Report::Started { progress, is_checked } => {
@@ -26,7 +26,8 @@ impl Sender {
             Report::Planned { path, size, from, why, named } => {
                 record.planned(observer, &path, size, from, why, named);
             }
-            Report::Failed { name, failure } => record.failed(observer, &name, failure),
+            Report::Failed { name, failure } if *own_tree => record.failed(observer, &name, failure),
+            Report::Failed { name, failure } => record.failed_there(observer, &name, failure),
             Report::Note(text) => observer.event(Event::Note(text)),
         }
     }

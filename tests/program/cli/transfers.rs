@@ -192,12 +192,18 @@ fn the_second_of_two_files_with_one_name_is_a_failure_and_the_first_arrives() {
         let (remote, local, _serve) = paired("");
         two_of_one_name(&local, "", between);
         let line = if between == 0 { "send a/x z/x" } else { "send a/x m z/x" };
-        local.run(line).exits(3).says(&["z/x: exists: will not overwrite x"]);
+        local
+            .run(line)
+            .exits(3)
+            .says(&["z/x: exists: will not overwrite x, which this job has from elsewhere already"]);
         assert_eq!(remote.read("in/x"), b"the first", "{between} between them");
 
         two_of_one_name(&remote, "in/", between);
         let line = if between == 0 { "get */x got/" } else { "get a/x m z/x got/" };
-        local.run(line).exits(3).says(&["./z/x: exists: will not overwrite x"]);
+        local
+            .run(line)
+            .exits(3)
+            .says(&["failed: z/x: exists: will not overwrite x, which this job has from elsewhere already"]);
         assert_eq!(local.read("got/x"), b"the first", "{between} between them");
     }
 }
