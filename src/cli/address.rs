@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use if_addrs::{IfOperStatus, Interface};
 
 use super::exit::Complaint;
+use crate::protocol::path::quoted;
 use crate::transport::{DEFAULT_PORT, Host, ScopedIpv6, parse_port, split_host_port};
 
 /// Addresses for documentation (RFC 5737, RFC 3849): a socket that is connected there sends nothing, but
@@ -20,8 +21,9 @@ pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, Complaint> {
     }
     let wrong = || {
         Complaint::Usage(format!(
-            "{text:?} is no address to listen on; it looks like [::]:{DEFAULT_PORT}, 10.0.0.7:{DEFAULT_PORT} or \
-             {DEFAULT_PORT}"
+            "{} is no address to listen on; it looks like [::]:{DEFAULT_PORT}, 10.0.0.7:{DEFAULT_PORT} or \
+             {DEFAULT_PORT}",
+            quoted(text)
         ))
     };
     let (host, port) = match (text.parse::<Host>(), split_host_port(text)) {
@@ -30,7 +32,7 @@ pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, Complaint> {
         _ => return Err(wrong()),
     };
     let bound = host.to_local(port).ok_or_else(wrong)?;
-    bound.map_err(|_| Complaint::Usage(format!("{text}: this machine has no interface of that name")))
+    bound.map_err(|_| Complaint::Usage(format!("{}: this machine has no interface of that name", quoted(text))))
 }
 
 /// A port to bind; 0 lets the system choose.
@@ -45,7 +47,7 @@ pub(crate) fn every_address(port: u16) -> SocketAddr {
 
 /// The host, and the port if there is one, that `--advertise` names.
 pub(crate) fn parse_advertised(text: &str) -> Result<(String, Option<u16>), Complaint> {
-    let wrong = || Complaint::Usage(format!("--advertise {text:?} is neither HOST nor HOST:PORT"));
+    let wrong = || Complaint::Usage(format!("--advertise {} is neither HOST nor HOST:PORT", quoted(text)));
     match (text.parse::<Host>(), split_host_port(text)) {
         (Ok(host), _) => Ok((host.to_string(), None)),
         (Err(_), Ok((host, Some(port)))) => Ok((host.to_string(), Some(parse_port(port).map_err(|_| wrong())?))),

@@ -242,6 +242,11 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+/// The same between double quotes, for text that a message is about.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("\"{}\"", escape(text.as_bytes()))
+}
+
 fn push_octal(shown: &mut String, raw: &[u8]) {
     raw.iter().for_each(|byte| shown.push_str(&format!("\\{byte:03o}")));
 }

@@ -193,7 +193,7 @@ impl Client {
         let ended = entered.ended().or_else(|| conversation.has_lost_its_place().then_some(CloseCode::Busy));
         let why = ended.map_or_else(|| farewell(addr, &error), |code| ended_by_us(code).to_owned());
         let total = conversation.totals;
-        info!(worker, %addr, peer = peer.short(), why, ?total, "disconnected");
+        info!(worker, %addr, peer = peer.short(), why, %total, "disconnected");
         shared.notices.send(total.notice(worker, named, visit.since().elapsed(), why));
         Parting::of(&error, total.went_well())
     }

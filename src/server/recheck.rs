@@ -70,7 +70,7 @@ fn judge(lists: &Lists, passes: &Passes, peer: &Fingerprint, basis: &Basis, now:
         (Standing::Listed(client), basis) if !client.rights.cover(&basis.rights()) => CloseCode::RightsChanged,
         (Standing::Listed(_), _) => return None,
     };
-    info!(peer = peer.short(), ?code, "what let it in does so no more");
+    info!(peer = peer.short(), why = code.reason(), "what let it in does so no more");
     Some(code)
 }
 

@@ -1,5 +1,6 @@
 //! What one connection amounted to.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,16 @@ pub(super) struct Totals {
     /// Files that were moved, or were there already, in jobs that were no rehearsals.
     settled: u64,
     failed: u64,
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { files_in, files_out, bytes_in, bytes_out, settled, failed } = self;
+        write!(
+            f,
+            "{files_in} files ({bytes_in} B) in, {files_out} ({bytes_out} B) out, {settled} settled, {failed} failed"
+        )
+    }
 }
 
 impl Totals {

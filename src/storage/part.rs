@@ -185,7 +185,7 @@ impl Part {
             && let Err(error) = file.set_permissions(std::fs::Permissions::from_mode(PART_MODE))
         {
             // FAT and its like have one mode for all files, which is no reason to take none.
-            tracing::debug!(?target, %error, "the mode of a part cannot be set");
+            tracing::debug!(%target, %error, "the mode of a part cannot be set");
         }
         let Facts { dev, ino, size: len, .. } = Facts::of(found);
         let part = Self {

@@ -3,6 +3,8 @@
 
 use data_encoding::{BASE32_NOPAD, BASE64_NOPAD};
 
+use crate::protocol::path::quoted;
+
 /// Why a fingerprint or an invite could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Base32Error {
@@ -15,7 +17,7 @@ pub enum Base32Error {
         found: usize,
     },
     /// A character that base32 does not have (it knows `a` to `z` and `2` to `7`).
-    #[error("has the character {0:?}, which is none of a-z and 2-7")]
+    #[error("has the character {}, which is none of a-z and 2-7", quoted(.0.encode_utf8(&mut [0; 4])))]
     Character(char),
     /// It was said to be base64 and is not, or not of as many bytes.
     #[error("is no base64 of {0} bytes behind SHA256:; was it copied whole?")]

@@ -10,6 +10,7 @@ use super::super::exit::Complaint;
 use super::super::in_one_line;
 use super::Config;
 use super::file::{Entry, Value, wrong};
+use crate::protocol::path::{escape, quoted};
 
 /// Options that say what one run is about, and not how runs are to be. As settings they would surprise.
 const PER_RUN: [&str; 22] = [
@@ -122,7 +123,7 @@ fn descend<'a>(root: &'a Command, names: &[String]) -> Result<(Vec<String>, &'a 
     for name in names {
         command = command.find_subcommand(name).ok_or_else(|| {
             let known = command.get_subcommands().filter(|command| has_settings(command)).map(Command::get_name);
-            format!("there is no command {name:?}{}", suggestion(name, known))
+            format!("there is no command {}{}", quoted(name), suggestion(name, known))
         })?;
         path.push(command.get_name().to_owned());
     }
@@ -157,7 +158,7 @@ fn everywhere<'a>(root: &'a Command, key: &str) -> Vec<(Vec<String>, &'a Arg)> {
 fn unknown(root: &Command, command: &Command, entry: &Entry) -> String {
     let key = &entry.key;
     if PER_RUN.contains(&key.as_str()) {
-        return format!("{key:?} is about one run and cannot be a setting; give --{key} on the command line");
+        return format!("{} is about one run and cannot be a setting; give --{key} on the command line", quoted(key));
     }
     let of = match entry.tables.as_slice() {
         [] => "no command has".to_owned(),
@@ -172,7 +173,12 @@ fn unknown(root: &Command, command: &Command, entry: &Entry) -> String {
             .collect(),
         false => command.get_arguments().filter(|arg| is_setting(arg)).filter_map(Arg::get_long).collect(),
     };
-    format!("unknown setting {key:?}: {of} the option --{key}{}", suggestion(key, known.into_iter()))
+    format!(
+        "unknown setting {}: {of} the option --{}{}",
+        quoted(key),
+        escape(key.as_bytes()),
+        suggestion(key, known.into_iter())
+    )
 }
 
 /// `; did you mean "jobs"?` when one of the known names is close.
@@ -182,7 +188,7 @@ fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let near = known.map(|known| (distance(&known), known)).min();
     match near {
         Some((distance, near)) if distance <= SLIP_LETTERS && distance < near.len() => {
-            format!("; did you mean {near:?}?")
+            format!("; did you mean {}?", quoted(near))
         }
         _ => String::new(),
     }

@@ -17,6 +17,7 @@ use super::super::ui::json::Json;
 use super::super::ui::text::shown;
 use super::layer::{Layer, Setting, is_setting};
 use super::{Config, FILE};
+use crate::protocol::path::quoted;
 
 /// Columns for a setting's name and its value.
 const NAME_COLUMNS: usize = 14;
@@ -113,7 +114,7 @@ fn one_command(layer: &Layer, root: &Command, line: &[OsString]) -> anyhow::Resu
         ["set", "unset", "edit", "init", "add"].iter().any(|verb| line.first().is_some_and(|word| word == verb));
     let edit = if is_edit { "; to change them, edit config.toml (qft config --help shows one)" } else { "" };
     let (words, known) = (words.join(" "), known.join(", "));
-    Err(Complaint::Usage(format!("no settings for {words:?}; there are some for {known}{edit}")).into())
+    Err(Complaint::Usage(format!("no settings for {}; there are some for {known}{edit}", quoted(&words))).into())
 }
 
 /// What a command's options would be if `rest` were typed behind its name.

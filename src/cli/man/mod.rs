@@ -19,7 +19,7 @@ use anyhow::Context as _;
 use self::document::Document;
 use super::args::ManArgs;
 use super::exit::{Complaint, Exit};
-use crate::protocol::path::escape;
+use crate::protocol::path::{escape, quoted};
 
 /// Who shows text where neither variable says otherwise.
 const PAGERS: [&str; 2] = ["less", "more"];
@@ -36,7 +36,9 @@ pub(crate) fn run(args: &ManArgs) -> anyhow::Result<Exit> {
     let Some(page) = pages.iter().find(is_named) else {
         let known: Vec<_> = pages.iter().filter_map(|page| page.name.strip_prefix("qft-")).collect();
         let words = words.join(" ");
-        return Err(Complaint::Usage(format!("there is no page {words:?}; there are {}", known.join(", "))).into());
+        return Err(
+            Complaint::Usage(format!("there is no page {}; there are {}", quoted(&words), known.join(", "))).into()
+        );
     };
     if !io::stdout().is_terminal() {
         io::stdout().write_all(page.roff().as_bytes()).context("writing to standard output")?;

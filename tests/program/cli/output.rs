@@ -115,6 +115,25 @@ fn names_move_no_cursor() {
 }
 
 #[test]
+fn what_was_typed_is_shown_as_names_are() {
+    let machine = Machine::new();
+    let odd = "odd\u{1b}[2J\u{202e}";
+    let key = format!("qft://\u{1b}{}@127.0.0.1:9", "a".repeat(51));
+    for words in [
+        ["config", odd].as_slice(),
+        &["man", odd],
+        &["serve", "--listen", odd, "."],
+        &["serve", "--advertise", odd, "."],
+        &["ls", &key],
+    ] {
+        let outcome = machine.qft(words).run();
+        outcome.exits(2).says(&[r"\033"]);
+        assert!(!outcome.stderr.contains('\u{1b}') && !outcome.stderr.contains("u{1b}"), "{}", outcome.stderr);
+    }
+    machine.run("man frobnicate").exits(2).says(&["there is no page \"frobnicate\""]);
+}
+
+#[test]
 fn a_remote_path_that_climbs_out_is_refused() {
     let (_remote, local, serve) = paired("");
     local.write("f", "x");
