@@ -82,6 +82,13 @@ fn a_drop_box_takes_the_same_command_again_for_done_and_tells_nobody_what_others
     local.write("d/a", "changed!");
     local.run("send d").exits(3).says(&["failed: d/a: exists"]).says(&["2 unchanged"]);
     assert_eq!(remote.read("in/d/a"), b"content");
+    // The next server has no memory of it, which the help says.
+    let address = serve.address().to_owned();
+    drop(serve);
+    let _next = remote.serve_at(&address, "in", "--write-only --no-clobber");
+    local.run("send d").exits(7).says(&["d/b: exists"]).says(&["d/c: exists"]);
+    let help = String::from_utf8(local.run("help recipes").exits(0).stdout.clone()).expect("text");
+    assert!(help.contains("the next one does not"), "{help}");
 }
 
 #[test]
