@@ -113,6 +113,17 @@ fn a_tilde_behind_a_colon_or_an_option_is_the_home_directory_and_never_a_directo
 }
 
 #[test]
+fn the_port_of_a_server_is_not_taken_for_the_one_of_ssh() {
+    let local = Machine::new();
+    local.write("f", "x");
+    for line in
+        ["send -p 2222 f me@host.invalid:", "get --port 2222 me@host.invalid:f .", "ls -p 2222 me@host.invalid:"]
+    {
+        local.run(line).exits(2).says_only(&["ssh's own port: -e 'ssh -p 2222'"]);
+    }
+}
+
+#[test]
 fn standard_input_has_its_name_behind_local_too() {
     let local = Machine::new();
     local.qft(["send", "-", "local:d/log"]).stdin(b"line\n").run().exits(0);

@@ -66,7 +66,7 @@ fn a_client_with_wo_sends_and_learns_nothing() {
     local.write("g", "x");
     local.run("send g").exits(0);
     local.run("get f back").exits(7).says(&["not allowed", "may only send there", "wo"]);
-    local.run("ls").exits(7).says(&["not allowed", "may only send there"]);
+    local.run("ls").exits(7).says(&["the served directory: not allowed", "may only send there"]);
     assert_eq!(remote.tree("in"), ["f", "g"]);
 }
 

@@ -121,6 +121,40 @@ fn a_secret_that_nobody_here_can_hide_is_taken_with_a_note() {
     outcome.exits(0).says(&["others on this machine can read", "cannot be changed here"]);
 }
 
+#[test]
+fn a_secret_that_is_mounted_where_containers_have_theirs_is_taken() {
+    if !is_root() {
+        return;
+    }
+    let (remote, local) = (Machine::new(), Machine::new());
+    remote.run("peers token token").exits(0);
+    let serve = remote.serve("in", "--token-file token");
+    local.write("f", "x");
+    local.write_private("token", remote.read("token"));
+    // A writable mount of the process's own, in place of the system's directory.
+    let inside = |script: &str| {
+        local.shell(&format!("unshare -m sh -c 'mount -t tmpfs none /run && {script}'")).output().expect("sh runs")
+    };
+    if !inside("true").status.success() {
+        return println!("skipped: nothing can be mounted here");
+    }
+    for (dir, mode, code, said) in [
+        ("/run/secrets", 444, 0, "others on this machine can read"),
+        ("/run/credentials/qft", 440, 0, "on this machine can read"),
+        ("/run/secrets", 666, 5, "chmod 600"),
+        ("/run/elsewhere", 444, 5, "chmod 600"),
+    ] {
+        let to = serve.pinned();
+        let output = inside(&format!(
+            "mkdir -p {dir} && cp token {dir}/token && chmod {mode} {dir}/token && \
+             exec qft send f --token-file {dir}/token --to {to}"
+        ));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{dir} {mode}: {stderr}");
+        assert!(stderr.contains(said), "{dir} {mode}: {stderr}");
+    }
+}
+
 /// Runs a command on a directory, which is named twice to bind it.
 fn run(program: &str, options: &[&str], dir: &Path) -> bool {
     let mut command = Command::new(program);

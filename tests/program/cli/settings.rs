@@ -165,6 +165,9 @@ fn what_depends_on_the_machine_is_shown_and_every_command_with_settings_can_be_n
     assert!(shown("config peers invite").contains("[peers invite]"));
     let refused = local.run("config nonsense");
     refused.exits(2).says_only(&["no settings for \"nonsense\"", "send, get, ls, ", "peers invite", "remote add"]);
+    for verb in ["set jobs 4", "init"] {
+        local.run(&format!("config {verb}")).exits(2).says_only(&["to change them, edit config.toml"]);
+    }
     local.run("config send --if-exists maybe").exits(2).does_not_say("For more information");
 }
 

@@ -152,3 +152,14 @@ fn the_new_name_is_told_by_either_end_but_not_to_one_that_may_not_read() {
     has(&String::from_utf8(planned.exits(0).stdout.clone()).expect("text"), "f -> f~1");
     local.run("get -v --if-exists rename f").exits(0).says(&["got f, 6 B, as f~1"]);
 }
+
+#[test]
+fn who_answers_is_told_with_its_address_and_as_its_own_word_for_itself() {
+    let (_remote, local, serve) = super::paired("");
+    local.write("f", "x");
+    let own = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let sent = local.run("send -v f");
+    has(&sent.exits(0).stderr, &format!("connected to {}, which calls itself {own}\n", serve.address()));
+    local.write("f", "other");
+    local.run("send f").exits(0).does_not_say("calls itself");
+}
