@@ -256,10 +256,11 @@ fn a_client_whose_terminal_is_closed_ends_as_by_ctrl_c() {
     if u64::from_str_radix(mask.trim(), 16).expect("a mask") & 1 == 1 {
         return println!("skipped: the tests run under nohup, which the program respects");
     }
-    let (remote, local, _serve) = paired("");
+    let (remote, local, serve) = paired("-v");
     local.write_large("big", 300 << 20);
     let sending = local.run_on("send big");
     wait_for("the first bytes", || remote.has("in/.big.qft-part").then_some(()));
     sending.signal(Signal::HUP);
     sending.end().exits(129).says(&["stopped: ", "the same command continues"]);
+    serve.wait_to_say("stopped by the user on the other side");
 }
