@@ -157,7 +157,7 @@ where
         let reply = Reply::of(&failed);
         let is_first = !(failed.stood || lost.is_some());
         // Where nobody waits for a first connection, no other server comes in place of the one that is stopping.
-        let is_stopping = failed.error.is_going_away() && !failed.stood && !(is_first && !client.waits_for_first);
+        let is_stopping = failed.error.is_going_away() && !failed.stood && (client.waits_for_first || !is_first);
         let asks_again = failed.error.is_busy() || is_stopping;
         if (is_first && !asks_again && !client.waits_for_first(reply, &failed.error)) || !failed.error.is_retryable() {
             return Err(failed.error);
