@@ -34,7 +34,8 @@ use self::printer::{Face, Printer};
 use self::slots::{Screen, Slots, Style};
 use self::stall::{StallNews, StallTeller};
 pub(crate) use self::tally::Tally;
-use self::text::{cause, shown};
+pub(crate) use self::text::asking_again;
+use self::text::{cause, shown, without_remedy};
 use super::exit::{Exit, Verb};
 use super::lines::{self, Lines};
 use super::size;
@@ -43,21 +44,8 @@ use crate::protocol::message::{SkipReason, Why};
 
 /// Time between two looks.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
-/// How the causes of lost connections, and of those that did not come to stand, go on where they tell what to do about it.
-const REMEDIES: [&str; 2] = ["; the same command ", "; try again"];
 /// Larger files get lines of their own where there are no bars.
 const BIG_FILE: u64 = 64 << 20;
-
-/// A cause, safe to print, without what to do about it: it is this command that tries again, and nobody has to repeat it.
-fn without_remedy(cause: &str) -> String {
-    let end = REMEDIES.iter().filter_map(|remedy| cause.rfind(remedy)).min();
-    shown(&cause[..end.unwrap_or(cause.len())]).to_string()
-}
-
-/// What is said while a server lets nobody in, by the reason.
-pub(crate) fn asking_again(cause: &str) -> String {
-    format!("{}; asking again", without_remedy(cause))
-}
 
 /// What a [`Ui`] has to know.
 #[derive(Debug, Clone)]

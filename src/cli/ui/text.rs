@@ -7,6 +7,9 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 use crate::protocol::message::{Failure, Status};
 use crate::protocol::path::escape;
 
+/// How the causes of lost connections, and of those that did not come to stand, go on where they tell what to do about it.
+const REMEDIES: [&str; 2] = ["; the same command ", "; try again"];
+
 /// Makes text safe to print unless it is already: a name that was escaped before stays as it is, so that
 /// no backslash is doubled.
 pub(crate) fn shown(text: &str) -> Cow<'_, str> {
@@ -15,6 +18,17 @@ pub(crate) fn shown(text: &str) -> Cow<'_, str> {
         true => Cow::Borrowed(text),
         false => Cow::Owned(escaped),
     }
+}
+
+/// A cause, safe to print, without what to do about it: it is this command that tries again, and nobody has to repeat it.
+pub(super) fn without_remedy(cause: &str) -> String {
+    let end = REMEDIES.iter().filter_map(|remedy| cause.rfind(remedy)).min();
+    shown(&cause[..end.unwrap_or(cause.len())]).to_string()
+}
+
+/// What is said while a server lets nobody in, by the reason.
+pub(crate) fn asking_again(cause: &str) -> String {
+    format!("{}; asking again", without_remedy(cause))
 }
 
 /// The cause of a failure in one line: what kind, then the words of the side where it happened.
@@ -129,6 +143,29 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::protocol::close::CloseCode;
+    use crate::transport::TransportError;
+
+    #[test]
+    fn who_asks_again_by_itself_tells_the_reason_and_no_remedy() {
+        let addr = ([192, 0, 2, 1], 4433).into();
+        let refused = |code| TransportError::Refused { code };
+        for (error, said) in [
+            (refused(CloseCode::GoingAway), "the other side is shutting down; asking again"),
+            (
+                refused(CloseCode::Busy),
+                "the other side has no place for one more client (in all, from this address, or with this key); asking \
+                 again",
+            ),
+            (
+                TransportError::TurnedAway { addr },
+                "192.0.2.1:4433 takes no connections just now: it is stopping or full; asking again",
+            ),
+        ] {
+            assert_eq!(asking_again(&error.to_string()), said);
+        }
+        assert_eq!(asking_again("odd\u{1b}"), r"odd\033; asking again");
+    }
 
     #[test]
     fn text_is_escaped_once() {
