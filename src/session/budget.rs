@@ -66,6 +66,7 @@ impl Budget {
             messages: Held::nothing(WORDS_FLOOR_BYTES),
             digests: Held::nothing(WORDS_FLOOR_BYTES),
             directories: Held::nothing(WORDS_FLOOR_BYTES),
+            remembered: Held::nothing(0),
             files: Held::nothing(1),
         })))
     }
@@ -90,6 +91,7 @@ struct Own {
     messages: Held,
     digests: Held,
     directories: Held,
+    remembered: Held,
     files: Held,
 }
 
@@ -101,6 +103,7 @@ impl Own {
             Thing::Messages => (&self.budget.0.memory, &self.messages),
             Thing::Digests => (&self.budget.0.memory, &self.digests),
             Thing::Directories => (&self.budget.0.memory, &self.directories),
+            Thing::Remembered => (&self.budget.0.memory, &self.remembered),
             Thing::Files => (&self.budget.0.files, &self.files),
         }
     }
@@ -113,6 +116,7 @@ enum Thing {
     Messages,
     Digests,
     Directories,
+    Remembered,
     Files,
 }
 
@@ -155,6 +159,12 @@ impl Account {
     /// Takes memory for a directory that is remembered until the end of its job, likewise.
     pub(crate) fn take_for_directory(&self, bytes: usize) -> Option<Hold> {
         self.take(Thing::Directories, bytes)
+    }
+
+    /// Takes memory for a name that is remembered to save work, likewise. Nothing of it is certain: who gets none does the
+    /// work again.
+    pub(crate) fn take_to_remember(&self, bytes: usize) -> Option<Hold> {
+        self.take(Thing::Remembered, bytes)
     }
 
     /// Takes room for one more open file, likewise.

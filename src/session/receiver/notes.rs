@@ -1,15 +1,16 @@
 //! What is known of the disk, for the whole job.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
 
 use super::Receiver;
 use crate::progress::Event;
 use crate::protocol::path::WirePath;
-use crate::session::budget::Hold;
+use crate::session::budget::{Account, Hold};
 use crate::storage::DirMeta;
 
-/// What a directory that waits for the end takes beside its name.
+/// What a directory that waits for the end, or that was doubted, takes beside its name.
 const DIRECTORY_BYTES: usize = 128;
 
 /// What the disk was asked once, or is to be told at the end.
@@ -20,8 +21,7 @@ pub(super) struct Notes {
     pub(super) directories: BTreeMap<WirePath, Finish>,
     /// There was no room to keep them all.
     lacks_directories: bool,
-    /// Directories whose names have been doubted, each once, and whether as names that others lie below; `None` is the root.
-    pub(super) doubted: HashMap<Option<WirePath>, bool>,
+    pub(super) doubts: Doubts,
     /// The step of the disk's time stamps in nanoseconds, once it was asked for.
     pub(super) time_step: Option<u64>,
     /// Content that was written before this moment is on the disk, whoever wrote it.
@@ -35,6 +35,38 @@ pub(super) struct Finish {
     pub(super) meta: DirMeta,
     /// What it takes until then.
     pub(super) room: Hold,
+}
+
+/// Directories whose names have been doubted, each once; `None` is the root.
+#[derive(Default)]
+pub(super) struct Doubts(HashMap<Option<WirePath>, Doubted>);
+
+struct Doubted {
+    /// Whether as names that others lie below.
+    leads_on: bool,
+    /// What remembering it takes until the end of the job.
+    _room: Hold,
+}
+
+impl Doubts {
+    /// Whether the names in a directory have been doubted, as names that others lie below if `leads_on`.
+    pub(super) fn has(&self, dir: Option<&WirePath>, leads_on: bool) -> bool {
+        self.0.get(&dir.cloned()).is_some_and(|before| before.leads_on || !leads_on)
+    }
+
+    /// Remembers that they have, if there is room: a peer names as many directories as it likes. What is not remembered is
+    /// doubted again, which is slower and as safe.
+    pub(super) fn keep(&mut self, dir: Option<WirePath>, leads_on: bool, account: &Account) {
+        match self.0.entry(dir) {
+            Entry::Occupied(mut before) => before.get_mut().leads_on |= leads_on,
+            Entry::Vacant(vacant) => {
+                let name_bytes = vacant.key().as_ref().map_or(0, |dir| dir.as_bytes().len());
+                if let Some(room) = account.take_to_remember(DIRECTORY_BYTES + name_bytes) {
+                    vacant.insert(Doubted { leads_on, _room: room });
+                }
+            }
+        }
+    }
 }
 
 impl Receiver {
@@ -52,5 +84,43 @@ impl Receiver {
                 tree sets them";
             self.0.tools.observer.event(Event::Note(text.to_owned()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::budget::Budget;
+    use crate::transport::Identity;
+
+    const DIRS: usize = 10_000;
+
+    fn dir(number: usize) -> WirePath {
+        WirePath::parse(format!("{}/{number}", "d".repeat(200)).as_bytes()).expect("a plain name")
+    }
+
+    #[test]
+    fn of_directories_that_were_doubted_no_more_are_remembered_than_there_is_room_for() {
+        const MEMORY: usize = 1 << 20;
+        let budget = Budget::new(MEMORY, 1);
+        let account = budget.account(Identity::ephemeral().expect("a key").fingerprint());
+        let mut doubts = Doubts::default();
+        (0..DIRS).for_each(|number| doubts.keep(Some(dir(number)), true, &account));
+        let kept = (0..DIRS).filter(|number| doubts.has(Some(&dir(*number)), true)).count();
+        assert!(kept > 1000 && kept < MEMORY / 200, "{kept} directories are remembered");
+        assert!(budget.free() >= MEMORY / 4, "{} bytes are left to others", budget.free());
+        drop(doubts);
+        assert_eq!(budget.free(), MEMORY);
+    }
+
+    #[test]
+    fn whoever_serves_nobody_else_remembers_every_directory_and_what_was_doubted_of_it() {
+        let (account, mut doubts) = (Account::of_one(), Doubts::default());
+        (0..DIRS).for_each(|number| doubts.keep(Some(dir(number)), false, &account));
+        assert!((0..DIRS).all(|number| doubts.has(Some(&dir(number)), false)));
+        assert!(!doubts.has(Some(&dir(0)), true) && !doubts.has(None, false));
+        doubts.keep(Some(dir(0)), true, &account);
+        doubts.keep(Some(dir(0)), false, &account);
+        assert!(doubts.has(Some(&dir(0)), true));
     }
 }

@@ -230,9 +230,9 @@ impl Receiver {
     fn commit_name(&self, header: &Header, path: WirePath) -> Result<(), StorageError> {
         let is_dir = header.kind == Kind::Dir;
         self.in_doubt(&path, is_dir)?;
-        if is_dir {
+        if is_dir && self.0.options.durable {
             // Nobody else has made a name in it.
-            self.notes().doubted.insert(Some(path.clone()), true);
+            self.notes().doubts.keep(Some(path.clone()), true, &self.0.tools.account);
         }
         let made = path.clone();
         self.after_names(header, path, move |receiver, header| {

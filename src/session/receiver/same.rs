@@ -85,18 +85,17 @@ impl Receiver {
         if self.0.options.durable { self.doubt(path, is_dir) } else { Ok(()) }
     }
 
-    /// Doubts the names that lead to `path`, each directory of them once.
+    /// Doubts the names that lead to `path`, each directory of them once as long as there is room to remember it.
     fn doubt(&self, path: &WirePath, is_dir: bool) -> Result<(), StorageError> {
         let (mut at, mut leads_on) = (Some(path.clone()), is_dir);
         while let Some(path) = at {
             let parent = path.parent();
-            let before = self.notes().doubted.get(&parent).copied();
-            if before.is_some_and(|led_on| led_on || !leads_on) {
+            if self.notes().doubts.has(parent.as_ref(), leads_on) {
                 return Ok(());
             }
             self.0.options.root.doubt_names(&path, leads_on)?;
             // Only now: what could not be noted is to be noted when it is tried again.
-            *self.notes().doubted.entry(parent.clone()).or_default() |= leads_on;
+            self.notes().doubts.keep(parent.clone(), leads_on, &self.0.tools.account);
             (at, leads_on) = (parent, true);
         }
         Ok(())
