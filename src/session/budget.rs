@@ -167,6 +167,11 @@ impl Account {
         self.take(Thing::Remembered, bytes)
     }
 
+    /// Nothing yet of the same, to grow with what is remembered.
+    pub(crate) fn to_remember(&self) -> Hold {
+        Hold { account: self.clone(), thing: Thing::Remembered, amount: 0 }
+    }
+
     /// Takes room for one more open file, likewise.
     pub(crate) fn take_file(&self) -> Option<Hold> {
         self.take(Thing::Files, 1)

@@ -20,7 +20,9 @@ impl Sender {
     /// # Errors
     /// When the walk broke off: then nobody must be told that this was all.
     pub(super) async fn offer_all(&self, mut found: Walked<Found>) -> Result<(), SessionError> {
-        let mut names = OfferedNames::default();
+        let (mut names, mut room) = (OfferedNames::default(), self.0.tools.account.to_remember());
+        // A peer that gets names as many as it likes; see `Turn::First` for what there is no room to remember.
+        let mut room = |bytes| room.grow(bytes);
         loop {
             let next = tokio::select! {
                 next = found.next() => next?,
@@ -31,7 +33,7 @@ impl Sender {
             };
             let Some(next) = next else { break };
             match next {
-                Found::File { root, at, name, meta } => match names.note(&name, &meta.kind, inode(&meta)) {
+                Found::File { root, at, name, meta } => match names.note(&name, &meta.kind, inode(&meta), &mut room) {
                     Turn::First => self.offer_new(root, at, name, meta).await,
                     Turn::Again => {}
                     Turn::Taken => {

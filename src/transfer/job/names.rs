@@ -13,6 +13,12 @@ const COMPONENT_BYTES_MAX: usize = 256 << 20;
 /// Names that are kept at most, likewise.
 const NAMES_MAX: usize = 8 << 20;
 
+/// What a name takes beside its component, in bytes: its entry, its number in the index and what is remembered of it.
+const NAME_BYTES: usize = 32;
+
+/// Tables and vectors grow by doubling.
+const GROWTH: usize = 2;
+
 /// The directory of what lies in none.
 const TOP: u32 = u32::MAX;
 
@@ -60,7 +66,12 @@ impl<T> Names<T> {
 
     /// The place of a name; `None`: it is new, and there is no room for more.
     pub(crate) fn entry(&mut self, name: &[u8]) -> Option<&mut Option<T>> {
-        let id = self.make(name)?;
+        self.entry_in(name, |_| true)
+    }
+
+    /// The same, with `room` asked for the bytes that keeping more takes, for each component that is new.
+    pub(crate) fn entry_in(&mut self, name: &[u8], room: impl FnMut(usize) -> bool) -> Option<&mut Option<T>> {
+        let id = self.make(name, room)?;
         self.values.get_mut(id as usize)
     }
 
@@ -81,29 +92,29 @@ impl<T> Names<T> {
         self.look_up(dir, component)
     }
 
-    fn make(&mut self, name: &[u8]) -> Option<u32> {
+    fn make(&mut self, name: &[u8], mut room: impl FnMut(usize) -> bool) -> Option<u32> {
         let (dir, component) = split(name);
         let dir = match dir {
             None => TOP,
             Some(dir) => match self.known_dir(dir) {
                 Some(id) => id,
                 None => {
-                    let id =
-                        dir.split(is_slash).try_fold(TOP, |above, component| self.look_up_or_add(above, component))?;
+                    let mut down = dir.split(is_slash);
+                    let id = down.try_fold(TOP, |above, component| self.look_up_or_add(above, component, &mut room))?;
                     self.last = Some((dir.to_vec(), id));
                     id
                 }
             },
         };
-        self.look_up_or_add(dir, component)
+        self.look_up_or_add(dir, component, &mut room)
     }
 
     fn known_dir(&self, dir: &[u8]) -> Option<u32> {
         self.last.as_ref().filter(|(last, _)| last == dir).map(|(_, id)| *id)
     }
 
-    fn look_up_or_add(&mut self, dir: u32, component: &[u8]) -> Option<u32> {
-        self.look_up(dir, component).or_else(|| self.add(dir, component))
+    fn look_up_or_add(&mut self, dir: u32, component: &[u8], room: impl FnMut(usize) -> bool) -> Option<u32> {
+        self.look_up(dir, component).or_else(|| self.add(dir, component, room))
     }
 
     fn look_up(&self, dir: u32, component: &[u8]) -> Option<u32> {
@@ -114,9 +125,12 @@ impl<T> Names<T> {
         self.index.find(self.hasher.hash_one((dir, component)), is_it).copied()
     }
 
-    fn add(&mut self, dir: u32, component: &[u8]) -> Option<u32> {
+    fn add(&mut self, dir: u32, component: &[u8], mut room: impl FnMut(usize) -> bool) -> Option<u32> {
         let end = self.components.len() + component.len();
         if self.entries.len() >= NAMES_MAX || end > COMPONENT_BYTES_MAX {
+            return None;
+        }
+        if !room(GROWTH * (NAME_BYTES + component.len())) {
             return None;
         }
         let id = self.entries.len() as u32;
@@ -168,6 +182,24 @@ mod tests {
                 prop_assert_eq!(table.get(name.as_bytes()), map.get(name), "{}", name);
             }
             prop_assert_eq!(table.values_mut().count(), map.len());
+        }
+    }
+
+    #[test]
+    fn a_name_takes_no_more_than_it_asks_room_for() {
+        let (mut names, mut asked) = (Names::default(), 0);
+        for n in 0..10_000 {
+            let name = format!("{}/{n}", n % 100);
+            let room = |bytes| {
+                asked += bytes;
+                true
+            };
+            *names.entry_in(name.as_bytes(), room).expect("there is room") = Some(0_u64);
+            let vectors = names.entries.capacity() * size_of::<Entry>()
+                + names.values.capacity() * size_of::<Option<u64>>()
+                + names.components.capacity();
+            let taken = vectors + names.index.allocation_size();
+            assert!(n < 100 || taken <= asked, "{taken} bytes are taken, {asked} were asked for");
         }
     }
 

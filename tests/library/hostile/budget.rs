@@ -190,6 +190,29 @@ async fn who_gets_nothing_but_its_floor_is_sent_everything_still() {
     crate::support::tree::assert_same(&field.path("backup"), &got.path().join("backup"));
 }
 
+/// Which names were doubted, and which were offered, is remembered only to save work.
+#[tokio::test]
+async fn where_nothing_can_be_remembered_everything_is_stored_durably_and_sent_back() {
+    // As if others held everything.
+    let field = Field::with(|builder| builder.memory(0).sync(true));
+    let (sources, got) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let tree = sources.path().join("backup");
+    for n in 0..100 {
+        field::write(&tree.join(format!("{}/{}/{n}", n % 7, n % 3)), &content(n));
+    }
+    let client = Client::builder(field.honest.clone()).build().unwrap();
+    for done in [100, 0] {
+        let job = client.send(field.ticket(), vec![tree.clone()], SendOptions::default());
+        let report = soon("the job's end", job.finish()).await.unwrap();
+        assert_eq!((report.done, report.failed), (done, 0), "{report:?}");
+    }
+    let twice = vec![b"backup".to_vec(), b"backup".to_vec()];
+    let job = client.get(field.ticket(), twice, got.path().to_owned(), GetOptions::default());
+    let report = soon("the job's end", job.finish()).await.unwrap();
+    assert_eq!(report.failed, 0, "{report:?}");
+    crate::support::tree::assert_same(&tree, &got.path().join("backup"));
+}
+
 #[tokio::test]
 async fn digests_that_wait_for_ours_are_bounded() {
     const CHUNKS: u64 = 1 << 20;

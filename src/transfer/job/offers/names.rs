@@ -28,11 +28,18 @@ pub(crate) enum Turn {
 }
 
 impl OfferedNames {
-    /// Notes that `name` was found, which is the file of this device and number.
-    pub(crate) fn note(&mut self, name: &WirePath, kind: &Kind, inode: (u64, u64)) -> Turn {
+    /// Notes that `name` was found, which is the file of this device and number. `room` is asked for the bytes that
+    /// remembering it takes.
+    pub(crate) fn note(
+        &mut self,
+        name: &WirePath,
+        kind: &Kind,
+        inode: (u64, u64),
+        room: impl FnMut(usize) -> bool,
+    ) -> Turn {
         let source = if *kind == Kind::Dir { DIRECTORY } else { self.hasher.hash_one(inode).max(DIRECTORY + 1) };
         // What there is no room to remember is offered: the receiver has the last word on it.
-        let Some(known) = self.names.entry(name.as_bytes()) else { return Turn::First };
+        let Some(known) = self.names.entry_in(name.as_bytes(), room) else { return Turn::First };
         match *known {
             None => {
                 *known = Some(source);
@@ -53,7 +60,7 @@ mod tests {
     fn a_name_is_offered_once_and_the_first_source_keeps_it() {
         let mut names = OfferedNames::default();
         let mut note = |name: &str, kind, inode| {
-            names.note(&WirePath::parse(name.as_bytes()).expect("a plain name"), &kind, (1, inode))
+            names.note(&WirePath::parse(name.as_bytes()).expect("a plain name"), &kind, (1, inode), |_| true)
         };
         assert_eq!(note("a", Kind::File, 7), Turn::First);
         assert_eq!(note("a", Kind::File, 7), Turn::Again);
@@ -63,5 +70,23 @@ mod tests {
         assert_eq!(note("d", Kind::Dir, 1), Turn::First);
         assert_eq!(note("d", Kind::Dir, 2), Turn::Again, "two directories are merged");
         assert_eq!(note("d/a", Kind::File, 7), Turn::First);
+    }
+
+    #[test]
+    fn names_that_there_is_no_room_to_remember_are_offered_again() {
+        const ROOM: usize = 64 << 10;
+        let (mut names, mut left) = (OfferedNames::default(), ROOM);
+        let mut note = |number: usize| {
+            let name = WirePath::parse(format!("{number}").as_bytes()).expect("a plain name");
+            names.note(&name, &Kind::File, (1, number as u64), |bytes| {
+                let rest = left.checked_sub(bytes);
+                left = rest.unwrap_or(left);
+                rest.is_some()
+            })
+        };
+        assert!((0..10_000).all(|number| note(number) == Turn::First));
+        let known = (0..10_000).filter(|number| note(*number) == Turn::Again).count();
+        assert!(known > 100 && known < ROOM / 32, "{known} names are remembered");
+        assert_eq!(note(0), Turn::Again, "the first ones are");
     }
 }
