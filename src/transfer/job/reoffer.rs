@@ -29,10 +29,11 @@ const AWAITED_MAX: usize = 1024;
 const OFFERS_AFTER_END_MAX: usize = AHEAD_FILES_MAX * (OFFERS_MAX as usize - 1);
 
 /// Files that their sender gave up because they changed and will offer again, and how many offers may follow the end.
-#[derive(Debug, Default)]
-pub(crate) struct Reoffers {
-    /// What is left of them at the end has failed; what comes here after the end is waited for.
-    awaited: HashMap<WirePath, Failure>,
+#[derive(Debug)]
+pub(crate) struct Reoffers<R> {
+    /// What is left of them at the end has failed; what comes here after the end is waited for. Each keeps the room that its
+    /// first offer took, which its name and its failure take no more than.
+    awaited: HashMap<WirePath, (Failure, R)>,
     crossing: Crossing,
     /// `None` before the end.
     offers_after_end: Option<usize>,
@@ -59,7 +60,13 @@ pub(crate) enum Reoffer {
     Dropped,
 }
 
-impl Reoffers {
+impl<R> Default for Reoffers<R> {
+    fn default() -> Self {
+        Self { awaited: HashMap::new(), crossing: Crossing::default(), offers_after_end: None }
+    }
+}
+
+impl<R> Reoffers<R> {
     /// A file that its sender had not closed has failed here.
     pub(crate) fn on_failed(&mut self) {
         if self.crossing == Crossing::Impossible {
@@ -67,13 +74,14 @@ impl Reoffers {
         }
     }
 
-    /// A file was given up because it changed. What is returned is awaited in vain, for want of room.
-    pub(crate) fn on_changed(&mut self, path: WirePath, failure: Failure) -> Option<(WirePath, Failure)> {
+    /// A file was given up because it changed; `room` is what its offer took. What is returned is awaited in vain: too many
+    /// are.
+    pub(crate) fn on_changed(&mut self, path: WirePath, failure: Failure, room: R) -> Option<(WirePath, Failure)> {
         // After the end nothing is offered but what is awaited, so that cannot become more.
         if self.offers_after_end.is_none() && self.awaited.len() >= AWAITED_MAX {
             return Some((path, failure));
         }
-        self.awaited.insert(path, failure);
+        self.awaited.insert(path, (failure, room));
         None
     }
 
@@ -110,7 +118,7 @@ impl Reoffers {
     }
 
     /// The end was said. What is returned was awaited in vain.
-    pub(crate) fn on_end(&mut self) -> HashMap<WirePath, Failure> {
+    pub(crate) fn on_end(&mut self) -> HashMap<WirePath, (Failure, R)> {
         self.offers_after_end = Some(0);
         std::mem::take(&mut self.awaited)
     }
@@ -143,7 +151,7 @@ mod tests {
         Failure::new(Status::Changed, "it changed")
     }
 
-    fn ended() -> Reoffers {
+    fn ended() -> Reoffers<()> {
         let mut reoffers = Reoffers::default();
         assert!(reoffers.on_end().is_empty());
         reoffers
@@ -153,12 +161,12 @@ mod tests {
     fn before_the_end_anything_may_be_offered_and_what_is_awaited_has_failed_at_the_end() {
         let mut reoffers = Reoffers::default();
         for name in ["a", "b"] {
-            assert_eq!(reoffers.on_changed(path(name), changed()), None);
+            assert_eq!(reoffers.on_changed(path(name), changed(), ()), None);
         }
         for name in ["a", "a", "c"] {
             assert_eq!(reoffers.on_offer(&path(name)).unwrap(), Reoffer::Taken);
         }
-        assert_eq!(reoffers.on_end(), HashMap::from([(path("b"), changed())]));
+        assert_eq!(reoffers.on_end(), HashMap::from([(path("b"), (changed(), ()))]));
         assert!(!reoffers.is_awaited());
     }
 
@@ -166,15 +174,31 @@ mod tests {
     fn few_are_awaited_before_the_end() {
         let mut reoffers = Reoffers::default();
         for n in 0..AWAITED_MAX {
-            assert_eq!(reoffers.on_changed(path(&n.to_string()), changed()), None);
+            assert_eq!(reoffers.on_changed(path(&n.to_string()), changed(), ()), None);
         }
-        assert_eq!(reoffers.on_changed(path("one more"), changed()), Some((path("one more"), changed())));
+        assert_eq!(reoffers.on_changed(path("one more"), changed(), ()), Some((path("one more"), changed())));
+    }
+
+    #[test]
+    fn what_is_awaited_keeps_its_room_until_it_is_offered_or_said_to_be_a_problem_or_the_end_is_said() {
+        let (mut reoffers, room) = (Reoffers::default(), std::sync::Arc::new(()));
+        for name in ["a", "b", "c"] {
+            assert_eq!(reoffers.on_changed(path(name), changed(), room.clone()), None);
+        }
+        let held = || std::sync::Arc::strong_count(&room) - 1;
+        assert_eq!(held(), 3);
+        assert_eq!(reoffers.on_offer(&path("a")).unwrap(), Reoffer::Taken);
+        assert_eq!(held(), 2);
+        assert!(reoffers.on_problem(b"b"));
+        assert_eq!(held(), 1);
+        drop(reoffers.on_end());
+        assert_eq!(held(), 0);
     }
 
     #[test]
     fn after_the_end_each_is_awaited_once() {
         let mut reoffers = ended();
-        assert_eq!(reoffers.on_changed(path("a"), changed()), None);
+        assert_eq!(reoffers.on_changed(path("a"), changed(), ()), None);
         assert!(reoffers.is_awaited());
         assert_eq!(reoffers.on_offer(&path("a")).unwrap(), Reoffer::Taken);
         assert!(!reoffers.is_awaited());

@@ -128,7 +128,7 @@ impl<A: Attached> Answers<A> {
         let Some(File::Open(open)) = self.files.remove(&id) else { return None };
         let (path, progress) = (open.path, open.progress);
         self.report(Report::Complete(progress.clone()));
-        self.files.insert(id, File::Committing(Committing { path, _room: open.room, progress }));
+        self.files.insert(id, File::Committing(Committing { path, room: open.room, progress }));
         Some(Complete { id, rules: open.rules, io: open.io })
     }
 

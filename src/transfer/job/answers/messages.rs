@@ -97,12 +97,13 @@ impl<A: Attached> Answers<A> {
             // It is complete and right: its `Done` is as good as said.
             return Ok(());
         }
-        let path = match self.forget(id) {
+        let (path, room) = match self.forget(id) {
             Some(File::Open(open)) => {
                 self.actions.push_back(Action::GiveUp(open.io));
-                open.path
+                (open.path, open.room)
             }
-            Some(file) => file.path().clone(),
+            Some(File::Offered(offered)) => (offered.header.path, offered.room),
+            Some(File::Committing(committing)) => (committing.path, committing.room),
             None => {
                 if is_changed {
                     self.reoffers.on_changed_settled();
@@ -110,7 +111,7 @@ impl<A: Attached> Answers<A> {
                 return Ok(());
             }
         };
-        let failed = if is_changed { self.reoffers.on_changed(path, failure) } else { Some((path, failure)) };
+        let failed = if is_changed { self.reoffers.on_changed(path, failure, room) } else { Some((path, failure)) };
         if let Some((path, failure)) = failed {
             self.report_failed(&path, failure);
         }
@@ -143,7 +144,7 @@ impl<A: Attached> Answers<A> {
             return Err(JobError::Order("content for a file that was never offered"));
         }
         self.stage = Stage::Ended;
-        for (path, failure) in self.reoffers.on_end() {
+        for (path, (failure, _room)) in self.reoffers.on_end() {
             self.report_failed(&path, failure);
         }
         self.report(Report::SearchEnded);

@@ -76,7 +76,7 @@ pub(crate) struct Answers<A: Attached> {
     early: Early,
     /// Streams whose file was not offered yet.
     unoffered: HashMap<FileId, A::Wait>,
-    reoffers: Reoffers,
+    reoffers: Reoffers<A::Room>,
     twins: Twins,
     /// Offers that wait until the one whose name is like theirs is settled.
     held: HashMap<FileId, Vec<FileId>>,
@@ -123,7 +123,7 @@ struct Open<A: Attached> {
 /// A file that is complete.
 struct Committing<A: Attached> {
     path: WirePath,
-    _room: A::Room,
+    room: A::Room,
     progress: A::Progress,
 }
 
