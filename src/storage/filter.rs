@@ -3,6 +3,7 @@
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
+use super::pattern::line_within_bounds;
 use crate::protocol::path::WirePath;
 
 /// A filter line that cannot be understood.
@@ -32,17 +33,15 @@ impl Filters {
     /// Takes lines that leave out (`!` in front keeps), then lines that keep.
     ///
     /// # Errors
-    /// With the first line that is no valid pattern.
+    /// With the first line that is no valid pattern, or too long or too nested for one.
     pub fn new<S: AsRef<str>>(excludes: &[S], includes: &[S]) -> Result<Self, FilterError> {
         let mut lines = GitignoreBuilder::new("");
         // Git takes `a[` for a name; who types it here has more likely forgotten something.
         lines.allow_unclosed_class(false);
-        for line in excludes {
-            lines.add_line(None, line.as_ref()).map_err(|error| FilterError(error.to_string()))?;
-        }
-        for line in includes {
-            let keep = format!("!{}", line.as_ref());
-            lines.add_line(None, &keep).map_err(|error| FilterError(error.to_string()))?;
+        for line in Self::lines(excludes, includes) {
+            // They may be a peer's, and all are compiled into one machine.
+            line_within_bounds(line.as_bytes()).map_err(|error| FilterError(error.to_string()))?;
+            lines.add_line(None, &line).map_err(|error| FilterError(error.to_string()))?;
         }
         lines.build().map(Self).map_err(|error| FilterError(error.to_string()))
     }
@@ -96,6 +95,26 @@ mod tests {
     fn names_that_are_no_text_can_be_left_out() {
         let name = WirePath::parse(b"a/\xff\n.log").unwrap();
         assert!(Filters::new(&["*.log"], &[]).unwrap().leaves_out(&name, false));
+    }
+
+    #[test]
+    fn a_line_that_costs_more_than_anybody_needs_is_refused_and_a_long_name_is_not() {
+        for (line, why) in [
+            ("{".repeat(300) + "a" + &"}".repeat(300), "more than 32 groups"),
+            ("{a/".repeat(33) + "b" + &"}".repeat(33), "more than 32 groups"),
+            ("?".repeat(1025), "longer than 1024 bytes"),
+            (format!("a/!{}/b", "[ab]".repeat(300)), "longer than 1024 bytes"),
+        ] {
+            for (excludes, includes) in
+                [(vec![line.clone()], vec![]), (vec![format!("!{line}")], vec![]), (vec![], vec![line])]
+            {
+                let error = Filters::new(&excludes, &includes).unwrap_err().to_string();
+                assert!(error.starts_with("bad filter: a pattern ") && error.contains(why), "{error}");
+            }
+        }
+        let long = vec!["d".repeat(200); 20].join("/");
+        assert!(Filters::new(&[&long], &[]).unwrap().leaves_out(&wire(&long), false));
+        assert!(Filters::new(&["*.{jpg,png,gif}"], &[]).unwrap().leaves_out(&wire("a.png"), false));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use globset::{Candidate, GlobBuilder, GlobSet};
 
+use super::SPECIAL;
+
 /// Longest component with special characters in it. A name has at most 255 bytes; one of its characters can take a group
 /// to describe.
 const GLOB_BYTES_MAX: usize = 1024;
@@ -26,6 +28,40 @@ pub(crate) enum GlobError {
     Syntax(String),
 }
 
+/// Whether a component is none that costs more to compile than anybody needs.
+///
+/// # Errors
+/// [`GlobError::Long`] and [`GlobError::Groups`].
+fn within_bounds(component: &[u8]) -> Result<(), GlobError> {
+    if component.len() > GLOB_BYTES_MAX {
+        return Err(GlobError::Long);
+    }
+    if groups_in(component) > GROUPS_MAX {
+        return Err(GlobError::Groups);
+    }
+    Ok(())
+}
+
+fn groups_in(text: &[u8]) -> usize {
+    text.iter().filter(|byte| **byte == b'{').count()
+}
+
+/// Whether a line of several components, which is compiled as one, is within the bounds of a glob: each component that has
+/// special characters, and the groups of all together. A name that is only spelled out costs no more than its length.
+///
+/// # Errors
+/// [`GlobError::Long`] and [`GlobError::Groups`].
+pub(in crate::storage) fn line_within_bounds(line: &[u8]) -> Result<(), GlobError> {
+    if groups_in(line) > GROUPS_MAX {
+        return Err(GlobError::Groups);
+    }
+    let mut components = line.split(|byte| *byte == b'/');
+    components.try_for_each(|component| {
+        let is_special = component.iter().any(|byte| SPECIAL.contains(byte));
+        if is_special { within_bounds(component) } else { Ok(()) }
+    })
+}
+
 /// A glob for one component of a path.
 #[derive(Debug)]
 pub(crate) struct Glob(GlobSet);
@@ -36,12 +72,7 @@ impl Glob {
     /// # Errors
     /// [`GlobError`], for everything that cannot be matched.
     pub(crate) fn parse(component: &[u8]) -> Result<Self, GlobError> {
-        if component.len() > GLOB_BYTES_MAX {
-            return Err(GlobError::Long);
-        }
-        if component.iter().filter(|byte| **byte == b'{').count() > GROUPS_MAX {
-            return Err(GlobError::Groups);
-        }
+        within_bounds(component)?;
         let text = std::str::from_utf8(component).map_err(|_| GlobError::NotText)?;
         let glob = GlobBuilder::new(text).literal_separator(true).build();
         // A set of one: unlike `Glob::compile_matcher`, it says what it cannot compile instead of panicking.

@@ -136,6 +136,34 @@ async fn a_pattern_that_cannot_be_matched_is_a_name_that_failed_and_no_more() {
     field.honest_client_is_served().await;
 }
 
+#[tokio::test]
+async fn a_filter_that_cannot_be_matched_is_said_and_no_more() {
+    let field = Field::new();
+    field::write(&field.path("wanted"), b"x");
+    let nested = "{".repeat(300) + &"}".repeat(300);
+    for filter in [nested, "{".repeat(2000), "?".repeat(2000), "!".to_owned() + &"[ab]".repeat(500), "[".to_owned()] {
+        let mut peer = field.greeted().await;
+        let patterns = vec![b"wanted".to_vec()];
+        peer.say(&Message::Get(Get { patterns, filters: vec![filter.clone()], links: false, ahead: false })).await;
+        let answer = peer.hear().await;
+        let Some(Message::Problem(problem)) = answer else {
+            panic!("{filter}: {answer:?}: {:?}", peer.connection.close_reason())
+        };
+        assert_eq!(problem.failure.status, Status::BadName, "{}", problem.failure);
+        assert!(problem.failure.detail.starts_with("bad filter: "), "{}", problem.failure);
+        peer.leave().await;
+    }
+    let client = Client::builder(field.honest.clone()).build().unwrap();
+    let got = tempfile::tempdir().unwrap();
+    field::write(&field.path("dir/kept"), b"kept");
+    field::write(&field.path("dir/left.jpg"), b"left out");
+    let options = GetOptions { excludes: vec!["*.{jpg,png}".to_owned()], ..GetOptions::default() };
+    let job = client.get(field.ticket(), vec![b"dir".to_vec()], got.path().to_owned(), options);
+    let report = soon("the job's end", job.finish()).await.unwrap();
+    assert_eq!((report.done, report.failed), (1, 0), "{report:?}");
+    assert!(got.path().join("dir/kept").exists() && !got.path().join("dir/left.jpg").exists());
+}
+
 fn listing() -> Message {
     let get = Get { patterns: vec![Vec::new()], filters: Vec::new(), links: false, ahead: false };
     Message::Select(Select { get, one_file_system: false, listed: true })
