@@ -51,15 +51,15 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 
 use self::admission::Lists;
 pub use self::builder::ServerBuilder;
 use self::door::Door;
 use self::fault::Fault;
 use self::leases::Leases;
-use self::notice::Notices;
 pub use self::notice::{Notice, Peer};
+use self::notice::{NoticeStream, Notices};
 use self::parts::Sweeper;
 use self::passes::Passes;
 use self::paths::Paths;
@@ -188,7 +188,7 @@ pub struct Server {
     pool: Arc<Pool>,
     local_addr: SocketAddr,
     granted: Granted,
-    notices: Mutex<mpsc::Receiver<Notice>>,
+    notices: Mutex<NoticeStream>,
     sweeper: Option<Sweeper>,
     /// Those that it has given out.
     invites: Mutex<Vec<Invite>>,
@@ -279,9 +279,9 @@ impl Server {
     }
 
     /// The next notice; `None` when the server has ended. Notices wait for their reader, but not without
-    /// bound: what comes while 16,384 of them wait is lost.
+    /// bound: what comes while 16,384 of them wait, or 4 MiB of their texts, is lost.
     pub async fn notice(&self) -> Option<Notice> {
-        std::future::poll_fn(|context| self.notices.lock().expect("no holder panics").poll_recv(context)).await
+        std::future::poll_fn(|context| self.notices.lock().expect("no holder panics").poll_next(context)).await
     }
 
     /// A handle that can be kept elsewhere.

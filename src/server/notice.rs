@@ -1,8 +1,9 @@
 //! What a server tells its caller.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -12,6 +13,9 @@ use crate::transport::Fingerprint;
 /// Notices that wait for a caller who does not read them: more than a second of small files. A peer decides how
 /// many there are, so they cannot all be kept.
 const NOTICES_KEPT: usize = 16 * 1024;
+
+/// Bytes of the texts of those that wait, likewise: 256 for each. A path of 4 KiB may take four times that when it is escaped.
+const NOTICE_BYTES_KEPT: usize = 4 << 20;
 
 /// A client, as what is told of it names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,27 +109,68 @@ pub enum Notice {
     },
 }
 
+impl Notice {
+    /// Bytes of the texts that are its own.
+    fn text_bytes(&self) -> usize {
+        match self {
+            Self::Refused { why, .. } | Self::Disconnected { why, .. } => why.len(),
+            Self::Finished { path, .. } | Self::PartRemoved { path, .. } => path.len(),
+            Self::Failed { path, why, .. } => path.len() + why.len(),
+            Self::Connected { .. } | Self::Missed { .. } => 0,
+        }
+    }
+}
+
+/// Where notices come from.
+pub(super) struct NoticeStream {
+    receiver: mpsc::Receiver<Notice>,
+    waiting_bytes: Arc<AtomicUsize>,
+}
+
+impl NoticeStream {
+    /// The next one; `None` when the server has ended.
+    pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Notice>> {
+        let next = self.receiver.poll_recv(context);
+        if let Poll::Ready(Some(notice)) = &next {
+            self.waiting_bytes.fetch_sub(notice.text_bytes(), Ordering::Relaxed);
+        }
+        next
+    }
+}
+
 /// Where notices go until the server has ended.
 pub(super) struct Notices {
     sender: Mutex<Option<mpsc::Sender<Notice>>>,
+    /// Bytes of the texts of those that wait.
+    waiting_bytes: Arc<AtomicUsize>,
     /// Lost since the last one that got through.
     missed: AtomicU64,
 }
 
 impl Notices {
     /// A way for notices, and its end.
-    pub(super) fn channel() -> (Self, mpsc::Receiver<Notice>) {
-        let (notices, stream) = mpsc::channel(NOTICES_KEPT);
-        (Self { sender: Mutex::new(Some(notices)), missed: AtomicU64::new(0) }, stream)
+    pub(super) fn channel() -> (Self, NoticeStream) {
+        let (sender, receiver) = mpsc::channel(NOTICES_KEPT);
+        let waiting_bytes = Arc::<AtomicUsize>::default();
+        let stream = NoticeStream { receiver, waiting_bytes: waiting_bytes.clone() };
+        (Self { sender: Mutex::new(Some(sender)), waiting_bytes, missed: AtomicU64::new(0) }, stream)
     }
 
     pub(super) fn send(&self, notice: Notice) {
         let sender = self.sender.lock().expect("no holder panics");
         let Some(notices) = &*sender else { return };
+        let bytes = notice.text_bytes();
+        // Nobody else adds to them meanwhile. What is lost is told with the next one that there is room for.
+        if self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > NOTICE_BYTES_KEPT {
+            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.missed.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         let count = self.missed.swap(0, Ordering::Relaxed);
         // The caller may not want to know at all; then nobody counts.
         let is_told = count == 0 || notices.try_send(Notice::Missed { count }).is_ok();
         let is_sent = notices.try_send(notice).is_ok();
+        self.waiting_bytes.fetch_sub(if is_sent { 0 } else { bytes }, Ordering::Relaxed);
         self.missed.fetch_add(if is_told { 0 } else { count } + u64::from(!is_sent), Ordering::Relaxed);
     }
 
@@ -137,18 +182,47 @@ impl Notices {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use super::*;
+
+    /// The next one that is there.
+    fn next(stream: &mut NoticeStream) -> Option<Notice> {
+        match stream.poll_next(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(notice) => notice,
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn long_texts_wait_in_no_more_bytes_than_there_is_room_for_and_come_again_when_they_were_read() {
+        const LONG: usize = 16 << 10;
+        let (notices, mut stream) = Notices::channel();
+        let refused = || Notice::Refused { addr: ([10, 0, 0, 1], 1).into(), fingerprint: None, why: "x".repeat(LONG) };
+        for missed in [0, 5, 5] {
+            (0..NOTICE_BYTES_KEPT / LONG + 5).for_each(|_| notices.send(refused()));
+            let mut kept = 0;
+            while let Some(notice) = next(&mut stream) {
+                match notice {
+                    Notice::Refused { .. } => kept += 1,
+                    notice => assert!(matches!(notice, Notice::Missed { count } if count == missed), "{notice:?}"),
+                }
+            }
+            assert_eq!(kept, NOTICE_BYTES_KEPT / LONG);
+        }
+        assert_eq!(notices.waiting_bytes.load(Ordering::Relaxed), 0);
+    }
 
     #[test]
     fn what_is_lost_is_counted_and_told_once() {
         let (notices, mut stream) = Notices::channel();
         let refused = || Notice::Refused { addr: ([10, 0, 0, 1], 1).into(), fingerprint: None, why: String::new() };
         (0..NOTICES_KEPT + 5).for_each(|_| notices.send(refused()));
-        (0..NOTICES_KEPT).for_each(|_| assert!(matches!(stream.try_recv(), Ok(Notice::Refused { .. }))));
-        assert!(stream.try_recv().is_err());
+        (0..NOTICES_KEPT).for_each(|_| assert!(matches!(next(&mut stream), Some(Notice::Refused { .. }))));
+        assert!(next(&mut stream).is_none());
         (0..2).for_each(|_| notices.send(refused()));
-        assert!(matches!(stream.try_recv(), Ok(Notice::Missed { count: 5 })));
-        (0..2).for_each(|_| assert!(matches!(stream.try_recv(), Ok(Notice::Refused { .. }))));
-        assert!(stream.try_recv().is_err());
+        assert!(matches!(next(&mut stream), Some(Notice::Missed { count: 5 })));
+        (0..2).for_each(|_| assert!(matches!(next(&mut stream), Some(Notice::Refused { .. }))));
+        assert!(next(&mut stream).is_none());
     }
 }
