@@ -15,15 +15,23 @@
 //! | chunks begun | [`BEGUN_BYTES_MAX`] a connection; in memory as long as there is some, else in their file | is written more slowly; beyond it a violation | `chunks_that_are_begun_and_not_completed_are_bounded` |
 //! | chunks begun and left so | [`BEGUN_STILL_MAX`] | is closed (`Timeout`), resumes | `what_is_begun_and_not_gone_on_with_is_waited_for_and_then_not` |
 //! | what a client may send unread | its part of [`WINDOWS_BYTES`], at most [`RECEIVE_WINDOW`] | sends more slowly | `what_was_promised_is_held_until_it_was_used` |
-//! | the same before it is let in | [`RECEIVE_WINDOW_BEFORE_HELLO`]; in a crowd [`RECEIVE_WINDOW_IN_A_CROWD`] | waits for its welcome | `a_stranger_that_sends_right_away_is_refused_before_anything_is_read` |
+//! | the same before it is let in | [`RECEIVE_WINDOW_BEFORE_HELLO`], [`STREAMS_BEFORE_HELLO`] | waits for its welcome | `a_stranger_has_few_streams_and_little_room_until_it_is_let_in` |
+//! | the same in a crowd | [`RECEIVE_WINDOW_IN_A_CROWD`] | waits for its welcome | `a_stranger_in_a_crowd_has_less_room_until_it_is_let_in` |
+//! | what goes ahead of the answers | [`AHEAD_FILES_MAX`], [`AHEAD_BYTES_MAX`] | a violation | `more_ahead_of_the_answers_than_a_job_may_have_is_a_violation` |
 //! | gaps between pieces of a chunk | one for [`PIECE_BYTES`], and [`PIECES_FREE`] | a violation | `every_packet_may_come_in_any_order_and_every_byte_may_not` |
-//! | content in flight to a client | its share of the memory | is sent to more slowly | `who_waits_goes_on_when_something_was_given_back` |
+//! | content in flight to a client | its share of the memory | is sent to more slowly | `who_gets_nothing_but_its_floor_is_sent_everything_still` |
 //! | files on offer | [`HEADERS_AHEAD_MAX`] a connection, and [`OFFER_BYTES`] of its share each | is heard later; after [`HELD_FOR_MAX`] finishes what is begun and comes again with the rest (`GoAway`) | `who_offers_more_than_there_is_room_for_finishes_and_comes_again_with_the_rest` |
 //! | the same, more than the protocol allows | [`HEADERS_AHEAD_MAX`] | a violation | `more_headers_than_may_be_ahead_are_a_violation` |
 //! | offers given up at once | twice [`HEADERS_AHEAD_MAX`] that were not looked at | a violation | `offers_that_are_given_up_at_once_are_not_all_remembered` |
+//! | files that changed and are to be offered anew | the room of their offers | the last ones have failed | `what_is_awaited_keeps_its_room_until_it_is_offered_or_said_to_be_a_problem_or_the_end_is_said` |
+//! | files that change again and again after the end | each [`OFFERS_MAX`] offers, of [`AHEAD_FILES_MAX`] | a violation | `a_file_that_changes_after_the_end_is_not_offered_for_ever` |
 //! | answers that are not read | [`QUEUED_MESSAGES_MAX`], and its share of the memory | is closed | `a_peer_that_asks_on_and_on_without_reading_the_answers_is_shut_out` |
 //! | digests of what a client has, before they are compared | its share of the memory | is heard later | `digests_that_wait_for_ours_are_bounded` |
 //! | directories that get their time last | its share of the memory | the last ones keep their own time | `of_more_directories_than_there_is_room_for_the_last_keep_their_own_time` |
+//! | directories whose names were looked after, which saves work | its share of the memory, of which nothing is certain | the work is done again | `of_directories_that_were_doubted_no_more_are_remembered_than_there_is_room_for` |
+//! | names that a client has been offered, likewise | its share of the memory, likewise | may be offered one twice | `names_that_there_is_no_room_to_remember_are_offered_again` |
+//! | names that a walk has found and that are not offered yet | [`FOUND_AHEAD`], [`FOUND_BYTES_AHEAD`] | the walk waits | `a_walk_is_no_more_bytes_ahead_than_there_is_room_for_and_ends_when_nobody_listens` |
+//! | what the server's own user is told and has not read | [`NOTICES_KEPT`], [`NOTICE_BYTES_KEPT`] | the user is told how many are lost | `long_texts_wait_in_no_more_bytes_than_there_is_room_for_and_come_again_when_they_were_read` |
 //! | open files | half of the process's; a connection at most three times what it leaves | waits for its own | `who_holds_many_files_open_leaves_some_to_the_others` |
 //! | names of a list that are not looked for yet | [`NAMES_AHEAD_MAX`] messages, and its share of the memory | a violation | `a_list_that_does_not_wait_for_the_server_ends_the_connection` |
 //! | threads that walk | one for each `Get`, one for each `List` or `Parts`, one of each a connection | a violation | `lists_do_not_take_a_thread_each` |
@@ -34,25 +42,38 @@
 //! | names that patterns stand for | [`MATCHES_MAX`] a request | hears of it (`Problem`) | `the_patterns_of_one_request_share_what_it_may_cost` |
 //! | names that are looked at for them | [`VISITS_MAX`] a request, and none after the connection | hears of it | `a_thousand_patterns_over_thousands_of_files_end_with_their_connection` |
 //! | patterns, their length | [`PATTERNS_MAX`], [`PATTERN_BYTES_MAX`] | a violation | `what_is_outside_a_limit_is_neither_taken_nor_sent` |
+//! | lines of filters, their length | [`FILTERS_MAX`], [`FILTER_BYTES_MAX`] | a violation | `what_is_outside_a_limit_is_neither_taken_nor_sent` |
+//! | what one pattern costs | [`GLOB_BYTES_MAX`], [`GROUPS_MAX`] | hears of it | `a_pattern_that_cannot_be_matched_is_a_name_that_failed_and_no_more` |
+//! | what one line of a filter costs | the same | hears of it | `a_filter_that_cannot_be_matched_is_said_and_no_more` |
+//! | entries, digests, names of one message | [`ENTRIES_MAX`], [`HAVE_DIGESTS_MAX`], [`NAMES_MAX`] | a violation | `what_is_outside_a_limit_is_neither_taken_nor_sent` |
+//! | a path, a link's target, a cause in words | [`PATH_BYTES_MAX`], [`LINK_BYTES_MAX`], [`DETAIL_BYTES_MAX`] | a violation | `what_is_outside_a_limit_is_neither_taken_nor_sent` |
+//! | how deep a path leads | [`DEPTH_MAX`] | a violation | `names_that_break_a_rule_are_refused_by_that_rule` |
 //! | handshakes | [`HANDSHAKES_A_SECOND`], after [`HANDSHAKES_AT_ONCE`]; [`KNOCKS_MAX`] wait, of one address [`KNOCKS_PER_ADDRESS_MAX`], one of each address in turn | waits, knocks again | `the_first_ones_do_not_wait_and_a_crowd_goes_on_at_the_rate` |
 //! | strangers | [`STRANGERS_MAX`], of one address [`STRANGERS_PER_ADDRESS_MAX`]; the oldest goes | asks again | `silent_strangers_do_not_keep_a_client_out` |
 //! | addresses that are not proven | [`PROOF_FROM`] | a round trip more | `forged_addresses_push_nobody_out` |
-//! | strangers with room to send ahead | [`CROWD_FROM`] | waits for its welcome | `fifty_clients_at_once_from_one_address_all_finish` |
-//! | clients inside | [`CLIENTS_MAX`] (`--max-clients`), of one address a [`ADDRESS_SHARE`]nd part, of one key a [`KEY_SHARE`]nd | waits for a place (`--timeout`) | `fifty_clients_at_once_from_one_address_all_finish` |
-//! | clients that do nothing | [`IDLE_AFTER`], with a job that stands still [`STILL_AFTER`]; only where somebody waits | comes again | `a_client_that_does_nothing_gives_its_place_to_one_that_waits_for_it` |
+//! | strangers with room to send ahead | [`CROWD_FROM`] | waits for its welcome | `those_who_come_to_a_crowd_of_strangers_get_little_room_and_the_first_ones_do_not` |
+//! | clients inside | [`CLIENTS_MAX`] (`--max-clients`), of one address a [`ADDRESS_SHARE`]nd part, of one key a [`KEY_SHARE`]nd | waits for a place (`--timeout`) | `places_are_counted_in_all_for_each_address_and_for_each_key_and_given_back` |
+//! | clients that do nothing | [`IDLE_AFTER`]; only where somebody waits | comes again | `a_client_that_does_nothing_gives_its_place_to_one_that_waits_for_it` |
+//! | clients whose job stands still | [`STILL_AFTER`]; only where somebody waits | comes again | `a_job_that_stands_still_is_patiently_waited_for_and_one_that_waits_for_us_longer` |
 //! | connections that nothing comes from | two seconds more than a keep-alive; only where the same client waits | has the other | `a_server_with_one_place_gives_it_to_the_second_connection_of_the_client_that_has_it` |
 //! | packets of strangers under `--bwlimit` | spend nothing of it | | `a_flood_of_strangers_packets_spends_nothing_of_a_rate_limit` |
 //! | a probe | [`PROBE_MILLIS_MAX`], [`PROBE_BYTES_MAX`] | is cut short | `a_probe_gets_no_more_time_than_there_is` |
+//! | an echo | [`PROBE_ECHO_BYTES_MAX`] | is cut short | `an_echo_returns_its_limit_and_not_a_byte_more` |
 //! | a message | [`FRAME_BYTES_MAX`] | a violation | `a_frame_that_claims_a_gigabyte_reserves_nothing` |
 //!
 //! What several clients do to the disk at the same time is shared there, connection by connection.
 
 #[allow(unused_imports, reason = "the table links to them")]
+use crate::protocol::path::{DEPTH_MAX, PATH_BYTES_MAX};
+#[allow(unused_imports, reason = "the table links to them")]
 use crate::protocol::{
-    BEGUN_BYTES_MAX, FRAME_BYTES_MAX, HEADERS_AHEAD_MAX, NAMES_AHEAD_MAX, PATTERN_BYTES_MAX, PATTERNS_MAX,
-    PROBE_BYTES_MAX, PROBE_MILLIS_MAX,
+    AHEAD_BYTES_MAX, AHEAD_FILES_MAX, BEGUN_BYTES_MAX, DETAIL_BYTES_MAX, ENTRIES_MAX, FILTER_BYTES_MAX, FILTERS_MAX,
+    FRAME_BYTES_MAX, HAVE_DIGESTS_MAX, HEADERS_AHEAD_MAX, LINK_BYTES_MAX, NAMES_AHEAD_MAX, NAMES_MAX, OFFERS_MAX,
+    PATTERN_BYTES_MAX, PATTERNS_MAX, PROBE_BYTES_MAX, PROBE_ECHO_BYTES_MAX, PROBE_MILLIS_MAX,
 };
 #[allow(unused_imports, reason = "the table links to them")]
 use crate::server::limits::*;
 #[allow(unused_imports, reason = "the table links to them")]
-use crate::transport::tuning::{RECEIVE_WINDOW, RECEIVE_WINDOW_BEFORE_HELLO, RECEIVE_WINDOW_IN_A_CROWD};
+use crate::transport::tuning::{
+    RECEIVE_WINDOW, RECEIVE_WINDOW_BEFORE_HELLO, RECEIVE_WINDOW_IN_A_CROWD, STREAMS_BEFORE_HELLO,
+};

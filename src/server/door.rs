@@ -217,6 +217,16 @@ mod tests {
     }
 
     #[test]
+    fn those_who_come_to_a_crowd_of_strangers_get_little_room_and_the_first_ones_do_not() {
+        let door = Door::new(CLIENTS_MAX);
+        let first: Vec<_> = (0..CROWD_FROM as u16).map(|port| enter(&door, addr(1, port))).collect();
+        assert!(first.iter().all(|stranger| !stranger.is_crowded()));
+        assert!(enter(&door, addr(2, 1)).is_crowded());
+        drop(first);
+        assert!(!enter(&door, addr(2, 2)).is_crowded(), "the crowd has gone");
+    }
+
+    #[test]
     fn the_oldest_stranger_of_an_address_makes_room_for_the_next() {
         let door = Door::new(CLIENTS_MAX);
         let mut other = enter(&door, addr(2, 1));

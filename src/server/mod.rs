@@ -80,13 +80,15 @@ use crate::transport::{Authority, Fingerprint, Granted, Identity, Invite, Rate, 
 pub mod limits {
     pub use super::door::{CROWD_FROM, PROOF_FROM, STRANGERS_MAX, STRANGERS_PER_ADDRESS_MAX};
     pub use super::knocks::{HANDSHAKES_A_SECOND, HANDSHAKES_AT_ONCE, KNOCKS_MAX, KNOCKS_PER_ADDRESS_MAX};
+    pub use super::notice::{NOTICE_BYTES_KEPT, NOTICES_KEPT};
     pub use super::places::{ADDRESS_SHARE, CLIENTS_MAX, IDLE_AFTER, KEY_SHARE, STILL_AFTER};
     pub use crate::session::budget::{
         FLOOR_BYTES, HELD_FOR_MAX, MEMORY_BYTES, OFFER_BYTES, WINDOWS_BYTES, WORDS_FLOOR_BYTES,
     };
     pub use crate::session::control::QUEUED_MESSAGES_MAX;
+    pub use crate::session::local::{FOUND_AHEAD, FOUND_BYTES_AHEAD};
     pub use crate::session::receiver::{BEGUN_STILL_MAX, PIECE_BYTES, PIECES_FREE};
-    pub use crate::storage::pattern::{MATCHES_MAX, VISITS_MAX};
+    pub use crate::storage::pattern::{GLOB_BYTES_MAX, GROUPS_MAX, MATCHES_MAX, VISITS_MAX};
 }
 
 /// Who may connect.
@@ -279,7 +281,8 @@ impl Server {
     }
 
     /// The next notice; `None` when the server has ended. Notices wait for their reader, but not without
-    /// bound: what comes while 16,384 of them wait, or 4 MiB of their texts, is lost.
+    /// bound: what comes while [`NOTICES_KEPT`](limits::NOTICES_KEPT) of them wait, or
+    /// [`NOTICE_BYTES_KEPT`](limits::NOTICE_BYTES_KEPT) of their texts, is lost.
     pub async fn notice(&self) -> Option<Notice> {
         std::future::poll_fn(|context| self.notices.lock().expect("no holder panics").poll_next(context)).await
     }

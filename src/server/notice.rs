@@ -12,10 +12,10 @@ use crate::transport::Fingerprint;
 
 /// Notices that wait for a caller who does not read them: more than a second of small files. A peer decides how
 /// many there are, so they cannot all be kept.
-const NOTICES_KEPT: usize = 16 * 1024;
+pub const NOTICES_KEPT: usize = 16 * 1024;
 
 /// Bytes of the texts of those that wait, likewise: 256 for each. A path of 4 KiB may take four times that when it is escaped.
-const NOTICE_BYTES_KEPT: usize = 4 << 20;
+pub const NOTICE_BYTES_KEPT: usize = 4 << 20;
 
 /// A client, as what is told of it names it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 //! key together [`KEY_TIMES`](purse::KEY_TIMES). So one alone gets three quarters, many share evenly, something is left for
 //! whoever comes next, and nobody has to be asked to give anything back. What a connection holds first, [`FLOOR_BYTES`] of
 //! content and [`WORDS_FLOOR_BYTES`] of offers, and as many of all else, counts for nothing: whatever others do, it goes on.
+//! Only of what is remembered to save work nothing is certain: without it a connection goes on as well.
 //!
 //! Who gets nothing waits, or does with less: no limit here fails a job. What was taken is given back when the guard is
 //! dropped, so at the latest with the connection.

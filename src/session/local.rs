@@ -12,10 +12,10 @@ use crate::protocol::message::{Failure, Kind, Message, Status};
 use crate::storage::{Found, plain};
 
 /// Names that a walk may be ahead of their headers.
-pub(crate) const FOUND_AHEAD: usize = 1024;
+pub const FOUND_AHEAD: usize = 1024;
 
 /// Bytes of names and texts among them, which a peer's directories may have made long: 256 for each.
-pub(crate) const FOUND_BYTES_AHEAD: usize = 256 << 10;
+pub const FOUND_BYTES_AHEAD: usize = 256 << 10;
 
 /// What a walk passes on.
 pub(crate) trait Item {

@@ -11,6 +11,7 @@ use crate::protocol::path::WirePath;
 
 pub(crate) use self::component::Component;
 pub(super) use self::glob::line_within_bounds;
+pub use self::glob::{GLOB_BYTES_MAX, GROUPS_MAX};
 use self::search::{Effort, End, Match, Search};
 pub use self::search::{MATCHES_MAX, VISITS_MAX};
 use super::request::{Request, bad_name, no_such_file};

@@ -198,6 +198,41 @@ async fn a_stranger_has_few_streams_and_little_room_until_it_is_let_in() {
 }
 
 #[tokio::test]
+async fn a_stranger_in_a_crowd_has_less_room_until_it_is_let_in() {
+    const BODY_BYTES: usize = 3 * RECEIVE_WINDOW_BEFORE_HELLO as usize;
+    let (server_id, client_id) = (identity(), identity());
+    let listener = listen_as(&server_id);
+    let accept_in_a_crowd = async {
+        let incoming = timeout(LONG, listener.next()).await.expect("a client comes").expect("the listener is open");
+        let controller = Arc::new(NewRenoConfig::default());
+        let config = listener.server_config_in_a_crowd(incoming.remote_address(), controller);
+        accept(incoming, config, LONG).await
+    };
+    let (server, dialled) = tokio::join!(accept_in_a_crowd, dial(&listener, server_id.fingerprint(), &client_id));
+    let (server, dialled) = (server.unwrap(), dialled.unwrap());
+    let client = &dialled.connection;
+    let (mut control, _replies) = client.open_bi().await.unwrap();
+    let writing = tokio::spawn(async move {
+        control.write_all(&vec![7; BODY_BYTES]).await.unwrap();
+        control.finish().unwrap();
+    });
+    let blocked = async {
+        while client.stats().frame_tx.data_blocked == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LONG, blocked).await.expect("the writer runs into the limit");
+    // Beside the window, packets that probe for a larger size have left.
+    let sent = client.stats().udp_tx.bytes;
+    assert!(sent < u64::from(RECEIVE_WINDOW_BEFORE_HELLO) / 2, "{sent} bytes left");
+    let (_answers, mut opening) = server.accept_bi().await.unwrap();
+    open_up(&server);
+    let received = timeout(LONG, opening.read_to_end(BODY_BYTES)).await.unwrap().unwrap();
+    assert_eq!(received.len(), BODY_BYTES);
+    writing.await.unwrap();
+}
+
+#[tokio::test]
 async fn no_one_may_open_a_unidirectional_stream_or_send_a_datagram() {
     let pair = pair().await;
     open_up(&pair.server);

@@ -6,10 +6,10 @@ use super::SPECIAL;
 
 /// Longest component with special characters in it. A name has at most 255 bytes; one of its characters can take a group
 /// to describe.
-const GLOB_BYTES_MAX: usize = 1024;
+pub const GLOB_BYTES_MAX: usize = 1024;
 /// Most groups in braces. They nest, each level takes stack where they are compiled, and shells have expanded them before
 /// a program sees them.
-const GROUPS_MAX: usize = 32;
+pub const GROUPS_MAX: usize = 32;
 
 /// Why a text is no glob.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
