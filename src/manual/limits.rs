@@ -23,7 +23,7 @@
 //! | files on offer | [`HEADERS_AHEAD_MAX`] a connection, and [`OFFER_BYTES`] of its share each | is heard later; after [`HELD_FOR_MAX`] finishes what is begun and comes again with the rest (`GoAway`) | `who_offers_more_than_there_is_room_for_finishes_and_comes_again_with_the_rest` |
 //! | the same, more than the protocol allows | [`HEADERS_AHEAD_MAX`] | a violation | `more_headers_than_may_be_ahead_are_a_violation` |
 //! | offers given up at once | twice [`HEADERS_AHEAD_MAX`] that were not looked at | a violation | `offers_that_are_given_up_at_once_are_not_all_remembered` |
-//! | files that changed and are to be offered anew | the room of their offers | the last ones have failed | `what_is_awaited_keeps_its_room_until_it_is_offered_or_said_to_be_a_problem_or_the_end_is_said` |
+//! | files that changed and are to be offered anew | its share of the memory, as with offers | comes again with the rest (`GoAway`) | `files_that_changed_and_are_not_offered_anew_fill_the_room_for_offers` |
 //! | files that change again and again after the end | each [`OFFERS_MAX`] offers, of [`AHEAD_FILES_MAX`] | a violation | `a_file_that_changes_after_the_end_is_not_offered_for_ever` |
 //! | answers that are not read | [`QUEUED_MESSAGES_MAX`], and its share of the memory | is closed | `a_peer_that_asks_on_and_on_without_reading_the_answers_is_shut_out` |
 //! | digests of what a client has, before they are compared | its share of the memory | is heard later | `digests_that_wait_for_ours_are_bounded` |

@@ -190,6 +190,45 @@ async fn who_gets_nothing_but_its_floor_is_sent_everything_still() {
     crate::support::tree::assert_same(&field.path("backup"), &got.path().join("backup"));
 }
 
+/// The room of an offer is kept as long as its name is: until it is offered anew, or the end.
+#[tokio::test]
+async fn files_that_changed_and_are_not_offered_anew_fill_the_room_for_offers() {
+    const FILES: u64 = 500;
+    // As if others held everything.
+    let field = Field::with(|builder| builder.memory(0));
+    let mut peer = field.pushing().await;
+    let name = |id: u64| format!("{id:0200}");
+    let asked_to_come_again = 'offering: {
+        for id in 0..FILES {
+            peer.say(&header(id, &name(id), 5)).await;
+            match peer.hear().await {
+                Some(Message::Pos(_)) => peer.say(&crossing::changed(id)).await,
+                Some(Message::GoAway) => break 'offering id,
+                other => panic!("{other:?}: {:?}", peer.connection.close_reason()),
+            }
+        }
+        panic!("{FILES} names are kept that nobody counts");
+    };
+    let room = qft::server::limits::WORDS_FLOOR_BYTES / qft::server::limits::OFFER_BYTES;
+    assert!(asked_to_come_again > 10 && asked_to_come_again <= room as u64, "at {asked_to_come_again}");
+    assert!(matches!(peer.hear_pos().await.verdict, Verdict::Refuse(_)));
+    peer.say(&end(asked_to_come_again + 1)).await;
+    assert_eq!(peer.hear().await, Some(Message::Settled));
+    peer.leave().await;
+    field.honest_client_is_served().await;
+    // One that is offered anew every time takes no room but its own.
+    let mut peer = field.pushing().await;
+    for id in 0..FILES {
+        peer.offer(id, "restless", 5).await;
+        peer.say(&crossing::changed(id)).await;
+    }
+    peer.offer(FILES, "restless", 5).await;
+    peer.range(FILES, 0, b"still").await;
+    peer.say(&peer.tail(FILES, b"still", 1)).await;
+    peer.is_done(FILES).await;
+    peer.leave().await;
+}
+
 /// Which names were doubted, and which were offered, is remembered only to save work.
 #[tokio::test]
 async fn where_nothing_can_be_remembered_everything_is_stored_durably_and_sent_back() {

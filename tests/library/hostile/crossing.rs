@@ -70,7 +70,7 @@ fn locked(part: &std::path::Path) -> fs::File {
     part
 }
 
-fn changed(id: u64) -> Message {
+pub(super) fn changed(id: u64) -> Message {
     Message::Cancel(Done { id: FileId(id), failure: Some(Failure::new(Status::Changed, "it changed")) })
 }
 
