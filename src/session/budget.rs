@@ -27,8 +27,8 @@ use crate::transport::Fingerprint;
 pub const MEMORY_BYTES: usize = 192 << 20;
 /// What a connection may hold whatever others do: a chunk and what goes with it.
 pub const FLOOR_BYTES: usize = CHUNK_BYTES as usize + (64 << 10);
-/// The same of offers that are not settled, of messages that are not read, of digests that are not compared, and of
-/// directories that a job has made: each for itself, so that none keeps another from going on.
+/// The same of offers that are not settled, of messages that are not read, of digests that are not compared, of
+/// directories that a job has made, and of names that a disk may take for one: each for itself, so that none keeps another from going on.
 pub const WORDS_FLOOR_BYTES: usize = 128 << 10;
 /// Of the memory, what the windows of all connections that receive aim at together; each aims at its part of it. One or
 /// two far ones get the largest window there is.
@@ -68,6 +68,7 @@ impl Budget {
             digests: Held::nothing(WORDS_FLOOR_BYTES),
             directories: Held::nothing(WORDS_FLOOR_BYTES),
             remembered: Held::nothing(0),
+            names: Held::nothing(WORDS_FLOOR_BYTES),
             files: Held::nothing(1),
         })))
     }
@@ -93,6 +94,7 @@ struct Own {
     digests: Held,
     directories: Held,
     remembered: Held,
+    names: Held,
     files: Held,
 }
 
@@ -105,6 +107,7 @@ impl Own {
             Thing::Digests => (&self.budget.0.memory, &self.digests),
             Thing::Directories => (&self.budget.0.memory, &self.directories),
             Thing::Remembered => (&self.budget.0.memory, &self.remembered),
+            Thing::Names => (&self.budget.0.memory, &self.names),
             Thing::Files => (&self.budget.0.files, &self.files),
         }
     }
@@ -118,6 +121,7 @@ enum Thing {
     Digests,
     Directories,
     Remembered,
+    Names,
     Files,
 }
 
@@ -171,6 +175,12 @@ impl Account {
     /// Nothing yet of the same, to grow with what is remembered.
     pub(crate) fn to_remember(&self) -> Hold {
         Hold { account: self.clone(), thing: Thing::Remembered, amount: 0 }
+    }
+
+    /// Takes memory for names that are remembered until the end of their job, because the disk may take some for one,
+    /// likewise.
+    pub(crate) fn take_for_names(&self, bytes: usize) -> Option<Hold> {
+        self.take(Thing::Names, bytes)
     }
 
     /// Takes room for one more open file, likewise.

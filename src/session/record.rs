@@ -19,6 +19,8 @@ pub(crate) struct Record(Option<Arc<Mutex<Kept>>>);
 #[derive(Default)]
 struct Kept {
     settled: Settled,
+    /// A connection was lost before this one.
+    is_continued: bool,
     /// What has started and is not settled: what it wrote is counted.
     moving: HashMap<String, Arc<FileProgress>>,
 }
@@ -38,7 +40,13 @@ impl Record {
     pub(crate) fn on_connection_lost(&self) {
         if let Some(mut kept) = self.kept() {
             kept.settled.on_connection_lost();
+            kept.is_continued = true;
         }
+    }
+
+    /// Whether the job has had a connection before this one, as far as this end knows.
+    pub(crate) fn is_continued(&self) -> bool {
+        self.kept().is_some_and(|kept| kept.is_continued)
     }
 
     /// Whether a name was settled over this connection or an earlier one, and need not be offered.
@@ -177,7 +185,7 @@ mod tests {
         }
         assert_eq!(std::iter::from_fn(|| events.try_recv().ok()).count(), 3);
         assert_eq!(Counters::read(&observer.counters().files_found), 1);
-        assert!(record.is_settled(&name()) && record.was_done_before(&name()));
+        assert!(record.is_settled(&name()) && record.was_done_before(&name()) && record.is_continued());
     }
 
     #[test]
@@ -188,7 +196,7 @@ mod tests {
             record.on_connection_lost();
         }
         assert_eq!(std::iter::from_fn(|| events.try_recv().ok()).count(), 2);
-        assert!(!record.is_settled(&name()) && !record.was_done_before(&name()));
+        assert!(!record.is_settled(&name()) && !record.was_done_before(&name()) && !record.is_continued());
     }
 
     #[test]

@@ -91,8 +91,8 @@ impl Receiver {
     }
 
     fn submit(&self, id: FileId, part: Part, io: &FileIo, room: Option<Hold>) {
-        let commit =
-            Commit { part, size: io.size(), mtime: io.mtime(), mode: io.mode(), replace: self.0.options.replace() };
+        let replace = self.replace_of(io.path());
+        let commit = Commit { part, size: io.size(), mtime: io.mtime(), mode: io.mode(), replace };
         let told = self.told(id, io.path());
         let told = Box::new(move |result| {
             // The committer has closed it.

@@ -31,6 +31,7 @@ mod plan;
 mod report;
 mod same;
 mod stream;
+mod twins;
 mod wait;
 
 pub use self::backlog::BEGUN_STILL_MAX;
@@ -147,6 +148,8 @@ struct Shared {
     backlog: Backlog,
     ledger: Mutex<Ledger>,
     notes: Mutex<Notes>,
+    /// What the names that are told apart take until the end. The ledger may be locked when this is, never the other way.
+    names_room: Mutex<Option<Hold>>,
     settled: Notify,
 }
 
@@ -179,9 +182,13 @@ impl Receiver {
     pub(crate) fn new(tools: Tools, options: ReceiveOptions) -> Self {
         let backlog = Backlog::new(tools.window.clone());
         let ReceiveOptions { tells_plans, policy, .. } = options;
-        let ledger = Mutex::new(Ledger::new(Options { tells_plans, is_blind: policy.blind }));
-        let (notes, settled) = (Mutex::default(), Notify::new());
-        Self(Arc::new(Shared { tools, options, backlog, ledger, notes, settled }))
+        let mut ledger = Ledger::new(Options { tells_plans, is_blind: policy.blind });
+        if tools.record.is_continued() {
+            ledger.begin_unsure_of_names();
+        }
+        let ledger = Mutex::new(ledger);
+        let (notes, names_room, settled) = (Mutex::default(), Mutex::default(), Notify::new());
+        Self(Arc::new(Shared { tools, options, backlog, ledger, notes, names_room, settled }))
     }
 
     /// Feeds the ledger, and carries out what it says. What is said to the sender, and to whoever watches, is said before

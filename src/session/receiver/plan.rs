@@ -7,7 +7,6 @@ use crate::protocol::message::{Failure, FileId, Header, IfExists, Kind, Mtime, S
 use crate::protocol::path::WirePath;
 use crate::storage::{Committed, DirMeta, DirMode, Meta, Part, StorageError, commit, mode};
 use crate::transfer::file::resume::{self, Existing, Local, Plan};
-use crate::transfer::job::answers::Apart;
 
 /// How long offers are planned before the disk thread takes other work. On a disk that answers that is a thousand of them.
 const PLAN_TURN: Duration = Duration::from_millis(5);
@@ -58,29 +57,6 @@ impl Receiver {
             }
             Err(error) => self.refuse(header.id, (&error).into()),
         }
-    }
-
-    /// The name, if no other of the job is the same one on this disk; `None` while that cannot be told, because the other
-    /// one is still under way: it is planned again then.
-    fn apart_from_twins(&self, header: &Header, path: WirePath) -> Result<Option<WirePath>, Failure> {
-        let ReceiveOptions { root, policy, .. } = &self.0.options;
-        if root.tells_names_apart(&path) {
-            return Ok(Some(path));
-        }
-        let first = match self.feed(|ledger| ledger.tell_apart(header, &path)) {
-            Apart::Yes => return Ok(Some(path)),
-            Apart::Waits => return Ok(None),
-            Apart::Refused(first) => return Err(one_name(&first)),
-            Apart::Twin(first) => first,
-        };
-        // A policy that replaces nothing loses nothing.
-        if policy.if_exists != IfExists::Replace || !root.is_one_name(&first, &path)? {
-            return Ok(Some(path));
-        }
-        if header.kind == Kind::Dir {
-            self.feed(|ledger| ledger.refuse_below(&path, &first));
-        }
-        Err(one_name(&first))
     }
 
     /// The name below our root that an offer means.
@@ -221,7 +197,7 @@ impl Receiver {
     fn make_link(&self, header: &Header, path: &WirePath) -> Result<Option<WirePath>, StorageError> {
         let options = &self.0.options;
         match &header.kind {
-            Kind::Link(target) => options.root.make_link(path, target, options.replace()),
+            Kind::Link(target) => options.root.make_link(path, target, self.replace_of(path)),
             Kind::File | Kind::Dir => unreachable!("only links are planned as links"),
         }
     }
@@ -292,9 +268,4 @@ impl From<Meta> for Existing {
     fn from(meta: Meta) -> Self {
         Self { kind: meta.kind, size: meta.size, mtime: meta.mtime, mode: meta.mode }
     }
-}
-
-/// The failure of a name that the disk takes for one that the job has given already.
-fn one_name(first: &WirePath) -> Failure {
-    Failure::new(Status::Exists, format!("{first} has this name there: the file system takes both names for one"))
 }

@@ -56,6 +56,23 @@ impl Destination {
         }
     }
 
+    /// Whether `path` leads to something that is there under another name: the file system takes the two for one.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    pub(crate) fn is_other_spelling(&self, path: &WirePath) -> Result<bool, StorageError> {
+        let found = self.in_parent(path, |dir, name| Ok(dir.stat(name).is_ok() && !dir.lists(name)?));
+        match found {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            found => found.map_err(failed(Op::List, path.as_path())),
+        }
+    }
+
+    /// Whether something is there under exactly this name. False where that cannot be told.
+    pub(crate) fn has_entry(&self, path: &WirePath) -> bool {
+        self.in_parent(path, |dir, name| Ok(dir.stat(name).is_ok() && dir.lists(name)?)).unwrap_or(false)
+    }
+
     /// The step of time stamps beside `path`, in nanoseconds: found out with a file that is removed again.
     ///
     /// # Errors

@@ -10,30 +10,28 @@ use unicode_normalization::UnicodeNormalization;
 use crate::protocol::message::FileId;
 use crate::protocol::path::WirePath;
 
-/// Most names of one directory that are remembered; a peer could offer any number. What is beyond is found out when it
-/// gets its name, if the disk takes it for one that has appeared since it was offered.
-const NAMES_MAX: usize = 1 << 20;
+/// Most that is remembered of the names of one job, in bytes: some hundred thousand names. A peer could offer any number.
+const NAMES_BYTES_MAX: usize = 64 << 20;
+/// What a name counts as beside its bytes, with its place in a map. A directory counts as much again.
+const NAME_BYTES: usize = 128;
 
-/// Most directories that are remembered as refused.
-const REFUSED_MAX: usize = 1024;
-
-/// What was offered, in the directories on the way down to the last offer: a walk names all of a directory before it
-/// goes on beside it.
+/// What was offered, by directory, and what became of directories. Nothing is forgotten before the end of the job: names
+/// of one directory need not come one after the other. What there is no room for is not remembered, and that is.
 #[derive(Debug, Default)]
 pub(crate) struct Twins {
-    dirs: Vec<Level>,
+    dirs: HashMap<Option<WirePath>, InDirectory>,
     /// Directories that are another spelling of one before, and that one.
-    refused: Vec<(WirePath, WirePath)>,
+    refused: HashMap<WirePath, WirePath>,
     /// Directories of which that is not known yet, each with its own offer: it is when that is settled.
     waiting: Vec<(WirePath, FileId)>,
+    /// What is remembered takes so much.
+    bytes: usize,
+    lacks_names: bool,
+    lacks_refused: bool,
 }
 
-#[derive(Debug)]
-struct Level {
-    dir: Option<WirePath>,
-    /// The first offer of each name, without case.
-    names: HashMap<String, (Box<[u8]>, FileId)>,
-}
+/// The first offer of each name in a directory, by the name without case.
+type InDirectory = HashMap<String, (Box<[u8]>, FileId)>;
 
 /// An earlier offer of a name that is like this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,27 +40,60 @@ pub(crate) struct Twin {
     pub(crate) id: FileId,
 }
 
+/// What the names before say about one that is offered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Noted {
+    /// None of them is like it.
+    Alone,
+    /// This one is like it, and is not it.
+    Like(Twin),
+    /// It may be like one that there was no room to remember.
+    Unsure,
+}
+
 impl Twins {
-    /// Notes an offer. Says which one before has a name that is like it, and is not it.
-    pub(crate) fn note(&mut self, path: &WirePath, id: FileId) -> Option<Twin> {
-        let dir = path.parent();
-        while self.dirs.last().is_some_and(|level| !level.is_above(dir.as_ref())) {
-            self.dirs.pop();
-        }
-        if self.dirs.last().is_none_or(|level| level.dir != dir) {
-            self.dirs.push(Level { dir: dir.clone(), names: HashMap::new() });
-        }
-        let level = self.dirs.last_mut()?;
-        let key = without_case(path.name());
-        let is_full = level.names.len() >= NAMES_MAX;
-        match level.names.get_mut(&key) {
+    /// Notes an offer. `has_room` takes the bytes that it is asked for, if they are there.
+    pub(crate) fn note(&mut self, path: &WirePath, id: FileId, has_room: impl FnOnce(usize) -> bool) -> Noted {
+        let (dir, key) = (path.parent(), without_case(path.name()));
+        let known = self.dirs.get_mut(&dir);
+        let of_dir = if known.is_some() { 0 } else { NAME_BYTES + dir.as_ref().map_or(0, |dir| dir.as_bytes().len()) };
+        match known.and_then(|names| names.get_mut(&key)) {
             // A file that changed is offered anew, by another number.
-            Some((name, first)) if **name == *path.name() => *first = id,
-            Some((name, first)) => return twin(dir.as_ref(), name, *first),
-            None if is_full => {}
-            None => drop(level.names.insert(key, (path.name().into(), id))),
+            Some((name, first)) if **name == *path.name() => {
+                *first = id;
+                return Noted::Alone;
+            }
+            Some((name, first)) => return twin(dir.as_ref(), name, *first).map_or(Noted::Unsure, Noted::Like),
+            None => {}
         }
-        None
+        // One name that is missing is enough for all that come later.
+        if self.lacks_names || !self.take(of_dir + NAME_BYTES + key.len() + path.name().len(), has_room) {
+            self.lacks_names = true;
+            return Noted::Unsure;
+        }
+        self.dirs.entry(dir).or_default().insert(key, (path.name().into(), id));
+        Noted::Alone
+    }
+
+    fn take(&mut self, bytes: usize, has_room: impl FnOnce(usize) -> bool) -> bool {
+        let takes = self.bytes + bytes <= NAMES_BYTES_MAX && has_room(bytes);
+        self.bytes += if takes { bytes } else { 0 };
+        takes
+    }
+
+    /// Names have been given already that nobody remembers here.
+    pub(crate) fn begin_unsure(&mut self) {
+        (self.lacks_names, self.lacks_refused) = (true, true);
+    }
+
+    /// Whether there was a name that there was no room to remember.
+    pub(crate) fn lacks_names(&self) -> bool {
+        self.lacks_names
+    }
+
+    /// Whether there was a directory that was refused and that there was no room to remember.
+    pub(crate) fn lacks_refused(&self) -> bool {
+        self.lacks_refused
     }
 
     /// A directory waits for an earlier one of a name that is like its own, and what lies in it waits for that directory.
@@ -81,27 +112,23 @@ impl Twins {
         self.waiting.retain(|(_, id)| *id != own);
     }
 
-    /// A directory is another spelling of one before it.
-    pub(crate) fn refuse(&mut self, dir: &WirePath, first: &WirePath) {
-        if self.refused.len() < REFUSED_MAX {
-            self.refused.push((dir.clone(), first.clone()));
+    /// A directory is another spelling of one that is there.
+    pub(crate) fn refuse(&mut self, dir: &WirePath, first: &WirePath, has_room: impl FnOnce(usize) -> bool) {
+        if self.refused.contains_key(dir) {
+            return;
+        }
+        match self.take(NAME_BYTES + dir.as_bytes().len() + first.as_bytes().len(), has_room) {
+            true => drop(self.refused.insert(dir.clone(), first.clone())),
+            false => self.lacks_refused = true,
         }
     }
 
     /// The directory before, if `path` lies in one that was refused for it.
     pub(crate) fn refused_above(&self, path: &WirePath) -> Option<&WirePath> {
-        let found = self.refused.iter().find(|(dir, _)| path.strip_prefix(dir).is_some());
-        found.map(|(_, first)| first)
-    }
-}
-
-impl Level {
-    fn is_above(&self, dir: Option<&WirePath>) -> bool {
-        match (&self.dir, dir) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(above), Some(dir)) => above == dir || dir.strip_prefix(above).is_some(),
+        if self.refused.is_empty() {
+            return None;
         }
+        std::iter::successors(path.parent(), WirePath::parent).find_map(|dir| self.refused.get(&dir))
     }
 }
 
@@ -128,8 +155,13 @@ mod tests {
 
     fn found(names: &[&str]) -> Vec<Option<String>> {
         let mut twins = Twins::default();
-        let note = |(id, name): (usize, &&str)| twins.note(&path(name), FileId(id as u64));
-        names.iter().enumerate().map(note).map(|twin| twin.map(|twin| twin.path.to_string())).collect()
+        let note = |(id, name): (usize, &&str)| twins.note(&path(name), FileId(id as u64), |_| true);
+        let like = |noted| match noted {
+            Noted::Like(twin) => Some(twin.path.to_string()),
+            Noted::Alone => None,
+            Noted::Unsure => Some("?".to_owned()),
+        };
+        names.iter().enumerate().map(note).map(like).collect()
     }
 
     fn some(name: &str) -> Option<String> {
@@ -157,21 +189,68 @@ mod tests {
     }
 
     #[test]
+    fn names_of_a_directory_are_remembered_when_it_is_left_and_entered_again() {
+        assert_eq!(found(&["D", "D/x", "e", "D", "D/X"]), [None, None, None, None, some("D/x")]);
+        assert_eq!(found(&["D/a/x", "E/a/x", "D/a/X", "E/a/x"]), [None, None, some("D/a/x"), None]);
+    }
+
+    #[test]
     fn a_file_that_is_offered_anew_keeps_its_name() {
         let mut twins = Twins::default();
-        twins.note(&path("B"), FileId(0));
-        twins.note(&path("B"), FileId(5));
-        assert_eq!(twins.note(&path("b"), FileId(6)), Some(Twin { path: path("B"), id: FileId(5) }));
-        assert_eq!(twins.note(&path("B"), FileId(7)), None);
+        let mut note = |name, id| twins.note(&path(name), FileId(id), |_| true);
+        assert_eq!([note("B", 0), note("B", 5)], [Noted::Alone, Noted::Alone]);
+        assert_eq!(note("b", 6), Noted::Like(Twin { path: path("B"), id: FileId(5) }));
+        assert_eq!(note("B", 7), Noted::Alone);
+    }
+
+    #[test]
+    fn without_room_no_name_passes_for_one_that_is_alone_but_those_that_are_remembered() {
+        let mut twins = Twins::default();
+        let mut note = |name, has_room| twins.note(&path(name), FileId(0), |_| has_room);
+        assert_eq!([note("B", true), note("c", false)], [Noted::Alone, Noted::Unsure]);
+        assert!(matches!(note("b", true), Noted::Like(_)));
+        assert_eq!(note("B", true), Noted::Alone);
+        assert_eq!([note("C", true), note("d/x", true)], [Noted::Unsure, Noted::Unsure], "it may have had no room");
+        assert!(twins.lacks_names() && !twins.lacks_refused());
+    }
+
+    #[test]
+    fn over_another_connection_of_a_job_no_name_passes_for_one_that_is_alone() {
+        let mut twins = Twins::default();
+        twins.begin_unsure();
+        assert_eq!(twins.note(&path("B"), FileId(0), |_| true), Noted::Unsure);
+        assert!(twins.lacks_names() && twins.lacks_refused());
+    }
+
+    #[test]
+    fn what_is_remembered_of_one_job_is_bounded_in_bytes() {
+        let mut twins = Twins::default();
+        let long = "n".repeat(200);
+        let mut taken = 0;
+        for n in 0.. {
+            let noted = twins.note(&path(&format!("{n}/{long}/{long}/{n}")), FileId(n), |bytes| {
+                taken += bytes;
+                true
+            });
+            if noted == Noted::Unsure {
+                break;
+            }
+        }
+        assert!((NAMES_BYTES_MAX - 4096..=NAMES_BYTES_MAX).contains(&taken), "{taken}");
+        assert_eq!(twins.bytes, taken);
     }
 
     #[test]
     fn what_lies_in_a_refused_directory_is_refused_with_it() {
         let mut twins = Twins::default();
-        twins.refuse(&path("d"), &path("D"));
+        twins.refuse(&path("d"), &path("D"), |_| true);
         assert_eq!(twins.refused_above(&path("d/x/y")), Some(&path("D")));
         assert_eq!(twins.refused_above(&path("D/x")), None);
         assert_eq!(twins.refused_above(&path("dd")), None);
+        twins.refuse(&path("d"), &path("D"), |_| false);
+        assert!(!twins.lacks_refused(), "it was remembered before");
+        twins.refuse(&path("e"), &path("E"), |_| false);
+        assert!(twins.lacks_refused());
     }
 
     #[test]

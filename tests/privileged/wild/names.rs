@@ -1,10 +1,13 @@
 //! Names that a disk takes for one, names that nothing must be put in place of, and the limits of renaming.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use qft::server::{Access, Server};
+use qft::transport::{Identity, Ticket};
 use rustix::process::Signal;
 
 use super::{BEHIND, DISK, failing, has_strace, with_disk};
@@ -46,6 +49,69 @@ fn of_two_names_that_the_disk_takes_for_one_the_first_stays_whole_and_the_second
     // What replaces nothing needs no refusal, and loses nothing.
     machine.run("send src/C src/c --if-exists rename --to local:disk/y").exits(0);
     assert_eq!(machine.tree(&format!("{BEHIND}/y")).len(), 2);
+}
+
+/// A directory that is entered again, within one source and from two.
+#[test]
+fn names_of_a_directory_that_is_entered_again_are_told_apart_too() {
+    let Some((_disk, machine)) = with_disk("ci=1") else { return };
+    for (name, content) in [("D/x", "first"), ("D/X", "second"), ("e", "between"), ("D/z", "more")] {
+        machine.write(&format!("src/{name}"), content);
+    }
+    machine.write("list", "D/x\ne\nD/X\nD/z\n");
+    let check = |top: &str, line: &str| {
+        machine.run(line).exits(3).says(&["failed: D/X:", "D/x has this name"]);
+        assert_eq!(machine.tree(&format!("{BEHIND}/{top}")), ["D/", "D/x", "D/z", "e"]);
+        assert_eq!(machine.read(&format!("{BEHIND}/{top}/D/x")), b"first");
+    };
+    check("sent", "send --files-from list src --to local:disk/sent");
+    check("got", "get --files-from list local:src disk/got");
+    for (name, content) in [("s1/D/x", "first"), ("s1/D/z", "more"), ("s1/e", "between"), ("s2/D/X", "second")] {
+        machine.write(name, content);
+    }
+    check("two", "send s1/ s2/ --to local:disk/two");
+    // Where they are two names, and where one name comes twice, all arrives.
+    machine.run("send --files-from list src --to local:plain").exits(0);
+    assert_eq!(machine.tree("plain"), ["D/", "D/X", "D/x", "D/z", "e"]);
+    machine.write("again", "D/x\ne\nD/x\nD/z\n");
+    machine.run("send --files-from again src --to local:disk/again").exits(0);
+    assert_eq!(machine.tree(&format!("{BEHIND}/again")), ["D/", "D/x", "D/z", "e"]);
+}
+
+/// As if other clients held all memory: a connection has room for some hundred long names.
+#[test]
+fn more_names_than_there_is_room_for_are_told_apart_by_what_is_there() {
+    const OTHERS: usize = 400;
+    let Some((_disk, machine)) = with_disk("ci=1") else { return };
+    let identity = Identity::ephemeral().expect("a key");
+    let fingerprint = identity.fingerprint();
+    let builder = Server::builder(machine.path(DISK), identity).access(Access::Anyone).memory(0).sync(false);
+    let server = builder.listen((Ipv4Addr::LOCALHOST, 0).into()).start().expect("it starts");
+    let (host, port) = (Ipv4Addr::LOCALHOST.to_string(), server.local_addr().port());
+    let to = Ticket { fingerprint, invite: None, host, port }.to_string();
+    for n in 0..OTHERS {
+        fs::create_dir_all(machine.path(&format!("src/{n:0200}"))).expect("made");
+    }
+    for (name, content) in [("B", "1"), ("b", "2"), ("c/x", "1"), ("C/x", "2"), ("C/y", "2"), ("E/deep/z", "1")] {
+        machine.write(&format!("src/z{name}"), content);
+    }
+    for run in 0..2 {
+        let sent = machine.qft(["send", "src/", "--to", &to]).run();
+        sent.exits(3).says(&["failed: zb:", "another spelling of zb is there"]);
+        sent.says(&["failed: zc:", "another spelling"]).says(&["failed: zc/x:", "takes both names for one"]);
+        let there = machine.tree(BEHIND);
+        let odd: Vec<_> = there.iter().filter(|name| name.starts_with('z')).collect();
+        assert_eq!(odd, ["zB", "zC/", "zC/x", "zC/y", "zE/", "zE/deep/", "zE/deep/z"], "run {run}");
+        assert_eq!(there.len(), OTHERS + odd.len());
+        for name in ["zB", "zC/x", "zC/y"] {
+            let is_first = machine.read(&format!("{BEHIND}/{name}")) == machine.read(&format!("src/{name}"));
+            assert!(is_first, "{name} in run {run}");
+        }
+    }
+    // What is new under its own name replaces what is there.
+    machine.write("src/zB", "newer, and longer");
+    machine.qft(["send", "src/zB", "--to", &to]).run().exits(0);
+    assert_eq!(machine.read(&format!("{BEHIND}/zB")), b"newer, and longer");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Planning: what the disk says about an offer, and what is done with it.
 
-use super::super::twins::Twin;
+use super::super::twins::{Noted, Twin};
 use super::{Action, Answers, Attached, Complete, File, Open, Report, WaitsFor, stopping};
 use crate::protocol::features;
 use crate::protocol::message::{
@@ -21,6 +21,8 @@ pub(crate) enum Apart {
     Twin(WirePath),
     /// It lies in a directory that the disk takes for this one.
     Refused(WirePath),
+    /// There was no room to remember all names: only the disk knows what is there under it.
+    Unsure,
 }
 
 impl<A: Attached> Answers<A> {
@@ -55,7 +57,13 @@ impl<A: Attached> Answers<A> {
     }
 
     /// Whether the name that an offer is to get is like that of another offer, on a disk that may take them for one.
-    pub(crate) fn tell_apart(&mut self, header: &Header, path: &WirePath) -> Apart {
+    /// `has_room` takes the bytes that remembering it needs, if they are there.
+    pub(crate) fn tell_apart(
+        &mut self,
+        header: &Header,
+        path: &WirePath,
+        has_room: impl FnOnce(usize) -> bool,
+    ) -> Apart {
         if let Some(first) = self.twins.refused_above(path) {
             return Apart::Refused(first.clone());
         }
@@ -63,7 +71,11 @@ impl<A: Attached> Answers<A> {
             self.hold(header.id, dir);
             return Apart::Waits;
         }
-        let Some(Twin { path: first, id }) = self.twins.note(path, header.id) else { return Apart::Yes };
+        let Twin { path: first, id } = match self.twins.note(path, header.id, has_room) {
+            Noted::Alone => return Apart::Yes,
+            Noted::Unsure => return Apart::Unsure,
+            Noted::Like(twin) => twin,
+        };
         if !self.files.contains_key(&id) {
             return Apart::Twin(first);
         }
@@ -74,9 +86,24 @@ impl<A: Attached> Answers<A> {
         Apart::Waits
     }
 
-    /// The disk takes a directory for one before it: all that lies in it is refused.
-    pub(crate) fn refuse_below(&mut self, dir: &WirePath, first: &WirePath) {
-        self.twins.refuse(dir, first);
+    /// The disk takes a directory for one that is there: all that lies in it is refused.
+    pub(crate) fn refuse_below(&mut self, dir: &WirePath, first: &WirePath, has_room: impl FnOnce(usize) -> bool) {
+        self.twins.refuse(dir, first, has_room);
+    }
+
+    /// An earlier connection of the job has given names, of which this ledger knows nothing.
+    pub(crate) fn begin_unsure_of_names(&mut self) {
+        self.twins.begin_unsure();
+    }
+
+    /// Whether names of the job are not remembered for want of room.
+    pub(crate) fn lacks_names(&self) -> bool {
+        self.twins.lacks_names()
+    }
+
+    /// Whether directories that were refused are not remembered for want of room.
+    pub(crate) fn lacks_refused(&self) -> bool {
+        self.twins.lacks_refused()
     }
 
     /// Lets an offer wait until another file is settled, which is under way.

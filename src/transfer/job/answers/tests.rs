@@ -41,6 +41,8 @@ enum Feed {
     LookAtKnown,
     /// The name of an offer, on a disk that may take it for another.
     Apart(u64, &'static str),
+    /// The same, when there is no room to remember it.
+    ApartWithoutRoom(u64, &'static str),
     From(u64, u64),
     Skip(u64, SkipReason),
     Refuse(u64),
@@ -133,9 +135,10 @@ impl Job {
                 let is_next = ledger.is_to_be_planned(next.id, matches!(feed, LookAtKnown));
                 return Ok(is_next.then(|| format!("look at {}", next.path)));
             }
-            Apart(id, name) => {
+            Apart(id, name) | ApartWithoutRoom(id, name) => {
                 let header = header(id, name, Kind::File, 1);
-                return Ok(Some(format!("{:?}", ledger.tell_apart(&header, &path(name)))));
+                let has_room = matches!(feed, Apart(..));
+                return Ok(Some(format!("{:?}", ledger.tell_apart(&header, &path(name), |_| has_room))));
             }
             From(id, from) => {
                 let start = Start { from, basis: Basis::Part, why: Why::New };
@@ -576,6 +579,23 @@ fn a_name_that_is_like_another_waits_until_that_is_settled() {
         (Look, "idle"),
         (End, "search ended, wind up"),
     ]);
+}
+
+#[test]
+fn a_name_that_cannot_be_remembered_is_one_that_only_the_disk_knows() {
+    let mut job = play(&[
+        (Offer(0, "B", 1), "found B, plan"),
+        (Offer(1, "c", 1), "found c"),
+        (Apart(0, "B"), "Yes"),
+        (ApartWithoutRoom(1, "c"), "Unsure"),
+        (Offer(2, "C", 1), "found C"),
+        (Apart(2, "C"), "Unsure"),
+        (Offer(3, "b", 1), "found b"),
+        (Apart(3, "b"), "Waits"),
+    ]);
+    assert!(job.ledger.lacks_names() && !job.ledger.lacks_refused());
+    job.ledger.refuse_below(&path("C"), &path("c"), |_| false);
+    assert!(job.ledger.lacks_refused());
 }
 
 #[test]

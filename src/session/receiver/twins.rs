@@ -1,0 +1,89 @@
+//! Names that the disk may take for one: what the ledger remembers of them, and what the disk says where it does not.
+
+use super::{ReceiveOptions, Receiver};
+use crate::protocol::message::{Failure, Header, IfExists, Kind, Status};
+use crate::protocol::path::WirePath;
+use crate::storage::Replace;
+use crate::transfer::job::answers::Apart;
+
+impl Receiver {
+    /// The name, if no other of the job is the same one on this disk; `None` while that cannot be told, because the other
+    /// one is still under way: it is planned again then.
+    pub(super) fn apart_from_twins(&self, header: &Header, path: WirePath) -> Result<Option<WirePath>, Failure> {
+        let ReceiveOptions { root, policy, .. } = &self.0.options;
+        if root.tells_names_apart(&path) {
+            return Ok(Some(path));
+        }
+        let apart = self.feed(|ledger| ledger.tell_apart(header, &path, |bytes| self.has_room_for_names(bytes)));
+        match apart {
+            Apart::Waits => return Ok(None),
+            Apart::Refused(first) => return Err(one_name(&first)),
+            Apart::Yes | Apart::Unsure | Apart::Twin(_) => {}
+        }
+        // A policy that replaces nothing loses nothing.
+        if policy.if_exists != IfExists::Replace {
+            return Ok(Some(path));
+        }
+        self.check_above(&path)?;
+        let (is_refused, first) = match apart {
+            Apart::Twin(first) => (root.is_one_name(&first, &path)?, first),
+            Apart::Unsure => (root.is_other_spelling(&path)?, path.clone()),
+            Apart::Yes | Apart::Waits | Apart::Refused(_) => return Ok(Some(path)),
+        };
+        if !is_refused {
+            return Ok(Some(path));
+        }
+        if header.kind == Kind::Dir {
+            self.feed(|ledger| ledger.refuse_below(&path, &first, |bytes| self.has_room_for_names(bytes)));
+        }
+        Err(if first == path { other_spelling(&path) } else { one_name(&first) })
+    }
+
+    /// Where the ledger does not remember each directory that was refused, the disk is asked for those above a name.
+    fn check_above(&self, path: &WirePath) -> Result<(), Failure> {
+        if !self.feed(|ledger| ledger.lacks_refused()) {
+            return Ok(());
+        }
+        for dir in std::iter::successors(path.parent(), WirePath::parent) {
+            if self.0.options.root.is_other_spelling(&dir)? {
+                return Err(other_spelling(&dir));
+            }
+        }
+        Ok(())
+    }
+
+    /// What happens to a name that is taken when it is given. Where the ledger does not remember each name, another one of
+    /// the job may have got it since it was looked at: only what has exactly this name is replaced then.
+    pub(super) fn replace_of(&self, path: &WirePath) -> Replace {
+        let root = &self.0.options.root;
+        let replace = self.0.options.replace();
+        let is_unsure = replace == Replace::Yes
+            && !root.tells_names_apart(path)
+            && self.feed(|ledger| ledger.lacks_names() || ledger.lacks_refused());
+        if is_unsure && !root.has_entry(path) { Replace::No } else { replace }
+    }
+
+    /// Takes so much for a name that is remembered, if the connection's share allows it.
+    fn has_room_for_names(&self, bytes: usize) -> bool {
+        let mut room = self.0.names_room.lock().expect("no holder panics");
+        match &mut *room {
+            Some(room) => room.grow(bytes),
+            None => {
+                *room = self.0.tools.account.take_for_names(bytes);
+                room.is_some()
+            }
+        }
+    }
+}
+
+/// The failure of a name that the disk takes for one that the job has given already.
+fn one_name(first: &WirePath) -> Failure {
+    Failure::new(Status::Exists, format!("{first} has this name there: the file system takes both names for one"))
+}
+
+/// The failure of a name that the disk takes for one that is there, when nobody remembers whether the job has given it.
+fn other_spelling(path: &WirePath) -> Failure {
+    let text =
+        format!("another spelling of {path} is there, perhaps of this job: the file system takes both names for one");
+    Failure::new(Status::Exists, text)
+}
