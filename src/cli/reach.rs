@@ -19,14 +19,17 @@ use super::args::{JobArgs, Limit, TrustArgs};
 use super::exit::Complaint;
 use super::plan::{Place, Standing};
 use super::sandbox::Sandbox;
-use super::ui::asking_again;
 use super::ui::text::shown;
+use super::ui::{asking_again, message};
 use crate::client::Client;
 use crate::error::Error;
 use crate::protocol::path::escape;
 use crate::storage::sync_names_above;
 use crate::transport::trust::Remotes;
 use crate::transport::{self, Contact, Identity, PathMemory, Rate, TransportError};
+
+/// What could not be had when there is no identity.
+const OWN_IDENTITY: &str = "this machine's identity";
 
 /// What an error means here: of a known server that changed its key, where it is known from, and what to do.
 pub(crate) fn explain(place: &Place, error: Error) -> anyhow::Error {
@@ -159,7 +162,9 @@ impl Reached {
     /// transfer will use.
     pub(crate) async fn open(place: &Place, reach: Reach) -> anyhow::Result<Self> {
         let (identity, contact, local) = match place {
-            Place::Remote { contact, .. } => (own_identity(reach.certificate.as_ref())?, contact.clone(), None),
+            Place::Remote { contact, .. } => {
+                (own_identity(reach.certificate.as_ref(), contact)?, contact.clone(), None)
+            }
             Place::Far(far) => {
                 let contact = Contact { also_at: far.also_at.clone(), ..far.ticket.clone().into() };
                 (far.identity.clone(), contact, None)
@@ -200,11 +205,22 @@ fn homely(path: &Path) -> String {
     escape(short.as_deref().unwrap_or(path).as_os_str().as_bytes()).to_string()
 }
 
-fn own_identity(certificate: Option<&(PathBuf, PathBuf)>) -> anyhow::Result<Identity> {
-    match certificate {
-        Some((certificate, key)) => Ok(Identity::load(certificate, key)?),
-        None => Identity::load_or_create(&transport::home()?).context("this machine's identity"),
+/// Without a key, and with a home that cannot be written, a token may let in, or a server that lets in anyone: no key
+/// could. Only an invite is for a key that is kept.
+fn own_identity(certificate: Option<&(PathBuf, PathBuf)>, contact: &Contact) -> anyhow::Result<Identity> {
+    if let Some((certificate, key)) = certificate {
+        return Ok(Identity::load(certificate, key)?);
     }
+    let home = transport::home()?;
+    if contact.invite.is_some() && contact.token.is_none() {
+        return Identity::load_or_create(&home).context(OWN_IDENTITY);
+    }
+    let (identity, unkept) = Identity::load_or_ephemeral(&home).context(OWN_IDENTITY)?;
+    if let Some(why) = unkept {
+        // Standard error may be closed, which stops nothing.
+        let _ = writeln!(io::stderr(), "note: a key for this run only: {}", message(&why.into()));
+    }
+    Ok(identity)
 }
 
 /// Tells somebody who sees no bars that a server lets nobody in. Standard error may be closed, which stops nothing.

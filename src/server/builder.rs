@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ use crate::session::local::disk_threads;
 use crate::session::memory::Buffers;
 use crate::storage::{self, Committer, Disk, Root, Sync};
 use crate::transport::trust::{Clients, Invites, Mode};
-use crate::transport::{Authority, Identity, PathMemory, Rate, Throttle, Token};
+use crate::transport::{Authority, HomeError, Identity, PathMemory, Rate, Throttle, Token};
 
 /// Threads that look up who asks to be let in. More than one, so that a client whose directory is on a disk that hangs does
 /// not keep all others out.
@@ -216,6 +216,16 @@ impl ServerBuilder {
         self
     }
 
+    /// Who comes with the token needs no list, nor a home that one could be in.
+    fn lists(&self, home: &Path) -> Result<Lists, HomeError> {
+        match Clients::open(home) {
+            Err(HomeError::Unmade { .. }) if self.passes.token.is_some() => {
+                Ok(Lists { clients: Clients::open_as_it_is(home)?, invites: Invites::open_as_it_is(home) })
+            }
+            clients => Ok(Lists { clients: clients?, invites: Invites::open(home)? }),
+        }
+    }
+
     /// Binds the socket and starts the threads. The caller needs no runtime.
     ///
     /// # Errors
@@ -223,9 +233,7 @@ impl ServerBuilder {
     pub fn start(self) -> Result<Server, Error> {
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let lists = match &self.access {
-            Access::Enrolled { home } => {
-                Some(Arc::new(Lists { clients: Clients::open(home)?, invites: Invites::open(home)? }))
-            }
+            Access::Enrolled { home } => Some(Arc::new(self.lists(home)?)),
             Access::Only(_) | Access::Anyone => None,
         };
         let has_strangers = matches!(self.access, Access::Anyone);

@@ -1,6 +1,7 @@
 //! This installation's key: made once, kept private, shown to every peer.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -80,6 +81,24 @@ impl Identity {
         let identity = Self::from_key(&key)?;
         lock.replace(KEY_FILE, &key.serialize_pem())?;
         Ok(identity)
+    }
+
+    /// The same, where whoever is shown it need not know it: without a key, and in a home that cannot be written, one that
+    /// is kept nowhere serves as well. Then why it is not kept is given, too.
+    ///
+    /// # Errors
+    /// As [`Identity::load_or_create`]. A key that is there is used, or is the error.
+    pub fn load_or_ephemeral(home: &Path) -> Result<(Self, Option<HomeError>), IdentityError> {
+        let is_missing = || {
+            let found = home.join(KEY_FILE).symlink_metadata();
+            found.is_err_and(|error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
+        };
+        match Self::load_or_create(home) {
+            Err(IdentityError::Home(why @ (HomeError::Unmade { .. } | HomeError::Io { .. }))) if is_missing() => {
+                Ok((Self::ephemeral()?, Some(why)))
+            }
+            identity => identity.map(|identity| (identity, None)),
+        }
     }
 
     /// A new identity that is kept nowhere: for one run and for tests.

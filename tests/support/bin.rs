@@ -362,6 +362,11 @@ impl Running {
         self.stdout.so_far()
     }
 
+    /// What it has said so far, on standard error.
+    pub(crate) fn said(&self) -> String {
+        self.stderr.so_far()
+    }
+
     pub(crate) fn wait_to_say(&self, part: &str) {
         wait_for(part, || self.stderr.so_far().contains(part).then_some(()));
     }

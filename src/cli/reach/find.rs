@@ -11,8 +11,8 @@ use super::super::remote::{Spec, below};
 use super::super::ssh::{Asked, FarEnd};
 use super::Reach;
 use crate::protocol::path::escape;
-use crate::transport::trust::Remotes;
-use crate::transport::{self, Authority, Contact, Token, Trust};
+use crate::transport::trust::{Remote, Remotes};
+use crate::transport::{self, Authority, Contact, HomeError, Token, Trust};
 
 /// What is run on the far side of ssh, unless the user says where it is.
 const PROGRAM: &str = "qft";
@@ -109,7 +109,7 @@ pub(crate) fn find_view(plan: LsPlan, query: &QueryArgs) -> anyhow::Result<View>
 /// Finds a server that runs already: among the known ones, or by asking. Gives what is to be said about it.
 fn find_server(spec: Option<&Spec>, trust: &TrustArgs, manner: Manner) -> anyhow::Result<(Place, Option<String>)> {
     let is_elsewhere = !matches!(spec, Some(Spec::Local { .. } | Spec::Ssh { .. }));
-    let remotes = if is_elsewhere { Remotes::open(&transport::home()?)?.list()? } else { Vec::new() };
+    let remotes = if is_elsewhere { known_remotes()? } else { Vec::new() };
     let found = plan::place(spec, &remotes, trust.port.map(NonZeroU16::get), str::parse)?;
     let (mut place, note) = match (&trust.ca, found) {
         (Some(_), Found::Place(Place::Local { .. })) => {
@@ -129,6 +129,14 @@ fn find_server(spec: Option<&Spec>, trust: &TrustArgs, manner: Manner) -> anyhow
     let exposed = [&trust.token_file, &trust.key].into_iter().flatten().filter_map(|path| transport::exposure(path));
     let notes: Vec<String> = note.into_iter().chain(exposed).collect();
     Ok((place, (!notes.is_empty()).then(|| notes.join("\n"))))
+}
+
+/// The servers that are known here. In a home that cannot even be made there are none.
+fn known_remotes() -> Result<Vec<Remote>, HomeError> {
+    match Remotes::open(&transport::home()?) {
+        Err(HomeError::Unmade { .. }) => Ok(Vec::new()),
+        remotes => remotes?.list(),
+    }
 }
 
 /// A server for which a certificate vouches, whatever the list says about its key.

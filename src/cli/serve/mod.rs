@@ -57,13 +57,14 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let home = transport::home()?;
     refuse_to_serve_secrets(args, &root, &home)?;
     let mut passes = Passes::load(args)?;
-    let identity = identity(args, &home)?;
+    let (identity, unkept) = identity(args, &home)?;
     // Before the first thread: all of them are confined with this one.
     let unconfined = sandbox(args, &root, &home).enforce();
     let (mut out, sink) = Output::new(args)?;
     log::init(args.verbose, sink);
     engine().complaint().iter().for_each(|complaint| out.say(&format!("note: {complaint}")));
     unconfined.iter().filter(|_| args.verbose > 0).for_each(|note| out.say(note));
+    unkept.iter().for_each(|note| out.warn(note));
     passes.notes().chain(args.key.as_deref().and_then(transport::exposure)).for_each(|note| out.warn(&note));
     // Starting waits for the server's threads, so it is done outside of any runtime.
     let server = start(args, &root, &listen, identity, &passes, &home)?;

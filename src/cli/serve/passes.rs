@@ -7,9 +7,10 @@ use anyhow::Context as _;
 
 use super::super::args::ServeArgs;
 use super::super::paste::first_line;
+use super::super::ui::message;
 use crate::protocol::path::escape;
 use crate::server::{Mode, Server};
-use crate::transport::{self, Authority, Identity, Ticket, Token};
+use crate::transport::{self, Authority, HomeError, Identity, Ticket, Token};
 
 /// The passes of a server, read from the files that its flags name.
 pub(super) struct Passes {
@@ -84,11 +85,22 @@ impl Passes {
     }
 }
 
-/// The certificate that the flags name, or else this machine's own identity.
-pub(super) fn identity(args: &ServeArgs, home: &Path) -> anyhow::Result<Identity> {
+/// The certificate that the flags name, or else this machine's own identity. Where it need not be known again, because a
+/// token or nothing at all lets clients in, a home that cannot be written does not matter: that is said then.
+pub(super) fn identity(args: &ServeArgs, home: &Path) -> anyhow::Result<(Identity, Option<String>)> {
+    let own = "this machine's identity";
     match (&args.cert, &args.key) {
-        (Some(certificate), Some(key)) => Identity::load(certificate, key).context("the server's certificate"),
-        _ => Identity::load_or_create(home).context("this machine's identity"),
+        (Some(certificate), Some(key)) => {
+            Ok((Identity::load(certificate, key).context("the server's certificate")?, None))
+        }
+        _ if args.no_auth || args.token_file.is_some() => {
+            let (identity, unkept) = Identity::load_or_ephemeral(home).context(own)?;
+            let note = |why: HomeError| {
+                format!("a key for this run only, so its ticket ends with it: {}", message(&why.into()))
+            };
+            Ok((identity, unkept.map(note)))
+        }
+        _ => Ok((Identity::load_or_create(home).context(own)?, None)),
     }
 }
 

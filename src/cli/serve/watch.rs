@@ -97,7 +97,7 @@ impl Watch<'_> {
     fn reload_certificate(&mut self) {
         let Some(file) = &self.args.cert else { return };
         match identity(self.args, self.home) {
-            Ok(fresh) => {
+            Ok((fresh, _)) => {
                 self.expiry = Expiry::read(file);
                 let is_other = fresh.fingerprint() != self.server.fingerprint();
                 self.server.handle().replace_identity(fresh);

@@ -106,7 +106,11 @@ impl Clients {
     /// # Errors
     /// [`HomeError`], also when others could write to the directory or the list.
     pub fn open(home: &Path) -> Result<Self, HomeError> {
-        home::prepare(home)?;
+        home::prepare(home).and_then(|()| Self::open_as_it_is(home))
+    }
+
+    /// The same of a home that nobody could make: there are no clients before there is a list.
+    pub(crate) fn open_as_it_is(home: &Path) -> Result<Self, HomeError> {
         let clients = Self { home: home.to_owned(), known: Mutex::default() };
         clients.with_known(|_| ())?;
         Ok(clients)

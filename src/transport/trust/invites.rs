@@ -88,7 +88,12 @@ impl Invites {
     /// [`HomeError`], also when others could write to the directory.
     pub fn open(home: &Path) -> Result<Self, HomeError> {
         home::prepare(home)?;
-        Ok(Self { home: home.to_owned() })
+        Ok(Self::open_as_it_is(home))
+    }
+
+    /// The same of a home that nobody could make: there are no invites before there is a book.
+    pub(crate) fn open_as_it_is(home: &Path) -> Self {
+        Self { home: home.to_owned() }
     }
 
     /// Gives out an invite that works once, until `now` + `lifetime`, and enrols its bearer as `guest`.

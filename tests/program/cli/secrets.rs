@@ -155,6 +155,53 @@ fn a_secret_that_is_mounted_where_containers_have_theirs_is_taken() {
     }
 }
 
+/// A machine whose home neither is there nor can be made, whoever asks.
+fn homeless() -> Machine {
+    let machine = Machine::new();
+    std::os::unix::fs::symlink("/proc/no-home", machine.path("home")).expect("made");
+    machine
+}
+
+#[test]
+fn without_a_key_and_a_home_that_can_be_written_a_token_and_an_open_door_let_in_all_the_same() {
+    const KEY_FOR_NOW: &str = "a key for this run only";
+    let (keeper, remote, local) = (Machine::new(), homeless(), homeless());
+    keeper.run("peers token token").exits(0);
+    for machine in [&remote, &local] {
+        machine.write_private("token", keeper.read("token"));
+    }
+    local.write("f", "x");
+    let uses = |pinned: &str, token: &[&str]| {
+        let from = format!("{pinned}/f");
+        for words in [&["send", "f", "--to", pinned][..], &["get", &from, "got"], &["ls", pinned]] {
+            let outcome = local.qft([words, token].concat()).run();
+            outcome.exits(0).says(&[KEY_FOR_NOW, "cannot make"]);
+            assert_eq!(outcome.stderr.matches(KEY_FOR_NOW).count(), 1, "{}", outcome.stderr);
+        }
+    };
+    let by_token = &["--token-file", "token"];
+    uses(keeper.serve("in", "--no-auth").ticket(), &[]);
+    uses(&keeper.serve("in", "--token-file token").pinned(), by_token);
+    let open = remote.serve("in", "--no-auth");
+    assert_eq!(open.log().matches(KEY_FOR_NOW).count(), 1, "{}", open.log());
+    uses(open.ticket(), &[]);
+    // There is no book for an invite, so none is asked for.
+    let serving = remote.run_on("serve in -l 127.0.0.1:0 --token-file token");
+    serving.wait_to_say("Ctrl-C");
+    let said = serving.said();
+    assert_eq!(said.matches(KEY_FOR_NOW).count(), 1, "{said}");
+    let place = said.split_once("qft://").expect("a line to paste").1;
+    uses(&format!("qft://{}", place.split(['\'', ' ', '\n', '/']).next().expect("a place")), by_token);
+    assert_eq!((remote.read("in/f"), local.read("got")), (b"x".to_vec(), b"x".to_vec()));
+    // Where a key is what lets in, it has to be kept.
+    let serve = keeper.serve("in", "");
+    local.qft(["ls", serve.ticket()]).run().exits(1).says(&["identity", "cannot make"]);
+    local.qft(["ls", &serve.pinned()]).run().exits(5).says(&[KEY_FOR_NOW]);
+    remote.run("serve in -l 127.0.0.1:0").exits(1).says(&["identity", "cannot make"]);
+    // The invite of that ticket is not spent.
+    Machine::new().qft(["ls", serve.ticket()]).run().exits(0);
+}
+
 /// Runs a command on a directory, which is named twice to bind it.
 fn run(program: &str, options: &[&str], dir: &Path) -> bool {
     let mut command = Command::new(program);
