@@ -49,7 +49,7 @@ pub(super) fn headed(text: &str) -> String {
 }
 
 /// Longest heading; what is longer and ends with a colon is a sentence.
-const HEADING_CHARS: usize = 24;
+const HEADING_CHARS: usize = 26;
 
 fn is_heading(line: &str) -> bool {
     line.len() <= HEADING_CHARS && line.ends_with(':') && line.starts_with(|c: char| c.is_ascii_uppercase())
@@ -259,3 +259,20 @@ Examples:
   qft remote rename vm-17 box            its host name is not always a good one
   qft remote default box                 'qft send FILES' goes there
   qft remote forget box";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headings_of_our_own_look_as_those_of_clap_and_nothing_else_does() {
+        let bold = |heading: &str| format!("\x1b[1m\x1b[4m{heading}\x1b[0m");
+        for heading in ["Transfer:", "Serve:", "Set up:", "Topics ('qft help TOPIC'):"] {
+            assert!(headed(TEMPLATE).contains(&bold(heading)), "{heading}");
+        }
+        assert!(headed(EXAMPLES).starts_with(&bold("Examples:")));
+        for line in ["  indented:", "no capital:", "A sentence that ends with a colon and is long:", "Words"] {
+            assert_eq!(headed(line), line);
+        }
+    }
+}

@@ -67,3 +67,26 @@ fn a_window_that_becomes_narrower_or_wider_has_one_set_of_bars_and_nothing_below
     client.press(CTRL_C);
     assert_eq!(client.end(), Some(130), "{}", client.seen());
 }
+
+#[test]
+fn that_nobody_answered_yet_is_not_on_the_screen_once_somebody_did() {
+    const SILENT: &str = "no reply from";
+    let (remote, local) = (Machine::new(), Machine::new());
+    local.write_large("large/one", 200 << 20);
+    local.write_large("large/two", 200 << 20);
+    let serve = remote.serve("in", "");
+    let address = serve.address().to_owned();
+    local.qft(["ls", serve.ticket()]).run().exits(0);
+    drop(serve);
+    // A socket that nobody reads: packets vanish there as in a firewall.
+    let deaf = std::net::UdpSocket::bind(&address).expect("its port is free again");
+    let mut client = Terminal::new();
+    client.start(&local, "qft send large --bwlimit 2M");
+    client.wait_to_show(SILENT);
+    drop(deaf);
+    let _serve = remote.serve_at(&address, "in", "");
+    wait_for("a rate", || rows(&client).filter(|[_, totals, _]| totals.contains("/s ")));
+    assert!(!client.shows(SILENT), "{}", client.on_screen());
+    client.press(CTRL_C);
+    assert_eq!(client.end(), Some(130), "{}", client.seen());
+}
