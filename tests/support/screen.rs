@@ -90,6 +90,17 @@ impl Terminal {
         screen.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
     }
 
+    /// The colours that this text has wherever it is on the screen.
+    pub(crate) fn colours(&self, part: &str) -> Vec<vt100::Color> {
+        let parser = self.screen();
+        let screen = parser.screen();
+        let places = screen.rows(0, COLUMNS).enumerate().filter_map(|(row, text)| {
+            let column = text.split_once(part)?.0.chars().count();
+            Some((row as u16, column as u16))
+        });
+        places.filter_map(|(row, column)| Some(screen.cell(row, column)?.fgcolor())).collect()
+    }
+
     /// Types a line and presses Enter.
     pub(crate) fn type_line(&self, line: &str) {
         self.press(&format!("{line}\r"));

@@ -34,6 +34,13 @@ fn while_nothing_moves_every_row_says_so_and_one_why_and_none_has_a_time_left() 
     assert!(file.ends_with("stalled") && totals.ends_with("stalled"), "{seen:#?}");
     assert!(link.contains("s; trying again  2 active  0 failed"), "{seen:#?}");
     assert!(seen.iter().all(|row| row.chars().count() < COLUMNS.into()), "{seen:#?}");
+    for yellow in ["╸", "no answer from"] {
+        let colours = client.colours(yellow);
+        assert!(
+            !colours.is_empty() && colours.iter().all(|colour| *colour == vt100::Color::Idx(3)),
+            "{yellow}: {colours:?}"
+        );
+    }
     serve.signal(Signal::CONT);
     wait_for("a rate again", moves);
     client.press(CTRL_C);
