@@ -47,7 +47,8 @@ impl Terminal {
     pub(crate) fn start_with(&mut self, machine: &Machine, line: &str, prepare: impl FnOnce(&mut Command)) {
         assert!(self.running.is_none(), "a command runs here already:\n{}", self.seen());
         self.screen().process(format!("$ {line}\r\n").as_bytes());
-        let mut command = machine.shell(line);
+        // Whoever sits at a terminal has a Ctrl-C that works, also where this program was started without (`nohup`, `&`).
+        let mut command = machine.shell(&format!("env --default-signal=INT {line}"));
         command.envs([("TERM", "xterm-256color"), ("LC_ALL", "C.UTF-8")]);
         for name in ["NO_COLOR", "COLUMNS", "LINES"] {
             command.env_remove(name);
