@@ -2,15 +2,15 @@
 
 use std::fmt;
 use std::io::{self, IoSliceMut};
-use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use quinn::udp::{RecvMeta, Transmit};
-use quinn::{AsyncUdpSocket, UdpPoller};
+use quinn::AsyncUdpSocket;
+use quinn::udp::RecvMeta;
 use tokio::time::{Duration, Instant};
+
+use super::layer::{Layer, layered};
 
 /// What all sockets have heard that share this.
 #[derive(Clone)]
@@ -29,7 +29,7 @@ impl Heard {
 
     /// Puts this between a socket and its user.
     pub(super) fn wrap(&self, inner: Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket> {
-        Arc::new(Hearing { inner, heard: self.clone() })
+        layered(Hearing { inner, heard: self.clone() })
     }
 
     /// When the last packet arrived.
@@ -57,13 +57,9 @@ struct Hearing {
     heard: Heard,
 }
 
-impl AsyncUdpSocket for Hearing {
-    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
-        self.inner.clone().create_io_poller()
-    }
-
-    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        self.inner.try_send(transmit)
+impl Layer for Hearing {
+    fn below(&self) -> &Arc<dyn AsyncUdpSocket> {
+        &self.inner
     }
 
     fn poll_recv(
@@ -75,21 +71,5 @@ impl AsyncUdpSocket for Hearing {
         let count = ready!(self.inner.poll_recv(cx, bufs, meta))?;
         self.heard.note();
         Poll::Ready(Ok(count))
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.local_addr()
-    }
-
-    fn max_transmit_segments(&self) -> usize {
-        self.inner.max_transmit_segments()
-    }
-
-    fn max_receive_segments(&self) -> usize {
-        self.inner.max_receive_segments()
-    }
-
-    fn may_fragment(&self) -> bool {
-        self.inner.may_fragment()
     }
 }

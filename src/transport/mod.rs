@@ -24,6 +24,7 @@ mod fingerprint;
 mod heard;
 mod home;
 mod identity;
+mod layer;
 mod outage_rtt;
 mod paths;
 mod peer;

@@ -3,14 +3,13 @@
 //! QUIC hands over up to ten packets a call, however large they are, and the kernel silently drops a call of more than
 //! 64 KiB. So those are sent in several, each as full as it may be.
 
-use std::io::{self, IoSliceMut};
-use std::net::SocketAddr;
-use std::pin::Pin;
+use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use quinn::udp::{RecvMeta, Transmit};
-use quinn::{AsyncUdpSocket, UdpPoller};
+use quinn::AsyncUdpSocket;
+use quinn::udp::Transmit;
+
+use super::layer::{Layer, layered};
 
 /// Most bytes of one call: the length field of IPv4 less its header and UDP's.
 const CALL_BYTES_MAX: usize = u16::MAX as usize - 20 - 8;
@@ -19,7 +18,7 @@ const ARRIVAL_BYTES_MAX: usize = 1 << 16;
 
 /// Puts the splitting between a socket, which takes packets of up to `packet_max` bytes, and its users.
 pub(super) fn wrap(inner: Arc<dyn AsyncUdpSocket>, packet_max: u16) -> Arc<dyn AsyncUdpSocket> {
-    Arc::new(Split { inner, packet_max })
+    layered(Split { inner, packet_max })
 }
 
 #[derive(Debug)]
@@ -28,9 +27,9 @@ struct Split {
     packet_max: u16,
 }
 
-impl AsyncUdpSocket for Split {
-    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
-        self.inner.clone().create_io_poller()
+impl Layer for Split {
+    fn below(&self) -> &Arc<dyn AsyncUdpSocket> {
+        &self.inner
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
@@ -38,30 +37,9 @@ impl AsyncUdpSocket for Split {
         pieces(transmit).try_for_each(|piece| self.inner.try_send(&piece))
     }
 
-    fn poll_recv(
-        &self,
-        cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-        meta: &mut [RecvMeta],
-    ) -> Poll<io::Result<usize>> {
-        self.inner.poll_recv(cx, bufs, meta)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.local_addr()
-    }
-
-    fn max_transmit_segments(&self) -> usize {
-        self.inner.max_transmit_segments()
-    }
-
     fn max_receive_segments(&self) -> usize {
         // QUIC makes each buffer as large as this many of the largest packets, but no arrival is larger than this.
         self.inner.max_receive_segments().min(ARRIVAL_BYTES_MAX.div_ceil(self.packet_max.into()))
-    }
-
-    fn may_fragment(&self) -> bool {
-        self.inner.may_fragment()
     }
 }
 
@@ -80,6 +58,8 @@ fn pieces<'a>(transmit: &Transmit<'a>) -> impl Iterator<Item = Transmit<'a>> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     /// The packets of one call of ten, of `segment` bytes each but the last, as they are sent.

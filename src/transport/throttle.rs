@@ -25,6 +25,7 @@ use quinn::AsyncUdpSocket;
 use self::line::{Line, Pool};
 use self::socket::Throttled;
 use super::error::canonical;
+use super::layer::layered;
 
 /// What is let through, of the limit: clocks and counters on the way must not find more than was asked for.
 const SHARE: f64 = 0.99;
@@ -143,7 +144,7 @@ impl Throttle {
 
     /// Puts the limit between a socket and its users.
     pub(super) fn wrap(&self, inner: Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket> {
-        Arc::new(Throttled::new(inner, self.clone()))
+        layered(Throttled::new(inner, self.clone()))
     }
 
     fn packets_in_call(&self) -> usize {

@@ -18,20 +18,19 @@ mod watch;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, Weak};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use quinn::AsyncUdpSocket;
 use quinn::congestion::ControllerFactory;
-use quinn::udp::{EcnCodepoint, RecvMeta, Transmit};
-use quinn::{AsyncUdpSocket, UdpPoller};
+use quinn::udp::{EcnCodepoint, Transmit};
 
 pub(crate) use self::watch::hurry;
 use self::watch::{Ledger, Watching};
+use super::layer::{Layer, layered};
 
 /// Part of a round trip between a packet and its copy, and between copies.
 const GAP_SHARE: u32 = 32;
@@ -66,7 +65,7 @@ impl Copies {
 
     /// Puts the copying between a socket and its users.
     pub(super) fn wrap(&self, inner: Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket> {
-        Arc::new(Copying { inner, copies: self.clone() })
+        layered(Copying { inner, copies: self.clone() })
     }
 
     /// Puts an eye on the connections to `peer` that will be made with these controllers.
@@ -159,9 +158,9 @@ impl Packet {
     }
 }
 
-impl AsyncUdpSocket for Copying {
-    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
-        self.inner.clone().create_io_poller()
+impl Layer for Copying {
+    fn below(&self) -> &Arc<dyn AsyncUdpSocket> {
+        &self.inner
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
@@ -170,30 +169,5 @@ impl AsyncUdpSocket for Copying {
             self.repeat(Packet::new(transmit), count, gap);
         }
         Ok(())
-    }
-
-    fn poll_recv(
-        &self,
-        cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-        meta: &mut [RecvMeta],
-    ) -> Poll<io::Result<usize>> {
-        self.inner.poll_recv(cx, bufs, meta)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.local_addr()
-    }
-
-    fn max_transmit_segments(&self) -> usize {
-        self.inner.max_transmit_segments()
-    }
-
-    fn max_receive_segments(&self) -> usize {
-        self.inner.max_receive_segments()
-    }
-
-    fn may_fragment(&self) -> bool {
-        self.inner.may_fragment()
     }
 }

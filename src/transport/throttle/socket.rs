@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io::{self, IoSliceMut};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
@@ -12,6 +11,7 @@ use quinn::{AsyncUdpSocket, UdpPoller};
 
 use super::Throttle;
 use super::line::Place;
+use crate::transport::layer::Layer;
 
 /// A socket behind a limit.
 pub(super) struct Throttled {
@@ -27,8 +27,12 @@ impl Throttled {
     }
 }
 
-impl AsyncUdpSocket for Throttled {
-    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+impl Layer for Throttled {
+    fn below(&self) -> &Arc<dyn AsyncUdpSocket> {
+        &self.inner
+    }
+
+    fn poller(&self) -> Pin<Box<dyn UdpPoller>> {
         let inner = self.inner.clone().create_io_poller();
         Box::pin(Poller { inner, throttle: self.throttle.clone(), place: None })
     }
@@ -55,20 +59,8 @@ impl AsyncUdpSocket for Throttled {
         Poll::Ready(Ok(count))
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.local_addr()
-    }
-
     fn max_transmit_segments(&self) -> usize {
         self.inner.max_transmit_segments().min(self.throttle.packets_in_call())
-    }
-
-    fn max_receive_segments(&self) -> usize {
-        self.inner.max_receive_segments()
-    }
-
-    fn may_fragment(&self) -> bool {
-        self.inner.may_fragment()
     }
 }
 

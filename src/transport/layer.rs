@@ -1,0 +1,90 @@
+//! Layers between QUIC and a UDP socket. Each changes a little, and passes on the rest.
+
+use std::fmt;
+use std::io::{self, IoSliceMut};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use quinn::udp::{RecvMeta, Transmit};
+use quinn::{AsyncUdpSocket, UdpPoller};
+
+/// What lies on top of a socket. What a layer does not say here is as below it.
+pub(super) trait Layer: fmt::Debug + Send + Sync + 'static {
+    /// The socket below.
+    fn below(&self) -> &Arc<dyn AsyncUdpSocket>;
+
+    /// As [`AsyncUdpSocket::create_io_poller`].
+    fn poller(&self) -> Pin<Box<dyn UdpPoller>> {
+        self.below().clone().create_io_poller()
+    }
+
+    /// As [`AsyncUdpSocket::try_send`].
+    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        self.below().try_send(transmit)
+    }
+
+    /// As [`AsyncUdpSocket::poll_recv`].
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        self.below().poll_recv(cx, bufs, meta)
+    }
+
+    /// As [`AsyncUdpSocket::max_transmit_segments`].
+    fn max_transmit_segments(&self) -> usize {
+        self.below().max_transmit_segments()
+    }
+
+    /// As [`AsyncUdpSocket::max_receive_segments`].
+    fn max_receive_segments(&self) -> usize {
+        self.below().max_receive_segments()
+    }
+}
+
+/// Makes a layer the socket that QUIC uses.
+pub(super) fn layered(layer: impl Layer) -> Arc<dyn AsyncUdpSocket> {
+    Arc::new(Layered(layer))
+}
+
+#[derive(Debug)]
+struct Layered<L>(L);
+
+impl<L: Layer> AsyncUdpSocket for Layered<L> {
+    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+        self.0.poller()
+    }
+
+    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        self.0.try_send(transmit)
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        self.0.poll_recv(cx, bufs, meta)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.below().local_addr()
+    }
+
+    fn max_transmit_segments(&self) -> usize {
+        self.0.max_transmit_segments()
+    }
+
+    fn max_receive_segments(&self) -> usize {
+        self.0.max_receive_segments()
+    }
+
+    fn may_fragment(&self) -> bool {
+        self.0.below().may_fragment()
+    }
+}
