@@ -123,10 +123,10 @@ impl Sender {
         let result = feed(&mut ledger);
         let mut later = Vec::new();
         while let Some(action) = ledger.next_action() {
-            match action {
-                Action::Say(message) => self.0.tools.control.send(message),
-                Action::Report(report) => self.report(report),
-                action => later.push(action),
+            if action.is_word() {
+                self.carry_out(action);
+            } else {
+                later.push(action);
             }
         }
         drop(ledger);

@@ -59,6 +59,13 @@ pub(crate) enum Action<A: Attached> {
     Finish,
 }
 
+impl<A: Attached> Action<A> {
+    /// Whether it is a word to the receiver, or to whoever watches. Words come in their order: before the ledger is fed again.
+    pub(crate) fn is_word(&self) -> bool {
+        matches!(self, Self::Say(_) | Self::Report(_))
+    }
+}
+
 /// What happened, for whoever watches.
 pub(crate) enum Report<A: Attached> {
     /// There are no more files than those found.
