@@ -36,7 +36,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use qft::transport::congestion::{ControllerConfig, PathState};
+use qft::congestion::{ControllerConfig, PathState};
 use quinn_proto::congestion::{BbrConfig, CubicConfig};
 use sim::{Factory, FlowConfig, LinkConfig, Loss, Report, Scenario, Tls, run};
 use table::{Link, Table};

@@ -39,7 +39,7 @@
 //! Data flows one way through the rooms; each may use only what stands to its left:
 //!
 //! ```text
-//! protocol, digest → transfer → storage | transport → session → server | client → cli → main
+//! protocol, digest → transfer → storage | congestion → transport → session → server | client → cli → main
 //! ```
 //!
 //! | room | holds |
@@ -48,7 +48,8 @@
 //! | [`digest`] | MD5 in SIMD lanes: leaves, chunks, roots |
 //! | [`transfer`] | the rules of one file and of one job, without I/O |
 //! | [`storage`] | the disk: a confined tree, partial files, durable commits |
-//! | [`transport`] | QUIC: sockets, keys, pins, congestion control |
+//! | [`congestion`] | the congestion controller |
+//! | [`transport`] | QUIC: sockets, keys, pins |
 //! | `session` | where rules, streams and files meet |
 //! | [`server`], [`client`] | the two ends |
 //! | [`cli`] | the program |
@@ -67,6 +68,7 @@ pub(crate) mod broken;
 pub(crate) mod calendar;
 pub mod cli;
 pub mod client;
+pub mod congestion;
 pub mod digest;
 pub mod error;
 pub mod manual;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Instant;
 
-use qft::transport::congestion::{Mechanism, Without};
+use qft::congestion::{Mechanism, Without};
 
 use crate::cells::{Cell, Figure, Ours, all};
 use crate::sheet::Sheet;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use qft::transport::congestion::{ControllerConfig, PastPath, PathState, Without};
+use qft::congestion::{ControllerConfig, PastPath, PathState, Without};
 
 use crate::rivals::{CLOCK, InStep, Match, Order, Rival, link};
 use crate::sim::{

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use qft::transport::congestion::{ControllerConfig, PathState};
+use qft::congestion::{ControllerConfig, PathState};
 use quinn_proto::congestion::{Controller, ControllerFactory};
 
 use crate::sim::{Control, FlowConfig, LinkConfig, Loss, Report, Scenario, TcpConfig, Tls, TracePoint, bytes_in, run};

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use qft::congestion::ControllerConfig;
 use qft::digest::{CHUNK_BYTES, Digest};
 use qft::protocol::codec::{self, Decoder};
 use qft::protocol::features;
@@ -14,7 +15,6 @@ use qft::protocol::message::{
 };
 use qft::protocol::path::WirePath;
 use qft::protocol::range::{RangeHeader, Turn};
-use qft::transport::congestion::ControllerConfig;
 use qft::transport::{self, Fingerprint, Identity, Tuning};
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
 

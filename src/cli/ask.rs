@@ -13,9 +13,9 @@ use super::args::{HostKeyArg, TrustArgs};
 use super::exit::Complaint;
 use super::here::is_ssh_host;
 use super::plan::{Place, Standing};
+use crate::congestion::ControllerConfig;
 use crate::error::Error;
 use crate::protocol::path::escape;
-use crate::transport::congestion::ControllerConfig;
 use crate::transport::trust::Remotes;
 use crate::transport::{self, Contact, Fingerprint, Host, Ticket, TransportError, Tuning, address, is_no_such_name};
 

@@ -17,9 +17,9 @@ use super::table::Table;
 use super::ui::json::Json;
 use super::ui::text::shown;
 use crate::client::{Client, Greeting};
+use crate::congestion::ControllerConfig;
 use crate::error::Error;
 use crate::protocol::close::CloseCode;
-use crate::transport::congestion::ControllerConfig;
 use crate::transport::trust::{NameError, Remote, Remotes, check_remote_name};
 use crate::transport::{
     self, Authority, Contact, DEFAULT_PORT, Fingerprint, Host, Identity, Ticket, TicketError, Trust, Tuning,

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 use super::{Client, path};
+use crate::congestion::PathState;
 use crate::progress::{Event, Observer};
 use crate::protocol::close::CloseCode;
-use crate::transport::congestion::PathState;
 use crate::transport::{self, Contact, Dialled, TransportError, Tuning};
 
 /// Longest wait for a server's first answer.

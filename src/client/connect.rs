@@ -12,6 +12,7 @@ use super::Client;
 use super::attempt::Attempt;
 use super::call::{Answered, Call};
 use super::standby::Standby;
+use crate::congestion::PathState;
 use crate::digest::{Hasher, Salt};
 use crate::error::Error;
 use crate::progress::{Counters, Event, Observer};
@@ -25,7 +26,6 @@ use crate::session::local::host_name;
 use crate::session::memory::Buffers;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::storage::OpenQueue;
-use crate::transport::congestion::PathState;
 use crate::transport::{self, Contact, Granted, Throttle, TransportError};
 
 /// Time for the last packet to leave this machine without a rate limit: the connection's driver needs one turn.

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tracing::info;
 
 use super::Client;
-use crate::transport::congestion::{ControllerConfig, PastPath, PathState};
+use crate::congestion::{ControllerConfig, PastPath, PathState};
 use crate::transport::{Contact, PathList, PathMemory, learnt};
 
 /// Longest that a finished job waits for its knowledge to be written. Whoever holds the lock longer is stopped.

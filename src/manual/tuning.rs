@@ -7,7 +7,7 @@
 //! Whoever sends remembers the path: a client the paths to servers, in the file `paths` of its home, and a server the
 //! paths to those clients that it let in, by their addresses, in `client_paths`. Rate and round trip are kept for a
 //! day. The next job begins near them when the handshake's round trip fits, and at once as on any new path when it does
-//! not or when packets of the first flight are lost ([`congestion`](crate::transport::congestion)). Nothing is kept of
+//! not or when packets of the first flight are lost ([`congestion`](crate::congestion)). Nothing is kept of
 //! what a `--bwlimit` of the sender's own has slowed down, of `user@host` remotes, or by a server with `--no-auth`.
 //!
 //! A path that goes away costs nothing but the time that it is away: it is asked every second whether it is back, and at once

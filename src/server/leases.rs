@@ -123,11 +123,11 @@ impl Drop for Entered {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::congestion::ControllerConfig;
     use crate::protocol::message::{Hello, Message};
     use crate::protocol::{codec, features};
     use crate::server::{Access, Server};
     use crate::session::local::disk_threads;
-    use crate::transport::congestion::ControllerConfig;
     use crate::transport::trust::{Clients, Rights};
     use crate::transport::{Identity, Tuning};
 

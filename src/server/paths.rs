@@ -15,7 +15,7 @@ use quinn::congestion::{Controller, ControllerFactory};
 use tracing::info;
 
 use super::household::Household;
-use crate::transport::congestion::{ControllerConfig, PathSnapshot, PathState};
+use crate::congestion::{ControllerConfig, PathSnapshot, PathState};
 use crate::transport::{PathList, PathMemory, learnt};
 
 /// How long news wait for more: a server in demand writes its file no more often.
@@ -172,7 +172,7 @@ impl ControllerFactory for FirstPath {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::congestion::PastPath;
+    use crate::congestion::PastPath;
 
     const PAST: PastPath = PastPath { bandwidth: 12_200_000, min_rtt: Duration::from_millis(100), age: Duration::ZERO };
 

@@ -18,10 +18,10 @@ use super::household::Household;
 use super::knocks::Knocks;
 use super::pool::Pool;
 use super::recheck;
+use crate::congestion::ControllerConfig;
 use crate::error::Error;
 use crate::protocol::close::CloseCode;
 use crate::session::ATTENTION_DEADLINE;
-use crate::transport::congestion::ControllerConfig;
 use crate::transport::{self, Granted, Listener, Throttle, TransportError, Tuning};
 
 /// What the thread is called where it failed.

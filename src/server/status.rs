@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Access, Shared};
+use crate::congestion;
 use crate::progress::Phase;
-use crate::transport::congestion;
 
 /// Connections that are listed one by one; more are only counted. It bounds the size of a copy: a few mebibytes.
 const CONNECTIONS_MAX: usize = 1024;

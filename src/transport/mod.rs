@@ -13,7 +13,6 @@ mod base32;
 pub mod certificate;
 mod changes;
 mod close;
-pub mod congestion;
 mod contact;
 mod copies;
 mod credential;

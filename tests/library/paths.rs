@@ -9,10 +9,10 @@ use std::time::{Duration, SystemTime};
 use crate::support::relay::Relay;
 use crate::support::{content, field, soon, until};
 use qft::client::{Client, GetOptions, Job, SendOptions};
+use qft::congestion::PastPath;
 use qft::progress::Counters;
 use qft::protocol::path::WirePath;
 use qft::server::{Access, Server};
-use qft::transport::congestion::PastPath;
 use qft::transport::{Identity, PathList, PathMemory, Rate, Ticket};
 use tempfile::TempDir;
 

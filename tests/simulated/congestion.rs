@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::sim::{Factory, FlowConfig, LinkConfig, Loss, Lull, Report, Scenario, Stalls, Tls, run};
-use qft::transport::congestion::{ControllerConfig, PathState, Phase};
+use qft::congestion::{ControllerConfig, PathState, Phase};
 use quinn_proto::RttEstimator;
 use quinn_proto::congestion::{Controller, ControllerFactory, CubicConfig};
 

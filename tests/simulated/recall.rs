@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::sim::{FlowConfig, LinkConfig, Report, Scenario, Tls, run};
-use qft::transport::congestion::{AGE_MAX, ControllerConfig, PastPath, PathState};
+use qft::congestion::{AGE_MAX, ControllerConfig, PastPath, PathState};
 
 const MBIT: u64 = 1_000_000;
 const MIB: u64 = 1 << 20;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::sim::{
     Control, Discipline, FlowConfig, LinkConfig, Loss, Policer, Report, Scenario, TcpConfig, Tls, bytes_in, run,
 };
-use qft::transport::congestion::ControllerConfig;
+use qft::congestion::ControllerConfig;
 
 const CUBIC: Control = Control::Cubic { hystart: true };
 

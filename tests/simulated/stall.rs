@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::alone::is_alone;
 use crate::sim::{Brake, FlowConfig, LinkConfig, Loss, Scenario, Tls, run};
-use qft::transport::congestion::ControllerConfig;
+use qft::congestion::ControllerConfig;
 use qft::transport::tuning::{RECEIVE_WINDOW, STREAM_RECEIVE_WINDOW};
 
 const MIB: u64 = 1 << 20;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use qft::congestion::ControllerConfig;
 use qft::digest::{self, CHUNK_BYTES, Digest, Hasher, Salt};
 use qft::protocol::close::CloseCode;
 use qft::protocol::codec::{self, Decoder};
@@ -13,7 +14,6 @@ use qft::protocol::message::{
 use qft::protocol::path::WirePath;
 use qft::protocol::range::{RangeHeader, Turn};
 use qft::server::Server;
-use qft::transport::congestion::ControllerConfig;
 use qft::transport::{self, Identity, Listener, Ticket, Tuning};
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
 

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::time::{Duration, SystemTime};
 
 use crate::calendar;
-use crate::transport::congestion::{AGE_MAX, PastPath};
+use crate::congestion::{AGE_MAX, PastPath};
 
 /// Paths that are remembered; the oldest make room. More than anyone meets in a day, but for servers in great demand.
 const PATHS_MAX: usize = 1024;

@@ -65,7 +65,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::transport::congestion::PastPath;
+    use crate::congestion::PastPath;
 
     const PAST: PastPath =
         PastPath { bandwidth: 12_200_000, min_rtt: Duration::from_micros(100_250), age: Duration::ZERO };

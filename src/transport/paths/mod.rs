@@ -10,7 +10,7 @@ mod memory;
 
 use quinn::Connection;
 
-use super::congestion::{PastPath, PathState};
+use crate::congestion::{PastPath, PathState};
 pub use list::PathList;
 pub use memory::PathMemory;
 

@@ -5,9 +5,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use qft::congestion::ControllerConfig;
 use qft::protocol::codec;
 use qft::protocol::message::{Hello, Message};
-use qft::transport::congestion::ControllerConfig;
 use qft::transport::{self, Identity, Ticket, Tuning};
 use rustix::process::Signal;
 

@@ -1,7 +1,7 @@
 use super::super::super::ui::text::shown;
 use super::*;
+use crate::congestion;
 use crate::server::status::Path;
-use crate::transport::congestion;
 
 const MIB: u64 = 1 << 20;
 /// A terminal.

@@ -4,16 +4,16 @@ use std::time::{Duration, Instant};
 
 use super::window::initial_packets;
 use super::{PathController, SHARED};
-use crate::transport::congestion::allowance::Round;
-use crate::transport::congestion::bandwidth::Bandwidth;
-use crate::transport::congestion::contest::{Contest, Stake};
-use crate::transport::congestion::loss::is_flood;
-use crate::transport::congestion::probe::{Shown, Step};
-use crate::transport::congestion::recall::{PastPath, Recall};
-use crate::transport::congestion::rivals::Suspicion;
-use crate::transport::congestion::startup::{Known, Startup};
-use crate::transport::congestion::state::Phase;
-use crate::transport::congestion::without::Mechanism;
+use crate::congestion::allowance::Round;
+use crate::congestion::bandwidth::Bandwidth;
+use crate::congestion::contest::{Contest, Stake};
+use crate::congestion::loss::is_flood;
+use crate::congestion::probe::{Shown, Step};
+use crate::congestion::recall::{PastPath, Recall};
+use crate::congestion::rivals::Suspicion;
+use crate::congestion::startup::{Known, Startup};
+use crate::congestion::state::Phase;
+use crate::congestion::without::Mechanism;
 
 /// Rounds after a drain or a probe until a round's queue and rate are those of cruising again.
 pub(super) const SETTLE_ROUNDS: u32 = 2;

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::PathController;
-use crate::transport::congestion::contest::Contest;
-use crate::transport::congestion::state::Phase;
-use crate::transport::congestion::without::Mechanism;
-use crate::transport::congestion::{probe, trial};
+use crate::congestion::contest::Contest;
+use crate::congestion::state::Phase;
+use crate::congestion::without::Mechanism;
+use crate::congestion::{probe, trial};
 use crate::transport::tuning::{ACK_EVERY, ACK_EVERY_LOOPBACK, MTU_JUMBO, PACKET_THRESHOLD};
 
 /// Packets in flight before the first ACK, on a path of [`INITIAL_RTT`]: a queue of half a second at 2 Mbit/s, of three

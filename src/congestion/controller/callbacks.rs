@@ -8,7 +8,7 @@ use quinn_proto::congestion::{Controller, ControllerMetrics};
 
 use super::PathController;
 use super::window::INITIAL_PACKETS;
-use crate::transport::congestion::state::Phase;
+use crate::congestion::state::Phase;
 
 impl Controller for PathController {
     fn on_sent(&mut self, now: Instant, bytes: u64, last_packet_number: u64) {

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant, SystemTime};
 use quinn_proto::congestion::{Controller, ControllerFactory};
 
 use super::PathController;
-use crate::transport::congestion::recall::PastPath;
-use crate::transport::congestion::state::PathState;
-use crate::transport::congestion::without::Without;
+use crate::congestion::recall::PastPath;
+use crate::congestion::state::PathState;
+use crate::congestion::without::Without;
 
 /// What a connection's controller is given.
 #[derive(Debug, Clone, Default)]

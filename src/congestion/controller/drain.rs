@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::PathController;
-use crate::transport::congestion::allowance::{Round, base_target};
-use crate::transport::congestion::beat::{Beat, Pace};
-use crate::transport::congestion::epoch::GROUP_ACKS;
-use crate::transport::congestion::floor::{Drained, Floor, Found};
-use crate::transport::congestion::state::Phase;
-use crate::transport::congestion::without::Mechanism;
+use crate::congestion::allowance::{Round, base_target};
+use crate::congestion::beat::{Beat, Pace};
+use crate::congestion::epoch::GROUP_ACKS;
+use crate::congestion::floor::{Drained, Floor, Found};
+use crate::congestion::state::Phase;
+use crate::congestion::without::Mechanism;
 use crate::transport::tuning::ACK_DELAY_MAX;
 
 /// One round to empty the queue, one to see it empty.

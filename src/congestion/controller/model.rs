@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use super::phases::SETTLE_ROUNDS;
 use super::{PathController, SHARED};
-use crate::transport::congestion::allowance::{Round, base_target, queue_target};
-use crate::transport::congestion::floor::Floor;
-use crate::transport::congestion::startup::do_agree;
-use crate::transport::congestion::state::Phase;
-use crate::transport::congestion::stutter::Usual;
-use crate::transport::congestion::without::Mechanism;
+use crate::congestion::allowance::{Round, base_target, queue_target};
+use crate::congestion::floor::Floor;
+use crate::congestion::startup::do_agree;
+use crate::congestion::state::Phase;
+use crate::congestion::stutter::Usual;
+use crate::congestion::without::Mechanism;
 
 impl PathController {
     /// The bare round trip; zero when not known yet.
