@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 
+use crate::keys::trust::InviteError;
+use crate::keys::{HomeError, IdentityError};
 use crate::protocol::close::CloseCode;
 use crate::protocol::message::{Failure, Status};
 use crate::protocol::path::escape;
 use crate::session::SessionError;
 use crate::storage::StorageError;
-use crate::transport::trust::InviteError;
-use crate::transport::{HomeError, IdentityError, TransportError};
+use crate::transport::TransportError;
 
 /// Why a job or a server could not do its work. The fate of single files is in the
 /// [`Report`](crate::progress::Report) instead: one bad file ends nothing.

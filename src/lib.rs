@@ -8,7 +8,7 @@
 //! ```
 //! use qft::client::{Client, SendOptions};
 //! use qft::server::{Access, Server};
-//! use qft::transport::{Identity, Ticket};
+//! use qft::keys::{Identity, Ticket};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let place = std::env::temp_dir().join(format!("qft-example-{}", std::process::id()));
@@ -39,7 +39,7 @@
 //! Data flows one way through the rooms; each may use only what stands to its left:
 //!
 //! ```text
-//! protocol, digest → transfer → storage | congestion → transport → session → server | client → cli → main
+//! protocol, digest → transfer → storage | keys | congestion → transport → session → server | client → cli → main
 //! ```
 //!
 //! | room | holds |
@@ -49,7 +49,8 @@
 //! | [`transfer`] | the rules of one file and of one job, without I/O |
 //! | [`storage`] | the disk: a confined tree, partial files, durable commits |
 //! | [`congestion`] | the congestion controller |
-//! | [`transport`] | QUIC: sockets, keys, pins |
+//! | [`keys`] | who is who, and who may what |
+//! | [`transport`] | QUIC: sockets, handshakes, the knobs of the link |
 //! | `session` | where rules, streams and files meet |
 //! | [`server`], [`client`] | the two ends |
 //! | [`cli`] | the program |
@@ -71,6 +72,7 @@ pub mod client;
 pub mod congestion;
 pub mod digest;
 pub mod error;
+pub mod keys;
 pub mod manual;
 pub mod progress;
 pub mod protocol;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use qft::congestion::ControllerConfig;
 use qft::digest::{CHUNK_BYTES, Digest};
+use qft::keys::{Fingerprint, Identity};
 use qft::protocol::codec::{self, Decoder};
 use qft::protocol::features;
 use qft::protocol::message::{
@@ -15,7 +16,7 @@ use qft::protocol::message::{
 };
 use qft::protocol::path::WirePath;
 use qft::protocol::range::{RangeHeader, Turn};
-use qft::transport::{self, Fingerprint, Identity, Tuning};
+use qft::transport::{self, Tuning};
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
 
 use super::Flag;

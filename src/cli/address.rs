@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use if_addrs::{IfOperStatus, Interface};
 
 use super::exit::Complaint;
+use crate::keys::{DEFAULT_PORT, Host, ScopedIpv6, parse_port, split_host_port};
 use crate::protocol::path::quoted;
-use crate::transport::{DEFAULT_PORT, Host, ScopedIpv6, parse_port, split_host_port};
 
 /// Addresses for documentation (RFC 5737, RFC 3849): a socket that is connected there sends nothing, but
 /// the kernel chooses the address that it would send from.

@@ -15,9 +15,10 @@ use super::here::is_ssh_host;
 use super::plan::{Place, Standing};
 use crate::congestion::ControllerConfig;
 use crate::error::Error;
+use crate::keys::trust::Remotes;
+use crate::keys::{self, Contact, Fingerprint, Host, Ticket, address};
 use crate::protocol::path::escape;
-use crate::transport::trust::Remotes;
-use crate::transport::{self, Contact, Fingerprint, Host, Ticket, TransportError, Tuning, address, is_no_such_name};
+use crate::transport::{self, TransportError, Tuning, is_no_such_name};
 
 /// Longest wait for the key of a server.
 const LOOK_DEADLINE: Duration = Duration::from_secs(10);
@@ -75,7 +76,7 @@ pub(crate) fn introduce(
         let note = is_accepted.then(|| format!("accepted the identity {found}"));
         return Ok((stranger.place(found, Standing::New { name: None }), note));
     }
-    let remotes = Remotes::open(&transport::home()?)?;
+    let remotes = Remotes::open(&keys::home()?)?;
     let saved = remotes.introduce(&stranger.host, &stranger.ticket(found)).context("saving the remote")?;
     let accepted = if is_accepted { format!("accepted the identity {found}, ") } else { String::new() };
     let default = if saved.is_default { ", now the default" } else { "" };
@@ -104,7 +105,7 @@ pub(crate) fn agree(stranger: &Stranger, trust: &TrustArgs, manner: Manner) -> a
 
 /// The name of a known server that has this key.
 fn name_of(key: Fingerprint) -> Option<String> {
-    let remotes = Remotes::open(&transport::home().ok()?).and_then(|remotes| remotes.list()).ok()?;
+    let remotes = Remotes::open(&keys::home().ok()?).and_then(|remotes| remotes.list()).ok()?;
     let known = remotes.into_iter().find(|remote| remote.ticket.fingerprint == key)?;
     Some(escape(known.name.as_bytes()).to_string())
 }

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use super::signals::Stop;
 use super::ssh::SshError;
 use crate::error::{Error, Fault};
+use crate::keys::{CredentialError, HomeError, IdentityError, TicketError};
 use crate::progress::Report;
 use crate::protocol::close::CloseCode;
 use crate::protocol::message::Status;
-use crate::transport::{CredentialError, HomeError, IdentityError, TicketError, TransportError};
+use crate::transport::TransportError;
 
 /// How the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use super::ssh::config_hosts;
-use crate::transport;
-use crate::transport::trust::Remotes;
+use crate::keys;
+use crate::keys::trust::Remotes;
 
 /// What a path leads to, links followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl Here {
 
 /// A list that cannot be read is told of when it is needed.
 fn known(word: &str) -> Option<Known> {
-    let remote = transport::home().ok().filter(|home| home.is_dir()).and_then(|home| Remotes::open(&home).ok());
+    let remote = keys::home().ok().filter(|home| home.is_dir()).and_then(|home| Remotes::open(&home).ok());
     if remote.and_then(|remotes| remotes.find(word).ok()).flatten().is_some() {
         return Some(Known::Remote);
     }

@@ -9,12 +9,12 @@ use super::args::IdArgs;
 use super::exit::Exit;
 use super::ui::json::Json;
 use super::ui::text::shown;
+use crate::keys::{self, Identity};
 use crate::session::local::host_name;
-use crate::transport::{self, Identity};
 
 /// Runs the command.
 pub(crate) fn run(args: &IdArgs) -> anyhow::Result<Exit> {
-    let identity = Identity::load_or_create(&transport::home()?).context("this machine's identity")?;
+    let identity = Identity::load_or_create(&keys::home()?).context("this machine's identity")?;
     let (name, fingerprint) = (host_name(), identity.fingerprint().to_string());
     if args.json {
         let mut json = Json::stdout();

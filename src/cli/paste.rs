@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::keys::Ticket;
 use crate::server::Mode;
-use crate::transport::Ticket;
 
 /// What stands where the user's own files are meant; nobody is to quote it.
 const FILES: &str = "FILES";
@@ -43,7 +43,7 @@ pub(crate) fn other_use(mode: Mode) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::Fingerprint;
+    use crate::keys::Fingerprint;
 
     fn ticket(host: &str) -> Ticket {
         Ticket { fingerprint: Fingerprint([7; 32]), invite: None, host: host.to_owned(), port: 9 }

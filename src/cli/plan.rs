@@ -21,8 +21,8 @@ use super::args::{HabitArgs, SshArgs};
 use super::exit::Complaint;
 use super::here::{Here, Known, PathKind};
 use super::remote::{self, Spec};
+use crate::keys::Host;
 use crate::protocol::path::escape;
-use crate::transport::Host;
 
 /// The argument that stands for standard input or output.
 const DASH: &str = "-";

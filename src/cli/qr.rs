@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use qrcode::{Color, EcLevel, QrCode};
 
-use crate::transport::Ticket;
+use crate::keys::Ticket;
 
 /// Light modules around the code: without them a camera does not find it (ISO 18004 wants four).
 const QUIET: usize = 4;
@@ -55,7 +55,7 @@ fn text(ticket: &Ticket) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::{Fingerprint, Invite};
+    use crate::keys::{Fingerprint, Invite};
 
     fn ticket(host: &str) -> Ticket {
         Ticket { fingerprint: Fingerprint([0xa5; 32]), invite: Some(Invite([0x3c; 16])), host: host.into(), port: 4433 }

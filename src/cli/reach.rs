@@ -23,10 +23,11 @@ use super::ui::text::shown;
 use super::ui::{asking_again, message};
 use crate::client::Client;
 use crate::error::Error;
+use crate::keys::trust::Remotes;
+use crate::keys::{self, Contact, Identity};
 use crate::protocol::path::escape;
 use crate::storage::sync_names_above;
-use crate::transport::trust::Remotes;
-use crate::transport::{self, Contact, Identity, PathMemory, Rate, TransportError};
+use crate::transport::{PathMemory, Rate, TransportError};
 
 /// What could not be had when there is no identity.
 const OWN_IDENTITY: &str = "this machine's identity";
@@ -39,7 +40,7 @@ pub(crate) fn explain(place: &Place, error: Error) -> anyhow::Error {
         Place::Remote { .. } | Place::Local { .. } => return error.into(),
     };
     let Error::Transport(TransportError::WrongServer { expected, found }) = &error else { return error.into() };
-    let Ok(remotes) = transport::home().map_err(Error::from).and_then(|home| Ok(Remotes::open(&home)?)) else {
+    let Ok(remotes) = keys::home().map_err(Error::from).and_then(|home| Ok(Remotes::open(&home)?)) else {
         return error.into();
     };
     let since = since.as_ref().map(|since| format!(", since {since}")).unwrap_or_default();
@@ -63,7 +64,7 @@ pub(crate) fn remember(place: &Place, peer: &str, enrolled: bool) -> anyhow::Res
     let Standing::New { name } = standing else {
         return Ok(enrolled.then(|| format!("paired with {who}")));
     };
-    let remotes = Remotes::open(&transport::home()?)?;
+    let remotes = Remotes::open(&keys::home()?)?;
     let own = if peer.is_empty() { ticket.host.as_str() } else { peer };
     let moved = remotes.renewed_by(&ticket)?;
     let saved = remotes.save(name.as_deref().unwrap_or(own), &ticket).context("saving the remote")?;
@@ -140,7 +141,7 @@ impl Reach {
             Place::Remote { .. } => {
                 let files = self.certificate.iter().flat_map(|(certificate, key)| [certificate, key]);
                 let sandbox = files.fold(sandbox.resolves(), |all, file| all.reads_file(file));
-                Some(transport::home().into_iter().fold(sandbox, |all, home| all.uses_home(&home)))
+                Some(keys::home().into_iter().fold(sandbox, |all, home| all.uses_home(&home)))
             }
             Place::Far(_) => Some(sandbox.resolves()),
             // A stand-in is made.
@@ -176,7 +177,7 @@ impl Reached {
             }
         };
         let paths = match place {
-            Place::Remote { .. } => transport::home().ok().map(|home| PathMemory::of_servers(&home)),
+            Place::Remote { .. } => keys::home().ok().map(|home| PathMemory::of_servers(&home)),
             // A port of its own for every run, or no path at all.
             Place::Far(_) | Place::Local { .. } => None,
         };
@@ -211,7 +212,7 @@ fn own_identity(certificate: Option<&(PathBuf, PathBuf)>, contact: &Contact) -> 
     if let Some((certificate, key)) = certificate {
         return Ok(Identity::load(certificate, key)?);
     }
-    let home = transport::home()?;
+    let home = keys::home()?;
     if contact.invite.is_some() && contact.token.is_none() {
         return Identity::load_or_create(&home).context(OWN_IDENTITY);
     }

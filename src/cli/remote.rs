@@ -12,8 +12,8 @@ use std::path::PathBuf;
 
 pub(crate) use self::path::{Destination, below, destination, far_destination, far_name, local_path, pattern};
 use super::exit::Complaint;
+use crate::keys::{Host, ScopedIpv6, behind_scheme};
 use crate::protocol::path::{escape, is_unsafe_to_show};
-use crate::transport::{Host, ScopedIpv6, behind_scheme};
 
 /// What is wrong with digits that cannot be a port.
 const NO_PORT: &str = "has no port between 1 and 65535";

@@ -19,19 +19,20 @@ use super::ui::text::shown;
 use crate::client::{Client, Greeting};
 use crate::congestion::ControllerConfig;
 use crate::error::Error;
-use crate::protocol::close::CloseCode;
-use crate::transport::trust::{NameError, Remote, Remotes, check_remote_name};
-use crate::transport::{
-    self, Authority, Contact, DEFAULT_PORT, Fingerprint, Host, Identity, Ticket, TicketError, Trust, Tuning,
-    behind_scheme, parse_host_port,
+use crate::keys::trust::{NameError, Remote, Remotes, check_remote_name};
+use crate::keys::{
+    self, Authority, Contact, DEFAULT_PORT, Fingerprint, Host, Identity, Ticket, TicketError, Trust, behind_scheme,
+    parse_host_port,
 };
+use crate::protocol::close::CloseCode;
+use crate::transport::{self, Tuning};
 
 /// Longest line that is read as a ticket: the longest ticket has some 400 characters.
 const TICKET_BYTES_MAX: u64 = 4096;
 
 /// Runs the command.
 pub(crate) fn run(args: &RemoteArgs) -> anyhow::Result<Exit> {
-    let remotes = Remotes::open(&transport::home()?)?;
+    let remotes = Remotes::open(&keys::home()?)?;
     let answer = match &args.action {
         None | Some(RemoteAction::List(_)) => list(&remotes)?,
         Some(RemoteAction::Add(args)) => add(&remotes, args)?,
@@ -176,7 +177,7 @@ fn by_hand(text: &str, args: &AddArgs) -> anyhow::Result<Ticket> {
 fn certified_key(host: &str, port: u16, ca: &Path, args: &AddArgs) -> anyhow::Result<Fingerprint> {
     let identity = match args.trust.certificate() {
         Some((certificate, key)) => Identity::load(&certificate, &key)?,
-        None => Identity::load_or_create(&transport::home()?).context("this machine's identity")?,
+        None => Identity::load_or_create(&keys::home()?).context("this machine's identity")?,
     };
     let trust = Trust::Authority(Authority::load(ca)?);
     let contact = Contact { host: host.to_owned(), also_at: Vec::new(), port, trust, invite: None, token: None };
@@ -213,7 +214,7 @@ fn complaint(error: NameError) -> anyhow::Error {
 
 /// Lets the server enrol this machine's key.
 fn pair(ticket: &Ticket, args: &AddArgs) -> anyhow::Result<Greeting> {
-    let identity = Identity::load_or_create(&transport::home()?).context("this machine's identity")?;
+    let identity = Identity::load_or_create(&keys::home()?).context("this machine's identity")?;
     let client = Client::builder(identity).patience(args.timeout).on_wait(say_that_it_waits).build()?;
     block_on(HangUps::End, async |mut signals| {
         tokio::select! {

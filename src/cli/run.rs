@@ -25,10 +25,10 @@ use super::ssh::{FarEnd, Gone};
 use super::ui::{TICK, Ui, UiOptions, has_bars, mode};
 use crate::client::{Client, Job};
 use crate::digest::engine;
+use crate::keys::Contact;
 use crate::progress::{Counters, Event, Report};
 use crate::protocol::message::Status;
 use crate::protocol::path::escape;
-use crate::transport::Contact;
 
 /// What is said when ssh ends and the transfer does not.
 const SSH_ENDED: &str = "the ssh connection has ended; the transfer goes on without it";

@@ -8,8 +8,8 @@ use anyhow::Context as _;
 
 use super::exit::Complaint;
 use super::whole::{Existing, write_whole};
+use crate::keys::Token;
 use crate::protocol::path::escape;
-use crate::transport::Token;
 
 /// Mode of a token's file; with any other the token would be refused.
 const TOKEN_MODE: u32 = 0o600;

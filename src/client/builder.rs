@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::{Client, OnWait, PATIENCE};
 use crate::error::Error;
+use crate::keys::Identity;
 use crate::session::local::disk_threads;
 use crate::storage::Disk;
-use crate::transport::{Identity, PathMemory, Rate, Throttle};
+use crate::transport::{PathMemory, Rate, Throttle};
 
 /// The settings of a client.
 pub struct ClientBuilder {

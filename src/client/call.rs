@@ -7,9 +7,10 @@ use tokio::task::JoinHandle;
 
 use super::{Client, path};
 use crate::congestion::PathState;
+use crate::keys::Contact;
 use crate::progress::{Event, Observer};
 use crate::protocol::close::CloseCode;
-use crate::transport::{self, Contact, Dialled, TransportError, Tuning};
+use crate::transport::{self, Dialled, TransportError, Tuning};
 
 /// Longest wait for a server's first answer.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);

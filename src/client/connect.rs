@@ -15,6 +15,7 @@ use super::standby::Standby;
 use crate::congestion::PathState;
 use crate::digest::{Hasher, Salt};
 use crate::error::Error;
+use crate::keys::Contact;
 use crate::progress::{Counters, Event, Observer};
 use crate::protocol::close::CloseCode;
 use crate::protocol::features;
@@ -26,7 +27,7 @@ use crate::session::local::host_name;
 use crate::session::memory::Buffers;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::storage::OpenQueue;
-use crate::transport::{self, Contact, Granted, Throttle, TransportError};
+use crate::transport::{self, Granted, Throttle, TransportError};
 
 /// Time for the last packet to leave this machine without a rate limit: the connection's driver needs one turn.
 const FLUSH: Duration = Duration::from_millis(2);

@@ -15,6 +15,7 @@ use super::single::Single;
 use super::standby::Standby;
 use super::{Client, GetOptions, Job};
 use crate::error::Error;
+use crate::keys::Contact;
 use crate::progress::Observer;
 use crate::protocol::close::CloseCode;
 use crate::protocol::message::{Failure, Get, Message, Names, Select, Status, Target};
@@ -28,7 +29,7 @@ use crate::session::roles::{Roles, accept_streams};
 use crate::session::window::ReceiveWindow;
 use crate::storage::{Committer, Destination, Filters, Lost, Root, Sync};
 use crate::transfer::file::resume::Policy;
-use crate::transport::{Contact, TransportError};
+use crate::transport::TransportError;
 
 /// What stays the same over all connections of one job.
 struct Plan {

@@ -3,10 +3,10 @@
 use super::Client;
 use super::connect::Link;
 use crate::error::Error;
+use crate::keys::Contact;
 use crate::progress::Observer;
 use crate::protocol::close::CloseCode;
 use crate::session::SessionError;
-use crate::transport::Contact;
 
 /// How a server received us.
 #[derive(Debug, Clone)]

@@ -7,11 +7,11 @@ use tokio::time::timeout;
 use super::Client;
 use super::connect::Link;
 use crate::error::Error;
+use crate::keys::Contact;
 use crate::progress::{Event, Observer};
 use crate::protocol::close::CloseCode;
 use crate::protocol::message::{Entry, Kind, List, Message, Problem};
 use crate::session::SessionError;
-use crate::transport::Contact;
 
 /// Longest silence within a listing: a directory on a slow disk may take its time.
 pub(super) const NEXT_DEADLINE: Duration = Duration::from_secs(60);

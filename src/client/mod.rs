@@ -3,10 +3,10 @@
 //! ```no_run
 //! use qft::client::{Client, SendOptions};
 //! use qft::progress::Event;
-//! use qft::transport::{self, Identity, Ticket};
+//! use qft::keys::{self, Identity, Ticket};
 //!
 //! # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
-//! let identity = Identity::load_or_create(&transport::home()?)?;
+//! let identity = Identity::load_or_create(&keys::home()?)?;
 //! let client = Client::builder(identity).build()?;
 //! let server: Ticket = "qft://…@box.example:4433".parse()?;
 //! let mut job = client.send(server, vec!["photos".into()], SendOptions::default());
@@ -53,9 +53,10 @@ pub use self::options::{GetOptions, SendOptions};
 pub use self::parts::{PartsListing, PartsOptions};
 pub use self::probe::{Leg, PathFigures, PathReport, PingReport};
 use crate::error::Error;
+use crate::keys::{Contact, Identity};
 pub use crate::session::probe::Count;
 use crate::storage::Disk;
-use crate::transport::{Contact, Identity, PathMemory, Throttle};
+use crate::transport::{PathMemory, Throttle};
 
 /// Whether a client that has asked for the patterns, without what the filters leave out, takes an offer.
 #[cfg(feature = "testing")]

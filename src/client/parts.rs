@@ -8,13 +8,13 @@ use super::Client;
 use super::connect::Link;
 use super::list::{LISTING_BYTES_MAX, NEXT_DEADLINE};
 use crate::error::Error;
+use crate::keys::Contact;
 use crate::progress::Observer;
 use crate::protocol::close::CloseCode;
 use crate::protocol::features;
 use crate::protocol::message::{Failure, Message, Part, Parts, Problem, Status};
 use crate::protocol::path::WirePath;
 use crate::session::SessionError;
-use crate::transport::Contact;
 
 /// Which unfinished files are meant, and what becomes of them.
 #[derive(Debug, Clone, Default)]

@@ -10,7 +10,8 @@ use tracing::info;
 
 use super::Client;
 use crate::congestion::{ControllerConfig, PastPath, PathState};
-use crate::transport::{Contact, PathList, PathMemory, learnt};
+use crate::keys::Contact;
+use crate::transport::{PathList, PathMemory, learnt};
 
 /// Longest that a finished job waits for its knowledge to be written. Whoever holds the lock longer is stopped.
 const KEEP_WAIT: Duration = Duration::from_secs(1);

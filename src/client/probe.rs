@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use super::Client;
 use super::connect::Link;
 use crate::error::Error;
+use crate::keys::Contact;
 use crate::progress::{Event, Observer};
 use crate::protocol::close::CloseCode;
 use crate::protocol::features;
@@ -16,7 +17,7 @@ use crate::protocol::message::{Failure, LinkReport, Message, Probe, ProbeDone, P
 use crate::session::link::link_report;
 use crate::session::probe::{Busy, Count, down, ping, up};
 use crate::session::{ATTENTION_DEADLINE, SessionError};
-use crate::transport::{Contact, Granted};
+use crate::transport::Granted;
 
 /// Round trips that are measured while nothing else moves.
 const PINGS: usize = 20;

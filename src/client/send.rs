@@ -13,6 +13,7 @@ use super::connect::{Link, Replies};
 use super::standby::Standby;
 use super::{Client, Job, SendOptions, path};
 use crate::error::Error;
+use crate::keys::Contact;
 use crate::progress::Observer;
 use crate::protocol::close::CloseCode;
 use crate::protocol::message::{Message, Push};
@@ -23,7 +24,7 @@ use crate::session::record::Record;
 use crate::session::roles::Roles;
 use crate::session::sender::{Sender, Tools};
 use crate::storage::{self, Filters, Found, Listing, Lost, Missing, Request};
-use crate::transport::{Contact, TransportError};
+use crate::transport::TransportError;
 
 /// What stays the same over all connections of one job.
 struct Plan {

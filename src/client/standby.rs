@@ -11,11 +11,12 @@ use tokio::time::sleep;
 use super::Client;
 use super::call::Call;
 use super::takeover::{Step, Takeover};
+use crate::keys::Contact;
 use crate::progress::Observer;
 use crate::session::SessionError;
 use crate::session::control::Control;
 use crate::session::watch::{ask, until_silent};
-use crate::transport::{Contact, Fault};
+use crate::transport::Fault;
 
 /// How often the first connection is looked at while there is a second.
 const LOOK: Duration = Duration::from_millis(20);

@@ -10,12 +10,13 @@ use tracing::{info, warn};
 use super::grant::{self, Grant};
 use super::passes::{Basis, Pass};
 use super::{Access, Notice, Shared};
+use crate::keys::trust::{Allowed, Client, Clients, Guest, Invites, RedeemError, Rights, Standing};
+use crate::keys::{self, Fingerprint};
 use crate::protocol::close::CloseCode;
 use crate::protocol::message::Hello;
 use crate::session::SessionError;
 use crate::storage::Lost;
-use crate::transport::trust::{Allowed, Client, Clients, Guest, Invites, RedeemError, Rights, Standing};
-use crate::transport::{self, Fingerprint};
+use crate::transport;
 
 /// The lists by which clients are let in.
 #[derive(Debug)]
@@ -65,8 +66,8 @@ impl From<Lost> for Turned {
     }
 }
 
-impl From<transport::HomeError> for Turned {
-    fn from(error: transport::HomeError) -> Self {
+impl From<keys::HomeError> for Turned {
+    fn from(error: keys::HomeError) -> Self {
         warn!(%error, "cannot read who is enrolled");
         Self { code: CloseCode::Internal, why: error.to_string() }
     }

@@ -20,13 +20,14 @@ use super::pool::Pool;
 use super::run::{self, NETWORK_THREAD};
 use super::{Access, Once, Server, Shared};
 use crate::error::Error;
+use crate::keys::trust::{Clients, Invites, Mode};
+use crate::keys::{Authority, HomeError, Identity, Token};
 use crate::session::SessionError;
 use crate::session::budget::{Budget, MEMORY_BYTES};
 use crate::session::local::disk_threads;
 use crate::session::memory::Buffers;
 use crate::storage::{self, Committer, Disk, Root, Sync};
-use crate::transport::trust::{Clients, Invites, Mode};
-use crate::transport::{Authority, HomeError, Identity, PathMemory, Rate, Throttle, Token};
+use crate::transport::{PathMemory, Rate, Throttle};
 
 /// Threads that look up who asks to be let in. More than one, so that a client whose directory is on a disk that hangs does
 /// not keep all others out.

@@ -19,6 +19,7 @@ use super::pool::Slot;
 use super::visit::Visit;
 use super::{Notice, Peer, Shared};
 use crate::digest::{Hasher, Salt};
+use crate::keys::Fingerprint;
 use crate::protocol::close::CloseCode;
 use crate::protocol::features;
 use crate::protocol::message::{Message, Welcome};
@@ -27,7 +28,7 @@ use crate::session::budget::Account;
 use crate::session::control::{Control, ControlReader};
 use crate::session::local::host_name;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
-use crate::transport::{self, Fingerprint, Granted, Known, Listener, TransportError, canonical};
+use crate::transport::{self, Granted, Known, Listener, TransportError, canonical};
 
 /// Longest that a handshake may take: over a slow and lossy path its steps are many seconds apart. One that stands in the
 /// way of others goes before ([`Stranger::sent_away`]).

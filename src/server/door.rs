@@ -15,8 +15,8 @@ use tokio::sync::oneshot;
 
 use super::household::Household;
 use super::places::{Inside, Places};
+use crate::keys::Fingerprint;
 use crate::protocol::close::CloseCode;
-use crate::transport::Fingerprint;
 
 /// Strangers at the same time: some 40 KiB of handshake each, so ten megabytes.
 pub const STRANGERS_MAX: usize = 256;
@@ -272,7 +272,7 @@ mod tests {
     fn the_last_place_goes_to_who_is_let_in_first() {
         let door = Door::new(1);
         let (slow, fast) = (enter(&door, addr(1, 1)), enter(&door, addr(2, 1)));
-        let key = || crate::transport::Identity::ephemeral().expect("a key").fingerprint();
+        let key = || crate::keys::Identity::ephemeral().expect("a key").fingerprint();
         let _inside = fast.come_in(key(), || ()).expect("there is room");
         assert_eq!(slow.come_in(key(), || ()).err(), Some(CloseCode::Busy));
     }

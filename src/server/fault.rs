@@ -63,9 +63,9 @@ mod tests {
 
     use crate::client::{Client, SendOptions};
     use crate::error::Error;
+    use crate::keys::{Identity, Ticket};
     use crate::protocol::message::Status;
     use crate::server::{Access, Server};
-    use crate::transport::{Identity, Ticket};
 
     /// Far above what a loaded machine needs, so that only a hang reaches it.
     const LONG: Duration = Duration::from_secs(60);

@@ -3,11 +3,11 @@
 use std::time::SystemTime;
 
 use super::Shared;
+use crate::keys::Fingerprint;
+use crate::keys::trust::{Mode, Rights};
 use crate::protocol::message::{Failure, IfExists, Status};
 use crate::protocol::path::WirePath;
 use crate::storage::{Destination, Root, StorageError, Tree};
-use crate::transport::Fingerprint;
-use crate::transport::trust::{Mode, Rights};
 
 /// Characters of a key's text that name its partial files in a drop box: 80 bits, which nobody finds another key for.
 const PART_OWNER_CHARS: usize = 16;

@@ -12,8 +12,9 @@ use quinn::Connection;
 
 use super::passes::Basis;
 use super::visit::Visit;
+use crate::keys::Fingerprint;
 use crate::protocol::close::CloseCode;
-use crate::transport::{self, Fingerprint};
+use crate::transport;
 
 /// Silence that tells a ghost from a connection that is merely slow: a client that moves files sends
 /// something every few milliseconds.
@@ -124,12 +125,13 @@ impl Drop for Entered {
 mod tests {
     use super::*;
     use crate::congestion::ControllerConfig;
+    use crate::keys::Identity;
+    use crate::keys::trust::{Clients, Rights};
     use crate::protocol::message::{Hello, Message};
     use crate::protocol::{codec, features};
     use crate::server::{Access, Server};
     use crate::session::local::disk_threads;
-    use crate::transport::trust::{Clients, Rights};
-    use crate::transport::{Identity, Tuning};
+    use crate::transport::Tuning;
 
     /// Far above what a loaded machine needs, so that only a hang reaches it.
     const LONG: Duration = Duration::from_secs(60);

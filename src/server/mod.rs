@@ -2,10 +2,10 @@
 //!
 //! ```no_run
 //! use qft::server::{Access, Server};
-//! use qft::transport::{self, Identity};
+//! use qft::keys::{self, Identity};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let home = transport::home()?;
+//! let home = keys::home()?;
 //! let identity = Identity::load_or_create(&home)?;
 //! let server = Server::builder("/srv/incoming".into(), identity)
 //!     .listen("[::]:4433".parse()?)
@@ -67,14 +67,15 @@ pub use self::places::CLIENTS_MAX;
 use self::pool::{Loads, Pool};
 pub use self::status::Status;
 use crate::error::Error;
+pub use crate::keys::trust::Mode;
+use crate::keys::trust::{Guest, INVITE_LIFETIME};
+use crate::keys::{Authority, Fingerprint, Identity, Invite, Ticket, Token};
 use crate::session::SessionError;
 use crate::session::budget::Budget;
 use crate::session::memory::Buffers;
 use crate::session::receiver::Delivered;
 use crate::storage::{Committer, Disk, Root};
-pub use crate::transport::trust::Mode;
-use crate::transport::trust::{Guest, INVITE_LIFETIME};
-use crate::transport::{Authority, Fingerprint, Granted, Identity, Invite, Rate, Ticket, Token};
+use crate::transport::{Granted, Rate};
 
 /// The bounds of a server that are no part of the protocol; [`manual::limits`](crate::manual::limits) tells of all.
 pub mod limits {

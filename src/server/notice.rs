@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::transport::Fingerprint;
+use crate::keys::Fingerprint;
 
 /// Notices that wait for a caller who does not read them: more than a second of small files. A peer decides how
 /// many there are, so they cannot all be kept.

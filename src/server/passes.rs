@@ -10,10 +10,10 @@ use std::time::SystemTime;
 use quinn::Connection;
 use tracing::debug;
 
+use crate::keys::trust::Rights;
+use crate::keys::{Authority, ClientCertificate, Token, Uncertified};
 use crate::protocol::close::CloseCode;
 use crate::protocol::message::Hello;
-use crate::transport::trust::Rights;
-use crate::transport::{Authority, ClientCertificate, Token, Uncertified};
 
 /// What lets a client in for one connection, without a place in the list.
 #[derive(Debug, Default, Clone)]

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::household::Household;
+use crate::keys::Fingerprint;
 use crate::protocol::close::CloseCode;
-use crate::transport::Fingerprint;
 use crate::transport::tuning::KEEP_ALIVE;
 
 /// Clients that are let in at the same time unless told otherwise. What all of them together make a server hold is
@@ -234,7 +234,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
-    use crate::transport::Identity;
+    use crate::keys::Identity;
 
     fn key() -> Fingerprint {
         Identity::ephemeral().expect("a key").fingerprint()

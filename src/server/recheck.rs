@@ -10,9 +10,9 @@ use tracing::{info, warn};
 use super::Shared;
 use super::admission::Lists;
 use super::passes::{Basis, Passes};
+use crate::keys::trust::{Stamps, Standing};
+use crate::keys::{Fingerprint, HomeError};
 use crate::protocol::close::CloseCode;
-use crate::transport::trust::{Stamps, Standing};
-use crate::transport::{Fingerprint, HomeError};
 
 /// Time between two looks: a change counts at the second look that sees it, so within a second. A look costs a few
 /// system calls, and none while no client is connected.

@@ -9,7 +9,8 @@ use super::job::Job;
 use super::paths::Way;
 use super::recent::{Recent, per_second, share_lost};
 use super::status::{self, Direction, millis};
-use crate::transport::{Fingerprint, canonical};
+use crate::keys::Fingerprint;
+use crate::transport::canonical;
 
 /// One client's stay.
 #[derive(Debug)]

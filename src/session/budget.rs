@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use self::purse::{Held, Purse};
 use crate::digest::CHUNK_BYTES;
-use crate::transport::Fingerprint;
+use crate::keys::Fingerprint;
 
 /// Memory that is shared, in bytes. With the floors of [`CLIENTS_MAX`](crate::server::CLIENTS_MAX) connections, what QUIC
 /// takes from peers before they are let in, and the program itself, it stays below 512 MiB.

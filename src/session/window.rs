@@ -139,7 +139,7 @@ impl Promise {
 mod tests {
     use super::super::budget::{Budget, MEMORY_BYTES};
     use super::*;
-    use crate::transport::Identity;
+    use crate::keys::Identity;
     use crate::transport::tuning::RECEIVE_WINDOW;
 
     const MIB: usize = 1 << 20;

@@ -9,13 +9,9 @@ use quinn::{ClientConfig, Connection, Endpoint, Side, TokioRuntime};
 use rustls::pki_types::ServerName;
 use tokio::time::timeout;
 
-use super::authority::Uncertified;
 use super::close::close;
-use super::contact::{Contact, Trust};
 use super::error::TransportError;
-use super::fingerprint::Fingerprint;
 use super::heard::Heard;
-use super::identity::{CERTIFICATE_NAME, Identity};
 use super::peer::peer_fingerprint;
 use super::race::{Call, race};
 use super::resolve::resolve_all;
@@ -23,6 +19,10 @@ use super::socket::{self, Granted};
 use super::tls;
 use super::tuning::{Tuning, endpoint_config, mtu_bound, packet_max, transport_config};
 use super::verify::Rule;
+use crate::keys::Fingerprint;
+use crate::keys::Uncertified;
+use crate::keys::{CERTIFICATE_NAME, Identity};
+use crate::keys::{Contact, Trust};
 use crate::protocol::close::CloseCode;
 
 /// Time for the last packet to leave this machine: the connection's driver needs one turn.

@@ -13,7 +13,6 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 
 use super::error::{TransportError, canonical};
-use super::identity::Identity;
 use super::socket::{self, Granted};
 use super::throttle::Known;
 use super::tls;
@@ -21,6 +20,7 @@ use super::tuning::{
     INCOMING_BYTES_MAX, INCOMING_BYTES_TOTAL_MAX, INCOMING_MAX, RECEIVE_WINDOW_IN_A_CROWD, Tuning, endpoint_config,
     packet_max, transport_config,
 };
+use crate::keys::Identity;
 use crate::protocol::close::CloseCode;
 
 /// Sets what one server derives for its restarts apart from what the identity's other servers derive.

@@ -5,10 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use quinn::ConnectionError;
 
-use super::authority::Uncertified;
-use super::fingerprint::Fingerprint;
-use super::identity::IdentityError;
 use super::peer::closed_by;
+use crate::keys::Fingerprint;
+use crate::keys::IdentityError;
+use crate::keys::Uncertified;
 use crate::protocol::close::CloseCode;
 use crate::protocol::path::escape;
 

@@ -4,8 +4,8 @@ use quinn::{Connection, ConnectionError};
 use rustls::pki_types::CertificateDer;
 
 use super::error::{TransportError, canonical};
-use super::fingerprint::Fingerprint;
 use crate::digest::SALT_BYTES;
+use crate::keys::Fingerprint;
 use crate::protocol::SALT_LABEL;
 use crate::protocol::close::CloseCode;
 

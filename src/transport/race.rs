@@ -9,15 +9,15 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use super::contact::Contact;
 use super::dial::{Dialled, handshake, open_endpoint};
 use super::error::{Fault, TransportError};
 use super::heard::Heard;
-use super::identity::Identity;
 use super::resolve::resolve_all;
 use super::tls;
 use super::tuning::Tuning;
 use super::verify::{Refused, Rule, ServerCheck};
+use crate::keys::Contact;
+use crate::keys::Identity;
 
 /// Time that an address has before the next one is tried beside it (RFC 8305). Without it a machine whose IPv6 leads
 /// nowhere, or a server that listens on one of `localhost`'s two addresses, would cost the whole deadline.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
-use super::contact::Contact;
 use super::error::TransportError;
+use crate::keys::Contact;
 
 /// Longest wait for the name service.
 pub const RESOLVE_WAIT: Duration = Duration::from_secs(10);

@@ -13,10 +13,10 @@ use quinn::{Connection, ConnectionError};
 use tokio::time::timeout;
 
 use super::dial::{handshake, open_endpoint};
-use super::identity::CERTIFICATE_NAME;
 use super::verify::{Rule, ServerCheck};
 use super::*;
 use crate::digest::SALT_BYTES;
+use crate::keys::{CERTIFICATE_NAME, Fingerprint, Identity};
 use crate::protocol::close::CloseCode;
 
 /// Far beyond what anything on this machine takes; only a hang reaches it.

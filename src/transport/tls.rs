@@ -12,8 +12,8 @@ use rustls::sign::SingleCertAndKey;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ServerConfig};
 
-use super::identity::Identity;
 use super::verify::{AnyClient, ServerCheck};
+use crate::keys::Identity;
 use crate::protocol::ALPN;
 
 /// Both QUIC cipher suites of 128-bit strength and up that are worth having, the faster one first: the client's order

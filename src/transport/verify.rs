@@ -12,9 +12,9 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, SignatureScheme};
 
-use super::authority::{Authority, Uncertified};
-use super::fingerprint::Fingerprint;
 use super::tls;
+use crate::keys::Fingerprint;
+use crate::keys::{Authority, Uncertified};
 
 /// The half of a verifier that is the same for everyone: TLS 1.3 only, and the signature must be the key's own.
 macro_rules! check_the_signature {

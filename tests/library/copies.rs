@@ -8,8 +8,9 @@ use crate::support::field::{self, Field};
 use crate::support::relay::Relay;
 use crate::support::{content, soon};
 use qft::client::{Client, GetOptions, SendOptions};
+use qft::keys::Ticket;
 use qft::progress::Report;
-use qft::transport::{Rate, Ticket};
+use qft::transport::Rate;
 
 /// One way: far enough for a round trip to be worth something.
 const DELAY: Duration = Duration::from_millis(50);

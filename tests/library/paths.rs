@@ -10,10 +10,11 @@ use crate::support::relay::Relay;
 use crate::support::{content, field, soon, until};
 use qft::client::{Client, GetOptions, Job, SendOptions};
 use qft::congestion::PastPath;
+use qft::keys::{Identity, Ticket};
 use qft::progress::Counters;
 use qft::protocol::path::WirePath;
 use qft::server::{Access, Server};
-use qft::transport::{Identity, PathList, PathMemory, Rate, Ticket};
+use qft::transport::{PathList, PathMemory, Rate};
 use tempfile::TempDir;
 
 /// One way; a handshake may take half as long again and still be that of the path remembered.

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::support::field::{self, Field};
 use crate::support::{peer, soon, until};
 use qft::client::{Client, SendOptions};
-use qft::transport::{self, Ticket};
+use qft::keys::Ticket;
+use qft::transport;
 use tokio::net::UdpSocket;
 use tokio::task::{JoinHandle, JoinSet};
 

@@ -7,9 +7,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use qft::client::{Client, GetOptions, Job, SendOptions};
+use qft::keys::Ticket;
 use qft::progress::{Event, Report};
 use qft::server::{Notice, Once, ServerBuilder};
-use qft::transport::{Rate, Ticket};
+use qft::transport::Rate;
 use tempfile::TempDir;
 
 use crate::support::field::{Field, write};

@@ -3,11 +3,11 @@
 use crate::support::field::{self, Field};
 use crate::support::peer::{end, get, header};
 use crate::support::{content, soon, until};
+use qft::keys::trust::Mode;
 use qft::progress::Phase;
 use qft::protocol::message::{self, Failure, FileId, Message, Pos, Verdict};
 use qft::server::Status;
 use qft::server::status::{Direction, Job};
-use qft::transport::trust::Mode;
 
 const MIB: u64 = 1 << 20;
 

@@ -5,11 +5,11 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use qft::client::{Client, SendOptions};
+use qft::keys::trust::{Clients, Rights};
+use qft::keys::{Identity, Ticket};
 use qft::progress::Report;
 use qft::protocol::close::CloseCode;
 use qft::server::{Access, Notice, Server, ServerBuilder};
-use qft::transport::trust::{Clients, Rights};
-use qft::transport::{Identity, Ticket};
 use tempfile::TempDir;
 
 use super::peer::{Raw, push};

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use qft::client::{Client, GetOptions, Job, SendOptions};
 use qft::error::Error;
+use qft::keys::{Identity, Ticket};
 use qft::progress::{Event, Report};
 use qft::protocol::message::Status;
 use qft::server::{Access, Server};
-use qft::transport::{Identity, Ticket};
 use tempfile::TempDir;
 
 /// Both ends. `src` is for files of the client's, the server serves `served`, `got` is for what is fetched.

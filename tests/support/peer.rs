@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use qft::congestion::ControllerConfig;
 use qft::digest::{self, CHUNK_BYTES, Digest, Hasher, Salt};
+use qft::keys::{Identity, Ticket};
 use qft::protocol::close::CloseCode;
 use qft::protocol::codec::{self, Decoder};
 use qft::protocol::features;
@@ -14,7 +15,7 @@ use qft::protocol::message::{
 use qft::protocol::path::WirePath;
 use qft::protocol::range::{RangeHeader, Turn};
 use qft::server::Server;
-use qft::transport::{self, Identity, Listener, Ticket, Tuning};
+use qft::transport::{self, Listener, Tuning};
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
 
 use super::field::identity;

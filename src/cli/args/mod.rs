@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::{Parser, Subcommand};
 
-use crate::transport::trust::parse_expiry;
+use crate::keys::trust::parse_expiry;
 
 pub(crate) use self::cert::{CertArgs, CertCommand};
 pub(crate) use self::limit::Limit;

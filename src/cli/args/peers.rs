@@ -8,8 +8,8 @@ use clap::{Args, Subcommand, ValueHint};
 
 use super::super::tilde::TildePath;
 use super::{parse_end, parse_time};
+use crate::keys::trust::{Mode, Rights, parse_root};
 use crate::protocol::path::WirePath;
-use crate::transport::trust::{Mode, Rights, parse_root};
 
 /// `qft peers`.
 #[derive(Debug, Args)]
@@ -215,7 +215,7 @@ fn parse_valid(text: &str) -> Result<Duration, String> {
 }
 
 fn parse_name(text: &str) -> Result<String, String> {
-    crate::transport::trust::check_client_name(text).map(|()| text.to_owned())
+    crate::keys::trust::check_client_name(text).map(|()| text.to_owned())
 }
 
 #[cfg(test)]

@@ -15,9 +15,9 @@ use super::args::{CertArgs, CertCommand};
 use super::exit::{Complaint, Exit};
 use super::ui::json::Json;
 use super::whole::{Existing, write_whole};
+use crate::keys::certificate::{self, IssueError, Issued, Request, Role};
 use crate::protocol::path::escape;
 use crate::session::local::host_name;
-use crate::transport::certificate::{self, IssueError, Issued, Request, Role};
 
 /// The authority's name in its directory.
 const CA: &str = "ca";

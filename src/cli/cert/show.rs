@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::super::exit::Exit;
 use super::super::ui::json::Json;
 use super::super::ui::text::shown;
-use crate::transport::certificate::{Description, Ending, describe_file};
+use crate::keys::certificate::{Description, Ending, describe_file};
 
 /// Runs the command.
 pub(super) fn run(file: &Path, json: bool) -> anyhow::Result<Exit> {

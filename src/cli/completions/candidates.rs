@@ -10,8 +10,8 @@ use super::super::ssh::config_hosts;
 use super::super::topics;
 use super::due::{Due, Kind, Typed, is_repeated, tail};
 use super::listing::names_in;
-use crate::transport;
-use crate::transport::trust::{Clients, Remotes};
+use crate::keys;
+use crate::keys::trust::{Clients, Remotes};
 
 /// One word that can stand at the cursor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -210,7 +210,7 @@ impl Gather<'_> {
 
     fn remotes(&mut self, colon: &str) {
         // Opening a home makes one where there is none.
-        let home = transport::home().ok().filter(|home| home.is_dir());
+        let home = keys::home().ok().filter(|home| home.is_dir());
         let list = home.and_then(|home| Remotes::open(&home).ok()?.list().ok());
         for known in list.unwrap_or_default() {
             self.add(format!("{}{colon}", known.name), known.ticket.address());
@@ -223,7 +223,7 @@ impl Gather<'_> {
     }
 
     fn peers(&mut self) {
-        let home = transport::home().ok().filter(|home| home.is_dir());
+        let home = keys::home().ok().filter(|home| home.is_dir());
         let list = home.and_then(|home| Clients::open(&home).ok()?.list().ok());
         for client in list.into_iter().flat_map(|list| list.clients) {
             self.add(&client.name, client.fingerprint.short());

@@ -23,8 +23,8 @@ use super::super::remote::Spec;
 use super::super::send::REMOTE_VARIABLE;
 use super::super::ssh::without_questions;
 use super::due::Typed;
+use crate::keys::{self, Ticket};
 use crate::protocol::message::{Entry, Kind};
-use crate::transport::{self, Ticket};
 
 /// Longest wait for a server: some round trips of a satellite, and what a person takes for no answer.
 const SERVER_WAIT: Duration = Duration::from_secs(2);
@@ -102,7 +102,7 @@ fn may_be_asked(spec: Option<&Spec>, is_far: bool) -> bool {
         Some(Spec::Url { ticket, .. }) => ticket.0.parse().is_ok_and(|ticket: Ticket| ticket.invite.is_none()),
         Some(Spec::Local { .. }) => false,
         _ if is_far => true,
-        _ => transport::home().is_ok_and(|home| home.is_dir()),
+        _ => keys::home().is_ok_and(|home| home.is_dir()),
     }
 }
 
@@ -127,7 +127,7 @@ fn name(entry: &Entry) -> Name {
 
 /// Where the answer to this line is kept; `None`: nowhere.
 fn kept_at(line: &[OsString]) -> Option<PathBuf> {
-    let home = transport::home().ok();
+    let home = keys::home().ok();
     let mut key = Sha256::new();
     let around = [home.clone().map(PathBuf::into_os_string), std::env::var_os(REMOTE_VARIABLE)];
     // What a relative name of a file means depends on where this runs.

@@ -21,7 +21,7 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use self::file::Entry;
 use self::layer::Layer;
 use super::args::Cli;
-use crate::transport::{self, HomeError, Privacy, read_home_file};
+use crate::keys::{self, HomeError, Privacy, read_home_file};
 
 pub(crate) use self::show::run;
 
@@ -61,7 +61,7 @@ impl Config {
     /// # Errors
     /// As [`Config::read`].
     pub(crate) fn load() -> anyhow::Result<Self> {
-        match transport::home() {
+        match keys::home() {
             Ok(home) => Self::read(&home),
             Err(HomeError::Unknown) => Ok(Self { path: FILE.into(), entries: Vec::new() }),
             Err(error) => Err(error.into()),

@@ -10,10 +10,11 @@ use super::super::exit::Exit;
 use super::super::size;
 use super::super::ui::text::shown;
 use crate::digest::{Engine, engine};
+use crate::keys::Identity;
+use crate::keys::trust::{Clients, Remotes};
 use crate::session::local::host_name;
 use crate::storage::allow_many_open_files;
-use crate::transport::trust::{Clients, Remotes};
-use crate::transport::{Granted, Identity, SOCKET_BUFFER_BYTES, examine_socket};
+use crate::transport::{Granted, SOCKET_BUFFER_BYTES, examine_socket};
 
 /// Fewer open files make commits of many small files slow.
 const OPEN_FILES_ENOUGH: u64 = 4096;

@@ -24,6 +24,7 @@ use super::ui::fold::fold;
 use super::ui::json::Json;
 use super::ui::text::shown;
 use crate::client::{Leg, PathFigures, PathReport};
+use crate::keys;
 use crate::protocol::message::Failure;
 use crate::transport::{self, Granted};
 
@@ -38,7 +39,7 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
         Some(remote) => parse_with_port(Some(remote), &args.trust)?,
     };
     out.start(args);
-    let checks = checks(&transport::home()?);
+    let checks = checks(&keys::home()?);
     out.heading("this machine");
     checks.iter().for_each(|check| out.check(check));
     let exit = checks.iter().find_map(Check::trouble).unwrap_or(Exit::Done);

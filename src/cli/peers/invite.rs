@@ -12,8 +12,9 @@ use super::super::exit::Complaint;
 use super::super::paste::{first_line, other_use};
 use super::Out;
 use super::words::{all, whole};
-use crate::transport::trust::{Clients, Guest, Invites, Mode, Rights};
-use crate::transport::{self, DEFAULT_PORT, Fingerprint, Identity, Serving, Ticket};
+use crate::keys::trust::{Clients, Guest, Invites, Mode, Rights};
+use crate::keys::{DEFAULT_PORT, Fingerprint, Identity, Ticket};
+use crate::transport::{self, Serving};
 
 /// Runs the command.
 pub(super) fn invite(home: &Path, args: &InviteArgs, out: &mut Out) -> anyhow::Result<()> {

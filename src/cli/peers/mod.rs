@@ -18,8 +18,8 @@ use super::table::Table;
 use super::token;
 use super::ui::json::Json;
 use super::ui::text::shown;
-use crate::transport::trust::{Allowed, Client, Clients, Invites, OpenInvite};
-use crate::transport::{self, Fingerprint};
+use crate::keys::trust::{Allowed, Client, Clients, Invites, OpenInvite};
+use crate::keys::{self, Fingerprint};
 
 /// Characters of a fingerprint that stand for all of it: what tables show.
 const SHORT_CHARS_MIN: usize = 8;
@@ -27,7 +27,7 @@ const SHORT_CHARS_MIN: usize = 8;
 /// Runs the command.
 pub(crate) fn run(args: &PeersArgs) -> anyhow::Result<Exit> {
     let mut out = Out { json: args.json().then(Json::stdout) };
-    let home = transport::home;
+    let home = keys::home;
     match &args.action {
         None | Some(PeersAction::List(_)) => list(&home()?, &mut out)?,
         Some(PeersAction::Invite(args)) => invite(&home()?, args, &mut out)?,

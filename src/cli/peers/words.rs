@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::ui::text::shown;
 use crate::calendar;
-use crate::transport::trust::{Client, Mode, OpenInvite, Rights};
+use crate::keys::trust::{Client, Mode, OpenInvite, Rights};
 
 /// Longest comment that a table shows, in columns.
 const COMMENT_COLUMNS: usize = 24;

@@ -10,9 +10,9 @@ use super::super::ask::Stranger;
 use super::super::exit::Complaint;
 use super::super::remote::{Spec, TicketText, local_path};
 use super::super::ssh::Far;
+use crate::keys::trust::Remote;
+use crate::keys::{Contact, DEFAULT_PORT, Fingerprint, Ticket, TicketError, address, parse_host_port};
 use crate::protocol::path::escape;
-use crate::transport::trust::Remote;
-use crate::transport::{Contact, DEFAULT_PORT, Fingerprint, Ticket, TicketError, address, parse_host_port};
 
 /// Where the other side is.
 #[derive(Clone)]

@@ -11,9 +11,9 @@ use super::super::here::{Here, Known, PathKind};
 use super::get::GetPlan;
 use super::send::SendPlan;
 use super::*;
+use crate::keys::trust::Remote;
+use crate::keys::{DEFAULT_PORT, Fingerprint, Ticket, TicketError, address};
 use crate::protocol::message::Target;
-use crate::transport::trust::Remote;
-use crate::transport::{DEFAULT_PORT, Fingerprint, Ticket, TicketError, address};
 
 fn ticket(host: &str, port: u16) -> Ticket {
     Ticket { fingerprint: Fingerprint([7; 32]), invite: None, host: host.to_owned(), port }

@@ -10,9 +10,9 @@ use super::super::plan::{self, Found, LsPlan, Place, Standing};
 use super::super::remote::{Spec, below};
 use super::super::ssh::{Asked, FarEnd};
 use super::Reach;
+use crate::keys::trust::{Remote, Remotes};
+use crate::keys::{self, Authority, Contact, HomeError, Token, Trust};
 use crate::protocol::path::escape;
-use crate::transport::trust::{Remote, Remotes};
-use crate::transport::{self, Authority, Contact, HomeError, Token, Trust};
 
 /// What is run on the far side of ssh, unless the user says where it is.
 const PROGRAM: &str = "qft";
@@ -126,14 +126,14 @@ fn find_server(spec: Option<&Spec>, trust: &TrustArgs, manner: Manner) -> anyhow
         check_pin(contact, label, standing, trust)?;
         contact.token = trust.token_file.as_deref().map(Token::load).transpose()?;
     }
-    let exposed = [&trust.token_file, &trust.key].into_iter().flatten().filter_map(|path| transport::exposure(path));
+    let exposed = [&trust.token_file, &trust.key].into_iter().flatten().filter_map(|path| keys::exposure(path));
     let notes: Vec<String> = note.into_iter().chain(exposed).collect();
     Ok((place, (!notes.is_empty()).then(|| notes.join("\n"))))
 }
 
 /// The servers that are known here. In a home that cannot even be made there are none.
 fn known_remotes() -> Result<Vec<Remote>, HomeError> {
-    match Remotes::open(&transport::home()?) {
+    match Remotes::open(&keys::home()?) {
         Err(HomeError::Unmade { .. }) => Ok(Vec::new()),
         remotes => remotes?.list(),
     }

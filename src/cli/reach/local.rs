@@ -10,10 +10,10 @@ use tokio::task::JoinHandle;
 
 use super::super::spool::PrivateDir;
 use super::Reach;
+use crate::keys::{Identity, Ticket};
 use crate::protocol::path::escape;
 use crate::server::{Access, Server, ServerHandle};
 use crate::storage::Root;
-use crate::transport::{Identity, Ticket};
 
 /// How long the server in this process may take to end when its only client is done.
 const LOCAL_DRAIN: Duration = Duration::from_secs(2);

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::super::ui::text::shown;
 use super::output::Output;
-use crate::transport::certificate::{Description, Ending, describe_file};
+use crate::keys::certificate::{Description, Ending, describe_file};
 
 /// Time between two warnings: a log is read now and then.
 pub(super) const DAILY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -49,7 +49,7 @@ impl Expiry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::certificate::new_authority;
+    use crate::keys::certificate::new_authority;
 
     #[test]
     fn the_warning_comes_a_week_ahead_and_stays() {

@@ -35,11 +35,12 @@ use super::signals::{HangUps, block_on};
 use super::tilde;
 use crate::digest::engine;
 use crate::error::Error;
+use crate::keys::trust::Clients;
+use crate::keys::{self, DEFAULT_PORT, Identity};
 use crate::protocol::path::escape;
 use crate::server::{Access, Mode, Once, Server};
 use crate::storage::{plain, sync_names_above};
-use crate::transport::trust::Clients;
-use crate::transport::{self, DEFAULT_PORT, Identity, PathMemory, Presence, Serving, TransportError};
+use crate::transport::{PathMemory, Presence, Serving, TransportError};
 use anyhow::anyhow;
 
 /// Runs the command.
@@ -54,7 +55,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     }
     let listen = listen(args.listen.as_deref(), args.no_auth)?;
     let advertised = args.advertise.as_deref().map(parse_advertised).transpose()?;
-    let home = transport::home()?;
+    let home = keys::home()?;
     refuse_to_serve_secrets(args, &root, &home)?;
     let mut passes = Passes::load(args)?;
     let (identity, unkept) = identity(args, &home)?;
@@ -65,7 +66,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     engine().complaint().iter().for_each(|complaint| out.say(&format!("note: {complaint}")));
     unconfined.iter().filter(|_| args.verbose > 0).for_each(|note| out.say(note));
     unkept.iter().for_each(|note| out.warn(note));
-    passes.notes().chain(args.key.as_deref().and_then(transport::exposure)).for_each(|note| out.warn(&note));
+    passes.notes().chain(args.key.as_deref().and_then(keys::exposure)).for_each(|note| out.warn(&note));
     // Starting waits for the server's threads, so it is done outside of any runtime.
     let server = start(args, &root, &listen, identity, &passes, &home)?;
     let sign = |server: &Server| presence(args, server, &root, &home, advertised.clone());
@@ -106,7 +107,7 @@ fn root(dir: &Path, is_superuser: bool) -> anyhow::Result<PathBuf> {
 fn sandbox(args: &ServeArgs, root: &Path, home: &Path) -> Sandbox {
     let sandbox = if args.read_only { Sandbox::new().reads(root) } else { Sandbox::new().changes(root) };
     // Made now: a rule for what is not there would hold for nothing. Without a home a server with a token works, too.
-    drop(transport::prepare_home(home));
+    drop(keys::prepare_home(home));
     let named = [&args.token_file, &args.client_ca, &args.cert, &args.key].into_iter().flatten();
     let sandbox = named.fold(sandbox.uses_home(home), |all, file| all.reads_file(file));
     args.ticket_file.iter().fold(sandbox, |all, file| all.replaces_file(file))

@@ -18,8 +18,8 @@ use super::super::ui::json::{self as events, Json};
 use super::limit::{Kind, LeftOut, Limits, Source};
 use super::notice::{limited, notice_json, notice_text, who};
 use super::stamp::{Priority, Stamp};
+use crate::keys::Ticket;
 use crate::server::{Notice, Peer};
-use crate::transport::Ticket;
 
 /// Columns that a QR code may take where nobody knows the width.
 const QR_COLUMNS: usize = 80;

@@ -8,9 +8,9 @@ use anyhow::Context as _;
 use super::super::args::ServeArgs;
 use super::super::paste::first_line;
 use super::super::ui::message;
+use crate::keys::{self, Authority, HomeError, Identity, Ticket, Token};
 use crate::protocol::path::escape;
 use crate::server::{Mode, Server};
-use crate::transport::{self, Authority, HomeError, Identity, Ticket, Token};
 
 /// The passes of a server, read from the files that its flags name.
 pub(super) struct Passes {
@@ -65,7 +65,7 @@ impl Passes {
 
     /// What is odd about their files.
     pub(super) fn notes(&self) -> impl Iterator<Item = String> {
-        self.token.iter().filter_map(|(_, path)| transport::exposure(path))
+        self.token.iter().filter_map(|(_, path)| keys::exposure(path))
     }
 
     /// What to say about them. `host` and `port` are where clients find the server.

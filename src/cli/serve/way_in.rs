@@ -13,9 +13,9 @@ use super::super::paste::{first_line, other_use};
 use super::super::whole::{Existing, write_whole};
 use super::output::Output;
 use super::{mode, workers};
+use crate::keys::Ticket;
 use crate::protocol::path::escape;
 use crate::server::{Mode, Server};
-use crate::transport::Ticket;
 
 /// How long an invite is good for; the server decides, this is what is said about it.
 pub(super) const INVITE_MINUTES: u32 = 15;

@@ -28,9 +28,10 @@ use super::ports::Ports;
 use super::start_thread;
 use super::stay::Stay;
 use crate::error::Error;
+use crate::keys::Identity;
 use crate::server::{Access, Notice, Once, Server};
 use crate::storage::sync_names_above;
-use crate::transport::{Identity, TransportError};
+use crate::transport::TransportError;
 
 /// What sshd says about the connection: `CLIENT-ADDRESS PORT SERVER-ADDRESS PORT`.
 const CONNECTION_VARIABLE: &str = "SSH_CONNECTION";

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::exit::Exit;
 use super::ports::Ports;
-use crate::transport::{Fingerprint, Rate};
+use crate::keys::Fingerprint;
+use crate::transport::Rate;
 
 /// How every line of any version begins.
 const FAMILY: &str = "QFT";

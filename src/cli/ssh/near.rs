@@ -22,7 +22,8 @@ use super::speech::Speech;
 use super::start_thread;
 use super::stay::FIRST_CLIENT_WAIT;
 use crate::error::Error;
-use crate::transport::{Fingerprint, Identity, Rate, Ticket, TransportError};
+use crate::keys::{Fingerprint, Identity, Ticket};
+use crate::transport::{Rate, TransportError};
 
 /// Time between two signs of life on the ssh connection, which is otherwise silent: less than any router takes to forget
 /// a silent TCP connection, and than the far end takes to give up a client that has not come yet.

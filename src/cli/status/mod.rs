@@ -13,6 +13,7 @@ use super::exit::{Complaint, Exit};
 use super::signals::{HangUps, block_on};
 use super::ui::json::Json;
 use super::ui::text::shown;
+use crate::keys;
 use crate::server::Status;
 use crate::transport::{self, AskError, Serving};
 
@@ -27,7 +28,7 @@ struct Found {
 
 /// Runs the command.
 pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
-    let home = transport::home()?;
+    let home = keys::home()?;
     let running = transport::running(&home)?;
     if running.is_empty() {
         let home = home.display().to_string();

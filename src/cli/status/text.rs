@@ -8,10 +8,11 @@ use super::super::size;
 use super::super::ui::rate::eta;
 use super::super::ui::text::{fit, shown};
 use super::Found;
+use crate::keys::Fingerprint;
 use crate::progress::Phase;
 use crate::server::Status;
 use crate::server::status::{Connection, Direction, File, Job, Rules};
-use crate::transport::{Fingerprint, Serving};
+use crate::transport::Serving;
 
 /// Columns of the longest label and the space behind it.
 const LABEL_COLUMNS: usize = "receiving  ".len();

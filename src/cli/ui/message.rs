@@ -8,7 +8,7 @@ use super::fold::{fold, stderr_columns};
 use super::json::Json;
 use super::mode::has_colours;
 use super::text::shown;
-use crate::transport::{self, Fingerprint, Identity};
+use crate::keys::{self, Fingerprint, Identity};
 
 /// An error in one line; only what has a key in it takes more.
 pub(crate) fn message(error: &anyhow::Error) -> String {
@@ -41,7 +41,7 @@ fn without_numbers(text: &str) -> String {
 
 /// This machine's key, for whoever may let it in.
 fn own_fingerprint() -> Option<Fingerprint> {
-    let identity = Identity::load_or_create(&transport::home().ok()?).ok()?;
+    let identity = Identity::load_or_create(&keys::home().ok()?).ok()?;
     Some(identity.fingerprint())
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
-use crate::transport::Fingerprint;
+use crate::keys::Fingerprint;
 
 /// A connection may hold this many times what is left after it.
 pub(super) const CONNECTION_TIMES: usize = 3;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::purse::{CONNECTION_TIMES, KEY_TIMES};
 use super::*;
-use crate::transport::Identity;
+use crate::keys::Identity;
 
 fn key() -> Fingerprint {
     Identity::ephemeral().expect("a key").fingerprint()

@@ -46,8 +46,8 @@ impl Gaps {
 mod tests {
     use super::*;
     use crate::digest::CHUNK_BYTES;
+    use crate::keys::Identity;
     use crate::session::budget::Budget;
-    use crate::transport::Identity;
 
     const CHUNK: usize = CHUNK_BYTES as usize;
 

@@ -90,8 +90,8 @@ impl Receiver {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::Identity;
     use crate::session::budget::Budget;
-    use crate::transport::Identity;
 
     const DIRS: usize = 10_000;
 

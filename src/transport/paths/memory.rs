@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::list::PathList;
-use crate::transport::home::{self, HomeError, Privacy};
+use crate::keys::home::{self, HomeError, Privacy};
 
 /// One file of one home directory. Cheap to clone; every call reads the file anew, and several processes may use it.
 #[derive(Debug, Clone)]

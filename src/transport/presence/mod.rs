@@ -25,9 +25,9 @@ use tracing::warn;
 
 use self::answering::{Answer, Answering};
 pub use self::asking::{AskError, ask};
-use super::fingerprint::Fingerprint;
-use super::home::{self, HomeError};
-use super::trust::Mode;
+use crate::keys::Fingerprint;
+use crate::keys::home::{self, HomeError};
+use crate::keys::trust::Mode;
 
 /// How the files' names begin.
 const PREFIX: &str = "serving-";

@@ -6,9 +6,9 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use qft::keys::trust::{Clients, Guest, INVITE_LIFETIME, Invites, Remotes, Rights};
+use qft::keys::{Fingerprint, Ticket, parse_host_port};
 use qft::testing;
-use qft::transport::trust::{Clients, Guest, INVITE_LIFETIME, Invites, Remotes, Rights};
-use qft::transport::{Fingerprint, Ticket, parse_host_port};
 use tempfile::TempDir;
 
 use super::wire::is_unsafe;

@@ -3,7 +3,7 @@
 use std::os::unix::fs::lchown;
 use std::path::Path;
 
-use qft::transport::trust::{Clients, Rights};
+use qft::keys::trust::{Clients, Rights};
 
 use super::server::{Victim, is_settled};
 use super::*;

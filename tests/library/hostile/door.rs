@@ -71,7 +71,7 @@ async fn guesses_end_no_invite_and_shut_out_nobody_behind_the_same_address() {
     bearer.leave().await;
     field.honest_client_is_served().await;
     let home = field.path("../home");
-    let open = transport::trust::Invites::open(&home).unwrap().list(std::time::SystemTime::now()).unwrap();
+    let open = qft::keys::trust::Invites::open(&home).unwrap().list(std::time::SystemTime::now()).unwrap();
     assert_eq!(open.len(), 1, "the other invite is still open");
     let mut other = Raw::connect(&field.server, &field.hostile).await;
     other.say(&bring(kept)).await;

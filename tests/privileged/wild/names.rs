@@ -6,8 +6,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use qft::keys::{Identity, Ticket};
 use qft::server::{Access, Server};
-use qft::transport::{Identity, Ticket};
 use rustix::process::Signal;
 
 use super::{BEHIND, DISK, failing, has_strace, with_disk};

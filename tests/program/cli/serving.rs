@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use qft::congestion::ControllerConfig;
+use qft::keys::{Identity, Ticket};
 use qft::protocol::codec;
 use qft::protocol::message::{Hello, Message};
-use qft::transport::{self, Identity, Ticket, Tuning};
+use qft::transport::{self, Tuning};
 use rustix::process::Signal;
 
 use super::paired;

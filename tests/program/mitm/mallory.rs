@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use qft::keys::{Fingerprint, Identity};
 use qft::protocol::ALPN;
-use qft::transport::{self, Fingerprint, Identity};
+use qft::transport;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Connection, Incoming, RecvStream, SendStream};
 use rustls::crypto::ring::default_provider;

@@ -2,7 +2,7 @@ use super::super::super::ui::tests::Shared;
 use std::time::Duration;
 
 use super::*;
-use crate::transport::Fingerprint;
+use crate::keys::Fingerprint;
 
 fn output(quiet: bool, verbose: bool, with_json: bool) -> (Output, Shared, Shared) {
     let (lines, json) = (Shared::default(), Shared::default());

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::address::{AddressError, address, parse_host_port};
 use super::base32::{self, Base32Error};
 use super::fingerprint::Fingerprint;
-use super::tls;
+use crate::transport::tls;
 
 /// How every ticket starts, in any case.
 const SCHEME: &str = "qft://";

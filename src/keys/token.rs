@@ -13,11 +13,11 @@ use ring::hmac;
 
 use super::base32;
 use super::credential::{self, CredentialError};
-use super::error::TransportError;
 use super::home::Privacy;
-use super::peer::keying_material;
-use super::tls;
 use crate::protocol::TOKEN_LABEL;
+use crate::transport::error::TransportError;
+use crate::transport::peer::keying_material;
+use crate::transport::tls;
 
 /// Bytes of a proof.
 pub const PROOF_BYTES: usize = 32;

@@ -2,8 +2,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use super::*;
-use crate::transport::fingerprint::Fingerprint;
-use crate::transport::ticket::Invite;
+use crate::keys::Fingerprint;
+use crate::keys::Invite;
 
 fn ticket(key: u8, host: &str, port: u16) -> Ticket {
     Ticket { fingerprint: Fingerprint([key; 32]), invite: Some(Invite([3; 16])), host: host.into(), port }

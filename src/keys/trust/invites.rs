@@ -11,9 +11,9 @@ use sha2::{Digest, Sha256};
 
 use super::entry::Guest;
 use crate::calendar;
-use crate::transport::base32;
-use crate::transport::home::{self, HomeError, Privacy};
-use crate::transport::ticket::Invite;
+use crate::keys::Invite;
+use crate::keys::base32;
+use crate::keys::home::{self, HomeError, Privacy};
 
 /// The book's name in the home directory.
 const FILE: &str = "invites";

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
-use crate::transport::home::HomeError;
+use crate::keys::home::HomeError;
 
 /// Tells one state of the lists from another; `None` for a list that there is not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

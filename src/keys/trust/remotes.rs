@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use super::{check_name, content, free_name, short_name, with_line};
 use crate::calendar::day;
-use crate::transport::home::{self, HomeError, Privacy};
-use crate::transport::ticket::Ticket;
+use crate::keys::Ticket;
+use crate::keys::home::{self, HomeError, Privacy};
 
 /// The list's name in the home directory.
 const FILE: &str = "remotes";

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::credential::{self, CredentialError};
 use super::fingerprint::Fingerprint;
 use super::home::{self, HomeError, Privacy};
-use super::tls;
+use crate::transport::tls;
 
 /// The private key, as PKCS#8 PEM, in the home directory.
 const KEY_FILE: &str = "identity.key";

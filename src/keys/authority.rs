@@ -18,8 +18,8 @@ use rustls::{CertificateError, Error, RootCertStore};
 use super::certificate::Description;
 use super::credential::{self, CredentialError};
 use super::home::Privacy;
-use super::peer::certificates;
-use super::tls;
+use crate::transport::peer::certificates;
+use crate::transport::tls;
 
 /// What is looked for in an authority's file.
 const WHAT: &str = "CA certificate";

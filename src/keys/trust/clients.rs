@@ -12,9 +12,9 @@ use super::rights::Rights;
 use super::stamp::{Stamp, Stamps};
 use super::with_line;
 use crate::calendar;
+use crate::keys::Fingerprint;
+use crate::keys::home::{self, HomeError, HomeLock, Privacy};
 use crate::protocol::path::escape;
-use crate::transport::fingerprint::Fingerprint;
-use crate::transport::home::{self, HomeError, HomeLock, Privacy};
 
 /// The list's name in the home directory.
 const FILE: &str = "authorized_clients";

@@ -2,7 +2,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use super::*;
-use crate::transport::trust::Rights;
+use crate::keys::trust::Rights;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -10,8 +10,8 @@ use std::time::SystemTime;
 use super::content;
 use super::with_line;
 use crate::calendar;
-use crate::transport::fingerprint::Fingerprint;
-use crate::transport::home::{self, HomeError, HomeLock, Privacy};
+use crate::keys::Fingerprint;
+use crate::keys::home::{self, HomeError, HomeLock, Privacy};
 
 /// The list's name in the home directory.
 pub(super) const FILE: &str = "revoked_clients";
