@@ -11,13 +11,13 @@ use tokio::time::timeout;
 
 use super::close::close;
 use super::error::TransportError;
-use super::heard::Heard;
 use super::peer::peer_fingerprint;
 use super::race::{Call, race};
 use super::resolve::resolve_all;
-use super::socket::{self, Granted};
 use super::tls;
 use super::tuning::{Tuning, endpoint_config, mtu_bound, packet_max, transport_config};
+use super::udp::Heard;
+use super::udp::{Granted, socket};
 use super::verify::Rule;
 use crate::keys::Fingerprint;
 use crate::keys::Uncertified;

@@ -13,13 +13,13 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 
 use super::error::{TransportError, canonical};
-use super::socket::{self, Granted};
-use super::throttle::Known;
 use super::tls;
 use super::tuning::{
     INCOMING_BYTES_MAX, INCOMING_BYTES_TOTAL_MAX, INCOMING_MAX, RECEIVE_WINDOW_IN_A_CROWD, Tuning, endpoint_config,
     packet_max, transport_config,
 };
+use super::udp::Known;
+use super::udp::{Granted, socket};
 use crate::keys::Identity;
 use crate::protocol::close::CloseCode;
 

@@ -8,35 +8,23 @@
 //! ([`keys::trust`](crate::keys::trust)): a refusal inside the handshake would reach the client as a bare TLS alert,
 //! after it believed itself connected.
 
-mod changes;
 mod close;
-mod copies;
 mod dial;
 mod endpoint;
 pub(crate) mod error;
-mod heard;
-mod layer;
 mod outage_rtt;
 mod paths;
 pub(crate) mod peer;
 mod presence;
 mod race;
 mod resolve;
-mod route;
-mod shortage;
-mod socket;
-mod split;
-mod throttle;
 pub(crate) mod tls;
 pub mod tuning;
 mod udp;
 mod verify;
 
-pub(crate) use changes::RouteChanges;
 pub(crate) use close::admit_probe;
 pub use close::close;
-pub use copies::Copies;
-pub(crate) use copies::hurry;
 pub use dial::{Dialled, connect, dial, recognise};
 pub use endpoint::{Listener, accept, listen};
 pub(crate) use error::canonical;
@@ -47,12 +35,11 @@ pub use peer::{closed_by, peer_fingerprint, session_salt};
 pub use presence::{AskError, Presence, Serving, ask, running};
 pub use race::HEAD_START;
 pub use resolve::{RESOLVE_WAIT, is_no_such_name, resolve};
-pub(crate) use route::find_route;
-pub use socket::{Granted, SOCKET_BUFFER_BYTES, SocketReport, examine_socket};
-pub(crate) use throttle::Known;
-pub use throttle::{Rate, Throttle};
 pub(crate) use tuning::{RECEIVE_WINDOW_BEFORE_HELLO, allow_streams};
 pub use tuning::{Tuning, open_up, receive_window};
+
+pub use udp::{Copies, Granted, Rate, SOCKET_BUFFER_BYTES, SocketReport, Throttle, examine_socket};
+pub(crate) use udp::{Known, RouteChanges, find_route, hurry};
 
 #[cfg(test)]
 mod tests;

@@ -11,10 +11,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::dial::{Dialled, handshake, open_endpoint};
 use super::error::{Fault, TransportError};
-use super::heard::Heard;
 use super::resolve::resolve_all;
 use super::tls;
 use super::tuning::Tuning;
+use super::udp::Heard;
 use super::verify::{Refused, Rule, ServerCheck};
 use crate::keys::Contact;
 use crate::keys::Identity;

@@ -10,11 +10,11 @@ use quinn::{
     AckFrequencyConfig, Connection, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, Side, TransportConfig, VarInt,
 };
 
-use super::Copies;
 use super::close::Opening;
-use super::route;
-use super::socket::Granted;
-use super::throttle::Throttle;
+use super::udp::Copies;
+use super::udp::Granted;
+use super::udp::Throttle;
+use super::udp::route;
 use crate::protocol::range::RANGE_HEADER_BYTES;
 use crate::protocol::{AHEAD_BYTES_MAX, AHEAD_FILES_MAX, HEADERS_AHEAD_MAX};
 

@@ -65,7 +65,7 @@ async fn a_client_without_a_certificate_is_refused() {
     let server_id = identity();
     let listener = listen_as(&server_id);
     let addr = listener.local_addr();
-    let (endpoint, _) = open_endpoint(addr, &tuning(), &heard::Heard::new()).unwrap();
+    let (endpoint, _) = open_endpoint(addr, &tuning(), &udp::Heard::new()).unwrap();
     let tls = tls::client(None, ServerCheck::new(Rule::Key(server_id.fingerprint())));
     let tuning = tuning();
     let (server, client) =

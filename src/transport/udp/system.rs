@@ -33,8 +33,8 @@ use tokio::io::Interest;
 use tokio::time::{Instant, Sleep, sleep};
 use tracing::debug;
 
-use super::error::canonical;
 use super::shortage::{LOOK, Shortage};
+use crate::transport::canonical;
 
 /// Time between two fetches: tokio's shortest, which makes one to two of it.
 const PAUSE: Duration = Duration::from_millis(1);

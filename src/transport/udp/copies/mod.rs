@@ -9,7 +9,7 @@
 //! It is done to whole UDP packets, below QUIC: QUIC ignores a packet that comes twice (RFC 9000, section 12.3), so the
 //! peer need not know of it, and messages gain like content. Copies count for nothing above: no window, no figure of sent
 //! or lost packets has them. They leave only while packets and copies together take less than half of what the path
-//! carries, and never on a path that loses nothing or is [near](super::tuning::NEAR).
+//! carries, and never on a path that loses nothing or is [near](crate::transport::tuning::NEAR).
 //!
 //! A copy follows some milliseconds behind, so that one burst of losses does not take both.
 
@@ -69,7 +69,7 @@ impl Copies {
     }
 
     /// Puts an eye on the connections to `peer` that will be made with these controllers.
-    pub(super) fn watch(
+    pub(in crate::transport) fn watch(
         &self,
         peer: SocketAddr,
         inner: Arc<dyn ControllerFactory + Send + Sync>,

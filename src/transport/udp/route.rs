@@ -13,7 +13,7 @@ const HEADERS_V6: u32 = 40 + 8;
 /// something narrower. `None` when it has no route, no such address family, or no socket left.
 ///
 /// Nothing is sent: connecting a UDP socket only looks the route up.
-pub(super) fn payload_max(peer: SocketAddr) -> Option<u16> {
+pub(in crate::transport) fn payload_max(peer: SocketAddr) -> Option<u16> {
     // A server's socket takes both families and shows IPv4 peers as ::ffff:192.0.2.1.
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let payload = match peer {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use quinn::AsyncUdpSocket;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use super::system::Udp;
 use super::throttle::Throttle;
-use super::udp::Udp;
 use super::{Copies, split};
 
 /// Bytes asked for in each direction: 64 ms of 1 Gbit/s, which no scheduling pause outlasts.

@@ -28,12 +28,12 @@ impl Heard {
     }
 
     /// Puts this between a socket and its user.
-    pub(super) fn wrap(&self, inner: Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket> {
+    pub(in crate::transport) fn wrap(&self, inner: Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket> {
         layered(Hearing { inner, heard: self.clone() })
     }
 
     /// When the last packet arrived.
-    pub(super) fn last(&self) -> Option<Instant> {
+    pub(in crate::transport) fn last(&self) -> Option<Instant> {
         let last = self.0.last.load(Ordering::Relaxed);
         (last > 0).then(|| self.0.began + Duration::from_micros(last))
     }

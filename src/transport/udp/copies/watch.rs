@@ -10,10 +10,10 @@ use quinn::congestion::{Controller, ControllerFactory};
 use quinn_proto::RttEstimator;
 use quinn_proto::congestion::ControllerMetrics;
 
-use super::super::close;
-use super::super::tuning::NEAR;
 use super::Copies;
 use super::spare::Spare;
+use crate::transport::close;
+use crate::transport::tuning::NEAR;
 
 /// How long what is said last takes to leave: from a message to its packet, the disk's word on directories included.
 const URGENT_TIME: Duration = Duration::from_millis(50);

@@ -11,7 +11,7 @@ use quinn::{AsyncUdpSocket, UdpPoller};
 
 use super::Throttle;
 use super::line::Place;
-use crate::transport::layer::Layer;
+use crate::transport::udp::layer::Layer;
 
 /// A socket behind a limit.
 pub(super) struct Throttled {

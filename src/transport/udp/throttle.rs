@@ -24,8 +24,8 @@ use quinn::AsyncUdpSocket;
 
 use self::line::{Line, Pool};
 use self::socket::Throttled;
-use super::error::canonical;
 use super::layer::layered;
+use crate::transport::canonical;
 
 /// What is let through, of the limit: clocks and counters on the way must not find more than was asked for.
 const SHARE: f64 = 0.99;
@@ -152,7 +152,7 @@ impl Throttle {
     }
 
     /// Packets of `bytes` that one call may take, at least one.
-    pub(super) fn packets_in_call_of(&self, bytes: u16) -> u32 {
+    pub(in crate::transport) fn packets_in_call_of(&self, bytes: u16) -> u32 {
         ((self.0.rate.per_second() * CALL.as_secs_f64() / f64::from(bytes)) as u32).max(1)
     }
 }

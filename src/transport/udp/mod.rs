@@ -1,0 +1,32 @@
+//! The socket under QUIC, in layers: each changes one thing about the one below and passes on the rest.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `socket` | opens a socket with buffers for the link and puts the layers on it |
+//! | `system` | the lowest layer: the system's socket, read by the clock where processor time is short (`shortage`) |
+//! | `split` | large packets in calls that the kernel takes |
+//! | [`throttle`](Throttle) | a limit on bytes per second |
+//! | [`copies`](Copies) | packets that leave several times |
+//! | `heard` | notes when a packet arrived |
+//! | `layer` | what all layers have in common |
+//! | `route`, `changes` | what the system knows of the way to a peer, and when that changes |
+
+mod changes;
+mod copies;
+mod heard;
+mod layer;
+pub(super) mod route;
+mod shortage;
+pub(super) mod socket;
+mod split;
+mod system;
+mod throttle;
+
+pub(crate) use changes::RouteChanges;
+pub use copies::Copies;
+pub(crate) use copies::hurry;
+pub(super) use heard::Heard;
+pub(crate) use route::find_route;
+pub use socket::{Granted, SOCKET_BUFFER_BYTES, SocketReport, examine_socket};
+pub(crate) use throttle::Known;
+pub use throttle::{Rate, Throttle};
