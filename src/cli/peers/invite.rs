@@ -14,12 +14,12 @@ use super::Out;
 use super::words::{all, whole};
 use crate::keys::trust::{Clients, Guest, Invites, Mode, Rights};
 use crate::keys::{DEFAULT_PORT, Fingerprint, Identity, Ticket};
-use crate::transport::{self, Serving};
+use crate::server::{self, Serving};
 
 /// Runs the command.
 pub(super) fn invite(home: &Path, args: &InviteArgs, out: &mut Out) -> anyhow::Result<()> {
     let advertised = args.advertise.as_deref().map(parse_advertised).transpose()?;
-    let running = transport::running(home)?;
+    let running = server::running(home)?;
     let guest = Guest { name: args.name.clone(), rights: args.rights.change(&Rights::default()) };
     let places = places(home, &running, advertised, guest.rights.mode)?;
     if let Some(name) = &args.name {

@@ -39,8 +39,9 @@ use crate::keys::trust::Clients;
 use crate::keys::{self, DEFAULT_PORT, Identity};
 use crate::protocol::path::escape;
 use crate::server::{Access, Mode, Once, Server};
+use crate::server::{Presence, Serving};
 use crate::storage::{plain, sync_names_above};
-use crate::transport::{PathMemory, Presence, Serving, TransportError};
+use crate::transport::{PathMemory, TransportError};
 use anyhow::anyhow;
 
 /// Runs the command.

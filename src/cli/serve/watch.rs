@@ -17,8 +17,8 @@ use super::hang_up::{Asked, HangUp};
 use super::limit::REPORT;
 use super::output::Output;
 use super::passes::{Passes, identity};
+use crate::server::Presence;
 use crate::server::Server;
-use crate::transport::Presence;
 
 /// How long a server that is stopped at once takes to tell its clients.
 const PARTING_WAIT: Duration = Duration::from_millis(1500);

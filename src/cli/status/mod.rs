@@ -15,7 +15,7 @@ use super::ui::json::Json;
 use super::ui::text::shown;
 use crate::keys;
 use crate::server::Status;
-use crate::transport::{self, AskError, Serving};
+use crate::server::{self, AskError, Serving};
 
 /// Columns of a terminal that does not tell.
 const COLUMNS: usize = 80;
@@ -29,7 +29,7 @@ struct Found {
 /// Runs the command.
 pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
     let home = keys::home()?;
-    let running = transport::running(&home)?;
+    let running = server::running(&home)?;
     if running.is_empty() {
         let home = home.display().to_string();
         return Err(anyhow!("no server runs here (home {}); to start one: qft serve DIR", shown(&home)));
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
 async fn ask_all(home: &Path, running: Vec<Serving>) -> Vec<Found> {
     let mut found = Vec::new();
     for serving in running {
-        let answer = transport::ask(home, &serving).await;
+        let answer = server::ask(home, &serving).await;
         found.push(Found { serving, answer: understood(answer) });
     }
     found

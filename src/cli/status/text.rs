@@ -10,9 +10,9 @@ use super::super::ui::text::{fit, shown};
 use super::Found;
 use crate::keys::Fingerprint;
 use crate::progress::Phase;
+use crate::server::Serving;
 use crate::server::Status;
 use crate::server::status::{Connection, Direction, File, Job, Rules};
-use crate::transport::Serving;
 
 /// Columns of the longest label and the space behind it.
 const LABEL_COLUMNS: usize = "receiving  ".len();
