@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::commit::Sync;
 use super::file_system::FileSystem;
 use super::meta::{Facts, Meta};
 use super::mode;
@@ -198,8 +199,9 @@ impl Dir {
         rustix::fs::renameat(self, plain_component(old)?, self, plain_component(new)?)
     }
 
-    /// Renames within this directory; fails with `EEXIST` where the new name is taken.
-    pub(crate) fn rename_no_replace(&self, old: &[u8], new: &[u8]) -> Result<(), Errno> {
+    /// Renames within this directory; fails with `EEXIST` where the new name is taken. `sync` says whether that holds over
+    /// a power cut.
+    pub(crate) fn rename_no_replace(&self, old: &[u8], new: &[u8], sync: Sync) -> Result<(), Errno> {
         let (old, new) = (plain_component(old)?, plain_component(new)?);
         match system::rename_no_replace(self, old, self, new) {
             Err(Errno::INVAL | Errno::NOSYS) => {}
@@ -211,20 +213,12 @@ impl Dir {
             Ok(()) => {
                 let _ = self.remove(old);
             }
-            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => return self.rename_over_own(old, new),
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {
+                return self.rename_over_reserved(old, new, sync);
+            }
             Err(error) => return Err(error),
         }
         Ok(())
-    }
-
-    /// The same where there are no hard links either: an empty file takes the name, which fails where it is taken, and
-    /// that one is replaced.
-    fn rename_over_own(&self, old: &[u8], new: &[u8]) -> Result<(), Errno> {
-        drop(self.open_file(new, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)?);
-        // An empty file under a final name must not be what a failure leaves.
-        self.rename(old, new).inspect_err(|_| {
-            let _ = self.remove(new);
-        })
     }
 
     /// Whether two names that differ in a byte are two names here; false where nobody can be sure.

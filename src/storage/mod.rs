@@ -24,6 +24,7 @@ pub mod part;
 pub mod pattern;
 pub mod pool;
 pub mod request;
+mod reserve;
 pub mod root;
 pub mod source;
 mod system;

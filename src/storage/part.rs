@@ -27,6 +27,7 @@ use super::system;
 pub use content::Adoption;
 use lock::{Held, is_locked, lock};
 pub(crate) use name::is_part_name;
+pub(super) use name::mark_name;
 use name::{USER_MARK, owned_part_name, part_name};
 use open::{Opened, length, named, open_file};
 pub use unfinished::{Fate, Looked, Removal, Search, Unfinished};

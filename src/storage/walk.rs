@@ -284,7 +284,12 @@ impl Walk {
             }
             _ => {}
         }
-        if self.reads && meta.kind == Kind::File && meta.size == 0 && !is_empty(root, &at) {
+        let is_called_empty = self.reads && meta.kind == Kind::File && meta.size == 0;
+        if is_called_empty && root.is_reserved(&at) {
+            let why = "a transfer has reserved the name, and was interrupted";
+            return Some(Found::Note(format!("{name}: left out: {why}")));
+        }
+        if is_called_empty && !is_empty(root, &at) {
             return Some(Found::Problem { name: name.as_bytes().to_vec(), failure: unknown_size() });
         }
         Some(Found::File { root: root.clone(), at, name, meta })

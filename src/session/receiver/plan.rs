@@ -93,7 +93,7 @@ impl Receiver {
         if part.is_some() && policy.if_exists != IfExists::Replace {
             Part::check_free(root, &path, self.0.options.part_owner())?;
         }
-        let there = if header.kind == Kind::Dir { root.stat_dir(&path)? } else { root.stat(&path)? };
+        let there = if header.kind == Kind::Dir { root.stat_dir(&path)? } else { self.there(&path)? };
         let is_own = there.as_ref().is_some_and(|there| self.0.options.was_delivered(there));
         let changed = there.as_ref().map(|there| there.identity.ctime);
         let target = there.map(Existing::from);
@@ -114,12 +114,26 @@ impl Receiver {
         Ok(decision)
     }
 
+    /// What has that name. One that an interrupted run has only reserved is free.
+    fn there(&self, path: &WirePath) -> Result<Option<Meta>, StorageError> {
+        let ReceiveOptions { root, dry_run, .. } = &self.0.options;
+        let found = root.stat(path)?;
+        let is_empty = found.as_ref().is_some_and(|there| there.kind == Kind::File && there.size == 0);
+        if !is_empty || !root.is_reserved(path)? {
+            return Ok(found);
+        }
+        if !dry_run {
+            root.give_back(path)?;
+        }
+        Ok(None)
+    }
+
     /// Where what is on offer has stepped aside to already (in an earlier run, or over a connection that was lost before
     /// its sender heard of it), or would.
     fn aside(&self, header: &Header, path: &WirePath) -> Result<Aside, StorageError> {
-        let ReceiveOptions { root, policy, .. } = &self.0.options;
+        let policy = &self.0.options.policy;
         for path in commit::asides(path) {
-            let Some(there) = root.stat(&path)? else { return Ok(Aside::Free(path)) };
+            let Some(there) = self.there(&path)? else { return Ok(Aside::Free(path)) };
             let (changed, there) = (there.identity.ctime, Existing::from(there));
             let local =
                 Local { keeps: self.keeps(header, &path, Some(&there)), target: Some(there), ..Local::default() };

@@ -126,7 +126,7 @@ impl Group {
         for entry in &mut self.files {
             // Some file systems tell only at a close that there was no room for what was written.
             entry.step(|commit| commit.part.flush());
-            rename(entry);
+            rename(entry, self.sync);
         }
         let failures = self.sync_names();
         tracing::debug!(files = self.files.len(), there = self.there.len(), "committed a group");
@@ -260,7 +260,7 @@ fn sync_dirs(dirs: HashMap<ObjectId, Arc<Dir>>) -> HashMap<ObjectId, Errno> {
     failures
 }
 
-fn rename(entry: &mut Entry) {
+fn rename(entry: &mut Entry, sync: Sync) {
     if !entry.is_good() {
         return;
     }
@@ -269,7 +269,7 @@ fn rename(entry: &mut Entry) {
     let renamed = part.check_name().and_then(|()| {
         let unsynced = part.root().unsynced();
         unsynced
-            .note_names(dir, Names::Files, || give_final_name(dir, part.name(), target, replace))
+            .note_names(dir, Names::Files, || give_final_name(dir, part.name(), target, replace, sync))
             .map_err(failed(Op::Rename, target.as_path()))
     });
     if renamed.is_ok() {

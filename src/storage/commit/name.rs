@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use rustix::io::Errno;
 
+use super::Sync;
 use crate::protocol::path::WirePath;
 use crate::storage::dir::Dir;
 
@@ -27,19 +28,21 @@ pub enum Replace {
     RenameFree,
 }
 
-/// Renames within `dir`, the directory of `target`, in one step. Says which name it became.
+/// Renames within `dir`, the directory of `target`, in one step. Says which name it became. `sync` says whether a name that
+/// is not replaced is told apart after a power cut, too.
 pub(in crate::storage) fn give_final_name(
     dir: &Dir,
     temporary: &[u8],
     target: &WirePath,
     replace: Replace,
+    sync: Sync,
 ) -> Result<WirePath, Errno> {
     let renamed = match replace {
         Replace::Yes => dir.rename(temporary, target.name()),
-        Replace::No | Replace::RenameFree => dir.rename_no_replace(temporary, target.name()),
+        Replace::No | Replace::RenameFree => dir.rename_no_replace(temporary, target.name(), sync),
     };
     match (renamed, replace) {
-        (Err(Errno::EXIST), Replace::RenameFree) => rename_free(dir, temporary, target),
+        (Err(Errno::EXIST), Replace::RenameFree) => rename_free(dir, temporary, target, sync),
         (renamed, _) => renamed.map(|()| target.clone()),
     }
 }
@@ -77,12 +80,12 @@ fn extension(name: &[u8]) -> &[u8] {
 
 /// The first free of the low numbers, which people leave gaps in; above them one that is free while the one before it is
 /// taken. Of thousands of names that are taken only some forty are looked at.
-fn rename_free(dir: &Dir, temporary: &[u8], target: &WirePath) -> Result<WirePath, Errno> {
+fn rename_free(dir: &Dir, temporary: &[u8], target: &WirePath, sync: Sync) -> Result<WirePath, Errno> {
     let mut number = *ASIDE.start();
     for _ in 0..RACES_MAX {
         number = free_number(number, |number| is_taken(dir, target, number))?;
         let path = aside(target, number).ok_or(Errno::NAMETOOLONG)?;
-        match dir.rename_no_replace(temporary, path.name()) {
+        match dir.rename_no_replace(temporary, path.name(), sync) {
             // Somebody else took it meanwhile.
             Err(Errno::EXIST) => number += 1,
             settled => return settled.map(|()| path),

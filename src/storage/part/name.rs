@@ -45,6 +45,14 @@ pub(super) fn owned_part_name(name: &[u8], owner: &[u8], longest: usize) -> Box<
     part_name(&[name, b"~", owner, PART_SUFFIX].concat(), longest)
 }
 
+/// The name of the mark beside a name that is reserved: like that of a part that is nobody's.
+pub(in crate::storage) fn mark_name(name: &[u8], longest: usize) -> Box<[u8]> {
+    owned_part_name(name, RESERVED, longest)
+}
+
+/// Stands for an owner in the name of a mark. No key and no user goes by it.
+const RESERVED: &[u8] = b"reserved";
+
 /// What the name of a part says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct PartName<'a> {

@@ -89,6 +89,26 @@ impl Destination {
         }
     }
 
+    /// Whether an empty file of that name is none of anybody's: it was to be replaced at once by a file that an interrupted
+    /// run did not live to put there.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub(crate) fn is_reserved(&self, path: &WirePath) -> Result<bool, StorageError> {
+        match self.in_parent(path, |dir, name| Ok(dir.is_reserved(name, &dir.stat(name)?)?)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            found => found.map_err(failed(Op::Stat, path.as_path())),
+        }
+    }
+
+    /// Gives a name back that [`is_reserved`](Self::is_reserved).
+    ///
+    /// # Errors
+    /// When the empty file cannot be removed.
+    pub(crate) fn give_back(&self, path: &WirePath) -> Result<(), StorageError> {
+        self.in_parent(path, |dir, name| Ok(dir.give_back(name)?)).map_err(failed(Op::Remove, path.as_path()))
+    }
+
     /// Opens a regular file to read it, such as the old version of one that arrives; a link as the last component is not
     /// followed.
     ///

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::io::Errno;
 
-use super::super::commit::Replace;
 use super::super::commit::name::give_final_name;
+use super::super::commit::{Replace, Sync};
 use super::super::dir::Dir;
 use super::super::error::{Op, Refusal, StorageError, failed};
 use super::Destination;
@@ -48,9 +48,9 @@ impl Destination {
             return Ok(None);
         }
         let temporary = make_temporary(dir, target)?;
-        let placed = self
-            .note_made(dir, &temporary)
-            .and_then(|()| self.unsynced().note(dir, || give_final_name(dir, &temporary, path, replace)));
+        let placed = self.note_made(dir, &temporary).and_then(|()| {
+            self.unsynced().note(dir, || give_final_name(dir, &temporary, path, replace, Sync::Durable))
+        });
         if placed.is_err() {
             let _ = dir.remove(&temporary);
         }

@@ -152,6 +152,13 @@ impl Tree {
         opened.map_err(failed(Op::Open, path.as_path()))
     }
 
+    /// Whether an empty file is none: it was to be replaced at once by a file that an interrupted run did not live to put
+    /// there. False where that cannot be told.
+    pub(crate) fn is_reserved(&self, path: &WirePath) -> bool {
+        let is_reserved = |dir: &Arc<Dir>, name: &[u8]| Ok(dir.is_reserved(name, &dir.stat(name)?)?);
+        self.0.parents.with(&self.0.root, path, |parent| self.look_up(parent), is_reserved).unwrap_or(false)
+    }
+
     /// Opens a directory; `None` is the top.
     pub(crate) fn open_dir(&self, path: Option<&WirePath>) -> Result<Arc<Dir>, StorageError> {
         match (path, &self.0.named) {

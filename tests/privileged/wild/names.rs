@@ -214,6 +214,68 @@ fn without_sparing_renames_and_hard_links_names_are_spared_all_the_same() {
     assert_eq!(fs::read_link(machine.path("links/t/l")).expect("a link"), Path::new("f"));
 }
 
+/// Whoever replaces nothing must not take what a killed run has left for something that exists.
+#[test]
+fn who_is_killed_while_a_name_is_given_leaves_nothing_that_the_next_run_spares() {
+    /// More than a run makes of one of the calls.
+    const CALLS_MAX: u32 = 40;
+    let machine = Machine::new();
+    if !has_strace(&machine) {
+        return;
+    }
+    machine.write("f", "content");
+    let poor = "strace -f -qq -o /dev/null -e inject=renameat2:error=EINVAL -e inject=linkat:error=EPERM";
+    let mut reserved = 0;
+    for policy in ["skip", "fail", "rename"] {
+        for call in ["renameat", "unlinkat", "fsync"] {
+            let mut survived = false;
+            for nth in 1..=CALLS_MAX {
+                let there = format!("{policy}-{call}-{nth}");
+                if policy == "rename" {
+                    machine.write(&format!("{there}/f"), "another");
+                }
+                let name = format!("{there}/{}", if policy == "rename" { "f~1" } else { "f" });
+                let line = format!("send --if-exists {policy} f --to local:{there}");
+                let killing =
+                    format!("{poor} -e trace=renameat2,linkat,{call} -e inject={call}:signal=KILL:when={nth}");
+                survived = machine.under(&killing, &line).run().code == Some(0);
+                if machine.has(&name) && machine.read(&name).is_empty() {
+                    reserved += 1;
+                    look_at_what_is_reserved(&machine, &there, &line);
+                }
+                let poor = format!("{poor} -e trace=renameat2,linkat");
+                machine.under(&poor, &line).run().exits(0);
+                assert_eq!(machine.read(&name), b"content", "killed at {call} {nth}, {policy}");
+                let all: Vec<_> =
+                    machine.tree(&there).into_iter().filter(|name| !name.ends_with(".qft-part")).collect();
+                assert_eq!(all.len(), if policy == "rename" { 2 } else { 1 }, "{all:?}");
+                if survived {
+                    break;
+                }
+            }
+            assert!(survived, "more than {CALLS_MAX} of {call}");
+        }
+    }
+    assert!(reserved >= 3, "no run was killed between the two steps");
+    // An empty file of the user's is one that exists.
+    machine.write("own/f", "");
+    machine
+        .under(&format!("{poor} -e trace=renameat2,linkat"), "send --if-exists skip f --to local:own")
+        .run()
+        .exits(0);
+    assert_eq!((machine.read("own/f"), machine.tree("own")), (Vec::new(), vec!["f".to_owned()]));
+}
+
+/// Whoever only looks, or reads, changes nothing, and takes it for no file.
+fn look_at_what_is_reserved(machine: &Machine, there: &str, line: &str) {
+    let before = machine.tree(there);
+    machine.run(&format!("{line} -n")).exits(0).says(&["would send 1 file"]);
+    let name = format!("read-{there}");
+    machine.run(&format!("get local:{there}/ {name}")).exits(0).says(&["note:", "reserved the name"]);
+    assert!(machine.tree(&name).iter().all(|name| name == "f"), "what existed before, if anything");
+    assert_eq!(machine.tree(there), before);
+}
+
 #[test]
 fn a_rename_that_fails_leaves_no_empty_file_under_the_name() {
     let machine = Machine::new();

@@ -1,0 +1,148 @@
+//! A final name on a file system that has neither renames that spare what is there nor hard links.
+//!
+//! An empty file takes the name, which fails where it is taken, and the part is renamed over it. Whoever dies in between
+//! leaves the empty file, and the next run must not take it for a file of the user's. So a mark is made before it and
+//! removed after it: an empty file with a mark beside it that is as old is one that was reserved.
+
+use rustix::fs::{FileType, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::commit::Sync;
+use super::dir::Dir;
+use super::meta::{self, Facts};
+use super::part::mark_name;
+
+/// Most time between mark and file, in nanoseconds: a slow disk makes the mark durable in between. A mark that was left is
+/// soon none of an empty file that somebody makes later.
+const APART_MAX: u128 = 10 * 60 * 1_000_000_000;
+
+impl Dir {
+    /// Renames within this directory without a promise of the file system that nothing is replaced; fails with `EEXIST`
+    /// where the new name is taken. With [`Sync::Durable`] what a power cut leaves is told apart, too.
+    pub(super) fn rename_over_reserved(&self, old: &[u8], new: &[u8], sync: Sync) -> Result<(), Errno> {
+        let mark = self.mark(new);
+        self.make_mark(&mark)?;
+        let renamed = self.sync_mark(sync).and_then(|()| self.reserve(new)).and_then(|()| {
+            // An empty file under a final name must not be what a failure leaves.
+            self.rename(old, new).inspect_err(|_| {
+                let _ = self.remove(new);
+            })
+        });
+        // One that stays harms nobody: what is there by now is not empty, or not of its time.
+        let _ = self.remove(&mark);
+        renamed
+    }
+
+    /// Whether what was `found` under this name was only reserved, by somebody who did not live to put a file there.
+    pub(super) fn is_reserved(&self, name: &[u8], found: &Stat) -> Result<bool, Errno> {
+        if !is_empty_file(found) {
+            return Ok(false);
+        }
+        match self.stat(&self.mark(name)) {
+            Err(Errno::NOENT) => Ok(false),
+            mark => Ok(mark.is_ok_and(|mark| is_empty_file(&mark) && are_of_one_time(&mark, found))),
+        }
+    }
+
+    /// Gives a name back that was only reserved. The mark goes last.
+    pub(super) fn give_back(&self, name: &[u8]) -> Result<(), Errno> {
+        self.remove(name)?;
+        self.remove(&self.mark(name))
+    }
+
+    fn mark(&self, name: &[u8]) -> Box<[u8]> {
+        mark_name(name, self.longest_name())
+    }
+
+    /// One that is there already is of another time.
+    fn make_mark(&self, mark: &[u8]) -> Result<(), Errno> {
+        match self.remove(mark) {
+            Ok(()) | Err(Errno::NOENT) => self.reserve(mark),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn sync_mark(&self, sync: Sync) -> Result<(), Errno> {
+        match sync {
+            Sync::Durable => self.sync(),
+            Sync::None => Ok(()),
+        }
+    }
+
+    fn reserve(&self, name: &[u8]) -> Result<(), Errno> {
+        self.open_file(name, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL).map(drop)
+    }
+}
+
+fn is_empty_file(found: &Stat) -> bool {
+    FileType::from_raw_mode(found.st_mode) == FileType::RegularFile && found.st_size == 0 && found.st_nlink <= 1
+}
+
+fn are_of_one_time(mark: &Stat, reserved: &Stat) -> bool {
+    let [mark, reserved] = [mark, reserved].map(|found| meta::nanos_since_1970(Facts::of(found).mtime));
+    (mark - reserved).unsigned_abs() <= APART_MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::storage::testing::Place;
+
+    fn dir(place: &Place) -> Dir {
+        Dir::open(&place.path("")).unwrap()
+    }
+
+    fn entries(place: &Place) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(place.path(""))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn is_reserved(place: &Place) -> bool {
+        let dir = dir(place);
+        dir.is_reserved(b"new", &dir.stat(b"new").unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_free_name_is_taken_and_a_taken_one_is_spared_and_nothing_else_is_left() {
+        for sync in [Sync::Durable, Sync::None] {
+            let place = Place::new();
+            place.write("old", b"content");
+            assert_eq!(dir(&place).rename_over_reserved(b"old", b"new", sync), Ok(()));
+            place.write("old", b"another");
+            assert_eq!(dir(&place).rename_over_reserved(b"old", b"new", sync), Err(Errno::EXIST));
+            assert_eq!(
+                (fs::read(place.path("new")).unwrap(), entries(&place)),
+                (b"content".into(), vec!["new".into(), "old".into()])
+            );
+            assert_eq!(dir(&place).rename_over_reserved(b"missing", b"other", sync), Err(Errno::NOENT));
+            assert_eq!(entries(&place), ["new", "old"]);
+        }
+    }
+
+    #[test]
+    fn what_is_only_reserved_is_known_by_a_mark_of_its_time_and_given_back() {
+        let place = Place::new();
+        let mark = String::from_utf8(dir(&place).mark(b"new").into()).unwrap();
+        place.write("new", b"");
+        assert!(!is_reserved(&place), "an empty file of the user's");
+        place.write(&mark, b"");
+        assert!(is_reserved(&place));
+        place.write("new", b"content");
+        assert!(!is_reserved(&place), "content came after all");
+        place.write("new", b"");
+        let earlier = SystemTime::now() - Duration::from_secs(3600);
+        fs::File::options().write(true).open(place.path(&mark)).unwrap().set_modified(earlier).unwrap();
+        assert!(!is_reserved(&place), "a mark that was left, and an empty file of the user's");
+        dir(&place).make_mark(mark.as_bytes()).unwrap();
+        assert!(is_reserved(&place), "the mark is as new");
+        dir(&place).give_back(b"new").unwrap();
+        assert_eq!(entries(&place), [""; 0]);
+    }
+}
