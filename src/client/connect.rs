@@ -25,6 +25,7 @@ use crate::session::budget::Account;
 use crate::session::control::{Control, ControlReader};
 use crate::session::local::host_name;
 use crate::session::memory::Buffers;
+use crate::session::record::Record;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::storage::OpenQueue;
 use crate::transport::{self, Granted, Throttle, TransportError};
@@ -56,7 +57,7 @@ pub(super) struct Link {
 impl Link {
     /// Connects to the one right server and greets it.
     pub(super) async fn open(client: &Client, contact: &Contact, observer: &Observer) -> Result<Self, Error> {
-        Self::over(Call::begin(client, contact, Some(observer)), client, contact, observer).await
+        Self::over(Call::begin(client, contact, Some(observer)), client, contact, observer, features::NONE).await
     }
 
     /// The same for a job, which may have a connection at hand.
@@ -65,12 +66,20 @@ impl Link {
         contact: &Contact,
         observer: &Observer,
         standby: &Standby,
+        record: &Record,
     ) -> Result<Self, Error> {
         let call = standby.take().await.unwrap_or_else(|| Call::begin(client, contact, Some(observer)));
-        Self::over(call, client, contact, observer).await
+        let continued = if record.is_continued() { features::CONTINUED } else { features::NONE };
+        Self::over(call, client, contact, observer, continued).await
     }
 
-    async fn over(call: Call, client: &Client, contact: &Contact, observer: &Observer) -> Result<Self, Error> {
+    async fn over(
+        call: Call,
+        client: &Client,
+        contact: &Contact,
+        observer: &Observer,
+        continued: u64,
+    ) -> Result<Self, Error> {
         let Answered { dialled, path, handshake } = call.answered().await?;
         record_buffers(observer.counters(), dialled.granted);
         let connection = dialled.connection;
@@ -79,7 +88,7 @@ impl Link {
         let (stream, content) =
             connection.open_bi().await.map_err(|error| TransportError::from_connection(addr, &error))?;
         let control = Control::start(connection.clone(), stream, Account::of_one());
-        control.send(Message::Hello(hello(contact, &connection)?));
+        control.send(Message::Hello(hello(contact, &connection, features::ALL | continued)?));
         Ok(Self {
             endpoint: dialled.endpoint,
             throttle: client.throttle.clone(),
@@ -138,10 +147,10 @@ fn record_buffers(counters: &Counters, granted: Granted) {
 }
 
 /// What is said first. The server is the right one by now, so it may hear what lets us in.
-fn hello(contact: &Contact, connection: &Connection) -> Result<Hello, TransportError> {
+fn hello(contact: &Contact, connection: &Connection, features: u64) -> Result<Hello, TransportError> {
     let invite = contact.invite.as_ref().map(|invite| invite.0);
     let proof = contact.token.as_ref().map(|token| token.proof(connection)).transpose()?;
-    Ok(Hello::new(features::ALL, host_name(), invite).with_token_proof(proof))
+    Ok(Hello::new(features, host_name(), invite).with_token_proof(proof))
 }
 
 /// What the server says.

@@ -72,7 +72,7 @@ async fn run(
 }
 
 async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken) -> Result<(), Attempt> {
-    let opened = Link::open_for_job(&plan.client, &plan.contact, &observer, &plan.standby).await;
+    let opened = Link::open_for_job(&plan.client, &plan.contact, &observer, &plan.standby, &plan.record).await;
     let mut link = opened.map_err(|error| Attempt { error, stood: false })?;
     let result = tokio::select! {
         result = send_over(&plan, &mut link, &observer) => result,

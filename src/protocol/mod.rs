@@ -41,7 +41,9 @@
 //! wait for each other would stop both sides.
 //!
 //! # Handshake
-//! 1. Client: `Hello`. Nothing else is accepted before it. An invite and the proof of a token are in it only when the client
+//! 1. Client: `Hello`. Nothing else is accepted before it. A client that goes on with a job over another connection sets
+//!    [`features::CONTINUED`]: where the server's disk takes names for one, it then replaces none that it cannot tell from one
+//!    that this job has given. An invite and the proof of a token are in it only when the client
 //!    knows the server by its key or certificate. The proof is HMAC-SHA-256 under the token's characters over 32 bytes
 //!    of keying material (label [`TOKEN_LABEL`], no context): it is good for this connection alone.
 //! 2. Server: `Welcome`, or it closes (`NotAuthorised`, `InviteSpent`, `TooManyTries`, `Expired`, `Revoked`, `WrongToken`,
@@ -376,6 +378,10 @@ pub mod features {
     pub const SELECT: u64 = 16;
     /// Unfinished files can be listed and removed: [`Parts`](super::message::Parts).
     pub const PARTS: u64 = 32;
+    /// No feature, and never in a `Welcome`: the first job of the connection goes on with one that an earlier connection has
+    /// begun, so names may have been given already that nobody remembers here. Said in this place since every server
+    /// ignores what it does not know of it.
+    pub const CONTINUED: u64 = 64;
     /// All that this version knows.
     pub const ALL: u64 = PROBE | OFFERED | REMARKS | NAMED | SELECT | PARTS;
 }

@@ -114,6 +114,8 @@ pub(super) struct Client {
     /// That its packets spend the rate limit, if there is one.
     pub(super) known: Option<Known>,
     welcome: Welcome,
+    /// Its first job goes on with one of an earlier connection.
+    continues: bool,
     /// What lets it in; `None` where nobody decides.
     basis: Option<Basis>,
     name: String,
@@ -147,6 +149,7 @@ impl Client {
             hasher: Hasher::new(&Salt(salt)),
             grant: Arc::new(grant),
             welcome: Welcome { features: hello.features & features::ALL, name: host_name(), enrolled },
+            continues: hello.features & features::CONTINUED != 0,
             basis,
             name,
         })
@@ -163,6 +166,11 @@ impl Client {
     /// The features that both sides use.
     pub(super) fn features(&self) -> u64 {
         self.welcome.features
+    }
+
+    /// Whether the job that begins goes on with one of an earlier connection. Only the first may.
+    pub(super) fn continues(&mut self) -> bool {
+        std::mem::take(&mut self.continues)
     }
 
     /// Tells the client that it is in.

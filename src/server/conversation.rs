@@ -258,6 +258,9 @@ impl Conversation {
         let (observer, moving) = self.observe(Direction::In, place);
         let receiver = Receiver::new(self.receiver_tools(&observer), self.receive_options(push));
         receiver.use_features(self.client.features());
+        if self.client.continues() {
+            receiver.begin_unsure_of_names();
+        }
         self.begin(Role::Receiver(receiver.clone()), &observer, moving, is_rehearsal);
         // Not `abort_all`, which looks at every task that was ever ended here and not joined.
         self.receiving = JoinSet::new();

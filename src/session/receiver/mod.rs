@@ -182,13 +182,19 @@ impl Receiver {
     pub(crate) fn new(tools: Tools, options: ReceiveOptions) -> Self {
         let backlog = Backlog::new(tools.window.clone());
         let ReceiveOptions { tells_plans, policy, .. } = options;
-        let mut ledger = Ledger::new(Options { tells_plans, is_blind: policy.blind });
-        if tools.record.is_continued() {
-            ledger.begin_unsure_of_names();
-        }
-        let ledger = Mutex::new(ledger);
+        let ledger = Mutex::new(Ledger::new(Options { tells_plans, is_blind: policy.blind }));
+        let is_continued = tools.record.is_continued();
         let (notes, names_room, settled) = (Mutex::default(), Mutex::default(), Notify::new());
-        Self(Arc::new(Shared { tools, options, backlog, ledger, notes, names_room, settled }))
+        let receiver = Self(Arc::new(Shared { tools, options, backlog, ledger, notes, names_room, settled }));
+        if is_continued {
+            receiver.begin_unsure_of_names();
+        }
+        receiver
+    }
+
+    /// The job goes on with one of an earlier connection, which has given names that nobody remembers here.
+    pub(crate) fn begin_unsure_of_names(&self) {
+        self.ledger().begin_unsure_of_names();
     }
 
     /// Feeds the ledger, and carries out what it says. What is said to the sender, and to whoever watches, is said before

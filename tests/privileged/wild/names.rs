@@ -12,6 +12,10 @@ use rustix::process::Signal;
 
 use super::{BEHIND, DISK, failing, has_strace, with_disk};
 use crate::support::bin::{Machine, wait_for};
+use crate::support::field::identity;
+use crate::support::peer::{Raw, header, hello_with, push, tuning};
+use qft::protocol::features::{CONTINUED, NONE};
+use qft::protocol::message::{Status, Verdict};
 
 /// Pairs that differ in case: small, larger than a chunk, directories.
 fn write_pairs(machine: &Machine) {
@@ -76,6 +80,37 @@ fn names_of_a_directory_that_is_entered_again_are_told_apart_too() {
     machine.write("again", "D/x\ne\nD/x\nD/z\n");
     machine.run("send --files-from again src --to local:disk/again").exits(0);
     assert_eq!(machine.tree(&format!("{BEHIND}/again")), ["D/", "D/x", "D/z", "e"]);
+}
+
+/// What an earlier connection has brought, nobody remembers who serves this one: it may have been of the same job.
+#[test]
+fn a_job_that_goes_on_over_another_connection_replaces_no_name_that_may_be_its_own() {
+    let Some((_disk, machine)) = with_disk("ci=1") else { return };
+    machine.write(&format!("{BEHIND}/X"), "brought over the connection before");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let (own, theirs) = (identity(), identity());
+        let builder = Server::builder(machine.path(DISK), own).access(Access::Only(vec![theirs.fingerprint()]));
+        let server = builder.listen((Ipv4Addr::LOCALHOST, 0).into()).start().expect("it starts");
+        for (features, is_replaced) in [(CONTINUED, false), (NONE, true)] {
+            let mut peer = Raw::greeted_by(&server, &theirs, &tuning(), &hello_with(features)).await;
+            peer.say(&push()).await;
+            peer.say(&header(0, "x", 5)).await;
+            match peer.hear_pos().await.verdict {
+                Verdict::Refuse(failure) => assert!(!is_replaced && failure.status == Status::Exists, "{failure:?}"),
+                Verdict::From { .. } => assert!(is_replaced, "it is replaced"),
+                other => panic!("{other:?}"),
+            }
+            if !is_replaced {
+                // In its own spelling it is what the job means.
+                peer.say(&header(1, "X", 5)).await;
+                let own = peer.hear_pos().await.verdict;
+                assert!(matches!(own, Verdict::From { .. }), "{own:?}");
+            }
+            peer.leave().await;
+        }
+    });
+    assert_eq!(machine.read(&format!("{BEHIND}/X")), b"brought over the connection before");
 }
 
 /// As if other clients held all memory: a connection has room for some hundred long names.
