@@ -28,10 +28,15 @@ const CHANGE: BitFlags<AccessFs> =
     make_bitflags!(AccessFs::{ReadFile | ReadDir | WriteFile | Truncate | RemoveFile | MakeReg | MakeDir | MakeSym});
 /// To replace one file by its name.
 const REPLACE_FILES: BitFlags<AccessFs> = make_bitflags!(AccessFs::{WriteFile | Truncate | RemoveFile | MakeReg});
-/// What the kernel tells of this process and of this machine's memory and processors: the standard library, the C
+/// What the kernel tells of this process and of this machine, its memory and its processors: the standard library, the C
 /// library's allocator and we ask for that.
-const OWN_STATE: [&str; 4] =
-    ["/proc/self", "/sys/fs/cgroup", "/sys/devices/system/cpu", "/proc/sys/vm/overcommit_memory"];
+const OWN_STATE: [&str; 5] = [
+    "/proc/self",
+    "/sys/fs/cgroup",
+    "/sys/devices/system/cpu",
+    "/proc/sys/vm/overcommit_memory",
+    "/proc/sys/kernel/random/boot_id",
+];
 /// Where the system's resolver finds its settings, its modules and its caches; and nobody's data.
 const RESOLVER: [&str; 8] = ["/etc", "/usr", "/lib", "/lib32", "/lib64", "/nix/store", "/gnu/store", "/var/lib/sss"];
 /// Its settings, which may be links to anywhere.

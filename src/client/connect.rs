@@ -46,6 +46,8 @@ pub(super) struct Link {
     pub(super) buffers: Buffers,
     /// Closed with the connection, so that what waits for the disk ends with it.
     pub(super) disk: OpenQueue,
+    /// The server is reached by an address of this machine.
+    pub(super) is_local: bool,
     /// From the first packet to a connection that stood.
     pub(super) handshake: Duration,
     /// The socket's buffers.
@@ -88,7 +90,9 @@ impl Link {
         let (stream, content) =
             connection.open_bi().await.map_err(|error| TransportError::from_connection(addr, &error))?;
         let control = Control::start(connection.clone(), stream, Account::of_one());
-        control.send(Message::Hello(hello(contact, &connection, features::ALL | continued)?));
+        let is_local = transport::is_own_address(&connection);
+        let features = offered_features(is_local) | continued;
+        control.send(Message::Hello(hello(contact, &connection, features)?));
         Ok(Self {
             endpoint: dialled.endpoint,
             throttle: client.throttle.clone(),
@@ -103,6 +107,7 @@ impl Link {
             hasher: Hasher::new(&Salt(salt)),
             buffers: Buffers::default(),
             disk: client.disk.open_queue(),
+            is_local,
             handshake,
             granted: dialled.granted,
             path,
@@ -151,6 +156,11 @@ fn hello(contact: &Contact, connection: &Connection, features: u64) -> Result<He
     let invite = contact.invite.as_ref().map(|invite| invite.0);
     let proof = contact.token.as_ref().map(|token| token.proof(connection)).transpose()?;
     Ok(Hello::new(features, host_name(), invite).with_token_proof(proof))
+}
+
+/// Where a directory is, only a server hears that may be on this machine.
+fn offered_features(is_local: bool) -> u64 {
+    if is_local { features::ALL } else { features::ALL & !features::LOCATION }
 }
 
 /// What the server says.

@@ -23,6 +23,7 @@ use crate::protocol::path::{WirePath, escape};
 use crate::protocol::{NAMES_AHEAD_MAX, codec, features};
 use crate::session::SessionError;
 use crate::session::budget::Account;
+use crate::session::location;
 use crate::session::receiver::{ReceiveOptions, Receiver, Tools};
 use crate::session::record::Record;
 use crate::session::roles::{Roles, accept_streams};
@@ -48,6 +49,7 @@ struct Plan {
 }
 
 /// Where the files go: a directory that exists, and the name of what may be new in it.
+#[derive(Clone)]
 struct Place {
     root: Destination,
     to: Option<WirePath>,
@@ -239,7 +241,13 @@ async fn receive_over(plan: &Plan, link: &mut Link, observer: &Observer) -> Resu
     let roles = Roles { sender: None, receiver: Some((receiver.clone(), observer.clone())) };
     let mut going_away = false;
     let reading = async {
-        receiver.use_features(link.replies.features().await?);
+        let features = link.replies.features().await?;
+        receiver.use_features(features);
+        if features & features::LOCATION != 0 {
+            let (connection, place) = (link.connection.clone(), plan.place.clone());
+            let said = plan.client.disk.run(move || location::said(&connection, &place.root, place.to.as_ref()));
+            link.control.send(said.await?);
+        }
         loop {
             match link.replies.next().await? {
                 Message::GoAway => going_away = true,

@@ -16,14 +16,16 @@ use crate::error::Error;
 use crate::keys::Contact;
 use crate::progress::Observer;
 use crate::protocol::close::CloseCode;
+use crate::protocol::features;
 use crate::protocol::message::{Message, Push};
 use crate::session::SessionError;
 use crate::session::budget::Account;
 use crate::session::local::{FOUND_AHEAD, Finder, Gone, walk_on_a_thread};
+use crate::session::location::{self, Teller};
 use crate::session::record::Record;
 use crate::session::roles::Roles;
 use crate::session::sender::{Sender, Tools};
-use crate::storage::{self, Filters, Found, Listing, Lost, Missing, Request};
+use crate::storage::{self, Filters, Found, LeftOut, Listing, Lost, Missing, Request};
 use crate::transport::TransportError;
 
 /// What stays the same over all connections of one job.
@@ -108,16 +110,20 @@ async fn send_over(plan: &Arc<Plan>, link: &mut Link, observer: &Observer) -> Re
         own_tree: true,
         early: plan.ahead.take(),
     });
+    // Where this process serves the destination itself, it is known by its path.
+    let awaits = link.is_local && options.destination.is_none();
+    let (teller, recognise) = location::awaited(&link.connection).filter(|_| awaits).unzip();
+    let left_out = LeftOut::at(options.destination.clone()).or(recognise);
     let walking = plan.clone();
     let no_thread = |failure| Found::Problem { name: b".".to_vec(), failure };
-    let finds = walk_on_a_thread(FOUND_AHEAD, no_thread, move |found| look_for(&walking, found));
+    let finds = walk_on_a_thread(FOUND_AHEAD, no_thread, move |found| look_for(&walking, left_out, found));
     let roles = Roles { sender: Some(sender.clone()), receiver: None };
     let disk = link.disk.queue();
     let (first, is_ours) = ((&link.connection, &link.control), || roles.is_busy());
     let watching = plan.standby.watch(&plan.client, &plan.contact, first, observer, is_ours);
     let result = tokio::select! {
         result = sender.run(finds) => result,
-        error = read(&mut link.replies, &roles) => Err(error),
+        error = read(&mut link.replies, &roles, teller) => Err(error),
         error = watching => Err(error),
         () = disk.lost() => Err(Lost.into()),
     };
@@ -129,15 +135,22 @@ async fn send_over(plan: &Arc<Plan>, link: &mut Link, observer: &Observer) -> Re
     Ok(())
 }
 
-/// Feeds the sender with what the server answers. Returns only with an error.
-async fn read(replies: &mut Replies, roles: &Roles) -> SessionError {
-    match (replies.features().await, &roles.sender) {
-        (Ok(features), Some(sender)) => sender.use_features(features),
-        (Ok(_), None) => {}
-        (Err(error), _) => return error,
+/// Feeds the sender with what the server answers, and the walk with what it says of its place. Returns only with an error.
+async fn read(replies: &mut Replies, roles: &Roles, mut teller: Option<Teller>) -> SessionError {
+    let features = match replies.features().await {
+        Ok(features) => features,
+        Err(error) => return error,
+    };
+    if let Some(sender) = &roles.sender {
+        sender.use_features(features);
     }
+    // A server that does not say it is not waited for.
+    teller = teller.filter(|_| features & features::LOCATION != 0);
     loop {
         match replies.next().await {
+            Ok(Message::Location(location)) if features & features::LOCATION != 0 => {
+                teller.take().into_iter().for_each(|teller| teller.tell(location));
+            }
             Ok(Message::GoAway) => {
                 if let Some(sender) = &roles.sender {
                     sender.stop_offering();
@@ -154,12 +167,12 @@ async fn read(replies: &mut Replies, roles: &Roles) -> SessionError {
 }
 
 /// On a thread: walks the local paths until everything is found or nobody takes it any more.
-fn look_for(plan: &Plan, found: &Finder<Found>) {
+fn look_for(plan: &Plan, left_out: LeftOut, found: &Finder<Found>) {
     // It fails only when nobody takes what is found any more.
-    let _ = find_all(plan, found);
+    let _ = find_all(plan, left_out, found);
 }
 
-fn find_all(plan: &Plan, found: &Finder<Found>) -> Result<(), Gone> {
+fn find_all(plan: &Plan, left_out: LeftOut, found: &Finder<Found>) -> Result<(), Gone> {
     let options = &plan.options;
     let mut requests = Vec::new();
     for request in plan.requests.get_or_init(|| storage::local_requests(&plan.paths)) {
@@ -172,7 +185,7 @@ fn find_all(plan: &Plan, found: &Finder<Found>) -> Result<(), Gone> {
         }
     }
     let walk = storage::walk(Vec::new(), plan.filters.clone(), options.links).to_be_read();
-    let mut walk = walk.on_one_file_system(options.one_file_system).leaving_out(options.destination.clone());
+    let mut walk = walk.on_one_file_system(options.one_file_system).leaving_out(left_out);
     let Some(names) = &options.names else {
         requests.into_iter().for_each(|request| walk.add(request));
         return walk.try_for_each(|item| found.blocking_send(item));

@@ -62,7 +62,8 @@ pub(super) fn check(message: &Message) -> Result<(), CodecError> {
         | Message::Offered
         | Message::Named(_)
         | Message::MoreNames
-        | Message::Parts(_) => Ok(()),
+        | Message::Parts(_)
+        | Message::Location(_) => Ok(()),
     }
 }
 

@@ -5,6 +5,7 @@ mod file;
 mod greeting;
 mod link;
 mod listing;
+mod location;
 mod request;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ pub use self::file::{Done, End, FileId, Have, Header, Kind, Mtime, Named, Pos, S
 pub use self::greeting::{Hello, Welcome};
 pub use self::link::{LinkReport, Probe, ProbeDone, ProbeKind, ProbeReady};
 pub use self::listing::{Entry, List, Part, PartFate, Parts};
+pub use self::location::Location;
 pub use self::request::{Get, IfExists, ListedName, Names, Push, Select, Target};
 
 /// Everything that travels on the control stream.
@@ -77,6 +79,8 @@ pub enum Message {
     Parts(Parts),
     /// Server: some of the unfinished files asked for by [`Message::Parts`]; an empty list ends them.
     PartsFound(Vec<Part>),
+    /// Receiver: where the files go, for a sender on the same machine.
+    Location(Location),
 }
 
 /// The longest start of `text` that has at most `max` bytes and ends between two characters.

@@ -170,6 +170,11 @@
 //!   work and has nothing else to say for some seconds says it too: a receiver whose disk is slow, for one.
 //! * `Remark`: with [`features::REMARKS`], at any time during a job: something of it that is no failure, such as a time that
 //!   a file could not be given. For display only, escaped; at most [`REMARKS_MAX`] are said, and no more are shown.
+//! * `Location`: with [`features::LOCATION`], the receiver, once for a job: HMAC-SHA-256 over device and number (`u64` little
+//!   endian each) of a directory and the path below it that the files go to, under a key of 32 bytes of keying material
+//!   (label [`LOCATION_LABEL`], no context) and the text of the machine's boot id. A server says it after a `Push`, a client
+//!   behind its `Get` or `Select`. A sender on the same machine leaves that directory out, and waits some seconds for it
+//!   before the first directory; to anybody else it tells nothing.
 //! * `GoAway`: either end is about to stop. The sender sends no new header, then `End`. The receiver answers
 //!   headers that it has not begun with `Refuse(Cancelled)`. Files that are `From` may finish.
 //! * `Settled`: the receiver, once, after `End`, when every file is settled and directories have got their times, durably
@@ -284,6 +289,9 @@ pub const SALT_LABEL: &[u8] = b"EXPORTER-qft-1-digest-salt";
 /// is absent.
 pub const TOKEN_LABEL: &[u8] = b"EXPORTER-qft-1-token";
 
+/// Label under which both ends export 32 bytes from TLS that a [`message::Location`] is signed with; the context is absent.
+pub const LOCATION_LABEL: &[u8] = b"EXPORTER-qft-1-location";
+
 /// Longest message of a frame in bytes, its length prefix not counted. A long path and its error fit many times;
 /// a hundred connections that each hold one frame cost a few megabytes.
 pub const FRAME_BYTES_MAX: usize = 64 * 1024;
@@ -382,6 +390,9 @@ pub mod features {
     /// begun, so names may have been given already that nobody remembers here. Said in this place since every server
     /// ignores what it does not know of it.
     pub const CONTINUED: u64 = 64;
+    /// The receiver says where the files go: [`Location`](super::message::Location). A client has it only where it reaches
+    /// the server by an address of its own machine.
+    pub const LOCATION: u64 = 128;
     /// All that this version knows.
-    pub const ALL: u64 = PROBE | OFFERED | REMARKS | NAMED | SELECT | PARTS;
+    pub const ALL: u64 = PROBE | OFFERED | REMARKS | NAMED | SELECT | PARTS | LOCATION;
 }

@@ -18,10 +18,12 @@ use super::totals::Totals;
 use super::visit::Visit;
 use super::{Notice, Peer, Shared, list, parts};
 use crate::progress::{Event, Observer};
-use crate::protocol::message::{IfExists, List, ListedName, Message, Names, Parts, Probe, ProbeKind, Push};
+use crate::protocol::features;
+use crate::protocol::message::{IfExists, List, ListedName, Location, Message, Names, Parts, Probe, ProbeKind, Push};
 use crate::protocol::path::WirePath;
 use crate::session::budget::HELD_FOR_MAX;
 use crate::session::local::{FOUND_AHEAD, walk_on_a_thread};
+use crate::session::location::{self, Teller};
 use crate::session::probe;
 use crate::session::receiver::{self, ReceiveOptions, Receiver};
 use crate::session::record::Record;
@@ -30,7 +32,7 @@ use crate::session::sender::{self, Sender};
 use crate::session::watch::{Turn, Watch};
 use crate::session::window::ReceiveWindow;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
-use crate::storage::{Committer, Found, Lost, OpenQueue};
+use crate::storage::{Committer, Found, LeftOut, Lost, OpenQueue};
 use crate::transfer::file::resume::Policy;
 use crate::transport;
 
@@ -56,6 +58,8 @@ pub(super) struct Conversation {
     sending: JoinSet<Result<(), SessionError>>,
     /// Where the names of the list go that is being sent.
     names: Option<NamesSender>,
+    /// Where the client's word goes on where the files go that it gets.
+    location: Option<Teller>,
     listing: JoinSet<Result<(), SessionError>>,
     probing: JoinSet<()>,
     /// The watch on the client's other connections.
@@ -82,6 +86,7 @@ impl Conversation {
             receiving: JoinSet::new(),
             sending: JoinSet::new(),
             names: None,
+            location: None,
             listing: JoinSet::new(),
             probing: JoinSet::new(),
             ghosts: JoinSet::new(),
@@ -240,6 +245,7 @@ impl Conversation {
                 Ok(())
             }
             Some(Message::Names(names)) => self.on_names(names),
+            Some(Message::Location(location)) => self.on_location(location),
             Some(Message::List(wanted)) => self.on_list(wanted),
             Some(Message::Parts(asked)) => self.on_parts(asked),
             Some(Message::Probe(asked)) => self.on_probe(asked),
@@ -255,6 +261,7 @@ impl Conversation {
         }
         let place = Place { root: self.client.root().cloned(), to: push.to.clone(), is_rehearsal: push.dry_run };
         let is_rehearsal = push.dry_run;
+        self.say_location(push.to.clone());
         let (observer, moving) = self.observe(Direction::In, place);
         let receiver = Receiver::new(self.receiver_tools(&observer), self.receive_options(push));
         receiver.use_features(self.client.features());
@@ -267,6 +274,28 @@ impl Conversation {
         self.receiving.spawn(accept_streams(self.client.connection.clone(), receiver.clone()));
         self.roles.receiver = Some((receiver, observer));
         self.watch_for_ghosts();
+        Ok(())
+    }
+
+    /// Says where the files go, to a client that may be on this machine.
+    fn say_location(&self, to: Option<WirePath>) {
+        if !self.hears_locations() {
+            return;
+        }
+        let Client { connection, control, grant, .. } = &self.client;
+        let (connection, control, grant) = (connection.clone(), control.clone(), grant.clone());
+        self.disk.queue().spawn(move || control.send(location::said(&connection, &grant.destination(), to.as_ref())));
+    }
+
+    fn hears_locations(&self) -> bool {
+        self.client.features() & features::LOCATION != 0
+    }
+
+    fn on_location(&mut self, told: Location) -> Result<(), SessionError> {
+        if !self.hears_locations() {
+            return Err(SessionError::Order("a location, which was not agreed on"));
+        }
+        self.location.take().into_iter().for_each(|teller| teller.tell(told));
         Ok(())
     }
 
@@ -410,7 +439,10 @@ impl Conversation {
         let (grant, destination) = (self.client.grant.clone(), self.shared.destination.clone());
         let name = wanted.first_pattern();
         let no_thread = |failure| Found::Problem { name, failure };
-        let look = move |found: &_| look_for(&grant, wanted, destination, found);
+        let (teller, recognise) = location::awaited(&self.client.connection).filter(|_| self.hears_locations()).unzip();
+        self.location = teller;
+        let left_out = LeftOut::at(destination).or(recognise);
+        let look = move |found: &_| look_for(&grant, wanted, left_out, found);
         let finds = walk_on_a_thread(FOUND_AHEAD, no_thread, look);
         let running = sender.clone();
         self.sending.spawn(async move { running.run(finds).await });

@@ -1,7 +1,6 @@
 //! What a `Get` asks for, found on a thread of its own.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 
 use tokio::sync::mpsc;
 
@@ -11,7 +10,7 @@ use crate::protocol::message::{Failure, Get, Message, Names, Problem, Select, St
 use crate::session::budget::Hold;
 use crate::session::control::Control;
 use crate::session::local::{Finder, Gone};
-use crate::storage::{self, Expanded, Filters, Finds, Found, Links, Listing, Tree, Walk};
+use crate::storage::{self, Expanded, Filters, Finds, Found, LeftOut, Links, Listing, Tree, Walk};
 
 /// What a client wants.
 pub(super) struct Wanted {
@@ -57,8 +56,8 @@ impl Wanted {
 
 /// Passes on what is wanted, until everything is found or nobody takes it any more.
 ///
-/// `destination` is the directory that they go to, where this process knows it.
-pub(super) fn look_for(grant: &Grant, wanted: Wanted, destination: Option<PathBuf>, found: &Finder<Found>) {
+/// `left_out` is the directory that they go to.
+pub(super) fn look_for(grant: &Grant, wanted: Wanted, left_out: LeftOut, found: &Finder<Found>) {
     let Wanted { get, one_file_system, names } = wanted;
     if let Err(failure) = grant.may_read() {
         let name = get.patterns.first().cloned().unwrap_or_default();
@@ -74,7 +73,7 @@ pub(super) fn look_for(grant: &Grant, wanted: Wanted, destination: Option<PathBu
         }
     };
     let links = if get.links { Links::Copy } else { Links::Skip };
-    let walk = storage::walk(Vec::new(), filters.clone(), links).to_be_read().leaving_out(destination);
+    let walk = storage::walk(Vec::new(), filters.clone(), links).to_be_read().leaving_out(left_out);
     let mut asked = Asked { walk: walk.on_one_file_system(one_file_system), one_file_system, found };
     match names {
         None => storage::expand(&grant.tree(), &get.patterns, &mut asked),

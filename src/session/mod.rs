@@ -21,6 +21,7 @@ pub(crate) mod budget;
 pub(crate) mod control;
 pub(crate) mod link;
 pub(crate) mod local;
+pub(crate) mod location;
 pub(crate) mod memory;
 mod pause;
 mod prefix;

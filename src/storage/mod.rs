@@ -57,4 +57,4 @@ pub(crate) use system::close;
 pub(crate) use system::give_way_to_others;
 pub(crate) use system::open_files_max;
 pub use touch::Touch;
-pub use walk::{Found, Links, Walk, walk};
+pub use walk::{Found, LeftOut, Links, Recognise, Walk, walk};

@@ -2,12 +2,11 @@
 
 mod excluded;
 mod follow;
+mod left_out;
 mod special;
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::vec;
 
@@ -17,6 +16,7 @@ use crate::protocol::message::{Failure, Kind, Status};
 use crate::protocol::path::{WirePath, escape};
 
 use self::excluded::Excluded;
+pub use self::left_out::{LeftOut, Recognise};
 use self::special::{special, special_kind};
 use super::dir::Dir;
 use super::error::{Op, Refusal, StorageError};
@@ -75,7 +75,7 @@ pub fn walk(requests: Vec<Request>, filters: Filters, links: Links) -> Walk {
         shallow: false,
         reads: false,
         one_file_system: false,
-        leaves_out: None,
+        left_out: LeftOut::default(),
         followed: None,
     }
 }
@@ -94,7 +94,7 @@ pub struct Walk {
     /// Directories of another file system are not entered.
     one_file_system: bool,
     /// A directory that is not entered, wherever it is by now.
-    leaves_out: Option<PathBuf>,
+    left_out: LeftOut,
     /// Where links have led to.
     followed: Option<Trees>,
 }
@@ -176,12 +176,6 @@ impl Walk {
         self
     }
 
-    /// The same walk without the directory that the files go to: it would copy its own copies. That need not exist yet.
-    pub fn leaving_out(mut self, destination: Option<PathBuf>) -> Self {
-        self.leaves_out = destination;
-        self
-    }
-
     fn start(&mut self, request: Request) -> Option<Found> {
         let Request { root, at, name, whole } = request;
         let (Some(at), Some(name)) = (&at, &name) else {
@@ -257,7 +251,7 @@ impl Walk {
         if frame.root.withholds(&meta) {
             return None;
         }
-        if self.is_left_out(&meta) {
+        if self.is_left_out_below(&at, &meta) {
             return Some(Found::Note(format!("{name}: left out, for it is where the files go")));
         }
         let (root, depth, device) = (frame.root.clone(), frame.depth, frame.device);
@@ -293,12 +287,6 @@ impl Walk {
             return Some(Found::Problem { name: name.as_bytes().to_vec(), failure: unknown_size() });
         }
         Some(Found::File { root: root.clone(), at, name, meta })
-    }
-
-    fn is_left_out(&self, meta: &Meta) -> bool {
-        let Some(path) = self.leaves_out.as_ref().filter(|_| meta.kind == Kind::Dir) else { return false };
-        // Looked up each time: it may be made while the walk goes on.
-        std::fs::metadata(path).is_ok_and(|found| (found.dev(), found.ino()) == (meta.identity.dev, meta.identity.ino))
     }
 }
 

@@ -8,6 +8,7 @@ mod corpus;
 mod crowd;
 mod descriptors;
 mod hostile;
+mod location;
 mod many;
 mod memory;
 mod modes;

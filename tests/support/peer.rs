@@ -305,7 +305,11 @@ pub fn hello_with(features: u64) -> Message {
 }
 
 pub fn push() -> Message {
-    let (to, target, if_exists) = (None, Target::Directory, IfExists::Replace);
+    push_into(None)
+}
+
+pub fn push_into(to: Option<&str>) -> Message {
+    let (to, target, if_exists) = (to.map(path), Target::Directory, IfExists::Replace);
     Message::Push(Push { to, target, if_exists, checksum: false, dry_run: false, resume: true })
 }
 

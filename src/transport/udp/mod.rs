@@ -26,7 +26,7 @@ pub(crate) use changes::RouteChanges;
 pub use copies::Copies;
 pub(crate) use copies::hurry;
 pub(super) use heard::Heard;
-pub(crate) use route::find_route;
+pub(crate) use route::{find_route, source_of};
 pub use socket::{Granted, SOCKET_BUFFER_BYTES, SocketReport, examine_socket};
 pub(crate) use throttle::Known;
 pub use throttle::{Rate, Throttle};

@@ -1,7 +1,7 @@
 //! What the system knows of the way to a peer before the first packet goes out.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use rustix::net::sockopt::{ip_mtu, ipv6_mtu};
 
@@ -29,6 +29,11 @@ pub(in crate::transport) fn payload_max(peer: SocketAddr) -> Option<u16> {
 /// What it says when it knows none.
 pub(crate) fn find_route(peer: SocketAddr) -> io::Result<()> {
     look_up(SocketAddr::new(peer.ip().to_canonical(), peer.port())).map(drop)
+}
+
+/// The address of this machine that packets to `peer` come from.
+pub(crate) fn source_of(peer: SocketAddr) -> Option<IpAddr> {
+    Some(look_up(peer).ok()?.local_addr().ok()?.ip())
 }
 
 fn look_up(peer: SocketAddr) -> io::Result<UdpSocket> {

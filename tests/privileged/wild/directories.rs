@@ -63,6 +63,43 @@ fn a_destination_inside_its_source_is_left_out() {
     machine.run("send g/ --to local:g").exits(0).says(&["unchanged"]);
 }
 
+/// Server and client share nothing but the machine.
+#[test]
+fn a_destination_inside_its_source_is_left_out_where_a_server_of_a_directory_above_has_it() {
+    let (machine, client) = (Machine::new(), Machine::new());
+    let serve = machine.serve("data", "");
+    client.qft(["remote", "add", "box", serve.ticket()]).run().exits(0);
+    // The place, the name that it is made under, and the one that is sent along empty because it was there before.
+    for (source, to, along) in [("s", "zz", ""), ("t", "deep/new/er", "deep/new/"), ("u", "", "")] {
+        for n in 0..20 {
+            machine.write(&format!("data/{source}/{n}"), format!("{n}"));
+            machine.write(&format!("data/{source}/deep/{n}"), format!("{n}"));
+        }
+        let (from, there) = (machine.path(&format!("data/{source}")), format!("data/{source}/{to}"));
+        for run in 0..2 {
+            // It is made while the walk goes on, and there at the second run.
+            let sent = client.run(&format!("send {}/ box:{source}/{to}", from.display()));
+            sent.exits(0);
+            assert!(run == 0 || to.is_empty() || sent.stderr.contains("where the files go"), "{}", sent.stderr);
+            let mut arrived = machine.tree(&there);
+            arrived.retain(|name| name != along);
+            assert_eq!(arrived.len(), 41, "{source} in run {run}: {arrived:?}");
+        }
+        client.run(&format!("send {} box:{source}", from.display())).exits(1).says(&["where the files go"]);
+    }
+    machine.write("data/g/a", "content");
+    let got = machine.path("data/g");
+    for _ in 0..2 {
+        client.run(&format!("get box:g {}/in", got.display())).exits(0);
+        assert_eq!(machine.tree("data/g"), ["a", "in/", "in/g/", "in/g/a"]);
+    }
+    client.run(&format!("get box:g {}", got.display())).exits(1).says(&["where the files go"]);
+    // A place that is no part of the source is no matter.
+    let sent = client.run(&format!("send {} box:elsewhere", got.display()));
+    sent.exits(0).does_not_say("where the files go");
+    assert_eq!(machine.tree("data/elsewhere/g"), machine.tree("data/g"));
+}
+
 #[test]
 fn a_tree_that_is_read_only_is_brought_up_to_date_whatever_becomes_of_what_exists() {
     if !rustix::process::geteuid().is_root() {

@@ -160,6 +160,7 @@ fn rest() -> impl Strategy<Value = Message> {
         Just(Message::Offered),
         any::<String>().prop_map(|text| Message::Remark(Remark::new(text))),
         link_report().prop_map(Message::Link),
+        prop::option::of(any::<[u8; 32]>()).prop_map(|proof| Message::Location(Location { proof })),
     ]
 }
 

@@ -1,0 +1,50 @@
+//! Where the files of a job go, told by the end that receives to the one that sends: if both are on one machine, the
+//! destination is not sent into itself.
+
+use std::cell::OnceCell;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use quinn::Connection;
+
+use super::ATTENTION_DEADLINE;
+use crate::protocol::message::{Location, Message};
+use crate::protocol::path::WirePath;
+use crate::storage::{Destination, Recognise};
+use crate::transport::MachineKey;
+
+/// Passes on what the receiver says, once. When it is dropped nobody waits for that any more.
+#[derive(Debug)]
+pub(crate) struct Teller(SyncSender<Location>);
+
+impl Teller {
+    pub(crate) fn tell(self, location: Location) {
+        // The walk may be over already.
+        let _ = self.0.try_send(location);
+    }
+}
+
+/// For the end that sends: what recognises the destination among the directories of a walk. The first directory waits for
+/// the receiver's word, and not for long; no file does.
+pub(crate) fn awaited(connection: &Connection) -> Option<(Teller, Box<Recognise>)> {
+    let key = MachineKey::of(connection)?;
+    let (teller, told) = sync_channel(1);
+    let proof = OnceCell::new();
+    let recognise = move |dev, ino, below: &[u8]| {
+        let proof: &Option<[u8; 32]> = proof.get_or_init(|| wait(&told));
+        proof.is_some_and(|proof| proof == key.sign(dev, ino, below))
+    };
+    Some((Teller(teller), Box::new(recognise)))
+}
+
+fn wait(told: &Receiver<Location>) -> Option<[u8; 32]> {
+    told.recv_timeout(ATTENTION_DEADLINE).ok()?.proof
+}
+
+/// For the end that receives: what it says of the directory `to` below its root, which need not exist. Blocks on the disk.
+pub(crate) fn said(connection: &Connection, root: &Destination, to: Option<&WirePath>) -> Message {
+    let proof = MachineKey::of(connection).map(|key| {
+        let (dev, ino, below) = root.nearest(to);
+        key.sign(dev, ino, &below)
+    });
+    Message::Location(Location { proof })
+}

@@ -1,0 +1,79 @@
+//! The directory that the files of a walk go to: sent into itself it would grow with each run.
+
+use std::fmt;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+
+use super::{Frame, Listing, Walk};
+use crate::protocol::message::Kind;
+use crate::protocol::path::WirePath;
+use crate::storage::meta::Meta;
+
+/// Whether the files go to the directory of that path below a directory, of which device and number are given. The path may
+/// be empty.
+pub type Recognise = dyn Fn(u64, u64, &[u8]) -> bool + Send;
+
+/// A directory that a walk leaves out, which need not exist when it begins.
+#[derive(Default)]
+pub struct LeftOut {
+    path: Option<PathBuf>,
+    recognise: Option<Box<Recognise>>,
+}
+
+impl LeftOut {
+    /// The one that has this path, if any.
+    pub fn at(path: Option<PathBuf>) -> Self {
+        Self { path, recognise: None }
+    }
+
+    /// Also one that is recognised when the walk comes across it.
+    #[must_use]
+    pub fn or(self, recognise: Option<Box<Recognise>>) -> Self {
+        Self { recognise, ..self }
+    }
+}
+
+impl fmt::Debug for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LeftOut").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Walk {
+    /// The same walk without the directory that the files go to.
+    pub fn leaving_out(mut self, destination: LeftOut) -> Self {
+        self.left_out = destination;
+        self
+    }
+
+    /// Whether something that was named, or is found by a link, is where the files go.
+    pub(super) fn is_left_out(&self, meta: &Meta) -> bool {
+        let LeftOut { path, recognise } = &self.left_out;
+        if meta.kind != Kind::Dir {
+            return false;
+        }
+        let id = (meta.identity.dev, meta.identity.ino);
+        // Looked up each time: it may be made while the walk goes on.
+        let has_path = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|found| (found.dev(), found.ino()) == id);
+        path.as_ref().is_some_and(has_path) || recognise.as_ref().is_some_and(|is_it| is_it(id.0, id.1, b""))
+    }
+
+    /// The same for the name `at`, which was found in the innermost directory: what is to be made there is known by the
+    /// directory above it that was there before.
+    pub(super) fn is_left_out_below(&self, at: &WirePath, meta: &Meta) -> bool {
+        let is_left_out = self.is_left_out(meta);
+        let Some(is_it) = self.left_out.recognise.as_ref().filter(|_| meta.kind == Kind::Dir) else {
+            return is_left_out;
+        };
+        // Names are relative to the top of one tree as far as that frame.
+        let tops = self.frames.iter().rposition(|frame| frame.depth == 0).unwrap_or_default();
+        let is_below = |frame: &Frame| match &frame.listing {
+            Listing::Open(dir, _) => {
+                let below = frame.at.as_ref().map_or(0, |above| above.as_bytes().len() + 1);
+                at.as_bytes().get(below..).is_some_and(|below| is_it(dir.id().dev, dir.id().ino, below))
+            }
+            Listing::Top | Listing::In(_) => false,
+        };
+        is_left_out || self.frames[tops..].iter().any(is_below)
+    }
+}
