@@ -1,6 +1,6 @@
 //! The settings of a server, and its start.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -11,13 +11,14 @@ use tokio::sync::{Notify, watch};
 use super::admission::Lists;
 use super::door::Door;
 use super::fault::Fault;
+use super::liveness::Liveness;
 use super::notice::Notices;
 use super::parts::Sweeper;
 use super::passes::Passes;
 use super::paths::Paths;
 use super::places::CLIENTS_MAX;
 use super::pool::Pool;
-use super::run::{self, NETWORK_THREAD};
+use super::run::{self, Bind, NETWORK_THREAD};
 use super::{Access, Once, Server, Shared};
 use crate::error::Error;
 use crate::keys::trust::{Clients, Invites, Mode};
@@ -41,6 +42,7 @@ pub struct ServerBuilder {
     root: PathBuf,
     identity: Identity,
     listen: SocketAddr,
+    socket: Option<UdpSocket>,
     workers: Option<NonZeroUsize>,
     access: Access,
     passes: Passes,
@@ -66,6 +68,7 @@ impl ServerBuilder {
             root,
             identity,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            socket: None,
             workers: None,
             access: Access::Only(Vec::new()),
             passes: Passes::default(),
@@ -89,6 +92,13 @@ impl ServerBuilder {
     /// The UDP address; port 0 picks one. Default: a free port on 127.0.0.1.
     pub fn listen(mut self, addr: SocketAddr) -> Self {
         self.listen = addr;
+        self
+    }
+
+    /// A UDP socket that is bound already, in the place of one for [`listen`](Self::listen): systemd holds such a one while no
+    /// server runs, and packets wait in it. Default: none.
+    pub fn socket(mut self, socket: Option<UdpSocket>) -> Self {
+        self.socket = socket;
         self
     }
 
@@ -253,6 +263,7 @@ impl ServerBuilder {
         let fault = Arc::<Fault>::default();
         let pool = Pool::start(self.workers.unwrap_or(cores), &fault).map_err(Error::Thread)?;
         let pool = Arc::new(pool);
+        let (liveness, questions) = Liveness::new(pool.inquiry());
         let shared = Arc::new(Shared {
             tree: if self.hidden { root.clone() } else { root.hiding_dots() },
             root,
@@ -267,6 +278,7 @@ impl ServerBuilder {
             destination: self.destination,
             started: Instant::now(),
             workers: pool.loads(),
+            liveness,
             fault,
             access: self.access,
             lists,
@@ -289,7 +301,9 @@ impl ServerBuilder {
         });
         let (bound, is_bound) = std::sync::mpsc::sync_channel(1);
         let throttle = self.rate_limit.map(Throttle::of_known_peers);
-        let thread = run::start(self.listen, throttle, shared.clone(), pool.clone(), bound).map_err(Error::Thread)?;
+        let bind = self.socket.map_or(Bind::Address(self.listen), Bind::Socket);
+        let thread =
+            run::start(bind, throttle, shared.clone(), pool.clone(), questions, bound).map_err(Error::Thread)?;
         let unanswered = |_| Error::Session(SessionError::Internal(NETWORK_THREAD));
         let (local_addr, granted) = is_bound.recv().map_err(unanswered)??;
         // Once the server is sure to run: another one may have its place.

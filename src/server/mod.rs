@@ -32,6 +32,7 @@ mod job;
 mod knocks;
 mod leases;
 mod list;
+mod liveness;
 mod notice;
 mod parts;
 mod passes;
@@ -59,6 +60,7 @@ pub use self::builder::ServerBuilder;
 use self::door::Door;
 use self::fault::Fault;
 use self::leases::Leases;
+use self::liveness::Liveness;
 pub use self::notice::{Notice, Peer};
 use self::notice::{NoticeStream, Notices};
 use self::parts::Sweeper;
@@ -127,6 +129,7 @@ pub(crate) struct Shared {
     destination: Option<PathBuf>,
     started: Instant,
     workers: Loads,
+    liveness: Liveness,
     /// Why the server ends although nobody asked it to.
     fault: Arc<Fault>,
     access: Access,
@@ -210,6 +213,12 @@ impl ServerHandle {
     pub fn shutdown(&self, drain: Duration) {
         let deadline = Instant::now() + drain;
         self.0.drain.send_modify(|by| *by = Some(by.map_or(deadline, |earlier| earlier.min(deadline))));
+    }
+
+    /// Asks the network thread and every worker for a sign of life, and resolves once all have given it; `false` when one of
+    /// them has ended. For whoever restarts a server that lives and serves nobody: it sets the time itself.
+    pub async fn is_alive(&self) -> bool {
+        self.0.liveness.answered().await
     }
 
     /// Looks at the list of clients at once, instead of within a second, and ends the connections that it does not

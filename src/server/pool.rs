@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::fault::Fault;
+use super::liveness::Answer;
 
 /// Work for one connection, made on the worker that runs it: QUIC's driver for the connection must be
 /// spawned there (`Incoming::accept` uses the runtime that it is called on).
@@ -26,8 +27,32 @@ pub(crate) struct Pool {
 #[derive(Debug)]
 struct Worker {
     active: Arc<AtomicUsize>,
-    tasks: mpsc::UnboundedSender<(Task, Slot)>,
+    orders: mpsc::UnboundedSender<Order>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What a worker is told.
+enum Order {
+    /// Serve a connection.
+    Serve(Task, Slot),
+    /// Show that it gets round to it.
+    Answer(Answer),
+}
+
+/// Asks the workers whether they get round to it. It does not keep them alive.
+#[derive(Debug, Clone)]
+pub(super) struct Inquiry(Vec<mpsc::WeakUnboundedSender<Order>>);
+
+impl Inquiry {
+    /// One to wait for from each worker; that of a worker which has ended fails.
+    pub(super) fn ask(&self) -> Vec<oneshot::Receiver<()>> {
+        let ask = |orders: &mpsc::WeakUnboundedSender<Order>| {
+            let (answer, answered) = Answer::awaited();
+            drop(orders.upgrade().map(|orders| orders.send(Order::Answer(answer))));
+            answered
+        };
+        self.0.iter().map(ask).collect()
+    }
 }
 
 /// How many connections each worker has, for whoever wants to know. It does not keep the workers alive.
@@ -83,6 +108,11 @@ impl Pool {
         self.loads().active()
     }
 
+    /// How the workers are asked whether they get round to it.
+    pub(super) fn inquiry(&self) -> Inquiry {
+        Inquiry(self.workers.iter().map(|worker| worker.orders.downgrade()).collect())
+    }
+
     /// Runs a connection on the worker with the fewest. Only the accept loop calls this, so between the
     /// choice and the count nobody else chooses.
     pub(crate) fn run(&self, task: Task) {
@@ -91,19 +121,19 @@ impl Pool {
         worker.active.fetch_add(1, Ordering::AcqRel);
         let slot = Slot { worker: index, active: worker.active.clone() };
         // A worker ends only after the pool was dropped; a task that finds none is dropped with its slot.
-        let _ = worker.tasks.send((task, slot));
+        let _ = worker.orders.send(Order::Serve(task, slot));
     }
 }
 
 impl Worker {
     fn start(index: usize, fault: Arc<Fault>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (tasks, queue) = mpsc::unbounded_channel();
+        let (orders, queue) = mpsc::unbounded_channel();
         let serve = move || {
             fault.watch("a worker thread", || runtime.block_on(serve(queue, &fault)));
         };
         let thread = std::thread::Builder::new().name(format!("qft-worker-{index}")).spawn(serve)?;
-        Ok(Self { active: Arc::default(), tasks, thread: Some(thread) })
+        Ok(Self { active: Arc::default(), orders, thread: Some(thread) })
     }
 }
 
@@ -111,7 +141,7 @@ impl Drop for Pool {
     fn drop(&mut self) {
         for worker in &mut self.workers {
             // Closing the queue lets the thread end once its connections have.
-            worker.tasks = mpsc::unbounded_channel().0;
+            worker.orders = mpsc::unbounded_channel().0;
         }
         for worker in &mut self.workers {
             if let Some(thread) = worker.thread.take() {
@@ -121,15 +151,16 @@ impl Drop for Pool {
     }
 }
 
-async fn serve(mut queue: mpsc::UnboundedReceiver<(Task, Slot)>, _fault: &Fault) {
+async fn serve(mut queue: mpsc::UnboundedReceiver<Order>, _fault: &Fault) {
     let local = tokio::task::LocalSet::new();
     let mut connections = JoinSet::new();
     local
         .run_until(async {
             loop {
                 tokio::select! {
-                    task = queue.recv() => match task {
-                        Some((task, slot)) => {
+                    order = queue.recv() => match order {
+                        Some(Order::Answer(answer)) => answer.give(),
+                        Some(Order::Serve(task, slot)) => {
                             #[cfg(test)]
                             _fault.trip("worker");
                             drop(connections.spawn_local(task(slot)));
@@ -151,8 +182,8 @@ mod tests {
     use std::sync::mpsc as std_mpsc;
 
     /// A connection that lives until its sender is dropped.
-    fn hold(started: std_mpsc::Sender<usize>) -> (Task, tokio::sync::oneshot::Sender<()>) {
-        let (end, ended) = tokio::sync::oneshot::channel();
+    fn hold(started: std_mpsc::Sender<usize>) -> (Task, oneshot::Sender<()>) {
+        let (end, ended) = oneshot::channel();
         let task: Task = Box::new(move |slot| {
             Box::pin(async move {
                 started.send(slot.worker()).expect("the test listens");
@@ -181,6 +212,30 @@ mod tests {
         while pool.active() != [0, 0] {
             std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn a_worker_answers_beside_its_connections_and_not_while_it_is_held_up() {
+        let pool = Pool::start(NonZeroUsize::MIN, &Arc::default()).expect("a thread starts");
+        let (held_up, waits) = std_mpsc::channel::<()>();
+        let (started, starts) = std_mpsc::channel();
+        let (task, end) = hold(started);
+        pool.run(task);
+        assert_eq!(starts.recv(), Ok(0));
+        let ask = |pool: &Pool| pool.inquiry().ask().remove(0);
+        assert_eq!(ask(&pool).blocking_recv(), Ok(()));
+        pool.run(Box::new(move |_slot| {
+            let _ = waits.recv();
+            Box::pin(async {})
+        }));
+        let mut unanswered = ask(&pool);
+        assert!(unanswered.try_recv().is_err(), "its thread does something else");
+        drop(held_up);
+        assert_eq!(unanswered.blocking_recv(), Ok(()));
+        drop(end);
+        let inquiry = pool.inquiry();
+        drop(pool);
+        assert!(inquiry.ask().remove(0).blocking_recv().is_err(), "it has ended");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The network thread: packets in, connections out to the workers, and the end of it all.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use super::connection;
 use super::door::Answer;
 use super::household::Household;
 use super::knocks::Knocks;
+use super::liveness::Questions;
 use super::pool::Pool;
 use super::recheck;
 use crate::congestion::ControllerConfig;
@@ -38,23 +39,33 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 type Bound = std::sync::mpsc::SyncSender<Result<(SocketAddr, Granted), Error>>;
 
+/// Where the server's socket comes from.
+pub(super) enum Bind {
+    /// It is bound here.
+    Address(SocketAddr),
+    /// Whoever started this process has bound it.
+    Socket(UdpSocket),
+}
+
 /// Starts the thread. It answers on `bound` once the socket is bound or cannot be.
 pub(super) fn start(
-    addr: SocketAddr,
+    bind: Bind,
     throttle: Option<Throttle>,
     shared: Arc<Shared>,
     pool: Arc<Pool>,
+    questions: Questions,
     bound: Bound,
 ) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("qft-net".to_owned()).spawn(move || {
-        let listener = match runtime.block_on(async { listen(addr, throttle, &shared) }) {
+        let listener = match runtime.block_on(async { listen(bind, throttle, &shared) }) {
             Ok(listener) => listener,
             Err(error) => return drop(bound.send(Err(error.into()))),
         };
         // The caller may have given up; then it is dropping the server anyway.
         let _ = bound.send(Ok((listener.local_addr(), listener.granted())));
-        let served = shared.fault.watch(NETWORK_THREAD, || runtime.block_on(serve(&listener, &shared, &pool)));
+        let served =
+            shared.fault.watch(NETWORK_THREAD, || runtime.block_on(serve(&listener, &shared, &pool, questions)));
         if served.is_none() {
             // The endpoint's own task lives on, and lets the clients know.
             runtime.block_on(close(&listener, CloseCode::Internal));
@@ -63,13 +74,16 @@ pub(super) fn start(
     })
 }
 
-fn listen(addr: SocketAddr, throttle: Option<Throttle>, shared: &Shared) -> Result<Listener, TransportError> {
+fn listen(bind: Bind, throttle: Option<Throttle>, shared: &Shared) -> Result<Listener, TransportError> {
     let tuning = Tuning { throttle, ..Tuning::new(Arc::new(ControllerConfig::default())) };
     let identity = shared.identity.borrow().clone();
-    transport::listen(addr, &identity, &tuning)
+    match bind {
+        Bind::Address(addr) => transport::listen(addr, &identity, &tuning),
+        Bind::Socket(socket) => transport::listen_on(socket, &identity, &tuning),
+    }
 }
 
-async fn serve(listener: &Listener, shared: &Arc<Shared>, pool: &Arc<Pool>) {
+async fn serve(listener: &Listener, shared: &Arc<Shared>, pool: &Arc<Pool>, mut questions: Questions) {
     let (mut drain, mut identity) = (shared.drain.subscribe(), shared.identity.subscribe());
     // It ends with the runtime, or at once where no list is kept.
     let mut watch = tokio::spawn(recheck::keep_watch(shared.clone()));
@@ -94,6 +108,7 @@ async fn serve(listener: &Listener, shared: &Arc<Shared>, pool: &Arc<Pool>) {
                 }
             }
             () = shared.fault.noted() => break,
+            Some(answer) = questions.recv() => answer.give(),
             Ok(()) = identity.changed() => listener.show(&identity.borrow_and_update()),
             _ = drain.wait_for(Option::is_some) => break,
             () = shared.left.notified(), if shared.once.is_some() => break,
@@ -102,7 +117,7 @@ async fn serve(listener: &Listener, shared: &Arc<Shared>, pool: &Arc<Pool>) {
             answer(incoming, listener, shared, pool);
         }
     }
-    end(listener, shared, pool).await;
+    end(listener, shared, pool, questions).await;
 }
 
 /// Lets a knock wait for its handshake, unless it can be answered for less.
@@ -163,12 +178,13 @@ fn send_away(incoming: Incoming, listener: &Listener, partings: &Arc<Semaphore>)
 }
 
 /// Lets what is in flight finish, until the deadline; then ends every connection.
-async fn end(listener: &Listener, shared: &Shared, pool: &Pool) {
+async fn end(listener: &Listener, shared: &Shared, pool: &Pool, mut questions: Questions) {
     let mut looks = interval(DRAIN_LOOK);
     let partings = Arc::new(Semaphore::new(PARTINGS_MAX));
     while shared.fault.what().is_none() && pool.active().iter().any(|active| *active > 0) {
         tokio::select! {
             _ = looks.tick() => {}
+            Some(answer) = questions.recv() => answer.give(),
             Some(incoming) = listener.next() => send_away(incoming, listener, &partings),
         }
         let deadline = *shared.drain.borrow();

@@ -1,6 +1,7 @@
 //! The server's end: one socket, and connections that are handed to whoever will serve them.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -45,19 +46,34 @@ pub struct Listener {
 /// # Panics
 /// Outside a tokio runtime. That runtime receives the packets; connections run on the runtime that [`accept`]s them.
 pub fn listen(addr: SocketAddr, identity: &Identity, tuning: &Tuning) -> Result<Listener, TransportError> {
-    Listener::open(addr, tls::server(identity), identity.restart_seed(), tuning)
+    Listener::open(addr, socket::bind(addr), tls::server(identity), identity.restart_seed(), tuning)
+}
+
+/// The same on a socket that whoever started this process has bound, as systemd does (`sd_listen_fds(3)`). Packets that arrive
+/// before it is read from wait in it.
+///
+/// # Errors
+/// [`TransportError::Bind`]: the socket cannot be used.
+///
+/// # Panics
+/// As [`listen`].
+pub fn listen_on(socket: UdpSocket, identity: &Identity, tuning: &Tuning) -> Result<Listener, TransportError> {
+    // Only for the text of an error: a socket without an address is refused below.
+    let addr = socket.local_addr().unwrap_or_else(|_| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+    Listener::open(addr, socket::adopt(socket), tls::server(identity), identity.restart_seed(), tuning)
 }
 
 impl Listener {
     pub(crate) fn open(
         addr: SocketAddr,
+        socket: io::Result<(UdpSocket, Granted)>,
         tls: rustls::ServerConfig,
         restart_seed: &[u8; 32],
         tuning: &Tuning,
     ) -> Result<Self, TransportError> {
         let refused = |source| TransportError::Bind { addr, source };
         let base = base_config(tls);
-        let (socket, granted) = socket::bind(addr).map_err(refused)?;
+        let (socket, granted) = socket.map_err(refused)?;
         let runtime = Arc::new(TokioRuntime);
         // The server's socket takes the largest packets of all peers; what it sends depends on each.
         let packet_max = packet_max(granted, tuning.throttle.as_ref());

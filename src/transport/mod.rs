@@ -26,7 +26,7 @@ mod verify;
 pub(crate) use close::admit_probe;
 pub use close::close;
 pub use dial::{Dialled, connect, dial, recognise};
-pub use endpoint::{Listener, accept, listen};
+pub use endpoint::{Listener, accept, listen, listen_on};
 pub(crate) use error::canonical;
 pub use error::{Fault, TransportError};
 pub(crate) use machine::{MachineKey, is_own_address};

@@ -75,7 +75,7 @@ async fn peers_of_different_protocol_versions_part_in_the_handshake() {
     let server_id = identity();
     let mut tls = tls::server(&server_id);
     tls.alpn_protocols = vec![b"qft/999".to_vec()];
-    let listener = Listener::open(here(), tls, &[7; 32], &tuning()).unwrap();
+    let listener = Listener::open(here(), udp::socket::bind(here()), tls, &[7; 32], &tuning()).unwrap();
     let client_id = identity();
     let (server, client) = tokio::join!(accept_one(&listener), dial(&listener, server_id.fingerprint(), &client_id));
     for error in [client.unwrap_err(), server.unwrap_err()] {

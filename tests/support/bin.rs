@@ -10,6 +10,8 @@ mod serve;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::net::UdpSocket;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
@@ -183,6 +185,24 @@ impl Machine {
     pub(crate) fn serve_at(&self, address: &str, dir: &str, options: &str) -> Serve {
         fs::create_dir_all(self.path(dir)).expect("made");
         Serve::start(self, address, dir, options, |_| {})
+    }
+
+    /// Serves `dir`, which is made, on a socket that this process holds, as systemd does.
+    pub(crate) fn serve_on(&self, socket: &UdpSocket, dir: &str, options: &str) -> Serve {
+        fs::create_dir_all(self.path(dir)).expect("made");
+        let address = socket.local_addr().expect("it is bound").to_string();
+        let handed_over = OwnedFd::from(socket.try_clone().expect("a descriptor"));
+        Serve::start(self, &address, dir, options, |command| {
+            command.stdin(handed_over).env("LISTEN_FDS", "1").env("LISTEN_FDS_FIRST_FD", "0");
+        })
+    }
+
+    /// Serves `dir`, which is made, with more variables.
+    pub(crate) fn serve_told(&self, variables: &[(&str, &OsStr)], dir: &str, options: &str) -> Serve {
+        fs::create_dir_all(self.path(dir)).expect("made");
+        Serve::start(self, "127.0.0.1:0", dir, options, |command| {
+            command.envs(variables.iter().copied());
+        })
     }
 
     /// The same as a user whom permissions bind. The administrator becomes nobody, others stay who they are.

@@ -89,11 +89,17 @@ pub(crate) fn bind(addr: SocketAddr) -> io::Result<(UdpSocket, Granted)> {
     if addr.is_ipv6() && addr.ip().is_unspecified() {
         socket.set_only_v6(false)?;
     }
-    socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
     enlarge(&socket);
-    let granted = granted(&socket)?;
-    Ok((socket.into(), granted))
+    adopt(socket.into())
+}
+
+/// Takes a socket that is bound. Its buffers stay as they are: whoever bound it for this process may be allowed larger ones
+/// than this process is.
+pub(crate) fn adopt(socket: UdpSocket) -> io::Result<(UdpSocket, Granted)> {
+    socket.set_nonblocking(true)?;
+    let granted = granted(&SockRef::from(&socket))?;
+    Ok((socket, granted))
 }
 
 /// Hands a socket with these buffers, which takes packets of up to `packet_max` bytes, to QUIC, behind the limit if there
@@ -128,7 +134,7 @@ fn enlarge(socket: &Socket) {
 fn force(socket: &Socket) {
     use rustix::net::sockopt::{set_socket_recv_buffer_size_force, set_socket_send_buffer_size_force};
 
-    let Ok(granted) = granted(socket) else { return };
+    let Ok(granted) = granted(&SockRef::from(socket)) else { return };
     if granted.receive < SOCKET_BUFFER_BYTES {
         let _ = set_socket_recv_buffer_size_force(socket, SOCKET_BUFFER_BYTES);
     }
@@ -137,10 +143,9 @@ fn force(socket: &Socket) {
     }
 }
 
-fn granted(socket: &Socket) -> io::Result<Granted> {
+fn granted(socket: &SockRef<'_>) -> io::Result<Granted> {
     // Linux doubles what is asked for, for its own book-keeping, and reports the double.
     let share = if cfg!(target_os = "linux") { 2 } else { 1 };
-    let socket = SockRef::from(socket);
     Ok(Granted { receive: socket.recv_buffer_size()? / share, send: socket.send_buffer_size()? / share })
 }
 

@@ -1,0 +1,52 @@
+//! Whether a server still does its work: each thread that it cannot do without is asked, and has to get round to answering.
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::pool::Inquiry;
+
+/// Given by a thread that gets round to it.
+#[derive(Debug)]
+pub(super) struct Answer(oneshot::Sender<()>);
+
+impl Answer {
+    /// An answer, and how it is waited for.
+    pub(super) fn awaited() -> (Self, oneshot::Receiver<()>) {
+        let (answer, answered) = oneshot::channel();
+        (Self(answer), answered)
+    }
+
+    /// Answers. Whoever asked may have given up.
+    pub(super) fn give(self) {
+        let _ = self.0.send(());
+    }
+}
+
+/// What the network thread is asked.
+pub(super) type Questions = mpsc::UnboundedReceiver<Answer>;
+
+/// Asks a server's threads.
+#[derive(Debug)]
+pub(super) struct Liveness {
+    network: mpsc::UnboundedSender<Answer>,
+    workers: Inquiry,
+}
+
+impl Liveness {
+    /// For a server with these workers; its network thread answers the questions.
+    pub(super) fn new(workers: Inquiry) -> (Self, Questions) {
+        let (network, questions) = mpsc::unbounded_channel();
+        (Self { network, workers }, questions)
+    }
+
+    /// Resolves once all of them have answered; `false` when one has ended.
+    pub(super) async fn answered(&self) -> bool {
+        let (answer, network) = Answer::awaited();
+        // A thread that has ended drops the question, and so is heard of below.
+        drop(self.network.send(answer));
+        let mut all_answered = network.await.is_ok();
+        for worker in self.workers.ask() {
+            all_answered &= worker.await.is_ok();
+        }
+        all_answered
+    }
+}
