@@ -11,7 +11,7 @@
 //! | `tilde` | `~` where no shell has expanded it |
 //! | `ask`, `ssh` | servers that are not known yet; far ends that are started through ssh |
 //! | `send`, `get`, `ls`, `parts` | the commands that transfer, and show what is there or unfinished |
-//! | `serve`, `status`, `peers` | the commands of a server |
+//! | `serve`, `service`, `status`, `peers` | the commands of a server |
 //! | `remotes`, `ping`, `doctor`, `id`, `cert`, `completions`, `man` | the commands to set up |
 //! | `topics`, `environment` | help that belongs to no one command; variables and files |
 //! | `token`, `whole`, `spool` | new tokens; whole files; private directories |
@@ -53,6 +53,7 @@ mod run;
 mod sandbox;
 mod send;
 mod serve;
+mod service;
 mod signals;
 mod size;
 mod spool;
@@ -120,6 +121,7 @@ fn dispatch(command: &Command) -> anyhow::Result<Exit> {
         Command::Ls(args) => ls::run(args),
         Command::Parts(args) => parts::run(args),
         Command::Serve(args) => serve::run(args),
+        Command::Service(args) => service::run(args),
         Command::Status(args) => status::run(args),
         Command::Peers(args) => peers::run(args),
         Command::Remote(args) => remotes::run(args),

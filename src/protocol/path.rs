@@ -218,6 +218,11 @@ pub fn escape(raw: &[u8]) -> Escaped<'_> {
     Escaped(raw)
 }
 
+/// The same for a path of this machine.
+pub fn escape_path(path: &Path) -> Escaped<'_> {
+    escape(path.as_os_str().as_bytes())
+}
+
 /// Text of a peer's choosing, safe to print. Made by [`escape`].
 #[derive(Debug, Clone, Copy)]
 pub struct Escaped<'a>(&'a [u8]);

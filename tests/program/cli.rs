@@ -14,6 +14,7 @@ mod pasted;
 mod peers;
 mod remotes;
 mod secrets;
+mod service;
 mod serving;
 mod settings;
 mod status;

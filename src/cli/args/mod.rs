@@ -5,6 +5,7 @@ mod limit;
 mod peers;
 mod remote;
 mod serve;
+mod service;
 mod show;
 mod ssh;
 mod texts;
@@ -23,6 +24,7 @@ pub(crate) use self::limit::Limit;
 pub(crate) use self::peers::{AllowArgs, InviteArgs, PeersAction, PeersArgs, RevokeArgs};
 pub(crate) use self::remote::{AddArgs, NamedArgs, RemoteAction, RemoteArgs, RenameArgs};
 pub(crate) use self::serve::{LogFormat, ServeArgs};
+pub(crate) use self::service::{ServiceAction, ServiceArgs, UnitArgs};
 pub(crate) use self::show::{
     CompleteArgs, CompletionsArgs, ConfigArgs, DoctorArgs, IdArgs, LsArgs, ManArgs, PartsArgs, PingArgs, QueryArgs,
     Shell, StatusArgs,
@@ -30,7 +32,7 @@ pub(crate) use self::show::{
 pub(crate) use self::ssh::SshArgs;
 use self::texts::{
     CERT_EXAMPLES, COMPLETIONS, DOCTOR_EXAMPLES, EXAMPLES, GET_EXAMPLES, MAN_EXAMPLES, PARTS, PEERS_EXAMPLES,
-    REMOTE_EXAMPLES, SEND_EXAMPLES, SERVE_EXAMPLES, SETTINGS, STATUS, TEMPLATE, headed,
+    REMOTE_EXAMPLES, SEND_EXAMPLES, SERVE_EXAMPLES, SERVICE, SETTINGS, STATUS, TEMPLATE, headed,
 };
 pub(crate) use self::texts::{EXIT_CODES, REMOTES};
 pub(crate) use self::transfer::{GetArgs, HabitArgs, IfExistsArg, JobArgs, OutputArgs, ProgressArg, SendArgs};
@@ -76,6 +78,9 @@ pub(crate) enum Command {
     /// Let other machines send to, and get from, a directory here
     #[command(after_long_help = long_help(&[SERVE_EXAMPLES]))]
     Serve(ServeArgs),
+    /// Let systemd run a server: print its units, install, remove
+    #[command(after_long_help = long_help(&[SERVICE]))]
+    Service(ServiceArgs),
     /// Show the servers that run here: clients, transfers, rates
     #[command(after_long_help = long_help(&[STATUS]))]
     Status(StatusArgs),
@@ -130,7 +135,7 @@ impl Command {
             Self::Id(args) => args.json,
             Self::Cert(args) => args.json,
             Self::Config(args) => args.json,
-            Self::Completions(_) | Self::Man(_) | Self::Bootstrap | Self::Complete(_) => false,
+            Self::Service(_) | Self::Completions(_) | Self::Man(_) | Self::Bootstrap | Self::Complete(_) => false,
         }
     }
 
@@ -142,6 +147,7 @@ impl Command {
             Self::Ls(_) => "ls",
             Self::Parts(_) => "parts",
             Self::Serve(_) => "serve",
+            Self::Service(_) => "service",
             Self::Status(_) => "status",
             Self::Peers(_) => "peers",
             Self::Remote(_) => "remote",

@@ -14,6 +14,7 @@ Transfer:
 
 Serve:
   serve        Let other machines send to, and get from, a directory here
+  service      Let systemd run a server: print its units, install, remove
   status       Show the servers that run here: clients, transfers, rates
   peers        Who may connect here: list, invite, allow, revoke, token
 
@@ -30,7 +31,6 @@ Set up:
 Topics ('qft help TOPIC'):
   recipes      More ways to send, get and serve
   remotes      How remotes and paths on them are written
-  service      A server that systemd runs: unit, firewall, updates
   containers   Containers and CI: a token instead of questions
   environment  Variables and files that qft reads
   exit-codes   What a command ends with
@@ -142,7 +142,40 @@ Examples:
   qft status                             who is connected, and what moves
   qft serve -l 127.0.0.1:0 --ticket-file t .   for scripts
 
-As a service, with a systemd unit: 'qft help service'.";
+To let systemd run it: 'qft help service'.";
+
+/// Of `qft service`.
+pub(super) const SERVICE: &str = "\
+Two units: a socket that systemd holds, so that a restart loses no packet, and
+the server, which runs as an account without rights and sees its home and the
+directory that it serves. What it is stopped in is continued with the next one.
+
+Examples:
+  qft service                            show the units, change nothing
+  sudo qft service install               serves /var/lib/qft/files, as qft
+  sudo qft service install /srv/in -- --write-only -v
+                                         a drop box, as the owner of /srv/in
+  qft service install --user ~/incoming  your own, without root
+  sudo qft service remove                what was received and the keys stay
+
+Let a client in:
+  sudo -u qft QFT_HOME=/var/lib/qft/home qft peers invite
+
+One UDP port must be open, 4433 unless --listen says otherwise:
+  ufw allow 4433/udp
+  firewall-cmd --permanent --add-port=4433/udp && firewall-cmd --reload
+  nft add rule inet filter input udp dport 4433 accept
+
+While it runs:
+  systemctl restart qft                  clients reconnect by themselves and go
+                                         on; so it is after an update
+  systemctl stop qft.socket qft          files in flight may finish for --drain
+                                         (1s here); the rest is continued later
+  systemctl reload qft                   reads lists, token, CA and certificate
+                                         again; no transfer notices
+  journalctl -u qft                      the log; -p warning: what matters. For
+                                         programs: -- --log-format json
+  sudo -u qft QFT_HOME=/var/lib/qft/home qft status";
 
 /// Of `qft status`.
 pub(super) const STATUS: &str = "\
@@ -219,7 +252,7 @@ pub(super) const MAN_EXAMPLES: &str = "\
 Examples:
   qft man send                           the page of a command
   qft man peers invite                   and of what is below one
-  qft man service                        the page of a topic
+  qft man containers                     the page of a topic
   qft man --out ~/.local/share/man/man1  where man(1) finds them
   qft man send | man -l -                in a pipe it is roff";
 

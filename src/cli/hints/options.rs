@@ -73,7 +73,7 @@ pub(super) const OPTIONS: &[(&[&str], &[&str], &str)] = &[
     (
         &["-d", "--daemon", "--background", "--detach"],
         &["serve"],
-        "it stays in front: let systemd run it (qft help service), or: nohup qft serve DIR &",
+        "it stays in front: let systemd run it (qft service), or: nohup qft serve DIR &",
     ),
     (&["--bind", "--address", "--host"], &["serve"], "that is --listen ADDR:PORT"),
     (&["--source-address", "--local-address"], &["send", "get", "ls", "doctor"], "that is --bind ADDR"),
@@ -235,7 +235,7 @@ pub(super) const OPTIONS: &[(&[&str], &[&str], &str)] = &[
     (
         &["--user", "--group", "--chroot", "--uid"],
         &["serve"],
-        "it runs as whoever starts it, and reaches nothing outside DIR (qft help service)",
+        "it runs as whoever starts it, and reaches nothing outside DIR (qft service)",
     ),
     (&["--config"], &[], "settings are config.toml in $QFT_HOME, else ~/.config/qft (qft config)"),
 ];

@@ -39,7 +39,6 @@ fn what_other_tools_call_it_is_led_to_what_it_is_called_here() {
         ("qft send --excude x f box:", "did you mean --exclude?"),
         ("qft sned f", "did you mean send?"),
         ("qft recipies --help", "did you mean: qft help recipes"),
-        ("qft service", "did you mean: qft help service"),
         ("qft remote renme a b", "did you mean rename?"),
         ("qft send --whole-file f box:", "in pieces of 1 MiB"),
         ("qft send -aAX d box:", "tar c --acls --xattrs"),

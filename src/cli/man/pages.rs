@@ -244,7 +244,7 @@ mod tests {
             }
         }
         assert_eq!(pages[0].name, "qft");
-        assert!(pages.iter().any(|page| page.file_name() == "qft-service.7"));
+        assert!(pages.iter().any(|page| page.file_name() == "qft-containers.7"));
     }
 
     #[test]

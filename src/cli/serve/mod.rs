@@ -8,12 +8,13 @@ mod output;
 mod passes;
 mod secrets;
 mod stamp;
+mod systemd;
 mod watch;
 mod way_in;
 
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -42,7 +43,7 @@ use crate::server::{Access, Mode, Once, Server};
 use crate::server::{Presence, Serving};
 use crate::storage::{plain, sync_names_above};
 use crate::transport::{PathMemory, TransportError};
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 
 /// Runs the command.
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
@@ -54,7 +55,12 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         // What is put into it would be lost with it.
         sync_names_above(&root);
     }
+    // Before the first thread: it takes variables out of the environment.
+    let socket = systemd::socket()?;
     let listen = listen(args.listen.as_deref(), args.no_auth)?;
+    if let Some(socket) = &socket {
+        is_as_told(socket, args.listen.as_deref().and_then(|_| listen.first()))?;
+    }
     let advertised = args.advertise.as_deref().map(parse_advertised).transpose()?;
     let home = keys::home()?;
     refuse_to_serve_secrets(args, &root, &home)?;
@@ -69,7 +75,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     unkept.iter().for_each(|note| out.warn(note));
     passes.notes().chain(args.key.as_deref().and_then(keys::exposure)).for_each(|note| out.warn(&note));
     // Starting waits for the server's threads, so it is done outside of any runtime.
-    let server = start(args, &root, &listen, identity, &passes, &home)?;
+    let server = start(args, &root, (&listen, socket), identity, &passes, &home)?;
     let sign = |server: &Server| presence(args, server, &root, &home, advertised.clone());
     // Before the ticket says that all is ready.
     let presence = sign(&server);
@@ -85,9 +91,16 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         }
         expiry.iter().for_each(|expiry| expiry.warn(&mut out, SystemTime::now()));
         announce(&mut out, args, &server, &root, way_in.as_ref(), &lines, enrolled)?;
+        systemd::ready(&status(&server, &root));
+        systemd::keep_alive(server.handle());
         let (out, home, passes) = (&mut out, &*home, &mut passes);
         Watch { server, out, args, home, passes, expiry, sign: &sign, presence, is_draining: false }.run(signals).await
     })
+}
+
+/// What `systemctl status` shows.
+fn status(server: &Server, root: &Path) -> String {
+    format!("serving {} on UDP {}", escape(root.as_os_str().as_bytes()), server.local_addr())
 }
 
 /// The directory to serve, without links. The whole machine is not served by its administrator.
@@ -124,18 +137,31 @@ fn listen(listen: Option<&str>, no_auth: bool) -> Result<Vec<SocketAddr>, Compla
     }
 }
 
+/// A socket that was handed over is served, and nothing else: another address would be the mistake of whoever says it.
+fn is_as_told(socket: &UdpSocket, listen: Option<&SocketAddr>) -> anyhow::Result<()> {
+    let address = socket.local_addr().context("looking at the socket that was handed over")?;
+    match listen {
+        Some(told) if *told != address => {
+            let text = format!("systemd holds the socket {address} for this server, and --listen says {told}");
+            Err(Complaint::Usage(text).into())
+        }
+        _ => Ok(()),
+    }
+}
+
 fn start(
     args: &ServeArgs,
     root: &Path,
-    listen: &[SocketAddr],
+    (listen, socket): (&[SocketAddr], Option<UdpSocket>),
     identity: Identity,
     passes: &Passes,
     home: &Path,
 ) -> anyhow::Result<Server> {
-    let attempt = |address: SocketAddr| {
+    let attempt = |address: SocketAddr, socket: Option<UdpSocket>| {
         let access = if args.no_auth { Access::Anyone } else { Access::Enrolled { home: home.to_owned() } };
         Server::builder(root.to_owned(), identity.clone())
             .listen(address)
+            .socket(socket)
             .workers(workers(args))
             .access(access)
             .token(passes.token())
@@ -155,10 +181,10 @@ fn start(
             .start()
             .map_err(|error| not_listening(error, address))
     };
-    let mut outcome = attempt(listen[0]);
+    let mut outcome = attempt(listen[0], socket);
     for address in &listen[1..] {
         // The first error names the address that was meant.
-        outcome = outcome.or_else(|first| attempt(*address).map_err(|_| first));
+        outcome = outcome.or_else(|first| attempt(*address, None).map_err(|_| first));
     }
     outcome
 }

@@ -17,6 +17,7 @@ use super::hang_up::{Asked, HangUp};
 use super::limit::REPORT;
 use super::output::Output;
 use super::passes::{Passes, identity};
+use super::systemd;
 use crate::server::Presence;
 use crate::server::Server;
 
@@ -81,6 +82,7 @@ impl Watch<'_> {
 
     /// Reads everything again that others may have replaced: the list, the token, the clients' CA, the certificate.
     fn reload(&mut self) {
+        systemd::reloading();
         for error in self.passes.reload() {
             self.warn_of_old(&error);
         }
@@ -90,7 +92,9 @@ impl Watch<'_> {
         let enrolled = enrolled_clients(self.home, self.out);
         let certificate = self.args.cert.as_ref().map_or("", |_| ", the certificate");
         let others = format!("{}{certificate}", self.passes.names());
-        self.out.event(&format!("read the list of clients again{others}: {enrolled} enrolled"));
+        let said = format!("read the list of clients again{others}: {enrolled} enrolled");
+        self.out.event(&said);
+        systemd::ready(&said);
     }
 
     /// Shows clients that come from now on what is in the certificate's files now.
@@ -118,6 +122,7 @@ impl Watch<'_> {
     }
 
     fn stop(&mut self) {
+        systemd::stopping("files in flight may finish");
         self.is_draining = true;
         self.server.handle().shutdown(self.args.drain);
     }

@@ -30,11 +30,6 @@ pub(crate) const ALL: &[Topic] = &[
     },
     Topic { name: "remotes", about: "How remotes and paths on them are written", text: Text::Made(remotes) },
     Topic {
-        name: "service",
-        about: "A server that systemd runs: unit, firewall, updates",
-        text: Text::Written(include_str!("service.txt")),
-    },
-    Topic {
         name: "containers",
         about: "Containers and CI: a token instead of questions",
         text: Text::Written(include_str!("containers.txt")),
@@ -115,22 +110,8 @@ mod tests {
         ALL.iter().for_each(|topic| all.extend(commands(&topic.text())));
         assert!(all.len() > 60, "{all:?}");
         for line in all {
-            // The name of a user.
-            if line.starts_with("qft /srv") {
-                continue;
-            }
             let taken = Cli::command().try_get_matches_from(line.split_whitespace());
             assert!(taken.is_ok(), "{line}: {}", taken.err().map(|error| error.to_string()).unwrap_or_default());
         }
-    }
-
-    #[test]
-    fn a_unit_gives_a_server_longer_than_the_server_takes_to_end() {
-        let text = Topic::find("service").expect("a topic").text();
-        let number = |before: &str| -> u64 {
-            let (_, behind) = text.split_once(before).expect(before);
-            behind.chars().take_while(char::is_ascii_digit).collect::<String>().parse().expect("seconds")
-        };
-        assert!(number("TimeoutStopSec=") > number("--drain "));
     }
 }

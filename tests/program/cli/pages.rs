@@ -56,7 +56,7 @@ fn a_pipe_gets_roff_and_a_page_is_named_like_its_command() {
         ("man send", ".TH \"QFT\\-SEND\" 1 "),
         ("man peers invite", ".TH \"QFT\\-PEERS\\-INVITE\" 1 "),
         ("man qft-peers-invite", ".TH \"QFT\\-PEERS\\-INVITE\" 1 "),
-        ("man service", ".TH \"QFT\\-SERVICE\" 7 "),
+        ("man containers", ".TH \"QFT\\-CONTAINERS\" 7 "),
     ] {
         let page = String::from_utf8(machine.run(line).exits(0).stdout.clone()).expect("text");
         assert!(page.starts_with(title), "{line}: {page}");
@@ -68,7 +68,7 @@ fn a_pipe_gets_roff_and_a_page_is_named_like_its_command() {
 fn a_topic_is_shown_by_help_and_a_command_s_help_stays_what_it_was() {
     let machine = Machine::new();
     for (line, part) in [
-        ("help service", "[Service]"),
+        ("help service", "systemctl restart qft"),
         ("help recipes", "a drop box"),
         ("help containers", "/run/secrets"),
         ("help environment", "QFT_HOME"),
@@ -82,23 +82,6 @@ fn a_topic_is_shown_by_help_and_a_command_s_help_stays_what_it_was() {
     }
     let config = String::from_utf8(machine.run("config").exits(0).stdout.clone()).expect("text");
     assert!(config.contains("[variables without an option]") && config.contains("QFT_HOME"), "{config}");
-}
-
-#[test]
-fn a_unit_is_one_that_systemd_takes() {
-    let machine = Machine::new();
-    let text = String::from_utf8(machine.run("help service").exits(0).stdout.clone()).expect("text");
-    let (_, unit) = text.split_once("qft.service:\n").expect("a unit");
-    let (unit, _) = unit.split_once("\n\nStart it").expect("its end");
-    let own = env!("CARGO_BIN_EXE_qft");
-    let unit = unit.replace("\n  ", "\n").replace("/usr/local/bin/qft", own).trim_start().to_owned();
-    let path = machine.write("qft.service", unit);
-    let Ok(output) = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&path).output() else {
-        return println!("skipped: there is no systemd-analyze here");
-    };
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let is_own = |line: &&str| line.contains("qft.service");
-    assert_eq!(said.lines().find(is_own), None, "{said}");
 }
 
 /// A directory in which a program of this name is a script.
