@@ -6,4 +6,5 @@ mod lan;
 mod outage;
 #[path = "../support/mod.rs"]
 mod support;
+mod systemd;
 mod wild;
