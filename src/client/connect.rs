@@ -15,7 +15,7 @@ use super::standby::Standby;
 use crate::congestion::PathState;
 use crate::digest::{Hasher, Salt};
 use crate::error::Error;
-use crate::keys::Contact;
+use crate::keys::{Contact, Token};
 use crate::progress::{Counters, Event, Observer};
 use crate::protocol::close::CloseCode;
 use crate::protocol::features;
@@ -154,7 +154,8 @@ fn record_buffers(counters: &Counters, granted: Granted) {
 /// What is said first. The server is the right one by now, so it may hear what lets us in.
 fn hello(contact: &Contact, connection: &Connection, features: u64) -> Result<Hello, TransportError> {
     let invite = contact.invite.as_ref().map(|invite| invite.0);
-    let proof = contact.token.as_ref().map(|token| token.proof(connection)).transpose()?;
+    let prove = |token: &Token| transport::token_material(connection).map(|material| token.proof(&material));
+    let proof = contact.token.as_ref().map(prove).transpose()?;
     Ok(Hello::new(features, host_name(), invite).with_token_proof(proof))
 }
 

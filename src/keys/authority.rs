@@ -7,7 +7,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use quinn::Connection;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -18,8 +17,7 @@ use rustls::{CertificateError, Error, RootCertStore};
 use super::certificate::Description;
 use super::credential::{self, CredentialError};
 use super::home::Privacy;
-use crate::transport::peer::certificates;
-use crate::transport::tls;
+use super::provider::provider;
 
 /// What is looked for in an authority's file.
 const WHAT: &str = "CA certificate";
@@ -41,12 +39,11 @@ pub struct ClientCertificate {
 }
 
 impl ClientCertificate {
-    /// What the client of a connection showed.
+    /// What the chain says that a client showed, its own certificate first.
     ///
     /// # Errors
-    /// [`Uncertified`] when it showed none that can be read.
-    pub fn of(connection: &Connection) -> Result<Self, Uncertified> {
-        let chain = certificates(connection).unwrap_or_default();
+    /// [`Uncertified`] when it is empty or cannot be read.
+    pub(crate) fn of_chain(chain: Vec<CertificateDer<'static>>) -> Result<Self, Uncertified> {
         let described: Result<Vec<Description>, String> = chain.iter().map(Description::of).collect();
         let described = described.map_err(Uncertified::Unusable)?;
         let ends = described.iter().map(|certificate| certificate.ends).min();
@@ -113,8 +110,8 @@ impl Authority {
 
     fn new(roots: RootCertStore) -> Result<Self, String> {
         let roots = Arc::new(roots);
-        let servers = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), tls::provider()).build();
-        let clients = WebPkiClientVerifier::builder_with_provider(roots, tls::provider()).build();
+        let servers = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), provider()).build();
+        let clients = WebPkiClientVerifier::builder_with_provider(roots, provider()).build();
         Ok(Self {
             servers: servers.map_err(|error| error.to_string())?,
             clients: clients.map_err(|error| error.to_string())?,

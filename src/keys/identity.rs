@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::credential::{self, CredentialError};
 use super::fingerprint::Fingerprint;
 use super::home::{self, HomeError, Privacy};
-use crate::transport::tls;
+use super::provider::provider;
 
 /// The private key, as PKCS#8 PEM, in the home directory.
 const KEY_FILE: &str = "identity.key";
@@ -125,7 +125,7 @@ impl Identity {
         let restart_seed = restart_seed(private.secret_der());
         let fingerprint = Fingerprint::of_certificate(&chain[0])
             .map_err(|error| damaged(certificate, CERTIFICATE, error.to_string()))?;
-        let certified = CertifiedKey::from_der(chain, private, &tls::provider()).map_err(|error| match error {
+        let certified = CertifiedKey::from_der(chain, private, &provider()).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => {
                 CredentialError::Mismatch { certificate: certificate.to_owned(), key: key.to_owned() }
             }
@@ -168,7 +168,7 @@ impl Identity {
         let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(der));
         let refused = |error: rustls::Error| IdentityError::Generate(error.to_string());
         let fingerprint = Fingerprint::of_certificate(&certificate).map_err(refused)?;
-        let certified = CertifiedKey::from_der(vec![certificate], private, &tls::provider()).map_err(refused)?;
+        let certified = CertifiedKey::from_der(vec![certificate], private, &provider()).map_err(refused)?;
         Ok(Self { certified: Arc::new(certified), fingerprint, restart_seed })
     }
 

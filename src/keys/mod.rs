@@ -12,6 +12,7 @@
 //! | `identity`, `fingerprint` | the key of an installation, and what others call it |
 //! | `address`, `contact` | where a server is, and by what it is recognised there |
 //! | `ticket`, `base32` | address, fingerprint and one-time secret as one line of text |
+//! | `provider` | the source of all cryptography |
 //! | `token` | a secret that both ends were given |
 //! | [`certificate`], `authority` | issuing and reading certificates; judging those of others |
 //! | [`trust`] | the lists of clients, invites and remotes |
@@ -25,6 +26,7 @@ mod credential;
 mod fingerprint;
 pub(crate) mod home;
 mod identity;
+mod provider;
 mod ticket;
 mod token;
 pub mod trust;
@@ -41,5 +43,6 @@ pub use home::{HomeError, home};
 pub(crate) use home::{Privacy, prepare as prepare_home, read as read_home_file};
 pub(crate) use identity::CERTIFICATE_NAME;
 pub use identity::{Identity, IdentityError};
+pub(crate) use provider::provider;
 pub use ticket::{Invite, Ticket, TicketError, behind_scheme};
 pub use token::{PROOF_BYTES, Token, TokenError};

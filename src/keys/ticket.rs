@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::address::{AddressError, address, parse_host_port};
 use super::base32::{self, Base32Error};
 use super::fingerprint::Fingerprint;
-use crate::transport::tls;
+use super::provider::fill_random;
 
 /// How every ticket starts, in any case.
 const SCHEME: &str = "qft://";
@@ -19,9 +19,7 @@ impl Invite {
     /// A new secret from the system's source of randomness.
     pub fn random() -> Self {
         let mut secret = [0; 16];
-        tls::provider().secure_random.fill(&mut secret).expect(
-            "the system gives randomness: without it no key could have been made and no handshake could succeed",
-        );
+        fill_random(&mut secret);
         Self(secret)
     }
 }

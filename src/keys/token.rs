@@ -8,16 +8,12 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use quinn::Connection;
 use ring::hmac;
 
 use super::base32;
 use super::credential::{self, CredentialError};
 use super::home::Privacy;
-use crate::protocol::TOKEN_LABEL;
-use crate::transport::error::TransportError;
-use crate::transport::peer::keying_material;
-use crate::transport::tls;
+use super::provider::fill_random;
 
 /// Bytes of a proof.
 pub const PROOF_BYTES: usize = 32;
@@ -53,9 +49,7 @@ impl Token {
     /// The text of a new token, from the system's source of randomness.
     pub fn random_text() -> String {
         let mut secret = [0; RANDOM_BYTES];
-        tls::provider().secure_random.fill(&mut secret).expect(
-            "the system gives randomness: without it no key could have been made and no handshake could succeed",
-        );
+        fill_random(&mut secret);
         base32::encode(&secret)
     }
 
@@ -75,14 +69,10 @@ impl Token {
         })
     }
 
-    /// What shows a server, on this connection only, that this end has the token.
-    ///
-    /// # Errors
-    /// [`TransportError::Handshake`] when the handshake has not ended.
-    pub fn proof(&self, connection: &Connection) -> Result<[u8; PROOF_BYTES], TransportError> {
-        let material: [u8; PROOF_BYTES] = keying_material(connection, TOKEN_LABEL)?;
-        let tag = hmac::sign(&self.0, &material);
-        Ok(tag.as_ref().try_into().expect("HMAC-SHA-256 has 32 bytes"))
+    /// What shows the other end of one connection that this end has the token. `material` is that connection's alone
+    /// ([`token_material`](crate::transport::token_material)).
+    pub(crate) fn proof(&self, material: &[u8; PROOF_BYTES]) -> [u8; PROOF_BYTES] {
+        hmac::sign(&self.0, material).as_ref().try_into().expect("HMAC-SHA-256 has 32 bytes")
     }
 
     /// Whether this is the same secret.
@@ -90,10 +80,10 @@ impl Token {
         hmac::verify(&self.0, SAME_LABEL, hmac::sign(&other.0, SAME_LABEL).as_ref()).is_ok()
     }
 
-    /// Whether the other end of this connection has the token too. Takes the same time for every wrong proof.
-    pub fn is_proved_by(&self, proof: &[u8; PROOF_BYTES], connection: &Connection) -> bool {
-        let material: Result<[u8; PROOF_BYTES], _> = keying_material(connection, TOKEN_LABEL);
-        material.is_ok_and(|material| hmac::verify(&self.0, &material, proof).is_ok())
+    /// Whether the other end of the connection that has this material has the token too. Takes the same time for every
+    /// wrong proof.
+    pub(crate) fn is_proved_by(&self, proof: &[u8; PROOF_BYTES], material: &[u8; PROOF_BYTES]) -> bool {
+        hmac::verify(&self.0, material, proof).is_ok()
     }
 }
 
@@ -205,6 +195,17 @@ mod tests {
         ]
         .map(|text| text.parse::<Token>().unwrap());
         assert!(one.is_same(&same) && !one.is_same(&other));
+    }
+
+    #[test]
+    fn a_proof_holds_for_one_token_and_one_connection() {
+        let [token, other] = ["0f1e2d3c4b5a69788796a5b4c3d2e1f0", "1f1e2d3c4b5a69788796a5b4c3d2e1f0"]
+            .map(|text| text.parse::<Token>().unwrap());
+        let (here, elsewhere) = ([1; PROOF_BYTES], [2; PROOF_BYTES]);
+        let proof = token.proof(&here);
+        assert!(token.is_proved_by(&proof, &here));
+        assert!(!token.is_proved_by(&proof, &elsewhere), "a proof that was overheard is of no use elsewhere");
+        assert!(!other.is_proved_by(&proof, &here) && !token.is_proved_by(&here, &here));
     }
 
     #[test]

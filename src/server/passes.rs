@@ -14,6 +14,7 @@ use crate::keys::trust::Rights;
 use crate::keys::{Authority, ClientCertificate, Token, Uncertified};
 use crate::protocol::close::CloseCode;
 use crate::protocol::message::Hello;
+use crate::transport;
 
 /// What lets a client in for one connection, without a place in the list.
 #[derive(Debug, Default, Clone)]
@@ -82,7 +83,7 @@ impl Passes {
     pub(super) fn admit(&self, connection: &Connection, hello: &Hello) -> Result<Option<Pass>, CloseCode> {
         let proof = self.token.as_ref().zip(hello.token_proof);
         if let Some((token, proof)) = &proof
-            && token.is_proved_by(proof, connection)
+            && transport::token_material(connection).is_ok_and(|material| token.is_proved_by(proof, &material))
         {
             return Ok(Some(Pass::Token((*token).clone())));
         }
@@ -93,7 +94,8 @@ impl Passes {
                 _ => Ok(None),
             };
         };
-        match ClientCertificate::of(connection).and_then(|shown| authority.check_client(&shown).map(|()| shown)) {
+        match transport::client_certificate(connection).and_then(|shown| authority.check_client(&shown).map(|()| shown))
+        {
             Ok(certificate) => {
                 let generation = AtomicU64::new(self.generation);
                 Ok(Some(Pass::Certificate(Arc::new(Certified { certificate, generation }))))

@@ -1,46 +1,17 @@
-//! TLS 1.3 as both ends speak it: one provider, mutual authentication, no early data, no resumption.
+//! TLS 1.3 as both ends speak it: mutual authentication, no early data, no resumption.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rustls::client::Resumption;
-use rustls::crypto::CryptoProvider;
-use rustls::crypto::ring::cipher_suite::{TLS13_AES_128_GCM_SHA256, TLS13_CHACHA20_POLY1305_SHA256};
-use rustls::crypto::ring::default_provider;
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::SingleCertAndKey;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ServerConfig};
 
 use super::verify::{AnyClient, ServerCheck};
-use crate::keys::Identity;
+use crate::keys::{Identity, provider};
 use crate::protocol::ALPN;
-
-/// Both QUIC cipher suites of 128-bit strength and up that are worth having, the faster one first: the client's order
-/// decides.
-static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
-    let cipher_suites = if cpu_has_aes() {
-        vec![TLS13_AES_128_GCM_SHA256, TLS13_CHACHA20_POLY1305_SHA256]
-    } else {
-        vec![TLS13_CHACHA20_POLY1305_SHA256, TLS13_AES_128_GCM_SHA256]
-    };
-    Arc::new(CryptoProvider { cipher_suites, ..default_provider() })
-});
-
-/// The source of all cryptography here. Never the process-wide default, which a dependency could change.
-pub(crate) fn provider() -> Arc<CryptoProvider> {
-    Arc::clone(&PROVIDER)
-}
-
-/// Without AES instructions ChaCha20 is about twice as fast, with them AES is.
-fn cpu_has_aes() -> bool {
-    #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
-    return std::arch::is_x86_feature_detected!("aes") && std::arch::is_x86_feature_detected!("pclmulqdq");
-    #[cfg(target_arch = "aarch64")]
-    return std::arch::is_aarch64_feature_detected!("aes");
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "x86", target_arch = "aarch64")))]
-    return false;
-}
 
 /// What a server presents and demands.
 pub(crate) fn server(identity: &Identity) -> ServerConfig {

@@ -12,9 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, SignatureScheme};
 
-use super::tls;
-use crate::keys::Fingerprint;
-use crate::keys::{Authority, Uncertified};
+use crate::keys::{Authority, Fingerprint, Uncertified, provider};
 
 /// The half of a verifier that is the same for everyone: TLS 1.3 only, and the signature must be the key's own.
 macro_rules! check_the_signature {
@@ -34,11 +32,11 @@ macro_rules! check_the_signature {
             certificate: &CertificateDer<'_>,
             signature: &DigitallySignedStruct,
         ) -> Result<HandshakeSignatureValid, Error> {
-            verify_tls13_signature(message, certificate, signature, &tls::provider().signature_verification_algorithms)
+            verify_tls13_signature(message, certificate, signature, &provider().signature_verification_algorithms)
         }
 
         fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            tls::provider().signature_verification_algorithms.supported_schemes()
+            provider().signature_verification_algorithms.supported_schemes()
         }
     };
 }
