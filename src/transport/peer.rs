@@ -45,7 +45,10 @@ pub(crate) fn token_material(connection: &Connection) -> Result<[u8; PROOF_BYTES
 }
 
 /// The same for any purpose, which `label` names.
-fn keying_material<const N: usize>(connection: &Connection, label: &[u8]) -> Result<[u8; N], TransportError> {
+pub(super) fn keying_material<const N: usize>(
+    connection: &Connection,
+    label: &[u8],
+) -> Result<[u8; N], TransportError> {
     let mut bytes = [0; N];
     let exported = connection.export_keying_material(&mut bytes, label, b"");
     let addr = canonical(connection.remote_address());

@@ -49,7 +49,8 @@ async fn a_location_that_was_not_agreed_on_breaks_the_rules() {
     }
     // One that was, and of which there is no use, harms nobody.
     let mut peer = Raw::greeted_by(&field.server, &field.hostile, &tuning(), &hello_with(ALL)).await;
-    (peer.say(&Message::Location(Location { proof: Some([7; 32]) })).await, peer.say(&push()).await);
+    peer.say(&Message::Location(Location { proof: Some([7; 32]) })).await;
+    peer.say(&push()).await;
     assert!(matches!(peer.hear().await, Some(Message::Location(_))));
     peer.leave().await;
     field.honest_client_is_served().await;
