@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 
+use crate::protocol::message::Mtime;
 use crate::protocol::path::COMPONENT_BYTES_MAX;
 
 /// The kinds whose answers are relied on, by `f_type` of `statfs(2)`; ext2 and ext3 have the same as ext4.
@@ -50,6 +51,18 @@ impl FileSystem {
         self.is_local()
     }
 
+    /// Whether closing a file tells nothing: what can go wrong with what was written is told by the write or by a sync.
+    /// Network and FUSE file systems may say only at a close that there was no room.
+    pub(crate) fn closes_silently(self) -> bool {
+        self.is_local()
+    }
+
+    /// Whether a file that is given this time has it, or one that differs by less than two seconds. Not known of times that
+    /// an old inode of these has no bits for, nor of other file systems: some only say that they have set one.
+    pub(crate) fn keeps(self, time: Mtime) -> bool {
+        self.is_local() && (0..=i64::from(i32::MAX)).contains(&time.secs)
+    }
+
     /// Whether a file ends where its size says, and a read that gives less than was asked for has come to that end.
     pub(crate) fn has_honest_sizes(self) -> bool {
         self.is_local()
@@ -62,5 +75,24 @@ impl FileSystem {
     pub(crate) fn tells_names_apart(self, dir: impl AsFd) -> bool {
         // Not every file system has flags; one that has none folds nothing.
         self.is_local() && !rustix::fs::ioctl_getflags(dir).is_ok_and(|flags| flags.bits() & CASE_FOLDING != 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_relied_on_is_known_of_few_file_systems_and_of_times_that_their_smallest_inodes_hold() {
+        let of_kind = |kind| FileSystem { kind: Some(kind), ..FileSystem::UNKNOWN };
+        let at = |secs| Mtime { secs, nanos: 999_999_999 };
+        for known in [EXT4, XFS, BTRFS, TMPFS].map(of_kind) {
+            assert!(known.closes_silently() && known.keeps(at(0)) && known.keeps(at(i32::MAX.into())));
+            assert!(!known.keeps(at(-1)) && !known.keeps(at(i64::from(i32::MAX) + 1)), "it may be cut");
+        }
+        let (nfs, fuse, vfat) = (of_kind(0x6969), of_kind(0x6573_5546), of_kind(0x4d44));
+        for other in [nfs, fuse, vfat, FileSystem::UNKNOWN] {
+            assert!(!other.closes_silently() && !other.keeps(at(1_000_000_000)));
+        }
     }
 }

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use crate::protocol::message::{Kind, Mtime};
 
 use super::error::Refusal;
+use super::file_system::FileSystem;
 use super::{mode, system};
 
 /// Above this the kernel reads special meanings into a number of nanoseconds.
@@ -106,13 +107,14 @@ pub(crate) fn kept_mode(mode: u32) -> u32 {
 /// The first failure; also that the file system ignores the time that it was given. The content needs neither.
 pub(crate) fn apply(fd: impl AsFd, mtime: Mtime, decide: impl FnOnce(u32) -> u32) -> Result<(), Errno> {
     let found = rustix::fs::fstat(&fd)?;
-    apply_to(fd, &found, mtime, decide)
+    apply_to(fd, &found, FileSystem::UNKNOWN, mtime, decide)
 }
 
-/// The same for a file of which is known what it is now.
+/// The same for a file of which is known what it is now, and where.
 pub(crate) fn apply_to(
     fd: impl AsFd,
     found: &Stat,
+    file_system: FileSystem,
     mtime: Mtime,
     decide: impl FnOnce(u32) -> u32,
 ) -> Result<(), Errno> {
@@ -121,27 +123,31 @@ pub(crate) fn apply_to(
     // The kernel takes the set-group-id bit of a directory from whoever sets its mode and is not in its group, even
     // where the mode stays the same.
     let moded = if mode == there { Ok(()) } else { rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode)) };
-    let kept = set_times(fd, accessed(found), mtime).and_then(|kept| {
-        let wanted = Mtime { nanos: mtime.nanos.min(NANOS_MAX), ..mtime };
-        let is_kept = (nanos_since_1970(kept) - nanos_since_1970(wanted)).unsigned_abs() < COARSEST_NANOS;
-        if is_kept { Ok(()) } else { Err(Errno::OPNOTSUPP) }
-    });
-    moded.and(kept)
+    let timed = set_times(&fd, accessed(found), mtime);
+    moded.and(timed).and_then(|()| if file_system.keeps(mtime) { Ok(()) } else { check_time(fd, mtime) })
+}
+
+/// Looks whether a file has about the time that it was given.
+fn check_time(fd: impl AsFd, given: Mtime) -> Result<(), Errno> {
+    let kept = Facts::of(&rustix::fs::fstat(&fd)?).mtime;
+    let wanted = Mtime { nanos: given.nanos.min(NANOS_MAX), ..given };
+    let is_kept = (nanos_since_1970(kept) - nanos_since_1970(wanted)).unsigned_abs() < COARSEST_NANOS;
+    if is_kept { Ok(()) } else { Err(Errno::OPNOTSUPP) }
 }
 
 /// Sets the time of modification and looks what has become of it: some file systems keep less of it, and some only say
 /// that they have set it.
 pub(crate) fn set_mtime(fd: impl AsFd, mtime: Mtime) -> Result<Mtime, Errno> {
     let last_access = accessed(&rustix::fs::fstat(&fd)?);
-    set_times(fd, last_access, mtime)
+    set_times(&fd, last_access, mtime)?;
+    Ok(Facts::of(&rustix::fs::fstat(fd)?).mtime)
 }
 
-fn set_times(fd: impl AsFd, last_access: Timespec, mtime: Mtime) -> Result<Mtime, Errno> {
+fn set_times(fd: impl AsFd, last_access: Timespec, mtime: Mtime) -> Result<(), Errno> {
     // Not `UTIME_OMIT` for the other time: FUSE file systems with an old library ignore a change of one time alone, and
     // report success.
     let last_modification = Timespec { tv_sec: mtime.secs, tv_nsec: mtime.nanos.min(NANOS_MAX).into() };
-    rustix::fs::futimens(&fd, &Timestamps { last_access, last_modification })?;
-    Ok(Facts::of(&rustix::fs::fstat(&fd)?).mtime)
+    rustix::fs::futimens(fd, &Timestamps { last_access, last_modification })
 }
 
 // The fields have other widths and signs on other architectures.

@@ -253,12 +253,16 @@ impl Part {
         }
         self.finished.store(true, Ordering::Release);
         let mode = meta::kept_mode(mode);
-        Ok(meta::apply_to(&self.file, &found, mtime, |_| mode).map_err(failed(Op::SetMeta, path)).err())
+        let applied = meta::apply_to(&self.file, &found, self.dir.file_system(), mtime, |_| mode);
+        Ok(applied.map_err(failed(Op::SetMeta, path)).err())
     }
 
     /// Asks for what only closing a file tells: on NFS, FUSE and others the last write may fail there. The lock stays, for
     /// a second descriptor is closed. After a failure the content is gone, as after that of a sync.
     pub(crate) fn flush(&self) -> Result<(), StorageError> {
+        if self.dir.file_system().closes_silently() {
+            return Ok(());
+        }
         system::flush(&self.file).map_err(|error| {
             self.distrust();
             StorageError::new(Op::Write, self.target.as_path(), error)
