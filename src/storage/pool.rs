@@ -71,29 +71,31 @@ struct State {
 }
 
 /// Threads that wait for work. A call costs a system call even where nobody sleeps, so it is made only for a thread that
-/// waits and has not been called yet.
+/// waits, and for one at a time: small work is done before a second one is awake. Whoever takes a piece and leaves others
+/// calls the next thread for them.
 #[derive(Default)]
 struct Idle {
     waiting: usize,
-    called: usize,
+    is_called: bool,
 }
 
 impl Idle {
     /// Whether one is to be called for one more piece of work.
     fn call(&mut self) -> bool {
-        let is_any_left = self.called < self.waiting;
-        self.called += usize::from(is_any_left);
-        is_any_left
+        let is_to_be_called = self.waiting > 0 && !self.is_called;
+        self.is_called |= is_to_be_called;
+        is_to_be_called
     }
 
     fn begin(&mut self) {
         self.waiting += 1;
     }
 
-    /// One wakes. It may do so without a call: then the call that is on its way is made once more, and nobody is missed.
+    /// One wakes. It may do so without a call: then another may be called beside the one that is on its way, and nobody is
+    /// missed.
     fn end(&mut self) {
         self.waiting -= 1;
-        self.called = self.called.saturating_sub(1);
+        self.is_called = false;
     }
 }
 
@@ -382,6 +384,9 @@ impl Shared {
         }
         loop {
             if let Some(next) = state.lane(lane).pop(EXPECTED_COST) {
+                if lane == Lane::Usual && state.work.len() > 0 {
+                    self.wake(state, lane);
+                }
                 return Some(next);
             }
             if state.closed {

@@ -144,6 +144,24 @@ async fn threads_work_at_the_same_time() {
     disk.run(move || barrier.wait().is_leader()).await.unwrap();
 }
 
+#[tokio::test]
+async fn every_thread_is_called_for_work_that_comes_at_once() {
+    const THREADS: usize = 8;
+    let disk = disk(THREADS);
+    for _ in 0..50 {
+        let barrier = Arc::new(std::sync::Barrier::new(THREADS));
+        let pieces = (0..THREADS).map(|_| {
+            let barrier = barrier.clone();
+            disk.run(move || barrier.wait().is_leader())
+        });
+        let mut leaders = 0;
+        for piece in pieces.collect::<Vec<_>>() {
+            leaders += usize::from(piece.await.expect("it is done"));
+        }
+        assert_eq!(leaders, 1);
+    }
+}
+
 #[test]
 fn the_last_clone_drains_the_queue_and_ends_the_threads() {
     let disk = disk(2);
