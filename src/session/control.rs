@@ -28,6 +28,9 @@ const ROOM_MESSAGES: usize = 1024;
 /// The same in bytes: names of a listing are many to a message.
 const ROOM_BYTES: usize = 256 << 10;
 
+/// Room for most messages: an answer takes some ten bytes, an offer its name and some thirty.
+const FRAME_BYTES_USUAL: usize = 64;
+
 /// Frames are gathered up to this size before a write.
 const WRITE_BYTES: usize = 32 * 1024;
 
@@ -69,7 +72,7 @@ impl Control {
 
     /// Queues a message. It is lost only with the connection.
     pub(crate) fn send(&self, message: Message) {
-        let mut frame = Vec::new();
+        let mut frame = Vec::with_capacity(FRAME_BYTES_USUAL);
         if let Err(error) = codec::encode(&message, &mut frame) {
             // Every message is built within its limits; reaching this is our fault, not the peer's.
             tracing::error!(%error, "a message could not be encoded");

@@ -50,8 +50,8 @@ struct Doubted {
 
 impl Doubts {
     /// Whether the names in a directory have been doubted, as names that others lie below if `leads_on`.
-    pub(super) fn has(&self, dir: Option<&WirePath>, leads_on: bool) -> bool {
-        self.0.get(&dir.cloned()).is_some_and(|before| before.leads_on || !leads_on)
+    pub(super) fn has(&self, dir: &Option<WirePath>, leads_on: bool) -> bool {
+        self.0.get(dir).is_some_and(|before| before.leads_on || !leads_on)
     }
 
     /// Remembers that they have, if there is room: a peer names as many directories as it likes. What is not remembered is
@@ -106,7 +106,7 @@ mod tests {
         let account = budget.account(Identity::ephemeral().expect("a key").fingerprint());
         let mut doubts = Doubts::default();
         (0..DIRS).for_each(|number| doubts.keep(Some(dir(number)), true, &account));
-        let kept = (0..DIRS).filter(|number| doubts.has(Some(&dir(*number)), true)).count();
+        let kept = (0..DIRS).filter(|number| doubts.has(&Some(dir(*number)), true)).count();
         assert!(kept > 1000 && kept < MEMORY / 200, "{kept} directories are remembered");
         assert!(budget.free() >= MEMORY / 4, "{} bytes are left to others", budget.free());
         drop(doubts);
@@ -117,10 +117,10 @@ mod tests {
     fn whoever_serves_nobody_else_remembers_every_directory_and_what_was_doubted_of_it() {
         let (account, mut doubts) = (Account::of_one(), Doubts::default());
         (0..DIRS).for_each(|number| doubts.keep(Some(dir(number)), false, &account));
-        assert!((0..DIRS).all(|number| doubts.has(Some(&dir(number)), false)));
-        assert!(!doubts.has(Some(&dir(0)), true) && !doubts.has(None, false));
+        assert!((0..DIRS).all(|number| doubts.has(&Some(dir(number)), false)));
+        assert!(!doubts.has(&Some(dir(0)), true) && !doubts.has(&None, false));
         doubts.keep(Some(dir(0)), true, &account);
         doubts.keep(Some(dir(0)), false, &account);
-        assert!(doubts.has(Some(&dir(0)), true));
+        assert!(doubts.has(&Some(dir(0)), true));
     }
 }

@@ -87,18 +87,19 @@ impl Receiver {
 
     /// Doubts the names that lead to `path`, each directory of them once as long as there is room to remember it.
     fn doubt(&self, path: &WirePath, is_dir: bool) -> Result<(), StorageError> {
-        let (mut at, mut leads_on) = (Some(path.clone()), is_dir);
-        while let Some(path) = at {
-            let parent = path.parent();
-            if self.notes().doubts.has(parent.as_ref(), leads_on) {
+        let (mut above, mut leads_on) = (None, is_dir);
+        loop {
+            let at = above.as_ref().unwrap_or(path);
+            let parent = at.parent();
+            if self.notes().doubts.has(&parent, leads_on) {
                 return Ok(());
             }
-            self.0.options.root.doubt_names(&path, leads_on)?;
+            self.0.options.root.doubt_names(at, leads_on)?;
             // Only now: what could not be noted is to be noted when it is tried again.
             self.notes().doubts.keep(parent.clone(), leads_on, &self.0.tools.account);
-            (at, leads_on) = (parent, true);
+            let Some(parent) = parent else { return Ok(()) };
+            (above, leads_on) = (Some(parent), true);
         }
-        Ok(())
     }
 
     /// Gives what is there the permission bits of what is on offer.

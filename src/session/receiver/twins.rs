@@ -57,9 +57,11 @@ impl Receiver {
     pub(super) fn replace_of(&self, path: &WirePath) -> Replace {
         let root = &self.0.options.root;
         let replace = self.0.options.replace();
-        let is_unsure = replace == Replace::Yes
-            && !root.tells_names_apart(path)
-            && self.feed(|ledger| ledger.lacks_names() || ledger.lacks_refused());
+        let lacks_some = || {
+            let ledger = self.ledger();
+            ledger.lacks_names() || ledger.lacks_refused()
+        };
+        let is_unsure = replace == Replace::Yes && lacks_some() && !root.tells_names_apart(path);
         if is_unsure && !root.has_entry(path) { Replace::No } else { replace }
     }
 
