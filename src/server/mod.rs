@@ -299,6 +299,11 @@ impl Server {
         std::future::poll_fn(|context| self.notices.lock().expect("no holder panics").poll_next(context)).await
     }
 
+    /// Whether [`notice`](Self::notice) would not wait.
+    pub fn has_notices(&self) -> bool {
+        self.notices.lock().expect("no holder panics").has_next()
+    }
+
     /// A handle that can be kept elsewhere.
     pub fn handle(&self) -> ServerHandle {
         ServerHandle(self.shared.clone())

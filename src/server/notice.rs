@@ -136,6 +136,10 @@ impl NoticeStream {
         }
         next
     }
+
+    pub(super) fn has_next(&self) -> bool {
+        !self.receiver.is_empty() || self.receiver.is_closed()
+    }
 }
 
 /// Where notices go until the server has ended.

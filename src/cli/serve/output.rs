@@ -177,13 +177,13 @@ impl Output {
     }
 
     fn notice_line(&mut self, notice: &Notice) {
-        let (priority, line) = notice_text(notice);
         let is_wanted = match notice {
             Notice::Finished { .. } => self.verbose,
             Notice::Failed { .. } | Notice::Refused { .. } => true,
             _ => !self.quiet,
         };
         if is_wanted {
+            let (priority, line) = notice_text(notice);
             self.print(priority, &line, true);
         }
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 
-use tokio::time::{Instant, interval_at};
+use tokio::time::{Instant, interval_at, sleep_until};
 
 use super::super::args::ServeArgs;
 use super::super::exit::Exit;
@@ -18,11 +18,14 @@ use super::limit::REPORT;
 use super::output::Output;
 use super::passes::{Passes, identity};
 use super::systemd;
-use crate::server::Presence;
-use crate::server::Server;
+use crate::server::{Notice, Presence, Server};
 
 /// How long a server that is stopped at once takes to tell its clients.
 const PARTING_WAIT: Duration = Duration::from_millis(1500);
+
+/// How long files that are done gather before they are told of. They come by the thousand, and to wake for each would take
+/// processor time from their transfer.
+const GATHER_FOR: Duration = Duration::from_millis(20);
 
 /// A server that runs, and what its operator is told and can do.
 pub(super) struct Watch<'a> {
@@ -45,6 +48,7 @@ impl Watch<'_> {
         self.out.run();
         let mut daily = interval_at(Instant::now() + DAILY, DAILY);
         let mut reports = interval_at(Instant::now() + REPORT, REPORT);
+        let mut rest = None;
         loop {
             tokio::select! {
                 biased;
@@ -63,8 +67,11 @@ impl Watch<'_> {
                 }
                 _ = daily.tick() => self.warn_of_expiry(),
                 _ = reports.tick() => self.out.report_left_out(),
-                notice = self.server.notice() => match notice {
-                    Some(notice) => self.out.notice(&notice, std::time::Instant::now()),
+                notice = next_notice(&self.server, rest) => match notice {
+                    Some(notice) => {
+                        self.out.notice(&notice, std::time::Instant::now());
+                        rest = matches!(notice, Notice::Finished { .. }).then(|| Instant::now() + GATHER_FOR);
+                    }
                     None => break,
                 },
             }
@@ -149,4 +156,12 @@ impl Watch<'_> {
             expiry.warn(self.out, SystemTime::now());
         }
     }
+}
+
+/// The next notice: at once while some are there, and after the rest when they have been told of.
+async fn next_notice(server: &Server, rest: Option<Instant>) -> Option<Notice> {
+    if let Some(until) = rest.filter(|_| !server.has_notices()) {
+        sleep_until(until).await;
+    }
+    server.notice().await
 }
