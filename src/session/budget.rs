@@ -199,11 +199,15 @@ impl Account {
     }
 
     async fn wait_for(&self, thing: Thing, amount: usize) -> Hold {
+        if let Some(hold) = self.take(thing, amount) {
+            return hold;
+        }
+        let own = self.0.as_ref().expect("whoever serves nobody else gets what it takes");
+        let (purse, held) = own.purse(thing);
+        debug_assert!(amount <= held.floor, "{amount} may never be there");
+        let waits = purse.wait();
         loop {
-            let Some(own) = &self.0 else { return Hold { account: self.clone(), thing, amount } };
-            let (purse, held) = own.purse(thing);
-            debug_assert!(amount <= held.floor, "{amount} may never be there");
-            let freed = purse.freed.notified();
+            let freed = waits.freed();
             if let Some(hold) = self.take(thing, amount) {
                 return hold;
             }

@@ -1,10 +1,11 @@
 //! What there is of one thing, shared by a dynamic threshold: how much more a holder may take depends on what is left.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::keys::Fingerprint;
 
@@ -17,9 +18,13 @@ pub(super) const KEY_TIMES: usize = 4;
 #[derive(Debug)]
 pub(super) struct Purse {
     state: Mutex<Holders>,
-    /// Something was given back.
-    pub(super) freed: Notify,
+    /// Those that wait for something to be given back. To call them takes a lock, also where there are none.
+    waiting: AtomicUsize,
+    freed: Notify,
 }
+
+/// Somebody who waits.
+pub(super) struct Waits<'a>(&'a Purse);
 
 #[derive(Debug)]
 pub(super) struct Holders {
@@ -30,7 +35,7 @@ pub(super) struct Holders {
 impl Purse {
     pub(super) fn new(all: usize) -> Self {
         let state = Mutex::new(Holders { free: all, of_keys: HashMap::new() });
-        Self { state, freed: Notify::new() }
+        Self { state, waiting: AtomicUsize::new(0), freed: Notify::new() }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, Holders> {
@@ -39,29 +44,50 @@ impl Purse {
 
     /// Takes `amount` for a connection that holds `held`, if its share allows it.
     pub(super) fn take(&self, key: Fingerprint, held: &Held, amount: usize) -> bool {
+        if held.add_below_floor(amount) {
+            return true;
+        }
         let mut state = self.state();
-        let before = held.amount.load(Ordering::Relaxed);
-        let more = held.charged(before.saturating_add(amount)) - held.charged(before);
-        if more > 0 {
+        loop {
+            let before = held.amount.load(Ordering::Acquire);
+            let after = before.saturating_add(amount);
+            let more = held.charged(after) - held.charged(before);
             let Some(left) = state.free.checked_sub(more) else { return false };
             let of_key = state.of_keys.get(&key).copied().unwrap_or(0) + more;
-            let own = held.charged(before.saturating_add(amount));
-            if own > left.saturating_mul(CONNECTION_TIMES) || of_key > left.saturating_mul(KEY_TIMES) {
+            let own = held.charged(after);
+            let is_too_much = own > left.saturating_mul(CONNECTION_TIMES) || of_key > left.saturating_mul(KEY_TIMES);
+            if more > 0 && is_too_much {
                 return false;
             }
-            state.free = left;
-            state.of_keys.insert(key, of_key);
+            if held.exchange(before, after) {
+                state.free = left;
+                if more > 0 {
+                    state.of_keys.insert(key, of_key);
+                }
+                return true;
+            }
         }
-        held.amount.store(before + amount, Ordering::Relaxed);
-        true
     }
 
     pub(super) fn give_back(&self, key: Fingerprint, held: &Held, amount: usize) {
+        if !held.subtract_below_floor(amount) {
+            self.give_back_charged(key, held, amount);
+        }
+        // Either whoever begins to wait finds what was given back, or it is found waiting here.
+        fence(Ordering::SeqCst);
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            self.freed.notify_waiters();
+        }
+    }
+
+    fn give_back_charged(&self, key: Fingerprint, held: &Held, amount: usize) {
         let mut state = self.state();
-        let before = held.amount.load(Ordering::Relaxed);
-        let less = held.charged(before) - held.charged(before - amount);
-        held.amount.store(before - amount, Ordering::Relaxed);
-        if less > 0 {
+        loop {
+            let before = held.amount.load(Ordering::Acquire);
+            let less = held.charged(before) - held.charged(before - amount);
+            if !held.exchange(before, before - amount) {
+                continue;
+            }
             state.free += less;
             if let Some(of_key) = state.of_keys.get_mut(&key) {
                 *of_key -= less;
@@ -69,13 +95,33 @@ impl Purse {
                     state.of_keys.remove(&key);
                 }
             }
+            return;
         }
-        drop(state);
-        self.freed.notify_waiters();
+    }
+
+    /// Begins to wait for what others give back. What is not there after this is worth waiting for.
+    pub(super) fn wait(&self) -> Waits<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        Waits(self)
     }
 }
 
-/// What one connection holds of one thing. It is changed under the purse's lock alone.
+impl Waits<'_> {
+    /// Resolves when something was given back after this call.
+    pub(super) fn freed(&self) -> Notified<'_> {
+        self.0.freed.notified()
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What one connection holds of one thing. What counts for something is changed under the purse's lock alone; what counts
+/// for nothing, which is most of what a connection with small files takes and gives, without it.
 #[derive(Debug)]
 pub(super) struct Held {
     amount: AtomicUsize,
@@ -90,5 +136,21 @@ impl Held {
 
     fn charged(&self, amount: usize) -> usize {
         amount.saturating_sub(self.floor)
+    }
+
+    /// False, and nothing is changed, where some of it would count.
+    fn add_below_floor(&self, amount: usize) -> bool {
+        let add = |before: usize| before.checked_add(amount).filter(|after| *after <= self.floor);
+        self.amount.fetch_update(Ordering::AcqRel, Ordering::Acquire, add).is_ok()
+    }
+
+    /// The same of what is given back.
+    fn subtract_below_floor(&self, amount: usize) -> bool {
+        let subtract = |before: usize| if before <= self.floor { before.checked_sub(amount) } else { None };
+        self.amount.fetch_update(Ordering::AcqRel, Ordering::Acquire, subtract).is_ok()
+    }
+
+    fn exchange(&self, before: usize, after: usize) -> bool {
+        self.amount.compare_exchange(before, after, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }

@@ -122,3 +122,48 @@ proptest! {
         prop_assert_eq!(budget.free(), ALL);
     }
 }
+
+#[test]
+fn what_many_threads_take_and_give_back_at_once_adds_up() {
+    let budget = Budget::new(4 * FLOOR_BYTES, 100);
+    let (one, two) = (budget.account(key()), budget.account(key()));
+    std::thread::scope(|scope| {
+        for account in [&one, &one, &one, &two] {
+            scope.spawn(move || {
+                let mut held = Vec::new();
+                for turn in 0..20_000_usize {
+                    // Around the floor, where what is taken begins to count.
+                    held.extend(account.take_memory(turn * 7919 % (FLOOR_BYTES / 2)));
+                    if held.len() > 3 || turn % 5 == 0 {
+                        held.truncate(turn % 3);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(budget.free(), 4 * FLOOR_BYTES);
+    assert!(budget.0.memory.state().of_keys.is_empty());
+    let (all, another) = (one.take_memory(FLOOR_BYTES), two.take_memory(FLOOR_BYTES));
+    assert!(all.is_some() && another.is_some(), "nobody holds anything, so each has its floor");
+    assert_eq!(budget.free(), 4 * FLOOR_BYTES, "the floors count for nothing");
+}
+
+#[test]
+fn whoever_waits_is_called_for_every_piece_that_is_given_back() {
+    const TURNS: usize = 2000;
+    let budget = Budget::new(0, 100);
+    let account = budget.account(key());
+    // With no memory beyond the floor, one has to wait for the other each time.
+    let taker = account.clone();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().expect("threads");
+    let passed = runtime.block_on(async move {
+        let turns = |account: Account| async move {
+            for _ in 0..TURNS {
+                drop(account.memory(FLOOR_BYTES).await);
+            }
+        };
+        let both = async { tokio::join!(tokio::spawn(turns(account)), tokio::spawn(turns(taker))) };
+        tokio::time::timeout(Duration::from_secs(60), both).await
+    });
+    assert!(passed.is_ok_and(|(one, two)| one.is_ok() && two.is_ok()));
+}
