@@ -31,6 +31,14 @@ pub enum Error {
     /// This installation's key cannot be used.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// Those who watch a server cannot reach it; `source` says why.
+    #[error("cannot open TCP port {addr}")]
+    Http {
+        /// The local address.
+        addr: SocketAddr,
+        /// The system's answer.
+        source: std::io::Error,
+    },
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
@@ -93,6 +101,8 @@ impl Error {
             Self::Storage(_) | Self::Home(_) => Fault::Disk,
             Self::Identity(_) => Fault::Trust,
             Self::Thread(_) => Fault::Ours,
+            // Another program has the port, or this machine has no such address.
+            Self::Http { .. } => Fault::Usage,
             Self::Usage(_) => Fault::Usage,
             Self::Remote { failure, .. } if failure.status == Status::NotFound => Fault::Usage,
             Self::Remote { .. } => Fault::Refused,

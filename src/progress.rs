@@ -5,16 +5,18 @@
 //! A transfer touches only atomics on its hot path; whoever draws reads them ten times a second.
 
 mod file;
+mod histogram;
 mod totals;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 pub use self::file::{FileProgress, Phase};
+pub use self::histogram::{Distribution, Histogram, SECONDS, Scale};
 pub use self::totals::{Counters, FAILURES_KEPT, Report};
 use crate::protocol::REMARKS_MAX;
 use crate::protocol::message::{Failure, SkipReason, Why};
@@ -133,6 +135,8 @@ impl std::fmt::Debug for Listener {
 #[derive(Debug, Clone)]
 pub struct Observer {
     counters: Arc<Counters>,
+    /// The same for all jobs of a server together, where there is one.
+    all: Option<Arc<Counters>>,
     events: Listener,
     remarks: Arc<AtomicUsize>,
 }
@@ -144,19 +148,26 @@ impl Observer {
         (Self::with(Listener::Stream(events)), stream)
     }
 
-    /// An observer of a job that ends with its connection, as a server's do. `on_event` is called on whatever thread an event happens, before whoever caused it
-    /// goes on, and must not wait.
-    pub(crate) fn for_one_connection(on_event: impl Fn(Event) + Send + Sync + 'static) -> Self {
-        Self::with(Listener::Callback(Arc::new(on_event)))
+    /// An observer of a job that ends with its connection, as a server's do. What is counted is counted in `all`, too.
+    /// `on_event` is called on whatever thread an event happens, before whoever caused it goes on, and must not wait.
+    pub(crate) fn for_one_connection(all: Arc<Counters>, on_event: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        Self { all: Some(all), ..Self::with(Listener::Callback(Arc::new(on_event))) }
     }
 
     fn with(events: Listener) -> Self {
-        Self { counters: Arc::default(), events, remarks: Arc::default() }
+        Self { counters: Arc::default(), all: None, events, remarks: Arc::default() }
     }
 
     /// The totals.
     pub fn counters(&self) -> &Arc<Counters> {
         &self.counters
+    }
+
+    fn add(&self, counter: fn(&Counters) -> &AtomicU64, amount: u64) {
+        Counters::add(counter(&self.counters), amount);
+        if let Some(all) = &self.all {
+            Counters::add(counter(all), amount);
+        }
     }
 
     /// Passes an event on.
@@ -187,8 +198,8 @@ impl Observer {
 
     /// A file is part of the job.
     pub(crate) fn found(&self, size: u64) {
-        Counters::add(&self.counters.files_found, 1);
-        Counters::add(&self.counters.bytes_found, size);
+        self.add(|counters| &counters.files_found, 1);
+        self.add(|counters| &counters.bytes_found, size);
     }
 
     /// There are no more files than those found.
@@ -196,24 +207,23 @@ impl Observer {
         self.counters.scan_ended.store(true, Ordering::Relaxed);
     }
 
-    /// A file's content begins to move.
     /// A file's content begins to move. `untold` bytes of it were written over a connection that did not live to tell of them.
     pub(crate) fn started(&self, file: &Arc<FileProgress>, untold: u64) {
-        Counters::add(&self.counters.bytes_written, untold);
+        self.add(|counters| &counters.bytes_written, untold);
         self.event(Event::Started(file.clone()));
     }
 
     /// Content of a file has been written by the receiver.
     pub fn written(&self, file: &FileProgress, bytes: u64) {
         file.add_written(bytes);
-        Counters::add(&self.counters.bytes_written, bytes);
+        self.add(|counters| &counters.bytes_written, bytes);
     }
 
     /// A file is committed. It is counted where that is news.
     pub(crate) fn finished(&self, file: &Arc<FileProgress>, is_news: bool) {
         if is_news {
-            Counters::add(&self.counters.files_done, 1);
-            Counters::add(&self.counters.bytes_resumed, file.reused());
+            self.add(|counters| &counters.files_done, 1);
+            self.add(|counters| &counters.bytes_resumed, file.reused());
         }
         self.event(Event::Finished { file: file.clone() });
     }
@@ -221,10 +231,10 @@ impl Observer {
     /// A file needed no content any more, after so much of it was `written` in this job.
     pub(crate) fn skipped(&self, path: String, size: u64, reason: SkipReason, written: u64) {
         match reason {
-            SkipReason::Made => Counters::add(&self.counters.files_done, 1),
+            SkipReason::Made => self.add(|counters| &counters.files_done, 1),
             SkipReason::Same | SkipReason::Exists | SkipReason::Mode => {
-                Counters::add(&self.counters.files_skipped, 1);
-                Counters::add(&self.counters.bytes_skipped, size.saturating_sub(written));
+                self.add(|counters| &counters.files_skipped, 1);
+                self.add(|counters| &counters.bytes_skipped, size.saturating_sub(written));
             }
         }
         self.event(Event::Skipped { path, size, reason });
@@ -232,7 +242,7 @@ impl Observer {
 
     /// A file or name failed for good.
     pub(crate) fn failed(&self, path: String, failure: Failure) {
-        Counters::add(&self.counters.files_failed, 1);
+        self.add(|counters| &counters.files_failed, 1);
         self.event(Event::Failed { path, failure });
     }
 
@@ -251,7 +261,8 @@ mod tests {
     fn whoever_is_called_has_heard_of_an_event_before_its_cause_goes_on() {
         let heard = Arc::new(AtomicUsize::new(0));
         let counter = heard.clone();
-        let observer = Observer::for_one_connection(move |event| {
+        let all = Arc::<Counters>::default();
+        let observer = Observer::for_one_connection(all.clone(), move |event| {
             assert!(matches!(event, Event::Failed { .. }));
             counter.fetch_add(1, Ordering::Relaxed);
         });
@@ -259,5 +270,6 @@ mod tests {
             observer.failed(format!("{n}"), Failure::new(Status::NotAllowed, ""));
             assert_eq!(heard.load(Ordering::Relaxed), n);
         }
+        assert_eq!([observer.counters(), &all].map(|counters| Counters::read(&counters.files_failed)), [3, 3]);
     }
 }

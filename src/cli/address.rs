@@ -35,6 +35,23 @@ pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, Complaint> {
     bound.map_err(|_| Complaint::Usage(format!("{}: this machine has no interface of that name", quoted(text))))
 }
 
+/// Reads where to be watched: `ADDR:PORT`, or `PORT` on this machine alone.
+pub(crate) fn parse_http(text: &str) -> Result<SocketAddr, Complaint> {
+    let digits = text.strip_prefix(':').unwrap_or(text);
+    if let Some(port) = local_port(digits) {
+        return Ok((Ipv4Addr::LOCALHOST, port).into());
+    }
+    let wrong = || {
+        Complaint::Usage(format!(
+            "--http {} is no address to be watched at; it looks like 9433, 127.0.0.1:9433 or [::]:9433",
+            quoted(text)
+        ))
+    };
+    // There is no port that everybody would expect.
+    let has_port = text.parse::<Host>().is_err();
+    parse_listen(text).ok().filter(|_| has_port).ok_or_else(wrong)
+}
+
 /// A port to bind; 0 lets the system choose.
 fn local_port(text: &str) -> Option<u16> {
     if text == "0" { Some(0) } else { parse_port(text).ok() }
@@ -159,6 +176,23 @@ mod tests {
         }
         for text in ["", ":", "host:1", "70000", "1.2.3:4", "host", "::1:", "[::1", "10.0.0.7:"] {
             assert!(parse_listen(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_port_alone_is_watched_on_this_machine() {
+        let table = [
+            ("9433", "127.0.0.1:9433"),
+            (":9433", "127.0.0.1:9433"),
+            ("0", "127.0.0.1:0"),
+            ("[::1]:5000", "[::1]:5000"),
+            ("0.0.0.0:5000", "0.0.0.0:5000"),
+        ];
+        for (text, expected) in table {
+            assert_eq!(parse_http(text).map(|a| a.to_string()).as_deref(), Ok(expected), "{text}");
+        }
+        for text in ["", ":", "host:1", "70000", "10.0.0.7", "::1", "[::]", "box"] {
+            assert!(parse_http(text).is_err(), "{text}");
         }
     }
 

@@ -61,6 +61,19 @@
 //! | an echo | [`PROBE_ECHO_BYTES_MAX`] | is cut short | `an_echo_returns_its_limit_and_not_a_byte_more` |
 //! | a message | [`FRAME_BYTES_MAX`] | a violation | `a_frame_that_claims_a_gigabyte_reserves_nothing` |
 //!
+//! # What those who watch make it hold
+//! Only with `--http`, and only those who reach that address; nothing of it is taken from clients.
+//!
+//! | what | bound | who meets it | test |
+//! |---|---|---|---|
+//! | connections | [`HTTP_CONNECTIONS_MAX`]; the oldest that has asked for nothing it may have goes | asks again | `ten_thousand_silent_connections_keep_no_scraper_out` |
+//! | connections of one address | [`HTTP_CONNECTIONS_PER_ADDRESS_MAX`] | asks again | `a_crowd_of_silent_connections_does_not_keep_a_scraper_out` |
+//! | the head of a request | [`HEAD_BYTES_MAX`] | is refused | `a_head_that_is_too_long_is_not_read_to_its_end` |
+//! | its headers | [`HEADERS_MAX`] | is refused | `more_headers_than_a_browser_sends_are_refused` |
+//! | time for a head | [`HEAD_WAIT`] | is closed | `who_sends_the_head_of_a_request_slowly_is_not_waited_for` |
+//! | a body | none is read | is closed | `nothing_can_be_changed_and_a_body_is_not_read` |
+//! | time in which an answer is not read on | [`READER_WAIT`] | is closed | `a_reader_that_takes_nothing_is_given_up_and_one_that_takes_something_is_not` |
+//!
 //! What several clients do to the disk at the same time is shared there, connection by connection.
 
 #[allow(unused_imports, reason = "the table links to them")]

@@ -45,7 +45,8 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
-    const ALL: [Self; 19] = [
+    /// Every code.
+    pub const ALL: [Self; 19] = [
         Self::Done,
         Self::Violation,
         Self::NotAuthorised,
@@ -75,6 +76,31 @@ impl CloseCode {
     /// The meaning of a number from the wire; `None` for one that this version does not know.
     pub fn from_code(code: u64) -> Option<Self> {
         Self::ALL.into_iter().find(|known| u64::from(known.code()) == code)
+    }
+
+    /// A word for programs: letters and underscores.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Violation => "violation",
+            Self::NotAuthorised => "not_authorised",
+            Self::InviteSpent => "invite_spent",
+            Self::Timeout => "timeout",
+            Self::GoingAway => "going_away",
+            Self::Cancelled => "cancelled",
+            Self::Busy => "busy",
+            Self::Unsupported => "unsupported",
+            Self::Internal => "internal",
+            Self::SourceFailed => "source_failed",
+            Self::DiskFailed => "disk_failed",
+            Self::WrongToken => "wrong_token",
+            Self::CertificateExpired => "certificate_expired",
+            Self::NotCertified => "not_certified",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+            Self::RightsChanged => "rights_changed",
+            Self::TooManyTries => "too_many_tries",
+        }
     }
 
     /// What to tell the user: the cause and the remedy, lower case, no full stop.

@@ -8,6 +8,7 @@ use quinn::Connection;
 use tracing::{info, warn};
 
 use super::grant::{self, Grant};
+use super::meter::{Limit, Refusal};
 use super::passes::{Basis, Pass};
 use super::{Access, Notice, Shared};
 use crate::keys::trust::{Allowed, Client, Clients, Guest, Invites, RedeemError, Rights, Standing};
@@ -86,7 +87,10 @@ impl Turned {
     /// Tells the client, and the operator.
     pub(super) fn away(self, connection: &Connection, shared: &Shared, addr: SocketAddr, peer: Fingerprint) {
         transport::close(connection, self.code, "");
-        refuse(shared, addr, Some(peer), self.why);
+        if self.code == CloseCode::Busy {
+            shared.meter.limits.count(Limit::Clients);
+        }
+        refuse(shared, addr, Some(peer), Refusal::Told(self.code), self.why);
     }
 }
 
@@ -198,7 +202,14 @@ fn renew(clients: &Clients, peer: Fingerprint, name: Option<&str>, rights: &Righ
 }
 
 /// Tells the operator of a client that was not let in.
-pub(super) fn refuse(shared: &Shared, addr: SocketAddr, fingerprint: Option<Fingerprint>, why: String) {
+pub(super) fn refuse(
+    shared: &Shared,
+    addr: SocketAddr,
+    fingerprint: Option<Fingerprint>,
+    refusal: Refusal,
+    why: String,
+) {
+    shared.meter.refused.count(refusal);
     info!(%addr, peer = fingerprint.map(|key| key.short()), why, "refused");
     shared.notices.send(Notice::Refused { addr, fingerprint, why });
 }

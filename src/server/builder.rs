@@ -12,6 +12,8 @@ use super::admission::Lists;
 use super::door::Door;
 use super::fault::Fault;
 use super::liveness::Liveness;
+use super::http::{Http, HttpOptions};
+use super::meter::Meter;
 use super::notice::Notices;
 use super::parts::Sweeper;
 use super::passes::Passes;
@@ -60,6 +62,7 @@ pub struct ServerBuilder {
     destination: Option<PathBuf>,
     keep_parts: Option<Duration>,
     paths: Option<PathMemory>,
+    http: Option<HttpOptions>,
 }
 
 impl ServerBuilder {
@@ -86,6 +89,7 @@ impl ServerBuilder {
             destination: None,
             keep_parts: None,
             paths: None,
+            http: None,
         }
     }
 
@@ -227,6 +231,13 @@ impl ServerBuilder {
         self
     }
 
+    /// Tell what it does to whoever asks over HTTP: figures for Prometheus, and whether it is up. Nothing can be changed
+    /// there. Default: nobody is told.
+    pub fn http(mut self, http: Option<HttpOptions>) -> Self {
+        self.http = http;
+        self
+    }
+
     /// Who comes with the token needs no list, nor a home that one could be in.
     fn lists(&self, home: &Path) -> Result<Lists, HomeError> {
         match Clients::open(home) {
@@ -240,8 +251,9 @@ impl ServerBuilder {
     /// Binds the socket and starts the threads. The caller needs no runtime.
     ///
     /// # Errors
-    /// The directory, the home or the socket cannot be used, or a thread cannot be started.
+    /// The directory, the home or a socket cannot be used, or a thread cannot be started.
     pub fn start(self) -> Result<Server, Error> {
+        self.http.iter().try_for_each(HttpOptions::check)?;
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let lists = match &self.access {
             Access::Enrolled { home } => Some(Arc::new(self.lists(home)?)),
@@ -293,6 +305,7 @@ impl ServerBuilder {
             committer: Committer::start(sync).map_err(Error::Thread)?,
             leases: Arc::default(),
             notices,
+            meter: Meter::new(),
             paths: Paths::open(paths).map_err(Error::Thread)?,
             drain: watch::channel(None).0,
             delivered: Arc::default(),
@@ -310,6 +323,8 @@ impl ServerBuilder {
         let sweep = |keep| Sweeper::start(shared.clone(), keep).map_err(Error::Thread);
         let sweeper = self.keep_parts.filter(|_| shared.mode.writes()).map(sweep).transpose()?;
         let (notices, invites, thread) = (Mutex::new(notice_stream), Mutex::default(), Some(thread));
-        Ok(Server { shared, pool, local_addr, granted, notices, invites, sweeper, thread })
+        let mut server = Server { shared, pool, local_addr, granted, notices, invites, sweeper, http: None, thread };
+        server.http = self.http.map(|http| Http::start(http, server.shared.clone())).transpose()?;
+        Ok(server)
     }
 }

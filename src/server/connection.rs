@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use quinn::{Connection, Incoming};
@@ -12,6 +13,7 @@ use super::admission::{Admitted, Turned, authorise, refuse};
 use super::conversation::Conversation;
 use super::door::Stranger;
 use super::grant::Grant;
+use super::meter::{Ending, Limit, Refusal};
 use super::passes::Basis;
 use super::paths::Way;
 use super::places::Inside;
@@ -46,7 +48,11 @@ pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Sh
     let addr = canonical(addr);
     let accepted = tokio::select! {
         accepted = transport::accept(incoming, config, HANDSHAKE_DEADLINE) => accepted,
-        () = door.sent_away() => return debug!(%addr, "its place in the door went to another"),
+        () = door.sent_away() => {
+            shared.meter.limits.count(Limit::Strangers);
+            shared.meter.refused.count(Refusal::Displaced);
+            return debug!(%addr, "its place in the door went to another");
+        }
     };
     let connection = match accepted {
         Ok(connection) => connection,
@@ -56,11 +62,11 @@ pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Sh
         Err(TransportError::TurnedAway { .. } | TransportError::Refused { .. }) => {
             return debug!(%addr, "gave up its handshake");
         }
-        Err(error) => return refuse(&shared, addr, None, error.to_string()),
+        Err(error) => return refuse(&shared, addr, None, Refusal::Handshake, error.to_string()),
     };
     let _closed_at_the_end = ClosedOnDrop(connection.clone());
     let Some(peer) = transport::peer_fingerprint(&connection) else {
-        return refuse(&shared, addr, None, "no client key".to_owned());
+        return refuse(&shared, addr, None, Refusal::Handshake, "no client key".to_owned());
     };
     let greeted = tokio::select! {
         greeted = timeout(ATTENTION_DEADLINE, Client::greet(&connection, &listener, &shared, peer)) => greeted,
@@ -193,6 +199,7 @@ impl Client {
         let entered = shared.leases.enter(visit.clone(), self.basis.clone());
         info!(worker, %addr, peer = peer.short(), name, "connected");
         let named = Arc::new(Peer { addr, fingerprint: peer, name });
+        shared.meter.admitted.fetch_add(1, Ordering::Relaxed);
         shared.notices.send(Notice::Connected { worker, peer: named.clone(), enrolled });
         let mut conversation = Conversation::new(self, shared.clone(), visit.clone(), named.clone(), inside);
         #[cfg(test)]
@@ -200,6 +207,7 @@ impl Client {
         let error = conversation.run().await;
         transport::close(&connection, error.close_code(), "");
         let ended = entered.ended().or_else(|| conversation.has_lost_its_place().then_some(CloseCode::Busy));
+        shared.meter.ended.count(ended.map_or_else(|| ending(&error), Ending::Closed));
         let why = ended.map_or_else(|| farewell(addr, &error), |code| ended_by_us(code).to_owned());
         let total = conversation.totals;
         info!(worker, %addr, peer = peer.short(), why, %total, "disconnected");
@@ -244,6 +252,14 @@ fn ended_by_us(code: CloseCode) -> &'static str {
         CloseCode::NotCertified => "the CA was replaced, and has not issued its certificate",
         CloseCode::Busy => "its place went to another client: it did nothing",
         code => code.reason(),
+    }
+}
+
+/// The same for whoever counts.
+fn ending(error: &SessionError) -> Ending {
+    match error {
+        SessionError::Connection(error) => transport::closed_by(error).map_or(Ending::Lost, Ending::Closed),
+        error => Ending::Closed(error.close_code()),
     }
 }
 

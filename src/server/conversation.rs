@@ -12,6 +12,7 @@ use tracing::{debug, warn};
 use super::connection::Client;
 use super::find::{NamesSender, Wanted, look_for, problem};
 use super::job::{Job, Moving, Role};
+use super::meter::{Limit, LinkMark};
 use super::places::{Inside, Work};
 use super::status::Direction;
 use super::totals::Totals;
@@ -64,6 +65,8 @@ pub(super) struct Conversation {
     probing: JoinSet<()>,
     /// The watch on the client's other connections.
     ghosts: JoinSet<()>,
+    /// When its link was looked at last, while it moved files.
+    link: Option<LinkMark>,
     /// What it may send at once, from its first push on.
     window: Option<Arc<ReceiveWindow>>,
     pub(super) totals: Totals,
@@ -90,6 +93,7 @@ impl Conversation {
             listing: JoinSet::new(),
             probing: JoinSet::new(),
             ghosts: JoinSet::new(),
+            link: None,
             window: None,
             totals: Totals::default(),
         }
@@ -128,6 +132,7 @@ impl Conversation {
             held_since = if takes_offers { None } else { held_since.or_else(|| Some(Instant::now())) };
             if held_since.is_some_and(|since| since.elapsed() > HELD_FOR_MAX) {
                 draining = true;
+                self.shared.meter.limits.count(Limit::Offers);
                 self.drain();
                 continue;
             }
@@ -164,16 +169,28 @@ impl Conversation {
     /// Notes what goes on, once a second.
     fn look_around(&mut self, now: Instant) -> Result<(), SessionError> {
         self.visit.mark(now);
+        self.look_at_link(now);
         self.inside.note(self.work(), self.client.connection.stats().udp_rx.datagrams, now);
         if let Some(known) = &mut self.client.known {
             known.is_at(self.client.connection.remote_address());
         }
         match &self.roles.receiver {
             Some((receiver, _)) if receiver.is_left_begun(now) => {
+                self.shared.meter.limits.count(Limit::Begun);
                 Err(SessionError::Timeout("go on with what it began"))
             }
             _ => Ok(()),
         }
+    }
+
+    /// Counts what the link is like, from the second second of a job on.
+    fn look_at_link(&mut self, now: Instant) {
+        let connection = &self.client.connection;
+        let mark = self.visit.is_running().then(|| LinkMark::new(connection, now));
+        if let (Some(before), Some(_)) = (self.link, mark) {
+            self.shared.meter.links.count(before, connection, now);
+        }
+        self.link = mark;
     }
 
     fn has_room_for_an_offer(&self) -> bool {
@@ -455,7 +472,9 @@ impl Conversation {
     fn observe(&self, direction: Direction, place: Place) -> (Observer, Arc<Moving>) {
         let (shared, peer, moving) = (self.shared.clone(), self.peer.clone(), Arc::<Moving>::default());
         let observed = moving.clone();
-        let observer = Observer::for_one_connection(move |event| {
+        // What is only rehearsed moves nothing.
+        let all = if place.is_rehearsal { Arc::default() } else { shared.meter.moved(direction).clone() };
+        let observer = Observer::for_one_connection(all, move |event| {
             observed.on_event(&event);
             if let Some(notice) = to_notice(event, direction, &peer, &place) {
                 shared.notices.send(notice);

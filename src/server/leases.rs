@@ -11,7 +11,7 @@ use std::time::Duration;
 use quinn::Connection;
 
 use super::passes::Basis;
-use super::visit::Visit;
+use super::visit::{Traffic, Visit};
 use crate::keys::Fingerprint;
 use crate::protocol::close::CloseCode;
 use crate::transport;
@@ -22,7 +22,11 @@ const GHOST_SILENCE: Duration = Duration::from_millis(1500);
 
 /// The live connections of every client.
 #[derive(Debug, Default)]
-pub(super) struct Leases(Mutex<HashMap<Fingerprint, Vec<Lease>>>);
+pub(super) struct Leases {
+    all: Mutex<HashMap<Fingerprint, Vec<Lease>>>,
+    /// What has gone over connections that are over. It is changed and read under the lock of the others.
+    gone: Mutex<Traffic>,
+}
 
 /// One live connection.
 #[derive(Debug, Clone)]
@@ -38,16 +42,15 @@ impl Leases {
     /// Every connection's worker comes here, so nothing that may block is done under this lock, and a panic elsewhere is no
     /// reason to turn everybody away.
     fn all(&self) -> MutexGuard<'_, HashMap<Fingerprint, Vec<Lease>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes a connection until the guard is dropped.
     pub(super) fn enter(self: &Arc<Self>, visit: Arc<Visit>, basis: Option<Basis>) -> Entered {
-        let (peer, id) = (visit.peer, visit.connection.stable_id());
         let ended = Arc::<OnceLock<CloseCode>>::default();
-        let lease = Lease { visit, basis, ended: ended.clone() };
-        self.all().entry(peer).or_default().push(lease);
-        Entered { leases: self.clone(), peer, id, ended }
+        let lease = Lease { visit: visit.clone(), basis, ended: ended.clone() };
+        self.all().entry(visit.peer).or_default().push(lease);
+        Entered { leases: self.clone(), visit, ended }
     }
 
     /// Whether nobody is connected.
@@ -59,6 +62,21 @@ impl Leases {
     pub(super) fn visits(&self) -> Vec<Arc<Visit>> {
         let all = self.all();
         all.values().flatten().map(|lease| lease.visit.clone()).collect()
+    }
+
+    /// What has gone over all connections since the start. It never gets less: each is among those that live or among those
+    /// that are over.
+    pub(super) fn traffic(&self) -> Traffic {
+        let all = self.all();
+        let visits: Vec<_> = all.values().flatten().map(|lease| lease.visit.clone()).collect();
+        let mut sum = *self.gone();
+        drop(all);
+        visits.iter().for_each(|visit| sum.add(visit.traffic()));
+        sum
+    }
+
+    fn gone(&self) -> MutexGuard<'_, Traffic> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Closes every connection for which `judge` has a reason. It may read the list from a disk that hangs: meanwhile
@@ -97,8 +115,7 @@ impl Leases {
 #[derive(Debug)]
 pub(super) struct Entered {
     leases: Arc<Leases>,
-    peer: Fingerprint,
-    id: usize,
+    visit: Arc<Visit>,
     ended: Arc<OnceLock<CloseCode>>,
 }
 
@@ -111,11 +128,13 @@ impl Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
+        let traffic = self.visit.traffic();
         let mut all = self.leases.all();
-        if let Some(connections) = all.get_mut(&self.peer) {
-            connections.retain(|lease| lease.visit.connection.stable_id() != self.id);
+        self.leases.gone().add(traffic);
+        if let Some(connections) = all.get_mut(&self.visit.peer) {
+            connections.retain(|lease| !Arc::ptr_eq(&lease.visit, &self.visit));
             if connections.is_empty() {
-                all.remove(&self.peer);
+                all.remove(&self.visit.peer);
             }
         }
     }

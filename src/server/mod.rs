@@ -28,11 +28,13 @@ mod fault;
 mod find;
 mod grant;
 mod household;
+mod http;
 mod job;
 mod knocks;
 mod leases;
 mod list;
 mod liveness;
+mod meter;
 mod notice;
 mod parts;
 mod passes;
@@ -59,8 +61,11 @@ use self::admission::Lists;
 pub use self::builder::ServerBuilder;
 use self::door::Door;
 use self::fault::Fault;
+use self::http::Http;
+pub use self::http::HttpOptions;
 use self::leases::Leases;
 use self::liveness::Liveness;
+use self::meter::Meter;
 pub use self::notice::{Notice, Peer};
 use self::notice::{NoticeStream, Notices};
 use self::parts::Sweeper;
@@ -84,6 +89,9 @@ use crate::transport::{Granted, Rate};
 /// The bounds of a server that are no part of the protocol; [`manual::limits`](crate::manual::limits) tells of all.
 pub mod limits {
     pub use super::door::{CROWD_FROM, PROOF_FROM, STRANGERS_MAX, STRANGERS_PER_ADDRESS_MAX};
+    pub use super::http::{
+        HEAD_BYTES_MAX, HEAD_WAIT, HEADERS_MAX, HTTP_CONNECTIONS_MAX, HTTP_CONNECTIONS_PER_ADDRESS_MAX, READER_WAIT,
+    };
     pub use super::knocks::{HANDSHAKES_A_SECOND, HANDSHAKES_AT_ONCE, KNOCKS_MAX, KNOCKS_PER_ADDRESS_MAX};
     pub use super::notice::{NOTICE_BYTES_KEPT, NOTICES_KEPT};
     pub use super::places::{ADDRESS_SHARE, CLIENTS_MAX, IDLE_AFTER, KEY_SHARE, STILL_AFTER};
@@ -154,6 +162,7 @@ pub(crate) struct Shared {
     /// By clients that may not look.
     delivered: Arc<Delivered>,
     notices: Notices,
+    meter: Meter,
     paths: Paths,
     /// Set once, when the server is to end: by when what is in flight must be done.
     drain: watch::Sender<Option<Instant>>,
@@ -198,6 +207,7 @@ pub struct Server {
     granted: Granted,
     notices: Mutex<NoticeStream>,
     sweeper: Option<Sweeper>,
+    http: Option<Http>,
     /// Those that it has given out.
     invites: Mutex<Vec<Invite>>,
     thread: Option<JoinHandle<()>>,
@@ -251,6 +261,16 @@ impl Server {
     /// A server for the directory `root` (made when it is missing) that shows `identity`.
     pub fn builder(root: PathBuf, identity: Identity) -> ServerBuilder {
         ServerBuilder::new(root, identity)
+    }
+
+    /// Where those who watch it find it over HTTP, with the port that was picked; `None` where it tells nobody.
+    pub fn http_addr(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(Http::addr)
+    }
+
+    /// Asks whoever watches it over HTTP for another token from now on, if it asks for one.
+    pub fn replace_http_token(&self, token: Token) {
+        self.http.iter().for_each(|http| http.replace_token(token.clone()));
     }
 
     /// Where it listens, with the port that was picked.
@@ -323,6 +343,7 @@ impl Server {
         self.sweeper = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
+            self.http = None;
             self.shared.paths.close();
             self.end_invites();
         }

@@ -149,6 +149,8 @@ pub(super) struct Notices {
     waiting_bytes: Arc<AtomicUsize>,
     /// Lost since the last one that got through.
     missed: AtomicU64,
+    /// Lost since the start.
+    lost: AtomicU64,
 }
 
 impl Notices {
@@ -157,7 +159,15 @@ impl Notices {
         let (sender, receiver) = mpsc::channel(NOTICES_KEPT);
         let waiting_bytes = Arc::<AtomicUsize>::default();
         let stream = NoticeStream { receiver, waiting_bytes: waiting_bytes.clone() };
-        (Self { sender: Mutex::new(Some(sender)), waiting_bytes, missed: AtomicU64::new(0) }, stream)
+        (
+            Self {
+                sender: Mutex::new(Some(sender)),
+                waiting_bytes,
+                missed: AtomicU64::new(0),
+                lost: AtomicU64::new(0),
+            },
+            stream,
+        )
     }
 
     pub(super) fn send(&self, notice: Notice) {
@@ -168,6 +178,7 @@ impl Notices {
         if self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > NOTICE_BYTES_KEPT {
             self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.missed.fetch_add(1, Ordering::Relaxed);
+            self.lost.fetch_add(1, Ordering::Relaxed);
             return;
         }
         let count = self.missed.swap(0, Ordering::Relaxed);
@@ -175,7 +186,13 @@ impl Notices {
         let is_told = count == 0 || notices.try_send(Notice::Missed { count }).is_ok();
         let is_sent = notices.try_send(notice).is_ok();
         self.waiting_bytes.fetch_sub(if is_sent { 0 } else { bytes }, Ordering::Relaxed);
+        self.lost.fetch_add(u64::from(!is_sent), Ordering::Relaxed);
         self.missed.fetch_add(if is_told { 0 } else { count } + u64::from(!is_sent), Ordering::Relaxed);
+    }
+
+    /// How many were lost since the start.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// There will be no more.
@@ -225,6 +242,7 @@ mod tests {
         (0..NOTICES_KEPT).for_each(|_| assert!(matches!(next(&mut stream), Some(Notice::Refused { .. }))));
         assert!(next(&mut stream).is_none());
         (0..2).for_each(|_| notices.send(refused()));
+        assert_eq!(notices.lost(), 5);
         assert!(matches!(next(&mut stream), Some(Notice::Missed { count: 5 })));
         (0..2).for_each(|_| assert!(matches!(next(&mut stream), Some(Notice::Refused { .. }))));
         assert!(next(&mut stream).is_none());

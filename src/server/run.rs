@@ -17,6 +17,7 @@ use super::door::Answer;
 use super::household::Household;
 use super::knocks::Knocks;
 use super::liveness::Questions;
+use super::meter::{Limit, Refusal};
 use super::pool::Pool;
 use super::recheck;
 use crate::congestion::ControllerConfig;
@@ -125,26 +126,31 @@ fn receive(incoming: Incoming, knocks: &mut Knocks<Incoming>, shared: &Shared) {
     let addr = incoming.remote_address();
     let household = Household::of(addr);
     if !shared.door.places.may_have_room(household, Instant::now()) {
-        return turn_away(incoming);
+        return turn_away(incoming, shared);
     }
     // Who forges its address shall not take the turn of somebody who has that address.
     if !incoming.remote_address_validated() && (knocks.are_many() || shared.door.wants_proof(addr)) {
-        return want_proof(incoming);
+        return want_proof(incoming, shared);
     }
     if let Err(incoming) = knocks.push(household, incoming) {
+        shared.meter.limits.count(Limit::Knocks);
+        shared.meter.refused.count(Refusal::Unanswered);
         // An answer would cost more than the packet that comes again.
         incoming.ignore();
     }
 }
 
-fn want_proof(incoming: Incoming) {
+fn want_proof(incoming: Incoming, shared: &Shared) {
+    shared.meter.limits.count(Limit::UnprovenAddresses);
     // It fails only for an address that is proven.
     if let Err(error) = incoming.retry() {
         error.into_incoming().refuse();
     }
 }
 
-fn turn_away(incoming: Incoming) {
+fn turn_away(incoming: Incoming, shared: &Shared) {
+    shared.meter.limits.count(Limit::Clients);
+    shared.meter.refused.count(Refusal::Full);
     debug!(addr = %incoming.remote_address(), "no room for another client");
     incoming.refuse();
 }
@@ -159,8 +165,8 @@ fn answer(incoming: Incoming, listener: &Listener, shared: &Arc<Shared>, pool: &
             let (listener, shared) = (listener.clone(), shared.clone());
             pool.run(Box::new(move |slot| Box::pin(connection::serve(incoming, listener, shared, slot, stranger))));
         }
-        Answer::ProveAddress => want_proof(incoming),
-        Answer::TurnAway => turn_away(incoming),
+        Answer::ProveAddress => want_proof(incoming, shared),
+        Answer::TurnAway => turn_away(incoming, shared),
     }
 }
 

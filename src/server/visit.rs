@@ -27,13 +27,23 @@ pub(super) struct Visit {
     jobs: Mutex<Vec<Arc<Job>>>,
 }
 
-/// What has gone over a connection.
-#[derive(Debug, Clone, Copy)]
-struct Traffic {
-    received: u64,
-    sent: u64,
+/// What has gone over a connection: bytes of UDP payload.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Traffic {
+    pub(super) received: u64,
+    pub(super) sent: u64,
     /// Packets sent, and those of them that were lost.
-    packets: (u64, u64),
+    pub(super) packets: (u64, u64),
+}
+
+impl Traffic {
+    /// Adds that of another connection.
+    pub(super) fn add(&mut self, other: Self) {
+        self.received += other.received;
+        self.sent += other.sent;
+        self.packets.0 += other.packets.0;
+        self.packets.1 += other.packets.1;
+    }
 }
 
 impl From<&ConnectionStats> for Traffic {
@@ -56,6 +66,11 @@ impl Visit {
 
     pub(super) fn since(&self) -> Instant {
         self.since
+    }
+
+    /// What has gone over its connection.
+    pub(super) fn traffic(&self) -> Traffic {
+        Traffic::from(&self.connection.stats())
     }
 
     /// Puts a new job in the place of the one before it in the same direction, which is over.
@@ -123,7 +138,7 @@ impl Visit {
     }
 
     /// What clients send comes first.
-    fn running(&self) -> Vec<Arc<Job>> {
+    pub(super) fn running(&self) -> Vec<Arc<Job>> {
         let mut running: Vec<_> = self.jobs().iter().filter(|job| job.is_running()).cloned().collect();
         running.sort_by_key(|job| job.direction() == Direction::Out);
         running

@@ -44,6 +44,8 @@ pub(crate) struct Budget(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
+    /// What its memory had at first.
+    bytes: usize,
     memory: Purse,
     files: Purse,
     /// Connections that receive.
@@ -53,8 +55,8 @@ struct Shared {
 impl Budget {
     /// A budget of `memory` bytes and `files` open files.
     pub(crate) fn new(memory: usize, files: usize) -> Self {
-        let (memory, files) = (Purse::new(memory), Purse::new(files));
-        Self(Arc::new(Shared { memory, files, receivers: AtomicUsize::new(0) }))
+        let (bytes, memory, files) = (memory, Purse::new(memory), Purse::new(files));
+        Self(Arc::new(Shared { bytes, memory, files, receivers: AtomicUsize::new(0) }))
     }
 
     /// The account of one connection of the client with this key.
@@ -71,6 +73,11 @@ impl Budget {
             names: Held::nothing(WORDS_FLOOR_BYTES),
             files: Held::nothing(1),
         })))
+    }
+
+    /// Bytes of its memory that are taken.
+    pub(crate) fn held(&self) -> usize {
+        self.0.bytes.saturating_sub(self.0.memory.state().free)
     }
 
     /// Bytes that are not taken.

@@ -12,7 +12,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Instant;
 
+use crate::progress::{Histogram, SECONDS, Scale};
 use crate::protocol::message::Mtime;
 use crate::protocol::path::WirePath;
 
@@ -29,6 +31,9 @@ pub(crate) use name::asides;
 
 /// Most commits in one group, so that the first of many is answered soon.
 const GROUP_MAX: usize = 1024;
+
+/// Sizes of groups.
+const GROUPS: Scale = Scale { bounds: &[1, 4, 16, 64, 256, GROUP_MAX as u64], unit: 1.0 };
 
 /// What a commit promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +99,14 @@ struct Handle {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    times: CommitTimes,
+}
+
+/// How many jobs the groups had, and how long each group took.
+#[derive(Debug)]
+pub(crate) struct CommitTimes {
+    pub(crate) jobs: Histogram,
+    pub(crate) taken: Histogram,
 }
 
 struct State {
@@ -128,7 +141,8 @@ impl Committer {
     /// When the operating system gives no thread.
     pub fn start(sync: Sync) -> io::Result<Self> {
         let state = Mutex::new(State { jobs: FairQueue::new(), idle: false, closed: false });
-        let shared = Arc::new(Shared { state, changed: Condvar::new() });
+        let times = CommitTimes { jobs: Histogram::new(&GROUPS), taken: Histogram::new(&SECONDS) };
+        let shared = Arc::new(Shared { state, changed: Condvar::new(), times });
         let handle = Arc::new(Handle { shared: Arc::clone(&shared), next_client: AtomicU64::new(0) });
         thread::Builder::new().name("qft-commit".to_owned()).spawn(move || shared.serve(sync))?;
         Ok(Self(Seat::take(&handle, None)))
@@ -162,6 +176,16 @@ impl Committer {
     pub fn submit_touch(&self, touch: Touch, answer: Answer) {
         let path = touch.path.clone();
         self.queue(Work::Touch(touch), path, answer);
+    }
+
+    /// Jobs that wait for their group.
+    pub(crate) fn queued(&self) -> usize {
+        self.0.handle.shared.lock().jobs.len()
+    }
+
+    /// What the groups were like.
+    pub(crate) fn times(&self) -> &CommitTimes {
+        &self.0.handle.shared.times
     }
 
     fn queue(&self, work: Work, path: WirePath, answer: Answer) {
@@ -215,10 +239,13 @@ impl Shared {
 
     fn serve(&self, sync: Sync) {
         while let Some(group) = self.next_group(sync) {
+            let begun = Instant::now();
+            self.times.jobs.observe(group.len() as u64);
             // Whoever is in the group is told by `Told`; the thread goes on with the next.
             if catch_unwind(AssertUnwindSafe(|| group.commit())).is_err() {
                 tracing::error!("a group commit panicked");
             }
+            self.times.taken.observe_time(begun.elapsed());
         }
     }
 

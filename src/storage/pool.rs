@@ -20,6 +20,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::fair::{ClientId, FairQueue, Party};
 use super::system;
+use crate::progress::{Histogram, SECONDS};
 
 type Work = Box<dyn FnOnce() + Send>;
 
@@ -27,6 +28,15 @@ type Work = Box<dyn FnOnce() + Send>;
 struct Job {
     work: Work,
     lost: Option<Arc<LostWork>>,
+    since: Instant,
+}
+
+/// How long work waits for a thread, and how long it takes. What [`DiskQueue::spawn_long`] is for is not counted: it waits
+/// on purpose.
+#[derive(Debug)]
+pub(crate) struct DiskTimes {
+    pub(crate) wait: Histogram,
+    pub(crate) work: Histogram,
 }
 
 /// What a piece of work counts as until it is done, in nanoseconds: about that of a small one. Without it one client could
@@ -56,6 +66,7 @@ struct Handle {
 
 struct Shared {
     name: &'static str,
+    times: DiskTimes,
     state: Mutex<State>,
     changed: Condvar,
     long_changed: Condvar,
@@ -122,7 +133,8 @@ impl Disk {
     pub fn named(name: &'static str, threads: NonZeroUsize) -> io::Result<Self> {
         let (work, long_work) = (FairQueue::new(), FairQueue::new());
         let state = Mutex::new(State { work, idle: Idle::default(), long_work, has_long_thread: false, closed: false });
-        let shared = Arc::new(Shared { name, state, changed: Condvar::new(), long_changed: Condvar::new() });
+        let times = DiskTimes { wait: Histogram::new(&SECONDS), work: Histogram::new(&SECONDS) };
+        let shared = Arc::new(Shared { name, times, state, changed: Condvar::new(), long_changed: Condvar::new() });
         // Made first: if a later thread cannot be started, dropping this ends those before it.
         let handle = Arc::new(Handle { shared: Arc::clone(&shared), next_client: AtomicU64::new(0) });
         let own = handle.join(None);
@@ -143,6 +155,16 @@ impl Disk {
         self.open(Some(Party(party)))
     }
 
+    /// Pieces of work that wait for a thread.
+    pub(crate) fn queued(&self) -> usize {
+        self.handle.shared.lock().work.len()
+    }
+
+    /// How long work has waited, and taken.
+    pub(crate) fn times(&self) -> &DiskTimes {
+        &self.handle.shared.times
+    }
+
     fn open(&self, party: Option<Party>) -> OpenQueue {
         let id = self.handle.join(party);
         let lost = Arc::new(LostWork { seen: AtomicBool::new(false), noted: Notify::new() });
@@ -158,7 +180,7 @@ impl Disk {
         f: F,
     ) -> impl Future<Output = Result<T, Lost>> + Send + use<T, F> {
         let (work, result) = answering(f);
-        self.handle.push(Lane::Usual, self.own, Job { work, lost: None });
+        self.handle.push(Lane::Usual, self.own, Job::new(work, None));
         result
     }
 }
@@ -253,7 +275,7 @@ impl DiskQueue {
     }
 
     fn push(&self, lane: Lane, work: Work) {
-        self.handle.push(lane, self.id, Job { work, lost: Some(Arc::clone(&self.lost)) });
+        self.handle.push(lane, self.id, Job::new(work, Some(Arc::clone(&self.lost))));
     }
 
     /// What waits is dropped, on one of the threads.
@@ -283,9 +305,13 @@ fn answering<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(
 }
 
 impl Job {
+    fn new(work: Work, lost: Option<Arc<LostWork>>) -> Self {
+        Self { work, lost, since: Instant::now() }
+    }
+
     /// Drops what is not wanted any more.
     fn dropping(unwanted: impl Send + 'static) -> Self {
-        Self { work: Box::new(move || drop(unwanted)), lost: None }
+        Self::new(Box::new(move || drop(unwanted)), None)
     }
 
     /// The thread survives a panic, and the queue's owner hears of it.
@@ -369,9 +395,14 @@ impl Shared {
     fn serve(&self, lane: Lane) {
         let mut done = None;
         while let Some((id, job)) = self.next(lane, done) {
-            let begun = Instant::now();
+            let (begun, since) = (Instant::now(), job.since);
             job.run();
-            let nanos = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            let taken = begun.elapsed();
+            if lane == Lane::Usual {
+                self.times.wait.observe_time(begun.saturating_duration_since(since));
+                self.times.work.observe_time(taken);
+            }
+            let nanos = u64::try_from(taken.as_nanos()).unwrap_or(u64::MAX);
             done = Some((id, nanos.saturating_sub(EXPECTED_COST)));
         }
     }

@@ -103,6 +103,15 @@ impl Root {
         sync_names_above(&self.0.path);
     }
 
+    /// Bytes that are free where it lies, as far as this process may use them. It asks the disk, which may take long.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn free_bytes(&self) -> Result<u64, StorageError> {
+        let found = rustix::fs::fstatvfs(&*self.0.top).map_err(failed(Op::Stat, &self.0.path))?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
     fn new(top: Dir, path: PathBuf, resolver: Resolver, unsynced: Arc<Unsynced>) -> Self {
         Self(Arc::new(Inner { top: Arc::new(top), path, resolver, unsynced, dots: Dots::Shown, withheld: None }))
     }

@@ -20,6 +20,7 @@ mod settings;
 mod status;
 mod strangers;
 mod transfers;
+mod watched;
 mod words;
 
 use crate::support::bin::{Machine, Serve};

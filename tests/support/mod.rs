@@ -18,6 +18,8 @@ pub mod bin;
 #[cfg(test)]
 pub mod cable;
 #[cfg(test)]
+pub mod http;
+#[cfg(test)]
 #[path = "../../benches/compare/namespace.rs"]
 pub mod namespace;
 #[cfg(test)]

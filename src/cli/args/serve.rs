@@ -99,6 +99,12 @@ pub(crate) struct ServeArgs {
     /// When stopped, let files finish for TIME (30s, 5m)
     #[arg(long, value_name = "TIME", default_value = DRAIN_DEFAULT, value_parser = parse_time, help_heading = "Running it")]
     pub(crate) drain: Duration,
+    /// Show figures for Prometheus (/metrics) at a TCP address: PORT is one of this machine alone
+    #[arg(long, value_name = "ADDR:PORT", help_heading = "Running it")]
+    pub(crate) http: Option<String>,
+    /// The token that whoever watches must show, needed where others can reach --http
+    #[arg(long, value_name = "FILE", value_parser = TildePath, requires = "http", help_heading = "Running it", value_hint = ValueHint::FilePath)]
+    pub(crate) http_token_file: Option<PathBuf>,
     /// Remove unfinished files that were not written to for TIME, at the start and daily; 0 = never
     #[arg(long, value_name = "TIME", default_value = KEEP_PARTS_DEFAULT, value_parser = parse_time, help_heading = "Running it")]
     pub(crate) keep_parts: Duration,

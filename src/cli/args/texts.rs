@@ -141,6 +141,8 @@ Examples:
   qft peers invite                       a ticket for one more client
   qft status                             who is connected, and what moves
   qft serve -l 127.0.0.1:0 --ticket-file t .   for scripts
+  qft serve --http 9433 ~/incoming       figures for Prometheus, on this machine:
+                                         http://localhost:9433/metrics
 
 To let systemd run it: 'qft help service'.";
 
@@ -175,7 +177,14 @@ While it runs:
                                          again; no transfer notices
   journalctl -u qft                      the log; -p warning: what matters. For
                                          programs: -- --log-format json
-  sudo -u qft QFT_HOME=/var/lib/qft/home qft status";
+  sudo -u qft QFT_HOME=/var/lib/qft/home qft status
+  qft service -- --http 9433             figures for Prometheus at /metrics, and
+                                         /healthz and /readyz, on this machine
+                                         alone. For others: --http ADDR:PORT and
+                                         a token that they show as bearer token
+                                         (--http-token-file, else http_token in
+                                         the home). It is not encrypted: put a
+                                         proxy with TLS, or ssh -L, before it";
 
 /// Of `qft status`.
 pub(super) const STATUS: &str = "\

@@ -27,7 +27,7 @@ use self::passes::{Passes, identity};
 use self::secrets::refuse_to_serve_secrets;
 use self::watch::Watch;
 use self::way_in::{announce, found_at, way_in};
-use super::address::{every_address, parse_advertised, parse_listen};
+use super::address::{every_address, parse_advertised, parse_http, parse_listen};
 use super::args::{Limit, ServeArgs};
 use super::exit::{Complaint, Exit};
 use super::log;
@@ -39,7 +39,7 @@ use crate::error::Error;
 use crate::keys::trust::Clients;
 use crate::keys::{self, DEFAULT_PORT, Identity};
 use crate::protocol::path::escape;
-use crate::server::{Access, Mode, Once, Server};
+use crate::server::{Access, HttpOptions, Mode, Once, Server};
 use crate::server::{Presence, Serving};
 use crate::storage::{plain, sync_names_above};
 use crate::transport::{PathMemory, TransportError};
@@ -64,7 +64,8 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let advertised = args.advertise.as_deref().map(parse_advertised).transpose()?;
     let home = keys::home()?;
     refuse_to_serve_secrets(args, &root, &home)?;
-    let mut passes = Passes::load(args)?;
+    let http = args.http.as_deref().map(parse_http).transpose()?;
+    let mut passes = Passes::load(args, &home, http)?;
     let (identity, unkept) = identity(args, &home)?;
     // Before the first thread: all of them are confined with this one.
     let unconfined = sandbox(args, &root, &home).enforce();
@@ -75,7 +76,8 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     unkept.iter().for_each(|note| out.warn(note));
     passes.notes().chain(args.key.as_deref().and_then(keys::exposure)).for_each(|note| out.warn(&note));
     // Starting waits for the server's threads, so it is done outside of any runtime.
-    let server = start(args, &root, (&listen, socket), identity, &passes, &home)?;
+    let http = http.map(|addr| HttpOptions { addr, token: passes.http_token() });
+    let server = start(args, &root, (&listen, socket), identity, &passes, &home, http)?;
     let sign = |server: &Server| presence(args, server, &root, &home, advertised.clone());
     // Before the ticket says that all is ready.
     let presence = sign(&server);
@@ -122,7 +124,7 @@ fn sandbox(args: &ServeArgs, root: &Path, home: &Path) -> Sandbox {
     let sandbox = if args.read_only { Sandbox::new().reads(root) } else { Sandbox::new().changes(root) };
     // Made now: a rule for what is not there would hold for nothing. Without a home a server with a token works, too.
     drop(keys::prepare_home(home));
-    let named = [&args.token_file, &args.client_ca, &args.cert, &args.key].into_iter().flatten();
+    let named = [&args.token_file, &args.http_token_file, &args.client_ca, &args.cert, &args.key].into_iter().flatten();
     let sandbox = named.fold(sandbox.uses_home(home), |all, file| all.reads_file(file));
     args.ticket_file.iter().fold(sandbox, |all, file| all.replaces_file(file))
 }
@@ -156,6 +158,7 @@ fn start(
     identity: Identity,
     passes: &Passes,
     home: &Path,
+    http: Option<HttpOptions>,
 ) -> anyhow::Result<Server> {
     let attempt = |address: SocketAddr, socket: Option<UdpSocket>| {
         let access = if args.no_auth { Access::Anyone } else { Access::Enrolled { home: home.to_owned() } };
@@ -178,6 +181,7 @@ fn start(
             .keep_parts(Some(args.keep_parts).filter(|keep| !keep.is_zero()))
             .rate_limit(Limit::rate_of(args.bwlimit))
             .path_memory(Some(PathMemory::of_clients(home)))
+            .http(http.clone())
             .start()
             .map_err(|error| not_listening(error, address))
     };
@@ -195,6 +199,9 @@ fn not_listening(error: Error, address: SocketAddr) -> anyhow::Error {
         Error::Transport(TransportError::Bind { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => {
             let (taken, next) = (address.port(), address.port().checked_add(1).unwrap_or(DEFAULT_PORT));
             anyhow!("UDP port {taken} is in use, perhaps by another qft serve (see qft status); try another: -l {next}")
+        }
+        Error::Http { addr, source } if source.kind() == io::ErrorKind::AddrInUse => {
+            anyhow!("TCP port {} is in use; try another one for --http", addr.port())
         }
         _ => error.into(),
     }

@@ -1,5 +1,6 @@
 //! What lets clients in that are on no list: a shared token, certificates from an authority.
 
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -12,17 +13,31 @@ use crate::keys::{self, Authority, HomeError, Identity, Ticket, Token};
 use crate::protocol::path::escape;
 use crate::server::{Mode, Server};
 
+/// The token of those who watch, in the home: used where other machines can reach the address.
+const HTTP_TOKEN: &str = "http_token";
+
 /// The passes of a server, read from the files that its flags name.
 pub(super) struct Passes {
     token: Option<(Token, PathBuf)>,
+    /// For those who watch.
+    http_token: Option<(Token, PathBuf)>,
     authority: Option<(Authority, PathBuf)>,
 }
 
 impl Passes {
-    pub(super) fn load(args: &ServeArgs) -> anyhow::Result<Self> {
+    /// `watched_at`: where it tells what it does.
+    pub(super) fn load(args: &ServeArgs, home: &Path, watched_at: Option<SocketAddr>) -> anyhow::Result<Self> {
         let token = args.token_file.as_ref().map(|path| Ok((Token::load(path)?, path.clone())));
+        let own = home.join(HTTP_TOKEN);
+        let needs_own = watched_at.is_some_and(|addr| !addr.ip().to_canonical().is_loopback()) && own.exists();
+        let http_token = args.http_token_file.clone().or_else(|| needs_own.then_some(own));
+        let http_token = http_token.map(|path| anyhow::Ok((Token::load(&path)?, path)));
         let authority = args.client_ca.as_ref().map(|path| Ok((Authority::load(path)?, path.clone())));
-        Ok(Self { token: token.transpose().map_err(no_token)?, authority: authority.transpose().map_err(no_ca)? })
+        Ok(Self {
+            token: token.transpose().map_err(no_token)?,
+            http_token: http_token.transpose().map_err(no_http_token)?,
+            authority: authority.transpose().map_err(no_ca)?,
+        })
     }
 
     /// Reads the files anew. Of one that cannot be read the old content stays in force, and why is told.
@@ -32,6 +47,12 @@ impl Passes {
             match Token::load(path) {
                 Ok(fresh) => *token = fresh,
                 Err(error) => failed.push(no_token(error.into())),
+            }
+        }
+        if let Some((token, path)) = &mut self.http_token {
+            match Token::load(path) {
+                Ok(fresh) => *token = fresh,
+                Err(error) => failed.push(no_http_token(error.into())),
             }
         }
         if let Some((authority, path)) = &mut self.authority {
@@ -47,7 +68,8 @@ impl Passes {
     pub(super) fn names(&self) -> String {
         let token = self.token.as_ref().map(|_| ", the token");
         let authority = self.authority.as_ref().map(|_| ", the clients' CA");
-        token.into_iter().chain(authority).collect()
+        let http = self.http_token.as_ref().map(|_| ", the token of --http");
+        token.into_iter().chain(http).chain(authority).collect()
     }
 
     /// Whether there are any.
@@ -59,19 +81,27 @@ impl Passes {
         self.token.as_ref().map(|(token, _)| token.clone())
     }
 
+    pub(super) fn http_token(&self) -> Option<Token> {
+        self.http_token.as_ref().map(|(token, _)| token.clone())
+    }
+
     pub(super) fn authority(&self) -> Option<Authority> {
         self.authority.as_ref().map(|(authority, _)| authority.clone())
     }
 
     /// What is odd about their files.
     pub(super) fn notes(&self) -> impl Iterator<Item = String> {
-        self.token.iter().filter_map(|(_, path)| keys::exposure(path))
+        self.token.iter().chain(&self.http_token).filter_map(|(_, path)| keys::exposure(path))
     }
 
     /// What to say about them. `host` and `port` are where clients find the server.
     pub(super) fn lines(&self, server: &Server, host: &str, port: u16, mode: Mode) -> Vec<String> {
         let place = Ticket { fingerprint: server.fingerprint(), invite: None, host: host.to_owned(), port };
         let mut lines = Vec::new();
+        if let Some(addr) = server.http_addr() {
+            let token = self.http_token.as_ref().map(|(_, path)| format!(" (with the token in {})", shown(path)));
+            lines.push(format!("figures for Prometheus: http://{addr}/metrics{}", token.unwrap_or_default()));
+        }
         if let Some((_, path)) = &self.token {
             lines.push("whoever has the same token may connect:".to_owned());
             lines.push(String::new());
@@ -106,6 +136,10 @@ pub(super) fn identity(args: &ServeArgs, home: &Path) -> anyhow::Result<(Identit
 
 fn no_token(error: anyhow::Error) -> anyhow::Error {
     error.context("the token")
+}
+
+fn no_http_token(error: anyhow::Error) -> anyhow::Error {
+    error.context("the token of --http")
 }
 
 fn no_ca(error: anyhow::Error) -> anyhow::Error {

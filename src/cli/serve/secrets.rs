@@ -18,7 +18,12 @@ pub(super) fn refuse_to_serve_secrets(args: &ServeArgs, root: &Path, home: &Path
             escape(home.as_os_str().as_bytes())
         )));
     }
-    let secrets = [("token", &args.token_file), ("private key", &args.key), ("ticket", &args.ticket_file)];
+    let secrets = [
+        ("token", &args.token_file),
+        ("token", &args.http_token_file),
+        ("private key", &args.key),
+        ("ticket", &args.ticket_file),
+    ];
     for (what, path) in secrets {
         if let Some(path) = path.as_ref().filter(|path| is_served(path, root, args.hidden)) {
             return Err(Complaint::Usage(format!(

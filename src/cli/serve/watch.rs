@@ -96,6 +96,7 @@ impl Watch<'_> {
         self.reload_certificate();
         // It reads the list, too.
         self.server.handle().replace_passes(self.passes.token(), self.passes.authority());
+        self.passes.http_token().into_iter().for_each(|token| self.server.replace_http_token(token));
         let enrolled = enrolled_clients(self.home, self.out);
         let certificate = self.args.cert.as_ref().map_or("", |_| ", the certificate");
         let others = format!("{}{certificate}", self.passes.names());

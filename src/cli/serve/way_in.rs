@@ -110,6 +110,9 @@ pub(super) fn announce(
         "root": shown_root, "address": address.to_string(), "workers": workers.get(),
         "fingerprint": server.fingerprint().to_string(),
     });
+    if let Some(addr) = server.http_addr() {
+        start["http"] = addr.to_string().into();
+    }
     if let Some(way_in) = way_in.filter(|way_in| way_in.is_shown) {
         start["ticket"] = way_in.ticket.to_string().into();
         way_in.lines(mode(args), args.no_auth).iter().for_each(|line| out.say(line));

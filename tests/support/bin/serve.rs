@@ -51,6 +51,13 @@ impl Serve {
         &self.ticket
     }
 
+    /// Where those who watch find it.
+    pub(crate) fn http(&self) -> String {
+        let log = self.log();
+        let (_, rest) = log.split_once("http://").expect("it says where it can be watched");
+        rest.split('/').next().expect("an address").to_owned()
+    }
+
     /// The ticket without its secret.
     pub(crate) fn pinned(&self) -> String {
         let (who, place) = self.ticket.split_once('@').expect("a ticket has a place");
