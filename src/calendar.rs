@@ -70,6 +70,16 @@ fn secs_of(time: SystemTime) -> i64 {
 /// Reads when something ends: `2026-12-31` is the end of that day, `2026-12-31T18:00` and
 /// `2026-12-31T18:00:00Z` are that moment; all in UTC. `None` for anything else and for times before 1970.
 pub(crate) fn parse_end(text: &str) -> Option<SystemTime> {
+    parse(text, DAY_SECS)
+}
+
+/// Reads since when something counts: as [`parse_end`], but a day from its start.
+pub(crate) fn parse_start(text: &str) -> Option<SystemTime> {
+    parse(text, 0)
+}
+
+/// A moment, or that so many seconds after the start of a day.
+fn parse(text: &str, of_day: i64) -> Option<SystemTime> {
     let (date, clock) = match text.split_once('T') {
         Some((date, clock)) => (date, Some(clock.strip_suffix('Z').unwrap_or(clock))),
         None => (text, None),
@@ -77,7 +87,7 @@ pub(crate) fn parse_end(text: &str) -> Option<SystemTime> {
     let [year, month, day] = numbers::<3>(date, '-', [4, 2, 2])?;
     let start = day_start(year, month, day)?;
     let secs = match clock {
-        None => start + DAY_SECS,
+        None => start + of_day,
         Some(clock) => start + second_of_day(clock)?,
     };
     Some(SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(secs).ok()?))
@@ -149,6 +159,8 @@ mod tests {
             assert_eq!(parse_end(text), Some(at(secs)), "{text}");
         }
         assert_eq!(parse_end(&moment(at(1_772_460_309))), Some(at(1_772_460_309)));
+        assert_eq!(parse_start("2024-02-29"), Some(at(1_709_164_800)));
+        assert_eq!(parse_start("2026-03-02T14:05"), Some(at(1_772_460_300)));
     }
 
     #[test]

@@ -47,6 +47,7 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("remotes", "the servers known here; see 'qft remote'"),
     ("authorized_clients", "who may connect to servers here; see 'qft peers'"),
     ("revoked_clients", "keys that no token or certificate lets in any more"),
+    ("history.ndjson", "what servers here have done; see 'qft history'"),
     ("http_token", "what who watches must show; see 'qft serve --http'"),
     ("invites", "tickets that were not used yet, as hashes"),
     (".NAME.qft-part", "a file that is not whole yet; the next run goes on"),

@@ -11,7 +11,7 @@
 //! | `tilde` | `~` where no shell has expanded it |
 //! | `ask`, `ssh` | servers that are not known yet; far ends that are started through ssh |
 //! | `send`, `get`, `ls`, `parts` | the commands that transfer, and show what is there or unfinished |
-//! | `serve`, `service`, `status`, `peers` | the commands of a server |
+//! | `serve`, `service`, `status`, `history`, `peers` | the commands of a server |
 //! | `remotes`, `ping`, `doctor`, `id`, `cert`, `completions`, `man` | the commands to set up |
 //! | `topics`, `environment` | help that belongs to no one command; variables and files |
 //! | `token`, `whole`, `spool` | new tokens; whole files; private directories |
@@ -34,6 +34,7 @@ mod exit;
 mod get;
 mod here;
 mod hints;
+mod history;
 mod id;
 mod lines;
 mod log;
@@ -123,6 +124,7 @@ fn dispatch(command: &Command) -> anyhow::Result<Exit> {
         Command::Serve(args) => serve::run(args),
         Command::Service(args) => service::run(args),
         Command::Status(args) => status::run(args),
+        Command::History(args) => history::run(args),
         Command::Peers(args) => peers::run(args),
         Command::Remote(args) => remotes::run(args),
         Command::Ping(args) => ping::run(args),

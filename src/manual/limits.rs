@@ -32,6 +32,8 @@
 //! | names that a client has been offered, likewise | its share of the memory, likewise | may be offered one twice | `names_that_there_is_no_room_to_remember_are_offered_again` |
 //! | names that a walk has found and that are not offered yet | [`FOUND_AHEAD`], [`FOUND_BYTES_AHEAD`] | the walk waits | `a_walk_is_no_more_bytes_ahead_than_there_is_room_for_and_ends_when_nobody_listens` |
 //! | what the server's own user is told and has not read | [`NOTICES_KEPT`], [`NOTICE_BYTES_KEPT`] | the user is told how many are lost | `long_texts_wait_in_no_more_bytes_than_there_is_room_for_and_come_again_when_they_were_read` |
+//! | jobs that wait to be written into the history | [`LINES_AHEAD_MAX`]; the rest is lost | the operator hears of it (`/metrics`) | `jobs_that_come_while_the_disk_hangs_are_bounded_and_counted` |
+//! | the history on the disk | twice [`HISTORY_BYTES_MAX`] | the oldest jobs go | `the_history_takes_no_more_of_the_disk_than_it_may_and_the_newest_stay` |
 //! | open files | half of the process's; a connection at most three times what it leaves | waits for its own | `who_holds_many_files_open_leaves_some_to_the_others` |
 //! | names of a list that are not looked for yet | [`NAMES_AHEAD_MAX`] messages, and its share of the memory | a violation | `a_list_that_does_not_wait_for_the_server_ends_the_connection` |
 //! | threads that walk | one for each `Get`, one for each `List` or `Parts`, one of each a connection | a violation | `lists_do_not_take_a_thread_each` |

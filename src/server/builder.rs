@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use super::admission::Lists;
 use super::door::Door;
 use super::fault::Fault;
+use super::history::Book;
 use super::liveness::Liveness;
 use super::http::{Http, HttpOptions};
 use super::meter::Meter;
@@ -63,6 +64,7 @@ pub struct ServerBuilder {
     keep_parts: Option<Duration>,
     paths: Option<PathMemory>,
     http: Option<HttpOptions>,
+    history: Option<PathBuf>,
 }
 
 impl ServerBuilder {
@@ -90,6 +92,7 @@ impl ServerBuilder {
             keep_parts: None,
             paths: None,
             http: None,
+            history: None,
         }
     }
 
@@ -238,6 +241,12 @@ impl ServerBuilder {
         self
     }
 
+    /// The home in which each job is written down when it is over; see [`history`](super::history). Default: none is.
+    pub fn history(mut self, home: Option<PathBuf>) -> Self {
+        self.history = home;
+        self
+    }
+
     /// Who comes with the token needs no list, nor a home that one could be in.
     fn lists(&self, home: &Path) -> Result<Lists, HomeError> {
         match Clients::open(home) {
@@ -306,6 +315,7 @@ impl ServerBuilder {
             leases: Arc::default(),
             notices,
             meter: Meter::new(),
+            history: Book::open(self.history).map_err(Error::Thread)?,
             paths: Paths::open(paths).map_err(Error::Thread)?,
             drain: watch::channel(None).0,
             delivered: Arc::default(),

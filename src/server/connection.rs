@@ -207,7 +207,7 @@ impl Client {
         let error = conversation.run().await;
         transport::close(&connection, error.close_code(), "");
         let ended = entered.ended().or_else(|| conversation.has_lost_its_place().then_some(CloseCode::Busy));
-        shared.meter.ended.count(ended.map_or_else(|| ending(&error), Ending::Closed));
+        shared.meter.ended.count(ended.map_or_else(|| Ending::of(&error), Ending::Closed));
         let why = ended.map_or_else(|| farewell(addr, &error), |code| ended_by_us(code).to_owned());
         let total = conversation.totals;
         info!(worker, %addr, peer = peer.short(), why, %total, "disconnected");
@@ -252,14 +252,6 @@ fn ended_by_us(code: CloseCode) -> &'static str {
         CloseCode::NotCertified => "the CA was replaced, and has not issued its certificate",
         CloseCode::Busy => "its place went to another client: it did nothing",
         code => code.reason(),
-    }
-}
-
-/// The same for whoever counts.
-fn ending(error: &SessionError) -> Ending {
-    match error {
-        SessionError::Connection(error) => transport::closed_by(error).map_or(Ending::Lost, Ending::Closed),
-        error => Ending::Closed(error.close_code()),
     }
 }
 

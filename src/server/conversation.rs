@@ -12,13 +12,14 @@ use tracing::{debug, warn};
 use super::connection::Client;
 use super::find::{NamesSender, Wanted, look_for, problem};
 use super::job::{Job, Moving, Role};
-use super::meter::{Limit, LinkMark};
+use super::meter::{Ending, Limit, LinkMark};
 use super::places::{Inside, Work};
 use super::status::Direction;
 use super::totals::Totals;
 use super::visit::Visit;
 use super::{Notice, Peer, Shared, list, parts};
 use crate::progress::{Event, Observer};
+use crate::protocol::close::CloseCode;
 use crate::protocol::features;
 use crate::protocol::message::{IfExists, List, ListedName, Location, Message, Names, Parts, Probe, ProbeKind, Push};
 use crate::protocol::path::WirePath;
@@ -109,13 +110,18 @@ impl Conversation {
                 Err(_) => SessionError::Timeout("end the connection"),
             },
         };
-        self.visit.end().iter().for_each(|job| self.totals.add(job));
         debug!(%error, "session over");
         // The reason that the peer gave, if it was the peer who ended it, says more than a stream's error.
-        match self.client.connection.close_reason() {
-            Some(reason) => reason.into(),
-            None => error,
+        let error = self.client.connection.close_reason().map_or(error, SessionError::from);
+        let ending = Ending::of(&error);
+        for job in self.visit.end() {
+            if ending == Ending::Closed(CloseCode::Done) {
+                job.hear_farewell(self.shared.meter.moved(job.direction()));
+            }
+            self.totals.add(&job);
+            self.write_down(&job, Some(ending));
         }
+        error
     }
 
     async fn converse(&mut self) -> Result<(), SessionError> {
@@ -170,6 +176,7 @@ impl Conversation {
     fn look_around(&mut self, now: Instant) -> Result<(), SessionError> {
         self.visit.mark(now);
         self.look_at_link(now);
+        self.visit.ended_jobs(now).iter().for_each(|job| self.write_down(job, None));
         self.inside.note(self.work(), self.client.connection.stats().udp_rx.datagrams, now);
         if let Some(known) = &mut self.client.known {
             known.is_at(self.client.connection.remote_address());
@@ -180,6 +187,13 @@ impl Conversation {
                 Err(SessionError::Timeout("go on with what it began"))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Puts a job that is over into the history, if it is not there.
+    fn write_down(&self, job: &Job, parting: Option<Ending>) {
+        if let Some(entry) = job.account(&self.visit, parting) {
+            self.shared.history.add(entry);
         }
     }
 
@@ -475,7 +489,7 @@ impl Conversation {
         // What is only rehearsed moves nothing.
         let all = if place.is_rehearsal { Arc::default() } else { shared.meter.moved(direction).clone() };
         let observer = Observer::for_one_connection(all, move |event| {
-            observed.on_event(&event);
+            observed.on_event(&event, |name| place.path(name));
             if let Some(notice) = to_notice(event, direction, &peer, &place) {
                 shared.notices.send(notice);
             }
@@ -489,6 +503,8 @@ impl Conversation {
         // The job before this one in the same direction is over; of thousands only the sums stay.
         if let Some(earlier) = self.visit.begin(job) {
             self.totals.add(&earlier);
+            earlier.note_end(Instant::now());
+            self.write_down(&earlier, None);
         }
     }
 }

@@ -3,16 +3,22 @@
 use std::borrow::Borrow;
 use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::{Instant, SystemTime};
 
+use super::history::{Entry, Outcome};
+use super::meter::Ending;
 use super::recent::{Recent, per_second, share_lost};
 use super::status::{self, Direction, millis};
+use super::visit::Visit;
+use crate::calendar;
 use crate::progress::{Counters, Event, FileProgress, Phase};
+use crate::protocol::close::CloseCode;
 use crate::protocol::message::SkipReason;
 use crate::session::receiver::Receiver;
 use crate::session::sender::Sender;
+use crate::transport::canonical;
 
 /// Files that a copy of a job names.
 const FILES_NAMED_MAX: usize = 4;
@@ -35,6 +41,10 @@ pub(super) struct Job {
     /// Nothing is done: the client wants to know what would be.
     is_rehearsal: bool,
     since: Instant,
+    /// When it was seen to be over.
+    ended: OnceLock<Instant>,
+    /// It is in the history.
+    is_told: AtomicBool,
     recent: Mutex<Recent<Totals>>,
 }
 
@@ -63,7 +73,9 @@ impl Job {
     /// A job that begins now; `moving` hears of its events.
     pub(super) fn new(role: Role, counters: Arc<Counters>, moving: Arc<Moving>, is_rehearsal: bool) -> Self {
         let since = Instant::now();
-        Self { role, counters, moving, is_rehearsal, since, recent: Mutex::new(Recent::new(since, Totals::default())) }
+        let recent = Mutex::new(Recent::new(since, Totals::default()));
+        let (ended, is_told) = (OnceLock::new(), AtomicBool::new(false));
+        Self { role, counters, moving, is_rehearsal, since, ended, is_told, recent }
     }
 
     pub(super) fn direction(&self) -> Direction {
@@ -97,6 +109,71 @@ impl Job {
             Role::Receiver(receiver) => !receiver.is_finished(),
             Role::Sender(sender) => !sender.is_finished(),
         }
+    }
+
+    /// Notes that it is over, the first time that it is seen to be so.
+    pub(super) fn note_end(&self, now: Instant) {
+        self.ended.get_or_init(|| now);
+    }
+
+    /// The client has left and says that it is done. What it got it may have acknowledged in a packet that its farewell
+    /// overtook: that counts, in `all` jobs of its direction, too.
+    pub(super) fn hear_farewell(&self, all: &Counters) {
+        let counters = &self.counters;
+        if !self.is_running() || self.direction() == Direction::In || Counters::read(&counters.files_failed) > 0 {
+            return;
+        }
+        let sum = |parts: &[&AtomicU64]| parts.iter().map(|part| Counters::read(part)).sum::<u64>();
+        let settled = sum(&[&counters.files_done, &counters.files_skipped]);
+        let there = sum(&[&counters.bytes_written, &counters.bytes_resumed, &counters.bytes_skipped]);
+        let files = Counters::read(&counters.files_found).saturating_sub(settled);
+        let bytes = Counters::read(&counters.bytes_found).saturating_sub(there);
+        for counters in [counters, all] {
+            Counters::add(&counters.files_done, files);
+            Counters::add(&counters.bytes_written, bytes);
+        }
+    }
+
+    /// What it came to, once: when it is over. `parting` is how its connection ended, if it has.
+    pub(super) fn account(&self, visit: &Visit, parting: Option<Ending>) -> Option<Entry> {
+        if self.is_rehearsal || self.is_told.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let [files, skipped, failed, bytes, sent, lost] = [
+            &self.counters.files_done,
+            &self.counters.files_skipped,
+            &self.counters.files_failed,
+            &self.counters.bytes_written,
+            &self.counters.packets_sent,
+            &self.counters.packets_lost,
+        ]
+        .map(Counters::read);
+        let ended = self.ended.get().copied().unwrap_or_else(Instant::now);
+        let outcome = match parting {
+            Some(Ending::Closed(CloseCode::Cancelled)) if self.is_running() => Outcome::Stopped,
+            Some(Ending::Lost) if self.is_running() => Outcome::Lost,
+            Some(Ending::Closed(code)) if code != CloseCode::Done && self.is_running() => Outcome::Lost,
+            _ => Outcome::of_counts(files + skipped, failed),
+        };
+        // Whoever only wanted to know what there is, or stopped before anything was, has had no job.
+        if outcome == Outcome::Stopped && files + skipped + failed + bytes == 0 {
+            return None;
+        }
+        Some(Entry {
+            time: calendar::moment(SystemTime::now()),
+            peer: visit.name().to_owned(),
+            fingerprint: visit.peer.to_string(),
+            address: canonical(visit.connection.remote_address()).ip(),
+            direction: self.direction(),
+            file: self.moving.first().map(str::to_owned),
+            files,
+            skipped,
+            failed,
+            bytes,
+            seconds: ended.saturating_duration_since(self.since).as_secs_f64(),
+            outcome,
+            loss: share_lost((0, 0), (sent, lost)),
+        })
     }
 
     /// A number that grows whenever something of it moves.
@@ -141,15 +218,24 @@ impl Job {
 }
 
 fn named(file: &FileProgress) -> status::File {
-    let characters = file.path.chars().count();
-    let path = file.path.chars().skip(characters.saturating_sub(NAME_CHARS_MAX)).collect();
+    let path = end_of(&file.path);
     let bytes_there = (file.resumed + file.written()).min(file.size);
     status::File { path, size: file.size, bytes_there, phase: file.phase() }
 }
 
+/// Of a very long name the end.
+fn end_of(path: &str) -> String {
+    let characters = path.chars().count();
+    path.chars().skip(characters.saturating_sub(NAME_CHARS_MAX)).collect()
+}
+
 /// The files of a job whose content moves, as its events tell.
 #[derive(Debug, Default)]
-pub(super) struct Moving(Mutex<Files>);
+pub(super) struct Moving {
+    files: Mutex<Files>,
+    /// The first one of all, where the operator has it.
+    first: OnceLock<String>,
+}
 
 #[derive(Debug, Default)]
 struct Files {
@@ -168,7 +254,17 @@ struct Look {
 
 impl Moving {
     /// Takes one event of the job.
-    pub(super) fn on_event(&self, event: &Event) {
+    /// `place` tells where the operator has a file.
+    pub(super) fn on_event(&self, event: &Event, place: impl Fn(&str) -> String) {
+        let named = match event {
+            Event::Started(file) => Some(file.source.as_deref().unwrap_or(&file.path)),
+            Event::Skipped { reason: SkipReason::Made, .. } => None,
+            Event::Skipped { path, .. } | Event::Failed { path, .. } => Some(path.as_str()),
+            _ => None,
+        };
+        if let Some(path) = named {
+            self.first.get_or_init(|| end_of(&place(path)));
+        }
         match event {
             // One that is offered again, because it changed, takes the place of the old one.
             Event::Started(file) => drop(self.files().moving.replace(ByPath(file.clone()))),
@@ -177,6 +273,11 @@ impl Moving {
             Event::Skipped { reason: SkipReason::Made, .. } => self.files().made += 1,
             _ => {}
         }
+    }
+
+    /// The first file of the job, below the served directory.
+    fn first(&self) -> Option<&str> {
+        self.first.get().map(String::as_str)
     }
 
     fn look(&self) -> Look {
@@ -193,7 +294,7 @@ impl Moving {
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {
-        self.0.lock().expect("no holder panics")
+        self.files.lock().expect("no holder panics")
     }
 }
 
@@ -240,14 +341,14 @@ mod tests {
     fn files_are_moving_from_their_start_to_their_end() {
         let (moving, large) = (Moving::default(), file("large", 900, 600));
         for started in [&large, &file("small", 1, 0), &file("bad", 2, 0)] {
-            moving.on_event(&Event::Started(started.clone()));
+            moving.on_event(&Event::Started(started.clone()), str::to_owned);
         }
         let look = moving.look();
         assert_eq!((names(&look), look.count, look.reused), (vec!["large", "bad", "small"], 3, 600));
-        moving.on_event(&Event::Finished { file: file("small", 1, 0) });
+        moving.on_event(&Event::Finished { file: file("small", 1, 0) }, str::to_owned);
         let failure = Failure { status: Status::NoSpace, detail: String::new() };
-        moving.on_event(&Event::Failed { path: "bad".into(), failure });
-        moving.on_event(&Event::Skipped { path: "link".into(), size: 0, reason: SkipReason::Made });
+        moving.on_event(&Event::Failed { path: "bad".into(), failure }, str::to_owned);
+        moving.on_event(&Event::Skipped { path: "link".into(), size: 0, reason: SkipReason::Made }, str::to_owned);
         let look = moving.look();
         assert_eq!((names(&look), look.made), (vec!["large"], 1));
     }
@@ -255,8 +356,8 @@ mod tests {
     #[test]
     fn what_is_only_announced_is_not_active() {
         let moving = Moving::default();
-        moving.on_event(&Event::Started(file("moves", 1, 0)));
-        moving.on_event(&Event::Started(Arc::new(FileProgress::new("waits".into(), 9, 5, Why::Resume))));
+        moving.on_event(&Event::Started(file("moves", 1, 0)), str::to_owned);
+        moving.on_event(&Event::Started(Arc::new(FileProgress::new("waits".into(), 9, 5, Why::Resume))), str::to_owned);
         let look = moving.look();
         assert_eq!((names(&look), look.count, look.reused), (vec!["moves"], 1, 5));
     }
@@ -264,8 +365,8 @@ mod tests {
     #[test]
     fn a_file_that_starts_again_is_one_file() {
         let moving = Moving::default();
-        moving.on_event(&Event::Started(file("f", 900, 600)));
-        moving.on_event(&Event::Started(file("f", 900, 0)));
+        moving.on_event(&Event::Started(file("f", 900, 600)), str::to_owned);
+        moving.on_event(&Event::Started(file("f", 900, 0)), str::to_owned);
         let look = moving.look();
         assert_eq!((look.count, look.reused), (1, 0));
     }
@@ -273,11 +374,23 @@ mod tests {
     #[test]
     fn only_the_largest_are_named_and_of_a_long_name_its_end() {
         let moving = Moving::default();
-        (0..1000).for_each(|n| moving.on_event(&Event::Started(file(&format!("f{n}"), n, 0))));
+        (0..1000).for_each(|n| moving.on_event(&Event::Started(file(&format!("f{n}"), n, 0)), str::to_owned));
         let look = moving.look();
         assert_eq!((look.count, names(&look)), (1000, vec!["f999", "f998", "f997", "f996"]));
         let long = named(&file(&format!("{}end", "ä".repeat(NAME_CHARS_MAX)), 5, 9));
         assert!(long.path.ends_with("ääend") && long.path.chars().count() == NAME_CHARS_MAX, "{}", long.path);
         assert_eq!(long.bytes_there, 5, "never more than there is");
+    }
+
+    #[test]
+    fn the_first_file_of_a_job_is_remembered_where_the_operator_has_it() {
+        let moving = Moving::default();
+        moving.on_event(&Event::Skipped { path: "dir".into(), size: 0, reason: SkipReason::Made }, str::to_owned);
+        assert_eq!(moving.first(), None, "a directory is no file");
+        for path in ["a", "b"] {
+            let event = Event::Skipped { path: path.into(), size: 1, reason: SkipReason::Same };
+            moving.on_event(&event, |name| format!("inbox/{name}"));
+        }
+        assert_eq!(moving.first(), Some("inbox/a"));
     }
 }

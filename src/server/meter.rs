@@ -12,6 +12,8 @@ use quinn::{Connection, ConnectionStats};
 use super::status::Direction;
 use crate::progress::{Counters, Histogram, SECONDS, Scale};
 use crate::protocol::close::CloseCode;
+use crate::session::SessionError;
+use crate::transport;
 
 /// Shares, observed in millionths.
 const SHARES: Scale =
@@ -148,6 +150,16 @@ pub(super) enum Ending {
     Lost,
     /// Either end closed it.
     Closed(CloseCode),
+}
+
+impl Ending {
+    /// How a connection has ended that ended with this.
+    pub(super) fn of(error: &SessionError) -> Self {
+        match error {
+            SessionError::Connection(error) => transport::closed_by(error).map_or(Self::Lost, Self::Closed),
+            error => Self::Closed(error.close_code()),
+        }
+    }
 }
 
 impl Kind for Ending {

@@ -27,6 +27,7 @@ mod door;
 mod fault;
 mod find;
 mod grant;
+pub mod history;
 mod household;
 mod http;
 mod job;
@@ -89,6 +90,7 @@ use crate::transport::{Granted, Rate};
 /// The bounds of a server that are no part of the protocol; [`manual::limits`](crate::manual::limits) tells of all.
 pub mod limits {
     pub use super::door::{CROWD_FROM, PROOF_FROM, STRANGERS_MAX, STRANGERS_PER_ADDRESS_MAX};
+    pub use super::history::{HISTORY_BYTES_MAX, LINES_AHEAD_MAX};
     pub use super::http::{
         HEAD_BYTES_MAX, HEAD_WAIT, HEADERS_MAX, HTTP_CONNECTIONS_MAX, HTTP_CONNECTIONS_PER_ADDRESS_MAX, READER_WAIT,
     };
@@ -163,6 +165,7 @@ pub(crate) struct Shared {
     delivered: Arc<Delivered>,
     notices: Notices,
     meter: Meter,
+    history: history::Book,
     paths: Paths,
     /// Set once, when the server is to end: by when what is in flight must be done.
     drain: watch::Sender<Option<Instant>>,
@@ -345,6 +348,7 @@ impl Server {
             let _ = thread.join();
             self.http = None;
             self.shared.paths.close();
+            self.shared.history.close();
             self.end_invites();
         }
     }

@@ -64,6 +64,11 @@ impl Visit {
         Self { connection, peer, name, worker, since, way, traffic, jobs: Mutex::default() }
     }
 
+    /// Its name, escaped for display.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(super) fn since(&self) -> Instant {
         self.since
     }
@@ -95,6 +100,13 @@ impl Visit {
     /// A number that grows whenever something of the last jobs moves.
     pub(super) fn moved(&self) -> u64 {
         self.jobs().iter().map(|job| job.moved()).sum()
+    }
+
+    /// The jobs that are over by now, and still the last ones of their direction.
+    pub(super) fn ended_jobs(&self, now: Instant) -> Vec<Arc<Job>> {
+        let ended: Vec<_> = self.jobs().iter().filter(|job| !job.is_running()).cloned().collect();
+        ended.iter().for_each(|job| job.note_end(now));
+        ended
     }
 
     /// Takes the jobs away, at the end.

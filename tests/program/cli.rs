@@ -5,6 +5,7 @@ mod conflicts;
 mod doctor;
 mod failures;
 mod habits;
+mod history;
 mod logs;
 mod output;
 mod owners;

@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::{Parser, Subcommand};
 
+use crate::calendar;
 use crate::keys::trust::parse_expiry;
 
 pub(crate) use self::cert::{CertArgs, CertCommand};
@@ -26,12 +27,12 @@ pub(crate) use self::remote::{AddArgs, NamedArgs, RemoteAction, RemoteArgs, Rena
 pub(crate) use self::serve::{LogFormat, ServeArgs};
 pub(crate) use self::service::{ServiceAction, ServiceArgs, UnitArgs};
 pub(crate) use self::show::{
-    CompleteArgs, CompletionsArgs, ConfigArgs, DoctorArgs, IdArgs, LsArgs, ManArgs, PartsArgs, PingArgs, QueryArgs,
-    Shell, StatusArgs,
+    CompleteArgs, CompletionsArgs, ConfigArgs, DoctorArgs, HistoryArgs, IdArgs, LsArgs, ManArgs, PartsArgs, PingArgs,
+    QueryArgs, Shell, StatusArgs,
 };
 pub(crate) use self::ssh::SshArgs;
 use self::texts::{
-    CERT_EXAMPLES, COMPLETIONS, DOCTOR_EXAMPLES, EXAMPLES, GET_EXAMPLES, MAN_EXAMPLES, PARTS, PEERS_EXAMPLES,
+    CERT_EXAMPLES, COMPLETIONS, DOCTOR_EXAMPLES, EXAMPLES, GET_EXAMPLES, HISTORY, MAN_EXAMPLES, PARTS, PEERS_EXAMPLES,
     REMOTE_EXAMPLES, SEND_EXAMPLES, SERVE_EXAMPLES, SERVICE, SETTINGS, STATUS, TEMPLATE, headed,
 };
 pub(crate) use self::texts::{EXIT_CODES, REMOTES};
@@ -84,6 +85,9 @@ pub(crate) enum Command {
     /// Show the servers that run here: clients, transfers, rates
     #[command(after_long_help = long_help(&[STATUS]))]
     Status(StatusArgs),
+    /// Show what servers here have done: jobs, and sums by client
+    #[command(after_long_help = long_help(&[HISTORY]))]
+    History(HistoryArgs),
     /// Who may connect here: list, invite, allow, revoke, token
     #[command(after_long_help = long_help(&[PEERS_EXAMPLES]))]
     Peers(PeersArgs),
@@ -128,6 +132,7 @@ impl Command {
             Self::Parts(args) => args.query.json,
             Self::Serve(args) => args.json,
             Self::Status(args) => args.json,
+            Self::History(args) => args.json,
             Self::Peers(args) => args.json(),
             Self::Remote(args) => args.json(),
             Self::Ping(args) => args.query.json,
@@ -149,6 +154,7 @@ impl Command {
             Self::Serve(_) => "serve",
             Self::Service(_) => "service",
             Self::Status(_) => "status",
+            Self::History(_) => "history",
             Self::Peers(_) => "peers",
             Self::Remote(_) => "remote",
             Self::Ping(_) => "ping",
@@ -191,6 +197,15 @@ fn parse_time(text: &str) -> Result<Duration, String> {
 /// Reads a number of things of which there is at least one.
 fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| "a whole number is needed, 1 or more".to_owned())
+}
+
+/// Reads since when: a day, a moment, or a time before now.
+fn parse_since(text: &str) -> Result<SystemTime, String> {
+    let has_unit = text.ends_with(|c: char| c.is_ascii_alphabetic());
+    let time = parse_time(text).ok().filter(|_| has_unit);
+    let ago = time.and_then(|time| SystemTime::now().checked_sub(time));
+    let since = ago.or_else(|| calendar::parse_start(text));
+    since.ok_or_else(|| "it looks like 12h, 30d, 2026-03-02 or 2026-03-02T18:00 (UTC)".to_owned())
 }
 
 /// Reads when something ends: a day, a moment, or a time from now.

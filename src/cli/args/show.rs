@@ -4,12 +4,12 @@
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::super::tilde::TildePath;
-use super::{SshArgs, TrustArgs, parse_count, parse_time};
+use super::{SshArgs, TrustArgs, parse_count, parse_since, parse_time};
 use crate::protocol::PROBE_MILLIS_MAX;
 
 /// What every command can be told that asks a remote and moves no file.
@@ -166,6 +166,23 @@ pub(crate) struct ManArgs {
 /// `qft status`.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
+    /// One JSON event a line on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `qft history`.
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    /// Only jobs that ended since then: 12h, 30d, 2026-03-02, 2026-03-02T18:00 (UTC)
+    #[arg(long, value_name = "TIME", value_parser = parse_since)]
+    pub(crate) since: Option<SystemTime>,
+    /// Only those of this client: its name, or the start of its key
+    #[arg(long, value_name = "NAME")]
+    pub(crate) peer: Option<String>,
+    /// List the last N jobs, 0 = all; the sums are of all
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    pub(crate) lines: usize,
     /// One JSON event a line on stdout
     #[arg(long)]
     pub(crate) json: bool,

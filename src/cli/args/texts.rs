@@ -16,6 +16,7 @@ Serve:
   serve        Let other machines send to, and get from, a directory here
   service      Let systemd run a server: print its units, install, remove
   status       Show the servers that run here: clients, transfers, rates
+  history      Show what servers here have done: jobs, and sums by client
   peers        Who may connect here: list, invite, allow, revoke, token
 
 Set up:
@@ -185,6 +186,20 @@ While it runs:
                                          (--http-token-file, else http_token in
                                          the home). It is not encrypted: put a
                                          proxy with TLS, or ssh -L, before it";
+
+/// Of `qft history`.
+pub(super) const HISTORY: &str = "\
+Every job of a client's that is over is one line of history.ndjson in the home,
+as JSON: who, which way, files, bytes, seconds, how it ended, packets lost. The
+file is bounded: when it is full it becomes history.1.ndjson, in the place of the
+one before. Only its owner can read it. Servers that are started by local: and
+user@host: write none.
+
+Examples:
+  qft history                            the last jobs, and sums by client
+  qft history --since 7d --peer laptop   one client's week
+  qft history --json -n 0 | jq 'select(.type == \"job\" and .outcome != \"done\")'
+                                         what did not go well";
 
 /// Of `qft status`.
 pub(super) const STATUS: &str = "\

@@ -182,6 +182,7 @@ fn start(
             .rate_limit(Limit::rate_of(args.bwlimit))
             .path_memory(Some(PathMemory::of_clients(home)))
             .http(http.clone())
+            .history(Some(home.to_owned()))
             .start()
             .map_err(|error| not_listening(error, address))
     };

@@ -60,6 +60,7 @@ pub(super) struct Figures {
     ended: Vec<(&'static str, u64)>,
     limits: Vec<(&'static str, u64)>,
     notices_lost: u64,
+    history_lost: u64,
     memory_held: usize,
     free: Option<u64>,
     disk: Queue,
@@ -122,6 +123,7 @@ impl Figures {
             ended: meter.ended.look(),
             limits: meter.limits.look(),
             notices_lost: shared.notices.lost(),
+            history_lost: shared.history.lost(),
             memory_held: shared.budget.held(),
             free,
             disk: Queue { waiting: shared.disk.queued(), first: disk.wait.look(), second: disk.work.look() },
@@ -185,7 +187,9 @@ impl Figures {
             &[(&[], self.memory_held as f64)],
         )?;
         let lost = [(&[][..], self.notices_lost)];
-        page.counter("log_lines_lost", "What was not logged because it came too fast", None, &lost)
+        page.counter("log_lines_lost", "What was not logged because it came too fast", None, &lost)?;
+        let lost = [(&[][..], self.history_lost)];
+        page.counter("history_lines_lost", "Jobs that are not in the history because the disk hung", None, &lost)
     }
 
     fn content(&self, page: &mut Page<'_>) -> fmt::Result {

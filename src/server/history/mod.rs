@@ -1,0 +1,20 @@
+//! What a server's jobs came to, one line each, for months: in the home, as JSON.
+//!
+//! All servers of a home write to one file. It is bounded: when it is full it takes the place of the one before it, so at
+//! most twice [`HISTORY_BYTES_MAX`] lie there. What is written is written by a thread of its own; what cannot be
+//! written, because the disk is full or hangs, is lost, and no transfer notices.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `entry` | one job |
+//! | `book` | the file, and the thread that writes it |
+//! | `sums` | what many jobs came to |
+
+mod book;
+mod entry;
+mod sums;
+
+pub(super) use self::book::Book;
+pub use self::book::{HISTORY_BYTES_MAX, LINES_AHEAD_MAX, read};
+pub use self::entry::{Entry, Outcome};
+pub use self::sums::{Moved, Sums};
