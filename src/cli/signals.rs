@@ -9,6 +9,8 @@
 use std::fs;
 use std::future::pending;
 use std::process;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -161,6 +163,14 @@ async fn mind(mut caught: Caught, notes: &watch::Sender<Vec<Stop>>, over: &Cance
     let exit = latest.map_or(Exit::Interrupted, Stop::exit);
     end_by(exit);
     process::exit(exit.code().into());
+}
+
+/// A file that becomes larger than this process may make any (`ulimit -f`) is a call that fails, as on a disk that has no
+/// room: by default the system ends the process, which may be serving others.
+pub(super) fn outlive_file_size_limit() {
+    // Caught, not ignored: a program that this one starts has the system's default again.
+    let caught = Arc::<AtomicBool>::default();
+    drop(signal_hook::flag::register(Number::XFSZ.as_raw(), caught));
 }
 
 /// Ends the process by the signal that an exit stands for, with the system's own action; does nothing for any other.

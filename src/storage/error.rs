@@ -224,6 +224,8 @@ pub(crate) fn plain(error: &io::Error) -> String {
         Some(Errno::XDEV) => return "a symbolic link leads out of the root".to_owned(),
         Some(Errno::LOOP) => return "a symbolic link is in the way".to_owned(),
         Some(Errno::NOTDIR) => return "a file is in the way of the directory".to_owned(),
+        // "File too large" leaves open for what.
+        Some(Errno::FBIG) => return "it is larger than files can be there (file system, or ulimit -f)".to_owned(),
         _ => {}
     }
     let text = error.to_string();
@@ -277,6 +279,11 @@ mod tests {
         let failure = Failure::from(&error(Op::Write, Errno::DQUOT));
         assert_eq!(failure.status, Status::NoSpace);
         assert!(failure.detail.to_lowercase().contains("quota"), "{failure}");
+        let failure = Failure::from(&error(Op::Write, Errno::FBIG));
+        assert!(
+            failure.status == Status::WriteFailed && failure.detail.contains("larger than files can be"),
+            "{failure}"
+        );
         let failure = Failure::from(&error(Op::Write, Errno::NOSPC));
         assert_eq!(failure, Failure { status: Status::NoSpace, detail: String::new() });
     }
