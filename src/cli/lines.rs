@@ -46,6 +46,8 @@ struct State {
     is_writing: bool,
     /// Grows whenever the stream takes something.
     writes: u64,
+    /// Why the stream refused lines last.
+    refused: Option<io::Error>,
 }
 
 impl Lines {
@@ -110,6 +112,11 @@ impl Lines {
         true
     }
 
+    /// Why the stream refused lines, if it did. Once.
+    pub(crate) fn refused(&self) -> Option<io::Error> {
+        self.0.state().refused.take()
+    }
+
     /// For who writes bytes; each line goes into the queue when it is whole.
     pub(crate) fn writer(&self) -> LineWriter {
         LineWriter { lines: self.clone(), begun: Vec::new() }
@@ -164,20 +171,23 @@ impl Shared {
             state = self.state();
             state.is_writing = false;
             match is_taken {
-                true if state.lost > 0 && !state.has_more() => state.tell_lost(self.missing),
-                true => {}
-                // A disk that was full may have room again, and then the log tells of its hole.
-                false => state.lost += count,
+                Ok(()) if state.lost > 0 && !state.has_more() => state.tell_lost(self.missing),
+                Ok(()) => {}
+                Err(error) => {
+                    // A disk that was full may have room again, and then the log tells of its hole.
+                    state.lost += count;
+                    state.refused = Some(error);
+                }
             }
             self.moved.notify_all();
         }
     }
 
-    /// Whether the stream took all of it.
-    fn write(&self, out: &mut impl Write, mut text: &[u8]) -> bool {
+    /// Writes all of it.
+    fn write(&self, out: &mut impl Write, mut text: &[u8]) -> io::Result<()> {
         while !text.is_empty() {
             match out.write(text) {
-                Ok(0) => return false,
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(count) => {
                     text = &text[count..];
                     self.state().writes += 1;
@@ -185,10 +195,10 @@ impl Shared {
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(WOULD_BLOCK_WAIT),
-                Err(_) => return false,
+                Err(error) => return Err(error),
             }
         }
-        out.flush().is_ok()
+        out.flush()
     }
 }
 

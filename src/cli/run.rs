@@ -135,7 +135,14 @@ impl Transfer {
             Err(error) => Exit::of_error(error),
         };
         ui.end(&outcome, exit, Instant::now());
-        exit
+        match ui.refused_output() {
+            Some(error) => {
+                let said =
+                    super::ui::report(&anyhow::Error::new(error).context("writing to standard output"), "", false);
+                if exit == Exit::Done { said } else { exit }
+            }
+            None => exit,
+        }
     }
 }
 

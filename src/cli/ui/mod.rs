@@ -77,6 +77,8 @@ pub(crate) struct Ui {
     printer: Printer,
     json: Option<Json>,
     stdout: Box<dyn Write>,
+    /// Why decisions could not be written there.
+    refused: Option<std::io::Error>,
     /// What may still have lines to write at the end, and how long it is given while nobody reads them.
     outputs: Vec<(Lines, Option<Duration>)>,
     connected: bool,
@@ -132,6 +134,7 @@ impl Ui {
             printer,
             json,
             stdout,
+            refused: None,
             outputs: Vec::new(),
             connected: false,
             stalls: StallTeller::default(),
@@ -208,7 +211,10 @@ impl Ui {
         }
         if self.options.dry_run && !self.options.json {
             let line = decision::line(event, self.options.steps_aside);
-            line.iter().for_each(|line| drop(writeln!(self.stdout, "{line}")));
+            if let Some(line) = line {
+                let written = writeln!(self.stdout, "{line}");
+                self.refused = self.refused.take().or_else(|| written.err());
+            }
         }
         self.show(event);
     }
@@ -265,6 +271,14 @@ impl Ui {
         for (lines, patience) in &self.outputs {
             lines.flush(*patience);
         }
+    }
+
+    /// Why what a program was to read could not be written, after the end; once.
+    pub(crate) fn refused_output(&mut self) -> Option<std::io::Error> {
+        // Who reads what is for people sees that it is missing, and a reader that is gone wants no more.
+        let events = self.outputs.iter().filter(|(_, patience)| patience.is_none());
+        let refused = events.filter_map(|(lines, _)| lines.refused()).next().or_else(|| self.refused.take());
+        refused.filter(|error| error.kind() != std::io::ErrorKind::BrokenPipe)
     }
 
     /// Says that nothing moves any more, and why, or that something moves again. Bars show it as long as it lasts.
