@@ -184,8 +184,8 @@ impl Reached {
         let client = Client::builder(identity).patience(reach.patience).rate_limit(reach.rate_limit).path_memory(paths);
         // The server in this process listens where every machine has an address.
         let client = client.local_address(reach.bind.filter(|_| !matches!(place, Place::Local { .. })));
-        // ssh has shown that the host is there.
-        let client = client.wait_for_first(!matches!(place, Place::Far(_)));
+        // ssh has shown that the host is there, and a server in this process runs.
+        let client = client.wait_for_first(matches!(place, Place::Remote { .. }));
         // What is asked for beside the bars of a job.
         let client = client.on_wait(say_that_it_waits);
         let client = client.build()?;

@@ -82,7 +82,10 @@ impl Reply {
         let unanswered = matches!(
             failed.error,
             Error::Transport(
-                TransportError::NoReply { .. } | TransportError::Resolve { .. } | TransportError::Bind { .. }
+                TransportError::NoReply { .. }
+                    | TransportError::NoRoute { .. }
+                    | TransportError::Resolve { .. }
+                    | TransportError::Bind { .. }
             )
         );
         match unanswered && !failed.stood {

@@ -150,7 +150,7 @@ pub(crate) async fn handshake(
         TransportError::Resolve { host: addr.to_string(), source: io::Error::other(error) }
     })?;
     connecting.await.map_err(|error| match error {
-        quinn::ConnectionError::TimedOut => TransportError::NoReply { addr },
+        quinn::ConnectionError::TimedOut => TransportError::silence(addr),
         error => TransportError::from_connection(addr, &error),
     })
 }

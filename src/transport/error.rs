@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use quinn::ConnectionError;
 
 use super::peer::closed_by;
+use super::udp::find_route;
 use crate::keys::Fingerprint;
 use crate::keys::IdentityError;
 use crate::keys::Uncertified;
@@ -62,6 +63,14 @@ pub enum TransportError {
     NoReply {
         /// The first address tried.
         addr: SocketAddr,
+    },
+    /// This machine sends nothing there.
+    #[error("this machine has no way to {addr}{}", loopback_hint(*addr))]
+    NoRoute {
+        /// The first address tried.
+        addr: SocketAddr,
+        /// The system's answer.
+        source: io::Error,
     },
     /// A host name led to no address; `source` says why.
     #[error("cannot find the address of {host}")]
@@ -208,11 +217,23 @@ impl TransportError {
         }
     }
 
+    /// Nothing came back from there, perhaps because nothing could be sent.
+    pub(super) fn silence(addr: SocketAddr) -> Self {
+        match find_route(addr) {
+            Ok(()) => Self::NoReply { addr },
+            Err(source) => Self::NoRoute { addr: canonical(addr), source },
+        }
+    }
+
     /// Where the remedy lies.
     pub fn fault(&self) -> Fault {
         match self {
             Self::Bind { .. } | Self::BindTo { .. } | Self::Identity(_) => Fault::Local,
-            Self::NoReply { .. } | Self::Resolve { .. } | Self::Lost { .. } | Self::TurnedAway { .. } => Fault::Path,
+            Self::NoReply { .. }
+            | Self::NoRoute { .. }
+            | Self::Resolve { .. }
+            | Self::Lost { .. }
+            | Self::TurnedAway { .. } => Fault::Path,
             Self::Refused { code: CloseCode::GoingAway | CloseCode::Timeout | CloseCode::RightsChanged } => Fault::Path,
             Self::WrongServer { .. } | Self::Uncertified { .. } | Self::Handshake { .. } | Self::NoClientKey { .. } => {
                 Fault::Trust
@@ -231,6 +252,11 @@ impl TransportError {
             Self::Refused { .. } | Self::Version { .. } => Fault::Peer,
         }
     }
+}
+
+/// What to do when even this machine itself cannot be reached.
+fn loopback_hint(addr: SocketAddr) -> &'static str {
+    if addr.ip().is_loopback() { ": its loopback interface is down (ip link set lo up)" } else { "" }
 }
 
 /// An address as people know it: an IPv4 peer of a dual-stack socket appears as `::ffff:10.0.0.1`.

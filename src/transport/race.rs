@@ -14,7 +14,7 @@ use super::error::{Fault, TransportError};
 use super::resolve::resolve_all;
 use super::tls;
 use super::tuning::Tuning;
-use super::udp::Heard;
+use super::udp::{Heard, find_route};
 use super::verify::{Refused, Rule, ServerCheck};
 use crate::keys::Contact;
 use crate::keys::Identity;
@@ -219,8 +219,12 @@ fn more_telling(old: Option<TransportError>, new: TransportError) -> TransportEr
 }
 
 fn no_answer(addrs: &[SocketAddr]) -> TransportError {
-    let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-    TransportError::NoReply { addr: addrs.first().copied().unwrap_or(nowhere) }
+    // Where one of them can be called, that one has not answered.
+    let called = addrs.iter().find(|addr| find_route(**addr).is_ok()).or_else(|| addrs.first());
+    match called {
+        Some(addr) => TransportError::silence(*addr),
+        None => TransportError::NoReply { addr: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)) },
+    }
 }
 
 #[cfg(test)]

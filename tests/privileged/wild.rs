@@ -4,11 +4,13 @@ mod calls;
 mod choice;
 mod descriptors;
 mod directories;
+mod fat;
 mod names;
 mod parts;
 mod refused;
 mod same;
 mod sources;
+mod surroundings;
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;

@@ -8,6 +8,7 @@ omit=ignored  a change of one time alone is ignored, and called a success
 chmod=ERRNO   setting a mode fails; also utime=, flush=, fsync=
 size0=1       every file is called empty
 namemax=N     no name is longer than N bytes, as on eCryptfs, which has 143
+filemax=N     no file is longer than N bytes, as on FAT, which has 4 GiB less one
 
 Needs fusepy and libfuse2.
 """
@@ -21,6 +22,7 @@ from fuse import FUSE, FuseOSError, Operations
 
 options = dict(word.split("=", 1) for word in sys.argv[3:])
 NAME_MAX = int(options.get("namemax", "255"))
+FILE_MAX = int(options.get("filemax", 1 << 62))
 STEP = int(options.get("gran_ns", "1"))
 NOW, OMIT = (1 << 30) - 1, (1 << 30) - 2
 
@@ -117,10 +119,14 @@ class Odd(Operations):
         return os.pread(handle, size, offset)
 
     def write(self, path, data, offset, handle):
+        if offset + len(data) > FILE_MAX:
+            raise FuseOSError(errno.EFBIG)
         self.dirty.add(handle)
         return os.pwrite(handle, data, offset)
 
     def truncate(self, path, size, handle=None):
+        if size > FILE_MAX:
+            raise FuseOSError(errno.EFBIG)
         os.truncate(self.at(path), size)
 
     def flush(self, path, handle):

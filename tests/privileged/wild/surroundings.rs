@@ -1,0 +1,95 @@
+//! What a program is started with: limits, streams that take nothing, a machine without any network.
+
+use std::process::Command;
+
+use super::has_strace;
+use crate::support::bin::Machine;
+
+/// More than the limit lets a file have.
+const LARGE: u64 = 3 << 20;
+const LIMIT: &str = "--fsize=1000000";
+
+fn has_prlimit() -> bool {
+    let is_there = Command::new("prlimit").arg("--version").output().is_ok_and(|said| said.status.success());
+    if !is_there {
+        println!("skipped: prlimit is not here");
+    }
+    is_there
+}
+
+#[test]
+fn a_file_that_is_larger_than_the_process_may_make_fails_alone_and_ends_neither_client_nor_server() {
+    if !has_prlimit() {
+        return;
+    }
+    let (machine, client) = (Machine::new(), Machine::new());
+    for from in [&machine, &client] {
+        from.write_large("large", LARGE);
+        from.write("small", "content");
+    }
+    let limited = machine.under(&format!("prlimit {LIMIT}"), "send large small --to local:there").run();
+    limited.exits(3).says(&["failed: large:", "larger than files can be"]).says(&["sent 1 of 2 files"]);
+    assert_eq!(machine.read("there/small"), b"content");
+    machine.run("send large --to local:there").exits(0);
+    assert!(machine.read("there/large") == machine.read("large"), "it goes on where there is no such limit");
+    let serve = machine.serve("in", "");
+    let limit = Command::new("prlimit").args([LIMIT, &format!("--pid={}", serve.id())]).status();
+    assert!(limit.is_ok_and(|status| status.success()), "ours to limit");
+    client.qft(["remote", "add", "box", serve.ticket()]).run().exits(0);
+    client.run("send large small box:").exits(3).says(&["failed: large:", "larger than files can be"]);
+    client.run("ls box:").exits(0).prints("small\n");
+}
+
+#[test]
+fn what_a_program_was_to_read_and_could_not_be_written_is_a_failure_though_the_files_arrive() {
+    let machine = Machine::new();
+    machine.write("f", "content");
+    for (line, code) in [
+        ("qft send --json f --to local:json >/dev/full", 1),
+        ("qft send -n f --to local:dry >/dev/full", 1),
+        ("qft send f --to local:plain >/dev/full", 0),
+        // A reader that is gone wants no more.
+        ("sh -c '(sleep 1; qft send --json f --to local:pipe; echo $? >code) | true'", 0),
+    ] {
+        let ended = machine.shell(line).output().expect("a shell runs");
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(code), "{line}: {said}");
+        assert!(code == 0 || said.contains("writing to standard output: No space left"), "{line}: {said}");
+    }
+    for there in ["json", "plain"] {
+        assert_eq!(machine.read(&format!("{there}/f")), b"content");
+    }
+}
+
+#[test]
+fn without_any_network_a_place_on_this_machine_says_what_is_missing_and_waits_for_nothing() {
+    let machine = Machine::new();
+    machine.write("f", "content");
+    let alone = |line| machine.under("unshare --net", line).run();
+    if alone("--version").code != Some(0) {
+        println!("skipped: this needs root, and namespaces");
+        return;
+    }
+    alone("send f --to local:there").exits(4).says(&["loopback interface is down", "ip link set lo up"]);
+    // Elsewhere a network may come while it waits, and until then it says why.
+    let refused = alone("ls qft://aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa@192.0.2.1:4433");
+    refused.exits(4).says(&["no way to 192.0.2.1:4433", "Network is unreachable"]);
+}
+
+/// A stale handle is what NFS gives for a file that the server has replaced: that file fails, with the system's words.
+#[test]
+fn a_stale_handle_is_told_of_its_file_and_the_others_arrive() {
+    let machine = Machine::new();
+    if !has_strace(&machine) {
+        return;
+    }
+    machine.write_large("large", LARGE);
+    machine.write("small", "content");
+    let stale = super::failing("pread64,read,preadv", "ESTALE", &[&machine.path("large")]);
+    let sent = machine.under(&stale, "send large small --to local:there").run();
+    sent.exits(3).says(&["failed: large:", "Stale file handle"]).says(&["sent 1 of 2 files"]);
+    let stale = super::failing("renameat", "ESTALE", &[]);
+    machine.under(&stale, "send small --to local:stale").run().exits(1).says(&["failed: small:", "Stale file handle"]);
+    assert!(!machine.has("stale/small"));
+    machine.run("send small --to local:stale").exits(0);
+}
