@@ -33,6 +33,32 @@ fn a_mode_or_time_that_is_refused_is_one_note_and_the_content_arrives() {
     }
 }
 
+/// The files get theirs, so that the note can only be the directory's.
+#[test]
+fn a_mode_or_time_that_is_refused_to_a_directory_alone_is_noted_with_its_name() {
+    let machine = Machine::new();
+    if !has_strace(&machine) {
+        return;
+    }
+    machine.write("tree/d/f", "content");
+    machine.set_mode("tree/d", 0o750);
+    for (call, line, top) in [
+        ("utimensat", "send tree --to local:sent", "sent/tree"),
+        ("utimensat", "get local:tree got/", "got/tree"),
+        ("fchmod", "send tree --to local:moded", "moded/tree"),
+    ] {
+        // It is there, and may be changed: of one that is made the mode is right from the start.
+        fs::create_dir_all(machine.path(&format!("{top}/d"))).expect("made");
+        machine.set_mode(&format!("{top}/d"), 0o755);
+        let refused = machine.under(&failing(call, "EPERM", &[&machine.path(&format!("{top}/d"))]), line).run();
+        refused.exits(0).says(&["note:", "tree/d"]);
+        assert_eq!(refused.stderr.lines().filter(|line| line.starts_with("note:")).count(), 1, "{}", refused.stderr);
+        assert_eq!(machine.read(&format!("{top}/d/f")), b"content");
+        machine.run(line).exits(0).does_not_say("note:");
+        assert_eq!(machine.mode(&format!("{top}/d")), 0o750, "{line}");
+    }
+}
+
 #[test]
 fn a_server_says_what_could_not_be_set_to_the_client_that_sent_it() {
     let Some((_disk, machine)) = with_disk("chmod=EPERM") else { return };

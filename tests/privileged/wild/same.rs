@@ -150,6 +150,27 @@ fn times_are_kept_where_a_change_of_one_alone_is_ignored() {
     machine.run("send f --to local:disk").exits(0);
     assert_eq!(modified(&machine.path(&format!("{BEHIND}/f"))), time);
     machine.run("send f --to local:disk").exits(0).says(&["1 unchanged"]);
+    // A directory, alone and with what is in it.
+    machine.write("tree/d/f", "content");
+    fs::create_dir(machine.path("tree/empty")).expect("made");
+    for (n, dir) in ["tree/d", "tree/empty", "tree"].into_iter().enumerate() {
+        set_modified_of_directory(&machine.path(dir), 1_704_067_300 + n as u64);
+    }
+    for _ in 0..2 {
+        machine.run("send tree --to local:disk").exits(0).does_not_say("note:");
+        for dir in ["tree/d", "tree/empty", "tree"] {
+            assert_eq!(modified(&machine.path(&format!("{BEHIND}/{dir}"))), modified(&machine.path(dir)), "{dir}");
+        }
+    }
+    // Equal content with a new time: that alone is set.
+    let time = set_modified(&file, 1_704_067_402, 0);
+    machine.run("send --checksum f --to local:disk").exits(0);
+    assert_eq!(modified(&machine.path(&format!("{BEHIND}/f"))), time);
+}
+
+fn set_modified_of_directory(path: &std::path::Path, secs: u64) {
+    let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(secs);
+    fs::File::open(path).and_then(|dir| dir.set_modified(time)).expect("ours");
 }
 
 #[test]
