@@ -6,7 +6,8 @@
 //! command is run to its end, and the power fails at once.
 //!
 //! The ordinary form does this after some calls of each kind of run, at one of the two ends. With `QFT_CUTS=1` it is after
-//! each call at both ends in all ways, with `QFT_CUTS=5` after every fifth, and each kind of run has a line of its own.
+//! each call at both ends in all ways, with `QFT_CUTS=5` after every fifth, and each kind of run has a line of its own. That
+//! takes hours; `QFT_CUTS_OF='skip|fail'` looks at these kinds of run alone, and `QFT_CUTS_ON=Xfs` at one other file system.
 
 mod disk;
 mod judge;
@@ -27,11 +28,25 @@ use scene::{DROP_BOX, FILES, SCENES, SMALL_FILES};
 /// After every so many calls there is a cut.
 const EVERY: &str = "QFT_CUTS";
 
+/// Kinds of run that alone are looked at.
+const OF: &str = "QFT_CUTS_OF";
+
+/// The one of the other file systems that is looked at.
+const ON: &str = "QFT_CUTS_ON";
+
 const ROLES: [Role; 2] = [Role::Server, Role::Client];
 
 /// What the environment says; `None` for the ordinary form.
 fn every() -> Option<u64> {
     Some(std::env::var(EVERY).ok()?.parse().expect("QFT_CUTS is a number"))
+}
+
+/// The kinds of run, with their numbers.
+fn scenes() -> impl Iterator<Item = (usize, scene::Scene)> {
+    let of = std::env::var(OF).ok();
+    let is_looked_at =
+        move |scene: &scene::Scene| of.as_ref().is_none_or(|of| of.split('|').any(|name| name == scene.name));
+    SCENES.into_iter().enumerate().filter(move |(_, scene)| is_looked_at(scene))
 }
 
 /// A room, where there can be one, in the process of the test of that name alone: a tracer waits for whatever child it has.
@@ -61,7 +76,7 @@ fn what_was_reported_survives_a_power_cut_after_any_call() {
     const USUALLY: u64 = 23;
     let Some(mut room) = room("what_was_reported_survives_a_power_cut_after_any_call") else { return };
     let mut all = Counts::default();
-    for (number, scene) in SCENES.into_iter().enumerate() {
+    for (number, scene) in scenes() {
         let ways = ROLES.into_iter().flat_map(|role| [(role, Journal::Late), (role, Journal::Early)]);
         for (way, (role, journal)) in ways.enumerate() {
             let Some(every) = every() else {
@@ -76,7 +91,8 @@ fn what_was_reported_survives_a_power_cut_after_any_call() {
             all += counts;
         }
     }
-    for journal in [Journal::Late, Journal::Early] {
+    let has_drop_box = std::env::var(OF).map_or(true, |of| of.split('|').any(|name| name == DROP_BOX.name));
+    for journal in [Journal::Late, Journal::Early].into_iter().filter(|_| has_drop_box) {
         let counts = room.sweep(DROP_BOX, Role::Server, journal, 7, every().unwrap_or(USUALLY));
         println!("{:16} Server receives, journal {journal:?}: {counts}", DROP_BOX.name);
         all += counts;
@@ -90,11 +106,15 @@ fn the_same_holds_on_other_file_systems() {
         println!("skipped: other file systems are for {EVERY}");
         return;
     };
-    let ways = [(FileSystem::Xfs, Journal::Late), (FileSystem::Xfs, Journal::Early)];
+    let ways =
+        [(FileSystem::Xfs, Journal::Late), (FileSystem::Xfs, Journal::Early), (FileSystem::Btrfs, Journal::Late)];
     for (kind, journal) in ways {
+        if std::env::var(ON).is_ok_and(|on| on != format!("{kind:?}")) {
+            continue;
+        }
         let Some(mut room) = room_on("the_same_holds_on_other_file_systems", kind) else { continue };
         let mut all = Counts::default();
-        for (number, scene) in SCENES.into_iter().enumerate() {
+        for (number, scene) in scenes() {
             for role in ROLES {
                 all += room.sweep(scene, role, journal, number as u64, every);
             }
@@ -114,7 +134,7 @@ fn what_a_cut_or_a_kill_leaves_on_xfs_is_finished_by_the_same_command() {
         return;
     };
     let mut all = Counts::default();
-    for (number, scene) in SCENES.into_iter().filter(|scene| !scene.is_dry()).enumerate() {
+    for (number, scene) in scenes().filter(|(_, scene)| !scene.is_dry()) {
         for (role, end) in
             ROLES.into_iter().flat_map(|role| [(role, End::Power(Cut::AtOnce)), (role, End::Power(Cut::AfterJournal))])
         {
@@ -136,7 +156,7 @@ fn what_a_cut_or_a_kill_leaves_is_finished_by_the_same_command() {
     let mut all = Counts::default();
     let ends =
         [End::Killed, End::Power(Cut::AtOnce), End::Lost, End::Power(Cut::AfterJournal), End::Power(Cut::AfterSync)];
-    for (number, scene) in SCENES.into_iter().filter(|scene| !scene.is_dry()).enumerate() {
+    for (number, scene) in scenes().filter(|(_, scene)| !scene.is_dry()) {
         for role in ROLES {
             let Some(every) = every() else {
                 if role as usize == number % 2 {

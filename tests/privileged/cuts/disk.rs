@@ -16,6 +16,9 @@ use rustix::io::Errno;
 pub(crate) enum FileSystem {
     Ext4,
     Xfs,
+    /// It cannot be cut off by a call before Linux 6.19, and its journal is for each file: only what the program syncs is
+    /// looked at.
+    Btrfs,
 }
 
 impl FileSystem {
@@ -24,6 +27,7 @@ impl FileSystem {
         match self {
             Self::Ext4 => "mkfs.ext4",
             Self::Xfs => "mkfs.xfs",
+            Self::Btrfs => "mkfs.btrfs",
         }
     }
 
@@ -32,6 +36,7 @@ impl FileSystem {
             Self::Ext4 => 32 << 20,
             // It makes none that is smaller.
             Self::Xfs => 300 << 20,
+            Self::Btrfs => 128 << 20,
         }
     }
 
@@ -39,13 +44,14 @@ impl FileSystem {
         match self {
             Self::Ext4 => &["-q", "-F", "-m", "0"],
             Self::Xfs => &["-q", "-f"],
+            Self::Btrfs => &["-q", "-f", "--mixed", "-m", "single", "-d", "single"],
         }
     }
 
     /// Without the kernel's own commits of its journal while a test runs.
     fn options(self) -> &'static str {
         match self {
-            Self::Ext4 => "loop,commit=3000,noatime",
+            Self::Ext4 | Self::Btrfs => "loop,commit=3000,noatime",
             // It writes its journal every 30 seconds, which no run lasts. Images of one origin have one name.
             Self::Xfs => "loop,noatime,nouuid",
         }
@@ -87,10 +93,7 @@ impl Mounted {
     pub(crate) fn mount(image: &Path, at: &Path, kind: FileSystem) -> Result<Self, String> {
         fs::create_dir_all(at).expect("a directory");
         run(Command::new("mount").args(["-o", kind.options()]).arg(image).arg(at))?;
-        let source = Command::new("findmnt").args(["-n", "-o", "SOURCE", "--mountpoint"]).arg(at).output();
-        let source = source.map_err(|error| format!("findmnt: {error}"))?.stdout;
-        let source = String::from_utf8_lossy(&source).trim().trim_start_matches("/dev/").to_owned();
-        let device = Path::new("/sys/block").join(source);
+        let device = device_of(image)?;
         Ok(Self { image: image.to_owned(), at: at.to_owned(), device })
     }
 
@@ -168,6 +171,19 @@ pub(crate) fn copy_data(from: &Path, to: &Path) {
         from.read_exact_at(&mut bytes, start).expect("an image");
         to.write_all_at(&bytes, start).expect("room");
     }
+}
+
+/// What the kernel says of the loop device that an image is. Not by the mount: of images that are copies of one, a file
+/// system that looks for its devices by itself, as btrfs does, may name another.
+fn device_of(image: &Path) -> Result<PathBuf, String> {
+    let image = image.canonicalize().map_err(|error| format!("{}: {error}", image.display()))?;
+    let blocks = fs::read_dir("/sys/block").map_err(|error| format!("/sys/block: {error}"))?;
+    let is_ours = |device: &PathBuf| {
+        let file = fs::read_to_string(device.join("loop/backing_file")).unwrap_or_default();
+        Path::new(file.trim_end()) == image
+    };
+    let devices = blocks.filter_map(|entry| Some(entry.ok()?.path()));
+    devices.into_iter().find(is_ours).ok_or_else(|| format!("no loop device has {}", image.display()))
 }
 
 /// Runs a command; what it says is the error.
