@@ -74,6 +74,8 @@
 //! | its headers | [`HEADERS_MAX`] | is refused | `more_headers_than_a_browser_sends_are_refused` |
 //! | time for a head | [`HEAD_WAIT`] | is closed | `who_sends_the_head_of_a_request_slowly_is_not_waited_for` |
 //! | a body | none is read | is closed | `nothing_can_be_changed_and_a_body_is_not_read` |
+//! | pages that are open | [`HTTP_PAGES_MAX`] | is refused, tries again | `more_pages_than_there_is_room_for_are_told_to_come_again` |
+//! | clients that a page shows | [`HTTP_CLIENTS_SHOWN_MAX`]; the rest is counted | | `of_a_thousand_clients_those_are_shown_that_move_files` |
 //! | time in which an answer is not read on | [`READER_WAIT`] | is closed | `a_reader_that_takes_nothing_is_given_up_and_one_that_takes_something_is_not` |
 //!
 //! What several clients do to the disk at the same time is shared there, connection by connection.

@@ -194,6 +194,8 @@ pub(super) enum Limit {
     HttpConnections,
     /// Heads of their requests, by size or time.
     HttpRequests,
+    /// Pages that they have open.
+    HttpPages,
 }
 
 impl Kind for Limit {
@@ -207,6 +209,7 @@ impl Kind for Limit {
             Self::Begun,
             Self::HttpConnections,
             Self::HttpRequests,
+            Self::HttpPages,
         ]
     }
 
@@ -220,6 +223,7 @@ impl Kind for Limit {
             Self::Begun => "begun",
             Self::HttpConnections => "http_connections",
             Self::HttpRequests => "http_requests",
+            Self::HttpPages => "http_pages",
         }
     }
 }

@@ -8,6 +8,7 @@ mod compare;
 mod kill;
 mod limits;
 mod mitm;
+mod page;
 mod picture;
 mod ssh;
 #[path = "../support/mod.rs"]

@@ -10,8 +10,9 @@ const LONG: Duration = Duration::from_secs(120);
 
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// All of it before the body, in lower case.
+    /// All of it before the body, in lower case; and as it was.
     pub(crate) head: String,
+    pub(crate) exact_head: String,
     pub(crate) body: String,
 }
 
@@ -26,5 +27,5 @@ pub(crate) fn get(addr: &str, path: &str, headers: &[&str]) -> Answer {
     stream.read_to_string(&mut text).expect("answered");
     let (head, body) = text.split_once("\r\n\r\n").expect("a head");
     let status = head.split(' ').nth(1).expect("a status").parse().expect("a number");
-    Answer { status, head: head.to_lowercase(), body: body.to_owned() }
+    Answer { status, head: head.to_lowercase(), exact_head: head.to_owned(), body: body.to_owned() }
 }

@@ -16,6 +16,8 @@ pub mod any_server;
 #[cfg(test)]
 pub mod bin;
 #[cfg(test)]
+pub mod browser;
+#[cfg(test)]
 pub mod cable;
 #[cfg(test)]
 pub mod http;

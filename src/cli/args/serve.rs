@@ -99,7 +99,7 @@ pub(crate) struct ServeArgs {
     /// When stopped, let files finish for TIME (30s, 5m)
     #[arg(long, value_name = "TIME", default_value = DRAIN_DEFAULT, value_parser = parse_time, help_heading = "Running it")]
     pub(crate) drain: Duration,
-    /// Show figures for Prometheus (/metrics) at a TCP address: PORT is one of this machine alone
+    /// Show a live page and figures for Prometheus (/metrics) at a TCP address; PORT alone is on this machine only
     #[arg(long, value_name = "ADDR:PORT", help_heading = "Running it")]
     pub(crate) http: Option<String>,
     /// The token that whoever watches must show, needed where others can reach --http

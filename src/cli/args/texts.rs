@@ -142,8 +142,8 @@ Examples:
   qft peers invite                       a ticket for one more client
   qft status                             who is connected, and what moves
   qft serve -l 127.0.0.1:0 --ticket-file t .   for scripts
-  qft serve --http 9433 ~/incoming       figures for Prometheus, on this machine:
-                                         http://localhost:9433/metrics
+  qft serve --http 9433 ~/incoming       with a live page, on this machine only:
+                                         http://localhost:9433/
 
 To let systemd run it: 'qft help service'.";
 
@@ -179,13 +179,15 @@ While it runs:
   journalctl -u qft                      the log; -p warning: what matters. For
                                          programs: -- --log-format json
   sudo -u qft QFT_HOME=/var/lib/qft/home qft status
-  qft service -- --http 9433             figures for Prometheus at /metrics, and
-                                         /healthz and /readyz, on this machine
-                                         alone. For others: --http ADDR:PORT and
-                                         a token that they show as bearer token
+  qft service -- --http 9433             a page that shows what goes on, figures
+                                         for Prometheus at /metrics, /healthz and
+                                         /readyz, on this machine alone. For
+                                         others: --http ADDR:PORT and a token
                                          (--http-token-file, else http_token in
-                                         the home). It is not encrypted: put a
-                                         proxy with TLS, or ssh -L, before it";
+                                         the home), as bearer token or as the
+                                         password that a browser asks for. It is
+                                         not encrypted: put a proxy with TLS, or
+                                         ssh -L, before it";
 
 /// Of `qft history`.
 pub(super) const HISTORY: &str = "\

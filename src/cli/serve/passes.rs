@@ -99,8 +99,8 @@ impl Passes {
         let place = Ticket { fingerprint: server.fingerprint(), invite: None, host: host.to_owned(), port };
         let mut lines = Vec::new();
         if let Some(addr) = server.http_addr() {
-            let token = self.http_token.as_ref().map(|(_, path)| format!(" (with the token in {})", shown(path)));
-            lines.push(format!("figures for Prometheus: http://{addr}/metrics{}", token.unwrap_or_default()));
+            let token = self.http_token.as_ref().map(|(_, path)| format!("; the token is in {}", shown(path)));
+            lines.push(format!("to watch it: http://{addr}/ (/metrics for Prometheus){}", token.unwrap_or_default()));
         }
         if let Some((_, path)) = &self.token {
             lines.push("whoever has the same token may connect:".to_owned());

@@ -30,6 +30,7 @@ const KEEP_WAIT: Duration = Duration::from_secs(1);
 /// Where a server's jobs are written down.
 #[derive(Debug, Default)]
 pub(in crate::server) struct Book {
+    home: Option<PathBuf>,
     /// `None` when nothing is written down, or nothing more.
     writer: Mutex<Option<Writer>>,
     lost: AtomicU64,
@@ -49,12 +50,18 @@ impl Book {
     /// The thread cannot be started.
     pub(in crate::server) fn open(home: Option<PathBuf>) -> io::Result<Self> {
         let Some(home) = home else { return Ok(Self::default()) };
+        let own = Some(home.clone());
         let ((lines, fresh), (done, written)) = (mpsc::sync_channel(LINES_AHEAD_MAX), mpsc::channel());
         std::thread::Builder::new().name("qft-history".to_owned()).spawn(move || {
             let _ends_with_the_thread: mpsc::Sender<()> = done;
             write_all(&home, &fresh);
         })?;
-        Ok(Self { writer: Mutex::new(Some(Writer { lines, written })), lost: AtomicU64::new(0) })
+        Ok(Self { home: own, writer: Mutex::new(Some(Writer { lines, written })), lost: AtomicU64::new(0) })
+    }
+
+    /// Where it lies; `None` where nothing is written down.
+    pub(in crate::server) fn home(&self) -> Option<&Path> {
+        self.home.as_deref()
     }
 
     /// Writes a job down, some time. Never waits.

@@ -34,7 +34,7 @@ pub(super) async fn serve(socket: std::net::TcpListener, site: Arc<Site>, waits:
         Err(error) => return warn!(%error, "nobody can watch this server over HTTP"),
     };
     let (seats, mut connections) = (Arc::<Seats>::default(), JoinSet::new());
-    let _looks = AbortOnDrop(tokio::spawn(site.clone().look_at_disk()));
+    let _looks = AbortOnDrop(tokio::spawn(site.clone().keep_looking()));
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {

@@ -1,4 +1,4 @@
-//! What a server tells those who watch it, over HTTP: figures for Prometheus, and whether it is up.
+//! What a server tells those who watch it, over HTTP: a page to look at, figures for Prometheus, and whether it is up.
 //!
 //! It is a port that strangers may reach, so nothing is changed through it, no name of a file is taken from a request, and
 //! all that a peer can make it hold or do is bounded ([`limits`]). It has a thread and a runtime of its own: whoever asks
@@ -6,6 +6,7 @@
 //!
 //! | path | answer |
 //! |---|---|
+//! | `/` | the page, which draws what `/events` says once a second |
 //! | `/metrics` | what was counted since the start, as OpenMetrics or, for who does not ask for that, as Prometheus' text |
 //! | `/healthz` | 200 while the server works |
 //! | `/readyz` | 200 while it takes clients, 503 while it ends |
@@ -18,13 +19,19 @@
 //! | `access` | who may ask |
 //! | `site` | requests and their answers |
 //! | `figures` | what is counted, in the words of Prometheus |
+//! | `page` | the page, with its style and script beside it |
+//! | `news` | what open pages are told |
+//! | `survey` | what takes a disk to find out |
 
 mod access;
 mod figures;
 mod listen;
+mod news;
+mod page;
 mod patience;
 mod seats;
 mod site;
+mod survey;
 
 use std::io;
 use std::net::SocketAddr;
@@ -42,6 +49,7 @@ use crate::keys::Token;
 use crate::transport::canonical;
 
 pub use self::listen::{HEAD_BYTES_MAX, HEADERS_MAX};
+pub use self::news::{HTTP_CLIENTS_SHOWN_MAX, HTTP_PAGES_MAX};
 pub use self::seats::{HTTP_CONNECTIONS_MAX, HTTP_CONNECTIONS_PER_ADDRESS_MAX};
 
 /// Longest time for the head of a request, and between two requests of one connection. A scraper that comes again later
@@ -116,7 +124,7 @@ impl Http {
         socket.set_nonblocking(true).map_err(unbound)?;
         let addr = socket.local_addr().map_err(unbound)?;
         let access = Arc::new(Access::new(token));
-        let site = Arc::new(Site::new(shared, access.clone()));
+        let site = Arc::new(Site::new(shared, access.clone()).map_err(Error::Thread)?);
         let (stop, stopped) = oneshot::channel();
         let thread = run(socket, site, waits, stopped).map_err(Error::Thread)?;
         Ok(Self { addr, access, stop: Some(stop), thread: Some(thread) })

@@ -1,7 +1,9 @@
 //! Requests and their answers.
 
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::Path;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -9,8 +11,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::{
-    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY, WWW_AUTHENTICATE,
-    X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
 
@@ -18,29 +20,39 @@ use super::super::Shared;
 use super::super::meter::Limit;
 use super::access::{Access, Denied};
 use super::figures::{Figures, Format};
+use super::news::{Listening, News};
+use super::page::Page;
+use super::survey::Survey;
+use crate::storage::Disk;
 
 /// How old figures may be that are told to a crowd: whoever asks again and again costs a copy.
 const FIGURES_KEPT: Duration = Duration::from_millis(100);
-/// How often the disk is asked for its room.
-const DISK_LOOK: Duration = Duration::from_secs(10);
-/// What stands for a disk that has not answered yet.
-const UNKNOWN: u64 = u64::MAX;
 
 const TEXT: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
+const EVENTS: &str = "text/event-stream";
 
 /// What a server shows.
 pub(super) struct Site {
     shared: Arc<Shared>,
     access: Arc<Access>,
-    /// Free bytes where the directory lies.
-    free: AtomicU64,
+    page: Page,
+    news: News,
+    survey: Survey,
+    /// For what is looked at on the disk.
+    disk: Disk,
     /// The last ones, in each format.
     figures: [Mutex<Option<(Instant, Bytes)>>; 2],
 }
 
 impl Site {
-    pub(super) fn new(shared: Arc<Shared>, access: Arc<Access>) -> Self {
-        Self { shared, access, free: AtomicU64::new(UNKNOWN), figures: Default::default() }
+    /// # Errors
+    /// The thread for the disk cannot be started.
+    pub(super) fn new(shared: Arc<Shared>, access: Arc<Access>) -> io::Result<Self> {
+        let (news, survey) = (News::new(), Survey::new(shared.history.home().map(Path::to_owned)));
+        // Nobody else waits where it waits.
+        let disk = Disk::named("qft-survey", NonZeroUsize::MIN)?;
+        Ok(Self { shared, access, page: Page::new(), news, survey, disk, figures: Default::default() })
     }
 
     /// Somebody has met a limit.
@@ -48,19 +60,13 @@ impl Site {
         self.shared.meter.limits.count(limit);
     }
 
-    /// Asks the disk for its room every now and then. One that hangs keeps nobody waiting but this.
-    pub(super) async fn look_at_disk(self: Arc<Self>) {
-        loop {
-            let root = self.shared.root.clone();
-            let free = self.shared.rechecks.run(move || root.free_bytes()).await;
-            let free = free.ok().and_then(Result::ok).unwrap_or(UNKNOWN);
-            self.free.store(free, Ordering::Relaxed);
-            tokio::time::sleep(DISK_LOOK).await;
-        }
-    }
-
-    fn free(&self) -> Option<u64> {
-        Some(self.free.load(Ordering::Relaxed)).filter(|free| *free != UNKNOWN)
+    /// Looks at what changes, and tells open pages of it, until it is dropped.
+    pub(super) async fn keep_looking(self: Arc<Self>) {
+        let are_wanted = || self.news.are_wanted();
+        tokio::join!(
+            self.survey.keep_looking(&self.shared, &self.disk, are_wanted),
+            self.news.keep_telling(&self.shared, &self.survey),
+        );
     }
 
     /// Answers a request. `known` is called when it is for something that who asks may have.
@@ -82,8 +88,29 @@ impl Site {
         known();
         match request.uri().path() {
             "/metrics" => self.metrics(request),
-            "/" => text(StatusCode::OK, "qft: see /metrics, /healthz, /readyz\n"),
-            _ => text(StatusCode::NOT_FOUND, "there is /metrics, /healthz and /readyz\n"),
+            "/" => self.page(),
+            "/events" => self.events(request.method()),
+            _ => text(StatusCode::NOT_FOUND, "there is /, /metrics, /healthz and /readyz\n"),
+        }
+    }
+
+    fn page(&self) -> Response<Content> {
+        let mut page = answer(StatusCode::OK, HTML, self.page.html.clone());
+        let policy = HeaderValue::from_str(&self.page.policy).expect("plain text");
+        page.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+        page
+    }
+
+    fn events(&self, method: &Method) -> Response<Content> {
+        if method == Method::HEAD {
+            return answer(StatusCode::OK, EVENTS, Bytes::new());
+        }
+        match self.news.listen(&self.shared, &self.survey) {
+            Some(listening) => respond(StatusCode::OK, EVENTS, Content::Events(listening)),
+            None => {
+                self.met(Limit::HttpPages);
+                text(StatusCode::SERVICE_UNAVAILABLE, "too many pages are open; close one\n")
+            }
         }
     }
 
@@ -106,8 +133,8 @@ impl Site {
         let format = Format::wanted(accepted);
         let mut kept = self.figures[format as usize].lock().expect("no holder panics");
         let fresh = kept.take().filter(|(at, _)| at.elapsed() < FIGURES_KEPT);
-        let (at, body) =
-            fresh.unwrap_or_else(|| (Instant::now(), Figures::of(&self.shared, self.free()).text(format).into()));
+        let (at, body) = fresh
+            .unwrap_or_else(|| (Instant::now(), Figures::of(&self.shared, self.survey.free()).text(format).into()));
         *kept = Some((at, body.clone()));
         answer(StatusCode::OK, format.content_type(), body)
     }
@@ -136,7 +163,11 @@ fn text(status: StatusCode, text: &'static str) -> Response<Content> {
 
 /// An answer that no browser keeps, or takes for anything else than it is.
 fn answer(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Content> {
-    let mut answer = Response::new(Content(Some(body)));
+    respond(status, content_type, Content::Whole(Some(body)))
+}
+
+fn respond(status: StatusCode, content_type: &'static str, content: Content) -> Response<Content> {
+    let mut answer = Response::new(content);
     *answer.status_mut() = status;
     let headers = [
         (CONTENT_TYPE, content_type),
@@ -153,24 +184,33 @@ fn answer(status: StatusCode, content_type: &'static str, body: Bytes) -> Respon
 
 /// The content of an answer.
 #[derive(Debug)]
-pub(super) struct Content(Option<Bytes>);
+pub(super) enum Content {
+    /// All of it; `None` when it was taken.
+    Whole(Option<Bytes>),
+    /// It goes on until one of the two ends has enough.
+    Events(Listening),
+}
 
 impl Body for Content {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let next = match self.get_mut() {
+            Self::Whole(bytes) => Poll::Ready(bytes.take()),
+            Self::Events(listening) => Pin::new(listening).poll_next(context),
+        };
+        next.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_none()
+        matches!(self, Self::Whole(None))
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.as_ref().map_or(0, |bytes| bytes.len() as u64))
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Events(_) => SizeHint::default(),
+        }
     }
 }

@@ -171,3 +171,56 @@ fn an_address_that_others_reach_needs_a_token() {
         assert!(options(open, Some(&token)).check().is_ok(), "{open}");
     }
 }
+
+/// Reads from an open page until `part` has come.
+fn until(stream: &mut TcpStream, part: &str) -> String {
+    let (mut all, mut buffer) = (String::new(), [0; 4096]);
+    while !all.contains(part) {
+        let count = stream.read(&mut buffer).expect("it comes");
+        assert!(count > 0, "it ended: {all}");
+        all.push_str(std::str::from_utf8(&buffer[..count]).expect("plain text"));
+    }
+    all
+}
+
+fn open_page(http: &Http) -> TcpStream {
+    let mut stream = connect(http);
+    stream.write_all(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    stream
+}
+
+#[test]
+fn a_page_is_told_at_once_and_then_every_second() {
+    let (_place, _server, http) = watched(Waits::default());
+    let mut page = open_page(&http);
+    let first = until(&mut page, "event: look\ndata: {");
+    assert!(first.starts_with("HTTP/1.1 200") && first.contains("content-type: text/event-stream"), "{first}");
+    assert!(first.contains("event: past\n") && first.contains("event: days\ndata: []\n"), "{first}");
+    until(&mut page, "event: look\n");
+    until(&mut page, "event: look\n");
+}
+
+#[test]
+fn more_pages_than_there_is_room_for_are_told_to_come_again() {
+    let (_place, server, http) = watched(Waits::default());
+    let mut pages: Vec<_> = (0..HTTP_PAGES_MAX).map(|_| open_page(&http)).collect();
+    pages.iter_mut().for_each(|page| assert!(until(page, "\r\n\r\n").starts_with("HTTP/1.1 200")));
+    assert!(until(&mut open_page(&http), "\r\n\r\n").starts_with("HTTP/1.1 503"));
+    is_met(&server, Limit::HttpPages, 1);
+    is_healthy(&http);
+    pages.pop();
+    // Its place is free when the server has seen that it is gone.
+    let end = std::time::Instant::now() + LONG;
+    while !until(&mut open_page(&http), "\r\n\r\n").starts_with("HTTP/1.1 200") {
+        assert!(std::time::Instant::now() < end, "no place is given back");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn the_page_comes_with_a_policy_under_which_nothing_but_its_script_runs() {
+    let (_place, _server, http) = watched(Waits::default());
+    let answer = ask(&http, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let policy = answer.lines().find_map(|line| line.strip_prefix("content-security-policy: ")).expect("a policy");
+    assert!(policy.starts_with("default-src 'none'; script-src 'sha256-") && !policy.contains("unsafe"), "{policy}");
+}
