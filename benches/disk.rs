@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use qft::protocol::message::Mtime;
 use qft::protocol::path::WirePath;
-use qft::storage::{Commit, Committer, Destination, Fresh, Owner, Part, Replace, Root, Sync};
+use qft::storage::{Commit, Committer, Destination, Durability, Fresh, Owner, Part, Replace, Root};
 
 /// Runs a figure is the median of.
 const RUNS: usize = 5;
@@ -40,7 +40,7 @@ const CASES: [Case; 5] = [
     Case { load: "1 x 1 GiB", how: "early write-back", write: Write::Large { reserve: false, early: true } },
     Case { load: "1 x 1 GiB", how: "both", write: Write::Large { reserve: true, early: true } },
 ];
-const SYNCS: [Sync; 2] = [Sync::None, Sync::Durable];
+const SYNCS: [Durability; 2] = [Durability::Unsynced, Durability::Synced];
 
 /// What one run took.
 struct Run {
@@ -66,7 +66,7 @@ fn main() {
 }
 
 /// One run, in a directory of its own.
-fn run(case: &Case, sync: Sync, place: &Path) -> Run {
+fn run(case: &Case, sync: Durability, place: &Path) -> Run {
     // Many small files stay until the very end: ext4 does not use inodes that were freed within the last minute, and
     // searches past them.
     let stays = matches!(case.write, Write::Small);
@@ -80,7 +80,7 @@ fn run(case: &Case, sync: Sync, place: &Path) -> Run {
     }
 }
 
-fn report(case: &Case, sync: Sync, runs: &[Run]) {
+fn report(case: &Case, sync: Durability, runs: &[Run]) {
     let sorted = |of: fn(&Run) -> Duration| {
         let mut seconds: Vec<_> = runs.iter().map(|run| of(run).as_secs_f64()).collect();
         seconds.sort_by(f64::total_cmp);
@@ -88,7 +88,7 @@ fn report(case: &Case, sync: Sync, runs: &[Run]) {
     };
     let (written, committed) = (sorted(|run| run.written), sorted(|run| run.committed));
     let all: Vec<_> = sorted(|run| run.written + run.committed).iter().map(|all| format!("{all:.2}")).collect();
-    let sync = if sync == Sync::Durable { "durable" } else { "none" };
+    let sync = if sync == Durability::Synced { "durable" } else { "none" };
     let (written, committed, all) = (written[RUNS / 2], committed[RUNS / 2], all.join(" "));
     println!("{:<14} {:<17} {sync:<8} {written:>8.3} {committed:>8.3}  {all}", case.load, case.how);
 }
@@ -103,7 +103,7 @@ fn piece(bytes: usize) -> Vec<u8> {
     (0..bytes).map(|n| (n * 31 + n / 4096 + 1) as u8 | 1).collect()
 }
 
-fn small_files(root: &Destination, sync: Sync) -> Run {
+fn small_files(root: &Destination, sync: Durability) -> Run {
     let content = piece(SMALL_BYTES);
     let start = Instant::now();
     let parts = (0..SMALL_FILES).map(|n| {
@@ -116,7 +116,7 @@ fn small_files(root: &Destination, sync: Sync) -> Run {
     Run { written, committed: commit(parts, SMALL_BYTES as u64, sync) }
 }
 
-fn large_file(root: &Destination, reserve: bool, early: bool, sync: Sync) -> Run {
+fn large_file(root: &Destination, reserve: bool, early: bool, sync: Durability) -> Run {
     let content = piece(PIECE_BYTES);
     let part = open(root, "a");
     let start = Instant::now();
@@ -133,7 +133,7 @@ fn large_file(root: &Destination, reserve: bool, early: bool, sync: Sync) -> Run
     Run { written, committed: commit(vec![part], LARGE_BYTES, sync) }
 }
 
-fn commit(parts: Vec<Part>, size: u64, sync: Sync) -> Duration {
+fn commit(parts: Vec<Part>, size: u64, sync: Durability) -> Duration {
     let committer = Committer::start(sync).expect("a thread");
     let (sender, outcomes) = mpsc::channel();
     let count = parts.len();

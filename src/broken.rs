@@ -1,13 +1,14 @@
 //! Rules that a test breaks on purpose, so that what looks for losses is seen to find some.
 //!
-//! Only with the feature `testing`, which no build but that of the tests has: without it nothing here looks at the
-//! environment, and no rule can be broken.
+//! A whole program breaks those that its environment names, only with the feature `testing`, which no build but that of the
+//! tests has: without it nothing here looks at the environment, and no rule can be broken. The simulator, which is a unit
+//! test, breaks one at a time on its own thread.
 
-/// Names the rules that are to be broken, separated by commas.
-#[cfg(feature = "testing")]
+/// Names the rules that are to be broken, as in `compare-digests`, separated by commas.
+#[cfg(all(feature = "testing", not(test)))]
 const VARIABLE: &str = "QFT_TEST_BREAK";
 
-/// A rule that losses come of when it is not kept.
+/// A rule that losses come of, or jobs without an end, when it is not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rule {
     /// The names in a directory are synced before anybody relies on them.
@@ -18,25 +19,76 @@ pub(crate) enum Rule {
     SkipDurably,
     /// Digests are compared.
     CompareDigests,
+    /// Content is on the disk before it gets its name.
+    ContentBeforeName,
+    /// What exists is replaced only by whoever may.
+    ExistingIsKept,
+    /// What a part holds beyond the start of the content is cut off.
+    PartIsCutToStart,
+    /// An old version that changed since it was compared is compared again.
+    OldVersionIsLookedAtAgain,
+    /// The names of directories that were there before are synced, too.
+    DirectoriesAreNoted,
+    /// Names that the disk takes for one are told apart.
+    NamesAreToldApart,
+    /// A source that has just changed is given time, so that its next change is seen.
+    SourceIsAtRest,
+    /// A source is looked at again when all of it was read.
+    SourceIsLookedAtAgain,
+    /// A new offer that crosses our failure of the old one is dropped.
+    CrossedOfferIsDropped,
+    /// The sender takes the failure of an offer for that of the new one that crossed it.
+    FailureIsOfBothOffers,
+    /// The job is not settled while a file is to be offered again.
+    ReofferIsAwaited,
+    /// The job is not settled while a file is not.
+    FilesAreAwaited,
+    /// A tail that went ahead counts only for a file that is wanted whole.
+    EarlyTailIsOfWholeFile,
+    /// Digests of what is there are said.
+    DigestsAreSaid,
 }
 
-#[cfg(feature = "testing")]
+#[cfg(test)]
+thread_local! {
+    static BROKEN: std::cell::Cell<Option<Rule>> = const { std::cell::Cell::new(None) };
+}
+
+#[cfg(test)]
+impl Rule {
+    /// Breaks a rule on this thread, or none any more.
+    pub(crate) fn set_broken(rule: Option<Self>) {
+        BROKEN.set(rule);
+    }
+
+    /// Whether it is broken on this thread.
+    pub(crate) fn is_broken(self) -> bool {
+        BROKEN.get() == Some(self)
+    }
+}
+
+#[cfg(all(feature = "testing", not(test)))]
 impl Rule {
     /// Whether this process does not keep it.
     pub(crate) fn is_broken(self) -> bool {
         static BROKEN: std::sync::OnceLock<String> = std::sync::OnceLock::new();
         let broken = BROKEN.get_or_init(|| std::env::var(VARIABLE).unwrap_or_default());
-        let name = match self {
-            Self::SyncDirectories => "sync-directories",
-            Self::SkipByStamp => "skip-by-stamp",
-            Self::SkipDurably => "skip-durably",
-            Self::CompareDigests => "compare-digests",
-        };
-        broken.split(',').any(|rule| rule == name)
+        !broken.is_empty() && broken.split(',').any(|rule| rule == self.name())
+    }
+
+    fn name(self) -> String {
+        let mut name = String::new();
+        for letter in format!("{self:?}").chars() {
+            if letter.is_ascii_uppercase() && !name.is_empty() {
+                name.push('-');
+            }
+            name.push(letter.to_ascii_lowercase());
+        }
+        name
     }
 }
 
-#[cfg(not(feature = "testing"))]
+#[cfg(not(any(feature = "testing", test)))]
 impl Rule {
     /// No process does.
     pub(crate) const fn is_broken(self) -> bool {

@@ -28,7 +28,7 @@ use crate::session::receiver::{ReceiveOptions, Receiver, Tools};
 use crate::session::record::Record;
 use crate::session::roles::{Roles, accept_streams};
 use crate::session::window::ReceiveWindow;
-use crate::storage::{Committer, Destination, Filters, Lost, Root, Sync};
+use crate::storage::{Committer, Destination, Durability, Filters, Lost, Root};
 use crate::transfer::file::resume::Policy;
 use crate::transport::TransportError;
 
@@ -78,7 +78,7 @@ async fn run(
     let dry_run = options.dry_run;
     let durable = options.sync && !dry_run;
     let place = client.disk.run(move || Place::find(&into, target, dry_run, durable)).await;
-    let sync = if options.sync { Sync::Durable } else { Sync::None };
+    let sync = if options.sync { Durability::Synced } else { Durability::Unsynced };
     let filters = Filters::lines(&options.excludes, &options.includes);
     let left_out = Filters::new(&filters, &[]).map_err(|error| Error::Usage(error.to_string()))?;
     let requested = Arc::new(match &options.names {

@@ -30,7 +30,7 @@ use crate::session::SessionError;
 use crate::session::budget::{Budget, MEMORY_BYTES};
 use crate::session::local::disk_threads;
 use crate::session::memory::Buffers;
-use crate::storage::{self, Committer, Disk, Root, Sync};
+use crate::storage::{self, Committer, Disk, Durability, Root};
 use crate::transport::{PathMemory, Rate, Throttle};
 
 /// Threads that look up who asks to be let in. More than one, so that a client whose directory is on a disk that hangs does
@@ -280,7 +280,7 @@ impl ServerBuilder {
         }
         let root = withheld.map_or_else(|| root.clone(), |dir| root.withholding(dir));
         let (notices, notice_stream) = Notices::channel();
-        let sync = if self.sync { Sync::Durable } else { Sync::None };
+        let sync = if self.sync { Durability::Synced } else { Durability::Unsynced };
         let fault = Arc::<Fault>::default();
         let pool = Pool::start(self.workers.unwrap_or(cores), &fault).map_err(Error::Thread)?;
         let pool = Arc::new(pool);

@@ -23,7 +23,7 @@ pub(crate) trait Item {
     fn bytes(&self) -> usize;
 }
 
-impl Item for Found {
+impl<F> Item for Found<F> {
     fn bytes(&self) -> usize {
         match self {
             Self::File { at, name, meta, root: _ } => {

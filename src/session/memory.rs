@@ -66,15 +66,6 @@ pub(crate) struct Buffer {
     home: Option<Buffers>,
 }
 
-impl Buffer {
-    /// A buffer of its own, of any size, all zeros.
-    pub(super) fn alone(len: usize) -> Self {
-        let bytes = vec![0; len + PAGE_BYTES];
-        let start = bytes.as_ptr().align_offset(PAGE_BYTES);
-        Self { bytes, range: start..start + len, home: None }
-    }
-}
-
 impl std::ops::Deref for Buffer {
     type Target = [u8];
     fn deref(&self) -> &[u8] {

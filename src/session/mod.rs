@@ -11,7 +11,6 @@
 //! * [`budget`] — what all connections of a server may hold together; [`memory`] — buffers, reused and bounded.
 //! * [`watch`] — a path that carries nothing, a peer that is there and says nothing; `silence` — the rules of both;
 //!   `pause` — a machine that was asleep.
-//! * `prefix` — hashing what is there already.
 //!
 //! Nothing here blocks: files are read, hashed and written on the [`Disk`](crate::storage::pool::Disk)'s
 //! threads. State is behind short mutexes, so that a disk thread can report a stored chunk directly
@@ -24,7 +23,6 @@ pub(crate) mod local;
 pub(crate) mod location;
 pub(crate) mod memory;
 mod pause;
-mod prefix;
 pub(crate) mod probe;
 pub(crate) mod receiver;
 pub(crate) mod record;

@@ -25,9 +25,8 @@ use super::root::Destination;
 use super::touch::Touch;
 use group::Group;
 
+pub use crate::transfer::commit::Replace;
 pub(super) use group::SYNC_EACH_MAX;
-pub use name::Replace;
-pub(crate) use name::asides;
 
 /// Most commits in one group, so that the first of many is answered soon.
 const GROUP_MAX: usize = 1024;
@@ -37,18 +36,18 @@ const GROUPS: Scale = Scale { bounds: &[1, 4, 16, 64, 256, GROUP_MAX as u64], un
 
 /// What a commit promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sync {
+pub enum Durability {
     /// What was answered survives a power cut.
-    Durable,
+    Synced,
     /// What was answered is there, but may not survive a power cut.
-    None,
+    Unsynced,
 }
 
 /// A complete and verified part, and what it is to become.
 #[derive(Debug)]
-pub struct Commit {
+pub struct Commit<P = Part> {
     /// The content.
-    pub part: Part,
+    pub part: P,
     /// Its final length in bytes.
     pub size: u64,
     /// Its time of modification.
@@ -139,7 +138,7 @@ impl Committer {
     ///
     /// # Errors
     /// When the operating system gives no thread.
-    pub fn start(sync: Sync) -> io::Result<Self> {
+    pub fn start(sync: Durability) -> io::Result<Self> {
         let state = Mutex::new(State { jobs: FairQueue::new(), idle: false, closed: false });
         let times = CommitTimes { jobs: Histogram::new(&GROUPS), taken: Histogram::new(&SECONDS) };
         let shared = Arc::new(Shared { state, changed: Condvar::new(), times });
@@ -173,7 +172,7 @@ impl Committer {
     }
 
     /// Queues a new time and mode of a file that keeps its content.
-    pub fn submit_touch(&self, touch: Touch, answer: Answer) {
+    pub(crate) fn submit_touch(&self, touch: Touch, answer: Answer) {
         let path = touch.path.clone();
         self.queue(Work::Touch(touch), path, answer);
     }
@@ -237,7 +236,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn serve(&self, sync: Sync) {
+    fn serve(&self, sync: Durability) {
         while let Some(group) = self.next_group(sync) {
             let begun = Instant::now();
             self.times.jobs.observe(group.len() as u64);
@@ -250,7 +249,7 @@ impl Shared {
     }
 
     /// Waits for jobs and takes those that wait, of each client by turns; `None` when there will be no more.
-    fn next_group(&self, sync: Sync) -> Option<Group> {
+    fn next_group(&self, sync: Durability) -> Option<Group> {
         let mut state = self.lock();
         while state.jobs.len() == 0 {
             if state.closed {

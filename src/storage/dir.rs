@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::commit::Sync;
+use super::commit::Durability;
 use super::file_system::FileSystem;
 use super::meta::{Facts, Meta};
 use super::mode;
@@ -201,7 +201,7 @@ impl Dir {
 
     /// Renames within this directory; fails with `EEXIST` where the new name is taken. `sync` says whether that holds over
     /// a power cut.
-    pub(crate) fn rename_no_replace(&self, old: &[u8], new: &[u8], sync: Sync) -> Result<(), Errno> {
+    pub(crate) fn rename_no_replace(&self, old: &[u8], new: &[u8], sync: Durability) -> Result<(), Errno> {
         let (old, new) = (plain_component(old)?, plain_component(new)?);
         match system::rename_no_replace(self, old, self, new) {
             Err(Errno::INVAL | Errno::NOSYS) => {}

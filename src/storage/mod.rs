@@ -4,7 +4,8 @@
 //! * [`mod@walk`], [`request`], [`pattern`], [`listed`], [`filter`]: which files a command or a peer means.
 //! * [`source`]: a file that is read, and whether it changed meanwhile.
 //! * [`part`]: a file that is being written, beside its target, under a lock.
-//! * [`commit`]: part files become files, durably, in groups; [`touch`]: files that only get a new time and mode.
+//! * [`commit`]: part files become files, durably, in groups; `touch`: files that only get a new time and mode.
+//! * `store`: all that a whole job asks of a store, behind one interface: what `session` uses.
 //! * [`pool`]: the threads that all this blocks, so that no network thread does, and who is served next.
 //!
 //! Everything here blocks. Nothing here knows of networks, and no path from a peer gets in that is not a
@@ -16,6 +17,7 @@ mod error;
 mod fair;
 mod file_system;
 pub mod filter;
+pub(crate) mod hash;
 mod hidden;
 pub mod listed;
 mod meta;
@@ -27,15 +29,16 @@ pub mod request;
 mod reserve;
 pub mod root;
 pub mod source;
+pub(crate) mod store;
 mod system;
-pub mod touch;
+mod touch;
 mod unsynced;
 pub mod walk;
 
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use commit::{Commit, Committed, Committer, Replace, Sync};
+pub use commit::{Commit, Committed, Committer, Durability, Replace};
 pub use dir::Resolver;
 pub(crate) use error::{Copying, Refusal, plain};
 pub use error::{Op, StorageError};
@@ -52,9 +55,10 @@ pub use root::{Destination, Root, Tree, sync_names_above};
 pub(crate) use root::{DirMeta, DirMode};
 pub(crate) use source::unknown_size;
 pub use source::{DataMap, Since, Source};
+pub(crate) use store::{ByteFiles, Commits, Content, Files, PartFile, ReadFile, Store};
 pub use system::allow_many_open_files;
 pub(crate) use system::close;
 pub(crate) use system::give_way_to_others;
 pub(crate) use system::open_files_max;
-pub use touch::Touch;
+pub(crate) use touch::Touch;
 pub use walk::{Found, LeftOut, Links, Recognise, Walk, walk};

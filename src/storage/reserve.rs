@@ -7,7 +7,7 @@
 use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::commit::Sync;
+use super::commit::Durability;
 use super::dir::Dir;
 use super::meta::{self, Facts};
 use super::part::mark_name;
@@ -18,8 +18,8 @@ const APART_MAX: u128 = 10 * 60 * 1_000_000_000;
 
 impl Dir {
     /// Renames within this directory without a promise of the file system that nothing is replaced; fails with `EEXIST`
-    /// where the new name is taken. With [`Sync::Durable`] what a power cut leaves is told apart, too.
-    pub(super) fn rename_over_reserved(&self, old: &[u8], new: &[u8], sync: Sync) -> Result<(), Errno> {
+    /// where the new name is taken. With [`Durability::Synced`] what a power cut leaves is told apart, too.
+    pub(super) fn rename_over_reserved(&self, old: &[u8], new: &[u8], sync: Durability) -> Result<(), Errno> {
         let mark = self.mark(new);
         self.make_mark(&mark)?;
         let renamed = self.sync_mark(sync).and_then(|()| self.reserve(new)).and_then(|()| {
@@ -62,10 +62,10 @@ impl Dir {
         }
     }
 
-    fn sync_mark(&self, sync: Sync) -> Result<(), Errno> {
+    fn sync_mark(&self, sync: Durability) -> Result<(), Errno> {
         match sync {
-            Sync::Durable => self.sync(),
-            Sync::None => Ok(()),
+            Durability::Synced => self.sync(),
+            Durability::Unsynced => Ok(()),
         }
     }
 
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_free_name_is_taken_and_a_taken_one_is_spared_and_nothing_else_is_left() {
-        for sync in [Sync::Durable, Sync::None] {
+        for sync in [Durability::Synced, Durability::Unsynced] {
             let place = Place::new();
             place.write("old", b"content");
             assert_eq!(dir(&place).rename_over_reserved(b"old", b"new", sync), Ok(()));

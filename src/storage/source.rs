@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{Advice, OFlags};
 use rustix::io::Errno;
 
-use crate::protocol::message::{Failure, Kind, Status};
+use crate::protocol::message::{Failure, Kind, Mtime, Status};
 
 use super::dir::Dir;
 use super::error::{Op, StorageError, failed};
@@ -47,6 +47,30 @@ pub enum Since {
     ReadAgain,
     /// It is shorter: what was read is not there any more.
     Shorter,
+}
+
+impl Since {
+    /// What has become of a file that was `then` and is `now`.
+    pub(crate) fn between(then: &Meta, now: &Meta) -> Self {
+        match now.size == then.size && now.mtime == then.mtime && now.identity == then.identity {
+            true => Self::Same,
+            false if now.size < then.size => Self::Shorter,
+            false => Self::ReadAgain,
+        }
+    }
+}
+
+/// How long until what was learnt of a file can be relied on that was last `changed` then and looked at when it was
+/// `opened`; `None` when it can be.
+///
+/// Right after a change the next one may get the same time stamp: it would go unseen, now and in every later run
+/// that compares times. Whoever needs to see it waits, and opens the file again.
+pub(crate) fn settles_in(changed: Mtime, opened: SystemTime) -> Option<Duration> {
+    let tick = if changed.nanos == 0 { COARSE_TICK } else { CLOCK_TICK };
+    let opened = opened.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    let age = i128::try_from(opened.as_nanos()).ok()? - nanos_since_1970(changed);
+    let age = Duration::from_nanos(u64::try_from(age).ok()?);
+    tick.checked_sub(age).filter(|wait| !wait.is_zero())
 }
 
 impl Source {
@@ -106,16 +130,8 @@ impl Source {
     }
 
     /// How long until what was learnt when it was opened can be relied on; `None` when it can be.
-    ///
-    /// Right after a change the next one may get the same time stamp: it would go unseen, now and in every later run
-    /// that compares times. Whoever needs to see it waits, and opens the file again.
     pub fn settles_in(&self) -> Option<Duration> {
-        let changed = self.meta.identity.ctime;
-        let tick = if changed.nanos == 0 { COARSE_TICK } else { CLOCK_TICK };
-        let opened = self.opened.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-        let age = i128::try_from(opened.as_nanos()).ok()? - nanos_since_1970(changed);
-        let age = Duration::from_nanos(u64::try_from(age).ok()?);
-        tick.checked_sub(age).filter(|wait| !wait.is_zero())
+        settles_in(self.meta.identity.ctime, self.opened)
     }
 
     /// What has become of the file since it was opened.
@@ -124,12 +140,7 @@ impl Source {
     /// When that cannot be told.
     pub fn since_opened(&self) -> Result<Since, StorageError> {
         let now = meta_of(&self.file).map_err(failed(Op::Stat, &self.path))?;
-        let then = &self.meta;
-        Ok(match now.size == then.size && now.mtime == then.mtime && now.identity == then.identity {
-            true => Since::Same,
-            false if now.size < then.size => Since::Shorter,
-            false => Since::ReadAgain,
-        })
+        Ok(Since::between(&self.meta, &now))
     }
 
     /// Whether the file is still what it was when it was opened: size, content and attributes.
@@ -221,7 +232,6 @@ pub(crate) fn read_full_at(file: &File, buf: &mut [u8], offset: u64) -> io::Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::message::Mtime;
     use crate::storage::testing::{Place, wire};
     use std::fs;
     use std::os::unix::fs::PermissionsExt;

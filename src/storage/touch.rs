@@ -11,22 +11,21 @@ use super::error::{Op, StorageError, failed};
 use super::meta;
 use super::mode;
 use super::root::Destination;
-use super::source::Source;
+use super::store::Store;
 use super::system;
 
 /// A file whose content turned out to be the new one already.
-#[derive(Debug)]
-pub struct Touch {
-    /// The tree that it lies in.
-    pub root: Destination,
+pub(crate) struct Touch<S: Store = Destination> {
+    /// Where it lies.
+    pub(crate) root: S,
     /// The file.
-    pub source: Arc<Source>,
-    /// Its name below its root.
-    pub path: WirePath,
+    pub(crate) source: Arc<S::Source>,
+    /// Its name there.
+    pub(crate) path: WirePath,
     /// Its new time of modification.
-    pub mtime: Mtime,
+    pub(crate) mtime: Mtime,
     /// Its new permission bits; the lower nine are used.
-    pub mode: u32,
+    pub(crate) mode: u32,
 }
 
 /// One of a group. Once `outcome` is a failure, the later steps leave it out.
@@ -82,13 +81,15 @@ pub(super) fn sync(files: &mut [Touched]) {
 mod tests {
     use super::*;
     use crate::storage::testing::{Place, SOME_TIME, wire};
-    use crate::storage::{Committer, Sync};
+    use crate::storage::{Committer, Durability};
     use std::os::unix::fs::MetadataExt;
     use std::sync::mpsc;
 
     #[test]
     fn content_stays_and_time_and_mode_are_new() {
-        for (sync, count) in [(Sync::Durable, 1), (Sync::Durable, 3 * SYNC_EACH_MAX), (Sync::None, 2)] {
+        for (sync, count) in
+            [(Durability::Synced, 1), (Durability::Synced, 3 * SYNC_EACH_MAX), (Durability::Unsynced, 2)]
+        {
             let place = Place::new();
             let committer = Committer::start(sync).unwrap();
             let (sender, outcomes) = mpsc::channel();

@@ -41,11 +41,11 @@ pub enum Links {
 
 /// Something that a walk came across.
 #[derive(Debug)]
-pub enum Found {
+pub enum Found<F = Tree> {
     /// A file, a directory or a link.
     File {
         /// The tree that it lies in.
-        root: Tree,
+        root: F,
         /// Where in that tree.
         at: WirePath,
         /// Its name on the wire.

@@ -1,6 +1,7 @@
 //! All rules, without I/O: feed them messages, names and what came of disk work, get decisions.
 //!
 //! * [`file`](mod@file): one file, from its offer to its digest.
+//! * `commit`: how what is complete becomes a file: in which steps, and under which name.
 //! * `job`: one job, that is many files over one connection.
 //!
 //! ```text
@@ -16,6 +17,7 @@
 //!
 //! Nothing here is async, knows the time or touches a disk; the rooms to the right drive it.
 
+pub(crate) mod commit;
 pub mod file;
 pub(crate) mod job;
 

@@ -20,10 +20,10 @@ use self::network::Streams;
 use self::random::Random;
 use self::receiving::Receiving;
 use self::sending::{Sending, Told};
+use crate::broken::Rule;
 use crate::protocol::features;
 use crate::protocol::message::Message;
 use crate::transfer::job::JobError;
-use crate::transfer::job::broken::Rule;
 use crate::transfer::job::settled::{Outcome, Settled};
 
 /// Jobs that an ordinary run of the tests simulates.

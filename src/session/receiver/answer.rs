@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Receiver;
 use super::file::FileIo;
+use super::{Driver, Receiver};
 use crate::progress::{FileProgress, Phase};
 use crate::protocol::message::{Header, SkipReason};
 use crate::protocol::path::WirePath;
@@ -11,7 +11,7 @@ use crate::storage::{DirMeta, DirMode};
 use crate::transfer::file::ReceiveFile;
 use crate::transfer::file::resume::Start;
 
-impl Receiver {
+impl<D: Driver> Receiver<D> {
     /// A directory or a link is in place.
     pub(super) fn on_made(&self, header: &Header, path: &WirePath, directory: bool) {
         if directory {

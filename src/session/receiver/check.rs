@@ -2,21 +2,19 @@
 
 use std::sync::Arc;
 
-use super::Receiver;
 use super::file::FileIo;
+use super::{Driver, Receiver};
 use crate::digest::Digest;
 use crate::protocol::message::FileId;
-use crate::session::prefix::hash_turn;
 use crate::transfer::job::answers::Prefix;
 
-impl Receiver {
+impl<D: Driver> Receiver<D> {
     /// On a disk thread: hashes some chunks before the start, offers them, and queues the next turn.
-    pub(super) fn hash_prefix(&self, id: FileId, io: &Arc<FileIo>, first: u64, waits: u32) {
-        if self.is_over() {
+    pub(super) fn hash_prefix(&self, id: FileId, io: &Arc<FileIo<D::Store>>, first: u64, waits: u32) {
+        if self.0.driver.is_over() {
             return;
         }
-        let read = |buffer: &mut [u8], offset| io.read_prefix(buffer, offset);
-        match hash_turn(&self.0.tools.hasher, first, io.from(), read) {
+        match io.hash_prefix(&self.0.tools.hasher, first) {
             Ok(digests) => self.on_prefix(id, io, first, digests),
             Err(error) if self.may_wait(&error, waits) => {
                 let (receiver, io) = (self.clone(), io.clone());
@@ -26,12 +24,12 @@ impl Receiver {
         }
     }
 
-    fn on_prefix(&self, id: FileId, io: &Arc<FileIo>, first: u64, digests: Vec<Digest>) {
+    fn on_prefix(&self, id: FileId, io: &Arc<FileIo<D::Store>>, first: u64, digests: Vec<Digest>) {
         let next = first + digests.len() as u64;
         match self.feed(|ledger| ledger.on_prefix(id, first, digests)) {
             Some(Prefix::GoesOn) => {
                 let (receiver, io) = (self.clone(), io.clone());
-                self.0.tools.disk.spawn(move || receiver.hash_prefix(id, &io, next, 0));
+                self.0.driver.spawn(move || receiver.hash_prefix(id, &io, next, 0));
             }
             Some(Prefix::Hashed(Some(complete))) => self.sum_up(complete),
             Some(Prefix::Hashed(None)) | None => {}

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::{Place, Receiver};
+use super::{Online, Place, Receiver};
 use crate::protocol::range::RangeHeader;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::transfer::job::answers::EarlyRange;
@@ -17,7 +17,7 @@ impl Receiver {
     /// Waits until the file of a range that came early is answered. `None`: its start is not wanted.
     ///
     /// Nothing of the content is read meanwhile, so QUIC's window bounds it.
-    pub(super) async fn place_early(&self, range: RangeHeader) -> Result<Option<Place>, SessionError> {
+    pub(super) async fn place_early(&self, range: RangeHeader) -> Result<Option<Place<Online>>, SessionError> {
         let (wait, mut answered) = oneshot::channel();
         if self.feed(|ledger| ledger.on_early_range(range, wait))? == EarlyRange::Waits
             && timeout(ATTENTION_DEADLINE, &mut answered).await.is_err()

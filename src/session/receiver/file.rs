@@ -7,22 +7,21 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use self::slot::{PartState, Slot};
 use super::ReceiveOptions;
+use crate::broken::Rule;
 use crate::digest::{self, CHUNK_BYTES, Digest, Hasher};
 use crate::protocol::message::{Header, Mtime};
 use crate::protocol::path::WirePath;
 use crate::session::budget::{Account, Hold};
-use crate::storage::Destination;
-use crate::storage::Source;
-use crate::storage::{Op, StorageError};
-use crate::storage::{Owner, Part, Touch};
+use crate::storage::hash::CHUNKS_A_TURN;
+use crate::storage::{Content, Op, Owner, PartFile, ReadFile, StorageError, Store, Touch};
 use crate::transfer::file::resume::{Basis, Start};
 
 /// Size from which a file that will be synced goes to the disk as it comes: below it the sync is short anyway.
 const EARLY_BYTES_MIN: u64 = 64 << 20;
 
 /// Where the content of one file is read from and written to.
-pub(super) struct FileIo {
-    root: Destination,
+pub(super) struct FileIo<S: Store> {
+    root: S,
     path: WirePath,
     start: Start,
     size: u64,
@@ -31,17 +30,17 @@ pub(super) struct FileIo {
     durable: bool,
     owner: Option<String>,
     account: Account,
-    slot: Mutex<Slot>,
+    slot: Mutex<Slot<S>>,
     given_up: AtomicBool,
     discard: AtomicBool,
 }
 
 /// What a complete file is to the committer.
-pub(super) enum Finished {
+pub(super) enum Finished<S: Store> {
     /// New content, under its partial name; its room among the open files is to be kept until it is closed.
-    New(Part, Option<Hold>),
+    New(S::Part, Option<Hold>),
     /// The old version is the new content; only its time and mode may differ.
-    Same(Touch),
+    Same(Touch<S>),
 }
 
 /// What the whole content is held against where it is not certain any more.
@@ -53,36 +52,32 @@ pub(super) struct Proof<'a> {
 
 impl Proof<'_> {
     /// Whether the first `size` bytes of a part are what was announced. Reads them all.
-    fn holds_for(&self, part: &Part, size: u64) -> Result<bool, StorageError> {
-        let mut buffer = vec![0; CHUNK_BYTES as usize];
-        let digests = (0..digest::chunk_count(size)).map(|index| {
-            let chunk = &mut buffer[..digest::chunk_len(size, index) as usize];
-            let read = part.read_at(chunk, index * CHUNK_BYTES)?;
-            chunk[read..].fill(0);
-            Ok(self.hasher.chunk(chunk))
-        });
-        let digests = digests.collect::<Result<Vec<_>, StorageError>>()?;
+    fn holds_for(&self, part: &impl PartFile, size: u64) -> Result<bool, StorageError> {
+        let (count, mut digests) = (digest::chunk_count(size), Vec::new());
+        while (digests.len() as u64) < count {
+            digests.extend(part.hash(self.hasher, digests.len() as u64, size)?);
+        }
         Ok(self.root == Some(digest::root(digests, size)))
     }
 }
 
 /// What the old version is to its comparison: the same from the first look at it to the last.
 #[derive(Default)]
-enum OldVersion {
+enum OldVersion<F> {
     #[default]
     Unopened,
-    Open(Arc<Source>),
+    Open(Arc<F>),
     Nothing,
 }
 
-impl FileIo {
+impl<S: Store> FileIo<S> {
     /// The name that was asked for, below the root.
     pub(super) fn path(&self) -> &WirePath {
         &self.path
     }
 
     pub(super) fn new(
-        options: &ReceiveOptions,
+        options: &ReceiveOptions<S>,
         account: Account,
         path: WirePath,
         header: &Header,
@@ -116,10 +111,6 @@ impl FileIo {
         self.mode
     }
 
-    pub(super) fn from(&self) -> u64 {
-        self.start.from
-    }
-
     /// Nobody wants the content any more: streams that still carry it are to be stopped.
     pub(super) fn give_up(&self) {
         self.given_up.store(true, Ordering::Relaxed);
@@ -134,35 +125,39 @@ impl FileIo {
         self.discard.store(true, Ordering::Relaxed);
     }
 
-    /// Fills `buffer` from what is there before the start. A file that has become shorter reads as
-    /// zeros; the comparison then finds out.
-    pub(super) fn read_prefix(&self, buffer: &mut [u8], offset: u64) -> Result<(), StorageError> {
-        let count = match self.start.basis {
-            Basis::Target => self.basis()?.map_or(Ok(0), |basis| basis.read_at(buffer, offset))?,
-            Basis::Part => self.part()?.read_at(buffer, offset)?,
-            Basis::None => 0,
-        };
-        buffer[count..].fill(0);
-        Ok(())
+    /// The digests of some chunks before the start, from `first` on. A file that has become shorter reads as zeros; the
+    /// comparison then finds out.
+    pub(super) fn hash_prefix(&self, hasher: &Hasher, first: u64) -> Result<Vec<Digest>, StorageError> {
+        let end = self.start.from;
+        let basis = if self.start.basis == Basis::Target { self.basis()? } else { None };
+        match basis {
+            Some(basis) => basis.hash(hasher, first, end),
+            // Nothing is left of the old version, so all of it is sent.
+            None if self.start.basis == Basis::Target => {
+                let offsets = (first * CHUNK_BYTES..end).step_by(CHUNK_BYTES as usize).take(CHUNKS_A_TURN as usize);
+                Ok(offsets.map(|offset| hasher.zero_chunk(CHUNK_BYTES.min(end - offset))).collect())
+            }
+            None => self.part()?.hash(hasher, first, end),
+        }
     }
 
     /// Writes content at its place.
-    pub(super) fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), StorageError> {
+    pub(super) fn write_at(&self, content: &Content<S>, offset: u64) -> Result<(), StorageError> {
         #[cfg(test)]
         crate::storage::testing::panic_at("write", &self.path);
-        self.part()?.write_at(bytes, offset)
+        self.part()?.write_at(content, offset)
     }
 
-    /// Reads what was written, all of `buffer`, at its place.
-    pub(super) fn read_back(&self, buffer: &mut [u8], offset: u64) -> Result<(), StorageError> {
-        let count = self.part()?.read_at(buffer, offset)?;
-        buffer[count..].fill(0);
-        Ok(())
+    /// The digest of a chunk that was written in pieces.
+    pub(super) fn hash_back(&self, hasher: &Hasher, index: u64) -> Result<Digest, StorageError> {
+        let end = self.size.min((index + 1) * CHUNK_BYTES);
+        let digests = self.part()?.hash(hasher, index, end)?;
+        Ok(digests[0])
     }
 
     /// Hands over the complete file for its commit. No other thread uses it any more. When the old version is not what it was
     /// (its mode or name may be all that changed) what was taken from it is read again where it is now.
-    pub(super) fn finish(&self, no_content: bool, proof: &Proof<'_>) -> Result<Finished, StorageError> {
+    pub(super) fn finish(&self, no_content: bool, proof: &Proof<'_>) -> Result<Finished<S>, StorageError> {
         if self.start.basis == Basis::Target
             && no_content
             && let Some(source) = self.same_file()?
@@ -173,8 +168,8 @@ impl FileIo {
         let part = self.part()?;
         let mut slot = self.slot();
         if let OldVersion::Open(basis) = &slot.basis
-            && !basis.unchanged()?
-            && !proof.holds_for(&part, self.size)?
+            && !is_unchanged(&**basis)?
+            && !proof.holds_for(&*part, self.size)?
         {
             return Err(StorageError::new(
                 Op::Read,
@@ -190,23 +185,23 @@ impl FileIo {
     }
 
     /// The old version, if it may stay.
-    fn same_file(&self) -> Result<Option<Arc<Source>>, StorageError> {
+    fn same_file(&self) -> Result<Option<Arc<S::Source>>, StorageError> {
         let Some(basis) = self.basis()? else { return Ok(None) };
-        let is_same = basis.meta().size == self.size && basis.unchanged()?;
+        let is_same = basis.meta().size == self.size && is_unchanged(&*basis)?;
         Ok(is_same.then_some(basis))
     }
 
-    fn slot(&self) -> MutexGuard<'_, Slot> {
+    fn slot(&self) -> MutexGuard<'_, Slot<S>> {
         self.slot.lock().expect("no holder panics")
     }
 
-    fn basis(&self) -> Result<Option<Arc<Source>>, StorageError> {
+    fn basis(&self) -> Result<Option<Arc<S::Source>>, StorageError> {
         let mut slot = self.slot();
         self.basis_in(&mut slot)
     }
 
     /// `None` when there is nothing to read any more, or never was for us: then all of it is sent.
-    fn basis_in(&self, slot: &mut Slot) -> Result<Option<Arc<Source>>, StorageError> {
+    fn basis_in(&self, slot: &mut Slot<S>) -> Result<Option<Arc<S::Source>>, StorageError> {
         if let OldVersion::Unopened = slot.basis {
             slot.basis = match self.root.open_source(&self.path) {
                 Ok(source) => OldVersion::Open(Arc::new(source)),
@@ -228,18 +223,22 @@ impl Start {
     }
 }
 
-impl ReceiveOptions {
+impl<S: Store> ReceiveOptions<S> {
     /// Whose the partial files are.
     pub(super) fn part_owner(&self) -> Owner<'_> {
         owner(self.owner.as_deref())
     }
 }
 
+fn is_unchanged(basis: &impl ReadFile) -> Result<bool, StorageError> {
+    Ok(Rule::OldVersionIsLookedAtAgain.is_broken() || basis.unchanged()?)
+}
+
 fn owner(name: Option<&str>) -> Owner<'_> {
     name.map_or(Owner::Anyone, Owner::Only)
 }
 
-impl Drop for FileIo {
+impl<S: Store> Drop for FileIo<S> {
     fn drop(&mut self) {
         if !self.discard.load(Ordering::Relaxed) {
             return;
@@ -258,13 +257,13 @@ impl Drop for FileIo {
 mod tests {
     use super::*;
     use crate::protocol::message::{FileId, IfExists, Kind, Target, Why};
-    use crate::storage::Copying;
+    use crate::storage::{Copying, Destination};
     use crate::transfer::file::resume::Policy;
 
     const SIZE: usize = 2 * CHUNK_BYTES as usize;
 
     /// A file of which an old version is said to hold all but the last chunk.
-    fn update(root: &Destination, size: usize) -> FileIo {
+    fn update(root: &Destination, size: usize) -> FileIo<Destination> {
         let path = WirePath::parse(b"f").expect("a plain name");
         let policy = Policy { if_exists: IfExists::Replace, checksum: false, resume: true, blind: false, links: true };
         let options = ReceiveOptions {
@@ -298,12 +297,11 @@ mod tests {
         let place = tempfile::tempdir().expect("a temporary directory");
         let root = crate::storage::Root::open(place.path()).expect("it opens").destination();
         let io = update(&root, SIZE);
-        let mut prefix = vec![7; CHUNK_BYTES as usize];
-        io.read_prefix(&mut prefix, 0).expect("there is nothing, which is no failure");
-        assert!(prefix.iter().all(|&byte| byte == 0));
+        let hasher = unproven().hasher;
+        let prefix = io.hash_prefix(hasher, 0).expect("there is nothing, which is no failure");
+        assert_eq!(prefix, [hasher.zero_chunk(CHUNK_BYTES)]);
         std::fs::write(place.path().join("f"), vec![1; SIZE]).expect("written");
-        let mut again = vec![7; CHUNK_BYTES as usize];
-        io.read_prefix(&mut again, 0).expect("the same as before");
+        let again = io.hash_prefix(hasher, 0).expect("the same as before");
         assert_eq!(again, prefix, "what was compared is what is used");
         io.write_at(&vec![2; SIZE], 0).expect("written");
         let Ok(Finished::New(part, _)) = io.finish(false, &unproven()) else { panic!("it is not complete") };

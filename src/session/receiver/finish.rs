@@ -4,26 +4,25 @@ use std::collections::BTreeMap;
 
 use super::file::{FileIo, Finished, Proof};
 use super::notes::Finish;
-use super::{Complete, ReceiveOptions, Receiver};
+use super::{Complete, Driver, ReceiveOptions, Receiver};
 use crate::protocol::message::{Failure, FileId, Status};
 use crate::protocol::path::WirePath;
 use crate::session::budget::Hold;
 use crate::storage::commit::Answer;
-use crate::storage::{Commit, Committed, DirMeta, Part, Sync};
+use crate::storage::{Commit, Commits, Committed, DirMeta, Durability, Store};
 use crate::transfer::file::receive::{Judging, Verdict};
 use crate::transfer::{SUM_CHUNKS_A_STEP, SUM_CHUNKS_AT_ONCE};
-use crate::transport::hurry;
 
-impl Receiver {
+impl<D: Driver> Receiver<D> {
     /// Commits a file that is complete and right; drops one that is complete and wrong.
-    pub(super) fn judge(&self, complete: Complete) {
+    pub(super) fn judge(&self, complete: Complete<D>) {
         let receiver = self.clone();
         // Its digest is summed up, and touching the old version is disk work.
-        self.0.tools.disk.spawn(move || receiver.sum_up(complete));
+        self.0.driver.spawn(move || receiver.sum_up(complete));
     }
 
     /// On a disk thread: the same.
-    pub(super) fn sum_up(&self, mut complete: Complete) {
+    pub(super) fn sum_up(&self, mut complete: Complete<D>) {
         #[cfg(test)]
         crate::storage::testing::panic_at("sum", complete.io.path());
         let Some(mut judging) = complete.rules.judge() else {
@@ -37,17 +36,17 @@ impl Receiver {
 
     /// Goes on with a file that claims to be huge, behind all other work. The steps end with the connection, which takes
     /// its queue along.
-    fn sum_up_more(&self, complete: Complete, mut judging: Judging) {
+    fn sum_up_more(&self, complete: Complete<D>, mut judging: Judging) {
         let receiver = self.clone();
-        self.0.tools.disk.spawn_long(move || match judging.step(&receiver.0.tools.hasher, SUM_CHUNKS_A_STEP) {
+        self.0.driver.spawn_long(move || match judging.step(&receiver.0.tools.hasher, SUM_CHUNKS_A_STEP) {
             None => receiver.sum_up_more(complete, judging),
             // The disk may keep us waiting from here on, which that thread is not for.
-            Some(verdict) => receiver.clone().0.tools.disk.spawn(move || receiver.on_verdict(complete, verdict)),
+            Some(verdict) => receiver.clone().0.driver.spawn(move || receiver.on_verdict(complete, verdict)),
         });
     }
 
     /// On a disk thread: a file that is right goes to the committer.
-    fn on_verdict(&self, complete: Complete, verdict: Verdict) {
+    fn on_verdict(&self, complete: Complete<D>, verdict: Verdict) {
         if verdict == Verdict::Right {
             return self.commit(complete, 0);
         }
@@ -59,7 +58,7 @@ impl Receiver {
     }
 
     /// On a disk thread: hands the file to the committer.
-    fn commit(&self, complete: Complete, waits: u32) {
+    fn commit(&self, complete: Complete<D>, waits: u32) {
         let proof = Proof { hasher: &self.0.tools.hasher, root: complete.rules.announced() };
         match complete.io.finish(!complete.rules.has_ranges(), &proof) {
             Ok(finished) => self.hand_over(complete, finished, 0),
@@ -72,7 +71,7 @@ impl Receiver {
         }
     }
 
-    fn hand_over(&self, complete: Complete, finished: Finished, waits: u32) {
+    fn hand_over(&self, complete: Complete<D>, finished: Finished<D::Store>, waits: u32) {
         let (id, io) = (complete.id, &complete.io);
         // Whoever made the directories that it lies in may not have lived to sync their names.
         match self.in_doubt(io.path(), false) {
@@ -90,7 +89,7 @@ impl Receiver {
         }
     }
 
-    fn submit(&self, id: FileId, part: Part, io: &FileIo, room: Option<Hold>) {
+    fn submit(&self, id: FileId, part: <D::Store as Store>::Part, io: &FileIo<D::Store>, room: Option<Hold>) {
         let replace = self.replace_of(io.path());
         let commit = Commit { part, size: io.size(), mtime: io.mtime(), mode: io.mode(), replace };
         let told = self.told(id, io.path());
@@ -129,8 +128,7 @@ impl Receiver {
 
     /// Does what waits until every file is settled: directories get their times.
     pub(super) fn wind_up(&self) {
-        // Nothing is left for the sender to do but to hear the end; a lost packet would cost it a round trip and more.
-        hurry(&self.0.tools.connection);
+        self.0.driver.on_last_word();
         let directories = std::mem::take(&mut self.notes().directories);
         if directories.is_empty() {
             return self.feed(|ledger| ledger.on_wound_up());
@@ -138,13 +136,13 @@ impl Receiver {
         let each = directories.into_iter().map(|(path, Finish { meta, room })| (room, (path, meta)));
         let (rooms, directories) = each.unzip();
         let receiver = self.clone();
-        self.0.tools.disk.spawn(move || receiver.finish_directories(directories, rooms, 0));
+        self.0.driver.spawn(move || receiver.finish_directories(directories, rooms, 0));
     }
 
     /// On a disk thread.
     fn finish_directories(&self, mut directories: BTreeMap<WirePath, DirMeta>, rooms: Vec<Hold>, waits: u32) {
         let ReceiveOptions { root, durable, .. } = &self.0.options;
-        let sync = if *durable { Sync::Durable } else { Sync::None };
+        let sync = if *durable { Durability::Synced } else { Durability::Unsynced };
         match root.finish_dirs(&mut directories, sync, |error| self.remark_unset(error)) {
             Err(error) if self.may_wait(&error, waits) => {
                 let receiver = self.clone();

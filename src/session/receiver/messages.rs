@@ -1,11 +1,11 @@
 //! What the sender says on the control stream.
 
-use super::Receiver;
+use super::{Driver, Receiver};
 use crate::protocol::message::{Header, Message};
 use crate::session::SessionError;
 use crate::session::budget::OFFER_BYTES;
 
-impl Receiver {
+impl<D: Driver> Receiver<D> {
     /// Feeds a message of the sender's.
     ///
     /// # Errors

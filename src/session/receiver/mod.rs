@@ -11,6 +11,7 @@
 //! | `same` | what is there already and needs no content |
 //! | `check` | digests of what is there already |
 //! | `stream`, `gaps`, `backlog` | a range on its way to disk; the order that it comes in; the brake when the disk is behind |
+//! | `driver` | the connection, its disk threads and the time, as one interface |
 //! | `early` | a range that came before its file was answered |
 //! | `file`, `wait` | where content is written; waiting for a part that cannot be opened |
 //! | `finish` | the verdict, the commit, and the end of the job |
@@ -21,6 +22,7 @@ mod answer;
 mod backlog;
 mod check;
 mod delivered;
+mod driver;
 mod early;
 mod file;
 mod finish;
@@ -38,6 +40,7 @@ pub use self::backlog::BEGUN_STILL_MAX;
 pub(crate) use self::delivered::Delivered;
 pub use self::gaps::{PIECE_BYTES, PIECES_FREE};
 
+use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -45,7 +48,7 @@ use quinn::Connection;
 use tokio::sync::Notify;
 
 use self::backlog::Backlog;
-use self::early::EarlyWait;
+pub(crate) use self::driver::{Driver, Online};
 use self::file::FileIo;
 use self::notes::Notes;
 use super::budget::{Account, Hold, OFFER_BYTES};
@@ -57,7 +60,7 @@ use crate::digest::Hasher;
 use crate::progress::{FileProgress, Observer};
 use crate::protocol::message::{Failure, Header, IfExists, Target};
 use crate::protocol::path::{PATH_BYTES_MAX, WirePath};
-use crate::storage::{Committer, Destination, DiskQueue, Meta, Replace};
+use crate::storage::{Committer, Destination, DiskQueue, Meta, Replace, Store};
 use crate::transfer::file::resume::Policy;
 use crate::transfer::job::answers::{self, Action, Answers, Attached, Options};
 
@@ -65,9 +68,9 @@ use crate::transfer::job::answers::{self, Action, Answers, Attached, Options};
 type Allows = dyn Fn(&Header, &WirePath) -> Result<(), Failure> + Send + Sync;
 
 /// How a receiver treats what it is offered.
-pub(crate) struct ReceiveOptions {
+pub(crate) struct ReceiveOptions<S: Store = Destination> {
     /// Where files go; nothing outside it is touched.
-    pub(crate) root: Destination,
+    pub(crate) root: S,
     /// Below the root; `None` is the root itself.
     pub(crate) to: Option<WirePath>,
     /// How `to` is to be read.
@@ -92,7 +95,7 @@ pub(crate) struct ReceiveOptions {
     pub(crate) delivered: Option<Arc<Delivered>>,
 }
 
-impl ReceiveOptions {
+impl<S: Store> ReceiveOptions<S> {
     /// Whether that is a file which this sender has delivered before.
     fn was_delivered(&self, there: &Meta) -> bool {
         let known = self.delivered.as_ref().zip(self.owner.as_ref());
@@ -118,7 +121,7 @@ impl ReceiveOptions {
     }
 }
 
-/// What a receiver works with.
+/// What a receiver on a real connection works with.
 pub(crate) struct Tools {
     pub(crate) connection: Connection,
     pub(crate) control: Control,
@@ -138,54 +141,100 @@ pub(crate) struct Tools {
     pub(crate) runtime: tokio::runtime::Handle,
 }
 
-/// The receiving role of one job. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Receiver(Arc<Shared>);
+/// What any receiver works with.
+pub(crate) struct Common<S: Store> {
+    pub(crate) committer: S::Committer,
+    pub(crate) hasher: Hasher,
+    /// What the connection may hold.
+    pub(crate) account: Account,
+    pub(crate) observer: Observer,
+    /// What the job has come to, over all its connections.
+    pub(crate) record: Record,
+}
 
-struct Shared {
-    tools: Tools,
-    options: ReceiveOptions,
-    backlog: Backlog,
-    ledger: Mutex<Ledger>,
+/// The receiving role of one job. Cheap to clone.
+pub(crate) struct Receiver<D: Driver = Online>(Arc<Shared<D>>);
+
+impl<D: Driver> Clone for Receiver<D> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+struct Shared<D: Driver> {
+    driver: D,
+    tools: Common<D::Store>,
+    options: ReceiveOptions<D::Store>,
+    ledger: Mutex<Ledger<D>>,
     notes: Mutex<Notes>,
     /// What the names that are told apart take until the end. The ledger may be locked when this is, never the other way.
     names_room: Mutex<Option<Hold>>,
-    settled: Notify,
 }
 
 /// Files that were not settled are closed, which may block on the disk: not where the last of us happened to be dropped.
-impl Drop for Shared {
+impl<D: Driver> Drop for Shared<D> {
     fn drop(&mut self) {
         let open = self.ledger.get_mut().unwrap_or_else(PoisonError::into_inner).take_open();
         if !open.is_empty() {
-            self.tools.disk.spawn(move || drop(open));
+            self.driver.spawn(move || drop(open));
         }
     }
 }
 
 /// What the ledger keeps with each file for us.
-struct Work;
+struct Work<D>(PhantomData<D>);
 
-impl Attached for Work {
+impl<D: Driver> Attached for Work<D> {
     /// What the offer takes from the budget.
     type Room = Hold;
-    type Wait = EarlyWait;
-    type Io = Arc<FileIo>;
+    type Wait = D::Wait;
+    type Io = Arc<FileIo<D::Store>>;
     type Progress = Arc<FileProgress>;
 }
 
-type Ledger = Answers<Work>;
-type Place = answers::Place<Work>;
-type Complete = answers::Complete<Work>;
+type Ledger<D> = Answers<Work<D>>;
+type Place<D> = answers::Place<Work<D>>;
+type Complete<D> = answers::Complete<Work<D>>;
 
 impl Receiver {
     pub(crate) fn new(tools: Tools, options: ReceiveOptions) -> Self {
-        let backlog = Backlog::new(tools.window.clone());
+        let Tools { connection, control, disk, committer, hasher, buffers, account, .. } = tools;
+        let Tools { window, observer, record, runtime, .. } = tools;
+        let (backlog, settled, begun) = (Backlog::new(window), Notify::new(), Instant::now());
+        let driver = Online { connection, control, disk, buffers, backlog, settled, runtime, begun };
+        Self::driven_by(driver, Common { committer, hasher, account, observer, record }, options)
+    }
+
+    /// Resolves when the sender has ended and every file is settled.
+    pub(crate) async fn finished(&self) {
+        loop {
+            let notified = self.0.driver.settled.notified();
+            if self.is_finished() {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Whether the peer has begun chunks and left them so for too long. To be asked every few seconds.
+    pub(crate) fn is_left_begun(&self, now: Instant) -> bool {
+        self.0.driver.backlog.is_left_begun(now)
+    }
+
+    /// Whether this side owes the next step: it is planning, hashing, writing or committing.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.0.driver.backlog.is_busy() || self.ledger().is_busy()
+    }
+}
+
+impl<D: Driver> Receiver<D> {
+    /// A receiver that is driven by whatever that is.
+    pub(crate) fn driven_by(driver: D, tools: Common<D::Store>, options: ReceiveOptions<D::Store>) -> Self {
         let ReceiveOptions { tells_plans, policy, .. } = options;
-        let ledger = Mutex::new(Ledger::new(Options { tells_plans, is_blind: policy.blind }));
+        let ledger = Mutex::new(Ledger::<D>::new(Options { tells_plans, is_blind: policy.blind }));
         let is_continued = tools.record.is_continued();
-        let (notes, names_room, settled) = (Mutex::default(), Mutex::default(), Notify::new());
-        let receiver = Self(Arc::new(Shared { tools, options, backlog, ledger, notes, names_room, settled }));
+        let (notes, names_room) = (Mutex::default(), Mutex::default());
+        let receiver = Self(Arc::new(Shared { driver, tools, options, ledger, notes, names_room }));
         if is_continued {
             receiver.begin_unsure_of_names();
         }
@@ -200,7 +249,7 @@ impl Receiver {
     /// Feeds the ledger, and carries out what it says. What is said to the sender, and to whoever watches, is said before
     /// another thread feeds it: content that came early may complete a file at once, whose `Done` must come after its `Pos`,
     /// and nobody may see the last file gone before its end is said and counted.
-    fn feed<T>(&self, feed: impl FnOnce(&mut Ledger) -> T) -> T {
+    fn feed<T>(&self, feed: impl FnOnce(&mut Ledger<D>) -> T) -> T {
         let mut ledger = self.ledger();
         let result = feed(&mut ledger);
         let mut later = Vec::new();
@@ -216,25 +265,25 @@ impl Receiver {
         result
     }
 
-    fn carry_out(&self, action: Action<Work>) {
+    fn carry_out(&self, action: Action<Work<D>>) {
         let receiver = self.clone();
-        let disk = &self.0.tools.disk;
+        let driver = &self.0.driver;
         match action {
-            Action::Say(message) => self.0.tools.control.send(message),
+            Action::Say(message) => driver.say(message),
             Action::Report(report) => self.report(report),
-            Action::Plan => disk.spawn(move || receiver.plan_some()),
-            Action::HashPrefix(id, io) => disk.spawn(move || receiver.hash_prefix(id, &io, 0, 0)),
+            Action::Plan => driver.spawn(move || receiver.plan_some()),
+            Action::HashPrefix(id, io) => driver.spawn(move || receiver.hash_prefix(id, &io, 0, 0)),
             Action::GiveUp(io) => {
                 io.give_up();
                 // Its part is closed, which takes a system call.
-                disk.spawn(move || drop(io));
+                driver.spawn(move || drop(io));
             }
             Action::WindUp => self.wind_up(),
-            Action::Finish => self.0.settled.notify_waiters(),
+            Action::Finish => driver.on_finished(),
         }
     }
 
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+    fn ledger(&self) -> MutexGuard<'_, Ledger<D>> {
         self.0.ledger.lock().expect("no holder panics")
     }
 
@@ -248,17 +297,6 @@ impl Receiver {
         self.ledger().use_features(features);
     }
 
-    /// Resolves when the sender has ended and every file is settled.
-    pub(crate) async fn finished(&self) {
-        loop {
-            let notified = self.0.settled.notified();
-            if self.is_finished() {
-                return;
-            }
-            notified.await;
-        }
-    }
-
     /// Begins no more files. For an end that is about to close.
     pub(crate) fn refuse_new(&self) {
         self.ledger().drain();
@@ -269,23 +307,8 @@ impl Receiver {
         self.ledger().is_finished()
     }
 
-    /// Whether the connection has ended: nobody waits for what the disk could still find out.
-    fn is_over(&self) -> bool {
-        self.0.tools.connection.close_reason().is_some()
-    }
-
     /// Whether there is room for one more offer. A sender that is not heard meanwhile has the windows that it had.
     pub(crate) fn has_room_for_an_offer(&self) -> bool {
         self.0.tools.account.take_for_offer(OFFER_BYTES + 2 * PATH_BYTES_MAX).is_some()
-    }
-
-    /// Whether the peer has begun chunks and left them so for too long. To be asked every few seconds.
-    pub(crate) fn is_left_begun(&self, now: Instant) -> bool {
-        self.0.backlog.is_left_begun(now)
-    }
-
-    /// Whether this side owes the next step: it is planning, hashing, writing or committing.
-    pub(crate) fn is_busy(&self) -> bool {
-        self.0.backlog.is_busy() || self.ledger().is_busy()
     }
 }

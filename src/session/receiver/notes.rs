@@ -4,7 +4,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
 
-use super::Receiver;
+use super::{Driver, Receiver};
 use crate::progress::Event;
 use crate::protocol::path::WirePath;
 use crate::session::budget::{Account, Hold};
@@ -69,7 +69,7 @@ impl Doubts {
     }
 }
 
-impl Receiver {
+impl<D: Driver> Receiver<D> {
     /// Writing into a directory changes its time, so that is set last. There is room for hundreds of thousands; of more, those
     /// that come last keep the time that they have. They take no room from what is on offer: a job with more directories than
     /// that would never come to its end.

@@ -1,29 +1,30 @@
 //! Planning: what the disk says about each offer, asked in batches on a disk thread.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::{Ledger, ReceiveOptions, Receiver};
+use super::{Driver, Ledger, ReceiveOptions, Receiver};
 use crate::protocol::message::{Failure, FileId, Header, IfExists, Kind, Mtime, SkipReason, Status, Target};
 use crate::protocol::path::WirePath;
-use crate::storage::{Committed, DirMeta, DirMode, Meta, Part, StorageError, commit, mode};
+use crate::storage::{Commits, Committed, DirMeta, DirMode, Files, Meta, StorageError, Store, mode};
+use crate::transfer::commit;
 use crate::transfer::file::resume::{self, Existing, Local, Plan};
 
 /// How long offers are planned before the disk thread takes other work. On a disk that answers that is a thousand of them.
 const PLAN_TURN: Duration = Duration::from_millis(5);
 
-impl Receiver {
+impl<D: Driver> Receiver<D> {
     /// On a disk thread: plans the offers that wait, for a turn; what is left gets another.
     pub(super) fn plan_some(&self) {
-        let end = Instant::now() + PLAN_TURN;
+        let end = self.0.driver.elapsed() + PLAN_TURN;
         loop {
-            if self.is_over() {
-                return self.feed(Ledger::stop_planning);
+            if self.0.driver.is_over() {
+                return self.feed(Ledger::<D>::stop_planning);
             }
-            let Some(header) = self.feed(Ledger::next_to_plan) else { return };
+            let Some(header) = self.feed(Ledger::<D>::next_to_plan) else { return };
             self.plan(&header, 0);
-            if Instant::now() >= end {
+            if self.0.driver.elapsed() >= end {
                 let receiver = self.clone();
-                return self.0.tools.disk.spawn(move || receiver.plan_some());
+                return self.0.driver.spawn(move || receiver.plan_some());
             }
         }
     }
@@ -84,14 +85,14 @@ impl Receiver {
     fn decide(&self, header: &Header, path: WirePath) -> Result<Decision, StorageError> {
         let ReceiveOptions { root, policy, .. } = &self.0.options;
         let part = match header.kind {
-            Kind::File => Part::peek(root, &path, self.0.options.part_owner())?,
+            Kind::File => root.part_len(&path, self.0.options.part_owner())?,
             Kind::Dir | Kind::Link(_) => None,
         };
         // Whoever has it (this job's connection before this one, perhaps) may be about to give it its name: what is there
         // is looked at when that is done, or what is ours would seem to be in our own way. Where names are replaced that
         // does no harm, and nobody waits.
         if part.is_some() && policy.if_exists != IfExists::Replace {
-            Part::check_free(root, &path, self.0.options.part_owner())?;
+            root.check_part_free(&path, self.0.options.part_owner())?;
         }
         let there = if header.kind == Kind::Dir { root.stat_dir(&path)? } else { self.there(&path)? };
         let is_own = there.as_ref().is_some_and(|there| self.0.options.was_delivered(there));
@@ -156,7 +157,7 @@ impl Receiver {
             Plan::SetMode => return self.set_mode(header, path),
             Plan::Receive(start) => self.on_start(header, path, start),
             Plan::MakeDir | Plan::MakeLink if self.0.options.dry_run => self.on_made(header, &path, false),
-            Plan::MakeDir if root.make_dir_for(&path, header.mode)? => return self.commit_name(header, path),
+            Plan::MakeDir if root.make_dir(&path, header.mode)? => return self.commit_name(header, path),
             Plan::MakeDir => return self.take_dir(header, path),
             Plan::MakeLink => match self.make_link(header, &path)? {
                 Some(made) => return self.commit_name(header, made),
@@ -241,7 +242,7 @@ impl Receiver {
         self.wait_for_names(header.clone(), path, Box::new(then), 0);
     }
 
-    fn wait_for_names(&self, header: Header, path: WirePath, then: AfterNames, waits: u32) {
+    fn wait_for_names(&self, header: Header, path: WirePath, then: AfterNames<D>, waits: u32) {
         let (receiver, asked) = (self.clone(), path.clone());
         let done = Box::new(move |result: Result<Committed, StorageError>| match result {
             Ok(_) => then(&receiver, &header),
@@ -257,7 +258,7 @@ impl Receiver {
 }
 
 /// What is done with an offer when its name is durable.
-type AfterNames = Box<dyn FnOnce(&Receiver, &Header) + Send>;
+type AfterNames<D> = Box<dyn FnOnce(&Receiver<D>, &Header) + Send>;
 
 /// What an offer needs.
 struct Decision {

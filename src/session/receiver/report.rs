@@ -2,15 +2,15 @@
 
 use tracing::debug;
 
-use super::{Receiver, Tools, Work};
+use super::{Common, Driver, Receiver, Work};
 use crate::progress::{Event, Phase};
 use crate::protocol::path::escape;
 use crate::storage::StorageError;
 use crate::transfer::job::answers::Report;
 
-impl Receiver {
-    pub(super) fn report(&self, report: Report<Work>) {
-        let Tools { observer, record, .. } = &self.0.tools;
+impl<D: Driver> Receiver<D> {
+    pub(super) fn report(&self, report: Report<Work<D>>) {
+        let Common { observer, record, .. } = &self.0.tools;
         match report {
             Report::Found { path, size } => record.found(observer, &path, size),
             Report::SearchEnded => observer.scan_ended(),

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::Receiver;
+use super::{Driver, Receiver};
 use crate::broken::Rule;
 use crate::protocol::message::{Header, Kind, Mtime, SkipReason};
 use crate::protocol::path::WirePath;
-use crate::storage::{Committed, StorageError, Touch};
+use crate::storage::{Commits, Committed, Files, ReadFile, StorageError, Store, Touch};
 use crate::transfer::file::resume::{self, COARSEST_STEP, Existing, Keeps};
 
 /// How long content may be in memory alone after it was written, where nobody syncs it. The kernel begins to write what is
@@ -17,7 +17,7 @@ const UNWRITTEN_FOR: Duration = Duration::from_secs(15 * 60);
 /// What a file system's clock may be behind ours: it stamps with the time of the last tick.
 const TICK: Duration = Duration::from_millis(20);
 
-impl Receiver {
+impl<D: Driver> Receiver<D> {
     /// What is there already is as good as sent, and so it has to be as safe: whoever made it may have been killed
     /// before its name was durable, or may not have synced its content. `changed` is when it was last changed.
     pub(super) fn skip_there(
@@ -49,14 +49,14 @@ impl Receiver {
         if !options.durable || options.dry_run || Rule::SkipDurably.is_broken() {
             return false;
         }
-        let is_recent = is_after(changed, SystemTime::now() - UNWRITTEN_FOR);
+        let is_recent = is_after(changed, self.0.driver.now() - UNWRITTEN_FOR);
         is_recent && self.notes().written_until.is_none_or(|until| is_after(changed, until - TICK))
     }
 
     /// Goes on when the content of what is there is on the disk. That writes all of the file system, so it is done once for
     /// all that was there before.
     fn after_content(&self, header: &Header, path: WirePath) {
-        let (receiver, header, now) = (self.clone(), header.clone(), SystemTime::now());
+        let (receiver, header, now) = (self.clone(), header.clone(), self.0.driver.now());
         let done = Box::new(move |result: Result<Committed, StorageError>| match result {
             Ok(_) => {
                 let mut notes = receiver.notes();
@@ -77,12 +77,13 @@ impl Receiver {
             return Ok(false);
         }
         self.doubt(path, *kind == Kind::Dir)?;
-        options.root.is_in_doubt(path)
+        options.root.is_unsynced(path)
     }
 
     /// Doubts them where that matters. `is_dir`: other names are to lie below it.
     pub(super) fn in_doubt(&self, path: &WirePath, is_dir: bool) -> Result<(), StorageError> {
-        if self.0.options.durable { self.doubt(path, is_dir) } else { Ok(()) }
+        let is_noted = self.0.options.durable && !Rule::DirectoriesAreNoted.is_broken();
+        if is_noted { self.doubt(path, is_dir) } else { Ok(()) }
     }
 
     /// Doubts the names that lead to `path`, each directory of them once as long as there is room to remember it.
@@ -94,7 +95,7 @@ impl Receiver {
             if self.notes().doubts.has(&parent, leads_on) {
                 return Ok(());
             }
-            self.0.options.root.doubt_names(at, leads_on)?;
+            self.0.options.root.note_unsynced(at, leads_on)?;
             // Only now: what could not be noted is to be noted when it is tried again.
             self.notes().doubts.keep(parent.clone(), leads_on, &self.0.tools.account);
             let Some(parent) = parent else { return Ok(()) };

@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::backlog::Begun;
 use super::file::FileIo;
 use super::gaps::Gaps;
-use super::{Place, Receiver};
+use super::{Driver, Online, Place, Receiver};
 use crate::digest::{CHUNK_BYTES, Digest};
 use crate::progress::FileProgress;
 use crate::protocol::close::CloseCode;
@@ -21,21 +21,30 @@ use crate::protocol::range::{RANGE_HEADER_BYTES, RangeHeader, Turn};
 use crate::session::budget::Hold;
 use crate::session::memory::Buffer;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
-use crate::storage::StorageError;
+use crate::storage::{Content, Destination, Files, ReadFile, StorageError, Store};
 
 /// How often a range's progress is reported to the sender.
 const REPORT_INTERVAL: Duration = Duration::from_millis(250);
 
-/// One range on its way to disk.
-struct Range {
+/// One range on its way to the store.
+pub(super) struct Incoming<S: Store> {
     header: RangeHeader,
-    io: Arc<FileIo>,
+    io: Arc<FileIo<S>>,
     progress: Arc<FileProgress>,
     written: AtomicU64,
     all_written: Notify,
 }
 
-impl Range {
+type Range = Incoming<Destination>;
+
+impl<S: Store> Incoming<S> {
+    /// A range, of which it is known where it goes.
+    pub(super) fn begin<D: Driver<Store = S>>(header: RangeHeader, place: Place<D>) -> Arc<Self> {
+        let Place { io, progress } = place;
+        progress.begin();
+        Arc::new(Self { header, io, progress, written: AtomicU64::new(0), all_written: Notify::new() })
+    }
+
     fn is_written(&self) -> bool {
         self.written.load(Ordering::Acquire) == self.header.len
     }
@@ -70,6 +79,13 @@ struct Held {
     _room: Hold,
 }
 
+impl std::ops::Deref for Held {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.buffer
+    }
+}
+
 /// How many bytes of a chunk are in its file.
 #[derive(Default)]
 struct Stored(AtomicUsize);
@@ -97,13 +113,12 @@ impl Receiver {
             Turn::Asked => self.feed(|ledger| ledger.on_range(header))?,
             Turn::Ahead => self.place_early(header).await?,
         };
-        let Some(Place { io, progress }) = place else {
+        let Some(place) = place else {
             let _ = content.stop(CloseCode::Cancelled.code().into());
             let _ = reports.reset(CloseCode::Cancelled.code().into());
             return Ok(());
         };
-        progress.begin();
-        let range = Arc::new(Range { header, io, progress, written: AtomicU64::new(0), all_written: Notify::new() });
+        let range = Range::begin::<Online>(header, place);
         if header.len <= CHUNK_BYTES {
             // `Done` will say it all; a report would only cost a packet.
             let _ = reports.finish();
@@ -123,7 +138,7 @@ impl Receiver {
         let mut blocks = Blocks::default();
         let mut arrived = 0;
         while arrived < range.header.len {
-            self.0.backlog.room().await;
+            self.0.driver.backlog.room().await;
             let chunk = match content.read_chunk(usize::MAX, false).await {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => return Err(SessionError::Order("a stream ended before its range")),
@@ -135,7 +150,7 @@ impl Receiver {
                 return Ok(());
             }
             arrived += chunk.bytes.len() as u64;
-            self.0.backlog.count_piece();
+            self.0.driver.backlog.count_piece();
             let at = chunk.offset - RANGE_HEADER_BYTES as u64;
             self.scatter(range, &mut blocks, at, &chunk.bytes)?;
         }
@@ -195,9 +210,9 @@ impl Receiver {
 
     fn begin(&self, len: usize) -> Result<Block, SessionError> {
         // A single byte of a chunk makes us keep a buffer for all of it, so the buffers are what is counted.
-        let begun = self.0.backlog.begin(len)?;
+        let begun = self.0.driver.backlog.begin(len)?;
         let place = match self.0.tools.account.take_memory(len) {
-            Some(room) => BlockPlace::Memory(Held { buffer: self.0.tools.buffers.take(len), _room: room }),
+            Some(room) => BlockPlace::Memory(Held { buffer: self.0.driver.buffers.take(len), _room: room }),
             None => BlockPlace::File(Arc::default()),
         };
         Ok(Block { place, filled: 0, gaps: Gaps::default(), _begun: begun })
@@ -206,29 +221,15 @@ impl Receiver {
     /// Writes and hashes one chunk on a disk thread.
     fn store(&self, range: &Arc<Range>, index: u64, held: Held) {
         let (receiver, range) = (self.clone(), range.clone());
-        self.0.backlog.add(held.buffer.len());
-        self.0.tools.disk.spawn(move || receiver.store_now(&range, index, held, 0));
-    }
-
-    /// On a disk thread.
-    fn store_now(&self, range: &Arc<Range>, index: u64, held: Held, waits: u32) {
-        let len = held.buffer.len();
-        let written = range.io.write_at(&held.buffer, index * CHUNK_BYTES);
-        if let Some(error) = self.to_try_again(range, &written, waits) {
-            let (receiver, range) = (self.clone(), range.clone());
-            return self.try_again(error, move || receiver.store_now(&range, index, held, waits + 1));
-        }
-        let digest = self.0.tools.hasher.chunk(&held.buffer);
-        drop(held);
-        self.0.backlog.remove(len);
-        self.on_stored(range, index, len, written.map(|()| digest));
+        self.0.driver.backlog.add(held.buffer.len());
+        self.0.driver.spawn(move || receiver.store_chunk(&range, index, held, 0));
     }
 
     /// Writes a piece of a chunk that is put together in its file.
     fn store_piece(&self, range: &Arc<Range>, offset: u64, piece: Box<[u8]>, stored: Arc<Stored>) {
         let (receiver, range) = (self.clone(), range.clone());
-        self.0.backlog.add(piece.len());
-        self.0.tools.disk.spawn(move || receiver.store_piece_now(&range, offset, piece, stored, 0));
+        self.0.driver.backlog.add(piece.len());
+        self.0.driver.spawn(move || receiver.store_piece_now(&range, offset, piece, stored, 0));
     }
 
     /// On a disk thread. The last piece to be written is not the last one to have come.
@@ -240,23 +241,38 @@ impl Receiver {
             return self.try_again(error, move || receiver.store_piece_now(&range, offset, piece, stored, waits + 1));
         }
         drop(piece);
-        self.0.backlog.remove(count);
+        self.0.driver.on_written(count);
         let len = range.block_len(index);
         match written {
             Ok(()) if stored.0.fetch_add(count, Ordering::AcqRel) + count < len => {}
-            Ok(()) => {
-                let mut buffer = self.0.tools.buffers.take(len);
-                let read = range.io.read_back(&mut buffer, index * CHUNK_BYTES);
-                self.on_stored(range, index, len, read.map(|()| self.0.tools.hasher.chunk(&buffer)));
-            }
+            Ok(()) => self.on_stored(range, index, len, range.io.hash_back(&self.0.tools.hasher, index)),
             Err(error) => self.on_stored(range, index, len, Err(error)),
         }
+    }
+}
+
+impl<D: Driver> Receiver<D> {
+    /// On a disk thread: writes and hashes one chunk, which is whole.
+    pub(super) fn store_chunk<C>(&self, range: &Arc<Incoming<D::Store>>, index: u64, chunk: C, waits: u32)
+    where
+        C: std::ops::Deref<Target = Content<D::Store>> + Send + 'static,
+    {
+        let len = range.block_len(index);
+        let written = range.io.write_at(&chunk, index * CHUNK_BYTES);
+        if let Some(error) = self.to_try_again(range, &written, waits) {
+            let (receiver, range) = (self.clone(), range.clone());
+            return self.try_again(error, move || receiver.store_chunk(&range, index, chunk, waits + 1));
+        }
+        let digest = <D::Store as Files>::Source::digest(&chunk, &self.0.tools.hasher);
+        drop(chunk);
+        self.0.driver.on_written(len);
+        self.on_stored(range, index, len, written.map(|()| digest));
     }
 
     /// Why it was not written, if that may pass.
     fn to_try_again<'a>(
         &self,
-        range: &Range,
+        range: &Incoming<D::Store>,
         written: &'a Result<(), StorageError>,
         waits: u32,
     ) -> Option<&'a StorageError> {
@@ -264,7 +280,7 @@ impl Receiver {
     }
 
     /// A chunk is in its file, or cannot be.
-    fn on_stored(&self, range: &Range, index: u64, len: usize, digest: Result<Digest, StorageError>) {
+    fn on_stored(&self, range: &Incoming<D::Store>, index: u64, len: usize, digest: Result<Digest, StorageError>) {
         match digest {
             Ok(digest) => self.on_chunk(range, index, len as u64, digest),
             Err(error) => {
@@ -276,7 +292,7 @@ impl Receiver {
     }
 
     /// On a disk thread.
-    fn on_chunk(&self, range: &Range, index: u64, bytes: u64, digest: Digest) {
+    fn on_chunk(&self, range: &Incoming<D::Store>, index: u64, bytes: u64, digest: Digest) {
         self.0.tools.observer.written(&range.progress, bytes);
         let complete = self.feed(|ledger| {
             // Counted where it is noted: whoever ends the range finds all its other chunks noted.

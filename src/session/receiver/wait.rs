@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Receiver;
+use super::{Driver, Receiver};
 use crate::protocol::message::Status;
 use crate::storage::{Copying, StorageError};
 
@@ -15,7 +15,7 @@ const BUSY_WAITS_MAX: u32 = 15;
 /// The same when this process has too many files open: the committer closes hundreds a second.
 const FILES_WAITS_MAX: u32 = 150;
 
-impl Receiver {
+impl<D: Driver> Receiver<D> {
     pub(super) fn may_wait(&self, error: &StorageError, waits: u32) -> bool {
         let limit = match error.status() {
             // It ends with the copy, or with the connection.
@@ -30,18 +30,10 @@ impl Receiver {
     /// Does `work` again on a disk thread when what was in its way may be out of it.
     pub(super) fn try_again(&self, error: &StorageError, work: impl FnOnce() + Send + 'static) {
         if error.copying() == Some(Copying::Here) {
-            self.0.tools.disk.spawn(work);
+            self.0.driver.spawn(work);
         } else {
-            self.later(work);
+            // No disk thread sits that out.
+            self.0.driver.spawn_later(BUSY_WAIT, work);
         }
-    }
-
-    /// Runs `work` on a disk thread after [`BUSY_WAIT`], which no disk thread sits out.
-    fn later(&self, work: impl FnOnce() + Send + 'static) {
-        let disk = self.0.tools.disk.clone();
-        self.0.tools.runtime.spawn(async move {
-            tokio::time::sleep(BUSY_WAIT).await;
-            disk.spawn(work);
-        });
     }
 }

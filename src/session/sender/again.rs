@@ -6,10 +6,10 @@ use super::Sender;
 use super::outlet::Stop;
 use crate::digest::CHUNK_BYTES;
 use crate::protocol::message::FileId;
-use crate::session::prefix::{CHUNKS_A_TURN, hash_turn};
-use crate::storage::{Source, StorageError};
+use crate::storage::hash::CHUNKS_A_TURN;
+use crate::storage::{ByteFiles, ReadFile, StorageError};
 
-impl Sender {
+impl<F: ByteFiles> Sender<F> {
     /// Reads all that was sent of a file once more, and holds it against the digests of what was sent.
     ///
     /// Where both are equal, the file was as it was sent at the moment between the two: each chunk was the same before and
@@ -17,7 +17,7 @@ impl Sender {
     ///
     /// # Errors
     /// [`Stop::Changed`] when they differ.
-    pub(super) async fn read_again(&self, id: FileId, source: &Arc<Source>) -> Result<(), Stop> {
+    pub(super) async fn read_again(&self, id: FileId, source: &Arc<F::Source>) -> Result<(), Stop> {
         let Some(size) = self.ledger().place(id).map(|place| place.header.size) else { return Err(Stop::Unwanted) };
         let looking = source.clone();
         let look = move || Ok::<_, StorageError>((looking.data_map(0, CHUNK_BYTES)?, looking.is_longer_than(size)?));
@@ -38,15 +38,10 @@ impl Sender {
         Ok(())
     }
 
-    async fn compare_again(&self, id: FileId, source: &Arc<Source>, first: u64, end: u64) -> Result<(), Stop> {
+    async fn compare_again(&self, id: FileId, source: &Arc<F::Source>, first: u64, end: u64) -> Result<(), Stop> {
         let _work = self.work_on(id);
         let (source, hasher) = (source.clone(), self.0.tools.hasher.clone());
-        let read = move |buffer: &mut [u8], offset| {
-            let count = source.read_at(buffer, offset)?;
-            buffer[count..].fill(0);
-            Ok(())
-        };
-        let digests = self.0.tools.disk.run(move || hash_turn(&hasher, first, end, read)).await??;
+        let digests = self.0.tools.disk.run(move || source.hash(&hasher, first, end)).await??;
         let agrees = self.with_rules(id, |rules| rules.agrees(&self.0.tools.hasher, first, &digests));
         if agrees.unwrap_or(false) { Ok(()) } else { Err(Stop::Changed) }
     }
@@ -65,19 +60,19 @@ impl Sender {
     }
 
     /// Until the guard is dropped the peer is told that we are at work.
-    pub(super) fn work_on(&self, id: FileId) -> AtWork<'_> {
+    pub(super) fn work_on(&self, id: FileId) -> AtWork<'_, F> {
         self.ledger().mark_read(id, true);
         AtWork { sender: self, id }
     }
 }
 
 /// We read our own copy of a file.
-pub(super) struct AtWork<'a> {
-    sender: &'a Sender,
+pub(super) struct AtWork<'a, F: ByteFiles> {
+    sender: &'a Sender<F>,
     id: FileId,
 }
 
-impl Drop for AtWork<'_> {
+impl<F: ByteFiles> Drop for AtWork<'_, F> {
     fn drop(&mut self) {
         self.sender.ledger().mark_read(self.id, false);
     }

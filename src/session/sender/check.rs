@@ -5,22 +5,16 @@ use std::sync::Arc;
 use super::Sender;
 use crate::digest::CHUNK_BYTES;
 use crate::protocol::message::FileId;
-use crate::session::prefix::hash_turn;
-use crate::storage::Source;
+use crate::storage::{ByteFiles, ReadFile};
 
-impl Sender {
+impl<F: ByteFiles> Sender<F> {
     /// On a disk thread: hashes some of our own chunks before the start and queues the next turn.
-    pub(super) fn hash_prefix(&self, id: FileId, source: &Arc<Source>, first: u64, from: u64) {
+    pub(super) fn hash_prefix(&self, id: FileId, source: &Arc<F::Source>, first: u64, from: u64) {
         if self.0.tools.connection.close_reason().is_some() {
             return;
         }
-        let read = |buffer: &mut [u8], offset| {
-            let count = source.read_at(buffer, offset)?;
-            // A source that became shorter is found out before its tail.
-            buffer[count..].fill(0);
-            Ok(())
-        };
-        let digests = match hash_turn(&self.0.tools.hasher, first, from, read) {
+        // A source that became shorter is found out before its tail.
+        let digests = match source.hash(&self.0.tools.hasher, first, from) {
             Ok(digests) => digests,
             Err(error) => return self.give_up(id, (&error).into()),
         };

@@ -17,21 +17,21 @@ use crate::digest::{CHUNK_BYTES, Digest};
 use crate::protocol::message::FileId;
 use crate::protocol::range::{RANGE_HEADER_BYTES, Turn};
 use crate::session::memory::in_flight;
-use crate::storage::Source;
+use crate::storage::ByteFiles;
 use crate::transfer::job::early::start_len;
 
 /// Longest wait for a file that has just changed, before it goes ahead: a tick of the clock of most file systems.
 const EARLY_WAIT_MAX: Duration = Duration::from_millis(20);
 
 /// The start of a file that was sent early. Dropping it says that it was in vain.
-pub(super) struct EarlyStart {
+pub(super) struct EarlyStart<S> {
     digest: Digest,
     /// Of a file that goes on behind its start.
-    source: Option<Arc<Source>>,
+    source: Option<Arc<S>>,
     wanted: oneshot::Sender<()>,
 }
 
-impl Sender {
+impl<F: ByteFiles> Sender<F> {
     /// Sends the start of a file. Whatever is in the way is found out, and said, when the file is asked for.
     pub(super) async fn send_early(self, id: FileId) {
         let Some(place) = self.ledger().place(id) else { return };
@@ -63,13 +63,13 @@ impl Sender {
 
     /// The start of a file; one that has just changed is given time, but not so much that an answer would be there sooner.
     /// `None` also for a start of zeros of a file that has more: it may be a hole, which needs no content.
-    async fn read_early(&self, mut place: Place, len: usize, more: bool) -> Option<Start> {
+    async fn read_early(&self, mut place: Place<F>, len: usize, more: bool) -> Option<Start<F::Source>> {
         loop {
             let buffer = self.0.tools.buffers.take_behind(RANGE_HEADER_BYTES, len);
             let hasher = self.0.tools.hasher.clone();
-            let read = move || -> (Place, Result<Option<Start>, Stop>) {
+            let read = move || -> (Place<F>, Result<Option<Start<F::Source>>, Stop>) {
                 let start = read_start(&place, Turn::Ahead, buffer, &hasher);
-                let is_hole = |start: &Start| more && start.digest == Some(hasher.zero_chunk(CHUNK_BYTES));
+                let is_hole = |start: &Start<F::Source>| more && start.digest == Some(hasher.zero_chunk(CHUNK_BYTES));
                 (place, start.map(|start| Some(start).filter(|start| !is_hole(start))))
             };
             let (there, start) = self.0.tools.disk.run(read).await.ok()?;
@@ -90,7 +90,7 @@ impl Sender {
         &self,
         id: FileId,
         digest: Digest,
-        source: Option<Arc<Source>>,
+        source: Option<Arc<F::Source>>,
     ) -> Option<(Outlet, RecvStream, oneshot::Receiver<()>)> {
         // Both in one step: an answer that comes meanwhile would find nothing to take back.
         self.feed(|ledger| {
@@ -108,9 +108,9 @@ impl Sender {
     }
 }
 
-impl EarlyStart {
+impl<S> EarlyStart<S> {
     /// It was not in vain. Its digest, and the source of a file that goes on behind it.
-    pub(super) fn claim(self) -> (Digest, Option<Arc<Source>>) {
+    pub(super) fn claim(self) -> (Digest, Option<Arc<S>>) {
         // Nobody hears it when the connection has ended.
         let _ = self.wanted.send(());
         (self.digest, self.source)

@@ -4,9 +4,10 @@ use super::Sender;
 use crate::protocol::HAVE_DIGESTS_MAX;
 use crate::protocol::message::Message;
 use crate::session::SessionError;
+use crate::storage::ByteFiles;
 use crate::transfer::job::offers::room_for;
 
-impl Sender {
+impl<F: ByteFiles> Sender<F> {
     /// Feeds a message of the receiver's.
     ///
     /// # Errors

@@ -23,10 +23,10 @@ mod check;
 mod early;
 mod messages;
 mod offer;
-mod outlet;
-mod report;
-mod source;
-mod start;
+pub(crate) mod outlet;
+pub(crate) mod report;
+pub(crate) mod source;
+pub(crate) mod start;
 mod stream;
 mod wanted;
 
@@ -53,7 +53,7 @@ use crate::digest::Hasher;
 use crate::progress::Observer;
 use crate::protocol::HEADERS_AHEAD_MAX;
 use crate::protocol::message::{Failure, FileId, Message};
-use crate::storage::{DiskQueue, Found};
+use crate::storage::{ByteFiles, DiskQueue, Found, Tree};
 use crate::transfer::job::offers::{Action, Offers, Options};
 
 /// How often the path's figures go to the receiver and the counters.
@@ -82,14 +82,19 @@ pub(crate) struct Tools {
     pub(crate) early: bool,
 }
 
-/// The sending role of one job. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Sender(Arc<Shared>);
+/// The sending role of one job, of files that lie in such trees. Cheap to clone.
+pub(crate) struct Sender<F: ByteFiles = Tree>(Arc<Shared<F>>);
 
-struct Shared {
+impl<F: ByteFiles> Clone for Sender<F> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+struct Shared<F: ByteFiles> {
     tools: Tools,
     budget: SendBudget,
-    ledger: Mutex<Ledger>,
+    ledger: Mutex<Ledger<F>>,
     wanted: mpsc::UnboundedSender<FileId>,
     wanted_files: Mutex<Option<mpsc::UnboundedReceiver<FileId>>>,
     offers: Arc<Semaphore>,
@@ -97,10 +102,17 @@ struct Shared {
     stop: CancellationToken,
 }
 
-type Ledger = Offers<Work>;
+type Ledger<F> = Offers<Work<F>>;
 
 impl Sender {
+    /// A sender of what lies on the disk.
     pub(crate) fn new(tools: Tools) -> Self {
+        Self::of_files(tools)
+    }
+}
+
+impl<F: ByteFiles> Sender<F> {
+    fn of_files(tools: Tools) -> Self {
         let (wanted, wanted_files) = mpsc::unbounded_channel();
         let Tools { dry_run: is_dry_run, own_tree: is_own_tree, early: sends_early, .. } = tools;
         let options = Options { is_dry_run, is_own_tree, sends_early };
@@ -118,7 +130,7 @@ impl Sender {
 
     /// Feeds the ledger, and carries out what it says. What is said to the receiver, and to whoever watches, is said before
     /// another thread feeds it: ids count up on the wire.
-    fn feed<T>(&self, feed: impl FnOnce(&mut Ledger) -> T) -> T {
+    fn feed<T>(&self, feed: impl FnOnce(&mut Ledger<F>) -> T) -> T {
         let mut ledger = self.ledger();
         let result = feed(&mut ledger);
         let mut later = Vec::new();
@@ -134,7 +146,7 @@ impl Sender {
         result
     }
 
-    fn carry_out(&self, action: Action<Work>) {
+    fn carry_out(&self, action: Action<Work<F>>) {
         match action {
             Action::Say(message) => self.0.tools.control.send(message),
             Action::Report(report) => self.report(report),
@@ -147,7 +159,7 @@ impl Sender {
         }
     }
 
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+    fn ledger(&self) -> MutexGuard<'_, Ledger<F>> {
         self.0.ledger.lock().expect("no holder panics")
     }
 
@@ -155,7 +167,7 @@ impl Sender {
     ///
     /// # Errors
     /// The end of the connection, a walk that broke off, or a rule that the receiver broke.
-    pub(crate) async fn run(&self, found: Walked<Found>) -> Result<(), SessionError> {
+    pub(crate) async fn run(&self, found: Walked<Found<F>>) -> Result<(), SessionError> {
         let wanted = self.0.wanted_files.lock().expect("no holder panics").take();
         let wanted = wanted.expect("a sender runs once");
         let work = async {
@@ -175,7 +187,7 @@ impl Sender {
         }
     }
 
-    async fn offer_until_ended(&self, found: Walked<Found>) -> Result<(), SessionError> {
+    async fn offer_until_ended(&self, found: Walked<Found<F>>) -> Result<(), SessionError> {
         self.offer_all(found).await?;
         self.until_peer_ended().await;
         Ok(())

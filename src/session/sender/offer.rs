@@ -10,16 +10,16 @@ use crate::session::SessionError;
 use crate::session::budget::OFFER_BYTES;
 use crate::session::local::Walked;
 use crate::session::record::SERVED;
-use crate::storage::{Found, Lost, Meta, Tree};
+use crate::storage::{ByteFiles, Found, Lost, Meta};
 use crate::transfer::job::offers::Offer;
 use crate::transfer::job::offers::names::{OfferedNames, Turn};
 
-impl Sender {
+impl<F: ByteFiles> Sender<F> {
     /// Offers what the walk finds.
     ///
     /// # Errors
     /// When the walk broke off: then nobody must be told that this was all.
-    pub(super) async fn offer_all(&self, mut found: Walked<Found>) -> Result<(), SessionError> {
+    pub(super) async fn offer_all(&self, mut found: Walked<Found<F>>) -> Result<(), SessionError> {
         let (mut names, mut room) = (OfferedNames::default(), self.0.tools.account.to_remember());
         // A peer that gets names as many as it likes; see `Turn::First` for what there is no room to remember.
         let mut room = |bytes| room.grow(bytes);
@@ -53,7 +53,7 @@ impl Sender {
     }
 
     /// Where something lies, for people.
-    fn source_name(&self, root: &Tree, at: &WirePath) -> Vec<u8> {
+    fn source_name(&self, root: &F, at: &WirePath) -> Vec<u8> {
         if !self.0.tools.own_tree {
             return [SERVED, at.as_bytes()].concat();
         }
@@ -62,7 +62,7 @@ impl Sender {
         [top, b"/", at.as_bytes()].concat()
     }
 
-    async fn offer_new(&self, root: Tree, at: WirePath, name: WirePath, meta: Meta) {
+    async fn offer_new(&self, root: F, at: WirePath, name: WirePath, meta: Meta) {
         let Tools { observer, record, .. } = &self.0.tools;
         if record.is_settled(&name) {
             return;

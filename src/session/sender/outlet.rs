@@ -10,7 +10,7 @@ use crate::session::SessionError;
 use crate::storage::{Lost, StorageError};
 
 /// Why a pump stopped.
-pub(super) enum Stop {
+pub(crate) enum Stop {
     /// This file is over; the job goes on.
     File(StorageError),
     /// The receiver does not want the rest; it says why on the control stream.

@@ -1,33 +1,35 @@
 //! Where a file on offer lies, and what is kept with it.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::early::EarlyStart;
 use super::outlet::Stop;
+use crate::broken::Rule;
 use crate::progress::FileProgress;
 use crate::protocol::message::{Header, Why};
 use crate::protocol::path::WirePath;
 use crate::session::budget::Hold;
-use crate::storage::{FileIdentity, Meta, Source, Tree};
+use crate::storage::{ByteFiles, FileIdentity, Files, Meta, ReadFile, Since};
 use crate::transfer::job::offers::{self, Attached, Room, Stat};
 
 /// How often a source that has just changed is given time: one that is written all the time is sent as it is.
 const SETTLE_WAITS_MAX: u8 = 4;
 
 /// What the ledger keeps with each file for us.
-pub(super) struct Work;
+pub(super) struct Work<F>(PhantomData<F>);
 
-impl Attached for Work {
+impl<F: ByteFiles> Attached for Work<F> {
     type Permit = OfferPermit;
     type Digests = Hold;
-    type Source = Located;
-    type Open = Arc<Source>;
-    type Start = EarlyStart;
+    type Source = Located<F>;
+    type Open = Arc<F::Source>;
+    type Start = EarlyStart<F::Source>;
     type Progress = Arc<FileProgress>;
 
-    fn progress(header: &Header, source: &Located, from: u64, why: Why) -> Arc<FileProgress> {
+    fn progress(header: &Header, source: &Located<F>, from: u64, why: Why) -> Arc<FileProgress> {
         let progress = FileProgress::new(header.path.to_string(), header.size, from, why);
         Arc::new(progress.with_source(source.at.to_string()))
     }
@@ -61,41 +63,64 @@ impl Room for Hold {
 
 /// Where a file lies, and what it was when it was offered.
 #[derive(Clone)]
-pub(super) struct Located {
-    pub(super) root: Tree,
-    pub(super) at: WirePath,
-    pub(super) identity: FileIdentity,
+pub(crate) struct Located<F> {
+    pub(crate) root: F,
+    pub(crate) at: WirePath,
+    pub(crate) identity: FileIdentity,
 }
 
 /// What a header says of a file.
-pub(super) fn stat(meta: &Meta) -> Stat {
+pub(crate) fn stat(meta: &Meta) -> Stat {
     Stat { kind: meta.kind.clone(), size: meta.size, mtime: meta.mtime, mode: meta.mode }
 }
 
-pub(super) type Place = offers::Place<Work>;
+pub(super) type Place<F> = offers::Place<Work<F>>;
 
-impl Place {
-    /// On a disk thread: opens the source, if it is what was offered and has been at rest for long enough to see the next
-    /// change of it.
-    pub(super) fn open(&self) -> Result<Source, Stop> {
-        let source = self.source.root.open_source(&self.source.at)?;
-        if !self.is(&source) {
-            return Err(Stop::Changed);
-        }
-        match source.settles_in() {
-            Some(wait) if self.waits < SETTLE_WAITS_MAX => Err(Stop::Unsettled(wait)),
-            // It never rests; most likely it is found changed in the end.
-            _ => Ok(source.up_to(self.header.size)),
-        }
+/// On a disk thread: opens the source of an offer, if it is what was offered and has been at rest for long enough to see the
+/// next change of it.
+pub(crate) fn open_offered<F, A>(place: &offers::Place<A>) -> Result<F::Source, Stop>
+where
+    F: Files,
+    A: Attached<Source = Located<F>>,
+{
+    let source = place.source.root.open_source(&place.source.at)?;
+    if !is_offered(place, source.meta()) {
+        return Err(Stop::Changed);
     }
+    match source.settles_in() {
+        Some(wait) if place.waits < SETTLE_WAITS_MAX && !Rule::SourceIsAtRest.is_broken() => Err(Stop::Unsettled(wait)),
+        // It never rests; most likely it is found changed in the end.
+        _ => Ok(source.up_to(place.header.size)),
+    }
+}
 
-    /// Whether an opened source is what was offered. One that was offered again, because it changed, may have grown since.
-    fn is(&self, source: &Source) -> bool {
-        let Meta { size, mtime, identity, .. } = source.meta();
-        let same = *size == self.header.size && *mtime == self.header.mtime;
-        let offered = &self.source.identity;
-        let grows =
-            self.attempt > 1 && *size >= self.header.size && (identity.dev, identity.ino) == (offered.dev, offered.ino);
-        same || grows
+/// Whether an opened source is what was offered. One that was offered again, because it changed, may have grown since.
+fn is_offered<F, A: Attached<Source = Located<F>>>(place: &offers::Place<A>, found: &Meta) -> bool {
+    let Meta { size, mtime, identity, .. } = found;
+    let same = *size == place.header.size && *mtime == place.header.mtime;
+    let offered = &place.source.identity;
+    let grows =
+        place.attempt > 1 && *size >= place.header.size && (identity.dev, identity.ino) == (offered.dev, offered.ino);
+    same || grows
+}
+
+/// What an open file needs of which all was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AtEnd {
+    /// It is what it was when it was opened.
+    Close,
+    /// It may not be: what was sent is to be compared with what is there.
+    ReadAgain,
+}
+
+/// On a disk thread: looks at an open file of which all was sent.
+pub(crate) fn look_at_end(source: &impl ReadFile) -> Result<AtEnd, Stop> {
+    if !source.has_honest_size()? {
+        return Err(Stop::UnknownSize);
+    }
+    match source.since_opened()? {
+        Since::Shorter => Err(Stop::Changed),
+        Since::ReadAgain if !Rule::SourceIsLookedAtAgain.is_broken() => Ok(AtEnd::ReadAgain),
+        Since::Same | Since::ReadAgain => Ok(AtEnd::Close),
     }
 }

@@ -3,16 +3,17 @@
 
 use super::Sender;
 use super::outlet::Stop;
-use super::source::Place;
+use super::source::{Place, open_offered};
+use crate::broken::Rule;
 use crate::digest::{Digest, Hasher};
 use crate::protocol::message::{FileId, Tail};
 use crate::protocol::range::{RANGE_HEADER_BYTES, RangeHeader, Turn};
 use crate::session::SessionError;
 use crate::session::memory::{Buffer, SendPermit, in_flight};
-use crate::storage::{Since, Source, StorageError};
+use crate::storage::{ByteFiles, ReadFile, Since};
 use crate::transfer::file::SendFile;
 
-impl Sender {
+impl<F: ByteFiles> Sender<F> {
     /// Sends files of at most one chunk each, and closes them. They are read in one trip to the disk.
     ///
     /// # Errors
@@ -41,7 +42,7 @@ impl Sender {
     }
 
     /// Takes room for some files.
-    async fn unread(&self, places: Vec<Place>) -> Vec<Unread> {
+    async fn unread(&self, places: Vec<Place<F>>) -> Vec<Unread<F>> {
         let sizes: Vec<_> = places.iter().map(|place| place.header.size as usize).collect();
         let rooms: Vec<_> = sizes.iter().map(|size| RANGE_HEADER_BYTES + size).collect();
         let permits = self.0.budget.reserve_each(&rooms).await;
@@ -55,7 +56,7 @@ impl Sender {
         id: FileId,
         size: u64,
         permit: SendPermit,
-        start: Result<Start, Stop>,
+        start: Result<Start<F::Source>, Stop>,
     ) -> Result<(), Stop> {
         let Start { buffer, digest, grew, .. } = start?;
         if grew {
@@ -80,7 +81,7 @@ impl Sender {
 }
 
 /// The tail of a file of at most one chunk that is sent whole; an empty file has no digest.
-pub(super) fn small_tail(id: FileId, size: u64, digest: Option<Digest>, hasher: &Hasher) -> Tail {
+pub(crate) fn small_tail(id: FileId, size: u64, digest: Option<Digest>, hasher: &Hasher) -> Tail {
     let content = digest.iter().map(|_| 0..size).collect();
     let mut rules = SendFile::new(id, size, 0, content, hasher).expect("any file may be sent from its start");
     if let Some(digest) = digest {
@@ -91,23 +92,23 @@ pub(super) fn small_tail(id: FileId, size: u64, digest: Option<Digest>, hasher: 
 }
 
 /// A small file that is to be read.
-struct Unread {
-    place: Place,
+struct Unread<F: ByteFiles> {
+    place: Place<F>,
     buffer: Buffer,
     permit: SendPermit,
 }
 
 /// A small file that was read.
-struct Small {
+struct Small<S> {
     id: FileId,
     size: u64,
     permit: SendPermit,
-    start: Result<Start, Stop>,
+    start: Result<Start<S>, Stop>,
 }
 
-impl Unread {
+impl<F: ByteFiles> Unread<F> {
     /// On a disk thread.
-    fn read(self, hasher: &Hasher) -> Small {
+    fn read(self, hasher: &Hasher) -> Small<F::Source> {
         let Self { place, buffer, permit } = self;
         let start = read_start(&place, Turn::Asked, buffer, hasher);
         Small { id: place.header.id, size: place.header.size, permit, start }
@@ -115,39 +116,56 @@ impl Unread {
 }
 
 /// The start of a file as it was read.
-pub(super) struct Start {
+pub(super) struct Start<S> {
     /// Behind the header of its stream.
     pub(super) buffer: Buffer,
     /// An empty file has none.
     pub(super) digest: Option<Digest>,
-    pub(super) source: Source,
+    pub(super) source: S,
     /// More was written behind what was offered.
     pub(super) grew: bool,
 }
 
 /// On a disk thread: fills `buffer` with a stream's header and as much of the file as there is room.
-pub(super) fn read_start(place: &Place, turn: Turn, mut buffer: Buffer, hasher: &Hasher) -> Result<Start, Stop> {
-    let source = place.open()?;
+pub(super) fn read_start<F: ByteFiles>(
+    place: &Place<F>,
+    turn: Turn,
+    mut buffer: Buffer,
+    hasher: &Hasher,
+) -> Result<Start<F::Source>, Stop> {
+    let source = open_offered(place)?;
     let (header, content) = buffer.split_at_mut(RANGE_HEADER_BYTES);
     let range = RangeHeader { id: place.header.id, offset: 0, len: content.len() as u64, turn };
     header.copy_from_slice(&range.to_bytes());
-    let is_whole = content.len() as u64 == place.header.size;
-    let read = if is_whole { source.read_to_end(content)? } else { source.read_at(content, 0)? };
-    // Where it ends elsewhere than was said, who said so is asked once more: it may just have changed.
-    if read != content.len() && !source.has_honest_size()? {
-        return Err(Stop::UnknownSize);
-    }
-    let since = source.since_opened()?;
-    if read < content.len() || since == Since::Shorter || (since == Since::ReadAgain && !is_there(&source, content)?) {
-        return Err(Stop::Changed);
-    }
-    let grew = is_whole && since == Since::ReadAgain && source.is_longer_than(place.header.size)?;
-    let digest = (!content.is_empty()).then(|| hasher.chunk(content));
+    let len = content.len() as u64;
+    let (digest, grew) = read_start_of(&source, content, len, place.header.size, hasher)?;
     Ok(Start { buffer, digest, source, grew })
 }
 
-/// Whether a source still starts with `content`: its inode changed, which need not be a change of that.
-fn is_there(source: &Source, content: &[u8]) -> Result<bool, StorageError> {
-    let mut again = vec![0; content.len()];
-    Ok(source.read_at(&mut again, 0)? == content.len() && again == content)
+/// On a disk thread: reads the first `len` of the `size` bytes of an open file. Their digest, which an empty file has none
+/// of, and whether more was written behind a file that was read whole.
+pub(crate) fn read_start_of<R: ReadFile>(
+    source: &R,
+    content: &mut R::Content,
+    len: u64,
+    size: u64,
+    hasher: &Hasher,
+) -> Result<(Option<Digest>, bool), Stop> {
+    let is_whole = len == size;
+    let read = if is_whole { source.read_to_end(content)? } else { source.read_at(content, 0)? } as u64;
+    // Where it ends elsewhere than was said, who said so is asked once more: it may just have changed.
+    if read != len && !source.has_honest_size()? {
+        return Err(Stop::UnknownSize);
+    }
+    let since = if Rule::SourceIsLookedAtAgain.is_broken() { Since::Same } else { source.since_opened()? };
+    if read < len || since == Since::Shorter {
+        return Err(Stop::Changed);
+    }
+    let digest = (len > 0).then(|| R::digest(content, hasher));
+    // Its inode changed, which need not be a change of its content.
+    if since == Since::ReadAgain && len > 0 && source.hash(hasher, 0, len)?.first() != digest.as_ref() {
+        return Err(Stop::Changed);
+    }
+    let grew = is_whole && since == Since::ReadAgain && source.is_longer_than(size)?;
+    Ok((digest, grew))
 }

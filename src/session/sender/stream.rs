@@ -10,12 +10,13 @@ use quinn::RecvStream;
 use super::Sender;
 use super::early::EarlyStart;
 use super::outlet::{Outlet, Stop};
+use super::source::{AtEnd, look_at_end, open_offered};
 use crate::digest::{CHUNK_BYTES, ChunkDigests, Digest};
 use crate::protocol::message::{FileId, Tail};
 use crate::protocol::range::{REPORT_BYTES, RangeHeader, Turn};
 use crate::session::SessionError;
 use crate::session::memory::{SendPermit, in_flight};
-use crate::storage::{DataMap, Lost, Since, Source, StorageError, unknown_size};
+use crate::storage::{ByteFiles, DataMap, Lost, ReadFile, unknown_size};
 use crate::transfer::file::SendFile;
 use crate::transfer::file::send::Closing;
 use crate::transfer::{SUM_CHUNKS_A_STEP, SUM_CHUNKS_AT_ONCE};
@@ -26,7 +27,7 @@ const READ_AHEAD: usize = 4;
 /// One chunk, ready for its stream.
 type Read = Result<(Bytes, Digest), Stop>;
 
-impl Sender {
+impl<F: ByteFiles> Sender<F> {
     /// Sends what is to be sent of one file now, and its tail when nothing is left.
     ///
     /// # Errors
@@ -78,7 +79,7 @@ impl Sender {
             // What was sent early and the rest must be of one file.
             let source = match early.flatten() {
                 Some(source) => source,
-                None => Arc::new(place.open()?),
+                None => Arc::new(open_offered(&place)?),
             };
             source.advise_sequential();
             let map = source.data_map(from, CHUNK_BYTES)?;
@@ -100,7 +101,7 @@ impl Sender {
     pub(super) async fn search(
         &self,
         id: FileId,
-        source: &Arc<Source>,
+        source: &Arc<F::Source>,
         mut map: DataMap,
     ) -> Result<Vec<Range<u64>>, Stop> {
         while let Some(piece) = map.next_doubtful() {
@@ -111,12 +112,12 @@ impl Sender {
         Ok(map.into_ranges())
     }
 
-    fn next_range(&self, id: FileId) -> Option<(Arc<Source>, Range<u64>)> {
+    fn next_range(&self, id: FileId) -> Option<(Arc<F::Source>, Range<u64>)> {
         self.ledger().next_range(id)
     }
 
     /// Sends one range on a stream of its own: the next chunks are read and hashed while one is sent.
-    async fn send_range(&self, id: FileId, source: &Arc<Source>, range: Range<u64>) -> Result<(), Stop> {
+    async fn send_range(&self, id: FileId, source: &Arc<F::Source>, range: Range<u64>) -> Result<(), Stop> {
         let mut outlet = self.open_stream(id).await?;
         let header = RangeHeader { id, offset: range.start, len: range.end - range.start, turn: Turn::Asked };
         outlet.stream.write_all(&header.to_bytes()).await?;
@@ -146,11 +147,11 @@ impl Sender {
     /// Starts reading and hashing one chunk on a disk thread.
     fn read(
         &self,
-        source: &Arc<Source>,
+        source: &Arc<F::Source>,
         offset: u64,
         len: usize,
         permit: SendPermit,
-    ) -> impl Future<Output = Result<Read, Lost>> + use<> {
+    ) -> impl Future<Output = Result<Read, Lost>> + use<F> {
         let (source, hasher) = (source.clone(), self.0.tools.hasher.clone());
         let mut buffer = self.0.tools.buffers.take(len);
         self.0.tools.disk.run(move || {
@@ -199,15 +200,9 @@ impl Sender {
     async fn close_file(&self, id: FileId) -> Result<(), Stop> {
         let Some(source) = self.feed(|ledger| ledger.begin_close(id)) else { return Ok(()) };
         let looking = source.clone();
-        let look = move || {
-            let is_honest = looking.has_honest_size()?;
-            Ok::<_, StorageError>((is_honest, looking.since_opened()?))
-        };
-        match self.0.tools.disk.run(look).await?? {
-            (false, _) => return Err(Stop::UnknownSize),
-            (true, Since::Same) => {}
-            (true, Since::Shorter) => return Err(Stop::Changed),
-            (true, Since::ReadAgain) => self.read_again(id, &source).await?,
+        match self.0.tools.disk.run(move || look_at_end(&*looking)).await?? {
+            AtEnd::Close => {}
+            AtEnd::ReadAgain => self.read_again(id, &source).await?,
         }
         let Some(mut closing) = self.ledger().close(id) else { return Ok(()) };
         let hasher = self.0.tools.hasher.clone();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::name::give_final_name;
-use super::{Commit, Committed, Job, Sync, Told, Work};
+use super::{Commit, Committed, Durability, Job, Told, Work};
 use crate::broken::Rule;
 use crate::protocol::path::WirePath;
 use crate::storage::dir::{Dir, ObjectId};
@@ -15,13 +15,14 @@ use crate::storage::root::Destination;
 use crate::storage::system;
 use crate::storage::touch::{self, Touched};
 use crate::storage::unsynced::{Change, Names, Unsynced};
+use crate::transfer::commit::{Step, steps};
 
 /// Up to here files (or directories) are synced one by one: a sync of the whole file system would also wait
 /// for what other transfers are writing.
 pub(in crate::storage) const SYNC_EACH_MAX: usize = 8;
 /// Jobs that go through all steps together.
 pub(super) struct Group {
-    sync: Sync,
+    sync: Durability,
     files: Vec<Entry>,
     there: Vec<There>,
     touched: Vec<Touched>,
@@ -79,7 +80,7 @@ impl Entry {
 }
 
 impl Group {
-    pub(super) fn new(sync: Sync) -> Self {
+    pub(super) fn new(sync: Durability) -> Self {
         Self { sync, files: Vec::new(), there: Vec::new(), touched: Vec::new(), unsynced: Vec::new() }
     }
 
@@ -112,25 +113,39 @@ impl Group {
     }
 
     pub(super) fn commit(mut self) {
+        let mut failures = Failures::default();
+        for step in steps(self.sync == Durability::Synced) {
+            match step {
+                Step::Finish => self.finish(),
+                Step::SyncContent => {
+                    self.sync_data();
+                    self.sync_what_is_there();
+                    touch::sync(&mut self.touched);
+                }
+                Step::Rename => self.rename(),
+                Step::SyncNames => failures = self.sync_names(),
+                Step::Answer => break,
+            }
+        }
+        tracing::debug!(files = self.files.len(), there = self.there.len(), "committed a group");
+        self.answer(&failures);
+    }
+
+    fn finish(&mut self) {
         for entry in &mut self.files {
             #[cfg(test)]
             crate::storage::testing::panic_at("commit", entry.commit.part.target());
             entry.finish();
         }
         self.touched.iter_mut().for_each(Touched::apply);
-        if self.sync == Sync::Durable {
-            self.sync_data();
-            self.sync_what_is_there();
-            touch::sync(&mut self.touched);
-        }
+    }
+
+    fn rename(&mut self) {
         for entry in &mut self.files {
             // Some file systems tell only at a close that there was no room for what was written.
             entry.step(|commit| commit.part.flush());
             rename(entry, self.sync);
         }
-        let failures = self.sync_names();
-        tracing::debug!(files = self.files.len(), there = self.there.len(), "committed a group");
-        self.answer(&failures);
     }
 
     fn sync_data(&mut self) {
@@ -164,7 +179,7 @@ impl Group {
     fn sync_names(&self) -> Failures {
         let changes: Vec<Vec<Change>> = self.unsynced.iter().map(|unsynced| unsynced.waiting()).collect();
         let mut failures = Failures::default();
-        if self.sync == Sync::Durable {
+        if self.sync == Durability::Synced {
             let mut dirs: HashMap<ObjectId, Arc<Dir>> = HashMap::new();
             let renamed = self.files.iter().filter(|entry| entry.is_good()).map(|entry| entry.commit.part.dir());
             for dir in renamed.chain(changes.iter().flatten().map(|change| &change.dir)) {
@@ -260,7 +275,7 @@ fn sync_dirs(dirs: HashMap<ObjectId, Arc<Dir>>) -> HashMap<ObjectId, Errno> {
     failures
 }
 
-fn rename(entry: &mut Entry, sync: Sync) {
+fn rename(entry: &mut Entry, sync: Durability) {
     if !entry.is_good() {
         return;
     }

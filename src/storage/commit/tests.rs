@@ -30,7 +30,7 @@ fn job(work: Work, answer: Answer) -> Job {
     Job { work, told: Told { path: wire("unnamed"), answer: Some(answer) } }
 }
 
-fn committed(sync: Sync, commit: Commit) -> Outcome {
+fn committed(sync: Durability, commit: Commit) -> Outcome {
     submit(&Committer::start(sync).unwrap(), commit).recv().unwrap()
 }
 
@@ -43,7 +43,7 @@ fn entries(dir: &Path) -> Vec<String> {
 
 #[test]
 fn a_commit_gives_name_length_time_and_mode() {
-    for sync in [Sync::Durable, Sync::None] {
+    for sync in [Durability::Synced, Durability::Unsynced] {
         let place = Place::new();
         let part = part(&place.root, "new/dir/a", b"hello");
         let request = Commit { size: 8, mode: 0o7754, ..commit(part, Replace::No) };
@@ -64,7 +64,7 @@ fn odd_names_and_empty_files_are_committed() {
     for raw in [&b"new\nline"[..], b"\xff\xfe", b" ", &long] {
         let target = WirePath::parse(raw).unwrap();
         let part = Part::open(&place.root, &target, Owner::Anyone, Fresh::No).unwrap();
-        assert_eq!(committed(Sync::Durable, commit(part, Replace::Yes)).unwrap(), target);
+        assert_eq!(committed(Durability::Synced, commit(part, Replace::Yes)).unwrap(), target);
         assert_eq!(place.root.stat(&target).unwrap().unwrap().size, 0);
     }
     assert_eq!(fs::read_dir(place.path("")).unwrap().count(), 4);
@@ -75,7 +75,7 @@ fn an_existing_file_is_replaced_at_once_or_not_at_all() {
     let place = Place::new();
     let contents = [vec![b'a'; 100_000], vec![b'b'; 90_000]];
     place.write("a", &contents[0]);
-    let committer = Committer::start(Sync::None).unwrap();
+    let committer = Committer::start(Durability::Unsynced).unwrap();
     let stop = std::sync::atomic::AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -95,16 +95,16 @@ fn an_existing_file_is_replaced_at_once_or_not_at_all() {
 fn a_taken_name_is_replaced_refused_or_avoided() {
     let place = Place::new();
     place.write("a", b"old");
-    let refused = committed(Sync::Durable, commit(part(&place.root, "a", b"no"), Replace::No)).unwrap_err();
+    let refused = committed(Durability::Synced, commit(part(&place.root, "a", b"no"), Replace::No)).unwrap_err();
     assert_eq!(refused.status(), Status::Exists);
     assert_eq!(fs::read(place.path("a")).unwrap(), b"old");
     assert_eq!(Part::peek(&place.root, &wire("a"), Owner::Anyone).unwrap(), Some(2), "the part stays, and unlocked");
     for expected in ["a~1", "a~2"] {
         let part = Part::open(&place.root, &wire("a"), Owner::Anyone, Fresh::Yes).unwrap();
         part.write_at(b"free", 0).unwrap();
-        assert_eq!(committed(Sync::Durable, commit(part, Replace::RenameFree)).unwrap(), wire(expected));
+        assert_eq!(committed(Durability::Synced, commit(part, Replace::RenameFree)).unwrap(), wire(expected));
     }
-    committed(Sync::Durable, commit(part(&place.root, "a", b"new"), Replace::Yes)).unwrap();
+    committed(Durability::Synced, commit(part(&place.root, "a", b"new"), Replace::Yes)).unwrap();
     assert_eq!(fs::read(place.path("a")).unwrap(), b"new");
     assert_eq!(entries(&place.path("")), ["a", "a~1", "a~2"]);
 }
@@ -113,7 +113,7 @@ fn a_taken_name_is_replaced_refused_or_avoided() {
 fn a_link_of_the_name_is_replaced_and_its_target_is_not() {
     let place = Place::new();
     std::os::unix::fs::symlink("../outside/secret", place.path("a")).unwrap();
-    committed(Sync::Durable, commit(part(&place.root, "a", b"new"), Replace::Yes)).unwrap();
+    committed(Durability::Synced, commit(part(&place.root, "a", b"new"), Replace::Yes)).unwrap();
     assert!(fs::symlink_metadata(place.path("a")).unwrap().is_file());
     place.assert_outside_untouched();
 }
@@ -122,7 +122,7 @@ fn a_link_of_the_name_is_replaced_and_its_target_is_not() {
 fn a_directory_of_the_name_fails_one_file_and_not_its_group() {
     let place = Place::new();
     fs::create_dir_all(place.path("5")).unwrap();
-    let mut group = Group::new(Sync::Durable);
+    let mut group = Group::new(Durability::Synced);
     let (sender, outcomes) = mpsc::channel();
     for n in 0..20 {
         let part = part(&place.root, &n.to_string(), b"x");
@@ -144,7 +144,7 @@ fn a_part_that_was_replaced_is_not_published() {
     let mine = part(&place.root, "a", b"mine");
     fs::remove_file(place.path(".a.qft-part")).unwrap();
     let theirs = part(&place.root, "a", b"theirs, half");
-    let error = committed(Sync::Durable, commit(mine, Replace::Yes)).unwrap_err();
+    let error = committed(Durability::Synced, commit(mine, Replace::Yes)).unwrap_err();
     assert_eq!(error.status(), Status::WriteFailed);
     assert!(!place.path("a").exists());
     assert_eq!(theirs.len(), 12);
@@ -152,7 +152,7 @@ fn a_part_that_was_replaced_is_not_published() {
 
 #[test]
 fn a_thousand_files_in_many_directories_are_committed() {
-    for sync in [Sync::Durable, Sync::None] {
+    for sync in [Durability::Synced, Durability::Unsynced] {
         let place = Place::new();
         let committer = Committer::start(sync).unwrap();
         let outcomes: Vec<_> = (0..1000)
@@ -172,7 +172,7 @@ fn a_thousand_files_in_many_directories_are_committed() {
 #[test]
 fn what_was_queued_is_done_after_the_last_clone_is_gone() {
     let place = Place::new();
-    let committer = Committer::start(Sync::Durable).unwrap();
+    let committer = Committer::start(Durability::Synced).unwrap();
     let outcomes: Vec<_> = (0..50)
         .map(|n| submit(&committer.clone(), commit(part(&place.root, &n.to_string(), b"x"), Replace::No)))
         .collect();
@@ -183,7 +183,7 @@ fn what_was_queued_is_done_after_the_last_clone_is_gone() {
 #[test]
 fn new_directories_and_links_become_durable() {
     let place = Place::new();
-    let committer = Committer::start(Sync::Durable).unwrap();
+    let committer = Committer::start(Durability::Synced).unwrap();
     place.root.make_dir(&wire("a/b")).unwrap();
     place.root.make_link(&wire("a/link"), b"b", Replace::Yes).unwrap();
     assert_eq!(place.root.unsynced().len(), 2);
@@ -196,7 +196,7 @@ fn new_directories_and_links_become_durable() {
 #[test]
 fn an_answer_that_panics_takes_nothing_with_it() {
     let place = Place::new();
-    let committer = Committer::start(Sync::None).unwrap();
+    let committer = Committer::start(Durability::Unsynced).unwrap();
     committer.submit(commit(part(&place.root, "a", b"x"), Replace::No), Box::new(|_| panic!("on purpose")));
     submit(&committer, commit(part(&place.root, "b", b"x"), Replace::No)).recv().unwrap().unwrap();
     assert_eq!(entries(&place.path("")), ["a", "b"]);
@@ -207,13 +207,14 @@ fn a_free_name_that_would_be_too_long_is_refused() {
     let place = Place::new();
     let name = "n".repeat(255);
     place.write(&name, b"old");
-    let error = committed(Sync::None, commit(part(&place.root, &name, b"x"), Replace::RenameFree)).unwrap_err();
+    let error =
+        committed(Durability::Unsynced, commit(part(&place.root, &name, b"x"), Replace::RenameFree)).unwrap_err();
     assert_eq!(error.status(), Status::BadName);
 }
 
 /// Commits all of these as one durable group, on this thread, where syncs can be made to fail.
 fn commit_here(commits: Vec<Commit>) -> Vec<Outcome> {
-    let mut group = Group::new(Sync::Durable);
+    let mut group = Group::new(Durability::Synced);
     let outcomes: Vec<_> = commits
         .into_iter()
         .map(|commit| {
@@ -229,7 +230,7 @@ fn commit_here(commits: Vec<Commit>) -> Vec<Outcome> {
 
 /// Makes a name durable that is there already, on this thread.
 fn name_here(place: &Place, name: &str) -> Outcome {
-    let mut group = Group::new(Sync::Durable);
+    let mut group = Group::new(Durability::Synced);
     let (sender, outcome) = mpsc::channel();
     let answer: Answer = Box::new(move |done| sender.send(done.map(|done| done.path)).unwrap());
     group.add(job(Work::There { root: place.root.clone(), path: wire(name), content: false }, answer));
@@ -263,14 +264,14 @@ fn a_directory_that_cannot_be_synced_fails_its_own_files_and_stays_in_doubt() {
     let group = || ["bad/a", "good/a"].map(|name| commit(part(&place.root, name, b"x"), Replace::Yes)).into();
     let outcomes: Vec<_> = commit_here(group()).into_iter().map(|outcome| outcome.map_err(|error| error.op)).collect();
     assert_eq!(outcomes, [Err(Op::Sync), Ok(wire("good/a"))]);
-    let in_doubt = ["bad/a", "good/a"].map(|name| place.root.is_in_doubt(&wire(name)).unwrap());
+    let in_doubt = ["bad/a", "good/a"].map(|name| place.root.is_unsynced(&wire(name)).unwrap());
     assert_eq!(in_doubt, [true, false], "a second offer of it is not skipped before it is synced");
     assert!(name_here(&place, "bad/a").is_err());
     let outcomes = commit_here(group());
     assert!(outcomes[0].is_err() && outcomes[1].is_ok(), "{outcomes:?}");
     heal();
     name_here(&place, "bad/a").unwrap();
-    assert!(!place.root.is_in_doubt(&wire("bad/a")).unwrap());
+    assert!(!place.root.is_unsynced(&wire("bad/a")).unwrap());
     assert!(commit_here(group()).iter().all(Result::is_ok));
 }
 
@@ -298,14 +299,14 @@ fn a_part_whose_commit_failed_can_be_written_again() {
     let place = Place::new();
     place.write("a", b"old");
     let request = Commit { mode: 0o444, ..commit(part(&place.root, "a", b"new"), Replace::No) };
-    committed(Sync::Durable, request).unwrap_err();
+    committed(Durability::Synced, request).unwrap_err();
     assert_eq!(fs::metadata(place.path(".a.qft-part")).unwrap().mode() & 0o7777, 0o600);
 }
 
 #[test]
 fn a_panic_fails_its_group_and_the_next_is_committed() {
     let place = Place::new();
-    let committer = Committer::start(Sync::Durable).unwrap();
+    let committer = Committer::start(Durability::Synced).unwrap();
     let lost = submit(&committer, commit(part(&place.root, "panic at commit", b"x"), Replace::Yes)).recv().unwrap();
     assert_eq!(lost.unwrap_err().status(), Status::Internal);
     submit(&committer, commit(part(&place.root, "after", b"x"), Replace::Yes)).recv().unwrap().unwrap();
@@ -316,7 +317,7 @@ fn a_panic_fails_its_group_and_the_next_is_committed() {
 fn a_job_that_is_dropped_is_told() {
     let place = Place::new();
     let (sender, outcome) = mpsc::channel();
-    let mut group = Group::new(Sync::None);
+    let mut group = Group::new(Durability::Unsynced);
     let answer: Answer = Box::new(move |done| sender.send(done).unwrap());
     group.add(job(Work::There { root: place.root.clone(), path: wire("dir"), content: false }, answer));
     drop(group);
@@ -327,7 +328,7 @@ fn a_job_that_is_dropped_is_told() {
 #[test]
 fn each_client_has_its_part_of_a_group() {
     let place = Place::new();
-    let greedy = Committer::start(Sync::None).unwrap();
+    let greedy = Committer::start(Durability::Unsynced).unwrap();
     let modest = greedy.for_client(1);
     // The thread is kept busy until everything is queued.
     let (release, released) = mpsc::channel::<()>();
@@ -354,7 +355,7 @@ fn a_free_name_is_found_beside_thousands() {
     let place = Place::new();
     place.write("a", b"old");
     (1..=3000).for_each(|number| place.write(&format!("a~{number}"), b"old"));
-    let renamed = committed(Sync::None, commit(part(&place.root, "a", b"new"), Replace::RenameFree)).unwrap();
+    let renamed = committed(Durability::Unsynced, commit(part(&place.root, "a", b"new"), Replace::RenameFree)).unwrap();
     assert_eq!(renamed, wire("a~3001"));
     assert_eq!(fs::read(place.path("a~3000")).unwrap(), b"old");
 }

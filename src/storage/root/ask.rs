@@ -88,7 +88,7 @@ impl Destination {
     /// When a directory on the way cannot be opened, or too many of those noted before could not be synced.
     ///
     /// `leads_on`: other names lie below it, which are not durable before it is.
-    pub(crate) fn doubt_names(&self, path: &WirePath, leads_on: bool) -> Result<(), StorageError> {
+    pub(crate) fn note_unsynced(&self, path: &WirePath, leads_on: bool) -> Result<(), StorageError> {
         let names = if leads_on { Names::Others } else { Names::Files };
         let noted = self.in_parent(path, |dir, _| {
             self.unsynced().note_names(dir, names, || Ok(()))?;
@@ -172,13 +172,13 @@ mod tests {
     fn names_in_doubt_are_so_until_the_next_commit() {
         let place = Place::new();
         place.write("d/a", b"x");
-        assert!(!place.root.is_in_doubt(&wire("d/a")).unwrap());
-        place.root.doubt_names(&wire("d/a"), false).unwrap();
-        assert!(place.root.is_in_doubt(&wire("d/a")).unwrap());
-        let committer = crate::storage::Committer::start(crate::storage::Sync::Durable).unwrap();
+        assert!(!place.root.is_unsynced(&wire("d/a")).unwrap());
+        place.root.note_unsynced(&wire("d/a"), false).unwrap();
+        assert!(place.root.is_unsynced(&wire("d/a")).unwrap());
+        let committer = crate::storage::Committer::start(crate::storage::Durability::Synced).unwrap();
         let (sender, done) = std::sync::mpsc::channel();
         committer.submit_dir(place.root.clone(), wire("d/a"), Box::new(move |result| sender.send(result).unwrap()));
         done.recv().unwrap().unwrap();
-        assert!(!place.root.is_in_doubt(&wire("d/a")).unwrap());
+        assert!(!place.root.is_unsynced(&wire("d/a")).unwrap());
     }
 }

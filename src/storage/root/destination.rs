@@ -200,7 +200,7 @@ impl Destination {
     ///
     /// # Errors
     /// When its directory cannot be looked up.
-    pub(crate) fn is_in_doubt(&self, path: &WirePath) -> Result<bool, StorageError> {
+    pub(crate) fn is_unsynced(&self, path: &WirePath) -> Result<bool, StorageError> {
         if self.unsynced().len() == 0 {
             return Ok(false);
         }

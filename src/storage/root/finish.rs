@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::super::commit::{SYNC_EACH_MAX, Sync};
+use super::super::commit::{Durability, SYNC_EACH_MAX};
 use super::super::dir::Dir;
 use super::super::error::{Op, StorageError, failed};
 use super::super::{meta, mode, system};
@@ -60,7 +60,7 @@ impl Destination {
     pub(crate) fn finish_dirs(
         &self,
         dirs: &mut BTreeMap<WirePath, DirMeta>,
-        sync: Sync,
+        sync: Durability,
         mut unset: impl FnMut(&StorageError),
     ) -> Result<(), StorageError> {
         let mut changed = Changed::default();
@@ -81,7 +81,7 @@ impl Destination {
                 Err(error) => unset(&error),
             }
         }
-        if sync == Sync::Durable {
+        if sync == Durability::Synced {
             changed.sync(unset);
         }
         result
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
     use crate::storage::testing::{Place, SOME_TIME, fail_sync, heal, wire};
 
-    fn finish(place: &Place, count: usize, sync: Sync) -> Vec<Op> {
+    fn finish(place: &Place, count: usize, sync: Durability) -> Vec<Op> {
         let meta = DirMeta { mtime: SOME_TIME, mode: DirMode::Kept };
         let mut dirs = (0..count).map(|n| (wire(&format!("{n}")), meta)).collect();
         let mut unset = Vec::new();
@@ -136,13 +136,13 @@ mod tests {
                 assert!(place.root.make_dir(&wire(&format!("{n}"))).unwrap());
             }
             fail_sync(&place.path("0"));
-            let unset = finish(&place, count, Sync::Durable);
-            assert_eq!(finish(&place, count, Sync::None), [], "nothing is synced");
+            let unset = finish(&place, count, Durability::Synced);
+            assert_eq!(finish(&place, count, Durability::Unsynced), [], "nothing is synced");
             heal();
             // Of many the first that are asked one by one after the file system as a whole has failed.
             assert!(unset.iter().all(|op| *op == Op::Sync), "{unset:?}");
             assert!(count > 1 || unset.len() == 1, "{unset:?}");
-            assert_eq!(finish(&place, count, Sync::Durable), []);
+            assert_eq!(finish(&place, count, Durability::Synced), []);
             for n in 0..count {
                 assert_eq!(place.path(n.to_string()).metadata().unwrap().mtime(), SOME_TIME.secs);
             }
@@ -153,7 +153,7 @@ mod tests {
     fn a_directory_that_is_gone_keeps_no_other_from_its_time() {
         let place = Place::new();
         place.root.make_dir(&wire("1")).unwrap();
-        assert_eq!(finish(&place, 2, Sync::Durable), [Op::SetMeta]);
+        assert_eq!(finish(&place, 2, Durability::Synced), [Op::SetMeta]);
         assert_eq!(place.path("1").metadata().unwrap().mtime(), SOME_TIME.secs);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::io::Errno;
 
 use super::super::commit::name::give_final_name;
-use super::super::commit::{Replace, Sync};
+use super::super::commit::{Replace, Durability};
 use super::super::dir::Dir;
 use super::super::error::{Op, Refusal, StorageError, failed};
 use super::Destination;
@@ -49,7 +49,7 @@ impl Destination {
         }
         let temporary = make_temporary(dir, target)?;
         let placed = self.note_made(dir, &temporary).and_then(|()| {
-            self.unsynced().note(dir, || give_final_name(dir, &temporary, path, replace, Sync::Durable))
+            self.unsynced().note(dir, || give_final_name(dir, &temporary, path, replace, Durability::Synced))
         });
         if placed.is_err() {
             let _ = dir.remove(&temporary);

@@ -10,7 +10,6 @@
 //! nothing and touches no file; `session` carries out.
 
 pub(crate) mod answers;
-mod broken;
 pub(crate) mod early;
 mod names;
 pub(crate) mod offers;

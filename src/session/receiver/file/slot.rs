@@ -5,51 +5,57 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::{EARLY_BYTES_MIN, FileIo, OldVersion, owner};
+use crate::broken::Rule;
 use crate::session::budget::Hold;
-use crate::storage::{Adoption, Fresh, Op, Part, Refusal, Source, StorageError};
+use crate::storage::{Fresh, Op, PartFile, Refusal, StorageError, Store};
 use crate::transfer::file::resume::Basis;
 
 /// Bytes of an older version that are copied before the disk thread takes other work: some tens of milliseconds.
 const COPY_TURN_BYTES: u64 = 32 << 20;
 
-#[derive(Default)]
-pub(super) struct Slot {
-    pub(super) part: PartState,
+pub(super) struct Slot<S: Store> {
+    pub(super) part: PartState<S>,
     /// Of the part that is open, among all open files.
     pub(super) room: Option<Hold>,
-    pub(super) basis: OldVersion,
+    pub(super) basis: OldVersion<S::Source>,
+}
+
+impl<S: Store> Default for Slot<S> {
+    fn default() -> Self {
+        Self { part: PartState::default(), room: None, basis: OldVersion::default() }
+    }
 }
 
 /// The partial file, which is opened at its first use: thousands of files may be on offer, few are open.
 #[derive(Default)]
-pub(super) enum PartState {
+pub(super) enum PartState<S: Store> {
     #[default]
     Unopened,
     /// It takes over an older version that has to be copied, a turn at a time.
-    Filling(Box<Filling>),
+    Filling(Box<Filling<S>>),
     /// A thread has it for a turn.
     Away,
-    Open(Arc<Part>),
+    Open(Arc<S::Part>),
 }
 
-pub(super) struct Filling {
-    part: Part,
-    from: Arc<Source>,
-    left: Adoption,
+pub(super) struct Filling<S: Store> {
+    part: S::Part,
+    from: Arc<S::Source>,
+    left: S::Adoption,
 }
 
 /// A part that was just opened.
-enum Opened {
-    Whole(Part),
-    Filling(Box<Filling>),
+enum Opened<S: Store> {
+    Whole(S::Part),
+    Filling(Box<Filling<S>>),
 }
 
-impl FileIo {
+impl<S: Store> FileIo<S> {
     /// The partial file.
     ///
     /// An older version that it takes over may be as large as the disk, so that is copied in turns, between which the disk
     /// thread takes other work; until then this fails with [`StorageError::copying`].
-    pub(super) fn part(&self) -> Result<Arc<Part>, StorageError> {
+    pub(super) fn part(&self) -> Result<Arc<S::Part>, StorageError> {
         let mut slot = self.slot();
         let filling = match std::mem::replace(&mut slot.part, PartState::Away) {
             PartState::Away => return Err(self.refused(Refusal::CopiedElsewhere)),
@@ -76,7 +82,7 @@ impl FileIo {
             Opened::Filling(filling) => filling,
         };
         drop(slot);
-        let is_full = filling.part.adopt_more(&filling.from, &mut filling.left, COPY_TURN_BYTES);
+        let is_full = S::adopt_more(&filling.part, &filling.from, &mut filling.left, COPY_TURN_BYTES);
         let mut slot = self.slot();
         match is_full {
             Ok(true) => {
@@ -99,15 +105,15 @@ impl FileIo {
         StorageError::new(Op::Create, self.path.as_path(), refusal)
     }
 
-    fn open_part(&self, slot: &mut Slot) -> Result<Opened, StorageError> {
+    fn open_part(&self, slot: &mut Slot<S>) -> Result<Opened<S>, StorageError> {
         // What others have open is not to keep this one from ever being opened, so each has its share.
         slot.room = Some(self.account.take_file().ok_or_else(|| {
             let cause = std::io::Error::from_raw_os_error(Errno::MFILE.raw_os_error());
             StorageError::new(Op::Create, self.path.as_path(), cause)
         })?);
         let fresh = if self.start.is_fresh() { Fresh::Yes } else { Fresh::No };
-        let part = Part::open(&self.root, &self.path, owner(self.owner.as_deref()), fresh)?;
-        if part.len() > self.start.from {
+        let part = self.root.open_part(&self.path, owner(self.owner.as_deref()), fresh)?;
+        if part.len() > self.start.from && !Rule::PartIsCutToStart.is_broken() {
             // What lies beyond the start is of nobody's digest: it is sent again, or is a hole and must be one.
             part.truncate(self.start.from)?;
         }
@@ -117,12 +123,12 @@ impl FileIo {
         }
         // A part may have become the file since it was seen: the client's previous connection was about to commit it. All
         // of it is there still, and is compared like any other start. Who may not read the file is not told its digests.
-        let is_committed = self.start.basis == Basis::Part && part.is_empty() && self.owner.is_none();
+        let is_committed = self.start.basis == Basis::Part && part.len() == 0 && self.owner.is_none();
         let committed = is_committed.then(|| self.root.open_source(&self.path).ok().map(Arc::new)).flatten();
         match basis.or(committed) {
             None => Ok(Opened::Whole(part)),
             Some(from) => {
-                let left = part.adopt(&from, self.start.from)?;
+                let left = S::adopt(&part, &from, self.start.from)?;
                 Ok(Opened::Filling(Box::new(Filling { part, from, left })))
             }
         }

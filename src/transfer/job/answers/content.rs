@@ -1,8 +1,8 @@
 //! Content and its end: ranges, chunks, digests of what is there already, the commit.
 
 use super::super::JobError;
-use super::super::broken::Rule;
 use super::{Answers, Attached, Committing, File, Report, Stage};
+use crate::broken::Rule;
 use crate::digest::Digest;
 use crate::protocol::message::{Done, FileId, Have, Message};
 use crate::protocol::path::WirePath;

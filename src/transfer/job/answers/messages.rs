@@ -1,9 +1,9 @@
 //! What the sender says.
 
 use super::super::JobError;
-use super::super::broken::Rule;
 use super::super::reoffer::Reoffer;
 use super::{Action, Answers, Attached, Complete, File, Offered, Report, Stage, WaitsFor, stopping};
+use crate::broken::Rule;
 use crate::protocol::HEADERS_AHEAD_MAX;
 use crate::protocol::message::{Done, Failure, Header, Kind, Message, Pos, Problem, Status, Tail, Verdict};
 use crate::transfer::Violation;

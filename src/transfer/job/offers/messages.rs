@@ -1,13 +1,13 @@
 //! What the receiver says.
 
 use super::{Action, Attached, Content, Offers, Outgoing, Pump, Report, Room, Stage, State, Wanted};
+use crate::broken::Rule;
 use crate::digest::Digest;
 use crate::protocol::message::{Done, Failure, FileId, Have, Kind, Named, Pos, Status, Verdict, Why};
 use crate::transfer::Violation;
 use crate::transfer::file::SendFile;
 use crate::transfer::file::send::is_start;
 use crate::transfer::job::JobError;
-use crate::transfer::job::broken::Rule;
 
 const UNKNOWN_FILE: JobError = JobError::Order("an answer for a file that is not on offer");
 

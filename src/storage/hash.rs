@@ -1,23 +1,25 @@
-//! Hashing what is there already: both ends go over the chunks before the start, each over its own copy.
+//! Hashing what is there already, a turn at a time.
 
 use std::ops::Range;
 
-use super::memory::Buffer;
+use super::StorageError;
 use crate::digest::{CHUNK_BYTES, Digest, Hasher};
 use crate::protocol::HAVE_DIGESTS_MAX;
-use crate::storage::StorageError;
 
 /// Chunks hashed before the disk thread takes other work: 32 MiB, so that the first answers and the first repairs do
 /// not wait for the whole prefix.
-pub(super) const CHUNKS_A_TURN: u64 = 32;
+pub(crate) const CHUNKS_A_TURN: u64 = 32;
 const _: () = assert!(CHUNKS_A_TURN <= HAVE_DIGESTS_MAX as u64);
 
 /// Chunks read and hashed in one call: 32 leaves fill the widest SIMD schedule.
 const CHUNKS_AT_ONCE: u64 = 2;
 
+/// What buffers are aligned to.
+const PAGE_BYTES: usize = 4096;
+
 /// The digests of one turn: chunks from `first` on, of those before `end`, the byte at which the prefix ends.
 ///
-/// `read` fills a buffer from an offset; what is missing there is to read as zeros.
+/// `read` fills a buffer from an offset and says how much was there; what is missing is zeros.
 ///
 /// # Errors
 /// The first one of `read`.
@@ -25,15 +27,20 @@ pub(super) fn hash_turn(
     hasher: &Hasher,
     first: u64,
     end: u64,
-    read: impl Fn(&mut [u8], u64) -> Result<(), StorageError>,
+    read: impl Fn(&mut [u8], u64) -> Result<usize, StorageError>,
 ) -> Result<Vec<Digest>, StorageError> {
     let Range { start, end } = first * CHUNK_BYTES..end.min((first + CHUNKS_A_TURN) * CHUNK_BYTES);
     let mut digests = Vec::with_capacity(CHUNKS_A_TURN as usize);
-    let mut buffer = Buffer::alone((CHUNKS_AT_ONCE * CHUNK_BYTES) as usize);
-    for offset in (start..end).step_by(buffer.len()) {
-        let len = buffer.len().min((end - offset) as usize);
-        read(&mut buffer[..len], offset)?;
-        digests.extend(hasher.chunks(&buffer[..len]));
+    let len = (CHUNKS_AT_ONCE * CHUNK_BYTES) as usize;
+    // Reads into a whole page are the faster ones.
+    let mut bytes = vec![0; len + PAGE_BYTES];
+    let page = bytes.as_ptr().align_offset(PAGE_BYTES);
+    let buffer = &mut bytes[page..page + len];
+    for offset in (start..end).step_by(len) {
+        let wanted = len.min((end - offset) as usize);
+        let read = read(&mut buffer[..wanted], offset)?;
+        buffer[read..wanted].fill(0);
+        digests.extend(hasher.chunks(&buffer[..wanted]));
     }
     Ok(digests)
 }
@@ -52,7 +59,7 @@ mod tests {
             for (index, chunk) in buffer.chunks_mut(CHUNK_BYTES as usize).enumerate() {
                 chunk.fill((offset / CHUNK_BYTES) as u8 + index as u8);
             }
-            Ok(())
+            Ok(buffer.len())
         };
         let mut digests = hash_turn(&hasher, 0, end, fill).unwrap();
         assert_eq!(digests.len() as u64, CHUNKS_A_TURN);

@@ -1,0 +1,115 @@
+//! What a receiver is driven by: the connection, its disk threads, the time.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use quinn::Connection;
+use tokio::sync::Notify;
+
+use super::backlog::Backlog;
+use super::early::EarlyWait;
+use crate::protocol::message::Message;
+use crate::session::control::Control;
+use crate::session::memory::Buffers;
+use crate::storage::{Destination, DiskQueue, Store};
+use crate::transport::hurry;
+
+/// What a receiver needs beside its store. A simulator is another one: it has no threads, and no clock.
+pub(crate) trait Driver: Send + Sync + Sized + 'static {
+    /// Where the files go.
+    type Store: Store;
+    /// Kept with a file while a stream waits for its answer: dropped when the file is answered, which ends the wait.
+    type Wait: Send;
+
+    /// Says something to the sender.
+    fn say(&self, message: Message);
+
+    /// Runs work that may block, some time. It may be dropped instead once the connection is over.
+    fn spawn(&self, work: impl FnOnce() + Send + 'static);
+
+    /// The same for work that takes processor time and no disk, behind all other.
+    fn spawn_long(&self, work: impl FnOnce() + Send + 'static);
+
+    /// The same as [`Driver::spawn`] after a while.
+    fn spawn_later(&self, after: Duration, work: impl FnOnce() + Send + 'static);
+
+    /// Whether the connection has ended: nobody waits for what the disk could still find out.
+    fn is_over(&self) -> bool;
+
+    /// Content that waited for the disk is written, or will not be.
+    fn on_written(&self, bytes: usize);
+
+    /// Every file is settled; what is said next is the last.
+    fn on_last_word(&self);
+
+    /// The job is over.
+    fn on_finished(&self);
+
+    /// The time that passes here, from any moment on.
+    fn elapsed(&self) -> Duration;
+
+    /// The time of day, by which files are stamped.
+    fn now(&self) -> SystemTime;
+}
+
+/// The driver of a real connection.
+pub(crate) struct Online {
+    pub(super) connection: Connection,
+    pub(super) control: Control,
+    pub(super) disk: DiskQueue,
+    pub(super) buffers: Buffers,
+    pub(super) backlog: Backlog,
+    pub(super) settled: Notify,
+    /// Where waits happen.
+    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) begun: Instant,
+}
+
+impl Driver for Online {
+    type Store = Destination;
+    type Wait = EarlyWait;
+
+    fn say(&self, message: Message) {
+        self.control.send(message);
+    }
+
+    fn spawn(&self, work: impl FnOnce() + Send + 'static) {
+        self.disk.spawn(work);
+    }
+
+    fn spawn_long(&self, work: impl FnOnce() + Send + 'static) {
+        self.disk.spawn_long(work);
+    }
+
+    fn spawn_later(&self, after: Duration, work: impl FnOnce() + Send + 'static) {
+        let disk = self.disk.clone();
+        self.runtime.spawn(async move {
+            tokio::time::sleep(after).await;
+            disk.spawn(work);
+        });
+    }
+
+    fn is_over(&self) -> bool {
+        self.connection.close_reason().is_some()
+    }
+
+    fn on_written(&self, bytes: usize) {
+        self.backlog.remove(bytes);
+    }
+
+    fn on_last_word(&self) {
+        // Nothing is left for the sender to do but to hear the end; a lost packet would cost it a round trip and more.
+        hurry(&self.connection);
+    }
+
+    fn on_finished(&self) {
+        self.settled.notify_waiters();
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+}

@@ -1,0 +1,549 @@
+//! The store behind one interface: all that a whole job asks of what it reads and writes.
+//!
+//! | trait | what it is | on the disk | in the simulator |
+//! |---|---|---|---|
+//! | [`Files`] | where files are looked at and opened | [`Tree`], [`Destination`] | memory |
+//! | [`ReadFile`] | one that is open to be read | [`Source`] | |
+//! | [`Store`] | where a job's files go | [`Destination`] | memory |
+//! | [`PartFile`] | one that is being written | [`Part`] | |
+//! | [`Commits`] | who gives names, and makes all durable | [`Committer`] | |
+//!
+//! Whoever uses it is compiled once for each store, so the disk costs no call through a table. Everything blocks but
+//! [`Commits`], which answers later, on a thread of its own.
+//!
+//! Another store need not have files: a part may be the parts of an upload, its commit the end of that; what is not
+//! durable before it is answered is its own to know.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+use std::time::Duration;
+
+use super::commit::{Answer, Commit, Committer, Durability, Replace};
+use super::error::StorageError;
+use super::hash::hash_turn;
+use super::meta::Meta;
+use super::part::{Adoption, Fresh, Owner, Part};
+use super::root::{Destination, DirMeta, Tree};
+use super::source::{DataMap, Since, Source};
+use super::touch::Touch;
+use crate::digest::{Digest, Hasher};
+use crate::protocol::path::WirePath;
+
+/// Where files are looked at, and opened to be read. Cheap to clone.
+pub(crate) trait Files: Clone + Send + Sync + 'static {
+    /// A regular file that is open.
+    type Source: ReadFile;
+
+    /// What a name is; `None` when nothing is there. A link is not followed.
+    ///
+    /// # Errors
+    /// When it cannot be told, or it is nothing that could be sent.
+    fn stat(&self, path: &WirePath) -> Result<Option<Meta>, StorageError>;
+
+    /// Where it is, for messages.
+    fn path(&self) -> &Path;
+
+    /// Opens a regular file. A link is not followed.
+    ///
+    /// # Errors
+    /// When it is missing, not readable or no regular file.
+    fn open_source(&self, path: &WirePath) -> Result<Self::Source, StorageError>;
+}
+
+/// A file that is open to be read, by any number of threads.
+pub(crate) trait ReadFile: Send + Sync + 'static {
+    /// What is read: bytes on a disk.
+    type Content: ?Sized;
+
+    /// What it was when it was opened.
+    fn meta(&self) -> &Meta;
+
+    /// Reads at `offset` until `content` is full or the file ends, and returns how many bytes that was.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn read_at(&self, content: &mut Self::Content, offset: u64) -> Result<usize, StorageError>;
+
+    /// The same from the start; what is returned is greater than the length of `content` where the file goes on behind it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn read_to_end(&self, content: &mut Self::Content) -> Result<usize, StorageError>;
+
+    /// The digest of a chunk that was read, or that is to be written.
+    fn digest(content: &Self::Content, hasher: &Hasher) -> Digest;
+
+    /// The digests of chunks from `first` on, of those before the byte `end`: of one or more, as many as are read at one
+    /// go. What is missing there reads as zeros.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn hash(&self, hasher: &Hasher, first: u64, end: u64) -> Result<Vec<Digest>, StorageError>;
+
+    /// Tells the store that the file will be read from front to back.
+    fn advise_sequential(&self);
+
+    /// Which ranges from `from` on hold data, widened to multiples of `chunk`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn data_map(&self, from: u64, chunk: u64) -> Result<DataMap, StorageError>;
+
+    /// Reads a range that may be a hole, and returns the chunks of it that are none.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn data_in(&self, range: Range<u64>, chunk: u64) -> Result<Vec<Range<u64>>, StorageError>;
+
+    /// How long until the next change of it is certain to be seen; `None` when it is.
+    fn settles_in(&self) -> Option<Duration>;
+
+    /// What has become of it since it was opened.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    fn since_opened(&self) -> Result<Since, StorageError>;
+
+    /// Whether it is still what it was when it was opened: size, content and attributes.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    fn unchanged(&self) -> Result<bool, StorageError> {
+        Ok(self.since_opened()? == Since::Same)
+    }
+
+    /// Whether what can be read of it is as long as its size says.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn has_honest_size(&self) -> Result<bool, StorageError>;
+
+    /// Whether it holds more than `size` bytes by now.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    fn is_longer_than(&self, size: u64) -> Result<bool, StorageError>;
+
+    /// Whether its permission bits are those that a file that is sent with `mode` gets.
+    fn has_mode(&self, mode: u32) -> bool;
+
+    /// The first `size` bytes alone, of a file that has grown.
+    fn up_to(self, size: u64) -> Self;
+}
+
+/// What can be read, or written, of the files of a store.
+pub(crate) type Content<F> = <<F as Files>::Source as ReadFile>::Content;
+
+/// Files whose content is bytes.
+pub(crate) trait ByteFiles: Files<Source: ReadFile<Content = [u8]>> {}
+
+impl<F: Files<Source: ReadFile<Content = [u8]>>> ByteFiles for F {}
+
+/// Where a job's files go. Cheap to clone.
+pub(crate) trait Store: Files {
+    /// A file that is being written.
+    type Part: PartFile<Content = Content<Self>>;
+    /// What a part has still to take over from an older version of its file.
+    type Adoption: Send;
+    /// Who gives names.
+    type Committer: Commits<Self>;
+
+    /// As [`Files::stat`] for a name that a directory is to have: a link that stands for one is that directory.
+    ///
+    /// # Errors
+    /// As [`Files::stat`].
+    fn stat_dir(&self, path: &WirePath) -> Result<Option<Meta>, StorageError>;
+
+    /// Whether an empty file of that name is nobody's: it was to be replaced at once by a file that an interrupted run did not
+    /// live to put there.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    fn is_reserved(&self, path: &WirePath) -> Result<bool, StorageError>;
+
+    /// Gives such a name back.
+    ///
+    /// # Errors
+    /// When the empty file cannot be removed.
+    fn give_back(&self, path: &WirePath) -> Result<(), StorageError>;
+
+    /// The length of the part that an earlier transfer left for a file; `None` without one.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    fn part_len(&self, path: &WirePath, owner: Owner<'_>) -> Result<Option<u64>, StorageError>;
+
+    /// Makes sure that no writer has the part of a file.
+    ///
+    /// # Errors
+    /// Status `Busy` when one has it.
+    fn check_part_free(&self, path: &WirePath, owner: Owner<'_>) -> Result<(), StorageError>;
+
+    /// Opens or makes the part of a file, with missing directories above it, and locks it.
+    ///
+    /// # Errors
+    /// Status `Busy` while another writer has it.
+    fn open_part(&self, path: &WirePath, owner: Owner<'_>, fresh: Fresh) -> Result<Self::Part, StorageError>;
+
+    /// Begins to make the first `len` bytes of an older version the content of a part.
+    ///
+    /// # Errors
+    /// When either fails, or this one is full.
+    fn adopt(part: &Self::Part, from: &Self::Source, len: u64) -> Result<Self::Adoption, StorageError>;
+
+    /// Goes on with it, by `bytes` at most; true when the part holds all.
+    ///
+    /// # Errors
+    /// As [`Store::adopt`].
+    fn adopt_more(
+        part: &Self::Part,
+        from: &Self::Source,
+        left: &mut Self::Adoption,
+        bytes: u64,
+    ) -> Result<bool, StorageError>;
+
+    /// Makes a directory, and those above it, for what is to be put in it before it gets `mode`; true when it is new.
+    ///
+    /// # Errors
+    /// When something else has one of the names.
+    fn make_dir(&self, path: &WirePath, mode: u32) -> Result<bool, StorageError>;
+
+    /// Lets the owner into a directory whose mode keeps even him out.
+    ///
+    /// # Errors
+    /// When it is no directory, or its mode cannot be changed.
+    fn open_up_dir(&self, path: &WirePath) -> Result<(), StorageError>;
+
+    /// Puts a symbolic link in place, atomically, and says under which name; `None` when the same link is there already.
+    ///
+    /// # Errors
+    /// When it leads out, a directory has the name, or what has it may not be replaced.
+    fn make_link(&self, path: &WirePath, target: &[u8], replace: Replace) -> Result<Option<WirePath>, StorageError>;
+
+    /// Sets times and modes of directories, innermost first. What one cannot have is told to `unset`.
+    ///
+    /// # Errors
+    /// When too many files are open; `dirs` are those that are left then.
+    fn finish_dirs(
+        &self,
+        dirs: &mut BTreeMap<WirePath, DirMeta>,
+        sync: Durability,
+        unset: impl FnMut(&StorageError),
+    ) -> Result<(), StorageError>;
+
+    /// From now on the name of `path`, and those of the directories above it, are taken for not durable until a commit has
+    /// made them so. `leads_on`: other names lie below it.
+    ///
+    /// # Errors
+    /// When a directory on the way cannot be opened, or too many of those noted before could not be synced.
+    fn note_unsynced(&self, path: &WirePath, leads_on: bool) -> Result<(), StorageError>;
+
+    /// Whether what has that name is there, and may not survive a power cut.
+    ///
+    /// # Errors
+    /// When its directory cannot be looked up.
+    fn is_unsynced(&self, path: &WirePath) -> Result<bool, StorageError>;
+
+    /// The step of time stamps beside `path`, in nanoseconds.
+    ///
+    /// # Errors
+    /// When times are not kept there.
+    fn time_step(&self, path: &WirePath) -> Result<u64, StorageError>;
+
+    /// Whether two names beside `path` that differ in a byte are two names; false where nobody can be sure.
+    fn tells_names_apart(&self, path: &WirePath) -> bool;
+
+    /// Whether `path` leads to what `first`, a name in the same directory, leads to, as another spelling of it.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    fn is_one_name(&self, first: &WirePath, path: &WirePath) -> Result<bool, StorageError>;
+
+    /// Whether `path` leads to something that is there under another spelling.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    fn is_other_spelling(&self, path: &WirePath) -> Result<bool, StorageError>;
+
+    /// Whether something is there under exactly this name. False where that cannot be told.
+    fn has_entry(&self, path: &WirePath) -> bool;
+}
+
+/// A file that is being written, by any number of threads, each its own range. It is locked until it is dropped; it stays
+/// then, to be continued, unless it never held anything.
+pub(crate) trait PartFile: Send + Sync + 'static {
+    /// What is written: bytes on a disk.
+    type Content: ?Sized;
+
+    /// End of everything written so far, in bytes.
+    fn len(&self) -> u64;
+
+    /// Cuts it, or lengthens it with a hole. Not while others write.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn truncate(&self, len: u64) -> Result<(), StorageError>;
+
+    /// Writes all of `content` at `offset`.
+    ///
+    /// # Errors
+    /// When the store fails or is full.
+    fn write_at(&self, content: &Self::Content, offset: u64) -> Result<(), StorageError>;
+
+    /// As [`ReadFile::hash`].
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn hash(&self, hasher: &Hasher, first: u64, end: u64) -> Result<Vec<Digest>, StorageError>;
+
+    /// From now on starts to make durable what is written as it comes.
+    fn write_back_early(&self);
+
+    /// Removes it.
+    ///
+    /// # Errors
+    /// When its name cannot be removed.
+    fn discard(self) -> Result<(), StorageError>;
+}
+
+/// Who gives files their names, and makes them durable first where that was asked for. Cheap to clone.
+pub(crate) trait Commits<S: Store>: Clone + Send + Sync + 'static {
+    /// A part becomes a file.
+    fn submit(&self, commit: Commit<S::Part>, answer: Answer);
+
+    /// The name of a directory or link that was made, or of what stands in a directory that was noted as unsynced, is to be
+    /// durable.
+    fn submit_dir(&self, store: S, path: WirePath, answer: Answer);
+
+    /// The same for a file whose content somebody else has written, who may not have synced it.
+    fn submit_there(&self, store: S, path: WirePath, answer: Answer);
+
+    /// A file gets a new time and mode and keeps its content.
+    fn submit_touch(&self, touch: Touch<S>, answer: Answer);
+}
+
+impl Files for Tree {
+    type Source = Source;
+
+    fn stat(&self, path: &WirePath) -> Result<Option<Meta>, StorageError> {
+        self.stat(path)
+    }
+
+    fn path(&self) -> &Path {
+        self.path()
+    }
+
+    fn open_source(&self, path: &WirePath) -> Result<Source, StorageError> {
+        self.open_source(path)
+    }
+}
+
+impl ReadFile for Source {
+    type Content = [u8];
+
+    fn meta(&self) -> &Meta {
+        self.meta()
+    }
+
+    fn read_at(&self, content: &mut [u8], offset: u64) -> Result<usize, StorageError> {
+        self.read_at(content, offset)
+    }
+
+    fn read_to_end(&self, content: &mut [u8]) -> Result<usize, StorageError> {
+        self.read_to_end(content)
+    }
+
+    fn digest(content: &[u8], hasher: &Hasher) -> Digest {
+        hasher.chunk(content)
+    }
+
+    fn hash(&self, hasher: &Hasher, first: u64, end: u64) -> Result<Vec<Digest>, StorageError> {
+        hash_turn(hasher, first, end, |buffer, offset| self.read_at(buffer, offset))
+    }
+
+    fn advise_sequential(&self) {
+        self.advise_sequential();
+    }
+
+    fn data_map(&self, from: u64, chunk: u64) -> Result<DataMap, StorageError> {
+        self.data_map(from, chunk)
+    }
+
+    fn data_in(&self, range: Range<u64>, chunk: u64) -> Result<Vec<Range<u64>>, StorageError> {
+        self.data_in(range, chunk)
+    }
+
+    fn settles_in(&self) -> Option<Duration> {
+        self.settles_in()
+    }
+
+    fn since_opened(&self) -> Result<Since, StorageError> {
+        self.since_opened()
+    }
+
+    fn has_honest_size(&self) -> Result<bool, StorageError> {
+        self.has_honest_size()
+    }
+
+    fn is_longer_than(&self, size: u64) -> Result<bool, StorageError> {
+        self.is_longer_than(size)
+    }
+
+    fn has_mode(&self, mode: u32) -> bool {
+        self.has_mode(mode)
+    }
+
+    fn up_to(self, size: u64) -> Self {
+        self.up_to(size)
+    }
+}
+
+impl Files for Destination {
+    type Source = Source;
+
+    fn stat(&self, path: &WirePath) -> Result<Option<Meta>, StorageError> {
+        self.stat(path)
+    }
+
+    fn path(&self) -> &Path {
+        self.path()
+    }
+
+    fn open_source(&self, path: &WirePath) -> Result<Source, StorageError> {
+        self.open_source(path)
+    }
+}
+
+impl Store for Destination {
+    type Part = Part;
+    type Adoption = Adoption;
+    type Committer = Committer;
+
+    fn stat_dir(&self, path: &WirePath) -> Result<Option<Meta>, StorageError> {
+        self.stat_dir(path)
+    }
+
+    fn is_reserved(&self, path: &WirePath) -> Result<bool, StorageError> {
+        self.is_reserved(path)
+    }
+
+    fn give_back(&self, path: &WirePath) -> Result<(), StorageError> {
+        self.give_back(path)
+    }
+
+    fn part_len(&self, path: &WirePath, owner: Owner<'_>) -> Result<Option<u64>, StorageError> {
+        Part::peek(self, path, owner)
+    }
+
+    fn check_part_free(&self, path: &WirePath, owner: Owner<'_>) -> Result<(), StorageError> {
+        Part::check_free(self, path, owner)
+    }
+
+    fn open_part(&self, path: &WirePath, owner: Owner<'_>, fresh: Fresh) -> Result<Part, StorageError> {
+        Part::open(self, path, owner, fresh)
+    }
+
+    fn adopt(part: &Part, from: &Source, len: u64) -> Result<Adoption, StorageError> {
+        part.adopt(from, len)
+    }
+
+    fn adopt_more(part: &Part, from: &Source, left: &mut Adoption, bytes: u64) -> Result<bool, StorageError> {
+        part.adopt_more(from, left, bytes)
+    }
+
+    fn make_dir(&self, path: &WirePath, mode: u32) -> Result<bool, StorageError> {
+        self.make_dir_for(path, mode)
+    }
+
+    fn open_up_dir(&self, path: &WirePath) -> Result<(), StorageError> {
+        self.open_up_dir(path)
+    }
+
+    fn make_link(&self, path: &WirePath, target: &[u8], replace: Replace) -> Result<Option<WirePath>, StorageError> {
+        self.make_link(path, target, replace)
+    }
+
+    fn finish_dirs(
+        &self,
+        dirs: &mut BTreeMap<WirePath, DirMeta>,
+        sync: Durability,
+        unset: impl FnMut(&StorageError),
+    ) -> Result<(), StorageError> {
+        self.finish_dirs(dirs, sync, unset)
+    }
+
+    fn note_unsynced(&self, path: &WirePath, leads_on: bool) -> Result<(), StorageError> {
+        self.note_unsynced(path, leads_on)
+    }
+
+    fn is_unsynced(&self, path: &WirePath) -> Result<bool, StorageError> {
+        self.is_unsynced(path)
+    }
+
+    fn time_step(&self, path: &WirePath) -> Result<u64, StorageError> {
+        self.time_step(path)
+    }
+
+    fn tells_names_apart(&self, path: &WirePath) -> bool {
+        self.tells_names_apart(path)
+    }
+
+    fn is_one_name(&self, first: &WirePath, path: &WirePath) -> Result<bool, StorageError> {
+        self.is_one_name(first, path)
+    }
+
+    fn is_other_spelling(&self, path: &WirePath) -> Result<bool, StorageError> {
+        self.is_other_spelling(path)
+    }
+
+    fn has_entry(&self, path: &WirePath) -> bool {
+        self.has_entry(path)
+    }
+}
+
+impl PartFile for Part {
+    type Content = [u8];
+
+    fn len(&self) -> u64 {
+        self.len()
+    }
+
+    fn truncate(&self, len: u64) -> Result<(), StorageError> {
+        self.truncate(len)
+    }
+
+    fn write_at(&self, content: &[u8], offset: u64) -> Result<(), StorageError> {
+        self.write_at(content, offset)
+    }
+
+    fn hash(&self, hasher: &Hasher, first: u64, end: u64) -> Result<Vec<Digest>, StorageError> {
+        hash_turn(hasher, first, end, |buffer, offset| self.read_at(buffer, offset))
+    }
+
+    fn write_back_early(&self) {
+        self.write_back_early();
+    }
+
+    fn discard(self) -> Result<(), StorageError> {
+        self.discard()
+    }
+}
+
+impl Commits<Destination> for Committer {
+    fn submit(&self, commit: Commit, answer: Answer) {
+        self.submit(commit, answer);
+    }
+
+    fn submit_dir(&self, store: Destination, path: WirePath, answer: Answer) {
+        self.submit_dir(store, path, answer);
+    }
+
+    fn submit_there(&self, store: Destination, path: WirePath, answer: Answer) {
+        self.submit_there(store, path, answer);
+    }
+
+    fn submit_touch(&self, touch: Touch, answer: Answer) {
+        self.submit_touch(touch, answer);
+    }
+}
