@@ -44,13 +44,13 @@ impl<D: Driver> Receiver<D> {
             Ok(path) => path,
             Err(failure) => return self.refuse(header.id, failure),
         };
-        let path = match self.apart_from_twins(header, path) {
-            Ok(Some(path)) => path,
+        let is_another = match self.is_another(header, &path) {
+            Ok(Some(is_another)) => is_another,
             // It waits for its twin.
             Ok(None) => return,
             Err(failure) => return self.refuse(header.id, failure),
         };
-        match self.decide(header, path).and_then(|decision| self.act(header, decision)) {
+        match self.decide(header, path, is_another).and_then(|decision| self.act(header, decision)) {
             Ok(()) => {}
             Err(error) if self.may_wait(&error, waits) => {
                 let (receiver, header) = (self.clone(), header.clone());
@@ -82,7 +82,7 @@ impl<D: Driver> Receiver<D> {
     }
 
     /// What an offer needs, and under which name.
-    fn decide(&self, header: &Header, path: WirePath) -> Result<Decision, StorageError> {
+    fn decide(&self, header: &Header, path: WirePath, is_another: bool) -> Result<Decision, StorageError> {
         let ReceiveOptions { root, policy, .. } = &self.0.options;
         let part = match header.kind {
             Kind::File => root.part_len(&path, self.0.options.part_owner())?,
@@ -98,7 +98,7 @@ impl<D: Driver> Receiver<D> {
         let is_own = there.as_ref().is_some_and(|there| self.0.options.was_delivered(there));
         let changed = there.as_ref().map(|there| there.identity.ctime);
         let target = there.map(Existing::from);
-        let local = Local { keeps: self.keeps(header, &path, target.as_ref()), target, is_own, part };
+        let local = Local { keeps: self.keeps(header, &path, target.as_ref()), target, is_own, is_another, part };
         let plan = resume::decide(header, &local, policy);
         let steps_aside = policy.if_exists == IfExists::Rename && local.target.is_some() && !policy.blind;
         let decision = Decision { path, plan, changed };

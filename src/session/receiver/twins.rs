@@ -8,36 +8,42 @@ use crate::storage::{Replace, Store};
 use crate::transfer::job::answers::Apart;
 
 impl<D: Driver> Receiver<D> {
-    /// The name, if no other of the job is the same one on this disk; `None` while that cannot be told, because the other
-    /// one is still under way: it is planned again then.
-    pub(super) fn apart_from_twins(&self, header: &Header, path: WirePath) -> Result<Option<WirePath>, Failure> {
+    /// Whether what has the name of an offer is, or may be, another file of the job, whose name is the same one on this disk;
+    /// `None` while that cannot be told, because the other one is still under way: the offer is planned again then.
+    ///
+    /// # Errors
+    /// When the other one would be replaced.
+    pub(super) fn is_another(&self, header: &Header, path: &WirePath) -> Result<Option<bool>, Failure> {
         let ReceiveOptions { root, policy, .. } = &self.0.options;
-        if root.tells_names_apart(&path) || Rule::NamesAreToldApart.is_broken() {
-            return Ok(Some(path));
+        if root.tells_names_apart(path) || Rule::NamesAreToldApart.is_broken() {
+            return Ok(Some(false));
         }
-        let apart = self.feed(|ledger| ledger.tell_apart(header, &path, |bytes| self.has_room_for_names(bytes)));
+        let apart = self.feed(|ledger| ledger.tell_apart(header, path, |bytes| self.has_room_for_names(bytes)));
         match apart {
             Apart::Waits => return Ok(None),
             Apart::Refused(first) => return Err(one_name(&first)),
             Apart::Yes | Apart::Unsure | Apart::Twin(_) => {}
         }
-        // A policy that replaces nothing loses nothing.
-        if policy.if_exists != IfExists::Replace {
-            return Ok(Some(path));
+        let replaces = policy.if_exists == IfExists::Replace;
+        if replaces {
+            self.check_above(path)?;
         }
-        self.check_above(&path)?;
-        let (is_refused, first) = match apart {
-            Apart::Twin(first) => (root.is_one_name(&first, &path)?, first),
-            Apart::Unsure => (root.is_other_spelling(&path)?, path.clone()),
-            Apart::Yes | Apart::Waits | Apart::Refused(_) => return Ok(Some(path)),
+        let (is_another, first) = match apart {
+            Apart::Twin(first) => (root.is_one_name(&first, path)?, first),
+            Apart::Unsure => (root.is_other_spelling(path)?, path.clone()),
+            Apart::Yes | Apart::Waits | Apart::Refused(_) => return Ok(Some(false)),
         };
-        if !is_refused {
-            return Ok(Some(path));
+        if !is_another && first != *path {
+            self.feed(|ledger| ledger.take_over_name(header, path));
+        }
+        // A policy that replaces nothing loses nothing.
+        if !is_another || !replaces {
+            return Ok(Some(is_another));
         }
         if header.kind == Kind::Dir {
-            self.feed(|ledger| ledger.refuse_below(&path, &first, |bytes| self.has_room_for_names(bytes)));
+            self.feed(|ledger| ledger.refuse_below(path, &first, |bytes| self.has_room_for_names(bytes)));
         }
-        Err(if first == path { other_spelling(&path) } else { one_name(&first) })
+        Err(if first == *path { other_spelling(path) } else { one_name(&first) })
     }
 
     /// Where the ledger does not remember each directory that was refused, the disk is asked for those above a name.

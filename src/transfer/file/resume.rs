@@ -21,6 +21,9 @@ pub struct Local {
     pub target: Option<Existing>,
     /// The target is what this very sender has delivered before, and nobody has changed since.
     pub is_own: bool,
+    /// The target is, or may be, another file of the same job, whose name the disk takes for this one: whatever its size
+    /// and time are, it is not what is on offer.
+    pub is_another: bool,
     /// Length in bytes of a partial file for that name.
     pub part: Option<u64>,
     /// What the disk keeps of an offer.
@@ -153,7 +156,7 @@ fn decide_file(offer: &Header, local: &Local, policy: &Policy) -> Plan {
         return in_the_way("a directory of that name is in the way of the file");
     }
     // Of its own file a sender may hear that it is there.
-    let is_same_own = local.is_own && same_stamp(offer, there, local.keeps.time_step);
+    let is_same_own = local.is_own && !local.is_another && same_stamp(offer, there, local.keeps.time_step);
     if policy.blind && is_same_own && !(policy.checksum && policy.if_exists == IfExists::Replace) {
         return Plan::Skip(SkipReason::Same);
     }
@@ -161,7 +164,8 @@ fn decide_file(offer: &Header, local: &Local, policy: &Policy) -> Plan {
         return keep(policy.if_exists).unwrap_or_else(|| Plan::Receive(start_new(offer, local, policy)));
     }
     let may_differ = policy.checksum && policy.if_exists == IfExists::Replace;
-    if there.kind == Kind::File && same_stamp(offer, there, local.keeps.time_step) && !may_differ {
+    let is_same = there.kind == Kind::File && !local.is_another && same_stamp(offer, there, local.keeps.time_step);
+    if is_same && !may_differ {
         let same_mode = there.mode & PERMISSION_BITS == local.keeps.mode & PERMISSION_BITS;
         return match same_mode || policy.if_exists != IfExists::Replace {
             true => Plan::Skip(SkipReason::Same),

@@ -81,6 +81,15 @@ impl Twins {
         takes
     }
 
+    /// An offer is none with the first of that name, after all: that is not there, or the disk tells the two apart. It is what
+    /// later ones are held against, for the first may come again.
+    pub(crate) fn take_over(&mut self, path: &WirePath, id: FileId) {
+        let known = self.dirs.get_mut(&path.parent()).and_then(|names| names.get_mut(&without_case(path.name())));
+        if let Some(first) = known {
+            *first = (path.name().into(), id);
+        }
+    }
+
     /// Names have been given already that nobody remembers here.
     pub(crate) fn begin_unsure(&mut self) {
         (self.lacks_names, self.lacks_refused) = (true, true);
@@ -201,6 +210,21 @@ mod tests {
         assert_eq!([note("B", 0), note("B", 5)], [Noted::Alone, Noted::Alone]);
         assert_eq!(note("b", 6), Noted::Like(Twin { path: path("B"), id: FileId(5) }));
         assert_eq!(note("B", 7), Noted::Alone);
+    }
+
+    #[test]
+    fn a_name_that_takes_the_place_of_the_first_is_told_apart_from_that_when_it_comes_again() {
+        let mut twins = Twins::default();
+        let mut noted = |name, id, takes: bool| {
+            let noted = twins.note(&path(name), FileId(id), |_| true);
+            if takes {
+                twins.take_over(&path(name), FileId(id));
+            }
+            noted
+        };
+        let like = |name, id| Noted::Like(Twin { path: path(name), id: FileId(id) });
+        assert_eq!([noted("B", 0, false), noted("b", 1, true)], [Noted::Alone, like("B", 0)]);
+        assert_eq!(noted("B", 2, false), like("b", 1), "its source has changed, and it is offered again");
     }
 
     #[test]

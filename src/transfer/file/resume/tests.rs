@@ -22,7 +22,7 @@ fn file(size: u64, secs: i64) -> Option<Existing> {
 }
 
 fn local(target: Option<Existing>, part: Option<u64>) -> Local {
-    Local { target, part, is_own: false, keeps: Keeps { mode: 0o644, time_step: 1 } }
+    Local { target, part, is_own: false, is_another: false, keeps: Keeps { mode: 0o644, time_step: 1 } }
 }
 
 fn receive(from: u64, basis: Basis, why: Why) -> Plan {
@@ -77,6 +77,17 @@ fn same_size_and_time_is_skipped_unless_content_is_compared() {
 }
 
 #[test]
+fn another_file_of_the_job_is_not_the_same_whatever_its_size_and_time_are() {
+    let local = Local { is_another: true, ..local(file(10, 100), None) };
+    for (if_exists, expected) in
+        [(IfExists::Skip, Plan::Skip(SkipReason::Exists)), (IfExists::Rename, receive(0, Basis::None, Why::Replace))]
+    {
+        assert_eq!(decide(&offer(10), &local, &Policy { if_exists, ..REPLACE }), expected);
+    }
+    assert!(matches!(decide(&offer(10), &local, &Policy { if_exists: IfExists::Fail, ..REPLACE }), Plan::Refuse(_)));
+}
+
+#[test]
 fn a_time_is_the_same_when_the_disk_makes_it_of_the_one_on_offer() {
     let at = |secs, nanos, step| {
         let there = Existing { kind: Kind::File, size: 10, mtime: Mtime { secs, nanos }, mode: 0o644 };
@@ -118,7 +129,8 @@ fn a_file_that_differs_in_its_mode_alone_gets_it_where_files_are_replaced() {
         (0o644, 0o600, IfExists::Rename, Plan::Skip(SkipReason::Same)),
     ] {
         let target = Some(Existing { mode: there, ..file(10, 100).expect("a file") });
-        let local = Local { target, part: None, is_own: false, keeps: Keeps { mode: keeps, time_step: 1 } };
+        let local =
+            Local { target, part: None, is_own: false, is_another: false, keeps: Keeps { mode: keeps, time_step: 1 } };
         let policy = Policy { if_exists, ..REPLACE };
         assert_eq!(decide(&offer(10), &local, &policy), expected, "{there:o} {keeps:o} {if_exists:?}");
         let blind = Policy { blind: true, ..policy };

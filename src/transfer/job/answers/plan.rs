@@ -86,6 +86,11 @@ impl<A: Attached> Answers<A> {
         Apart::Waits
     }
 
+    /// An offer that [`Answers::tell_apart`] took for another's twin gets its name all the same.
+    pub(crate) fn take_over_name(&mut self, header: &Header, path: &WirePath) {
+        self.twins.take_over(path, header.id);
+    }
+
     /// The disk takes a directory for one that is there: all that lies in it is refused.
     pub(crate) fn refuse_below(&mut self, dir: &WirePath, first: &WirePath, has_room: impl FnOnce(usize) -> bool) {
         self.twins.refuse(dir, first, has_room);
