@@ -2,44 +2,26 @@
 
 use std::time::{Duration, SystemTime};
 
-/// Seconds in a day.
-const DAY_SECS: i64 = 86_400;
-/// Days from 1 March of year 0, where the counting begins, to 1 January 1970.
-const EPOCH_DAYS: i64 = 719_468;
-/// Days in 400 years, after which the calendar repeats.
-const ERA_DAYS: i64 = 146_097;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+use time::{Date, Time, UtcDateTime};
 
-/// Year, month, day and second of the day (Howard Hinnant's `civil_from_days`: the year begins in March, so that a
-/// leap day is its last).
-pub(crate) fn civil(secs: i64) -> (i64, i64, i64, i64) {
-    let days = secs.div_euclid(DAY_SECS) + EPOCH_DAYS;
-    let era = days.div_euclid(ERA_DAYS);
-    let day_of_era = days.rem_euclid(ERA_DAYS);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day, secs.rem_euclid(DAY_SECS))
-}
+/// A day of the calendar, which has no leap seconds.
+const DAY: Duration = Duration::from_secs(86_400);
+/// How a day is written.
+const DATE: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
+/// How a time of the day is.
+const CLOCK: &[BorrowedFormatItem<'_>] = format_description!("[hour]:[minute][optional [:[second]]]");
 
-/// Seconds from 1970 to the start of a day (`days_from_civil`); `None` for one that the calendar does not have.
-fn day_start(year: i64, month: i64, day: i64) -> Option<i64> {
-    let shifted = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (shifted.div_euclid(400), shifted.rem_euclid(400));
-    let from_march = (month + 9) % 12;
-    let day_of_year = (153 * from_march + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    let secs = (era * ERA_DAYS + day_of_era - EPOCH_DAYS) * DAY_SECS;
-    // A 30th of February comes back as a day in March.
-    (civil(secs) == (year, month, day, 0)).then_some(secs)
+/// A moment in seconds since 1970, or the nearest one whose year has four digits.
+fn utc(secs: i64) -> UtcDateTime {
+    let nearest = if secs < 0 { UtcDateTime::MIN } else { UtcDateTime::MAX };
+    UtcDateTime::from_unix_timestamp(secs).unwrap_or(nearest)
 }
 
 /// A day as `2026-03-01`.
 pub(crate) fn day(time: SystemTime) -> String {
-    let (year, month, day, _) = civil(secs_of(time));
-    format!("{year:04}-{month:02}-{day:02}")
+    utc(secs_of(time)).date().to_string()
 }
 
 /// A moment as `2026-03-02T14:05:09Z`, as RFC 3339 has it.
@@ -56,9 +38,14 @@ pub(crate) fn moment_millis(time: SystemTime) -> String {
 
 /// The same as [`moment`], from seconds since 1970.
 pub(crate) fn moment_of(secs: i64) -> String {
-    let (year, month, day, second) = civil(secs);
-    let (hours, minutes, seconds) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}Z")
+    let (date, (hours, minutes, seconds)) = (utc(secs).date(), utc(secs).time().as_hms());
+    format!("{date}T{hours:02}:{minutes:02}:{seconds:02}Z")
+}
+
+/// The same to the minute, for people: `2026-03-02 14:05`.
+pub(crate) fn minute_of(secs: i64) -> String {
+    let (date, (hours, minutes, _)) = (utc(secs).date(), utc(secs).time().as_hms());
+    format!("{date} {hours:02}:{minutes:02}")
 }
 
 /// Whole seconds since 1970; an earlier time is 1970.
@@ -70,47 +57,28 @@ fn secs_of(time: SystemTime) -> i64 {
 /// Reads when something ends: `2026-12-31` is the end of that day, `2026-12-31T18:00` and
 /// `2026-12-31T18:00:00Z` are that moment; all in UTC. `None` for anything else and for times before 1970.
 pub(crate) fn parse_end(text: &str) -> Option<SystemTime> {
-    parse(text, DAY_SECS)
+    parse(text, DAY)
 }
 
 /// Reads since when something counts: as [`parse_end`], but a day from its start.
 pub(crate) fn parse_start(text: &str) -> Option<SystemTime> {
-    parse(text, 0)
+    parse(text, Duration::ZERO)
 }
 
-/// A moment, or that so many seconds after the start of a day.
-fn parse(text: &str, of_day: i64) -> Option<SystemTime> {
+/// A moment, or that so long after the start of a day.
+fn parse(text: &str, of_day: Duration) -> Option<SystemTime> {
     let (date, clock) = match text.split_once('T') {
         Some((date, clock)) => (date, Some(clock.strip_suffix('Z').unwrap_or(clock))),
         None => (text, None),
     };
-    let [year, month, day] = numbers::<3>(date, '-', [4, 2, 2])?;
-    let start = day_start(year, month, day)?;
-    let secs = match clock {
-        None => start + of_day,
-        Some(clock) => start + second_of_day(clock)?,
+    // The parser takes a year with a sign, too.
+    let date = Date::parse(date, DATE).ok().filter(|_| date.starts_with(|first: char| first.is_ascii_digit()))?;
+    let end = match clock {
+        None => date.midnight().checked_add(of_day.try_into().ok()?)?,
+        Some(clock) => date.with_time(Time::parse(clock, CLOCK).ok()?),
     };
-    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(secs).ok()?))
-}
-
-fn second_of_day(clock: &str) -> Option<i64> {
-    let [hours, minutes, seconds] = match clock.len() {
-        5 => numbers::<2>(clock, ':', [2, 2]).map(|[hours, minutes]| [hours, minutes, 0])?,
-        _ => numbers::<3>(clock, ':', [2, 2, 2])?,
-    };
-    let is_time = hours < 24 && minutes < 60 && seconds < 60;
-    is_time.then_some(hours * 3600 + minutes * 60 + seconds)
-}
-
-/// `N` numbers of exactly so many digits each.
-fn numbers<const N: usize>(text: &str, separator: char, digits: [usize; N]) -> Option<[i64; N]> {
-    let mut numbers = [0; N];
-    let mut parts = text.split(separator);
-    for (number, digits) in numbers.iter_mut().zip(digits) {
-        let part = parts.next().filter(|part| part.len() == digits && part.bytes().all(|b| b.is_ascii_digit()))?;
-        *number = part.parse().ok()?;
-    }
-    parts.next().is_none().then_some(numbers)
+    let secs = u64::try_from(end.as_utc().unix_timestamp()).ok()?;
+    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(secs))
 }
 
 #[cfg(test)]
@@ -122,21 +90,18 @@ mod tests {
     }
 
     #[test]
-    fn days_become_dates() {
-        let table = [
-            (0, (1970, 1, 1, 0)),
-            (-1, (1969, 12, 31, 86_399)),
-            (951_782_399, (2000, 2, 28, 86_399)),
-            (951_782_400, (2000, 2, 29, 0)),
-            (4_107_542_399, (2100, 2, 28, 86_399)),
-            (4_107_542_400, (2100, 3, 1, 0)),
-            (-11_676_096_000, (1600, 1, 1, 0)),
-        ];
-        for (secs, expected) in table {
-            assert_eq!(civil(secs), expected, "{secs}");
-            let (year, month, day, second) = expected;
-            assert_eq!(day_start(year, month, day).map(|start| start + second), Some(secs));
+    fn what_a_peer_may_say_of_a_time_has_a_text() {
+        for (secs, expected) in [
+            (-1, "1969-12-31T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (4_107_542_399, "2100-02-28T23:59:59Z"),
+            (-11_676_096_000, "1600-01-01T00:00:00Z"),
+            (i64::MIN, "-9999-01-01T00:00:00Z"),
+            (i64::MAX, "9999-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(moment_of(secs), expected, "{secs}");
         }
+        assert_eq!(minute_of(1_772_460_309), "2026-03-02 14:05");
     }
 
     #[test]
@@ -180,6 +145,10 @@ mod tests {
             "2026-12-31 12:00",
             "1969-12-31T23:59",
             "+026-01-01",
+            "+2026-01-01",
+            "12026-01-01",
+            "2026-12-31T12:00:",
+            "2026-12-31T12:00:60",
             "2026-12-31T12:00:00+01:00",
             "2026-12-31-01",
             "tomorrow",

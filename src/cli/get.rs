@@ -17,7 +17,7 @@ use super::run::{Transfer, open_ui};
 use super::sandbox::Sandbox;
 use super::send::REMOTE_VARIABLE;
 use super::signals::{HangUps, Signals, block_on};
-use super::spool::{PrivateDir, pour};
+use super::spool::{pour, private_dir};
 use crate::client::{Client, GetOptions};
 use crate::protocol::path::escape;
 use crate::storage::{Root, sync_names_above};
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
         let (into, spool) = match plan.into {
             Some(into) => (into, None),
             None => {
-                let spool = PrivateDir::new()?;
+                let spool = private_dir()?;
                 (spool.path().to_owned(), Some(spool))
             }
         };
@@ -87,7 +87,7 @@ fn receiving(sandbox: Sandbox, into: &Path, options: &GetOptions) -> Option<Sand
 }
 
 /// Copies what was received to standard output. A reader that does not read must not make Ctrl-C useless.
-async fn to_stdout(spool: &PrivateDir, signals: &mut Signals) -> anyhow::Result<Exit> {
+async fn to_stdout(spool: &tempfile::TempDir, signals: &mut Signals) -> anyhow::Result<Exit> {
     let dir = spool.path().to_owned();
     let copy = tokio::task::spawn_blocking(move || {
         let poured = pour(&dir, &mut io::stdout().lock())?;

@@ -22,7 +22,7 @@ use super::ui::text::{cause, status_key};
 use crate::calendar;
 use crate::client::Listing;
 use crate::error::Error;
-use crate::protocol::message::{Entry, Kind, Mtime, Problem};
+use crate::protocol::message::{Entry, Kind, Problem};
 use crate::protocol::path::escape;
 
 /// Runs the command.
@@ -134,7 +134,7 @@ fn write_entry(out: &mut impl Write, dir: &[u8], entry: &Entry, long: bool, esca
     if long {
         let (kind, mode) = (kind_letter(&entry.kind), mode_letters(entry.mode));
         let size = if entry.kind == Kind::File { size::bytes(entry.size) } else { "-".to_owned() };
-        write!(out, "{kind}{mode}  {size:>9}  {}  ", minutes(entry.mtime))?;
+        write!(out, "{kind}{mode}  {size:>9}  {}  ", calendar::minute_of(entry.mtime.secs))?;
     }
     write_name(out, &below(dir, entry.path.as_bytes()), escaped)?;
     match &entry.kind {
@@ -219,15 +219,10 @@ fn text(name: &[u8]) -> String {
     std::str::from_utf8(name).map_or_else(|_| escape(name).to_string(), str::to_owned)
 }
 
-/// `2026-03-02 14:05`, in UTC.
-fn minutes(time: Mtime) -> String {
-    let (year, month, day, second) = calendar::civil(time.secs);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", second / 3600, second / 60 % 60)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::message::Mtime;
     use crate::protocol::path::WirePath;
 
     fn entry(path: &[u8], kind: Kind) -> Entry {

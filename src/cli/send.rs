@@ -14,7 +14,7 @@ use super::reach::{Missing, Reach, Wanted, find};
 use super::remote;
 use super::run::{Transfer, open_ui};
 use super::signals::{HangUps, Signals, block_on};
-use super::spool::{PrivateDir, fill};
+use super::spool::{fill, private_dir};
 use crate::client::Client;
 use crate::storage::Links;
 
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
         let (paths, _spool) = match plan.source {
             Source::Paths(paths) => (paths, None),
             Source::Stdin(name) => {
-                let spool = PrivateDir::new()?;
+                let spool = private_dir()?;
                 (vec![spool_stdin(&spool, &name, &mut signals).await?], Some(spool))
             }
         };
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
 }
 
 /// Copies standard input to a file: a transfer needs a size, and may have to read twice.
-async fn spool_stdin(spool: &PrivateDir, name: &OsStr, signals: &mut Signals) -> anyhow::Result<PathBuf> {
+async fn spool_stdin(spool: &tempfile::TempDir, name: &OsStr, signals: &mut Signals) -> anyhow::Result<PathBuf> {
     let (dir, name) = (spool.path().to_owned(), name.to_owned());
     let copy = tokio::task::spawn_blocking(move || fill(&dir, &name, &mut std::io::stdin().lock()));
     tokio::select! {

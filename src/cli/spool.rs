@@ -2,54 +2,28 @@
 //! that will go to standard output.
 
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
+use tempfile::TempDir;
 
 use crate::protocol::path::escape;
 
-/// Names tried before giving up: each differs by the clock, so a second collision is no accident.
-const ATTEMPTS: u32 = 16;
-
-/// A directory that only its owner can enter. It is removed with all it holds when this is dropped.
-#[derive(Debug)]
-pub(crate) struct PrivateDir {
-    path: PathBuf,
+/// Makes a directory below `$TMPDIR`, else `/tmp`, that only its owner can enter. It is removed with all it holds when it is
+/// dropped.
+pub(crate) fn private_dir() -> anyhow::Result<TempDir> {
+    let parent = std::env::temp_dir();
+    private_dir_below(&parent).with_context(|| {
+        format!("making a directory in {} ($TMPDIR chooses another place)", escape(parent.as_os_str().as_bytes()))
+    })
 }
 
-impl PrivateDir {
-    /// Makes one below `$TMPDIR`, else `/tmp`.
-    pub(crate) fn new() -> anyhow::Result<Self> {
-        let parent = std::env::temp_dir();
-        Self::below(&parent).with_context(|| {
-            format!("making a directory in {} ($TMPDIR chooses another place)", escape(parent.as_os_str().as_bytes()))
-        })
-    }
-
-    fn below(parent: &Path) -> io::Result<Self> {
-        let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
-        for attempt in 0..ATTEMPTS {
-            let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-            let path = parent.join(format!("qft-{}-{nanos:x}-{attempt}", std::process::id()));
-            // Making it fails when anything has that name, so nobody can have prepared it.
-            match DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(Self { path }),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
-                Err(error) => return Err(error),
-            }
-        }
-        Err(last)
-    }
-
-    /// Where it is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
+fn private_dir_below(parent: &Path) -> io::Result<TempDir> {
+    tempfile::Builder::new().prefix("qft-").permissions(Permissions::from_mode(0o700)).tempdir_in(parent)
 }
 
 /// Copies all of `input` into a new file called `name` in `dir`, and returns its path.
@@ -76,13 +50,6 @@ pub(crate) fn pour(dir: &Path, output: &mut impl Write) -> anyhow::Result<u64> {
     Ok(bytes)
 }
 
-impl Drop for PrivateDir {
-    fn drop(&mut self) {
-        // What cannot be removed now can never be: there is nobody left to tell.
-        drop(fs::remove_dir_all(&self.path));
-    }
-}
-
 fn collect(dir: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     for entry in fs::read_dir(dir).context("reading what was received")? {
         let entry = entry.context("reading what was received")?;
@@ -98,13 +65,11 @@ fn collect(dir: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
-    fn private() -> (tempfile::TempDir, PrivateDir) {
+    fn private() -> (TempDir, TempDir) {
         let parent = tempfile::tempdir().expect("a temporary directory");
-        let dir = PrivateDir::below(parent.path()).expect("a directory in it");
+        let dir = private_dir_below(parent.path()).expect("a directory in it");
         (parent, dir)
     }
 

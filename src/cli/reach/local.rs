@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-use super::super::spool::PrivateDir;
+use super::super::spool::private_dir;
 use super::Reach;
 use crate::keys::{Identity, Ticket};
 use crate::protocol::path::escape;
@@ -34,7 +35,7 @@ pub(super) struct Local {
     /// Owns the server, and reads its notices.
     notices: JoinHandle<()>,
     /// Held until the server has ended.
-    _stand_in: Option<PrivateDir>,
+    _stand_in: Option<TempDir>,
 }
 
 impl Local {
@@ -75,7 +76,7 @@ impl Local {
     }
 }
 
-fn local_root(root: &Path, missing: Missing) -> anyhow::Result<(PathBuf, Option<PrivateDir>)> {
+fn local_root(root: &Path, missing: Missing) -> anyhow::Result<(PathBuf, Option<TempDir>)> {
     let is_there = root.try_exists().unwrap_or(false);
     let shown = escape(root.as_os_str().as_bytes());
     match missing {
@@ -84,7 +85,7 @@ fn local_root(root: &Path, missing: Missing) -> anyhow::Result<(PathBuf, Option<
             Root::create(root).with_context(|| format!("cannot make {shown}"))?;
         }
         Missing::Pretend if !is_there => {
-            let stand_in = PrivateDir::new().context("making a temporary directory")?;
+            let stand_in = private_dir().context("making a temporary directory")?;
             return Ok((stand_in.path().to_owned(), Some(stand_in)));
         }
         _ => {}
