@@ -19,7 +19,7 @@ use crate::keys::{Contact, Token};
 use crate::progress::{Counters, Event, Observer};
 use crate::protocol::close::CloseCode;
 use crate::protocol::features;
-use crate::protocol::message::{Hello, Message, Welcome};
+use crate::protocol::message::{EitherMessage, Hello, Message, Problem, SenderMessage, ServerMessage, Spoken, Welcome};
 use crate::protocol::path::escape;
 use crate::session::budget::Account;
 use crate::session::control::{Control, ControlReader};
@@ -164,6 +164,14 @@ fn offered_features(is_local: bool) -> u64 {
     if is_local { features::ALL } else { features::ALL & !features::LOCATION }
 }
 
+/// What a server answers to a question that is no job.
+pub(super) enum Answer {
+    /// What it was asked for, or a part of it.
+    Message(ServerMessage),
+    /// Why it gives nothing, or leaves something out.
+    Problem(Problem),
+}
+
 /// What the server says.
 pub(super) struct Replies {
     reader: ControlReader,
@@ -193,6 +201,30 @@ impl Replies {
         match self.reader.next().await? {
             Some(message) => Ok(message),
             None => Err(self.ended("the server ended the control stream").await),
+        }
+    }
+
+    /// The next answer to a question that is no job: what a server says, or why there is no more. `owed` is what it owes us.
+    pub(super) async fn answer(&mut self, deadline: Duration, owed: &'static str) -> Result<Answer, SessionError> {
+        loop {
+            let message = timeout(deadline, self.next()).await;
+            return match Spoken::from(message.map_err(|_| SessionError::Timeout(owed))??) {
+                Spoken::Server(message) => Ok(Answer::Message(message)),
+                Spoken::Sender(SenderMessage::Problem(problem)) => Ok(Answer::Problem(problem)),
+                // It still answers what it was asked before.
+                Spoken::Either(EitherMessage::GoAway) => continue,
+                Spoken::Either(EitherMessage::Link(_) | EitherMessage::Remark(_) | EitherMessage::Location(_))
+                | Spoken::Greeting(_)
+                | Spoken::Client(_)
+                | Spoken::Receiver(_)
+                | Spoken::Sender(
+                    SenderMessage::Header(_)
+                    | SenderMessage::Tail(_)
+                    | SenderMessage::Cancel(_)
+                    | SenderMessage::Offered
+                    | SenderMessage::End(_),
+                ) => Err(SessionError::Order("anything but the answer to what was asked")),
+            };
         }
     }
 

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::keys::Contact;
 use crate::progress::Observer;
 use crate::protocol::close::CloseCode;
-use crate::protocol::message::{Failure, Get, Message, Names, Select, Status, Target};
+use crate::protocol::message::{Failure, Get, Message, Names, Select, ServerMessage, Status, Target};
 use crate::protocol::path::{WirePath, escape};
 use crate::protocol::{NAMES_AHEAD_MAX, codec, features};
 use crate::session::SessionError;
@@ -26,7 +26,7 @@ use crate::session::budget::Account;
 use crate::session::location;
 use crate::session::receiver::{ReceiveOptions, Receiver, Tools};
 use crate::session::record::Record;
-use crate::session::roles::{Roles, accept_streams};
+use crate::session::roles::{Roles, Routed, accept_streams};
 use crate::session::window::ReceiveWindow;
 use crate::storage::{Committer, Destination, Durability, Filters, Lost, Root};
 use crate::transfer::file::resume::Policy;
@@ -249,14 +249,20 @@ async fn receive_over(plan: &Plan, link: &mut Link, observer: &Observer) -> Resu
             link.control.send(said.await?);
         }
         loop {
-            match link.replies.next().await? {
-                Message::GoAway => going_away = true,
-                Message::MoreNames => names.next().into_iter().for_each(|message| link.control.send(message)),
-                message => {
-                    if roles.route(message)?.is_some() {
-                        return Err(SessionError::Order("a message that only a client sends"));
-                    }
+            match roles.route(link.replies.next().await?)? {
+                Routed::Taken => {}
+                Routed::GoAway => going_away = true,
+                Routed::Answer(ServerMessage::MoreNames) => {
+                    names.next().into_iter().for_each(|message| link.control.send(message));
                 }
+                Routed::Answer(
+                    ServerMessage::Entries(_)
+                    | ServerMessage::PartsFound(_)
+                    | ServerMessage::ProbeReady(_)
+                    | ServerMessage::ProbeDone(_),
+                ) => return Err(SessionError::Order("an answer to no question")),
+                Routed::Location(_) => return Err(SessionError::Order("a location that only a receiver says")),
+                Routed::Request(_) => return Err(SessionError::Order("a message that only a client sends")),
             }
         }
     };

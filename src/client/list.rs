@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
-
 use super::Client;
-use super::connect::Link;
+use super::connect::{Answer, Link};
 use crate::error::Error;
 use crate::keys::Contact;
 use crate::progress::{Event, Observer};
 use crate::protocol::close::CloseCode;
-use crate::protocol::message::{Entry, Kind, List, Message, Problem};
+use crate::protocol::message::{Entry, Kind, List, Message, Problem, ServerMessage};
 use crate::session::SessionError;
 
 /// Longest silence within a listing: a directory on a slow disk may take its time.
@@ -100,13 +98,16 @@ impl Names {
 async fn read(link: &mut Link, deadline: Duration) -> Result<Names, SessionError> {
     let mut names = Names::new(LISTING_BYTES_MAX);
     loop {
-        let message = timeout(deadline, link.replies.next()).await;
-        match message.map_err(|_| SessionError::Timeout("go on with the listing"))?? {
-            Message::Entries(entries) if entries.is_empty() => return Ok(names),
-            Message::Entries(entries) => names.add(entries)?,
-            Message::Problem(problem) => names.add_problem(problem)?,
-            Message::GoAway => {}
-            _ => return Err(SessionError::Order("anything but names in a listing")),
+        match link.replies.answer(deadline, "go on with the listing").await? {
+            Answer::Message(ServerMessage::Entries(entries)) if entries.is_empty() => return Ok(names),
+            Answer::Message(ServerMessage::Entries(entries)) => names.add(entries)?,
+            Answer::Problem(problem) => names.add_problem(problem)?,
+            Answer::Message(
+                ServerMessage::MoreNames
+                | ServerMessage::PartsFound(_)
+                | ServerMessage::ProbeReady(_)
+                | ServerMessage::ProbeDone(_),
+            ) => return Err(SessionError::Order("anything but names in a listing")),
         }
     }
 }

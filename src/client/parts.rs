@@ -2,17 +2,15 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
-
 use super::Client;
-use super::connect::Link;
+use super::connect::{Answer, Link};
 use super::list::{LISTING_BYTES_MAX, NEXT_DEADLINE};
 use crate::error::Error;
 use crate::keys::Contact;
 use crate::progress::Observer;
 use crate::protocol::close::CloseCode;
 use crate::protocol::features;
-use crate::protocol::message::{Failure, Message, Part, Parts, Problem, Status};
+use crate::protocol::message::{Failure, Message, Part, Parts, Problem, ServerMessage, Status};
 use crate::protocol::path::WirePath;
 use crate::session::SessionError;
 
@@ -67,19 +65,22 @@ async fn ask(link: &mut Link, options: PartsOptions, deadline: Duration) -> Resu
     link.control.send(Message::Parts(Parts { below, older_secs: older.as_secs(), remove }));
     let (mut found, mut room) = (PartsListing::default(), LISTING_BYTES_MAX);
     loop {
-        let message = timeout(deadline, link.replies.next()).await;
-        match message.map_err(|_| SessionError::Timeout("go on with the list"))?? {
-            Message::PartsFound(parts) if parts.is_empty() => return Ok(Some(found)),
-            Message::PartsFound(mut parts) => {
+        match link.replies.answer(deadline, "go on with the list").await? {
+            Answer::Message(ServerMessage::PartsFound(parts)) if parts.is_empty() => return Ok(Some(found)),
+            Answer::Message(ServerMessage::PartsFound(mut parts)) => {
                 take_room(&mut room, parts.iter().map(|part| size_of::<Part>() + part.path.as_bytes().len()).sum())?;
                 found.parts.append(&mut parts);
             }
-            Message::Problem(problem) => {
+            Answer::Problem(problem) => {
                 take_room(&mut room, size_of::<Problem>() + problem.name.len() + problem.failure.detail.len())?;
                 found.problems.push(problem);
             }
-            Message::GoAway => {}
-            _ => return Err(SessionError::Order("anything but unfinished files in a list of them")),
+            Answer::Message(
+                ServerMessage::MoreNames
+                | ServerMessage::Entries(_)
+                | ServerMessage::ProbeReady(_)
+                | ServerMessage::ProbeDone(_),
+            ) => return Err(SessionError::Order("anything but unfinished files in a list of them")),
         }
     }
 }

@@ -4,16 +4,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 use super::Client;
-use super::connect::Link;
+use super::connect::{Answer, Link};
 use crate::error::Error;
 use crate::keys::Contact;
 use crate::progress::{Event, Observer};
 use crate::protocol::close::CloseCode;
 use crate::protocol::features;
-use crate::protocol::message::{Failure, LinkReport, Message, Probe, ProbeDone, ProbeKind, ProbeReady};
+use crate::protocol::message::{Failure, LinkReport, Message, Probe, ProbeDone, ProbeKind, ProbeReady, ServerMessage};
 use crate::session::link::link_report;
 use crate::session::probe::{Busy, Count, down, ping, up};
 use crate::session::{ATTENTION_DEADLINE, SessionError};
@@ -21,6 +20,8 @@ use crate::transport::Granted;
 
 /// Round trips that are measured while nothing else moves.
 const PINGS: usize = 20;
+/// Longest wait for one answer of the server, which first finishes what it does.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(2 * ATTENTION_DEADLINE.as_secs());
 /// Longest that those may take.
 const PINGS_TIME: Duration = Duration::from_secs(5);
 
@@ -214,28 +215,27 @@ fn granted_time(ready: &ProbeReady) -> Duration {
 async fn ask(link: &mut Link, kind: ProbeKind, length: Duration) -> Result<Result<ProbeReady, Failure>, SessionError> {
     let millis = u32::try_from(length.as_millis()).unwrap_or(u32::MAX);
     link.control.send(Message::Probe(Probe { kind, millis }));
-    match next(link).await? {
-        Message::ProbeReady(ready) => Ok(Ok(ready)),
-        Message::Problem(problem) => Ok(Err(problem.failure)),
-        _ => Err(SessionError::Order("anything but the answer to a probe")),
+    match link.replies.answer(ANSWER_DEADLINE, "answer the probe").await? {
+        Answer::Message(ServerMessage::ProbeReady(ready)) => Ok(Ok(ready)),
+        Answer::Problem(problem) => Ok(Err(problem.failure)),
+        Answer::Message(
+            ServerMessage::ProbeDone(_)
+            | ServerMessage::MoreNames
+            | ServerMessage::Entries(_)
+            | ServerMessage::PartsFound(_),
+        ) => Err(SessionError::Order("anything but the answer to a probe")),
     }
 }
 
 async fn done(link: &mut Link) -> Result<ProbeDone, SessionError> {
-    match next(link).await? {
-        Message::ProbeDone(done) => Ok(done),
-        _ => Err(SessionError::Order("anything but the end of a probe")),
-    }
-}
-
-/// The next message that is no announcement of the server's end.
-async fn next(link: &mut Link) -> Result<Message, SessionError> {
-    let deadline = 2 * ATTENTION_DEADLINE;
-    loop {
-        let message = timeout(deadline, link.replies.next()).await;
-        match message.map_err(|_| SessionError::Timeout("answer the probe"))?? {
-            Message::GoAway => {}
-            message => return Ok(message),
-        }
+    match link.replies.answer(ANSWER_DEADLINE, "answer the probe").await? {
+        Answer::Message(ServerMessage::ProbeDone(done)) => Ok(done),
+        Answer::Problem(_)
+        | Answer::Message(
+            ServerMessage::ProbeReady(_)
+            | ServerMessage::MoreNames
+            | ServerMessage::Entries(_)
+            | ServerMessage::PartsFound(_),
+        ) => Err(SessionError::Order("anything but the end of a probe")),
     }
 }

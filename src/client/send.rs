@@ -23,7 +23,7 @@ use crate::session::budget::Account;
 use crate::session::local::{FOUND_AHEAD, Finder, Gone, walk_on_a_thread};
 use crate::session::location::{self, Teller};
 use crate::session::record::Record;
-use crate::session::roles::Roles;
+use crate::session::roles::{Roles, Routed};
 use crate::session::sender::{Sender, Tools};
 use crate::storage::{self, Filters, Found, LeftOut, Listing, Lost, Missing, Request};
 use crate::transport::TransportError;
@@ -148,17 +148,15 @@ async fn read(replies: &mut Replies, roles: &Roles, mut teller: Option<Teller>) 
     teller = teller.filter(|_| features & features::LOCATION != 0);
     loop {
         match replies.next().await {
-            Ok(Message::Location(location)) if features & features::LOCATION != 0 => {
-                teller.take().into_iter().for_each(|teller| teller.tell(location));
-            }
-            Ok(Message::GoAway) => {
-                if let Some(sender) = &roles.sender {
-                    sender.stop_offering();
-                }
-            }
             Ok(message) => match roles.route(message) {
-                Ok(None) => {}
-                Ok(Some(_)) => return SessionError::Order("a message that only a client sends"),
+                Ok(Routed::Taken) => {}
+                Ok(Routed::Location(location)) if features & features::LOCATION != 0 => {
+                    teller.take().into_iter().for_each(|teller| teller.tell(location));
+                }
+                Ok(Routed::Location(_)) => return SessionError::Order("a location that nobody asked for"),
+                Ok(Routed::GoAway) => roles.sender.iter().for_each(Sender::stop_offering),
+                Ok(Routed::Answer(_)) => return SessionError::Order("an answer to no question"),
+                Ok(Routed::Request(_)) => return SessionError::Order("a message that only a client sends"),
                 Err(error) => return error,
             },
             Err(error) => return error,

@@ -7,6 +7,7 @@ mod link;
 mod listing;
 mod location;
 mod request;
+mod speaker;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +20,11 @@ pub use self::link::{LinkReport, Probe, ProbeDone, ProbeKind, ProbeReady};
 pub use self::listing::{Entry, List, Part, PartFate, Parts};
 pub use self::location::Location;
 pub use self::request::{Get, IfExists, ListedName, Names, Push, Select, Target};
+pub use self::speaker::{
+    ClientMessage, EitherMessage, Greeting, ReceiverMessage, SenderMessage, ServerMessage, Spoken,
+};
 
-/// Everything that travels on the control stream.
+/// Everything that travels on the control stream. [`Spoken`] says who may say it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Message {
     /// Client, first: who it is and what it can do.

@@ -21,7 +21,9 @@ use super::{Notice, Peer, Shared, list, parts};
 use crate::progress::{Event, Observer};
 use crate::protocol::close::CloseCode;
 use crate::protocol::features;
-use crate::protocol::message::{IfExists, List, ListedName, Location, Message, Names, Parts, Probe, ProbeKind, Push};
+use crate::protocol::message::{
+    ClientMessage, IfExists, List, ListedName, Location, Message, Names, Parts, Probe, ProbeKind, Push,
+};
 use crate::protocol::path::WirePath;
 use crate::session::budget::HELD_FOR_MAX;
 use crate::session::local::{FOUND_AHEAD, walk_on_a_thread};
@@ -29,7 +31,7 @@ use crate::session::location::{self, Teller};
 use crate::session::probe;
 use crate::session::receiver::{self, ReceiveOptions, Receiver};
 use crate::session::record::Record;
-use crate::session::roles::{Roles, accept_streams};
+use crate::session::roles::{Roles, Routed, accept_streams};
 use crate::session::sender::{self, Sender};
 use crate::session::watch::{Turn, Watch};
 use crate::session::window::ReceiveWindow;
@@ -266,22 +268,27 @@ impl Conversation {
 
     fn on_message(&mut self, message: Message) -> Result<(), SessionError> {
         match self.roles.route(message)? {
-            None => Ok(()),
-            Some(Message::Push(push)) => self.on_push(push),
-            Some(Message::Get(get)) => self.on_get(get.into()),
-            Some(Message::Select(select)) => {
+            Routed::Taken | Routed::GoAway => Ok(()),
+            Routed::Request(request) => self.on_request(request),
+            Routed::Location(location) => self.on_location(location),
+            Routed::Answer(_) => Err(SessionError::Order("a message that only a server sends")),
+        }
+    }
+
+    fn on_request(&mut self, request: ClientMessage) -> Result<(), SessionError> {
+        match request {
+            ClientMessage::Push(push) => self.on_push(push),
+            ClientMessage::Get(get) => self.on_get(get.into()),
+            ClientMessage::Select(select) => {
                 let (wanted, names) = Wanted::of(select, &self.client.control);
                 self.on_get(wanted)?;
                 self.names = names;
                 Ok(())
             }
-            Some(Message::Names(names)) => self.on_names(names),
-            Some(Message::Location(location)) => self.on_location(location),
-            Some(Message::List(wanted)) => self.on_list(wanted),
-            Some(Message::Parts(asked)) => self.on_parts(asked),
-            Some(Message::Probe(asked)) => self.on_probe(asked),
-            Some(Message::GoAway) => Ok(()),
-            Some(_) => Err(SessionError::Order("a message that only a server sends")),
+            ClientMessage::Names(names) => self.on_names(names),
+            ClientMessage::List(wanted) => self.on_list(wanted),
+            ClientMessage::Parts(asked) => self.on_parts(asked),
+            ClientMessage::Probe(asked) => self.on_probe(asked),
         }
     }
 

@@ -8,7 +8,7 @@ use super::link::record_link;
 use super::receiver::Receiver;
 use super::sender::Sender;
 use crate::progress::Observer;
-use crate::protocol::message::{Message, Remark};
+use crate::protocol::message::{ClientMessage, EitherMessage, Location, Message, Remark, ServerMessage, Spoken};
 
 /// The roles that this end plays on one connection now.
 #[derive(Clone, Default)]
@@ -17,36 +17,49 @@ pub(crate) struct Roles {
     pub(crate) receiver: Option<(Receiver, Observer)>,
 }
 
+/// What a message asks of an end, beside its roles.
+pub(crate) enum Routed {
+    /// Nothing: a role has taken it.
+    Taken,
+    /// A client wants something.
+    Request(ClientMessage),
+    /// A server answers what was asked.
+    Answer(ServerMessage),
+    /// Where the receiver at the other end writes.
+    Location(Location),
+    /// The other end is about to stop.
+    GoAway,
+}
+
 impl Roles {
     /// Hands a message to the role that it is meant for; gives it back when it is meant for none.
     ///
     /// # Errors
     /// A message for a role that is not played, or one that breaks the role's rules.
-    pub(crate) fn route(&self, message: Message) -> Result<Option<Message>, SessionError> {
-        match message {
-            Message::Header(_)
-            | Message::Tail(_)
-            | Message::Problem(_)
-            | Message::Offered
-            | Message::End(_)
-            | Message::Cancel(_) => {
+    pub(crate) fn route(&self, message: Message) -> Result<Routed, SessionError> {
+        match Spoken::from(message) {
+            Spoken::Sender(message) => {
                 let (receiver, _) =
                     self.receiver.as_ref().ok_or(SessionError::Order("content that nobody asked for"))?;
                 receiver.on_message(message)?;
             }
-            Message::Pos(_) | Message::Have(_) | Message::Done(_) | Message::Named(_) | Message::Settled => {
+            Spoken::Receiver(message) => {
                 let sender = self.sender.as_ref().ok_or(SessionError::Order("an answer to no offer"))?;
                 sender.on_message(message)?;
             }
-            Message::Link(report) => {
+            Spoken::Either(EitherMessage::Link(report)) => {
                 if let Some((_, observer)) = &self.receiver {
                     record_link(observer, &report);
                 }
             }
-            Message::Remark(remark) => self.on_remark(remark),
-            other => return Ok(Some(other)),
+            Spoken::Either(EitherMessage::Remark(remark)) => self.on_remark(remark),
+            Spoken::Either(EitherMessage::Location(location)) => return Ok(Routed::Location(location)),
+            Spoken::Either(EitherMessage::GoAway) => return Ok(Routed::GoAway),
+            Spoken::Client(request) => return Ok(Routed::Request(request)),
+            Spoken::Server(answer) => return Ok(Routed::Answer(answer)),
+            Spoken::Greeting(_) => return Err(SessionError::Order("a second greeting")),
         }
-        Ok(None)
+        Ok(Routed::Taken)
     }
 
     /// Passes on what the other end remarks on the job that runs.

@@ -1,7 +1,7 @@
 //! What the sender says on the control stream.
 
 use super::{Driver, Receiver};
-use crate::protocol::message::{Header, Message};
+use crate::protocol::message::{Header, SenderMessage};
 use crate::session::SessionError;
 use crate::session::budget::OFFER_BYTES;
 
@@ -10,17 +10,16 @@ impl<D: Driver> Receiver<D> {
     ///
     /// # Errors
     /// The rule that the message breaks; the connection is to be closed.
-    pub(crate) fn on_message(&self, message: Message) -> Result<(), SessionError> {
+    pub(crate) fn on_message(&self, message: SenderMessage) -> Result<(), SessionError> {
         match message {
-            Message::Header(header) => self.on_header(header)?,
-            Message::Tail(tail) => {
+            SenderMessage::Header(header) => self.on_header(header)?,
+            SenderMessage::Tail(tail) => {
                 self.feed(|ledger| ledger.on_tail(tail))?.into_iter().for_each(|file| self.judge(file))
             }
-            Message::Problem(problem) => self.feed(|ledger| ledger.on_problem(problem)),
-            Message::Cancel(cancel) => self.feed(|ledger| ledger.on_cancel(cancel))?,
-            Message::Offered => self.feed(|ledger| ledger.on_offered())?,
-            Message::End(_) => self.feed(|ledger| ledger.on_end())?,
-            _ => return Err(SessionError::Order("a message that only a receiver sends")),
+            SenderMessage::Problem(problem) => self.feed(|ledger| ledger.on_problem(problem)),
+            SenderMessage::Cancel(cancel) => self.feed(|ledger| ledger.on_cancel(cancel))?,
+            SenderMessage::Offered => self.feed(|ledger| ledger.on_offered())?,
+            SenderMessage::End(_) => self.feed(|ledger| ledger.on_end())?,
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::Sender;
 use crate::protocol::HAVE_DIGESTS_MAX;
-use crate::protocol::message::Message;
+use crate::protocol::message::ReceiverMessage;
 use crate::session::SessionError;
 use crate::storage::ByteFiles;
 use crate::transfer::job::offers::room_for;
@@ -12,17 +12,16 @@ impl<F: ByteFiles> Sender<F> {
     ///
     /// # Errors
     /// The rule that the message breaks; the connection is to be closed.
-    pub(crate) fn on_message(&self, message: Message) -> Result<(), SessionError> {
+    pub(crate) fn on_message(&self, message: ReceiverMessage) -> Result<(), SessionError> {
         let account = &self.0.tools.account;
         match message {
-            Message::Pos(pos) => self.feed(|ledger| ledger.on_pos(pos))?,
-            Message::Have(have) => {
+            ReceiverMessage::Pos(pos) => self.feed(|ledger| ledger.on_pos(pos))?,
+            ReceiverMessage::Have(have) => {
                 self.feed(|ledger| ledger.on_have(&have, |bytes| account.take_for_digests(bytes)))?;
             }
-            Message::Done(done) => self.feed(|ledger| ledger.on_done(done))?,
-            Message::Named(named) => self.feed(|ledger| ledger.on_named(named))?,
-            Message::Settled => self.feed(|ledger| ledger.on_settled())?,
-            _ => return Err(SessionError::Order("a message that only a sender sends")),
+            ReceiverMessage::Done(done) => self.feed(|ledger| ledger.on_done(done))?,
+            ReceiverMessage::Named(named) => self.feed(|ledger| ledger.on_named(named))?,
+            ReceiverMessage::Settled => self.feed(|ledger| ledger.on_settled())?,
         }
         Ok(())
     }
