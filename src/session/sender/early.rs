@@ -67,7 +67,7 @@ impl<F: ByteFiles> Sender<F> {
         loop {
             let buffer = self.0.tools.buffers.take_behind(RANGE_HEADER_BYTES, len);
             let hasher = self.0.tools.hasher.clone();
-            let read = move || -> (Place<F>, Result<Option<Start<F::Source>>, Stop>) {
+            let read = move || {
                 let start = read_start(&place, Turn::Ahead, buffer, &hasher);
                 let is_hole = |start: &Start<F::Source>| more && start.digest == Some(hasher.zero_chunk(CHUNK_BYTES));
                 (place, start.map(|start| Some(start).filter(|start| !is_hole(start))))

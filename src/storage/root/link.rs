@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::io::Errno;
 
 use super::super::commit::name::give_final_name;
-use super::super::commit::{Replace, Durability};
+use super::super::commit::{Durability, Replace};
 use super::super::dir::Dir;
 use super::super::error::{Op, Refusal, StorageError, failed};
 use super::Destination;
