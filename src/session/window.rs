@@ -70,14 +70,14 @@ impl ReceiveWindow {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// `bytes` more were read and wait.
-    pub(crate) fn add(&self, bytes: usize) {
-        self.waiting.fetch_add(bytes, Ordering::Relaxed);
+    /// `bytes` more were read and wait, which takes some memory beside them.
+    pub(crate) fn add(&self, bytes: usize, beside: usize) {
+        self.waiting.fetch_add(bytes + beside, Ordering::Relaxed);
         self.promise().use_up(bytes);
         self.follow();
     }
 
-    /// `bytes` wait no longer; gives how many waited before.
+    /// So many wait no longer; gives how many waited before.
     pub(crate) fn remove(&self, bytes: usize) -> usize {
         let before = self.waiting.fetch_sub(bytes, Ordering::Relaxed);
         self.follow();

@@ -15,9 +15,15 @@ use crate::protocol::BEGUN_BYTES_MAX;
 use crate::session::SessionError;
 use crate::session::window::ReceiveWindow;
 
-/// How long a stream waits for room before it takes another packet all the same: the window that is left must
-/// not fill up with content, or no message would come through. A few streams then take a megabyte a second.
+/// How long a connection waits for room before one of its streams takes another packet all the same: the window that is
+/// left must not fill up with content, or no message would come through.
 const ROOM_WAIT: Duration = Duration::from_millis(10);
+
+/// What may be taken in that way, in bytes. Then nothing is read until the disk has caught up, however long it takes.
+const BEYOND_MAX: usize = 1 << 20;
+
+/// What a piece of a chunk takes beside its bytes while it waits to be written by itself. A packet may hold hundreds.
+const PIECE_OVERHEAD: usize = 256;
 
 /// Longest that chunks may be begun while nothing of any content comes. What a lost packet leaves open is sent again within
 /// seconds; who says something else meanwhile keeps its connection, not our memory.
@@ -31,13 +37,13 @@ pub(super) struct Backlog {
     /// Pieces of content that have come.
     pieces: AtomicU64,
     still: Mutex<Still>,
-    fewer: Notify,
+    brake: Brake,
 }
 
 impl Backlog {
     pub(super) fn new(window: Arc<ReceiveWindow>) -> Self {
         let (begun, pieces) = Default::default();
-        Self { window, begun, pieces, still: Mutex::new(Still::new(Instant::now())), fewer: Notify::new() }
+        Self { window, begun, pieces, still: Mutex::new(Still::new(Instant::now())), brake: Brake::default() }
     }
 
     /// Counts a chunk of which the first bytes have come.
@@ -66,17 +72,31 @@ impl Backlog {
         self.still.lock().expect("no holder panics").look(waits, pieces, now) >= BEGUN_STILL_MAX
     }
 
-    /// `bytes` more wait for the disk.
+    /// A chunk of so many bytes waits for the disk.
     pub(super) fn add(&self, bytes: usize) {
-        self.window.add(bytes);
+        self.window.add(bytes, 0);
     }
 
-    /// `bytes` wait no longer.
+    /// It waits no longer.
     pub(super) fn remove(&self, bytes: usize) {
+        self.remove_all(bytes);
+    }
+
+    /// A piece of so many bytes waits for the disk by itself.
+    pub(super) fn add_piece(&self, bytes: usize) {
+        self.window.add(bytes, PIECE_OVERHEAD);
+    }
+
+    /// It waits no longer.
+    pub(super) fn remove_piece(&self, bytes: usize) {
+        self.remove_all(bytes + PIECE_OVERHEAD);
+    }
+
+    fn remove_all(&self, bytes: usize) {
         let before = self.window.remove(bytes);
         let bound = self.window.bound();
         if before >= bound && before - bytes < bound {
-            self.fewer.notify_waiters();
+            self.brake.fewer.notify_waiters();
         }
     }
 
@@ -85,7 +105,31 @@ impl Backlog {
     /// Streams are otherwise read at once: unread gaps would make QUIC give the connection up. By the time
     /// that this waits, the window has room for few.
     pub(super) async fn room(&self) {
-        if self.window.waiting() >= self.window.bound() {
+        self.brake.pass(|| self.window.waiting().checked_sub(self.window.bound())).await;
+    }
+}
+
+/// Lets streams read on, or wait for the disk.
+#[derive(Default)]
+struct Brake {
+    /// A stream that waits has it. However many there are, together they take what one would.
+    turn: tokio::sync::Mutex<()>,
+    fewer: Notify,
+}
+
+impl Brake {
+    /// `beyond`: by how many bytes the disk is behind; `None` when it is not.
+    async fn pass(&self, beyond: impl Fn() -> Option<usize>) {
+        if beyond().is_none() {
+            return;
+        }
+        let _turn = self.turn.lock().await;
+        if beyond().is_none() {
+            return;
+        }
+        let _ = timeout(ROOM_WAIT, self.fewer.notified()).await;
+        // The bound moves, too, of which nobody is told.
+        while beyond().is_some_and(|bytes| bytes >= BEYOND_MAX) {
             let _ = timeout(ROOM_WAIT, self.fewer.notified()).await;
         }
     }
@@ -138,5 +182,34 @@ mod tests {
         assert_eq!(still.look(true, 1, at(700)), Duration::from_secs(100));
         assert_eq!(still.look(false, 1, at(710)), Duration::ZERO, "it was completed, or the disk is what waits");
         assert!(still.look(true, 1, at(830)) >= BEGUN_STILL_MAX);
+    }
+
+    #[tokio::test]
+    async fn however_many_streams_there_are_a_disk_that_is_behind_is_not_overrun() {
+        const STREAMS: usize = 2000;
+        const PIECE: usize = BEYOND_MAX / 16;
+        // A disk that does nothing: each stream that may read on adds to what waits for it.
+        let (brake, waiting) = (Arc::new(Brake::default()), Arc::new(AtomicUsize::new(0)));
+        let is_open = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let mut streams = tokio::task::JoinSet::new();
+        for _ in 0..STREAMS {
+            let (brake, waiting, is_open) = (brake.clone(), waiting.clone(), is_open.clone());
+            streams.spawn(async move {
+                let beyond = || (!is_open.load(Ordering::Relaxed)).then(|| waiting.load(Ordering::Relaxed));
+                brake.pass(beyond).await;
+                waiting.fetch_add(PIECE, Ordering::Relaxed);
+            });
+        }
+        while waiting.load(Ordering::Relaxed) < BEYOND_MAX {
+            tokio::time::sleep(ROOM_WAIT).await;
+        }
+        tokio::time::sleep(20 * ROOM_WAIT).await;
+        assert_eq!(waiting.load(Ordering::Relaxed), BEYOND_MAX);
+        // It has caught up.
+        is_open.store(true, Ordering::Relaxed);
+        brake.fewer.notify_waiters();
+        let all = timeout(Duration::from_secs(60), streams.join_all()).await;
+        assert_eq!(all.map(|all| all.len()).unwrap_or(0), STREAMS);
+        assert_eq!(waiting.load(Ordering::Relaxed), PIECE * STREAMS);
     }
 }

@@ -10,8 +10,9 @@ use crate::protocol::path::WirePath;
 use crate::session::budget::{Account, Hold};
 use crate::storage::DirMeta;
 
-/// What a directory that waits for the end, or that was doubted, takes beside its name.
-const DIRECTORY_BYTES: usize = 128;
+/// What a directory that waits for the end, or that was doubted, takes beside its name, also while the map that it is in
+/// moves to a larger one.
+const DIRECTORY_BYTES: usize = 192;
 
 /// What the disk was asked once, or is to be told at the end.
 #[derive(Default)]

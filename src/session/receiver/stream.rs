@@ -228,7 +228,7 @@ impl Receiver {
     /// Writes a piece of a chunk that is put together in its file.
     fn store_piece(&self, range: &Arc<Range>, offset: u64, piece: Box<[u8]>, stored: Arc<Stored>) {
         let (receiver, range) = (self.clone(), range.clone());
-        self.0.driver.backlog.add(piece.len());
+        self.0.driver.backlog.add_piece(piece.len());
         self.0.driver.spawn(move || receiver.store_piece_now(&range, offset, piece, stored, 0));
     }
 
@@ -241,7 +241,7 @@ impl Receiver {
             return self.try_again(error, move || receiver.store_piece_now(&range, offset, piece, stored, waits + 1));
         }
         drop(piece);
-        self.0.driver.on_written(count);
+        self.0.driver.backlog.remove_piece(count);
         let len = range.block_len(index);
         match written {
             Ok(()) if stored.0.fetch_add(count, Ordering::AcqRel) + count < len => {}
