@@ -15,6 +15,7 @@
 //! | chunks begun | [`BEGUN_BYTES_MAX`] a connection; in memory as long as there is some, else in their file | is written more slowly; beyond it a violation | `chunks_that_are_begun_and_not_completed_are_bounded` |
 //! | chunks begun and left so | [`BEGUN_STILL_MAX`] | is closed (`Timeout`), resumes | `what_is_begun_and_not_gone_on_with_is_waited_for_and_then_not` |
 //! | what a client may send unread | its part of [`WINDOWS_BYTES`], at most [`RECEIVE_WINDOW`] | sends more slowly | `what_was_promised_is_held_until_it_was_used` |
+//! | content that was read and waits for the disk | the same part, and a mebibyte | is read no further | `however_many_streams_there_are_a_disk_that_is_behind_is_not_overrun` |
 //! | the same before it is let in | [`RECEIVE_WINDOW_BEFORE_HELLO`], [`STREAMS_BEFORE_HELLO`] | waits for its welcome | `a_stranger_has_few_streams_and_little_room_until_it_is_let_in` |
 //! | the same in a crowd | [`RECEIVE_WINDOW_IN_A_CROWD`] | waits for its welcome | `a_stranger_in_a_crowd_has_less_room_until_it_is_let_in` |
 //! | what goes ahead of the answers | [`AHEAD_FILES_MAX`], [`AHEAD_BYTES_MAX`] | a violation | `more_ahead_of_the_answers_than_a_job_may_have_is_a_violation` |
@@ -30,6 +31,8 @@
 //! | directories that get their time last | its share of the memory | the last ones keep their own time | `of_more_directories_than_there_is_room_for_the_last_keep_their_own_time` |
 //! | directories whose names were looked after, which saves work | its share of the memory, of which nothing is certain | the work is done again | `of_directories_that_were_doubted_no_more_are_remembered_than_there_is_room_for` |
 //! | names that a client has been offered, likewise | its share of the memory, likewise | may be offered one twice | `names_that_there_is_no_room_to_remember_are_offered_again` |
+//! | names of a directory that are looked at or listed | its share of the memory | the directory is read once more for those that follow | `a_walk_through_more_names_than_there_is_room_for_takes_its_share_and_finds_all` |
+//! | what its lines of filters are compiled to | its share of the memory | is closed (`Busy`), comes again | `filters_take_no_more_memory_than_is_counted_for_them` |
 //! | names that a walk has found and that are not offered yet | [`FOUND_AHEAD`], [`FOUND_BYTES_AHEAD`] | the walk waits | `a_walk_is_no_more_bytes_ahead_than_there_is_room_for_and_ends_when_nobody_listens` |
 //! | what the server's own user is told and has not read | [`NOTICES_KEPT`], [`NOTICE_BYTES_KEPT`] | the user is told how many are lost | `long_texts_wait_in_no_more_bytes_than_there_is_room_for_and_come_again_when_they_were_read` |
 //! | jobs that wait to be written into the history | [`LINES_AHEAD_MAX`]; the rest is lost | the operator hears of it (`/metrics`) | `jobs_that_come_while_the_disk_hangs_are_bounded_and_counted` |

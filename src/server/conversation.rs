@@ -360,13 +360,15 @@ impl Conversation {
 
     fn on_parts(&mut self, asked: Parts) -> Result<(), SessionError> {
         self.is_next_list()?;
-        self.listing.spawn(parts::answer(self.client.grant.clone(), self.client.control.clone(), asked));
+        let Client { grant, control, account, .. } = &self.client;
+        self.listing.spawn(parts::answer(grant.clone(), control.clone(), account.name_room(), asked));
         Ok(())
     }
 
     fn on_list(&mut self, wanted: List) -> Result<(), SessionError> {
         self.is_next_list()?;
-        self.listing.spawn(list::answer(self.client.grant.clone(), self.client.control.clone(), wanted));
+        let Client { grant, control, account, .. } = &self.client;
+        self.listing.spawn(list::answer(grant.clone(), control.clone(), account.name_room(), wanted));
         Ok(())
     }
 
@@ -453,6 +455,8 @@ impl Conversation {
         if self.roles.sender.is_some() {
             return Err(SessionError::Order("a second get while the first is running"));
         }
+        // Whoever lets a machine be built of a megabyte of patterns takes it from its own share.
+        let filter_room = self.client.account.take_for_search(wanted.filter_bytes()).ok_or(SessionError::Overloaded)?;
         // The streams of an earlier push may still have somebody who would take what came ahead for something of theirs.
         let ahead = wanted.ahead() && self.visit.is_fresh();
         let place = Place { root: self.client.root().cloned(), to: None, is_rehearsal: false };
@@ -480,7 +484,11 @@ impl Conversation {
         let (teller, recognise) = location::awaited(&self.client.connection).filter(|_| self.hears_locations()).unzip();
         self.location = teller;
         let left_out = LeftOut::at(destination).or(recognise);
-        let look = move |found: &_| look_for(&grant, wanted, left_out, found);
+        let name_room = self.client.account.name_room();
+        let look = move |found: &_| {
+            look_for(&grant, wanted, left_out, name_room, found);
+            drop(filter_room);
+        };
         let finds = walk_on_a_thread(FOUND_AHEAD, no_thread, look);
         let running = sender.clone();
         self.sending.spawn(async move { running.run(finds).await });

@@ -10,7 +10,7 @@ use crate::protocol::message::{Failure, Get, Message, Names, Problem, Select, St
 use crate::session::budget::Hold;
 use crate::session::control::Control;
 use crate::session::local::{Finder, Gone};
-use crate::storage::{self, Expanded, Filters, Finds, Found, LeftOut, Links, Listing, Tree, Walk};
+use crate::storage::{self, Expanded, Filters, Finds, Found, LeftOut, Links, Listing, NameRoom, Tree, Walk};
 
 /// What a client wants.
 pub(super) struct Wanted {
@@ -48,6 +48,11 @@ impl Wanted {
         self.get.ahead
     }
 
+    /// Memory that its filters take until everything is found.
+    pub(super) fn filter_bytes(&self) -> usize {
+        Filters::memory_bytes(&self.get.filters)
+    }
+
     /// What is to be named when nothing can be looked for.
     pub(super) fn first_pattern(&self) -> Vec<u8> {
         self.get.patterns.first().cloned().unwrap_or_default()
@@ -56,8 +61,8 @@ impl Wanted {
 
 /// Passes on what is wanted, until everything is found or nobody takes it any more.
 ///
-/// `left_out` is the directory that they go to.
-pub(super) fn look_for(grant: &Grant, wanted: Wanted, left_out: LeftOut, found: &Finder<Found>) {
+/// `left_out` is the directory that they go to; `room` is for names that are looked at.
+pub(super) fn look_for(grant: &Grant, wanted: Wanted, left_out: LeftOut, room: NameRoom, found: &Finder<Found>) {
     let Wanted { get, one_file_system, names } = wanted;
     if let Err(failure) = grant.may_read() {
         let name = get.patterns.first().cloned().unwrap_or_default();
@@ -74,7 +79,8 @@ pub(super) fn look_for(grant: &Grant, wanted: Wanted, left_out: LeftOut, found: 
     };
     let links = if get.links { Links::Copy } else { Links::Skip };
     let walk = storage::walk(Vec::new(), filters.clone(), links).to_be_read().leaving_out(left_out);
-    let mut asked = Asked { walk: walk.on_one_file_system(one_file_system), one_file_system, found };
+    let walk = walk.in_room(room.clone()).on_one_file_system(one_file_system);
+    let mut asked = Asked { walk, one_file_system, room, found };
     match names {
         None => storage::expand(&grant.tree(), &get.patterns, &mut asked),
         Some(names) => {
@@ -115,6 +121,7 @@ impl NamesToCome {
 struct Asked<'a> {
     walk: Walk,
     one_file_system: bool,
+    room: NameRoom,
     found: &'a Finder<Found>,
 }
 
@@ -145,6 +152,10 @@ impl Finds for Asked<'_> {
 
     fn is_over(&self) -> bool {
         self.found.is_over()
+    }
+
+    fn name_room(&self) -> NameRoom {
+        self.room.clone()
     }
 
     fn stays_on_one_file_system(&self) -> bool {

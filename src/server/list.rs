@@ -12,7 +12,7 @@ use crate::session::SessionError;
 use crate::session::control::Control;
 use crate::session::local::{Finder, Gone, walk_on_a_thread};
 use crate::storage::Meta;
-use crate::storage::{self, Expanded, Filters, Finds, Found, Links, Request, Tree};
+use crate::storage::{self, Expanded, Filters, Finds, Found, Links, NameRoom, Request, Tree};
 
 /// Names in one message; a listing of any size is a row of such messages.
 const ENTRIES_A_MESSAGE: usize = if ENTRIES_MAX < 64 { ENTRIES_MAX } else { 64 };
@@ -28,11 +28,16 @@ const MESSAGES_AHEAD: usize = 16;
 ///
 /// # Errors
 /// When the walk broke off: a listing that is not whole has no end.
-pub(super) async fn answer(grant: Arc<Grant>, control: Control, wanted: List) -> Result<(), SessionError> {
+pub(super) async fn answer(
+    grant: Arc<Grant>,
+    control: Control,
+    room: NameRoom,
+    wanted: List,
+) -> Result<(), SessionError> {
     let pattern = wanted.pattern.clone();
     let no_thread = |failure| problem(pattern, failure);
     let mut messages = walk_on_a_thread(MESSAGES_AHEAD, no_thread, move |queue| {
-        let mut batch = Batch { queue, entries: Vec::new(), bytes: 0 };
+        let mut batch = Batch { queue, room, entries: Vec::new(), bytes: 0 };
         // It fails only when nobody listens any more.
         let _ = list(&grant, &wanted, &mut batch).and_then(|()| batch.flush());
     });
@@ -47,6 +52,7 @@ pub(super) async fn answer(grant: Arc<Grant>, control: Control, wanted: List) ->
 
 struct Batch<'a> {
     queue: &'a Finder<Message>,
+    room: NameRoom,
     entries: Vec<Entry>,
     bytes: usize,
 }
@@ -124,11 +130,15 @@ impl Finds for Listed<'_, '_> {
     fn is_over(&self) -> bool {
         self.batch.queue.is_over()
     }
+
+    fn name_room(&self) -> NameRoom {
+        self.batch.room.clone()
+    }
 }
 
 fn list_inside(tree: &Tree, at: Option<&WirePath>, recursive: bool, batch: &mut Batch<'_>) -> Result<(), Gone> {
     let request = Request { root: tree.clone(), at: at.cloned(), name: at.cloned(), whole: true };
-    let walk = storage::walk(vec![request], Filters::none(), Links::List);
+    let walk = storage::walk(vec![request], Filters::none(), Links::List).in_room(batch.room.clone());
     let walk = if recursive { walk } else { walk.shallow() };
     for item in walk {
         match item {

@@ -15,13 +15,16 @@ use crate::protocol::message::{Failure, Message, Part, PartFate, Parts};
 use crate::session::SessionError;
 use crate::session::control::Control;
 use crate::session::local::{Finder, Gone, walk_on_a_thread};
-use crate::storage::{Fate, Removal, Search, Unfinished, give_way_to_others};
+use crate::storage::{Fate, NameRoom, Removal, Search, Unfinished, give_way_to_others};
 
 /// Parts in one message: with the longest paths and failures they fill half a frame.
 const PARTS_A_MESSAGE: usize = 6;
 
 /// Messages that the search may be ahead of the client.
 const MESSAGES_AHEAD: usize = 16;
+
+/// Memory for the names of the directories that a server looks into by itself.
+const SWEEP_BYTES: usize = 1 << 20;
 
 /// How often a server looks for what nobody continues.
 const SWEEP_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -30,12 +33,17 @@ const SWEEP_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 ///
 /// # Errors
 /// When the search broke off: an answer that is not whole has no end.
-pub(super) async fn answer(grant: Arc<Grant>, control: Control, asked: Parts) -> Result<(), SessionError> {
+pub(super) async fn answer(
+    grant: Arc<Grant>,
+    control: Control,
+    room: NameRoom,
+    asked: Parts,
+) -> Result<(), SessionError> {
     let no_thread = |failure| problem(Vec::new(), failure);
     let mut messages = walk_on_a_thread(MESSAGES_AHEAD, no_thread, move |queue| {
         // It fails only when nobody listens any more.
         let _ = match allowed(&grant, &asked) {
-            Ok(()) => find(&grant, asked, queue),
+            Ok(()) => find(&grant, asked, room, queue),
             Err(failure) => queue.blocking_send(problem(b".".to_vec(), failure)),
         };
     });
@@ -55,9 +63,9 @@ fn allowed(grant: &Grant, asked: &Parts) -> Result<(), Failure> {
     }
 }
 
-fn find(grant: &Grant, asked: Parts, queue: &Finder<Message>) -> Result<(), Gone> {
+fn find(grant: &Grant, asked: Parts, room: NameRoom, queue: &Finder<Message>) -> Result<(), Gone> {
     let removal = if asked.remove { Removal::ByClient } else { Removal::None };
-    let search = Search::new(grant.tree(), asked.below).of(grant.part_owner());
+    let search = Search::new(grant.tree(), asked.below).of(grant.part_owner()).in_room(room);
     let mut search = search.older(Duration::from_secs(asked.older_secs)).removing(removal);
     let mut batch = Vec::new();
     while let ControlFlow::Continue(found) = search.step() {
@@ -113,6 +121,7 @@ impl Sweeper {
 
 fn sweep(shared: &Shared, keep: Duration, ended: &mpsc::Receiver<()>) {
     let mut search = Search::new(shared.tree.tree(), None).older(keep).removing(Removal::ByServer);
+    search = search.in_room(NameRoom::at_most(SWEEP_BYTES));
     while let ControlFlow::Continue(found) = search.step() {
         match found {
             Some(Ok(Unfinished { path, size, age, fate: Fate::Removed })) => {

@@ -21,6 +21,7 @@ use std::time::Duration;
 use self::purse::{Held, Purse};
 use crate::digest::CHUNK_BYTES;
 use crate::keys::Fingerprint;
+use crate::storage::NameRoom;
 
 /// Memory that is shared, in bytes. With the floors of [`CLIENTS_MAX`](crate::server::CLIENTS_MAX) connections, what QUIC
 /// takes from peers before they are let in, and the program itself, it stays below 512 MiB.
@@ -28,7 +29,8 @@ pub const MEMORY_BYTES: usize = 192 << 20;
 /// What a connection may hold whatever others do: a chunk and what goes with it.
 pub const FLOOR_BYTES: usize = CHUNK_BYTES as usize + (64 << 10);
 /// The same of offers that are not settled, of messages that are not read, of digests that are not compared, of
-/// directories that a job has made, and of names that a disk may take for one: each for itself, so that none keeps another from going on.
+/// directories that a job has made, of names that a disk may take for one, and of what a search needs: each for itself, so
+/// that none keeps another from going on.
 pub const WORDS_FLOOR_BYTES: usize = 128 << 10;
 /// Of the memory, what the windows of all connections that receive aim at together; each aims at its part of it. One or
 /// two far ones get the largest window there is.
@@ -71,6 +73,7 @@ impl Budget {
             directories: Held::nothing(WORDS_FLOOR_BYTES),
             remembered: Held::nothing(0),
             names: Held::nothing(WORDS_FLOOR_BYTES),
+            search: Held::nothing(WORDS_FLOOR_BYTES),
             files: Held::nothing(1),
         })))
     }
@@ -102,6 +105,7 @@ struct Own {
     directories: Held,
     remembered: Held,
     names: Held,
+    search: Held,
     files: Held,
 }
 
@@ -115,6 +119,7 @@ impl Own {
             Thing::Directories => (&self.budget.0.memory, &self.directories),
             Thing::Remembered => (&self.budget.0.memory, &self.remembered),
             Thing::Names => (&self.budget.0.memory, &self.names),
+            Thing::Search => (&self.budget.0.memory, &self.search),
             Thing::Files => (&self.budget.0.files, &self.files),
         }
     }
@@ -129,6 +134,7 @@ enum Thing {
     Directories,
     Remembered,
     Names,
+    Search,
     Files,
 }
 
@@ -188,6 +194,20 @@ impl Account {
     /// likewise.
     pub(crate) fn take_for_names(&self, bytes: usize) -> Option<Hold> {
         self.take(Thing::Names, bytes)
+    }
+
+    /// Takes memory for what a search needs as long as it lasts, likewise.
+    pub(crate) fn take_for_search(&self, bytes: usize) -> Option<Hold> {
+        self.take(Thing::Search, bytes)
+    }
+
+    /// The same for the names of the directories that it looks at. Where there is none they are read a few at a time.
+    pub(crate) fn name_room(&self) -> NameRoom {
+        if self.0.is_none() {
+            return NameRoom::unbounded();
+        }
+        let account = self.clone();
+        NameRoom::new(move |bytes| account.take_for_search(bytes))
     }
 
     /// Takes room for one more open file, likewise.

@@ -253,31 +253,16 @@ impl Dir {
         Ok(entries.map(move |entry| entry.map_err(denied)))
     }
 
-    /// Names in byte order. Part files are left out: they are ours and nobody else's.
-    pub(crate) fn names(&self) -> Result<Vec<Box<[u8]>>, Errno> {
-        let mut names = Vec::new();
+    /// Calls `each` with the names of part files, or with all others, in no order. Part files are ours and nobody else's.
+    pub(crate) fn each_name(&self, parts: bool, mut each: impl FnMut(&[u8])) -> Result<(), Errno> {
         for entry in self.entries()? {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." && !super::part::is_part_name(name) {
-                names.push(Box::from(name));
+            if name != b"." && name != b".." && super::part::is_part_name(name) == parts {
+                each(name);
             }
         }
-        names.sort_unstable();
-        Ok(names)
-    }
-
-    /// The names of part files alone, in no order.
-    pub(crate) fn part_names(&self) -> Result<Vec<Box<[u8]>>, Errno> {
-        let mut names = Vec::new();
-        for entry in self.entries()? {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if super::part::is_part_name(name) {
-                names.push(Box::from(name));
-            }
-        }
-        Ok(names)
+        Ok(())
     }
 
     /// Makes the names in this directory durable.

@@ -11,6 +11,13 @@ use crate::protocol::path::WirePath;
 #[error("bad filter: {0}")]
 pub struct FilterError(String);
 
+/// What a line takes beside its text.
+const LINE_BYTES: usize = 1024;
+/// How many times its text a line takes that is compared as it is.
+const PLAIN_TIMES: usize = 80;
+/// The same of one with wildcards while a machine is made of it, also if that is refused in the end for its size.
+const WILD_TIMES: usize = 512;
+
 /// Lines that leave files out of a walk.
 ///
 /// They are matched against names on the wire: a leading `/` means the top of what is transferred. The last
@@ -46,6 +53,11 @@ impl Filters {
         lines.build().map(Self).map_err(|error| FilterError(error.to_string()))
     }
 
+    /// Memory that [`Filters::new`] takes for such lines, in bytes, at most.
+    pub fn memory_bytes<S: AsRef<str>>(lines: &[S]) -> usize {
+        lines.iter().map(|line| line_bytes(line.as_ref())).sum()
+    }
+
     /// Whether a name is left out. Its parents are asked for first, by whoever walks.
     pub fn leaves_out(&self, name: &WirePath, is_dir: bool) -> bool {
         self.why_left_out(name, is_dir).is_some()
@@ -63,6 +75,13 @@ impl Filters {
     pub fn keep_some(&self) -> bool {
         self.0.num_whitelists() > 0
     }
+}
+
+fn line_bytes(line: &str) -> usize {
+    // Names are compared by their ends, and by their whole.
+    let compared = line.strip_prefix("*.").unwrap_or(line);
+    let times = if compared.contains(['*', '?', '[', '{', '\\']) { WILD_TIMES } else { PLAIN_TIMES };
+    LINE_BYTES + times * line.len()
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub(super) use self::glob::line_within_bounds;
 pub use self::glob::{GLOB_BYTES_MAX, GROUPS_MAX};
 use self::search::{Effort, End, Match, Search};
 pub use self::search::{MATCHES_MAX, VISITS_MAX};
+use super::names::NameRoom;
 use super::request::{Request, bad_name, no_such_file};
 use super::root::Tree;
 
@@ -31,6 +32,11 @@ pub trait Finds {
     /// Whether nobody wants any more. It is asked at every name that is looked at, so that a search which finds nothing
     /// ends too.
     fn is_over(&self) -> bool;
+
+    /// Memory for the names that are looked at.
+    fn name_room(&self) -> NameRoom {
+        NameRoom::unbounded()
+    }
 
     /// Whether `**` stands for directories of one file system only.
     fn stays_on_one_file_system(&self) -> bool {

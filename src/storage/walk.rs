@@ -8,7 +8,6 @@ mod special;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::vec;
 
 use rustix::io::Errno;
 
@@ -22,6 +21,7 @@ use super::dir::Dir;
 use super::error::{Op, Refusal, StorageError};
 use super::filter::Filters;
 use super::meta::Meta;
+use super::names::{NameRoom, Names};
 use super::request::{Request, Trees, bad_name};
 use super::root::{Tree, link_stays_inside, shown};
 use super::source::unknown_size;
@@ -65,7 +65,7 @@ pub enum Found<F = Tree> {
 }
 
 /// Walks requests one after the other: names in byte order, a directory before what is in it. Part files
-/// are left out in silence. Memory is that of the names of the directories on the way down.
+/// are left out in silence. Memory is that of the names of the directories on the way down; see [`Walk::in_room`].
 pub fn walk(requests: Vec<Request>, filters: Filters, links: Links) -> Walk {
     Walk {
         requests: requests.into(),
@@ -77,6 +77,7 @@ pub fn walk(requests: Vec<Request>, filters: Filters, links: Links) -> Walk {
         one_file_system: false,
         left_out: LeftOut::default(),
         followed: None,
+        room: NameRoom::unbounded(),
     }
 }
 
@@ -97,6 +98,8 @@ pub struct Walk {
     left_out: LeftOut,
     /// Where links have led to.
     followed: Option<Trees>,
+    /// For the names of the directories on the way down.
+    room: NameRoom,
 }
 
 /// A directory on the way down.
@@ -117,7 +120,7 @@ struct Frame {
 enum Listing {
     Top,
     In(Arc<Dir>),
-    Open(Arc<Dir>, vec::IntoIter<Box<[u8]>>),
+    Open(Arc<Dir>, Names),
 }
 
 impl Iterator for Walk {
@@ -160,6 +163,13 @@ impl Walk {
     /// The same walk, without going into the directories that it finds.
     pub fn shallow(mut self) -> Self {
         self.shallow = true;
+        self
+    }
+
+    /// The same walk with no more memory for names than there is in `room`: a directory that has more of them is read more
+    /// than once.
+    pub fn in_room(mut self, room: NameRoom) -> Self {
+        self.room = room;
         self
     }
 
@@ -209,17 +219,26 @@ impl Walk {
         let (dir, names) = match &mut frame.listing {
             Listing::Open(dir, names) => (dir, names),
             Listing::Top | Listing::In(_) => {
-                let Err(error) = frame.open() else { return None };
+                let Err(error) = frame.open(&self.room) else { return None };
                 let frame = self.frames.pop()?;
-                let name = frame.name.as_ref().or(frame.at.as_ref()).map_or(&b"."[..], WirePath::as_bytes);
-                return problem(name, error);
+                return problem(&frame.shown_name(), error);
             }
         };
-        let Some(last) = names.next() else {
-            self.frames.pop();
-            return None;
+        let last = match names.next() {
+            Some(Ok(last)) => last,
+            None => {
+                self.frames.pop();
+                return None;
+            }
+            Some(Err(errno)) => {
+                let error = frame.failed(errno);
+                return problem(&self.frames.pop()?.shown_name(), error);
+            }
         };
         let dir = Arc::clone(dir);
+        if !frame.root.shows(&dir, &last) {
+            return None;
+        }
         self.visit(&dir, &last)
     }
 
@@ -296,7 +315,7 @@ fn is_empty(root: &Tree, at: &WirePath) -> bool {
 }
 
 impl Frame {
-    fn open(&mut self) -> Result<(), StorageError> {
+    fn open(&mut self, room: &NameRoom) -> Result<(), StorageError> {
         let dir = match &self.listing {
             Listing::Top => self.open_top()?,
             Listing::In(parent) => {
@@ -306,9 +325,8 @@ impl Frame {
             Listing::Open(..) => return Ok(()),
         };
         self.device.get_or_insert_with(|| dir.id().dev);
-        let mut names = dir.names().map_err(|errno| self.failed(errno))?;
-        names.retain(|name| self.root.shows(&dir, name));
-        self.listing = Listing::Open(dir, names.into_iter());
+        let names = Names::of(&dir, room).map_err(|errno| self.failed(errno))?;
+        self.listing = Listing::Open(dir, names);
         Ok(())
     }
 
@@ -318,6 +336,11 @@ impl Frame {
             self.root = self.root.narrowed(at)?;
         }
         self.root.open_dir(self.at.as_ref())
+    }
+
+    /// As a failure names it.
+    fn shown_name(&self) -> Vec<u8> {
+        self.name.as_ref().or(self.at.as_ref()).map_or_else(|| b".".to_vec(), |name| name.as_bytes().to_vec())
     }
 
     fn failed(&self, errno: Errno) -> StorageError {

@@ -12,9 +12,11 @@ use crate::support::{soon, until};
 use qft::digest::CHUNK_BYTES;
 use qft::protocol::close::CloseCode;
 use qft::protocol::message::{Failure, Kind, List, Message, Problem, Status};
-use qft::protocol::{ALPN, BEGUN_BYTES_MAX, HEADERS_AHEAD_MAX};
+use qft::protocol::path::WirePath;
+use qft::protocol::{ALPN, BEGUN_BYTES_MAX, FILTERS_MAX, HEADERS_AHEAD_MAX};
 use qft::server::limits::{FLOOR_BYTES, MEMORY_BYTES};
 use qft::server::{Access, Mode, Notice, Server};
+use qft::storage::Filters;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, ConnectionError, Endpoint, TransportConfig};
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
@@ -261,4 +263,34 @@ async fn a_peer_that_asks_on_and_on_without_reading_the_answers_is_shut_out() {
     assert_eq!(&close.reason[..], b"answers are not being read");
     memory.grew_less_than(SLACK);
     until("the connection's end", || server.active().iter().all(|active| *active == 0)).await;
+}
+
+#[test]
+fn filters_take_no_more_memory_than_is_counted_for_them() {
+    if !is_alone("memory::filters_take_no_more_memory_than_is_counted_for_them") {
+        return;
+    }
+    let mut peak_before = peak();
+    // What is freed serves the next ones, so those that take more come later.
+    for (unit, count) in [("{ab,cd}", FILTERS_MAX), ("a", 200), ("*a", 8), ("?", 20), ("?", 60), ("[!a]", 60)] {
+        let times = if unit.starts_with('{') { 16 } else { 1000 / unit.len() };
+        let lines: Vec<String> = (0..count).map(|number| format!("{number}{}", unit.repeat(times))).collect();
+        let filters = Filters::new(&lines, &[]);
+        let is_made = filters
+            .as_ref()
+            .is_ok_and(|filters| !filters.leaves_out(&WirePath::parse(b"no/such/name").unwrap(), false));
+        let (now, counted) = (peak(), Filters::memory_bytes(&lines));
+        let grown = now.saturating_sub(peak_before);
+        let text: usize = lines.iter().map(String::len).sum();
+        println!("{count} lines of {unit}: {text} bytes took {grown}, {counted} counted, made: {is_made}");
+        assert!(grown <= counted + MIB, "{count} lines of {unit}: {grown} bytes, {counted} counted");
+        peak_before = now;
+    }
+}
+
+/// The most bytes that this process has had in memory.
+fn peak() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
 }

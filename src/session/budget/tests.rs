@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::purse::{CONNECTION_TIMES, KEY_TIMES};
 use super::*;
 use crate::keys::Identity;
+use crate::storage::{Filters, Found, Links, Request, Root, walk};
 
 fn key() -> Fingerprint {
     Identity::ephemeral().expect("a key").fingerprint()
@@ -166,4 +167,30 @@ fn whoever_waits_is_called_for_every_piece_that_is_given_back() {
         tokio::time::timeout(Duration::from_secs(60), both).await
     });
     assert!(passed.is_ok_and(|(one, two)| one.is_ok() && two.is_ok()));
+}
+
+#[test]
+fn a_walk_through_more_names_than_there_is_room_for_takes_its_share_and_finds_all() {
+    const MEMORY: usize = 256 << 10;
+    const FILES: usize = 4000;
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let names = (0..FILES).map(|number| format!("{number:04}{}", "x".repeat(150)));
+    names.for_each(|name| std::fs::write(place.path().join(name), b"").expect("written"));
+    let budget = Budget::new(MEMORY, 100);
+    let account = budget.account(key());
+    let request =
+        || Request { root: Root::open(place.path()).expect("it is there").tree(), at: None, name: None, whole: true };
+    let (mut found, mut least) = (0, MEMORY);
+    for item in walk(vec![request()], Filters::none(), Links::Skip).in_room(account.name_room()) {
+        let Found::File { name, .. } = item else { panic!("{item:?}") };
+        assert!(name.as_bytes().starts_with(format!("{found:04}").as_bytes()), "{name}");
+        (found, least) = (found + 1, least.min(budget.free()));
+    }
+    assert_eq!(found, FILES);
+    assert!((MEMORY / (CONNECTION_TIMES + 1)..MEMORY).contains(&least), "{least} were left to the others");
+    assert_eq!(budget.free(), MEMORY);
+    // Its filters come from the same share.
+    let wild = vec!["?".repeat(1000); 60];
+    assert!(account.take_for_search(Filters::memory_bytes(&wild)).is_none());
+    assert!(account.take_for_search(Filters::memory_bytes(&["*.log", "/target", "node_modules/"])).is_some());
 }

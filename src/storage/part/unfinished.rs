@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FileType, OFlags, Stat};
@@ -19,6 +20,7 @@ use crate::storage::dir::{Dir, ObjectId};
 use crate::storage::error::{Op, failed};
 use crate::storage::filter::Filters;
 use crate::storage::meta::Facts;
+use crate::storage::names::{NameRoom, Names};
 use crate::storage::request::Request;
 use crate::storage::root::Tree;
 use crate::storage::walk::{Found, Links, Walk, walk};
@@ -80,7 +82,18 @@ pub struct Search {
     owner: Option<String>,
     older: Duration,
     removal: Removal,
-    found: VecDeque<Looked>,
+    /// In the directory that is searched now.
+    parts: Option<Listed>,
+    room: NameRoom,
+    complaints: VecDeque<Looked>,
+}
+
+/// A directory and the part files in it. Anybody may have left any number of them, so they are looked at one by one.
+#[derive(Debug)]
+struct Listed {
+    dir: Arc<Dir>,
+    at: Option<WirePath>,
+    names: Names,
 }
 
 impl Search {
@@ -103,7 +116,9 @@ impl Search {
             owner: None,
             older: Duration::ZERO,
             removal: Removal::None,
-            found: VecDeque::new(),
+            parts: None,
+            room: NameRoom::unbounded(),
+            complaints: VecDeque::new(),
         }
     }
 
@@ -121,6 +136,14 @@ impl Search {
         self
     }
 
+    /// With no more memory for names than there is in `room`.
+    #[must_use]
+    pub fn in_room(mut self, room: NameRoom) -> Self {
+        self.walk = self.walk.in_room(room.clone());
+        self.room = room;
+        self
+    }
+
     /// Removes what is found.
     #[must_use]
     pub fn removing(mut self, removal: Removal) -> Self {
@@ -131,8 +154,15 @@ impl Search {
     /// Goes on by one name, which may be none of a part; `Break` at the end. For whoever has to look whether the search is
     /// still wanted. An error comes with the directory that cannot be searched.
     pub fn step(&mut self) -> ControlFlow<(), Option<Looked>> {
-        if let Some(found) = self.found.pop_front() {
-            return ControlFlow::Continue(Some(found));
+        if let Some(complaint) = self.complaints.pop_front() {
+            return ControlFlow::Continue(Some(complaint));
+        }
+        if let Some(mut parts) = self.parts.take() {
+            // One that may not be listed is told of by the walk, which wants to.
+            let Some(Ok(name)) = parts.names.next() else { return ControlFlow::Continue(None) };
+            let found = self.judge(&parts.dir, parts.at.as_ref(), &name);
+            self.parts = Some(parts);
+            return ControlFlow::Continue(found.map(Ok));
         }
         if !self.is_begun {
             self.is_begun = true;
@@ -151,7 +181,7 @@ impl Search {
 
     fn complain(&mut self, name: &[u8], failure: Failure) {
         if self.owner.is_none() {
-            self.found.push_back(Err((name.to_vec(), failure)));
+            self.complaints.push_back(Err((name.to_vec(), failure)));
         }
     }
 
@@ -161,12 +191,8 @@ impl Search {
             Ok(dir) => dir,
             Err(error) => return self.complain(shown.as_os_str().as_encoded_bytes(), error.into()),
         };
-        // A directory that may not be listed is told of by the walk, which wants to.
-        for name in dir.part_names().unwrap_or_default() {
-            if let Some(found) = self.judge(&dir, at, &name) {
-                self.found.push_back(Ok(found));
-            }
-        }
+        let names = Names::of_parts(&dir, &self.room).ok();
+        self.parts = names.map(|names| Listed { dir, at: at.cloned(), names });
     }
 
     /// What a part is, and what becomes of it; `None` when it is none that is looked for.

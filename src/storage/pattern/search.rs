@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::super::dir::Dir;
 use super::super::error::{Op, StorageError};
+use super::super::names::Names;
 use super::super::root::Tree;
 use super::Finds;
 use super::component::Component;
@@ -105,7 +106,8 @@ impl<'a> Search<'a> {
         let start = self.start.as_ref();
         let top = self.root.open_dir(start).map_err(End::Disk)?;
         let shown = start.map_or_else(|| Path::new("."), WirePath::as_path);
-        let names = top.names().map_err(|errno| End::Disk(StorageError::new(Op::List, shown, errno)))?;
+        let names = Names::of(&top, &finds.name_room())
+            .map_err(|errno| End::Disk(StorageError::new(Op::List, shown, errno)))?;
         self.descend(&top, names, start, &[0], &mut Errand { effort, finds, hand_on })
     }
 
@@ -114,12 +116,13 @@ impl<'a> Search<'a> {
     fn descend(
         &self,
         dir: &Arc<Dir>,
-        names: Vec<Box<[u8]>>,
+        names: Names,
         at: Option<&WirePath>,
         states: &[usize],
         errand: &mut Errand<'_>,
     ) -> Result<(), End> {
-        for name in names {
+        // One that cannot be read any more holds no further match.
+        for name in names.map_while(Result::ok) {
             errand.effort.visit()?;
             if errand.finds.is_over() {
                 return Err(End::Gone);
@@ -145,7 +148,7 @@ impl<'a> Search<'a> {
             } else if is_dir
                 // A directory that cannot be read holds no match; one that was asked for by name says why.
                 && let Ok(child) = dir.child(&name).map(Arc::new)
-                && let Ok(names) = child.names()
+                && let Ok(names) = Names::of(&child, &errand.finds.name_room())
             {
                 if child.id().dev != dir.id().dev && errand.finds.stays_on_one_file_system() {
                     // Whoever writes `*/` where something is mounted has named it; `**` only means to look around.
