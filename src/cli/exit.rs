@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use super::signals::Stop;
 use super::ssh::SshError;
 use crate::error::{Error, Fault};
 use crate::keys::{CredentialError, HomeError, IdentityError, TicketError};
@@ -10,6 +9,28 @@ use crate::progress::Report;
 use crate::protocol::close::CloseCode;
 use crate::protocol::message::Status;
 use crate::transport::TransportError;
+
+/// Which signal asked for an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// SIGINT: Ctrl-C.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+    /// SIGHUP: the terminal is gone.
+    HangUp,
+}
+
+impl Stop {
+    /// How a shell shows the end that it asks for.
+    pub(crate) fn exit(self) -> Exit {
+        match self {
+            Self::Interrupt => Exit::Interrupted,
+            Self::Terminate => Exit::Terminated,
+            Self::HangUp => Exit::HungUp,
+        }
+    }
+}
 
 /// How the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

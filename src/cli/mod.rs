@@ -2,72 +2,29 @@
 //!
 //! The only room that prints, and the only one with clap, indicatif and anyhow.
 //!
-//! | file | noun |
+//! | room | holds |
 //! |---|---|
-//! | `args`, `hints`, `config` | what the user typed; what was meant by it elsewhere; settings, and the command that shows them |
-//! | `remote`, `address` | remote-shaped arguments; addresses |
-//! | `plan`, `here`, `reach` | which remote, which options; what this machine knows of the words; a client that can talk to it |
-//! | `names` | lists of names, `--files-from` |
-//! | `tilde` | `~` where no shell has expanded it |
-//! | `ask`, `ssh` | servers that are not known yet; far ends that are started through ssh |
-//! | `send`, `get`, `ls`, `parts` | the commands that transfer, and show what is there or unfinished |
-//! | `serve`, `service`, `status`, `history`, `peers` | the commands of a server |
-//! | `remotes`, `ping`, `doctor`, `id`, `cert`, `completions`, `man` | the commands to set up |
-//! | `topics`, `environment` | help that belongs to no one command; variables and files |
-//! | `token`, `whole`, `spool` | new tokens; whole files; private directories |
-//! | `run` | one transfer: network thread, drawing |
-//! | `sandbox` | what the threads that serve peers may do with files |
-//! | `ui`, `log` | bars, plain lines, JSON; the log |
-//! | `lines`, `signals` | output that nobody waits for; signals that wait for nobody, and the end that they ask for |
-//! | `exit`, `size` | exit codes; numbers for people |
-//! | `table`, `qr`, `paste` | columns that line up; QR codes; command lines to paste |
+//! | `args` | what the user typed, as clap's types; what was meant by it elsewhere; help of no one command; variables |
+//! | `config` | settings, and the command that shows them; `~` where no shell has expanded it |
+//! | `commands` | a file or folder for each command |
+//! | `target` | which remote is meant: remote-shaped words, plans, known and unknown servers, a client that can talk to one |
+//! | `ssh` | far ends that are started through ssh |
+//! | `run` | one transfer: network thread, signals, sandbox, output that nobody waits for |
+//! | `ui` | bars, plain lines, JSON |
+//! | `text` | numbers, tables, QR codes, command lines to paste |
+//! | `exit` | exit codes |
 
-mod address;
 mod args;
-mod ask;
-mod cert;
-mod completions;
+mod commands;
 mod config;
-mod doctor;
-mod environment;
 mod exit;
-mod get;
-mod here;
-mod hints;
-mod history;
-mod id;
-mod lines;
-mod log;
-mod ls;
-mod man;
-mod names;
-mod parts;
-mod paste;
-mod peers;
-mod ping;
-mod plan;
-mod qr;
-mod reach;
-mod remote;
-mod remotes;
 mod run;
-mod sandbox;
-mod send;
-mod serve;
-mod service;
-mod signals;
-mod size;
-mod spool;
 mod ssh;
-mod status;
-mod table;
+mod target;
 #[cfg(feature = "testing")]
 pub(crate) mod testing;
-mod tilde;
-mod token;
-mod topics;
+mod text;
 mod ui;
-mod whole;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -77,10 +34,14 @@ use anyhow::anyhow;
 use clap::CommandFactory as _;
 use clap::error::{ContextKind, ContextValue};
 
+use self::args::hints;
+use self::args::topics::Topic;
 use self::args::{Cli, Command};
+use self::commands::{
+    cert, completions, doctor, get, history, id, ls, man, parts, peers, ping, remotes, send, serve, service, status,
+};
 use self::config::Refusal;
 use self::exit::{Complaint, Exit};
-use self::topics::Topic;
 
 /// Runs the command that `args` spell, the program's name first, and prints what happens.
 ///
@@ -112,7 +73,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     crate::storage::allow_many_open_files();
     signals::outlive_file_size_limit();
     let exit = dispatch(&command).unwrap_or_else(|error| ui::report(&error, name, json));
-    signals::end_by(exit);
+    run::signals::end_by(exit);
     exit.into()
 }
 

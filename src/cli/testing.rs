@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
 use super::config::Config;
-use super::remote::{Spec, parse_bare};
+use crate::cli::target::remote::{Spec, parse_bare};
 
 /// The name or host that an argument would make other programs call; empty where it names none.
 ///

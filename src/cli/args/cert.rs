@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
 
-use super::super::tilde::TildePath;
+use crate::cli::config::tilde::TildePath;
 
 /// How long a CA is good for, unless `--days` says otherwise: whoever trusts it has its file, and must be given a new one.
 const CA_DAYS: &str = "3650";

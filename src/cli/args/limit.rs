@@ -4,7 +4,7 @@
 
 use std::str::FromStr;
 
-use super::super::size;
+use crate::cli::text::size;
 use crate::transport::Rate;
 
 /// What may follow the number, in any case of letters, and what it stands for: bits per second, so that all are whole.

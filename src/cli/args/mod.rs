@@ -1,6 +1,8 @@
-//! What the user typed, as clap sees it. Nothing here knows what the words mean; [`plan`](super::plan) does.
+//! What the user typed, as clap sees it. Nothing here knows what the words mean; [`plan`](crate::cli::target::plan) does.
 
 mod cert;
+pub(super) mod environment;
+pub(super) mod hints;
 mod limit;
 mod peers;
 mod remote;
@@ -9,6 +11,7 @@ mod service;
 mod show;
 mod ssh;
 mod texts;
+pub(super) mod topics;
 mod transfer;
 mod trust;
 

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use clap::{Args, Subcommand, ValueHint};
 
-use super::super::tilde::TildePath;
 use super::{parse_end, parse_time};
+use crate::cli::config::tilde::TildePath;
 use crate::keys::trust::{Mode, Rights, parse_root};
 use crate::protocol::path::WirePath;
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
 
-use super::super::tilde::TildePath;
 use super::{Limit, parse_count, parse_time};
+use crate::cli::config::tilde::TildePath;
 use crate::server::CLIENTS_MAX;
 
 /// How long a stopping server lets files finish, unless `--drain` says otherwise.

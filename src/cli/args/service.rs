@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
 
-use super::super::tilde::TildePath;
+use crate::cli::config::tilde::TildePath;
 
 /// `qft service`.
 #[derive(Debug, Args)]

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::super::tilde::TildePath;
 use super::{SshArgs, TrustArgs, parse_count, parse_since, parse_time};
+use crate::cli::config::tilde::TildePath;
 use crate::protocol::PROBE_MILLIS_MAX;
 
 /// What every command can be told that asks a remote and moves no file.

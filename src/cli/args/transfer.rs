@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
 
-use super::super::tilde::TildePath;
 use super::{Limit, SshArgs, TrustArgs, parse_count, parse_time};
+use crate::cli::config::tilde::TildePath;
 use crate::protocol::message::IfExists;
 use crate::storage::Links;
 

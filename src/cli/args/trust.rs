@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::super::tilde::TildePath;
+use crate::cli::config::tilde::TildePath;
 use crate::keys::{AddressError, Fingerprint, Host};
 
 /// Which server is the right one, and what shows it that this client may come in.

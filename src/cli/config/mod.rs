@@ -12,6 +12,7 @@
 mod file;
 mod layer;
 mod show;
+pub(super) mod tilde;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

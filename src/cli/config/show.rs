@@ -10,13 +10,13 @@ use clap::{Arg, ArgMatches, Command, CommandFactory as _};
 use serde_json::json;
 
 use super::super::args::{Cli, ConfigArgs};
-use super::super::environment;
 use super::super::exit::{Complaint, Exit};
 use super::super::in_one_line;
 use super::super::ui::json::Json;
 use super::super::ui::text::shown;
 use super::layer::{Layer, Setting, is_setting};
 use super::{Config, FILE};
+use crate::cli::args::environment;
 use crate::protocol::path::quoted;
 
 /// Columns for a setting's name and its value.

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::super::exit::Exit;
-use super::super::plan::Place;
 use super::super::ui::text::shown;
 use super::command::{RemoteShell, Route};
 use super::error::SshError;
@@ -21,6 +20,7 @@ use super::ports::Ports;
 use super::speech::Speech;
 use super::start_thread;
 use super::stay::FIRST_CLIENT_WAIT;
+use crate::cli::target::plan::Place;
 use crate::error::Error;
 use crate::keys::{Fingerprint, Identity, Ticket};
 use crate::transport::{Rate, TransportError};

@@ -1,7 +1,7 @@
 //! What a dry run finds, a line for each name.
 
-use super::super::size::{self, percent};
 use super::text::{cause, shown};
+use crate::cli::text::size::{self, percent};
 use crate::progress::Event;
 use crate::protocol::message::{SkipReason, Why};
 

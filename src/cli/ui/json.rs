@@ -10,9 +10,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::super::exit::Exit;
-use super::model::{Snapshot, Speed};
+use super::model::Snapshot;
 use super::outcome::{Outcome, holes};
-use super::stall::{Stall, StallNews};
+use super::stall::{Speed, Stall, StallNews};
 use super::tally::Tally;
 use super::text::{cause, status_key};
 use crate::calendar;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::super::exit::Verb;
-use super::super::size;
+use crate::cli::text::size;
 use crate::progress::Counters;
 use crate::transport::Granted;
 

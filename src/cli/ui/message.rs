@@ -3,11 +3,11 @@
 use std::io::Write as _;
 
 use super::super::exit::{self, Complaint, Exit};
-use super::super::lines::{self, Lines};
 use super::fold::{fold, stderr_columns};
 use super::json::Json;
 use super::mode::has_colours;
 use super::text::shown;
+use crate::cli::run::lines::{self, Lines};
 use crate::keys::{self, Fingerprint, Identity};
 
 /// An error in one line; only what has a key in it takes more.

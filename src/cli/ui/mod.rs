@@ -1,5 +1,13 @@
 //! What the user sees of a transfer. One [`Ui`] takes the job's events and is asked to draw ten times a second;
 //! it shows bars, plain lines or JSON, and the same final block in all forms.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `mode`, `decision` | which form, and why |
+//! | `model`, `files`, `rate`, `stall`, `tally`, `outcome` | what is shown, without a terminal: totals, files, speed, silence, counts |
+//! | `slots`, `fold`, `printer` | bars: lines for active files, what fits, drawing |
+//! | `plain`, `json`, `message` | plain lines; events; errors |
+//! | `summary`, `link`, `text` | the final block; the path; words and numbers |
 
 mod decision;
 mod files;
@@ -28,17 +36,17 @@ use self::json::Json;
 pub(crate) use self::message::{message, report};
 use self::mode::is_utf8;
 pub(crate) use self::mode::{Mode, has_bars, mode};
-use self::model::{Model, Snapshot, Speed};
+use self::model::{Model, Snapshot};
 use self::plain::Plain;
 use self::printer::{Face, Printer};
 use self::slots::{Screen, Slots, Style};
-use self::stall::{StallNews, StallTeller};
+use self::stall::{Speed, StallNews, StallTeller};
 pub(crate) use self::tally::Tally;
 pub(crate) use self::text::asking_again;
 use self::text::{cause, shown, without_remedy};
 use super::exit::{Exit, Verb};
-use super::lines::{self, Lines};
-use super::size;
+use crate::cli::run::lines::{self, Lines};
+use crate::cli::text::size;
 use crate::progress::{Counters, Event, Report};
 use crate::protocol::message::{SkipReason, Why};
 

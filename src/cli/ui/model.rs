@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::super::size::percent;
 use super::files::{FileView, Files};
 use super::link::LinkView;
-use super::rate::{Estimator, LossWindow, eta};
-use super::stall::{Stall, StallCause, Whom};
+use super::rate::{Estimator, LossWindow};
+use super::stall::{Speed, Stall, StallCause, Whom};
 use super::tally::Tally;
 use super::text::shown;
+use crate::cli::text::size::percent;
 use crate::progress::{Counters, Event, SilenceCause};
 use crate::protocol::message::SkipReason;
 
@@ -57,46 +57,6 @@ pub(crate) enum Link {
     },
     /// The server has no place for one more client; it is asked again then.
     Waiting(Instant),
-}
-
-/// The speed, or why there is none.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Speed {
-    /// Nothing was measured yet.
-    Unknown,
-    /// Bytes per second that crossed the wire.
-    Moving(f64),
-    /// Nothing has moved for a while.
-    Stalled(Stall),
-    /// No connection any more, or (`is_first`) none yet: the attempt, and the time until it.
-    Reconnecting {
-        /// Counts from 1.
-        attempt: u32,
-        /// Until it begins.
-        wait: Duration,
-        /// None has stood yet.
-        is_first: bool,
-    },
-    /// No connection, for there is no place; the time until the server is asked again.
-    Waiting(Duration),
-}
-
-impl Speed {
-    /// Whether nothing moves, for a reason that is known.
-    pub(crate) fn is_still(self) -> bool {
-        match self {
-            Self::Stalled(_) | Self::Reconnecting { .. } | Self::Waiting(_) => true,
-            Self::Unknown | Self::Moving(_) => false,
-        }
-    }
-
-    /// Time left for `remaining` bytes: while nothing moves there is none, however fast it went before.
-    pub(crate) fn eta(self, remaining: u64) -> Option<Duration> {
-        match self {
-            Self::Moving(rate) => eta(remaining, Some(rate)),
-            _ => None,
-        }
-    }
 }
 
 /// One look at a job.

@@ -1,8 +1,8 @@
 //! What becomes of a file, in one word each: lines, the final block and JSON say it alike.
 
 use super::super::exit::Verb;
-use super::super::size;
 use super::text::shown;
+use crate::cli::text::size;
 use crate::progress::FileProgress;
 use crate::protocol::message::Why;
 

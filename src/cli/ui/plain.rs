@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::time::Duration;
 
-use super::super::size;
-use super::model::{Snapshot, Speed};
+use super::model::Snapshot;
+use super::stall::Speed;
+use crate::cli::text::size;
 
 /// Time between two lines.
 const INTERVAL: Duration = Duration::from_secs(10);

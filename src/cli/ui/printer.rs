@@ -1,12 +1,12 @@
 //! The lines about a job: above its bars, or one after the other. Each kind is bounded, so that no job floods a screen.
 
-use super::super::size;
 use super::fold::{self, fold};
 use super::message::coloured;
 use super::mode::has_colours;
 use super::plain::Plain;
 use super::slots::Slots;
 use super::text::shown;
+use crate::cli::text::size;
 
 /// Lines about single files above the bars; more would push everything else off the screen. The final block
 /// and the counts go on.

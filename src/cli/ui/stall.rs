@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::super::size;
-use super::model::Speed;
+use super::rate::eta;
+use crate::cli::text::size;
 
 /// A time in which nothing has moved.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -12,6 +12,46 @@ pub(crate) struct Stall {
     pub(crate) lasted: Duration,
     /// As far as it is known.
     pub(crate) cause: StallCause,
+}
+
+/// The speed, or why there is none.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Speed {
+    /// Nothing was measured yet.
+    Unknown,
+    /// Bytes per second that crossed the wire.
+    Moving(f64),
+    /// Nothing has moved for a while.
+    Stalled(Stall),
+    /// No connection any more, or (`is_first`) none yet: the attempt, and the time until it.
+    Reconnecting {
+        /// Counts from 1.
+        attempt: u32,
+        /// Until it begins.
+        wait: Duration,
+        /// None has stood yet.
+        is_first: bool,
+    },
+    /// No connection, for there is no place; the time until the server is asked again.
+    Waiting(Duration),
+}
+
+impl Speed {
+    /// Whether nothing moves, for a reason that is known.
+    pub(crate) fn is_still(self) -> bool {
+        match self {
+            Self::Stalled(_) | Self::Reconnecting { .. } | Self::Waiting(_) => true,
+            Self::Unknown | Self::Moving(_) => false,
+        }
+    }
+
+    /// Time left for `remaining` bytes: while nothing moves there is none, however fast it went before.
+    pub(crate) fn eta(self, remaining: u64) -> Option<Duration> {
+        match self {
+            Self::Moving(rate) => eta(remaining, Some(rate)),
+            _ => None,
+        }
+    }
 }
 
 /// Why nothing moves, as far as this end knows.

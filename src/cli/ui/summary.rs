@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::super::exit::Verb;
-use super::super::size;
 use super::model::Snapshot;
 use super::tally::Tally;
 use super::text::cause;
+use crate::cli::text::size;
 use crate::progress::Report;
 
 /// Failures that the final block names; the rest is a number.

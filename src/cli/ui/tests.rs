@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 
 use super::super::args::OutputArgs;
 use super::super::exit::Complaint;
-use super::super::signals::Stop;
 use super::*;
+use crate::cli::exit::Stop;
 use crate::progress::{FileProgress, SilenceCause};
 use crate::protocol::message::{Failure, Status, Why};
 

@@ -5,12 +5,13 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use unicode_width::UnicodeWidthStr as _;
 
-use super::super::super::size;
 use super::super::files::{Doing, FileView};
-use super::super::model::{Snapshot, Speed};
+use super::super::model::Snapshot;
 use super::super::rate;
+use super::super::stall::Speed;
 use super::super::stall::{Stall, StallCause};
 use super::super::text::{fit, join_within};
+use crate::cli::text::size;
 
 /// What stands for the rate of what stands still.
 const STALLED: &str = "stalled";

@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::super::files::Doing;
 use super::super::link::LinkView;
-use super::super::model::Speed;
+use super::super::stall::Speed;
 use super::super::stall::{Stall, StallCause};
 use super::super::tally::Tally;
 use super::*;

@@ -1,0 +1,114 @@
+//! `qft get`.
+
+use std::fs;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use super::send::REMOTE_VARIABLE;
+use crate::cli::args::GetArgs;
+use crate::cli::exit::{Complaint, Exit, Verb};
+use crate::cli::run::names::{Absolute, listed};
+use crate::cli::run::sandbox::Sandbox;
+use crate::cli::run::signals::{HangUps, Signals, block_on};
+use crate::cli::run::spool::{pour, private_dir};
+use crate::cli::run::transfer::{Transfer, open_ui};
+use crate::cli::target::here::Here;
+use crate::cli::target::plan;
+use crate::cli::target::reach::{Missing, Reach, Wanted, find};
+use crate::client::{Client, GetOptions};
+use crate::protocol::path::escape;
+use crate::storage::{Root, sync_names_above};
+
+/// Runs the command.
+pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
+    let mut plan = plan::get(args, &Here::new(std::env::var_os(REMOTE_VARIABLE)))?;
+    plan.options.names = listed(&args.job, Absolute::IsBelow)?;
+    let dry_run = args.job.conflict.dry_run;
+    let reach = Reach { into: plan.into.clone(), ..Reach::of(&args.job, true, Missing::Refuse) };
+    let whom = find(Wanted::by(plan.spec.as_ref(), plan.far, &args.job), &reach)?;
+    let (place, far_end, note) = (whom.place, whom.far_end, whom.note);
+    let patterns = match &far_end {
+        Some(far_end) => plan::below_far_root(plan.patterns, &far_end.names),
+        None => plan.patterns,
+    };
+    let (mut ui, log) = open_ui(Verb::Get, &args.job, &place, far_end.as_ref(), &plan.shown)?;
+    let asked = patterns.iter().map(|pattern| escape(pattern).to_string());
+    ui.name_as_typed(asked.zip(plan.typed).collect());
+    plan.hints.iter().chain(&note).for_each(|hint| ui.note(hint));
+    block_on(HangUps::End, async move |mut signals| {
+        // Content for standard output is received as a file first, so that only verified bytes get there.
+        let (into, spool) = match plan.into {
+            Some(into) => (into, None),
+            None => {
+                let spool = private_dir()?;
+                (spool.path().to_owned(), Some(spool))
+            }
+        };
+        let options = plan.options;
+        let made = missing(options.directory(&into));
+        let sandbox = reach.sandbox(&place, false).and_then(|sandbox| receiving(sandbox, &into, &options));
+        let begin = Box::new(move |client: &Client, contact| client.get(contact, patterns, into, options));
+        let kept_in = spool.as_ref().map(|spool| spool.path().to_owned());
+        let transfer = Transfer { verb: Verb::Get, place, reach, far_end, begin, sandbox, log, kept_in };
+        let exit = transfer.run(&mut ui, &mut signals).await;
+        if exit != Exit::Done {
+            // What was made for files that never came. One that is not empty stays.
+            made.iter().take_while(|dir| fs::remove_dir(dir).is_ok()).count();
+        }
+        if let Some(spool) = spool.filter(|_| exit == Exit::Done && !dry_run) {
+            return to_stdout(&spool, &mut signals).await;
+        }
+        Ok(exit)
+    })
+}
+
+/// The directories that are to be made for this one, the innermost first.
+fn missing(dir: &Path) -> Vec<PathBuf> {
+    let above = dir.ancestors().filter(|dir| !dir.as_os_str().is_empty());
+    above.take_while(|dir| dir.symlink_metadata().is_err()).map(Path::to_owned).collect()
+}
+
+/// With the directory that the files go to. `None` when it cannot be made, of which the job will tell.
+fn receiving(sandbox: Sandbox, into: &Path, options: &GetOptions) -> Option<Sandbox> {
+    let dir = options.directory(into);
+    if options.dry_run {
+        let there = dir.ancestors().find(|dir| dir.exists()).unwrap_or_else(|| Path::new("."));
+        return Some(sandbox.reads(there));
+    }
+    // A rule holds for what is there, so it is made here, just as the job would make it.
+    Root::create(dir).ok()?;
+    if options.sync {
+        sync_names_above(dir);
+    }
+    Some(sandbox.changes(dir))
+}
+
+/// Copies what was received to standard output. A reader that does not read must not make Ctrl-C useless.
+async fn to_stdout(spool: &tempfile::TempDir, signals: &mut Signals) -> anyhow::Result<Exit> {
+    let dir = spool.path().to_owned();
+    let copy = tokio::task::spawn_blocking(move || {
+        let poured = pour(&dir, &mut io::stdout().lock())?;
+        // A file there may tell only now that there was no room for it.
+        let output = io::stdout().as_fd().try_clone_to_owned().context("writing to standard output")?;
+        crate::storage::close(output.into()).context("writing to standard output")?;
+        anyhow::Ok(poured)
+    });
+    let copied = tokio::select! {
+        copied = copy => copied.context("writing to standard output")?,
+        stop = signals.next() => return Err(Complaint::Interrupted(stop).into()),
+    };
+    match copied {
+        Ok(_) => Ok(Exit::Done),
+        // Whoever closed the pipe has seen enough and needs no message, but a script should know.
+        Err(error) if is_broken_pipe(&error) => Ok(Exit::Failed),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,71 @@
+//! `qft send`.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::cli::args::SendArgs;
+use crate::cli::exit::{Complaint, Exit, Verb};
+use crate::cli::run::names::{Absolute, listed};
+use crate::cli::run::signals::{HangUps, Signals, block_on};
+use crate::cli::run::spool::{fill, private_dir};
+use crate::cli::run::transfer::{Transfer, open_ui};
+use crate::cli::target::here::Here;
+use crate::cli::target::plan::{self, Source};
+use crate::cli::target::reach::{Missing, Reach, Wanted, find};
+use crate::cli::target::remote;
+use crate::client::Client;
+use crate::storage::Links;
+
+/// Names the default remote in the environment.
+pub(crate) const REMOTE_VARIABLE: &str = "QFT_REMOTE";
+
+/// Runs the command.
+pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
+    let mut plan = plan::send(args, &Here::new(std::env::var_os(REMOTE_VARIABLE)))?;
+    let absolute =
+        if args.paths.iter().all(|path| remote::is_remote(path)) { Absolute::IsElsewhere } else { Absolute::IsBelow };
+    plan.options.names = listed(&args.job, absolute)?;
+    let dry_run = args.job.conflict.dry_run;
+    let missing = if dry_run { Missing::Pretend } else { Missing::Make };
+    let reach = Reach::of(&args.job, !args.job.conflict.no_sync, missing);
+    let whom = find(Wanted::by(plan.spec.as_ref(), plan.far, &args.job), &reach)?;
+    let (place, far_end, note) = (whom.place, whom.far_end, whom.note);
+    if let Some([name]) = far_end.as_ref().map(|far_end| far_end.names.as_slice()) {
+        plan.options.to = remote::destination(name)?.to;
+    }
+    let (mut ui, log) = open_ui(Verb::Send, &args.job, &place, far_end.as_ref(), &plan.shown)?;
+    plan.hints.iter().chain(&note).for_each(|hint| ui.note(hint));
+    block_on(HangUps::End, async move |mut signals| {
+        // Held until the end: dropping it removes what was spooled.
+        let (paths, _spool) = match plan.source {
+            Source::Paths(paths) => (paths, None),
+            Source::Stdin(name) => {
+                let spool = private_dir()?;
+                (vec![spool_stdin(&spool, &name, &mut signals).await?], Some(spool))
+            }
+        };
+        let options = plan.options;
+        let sandbox = reach.sandbox(&place, true).map(|sandbox| match options.links {
+            // They may lead anywhere.
+            Links::Follow => sandbox.reads(Path::new("/")),
+            Links::Skip | Links::Copy | Links::List => sandbox.sends(&paths),
+        });
+        let begin = Box::new(move |client: &Client, contact| client.send(contact, paths, options));
+        let transfer = Transfer { verb: Verb::Send, place, reach, far_end, begin, sandbox, log, kept_in: None };
+        Ok(transfer.run(&mut ui, &mut signals).await)
+    })
+}
+
+/// Copies standard input to a file: a transfer needs a size, and may have to read twice.
+async fn spool_stdin(spool: &tempfile::TempDir, name: &OsStr, signals: &mut Signals) -> anyhow::Result<PathBuf> {
+    let (dir, name) = (spool.path().to_owned(), name.to_owned());
+    let copy = tokio::task::spawn_blocking(move || fill(&dir, &name, &mut std::io::stdin().lock()));
+    tokio::select! {
+        copied = copy => copied
+            .context("reading standard input")?
+            .with_context(|| format!("keeping standard input below {} ($TMPDIR chooses another place)", spool.path().display())),
+        stop = signals.next() => Err(Complaint::Interrupted(stop).into()),
+    }
+}

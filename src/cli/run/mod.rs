@@ -1,0 +1,19 @@
+//! What runs while a command does: the transfer, signals, output that nobody waits for.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `transfer` | one transfer: network thread, drawing |
+//! | `names` | lists of names, `--files-from` |
+//! | `whole`, `spool` | whole files; private directories |
+//! | `sandbox` | what the threads that serve peers may do with files |
+//! | `lines`, `log` | output that nobody waits for; the log |
+//! | `signals` | signals that wait for nobody, and the end that they ask for |
+
+pub(super) mod lines;
+pub(super) mod log;
+pub(super) mod names;
+pub(super) mod sandbox;
+pub(super) mod signals;
+pub(super) mod spool;
+pub(super) mod transfer;
+pub(super) mod whole;

@@ -1,0 +1,173 @@
+//! Which place is meant, and whether it is the right one: the list, a question, a certificate, ssh.
+
+use std::num::NonZeroU16;
+use std::path::Path;
+
+use super::super::ask::{Manner, Stranger, introduce};
+use super::super::plan::{self, Found, LsPlan, Place, Standing};
+use super::super::remote::{Spec, below};
+use super::Reach;
+use crate::cli::args::{JobArgs, QueryArgs, SshArgs, TrustArgs};
+use crate::cli::exit::Complaint;
+use crate::cli::ssh::{Asked, FarEnd};
+use crate::keys::trust::{Remote, Remotes};
+use crate::keys::{self, Authority, Contact, HomeError, Token, Trust};
+use crate::protocol::path::escape;
+
+/// What is run on the far side of ssh, unless the user says where it is.
+const PROGRAM: &str = "qft";
+
+/// Whom the words on the command line name, and what they say about it.
+pub(crate) struct Wanted<'a> {
+    /// `None`: the default remote.
+    pub(crate) spec: Option<&'a Spec>,
+    /// The paths that a far end behind ssh is asked for.
+    pub(crate) far: Vec<Vec<u8>>,
+    /// How ssh is run.
+    pub(crate) ssh: &'a SshArgs,
+    /// What is trusted.
+    pub(crate) trust: &'a TrustArgs,
+    /// Whether events go to standard output as JSON.
+    pub(crate) json: bool,
+}
+
+impl<'a> Wanted<'a> {
+    /// What a transfer was told.
+    pub(crate) fn by(spec: Option<&'a Spec>, far: Vec<Vec<u8>>, job: &'a JobArgs) -> Self {
+        Self { spec, far, ssh: &job.ssh, trust: &job.trust, json: job.output.json }
+    }
+}
+
+/// Whom they mean.
+pub(crate) struct Whom {
+    /// Where it is.
+    pub(crate) place: Place,
+    /// Held to the end: dropping it ends the far end behind ssh.
+    pub(crate) far_end: Option<FarEnd>,
+    /// What is to be said about it.
+    pub(crate) note: Option<String>,
+}
+
+/// Finds the remote that is wanted: among the known ones, by asking, or by starting it through ssh.
+pub(crate) fn find(wanted: Wanted<'_>, reach: &Reach) -> anyhow::Result<Whom> {
+    let Some(Spec::Ssh { destination, .. }) = wanted.spec else {
+        let manner = Manner { json: wanted.json, patience: reach.patience };
+        let (place, note) = find_server(wanted.spec, wanted.trust, manner)?;
+        return Ok(Whom { place, far_end: None, note });
+    };
+    let trust = wanted.trust;
+    if trust.port.is_some() || trust.fingerprint.is_some() || trust.ca.is_some() || trust.cert.is_some() {
+        let port = trust.port.map_or_else(|| "PORT".to_owned(), |port| port.to_string());
+        return Err(Complaint::Usage(format!(
+            "--port, --fingerprint, --ca and --cert are for a server that runs already; ssh's own port: -e 'ssh -p {port}'"
+        ))
+        .into());
+    }
+    let asked = Asked {
+        destination: destination.clone(),
+        rsh: wanted.ssh.rsh.clone().filter(|rsh| !rsh.is_empty()),
+        remote_qft: wanted.ssh.remote_qft.clone().unwrap_or_else(|| PROGRAM.to_owned()),
+        ports: wanted.ssh.ssh_ports.unwrap_or_default(),
+        patience: reach.patience,
+        sync: reach.sync,
+        rate_limit: reach.rate_limit,
+        paths: wanted.far,
+    };
+    let far_end = FarEnd::start(&asked)?;
+    Ok(Whom { place: far_end.place(), far_end: Some(far_end), note: None })
+}
+
+/// A place on a remote that is to be looked at.
+pub(crate) struct View {
+    /// Whose.
+    pub(crate) whom: Whom,
+    /// How it is reached.
+    pub(crate) reach: Reach,
+    /// The directory that all names are below, for a far end behind ssh; empty elsewhere.
+    pub(crate) dir: Vec<u8>,
+    /// What is asked for.
+    pub(crate) pattern: Vec<u8>,
+    /// Both as they were typed.
+    pub(crate) typed: Vec<u8>,
+}
+
+/// Finds the remote of a place that is to be looked at.
+pub(crate) fn find_view(plan: LsPlan, query: &QueryArgs) -> anyhow::Result<View> {
+    let LsPlan { spec, far, pattern } = plan;
+    let dir = far.first().cloned().unwrap_or_default();
+    let typed = below(&dir, &pattern);
+    let reach = Reach::without_files(query.timeout, &query.trust);
+    let wanted = Wanted { spec: spec.as_ref(), far, ssh: &query.ssh, trust: &query.trust, json: query.json };
+    let whom = find(wanted, &reach)?;
+    let pattern = match &whom.far_end {
+        Some(far_end) => plan::below_far_root(vec![pattern], &far_end.names).remove(0),
+        None => pattern,
+    };
+    Ok(View { whom, reach, dir, pattern, typed })
+}
+
+/// Finds a server that runs already: among the known ones, or by asking. Gives what is to be said about it.
+fn find_server(spec: Option<&Spec>, trust: &TrustArgs, manner: Manner) -> anyhow::Result<(Place, Option<String>)> {
+    let is_elsewhere = !matches!(spec, Some(Spec::Local { .. } | Spec::Ssh { .. }));
+    let remotes = if is_elsewhere { known_remotes()? } else { Vec::new() };
+    let found = plan::place(spec, &remotes, trust.port.map(NonZeroU16::get), str::parse)?;
+    let (mut place, note) = match (&trust.ca, found) {
+        (Some(_), Found::Place(Place::Local { .. })) => {
+            return Err(Complaint::usage("--ca is for a server's address").into());
+        }
+        (Some(_), _) if matches!(spec, Some(Spec::Url { .. })) => {
+            return Err(Complaint::usage("the ticket names the server's key already: leave out --ca").into());
+        }
+        (Some(ca), found) => (certified(found, ca)?, None),
+        (None, Found::Stranger(stranger)) => introduce(&stranger, trust, manner)?,
+        (None, Found::Place(place)) => (place, None),
+    };
+    if let Place::Remote { contact, label, standing } = &mut place {
+        check_pin(contact, label, standing, trust)?;
+        contact.token = trust.token_file.as_deref().map(Token::load).transpose()?;
+    }
+    let exposed = [&trust.token_file, &trust.key].into_iter().flatten().filter_map(|path| keys::exposure(path));
+    let notes: Vec<String> = note.into_iter().chain(exposed).collect();
+    Ok((place, (!notes.is_empty()).then(|| notes.join("\n"))))
+}
+
+/// The servers that are known here. In a home that cannot even be made there are none.
+fn known_remotes() -> Result<Vec<Remote>, HomeError> {
+    match Remotes::open(&keys::home()?) {
+        Err(HomeError::Unmade { .. }) => Ok(Vec::new()),
+        remotes => remotes?.list(),
+    }
+}
+
+/// A server for which a certificate vouches, whatever the list says about its key.
+fn certified(found: Found, ca: &Path) -> anyhow::Result<Place> {
+    let trust = Trust::Authority(Authority::load(ca)?);
+    let (host, port, label) = match found {
+        Found::Place(Place::Remote { contact, label, .. }) => (contact.host, contact.port, label),
+        Found::Place(other @ (Place::Far(_) | Place::Local { .. })) => return Ok(other),
+        Found::Stranger(Stranger { host, port, .. }) => {
+            let label = escape(host.as_bytes()).to_string();
+            (host, port, label)
+        }
+    };
+    let contact = Contact { host, also_at: Vec::new(), port, trust, invite: None, token: None };
+    Ok(Place::Remote { contact, label, standing: Standing::Certified })
+}
+
+/// `--fingerprint` and what is known already must agree.
+fn check_pin(contact: &Contact, label: &str, standing: &Standing, trust: &TrustArgs) -> Result<(), Complaint> {
+    let (Some(given), Some(known)) = (trust.fingerprint, contact.pin()) else { return Ok(()) };
+    if given == known {
+        return Ok(());
+    }
+    let (whose, remedy) = match standing {
+        Standing::Known { .. } => {
+            ("the one known here", format!("if the server has a new key: qft remote forget {label}"))
+        }
+        _ => ("the ticket", "leave out --fingerprint, or ask for a new ticket".to_owned()),
+    };
+    Err(Complaint::Untrusted(format!(
+        "--fingerprint names another identity for {label} than {whose}; not connecting\n  \
+        known  {known}\n  given  {given}\n{remedy}"
+    )))
+}

@@ -1,0 +1,6 @@
+//! Texts for people: numbers, columns that line up, QR codes, command lines to paste.
+
+pub(super) mod paste;
+pub(super) mod qr;
+pub(super) mod size;
+pub(super) mod table;
