@@ -1,15 +1,46 @@
 //! What a decoded message may not say: counts and lengths over their limits, numbers without a meaning.
 
-use super::codec::CodecError;
 use super::message::{
     Done, Entry, Failure, Get, Have, Header, Kind, Message, Mtime, Part, PartFate, Pos, Problem, Verdict,
 };
 use super::{
-    DETAIL_BYTES_MAX, ENTRIES_MAX, FILE_BYTES_MAX, FILTER_BYTES_MAX, FILTERS_MAX, HAVE_DIGESTS_MAX, LINK_BYTES_MAX,
-    NAME_BYTES_MAX, NAMES_MAX, PATTERN_BYTES_MAX, PATTERNS_MAX, path,
+    DETAIL_BYTES_MAX, ENTRIES_MAX, FILE_BYTES_MAX, FILTER_BYTES_MAX, FILTERS_MAX, FRAME_BYTES_MAX, HAVE_DIGESTS_MAX,
+    LINK_BYTES_MAX, NAME_BYTES_MAX, NAMES_MAX, PATTERN_BYTES_MAX, PATTERNS_MAX, path,
 };
 
 const NANOS_A_SECOND: u32 = 1_000_000_000;
+
+/// Why bytes are no message, or a message cannot be sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// The message is longer than [`FRAME_BYTES_MAX`]; known from the length alone when it comes from a peer.
+    #[error("frame of {len} bytes is over the limit of {FRAME_BYTES_MAX}")]
+    TooLong {
+        /// Bytes of the message, without the length before it.
+        len: usize,
+    },
+    /// The bytes are no message of this version.
+    #[error("malformed message: {0}")]
+    Malformed(String),
+    /// The frame goes on after its message.
+    #[error("{extra} bytes after the message in its frame")]
+    Trailing {
+        /// How many.
+        extra: usize,
+    },
+    /// A part of the message is outside its limit.
+    #[error("{what} is outside its limit")]
+    Limit {
+        /// Which part.
+        what: &'static str,
+    },
+    /// The stream ended within a frame.
+    #[error("stream ended {have} bytes into a frame")]
+    Truncated {
+        /// Bytes of the frame that did arrive, its length included.
+        have: usize,
+    },
+}
 
 /// Holds a message against every limit of the wire that a single message can break.
 ///

@@ -6,6 +6,7 @@ use bincode::config::{Configuration, Limit, standard};
 use bincode::serde::{decode_from_slice, encode_into_std_write};
 
 use super::FRAME_BYTES_MAX;
+pub use super::check::CodecError;
 use super::check::check;
 use super::message::Message;
 
@@ -20,38 +21,6 @@ const CLAIM_BYTES_MAX: usize = 8 * FRAME_BYTES_MAX;
 type Wire = Configuration<bincode::config::LittleEndian, bincode::config::Varint, Limit<CLAIM_BYTES_MAX>>;
 
 const WIRE: Wire = standard().with_limit::<CLAIM_BYTES_MAX>();
-
-/// Why bytes are no message, or a message cannot be sent.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CodecError {
-    /// The message is longer than [`FRAME_BYTES_MAX`]; known from the length alone when it comes from a peer.
-    #[error("frame of {len} bytes is over the limit of {FRAME_BYTES_MAX}")]
-    TooLong {
-        /// Bytes of the message, without the length before it.
-        len: usize,
-    },
-    /// The bytes are no message of this version.
-    #[error("malformed message: {0}")]
-    Malformed(String),
-    /// The frame goes on after its message.
-    #[error("{extra} bytes after the message in its frame")]
-    Trailing {
-        /// How many.
-        extra: usize,
-    },
-    /// A part of the message is outside its limit.
-    #[error("{what} is outside its limit")]
-    Limit {
-        /// Which part.
-        what: &'static str,
-    },
-    /// The stream ended within a frame.
-    #[error("stream ended {have} bytes into a frame")]
-    Truncated {
-        /// Bytes of the frame that did arrive, its length included.
-        have: usize,
-    },
-}
 
 /// Appends one message as a whole frame.
 ///
