@@ -101,7 +101,7 @@ pub(super) async fn authorise(
     peer: Fingerprint,
     hello: &Hello,
 ) -> Result<Admitted, Turned> {
-    let lists = match (&shared.access, &shared.lists) {
+    let lists = match (&shared.config.access, &shared.lists) {
         (Access::Anyone, _) => return Ok(unlisted(shared, peer)),
         (Access::Only(keys), _) if keys.contains(&peer) => return Ok(unlisted(shared, peer)),
         (Access::Only(_), _) | (Access::Enrolled { .. }, None) => return Err(stranger(peer)),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 
 use super::admission::Lists;
+use super::config::Config;
 use super::door::Door;
 use super::fault::Fault;
 use super::history::Book;
@@ -19,7 +20,6 @@ use super::notice::Notices;
 use super::parts::Sweeper;
 use super::passes::Passes;
 use super::paths::Paths;
-use super::places::CLIENTS_MAX;
 use super::pool::Pool;
 use super::run::{self, Bind, NETWORK_THREAD};
 use super::{Access, Once, Server, Shared};
@@ -27,7 +27,7 @@ use crate::error::Error;
 use crate::keys::trust::{Clients, Invites, Mode};
 use crate::keys::{Authority, HomeError, Identity, Token};
 use crate::session::SessionError;
-use crate::session::budget::{Budget, MEMORY_BYTES};
+use crate::session::budget::Budget;
 use crate::session::local::disk_threads;
 use crate::session::memory::Buffers;
 use crate::storage::{self, Committer, Disk, Durability, Root};
@@ -44,27 +44,12 @@ const FILES_SHARE: usize = 2;
 pub struct ServerBuilder {
     root: PathBuf,
     identity: Identity,
-    listen: SocketAddr,
-    socket: Option<UdpSocket>,
-    workers: Option<NonZeroUsize>,
-    access: Access,
     passes: Passes,
-    mode: Mode,
-    no_clobber: bool,
-    links: bool,
-    keep_dirlinks: bool,
-    hidden: bool,
-    withheld: Option<PathBuf>,
-    clients_max: usize,
-    memory: usize,
-    sync: bool,
-    once: Option<Once>,
-    rate_limit: Option<Rate>,
-    destination: Option<PathBuf>,
-    keep_parts: Option<Duration>,
+    socket: Option<UdpSocket>,
     paths: Option<PathMemory>,
     http: Option<HttpOptions>,
     history: Option<PathBuf>,
+    config: Config,
 }
 
 impl ServerBuilder {
@@ -72,33 +57,18 @@ impl ServerBuilder {
         Self {
             root,
             identity,
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            socket: None,
-            workers: None,
-            access: Access::Only(Vec::new()),
             passes: Passes::default(),
-            mode: Mode::default(),
-            no_clobber: false,
-            links: true,
-            keep_dirlinks: false,
-            hidden: false,
-            withheld: None,
-            clients_max: CLIENTS_MAX,
-            memory: MEMORY_BYTES,
-            sync: true,
-            once: None,
-            rate_limit: None,
-            destination: None,
-            keep_parts: None,
+            socket: None,
             paths: None,
             http: None,
             history: None,
+            config: Config::default(),
         }
     }
 
     /// The UDP address; port 0 picks one. Default: a free port on 127.0.0.1.
     pub fn listen(mut self, addr: SocketAddr) -> Self {
-        self.listen = addr;
+        self.config.listen = addr;
         self
     }
 
@@ -111,13 +81,13 @@ impl ServerBuilder {
 
     /// Threads that connections are spread over. Default: one for each core.
     pub fn workers(mut self, workers: NonZeroUsize) -> Self {
-        self.workers = Some(workers);
+        self.config.workers = Some(workers);
         self
     }
 
     /// Who may connect. Default: nobody.
     pub fn access(mut self, access: Access) -> Self {
-        self.access = access;
+        self.config.access = access;
         self
     }
 
@@ -135,20 +105,20 @@ impl ServerBuilder {
 
     /// What clients may do. Default: everything.
     pub fn mode(mut self, mode: Mode) -> Self {
-        self.mode = mode;
+        self.config.mode = mode;
         self
     }
 
     /// Never replace a file that exists, nor change the time and mode of a directory. Default: no.
     pub fn no_clobber(mut self, no_clobber: bool) -> Self {
-        self.no_clobber = no_clobber;
+        self.config.no_clobber = no_clobber;
         self
     }
 
     /// Take symbolic links from clients that may read and write; no name of a client's leads through one. Who may only
     /// write makes none in any case. Default: yes.
     pub fn links(mut self, links: bool) -> Self {
-        self.links = links;
+        self.config.links = links;
         self
     }
 
@@ -159,47 +129,47 @@ impl ServerBuilder {
     /// A client could make such a link in one job, for its next one to pass through. So from here on none are taken,
     /// unless [`links`](Self::links) is set again, for a server whose only client is its own user.
     pub fn keep_dirlinks(mut self, keep_dirlinks: bool) -> Self {
-        self.keep_dirlinks = keep_dirlinks;
-        self.links &= !keep_dirlinks;
+        self.config.keep_dirlinks = keep_dirlinks;
+        self.config.links &= !keep_dirlinks;
         self
     }
 
     /// Serve the names at the top of the directory that begin with a dot, too. Default: no; they can be neither seen
     /// nor written, which keeps clients of a home directory from its `.ssh`.
     pub fn hidden(mut self, hidden: bool) -> Self {
-        self.hidden = hidden;
+        self.config.hidden = hidden;
         self
     }
 
     /// A directory that is not served, if it lies below the root, now or later: the home, with this installation's key.
     /// Default: the home of [`Access::Enrolled`].
     pub fn withhold(mut self, dir: PathBuf) -> Self {
-        self.withheld = Some(dir);
+        self.config.withheld = Some(dir);
         self
     }
 
     /// Clients that are connected at the same time. Default: [`CLIENTS_MAX`]. One address gets half of the places.
     pub fn clients_max(mut self, clients_max: usize) -> Self {
-        self.clients_max = clients_max;
+        self.config.clients_max = clients_max;
         self
     }
 
     /// Bytes that all clients together may make it hold, beside a mebibyte or two that each has for certain. With less, long
     /// links and many clients are slower. Default: [`MEMORY_BYTES`].
     pub fn memory(mut self, bytes: usize) -> Self {
-        self.memory = bytes;
+        self.config.memory = bytes;
         self
     }
 
     /// Whether a file is durable before its sender hears that it is done. Default: yes.
     pub fn sync(mut self, sync: bool) -> Self {
-        self.sync = sync;
+        self.config.sync = sync;
         self
     }
 
     /// End with the first client; `None`, the default: never.
     pub fn once(mut self, once: Option<Once>) -> Self {
-        self.once = once;
+        self.config.once = once;
         self
     }
 
@@ -207,14 +177,14 @@ impl ServerBuilder {
     /// share one pool, first come first served. Held at the socket, one percent below what is asked for, in bursts of
     /// at most five milliseconds. Default: no limit.
     pub fn rate_limit(mut self, limit: Option<Rate>) -> Self {
-        self.rate_limit = limit;
+        self.config.rate_limit = limit;
         self
     }
 
     /// Where the only client puts what it gets, if that is on this machine: what lies there is not sent into itself. It need
     /// not exist yet. Default: that is not known.
     pub fn destination(mut self, destination: Option<PathBuf>) -> Self {
-        self.destination = destination;
+        self.config.destination = destination;
         self
     }
 
@@ -222,7 +192,7 @@ impl ServerBuilder {
     /// removed, unless they belong to another user of this machine, or [`mode`](Self::mode) lets nobody send. What
     /// clients may not see is not looked at. Default: for ever.
     pub fn keep_parts(mut self, keep: Option<Duration>) -> Self {
-        self.keep_parts = keep;
+        self.config.keep_parts = keep;
         self
     }
 
@@ -264,53 +234,43 @@ impl ServerBuilder {
     pub fn start(self) -> Result<Server, Error> {
         self.http.iter().try_for_each(HttpOptions::check)?;
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let lists = match &self.access {
+        let lists = match &self.config.access {
             Access::Enrolled { home } => Some(Arc::new(self.lists(home)?)),
             Access::Only(_) | Access::Anyone => None,
         };
-        let has_strangers = matches!(self.access, Access::Anyone);
-        let paths = self.paths.filter(|_| !has_strangers && self.rate_limit.is_none());
-        let withheld = self.withheld.as_deref().or(match &self.access {
+        let has_strangers = matches!(self.config.access, Access::Anyone);
+        let paths = self.paths.filter(|_| !has_strangers && self.config.rate_limit.is_none());
+        let withheld = self.config.withheld.as_deref().or(match &self.config.access {
             Access::Enrolled { home } => Some(home),
             Access::Only(_) | Access::Anyone => None,
         });
         let root = Root::create(&self.root)?;
-        if self.sync {
+        if self.config.sync {
             root.sync_names_above();
         }
         let root = withheld.map_or_else(|| root.clone(), |dir| root.withholding(dir));
         let (notices, notice_stream) = Notices::channel();
-        let sync = if self.sync { Durability::Synced } else { Durability::Unsynced };
+        let sync = if self.config.sync { Durability::Synced } else { Durability::Unsynced };
         let fault = Arc::<Fault>::default();
-        let pool = Pool::start(self.workers.unwrap_or(cores), &fault).map_err(Error::Thread)?;
+        let pool = Pool::start(self.config.workers.unwrap_or(cores), &fault).map_err(Error::Thread)?;
         let pool = Arc::new(pool);
         let (liveness, questions) = Liveness::new(pool.inquiry());
         let shared = Arc::new(Shared {
-            tree: if self.hidden { root.clone() } else { root.hiding_dots() },
+            tree: if self.config.hidden { root.clone() } else { root.hiding_dots() },
             root,
-            mode: self.mode,
-            no_clobber: self.no_clobber,
-            links: self.links,
-            keep_dirlinks: self.keep_dirlinks,
-            hidden: self.hidden,
-            durable: self.sync,
-            once: self.once,
-            rate_limit: self.rate_limit,
-            destination: self.destination,
             started: Instant::now(),
             workers: pool.loads(),
             liveness,
             fault,
-            access: self.access,
             lists,
-            door: Door::new(self.clients_max),
+            door: Door::new(self.config.clients_max),
             passes: Mutex::new(Arc::new(self.passes)),
             identity: watch::channel(self.identity).0,
             disk: Disk::new(disk_threads(cores)).map_err(Error::Thread)?,
             admissions: Disk::named("qft-admit", ADMISSION_THREADS).map_err(Error::Thread)?,
             rechecks: Disk::named("qft-recheck", NonZeroUsize::MIN).map_err(Error::Thread)?,
             buffers: Buffers::default(),
-            budget: Budget::new(self.memory, storage::open_files_max() / FILES_SHARE),
+            budget: Budget::new(self.config.memory, storage::open_files_max() / FILES_SHARE),
             committer: Committer::start(sync).map_err(Error::Thread)?,
             leases: Arc::default(),
             notices,
@@ -321,17 +281,18 @@ impl ServerBuilder {
             delivered: Arc::default(),
             left: Notify::new(),
             reload: Notify::new(),
+            config: self.config,
         });
         let (bound, is_bound) = std::sync::mpsc::sync_channel(1);
-        let throttle = self.rate_limit.map(Throttle::of_known_peers);
-        let bind = self.socket.map_or(Bind::Address(self.listen), Bind::Socket);
+        let throttle = shared.config.rate_limit.map(Throttle::of_known_peers);
+        let bind = self.socket.map_or(Bind::Address(shared.config.listen), Bind::Socket);
         let thread =
             run::start(bind, throttle, shared.clone(), pool.clone(), questions, bound).map_err(Error::Thread)?;
         let unanswered = |_| Error::Session(SessionError::Internal(NETWORK_THREAD));
         let (local_addr, granted) = is_bound.recv().map_err(unanswered)??;
         // Once the server is sure to run: another one may have its place.
         let sweep = |keep| Sweeper::start(shared.clone(), keep).map_err(Error::Thread);
-        let sweeper = self.keep_parts.filter(|_| shared.mode.writes()).map(sweep).transpose()?;
+        let sweeper = shared.config.keep_parts.filter(|_| shared.config.mode.writes()).map(sweep).transpose()?;
         let (notices, invites, thread) = (Mutex::new(notice_stream), Mutex::default(), Some(thread));
         let mut server = Server { shared, pool, local_addr, granted, notices, invites, sweeper, http: None, thread };
         server.http = self.http.map(|http| Http::start(http, server.shared.clone())).transpose()?;

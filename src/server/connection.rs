@@ -85,7 +85,7 @@ pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Sh
     client.welcome();
     let parting = client.serve(&shared, addr, peer, &slot, way.clone(), inside).await;
     shared.paths.keep(&way, &connection);
-    if shared.once.is_some_and(|once| once.is_over_with(parting)) {
+    if shared.config.once.is_some_and(|once| once.is_over_with(parting)) {
         shared.left.notify_one();
     }
 }

@@ -430,7 +430,7 @@ impl Conversation {
             leaves_directories: grant.if_exists(IfExists::Replace) != IfExists::Replace,
             dry_run: push.dry_run,
             tells_plans: true,
-            durable: self.shared.durable,
+            durable: self.shared.config.sync,
             owner: grant.part_owner(),
             delivered: grant.is_blind().then(|| self.shared.delivered.clone()),
             allows: Box::new(move |_, path| grant.may_write(path)),
@@ -478,7 +478,7 @@ impl Conversation {
         sender.use_features(self.client.features());
         // A client that only wants to know what it would get says so when it leaves.
         self.begin(Role::Sender(sender.clone()), &observer, moving, false);
-        let (grant, destination) = (self.client.grant.clone(), self.shared.destination.clone());
+        let (grant, destination) = (self.client.grant.clone(), self.shared.config.destination.clone());
         let name = wanted.first_pattern();
         let no_thread = |failure| Found::Problem { name, failure };
         let (teller, recognise) = location::awaited(&self.client.connection).filter(|_| self.hears_locations()).unzip();

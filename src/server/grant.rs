@@ -33,16 +33,21 @@ impl Grant {
     /// # Errors
     /// When the directory that is the client's root cannot be opened. It is made for a client that may write.
     pub(super) fn new(shared: &Shared, peer: Fingerprint, rights: &Rights) -> Result<Self, StorageError> {
-        let may_write = shared.mode.writes() && rights.mode.writes();
+        let may_write = shared.config.mode.writes() && rights.mode.writes();
         let root = match &rights.root {
             None => shared.tree.clone(),
             Some(path) => {
                 // The operator named it, so it may be one that is hidden from the others.
                 let below = shared.root.client_root(path, may_write)?;
-                if shared.hidden { below } else { below.hiding_dots() }
+                if shared.config.hidden { below } else { below.hiding_dots() }
             }
         };
-        Ok(Self { root, client: rights.mode, no_clobber: shared.no_clobber || rights.no_clobber, ..full(shared, peer) })
+        Ok(Self {
+            root,
+            client: rights.mode,
+            no_clobber: shared.config.no_clobber || rights.no_clobber,
+            ..full(shared, peer)
+        })
     }
 
     /// What the client may read, if it may.
@@ -114,12 +119,12 @@ impl Grant {
 pub(super) fn full(shared: &Shared, peer: Fingerprint) -> Grant {
     Grant {
         root: shared.tree.clone(),
-        links: shared.links,
-        keep_dirlinks: shared.keep_dirlinks,
-        server: shared.mode,
+        links: shared.config.links,
+        keep_dirlinks: shared.config.keep_dirlinks,
+        server: shared.config.mode,
         client: Mode::ReadWrite,
-        no_clobber: shared.no_clobber,
-        hidden: shared.hidden,
+        no_clobber: shared.config.no_clobber,
+        hidden: shared.config.hidden,
         peer,
     }
 }

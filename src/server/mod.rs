@@ -21,6 +21,7 @@
 
 mod admission;
 mod builder;
+mod config;
 mod connection;
 mod conversation;
 mod door;
@@ -60,6 +61,7 @@ use tokio::sync::{Notify, watch};
 
 use self::admission::Lists;
 pub use self::builder::ServerBuilder;
+use self::config::Config;
 use self::door::Door;
 use self::fault::Fault;
 use self::http::Http;
@@ -85,7 +87,7 @@ use crate::session::budget::Budget;
 use crate::session::memory::Buffers;
 use crate::session::receiver::Delivered;
 use crate::storage::{Committer, Disk, Root};
-use crate::transport::{Granted, Rate};
+use crate::transport::Granted;
 
 /// The bounds of a server that are no part of the protocol; [`manual::limits`](crate::manual::limits) tells of all.
 pub mod limits {
@@ -127,23 +129,12 @@ pub(crate) struct Shared {
     root: Root,
     /// What clients see of it whom no list confines further.
     tree: Root,
-    mode: Mode,
-    no_clobber: bool,
-    /// Symbolic links are taken from clients.
-    links: bool,
-    keep_dirlinks: bool,
-    hidden: bool,
-    durable: bool,
-    once: Option<Once>,
-    rate_limit: Option<Rate>,
-    /// Where the files that are got go, if this process knows it.
-    destination: Option<PathBuf>,
+    config: Config,
     started: Instant,
     workers: Loads,
     liveness: Liveness,
     /// Why the server ends although nobody asked it to.
     fault: Arc<Fault>,
-    access: Access,
     lists: Option<Arc<Lists>>,
     door: Arc<Door>,
     passes: Mutex<Arc<Passes>>,

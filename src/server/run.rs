@@ -112,7 +112,7 @@ async fn serve(listener: &Listener, shared: &Arc<Shared>, pool: &Arc<Pool>, mut 
             Some(answer) = questions.recv() => answer.give(),
             Ok(()) = identity.changed() => listener.show(&identity.borrow_and_update()),
             _ = drain.wait_for(Option::is_some) => break,
-            () = shared.left.notified(), if shared.once.is_some() => break,
+            () = shared.left.notified(), if shared.config.once.is_some() => break,
         }
         while let Some(incoming) = knocks.next(Instant::now()) {
             answer(incoming, listener, shared, pool);

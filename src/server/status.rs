@@ -185,18 +185,18 @@ impl Status {
 impl Rules {
     fn of(shared: &Shared) -> Self {
         Self {
-            read: shared.mode.reads(),
-            write: shared.mode.writes(),
-            no_clobber: shared.no_clobber,
-            no_links: !shared.links,
-            keep_dirlinks: shared.keep_dirlinks,
-            hidden: shared.hidden,
-            no_auth: matches!(shared.access, Access::Anyone),
+            read: shared.config.mode.reads(),
+            write: shared.config.mode.writes(),
+            no_clobber: shared.config.no_clobber,
+            no_links: !shared.config.links,
+            keep_dirlinks: shared.config.keep_dirlinks,
+            hidden: shared.config.hidden,
+            no_auth: matches!(shared.config.access, Access::Anyone),
             token: shared.passes().token.is_some(),
             client_ca: shared.passes().authority.is_some(),
-            once: shared.once.is_some(),
-            sync: shared.durable,
-            rate_limit: shared.rate_limit.map(|limit| limit.bytes_per_second()),
+            once: shared.config.once.is_some(),
+            sync: shared.config.sync,
+            rate_limit: shared.config.rate_limit.map(|limit| limit.bytes_per_second()),
         }
     }
 }
