@@ -42,6 +42,8 @@
 //! protocol, digest → transfer → storage | keys | congestion → transport → session → server | client → cli → main
 //! ```
 //!
+//! A room's first page says what it is for and lists its files.
+//!
 //! | room | holds |
 //! |---|---|
 //! | [`protocol`] | the wire; its page is the specification |
@@ -55,7 +57,20 @@
 //! | [`server`], [`client`] | the two ends |
 //! | [`cli`] | the program |
 //! | [`error`], [`progress`], `calendar` | vocabularies that everyone shares |
-//! | [`manual`] | why it is built this way |
+//! | [`manual`] | why it is built this way, and [how to add to it](manual::extending) |
+//!
+//! # Where to begin
+//! | who wants to know | reads |
+//! |---|---|
+//! | what is said on the wire | [`protocol`], then [`Spoken`](protocol::message::Spoken): who may say what |
+//! | what becomes of one file | [`transfer`] (the drawing), then [`resume`](transfer::file::resume) (the table) |
+//! | what becomes of a job, and of its next connection | `transfer/job`: `offers` for the sender, `answers` for the receiver, `settled` |
+//! | how bytes get from disk to disk | `session/sender/stream.rs`, `session/receiver/stream.rs`, then [`commit`](storage::commit) |
+//! | how fast they are sent | [`congestion`] (the formula), then `congestion/controller/window.rs` |
+//! | who is let in | `server/run.rs`, the gate, `server/admission.rs`, then [`keys::trust`] |
+//! | where a connection runs | `server/pool.rs` |
+//! | what a flag does | `cli/args`, then `cli/commands`, then the options of [`client`] or [`ServerBuilder`](server::ServerBuilder) |
+//! | what an error becomes | [`storage::StorageError`] or [`transport::TransportError`], [`error`], then `cli/exit.rs` |
 //!
 //! # Deliberately absent
 //! * No `async`, clock or raw path in [`protocol`], [`digest`] and [`transfer`].

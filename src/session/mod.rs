@@ -3,10 +3,11 @@
 //! * [`control`] — the control stream: framed messages, coalesced writes.
 //! * [`sender`] — the role that owns content; [`receiver`] — the role that wants it. Both serve client
 //!   and server alike.
-//! * [`roles`] — which of the two a message is for.
+//! * [`roles`] — which of the two a message is for, by [who says it](crate::protocol::message::Spoken).
 //! * [`record`] — what a job has come to over all its connections.
 //! * [`local`] — what both ends take from this machine.
-//! * [`link`] — the path as the sending side sees it.
+//! * [`link`] — the path as the sending side sees it; [`window`] — how much a peer may send before it was read.
+//! * [`location`] — where the files go, for a sender on the same machine.
 //! * [`probe`] — bytes without a meaning, to measure the path.
 //! * [`budget`] — what all connections of a server may hold together; [`memory`] — buffers, reused and bounded.
 //! * [`watch`] — a path that carries nothing, a peer that is there and says nothing; `silence` — the rules of both;

@@ -7,6 +7,17 @@
 //! proves to hold it ([`listen`]) and decides afterwards, by fingerprint, what it may do
 //! ([`keys::trust`](crate::keys::trust)): a refusal inside the handshake would reach the client as a bare TLS alert,
 //! after it believed itself connected.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `endpoint`, `dial`, `race`, `resolve` | the server's end; the client's: names, addresses, the attempts beside each other |
+//! | `tls`, `verify` | TLS as both ends speak it; which server is the right one |
+//! | `peer`, `machine` | what is asked of a connection: who is there, keying material, whether both ends are on one machine |
+//! | [`tuning`] | the knobs of a connection, and why each stands where it stands |
+//! | `close`, `outage_rtt` | the last packet leaves; the round trip after an outage |
+//! | `paths` | what is remembered of paths |
+//! | `udp` | the socket under QUIC, in layers |
+//! | `error` | what can go wrong between two machines |
 
 mod close;
 mod dial;

@@ -2,6 +2,13 @@
 //!
 //! The lists are plain text, one entry a line. What a person wrote into them (comments, lines of a newer version)
 //! stays.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `clients`, `entry`, `rights`, `revoked` | `authorized_clients`: who may come in, what each may do, and who may not any more |
+//! | `invites` | open invites, as hashes, and who redeems one |
+//! | `remotes` | known servers, by name |
+//! | `stamp` | whether a list has changed since it was read |
 
 mod clients;
 mod entry;
