@@ -71,7 +71,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let (name, json) = (command.name(), command.json());
     // Every file that waits for its commit is an open one; with fewer allowed, commits only take longer.
     crate::storage::allow_many_open_files();
-    signals::outlive_file_size_limit();
+    run::signals::outlive_file_size_limit();
     let exit = dispatch(&command).unwrap_or_else(|error| ui::report(&error, name, json));
     run::signals::end_by(exit);
     exit.into()

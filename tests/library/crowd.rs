@@ -11,11 +11,11 @@ use crate::support::field::{identity, ticket};
 use crate::support::peer::{Raw, header, push};
 use crate::support::{content, soon};
 use qft::client::{Client, SendOptions};
+use qft::keys::{Identity, Ticket};
 use qft::progress::{Event, Report};
 use qft::protocol::path::WirePath;
 use qft::server::limits::{ADDRESS_SHARE, KEY_SHARE};
 use qft::server::{Access, CLIENTS_MAX, Server};
-use qft::transport::{Identity, Ticket};
 
 /// More than half of the places, which is what one address gets.
 const CLIENTS: usize = 50;

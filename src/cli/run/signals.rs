@@ -145,7 +145,7 @@ async fn mind(mut caught: Caught, notes: &watch::Sender<Vec<Stop>>, over: &Cance
 
 /// A file that becomes larger than this process may make any (`ulimit -f`) is a call that fails, as on a disk that has no
 /// room: by default the system ends the process, which may be serving others.
-pub(super) fn outlive_file_size_limit() {
+pub(crate) fn outlive_file_size_limit() {
     // Caught, not ignored: a program that this one starts has the system's default again.
     let caught = Arc::<AtomicBool>::default();
     drop(signal_hook::flag::register(Number::XFSZ.as_raw(), caught));

@@ -137,8 +137,11 @@ impl Transfer {
         ui.end(&outcome, exit, Instant::now());
         match ui.refused_output() {
             Some(error) => {
-                let said =
-                    super::ui::report(&anyhow::Error::new(error).context("writing to standard output"), "", false);
+                let said = super::super::ui::report(
+                    &anyhow::Error::new(error).context("writing to standard output"),
+                    "",
+                    false,
+                );
                 if exit == Exit::Done { said } else { exit }
             }
             None => exit,
