@@ -14,7 +14,7 @@ use super::standby::Standby;
 use super::{Client, Job, SendOptions, path};
 use crate::error::Error;
 use crate::keys::Contact;
-use crate::progress::Observer;
+use crate::progress::{Counters, Observer};
 use crate::protocol::close::CloseCode;
 use crate::protocol::features;
 use crate::protocol::message::{Message, Push};
@@ -82,6 +82,9 @@ async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken)
     };
     let (connection, learnt) = (link.connection.clone(), link.path.clone());
     let ended = link.end(result).await;
+    let (acked, idle) = learnt.acked();
+    Counters::add(&observer.counters().acked, acked);
+    Counters::add(&observer.counters().acked_idle, idle);
     path::keep(&plan.client, &plan.contact, &connection, &learnt).await;
     ended
 }

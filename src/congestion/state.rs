@@ -44,6 +44,8 @@ pub struct PathState {
     loss_ppm: AtomicU64,
     window: AtomicU64,
     phase: AtomicU8,
+    acked: AtomicU64,
+    acked_idle: AtomicU64,
 }
 
 /// A copy of [`PathState`] at one moment.
@@ -75,6 +77,17 @@ impl PathSnapshot {
 const PPM: f64 = 1e6;
 
 impl PathState {
+    /// Counts bytes that were acknowledged. `is_idle`: they were sent while there was nothing more to send.
+    pub(super) fn count(&self, bytes: u64, is_idle: bool) {
+        self.acked.fetch_add(bytes, Relaxed);
+        self.acked_idle.fetch_add(if is_idle { bytes } else { 0 }, Relaxed);
+    }
+
+    /// Bytes that were acknowledged, and those of them that were sent while there was nothing more to send.
+    pub fn acked(&self) -> (u64, u64) {
+        (self.acked.load(Relaxed), self.acked_idle.load(Relaxed))
+    }
+
     /// Reads all figures.
     pub fn snapshot(&self) -> PathSnapshot {
         PathSnapshot {

@@ -38,6 +38,20 @@ pub struct Counters {
     pub window: AtomicU64,
     /// The sending side's packet size in bytes.
     pub mtu: AtomicU64,
+    /// Of a client that sends: bytes that the other end has acknowledged, over connections that are over.
+    pub acked: AtomicU64,
+    /// Those of them that were sent while there was nothing more to send.
+    pub acked_idle: AtomicU64,
+    /// Of a sender: how long files under way have waited for this machine's disk, all together, in microseconds.
+    pub read_wait_us: AtomicU64,
+    /// Likewise, until their connection took more of them.
+    pub write_wait_us: AtomicU64,
+    /// Of a receiver: content bytes that came.
+    pub taken: AtomicU64,
+    /// Those of them that found half of what may wait for the disk waiting.
+    pub taken_behind: AtomicU64,
+    /// What this end has used of a processor, in thousandths; known at the end.
+    pub processor_permille: AtomicU64,
     /// This end's UDP buffer for packets that arrive, in bytes, as the system granted it; 0 before there is a socket.
     pub udp_receive: AtomicU64,
     /// This end's UDP buffer for packets that leave, likewise.

@@ -103,6 +103,7 @@ Examples:
   qft send dir/ box:backup               sends what is inside dir
   qft send dir me@host:backup/           the same through ssh, no server needed
   qft send -n dir box:                   says what would be done, and why
+  qft send --stats dir box:              says at the end what held it back
   find . -newer t -type f -print0 | qft send --files-from - -0 box:
                                          names from a list; '#' begins a comment
                                          in one without -0

@@ -157,6 +157,9 @@ pub(crate) struct OutputArgs {
     /// A line for each file; -vv: what the protocol does
     #[arg(short = 'v', long, action = ArgAction::Count)]
     pub(crate) verbose: u8,
+    /// At the end, what was measured of the link, this machine and the other end
+    #[arg(long)]
+    pub(crate) stats: bool,
     /// Errors only
     #[arg(short = 'q', long, conflicts_with = "verbose")]
     pub(crate) quiet: bool,

@@ -5,7 +5,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
+use std::thread::available_parallelism;
 use std::time::Instant;
 
 use anyhow::{Context as _, anyhow};
@@ -17,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::log::{self, Sink};
 use super::sandbox::Sandbox;
 use super::signals::Signals;
-use crate::cli::args::{IfExistsArg, JobArgs};
+use crate::cli::args::{IfExistsArg, JobArgs, Limit};
 use crate::cli::exit::{Complaint, Exit, Stop, Verb};
 use crate::cli::ssh::{FarEnd, Gone};
 use crate::cli::target::plan::Place;
@@ -29,6 +31,7 @@ use crate::keys::Contact;
 use crate::progress::{Counters, Event, Report};
 use crate::protocol::message::Status;
 use crate::protocol::path::escape;
+use crate::session::probe::Busy;
 
 /// What is said when ssh ends and the transfer does not.
 const SSH_ENDED: &str = "the ssh connection has ended; the transfer goes on without it";
@@ -85,6 +88,8 @@ pub(crate) fn open_ui(
         jobs: job.link.jobs.get(),
         address: place.address(),
         is_local: matches!(place, Place::Local { .. }),
+        stats: job.output.stats,
+        rate_limit: Limit::rate_of(job.link.bwlimit).map(|limit| limit.bytes_per_second() as f64),
     })
     .context("starting a thread")?;
     let (lines, log) = std::sync::mpsc::channel();
@@ -272,8 +277,10 @@ async fn drive(
     stop: &CancellationToken,
 ) -> anyhow::Result<Report> {
     let reached = Reached::open(place, reach).await?;
+    let (own, all) = (Busy::of_this_thread(), Busy::of_this_process());
     let mut job = begin(&reached.client, reached.contact.clone());
-    drop(updates.send(Update::Counters(job.counters())));
+    let counters = job.counters();
+    drop(updates.send(Update::Counters(counters.clone())));
     let mut asked = false;
     loop {
         tokio::select! {
@@ -289,6 +296,10 @@ async fn drive(
         }
     }
     let report = job.finish().await;
+    // The job ran on this thread, but for its disk; who has but one processor has it for all.
+    let processors = available_parallelism().map_or(1.0, |count| count.get() as f64);
+    let processor = own.share().max(all.share() / processors);
+    counters.processor_permille.store((processor * 1000.0) as u64, Ordering::Relaxed);
     reached.close().await;
     report.map_err(|error| explain(place, error))
 }

@@ -13,6 +13,7 @@ mod decision;
 mod files;
 pub(crate) mod fold;
 pub(crate) mod json;
+mod limited;
 pub(crate) mod link;
 mod message;
 mod mode;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::json::Json;
+use self::limited::{Measured, RateLimit};
 pub(crate) use self::message::{message, report};
 use self::mode::is_utf8;
 pub(crate) use self::mode::{Mode, has_bars, mode};
@@ -76,12 +78,17 @@ pub(crate) struct UiOptions {
     pub(crate) address: String,
     /// The other side is in this process.
     pub(crate) is_local: bool,
+    /// What was measured is printed at the end.
+    pub(crate) stats: bool,
+    /// The user's limit in bytes per second.
+    pub(crate) rate_limit: Option<f64>,
 }
 
 /// The one renderer.
 pub(crate) struct Ui {
     options: UiOptions,
     model: Model,
+    rate_limit: RateLimit,
     printer: Printer,
     json: Option<Json>,
     stdout: Box<dyn Write>,
@@ -136,9 +143,11 @@ impl Ui {
     fn with(options: UiOptions, face: Face, json: Option<Json>, stdout: Box<dyn Write>, now: Instant) -> Self {
         let model = Model::new(now, &options.address);
         let printer = Printer::new(face, options.verbose);
+        let rate_limit = RateLimit::new(options.rate_limit);
         Self {
             options,
             model,
+            rate_limit,
             printer,
             json,
             stdout,
@@ -230,6 +239,7 @@ impl Ui {
     /// Draws, where it is time to.
     pub(crate) fn tick(&mut self, now: Instant) {
         let look = self.model.sample(now);
+        self.rate_limit.look(now, look.bytes_written);
         if let Some(news) = self.stalls.next(look.speed) {
             self.tell_stall(news);
         }
@@ -265,12 +275,17 @@ impl Ui {
             lines.truncate(1);
         }
         lines.splice(0..0, self.printer.notes_left_out());
+        let measured = Measured::of(self.model.counters(), look.elapsed, &self.rate_limit);
+        if outcome.is_ok() {
+            lines.extend(self.last_words(&measured, &look));
+        }
         if self.speaks() || (outcome.is_err() && self.options.mode != Mode::Silent) {
             lines.iter().for_each(|line| self.printer.line(line));
         }
         if let Some(json) = &mut self.json {
             let error = outcome.as_ref().err().map(message);
-            let body = json::summary(outcome.as_ref().ok(), &look, self.model.tally());
+            let mut body = json::summary(outcome.as_ref().ok(), &look, self.model.tally());
+            measured.write_to(&mut body, self.options.verb, &look.link);
             json.end(error.as_deref(), exit, body);
         }
         if let Face::Bars(slots) = &mut self.printer.face {
@@ -312,6 +327,17 @@ impl Ui {
         if let Some(hint) = look.link.hint(self.options.verb, rate) {
             self.hinted_buffers = true;
             self.note(&hint);
+        }
+    }
+
+    /// What the link did and what held the transfer back: a line for whoever sits at a terminal, all of it for who asked.
+    fn last_words(&self, measured: &Measured, look: &Snapshot) -> Vec<String> {
+        let (verb, link) = (self.options.verb, &look.link);
+        match self.options.mode {
+            _ if self.options.dry_run => Vec::new(),
+            _ if self.options.stats => limited::details(measured, verb, link),
+            Mode::Bars => limited::line(measured, verb, link).into_iter().collect(),
+            Mode::Plain | Mode::Final | Mode::Errors | Mode::Silent => Vec::new(),
         }
     }
 

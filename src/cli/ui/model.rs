@@ -143,6 +143,11 @@ impl Model {
         &self.whom
     }
 
+    /// The counters, once the job has them.
+    pub(crate) fn counters(&self) -> Option<&Counters> {
+        self.counters.as_deref()
+    }
+
     /// Takes the counters, once the job has them.
     pub(crate) fn set_counters(&mut self, counters: Arc<Counters>) {
         self.counters = Some(counters);

@@ -44,6 +44,8 @@ fn options(mode: Mode) -> UiOptions {
         jobs: 16,
         address: "192.0.2.1:4433".into(),
         is_local: false,
+        stats: false,
+        rate_limit: None,
     }
 }
 

@@ -23,6 +23,7 @@ impl Controller for PathController {
         }
         self.recall.on_ack(now, bytes);
         self.sampler.on_ack(now, sent, bytes);
+        self.config.state.count(bytes, app_limited);
         self.loss.on_ack(bytes);
         if self.is_of_drain(sent) {
             self.loss.on_drain(0, bytes);

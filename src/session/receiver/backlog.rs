@@ -72,6 +72,11 @@ impl Backlog {
         self.still.lock().expect("no holder panics").look(waits, pieces, now) >= BEGUN_STILL_MAX
     }
 
+    /// Whether the disk is behind: half of what may wait is waiting.
+    pub(super) fn is_behind(&self) -> bool {
+        self.window.waiting() >= self.window.bound() / 2
+    }
+
     /// A chunk of so many bytes waits for the disk.
     pub(super) fn add(&self, bytes: usize) {
         self.window.add(bytes, 0);

@@ -15,7 +15,7 @@ use super::file::FileIo;
 use super::gaps::Gaps;
 use super::{Driver, Online, Place, Receiver};
 use crate::digest::{CHUNK_BYTES, Digest};
-use crate::progress::FileProgress;
+use crate::progress::{Counters, FileProgress};
 use crate::protocol::close::CloseCode;
 use crate::protocol::range::{RANGE_HEADER_BYTES, RangeHeader, Turn};
 use crate::session::budget::Hold;
@@ -218,17 +218,28 @@ impl Receiver {
         Ok(Block { place, filled: 0, gaps: Gaps::default(), _begun: begun })
     }
 
+    /// Content has come, and waits for the disk.
+    fn count_taken(&self, bytes: usize, is_behind: bool) {
+        let (counters, bytes) = (self.0.tools.observer.counters(), bytes as u64);
+        Counters::add(&counters.taken, bytes);
+        Counters::add(&counters.taken_behind, if is_behind { bytes } else { 0 });
+    }
+
     /// Writes and hashes one chunk on a disk thread.
     fn store(&self, range: &Arc<Range>, index: u64, held: Held) {
         let (receiver, range) = (self.clone(), range.clone());
+        let is_behind = self.0.driver.backlog.is_behind();
         self.0.driver.backlog.add(held.buffer.len());
+        self.count_taken(held.buffer.len(), is_behind);
         self.0.driver.spawn(move || receiver.store_chunk(&range, index, held, 0));
     }
 
     /// Writes a piece of a chunk that is put together in its file.
     fn store_piece(&self, range: &Arc<Range>, offset: u64, piece: Box<[u8]>, stored: Arc<Stored>) {
         let (receiver, range) = (self.clone(), range.clone());
+        let is_behind = self.0.driver.backlog.is_behind();
         self.0.driver.backlog.add_piece(piece.len());
+        self.count_taken(piece.len(), is_behind);
         self.0.driver.spawn(move || receiver.store_piece_now(&range, offset, piece, stored, 0));
     }
 

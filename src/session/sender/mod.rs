@@ -31,8 +31,9 @@ mod stream;
 mod wanted;
 
 use std::num::NonZeroUsize;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quinn::Connection;
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -50,7 +51,7 @@ use super::local::Walked;
 use super::memory::{Buffers, SendBudget};
 use super::record::Record;
 use crate::digest::Hasher;
-use crate::progress::Observer;
+use crate::progress::{Counters, Observer};
 use crate::protocol::HEADERS_AHEAD_MAX;
 use crate::protocol::message::{Failure, FileId, Message};
 use crate::storage::{ByteFiles, DiskQueue, Found, Tree};
@@ -191,6 +192,15 @@ impl<F: ByteFiles> Sender<F> {
         self.offer_all(found).await?;
         self.until_peer_ended().await;
         Ok(())
+    }
+
+    /// Waits for something, and counts how long that took.
+    async fn timed<T>(&self, counter: fn(&Counters) -> &AtomicU64, wait: impl Future<Output = T>) -> T {
+        let begun = Instant::now();
+        let result = wait.await;
+        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Counters::add(counter(self.0.tools.observer.counters()), micros);
+        result
     }
 
     pub(crate) fn observer(&self) -> &Observer {

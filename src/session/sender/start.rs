@@ -33,7 +33,8 @@ impl<F: ByteFiles> Sender<F> {
         let unread = self.unread(places).await;
         let hasher = self.0.tools.hasher.clone();
         let read = move || unread.into_iter().map(|file| file.read(&hasher)).collect::<Vec<_>>();
-        let files = self.0.tools.disk.run(read).await?;
+        let reading = self.0.tools.disk.run(read);
+        let files = self.timed(|counters| &counters.read_wait_us, reading).await?;
         for Small { id, size, permit, start } in files {
             let sent = self.send_whole(id, size, permit, start).await;
             self.settle(id, sent).await?;
@@ -45,7 +46,8 @@ impl<F: ByteFiles> Sender<F> {
     async fn unread(&self, places: Vec<Place<F>>) -> Vec<Unread<F>> {
         let sizes: Vec<_> = places.iter().map(|place| place.header.size as usize).collect();
         let rooms: Vec<_> = sizes.iter().map(|size| RANGE_HEADER_BYTES + size).collect();
-        let permits = self.0.budget.reserve_each(&rooms).await;
+        let reserving = self.0.budget.reserve_each(&rooms);
+        let permits = self.timed(|counters| &counters.write_wait_us, reserving).await;
         let buffers = sizes.into_iter().map(|size| self.0.tools.buffers.take_behind(RANGE_HEADER_BYTES, size));
         let files = places.into_iter().zip(buffers).zip(permits);
         files.map(|((place, buffer), permit)| Unread { place, buffer, permit }).collect()
@@ -66,7 +68,8 @@ impl<F: ByteFiles> Sender<F> {
         if digest.is_some() {
             self.ledger().count_sent(id, size);
             let mut outlet = self.open_stream(id).await?;
-            outlet.stream.write_chunk(in_flight(buffer, permit)).await?;
+            let writing = outlet.stream.write_chunk(in_flight(buffer, permit));
+            self.timed(|counters| &counters.write_wait_us, writing).await?;
             outlet.finish();
         }
         self.close_small(id, size, digest);

@@ -128,16 +128,19 @@ impl<F: ByteFiles> Sender<F> {
                 let len = CHUNK_BYTES.min(range.end - next) as usize;
                 let permit = match self.0.budget.try_reserve(len) {
                     Some(permit) => permit,
-                    None if reads.is_empty() => self.0.budget.reserve(len).await,
+                    // What was sent and is not acknowledged takes the room.
+                    None if reads.is_empty() => {
+                        self.timed(|counters| &counters.write_wait_us, self.0.budget.reserve(len)).await
+                    }
                     None => break,
                 };
                 reads.push_back((next, self.read(source, next, len, permit)));
                 next += len as u64;
             }
             let Some((offset, read)) = reads.pop_front() else { break };
-            let (bytes, digest) = read.await??;
+            let (bytes, digest) = self.timed(|counters| &counters.read_wait_us, read).await??;
             self.on_own(id, offset / CHUNK_BYTES, digest);
-            outlet.stream.write_chunk(bytes).await?;
+            self.timed(|counters| &counters.write_wait_us, outlet.stream.write_chunk(bytes)).await?;
         }
         outlet.finish();
         self.on_sent(id);

@@ -14,6 +14,29 @@ fn kinds(lines: &[Value]) -> Vec<&str> {
 }
 
 #[test]
+fn what_held_a_transfer_back_is_measured_and_said() {
+    let (remote, local, _serve) = paired("");
+    local.write_large("large", 8 << 20);
+    let limited = local.run("send large --bwlimit 2M --stats");
+    limited.exits(0).says(&["limited by --bwlimit"]);
+    limited.says(&["link", "rtt", "packets lost"]).says(&["processor"]).says(&["waits", "room to send"]);
+    let json = local.run("send large -c --json --bwlimit 2M --stats").json();
+    assert!(json.last().is_some_and(|all| all["limited_by"].is_null()), "nothing was moved: {json:?}");
+    local.write_large("other", 8 << 20);
+    let json = local.run("send other --json --bwlimit 2M").json();
+    let all = json.last().expect("a summary");
+    assert_eq!(all["limited_by"], "bwlimit", "{all}");
+    assert!(all["bytes_acked"].as_u64().is_some_and(|acked| acked >= 8 << 20), "{all}");
+    assert!(all["processor"].is_number() && all["send_wait_ms"].is_u64() && all["disk_wait_ms"].is_u64(), "{all}");
+    remote.write_large("in/got", 8 << 20);
+    let json = local.run("get got back --json --bwlimit 2M").json();
+    let all = json.last().expect("a summary");
+    assert_eq!((&all["limited_by"], &all["bytes_taken"]), (&"bwlimit".into(), &(8 << 20).into()), "{all}");
+    // Who did not ask and has no terminal hears nothing of it.
+    local.run("send other --no-resume --if-exists replace").exits(0).does_not_say("limited by");
+}
+
+#[test]
 fn every_command_speaks_json_and_ends_with_its_summary() {
     let (remote, local, mut serve) = paired("--json");
     local.write("d/a", "x");

@@ -1,0 +1,327 @@
+//! What held a transfer back: decided from what was measured, and said in words.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::super::exit::Verb;
+use super::super::size;
+use super::link::LinkView;
+use crate::progress::Counters;
+
+/// Below these nothing can be told: the start of a connection says little of what it would do.
+const SPAN_MIN: Duration = Duration::from_secs(1);
+const BYTES_MIN: u64 = 1 << 20;
+/// Rates are told over so long: what was written is reported a few times a second.
+const PERIOD: Duration = Duration::from_secs(1);
+/// What counts as all of a rate limit: what is not content takes some of it, and reports come when they come.
+const OF_LIMIT: f64 = 0.8;
+/// Of the periods in which content moved, the part that reached the limit where that is what holds back.
+const OF_PERIODS: f64 = 0.5;
+/// What counts as all of a processor.
+const OF_PROCESSOR: f64 = 0.9;
+/// Of what was acknowledged, the part that was sent into a full window where the link is what holds back.
+const OF_WINDOW: f64 = 0.5;
+/// Of a window and a round trip, the part that arrives where the link is full: our controller's window has room for
+/// losses and for late acknowledgements beside what is under way.
+const OF_WINDOW_RATE: f64 = 0.5;
+/// Of what came, the part that found the disk behind where that is what holds back.
+const OF_TAKEN: f64 = 0.5;
+/// Of the whole time, the least that files have waited for what is said to hold them back.
+const OF_TIME: f64 = 0.3;
+
+/// What held a transfer back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limited {
+    /// The path carried no more.
+    Link,
+    /// The user's own limit.
+    RateLimit,
+    /// This machine's disk.
+    OwnDisk,
+    /// This machine's processor.
+    OwnProcessor,
+    /// The other end took, or gave, no more: its disk, its memory, or its processor.
+    OtherEnd,
+}
+
+impl Limited {
+    /// For people.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Link => "link full",
+            Self::RateLimit => "--bwlimit",
+            Self::OwnDisk => "disk here",
+            Self::OwnProcessor => "processor here",
+            Self::OtherEnd => "disk of the other end",
+        }
+    }
+
+    /// For programs.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Link => "link",
+            Self::RateLimit => "bwlimit",
+            Self::OwnDisk => "disk",
+            Self::OwnProcessor => "processor",
+            Self::OtherEnd => "other_end",
+        }
+    }
+}
+
+/// How often content moved as fast as the user allowed, second by second.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RateLimit {
+    /// Bytes per second; `None` is no limit.
+    limit: Option<f64>,
+    /// The start of this period, and the bytes that had moved then.
+    from: Option<(Instant, u64)>,
+    moving: u32,
+    full: u32,
+}
+
+impl RateLimit {
+    pub(crate) fn new(limit: Option<f64>) -> Self {
+        Self { limit, ..Self::default() }
+    }
+
+    /// So many bytes of content have moved by now.
+    pub(crate) fn look(&mut self, now: Instant, bytes: u64) {
+        let Some(limit) = self.limit else { return };
+        let (since, before) = *self.from.get_or_insert((now, bytes));
+        let span = now.saturating_duration_since(since);
+        if span < PERIOD {
+            return;
+        }
+        let moved = bytes.saturating_sub(before) as f64;
+        self.moving += u32::from(moved > 0.0);
+        self.full += u32::from(moved >= OF_LIMIT * limit * span.as_secs_f64());
+        self.from = Some((now, bytes));
+    }
+
+    /// Of the periods in which content moved, the part that reached the limit.
+    fn reached(&self) -> f64 {
+        part(self.full.into(), self.moving.into())
+    }
+}
+
+/// What was measured of a transfer.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Measured {
+    /// From its start to its end.
+    pub(crate) elapsed: Duration,
+    /// Content bytes that crossed the wire.
+    pub(crate) bytes: u64,
+    /// Of the seconds in which content moved, the part that reached the user's limit, 0 to 1.
+    pub(crate) at_rate_limit: f64,
+    /// Of one processor, the part that the busiest thread used, or of all of them the process, 0 to 1.
+    pub(crate) processor: f64,
+    /// Sending: bytes that were acknowledged, and those of them that were sent while there was nothing more to send.
+    pub(crate) acked: u64,
+    pub(crate) acked_idle: u64,
+    /// Sending: how long files waited for this machine's disk, and until the connection took more of them, all together.
+    pub(crate) read_wait: Duration,
+    pub(crate) write_wait: Duration,
+    /// Getting: bytes that came, and those of them that found much waiting for the disk.
+    pub(crate) taken: u64,
+    pub(crate) taken_behind: u64,
+}
+
+impl Measured {
+    /// What the counters say; nothing where there are none yet.
+    pub(crate) fn of(counters: Option<&Counters>, elapsed: Duration, limit: &RateLimit) -> Self {
+        let at_rate_limit = limit.reached();
+        let Some(counters) = counters else { return Self { elapsed, at_rate_limit, ..Self::default() } };
+        let read = Counters::read;
+        let micros = |counter| Duration::from_micros(read(counter));
+        Self {
+            elapsed,
+            bytes: read(&counters.bytes_written),
+            at_rate_limit,
+            processor: read(&counters.processor_permille) as f64 / 1000.0,
+            acked: read(&counters.acked),
+            acked_idle: read(&counters.acked_idle),
+            read_wait: micros(&counters.read_wait_us),
+            write_wait: micros(&counters.write_wait_us),
+            taken: read(&counters.taken),
+            taken_behind: read(&counters.taken_behind),
+        }
+    }
+
+    fn rate(&self) -> f64 {
+        self.bytes as f64 / self.elapsed.as_secs_f64()
+    }
+
+    /// What held the transfer back; `None` where that cannot be told.
+    pub(crate) fn decide(&self, verb: Verb, link: &LinkView) -> Option<Limited> {
+        if self.elapsed < SPAN_MIN || self.bytes < BYTES_MIN {
+            return None;
+        }
+        if self.at_rate_limit >= OF_PERIODS {
+            return Some(Limited::RateLimit);
+        }
+        if self.processor >= OF_PROCESSOR {
+            return Some(Limited::OwnProcessor);
+        }
+        match verb {
+            Verb::Send => self.of_sender(),
+            Verb::Get => self.of_receiver(link),
+        }
+    }
+
+    fn of_sender(&self) -> Option<Limited> {
+        if part(self.acked.saturating_sub(self.acked_idle), self.acked) >= OF_WINDOW {
+            return Some(Limited::Link);
+        }
+        let (longest, what) = match self.read_wait > self.write_wait {
+            true => (self.read_wait, Limited::OwnDisk),
+            // The window was open, and the connection took no more: the other end had not allowed it.
+            false => (self.write_wait, Limited::OtherEnd),
+        };
+        (longest.as_secs_f64() >= OF_TIME * self.elapsed.as_secs_f64()).then_some(what)
+    }
+
+    fn of_receiver(&self, link: &LinkView) -> Option<Limited> {
+        if part(self.taken_behind, self.taken) >= OF_TAKEN {
+            return Some(Limited::OwnDisk);
+        }
+        let rtt = link.rtt.filter(|_| link.window > 0)?.as_secs_f64();
+        let is_full = self.rate() * rtt >= OF_WINDOW_RATE * link.window as f64;
+        Some(if is_full { Limited::Link } else { Limited::OtherEnd })
+    }
+
+    /// Adds what was measured, and what follows, to a JSON object.
+    pub(crate) fn write_to(&self, body: &mut Value, verb: Verb, link: &LinkView) {
+        body["limited_by"] = json!(self.decide(verb, link).map(Limited::name));
+        body["processor"] = json!(self.processor);
+        match verb {
+            Verb::Send => {
+                body["bytes_acked"] = json!(self.acked);
+                body["bytes_acked_idle"] = json!(self.acked_idle);
+                body["disk_wait_ms"] = json!(self.read_wait.as_millis() as u64);
+                body["send_wait_ms"] = json!(self.write_wait.as_millis() as u64);
+            }
+            Verb::Get => {
+                body["bytes_taken"] = json!(self.taken);
+                body["bytes_taken_behind"] = json!(self.taken_behind);
+            }
+        }
+    }
+}
+
+fn part(of: u64, all: u64) -> f64 {
+    if all == 0 { 0.0 } else { of as f64 / all as f64 }
+}
+
+/// The last line of a transfer: `rtt 24 ms, loss 0.4%; limited by: link full`; `None` where nothing is known.
+pub(crate) fn line(measured: &Measured, verb: Verb, link: &LinkView) -> Option<String> {
+    let limited = measured.decide(verb, link)?;
+    let parts = link.over_all().parts();
+    let parts = if parts.is_empty() { String::new() } else { format!("{}; ", parts.join(", ")) };
+    Some(format!("{parts}limited by: {}", limited.words()))
+}
+
+/// All that was measured, for `--stats`.
+pub(crate) fn details(measured: &Measured, verb: Verb, link: &LinkView) -> Vec<String> {
+    let link = link.over_all();
+    let mut parts = link.parts();
+    if link.sent > 0 {
+        parts.push(format!("{} of {} packets lost", size::count(link.lost), size::count(link.sent)));
+    }
+    parts.extend(link.details());
+    let percent = |part: f64| format!("{:.0}%", part * 100.0);
+    let mut lines = vec![format!("link       {}", parts.join(", "))];
+    lines.push(format!("processor  {} here", percent(measured.processor)));
+    match verb {
+        Verb::Send => {
+            let full = part(measured.acked.saturating_sub(measured.acked_idle), measured.acked);
+            lines.push(format!("window     full for {} of what was sent", percent(full)));
+            let [disk, room] = [measured.read_wait, measured.write_wait].map(size::span);
+            lines.push(format!("waits      {disk} for the disk here, {room} for room to send, all files together"));
+        }
+        Verb::Get => {
+            let behind = part(measured.taken_behind, measured.taken);
+            lines.push(format!("disk       behind for {} of what came", percent(behind)));
+        }
+    }
+    let limited =
+        measured.decide(verb, &link).map_or("not known: too little was moved, or nothing held it back", Limited::words);
+    lines.push(format!("limited by {limited}"));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Ten seconds at ten million bytes each.
+    fn measured() -> Measured {
+        Measured { elapsed: 10 * SECOND, bytes: 100_000_000, processor: 0.3, ..Measured::default() }
+    }
+
+    fn link() -> LinkView {
+        LinkView {
+            rtt: Some(Duration::from_millis(100)),
+            window: 1_500_000,
+            sent: 1000,
+            lost: 4,
+            ..LinkView::default()
+        }
+    }
+
+    #[test]
+    fn what_held_a_sender_back_follows_from_where_it_waited() {
+        let sent = Measured { acked: 100, acked_idle: 90, ..measured() };
+        for (what, measured, limited) in [
+            ("a full window", Measured { acked_idle: 20, write_wait: 9 * SECOND, ..sent }, Some(Limited::Link)),
+            ("flow control", Measured { write_wait: 60 * SECOND, read_wait: SECOND, ..sent }, Some(Limited::OtherEnd)),
+            ("its own disk", Measured { read_wait: 9 * SECOND, write_wait: SECOND, ..sent }, Some(Limited::OwnDisk)),
+            ("its own limit", Measured { at_rate_limit: 0.8, acked_idle: 0, ..sent }, Some(Limited::RateLimit)),
+            ("a limit that is far away", Measured { at_rate_limit: 0.1, acked_idle: 0, ..sent }, Some(Limited::Link)),
+            ("its processor", Measured { processor: 0.97, acked_idle: 0, ..sent }, Some(Limited::OwnProcessor)),
+            ("nothing that is known", sent, None),
+            ("too short", Measured { elapsed: SECOND / 2, acked_idle: 0, ..sent }, None),
+            ("too little", Measured { bytes: 1000, acked_idle: 0, ..sent }, None),
+        ] {
+            assert_eq!(measured.decide(Verb::Send, &link()), limited, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_held_a_receiver_back_follows_from_its_disk_and_from_the_senders_window() {
+        let got = Measured { taken: 100, taken_behind: 5, ..measured() };
+        let wide = LinkView { window: 30_000_000, ..link() };
+        for (what, measured, link, limited) in [
+            ("its disk", Measured { taken_behind: 80, ..got }, link(), Some(Limited::OwnDisk)),
+            ("the link", got, link(), Some(Limited::Link)),
+            ("a window that is not used", got, wide, Some(Limited::OtherEnd)),
+            ("its limit", Measured { at_rate_limit: 0.9, ..got }, wide, Some(Limited::RateLimit)),
+            ("a sender that says nothing", got, LinkView::default(), None),
+        ] {
+            assert_eq!(measured.decide(Verb::Get, &link), limited, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_reached_by_the_seconds_that_reach_it_whatever_came_before_and_after() {
+        let (start, mut watch) = (Instant::now(), RateLimit::new(Some(1000.0)));
+        let bytes = [0, 0, 0, 1000, 1950, 2900, 3000, 3000, 3000];
+        (0..).zip(bytes).for_each(|(n, bytes)| watch.look(start + n * SECOND, bytes));
+        assert_eq!(watch.reached(), 0.75);
+        let mut none = RateLimit::new(None);
+        (0..10).for_each(|n| none.look(start + n * SECOND, u64::from(n) << 30));
+        assert_eq!(none.reached(), 0.0);
+    }
+
+    #[test]
+    fn the_last_line_says_what_the_link_did_and_what_limited_it() {
+        let sent = Measured { acked: 100, ..measured() };
+        assert_eq!(line(&sent, Verb::Send, &link()).as_deref(), Some("rtt 100 ms, loss 0.4%; limited by: link full"));
+        assert_eq!(line(&Measured::default(), Verb::Send, &link()), None);
+        let details = details(&sent, Verb::Send, &link());
+        assert!(details[0].contains("4 of 1,000 packets lost"), "{details:?}");
+        assert_eq!(details.last().map(String::as_str), Some("limited by link full"));
+    }
+}
