@@ -41,7 +41,9 @@ pub(crate) enum Limited {
     OwnDisk,
     /// This machine's processor.
     OwnProcessor,
-    /// The other end took, or gave, no more: its disk, its memory, or its processor.
+    /// The other end took no more: what it has not written fills its memory.
+    OtherDisk,
+    /// The other end gave no more. Which part of it was slow cannot be told from here.
     OtherEnd,
 }
 
@@ -53,7 +55,8 @@ impl Limited {
             Self::RateLimit => "--bwlimit",
             Self::OwnDisk => "disk here",
             Self::OwnProcessor => "processor here",
-            Self::OtherEnd => "disk of the other end",
+            Self::OtherDisk => "disk of the other end",
+            Self::OtherEnd => "the other end",
         }
     }
 
@@ -64,6 +67,7 @@ impl Limited {
             Self::RateLimit => "bwlimit",
             Self::OwnDisk => "disk",
             Self::OwnProcessor => "processor",
+            Self::OtherDisk => "other_disk",
             Self::OtherEnd => "other_end",
         }
     }
@@ -110,8 +114,9 @@ impl RateLimit {
 pub(crate) struct Measured {
     /// From its start to its end.
     pub(crate) elapsed: Duration,
-    /// Content bytes that crossed the wire.
+    /// Content bytes that crossed the wire, and the seconds in which some did.
     pub(crate) bytes: u64,
+    pub(crate) flowing: Duration,
     /// Of the seconds in which content moved, the part that reached the user's limit, 0 to 1.
     pub(crate) at_rate_limit: f64,
     /// Of one processor, the part that the busiest thread used, or of all of them the process, 0 to 1.
@@ -137,6 +142,7 @@ impl Measured {
         Self {
             elapsed,
             bytes: read(&counters.bytes_written),
+            flowing: Duration::from_secs(read(&counters.flows)),
             at_rate_limit,
             processor: read(&counters.processor_permille) as f64 / 1000.0,
             acked: read(&counters.acked),
@@ -146,10 +152,6 @@ impl Measured {
             taken: read(&counters.taken),
             taken_behind: read(&counters.taken_behind),
         }
-    }
-
-    fn rate(&self) -> f64 {
-        self.bytes as f64 / self.elapsed.as_secs_f64()
     }
 
     /// What held the transfer back; `None` where that cannot be told.
@@ -176,7 +178,7 @@ impl Measured {
         let (longest, what) = match self.read_wait > self.write_wait {
             true => (self.read_wait, Limited::OwnDisk),
             // The window was open, and the connection took no more: the other end had not allowed it.
-            false => (self.write_wait, Limited::OtherEnd),
+            false => (self.write_wait, Limited::OtherDisk),
         };
         (longest.as_secs_f64() >= OF_TIME * self.elapsed.as_secs_f64()).then_some(what)
     }
@@ -186,7 +188,13 @@ impl Measured {
             return Some(Limited::OwnDisk);
         }
         let rtt = link.rtt.filter(|_| link.window > 0)?.as_secs_f64();
-        let is_full = self.rate() * rtt >= OF_WINDOW_RATE * link.window as f64;
+        // A second in which nothing came says nothing of the sender: this end was making durable what it had.
+        let flowing = self.flowing.min(self.elapsed);
+        if flowing.as_secs_f64() < OF_TIME * self.elapsed.as_secs_f64() {
+            return None;
+        }
+        let rate = self.bytes as f64 / flowing.as_secs_f64();
+        let is_full = rate * rtt >= OF_WINDOW_RATE * link.window as f64;
         Some(if is_full { Limited::Link } else { Limited::OtherEnd })
     }
 
@@ -258,7 +266,13 @@ mod tests {
 
     /// Ten seconds at ten million bytes each.
     fn measured() -> Measured {
-        Measured { elapsed: 10 * SECOND, bytes: 100_000_000, processor: 0.3, ..Measured::default() }
+        Measured {
+            elapsed: 10 * SECOND,
+            flowing: 10 * SECOND,
+            bytes: 100_000_000,
+            processor: 0.3,
+            ..Measured::default()
+        }
     }
 
     fn link() -> LinkView {
@@ -276,7 +290,7 @@ mod tests {
         let sent = Measured { acked: 100, acked_idle: 90, ..measured() };
         for (what, measured, limited) in [
             ("a full window", Measured { acked_idle: 20, write_wait: 9 * SECOND, ..sent }, Some(Limited::Link)),
-            ("flow control", Measured { write_wait: 60 * SECOND, read_wait: SECOND, ..sent }, Some(Limited::OtherEnd)),
+            ("flow control", Measured { write_wait: 60 * SECOND, read_wait: SECOND, ..sent }, Some(Limited::OtherDisk)),
             ("its own disk", Measured { read_wait: 9 * SECOND, write_wait: SECOND, ..sent }, Some(Limited::OwnDisk)),
             ("its own limit", Measured { at_rate_limit: 0.8, acked_idle: 0, ..sent }, Some(Limited::RateLimit)),
             ("a limit that is far away", Measured { at_rate_limit: 0.1, acked_idle: 0, ..sent }, Some(Limited::Link)),
@@ -298,6 +312,7 @@ mod tests {
             ("the link", got, link(), Some(Limited::Link)),
             ("a window that is not used", got, wide, Some(Limited::OtherEnd)),
             ("its limit", Measured { at_rate_limit: 0.9, ..got }, wide, Some(Limited::RateLimit)),
+            ("its own end, long after", Measured { elapsed: 60 * SECOND, ..got }, wide, None),
             ("a sender that says nothing", got, LinkView::default(), None),
         ] {
             assert_eq!(measured.decide(Verb::Get, &link), limited, "{what}");
