@@ -19,7 +19,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// Time between two tries at the lock.
 const LOCK_POLL: Duration = Duration::from_millis(5);
 /// Largest file read from the directory: 15,000 enrolled clients. Anything more was put there by mistake.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
+const LIST_BYTES_MAX: u64 = 1024 * 1024;
 /// Where containers and service managers mount secrets, for a process that they start and for nobody else: Docker,
 /// Podman and (by convention) Kubernetes; systemd's credentials.
 const SECRET_MOUNTS: [&str; 2] = ["/run/secrets", "/run/credentials"];
@@ -211,8 +211,8 @@ fn check_mode(path: &Path, metadata: &Metadata, privacy: Privacy) -> Result<(), 
 
 fn text_of(path: &Path, file: File) -> Result<String, HomeError> {
     let mut text = String::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(HomeError::io("read", path))?;
-    if text.len() as u64 > FILE_BYTES_MAX {
+    file.take(LIST_BYTES_MAX + 1).read_to_string(&mut text).map_err(HomeError::io("read", path))?;
+    if text.len() as u64 > LIST_BYTES_MAX {
         return Err(HomeError::Alien { path: path.to_owned() });
     }
     Ok(text)

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use super::household::Household;
 use super::places::{Inside, Places};
 use crate::keys::Fingerprint;
+use crate::keys::trust::INVITE_LIFETIME;
 use crate::protocol::close::CloseCode;
 
 /// Strangers at the same time: some 40 KiB of handshake each, so ten megabytes.
@@ -32,7 +33,7 @@ const FREE_TRIES: u32 = 3;
 /// The first wait after those; each further wrong invite doubles it.
 const FIRST_WAIT: Duration = Duration::from_secs(5);
 /// The longest such wait, after which everything is forgotten too: the lifetime of an invite.
-const LAST_WAIT: Duration = Duration::from_secs(15 * 60);
+const LAST_WAIT: Duration = INVITE_LIFETIME;
 /// Addresses with wrong invites that are remembered; of more, those that were quiet longest are forgotten.
 const SINNERS_MAX: usize = 4096;
 

@@ -34,7 +34,7 @@ const PREFIX: &str = "serving-";
 /// Only the owner reads it, like everything in the home.
 const MODE: u32 = 0o600;
 /// Largest such file that is read: two paths of the longest kind fit.
-const FILE_BYTES_MAX: u64 = 16 * 1024;
+const NOTE_BYTES_MAX: u64 = 16 * 1024;
 
 /// Where a server runs and what it serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -211,7 +211,7 @@ fn look(path: &Path) -> Option<Serving> {
         Err(TryLockError::Error(_)) => return None,
     }
     let mut text = Vec::new();
-    file.take(FILE_BYTES_MAX).read_to_end(&mut text).ok()?;
+    file.take(NOTE_BYTES_MAX).read_to_end(&mut text).ok()?;
     serde_json::from_slice::<Note>(&text).ok()?.read()
 }
 

@@ -26,13 +26,14 @@ use self::line::{Line, Pool};
 use self::socket::Throttled;
 use super::layer::layered;
 use crate::transport::canonical;
+use crate::transport::tuning::MTU_NETWORK;
 
 /// What is let through, of the limit: clocks and counters on the way must not find more than was asked for.
 const SHARE: f64 = 0.99;
 /// Time that one call may take of the rate, so that bursts stay small.
 const CALL: Duration = Duration::from_millis(1);
 /// A packet of a network path, to count them in a call.
-const PACKET: u16 = 1452;
+const PACKET: u16 = MTU_NETWORK;
 
 /// A rate in bytes of UDP payload per second; never zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

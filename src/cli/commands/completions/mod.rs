@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn bash_is_answered_with_what_it_replaces_and_the_rest() {
-        assert_eq!(bash("qft se", "se"), ["none", "send", "serve"]);
+        assert_eq!(bash("qft se", "se"), ["none", "send", "serve", "service"]);
         assert_eq!(bash("qft send --if-ex", "--if-ex"), ["none", "--if-exists"]);
         assert_eq!(bash("qft send --if-exists=re", "re"), ["none", "replace", "rename"]);
         assert_eq!(bash("qft send --progress ", ""), ["none", "auto", "bar", "plain", "none"]);

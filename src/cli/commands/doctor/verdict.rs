@@ -12,8 +12,8 @@ use crate::transport::{Granted, SOCKET_BUFFER_BYTES};
 const BUSY: f64 = 0.9;
 /// A rate that grows by this factor from the third quarter of a test to the fourth has not settled.
 const GROWING: f64 = 1.25;
-/// Loss beyond which the controller gives way: it takes less for noise.
-const LOSS_BORNE: f64 = 0.10;
+/// Loss up to which a transfer takes little longer than without. The controller bears more, but what is lost is sent again.
+const LOSS_CHEAP: f64 = 0.10;
 /// Loss that is worth a word.
 const LOSS_NOTED: f64 = 0.01;
 /// Loss that points to a buffer, where a buffer is too small.
@@ -137,7 +137,7 @@ impl Way {
             () if self.cpu.here >= BUSY => Limit::ProcessorHere,
             () if self.cpu.there >= BUSY => Limit::ProcessorThere,
             () if self.receive.value() < needed && self.loss >= LOSS_OF_BUFFERS => Limit::Receive(self.receive),
-            () if self.loss > LOSS_BORNE => Limit::Loss,
+            () if self.loss > LOSS_CHEAP => Limit::Loss,
             () if self.growth >= GROWING => Limit::Time,
             () if under_way >= WINDOW_FULL * f64::from(STREAM_RECEIVE_WINDOW) => Limit::Window,
             () if self.send.value() < needed => Limit::Send(self.send),
@@ -234,7 +234,7 @@ fn sentence(limit: Limit, way: &Way, name: &str) -> String {
         Limit::Loss => format!(
             "the losses are the limit: {:.0}% of the packets do not arrive. Up to {:.0}% would cost little",
             way.loss * 100.0,
-            LOSS_BORNE * 100.0
+            LOSS_CHEAP * 100.0
         ),
         Limit::Time => format!(
             "the time was too short: at {rate} it was still getting faster (round trip {})",

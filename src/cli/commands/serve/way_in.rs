@@ -14,11 +14,12 @@ use crate::cli::run::whole::{Existing, write_whole};
 use crate::cli::target::address::{needs_zone, plausible};
 use crate::cli::text::paste::{first_line, other_use};
 use crate::keys::Ticket;
+use crate::keys::trust::INVITE_LIFETIME;
 use crate::protocol::path::escape;
 use crate::server::{Mode, Server};
 
 /// How long an invite is good for; the server decides, this is what is said about it.
-pub(super) const INVITE_MINUTES: u32 = 15;
+pub(super) const INVITE_MINUTES: u64 = INVITE_LIFETIME.as_secs() / 60;
 
 /// Mode of a ticket's file: nobody else may use it.
 const TICKET_MODE: u32 = 0o600;
