@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::super::exit::Verb;
-use super::super::size;
 use super::link::LinkView;
+use crate::cli::text::size;
 use crate::progress::Counters;
 
 /// Below these nothing can be told: the start of a connection says little of what it would do.
