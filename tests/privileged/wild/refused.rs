@@ -83,21 +83,21 @@ fn locks_that_are_refused_decide_nothing() {
     }
 }
 
+/// On a disk that is not known to tell it before.
 #[test]
 fn what_only_closing_a_file_tells_is_heard() {
-    let machine = Machine::new();
+    let Some((_disk, machine)) = with_disk("") else { return };
     if !has_strace(&machine) {
         return;
     }
     machine.write_large("f", 3 << 20);
-    fs::create_dir(machine.path("there")).expect("made");
-    let (part, name) = (machine.path("there/.f.qft-part"), machine.path("there/f"));
+    let (part, name) = (machine.path("disk/.f.qft-part"), machine.path("disk/f"));
     let full = failing("close", "EDQUOT", &[&part, &name]);
-    for line in ["send --no-sync f --to local:there", "send f --to local:there"] {
+    for line in ["send --no-sync f --to local:disk", "send f --to local:disk"] {
         machine.under(&full, line).run().exits(7).says(&["failed: f", "quota"]);
-        assert!(!machine.has("there/f"), "{line}");
+        assert!(!machine.has(&format!("{BEHIND}/f")), "{line}");
     }
-    machine.run("send f --to local:there").exits(0);
+    machine.run("send f --to local:disk").exits(0);
 }
 
 #[test]
