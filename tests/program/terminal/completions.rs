@@ -142,7 +142,7 @@ fn complete_in(name: &str) {
     let (_remote, local, serve) = machines();
     let Some(shell) = Shell::start(name, &local, |_| {}) else { return };
     for (typed, becomes) in [
-        ("qft serv", "qft serve "),
+        ("qft stat", "qft status "),
         ("qft send no", "qft send notes.txt "),
         ("qft send notes.txt bo", "qft send notes.txt box:"),
         ("qft send notes.txt --to=bo", "qft send notes.txt --to=box:"),
