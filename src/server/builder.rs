@@ -148,14 +148,14 @@ impl ServerBuilder {
         self
     }
 
-    /// Clients that are connected at the same time. Default: [`CLIENTS_MAX`]. One address gets half of the places.
+    /// Clients that are connected at the same time. Default: [`CLIENTS_MAX`](super::CLIENTS_MAX). One address gets half of the places.
     pub fn clients_max(mut self, clients_max: usize) -> Self {
         self.config.clients_max = clients_max;
         self
     }
 
     /// Bytes that all clients together may make it hold, beside a mebibyte or two that each has for certain. With less, long
-    /// links and many clients are slower. Default: [`MEMORY_BYTES`].
+    /// links and many clients are slower. Default: [`MEMORY_BYTES`](crate::session::budget::MEMORY_BYTES).
     pub fn memory(mut self, bytes: usize) -> Self {
         self.config.memory = bytes;
         self

@@ -1,7 +1,7 @@
 //! What a server tells those who watch it, over HTTP: a page to look at, figures for Prometheus, and whether it is up.
 //!
 //! It is a port that strangers may reach, so nothing is changed through it, no name of a file is taken from a request, and
-//! all that a peer can make it hold or do is bounded ([`limits`]). It has a thread and a runtime of its own: whoever asks
+//! all that a peer can make it hold or do is bounded ([`manual::limits`](crate::manual::limits)). It has a thread and a runtime of its own: whoever asks
 //! waits for nobody's packets, and nobody's packets wait for them.
 //!
 //! | path | answer |
