@@ -57,7 +57,6 @@ thread_local! {
 #[cfg(test)]
 impl Rule {
     /// Breaks a rule on this thread, or none any more.
-    #[allow(dead_code, reason = "for the simulator")]
     pub(crate) fn set_broken(rule: Option<Self>) {
         BROKEN.set(rule);
     }
