@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+/// The one of musl, which static packages are linked with, lets its threads wait for each other.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     qft::cli::main(std::env::args_os())
 }
