@@ -275,7 +275,7 @@ impl ServerBuilder {
             leases: Arc::default(),
             notices,
             meter: Meter::new(),
-            history: Book::open(self.history).map_err(Error::Thread)?,
+            history: Book::of(self.history),
             paths: Paths::open(paths).map_err(Error::Thread)?,
             drain: watch::channel(None).0,
             delivered: Arc::default(),

@@ -31,9 +31,19 @@ const KEEP_WAIT: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(in crate::server) struct Book {
     home: Option<PathBuf>,
-    /// `None` when nothing is written down, or nothing more.
-    writer: Mutex<Option<Writer>>,
+    writing: Mutex<Writing>,
     lost: AtomicU64,
+}
+
+/// Whether there is a thread that writes.
+#[derive(Debug, Default)]
+enum Writing {
+    /// The first job starts it: until then it would be one more among those that share the allocator's arenas, of which
+    /// glibc gives out no more than eight for each core.
+    #[default]
+    NotYet,
+    Now(Writer),
+    Over,
 }
 
 #[derive(Debug)]
@@ -44,19 +54,9 @@ struct Writer {
 }
 
 impl Book {
-    /// Starts the thread that writes to the home; without one nothing is written down.
-    ///
-    /// # Errors
-    /// The thread cannot be started.
-    pub(in crate::server) fn open(home: Option<PathBuf>) -> io::Result<Self> {
-        let Some(home) = home else { return Ok(Self::default()) };
-        let own = Some(home.clone());
-        let ((lines, fresh), (done, written)) = (mpsc::sync_channel(LINES_AHEAD_MAX), mpsc::channel());
-        std::thread::Builder::new().name("qft-history".to_owned()).spawn(move || {
-            let _ends_with_the_thread: mpsc::Sender<()> = done;
-            write_all(&home, &fresh);
-        })?;
-        Ok(Self { home: own, writer: Mutex::new(Some(Writer { lines, written })), lost: AtomicU64::new(0) })
+    /// A book in the home; without one nothing is written down.
+    pub(in crate::server) fn of(home: Option<PathBuf>) -> Self {
+        Self { home, ..Self::default() }
     }
 
     /// Where it lies; `None` where nothing is written down.
@@ -66,8 +66,18 @@ impl Book {
 
     /// Writes a job down, some time. Never waits.
     pub(in crate::server) fn add(&self, entry: Entry) {
-        let writer = self.writer.lock().expect("no holder panics");
-        if writer.as_ref().is_some_and(|writer| writer.lines.try_send(entry).is_err()) {
+        let Some(home) = &self.home else { return };
+        let mut writing = self.writing.lock().expect("no holder panics");
+        if matches!(*writing, Writing::NotYet) {
+            *writing = Writer::start(home.clone()).map_or(Writing::NotYet, Writing::Now);
+        }
+        let is_lost = match &*writing {
+            Writing::Now(writer) => writer.lines.try_send(entry).is_err(),
+            // There is no thread to be had.
+            Writing::NotYet => true,
+            Writing::Over => false,
+        };
+        if is_lost {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -79,10 +89,26 @@ impl Book {
 
     /// Writes what has not been written; after that, nothing more is.
     pub(in crate::server) fn close(&self) {
-        let Some(Writer { lines, written }) = self.writer.lock().expect("no holder panics").take() else { return };
+        let writing = std::mem::replace(&mut *self.writing.lock().expect("no holder panics"), Writing::Over);
+        let Writing::Now(Writer { lines, written }) = writing else { return };
         drop(lines);
         // Nothing is ever sent on it.
         let _ = written.recv_timeout(KEEP_WAIT);
+    }
+}
+
+impl Writer {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    fn start(home: PathBuf) -> io::Result<Self> {
+        let ((lines, fresh), (done, written)) = (mpsc::sync_channel(LINES_AHEAD_MAX), mpsc::channel());
+        std::thread::Builder::new().name("qft-history".to_owned()).spawn(move || {
+            let _ends_with_the_thread: mpsc::Sender<()> = done;
+            write_all(&home, &fresh);
+        })?;
+        Ok(Self { lines, written })
     }
 }
 
@@ -186,7 +212,7 @@ pub(super) mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let home = tempfile::tempdir().unwrap();
         assert_eq!(read(home.path()).unwrap(), []);
-        let book = Book::open(Some(home.path().to_owned())).unwrap();
+        let book = Book::of(Some(home.path().to_owned()));
         (0..3).for_each(|number| book.add(numbered(number)));
         book.close();
         book.add(numbered(3));
@@ -225,12 +251,12 @@ pub(super) mod tests {
     fn a_disk_that_is_full_stops_nothing() {
         let home = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/dev/full", home.path().join(NAMES[0])).unwrap();
-        let book = Book::open(Some(home.path().to_owned())).unwrap();
+        let book = Book::of(Some(home.path().to_owned()));
         (0..10).for_each(|number| book.add(numbered(number)));
         book.close();
         fs::remove_file(home.path().join(NAMES[0])).unwrap();
         // One that starts when there is room again.
-        let book = Book::open(Some(home.path().to_owned())).unwrap();
+        let book = Book::of(Some(home.path().to_owned()));
         book.add(numbered(10));
         book.close();
         assert_eq!(names(home.path()), ["peer 10"]);
@@ -242,7 +268,7 @@ pub(super) mod tests {
         prepare(home.path()).unwrap();
         // Whoever holds this keeps the writer waiting.
         let held = lock(home.path()).unwrap();
-        let book = Book::open(Some(home.path().to_owned())).unwrap();
+        let book = Book::of(Some(home.path().to_owned()));
         (0..3 * LINES_AHEAD_MAX).for_each(|number| book.add(numbered(number)));
         assert!(book.lost() >= LINES_AHEAD_MAX as u64 - 1);
         drop(held);
