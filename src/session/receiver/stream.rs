@@ -27,15 +27,13 @@ use crate::storage::{Content, Destination, Files, ReadFile, StorageError, Store}
 const REPORT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// One range on its way to the store.
-pub(super) struct Incoming<S: Store> {
+pub(super) struct Incoming<S: Store = Destination> {
     header: RangeHeader,
     io: Arc<FileIo<S>>,
     progress: Arc<FileProgress>,
     written: AtomicU64,
     all_written: Notify,
 }
-
-type Range = Incoming<Destination>;
 
 impl<S: Store> Incoming<S> {
     /// A range, of which it is known where it goes.
@@ -118,7 +116,7 @@ impl Receiver {
             let _ = reports.reset(CloseCode::Cancelled.code().into());
             return Ok(());
         };
-        let range = Range::begin::<Online>(header, place);
+        let range = <Incoming>::begin::<Online>(header, place);
         if header.len <= CHUNK_BYTES {
             // `Done` will say it all; a report would only cost a packet.
             let _ = reports.finish();
@@ -134,7 +132,7 @@ impl Receiver {
     }
 
     /// Reads the range as it comes, in any order, and hands whole chunks to the disk.
-    async fn read_content(&self, range: &Arc<Range>, content: &mut RecvStream) -> Result<(), SessionError> {
+    async fn read_content(&self, range: &Arc<Incoming>, content: &mut RecvStream) -> Result<(), SessionError> {
         let mut blocks = Blocks::default();
         let mut arrived = 0;
         while arrived < range.header.len {
@@ -160,7 +158,7 @@ impl Receiver {
         }
     }
 
-    fn on_read_error(&self, range: &Range, error: quinn::ReadError) -> Result<(), SessionError> {
+    fn on_read_error(&self, range: &Incoming, error: quinn::ReadError) -> Result<(), SessionError> {
         range.io.give_up();
         range.all_written.notify_one();
         match error {
@@ -171,7 +169,13 @@ impl Receiver {
     }
 
     /// Copies one packet's bytes to the chunks that they belong to.
-    fn scatter(&self, range: &Arc<Range>, blocks: &mut Blocks, at: u64, mut bytes: &[u8]) -> Result<(), SessionError> {
+    fn scatter(
+        &self,
+        range: &Arc<Incoming>,
+        blocks: &mut Blocks,
+        at: u64,
+        mut bytes: &[u8],
+    ) -> Result<(), SessionError> {
         let end = at + bytes.len() as u64;
         if end > range.header.len {
             return Err(SessionError::Order("content beyond its range"));
@@ -226,7 +230,7 @@ impl Receiver {
     }
 
     /// Writes and hashes one chunk on a disk thread.
-    fn store(&self, range: &Arc<Range>, index: u64, held: Held) {
+    fn store(&self, range: &Arc<Incoming>, index: u64, held: Held) {
         let (receiver, range) = (self.clone(), range.clone());
         let is_behind = self.0.driver.backlog.is_behind();
         self.0.driver.backlog.add(held.buffer.len());
@@ -235,7 +239,7 @@ impl Receiver {
     }
 
     /// Writes a piece of a chunk that is put together in its file.
-    fn store_piece(&self, range: &Arc<Range>, offset: u64, piece: Box<[u8]>, stored: Arc<Stored>) {
+    fn store_piece(&self, range: &Arc<Incoming>, offset: u64, piece: Box<[u8]>, stored: Arc<Stored>) {
         let (receiver, range) = (self.clone(), range.clone());
         let is_behind = self.0.driver.backlog.is_behind();
         self.0.driver.backlog.add_piece(piece.len());
@@ -244,7 +248,7 @@ impl Receiver {
     }
 
     /// On a disk thread. The last piece to be written is not the last one to have come.
-    fn store_piece_now(&self, range: &Arc<Range>, offset: u64, piece: Box<[u8]>, stored: Arc<Stored>, waits: u32) {
+    fn store_piece_now(&self, range: &Arc<Incoming>, offset: u64, piece: Box<[u8]>, stored: Arc<Stored>, waits: u32) {
         let (count, index) = (piece.len(), offset / CHUNK_BYTES);
         let written = range.io.write_at(&piece, offset);
         if let Some(error) = self.to_try_again(range, &written, waits) {
@@ -330,7 +334,7 @@ async fn read_header(content: &mut RecvStream) -> Result<Option<RangeHeader>, Se
 }
 
 /// Tells the sender how much is written, until all is or nobody wants it any more.
-async fn report(range: &Range, reports: &mut SendStream) {
+async fn report(range: &Incoming, reports: &mut SendStream) {
     let mut ticks = interval(REPORT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut reported = 0;
