@@ -6,6 +6,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::transport::SOCKET_BUFFER_BYTES;
+
 /// What a server has to say in time, or systemd starts another one. Half of it is between two words.
 const WATCHDOG_SECONDS: u64 = 30;
 
@@ -20,8 +22,6 @@ pub(super) const DRAIN: &str = "1s";
 const STOP_MARGIN_SECONDS: u64 = 29;
 /// Descriptors that the server may have; each file that waits for its commit is one.
 const FILES_MAX: u32 = 65_536;
-/// The socket's buffers, as systemd can give them without a limit in the way (it is root; `sysctl` bounds others).
-const SOCKET_BUFFER: &str = "8M";
 
 /// Whose service it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,8 +85,8 @@ impl Units {
              # Held by systemd: a restart of the server loses no packet.\n\
              ListenDatagram={listen}\n\
              BindIPv6Only=both\n\
-             ReceiveBuffer={SOCKET_BUFFER}\n\
-             SendBuffer={SOCKET_BUFFER}\n\
+             ReceiveBuffer={SOCKET_BUFFER_BYTES}\n\
+             SendBuffer={SOCKET_BUFFER_BYTES}\n\
              \n\
              [Install]\n\
              WantedBy=sockets.target\n"
