@@ -1,6 +1,5 @@
 //! Getting: what patterns name on the remote, to a local directory.
 
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -19,7 +18,7 @@ use crate::keys::Contact;
 use crate::progress::Observer;
 use crate::protocol::close::CloseCode;
 use crate::protocol::message::{Failure, Get, Message, Names, Select, ServerMessage, Status, Target};
-use crate::protocol::path::{WirePath, escape};
+use crate::protocol::path::{WirePath, escape_path};
 use crate::protocol::{NAMES_AHEAD_MAX, codec, features};
 use crate::session::SessionError;
 use crate::session::budget::Account;
@@ -178,7 +177,7 @@ impl Place {
 /// Where a file goes that was given this name: a link to a file stands for that file. What is neither is never replaced.
 fn followed(into: &Path) -> Result<PathBuf, Error> {
     let refused = |what: &str| {
-        let shown = escape(into.as_os_str().as_bytes());
+        let shown = escape_path(into);
         Err(Error::Usage(format!("{shown} is {what}, which is not replaced by a file; '-' writes to standard output")))
     };
     match into.symlink_metadata() {

@@ -1,13 +1,12 @@
 //! Files that a user names: certificates, keys and tokens. They live anywhere, not in the home directory.
 
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::pem::{self, PemObject};
 
 use super::home::{self, HomeError, Privacy};
-use crate::protocol::path::escape;
+use crate::protocol::path::escape_path;
 
 /// Why a file with a certificate, a key or a token cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +61,7 @@ pub fn exposure(path: &Path) -> Option<String> {
     let metadata = std::fs::metadata(path).ok()?;
     let mode = metadata.mode() & 0o7777;
     let is_exposed = mode & 0o077 != 0 && home::is_sealed(path, &metadata);
-    let shown = escape(path.as_os_str().as_bytes());
+    let shown = escape_path(path);
     is_exposed
         .then(|| format!("others on this machine can read {shown} (mode {mode:04o}), which cannot be changed here"))
 }

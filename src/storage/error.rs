@@ -2,20 +2,19 @@
 
 use std::fmt;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
 use crate::protocol::message::{Failure, Status};
-use crate::protocol::path::escape;
+use crate::protocol::path::escape_path;
 
 /// A disk operation that failed.
 ///
 /// The operating system's message is part of the text (so it is not also offered as `source()`, which
 /// would print it twice), and the path is escaped: the text may go to a terminal as it is.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {op} {}: {}", escape(path.as_os_str().as_bytes()), plain(cause))]
+#[error("cannot {op} {}: {}", escape_path(path), plain(cause))]
 pub struct StorageError {
     /// What was tried.
     pub op: Op,

@@ -36,7 +36,7 @@ use super::hidden::{self, Dots};
 use super::system;
 use super::unsynced::Unsynced;
 use crate::broken::Rule;
-use crate::protocol::path::escape;
+use crate::protocol::path::escape_path;
 
 /// A directory held open. It opens nothing by itself: a [`Tree`] of it is read, a [`Destination`] of it is written.
 ///
@@ -202,11 +202,11 @@ fn sync_parent(made: &Path) {
     let may_read = rustix::fs::access(parent, Access::READ_OK).is_ok();
     match Dir::open(parent) {
         Ok(dir) if may_read && dir.is_passed_only() => {
-            tracing::debug!(parent = %escape(parent.as_os_str().as_bytes()), "not synced: this process is confined")
+            tracing::debug!(parent = %escape_path(parent), "not synced: this process is confined")
         }
         opened => {
             if let Err(error) = opened.and_then(|dir| dir.sync()) {
-                tracing::warn!(parent = %escape(parent.as_os_str().as_bytes()), %error, "the new directory may not survive a power cut");
+                tracing::warn!(parent = %escape_path(parent), %error, "the new directory may not survive a power cut");
             }
         }
     }

@@ -1,7 +1,6 @@
 //! A new token, for `--token-file` on both sides.
 
 use std::io::{self, Write as _};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -9,7 +8,7 @@ use anyhow::Context as _;
 use crate::cli::exit::Complaint;
 use crate::cli::run::whole::{Existing, write_whole};
 use crate::keys::Token;
-use crate::protocol::path::escape;
+use crate::protocol::path::escape_path;
 
 /// Mode of a token's file; with any other the token would be refused.
 const TOKEN_MODE: u32 = 0o600;
@@ -20,7 +19,7 @@ pub(crate) fn make(file: Option<&Path>) -> anyhow::Result<()> {
     let Some(file) = file else {
         return io::stdout().write_all(token.as_bytes()).context("writing to standard output");
     };
-    let shown = escape(file.as_os_str().as_bytes());
+    let shown = escape_path(file);
     match write_whole(file, &token, TOKEN_MODE, Existing::Kept) {
         Ok(()) => {
             // What was asked for is in the file; who cannot read this line loses nothing.

@@ -6,8 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::super::exit::Complaint;
-use crate::protocol::path::escape;
-use std::os::unix::ffi::OsStrExt as _;
+use crate::protocol::path::escape_path;
 
 /// One setting as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +36,7 @@ pub(super) enum Value {
 
 /// `FILE:LINE: what`, as a mistake of the user's.
 pub(super) fn wrong(path: &Path, line: usize, what: &str) -> Complaint {
-    Complaint::Usage(format!("{}:{line}: {what}", escape(path.as_os_str().as_bytes())))
+    Complaint::Usage(format!("{}:{line}: {what}", escape_path(path)))
 }
 
 /// All settings of a file, in the order of their lines.

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use anyhow::Context as _;
 use crate::cli::args::JobArgs;
 use crate::cli::exit::Complaint;
 use crate::protocol::message::ListedName;
-use crate::protocol::path::{WirePath, escape};
+use crate::protocol::path::{WirePath, escape, escape_path};
 
 /// Whether an absolute name is below the directory of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,12 +27,12 @@ pub(crate) enum Absolute {
 /// The list cannot be read, or a line of it is no name; nothing has been done then.
 pub(crate) fn listed(job: &JobArgs, absolute: Absolute) -> anyhow::Result<Option<Arc<[ListedName]>>> {
     let Some(from) = &job.choice.files_from else { return Ok(None) };
-    let list = read(from).with_context(|| format!("cannot read {}", escape(from.as_os_str().as_bytes())))?;
+    let list = read(from).with_context(|| format!("cannot read {}", escape_path(from)))?;
     let end = if job.choice.from0 { End::Nul } else { End::Line };
     let names = parse(&list, end, job.habits.recursive, absolute);
     Ok(Some(names.map_err(|(n, why)| {
         let what = if end == End::Nul { "name" } else { "line" };
-        Complaint::Usage(format!("{}, {what} {n}: {why}", escape(from.as_os_str().as_bytes())))
+        Complaint::Usage(format!("{}, {what} {n}: {why}", escape_path(from)))
     })?))
 }
 

@@ -4,22 +4,20 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use tempfile::TempDir;
 
-use crate::protocol::path::escape;
+use crate::protocol::path::escape_path;
 
 /// Makes a directory below `$TMPDIR`, else `/tmp`, that only its owner can enter. It is removed with all it holds when it is
 /// dropped.
 pub(crate) fn private_dir() -> anyhow::Result<TempDir> {
     let parent = std::env::temp_dir();
-    private_dir_below(&parent).with_context(|| {
-        format!("making a directory in {} ($TMPDIR chooses another place)", escape(parent.as_os_str().as_bytes()))
-    })
+    private_dir_below(&parent)
+        .with_context(|| format!("making a directory in {} ($TMPDIR chooses another place)", escape_path(&parent)))
 }
 
 fn private_dir_below(parent: &Path) -> io::Result<TempDir> {

@@ -1,7 +1,6 @@
 //! Runs one transfer: the network on a thread of its own, with its own runtime; the terminal and the signals
 //! here. A terminal that is stopped (Ctrl-S) or slow can so never hold up a packet.
 
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -30,7 +29,7 @@ use crate::digest::engine;
 use crate::keys::Contact;
 use crate::progress::{Counters, Event, Report};
 use crate::protocol::message::Status;
-use crate::protocol::path::escape;
+use crate::protocol::path::escape_path;
 use crate::session::probe::Busy;
 
 /// What is said when ssh ends and the transfer does not.
@@ -130,7 +129,7 @@ impl Transfer {
                 let is_disk = |status| matches!(status, Status::NoSpace | Status::WriteFailed | Status::NotAllowed);
                 let kept_in = kept_in.filter(|_| report.failures.iter().any(|(_, failure)| is_disk(failure.status)));
                 kept_in.iter().for_each(|dir| {
-                    let dir = escape(dir.as_os_str().as_bytes());
+                    let dir = escape_path(dir);
                     ui.note(&format!("it is kept in {dir} until it is whole ($TMPDIR chooses another place)"));
                 });
                 let tally = ui.tally();

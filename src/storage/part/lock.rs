@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use crate::protocol::path::escape;
+use crate::protocol::path::escape_path;
 use crate::storage::dir::{Dir, ObjectId};
 use crate::storage::error::{Op, StorageError};
 
@@ -19,7 +18,7 @@ pub(super) fn lock(file: &File, dir: &Dir, name: &[u8], target: &Path) -> Result
         Ok(()) => Ok(None),
         Err(TryLockError::WouldBlock) => Err(StorageError::new(Op::Lock, target, Errno::WOULDBLOCK)),
         Err(TryLockError::Error(cause)) => {
-            tracing::debug!(target = %escape(target.as_os_str().as_bytes()), %cause, "there are no locks");
+            tracing::debug!(target = %escape_path(target), %cause, "there are no locks");
             Held::take(dir.id(), name).map(Some).ok_or_else(|| StorageError::new(Op::Lock, target, Errno::WOULDBLOCK))
         }
     }

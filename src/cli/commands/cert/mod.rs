@@ -4,7 +4,6 @@ mod show;
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write as _};
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +15,7 @@ use crate::cli::exit::{Complaint, Exit};
 use crate::cli::run::whole::{Existing, write_whole};
 use crate::cli::ui::json::Json;
 use crate::keys::certificate::{self, IssueError, Issued, Request, Role};
-use crate::protocol::path::escape;
+use crate::protocol::path::{escape, escape_path};
 use crate::session::local::host_name;
 
 /// The authority's name in its directory.
@@ -65,10 +64,10 @@ fn ca(dir: &Path, name: Option<&str>, days: u32, existing: Existing) -> anyhow::
         .recursive(true)
         .mode(DIRECTORY_MODE)
         .create(dir)
-        .with_context(|| format!("cannot make {}", shown(dir)))?;
+        .with_context(|| format!("cannot make {}", escape_path(dir)))?;
     let files = write(dir, CA, &certificate::new_authority(&name, days)?, existing)?;
     let (certificate, key) = &files;
-    let dir = shown(dir);
+    let dir = escape_path(dir);
     let text = format!(
         "made {certificate} and {key}, good for {days} days\n\
         whoever has {key} can make certificates: keep it off the machines that\n\
@@ -87,7 +86,7 @@ fn issue(dir: &Path, name: &str, more: &[String], role: Role, days: u32, existin
     };
     let (certificate, key) = files(dir, CA);
     if !certificate.exists() || !key.exists() {
-        let dir = shown(dir);
+        let dir = escape_path(dir);
         return Err(Complaint::Usage(format!("{dir} holds no CA (ca.crt and ca.key): qft cert ca {dir}")).into());
     }
     let request = Request { name: name.to_owned(), hosts, role, days };
@@ -142,24 +141,20 @@ fn write(dir: &Path, name: &str, issued: &Issued, existing: Existing) -> anyhow:
     if existing == Existing::Kept {
         for path in [&certificate, &key] {
             if path.symlink_metadata().is_ok() {
-                let shown = shown(path);
+                let shown = escape_path(path);
                 return Err(
                     Complaint::Usage(format!("{shown} exists; --force replaces it, and its key is lost")).into()
                 );
             }
         }
     }
-    let failed = |path: &Path| format!("writing {}", shown(path));
+    let failed = |path: &Path| format!("writing {}", escape_path(path));
     write_whole(&key, &issued.key, KEY_MODE, existing).with_context(|| failed(&key))?;
     write_whole(&certificate, &issued.certificate, CERTIFICATE_MODE, existing)
         // A key without its certificate is of no use.
         .inspect_err(|_| drop(fs::remove_file(&key)))
         .with_context(|| failed(&certificate))?;
-    Ok((shown(&certificate), shown(&key)))
-}
-
-fn shown(path: &Path) -> String {
-    escape(path.as_os_str().as_bytes()).to_string()
+    Ok((escape_path(&certificate).to_string(), escape_path(&key).to_string()))
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ mod pages;
 
 use std::fs;
 use std::io::{self, IsTerminal as _, Write};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::{Command as Process, Stdio};
 
@@ -19,7 +18,7 @@ use anyhow::Context as _;
 use self::document::Document;
 use crate::cli::args::ManArgs;
 use crate::cli::exit::{Complaint, Exit};
-use crate::protocol::path::{escape, quoted};
+use crate::protocol::path::{escape_path, quoted};
 
 /// Who shows text where neither variable says otherwise.
 const PAGERS: [&str; 2] = ["less", "more"];
@@ -74,7 +73,7 @@ fn shown_by(program: &mut Process, text: &str) -> bool {
 
 /// Writes all pages; those of topics beside a directory `man1` into `man7`, where man(1) looks for them.
 fn install(pages: &[Document], dir: &Path) -> anyhow::Result<Exit> {
-    let shown = |path: &Path| escape(path.as_os_str().as_bytes()).to_string();
+    let shown = |path: &Path| escape_path(path).to_string();
     for page in pages {
         let is_of_a_tree = dir.file_name().is_some_and(|name| name == "man1");
         let dir = if is_of_a_tree { dir.with_file_name(format!("man{}", page.section)) } else { dir.to_owned() };

@@ -24,7 +24,6 @@ use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::num::NonZeroUsize;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use std::time::SystemTime;
@@ -46,7 +45,7 @@ use crate::digest::engine;
 use crate::error::Error;
 use crate::keys::trust::Clients;
 use crate::keys::{self, DEFAULT_PORT, Identity};
-use crate::protocol::path::escape;
+use crate::protocol::path::escape_path;
 use crate::server::{Access, HttpOptions, Mode, Once, Server};
 use crate::server::{Presence, Serving};
 use crate::storage::{plain, sync_names_above};
@@ -97,7 +96,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     block_on(HangUps::AreOthers, async |signals| {
         // The ticket says that the server can be used, and stopped: signals are caught from here on.
         if is_new {
-            out.say(&format!("made {}", escape(root.as_os_str().as_bytes())));
+            out.say(&format!("made {}", escape_path(&root)));
         }
         expiry.iter().for_each(|expiry| expiry.warn(&mut out, SystemTime::now()));
         announce(&mut out, args, &server, &root, way_in.as_ref(), &lines, enrolled)?;
@@ -110,12 +109,12 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
 
 /// What `systemctl status` shows.
 fn status(server: &Server, root: &Path) -> String {
-    format!("serving {} on UDP {}", escape(root.as_os_str().as_bytes()), server.local_addr())
+    format!("serving {} on UDP {}", escape_path(root), server.local_addr())
 }
 
 /// The directory to serve, without links. The whole machine is not served by its administrator.
 fn root(dir: &Path, is_superuser: bool) -> anyhow::Result<PathBuf> {
-    let shown = escape(dir.as_os_str().as_bytes());
+    let shown = escape_path(dir);
     let root =
         dir.canonicalize().map_err(|error| Complaint::Usage(format!("cannot serve {shown}: {}", plain(&error))))?;
     if !root.is_dir() {
@@ -242,7 +241,7 @@ fn presence(
         listen: server.local_addr(),
         advertised,
         fingerprint: server.fingerprint(),
-        root: escape(root.as_os_str().as_bytes()).to_string(),
+        root: escape_path(root).to_string(),
         is_open: args.no_auth,
         mode: mode(args),
     };

@@ -1,7 +1,6 @@
 //! What lets clients in that are on no list: a shared token, certificates from an authority.
 
 use std::net::SocketAddr;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -10,7 +9,7 @@ use crate::cli::args::ServeArgs;
 use crate::cli::text::paste::first_line;
 use crate::cli::ui::message;
 use crate::keys::{self, Authority, HomeError, Identity, Ticket, Token};
-use crate::protocol::path::escape;
+use crate::protocol::path::escape_path;
 use crate::server::{Mode, Server};
 
 /// The token of those who watch, in the home: used where other machines can reach the address.
@@ -99,17 +98,17 @@ impl Passes {
         let place = Ticket { fingerprint: server.fingerprint(), invite: None, host: host.to_owned(), port };
         let mut lines = Vec::new();
         if let Some(addr) = server.http_addr() {
-            let token = self.http_token.as_ref().map(|(_, path)| format!("; the token is in {}", shown(path)));
+            let token = self.http_token.as_ref().map(|(_, path)| format!("; the token is in {}", escape_path(path)));
             lines.push(format!("to watch it: http://{addr}/ (/metrics for Prometheus){}", token.unwrap_or_default()));
         }
         if let Some((_, path)) = &self.token {
             lines.push("whoever has the same token may connect:".to_owned());
             lines.push(String::new());
-            lines.push(format!("    {}", first_line(&place, mode, &["--token-file", &shown(path)])));
+            lines.push(format!("    {}", first_line(&place, mode, &["--token-file", &escape_path(path).to_string()])));
             lines.push(String::new());
         }
         if let Some((_, path)) = &self.authority {
-            lines.push(format!("clients with a certificate from {} may connect", shown(path)));
+            lines.push(format!("clients with a certificate from {} may connect", escape_path(path)));
         }
         lines
     }
@@ -144,8 +143,4 @@ fn no_http_token(error: anyhow::Error) -> anyhow::Error {
 
 fn no_ca(error: anyhow::Error) -> anyhow::Error {
     error.context("the clients' CA")
-}
-
-fn shown(path: &Path) -> String {
-    escape(path.as_os_str().as_bytes()).to_string()
 }

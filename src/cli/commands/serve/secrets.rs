@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf, absolute};
 
 use crate::cli::args::ServeArgs;
 use crate::cli::exit::Complaint;
-use crate::protocol::path::escape;
+use crate::protocol::path::escape_path;
 
 /// Whoever can read the home gets this machine's key; whoever can write to it lets anyone in. The same holds for a token,
 /// a certificate's key and a ticket.
@@ -15,7 +15,7 @@ pub(super) fn refuse_to_serve_secrets(args: &ServeArgs, root: &Path, home: &Path
         return Err(Complaint::Usage(format!(
             "{} holds this machine's key and its lists of peers, which clients could read and change; serve another \
              directory, or move $QFT_HOME{way_out}",
-            escape(home.as_os_str().as_bytes())
+            escape_path(home)
         )));
     }
     let secrets = [
@@ -28,7 +28,7 @@ pub(super) fn refuse_to_serve_secrets(args: &ServeArgs, root: &Path, home: &Path
         if let Some(path) = path.as_ref().filter(|path| is_served(path, root, args.hidden)) {
             return Err(Complaint::Usage(format!(
                 "clients could read the {what} {}: it lies in the directory that is served; move it{way_out}",
-                escape(path.as_os_str().as_bytes())
+                escape_path(path)
             )));
         }
     }

@@ -1,7 +1,6 @@
 //! What a server says at its start: where it is, and the ticket that lets the first client in.
 
 use std::io::{self, IsTerminal as _};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -15,7 +14,7 @@ use crate::cli::target::address::{needs_zone, plausible};
 use crate::cli::text::paste::{first_line, other_use};
 use crate::keys::Ticket;
 use crate::keys::trust::INVITE_LIFETIME;
-use crate::protocol::path::escape;
+use crate::protocol::path::escape_path;
 use crate::server::{Mode, Server};
 
 /// How long an invite is good for; the server decides, this is what is said about it.
@@ -100,7 +99,7 @@ pub(super) fn announce(
     enrolled: usize,
 ) -> anyhow::Result<()> {
     let (address, workers) = (server.local_addr(), workers(args));
-    let shown_root = escape(root.as_os_str().as_bytes()).to_string();
+    let shown_root = escape_path(root).to_string();
     let version = env!("CARGO_PKG_VERSION");
     let many = if workers.get() == 1 { "" } else { "s" };
     out.say(&format!("qft {version} serving {shown_root} on {address} (udp), {workers} worker{many}"));
@@ -131,7 +130,7 @@ pub(super) fn announce(
 }
 
 fn write_ticket(out: &mut Output, ticket: &Ticket, path: &Path, is_open: bool) -> anyhow::Result<()> {
-    let shown_path = escape(path.as_os_str().as_bytes());
+    let shown_path = escape_path(path);
     let validity = match is_open {
         true => String::new(),
         false => format!(" for one client, within {INVITE_MINUTES} minutes,"),

@@ -13,7 +13,7 @@ use crate::cli::config::tilde;
 use crate::cli::exit::Complaint;
 use crate::client::GetOptions;
 use crate::protocol::message::Target;
-use crate::protocol::path::escape;
+use crate::protocol::path::{escape, escape_path};
 
 /// What `qft get` will do.
 pub(crate) struct GetPlan {
@@ -58,7 +58,7 @@ pub(crate) fn get(args: &GetArgs, here: &Here) -> Result<GetPlan, Complaint> {
     let Wanted { spec, far, patterns } = wanted_from(&wanted, args.from.as_deref(), env, &args.job.ssh, is_list)?;
     let to_stdout = into.as_os_str() == DASH;
     if !to_stdout && let Some(what) = (here.kind)(&into).oddity() {
-        let shown = escape(into.as_os_str().as_bytes());
+        let shown = escape_path(&into);
         return Err(Complaint::Usage(format!(
             "{shown} is {what}, which no file can replace; for standard output write '-': qft get REMOTE:FILE - >{shown}"
         )));

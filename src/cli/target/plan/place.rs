@@ -1,7 +1,6 @@
 //! Which place the words that name a remote lead to: one of the list, one that a ticket pins, this process, or a
 //! stranger.
 
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -12,7 +11,7 @@ use crate::cli::exit::Complaint;
 use crate::cli::ssh::Far;
 use crate::keys::trust::Remote;
 use crate::keys::{Contact, DEFAULT_PORT, Fingerprint, Ticket, TicketError, address, parse_host_port};
-use crate::protocol::path::escape;
+use crate::protocol::path::{escape, escape_path};
 
 /// Where the other side is.
 #[derive(Clone)]
@@ -76,7 +75,7 @@ impl Place {
             Self::Far(far) => {
                 format!("{arrow} {}:{path}  {}, started through ssh", escape(far.host.as_bytes()), self.address())
             }
-            Self::Local { root } => format!("{arrow} local:{}", escape(root.as_os_str().as_bytes())),
+            Self::Local { root } => format!("{arrow} local:{}", escape_path(root)),
         }
     }
 

@@ -1,7 +1,6 @@
 //! A server in this process, for `local:DIR`.
 
 use std::num::NonZeroUsize;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use tokio::task::JoinHandle;
 use super::Reach;
 use crate::cli::run::spool::private_dir;
 use crate::keys::{Identity, Ticket};
-use crate::protocol::path::escape;
+use crate::protocol::path::escape_path;
 use crate::server::{Access, Server, ServerHandle};
 use crate::storage::Root;
 
@@ -78,7 +77,7 @@ impl Local {
 
 fn local_root(root: &Path, missing: Missing) -> anyhow::Result<(PathBuf, Option<TempDir>)> {
     let is_there = root.try_exists().unwrap_or(false);
-    let shown = escape(root.as_os_str().as_bytes());
+    let shown = escape_path(root);
     match missing {
         Missing::Make if !is_there => {
             // Durably: what is put into it would be lost with it.
