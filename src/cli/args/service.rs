@@ -2,12 +2,12 @@
 #![allow(rustdoc::broken_intra_doc_links, reason = "the comments are help texts, where brackets mean optional")]
 
 use std::ffi::OsString;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
 
 use crate::cli::config::tilde::TildePath;
-use crate::cli::target::address::every_address;
 use crate::keys::DEFAULT_PORT;
 
 /// `qft service`.
@@ -52,7 +52,7 @@ pub(crate) struct UnitArgs {
     #[arg(long, value_name = "USER", conflicts_with = "user", value_parser = parse_account)]
     pub(crate) run_as: Option<String>,
     /// UDP address that systemd holds for the server
-    #[arg(short = 'l', long, value_name = "ADDR:PORT", default_value_t = every_address(DEFAULT_PORT).to_string())]
+    #[arg(short = 'l', long, value_name = "ADDR:PORT", default_value_t = SocketAddr::from((Ipv6Addr::UNSPECIFIED, DEFAULT_PORT)).to_string())]
     pub(crate) listen: String,
     /// Options for 'qft serve', after --
     #[arg(last = true, value_name = "OPTIONS")]
