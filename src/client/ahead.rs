@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::TransferOptions;
 use crate::protocol::message::IfExists;
 
 /// Whether the content of a job may go ahead of the answers.
@@ -9,7 +10,8 @@ pub(super) struct Ahead(AtomicBool);
 
 impl Ahead {
     /// What may be there already, or is not to be written, does not go ahead.
-    pub(super) fn new(if_exists: IfExists, checksum: bool, dry_run: bool) -> Self {
+    pub(super) fn of(options: &TransferOptions) -> Self {
+        let TransferOptions { if_exists, checksum, dry_run, .. } = *options;
         let replaces = matches!(if_exists, IfExists::Replace | IfExists::Rename);
         Self(AtomicBool::new(replaces && !checksum && !dry_run))
     }
@@ -34,7 +36,7 @@ mod tests {
             (IfExists::Replace, true, false, false),
             (IfExists::Replace, false, true, false),
         ] {
-            let job = Ahead::new(if_exists, checksum, dry_run);
+            let job = Ahead::of(&TransferOptions { if_exists, checksum, dry_run, ..TransferOptions::default() });
             assert_eq!((job.take(), job.take()), (ahead, false), "{if_exists:?} {checksum} {dry_run}");
         }
     }

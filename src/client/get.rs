@@ -12,7 +12,7 @@ use super::connect::Link;
 use super::requested::Requested;
 use super::single::Single;
 use super::standby::Standby;
-use super::{Client, GetOptions, Job};
+use super::{Client, GetOptions, Job, TransferOptions};
 use crate::error::Error;
 use crate::keys::Contact;
 use crate::progress::Observer;
@@ -73,18 +73,17 @@ async fn run(
     observer: Observer,
     cancel: CancellationToken,
 ) -> Result<(), Error> {
-    let target = options.target;
-    let dry_run = options.dry_run;
+    let TransferOptions { target, dry_run, .. } = options.transfer;
     let durable = options.sync && !dry_run;
     let place = client.disk.run(move || Place::find(&into, target, dry_run, durable)).await;
     let sync = if options.sync { Durability::Synced } else { Durability::Unsynced };
-    let filters = Filters::lines(&options.excludes, &options.includes);
+    let filters = Filters::lines(&options.transfer.excludes, &options.transfer.includes);
     let left_out = Filters::new(&filters, &[]).map_err(|error| Error::Usage(error.to_string()))?;
-    let requested = Arc::new(match &options.names {
+    let requested = Arc::new(match &options.transfer.names {
         None => Requested::new(&patterns, left_out),
         Some(names) => Requested::listed(names, left_out),
     });
-    let ahead = Ahead::new(options.if_exists, options.checksum, options.dry_run);
+    let ahead = Ahead::of(&options.transfer);
     let plan = Arc::new(Plan {
         client,
         contact,
@@ -108,7 +107,8 @@ impl Plan {
     fn request(&self, ahead: bool) -> Message {
         let (patterns, filters) = (self.patterns.clone(), self.filters.clone());
         let get = Get { patterns, filters, links: self.options.links, ahead };
-        let (one_file_system, listed) = (self.options.one_file_system, self.options.names.is_some());
+        let TransferOptions { one_file_system, names, .. } = &self.options.transfer;
+        let (one_file_system, listed) = (*one_file_system, names.is_some());
         match one_file_system || listed {
             false => Message::Get(get),
             true => Message::Select(Select { get, one_file_system, listed }),
@@ -130,7 +130,7 @@ impl Plan {
 
     /// The names of the list, in messages.
     fn names(&self) -> impl Iterator<Item = Message> + '_ {
-        self.options.names.iter().flat_map(|names| Names::of(names))
+        self.options.transfer.names.iter().flat_map(|names| Names::of(names))
     }
 }
 
@@ -224,7 +224,7 @@ async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken)
         error = plan.single.exceeded() => Err(error),
         () = cancel.cancelled() => Err(Error::Cancelled),
     };
-    if plan.options.dry_run && result.is_ok() {
+    if plan.options.transfer.dry_run && result.is_ok() {
         // The server is not to take it for one that has got what it came for.
         link.close(CloseCode::Cancelled).await;
         return Ok(());
@@ -300,21 +300,16 @@ fn tools(plan: &Plan, link: &Link, observer: &Observer) -> Tools {
 
 fn receive_options(plan: &Plan) -> ReceiveOptions {
     let options = &plan.options;
+    let TransferOptions { target, if_exists, checksum, dry_run, resume, .. } = options.transfer;
     let (requested, to) = (plan.requested.clone(), plan.place.to.clone());
     let single = options.single.then(|| plan.single.clone());
     ReceiveOptions {
         root: plan.place.root.clone(),
         to: plan.place.to.clone(),
-        target: options.target,
-        policy: Policy {
-            if_exists: options.if_exists,
-            checksum: options.checksum,
-            resume: options.resume,
-            blind: false,
-            links: options.links,
-        },
+        target,
+        policy: Policy { if_exists, checksum, resume, blind: false, links: options.links },
         leaves_directories: false,
-        dry_run: options.dry_run,
+        dry_run,
         tells_plans: false,
         durable: options.sync,
         // A server decides what is in a file, never which names appear here.

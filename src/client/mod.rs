@@ -60,7 +60,7 @@ pub use self::builder::ClientBuilder;
 pub use self::greet::Greeting;
 pub use self::job::Job;
 pub use self::list::Listing;
-pub use self::options::{GetOptions, SendOptions};
+pub use self::options::{GetOptions, SendOptions, TransferOptions};
 pub use self::parts::{PartsListing, PartsOptions};
 pub use self::probe::{Leg, PathFigures, PathReport, PingReport};
 use crate::error::Error;
@@ -111,8 +111,8 @@ impl Client {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn send(&self, remote: impl Into<Contact>, paths: Vec<PathBuf>, options: SendOptions) -> Job {
-        send::start(self.clone(), remote.into(), paths, options)
+    pub fn send(&self, remote: impl Into<Contact>, paths: Vec<PathBuf>, options: impl Into<SendOptions>) -> Job {
+        send::start(self.clone(), remote.into(), paths, options.into())
     }
 
     /// Fetches what the patterns name into the directory `into` (or, as the options' target allows, under
@@ -120,8 +120,14 @@ impl Client {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn get(&self, remote: impl Into<Contact>, patterns: Vec<Vec<u8>>, into: PathBuf, options: GetOptions) -> Job {
-        get::start(self.clone(), remote.into(), patterns, into, options)
+    pub fn get(
+        &self,
+        remote: impl Into<Contact>,
+        patterns: Vec<Vec<u8>>,
+        into: PathBuf,
+        options: impl Into<GetOptions>,
+    ) -> Job {
+        get::start(self.clone(), remote.into(), patterns, into, options.into())
     }
 
     /// Lists what a path or glob names; a directory stands for what is in it. Empty: the served root.

@@ -11,7 +11,7 @@ use super::ahead::Ahead;
 use super::attempt::{Attempt, persist};
 use super::connect::{Link, Replies};
 use super::standby::Standby;
-use super::{Client, Job, SendOptions, path};
+use super::{Client, Job, SendOptions, TransferOptions, path};
 use crate::error::Error;
 use crate::keys::Contact;
 use crate::progress::{Counters, Observer};
@@ -55,9 +55,9 @@ async fn run(
     observer: Observer,
     cancel: CancellationToken,
 ) -> Result<(), Error> {
-    let filters =
-        Filters::new(&options.excludes, &options.includes).map_err(|error| Error::Usage(error.to_string()))?;
-    let ahead = Ahead::new(options.if_exists, options.checksum, options.dry_run);
+    let TransferOptions { excludes, includes, .. } = &options.transfer;
+    let filters = Filters::new(excludes, includes).map_err(|error| Error::Usage(error.to_string()))?;
+    let ahead = Ahead::of(&options.transfer);
     let plan = Arc::new(Plan {
         client,
         contact,
@@ -91,14 +91,8 @@ async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken)
 
 async fn send_over(plan: &Arc<Plan>, link: &mut Link, observer: &Observer) -> Result<(), Error> {
     let options = &plan.options;
-    link.control.send(Message::Push(Push {
-        to: options.to.clone(),
-        target: options.target,
-        if_exists: options.if_exists,
-        checksum: options.checksum,
-        dry_run: options.dry_run,
-        resume: options.resume,
-    }));
+    let TransferOptions { target, if_exists, checksum, dry_run, resume, .. } = options.transfer;
+    link.control.send(Message::Push(Push { to: options.to.clone(), target, if_exists, checksum, dry_run, resume }));
     let sender = Sender::new(Tools {
         connection: link.connection.clone(),
         control: link.control.clone(),
@@ -109,7 +103,7 @@ async fn send_over(plan: &Arc<Plan>, link: &mut Link, observer: &Observer) -> Re
         observer: observer.clone(),
         record: plan.record.clone(),
         jobs: options.jobs,
-        dry_run: options.dry_run,
+        dry_run,
         own_tree: true,
         early: plan.ahead.take(),
     });
@@ -186,8 +180,8 @@ fn find_all(plan: &Plan, left_out: LeftOut, found: &Finder<Found>) -> Result<(),
         }
     }
     let walk = storage::walk(Vec::new(), plan.filters.clone(), options.links).to_be_read();
-    let mut walk = walk.on_one_file_system(options.one_file_system).leaving_out(left_out);
-    let Some(names) = &options.names else {
+    let mut walk = walk.on_one_file_system(options.transfer.one_file_system).leaving_out(left_out);
+    let Some(names) = &options.transfer.names else {
         requests.into_iter().for_each(|request| walk.add(request));
         return walk.try_for_each(|item| found.blocking_send(item));
     };

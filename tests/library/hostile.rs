@@ -21,7 +21,7 @@ use crate::support::field::{self, Field, identity};
 use crate::support::peer::{self, Raw, RawServer, end, frame, get, header, header_of, hello, path, push};
 use crate::support::relay::Relay;
 use crate::support::{content, soon, until};
-use qft::client::{Client, GetOptions, Job, PartsOptions, SendOptions};
+use qft::client::{Client, GetOptions, Job, PartsOptions, SendOptions, TransferOptions};
 use qft::digest::{CHUNK_BYTES, Digest};
 use qft::error::{Error, Fault};
 use qft::protocol::close::CloseCode;

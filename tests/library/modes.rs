@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::support::field::{self, Field};
 use crate::support::soon;
-use qft::client::{Client, GetOptions, SendOptions};
+use qft::client::{Client, GetOptions, SendOptions, TransferOptions};
 use qft::error::Error;
 use qft::progress::Report;
 use qft::protocol::message::{IfExists, Status};
@@ -37,7 +37,7 @@ impl Case {
 
     async fn send(&self, if_exists: IfExists) -> Report {
         let paths = ["old", "new", "dir"].map(|name| self.place.path().join(name)).to_vec();
-        let options = SendOptions { if_exists, ..SendOptions::default() };
+        let options = TransferOptions { if_exists, ..TransferOptions::default() };
         soon("the end", self.client.send(self.field.ticket(), paths, options).finish()).await.unwrap()
     }
 

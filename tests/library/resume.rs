@@ -14,7 +14,7 @@ use crate::support::tree::{
     Noise, assert_same, assert_same_content, facts, part_of, parts, set_mtime, total_bytes, write_noise,
 };
 use crate::support::until;
-use qft::client::{GetOptions, SendOptions};
+use qft::client::{GetOptions, SendOptions, TransferOptions};
 use qft::progress::{Event, Phase};
 use qft::protocol::message::{IfExists, Status, Why};
 
@@ -40,7 +40,7 @@ fn flip(path: &Path, offset: u64) {
 }
 
 /// Sends `src/f` and returns how many bytes crossed the wire, after a look at the result.
-async fn send_f(pair: &Pair, options: SendOptions) -> u64 {
+async fn send_f(pair: &Pair, options: impl Into<SendOptions>) -> u64 {
     let outcome = pair.send(options).await;
     assert!(outcome.is_clean() && outcome.report.done == 1, "{outcome:?}");
     assert_same(&pair.src(""), &pair.served(""));
@@ -177,7 +177,7 @@ async fn without_resume_everything_is_sent() {
     let pair = Pair::new();
     write_noise(&pair.src("f"), 6 * MIB, 1);
     make_part(&pair.src("f"), &pair.served("f"), 5 * MIB);
-    let options = SendOptions { resume: false, ..SendOptions::default() };
+    let options = TransferOptions { resume: false, ..TransferOptions::default() };
     assert_eq!(send_f(&pair, options.clone()).await, 6 * MIB);
     set_mtime(&pair.src("f"), 1_200_000_000, 3);
     assert_eq!(send_f(&pair, options).await, 6 * MIB, "an equal older version is no help either");
@@ -341,7 +341,7 @@ async fn a_basis_that_changes_under_the_comparison_never_becomes_part_of_a_file(
             0 => assert_same_content(&pair.src("f"), &pair.served("f")),
             _ => assert!(!replaced, "a failed file leaves the old one alone"),
         }
-        let again = pair.send(SendOptions { checksum: true, ..SendOptions::default() }).await;
+        let again = pair.send(TransferOptions { checksum: true, ..TransferOptions::default() }).await;
         assert!(again.is_clean(), "{again:?}");
         assert_same(&pair.src(""), &pair.served(""));
     }
@@ -422,9 +422,9 @@ async fn what_finds_its_name_taken_steps_aside_once() {
         let start = |pair: &Pair| {
             let if_exists = IfExists::Rename;
             if is_sent {
-                pair.sending(SendOptions { if_exists, ..SendOptions::default() })
+                pair.sending(TransferOptions { if_exists, ..TransferOptions::default() })
             } else {
-                pair.getting(GetOptions { if_exists, ..GetOptions::default() })
+                pair.getting(TransferOptions { if_exists, ..TransferOptions::default() })
             }
         };
         let job = start(&pair);

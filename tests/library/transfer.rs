@@ -9,7 +9,7 @@ use crate::support::pair::{Outcome, Pair};
 use crate::support::tree::{
     assert_same, assert_same_content, facts, listing, make_mixed, parts, set_mtime, total_bytes, walk, write_noise,
 };
-use qft::client::{GetOptions, Job, SendOptions};
+use qft::client::{GetOptions, Job, SendOptions, TransferOptions};
 use qft::progress::Event;
 use qft::protocol::message::{IfExists, SkipReason, Status, Target, Why};
 use qft::protocol::path::WirePath;
@@ -146,7 +146,7 @@ async fn a_comparison_by_content_finds_what_size_and_time_hide() {
     // The touched one is compared, and costs nothing.
     assert_eq!((blind.done, blind.skipped, blind.bytes_written), (1, 2, 0), "{blind:?}");
     assert_eq!(facts(&pair.src("touched")), facts(&pair.served("touched")));
-    let report = pair.send(SendOptions { checksum: true, ..SendOptions::default() }).await.report;
+    let report = pair.send(TransferOptions { checksum: true, ..TransferOptions::default() }).await.report;
     assert_eq!((report.done, report.failed), (3, 0), "{report:?}");
     assert_eq!(report.bytes_written, MIB + 5000, "one chunk of the large one, the small one whole");
     assert_same(&pair.src(""), &pair.served(""));
@@ -175,8 +175,10 @@ async fn what_exists_is_treated_as_asked_for_in_both_directions() {
             make(&to.join("link"), 1000, 5);
         }
         let old = fs::read(pair.served("differs")).unwrap();
-        let sent = pair.send(SendOptions { if_exists: mode, links: Links::Copy, ..SendOptions::default() }).await;
-        let options = GetOptions { if_exists: mode, links: true, ..GetOptions::default() };
+        let transfer = TransferOptions { if_exists: mode, ..TransferOptions::default() };
+        let options = SendOptions { links: Links::Copy, transfer: transfer.clone(), ..SendOptions::default() };
+        let sent = pair.send(options).await;
+        let options = GetOptions { links: true, transfer, ..GetOptions::default() };
         let got = pair.client.get(pair.ticket.clone(), vec![b"x".to_vec()], pair.got(""), options);
         let got = Outcome::of(got).await;
         for (outcome, to) in [(sent, pair.served("")), (got, pair.got("x"))] {
@@ -210,8 +212,9 @@ async fn filters_leave_out_in_both_directions() {
     let includes = vec!["important.log".to_owned()];
     let to = Some(wire("sent"));
     let (out, kept) = (excludes.clone(), includes.clone());
-    assert!(pair.send(SendOptions { excludes, includes, to, ..SendOptions::default() }).await.is_clean());
-    let options = GetOptions { excludes: out, includes: kept, ..GetOptions::default() };
+    let transfer = TransferOptions { excludes, includes, ..TransferOptions::default() };
+    assert!(pair.send(SendOptions { to, transfer, ..SendOptions::default() }).await.is_clean());
+    let options = TransferOptions { excludes: out, includes: kept, ..TransferOptions::default() };
     let got = pair.client.get(pair.ticket.clone(), vec![b"there/".to_vec()], pair.got(""), options);
     assert!(Outcome::of(got).await.is_clean());
     let expected = ["d", "d/build", "d/build/y", "d/keep", "important.log", "keep.txt"];
@@ -239,7 +242,7 @@ async fn a_dry_run_changes_nothing_and_plans_what_then_happens() {
     }
     fs::create_dir(pair.src("empty dir")).unwrap();
     let before = listing(&pair.served(""));
-    let outcome = pair.send(SendOptions { dry_run: true, ..SendOptions::default() }).await;
+    let outcome = pair.send(TransferOptions { dry_run: true, ..TransferOptions::default() }).await;
     assert!(outcome.is_clean() && outcome.report.bytes_written == 0 && outcome.report.done == 0, "{outcome:?}");
     let expected = [
         ("new".to_owned(), 0, Why::New),
@@ -271,7 +274,7 @@ async fn a_dry_run_of_a_fetch_makes_no_directory() {
     write_noise(&pair.served("a"), 100, 1);
     write_noise(&pair.served("d/b"), 100, 1);
     let get = |into: &str, target| {
-        let options = GetOptions { dry_run: true, target, ..GetOptions::default() };
+        let options = TransferOptions { dry_run: true, target, ..TransferOptions::default() };
         let patterns = if target == Target::Directory { vec![Vec::new()] } else { vec![b"a".to_vec()] };
         Outcome::of(pair.client.get(pair.ticket.clone(), patterns, pair.got(into), options))
     };
@@ -293,7 +296,8 @@ async fn a_single_file_gets_a_new_name_or_goes_into_an_existing_directory() {
         ("there", Target::FileOrDirectory, "there/a"),
         ("made", Target::Directory, "made/a"),
     ] {
-        let options = SendOptions { to: Some(wire(to)), target, ..SendOptions::default() };
+        let transfer = TransferOptions { target, ..TransferOptions::default() };
+        let options = SendOptions { to: Some(wire(to)), transfer, ..SendOptions::default() };
         let outcome = Outcome::of(pair.client.send(pair.ticket.clone(), vec![pair.src("a")], options)).await;
         assert!(outcome.is_clean(), "{outcome:?}");
         assert_same_content(&pair.src("a"), &pair.served(lands));
@@ -305,7 +309,7 @@ async fn a_single_file_gets_a_new_name_or_goes_into_an_existing_directory() {
         ("here", Target::FileOrDirectory, "here/a"),
         ("made", Target::Directory, "made/a"),
     ] {
-        let options = GetOptions { target, ..GetOptions::default() };
+        let options = TransferOptions { target, ..TransferOptions::default() };
         let patterns = vec![b"there/a".to_vec()];
         let outcome = Outcome::of(pair.client.get(pair.ticket.clone(), patterns, pair.got(into), options)).await;
         assert!(outcome.is_clean(), "{outcome:?}");

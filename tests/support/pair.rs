@@ -72,22 +72,22 @@ impl Pair {
     }
 
     /// A job that sends everything in `src`.
-    pub(crate) fn sending(&self, options: SendOptions) -> Job {
+    pub(crate) fn sending(&self, options: impl Into<SendOptions>) -> Job {
         self.client.send(self.ticket.clone(), vec![self.src("")], options)
     }
 
     /// Sends everything in `src`.
-    pub(crate) async fn send(&self, options: SendOptions) -> Outcome {
+    pub(crate) async fn send(&self, options: impl Into<SendOptions>) -> Outcome {
         Outcome::of(self.sending(options)).await
     }
 
     /// A job that fetches everything that is served into `got`.
-    pub(crate) fn getting(&self, options: GetOptions) -> Job {
+    pub(crate) fn getting(&self, options: impl Into<GetOptions>) -> Job {
         self.client.get(self.ticket.clone(), vec![Vec::new()], self.got(""), options)
     }
 
     /// Fetches everything that is served into `got`.
-    pub(crate) async fn get(&self, options: GetOptions) -> Outcome {
+    pub(crate) async fn get(&self, options: impl Into<GetOptions>) -> Outcome {
         Outcome::of(self.getting(options)).await
     }
 }

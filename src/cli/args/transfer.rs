@@ -10,7 +10,8 @@ use clap::{ArgAction, Args, ValueEnum, ValueHint};
 
 use super::{Limit, SshArgs, TrustArgs, parse_count, parse_time};
 use crate::cli::config::tilde::TildePath;
-use crate::protocol::message::IfExists;
+use crate::client::TransferOptions;
+use crate::protocol::message::{IfExists, Target};
 use crate::storage::Links;
 
 /// Files in flight unless `--jobs` says otherwise: enough to hide a disk's latency, few enough for a calm screen.
@@ -111,6 +112,22 @@ impl JobArgs {
     /// What happens to a file that exists and differs.
     pub(crate) fn if_exists(&self) -> IfExistsArg {
         if self.habits.ignore_existing { IfExistsArg::Skip } else { self.conflict.if_exists }
+    }
+
+    /// What a job of either direction is asked for. The names of a list are read later.
+    pub(crate) fn transfer(&self, target: Target) -> TransferOptions {
+        let Self { conflict, choice, .. } = self;
+        TransferOptions {
+            target,
+            if_exists: self.if_exists().into(),
+            checksum: conflict.checksum,
+            dry_run: conflict.dry_run,
+            resume: !conflict.no_resume,
+            excludes: choice.exclude.clone(),
+            includes: choice.include.clone(),
+            one_file_system: choice.one_file_system,
+            names: None,
+        }
     }
 }
 

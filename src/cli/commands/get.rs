@@ -25,7 +25,7 @@ use crate::storage::{Root, sync_names_above};
 /// Runs the command.
 pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
     let mut plan = plan::get(args, &Here::new(std::env::var_os(REMOTE_VARIABLE)))?;
-    plan.options.names = listed(&args.job, Absolute::IsBelow)?;
+    plan.options.transfer.names = listed(&args.job, Absolute::IsBelow)?;
     let dry_run = args.job.conflict.dry_run;
     let reach = Reach { into: plan.into.clone(), ..Reach::of(&args.job, true, Missing::Refuse) };
     let whom = find(Wanted::by(plan.spec.as_ref(), plan.far, &args.job), &reach)?;
@@ -74,7 +74,7 @@ fn missing(dir: &Path) -> Vec<PathBuf> {
 /// With the directory that the files go to. `None` when it cannot be made, of which the job will tell.
 fn receiving(sandbox: Sandbox, into: &Path, options: &GetOptions) -> Option<Sandbox> {
     let dir = options.directory(into);
-    if options.dry_run {
+    if options.transfer.dry_run {
         let there = dir.ancestors().find(|dir| dir.exists()).unwrap_or_else(|| Path::new("."));
         return Some(sandbox.reads(there));
     }

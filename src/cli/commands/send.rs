@@ -26,7 +26,7 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
     let mut plan = plan::send(args, &Here::new(std::env::var_os(REMOTE_VARIABLE)))?;
     let absolute =
         if args.paths.iter().all(|path| remote::is_remote(path)) { Absolute::IsElsewhere } else { Absolute::IsBelow };
-    plan.options.names = listed(&args.job, absolute)?;
+    plan.options.transfer.names = listed(&args.job, absolute)?;
     let dry_run = args.job.conflict.dry_run;
     let missing = if dry_run { Missing::Pretend } else { Missing::Make };
     let reach = Reach::of(&args.job, !args.job.conflict.no_sync, missing);

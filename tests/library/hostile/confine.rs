@@ -125,7 +125,8 @@ async fn a_server_delivers_under_a_pattern_what_a_client_takes() {
 #[tokio::test]
 async fn a_server_sends_nothing_that_was_left_out() {
     let server = RawServer::new();
-    let options = GetOptions { excludes: vec!["*.key".to_owned(), "/d/private/".to_owned()], ..GetOptions::default() };
+    let options =
+        TransferOptions { excludes: vec!["*.key".to_owned(), "/d/private/".to_owned()], ..TransferOptions::default() };
     let mut victim = Victim::wanting(&server, &["d"], options);
     let mut peer = server.welcome().await;
     for (id, name) in ["d/x.key", "d/private/x", "d/sub/x.key/y"].into_iter().enumerate() {
@@ -364,7 +365,7 @@ async fn taken(peer: &mut Raw) -> Vec<u8> {
 
 fn sending(server: &RawServer, source: &Path) -> Job {
     // With a comparison asked for, nothing leaves before it is wanted.
-    let options = SendOptions { checksum: true, ..SendOptions::default() };
+    let options = TransferOptions { checksum: true, ..TransferOptions::default() };
     Victim::client().send(server.ticket(), vec![source.to_owned()], options)
 }
 

@@ -157,7 +157,7 @@ async fn a_filter_that_cannot_be_matched_is_said_and_no_more() {
     let got = tempfile::tempdir().unwrap();
     field::write(&field.path("dir/kept"), b"kept");
     field::write(&field.path("dir/left.jpg"), b"left out");
-    let options = GetOptions { excludes: vec!["*.{jpg,png}".to_owned()], ..GetOptions::default() };
+    let options = TransferOptions { excludes: vec!["*.{jpg,png}".to_owned()], ..TransferOptions::default() };
     let job = client.get(field.ticket(), vec![b"dir".to_vec()], got.path().to_owned(), options);
     let report = soon("the job's end", job.finish()).await.unwrap();
     assert_eq!((report.done, report.failed), (1, 0), "{report:?}");
@@ -233,7 +233,7 @@ async fn names_lead_nowhere_that_patterns_do_not() {
 async fn a_server_that_knows_no_lists_is_not_asked_for_one() {
     let (server, dir) = (RawServer::new(), tempfile::tempdir().unwrap());
     let client = Client::builder(identity()).build().unwrap();
-    let options = GetOptions { one_file_system: true, ..GetOptions::default() };
+    let options = TransferOptions { one_file_system: true, ..TransferOptions::default() };
     let job = client.get(server.ticket(), vec![b"d".to_vec()], dir.path().to_owned(), options);
     let mut peer = server.greet_with(features::NONE).await;
     let error = soon("the job's end", job.finish()).await.unwrap_err();

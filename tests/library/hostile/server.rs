@@ -24,7 +24,7 @@ impl Victim {
     }
 
     /// Gets what `patterns` mean into a directory of its own.
-    pub(super) fn wanting(server: &RawServer, patterns: &[&str], options: GetOptions) -> Self {
+    pub(super) fn wanting(server: &RawServer, patterns: &[&str], options: impl Into<GetOptions>) -> Self {
         let place = tempfile::tempdir().unwrap();
         let patterns = patterns.iter().map(|pattern| pattern.as_bytes().to_vec()).collect();
         let job = Self::client().get(server.ticket(), patterns, place.path().join("into"), options);

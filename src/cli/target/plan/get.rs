@@ -77,16 +77,8 @@ pub(crate) fn get(args: &GetArgs, here: &Here) -> Result<GetPlan, Complaint> {
     };
     let into_dir = to_stdout || !single || ends_like_directory(&into) || here.is_dir(&into);
     let options = GetOptions {
-        target: if into_dir { Target::Directory } else { Target::FileOrDirectory },
-        if_exists: args.job.if_exists().into(),
-        checksum: args.job.conflict.checksum,
-        dry_run: args.job.conflict.dry_run,
-        resume: !args.job.conflict.no_resume,
-        excludes: args.job.choice.exclude.clone(),
-        includes: args.job.choice.include.clone(),
+        transfer: args.job.transfer(if into_dir { Target::Directory } else { Target::FileOrDirectory }),
         links: args.job.choice.links,
-        one_file_system: args.job.choice.one_file_system,
-        names: None,
         sync: !args.job.conflict.no_sync && !to_stdout,
         single: to_stdout,
     };

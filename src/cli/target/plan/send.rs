@@ -96,18 +96,10 @@ pub(crate) fn send(args: &SendArgs, here: &Here) -> Result<SendPlan, Complaint> 
 
 fn options(job: &JobArgs, to: Option<WirePath>, target: Target) -> SendOptions {
     SendOptions {
+        transfer: job.transfer(target),
         to,
-        target,
-        if_exists: job.if_exists().into(),
-        checksum: job.conflict.checksum,
-        dry_run: job.conflict.dry_run,
-        resume: !job.conflict.no_resume,
         jobs: job.link.jobs,
-        excludes: job.choice.exclude.clone(),
-        includes: job.choice.include.clone(),
         links: job.choice.links(),
-        one_file_system: job.choice.one_file_system,
-        names: None,
         destination: None,
     }
 }

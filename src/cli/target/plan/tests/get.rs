@@ -48,7 +48,7 @@ fn get_refuses_mixtures() {
 fn get_to_standard_output_has_no_directory() {
     let plan = got(&["box:a", "-"], None).expect("fine");
     assert_eq!(plan.into, None);
-    assert_eq!(plan.options.target, Target::Directory);
+    assert_eq!(plan.options.transfer.target, Target::Directory);
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn only_one_plain_remote_file_may_get_a_new_name() {
         (&["box:a", "box:b", "c"], Target::Directory),
     ];
     for (args, target) in table {
-        assert_eq!(got(args, None).expect("fine").options.target, target, "{args:?}");
+        assert_eq!(got(args, None).expect("fine").options.transfer.target, target, "{args:?}");
     }
 }
 

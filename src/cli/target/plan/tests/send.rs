@@ -28,7 +28,7 @@ fn only_one_plain_file_may_get_a_new_name() {
         (&["dir/", "box:c"], Target::Directory),
     ];
     for (args, target) in table {
-        assert_eq!(sent(args, None).expect("fine").options.target, target, "{args:?}");
+        assert_eq!(sent(args, None).expect("fine").options.transfer.target, target, "{args:?}");
     }
 }
 
@@ -37,7 +37,7 @@ fn standard_input_needs_a_name_and_no_company() {
     let plan = sent(&["-", "box:in/d.tar"], None).expect("fine");
     assert_eq!(plan.source, Source::Stdin("d.tar".into()));
     assert_eq!(plan.options.to.map(|to| to.to_string()).as_deref(), Some("in"));
-    assert_eq!(plan.options.target, Target::Directory);
+    assert_eq!(plan.options.transfer.target, Target::Directory);
     assert_eq!(sent(&["-"], Some("box:x")).expect("fine").options.to, None);
     let plan = sent(&["-", "local:in/log"], None).expect("fine");
     assert_eq!((plan.spec, plan.source), (spec("local:in/"), Source::Stdin("log".into())));
@@ -58,7 +58,7 @@ fn standard_input_needs_a_name_and_no_company() {
 #[test]
 fn local_serves_the_directory_itself() {
     let plan = sent(&["a", "local:/srv/x"], None).expect("fine");
-    assert_eq!((plan.options.to, plan.options.target), (None, Target::Directory));
+    assert_eq!((plan.options.to, plan.options.transfer.target), (None, Target::Directory));
     assert_eq!(label(Some("local:/srv/x"), &[]), Ok("local /srv/x".into()));
     assert_eq!(label(Some("local:"), &[]), Ok("local .".into()));
 }

@@ -22,7 +22,7 @@ fn a_destination_behind_ssh_goes_there_as_it_was_typed() {
     ] {
         let plan = sent(args, None).expect("fine");
         assert_eq!((plan.far, plan.options.to), (vec![path.as_bytes().to_vec()], None), "{args:?}");
-        assert_eq!(plan.options.target, target, "{args:?}");
+        assert_eq!(plan.options.transfer.target, target, "{args:?}");
         assert!(far(plan.spec.as_ref()).ends_with("box"), "{args:?}");
     }
     let plan = sent(&["-", "me@box:x/d.tar"], None).expect("fine");
