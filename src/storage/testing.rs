@@ -1,4 +1,7 @@
-//! Small things that the tests of this room share.
+//! Small things that the tests of this room share, and a store in memory.
+
+pub(crate) mod memory;
+pub(crate) mod random;
 
 use std::cell::RefCell;
 use std::collections::HashSet;

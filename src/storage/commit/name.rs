@@ -45,9 +45,14 @@ pub(in crate::storage) fn give_final_name(
     replace: Replace,
     sync: Durability,
 ) -> Result<WirePath, Errno> {
-    commit::give_final_name(&Unnamed { dir, temporary, sync }, target, replace).map_err(|error| match error {
+    commit::give_final_name(&Unnamed { dir, temporary, sync }, target, replace).map_err(errno_of)
+}
+
+/// Why there is no name, as the system says it.
+pub(in crate::storage) fn errno_of(none: NoName<Errno>) -> Errno {
+    match none {
         NoName::Taken => Errno::EXIST,
         NoName::TooLong => Errno::NAMETOOLONG,
         NoName::Failed(errno) => errno,
-    })
+    }
 }

@@ -1,0 +1,36 @@
+//! A store in memory: the second implementation of the interface, for tests of what must hold whatever a disk does.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `data` | what a file holds, in miniature |
+//! | `image` | objects and the directories that name them, at one moment |
+//! | `volume`, `state` | the disk: what programs see, what is durable, what fails |
+//! | `power` | what a power cut leaves |
+//! | `store`, `file`, `names` | a process's view of it, as the interface asks |
+//! | `committer` | groups of commits, one step at a time |
+//! | `user` | other programs, which write without the interface, and between any two of its operations |
+//! | `contract` | the table of operations that disk and memory do alike |
+//!
+//! It loses what was not synced at a power cut ([`Volume::cut_power`]), file by file, chunk by chunk and name by name; fails
+//! the operation that a test names ([`Volume::fail_after`]); is full ([`Volume::set_capacity`]); folds case and keeps coarse
+//! times ([`Quirks`]). Slow, and done out of order, is what its driver makes of it: nothing here waits.
+
+mod committer;
+mod contract;
+mod data;
+mod file;
+mod image;
+mod names;
+mod power;
+mod state;
+mod store;
+mod tests;
+mod user;
+mod volume;
+
+pub(crate) use self::committer::MemoryCommitter;
+pub(crate) use self::data::{ChunkContent, FileData};
+pub(crate) use self::image::Object;
+pub(crate) use self::store::MemoryStore;
+pub(crate) use self::user::UserChange;
+pub(crate) use self::volume::{ManualClock, Quirks, Volume};

@@ -1,0 +1,218 @@
+//! Who gives names in memory: groups that go through the rules' steps, one when somebody says so, so that a power cut may come
+//! between any two.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use rustix::io::Errno;
+
+use super::file::MemoryPart;
+use super::image::Number;
+use super::names::InDirectory;
+use super::store::MemoryStore;
+use crate::broken::Rule;
+use crate::protocol::path::WirePath;
+use crate::storage::commit::name::errno_of;
+use crate::storage::commit::{Answer, Commit, Committed, Durability};
+use crate::storage::error::{Op, StorageError};
+use crate::storage::touch::Touch;
+use crate::storage::{Commits, mode, system};
+use crate::transfer::commit::{self, Step, steps};
+
+/// The committer of one process. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct MemoryCommitter(Arc<Mutex<Queue>>);
+
+struct Queue {
+    sync: Durability,
+    waiting: VecDeque<Job>,
+    /// What goes through the steps, and those that are left.
+    group: Vec<Job>,
+    steps: VecDeque<Step>,
+}
+
+struct Job {
+    work: Work,
+    outcome: Result<WirePath, StorageError>,
+    unset: Option<StorageError>,
+    answer: Answer,
+}
+
+enum Work {
+    File(Box<Commit<MemoryPart>>),
+    There { store: MemoryStore, content: bool },
+    Touch(Touch<MemoryStore>),
+}
+
+impl MemoryCommitter {
+    pub(crate) fn new(sync: Durability) -> Self {
+        let (waiting, group, steps) = Default::default();
+        Self(Arc::new(Mutex::new(Queue { sync, waiting, group, steps })))
+    }
+
+    /// Whether there is something to do.
+    pub(crate) fn has_work(&self) -> bool {
+        let queue = self.0.lock().expect("no holder panics");
+        !queue.group.is_empty() || !queue.waiting.is_empty()
+    }
+
+    /// Takes one step: of the group that is under way, or of a new one of so many jobs.
+    pub(crate) fn step(&self, most: usize) {
+        let mut queue = self.0.lock().expect("no holder panics");
+        if queue.group.is_empty() {
+            let count = most.min(queue.waiting.len());
+            queue.group = queue.waiting.drain(..count).collect();
+            queue.steps = steps(queue.sync == Durability::Synced).collect();
+        }
+        let Some(step) = queue.steps.pop_front() else { return };
+        queue.take(step);
+        if step != Step::Answer {
+            return;
+        }
+        let group = std::mem::take(&mut queue.group);
+        drop(queue);
+        group.into_iter().for_each(Job::tell);
+    }
+
+    fn submit_job(&self, work: Work, path: WirePath, answer: Answer) {
+        let job = Job { work, outcome: Ok(path), unset: None, answer };
+        self.0.lock().expect("no holder panics").waiting.push_back(job);
+    }
+}
+
+impl Commits<MemoryStore> for MemoryCommitter {
+    fn submit(&self, commit: Commit<MemoryPart>, answer: Answer) {
+        let path = commit.part.path.clone();
+        self.submit_job(Work::File(Box::new(commit)), path, answer);
+    }
+
+    fn submit_dir(&self, store: MemoryStore, path: WirePath, answer: Answer) {
+        self.submit_job(Work::There { store, content: false }, path, answer);
+    }
+
+    fn submit_there(&self, store: MemoryStore, path: WirePath, answer: Answer) {
+        self.submit_job(Work::There { store, content: true }, path, answer);
+    }
+
+    fn submit_touch(&self, touch: Touch<MemoryStore>, answer: Answer) {
+        let path = touch.path.clone();
+        self.submit_job(Work::Touch(touch), path, answer);
+    }
+}
+
+impl Queue {
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Finish => self.group.iter_mut().for_each(Job::finish),
+            Step::SyncContent => self.group.iter_mut().for_each(Job::sync_content),
+            Step::Rename => self.group.iter_mut().for_each(Job::rename),
+            Step::SyncNames => self.sync_names(),
+            Step::Answer => {}
+        }
+    }
+
+    /// Syncs the directories of what got a name, and all that were noted before. A file below a directory whose own name is
+    /// not durable is not either.
+    fn sync_names(&mut self) {
+        let Some(store) = self.group.first().map(|job| job.work.store().clone()) else { return };
+        let mut dirs = store.unsynced.lock().expect("no holder panics").clone();
+        for job in self.group.iter().filter(|job| job.outcome.is_ok()) {
+            if let Work::File(commit) = &job.work {
+                dirs.entry(commit.part.dir).or_default();
+            }
+        }
+        let mut failures: BTreeMap<Number, Errno> = BTreeMap::new();
+        if self.sync == Durability::Synced && !Rule::SyncDirectories.is_broken() {
+            let mut state = store.volume.state();
+            for dir in dirs.keys() {
+                if let Err(errno) = state.count(store.process).and_then(|()| state.sync_dir(*dir)) {
+                    failures.insert(*dir, errno);
+                }
+            }
+        }
+        store.unsynced.lock().expect("no holder panics").retain(|dir, _| failures.contains_key(dir));
+        let above = failures.iter().find(|(dir, _)| dirs.get(dir) == Some(&true)).map(|(_, errno)| *errno);
+        for job in &mut self.group {
+            let own = job.dir().and_then(|dir| failures.get(&dir).copied());
+            if let (Ok(path), Some(errno)) = (&job.outcome, own.or(above)) {
+                job.outcome = Err(StorageError::new(Op::Sync, path.as_path(), errno));
+            }
+        }
+    }
+}
+
+impl Work {
+    fn store(&self) -> &MemoryStore {
+        match self {
+            Self::File(commit) => commit.part.store(),
+            Self::There { store, .. } => store,
+            Self::Touch(touch) => &touch.root,
+        }
+    }
+}
+
+impl Job {
+    /// The directory that its name is in.
+    fn dir(&self) -> Option<Number> {
+        match (&self.work, &self.outcome) {
+            (Work::File(commit), _) => Some(commit.part.dir),
+            (work, Ok(path)) => work.store().volume.state().memory.parent(path).ok(),
+            (_, Err(_)) => None,
+        }
+    }
+
+    fn finish(&mut self) {
+        match &self.work {
+            Work::File(commit) => match commit.part.finish(commit.size, commit.mtime, commit.mode) {
+                Ok(unset) => self.unset = unset,
+                Err(error) => self.outcome = Err(error),
+            },
+            Work::There { .. } => {}
+            Work::Touch(touch) => {
+                let decide = |there| mode::of_kept_file(touch.mode, there, system::umask());
+                self.unset = touch.source.set_meta(touch.mtime, decide).err();
+            }
+        }
+    }
+
+    fn sync_content(&mut self) {
+        let Ok(path) = &self.outcome else { return };
+        let synced = match &self.work {
+            Work::File(commit) => commit.part.sync(),
+            Work::There { store, content: true } => store.run(Op::Sync, path, |state| {
+                state.sync_all();
+                Ok(())
+            }),
+            Work::There { content: false, .. } => Ok(()),
+            Work::Touch(touch) => touch.source.sync(),
+        };
+        if let Err(error) = synced {
+            self.outcome = Err(error);
+        }
+    }
+
+    fn rename(&mut self) {
+        let Work::File(commit) = &mut self.work else { return };
+        if self.outcome.is_err() {
+            return;
+        }
+        let (part, replace) = (&mut commit.part, commit.replace);
+        self.outcome = part.check_name().and_then(|()| {
+            part.run(Op::Rename, |state, _| {
+                let naming = InDirectory { state: Mutex::new(state), dir: part.dir, temporary: &part.name };
+                commit::give_final_name(&naming, &part.path, replace).map_err(errno_of)
+            })
+        });
+        if self.outcome.is_ok() {
+            part.store().note(part.dir, false);
+            part.is_settled = true;
+        }
+    }
+
+    fn tell(self) {
+        let Self { work, outcome, unset, answer } = self;
+        // Unlocks a part that stays, before anyone hears of it and tries again.
+        drop(work);
+        answer(outcome.map(|path| Committed { path, unset }));
+    }
+}

@@ -1,0 +1,143 @@
+//! A disk in memory: what programs see of it, what a power cut would leave, and what is wrong with it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, SystemTime};
+
+use rustix::io::Errno;
+
+use super::data::FileData;
+use super::image::{Image, Inode, Object};
+use super::state::State;
+use crate::protocol::message::Mtime;
+use crate::protocol::path::WirePath;
+
+const NANOS_A_SECOND: u64 = 1_000_000_000;
+
+/// The time that stands still until somebody moves it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct ManualClock(Arc<AtomicU64>);
+
+impl ManualClock {
+    /// Some time in 2023, in the middle of a second.
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(AtomicU64::new(1_700_000_000 * NANOS_A_SECOND + 123_456_789)))
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.since_1970()
+    }
+
+    pub(crate) fn since_1970(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        self.0.fetch_add(by.as_nanos() as u64, Ordering::Relaxed);
+    }
+}
+
+/// What a disk is like.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Quirks {
+    /// Names that differ in case alone are one name.
+    pub(crate) folds: bool,
+    /// Times are multiples of so many nanoseconds.
+    pub(crate) time_step: u64,
+    /// Files can share content, so that an older version need not be copied.
+    pub(crate) shares: bool,
+    /// Bytes that it holds.
+    pub(crate) capacity: u64,
+}
+
+impl Default for Quirks {
+    fn default() -> Self {
+        Self { folds: false, time_step: 1, shares: false, capacity: u64::MAX }
+    }
+}
+
+/// The disk. It outlives the processes that use it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Volume(Arc<Mutex<State>>);
+
+/// What has a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) object: Object,
+    pub(crate) mtime: Mtime,
+    pub(crate) mode: u32,
+}
+
+impl Volume {
+    /// An empty disk.
+    pub(crate) fn new(quirks: Quirks, clock: ManualClock) -> Self {
+        Self(Arc::new(Mutex::new(State::new(quirks, clock))))
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("no holder panics")
+    }
+
+    /// The process that used it is dead, another one begins to.
+    pub(super) fn begin_process(&self) -> u64 {
+        self.state().begin_process()
+    }
+
+    /// Lets the operation after `others` more fail.
+    pub(crate) fn fail_after(&self, others: u64, errno: Errno) {
+        self.state().failure = Some((others, errno));
+    }
+
+    /// No operation fails any more.
+    pub(crate) fn heal(&self) {
+        self.state().failure = None;
+    }
+
+    /// Operations that were asked for, and those among them that failed on purpose.
+    pub(crate) fn operations(&self) -> (u64, u64) {
+        let state = self.state();
+        (state.operations, state.failed)
+    }
+
+    pub(crate) fn set_capacity(&self, bytes: u64) {
+        self.state().quirks.capacity = bytes;
+    }
+
+    /// Everything that has a name, as programs see it.
+    pub(crate) fn look(&self) -> BTreeMap<String, Seen> {
+        seen(&self.state().memory)
+    }
+
+    /// What a name is.
+    pub(crate) fn seen(&self, path: &WirePath) -> Option<Seen> {
+        let state = self.state();
+        let number = state.number(path).ok()?;
+        state.memory.inode(number).ok().map(Seen::of)
+    }
+
+    /// Whatever was written is on the disk.
+    pub(crate) fn sync_all(&self) {
+        self.state().sync_all();
+    }
+}
+
+fn seen(image: &Image) -> BTreeMap<String, Seen> {
+    let all = image.all().into_iter();
+    let shown = all.filter_map(|(path, number)| {
+        let inode = image.inode(number).ok()?;
+        Some((String::from_utf8_lossy(&path).into_owned(), Seen::of(inode)))
+    });
+    shown.collect()
+}
+
+impl Seen {
+    pub(super) fn of(inode: &Inode) -> Self {
+        Self { object: inode.object.clone(), mtime: inode.mtime, mode: inode.mode }
+    }
+
+    /// What it holds, if it is a file.
+    pub(crate) fn data(&self) -> Option<&FileData> {
+        if let Object::File(data) = &self.object { Some(data) } else { None }
+    }
+}
