@@ -6,7 +6,6 @@ use super::Sender;
 use super::outlet::Stop;
 use crate::digest::CHUNK_BYTES;
 use crate::protocol::message::FileId;
-use crate::storage::hash::CHUNKS_A_TURN;
 use crate::storage::{ByteFiles, ReadFile, StorageError};
 
 impl<F: ByteFiles> Sender<F> {
@@ -26,8 +25,9 @@ impl<F: ByteFiles> Sender<F> {
         for range in self.search(id, source, map).await? {
             let (first, end) = (range.start / CHUNK_BYTES, range.end.min(size).div_ceil(CHUNK_BYTES));
             self.compare_holes(id, next, first)?;
-            for turn in (first..end).step_by(CHUNKS_A_TURN as usize) {
-                self.compare_again(id, source, turn, range.end.min(size)).await?;
+            let mut compared = first;
+            while compared < end {
+                compared += self.compare_again(id, source, compared, range.end.min(size)).await?;
             }
             next = end;
         }
@@ -38,12 +38,13 @@ impl<F: ByteFiles> Sender<F> {
         Ok(())
     }
 
-    async fn compare_again(&self, id: FileId, source: &Arc<F::Source>, first: u64, end: u64) -> Result<(), Stop> {
+    /// Compares as many chunks as the store hashes at one go, and says how many that were.
+    async fn compare_again(&self, id: FileId, source: &Arc<F::Source>, first: u64, end: u64) -> Result<u64, Stop> {
         let _work = self.work_on(id);
         let (source, hasher) = (source.clone(), self.0.tools.hasher.clone());
         let digests = self.0.tools.disk.run(move || source.hash(&hasher, first, end)).await??;
         let agrees = self.with_rules(id, |rules| rules.agrees(&self.0.tools.hasher, first, &digests));
-        if agrees.unwrap_or(false) { Ok(()) } else { Err(Stop::Changed) }
+        if agrees.unwrap_or(false) { Ok(digests.len() as u64) } else { Err(Stop::Changed) }
     }
 
     /// What is a hole now must have been zeros.
