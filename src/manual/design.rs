@@ -18,8 +18,9 @@
 //! [`ReceiveFile`](crate::transfer::file::ReceiveFile)) that are fed messages and counts, and what may happen in a job by two
 //! ledgers (`transfer/job`): which file is on offer, what may be said of it now, when all is settled, and what is known from
 //! earlier connections. A ledger answers with actions, which `session` carries out. Bytes go past them, straight from the
-//! disk to the stream and from the stream to the disk. Both ledgers, a disk and a network that is cut anywhere also run in
-//! one thread without a clock (`tests/sim/`), thousands of jobs in each run of the tests.
+//! disk to the stream and from the stream to the disk. The session's receiver, both ledgers, disks in memory that lose what
+//! was not synced, and a network that is cut anywhere also run in one thread without a clock (`tests/sim/`), thousands of
+//! jobs in each run of the tests.
 //!
 //! **Resume is optimistic and always verified.** A receiver with part of a file asks for the rest at once.
 //! While that flows, both ends hash what was there, and only chunks that differ are sent again. There is no

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use crate::digest::CHUNK_BYTES;
 use crate::protocol::range::RangeHeader;
+use crate::storage::testing::memory::ChunkContent;
 
 /// What becomes of a range that was sent early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,21 +34,23 @@ pub(super) struct Stream {
     pub(super) number: usize,
     pub(super) header: RangeHeader,
     pub(super) reading: Reading,
-    /// Handed over by the sender, and not come.
-    pub(super) under_way: Vec<(u64, u8)>,
+    /// Handed over by the sender, and not come: chunks by their index.
+    pub(super) under_way: Vec<(u64, ChunkContent)>,
     /// Chunks that have come.
     pub(super) come: u64,
+    /// The sender has given it up.
+    pub(super) is_reset: bool,
     early: Option<Rc<Cell<EarlyFate>>>,
 }
 
 impl Stream {
     pub(super) fn asked(header: RangeHeader) -> Self {
         let (number, reading, under_way) = (0, Reading::Unseen, Vec::new());
-        Self { number, header, reading, under_way, come: 0, early: None }
+        Self { number, header, reading, under_way, come: 0, is_reset: false, early: None }
     }
 
-    pub(super) fn early(header: RangeHeader, byte: u8, fate: Rc<Cell<EarlyFate>>) -> Self {
-        Self { under_way: vec![(0, byte)], early: Some(fate), ..Self::asked(header) }
+    pub(super) fn early(header: RangeHeader, content: ChunkContent, fate: Rc<Cell<EarlyFate>>) -> Self {
+        Self { under_way: vec![(0, content)], early: Some(fate), ..Self::asked(header) }
     }
 
     pub(super) fn chunks(&self) -> u64 {
@@ -69,18 +72,37 @@ impl Streams {
         self.opened
     }
 
-    pub(super) fn hand_over(&mut self, number: usize, index: u64, byte: u8) {
-        // The receiver may have stopped it.
-        let stream = self.open.iter_mut().find(|stream| stream.number == number);
-        stream.into_iter().for_each(|stream| stream.under_way.push((index, byte)));
+    pub(super) fn get_mut(&mut self, number: usize) -> Option<&mut Stream> {
+        self.open.iter_mut().find(|stream| stream.number == number)
     }
 
+    /// False when the receiver has stopped the stream.
+    pub(super) fn hand_over(&mut self, number: usize, index: u64, content: ChunkContent) -> bool {
+        let Some(stream) = self.get_mut(number) else { return false };
+        stream.under_way.push((index, content));
+        true
+    }
+
+    /// The sender gives a stream up: what is under way need not come.
     pub(super) fn reset(&mut self, number: usize) {
+        if let Some(stream) = self.get_mut(number) {
+            stream.is_reset = true;
+            stream.under_way.clear();
+        }
+    }
+
+    /// The receiver has all of a stream, or wants no more of it.
+    pub(super) fn close(&mut self, number: usize) {
         self.open.retain(|stream| stream.number != number);
     }
 
     /// Streams that were sent early in vain are reset.
     pub(super) fn take_back(&mut self) {
-        self.open.retain(|stream| stream.early.as_ref().is_none_or(|fate| fate.get() != EarlyFate::InVain));
+        for stream in &mut self.open {
+            if stream.early.as_ref().is_some_and(|fate| fate.get() == EarlyFate::InVain) {
+                stream.is_reset = true;
+                stream.under_way.clear();
+            }
+        }
     }
 }

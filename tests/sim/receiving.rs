@@ -1,302 +1,303 @@
-//! The receiving end: what `session/receiver` carries out, one step at a time.
+//! The receiving end: the session's own receiver, over a store in memory, driven one step at a time.
 
-use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::{Duration, SystemTime};
 
-use super::content::{Content, Disk, hasher};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::Fault;
 use super::network::{Reading, Stream, Streams};
-use super::random::Random;
-use super::sending::Told;
-use super::{Fault, Hazard};
-use crate::digest::CHUNK_BYTES;
-use crate::protocol::message::{Failure, FileId, Header, IfExists, Kind, Message, Mtime, Status};
+use crate::digest::{CHUNK_BYTES, Hasher};
+use crate::progress::{Event, Observer};
+use crate::protocol::message::{Message, Spoken};
 use crate::protocol::range::Turn;
-use crate::transfer::file::ReceiveFile;
-use crate::transfer::file::receive::Verdict;
-use crate::transfer::file::resume::{self, Basis, Existing, Local, Plan, Policy, Start};
-use crate::transfer::job::JobError;
-use crate::transfer::job::answers::{Action, Answers, Attached, Complete, EarlyRange, Options, Prefix, Report};
-use crate::transfer::job::settled::Settled;
-
-/// What the ledger keeps with each file.
-pub(super) struct Side;
-
-impl Attached for Side {
-    type Room = ();
-    type Wait = Rc<()>;
-    type Io = Rc<Io>;
-    type Progress = String;
-}
-
-/// Where the content of one file goes.
-pub(super) struct Io {
-    name: String,
-    header: Header,
-    start: Start,
-    is_given_up: Cell<bool>,
-}
+use crate::session::SessionError;
+use crate::session::budget::Account;
+use crate::session::receiver::file::FileIo;
+use crate::session::receiver::stream::Incoming;
+use crate::session::receiver::{Common, Driver, Place, ReceiveOptions, Receiver};
+use crate::session::record::Record;
+use crate::storage::testing::memory::{ChunkContent, ManualClock, MemoryCommitter, MemoryStore};
+use crate::storage::testing::random::Random;
+use crate::transfer::job::answers::EarlyRange;
 
 /// Work for the disk.
-enum Work {
-    Hash { id: FileId, io: Rc<Io>, next: u64 },
-    Write { id: FileId, io: Rc<Io>, stream: usize, index: u64, byte: u8 },
-    Judge(Box<Complete<Side>>),
-    Commit { id: FileId, io: Rc<Io> },
-    WindUp,
+type DiskWork = Box<dyn FnOnce() + Send>;
+
+/// What drives a receiver here. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Scripted(Arc<Shared>);
+
+struct Shared {
+    clock: ManualClock,
+    state: Mutex<State>,
 }
 
+#[derive(Default)]
+struct State {
+    says: VecDeque<Message>,
+    /// Work for the disk, of which any may be done next: a slow one has some of it long after the rest.
+    work: Vec<DiskWork>,
+    later: Vec<(Duration, DiskWork)>,
+    is_over: bool,
+    is_finished: bool,
+}
+
+impl Scripted {
+    fn new(clock: ManualClock) -> Self {
+        Self(Arc::new(Shared { clock, state: Mutex::default() }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().expect("no holder panics")
+    }
+}
+
+impl Driver for Scripted {
+    type Store = MemoryStore;
+    type Wait = Arc<()>;
+
+    fn say(&self, message: Message) {
+        self.state().says.push_back(message);
+    }
+
+    fn spawn(&self, work: impl FnOnce() + Send + 'static) {
+        self.state().work.push(Box::new(work));
+    }
+
+    fn spawn_long(&self, work: impl FnOnce() + Send + 'static) {
+        self.spawn(work);
+    }
+
+    fn spawn_later(&self, after: Duration, work: impl FnOnce() + Send + 'static) {
+        let due = self.elapsed() + after;
+        self.state().later.push((due, Box::new(work)));
+    }
+
+    fn is_over(&self) -> bool {
+        self.state().is_over
+    }
+
+    fn on_written(&self, _: usize) {}
+
+    fn on_last_word(&self) {}
+
+    fn on_finished(&self) {
+        self.state().is_finished = true;
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.clock.since_1970()
+    }
+
+    fn now(&self) -> SystemTime {
+        self.0.clock.now()
+    }
+}
+
+/// What one connection's receiver works with.
+pub(super) struct Tools {
+    pub(super) committer: MemoryCommitter,
+    pub(super) account: Account,
+    pub(super) hasher: Hasher,
+    pub(super) record: Record,
+    pub(super) observer: Observer,
+    pub(super) features: u64,
+}
+
+/// A range that is being read, and the file that it goes to.
+type Target = (Arc<Incoming<MemoryStore>>, Arc<FileIo<MemoryStore>>);
+
+/// One connection's receiver.
 pub(super) struct Receiving {
-    pub(super) ledger: Answers<Side>,
-    pub(super) says: VecDeque<Message>,
-    pub(super) told: Vec<Told>,
-    pub(super) is_over: bool,
-    policy: Policy,
-    plans: bool,
-    work: Vec<Work>,
-    /// Where the ranges go that are being read, and how many of their chunks are stored.
-    ranges: HashMap<usize, (Rc<Io>, u64, u64)>,
+    /// `None` once the connection is lost: what is left to be done holds it then.
+    receiver: Option<Receiver<Scripted>>,
+    driver: Scripted,
+    /// Where the ranges go that are being read.
+    ranges: HashMap<usize, Target>,
     /// Streams that wait for an answer.
-    waits: HashMap<usize, std::rc::Weak<()>>,
+    waits: HashMap<usize, Weak<()>>,
 }
 
 impl Receiving {
-    pub(super) fn new(is_checked: bool, features: u64) -> Self {
-        let mut ledger = Answers::new(Options::default());
-        ledger.use_features(features);
-        let if_exists = IfExists::Replace;
-        let policy = Policy { if_exists, checksum: is_checked, resume: true, blind: false, links: true };
-        let (says, told, work, ranges, waits) = Default::default();
-        Self { ledger, says, told, is_over: false, policy, plans: false, work, ranges, waits }
+    pub(super) fn new(tools: Tools, options: ReceiveOptions<MemoryStore>, clock: ManualClock) -> Self {
+        let Tools { committer, account, hasher, record, observer, features } = tools;
+        let driver = Scripted::new(clock);
+        let common = Common { committer, hasher, account, observer, record };
+        let receiver = Receiver::driven_by(driver.clone(), common, options);
+        receiver.use_features(features);
+        Self { receiver: Some(receiver), driver, ranges: HashMap::new(), waits: HashMap::new() }
     }
 
-    /// Carries out what the ledger says.
-    pub(super) fn carry_out(&mut self) {
-        while let Some(action) = self.ledger.next_action() {
-            match action {
-                Action::Say(message) => self.says.push_back(message),
-                Action::Report(Report::Finished { path, .. }) => self.told.push(Told::Done(path.to_string())),
-                Action::Report(Report::Skipped { path, .. }) => self.told.push(Told::Skipped(path.to_string())),
-                Action::Report(Report::Failed { name, failure }) => {
-                    self.told.push(Told::Failed(String::from_utf8_lossy(&name).into_owned(), failure.status));
-                }
-                Action::Report(_) => {}
-                Action::Plan => self.plans = true,
-                Action::HashPrefix(id, io) => self.work.push(Work::Hash { id, io, next: 0 }),
-                Action::GiveUp(io) => io.is_given_up.set(true),
-                Action::WindUp => self.work.push(Work::WindUp),
-                Action::Finish => self.is_over = true,
-            }
+    pub(super) fn receiver(&self) -> &Receiver<Scripted> {
+        self.receiver.as_ref().expect("the connection stands")
+    }
+
+    pub(super) fn hear(&self, message: Message) -> Result<(), SessionError> {
+        match Spoken::from(message) {
+            Spoken::Sender(message) => self.receiver().on_message(message),
+            Spoken::Either(_) => Ok(()),
+            other => unreachable!("no sender says {other:?}"),
         }
     }
 
-    pub(super) fn hear(&mut self, message: Message) -> Result<(), JobError> {
-        let result = match message {
-            Message::Header(header) => self.ledger.on_header(header, || Some(())),
-            Message::Tail(tail) => self.ledger.on_tail(tail).map(|complete| self.judge_later(complete)),
-            Message::Problem(problem) => {
-                self.ledger.on_problem(problem);
-                Ok(())
-            }
-            Message::Cancel(cancel) => self.ledger.on_cancel(cancel),
-            Message::Offered => self.ledger.on_offered(),
-            Message::End(_) => self.ledger.on_end(),
-            Message::GoAway => Ok(()),
-            other => unreachable!("no sender says {other:?}"),
-        };
-        self.carry_out();
-        result
+    pub(super) fn say(&self, message: Message) {
+        self.driver.say(message);
     }
 
-    fn judge_later(&mut self, complete: Option<Complete<Side>>) {
-        self.work.extend(complete.map(|complete| Work::Judge(Box::new(complete))));
+    /// The next thing that was said.
+    pub(super) fn next_said(&self, choose: impl FnOnce(&mut VecDeque<Message>) -> Option<Message>) -> Option<Message> {
+        choose(&mut self.driver.state().says)
+    }
+
+    pub(super) fn has_said(&self) -> bool {
+        !self.driver.state().says.is_empty()
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.driver.state().is_finished
     }
 
     /// Streams that have something for this end.
     pub(super) fn readable(&self, streams: &Streams) -> Vec<usize> {
         let can_go_on = |stream: &&Stream| match stream.reading {
+            _ if stream.is_reset => true,
             Reading::Unseen => true,
             Reading::Waits => self.waits[&stream.number].strong_count() == 0,
-            Reading::ToDisk => !stream.under_way.is_empty(),
+            Reading::ToDisk => !stream.under_way.is_empty() || self.ranges[&stream.number].1.is_given_up(),
         };
         streams.open.iter().filter(can_go_on).map(|stream| stream.number).collect()
     }
 
-    /// Reads on in a stream.
-    pub(super) fn read(&mut self, number: usize, random: &mut Random, streams: &mut Streams) -> Result<(), JobError> {
-        let Some(stream) = streams.open.iter_mut().find(|stream| stream.number == number) else { return Ok(()) };
+    /// Reads on in a stream, as `serve_stream` does.
+    pub(super) fn read(
+        &mut self,
+        number: usize,
+        random: &mut Random,
+        streams: &mut Streams,
+    ) -> Result<(), SessionError> {
+        let Some(stream) = streams.get_mut(number) else { return Ok(()) };
         let header = stream.header;
         let place = match stream.reading {
             Reading::ToDisk => {
-                let (io, ..) = &self.ranges[&number];
-                if io.is_given_up.get() {
-                    streams.reset(number);
-                    return Ok(());
-                }
-                let (index, byte) = random.take(&mut stream.under_way);
-                self.work.push(Work::Write { id: header.id, io: io.clone(), stream: number, index, byte });
-                stream.come += 1;
-                if stream.come == stream.chunks() {
-                    streams.reset(number);
-                }
+                self.read_content(number, random, streams);
                 return Ok(());
             }
+            Reading::Unseen | Reading::Waits if stream.is_reset => None,
             Reading::Unseen if header.turn == Turn::Ahead => {
-                let wait = Rc::new(());
-                self.waits.insert(number, Rc::downgrade(&wait));
-                if self.ledger.on_early_range(header, wait)? == EarlyRange::Waits {
+                let wait = Arc::new(());
+                self.waits.insert(number, Arc::downgrade(&wait));
+                if self.receiver().feed(|ledger| ledger.on_early_range(header, wait))? == EarlyRange::Waits {
                     stream.reading = Reading::Waits;
                     return Ok(());
                 }
-                self.ledger.on_answered(header)?
+                self.receiver().feed(|ledger| ledger.on_answered(header))?
             }
-            Reading::Unseen => self.ledger.on_range(header)?,
-            Reading::Waits => self.ledger.on_answered(header)?,
+            Reading::Unseen => self.receiver().feed(|ledger| ledger.on_range(header))?,
+            Reading::Waits => self.receiver().feed(|ledger| ledger.on_answered(header))?,
         };
-        match place {
-            None => streams.reset(number),
-            Some(place) => {
-                stream.reading = Reading::ToDisk;
-                self.ranges.insert(number, (place.io, stream.chunks(), 0));
-            }
-        }
+        let Some(place) = place else {
+            streams.close(number);
+            return Ok(());
+        };
+        stream.reading = Reading::ToDisk;
+        let place: Place<Scripted> = place;
+        let io = place.io.clone();
+        self.ranges.insert(number, (Incoming::begin::<Scripted>(header, place), io));
         Ok(())
     }
 
-    /// How many steps it could take now.
+    fn read_content(&self, number: usize, random: &mut Random, streams: &mut Streams) {
+        let Some(stream) = streams.get_mut(number) else { return };
+        let (range, io) = &self.ranges[&number];
+        if stream.is_reset {
+            io.give_up();
+        }
+        if io.is_given_up() {
+            return streams.close(number);
+        }
+        let (index, content) = random.take(&mut stream.under_way);
+        let (receiver, range) = (self.receiver().clone(), range.clone());
+        self.driver.spawn(move || receiver.store_chunk(&range, index, Box::new(content), 0));
+        stream.come += 1;
+        if stream.come == stream.chunks() {
+            streams.close(number);
+        }
+    }
+
+    /// How many pieces of work could be done now.
     pub(super) fn steps(&self) -> usize {
-        usize::from(self.plans) + self.work.len()
+        let state = self.driver.state();
+        let now = self.driver.elapsed();
+        state.work.len() + state.later.iter().filter(|(due, _)| *due <= now).count()
     }
 
-    /// Takes any of them.
-    pub(super) fn step(&mut self, random: &mut Random, disk: &mut Disk, settled: Option<&mut Settled>, hazard: Hazard) {
-        if self.plans && random.below(self.steps()) == 0 {
-            self.plan(disk, settled);
-        } else if !self.work.is_empty() {
-            let work = random.take(&mut self.work);
-            self.do_work(work, random, disk, hazard);
+    /// When the next piece of work may be done that waits for its time.
+    pub(super) fn next_due(&self) -> Option<Duration> {
+        self.driver.state().later.iter().map(|(due, _)| *due).min()
+    }
+
+    /// Does any of them.
+    pub(super) fn step(&self, random: &mut Random, fault: Option<Fault>) {
+        let now = self.driver.elapsed();
+        let mut state = self.driver.state();
+        if let Some(at) = state.later.iter().position(|(due, _)| *due <= now) {
+            let (_, work) = state.later.swap_remove(at);
+            state.work.push(work);
         }
-        self.carry_out();
-    }
-
-    fn plan(&mut self, disk: &mut Disk, settled: Option<&mut Settled>) {
-        let Some(header) = self.ledger.next_to_plan() else {
-            self.plans = false;
-            return;
-        };
-        let name = header.path.to_string();
-        let was_done = settled.is_some_and(|settled| settled.was_done_before(name.as_bytes()));
-        if !self.ledger.is_to_be_planned(header.id, was_done) {
+        if state.work.is_empty() {
             return;
         }
-        let target = disk.files.get(&name).map(|(content, secs)| Existing {
-            kind: Kind::File,
-            size: content.size,
-            mtime: Mtime { secs: *secs, nanos: 1 },
-            mode: 0,
-        });
-        let local = Local { target, part: disk.parts.get(&name).map(|part| part.size), ..Local::default() };
-        match resume::decide(&header, &local, &self.policy) {
-            Plan::Skip(reason) => self.ledger.skip(header.id, reason),
-            Plan::Refuse(failure) => self.ledger.refuse(header.id, failure),
-            Plan::Receive(start) => self.open(header, name, start, disk),
-            other => unreachable!("there are only files: {other:?}"),
+        let work = random.take(&mut state.work);
+        drop(state);
+        match fault {
+            Some(Fault::WorkForgotten) if random.percent(3) => {}
+            _ => work(),
         }
     }
 
-    fn open(&mut self, header: Header, name: String, start: Start, disk: &mut Disk) {
-        let part = match start.basis {
-            Basis::None => Content::default(),
-            Basis::Part => disk.parts[&name].cut(start.from),
-            Basis::Target => disk.files[&name].0.cut(start.from),
-        };
-        disk.parts.insert(name.clone(), part);
-        let rules = ReceiveFile::new(header.size, start.from, hasher());
-        let io = Rc::new(Io { name: name.clone(), header, start, is_given_up: Cell::new(false) });
-        let complete = self.ledger.open(io.header.id, &start, rules, io.clone(), name);
-        self.judge_later(complete);
+    /// The connection is lost. What is left to be done of it may be done still.
+    pub(super) fn lose(&mut self) {
+        self.driver.state().is_over = true;
+        self.ranges.clear();
+        self.waits.clear();
+        // With the last of it go the files that are open, which is work for the disk.
+        self.receiver = None;
     }
 
-    fn do_work(&mut self, work: Work, random: &mut Random, disk: &mut Disk, hazard: Hazard) {
-        let (fault, fails) = (hazard.broken, random.percent(hazard.failing));
-        match work {
-            Work::Hash { id, .. } if fails => self.ledger.fail(id, Failure::new(Status::ReadFailed, "")),
-            Work::Hash { id, io, next } => {
-                let held = Content { size: io.header.size, ..disk.parts.get(&io.name).cloned().unwrap_or_default() };
-                match self.ledger.on_prefix(id, next, vec![held.digest(next)]) {
-                    Some(Prefix::GoesOn) => self.work.push(Work::Hash { id, io, next: next + 1 }),
-                    Some(Prefix::Hashed(complete)) => self.judge_later(complete),
-                    None => {}
-                }
-            }
-            Work::Write { id, io, stream, index, byte } => {
-                if io.is_given_up.get() {
-                    return;
-                }
-                if fails {
-                    io.is_given_up.set(true);
-                    return self.ledger.fail(id, Failure::new(Status::NoSpace, ""));
-                }
-                if fault != Some(Fault::ChunkNotWritten) {
-                    write(disk, &io, index, byte);
-                }
-                let mut come = Content { size: io.header.size, chunks: Vec::new() };
-                come.write(io.header.size, index, byte);
-                let digest = come.digest(index);
-                let (_, chunks, stored) = self.ranges.get_mut(&stream).expect("it was placed");
-                *stored += 1;
-                let ends_range = stored == chunks;
-                let complete = self.ledger.on_chunk(id, index, digest, ends_range);
-                self.judge_later(complete);
-            }
-            Work::Judge(mut complete) => {
-                let verdict = complete.rules.judge().and_then(|mut judging| judging.step(hasher(), u64::MAX));
-                let Complete { id, io, .. } = *complete;
-                if verdict == Some(Verdict::Right) || fault == Some(Fault::DigestNotCompared) {
-                    return self.work.push(Work::Commit { id, io });
-                }
-                disk.parts.remove(&io.name);
-                self.ledger.fail(id, Failure::new(Status::VerifyFailed, ""));
-            }
-            Work::Commit { id, io } if fails => {
-                drop(io);
-                self.ledger.fail(id, Failure::new(Status::WriteFailed, ""));
-            }
-            Work::Commit { id, io } => {
-                if fault != Some(Fault::DoneBeforeCommit) {
-                    commit(disk, &io);
-                }
-                self.ledger.on_committed(id);
-            }
-            Work::WindUp => self.ledger.on_wound_up(),
-        }
-    }
-
-    /// The connection is lost: of what the disk was told to do, some is done still.
-    pub(super) fn lose(&mut self, random: &mut Random, disk: &mut Disk) {
-        while !self.work.is_empty() {
-            match random.take(&mut self.work) {
-                _ if random.percent(50) => {}
-                Work::Write { io, index, byte, .. } if !io.is_given_up.get() => write(disk, &io, index, byte),
-                Work::Commit { id, io } => {
-                    commit(disk, &io);
-                    self.ledger.on_committed(id);
-                }
-                _ => {}
+    /// Some of what is left is never done.
+    pub(super) fn forget_some(&self, random: &mut Random) {
+        let mut forgotten = Vec::new();
+        let mut state = self.driver.state();
+        let count = state.work.len();
+        for _ in 0..count {
+            if random.percent(50) {
+                let work = random.take(&mut state.work);
+                forgotten.push(work);
             }
         }
-        self.carry_out();
+        forgotten.extend(state.later.drain(..).map(|(_, work)| work));
+        drop(state);
+        // What it holds may have more to say when it goes.
+        drop(forgotten);
     }
 }
 
-fn write(disk: &mut Disk, io: &Io, index: u64, byte: u8) {
-    let part = disk.parts.entry(io.name.clone()).or_default();
-    part.write(io.header.size, index, byte);
-    debug_assert!(index * CHUNK_BYTES < io.header.size && io.start.from <= io.header.size);
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        // Whoever waits in the queue keeps what it is the queue of.
+        let State { work, later, .. } = std::mem::take(&mut *self.driver.state());
+        drop((work, later));
+    }
 }
 
-fn commit(disk: &mut Disk, io: &Io) {
-    let mut part = disk.parts.remove(&io.name).unwrap_or_default();
-    part.grow(io.header.size);
-    disk.files.insert(io.name.clone(), (part, io.header.mtime.secs));
+/// What has come to be known of a job since this was asked last.
+pub(super) fn events(stream: &mut UnboundedReceiver<Event>) -> Vec<Event> {
+    std::iter::from_fn(|| stream.try_recv().ok()).collect()
+}
+
+/// One chunk at most.
+pub(super) fn chunk(size: u64) -> ChunkContent {
+    ChunkContent::zeroed(size.min(CHUNK_BYTES))
 }

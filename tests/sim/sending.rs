@@ -1,57 +1,66 @@
-//! The sending end: what `session/sender` carries out, one step at a time.
+//! The sending end: the sender's ledger, over a store in memory. What `session/sender` does with QUIC and tokio is done here
+//! one step at a time, with its own rules for opening, reading and closing a source.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::content::{Sources, hasher};
+use super::Fault;
 use super::network::{EarlyFate, Stream, Streams};
-use super::random::Random;
-use super::{Fault, Hazard};
-use crate::digest::{CHUNK_BYTES, ChunkDigests};
-use crate::protocol::message::{Failure, FileId, Header, Kind, Message, Mtime, Status, Tail, Why};
+use super::receiving::chunk;
+use crate::digest::{CHUNK_BYTES, ChunkDigests, Digest, Hasher};
+use crate::progress::{FileProgress, Observer};
+use crate::protocol::message::{Failure, FileId, Header, Kind, Message, ReceiverMessage, Spoken, Why};
 use crate::protocol::path::WirePath;
 use crate::protocol::range::{RangeHeader, Turn};
+use crate::session::budget::{Account, Hold, OFFER_BYTES};
+use crate::session::record::Record;
+use crate::session::sender::outlet::Stop;
+use crate::session::sender::report::tell;
+use crate::session::sender::source::{AtEnd, Located, look_at_end, open_offered, stat};
+use crate::session::sender::start::{read_start_of, small_tail};
+use crate::storage::testing::memory::{ManualClock, MemorySource, MemoryStore};
+use crate::storage::testing::random::Random;
+use crate::storage::{Files, Meta, ReadFile, unknown_size};
 use crate::transfer::file::SendFile;
 use crate::transfer::job::JobError;
 use crate::transfer::job::early::start_len;
-use crate::transfer::job::offers::{Action, Attached, Offer, Offers, Options, Report, Room, Stat};
-use crate::transfer::job::settled::Settled;
+use crate::transfer::job::offers::{Action, Attached, Offer, Offers, Options};
+
+/// Longest wait for a file that has just changed, before it goes ahead.
+const EARLY_WAIT_MAX: Duration = Duration::from_millis(20);
 
 /// What the ledger keeps with each file.
 pub(super) struct Side;
 
 impl Attached for Side {
-    type Permit = ();
-    type Digests = ();
-    type Source = String;
-    type Open = usize;
+    type Permit = Hold;
+    type Digests = Hold;
+    type Source = Located<MemoryStore>;
+    type Open = Arc<MemorySource>;
     type Start = Start;
-    type Progress = String;
+    type Progress = Arc<FileProgress>;
 
-    fn progress(header: &Header, _: &String, _: u64, _: Why) -> String {
-        header.path.to_string()
+    fn progress(header: &Header, _: &Located<MemoryStore>, from: u64, why: Why) -> Arc<FileProgress> {
+        Arc::new(FileProgress::new(header.path.to_string(), header.size, from, why))
     }
 }
 
-impl Room for () {
-    fn grow(&mut self, _: usize) -> bool {
-        true
-    }
-
-    fn shrink_to(&mut self, _: usize) {}
-}
-
-/// The start of a file that was sent early.
+/// The start of a file that was sent early. Dropping it says that it was in vain.
 pub(super) struct Start {
-    digest: crate::digest::Digest,
+    digest: Digest,
+    /// Of a file that goes on behind it.
+    source: Option<Arc<MemorySource>>,
     fate: Rc<Cell<EarlyFate>>,
 }
 
 impl Start {
-    fn claim(self) -> crate::digest::Digest {
+    fn claim(mut self) -> (Digest, Option<Arc<MemorySource>>) {
         self.fate.set(EarlyFate::Wanted);
-        self.digest
+        (self.digest, self.source.take())
     }
 }
 
@@ -63,43 +72,56 @@ impl Drop for Start {
     }
 }
 
-/// What a pump does next.
+/// A step that could be taken now.
 enum Step {
-    /// It takes up a file.
+    /// The start of a file is read, for the so-manieth time.
+    Early { id: FileId, waits: u8 },
+    /// A file is taken up that is wanted.
     Begin(FileId),
-    /// It reads a chunk of a range, from the file as it was opened.
-    Read { id: FileId, name: String, stream: usize, next: u64, end: u64, version: usize },
-    /// It takes the next range of a large file, or closes it.
+    /// A chunk of a range is read.
+    Read { id: FileId, source: Arc<MemorySource>, stream: usize, next: u64, end: u64 },
+    /// The next range of a large file is taken, or it is looked at for its close.
     GoOn(FileId),
+    /// All that was sent is read once more: the ranges that are left, up to where it is compared, and whether it grew.
+    ReadAgain { id: FileId, source: Arc<MemorySource>, ranges: VecDeque<Range<u64>>, next: u64, grew: bool },
+    /// The digest is summed up.
+    Close(FileId),
+    /// Chunks before the start are hashed.
+    Hash { id: FileId, source: Arc<MemorySource>, first: u64, from: u64 },
+    /// It has been given time to come to rest.
+    WantAgain(FileId),
 }
 
-/// What came of a step, for whoever watches.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Told {
-    Done(String),
-    Skipped(String),
-    Failed(String, Status),
+/// What one connection's sender works with.
+pub(super) struct Tools {
+    pub(super) store: MemoryStore,
+    pub(super) clock: ManualClock,
+    pub(super) account: Account,
+    pub(super) hasher: Hasher,
+    pub(super) record: Record,
+    pub(super) observer: Observer,
+    pub(super) features: u64,
+    pub(super) options: Options,
 }
 
+/// One connection's sender.
 pub(super) struct Sending {
     pub(super) ledger: Offers<Side>,
     pub(super) says: VecDeque<Message>,
-    pub(super) told: Vec<Told>,
     pub(super) is_over: bool,
-    walk: VecDeque<String>,
-    walks: bool,
-    early: Vec<FileId>,
-    pumps: Vec<Step>,
-    hashing: Vec<(FileId, String, u64, u64)>,
+    tools: Tools,
+    /// Names that the walk has still to look at; `None` when it is over.
+    walk: Option<VecDeque<WirePath>>,
+    steps: Vec<Step>,
+    later: Vec<(Duration, Step)>,
 }
 
 impl Sending {
-    pub(super) fn new(sources: &Sources, sends_early: bool, features: u64) -> Self {
-        let mut ledger = Offers::new(Options { is_dry_run: false, is_own_tree: true, sends_early });
-        ledger.use_features(features);
-        let walk = sources.keys().cloned().collect();
-        let (says, told, early, pumps, hashing) = Default::default();
-        Self { ledger, says, told, is_over: false, walk, walks: true, early, pumps, hashing }
+    pub(super) fn new(tools: Tools, names: VecDeque<WirePath>) -> Self {
+        let mut ledger = Offers::new(tools.options);
+        ledger.use_features(tools.features);
+        let (says, steps, later) = Default::default();
+        Self { ledger, says, is_over: false, tools, walk: Some(names), steps, later }
     }
 
     /// Carries out what the ledger says.
@@ -107,30 +129,29 @@ impl Sending {
         while let Some(action) = self.ledger.next_action() {
             match action {
                 Action::Say(message) => self.says.push_back(message),
-                Action::Report(Report::Finished { path, .. }) => self.told.push(Told::Done(path.to_string())),
-                Action::Report(Report::Skipped { path, .. }) => self.told.push(Told::Skipped(path.to_string())),
-                Action::Report(Report::Failed { name, failure }) => {
-                    self.told.push(Told::Failed(String::from_utf8_lossy(&name).into_owned(), failure.status));
+                Action::Report(report) => {
+                    tell(&self.tools.observer, &self.tools.record, self.tools.options.is_own_tree, report);
                 }
-                Action::Report(_) | Action::LetGo(_) => {}
-                Action::SendEarly(id) => self.early.push(id),
+                Action::LetGo(source) => drop(source),
+                Action::SendEarly(id) => self.steps.push(Step::Early { id, waits: 0 }),
                 Action::Claim(start) => drop(start.claim()),
-                Action::Want(id) => self.pumps.push(Step::Begin(id)),
+                Action::Want(id) => self.steps.push(Step::Begin(id)),
                 Action::Finish => self.is_over = true,
             }
         }
     }
 
     pub(super) fn hear(&mut self, message: Message) -> Result<(), JobError> {
-        let result = match message {
-            Message::Pos(pos) => self.ledger.on_pos(pos),
-            Message::Have(have) => self.ledger.on_have(&have, |_| Some(())),
-            Message::Done(done) => self.ledger.on_done(done),
-            Message::Settled => self.ledger.on_settled(),
-            Message::GoAway => {
-                self.stop();
-                Ok(())
+        let account = &self.tools.account;
+        let result = match Spoken::from(message) {
+            Spoken::Receiver(ReceiverMessage::Pos(pos)) => self.ledger.on_pos(pos),
+            Spoken::Receiver(ReceiverMessage::Have(have)) => {
+                self.ledger.on_have(&have, |bytes| account.take_for_digests(bytes))
             }
+            Spoken::Receiver(ReceiverMessage::Done(done)) => self.ledger.on_done(done),
+            Spoken::Receiver(ReceiverMessage::Named(named)) => self.ledger.on_named(named),
+            Spoken::Receiver(ReceiverMessage::Settled) => self.ledger.on_settled(),
+            Spoken::Either(_) => Ok(()),
             other => unreachable!("no receiver says {other:?}"),
         };
         self.carry_out();
@@ -140,7 +161,7 @@ impl Sending {
     /// One end is about to stop.
     pub(super) fn stop(&mut self) {
         self.ledger.drain();
-        if std::mem::replace(&mut self.walks, false) {
+        if self.walk.take().is_some() {
             self.ledger.on_walk_ended(true);
         }
         self.carry_out();
@@ -148,184 +169,286 @@ impl Sending {
 
     /// How many steps it could take now.
     pub(super) fn steps(&self) -> usize {
-        usize::from(self.walks) + self.early.len() + self.pumps.len() + self.hashing.len()
+        let now = self.tools.clock.since_1970();
+        usize::from(self.walk.is_some()) + self.steps.len() + self.later.iter().filter(|(due, _)| *due <= now).count()
+    }
+
+    /// When the next step may be taken that waits for its time.
+    pub(super) fn next_due(&self) -> Option<Duration> {
+        self.later.iter().map(|(due, _)| *due).min()
     }
 
     /// Takes any of them.
-    pub(super) fn step(
-        &mut self,
-        random: &mut Random,
-        sources: &Sources,
-        streams: &mut Streams,
-        settled: Option<&mut Settled>,
-        hazard: Hazard,
-    ) {
-        let mut chosen = random.below(self.steps());
-        if self.walks {
-            if chosen == 0 {
-                self.walk_on(sources, settled);
-                return self.carry_out();
-            }
-            chosen -= 1;
+    pub(super) fn step(&mut self, random: &mut Random, streams: &mut Streams, fault: Option<Fault>) {
+        let now = self.tools.clock.since_1970();
+        if let Some(at) = self.later.iter().position(|(due, _)| *due <= now) {
+            let (_, step) = self.later.swap_remove(at);
+            self.steps.push(step);
         }
-        if chosen < self.early.len() {
-            let id = self.early.swap_remove(chosen);
-            self.send_early(id, sources, streams);
-        } else if chosen - self.early.len() < self.pumps.len() {
-            let step = self.pumps.swap_remove(chosen - self.early.len());
-            self.pump(step, random, sources, streams, hazard);
-        } else {
-            let (id, name, next, from) = random.take(&mut self.hashing);
-            let digest = present(sources, &name).1.digest(next);
-            let is_wanted = self.ledger.on_hashed(id, next, &[digest]);
-            if is_wanted && (next + 1) * CHUNK_BYTES < from {
-                self.hashing.push((id, name, next + 1, from));
-            }
+        if self.walk.is_some() && random.below(self.steps.len() + 1) == 0 {
+            self.walk_on(fault);
+        } else if !self.steps.is_empty() {
+            let step = random.take(&mut self.steps);
+            self.take(step, streams, fault);
         }
         self.carry_out();
     }
 
-    fn walk_on(&mut self, sources: &Sources, settled: Option<&mut Settled>) {
-        let Some(name) = self.walk.pop_front() else {
-            self.walks = false;
-            return self.ledger.on_walk_ended(false);
-        };
-        if settled.is_some_and(|settled| settled.is_settled(name.as_bytes())) {
-            return;
-        }
-        let path = WirePath::parse(name.as_bytes()).expect("a plain name");
-        self.ledger.offer(Offer { stat: stat(sources, &name), source: name, path, permit: () });
-    }
-
-    fn send_early(&mut self, id: FileId, sources: &Sources, streams: &mut Streams) {
-        let Some(place) = self.ledger.place(id) else { return };
-        let (version, content) = present(sources, &place.source);
-        let len = start_len(&place.header);
-        let is_hole = content.chunks.first() == Some(&0) && content.size > len;
-        if is_changed(&place.header, version) || is_hole || !self.ledger.is_unanswered(id) {
-            return;
-        }
-        if len == 0 {
-            return self.ledger.close_early(small_tail(id, 0, None));
-        }
-        let (digest, fate) = (content.digest(0), Rc::new(Cell::new(EarlyFate::Unknown)));
-        let header = RangeHeader { id, offset: 0, len, turn: Turn::Ahead };
-        streams.open(Stream::early(header, content.chunks[0], fate.clone()));
-        self.ledger.on_start_sent(id, Start { digest, fate });
-        if content.size == len {
-            self.ledger.close_early(small_tail(id, len, Some(digest)));
-        }
-    }
-
-    fn pump(&mut self, step: Step, random: &mut Random, sources: &Sources, streams: &mut Streams, hazard: Hazard) {
-        match step {
-            Step::Begin(id) => match self.ledger.small_size(id) {
-                Some(size) => self.send_small(id, size, sources, streams),
-                None => self.open(id, sources),
-            },
-            Step::GoOn(id) => self.go_on(id, sources, streams, hazard),
-            Step::Read { id, name, stream, next, end, version } => {
-                let (_, content) = present(sources, &name);
-                let index = next / CHUNK_BYTES;
-                if index >= content.chunks.len() as u64 || random.percent(hazard.failing) {
-                    streams.reset(stream);
-                    return match random.percent(50) {
-                        true => self.offer_again(id, sources),
-                        false => self.ledger.give_up(id, Failure::new(Status::ReadFailed, "")),
-                    };
-                }
-                self.ledger.rules(id).into_iter().for_each(|rules| rules.on_own(index, &[content.digest(index)]));
-                streams.hand_over(stream, index, content.chunks[index as usize]);
-                let next = (next + CHUNK_BYTES).min(end);
-                if next < end {
-                    return self.pumps.push(Step::Read { id, name, stream, next, end, version });
-                }
-                self.ledger.rules(id).into_iter().for_each(SendFile::on_sent);
-                self.pumps.push(Step::GoOn(id));
+    fn walk_on(&mut self, fault: Option<Fault>) {
+        let Some(name) = self.walk.as_mut().and_then(VecDeque::pop_front) else {
+            self.walk = None;
+            if fault != Some(Fault::EndForgotten) {
+                self.ledger.on_walk_ended(false);
             }
+            return;
+        };
+        let Tools { store, account, record, observer, .. } = &self.tools;
+        let meta = match store.stat(&name) {
+            Ok(Some(meta)) => meta,
+            // It was taken away.
+            Ok(None) => return,
+            Err(error) => return self.ledger.problem(name.as_bytes().to_vec(), (&error).into()),
+        };
+        if record.is_settled(&name) {
+            return;
+        }
+        let Some(permit) = account.take_for_offer(OFFER_BYTES + 2 * name.as_bytes().len()) else {
+            // It waits for room.
+            return self.walk.iter_mut().for_each(|walk| walk.push_front(name.clone()));
+        };
+        if meta.kind != Kind::Dir {
+            record.found(observer, &name, meta.size);
+        }
+        let source = located(store, &name, &meta);
+        self.ledger.offer(Offer { stat: stat(&meta), source, path: name, permit });
+    }
+
+    fn take(&mut self, step: Step, streams: &mut Streams, fault: Option<Fault>) {
+        match step {
+            Step::Early { id, waits } => self.send_early(id, waits, streams),
+            Step::Begin(id) => match self.ledger.small_size(id) {
+                Some(size) => self.send_small(id, size, streams),
+                None => self.open(id),
+            },
+            Step::Read { id, source, stream, next, end } => self.read(id, &source, stream, next, end, streams),
+            Step::GoOn(id) => self.go_on(id, streams, fault),
+            Step::ReadAgain { id, source, ranges, next, grew } => self.read_again(id, source, ranges, next, grew),
+            Step::Close(id) => {
+                let tail = self.ledger.close(id).and_then(|mut closing| closing.step(&self.tools.hasher, u64::MAX));
+                tail.into_iter().for_each(|tail| self.ledger.on_closed(tail));
+            }
+            Step::Hash { id, source, first, from } => self.hash(id, source, first, from),
+            Step::WantAgain(id) => self.ledger.want_again(id),
         }
     }
 
-    fn send_small(&mut self, id: FileId, size: u64, sources: &Sources, streams: &mut Streams) {
+    fn send_early(&mut self, id: FileId, waits: u8, streams: &mut Streams) {
+        let Some(mut place) = self.ledger.place(id) else { return };
+        place.waits = waits;
+        let (len, size, hasher) = (start_len(&place.header), place.header.size, self.tools.hasher.clone());
+        let source = match open_offered(&place) {
+            Ok(source) => source,
+            Err(Stop::Unsettled(wait)) if wait <= EARLY_WAIT_MAX => {
+                return self.wait(wait, Step::Early { id, waits: waits + 1 });
+            }
+            // Whatever is in the way is said when the file is asked for.
+            Err(_) => return,
+        };
+        let mut content = chunk(len);
+        let Ok((digest, false)) = read_start_of(&source, &mut content, len, size, &hasher) else { return };
+        let is_hole = size > len && digest == Some(hasher.zero_chunk(CHUNK_BYTES));
+        if is_hole || !self.ledger.is_unanswered(id) {
+            return;
+        }
+        let Some(digest) = digest else { return self.ledger.close_early(small_tail(id, size, None, &hasher)) };
+        let fate = Rc::new(Cell::new(EarlyFate::Unknown));
+        let header = RangeHeader { id, offset: 0, len, turn: Turn::Ahead };
+        streams.open(Stream::early(header, content, fate.clone()));
+        let source = (size > len).then(|| Arc::new(source));
+        self.ledger.on_start_sent(id, Start { digest, source, fate });
+        if size == len {
+            self.ledger.close_early(small_tail(id, size, Some(digest), &hasher));
+        }
+    }
+
+    fn send_small(&mut self, id: FileId, size: u64, streams: &mut Streams) {
+        let hasher = self.tools.hasher.clone();
         if let Some(start) = self.ledger.take_start(id) {
-            return self.ledger.on_closed(small_tail(id, size, Some(start.claim())));
+            return self.ledger.on_closed(small_tail(id, size, Some(start.claim().0), &hasher));
         }
         let Some(place) = self.ledger.place(id) else { return };
-        let (version, content) = present(sources, &place.source);
-        if is_changed(&place.header, version) {
-            return self.offer_again(id, sources);
+        let mut content = chunk(size);
+        let read = open_offered(&place).and_then(|source| read_start_of(&source, &mut content, size, size, &hasher));
+        let (digest, grew) = match read {
+            Ok(read) => read,
+            Err(stop) => return self.stop_file(id, stop),
+        };
+        if grew {
+            self.ledger.remark(format!("{id:?} grew"));
         }
-        if size == 0 {
-            return self.ledger.on_closed(small_tail(id, 0, None));
+        if digest.is_some() {
+            self.ledger.count_sent(id, size);
+            let stream = streams.open(Stream::asked(RangeHeader { id, offset: 0, len: size, turn: Turn::Asked }));
+            streams.hand_over(stream, 0, content);
         }
-        self.ledger.count_sent(id, size);
-        let stream = streams.open(Stream::asked(RangeHeader { id, offset: 0, len: size, turn: Turn::Asked }));
-        streams.hand_over(stream, 0, content.chunks[0]);
-        self.ledger.on_closed(small_tail(id, size, Some(content.digest(0))));
+        self.ledger.on_closed(small_tail(id, size, digest, &hasher));
     }
 
-    fn open(&mut self, id: FileId, sources: &Sources) {
+    fn open(&mut self, id: FileId) {
         if self.ledger.is_unopened(id) {
             let Some(place) = self.ledger.place(id) else { return };
-            let (version, content) = present(sources, &place.source);
-            if is_changed(&place.header, version) {
-                return self.offer_again(id, sources);
-            }
-            let start = self.ledger.take_start(id).map(Start::claim);
-            let own = ChunkDigests::new(content.size, hasher());
-            match self.ledger.on_opened(id, version, content.data(place.from), own, start) {
+            let (start, early) = self.ledger.take_start(id).map(Start::claim).unzip();
+            let opened = early.flatten().map_or_else(|| open_offered(&place).map(Arc::new), Ok);
+            let mapped = opened.and_then(|source| {
+                let map = source.data_map(place.from, CHUNK_BYTES)?;
+                Ok((source, map))
+            });
+            let (source, map) = match mapped {
+                Ok(mapped) => mapped,
+                Err(stop) => return self.stop_file(id, stop),
+            };
+            let own = ChunkDigests::new(place.header.size, &self.tools.hasher);
+            match self.ledger.on_opened(id, source.clone(), map.into_ranges(), own, start) {
                 None => return,
-                Some(true) => self.hashing.push((id, place.source, 0, place.from)),
+                Some(true) => self.steps.push(Step::Hash { id, source, first: 0, from: place.from }),
                 Some(false) => {}
             }
         }
-        self.pumps.push(Step::GoOn(id));
+        self.steps.push(Step::GoOn(id));
     }
 
-    fn go_on(&mut self, id: FileId, sources: &Sources, streams: &mut Streams, hazard: Hazard) {
-        let Some(place) = self.ledger.place(id) else { return };
-        if let Some((version, range)) = self.ledger.next_range(id) {
+    fn go_on(&mut self, id: FileId, streams: &mut Streams, fault: Option<Fault>) {
+        if let Some((source, range)) = self.ledger.next_range(id) {
             let header = RangeHeader { id, offset: range.start, len: range.end - range.start, turn: Turn::Asked };
+            self.ledger.on_stream(id);
             let stream = streams.open(Stream::asked(header));
-            let (next, end, name) = (range.start, range.end, place.source);
-            return self.pumps.push(Step::Read { id, name, stream, next, end, version });
+            return self.steps.push(Step::Read { id, source, stream, next: range.start, end: range.end });
         }
-        let Some(version) = self.ledger.begin_close(id) else { return };
-        let is_changed =
-            present(sources, &place.source).0 != version && hazard.broken != Some(Fault::SourceNotLookedAtAgain);
-        if is_changed {
-            return self.offer_again(id, sources);
+        let Some(source) = self.ledger.begin_close(id) else { return };
+        match look_at_end(&*source) {
+            Ok(AtEnd::ReadAgain) if fault != Some(Fault::NotReadAgain) => self.begin_to_read_again(id, source),
+            Ok(_) => self.steps.push(Step::Close(id)),
+            Err(stop) => self.stop_file(id, stop),
         }
-        let tail = self.ledger.close(id).and_then(|mut closing| closing.step(hasher(), u64::MAX));
-        tail.into_iter().for_each(|tail| self.ledger.on_closed(tail));
     }
 
-    fn offer_again(&mut self, id: FileId, sources: &Sources) {
-        let now = self.ledger.to_look_again(id).map(|name| (name.clone(), stat(sources, &name)));
+    fn read(
+        &mut self,
+        id: FileId,
+        source: &Arc<MemorySource>,
+        stream: usize,
+        next: u64,
+        end: u64,
+        streams: &mut Streams,
+    ) {
+        let mut content = chunk(end - next);
+        let len = content.len();
+        let stop = match source.read_at(&mut content, next) {
+            Ok(read) if read as u64 == len => None,
+            Ok(_) => Some(Stop::Changed),
+            Err(error) => Some(error.into()),
+        };
+        if let Some(stop) = stop {
+            streams.reset(stream);
+            return self.stop_file(id, stop);
+        }
+        let digest = content.digest(&self.tools.hasher);
+        self.ledger.rules(id).into_iter().for_each(|rules| rules.on_own(next / CHUNK_BYTES, &[digest]));
+        if !streams.hand_over(stream, next / CHUNK_BYTES, content) {
+            // The receiver does not want the rest; it says why.
+            return;
+        }
+        let next = next + len;
+        if next < end {
+            return self.steps.push(Step::Read { id, source: source.clone(), stream, next, end });
+        }
+        self.ledger.rules(id).into_iter().for_each(SendFile::on_sent);
+        self.steps.push(Step::GoOn(id));
+    }
+
+    fn begin_to_read_again(&mut self, id: FileId, source: Arc<MemorySource>) {
+        let Some(size) = self.ledger.place(id).map(|place| place.header.size) else { return };
+        let looked = source.data_map(0, CHUNK_BYTES).and_then(|map| Ok((map, source.is_longer_than(size)?)));
+        match looked {
+            Ok((map, grew)) => {
+                let ranges = map.into_ranges().into();
+                self.steps.push(Step::ReadAgain { id, source, ranges, next: 0, grew });
+            }
+            Err(error) => self.stop_file(id, error.into()),
+        }
+    }
+
+    fn read_again(
+        &mut self,
+        id: FileId,
+        source: Arc<MemorySource>,
+        mut ranges: VecDeque<Range<u64>>,
+        next: u64,
+        grew: bool,
+    ) {
+        let Some(size) = self.ledger.place(id).map(|place| place.header.size) else { return };
+        let hasher = self.tools.hasher.clone();
+        let Some(rules) = self.ledger.rules(id) else { return };
+        let Some(range) = ranges.pop_front() else {
+            if !rules.are_zeros(&hasher, next..size.div_ceil(CHUNK_BYTES)) {
+                return self.stop_file(id, Stop::Changed);
+            }
+            if grew {
+                self.ledger.remark(format!("{id:?} grew"));
+            }
+            return self.steps.push(Step::Close(id));
+        };
+        let (first, end) = (range.start / CHUNK_BYTES, range.end.min(size));
+        let digests = match source.hash(&hasher, first, end) {
+            Ok(digests) => digests,
+            Err(error) => return self.stop_file(id, error.into()),
+        };
+        if !rules.are_zeros(&hasher, next..first) || !rules.agrees(&hasher, first, &digests) {
+            return self.stop_file(id, Stop::Changed);
+        }
+        let next = first + digests.len() as u64;
+        if next * CHUNK_BYTES < end {
+            ranges.push_front(next * CHUNK_BYTES..range.end);
+        }
+        self.steps.push(Step::ReadAgain { id, source, ranges, next, grew });
+    }
+
+    fn hash(&mut self, id: FileId, source: Arc<MemorySource>, first: u64, from: u64) {
+        let digests = match source.hash(&self.tools.hasher, first, from) {
+            Ok(digests) => digests,
+            Err(error) => return self.ledger.give_up(id, (&error).into()),
+        };
+        let first_left = first + digests.len() as u64;
+        if self.ledger.on_hashed(id, first, &digests) && first_left < from.div_ceil(CHUNK_BYTES) {
+            self.steps.push(Step::Hash { id, source, first: first_left, from });
+        }
+    }
+
+    /// Acts on how the sending of a file ended, for now or for good.
+    fn stop_file(&mut self, id: FileId, stop: Stop) {
+        match stop {
+            Stop::Unwanted => {}
+            Stop::File(error) => self.ledger.give_up(id, Failure::from(&error)),
+            Stop::Changed => self.offer_again(id),
+            Stop::UnknownSize => self.ledger.give_up(id, unknown_size()),
+            Stop::Unsettled(wait) => self.wait(wait, Step::WantAgain(id)),
+            Stop::Session(error) => unreachable!("there is no connection that could fail: {error}"),
+        }
+    }
+
+    fn offer_again(&mut self, id: FileId) {
+        let now = self.ledger.to_look_again(id).and_then(|Located { root, at, .. }| {
+            let meta = root.stat(&at).ok().flatten()?;
+            Some((located(&root, &at, &meta), stat(&meta)))
+        });
         self.ledger.offer_again(id, now);
     }
+
+    fn wait(&mut self, wait: Duration, step: Step) {
+        self.later.push((self.tools.clock.since_1970() + wait, step));
+    }
 }
 
-/// The number of the present version of a source, and that.
-fn present<'a>(sources: &'a Sources, name: &str) -> (usize, &'a super::content::Content) {
-    let versions = &sources[name];
-    (versions.len(), versions.last().expect("each has one"))
-}
-
-fn is_changed(header: &Header, version: usize) -> bool {
-    header.mtime.secs != version as i64
-}
-
-fn stat(sources: &Sources, name: &str) -> Stat {
-    let (version, content) = present(sources, name);
-    let mtime = Mtime { secs: version as i64, nanos: 1 };
-    Stat { kind: Kind::File, size: content.size, mtime, mode: 0 }
-}
-
-fn small_tail(id: FileId, size: u64, digest: Option<crate::digest::Digest>) -> Tail {
-    let content = digest.iter().map(|_| 0..size).collect();
-    let mut rules = SendFile::new(id, size, 0, content, hasher()).expect("any file may be sent from its start");
-    digest.into_iter().for_each(|digest| rules.on_start(digest));
-    let mut closing = rules.close().expect("the one range is sent");
-    closing.step(hasher(), 1).expect("it has one chunk at most")
+fn located(root: &MemoryStore, at: &WirePath, meta: &Meta) -> Located<MemoryStore> {
+    Located { root: root.clone(), at: at.clone(), identity: meta.identity }
 }

@@ -32,6 +32,9 @@ mod notes;
 mod plan;
 mod report;
 mod same;
+#[cfg(test)]
+#[path = "../../../tests/sim/mod.rs"]
+mod sim;
 mod stream;
 mod twins;
 mod wait;

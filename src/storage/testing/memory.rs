@@ -30,7 +30,8 @@ mod volume;
 
 pub(crate) use self::committer::MemoryCommitter;
 pub(crate) use self::data::{ChunkContent, FileData};
+pub(crate) use self::file::MemorySource;
 pub(crate) use self::image::Object;
 pub(crate) use self::store::MemoryStore;
 pub(crate) use self::user::UserChange;
-pub(crate) use self::volume::{ManualClock, Quirks, Volume};
+pub(crate) use self::volume::{ManualClock, Quirks, Seen, Volume};

@@ -15,9 +15,6 @@ mod names;
 pub(crate) mod offers;
 mod reoffer;
 pub(crate) mod settled;
-#[cfg(test)]
-#[path = "../../../tests/sim/mod.rs"]
-mod sim;
 mod twins;
 
 use super::Violation;

@@ -74,6 +74,14 @@ impl MemoryCommitter {
         group.into_iter().for_each(Job::tell);
     }
 
+    /// Its process is dead: nothing more is done, and nobody is told.
+    pub(crate) fn abandon(&self) {
+        let mut queue = self.0.lock().expect("no holder panics");
+        let jobs = (std::mem::take(&mut queue.group), std::mem::take(&mut queue.waiting));
+        drop(queue);
+        drop(jobs);
+    }
+
     fn submit_job(&self, work: Work, path: WirePath, answer: Answer) {
         let job = Job { work, outcome: Ok(path), unset: None, answer };
         self.0.lock().expect("no holder panics").waiting.push_back(job);

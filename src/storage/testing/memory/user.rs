@@ -6,10 +6,12 @@ use rustix::io::Errno;
 
 use super::data::FileData;
 use super::image::{Number, Object, ROOT};
+use super::names::{PART_MODE, part_name};
 use super::state::State;
 use super::volume::{Seen, Volume};
 use crate::protocol::message::Mtime;
 use crate::protocol::path::WirePath;
+use crate::storage::Owner;
 
 /// What another program does.
 #[derive(Debug, Clone)]
@@ -81,6 +83,19 @@ impl Volume {
 
     pub(crate) fn put_dir(&self, path: &WirePath, mode: u32) {
         self.change(UserChange::Put(path.clone(), Object::Dir(BTreeMap::new()), mode));
+    }
+
+    /// As an interrupted transfer leaves it that anyone may continue.
+    pub(crate) fn leave_part(&self, path: &WirePath, data: FileData) {
+        let name = part_name(path, Owner::Anyone);
+        let mut state = self.state();
+        let made = match path.parent() {
+            Some(parent) => put_dir(&mut state, &parent),
+            None => Ok(ROOT),
+        };
+        let dir = made.expect("nothing is in the way");
+        let number = state.make(Object::File(data), PART_MODE);
+        state.name(dir, &name, number).expect("it is a directory");
     }
 }
 

@@ -116,6 +116,37 @@ impl Volume {
         state.memory.inode(number).ok().map(Seen::of)
     }
 
+    /// Whether names that differ in case alone are one.
+    pub(crate) fn folds(&self) -> bool {
+        self.state().quirks.folds
+    }
+
+    /// The step of times, in nanoseconds.
+    pub(crate) fn time_step(&self) -> u64 {
+        self.state().quirks.time_step
+    }
+
+    /// What the disk makes of a time.
+    pub(crate) fn kept_time(&self, time: Mtime) -> Mtime {
+        self.state().kept_time(time)
+    }
+
+    /// Bytes that are used.
+    pub(crate) fn filled(&self) -> u64 {
+        self.state().memory.filled()
+    }
+
+    /// Parts that somebody writes.
+    pub(crate) fn locked(&self) -> usize {
+        self.state().locks.len()
+    }
+
+    /// Whether nothing would be lost without power.
+    pub(crate) fn is_synced(&self) -> bool {
+        let state = self.state();
+        state.pending.is_empty() && state.memory == state.durable
+    }
+
     /// Whatever was written is on the disk.
     pub(crate) fn sync_all(&self) {
         self.state().sync_all();
