@@ -39,7 +39,7 @@ pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, Complaint> {
 pub(crate) fn parse_http(text: &str) -> Result<SocketAddr, Complaint> {
     let digits = text.strip_prefix(':').unwrap_or(text);
     if let Some(port) = local_port(digits) {
-        return Ok((Ipv4Addr::LOCALHOST, port).into());
+        return Ok(loopback(port));
     }
     let wrong = || {
         Complaint::Usage(format!(
@@ -62,6 +62,14 @@ pub(crate) fn every_address(port: u16) -> SocketAddr {
     (Ipv6Addr::UNSPECIFIED, port).into()
 }
 
+/// This machine alone: by IPv4, and by IPv6 where nothing else can be bound, as in a container that has only `::1`.
+pub(crate) fn loopback(port: u16) -> SocketAddr {
+    let families: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    let is_there = |ip: &IpAddr| UdpSocket::bind((*ip, 0)).is_ok();
+    // Where there is none, the error names the one that every machine should have.
+    SocketAddr::new(families.into_iter().find(is_there).unwrap_or(families[0]), port)
+}
+
 /// The host, and the port if there is one, that `--advertise` names.
 pub(crate) fn parse_advertised(text: &str) -> Result<(String, Option<u16>), Complaint> {
     let wrong = || Complaint::Usage(format!("--advertise {} is neither HOST nor HOST:PORT", quoted(text)));
@@ -82,7 +90,7 @@ pub(crate) fn plausible(bound: SocketAddr) -> Vec<String> {
     let found = reachable(routed, &interfaces, bound.is_ipv6());
     match found.is_empty() {
         // Without a network there is still this machine.
-        true => vec![Ipv4Addr::LOCALHOST.to_string()],
+        true => vec![loopback(bound.port()).ip().to_string()],
         false => found,
     }
 }

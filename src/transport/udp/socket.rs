@@ -1,7 +1,7 @@
 //! UDP sockets with buffers for the link: the system's default of 208 KiB is full after 2 ms at 1 Gbit/s.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use quinn::AsyncUdpSocket;
@@ -78,7 +78,9 @@ pub struct SocketReport {
 /// # Errors
 /// The system gives no socket.
 pub fn examine_socket() -> io::Result<SocketReport> {
-    let (socket, granted) = bind(SocketAddr::from((std::net::Ipv4Addr::UNSPECIFIED, 0)))?;
+    let bind_any = |ip: IpAddr| bind(SocketAddr::new(ip, 0));
+    let (socket, granted) =
+        bind_any(Ipv4Addr::UNSPECIFIED.into()).or_else(|_| bind_any(Ipv6Addr::UNSPECIFIED.into()))?;
     let state = quinn::udp::UdpSocketState::new((&socket).into())?;
     Ok(SocketReport { granted, send_segments: state.max_gso_segments(), receive_segments: state.gro_segments() })
 }

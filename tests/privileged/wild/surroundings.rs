@@ -76,6 +76,52 @@ fn without_any_network_a_place_on_this_machine_says_what_is_missing_and_waits_fo
     refused.exits(4).says(&["no way to 192.0.2.1:4433", "Network is unreachable"]);
 }
 
+#[test]
+fn a_machine_has_the_loopback_of_either_family_and_needs_no_other() {
+    let machine = Machine::new();
+    machine.write("f", "content");
+    for (n, (set_up, ip)) in [
+        ("ip address delete 127.0.0.1/8 dev lo", "::1"),
+        ("sysctl -q -w net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.lo.disable_ipv6=1", "127.0.0.1"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let line = |qft: &str| format!("unshare --net sh -c 'ip link set lo up && {set_up} && {qft}'");
+        let run = |qft: &str| {
+            let ended = machine.shell(&line(qft)).output().expect("a shell runs");
+            (ended.status.code(), String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned())
+        };
+        if run("true").0 != Some(0) {
+            println!("skipped: this needs root, namespaces, ip and sysctl");
+            return;
+        }
+        for qft in
+            [format!("qft send f --to local:sent{n}"), format!("qft get local:f got{n}/"), "qft doctor".to_owned()]
+        {
+            let (code, said) = run(&qft);
+            assert_eq!(code, Some(0), "{ip}: {qft}: {said}");
+        }
+        assert_eq!(
+            (machine.read(&format!("sent{n}/f")), machine.read(&format!("got{n}/f"))),
+            (b"content".into(), b"content".into())
+        );
+        let both = format!(
+            "mkdir in{n}; qft serve -q -l 0 --http 0 --ticket-file t{n} in{n} & \
+             until test -s t{n}; do sleep 0.1; done; qft send f --to $(cat t{n}); code=$?; qft status --json; kill $!; exit $code"
+        );
+        let (code, said) = run(&both);
+        assert_eq!(code, Some(0), "{ip}: {said}");
+        let (url, only) = (format!("http://{}:", if n == 0 { "[::1]" } else { ip }), format!("-> {ip}:"));
+        assert!(said.contains(&only), "{said}");
+        assert_eq!(machine.read(&format!("in{n}/f")), b"content");
+        let (_, said) = run("timeout 1 qft serve --http 0 in0");
+        assert!(said.contains(&url), "{said}");
+        let (_, said) = run("timeout 1 qft serve --no-auth in0");
+        assert!(said.contains(&format!("/in0 on {}", if n == 0 { "[::1]:" } else { "127.0.0.1:" })), "{said}");
+    }
+}
+
 /// A stale handle is what NFS gives for a file that the server has replaced: that file fails, with the system's words.
 #[test]
 fn a_stale_handle_is_told_of_its_file_and_the_others_arrive() {

@@ -40,7 +40,7 @@ use crate::cli::exit::{Complaint, Exit};
 use crate::cli::run::log;
 use crate::cli::run::sandbox::Sandbox;
 use crate::cli::run::signals::{HangUps, block_on};
-use crate::cli::target::address::{every_address, parse_advertised, parse_http, parse_listen};
+use crate::cli::target::address::{every_address, loopback, parse_advertised, parse_http, parse_listen};
 use crate::digest::engine;
 use crate::error::Error;
 use crate::keys::trust::Clients;
@@ -140,7 +140,7 @@ fn sandbox(args: &ServeArgs, root: &Path, home: &Path) -> Sandbox {
 fn listen(listen: Option<&str>, no_auth: bool) -> Result<Vec<SocketAddr>, Complaint> {
     match listen {
         Some(listen) => parse_listen(listen).map(|address| vec![address]),
-        None if no_auth => Ok(vec![(Ipv4Addr::LOCALHOST, DEFAULT_PORT).into()]),
+        None if no_auth => Ok(vec![loopback(DEFAULT_PORT)]),
         // A machine without IPv6 cannot bind [::].
         None => Ok(vec![every_address(DEFAULT_PORT), (Ipv4Addr::UNSPECIFIED, DEFAULT_PORT).into()]),
     }

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::Reach;
 use crate::cli::run::spool::private_dir;
+use crate::cli::target::address::loopback;
 use crate::keys::{Identity, Ticket};
 use crate::protocol::path::escape_path;
 use crate::server::{Access, Server, ServerHandle};
@@ -42,7 +43,7 @@ impl Local {
     pub(super) async fn start(root: &Path, client: &Identity, reach: &Reach) -> anyhow::Result<(Ticket, Self)> {
         let (root, stand_in) = local_root(root, reach.missing)?;
         let builder = Server::builder(root, Identity::ephemeral()?)
-            .listen((std::net::Ipv4Addr::LOCALHOST, 0).into())
+            .listen(loopback(0))
             // One connection needs one worker.
             .workers(NonZeroUsize::MIN)
             .access(Access::Only(vec![client.fingerprint()]))
