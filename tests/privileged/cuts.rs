@@ -7,7 +7,8 @@
 //!
 //! The ordinary form does this after some calls of each kind of run, at one of the two ends. With `QFT_CUTS=1` it is after
 //! each call at both ends in all ways, with `QFT_CUTS=5` after every fifth, and each kind of run has a line of its own. That
-//! takes hours; `QFT_CUTS_OF='skip|fail'` looks at these kinds of run alone, and `QFT_CUTS_ON=Xfs` at one other file system.
+//! takes hours; `QFT_CUTS_OF='skip|fail'` looks at these kinds of run alone, `QFT_CUTS_ON=Xfs` at one other file system, and
+//! `QFT_CUTS_BY=Killed` at one way of interrupting.
 
 mod disk;
 mod judge;
@@ -34,11 +35,19 @@ const OF: &str = "QFT_CUTS_OF";
 /// The one of the other file systems that is looked at.
 const ON: &str = "QFT_CUTS_ON";
 
+/// The one way of interrupting that is tried.
+const BY: &str = "QFT_CUTS_BY";
+
 const ROLES: [Role; 2] = [Role::Server, Role::Client];
 
 /// What the environment says; `None` for the ordinary form.
 fn every() -> Option<u64> {
     Some(std::env::var(EVERY).ok()?.parse().expect("QFT_CUTS is a number"))
+}
+
+/// Whether that way of interrupting is tried.
+fn is_tried(end: End) -> bool {
+    std::env::var(BY).map_or(true, |by| by == format!("{end:?}"))
 }
 
 /// The kinds of run, with their numbers.
@@ -166,7 +175,7 @@ fn what_a_cut_or_a_kill_leaves_is_finished_by_the_same_command() {
                 }
                 continue;
             };
-            for end in ends.into_iter().filter(|end| end.of(role) == *end) {
+            for end in ends.into_iter().filter(|end| end.of(role) == *end && is_tried(*end)) {
                 let each = |nth| room.interrupted(scene, role, end, |call, _| call == nth);
                 let first = 1 + number as u64 % every;
                 let counts =
