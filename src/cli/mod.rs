@@ -42,6 +42,7 @@ use self::commands::{
 };
 use self::config::Refusal;
 use self::exit::{Complaint, Exit};
+use self::run::standard;
 
 /// Runs the command that `args` spell, the program's name first, and prints what happens.
 ///
@@ -50,7 +51,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     if let Some(topic) = topic(&args) {
         // As with the help that clap prints.
-        drop(writeln!(std::io::stdout(), "{}", topic.text()));
+        drop(writeln!(standard::output(), "{}", topic.text()));
         return Exit::Done.into();
     }
     let args = hints::without_human(help_as_option(args));
@@ -61,7 +62,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return match hints::improve(error, &args) {
                 hints::Refused::Complaint(error) => refuse(&error, &args).into(),
                 hints::Refused::Version => {
-                    drop(writeln!(std::io::stdout(), "qft {}", env!("CARGO_PKG_VERSION")));
+                    drop(writeln!(standard::output(), "qft {}", env!("CARGO_PKG_VERSION")));
                     Exit::Done.into()
                 }
             };
@@ -73,8 +74,18 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     crate::storage::allow_many_open_files();
     run::signals::outlive_file_size_limit();
     let exit = dispatch(&command).unwrap_or_else(|error| ui::report(&error, name, json));
+    // A server's log may have had a hole for a while, of which it has told.
+    let exit = if matches!(command, Command::Serve(_)) { exit } else { printed(exit, json) };
     run::signals::end_by(exit);
     exit.into()
+}
+
+/// What was asked for is done when it could be printed, too.
+fn printed(exit: Exit, json: bool) -> Exit {
+    // A command that failed for that reason has said so, unless it was to say it there.
+    let Some(error) = standard::refused().filter(|_| json || exit != Exit::Failed) else { return exit };
+    let failed = ui::report(&anyhow!(error).context("writing to standard output"), "", false);
+    if exit == Exit::Done { failed } else { exit }
 }
 
 fn dispatch(command: &Command) -> anyhow::Result<Exit> {

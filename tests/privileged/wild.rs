@@ -10,6 +10,7 @@ mod parts;
 mod refused;
 mod same;
 mod sources;
+mod streams;
 mod surroundings;
 
 use std::fs::{self, File};

@@ -1,8 +1,7 @@
 //! `qft get`.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -14,6 +13,7 @@ use crate::cli::run::names::{Absolute, listed};
 use crate::cli::run::sandbox::Sandbox;
 use crate::cli::run::signals::{HangUps, Signals, block_on};
 use crate::cli::run::spool::{pour, private_dir};
+use crate::cli::run::standard;
 use crate::cli::run::transfer::{Transfer, open_ui};
 use crate::cli::target::here::Here;
 use crate::cli::target::plan;
@@ -22,10 +22,18 @@ use crate::client::{Client, GetOptions};
 use crate::protocol::path::escape;
 use crate::storage::{Root, sync_names_above};
 
+/// What failed where standard output cannot be written to.
+const STANDARD_OUTPUT: &str = "writing to standard output";
+
 /// Runs the command.
 pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
     let mut plan = plan::get(args, &Here::new(std::env::var_os(REMOTE_VARIABLE)))?;
     plan.options.transfer.names = listed(&args.job, Absolute::IsBelow)?;
+    // Before anything is asked of anybody.
+    let output = match plan.into {
+        Some(_) => None,
+        None => Some(standard::content_output().context(STANDARD_OUTPUT)?),
+    };
     let dry_run = args.job.conflict.dry_run;
     let reach = Reach { into: plan.into.clone(), ..Reach::of(&args.job, true, Missing::Refuse) };
     let whom = find(Wanted::by(plan.spec.as_ref(), plan.far, &args.job), &reach)?;
@@ -58,10 +66,10 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
             // What was made for files that never came. One that is not empty stays.
             made.iter().take_while(|dir| fs::remove_dir(dir).is_ok()).count();
         }
-        if let Some(spool) = spool.filter(|_| exit == Exit::Done && !dry_run) {
-            return to_stdout(&spool, &mut signals).await;
+        match spool.zip(output) {
+            Some((spool, output)) if exit == Exit::Done && !dry_run => to_stdout(&spool, output, &mut signals).await,
+            _ => Ok(exit),
         }
-        Ok(exit)
     })
 }
 
@@ -87,17 +95,16 @@ fn receiving(sandbox: Sandbox, into: &Path, options: &GetOptions) -> Option<Sand
 }
 
 /// Copies what was received to standard output. A reader that does not read must not make Ctrl-C useless.
-async fn to_stdout(spool: &tempfile::TempDir, signals: &mut Signals) -> anyhow::Result<Exit> {
+async fn to_stdout(spool: &tempfile::TempDir, mut output: File, signals: &mut Signals) -> anyhow::Result<Exit> {
     let dir = spool.path().to_owned();
     let copy = tokio::task::spawn_blocking(move || {
-        let poured = pour(&dir, &mut io::stdout().lock())?;
+        let poured = pour(&dir, &mut output)?;
         // A file there may tell only now that there was no room for it.
-        let output = io::stdout().as_fd().try_clone_to_owned().context("writing to standard output")?;
-        crate::storage::close(output.into()).context("writing to standard output")?;
+        crate::storage::close(output).context(STANDARD_OUTPUT)?;
         anyhow::Ok(poured)
     });
     let copied = tokio::select! {
-        copied = copy => copied.context("writing to standard output")?,
+        copied = copy => copied.context(STANDARD_OUTPUT)?,
         stop = signals.next() => return Err(Complaint::Interrupted(stop).into()),
     };
     match copied {

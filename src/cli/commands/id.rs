@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::cli::args::IdArgs;
 use crate::cli::exit::Exit;
+use crate::cli::run::standard;
 use crate::cli::ui::json::Json;
 use crate::cli::ui::text::shown;
 use crate::keys::{self, Identity};
@@ -22,7 +23,7 @@ pub(crate) fn run(args: &IdArgs) -> anyhow::Result<Exit> {
         json.note("identity", json!({"name": name, "fingerprint": fingerprint}));
         json.end(None, Exit::Done, json!({}));
     } else {
-        writeln!(std::io::stdout(), "{}  {fingerprint}", shown(&name)).context("writing to standard output")?;
+        writeln!(standard::output(), "{}  {fingerprint}", shown(&name)).context("writing to standard output")?;
     }
     Ok(Exit::Done)
 }

@@ -11,6 +11,7 @@ use crate::cli::args::LsArgs;
 use crate::cli::exit::{Complaint, Exit};
 use crate::cli::run::sandbox::Sandbox;
 use crate::cli::run::signals::{HangUps, Signals, block_on};
+use crate::cli::run::standard;
 use crate::cli::run::transfer::gone;
 use crate::cli::ssh::FarEnd;
 use crate::cli::target::here::Here;
@@ -118,9 +119,8 @@ fn say(line: &str) {
 
 /// Prints the entries, as names below `dir`.
 fn print(dir: &[u8], entries: &[Entry], long: bool) -> anyhow::Result<()> {
-    let stdout = io::stdout();
-    let is_terminal = stdout.is_terminal();
-    let mut out = BufWriter::new(stdout.lock());
+    let is_terminal = io::stdout().is_terminal();
+    let mut out = BufWriter::new(standard::output());
     let written = entries.iter().try_for_each(|entry| write_entry(&mut out, dir, entry, long, is_terminal));
     match written.and_then(|()| out.flush()) {
         // `qft ls | head` has seen enough.
@@ -168,7 +168,7 @@ fn mode_letters(mode: u32) -> String {
 }
 
 fn print_json(dir: &[u8], entries: &[Entry], problems: &[Problem], exit: Exit) -> anyhow::Result<()> {
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::new(standard::output());
     match write_json(&mut out, dir, entries, problems, exit).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.context("writing to standard output"),

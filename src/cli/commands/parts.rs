@@ -14,6 +14,7 @@ use crate::cli::args::PartsArgs;
 use crate::cli::config::tilde;
 use crate::cli::exit::{Complaint, Exit};
 use crate::cli::run::signals::{HangUps, block_on};
+use crate::cli::run::standard;
 use crate::cli::run::transfer::gone;
 use crate::cli::target::here::Here;
 use crate::cli::target::plan::{self, forgotten_colon};
@@ -176,9 +177,8 @@ impl Listing {
     }
 
     fn write(&self, args: &PartsArgs) -> anyhow::Result<()> {
-        let stdout = io::stdout();
-        let is_terminal = stdout.is_terminal();
-        let mut out = BufWriter::new(stdout.lock());
+        let is_terminal = io::stdout().is_terminal();
+        let mut out = BufWriter::new(standard::output());
         let mut kept = self.parts.iter().filter(|row| row.failure().is_none());
         let written = kept.try_for_each(|row| write_row(&mut out, row, is_terminal));
         match written.and_then(|()| out.flush()) {
@@ -200,7 +200,7 @@ impl Listing {
     }
 
     fn write_json(&self, exit: Exit, args: &PartsArgs) -> anyhow::Result<()> {
-        let mut out = BufWriter::new(io::stdout().lock());
+        let mut out = BufWriter::new(standard::output());
         let mut write = || -> io::Result<()> {
             for row in &self.parts {
                 out.write_all(&json::line("part", &row.json()))?;

@@ -11,6 +11,7 @@ use super::send::REMOTE_VARIABLE;
 use crate::cli::args::{PingArgs, TrustArgs};
 use crate::cli::exit::{Complaint, Exit};
 use crate::cli::run::signals::{HangUps, block_on};
+use crate::cli::run::standard;
 use crate::cli::run::transfer::gone;
 use crate::cli::target::plan::Place;
 use crate::cli::target::reach::{Reach, Reached, Wanted, explain, find, remember};
@@ -59,7 +60,7 @@ pub(crate) fn run(args: &PingArgs) -> anyhow::Result<Exit> {
     saved.iter().for_each(|line| say(line));
     match &mut json {
         Some(json) => json.end(None, Exit::Done, body(&report)),
-        None => lines(&place, &report).iter().for_each(|line| drop(writeln!(io::stdout(), "{line}"))),
+        None => lines(&place, &report).iter().for_each(|line| drop(writeln!(standard::output(), "{line}"))),
     }
     Ok(Exit::Done)
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::cli::args::{AddArgs, NamedArgs, RemoteAction, RemoteArgs, RenameArgs};
 use crate::cli::exit::{Complaint, Exit};
 use crate::cli::run::signals::{HangUps, block_on};
+use crate::cli::run::standard;
 use crate::cli::target::ask::{Manner, Stranger, agree};
 use crate::cli::target::reach::say_that_it_waits;
 use crate::cli::text::table::Table;
@@ -60,7 +61,7 @@ impl Answer {
             }
             json.end(None, Exit::Done, json!({}));
         } else {
-            writeln!(std::io::stdout(), "{}", self.text.trim_end()).context("writing to standard output")?;
+            writeln!(standard::output(), "{}", self.text.trim_end()).context("writing to standard output")?;
         }
         Ok(Exit::Done)
     }

@@ -1,6 +1,7 @@
 //! `qft send`.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -10,6 +11,7 @@ use crate::cli::exit::{Complaint, Exit, Verb};
 use crate::cli::run::names::{Absolute, listed};
 use crate::cli::run::signals::{HangUps, Signals, block_on};
 use crate::cli::run::spool::{fill, private_dir};
+use crate::cli::run::standard;
 use crate::cli::run::transfer::{Transfer, open_ui};
 use crate::cli::target::here::Here;
 use crate::cli::target::plan::{self, Source};
@@ -17,6 +19,9 @@ use crate::cli::target::reach::{Missing, Reach, Wanted, find};
 use crate::cli::target::remote;
 use crate::client::Client;
 use crate::storage::Links;
+
+/// What failed where standard input cannot be read.
+const STANDARD_INPUT: &str = "reading standard input";
 
 /// Names the default remote in the environment.
 pub(crate) const REMOTE_VARIABLE: &str = "QFT_REMOTE";
@@ -27,6 +32,11 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
     let absolute =
         if args.paths.iter().all(|path| remote::is_remote(path)) { Absolute::IsElsewhere } else { Absolute::IsBelow };
     plan.options.transfer.names = listed(&args.job, absolute)?;
+    // Before anybody is asked for anything.
+    let input = match plan.source {
+        Source::Stdin(_) => Some(standard::input().context(STANDARD_INPUT)?),
+        Source::Paths(_) => None,
+    };
     let dry_run = args.job.conflict.dry_run;
     let missing = if dry_run { Missing::Pretend } else { Missing::Make };
     let reach = Reach::of(&args.job, !args.job.conflict.no_sync, missing);
@@ -42,8 +52,8 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
         let (paths, _spool) = match plan.source {
             Source::Paths(paths) => (paths, None),
             Source::Stdin(name) => {
-                let spool = private_dir()?;
-                (vec![spool_stdin(&spool, &name, &mut signals).await?], Some(spool))
+                let (spool, input) = (private_dir()?, input.expect("it was opened for this source"));
+                (vec![spool_stdin(&spool, &name, input, &mut signals).await?], Some(spool))
             }
         };
         let options = plan.options;
@@ -59,12 +69,17 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
 }
 
 /// Copies standard input to a file: a transfer needs a size, and may have to read twice.
-async fn spool_stdin(spool: &tempfile::TempDir, name: &OsStr, signals: &mut Signals) -> anyhow::Result<PathBuf> {
+async fn spool_stdin(
+    spool: &tempfile::TempDir,
+    name: &OsStr,
+    mut input: File,
+    signals: &mut Signals,
+) -> anyhow::Result<PathBuf> {
     let (dir, name) = (spool.path().to_owned(), name.to_owned());
-    let copy = tokio::task::spawn_blocking(move || fill(&dir, &name, &mut std::io::stdin().lock()));
+    let copy = tokio::task::spawn_blocking(move || fill(&dir, &name, &mut input));
     tokio::select! {
         copied = copy => copied
-            .context("reading standard input")?
+            .context(STANDARD_INPUT)?
             .with_context(|| format!("keeping standard input below {} ($TMPDIR chooses another place)", spool.path().display())),
         stop = signals.next() => Err(Complaint::Interrupted(stop).into()),
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::cli::exit::Complaint;
+use crate::cli::run::standard;
 use crate::cli::run::whole::{Existing, write_whole};
 use crate::keys::Token;
 use crate::protocol::path::escape_path;
@@ -17,7 +18,7 @@ const TOKEN_MODE: u32 = 0o600;
 pub(crate) fn make(file: Option<&Path>) -> anyhow::Result<()> {
     let token = format!("{}\n", Token::random_text());
     let Some(file) = file else {
-        return io::stdout().write_all(token.as_bytes()).context("writing to standard output");
+        return standard::output().write_all(token.as_bytes()).context("writing to standard output");
     };
     let shown = escape_path(file);
     match write_whole(file, &token, TOKEN_MODE, Existing::Kept) {

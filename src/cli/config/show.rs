@@ -1,7 +1,7 @@
 //! `qft config`: each setting, its value, and where that comes from.
 
 use std::ffi::OsString;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 
 use clap::builder::Resettable;
@@ -17,6 +17,7 @@ use super::super::ui::text::shown;
 use super::layer::{Layer, Setting, is_setting};
 use super::{Config, FILE};
 use crate::cli::args::environment;
+use crate::cli::run::standard;
 use crate::protocol::path::quoted;
 
 /// Columns for a setting's name and its value.
@@ -182,7 +183,7 @@ fn print(path: &Path, sections: &[Section], variables: bool) {
         }
     }
     // Whoever closed the pipe has seen enough.
-    drop(io::stdout().write_all(text.as_bytes()));
+    drop(standard::output().write_all(text.as_bytes()));
 }
 
 /// The variables of qft's own that no option stands for, with their values.

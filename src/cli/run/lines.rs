@@ -9,6 +9,8 @@ use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
+use super::standard;
+
 /// Bytes that wait for a reader: the log of a busy server for some minutes.
 const QUEUE_BYTES_MAX: usize = 1 << 20;
 /// The same for events that a program reads, which should miss none while it is only slow.
@@ -46,8 +48,6 @@ struct State {
     is_writing: bool,
     /// Grows whenever the stream takes something.
     writes: u64,
-    /// Why the stream refused lines last.
-    refused: Option<io::Error>,
 }
 
 impl Lines {
@@ -66,7 +66,7 @@ impl Lines {
     /// # Errors
     /// As [`Lines::stderr`].
     pub(crate) fn stdout(missing: Missing) -> io::Result<Self> {
-        Self::start(io::stdout(), EVENT_BYTES_MAX, missing)
+        Self::start(standard::output(), EVENT_BYTES_MAX, missing)
     }
 
     fn start(out: impl Write + Send + 'static, bytes_max: usize, missing: Missing) -> io::Result<Self> {
@@ -110,11 +110,6 @@ impl Lines {
             };
         }
         true
-    }
-
-    /// Why the stream refused lines, if it did. Once.
-    pub(crate) fn refused(&self) -> Option<io::Error> {
-        self.0.state().refused.take()
     }
 
     /// For who writes bytes; each line goes into the queue when it is whole.
@@ -173,10 +168,9 @@ impl Shared {
             match is_taken {
                 Ok(()) if state.lost > 0 && !state.has_more() => state.tell_lost(self.missing),
                 Ok(()) => {}
-                Err(error) => {
+                Err(_) => {
                     // A disk that was full may have room again, and then the log tells of its hole.
                     state.lost += count;
-                    state.refused = Some(error);
                 }
             }
             self.moved.notify_all();

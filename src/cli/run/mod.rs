@@ -6,6 +6,7 @@
 //! | `names` | lists of names, `--files-from` |
 //! | `whole`, `spool` | whole files; private directories |
 //! | `sandbox` | what the threads that serve peers may do with files |
+//! | `standard` | standard input and output, and what they refuse |
 //! | `lines`, `log` | output that nobody waits for; the log |
 //! | `signals` | signals that wait for nobody, and the end that they ask for |
 
@@ -15,5 +16,6 @@ pub(super) mod names;
 pub(super) mod sandbox;
 pub(super) mod signals;
 pub(super) mod spool;
+pub(super) mod standard;
 pub(super) mod transfer;
 pub(super) mod whole;

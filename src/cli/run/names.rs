@@ -9,6 +9,7 @@ use anyhow::Context as _;
 
 use crate::cli::args::JobArgs;
 use crate::cli::exit::Complaint;
+use crate::cli::run::standard;
 use crate::protocol::message::ListedName;
 use crate::protocol::path::{WirePath, escape, escape_path};
 
@@ -39,7 +40,7 @@ pub(crate) fn listed(job: &JobArgs, absolute: Absolute) -> anyhow::Result<Option
 fn read(from: &Path) -> io::Result<Vec<u8>> {
     let mut list = Vec::new();
     match from.as_os_str() == "-" {
-        true => io::stdin().lock().read_to_end(&mut list)?,
+        true => standard::input()?.read_to_end(&mut list)?,
         false => File::open(from)?.read_to_end(&mut list)?,
     };
     Ok(list)

@@ -139,17 +139,7 @@ impl Transfer {
             Err(error) => Exit::of_error(error),
         };
         ui.end(&outcome, exit, Instant::now());
-        match ui.refused_output() {
-            Some(error) => {
-                let said = super::super::ui::report(
-                    &anyhow::Error::new(error).context("writing to standard output"),
-                    "",
-                    false,
-                );
-                if exit == Exit::Done { said } else { exit }
-            }
-            None => exit,
-        }
+        exit
     }
 }
 

@@ -16,6 +16,7 @@ use super::stall::{Speed, Stall, StallNews};
 use super::tally::Tally;
 use super::text::{cause, status_key};
 use crate::calendar;
+use crate::cli::run::standard;
 use crate::progress::{Event, Report};
 use crate::protocol::message::{SkipReason, Why};
 use crate::protocol::path::is_unsafe_to_show;
@@ -55,7 +56,7 @@ impl Json {
 
     /// Events go to standard output.
     pub(crate) fn stdout() -> Self {
-        Self::new(Box::new(std::io::stdout()))
+        Self::new(Box::new(standard::output()))
     }
 
     /// Writes one line; `body` is an object.

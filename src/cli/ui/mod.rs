@@ -48,6 +48,7 @@ pub(crate) use self::text::asking_again;
 use self::text::{cause, shown, without_remedy};
 use super::exit::{Exit, Verb};
 use crate::cli::run::lines::{self, Lines};
+use crate::cli::run::standard;
 use crate::cli::text::size;
 use crate::progress::{Counters, Event, Report};
 use crate::protocol::message::{SkipReason, Why};
@@ -92,8 +93,6 @@ pub(crate) struct Ui {
     printer: Printer,
     json: Option<Json>,
     stdout: Box<dyn Write>,
-    /// Why decisions could not be written there.
-    refused: Option<std::io::Error>,
     /// What may still have lines to write at the end, and how long it is given while nobody reads them.
     outputs: Vec<(Lines, Option<Duration>)>,
     connected: bool,
@@ -136,7 +135,7 @@ impl Ui {
             }
             false => None,
         };
-        let ui = Self::with(options, face, json, Box::new(std::io::stdout()), Instant::now());
+        let ui = Self::with(options, face, json, Box::new(standard::output()), Instant::now());
         Ok(Self { outputs, printer: ui.printer.on_stderr(), ..ui })
     }
 
@@ -151,7 +150,6 @@ impl Ui {
             printer,
             json,
             stdout,
-            refused: None,
             outputs: Vec::new(),
             connected: false,
             stalls: StallTeller::default(),
@@ -228,10 +226,8 @@ impl Ui {
         }
         if self.options.dry_run && !self.options.json {
             let line = decision::line(event, self.options.steps_aside);
-            if let Some(line) = line {
-                let written = writeln!(self.stdout, "{line}");
-                self.refused = self.refused.take().or_else(|| written.err());
-            }
+            // What standard output refuses is told when the program ends.
+            line.iter().for_each(|line| drop(writeln!(self.stdout, "{line}")));
         }
         self.show(event);
     }
@@ -294,14 +290,6 @@ impl Ui {
         for (lines, patience) in &self.outputs {
             lines.flush(*patience);
         }
-    }
-
-    /// Why what a program was to read could not be written, after the end; once.
-    pub(crate) fn refused_output(&mut self) -> Option<std::io::Error> {
-        // Who reads what is for people sees that it is missing, and a reader that is gone wants no more.
-        let events = self.outputs.iter().filter(|(_, patience)| patience.is_none());
-        let refused = events.filter_map(|(lines, _)| lines.refused()).next().or_else(|| self.refused.take());
-        refused.filter(|error| error.kind() != std::io::ErrorKind::BrokenPipe)
     }
 
     /// Says that nothing moves any more, and why, or that something moves again. Bars show it as long as it lasts.

@@ -1,6 +1,6 @@
 //! What a certificate says, for people and for programs.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::cli::exit::Exit;
+use crate::cli::run::standard;
 use crate::cli::ui::json::Json;
 use crate::cli::ui::text::shown;
 use crate::keys::certificate::{Description, Ending, describe_file};
@@ -22,7 +23,7 @@ pub(super) fn run(file: &Path, json: bool) -> anyhow::Result<Exit> {
         json.end(None, Exit::Done, json!({ "certificates": found.len() }));
     } else {
         let text: Vec<String> = found.iter().map(lines).collect();
-        write!(io::stdout(), "{}", text.join("\n")).context("writing to standard output")?;
+        write!(standard::output(), "{}", text.join("\n")).context("writing to standard output")?;
     }
     Ok(Exit::Done)
 }

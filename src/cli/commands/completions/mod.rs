@@ -29,13 +29,14 @@ use self::due::typed;
 use self::line::quoted;
 use crate::cli::args::{Cli, CompleteArgs, CompletionsArgs, Shell};
 use crate::cli::exit::Exit;
+use crate::cli::run::standard;
 
 /// What stands behind a word that can go on: no blank is put there.
 const GOES_ON: &[u8] = b"/:=";
 
 /// Runs `qft completions`.
 pub(crate) fn run(args: &CompletionsArgs) -> anyhow::Result<Exit> {
-    std::io::stdout().write_all(script(args.shell)).context("writing to standard output")?;
+    standard::output().write_all(script(args.shell)).context("writing to standard output")?;
     Ok(Exit::Done)
 }
 
@@ -49,7 +50,7 @@ pub(crate) fn complete(args: &CompleteArgs) -> Exit {
         Shell::Fish => for_fish(&of_words(&root, &args.words)),
     };
     // The shell may have given up.
-    drop(std::io::stdout().write_all(&text));
+    drop(standard::output().write_all(&text));
     Exit::Done
 }
 

@@ -4,7 +4,7 @@ mod local;
 mod verdict;
 
 use std::borrow::Cow;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -15,6 +15,7 @@ use super::ping::{Trips, parse_with_port};
 use crate::cli::args::DoctorArgs;
 use crate::cli::exit::{Complaint, Exit};
 use crate::cli::run::signals::{HangUps, Signals, block_on};
+use crate::cli::run::standard;
 use crate::cli::run::transfer::gone;
 use crate::cli::ssh::FarEnd;
 use crate::cli::target::plan::Place;
@@ -147,7 +148,7 @@ impl Output {
     fn print(&self, line: &str) {
         if self.json.is_none() {
             // Whoever closed the pipe has seen enough.
-            drop(writeln!(io::stdout(), "{}", line.trim_end()));
+            drop(writeln!(standard::output(), "{}", line.trim_end()));
         }
     }
 

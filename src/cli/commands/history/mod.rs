@@ -2,13 +2,14 @@
 
 mod text;
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
 use crate::cli::args::HistoryArgs;
 use crate::cli::exit::Exit;
+use crate::cli::run::standard;
 use crate::cli::ui::json::Json;
 use crate::keys;
 use crate::server::history::{self, Entry, Sums};
@@ -27,7 +28,7 @@ pub(crate) fn run(args: &HistoryArgs) -> anyhow::Result<Exit> {
         false => text::page(&entries, args.lines, text::columns()),
     };
     // Whoever closed the pipe has seen enough.
-    drop(io::stdout().write_all(text.as_bytes()));
+    drop(standard::output().write_all(text.as_bytes()));
     Ok(Exit::Done)
 }
 

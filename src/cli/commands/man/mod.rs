@@ -18,6 +18,7 @@ use anyhow::Context as _;
 use self::document::Document;
 use crate::cli::args::ManArgs;
 use crate::cli::exit::{Complaint, Exit};
+use crate::cli::run::standard;
 use crate::protocol::path::{escape_path, quoted};
 
 /// Who shows text where neither variable says otherwise.
@@ -40,9 +41,9 @@ pub(crate) fn run(args: &ManArgs) -> anyhow::Result<Exit> {
         );
     };
     if !io::stdout().is_terminal() {
-        io::stdout().write_all(page.roff().as_bytes()).context("writing to standard output")?;
+        standard::output().write_all(page.roff().as_bytes()).context("writing to standard output")?;
     } else if !shown_by(Process::new("man").args(["-l", "-"]), &page.roff()) && !shown_by_pager(&page.text()) {
-        io::stdout().write_all(page.text().as_bytes()).context("writing to standard output")?;
+        standard::output().write_all(page.text().as_bytes()).context("writing to standard output")?;
     }
     Ok(Exit::Done)
 }

@@ -15,6 +15,7 @@ use self::words::{all, client_json, client_row, invite_json, invite_line, who, w
 use super::token;
 use crate::cli::args::{AllowArgs, PeersAction, PeersArgs, RevokeArgs};
 use crate::cli::exit::{Complaint, Exit};
+use crate::cli::run::standard;
 use crate::cli::text::table::Table;
 use crate::cli::ui::json::Json;
 use crate::cli::ui::text::shown;
@@ -48,7 +49,7 @@ impl Out {
     fn say(&self, text: &str) -> anyhow::Result<()> {
         match self.json {
             Some(_) => Ok(()),
-            None => writeln!(std::io::stdout(), "{text}").context("writing to standard output"),
+            None => writeln!(standard::output(), "{text}").context("writing to standard output"),
         }
     }
 

@@ -17,6 +17,7 @@ use self::place::{Place, account_of};
 use self::unit::{DRAIN, Owner, Units};
 use crate::cli::args::{Cli, Command, ServiceAction, ServiceArgs, UnitArgs};
 use crate::cli::exit::{Complaint, Exit};
+use crate::cli::run::standard;
 use crate::cli::target::address::parse_listen;
 
 /// Runs the command.
@@ -41,7 +42,7 @@ pub(crate) fn run(args: &ServiceArgs) -> anyhow::Result<Exit> {
 fn print(units: &Units) {
     let dir =
         Place::of(units.owner == Owner::User, &units.name).map(|place| place.dir().to_owned()).unwrap_or_default();
-    let mut out = std::io::stdout().lock();
+    let mut out = standard::output();
     for (number, (name, text)) in units.files().into_iter().enumerate() {
         let gap = if number == 0 { "" } else { "\n" };
         // Who reads no further needs no more.

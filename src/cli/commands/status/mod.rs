@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::cli::args::StatusArgs;
 use crate::cli::exit::{Complaint, Exit};
 use crate::cli::run::signals::{HangUps, block_on};
+use crate::cli::run::standard;
 use crate::cli::ui::json::Json;
 use crate::cli::ui::text::shown;
 use crate::keys;
@@ -47,7 +48,7 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
     match args.json {
         true => print_json(&found, exit),
         // Whoever closed the pipe has seen enough.
-        false => drop(write!(io::stdout(), "{}", text::page(&found, columns()))),
+        false => drop(write!(standard::output(), "{}", text::page(&found, columns()))),
     }
     Ok(exit)
 }
