@@ -35,7 +35,8 @@ impl<D: Driver> Receiver<D> {
     pub(super) fn remark_unset(&self, error: &StorageError) {
         debug!(%error, "not carried over");
         if !std::mem::replace(&mut self.notes().unset_said, true) {
-            let text = format!("{error}; the content is there, and this is said once");
+            // Of a directory nothing is known here of what is in it.
+            let text = format!("{error}; no content is lost by that, and this is said once");
             self.feed(|ledger| ledger.remark(text));
         }
     }
