@@ -15,11 +15,15 @@
 //! | chunks begun | [`BEGUN_BYTES_MAX`] a connection; in memory as long as there is some, else in their file | is written more slowly; beyond it a violation | `chunks_that_are_begun_and_not_completed_are_bounded` |
 //! | chunks begun and left so | [`BEGUN_STILL_MAX`] | is closed (`Timeout`), resumes | `what_is_begun_and_not_gone_on_with_is_waited_for_and_then_not` |
 //! | what a client may send unread | its part of [`WINDOWS_BYTES`], at most [`RECEIVE_WINDOW`] | sends more slowly | `what_was_promised_is_held_until_it_was_used` |
+//! | streams that a client may have open | its part of [`STREAMS_BYTES`], [`STREAM_BYTES`] each, at most [`STREAMS_MAX`] | opens them later | `streams_of_many_clients_take_no_more_than_the_server_has_for_all` |
+//! | streams to a client that it does not end | [`STREAM_BYTES`] of its share each | is sent no more | `who_ends_no_streams_is_sent_no_more_of_them_than_there_is_room_for` |
+//! | content that comes before the header of its stream | its share of the memory | is closed (`Busy`), comes again | `content_before_its_header_takes_no_more_than_the_share_of_its_connection` |
 //! | content that was read and waits for the disk | the same part, and a mebibyte | is read no further | `however_many_streams_there_are_a_disk_that_is_behind_is_not_overrun` |
 //! | the same before it is let in | [`RECEIVE_WINDOW_BEFORE_HELLO`], [`STREAMS_BEFORE_HELLO`] | waits for its welcome | `a_stranger_has_few_streams_and_little_room_until_it_is_let_in` |
 //! | the same in a crowd | [`RECEIVE_WINDOW_IN_A_CROWD`] | waits for its welcome | `a_stranger_in_a_crowd_has_less_room_until_it_is_let_in` |
 //! | what goes ahead of the answers | [`AHEAD_FILES_MAX`], [`AHEAD_BYTES_MAX`] | a violation | `more_ahead_of_the_answers_than_a_job_may_have_is_a_violation` |
 //! | gaps between pieces of a chunk | one for [`PIECE_BYTES`], and [`PIECES_FREE`] | a violation | `every_packet_may_come_in_any_order_and_every_byte_may_not` |
+//! | ranges of a file after one was taken back | [`LATE_RANGES_MAX`] | a violation | `ranges_without_end_of_a_file_that_was_given_up_are_a_violation` |
 //! | content in flight to a client | its share of the memory | is sent to more slowly | `who_gets_nothing_but_its_floor_is_sent_everything_still` |
 //! | files on offer | [`HEADERS_AHEAD_MAX`] a connection, and [`OFFER_BYTES`] of its share each | is heard later; after [`HELD_FOR_MAX`] finishes what is begun and comes again with the rest (`GoAway`) | `who_offers_more_than_there_is_room_for_finishes_and_comes_again_with_the_rest` |
 //! | the same, more than the protocol allows | [`HEADERS_AHEAD_MAX`] | a violation | `more_headers_than_may_be_ahead_are_a_violation` |
@@ -95,5 +99,5 @@ use crate::protocol::{
 use crate::server::limits::*;
 #[allow(unused_imports, reason = "the table links to them")]
 use crate::transport::tuning::{
-    RECEIVE_WINDOW, RECEIVE_WINDOW_BEFORE_HELLO, RECEIVE_WINDOW_IN_A_CROWD, STREAMS_BEFORE_HELLO,
+    RECEIVE_WINDOW, RECEIVE_WINDOW_BEFORE_HELLO, RECEIVE_WINDOW_IN_A_CROWD, STREAMS_BEFORE_HELLO, STREAMS_MAX,
 };

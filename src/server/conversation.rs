@@ -38,7 +38,6 @@ use crate::session::window::ReceiveWindow;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::storage::{Committer, Found, LeftOut, Lost, OpenQueue};
 use crate::transfer::file::resume::Policy;
-use crate::transport;
 
 /// How often an end that waits for room for more offers looks for it.
 const HELD_LOOK: Duration = Duration::from_millis(20);
@@ -217,12 +216,9 @@ impl Conversation {
         self.roles.sender.as_ref().is_none_or(Sender::has_room_for_digests)
     }
 
-    /// Opens the window of a client that is about to send, once.
+    /// Opens the window of a client that is about to send, once. Only now: most clients that stay connected send nothing.
     fn window(&mut self) -> Arc<ReceiveWindow> {
         let Client { connection, account, .. } = &self.client;
-        // Only now: QUIC keeps some hundred bytes for each stream that a client may open, half a megabyte for all of them,
-        // and most clients that stay connected send nothing.
-        transport::allow_streams(connection);
         let open = || Arc::new(ReceiveWindow::open(connection.clone(), account));
         self.window.get_or_insert_with(open).clone()
     }

@@ -105,7 +105,8 @@ pub mod limits {
     };
     pub use crate::session::control::QUEUED_MESSAGES_MAX;
     pub use crate::session::local::{FOUND_AHEAD, FOUND_BYTES_AHEAD};
-    pub use crate::session::receiver::{BEGUN_STILL_MAX, PIECE_BYTES, PIECES_FREE};
+    pub use crate::session::receiver::{BEGUN_STILL_MAX, LATE_RANGES_MAX, PIECE_BYTES, PIECES_FREE};
+    pub use crate::session::streams::{STREAM_BYTES, STREAMS_BYTES};
     pub use crate::storage::pattern::{GLOB_BYTES_MAX, GROUPS_MAX, MATCHES_MAX, VISITS_MAX};
 }
 

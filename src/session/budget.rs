@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use self::purse::{Held, Purse};
+use super::streams::STREAMS_BYTES;
 use crate::digest::CHUNK_BYTES;
 use crate::keys::Fingerprint;
 use crate::storage::NameRoom;
@@ -74,6 +75,7 @@ impl Budget {
             remembered: Held::nothing(0),
             names: Held::nothing(WORDS_FLOOR_BYTES),
             search: Held::nothing(WORDS_FLOOR_BYTES),
+            streams: Held::nothing(WORDS_FLOOR_BYTES),
             files: Held::nothing(1),
         })))
     }
@@ -106,6 +108,7 @@ struct Own {
     remembered: Held,
     names: Held,
     search: Held,
+    streams: Held,
     files: Held,
 }
 
@@ -120,6 +123,7 @@ impl Own {
             Thing::Remembered => (&self.budget.0.memory, &self.remembered),
             Thing::Names => (&self.budget.0.memory, &self.names),
             Thing::Search => (&self.budget.0.memory, &self.search),
+            Thing::Streams => (&self.budget.0.memory, &self.streams),
             Thing::Files => (&self.budget.0.files, &self.files),
         }
     }
@@ -135,6 +139,7 @@ enum Thing {
     Remembered,
     Names,
     Search,
+    Streams,
     Files,
 }
 
@@ -201,6 +206,16 @@ impl Account {
         self.take(Thing::Search, bytes)
     }
 
+    /// Takes memory for streams that the peer may open, likewise.
+    pub(crate) fn take_for_streams(&self, bytes: usize) -> Option<Hold> {
+        self.take(Thing::Streams, bytes)
+    }
+
+    /// Waits for memory for a stream that this end opens. Not for more than [`WORDS_FLOOR_BYTES`].
+    pub(crate) async fn for_stream(&self, bytes: usize) -> Hold {
+        self.wait_for(Thing::Streams, bytes).await
+    }
+
     /// The same for the names of the directories that it looks at. Where there is none they are read a few at a time.
     pub(crate) fn name_room(&self) -> NameRoom {
         if self.0.is_none() {
@@ -258,8 +273,17 @@ pub(crate) struct Receiving(Account);
 impl Receiving {
     /// The window that such a connection aims at now.
     pub(crate) fn share(&self) -> usize {
+        self.share_of(WINDOWS_BYTES)
+    }
+
+    /// The same for the streams that it may open.
+    pub(crate) fn stream_share(&self) -> usize {
+        self.share_of(STREAMS_BYTES)
+    }
+
+    fn share_of(&self, bytes: usize) -> usize {
         let receivers = self.0.0.as_ref().map(|own| own.budget.0.receivers.load(Ordering::Relaxed));
-        receivers.map_or(usize::MAX, |receivers| WINDOWS_BYTES / receivers.max(1))
+        receivers.map_or(usize::MAX, |receivers| bytes / receivers.max(1))
     }
 }
 

@@ -96,6 +96,9 @@ impl Drop for Buffer {
 const SEND_BYTES_MAX: usize = 160 << 20;
 const _: () = assert!(SEND_BYTES_MAX < BEGUN_BYTES_MAX, "a receiver would close the connection");
 
+/// What QUIC keeps with a piece until it is acknowledged, beside its bytes: for a small file the half of its stream.
+const KEPT_BYTES: usize = 512;
+
 /// Permits are counted in units of 1 KiB, so that they fit a `u32`.
 const UNIT_BYTES: usize = 1024;
 
@@ -122,17 +125,17 @@ impl SendBudget {
     /// Waits until `bytes` more (at most a chunk and a header) may be held.
     pub(crate) async fn reserve(&self, bytes: usize) -> SendPermit {
         let own = self.acquire(units(bytes)).await;
-        SendPermit { _own: own, _shared: self.account.memory(bytes).await }
+        SendPermit { _own: own, _shared: self.account.memory(bytes + KEPT_BYTES).await }
     }
 
     /// Waits until all of these may be held (together at most a small part of all), and gives each a permit of its own.
     /// It is one wait: many that hold some and wait for more would wait for each other.
     pub(crate) async fn reserve_each(&self, sizes: &[usize]) -> Vec<SendPermit> {
         let mut all = self.acquire(sizes.iter().copied().map(units).sum()).await;
-        let mut shared = self.account.memory(sizes.iter().sum()).await;
+        let mut shared = self.account.memory(sizes.iter().map(|bytes| bytes + KEPT_BYTES).sum()).await;
         let each = sizes.iter().map(|&bytes| {
             let own = all.split(units(bytes) as usize).expect("it is their sum");
-            SendPermit { _own: own, _shared: shared.split(bytes) }
+            SendPermit { _own: own, _shared: shared.split(bytes + KEPT_BYTES) }
         });
         each.collect()
     }
@@ -144,7 +147,7 @@ impl SendBudget {
     /// As [`SendBudget::reserve`], but only if it need not wait.
     pub(crate) fn try_reserve(&self, bytes: usize) -> Option<SendPermit> {
         let own = self.own.clone().try_acquire_many_owned(units(bytes)).ok()?;
-        Some(SendPermit { _own: own, _shared: self.account.take_memory(bytes)? })
+        Some(SendPermit { _own: own, _shared: self.account.take_memory(bytes + KEPT_BYTES)? })
     }
 }
 

@@ -6,7 +6,8 @@
 //! * [`roles`] — which of the two a message is for, by [who says it](crate::protocol::message::Spoken).
 //! * [`record`] — what a job has come to over all its connections.
 //! * [`local`] — what both ends take from this machine.
-//! * [`link`] — the path as the sending side sees it; [`window`] — how much a peer may send before it was read.
+//! * [`link`] — the path as the sending side sees it; [`window`] — how much a peer may send before it was read;
+//!   [`streams`] — on how many streams.
 //! * [`location`] — where the files go, for a sender on the same machine.
 //! * [`probe`] — bytes without a meaning, to measure the path.
 //! * [`budget`] — what all connections of a server may hold together; [`memory`] — buffers, reused and bounded.
@@ -30,6 +31,7 @@ pub(crate) mod record;
 pub(crate) mod roles;
 pub(crate) mod sender;
 mod silence;
+pub(crate) mod streams;
 pub(crate) mod watch;
 pub(crate) mod window;
 

@@ -90,7 +90,7 @@ pub(crate) async fn accept_streams(connection: Connection, receiver: Receiver) -
                 Err(error) => return error.into(),
             },
             Some(served) = streams.join_next() => match served {
-                Ok(Ok(())) => {}
+                Ok(Ok(())) => receiver.on_stream_ended(),
                 Ok(Err(error)) => return error,
                 Err(_) => return SessionError::Internal("a stream's task"),
             },

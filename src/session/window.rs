@@ -1,4 +1,5 @@
-//! How much a peer may send before it was read: this end's receive window, which is memory that the peer may fill.
+//! How much a peer may send before it was read: this end's receive window, which is memory that the peer may fill. Beside it
+//! stands how many streams the peer may do that on.
 //!
 //! A window is a promise that cannot be taken back: QUIC narrows it only as the peer sends. So all that is promised is
 //! taken from the connection's [`Account`], and given back when the peer has used it up or is gone. Each connection
@@ -10,6 +11,7 @@ use std::sync::{Mutex, MutexGuard};
 use quinn::{Connection, VarInt};
 
 use super::budget::{Account, Hold, Receiving};
+use super::streams::StreamLimit;
 use crate::transport::{self, RECEIVE_WINDOW_BEFORE_HELLO};
 
 /// What every connection may send from the start, which is taken from no account.
@@ -26,6 +28,7 @@ const GROW_MIN: usize = 1 << 20;
 pub(crate) struct ReceiveWindow {
     connection: Connection,
     receiving: Receiving,
+    streams: StreamLimit,
     /// The largest for a peer as far away as this one.
     most: usize,
     /// Bytes that were read and wait for the disk: they narrow the window, so that both together are bounded.
@@ -55,9 +58,15 @@ impl ReceiveWindow {
         let hold = account.take_memory(0).expect("nothing is always there");
         let promise = Mutex::new(Promise { bound: START, owed: 0, hold, set: 0 });
         let (waiting, bound) = (AtomicUsize::new(0), AtomicUsize::new(START));
-        let window = Self { connection, receiving, most, waiting, bound, promise };
+        let streams = StreamLimit::open(connection.clone(), account, &receiving);
+        let window = Self { connection, receiving, streams, most, waiting, bound, promise };
         window.follow();
         window
+    }
+
+    /// A stream of the peer's has ended.
+    pub(crate) fn on_stream_ended(&self) {
+        self.streams.on_ended(&self.receiving);
     }
 
     /// Most bytes that may wait.

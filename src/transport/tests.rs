@@ -169,7 +169,7 @@ async fn a_stranger_has_few_streams_and_little_room_until_it_is_let_in() {
     control.write_all(b"hello").await.unwrap();
     let (_answers, mut opening) = pair.server.accept_bi().await.unwrap();
     let mut others = Vec::new();
-    for _ in 1..tuning::STREAMS_BEFORE_HELLO {
+    for _ in 1..STREAMS_BEFORE_HELLO {
         others.push(client.open_bi().await.unwrap());
     }
     assert!(timeout(BRIEF, client.open_bi()).await.is_err(), "one more has to wait");

@@ -165,15 +165,9 @@ pub fn transport_config(tuning: &Tuning, side: Side, peer: SocketAddr) -> Transp
     config
 }
 
-/// Gives an authorised peer the full limits. For servers, when a client that was let in begins to send: the streams that
-/// it may open cost a megabyte whether it opens them or not.
+/// Gives an authorised peer the full limits, whatever others have: for ends that serve nobody else.
 pub fn open_up(connection: &Connection) {
     connection.set_receive_window(receive_window(connection).into());
-    allow_streams(connection);
-}
-
-/// The same for the streams alone, where the window follows a budget.
-pub(crate) fn allow_streams(connection: &Connection) {
     connection.set_max_concurrent_bi_streams(STREAMS_MAX.into());
 }
 

@@ -11,6 +11,7 @@ mod mitm;
 mod page;
 mod picture;
 mod ssh;
+mod streams;
 #[path = "../support/mod.rs"]
 mod support;
 mod terminal;

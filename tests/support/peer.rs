@@ -1,11 +1,12 @@
 //! A peer that speaks the wire by hand, so that it can say anything at any time.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use qft::congestion::ControllerConfig;
 use qft::digest::{self, CHUNK_BYTES, Digest, Hasher, Salt};
-use qft::keys::{Identity, Ticket};
+use qft::keys::{Fingerprint, Identity, Ticket};
 use qft::protocol::close::CloseCode;
 use qft::protocol::codec::{self, Decoder};
 use qft::protocol::features;
@@ -73,8 +74,12 @@ impl Raw {
 
     /// As a client that finds the server at the end of a relay: let in.
     pub async fn greeted_through(relay: &Relay, server: &Server, identity: &Identity) -> Self {
-        let dialled =
-            transport::connect(&[relay.addr()], server.fingerprint(), identity, &tuning(), LONG).await.unwrap();
+        Self::greeted_at(relay.addr(), server.fingerprint(), identity).await
+    }
+
+    /// As a client of a server elsewhere: let in.
+    pub async fn greeted_at(addr: SocketAddr, server: Fingerprint, identity: &Identity) -> Self {
+        let dialled = transport::connect(&[addr], server, identity, &tuning(), LONG).await.unwrap();
         Self::dialled(dialled).await.greet(&hello()).await
     }
 

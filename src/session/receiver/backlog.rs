@@ -56,6 +56,11 @@ impl Backlog {
         Ok(begun)
     }
 
+    /// A stream has ended.
+    pub(super) fn on_stream_ended(&self) {
+        self.window.on_stream_ended();
+    }
+
     /// A piece of content has come.
     pub(super) fn count_piece(&self) {
         self.pieces.fetch_add(1, Ordering::Relaxed);

@@ -16,7 +16,7 @@ pub(super) type EarlyWait = oneshot::Sender<Infallible>;
 impl Receiver {
     /// Waits until the file of a range that came early is answered. `None`: its start is not wanted.
     ///
-    /// Nothing of the content is read meanwhile, so QUIC's window bounds it.
+    /// Nothing of the content is read meanwhile but what came with its header, so QUIC's window bounds it.
     pub(super) async fn place_early(&self, range: RangeHeader) -> Result<Option<Place<Online>>, SessionError> {
         let (wait, mut answered) = oneshot::channel();
         if self.feed(|ledger| ledger.on_early_range(range, wait))? == EarlyRange::Waits

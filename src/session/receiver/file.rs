@@ -2,7 +2,7 @@
 
 mod slot;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use self::slot::{PartState, Slot};
@@ -32,6 +32,8 @@ pub(super) struct FileIo<S: Store> {
     account: Account,
     slot: Mutex<Slot<S>>,
     given_up: AtomicBool,
+    /// Ranges that were announced after that.
+    late_ranges: AtomicUsize,
     discard: AtomicBool,
 }
 
@@ -95,6 +97,7 @@ impl<S: Store> FileIo<S> {
             account,
             slot: Mutex::default(),
             given_up: AtomicBool::new(false),
+            late_ranges: AtomicUsize::new(0),
             discard: AtomicBool::new(false),
         }
     }
@@ -118,6 +121,11 @@ impl<S: Store> FileIo<S> {
 
     pub(super) fn is_given_up(&self) -> bool {
         self.given_up.load(Ordering::Relaxed)
+    }
+
+    /// One more range is announced of what was given up; how many there were.
+    pub(super) fn count_late_range(&self) -> usize {
+        self.late_ranges.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// The partial file proved wrong as a whole: it is removed instead of kept for a resume.

@@ -10,7 +10,7 @@
 //! | `plan`, `answer` | what an offer needs; what the answer begins |
 //! | `same` | what is there already and needs no content |
 //! | `check` | digests of what is there already |
-//! | `stream`, `gaps`, `backlog` | a range on its way to disk; the order that it comes in; the brake when the disk is behind |
+//! | `stream`, `beginning`, `gaps`, `backlog` | a range on its way to disk; its header; the order that it comes in; the brake when the disk is behind |
 //! | `driver` | the connection, its disk threads and the time, as one interface |
 //! | `early` | a range that came before its file was answered |
 //! | `file`, `wait` | where content is written; waiting for a part that cannot be opened |
@@ -20,6 +20,7 @@
 
 mod answer;
 mod backlog;
+mod beginning;
 mod check;
 mod delivered;
 mod driver;
@@ -42,6 +43,7 @@ mod wait;
 pub use self::backlog::BEGUN_STILL_MAX;
 pub(crate) use self::delivered::Delivered;
 pub use self::gaps::{PIECE_BYTES, PIECES_FREE};
+pub use self::stream::LATE_RANGES_MAX;
 
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -222,6 +224,11 @@ impl Receiver {
     /// Whether the peer has begun chunks and left them so for too long. To be asked every few seconds.
     pub(crate) fn is_left_begun(&self, now: Instant) -> bool {
         self.0.driver.backlog.is_left_begun(now)
+    }
+
+    /// A stream of the sender's has ended: it may open another.
+    pub(crate) fn on_stream_ended(&self) {
+        self.0.driver.backlog.on_stream_ended();
     }
 
     /// Whether this side owes the next step: it is planning, hashing, writing or committing.

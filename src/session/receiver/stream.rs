@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use quinn::{RecvStream, SendStream};
 use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::backlog::Begun;
+use super::beginning::{self, Beginning, Pieces};
 use super::file::FileIo;
 use super::gaps::Gaps;
 use super::{Driver, Online, Place, Receiver};
@@ -18,13 +19,17 @@ use crate::digest::{CHUNK_BYTES, Digest};
 use crate::progress::{Counters, FileProgress};
 use crate::protocol::close::CloseCode;
 use crate::protocol::range::{RANGE_HEADER_BYTES, RangeHeader, Turn};
+use crate::session::SessionError;
 use crate::session::budget::Hold;
 use crate::session::memory::Buffer;
-use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::storage::{Content, Destination, Files, ReadFile, StorageError, Store};
 
 /// How often a range's progress is reported to the sender.
 const REPORT_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Ranges that may be announced of a file after one of them was taken back. Which ranges there were is remembered until the
+/// file is over, and only those that are carried cost a sender something.
+pub const LATE_RANGES_MAX: usize = 64;
 
 /// One range on its way to the store.
 pub(super) struct Incoming<S: Store = Destination> {
@@ -106,7 +111,9 @@ impl Receiver {
         mut reports: SendStream,
         mut content: RecvStream,
     ) -> Result<(), SessionError> {
-        let Some(header) = read_header(&mut content).await? else { return Ok(()) };
+        let Some(Beginning { header, pieces }) = beginning::read(&mut content, &self.0.tools.account).await? else {
+            return Ok(());
+        };
         let place = match header.turn {
             Turn::Asked => self.feed(|ledger| ledger.on_range(header))?,
             Turn::Ahead => self.place_early(header).await?,
@@ -116,13 +123,16 @@ impl Receiver {
             let _ = reports.reset(CloseCode::Cancelled.code().into());
             return Ok(());
         };
+        if place.io.is_given_up() && place.io.count_late_range() > LATE_RANGES_MAX {
+            return Err(SessionError::Order("content without end for a file that was given up"));
+        }
         let range = <Incoming>::begin::<Online>(header, place);
         if header.len <= CHUNK_BYTES {
             // `Done` will say it all; a report would only cost a packet.
             let _ = reports.finish();
-            return self.read_content(&range, &mut content).await;
+            return self.read_content(&range, pieces, &mut content).await;
         }
-        let reading = self.read_content(&range, &mut content);
+        let reading = self.read_content(&range, pieces, &mut content);
         // A broken rule ends the reports too: they would wait for content that nobody reads any more.
         let reporting = async {
             report(&range, &mut reports).await;
@@ -132,15 +142,26 @@ impl Receiver {
     }
 
     /// Reads the range as it comes, in any order, and hands whole chunks to the disk.
-    async fn read_content(&self, range: &Arc<Incoming>, content: &mut RecvStream) -> Result<(), SessionError> {
+    async fn read_content(
+        &self,
+        range: &Arc<Incoming>,
+        mut pieces: Pieces,
+        content: &mut RecvStream,
+    ) -> Result<(), SessionError> {
         let mut blocks = Blocks::default();
         let mut arrived = 0;
         while arrived < range.header.len {
             self.0.driver.backlog.room().await;
-            let chunk = match content.read_chunk(usize::MAX, false).await {
-                Ok(Some(chunk)) => chunk,
-                Ok(None) => return Err(SessionError::Order("a stream ended before its range")),
-                Err(error) => return self.on_read_error(range, error),
+            let chunk = match pieces.next() {
+                Some(chunk) => chunk,
+                None => {
+                    pieces.are_unordered = true;
+                    match content.read_chunk(usize::MAX, false).await {
+                        Ok(Some(chunk)) => chunk,
+                        Ok(None) => return Err(SessionError::Order("a stream ended before its range")),
+                        Err(error) => return self.on_read_error(range, error),
+                    }
+                }
             };
             if range.io.is_given_up() {
                 let _ = content.stop(CloseCode::DiskFailed.code().into());
@@ -152,7 +173,7 @@ impl Receiver {
             let at = chunk.offset - RANGE_HEADER_BYTES as u64;
             self.scatter(range, &mut blocks, at, &chunk.bytes)?;
         }
-        match content.read_chunk(1, false).await {
+        match content.read_chunk(1, !pieces.are_unordered).await {
             Ok(Some(_)) => Err(SessionError::Order("content beyond its range")),
             _ => Ok(()),
         }
@@ -318,18 +339,6 @@ impl<D: Driver> Receiver<D> {
             range.all_written.notify_one();
         }
         complete.into_iter().for_each(|complete| self.sum_up(complete));
-    }
-}
-
-/// `None`: the sender took the range back before it was announced, or before that was heard.
-async fn read_header(content: &mut RecvStream) -> Result<Option<RangeHeader>, SessionError> {
-    let mut raw = [0; RANGE_HEADER_BYTES];
-    match timeout(ATTENTION_DEADLINE, content.read_exact(&mut raw)).await {
-        Ok(Ok(())) => Ok(Some(RangeHeader::from_bytes(raw))),
-        Ok(Err(quinn::ReadExactError::ReadError(quinn::ReadError::Reset(_)))) => Ok(None),
-        Ok(Err(quinn::ReadExactError::ReadError(quinn::ReadError::ConnectionLost(error)))) => Err(error.into()),
-        Ok(Err(_)) => Err(SessionError::Order("a stream ended within its header")),
-        Err(_) => Err(SessionError::Timeout("announce the range of a stream")),
     }
 }
 

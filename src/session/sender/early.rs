@@ -17,6 +17,7 @@ use crate::digest::{CHUNK_BYTES, Digest};
 use crate::protocol::message::FileId;
 use crate::protocol::range::{RANGE_HEADER_BYTES, Turn};
 use crate::session::memory::in_flight;
+use crate::session::streams::STREAM_BYTES;
 use crate::storage::ByteFiles;
 use crate::transfer::job::early::start_len;
 
@@ -47,6 +48,7 @@ impl<F: ByteFiles> Sender<F> {
             return self.feed(|ledger| ledger.close_early(small_tail(id, size, None, hasher)));
         };
         let source = more.then(|| Arc::new(source));
+        let room = self.0.tools.account.for_stream(STREAM_BYTES).await;
         let Some((outlet, reports, wanted)) = self.open_early(id, digest, source) else { return };
         if !more {
             self.feed(|ledger| ledger.close_early(small_tail(id, size, Some(digest), hasher)));
@@ -57,7 +59,7 @@ impl<F: ByteFiles> Sender<F> {
             _ = connection.closed() => false,
         };
         if asked {
-            self.read_reports(id, reports).await;
+            self.read_reports(id, reports, room).await;
         }
     }
 

@@ -15,7 +15,9 @@ use crate::digest::{CHUNK_BYTES, ChunkDigests, Digest};
 use crate::protocol::message::{FileId, Tail};
 use crate::protocol::range::{REPORT_BYTES, RangeHeader, Turn};
 use crate::session::SessionError;
+use crate::session::budget::Hold;
 use crate::session::memory::{SendPermit, in_flight};
+use crate::session::streams::STREAM_BYTES;
 use crate::storage::{ByteFiles, DataMap, Lost, ReadFile, unknown_size};
 use crate::transfer::file::SendFile;
 use crate::transfer::file::send::Closing;
@@ -180,21 +182,21 @@ impl<F: ByteFiles> Sender<F> {
     }
 
     pub(super) async fn open_stream(&self, id: FileId) -> Result<Outlet, Stop> {
+        let room = self.0.tools.account.for_stream(STREAM_BYTES).await;
         let (stream, reports) = self.0.tools.connection.open_bi().await?;
         self.feed(|ledger| ledger.on_stream(id));
-        tokio::spawn(self.clone().read_reports(id, reports));
+        tokio::spawn(self.clone().read_reports(id, reports, room));
         Ok(Outlet::new(stream))
     }
 
-    /// Counts what the receiver reports as written, until it has nothing more to say.
-    pub(super) async fn read_reports(self, id: FileId, mut reports: RecvStream) {
+    /// Counts what the receiver reports as written, until it has nothing more to say: so long QUIC keeps the stream, whether
+    /// anybody reads it or not.
+    pub(super) async fn read_reports(self, id: FileId, mut reports: RecvStream, _room: Hold) {
         let mut raw = [0; REPORT_BYTES];
-        let mut known = 0;
+        let (mut known, mut is_open) = (0, true);
         while reports.read_exact(&mut raw).await.is_ok() {
             let written = u64::from_le_bytes(raw);
-            if !self.feed(|ledger| ledger.on_written(id, written.saturating_sub(known))) {
-                return;
-            }
+            is_open = is_open && self.feed(|ledger| ledger.on_written(id, written.saturating_sub(known)));
             known = written;
         }
     }

@@ -244,3 +244,42 @@ async fn a_server_that_knows_no_lists_is_not_asked_for_one() {
     assert!(asked.unwrap_err().to_string().contains("too old"));
     assert_eq!(peer.hear().await, None, "nothing was asked");
 }
+
+/// However many files there are to send: a stream is QUIC's until the client has ended its half, too.
+#[tokio::test]
+async fn who_ends_no_streams_is_sent_no_more_of_them_than_there_is_room_for() {
+    const FILES: u64 = 200;
+    // As if others held everything.
+    let field = Field::with(|builder| builder.memory(0));
+    for n in 0..FILES {
+        field::write(&field.path(&format!("wanted/{n}")), b"x");
+    }
+    let mut peer = field.greeted().await;
+    peer.say(&get("wanted")).await;
+    let connection = peer.connection.clone();
+    let (mut held, mut done) = (Vec::new(), Vec::new());
+    let mut offered = 0;
+    let room = qft::server::limits::WORDS_FLOOR_BYTES / qft::server::limits::STREAM_BYTES;
+    while done.len() < FILES as usize {
+        // Streams that the server waits for are ended when no other comes.
+        let waits = held.len() >= room;
+        tokio::select! {
+            message = peer.hear() => match message {
+                Some(Message::Header(header)) if header.kind == Kind::File => {
+                    offered += 1;
+                    peer.say(&pos(header.id.0, Verdict::From { offset: 0, why: Why::New })).await;
+                }
+                Some(Message::Header(header)) => peer.say(&pos(header.id.0, Verdict::Skip(SkipReason::Made))).await,
+                Some(Message::Tail(tail)) => done.push(tail.id),
+                Some(_) => {}
+                None => panic!("{:?}", peer.connection.close_reason()),
+            },
+            stream = connection.accept_bi() => held.push(stream.unwrap()),
+            () = tokio::time::sleep(Duration::from_millis(200)), if waits => held.clear(),
+        }
+        assert!(held.len() <= room, "{} streams are open, and there is room for {room}", held.len());
+    }
+    assert_eq!(offered, FILES);
+    peer.leave().await;
+    field.honest_client_is_served().await;
+}

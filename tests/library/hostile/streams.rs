@@ -429,3 +429,23 @@ async fn whole_packets_with_gaps_between_them_are_content() {
     assert_eq!(fs::read(field.path("x")).unwrap(), content(LEN));
     peer.leave().await;
 }
+
+#[tokio::test]
+async fn ranges_without_end_of_a_file_that_was_given_up_are_a_violation() {
+    let field = Field::new();
+    let mut peer = field.pushing().await;
+    peer.offer(0, "x", 16 << 40).await;
+    let flood = async {
+        for chunk in (0..).step_by(2) {
+            // Each takes its place among the ranges of the file, and none of them carries anything.
+            let Ok((mut send, _)) = peer.connection.open_bi().await else { return };
+            let (offset, len) = (chunk * CHUNK_BYTES, CHUNK_BYTES);
+            let header = RangeHeader { id: FileId(0), offset, len, turn: Turn::Asked };
+            let _ = send.write_all(&header.to_bytes()).await;
+            tokio::task::yield_now().await;
+            let _ = send.reset(0_u32.into());
+        }
+    };
+    soon("the end of the flood", flood).await;
+    field.ends_with(&peer, CloseCode::Violation).await;
+}
