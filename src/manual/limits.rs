@@ -21,6 +21,7 @@
 //! | content that was read and waits for the disk | the same part, and a mebibyte | is read no further | `however_many_streams_there_are_a_disk_that_is_behind_is_not_overrun` |
 //! | the same before it is let in | [`RECEIVE_WINDOW_BEFORE_HELLO`], [`STREAMS_BEFORE_HELLO`] | waits for its welcome | `a_stranger_has_few_streams_and_little_room_until_it_is_let_in` |
 //! | the same in a crowd | [`RECEIVE_WINDOW_IN_A_CROWD`] | waits for its welcome | `a_stranger_in_a_crowd_has_less_room_until_it_is_let_in` |
+//! | packets and pieces before it is let in | [`UNREAD_TIMES`] its window, a piece for [`UNREAD_PIECE_BYTES`] of it | is closed (`Busy`), comes again | `a_stranger_that_sends_crumbs_is_not_waited_for` |
 //! | what goes ahead of the answers | [`AHEAD_FILES_MAX`], [`AHEAD_BYTES_MAX`] | a violation | `more_ahead_of_the_answers_than_a_job_may_have_is_a_violation` |
 //! | gaps between pieces of a chunk | one for [`PIECE_BYTES`], and [`PIECES_FREE`] | a violation | `every_packet_may_come_in_any_order_and_every_byte_may_not` |
 //! | ranges of a file after one was taken back | [`LATE_RANGES_MAX`] | a violation | `ranges_without_end_of_a_file_that_was_given_up_are_a_violation` |

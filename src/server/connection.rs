@@ -19,7 +19,7 @@ use super::paths::Way;
 use super::places::Inside;
 use super::pool::Slot;
 use super::visit::Visit;
-use super::{Notice, Peer, Shared};
+use super::{Notice, Peer, Shared, unread};
 use crate::digest::{Hasher, Salt};
 use crate::keys::Fingerprint;
 use crate::protocol::close::CloseCode;
@@ -30,7 +30,9 @@ use crate::session::budget::Account;
 use crate::session::control::{Control, ControlReader};
 use crate::session::local::host_name;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
-use crate::transport::{self, Granted, Known, Listener, TransportError, canonical};
+use crate::transport::{
+    self, Granted, Known, Listener, RECEIVE_WINDOW_BEFORE_HELLO, RECEIVE_WINDOW_IN_A_CROWD, TransportError, canonical,
+};
 
 /// Longest that a handshake may take: over a slow and lossy path its steps are many seconds apart. One that stands in the
 /// way of others goes before ([`Stranger::sent_away`]).
@@ -40,9 +42,9 @@ const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(30);
 pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Shared>, slot: Slot, mut door: Stranger) {
     let addr = incoming.remote_address();
     let way = Arc::new(shared.paths.way_to(addr));
-    let config = match door.is_crowded() {
-        false => listener.server_config_with(addr, way.controller()),
-        true => listener.server_config_in_a_crowd(addr, way.controller()),
+    let (config, window) = match door.is_crowded() {
+        false => (listener.server_config_with(addr, way.controller()), RECEIVE_WINDOW_BEFORE_HELLO),
+        true => (listener.server_config_in_a_crowd(addr, way.controller()), RECEIVE_WINDOW_IN_A_CROWD),
     };
     // From here on it is for people to read.
     let addr = canonical(addr);
@@ -71,6 +73,10 @@ pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Sh
     let greeted = tokio::select! {
         greeted = timeout(ATTENTION_DEADLINE, Client::greet(&connection, &listener, &shared, peer)) => greeted,
         () = door.sent_away() => Ok(Err(CloseCode::Busy.into())),
+        () = unread::is_too_much(&connection, window) => {
+            shared.meter.limits.count(Limit::Unread);
+            Ok(Err(CloseCode::Busy.into()))
+        }
     };
     let greeted = greeted.unwrap_or_else(|_| Err(SessionError::Timeout("say hello").into()));
     let ending = connection.clone();

@@ -182,6 +182,8 @@ pub(super) enum Limit {
     Clients,
     /// Strangers at the same time.
     Strangers,
+    /// What a stranger sends and nobody reads.
+    Unread,
     /// Those that wait for their handshake.
     Knocks,
     /// Strangers whose address is not proven.
@@ -203,6 +205,7 @@ impl Kind for Limit {
         vec![
             Self::Clients,
             Self::Strangers,
+            Self::Unread,
             Self::Knocks,
             Self::UnprovenAddresses,
             Self::Offers,
@@ -217,6 +220,7 @@ impl Kind for Limit {
         match self {
             Self::Clients => "clients",
             Self::Strangers => "strangers",
+            Self::Unread => "unread",
             Self::Knocks => "knocks",
             Self::UnprovenAddresses => "unproven_addresses",
             Self::Offers => "offers",

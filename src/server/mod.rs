@@ -49,6 +49,7 @@ mod recheck;
 mod run;
 pub mod status;
 mod totals;
+mod unread;
 mod visit;
 
 use std::net::SocketAddr;
@@ -100,6 +101,7 @@ pub mod limits {
     pub use super::knocks::{HANDSHAKES_A_SECOND, HANDSHAKES_AT_ONCE, KNOCKS_MAX, KNOCKS_PER_ADDRESS_MAX};
     pub use super::notice::{NOTICE_BYTES_KEPT, NOTICES_KEPT};
     pub use super::places::{ADDRESS_SHARE, CLIENTS_MAX, IDLE_AFTER, KEY_SHARE, STILL_AFTER};
+    pub use super::unread::{UNREAD_PIECE_BYTES, UNREAD_TIMES};
     pub use crate::session::budget::{
         FLOOR_BYTES, HELD_FOR_MAX, MEMORY_BYTES, OFFER_BYTES, WINDOWS_BYTES, WORDS_FLOOR_BYTES,
     };

@@ -47,7 +47,7 @@ pub(crate) use peer::{client_certificate, token_material};
 pub use peer::{closed_by, peer_fingerprint, session_salt};
 pub use race::HEAD_START;
 pub use resolve::{RESOLVE_WAIT, is_no_such_name, resolve};
-pub(crate) use tuning::{RECEIVE_WINDOW_BEFORE_HELLO, STREAMS_BEFORE_HELLO, STREAMS_MAX};
+pub(crate) use tuning::{RECEIVE_WINDOW_BEFORE_HELLO, RECEIVE_WINDOW_IN_A_CROWD, STREAMS_BEFORE_HELLO, STREAMS_MAX};
 pub use tuning::{Tuning, open_up, receive_window};
 
 pub use udp::{Copies, Granted, Rate, SOCKET_BUFFER_BYTES, SocketReport, Throttle, examine_socket};

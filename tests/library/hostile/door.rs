@@ -143,3 +143,18 @@ async fn a_full_server_turns_the_next_client_away_at_once() {
     until("its end", || field.server.active() == [0, 0]).await;
     field.honest_client_is_served().await;
 }
+
+#[tokio::test]
+async fn a_stranger_that_sends_crumbs_is_not_waited_for() {
+    let field = Field::new();
+    let peer = Raw::connect(&field.server, &field.hostile).await;
+    let (mut crumbs, _replies) = soon("a stream", peer.connection.open_bi()).await.unwrap();
+    // Nobody reads them, and the window has room for hundred times as many.
+    let sending = async {
+        while crumbs.write_all(b"x").await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("the end", sending).await;
+    field.ends_with(&peer, CloseCode::Busy).await;
+}
