@@ -257,10 +257,10 @@ async fn who_ends_no_streams_is_sent_no_more_of_them_than_there_is_room_for() {
     let mut peer = field.greeted().await;
     peer.say(&get("wanted")).await;
     let connection = peer.connection.clone();
-    let (mut held, mut done) = (Vec::new(), Vec::new());
+    let (mut held, mut ended) = (Vec::new(), Vec::new());
     let mut offered = 0;
     let room = qft::server::limits::WORDS_FLOOR_BYTES / qft::server::limits::STREAM_BYTES;
-    while done.len() < FILES as usize {
+    while ended.len() < FILES as usize {
         // Streams that the server waits for are ended when no other comes.
         let waits = held.len() >= room;
         tokio::select! {
@@ -270,7 +270,10 @@ async fn who_ends_no_streams_is_sent_no_more_of_them_than_there_is_room_for() {
                     peer.say(&pos(header.id.0, Verdict::From { offset: 0, why: Why::New })).await;
                 }
                 Some(Message::Header(header)) => peer.say(&pos(header.id.0, Verdict::Skip(SkipReason::Made))).await,
-                Some(Message::Tail(tail)) => done.push(tail.id),
+                Some(Message::Tail(Tail { id, .. })) => {
+                    ended.push(id);
+                    peer.say(&done(id.0, None)).await;
+                }
                 Some(_) => {}
                 None => panic!("{:?}", peer.connection.close_reason()),
             },
