@@ -29,6 +29,9 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// The longest that a load waits for an answer that may never come.
 const ANSWER: Duration = Duration::from_secs(5);
 
+/// How long a load waits for one more stream until it takes it that there is none.
+const NO_MORE: Duration = Duration::from_millis(100);
+
 /// A server under load, and the keys that it knows.
 #[derive(Clone)]
 pub(crate) struct Target {
@@ -334,7 +337,7 @@ async fn refused(target: &Target, _: &Identity, work: &Work) -> Option<()> {
 }
 
 /// What a client can make a server hold: chunks that are begun, content that it does not read, offers that it does not
-/// complete.
+/// complete, streams that carry nothing.
 async fn hold(target: &Target, identity: &Identity, work: &Work) -> Option<()> {
     // As many chunks as one connection may have begun, but for some.
     const CHUNKS: u64 = 240;
@@ -348,7 +351,7 @@ async fn hold(target: &Target, identity: &Identity, work: &Work) -> Option<()> {
     peer.say(&Message::Pos(Pos { id: header.id, verdict })).await?;
     let mut pusher = Peer::greeted(target, identity).await?;
     pusher.push().await?;
-    pusher.offer(0, CHUNKS * CHUNK_BYTES).await?;
+    pusher.offer(0, 16 << 40).await?;
     pusher.hear_pos(0).await?;
     for chunk in 0..CHUNKS {
         held.push(pusher.one_byte(0, chunk * CHUNK_BYTES, CHUNK_BYTES).await?);
@@ -356,6 +359,14 @@ async fn hold(target: &Target, identity: &Identity, work: &Work) -> Option<()> {
     }
     for id in 1..OFFERS {
         pusher.offer(id, 1).await?;
+        work.count();
+    }
+    while let Ok(opened) = tokio::time::timeout(NO_MORE, pusher.connection.open_bi()).await {
+        let (mut send, recv) = opened.ok()?;
+        let (id, offset) = (FileId(0), held.len() as u64 * CHUNK_BYTES);
+        let header = RangeHeader { id, offset, len: CHUNK_BYTES, turn: Turn::Asked };
+        send.write_all(&header.to_bytes()).await.ok()?;
+        held.push((send, recv));
         work.count();
     }
     work.go_on(Duration::from_secs(60)).await;

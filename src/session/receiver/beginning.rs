@@ -3,6 +3,7 @@
 //! What is left unread QUIC keeps as it came: each byte of a hostile peer's with the packets that it came in, and a note of
 //! each gap. So a stream is read from its first byte on, and content that comes before the header is whole is kept here.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
@@ -29,15 +30,15 @@ pub(super) struct Beginning {
 pub(super) struct Pieces {
     /// Behind what completed the header.
     rest: Option<Chunk>,
-    kept: Vec<(Chunk, Hold)>,
+    kept: VecDeque<(Chunk, Hold)>,
     /// Some were read as they came, so that QUIC reads this stream in no other way any more.
     pub(super) are_unordered: bool,
 }
 
 impl Pieces {
-    /// One of them, in no order.
+    /// One of them; those that were kept in the order in which they came.
     pub(super) fn next(&mut self) -> Option<Chunk> {
-        self.rest.take().or_else(|| self.kept.pop().map(|(chunk, _)| chunk))
+        self.rest.take().or_else(|| self.kept.pop_front().map(|(chunk, _)| chunk))
     }
 }
 
@@ -133,7 +134,7 @@ impl Pieces {
     fn keep(&mut self, mut chunk: Chunk, account: &Account) -> Result<(), BeginningError> {
         let room = account.take_memory(chunk.bytes.len() + PIECE_OVERHEAD).ok_or(BeginningError::Full)?;
         chunk.bytes = Bytes::copy_from_slice(&chunk.bytes);
-        self.kept.push((chunk, room));
+        self.kept.push_back((chunk, room));
         Ok(())
     }
 }
