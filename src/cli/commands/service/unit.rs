@@ -133,15 +133,19 @@ impl Units {
     fn confine(&self, account: &str, text: &mut String) {
         let dir = quoted(self.dir.as_os_str());
         let home = self.home().unwrap_or_default();
+        // What it serves below its own state is made with it: a unit that a package brought finds nothing there yet.
+        let served = self.dir.strip_prefix(Self::state_dir(&self.name)).ok().filter(|below| *below != Path::new(""));
+        let served = served.map(|below| format!(" {}", quoted(Path::new(&self.name).join(below).as_os_str())));
         let _ = write!(
             text,
             "\n# An account of its own, its home, the directory that it serves, and nothing else.\n\
              User={account}\n\
-             StateDirectory={}\n\
+             StateDirectory={}{}\n\
              StateDirectoryMode=0700\n\
              Environment=QFT_HOME={}\n\
              ReadWritePaths={dir}\n",
             self.name,
+            served.unwrap_or_default(),
             home.display(),
         );
         let below_homes = ["/home", "/root", "/run/user"].iter().any(|homes| self.dir.starts_with(homes));
@@ -247,6 +251,14 @@ mod tests {
         }
         let own = units("/home/u/in", Owner::User).service();
         assert!(!own.contains("User=") && !own.contains("Protect") && own.contains("WantedBy=default.target"), "{own}");
+    }
+
+    #[test]
+    fn what_is_served_below_its_own_state_is_made_by_systemd() {
+        for (dir, line) in [("/var/lib/qft/files", "qft qft/files"), ("/var/lib/qft", "qft"), ("/srv/in", "qft")] {
+            let text = units(dir, Owner::Account("qft".to_owned())).service();
+            assert!(text.contains(&format!("\nStateDirectory={line}\nStateDirectoryMode=")), "{dir}: {text}");
+        }
     }
 
     #[test]
