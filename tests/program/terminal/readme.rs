@@ -226,9 +226,11 @@ fn it_is_installed_as_the_package_is() {
     let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).expect("it is there");
     let page = page();
     let install: Vec<_> = blocks(&page).into_iter().filter(|block| block.place == "install").collect();
-    assert_eq!(install.len(), 1);
+    let [package, source] = &install[..] else { panic!("two ways: {install:?}") };
+    assert_eq!(package.text, "sudo dpkg -i qft_*_amd64.deb\n");
+    assert!(manifest.contains("[package.metadata.deb]"), "{manifest}");
     // Of the crate registry's `qft`, which is another program, it must not be.
-    assert_eq!(install[0].text, "cargo install --path .\n");
+    assert_eq!(source.text, "cargo install --path .\n");
     assert!(manifest.contains("publish = false") && manifest.contains("[[bin]]\nname = \"qft\""), "{manifest}");
     let version = pattern("rust-version = \"([0-9.]+)\"");
     let version = version.captures(&manifest).expect("it is told")[1].to_owned();
