@@ -161,6 +161,8 @@ Examples:
                                          a drop box, as the owner of /srv/in
   qft service install --user ~/incoming  your own, without root
   sudo qft service remove                what was received and the keys stay
+  sudo systemctl enable --now qft.socket qft.service
+                                         the units that a package brought
 
 Let a client in:
   sudo -u qft QFT_HOME=/var/lib/qft/home qft peers invite
