@@ -307,10 +307,7 @@ impl Page<'_> {
 
     fn histogram(&mut self, name: &str, help: &str, unit: Option<Unit>, look: &Distribution) -> fmt::Result {
         self.family((name, help), unit.as_ref(), MetricType::Histogram, |mut encoder| {
-            // The encoder's own mark for the last bucket.
-            let bucket = |(bound, count): &(f64, u64)| (if bound.is_finite() { *bound } else { f64::MAX }, *count);
-            let buckets: Vec<_> = look.buckets.iter().map(bucket).collect();
-            encoder.encode_histogram::<NoLabelSet>(look.sum, look.count, &buckets, None)
+            encoder.encode_histogram::<NoLabelSet>(look.sum, look.count, &look.buckets, None)
         })
     }
 
