@@ -8,6 +8,7 @@
 //!   cells into a file beside those of earlier runs; the repository has them in `benches/congestion.txt`.
 //! * `-- beside`: beside CUBIC and BBR as Linux has them and BBRv3, first or second, one or several; `-- ecn`: in queues
 //!   that mark; `-- policer`: behind token buckets. `only=WORD` leaves cells whose name has the word.
+//! * `-- guards`: some forty cells of all kinds, the first to look at after a change; `only=WORD` as above.
 //! * `-- tcp`: TCP alone and beside TCP, to be held against the kernel's over the emulator (`benches/congestion/tcp.txt`).
 //! * `-- without=all`, or names of mechanisms with commas between, or `nothing`: what each mechanism of the controller is
 //!   worth. `only=WORD` as above, or a kind of cells.
@@ -19,6 +20,8 @@ mod ablation;
 mod beside;
 #[path = "congestion/cells.rs"]
 mod cells;
+#[path = "congestion/guards.rs"]
+mod guards;
 #[path = "congestion/policer.rs"]
 mod policer;
 #[path = "congestion/rivals.rs"]
@@ -194,6 +197,7 @@ fn main() {
         Some("beside") => beside::beside(out, only),
         Some("ecn") => beside::ecn(out, only),
         Some("policer") => policer::policer(out),
+        Some("guards") => guards::guards(out, only),
         Some("tcp") => tcp::tcp(),
         _ => links(),
     }

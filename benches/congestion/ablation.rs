@@ -39,7 +39,7 @@ pub fn without(names: &str, out: Option<&Path>, only: Option<&str>) {
     let began = Instant::now();
     let base = figures(&cells, Without::default(), &tls);
     for (cell, figures) in cells.iter().zip(&base) {
-        let shown: Vec<_> = figures.iter().map(|figure| format!("{} {:.1}", figure.name, shown(figure))).collect();
+        let shown: Vec<_> = figures.iter().map(Figure::shown).collect();
         sheet.line(&format!("{:<8} {:<48}| {}", cell.kind, cell.name, shown.join(" | ")));
     }
     let mut summary = Vec::new();
@@ -56,11 +56,6 @@ pub fn without(names: &str, out: Option<&Path>, only: Option<&str>) {
 fn figures(cells: &[Cell], without: Without, tls: &Tls) -> Vec<Vec<Figure>> {
     let ours = Ours { without, tls: tls.clone() };
     cells.iter().map(|cell| (cell.run)(&ours)).collect()
-}
-
-/// Shares of one are shown in percent as all others are.
-fn shown(figure: &Figure) -> f64 {
-    if figure.name == "Jain" { figure.value * 100.0 } else { figure.value }
 }
 
 /// Writes what a mechanism wins and costs; gives its line of the last table.
@@ -101,5 +96,5 @@ fn change(with: &Figure, without: &Figure) -> Option<(bool, String)> {
     }
     let won = (difference > 0.0) == with.more_is_better;
     let sign = if won { '+' } else { '-' };
-    Some((won, format!("{sign} {} {:.1} -> {:.1}", with.name, shown(with), shown(without))))
+    Some((won, format!("{sign} {} {:.1} -> {:.1}", with.name, with.percent(), without.percent())))
 }

@@ -20,6 +20,17 @@ pub struct Figure {
     pub more_is_better: bool,
 }
 
+impl Figure {
+    /// Name and value; shares of one are shown in percent as all others are.
+    pub fn shown(&self) -> String {
+        format!("{} {:.1}", self.name, self.percent())
+    }
+
+    pub fn percent(&self) -> f64 {
+        if self.name == "Jain" { self.value * 100.0 } else { self.value }
+    }
+}
+
 const fn good(name: &'static str, value: f64, tolerance: f64) -> Figure {
     Figure { name, value, tolerance, more_is_better: true }
 }
@@ -28,7 +39,7 @@ const fn bad(name: &'static str, value: f64, tolerance: f64) -> Figure {
     Figure { name, value, tolerance, more_is_better: false }
 }
 
-fn goodput(share: f64) -> Figure {
+pub fn goodput(share: f64) -> Figure {
     good("goodput %", share * 100.0, 2.0)
 }
 
@@ -36,7 +47,7 @@ fn queue(queue: Duration) -> Figure {
     bad("queue ms", queue.as_secs_f64() * 1e3, 3.0)
 }
 
-fn resent(share: f64) -> Figure {
+pub fn resent(share: f64) -> Figure {
     bad("re-sent %", share * 100.0, 1.0)
 }
 
@@ -57,7 +68,7 @@ impl Ours {
         FlowConfig { start, ..FlowConfig::new(Arc::new(in_step)) }
     }
 
-    fn flow(&self) -> FlowConfig {
+    pub fn flow(&self) -> FlowConfig {
         self.late(Duration::ZERO, Duration::ZERO)
     }
 
@@ -76,15 +87,15 @@ pub struct Cell {
     pub run: Run,
 }
 
-fn cell(kind: &'static str, name: String, run: impl Fn(&Ours) -> Vec<Figure> + 'static) -> Cell {
+pub fn cell(kind: &'static str, name: String, run: impl Fn(&Ours) -> Vec<Figure> + 'static) -> Cell {
     Cell { kind, name, run: Box::new(run) }
 }
 
-fn ms(value: u64) -> Duration {
+pub fn ms(value: u64) -> Duration {
     Duration::from_millis(value)
 }
 
-fn secs(value: u64) -> Duration {
+pub fn secs(value: u64) -> Duration {
     Duration::from_secs(value)
 }
 
@@ -96,7 +107,7 @@ pub fn all() -> Vec<Cell> {
 }
 
 /// The means of the figures of several seeds.
-fn mean(seeds: u64, of: impl Fn(u64) -> Vec<Figure>) -> Vec<Figure> {
+pub fn mean(seeds: u64, of: impl Fn(u64) -> Vec<Figure>) -> Vec<Figure> {
     let mut figures = of(1);
     for seed in 2..=seeds {
         figures.iter_mut().zip(of(seed)).for_each(|(sum, figure)| sum.value += figure.value);
@@ -106,7 +117,7 @@ fn mean(seeds: u64, of: impl Fn(u64) -> Vec<Figure>) -> Vec<Figure> {
 }
 
 /// One flow in its steady state.
-fn steady(ours: &Ours, link: LinkConfig, seed: u64) -> Vec<Figure> {
+pub fn steady(ours: &Ours, link: LinkConfig, seed: u64) -> Vec<Figure> {
     let mut scenario = Scenario::new(link, ours.flow());
     scenario.measure_from = secs(2) + link.delay * 2 * 10;
     scenario.end = scenario.measure_from + if link.rate > 100_000_000 { secs(4) } else { secs(12) };
@@ -151,7 +162,7 @@ fn links() -> Vec<Cell> {
 }
 
 /// The time that a body takes, as a share of what the limit alone would.
-fn completion(ours: &Ours, path: LinkConfig, flow: FlowConfig, late: Duration, seed: u64) -> Vec<Figure> {
+pub fn completion(ours: &Ours, path: LinkConfig, flow: FlowConfig, late: Duration, seed: u64) -> Vec<Figure> {
     let mut scenario = Scenario::new(path, flow);
     (scenario.end, scenario.wake_late, scenario.seed) = (secs(60), late, seed);
     let bytes = scenario.flows[0].body.expect("a body is sent") as f64;
@@ -222,7 +233,14 @@ fn between(scenario: &Scenario, trace: &[TracePoint], from: Duration, to: Durati
     (bytes as f64 / (to - from).as_secs_f64() / scenario.limit(), queue)
 }
 
-fn changed(ours: &Ours, flow: FlowConfig, steps: &[(u64, LinkConfig)], loss: Loss, from: u64, to: u64) -> Vec<Figure> {
+pub fn changed(
+    ours: &Ours,
+    flow: FlowConfig,
+    steps: &[(u64, LinkConfig)],
+    loss: Loss,
+    from: u64,
+    to: u64,
+) -> Vec<Figure> {
     let mut scenario = Scenario::new(link(100.0, 100.0, 0.0, 1.0), flow).loss(loss);
     scenario.changes = steps.iter().map(|&(at, link)| (secs(at), link, link)).collect();
     (scenario.end, scenario.trace_every) = (secs(to), ms(50));
@@ -256,9 +274,9 @@ fn changes() -> Vec<Cell> {
     cells
 }
 
-/// Several of ours, whose clocks differ by up to `clocks`.
-fn crowd(ours: &Ours, path: LinkConfig, flows: u64, clocks: Duration) -> Vec<Figure> {
-    let flow = |nth: u64| ours.late(ms(700) * nth as u32, clocks * (nth * 7 % 16) as u32 / 16);
+/// Several of ours, which begin so much `apart`, and whose clocks differ by up to `clocks`.
+pub fn crowd(ours: &Ours, path: LinkConfig, flows: u64, apart: Duration, clocks: Duration) -> Vec<Figure> {
+    let flow = |nth: u64| ours.late(apart * nth as u32, clocks * (nth * 7 % 16) as u32 / 16);
     let mut scenario = Scenario::new(path, flow(0));
     scenario.flows.extend((1..flows).map(flow));
     (scenario.measure_from, scenario.end) = (secs(15), secs(40));
@@ -286,13 +304,13 @@ fn crowds() -> Vec<Cell> {
         let name = format!("{flows} at {mbit}/{rtt}/{loss}, clocks {clocks} ms apart");
         let mut path = link(mbit, rtt, loss, 1.0);
         path.queue = bytes_in(path.rate, ms(20).max(path.delay * 2));
-        cells.push(cell("crowds", name, move |ours| crowd(ours, path, flows, ms(clocks))));
+        cells.push(cell("crowds", name, move |ours| crowd(ours, path, flows, ms(700), ms(clocks))));
     }
     cells
 }
 
 /// Ours beside others.
-fn beside(ours: &Ours, cell: &Match, seed: u64) -> Vec<Figure> {
+pub fn beside(ours: &Ours, cell: &Match, seed: u64) -> Vec<Figure> {
     let outcome = cell.run(&|start| ours.late(start, Duration::ZERO), &ours.tls, seed);
     vec![
         good("ours %", outcome.ours * 100.0, 5.0),
