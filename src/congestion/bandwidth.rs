@@ -20,6 +20,10 @@ pub(super) struct Bandwidth {
     full: bool,
     /// Rounds without a queue since.
     empty_rounds: u32,
+    /// A queue stood at some time.
+    queue_seen: bool,
+    /// The path is full and shows no queue: more than our share is dropped at once.
+    policed: bool,
     /// The path stutters: some rounds bring what belongs to others.
     uneven: bool,
 }
@@ -31,6 +35,8 @@ impl Bandwidth {
             shares: [0.0; SHARE_ROUNDS],
             full: false,
             empty_rounds: 0,
+            queue_seen: false,
+            policed: false,
             uneven: false,
         }
     }
@@ -40,7 +46,7 @@ impl Bandwidth {
     /// maximum again: each round that a pause fell into would lower the window, and with it all rounds after.
     pub(super) fn get(&self) -> f64 {
         let known = self.shares.iter().all(|&share| share > 0.0);
-        if self.full && known && !self.uneven {
+        if self.is_full() && known && !self.uneven {
             self.shares.iter().sum::<f64>() / SHARE_ROUNDS as f64
         } else {
             self.best()
@@ -57,7 +63,20 @@ impl Bandwidth {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.full
+        self.full || self.policed
+    }
+
+    /// Whether a queue has ever stood.
+    pub(super) fn is_queue_seen(&self) -> bool {
+        self.queue_seen
+    }
+
+    pub(super) fn is_policed(&self) -> bool {
+        self.policed
+    }
+
+    pub(super) fn set_policed(&mut self) {
+        self.policed = true;
     }
 
     /// Whether the path stutters.
@@ -78,7 +97,7 @@ impl Bandwidth {
     pub(super) fn on_round(&mut self, round: u64, rate: f64, queue_stood: bool) {
         if queue_stood {
             self.empty_rounds = 0;
-            self.full = true;
+            (self.full, self.queue_seen, self.policed) = (true, true, false);
         } else {
             self.empty_rounds += 1;
         }
@@ -86,7 +105,7 @@ impl Bandwidth {
             self.full = false;
         }
         // What we get while others drain is not our share: it would be too much for all when they come back.
-        if self.empty_rounds == 0 || !self.full {
+        if self.empty_rounds == 0 || !self.full || self.policed {
             self.shares[round as usize % SHARE_ROUNDS] = rate;
         }
     }

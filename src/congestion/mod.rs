@@ -55,6 +55,10 @@
 //! **More than a quarter** lost is never the path's doing, in any phase: then the queue is full all the time, which looks like
 //! a longer path without one. Such a round ends start-up, and what it delivered is believed instead of the best of late.
 //!
+//! **Where no queue ever stands**, a steady loss may be our own doing: a policer drops what exceeds its rate, head-room for that
+//! loss keeps it up, and no delay tells. One loss trial tells (`trial`); where the loss goes, what arrives is the path's rate
+//! (`bandwidth`), and the allowance grows by a little until something is lost again.
+//!
 //! A blackout (quinn's persistent congestion) begins anew: at half of what the path had if its next round trip is what it
 //! was, else as on an unknown path.
 //!
@@ -70,7 +74,7 @@
 //! rate 500 Mbit/s; pauses as long as the round trip cost a third. Flows that share such a path may stay uneven for long. Sixteen flows of ours that begin
 //! within a few seconds may be uneven after half a minute; where each would get less than about ten packets per round
 //! trip, the least windows alone fill the queue, and a tenth is lost. A path that by itself loses more than a quarter is taken
-//! for a flooded one, and little of it is used. Flows whose clocks are apart by more than a round trip see each other's queue,
+//! for a flooded one, and little of it is used. A policer that lets more through later is followed slowly. Flows whose clocks are apart by more than a round trip see each other's queue,
 //! and may take each other for strangers. A rate limit is no business of the window's: it is held at the socket (`throttle`).
 //!
 //! [`Controller`]: quinn_proto::congestion::Controller

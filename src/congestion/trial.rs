@@ -10,8 +10,24 @@ pub(super) const GAIN: f64 = 0.9;
 const BLOCKS: u32 = 2;
 /// A trial that leaves less than this of the loss has shown an overflow.
 const EFFECT: f64 = 0.6;
+/// What may be lost where no queue ever stands without a trial that shows it to be the path's own: head-room for more than
+/// this, if it is our own doing, is what keeps it up.
+const UNPROVEN_MAX: f64 = 0.02;
+/// Loss over what a trial has shown that needs no other one.
+const PROVEN: f64 = 1.5;
 /// Pause after a trial.
 const PAUSE: Duration = Duration::from_secs(10);
+
+/// What a trial began from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Before {
+    /// In bytes.
+    pub(super) allowance: f64,
+    /// A queue has stood at some time.
+    pub(super) has_queue: bool,
+    /// It would have, if the path has one: start-up or a drain are some rounds ago.
+    pub(super) is_settled: bool,
+}
 
 /// What to do after a block.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -19,20 +35,16 @@ pub(super) enum Outcome {
     Nothing,
     /// Send less from now on.
     Begin,
-    /// The loss went away: a queue shorter than the allowance that is given here overflowed.
-    Overflow {
-        allowance: f64,
-    },
+    /// The loss went away: a queue shorter than the allowance before it overflowed, or there is none.
+    Overflow(Before),
     /// The loss stayed: it is the path's, and the allowance had nothing to do with it.
-    Path {
-        allowance: f64,
-    },
+    Path(Before),
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Trial {
     loss: f64,
-    allowance: f64,
+    before: Before,
     blocks: u32,
 }
 
@@ -41,11 +53,13 @@ struct Trial {
 pub(super) struct LossTrials {
     trial: Option<Trial>,
     pause_until: Instant,
+    /// What the path loses by itself, as a trial has shown.
+    proven: f64,
 }
 
 impl LossTrials {
     pub(super) fn new(now: Instant) -> Self {
-        Self { trial: None, pause_until: now }
+        Self { trial: None, pause_until: now, proven: UNPROVEN_MAX }
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -54,26 +68,28 @@ impl LossTrials {
 
     /// Breaks a trial off. Gives the allowance before it, which it has not spoken against.
     pub(super) fn stop(&mut self) -> Option<f64> {
-        self.trial.take().map(|trial| trial.allowance)
+        self.trial.take().map(|trial| trial.before.allowance)
     }
 
-    /// Takes a judged block; `allowance` is the present one in bytes.
-    pub(super) fn on_block(&mut self, now: Instant, block: &Block, allowance: f64) -> Outcome {
+    /// Takes a judged block; `present`: what a trial would begin from.
+    pub(super) fn on_block(&mut self, now: Instant, block: &Block, present: Before) -> Outcome {
         let Some(trial) = &mut self.trial else {
-            if !block.excess || now < self.pause_until {
+            let is_doubtful = present.is_settled && !present.has_queue && block.share > self.proven * PROVEN;
+            if !(block.excess || is_doubtful) || now < self.pause_until {
                 return Outcome::Nothing;
             }
-            self.trial = Some(Trial { loss: block.share, allowance, blocks: 0 });
+            self.trial = Some(Trial { loss: block.share, before: present, blocks: 0 });
             return Outcome::Begin;
         };
         trial.blocks += 1;
         if trial.blocks < BLOCKS {
             return Outcome::Nothing;
         }
-        let Trial { loss, allowance, .. } = *trial;
+        let Trial { loss, before, .. } = *trial;
         self.trial = None;
         self.pause_until = now + PAUSE;
-        if block.share < loss * EFFECT { Outcome::Overflow { allowance } } else { Outcome::Path { allowance } }
+        self.proven = block.share.max(UNPROVEN_MAX);
+        if block.share < loss * EFFECT { Outcome::Overflow(before) } else { Outcome::Path(before) }
     }
 }
 
@@ -81,23 +97,40 @@ impl LossTrials {
 mod tests {
     use super::*;
 
+    const QUEUED: Before = Before { allowance: 7.0, has_queue: true, is_settled: true };
+
     fn outcome_of(loss_in_trial: f64) -> Outcome {
         let now = Instant::now();
         let mut trials = LossTrials::new(now);
-        assert_eq!(trials.on_block(now, &Block { share: 0.1, excess: true }, 7.0), Outcome::Begin);
+        assert_eq!(trials.on_block(now, &Block { share: 0.1, excess: true }, QUEUED), Outcome::Begin);
         let block = Block { share: loss_in_trial, excess: false };
-        assert_eq!(trials.on_block(now, &block, 0.0), Outcome::Nothing);
-        trials.on_block(now, &block, 0.0)
+        assert_eq!(trials.on_block(now, &block, Before { allowance: 0.0, ..QUEUED }), Outcome::Nothing);
+        trials.on_block(now, &block, Before { allowance: 0.0, ..QUEUED })
     }
 
     #[test]
     fn a_loss_that_goes_away_was_our_own() {
-        assert_eq!(outcome_of(0.01), Outcome::Overflow { allowance: 7.0 });
+        assert_eq!(outcome_of(0.01), Outcome::Overflow(QUEUED));
     }
 
     #[test]
     fn a_loss_that_stays_is_the_path() {
-        assert_eq!(outcome_of(0.09), Outcome::Path { allowance: 7.0 });
+        assert_eq!(outcome_of(0.09), Outcome::Path(QUEUED));
+    }
+
+    #[test]
+    fn a_steady_loss_is_tried_once_where_no_queue_stands() {
+        let now = Instant::now();
+        let mut trials = LossTrials::new(now);
+        let steady = Block { share: 0.1, excess: false };
+        let empty = Before { has_queue: false, ..QUEUED };
+        for known in [QUEUED, Before { is_settled: false, ..empty }] {
+            assert_eq!(trials.on_block(now, &steady, known), Outcome::Nothing);
+        }
+        assert_eq!(trials.on_block(now, &steady, empty), Outcome::Begin);
+        trials.on_block(now, &steady, empty);
+        assert_eq!(trials.on_block(now, &steady, empty), Outcome::Path(empty));
+        assert_eq!(trials.on_block(now + 2 * PAUSE, &steady, empty), Outcome::Nothing);
     }
 
     #[test]
@@ -106,9 +139,9 @@ mod tests {
         let mut trials = LossTrials::new(now);
         let excess = Block { share: 0.1, excess: true };
         for _ in 0..3 {
-            trials.on_block(now, &excess, 0.0);
+            trials.on_block(now, &excess, QUEUED);
         }
-        assert_eq!(trials.on_block(now + PAUSE / 2, &excess, 0.0), Outcome::Nothing);
-        assert_eq!(trials.on_block(now + PAUSE, &excess, 0.0), Outcome::Begin);
+        assert_eq!(trials.on_block(now + PAUSE / 2, &excess, QUEUED), Outcome::Nothing);
+        assert_eq!(trials.on_block(now + PAUSE, &excess, QUEUED), Outcome::Begin);
     }
 }

@@ -33,6 +33,8 @@ pub enum Mechanism {
     Probe,
     /// Sends less for a moment to see whether a loss is our own doing.
     Trial,
+    /// Holds at what a policer lets through.
+    Policer,
     /// Room for what the path always loses.
     Headroom,
     /// More room for it in small windows.
@@ -67,7 +69,7 @@ pub enum Mechanism {
 
 impl Mechanism {
     /// All of them, in the order of the module's page.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Allowance,
         Self::AllowanceProbe,
         Self::ScaledTarget,
@@ -83,6 +85,7 @@ impl Mechanism {
         Self::Jitter,
         Self::Probe,
         Self::Trial,
+        Self::Policer,
         Self::Headroom,
         Self::Unmissed,
         Self::DrainLoss,

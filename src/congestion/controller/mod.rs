@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tracing::trace;
 
-use super::allowance::{Allowance, Round};
+use super::allowance::{Allowance, Round, base_target};
 use super::bandwidth::Bandwidth;
 use super::beat::Beat;
 use super::contest::{Contest, Trust};
@@ -27,11 +27,11 @@ use super::rivals::Rivals;
 use super::startup::Startup;
 use super::state::{PathSnapshot, Phase};
 use super::stutter::Stutter;
-use super::trial::{LossTrials, Outcome};
+use super::trial::{Before, LossTrials, Outcome};
 use super::without::Mechanism;
 pub use config::ControllerConfig;
 use drain::Drains;
-use phases::SETTLE_ROUNDS;
+use phases::{CALM_ROUNDS, SETTLE_ROUNDS};
 use window::INITIAL_PACKETS;
 
 /// A flow that gets less of the path than this is not alone.
@@ -185,14 +185,32 @@ impl PathController {
         if self.is_without(Mechanism::Trial) {
             return;
         }
-        match self.trials.on_block(now, block, self.allowance.bytes()) {
+        let least = self.floor.as_ref().map_or(Duration::ZERO, Floor::least);
+        let before = Before {
+            allowance: self.allowance.bytes(),
+            // Whoever comes late takes the queue of others for path: the shortest round trip of all tells.
+            has_queue: self.bandwidth.is_queue_seen() || self.standing_rtt() > least + base_target(least) / 4,
+            is_settled: self.phase_rounds > CALM_ROUNDS,
+        };
+        match self.trials.on_block(now, block, before) {
             Outcome::Nothing => return,
             Outcome::Begin => {
                 self.allowance.withhold(self.mtu as f64);
+                if !before.has_queue {
+                    // The best of some rounds may be far above what a bucket lets through.
+                    self.bandwidth.believe(self.rounds, self.round_rate(now));
+                }
                 return;
             }
-            Outcome::Overflow { allowance } => self.allowance.set_ceiling((allowance / 2.0).max(0.0)),
-            Outcome::Path { allowance } => self.allowance.restore(allowance),
+            Outcome::Overflow(before) => {
+                self.allowance.set_ceiling((before.allowance / 2.0).max(0.0));
+                if !before.has_queue && !self.is_without(Mechanism::Policer) {
+                    // None ever will stand: a policer's bucket was empty, and each packet beyond its rate is dropped.
+                    self.bandwidth.set_policed();
+                    self.bandwidth.believe(self.rounds, self.round_rate(now));
+                }
+            }
+            Outcome::Path(before) => self.allowance.restore(before.allowance),
         }
         // Below the product there was no queue to overflow: what was still lost is the path's own loss.
         self.loss.accept(now, block.share);

@@ -18,7 +18,7 @@ use crate::congestion::without::Mechanism;
 /// Rounds after a drain or a probe until a round's queue and rate are those of cruising again.
 pub(super) const SETTLE_ROUNDS: u32 = 2;
 /// Rounds after a drain or a probe until the next probe: flows drain together, and shares move for some rounds.
-const CALM_ROUNDS: u32 = 12;
+pub(super) const CALM_ROUNDS: u32 = 12;
 /// As [`SHARED`], under jitter, where the spacing of ACKs tells less and more is missed without probes.
 const SHARED_JITTERY: f64 = 0.4;
 /// The part of the rate of the flight that found the queue which is believed to be ours to keep. Where another flow runs,
@@ -28,6 +28,10 @@ const FLIGHT_SHARE: f64 = 0.62;
 /// On longer paths the first flight, which does not grow with them any more, pushes others aside for less of a round
 /// trip, and what is missing would take longer to be found.
 const FULL_FLIGHT_RTT: Duration = Duration::from_millis(250);
+
+/// The allowance of a flow at a policer's rate, which grows until something is lost. With less, the window would shrink from round
+/// to round: quinn sends while a packet more fits, and an acknowledgement is due for several.
+const POLICED_PACKETS: f64 = 3.0;
 
 impl PathController {
     // ---- start-up ----
@@ -128,6 +132,9 @@ impl PathController {
             self.bandwidth.believe(self.rounds, self.round_rate(now));
             self.allowance.empty();
         }
+        if self.bandwidth.is_policed() {
+            self.on_policed_round(now);
+        }
         // The queue of the first rounds is what the probe or the drain before them left.
         if self.probe_round(now, round) || self.phase_rounds <= SETTLE_ROUNDS {
             return;
@@ -153,6 +160,15 @@ impl PathController {
                 self.start_drain(now);
             }
             Suspicion::Certain => self.start_contest(now),
+        }
+    }
+
+    /// Holds at what a policer lets through, and goes on from there by a little each round.
+    fn on_policed_round(&mut self, now: Instant) {
+        let (lost, sent) = self.round_losses();
+        if self.loss.is_unusual(lost, sent) {
+            self.bandwidth.believe(self.rounds, self.round_rate(now));
+            self.allowance.set_ceiling(POLICED_PACKETS * self.mtu as f64);
         }
     }
 
