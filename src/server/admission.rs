@@ -1,4 +1,4 @@
-//! Who may come in: the one place that decides about a client's `Hello`.
+//! Admission: the one place that decides about a client's `Hello`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,9 +28,9 @@ pub(super) struct Lists {
 
 /// A client that may come in.
 pub(super) struct Admitted {
-    /// What it may do.
+    /// The rights of this client.
     pub(super) grant: Grant,
-    /// What lets it in; `None` where anyone may come, or a fixed set of keys.
+    /// The entry or pass that lets the client in; `None` where anyone may come, or a fixed set of keys.
     pub(super) basis: Option<Basis>,
     /// Its name in the list or in its certificate.
     pub(super) name: Option<String>,
@@ -52,7 +52,7 @@ impl From<SessionError> for Turned {
 
 impl From<CloseCode> for Turned {
     fn from(code: CloseCode) -> Self {
-        // What is said to the client is in its words; the log speaks as the server.
+        // The client is told in terms of its own side; the log speaks as the server.
         let why = match code {
             CloseCode::NotCertified => "not enrolled here, and no client certificate from --client-ca was shown",
             code => code.reason(),
@@ -116,7 +116,7 @@ pub(super) async fn authorise(
         let has_ended = |client: &Client| client.rights.have_expired(SystemTime::now());
         match (lists.clients.standing(&peer)?, pass, invite) {
             (Standing::Listed(client), ..) if !has_ended(&client) => admit(&shared, client, false),
-            // What lets a client in without a list lets none in that was shut out.
+            // A pass lets in clients that are on no list, but none that was revoked.
             (Standing::Unknown, Ok(Some(pass)), _) => Ok(by_pass(&shared, peer, pass)),
             (_, _, Some(invite)) => {
                 let client = enrol(&shared, &lists, addr, peer, &invite, &name)?;

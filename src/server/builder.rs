@@ -85,7 +85,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Who may connect. Default: nobody.
+    /// The clients that may connect. Default: none.
     pub fn access(mut self, access: Access) -> Self {
         self.config.access = access;
         self
@@ -103,7 +103,7 @@ impl ServerBuilder {
         self
     }
 
-    /// What clients may do. Default: everything.
+    /// The rights of all clients. Default: everything.
     pub fn mode(mut self, mode: Mode) -> Self {
         self.config.mode = mode;
         self
@@ -217,7 +217,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Who comes with the token needs no list, nor a home that one could be in.
+    /// A client that brings the token needs no list, nor a home directory that holds one.
     fn lists(&self, home: &Path) -> Result<Lists, HomeError> {
         match Clients::open(home) {
             Err(HomeError::Unmade { .. }) if self.passes.token.is_some() => {

@@ -121,14 +121,14 @@ pub(super) struct Client {
     /// The socket's buffers.
     pub(super) granted: Granted,
     pub(super) grant: Arc<Grant>,
-    /// What it may make us hold.
+    /// The client's share of the memory and files that all clients may make the server hold.
     pub(super) account: Account,
     /// That its packets spend the rate limit, if there is one.
     pub(super) known: Option<Known>,
     welcome: Welcome,
     /// Its first job goes on with one of an earlier connection.
     continues: bool,
-    /// What lets it in; `None` where nobody decides.
+    /// The entry or pass that lets the client in; `None` where every client is admitted.
     basis: Option<Basis>,
     name: String,
 }
@@ -148,7 +148,7 @@ impl Client {
         };
         let Admitted { grant, basis, name, enrolled } = authorise(shared, connection, peer, &hello).await?;
         let salt = transport::session_salt(connection).map_err(|_| SessionError::Internal("the key exporter"))?;
-        // What the list or an authority calls it says more than what it calls itself.
+        // The name in the list, or in the certificate, can be trusted; the one that a client gives itself cannot.
         let name = escape(name.unwrap_or(hello.name).as_bytes()).to_string();
         let account = shared.budget.account(peer);
         Ok(Self {

@@ -69,7 +69,7 @@ pub(super) struct Conversation {
     ghosts: JoinSet<()>,
     /// When its link was looked at last, while it moved files.
     link: Option<LinkMark>,
-    /// What it may send at once, from its first push on.
+    /// The bytes that the client may have in flight, from its first push on.
     window: Option<Arc<ReceiveWindow>>,
     pub(super) totals: Totals,
 }
@@ -223,7 +223,7 @@ impl Conversation {
         self.window.get_or_insert_with(open).clone()
     }
 
-    /// What the client is seen to do.
+    /// The client's activity, by which it keeps its place.
     fn work(&self) -> Work {
         let runs = self.visit.is_running() || !self.listing.is_empty() || !self.probing.is_empty();
         Work { runs, is_ours: self.is_busy(), moved: self.visit.moved() }
@@ -248,7 +248,8 @@ impl Conversation {
 
     /// Tells the client that this server is ending. The client finishes what is in flight and leaves.
     fn drain(&self) {
-        // Who only waits for files that are all on offer misses nothing, and would look for a successor in vain.
+        // A client that has been offered all its files only waits for their content: it misses nothing by staying, and
+        // a new connection would gain it nothing.
         let sends_all = self.roles.sender.as_ref().is_some_and(Sender::has_offered_all);
         let receives = self.roles.receiver.as_ref().is_some_and(|(receiver, _)| !receiver.is_finished());
         if receives || !sends_all {
@@ -377,7 +378,7 @@ impl Conversation {
         if !self.probing.is_empty() || receiving || self.roles.sender.is_some() {
             return Err(SessionError::Order("a probe while something else is running"));
         }
-        // What a client may not move as files it may not move as nothing.
+        // A client that may not send or get files may not measure that direction with empty content either.
         if let Err(failure) = match asked.kind {
             ProbeKind::Echo => Ok(()),
             ProbeKind::Up => self.client.grant.may_send(),
@@ -451,7 +452,7 @@ impl Conversation {
         if self.roles.sender.is_some() {
             return Err(SessionError::Order("a second get while the first is running"));
         }
-        // Whoever lets a machine be built of a megabyte of patterns takes it from its own share.
+        // Compiled filters take memory, up to megabytes, so they are charged to the client that sent them.
         let filter_room = self.client.account.take_for_search(wanted.filter_bytes()).ok_or(SessionError::Overloaded)?;
         // The streams of an earlier push may still have somebody who would take what came ahead for something of theirs.
         let ahead = wanted.ahead() && self.visit.is_fresh();
@@ -497,7 +498,7 @@ impl Conversation {
     fn observe(&self, direction: Direction, place: Place) -> (Observer, Arc<Moving>) {
         let (shared, peer, moving) = (self.shared.clone(), self.peer.clone(), Arc::<Moving>::default());
         let observed = moving.clone();
-        // What is only rehearsed moves nothing.
+        // A dry run moves nothing.
         let all = if place.is_rehearsal { Arc::default() } else { shared.meter.moved(direction).clone() };
         let observer = Observer::for_one_connection(all, move |event| {
             observed.on_event(&event, |name| place.path(name));

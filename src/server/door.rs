@@ -37,7 +37,7 @@ const LAST_WAIT: Duration = INVITE_LIFETIME;
 /// Addresses with wrong invites that are remembered; of more, those that were quiet longest are forgotten.
 const SINNERS_MAX: usize = 4096;
 
-/// What to do with somebody who knocks.
+/// How to answer an incoming connection.
 #[derive(Debug)]
 pub(super) enum Answer {
     /// Do the handshake.

@@ -32,7 +32,7 @@ impl Fault {
         self.noted.notify_waiters();
     }
 
-    /// What has failed.
+    /// The name of the thread that failed.
     pub(super) fn what(&self) -> Option<&'static str> {
         self.what.get().copied()
     }

@@ -1,4 +1,4 @@
-//! What a `Get` asks for, found on a thread of its own.
+//! Finds the files that a `Get` asks for, on a thread of its own.
 
 use std::ops::ControlFlow;
 
@@ -12,7 +12,7 @@ use crate::session::control::Control;
 use crate::session::local::{Finder, Gone};
 use crate::storage::{self, Expanded, Filters, Finds, Found, LeftOut, Links, Listing, NameRoom, Tree, Walk};
 
-/// What a client wants.
+/// The files that a client asks for.
 pub(super) struct Wanted {
     get: Get,
     one_file_system: bool,
@@ -35,7 +35,7 @@ impl From<Get> for Wanted {
 }
 
 impl Wanted {
-    /// What is selected; and where the names of its list are to go as they come, if there is one.
+    /// The selection; and, if it is a list of names, the channel that takes the names as they come.
     pub(super) fn of(select: Select, control: &Control) -> (Self, Option<NamesSender>) {
         let Select { get, one_file_system, listed } = select;
         let (to, names) = mpsc::channel(NAMES_AHEAD_MAX);
@@ -53,7 +53,7 @@ impl Wanted {
         Filters::memory_bytes(&self.get.filters)
     }
 
-    /// What is to be named when nothing can be looked for.
+    /// The name that an error is reported under when the search cannot even begin.
     pub(super) fn first_pattern(&self) -> Vec<u8> {
         self.get.patterns.first().cloned().unwrap_or_default()
     }
@@ -117,7 +117,7 @@ impl NamesToCome {
     }
 }
 
-/// What the patterns stand for is walked as it is found: what waits for the client is never more than the queue holds.
+/// Walks each match of a pattern as it is found, so that no more waits for the client than the queue holds.
 struct Asked<'a> {
     walk: Walk,
     one_file_system: bool,

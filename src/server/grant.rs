@@ -1,4 +1,4 @@
-//! What one client may do here: its own rights, within the server's.
+//! The rights of one client on this server: its own, within the server's.
 
 use std::time::SystemTime;
 
@@ -12,7 +12,7 @@ use crate::storage::{Destination, Root, StorageError, Tree};
 /// Characters of a key's text that name its partial files in a drop box: 80 bits, which nobody finds another key for.
 const PART_OWNER_CHARS: usize = 16;
 
-/// What one client may do here, and where.
+/// The rights of one client, and the part of the served directory that they hold for.
 #[derive(Debug)]
 pub(super) struct Grant {
     /// All that the client can reach.
@@ -50,7 +50,7 @@ impl Grant {
         })
     }
 
-    /// What the client may read, if it may.
+    /// The tree that the client may read, if it may read at all.
     pub(super) fn tree(&self) -> Tree {
         self.root.tree()
     }
@@ -95,7 +95,7 @@ impl Grant {
         }
     }
 
-    /// What happens to a file that exists, given what the client asks for.
+    /// The policy for files that exist already: the client's wish, within its rights.
     pub(super) fn if_exists(&self, asked: IfExists) -> IfExists {
         match asked {
             IfExists::Replace if self.no_clobber => IfExists::Fail,
@@ -108,8 +108,8 @@ impl Grant {
         self.may_read().is_err()
     }
 
-    /// Who alone may continue the partial files of this client's uploads: whoever may not read is not told, by digests
-    /// of a prefix, what others are uploading.
+    /// The owner of this client's partial files, whom alone they are continued for. A client that may not read must not
+    /// learn, by digests of a prefix, what others are uploading.
     pub(super) fn part_owner(&self) -> Option<String> {
         self.is_blind().then(|| self.peer.to_string()[..PART_OWNER_CHARS].to_owned())
     }

@@ -1,4 +1,4 @@
-//! Whom what is counted and remembered by address holds for.
+//! The part of a client's address that limits and memories of addresses hold for.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};

@@ -25,7 +25,7 @@ const FILES_NAMED_MAX: usize = 4;
 /// Characters of a name that a copy holds.
 const NAME_CHARS_MAX: usize = 256;
 
-/// What this end does in a job.
+/// The role of this end in a job.
 pub(super) enum Role {
     /// It takes files.
     Receiver(Receiver),
@@ -48,7 +48,7 @@ pub(super) struct Job {
     recent: Mutex<Recent<Totals>>,
 }
 
-/// What a job's rates are told by.
+/// The totals that a job's rates are computed from.
 #[derive(Debug, Default, Clone, Copy)]
 struct Totals {
     written: u64,
@@ -134,7 +134,7 @@ impl Job {
         }
     }
 
-    /// What it came to, once: when it is over. `parting` is how its connection ended, if it has.
+    /// The job's entry in the history, once: when the job is over. `parting` is how its connection ended, if it has.
     pub(super) fn account(&self, visit: &Visit, parting: Option<Ending>) -> Option<Entry> {
         if self.is_rehearsal || self.is_told.swap(true, Ordering::Relaxed) {
             return None;
@@ -155,7 +155,7 @@ impl Job {
             Some(Ending::Closed(code)) if code != CloseCode::Done && self.is_running() => Outcome::Lost,
             _ => Outcome::of_counts(files + skipped, failed),
         };
-        // Whoever only wanted to know what there is, or stopped before anything was, has had no job.
+        // A dry run, and a job that was stopped before anything happened, leave no entry.
         if outcome == Outcome::Stopped && files + skipped + failed + bytes == 0 {
             return None;
         }

@@ -62,7 +62,7 @@ impl<T> Knocks<T> {
         (self.count > 0).then(|| self.at + Duration::from_secs_f64(missing))
     }
 
-    /// Who goes on now.
+    /// The next one whose handshake may begin.
     pub(super) fn next(&mut self, now: Instant) -> Option<T> {
         let earned = now.saturating_duration_since(self.at).as_secs_f64() * f64::from(HANDSHAKES_A_SECOND);
         self.allowed = (self.allowed + earned).min(HANDSHAKES_AT_ONCE.into());

@@ -1,4 +1,4 @@
-//! Who is connected with which rights; who writes which file.
+//! The registry of live connections: each client's, with the entry or pass that let it in.
 //!
 //! A client that was killed, or whose connection is dead, says no farewell: that connection stands until the idle timeout,
 //! and holds the partial files that the client's next one wants. When another connection *of the same client* begins a
@@ -24,7 +24,7 @@ const GHOST_SILENCE: Duration = Duration::from_millis(1500);
 #[derive(Debug, Default)]
 pub(super) struct Leases {
     all: Mutex<HashMap<Fingerprint, Vec<Lease>>>,
-    /// What has gone over connections that are over. It is changed and read under the lock of the others.
+    /// The traffic of connections that have ended. It is changed and read under the lock of the live ones.
     gone: Mutex<Traffic>,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Leases {
 #[derive(Debug, Clone)]
 struct Lease {
     visit: Arc<Visit>,
-    /// What let it in; `None` where nobody decides.
+    /// The entry or pass that let the client in; `None` where every client is admitted.
     basis: Option<Basis>,
     /// Why this end closed it.
     ended: Arc<OnceLock<CloseCode>>,
@@ -64,8 +64,8 @@ impl Leases {
         all.values().flatten().map(|lease| lease.visit.clone()).collect()
     }
 
-    /// What has gone over all connections since the start. It never gets less: each is among those that live or among those
-    /// that are over.
+    /// The traffic of all connections since the start. It never gets less: each connection is counted among the live
+    /// ones or among those that have ended.
     pub(super) fn traffic(&self) -> Traffic {
         let all = self.all();
         let visits: Vec<_> = all.values().flatten().map(|lease| lease.visit.clone()).collect();

@@ -96,7 +96,7 @@ fn list(grant: &Grant, wanted: &List, batch: &mut Batch<'_>) -> Result<(), Gone>
     if listed.gone { Err(Gone) } else { Ok(()) }
 }
 
-/// What a pattern stands for is listed as it is found.
+/// Lists each match of a pattern as it is found.
 struct Listed<'a, 'b> {
     tree: &'a Tree,
     recursive: bool,

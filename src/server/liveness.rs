@@ -21,7 +21,7 @@ impl Answer {
     }
 }
 
-/// What the network thread is asked.
+/// The checks that the network thread has to answer.
 pub(super) type Questions = mpsc::UnboundedReceiver<Answer>;
 
 /// Asks a server's threads.

@@ -1,4 +1,4 @@
-//! What a server counts from its start: for whoever watches it over months.
+//! The counters of a server, from its start: for monitoring over months.
 //!
 //! Counts are made where things happen, by whatever thread is there, and cost an addition each. Nothing here waits, and
 //! nothing grows with the number of clients.
@@ -38,10 +38,10 @@ const BYTES: Scale = Scale {
     unit: 1.0,
 };
 
-/// What a server counts from its start.
+/// The counters of a server, from its start.
 #[derive(Debug)]
 pub(super) struct Meter {
-    /// What all jobs have moved, each way.
+    /// The totals of all jobs, for each direction.
     into: Arc<Counters>,
     out: Arc<Counters>,
     /// Clients that were let in.
@@ -69,7 +69,7 @@ impl Meter {
         }
     }
 
-    /// What all jobs of one direction have moved.
+    /// The totals of all jobs of one direction.
     pub(super) fn moved(&self, direction: Direction) -> &Arc<Counters> {
         match direction {
             Direction::In => &self.into,
@@ -232,7 +232,7 @@ impl Kind for Limit {
     }
 }
 
-/// What the links of connections that move files are like, as they are found second by second.
+/// Round trips, losses and rates of the connections that move files, sampled every second.
 #[derive(Debug)]
 pub(super) struct Links {
     pub(super) rtt: Histogram,
@@ -241,7 +241,7 @@ pub(super) struct Links {
     pub(super) window: Histogram,
 }
 
-/// What a connection had carried when it was looked at last.
+/// The traffic of a connection at its last sample.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LinkMark {
     at: Instant,

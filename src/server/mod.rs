@@ -112,7 +112,7 @@ pub mod limits {
     pub use crate::storage::pattern::{GLOB_BYTES_MAX, GROUPS_MAX, MATCHES_MAX, VISITS_MAX};
 }
 
-/// Who may connect.
+/// The clients that may connect.
 #[derive(Debug, Clone)]
 pub enum Access {
     /// The clients enrolled in this home directory, and whoever brings an invite.
@@ -126,11 +126,11 @@ pub enum Access {
     Anyone,
 }
 
-/// What all threads of a server share.
+/// The state that all threads of a server share.
 pub(crate) struct Shared {
     /// Everything that is served.
     root: Root,
-    /// What clients see of it whom no list confines further.
+    /// The tree for clients that no list confines to a part of it.
     tree: Root,
     config: Config,
     started: Instant,
@@ -141,7 +141,7 @@ pub(crate) struct Shared {
     lists: Option<Arc<Lists>>,
     door: Arc<Door>,
     passes: Mutex<Arc<Passes>>,
-    /// What clients are shown.
+    /// The identity that clients are shown.
     identity: watch::Sender<Identity>,
     /// For content.
     disk: Disk,
@@ -152,7 +152,7 @@ pub(crate) struct Shared {
     rechecks: Disk,
     /// Of all connections together: those that are idle hold none.
     buffers: Buffers,
-    /// What all connections together may hold.
+    /// The memory and files that all connections together may hold.
     budget: Budget,
     committer: Committer,
     leases: Arc<Leases>,
@@ -171,7 +171,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// What lets clients in that are on no list, as it is now.
+    /// The present passes: the token and the authority that let in clients which are on no list.
     fn passes(&self) -> Arc<Passes> {
         self.passes.lock().expect("no holder panics").clone()
     }
@@ -249,7 +249,7 @@ impl ServerHandle {
         self.0.identity.send_replace(identity);
     }
 
-    /// What the server does now. It costs a few microseconds for each connection, and keeps none of them waiting.
+    /// The server's present status. It costs a few microseconds for each connection, and keeps none of them waiting.
     pub fn status(&self) -> Status {
         Status::of(&self.0)
     }

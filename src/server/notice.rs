@@ -1,4 +1,4 @@
-//! What a server tells its caller.
+//! Notices: the events that a server reports to its caller.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -28,7 +28,7 @@ pub struct Peer {
     pub name: String,
 }
 
-/// What a server tells its caller as it happens.
+/// An event that a server reports to its caller.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Notice {
@@ -52,7 +52,7 @@ pub enum Notice {
     },
     /// One file is through.
     Finished {
-        /// Whose file it is.
+        /// The client that the file belongs to.
         peer: Arc<Peer>,
         /// Where it is below the served directory, escaped for display.
         path: String,
@@ -67,7 +67,7 @@ pub enum Notice {
     },
     /// One file failed.
     Failed {
-        /// Whose file it is.
+        /// The client that the file belongs to.
         peer: Arc<Peer>,
         /// Where it is or should be below the served directory, as far as that is known; escaped for display.
         path: String,

@@ -1,4 +1,4 @@
-//! What lets a client in that is on no list, and what a connection rests on.
+//! Passes: the token and the certificates that let in a client which is on no list.
 //!
 //! An operator can replace the token and the CA while the server runs (SIGHUP). Whoever is inside by what was replaced is
 //! judged again, as is whoever's certificate ends meanwhile.
@@ -16,18 +16,18 @@ use crate::protocol::close::CloseCode;
 use crate::protocol::message::Hello;
 use crate::transport;
 
-/// What lets a client in for one connection, without a place in the list.
+/// The credentials that let a client in for one connection, without an entry in the list.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Passes {
-    /// Whoever has the same token may come in.
+    /// Clients that have the same token may come in.
     pub(super) token: Option<Token>,
-    /// Whoever has a certificate from it may come in.
+    /// Clients that have a certificate from it may come in.
     pub(super) authority: Option<Authority>,
     /// Counts the replacements.
     generation: u64,
 }
 
-/// What a client was let in by that no list knows.
+/// The credential that let in a client which is on no list.
 #[derive(Debug, Clone)]
 pub(super) enum Pass {
     /// It has this token.
@@ -44,17 +44,17 @@ pub(super) struct Certified {
     generation: AtomicU64,
 }
 
-/// What a connection rests on; when it is taken away, the connection ends.
+/// The entry or pass that a connection was admitted by; when it is withdrawn, the connection ends.
 #[derive(Debug, Clone)]
 pub(super) enum Basis {
-    /// What the list allowed when the client was let in.
+    /// By an entry in the list, with these rights at that time.
     Listed(Rights),
     /// A pass, with which a client may do everything that the server allows.
     Pass(Pass),
 }
 
 impl Basis {
-    /// What the client may do by it.
+    /// The client's rights by it.
     pub(super) fn rights(&self) -> Rights {
         match self {
             Self::Listed(rights) => rights.clone(),

@@ -1,4 +1,4 @@
-//! What a server remembers of the paths to its clients, so that what it sends to them begins near it.
+//! A server's memory of the paths to its clients, by which congestion control begins near what a path can carry.
 //!
 //! It goes by address, as the path does: a client that roams has another path, and those behind one router share theirs.
 //! That the address alone decides also means that a connection can be told when it is accepted, before its client is
@@ -93,7 +93,7 @@ impl Paths {
     pub(super) fn keep(&self, way: &Way, connection: &Connection) {
         let book = lock(&self.book);
         let Some(book) = &*book else { return };
-        // Who has moved meanwhile sent most of it another way.
+        // A client that has moved meanwhile used another path for most of it.
         let has_moved = way.was_left(connection);
         let Some(past) = learnt(connection, &way.controller.config.state).filter(|_| !has_moved) else { return };
         let now = SystemTime::now();
@@ -139,12 +139,12 @@ fn gather(mut news: PathList, fresh: &Receiver<PathList>) -> PathList {
 }
 
 impl Way {
-    /// What makes the connection's controllers.
+    /// The factory of the connection's congestion controllers.
     pub(super) fn controller(&self) -> Arc<dyn ControllerFactory + Send + Sync> {
         self.controller.clone()
     }
 
-    /// What the controller believes about it; `None` when the client has moved to another one.
+    /// The controller's estimate of the path; `None` when the client has moved to another one.
     pub(super) fn path(&self, connection: &Connection) -> Option<PathSnapshot> {
         (!self.was_left(connection)).then(|| self.controller.config.state.snapshot())
     }

@@ -17,7 +17,7 @@ use crate::transport::tuning::KEEP_ALIVE;
 pub const CLIENTS_MAX: usize = 64;
 /// One address (one household, one office behind a router) may hold this part of the places: a half.
 pub const ADDRESS_SHARE: usize = 2;
-/// One key may hold this part of the places: a half. Who starts a command for each file of a directory stays below it.
+/// One key may hold this part of the places: a half. Even a command for each file of a directory stays below it.
 pub const KEY_SHARE: usize = 2;
 /// A client without a job may be put out after this time: a command begins its job with its first packet.
 pub const IDLE_AFTER: Duration = Duration::from_secs(10);
@@ -45,7 +45,7 @@ struct Taken {
     number: u64,
     household: Household,
     key: Fingerprint,
-    /// What it was last seen to do, and since when it has done no more.
+    /// The client's activity at the last look, and since when it has not changed.
     work: Work,
     since: Instant,
     /// The packets that have come from it, and since when none has.
@@ -67,14 +67,14 @@ impl std::fmt::Debug for Taken {
     }
 }
 
-/// What a client is seen to do.
+/// The activity of a client, as far as it can be seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Work {
     /// It has a job that is not over.
     pub(super) runs: bool,
     /// This end owes it the next step.
     pub(super) is_ours: bool,
-    /// Whatever its jobs have moved so far.
+    /// The progress of its jobs so far, as a number that only grows.
     pub(super) moved: u64,
 }
 
@@ -179,7 +179,7 @@ impl State {
         self.whose(Limit::Key(key)).count()
     }
 
-    /// Who gives its place up for `newcomer`.
+    /// The client that gives its place up for `newcomer`.
     fn first_to_go(&self, limit: Limit, newcomer: Fingerprint, now: Instant) -> Option<usize> {
         let own = self.places_of(newcomer);
         let may_go = self.taken.iter().enumerate().filter(|(_, taken)| {
@@ -188,7 +188,7 @@ impl State {
                 && (taken.may_be_put_out(now) || is_own && taken.is_silent(now))
                 && (is_own || self.places_of(taken.key) > own)
         });
-        // Who comes again takes the place that it had, and nobody else's.
+        // A client that comes again takes the place of its own lost connection, and no other client's.
         let first = may_go.max_by_key(|(_, taken)| {
             let is_lost = taken.key == newcomer && taken.is_silent(now);
             (is_lost, self.places_of(taken.key), now.saturating_duration_since(taken.since))

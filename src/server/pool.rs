@@ -31,7 +31,7 @@ struct Worker {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What a worker is told.
+/// An order to a worker.
 enum Order {
     /// Serve a connection.
     Serve(Task, Slot),

@@ -39,7 +39,7 @@ pub(super) async fn keep_watch(shared: Arc<Shared>) {
     }
 }
 
-/// What a look saw: a state of the lists, or that they cannot be read.
+/// The result of one check: a state of the lists, or that they cannot be read.
 type Seen = Result<Stamps, ()>;
 
 /// On a disk thread: ends the connections that the list does not allow any more.
@@ -60,7 +60,7 @@ fn look(shared: &Shared, lists: &Lists, last: Option<Seen>, is_asked: bool) -> S
 fn judge(lists: &Lists, passes: &Passes, peer: &Fingerprint, basis: &Basis, now: SystemTime) -> Option<CloseCode> {
     let standing = match lists.clients.standing(peer) {
         Ok(standing) => standing,
-        // Whoever is inside stays until the list can be read; nobody new comes in.
+        // Connected clients stay until the list can be read; no new one is let in.
         Err(error) => return unreadable(&error),
     };
     let code = match (standing, basis) {

@@ -26,7 +26,7 @@ use crate::protocol::close::CloseCode;
 use crate::session::ATTENTION_DEADLINE;
 use crate::transport::{self, Granted, Listener, Throttle, TransportError, Tuning};
 
-/// What the thread is called where it failed.
+/// The name by which a failure of this thread is reported.
 pub(super) const NETWORK_THREAD: &str = "the network thread";
 
 /// How often an ending server looks whether its connections are gone.
@@ -44,7 +44,7 @@ type Bound = std::sync::mpsc::SyncSender<Result<(SocketAddr, Granted), Error>>;
 pub(super) enum Bind {
     /// It is bound here.
     Address(SocketAddr),
-    /// Whoever started this process has bound it.
+    /// A socket that was bound by the process that started this one.
     Socket(UdpSocket),
 }
 
@@ -128,7 +128,7 @@ fn receive(incoming: Incoming, knocks: &mut Knocks<Incoming>, shared: &Shared) {
     if !shared.door.places.may_have_room(household, Instant::now()) {
         return turn_away(incoming, shared);
     }
-    // Who forges its address shall not take the turn of somebody who has that address.
+    // A forged address must not use up the turn of the client that really has it.
     if !incoming.remote_address_validated() && (knocks.are_many() || shared.door.wants_proof(addr)) {
         return want_proof(incoming, shared);
     }

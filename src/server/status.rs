@@ -1,4 +1,4 @@
-//! What a server does at one moment: a copy for its operator.
+//! The status of a server at one moment, as a copy for its operator.
 //!
 //! It is also what `qft status` reads from a running server, which may be of another version: fields are added, never
 //! changed, and what is new there has a default here. Sizes are bytes, rates bytes per second, times milliseconds unless
@@ -16,7 +16,7 @@ use crate::progress::Phase;
 /// Connections that are listed one by one; more are only counted. It bounds the size of a copy: a few mebibytes.
 const CONNECTIONS_MAX: usize = 1024;
 
-/// What a server does at one moment.
+/// The status of a server at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// The version of the program.
@@ -25,7 +25,7 @@ pub struct Status {
     pub uptime_ms: u64,
     /// It takes no more clients and is about to end.
     pub is_ending: bool,
-    /// What clients may do, and how it is done.
+    /// The rules that hold for all clients.
     pub rules: Rules,
     /// Connections on each worker thread, those that are still in their handshake among them.
     pub workers: Vec<usize>,
@@ -37,7 +37,7 @@ pub struct Status {
     pub connections: Vec<Connection>,
 }
 
-/// What clients of a server may do, and how it is done.
+/// The rules that hold for all clients of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rules {
     /// Files may be got and listed.
@@ -56,9 +56,9 @@ pub struct Rules {
     pub hidden: bool,
     /// Anyone is let in.
     pub no_auth: bool,
-    /// Whoever has the token is let in.
+    /// A client that has the token is let in.
     pub token: bool,
-    /// Whoever has a certificate is let in.
+    /// A client that has a certificate is let in.
     pub client_ca: bool,
     /// It ends after the first client whose files all went well.
     pub once: bool,
@@ -91,13 +91,13 @@ pub struct Connection {
     pub rate_out: Option<u64>,
     /// Its packet size in bytes.
     pub mtu: u64,
-    /// What the congestion controller believes about the way to it, once it has sent enough to tell.
+    /// The congestion controller's estimate of the path to it, once enough was sent to tell.
     pub path: Option<Path>,
-    /// What is under way, at most one job each way.
+    /// The running jobs, at most one in each direction.
     pub jobs: Vec<Job>,
 }
 
-/// What the congestion controller believes about the way to a client.
+/// The congestion controller's estimate of the path to a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Path {
     /// Bytes of UDP payload per second that the path delivers.
@@ -106,7 +106,7 @@ pub struct Path {
     pub min_rtt_us: u64,
     /// Congestion window in bytes.
     pub window: u64,
-    /// What the controller is doing.
+    /// The phase that the controller is in.
     pub phase: congestion::Phase,
 }
 
@@ -160,12 +160,12 @@ pub struct File {
     pub size: u64,
     /// Bytes of it that are there.
     pub bytes_there: u64,
-    /// What is being done to it.
+    /// The phase that the file is in.
     pub phase: Phase,
 }
 
 impl Status {
-    /// What the server does now. It takes a few short locks, none of them for longer than a copy.
+    /// The server's present status. It takes a few short locks, none of them for longer than a copy.
     pub(super) fn of(shared: &Shared) -> Self {
         let mut visits = shared.leases.visits();
         visits.sort_by_key(|visit| visit.since());

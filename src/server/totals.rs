@@ -1,4 +1,4 @@
-//! What one connection amounted to.
+//! The totals of one connection.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::status::Direction;
 use super::{Notice, Peer};
 use crate::progress::Counters;
 
-/// What one connection amounted to.
+/// The totals of one connection.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Totals {
     files_in: u64,

@@ -1,4 +1,4 @@
-//! One client's stay, from its welcome to its end: what can be seen of it from other threads.
+//! A live connection, from its welcome to its end: what other threads can see of it.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use super::status::{self, Direction, millis};
 use crate::keys::Fingerprint;
 use crate::transport::canonical;
 
-/// One client's stay.
+/// A live connection.
 #[derive(Debug)]
 pub(super) struct Visit {
     pub(super) connection: Connection,
@@ -27,7 +27,7 @@ pub(super) struct Visit {
     jobs: Mutex<Vec<Arc<Job>>>,
 }
 
-/// What has gone over a connection: bytes of UDP payload.
+/// The traffic of a connection: bytes of UDP payload.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Traffic {
     pub(super) received: u64,
@@ -57,7 +57,7 @@ impl From<&ConnectionStats> for Traffic {
 }
 
 impl Visit {
-    /// A stay that begins now.
+    /// A connection that begins now.
     pub(super) fn new(connection: Connection, peer: Fingerprint, name: String, worker: usize, way: Arc<Way>) -> Self {
         let since = Instant::now();
         let traffic = Mutex::new(Recent::new(since, Traffic::from(&connection.stats())));
@@ -73,7 +73,7 @@ impl Visit {
         self.since
     }
 
-    /// What has gone over its connection.
+    /// The traffic of the connection so far.
     pub(super) fn traffic(&self) -> Traffic {
         Traffic::from(&self.connection.stats())
     }
@@ -149,7 +149,7 @@ impl Visit {
         Some(status::Path { bandwidth, min_rtt_us: micros(path.min_rtt), window, phase })
     }
 
-    /// What clients send comes first.
+    /// The jobs that are not over. Those that the client sends come first.
     pub(super) fn running(&self) -> Vec<Arc<Job>> {
         let mut running: Vec<_> = self.jobs().iter().filter(|job| job.is_running()).cloned().collect();
         running.sort_by_key(|job| job.direction() == Direction::Out);

@@ -266,7 +266,7 @@ pub(super) mod tests {
     fn jobs_that_come_while_the_disk_hangs_are_bounded_and_counted() {
         let home = tempfile::tempdir().unwrap();
         prepare(home.path()).unwrap();
-        // Whoever holds this keeps the writer waiting.
+        // While this lock is held the writer waits.
         let held = lock(home.path()).unwrap();
         let book = Book::of(Some(home.path().to_owned()));
         (0..3 * LINES_AHEAD_MAX).for_each(|number| book.add(numbered(number)));

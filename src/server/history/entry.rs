@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::super::status::Direction;
 use crate::calendar;
 
-/// What one job came to. Fields are added, never changed.
+/// The result of one job. Fields are added, never changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// When it was over, in UTC: `2026-03-02T14:05:09Z`.
@@ -57,7 +57,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// What a job came to that ran to its end.
+    /// The outcome of a job that ran to its end.
     pub(in crate::server) fn of_counts(well: u64, failed: u64) -> Self {
         match (well, failed) {
             (_, 0) => Self::Done,

@@ -1,4 +1,4 @@
-//! What a server's jobs came to, one line each, for months: in the home, as JSON.
+//! The history of a server's jobs, one line of JSON each, kept for months in the home directory.
 //!
 //! All servers of a home write to one file. It is bounded: when it is full it takes the place of the one before it, so at
 //! most twice [`HISTORY_BYTES_MAX`] lie there. What is written is written by a thread of its own; what cannot be

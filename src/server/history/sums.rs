@@ -1,11 +1,11 @@
-//! What many jobs came to.
+//! Sums over many jobs.
 
 use serde::Serialize;
 
 use super::super::status::Direction;
 use super::entry::{Entry, Outcome};
 
-/// What was moved one way.
+/// Files and bytes moved in one direction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Moved {
     /// Files.
@@ -14,16 +14,16 @@ pub struct Moved {
     pub bytes: u64,
 }
 
-/// What the jobs of one client, or of one day, came to.
+/// The sum of the jobs of one client, or of one day.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Sums {
     /// Whose, or of which day.
     pub of: String,
     /// How many there were.
     pub jobs: u64,
-    /// What was received from clients.
+    /// Received from clients.
     pub received: Moved,
-    /// What was sent to them.
+    /// Sent to clients.
     pub sent: Moved,
     /// Time that all of them took together.
     pub seconds: f64,

@@ -1,4 +1,4 @@
-//! Who may ask.
+//! Access control of the HTTP port.
 
 use std::net::IpAddr;
 use std::sync::RwLock;
@@ -7,7 +7,7 @@ use hyper::header::{AUTHORIZATION, HOST, HeaderMap};
 
 use crate::keys::Token;
 
-/// What who asks has to show.
+/// The credential that a request has to carry.
 #[derive(Debug)]
 pub(super) struct Access(RwLock<Option<Token>>);
 

@@ -1,4 +1,4 @@
-//! What is counted, in the words of Prometheus: base units, `_total` for what only grows, and few labels, each of a fixed
+//! The server's metrics as Prometheus names them: base units, `_total` for counters, and few labels, each of a fixed
 //! list. No client and no file has a series of its own: their number would be up to peers.
 
 use std::fmt;
@@ -68,7 +68,7 @@ pub(super) struct Figures {
     links: [Distribution; 4],
 }
 
-/// What all jobs of one direction have moved.
+/// The totals of all jobs of one direction.
 #[derive(Debug)]
 struct Moved {
     bytes: u64,
@@ -97,7 +97,7 @@ impl Moved {
 }
 
 impl Figures {
-    /// What was counted so far. `free`: bytes of the disk, if it has told.
+    /// The present values of all metrics. `free`: bytes of the disk, if it has told.
     pub(super) fn of(shared: &Shared, free: Option<u64>) -> Self {
         let (meter, visits) = (&shared.meter, shared.leases.visits());
         let jobs = [Direction::In, Direction::Out].map(|direction| {
@@ -253,7 +253,7 @@ const IN: [Label<'static>; 1] = [("direction", "in")];
 /// From the server to clients.
 const OUT: [Label<'static>; 1] = [("direction", "out")];
 
-/// What is written, family by family.
+/// Encodes the metrics, family by family.
 struct Page<'a>(DescriptorEncoder<'a>);
 
 impl Page<'_> {

@@ -1,4 +1,4 @@
-//! What a server tells those who watch it, over HTTP: a page to look at, figures for Prometheus, and whether it is up.
+//! Monitoring over HTTP: a page to look at, metrics for Prometheus, and health checks.
 //!
 //! It is a port that strangers may reach, so nothing is changed through it, no name of a file is taken from a request, and
 //! all that a peer can make it hold or do is bounded ([`manual::limits`](crate::manual::limits)). It has a thread and a runtime of its own: whoever asks
@@ -63,7 +63,7 @@ pub const READER_WAIT: Duration = Duration::from_secs(10);
 pub struct HttpOptions {
     /// The TCP address; port 0 picks one.
     pub addr: SocketAddr,
-    /// What who asks has to show. Needed for an address that other machines may reach.
+    /// The token that a request has to carry. Needed for an address that other machines may reach.
     pub token: Option<Token>,
 }
 

@@ -1,4 +1,4 @@
-//! What the page is told: once a second what goes on, as server-sent events (of the WHATWG's HTML standard).
+//! The live feed of the page: the server's status once a second, as server-sent events (of the WHATWG's HTML standard).
 //!
 //! It is told to everybody alike, so it is put into words once, and only while somebody listens. Who reads slowly misses
 //! some of it and gets the newest.
@@ -33,7 +33,7 @@ const PAST: usize = 300;
 /// Milliseconds after which a browser comes again whose connection was lost.
 const RETRY: &str = "retry: 1000\n\n";
 
-/// What is told, and to whom.
+/// The latest event, and those who listen for it.
 #[derive(Debug)]
 pub(super) struct News {
     latest: watch::Sender<Bytes>,
@@ -48,7 +48,7 @@ struct Past {
     out: VecDeque<u64>,
 }
 
-/// What goes on.
+/// The event: the server's status at one moment, with rates.
 #[derive(Serialize)]
 struct Look<'a> {
     root: String,
@@ -189,7 +189,7 @@ fn event(name: &str, data: &impl Serialize, text: &mut String) {
 }
 
 impl Listening {
-    /// What is told next; `None` at the end.
+    /// The next event; `None` at the end.
     pub(super) fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         match self.first.take() {
             Some(first) => Poll::Ready(Some(first)),

@@ -33,7 +33,7 @@ impl Page {
     }
 }
 
-/// What stands for a text of the page in the policy.
+/// The hash by which the content security policy allows an inline text of the page.
 fn hash(text: &str) -> String {
     format!("sha256-{}", BASE64.encode(&Sha256::digest(text.as_bytes())))
 }

@@ -32,7 +32,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 const EVENTS: &str = "text/event-stream";
 
-/// What a server shows.
+/// The resources that are served over HTTP.
 pub(super) struct Site {
     shared: Arc<Shared>,
     access: Arc<Access>,
@@ -76,7 +76,7 @@ impl Site {
             answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return answer;
         }
-        // Whoever looks after machines has no token, and learns no more than that there is a server.
+        // Health checks carry no token, and tell no more than that there is a server.
         match request.uri().path() {
             "/healthz" => return self.health(),
             "/readyz" => return self.readiness(),

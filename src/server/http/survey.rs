@@ -1,5 +1,5 @@
-//! What takes a disk to find out: looked at every now and then, on a thread of its own, so that a disk that hangs keeps
-//! nobody waiting.
+//! Figures that need the disk: looked at every now and then, on a thread of its own, so that a disk that hangs keeps
+//! no request waiting.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -22,10 +22,10 @@ const DAYS_EVERY: Duration = Duration::from_secs(60);
 const PARTS_EVERY: Duration = Duration::from_secs(5 * 60);
 /// A search that takes long is made the less often: no more than this part of the time.
 const PARTS_SHARE: u32 = 20;
-/// What stands for a disk that has not answered yet.
+/// The value for a disk that has not answered yet.
 const UNKNOWN: u64 = u64::MAX;
 
-/// What was found out last.
+/// The latest figures.
 #[derive(Debug)]
 pub(super) struct Survey {
     home: Option<PathBuf>,
@@ -70,7 +70,7 @@ impl Survey {
         self.slow().parts
     }
 
-    /// What was done on each day, and a number that grows when that changes.
+    /// The sums of each day, and a number that grows when they change.
     pub(super) fn days(&self) -> (Arc<Vec<Sums>>, u64) {
         let slow = self.slow();
         (slow.days.clone(), slow.version)
@@ -92,7 +92,7 @@ impl Survey {
                 self.look_at_days(disk).await;
                 self.look_for_parts(&shared.tree, &queue).await;
             }
-            // Whoever comes is shown something soon.
+            // A page that has just been opened gets its first event soon.
             let _ = tokio::time::timeout(FREE_EVERY, self.wanted.notified()).await;
         }
     }

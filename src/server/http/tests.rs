@@ -26,7 +26,7 @@ fn connect(http: &Http) -> TcpStream {
     stream
 }
 
-/// What comes until the other end closes; nothing where it did so at once.
+/// All that is received until the other end closes; empty where it did so at once.
 fn rest(mut stream: TcpStream) -> String {
     let mut all = Vec::new();
     // A connection that is closed with something unread is reset.

@@ -34,7 +34,7 @@ pub enum AskError {
     TooLong,
 }
 
-/// What a server that runs with this home answers.
+/// Asks a server that runs with this home, and gives its answer.
 ///
 /// # Errors
 /// [`AskError`].

@@ -1,4 +1,4 @@
-//! What a running server leaves in the home directory, so that other commands find it and can ask what it does.
+//! The presence file of a running server, by which other commands find the server and can ask for its status.
 //!
 //! One small file a server, `serving-PID-PORT`, says where it listens and what for. It is locked for as long as the
 //! server lives: a file that can be locked was left by a server that died, whoever has its number now. Beside it is a
@@ -51,7 +51,7 @@ pub struct Serving {
     pub root: String,
     /// Whether it lets anyone in.
     pub is_open: bool,
-    /// What any client may do there at most.
+    /// The most that any client may do there.
     pub mode: Mode,
 }
 
