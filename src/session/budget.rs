@@ -1,4 +1,4 @@
-//! What all connections of a server may make it hold, together: one budget of memory, and one of open files.
+//! The budget of a server: the memory and the open files that all its connections together may hold.
 //!
 //! A connection takes from it before it holds anything that a peer can make it hold for long: the window that lets the
 //! peer send, chunks that are not complete, content that is not acknowledged, offers that are not settled, answers that
@@ -27,7 +27,7 @@ use crate::storage::NameRoom;
 /// Memory that is shared, in bytes. With the floors of [`CLIENTS_MAX`](crate::server::CLIENTS_MAX) connections, what QUIC
 /// takes from peers before they are let in, and the program itself, it stays below 512 MiB.
 pub const MEMORY_BYTES: usize = 192 << 20;
-/// What a connection may hold whatever others do: a chunk and what goes with it.
+/// The memory that a connection may hold whatever others do: a chunk and its bookkeeping.
 pub const FLOOR_BYTES: usize = CHUNK_BYTES as usize + (64 << 10);
 /// The same of offers that are not settled, of messages that are not read, of digests that are not compared, of
 /// directories that a job has made, of names that a disk may take for one, and of what a search needs: each for itself, so
@@ -36,7 +36,7 @@ pub const WORDS_FLOOR_BYTES: usize = 128 << 10;
 /// Of the memory, what the windows of all connections that receive aim at together; each aims at its part of it. One or
 /// two far ones get the largest window there is.
 pub const WINDOWS_BYTES: usize = 128 << 20;
-/// What an offer counts as beside its name: its state at each stage, with the maps that it stands in.
+/// The bytes that an offer is charged for beside its name: its state at each stage, with its entries in maps.
 pub const OFFER_BYTES: usize = 1024;
 /// Longest that a server waits for room for more offers before it asks the client to come again with the rest.
 pub const HELD_FOR_MAX: Duration = Duration::from_secs(1);
@@ -47,7 +47,7 @@ pub(crate) struct Budget(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// What its memory had at first.
+    /// The size of the memory at the start.
     bytes: usize,
     memory: Purse,
     files: Purse,
@@ -92,7 +92,7 @@ impl Budget {
     }
 }
 
-/// What one connection holds. Cheap to clone.
+/// The share of one connection. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Account(Option<Arc<Own>>);
 
@@ -295,7 +295,7 @@ impl Drop for Receiving {
     }
 }
 
-/// What was taken; given back when dropped.
+/// An amount that was taken; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Hold {
     account: Account,

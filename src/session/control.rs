@@ -53,7 +53,7 @@ struct Queued {
     _room: Hold,
 }
 
-/// What is queued and not written yet.
+/// The messages that are queued and not written yet.
 #[derive(Debug, Default)]
 struct Waiting {
     messages: AtomicUsize,

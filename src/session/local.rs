@@ -1,4 +1,4 @@
-//! What both ends take from this machine: its name, threads for the disk, a thread for a walk.
+//! The resources of this machine that both ends use: its name, threads for the disk, a thread for a walk.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -17,9 +17,9 @@ pub const FOUND_AHEAD: usize = 1024;
 /// Bytes of names and texts among them, which a peer's directories may have made long: 256 for each.
 pub const FOUND_BYTES_AHEAD: usize = 256 << 10;
 
-/// What a walk passes on.
+/// An item that a walk passes on.
 pub(crate) trait Item {
-    /// What it takes beside its own size, as far as nothing else bounds that.
+    /// The memory that the item takes beside its own size, as far as nothing else bounds that.
     fn bytes(&self) -> usize;
 }
 
@@ -113,7 +113,7 @@ impl<T: Item> Finder<T> {
     }
 }
 
-/// What a walk finds. Its end is said, so that a walk that broke off is never taken for one that found no more.
+/// The items that a walk finds. The end is told, so that a walk that broke off is never taken for a complete one.
 pub(crate) struct Walked<T> {
     items: mpsc::Receiver<Option<T>>,
     bytes: Arc<BytesAhead>,

@@ -17,7 +17,7 @@ const CHUNK_LEN: usize = CHUNK_BYTES as usize;
 /// Zen 3: 0.70 instead of 0.16 s a GiB from the page cache).
 const PAGE_BYTES: usize = 4096;
 
-/// What a buffer takes: a page in front to align in, a page for what goes before the content.
+/// The size of a buffer: a page in front to align in, a page for what goes before the content.
 const BUFFER_BYTES: usize = CHUNK_LEN + 2 * PAGE_BYTES;
 
 /// Free buffers kept for reuse while none is in use.
@@ -106,7 +106,7 @@ const UNIT_BYTES: usize = 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct SendBudget {
     own: Arc<Semaphore>,
-    /// What it may have beside all other connections.
+    /// The share of the connection in the server's budget.
     account: Account,
 }
 
@@ -151,7 +151,7 @@ impl SendBudget {
     }
 }
 
-/// What `bytes` count as: nothing is free.
+/// The units that `bytes` are charged as; even no bytes cost one.
 fn units(bytes: usize) -> u32 {
     bytes.div_ceil(UNIT_BYTES).max(1) as u32
 }

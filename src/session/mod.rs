@@ -100,7 +100,7 @@ impl From<tokio::task::JoinError> for SessionError {
 }
 
 impl SessionError {
-    /// What the peer is told when this ends the connection.
+    /// The code that the peer is told when this error ends the connection.
     pub fn close_code(&self) -> CloseCode {
         match self {
             Self::Violation(_) | Self::Order(_) | Self::Codec(_) => CloseCode::Violation,

@@ -8,7 +8,7 @@ use crate::transport::tuning::IDLE_TIMEOUT;
 /// How late a look may be on a busy machine.
 const LATE_MAX: Duration = Duration::from_secs(2);
 
-/// What a look finds of the time since the one before it.
+/// How the time between two looks has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pause {
     /// As long as it should be.

@@ -80,7 +80,7 @@ async fn answer(connection: &Connection, kind: ProbeKind, length: Duration) -> R
     }
 }
 
-/// Whatever ended a probe's stream before its time.
+/// A probe's stream that ended before its time, whatever the reason.
 #[derive(Debug, thiserror::Error)]
 #[error("the probe's stream broke")]
 struct Broken;

@@ -1,4 +1,4 @@
-//! What a job has come to over all its connections: nothing of it counts twice.
+//! The results of a job over all its connections, in which nothing counts twice.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -21,7 +21,7 @@ struct Kept {
     settled: Settled,
     /// A connection was lost before this one.
     is_continued: bool,
-    /// What has started and is not settled: what it wrote is counted.
+    /// Files that have started and are not settled; the bytes that they wrote are counted.
     moving: HashMap<String, Arc<FileProgress>>,
 }
 

@@ -17,7 +17,7 @@ pub(crate) struct Roles {
     pub(crate) receiver: Option<(Receiver, Observer)>,
 }
 
-/// What a message asks of an end, beside its roles.
+/// The part of a message that is not for one of the roles.
 pub(crate) enum Routed {
     /// Nothing: a role has taken it.
     Taken,

@@ -28,7 +28,7 @@ const PEER_LOOKS: u32 = 5;
 /// link, one a second, and as many again that were lost on the way. More is content that the peer takes.
 const IDLE_FRAMES_MAX: u64 = 16;
 
-/// What has come and gone so far.
+/// Packets and bytes received and sent so far.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Traffic {
     /// Packets.
@@ -39,7 +39,7 @@ pub(super) struct Traffic {
     pub(super) frames_sent: u64,
 }
 
-/// What a look at the path has found.
+/// The result of a look at the path.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PathLook {
     /// Nothing has arrived, or nothing has left, for so long that it is to be asked whether it is back.
@@ -81,7 +81,7 @@ pub(super) struct PathSilence {
     routeless: Duration,
     /// The machine's routes or addresses have changed, and nothing has arrived since.
     has_moved: bool,
-    /// What has come since the last look was answered.
+    /// Whether anything was received since the last look.
     has_answered: bool,
 }
 
@@ -138,7 +138,7 @@ impl PathSilence {
     }
 }
 
-/// What the peer has heard of this end of late.
+/// Whether the peer has heard from this end of late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Own {
     /// Something, or it is the peer's turn.

@@ -57,7 +57,8 @@ pub(crate) async fn until_silent(
                     Err(error) => return error,
                 }
             }
-            // What was in flight is lost for certain where the way has changed, and the peer may not know the new one.
+            // After a change of routes everything in flight is lost for certain, and the peer may not know the new
+            // path.
             () = changes.next() => {
                 watch.path.on_change();
                 ask(connection, control);
@@ -96,7 +97,7 @@ fn show_life(connection: &Connection, control: &Control) {
     control.send(Message::Link(link_report(connection)));
 }
 
-/// What this end does at a look.
+/// The activity of this end at a look.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Turn {
     /// It owes the peer the next step.

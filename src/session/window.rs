@@ -14,7 +14,7 @@ use super::budget::{Account, Hold, Receiving};
 use super::streams::StreamLimit;
 use crate::transport::{self, RECEIVE_WINDOW_BEFORE_HELLO};
 
-/// What every connection may send from the start, which is taken from no account.
+/// The bytes that every connection may send from the start, charged to no account.
 const START: usize = RECEIVE_WINDOW_BEFORE_HELLO as usize;
 /// The window when all of it waits for the disk: what frees the disk may be a message of the peer's.
 const WINDOW_MIN: usize = 1 << 20;
@@ -38,9 +38,9 @@ pub(crate) struct ReceiveWindow {
     promise: Mutex<Promise>,
 }
 
-/// What the peer was promised.
+/// The window that was promised to the peer.
 struct Promise {
-    /// What it may have under way, and what waits here, together.
+    /// The most that the peer may have in flight and that may wait here, together.
     bound: usize,
     /// Of an earlier, larger promise: what it may still send beyond the bound.
     owed: usize,
@@ -126,7 +126,7 @@ impl Promise {
         }
         let mut more = target - self.bound;
         while more >= GROW_MIN.min(target - self.bound) {
-            // What is owed counts already.
+            // The part that is owed is charged already.
             if self.owed >= more || self.hold.grow(more - self.owed) {
                 self.bound += more;
                 self.owed = self.owed.saturating_sub(more);

@@ -16,7 +16,7 @@ pub(crate) enum Step {
     Rename,
     /// The names reach the disk, where that was asked for; what was noted of them is forgotten.
     SyncNames,
-    /// Whoever waits is told.
+    /// Those who wait are told.
     Answer,
 }
 
@@ -38,7 +38,7 @@ const ONE_BY_ONE_MAX: u32 = 16;
 /// How often another free number is looked for when somebody else takes the one that was found.
 const RACES_MAX: u32 = 64;
 
-/// What happens when the final name is taken.
+/// The rule for a final name that is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replace {
     /// The file (or link) that has it is replaced, atomically.
@@ -107,7 +107,8 @@ fn aside(target: &WirePath, number: u32) -> Option<WirePath> {
 /// Longest extension: what is longer is more likely a part of the name.
 const EXTENSION_BYTES_MAX: usize = 8;
 
-/// What tells other programs of which kind a file is, with its dot: `.jpg`, `.tar.gz`; nothing where there is no such end.
+/// The extension by which other programs tell the kind of a file, with its dot: `.jpg`, `.tar.gz`; empty where there is
+/// none.
 fn extension(name: &[u8]) -> &[u8] {
     let Some(dot) = name.iter().rposition(|byte| *byte == b'.') else { return b"" };
     let (stem, extension) = name.split_at(dot);

@@ -47,9 +47,9 @@ pub enum Violation {
     /// More data streams than the tail announced, or a tail that announces fewer than there were.
     #[error("the tail announced {announced} ranges, {seen} came")]
     RangeCount {
-        /// What the tail said.
+        /// The number that the tail announced.
         announced: u64,
-        /// What was seen.
+        /// The number that was seen.
         seen: u64,
     },
     /// More content ahead of the answers than a job may have.

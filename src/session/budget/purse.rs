@@ -1,4 +1,4 @@
-//! What there is of one thing, shared by a dynamic threshold: how much more a holder may take depends on what is left.
+//! A pool of one resource, shared by a dynamic threshold: how much more a holder may take depends on what is left.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
@@ -14,7 +14,7 @@ pub(super) const CONNECTION_TIMES: usize = 3;
 /// All connections of one key together may hold this many times what is left after them.
 pub(super) const KEY_TIMES: usize = 4;
 
-/// What there is of one thing, and who holds how much of it.
+/// A pool of one resource, and how much of it each connection holds.
 #[derive(Debug)]
 pub(super) struct Purse {
     state: Mutex<Holders>,
@@ -120,12 +120,12 @@ impl Drop for Waits<'_> {
     }
 }
 
-/// What one connection holds of one thing. What counts for something is changed under the purse's lock alone; what counts
-/// for nothing, which is most of what a connection with small files takes and gives, without it.
+/// The share of one connection in one resource. The part above the floor is changed under the purse's lock alone; the
+/// part below it, which is most of what a connection with small files takes and gives, without the lock.
 #[derive(Debug)]
 pub(super) struct Held {
     amount: AtomicUsize,
-    /// What counts for nothing.
+    /// The part that every connection may hold, and that therefore does not count.
     pub(super) floor: usize,
 }
 

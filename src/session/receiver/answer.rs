@@ -1,4 +1,4 @@
-//! What an answer begins.
+//! The work that follows from an answer.
 
 use std::sync::Arc;
 

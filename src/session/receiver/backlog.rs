@@ -1,4 +1,4 @@
-//! What has arrived and is not on disk yet, and the brake on the peer when it grows.
+//! The content that has arrived and is not on disk yet, and the brake on the peer when it grows.
 //!
 //! QUIC's window counts bytes until they are *read*, and bodies are read at once. So the window is made
 //! smaller by what waits for the disk: what the peer may send, what has come, and what waits are together
@@ -19,10 +19,10 @@ use crate::session::window::ReceiveWindow;
 /// left must not fill up with content, or no message would come through.
 const ROOM_WAIT: Duration = Duration::from_millis(10);
 
-/// What may be taken in that way, in bytes. Then nothing is read until the disk has caught up, however long it takes.
+/// Most bytes that are taken in that way. Then nothing is read until the disk has caught up, however long it takes.
 const BEYOND_MAX: usize = 1 << 20;
 
-/// What a piece of a chunk takes beside its bytes while it waits to be written by itself. A packet may hold hundreds.
+/// The overhead of a piece of a chunk that waits to be written by itself. A packet may hold hundreds of pieces.
 const PIECE_OVERHEAD: usize = 256;
 
 /// Longest that chunks may be begun while nothing of any content comes. What a lost packet leaves open is sent again within

@@ -1,4 +1,5 @@
-//! What clients have delivered that may not look: a file that one of them sends again is known to be there.
+//! The files that clients without the right to read have delivered: if one of them sends such a file again, the
+//! receiver knows that it is there.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};

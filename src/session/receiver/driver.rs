@@ -1,4 +1,4 @@
-//! What a receiver is driven by: the connection, its disk threads, the time.
+//! The driver of a receiver: the connection, its disk threads, the time.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,7 +13,8 @@ use crate::session::memory::Buffers;
 use crate::storage::{Destination, DiskQueue, Store};
 use crate::transport::hurry;
 
-/// What a receiver needs beside its store. A simulator is another one: it has no threads, and no clock.
+/// The interface that a receiver needs beside its store. A simulator is another implementation: it has no threads, and
+/// no clock.
 pub(crate) trait Driver: Send + Sync + Sized + 'static {
     /// Where the files go.
     type Store: Store;

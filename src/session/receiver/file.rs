@@ -37,7 +37,7 @@ pub(super) struct FileIo<S: Store> {
     discard: AtomicBool,
 }
 
-/// What a complete file is to the committer.
+/// A complete file, as the committer takes it.
 pub(super) enum Finished<S: Store> {
     /// New content, under its partial name; its room among the open files is to be kept until it is closed.
     New(S::Part, Option<Hold>),
@@ -45,7 +45,7 @@ pub(super) enum Finished<S: Store> {
     Same(Touch<S>),
 }
 
-/// What the whole content is held against where it is not certain any more.
+/// The digests that the whole content is compared with where it is not certain any more.
 pub(super) struct Proof<'a> {
     pub(super) hasher: &'a Hasher,
     /// As the sender announced it.
@@ -63,7 +63,7 @@ impl Proof<'_> {
     }
 }
 
-/// What the old version is to its comparison: the same from the first look at it to the last.
+/// The state of the old version while it is compared: it must be the same from the first look at it to the last.
 #[derive(Default)]
 enum OldVersion<F> {
     #[default]
@@ -232,7 +232,7 @@ impl Start {
 }
 
 impl<S: Store> ReceiveOptions<S> {
-    /// Whose the partial files are.
+    /// The owner of the partial files.
     pub(super) fn part_owner(&self) -> Owner<'_> {
         owner(self.owner.as_deref())
     }

@@ -73,7 +73,7 @@ impl<D: Driver> Receiver<D> {
 
     fn hand_over(&self, complete: Complete<D>, finished: Finished<D::Store>, waits: u32) {
         let (id, io) = (complete.id, &complete.io);
-        // Whoever made the directories that it lies in may not have lived to sync their names.
+        // The process that made its directories may have been killed before it could sync their names.
         match self.in_doubt(io.path(), false) {
             Ok(()) => match finished {
                 Finished::New(part, room) => self.submit(id, part, io, room),
@@ -101,7 +101,7 @@ impl<D: Driver> Receiver<D> {
         self.0.tools.committer.submit(commit, told);
     }
 
-    /// What the committer is to call when it is done with a file, which was to be called `asked`.
+    /// The callback of the committer when it is done with a file, which was to be called `asked`.
     fn told(&self, id: FileId, asked: &WirePath) -> Answer {
         let (receiver, asked) = (self.clone(), asked.clone());
         Box::new(move |result| {

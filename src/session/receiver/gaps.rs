@@ -14,7 +14,7 @@ pub const PIECES_FREE: usize = 64;
 const UNCOUNTED_BYTES: usize = 8192;
 /// Gaps that are counted at a time.
 const STEP: usize = 64;
-/// What QUIC keeps of a gap.
+/// The memory that QUIC needs for a gap.
 const GAP_BYTES: usize = 48;
 
 /// The gaps of one chunk.

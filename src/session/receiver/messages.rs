@@ -1,4 +1,4 @@
-//! What the sender says on the control stream.
+//! The messages of the sender on the control stream.
 
 use super::{Driver, Receiver};
 use crate::protocol::message::{Header, SenderMessage};

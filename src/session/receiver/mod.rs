@@ -80,7 +80,7 @@ pub(crate) struct ReceiveOptions<S: Store = Destination> {
     pub(crate) to: Option<WirePath>,
     /// How `to` is to be read.
     pub(crate) target: Target,
-    /// What happens to what exists.
+    /// The policy for files that exist already.
     pub(crate) policy: Policy,
     /// Directories that are there keep their times and modes, whatever the sender wants: the operator lets nobody replace
     /// anything.
@@ -93,10 +93,10 @@ pub(crate) struct ReceiveOptions<S: Store = Destination> {
     pub(crate) durable: bool,
     /// Which names may be written at all; else why not.
     pub(crate) allows: Box<Allows>,
-    /// Who alone may continue the partial files of this job; `None` is anyone. A sender that the policy keeps blind
-    /// must not learn what others left unfinished.
+    /// The owner of the partial files of this job, whom alone they are continued for; `None` is anyone. A sender that
+    /// the policy keeps blind must not learn what others left unfinished.
     pub(crate) owner: Option<String>,
-    /// What such senders have delivered, which each of them may hear of its own.
+    /// The files that such senders have delivered; each of them is told of its own only.
     pub(crate) delivered: Option<Arc<Delivered>>,
 }
 
@@ -116,7 +116,7 @@ impl<S: Store> ReceiveOptions<S> {
         }
     }
 
-    /// What happens to a name that is taken when content, or a link, is to get it: it may have been taken since the plan.
+    /// The rule for a name that was taken between the plan and the commit of content or a link.
     fn replace(&self) -> Replace {
         match self.policy.if_exists {
             IfExists::Replace => Replace::Yes,
@@ -126,7 +126,7 @@ impl<S: Store> ReceiveOptions<S> {
     }
 }
 
-/// What a receiver on a real connection works with.
+/// The tools of a receiver on a real connection.
 pub(crate) struct Tools {
     pub(crate) connection: Connection,
     pub(crate) control: Control,
@@ -135,25 +135,25 @@ pub(crate) struct Tools {
     pub(crate) committer: Committer,
     pub(crate) hasher: Hasher,
     pub(crate) buffers: Buffers,
-    /// What the connection may hold.
+    /// The connection's share of the budget.
     pub(crate) account: Account,
-    /// What the peer may have under way.
+    /// The bytes that the peer may have in flight.
     pub(crate) window: Arc<ReceiveWindow>,
     pub(crate) observer: Observer,
-    /// What the job has come to, over all its connections.
+    /// The results of the job so far, over all its connections.
     pub(crate) record: Record,
     /// Where waits happen.
     pub(crate) runtime: tokio::runtime::Handle,
 }
 
-/// What any receiver works with.
+/// The tools of any receiver.
 pub(crate) struct Common<S: Store> {
     pub(crate) committer: S::Committer,
     pub(crate) hasher: Hasher,
-    /// What the connection may hold.
+    /// The connection's share of the budget.
     pub(crate) account: Account,
     pub(crate) observer: Observer,
-    /// What the job has come to, over all its connections.
+    /// The results of the job so far, over all its connections.
     pub(crate) record: Record,
 }
 
@@ -172,7 +172,7 @@ struct Shared<D: Driver> {
     options: ReceiveOptions<D::Store>,
     ledger: Mutex<Ledger<D>>,
     notes: Mutex<Notes>,
-    /// What the names that are told apart take until the end. The ledger may be locked when this is, never the other way.
+    /// The memory for the names that must be told apart, held until the end. Locked after the ledger, never before it.
     names_room: Mutex<Option<Hold>>,
 }
 
@@ -186,11 +186,11 @@ impl<D: Driver> Drop for Shared<D> {
     }
 }
 
-/// What the ledger keeps with each file for us.
+/// The data that the ledger keeps with each file for the session.
 struct Work<D>(PhantomData<D>);
 
 impl<D: Driver> Attached for Work<D> {
-    /// What the offer takes from the budget.
+    /// The memory of the offer, charged to the budget.
     type Room = Hold;
     type Wait = D::Wait;
     type Io = Arc<FileIo<D::Store>>;
@@ -297,12 +297,12 @@ impl<D: Driver> Receiver<D> {
         self.0.ledger.lock().expect("no holder panics")
     }
 
-    /// What is known of the disk, for the whole job.
+    /// Notes on the disk, for the whole job.
     fn notes(&self) -> MutexGuard<'_, Notes> {
         self.0.notes.lock().expect("no holder panics")
     }
 
-    /// What the sender understands beyond the least.
+    /// Takes the features of the sender beyond the least.
     pub(crate) fn use_features(&self, features: u64) {
         self.ledger().use_features(features);
     }

@@ -1,4 +1,4 @@
-//! What is known of the disk, for the whole job.
+//! Notes on the disk, for the whole job.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -10,11 +10,11 @@ use crate::protocol::path::WirePath;
 use crate::session::budget::{Account, Hold};
 use crate::storage::DirMeta;
 
-/// What a directory that waits for the end, or that was doubted, takes beside its name, also while the map that it is in
-/// moves to a larger one.
+/// The memory of a directory that waits for the end, or that was doubted, beside its name; also while the map that
+/// holds it moves to a larger one.
 const DIRECTORY_BYTES: usize = 192;
 
-/// What the disk was asked once, or is to be told at the end.
+/// Answers of the disk that are asked for once, and orders to it that wait for the end.
 #[derive(Default)]
 pub(super) struct Notes {
     /// Directories whose time and mode are set last: writing into them changes their time. By name, so that
@@ -31,10 +31,10 @@ pub(super) struct Notes {
     pub(super) unset_said: bool,
 }
 
-/// What a directory gets at the end.
+/// The time and mode that a directory gets at the end.
 pub(super) struct Finish {
     pub(super) meta: DirMeta,
-    /// What it takes until then.
+    /// The memory that is charged until then.
     pub(super) room: Hold,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Doubts(HashMap<Option<WirePath>, Doubted>);
 struct Doubted {
     /// Whether as names that others lie below.
     leads_on: bool,
-    /// What remembering it takes until the end of the job.
+    /// The memory that is charged until the end of the job.
     _room: Hold,
 }
 

@@ -81,16 +81,16 @@ impl<D: Driver> Receiver<D> {
         Ok(there.is_none_or(|meta| meta.kind != Kind::Dir))
     }
 
-    /// What an offer needs, and under which name.
+    /// Decides what an offer needs, and under which name.
     fn decide(&self, header: &Header, path: WirePath, is_another: bool) -> Result<Decision, StorageError> {
         let ReceiveOptions { root, policy, .. } = &self.0.options;
         let part = match header.kind {
             Kind::File => root.part_len(&path, self.0.options.part_owner())?,
             Kind::Dir | Kind::Link(_) => None,
         };
-        // Whoever has it (this job's connection before this one, perhaps) may be about to give it its name: what is there
-        // is looked at when that is done, or what is ours would seem to be in our own way. Where names are replaced that
-        // does no harm, and nobody waits.
+        // The part may be locked by this job's previous connection, which is about to commit it under its name. The
+        // name is looked at only after that, or the job's own file would seem to be in its way. Where existing files
+        // are replaced that does no harm, so nothing waits there.
         if part.is_some() && policy.if_exists != IfExists::Replace {
             root.check_part_free(&path, self.0.options.part_owner())?;
         }
@@ -115,7 +115,7 @@ impl<D: Driver> Receiver<D> {
         Ok(decision)
     }
 
-    /// What has that name. One that an interrupted run has only reserved is free.
+    /// The object that has that name. A name that an interrupted run has only reserved is free.
     fn there(&self, path: &WirePath) -> Result<Option<Meta>, StorageError> {
         let ReceiveOptions { root, dry_run, .. } = &self.0.options;
         let found = root.stat(path)?;
@@ -193,7 +193,7 @@ impl<D: Driver> Receiver<D> {
                 root.open_up_dir(&path)?;
             }
             if mode != DirMode::Kept || !leaves_directories {
-                // What is to be put in it asks for this, and is planned before its name is known to be durable.
+                // Files inside it need the directory, and are planned before its name is known to be durable.
                 self.keep_for_the_end(&path, DirMeta { mtime, mode });
             }
         }
@@ -257,10 +257,10 @@ impl<D: Driver> Receiver<D> {
     }
 }
 
-/// What is done with an offer when its name is durable.
+/// The rest of an offer's work, done when its name is durable.
 type AfterNames<D> = Box<dyn FnOnce(&Receiver<D>, &Header) + Send>;
 
-/// What an offer needs.
+/// The decision on an offer.
 struct Decision {
     /// Under which name.
     path: WirePath,
@@ -271,7 +271,7 @@ struct Decision {
 
 /// A name beside one that is taken.
 enum Aside {
-    /// What is on offer is there under this name, and was last changed then.
+    /// The same file is there under this name, and was last changed then.
     Same(WirePath, Mtime),
     /// Nothing is there under this name.
     Free(WirePath),

@@ -1,4 +1,4 @@
-//! What is there already: it must be as safe as what is sent, and have all that is carried over.
+//! Files that are there already: they must be as durable as files that are sent, with the same time and mode.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,12 +14,12 @@ use crate::transfer::file::resume::{self, COARSEST_STEP, Existing, Keeps};
 /// older than half a minute; a slow disk that is busy may take many times that.
 const UNWRITTEN_FOR: Duration = Duration::from_secs(15 * 60);
 
-/// What a file system's clock may be behind ours: it stamps with the time of the last tick.
+/// How far a file system's clock may be behind ours: it stamps with the time of the last tick.
 const TICK: Duration = Duration::from_millis(20);
 
 impl<D: Driver> Receiver<D> {
-    /// What is there already is as good as sent, and so it has to be as safe: whoever made it may have been killed
-    /// before its name was durable, or may not have synced its content. `changed` is when it was last changed.
+    /// A file that is there already counts as sent, so it has to be as durable: the process that made it may have been
+    /// killed before its name was synced, or may not have synced its content. `changed` is when it was last changed.
     pub(super) fn skip_there(
         &self,
         header: &Header,
@@ -135,7 +135,7 @@ impl<D: Driver> Receiver<D> {
         Ok(())
     }
 
-    /// What the disk keeps of an offer, to be held against what is there.
+    /// The time and mode that the disk would keep for an offer, to be compared with those that are there.
     pub(super) fn keeps(&self, header: &Header, path: &WirePath, there: Option<&Existing>) -> Keeps {
         let asked = there.filter(|there| resume::may_be_rounded(header, there));
         let time_step = asked.map_or(1, |there| self.time_step(path, there));

@@ -59,8 +59,8 @@ impl<D: Driver> Receiver<D> {
         Ok(())
     }
 
-    /// What happens to a name that is taken when it is given. Where the ledger does not remember each name, another one of
-    /// the job may have got it since it was looked at: only what has exactly this name is replaced then.
+    /// The rule for a name that turns out to be taken. Where the ledger does not remember each name, another file of
+    /// the job may have got it since it was looked at: only a file with exactly this name is replaced then.
     pub(super) fn replace_of(&self, path: &WirePath) -> Replace {
         let root = &self.0.options.root;
         let replace = self.0.options.replace();

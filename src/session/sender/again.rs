@@ -47,7 +47,7 @@ impl<F: ByteFiles> Sender<F> {
         if agrees.unwrap_or(false) { Ok(digests.len() as u64) } else { Err(Stop::Changed) }
     }
 
-    /// What is a hole now must have been zeros.
+    /// Checks that a range which is a hole now was sent as zeros.
     fn compare_holes(&self, id: FileId, first: u64, end: u64) -> Result<(), Stop> {
         let agrees = self.with_rules(id, |rules| rules.are_zeros(&self.0.tools.hasher, first..end));
         if agrees.unwrap_or(false) { Ok(()) } else { Err(Stop::Changed) }

@@ -1,4 +1,4 @@
-//! What the receiver says on the control stream.
+//! The messages of the receiver on the control stream.
 
 use super::Sender;
 use crate::protocol::HAVE_DIGESTS_MAX;

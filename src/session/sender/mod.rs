@@ -60,7 +60,7 @@ use crate::transfer::job::offers::{Action, Offers, Options};
 /// How often the path's figures go to the receiver and the counters.
 const LINK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a sender works with.
+/// The tools of a sender.
 pub(crate) struct Tools {
     pub(crate) connection: Connection,
     pub(crate) control: Control,
@@ -68,10 +68,10 @@ pub(crate) struct Tools {
     pub(crate) disk: DiskQueue,
     pub(crate) hasher: Hasher,
     pub(crate) buffers: Buffers,
-    /// What the connection may hold.
+    /// The connection's share of the budget.
     pub(crate) account: Account,
     pub(crate) observer: Observer,
-    /// What the job has come to, over all its connections.
+    /// The results of the job so far, over all its connections.
     pub(crate) record: Record,
     /// Files whose content moves at the same time.
     pub(crate) jobs: NonZeroUsize,
@@ -218,7 +218,7 @@ impl<F: ByteFiles> Sender<F> {
         }
     }
 
-    /// What the receiver understands beyond the least. A client sends long before it hears that.
+    /// Takes the features of the receiver beyond the least. A client sends long before it hears them.
     pub(crate) fn use_features(&self, features: u64) {
         self.feed(|ledger| ledger.use_features(features));
     }

@@ -19,7 +19,7 @@ pub(crate) enum Stop {
     Changed,
     /// The source has just changed: whether it changes again can be seen only after this time.
     Unsettled(Duration),
-    /// What can be read of the source is not as long as the file system says.
+    /// The source has not as many bytes to read as the file system says.
     UnknownSize,
     /// The connection is over.
     Session(SessionError),

@@ -18,7 +18,7 @@ use crate::transfer::job::offers::{self, Attached, Room, Stat};
 /// How often a source that has just changed is given time: one that is written all the time is sent as it is.
 const SETTLE_WAITS_MAX: u8 = 4;
 
-/// What the ledger keeps with each file for us.
+/// The data that the ledger keeps with each file for the session.
 pub(super) struct Work<F>(PhantomData<F>);
 
 impl<F: ByteFiles> Attached for Work<F> {
@@ -69,7 +69,7 @@ pub(crate) struct Located<F> {
     pub(crate) identity: FileIdentity,
 }
 
-/// What a header says of a file.
+/// The facts of a file that its header carries.
 pub(crate) fn stat(meta: &Meta) -> Stat {
     Stat { kind: meta.kind.clone(), size: meta.size, mtime: meta.mtime, mode: meta.mode }
 }
@@ -104,7 +104,7 @@ fn is_offered<F, A: Attached<Source = Located<F>>>(place: &offers::Place<A>, fou
     same || grows
 }
 
-/// What an open file needs of which all was sent.
+/// The work on an open file after all of it was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AtEnd {
     /// It is what it was when it was opened.

@@ -78,7 +78,7 @@ impl<F: ByteFiles> Sender<F> {
         let (start, early) = self.feed(|ledger| ledger.take_start(id)).map(EarlyStart::claim).unzip();
         let hasher = self.0.tools.hasher.clone();
         let opened = self.0.tools.disk.run(move || {
-            // What was sent early and the rest must be of one file.
+            // The start that was sent early and the rest must come from the same file.
             let source = match early.flatten() {
                 Some(source) => source,
                 None => Arc::new(open_offered(&place)?),
@@ -130,7 +130,7 @@ impl<F: ByteFiles> Sender<F> {
                 let len = CHUNK_BYTES.min(range.end - next) as usize;
                 let permit = match self.0.budget.try_reserve(len) {
                     Some(permit) => permit,
-                    // What was sent and is not acknowledged takes the room.
+                    // Content that was sent and is not acknowledged yet fills the budget.
                     None if reads.is_empty() => {
                         self.timed(|counters| &counters.write_wait_us, self.0.budget.reserve(len)).await
                     }

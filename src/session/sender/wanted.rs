@@ -1,4 +1,4 @@
-//! What the receiver wants, in the order in which it said so: large files one by one, small ones some at a time.
+//! The queue of files that the receiver asked for, in its order: large files one by one, small ones some at a time.
 
 use tokio::sync::mpsc;
 
@@ -61,7 +61,7 @@ impl Wanted {
 mod tests {
     use super::*;
 
-    /// What is taken when files of these sizes wait; `None` is a large one.
+    /// The batches that are taken when files of these sizes wait; `None` is a large one.
     async fn picks(sizes: &[Option<u64>], at_once: usize) -> Vec<Pick> {
         let (sender, ids) = mpsc::unbounded_channel();
         for id in 0..sizes.len() {

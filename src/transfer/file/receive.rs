@@ -23,7 +23,7 @@ pub struct ReceiveFile {
     tail: Option<Tail>,
 }
 
-/// What a complete file proves to be.
+/// The verdict on a complete file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// The digest is the announced one.

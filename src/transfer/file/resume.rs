@@ -1,4 +1,4 @@
-//! What to do with an offer, given what is there already: one decision table.
+//! The decision on an offer, given the files that are there already: one decision table.
 
 use crate::broken::Rule;
 use crate::digest::CHUNK_BYTES;
@@ -14,10 +14,10 @@ const ROUND_NANOS: u32 = 100;
 /// The coarsest (FAT).
 pub const COARSEST_STEP: u64 = 2_000_000_000;
 
-/// What the receiver's disk holds under an offered name.
+/// The state of the receiver's disk under an offered name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Local {
-    /// What stands under the final name.
+    /// The object under the final name.
     pub target: Option<Existing>,
     /// The target is what this very sender has delivered before, and nobody has changed since.
     pub is_own: bool,
@@ -26,11 +26,11 @@ pub struct Local {
     pub is_another: bool,
     /// Length in bytes of a partial file for that name.
     pub part: Option<u64>,
-    /// What the disk keeps of an offer.
+    /// The time and mode that the disk would keep.
     pub keeps: Keeps,
 }
 
-/// What a disk keeps of time and mode of a file that is offered.
+/// The time and mode of an offered file as a disk would keep them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keeps {
     /// The permission bits that the file would get there.
@@ -48,7 +48,7 @@ impl Default for Keeps {
 /// Something that exists under an offered name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Existing {
-    /// What it is.
+    /// The kind of object.
     pub kind: Kind,
     /// Bytes.
     pub size: u64,
@@ -58,10 +58,10 @@ pub struct Existing {
     pub mode: u32,
 }
 
-/// What the user and the receiving end allow.
+/// The policy of the user and of the receiving end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// What happens to a file that differs.
+    /// The rule for a file that exists and differs.
     pub if_exists: IfExists,
     /// Compare content where size and time would have settled it.
     pub checksum: bool,
@@ -98,13 +98,13 @@ pub enum Plan {
 pub struct Start {
     /// A multiple of the chunk size, or the file's size.
     pub from: u64,
-    /// What holds the bytes before `from`.
+    /// The basis: the file that holds the bytes before `from`.
     pub basis: Basis,
-    /// What the result will be.
+    /// The kind of result: a new file, a continued one, or an update.
     pub why: Why,
 }
 
-/// What holds the bytes that need not be sent, if they prove right.
+/// The basis file: it holds the bytes that need not be sent, if they prove right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Basis {
     /// Nothing: the partial file, if any, starts again.
@@ -205,7 +205,8 @@ fn start_over(offer: &Header, there: &Existing, local: &Local, policy: &Policy) 
     if policy.if_exists != IfExists::Replace || there.kind != Kind::File || !worth_it {
         return fresh;
     }
-    // What is shorter now is changed for certain: its last chunk is sent, so that nobody takes it for compared and equal.
+    // A file that is shorter now has changed for certain: its last chunk is sent, so that it is not taken for
+    // unchanged.
     let held = if there.size > offer.size { offer.size.saturating_sub(1) } else { there.size };
     match usable(held, offer.size) {
         0 => fresh,

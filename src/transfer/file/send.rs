@@ -214,7 +214,7 @@ impl SendFile {
         self.own.is_some() && self.to_send.is_empty() && self.ranges_sent == self.ranges_opened && self.is_compared()
     }
 
-    /// What is left to do once everything has been sent and compared, said once; `None` before.
+    /// The work that is left once everything has been sent and compared, told once; `None` before.
     pub fn close(&mut self) -> Option<Closing> {
         let is_sent = self.is_sent();
         let own = self.own.as_mut().filter(|_| is_sent)?.take();

@@ -20,7 +20,7 @@ fn tail_of(mut closing: Closing) -> Tail {
     closing.step(&hasher(), u64::MAX).expect("it is the sum of all chunks")
 }
 
-/// What a file is judged to be; `None` while something is to come.
+/// The verdict on a file; `None` while something is to come.
 fn verdict(file: &mut ReceiveFile) -> Option<Verdict> {
     file.judge().map(|mut judging| judging.step(&hasher(), u64::MAX).expect("it is the sum of all chunks"))
 }

@@ -25,7 +25,7 @@ pub(crate) fn is_empty_file(header: &Header) -> bool {
     header.kind == Kind::File && header.size == 0
 }
 
-/// What of one job has gone ahead. Sender and receiver count alike.
+/// The early content of one job. Sender and receiver count alike.
 #[derive(Debug, Default)]
 pub(crate) struct Early {
     files: BTreeMap<FileId, u64>,

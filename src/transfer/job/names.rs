@@ -13,7 +13,7 @@ const COMPONENT_BYTES_MAX: usize = 256 << 20;
 /// Names that are kept at most, likewise.
 const NAMES_MAX: usize = 8 << 20;
 
-/// What a name takes beside its component, in bytes: its entry, its number in the index and what is remembered of it.
+/// The bytes that a name takes beside its component: its entry, its number in the index and its value.
 const NAME_BYTES: usize = 32;
 
 /// Tables and vectors grow by doubling.
@@ -31,7 +31,7 @@ pub(crate) struct Names<T> {
     entries: Vec<Entry>,
     /// The components, each behind the one before.
     components: Vec<u8>,
-    /// What is remembered; `None` of a name that is only a directory of others.
+    /// The values; `None` for a name that is only a directory of others.
     values: Vec<Option<T>>,
     /// The directory of the name that was looked for last, and its number: the next one mostly lies there too.
     last: Option<(Vec<u8>, u32)>,
@@ -58,7 +58,7 @@ impl<T> Default for Names<T> {
 }
 
 impl<T> Names<T> {
-    /// What is remembered of a name.
+    /// The value of a name.
     pub(crate) fn get(&self, name: &[u8]) -> Option<&T> {
         let id = self.find(name)?;
         self.values[id as usize].as_ref()

@@ -31,8 +31,8 @@ const OFFERS_AFTER_END_MAX: usize = AHEAD_FILES_MAX * (OFFERS_MAX as usize - 1);
 /// Files that their sender gave up because they changed and will offer again, and how many offers may follow the end.
 #[derive(Debug)]
 pub(crate) struct Reoffers<R> {
-    /// What is left of them at the end has failed; what comes here after the end is waited for. Each keeps the room that its
-    /// first offer took, which its name and its failure take no more than.
+    /// Files whose new offer is awaited. Those left at the end have failed; those added after the end are waited for.
+    /// Each keeps the room of its first offer, which is enough for its name and its failure.
     awaited: HashMap<WirePath, (Failure, R)>,
     crossing: Crossing,
     /// `None` before the end.
@@ -51,7 +51,7 @@ enum Crossing {
     Next,
 }
 
-/// What becomes of an offer.
+/// How an offer is to be treated.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reoffer {
     /// It is to be answered.

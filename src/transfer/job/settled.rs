@@ -1,5 +1,5 @@
-//! What a job has settled over all its connections: what is done is neither offered nor asked for again, and nothing
-//! counts twice.
+//! The names that a job has settled over all its connections: a file that is done is neither offered nor asked for
+//! again, and nothing counts twice.
 
 use super::names::Names;
 
@@ -7,7 +7,7 @@ use super::names::Names;
 #[derive(Debug, Default)]
 pub(crate) struct Settled(Names<Known>);
 
-/// What is known of a name.
+/// The state of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {
     /// It is part of the job.

@@ -12,11 +12,12 @@ use crate::protocol::path::WirePath;
 
 /// Most that is remembered of the names of one job, in bytes: some hundred thousand names. A peer could offer any number.
 const NAMES_BYTES_MAX: usize = 64 << 20;
-/// What a name counts as beside its bytes, with its place in a map. A directory counts as much again.
+/// The memory that a name is charged for beside its bytes, with its place in a map. A directory counts as much again.
 const NAME_BYTES: usize = 128;
 
-/// What was offered, by directory, and what became of directories. Nothing is forgotten before the end of the job: names
-/// of one directory need not come one after the other. What there is no room for is not remembered, and that is.
+/// The offered names by directory, and what became of directories. Nothing is forgotten before the end of the job,
+/// since names of one directory need not come one after the other. Names that there is no room for are left out, and
+/// that this happened is remembered.
 #[derive(Debug, Default)]
 pub(crate) struct Twins {
     dirs: HashMap<Option<WirePath>, InDirectory>,
@@ -24,7 +25,7 @@ pub(crate) struct Twins {
     refused: HashMap<WirePath, WirePath>,
     /// Directories of which that is not known yet, each with its own offer: it is when that is settled.
     waiting: Vec<(WirePath, FileId)>,
-    /// What is remembered takes so much.
+    /// The memory that the names take.
     bytes: usize,
     lacks_names: bool,
     lacks_refused: bool,
@@ -40,7 +41,7 @@ pub(crate) struct Twin {
     pub(crate) id: FileId,
 }
 
-/// What the names before say about one that is offered.
+/// What earlier names of the job mean for one that is offered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Noted {
     /// None of them is like it.

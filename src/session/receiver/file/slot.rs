@@ -106,7 +106,7 @@ impl<S: Store> FileIo<S> {
     }
 
     fn open_part(&self, slot: &mut Slot<S>) -> Result<Opened<S>, StorageError> {
-        // What others have open is not to keep this one from ever being opened, so each has its share.
+        // Each connection has its own share of open files, so that others cannot keep this file from ever being opened.
         slot.room = Some(self.account.take_file().ok_or_else(|| {
             let cause = std::io::Error::from_raw_os_error(Errno::MFILE.raw_os_error());
             StorageError::new(Op::Create, self.path.as_path(), cause)
@@ -114,7 +114,8 @@ impl<S: Store> FileIo<S> {
         let fresh = if self.start.is_fresh() { Fresh::Yes } else { Fresh::No };
         let part = self.root.open_part(&self.path, owner(self.owner.as_deref()), fresh)?;
         if part.len() > self.start.from && !Rule::PartIsCutToStart.is_broken() {
-            // What lies beyond the start is of nobody's digest: it is sent again, or is a hole and must be one.
+            // Bytes beyond the start are covered by no digest: they are sent again, or belong to a hole and must be
+            // one.
             part.truncate(self.start.from)?;
         }
         let basis = if self.start.basis == Basis::Target { self.basis_in(slot)? } else { None };

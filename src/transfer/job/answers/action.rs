@@ -1,11 +1,11 @@
-//! What a receiver's ledger holds for whoever drives it, and what it says is to be done.
+//! The actions that a receiver's ledger asks of its driver, and the data that it keeps for it.
 
 #[cfg(doc)]
 use super::Answers;
 use crate::protocol::message::{Failure, FileId, Message, SkipReason, Why};
 use crate::protocol::path::WirePath;
 
-/// What whoever drives the ledger keeps with a file. The ledger only holds it, and drops it in time.
+/// The data that the driver of the ledger keeps with a file. The ledger only holds it, and drops it in time.
 pub(crate) trait Attached {
     /// Room for an offer. It is given back before the file's last word is said: a sender that hears that offers the next
     /// file at once.
@@ -18,7 +18,7 @@ pub(crate) trait Attached {
     type Progress: Clone;
 }
 
-/// What a job is, from its first message on.
+/// The options of a job, fixed by its first message.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Options {
     /// In a dry run: the sender knows of it and hears what would be. One that does not know would send what it is asked for.
@@ -27,15 +27,15 @@ pub(crate) struct Options {
     pub(crate) is_blind: bool,
 }
 
-/// What is to be done.
+/// An action for the driver of the ledger.
 pub(crate) enum Action<A: Attached> {
     /// This is to be said to the sender.
     Say(Message),
-    /// Whoever watches is to know.
+    /// A report for the observer.
     Report(Report<A>),
     /// Offers wait to be planned, and nobody plans: call [`Answers::next_to_plan`] until there is none.
     Plan,
-    /// What is there of a file is to be hashed, from its first chunk on.
+    /// The existing prefix of a file is to be hashed, from its first chunk on.
     HashPrefix(FileId, A::Io),
     /// Nobody wants the content of a file any more.
     GiveUp(A::Io),
@@ -52,7 +52,7 @@ impl<A: Attached> Action<A> {
     }
 }
 
-/// What happened, for whoever watches.
+/// An event for the observer.
 pub(crate) enum Report<A: Attached> {
     /// A file is part of the job.
     Found {
@@ -80,14 +80,14 @@ pub(crate) enum Report<A: Attached> {
         size: u64,
         /// Where its content would start.
         from: u64,
-        /// What the content would be.
+        /// The kind of content that would be sent.
         why: Why,
         /// The name that it would get instead of its own.
         named: Option<WirePath>,
     },
     /// Content is on its way.
     Started(A::Progress),
-    /// What was there of a file is hashed.
+    /// The existing prefix of a file is hashed.
     Hashed(A::Progress),
     /// All of a file is there; it is judged, and committed.
     Complete(A::Progress),

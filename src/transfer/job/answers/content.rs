@@ -27,7 +27,7 @@ pub(crate) struct Complete<A: Attached> {
     pub(crate) io: A::Io,
 }
 
-/// What becomes of a range that came before its file was answered.
+/// How a range is handled that came before its file was answered.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum EarlyRange {
     /// Its stream is to wait, unread, until the wait that it came with is dropped.

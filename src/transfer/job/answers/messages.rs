@@ -1,4 +1,4 @@
-//! What the sender says.
+//! The messages of the sender.
 
 use super::super::JobError;
 use super::super::reoffer::Reoffer;
@@ -23,7 +23,7 @@ impl<A: Attached> Answers<A> {
         if self.files.len() >= HEADERS_AHEAD_MAX {
             return Err(JobError::Order("too many files offered at once"));
         }
-        // Who offers and gives up at once makes as many as it likes without ever having many on offer.
+        // A sender that offers files and cancels them at once could make any number without ever having many on offer.
         if self.unplanned.len() >= UNPLANNED_MAX {
             return Err(JobError::Order("offers given up before they could be looked at"));
         }

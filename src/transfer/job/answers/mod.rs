@@ -62,7 +62,7 @@ enum Stage {
 /// The receiver's ledger of one job.
 pub(crate) struct Answers<A: Attached> {
     options: Options,
-    /// What the sender understands.
+    /// The features of the sender.
     features: u64,
     stage: Stage,
     /// This end is about to stop: what has not begun is refused.
@@ -101,7 +101,7 @@ struct Offered<A: Attached> {
     tail: Option<Tail>,
 }
 
-/// What an offer waits for.
+/// The reason why an offer waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum WaitsFor {
     /// Our disk.
@@ -158,7 +158,7 @@ impl<A: Attached> Answers<A> {
         }
     }
 
-    /// What the sender understands beyond the least.
+    /// Takes the features of the sender beyond the least.
     pub(crate) fn use_features(&mut self, features: u64) {
         self.features = features;
     }
@@ -196,7 +196,7 @@ impl<A: Attached> Answers<A> {
         self.report(Report::Note(text));
     }
 
-    /// What was to be done last is done.
+    /// The last work of the job is done.
     pub(crate) fn on_wound_up(&mut self) {
         self.stage = Stage::Settled;
         self.say(Message::Settled);

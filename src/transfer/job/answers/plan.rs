@@ -46,7 +46,7 @@ impl<A: Attached> Answers<A> {
     /// it need not be.
     pub(crate) fn is_to_be_planned(&mut self, id: FileId, was_done: bool) -> bool {
         let Some(File::Offered(offered)) = self.files.get(&id) else { return false };
-        // What stands under its name need not be it: it may have stepped aside.
+        // The object under its name may be another one, since the file may have got another name.
         let is_there = was_done && offered.header.kind != Kind::Dir;
         if self.is_draining {
             self.refuse(id, stopping());
@@ -206,7 +206,7 @@ impl<A: Attached> Answers<A> {
         self.report_failed(file.path(), failure.clone());
         self.say(Message::Done(Done { id, failure: Some(failure) }));
         if let File::Open(open) = file {
-            // What is right is committed first. The sender may find it changed before it hears of that.
+            // A file that proved right is committed first. The sender may find it changed before it hears of that.
             self.reoffers.on_failed();
             self.actions.push_back(Action::GiveUp(open.io));
         }

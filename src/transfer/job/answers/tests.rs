@@ -20,7 +20,7 @@ impl Attached for Toy {
     type Progress = u64;
 }
 
-/// What the ledger is fed with.
+/// An input of the ledger.
 #[derive(Debug, Clone, Copy)]
 enum Feed {
     /// A file, and its size.
@@ -62,7 +62,7 @@ enum Feed {
 
 use Feed::*;
 
-/// What is said before, a word that breaks a rule, and which.
+/// Inputs that keep the rules, one that breaks a rule, and the error.
 type Row<'a> = (&'a [(Feed, &'a str)], Feed, &'a str);
 
 fn path(name: &str) -> WirePath {
@@ -565,7 +565,7 @@ fn a_name_that_is_like_another_waits_until_that_is_settled() {
         (Apart(1, "b"), "Twin(\"B\")"),
         (Refuse(1), "failed b Exists, Pos 1 Exists"),
     ]);
-    // What waits and is given up meanwhile is not looked at again.
+    // An offer that is cancelled while it waits is not looked at again.
     play(&[
         (Offer(0, "B", 1), "found B, plan"),
         (Offer(1, "b", 1), "found b"),

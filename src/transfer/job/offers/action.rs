@@ -1,4 +1,4 @@
-//! What a sender's ledger holds for whoever drives it, and what it says is to be done.
+//! The actions that a sender's ledger asks of its driver, and the data that it keeps for it.
 
 use crate::protocol::message::{Failure, FileId, Header, Message, SkipReason, Why};
 use crate::protocol::path::WirePath;
@@ -11,7 +11,7 @@ pub(crate) trait Room {
     fn shrink_to(&mut self, bytes: usize);
 }
 
-/// What whoever drives the ledger keeps with a file. The ledger only holds it, and drops it in time.
+/// The data that the driver of the ledger keeps with a file. The ledger only holds it, and drops it in time.
 pub(crate) trait Attached {
     /// Room for an offer, until it is settled.
     type Permit: Room;
@@ -30,7 +30,7 @@ pub(crate) trait Attached {
     fn progress(header: &Header, source: &Self::Source, from: u64, why: Why) -> Self::Progress;
 }
 
-/// What a job is, from its start on.
+/// The options of a job, fixed at its start.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Options {
     /// Decide and report only.
@@ -41,15 +41,15 @@ pub(crate) struct Options {
     pub(crate) sends_early: bool,
 }
 
-/// What is to be done.
+/// An action for the driver of the ledger.
 pub(crate) enum Action<A: Attached> {
     /// This is to be said to the receiver.
     Say(Message),
-    /// Whoever watches is to know.
+    /// A report for the observer.
     Report(Report<A>),
     /// The start of a file is to be sent, although nobody has asked for it.
     SendEarly(FileId),
-    /// What was sent early of a file was asked for.
+    /// The early content of a file was asked for.
     Claim(A::Start),
     /// A file is to be pumped when its turn comes.
     Want(FileId),
@@ -66,7 +66,7 @@ impl<A: Attached> Action<A> {
     }
 }
 
-/// What happened, for whoever watches.
+/// An event for the observer.
 pub(crate) enum Report<A: Attached> {
     /// There are no more files than those found.
     SearchEnded,
@@ -74,12 +74,12 @@ pub(crate) enum Report<A: Attached> {
     Started {
         /// The file.
         progress: A::Progress,
-        /// What is there of it is compared.
+        /// Whether the receiver's existing content is compared.
         is_checked: bool,
     },
     /// Content of a file leaves.
     Begun(A::Progress),
-    /// What was there of a file is compared.
+    /// The existing content of a file is compared.
     Compared(A::Progress),
     /// All of a file is sent.
     Closed(A::Progress),
@@ -111,7 +111,7 @@ pub(crate) enum Report<A: Attached> {
         size: u64,
         /// Where its content would start.
         from: u64,
-        /// What the content would be.
+        /// The kind of content that would be sent.
         why: Why,
         /// The name that it would get instead of its own, escaped for display.
         named: Option<String>,

@@ -1,4 +1,4 @@
-//! What the receiver says.
+//! The messages of the receiver.
 
 use super::{Action, Attached, Content, Offers, Outgoing, Pump, Report, Room, Stage, State, Wanted};
 use crate::broken::Rule;
@@ -11,7 +11,7 @@ use crate::transfer::job::JobError;
 
 const UNKNOWN_FILE: JobError = JobError::Order("an answer for a file that is not on offer");
 
-/// What so many digests take that wait to be compared, in bytes.
+/// The memory of so many digests that wait to be compared, in bytes.
 pub(crate) fn room_for(digests: usize) -> usize {
     if digests == 0 { 0 } else { size_of::<Have>() + digests * size_of::<Digest>() }
 }
@@ -92,7 +92,7 @@ impl<A: Attached> Offers<A> {
         let State::Offered { start, is_closed } = std::mem::replace(&mut file.state, offered) else {
             return Err(JobError::Order("a second answer for the same file"));
         };
-        // What was sent early is there already, and the tail of that counts for nothing.
+        // The receiver has the early content already, and the tail that followed it is ignored.
         let is_sent = is_closed && (from == 0 || Rule::EarlyTailIsOfWholeFile.is_broken());
         let (content, start) = match is_sent {
             true => (Content::Closed, start),

@@ -60,7 +60,7 @@ enum Stage {
 /// The sender's ledger of one job.
 pub(crate) struct Offers<A: Attached> {
     options: Options,
-    /// What the receiver understands.
+    /// The features of the receiver.
     features: u64,
     stage: Stage,
     /// This end, or the receiver, is about to stop: nothing more is offered.
@@ -73,7 +73,7 @@ pub(crate) struct Offers<A: Attached> {
     unclosed: usize,
     /// Files that were offered, and the sum of their sizes.
     total: (u64, u64),
-    /// What was sent early. `None`: nothing is any more; who answers speaks for the files to come.
+    /// The early content so far. `None`: no more may be sent early; an answer asks for the files to come.
     early: Option<Early>,
     /// Files that changed after the end was said, and what each is offered as now.
     reoffered: HashMap<FileId, FileId>,
@@ -100,7 +100,7 @@ struct Outgoing<A: Attached> {
 enum State<A: Attached> {
     /// It is not answered.
     Offered {
-        /// What was sent early of it.
+        /// The start of the file that was sent early.
         start: Option<A::Start>,
         /// All of it was, and its tail was said.
         is_closed: bool,
@@ -130,23 +130,23 @@ enum Content<A: Attached> {
     Unopened {
         /// Which compares what comes meanwhile.
         rules: SendFile,
-        /// What was sent early of it, and is the first of its ranges.
+        /// The start of the file that was sent early, which is the first of its ranges.
         start: Option<A::Start>,
     },
     /// It is read and sent.
     Open {
         /// It is what was offered.
         source: A::Open,
-        /// What is to be sent.
+        /// The rules of this file: the ranges that are to be sent.
         rules: SendFile,
-        /// Who is at it.
+        /// The pump that works on it.
         pump: Pump,
     },
     /// Its tail was said.
     Closed,
 }
 
-/// Who is at an open file.
+/// The state of the pump of an open file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pump {
     /// It is pumped, or waits for its turn.
@@ -210,7 +210,7 @@ impl<A: Attached> Offers<A> {
         self.actions.pop_front()
     }
 
-    /// What the receiver understands beyond the least. A client sends long before it hears that.
+    /// Takes the features of the receiver beyond the least. A client sends long before it hears them.
     pub(crate) fn use_features(&mut self, features: u64) {
         self.features = features;
         self.maybe_end();

@@ -6,10 +6,10 @@ use super::super::names::Names;
 use crate::protocol::message::Kind;
 use crate::protocol::path::WirePath;
 
-/// What every directory counts as: two of one name are merged.
+/// The value that stands for every directory: two of one name are merged.
 const DIRECTORY: u64 = 0;
 
-/// What was found under each name: a directory, or a file by the hash of its inode.
+/// The object found under each name: a directory, or a file by the hash of its inode.
 #[derive(Default)]
 pub(crate) struct OfferedNames {
     names: Names<u64>,
@@ -38,7 +38,7 @@ impl OfferedNames {
         room: impl FnMut(usize) -> bool,
     ) -> Turn {
         let source = if *kind == Kind::Dir { DIRECTORY } else { self.hasher.hash_one(inode).max(DIRECTORY + 1) };
-        // What there is no room to remember is offered: the receiver has the last word on it.
+        // A name that there is no room to remember is offered: the receiver has the last word on it.
         let Some(known) = self.names.entry_in(name.as_bytes(), room) else { return Turn::First };
         match *known {
             None => {

@@ -1,4 +1,4 @@
-//! What the walk finds, what changed, what is given up, and the end of the headers.
+//! Offers: files that the walk finds, files that changed or were given up, and the end of the headers.
 
 use super::{Action, Attached, Offers, Outgoing, Report, Stage, State};
 use crate::protocol::message::{Done, End, Failure, FileId, Header, Kind, Message, Mtime, Problem, Status};
@@ -10,18 +10,18 @@ use crate::transfer::job::early::is_empty_file;
 pub(crate) struct Offer<A: Attached> {
     /// Where it lies.
     pub(crate) source: A::Source,
-    /// What it is called there.
+    /// The name that it is offered under.
     pub(crate) path: WirePath,
-    /// What it is.
+    /// The kind of object.
     pub(crate) stat: Stat,
     /// Room for it among the offers.
     pub(crate) permit: A::Permit,
 }
 
-/// What a header says of a file beside its name.
+/// The facts of a file that its header carries beside the name.
 #[derive(Debug, Clone)]
 pub(crate) struct Stat {
-    /// What it is.
+    /// The kind of object.
     pub(crate) kind: Kind,
     /// Bytes.
     pub(crate) size: u64,

@@ -1,4 +1,4 @@
-//! What is read and sent of a file, and its tail.
+//! The pump of a file: the ranges that are read and sent, and the tail.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use crate::transfer::job::early::start_len;
 pub(crate) struct Place<A: Attached> {
     /// Where it lies.
     pub(crate) source: A::Source,
-    /// What was said of it.
+    /// The header that it was offered with.
     pub(crate) header: Header,
     /// From where it is wanted.
     pub(crate) from: u64,
@@ -196,7 +196,7 @@ impl<A: Attached> Offers<A> {
         None
     }
 
-    /// What is left to sum up of a file of which all has been sent; said once.
+    /// The work that is left on a file of which all has been sent; told once.
     pub(crate) fn close(&mut self, id: FileId) -> Option<Closing> {
         self.rules(id)?.close()
     }

@@ -38,7 +38,7 @@ impl Attached for Toy {
     }
 }
 
-/// What the ledger is fed with.
+/// An input of the ledger.
 #[derive(Debug, Clone, Copy)]
 enum Feed {
     /// A file is found, and its size.
@@ -81,7 +81,7 @@ enum Feed {
 
 use Feed::*;
 
-/// What is said before, a word that breaks a rule, and which.
+/// Inputs that keep the rules, one that breaks a rule, and the error.
 type Row<'a> = (&'a [(Feed, &'a str)], Feed, &'a str);
 
 fn failure(status: Status) -> Failure {
@@ -451,7 +451,7 @@ fn a_file_that_was_closed_early_and_is_compared_after_all_gets_another_tail() {
     ]);
 }
 
-/// What two honest ends say may cross: the receiver's side of it is the table of `reoffer`.
+/// Messages of two honest ends may cross: the receiver's side of it is the table of `reoffer`.
 #[test]
 fn what_crosses() {
     // A file that was closed early and is compared, and that changed after the end.
