@@ -1,4 +1,4 @@
-//! What a running job tells its caller: events that matter one by one, and counters that are sampled.
+//! Progress of a running job: events that matter one by one, and counters that are sampled.
 //!
 //! Nothing here decides: what counts, and whether it is news, is said by `session/record`.
 //!
@@ -58,7 +58,7 @@ pub enum Event {
         size: u64,
         /// How many bytes are there already.
         from: u64,
-        /// What its content would be.
+        /// The kind of content that would be sent.
         why: Why,
         /// The last component of the name that it would get instead of its own, escaped for display.
         named: Option<String>,
@@ -76,7 +76,7 @@ pub enum Event {
     Silent {
         /// How long nothing has come.
         lasted: Duration,
-        /// What is known of it.
+        /// The cause, as far as it is known.
         cause: SilenceCause,
     },
     /// The peer, which was [`Silent`](Self::Silent), is heard again.
@@ -113,12 +113,12 @@ pub enum SilenceCause {
     NoRoute,
 }
 
-/// Who hears of a job's events.
+/// The receiver of a job's events.
 #[derive(Clone)]
 enum Listener {
-    /// Whoever reads the stream, when they like.
+    /// A stream, read at any time.
     Stream(mpsc::UnboundedSender<Event>),
-    /// Whoever is called, at once.
+    /// A callback, called at once.
     Callback(Arc<dyn Fn(Event) + Send + Sync>),
 }
 

@@ -9,7 +9,7 @@ use crate::protocol::message::IfExists;
 pub(super) struct Ahead(AtomicBool);
 
 impl Ahead {
-    /// What may be there already, or is not to be written, does not go ahead.
+    /// Content that may be there already, or that is not to be written, is never sent early.
     pub(super) fn of(options: &TransferOptions) -> Self {
         let TransferOptions { if_exists, checksum, dry_run, .. } = *options;
         let replaces = matches!(if_exists, IfExists::Replace | IfExists::Rename);

@@ -51,7 +51,7 @@ impl Patience {
         let doubled = FIRST_WAIT.saturating_mul(1 << (self.attempt - 1).min(16));
         let wait = match last {
             Reply::Successor => Duration::ZERO,
-            // Who has waited for an answer has waited long enough.
+            // The wait for an answer counts as part of the pause.
             Reply::None => doubled.min(LAST_WAIT_UNANSWERED).saturating_sub(took),
             Reply::Some => doubled.min(LAST_WAIT),
         };
@@ -166,8 +166,8 @@ where
             return Err(failed.error);
         }
         let cause = failed.error.to_string();
-        // What ends a wait for a place is that there was none, and that for a first connection, that nobody answers; what
-        // ends any other wait, the loss of a connection.
+        // A wait for a place ends with the error that there was none, a wait for the first connection with the error
+        // that nobody answers, and any other wait with the loss of the connection.
         let mut last = None;
         if failed.stood {
             lost = Some(failed.error);

@@ -1,4 +1,4 @@
-//! What a client is made of.
+//! The builder of a client.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;

@@ -22,7 +22,7 @@ const LOOKUP_WAIT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Answered {
     pub(super) dialled: Dialled,
-    /// What its congestion controller knows.
+    /// The congestion controller's estimate of the path.
     pub(super) path: Arc<PathState>,
     /// From the first packet until it stood.
     pub(super) handshake: Duration,

@@ -52,7 +52,7 @@ pub(super) struct Link {
     pub(super) handshake: Duration,
     /// The socket's buffers.
     pub(super) granted: Granted,
-    /// What the congestion controller knows.
+    /// The congestion controller's estimate of the path.
     pub(super) path: Arc<PathState>,
 }
 
@@ -114,8 +114,8 @@ impl Link {
         })
     }
 
-    /// What a session's end means, seen from here: why the server ended it, if it did, says more than the
-    /// first stream that broke.
+    /// The error that a session's end amounts to: if the server ended it, its reason says more than the first stream
+    /// that broke.
     pub(super) fn explain(&self, error: SessionError) -> Error {
         let addr: SocketAddr = self.connection.remote_address();
         match self.connection.close_reason() {
@@ -151,7 +151,7 @@ fn record_buffers(counters: &Counters, granted: Granted) {
     counters.udp_send.store(granted.send as u64, Ordering::Relaxed);
 }
 
-/// What is said first. The server is the right one by now, so it may hear what lets us in.
+/// The first message. The server has been verified by now, so it may be told the secrets that let the client in.
 fn hello(contact: &Contact, connection: &Connection, features: u64) -> Result<Hello, TransportError> {
     let invite = contact.invite.as_ref().map(|invite| invite.0);
     let prove = |token: &Token| transport::token_material(connection).map(|material| token.proof(&material));
@@ -164,15 +164,15 @@ fn offered_features(is_local: bool) -> u64 {
     if is_local { features::ALL } else { features::ALL & !features::LOCATION }
 }
 
-/// What a server answers to a question that is no job.
+/// The answer of a server to a request that is no job.
 pub(super) enum Answer {
-    /// What it was asked for, or a part of it.
+    /// The answer, or a part of it.
     Message(ServerMessage),
     /// Why it gives nothing, or leaves something out.
     Problem(Problem),
 }
 
-/// What the server says.
+/// The messages of the server.
 pub(super) struct Replies {
     reader: ControlReader,
     connection: Connection,

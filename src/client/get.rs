@@ -31,7 +31,7 @@ use crate::storage::{Committer, Destination, Durability, Filters, Lost, Root};
 use crate::transfer::file::resume::Policy;
 use crate::transport::TransportError;
 
-/// What stays the same over all connections of one job.
+/// The parts of a job that stay the same over all its connections.
 struct Plan {
     client: Client,
     contact: Contact,
@@ -184,7 +184,7 @@ fn followed(into: &Path) -> Result<PathBuf, Error> {
         Err(_) => Ok(into.to_owned()),
         Ok(found) if found.is_file() => Ok(into.to_owned()),
         Ok(found) if !found.is_symlink() => refused("no regular file"),
-        // What lies in /proc only looks like a link to a file: `/dev/stdout` leads there.
+        // Links in /proc only look like links to files; `/dev/stdout` leads there.
         Ok(_) if leads_to_proc(into) => refused("a link to an open file"),
         Ok(_) => match into.canonicalize() {
             Ok(place) if place.is_file() => Ok(place),

@@ -37,16 +37,16 @@ pub(super) async fn run(
     }
 }
 
-/// What a server listed.
+/// The listing of a server.
 #[derive(Debug, Clone)]
 pub struct Listing {
     /// The server's name for itself, escaped for display.
     pub peer: String,
     /// Whether this connection used an invite to enrol this client.
     pub enrolled: bool,
-    /// What is there; a directory's own entry comes before what is in it.
+    /// The entries; that of a directory comes before those of its content.
     pub entries: Vec<Entry>,
-    /// What could not be listed; the entries are not all there is.
+    /// The names that could not be listed; if there are any, the entries are not complete.
     pub problems: Vec<Problem>,
 }
 

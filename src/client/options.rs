@@ -14,7 +14,7 @@ use crate::storage::Links;
 pub struct TransferOptions {
     /// Whether the destination is a directory, or may be the new name of a single file.
     pub target: Target,
-    /// What happens to files that exist there and differ.
+    /// The rule for files that exist there and differ.
     pub if_exists: IfExists,
     /// Compare by content where size and time would have settled it.
     pub checksum: bool,
@@ -57,7 +57,7 @@ pub struct SendOptions {
     pub to: Option<WirePath>,
     /// Files whose content moves at the same time.
     pub jobs: NonZeroUsize,
-    /// What becomes of symbolic links inside directories.
+    /// The rule for symbolic links inside directories.
     pub links: Links,
     /// The directory that the files go to, where it is one of this machine: it is not sent into itself.
     pub destination: Option<PathBuf>,

@@ -25,7 +25,7 @@ pub struct PartsOptions {
     pub remove: bool,
 }
 
-/// What a server said of its unfinished files.
+/// A server's listing of its unfinished files.
 #[derive(Debug, Clone, Default)]
 pub struct PartsListing {
     /// Those that were found.
@@ -56,7 +56,7 @@ pub(super) async fn run(client: &Client, contact: Contact, options: PartsOptions
     }
 }
 
-/// What the server answers; `None` when it does not understand the question.
+/// The server's answer; `None` when it does not understand the request.
 async fn ask(link: &mut Link, options: PartsOptions, deadline: Duration) -> Result<Option<PartsListing>, SessionError> {
     if link.replies.features().await? & features::PARTS == 0 {
         return Ok(None);

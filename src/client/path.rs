@@ -1,4 +1,4 @@
-//! What a client remembers of its paths, and when it knows enough to do so.
+//! A client's memory of its paths, and when enough is known to remember one.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};

@@ -25,7 +25,7 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(2 * ATTENTION_DEADLINE.as_
 /// Longest that those may take.
 const PINGS_TIME: Duration = Duration::from_secs(5);
 
-/// What a probe found out.
+/// The result of a probe.
 #[derive(Debug, Clone)]
 pub struct PathReport {
     /// The server's name for itself, escaped for display.
@@ -58,7 +58,7 @@ pub struct PathFigures {
 /// One direction of a path under load.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Leg {
-    /// What had arrived when.
+    /// The bytes that had arrived, each with its time.
     pub counts: Vec<Count>,
     /// Packets sent.
     pub packets_sent: u64,
@@ -102,7 +102,7 @@ pub(super) async fn run(client: &Client, contact: Contact, length: Duration) -> 
     Ok(PathReport { peer, addr, enrolled, handshake, local, figures })
 }
 
-/// What a few echoes found out.
+/// The result of a few echoes.
 #[derive(Debug, Clone)]
 pub struct PingReport {
     /// The server's name for itself, escaped for display.
@@ -128,7 +128,7 @@ pub(super) async fn ping_only(client: &Client, contact: Contact, count: usize) -
     Ok(PingReport { peer, addr, enrolled, handshake, trips })
 }
 
-/// Who has answered: an answer was read, so the server has introduced itself.
+/// The server that has answered: an answer was read, so the server's welcome came before it.
 fn welcome(events: &mut mpsc::UnboundedReceiver<Event>) -> Result<(SocketAddr, String, bool), Error> {
     let mut told = std::iter::from_fn(|| events.try_recv().ok());
     match told.find(|event| matches!(event, Event::Connected { .. })) {

@@ -1,4 +1,4 @@
-//! What a server may send: only what was asked for.
+//! The names that a server may send: only those that were asked for.
 //!
 //! A malicious server could otherwise answer `get notes.txt` with a `.bashrc` (scp's CVE-2019-6111, rsync's
 //! CVE-2024-12086), or send what the user has left out (rsync's CVE-2022-29154).
@@ -11,14 +11,14 @@ use crate::storage::Filters;
 use crate::storage::link_stays_inside;
 use crate::storage::pattern::Component;
 
-/// What one request can stand for here.
+/// All names that one request can stand for.
 #[derive(Debug)]
 pub(super) struct Requested {
     names: Names,
     filters: Filters,
 }
 
-/// What names may come.
+/// The names that may come.
 #[derive(Debug)]
 enum Names {
     /// Those that patterns stand for.
@@ -27,7 +27,7 @@ enum Names {
     Listed { names: HashMap<WirePath, bool>, parents: HashSet<WirePath> },
 }
 
-/// What a pattern allows as the first component of a name.
+/// The first component of a name that a pattern allows.
 #[derive(Debug)]
 enum Name {
     /// Any name: the contents of a directory were asked for, all of them, as a server reads `dir/`.
@@ -37,12 +37,12 @@ enum Name {
 }
 
 impl Requested {
-    /// What `patterns` mean without what `filters` leave out.
+    /// The names that match `patterns` and that `filters` do not leave out.
     pub(super) fn new(patterns: &[Vec<u8>], filters: Filters) -> Self {
         Self { names: Names::Patterns(patterns.iter().map(|pattern| Name::of(pattern)).collect()), filters }
     }
 
-    /// What a list of names means without what `filters` leave out.
+    /// The names of a list, and those below them, that `filters` do not leave out.
     pub(super) fn listed(list: &[ListedName], filters: Filters) -> Self {
         let (mut names, mut parents) = (HashMap::new(), HashSet::new());
         for ListedName { path, whole } in list {
@@ -132,7 +132,7 @@ impl Name {
         if last.is_empty() || last == b"." {
             return Self::Any;
         }
-        // What cannot be understood is a name; a server that finds it sends that.
+        // A pattern that cannot be parsed is a plain name; a server that has a file of this name sends it.
         Self::Like { literal: last.to_vec(), pattern: Component::parse(last).ok() }
     }
 

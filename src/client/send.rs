@@ -28,13 +28,13 @@ use crate::session::sender::{Sender, Tools};
 use crate::storage::{self, Filters, Found, LeftOut, Listing, Lost, Missing, Request};
 use crate::transport::TransportError;
 
-/// What stays the same over all connections of one job.
+/// The parts of a job that stay the same over all its connections.
 struct Plan {
     client: Client,
     contact: Contact,
     paths: Vec<PathBuf>,
-    /// What the paths named when the job began, for all its connections: whoever may write to a directory above them
-    /// must not choose, by a lost connection, what they name next.
+    /// The files that the paths named when the job began, for all its connections: a user who may write to a directory
+    /// above them must not choose other files by breaking a connection.
     requests: OnceLock<Vec<Result<Request, Missing>>>,
     options: SendOptions,
     filters: Filters,

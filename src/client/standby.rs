@@ -58,7 +58,7 @@ impl Standby {
     ) -> SessionError {
         let mut rule = Takeover::default();
         let mut call = self.0.lock().await;
-        // What was left of an earlier one was not used.
+        // An earlier call was not used.
         *call = None;
         let mut stands = false;
         loop {

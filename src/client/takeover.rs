@@ -13,7 +13,7 @@ const ANSWER_MIN: Duration = Duration::from_millis(600);
 /// And at most: a handshake may have been slow because its packets were lost.
 const ANSWER_MAX: Duration = Duration::from_millis(1500);
 
-/// What is to be done.
+/// The next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     /// Nothing.

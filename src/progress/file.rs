@@ -17,7 +17,7 @@ pub struct FileProgress {
     pub size: u64,
     /// Bytes that the receiver held already when the file started.
     pub resumed: u64,
-    /// What its content is.
+    /// The kind of content.
     pub why: Why,
     /// When it started.
     pub since: Instant,
@@ -28,7 +28,7 @@ pub struct FileProgress {
     earlier: AtomicU64,
     /// Most of what is there that was so before the job.
     reused_max: AtomicU64,
-    /// What its content was when the job first asked for it.
+    /// The kind of content when the job first asked for it.
     first_why: OnceLock<Why>,
     written: AtomicU64,
     phase: AtomicU8,
@@ -36,7 +36,7 @@ pub struct FileProgress {
     name: OnceLock<String>,
 }
 
-/// What is being done to a file.
+/// The phase that a file is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
@@ -105,7 +105,7 @@ impl FileProgress {
         self.earlier.load(Ordering::Relaxed) + self.written()
     }
 
-    /// What its content was when the job first asked for it: after a lost connection the job continues its own work.
+    /// The kind of content when the job first asked for it: after a lost connection the job continues its own work.
     pub fn first_why(&self) -> Why {
         self.first_why.get().copied().unwrap_or(self.why)
     }
@@ -142,7 +142,7 @@ impl FileProgress {
         self.written.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// What is being done to it now.
+    /// The phase that the file is in.
     pub fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Relaxed) {
             0 => Phase::Moving,

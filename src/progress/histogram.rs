@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Scale {
     /// The largest value of each bucket, in ascending order; one more bucket has what is larger.
     pub bounds: &'static [u64],
-    /// What one unit that people are told of counts in values: a thousand million for seconds from nanoseconds.
+    /// The number of recorded values in one displayed unit: a thousand million for seconds from nanoseconds.
     pub unit: f64,
 }
 
@@ -37,7 +37,7 @@ pub struct Histogram {
     sum: AtomicU64,
 }
 
-/// What a [`Histogram`] holds at one moment, in the unit that people are told of.
+/// The content of a [`Histogram`] at one moment, in the displayed unit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Distribution {
     /// The sum of all values.
@@ -67,7 +67,7 @@ impl Histogram {
         self.observe(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    /// What was observed so far.
+    /// The observations so far.
     pub fn look(&self) -> Distribution {
         let counts: Vec<u64> = self.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
         let bounds = self.scale.bounds.iter().map(|bound| *bound as f64 / self.scale.unit);

@@ -1,4 +1,4 @@
-//! What a job amounts to, while it runs and at its end.
+//! The totals of a job, while it runs and at its end.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -50,7 +50,7 @@ pub struct Counters {
     pub taken: AtomicU64,
     /// Those of them that found half of what may wait for the disk waiting.
     pub taken_behind: AtomicU64,
-    /// What this end has used of a processor, in thousandths; known at the end.
+    /// The share of a processor that this end has used, in thousandths; known at the end.
     pub processor_permille: AtomicU64,
     /// This end's UDP buffer for packets that arrive, in bytes, as the system granted it; 0 before there is a socket.
     pub udp_receive: AtomicU64,
@@ -70,7 +70,7 @@ impl Counters {
     }
 }
 
-/// What a finished job amounts to.
+/// The result of a finished job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     /// Files committed.
