@@ -77,7 +77,7 @@ impl Exit {
         matches!(self, Self::HungUp | Self::Interrupted | Self::Terminated)
     }
 
-    /// What an error of any room amounts to.
+    /// The exit code of an error of any room.
     pub(crate) fn of_error(error: &anyhow::Error) -> Self {
         for cause in error.chain() {
             if let Some(complaint) = cause.downcast_ref::<Complaint>() {
@@ -121,8 +121,8 @@ impl Exit {
         }
     }
 
-    /// What a job that ran to its end amounts to. `made` of its done names are directories and links; `planned` files would
-    /// be moved, in a dry run.
+    /// The exit code of a job that ran to its end. `made` of its done names are directories and links; `planned` files
+    /// would be moved, in a dry run.
     ///
     /// Content that did not verify outweighs everything else: nobody may overlook it.
     pub(crate) fn of_report(report: &Report, verb: Verb, made: u64, planned: u64) -> Self {
@@ -202,7 +202,7 @@ impl Verb {
     }
 }
 
-/// What the command line itself finds wrong; the text has the cause and the remedy.
+/// An error of the command line itself; the text has the cause and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Complaint {
     /// The arguments make no sense, alone or together.

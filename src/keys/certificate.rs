@@ -25,9 +25,9 @@ const BACKDATED: Duration = Duration::from_secs(60 * 60);
 pub const ENDING_SOON_DAYS: u64 = 7;
 /// Seconds in a day.
 const DAY_SECS: u64 = 86_400;
-/// What is looked for in a file.
+/// The object that is looked for in a file.
 const CERTIFICATE: &str = "certificate";
-/// What is looked for in a file.
+/// The object that is looked for in a file.
 const CA_KEY: &str = "private key of a CA";
 
 /// A certificate and its private key, both as PEM.
@@ -38,10 +38,10 @@ pub struct Issued {
     pub key: String,
 }
 
-/// What a certificate is to say.
+/// The content of a certificate that is to be issued.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// Whom it is for, as its common name.
+    /// The subject, as its common name.
     pub name: String,
     /// Host names and addresses that a server is called by.
     pub hosts: Vec<String>,
@@ -153,12 +153,12 @@ fn alternative(host: &str) -> Result<SanType, IssueError> {
     Ok(SanType::DnsName(host.try_into().map_err(|_| wrong())?))
 }
 
-/// What a certificate says.
+/// The content of a certificate.
 #[derive(Debug, Clone)]
 pub struct Description {
-    /// Whom it is for.
+    /// The subject.
     pub subject: String,
-    /// Who vouches for it.
+    /// The issuer.
     pub issuer: String,
     /// The name of its owner alone, if it has one that is text.
     pub common_name: Option<String>,

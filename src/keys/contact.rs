@@ -1,4 +1,4 @@
-//! What a client has to know of a server before it talks to it.
+//! The facts that a client has to know of a server before it connects.
 
 use super::address::address;
 use super::authority::Authority;

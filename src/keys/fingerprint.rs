@@ -1,4 +1,4 @@
-//! Who a peer is: the hash of its public key.
+//! The fingerprint of a peer: the hash of its public key.
 
 use std::fmt;
 use std::str::FromStr;

@@ -60,7 +60,7 @@ pub enum HomeError {
         /// Its permission bits.
         mode: u32,
     },
-    /// Whoever can write to it can let anyone in.
+    /// A user who can write to it could let anyone in.
     #[error("others can write to {path} (mode {mode:04o}); run: chmod go-w {path}", path = path.display())]
     Writable {
         /// The file or directory.
@@ -144,7 +144,7 @@ fn check_not_writable(path: &Path, metadata: &Metadata) -> Result<(), HomeError>
     }
 }
 
-/// Who may read a file.
+/// The users who may read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Privacy {
     /// Its owner alone: it holds a key.

@@ -24,9 +24,9 @@ const COMMON_NAME: &str = "qft";
 /// Sets what is derived for restarts apart from anything else that may ever be derived from a key.
 const RESTART_LABEL: &[u8] = b"qft restart seed";
 
-/// What is looked for in the files of a certificate.
+/// The object that is looked for in the files of a certificate.
 const CERTIFICATE: &str = "certificate";
-/// What is looked for in the files of a certificate.
+/// The object that is looked for in the files of a certificate.
 const PRIVATE_KEY: &str = "private key";
 
 /// Why there is no usable identity.

@@ -1,4 +1,4 @@
-//! Who is who, and who may what: this machine's identity, what it knows of others, and what proves either.
+//! Identities and rights: this machine's identity, what it knows of others, and what proves either.
 //!
 //! Every installation has one [`Identity`] in its [home](home()). Others know it by its [`Fingerprint`], which a
 //! [`Ticket`] carries together with an [`Invite`], or by a certificate that an [`Authority`] issued. A [`Token`] is a

@@ -48,7 +48,7 @@ impl FromStr for Invite {
 /// `qft://FINGERPRINT[:INVITE]@HOST[:PORT]`. Without an invite it is a pinned address and no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ticket {
-    /// Who the server is.
+    /// The identity of the server.
     pub fingerprint: Fingerprint,
     /// The one-time secret, if the ticket enrols its bearer. [`fmt::Display`] writes it.
     pub invite: Option<Invite>,

@@ -193,7 +193,7 @@ impl Committer {
         // A seat is left with its last clone, so the client is known, and the thread is there.
         let mut state = handle.shared.lock();
         let queued = state.jobs.push(*id, job);
-        // Whoever is called is called once, however long it takes to wake.
+        // The thread is woken once, however long it takes to wake.
         let is_awaited = std::mem::take(&mut state.idle);
         drop(state);
         drop(queued);
@@ -240,7 +240,7 @@ impl Shared {
         while let Some(group) = self.next_group(sync) {
             let begun = Instant::now();
             self.times.jobs.observe(group.len() as u64);
-            // Whoever is in the group is told by `Told`; the thread goes on with the next.
+            // Jobs of the group are told by `Told`; the thread goes on with the next group.
             if catch_unwind(AssertUnwindSafe(|| group.commit())).is_err() {
                 tracing::error!("a group commit panicked");
             }

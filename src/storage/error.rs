@@ -161,10 +161,10 @@ impl From<StorageError> for Failure {
     }
 }
 
-/// Who copies the old version of a file to its part.
+/// The thread that copies the old version of a file to its part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Copying {
-    /// Whoever tries next.
+    /// The next caller.
     Here,
     /// Another thread, now.
     Elsewhere,

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-/// Who has work in a queue: one connection, say.
+/// A client of a queue: one connection, say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct ClientId(pub(super) u64);
 
-/// Whom a client belongs to: all connections of one key share what one of them would get alone.
+/// The party that a client belongs to: all connections of one key share what one of them would get alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Party(pub(super) u64);
 

@@ -46,12 +46,12 @@ pub enum Fresh {
     No,
 }
 
-/// Whose a part is: who continues it learns what it holds.
+/// The owner of a part: a peer that continues a part learns what it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner<'a> {
     /// Anyone who may write the file.
     Anyone,
-    /// Whoever goes by this name, of a few dozen plain characters. Others have a part of their own for the same file.
+    /// The owner of this name, of a few dozen plain characters. Others have a part of their own for the same file.
     Only(&'a str),
 }
 
@@ -163,7 +163,8 @@ impl Part {
                 }
             };
             let held = lock(&file, &dir, &name, target.as_path())?;
-            // Whoever had the lock until now may have committed or removed what we opened, or written to it.
+            // The previous holder of the lock may have committed or removed the file that was opened here, or written
+            // to it.
             if let Some(found) = named(&dir, &name, id).map_err(failed(Op::Create, target.as_path()))? {
                 return Self::locked(root.clone(), dir, target.clone(), name, file, held, &found, fresh);
             }

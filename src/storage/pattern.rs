@@ -24,7 +24,7 @@ const SPECIAL: &[u8] = b"*?[{";
 /// What a pattern stands for; an error comes with the pattern that it is about.
 pub type Expanded = Result<Request, (Vec<u8>, Failure)>;
 
-/// Whoever takes what patterns stand for.
+/// A sink for the matches of patterns.
 pub trait Finds {
     /// Takes the next one, and may wait before it does. `Break` when nobody wants any more.
     fn take(&mut self, found: Expanded) -> ControlFlow<()>;

@@ -327,7 +327,7 @@ impl Job {
     }
 }
 
-/// Whose work it is to drop what others have left.
+/// The client that abandoned work is dropped for.
 const DISPOSALS: ClientId = ClientId(u64::MAX);
 
 impl Handle {

@@ -194,7 +194,7 @@ pub fn sync_names_above(dir: &Path) {
 fn sync_parent(made: &Path) {
     let Some(parent) = made.parent() else { return };
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    // Who may not write there has not made it.
+    // A process that may not write there cannot have made it.
     if rustix::fs::access(parent, Access::WRITE_OK).is_err() {
         return;
     }

@@ -153,7 +153,7 @@ pub(crate) trait Store: Files {
     type Part: PartFile<Content = Content<Self>>;
     /// What a part has still to take over from an older version of its file.
     type Adoption: Send;
-    /// Who gives names.
+    /// The committer of this store.
     type Committer: Commits<Self>;
 
     /// As [`Files::stat`] for a name that a directory is to have: a link that stands for one is that directory.
@@ -314,7 +314,7 @@ pub(crate) trait PartFile: Send + Sync + 'static {
     fn discard(self) -> Result<(), StorageError>;
 }
 
-/// Who gives files their names, and makes them durable first where that was asked for. Cheap to clone.
+/// The committer: gives files their names, and makes them durable first where that was asked for. Cheap to clone.
 pub(crate) trait Commits<S: Store>: Clone + Send + Sync + 'static {
     /// A part becomes a file.
     fn submit(&self, commit: Commit<S::Part>, answer: Answer);

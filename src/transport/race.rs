@@ -38,7 +38,7 @@ pub(super) struct Call {
     rule: Rule,
     /// The name that the server's certificate must have, if a certificate decides.
     name: String,
-    /// Who calls; a server that is only looked at is not told.
+    /// The client's identity; a server that is only looked at is not told.
     identity: Option<Identity>,
     tuning: Tuning,
     /// How long each step of the handshake may take.
@@ -150,7 +150,7 @@ impl Rounds {
         Self { known: addrs.clone(), waiting: addrs.iter().copied().collect(), silent: addrs, begun: 1 }
     }
 
-    /// Whom to call now.
+    /// The address to try now.
     fn next(&mut self) -> Option<SocketAddr> {
         self.waiting.pop_front()
     }

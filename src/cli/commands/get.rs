@@ -63,7 +63,7 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
         let transfer = Transfer { verb: Verb::Get, place, reach, far_end, begin, sandbox, log, kept_in };
         let exit = transfer.run(&mut ui, &mut signals).await;
         if exit != Exit::Done {
-            // What was made for files that never came. One that is not empty stays.
+            // Directories that were made for files that never came are removed, unless they are not empty.
             made.iter().take_while(|dir| fs::remove_dir(dir).is_ok()).count();
         }
         match spool.zip(output) {
@@ -109,7 +109,7 @@ async fn to_stdout(spool: &tempfile::TempDir, mut output: File, signals: &mut Si
     };
     match copied {
         Ok(_) => Ok(Exit::Done),
-        // Whoever closed the pipe has seen enough and needs no message, but a script should know.
+        // A reader that has closed the pipe has seen enough and needs no message, but a script should know.
         Err(error) if is_broken_pipe(&error) => Ok(Exit::Failed),
         Err(error) => Err(error),
     }

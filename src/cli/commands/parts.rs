@@ -28,7 +28,7 @@ use crate::protocol::message::{Failure, Part, PartFate};
 use crate::protocol::path::{WirePath, escape};
 use crate::storage::{Fate, Removal, Search, Tree, Unfinished};
 
-/// What there is, by the names that the user would write.
+/// The unfinished files, by the names that the user would write.
 #[derive(Default)]
 struct Listing {
     parts: Vec<Row>,

@@ -119,7 +119,7 @@ impl Trips {
 /// The remote that a command tests the way to; its port may stand in either.
 ///
 /// # Errors
-/// What is no remote, and a port that is named twice.
+/// An error for an argument that is no remote, and for a port that is given twice.
 pub(crate) fn parse_with_port(
     remote: Option<&OsStr>,
     trust: &TrustArgs,

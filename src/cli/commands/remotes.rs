@@ -44,7 +44,7 @@ pub(crate) fn run(args: &RemoteArgs) -> anyhow::Result<Exit> {
     answer.print(args.json())
 }
 
-/// What a command has to say: one line or table for people, events for programs.
+/// The output of a command: one line or table for people, events for programs.
 struct Answer {
     action: &'static str,
     text: String,

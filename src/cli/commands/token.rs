@@ -23,7 +23,7 @@ pub(crate) fn make(file: Option<&Path>) -> anyhow::Result<()> {
     let shown = escape_path(file);
     match write_whole(file, &token, TOKEN_MODE, Existing::Kept) {
         Ok(()) => {
-            // What was asked for is in the file; who cannot read this line loses nothing.
+            // The token is in the file, so nothing is lost when this line cannot be written.
             drop(writeln!(
                 io::stderr(),
                 "made {shown}; copy it to the other machines: --token-file FILE on both sides"

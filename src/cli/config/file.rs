@@ -1,4 +1,4 @@
-//! What is written in the file: keys, values and the lines on which they stand.
+//! The content of the file: keys, values and the lines on which they stand.
 
 use std::path::Path;
 

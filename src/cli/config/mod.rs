@@ -83,7 +83,7 @@ impl Config {
 pub(crate) enum Refusal {
     /// Clap's complaint about the command line, or the help that was asked for.
     Clap(clap::Error),
-    /// What is wrong with the settings.
+    /// The error in the settings.
     Settings(anyhow::Error, &'static str),
 }
 

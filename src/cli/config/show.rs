@@ -110,7 +110,7 @@ fn one_command(layer: &Layer, root: &Command, line: &[OsString]) -> anyhow::Resu
     }
     let known: Vec<String> = every_command(layer, root)?.into_iter().map(|section| section.name).collect();
     let words: Vec<_> = line.iter().take(path.len() + 1).map(|word| word.to_string_lossy()).collect();
-    // What other programs' commands of this name do.
+    // Commands of this name in other programs open an editor.
     let is_edit =
         ["set", "unset", "edit", "init", "add"].iter().any(|verb| line.first().is_some_and(|word| word == verb));
     let edit = if is_edit { "; to change them, edit config.toml (qft config --help shows one)" } else { "" };
@@ -118,7 +118,7 @@ fn one_command(layer: &Layer, root: &Command, line: &[OsString]) -> anyhow::Resu
     Err(Complaint::Usage(format!("no settings for {}; there are some for {known}{edit}", quoted(&words))).into())
 }
 
-/// What a command's options would be if `rest` were typed behind its name.
+/// The options of a command as they would be if `rest` were typed behind its name.
 fn section(layer: &Layer, command: &Command, path: Vec<String>, rest: &[OsString]) -> anyhow::Result<Section> {
     let options = bare(command);
     let misused = |error: clap::Error| Complaint::Usage(in_one_line(&error.to_string()));
@@ -182,7 +182,7 @@ fn print(path: &Path, sections: &[Section], variables: bool) {
             text.push_str(&format!("  {name:<NAME_COLUMNS$} {value}\n"));
         }
     }
-    // Whoever closed the pipe has seen enough.
+    // A reader that has closed the pipe has seen enough.
     drop(standard::output().write_all(text.as_bytes()));
 }
 

@@ -1,8 +1,8 @@
 //! Lines for standard error and standard output that nobody waits for.
 //!
-//! Whoever reads our output may stop doing so: a pipe that is full, a disk that is, a terminal that is held with Ctrl-S. A
-//! thread of its own does the writing, so that this costs lines and never a transfer or a signal. What does not fit into
-//! the queue is counted, and the count is written when there is room again.
+//! The reader of our output may stop reading: a pipe may be full, or a disk, or a terminal be held with Ctrl-S. A
+//! thread of its own does the writing, so that this costs lines and never a transfer or a signal. Lines that do not fit
+//! into the queue are counted, and the count is written when there is room again.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};

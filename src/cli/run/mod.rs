@@ -1,4 +1,4 @@
-//! What runs while a command does: the transfer, signals, output that nobody waits for.
+//! The parts that run during a command: the transfer, signals, output that nobody waits for.
 //!
 //! | file | noun |
 //! |---|---|

@@ -46,7 +46,7 @@ fn read(from: &Path) -> io::Result<Vec<u8>> {
     Ok(list)
 }
 
-/// What ends a name.
+/// The terminator of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// The end of a line, also `\r\n`. Lines that begin with `#` or `;` are comments, as for rsync.

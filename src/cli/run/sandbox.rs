@@ -28,8 +28,8 @@ const CHANGE: BitFlags<AccessFs> =
     make_bitflags!(AccessFs::{ReadFile | ReadDir | WriteFile | Truncate | RemoveFile | MakeReg | MakeDir | MakeSym});
 /// To replace one file by its name.
 const REPLACE_FILES: BitFlags<AccessFs> = make_bitflags!(AccessFs::{WriteFile | Truncate | RemoveFile | MakeReg});
-/// What the kernel tells of this process and of this machine, its memory and its processors: the standard library, the C
-/// library's allocator and we ask for that.
+/// The kernel's files about this process and this machine, its memory and its processors, which the standard library,
+/// the C library's allocator and this program read.
 const OWN_STATE: [&str; 5] = [
     "/proc/self",
     "/sys/fs/cgroup",
@@ -44,7 +44,7 @@ const RESOLVER_FILES: [&str; 3] = ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswi
 /// More files named one by one than this are not worth a rule each.
 const SOURCES_MAX: usize = 1024;
 
-/// What a thread, and all that it starts, may do with files.
+/// The file access of a thread, and of all that it starts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sandbox {
     rules: Vec<(PathBuf, BitFlags<AccessFs>)>,
@@ -123,7 +123,7 @@ impl Sandbox {
     fn restrict(self) -> Result<RulesetStatus, RulesetError> {
         let mut rules = Ruleset::default().handle_access(AccessFs::from_all(REFUSED))?.create()?;
         for (path, access) in self.rules {
-            // What is not there needs no rule.
+            // A path that does not exist needs no rule.
             rules = rules.add_rules(path_beneath_rules([path], access))?;
         }
         Ok(rules.restrict_self()?.ruleset)

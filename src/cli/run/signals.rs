@@ -27,7 +27,7 @@ const FORCE_AFTER: Duration = Duration::from_secs(5);
 /// Signals that end a process at once: the first one asks for a clean end.
 const ENOUGH: usize = 2;
 
-/// What SIGHUP means to a command.
+/// The effect of SIGHUP on a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HangUps {
     /// The terminal is gone, and the user with it: the end, unless `nohup` has set that aside.
@@ -78,7 +78,7 @@ impl Signals {
         self.heard.borrow().last().copied()
     }
 
-    /// What was to be done is done or given up. From here on one signal is enough.
+    /// The work is done or given up. From here on one signal is enough.
     pub(crate) fn work_is_over(&self) {
         self.over.cancel();
     }
@@ -93,7 +93,7 @@ struct Caught {
 
 impl Caught {
     fn new(hang_ups: HangUps) -> std::io::Result<Self> {
-        // Who was started with that signal ignored, as `nohup` does it, goes on ignoring it.
+        // A process that was started with the signal ignored, as by `nohup`, goes on ignoring it.
         let ends = hang_ups == HangUps::End && !is_ignored(Number::HUP);
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,

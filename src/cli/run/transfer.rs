@@ -32,7 +32,7 @@ use crate::protocol::message::Status;
 use crate::protocol::path::escape_path;
 use crate::session::probe::Busy;
 
-/// What is said when ssh ends and the transfer does not.
+/// The message when ssh ends and the transfer does not.
 const SSH_ENDED: &str = "the ssh connection has ended; the transfer goes on without it";
 
 /// Starts the job once the client is ready, in the network's runtime.
@@ -50,7 +50,7 @@ pub(crate) struct Transfer {
     pub(crate) far_end: Option<FarEnd>,
     /// Starts the job.
     pub(crate) begin: Begin,
-    /// What the job may do with files; `None` is anything.
+    /// The file access of the job; `None` is no restriction.
     pub(crate) sandbox: Option<Sandbox>,
     /// Lines of the log.
     pub(crate) log: Receiver<String>,
@@ -63,7 +63,7 @@ pub(crate) struct Transfer {
 enum Update {
     Counters(Arc<Counters>),
     Event(Event),
-    /// What the system lacks to confine the job.
+    /// The system cannot confine the job, for this reason.
     Unconfined(String),
     Ended(anyhow::Result<Report>),
 }

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// What happens to a file that has the name already.
+/// The rule for a file that has the name already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Existing {
     /// It is replaced, in one step.
@@ -26,7 +26,7 @@ pub(crate) fn write_whole(path: &Path, text: &str, mode: u32, existing: Existing
     hidden.push(name);
     hidden.push(format!(".{}", std::process::id()));
     let hidden = path.with_file_name(hidden);
-    // What has this name is left from a process that died here: the number is ours now.
+    // A file of this name was left by a process that died here: its number is this process's now.
     drop(fs::remove_file(&hidden));
     let write = || {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&hidden)?;

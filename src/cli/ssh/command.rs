@@ -51,7 +51,7 @@ impl RemoteShell {
         command
     }
 
-    /// What the configuration says about a destination; nothing where it cannot be asked.
+    /// The route to a destination by ssh's configuration; an empty one where ssh cannot be asked.
     pub(super) fn route(&self, destination: &str) -> Route {
         if !self.is_openssh() {
             return Route::default();

@@ -9,9 +9,9 @@ use super::ports::Ports;
 /// Where a shell says that it does not know a command, and that it may not run it (POSIX, 2.8.2).
 const NOT_FOUND: i32 = 127;
 const NOT_EXECUTABLE: i32 = 126;
-/// What clap says to a command that this version has and that one has not.
+/// The exit code of clap for a command that the far version does not have.
 const WRONG_USAGE: i32 = 2;
-/// What ssh says when the failure is its own.
+/// The exit code of ssh for a failure of its own.
 const SSH_FAILED: i32 = 255;
 
 /// Why the far end did not start, or is gone.
@@ -44,7 +44,7 @@ pub(crate) enum SshError {
     NoQft {
         /// The destination.
         host: String,
-        /// What was to be run.
+        /// The program that was to be run.
         program: String,
     },
     /// Something that is no `qft` of our kind ran.
@@ -52,7 +52,7 @@ pub(crate) enum SshError {
     TooOld {
         /// The destination.
         host: String,
-        /// What was run.
+        /// The program that was run.
         program: String,
     },
     /// The far end speaks another version of the two lines.
@@ -71,7 +71,7 @@ pub(crate) enum SshError {
         host: String,
         /// How.
         status: ExitStatus,
-        /// What was to be run.
+        /// The program that was to be run.
         program: String,
     },
     /// Nothing came in time.
@@ -84,7 +84,7 @@ pub(crate) enum SshError {
         host: String,
         /// How long was waited.
         seconds: u64,
-        /// What was to be run.
+        /// The program that was to be run.
         program: String,
     },
     /// The far end said what is wrong there.
@@ -110,11 +110,11 @@ pub(crate) enum SshError {
     Blocked {
         /// The destination.
         host: String,
-        /// What was tried, with the port.
+        /// The addresses that were tried, with the port.
         addresses: String,
         /// Whether ssh goes through another machine.
         is_indirect: bool,
-        /// What a firewall has to let through.
+        /// The ports that a firewall has to let through.
         ports: Ports,
     },
 }

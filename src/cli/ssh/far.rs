@@ -33,7 +33,7 @@ use crate::server::{Access, Notice, Once, Server};
 use crate::storage::sync_names_above;
 use crate::transport::TransportError;
 
-/// What sshd says about the connection: `CLIENT-ADDRESS PORT SERVER-ADDRESS PORT`.
+/// The variable by which sshd describes the connection: `CLIENT-ADDRESS PORT SERVER-ADDRESS PORT`.
 const CONNECTION_VARIABLE: &str = "SSH_CONNECTION";
 
 /// How long the two ends of a broken ssh connection may take to close, one after the other.
@@ -154,7 +154,7 @@ fn arrived_at(connection: &str) -> Option<IpAddr> {
     (!address.is_unspecified()).then_some(address)
 }
 
-/// What standard input tells of the ssh connection.
+/// The state of the ssh connection, by standard input.
 #[derive(Debug, Clone, Default)]
 struct Ssh {
     /// Nothing comes through it any more.
@@ -178,7 +178,8 @@ fn listen_to(ssh: &Ssh) {
         }
     }
     ssh.ended.cancel();
-    // Who lets go in order leaves ssh there until this end has ended; with a broken connection its other end goes, too.
+    // A near end that detaches in order leaves ssh running until this end has ended; when the connection broke, ssh has
+    // ended.
     if !is_read(io::stdout()) {
         return ssh.broke.cancel();
     }
@@ -228,7 +229,7 @@ async fn serve(server: Server, patience: Duration, ssh: &Ssh, mut signals: Signa
             },
         }
     }
-    // Whoever was served has heard all; waiting for its threads would keep ssh, and so the user, waiting.
+    // The client has heard all; waiting for the server's threads would keep ssh, and so the user, waiting.
     std::mem::forget(server);
 }
 

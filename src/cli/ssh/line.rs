@@ -17,14 +17,14 @@ const FAMILY: &str = "QFT";
 const MARK: &str = "QFT1 ";
 const CONNECT: &str = "CONNECT";
 const ERROR: &str = "ERROR";
-/// What stands for an address that is not known.
+/// The placeholder for an address that is not known.
 const NOWHERE: &str = "-";
 /// Longest line that is read: room for the paths of a very long command line.
 const LINE_BYTES_MAX: u64 = 1 << 20;
 /// Most that is read before the answer: far more than any greeting of a login.
 const NOISE_BYTES_MAX: usize = 4 << 20;
 
-/// What the near end asks for, as JSON behind the mark.
+/// The request of the near end, as JSON behind the mark.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Request {
@@ -107,7 +107,7 @@ pub(super) enum Unreadable {
     Nonsense,
 }
 
-/// What the far end answers.
+/// The answer of the far end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Answer {
     /// It listens.

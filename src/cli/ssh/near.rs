@@ -298,7 +298,7 @@ fn beat(mut stdin: ChildStdin, request: &str, lives: &Receiver<()>) {
 /// Finds the answer, and then waits for the end of what ssh says.
 fn listen(stdout: ChildStdout, answers: &Sender<Result<Answer, Unreadable>>, gone: &CancellationToken) {
     let mut stdout = BufReader::new(stdout);
-    // Whoever asked may have given up.
+    // The caller may have given up.
     drop(answers.send(Answer::find(&mut stdout)));
     drop(std::io::copy(&mut stdout, &mut std::io::sink()));
     gone.cancel();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// is to send.
 pub(super) const FIRST_CLIENT_WAIT: Duration = Duration::from_secs(60);
 
-/// Whom the far end waits for.
+/// The condition that the far end waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stay {
     /// The client has not come yet, and is waited for until then.

@@ -65,7 +65,7 @@ pub(crate) struct Here {
     pub(crate) remote: Option<OsString>,
     /// The kind of a path.
     pub(crate) kind: Box<dyn Fn(&Path) -> PathKind>,
-    /// Whose name a word is.
+    /// The things that a word can be the name of.
     pub(crate) known: Names,
 }
 

@@ -29,10 +29,10 @@ use crate::protocol::path::escape;
 use crate::storage::sync_names_above;
 use crate::transport::{PathMemory, Rate, TransportError};
 
-/// What could not be had when there is no identity.
+/// The subject of the error when there is no identity.
 const OWN_IDENTITY: &str = "this machine's identity";
 
-/// What an error means here: of a known server that changed its key, where it is known from, and what to do.
+/// Explains an error: for a known server that changed its key, where it is known from, and what to do.
 pub(crate) fn explain(place: &Place, error: Error) -> anyhow::Error {
     let (contact, label, line, since) = match place {
         Place::Remote { contact, label, standing: Standing::Known { line, since } } => (contact, label, line, since),
@@ -149,7 +149,7 @@ impl Reach {
             Place::Local { root } if receives => {
                 // A rule holds for what is there, so it is made here. What fails now fails again where it is told.
                 fs::create_dir_all(root).ok()?;
-                // What is put into it would be lost with it.
+                // Files that are put into a directory would be lost with it.
                 sync_names_above(root);
                 Some(sandbox.changes(root))
             }
@@ -186,7 +186,7 @@ impl Reached {
         let client = client.local_address(reach.bind.filter(|_| !matches!(place, Place::Local { .. })));
         // ssh has shown that the host is there, and a server in this process runs.
         let client = client.wait_for_first(matches!(place, Place::Remote { .. }));
-        // What is asked for beside the bars of a job.
+        // A request of this kind has no bars that could show a wait.
         let client = client.on_wait(say_that_it_waits);
         let client = client.build()?;
         Ok(Self { client, contact, local })

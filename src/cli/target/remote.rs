@@ -1,4 +1,4 @@
-//! What an argument that names a remote says: syntax only, nothing is looked up.
+//! The syntax of an argument that names a remote; nothing is looked up.
 //!
 //! An argument is remote-shaped by scp's rule: it starts with `qft://`, or it has a `:` before any `/`.
 //! A local file with such a name is written `./a:b`.
@@ -15,10 +15,10 @@ use crate::cli::exit::Complaint;
 use crate::keys::{Host, ScopedIpv6, behind_scheme};
 use crate::protocol::path::{escape, is_unsafe_to_show};
 
-/// What is wrong with digits that cannot be a port.
+/// The error for digits that cannot be a port.
 const NO_PORT: &str = "has no port between 1 and 65535";
 
-/// What a remote-shaped argument says.
+/// A remote-shaped argument, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Spec {
     /// `qft://FP[:INVITE]@HOST[:PORT][/PATH]`.
@@ -169,7 +169,7 @@ pub(crate) fn is_remote(arg: &OsStr) -> bool {
 /// Reads a remote-shaped argument.
 pub(crate) fn parse(arg: &OsStr) -> Result<Spec, Complaint> {
     let raw = arg.as_bytes();
-    // What was pasted may begin with a blank.
+    // A pasted ticket may begin with a blank.
     let ticket = raw.trim_ascii_start();
     if let Some(rest) = behind_scheme(ticket) {
         return parse_url(ticket, rest);
@@ -310,7 +310,7 @@ fn ipv6(raw: &[u8]) -> Option<ScopedIpv6> {
     std::str::from_utf8(raw).ok()?.parse().ok()
 }
 
-/// What to write instead of an IPv6 address without brackets, of which the first colon makes a name and a path.
+/// The correction for an IPv6 address without brackets, which its first colon would split into a name and a path.
 fn unbracketed(raw: &[u8]) -> Option<Complaint> {
     // The longest one: `2001:db8::7` and not `2001:db8::`.
     let is_end = |end: &usize| raw.get(*end).is_none_or(|byte| *byte == b':');

@@ -1,11 +1,11 @@
-//! What a dry run finds, a line for each name.
+//! The findings of a dry run, a line for each name.
 
 use super::text::{cause, shown};
 use crate::cli::text::size::{self, percent};
 use crate::progress::Event;
 use crate::protocol::message::{SkipReason, Why};
 
-/// What a dry run finds for a file whose content would be asked for.
+/// The finding of a dry run for a file whose content would be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Prospect {
     /// Nothing of that name is there.
@@ -47,7 +47,7 @@ pub(super) fn line(event: &Event, steps_aside: bool) -> Option<String> {
         }
         Event::Skipped { path, size, reason: SkipReason::Same } => ("= same", Some(*size), path),
         Event::Skipped { path, size, reason: SkipReason::Mode } => ("~ permissions", Some(*size), path),
-        // What was made on the way is no news.
+        // Directories that were made on the way are not reported.
         Event::Skipped { reason: SkipReason::Made, .. } => return None,
         Event::Skipped { path, size, reason: SkipReason::Exists } => ("! exists", Some(*size), path),
         Event::Failed { path, failure } => {

@@ -17,7 +17,7 @@ const FILE_STILL_MAX: Duration = Duration::from_secs(15);
 /// Receivers report what they have written of a range only when it is longer than this.
 pub(super) const UNREPORTED_MAX: u64 = crate::digest::CHUNK_BYTES;
 
-/// What a file is seen to do.
+/// The activity of a file, as it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Doing {
     /// Its content is in flight.
@@ -142,7 +142,7 @@ impl Started {
     }
 }
 
-/// What is being done to a file. All of it may have been handed over, but while some of it is on its way it moves.
+/// The phase of a file. It is moving while any of it is in flight, even if all of it has been handed over.
 fn phase(file: &FileProgress) -> Phase {
     match file.phase() {
         Phase::Committing if file.missing() > 0 => Phase::Moving,
@@ -180,7 +180,7 @@ mod tests {
         Arc::new(FileProgress::new(path.to_owned(), size, 0, Why::New))
     }
 
-    /// What each file that is seen does, and how many are only announced.
+    /// The activity of each file that is shown, and how many are only announced.
     fn seen(files: &mut Files, is_still: bool, window: u64) -> (Vec<(String, Doing, u64)>, u64) {
         let (views, announced) = files.look(Instant::now(), is_still, window);
         (views.into_iter().map(|view| (view.file.path.clone(), view.doing, view.there)).collect(), announced)

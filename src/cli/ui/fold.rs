@@ -44,7 +44,7 @@ pub(crate) fn fold(line: &str, columns: usize) -> Vec<String> {
     lines
 }
 
-/// What is not to be torn: words, what stands in quotes, and commands up to the end of their clause.
+/// The parts that must not be broken across lines: words, quotations, and commands up to the end of their clause.
 fn parts(text: &str) -> Vec<&str> {
     let mut parts = Vec::new();
     let mut rest = text.trim_start_matches(' ');

@@ -1,4 +1,4 @@
-//! What held a transfer back: decided from what was measured, and said in words.
+//! The bottleneck of a transfer: decided from measurements, and put into words.
 
 use std::time::{Duration, Instant};
 
@@ -14,11 +14,11 @@ const SPAN_MIN: Duration = Duration::from_secs(1);
 const BYTES_MIN: u64 = 1 << 20;
 /// Rates are told over so long: what was written is reported a few times a second.
 const PERIOD: Duration = Duration::from_secs(1);
-/// What counts as all of a rate limit: what is not content takes some of it, and reports come when they come.
+/// The share of a rate limit that counts as all of it: overhead takes some of it, and reports come late.
 const OF_LIMIT: f64 = 0.8;
 /// Of the periods in which content moved, the part that reached the limit where that is what holds back.
 const OF_PERIODS: f64 = 0.5;
-/// What counts as all of a processor.
+/// The share of a processor that counts as all of it.
 const OF_PROCESSOR: f64 = 0.9;
 /// Of what was acknowledged, the part that was sent into a full window where the link is what holds back.
 const OF_WINDOW: f64 = 0.5;
@@ -30,7 +30,7 @@ const OF_TAKEN: f64 = 0.5;
 /// Of the whole time, the least that files have waited for what is said to hold them back.
 const OF_TIME: f64 = 0.3;
 
-/// What held a transfer back.
+/// The bottleneck of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Limited {
     /// The path carried no more.
@@ -109,7 +109,7 @@ impl RateLimit {
     }
 }
 
-/// What was measured of a transfer.
+/// The measurements of a transfer.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Measured {
     /// From its start to its end.
@@ -133,7 +133,7 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
-    /// What the counters say; nothing where there are none yet.
+    /// The measurements by the counters; empty where there are none yet.
     pub(crate) fn of(counters: Option<&Counters>, elapsed: Duration, limit: &RateLimit) -> Self {
         let at_rate_limit = limit.reached();
         let Some(counters) = counters else { return Self { elapsed, at_rate_limit, ..Self::default() } };
@@ -154,7 +154,7 @@ impl Measured {
         }
     }
 
-    /// What held the transfer back; `None` where that cannot be told.
+    /// The bottleneck of the transfer; `None` where it cannot be told.
     pub(crate) fn decide(&self, verb: Verb, link: &LinkView) -> Option<Limited> {
         if self.elapsed < SPAN_MIN || self.bytes < BYTES_MIN {
             return None;

@@ -1,4 +1,4 @@
-//! What the path is doing, as people and programs read it.
+//! The state of the path, as people and programs read it.
 //!
 //! The figures are the sending side's, whichever end that is; only the UDP buffers are this end's own.
 
@@ -40,7 +40,7 @@ pub(crate) struct LinkView {
 }
 
 impl LinkView {
-    /// What the counters say; `loss` is that of late.
+    /// The state by the counters; `loss` is the recent one.
     pub(crate) fn of(counters: &Counters, loss: Option<f64>) -> Self {
         let rtt = Counters::read(&counters.rtt_us);
         let buffer = |counter| usize::try_from(Counters::read(counter)).unwrap_or(usize::MAX);
@@ -62,7 +62,7 @@ impl LinkView {
         rtt.into_iter().chain(loss).collect()
     }
 
-    /// What only those want to see who ask for more.
+    /// The details for users who ask for more.
     pub(crate) fn details(&self) -> Vec<String> {
         let window = (self.window > 0).then(|| format!("window {}", size::bytes(self.window)));
         let mtu = (self.mtu > 0).then(|| format!("mtu {}", self.mtu));

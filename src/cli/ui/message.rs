@@ -50,7 +50,7 @@ pub(crate) fn report(error: &anyhow::Error, command: &str, json: bool) -> Exit {
     let exit = Exit::of_error(error);
     match json {
         true => Json::stdout().end(Some(&message(error)), exit, serde_json::json!({ "command": command })),
-        // Whoever stopped it knows that it has stopped.
+        // A user who has interrupted the command needs no message about it.
         false if matches!(error.downcast_ref(), Some(Complaint::Interrupted(_))) => {}
         false => say(&format!("qft: {}", message(error))),
     }
@@ -67,7 +67,7 @@ pub(crate) fn coloured(line: &str) -> String {
     format!("{indent}\x1b[1m\x1b[31m{word}\x1b[0m{}", &text[word.len()..])
 }
 
-/// What is said on a terminal: folded there, and coloured where that is wanted.
+/// The text as a terminal shows it: folded, and coloured where that is wanted.
 fn dressed(text: &str) -> String {
     let columns = stderr_columns();
     let fold = |line| columns.map_or_else(|| vec![str::to_owned(line)], |columns| fold(line, columns));

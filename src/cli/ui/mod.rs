@@ -1,4 +1,4 @@
-//! What the user sees of a transfer. One [`Ui`] takes the job's events and is asked to draw ten times a second;
+//! The display of a transfer. One [`Ui`] takes the job's events and is asked to draw ten times a second;
 //! it shows bars, plain lines or JSON, and the same final block in all forms.
 //!
 //! | file | holds |
@@ -58,7 +58,7 @@ pub(crate) const TICK: Duration = Duration::from_millis(100);
 /// Larger files get lines of their own where there are no bars.
 const BIG_FILE: u64 = 64 << 20;
 
-/// What a [`Ui`] has to know.
+/// The options of a [`Ui`].
 #[derive(Debug, Clone)]
 pub(crate) struct UiOptions {
     /// Which way.
@@ -79,7 +79,7 @@ pub(crate) struct UiOptions {
     pub(crate) address: String,
     /// The other side is in this process.
     pub(crate) is_local: bool,
-    /// What was measured is printed at the end.
+    /// Whether the measurements are printed at the end.
     pub(crate) stats: bool,
     /// The user's limit in bytes per second.
     pub(crate) rate_limit: Option<f64>,
@@ -93,7 +93,7 @@ pub(crate) struct Ui {
     printer: Printer,
     json: Option<Json>,
     stdout: Box<dyn Write>,
-    /// What may still have lines to write at the end, and how long it is given while nobody reads them.
+    /// The queues that may still have lines to write at the end, and how long each is given while nobody reads.
     outputs: Vec<(Lines, Option<Duration>)>,
     connected: bool,
     stalls: StallTeller,
@@ -101,7 +101,7 @@ pub(crate) struct Ui {
     waits_for: Option<String>,
     /// Whether small buffers were mentioned.
     hinted_buffers: bool,
-    /// What was asked for, escaped, and how it was typed.
+    /// The requested names, escaped, and how they were typed.
     typed: HashMap<String, String>,
 }
 
@@ -265,7 +265,7 @@ impl Ui {
             }
             Err(error) => self.error_lines(error, exit, &look),
         };
-        // What a dry run finds stands on standard output.
+        // The findings of a dry run are on standard output.
         let is_printed = self.options.dry_run && !self.options.json && outcome.is_ok();
         if is_printed || self.printer.has_failures_in_sight() {
             lines.truncate(1);
@@ -298,7 +298,7 @@ impl Ui {
         if let Some(json) = &mut self.json {
             json.stall(news, text.as_deref());
         }
-        // What is over soon leaves no line.
+        // A stall that is over soon leaves no line.
         let is_seen = matches!(&self.printer.face, Face::Bars(slots) if slots.tells_stalls());
         if let Some(text) = text.filter(|_| self.speaks() && !is_seen) {
             self.printer.line(&text);
@@ -318,7 +318,7 @@ impl Ui {
         }
     }
 
-    /// What the link did and what held the transfer back: a line for whoever sits at a terminal, all of it for who asked.
+    /// The state of the link and the bottleneck of the transfer: a line at a terminal, all of it with `--stats`.
     fn last_words(&self, measured: &Measured, look: &Snapshot) -> Vec<String> {
         let (verb, link) = (self.options.verb, &look.link);
         match self.options.mode {

@@ -1,4 +1,4 @@
-//! What is known about a running job, gathered from events and counters, and one look at all of it.
+//! The model of a running job, gathered from events and counters, and one look at all of it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -84,7 +84,7 @@ pub(crate) struct Snapshot {
     pub(crate) speed: Speed,
     /// Time left, once the total is known.
     pub(crate) eta: Option<Duration>,
-    /// What the path is doing.
+    /// The state of the path.
     pub(crate) link: LinkView,
     /// Counts of events.
     pub(crate) tally: Tally,
@@ -92,7 +92,7 @@ pub(crate) struct Snapshot {
     pub(crate) files: Vec<FileView>,
     /// Files that were asked for and whose content has not left yet.
     pub(crate) announced: u64,
-    /// What is to be said of a stall.
+    /// The text of a stall.
     pub(crate) stall: Option<String>,
 }
 
@@ -138,7 +138,7 @@ impl Model {
         self.started = now;
     }
 
-    /// Who is at the other side.
+    /// The other side.
     pub(crate) fn whom(&self) -> &Whom {
         &self.whom
     }

@@ -1,4 +1,4 @@
-//! What becomes of a file, in one word each: lines, the final block and JSON say it alike.
+//! The outcomes of files, in one word each: lines, the final block and JSON use the same words.
 
 use super::super::exit::Verb;
 use super::text::shown;
@@ -6,14 +6,14 @@ use crate::cli::text::size;
 use crate::progress::FileProgress;
 use crate::protocol::message::Why;
 
-/// What has become of a file whose content was asked for.
+/// The outcome of a file whose content was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// All of its content was moved.
     Sent,
     /// An unfinished file was continued.
     Resumed,
-    /// What differed in the old version was replaced.
+    /// The chunks of the old version that differed were replaced.
     Updated,
     /// It was compared, and nothing differed.
     Equal,

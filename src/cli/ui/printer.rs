@@ -56,7 +56,7 @@ impl Printer {
         if self.since_failure > 0 {
             self.since_failure += 1;
         }
-        // What has a key in it takes several lines.
+        // A message with a key in it takes several lines.
         let fold = |part| self.columns.map_or_else(|| vec![str::to_owned(part)], |columns| fold(part, columns));
         let lines: Vec<String> = line.split('\n').flat_map(fold).collect();
         for line in lines {

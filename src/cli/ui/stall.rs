@@ -76,7 +76,7 @@ pub(crate) struct Whom {
     pub(crate) name: String,
 }
 
-/// What is to be said because something has changed.
+/// A change that is to be told.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum StallNews {
     /// Nothing moves any more, or for another cause than before.
@@ -97,7 +97,7 @@ impl Stall {
         Speed::Stalled(Self { lasted, cause })
     }
 
-    /// What keeps a job, for a line that is drawn again and again.
+    /// The cause of a stall, for a line that is drawn again and again.
     pub(crate) fn text(self, whom: &Whom) -> String {
         let Whom { address, name } = whom;
         let time = size::rough(self.lasted);
@@ -142,7 +142,7 @@ impl StallNews {
 }
 
 impl StallTeller {
-    /// What is new at a look: each stall is told once, when it begins and when it ends. A lost connection is told of
+    /// The change at a look: each stall is told once, when it begins and when it ends. A lost connection is told of
     /// elsewhere.
     pub(crate) fn next(&mut self, speed: Speed) -> Option<StallNews> {
         match (speed, self.told.take()) {

@@ -62,7 +62,7 @@ fn files(verb: Verb, sent: u64, updated: u64, failed: u64) -> String {
     }
 }
 
-/// What crossed the wire, and how fast.
+/// The bytes that crossed the wire, and their rate.
 fn moved(report: &Report) -> String {
     if report.bytes_written == 0 {
         return "0 B".to_owned();

@@ -26,7 +26,7 @@ pub(super) fn without_remedy(cause: &str) -> String {
     shown(&cause[..end.unwrap_or(cause.len())]).to_string()
 }
 
-/// What is said while a server lets nobody in, by the reason.
+/// The message while a server lets nobody in, by the reason.
 pub(crate) fn asking_again(cause: &str) -> String {
     format!("{}; asking again", without_remedy(cause))
 }

@@ -1,4 +1,4 @@
-//! Whose a path is, and who could make it lead elsewhere: what sshd calls `StrictModes`.
+//! The owner of a path, and the users who could make it lead elsewhere: what sshd calls `StrictModes`.
 //!
 //! An ordinary user cannot be made to do much with another's files. Root can: who owns a list decides whom it lets in,
 //! and who owns a directory decides which list it is. So root uses neither, nor a link that is another's, wherever on the

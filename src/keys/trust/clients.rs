@@ -52,7 +52,7 @@ pub struct Listing {
     pub broken: Vec<(usize, String)>,
 }
 
-/// What the lists say of a key.
+/// The state of a key in the lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
     /// It is on the list of clients.
@@ -63,7 +63,7 @@ pub enum Standing {
     Unknown,
 }
 
-/// What became of [`Clients::allow`].
+/// The result of [`Clients::allow`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Allowed {
     /// The key is new in the list.

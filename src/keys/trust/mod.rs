@@ -1,4 +1,4 @@
-//! Who is let in, who is trusted, and what each may do: lists in the home directory.
+//! The clients that are let in, the servers that are trusted, and their rights: lists in the home directory.
 //!
 //! The lists are plain text, one entry a line. What a person wrote into them (comments, lines of a newer version)
 //! stays.

@@ -1,4 +1,4 @@
-//! What one client may do, and how a list says so: `ro,root=photos,expires=2026-12-31`.
+//! The rights of one client, and their form in a list: `ro,root=photos,expires=2026-12-31`.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -31,7 +31,7 @@ impl Mode {
         self != Self::ReadOnly
     }
 
-    /// What both allow; `None` when that is nothing.
+    /// The rights that both allow; `None` when there are none.
     pub fn and(self, other: Self) -> Option<Self> {
         match (self, other) {
             (Self::ReadWrite, mode) | (mode, Self::ReadWrite) => Some(mode),
@@ -40,7 +40,7 @@ impl Mode {
     }
 }
 
-/// What one client may do. The default is everything, for ever.
+/// The rights of one client. The default is everything, for ever.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rights {
     /// Send, get, or both.

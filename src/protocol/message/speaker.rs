@@ -1,5 +1,5 @@
-//! Who says which message. The wire has one enum; whoever is spoken to matches one of these, so that a message which an end
-//! forgets does not compile, and one that the other end must not say cannot reach whoever does not expect it.
+//! The speaker of each message. The wire has one enum; each end matches one of these, so that a message which an end
+//! forgets does not compile, and one that the other end must not say cannot reach code that does not expect it.
 
 use super::{
     Done, End, Entry, Get, Have, Header, Hello, LinkReport, List, Location, Message, Named, Names, Part, Parts, Pos,

@@ -58,11 +58,11 @@ const RESERVED: &[u8] = b"reserved";
 pub(super) struct PartName<'a> {
     /// The name of the file, or what a long one was cut to.
     pub(super) target: &'a [u8],
-    /// Who may continue it.
+    /// The owner, who alone may continue it.
     pub(super) owner: NamedOwner<'a>,
 }
 
-/// Who may continue a part, as far as its name tells.
+/// The owner of a part, as far as its name tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NamedOwner<'a> {
     Anyone,

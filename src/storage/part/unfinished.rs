@@ -256,7 +256,7 @@ impl Search {
             Err(Errno::NOENT) => return Ok(None),
             opened => opened.map_err(failed(Op::Remove, shown))?,
         };
-        // Whoever writes to it holds the lock, and looks at the name again once it has it.
+        // A writer holds the lock, and looks at the name again once it has it.
         let held = lock(&file, dir, name, shown)?;
         if held.is_some() && age_of(there) < STILL_AFTER {
             return Err(Failure::new(Status::Busy, "nobody can tell whether it is being written; it is young"));

@@ -151,7 +151,7 @@ impl<'a> Search<'a> {
                 && let Ok(names) = Names::of(&child, &errand.finds.name_room())
             {
                 if child.id().dev != dir.id().dev && errand.finds.stays_on_one_file_system() {
-                    // Whoever writes `*/` where something is mounted has named it; `**` only means to look around.
+                    // A pattern `*/` names the mount point that it matches; `**` only searches.
                     next.retain(|state| !matches!(self.steps[*state], Component::AnyDepth));
                 }
                 self.descend(&child, names, Some(&full), &next, errand)?;

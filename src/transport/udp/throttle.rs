@@ -59,7 +59,7 @@ struct Shared {
     rate: Rate,
     sent: Arc<Line>,
     received: Arc<Line>,
-    /// Whose packets spend what may arrive, and how many connections each has; `None` is everybody's.
+    /// The peers whose packets are charged to the limit, and how many connections each has; `None` is all peers.
     known: Option<RwLock<HashMap<SocketAddr, usize>>>,
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn run(args: &CertArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// What was made, and what to do with it.
+/// The files that were made, and the advice on their use.
 struct Said {
     files: (String, String),
     text: String,

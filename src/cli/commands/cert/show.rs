@@ -1,4 +1,4 @@
-//! What a certificate says, for people and for programs.
+//! The content of a certificate, for people and for programs.
 
 use std::io::Write as _;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What a word can become.
+//! The candidates that a word can be completed to.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -191,7 +191,7 @@ impl Gather<'_> {
         }
     }
 
-    /// What is in a directory of a remote: the first `dir_end` bytes of the value name both.
+    /// Adds the entries of a directory of a remote: the first `dir_end` bytes of the value name both.
     fn paths(&mut self, value: &OsStr, dir_end: usize) {
         let (dir, begun) = value.as_bytes().split_at(dir_end);
         for (mut name, is_dir) in names_in(self.typed, OsStr::from_bytes(dir)) {

@@ -1,4 +1,5 @@
-//! What a command line wants at the cursor: told by clap's own definitions, so that no option is listed twice.
+//! The kind of word that a command line expects at the cursor, from clap's own definitions, so that no option is listed
+//! twice.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -19,11 +20,11 @@ pub(super) struct Typed {
     pub(super) words: Vec<OsString>,
     /// The word that the cursor is in, up to there.
     pub(super) current: OsString,
-    /// What it can become.
+    /// The kind of word that it can be completed to.
     pub(super) due: Due,
 }
 
-/// What a word can become.
+/// The kind of word that is expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Due {
     /// The name of a command below `path`.
@@ -39,7 +40,7 @@ pub(super) enum Due {
     Option,
     /// A value, which begins so many bytes into the word.
     Value {
-        /// What is meant by it.
+        /// The kind of value.
         kind: Kind,
         /// Where it begins.
         start: usize,
@@ -48,7 +49,7 @@ pub(super) enum Due {
     Nothing,
 }
 
-/// What a value is.
+/// The kind of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Kind {
     /// One of these.
@@ -71,7 +72,7 @@ pub(super) enum Kind {
     Got,
     /// A remote with a path, or a path on the default remote: `qft ls`.
     Listed,
-    /// Whatever the user likes.
+    /// Free text.
     Text,
 }
 
@@ -249,7 +250,7 @@ pub(super) fn is_repeated(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::Append | ArgAction::Count)
 }
 
-/// What a value is: by its choices, by what the help calls it, by its hint.
+/// The kind of a value, by its choices, by its name in the help, by its hint.
 pub(super) fn kind(path: &[String], arg: &Arg) -> Kind {
     let choices: Vec<_> = arg.get_possible_values().into_iter().filter(|choice| !choice.is_hide_set()).collect();
     if takes_value(arg) && !choices.is_empty() {

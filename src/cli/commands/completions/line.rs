@@ -30,7 +30,7 @@ pub(super) struct Line {
     pub(super) is_the_shells: bool,
 }
 
-/// What is known of a word so far.
+/// The state of a word while it is parsed.
 struct Word {
     text: Vec<u8>,
     quote: Quote,

@@ -1,7 +1,7 @@
 //! What is in a directory of a remote: asked with a short wait and without a question, and kept for some seconds, for
 //! whoever completes a name presses Tab more than once.
 //!
-//! Whatever goes wrong, there are no names; a terminal that waits for a Tab is no place for errors.
+//! Every error leads to no names; a terminal that waits for a Tab is no place for messages.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder};
@@ -113,7 +113,7 @@ fn list(args: &LsArgs, plan: LsPlan, names: &mpsc::Sender<Vec<Name>>) -> anyhow:
         let reached = Reached::open(&whom.place, reach).await?;
         anyhow::Ok(reached.client.list(reached.contact.clone(), pattern, false).await?)
     });
-    // Whoever waits need not wait until the far end has ended as well.
+    // The caller need not wait until the far end has ended as well.
     drop(names.send(listed?.entries.iter().map(name).collect()));
     runtime.shutdown_background();
     Ok(())
@@ -130,7 +130,7 @@ fn kept_at(line: &[OsString]) -> Option<PathBuf> {
     let home = keys::home().ok();
     let mut key = Sha256::new();
     let around = [home.clone().map(PathBuf::into_os_string), std::env::var_os(REMOTE_VARIABLE)];
-    // What a relative name of a file means depends on where this runs.
+    // The meaning of a relative file name depends on the working directory.
     let here = std::env::current_dir().ok().map(PathBuf::into_os_string);
     for word in around.iter().flatten().chain(&here).chain(line) {
         key.update(word.as_bytes());
@@ -154,7 +154,7 @@ fn is_private(dir: &Path) -> bool {
     dir.symlink_metadata().is_ok_and(|meta| meta.is_dir() && meta.uid() == own && meta.mode() & 0o022 == 0)
 }
 
-/// What is kept there, unless it is too old to be true.
+/// The names that are cached there, unless they are too old.
 fn read_kept(path: &Path) -> Option<Vec<Name>> {
     let is_fresh = fs::metadata(path).is_ok_and(|meta| is_fresh(meta.modified().ok(), SystemTime::now()));
     let text = fs::read(path).ok().filter(|_| is_fresh)?;

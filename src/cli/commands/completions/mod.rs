@@ -31,7 +31,7 @@ use crate::cli::args::{Cli, CompleteArgs, CompletionsArgs, Shell};
 use crate::cli::exit::Exit;
 use crate::cli::run::standard;
 
-/// What stands behind a word that can go on: no blank is put there.
+/// The last characters of words that can go on: no blank is added after them.
 const GOES_ON: &[u8] = b"/:=";
 
 /// Runs `qft completions`.
@@ -179,7 +179,7 @@ mod tests {
         root
     }
 
-    /// What bash is answered.
+    /// The answer to bash.
     fn bash(line: &str, replaced: &str) -> Vec<String> {
         let text = for_bash(&root(), &[line.into(), replaced.into()]);
         String::from_utf8(text).expect("plain text").lines().map(str::to_owned).collect()

@@ -1,4 +1,4 @@
-//! What can be wrong on this machine, with the network left out.
+//! The checks of this machine that need no network.
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -20,7 +20,7 @@ use crate::transport::{Granted, SOCKET_BUFFER_BYTES, examine_socket};
 const OPEN_FILES_ENOUGH: u64 = 4096;
 /// Programs a core from which on each waits for the others noticeably.
 const OVERLOADED: f64 = 1.5;
-/// What the check of this machine's load is called.
+/// The name of the check of this machine's load.
 const PROCESSOR: &str = "processor";
 /// The first second of 2026. A clock before that is not set: this program is younger.
 const YOUNGEST: Duration = Duration::from_secs(1_767_225_600);

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
     let exit = checks.iter().find_map(Check::trouble).unwrap_or(Exit::Done);
     let local_remedy = checks.iter().find_map(|check| check.remedy.clone());
     let verdict = match &spec {
-        // Whoever cannot show a key need not knock.
+        // Without a key of its own the client need not connect at all.
         Some(spec) if exit == Exit::Done => {
             let reach = Reach::without_files(PATIENCE, &trust);
             let far = vec![Vec::new()];
@@ -71,7 +71,7 @@ impl Check {
     }
 }
 
-/// What the other end is called.
+/// The name of the other end.
 fn name(place: &Place) -> Cow<'_, str> {
     match place {
         Place::Remote { label, .. } => shown(label),
@@ -80,7 +80,7 @@ fn name(place: &Place) -> Cow<'_, str> {
     }
 }
 
-/// What is examined.
+/// The server that is examined.
 struct Examined {
     place: Place,
     /// Held to the end: dropping it ends the far end behind ssh.
@@ -147,7 +147,7 @@ impl Output {
 
     fn print(&self, line: &str) {
         if self.json.is_none() {
-            // Whoever closed the pipe has seen enough.
+            // A reader that has closed the pipe has seen enough.
             drop(writeln!(standard::output(), "{}", line.trim_end()));
         }
     }

@@ -68,7 +68,7 @@ impl<T: Copy> Side<T> {
     }
 }
 
-/// What keeps a direction from being faster.
+/// The bottleneck of a direction.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Limit {
     /// The link carries no more.
@@ -85,7 +85,7 @@ pub(super) enum Limit {
     Receive(Side<usize>),
     /// A buffer for what leaves.
     Send(Side<usize>),
-    /// What may be under way at once.
+    /// The bytes that may be in flight.
     Window,
 }
 
@@ -128,8 +128,8 @@ impl Way {
         Some(Self { rate, growth, loss, rtt: leg.rtt, mtu: leg.mtu, cpu, send, receive })
     }
 
-    /// What keeps it from being faster. The first that applies: a processor without time makes all other figures
-    /// meaningless, and one that has not settled says nothing about the link.
+    /// The bottleneck. The first that applies: without processor time all other figures are meaningless, and a rate
+    /// that has not settled says nothing about the link.
     pub(super) fn limit(&self) -> Limit {
         let under_way = self.rate * self.rtt.as_secs_f64();
         let needed = needed(self.rate).min(SOCKET_BUFFER_BYTES);
@@ -168,7 +168,7 @@ fn settled(counts: &[Count]) -> Option<(f64, f64)> {
     Some((settled, growth))
 }
 
-/// What is said at the end.
+/// The summary at the end.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Verdict {
     /// Sentences.
@@ -179,8 +179,8 @@ pub(super) struct Verdict {
     pub(super) is_held_up: bool,
 }
 
-/// What the figures mean. `name` is what the server is called here, `idle` its round trip while nothing moved. `is_busy`:
-/// other programs took this machine's time meanwhile, so that no figure says what the link could do.
+/// Interprets the figures. `name` is the server's name here, `idle` its round trip while nothing moved. `is_busy`:
+/// other programs took this machine's time meanwhile, so that no figure tells what the link could do.
 pub(super) fn judge(name: &str, idle: Duration, ways: (Option<Way>, Option<Way>), is_busy: bool) -> Verdict {
     let mut verdict = Verdict::default();
     let (up, down) = ways;

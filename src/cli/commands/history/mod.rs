@@ -27,7 +27,7 @@ pub(crate) fn run(args: &HistoryArgs) -> anyhow::Result<Exit> {
         true => format!("{}\n", nothing(args)),
         false => text::page(&entries, args.lines, text::columns()),
     };
-    // Whoever closed the pipe has seen enough.
+    // A reader that has closed the pipe has seen enough.
     drop(standard::output().write_all(text.as_bytes()));
     Ok(Exit::Done)
 }

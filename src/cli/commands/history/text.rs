@@ -1,4 +1,4 @@
-//! What servers have done, in lines for people.
+//! The history of servers, in lines for people.
 
 use std::io::{self, IsTerminal as _};
 

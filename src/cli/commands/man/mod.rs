@@ -21,7 +21,7 @@ use crate::cli::exit::{Complaint, Exit};
 use crate::cli::run::standard;
 use crate::protocol::path::{escape_path, quoted};
 
-/// Who shows text where neither variable says otherwise.
+/// The pagers that are tried where neither variable names one.
 const PAGERS: [&str; 2] = ["less", "more"];
 
 /// Runs the command.

@@ -12,7 +12,7 @@ use crate::cli::args::topics::{self, Topic};
 const EXIT_CODES: &str = "Exit codes";
 /// The same for commands whose help does not list them.
 const FEW_EXIT_CODES: &str = "0 done; 1 failed; 2 wrong usage. All codes are in qft-exit-codes(7).";
-/// What transfers are told beside.
+/// The pages that the pages of transfers refer to.
 const OTHERS: &str = "rsync(1), scp(1), ssh(1)";
 
 /// All pages.
@@ -159,7 +159,7 @@ fn value_of(arg: &Arg) -> String {
     }
 }
 
-/// What the help says about an option or a word, with its values, its variable and its default.
+/// The help of an option or a word, with its values, its variable and its default.
 fn item(arg: &Arg, tag: Vec<Word>) -> Part {
     let help = arg.get_long_help().or_else(|| arg.get_help()).map(ToString::to_string).unwrap_or_default();
     let mut about = vec![help];

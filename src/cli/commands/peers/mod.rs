@@ -151,7 +151,7 @@ fn allow(home: &Path, args: &AllowArgs, out: &mut Out) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What has become of a client: each change by its own words.
+/// The changes of a client, each in its own words.
 fn changed(old: &Client, new: &Client) -> String {
     let rights = all(&new.rights);
     let could = all(&old.rights).replacen("may", "could", 1);
@@ -204,7 +204,7 @@ fn revoke(home: &Path, args: &RevokeArgs, out: &mut Out) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whom a word means.
+/// The client that a word means.
 enum Meant {
     Listed(Client),
     /// Nobody has come with it yet.

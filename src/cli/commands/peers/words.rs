@@ -1,4 +1,4 @@
-//! What `qft peers` says of clients and their rights, for people and for programs.
+//! Clients and their rights as `qft peers` shows them, for people and for programs.
 
 use std::time::{Duration, SystemTime};
 
@@ -30,7 +30,7 @@ pub(super) fn client_row(client: &Client, now: SystemTime) -> Vec<String> {
     ]
 }
 
-/// What rights allow, in words.
+/// The rights, in words.
 fn may(rights: &Rights) -> String {
     let mode = match rights.mode {
         Mode::ReadWrite => "send, get",
@@ -78,7 +78,7 @@ pub(super) fn who(client: &Client) -> String {
     format!("{} ({})", shown(&client.name), client.fingerprint.short())
 }
 
-/// Whom an open invite is for, if that was said.
+/// The name of the client that an open invite is for, if there is one.
 pub(super) fn whose(invite: &OpenInvite) -> String {
     invite.guest.name.as_ref().map(|name| format!(" for {}", shown(name))).unwrap_or_default()
 }

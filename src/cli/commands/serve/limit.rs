@@ -27,7 +27,7 @@ const CALLS_OF_ONE: Pace = Pace { burst: 30, each: Duration::from_secs(10) };
 /// Of all of a kind together.
 const ALL: Pace = Pace { burst: 1000, each: Duration::from_secs(1) };
 
-/// What lines are limited.
+/// The kinds of lines that are limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     /// A file that failed.
@@ -47,7 +47,7 @@ impl Kind {
     }
 }
 
-/// Whose lines count together: a connection, or an address (of IPv6 a network of a household) with all its ports.
+/// The source that lines are counted by: a connection, or an address (of IPv6 its /64 prefix) with all its ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Source {
     Connection(SocketAddr),
@@ -114,12 +114,12 @@ impl Limits {
         false
     }
 
-    /// What was left out of a source's lines, which has none any more.
+    /// The number of suppressed lines of a source, which is forgotten.
     pub(super) fn end(&mut self, kind: Kind, source: Source) -> u64 {
         self.of_one.remove(&(kind, source)).map_or(0, |(_, left_out)| left_out)
     }
 
-    /// What was left out since the last call: of each kind the source with the most, with the sum over all.
+    /// The suppressed lines since the last call: of each kind the source with the most, with the sum over all.
     pub(super) fn report(&mut self) -> Vec<LeftOut> {
         let mut sums: HashMap<Kind, (Source, u64, u64)> = HashMap::new();
         let told =

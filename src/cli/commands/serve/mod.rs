@@ -59,7 +59,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let is_new = !args.read_only && fs::create_dir(&args.dir).is_ok();
     let root = root(&args.dir, rustix::process::geteuid().is_root())?;
     if !args.read_only && !args.no_sync {
-        // What is put into it would be lost with it.
+        // Files that are put into a directory would be lost with it.
         sync_names_above(&root);
     }
     // Before the first thread: it takes variables out of the environment.
@@ -107,7 +107,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     })
 }
 
-/// What `systemctl status` shows.
+/// The status text for `systemctl status`.
 fn status(server: &Server, root: &Path) -> String {
     format!("serving {} on UDP {}", escape_path(root), server.local_addr())
 }
@@ -126,7 +126,8 @@ fn root(dir: &Path, is_superuser: bool) -> anyhow::Result<PathBuf> {
     Ok(root)
 }
 
-/// What a server needs: the directory, the home, and the files that it was told of, which may be replaced while it runs.
+/// The sandbox of a server: the directory, the home, and the files that its options name, which may be replaced while
+/// it runs.
 fn sandbox(args: &ServeArgs, root: &Path, home: &Path) -> Sandbox {
     let sandbox = if args.read_only { Sandbox::new().reads(root) } else { Sandbox::new().changes(root) };
     // Made now: a rule for what is not there would hold for nothing. Without a home a server with a token works, too.
@@ -215,7 +216,7 @@ fn not_listening(error: Error, address: SocketAddr) -> anyhow::Error {
     }
 }
 
-/// What any client may do here at most.
+/// The most that any client may do here.
 fn mode(args: &ServeArgs) -> Mode {
     match (args.read_only, args.write_only) {
         (true, _) => Mode::ReadOnly,

@@ -1,4 +1,4 @@
-//! What happened, as a line for people or as an event.
+//! Notices of the server, as lines for people or as events.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::server::{Notice, Peer};
 /// Characters of a name or a cause in a line; the rest is a peer's way to fill a disk.
 const WORDS_MAX: usize = 300;
 
-/// Whose lines a notice counts among; `None` when it is always told of.
+/// The kind and source that a notice is limited by; `None` when it is always shown.
 pub(super) fn limited(notice: &Notice) -> Option<(Kind, Source)> {
     match notice {
         Notice::Failed { peer, .. } => Some((Kind::Failed, Source::Connection(peer.addr))),

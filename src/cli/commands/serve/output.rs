@@ -1,4 +1,4 @@
-//! What the operator sees: lines on standard error, or JSON on standard output. Nothing here waits for a reader.
+//! The output for the operator: lines on standard error, or JSON on standard output. Nothing here waits for a reader.
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal as _, Write};
@@ -24,7 +24,7 @@ use crate::server::{Notice, Peer};
 /// Columns that a QR code may take where nobody knows the width.
 const QR_COLUMNS: usize = 80;
 
-/// What the operator sees.
+/// The output for the operator.
 pub(super) struct Output {
     lines: Box<dyn Write>,
     json: Option<Json>,
@@ -33,13 +33,13 @@ pub(super) struct Output {
     stamp: Stamp,
     quiet: bool,
     verbose: bool,
-    /// What is said from now on is an event, with a time.
+    /// Whether lines are events from now on, with a time.
     is_running: bool,
     limits: Limits,
-    /// Who is connected, for what is told of a connection without its client.
+    /// The names of connected clients, for notices that know only the address.
     names: HashMap<SocketAddr, String>,
     totals: Totals,
-    /// What may still have lines to write at the end.
+    /// The queues that may still have lines to write at the end.
     queues: Vec<Lines>,
 }
 
@@ -188,7 +188,7 @@ impl Output {
         }
     }
 
-    /// What was left out of a client's lines, once it is gone.
+    /// Tells how many lines of a client were suppressed, once it is gone.
     fn tell_left_out_of(&mut self, peer: &Peer) {
         let source = Source::Connection(peer.addr);
         let count = self.limits.end(Kind::Failed, source);
@@ -259,7 +259,7 @@ impl Output {
     }
 }
 
-/// What is said last is to be read, if anybody reads.
+/// Waits until the last lines are written, if anybody reads them.
 impl Drop for Output {
     fn drop(&mut self) {
         self.flush();

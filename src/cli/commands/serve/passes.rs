@@ -1,4 +1,4 @@
-//! What lets clients in that are on no list: a shared token, certificates from an authority.
+//! Passes for clients that are on no list: a shared token, certificates from an authority.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -63,7 +63,7 @@ impl Passes {
         failed
     }
 
-    /// What they are called when they were read.
+    /// The names by which the passes are reported once they were read.
     pub(super) fn names(&self) -> String {
         let token = self.token.as_ref().map(|_| ", the token");
         let authority = self.authority.as_ref().map(|_| ", the clients' CA");
@@ -88,12 +88,12 @@ impl Passes {
         self.authority.as_ref().map(|(authority, _)| authority.clone())
     }
 
-    /// What is odd about their files.
+    /// Warnings about their files.
     pub(super) fn notes(&self) -> impl Iterator<Item = String> {
         self.token.iter().chain(&self.http_token).filter_map(|(_, path)| keys::exposure(path))
     }
 
-    /// What to say about them. `host` and `port` are where clients find the server.
+    /// The lines that describe the passes. `host` and `port` are where clients find the server.
     pub(super) fn lines(&self, server: &Server, host: &str, port: u16, mode: Mode) -> Vec<String> {
         let place = Ticket { fingerprint: server.fingerprint(), invite: None, host: host.to_owned(), port };
         let mut lines = Vec::new();

@@ -1,4 +1,4 @@
-//! What a server must not serve: whatever lets somebody in.
+//! The files that a server must not serve: those that would let somebody in.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf, absolute};
@@ -7,8 +7,8 @@ use crate::cli::args::ServeArgs;
 use crate::cli::exit::Complaint;
 use crate::protocol::path::escape_path;
 
-/// Whoever can read the home gets this machine's key; whoever can write to it lets anyone in. The same holds for a token,
-/// a certificate's key and a ticket.
+/// A client that could read the home would get this machine's key, and one that could write to it would let anyone in.
+/// The same holds for a token, a certificate's key and a ticket.
 pub(super) fn refuse_to_serve_secrets(args: &ServeArgs, root: &Path, home: &Path) -> Result<(), Complaint> {
     let way_out = if args.hidden { ", or leave --hidden out" } else { "" };
     if is_served(home, root, args.hidden) {

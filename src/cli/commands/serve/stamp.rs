@@ -19,7 +19,7 @@ pub(super) enum Priority {
     Info = 6,
 }
 
-/// What stands before a line.
+/// The prefix of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stamp {
     /// Nothing: somebody is watching.
@@ -31,7 +31,7 @@ pub(super) enum Stamp {
 }
 
 impl Stamp {
-    /// What suits standard error.
+    /// The prefix that suits standard error.
     pub(super) fn of_stderr() -> Self {
         let stderr = std::io::stderr();
         let named = std::env::var(JOURNAL_VARIABLE).ok();

@@ -36,7 +36,7 @@ pub(super) fn stopping(status: &str) {
     tell(&[NotifyState::Stopping, NotifyState::Status(status)]);
 }
 
-/// What is not heard is not missed: a server is more than what watches it.
+/// Errors are ignored: a server must not end because its supervisor does not listen.
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "systemd was not told");

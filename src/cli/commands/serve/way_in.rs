@@ -1,4 +1,4 @@
-//! What a server says at its start: where it is, and the ticket that lets the first client in.
+//! The output of a server at its start: its address, and the ticket that lets the first client in.
 
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
@@ -82,7 +82,7 @@ pub(super) fn way_in(
     let (mut hosts, port) = found_at;
     let host = hosts.remove(0);
     let ticket = match args.no_auth {
-        // Who accepts anyone has nobody to invite.
+        // A server that accepts anyone needs no invites.
         true => Ticket { fingerprint: server.fingerprint(), invite: None, host, port },
         false => Ticket { port, ..server.invite(&host).context("making an invite")? },
     };
@@ -136,7 +136,7 @@ fn write_ticket(out: &mut Output, ticket: &Ticket, path: &Path, is_open: bool) -
         false => format!(" for one client, within {INVITE_MINUTES} minutes,"),
     };
     out.say(&format!("a ticket{validity} is in {shown_path}"));
-    // Whoever waits for the file finds the start of the log complete.
+    // A script that waits for the file finds the start of the log complete.
     out.flush();
     write_whole(path, &format!("{ticket}\n"), TICKET_MODE, Existing::Replaced)
         .with_context(|| format!("writing the ticket to {shown_path}"))

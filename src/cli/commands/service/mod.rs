@@ -45,7 +45,7 @@ fn print(units: &Units) {
     let mut out = standard::output();
     for (number, (name, text)) in units.files().into_iter().enumerate() {
         let gap = if number == 0 { "" } else { "\n" };
-        // Who reads no further needs no more.
+        // A reader that has closed the pipe needs no more.
         drop(write!(out, "{gap}# {}\n{text}", dir.join(name).display()));
     }
 }
@@ -64,7 +64,7 @@ fn units(args: &UnitArgs) -> anyhow::Result<Units> {
     Ok(Units { name, owner, program, dir, listen, options, drain })
 }
 
-/// What is served, as an absolute path.
+/// The served directory, as an absolute path.
 fn directory(args: &UnitArgs) -> anyhow::Result<PathBuf> {
     let dir = match (&args.dir, args.which.user) {
         (Some(dir), _) => dir.clone(),

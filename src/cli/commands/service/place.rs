@@ -22,7 +22,7 @@ const USER_UNITS: &str = "systemd/user";
 const UNIT_MODE: u32 = 0o644;
 /// The mode of a directory that is made to be served.
 const SERVED_MODE: u32 = 0o755;
-/// Whose directories a service of the machine does not see, and whose programs it therefore cannot start.
+/// Directories that a system service does not see, so that it cannot start programs in them.
 const UNSEEN: [&str; 4] = ["/home", "/root", "/tmp", "/var/tmp"];
 
 /// The place of one service's units.
@@ -32,7 +32,7 @@ pub(super) struct Place {
     dir: PathBuf,
 }
 
-/// What has become of a unit's file.
+/// Whether a unit's file was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Written {
     Same,
@@ -185,7 +185,7 @@ impl Place {
         }
     }
 
-    /// What comes next.
+    /// Tells the user the next steps.
     fn tell(&self, units: &Units) {
         let (of, account) = match &units.owner {
             Owner::Account(account) => ("", Some(account)),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::transport::SOCKET_BUFFER_BYTES;
 
-/// What a server has to say in time, or systemd starts another one. Half of it is between two words.
+/// The watchdog's deadline, after which systemd starts another server. Keep-alives are sent at half of it.
 const WATCHDOG_SECONDS: u64 = 30;
 
 /// The first line of what this command writes: only such a file is replaced or removed by it.
@@ -18,12 +18,13 @@ pub(super) const MARK: &str =
 /// How long a stopping server lets files finish, unless the user says otherwise. What has not ended then is continued with the
 /// next server, so a short time costs nobody anything, and a restart is over soon.
 pub(super) const DRAIN: &str = "1s";
-/// What systemd allows beyond that before it kills, in seconds: farewells, and commits on a slow disk.
+/// The time that systemd allows beyond that before it kills, in seconds: for closing connections, and commits on a slow
+/// disk.
 const STOP_MARGIN_SECONDS: u64 = 29;
 /// Descriptors that the server may have; each file that waits for its commit is one.
 const FILES_MAX: u32 = 65_536;
 
-/// Whose service it is.
+/// The owner of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Owner {
     /// The machine's, run as this account.
@@ -32,7 +33,7 @@ pub(super) enum Owner {
     User,
 }
 
-/// What the units say.
+/// The settings of the units.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Units {
     pub(super) name: String,
@@ -44,7 +45,7 @@ pub(super) struct Units {
     pub(super) listen: String,
     /// For `qft serve`, as the user typed them.
     pub(super) options: Vec<OsString>,
-    /// What those come to.
+    /// The sum of those.
     pub(super) drain: Duration,
 }
 
@@ -167,7 +168,7 @@ impl Units {
     }
 }
 
-/// What systemd can take from a service of the machine, and cannot from one of a user.
+/// Restrictions that systemd can put on a system service, and not on one of a user.
 const PRIVILEGED: &str = "\
 ProtectSystem=strict
 PrivateTmp=yes
@@ -183,7 +184,8 @@ CapabilityBoundingSet=
 RemoveIPC=yes
 ";
 
-/// What anybody can give up. RestrictSUIDSGID is not here: a directory that hands its group on keeps that bit.
+/// Restrictions that any service can have. RestrictSUIDSGID is not here: a directory that hands its group on keeps that
+/// bit.
 const UNPRIVILEGED: &str = "\
 NoNewPrivileges=yes
 LockPersonality=yes

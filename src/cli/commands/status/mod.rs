@@ -47,7 +47,7 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
     };
     match args.json {
         true => print_json(&found, exit),
-        // Whoever closed the pipe has seen enough.
+        // A reader that has closed the pipe has seen enough.
         false => drop(write!(standard::output(), "{}", text::page(&found, columns()))),
     }
     Ok(exit)
@@ -89,7 +89,7 @@ fn print_json(found: &[Found], exit: Exit) {
     json.end(None, exit, json!({"servers": found.len(), "clients": clients}));
 }
 
-/// What the server says, below what its sign says of it.
+/// The server's status, below the facts from its presence file.
 fn server_json(found: &Found) -> Value {
     let Serving { pid, listen, fingerprint, root, .. } = &found.serving;
     let mut body = match &found.answer {

@@ -1,4 +1,4 @@
-//! What servers do, in lines for people.
+//! The status of servers, in lines for people.
 
 use std::time::Duration;
 
@@ -154,7 +154,7 @@ impl Page {
     }
 }
 
-/// Who may do what, with the options that say so.
+/// The access rules, with the options that set them.
 fn access(rules: &Rules) -> Vec<String> {
     let who = if rules.no_auth { "anyone" } else { "enrolled clients" };
     let what = match (rules.read, rules.write) {

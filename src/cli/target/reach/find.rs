@@ -1,4 +1,4 @@
-//! Which place is meant, and whether it is the right one: the list, a question, a certificate, ssh.
+//! Resolves the remote that a command line names: by the list of known ones, a question, a certificate, or ssh.
 
 use std::num::NonZeroU16;
 use std::path::Path;
@@ -14,10 +14,10 @@ use crate::keys::trust::{Remote, Remotes};
 use crate::keys::{self, Authority, Contact, HomeError, Token, Trust};
 use crate::protocol::path::escape;
 
-/// What is run on the far side of ssh, unless the user says where it is.
+/// The program that is run on the far side of ssh, unless the user gives another path.
 const PROGRAM: &str = "qft";
 
-/// Whom the words on the command line name, and what they say about it.
+/// The remote that a command line names, and its options.
 pub(crate) struct Wanted<'a> {
     /// `None`: the default remote.
     pub(crate) spec: Option<&'a Spec>,
@@ -25,26 +25,26 @@ pub(crate) struct Wanted<'a> {
     pub(crate) far: Vec<Vec<u8>>,
     /// How ssh is run.
     pub(crate) ssh: &'a SshArgs,
-    /// What is trusted.
+    /// The options on trust.
     pub(crate) trust: &'a TrustArgs,
     /// Whether events go to standard output as JSON.
     pub(crate) json: bool,
 }
 
 impl<'a> Wanted<'a> {
-    /// What a transfer was told.
+    /// The query of a transfer.
     pub(crate) fn by(spec: Option<&'a Spec>, far: Vec<Vec<u8>>, job: &'a JobArgs) -> Self {
         Self { spec, far, ssh: &job.ssh, trust: &job.trust, json: job.output.json }
     }
 }
 
-/// Whom they mean.
+/// The resolved remote.
 pub(crate) struct Whom {
     /// Where it is.
     pub(crate) place: Place,
     /// Held to the end: dropping it ends the far end behind ssh.
     pub(crate) far_end: Option<FarEnd>,
-    /// What is to be said about it.
+    /// A note for the user.
     pub(crate) note: Option<String>,
 }
 
@@ -85,7 +85,7 @@ pub(crate) struct View {
     pub(crate) reach: Reach,
     /// The directory that all names are below, for a far end behind ssh; empty elsewhere.
     pub(crate) dir: Vec<u8>,
-    /// What is asked for.
+    /// The pattern that is asked for.
     pub(crate) pattern: Vec<u8>,
     /// Both as they were typed.
     pub(crate) typed: Vec<u8>,

@@ -19,7 +19,7 @@ use crate::storage::Root;
 /// How long the server in this process may take to end when its only client is done.
 const LOCAL_DRAIN: Duration = Duration::from_secs(2);
 
-/// What becomes of a `local:` directory that does not exist.
+/// The rule for a `local:` directory that does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Missing {
     /// It is made.

@@ -1,4 +1,4 @@
-//! What the path behind a remote says: a destination, a pattern, a directory.
+//! The path behind a remote: a destination, a pattern, a directory.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;

@@ -144,7 +144,7 @@ fn after_a_stall_the_averages_begin_anew() {
         Counters::add(&counters.bytes_written, 1 << 20);
         model.sample(now)
     };
-    // What is written is a sign of life, before the connection says that there is one.
+    // Written bytes are a sign of life, even before the connection is reported.
     assert_eq!(move_on(now + TICK).speed, Speed::Unknown);
     let look = move_on(now + TICK * 2);
     let Speed::Moving(rate) = look.speed else { panic!("{:?}", look.speed) };

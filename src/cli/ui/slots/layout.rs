@@ -1,4 +1,4 @@
-//! What the lines of a look say, in the columns that there are.
+//! The layout of the lines of a look, within the columns of the terminal.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::super::stall::{Stall, StallCause};
 use super::super::text::{fit, join_within};
 use crate::cli::text::size;
 
-/// What stands for the rate of what stands still.
+/// The word that takes the place of the rate of a stalled file.
 const STALLED: &str = "stalled";
 /// How long a slot says where its file resumed.
 const RESUMED_SHOWN: Duration = Duration::from_secs(3);
@@ -31,7 +31,7 @@ pub(crate) struct Style {
     pub(crate) details: bool,
 }
 
-/// What fits where.
+/// The rows and columns that lines must fit into.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
     pub(super) rows: usize,
@@ -75,7 +75,7 @@ impl Layout {
 
     fn file_columns(self, view: &FileView, rate: Option<f64>, left: Option<Duration>) -> String {
         let percent = size::percent(view.there, view.file.size);
-        // What was there is often compared while the rest comes in, and then it is the rate that is of use.
+        // The existing prefix is often compared while the rest comes in, and then the rate is of more use.
         let is_moving = view.doing == Doing::Moving || (view.doing == Doing::Checking && rate.is_some_and(moves));
         let left = left.filter(|_| is_moving).map(size::rough);
         let rate = match view.doing {

@@ -3,7 +3,7 @@ use clap::CommandFactory as _;
 use super::*;
 use crate::cli::args::Cli;
 
-/// What is due at the end of a line, whose last word is the one that the cursor is in.
+/// The kind of word that is expected at the end of a line, in whose last word the cursor is.
 fn due(line: &str) -> Due {
     let mut root = Cli::command();
     root.build();

@@ -1,4 +1,4 @@
-//! What is sent, and where to.
+//! Plans of `qft send`.
 
 use super::*;
 
