@@ -47,7 +47,7 @@ const FLOOR_SHARE: f64 = 0.15;
 /// Least allowance of a small flow, as in Vegas: one that was starved finds its way back.
 const FLOOR_PACKETS: f64 = 2.0;
 
-/// What a round showed.
+/// The sample of a round.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Round {
     /// Standing queue: shortest round trip of the round above the path's.

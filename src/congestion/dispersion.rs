@@ -16,7 +16,7 @@ const STRETCH: f64 = 1.25;
 /// how fast the path is.
 const PAUSE_SHARE: f64 = 0.25;
 
-/// What a flight shows.
+/// The sample of a flight.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Shown {
     /// Bytes per second.
@@ -42,7 +42,7 @@ pub(super) struct Dispersion {
 }
 
 impl Dispersion {
-    /// What the latest flight with enough packets shows.
+    /// The sample of the latest flight with enough packets.
     pub(super) fn shown(&self) -> Option<Shown> {
         self.shown
     }

@@ -1,4 +1,4 @@
-//! What is gathered between two decisions: one round trip, and enough ACKs to mean something.
+//! A round: the samples between two decisions, of one round trip and enough ACKs to mean something.
 
 use std::time::{Duration, Instant};
 

@@ -19,7 +19,7 @@ struct Raised {
     drains: u32,
 }
 
-/// What a drain has shown.
+/// The sample of a drain.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Drained {
     /// The round trip that stood.
@@ -34,14 +34,14 @@ pub(super) struct Drained {
     pub(super) takes_longer: bool,
 }
 
-/// What a drain found.
+/// The finding of a drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
     /// The bare path, or no more queue than our own kind holds.
     Quiet,
     /// A queue that is not ours.
     Foreign,
-    /// What was taken for somebody's queue is the path itself, which has become longer.
+    /// The longer round trip is no competitor's queue but the path itself, which has become longer.
     Longer,
 }
 

@@ -23,7 +23,7 @@ const CHANCE_MAX: f64 = 1.0;
 /// others little, too much of it fills the queue.
 const DRAIN_SIGMAS: f64 = 2.0;
 
-/// What a block of packets showed.
+/// The sample of a block of packets.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Block {
     pub(super) share: f64,

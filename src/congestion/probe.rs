@@ -29,7 +29,7 @@ const CLEAN: Manner = Manner { rounds: 200, backoff_max: 8, length: 2, found: 1.
 /// has half of a full path, a half is taken from the other: less than this counts.
 const JITTERY: Manner = Manner { rounds: 8, backoff_max: 64, length: 3, found: 1.08, leeway: 0.25 };
 
-/// What a round showed.
+/// The sample of a round.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shown {
     /// Bytes per second delivered in the round.
@@ -40,7 +40,7 @@ pub(super) struct Shown {
     pub(super) jitter: Duration,
 }
 
-/// What to make of the round.
+/// The decision after a round.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Step {
     /// No probe.
@@ -103,7 +103,7 @@ impl Prober {
             return Step::Running;
         }
         let rate = probe.rates / f64::from(probe.rounds - 1);
-        // What comes with a longer queue was only taken from others.
+        // Bandwidth that comes with a longer queue was only taken from others.
         let queue_max = probe.queue + shown.target / 2 + shown.jitter.mul_f64(manner.leeway);
         if rate > probe.rate * manner.found && shown.queue < queue_max {
             self.probe = Some(Probe::new(rate, probe.queue));

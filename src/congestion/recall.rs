@@ -13,7 +13,7 @@
 
 use std::time::{Duration, Instant};
 
-/// What an earlier connection has learnt.
+/// The path as an earlier connection has remembered it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PastPath {
     /// Delivery rate in bytes per second of UDP payload.
@@ -64,7 +64,7 @@ pub(super) struct Flight {
     end: Instant,
 }
 
-/// Whose fault a loss was.
+/// The cause of a loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Blame {
     /// The path's, as far as we know.

@@ -50,7 +50,7 @@ pub(super) enum Suspicion {
     Certain,
 }
 
-/// What a round calls for.
+/// The judgement on a round.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Judgement {
     /// The queue is far too long: believe the last round's rate and nothing older.

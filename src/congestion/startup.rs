@@ -46,7 +46,7 @@ pub(super) fn do_agree(median: f64, most: f64) -> bool {
     most < median * AGREEMENT
 }
 
-/// What is known about the path in start-up, in bytes and seconds.
+/// The estimates of the path in start-up, in bytes and seconds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known {
     pub(super) bandwidth: f64,

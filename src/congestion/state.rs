@@ -1,4 +1,4 @@
-//! What the controller believes about the path, readable from any thread without a lock.
+//! The controller's estimates of the path, readable from any thread without a lock.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::recall::PastPath;
 
-/// What the controller is doing.
+/// The phase of the controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
@@ -61,12 +61,12 @@ pub struct PathSnapshot {
     pub loss: f64,
     /// Congestion window in bytes.
     pub window: u64,
-    /// What the controller is doing.
+    /// The phase of the controller.
     pub phase: Phase,
 }
 
 impl PathSnapshot {
-    /// What is worth remembering of it; `None` while start-up has not found the path's limit.
+    /// The path, to be remembered; `None` while start-up has not found its limit.
     pub fn past(&self) -> Option<PastPath> {
         let Self { bandwidth, min_rtt, .. } = *self;
         let is_known = self.phase != Phase::Startup && bandwidth > 0 && !min_rtt.is_zero();

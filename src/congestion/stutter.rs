@@ -25,7 +25,7 @@ const PAUSES: f64 = 2.5;
 /// Part of a round's lateness that the smoothed one takes over.
 const LATE_GAIN: f64 = 0.25;
 
-/// What pauses and lumps are measured by.
+/// The usual values that pauses and lumps are compared with.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Usual {
     /// What we get, in bytes per second...
@@ -35,7 +35,7 @@ pub(super) struct Usual {
     pub(super) mtu: f64,
 }
 
-/// What came after a pause, so far.
+/// The bytes that came after a pause, so far.
 #[derive(Debug, Clone, Copy)]
 struct Lump {
     pause: Duration,

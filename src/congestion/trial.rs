@@ -29,7 +29,7 @@ pub(super) struct Before {
     pub(super) is_settled: bool,
 }
 
-/// What to do after a block.
+/// The decision after a block.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Outcome {
     Nothing,

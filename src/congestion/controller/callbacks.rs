@@ -1,4 +1,4 @@
-//! What quinn tells the controller, and what it asks.
+//! The callbacks of quinn.
 
 use std::any::Any;
 use std::time::Instant;

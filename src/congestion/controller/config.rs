@@ -1,4 +1,4 @@
-//! What a connection's controller is given.
+//! The configuration of a connection's controller.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -10,12 +10,12 @@ use crate::congestion::recall::PastPath;
 use crate::congestion::state::PathState;
 use crate::congestion::without::Without;
 
-/// What a connection's controller is given.
+/// The configuration of a connection's controller.
 #[derive(Debug, Clone, Default)]
 pub struct ControllerConfig {
     /// Where the controller writes its live figures.
     pub state: Arc<PathState>,
-    /// What an earlier connection to the same peer has left, to begin near it.
+    /// The path that an earlier connection to the same peer has remembered, to begin near it.
     pub past: Option<PastPath>,
     /// The time of day at some moment, counted from any beginning that others count from too. Without one, it looks at
     /// the path when it will.

@@ -77,8 +77,8 @@ impl PathController {
         }
     }
 
-    /// Who is alone needs none where the queue has just been empty anyway; who is not must not miss a beat, and under
-    /// jitter nobody can tell.
+    /// A flow that is alone needs no drain where the queue has just been empty anyway. One that is not must not miss a
+    /// drain of the others, and under jitter the two cannot be told apart.
     fn is_worth_a_drain(&mut self, now: Instant) -> bool {
         let period = Pace::Calm.period(self.min_rtt());
         let seen = self.floor.as_ref().filter(|_| self.jitter().is_zero()).map(Floor::seen);

@@ -140,7 +140,8 @@ impl PathController {
         let round = self.round();
         self.trace(&round);
         if self.contest.is_some() {
-            // What a full queue drops is not the path's loss: with head-room for it we would send ever more.
+            // Packets that a full queue drops are not the path's loss: with head-room for them the flow would send ever
+            // more.
             self.loss.discard_block();
         } else if let Some(block) = self.loss.end_round(now, self.mtu) {
             self.on_loss_block(now, &block);
@@ -217,7 +218,7 @@ impl PathController {
         self.phase_rounds = 0;
     }
 
-    /// What a flight too large for the path has lost is not the path's loss: it would be filled up with head-room.
+    /// The losses of a flight too large for the path are not the path's loss: head-room for them would fill it up.
     fn note_loss(&mut self, now: Instant, sent: Instant, bytes: u64) {
         match self.recall.on_loss(now, sent, bytes) {
             Blame::Path => {

@@ -1,4 +1,4 @@
-//! What all phases know of the path: its round trip and what lengthens it, its bandwidth, its losses.
+//! The model of the path that all phases use: its round trip and what lengthens it, its bandwidth, its losses.
 
 use std::time::{Duration, Instant};
 
@@ -76,7 +76,7 @@ impl PathController {
         self.stutter.on_ack(now, self.sampler.delivered(), capacity.map(usual));
     }
 
-    /// What the round that just ended showed.
+    /// The sample of the round that just ended.
     pub(super) fn round(&self) -> Round {
         let min_rtt = self.min_rtt();
         let bandwidth = self.bandwidth.get();
@@ -98,7 +98,7 @@ impl PathController {
         queue_target(min_rtt, bandwidth, self.mtu as f64)
     }
 
-    /// What jitter may add to the bare round trip; zero on a clean path.
+    /// The most that jitter adds to the bare round trip; zero on a clean path.
     pub(super) fn jitter(&self) -> Duration {
         if self.is_without(Mechanism::Jitter) {
             return Duration::ZERO;

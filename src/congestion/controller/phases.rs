@@ -1,4 +1,4 @@
-//! What each phase makes of a round, and how one leads to the next.
+//! The phases: the decisions of each at the end of a round, and how one leads to the next.
 
 use std::time::{Duration, Instant};
 

@@ -54,7 +54,8 @@ impl PathController {
                 let gain = if self.prober.is_running() { probe::GAIN } else { 1.0 };
                 (product * gain + self.allowance.bytes()) * self.headroom() + self.unmissed()
             }
-            // What comes without any queue is ours whoever else is there; chance losses would take it from a small window.
+            // Bandwidth that is there without any queue is the flow's own whoever else is there; chance losses would
+            // take it from a small window.
             Phase::Contested => self.contest.as_ref().map_or(0.0, Contest::window).max(product * self.headroom()),
         }
     }
