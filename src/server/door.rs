@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::household::Household;
 use super::places::{Inside, Places};
+use super::source_prefix::SourcePrefix;
 use crate::keys::Fingerprint;
 use crate::keys::trust::INVITE_LIFETIME;
 use crate::protocol::close::CloseCode;
@@ -60,13 +60,13 @@ struct State {
     /// Oldest first.
     strangers: VecDeque<Waiting>,
     next: u64,
-    sinners: HashMap<Household, Sins>,
+    sinners: HashMap<SourcePrefix, Sins>,
 }
 
 #[derive(Debug)]
 struct Waiting {
     number: u64,
-    household: Household,
+    prefix: SourcePrefix,
     /// Dropped to send the stranger away.
     _place: oneshot::Sender<()>,
 }
@@ -98,22 +98,22 @@ impl Door {
     /// Whether an address that is not proven has to be.
     pub(super) fn wants_proof(&self, addr: SocketAddr) -> bool {
         let state = self.state();
-        state.strangers.len() >= PROOF_FROM || state.strangers_of(Household::of(addr)) >= STRANGERS_PER_ADDRESS_MAX
+        state.strangers.len() >= PROOF_FROM || state.strangers_of(SourcePrefix::of(addr)) >= STRANGERS_PER_ADDRESS_MAX
     }
 
     /// Somebody knocks; `is_proven` says whether its address is known to be its own.
     pub(super) fn knock(self: &Arc<Self>, addr: SocketAddr, is_proven: bool) -> Answer {
-        let household = Household::of(addr);
-        if !self.places.may_have_room(household, Instant::now()) {
+        let prefix = SourcePrefix::of(addr);
+        if !self.places.may_have_room(prefix, Instant::now()) {
             return Answer::TurnAway;
         }
         if !is_proven && self.wants_proof(addr) {
             return Answer::ProveAddress;
         }
         let mut state = self.state();
-        let at_limit = state.strangers_of(household) >= STRANGERS_PER_ADDRESS_MAX;
+        let at_limit = state.strangers_of(prefix) >= STRANGERS_PER_ADDRESS_MAX;
         if at_limit {
-            state.send_oldest_away(|waiting| waiting.household == household);
+            state.send_oldest_away(|waiting| waiting.prefix == prefix);
         } else if state.strangers.len() >= STRANGERS_MAX {
             state.send_oldest_away(|_| true);
         }
@@ -121,16 +121,16 @@ impl Door {
         let number = state.next;
         state.next += 1;
         let is_crowded = state.strangers.len() >= CROWD_FROM;
-        state.strangers.push_back(Waiting { number, household, _place: place });
+        state.strangers.push_back(Waiting { number, prefix, _place: place });
         drop(state);
-        Answer::Enter(Stranger { door: self.clone(), number, household, lost, is_crowded })
+        Answer::Enter(Stranger { door: self.clone(), number, prefix, lost, is_crowded })
     }
 
     /// Whether somebody who brings a wrong invite from that address hears what is wrong with it; else only that it has to
     /// wait.
     pub(super) fn may_pair(&self, addr: SocketAddr, now: Instant) -> bool {
         let state = self.state();
-        let sins = state.sinners.get(&Household::of(addr));
+        let sins = state.sinners.get(&SourcePrefix::of(addr));
         sins.is_none_or(|sins| now.saturating_duration_since(sins.last) >= sins.wait())
     }
 
@@ -139,17 +139,17 @@ impl Door {
         let mut state = self.state();
         state.sinners.retain(|_, sins| now.saturating_duration_since(sins.last) < LAST_WAIT);
         if state.sinners.len() >= SINNERS_MAX {
-            let quietest = state.sinners.iter().min_by_key(|(_, sins)| sins.last).map(|(household, _)| *household);
-            quietest.map(|household| state.sinners.remove(&household));
+            let quietest = state.sinners.iter().min_by_key(|(_, sins)| sins.last).map(|(prefix, _)| *prefix);
+            quietest.map(|prefix| state.sinners.remove(&prefix));
         }
-        let sins = state.sinners.entry(Household::of(addr)).or_insert(Sins { count: 0, last: now });
+        let sins = state.sinners.entry(SourcePrefix::of(addr)).or_insert(Sins { count: 0, last: now });
         *sins = Sins { count: sins.count.saturating_add(1), last: now };
     }
 }
 
 impl State {
-    fn strangers_of(&self, household: Household) -> usize {
-        self.strangers.iter().filter(|waiting| waiting.household == household).count()
+    fn strangers_of(&self, prefix: SourcePrefix) -> usize {
+        self.strangers.iter().filter(|waiting| waiting.prefix == prefix).count()
     }
 
     fn send_oldest_away(&mut self, is_meant: impl Fn(&Waiting) -> bool) {
@@ -164,7 +164,7 @@ impl State {
 pub(super) struct Stranger {
     door: Arc<Door>,
     number: u64,
-    household: Household,
+    prefix: SourcePrefix,
     lost: oneshot::Receiver<()>,
     is_crowded: bool,
 }
@@ -187,7 +187,7 @@ impl Stranger {
     /// # Errors
     /// [`CloseCode::Busy`] when the last place was taken meanwhile, or the key has its share.
     pub(super) fn come_in(self, key: Fingerprint, put_out: impl Fn() + Send + 'static) -> Result<Inside, CloseCode> {
-        self.door.places.enter(self.household, key, Instant::now(), put_out)
+        self.door.places.enter(self.prefix, key, Instant::now(), put_out)
     }
 }
 

@@ -8,7 +8,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::household::Household;
+use super::source_prefix::SourcePrefix;
 
 /// Handshakes that are begun in a second while more are wanted. One costs some 0.3 ms of a core, so all of them an eighth.
 pub const HANDSHAKES_A_SECOND: u32 = 400;
@@ -22,9 +22,9 @@ pub const KNOCKS_PER_ADDRESS_MAX: usize = KNOCKS_MAX / 2;
 /// Those who wait, and how many may go on.
 #[derive(Debug)]
 pub(super) struct Knocks<T> {
-    waiting: HashMap<Household, VecDeque<T>>,
+    waiting: HashMap<SourcePrefix, VecDeque<T>>,
     /// Addresses with somebody who waits, in the order of their turns.
-    turns: VecDeque<Household>,
+    turns: VecDeque<SourcePrefix>,
     count: usize,
     /// Handshakes that may begin now.
     allowed: f64,
@@ -38,15 +38,15 @@ impl<T> Knocks<T> {
     }
 
     /// Lets somebody wait; gives it back where there is no room for more.
-    pub(super) fn push(&mut self, household: Household, knock: T) -> Result<(), T> {
-        let of_household = self.waiting.get(&household).map_or(0, VecDeque::len);
-        if self.count >= KNOCKS_MAX || of_household >= KNOCKS_PER_ADDRESS_MAX {
+    pub(super) fn push(&mut self, prefix: SourcePrefix, knock: T) -> Result<(), T> {
+        let of_prefix = self.waiting.get(&prefix).map_or(0, VecDeque::len);
+        if self.count >= KNOCKS_MAX || of_prefix >= KNOCKS_PER_ADDRESS_MAX {
             return Err(knock);
         }
-        if of_household == 0 {
-            self.turns.push_back(household);
+        if of_prefix == 0 {
+            self.turns.push_back(prefix);
         }
-        self.waiting.entry(household).or_default().push_back(knock);
+        self.waiting.entry(prefix).or_default().push_back(knock);
         self.count += 1;
         Ok(())
     }
@@ -71,13 +71,13 @@ impl<T> Knocks<T> {
         if self.allowed < 0.999 {
             return None;
         }
-        let household = self.turns.pop_front()?;
-        let queue = self.waiting.get_mut(&household).expect("who has a turn has somebody who waits");
+        let prefix = self.turns.pop_front()?;
+        let queue = self.waiting.get_mut(&prefix).expect("who has a turn has somebody who waits");
         let knock = queue.pop_front().expect("an empty queue has no turn");
         if queue.is_empty() {
-            self.waiting.remove(&household);
+            self.waiting.remove(&prefix);
         } else {
-            self.turns.push_back(household);
+            self.turns.push_back(prefix);
         }
         self.count -= 1;
         self.allowed -= 1.0;
@@ -89,8 +89,8 @@ impl<T> Knocks<T> {
 mod tests {
     use super::*;
 
-    fn house(host: u8) -> Household {
-        Household::of(([10, 0, 0, host], 1).into())
+    fn house(host: u8) -> SourcePrefix {
+        SourcePrefix::of(([10, 0, 0, host], 1).into())
     }
 
     #[test]

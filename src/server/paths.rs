@@ -14,7 +14,7 @@ use quinn::Connection;
 use quinn::congestion::{Controller, ControllerFactory};
 use tracing::info;
 
-use super::household::Household;
+use super::source_prefix::SourcePrefix;
 use crate::congestion::{ControllerConfig, PathSnapshot, PathState};
 use crate::transport::{PathList, PathMemory, learnt};
 
@@ -42,7 +42,7 @@ struct Book {
 /// The path of one connection.
 #[derive(Debug)]
 pub(super) struct Way {
-    household: Household,
+    prefix: SourcePrefix,
     controller: Arc<FirstPath>,
 }
 
@@ -76,17 +76,14 @@ impl Paths {
 
     /// The path to a client that knocks, and what is known of it.
     pub(super) fn way_to(&self, addr: SocketAddr) -> Way {
-        let household = Household::of(addr);
-        let past = lock(&self.known).recall(&household.to_string(), SystemTime::now());
+        let prefix = SourcePrefix::of(addr);
+        let past = lock(&self.known).recall(&prefix.to_string(), SystemTime::now());
         if let Some(past) = past {
-            info!(%household, mbit = past.bandwidth * 8 / 1_000_000, rtt = ?past.min_rtt, age = ?past.age, "path known");
+            info!(%prefix, mbit = past.bandwidth * 8 / 1_000_000, rtt = ?past.min_rtt, age = ?past.age, "path known");
         }
         let config = ControllerConfig::new(Arc::<PathState>::default()).recalling(past);
         let config = config.in_step(Instant::now(), SystemTime::now());
-        Way {
-            household,
-            controller: Arc::new(FirstPath { config: Arc::new(config), is_built: AtomicBool::new(false) }),
-        }
+        Way { prefix, controller: Arc::new(FirstPath { config: Arc::new(config), is_built: AtomicBool::new(false) }) }
     }
 
     /// Remembers what the connection of a client that was let in has learnt, if it was enough. Never waits.
@@ -97,7 +94,7 @@ impl Paths {
         let has_moved = way.was_left(connection);
         let Some(past) = learnt(connection, &way.controller.config.state).filter(|_| !has_moved) else { return };
         let now = SystemTime::now();
-        let news = PathList::of(&way.household.to_string(), &past, now);
+        let news = PathList::of(&way.prefix.to_string(), &past, now);
         lock(&self.known).take_in(news.clone(), now);
         // A thread that is gone has said why.
         let _ = book.news.send(news);
@@ -150,7 +147,7 @@ impl Way {
     }
 
     fn was_left(&self, connection: &Connection) -> bool {
-        Household::of(connection.remote_address()) != self.household
+        SourcePrefix::of(connection.remote_address()) != self.prefix
     }
 }
 

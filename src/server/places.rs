@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use super::household::Household;
+use super::source_prefix::SourcePrefix;
 use crate::keys::Fingerprint;
 use crate::protocol::close::CloseCode;
 use crate::transport::tuning::KEEP_ALIVE;
@@ -15,7 +15,7 @@ use crate::transport::tuning::KEEP_ALIVE;
 /// Clients that are let in at the same time unless told otherwise. What all of them together make a server hold is
 /// bounded beside that, by its budget.
 pub const CLIENTS_MAX: usize = 64;
-/// One address (one household, one office behind a router) may hold this part of the places: a half.
+/// One address (one home, one office behind a router) may hold this part of the places: a half.
 pub const ADDRESS_SHARE: usize = 2;
 /// One key may hold this part of the places: a half. Even a command for each file of a directory stays below it.
 pub const KEY_SHARE: usize = 2;
@@ -43,7 +43,7 @@ struct State {
 
 struct Taken {
     number: u64,
-    household: Household,
+    prefix: SourcePrefix,
     key: Fingerprint,
     /// The client's activity at the last look, and since when it has not changed.
     work: Work,
@@ -57,10 +57,10 @@ struct Taken {
 
 impl std::fmt::Debug for Taken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { number, household, key, work, .. } = self;
+        let Self { number, prefix, key, work, .. } = self;
         f.debug_struct("Taken")
             .field("number", number)
-            .field("household", household)
+            .field("household", prefix)
             .field("key", &key.short())
             .field("work", work)
             .finish_non_exhaustive()
@@ -105,15 +105,15 @@ impl Places {
     }
 
     /// Whether somebody from there could get a place, as far as that can be told before its key is known.
-    pub(super) fn may_have_room(&self, household: Household, now: Instant) -> bool {
+    pub(super) fn may_have_room(&self, prefix: SourcePrefix, now: Instant) -> bool {
         let state = self.state();
-        self.limit(&state, household, None)
+        self.limit(&state, prefix, None)
             .is_none_or(|limit| state.whose(limit).any(|taken| taken.may_be_put_out(now) || taken.is_silent(now)))
     }
 
     /// The limit that stands in the way of one more.
-    fn limit(&self, state: &State, household: Household, key: Option<Fingerprint>) -> Option<Limit> {
-        let limits = [Some(Limit::Address(household)), key.map(Limit::Key), Some(Limit::All)];
+    fn limit(&self, state: &State, prefix: SourcePrefix, key: Option<Fingerprint>) -> Option<Limit> {
+        let limits = [Some(Limit::Address(prefix)), key.map(Limit::Key), Some(Limit::All)];
         limits.into_iter().flatten().find(|limit| state.whose(*limit).count() >= limit.most(self.max))
     }
 
@@ -123,13 +123,13 @@ impl Places {
     /// [`CloseCode::Busy`] when none is free and nobody who does nothing has more than the one who asks.
     pub(super) fn enter(
         self: &Arc<Self>,
-        household: Household,
+        prefix: SourcePrefix,
         key: Fingerprint,
         now: Instant,
         put_out: impl Fn() + Send + 'static,
     ) -> Result<Inside, CloseCode> {
         let mut state = self.state();
-        while let Some(limit) = self.limit(&state, household, Some(key)) {
+        while let Some(limit) = self.limit(&state, prefix, Some(key)) {
             let at = state.first_to_go(limit, key, now).ok_or(CloseCode::Busy)?;
             let gone = state.taken.swap_remove(at);
             (gone.put_out)();
@@ -138,7 +138,7 @@ impl Places {
         state.next += 1;
         let put_out = Box::new(put_out);
         let (work, since, heard) = (Work::default(), now, now);
-        state.taken.push(Taken { number, household, key, work, since, received: 0, heard, put_out });
+        state.taken.push(Taken { number, prefix, key, work, since, received: 0, heard, put_out });
         drop(state);
         Ok(Inside { places: self.clone(), number })
     }
@@ -148,7 +148,7 @@ impl Places {
 #[derive(Debug, Clone, Copy)]
 enum Limit {
     All,
-    Address(Household),
+    Address(SourcePrefix),
     Key(Fingerprint),
 }
 
@@ -156,7 +156,7 @@ impl Limit {
     fn holds_for(self, taken: &Taken) -> bool {
         match self {
             Self::All => true,
-            Self::Address(household) => taken.household == household,
+            Self::Address(prefix) => taken.prefix == prefix,
             Self::Key(key) => taken.key == key,
         }
     }
@@ -240,8 +240,8 @@ mod tests {
         Identity::ephemeral().expect("a key").fingerprint()
     }
 
-    fn house(host: u8) -> Household {
-        Household::of(([10, 0, 0, host], 1).into())
+    fn house(host: u8) -> SourcePrefix {
+        SourcePrefix::of(([10, 0, 0, host], 1).into())
     }
 
     /// Somebody who comes in, and whether it was put out.

@@ -14,12 +14,12 @@ use tracing::debug;
 use super::Shared;
 use super::connection;
 use super::door::Answer;
-use super::household::Household;
 use super::knocks::Knocks;
 use super::liveness::Questions;
 use super::meter::{Limit, Refusal};
 use super::pool::Pool;
 use super::recheck;
+use super::source_prefix::SourcePrefix;
 use crate::congestion::ControllerConfig;
 use crate::error::Error;
 use crate::protocol::close::CloseCode;
@@ -124,15 +124,15 @@ async fn serve(listener: &Listener, shared: &Arc<Shared>, pool: &Arc<Pool>, mut 
 /// Lets a knock wait for its handshake, unless it can be answered for less.
 fn receive(incoming: Incoming, knocks: &mut Knocks<Incoming>, shared: &Shared) {
     let addr = incoming.remote_address();
-    let household = Household::of(addr);
-    if !shared.door.places.may_have_room(household, Instant::now()) {
+    let prefix = SourcePrefix::of(addr);
+    if !shared.door.places.may_have_room(prefix, Instant::now()) {
         return turn_away(incoming, shared);
     }
     // A forged address must not use up the turn of the client that really has it.
     if !incoming.remote_address_validated() && (knocks.are_many() || shared.door.wants_proof(addr)) {
         return want_proof(incoming, shared);
     }
-    if let Err(incoming) = knocks.push(household, incoming) {
+    if let Err(incoming) = knocks.push(prefix, incoming) {
         shared.meter.limits.count(Limit::Knocks);
         shared.meter.refused.count(Refusal::Unanswered);
         // An answer would cost more than the packet that comes again.

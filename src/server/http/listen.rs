@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use super::super::household::Household;
 use super::super::meter::Limit;
+use super::super::source_prefix::SourcePrefix;
 use super::Waits;
 use super::patience::Patient;
 use super::seats::{Seat, Seats};
@@ -64,7 +64,7 @@ impl Drop for AbortOnDrop {
 
 /// A place for one more connection, if there is one.
 fn seat(seats: &Arc<Seats>, addr: SocketAddr, site: &Site) -> Option<Seat> {
-    let taken = seats.take(Household::of(addr));
+    let taken = seats.take(SourcePrefix::of(addr));
     if taken.as_ref().is_none_or(|(_, was_full)| *was_full) {
         site.met(Limit::HttpConnections);
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::oneshot;
 
-use super::super::household::Household;
+use super::super::source_prefix::SourcePrefix;
 
 /// Connections at the same time.
 pub const HTTP_CONNECTIONS_MAX: usize = 64;
@@ -29,7 +29,7 @@ struct State {
 #[derive(Debug)]
 struct Taken {
     number: u64,
-    household: Household,
+    prefix: SourcePrefix,
     /// It has asked for something that it may have.
     is_known: bool,
     /// Dropped to end the connection.
@@ -42,12 +42,12 @@ impl Seats {
     }
 
     /// A place for one more, and whether another had to go for it; `None` when all that are there are known.
-    pub(super) fn take(self: &Arc<Self>, household: Household) -> Option<(Seat, bool)> {
+    pub(super) fn take(self: &Arc<Self>, prefix: SourcePrefix) -> Option<(Seat, bool)> {
         let mut state = self.state();
-        let of_household = state.taken.iter().filter(|taken| taken.household == household).count();
-        let is_full = match (of_household, state.taken.len()) {
+        let of_prefix = state.taken.iter().filter(|taken| taken.prefix == prefix).count();
+        let is_full = match (of_prefix, state.taken.len()) {
             (HTTP_CONNECTIONS_PER_ADDRESS_MAX.., _) => {
-                state.send_oldest_away(|taken| taken.household == household)?;
+                state.send_oldest_away(|taken| taken.prefix == prefix)?;
                 true
             }
             (_, HTTP_CONNECTIONS_MAX..) => {
@@ -59,7 +59,7 @@ impl Seats {
         let (hold, ended) = oneshot::channel();
         let number = state.next;
         state.next += 1;
-        state.taken.push_back(Taken { number, household, is_known: false, _hold: hold });
+        state.taken.push_back(Taken { number, prefix, is_known: false, _hold: hold });
         drop(state);
         Some((Seat { seats: self.clone(), number, ended }, is_full))
     }
@@ -109,8 +109,8 @@ impl Drop for Seat {
 mod tests {
     use super::*;
 
-    fn house(host: u8) -> Household {
-        Household::of(([10, 0, 0, host], 1).into())
+    fn prefix(host: u8) -> SourcePrefix {
+        SourcePrefix::of(([10, 0, 0, host], 1).into())
     }
 
     fn is_lost(seat: &mut Seat) -> bool {
@@ -120,16 +120,16 @@ mod tests {
     #[test]
     fn ten_thousand_silent_connections_keep_no_scraper_out() {
         let seats = Arc::<Seats>::default();
-        let (scraper, _) = seats.take(house(200)).expect("there is room");
+        let (scraper, _) = seats.take(prefix(200)).expect("there is room");
         seats.know(scraper.number());
         let mut silent: Vec<Seat> = Vec::new();
         for n in 0..10_000_u32 {
-            silent.extend(seats.take(house((n % 100) as u8)).map(|(seat, _)| seat));
+            silent.extend(seats.take(prefix((n % 100) as u8)).map(|(seat, _)| seat));
             silent.retain_mut(|seat| !is_lost(seat));
             assert!(seats.state().taken.len() <= HTTP_CONNECTIONS_MAX);
         }
         assert_eq!(silent.len(), HTTP_CONNECTIONS_MAX - 1);
-        let (mut next, was_full) = seats.take(house(201)).expect("the oldest goes");
+        let (mut next, was_full) = seats.take(prefix(201)).expect("the oldest goes");
         assert!(was_full && is_lost(&mut silent[0]) && !is_lost(&mut next));
         let mut scraper = scraper;
         assert!(!is_lost(&mut scraper), "whoever asked for something stays");
@@ -140,28 +140,28 @@ mod tests {
         let seats = Arc::<Seats>::default();
         let mut held: Vec<Seat> = Vec::new();
         for n in 0..HTTP_CONNECTIONS_PER_ADDRESS_MAX {
-            let (seat, was_full) = seats.take(house(1)).expect("there is room");
+            let (seat, was_full) = seats.take(prefix(1)).expect("there is room");
             assert!(!was_full, "{n}");
             held.push(seat);
         }
-        let (_more, was_full) = seats.take(house(1)).expect("its own oldest goes");
+        let (_more, was_full) = seats.take(prefix(1)).expect("its own oldest goes");
         assert!(was_full && is_lost(&mut held[0]));
-        let (other, was_full) = seats.take(house(2)).expect("there is room for others");
+        let (other, was_full) = seats.take(prefix(2)).expect("there is room for others");
         assert!(!was_full);
         drop(other);
         held.iter().for_each(|seat| seats.know(seat.number()));
         drop(_more);
-        let (_one, _) = seats.take(house(1)).expect("room was given back");
+        let (_one, _) = seats.take(prefix(1)).expect("room was given back");
     }
 
     #[test]
     fn when_all_are_known_the_next_has_to_wait() {
         let seats = Arc::<Seats>::default();
-        let all: Vec<_> = (0..HTTP_CONNECTIONS_MAX as u8).filter_map(|n| seats.take(house(n))).collect();
+        let all: Vec<_> = (0..HTTP_CONNECTIONS_MAX as u8).filter_map(|n| seats.take(prefix(n))).collect();
         all.iter().for_each(|(seat, _)| seats.know(seat.number()));
         assert_eq!(all.len(), HTTP_CONNECTIONS_MAX);
-        assert!(seats.take(house(99)).is_none());
+        assert!(seats.take(prefix(99)).is_none());
         drop(all);
-        assert!(seats.take(house(99)).is_some());
+        assert!(seats.take(prefix(99)).is_some());
     }
 }

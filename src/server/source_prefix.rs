@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// An IPv4 address, or the /64 network that every IPv6 host has for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Household(IpAddr);
+pub(super) struct SourcePrefix(IpAddr);
 
-impl Household {
+impl SourcePrefix {
     pub(super) fn of(addr: SocketAddr) -> Self {
         match addr.ip().to_canonical() {
             IpAddr::V6(ip) => {
@@ -20,7 +20,7 @@ impl Household {
 }
 
 /// `192.0.2.7` or `2001:db8::/64`.
-impl fmt::Display for Household {
+impl fmt::Display for SourcePrefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             IpAddr::V4(ip) => write!(f, "{ip}"),
@@ -33,21 +33,21 @@ impl fmt::Display for Household {
 mod tests {
     use super::*;
 
-    fn household(text: &str) -> Household {
-        Household::of(text.parse().expect("an address"))
+    fn prefix(text: &str) -> SourcePrefix {
+        SourcePrefix::of(text.parse().expect("an address"))
     }
 
     #[test]
     fn an_ipv6_network_is_one_household_and_a_mapped_address_is_its_ipv4_one() {
-        assert_eq!(household("[2001:db8::1]:1"), household("[2001:db8::ffff:1]:2"));
-        assert_ne!(household("[2001:db8:0:1::1]:1"), household("[2001:db8::1]:1"));
-        assert_eq!(household("[::ffff:10.0.0.1]:1"), household("10.0.0.1:2"));
-        assert_ne!(household("10.0.0.1:1"), household("10.0.0.2:1"));
+        assert_eq!(prefix("[2001:db8::1]:1"), prefix("[2001:db8::ffff:1]:2"));
+        assert_ne!(prefix("[2001:db8:0:1::1]:1"), prefix("[2001:db8::1]:1"));
+        assert_eq!(prefix("[::ffff:10.0.0.1]:1"), prefix("10.0.0.1:2"));
+        assert_ne!(prefix("10.0.0.1:1"), prefix("10.0.0.2:1"));
     }
 
     #[test]
     fn it_is_written_as_an_address_or_a_network() {
-        assert_eq!(household("[::ffff:10.0.0.1]:1").to_string(), "10.0.0.1");
-        assert_eq!(household("[2001:db8::1]:1").to_string(), "2001:db8::/64");
+        assert_eq!(prefix("[::ffff:10.0.0.1]:1").to_string(), "10.0.0.1");
+        assert_eq!(prefix("[2001:db8::1]:1").to_string(), "2001:db8::/64");
     }
 }
