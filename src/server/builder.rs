@@ -272,7 +272,7 @@ impl ServerBuilder {
             buffers: Buffers::default(),
             budget: Budget::new(self.config.memory, storage::open_files_max() / FILES_SHARE),
             committer: Committer::start(sync).map_err(Error::Thread)?,
-            leases: Arc::default(),
+            registry: Arc::default(),
             notices,
             meter: Meter::new(),
             history: Book::of(self.history),

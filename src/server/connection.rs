@@ -13,12 +13,12 @@ use super::admission::{Admitted, Turned, authorise, refuse};
 use super::conversation::Conversation;
 use super::door::Stranger;
 use super::grant::Grant;
+use super::live_connection::LiveConnection;
 use super::meter::{Ending, Limit, Refusal};
 use super::passes::Basis;
 use super::paths::Way;
 use super::places::Inside;
 use super::pool::Slot;
-use super::visit::Visit;
 use super::{Notice, Peer, Shared, unread};
 use crate::digest::{Hasher, Salt};
 use crate::keys::Fingerprint;
@@ -201,23 +201,23 @@ impl Client {
     ) -> Parting {
         let connection = self.connection.clone();
         let (worker, name, enrolled) = (slot.worker(), self.name.clone(), self.welcome.enrolled);
-        let visit = Arc::new(Visit::new(connection.clone(), peer, name.clone(), worker, way));
-        let entered = shared.leases.enter(visit.clone(), self.basis.clone());
+        let live = Arc::new(LiveConnection::new(connection.clone(), peer, name.clone(), worker, way));
+        let registered = shared.registry.enter(live.clone(), self.basis.clone());
         info!(worker, %addr, peer = peer.short(), name, "connected");
         let named = Arc::new(Peer { addr, fingerprint: peer, name });
         shared.meter.admitted.fetch_add(1, Ordering::Relaxed);
         shared.notices.send(Notice::Connected { worker, peer: named.clone(), enrolled });
-        let mut conversation = Conversation::new(self, shared.clone(), visit.clone(), named.clone(), inside);
+        let mut conversation = Conversation::new(self, shared.clone(), live.clone(), named.clone(), inside);
         #[cfg(test)]
         shared.fault.trip("connection");
         let error = conversation.run().await;
         transport::close(&connection, error.close_code(), "");
-        let ended = entered.ended().or_else(|| conversation.has_lost_its_place().then_some(CloseCode::Busy));
+        let ended = registered.ended().or_else(|| conversation.has_lost_its_place().then_some(CloseCode::Busy));
         shared.meter.ended.count(ended.map_or_else(|| Ending::of(&error), Ending::Closed));
         let why = ended.map_or_else(|| farewell(addr, &error), |code| ended_by_us(code).to_owned());
         let total = conversation.totals;
         info!(worker, %addr, peer = peer.short(), why, %total, "disconnected");
-        shared.notices.send(total.notice(worker, named, visit.since().elapsed(), why));
+        shared.notices.send(total.notice(worker, named, live.since().elapsed(), why));
         Parting::of(&error, total.went_well())
     }
 }

@@ -12,11 +12,11 @@ use tracing::{debug, warn};
 use super::connection::Client;
 use super::find::{NamesSender, Wanted, look_for, problem};
 use super::job::{Job, Moving, Role};
+use super::live_connection::LiveConnection;
 use super::meter::{Ending, Limit, LinkMark};
 use super::places::{Inside, Work};
 use super::status::Direction;
 use super::totals::Totals;
-use super::visit::Visit;
 use super::{Notice, Peer, Shared, list, parts};
 use crate::progress::{Event, Observer};
 use crate::protocol::close::CloseCode;
@@ -49,7 +49,7 @@ const SEND_JOBS: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not zero");
 pub(super) struct Conversation {
     client: Client,
     shared: Arc<Shared>,
-    visit: Arc<Visit>,
+    live: Arc<LiveConnection>,
     inside: Inside,
     /// Closed with the conversation, so that what waits for the disk ends with it.
     disk: OpenQueue,
@@ -66,7 +66,7 @@ pub(super) struct Conversation {
     listing: JoinSet<Result<(), SessionError>>,
     probing: JoinSet<()>,
     /// The watch on the client's other connections.
-    ghosts: JoinSet<()>,
+    stale: JoinSet<()>,
     /// When its link was looked at last, while it moved files.
     link: Option<LinkMark>,
     /// The bytes that the client may have in flight, from its first push on.
@@ -76,15 +76,21 @@ pub(super) struct Conversation {
 
 impl Conversation {
     /// A conversation that has not begun.
-    pub(super) fn new(client: Client, shared: Arc<Shared>, visit: Arc<Visit>, peer: Arc<Peer>, inside: Inside) -> Self {
+    pub(super) fn new(
+        client: Client,
+        shared: Arc<Shared>,
+        live: Arc<LiveConnection>,
+        peer: Arc<Peer>,
+        inside: Inside,
+    ) -> Self {
         // All connections of one key have one share of the disk.
-        let party = u64::from_be_bytes(std::array::from_fn(|at| visit.peer.0[at]));
+        let party = u64::from_be_bytes(std::array::from_fn(|at| live.peer.0[at]));
         Self {
             client,
             disk: shared.disk.open_queue_of(party),
             committer: shared.committer.for_client(party),
             shared,
-            visit,
+            live,
             peer,
             inside,
             roles: Roles::default(),
@@ -94,7 +100,7 @@ impl Conversation {
             location: None,
             listing: JoinSet::new(),
             probing: JoinSet::new(),
-            ghosts: JoinSet::new(),
+            stale: JoinSet::new(),
             link: None,
             window: None,
             totals: Totals::default(),
@@ -115,7 +121,7 @@ impl Conversation {
         // The reason that the peer gave, if it was the peer who ended it, says more than a stream's error.
         let error = self.client.connection.close_reason().map_or(error, SessionError::from);
         let ending = Ending::of(&error);
-        for job in self.visit.end() {
+        for job in self.live.end() {
             if ending == Ending::Closed(CloseCode::Done) {
                 job.hear_farewell(self.shared.meter.moved(job.direction()));
             }
@@ -175,9 +181,9 @@ impl Conversation {
 
     /// Notes what goes on, once a second.
     fn look_around(&mut self, now: Instant) -> Result<(), SessionError> {
-        self.visit.mark(now);
+        self.live.mark(now);
         self.look_at_link(now);
-        self.visit.ended_jobs(now).iter().for_each(|job| self.write_down(job, None));
+        self.live.ended_jobs(now).iter().for_each(|job| self.write_down(job, None));
         self.inside.note(self.work(), self.client.connection.stats().udp_rx.datagrams, now);
         if let Some(known) = &mut self.client.known {
             known.is_at(self.client.connection.remote_address());
@@ -193,7 +199,7 @@ impl Conversation {
 
     /// Puts a job that is over into the history, if it is not there.
     fn write_down(&self, job: &Job, parting: Option<Ending>) {
-        if let Some(entry) = job.account(&self.visit, parting) {
+        if let Some(entry) = job.account(&self.live, parting) {
             self.shared.history.add(entry);
         }
     }
@@ -201,7 +207,7 @@ impl Conversation {
     /// Counts what the link is like, from the second second of a job on.
     fn look_at_link(&mut self, now: Instant) {
         let connection = &self.client.connection;
-        let mark = self.visit.is_running().then(|| LinkMark::new(connection, now));
+        let mark = self.live.is_running().then(|| LinkMark::new(connection, now));
         if let (Some(before), Some(_)) = (self.link, mark) {
             self.shared.meter.links.count(before, connection, now);
         }
@@ -225,8 +231,8 @@ impl Conversation {
 
     /// The client's activity, by which it keeps its place.
     fn work(&self) -> Work {
-        let runs = self.visit.is_running() || !self.listing.is_empty() || !self.probing.is_empty();
-        Work { runs, is_ours: self.is_busy(), moved: self.visit.moved() }
+        let runs = self.live.is_running() || !self.listing.is_empty() || !self.probing.is_empty();
+        Work { runs, is_ours: self.is_busy(), moved: self.live.moved() }
     }
 
     /// Whether its place has gone to another client.
@@ -337,10 +343,10 @@ impl Conversation {
     /// Ends what is left of connections that the client has lost: the job that begins may have been theirs.
     fn watch_for_ghosts(&mut self) {
         // One watch at a time, however many jobs follow each other.
-        while self.ghosts.try_join_next().is_some() {}
-        if self.ghosts.is_empty() {
-            let (shared, peer, own) = (self.shared.clone(), self.visit.peer, self.client.connection.clone());
-            self.ghosts.spawn(async move { shared.leases.close_ghosts(peer, &own).await });
+        while self.stale.try_join_next().is_some() {}
+        if self.stale.is_empty() {
+            let (shared, peer, own) = (self.shared.clone(), self.live.peer, self.client.connection.clone());
+            self.stale.spawn(async move { shared.registry.close_stale(peer, &own).await });
         }
     }
 
@@ -455,7 +461,7 @@ impl Conversation {
         // Compiled filters take memory, up to megabytes, so they are charged to the client that sent them.
         let filter_room = self.client.account.take_for_search(wanted.filter_bytes()).ok_or(SessionError::Overloaded)?;
         // The streams of an earlier push may still have somebody who would take what came ahead for something of theirs.
-        let ahead = wanted.ahead() && self.visit.is_fresh();
+        let ahead = wanted.ahead() && self.live.is_fresh();
         let place = Place { root: self.client.root().cloned(), to: None, is_rehearsal: false };
         let (observer, moving) = self.observe(Direction::Out, place);
         let sender = Sender::new(sender::Tools {
@@ -513,7 +519,7 @@ impl Conversation {
     fn begin(&mut self, role: Role, observer: &Observer, moving: Arc<Moving>, is_rehearsal: bool) {
         let job = Arc::new(Job::new(role, observer.counters().clone(), moving, is_rehearsal));
         // The job before this one in the same direction is over; of thousands only the sums stay.
-        if let Some(earlier) = self.visit.begin(job) {
+        if let Some(earlier) = self.live.begin(job) {
             self.totals.add(&earlier);
             earlier.note_end(Instant::now());
             self.write_down(&earlier, None);

@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use super::history::{Entry, Outcome};
+use super::live_connection::LiveConnection;
 use super::meter::Ending;
 use super::recent::{Recent, per_second, share_lost};
 use super::status::{self, Direction, millis};
-use super::visit::Visit;
 use crate::calendar;
 use crate::progress::{Counters, Event, FileProgress, Phase};
 use crate::protocol::close::CloseCode;
@@ -135,7 +135,7 @@ impl Job {
     }
 
     /// The job's entry in the history, once: when the job is over. `parting` is how its connection ended, if it has.
-    pub(super) fn account(&self, visit: &Visit, parting: Option<Ending>) -> Option<Entry> {
+    pub(super) fn account(&self, live: &LiveConnection, parting: Option<Ending>) -> Option<Entry> {
         if self.is_rehearsal || self.is_told.swap(true, Ordering::Relaxed) {
             return None;
         }
@@ -161,9 +161,9 @@ impl Job {
         }
         Some(Entry {
             time: calendar::moment(SystemTime::now()),
-            peer: visit.name().to_owned(),
-            fingerprint: visit.peer.to_string(),
-            address: canonical(visit.connection.remote_address()).ip(),
+            peer: live.name().to_owned(),
+            fingerprint: live.peer.to_string(),
+            address: canonical(live.connection.remote_address()).ip(),
             direction: self.direction(),
             file: self.moving.first().map(str::to_owned),
             files,

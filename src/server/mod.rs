@@ -32,8 +32,8 @@ pub mod history;
 mod http;
 mod job;
 mod knocks;
-mod leases;
 mod list;
+mod live_connection;
 mod liveness;
 mod meter;
 mod notice;
@@ -45,12 +45,12 @@ mod pool;
 mod presence;
 mod recent;
 mod recheck;
+mod registry;
 mod run;
 mod source_prefix;
 pub mod status;
 mod totals;
 mod unread;
-mod visit;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -67,7 +67,6 @@ use self::door::Door;
 use self::fault::Fault;
 use self::http::Http;
 pub use self::http::HttpOptions;
-use self::leases::Leases;
 use self::liveness::Liveness;
 use self::meter::Meter;
 pub use self::notice::{Notice, Peer};
@@ -78,6 +77,7 @@ use self::paths::Paths;
 pub use self::places::CLIENTS_MAX;
 use self::pool::{Loads, Pool};
 pub use self::presence::{AskError, Presence, Serving, ask, running};
+use self::registry::Registry;
 pub use self::status::Status;
 use crate::error::Error;
 pub use crate::keys::trust::Mode;
@@ -155,7 +155,7 @@ pub(crate) struct Shared {
     /// The memory and files that all connections together may hold.
     budget: Budget,
     committer: Committer,
-    leases: Arc<Leases>,
+    registry: Arc<Registry>,
     /// By clients that may not look.
     delivered: Arc<Delivered>,
     notices: Notices,

@@ -29,7 +29,7 @@ pub(super) async fn keep_watch(shared: Arc<Shared>) {
             _ = looks.tick() => false,
             () = shared.reload.notified() => true,
         };
-        if shared.leases.is_empty() {
+        if shared.registry.is_empty() {
             continue;
         }
         let (lists, shared, last) = (lists.clone(), shared.clone(), seen.take());
@@ -51,7 +51,7 @@ fn look(shared: &Shared, lists: &Lists, last: Option<Seen>, is_asked: bool) -> S
     let is_settled = last.is_none_or(|last| last == now);
     if now.is_ok() && (is_settled || is_asked) {
         let (passes, time) = (shared.passes(), SystemTime::now());
-        shared.leases.end_where(|peer, basis| judge(lists, &passes, peer, basis, time));
+        shared.registry.end_where(|peer, basis| judge(lists, &passes, peer, basis, time));
     }
     now
 }

@@ -167,17 +167,17 @@ pub struct File {
 impl Status {
     /// The server's present status. It takes a few short locks, none of them for longer than a copy.
     pub(super) fn of(shared: &Shared) -> Self {
-        let mut visits = shared.leases.visits();
-        visits.sort_by_key(|visit| visit.since());
+        let mut connections = shared.registry.connections();
+        connections.sort_by_key(|live| live.since());
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: millis(shared.started.elapsed()),
             is_ending: shared.drain.borrow().is_some(),
             rules: Rules::of(shared),
             workers: shared.workers.active(),
-            clients: visits.len(),
+            clients: connections.len(),
             clients_max: shared.door.places.max(),
-            connections: visits.iter().take(CONNECTIONS_MAX).map(|visit| visit.look()).collect(),
+            connections: connections.iter().take(CONNECTIONS_MAX).map(|live| live.look()).collect(),
         }
     }
 }

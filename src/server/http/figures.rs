@@ -13,8 +13,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::super::Shared;
+use super::super::live_connection::Traffic;
 use super::super::status::Direction;
-use super::super::visit::Traffic;
 use crate::progress::{Counters, Distribution};
 
 /// How figures are written.
@@ -99,12 +99,12 @@ impl Moved {
 impl Figures {
     /// The present values of all metrics. `free`: bytes of the disk, if it has told.
     pub(super) fn of(shared: &Shared, free: Option<u64>) -> Self {
-        let (meter, visits) = (&shared.meter, shared.leases.visits());
+        let (meter, connections) = (&shared.meter, shared.registry.connections());
         let jobs = [Direction::In, Direction::Out].map(|direction| {
-            let of_visit = |visit: &std::sync::Arc<super::super::visit::Visit>| {
-                visit.running().iter().filter(|job| job.direction() == direction).count()
+            let of_connection = |live: &std::sync::Arc<super::super::live_connection::LiveConnection>| {
+                live.running().iter().filter(|job| job.direction() == direction).count()
             };
-            visits.iter().map(of_visit).sum::<usize>() as u64
+            connections.iter().map(of_connection).sum::<usize>() as u64
         });
         let start = SystemTime::now().checked_sub(shared.started.elapsed());
         let start = start.and_then(|start| start.duration_since(SystemTime::UNIX_EPOCH).ok());
@@ -113,11 +113,11 @@ impl Figures {
             start: start.unwrap_or_default().as_secs_f64(),
             is_draining: shared.drain.borrow().is_some(),
             workers: shared.workers.active(),
-            clients: visits.len(),
+            clients: connections.len(),
             clients_max: shared.door.places.max(),
             jobs,
             moved: [Direction::In, Direction::Out].map(|direction| Moved::of(meter.moved(direction))),
-            traffic: shared.leases.traffic(),
+            traffic: shared.registry.traffic(),
             admitted: meter.admitted.load(Ordering::Relaxed),
             refused: meter.refused.look(),
             ended: meter.ended.look(),

@@ -15,9 +15,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::super::Shared;
+use super::super::live_connection::Traffic;
 use super::super::recent::per_second;
 use super::super::status::{Connection, Status};
-use super::super::visit::Traffic;
 use super::survey::{Parts, Survey};
 use crate::protocol::path::escape;
 
@@ -116,11 +116,11 @@ impl News {
     pub(super) async fn keep_telling(&self, shared: &Shared, survey: &Survey) {
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut before, mut at, mut days) = (shared.leases.traffic(), Instant::now(), 0);
+        let (mut before, mut at, mut days) = (shared.registry.traffic(), Instant::now(), 0);
         ticks.tick().await;
         loop {
             ticks.tick().await;
-            let (traffic, now) = (shared.leases.traffic(), Instant::now());
+            let (traffic, now) = (shared.registry.traffic(), Instant::now());
             let span = now.saturating_duration_since(at);
             let rate = |of: fn(&Traffic) -> u64| per_second(of(&before), of(&traffic), span);
             let rates = (rate(|traffic| traffic.received), rate(|traffic| traffic.sent));

@@ -10,47 +10,47 @@ use std::time::Duration;
 
 use quinn::Connection;
 
+use super::live_connection::{LiveConnection, Traffic};
 use super::passes::Basis;
-use super::visit::{Traffic, Visit};
 use crate::keys::Fingerprint;
 use crate::protocol::close::CloseCode;
 use crate::transport;
 
-/// Silence that tells a ghost from a connection that is merely slow: a client that moves files sends
+/// Silence that tells a stale connection from a connection that is merely slow: a client that moves files sends
 /// something every few milliseconds.
-const GHOST_SILENCE: Duration = Duration::from_millis(1500);
+const STALE_AFTER: Duration = Duration::from_millis(1500);
 
 /// The live connections of every client.
 #[derive(Debug, Default)]
-pub(super) struct Leases {
-    all: Mutex<HashMap<Fingerprint, Vec<Lease>>>,
+pub(super) struct Registry {
+    all: Mutex<HashMap<Fingerprint, Vec<Registered>>>,
     /// The traffic of connections that have ended. It is changed and read under the lock of the live ones.
     gone: Mutex<Traffic>,
 }
 
 /// One live connection.
 #[derive(Debug, Clone)]
-struct Lease {
-    visit: Arc<Visit>,
+struct Registered {
+    live: Arc<LiveConnection>,
     /// The entry or pass that let the client in; `None` where every client is admitted.
     basis: Option<Basis>,
     /// Why this end closed it.
     ended: Arc<OnceLock<CloseCode>>,
 }
 
-impl Leases {
+impl Registry {
     /// Every connection's worker comes here, so nothing that may block is done under this lock, and a panic elsewhere is no
     /// reason to turn everybody away.
-    fn all(&self) -> MutexGuard<'_, HashMap<Fingerprint, Vec<Lease>>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<Fingerprint, Vec<Registered>>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes a connection until the guard is dropped.
-    pub(super) fn enter(self: &Arc<Self>, visit: Arc<Visit>, basis: Option<Basis>) -> Entered {
+    pub(super) fn enter(self: &Arc<Self>, live: Arc<LiveConnection>, basis: Option<Basis>) -> RegistryGuard {
         let ended = Arc::<OnceLock<CloseCode>>::default();
-        let lease = Lease { visit: visit.clone(), basis, ended: ended.clone() };
-        self.all().entry(visit.peer).or_default().push(lease);
-        Entered { leases: self.clone(), visit, ended }
+        let registered = Registered { live: live.clone(), basis, ended: ended.clone() };
+        self.all().entry(live.peer).or_default().push(registered);
+        RegistryGuard { registry: self.clone(), live, ended }
     }
 
     /// Whether nobody is connected.
@@ -59,19 +59,19 @@ impl Leases {
     }
 
     /// All live connections, in no order.
-    pub(super) fn visits(&self) -> Vec<Arc<Visit>> {
+    pub(super) fn connections(&self) -> Vec<Arc<LiveConnection>> {
         let all = self.all();
-        all.values().flatten().map(|lease| lease.visit.clone()).collect()
+        all.values().flatten().map(|registered| registered.live.clone()).collect()
     }
 
     /// The traffic of all connections since the start. It never gets less: each connection is counted among the live
     /// ones or among those that have ended.
     pub(super) fn traffic(&self) -> Traffic {
         let all = self.all();
-        let visits: Vec<_> = all.values().flatten().map(|lease| lease.visit.clone()).collect();
+        let connections: Vec<_> = all.values().flatten().map(|registered| registered.live.clone()).collect();
         let mut sum = *self.gone();
         drop(all);
-        visits.iter().for_each(|visit| sum.add(visit.traffic()));
+        connections.iter().for_each(|live| sum.add(live.traffic()));
         sum
     }
 
@@ -82,26 +82,26 @@ impl Leases {
     /// Closes every connection for which `judge` has a reason. It may read the list from a disk that hangs: meanwhile
     /// clients come and go.
     pub(super) fn end_where(&self, judge: impl Fn(&Fingerprint, &Basis) -> Option<CloseCode>) {
-        let judged = |lease: &&Lease| lease.basis.is_some() && lease.ended.get().is_none();
-        let leases: Vec<Lease> = self.all().values().flatten().filter(judged).cloned().collect();
-        for Lease { visit, basis, ended } in leases {
-            if let Some(code) = basis.and_then(|basis| judge(&visit.peer, &basis)) {
+        let judged = |registered: &&Registered| registered.basis.is_some() && registered.ended.get().is_none();
+        let registry: Vec<Registered> = self.all().values().flatten().filter(judged).cloned().collect();
+        for Registered { live, basis, ended } in registry {
+            if let Some(code) = basis.and_then(|basis| judge(&live.peer, &basis)) {
                 ended.get_or_init(|| code);
-                transport::close(&visit.connection, code, "");
+                transport::close(&live.connection, code, "");
             }
         }
     }
 
     /// Closes the client's other connections that stay silent while we watch.
-    pub(super) async fn close_ghosts(&self, peer: Fingerprint, own: &Connection) {
+    pub(super) async fn close_stale(&self, peer: Fingerprint, own: &Connection) {
         let of_peer = self.all().get(&peer).cloned().unwrap_or_default();
-        let others = of_peer.into_iter().map(|lease| lease.visit.connection.clone());
+        let others = of_peer.into_iter().map(|registered| registered.live.connection.clone());
         let not_own = others.filter(|other| other.stable_id() != own.stable_id());
         let others: Vec<_> = not_own.map(|other| (other.clone(), other.stats().udp_rx.datagrams)).collect();
         if others.is_empty() {
             return;
         }
-        tokio::time::sleep(GHOST_SILENCE).await;
+        tokio::time::sleep(STALE_AFTER).await;
         for (other, received) in others {
             if other.stats().udp_rx.datagrams == received {
                 tracing::info!(addr = %other.remote_address(), "closing a silent connection of the same client");
@@ -111,30 +111,30 @@ impl Leases {
     }
 }
 
-/// A noted connection.
+/// A registered connection; leaves the registry when it is dropped.
 #[derive(Debug)]
-pub(super) struct Entered {
-    leases: Arc<Leases>,
-    visit: Arc<Visit>,
+pub(super) struct RegistryGuard {
+    registry: Arc<Registry>,
+    live: Arc<LiveConnection>,
     ended: Arc<OnceLock<CloseCode>>,
 }
 
-impl Entered {
+impl RegistryGuard {
     /// Why this end closed the connection in the middle of its work, if it did.
     pub(super) fn ended(&self) -> Option<CloseCode> {
         self.ended.get().copied()
     }
 }
 
-impl Drop for Entered {
+impl Drop for RegistryGuard {
     fn drop(&mut self) {
-        let traffic = self.visit.traffic();
-        let mut all = self.leases.all();
-        self.leases.gone().add(traffic);
-        if let Some(connections) = all.get_mut(&self.visit.peer) {
-            connections.retain(|lease| !Arc::ptr_eq(&lease.visit, &self.visit));
+        let traffic = self.live.traffic();
+        let mut all = self.registry.all();
+        self.registry.gone().add(traffic);
+        if let Some(connections) = all.get_mut(&self.live.peer) {
+            connections.retain(|registered| !Arc::ptr_eq(&registered.live, &self.live));
             if connections.is_empty() {
-                all.remove(&self.visit.peer);
+                all.remove(&self.live.peer);
             }
         }
     }
@@ -176,7 +176,7 @@ mod tests {
         codec::encode(&Message::Hello(Hello::new(features::NONE, "client", None)), &mut hello).unwrap();
         send.write_all(&hello).await.unwrap();
         let end = std::time::Instant::now() + LONG;
-        while server.shared.leases.is_empty() {
+        while server.shared.registry.is_empty() {
             assert!(std::time::Instant::now() < end, "it is not let in");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -209,13 +209,13 @@ mod tests {
     async fn while_the_list_is_asked_clients_come_and_go() {
         let (_place, server, _clients, dialled, _key) = visited().await;
         let _streams = come_in(&server, &dialled).await;
-        let (leases, (tell, told)) = (server.shared.leases.clone(), tokio::sync::oneshot::channel());
+        let (registry, (tell, told)) = (server.shared.registry.clone(), tokio::sync::oneshot::channel());
         let mut tell = Some(tell);
         // A list on a disk that hangs takes as long as it takes; meanwhile a worker is here.
         std::thread::spawn(move || {
             let tell = std::cell::RefCell::new(&mut tell);
-            leases.end_where(|_, _| {
-                let inside = leases.visits().len();
+            registry.end_where(|_, _| {
+                let inside = registry.connections().len();
                 tell.borrow_mut().take().map(|tell| tell.send(inside));
                 Some(CloseCode::Revoked)
             });

@@ -14,7 +14,7 @@ use crate::transport::canonical;
 
 /// A live connection.
 #[derive(Debug)]
-pub(super) struct Visit {
+pub(super) struct LiveConnection {
     pub(super) connection: Connection,
     pub(super) peer: Fingerprint,
     /// Escaped for display.
@@ -56,7 +56,7 @@ impl From<&ConnectionStats> for Traffic {
     }
 }
 
-impl Visit {
+impl LiveConnection {
     /// A connection that begins now.
     pub(super) fn new(connection: Connection, peer: Fingerprint, name: String, worker: usize, way: Arc<Way>) -> Self {
         let since = Instant::now();
