@@ -10,7 +10,7 @@ use std::time::{Instant, SystemTime};
 use super::history::{Entry, Outcome};
 use super::live_connection::LiveConnection;
 use super::meter::Ending;
-use super::recent::{Recent, per_second, share_lost};
+use super::rate_window::{RateWindow, per_second, share_lost};
 use super::status::{self, Direction, millis};
 use crate::calendar;
 use crate::progress::{Counters, Event, FileProgress, Phase};
@@ -45,7 +45,7 @@ pub(super) struct Job {
     ended: OnceLock<Instant>,
     /// It is in the history.
     is_told: AtomicBool,
-    recent: Mutex<Recent<Totals>>,
+    recent: Mutex<RateWindow<Totals>>,
 }
 
 /// The totals that a job's rates are computed from.
@@ -73,7 +73,7 @@ impl Job {
     /// A job that begins now; `moving` hears of its events.
     pub(super) fn new(role: Role, counters: Arc<Counters>, moving: Arc<Moving>, is_rehearsal: bool) -> Self {
         let since = Instant::now();
-        let recent = Mutex::new(Recent::new(since, Totals::default()));
+        let recent = Mutex::new(RateWindow::new(since, Totals::default()));
         let (ended, is_told) = (OnceLock::new(), AtomicBool::new(false));
         Self { role, counters, moving, is_rehearsal, since, ended, is_told, recent }
     }

@@ -7,7 +7,7 @@ use quinn::{Connection, ConnectionStats};
 
 use super::job::Job;
 use super::paths::Way;
-use super::recent::{Recent, per_second, share_lost};
+use super::rate_window::{RateWindow, per_second, share_lost};
 use super::status::{self, Direction, millis};
 use crate::keys::Fingerprint;
 use crate::transport::canonical;
@@ -22,7 +22,7 @@ pub(super) struct LiveConnection {
     worker: usize,
     since: Instant,
     way: Arc<Way>,
-    traffic: Mutex<Recent<Traffic>>,
+    traffic: Mutex<RateWindow<Traffic>>,
     /// The last one each way.
     jobs: Mutex<Vec<Arc<Job>>>,
 }
@@ -60,7 +60,7 @@ impl LiveConnection {
     /// A connection that begins now.
     pub(super) fn new(connection: Connection, peer: Fingerprint, name: String, worker: usize, way: Arc<Way>) -> Self {
         let since = Instant::now();
-        let traffic = Mutex::new(Recent::new(since, Traffic::from(&connection.stats())));
+        let traffic = Mutex::new(RateWindow::new(since, Traffic::from(&connection.stats())));
         Self { connection, peer, name, worker, since, way, traffic, jobs: Mutex::default() }
     }
 

@@ -43,7 +43,7 @@ mod paths;
 mod places;
 mod pool;
 mod presence;
-mod recent;
+mod rate_window;
 mod recheck;
 mod registry;
 mod run;

@@ -16,7 +16,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::super::Shared;
 use super::super::live_connection::Traffic;
-use super::super::recent::per_second;
+use super::super::rate_window::per_second;
 use super::super::status::{Connection, Status};
 use super::survey::{Parts, Survey};
 use crate::protocol::path::escape;

@@ -10,12 +10,12 @@ const MARK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Totals at two moments of late. One is between one and two [`MARK_INTERVAL`]s old, or as old as all of it.
 #[derive(Debug)]
-pub(super) struct Recent<T> {
+pub(super) struct RateWindow<T> {
     older: (Instant, T),
     newer: (Instant, T),
 }
 
-impl<T: Copy> Recent<T> {
+impl<T: Copy> RateWindow<T> {
     /// Begins at `now` with these totals.
     pub(super) fn new(now: Instant, totals: T) -> Self {
         Self { older: (now, totals), newer: (now, totals) }
@@ -57,13 +57,13 @@ mod tests {
     #[test]
     fn growth_counts_from_the_mark_before_the_last() {
         let start = Instant::now();
-        let mut recent = Recent::new(start, 0);
-        assert_eq!(recent.since(start + SPAN_MIN / 2), None, "too short");
-        assert_eq!(recent.since(start + SECOND), Some((0, SECOND)));
-        recent.mark(start + 5 * SECOND, 50);
-        assert_eq!(recent.since(start + 6 * SECOND), Some((0, 6 * SECOND)));
-        recent.mark(start + 10 * SECOND, 150);
-        assert_eq!(recent.since(start + 11 * SECOND), Some((50, 6 * SECOND)));
+        let mut window = RateWindow::new(start, 0);
+        assert_eq!(window.since(start + SPAN_MIN / 2), None, "too short");
+        assert_eq!(window.since(start + SECOND), Some((0, SECOND)));
+        window.mark(start + 5 * SECOND, 50);
+        assert_eq!(window.since(start + 6 * SECOND), Some((0, 6 * SECOND)));
+        window.mark(start + 10 * SECOND, 150);
+        assert_eq!(window.since(start + 11 * SECOND), Some((50, 6 * SECOND)));
     }
 
     #[test]
