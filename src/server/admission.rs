@@ -179,10 +179,10 @@ fn enrol(
     let redeemed = lists.invites.redeem(invite, SystemTime::now());
     if matches!(redeemed, Err(RedeemError::Invite(_))) {
         let now = Instant::now();
-        if !shared.door.may_pair(addr, now) {
+        if !shared.gate.may_pair(addr, now) {
             return Err(CloseCode::TooManyTries.into());
         }
-        shared.door.failed_pairing(addr, now);
+        shared.gate.failed_pairing(addr, now);
     }
     let guest: Guest = redeemed?;
     if let Some(client) = lists.clients.enrol(&peer, name, &guest)? {

@@ -10,8 +10,8 @@ use tokio::sync::{Notify, watch};
 
 use super::admission::Lists;
 use super::config::Config;
-use super::door::Door;
 use super::fault::Fault;
+use super::gate::Gate;
 use super::history::Book;
 use super::http::{Http, HttpOptions};
 use super::liveness::Liveness;
@@ -263,7 +263,7 @@ impl ServerBuilder {
             liveness,
             fault,
             lists,
-            door: Door::new(self.config.clients_max),
+            gate: Gate::new(self.config.clients_max),
             passes: Mutex::new(Arc::new(self.passes)),
             identity: watch::channel(self.identity).0,
             disk: Disk::new(disk_threads(cores)).map_err(Error::Thread)?,

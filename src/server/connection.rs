@@ -11,7 +11,7 @@ use tracing::{debug, info};
 
 use super::admission::{Admitted, Turned, authorise, refuse};
 use super::conversation::Conversation;
-use super::door::Stranger;
+use super::gate::PendingConnection;
 use super::grant::Grant;
 use super::live_connection::LiveConnection;
 use super::meter::{Ending, Limit, Refusal};
@@ -35,14 +35,20 @@ use crate::transport::{
 };
 
 /// Longest that a handshake may take: over a slow and lossy path its steps are many seconds apart. One that stands in the
-/// way of others goes before ([`Stranger::sent_away`]).
+/// way of others goes before ([`PendingConnection::displaced`]).
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Serves one client from the handshake to the end. Runs on the worker that will drive the connection.
-pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Shared>, slot: Slot, mut door: Stranger) {
+pub(super) async fn serve(
+    incoming: Incoming,
+    listener: Listener,
+    shared: Arc<Shared>,
+    slot: Slot,
+    mut pending: PendingConnection,
+) {
     let addr = incoming.remote_address();
     let way = Arc::new(shared.paths.way_to(addr));
-    let (config, window) = match door.is_crowded() {
+    let (config, window) = match pending.is_crowded() {
         false => (listener.server_config_with(addr, way.controller()), RECEIVE_WINDOW_BEFORE_HELLO),
         true => (listener.server_config_in_a_crowd(addr, way.controller()), RECEIVE_WINDOW_IN_A_CROWD),
     };
@@ -50,10 +56,10 @@ pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Sh
     let addr = canonical(addr);
     let accepted = tokio::select! {
         accepted = transport::accept(incoming, config, HANDSHAKE_DEADLINE) => accepted,
-        () = door.sent_away() => {
-            shared.meter.limits.count(Limit::Strangers);
+        () = pending.displaced() => {
+            shared.meter.limits.count(Limit::Pending);
             shared.meter.refused.count(Refusal::Displaced);
-            return debug!(%addr, "its place in the door went to another");
+            return debug!(%addr, "its place among the pending went to another");
         }
     };
     let connection = match accepted {
@@ -72,7 +78,7 @@ pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Sh
     };
     let greeted = tokio::select! {
         greeted = timeout(ATTENTION_DEADLINE, Client::greet(&connection, &listener, &shared, peer)) => greeted,
-        () = door.sent_away() => Ok(Err(CloseCode::Busy.into())),
+        () = pending.displaced() => Ok(Err(CloseCode::Busy.into())),
         () = unread::is_too_much(&connection, window) => {
             shared.meter.limits.count(Limit::Unread);
             Ok(Err(CloseCode::Busy.into()))
@@ -81,7 +87,7 @@ pub(super) async fn serve(incoming: Incoming, listener: Listener, shared: Arc<Sh
     let greeted = greeted.unwrap_or_else(|_| Err(SessionError::Timeout("say hello").into()));
     let ending = connection.clone();
     let put_out = move || transport::close(&ending, CloseCode::Busy, "the place of a client that did nothing");
-    let (client, inside) = match greeted.and_then(|client| Ok((client, door.come_in(peer, put_out)?))) {
+    let (client, inside) = match greeted.and_then(|client| Ok((client, pending.admit(peer, put_out)?))) {
         Ok(both) => both,
         // A second connection of a client whose first one lives after all.
         Err(_) if has_left(&connection) => return debug!(%addr, "left before it said hello"),

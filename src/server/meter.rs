@@ -120,7 +120,7 @@ pub(super) enum Refusal {
     Unanswered,
     /// The handshake failed, or took too long.
     Handshake,
-    /// Its place among the strangers went to a later one.
+    /// Its place among the pending connections went to a later one.
     Displaced,
     /// It was heard and told why.
     Told(CloseCode),
@@ -180,13 +180,13 @@ impl Kind for Ending {
 pub(super) enum Limit {
     /// Clients inside, in all, of one address or of one key.
     Clients,
-    /// Strangers at the same time.
-    Strangers,
+    /// Pending connections at the same time.
+    Pending,
     /// What a stranger sends and nobody reads.
     Unread,
     /// Those that wait for their handshake.
-    Knocks,
-    /// Strangers whose address is not proven.
+    Incoming,
+    /// Pending connections whose address is not proven.
     UnprovenAddresses,
     /// Files on offer, so that the client comes again with the rest.
     Offers,
@@ -204,9 +204,9 @@ impl Kind for Limit {
     fn all() -> Vec<Self> {
         vec![
             Self::Clients,
-            Self::Strangers,
+            Self::Pending,
             Self::Unread,
-            Self::Knocks,
+            Self::Incoming,
             Self::UnprovenAddresses,
             Self::Offers,
             Self::Begun,
@@ -219,9 +219,9 @@ impl Kind for Limit {
     fn name(self) -> &'static str {
         match self {
             Self::Clients => "clients",
-            Self::Strangers => "strangers",
+            Self::Pending => "strangers",
             Self::Unread => "unread",
-            Self::Knocks => "knocks",
+            Self::Incoming => "incoming",
             Self::UnprovenAddresses => "unproven_addresses",
             Self::Offers => "offers",
             Self::Begun => "begun",

@@ -24,14 +24,14 @@ mod builder;
 mod config;
 mod connection;
 mod conversation;
-mod door;
 mod fault;
 mod find;
+mod gate;
 mod grant;
 pub mod history;
 mod http;
+mod incoming;
 mod job;
-mod knocks;
 mod list;
 mod live_connection;
 mod liveness;
@@ -63,8 +63,8 @@ use tokio::sync::{Notify, watch};
 use self::admission::Lists;
 pub use self::builder::ServerBuilder;
 use self::config::Config;
-use self::door::Door;
 use self::fault::Fault;
+use self::gate::Gate;
 use self::http::Http;
 pub use self::http::HttpOptions;
 use self::liveness::Liveness;
@@ -92,13 +92,13 @@ use crate::transport::Granted;
 
 /// The bounds of a server that are no part of the protocol; [`manual::limits`](crate::manual::limits) tells of all.
 pub mod limits {
-    pub use super::door::{CROWD_FROM, PROOF_FROM, STRANGERS_MAX, STRANGERS_PER_ADDRESS_MAX};
+    pub use super::gate::{CROWD_FROM, PENDING_MAX, PENDING_PER_ADDRESS_MAX, PROOF_FROM};
     pub use super::history::{HISTORY_BYTES_MAX, LINES_AHEAD_MAX};
     pub use super::http::{
         HEAD_BYTES_MAX, HEAD_WAIT, HEADERS_MAX, HTTP_CLIENTS_SHOWN_MAX, HTTP_CONNECTIONS_MAX,
         HTTP_CONNECTIONS_PER_ADDRESS_MAX, HTTP_PAGES_MAX, READER_WAIT,
     };
-    pub use super::knocks::{HANDSHAKES_A_SECOND, HANDSHAKES_AT_ONCE, KNOCKS_MAX, KNOCKS_PER_ADDRESS_MAX};
+    pub use super::incoming::{HANDSHAKES_A_SECOND, HANDSHAKES_AT_ONCE, INCOMING_MAX, INCOMING_PER_ADDRESS_MAX};
     pub use super::notice::{NOTICE_BYTES_KEPT, NOTICES_KEPT};
     pub use super::places::{ADDRESS_SHARE, CLIENTS_MAX, IDLE_AFTER, KEY_SHARE, STILL_AFTER};
     pub use super::unread::{UNREAD_PIECE_BYTES, UNREAD_TIMES};
@@ -139,7 +139,7 @@ pub(crate) struct Shared {
     /// Why the server ends although nobody asked it to.
     fault: Arc<Fault>,
     lists: Option<Arc<Lists>>,
-    door: Arc<Door>,
+    gate: Arc<Gate>,
     passes: Mutex<Arc<Passes>>,
     /// The identity that clients are shown.
     identity: watch::Sender<Identity>,

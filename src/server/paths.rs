@@ -74,7 +74,7 @@ impl Paths {
         Ok(Self { known, book: Mutex::new(Some(Book { news, written })) })
     }
 
-    /// The path to a client that knocks, and what is known of it.
+    /// The path to a client that connects, and what is known of it.
     pub(super) fn way_to(&self, addr: SocketAddr) -> Way {
         let prefix = SourcePrefix::of(addr);
         let past = lock(&self.known).recall(&prefix.to_string(), SystemTime::now());

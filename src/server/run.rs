@@ -13,8 +13,8 @@ use tracing::debug;
 
 use super::Shared;
 use super::connection;
-use super::door::Answer;
-use super::knocks::Knocks;
+use super::gate::GateDecision;
+use super::incoming::IncomingQueue;
 use super::liveness::Questions;
 use super::meter::{Limit, Refusal};
 use super::pool::Pool;
@@ -89,12 +89,12 @@ async fn serve(listener: &Listener, shared: &Arc<Shared>, pool: &Arc<Pool>, mut 
     // It ends with the runtime, or at once where no list is kept.
     let mut watch = tokio::spawn(recheck::keep_watch(shared.clone()));
     let mut is_watching = true;
-    let mut knocks = Knocks::new(Instant::now());
+    let mut waiting = IncomingQueue::new(Instant::now());
     loop {
-        let next_at = knocks.next_at();
+        let next_at = waiting.next_at();
         tokio::select! {
             incoming = listener.next() => match incoming {
-                Some(incoming) => receive(incoming, &mut knocks, shared),
+                Some(incoming) => receive(incoming, &mut waiting, shared),
                 // Nobody has closed it yet.
                 None => {
                     shared.fault.note("the UDP socket");
@@ -114,26 +114,26 @@ async fn serve(listener: &Listener, shared: &Arc<Shared>, pool: &Arc<Pool>, mut 
             _ = drain.wait_for(Option::is_some) => break,
             () = shared.left.notified(), if shared.config.once.is_some() => break,
         }
-        while let Some(incoming) = knocks.next(Instant::now()) {
+        while let Some(incoming) = waiting.next(Instant::now()) {
             answer(incoming, listener, shared, pool);
         }
     }
     end(listener, shared, pool, questions).await;
 }
 
-/// Lets a knock wait for its handshake, unless it can be answered for less.
-fn receive(incoming: Incoming, knocks: &mut Knocks<Incoming>, shared: &Shared) {
+/// Lets an incoming connection wait for its handshake, unless it can be answered for less.
+fn receive(incoming: Incoming, waiting: &mut IncomingQueue<Incoming>, shared: &Shared) {
     let addr = incoming.remote_address();
     let prefix = SourcePrefix::of(addr);
-    if !shared.door.places.may_have_room(prefix, Instant::now()) {
+    if !shared.gate.places.may_have_room(prefix, Instant::now()) {
         return turn_away(incoming, shared);
     }
     // A forged address must not use up the turn of the client that really has it.
-    if !incoming.remote_address_validated() && (knocks.are_many() || shared.door.wants_proof(addr)) {
+    if !incoming.remote_address_validated() && (waiting.are_many() || shared.gate.wants_proof(addr)) {
         return want_proof(incoming, shared);
     }
-    if let Err(incoming) = knocks.push(prefix, incoming) {
-        shared.meter.limits.count(Limit::Knocks);
+    if let Err(incoming) = waiting.push(prefix, incoming) {
+        shared.meter.limits.count(Limit::Incoming);
         shared.meter.refused.count(Refusal::Unanswered);
         // An answer would cost more than the packet that comes again.
         incoming.ignore();
@@ -160,13 +160,13 @@ fn answer(incoming: Incoming, listener: &Listener, shared: &Arc<Shared>, pool: &
     #[cfg(test)]
     shared.fault.trip("network");
     let addr = incoming.remote_address();
-    match shared.door.knock(addr, incoming.remote_address_validated()) {
-        Answer::Enter(stranger) => {
+    match shared.gate.on_incoming(addr, incoming.remote_address_validated()) {
+        GateDecision::Accept(stranger) => {
             let (listener, shared) = (listener.clone(), shared.clone());
             pool.run(Box::new(move |slot| Box::pin(connection::serve(incoming, listener, shared, slot, stranger))));
         }
-        Answer::ProveAddress => want_proof(incoming, shared),
-        Answer::TurnAway => turn_away(incoming, shared),
+        GateDecision::Retry => want_proof(incoming, shared),
+        GateDecision::Refuse => turn_away(incoming, shared),
     }
 }
 

@@ -176,7 +176,7 @@ impl Status {
             rules: Rules::of(shared),
             workers: shared.workers.active(),
             clients: connections.len(),
-            clients_max: shared.door.places.max(),
+            clients_max: shared.gate.places.max(),
             connections: connections.iter().take(CONNECTIONS_MAX).map(|live| live.look()).collect(),
         }
     }

@@ -139,7 +139,7 @@ fn look(clients: u64, connections: Vec<Value>) -> Value {
     json!({
         "root": "/srv/incoming", "rate_in": 71 << 20, "rate_out": 22 << 20, "memory": 38 << 20, "free": 1_234_u64 << 30,
         "parts": { "files": 3, "bytes": 5_u64 << 30 },
-        "refused": [["not_authorised", 12], ["handshake", 3]], "limits": [["knocks", 2]],
+        "refused": [["not_authorised", 12], ["handshake", 3]], "limits": [["incoming", 2]],
         "status": {
             "version": "0.1.0", "uptime_ms": 1_234_567_000_u64, "is_ending": false, "workers": [2, 1, 1, 0],
             "clients": clients, "clients_max": 1024, "connections": connections, "rules": {},

@@ -114,7 +114,7 @@ impl Figures {
             is_draining: shared.drain.borrow().is_some(),
             workers: shared.workers.active(),
             clients: connections.len(),
-            clients_max: shared.door.places.max(),
+            clients_max: shared.gate.places.max(),
             jobs,
             moved: [Direction::In, Direction::Out].map(|direction| Moved::of(meter.moved(direction))),
             traffic: shared.registry.traffic(),
@@ -155,7 +155,7 @@ impl Collector for Figures {
         let mut page = Page(encoder);
         self.server(&mut page)?;
         self.content(&mut page)?;
-        self.door(&mut page)?;
+        self.gate(&mut page)?;
         self.disk(&mut page)?;
         self.links(&mut page)
     }
@@ -211,7 +211,7 @@ impl Figures {
         page.counter("packets_lost", "Packets sent to clients that were lost", None, &[(&[], packets.1)])
     }
 
-    fn door(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn gate(&self, page: &mut Page<'_>) -> fmt::Result {
         page.counter("clients_admitted", "Connections of clients that were let in", None, &[(&[], self.admitted)])?;
         page.counted("handshakes_refused", "Who was not let in, by why", "reason", &self.refused)?;
         page.counted("connections_ended", "Ends of clients' connections, by why", "reason", &self.ended)?;

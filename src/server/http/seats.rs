@@ -1,6 +1,6 @@
 //! How many connections there may be, and whose goes when there are too many.
 //!
-//! As with strangers at the door: at the bound the *oldest* goes that has not asked for anything that it may have, for an
+//! As with pending connections: at the bound the *oldest* goes that has not asked for anything that it may have, for an
 //! honest request takes a round trip or two. Whoever only holds connections open loses them, and a scraper gets through.
 
 use std::collections::VecDeque;

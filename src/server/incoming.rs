@@ -1,9 +1,9 @@
-//! Knocks that wait for their handshake, and how many handshakes a second are done.
+//! Incoming connections that wait for their handshake, and how many handshakes a second are done.
 //!
 //! A handshake costs a signature before anything is known of who asks for it, so strangers who do nothing else could take
 //! the time of those who are inside. Only so many a second are begun; who comes in a crowd waits for its turn, one of each
 //! address in turn. The wait is short of what a client notices: even behind a full queue it is
-//! [`KNOCKS_MAX`] / [`HANDSHAKES_A_SECOND`] seconds.
+//! [`INCOMING_MAX`] / [`HANDSHAKES_A_SECOND`] seconds.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -14,14 +14,14 @@ use super::source_prefix::SourcePrefix;
 pub const HANDSHAKES_A_SECOND: u32 = 400;
 /// Handshakes that are begun at once after a quiet time: a build farm's start does not wait.
 pub const HANDSHAKES_AT_ONCE: u32 = 128;
-/// Knocks that wait; what comes above is not answered, and a client knocks again by itself after 0.3 s.
-pub const KNOCKS_MAX: usize = 512;
+/// Connections that wait; what comes above is not answered, and a client asks again by itself after 0.3 s.
+pub const INCOMING_MAX: usize = 512;
 /// The same from one address, so that a crowd behind one leaves room for the others.
-pub const KNOCKS_PER_ADDRESS_MAX: usize = KNOCKS_MAX / 2;
+pub const INCOMING_PER_ADDRESS_MAX: usize = INCOMING_MAX / 2;
 
 /// Those who wait, and how many may go on.
 #[derive(Debug)]
-pub(super) struct Knocks<T> {
+pub(super) struct IncomingQueue<T> {
     waiting: HashMap<SourcePrefix, VecDeque<T>>,
     /// Addresses with somebody who waits, in the order of their turns.
     turns: VecDeque<SourcePrefix>,
@@ -31,22 +31,22 @@ pub(super) struct Knocks<T> {
     at: Instant,
 }
 
-impl<T> Knocks<T> {
+impl<T> IncomingQueue<T> {
     pub(super) fn new(now: Instant) -> Self {
         let allowed = f64::from(HANDSHAKES_AT_ONCE);
         Self { waiting: HashMap::new(), turns: VecDeque::new(), count: 0, allowed, at: now }
     }
 
     /// Lets somebody wait; gives it back where there is no room for more.
-    pub(super) fn push(&mut self, prefix: SourcePrefix, knock: T) -> Result<(), T> {
+    pub(super) fn push(&mut self, prefix: SourcePrefix, incoming: T) -> Result<(), T> {
         let of_prefix = self.waiting.get(&prefix).map_or(0, VecDeque::len);
-        if self.count >= KNOCKS_MAX || of_prefix >= KNOCKS_PER_ADDRESS_MAX {
-            return Err(knock);
+        if self.count >= INCOMING_MAX || of_prefix >= INCOMING_PER_ADDRESS_MAX {
+            return Err(incoming);
         }
         if of_prefix == 0 {
             self.turns.push_back(prefix);
         }
-        self.waiting.entry(prefix).or_default().push_back(knock);
+        self.waiting.entry(prefix).or_default().push_back(incoming);
         self.count += 1;
         Ok(())
     }
@@ -56,7 +56,7 @@ impl<T> Knocks<T> {
         self.count > 0
     }
 
-    /// When to call [`Knocks::next`] again; `None` while nobody waits.
+    /// When to call [`IncomingQueue::next`] again; `None` while nobody waits.
     pub(super) fn next_at(&self) -> Option<Instant> {
         let missing = (1.0 - self.allowed).max(0.0) / f64::from(HANDSHAKES_A_SECOND);
         (self.count > 0).then(|| self.at + Duration::from_secs_f64(missing))
@@ -73,7 +73,7 @@ impl<T> Knocks<T> {
         }
         let prefix = self.turns.pop_front()?;
         let queue = self.waiting.get_mut(&prefix).expect("who has a turn has somebody who waits");
-        let knock = queue.pop_front().expect("an empty queue has no turn");
+        let incoming = queue.pop_front().expect("an empty queue has no turn");
         if queue.is_empty() {
             self.waiting.remove(&prefix);
         } else {
@@ -81,7 +81,7 @@ impl<T> Knocks<T> {
         }
         self.count -= 1;
         self.allowed -= 1.0;
-        Some(knock)
+        Some(incoming)
     }
 }
 
@@ -96,14 +96,14 @@ mod tests {
     #[test]
     fn the_first_ones_do_not_wait_and_a_crowd_goes_on_at_the_rate() {
         let start = Instant::now();
-        let mut knocks = Knocks::new(start);
+        let mut queue = IncomingQueue::new(start);
         let (mut now, mut begun) = (start, 0);
         while now < start + Duration::from_secs(2) {
-            while knocks.push(house(1), ()).is_ok() {}
-            while knocks.next(now).is_some() {
+            while queue.push(house(1), ()).is_ok() {}
+            while queue.next(now).is_some() {
                 begun += 1;
             }
-            now = knocks.next_at().expect("many wait");
+            now = queue.next_at().expect("many wait");
         }
         let most = HANDSHAKES_AT_ONCE + 2 * HANDSHAKES_A_SECOND;
         assert!((most - 2..=most + 2).contains(&begun), "{begun}");
@@ -112,31 +112,31 @@ mod tests {
     #[test]
     fn a_crowd_behind_one_address_makes_no_other_wait() {
         let start = Instant::now();
-        let mut knocks = Knocks::new(start);
-        for n in 0..2 * KNOCKS_MAX {
-            assert_eq!(knocks.push(house(1), n).is_ok(), n < KNOCKS_PER_ADDRESS_MAX);
+        let mut queue = IncomingQueue::new(start);
+        for n in 0..2 * INCOMING_MAX {
+            assert_eq!(queue.push(house(1), n).is_ok(), n < INCOMING_PER_ADDRESS_MAX);
         }
-        knocks.push(house(2), 7777).expect("there is room for others");
-        assert_eq!((knocks.next(start), knocks.next(start)), (Some(0), Some(7777)));
-        let rest: Vec<_> = std::iter::from_fn(|| knocks.next(start)).collect();
+        queue.push(house(2), 7777).expect("there is room for others");
+        assert_eq!((queue.next(start), queue.next(start)), (Some(0), Some(7777)));
+        let rest: Vec<_> = std::iter::from_fn(|| queue.next(start)).collect();
         assert_eq!(rest.len(), HANDSHAKES_AT_ONCE as usize - 2);
     }
 
     #[test]
     fn nobody_who_waits_is_forgotten_and_nothing_is_remembered_of_who_is_gone() {
         let mut now = Instant::now();
-        let mut knocks = Knocks::new(now);
-        for n in 0..KNOCKS_MAX {
-            knocks.push(house((n % 7) as u8), n).expect("there is room");
+        let mut queue = IncomingQueue::new(now);
+        for n in 0..INCOMING_MAX {
+            queue.push(house((n % 7) as u8), n).expect("there is room");
         }
-        assert!(knocks.push(house(9), 0).is_err());
+        assert!(queue.push(house(9), 0).is_err());
         let mut seen = Vec::new();
-        while let Some(at) = knocks.next_at() {
+        while let Some(at) = queue.next_at() {
             now = now.max(at);
-            seen.extend(knocks.next(now));
+            seen.extend(queue.next(now));
         }
         seen.sort_unstable();
-        assert!(seen.into_iter().eq(0..KNOCKS_MAX));
-        assert!(knocks.waiting.is_empty() && knocks.turns.is_empty() && !knocks.are_many());
+        assert!(seen.into_iter().eq(0..INCOMING_MAX));
+        assert!(queue.waiting.is_empty() && queue.turns.is_empty() && !queue.are_many());
     }
 }
