@@ -17,7 +17,7 @@ use super::live_connection::LiveConnection;
 use super::meter::{Ending, Limit, Refusal};
 use super::passes::Basis;
 use super::paths::Way;
-use super::places::Inside;
+use super::places::PlaceGuard;
 use super::pool::Slot;
 use super::{Notice, Peer, Shared, unread};
 use crate::digest::{Hasher, Salt};
@@ -87,7 +87,7 @@ pub(super) async fn serve(
     let greeted = greeted.unwrap_or_else(|_| Err(SessionError::Timeout("say hello").into()));
     let ending = connection.clone();
     let put_out = move || transport::close(&ending, CloseCode::Busy, "the place of a client that did nothing");
-    let (client, inside) = match greeted.and_then(|client| Ok((client, pending.admit(peer, put_out)?))) {
+    let (client, place) = match greeted.and_then(|client| Ok((client, pending.admit(peer, put_out)?))) {
         Ok(both) => both,
         // A second connection of a client whose first one lives after all.
         Err(_) if has_left(&connection) => return debug!(%addr, "left before it said hello"),
@@ -95,7 +95,7 @@ pub(super) async fn serve(
     };
     let client = Client { known: listener.let_in(connection.remote_address()), ..client };
     client.welcome();
-    let parting = client.serve(&shared, addr, peer, &slot, way.clone(), inside).await;
+    let parting = client.serve(&shared, addr, peer, &slot, way.clone(), place).await;
     shared.paths.keep(&way, &connection);
     if shared.config.once.is_some_and(|once| once.is_over_with(parting)) {
         shared.left.notify_one();
@@ -203,7 +203,7 @@ impl Client {
         peer: Fingerprint,
         slot: &Slot,
         way: Arc<Way>,
-        inside: Inside,
+        place: PlaceGuard,
     ) -> Parting {
         let connection = self.connection.clone();
         let (worker, name, enrolled) = (slot.worker(), self.name.clone(), self.welcome.enrolled);
@@ -213,7 +213,7 @@ impl Client {
         let named = Arc::new(Peer { addr, fingerprint: peer, name });
         shared.meter.admitted.fetch_add(1, Ordering::Relaxed);
         shared.notices.send(Notice::Connected { worker, peer: named.clone(), enrolled });
-        let mut conversation = Conversation::new(self, shared.clone(), live.clone(), named.clone(), inside);
+        let mut conversation = Conversation::new(self, shared.clone(), live.clone(), named.clone(), place);
         #[cfg(test)]
         shared.fault.trip("connection");
         let error = conversation.run().await;

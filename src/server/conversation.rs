@@ -14,7 +14,7 @@ use super::find::{NamesSender, Wanted, look_for, problem};
 use super::job::{Job, Moving, Role};
 use super::live_connection::LiveConnection;
 use super::meter::{Ending, Limit, LinkMark};
-use super::places::{Inside, Work};
+use super::places::{ClientActivity, PlaceGuard};
 use super::status::Direction;
 use super::totals::Totals;
 use super::{Notice, Peer, Shared, list, parts};
@@ -50,7 +50,7 @@ pub(super) struct Conversation {
     client: Client,
     shared: Arc<Shared>,
     live: Arc<LiveConnection>,
-    inside: Inside,
+    place: PlaceGuard,
     /// Closed with the conversation, so that what waits for the disk ends with it.
     disk: OpenQueue,
     committer: Committer,
@@ -81,7 +81,7 @@ impl Conversation {
         shared: Arc<Shared>,
         live: Arc<LiveConnection>,
         peer: Arc<Peer>,
-        inside: Inside,
+        place: PlaceGuard,
     ) -> Self {
         // All connections of one key have one share of the disk.
         let party = u64::from_be_bytes(std::array::from_fn(|at| live.peer.0[at]));
@@ -92,7 +92,7 @@ impl Conversation {
             shared,
             live,
             peer,
-            inside,
+            place,
             roles: Roles::default(),
             receiving: JoinSet::new(),
             sending: JoinSet::new(),
@@ -184,7 +184,7 @@ impl Conversation {
         self.live.mark(now);
         self.look_at_link(now);
         self.live.ended_jobs(now).iter().for_each(|job| self.write_down(job, None));
-        self.inside.note(self.work(), self.client.connection.stats().udp_rx.datagrams, now);
+        self.place.note(self.work(), self.client.connection.stats().udp_rx.datagrams, now);
         if let Some(known) = &mut self.client.known {
             known.is_at(self.client.connection.remote_address());
         }
@@ -230,14 +230,14 @@ impl Conversation {
     }
 
     /// The client's activity, by which it keeps its place.
-    fn work(&self) -> Work {
+    fn work(&self) -> ClientActivity {
         let runs = self.live.is_running() || !self.listing.is_empty() || !self.probing.is_empty();
-        Work { runs, is_ours: self.is_busy(), moved: self.live.moved() }
+        ClientActivity { runs, is_ours: self.is_busy(), moved: self.live.moved() }
     }
 
     /// Whether its place has gone to another client.
     pub(super) fn has_lost_its_place(&self) -> bool {
-        self.inside.is_lost()
+        self.place.is_lost()
     }
 
     /// Whether this end owes the client the next step.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::places::{Inside, Places};
+use super::places::{PlaceGuard, Places};
 use super::source_prefix::SourcePrefix;
 use crate::keys::Fingerprint;
 use crate::keys::trust::INVITE_LIFETIME;
@@ -186,7 +186,7 @@ impl PendingConnection {
     ///
     /// # Errors
     /// [`CloseCode::Busy`] when the last place was taken meanwhile, or the key has its share.
-    pub(super) fn admit(self, key: Fingerprint, put_out: impl Fn() + Send + 'static) -> Result<Inside, CloseCode> {
+    pub(super) fn admit(self, key: Fingerprint, put_out: impl Fn() + Send + 'static) -> Result<PlaceGuard, CloseCode> {
         self.gate.places.enter(self.prefix, key, Instant::now(), put_out)
     }
 }

@@ -32,21 +32,21 @@ pub(super) const SILENT_AFTER: Duration = KEEP_ALIVE.saturating_add(Duration::fr
 #[derive(Debug)]
 pub(super) struct Places {
     max: usize,
-    state: Mutex<State>,
+    state: Mutex<PlacesState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct PlacesState {
     next: u64,
-    taken: Vec<Taken>,
+    taken: Vec<TakenPlace>,
 }
 
-struct Taken {
+struct TakenPlace {
     number: u64,
     prefix: SourcePrefix,
     key: Fingerprint,
     /// The client's activity at the last look, and since when it has not changed.
-    work: Work,
+    work: ClientActivity,
     since: Instant,
     /// The packets that have come from it, and since when none has.
     received: u64,
@@ -55,10 +55,10 @@ struct Taken {
     put_out: Box<dyn Fn() + Send>,
 }
 
-impl std::fmt::Debug for Taken {
+impl std::fmt::Debug for TakenPlace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { number, prefix, key, work, .. } = self;
-        f.debug_struct("Taken")
+        f.debug_struct("TakenPlace")
             .field("number", number)
             .field("household", prefix)
             .field("key", &key.short())
@@ -69,7 +69,7 @@ impl std::fmt::Debug for Taken {
 
 /// The activity of a client, as far as it can be seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Work {
+pub(super) struct ClientActivity {
     /// It has a job that is not over.
     pub(super) runs: bool,
     /// This end owes it the next step.
@@ -78,7 +78,7 @@ pub(super) struct Work {
     pub(super) moved: u64,
 }
 
-impl Taken {
+impl TakenPlace {
     fn may_be_put_out(&self, now: Instant) -> bool {
         let patience = if self.work.runs { STILL_AFTER } else { IDLE_AFTER };
         !self.work.is_ours && now.saturating_duration_since(self.since) >= patience
@@ -100,7 +100,7 @@ impl Places {
         self.max
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PlacesState> {
         self.state.lock().expect("no holder panics")
     }
 
@@ -112,8 +112,8 @@ impl Places {
     }
 
     /// The limit that stands in the way of one more.
-    fn limit(&self, state: &State, prefix: SourcePrefix, key: Option<Fingerprint>) -> Option<Limit> {
-        let limits = [Some(Limit::Address(prefix)), key.map(Limit::Key), Some(Limit::All)];
+    fn limit(&self, state: &PlacesState, prefix: SourcePrefix, key: Option<Fingerprint>) -> Option<PlaceLimit> {
+        let limits = [Some(PlaceLimit::Address(prefix)), key.map(PlaceLimit::Key), Some(PlaceLimit::All)];
         limits.into_iter().flatten().find(|limit| state.whose(*limit).count() >= limit.most(self.max))
     }
 
@@ -127,7 +127,7 @@ impl Places {
         key: Fingerprint,
         now: Instant,
         put_out: impl Fn() + Send + 'static,
-    ) -> Result<Inside, CloseCode> {
+    ) -> Result<PlaceGuard, CloseCode> {
         let mut state = self.state();
         while let Some(limit) = self.limit(&state, prefix, Some(key)) {
             let at = state.first_to_go(limit, key, now).ok_or(CloseCode::Busy)?;
@@ -137,23 +137,23 @@ impl Places {
         let number = state.next;
         state.next += 1;
         let put_out = Box::new(put_out);
-        let (work, since, heard) = (Work::default(), now, now);
-        state.taken.push(Taken { number, prefix, key, work, since, received: 0, heard, put_out });
+        let (work, since, heard) = (ClientActivity::default(), now, now);
+        state.taken.push(TakenPlace { number, prefix, key, work, since, received: 0, heard, put_out });
         drop(state);
-        Ok(Inside { places: self.clone(), number })
+        Ok(PlaceGuard { places: self.clone(), number })
     }
 }
 
 /// A bound on places.
 #[derive(Debug, Clone, Copy)]
-enum Limit {
+enum PlaceLimit {
     All,
     Address(SourcePrefix),
     Key(Fingerprint),
 }
 
-impl Limit {
-    fn holds_for(self, taken: &Taken) -> bool {
+impl PlaceLimit {
+    fn holds_for(self, taken: &TakenPlace) -> bool {
         match self {
             Self::All => true,
             Self::Address(prefix) => taken.prefix == prefix,
@@ -170,17 +170,17 @@ impl Limit {
     }
 }
 
-impl State {
-    fn whose(&self, limit: Limit) -> impl Iterator<Item = &Taken> {
+impl PlacesState {
+    fn whose(&self, limit: PlaceLimit) -> impl Iterator<Item = &TakenPlace> {
         self.taken.iter().filter(move |taken| limit.holds_for(taken))
     }
 
     fn places_of(&self, key: Fingerprint) -> usize {
-        self.whose(Limit::Key(key)).count()
+        self.whose(PlaceLimit::Key(key)).count()
     }
 
     /// The client that gives its place up for `newcomer`.
-    fn first_to_go(&self, limit: Limit, newcomer: Fingerprint, now: Instant) -> Option<usize> {
+    fn first_to_go(&self, limit: PlaceLimit, newcomer: Fingerprint, now: Instant) -> Option<usize> {
         let own = self.places_of(newcomer);
         let may_go = self.taken.iter().enumerate().filter(|(_, taken)| {
             let is_own = taken.key == newcomer;
@@ -199,14 +199,14 @@ impl State {
 
 /// A client's place; given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Inside {
+pub(super) struct PlaceGuard {
     places: Arc<Places>,
     number: u64,
 }
 
-impl Inside {
+impl PlaceGuard {
     /// Notes what the client does, and how many packets have come from it. To be called every second.
-    pub(super) fn note(&self, work: Work, received: u64, now: Instant) {
+    pub(super) fn note(&self, work: ClientActivity, received: u64, now: Instant) {
         let mut state = self.places.state();
         let Some(taken) = state.taken.iter_mut().find(|taken| taken.number == self.number) else { return };
         if taken.work != work {
@@ -223,7 +223,7 @@ impl Inside {
     }
 }
 
-impl Drop for Inside {
+impl Drop for PlaceGuard {
     fn drop(&mut self) {
         self.places.state().taken.retain(|taken| taken.number != self.number);
     }
@@ -246,23 +246,23 @@ mod tests {
 
     /// Somebody who comes in, and whether it was put out.
     #[derive(Debug)]
-    struct Guest {
-        inside: Inside,
+    struct TestClient {
+        place: PlaceGuard,
         is_out: Arc<AtomicBool>,
     }
 
-    impl Guest {
+    impl TestClient {
         fn is_out(&self) -> bool {
-            assert_eq!(self.is_out.load(Ordering::Relaxed), self.inside.is_lost());
-            self.inside.is_lost()
+            assert_eq!(self.is_out.load(Ordering::Relaxed), self.place.is_lost());
+            self.place.is_lost()
         }
     }
 
-    fn enter(places: &Arc<Places>, host: u8, key: Fingerprint, now: Instant) -> Result<Guest, CloseCode> {
+    fn enter(places: &Arc<Places>, host: u8, key: Fingerprint, now: Instant) -> Result<TestClient, CloseCode> {
         let is_out = Arc::<AtomicBool>::default();
         let put_out = is_out.clone();
-        let inside = places.enter(house(host), key, now, move || put_out.store(true, Ordering::Relaxed))?;
-        Ok(Guest { inside, is_out })
+        let place = places.enter(house(host), key, now, move || put_out.store(true, Ordering::Relaxed))?;
+        Ok(TestClient { place, is_out })
     }
 
     #[test]
@@ -292,7 +292,7 @@ mod tests {
         assert!(!places.may_have_room(house(10), later));
         let now = later + IDLE_AFTER;
         assert!(places.may_have_room(house(10), now));
-        busy.inside.note(Work { runs: true, is_ours: false, moved: 7 }, 1, now);
+        busy.place.note(ClientActivity { runs: true, is_ours: false, moved: 7 }, 1, now);
         let newcomer = enter(&places, 10, key(), now).expect("a place of the one with most");
         assert_eq!(of_many.iter().filter(|guest| guest.is_out()).count(), 1);
         assert!(of_few.iter().all(|guest| !guest.is_out()) && !busy.is_out() && !newcomer.is_out());
@@ -305,11 +305,11 @@ mod tests {
     fn a_job_that_stands_still_is_patiently_waited_for_and_one_that_waits_for_us_longer() {
         let (places, start) = (Places::new(1), Instant::now());
         let guest = enter(&places, 1, key(), start).expect("a place");
-        guest.inside.note(Work { runs: true, is_ours: true, moved: 0 }, 1, start);
+        guest.place.note(ClientActivity { runs: true, is_ours: true, moved: 0 }, 1, start);
         assert!(enter(&places, 2, key(), start + STILL_AFTER * 100).is_err());
-        guest.inside.note(Work { runs: true, is_ours: false, moved: 0 }, 1, start);
+        guest.place.note(ClientActivity { runs: true, is_ours: false, moved: 0 }, 1, start);
         assert!(enter(&places, 2, key(), start + STILL_AFTER / 2).is_err());
-        guest.inside.note(Work { runs: true, is_ours: false, moved: 1 }, 2, start + STILL_AFTER / 2);
+        guest.place.note(ClientActivity { runs: true, is_ours: false, moved: 1 }, 2, start + STILL_AFTER / 2);
         assert!(enter(&places, 2, key(), start + STILL_AFTER).is_err(), "it has moved meanwhile");
         assert!(enter(&places, 2, key(), start + STILL_AFTER * 2).is_ok());
         assert!(guest.is_out());
@@ -329,13 +329,13 @@ mod tests {
     fn a_client_that_comes_again_takes_the_place_of_its_silent_connection_and_no_other_client_does() {
         let (places, start) = (Places::new(2), Instant::now());
         let (one, other) = (key(), key());
-        let at_work = |n| Work { runs: true, is_ours: true, moved: n };
+        let at_work = |n| ClientActivity { runs: true, is_ours: true, moved: n };
         let (lost, living) = (enter(&places, 1, one, start).unwrap(), enter(&places, 2, other, start).unwrap());
         let mut now = start;
         for second in 1..=SILENT_AFTER.as_secs() {
             now = start + Duration::from_secs(second);
-            lost.inside.note(at_work(0), 7, start);
-            living.inside.note(at_work(0), second, now);
+            lost.place.note(at_work(0), 7, start);
+            living.place.note(at_work(0), second, now);
         }
         assert!(enter(&places, 3, one, now - Duration::from_secs(1)).is_err(), "it may only be slow");
         assert!(places.may_have_room(house(3), now));

@@ -215,13 +215,13 @@ mod tests {
         std::thread::spawn(move || {
             let tell = std::cell::RefCell::new(&mut tell);
             registry.end_where(|_, _| {
-                let inside = registry.connections().len();
-                tell.borrow_mut().take().map(|tell| tell.send(inside));
+                let place = registry.connections().len();
+                tell.borrow_mut().take().map(|tell| tell.send(place));
                 Some(CloseCode::Revoked)
             });
         });
-        let inside = tokio::time::timeout(LONG, told).await.expect("nobody waits for the list").unwrap();
-        assert_eq!(inside, 1);
+        let place = tokio::time::timeout(LONG, told).await.expect("nobody waits for the list").unwrap();
+        assert_eq!(place, 1);
         is_revoked(&dialled).await;
     }
 }
