@@ -16,7 +16,7 @@ use super::grant::Grant;
 use super::live_connection::LiveConnection;
 use super::meter::{Ending, Limit, Refusal};
 use super::passes::Basis;
-use super::paths::Way;
+use super::paths::ClientPath;
 use super::places::PlaceGuard;
 use super::pool::Slot;
 use super::{Notice, Peer, Shared, unread};
@@ -47,10 +47,10 @@ pub(super) async fn serve(
     mut pending: PendingConnection,
 ) {
     let addr = incoming.remote_address();
-    let way = Arc::new(shared.paths.way_to(addr));
+    let path = Arc::new(shared.paths.path_to(addr));
     let (config, window) = match pending.is_crowded() {
-        false => (listener.server_config_with(addr, way.controller()), RECEIVE_WINDOW_BEFORE_HELLO),
-        true => (listener.server_config_in_a_crowd(addr, way.controller()), RECEIVE_WINDOW_IN_A_CROWD),
+        false => (listener.server_config_with(addr, path.controller()), RECEIVE_WINDOW_BEFORE_HELLO),
+        true => (listener.server_config_in_a_crowd(addr, path.controller()), RECEIVE_WINDOW_IN_A_CROWD),
     };
     // From here on it is for people to read.
     let addr = canonical(addr);
@@ -95,8 +95,8 @@ pub(super) async fn serve(
     };
     let client = Client { known: listener.let_in(connection.remote_address()), ..client };
     client.welcome();
-    let parting = client.serve(&shared, addr, peer, &slot, way.clone(), place).await;
-    shared.paths.keep(&way, &connection);
+    let parting = client.serve(&shared, addr, peer, &slot, path.clone(), place).await;
+    shared.paths.keep(&path, &connection);
     if shared.config.once.is_some_and(|once| once.is_over_with(parting)) {
         shared.left.notify_one();
     }
@@ -202,12 +202,12 @@ impl Client {
         addr: SocketAddr,
         peer: Fingerprint,
         slot: &Slot,
-        way: Arc<Way>,
+        path: Arc<ClientPath>,
         place: PlaceGuard,
     ) -> Parting {
         let connection = self.connection.clone();
         let (worker, name, enrolled) = (slot.worker(), self.name.clone(), self.welcome.enrolled);
-        let live = Arc::new(LiveConnection::new(connection.clone(), peer, name.clone(), worker, way));
+        let live = Arc::new(LiveConnection::new(connection.clone(), peer, name.clone(), worker, path));
         let registered = shared.registry.enter(live.clone(), self.basis.clone());
         info!(worker, %addr, peer = peer.short(), name, "connected");
         let named = Arc::new(Peer { addr, fingerprint: peer, name });

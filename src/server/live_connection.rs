@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use quinn::{Connection, ConnectionStats};
 
 use super::job::Job;
-use super::paths::Way;
+use super::paths::ClientPath;
 use super::rate_window::{RateWindow, per_second, share_lost};
 use super::status::{self, Direction, millis};
 use crate::keys::Fingerprint;
@@ -21,7 +21,7 @@ pub(super) struct LiveConnection {
     name: String,
     worker: usize,
     since: Instant,
-    way: Arc<Way>,
+    path: Arc<ClientPath>,
     traffic: Mutex<RateWindow<Traffic>>,
     /// The last one each way.
     jobs: Mutex<Vec<Arc<Job>>>,
@@ -58,10 +58,16 @@ impl From<&ConnectionStats> for Traffic {
 
 impl LiveConnection {
     /// A connection that begins now.
-    pub(super) fn new(connection: Connection, peer: Fingerprint, name: String, worker: usize, way: Arc<Way>) -> Self {
+    pub(super) fn new(
+        connection: Connection,
+        peer: Fingerprint,
+        name: String,
+        worker: usize,
+        path: Arc<ClientPath>,
+    ) -> Self {
         let since = Instant::now();
         let traffic = Mutex::new(RateWindow::new(since, Traffic::from(&connection.stats())));
-        Self { connection, peer, name, worker, since, way, traffic, jobs: Mutex::default() }
+        Self { connection, peer, name, worker, since, path, traffic, jobs: Mutex::default() }
     }
 
     /// Its name, escaped for display.
@@ -144,7 +150,7 @@ impl LiveConnection {
     }
 
     fn path(&self) -> Option<status::Path> {
-        let path = self.way.path(&self.connection).filter(|path| path.bandwidth > 0)?;
+        let path = self.path.path(&self.connection).filter(|path| path.bandwidth > 0)?;
         let (bandwidth, window, phase) = (path.bandwidth, path.window, path.phase);
         Some(status::Path { bandwidth, min_rtt_us: micros(path.min_rtt), window, phase })
     }

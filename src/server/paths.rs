@@ -18,7 +18,7 @@ use super::source_prefix::SourcePrefix;
 use crate::congestion::{ControllerConfig, PathSnapshot, PathState};
 use crate::transport::{PathList, PathMemory, learnt};
 
-/// How long news wait for more: a server in demand writes its file no more often.
+/// How long an update waits for more: a server in demand writes its file no more often.
 const GATHER: Duration = Duration::from_secs(2);
 /// Longest that an ending server waits for its knowledge to be written. Whoever holds the lock longer is stopped.
 const KEEP_WAIT: Duration = Duration::from_secs(1);
@@ -28,20 +28,20 @@ const KEEP_WAIT: Duration = Duration::from_secs(1);
 pub(super) struct Paths {
     known: Arc<Mutex<PathList>>,
     /// `None` when nothing is remembered, or nothing more.
-    book: Mutex<Option<Book>>,
+    writer: Mutex<Option<PathWriter>>,
 }
 
 /// The file, and the thread that writes it.
 #[derive(Debug)]
-struct Book {
-    news: Sender<PathList>,
+struct PathWriter {
+    updates: Sender<PathList>,
     /// Ends with the thread.
     written: Receiver<()>,
 }
 
 /// The path of one connection.
 #[derive(Debug)]
-pub(super) struct Way {
+pub(super) struct ClientPath {
     prefix: SourcePrefix,
     controller: Arc<FirstPath>,
 }
@@ -61,21 +61,21 @@ impl Paths {
     /// The thread cannot be started.
     pub(super) fn open(memory: Option<PathMemory>) -> io::Result<Self> {
         let Some(memory) = memory else {
-            return Ok(Self { known: Arc::default(), book: Mutex::new(None) });
+            return Ok(Self { known: Arc::default(), writer: Mutex::new(None) });
         };
         let list = memory.load().inspect_err(|error| info!(%error, "the paths' past cannot be read"));
         let known = Arc::new(Mutex::new(list.unwrap_or_default()));
-        let ((news, fresh), (done, written)) = (mpsc::channel(), mpsc::channel());
+        let ((update, fresh), (done, written)) = (mpsc::channel(), mpsc::channel());
         let shared = known.clone();
         std::thread::Builder::new().name("qft-paths".to_owned()).spawn(move || {
             let _ends_with_the_thread: Sender<()> = done;
             write(&memory, &fresh, &shared);
         })?;
-        Ok(Self { known, book: Mutex::new(Some(Book { news, written })) })
+        Ok(Self { known, writer: Mutex::new(Some(PathWriter { updates: update, written })) })
     }
 
     /// The path to a client that connects, and what is known of it.
-    pub(super) fn way_to(&self, addr: SocketAddr) -> Way {
+    pub(super) fn path_to(&self, addr: SocketAddr) -> ClientPath {
         let prefix = SourcePrefix::of(addr);
         let past = lock(&self.known).recall(&prefix.to_string(), SystemTime::now());
         if let Some(past) = past {
@@ -83,27 +83,30 @@ impl Paths {
         }
         let config = ControllerConfig::new(Arc::<PathState>::default()).recalling(past);
         let config = config.in_step(Instant::now(), SystemTime::now());
-        Way { prefix, controller: Arc::new(FirstPath { config: Arc::new(config), is_built: AtomicBool::new(false) }) }
+        ClientPath {
+            prefix,
+            controller: Arc::new(FirstPath { config: Arc::new(config), is_built: AtomicBool::new(false) }),
+        }
     }
 
     /// Remembers what the connection of a client that was let in has learnt, if it was enough. Never waits.
-    pub(super) fn keep(&self, way: &Way, connection: &Connection) {
-        let book = lock(&self.book);
-        let Some(book) = &*book else { return };
+    pub(super) fn keep(&self, path: &ClientPath, connection: &Connection) {
+        let writer = lock(&self.writer);
+        let Some(writer) = &*writer else { return };
         // A client that has moved meanwhile used another path for most of it.
-        let has_moved = way.was_left(connection);
-        let Some(past) = learnt(connection, &way.controller.config.state).filter(|_| !has_moved) else { return };
+        let has_moved = path.was_left(connection);
+        let Some(past) = learnt(connection, &path.controller.config.state).filter(|_| !has_moved) else { return };
         let now = SystemTime::now();
-        let news = PathList::of(&way.prefix.to_string(), &past, now);
-        lock(&self.known).take_in(news.clone(), now);
+        let update = PathList::of(&path.prefix.to_string(), &past, now);
+        lock(&self.known).take_in(update.clone(), now);
         // A thread that is gone has said why.
-        let _ = book.news.send(news);
+        let _ = writer.updates.send(update);
     }
 
     /// Writes what has not been written; after that, nothing more is remembered.
     pub(super) fn close(&self) {
-        let Some(Book { news, written }) = lock(&self.book).take() else { return };
-        drop(news);
+        let Some(PathWriter { updates: update, written }) = lock(&self.writer).take() else { return };
+        drop(update);
         // Nothing is ever sent on it.
         let _ = written.recv_timeout(KEEP_WAIT);
     }
@@ -113,29 +116,29 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no holder panics")
 }
 
-/// Writes news until there will be no more; takes from the file what other servers of the same home have learnt.
+/// Writes updates until there will be no more; takes from the file what other servers of the same home have learnt.
 fn write(memory: &PathMemory, fresh: &Receiver<PathList>, known: &Mutex<PathList>) {
-    while let Ok(news) = fresh.recv() {
-        let news = gather(news, fresh);
+    while let Ok(update) = fresh.recv() {
+        let update = gather(update, fresh);
         let now = SystemTime::now();
-        match memory.keep(news, now) {
+        match memory.keep(update, now) {
             Ok(all) => lock(known).take_in(all, now),
             Err(error) => info!(%error, "paths are not remembered"),
         }
     }
 }
 
-fn gather(mut news: PathList, fresh: &Receiver<PathList>) -> PathList {
+fn gather(mut update: PathList, fresh: &Receiver<PathList>) -> PathList {
     let end = Instant::now() + GATHER;
     loop {
         match fresh.recv_timeout(end.saturating_duration_since(Instant::now())) {
-            Ok(more) => news.take_in(more, SystemTime::now()),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return news,
+            Ok(more) => update.take_in(more, SystemTime::now()),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return update,
         }
     }
 }
 
-impl Way {
+impl ClientPath {
     /// The factory of the connection's congestion controllers.
     pub(super) fn controller(&self) -> Arc<dyn ControllerFactory + Send + Sync> {
         self.controller.clone()
@@ -177,8 +180,8 @@ mod tests {
         text.parse().expect("an address")
     }
 
-    fn past(way: &Way) -> Option<u64> {
-        way.controller.config.past.map(|past| past.bandwidth)
+    fn past(path: &ClientPath) -> Option<u64> {
+        path.controller.config.past.map(|past| past.bandwidth)
     }
 
     #[test]
@@ -189,12 +192,12 @@ mod tests {
         memory.keep(PathList::of("2001:db8::/64", &PAST, now), now).unwrap();
         let paths = Paths::open(Some(memory)).unwrap();
         for known in ["192.0.2.7:1", "192.0.2.7:2", "[::ffff:192.0.2.7]:3", "[2001:db8::9]:4"] {
-            assert_eq!(past(&paths.way_to(addr(known))), Some(PAST.bandwidth), "{known}");
+            assert_eq!(past(&paths.path_to(addr(known))), Some(PAST.bandwidth), "{known}");
         }
         for unknown in ["192.0.2.8:1", "[2001:db8:1::9]:1"] {
-            assert_eq!(past(&paths.way_to(addr(unknown))), None, "{unknown}");
+            assert_eq!(past(&paths.path_to(addr(unknown))), None, "{unknown}");
         }
-        assert_eq!(past(&Paths::open(None).unwrap().way_to(addr("192.0.2.7:1"))), None);
+        assert_eq!(past(&Paths::open(None).unwrap().path_to(addr("192.0.2.7:1"))), None);
     }
 
     #[test]
@@ -204,8 +207,8 @@ mod tests {
         let paths = Paths::open(Some(memory.clone())).unwrap();
         memory.keep(PathList::of("192.0.2.1", &PAST, now), now).unwrap();
         let tell = |address: &str| {
-            let book = lock(&paths.book);
-            book.as_ref().expect("open").news.send(PathList::of(address, &PAST, now)).expect("the thread listens");
+            let writer = lock(&paths.writer);
+            writer.as_ref().expect("open").updates.send(PathList::of(address, &PAST, now)).expect("the thread listens");
         };
         tell("192.0.2.2");
         tell("192.0.2.3");
@@ -213,7 +216,7 @@ mod tests {
         let list = memory.load().unwrap();
         for address in ["192.0.2.1", "192.0.2.2", "192.0.2.3"] {
             assert!(list.recall(address, SystemTime::now()).is_some(), "{address}: {list:?}");
-            assert!(past(&paths.way_to(addr(&format!("{address}:1")))).is_some(), "{address}");
+            assert!(past(&paths.path_to(addr(&format!("{address}:1")))).is_some(), "{address}");
         }
     }
 
@@ -222,10 +225,10 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         std::fs::create_dir(home.path().join("client_paths")).unwrap();
         let paths = Paths::open(Some(PathMemory::of_clients(home.path()))).unwrap();
-        let way = paths.way_to(addr("192.0.2.7:1"));
-        assert_eq!(past(&way), None);
-        let news = PathList::of("192.0.2.7", &PAST, SystemTime::now());
-        lock(&paths.book).as_ref().expect("open").news.send(news).expect("the thread listens");
+        let path = paths.path_to(addr("192.0.2.7:1"));
+        assert_eq!(past(&path), None);
+        let update = PathList::of("192.0.2.7", &PAST, SystemTime::now());
+        lock(&paths.writer).as_ref().expect("open").updates.send(update).expect("the thread listens");
         paths.close();
     }
 
@@ -234,8 +237,8 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let (memory, now) = (PathMemory::of_clients(home.path()), SystemTime::now());
         memory.keep(PathList::of("192.0.2.7", &PAST, now), now).unwrap();
-        let way = Paths::open(Some(memory)).unwrap().way_to(addr("192.0.2.7:1"));
-        let (first, second) = (way.controller.next(), way.controller.next());
+        let path = Paths::open(Some(memory)).unwrap().path_to(addr("192.0.2.7:1"));
+        let (first, second) = (path.controller.next(), path.controller.next());
         assert!(first.past.is_some() && second.past.is_none());
         assert!(!Arc::ptr_eq(&first.state, &second.state), "what is learnt of another path is not kept for this one");
     }

@@ -198,9 +198,9 @@ impl Figures {
         page.counter("content", "Content of files that was written at its receiver", Some(Unit::Bytes), &bytes)?;
         let outcomes = |moved: &Moved| [("done", moved.done), ("skipped", moved.skipped), ("failed", moved.failed)];
         let both = [(IN[0], outcomes(into)), (OUT[0], outcomes(out))];
-        let labels = both
-            .iter()
-            .flat_map(|(way, outcomes)| outcomes.iter().map(move |(name, count)| ([*way, ("outcome", *name)], *count)));
+        let labels = both.iter().flat_map(|(path, outcomes)| {
+            outcomes.iter().map(move |(name, count)| ([*path, ("outcome", *name)], *count))
+        });
         let labels: Vec<_> = labels.collect();
         let counts: Vec<_> = labels.iter().map(|(label, count)| (&label[..], *count)).collect();
         page.counter("files", "Files by what became of them", None, &counts)?;

@@ -145,8 +145,8 @@ fn refusal(denied: Denied) -> Response<Content> {
         Denied::Token => {
             let mut answer = text(StatusCode::UNAUTHORIZED, "show the token of this server (--http-token-file)\n");
             let ways = ["Bearer realm=\"qft\"", "Basic realm=\"qft: the token is the password\", charset=\"UTF-8\""];
-            for way in ways {
-                answer.headers_mut().append(WWW_AUTHENTICATE, HeaderValue::from_static(way));
+            for path in ways {
+                answer.headers_mut().append(WWW_AUTHENTICATE, HeaderValue::from_static(path));
             }
             answer
         }
