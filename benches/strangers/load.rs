@@ -15,7 +15,7 @@ use qft::protocol::message::{
     FileId, Get, Header, Hello, IfExists, Kind, Message, Mtime, Pos, Push, Tail, Target as To, Verdict, Why,
 };
 use qft::protocol::path::WirePath;
-use qft::protocol::range::{RangeHeader, Turn};
+use qft::protocol::range::{RangeHeader, RangeTiming};
 use qft::transport::{self, Tuning};
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
 
@@ -237,7 +237,7 @@ impl Peer {
     /// A stream that says it will carry `len` bytes, and carries one.
     async fn one_byte(&self, id: u64, offset: u64, len: u64) -> Option<(SendStream, RecvStream)> {
         let (mut send, recv) = self.connection.open_bi().await.ok()?;
-        let header = RangeHeader { id: FileId(id), offset, len, turn: Turn::Asked };
+        let header = RangeHeader { id: FileId(id), offset, len, timing: RangeTiming::Asked };
         send.write_all(&[&header.to_bytes()[..], b"x"].concat()).await.ok()?;
         if len == 1 {
             send.finish().ok()?;
@@ -277,7 +277,7 @@ async fn sparse(target: &Target, identity: &Identity, work: &Work) -> Option<()>
         peer.offer(id, 16 << 40).await?;
     }
     for id in 0..OFFERS {
-        let tail = Tail { id: FileId(id), root: Digest([0; 16]), ranges: 0, ahead: false };
+        let tail = Tail { id: FileId(id), root: Digest([0; 16]), ranges: 0, early: false };
         peer.hear_pos(id).await?;
         peer.say(&Message::Tail(tail)).await?;
         work.count();
@@ -289,7 +289,7 @@ async fn sparse(target: &Target, identity: &Identity, work: &Work) -> Option<()>
 async fn patterns(target: &Target, identity: &Identity, work: &Work) -> Option<()> {
     let mut peer = Peer::greeted(target, identity).await?;
     let patterns = vec![b"d/*".to_vec(); 1000];
-    peer.say(&Message::Get(Get { patterns, filters: Vec::new(), links: false, ahead: false })).await?;
+    peer.say(&Message::Get(Get { patterns, filters: Vec::new(), links: false, early: false })).await?;
     // The first of the names.
     peer.hear().await?;
     work.count();
@@ -343,7 +343,7 @@ async fn hold(target: &Target, identity: &Identity, work: &Work) -> Option<()> {
     const CHUNKS: u64 = 240;
     const OFFERS: u64 = 7000;
     let mut peer = Peer::greeted(target, identity).await?;
-    let get = Get { patterns: vec![b"large".to_vec()], filters: Vec::new(), links: false, ahead: false };
+    let get = Get { patterns: vec![b"large".to_vec()], filters: Vec::new(), links: false, early: false };
     let mut held = Vec::new();
     peer.say(&Message::Get(get)).await?;
     let Message::Header(header) = peer.hear().await? else { return None };
@@ -364,7 +364,7 @@ async fn hold(target: &Target, identity: &Identity, work: &Work) -> Option<()> {
     while let Ok(opened) = tokio::time::timeout(NO_MORE, pusher.connection.open_bi()).await {
         let (mut send, recv) = opened.ok()?;
         let (id, offset) = (FileId(0), held.len() as u64 * CHUNK_BYTES);
-        let header = RangeHeader { id, offset, len: CHUNK_BYTES, turn: Turn::Asked };
+        let header = RangeHeader { id, offset, len: CHUNK_BYTES, timing: RangeTiming::Asked };
         send.write_all(&header.to_bytes()).await.ok()?;
         held.push((send, recv));
         work.count();

@@ -6,9 +6,9 @@ use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 
-use super::ahead::Ahead;
 use super::attempt::{Attempt, persist};
 use super::connect::Link;
+use super::early::EarlyContent;
 use super::requested::Requested;
 use super::single::Single;
 use super::standby::Standby;
@@ -41,7 +41,7 @@ struct Plan {
     options: GetOptions,
     place: Place,
     committer: Committer,
-    ahead: Ahead,
+    early: EarlyContent,
     record: Record,
     standby: Standby,
     single: Arc<Single>,
@@ -83,7 +83,7 @@ async fn run(
         None => Requested::new(&patterns, left_out),
         Some(names) => Requested::listed(names, left_out),
     });
-    let ahead = Ahead::of(&options.transfer);
+    let early = EarlyContent::of(&options.transfer);
     let plan = Arc::new(Plan {
         client,
         contact,
@@ -93,7 +93,7 @@ async fn run(
         options,
         place: place.map_err(|lost| Error::Session(lost.into()))??,
         committer: Committer::start(sync).map_err(Error::Thread)?,
-        ahead,
+        early,
         record: Record::of_job(),
         standby: Standby::default(),
         single: Arc::default(),
@@ -104,9 +104,9 @@ async fn run(
 }
 
 impl Plan {
-    fn request(&self, ahead: bool) -> Message {
+    fn request(&self, early: bool) -> Message {
         let (patterns, filters) = (self.patterns.clone(), self.filters.clone());
-        let get = Get { patterns, filters, links: self.options.links, ahead };
+        let get = Get { patterns, filters, links: self.options.links, early };
         let TransferOptions { one_file_system, names, .. } = &self.options.transfer;
         let (one_file_system, listed) = (*one_file_system, names.is_some());
         match one_file_system || listed {
@@ -117,7 +117,7 @@ impl Plan {
 
     /// Says what is wanted: at once where every server understands it, else when the server has said that it does.
     async fn ask(&self, link: &mut Link) -> Result<(), Error> {
-        let request = self.request(self.ahead.take());
+        let request = self.request(self.early.take());
         if matches!(request, Message::Select(_)) {
             let features = link.replies.features().await.map_err(|error| link.explain(error))?;
             if features & features::SELECT == 0 {

@@ -27,16 +27,16 @@
 //! | `call`, `connect`, `greet` | from a contact to a greeted connection |
 //! | `job`, `attempt` | a running job: its events, its end, and its next connection when one is lost |
 //! | `standby`, `takeover` | a second connection beside one that has gone silent; when, and which of the two goes on |
-//! | `send`, `ahead` | sending; whether content is worth sending before it was asked for |
+//! | `send`, `early` | sending; whether content is worth sending before it was asked for |
 //! | `get`, `requested`, `single` | getting; which names a server may send, and how many |
 //! | `list`, `parts`, `probe` | the questions that are no job: names, unfinished files, the path |
 //! | `path` | what a client remembers of its paths |
 
-mod ahead;
 mod attempt;
 mod builder;
 mod call;
 mod connect;
+mod early;
 mod get;
 mod greet;
 mod job;

@@ -7,9 +7,9 @@ use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
-use super::ahead::Ahead;
 use super::attempt::{Attempt, persist};
 use super::connect::{Link, Replies};
+use super::early::EarlyContent;
 use super::standby::Standby;
 use super::{Client, Job, SendOptions, TransferOptions, path};
 use crate::error::Error;
@@ -38,7 +38,7 @@ struct Plan {
     requests: OnceLock<Vec<Result<Request, Missing>>>,
     options: SendOptions,
     filters: Filters,
-    ahead: Ahead,
+    early: EarlyContent,
     record: Record,
     standby: Standby,
 }
@@ -57,7 +57,7 @@ async fn run(
 ) -> Result<(), Error> {
     let TransferOptions { excludes, includes, .. } = &options.transfer;
     let filters = Filters::new(excludes, includes).map_err(|error| Error::Usage(error.to_string()))?;
-    let ahead = Ahead::of(&options.transfer);
+    let early = EarlyContent::of(&options.transfer);
     let plan = Arc::new(Plan {
         client,
         contact,
@@ -65,7 +65,7 @@ async fn run(
         requests: OnceLock::new(),
         options,
         filters,
-        ahead,
+        early,
         record: Record::of_job(),
         standby: Standby::default(),
     });
@@ -105,7 +105,7 @@ async fn send_over(plan: &Arc<Plan>, link: &mut Link, observer: &Observer) -> Re
         jobs: options.jobs,
         dry_run,
         own_tree: true,
-        early: plan.ahead.take(),
+        early: plan.early.take(),
     });
     // Where this process serves the destination itself, it is known by its path.
     let awaits = link.is_local && options.destination.is_none();

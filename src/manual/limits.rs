@@ -22,7 +22,7 @@
 //! | the same before it is let in | [`RECEIVE_WINDOW_BEFORE_HELLO`], [`STREAMS_BEFORE_HELLO`] | waits for its welcome | `a_stranger_has_few_streams_and_little_room_until_it_is_let_in` |
 //! | the same in a crowd | [`RECEIVE_WINDOW_IN_A_CROWD`] | waits for its welcome | `a_stranger_in_a_crowd_has_less_room_until_it_is_let_in` |
 //! | packets and pieces before it is let in | [`UNREAD_TIMES`] its window, a piece for [`UNREAD_PIECE_BYTES`] of it | is closed (`Busy`), comes again | `a_stranger_that_sends_crumbs_is_not_waited_for` |
-//! | what goes ahead of the answers | [`AHEAD_FILES_MAX`], [`AHEAD_BYTES_MAX`] | a violation | `more_ahead_of_the_answers_than_a_job_may_have_is_a_violation` |
+//! | what goes ahead of the answers | [`EARLY_FILES_MAX`], [`EARLY_BYTES_MAX`] | a violation | `more_ahead_of_the_answers_than_a_job_may_have_is_a_violation` |
 //! | gaps between pieces of a chunk | one for [`PIECE_BYTES`], and [`PIECES_FREE`] | a violation | `every_packet_may_come_in_any_order_and_every_byte_may_not` |
 //! | ranges of a file after one was taken back | [`LATE_RANGES_MAX`] | a violation | `ranges_without_end_of_a_file_that_was_given_up_are_a_violation` |
 //! | content in flight to a client | its share of the memory | is sent to more slowly | `who_gets_nothing_but_its_floor_is_sent_everything_still` |
@@ -30,7 +30,7 @@
 //! | the same, more than the protocol allows | [`HEADERS_AHEAD_MAX`] | a violation | `more_headers_than_may_be_ahead_are_a_violation` |
 //! | offers given up at once | twice [`HEADERS_AHEAD_MAX`] that were not looked at | a violation | `offers_that_are_given_up_at_once_are_not_all_remembered` |
 //! | files that changed and are to be offered anew | its share of the memory, as with offers | comes again with the rest (`GoAway`) | `files_that_changed_and_are_not_offered_anew_fill_the_room_for_offers` |
-//! | files that change again and again after the end | each [`OFFERS_MAX`] offers, of [`AHEAD_FILES_MAX`] | a violation | `a_file_that_changes_after_the_end_is_not_offered_for_ever` |
+//! | files that change again and again after the end | each [`OFFERS_MAX`] offers, of [`EARLY_FILES_MAX`] | a violation | `a_file_that_changes_after_the_end_is_not_offered_for_ever` |
 //! | answers that are not read | [`QUEUED_MESSAGES_MAX`], and its share of the memory | is closed | `a_peer_that_asks_on_and_on_without_reading_the_answers_is_shut_out` |
 //! | digests of what a client has, before they are compared | its share of the memory | is heard later | `digests_that_wait_for_ours_are_bounded` |
 //! | directories that get their time last | its share of the memory | the last ones keep their own time | `of_more_directories_than_there_is_room_for_the_last_keep_their_own_time` |
@@ -92,7 +92,7 @@
 use crate::protocol::path::{DEPTH_MAX, PATH_BYTES_MAX};
 #[allow(unused_imports, reason = "the table links to them")]
 use crate::protocol::{
-    AHEAD_BYTES_MAX, AHEAD_FILES_MAX, BEGUN_BYTES_MAX, DETAIL_BYTES_MAX, ENTRIES_MAX, FILTER_BYTES_MAX, FILTERS_MAX,
+    BEGUN_BYTES_MAX, DETAIL_BYTES_MAX, EARLY_BYTES_MAX, EARLY_FILES_MAX, ENTRIES_MAX, FILTER_BYTES_MAX, FILTERS_MAX,
     FRAME_BYTES_MAX, HAVE_DIGESTS_MAX, HEADERS_AHEAD_MAX, LINK_BYTES_MAX, NAMES_AHEAD_MAX, NAMES_MAX, OFFERS_MAX,
     PATTERN_BYTES_MAX, PATTERNS_MAX, PROBE_BYTES_MAX, PROBE_ECHO_BYTES_MAX, PROBE_MILLIS_MAX,
 };

@@ -93,13 +93,13 @@
 //!   permission bits; to other senders that is `Skip(Same)`.
 //! * **Content** flows after `Pos From`, and at once: it starts at `offset` and waits for no digest.
 //! * **Ahead.** The sender may send the start of a file without waiting for `Pos`: its first chunk, or all of a smaller file,
-//!   as one range that is marked as such. At most one for a file, for at most [`AHEAD_FILES_MAX`] files and
-//!   [`AHEAD_BYTES_MAX`] bytes of a job, only in the first job of a connection, never for a file that is offered anew; after
-//!   a `Get` only if that says `ahead`. It sends nothing ahead that it can expect to be in vain: in a dry run, when contents
-//!   are to be compared, when what exists is to stay, when an earlier connection has begun the job. With `Pos From{0}` the
-//!   range is the first of the file's ranges and counts like any other; whatever lies in it is not sent again. With any
-//!   other answer the sender resets the stream, the receiver stops it (both `Cancelled`), and it counts for nothing. The
-//!   range may come before its header, but not after `End` without one.
+//!   as one range that is marked as such. At most one for a file, for at most [`EARLY_FILES_MAX`] files and
+//!   [`EARLY_BYTES_MAX`] bytes of a job, only in the first job of a connection, never for a file that is offered anew;
+//!   after a `Get` only if that says `ahead`. It sends nothing ahead that it can expect to be in vain: in a dry run,
+//!   when contents are to be compared, when what exists is to stay, when an earlier connection has begun the job. With
+//!   `Pos From{0}` the range is the first of the file's ranges and counts like any other; whatever lies in it is not
+//!   sent again. With any other answer the sender resets the stream, the receiver stops it (both `Cancelled`), and it
+//!   counts for nothing. The range may come before its header, but not after `End` without one.
 //!   When all of a file has gone ahead, and for an empty file, its `Tail` may, too, marked as such: it counts only with
 //!   `Pos From{0}`, and a file that is resumed gets another. A job of a few small files is over one round trip after the
 //!   handshake.
@@ -306,11 +306,11 @@ pub const OFFERS_MAX: u8 = 3;
 
 /// Most files of a job whose start goes ahead of its answer: what a client may open streams for before the server has
 /// let it in, so few.
-pub const AHEAD_FILES_MAX: usize = 64;
+pub const EARLY_FILES_MAX: usize = 64;
 
 /// Most bytes that go ahead, all those files together: what a path of 100 Mbit/s takes in 80 ms. No new connection sends
 /// as much before the first answer; one to a server that is known does. A server keeps them for a stranger too.
-pub const AHEAD_BYTES_MAX: u64 = 1 << 20;
+pub const EARLY_BYTES_MAX: u64 = 1 << 20;
 
 /// Most bytes of chunks that have begun to arrive and are not complete, each counted whole, over all data streams of
 /// a connection: what a receiver has to hold to write whole chunks. 1 Gbit/s at 300 ms, six times.

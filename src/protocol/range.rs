@@ -12,16 +12,16 @@ pub const RANGE_HEADER_BYTES: usize = 24;
 pub const REPORT_BYTES: usize = 8;
 
 /// Set in the length of a range that goes ahead. No length reaches it: [`FILE_BYTES_MAX`] is below.
-const AHEAD_BIT: u64 = 1 << 63;
-const _: () = assert!(FILE_BYTES_MAX < AHEAD_BIT, "a length would look like a mark");
+const EARLY_BIT: u64 = 1 << 63;
+const _: () = assert!(FILE_BYTES_MAX < EARLY_BIT, "a length would look like a mark");
 
 /// Whether a range waited for the answer to its file's offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Turn {
+pub enum RangeTiming {
     /// The answer, or a digest, asked for it.
     Asked,
     /// It goes ahead of the answer, which may not want it.
-    Ahead,
+    Early,
 }
 
 /// The first bytes of a data stream: which part of which file it carries.
@@ -34,13 +34,13 @@ pub struct RangeHeader {
     /// How many bytes follow.
     pub len: u64,
     /// Whether anybody asked for it.
-    pub turn: Turn,
+    pub timing: RangeTiming,
 }
 
 impl RangeHeader {
     /// The form on the wire: three `u64`, little endian; the topmost bit of the last says that it goes ahead.
     pub fn to_bytes(self) -> [u8; RANGE_HEADER_BYTES] {
-        let mark = if self.turn == Turn::Ahead { AHEAD_BIT } else { 0 };
+        let mark = if self.timing == RangeTiming::Early { EARLY_BIT } else { 0 };
         let mut bytes = [0; RANGE_HEADER_BYTES];
         for (field, value) in bytes.chunks_exact_mut(8).zip([self.id.0, self.offset, self.len | mark]) {
             field.copy_from_slice(&value.to_le_bytes());
@@ -54,8 +54,8 @@ impl RangeHeader {
             let field = &bytes[index * 8..][..8];
             u64::from_le_bytes(field.try_into().expect("eight bytes were cut out"))
         };
-        let turn = if field(2) & AHEAD_BIT == 0 { Turn::Asked } else { Turn::Ahead };
-        Self { id: FileId(field(0)), offset: field(1), len: field(2) & !AHEAD_BIT, turn }
+        let timing = if field(2) & EARLY_BIT == 0 { RangeTiming::Asked } else { RangeTiming::Early };
+        Self { id: FileId(field(0)), offset: field(1), len: field(2) & !EARLY_BIT, timing }
     }
 
     /// Whether this is a range of a file of `size` bytes: not empty, inside, and made of whole chunks but for
@@ -79,8 +79,8 @@ mod tests {
 
     #[test]
     fn a_range_header_is_three_little_endian_numbers_and_a_mark() {
-        for (turn, top) in [(Turn::Asked, 0x7f), (Turn::Ahead, 0xff)] {
-            let header = RangeHeader { id: FileId(1), offset: 0x0203, len: u64::MAX >> 1, turn };
+        for (timing, top) in [(RangeTiming::Asked, 0x7f), (RangeTiming::Early, 0xff)] {
+            let header = RangeHeader { id: FileId(1), offset: 0x0203, len: u64::MAX >> 1, timing };
             let mut bytes = *b"\x01\0\0\0\0\0\0\0\x03\x02\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff";
             bytes[23] = top;
             assert_eq!(header.to_bytes(), bytes);
@@ -108,7 +108,7 @@ mod tests {
             (u64::MAX - C + 1, u64::MAX, u64::MAX, false),
         ];
         for (offset, len, size, fits) in table {
-            let header = RangeHeader { id: FileId(0), offset, len, turn: Turn::Asked };
+            let header = RangeHeader { id: FileId(0), offset, len, timing: RangeTiming::Asked };
             assert_eq!(header.fits(size), fits, "{header:?} in {size}");
         }
     }

@@ -461,7 +461,7 @@ impl Conversation {
         // Compiled filters take memory, up to megabytes, so they are charged to the client that sent them.
         let filter_room = self.client.account.take_for_search(wanted.filter_bytes()).ok_or(SessionError::Overloaded)?;
         // The streams of an earlier push may still have somebody who would take what came ahead for something of theirs.
-        let ahead = wanted.ahead() && self.live.is_fresh();
+        let early = wanted.early() && self.live.is_fresh();
         let place = Place { root: self.client.root().cloned(), to: None, is_rehearsal: false };
         let (observer, moving) = self.observe(Direction::Out, place);
         let sender = Sender::new(sender::Tools {
@@ -476,7 +476,7 @@ impl Conversation {
             jobs: SEND_JOBS,
             dry_run: false,
             own_tree: false,
-            early: ahead,
+            early,
         });
         sender.use_features(self.client.features());
         // A client that only wants to know what it would get says so when it leaves.

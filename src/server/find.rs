@@ -44,8 +44,8 @@ impl Wanted {
     }
 
     /// Whether content may go ahead of its answer.
-    pub(super) fn ahead(&self) -> bool {
-        self.get.ahead
+    pub(super) fn early(&self) -> bool {
+        self.get.early
     }
 
     /// Memory that its filters take until everything is found.

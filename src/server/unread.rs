@@ -31,7 +31,7 @@ fn is_beyond(stats: &ConnectionStats, window: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::AHEAD_FILES_MAX;
+    use crate::protocol::EARLY_FILES_MAX;
     use crate::transport::tuning::{MTU_LOOPBACK, MTU_START, RECEIVE_WINDOW_BEFORE_HELLO, RECEIVE_WINDOW_IN_A_CROWD};
 
     #[test]
@@ -40,7 +40,7 @@ mod tests {
             let mut stats = ConnectionStats::default();
             // All of it twice, and probes for the size of packets that halve what is not known.
             stats.udp_rx.bytes = 2 * window + 8 * u64::from(MTU_LOOPBACK);
-            stats.frame_rx.stream = 2 * (window / u64::from(MTU_START) + AHEAD_FILES_MAX as u64);
+            stats.frame_rx.stream = 2 * (window / u64::from(MTU_START) + EARLY_FILES_MAX as u64);
             assert!(!is_beyond(&stats, window), "{window}");
             let (mut crumbs, mut padded) = (stats, stats);
             crumbs.frame_rx.stream = window / 2;

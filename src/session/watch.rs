@@ -48,8 +48,8 @@ pub(crate) async fn until_silent(
                 }
             }
             () = watch.next_look(connection, control) => {
-                let turn = Turn { is_ours: is_ours(), moves_files: true };
-                match watch.look(connection, control, turn) {
+                let timing = Turn { is_ours: is_ours(), moves_files: true };
+                match watch.look(connection, control, timing) {
                     Ok(look) => {
                         tell(observer, look, &mut told);
                         silent.send_replace(look.silent_since);
@@ -151,9 +151,9 @@ impl Watch {
         &mut self,
         connection: &Connection,
         control: &Control,
-        turn: Turn,
+        timing: Turn,
     ) -> Result<PathLook, SessionError> {
-        self.moves_files = turn.moves_files;
+        self.moves_files = timing.moves_files;
         let stats = connection.stats();
         let traffic = Traffic {
             received: stats.udp_rx.datagrams,
@@ -167,13 +167,13 @@ impl Watch {
             self.path.on_change();
         }
         let path = self.path.look(traffic, stats.path.rtt, has_route);
-        let own = self.peer.look(traffic, turn.is_ours).ok_or(SessionError::Timeout("say anything"))?;
+        let own = self.peer.look(traffic, timing.is_ours).ok_or(SessionError::Timeout("say anything"))?;
         if pause == Pause::Long {
             return Err(ConnectionError::TimedOut.into());
         }
-        if turn.moves_files && (path.is_to_be_asked || pause == Pause::Short) {
+        if timing.moves_files && (path.is_to_be_asked || pause == Pause::Short) {
             ask(connection, control);
-        } else if turn.moves_files && turn.is_ours && own == Own::Silent {
+        } else if timing.moves_files && timing.is_ours && own == Own::Silent {
             show_life(connection, control);
         }
         Ok(path)

@@ -54,7 +54,7 @@ pub enum Violation {
     },
     /// More content ahead of the answers than a job may have.
     #[error("{files} files and {bytes} bytes are too much ahead of the answers")]
-    TooFarAhead {
+    TooMuchEarly {
         /// Files, with the one too many.
         files: u64,
         /// Bytes, with those too many.

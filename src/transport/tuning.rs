@@ -16,7 +16,7 @@ use super::udp::Granted;
 use super::udp::Throttle;
 use super::udp::route;
 use crate::protocol::range::RANGE_HEADER_BYTES;
-use crate::protocol::{AHEAD_BYTES_MAX, AHEAD_FILES_MAX, HEADERS_AHEAD_MAX};
+use crate::protocol::{EARLY_BYTES_MAX, EARLY_FILES_MAX, HEADERS_AHEAD_MAX};
 
 /// Bytes that a peer may have under way on one stream: 1.7 times what 1 Gbit/s holds at 300 ms. It bounds only what
 /// arrived and was not read yet, so it costs nothing while the reader keeps up. Bodies must be read unordered: at
@@ -32,7 +32,7 @@ pub const NEAR: Duration = Duration::from_millis(10);
 /// The same before the peer is authorised, and all the memory that a stranger can claim: what may go ahead of our answers,
 /// and beside it the headers of some thousand files, which must not wait for it.
 pub const RECEIVE_WINDOW_BEFORE_HELLO: u32 =
-    (256 << 10) + AHEAD_BYTES_MAX as u32 + (AHEAD_FILES_MAX * RANGE_HEADER_BYTES) as u32;
+    (256 << 10) + EARLY_BYTES_MAX as u32 + (EARLY_FILES_MAX * RANGE_HEADER_BYTES) as u32;
 /// The same for a stranger in a crowd: its first words and a frame. Nothing of what it sends ahead is lost, it only
 /// waits; and a crowd of strangers from many addresses claims little more than a few alone.
 pub const RECEIVE_WINDOW_IN_A_CROWD: u32 = 128 << 10;
@@ -42,7 +42,7 @@ pub const RECEIVE_WINDOW_IN_A_CROWD: u32 = 128 << 10;
 pub const STREAMS_MAX: u32 = HEADERS_AHEAD_MAX as u32;
 /// Streams that a client may open before it is authorised: the control stream, and one for each file that may go ahead.
 /// QUIC keeps some hundred bytes for each.
-pub const STREAMS_BEFORE_HELLO: u32 = 1 + AHEAD_FILES_MAX as u32;
+pub const STREAMS_BEFORE_HELLO: u32 = 1 + EARLY_FILES_MAX as u32;
 /// Bytes kept until they are acknowledged. Out of reach on purpose: the application bounds them, in whole blocks,
 /// because a limit here would cut blocks into ever smaller pieces.
 pub const SEND_WINDOW: u64 = 1 << 30;

@@ -29,9 +29,9 @@ use qft::protocol::message::{
     Done, Failure, FileId, Get, Have, Header, Hello, IfExists, Kind, List, ListedName, Message, Mtime, Names, Pos,
     Probe, ProbeKind, Problem, Push, Select, SkipReason, Status, Tail, Target, Verdict, Why,
 };
-use qft::protocol::range::{RANGE_HEADER_BYTES, RangeHeader, Turn};
+use qft::protocol::range::{RANGE_HEADER_BYTES, RangeHeader, RangeTiming};
 use qft::protocol::{
-    AHEAD_BYTES_MAX, AHEAD_FILES_MAX, HEADERS_AHEAD_MAX, NAMES_AHEAD_MAX, OFFERS_MAX, PROBE_ECHO_BYTES_MAX,
+    EARLY_BYTES_MAX, EARLY_FILES_MAX, HEADERS_AHEAD_MAX, NAMES_AHEAD_MAX, OFFERS_MAX, PROBE_ECHO_BYTES_MAX,
     PROBE_MILLIS_MAX, features,
 };
 use qft::server::{Mode, Notice};

@@ -2,11 +2,11 @@
 //! corpus of the fuzz targets.
 #![allow(unreachable_pub, reason = "a test program has no outside")]
 
-mod ahead;
 mod copies;
 mod corpus;
 mod crowd;
 mod descriptors;
+mod early;
 mod hostile;
 mod location;
 mod many;

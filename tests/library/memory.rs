@@ -77,7 +77,7 @@ async fn chunks_that_are_begun_and_not_completed_are_bounded() {
             id: qft::protocol::message::FileId(0),
             offset: chunk * CHUNK_BYTES,
             len: CHUNK_BYTES,
-            turn: qft::protocol::range::Turn::Asked,
+            timing: qft::protocol::range::RangeTiming::Asked,
         };
         let _ = send.write_all(&header.to_bytes()).await;
         let _ = send.write_all(b"x").await;

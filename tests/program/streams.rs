@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use qft::digest::CHUNK_BYTES;
 use qft::protocol::message::FileId;
-use qft::protocol::range::{RangeHeader, Turn};
+use qft::protocol::range::{RangeHeader, RangeTiming};
 use qft::server::CLIENTS_MAX;
 use qft::server::limits::{ADDRESS_SHARE, STREAM_BYTES, STREAMS_BYTES};
 use quinn::{RecvStream, SendStream};
@@ -38,7 +38,7 @@ impl Hoarder {
         // A range of more than a chunk, of which nothing comes: the server is to tell how much is written.
         while let Ok(Ok((mut send, recv))) = tokio::time::timeout(NO_MORE, peer.connection.open_bi()).await {
             let offset = 2 * CHUNK_BYTES * streams.len() as u64;
-            let header = RangeHeader { id: FileId(0), offset, len: 2 * CHUNK_BYTES, turn: Turn::Asked };
+            let header = RangeHeader { id: FileId(0), offset, len: 2 * CHUNK_BYTES, timing: RangeTiming::Asked };
             send.write_all(&header.to_bytes()).await.expect("the stream is open");
             streams.push((send, recv));
         }

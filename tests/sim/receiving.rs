@@ -11,7 +11,7 @@ use super::network::{Reading, Stream, Streams};
 use crate::digest::{CHUNK_BYTES, Hasher};
 use crate::progress::{Event, Observer};
 use crate::protocol::message::{Message, Spoken};
-use crate::protocol::range::Turn;
+use crate::protocol::range::RangeTiming;
 use crate::session::SessionError;
 use crate::session::budget::Account;
 use crate::session::receiver::file::FileIo;
@@ -185,7 +185,7 @@ impl Receiving {
                 return Ok(());
             }
             Reading::Unseen | Reading::Waits if stream.is_reset => None,
-            Reading::Unseen if header.turn == Turn::Ahead => {
+            Reading::Unseen if header.timing == RangeTiming::Early => {
                 let wait = Arc::new(());
                 self.waits.insert(number, Arc::downgrade(&wait));
                 if self.receiver().feed(|ledger| ledger.on_early_range(header, wait))? == EarlyRange::Waits {

@@ -15,7 +15,7 @@ use crate::digest::{CHUNK_BYTES, ChunkDigests, Digest, Hasher};
 use crate::progress::{FileProgress, Observer};
 use crate::protocol::message::{Failure, FileId, Header, Kind, Message, ReceiverMessage, Spoken, Why};
 use crate::protocol::path::WirePath;
-use crate::protocol::range::{RangeHeader, Turn};
+use crate::protocol::range::{RangeHeader, RangeTiming};
 use crate::session::budget::{Account, Hold, OFFER_BYTES};
 use crate::session::record::Record;
 use crate::session::sender::outlet::Stop;
@@ -262,7 +262,7 @@ impl Sending {
         }
         let Some(digest) = digest else { return self.ledger.close_early(small_tail(id, size, None, &hasher)) };
         let fate = Rc::new(Cell::new(EarlyFate::Unknown));
-        let header = RangeHeader { id, offset: 0, len, turn: Turn::Ahead };
+        let header = RangeHeader { id, offset: 0, len, timing: RangeTiming::Early };
         streams.open(Stream::early(header, content, fate.clone()));
         let source = (size > len).then(|| Arc::new(source));
         self.ledger.on_start_sent(id, Start { digest, source, fate });
@@ -288,7 +288,8 @@ impl Sending {
         }
         if digest.is_some() {
             self.ledger.count_sent(id, size);
-            let stream = streams.open(Stream::asked(RangeHeader { id, offset: 0, len: size, turn: Turn::Asked }));
+            let stream =
+                streams.open(Stream::asked(RangeHeader { id, offset: 0, len: size, timing: RangeTiming::Asked }));
             streams.hand_over(stream, 0, content);
         }
         self.ledger.on_closed(small_tail(id, size, digest, &hasher));
@@ -319,7 +320,8 @@ impl Sending {
 
     fn go_on(&mut self, id: FileId, streams: &mut Streams, fault: Option<Fault>) {
         if let Some((source, range)) = self.ledger.next_range(id) {
-            let header = RangeHeader { id, offset: range.start, len: range.end - range.start, turn: Turn::Asked };
+            let header =
+                RangeHeader { id, offset: range.start, len: range.end - range.start, timing: RangeTiming::Asked };
             self.ledger.on_stream(id);
             let stream = streams.open(Stream::asked(header));
             return self.steps.push(Step::Read { id, source, stream, next: range.start, end: range.end });

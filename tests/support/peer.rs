@@ -14,7 +14,7 @@ use qft::protocol::message::{
     End, FileId, Get, Header, Hello, IfExists, Kind, Message, Mtime, Pos, Push, Tail, Target, Verdict, Welcome, Why,
 };
 use qft::protocol::path::WirePath;
-use qft::protocol::range::{RangeHeader, Turn};
+use qft::protocol::range::{RangeHeader, RangeTiming};
 use qft::server::Server;
 use qft::transport::{self, Listener, Tuning};
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
@@ -155,12 +155,12 @@ impl Raw {
 
     /// Opens a data stream and writes its header and some bytes; it is not finished.
     pub async fn begin(&self, id: u64, offset: u64, len: u64, bytes: &[u8]) -> (SendStream, RecvStream) {
-        self.announce(RangeHeader { id: FileId(id), offset, len, turn: Turn::Asked }, bytes).await
+        self.announce(RangeHeader { id: FileId(id), offset, len, timing: RangeTiming::Asked }, bytes).await
     }
 
     /// The same ahead of an answer.
     pub async fn begin_ahead(&self, id: u64, offset: u64, len: u64, bytes: &[u8]) -> (SendStream, RecvStream) {
-        self.announce(RangeHeader { id: FileId(id), offset, len, turn: Turn::Ahead }, bytes).await
+        self.announce(RangeHeader { id: FileId(id), offset, len, timing: RangeTiming::Early }, bytes).await
     }
 
     async fn announce(&self, header: RangeHeader, bytes: &[u8]) -> (SendStream, RecvStream) {
@@ -183,12 +183,12 @@ impl Raw {
 
     /// The right closing of a file.
     pub fn tail(&self, id: u64, bytes: &[u8], ranges: u64) -> Message {
-        Message::Tail(Tail { id: FileId(id), root: self.root(bytes), ranges, ahead: false })
+        Message::Tail(Tail { id: FileId(id), root: self.root(bytes), ranges, early: false })
     }
 
     /// The same ahead of an answer.
     pub fn tail_ahead(&self, id: u64, bytes: &[u8], ranges: u64) -> Message {
-        Message::Tail(Tail { id: FileId(id), root: self.root(bytes), ranges, ahead: true })
+        Message::Tail(Tail { id: FileId(id), root: self.root(bytes), ranges, early: true })
     }
 
     /// Sends a new file as it should be sent and sees it done.
@@ -319,7 +319,7 @@ pub fn push_into(to: Option<&str>) -> Message {
 }
 
 pub fn get(pattern: &str) -> Message {
-    Message::Get(Get { patterns: vec![pattern.as_bytes().to_vec()], filters: Vec::new(), links: false, ahead: false })
+    Message::Get(Get { patterns: vec![pattern.as_bytes().to_vec()], filters: Vec::new(), links: false, early: false })
 }
 
 pub fn header(id: u64, name: &str, size: u64) -> Message {

@@ -51,8 +51,8 @@ fn examples() -> Vec<(Message, &'static [u8])> {
         dry_run: false,
         resume: true,
     };
-    let get = Get { patterns: vec![b"*".to_vec()], filters: vec!["!k".into()], links: true, ahead: true };
-    let again = Get { patterns: vec![b"d".to_vec()], filters: Vec::new(), links: false, ahead: false };
+    let get = Get { patterns: vec![b"*".to_vec()], filters: vec!["!k".into()], links: true, early: true };
+    let again = Get { patterns: vec![b"d".to_vec()], filters: Vec::new(), links: false, early: false };
     let path_of_part = WirePath::parse(b"a").expect("a plain path");
     let part = Part { path: path_of_part, size: 1, age_secs: 2, fate: PartFate::Removed };
     let busy = Failure::new(Status::Busy, "é");
@@ -79,7 +79,7 @@ fn examples() -> Vec<(Message, &'static [u8])> {
             b"\x08\x01\x02\x01\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07",
         ),
         (
-            Message::Tail(Tail { id: FileId(1), root: digest, ranges: 2, ahead: false }),
+            Message::Tail(Tail { id: FileId(1), root: digest, ranges: 2, early: false }),
             b"\x09\x01\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x02\x00",
         ),
         (Message::Done(Done { id: FileId(1), failure: None }), b"\x0a\x01\x00"),
@@ -179,7 +179,7 @@ fn the_longest_frame_passes_and_one_byte_more_does_not() {
     let get = |last: usize| {
         let mut patterns = vec![vec![b'*'; PATTERN_BYTES_MAX]; 15];
         patterns.push(vec![b'*'; last]);
-        Message::Get(Get { patterns, filters: Vec::new(), links: false, ahead: false })
+        Message::Get(Get { patterns, filters: Vec::new(), links: false, early: false })
     };
     let spare = FRAME_BYTES_MAX - raw(&get(251)).len();
     assert_eq!(frame(&get(251 + spare)).len(), LENGTH_BYTES + FRAME_BYTES_MAX);
@@ -202,7 +202,7 @@ fn the_fullest_lists_pass_although_bincode_charges_more_than_they_take() {
         patterns: vec![Vec::new(); PATTERNS_MAX],
         filters: vec![String::new(); FILTERS_MAX],
         links: true,
-        ahead: true,
+        early: true,
     });
     for message in [entries, have, patterns] {
         assert_eq!(decode_one(&frame(&message)), Ok(Some(message)));
@@ -253,7 +253,7 @@ fn over_limits() -> Vec<(&'static str, Message)> {
     let long = |max: usize| "x".repeat(max + 1);
     let failure = || Failure { status: Status::Busy, detail: long(DETAIL_BYTES_MAX) };
     let get = |patterns: Vec<Vec<u8>>, filters: Vec<String>| {
-        Message::Get(Get { patterns, filters, links: false, ahead: false })
+        Message::Get(Get { patterns, filters, links: false, early: false })
     };
     let path = WirePath::parse(b"a").expect("a plain path");
     let header = |kind: Kind, size: u64, nanos: u32| {
@@ -266,7 +266,7 @@ fn over_limits() -> Vec<(&'static str, Message)> {
     let done = |failure| Done { id: FileId(0), failure };
     let problem = |name: Vec<u8>, failure| Message::Problem(Problem { name, failure });
     let select = |count| {
-        let get = Get { patterns: vec![Vec::new(); count], filters: Vec::new(), links: false, ahead: false };
+        let get = Get { patterns: vec![Vec::new(); count], filters: Vec::new(), links: false, early: false };
         Message::Select(Select { get, one_file_system: false, listed: true })
     };
     let listed = ListedName { path: path.clone(), whole: false };

@@ -120,7 +120,7 @@ pub struct Tail {
     /// How many data streams carried it. The receiver waits for all of them before it judges.
     pub ranges: u64,
     /// It was said before the answer was heard, and counts only for a file that is wanted whole.
-    pub ahead: bool,
+    pub early: bool,
 }
 
 /// The fate of one file.

@@ -56,7 +56,7 @@ pub struct Get {
     /// Send symbolic links as links instead of leaving them out.
     pub links: bool,
     /// Content may go ahead of the answers: the client expects to want it.
-    pub ahead: bool,
+    pub early: bool,
 }
 
 /// A request for files that says more than a [`Get`].

@@ -132,11 +132,11 @@ fn what_many_threads_take_and_give_back_at_once_adds_up() {
         for account in [&one, &one, &one, &two] {
             scope.spawn(move || {
                 let mut held = Vec::new();
-                for turn in 0..20_000_usize {
+                for timing in 0..20_000_usize {
                     // Around the floor, where what is taken begins to count.
-                    held.extend(account.take_memory(turn * 7919 % (FLOOR_BYTES / 2)));
-                    if held.len() > 3 || turn % 5 == 0 {
-                        held.truncate(turn % 3);
+                    held.extend(account.take_memory(timing * 7919 % (FLOOR_BYTES / 2)));
+                    if held.len() > 3 || timing % 5 == 0 {
+                        held.truncate(timing % 3);
                     }
                 }
             });

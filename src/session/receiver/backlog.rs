@@ -123,7 +123,7 @@ impl Backlog {
 #[derive(Default)]
 struct Brake {
     /// A stream that waits has it. However many there are, together they take what one would.
-    turn: tokio::sync::Mutex<()>,
+    timing: tokio::sync::Mutex<()>,
     fewer: Notify,
 }
 
@@ -133,7 +133,7 @@ impl Brake {
         if beyond().is_none() {
             return;
         }
-        let _turn = self.turn.lock().await;
+        let _turn = self.timing.lock().await;
         if beyond().is_none() {
             return;
         }

@@ -144,10 +144,10 @@ mod tests {
     use super::*;
     use crate::keys::Identity;
     use crate::protocol::message::FileId;
-    use crate::protocol::range::Turn;
+    use crate::protocol::range::RangeTiming;
     use crate::session::budget::{Budget, FLOOR_BYTES};
 
-    const HEADER: RangeHeader = RangeHeader { id: FileId(7), offset: 300, len: 8, turn: Turn::Asked };
+    const HEADER: RangeHeader = RangeHeader { id: FileId(7), offset: 300, len: 8, timing: RangeTiming::Asked };
 
     fn account(budget: &Budget) -> Account {
         budget.account(Identity::ephemeral().expect("a key").fingerprint())

@@ -18,7 +18,7 @@ use super::{Driver, Online, Place, Receiver};
 use crate::digest::{CHUNK_BYTES, Digest};
 use crate::progress::{Counters, FileProgress};
 use crate::protocol::close::CloseCode;
-use crate::protocol::range::{RANGE_HEADER_BYTES, RangeHeader, Turn};
+use crate::protocol::range::{RANGE_HEADER_BYTES, RangeHeader, RangeTiming};
 use crate::session::SessionError;
 use crate::session::budget::Hold;
 use crate::session::memory::Buffer;
@@ -114,9 +114,9 @@ impl Receiver {
         let Some(Beginning { header, pieces }) = beginning::read(&mut content, &self.0.tools.account).await? else {
             return Ok(());
         };
-        let place = match header.turn {
-            Turn::Asked => self.feed(|ledger| ledger.on_range(header))?,
-            Turn::Ahead => self.place_early(header).await?,
+        let place = match header.timing {
+            RangeTiming::Asked => self.feed(|ledger| ledger.on_range(header))?,
+            RangeTiming::Early => self.place_early(header).await?,
         };
         let Some(place) = place else {
             let _ = content.stop(CloseCode::Cancelled.code().into());

@@ -15,7 +15,7 @@ use super::source::Place;
 use super::start::{Start, read_start, small_tail};
 use crate::digest::{CHUNK_BYTES, Digest};
 use crate::protocol::message::FileId;
-use crate::protocol::range::{RANGE_HEADER_BYTES, Turn};
+use crate::protocol::range::{RANGE_HEADER_BYTES, RangeTiming};
 use crate::session::memory::in_flight;
 use crate::session::streams::STREAM_BYTES;
 use crate::storage::ByteFiles;
@@ -70,7 +70,7 @@ impl<F: ByteFiles> Sender<F> {
             let buffer = self.0.tools.buffers.take_behind(RANGE_HEADER_BYTES, len);
             let hasher = self.0.tools.hasher.clone();
             let read = move || {
-                let start = read_start(&place, Turn::Ahead, buffer, &hasher);
+                let start = read_start(&place, RangeTiming::Early, buffer, &hasher);
                 let is_hole = |start: &Start<F::Source>| more && start.digest == Some(hasher.zero_chunk(CHUNK_BYTES));
                 (place, start.map(|start| Some(start).filter(|start| !is_hole(start))))
             };
@@ -105,7 +105,7 @@ impl<F: ByteFiles> Sender<F> {
             };
             let (wanted, answer) = oneshot::channel();
             ledger.on_start_sent(id, EarlyStart { digest, source, wanted });
-            Some((Outlet::ahead(stream), reports, answer))
+            Some((Outlet::early(stream), reports, answer))
         })
     }
 }

@@ -70,9 +70,9 @@ impl<F: ByteFiles> Sender<F> {
         if meta.kind != Kind::Dir {
             record.found(observer, &name, meta.size);
         }
-        let turn = self.0.offers.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let timing = self.0.offers.clone().acquire_owned().await.expect("the semaphore is never closed");
         let room = self.0.tools.account.for_offer(OFFER_BYTES + 2 * name.as_bytes().len()).await;
-        let permit = OfferPermit { _turn: turn, room };
+        let permit = OfferPermit { _turn: timing, room };
         let (stat, source) = (stat(&meta), Located { root, at, identity: meta.identity });
         self.feed(|ledger| ledger.offer(Offer { source, path: name, stat, permit }));
     }

@@ -73,7 +73,7 @@ impl Outlet {
     }
 
     /// Of a range that goes ahead, and may not be wanted.
-    pub(super) fn ahead(stream: SendStream) -> Self {
+    pub(super) fn early(stream: SendStream) -> Self {
         Self { stream, finished: false, abandoned: CloseCode::Cancelled }
     }
 

@@ -7,7 +7,7 @@ use super::source::{Place, open_offered};
 use crate::broken::Rule;
 use crate::digest::{Digest, Hasher};
 use crate::protocol::message::{FileId, Tail};
-use crate::protocol::range::{RANGE_HEADER_BYTES, RangeHeader, Turn};
+use crate::protocol::range::{RANGE_HEADER_BYTES, RangeHeader, RangeTiming};
 use crate::session::SessionError;
 use crate::session::memory::{Buffer, SendPermit, in_flight};
 use crate::storage::{ByteFiles, ReadFile, Since};
@@ -113,7 +113,7 @@ impl<F: ByteFiles> Unread<F> {
     /// On a disk thread.
     fn read(self, hasher: &Hasher) -> Small<F::Source> {
         let Self { place, buffer, permit } = self;
-        let start = read_start(&place, Turn::Asked, buffer, hasher);
+        let start = read_start(&place, RangeTiming::Asked, buffer, hasher);
         Small { id: place.header.id, size: place.header.size, permit, start }
     }
 }
@@ -132,13 +132,13 @@ pub(super) struct Start<S> {
 /// On a disk thread: fills `buffer` with a stream's header and as much of the file as there is room.
 pub(super) fn read_start<F: ByteFiles>(
     place: &Place<F>,
-    turn: Turn,
+    timing: RangeTiming,
     mut buffer: Buffer,
     hasher: &Hasher,
 ) -> Result<Start<F::Source>, Stop> {
     let source = open_offered(place)?;
     let (header, content) = buffer.split_at_mut(RANGE_HEADER_BYTES);
-    let range = RangeHeader { id: place.header.id, offset: 0, len: content.len() as u64, turn };
+    let range = RangeHeader { id: place.header.id, offset: 0, len: content.len() as u64, timing };
     header.copy_from_slice(&range.to_bytes());
     let len = content.len() as u64;
     let (digest, grew) = read_start_of(&source, content, len, place.header.size, hasher)?;

@@ -13,7 +13,7 @@ use super::outlet::{Outlet, Stop};
 use super::source::{AtEnd, look_at_end, open_offered};
 use crate::digest::{CHUNK_BYTES, ChunkDigests, Digest};
 use crate::protocol::message::{FileId, Tail};
-use crate::protocol::range::{REPORT_BYTES, RangeHeader, Turn};
+use crate::protocol::range::{REPORT_BYTES, RangeHeader, RangeTiming};
 use crate::session::SessionError;
 use crate::session::budget::Hold;
 use crate::session::memory::{SendPermit, in_flight};
@@ -121,7 +121,7 @@ impl<F: ByteFiles> Sender<F> {
     /// Sends one range on a stream of its own: the next chunks are read and hashed while one is sent.
     async fn send_range(&self, id: FileId, source: &Arc<F::Source>, range: Range<u64>) -> Result<(), Stop> {
         let mut outlet = self.open_stream(id).await?;
-        let header = RangeHeader { id, offset: range.start, len: range.end - range.start, turn: Turn::Asked };
+        let header = RangeHeader { id, offset: range.start, len: range.end - range.start, timing: RangeTiming::Asked };
         outlet.stream.write_all(&header.to_bytes()).await?;
         let mut reads = VecDeque::with_capacity(READ_AHEAD);
         let mut next = range.start;

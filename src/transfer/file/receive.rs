@@ -146,7 +146,7 @@ impl ReceiveFile {
     /// # Errors
     /// A second tail, or one that announces fewer ranges than have come.
     pub fn on_tail(&mut self, tail: Tail) -> Result<(), Violation> {
-        if tail.ahead && self.from > 0 {
+        if tail.early && self.from > 0 {
             return Ok(());
         }
         if self.tail.is_some() {

@@ -234,6 +234,6 @@ impl Closing {
     /// Sums up at most `chunks` more chunks; the closing message after the last of them.
     pub fn step(&mut self, hasher: &Hasher, chunks: u64) -> Option<Tail> {
         let root = self.sum.step(hasher, chunks)?;
-        Some(Tail { id: self.id, root, ranges: self.ranges, ahead: false })
+        Some(Tail { id: self.id, root, ranges: self.ranges, early: false })
     }
 }

@@ -104,20 +104,20 @@ proptest! {
     #[test]
     fn whatever_was_there_the_receiver_ends_with_the_senders_file(
         source in model(), held in proptest::collection::vec(0_u8..4, 12), start in 0_u64..14, step in 1_usize..5,
-        ahead: bool,
+        is_early: bool,
     ) {
         let from = (start * CHUNK_BYTES).min(source.size);
         let prefix = from.div_ceil(CHUNK_BYTES);
         let old: Vec<_> = (0..prefix).map(|i| digest_of(held[i as usize], chunk_len(source.size, i))).collect();
         let mut receive = ReceiveFile::new(source.size, from, &hasher());
         let mut send = SendFile::new(ID, source.size, from, source.content(from), &hasher()).expect("an honest start");
-        let ahead = ahead && source.size > 0;
+        let is_early = is_early && source.size > 0;
 
-        let early = if ahead { flow_ahead(&mut send, &mut receive, &source, from) } else { 0 };
+        let early = if is_early { flow_ahead(&mut send, &mut receive, &source, from) } else { 0 };
         let mut sent = early + flow(&mut send, &mut receive, &source);
-        for (turn, digests) in old.chunks(step).enumerate() {
+        for (timing, digests) in old.chunks(step).enumerate() {
             prop_assert!(send.close().is_none(), "no tail before everything is compared");
-            let first = (turn * step) as u64;
+            let first = (timing * step) as u64;
             receive.on_prefix(digests);
             send.on_have(first, digests).expect("honest digests");
             let own: Vec<_> = (first..first + digests.len() as u64).map(|i| source.digest(i)).collect();
@@ -156,7 +156,7 @@ proptest! {
 }
 
 fn tail(ranges: u64) -> Tail {
-    Tail { id: ID, root: Digest([0; 16]), ranges, ahead: false }
+    Tail { id: ID, root: Digest([0; 16]), ranges, early: false }
 }
 
 #[test]

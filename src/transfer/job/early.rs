@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use crate::digest::CHUNK_BYTES;
 use crate::protocol::message::{FileId, Header, Kind};
-use crate::protocol::{AHEAD_BYTES_MAX, AHEAD_FILES_MAX};
+use crate::protocol::{EARLY_BYTES_MAX, EARLY_FILES_MAX};
 use crate::transfer::Violation;
 
-const _: () = assert!(AHEAD_BYTES_MAX >= CHUNK_BYTES, "no large file could go ahead");
+const _: () = assert!(EARLY_BYTES_MAX >= CHUNK_BYTES, "no large file could go ahead");
 
 /// The start of a file that may go ahead: its first chunk, or all of a smaller file. 0 when nothing of it may.
 pub(crate) fn start_len(header: &Header) -> u64 {
@@ -52,8 +52,8 @@ impl Early {
         }
         // A length that is no start of any file is as good as too much.
         let bytes = self.bytes.saturating_add(len);
-        if self.files.len() >= AHEAD_FILES_MAX || bytes > AHEAD_BYTES_MAX {
-            return Err(Violation::TooFarAhead { files: self.files.len() as u64 + 1, bytes });
+        if self.files.len() >= EARLY_FILES_MAX || bytes > EARLY_BYTES_MAX {
+            return Err(Violation::TooMuchEarly { files: self.files.len() as u64 + 1, bytes });
         }
         self.files.insert(id, len);
         self.bytes = bytes;
@@ -102,10 +102,10 @@ mod tests {
     #[test]
     fn a_job_sends_ahead_few_files_and_few_bytes() {
         let mut many = Early::default();
-        let taken = (0..2 * AHEAD_FILES_MAX as u64).filter(|id| many.take(&header(*id, Kind::File, 1))).count();
-        assert_eq!(taken, AHEAD_FILES_MAX);
+        let taken = (0..2 * EARLY_FILES_MAX as u64).filter(|id| many.take(&header(*id, Kind::File, 1))).count();
+        assert_eq!(taken, EARLY_FILES_MAX);
         let mut large = Early::default();
-        let half = AHEAD_BYTES_MAX / 2 + 1;
+        let half = EARLY_BYTES_MAX / 2 + 1;
         assert!(large.take(&header(0, Kind::File, half)));
         assert!(!large.take(&header(1, Kind::File, half)), "beyond the bytes");
         assert!(large.take(&header(2, Kind::File, half - 2)), "a smaller one still fits");
@@ -114,32 +114,32 @@ mod tests {
 
     #[test]
     fn a_receiver_refuses_what_may_not_go_ahead() {
-        let mut ahead = Early::default();
+        let mut early = Early::default();
         for (offset, len) in [(CHUNK_BYTES, 1), (0, 0), (u64::MAX, 1)] {
-            assert_eq!(ahead.on_range(FileId(0), offset, len), Err(Violation::BadRange { offset, len }));
+            assert_eq!(early.on_range(FileId(0), offset, len), Err(Violation::BadRange { offset, len }));
         }
-        for len in [AHEAD_BYTES_MAX + 1, u64::MAX >> 1] {
-            let far = Violation::TooFarAhead { files: 1, bytes: len };
-            assert_eq!(ahead.on_range(FileId(0), 0, len), Err(far));
+        for len in [EARLY_BYTES_MAX + 1, u64::MAX >> 1] {
+            let far = Violation::TooMuchEarly { files: 1, bytes: len };
+            assert_eq!(early.on_range(FileId(0), 0, len), Err(far));
         }
-        assert_eq!(ahead.on_range(FileId(0), 0, 5), Ok(()));
-        assert_eq!(ahead.on_range(FileId(0), 0, 5), Err(Violation::Overlap { offset: 0 }), "twice");
-        for id in 1..AHEAD_FILES_MAX as u64 {
-            assert_eq!(ahead.on_range(FileId(id), 0, 1), Ok(()));
+        assert_eq!(early.on_range(FileId(0), 0, 5), Ok(()));
+        assert_eq!(early.on_range(FileId(0), 0, 5), Err(Violation::Overlap { offset: 0 }), "twice");
+        for id in 1..EARLY_FILES_MAX as u64 {
+            assert_eq!(early.on_range(FileId(id), 0, 1), Ok(()));
         }
-        let (files, bytes) = (AHEAD_FILES_MAX as u64 + 1, AHEAD_FILES_MAX as u64 + 5);
-        assert_eq!(ahead.on_range(FileId(99), 0, 1), Err(Violation::TooFarAhead { files, bytes }));
+        let (files, bytes) = (EARLY_FILES_MAX as u64 + 1, EARLY_FILES_MAX as u64 + 5);
+        assert_eq!(early.on_range(FileId(99), 0, 1), Err(Violation::TooMuchEarly { files, bytes }));
     }
 
     #[test]
     fn what_went_ahead_must_be_the_start_of_what_is_offered() {
-        let mut ahead = Early::default();
-        assert_eq!(ahead.on_range(FileId(0), 0, 5), Ok(()));
+        let mut early = Early::default();
+        assert_eq!(early.on_range(FileId(0), 0, 5), Ok(()));
         let misfit = Err(Violation::BadRange { offset: 0, len: 5 });
-        assert_eq!(ahead.check(&header(0, Kind::File, 5)), Ok(()));
-        assert_eq!(ahead.check(&header(0, Kind::File, 4)), misfit);
-        assert_eq!(ahead.check(&header(0, Kind::File, 6)), misfit);
-        assert_eq!(ahead.check(&header(0, Kind::Dir, 5)), misfit);
-        assert_eq!(ahead.check(&header(1, Kind::File, 6)), Ok(()), "of another nothing went ahead");
+        assert_eq!(early.check(&header(0, Kind::File, 5)), Ok(()));
+        assert_eq!(early.check(&header(0, Kind::File, 4)), misfit);
+        assert_eq!(early.check(&header(0, Kind::File, 6)), misfit);
+        assert_eq!(early.check(&header(0, Kind::Dir, 5)), misfit);
+        assert_eq!(early.check(&header(1, Kind::File, 6)), Ok(()), "of another nothing went ahead");
     }
 }

@@ -19,14 +19,14 @@ use std::collections::HashMap;
 
 use crate::protocol::message::Failure;
 use crate::protocol::path::WirePath;
-use crate::protocol::{AHEAD_FILES_MAX, OFFERS_MAX};
+use crate::protocol::{EARLY_FILES_MAX, OFFERS_MAX};
 use crate::transfer::job::JobError;
 
 /// Most files whose new offer is awaited before the end. A sender offers them anew at once, so few are ever waiting.
 const AWAITED_MAX: usize = 1024;
 
 /// Most offers after the end: only a file whose tail went ahead can still be found changed.
-const OFFERS_AFTER_END_MAX: usize = AHEAD_FILES_MAX * (OFFERS_MAX as usize - 1);
+const OFFERS_AFTER_END_MAX: usize = EARLY_FILES_MAX * (OFFERS_MAX as usize - 1);
 
 /// Files that their sender gave up because they changed and will offer again, and how many offers may follow the end.
 #[derive(Debug)]

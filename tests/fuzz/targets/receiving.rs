@@ -3,7 +3,7 @@
 use qft::digest::{CHUNK_BYTES, Digest};
 use qft::protocol::close::CloseCode;
 use qft::protocol::message::{Done, End, Header, Kind, Message, Mtime, Problem, Tail};
-use qft::protocol::range::{RangeHeader, Turn};
+use qft::protocol::range::{RangeHeader, RangeTiming};
 
 use super::cursor::Cursor;
 use super::session::{NAMES, SIZES, announce, answer, aside, content, converse, failure, id, listen, push};
@@ -73,7 +73,7 @@ async fn send_well(peer: &mut Raw, cursor: &mut Cursor<'_>) {
     }
     let bytes = content(size);
     if size > 0 {
-        let header = RangeHeader { id, offset: 0, len: size, turn: Turn::Asked };
+        let header = RangeHeader { id, offset: 0, len: size, timing: RangeTiming::Asked };
         if let Some((mut send, _)) = announce(peer, header, &bytes).await {
             drop(send.finish());
         }
@@ -94,10 +94,10 @@ async fn stream(peer: &Raw, cursor: &mut Cursor<'_>) {
     };
     let carried = if cursor.byte().is_multiple_of(4) { cursor.pick(&SIZES) } else { len.min(3 * CHUNK_BYTES + 5) };
     let bytes = content(carried);
-    let turn = if cursor.bool() { Turn::Ahead } else { Turn::Asked };
+    let timing = if cursor.bool() { RangeTiming::Early } else { RangeTiming::Asked };
     let end = cursor.byte();
     // No length on the wire has the bit that marks what goes ahead.
-    let header = RangeHeader { id, offset, len: len & (u64::MAX >> 1), turn };
+    let header = RangeHeader { id, offset, len: len & (u64::MAX >> 1), timing };
     let Some((mut send, mut recv)) = announce(peer, header, &bytes).await else { return };
     match end % 4 {
         0 => drop(send.reset(CloseCode::SourceFailed.code().into())),
@@ -107,10 +107,10 @@ async fn stream(peer: &Raw, cursor: &mut Cursor<'_>) {
 }
 
 fn tail(peer: &Raw, cursor: &mut Cursor<'_>) -> Message {
-    let (id, ranges, ahead) = (id(cursor), cursor.number(), cursor.bool());
+    let (id, ranges, early) = (id(cursor), cursor.number(), cursor.bool());
     let root = match cursor.bool() {
         true => peer.root(&content(cursor.pick(&SIZES))),
         false => Digest([0; 16]),
     };
-    Message::Tail(Tail { id, root, ranges, ahead })
+    Message::Tail(Tail { id, root, ranges, early })
 }

@@ -84,9 +84,9 @@ pub(crate) fn rules(input: &[u8]) {
                 table.stored += 1;
             }
             5 => {
-                let (ranges, ahead) = (cursor.number(), cursor.bool());
-                let tail = Tail { id: FileId(0), root: Digest([0; 16]), ranges, ahead };
-                let counts = !ahead || from == 0;
+                let (ranges, early) = (cursor.number(), cursor.bool());
+                let tail = Tail { id: FileId(0), root: Digest([0; 16]), ranges, early };
+                let counts = !early || from == 0;
                 let expected = !counts || (table.tail.is_none() && ranges >= table.opened);
                 assert_eq!(rules.on_tail(tail).is_ok(), expected, "a tail for {ranges}");
                 if counts && expected {

@@ -207,7 +207,7 @@ pub(super) fn get(cursor: &mut Cursor<'_>) -> Get {
     let count = usize::from(cursor.byte()) % 4;
     let patterns = (0..count).map(|_| cursor.pick(&patterns).as_bytes().to_vec()).collect();
     let filters = if cursor.byte().is_multiple_of(4) { vec!["*.o".to_owned(), "!a".to_owned()] } else { Vec::new() };
-    Get { patterns, filters, links: cursor.bool(), ahead: cursor.bool() }
+    Get { patterns, filters, links: cursor.bool(), early: cursor.bool() }
 }
 
 /// What either end may say at any time, or may not.

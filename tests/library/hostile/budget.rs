@@ -30,7 +30,7 @@ async fn a_thousand_patterns_over_thousands_of_files_end_with_their_connection()
         field::write(&field.path(&format!("d/{n}")), b"");
     }
     let patterns = vec![b"d/*".to_vec(); PATTERNS_MAX];
-    let asked = Message::Get(Get { patterns, filters: Vec::new(), links: false, ahead: false });
+    let asked = Message::Get(Get { patterns, filters: Vec::new(), links: false, early: false });
     let mut peer = field.greeted().await;
     peer.say(&asked).await;
     // The first name comes before the last pattern was looked at.
@@ -38,7 +38,7 @@ async fn a_thousand_patterns_over_thousands_of_files_end_with_their_connection()
     peer.leave().await;
     // And nothing at all is found for these.
     let patterns = vec![b"**/*.none".to_vec(); PATTERNS_MAX];
-    let asked = Message::Get(Get { patterns, filters: Vec::new(), links: false, ahead: false });
+    let asked = Message::Get(Get { patterns, filters: Vec::new(), links: false, early: false });
     let mut peer = field.greeted().await;
     peer.say(&asked).await;
     assert!(matches!(peer.hear().await, Some(Message::Problem(_))));

@@ -113,7 +113,7 @@ async fn a_failure_after_the_end_lets_nobody_offer_another_file() {
 
 #[tokio::test]
 async fn a_file_that_changes_after_the_end_is_not_offered_for_ever() {
-    let often = AHEAD_FILES_MAX as u64 * u64::from(OFFERS_MAX - 1);
+    let often = EARLY_FILES_MAX as u64 * u64::from(OFFERS_MAX - 1);
     for last in [often, often + 1] {
         let field = Field::new();
         let mut peer = field.pushing().await;

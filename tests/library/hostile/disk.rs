@@ -29,7 +29,7 @@ async fn offer_sparse(peer: &mut Raw) {
         peer.hear_pos().await;
     }
     for id in 0..SPARSE_FILES {
-        let tail = Tail { id: FileId(id), root: Digest([7; 16]), ranges: 0, ahead: false };
+        let tail = Tail { id: FileId(id), root: Digest([7; 16]), ranges: 0, early: false };
         peer.say(&Message::Tail(tail)).await;
     }
 }

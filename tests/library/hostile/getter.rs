@@ -144,7 +144,7 @@ async fn a_filter_that_cannot_be_matched_is_said_and_no_more() {
     for filter in [nested, "{".repeat(2000), "?".repeat(2000), "!".to_owned() + &"[ab]".repeat(500), "[".to_owned()] {
         let mut peer = field.greeted().await;
         let patterns = vec![b"wanted".to_vec()];
-        peer.say(&Message::Get(Get { patterns, filters: vec![filter.clone()], links: false, ahead: false })).await;
+        peer.say(&Message::Get(Get { patterns, filters: vec![filter.clone()], links: false, early: false })).await;
         let answer = peer.hear().await;
         let Some(Message::Problem(problem)) = answer else {
             panic!("{filter}: {answer:?}: {:?}", peer.connection.close_reason())
@@ -165,7 +165,7 @@ async fn a_filter_that_cannot_be_matched_is_said_and_no_more() {
 }
 
 fn listing() -> Message {
-    let get = Get { patterns: vec![Vec::new()], filters: Vec::new(), links: false, ahead: false };
+    let get = Get { patterns: vec![Vec::new()], filters: Vec::new(), links: false, early: false };
     Message::Select(Select { get, one_file_system: false, listed: true })
 }
 

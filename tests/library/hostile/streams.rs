@@ -36,7 +36,7 @@ async fn content_before_the_answer_is_a_violation() {
 
 /// Ranges ahead of the answers that no job may have: id, offset, length. Each after those before it.
 fn too_far_ahead() -> Vec<(&'static str, Vec<[u64; 3]>)> {
-    let most = AHEAD_FILES_MAX as u64;
+    let most = EARLY_FILES_MAX as u64;
     vec![
         ("nothing", vec![[0, 0, 0]]),
         ("what is no start", vec![[0, CHUNK_BYTES, 5]]),
@@ -44,7 +44,7 @@ fn too_far_ahead() -> Vec<(&'static str, Vec<[u64; 3]>)> {
         ("more than a chunk", vec![[0, 0, CHUNK_BYTES + 1]]),
         ("a length beyond all numbers", vec![[0, 0, u64::MAX >> 1]]),
         ("a file twice", vec![[0, 0, 5], [0, 0, 5]]),
-        ("too many bytes", vec![[0, 0, AHEAD_BYTES_MAX / 2 + 1], [1, 0, AHEAD_BYTES_MAX / 2 + 1]]),
+        ("too many bytes", vec![[0, 0, EARLY_BYTES_MAX / 2 + 1], [1, 0, EARLY_BYTES_MAX / 2 + 1]]),
         ("too many files", (0..=most).map(|id| [id, 0, 1]).collect()),
     ]
 }
@@ -361,7 +361,7 @@ async fn content_with_another_digest_becomes_no_file_and_leaves_no_part() {
         let bytes = content(len);
         peer.offer(0, "x", len as u64).await;
         peer.range(0, 0, &bytes).await;
-        peer.say(&Message::Tail(Tail { id: FileId(0), root: Digest([7; 16]), ranges: 1, ahead: false })).await;
+        peer.say(&Message::Tail(Tail { id: FileId(0), root: Digest([7; 16]), ranges: 1, early: false })).await;
         let done = peer.hear().await;
         let Some(Message::Done(Done { id: FileId(0), failure: Some(failure) })) = done else { panic!("{done:?}") };
         assert_eq!(failure.status, Status::VerifyFailed);
@@ -380,7 +380,7 @@ async fn a_file_that_claims_to_be_huge_and_empty_holds_up_nobody() {
     let mut peer = field.pushing().await;
     for id in 0..4 {
         peer.offer(id, &format!("huge{id}"), 16 * TIB).await;
-        peer.say(&Message::Tail(Tail { id: FileId(id), root: Digest([7; 16]), ranges: 0, ahead: false })).await;
+        peer.say(&Message::Tail(Tail { id: FileId(id), root: Digest([7; 16]), ranges: 0, early: false })).await;
     }
     field.honest_client_is_served().await;
     for _ in 0..4 {
@@ -440,7 +440,7 @@ async fn ranges_without_end_of_a_file_that_was_given_up_are_a_violation() {
             // Each takes its place among the ranges of the file, and none of them carries anything.
             let Ok((mut send, _)) = peer.connection.open_bi().await else { return };
             let (offset, len) = (chunk * CHUNK_BYTES, CHUNK_BYTES);
-            let header = RangeHeader { id: FileId(0), offset, len, turn: Turn::Asked };
+            let header = RangeHeader { id: FileId(0), offset, len, timing: RangeTiming::Asked };
             let _ = send.write_all(&header.to_bytes()).await;
             tokio::task::yield_now().await;
             let _ = send.reset(0_u32.into());

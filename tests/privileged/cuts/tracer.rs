@@ -92,7 +92,7 @@ pub(crate) struct Processes {
     /// Threads that are traced, each with the changing call that it is in or waits to make.
     threads: HashMap<Pid, Option<&'static str>>,
     /// The thread that makes a changing call, or is held after it.
-    turn: Option<Pid>,
+    timing: Option<Pid>,
     held: Option<&'static str>,
     waiting: VecDeque<Pid>,
 }
@@ -106,7 +106,7 @@ impl Processes {
             watchdog: Watchdog::start(),
             ended: VecDeque::new(),
             threads: HashMap::new(),
-            turn: None,
+            timing: None,
             held: None,
             waiting: VecDeque::new(),
         }
@@ -173,15 +173,15 @@ impl Processes {
     /// Lets the thread go on that is held.
     pub(crate) fn go_on(&mut self) {
         self.held = None;
-        if let Some(held) = self.turn.take() {
+        if let Some(held) = self.timing.take() {
             resume(held, None);
         }
         self.next_turn();
     }
 
     fn next_turn(&mut self) {
-        self.turn = self.waiting.pop_front();
-        if let Some(next) = self.turn {
+        self.timing = self.waiting.pop_front();
+        if let Some(next) = self.timing {
             resume(next, None);
         }
     }
@@ -248,7 +248,7 @@ impl Processes {
     fn gone(&mut self, pid: Pid, code: i32) {
         self.threads.remove(&pid);
         self.waiting.retain(|waiting| *waiting != pid);
-        if self.turn == Some(pid) {
+        if self.timing == Some(pid) {
             self.held = None;
             self.next_turn();
         }
@@ -268,10 +268,10 @@ impl Processes {
         let is_entered = ptrace::syscall_info(pid).is_ok_and(|info| info.op == libc::PTRACE_SYSCALL_INFO_ENTRY);
         let Some(call) = is_entered.then(|| changing(pid, &self.disk)).flatten() else { return resume(pid, None) };
         self.threads.insert(pid, Some(call));
-        if self.turn.is_some() {
+        if self.timing.is_some() {
             return self.waiting.push_back(pid);
         }
-        self.turn = Some(pid);
+        self.timing = Some(pid);
         resume(pid, None);
     }
 }

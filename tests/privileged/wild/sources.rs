@@ -190,11 +190,11 @@ fn an_older_version_whose_inode_changes_while_it_is_brought_up_to_date_is_still_
         machine.run("send --bwlimit 8M --no-sync f --to local:there").exits(0);
     };
     let modes = [0o600, 0o644];
-    let mut turn = 0;
+    let mut timing = 0;
     let meddle = || {
         // It is another file once the new one has its name.
-        set_mode(&there, modes[turn % 2]);
-        turn += 1;
+        set_mode(&there, modes[timing % 2]);
+        timing += 1;
         std::thread::sleep(std::time::Duration::from_millis(20));
     };
     meanwhile(meddle, sent);

@@ -69,11 +69,11 @@ fn push() -> impl Strategy<Value = Push> {
 
 fn get() -> impl Strategy<Value = Get> {
     let patterns = vec(vec(any::<u8>(), 0..40), 0..6);
-    (patterns, vec(any::<String>(), 0..4), any::<(bool, bool)>()).prop_map(|(patterns, filters, (links, ahead))| Get {
+    (patterns, vec(any::<String>(), 0..4), any::<(bool, bool)>()).prop_map(|(patterns, filters, (links, early))| Get {
         patterns,
         filters,
         links,
-        ahead,
+        early,
     })
 }
 
@@ -139,11 +139,11 @@ fn one_file() -> impl Strategy<Value = Message> {
             first,
             digests
         })),
-        (id(), digest(), any::<u64>(), any::<bool>()).prop_map(|(id, root, ranges, ahead)| Message::Tail(Tail {
+        (id(), digest(), any::<u64>(), any::<bool>()).prop_map(|(id, root, ranges, early)| Message::Tail(Tail {
             id,
             root,
             ranges,
-            ahead
+            early
         })),
         done,
         cancel,

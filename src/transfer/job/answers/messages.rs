@@ -60,7 +60,7 @@ impl<A: Attached> Answers<A> {
         let (id, is_offered) = (tail.id, self.is_offered(tail.id));
         match self.files.get_mut(&id) {
             Some(File::Open(open)) => open.rules.on_tail(tail)?,
-            Some(File::Offered(offered)) if tail.ahead && offered.header.kind == Kind::File => {
+            Some(File::Offered(offered)) if tail.early && offered.header.kind == Kind::File => {
                 if offered.tail.replace(tail).is_some() {
                     return Err(Violation::SecondTail.into());
                 }

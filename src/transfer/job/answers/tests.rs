@@ -3,8 +3,8 @@
 use super::*;
 use crate::digest::{CHUNK_BYTES, Digest, Hasher, SALT_BYTES, Salt};
 use crate::protocol::message::{Done, Kind, Mtime, Pos, Problem, SkipReason, Verdict, Why};
-use crate::protocol::range::{RangeHeader, Turn};
-use crate::protocol::{AHEAD_FILES_MAX, HEADERS_AHEAD_MAX, OFFERS_MAX};
+use crate::protocol::range::{RangeHeader, RangeTiming};
+use crate::protocol::{EARLY_FILES_MAX, HEADERS_AHEAD_MAX, OFFERS_MAX};
 use crate::transfer::file::resume::{Basis, Start};
 use crate::transfer::job::JobError;
 
@@ -48,7 +48,7 @@ enum Feed {
     Refuse(u64),
     PlanOnly(u64, Option<&'static str>),
     Range(u64, u64, u64),
-    Ahead(u64, u64),
+    EarlyRange(u64, u64),
     Answered(u64, u64),
     /// A chunk, and whether it is the last of its range.
     Chunk(u64, u64, bool),
@@ -77,12 +77,12 @@ fn failure(status: Status) -> Failure {
     Failure::new(status, "")
 }
 
-fn range(id: u64, offset: u64, len: u64, turn: Turn) -> RangeHeader {
-    RangeHeader { id: FileId(id), offset, len, turn }
+fn range(id: u64, offset: u64, len: u64, timing: RangeTiming) -> RangeHeader {
+    RangeHeader { id: FileId(id), offset, len, timing }
 }
 
-fn tail(id: u64, ranges: u64, ahead: bool) -> Tail {
-    Tail { id: FileId(id), root: Digest([0; 16]), ranges, ahead }
+fn tail(id: u64, ranges: u64, early: bool) -> Tail {
+    Tail { id: FileId(id), root: Digest([0; 16]), ranges, early }
 }
 
 /// A receiver, and the sizes of what was offered.
@@ -149,12 +149,12 @@ impl Job {
             Skip(id, reason) => ledger.skip(FileId(id), reason),
             Refuse(id) => ledger.refuse(FileId(id), failure(Status::Exists)),
             PlanOnly(id, named) => ledger.plan_only(FileId(id), 0, Why::New, named.map(path)),
-            Range(id, offset, len) => return ledger.on_range(range(id, offset, len, Turn::Asked)).map(placed),
-            Ahead(id, len) => {
-                let early = ledger.on_early_range(range(id, 0, len, Turn::Ahead), ())?;
+            Range(id, offset, len) => return ledger.on_range(range(id, offset, len, RangeTiming::Asked)).map(placed),
+            EarlyRange(id, len) => {
+                let early = ledger.on_early_range(range(id, 0, len, RangeTiming::Early), ())?;
                 return Ok(Some(format!("{early:?}")));
             }
-            Answered(id, len) => return ledger.on_answered(range(id, 0, len, Turn::Ahead)).map(placed),
+            Answered(id, len) => return ledger.on_answered(range(id, 0, len, RangeTiming::Early)).map(placed),
             Chunk(id, index, ends_range) => {
                 return Ok(judged(ledger.on_chunk(FileId(id), index, Digest([1; 16]), ends_range)));
             }
@@ -262,8 +262,8 @@ fn the_worked_conversations() {
     ]);
     // The same, ahead.
     play(&[
-        (Ahead(0, M), "Waits"),
-        (Ahead(1, 10), "error: 2 files and 1048586 bytes are too much ahead of the answers"),
+        (EarlyRange(0, M), "Waits"),
+        (EarlyRange(1, 10), "error: 2 files and 1048586 bytes are too much ahead of the answers"),
         (Offer(0, "a", 3 * M), "found a, plan"),
         (Offer(1, "b", 10), "found b"),
         (Look, "look at a"),
@@ -282,9 +282,9 @@ fn the_worked_conversations() {
     // Ahead in vain.
     play(&[
         (Offer(0, "a", 20), "found a, plan"),
-        (Ahead(1, 10), "Waits"),
+        (EarlyRange(1, 10), "Waits"),
         (Offer(1, "b", 10), "found b"),
-        (Ahead(0, 20), "Waits"),
+        (EarlyRange(0, 20), "Waits"),
         (CloseAhead(0, 1), ""),
         (CloseAhead(1, 1), ""),
         (End, "search ended"),
@@ -495,11 +495,11 @@ fn a_sender_that_breaks_the_order_is_found_out() {
         (&[(Directory(0, "a"), "plan")], CloseAhead(0, 1), "a tail for a file that is not open"),
         (&[], Range(0, 0, 1), "content for a file that is not open"),
         (&[(Offer(0, "a", 1), "found a, plan")], Range(0, 0, 1), "content for a file that is not open"),
-        (&[(Ahead(0, 5), "Waits")], Offer(0, "a", 6), "range 0+5 does not fit its file"),
-        (&[(Offer(0, "a", 6), "found a, plan")], Ahead(0, 5), "range 0+5 does not fit its file"),
-        (&[(Ahead(0, 5), "Waits")], Ahead(0, 5), "range at 0 was sent before"),
-        (&[(Ahead(0, 5), "Waits")], End, "content for a file that was never offered"),
-        (&[(End, "search ended, wind up")], Ahead(0, 5), "content for a file that was never offered"),
+        (&[(EarlyRange(0, 5), "Waits")], Offer(0, "a", 6), "range 0+5 does not fit its file"),
+        (&[(Offer(0, "a", 6), "found a, plan")], EarlyRange(0, 5), "range 0+5 does not fit its file"),
+        (&[(EarlyRange(0, 5), "Waits")], EarlyRange(0, 5), "range at 0 was sent before"),
+        (&[(EarlyRange(0, 5), "Waits")], End, "content for a file that was never offered"),
+        (&[(End, "search ended, wind up")], EarlyRange(0, 5), "content for a file that was never offered"),
         (&[], Cancel(0), "a cancel for a file that was never offered"),
         (&[(AllOffered, "search ended")], AllOffered, "all is on offer, which was known"),
         (&[(End, "search ended, wind up")], AllOffered, "all is on offer, which was known"),
@@ -536,7 +536,7 @@ fn what_a_sender_may_have_on_offer_is_bounded() {
 
 #[test]
 fn a_file_that_changes_after_the_end_is_not_offered_for_ever() {
-    let often = AHEAD_FILES_MAX as u64 * u64::from(OFFERS_MAX - 1);
+    let often = EARLY_FILES_MAX as u64 * u64::from(OFFERS_MAX - 1);
     let mut job = play(&[(Offer(0, "a", 1), "found a, plan"), (End, "search ended")]);
     for id in 0..often {
         job.feed(Changed(id));

@@ -81,7 +81,7 @@ impl<A: Attached> Offers<A> {
         if !std::mem::replace(is_closed, true) {
             self.unclosed -= 1;
         }
-        self.say(Message::Tail(Tail { ahead: true, ..tail }));
+        self.say(Message::Tail(Tail { early: true, ..tail }));
         self.maybe_end();
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::digest::{CHUNK_BYTES, ChunkDigests, Digest, Hasher, SALT_BYTES, Salt};
 use crate::protocol::message::{Failure, Have, Mtime, Named, Pos, SkipReason, Status, Tail, Verdict, Why};
 use crate::protocol::path::WirePath;
-use crate::protocol::{AHEAD_FILES_MAX, OFFERS_MAX};
+use crate::protocol::{EARLY_FILES_MAX, OFFERS_MAX};
 use crate::transfer::job::JobError;
 
 const M: u64 = CHUNK_BYTES;
@@ -125,7 +125,7 @@ impl Job {
     }
 
     fn result(&mut self, feed: Feed) -> Result<Option<String>, JobError> {
-        let tail = |id| Tail { id: FileId(id), root: Digest([0; 16]), ranges: 1, ahead: false };
+        let tail = |id| Tail { id: FileId(id), root: Digest([0; 16]), ranges: 1, early: false };
         match feed {
             Find(name, size) => {
                 let offer = self.offer(name, Kind::File, size);
@@ -255,7 +255,7 @@ fn action(action: Action<Toy>) -> String {
 fn said(message: Message) -> String {
     match message {
         Message::Header(header) => format!("Header {} {}", header.id.0, header.path),
-        Message::Tail(tail) => format!("Tail {}{}", tail.id.0, if tail.ahead { " ahead" } else { "" }),
+        Message::Tail(tail) => format!("Tail {}{}", tail.id.0, if tail.early { " ahead" } else { "" }),
         Message::Cancel(done) => format!("Cancel {} {:?}", done.id.0, done.failure.expect("a cause").status),
         Message::Problem(problem) => format!("Problem {}", String::from_utf8_lossy(&problem.name)),
         Message::End(end) => format!("End {} {}", end.files, end.bytes),
@@ -421,8 +421,8 @@ fn nothing_is_sent_early_once_somebody_has_answered_or_of_too_many_files() {
         (CloseEarly(1), ""),
     ]);
     let mut job = play_early(&[]);
-    let early = (0..2 * AHEAD_FILES_MAX).filter(|_| job.feed(Find("a", 1)).ends_with("early")).count();
-    assert_eq!(early, AHEAD_FILES_MAX);
+    let early = (0..2 * EARLY_FILES_MAX).filter(|_| job.feed(Find("a", 1)).ends_with("early")).count();
+    assert_eq!(early, EARLY_FILES_MAX);
 }
 
 #[test]

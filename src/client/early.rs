@@ -6,9 +6,9 @@ use super::TransferOptions;
 use crate::protocol::message::IfExists;
 
 /// Whether the content of a job may go ahead of the answers.
-pub(super) struct Ahead(AtomicBool);
+pub(super) struct EarlyContent(AtomicBool);
 
-impl Ahead {
+impl EarlyContent {
     /// Content that may be there already, or that is not to be written, is never sent early.
     pub(super) fn of(options: &TransferOptions) -> Self {
         let TransferOptions { if_exists, checksum, dry_run, .. } = *options;
@@ -28,7 +28,7 @@ mod tests {
 
     #[test]
     fn content_goes_ahead_once_and_only_where_it_will_be_wanted() {
-        for (if_exists, checksum, dry_run, ahead) in [
+        for (if_exists, checksum, dry_run, early) in [
             (IfExists::Replace, false, false, true),
             (IfExists::Rename, false, false, true),
             (IfExists::Skip, false, false, false),
@@ -36,8 +36,8 @@ mod tests {
             (IfExists::Replace, true, false, false),
             (IfExists::Replace, false, true, false),
         ] {
-            let job = Ahead::of(&TransferOptions { if_exists, checksum, dry_run, ..TransferOptions::default() });
-            assert_eq!((job.take(), job.take()), (ahead, false), "{if_exists:?} {checksum} {dry_run}");
+            let job = EarlyContent::of(&TransferOptions { if_exists, checksum, dry_run, ..TransferOptions::default() });
+            assert_eq!((job.take(), job.take()), (early, false), "{if_exists:?} {checksum} {dry_run}");
         }
     }
 }

@@ -13,8 +13,8 @@ use qft::protocol::close::CloseCode;
 use qft::protocol::message::{
     Done, Failure, FileId, Get, Have, Header, Message, Pos, SkipReason, Status, Verdict, Why,
 };
-use qft::protocol::range::{RANGE_HEADER_BYTES, RangeHeader, Turn};
-use qft::protocol::{AHEAD_BYTES_MAX, AHEAD_FILES_MAX};
+use qft::protocol::range::{RANGE_HEADER_BYTES, RangeHeader, RangeTiming};
+use qft::protocol::{EARLY_BYTES_MAX, EARLY_FILES_MAX};
 use qft::transport;
 use quinn::{RecvStream, VarInt};
 use tempfile::TempDir;
@@ -97,8 +97,8 @@ async fn range(peer: &Raw) -> (RangeHeader, Vec<u8>) {
     (header, soon("the content", stream.read_to_end(2 * LARGE)).await.unwrap())
 }
 
-fn header(offset: u64, len: usize, turn: Turn) -> RangeHeader {
-    RangeHeader { id: FileId(0), offset, len: len as u64, turn }
+fn header(offset: u64, len: usize, timing: RangeTiming) -> RangeHeader {
+    RangeHeader { id: FileId(0), offset, len: len as u64, timing }
 }
 
 fn from(offset: u64, why: Why) -> Verdict {
@@ -120,11 +120,11 @@ async fn the_start_of_a_file_comes_before_its_answer_and_is_not_sent_again() {
         let mut sending = Sending::start(&[("f", len)]).await;
         assert_eq!(sending.header().await.size, len as u64);
         let (first, mut bytes) = range(&sending.peer).await;
-        assert_eq!(first, header(0, len.min(CHUNK), Turn::Ahead));
+        assert_eq!(first, header(0, len.min(CHUNK), RangeTiming::Early));
         sending.answer(0, from(0, Why::New)).await;
         if len > CHUNK {
             let (second, rest) = range(&sending.peer).await;
-            assert_eq!(second, header(CHUNK_BYTES, len - CHUNK, Turn::Asked));
+            assert_eq!(second, header(CHUNK_BYTES, len - CHUNK, RangeTiming::Asked));
             bytes.extend(rest);
         }
         assert_eq!(bytes, content(len));
@@ -262,13 +262,16 @@ async fn a_resume_that_crosses_it_takes_nothing_of_it() {
     let mut sending = Sending::start(&[("f", LARGE)]).await;
     sending.header().await;
     let (first, mut start) = stream(&sending.peer).await;
-    assert_eq!(first, header(0, CHUNK, Turn::Ahead));
+    assert_eq!(first, header(0, CHUNK, RangeTiming::Early));
     sending.answer(0, from(CHUNK_BYTES, Why::Resume)).await;
     assert_eq!(reset(&mut start).await, Some(CloseCode::Cancelled.code().into()));
     let bytes = content(LARGE);
     let digests = vec![sending.peer.hasher.chunk(&bytes[..CHUNK])];
     sending.peer.say(&Message::Have(Have { id: FileId(0), first: 0, digests })).await;
-    assert_eq!(range(&sending.peer).await, (header(CHUNK_BYTES, CHUNK + 5, Turn::Asked), bytes[CHUNK..].to_vec()));
+    assert_eq!(
+        range(&sending.peer).await,
+        (header(CHUNK_BYTES, CHUNK + 5, RangeTiming::Asked), bytes[CHUNK..].to_vec())
+    );
     let tail = sending.peer.tail(0, &bytes, 1);
     assert_eq!(sending.peer.hear().await, Some(tail));
     sending.peer.say(&done(0)).await;
@@ -293,19 +296,19 @@ async fn what_is_not_wanted_is_taken_back_and_not_counted() {
 
 #[tokio::test]
 async fn few_files_and_few_bytes_go_ahead() {
-    const HALF: usize = AHEAD_BYTES_MAX as usize / 2 + 1;
-    let names: Vec<String> = (0..2 * AHEAD_FILES_MAX).map(|n| format!("{n:03}")).collect();
+    const HALF: usize = EARLY_BYTES_MAX as usize / 2 + 1;
+    let names: Vec<String> = (0..2 * EARLY_FILES_MAX).map(|n| format!("{n:03}")).collect();
     let small: Vec<_> = names.iter().map(|name| (name.as_str(), 10)).collect();
-    for (files, ahead) in [(small, AHEAD_FILES_MAX), (vec![("a", HALF), ("b", HALF), ("c", 0), ("d", 7)], 2)] {
+    for (files, early) in [(small, EARLY_FILES_MAX), (vec![("a", HALF), ("b", HALF), ("c", 0), ("d", 7)], 2)] {
         let mut sending = Sending::start(&files).await;
         let mut sizes = BTreeMap::new();
         for _ in &files {
             let header = sending.header().await;
             sizes.insert(header.id, header.size);
         }
-        for _ in 0..ahead {
+        for _ in 0..early {
             let (header, mut stream) = stream(&sending.peer).await;
-            assert_eq!((header.turn, sizes.remove(&header.id)), (Turn::Ahead, Some(header.len)));
+            assert_eq!((header.timing, sizes.remove(&header.id)), (RangeTiming::Early, Some(header.len)));
             let bytes = soon("the content", stream.read_to_end(CHUNK)).await.unwrap();
             assert_eq!(bytes, content(header.len as usize));
         }
@@ -324,7 +327,7 @@ async fn a_source_that_changes_behind_its_start_is_offered_anew_and_waits_then()
     let mut sending = Sending::start(&[("f", LARGE)]).await;
     sending.header().await;
     let (first, _) = range(&sending.peer).await;
-    assert_eq!(first.turn, Turn::Ahead);
+    assert_eq!(first.timing, RangeTiming::Early);
     // In what has gone ahead: what is read after the change is of one state of the file.
     let mut file = OpenOptions::new().write(true).open(sending.dir.path().join("f")).unwrap();
     file.write_all(b"more").unwrap();
@@ -337,7 +340,7 @@ async fn a_source_that_changes_behind_its_start_is_offered_anew_and_waits_then()
         let (header, mut stream) = stream(&sending.peer).await;
         // What was under way of the first offer is of no use any more.
         if header.id == FileId(1) {
-            assert_eq!((header.offset, header.len, header.turn), (0, bytes.len() as u64, Turn::Asked));
+            assert_eq!((header.offset, header.len, header.timing), (0, bytes.len() as u64, RangeTiming::Asked));
             assert_eq!(soon("the content", stream.read_to_end(2 * LARGE)).await.unwrap(), bytes);
             break;
         }
@@ -350,22 +353,22 @@ async fn a_source_that_changes_behind_its_start_is_offered_anew_and_waits_then()
 
 #[tokio::test]
 async fn a_server_goes_ahead_when_the_client_lets_it() {
-    for ahead in [true, false] {
+    for early in [true, false] {
         let field = Field::new();
         field::write(&field.path("wanted"), &content(LARGE));
         let mut peer = field.greeted().await;
-        peer.say(&Message::Get(Get { patterns: vec!["wanted".into()], filters: Vec::new(), links: false, ahead }))
+        peer.say(&Message::Get(Get { patterns: vec!["wanted".into()], filters: Vec::new(), links: false, early }))
             .await;
         assert!(matches!(peer.hear().await, Some(Message::Header(_))));
-        if ahead {
-            let start = (header(0, CHUNK, Turn::Ahead), content(LARGE)[..CHUNK].to_vec());
+        if early {
+            let start = (header(0, CHUNK, RangeTiming::Early), content(LARGE)[..CHUNK].to_vec());
             assert_eq!(range(&peer).await, start);
         }
         peer.say(&Message::Pos(Pos { id: FileId(0), verdict: from(0, Why::New) })).await;
-        let offset = if ahead { CHUNK } else { 0 };
-        let rest = (header(offset as u64, LARGE - offset, Turn::Asked), content(LARGE)[offset..].to_vec());
+        let offset = if early { CHUNK } else { 0 };
+        let rest = (header(offset as u64, LARGE - offset, RangeTiming::Asked), content(LARGE)[offset..].to_vec());
         assert_eq!(range(&peer).await, rest);
-        let tail = peer.tail(0, &content(LARGE), if ahead { 2 } else { 1 });
+        let tail = peer.tail(0, &content(LARGE), if early { 2 } else { 1 });
         assert_eq!(peer.hear().await, Some(tail));
         peer.leave().await;
     }
@@ -379,14 +382,14 @@ async fn a_later_connection_of_a_job_waits_for_the_answers() {
     let client = Client::builder(identity()).build().unwrap();
     let job = client.send(server.ticket(), vec![dir.path().join("f")], SendOptions::default());
     let mut first = server.welcome().await;
-    assert_eq!(stream(&first).await.0.turn, Turn::Ahead);
+    assert_eq!(stream(&first).await.0.timing, RangeTiming::Early);
     // What follows the answer shows that the client has heard the welcome before it: it would not come again otherwise.
     first.say(&Message::Pos(Pos { id: FileId(0), verdict: from(0, Why::New) })).await;
-    assert_eq!(stream(&first).await.0.turn, Turn::Asked);
+    assert_eq!(stream(&first).await.0.timing, RangeTiming::Asked);
     transport::close(&first.connection, CloseCode::GoingAway, "");
     let mut second = server.welcome().await;
     assert!(matches!(second.hear().await, Some(Message::Header(_))));
     second.say(&Message::Pos(Pos { id: FileId(0), verdict: from(0, Why::New) })).await;
-    assert_eq!(range(&second).await.0, header(0, LARGE, Turn::Asked));
+    assert_eq!(range(&second).await.0, header(0, LARGE, RangeTiming::Asked));
     drop(job);
 }
