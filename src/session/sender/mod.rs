@@ -11,7 +11,7 @@
 //! | `messages` | what the receiver says |
 //! | `offer` | headers, as the walk finds files; offering again what changed |
 //! | `source` | where an offered file lies |
-//! | `wanted` | what is sent next, small files many at a time |
+//! | `queue` | what is sent next, small files many at a time |
 //! | `stream`, `outlet` | a range on its way to the receiver; the stream that it takes |
 //! | `start`, `early` | the first bytes of a file; sending them before they are asked for |
 //! | `check` | the receiver's digests beside our own |
@@ -24,11 +24,11 @@ mod early;
 mod messages;
 mod offer;
 pub(crate) mod outlet;
+mod queue;
 pub(crate) mod report;
 pub(crate) mod source;
 pub(crate) mod start;
 mod stream;
-mod wanted;
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicU64;
@@ -41,8 +41,8 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use self::queue::{Batch, SendQueue};
 use self::source::Work;
-use self::wanted::{Pick, Wanted};
 use super::SessionError;
 use super::budget::Account;
 use super::control::Control;
@@ -173,7 +173,7 @@ impl<F: ByteFiles> Sender<F> {
         let wanted = wanted.expect("a sender runs once");
         let work = async {
             tokio::select! {
-                error = self.pump_wanted(Wanted::new(wanted)) => Err(error),
+                error = self.pump_wanted(SendQueue::new(wanted)) => Err(error),
                 result = self.offer_until_ended(found) => result,
             }
         };
@@ -254,21 +254,21 @@ impl<F: ByteFiles> Sender<F> {
         self.feed(|ledger| ledger.give_up(id, failure));
     }
 
-    /// Starts a pump for each pick of wanted files, a bounded number at a time. Returns only with an error.
-    async fn pump_wanted(&self, mut wanted: Wanted) -> SessionError {
+    /// Starts a pump for each batch of wanted files, a bounded number at a time. Returns only with an error.
+    async fn pump_wanted(&self, mut wanted: SendQueue) -> SessionError {
         let jobs = self.0.tools.jobs.get();
         let slots = Arc::new(Semaphore::new(jobs));
         let mut pumps = JoinSet::new();
         loop {
             tokio::select! {
-                Some(pick) = wanted.next(jobs, |id| self.ledger().small_size(id)) => {
+                Some(batch) = wanted.next(jobs, |id| self.ledger().small_size(id)) => {
                     let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
                     let sender = self.clone();
                     pumps.spawn(async move {
                         let _slot = slot;
-                        match pick {
-                            Pick::Small(ids) => sender.send_small(ids).await,
-                            Pick::Large(id) => sender.pump(id).await,
+                        match batch {
+                            Batch::Small(ids) => sender.send_small(ids).await,
+                            Batch::Large(id) => sender.pump(id).await,
                         }
                     });
                 }
