@@ -50,8 +50,8 @@ pub use resolve::{RESOLVE_WAIT, is_no_such_name, resolve};
 pub(crate) use tuning::{RECEIVE_WINDOW_BEFORE_HELLO, RECEIVE_WINDOW_IN_A_CROWD, STREAMS_BEFORE_HELLO, STREAMS_MAX};
 pub use tuning::{Tuning, open_up, receive_window};
 
-pub use udp::{Copies, Granted, Rate, SOCKET_BUFFER_BYTES, SocketReport, Throttle, examine_socket};
-pub(crate) use udp::{Known, RouteChanges, find_route, hurry};
+pub use udp::{Duplicates, Granted, Rate, SOCKET_BUFFER_BYTES, SocketReport, Throttle, examine_socket};
+pub(crate) use udp::{Known, RouteChanges, find_route, send_urgently};
 
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use quinn::{
 };
 
 use super::close::Opening;
-use super::udp::Copies;
+use super::udp::Duplicates;
 use super::udp::Granted;
 use super::udp::Throttle;
 use super::udp::route;
@@ -102,7 +102,7 @@ pub struct Tuning {
     /// Where a client's sockets are bound; `None`: where the system's routes say.
     pub local: Option<SocketAddr>,
     /// Copies of what leaves while a lossy link stands nearly empty.
-    pub copies: Copies,
+    pub duplicates: Duplicates,
 }
 
 impl Tuning {
@@ -114,14 +114,14 @@ impl Tuning {
             idle_timeout: IDLE_TIMEOUT,
             throttle: None,
             local: None,
-            copies: Copies::default(),
+            duplicates: Duplicates::default(),
         }
     }
 }
 
 impl fmt::Debug for Tuning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { controller: _, thin_acks, idle_timeout, throttle, local, copies: _ } = self;
+        let Self { controller: _, thin_acks, idle_timeout, throttle, local, duplicates: _ } = self;
         let mut all = f.debug_struct("Tuning");
         all.field("thin_acks", thin_acks)
             .field("idle_timeout", idle_timeout)
@@ -161,7 +161,9 @@ pub fn transport_config(tuning: &Tuning, side: Side, peer: SocketAddr) -> Transp
         .ack_frequency_config(tuning.thin_acks.then(|| ack_frequency(tuning, peer, packet)))
         .keep_alive_interval((side == Side::Client).then_some(keep_alive))
         .max_idle_timeout(Some(idle_timeout(tuning.idle_timeout)))
-        .congestion_controller_factory(Arc::new(Opening(tuning.copies.watch(peer, Arc::clone(&tuning.controller)))));
+        .congestion_controller_factory(Arc::new(Opening(
+            tuning.duplicates.watch(peer, Arc::clone(&tuning.controller)),
+        )));
     config
 }
 

@@ -2,10 +2,10 @@
 //! corpus of the fuzz targets.
 #![allow(unreachable_pub, reason = "a test program has no outside")]
 
-mod copies;
 mod corpus;
 mod crowd;
 mod descriptors;
+mod duplicates;
 mod early;
 mod hostile;
 mod location;

@@ -11,7 +11,7 @@ use crate::protocol::message::Message;
 use crate::session::control::Control;
 use crate::session::memory::Buffers;
 use crate::storage::{Destination, DiskQueue, Store};
-use crate::transport::hurry;
+use crate::transport::send_urgently;
 
 /// The interface that a receiver needs beside its store. A simulator is another implementation: it has no threads, and
 /// no clock.
@@ -99,7 +99,7 @@ impl Driver for Online {
 
     fn on_last_word(&self) {
         // Nothing is left for the sender to do but to hear the end; a lost packet would cost it a round trip and more.
-        hurry(&self.connection);
+        send_urgently(&self.connection);
     }
 
     fn on_finished(&self) {

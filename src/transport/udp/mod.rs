@@ -6,13 +6,13 @@
 //! | `system` | the lowest layer: the system's socket, read by the clock where processor time is short (`shortage`) |
 //! | `split` | large packets in calls that the kernel takes |
 //! | [`throttle`](Throttle) | a limit on bytes per second |
-//! | [`copies`](Copies) | packets that leave several times |
+//! | [`duplicates`](Duplicates) | packets that leave several times |
 //! | `heard` | notes when a packet arrived |
 //! | `layer` | what all layers have in common |
 //! | `route`, `changes` | what the system knows of the way to a peer, and when that changes |
 
 mod changes;
-mod copies;
+mod duplicates;
 mod heard;
 mod layer;
 pub(super) mod route;
@@ -23,8 +23,8 @@ mod system;
 mod throttle;
 
 pub(crate) use changes::RouteChanges;
-pub use copies::Copies;
-pub(crate) use copies::hurry;
+pub use duplicates::Duplicates;
+pub(crate) use duplicates::send_urgently;
 pub(super) use heard::Heard;
 pub(crate) use route::{find_route, source_of};
 pub use socket::{Granted, SOCKET_BUFFER_BYTES, SocketReport, examine_socket};

@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::system::Udp;
 use super::throttle::Throttle;
-use super::{Copies, split};
+use super::{Duplicates, split};
 
 /// Bytes asked for in each direction: 64 ms of 1 Gbit/s, which no scheduling pause outlasts.
 pub const SOCKET_BUFFER_BYTES: usize = 8 * 1024 * 1024;
@@ -111,11 +111,11 @@ pub(crate) fn attach(
     granted: Granted,
     packet_max: u16,
     throttle: Option<&Throttle>,
-    copies: &Copies,
+    duplicates: &Duplicates,
 ) -> io::Result<Arc<dyn AsyncUdpSocket>> {
     let socket = split::wrap(Arc::new(Udp::new(socket, granted.receive)?), packet_max);
     // Copies come first, so that the limit holds for them too.
-    Ok(copies.wrap(match throttle {
+    Ok(duplicates.wrap(match throttle {
         Some(throttle) => throttle.wrap(socket),
         None => socket,
     }))

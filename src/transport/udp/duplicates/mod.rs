@@ -1,4 +1,4 @@
-//! Copies of what leaves while a lossy link stands nearly empty.
+//! Duplicates of what leaves while a lossy link stands nearly empty.
 //!
 //! The last flight of a transfer loses its share like every other. What was lost is sent again a round trip later, and of
 //! that some is lost again: 1700 packets of which 5 % are lost take three round trips to be whole. In that time the link
@@ -7,13 +7,13 @@
 //! median 6.59 instead of 6.80 s, mean 6.72 instead of 7.11 s.
 //!
 //! It is done to whole UDP packets, below QUIC: QUIC ignores a packet that comes twice (RFC 9000, section 12.3), so the
-//! peer need not know of it, and messages gain like content. Copies count for nothing above: no window, no figure of sent
-//! or lost packets has them. They leave only while packets and copies together take less than half of what the path
-//! carries, and never on a path that loses nothing or is [near](crate::transport::tuning::NEAR).
+//! peer need not know of it, and messages gain like content. Duplicates count for nothing above: no window, no figure
+//! of sent or lost packets has them. They leave only while packets and duplicates together take less than half of what
+//! the path carries, and never on a path that loses nothing or is [near](crate::transport::tuning::NEAR).
 //!
-//! A copy follows some milliseconds behind, so that one burst of losses does not take both.
+//! A duplicate follows some milliseconds behind, so that one burst of losses does not take both.
 
-mod spare;
+mod idle_budget;
 mod watch;
 
 use std::collections::HashMap;
@@ -28,22 +28,22 @@ use quinn::AsyncUdpSocket;
 use quinn::congestion::ControllerFactory;
 use quinn::udp::{EcnCodepoint, Transmit};
 
-pub(crate) use self::watch::hurry;
-use self::watch::{Ledger, Watching};
+pub(crate) use self::watch::send_urgently;
+use self::watch::{Ledger, WatchedFactory};
 use super::layer::{Layer, layered};
 
-/// Part of a round trip between a packet and its copy, and between copies.
+/// Part of a round trip between a packet and its duplicate, and between duplicates.
 const GAP_SHARE: u32 = 32;
 /// The gap is at least what a timer can tell, and at most longer than the bursts in which a queue overflows.
 const GAP_MIN: Duration = Duration::from_millis(1);
 const GAP_MAX: Duration = Duration::from_millis(10);
 
-/// The copies that the sockets of one tuning make. Clones share it.
+/// The duplicates that the sockets of one tuning make. Clones share it.
 #[derive(Clone, Default)]
-pub struct Copies(Arc<Shared>);
+pub struct Duplicates(Arc<DuplicatesInner>);
 
 #[derive(Default)]
-struct Shared {
+struct DuplicatesInner {
     /// Something was lost on some path. Before, nobody is looked up.
     begun: AtomicBool,
     made: AtomicU64,
@@ -51,21 +51,21 @@ struct Shared {
     ledgers: RwLock<HashMap<SocketAddr, Weak<Ledger>>>,
 }
 
-impl fmt::Debug for Copies {
+impl fmt::Debug for Duplicates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Copies").field("made", &self.made()).finish_non_exhaustive()
+        f.debug_struct("Duplicates").field("made", &self.made()).finish_non_exhaustive()
     }
 }
 
-impl Copies {
+impl Duplicates {
     /// How many were made so far; several packets that leave in one call count as one.
     pub fn made(&self) -> u64 {
         self.0.made.load(Ordering::Relaxed)
     }
 
-    /// Puts the copying between a socket and its users.
+    /// Puts the duplication between a socket and its users.
     pub(super) fn wrap(&self, inner: Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket> {
-        layered(Copying { inner, copies: self.clone() })
+        layered(DuplicatingSocket { inner, duplicates: self.clone() })
     }
 
     /// Puts an eye on the connections to `peer` that will be made with these controllers.
@@ -74,7 +74,7 @@ impl Copies {
         peer: SocketAddr,
         inner: Arc<dyn ControllerFactory + Send + Sync>,
     ) -> Arc<dyn ControllerFactory + Send + Sync> {
-        Arc::new(Watching { inner, copies: self.clone(), peer })
+        Arc::new(WatchedFactory { inner, duplicates: self.clone(), peer })
     }
 
     fn begin(&self) {
@@ -100,8 +100,8 @@ impl Copies {
         drop(ledgers);
         let mut state = ledger.state();
         let rtt = state.far()?;
-        let copies = state.spare.on_sent(Instant::now(), transmit.contents.len());
-        (copies > 0).then(|| (copies, (rtt / GAP_SHARE).clamp(GAP_MIN, GAP_MAX)))
+        let duplicates = state.idle.on_sent(Instant::now(), transmit.contents.len());
+        (duplicates > 0).then(|| (duplicates, (rtt / GAP_SHARE).clamp(GAP_MIN, GAP_MAX)))
     }
 }
 
@@ -113,24 +113,24 @@ fn plain(peer: SocketAddr) -> SocketAddr {
     }
 }
 
-/// A socket that copies.
+/// A socket that duplicates.
 #[derive(Debug)]
-struct Copying {
+struct DuplicatingSocket {
     inner: Arc<dyn AsyncUdpSocket>,
-    copies: Copies,
+    duplicates: Duplicates,
 }
 
-impl Copying {
+impl DuplicatingSocket {
     /// Sends a packet again, a bounded number of times. One that finds the socket full is not missed.
     fn repeat(&self, packet: Packet, count: u32, gap: Duration) {
         // Only an endpoint that outlives its runtime sends outside of one.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (inner, copies) = (self.inner.clone(), self.copies.clone());
+        let (inner, duplicates) = (self.inner.clone(), self.duplicates.clone());
         runtime.spawn(async move {
             for _ in 0..count {
                 tokio::time::sleep(gap).await;
                 if inner.try_send(&packet.transmit()).is_ok() {
-                    copies.0.made.fetch_add(1, Ordering::Relaxed);
+                    duplicates.0.made.fetch_add(1, Ordering::Relaxed);
                 }
             }
         });
@@ -158,14 +158,14 @@ impl Packet {
     }
 }
 
-impl Layer for Copying {
+impl Layer for DuplicatingSocket {
     fn below(&self) -> &Arc<dyn AsyncUdpSocket> {
         &self.inner
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         self.inner.try_send(transmit)?;
-        if let Some((count, gap)) = self.copies.of(transmit) {
+        if let Some((count, gap)) = self.duplicates.of(transmit) {
             self.repeat(Packet::new(transmit), count, gap);
         }
         Ok(())

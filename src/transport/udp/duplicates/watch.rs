@@ -1,4 +1,4 @@
-//! What copies need to know of a connection, from where quinn tells it: its congestion controller.
+//! What duplicates need to know of a connection, from where quinn tells it: its congestion controller.
 
 use std::any::Any;
 use std::net::SocketAddr;
@@ -10,8 +10,8 @@ use quinn::congestion::{Controller, ControllerFactory};
 use quinn_proto::RttEstimator;
 use quinn_proto::congestion::ControllerMetrics;
 
-use super::Copies;
-use super::spare::Spare;
+use super::Duplicates;
+use super::idle_budget::IdleBudget;
 use crate::transport::close;
 use crate::transport::tuning::NEAR;
 
@@ -20,66 +20,67 @@ const URGENT_TIME: Duration = Duration::from_millis(50);
 
 /// What is known of one connection. Its controller and the socket share it.
 pub(super) struct Ledger {
-    state: Mutex<State>,
+    state: Mutex<DuplicatesState>,
 }
 
-pub(super) struct State {
-    pub(super) spare: Spare,
+pub(super) struct DuplicatesState {
+    pub(super) idle: IdleBudget,
     rtt: Duration,
 }
 
 impl Ledger {
     fn new(now: Instant) -> Self {
-        Self { state: Mutex::new(State { spare: Spare::new(now), rtt: Duration::ZERO }) }
+        Self { state: Mutex::new(DuplicatesState { idle: IdleBudget::new(now), rtt: Duration::ZERO }) }
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, DuplicatesState> {
         self.state.lock().expect("no holder panics")
     }
 }
 
-impl State {
-    /// The round trip, of a peer that is far enough away for copies to save time.
+impl DuplicatesState {
+    /// The round trip, of a peer that is far enough away for duplicates to save time.
     pub(super) fn far(&self) -> Option<Duration> {
         (self.rtt >= NEAR).then_some(self.rtt)
     }
 }
 
 /// Makes the controllers of another factory, and watches what each is told.
-pub(super) struct Watching {
+pub(super) struct WatchedFactory {
     pub(super) inner: Arc<dyn ControllerFactory + Send + Sync>,
-    pub(super) copies: Copies,
+    pub(super) duplicates: Duplicates,
     pub(super) peer: SocketAddr,
 }
 
-impl ControllerFactory for Watching {
+impl ControllerFactory for WatchedFactory {
     fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
         let ledger = Arc::new(Ledger::new(now));
-        self.copies.enter(self.peer, &ledger);
+        self.duplicates.enter(self.peer, &ledger);
         let inner = self.inner.clone().build(now, current_mtu);
-        Box::new(Watched { inner, ledger, copies: self.copies.clone() })
+        Box::new(WatchedController { inner, ledger, duplicates: self.duplicates.clone() })
     }
 }
 
 /// What the peer is told within the next moments is short, and it waits for it: on a far path it leaves several times.
-pub(crate) fn hurry(connection: &Connection) {
-    let controller = close::controller(connection).and_then(|inner| inner.into_any().downcast::<Watched>().ok());
+pub(crate) fn send_urgently(connection: &Connection) {
+    let controller =
+        close::controller(connection).and_then(|inner| inner.into_any().downcast::<WatchedController>().ok());
     let Some(watched) = controller else { return };
     let mut state = watched.ledger.state();
     if state.far().is_some() {
-        state.spare.on_urgent(Instant::now() + URGENT_TIME);
-        watched.copies.begin();
+        state.idle.on_urgent(Instant::now() + URGENT_TIME);
+        watched.duplicates.begin();
     }
 }
 
-struct Watched {
+struct WatchedController {
     inner: Box<dyn Controller>,
     /// Shared with every clone: quinn gives nothing but clones away.
     ledger: Arc<Ledger>,
-    copies: Copies,
+    duplicates: Duplicates,
 }
 
-impl Controller for Watched {
+impl Controller for WatchedController {
     fn on_sent(&mut self, now: Instant, bytes: u64, last_packet_number: u64) {
         self.inner.on_sent(now, bytes, last_packet_number);
     }
@@ -88,7 +89,7 @@ impl Controller for Watched {
         self.inner.on_ack(now, sent, bytes, app_limited, rtt);
         let mut state = self.ledger.state();
         state.rtt = rtt.get();
-        state.spare.on_acknowledged(bytes);
+        state.idle.on_acknowledged(bytes);
     }
 
     fn on_end_acks(&mut self, now: Instant, in_flight: u64, app_limited: bool, largest: Option<u64>) {
@@ -99,13 +100,13 @@ impl Controller for Watched {
             Some(bits) => bits as f64 / 8.0,
             None => window as f64 / state.rtt.max(NEAR).as_secs_f64(),
         };
-        state.spare.on_path(rate, window);
+        state.idle.on_path(rate, window);
     }
 
     fn on_congestion_event(&mut self, now: Instant, sent: Instant, is_persistent: bool, lost_bytes: u64) {
         self.inner.on_congestion_event(now, sent, is_persistent, lost_bytes);
-        self.ledger.state().spare.on_lost(lost_bytes);
-        self.copies.begin();
+        self.ledger.state().idle.on_lost(lost_bytes);
+        self.duplicates.begin();
     }
 
     fn on_mtu_update(&mut self, new_mtu: u16) {
@@ -121,7 +122,11 @@ impl Controller for Watched {
     }
 
     fn clone_box(&self) -> Box<dyn Controller> {
-        Box::new(Self { inner: self.inner.clone_box(), ledger: self.ledger.clone(), copies: self.copies.clone() })
+        Box::new(Self {
+            inner: self.inner.clone_box(),
+            ledger: self.ledger.clone(),
+            duplicates: self.duplicates.clone(),
+        })
     }
 
     fn initial_window(&self) -> u64 {
