@@ -12,9 +12,9 @@ use crate::cli::target::remote::{Spec, parse_bare};
 /// What the user is told.
 pub fn remote(argument: &[u8]) -> Result<String, String> {
     match parse_bare(OsStr::from_bytes(argument)).map_err(|complaint| complaint.to_string())? {
-        Spec::Name { name: whom, .. } | Spec::Address { host: whom, .. } | Spec::Ssh { destination: whom, .. } => {
-            Ok(whom)
-        }
+        Spec::Name { name: target, .. }
+        | Spec::Address { host: target, .. }
+        | Spec::Ssh { destination: target, .. } => Ok(target),
         Spec::Url { .. } | Spec::Local { .. } => Ok(String::new()),
     }
 }

@@ -15,9 +15,9 @@ use crate::cli::run::signals::{HangUps, Signals, block_on};
 use crate::cli::run::spool::{pour, private_dir};
 use crate::cli::run::standard;
 use crate::cli::run::transfer::{Transfer, open_ui};
+use crate::cli::target::connect::{ConnectSettings, OnMissing, TargetQuery, resolve};
 use crate::cli::target::here::Here;
 use crate::cli::target::plan;
-use crate::cli::target::reach::{Missing, Reach, Wanted, find};
 use crate::client::{Client, GetOptions};
 use crate::protocol::path::escape;
 use crate::storage::{Root, sync_names_above};
@@ -35,9 +35,10 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
         None => Some(standard::content_output().context(STANDARD_OUTPUT)?),
     };
     let dry_run = args.job.conflict.dry_run;
-    let reach = Reach { into: plan.into.clone(), ..Reach::of(&args.job, true, Missing::Refuse) };
-    let whom = find(Wanted::by(plan.spec.as_ref(), plan.far, &args.job), &reach)?;
-    let (place, far_end, note) = (whom.place, whom.far_end, whom.note);
+    let settings =
+        ConnectSettings { into: plan.into.clone(), ..ConnectSettings::of(&args.job, true, OnMissing::Refuse) };
+    let target = resolve(TargetQuery::by(plan.spec.as_ref(), plan.far, &args.job), &settings)?;
+    let (place, far_end, note) = (target.place, target.far_end, target.note);
     let patterns = match &far_end {
         Some(far_end) => plan::below_far_root(plan.patterns, &far_end.names),
         None => plan.patterns,
@@ -57,10 +58,10 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
         };
         let options = plan.options;
         let made = missing(options.directory(&into));
-        let sandbox = reach.sandbox(&place, false).and_then(|sandbox| receiving(sandbox, &into, &options));
+        let sandbox = settings.sandbox(&place, false).and_then(|sandbox| receiving(sandbox, &into, &options));
         let begin = Box::new(move |client: &Client, contact| client.get(contact, patterns, into, options));
         let kept_in = spool.as_ref().map(|spool| spool.path().to_owned());
-        let transfer = Transfer { verb: Verb::Get, place, reach, far_end, begin, sandbox, log, kept_in };
+        let transfer = Transfer { verb: Verb::Get, place, settings, far_end, begin, sandbox, log, kept_in };
         let exit = transfer.run(&mut ui, &mut signals).await;
         if exit != Exit::Done {
             // Directories that were made for files that never came are removed, unless they are not empty.

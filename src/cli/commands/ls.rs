@@ -14,9 +14,9 @@ use crate::cli::run::signals::{HangUps, Signals, block_on};
 use crate::cli::run::standard;
 use crate::cli::run::transfer::gone;
 use crate::cli::ssh::FarEnd;
+use crate::cli::target::connect::{ConnectSettings, Connected, ResolvedTarget, View, explain, remember, resolve_view};
 use crate::cli::target::here::Here;
-use crate::cli::target::plan::{self, Place};
-use crate::cli::target::reach::{Reach, Reached, View, Whom, explain, find_view, remember};
+use crate::cli::target::plan::{self, ServerTarget};
 use crate::cli::target::remote::{Spec, below};
 use crate::cli::text::size;
 use crate::cli::ui::json::{self, Json};
@@ -30,7 +30,8 @@ use crate::protocol::path::escape;
 pub(crate) fn run(args: &LsArgs) -> anyhow::Result<Exit> {
     let plan = plan::ls(args, &Here::new(std::env::var_os(REMOTE_VARIABLE)))?;
     let port_hint = plan.spec.as_ref().and_then(Spec::port_hint);
-    let View { whom: Whom { place, far_end, note }, reach, dir, pattern, typed } = find_view(plan, &args.query)?;
+    let View { target: ResolvedTarget { place, far_end, note }, settings, dir, pattern, typed } =
+        resolve_view(plan, &args.query)?;
     let shown = escape(&typed).to_string();
     if args.query.json {
         Json::stdout().start("ls", json!({"path": shown, "address": place.address()}));
@@ -38,8 +39,8 @@ pub(crate) fn run(args: &LsArgs) -> anyhow::Result<Exit> {
         say(&place.header("<-", &shown));
     }
     port_hint.iter().chain(&note).for_each(|line| tell(line, args));
-    let (listed, far_end) = confined(&reach, &place, || {
-        let list = async |signals| list(&place, reach.clone(), pattern, far_end.as_ref(), args, signals).await;
+    let (listed, far_end) = confined(&settings, &place, || {
+        let list = async |signals| list(&place, settings.clone(), pattern, far_end.as_ref(), args, signals).await;
         (block_on(HangUps::End, list), far_end)
     })?;
     drop(far_end);
@@ -56,8 +57,12 @@ pub(crate) fn run(args: &LsArgs) -> anyhow::Result<Exit> {
 
 /// Runs what talks to the remote on a thread that may do no more with files than that needs. What that thread cannot be
 /// kept from is not said: no option here asks for details.
-fn confined<T: Send>(reach: &Reach, place: &Place, f: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
-    let sandbox = reach.sandbox(place, false);
+fn confined<T: Send>(
+    settings: &ConnectSettings,
+    place: &ServerTarget,
+    f: impl FnOnce() -> T + Send,
+) -> anyhow::Result<T> {
+    let sandbox = settings.sandbox(place, false);
     std::thread::scope(|scope| {
         let run = || {
             sandbox.and_then(Sandbox::enforce);
@@ -74,20 +79,20 @@ fn problem_line(dir: &[u8], Problem { name, failure }: &Problem) -> String {
 }
 
 async fn list(
-    place: &Place,
-    reach: Reach,
+    place: &ServerTarget,
+    settings: ConnectSettings,
     pattern: Vec<u8>,
     far_end: Option<&FarEnd>,
     args: &LsArgs,
     mut signals: Signals,
 ) -> anyhow::Result<Result<Listing, Error>> {
-    let reached = Reached::open(place, reach).await?;
+    let connected = Connected::open(place, settings).await?;
     let listed = tokio::select! {
-        listed = reached.client.list(reached.contact.clone(), pattern, args.recursive) => listed,
+        listed = connected.client.list(connected.contact.clone(), pattern, args.recursive) => listed,
         gone = gone(far_end) => return Err(gone.error.into()),
         stop = signals.next() => return Err(Complaint::Interrupted(stop).into()),
     };
-    reached.close().await;
+    connected.close().await;
     if let Ok(listing) = &listed {
         let saved = remember(place, &listing.peer, listing.enrolled);
         let saved = saved.unwrap_or_else(|error| Some(format!("this remote could not be saved: {error:#}")));

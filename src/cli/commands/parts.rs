@@ -16,9 +16,9 @@ use crate::cli::exit::{Complaint, Exit};
 use crate::cli::run::signals::{HangUps, block_on};
 use crate::cli::run::standard;
 use crate::cli::run::transfer::gone;
+use crate::cli::target::connect::{Connected, View, explain, resolve_view};
 use crate::cli::target::here::Here;
 use crate::cli::target::plan::{self, forgotten_colon};
-use crate::cli::target::reach::{Reached, View, explain, find_view};
 use crate::cli::target::remote::{Spec, below, is_remote, local_path};
 use crate::cli::text::size;
 use crate::cli::ui::json::{self, Json};
@@ -108,10 +108,10 @@ fn there(place: &OsStr, args: &PartsArgs) -> anyhow::Result<Listing> {
     if let Some(Spec::Local { path }) = &plan.spec {
         return here(&local_path(path)?, args);
     }
-    let View { whom, reach, pattern, typed, .. } = find_view(plan, &args.query)?;
+    let View { target, settings, pattern, typed, .. } = resolve_view(plan, &args.query)?;
     if !args.query.json && !args.quiet {
-        say(&whom.place.header("<-", &escape(&typed).to_string()));
-        whom.note.iter().for_each(|line| say(line));
+        say(&target.place.header("<-", &escape(&typed).to_string()));
+        target.note.iter().for_each(|line| say(line));
     }
     let plain = pattern.strip_suffix(b"/").unwrap_or(&pattern);
     let options = PartsOptions {
@@ -120,14 +120,14 @@ fn there(place: &OsStr, args: &PartsArgs) -> anyhow::Result<Listing> {
         remove: args.remove,
     };
     let listing = block_on(HangUps::End, async |mut signals| {
-        let reached = Reached::open(&whom.place, reach).await?;
+        let connected = Connected::open(&target.place, settings).await?;
         let found = tokio::select! {
-            found = reached.client.parts(reached.contact.clone(), options) => found,
-            gone = gone(whom.far_end.as_ref()) => return Err(gone.error.into()),
+            found = connected.client.parts(connected.contact.clone(), options) => found,
+            gone = gone(target.far_end.as_ref()) => return Err(gone.error.into()),
             stop = signals.next() => return Err(Complaint::Interrupted(stop).into()),
         };
-        reached.close().await;
-        found.map_err(|error| explain(&whom.place, error))
+        connected.close().await;
+        found.map_err(|error| explain(&target.place, error))
     })?;
     let row = |Part { path, size, age_secs, fate }| Row {
         name: path.as_bytes().to_vec(),

@@ -13,8 +13,8 @@ use crate::cli::exit::{Complaint, Exit};
 use crate::cli::run::signals::{HangUps, block_on};
 use crate::cli::run::standard;
 use crate::cli::run::transfer::gone;
-use crate::cli::target::plan::Place;
-use crate::cli::target::reach::{Reach, Reached, Wanted, explain, find, remember};
+use crate::cli::target::connect::{ConnectSettings, Connected, TargetQuery, explain, remember, resolve};
+use crate::cli::target::plan::ServerTarget;
 use crate::cli::target::remote::{Spec, parse_bare};
 use crate::cli::text::size;
 use crate::cli::ui::json::Json;
@@ -25,16 +25,16 @@ use crate::client::PingReport;
 pub(crate) fn run(args: &PingArgs) -> anyhow::Result<Exit> {
     let named = args.remote.clone().or_else(|| std::env::var_os(REMOTE_VARIABLE).filter(|value| !value.is_empty()));
     let (spec, trust) = parse_with_port(named.as_deref(), &args.query.trust)?;
-    let reach = Reach::without_files(args.query.timeout, &trust);
-    let wanted = Wanted {
+    let settings = ConnectSettings::without_files(args.query.timeout, &trust);
+    let wanted = TargetQuery {
         spec: spec.as_ref(),
         far: vec![Vec::new()],
         ssh: &args.query.ssh,
         trust: &trust,
         json: args.query.json,
     };
-    let whom = find(wanted, &reach)?;
-    let (place, far_end) = (whom.place, whom.far_end);
+    let target = resolve(wanted, &settings)?;
+    let (place, far_end) = (target.place, target.far_end);
     let mut json = args.query.json.then(Json::stdout);
     if let Some(json) = &mut json {
         json.start("ping", json!({ "address": place.address() }));
@@ -43,15 +43,15 @@ pub(crate) fn run(args: &PingArgs) -> anyhow::Result<Exit> {
         Some(json) => json.note("text", json!({ "text": line })),
         None => drop(writeln!(io::stderr(), "{line}")),
     };
-    whom.note.iter().for_each(|note| say(note));
+    target.note.iter().for_each(|note| say(note));
     let report = block_on(HangUps::End, async |mut signals| {
-        let reached = Reached::open(&place, reach).await?;
+        let connected = Connected::open(&place, settings).await?;
         let pinged = tokio::select! {
-            pinged = reached.client.ping(reached.contact.clone(), args.count.get()) => pinged,
+            pinged = connected.client.ping(connected.contact.clone(), args.count.get()) => pinged,
             gone = gone(far_end.as_ref()) => return Err(gone.error.into()),
             stop = signals.next() => return Err(Complaint::Interrupted(stop).into()),
         };
-        reached.close().await;
+        connected.close().await;
         pinged.map_err(|error| explain(&place, error))
     })?;
     drop(far_end);
@@ -65,14 +65,14 @@ pub(crate) fn run(args: &PingArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn lines(place: &Place, report: &PingReport) -> Vec<String> {
+fn lines(place: &ServerTarget, report: &PingReport) -> Vec<String> {
     let (peer, took) = (shown(&report.peer), size::millis(report.handshake));
-    let whom = match place {
-        Place::Remote { label, .. } => format!("{} at {}", shown(label), report.addr),
-        Place::Far(_) => format!("{peer} at {}, started through ssh", report.addr),
-        Place::Local { .. } => "a server in this process".to_owned(),
+    let target = match place {
+        ServerTarget::Remote { label, .. } => format!("{} at {}", shown(label), report.addr),
+        ServerTarget::Far(_) => format!("{peer} at {}, started through ssh", report.addr),
+        ServerTarget::Local { .. } => "a server in this process".to_owned(),
     };
-    let mut lines = vec![format!("{whom}: handshake {took}")];
+    let mut lines = vec![format!("{target}: handshake {took}")];
     lines.push(match Trips::of(&report.trips) {
         Some(trips) => trips.words(),
         None => "round trips: not measured, for the qft there is too old for it".to_owned(),

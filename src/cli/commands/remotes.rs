@@ -12,8 +12,8 @@ use crate::cli::args::{AddArgs, NamedArgs, RemoteAction, RemoteArgs, RenameArgs}
 use crate::cli::exit::{Complaint, Exit};
 use crate::cli::run::signals::{HangUps, block_on};
 use crate::cli::run::standard;
-use crate::cli::target::ask::{Manner, Stranger, agree};
-use crate::cli::target::reach::say_that_it_waits;
+use crate::cli::target::ask::{Interaction, UnknownServer, agree};
+use crate::cli::target::connect::say_that_it_waits;
 use crate::cli::text::table::Table;
 use crate::cli::ui::json::Json;
 use crate::cli::ui::text::shown;
@@ -169,9 +169,9 @@ fn by_hand(text: &str, args: &AddArgs) -> anyhow::Result<Ticket> {
     if let Some(ca) = &trust.ca {
         return certified_key(&host, port, ca, args).map(ticket);
     }
-    let manner = Manner { json: args.out.json, patience: args.timeout };
-    let stranger = Stranger { host: host.clone(), port, unknown: None };
-    agree(&stranger, trust, manner).map(ticket)
+    let interaction = Interaction { json: args.out.json, patience: args.timeout };
+    let unknown_server = UnknownServer { host: host.clone(), port, unknown: None };
+    agree(&unknown_server, trust, interaction).map(ticket)
 }
 
 /// The key that a certificate from `ca` vouches for.

@@ -13,9 +13,9 @@ use crate::cli::run::signals::{HangUps, Signals, block_on};
 use crate::cli::run::spool::{fill, private_dir};
 use crate::cli::run::standard;
 use crate::cli::run::transfer::{Transfer, open_ui};
+use crate::cli::target::connect::{ConnectSettings, OnMissing, TargetQuery, resolve};
 use crate::cli::target::here::Here;
 use crate::cli::target::plan::{self, Source};
-use crate::cli::target::reach::{Missing, Reach, Wanted, find};
 use crate::cli::target::remote;
 use crate::client::Client;
 use crate::storage::Links;
@@ -38,10 +38,10 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
         Source::Paths(_) => None,
     };
     let dry_run = args.job.conflict.dry_run;
-    let missing = if dry_run { Missing::Pretend } else { Missing::Make };
-    let reach = Reach::of(&args.job, !args.job.conflict.no_sync, missing);
-    let whom = find(Wanted::by(plan.spec.as_ref(), plan.far, &args.job), &reach)?;
-    let (place, far_end, note) = (whom.place, whom.far_end, whom.note);
+    let missing = if dry_run { OnMissing::Pretend } else { OnMissing::Make };
+    let settings = ConnectSettings::of(&args.job, !args.job.conflict.no_sync, missing);
+    let target = resolve(TargetQuery::by(plan.spec.as_ref(), plan.far, &args.job), &settings)?;
+    let (place, far_end, note) = (target.place, target.far_end, target.note);
     if let Some([name]) = far_end.as_ref().map(|far_end| far_end.names.as_slice()) {
         plan.options.to = remote::destination(name)?.to;
     }
@@ -57,13 +57,13 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
             }
         };
         let options = plan.options;
-        let sandbox = reach.sandbox(&place, true).map(|sandbox| match options.links {
+        let sandbox = settings.sandbox(&place, true).map(|sandbox| match options.links {
             // They may lead anywhere.
             Links::Follow => sandbox.reads(Path::new("/")),
             Links::Skip | Links::Copy | Links::List => sandbox.sends(&paths),
         });
         let begin = Box::new(move |client: &Client, contact| client.send(contact, paths, options));
-        let transfer = Transfer { verb: Verb::Send, place, reach, far_end, begin, sandbox, log, kept_in: None };
+        let transfer = Transfer { verb: Verb::Send, place, settings, far_end, begin, sandbox, log, kept_in: None };
         Ok(transfer.run(&mut ui, &mut signals).await)
     })
 }

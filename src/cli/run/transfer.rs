@@ -21,8 +21,8 @@ use super::signals::Signals;
 use crate::cli::args::{IfExistsArg, JobArgs, Limit};
 use crate::cli::exit::{Complaint, Exit, Stop, Verb};
 use crate::cli::ssh::{FarEnd, Gone};
-use crate::cli::target::plan::Place;
-use crate::cli::target::reach::{Reach, Reached, explain, remember};
+use crate::cli::target::connect::{ConnectSettings, Connected, explain, remember};
+use crate::cli::target::plan::ServerTarget;
 use crate::cli::ui::{TICK, Ui, UiOptions, has_bars, mode};
 use crate::client::{Client, Job};
 use crate::digest::engine;
@@ -43,9 +43,9 @@ pub(crate) struct Transfer {
     /// Which way.
     pub(crate) verb: Verb,
     /// With whom.
-    pub(crate) place: Place,
+    pub(crate) place: ServerTarget,
     /// How to reach it.
-    pub(crate) reach: Reach,
+    pub(crate) settings: ConnectSettings,
     /// The far end behind ssh, which ends with this.
     pub(crate) far_end: Option<FarEnd>,
     /// Starts the job.
@@ -72,7 +72,7 @@ enum Update {
 pub(crate) fn open_ui(
     verb: Verb,
     job: &JobArgs,
-    place: &Place,
+    place: &ServerTarget,
     far_end: Option<&FarEnd>,
     shown: &str,
 ) -> anyhow::Result<(Ui, Receiver<String>)> {
@@ -86,7 +86,7 @@ pub(crate) fn open_ui(
         steps_aside: job.if_exists() == IfExistsArg::Rename,
         jobs: job.link.jobs.get(),
         address: place.address(),
-        is_local: matches!(place, Place::Local { .. }),
+        is_local: matches!(place, ServerTarget::Local { .. }),
         stats: job.output.stats,
         rate_limit: Limit::rate_of(job.link.bwlimit).map(|limit| limit.bytes_per_second() as f64),
     })
@@ -110,14 +110,14 @@ impl Transfer {
         let stop = CancellationToken::new();
         let (verb, place, log, far_end) = (self.verb, self.place.clone(), self.log, self.far_end);
         let kept_in = self.kept_in;
-        let (reach, begin, sandbox, stopped) = (self.reach, self.begin, self.sandbox, stop.clone());
+        let (settings, begin, sandbox, stopped) = (self.settings, self.begin, self.sandbox, stop.clone());
         let heard = signals.clone();
         let network = move || {
             // All threads of the job are started below this one.
             if let Some(missing) = sandbox.and_then(Sandbox::enforce) {
                 drop(updates.send(Update::Unconfined(missing)));
             }
-            network(&self.place, reach, begin, &updates, &stopped, heard);
+            network(&self.place, settings, begin, &updates, &stopped, heard);
         };
         let spawned = std::thread::Builder::new().name("qft-network".to_owned()).spawn(network);
         let outcome = match spawned {
@@ -147,7 +147,7 @@ impl Transfer {
 async fn watch(
     mut updates: UnboundedReceiver<Update>,
     ui: &mut Ui,
-    place: &Place,
+    place: &ServerTarget,
     far_end: Option<&FarEnd>,
     signals: &mut Signals,
     stop: &CancellationToken,
@@ -215,9 +215,9 @@ fn interrupted(stop: Stop) -> anyhow::Error {
 }
 
 /// At the first connection: says where a far end answers, and saves a remote that is new. `false`: it is none.
-fn meet(ui: &mut Ui, place: &Place, event: &Event) -> bool {
+fn meet(ui: &mut Ui, place: &ServerTarget, event: &Event) -> bool {
     let Event::Connected { addr, peer, enrolled } = event else { return false };
-    if let Place::Far(far) = place {
+    if let ServerTarget::Far(far) = place {
         far.news_of(*addr).iter().for_each(|news| ui.note(news));
     }
     match remember(place, peer, *enrolled) {
@@ -231,8 +231,8 @@ fn meet(ui: &mut Ui, place: &Place, event: &Event) -> bool {
 
 /// The network's thread. It hears signals itself, for the main thread may be waiting for its terminal.
 fn network(
-    place: &Place,
-    reach: Reach,
+    place: &ServerTarget,
+    settings: ConnectSettings,
     begin: Begin,
     updates: &UnboundedSender<Update>,
     stop: &CancellationToken,
@@ -241,7 +241,7 @@ fn network(
     let outcome = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => {
             let outcome = runtime.block_on(async {
-                let mut driven = pin!(drive(place, reach, begin, updates, stop));
+                let mut driven = pin!(drive(place, settings, begin, updates, stop));
                 tokio::select! {
                     outcome = &mut driven => return outcome,
                     _ = signals.next() => stop.cancel(),
@@ -259,15 +259,15 @@ fn network(
 }
 
 async fn drive(
-    place: &Place,
-    reach: Reach,
+    place: &ServerTarget,
+    settings: ConnectSettings,
     begin: Begin,
     updates: &UnboundedSender<Update>,
     stop: &CancellationToken,
 ) -> anyhow::Result<Report> {
-    let reached = Reached::open(place, reach).await?;
+    let connected = Connected::open(place, settings).await?;
     let (own, all) = (Busy::of_this_thread(), Busy::of_this_process());
-    let mut job = begin(&reached.client, reached.contact.clone());
+    let mut job = begin(&connected.client, connected.contact.clone());
     let counters = job.counters();
     drop(updates.send(Update::Counters(counters.clone())));
     let mut asked = false;
@@ -289,6 +289,6 @@ async fn drive(
     let processors = available_parallelism().map_or(1.0, |count| count.get() as f64);
     let processor = own.share().max(all.share() / processors);
     counters.processor_permille.store((processor * 1000.0) as u64, Ordering::Relaxed);
-    reached.close().await;
+    connected.close().await;
     report.map_err(|error| explain(place, error))
 }

@@ -20,7 +20,7 @@ use super::ports::Ports;
 use super::speech::Speech;
 use super::start_thread;
 use super::stay::FIRST_CLIENT_WAIT;
-use crate::cli::target::plan::Place;
+use crate::cli::target::plan::ServerTarget;
 use crate::error::Error;
 use crate::keys::{Fingerprint, Identity, Ticket};
 use crate::transport::{Rate, TransportError};
@@ -159,8 +159,8 @@ impl FarEnd {
     }
 
     /// Where it is, for everything that needs to know.
-    pub(crate) fn place(&self) -> Place {
-        Place::Far(Box::new(self.far.clone()))
+    pub(crate) fn place(&self) -> ServerTarget {
+        ServerTarget::Far(Box::new(self.far.clone()))
     }
 
     /// From here on ssh's words come as lines, since something else writes to the terminal.

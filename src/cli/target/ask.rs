@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::here::is_ssh_host;
-use super::plan::{Place, Standing};
+use super::plan::{KnownStatus, ServerTarget};
 use crate::cli::args::{HostKeyArg, TrustArgs};
 use crate::cli::exit::Complaint;
 use crate::congestion::ControllerConfig;
@@ -31,7 +31,7 @@ const LOOKUP_WAIT: Duration = Duration::from_secs(1);
 
 /// A server that is not known here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stranger {
+pub(crate) struct UnknownServer {
     /// Name or address, without brackets.
     pub(crate) host: String,
     /// UDP port.
@@ -42,14 +42,14 @@ pub(crate) struct Stranger {
 
 /// How the user can be spoken to.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Manner {
+pub(crate) struct Interaction {
     /// Whether events go to standard output as JSON.
     pub(crate) json: bool,
     /// Longest wait; zero = for ever.
     pub(crate) patience: Duration,
 }
 
-impl Manner {
+impl Interaction {
     /// Whether somebody reads and can answer.
     fn can_ask(self) -> bool {
         !self.json && io::stdin().is_terminal() && io::stderr().is_terminal()
@@ -61,44 +61,48 @@ impl Manner {
 /// # Errors
 /// [`Complaint::Untrusted`] with the remedy; no key to be had.
 pub(crate) fn introduce(
-    stranger: &Stranger,
+    unknown_server: &UnknownServer,
     trust: &TrustArgs,
-    manner: Manner,
-) -> anyhow::Result<(Place, Option<String>)> {
+    interaction: Interaction,
+) -> anyhow::Result<(ServerTarget, Option<String>)> {
     if let Some(fingerprint) = trust.fingerprint {
-        let standing = Standing::New { name: stranger.name() };
-        return Ok((stranger.place(fingerprint, standing), None));
+        let known_status = KnownStatus::New { name: unknown_server.name() };
+        return Ok((unknown_server.place(fingerprint, known_status), None));
     }
     let is_accepted = trust.host_key == HostKeyArg::AcceptNew;
-    let found = agree(stranger, trust, manner)?;
-    if stranger.name().is_none() {
+    let found = agree(unknown_server, trust, interaction)?;
+    if unknown_server.name().is_none() {
         // What the server calls itself is known when the connection stands, and it is saved then.
         let note = is_accepted.then(|| format!("accepted the identity {found}"));
-        return Ok((stranger.place(found, Standing::New { name: None }), note));
+        return Ok((unknown_server.place(found, KnownStatus::New { name: None }), note));
     }
     let remotes = Remotes::open(&keys::home()?)?;
-    let saved = remotes.introduce(&stranger.host, &stranger.ticket(found)).context("saving the remote")?;
+    let saved = remotes.introduce(&unknown_server.host, &unknown_server.ticket(found)).context("saving the remote")?;
     let accepted = if is_accepted { format!("accepted the identity {found}, ") } else { String::new() };
     let default = if saved.is_default { ", now the default" } else { "" };
     let note = format!("{accepted}saved as remote \"{}\"{default}", saved.name);
-    Ok((Place::known(&saved), Some(note)))
+    Ok((ServerTarget::known(&saved), Some(note)))
 }
 
 /// The key of a stranger, for which the user vouches: by an option, or by an answer.
 ///
 /// # Errors
 /// As [`introduce`].
-pub(crate) fn agree(stranger: &Stranger, trust: &TrustArgs, manner: Manner) -> anyhow::Result<Fingerprint> {
+pub(crate) fn agree(
+    unknown_server: &UnknownServer,
+    trust: &TrustArgs,
+    interaction: Interaction,
+) -> anyhow::Result<Fingerprint> {
     if trust.host_key == HostKeyArg::Strict {
-        return Err(Complaint::Untrusted(stranger.strict()).into());
+        return Err(Complaint::Untrusted(unknown_server.strict()).into());
     }
-    let found = stranger.look(manner.patience, trust.bind)?;
+    let found = unknown_server.look(interaction.patience, trust.bind)?;
     if trust.host_key == HostKeyArg::Ask {
-        if !manner.can_ask() {
-            return Err(Complaint::Untrusted(stranger.unasked(found)).into());
+        if !interaction.can_ask() {
+            return Err(Complaint::Untrusted(unknown_server.unasked(found)).into());
         }
         let known = name_of(found);
-        ask(stranger, found, known.as_deref(), &mut io::stdin().lock(), &mut io::stderr())?;
+        ask(unknown_server, found, known.as_deref(), &mut io::stdin().lock(), &mut io::stderr())?;
     }
     Ok(found)
 }
@@ -110,7 +114,7 @@ fn name_of(key: Fingerprint) -> Option<String> {
     Some(escape(known.name.as_bytes()).to_string())
 }
 
-impl Stranger {
+impl UnknownServer {
     /// What it can be called here; an address is no name.
     fn name(&self) -> Option<String> {
         let is_address = self.host.parse::<Host>().is_ok_and(|host| host.ip().is_some());
@@ -125,9 +129,9 @@ impl Stranger {
         Ticket { fingerprint, invite: None, host: self.host.clone(), port: self.port }
     }
 
-    fn place(&self, fingerprint: Fingerprint, standing: Standing) -> Place {
+    fn place(&self, fingerprint: Fingerprint, known_status: KnownStatus) -> ServerTarget {
         let label = escape(self.host.as_bytes()).to_string();
-        Place::Remote { contact: Contact::from(self.ticket(fingerprint)), label, standing }
+        ServerTarget::Remote { contact: Contact::from(self.ticket(fingerprint)), label, known_status }
     }
 
     /// The key of the server that answers. This runs on a runtime of its own without signals, so that Ctrl-C simply
@@ -208,13 +212,13 @@ impl Stranger {
 
 /// Shows the key and waits for `yes`, `no` or the key itself, as ssh does.
 fn ask(
-    stranger: &Stranger,
+    unknown_server: &UnknownServer,
     found: Fingerprint,
     known: Option<&str>,
     answers: &mut impl BufRead,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
-    let address = stranger.address();
+    let address = unknown_server.address();
     let known = known.map(|name| format!("  it is the key of {name}, which is known here\n")).unwrap_or_default();
     let question = format!(
         "The identity of {address} is not known here.\n  fingerprint  {found}\n{known}  \
@@ -265,14 +269,14 @@ mod tests {
 
     const KEY: Fingerprint = Fingerprint([7; 32]);
 
-    fn stranger() -> Stranger {
-        Stranger { host: "box.example".to_owned(), port: 4433, unknown: None }
+    fn unknown_server() -> UnknownServer {
+        UnknownServer { host: "box.example".to_owned(), port: 4433, unknown: None }
     }
 
     fn answered(answers: &str) -> (Result<(), String>, String) {
         let mut out = Vec::new();
-        let result =
-            ask(&stranger(), KEY, Some("box"), &mut answers.as_bytes(), &mut out).map_err(|error| format!("{error:#}"));
+        let result = ask(&unknown_server(), KEY, Some("box"), &mut answers.as_bytes(), &mut out)
+            .map_err(|error| format!("{error:#}"));
         (result, String::from_utf8(out).expect("text"))
     }
 
@@ -311,8 +315,8 @@ mod tests {
 
     #[test]
     fn every_refusal_names_the_remedy() {
-        assert!(stranger().strict().contains("--fingerprint"));
-        let text = stranger().unasked(KEY);
+        assert!(unknown_server().strict().contains("--fingerprint"));
+        let text = unknown_server().unasked(KEY);
         assert!(text.contains(&format!("--fingerprint {KEY}")) && text.contains("--host-key accept-new"), "{text}");
     }
 }

@@ -6,11 +6,11 @@
 //! | `plan` | which remote, which paths, which options: without a look at the network |
 //! | `here` | what this machine knows of the words |
 //! | `ask` | servers that are not known yet |
-//! | `reach` | a client that can talk to the one that is meant |
+//! | `connect` | a client that can talk to the one that is meant |
 
 pub(super) mod address;
 pub(super) mod ask;
+pub(super) mod connect;
 pub(super) mod here;
 pub(super) mod plan;
-pub(super) mod reach;
 pub(super) mod remote;

@@ -294,7 +294,7 @@ impl Ui {
 
     /// Says that nothing moves any more, and why, or that something moves again. Bars show it as long as it lasts.
     fn tell_stall(&mut self, news: StallNews) {
-        let text = news.text(self.model.whom());
+        let text = news.text(self.model.peer());
         if let Some(json) = &mut self.json {
             json.stall(news, text.as_deref());
         }

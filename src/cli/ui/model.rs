@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::files::{FileView, Files};
 use super::link::LinkView;
 use super::rate::{Estimator, LossWindow};
-use super::stall::{Speed, Stall, StallCause, Whom};
+use super::stall::{PeerLabel, Speed, Stall, StallCause};
 use super::tally::Tally;
 use super::text::shown;
 use crate::cli::text::size::percent;
@@ -32,7 +32,7 @@ pub(crate) struct Model {
     was_up: bool,
     /// Whether nothing moved at the last look.
     was_still: bool,
-    whom: Whom,
+    peer: PeerLabel,
     /// Counters at the last look: bytes written, and seconds in which content flowed.
     written: u64,
     flows: u64,
@@ -126,7 +126,7 @@ impl Model {
             link: Link::Connecting,
             was_up: false,
             was_still: false,
-            whom: Whom { address: address.to_owned(), name: address.to_owned() },
+            peer: PeerLabel { address: address.to_owned(), name: address.to_owned() },
             written: 0,
             flows: 0,
             tally: Tally::default(),
@@ -139,8 +139,8 @@ impl Model {
     }
 
     /// The other side.
-    pub(crate) fn whom(&self) -> &Whom {
-        &self.whom
+    pub(crate) fn peer(&self) -> &PeerLabel {
+        &self.peer
     }
 
     /// The counters, once the job has them.
@@ -164,7 +164,7 @@ impl Model {
             Event::Connected { peer, .. } => {
                 (self.link, self.was_up) = (Link::Up, true);
                 if !peer.is_empty() {
-                    self.whom.name = shown(peer).into_owned();
+                    self.peer.name = shown(peer).into_owned();
                 }
             }
             Event::Silent { lasted, cause } => {
@@ -230,7 +230,7 @@ impl Model {
             files,
             announced,
             stall: match speed {
-                Speed::Stalled(stall) => Some(stall.text(&self.whom)),
+                Speed::Stalled(stall) => Some(stall.text(&self.peer)),
                 _ => None,
             },
         }

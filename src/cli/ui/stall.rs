@@ -69,7 +69,7 @@ pub(crate) enum StallCause {
 
 /// Where the other side is, and what it is called.
 #[derive(Debug, Clone)]
-pub(crate) struct Whom {
+pub(crate) struct PeerLabel {
     /// `HOST:PORT`.
     pub(crate) address: String,
     /// Its name, safe to print.
@@ -98,8 +98,8 @@ impl Stall {
     }
 
     /// The cause of a stall, for a line that is drawn again and again.
-    pub(crate) fn text(self, whom: &Whom) -> String {
-        let Whom { address, name } = whom;
+    pub(crate) fn text(self, peer: &PeerLabel) -> String {
+        let PeerLabel { address, name } = peer;
         let time = size::rough(self.lasted);
         match self.cause {
             StallCause::Unreached => format!("no reply from {address}/udp for {time} (firewall? wrong port?)"),
@@ -124,13 +124,13 @@ impl StallCause {
 
 impl StallNews {
     /// A line for who reads a log; `None` where another line says it.
-    pub(crate) fn text(self, whom: &Whom) -> Option<String> {
-        let Whom { address, name } = whom;
+    pub(crate) fn text(self, peer: &PeerLabel) -> Option<String> {
+        let PeerLabel { address, name } = peer;
         match self {
             Self::Began(Stall { cause: StallCause::Unreached, .. }) => {
                 Some(format!("no reply from {address}/udp yet (firewall? wrong port?)"))
             }
-            Self::Began(stall) => Some(stall.text(whom)),
+            Self::Began(stall) => Some(stall.text(peer)),
             // That a connection stands is said by what comes over it.
             Self::Ended(Stall { cause: StallCause::Unreached, .. }) => None,
             Self::Ended(Stall { lasted, cause: StallCause::Idle }) => {
@@ -163,8 +163,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn whom() -> Whom {
-        Whom { address: "192.0.2.1:4433".into(), name: "box".into() }
+    fn peer() -> PeerLabel {
+        PeerLabel { address: "192.0.2.1:4433".into(), name: "box".into() }
     }
 
     fn stall(seconds: u32, cause: StallCause) -> Stall {
@@ -200,9 +200,9 @@ mod tests {
             ),
         ] {
             let stall = stall(4, cause);
-            assert_eq!(stall.text(&whom()), text);
-            assert_eq!(StallNews::Began(stall).text(&whom()).as_deref(), Some(began));
-            assert_eq!(StallNews::Ended(stall).text(&whom()).as_deref(), ended);
+            assert_eq!(stall.text(&peer()), text);
+            assert_eq!(StallNews::Began(stall).text(&peer()).as_deref(), Some(began));
+            assert_eq!(StallNews::Ended(stall).text(&peer()).as_deref(), ended);
         }
     }
 

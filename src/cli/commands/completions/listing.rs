@@ -19,9 +19,9 @@ use super::due::Typed;
 use crate::cli::args::{Command, HostKeyArg, LsArgs};
 use crate::cli::config;
 use crate::cli::ssh::without_questions;
+use crate::cli::target::connect::{Connected, View, resolve_view};
 use crate::cli::target::here::Here;
 use crate::cli::target::plan::{self, LsPlan};
-use crate::cli::target::reach::{Reached, View, find_view};
 use crate::cli::target::remote::Spec;
 use crate::keys::{self, Ticket};
 use crate::protocol::message::{Entry, Kind};
@@ -107,11 +107,11 @@ fn may_be_asked(spec: Option<&Spec>, is_far: bool) -> bool {
 }
 
 fn list(args: &LsArgs, plan: LsPlan, names: &mpsc::Sender<Vec<Name>>) -> anyhow::Result<()> {
-    let View { whom, reach, pattern, .. } = find_view(plan, &args.query)?;
+    let View { target, settings, pattern, .. } = resolve_view(plan, &args.query)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let listed = runtime.block_on(async {
-        let reached = Reached::open(&whom.place, reach).await?;
-        anyhow::Ok(reached.client.list(reached.contact.clone(), pattern, false).await?)
+        let connected = Connected::open(&target.place, settings).await?;
+        anyhow::Ok(connected.client.list(connected.contact.clone(), pattern, false).await?)
     });
     // The caller need not wait until the far end has ended as well.
     drop(names.send(listed?.entries.iter().map(name).collect()));

@@ -18,8 +18,8 @@ use crate::cli::run::signals::{HangUps, Signals, block_on};
 use crate::cli::run::standard;
 use crate::cli::run::transfer::gone;
 use crate::cli::ssh::FarEnd;
-use crate::cli::target::plan::Place;
-use crate::cli::target::reach::{Reach, Reached, Wanted, explain, find, remember};
+use crate::cli::target::connect::{ConnectSettings, Connected, TargetQuery, explain, remember, resolve};
+use crate::cli::target::plan::ServerTarget;
 use crate::cli::text::size;
 use crate::cli::ui::fold::fold;
 use crate::cli::ui::json::Json;
@@ -48,13 +48,16 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
     let verdict = match &spec {
         // Without a key of its own the client need not connect at all.
         Some(spec) if exit == Exit::Done => {
-            let reach = Reach::without_files(PATIENCE, &trust);
+            let settings = ConnectSettings::without_files(PATIENCE, &trust);
             let far = vec![Vec::new()];
-            let whom = find(Wanted { spec: Some(spec), far, ssh: &args.ssh, trust: &trust, json: args.json }, &reach)?;
-            whom.note.iter().for_each(|line| out.row("", line));
+            let target = resolve(
+                TargetQuery { spec: Some(spec), far, ssh: &args.ssh, trust: &trust, json: args.json },
+                &settings,
+            )?;
+            target.note.iter().for_each(|line| out.row("", line));
             let is_busy = checks.iter().any(Check::is_overload);
-            let way = Examined { place: whom.place, far_end: whom.far_end, is_busy };
-            block_on(HangUps::End, async |signals| examine(&way, reach, args, &mut out, signals).await)?
+            let way = Examined { place: target.place, far_end: target.far_end, is_busy };
+            block_on(HangUps::End, async |signals| examine(&way, settings, args, &mut out, signals).await)?
         }
         _ => Verdict::default(),
     };
@@ -72,17 +75,17 @@ impl Check {
 }
 
 /// The name of the other end.
-fn name(place: &Place) -> Cow<'_, str> {
+fn name(place: &ServerTarget) -> Cow<'_, str> {
     match place {
-        Place::Remote { label, .. } => shown(label),
-        Place::Far(far) => shown(&far.host),
-        Place::Local { .. } => "local".into(),
+        ServerTarget::Remote { label, .. } => shown(label),
+        ServerTarget::Far(far) => shown(&far.host),
+        ServerTarget::Local { .. } => "local".into(),
     }
 }
 
 /// The server that is examined.
 struct Examined {
-    place: Place,
+    place: ServerTarget,
     /// Held to the end: dropping it ends the far end behind ssh.
     far_end: Option<FarEnd>,
     /// Other programs take this machine's time.
@@ -92,29 +95,29 @@ struct Examined {
 /// Measures the way to a remote, prints the figures, and judges them.
 async fn examine(
     way: &Examined,
-    reach: Reach,
+    settings: ConnectSettings,
     args: &DoctorArgs,
     out: &mut Output,
     mut signals: Signals,
 ) -> anyhow::Result<Verdict> {
     let place = &way.place;
     out.heading(&match place {
-        Place::Remote { .. } => format!("the way to {}, {}", name(place), place.address()),
-        Place::Far(_) => format!("the way to {}, {}, started through ssh", name(place), place.address()),
-        Place::Local { .. } => "the way to a server in this process".to_owned(),
+        ServerTarget::Remote { .. } => format!("the way to {}, {}", name(place), place.address()),
+        ServerTarget::Far(_) => format!("the way to {}, {}, started through ssh", name(place), place.address()),
+        ServerTarget::Local { .. } => "the way to a server in this process".to_owned(),
     });
-    if let Place::Remote { contact, .. } = place {
+    if let ServerTarget::Remote { contact, .. } = place {
         let asked = Instant::now();
         let found = transport::resolve(&contact.host, contact.port).await?;
         out.addresses(&found, asked.elapsed());
     }
-    let reached = Reached::open(place, reach).await?;
+    let connected = Connected::open(place, settings).await?;
     let probed = tokio::select! {
-        probed = reached.client.probe(reached.contact.clone(), args.time) => probed,
+        probed = connected.client.probe(connected.contact.clone(), args.time) => probed,
         gone = gone(way.far_end.as_ref()) => return Err(gone.error.into()),
         stop = signals.next() => return Err(Complaint::Interrupted(stop).into()),
     };
-    reached.close().await;
+    connected.close().await;
     let report = probed.map_err(|error| explain(place, error))?;
     out.connection(&report);
     match remember(place, &report.peer, report.enrolled) {

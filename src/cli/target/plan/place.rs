@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
-use super::super::ask::Stranger;
+use super::super::ask::UnknownServer;
 use super::super::remote::{Spec, TicketText, local_path};
 use crate::cli::exit::Complaint;
 use crate::cli::ssh::Far;
@@ -15,7 +15,7 @@ use crate::protocol::path::{escape, escape_path};
 
 /// Where the other side is.
 #[derive(Clone)]
-pub(crate) enum Place {
+pub(crate) enum ServerTarget {
     /// A server somewhere.
     Remote {
         /// How to reach it, and how to recognise it.
@@ -23,7 +23,7 @@ pub(crate) enum Place {
         /// Its name here, or its host.
         label: String,
         /// Whether it is known here.
-        standing: Standing,
+        known_status: KnownStatus,
     },
     /// A server that was started through ssh for this run.
     Far(Box<Far>),
@@ -36,7 +36,7 @@ pub(crate) enum Place {
 
 /// Whether a remote is in the list of known ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum KnownStatus {
     /// It is.
     Known {
         /// In which line, from 1.
@@ -54,18 +54,18 @@ pub(crate) enum Standing {
 }
 
 /// What the words that name a remote lead to.
-pub(crate) enum Found {
+pub(crate) enum ResolvedName {
     /// A place whose identity is settled.
-    Place(Place),
+    Server(ServerTarget),
     /// A server whose identity is not known here.
-    Stranger(Stranger),
+    Unknown(UnknownServer),
 }
 
-impl Place {
+impl ServerTarget {
     /// A remote from the list.
     pub(crate) fn known(remote: &Remote) -> Self {
-        let standing = Standing::Known { line: remote.line, since: remote.since.clone() };
-        Self::Remote { contact: remote.ticket.clone().into(), label: remote.name.clone(), standing }
+        let known_status = KnownStatus::Known { line: remote.line, since: remote.since.clone() };
+        Self::Remote { contact: remote.ticket.clone().into(), label: remote.name.clone(), known_status }
     }
 
     /// The first line of every transfer: arrow, target, address.
@@ -98,12 +98,12 @@ pub(crate) fn place(
     known: &[Remote],
     port: Option<u16>,
     read_ticket: impl Fn(&str) -> Result<Ticket, TicketError>,
-) -> anyhow::Result<Found> {
+) -> anyhow::Result<ResolvedName> {
     refuse_port(spec, port)?;
     let found = match spec {
         None => Ok(fallback(known)?),
-        Some(Spec::Url { ticket, .. }) => return pinned(ticket, known, read_ticket).map(Found::Place),
-        Some(Spec::Local { path }) => return Ok(Found::Place(Place::Local { root: local_path(path)? })),
+        Some(Spec::Url { ticket, .. }) => return pinned(ticket, known, read_ticket).map(ResolvedName::Server),
+        Some(Spec::Local { path }) => return Ok(ResolvedName::Server(ServerTarget::Local { root: local_path(path)? })),
         Some(Spec::Ssh { destination, .. }) => {
             let destination = escape(destination.as_bytes());
             return Err(Complaint::Usage(format!(
@@ -115,24 +115,24 @@ pub(crate) fn place(
         Some(Spec::Address { host, port: Some(given), path }) => port_of_name(host, *given, path, known)?,
         Some(Spec::Address { host, port: None, .. }) => {
             let port = port.unwrap_or(DEFAULT_PORT);
-            by_address(host, port, known).ok_or_else(|| stranger(host, port, None, known))
+            by_address(host, port, known).ok_or_else(|| unknown_server(host, port, None, known))
         }
     };
     let found = match found {
-        Ok(remote) => Found::Place(Place::known(remote)),
-        Err(stranger) => Found::Stranger(stranger?),
+        Ok(remote) => ResolvedName::Server(ServerTarget::known(remote)),
+        Err(unknown_server) => ResolvedName::Unknown(unknown_server?),
     };
     refuse_port_as_path(spec, &found)?;
     Ok(found)
 }
 
 /// `HOST:4433` names a path, by scp's rule; where that is the server's port, the port was meant.
-fn refuse_port_as_path(spec: Option<&Spec>, found: &Found) -> Result<(), Complaint> {
+fn refuse_port_as_path(spec: Option<&Spec>, found: &ResolvedName) -> Result<(), Complaint> {
     let Some((host, digits)) = spec.and_then(Spec::port_like_path) else { return Ok(()) };
     let port = match found {
-        Found::Place(Place::Remote { contact, .. }) => contact.port,
-        Found::Stranger(stranger) => stranger.port,
-        Found::Place(_) => return Ok(()),
+        ResolvedName::Server(ServerTarget::Remote { contact, .. }) => contact.port,
+        ResolvedName::Unknown(unknown_server) => unknown_server.port,
+        ResolvedName::Server(_) => return Ok(()),
     };
     // Nor is a file called like the port that servers have unless they are told otherwise.
     match [port, DEFAULT_PORT].map(Ok).contains(&digits.parse()) {
@@ -151,10 +151,10 @@ fn port_of_name<'a>(
     port: u16,
     path: &[u8],
     known: &'a [Remote],
-) -> Result<Result<&'a Remote, Result<Stranger, Complaint>>, Complaint> {
+) -> Result<Result<&'a Remote, Result<UnknownServer, Complaint>>, Complaint> {
     let named = known.iter().find(|remote| remote.name.eq_ignore_ascii_case(host));
     let Some(remote) = named.filter(|_| by_address(host, port, known).is_none()) else {
-        return Ok(by_address(host, port, known).ok_or_else(|| stranger(host, port, None, known)));
+        return Ok(by_address(host, port, known).ok_or_else(|| unknown_server(host, port, None, known)));
     };
     if remote.ticket.port != port && !path.is_empty() {
         let (path, at) = (escape(path), address(&remote.ticket.host, port));
@@ -164,7 +164,7 @@ fn port_of_name<'a>(
         )));
     }
     let at = &remote.ticket.host;
-    Ok(by_address(at, port, known).ok_or_else(|| stranger(at, port, None, known)))
+    Ok(by_address(at, port, known).ok_or_else(|| unknown_server(at, port, None, known)))
 }
 
 /// A port beside a remote that has one already, or needs none, was meant otherwise.
@@ -183,42 +183,42 @@ fn named_or_stranger<'a>(
     name: &str,
     port: Option<u16>,
     known: &'a [Remote],
-) -> Result<&'a Remote, Result<Stranger, Complaint>> {
+) -> Result<&'a Remote, Result<UnknownServer, Complaint>> {
     let Some(port) = port else {
-        return by_name(name, known).ok_or_else(|| stranger(name, DEFAULT_PORT, Some(name), known));
+        return by_name(name, known).ok_or_else(|| unknown_server(name, DEFAULT_PORT, Some(name), known));
     };
     // With a port it is a machine; that of a known remote goes by the remote's name too.
     let host = known.iter().find(|remote| remote.name.eq_ignore_ascii_case(name)).map(|remote| &remote.ticket.host);
     let host = host.map_or(name, String::as_str);
-    by_address(host, port, known).ok_or_else(|| stranger(host, port, None, known))
+    by_address(host, port, known).ok_or_else(|| unknown_server(host, port, None, known))
 }
 
 /// A server that is not known, if that can be its address. `name`: a word that may have been meant as a remote's name.
-fn stranger(host: &str, port: u16, name: Option<&str>, known: &[Remote]) -> Result<Stranger, Complaint> {
+fn unknown_server(host: &str, port: u16, name: Option<&str>, known: &[Remote]) -> Result<UnknownServer, Complaint> {
     if parse_host_port(&address(host, port)).is_err() {
         return Err(unknown(host, known));
     }
     // A name with a dot is a host's.
     let unknown = name.filter(|name| !name.contains('.')).map(|name| unknown(name, known).to_string());
-    Ok(Stranger { host: host.to_owned(), port, unknown })
+    Ok(UnknownServer { host: host.to_owned(), port, unknown })
 }
 
 fn pinned(
     text: &TicketText,
     known: &[Remote],
     read_ticket: impl Fn(&str) -> Result<Ticket, TicketError>,
-) -> anyhow::Result<Place> {
+) -> anyhow::Result<ServerTarget> {
     let ticket = read_ticket(&text.0).context("cannot read the ticket")?;
     let old = known.iter().find(|remote| {
         let known = &remote.ticket;
         known.fingerprint == ticket.fingerprint && known.host == ticket.host && known.port == ticket.port
     });
     let label = old.map_or_else(|| escape(ticket.host.as_bytes()).to_string(), |remote| remote.name.clone());
-    let standing = match old {
-        Some(old) => Standing::Known { line: old.line, since: old.since.clone() },
-        None => Standing::New { name: None },
+    let known_status = match old {
+        Some(old) => KnownStatus::Known { line: old.line, since: old.since.clone() },
+        None => KnownStatus::New { name: None },
     };
-    Ok(Place::Remote { contact: ticket.into(), label, standing })
+    Ok(ServerTarget::Remote { contact: ticket.into(), label, known_status })
 }
 
 fn fallback(known: &[Remote]) -> Result<&Remote, Complaint> {

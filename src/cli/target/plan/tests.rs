@@ -5,7 +5,7 @@ mod ssh;
 
 use clap::Parser as _;
 
-use super::super::ask::Stranger;
+use super::super::ask::UnknownServer;
 use super::super::here::{Here, Known, PathKind};
 use super::get::GetPlan;
 use super::send::SendPlan;
@@ -31,12 +31,12 @@ fn fresh(_: &str) -> Result<Ticket, TicketError> {
 fn label(spec: Option<&str>, remotes: &[Remote]) -> Result<String, String> {
     let spec = spec.map(|spec| remote::parse_bare(spec.as_ref()).expect("well formed"));
     match place(spec.as_ref(), remotes, None, fresh) {
-        Ok(Found::Place(Place::Remote { label, standing, .. })) => {
-            Ok(format!("{label}{}", if matches!(standing, Standing::New { .. }) { " (new)" } else { "" }))
+        Ok(ResolvedName::Server(ServerTarget::Remote { label, known_status, .. })) => {
+            Ok(format!("{label}{}", if matches!(known_status, KnownStatus::New { .. }) { " (new)" } else { "" }))
         }
-        Ok(Found::Place(Place::Local { root })) => Ok(format!("local {}", root.display())),
-        Ok(Found::Stranger(Stranger { host, port, .. })) => Ok(format!("stranger {}", address(&host, port))),
-        Ok(Found::Place(Place::Far(_))) => panic!("nothing was started"),
+        Ok(ResolvedName::Server(ServerTarget::Local { root })) => Ok(format!("local {}", root.display())),
+        Ok(ResolvedName::Unknown(UnknownServer { host, port, .. })) => Ok(format!("stranger {}", address(&host, port))),
+        Ok(ResolvedName::Server(ServerTarget::Far(_))) => panic!("nothing was started"),
         Err(error) => Err(format!("{error:#}")),
     }
 }

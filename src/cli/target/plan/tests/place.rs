@@ -38,8 +38,8 @@ fn an_unknown_host_is_a_stranger_at_its_address() {
     let remotes = [known("box", "h", 4433, true)];
     let table =
         [("other:", "other:4433"), ("h:9:", "h:9"), ("[::2]:", "[::2]:4433"), ("box.example:x", "box.example:4433")];
-    for (text, stranger) in table {
-        assert_eq!(label(Some(text), &remotes), Ok(format!("stranger {stranger}")), "{text}");
+    for (text, unknown_server) in table {
+        assert_eq!(label(Some(text), &remotes), Ok(format!("stranger {unknown_server}")), "{text}");
     }
 }
 
@@ -47,7 +47,7 @@ fn an_unknown_host_is_a_stranger_at_its_address() {
 fn only_a_word_that_may_be_a_remotes_name_is_looked_for_among_them_when_no_machine_has_it() {
     let remotes = [known("box", "h", 4433, true)];
     let unknown = |text: &str| match place(spec(text).as_ref(), &remotes, None, fresh) {
-        Ok(Found::Stranger(stranger)) => stranger.unknown,
+        Ok(ResolvedName::Unknown(unknown_server)) => unknown_server.unknown,
         _ => panic!("{text} is a stranger"),
     };
     let text = unknown("bxo:").expect("a word");
@@ -68,9 +68,11 @@ fn what_cannot_be_a_host_is_not_asked_for() {
 fn a_port_makes_a_machine_of_a_name() {
     let remotes = [known("box", "h", 4433, true), known("two", "h", 5000, false)];
     let found = |text: &str, port| match place(spec(text).as_ref(), &remotes, Some(port), fresh) {
-        Ok(Found::Place(Place::Remote { label, .. })) => Ok(label),
-        Ok(Found::Stranger(stranger)) => Ok(format!("stranger {}", address(&stranger.host, stranger.port))),
-        Ok(Found::Place(_)) => panic!("{text} is remote"),
+        Ok(ResolvedName::Server(ServerTarget::Remote { label, .. })) => Ok(label),
+        Ok(ResolvedName::Unknown(unknown_server)) => {
+            Ok(format!("stranger {}", address(&unknown_server.host, unknown_server.port)))
+        }
+        Ok(ResolvedName::Server(_)) => panic!("{text} is remote"),
         Err(error) => Err(error.to_string()),
     };
     let table = [
@@ -100,13 +102,17 @@ fn a_ticket_is_new_unless_its_key_and_address_are_known() {
 
 #[test]
 fn the_header_names_target_and_address() {
-    let remote = Place::Remote {
+    let remote = ServerTarget::Remote {
         contact: ticket("203.0.113.7", 4433).into(),
         label: "box".into(),
-        standing: Standing::Certified,
+        known_status: KnownStatus::Certified,
     };
     assert_eq!(remote.header("->", "incoming/"), "-> box:incoming/  203.0.113.7:4433");
-    let remote = Place::Remote { contact: ticket("::1", 1).into(), label: "six".into(), standing: Standing::Certified };
+    let remote = ServerTarget::Remote {
+        contact: ticket("::1", 1).into(),
+        label: "six".into(),
+        known_status: KnownStatus::Certified,
+    };
     assert_eq!(remote.header("<-", "a"), "<- six:a  [::1]:1");
-    assert_eq!(Place::Local { root: "/srv/x".into() }.header("->", ""), "-> local:/srv/x");
+    assert_eq!(ServerTarget::Local { root: "/srv/x".into() }.header("->", ""), "-> local:/srv/x");
 }

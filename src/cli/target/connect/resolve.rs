@@ -3,10 +3,10 @@
 use std::num::NonZeroU16;
 use std::path::Path;
 
-use super::super::ask::{Manner, Stranger, introduce};
-use super::super::plan::{self, Found, LsPlan, Place, Standing};
+use super::super::ask::{Interaction, UnknownServer, introduce};
+use super::super::plan::{self, KnownStatus, LsPlan, ResolvedName, ServerTarget};
 use super::super::remote::{Spec, below};
-use super::Reach;
+use super::ConnectSettings;
 use crate::cli::args::{JobArgs, QueryArgs, SshArgs, TrustArgs};
 use crate::cli::exit::Complaint;
 use crate::cli::ssh::{Asked, FarEnd};
@@ -18,7 +18,7 @@ use crate::protocol::path::escape;
 const PROGRAM: &str = "qft";
 
 /// The remote that a command line names, and its options.
-pub(crate) struct Wanted<'a> {
+pub(crate) struct TargetQuery<'a> {
     /// `None`: the default remote.
     pub(crate) spec: Option<&'a Spec>,
     /// The paths that a far end behind ssh is asked for.
@@ -31,7 +31,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) json: bool,
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> TargetQuery<'a> {
     /// The query of a transfer.
     pub(crate) fn by(spec: Option<&'a Spec>, far: Vec<Vec<u8>>, job: &'a JobArgs) -> Self {
         Self { spec, far, ssh: &job.ssh, trust: &job.trust, json: job.output.json }
@@ -39,9 +39,9 @@ impl<'a> Wanted<'a> {
 }
 
 /// The resolved remote.
-pub(crate) struct Whom {
+pub(crate) struct ResolvedTarget {
     /// Where it is.
-    pub(crate) place: Place,
+    pub(crate) place: ServerTarget,
     /// Held to the end: dropping it ends the far end behind ssh.
     pub(crate) far_end: Option<FarEnd>,
     /// A note for the user.
@@ -49,11 +49,11 @@ pub(crate) struct Whom {
 }
 
 /// Finds the remote that is wanted: among the known ones, by asking, or by starting it through ssh.
-pub(crate) fn find(wanted: Wanted<'_>, reach: &Reach) -> anyhow::Result<Whom> {
+pub(crate) fn resolve(wanted: TargetQuery<'_>, settings: &ConnectSettings) -> anyhow::Result<ResolvedTarget> {
     let Some(Spec::Ssh { destination, .. }) = wanted.spec else {
-        let manner = Manner { json: wanted.json, patience: reach.patience };
-        let (place, note) = find_server(wanted.spec, wanted.trust, manner)?;
-        return Ok(Whom { place, far_end: None, note });
+        let interaction = Interaction { json: wanted.json, patience: settings.patience };
+        let (place, note) = resolve_server(wanted.spec, wanted.trust, interaction)?;
+        return Ok(ResolvedTarget { place, far_end: None, note });
     };
     let trust = wanted.trust;
     if trust.port.is_some() || trust.fingerprint.is_some() || trust.ca.is_some() || trust.cert.is_some() {
@@ -68,21 +68,21 @@ pub(crate) fn find(wanted: Wanted<'_>, reach: &Reach) -> anyhow::Result<Whom> {
         rsh: wanted.ssh.rsh.clone().filter(|rsh| !rsh.is_empty()),
         remote_qft: wanted.ssh.remote_qft.clone().unwrap_or_else(|| PROGRAM.to_owned()),
         ports: wanted.ssh.ssh_ports.unwrap_or_default(),
-        patience: reach.patience,
-        sync: reach.sync,
-        rate_limit: reach.rate_limit,
+        patience: settings.patience,
+        sync: settings.sync,
+        rate_limit: settings.rate_limit,
         paths: wanted.far,
     };
     let far_end = FarEnd::start(&asked)?;
-    Ok(Whom { place: far_end.place(), far_end: Some(far_end), note: None })
+    Ok(ResolvedTarget { place: far_end.place(), far_end: Some(far_end), note: None })
 }
 
 /// A place on a remote that is to be looked at.
 pub(crate) struct View {
     /// Whose.
-    pub(crate) whom: Whom,
+    pub(crate) target: ResolvedTarget,
     /// How it is reached.
-    pub(crate) reach: Reach,
+    pub(crate) settings: ConnectSettings,
     /// The directory that all names are below, for a far end behind ssh; empty elsewhere.
     pub(crate) dir: Vec<u8>,
     /// The pattern that is asked for.
@@ -92,38 +92,42 @@ pub(crate) struct View {
 }
 
 /// Finds the remote of a place that is to be looked at.
-pub(crate) fn find_view(plan: LsPlan, query: &QueryArgs) -> anyhow::Result<View> {
+pub(crate) fn resolve_view(plan: LsPlan, query: &QueryArgs) -> anyhow::Result<View> {
     let LsPlan { spec, far, pattern } = plan;
     let dir = far.first().cloned().unwrap_or_default();
     let typed = below(&dir, &pattern);
-    let reach = Reach::without_files(query.timeout, &query.trust);
-    let wanted = Wanted { spec: spec.as_ref(), far, ssh: &query.ssh, trust: &query.trust, json: query.json };
-    let whom = find(wanted, &reach)?;
-    let pattern = match &whom.far_end {
+    let settings = ConnectSettings::without_files(query.timeout, &query.trust);
+    let wanted = TargetQuery { spec: spec.as_ref(), far, ssh: &query.ssh, trust: &query.trust, json: query.json };
+    let target = resolve(wanted, &settings)?;
+    let pattern = match &target.far_end {
         Some(far_end) => plan::below_far_root(vec![pattern], &far_end.names).remove(0),
         None => pattern,
     };
-    Ok(View { whom, reach, dir, pattern, typed })
+    Ok(View { target, settings, dir, pattern, typed })
 }
 
 /// Finds a server that runs already: among the known ones, or by asking. Gives what is to be said about it.
-fn find_server(spec: Option<&Spec>, trust: &TrustArgs, manner: Manner) -> anyhow::Result<(Place, Option<String>)> {
+fn resolve_server(
+    spec: Option<&Spec>,
+    trust: &TrustArgs,
+    interaction: Interaction,
+) -> anyhow::Result<(ServerTarget, Option<String>)> {
     let is_elsewhere = !matches!(spec, Some(Spec::Local { .. } | Spec::Ssh { .. }));
     let remotes = if is_elsewhere { known_remotes()? } else { Vec::new() };
     let found = plan::place(spec, &remotes, trust.port.map(NonZeroU16::get), str::parse)?;
     let (mut place, note) = match (&trust.ca, found) {
-        (Some(_), Found::Place(Place::Local { .. })) => {
+        (Some(_), ResolvedName::Server(ServerTarget::Local { .. })) => {
             return Err(Complaint::usage("--ca is for a server's address").into());
         }
         (Some(_), _) if matches!(spec, Some(Spec::Url { .. })) => {
             return Err(Complaint::usage("the ticket names the server's key already: leave out --ca").into());
         }
         (Some(ca), found) => (certified(found, ca)?, None),
-        (None, Found::Stranger(stranger)) => introduce(&stranger, trust, manner)?,
-        (None, Found::Place(place)) => (place, None),
+        (None, ResolvedName::Unknown(unknown_server)) => introduce(&unknown_server, trust, interaction)?,
+        (None, ResolvedName::Server(place)) => (place, None),
     };
-    if let Place::Remote { contact, label, standing } = &mut place {
-        check_pin(contact, label, standing, trust)?;
+    if let ServerTarget::Remote { contact, label, known_status } = &mut place {
+        check_pin(contact, label, known_status, trust)?;
         contact.token = trust.token_file.as_deref().map(Token::load).transpose()?;
     }
     let exposed = [&trust.token_file, &trust.key].into_iter().flatten().filter_map(|path| keys::exposure(path));
@@ -140,28 +144,28 @@ fn known_remotes() -> Result<Vec<Remote>, HomeError> {
 }
 
 /// A server for which a certificate vouches, whatever the list says about its key.
-fn certified(found: Found, ca: &Path) -> anyhow::Result<Place> {
+fn certified(found: ResolvedName, ca: &Path) -> anyhow::Result<ServerTarget> {
     let trust = Trust::Authority(Authority::load(ca)?);
     let (host, port, label) = match found {
-        Found::Place(Place::Remote { contact, label, .. }) => (contact.host, contact.port, label),
-        Found::Place(other @ (Place::Far(_) | Place::Local { .. })) => return Ok(other),
-        Found::Stranger(Stranger { host, port, .. }) => {
+        ResolvedName::Server(ServerTarget::Remote { contact, label, .. }) => (contact.host, contact.port, label),
+        ResolvedName::Server(other @ (ServerTarget::Far(_) | ServerTarget::Local { .. })) => return Ok(other),
+        ResolvedName::Unknown(UnknownServer { host, port, .. }) => {
             let label = escape(host.as_bytes()).to_string();
             (host, port, label)
         }
     };
     let contact = Contact { host, also_at: Vec::new(), port, trust, invite: None, token: None };
-    Ok(Place::Remote { contact, label, standing: Standing::Certified })
+    Ok(ServerTarget::Remote { contact, label, known_status: KnownStatus::Certified })
 }
 
 /// `--fingerprint` and what is known already must agree.
-fn check_pin(contact: &Contact, label: &str, standing: &Standing, trust: &TrustArgs) -> Result<(), Complaint> {
+fn check_pin(contact: &Contact, label: &str, known_status: &KnownStatus, trust: &TrustArgs) -> Result<(), Complaint> {
     let (Some(given), Some(known)) = (trust.fingerprint, contact.pin()) else { return Ok(()) };
     if given == known {
         return Ok(());
     }
-    let (whose, remedy) = match standing {
-        Standing::Known { .. } => {
+    let (whose, remedy) = match known_status {
+        KnownStatus::Known { .. } => {
             ("the one known here", format!("if the server has a new key: qft remote forget {label}"))
         }
         _ => ("the ticket", "leave out --fingerprint, or ask for a new ticket".to_owned()),

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-use super::Reach;
+use super::ConnectSettings;
 use crate::cli::run::spool::private_dir;
 use crate::cli::target::address::loopback;
 use crate::keys::{Identity, Ticket};
@@ -21,7 +21,7 @@ const LOCAL_DRAIN: Duration = Duration::from_secs(2);
 
 /// The rule for a `local:` directory that does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Missing {
+pub(crate) enum OnMissing {
     /// It is made.
     Make,
     /// It is an error.
@@ -30,7 +30,7 @@ pub(crate) enum Missing {
     Pretend,
 }
 
-pub(super) struct Local {
+pub(super) struct LocalServer {
     handle: ServerHandle,
     /// Owns the server, and reads its notices.
     notices: JoinHandle<()>,
@@ -38,10 +38,14 @@ pub(super) struct Local {
     _stand_in: Option<TempDir>,
 }
 
-impl Local {
+impl LocalServer {
     /// Serves `root` to one client only, through the whole QUIC path over loopback.
-    pub(super) async fn start(root: &Path, client: &Identity, reach: &Reach) -> anyhow::Result<(Ticket, Self)> {
-        let (root, stand_in) = local_root(root, reach.missing)?;
+    pub(super) async fn start(
+        root: &Path,
+        client: &Identity,
+        settings: &ConnectSettings,
+    ) -> anyhow::Result<(Ticket, Self)> {
+        let (root, stand_in) = local_root(root, settings.missing)?;
         let builder = Server::builder(root, Identity::ephemeral()?)
             .listen(loopback(0))
             // One connection needs one worker.
@@ -51,9 +55,9 @@ impl Local {
             .hidden(true)
             .keep_dirlinks(true)
             .links(true)
-            .sync(reach.sync)
-            .destination(reach.into.clone())
-            .rate_limit(reach.rate_limit);
+            .sync(settings.sync)
+            .destination(settings.into.clone())
+            .rate_limit(settings.rate_limit);
         // Starting waits for the server's threads, which a runtime's own thread must not.
         let server = tokio::task::spawn_blocking(move || builder.start()).await?.context("the local server")?;
         let address = server.local_addr();
@@ -76,15 +80,15 @@ impl Local {
     }
 }
 
-fn local_root(root: &Path, missing: Missing) -> anyhow::Result<(PathBuf, Option<TempDir>)> {
+fn local_root(root: &Path, missing: OnMissing) -> anyhow::Result<(PathBuf, Option<TempDir>)> {
     let is_there = root.try_exists().unwrap_or(false);
     let shown = escape_path(root);
     match missing {
-        Missing::Make if !is_there => {
+        OnMissing::Make if !is_there => {
             // Durably: what is put into it would be lost with it.
             Root::create(root).with_context(|| format!("cannot make {shown}"))?;
         }
-        Missing::Pretend if !is_there => {
+        OnMissing::Pretend if !is_there => {
             let stand_in = private_dir().context("making a temporary directory")?;
             return Ok((stand_in.path().to_owned(), Some(stand_in)));
         }
@@ -104,12 +108,12 @@ mod tests {
     fn a_missing_local_directory_is_made_only_to_send_there() {
         let parent = tempfile::tempdir().expect("a temporary directory");
         let missing = parent.path().join("a/b");
-        assert!(local_root(&missing, Missing::Refuse).is_err());
-        let (root, stand_in) = local_root(&missing, Missing::Pretend).expect("a stand-in");
+        assert!(local_root(&missing, OnMissing::Refuse).is_err());
+        let (root, stand_in) = local_root(&missing, OnMissing::Pretend).expect("a stand-in");
         assert!(root != missing && root.is_dir() && !missing.exists());
         drop(stand_in);
         assert!(!root.exists(), "the stand-in is gone");
-        let (root, stand_in) = local_root(&missing, Missing::Make).expect("made");
+        let (root, stand_in) = local_root(&missing, OnMissing::Make).expect("made");
         assert!(root == missing && missing.is_dir() && stand_in.is_none());
     }
 
@@ -118,7 +122,7 @@ mod tests {
         let parent = tempfile::tempdir().expect("a temporary directory");
         let file = parent.path().join("file");
         std::fs::write(&file, b"x").expect("written");
-        for missing in [Missing::Make, Missing::Refuse, Missing::Pretend] {
+        for missing in [OnMissing::Make, OnMissing::Refuse, OnMissing::Pretend] {
             let error = local_root(&file, missing).expect_err("a file");
             assert!(error.to_string().ends_with("not a directory"), "{error}");
         }

@@ -1,7 +1,7 @@
-//! From a [`Place`] to a client that can talk to it: identity, known remotes, the server in this process.
+//! From a [`ServerTarget`] to a client that can talk to it: identity, known remotes, the server in this process.
 
-mod find;
 mod local;
+mod resolve;
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-pub(crate) use self::find::{View, Wanted, Whom, find, find_view};
-use self::local::Local;
-pub(crate) use self::local::Missing;
-use super::plan::{Place, Standing};
+use self::local::LocalServer;
+pub(crate) use self::local::OnMissing;
+pub(crate) use self::resolve::{ResolvedTarget, TargetQuery, View, resolve, resolve_view};
+use super::plan::{KnownStatus, ServerTarget};
 use crate::cli::args::{JobArgs, Limit, TrustArgs};
 use crate::cli::exit::Complaint;
 use crate::cli::run::sandbox::Sandbox;
@@ -33,11 +33,13 @@ use crate::transport::{PathMemory, Rate, TransportError};
 const OWN_IDENTITY: &str = "this machine's identity";
 
 /// Explains an error: for a known server that changed its key, where it is known from, and what to do.
-pub(crate) fn explain(place: &Place, error: Error) -> anyhow::Error {
+pub(crate) fn explain(place: &ServerTarget, error: Error) -> anyhow::Error {
     let (contact, label, line, since) = match place {
-        Place::Remote { contact, label, standing: Standing::Known { line, since } } => (contact, label, line, since),
-        Place::Far(far) => return far.explain(error),
-        Place::Remote { .. } | Place::Local { .. } => return error.into(),
+        ServerTarget::Remote { contact, label, known_status: KnownStatus::Known { line, since } } => {
+            (contact, label, line, since)
+        }
+        ServerTarget::Far(far) => return far.explain(error),
+        ServerTarget::Remote { .. } | ServerTarget::Local { .. } => return error.into(),
     };
     let Error::Transport(TransportError::WrongServer { expected, found }) = &error else { return error.into() };
     let Ok(remotes) = keys::home().map_err(Error::from).and_then(|home| Ok(Remotes::open(&home)?)) else {
@@ -57,11 +59,11 @@ pub(crate) fn explain(place: &Place, error: Error) -> anyhow::Error {
 }
 
 /// Saves a remote that was reached by its ticket, and says so. `None`: it is known already.
-pub(crate) fn remember(place: &Place, peer: &str, enrolled: bool) -> anyhow::Result<Option<String>> {
-    let Place::Remote { contact, standing, .. } = place else { return Ok(None) };
+pub(crate) fn remember(place: &ServerTarget, peer: &str, enrolled: bool) -> anyhow::Result<Option<String>> {
+    let ServerTarget::Remote { contact, known_status, .. } = place else { return Ok(None) };
     let Some(ticket) = contact.ticket() else { return Ok(None) };
     let who = format!("{} ({})", shown(peer), ticket.fingerprint.short());
-    let Standing::New { name } = standing else {
+    let KnownStatus::New { name } = known_status else {
         return Ok(enrolled.then(|| format!("paired with {who}")));
     };
     let remotes = Remotes::open(&keys::home()?)?;
@@ -78,23 +80,23 @@ pub(crate) fn remember(place: &Place, peer: &str, enrolled: bool) -> anyhow::Res
 }
 
 /// A client, and what it talks to.
-pub(crate) struct Reached {
+pub(crate) struct Connected {
     /// Ready to send, get and list.
     pub(crate) client: Client,
     /// Where to.
     pub(crate) contact: Contact,
-    local: Option<Local>,
+    local: Option<LocalServer>,
 }
 
 /// How to reach a place.
 #[derive(Debug, Clone)]
-pub(crate) struct Reach {
+pub(crate) struct ConnectSettings {
     /// How long to keep trying while nothing moves; zero = for ever.
     pub(crate) patience: Duration,
     /// Whether the server in this process waits until files are safe on disk.
     pub(crate) sync: bool,
-    /// See [`Missing`].
-    pub(crate) missing: Missing,
+    /// See [`OnMissing`].
+    pub(crate) missing: OnMissing,
     /// A certificate and its key to show instead of this machine's own.
     pub(crate) certificate: Option<(PathBuf, PathBuf)>,
     /// Most that moves each way. A server in this process, or behind ssh, holds it too: what it does not send need not
@@ -106,9 +108,9 @@ pub(crate) struct Reach {
     pub(crate) into: Option<PathBuf>,
 }
 
-impl Reach {
+impl ConnectSettings {
     /// As the options of a transfer have it.
-    pub(crate) fn of(job: &JobArgs, sync: bool, missing: Missing) -> Self {
+    pub(crate) fn of(job: &JobArgs, sync: bool, missing: OnMissing) -> Self {
         Self {
             patience: job.link.timeout,
             sync,
@@ -125,7 +127,7 @@ impl Reach {
         Self {
             patience,
             sync: true,
-            missing: Missing::Refuse,
+            missing: OnMissing::Refuse,
             certificate: trust.certificate(),
             rate_limit: None,
             bind: trust.bind,
@@ -135,57 +137,58 @@ impl Reach {
 
     /// What is needed to get there: the home and the system's resolver, or the directory of a server in this process, of
     /// which files are sent there (`receives`) or come from there. `None`: it cannot be told before it is done.
-    pub(crate) fn sandbox(&self, place: &Place, receives: bool) -> Option<Sandbox> {
+    pub(crate) fn sandbox(&self, place: &ServerTarget, receives: bool) -> Option<Sandbox> {
         let sandbox = Sandbox::new();
         match place {
-            Place::Remote { .. } => {
+            ServerTarget::Remote { .. } => {
                 let files = self.certificate.iter().flat_map(|(certificate, key)| [certificate, key]);
                 let sandbox = files.fold(sandbox.resolves(), |all, file| all.reads_file(file));
                 Some(keys::home().into_iter().fold(sandbox, |all, home| all.uses_home(&home)))
             }
-            Place::Far(_) => Some(sandbox.resolves()),
+            ServerTarget::Far(_) => Some(sandbox.resolves()),
             // A stand-in is made.
-            Place::Local { root } if self.missing == Missing::Pretend && !root.is_dir() => None,
-            Place::Local { root } if receives => {
+            ServerTarget::Local { root } if self.missing == OnMissing::Pretend && !root.is_dir() => None,
+            ServerTarget::Local { root } if receives => {
                 // A rule holds for what is there, so it is made here. What fails now fails again where it is told.
                 fs::create_dir_all(root).ok()?;
                 // Files that are put into a directory would be lost with it.
                 sync_names_above(root);
                 Some(sandbox.changes(root))
             }
-            Place::Local { root } => Some(sandbox.reads(root)),
+            ServerTarget::Local { root } => Some(sandbox.reads(root)),
         }
     }
 }
 
-impl Reached {
+impl Connected {
     /// Loads or makes the identity, and starts the server of a `local:` place. Runs in the runtime that the
     /// transfer will use.
-    pub(crate) async fn open(place: &Place, reach: Reach) -> anyhow::Result<Self> {
+    pub(crate) async fn open(place: &ServerTarget, settings: ConnectSettings) -> anyhow::Result<Self> {
         let (identity, contact, local) = match place {
-            Place::Remote { contact, .. } => {
-                (own_identity(reach.certificate.as_ref(), contact)?, contact.clone(), None)
+            ServerTarget::Remote { contact, .. } => {
+                (own_identity(settings.certificate.as_ref(), contact)?, contact.clone(), None)
             }
-            Place::Far(far) => {
+            ServerTarget::Far(far) => {
                 let contact = Contact { also_at: far.also_at.clone(), ..far.ticket.clone().into() };
                 (far.identity.clone(), contact, None)
             }
-            Place::Local { root } => {
+            ServerTarget::Local { root } => {
                 let identity = Identity::ephemeral()?;
-                let (ticket, local) = Local::start(root, &identity, &reach).await?;
+                let (ticket, local) = LocalServer::start(root, &identity, &settings).await?;
                 (identity, ticket.into(), Some(local))
             }
         };
         let paths = match place {
-            Place::Remote { .. } => keys::home().ok().map(|home| PathMemory::of_servers(&home)),
+            ServerTarget::Remote { .. } => keys::home().ok().map(|home| PathMemory::of_servers(&home)),
             // A port of its own for every run, or no path at all.
-            Place::Far(_) | Place::Local { .. } => None,
+            ServerTarget::Far(_) | ServerTarget::Local { .. } => None,
         };
-        let client = Client::builder(identity).patience(reach.patience).rate_limit(reach.rate_limit).path_memory(paths);
+        let client =
+            Client::builder(identity).patience(settings.patience).rate_limit(settings.rate_limit).path_memory(paths);
         // The server in this process listens where every machine has an address.
-        let client = client.local_address(reach.bind.filter(|_| !matches!(place, Place::Local { .. })));
+        let client = client.local_address(settings.bind.filter(|_| !matches!(place, ServerTarget::Local { .. })));
         // ssh has shown that the host is there, and a server in this process runs.
-        let client = client.wait_for_first(matches!(place, Place::Remote { .. }));
+        let client = client.wait_for_first(matches!(place, ServerTarget::Remote { .. }));
         // A request of this kind has no bars that could show a wait.
         let client = client.on_wait(say_that_it_waits);
         let client = client.build()?;
