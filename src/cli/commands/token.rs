@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::cli::exit::Complaint;
+use crate::cli::run::atomic_file::{OnExisting, write_atomically};
 use crate::cli::run::standard;
-use crate::cli::run::whole::{Existing, write_whole};
 use crate::keys::Token;
 use crate::protocol::path::escape_path;
 
@@ -21,7 +21,7 @@ pub(crate) fn make(file: Option<&Path>) -> anyhow::Result<()> {
         return standard::output().write_all(token.as_bytes()).context("writing to standard output");
     };
     let shown = escape_path(file);
-    match write_whole(file, &token, TOKEN_MODE, Existing::Kept) {
+    match write_atomically(file, &token, TOKEN_MODE, OnExisting::Kept) {
         Ok(()) => {
             // The token is in the file, so nothing is lost when this line cannot be written.
             drop(writeln!(

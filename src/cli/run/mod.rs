@@ -4,18 +4,18 @@
 //! |---|---|
 //! | `transfer` | one transfer: network thread, drawing |
 //! | `names` | lists of names, `--files-from` |
-//! | `whole`, `spool` | whole files; private directories |
+//! | `atomic_file`, `private_dir` | whole files; private directories |
 //! | `sandbox` | what the threads that serve peers may do with files |
 //! | `standard` | standard input and output, and what they refuse |
 //! | `lines`, `log` | output that nobody waits for; the log |
 //! | `signals` | signals that wait for nobody, and the end that they ask for |
 
+pub(super) mod atomic_file;
 pub(super) mod lines;
 pub(super) mod log;
 pub(super) mod names;
+pub(super) mod private_dir;
 pub(super) mod sandbox;
 pub(super) mod signals;
-pub(super) mod spool;
 pub(super) mod standard;
 pub(super) mod transfer;
-pub(super) mod whole;

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::cli::args::{CertArgs, CertCommand};
 use crate::cli::exit::{Complaint, Exit};
-use crate::cli::run::whole::{Existing, write_whole};
+use crate::cli::run::atomic_file::{OnExisting, write_atomically};
 use crate::cli::ui::json::Json;
 use crate::keys::certificate::{self, IssueError, Issued, Request, Role};
 use crate::protocol::path::{escape, escape_path};
@@ -54,11 +54,11 @@ struct Said {
     text: String,
 }
 
-fn existing(force: bool) -> Existing {
-    if force { Existing::Replaced } else { Existing::Kept }
+fn existing(force: bool) -> OnExisting {
+    if force { OnExisting::Replaced } else { OnExisting::Kept }
 }
 
-fn ca(dir: &Path, name: Option<&str>, days: u32, existing: Existing) -> anyhow::Result<Said> {
+fn ca(dir: &Path, name: Option<&str>, days: u32, existing: OnExisting) -> anyhow::Result<Said> {
     let name = name.map_or_else(|| format!("qft CA of {}", host_name()), str::to_owned);
     DirBuilder::new()
         .recursive(true)
@@ -78,7 +78,7 @@ fn ca(dir: &Path, name: Option<&str>, days: u32, existing: Existing) -> anyhow::
     Ok(Said { files, text })
 }
 
-fn issue(dir: &Path, name: &str, more: &[String], role: Role, days: u32, existing: Existing) -> anyhow::Result<Said> {
+fn issue(dir: &Path, name: &str, more: &[String], role: Role, days: u32, existing: OnExisting) -> anyhow::Result<Said> {
     check_name(name)?;
     let hosts: Vec<String> = match role {
         Role::Server => std::iter::once(name.to_owned()).chain(more.iter().cloned()).collect(),
@@ -136,9 +136,9 @@ fn files(dir: &Path, name: &str) -> (PathBuf, PathBuf) {
 }
 
 /// Writes both files, or none where one is there already and is to be kept.
-fn write(dir: &Path, name: &str, issued: &Issued, existing: Existing) -> anyhow::Result<(String, String)> {
+fn write(dir: &Path, name: &str, issued: &Issued, existing: OnExisting) -> anyhow::Result<(String, String)> {
     let (certificate, key) = files(dir, name);
-    if existing == Existing::Kept {
+    if existing == OnExisting::Kept {
         for path in [&certificate, &key] {
             if path.symlink_metadata().is_ok() {
                 let shown = escape_path(path);
@@ -149,8 +149,8 @@ fn write(dir: &Path, name: &str, issued: &Issued, existing: Existing) -> anyhow:
         }
     }
     let failed = |path: &Path| format!("writing {}", escape_path(path));
-    write_whole(&key, &issued.key, KEY_MODE, existing).with_context(|| failed(&key))?;
-    write_whole(&certificate, &issued.certificate, CERTIFICATE_MODE, existing)
+    write_atomically(&key, &issued.key, KEY_MODE, existing).with_context(|| failed(&key))?;
+    write_atomically(&certificate, &issued.certificate, CERTIFICATE_MODE, existing)
         // A key without its certificate is of no use.
         .inspect_err(|_| drop(fs::remove_file(&key)))
         .with_context(|| failed(&certificate))?;
@@ -171,15 +171,15 @@ mod tests {
     fn keys_are_private_and_never_overwritten_unless_told_to() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let dir = dir.path().join("certs");
-        ca(&dir, None, 1, Existing::Kept).expect("made");
+        ca(&dir, None, 1, OnExisting::Kept).expect("made");
         assert_eq!((mode(&dir), mode(&dir.join("ca.key")), mode(&dir.join("ca.crt"))), (0o700, 0o600, 0o644));
         let before = fs::read(dir.join("ca.key")).expect("readable");
-        let refused = ca(&dir, None, 1, Existing::Kept).err().expect("refused");
+        let refused = ca(&dir, None, 1, OnExisting::Kept).err().expect("refused");
         assert!(refused.to_string().contains("--force"), "{refused}");
         fs::remove_file(dir.join("ca.crt")).expect("removed");
-        assert!(ca(&dir, None, 1, Existing::Kept).is_err(), "the key alone is reason enough");
+        assert!(ca(&dir, None, 1, OnExisting::Kept).is_err(), "the key alone is reason enough");
         assert_eq!(fs::read(dir.join("ca.key")).expect("readable"), before);
-        ca(&dir, None, 1, Existing::Replaced).expect("made");
+        ca(&dir, None, 1, OnExisting::Replaced).expect("made");
         assert_ne!(fs::read(dir.join("ca.key")).expect("readable"), before);
         assert_eq!(mode(&dir.join("ca.key")), 0o600);
     }
@@ -187,10 +187,10 @@ mod tests {
     #[test]
     fn a_certificate_needs_an_authority_and_a_name_that_files_can_have() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let make = |name: &str| issue(dir.path(), name, &[], Role::Client, 1, Existing::Kept).err();
+        let make = |name: &str| issue(dir.path(), name, &[], Role::Client, 1, OnExisting::Kept).err();
         let refused = make("laptop").expect("no CA");
         assert!(refused.to_string().contains("qft cert ca "), "{refused}");
-        ca(dir.path(), None, 1, Existing::Kept).expect("made");
+        ca(dir.path(), None, 1, OnExisting::Kept).expect("made");
         for name in ["", "../x", "a/b", ".hidden", "-x", "ca", "CA", "a b", "fe80::1"] {
             let refused = make(name).expect("refused");
             assert_eq!(Exit::of_error(&refused), Exit::Usage, "{name}: {refused}");

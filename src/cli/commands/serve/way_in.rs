@@ -9,7 +9,7 @@ use serde_json::json;
 use super::output::Output;
 use super::{mode, workers};
 use crate::cli::args::ServeArgs;
-use crate::cli::run::whole::{Existing, write_whole};
+use crate::cli::run::atomic_file::{OnExisting, write_atomically};
 use crate::cli::target::address::{needs_zone, plausible};
 use crate::cli::text::paste::{first_line, other_use};
 use crate::keys::Ticket;
@@ -138,7 +138,7 @@ fn write_ticket(out: &mut Output, ticket: &Ticket, path: &Path, is_open: bool) -
     out.say(&format!("a ticket{validity} is in {shown_path}"));
     // A script that waits for the file finds the start of the log complete.
     out.flush();
-    write_whole(path, &format!("{ticket}\n"), TICKET_MODE, Existing::Replaced)
+    write_atomically(path, &format!("{ticket}\n"), TICKET_MODE, OnExisting::Replaced)
         .with_context(|| format!("writing the ticket to {shown_path}"))
 }
 

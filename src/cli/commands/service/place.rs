@@ -10,7 +10,7 @@ use anyhow::{Context as _, anyhow, bail};
 
 use super::unit::{MARK, Owner, Units};
 use crate::cli::exit::Complaint;
-use crate::cli::run::whole::{Existing, write_whole};
+use crate::cli::run::atomic_file::{OnExisting, write_atomically};
 use crate::cli::text::paste;
 use crate::protocol::path::{escape, escape_path};
 
@@ -147,7 +147,7 @@ impl Place {
         if fs::read(&path).is_ok_and(|old| old == text.as_bytes()) {
             return Ok(Written::Same);
         }
-        write_whole(&path, text, UNIT_MODE, Existing::Replaced)
+        write_atomically(&path, text, UNIT_MODE, OnExisting::Replaced)
             .with_context(|| format!("writing {}", escape_path(&path)))?;
         Ok(Written::Changed)
     }

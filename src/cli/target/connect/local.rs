@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use super::ConnectSettings;
-use crate::cli::run::spool::private_dir;
+use crate::cli::run::private_dir::private_dir;
 use crate::cli::target::address::loopback;
 use crate::keys::{Identity, Ticket};
 use crate::protocol::path::escape_path;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// The rule for a file that has the name already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Existing {
+pub(crate) enum OnExisting {
     /// It is replaced, in one step.
     Replaced,
     /// It stays, and writing fails.
@@ -17,8 +17,8 @@ pub(crate) enum Existing {
 
 /// Writes `text` to `path` with the permission bits `mode`. What is no file, such as `/dev/stdout` or a pipe, is never replaced
 /// by one: it is written to.
-pub(crate) fn write_whole(path: &Path, text: &str, mode: u32, existing: Existing) -> io::Result<()> {
-    if existing == Existing::Replaced && fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
+pub(crate) fn write_atomically(path: &Path, text: &str, mode: u32, existing: OnExisting) -> io::Result<()> {
+    if existing == OnExisting::Replaced && fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
         return OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes());
     }
     let name = path.file_name().ok_or_else(|| io::Error::other("not the name of a file"))?;
@@ -33,9 +33,9 @@ pub(crate) fn write_whole(path: &Path, text: &str, mode: u32, existing: Existing
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         match existing {
-            Existing::Replaced => fs::rename(&hidden, path),
+            OnExisting::Replaced => fs::rename(&hidden, path),
             // Unlike a rename, a link takes no name that is taken.
-            Existing::Kept => match fs::hard_link(&hidden, path) {
+            OnExisting::Kept => match fs::hard_link(&hidden, path) {
                 Ok(()) => fs::remove_file(&hidden),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
                 // There are none on FAT and its like; there an empty file takes the name first.
@@ -62,12 +62,12 @@ mod tests {
         let [link, file] = ["link", "file"].map(|name| dir.path().join(name));
         fs::write(&file, b"").expect("written");
         std::os::unix::fs::symlink("file", &link).expect("made");
-        write_whole(&link, "text", 0o600, Existing::Replaced).expect("written");
+        write_atomically(&link, "text", 0o600, OnExisting::Replaced).expect("written");
         assert!(fs::symlink_metadata(&link).expect("it is there").is_symlink());
         assert_eq!(fs::read_to_string(&file).expect("readable"), "text");
         let null = dir.path().join("null");
         std::os::unix::fs::symlink("/dev/null", &null).expect("made");
-        write_whole(&null, "text", 0o600, Existing::Replaced).expect("written");
+        write_atomically(&null, "text", 0o600, OnExisting::Replaced).expect("written");
         assert_eq!(fs::read_link(&null).expect("still a link"), Path::new("/dev/null"));
     }
 
@@ -77,12 +77,12 @@ mod tests {
         let path = dir.path().join("ticket");
         fs::write(&path, b"old and longer than the new one").expect("written");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("set");
-        assert!(write_whole(&path, "new", 0o600, Existing::Kept).is_err());
-        write_whole(&path, "qft://new\n", 0o600, Existing::Replaced).expect("written");
+        assert!(write_atomically(&path, "new", 0o600, OnExisting::Kept).is_err());
+        write_atomically(&path, "qft://new\n", 0o600, OnExisting::Replaced).expect("written");
         assert_eq!(fs::read_to_string(&path).expect("readable"), "qft://new\n");
         assert_eq!(fs::metadata(&path).expect("it is there").permissions().mode() & 0o777, 0o600);
-        write_whole(&dir.path().join("other"), "x", 0o600, Existing::Kept).expect("written");
+        write_atomically(&dir.path().join("other"), "x", 0o600, OnExisting::Kept).expect("written");
         assert_eq!(fs::read_dir(dir.path()).expect("readable").count(), 2, "nothing is left over");
-        assert!(write_whole(&dir.path().join("missing/ticket"), "x", 0o600, Existing::Replaced).is_err());
+        assert!(write_atomically(&dir.path().join("missing/ticket"), "x", 0o600, OnExisting::Replaced).is_err());
     }
 }

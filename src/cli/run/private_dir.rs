@@ -94,14 +94,14 @@ mod tests {
 
     #[test]
     fn a_failing_input_leaves_nothing_behind() {
-        struct Broken;
-        impl Read for Broken {
+        struct BrokenReader;
+        impl Read for BrokenReader {
             fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
                 Err(io::Error::other("broken"))
             }
         }
         let (parent, dir) = private();
-        assert!(fill(dir.path(), "name".as_ref(), &mut Broken).is_err());
+        assert!(fill(dir.path(), "name".as_ref(), &mut BrokenReader).is_err());
         drop(dir);
         assert_eq!(fs::read_dir(parent.path()).expect("readable").count(), 0);
     }
