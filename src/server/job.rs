@@ -189,7 +189,7 @@ impl Job {
     }
 
     /// A copy of what goes on.
-    pub(super) fn look(&self, now: Instant) -> status::Job {
+    pub(super) fn look(&self, now: Instant) -> status::JobStatus {
         let (counters, totals) = (&*self.counters, Totals::of(&self.counters));
         let recent = self.recent.lock().expect("no holder panics").since(now);
         let Look { made, reused, count, largest } = self.moving.look();
@@ -198,7 +198,7 @@ impl Job {
         let [found, resumed, same] =
             [&counters.bytes_found, &counters.bytes_resumed, &counters.bytes_skipped].map(Counters::read);
         let files_found = Counters::read(&counters.files_found).saturating_sub(made);
-        status::Job {
+        status::JobStatus {
             direction: self.direction(),
             elapsed_ms: millis(now.saturating_duration_since(self.since)),
             // A name that was never found can fail, too.
@@ -217,10 +217,10 @@ impl Job {
     }
 }
 
-fn named(file: &FileProgress) -> status::File {
+fn named(file: &FileProgress) -> status::FileStatus {
     let path = end_of(&file.path);
     let bytes_there = (file.resumed + file.written()).min(file.size);
-    status::File { path, size: file.size, bytes_there, phase: file.phase() }
+    status::FileStatus { path, size: file.size, bytes_there, phase: file.phase() }
 }
 
 /// Of a very long name the end.

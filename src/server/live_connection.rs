@@ -128,12 +128,12 @@ impl LiveConnection {
     }
 
     /// A copy of what goes on.
-    pub(super) fn look(&self) -> status::Connection {
+    pub(super) fn look(&self) -> status::ConnectionStatus {
         let (now, stats) = (Instant::now(), self.connection.stats());
         let totals = Traffic::from(&stats);
         let recent = self.traffic.lock().expect("no holder panics").since(now);
         let rate = |of: fn(&Traffic) -> u64| recent.map(|(before, span)| per_second(of(&before), of(&totals), span));
-        status::Connection {
+        status::ConnectionStatus {
             peer: self.name.clone(),
             fingerprint: self.peer.to_string(),
             address: canonical(self.connection.remote_address()),
@@ -149,10 +149,10 @@ impl LiveConnection {
         }
     }
 
-    fn path(&self) -> Option<status::Path> {
+    fn path(&self) -> Option<status::PathStatus> {
         let path = self.path.path(&self.connection).filter(|path| path.bandwidth > 0)?;
         let (bandwidth, window, phase) = (path.bandwidth, path.window, path.phase);
-        Some(status::Path { bandwidth, min_rtt_us: micros(path.min_rtt), window, phase })
+        Some(status::PathStatus { bandwidth, min_rtt_us: micros(path.min_rtt), window, phase })
     }
 
     /// The jobs that are not over. Those that the client sends come first.

@@ -78,7 +78,7 @@ pub use self::places::CLIENTS_MAX;
 use self::pool::{Loads, Pool};
 pub use self::presence::{AskError, Presence, Serving, ask, running};
 use self::registry::Registry;
-pub use self::status::Status;
+pub use self::status::ServerStatus;
 use crate::error::Error;
 pub use crate::keys::trust::Mode;
 use crate::keys::trust::{Guest, INVITE_LIFETIME};
@@ -250,8 +250,8 @@ impl ServerHandle {
     }
 
     /// The server's present status. It costs a few microseconds for each connection, and keeps none of them waiting.
-    pub fn status(&self) -> Status {
-        Status::of(&self.0)
+    pub fn status(&self) -> ServerStatus {
+        ServerStatus::of(&self.0)
     }
 }
 

@@ -18,7 +18,7 @@ const CONNECTIONS_MAX: usize = 1024;
 
 /// The status of a server at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Status {
+pub struct ServerStatus {
     /// The version of the program.
     pub version: String,
     /// Since its start.
@@ -34,7 +34,7 @@ pub struct Status {
     /// Most clients that are let in at the same time.
     pub clients_max: usize,
     /// The clients, in the order in which they came; of a very large number only the first.
-    pub connections: Vec<Connection>,
+    pub connections: Vec<ConnectionStatus>,
 }
 
 /// The rules that hold for all clients of a server.
@@ -70,7 +70,7 @@ pub struct Rules {
 
 /// One client's connection.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Connection {
+pub struct ConnectionStatus {
     /// Its name, escaped for display.
     pub peer: String,
     /// Its key.
@@ -92,14 +92,14 @@ pub struct Connection {
     /// Its packet size in bytes.
     pub mtu: u64,
     /// The congestion controller's estimate of the path to it, once enough was sent to tell.
-    pub path: Option<Path>,
+    pub path: Option<PathStatus>,
     /// The running jobs, at most one in each direction.
-    pub jobs: Vec<Job>,
+    pub jobs: Vec<JobStatus>,
 }
 
 /// The congestion controller's estimate of the path to a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Path {
+pub struct PathStatus {
     /// Bytes of UDP payload per second that the path delivers.
     pub bandwidth: u64,
     /// Shortest round trip seen lately, in microseconds.
@@ -122,7 +122,7 @@ pub enum Direction {
 
 /// A job under way.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Job {
+pub struct JobStatus {
     /// Which way its files go.
     pub direction: Direction,
     /// Since it began.
@@ -148,12 +148,12 @@ pub struct Job {
     /// Files whose content moves.
     pub files_active: usize,
     /// The largest of them.
-    pub active: Vec<File>,
+    pub active: Vec<FileStatus>,
 }
 
 /// A file whose content moves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct File {
+pub struct FileStatus {
     /// Its name, escaped for display; of a very long one only the end.
     pub path: String,
     /// Its size in bytes.
@@ -164,7 +164,7 @@ pub struct File {
     pub phase: Phase,
 }
 
-impl Status {
+impl ServerStatus {
     /// The server's present status. It takes a few short locks, none of them for longer than a copy.
     pub(super) fn of(shared: &Shared) -> Self {
         let mut connections = shared.registry.connections();

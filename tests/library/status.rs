@@ -6,14 +6,14 @@ use crate::support::{content, soon, until};
 use qft::keys::trust::Mode;
 use qft::progress::Phase;
 use qft::protocol::message::{self, Failure, FileId, Message, Pos, Verdict};
-use qft::server::Status;
-use qft::server::status::{Direction, Job};
+use qft::server::ServerStatus;
+use qft::server::status::{Direction, JobStatus};
 
 const MIB: u64 = 1 << 20;
 
 /// The only job of the only connection.
 #[track_caller]
-fn only_job(status: &Status) -> &Job {
+fn only_job(status: &ServerStatus) -> &JobStatus {
     let [connection] = &status.connections[..] else { panic!("{status:?}") };
     let [job] = &connection.jobs[..] else { panic!("{connection:?}") };
     job
@@ -139,5 +139,5 @@ fn a_status_of_a_later_version_can_be_read() {
     let mut value = serde_json::to_value(&status).unwrap();
     value["more"] = 1.into();
     value["rules"]["more"] = 1.into();
-    assert_eq!(serde_json::from_value::<Status>(value).unwrap(), status);
+    assert_eq!(serde_json::from_value::<ServerStatus>(value).unwrap(), status);
 }

@@ -17,7 +17,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::super::Shared;
 use super::super::live_connection::Traffic;
 use super::super::rate_window::per_second;
-use super::super::status::{Connection, Status};
+use super::super::status::{ConnectionStatus, ServerStatus};
 use super::survey::{Parts, Survey};
 use crate::protocol::path::escape;
 
@@ -53,7 +53,7 @@ struct Past {
 struct Look<'a> {
     root: String,
     /// With [`HTTP_CLIENTS_SHOWN_MAX`] clients at most.
-    status: Status,
+    status: ServerStatus,
     rate_in: u64,
     rate_out: u64,
     refused: Vec<(&'a str, u64)>,
@@ -156,7 +156,7 @@ impl Past {
 
 impl Look<'_> {
     fn of(shared: &Shared, survey: &Survey, (rate_in, rate_out): (u64, u64)) -> Self {
-        let mut status = Status::of(shared);
+        let mut status = ServerStatus::of(shared);
         status.connections = first(status.connections);
         let counted = |counts: Vec<(&'static str, u64)>| counts.into_iter().filter(|(_, count)| *count > 0).collect();
         Self {
@@ -174,7 +174,7 @@ impl Look<'_> {
 }
 
 /// Those of many clients that are shown: first those that move files, in the order in which they came.
-fn first(mut connections: Vec<Connection>) -> Vec<Connection> {
+fn first(mut connections: Vec<ConnectionStatus>) -> Vec<ConnectionStatus> {
     if connections.len() > HTTP_CLIENTS_SHOWN_MAX {
         connections.sort_by_key(|connection| connection.jobs.is_empty());
         connections.truncate(HTTP_CLIENTS_SHOWN_MAX);
@@ -201,10 +201,10 @@ impl Listening {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::status::{Direction, Job};
+    use crate::server::status::{Direction, JobStatus};
 
-    fn connection(number: usize, is_busy: bool) -> Connection {
-        let job = Job {
+    fn connection(number: usize, is_busy: bool) -> ConnectionStatus {
+        let job = JobStatus {
             direction: Direction::In,
             elapsed_ms: 0,
             files_settled: 0,
@@ -219,7 +219,7 @@ mod tests {
             files_active: 0,
             active: Vec::new(),
         };
-        Connection {
+        ConnectionStatus {
             peer: format!("peer {number}"),
             fingerprint: String::new(),
             address: ([192, 0, 2, 1], 1).into(),

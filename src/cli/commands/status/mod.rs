@@ -15,7 +15,7 @@ use crate::cli::run::standard;
 use crate::cli::ui::json::Json;
 use crate::cli::ui::text::shown;
 use crate::keys;
-use crate::server::Status;
+use crate::server::ServerStatus;
 use crate::server::{self, AskError, Serving};
 
 /// Columns of a terminal that does not tell.
@@ -24,7 +24,7 @@ const COLUMNS: usize = 80;
 /// A server that runs, and what it says; else why it says nothing.
 struct Found {
     serving: Serving,
-    answer: Result<Status, String>,
+    answer: Result<ServerStatus, String>,
 }
 
 /// Runs the command.
@@ -62,7 +62,7 @@ async fn ask_all(home: &Path, running: Vec<Serving>) -> Vec<Found> {
     found
 }
 
-fn understood(answer: Result<Vec<u8>, AskError>) -> Result<Status, String> {
+fn understood(answer: Result<Vec<u8>, AskError>) -> Result<ServerStatus, String> {
     let answer = answer.map_err(|error| error.to_string())?;
     serde_json::from_slice(&answer).map_err(|_| {
         let version = serde_json::from_slice::<Value>(&answer).ok();

@@ -10,9 +10,9 @@ use crate::cli::ui::rate::eta;
 use crate::cli::ui::text::{fit, shown};
 use crate::keys::Fingerprint;
 use crate::progress::Phase;
+use crate::server::ServerStatus;
 use crate::server::Serving;
-use crate::server::Status;
-use crate::server::status::{Connection, Direction, File, Job, Rules};
+use crate::server::status::{ConnectionStatus, Direction, FileStatus, JobStatus, Rules};
 
 /// Columns of the longest label and the space behind it.
 const LABEL_COLUMNS: usize = "receiving  ".len();
@@ -40,7 +40,7 @@ struct Page {
 }
 
 impl Page {
-    fn server(&mut self, serving: &Serving, answer: &Result<Status, String>) {
+    fn server(&mut self, serving: &Serving, answer: &Result<ServerStatus, String>) {
         self.parts(0, "", 0, &[shown(&serving.root).into_owned(), format!("on {} (udp)", serving.listen)], " ");
         let pid = format!("pid {}", serving.pid);
         match answer {
@@ -65,7 +65,7 @@ impl Page {
         self.row(OF_SERVER, "identity", &[serving.fingerprint.to_string()], "");
     }
 
-    fn status(&mut self, status: &Status) {
+    fn status(&mut self, status: &ServerStatus) {
         self.row(OF_SERVER, "access", &access(&status.rules), ", ");
         self.row(OF_SERVER, "workers", &workers(&status.workers), ", ");
         let clients = format!("{} of at most {}", size::count(status.clients as u64), status.clients_max);
@@ -80,7 +80,7 @@ impl Page {
         }
     }
 
-    fn connection(&mut self, connection: &Connection) {
+    fn connection(&mut self, connection: &ConnectionStatus) {
         let key = connection.fingerprint.parse().map_or_else(|_| "?".to_owned(), |key: Fingerprint| key.short());
         let since = size::rough(Duration::from_millis(connection.connected_ms));
         let parts = [
@@ -94,7 +94,7 @@ impl Page {
         connection.jobs.iter().for_each(|job| self.job(job));
     }
 
-    fn job(&mut self, job: &Job) {
+    fn job(&mut self, job: &JobStatus) {
         let label = match job.direction {
             Direction::In => "receiving",
             Direction::Out => "sending",
@@ -108,7 +108,7 @@ impl Page {
         }
     }
 
-    fn file(&mut self, file: &File) {
+    fn file(&mut self, file: &FileStatus) {
         let percent = format!("{:>3}%  ", size::percent(file.bytes_there, file.size));
         let phase = match file.phase {
             Phase::Moving => "",
@@ -192,7 +192,7 @@ fn workers(workers: &[usize]) -> Vec<String> {
     parts
 }
 
-fn link(connection: &Connection) -> Vec<String> {
+fn link(connection: &ConnectionStatus) -> Vec<String> {
     let rate = |way: &str, rate: Option<u64>| rate.map(|rate| format!("{way} {}", size::rate(rate as f64)));
     let is_sending = connection.jobs.iter().any(|job| job.direction == Direction::Out);
     // It is known from what was sent, so it is old when nothing is.
@@ -207,7 +207,7 @@ fn link(connection: &Connection) -> Vec<String> {
 }
 
 /// `12/340 files  1.20/4.00 GiB  30%  41 MiB/s  eta 1m10s  loss 1.3%  1 failed`.
-fn progress(job: &Job) -> Vec<String> {
+fn progress(job: &JobStatus) -> Vec<String> {
     let more = if job.scan_ended { "" } else { "+" };
     let percent = (job.scan_ended || job.bytes_found > 0).then(|| size::percent(job.bytes_there, job.bytes_found));
     let rate = job.rate.map(|rate| rate as f64);

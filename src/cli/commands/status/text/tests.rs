@@ -1,7 +1,7 @@
 use super::*;
 use crate::cli::ui::text::shown;
 use crate::congestion;
-use crate::server::status::Path;
+use crate::server::status::PathStatus;
 
 const MIB: u64 = 1 << 20;
 /// A terminal.
@@ -19,8 +19,8 @@ fn serving() -> Serving {
     }
 }
 
-fn idle() -> Status {
-    Status {
+fn idle() -> ServerStatus {
+    ServerStatus {
         version: "0.1.0".into(),
         uptime_ms: 187_200_000,
         is_ending: false,
@@ -45,8 +45,8 @@ fn idle() -> Status {
     }
 }
 
-fn connection(peer: &str, jobs: Vec<Job>) -> Connection {
-    Connection {
+fn connection(peer: &str, jobs: Vec<JobStatus>) -> ConnectionStatus {
+    ConnectionStatus {
         peer: peer.into(),
         fingerprint: Fingerprint([9; 32]).to_string(),
         address: "192.0.2.7:51234".parse().expect("an address"),
@@ -57,7 +57,7 @@ fn connection(peer: &str, jobs: Vec<Job>) -> Connection {
         rate_in: Some(43 * MIB),
         rate_out: Some(120 << 10),
         mtu: 1452,
-        path: Some(Path {
+        path: Some(PathStatus {
             bandwidth: 12_000_000,
             min_rtt_us: 180_000,
             window: 4 * MIB,
@@ -67,8 +67,8 @@ fn connection(peer: &str, jobs: Vec<Job>) -> Connection {
     }
 }
 
-fn job(direction: Direction) -> Job {
-    Job {
+fn job(direction: Direction) -> JobStatus {
+    JobStatus {
         direction,
         elapsed_ms: 60_000,
         files_settled: 12,
@@ -82,13 +82,13 @@ fn job(direction: Direction) -> Job {
         loss: Some(0.013),
         files_active: 16,
         active: vec![
-            File { path: "photos/IMG_0042.dng".into(), size: 200, bytes_there: 91, phase: Phase::Moving },
-            File { path: "b\u{1b}[2J".into(), size: 100, bytes_there: 100, phase: Phase::Committing },
+            FileStatus { path: "photos/IMG_0042.dng".into(), size: 200, bytes_there: 91, phase: Phase::Moving },
+            FileStatus { path: "b\u{1b}[2J".into(), size: 100, bytes_there: 100, phase: Phase::Committing },
         ],
     }
 }
 
-fn shown_page(status: Status, columns: Option<usize>) -> String {
+fn shown_page(status: ServerStatus, columns: Option<usize>) -> String {
     page(&[Found { serving: serving(), answer: Ok(status) }], columns)
 }
 
@@ -109,9 +109,9 @@ fn an_idle_server_takes_a_few_lines() {
 
 #[test]
 fn each_client_is_shown_with_its_link_and_its_jobs() {
-    let both = vec![job(Direction::In), Job { active: vec![], files_active: 0, ..job(Direction::Out) }];
+    let both = vec![job(Direction::In), JobStatus { active: vec![], files_active: 0, ..job(Direction::Out) }];
     let connections = vec![connection("laptop", both), connection("ci", vec![])];
-    let status = Status { workers: vec![0, 2], clients: 2, connections, ..idle() };
+    let status = ServerStatus { workers: vec![0, 2], clients: 2, connections, ..idle() };
     let page = shown_page(status, COLUMNS);
     let expected = "
   laptop (KEY), 192.0.2.7:51234, for 3m12s, worker 1
@@ -133,7 +133,7 @@ fn each_client_is_shown_with_its_link_and_its_jobs() {
 
 #[test]
 fn what_is_not_known_yet_is_left_out() {
-    let young = Job {
+    let young = JobStatus {
         files_settled: 0,
         files_found: 0,
         files_failed: 0,
@@ -147,15 +147,15 @@ fn what_is_not_known_yet_is_left_out() {
         ..job(Direction::In)
     };
     assert_eq!(progress(&young), ["0/0+ files", "0/0 B"], "no rate, no loss");
-    let young = Connection { rate_in: None, rate_out: None, path: None, ..connection("a", vec![young]) };
+    let young = ConnectionStatus { rate_in: None, rate_out: None, path: None, ..connection("a", vec![young]) };
     assert_eq!(link(&young), ["rtt 182 ms"]);
 }
 
 #[test]
 fn what_is_found_so_far_is_marked() {
-    let unfinished = Job { scan_ended: false, files_failed: 0, loss: None, ..job(Direction::In) };
+    let unfinished = JobStatus { scan_ended: false, files_failed: 0, loss: None, ..job(Direction::In) };
     assert_eq!(progress(&unfinished), ["12/1,340+ files", "1.20/4.00 GiB", "30%", "41 MiB/s", "eta 1m09s+"]);
-    let whole = Job { bytes_there: unfinished.bytes_found, ..unfinished };
+    let whole = JobStatus { bytes_there: unfinished.bytes_found, ..unfinished };
     assert_eq!(progress(&whole).last().map(String::as_str), Some("41 MiB/s"), "nothing is left to wait for");
 }
 
@@ -179,14 +179,14 @@ fn a_server_that_says_nothing_is_shown_with_the_reason() {
 #[test]
 fn no_line_is_wider_than_the_terminal_and_nothing_is_cut_where_there_is_none() {
     let path = format!("{}/end", "deep/".repeat(40));
-    let file = File { path: path.clone(), size: 2, bytes_there: 1, phase: Phase::Checking };
-    let job = Job { active: vec![file; 4], ..job(Direction::In) };
-    let far = Connection {
+    let file = FileStatus { path: path.clone(), size: 2, bytes_there: 1, phase: Phase::Checking };
+    let job = JobStatus { active: vec![file; 4], ..job(Direction::In) };
+    let far = ConnectionStatus {
         address: "[2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff]:51234".parse().expect("an address"),
         ..connection("a-name-of-thirty-two-characters-", vec![job])
     };
     let rules = Rules { no_clobber: true, hidden: true, no_auth: true, token: true, once: true, ..idle().rules };
-    let status = Status { workers: vec![1; 64], clients: 2000, connections: vec![far], rules, ..idle() };
+    let status = ServerStatus { workers: vec![1; 64], clients: 2000, connections: vec![far], rules, ..idle() };
     let page = shown_page(status.clone(), COLUMNS);
     assert!(page.lines().all(|line| line.width() <= 80), "{page}");
     assert!(page.contains("deep//end  checking\n") && !page.contains(&path), "{page}");
