@@ -8,9 +8,9 @@ use quinn::Connection;
 use tracing::{info, warn};
 
 use super::grant::{self, Grant};
-use super::meter::{Limit, Refusal};
-use super::passes::{Basis, Pass};
-use super::{Access, Notice, Shared};
+use super::meter::{Limit, RefusalReason};
+use super::passes::{AuthorizedBy, Pass};
+use super::{Access, Notice, ServerInner};
 use crate::keys::trust::{Allowed, Client, Clients, Guest, Invites, RedeemError, Rights, Standing};
 use crate::keys::{self, Fingerprint};
 use crate::protocol::close::CloseCode;
@@ -31,7 +31,7 @@ pub(super) struct Admitted {
     /// The rights of this client.
     pub(super) grant: Grant,
     /// The entry or pass that lets the client in; `None` where anyone may come, or a fixed set of keys.
-    pub(super) basis: Option<Basis>,
+    pub(super) basis: Option<AuthorizedBy>,
     /// Its name in the list or in its certificate.
     pub(super) name: Option<String>,
     /// Whether its invite enrolled it just now.
@@ -85,18 +85,18 @@ impl From<RedeemError> for Turned {
 
 impl Turned {
     /// Tells the client, and the operator.
-    pub(super) fn away(self, connection: &Connection, shared: &Shared, addr: SocketAddr, peer: Fingerprint) {
+    pub(super) fn away(self, connection: &Connection, shared: &ServerInner, addr: SocketAddr, peer: Fingerprint) {
         transport::close(connection, self.code, "");
         if self.code == CloseCode::Busy {
             shared.meter.limits.count(Limit::Clients);
         }
-        refuse(shared, addr, Some(peer), Refusal::Told(self.code), self.why);
+        refuse(shared, addr, Some(peer), RefusalReason::Told(self.code), self.why);
     }
 }
 
 /// Decides whether a key may come in, and what it may do then.
 pub(super) async fn authorise(
-    shared: &Arc<Shared>,
+    shared: &Arc<ServerInner>,
     connection: &Connection,
     peer: Fingerprint,
     hello: &Hello,
@@ -132,13 +132,13 @@ pub(super) async fn authorise(
     decided.await?
 }
 
-fn unlisted(shared: &Arc<Shared>, peer: Fingerprint) -> Admitted {
+fn unlisted(shared: &Arc<ServerInner>, peer: Fingerprint) -> Admitted {
     Admitted { grant: grant::full(shared, peer), basis: None, name: None, enrolled: false }
 }
 
-fn by_pass(shared: &Arc<Shared>, peer: Fingerprint, pass: Pass) -> Admitted {
+fn by_pass(shared: &Arc<ServerInner>, peer: Fingerprint, pass: Pass) -> Admitted {
     let name = pass.name().map(str::to_owned);
-    Admitted { basis: Some(Basis::Pass(pass)), name, ..unlisted(shared, peer) }
+    Admitted { basis: Some(AuthorizedBy::Pass(pass)), name, ..unlisted(shared, peer) }
 }
 
 fn shut_out(peer: Fingerprint) -> Turned {
@@ -157,19 +157,19 @@ fn expired_since(client: &Client) -> Turned {
     Turned { code: CloseCode::Expired, why }
 }
 
-fn admit(shared: &Shared, client: Client, enrolled: bool) -> Result<Admitted, Turned> {
+fn admit(shared: &ServerInner, client: Client, enrolled: bool) -> Result<Admitted, Turned> {
     let grant = Grant::new(shared, client.fingerprint, &client.rights).map_err(|error| {
         warn!(%error, name = client.name, "a client's directory cannot be used");
         Turned { code: CloseCode::Internal, why: format!("its directory cannot be used: {error}") }
     })?;
     let Client { name, rights, .. } = client;
-    Ok(Admitted { grant, basis: Some(Basis::Listed(rights)), name: Some(name), enrolled })
+    Ok(Admitted { grant, basis: Some(AuthorizedBy::Listed(rights)), name: Some(name), enrolled })
 }
 
 /// Redeems an invite and puts its bearer on the list. A right one is honoured wherever it comes from: behind one address
 /// there may be a whole office, and one who guesses there must not shut out who was invited.
 fn enrol(
-    shared: &Shared,
+    shared: &ServerInner,
     lists: &Lists,
     addr: SocketAddr,
     peer: Fingerprint,
@@ -203,10 +203,10 @@ fn renew(clients: &Clients, peer: Fingerprint, name: Option<&str>, rights: &Righ
 
 /// Tells the operator of a client that was not let in.
 pub(super) fn refuse(
-    shared: &Shared,
+    shared: &ServerInner,
     addr: SocketAddr,
     fingerprint: Option<Fingerprint>,
-    refusal: Refusal,
+    refusal: RefusalReason,
     why: String,
 ) {
     shared.meter.refused.count(refusal);

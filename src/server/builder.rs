@@ -10,9 +10,9 @@ use tokio::sync::{Notify, watch};
 
 use super::admission::Lists;
 use super::config::Config;
-use super::fault::Fault;
+use super::fault::ThreadFailure;
 use super::gate::Gate;
-use super::history::Book;
+use super::history::HistoryLog;
 use super::http::{Http, HttpOptions};
 use super::liveness::Liveness;
 use super::meter::Meter;
@@ -20,9 +20,9 @@ use super::notice::Notices;
 use super::parts::Sweeper;
 use super::passes::Passes;
 use super::paths::Paths;
-use super::pool::Pool;
+use super::pool::WorkerPool;
 use super::run::{self, Bind, NETWORK_THREAD};
-use super::{Access, Once, Server, Shared};
+use super::{Access, ServeOnce, Server, ServerInner};
 use crate::error::Error;
 use crate::keys::trust::{Clients, Invites, Mode};
 use crate::keys::{Authority, HomeError, Identity, Token};
@@ -168,7 +168,7 @@ impl ServerBuilder {
     }
 
     /// End with the first client; `None`, the default: never.
-    pub fn once(mut self, once: Option<Once>) -> Self {
+    pub fn once(mut self, once: Option<ServeOnce>) -> Self {
         self.config.once = once;
         self
     }
@@ -251,11 +251,11 @@ impl ServerBuilder {
         let root = withheld.map_or_else(|| root.clone(), |dir| root.withholding(dir));
         let (notices, notice_stream) = Notices::channel();
         let sync = if self.config.sync { Durability::Synced } else { Durability::Unsynced };
-        let fault = Arc::<Fault>::default();
-        let pool = Pool::start(self.config.workers.unwrap_or(cores), &fault).map_err(Error::Thread)?;
+        let fault = Arc::<ThreadFailure>::default();
+        let pool = WorkerPool::start(self.config.workers.unwrap_or(cores), &fault).map_err(Error::Thread)?;
         let pool = Arc::new(pool);
         let (liveness, questions) = Liveness::new(pool.inquiry());
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ServerInner {
             tree: if self.config.hidden { root.clone() } else { root.hiding_dots() },
             root,
             started: Instant::now(),
@@ -275,7 +275,7 @@ impl ServerBuilder {
             registry: Arc::default(),
             notices,
             meter: Meter::new(),
-            history: Book::of(self.history),
+            history: HistoryLog::of(self.history),
             paths: Paths::open(paths).map_err(Error::Thread)?,
             drain: watch::channel(None).0,
             delivered: Arc::default(),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::places::CLIENTS_MAX;
-use super::{Access, Once};
+use super::{Access, ServeOnce};
 use crate::keys::trust::Mode;
 use crate::session::budget::MEMORY_BYTES;
 use crate::transport::Rate;
@@ -31,7 +31,7 @@ pub(super) struct Config {
     pub(super) memory: usize,
     /// Files are durable before they are done.
     pub(super) sync: bool,
-    pub(super) once: Option<Once>,
+    pub(super) once: Option<ServeOnce>,
     pub(super) rate_limit: Option<Rate>,
     /// Where the files that are got go, if this process knows it.
     pub(super) destination: Option<PathBuf>,

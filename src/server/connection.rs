@@ -14,12 +14,12 @@ use super::conversation::Conversation;
 use super::gate::PendingConnection;
 use super::grant::Grant;
 use super::live_connection::LiveConnection;
-use super::meter::{Ending, Limit, Refusal};
-use super::passes::Basis;
+use super::meter::{ConnectionEnd, Limit, RefusalReason};
+use super::passes::AuthorizedBy;
 use super::paths::ClientPath;
 use super::places::PlaceGuard;
-use super::pool::Slot;
-use super::{Notice, Peer, Shared, unread};
+use super::pool::WorkerSlot;
+use super::{Notice, Peer, ServerInner, unread};
 use crate::digest::{Hasher, Salt};
 use crate::keys::Fingerprint;
 use crate::protocol::close::CloseCode;
@@ -42,8 +42,8 @@ const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(30);
 pub(super) async fn serve(
     incoming: Incoming,
     listener: Listener,
-    shared: Arc<Shared>,
-    slot: Slot,
+    shared: Arc<ServerInner>,
+    slot: WorkerSlot,
     mut pending: PendingConnection,
 ) {
     let addr = incoming.remote_address();
@@ -58,7 +58,7 @@ pub(super) async fn serve(
         accepted = transport::accept(incoming, config, HANDSHAKE_DEADLINE) => accepted,
         () = pending.displaced() => {
             shared.meter.limits.count(Limit::Pending);
-            shared.meter.refused.count(Refusal::Displaced);
+            shared.meter.refused.count(RefusalReason::Displaced);
             return debug!(%addr, "its place among the pending went to another");
         }
     };
@@ -70,14 +70,14 @@ pub(super) async fn serve(
         Err(TransportError::TurnedAway { .. } | TransportError::Refused { .. }) => {
             return debug!(%addr, "gave up its handshake");
         }
-        Err(error) => return refuse(&shared, addr, None, Refusal::Handshake, error.to_string()),
+        Err(error) => return refuse(&shared, addr, None, RefusalReason::Handshake, error.to_string()),
     };
     let _closed_at_the_end = ClosedOnDrop(connection.clone());
     let Some(peer) = transport::peer_fingerprint(&connection) else {
-        return refuse(&shared, addr, None, Refusal::Handshake, "no client key".to_owned());
+        return refuse(&shared, addr, None, RefusalReason::Handshake, "no client key".to_owned());
     };
     let greeted = tokio::select! {
-        greeted = timeout(ATTENTION_DEADLINE, Client::greet(&connection, &listener, &shared, peer)) => greeted,
+        greeted = timeout(ATTENTION_DEADLINE, AdmittedClient::greet(&connection, &listener, &shared, peer)) => greeted,
         () = pending.displaced() => Ok(Err(CloseCode::Busy.into())),
         () = unread::is_too_much(&connection, window) => {
             shared.meter.limits.count(Limit::Unread);
@@ -93,7 +93,7 @@ pub(super) async fn serve(
         Err(_) if has_left(&connection) => return debug!(%addr, "left before it said hello"),
         Err(turned) => return turned.away(&connection, &shared, addr, peer),
     };
-    let client = Client { known: listener.let_in(connection.remote_address()), ..client };
+    let client = AdmittedClient { known: listener.let_in(connection.remote_address()), ..client };
     client.welcome();
     let parting = client.serve(&shared, addr, peer, &slot, path.clone(), place).await;
     shared.paths.keep(&path, &connection);
@@ -119,7 +119,7 @@ impl Drop for ClosedOnDrop {
 }
 
 /// A client that was let in.
-pub(super) struct Client {
+pub(super) struct AdmittedClient {
     pub(super) connection: Connection,
     pub(super) control: Control,
     pub(super) reader: ControlReader,
@@ -135,16 +135,16 @@ pub(super) struct Client {
     /// Its first job goes on with one of an earlier connection.
     continues: bool,
     /// The entry or pass that lets the client in; `None` where every client is admitted.
-    basis: Option<Basis>,
+    basis: Option<AuthorizedBy>,
     name: String,
 }
 
-impl Client {
+impl AdmittedClient {
     /// Hears the client's `Hello` and decides about it.
     async fn greet(
         connection: &Connection,
         listener: &Listener,
-        shared: &Arc<Shared>,
+        shared: &Arc<ServerInner>,
         peer: Fingerprint,
     ) -> Result<Self, Turned> {
         let (stream, content) = connection.accept_bi().await.map_err(SessionError::from)?;
@@ -176,8 +176,8 @@ impl Client {
     /// The directory below the served one that is all of it to this client; `None` for the whole.
     pub(super) fn root(&self) -> Option<&WirePath> {
         match &self.basis {
-            Some(Basis::Listed(rights)) => rights.root.as_ref(),
-            Some(Basis::Pass(_)) | None => None,
+            Some(AuthorizedBy::Listed(rights)) => rights.root.as_ref(),
+            Some(AuthorizedBy::Pass(_)) | None => None,
         }
     }
 
@@ -198,10 +198,10 @@ impl Client {
 
     async fn serve(
         self,
-        shared: &Arc<Shared>,
+        shared: &Arc<ServerInner>,
         addr: SocketAddr,
         peer: Fingerprint,
-        slot: &Slot,
+        slot: &WorkerSlot,
         path: Arc<ClientPath>,
         place: PlaceGuard,
     ) -> Parting {
@@ -219,7 +219,7 @@ impl Client {
         let error = conversation.run().await;
         transport::close(&connection, error.close_code(), "");
         let ended = registered.ended().or_else(|| conversation.has_lost_its_place().then_some(CloseCode::Busy));
-        shared.meter.ended.count(ended.map_or_else(|| Ending::of(&error), Ending::Closed));
+        shared.meter.ended.count(ended.map_or_else(|| ConnectionEnd::of(&error), ConnectionEnd::Closed));
         let why = ended.map_or_else(|| farewell(addr, &error), |code| ended_by_us(code).to_owned());
         let total = conversation.totals;
         info!(worker, %addr, peer = peer.short(), why, %total, "disconnected");
@@ -279,7 +279,7 @@ fn farewell(addr: SocketAddr, error: &SessionError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Once;
+    use super::super::ServeOnce;
     use super::*;
     use quinn::{ApplicationClose, ConnectionError};
 
@@ -295,8 +295,8 @@ mod tests {
         assert_eq!(closed(CloseCode::Done, true), Parting::Served);
         assert_eq!(closed(CloseCode::Done, false), Parting::Final);
         assert_eq!(closed(CloseCode::Cancelled, true), Parting::Final);
-        assert!(!Once::Transfer.is_over_with(Parting::Final) && Once::Client.is_over_with(Parting::Final));
-        assert!([Once::Transfer, Once::Client].into_iter().all(|once| once.is_over_with(Parting::Served)));
-        assert!(![Once::Transfer, Once::Client].into_iter().any(|once| once.is_over_with(Parting::Lost)));
+        assert!(!ServeOnce::Transfer.is_over_with(Parting::Final) && ServeOnce::Client.is_over_with(Parting::Final));
+        assert!([ServeOnce::Transfer, ServeOnce::Client].into_iter().all(|once| once.is_over_with(Parting::Served)));
+        assert!(![ServeOnce::Transfer, ServeOnce::Client].into_iter().any(|once| once.is_over_with(Parting::Lost)));
     }
 }

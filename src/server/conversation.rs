@@ -9,15 +9,15 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use super::connection::Client;
-use super::find::{NamesSender, Wanted, look_for, problem};
-use super::job::{Job, Moving, Role};
+use super::connection::AdmittedClient;
+use super::find::{GetSelection, NamesSender, look_for, problem};
+use super::job::{JobRole, Moving, ServerJob};
 use super::live_connection::LiveConnection;
-use super::meter::{Ending, Limit, LinkMark};
+use super::meter::{ConnectionEnd, Limit, LinkMark};
 use super::places::{ClientActivity, PlaceGuard};
 use super::status::Direction;
-use super::totals::Totals;
-use super::{Notice, Peer, Shared, list, parts};
+use super::totals::ConnectionTotals;
+use super::{Notice, Peer, ServerInner, list, parts};
 use crate::progress::{Event, Observer};
 use crate::protocol::close::CloseCode;
 use crate::protocol::features;
@@ -47,8 +47,8 @@ const SEND_JOBS: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not zero");
 
 /// One client's conversation: jobs one after the other in each direction, both directions at once.
 pub(super) struct Conversation {
-    client: Client,
-    shared: Arc<Shared>,
+    client: AdmittedClient,
+    shared: Arc<ServerInner>,
     live: Arc<LiveConnection>,
     place: PlaceGuard,
     /// Closed with the conversation, so that what waits for the disk ends with it.
@@ -71,14 +71,14 @@ pub(super) struct Conversation {
     link: Option<LinkMark>,
     /// The bytes that the client may have in flight, from its first push on.
     window: Option<Arc<ReceiveWindow>>,
-    pub(super) totals: Totals,
+    pub(super) totals: ConnectionTotals,
 }
 
 impl Conversation {
     /// A conversation that has not begun.
     pub(super) fn new(
-        client: Client,
-        shared: Arc<Shared>,
+        client: AdmittedClient,
+        shared: Arc<ServerInner>,
         live: Arc<LiveConnection>,
         peer: Arc<Peer>,
         place: PlaceGuard,
@@ -103,7 +103,7 @@ impl Conversation {
             stale: JoinSet::new(),
             link: None,
             window: None,
-            totals: Totals::default(),
+            totals: ConnectionTotals::default(),
         }
     }
 
@@ -120,9 +120,9 @@ impl Conversation {
         debug!(%error, "session over");
         // The reason that the peer gave, if it was the peer who ended it, says more than a stream's error.
         let error = self.client.connection.close_reason().map_or(error, SessionError::from);
-        let ending = Ending::of(&error);
+        let ending = ConnectionEnd::of(&error);
         for job in self.live.end() {
-            if ending == Ending::Closed(CloseCode::Done) {
+            if ending == ConnectionEnd::Closed(CloseCode::Done) {
                 job.hear_farewell(self.shared.meter.moved(job.direction()));
             }
             self.totals.add(&job);
@@ -198,7 +198,7 @@ impl Conversation {
     }
 
     /// Puts a job that is over into the history, if it is not there.
-    fn write_down(&self, job: &Job, parting: Option<Ending>) {
+    fn write_down(&self, job: &ServerJob, parting: Option<ConnectionEnd>) {
         if let Some(entry) = job.account(&self.live, parting) {
             self.shared.history.add(entry);
         }
@@ -224,7 +224,7 @@ impl Conversation {
 
     /// Opens the window of a client that is about to send, once. Only now: most clients that stay connected send nothing.
     fn window(&mut self) -> Arc<ReceiveWindow> {
-        let Client { connection, account, .. } = &self.client;
+        let AdmittedClient { connection, account, .. } = &self.client;
         let open = || Arc::new(ReceiveWindow::open(connection.clone(), account));
         self.window.get_or_insert_with(open).clone()
     }
@@ -283,7 +283,7 @@ impl Conversation {
             ClientMessage::Push(push) => self.on_push(push),
             ClientMessage::Get(get) => self.on_get(get.into()),
             ClientMessage::Select(select) => {
-                let (wanted, names) = Wanted::of(select, &self.client.control);
+                let (wanted, names) = GetSelection::of(select, &self.client.control);
                 self.on_get(wanted)?;
                 self.names = names;
                 Ok(())
@@ -300,7 +300,7 @@ impl Conversation {
         if running || !self.probing.is_empty() {
             return Err(SessionError::Order("a second push while the first is running"));
         }
-        let place = Place { root: self.client.root().cloned(), to: push.to.clone(), is_rehearsal: push.dry_run };
+        let place = ServedPlace { root: self.client.root().cloned(), to: push.to.clone(), is_rehearsal: push.dry_run };
         let is_rehearsal = push.dry_run;
         self.say_location(push.to.clone());
         let (observer, moving) = self.observe(Direction::In, place);
@@ -309,7 +309,7 @@ impl Conversation {
         if self.client.continues() {
             receiver.begin_unsure_of_names();
         }
-        self.begin(Role::Receiver(receiver.clone()), &observer, moving, is_rehearsal);
+        self.begin(JobRole::Receiver(receiver.clone()), &observer, moving, is_rehearsal);
         // Not `abort_all`, which looks at every task that was ever ended here and not joined.
         self.receiving = JoinSet::new();
         self.receiving.spawn(accept_streams(self.client.connection.clone(), receiver.clone()));
@@ -323,7 +323,7 @@ impl Conversation {
         if !self.hears_locations() {
             return;
         }
-        let Client { connection, control, grant, .. } = &self.client;
+        let AdmittedClient { connection, control, grant, .. } = &self.client;
         let (connection, control, grant) = (connection.clone(), control.clone(), grant.clone());
         self.disk.queue().spawn(move || control.send(location::said(&connection, &grant.destination(), to.as_ref())));
     }
@@ -363,14 +363,14 @@ impl Conversation {
 
     fn on_parts(&mut self, asked: Parts) -> Result<(), SessionError> {
         self.is_next_list()?;
-        let Client { grant, control, account, .. } = &self.client;
+        let AdmittedClient { grant, control, account, .. } = &self.client;
         self.listing.spawn(parts::answer(grant.clone(), control.clone(), account.name_room(), asked));
         Ok(())
     }
 
     fn on_list(&mut self, wanted: List) -> Result<(), SessionError> {
         self.is_next_list()?;
-        let Client { grant, control, account, .. } = &self.client;
+        let AdmittedClient { grant, control, account, .. } = &self.client;
         self.listing.spawn(list::answer(grant.clone(), control.clone(), account.name_room(), wanted));
         Ok(())
     }
@@ -454,7 +454,7 @@ impl Conversation {
         Ok(())
     }
 
-    fn on_get(&mut self, wanted: Wanted) -> Result<(), SessionError> {
+    fn on_get(&mut self, wanted: GetSelection) -> Result<(), SessionError> {
         if self.roles.sender.is_some() {
             return Err(SessionError::Order("a second get while the first is running"));
         }
@@ -462,7 +462,7 @@ impl Conversation {
         let filter_room = self.client.account.take_for_search(wanted.filter_bytes()).ok_or(SessionError::Overloaded)?;
         // The streams of an earlier push may still have somebody who would take what came ahead for something of theirs.
         let early = wanted.early() && self.live.is_fresh();
-        let place = Place { root: self.client.root().cloned(), to: None, is_rehearsal: false };
+        let place = ServedPlace { root: self.client.root().cloned(), to: None, is_rehearsal: false };
         let (observer, moving) = self.observe(Direction::Out, place);
         let sender = Sender::new(sender::Tools {
             connection: self.client.connection.clone(),
@@ -480,7 +480,7 @@ impl Conversation {
         });
         sender.use_features(self.client.features());
         // A client that only wants to know what it would get says so when it leaves.
-        self.begin(Role::Sender(sender.clone()), &observer, moving, false);
+        self.begin(JobRole::Sender(sender.clone()), &observer, moving, false);
         let (grant, destination) = (self.client.grant.clone(), self.shared.config.destination.clone());
         let name = wanted.first_pattern();
         let no_thread = |failure| Found::Problem { name, failure };
@@ -501,7 +501,7 @@ impl Conversation {
     }
 
     /// An observer whose events become notices at once: what happened to a connection's files is told before its end is.
-    fn observe(&self, direction: Direction, place: Place) -> (Observer, Arc<Moving>) {
+    fn observe(&self, direction: Direction, place: ServedPlace) -> (Observer, Arc<Moving>) {
         let (shared, peer, moving) = (self.shared.clone(), self.peer.clone(), Arc::<Moving>::default());
         let observed = moving.clone();
         // A dry run moves nothing.
@@ -516,8 +516,8 @@ impl Conversation {
     }
 
     /// Makes a job visible.
-    fn begin(&mut self, role: Role, observer: &Observer, moving: Arc<Moving>, is_rehearsal: bool) {
-        let job = Arc::new(Job::new(role, observer.counters().clone(), moving, is_rehearsal));
+    fn begin(&mut self, role: JobRole, observer: &Observer, moving: Arc<Moving>, is_rehearsal: bool) {
+        let job = Arc::new(ServerJob::new(role, observer.counters().clone(), moving, is_rehearsal));
         // The job before this one in the same direction is over; of thousands only the sums stay.
         if let Some(earlier) = self.live.begin(job) {
             self.totals.add(&earlier);
@@ -528,7 +528,7 @@ impl Conversation {
 }
 
 /// Where the files of a job are, for the operator, who knows the served directory and nothing of a client's view of it.
-struct Place {
+struct ServedPlace {
     /// All that the client can reach.
     root: Option<WirePath>,
     /// Where in that its files go.
@@ -537,14 +537,14 @@ struct Place {
     is_rehearsal: bool,
 }
 
-impl Place {
+impl ServedPlace {
     fn path(&self, name: &str) -> String {
         let above = self.root.iter().chain(&self.to).map(|path| format!("{path}/"));
         above.chain([name.to_owned()]).collect()
     }
 }
 
-fn to_notice(event: Event, direction: Direction, peer: &Arc<Peer>, place: &Place) -> Option<Notice> {
+fn to_notice(event: Event, direction: Direction, peer: &Arc<Peer>, place: &ServedPlace) -> Option<Notice> {
     let peer = peer.clone();
     match event {
         _ if place.is_rehearsal => None,

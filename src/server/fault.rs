@@ -7,14 +7,14 @@ use tokio::sync::Notify;
 
 /// The first of a server's threads that failed, if one has.
 #[derive(Debug, Default)]
-pub(super) struct Fault {
+pub(super) struct ThreadFailure {
     what: OnceLock<&'static str>,
     noted: Notify,
     #[cfg(test)]
     pub(super) armed: std::sync::Mutex<Option<&'static str>>,
 }
 
-impl Fault {
+impl ThreadFailure {
     /// Runs what a thread does. `None` when it panicked, which is noted.
     pub(super) fn watch<T>(&self, what: &'static str, body: impl FnOnce() -> T) -> Option<T> {
         // Nothing that it touched is used again but to close it.

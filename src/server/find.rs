@@ -13,7 +13,7 @@ use crate::session::local::{Finder, Gone};
 use crate::storage::{self, Expanded, Filters, Finds, Found, LeftOut, Links, Listing, NameRoom, Tree, Walk};
 
 /// The files that a client asks for.
-pub(super) struct Wanted {
+pub(super) struct GetSelection {
     get: Get,
     one_file_system: bool,
     names: Option<NamesToCome>,
@@ -28,13 +28,13 @@ pub(super) struct NamesToCome {
     control: Control,
 }
 
-impl From<Get> for Wanted {
+impl From<Get> for GetSelection {
     fn from(get: Get) -> Self {
         Self { get, one_file_system: false, names: None }
     }
 }
 
-impl Wanted {
+impl GetSelection {
     /// The selection; and, if it is a list of names, the channel that takes the names as they come.
     pub(super) fn of(select: Select, control: &Control) -> (Self, Option<NamesSender>) {
         let Select { get, one_file_system, listed } = select;
@@ -62,8 +62,8 @@ impl Wanted {
 /// Passes on what is wanted, until everything is found or nobody takes it any more.
 ///
 /// `left_out` is the directory that they go to; `room` is for names that are looked at.
-pub(super) fn look_for(grant: &Grant, wanted: Wanted, left_out: LeftOut, room: NameRoom, found: &Finder<Found>) {
-    let Wanted { get, one_file_system, names } = wanted;
+pub(super) fn look_for(grant: &Grant, wanted: GetSelection, left_out: LeftOut, room: NameRoom, found: &Finder<Found>) {
+    let GetSelection { get, one_file_system, names } = wanted;
     if let Err(failure) = grant.may_read() {
         let name = get.patterns.first().cloned().unwrap_or_default();
         let _ = found.blocking_send(Found::Problem { name, failure });
@@ -80,7 +80,7 @@ pub(super) fn look_for(grant: &Grant, wanted: Wanted, left_out: LeftOut, room: N
     let links = if get.links { Links::Copy } else { Links::Skip };
     let walk = storage::walk(Vec::new(), filters.clone(), links).to_be_read().leaving_out(left_out);
     let walk = walk.in_room(room.clone()).on_one_file_system(one_file_system);
-    let mut asked = Asked { walk, one_file_system, room, found };
+    let mut asked = PatternWalk { walk, one_file_system, room, found };
     match names {
         None => storage::expand(&grant.tree(), &get.patterns, &mut asked),
         Some(names) => {
@@ -95,7 +95,7 @@ pub(super) fn look_for(grant: &Grant, wanted: Wanted, left_out: LeftOut, room: N
 
 impl NamesToCome {
     /// Looks for each name as it comes. A list that breaks off ends with its connection.
-    fn look_for(mut self, tree: &Tree, base: &[u8], filters: Filters, asked: &mut Asked<'_>) {
+    fn look_for(mut self, tree: &Tree, base: &[u8], filters: Filters, asked: &mut PatternWalk<'_>) {
         let mut listing = match storage::directory(base) {
             Ok(base) => Listing::new(tree.clone(), base, filters),
             Err(failure) => {
@@ -118,14 +118,14 @@ impl NamesToCome {
 }
 
 /// Walks each match of a pattern as it is found, so that no more waits for the client than the queue holds.
-struct Asked<'a> {
+struct PatternWalk<'a> {
     walk: Walk,
     one_file_system: bool,
     room: NameRoom,
     found: &'a Finder<Found>,
 }
 
-impl Asked<'_> {
+impl PatternWalk<'_> {
     fn pass_on(&mut self, expanded: Expanded) -> Result<(), Gone> {
         match expanded {
             Ok(request) => self.walk.add(request),
@@ -142,7 +142,7 @@ impl Asked<'_> {
     }
 }
 
-impl Finds for Asked<'_> {
+impl Finds for PatternWalk<'_> {
     fn take(&mut self, expanded: Expanded) -> ControlFlow<()> {
         match self.pass_on(expanded) {
             Ok(()) => ControlFlow::Continue(()),

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::Shared;
+use super::ServerInner;
 use crate::keys::Fingerprint;
 use crate::keys::trust::{Mode, Rights};
 use crate::protocol::message::{Failure, IfExists, Status};
@@ -32,7 +32,7 @@ impl Grant {
     ///
     /// # Errors
     /// When the directory that is the client's root cannot be opened. It is made for a client that may write.
-    pub(super) fn new(shared: &Shared, peer: Fingerprint, rights: &Rights) -> Result<Self, StorageError> {
+    pub(super) fn new(shared: &ServerInner, peer: Fingerprint, rights: &Rights) -> Result<Self, StorageError> {
         let may_write = shared.config.mode.writes() && rights.mode.writes();
         let root = match &rights.root {
             None => shared.tree.clone(),
@@ -116,7 +116,7 @@ impl Grant {
 }
 
 /// A grant for everything that the server allows.
-pub(super) fn full(shared: &Shared, peer: Fingerprint) -> Grant {
+pub(super) fn full(shared: &ServerInner, peer: Fingerprint) -> Grant {
     Grant {
         root: shared.tree.clone(),
         links: shared.config.links,

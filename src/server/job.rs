@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Instant, SystemTime};
 
-use super::history::{Entry, Outcome};
+use super::history::{HistoryEntry, JobOutcome};
 use super::live_connection::LiveConnection;
-use super::meter::Ending;
+use super::meter::ConnectionEnd;
 use super::rate_window::{RateWindow, per_second, share_lost};
 use super::status::{self, Direction, millis};
 use crate::calendar;
@@ -26,7 +26,7 @@ const FILES_NAMED_MAX: usize = 4;
 const NAME_CHARS_MAX: usize = 256;
 
 /// The role of this end in a job.
-pub(super) enum Role {
+pub(super) enum JobRole {
     /// It takes files.
     Receiver(Receiver),
     /// It gives files.
@@ -34,8 +34,8 @@ pub(super) enum Role {
 }
 
 /// One job, the last one of its direction.
-pub(super) struct Job {
-    role: Role,
+pub(super) struct ServerJob {
+    role: JobRole,
     counters: Arc<Counters>,
     moving: Arc<Moving>,
     /// Nothing is done: the client wants to know what would be.
@@ -45,43 +45,43 @@ pub(super) struct Job {
     ended: OnceLock<Instant>,
     /// It is in the history.
     is_told: AtomicBool,
-    recent: Mutex<RateWindow<Totals>>,
+    recent: Mutex<RateWindow<RateTotals>>,
 }
 
 /// The totals that a job's rates are computed from.
 #[derive(Debug, Default, Clone, Copy)]
-struct Totals {
+struct RateTotals {
     written: u64,
     /// Packets sent by its sender, and those of them that were lost.
     packets: (u64, u64),
 }
 
-impl Totals {
+impl RateTotals {
     fn of(counters: &Counters) -> Self {
         let packets = (Counters::read(&counters.packets_sent), Counters::read(&counters.packets_lost));
         Self { written: Counters::read(&counters.bytes_written), packets }
     }
 }
 
-impl std::fmt::Debug for Job {
+impl std::fmt::Debug for ServerJob {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Job").field("direction", &self.direction()).field("counters", &self.counters).finish()
     }
 }
 
-impl Job {
+impl ServerJob {
     /// A job that begins now; `moving` hears of its events.
-    pub(super) fn new(role: Role, counters: Arc<Counters>, moving: Arc<Moving>, is_rehearsal: bool) -> Self {
+    pub(super) fn new(role: JobRole, counters: Arc<Counters>, moving: Arc<Moving>, is_rehearsal: bool) -> Self {
         let since = Instant::now();
-        let recent = Mutex::new(RateWindow::new(since, Totals::default()));
+        let recent = Mutex::new(RateWindow::new(since, RateTotals::default()));
         let (ended, is_told) = (OnceLock::new(), AtomicBool::new(false));
         Self { role, counters, moving, is_rehearsal, since, ended, is_told, recent }
     }
 
     pub(super) fn direction(&self) -> Direction {
         match self.role {
-            Role::Receiver(_) => Direction::In,
-            Role::Sender(_) => Direction::Out,
+            JobRole::Receiver(_) => Direction::In,
+            JobRole::Sender(_) => Direction::Out,
         }
     }
 
@@ -98,16 +98,16 @@ impl Job {
     pub(super) fn settled(&self) -> u64 {
         let counters = &self.counters;
         match self.role {
-            Role::Receiver(_) => Counters::read(&counters.files_done) + Counters::read(&counters.files_skipped),
-            Role::Sender(_) => Counters::read(&counters.files_found),
+            JobRole::Receiver(_) => Counters::read(&counters.files_done) + Counters::read(&counters.files_skipped),
+            JobRole::Sender(_) => Counters::read(&counters.files_found),
         }
     }
 
     /// Whether something of it is left to do.
     pub(super) fn is_running(&self) -> bool {
         match &self.role {
-            Role::Receiver(receiver) => !receiver.is_finished(),
-            Role::Sender(sender) => !sender.is_finished(),
+            JobRole::Receiver(receiver) => !receiver.is_finished(),
+            JobRole::Sender(sender) => !sender.is_finished(),
         }
     }
 
@@ -135,7 +135,7 @@ impl Job {
     }
 
     /// The job's entry in the history, once: when the job is over. `parting` is how its connection ended, if it has.
-    pub(super) fn account(&self, live: &LiveConnection, parting: Option<Ending>) -> Option<Entry> {
+    pub(super) fn account(&self, live: &LiveConnection, parting: Option<ConnectionEnd>) -> Option<HistoryEntry> {
         if self.is_rehearsal || self.is_told.swap(true, Ordering::Relaxed) {
             return None;
         }
@@ -150,16 +150,16 @@ impl Job {
         .map(Counters::read);
         let ended = self.ended.get().copied().unwrap_or_else(Instant::now);
         let outcome = match parting {
-            Some(Ending::Closed(CloseCode::Cancelled)) if self.is_running() => Outcome::Stopped,
-            Some(Ending::Lost) if self.is_running() => Outcome::Lost,
-            Some(Ending::Closed(code)) if code != CloseCode::Done && self.is_running() => Outcome::Lost,
-            _ => Outcome::of_counts(files + skipped, failed),
+            Some(ConnectionEnd::Closed(CloseCode::Cancelled)) if self.is_running() => JobOutcome::Stopped,
+            Some(ConnectionEnd::Lost) if self.is_running() => JobOutcome::Lost,
+            Some(ConnectionEnd::Closed(code)) if code != CloseCode::Done && self.is_running() => JobOutcome::Lost,
+            _ => JobOutcome::of_counts(files + skipped, failed),
         };
         // A dry run, and a job that was stopped before anything happened, leave no entry.
-        if outcome == Outcome::Stopped && files + skipped + failed + bytes == 0 {
+        if outcome == JobOutcome::Stopped && files + skipped + failed + bytes == 0 {
             return None;
         }
-        Some(Entry {
+        Some(HistoryEntry {
             time: calendar::moment(SystemTime::now()),
             peer: live.name().to_owned(),
             fingerprint: live.peer.to_string(),
@@ -185,14 +185,14 @@ impl Job {
 
     /// Leaves a mark by which rates are told.
     pub(super) fn mark(&self, now: Instant) {
-        self.recent.lock().expect("no holder panics").mark(now, Totals::of(&self.counters));
+        self.recent.lock().expect("no holder panics").mark(now, RateTotals::of(&self.counters));
     }
 
     /// A copy of what goes on.
     pub(super) fn look(&self, now: Instant) -> status::JobStatus {
-        let (counters, totals) = (&*self.counters, Totals::of(&self.counters));
+        let (counters, totals) = (&*self.counters, RateTotals::of(&self.counters));
         let recent = self.recent.lock().expect("no holder panics").since(now);
-        let Look { made, reused, count, largest } = self.moving.look();
+        let MovingSample { made, reused, count, largest } = self.moving.look();
         let [done, skipped, failed] =
             [&counters.files_done, &counters.files_skipped, &counters.files_failed].map(Counters::read);
         let [found, resumed, same] =
@@ -232,19 +232,19 @@ fn end_of(path: &str) -> String {
 /// The files of a job whose content moves, as its events tell.
 #[derive(Debug, Default)]
 pub(super) struct Moving {
-    files: Mutex<Files>,
+    files: Mutex<MovingSet>,
     /// The first one of all, where the operator has it.
     first: OnceLock<String>,
 }
 
 #[derive(Debug, Default)]
-struct Files {
+struct MovingSet {
     moving: HashSet<ByPath>,
     /// Links, which count as files to the counters and are none to people.
     made: u64,
 }
 
-struct Look {
+struct MovingSample {
     made: u64,
     /// Bytes of moving files that were there before; those of finished ones are counted.
     reused: u64,
@@ -280,7 +280,7 @@ impl Moving {
         self.first.get().map(String::as_str)
     }
 
-    fn look(&self) -> Look {
+    fn look(&self) -> MovingSample {
         let files = self.files();
         let (made, mut moving) = (files.made, files.moving.iter().map(|file| file.0.clone()).collect::<Vec<_>>());
         drop(files);
@@ -290,10 +290,10 @@ impl Moving {
         let count = moving.len();
         moving.sort_unstable_by(|one, other| other.size.cmp(&one.size).then_with(|| one.path.cmp(&other.path)));
         moving.truncate(FILES_NAMED_MAX);
-        Look { made, reused, count, largest: moving }
+        MovingSample { made, reused, count, largest: moving }
     }
 
-    fn files(&self) -> MutexGuard<'_, Files> {
+    fn files(&self) -> MutexGuard<'_, MovingSet> {
         self.files.lock().expect("no holder panics")
     }
 }
@@ -333,7 +333,7 @@ mod tests {
         Arc::new(file)
     }
 
-    fn names(look: &Look) -> Vec<&str> {
+    fn names(look: &MovingSample) -> Vec<&str> {
         look.largest.iter().map(|file| &*file.path).collect()
     }
 

@@ -37,7 +37,7 @@ pub(super) async fn answer(
     let pattern = wanted.pattern.clone();
     let no_thread = |failure| problem(pattern, failure);
     let mut messages = walk_on_a_thread(MESSAGES_AHEAD, no_thread, move |queue| {
-        let mut batch = Batch { queue, room, entries: Vec::new(), bytes: 0 };
+        let mut batch = ListingBatch { queue, room, entries: Vec::new(), bytes: 0 };
         // It fails only when nobody listens any more.
         let _ = list(&grant, &wanted, &mut batch).and_then(|()| batch.flush());
     });
@@ -50,14 +50,14 @@ pub(super) async fn answer(
     Ok(())
 }
 
-struct Batch<'a> {
+struct ListingBatch<'a> {
     queue: &'a Finder<Message>,
     room: NameRoom,
     entries: Vec<Entry>,
     bytes: usize,
 }
 
-impl Batch<'_> {
+impl ListingBatch<'_> {
     fn send(&self, message: Message) -> Result<(), Gone> {
         self.queue.blocking_send(message)
     }
@@ -82,7 +82,7 @@ impl Batch<'_> {
     }
 }
 
-fn list(grant: &Grant, wanted: &List, batch: &mut Batch<'_>) -> Result<(), Gone> {
+fn list(grant: &Grant, wanted: &List, batch: &mut ListingBatch<'_>) -> Result<(), Gone> {
     if let Err(failure) = grant.may_read() {
         let name = if wanted.pattern.is_empty() { b".".to_vec() } else { wanted.pattern.clone() };
         return batch.send(problem(name, failure));
@@ -91,20 +91,20 @@ fn list(grant: &Grant, wanted: &List, batch: &mut Batch<'_>) -> Result<(), Gone>
     if wanted.pattern.is_empty() || wanted.pattern == b"." {
         return list_inside(tree, None, wanted.recursive, batch);
     }
-    let mut listed = Listed { tree, recursive: wanted.recursive, batch, gone: false };
+    let mut listed = ListingWalk { tree, recursive: wanted.recursive, batch, gone: false };
     storage::expand(tree, std::slice::from_ref(&wanted.pattern), &mut listed);
     if listed.gone { Err(Gone) } else { Ok(()) }
 }
 
 /// Lists each match of a pattern as it is found.
-struct Listed<'a, 'b> {
+struct ListingWalk<'a, 'b> {
     tree: &'a Tree,
     recursive: bool,
-    batch: &'a mut Batch<'b>,
+    batch: &'a mut ListingBatch<'b>,
     gone: bool,
 }
 
-impl Listed<'_, '_> {
+impl ListingWalk<'_, '_> {
     fn list(&mut self, expanded: Expanded) -> Result<(), Gone> {
         let Self { tree, recursive, batch, .. } = self;
         let at = match expanded {
@@ -121,7 +121,7 @@ impl Listed<'_, '_> {
     }
 }
 
-impl Finds for Listed<'_, '_> {
+impl Finds for ListingWalk<'_, '_> {
     fn take(&mut self, expanded: Expanded) -> ControlFlow<()> {
         self.gone = self.list(expanded).is_err();
         if self.gone { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -136,7 +136,7 @@ impl Finds for Listed<'_, '_> {
     }
 }
 
-fn list_inside(tree: &Tree, at: Option<&WirePath>, recursive: bool, batch: &mut Batch<'_>) -> Result<(), Gone> {
+fn list_inside(tree: &Tree, at: Option<&WirePath>, recursive: bool, batch: &mut ListingBatch<'_>) -> Result<(), Gone> {
     let request = Request { root: tree.clone(), at: at.cloned(), name: at.cloned(), whole: true };
     let walk = storage::walk(vec![request], Filters::none(), Links::List).in_room(batch.room.clone());
     let walk = if recursive { walk } else { walk.shallow() };

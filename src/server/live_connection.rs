@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use quinn::{Connection, ConnectionStats};
 
-use super::job::Job;
+use super::job::ServerJob;
 use super::paths::ClientPath;
 use super::rate_window::{RateWindow, per_second, share_lost};
 use super::status::{self, Direction, millis};
@@ -22,21 +22,21 @@ pub(super) struct LiveConnection {
     worker: usize,
     since: Instant,
     path: Arc<ClientPath>,
-    traffic: Mutex<RateWindow<Traffic>>,
+    traffic: Mutex<RateWindow<UdpTraffic>>,
     /// The last one each way.
-    jobs: Mutex<Vec<Arc<Job>>>,
+    jobs: Mutex<Vec<Arc<ServerJob>>>,
 }
 
 /// The traffic of a connection: bytes of UDP payload.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Traffic {
+pub(super) struct UdpTraffic {
     pub(super) received: u64,
     pub(super) sent: u64,
     /// Packets sent, and those of them that were lost.
     pub(super) packets: (u64, u64),
 }
 
-impl Traffic {
+impl UdpTraffic {
     /// Adds that of another connection.
     pub(super) fn add(&mut self, other: Self) {
         self.received += other.received;
@@ -46,7 +46,7 @@ impl Traffic {
     }
 }
 
-impl From<&ConnectionStats> for Traffic {
+impl From<&ConnectionStats> for UdpTraffic {
     fn from(stats: &ConnectionStats) -> Self {
         Self {
             received: stats.udp_rx.bytes,
@@ -66,7 +66,7 @@ impl LiveConnection {
         path: Arc<ClientPath>,
     ) -> Self {
         let since = Instant::now();
-        let traffic = Mutex::new(RateWindow::new(since, Traffic::from(&connection.stats())));
+        let traffic = Mutex::new(RateWindow::new(since, UdpTraffic::from(&connection.stats())));
         Self { connection, peer, name, worker, since, path, traffic, jobs: Mutex::default() }
     }
 
@@ -80,12 +80,12 @@ impl LiveConnection {
     }
 
     /// The traffic of the connection so far.
-    pub(super) fn traffic(&self) -> Traffic {
-        Traffic::from(&self.connection.stats())
+    pub(super) fn traffic(&self) -> UdpTraffic {
+        UdpTraffic::from(&self.connection.stats())
     }
 
     /// Puts a new job in the place of the one before it in the same direction, which is over.
-    pub(super) fn begin(&self, job: Arc<Job>) -> Option<Arc<Job>> {
+    pub(super) fn begin(&self, job: Arc<ServerJob>) -> Option<Arc<ServerJob>> {
         let mut jobs = self.jobs();
         let earlier = jobs.iter().position(|earlier| earlier.direction() == job.direction());
         let earlier = earlier.map(|at| jobs.swap_remove(at));
@@ -109,20 +109,20 @@ impl LiveConnection {
     }
 
     /// The jobs that are over by now, and still the last ones of their direction.
-    pub(super) fn ended_jobs(&self, now: Instant) -> Vec<Arc<Job>> {
+    pub(super) fn ended_jobs(&self, now: Instant) -> Vec<Arc<ServerJob>> {
         let ended: Vec<_> = self.jobs().iter().filter(|job| !job.is_running()).cloned().collect();
         ended.iter().for_each(|job| job.note_end(now));
         ended
     }
 
     /// Takes the jobs away, at the end.
-    pub(super) fn end(&self) -> Vec<Arc<Job>> {
+    pub(super) fn end(&self) -> Vec<Arc<ServerJob>> {
         std::mem::take(&mut *self.jobs())
     }
 
     /// Leaves a mark by which rates are told. To be called every second or so.
     pub(super) fn mark(&self, now: Instant) {
-        let totals = Traffic::from(&self.connection.stats());
+        let totals = UdpTraffic::from(&self.connection.stats());
         self.traffic.lock().expect("no holder panics").mark(now, totals);
         self.jobs().iter().for_each(|job| job.mark(now));
     }
@@ -130,9 +130,9 @@ impl LiveConnection {
     /// A copy of what goes on.
     pub(super) fn look(&self) -> status::ConnectionStatus {
         let (now, stats) = (Instant::now(), self.connection.stats());
-        let totals = Traffic::from(&stats);
+        let totals = UdpTraffic::from(&stats);
         let recent = self.traffic.lock().expect("no holder panics").since(now);
-        let rate = |of: fn(&Traffic) -> u64| recent.map(|(before, span)| per_second(of(&before), of(&totals), span));
+        let rate = |of: fn(&UdpTraffic) -> u64| recent.map(|(before, span)| per_second(of(&before), of(&totals), span));
         status::ConnectionStatus {
             peer: self.name.clone(),
             fingerprint: self.peer.to_string(),
@@ -156,13 +156,13 @@ impl LiveConnection {
     }
 
     /// The jobs that are not over. Those that the client sends come first.
-    pub(super) fn running(&self) -> Vec<Arc<Job>> {
+    pub(super) fn running(&self) -> Vec<Arc<ServerJob>> {
         let mut running: Vec<_> = self.jobs().iter().filter(|job| job.is_running()).cloned().collect();
         running.sort_by_key(|job| job.direction() == Direction::Out);
         running
     }
 
-    fn jobs(&self) -> MutexGuard<'_, Vec<Arc<Job>>> {
+    fn jobs(&self) -> MutexGuard<'_, Vec<Arc<ServerJob>>> {
         self.jobs.lock().expect("no holder panics")
     }
 }

@@ -6,9 +6,9 @@ use super::pool::Inquiry;
 
 /// Given by a thread that gets round to it.
 #[derive(Debug)]
-pub(super) struct Answer(oneshot::Sender<()>);
+pub(super) struct Heartbeat(oneshot::Sender<()>);
 
-impl Answer {
+impl Heartbeat {
     /// An answer, and how it is waited for.
     pub(super) fn awaited() -> (Self, oneshot::Receiver<()>) {
         let (answer, answered) = oneshot::channel();
@@ -22,12 +22,12 @@ impl Answer {
 }
 
 /// The checks that the network thread has to answer.
-pub(super) type Questions = mpsc::UnboundedReceiver<Answer>;
+pub(super) type Questions = mpsc::UnboundedReceiver<Heartbeat>;
 
 /// Asks a server's threads.
 #[derive(Debug)]
 pub(super) struct Liveness {
-    network: mpsc::UnboundedSender<Answer>,
+    network: mpsc::UnboundedSender<Heartbeat>,
     workers: Inquiry,
 }
 
@@ -40,7 +40,7 @@ impl Liveness {
 
     /// Resolves once all of them have answered; `false` when one has ended.
     pub(super) async fn answered(&self) -> bool {
-        let (answer, network) = Answer::awaited();
+        let (answer, network) = Heartbeat::awaited();
         // A thread that has ended drops the question, and so is heard of below.
         drop(self.network.send(answer));
         let mut all_answered = network.await.is_ok();

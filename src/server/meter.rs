@@ -47,13 +47,13 @@ pub(super) struct Meter {
     /// Clients that were let in.
     pub(super) admitted: AtomicU64,
     /// Connections and handshakes that were not let in.
-    pub(super) refused: Tally<Refusal>,
+    pub(super) refused: CounterFamily<RefusalReason>,
     /// Ends of clients' connections.
-    pub(super) ended: Tally<Ending>,
+    pub(super) ended: CounterFamily<ConnectionEnd>,
     /// Bounds that somebody has met.
-    pub(super) limits: Tally<Limit>,
+    pub(super) limits: CounterFamily<Limit>,
     /// Connections that move files, looked at once a second each.
-    pub(super) links: Links,
+    pub(super) links: LinkHistograms,
 }
 
 impl Meter {
@@ -62,10 +62,10 @@ impl Meter {
             into: Arc::default(),
             out: Arc::default(),
             admitted: AtomicU64::new(0),
-            refused: Tally::new(),
-            ended: Tally::new(),
-            limits: Tally::new(),
-            links: Links::new(),
+            refused: CounterFamily::new(),
+            ended: CounterFamily::new(),
+            limits: CounterFamily::new(),
+            links: LinkHistograms::new(),
         }
     }
 
@@ -79,7 +79,7 @@ impl Meter {
 }
 
 /// Something that is counted by its kind, of which there is a fixed list.
-pub(super) trait Kind: Copy + PartialEq {
+pub(super) trait LabelValue: Copy + PartialEq {
     /// Every kind.
     fn all() -> Vec<Self>;
 
@@ -89,9 +89,9 @@ pub(super) trait Kind: Copy + PartialEq {
 
 /// How often something has happened, by its kind.
 #[derive(Debug)]
-pub(super) struct Tally<K>(Vec<(K, AtomicU64)>);
+pub(super) struct CounterFamily<K>(Vec<(K, AtomicU64)>);
 
-impl<K: Kind> Tally<K> {
+impl<K: LabelValue> CounterFamily<K> {
     fn new() -> Self {
         Self(K::all().into_iter().map(|kind| (kind, AtomicU64::new(0))).collect())
     }
@@ -113,7 +113,7 @@ impl<K: Kind> Tally<K> {
 
 /// Why somebody was not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum RefusalReason {
     /// No place was free, which cost no handshake.
     Full,
     /// Too many others waited for their handshake.
@@ -126,7 +126,7 @@ pub(super) enum Refusal {
     Told(CloseCode),
 }
 
-impl Kind for Refusal {
+impl LabelValue for RefusalReason {
     fn all() -> Vec<Self> {
         let own = [Self::Full, Self::Unanswered, Self::Handshake, Self::Displaced];
         own.into_iter().chain(CloseCode::ALL.map(Self::Told)).collect()
@@ -145,14 +145,14 @@ impl Kind for Refusal {
 
 /// How a client's connection has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum ConnectionEnd {
     /// Nothing came any more.
     Lost,
     /// Either end closed it.
     Closed(CloseCode),
 }
 
-impl Ending {
+impl ConnectionEnd {
     /// How a connection has ended that ended with this.
     pub(super) fn of(error: &SessionError) -> Self {
         match error {
@@ -162,7 +162,7 @@ impl Ending {
     }
 }
 
-impl Kind for Ending {
+impl LabelValue for ConnectionEnd {
     fn all() -> Vec<Self> {
         [Self::Lost].into_iter().chain(CloseCode::ALL.map(Self::Closed)).collect()
     }
@@ -200,7 +200,7 @@ pub(super) enum Limit {
     HttpPages,
 }
 
-impl Kind for Limit {
+impl LabelValue for Limit {
     fn all() -> Vec<Self> {
         vec![
             Self::Clients,
@@ -234,7 +234,7 @@ impl Kind for Limit {
 
 /// Round trips, losses and rates of the connections that move files, sampled every second.
 #[derive(Debug)]
-pub(super) struct Links {
+pub(super) struct LinkHistograms {
     pub(super) rtt: Histogram,
     pub(super) loss: Histogram,
     pub(super) rate: Histogram,
@@ -254,7 +254,7 @@ impl LinkMark {
     }
 }
 
-impl Links {
+impl LinkHistograms {
     fn new() -> Self {
         Self {
             rtt: Histogram::new(&SECONDS),
@@ -287,8 +287,8 @@ impl Links {
 mod tests {
     use super::*;
 
-    fn has_proper_names<K: Kind>() {
-        let names: Vec<_> = K::all().into_iter().map(Kind::name).collect();
+    fn has_proper_names<K: LabelValue>() {
+        let names: Vec<_> = K::all().into_iter().map(LabelValue::name).collect();
         let distinct: std::collections::HashSet<_> = names.iter().collect();
         assert_eq!(distinct.len(), names.len(), "{names:?}");
         assert!(names.iter().all(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')), "{names:?}");
@@ -296,17 +296,17 @@ mod tests {
 
     #[test]
     fn every_kind_has_a_name_of_its_own() {
-        has_proper_names::<Refusal>();
-        has_proper_names::<Ending>();
+        has_proper_names::<RefusalReason>();
+        has_proper_names::<ConnectionEnd>();
         has_proper_names::<Limit>();
     }
 
     #[test]
     fn what_happens_is_counted_by_its_kind() {
-        let tally = Tally::new();
-        tally.count(Refusal::Told(CloseCode::Busy));
-        tally.count(Refusal::Told(CloseCode::Busy));
-        tally.count(Refusal::Full);
+        let tally = CounterFamily::new();
+        tally.count(RefusalReason::Told(CloseCode::Busy));
+        tally.count(RefusalReason::Told(CloseCode::Busy));
+        tally.count(RefusalReason::Full);
         let counted: Vec<_> = tally.look().into_iter().filter(|(_, count)| *count > 0).collect();
         assert_eq!(counted, [("full", 1), ("busy", 2)]);
     }

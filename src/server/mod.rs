@@ -63,7 +63,7 @@ use tokio::sync::{Notify, watch};
 use self::admission::Lists;
 pub use self::builder::ServerBuilder;
 use self::config::Config;
-use self::fault::Fault;
+use self::fault::ThreadFailure;
 use self::gate::Gate;
 use self::http::Http;
 pub use self::http::HttpOptions;
@@ -75,7 +75,7 @@ use self::parts::Sweeper;
 use self::passes::Passes;
 use self::paths::Paths;
 pub use self::places::CLIENTS_MAX;
-use self::pool::{Loads, Pool};
+use self::pool::{Loads, WorkerPool};
 pub use self::presence::{AskError, Presence, Serving, ask, running};
 use self::registry::Registry;
 pub use self::status::ServerStatus;
@@ -127,7 +127,7 @@ pub enum Access {
 }
 
 /// The state that all threads of a server share.
-pub(crate) struct Shared {
+pub(crate) struct ServerInner {
     /// Everything that is served.
     root: Root,
     /// The tree for clients that no list confines to a part of it.
@@ -137,7 +137,7 @@ pub(crate) struct Shared {
     workers: Loads,
     liveness: Liveness,
     /// Why the server ends although nobody asked it to.
-    fault: Arc<Fault>,
+    fault: Arc<ThreadFailure>,
     lists: Option<Arc<Lists>>,
     gate: Arc<Gate>,
     passes: Mutex<Arc<Passes>>,
@@ -160,7 +160,7 @@ pub(crate) struct Shared {
     delivered: Arc<Delivered>,
     notices: Notices,
     meter: Meter,
-    history: history::Book,
+    history: history::HistoryLog,
     paths: Paths,
     /// Set once, when the server is to end: by when what is in flight must be done.
     drain: watch::Sender<Option<Instant>>,
@@ -170,7 +170,7 @@ pub(crate) struct Shared {
     reload: Notify,
 }
 
-impl Shared {
+impl ServerInner {
     /// The present passes: the token and the authority that let in clients which are on no list.
     fn passes(&self) -> Arc<Passes> {
         self.passes.lock().expect("no holder panics").clone()
@@ -179,7 +179,7 @@ impl Shared {
 
 /// With which client a server that serves once is over. One that lost its connection may come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Once {
+pub enum ServeOnce {
     /// With the first that leaves, whatever it did.
     Client,
     /// With the first that has sent or got files, all of them well. One that only looked, was interrupted, or was refused,
@@ -187,7 +187,7 @@ pub enum Once {
     Transfer,
 }
 
-impl Once {
+impl ServeOnce {
     fn is_over_with(self, parting: connection::Parting) -> bool {
         match parting {
             connection::Parting::Served => true,
@@ -199,8 +199,8 @@ impl Once {
 
 /// A running server. Dropping it ends it at once; what was begun can be resumed.
 pub struct Server {
-    shared: Arc<Shared>,
-    pool: Arc<Pool>,
+    shared: Arc<ServerInner>,
+    pool: Arc<WorkerPool>,
     local_addr: SocketAddr,
     granted: Granted,
     notices: Mutex<NoticeStream>,
@@ -213,7 +213,7 @@ pub struct Server {
 
 /// Looks at a server, and ends it, from anywhere.
 #[derive(Clone)]
-pub struct ServerHandle(Arc<Shared>);
+pub struct ServerHandle(Arc<ServerInner>);
 
 impl ServerHandle {
     /// Takes no more clients and no more files, lets what is in flight finish for at most `drain`, then

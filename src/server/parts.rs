@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::find::problem;
 use super::grant::Grant;
-use super::{Notice, Shared};
+use super::{Notice, ServerInner};
 use crate::protocol::message::{Failure, Message, Part, PartFate, Parts};
 use crate::session::SessionError;
 use crate::session::control::Control;
@@ -104,7 +104,7 @@ impl Sweeper {
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub(super) fn start(shared: Arc<Shared>, keep: Duration) -> io::Result<Self> {
+    pub(super) fn start(shared: Arc<ServerInner>, keep: Duration) -> io::Result<Self> {
         let (ends, ended) = mpsc::channel();
         thread::Builder::new().name("qft-parts".to_owned()).spawn(move || {
             give_way_to_others();
@@ -119,7 +119,7 @@ impl Sweeper {
     }
 }
 
-fn sweep(shared: &Shared, keep: Duration, ended: &mpsc::Receiver<()>) {
+fn sweep(shared: &ServerInner, keep: Duration, ended: &mpsc::Receiver<()>) {
     let mut search = Search::new(shared.tree.tree(), None).older(keep).removing(Removal::ByServer);
     search = search.in_room(NameRoom::at_most(SWEEP_BYTES));
     while let ControlFlow::Continue(found) = search.step() {

@@ -46,14 +46,14 @@ pub(super) struct Certified {
 
 /// The entry or pass that a connection was admitted by; when it is withdrawn, the connection ends.
 #[derive(Debug, Clone)]
-pub(super) enum Basis {
+pub(super) enum AuthorizedBy {
     /// By an entry in the list, with these rights at that time.
     Listed(Rights),
     /// A pass, with which a client may do everything that the server allows.
     Pass(Pass),
 }
 
-impl Basis {
+impl AuthorizedBy {
     /// The client's rights by it.
     pub(super) fn rights(&self) -> Rights {
         match self {

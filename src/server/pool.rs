@@ -11,16 +11,16 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::fault::Fault;
-use super::liveness::Answer;
+use super::fault::ThreadFailure;
+use super::liveness::Heartbeat;
 
 /// Work for one connection, made on the worker that runs it: QUIC's driver for the connection must be
 /// spawned there (`Incoming::accept` uses the runtime that it is called on).
-pub(crate) type Task = Box<dyn FnOnce(Slot) -> Pin<Box<dyn Future<Output = ()>>> + Send>;
+pub(crate) type Task = Box<dyn FnOnce(WorkerSlot) -> Pin<Box<dyn Future<Output = ()>>> + Send>;
 
 /// OS threads with a single-threaded runtime each.
 #[derive(Debug)]
-pub(crate) struct Pool {
+pub(crate) struct WorkerPool {
     workers: Vec<Worker>,
 }
 
@@ -34,9 +34,9 @@ struct Worker {
 /// An order to a worker.
 enum Order {
     /// Serve a connection.
-    Serve(Task, Slot),
+    Serve(Task, WorkerSlot),
     /// Show that it gets round to it.
-    Answer(Answer),
+    Answer(Heartbeat),
 }
 
 /// Asks the workers whether they get round to it. It does not keep them alive.
@@ -47,7 +47,7 @@ impl Inquiry {
     /// One to wait for from each worker; that of a worker which has ended fails.
     pub(super) fn ask(&self) -> Vec<oneshot::Receiver<()>> {
         let ask = |orders: &mpsc::WeakUnboundedSender<Order>| {
-            let (answer, answered) = Answer::awaited();
+            let (answer, answered) = Heartbeat::awaited();
             drop(orders.upgrade().map(|orders| orders.send(Order::Answer(answer))));
             answered
         };
@@ -69,30 +69,30 @@ impl Loads {
 /// One connection's place on a worker; the worker counts one less when it is dropped, whatever way the
 /// connection ends.
 #[derive(Debug)]
-pub(crate) struct Slot {
+pub(crate) struct WorkerSlot {
     worker: usize,
     active: Arc<AtomicUsize>,
 }
 
-impl Slot {
+impl WorkerSlot {
     /// The worker's number, from 0.
     pub(crate) fn worker(&self) -> usize {
         self.worker
     }
 }
 
-impl Drop for Slot {
+impl Drop for WorkerSlot {
     fn drop(&mut self) {
         self.active.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
-impl Pool {
+impl WorkerPool {
     /// Starts the threads. One that panics is noted in `fault`.
     ///
     /// # Errors
     /// When the system gives no thread or no event queue.
-    pub(super) fn start(workers: NonZeroUsize, fault: &Arc<Fault>) -> io::Result<Self> {
+    pub(super) fn start(workers: NonZeroUsize, fault: &Arc<ThreadFailure>) -> io::Result<Self> {
         let start = |index| Worker::start(index, fault.clone());
         let workers = (0..workers.get()).map(start).collect::<io::Result<_>>()?;
         Ok(Self { workers })
@@ -119,14 +119,14 @@ impl Pool {
         let fewest = self.workers.iter().enumerate().min_by_key(|(_, worker)| worker.active.load(Ordering::Acquire));
         let (index, worker) = fewest.expect("a pool has at least one worker");
         worker.active.fetch_add(1, Ordering::AcqRel);
-        let slot = Slot { worker: index, active: worker.active.clone() };
+        let slot = WorkerSlot { worker: index, active: worker.active.clone() };
         // A worker ends only after the pool was dropped; a task that finds none is dropped with its slot.
         let _ = worker.orders.send(Order::Serve(task, slot));
     }
 }
 
 impl Worker {
-    fn start(index: usize, fault: Arc<Fault>) -> io::Result<Self> {
+    fn start(index: usize, fault: Arc<ThreadFailure>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (orders, queue) = mpsc::unbounded_channel();
         let serve = move || {
@@ -137,7 +137,7 @@ impl Worker {
     }
 }
 
-impl Drop for Pool {
+impl Drop for WorkerPool {
     fn drop(&mut self) {
         for worker in &mut self.workers {
             // Closing the queue lets the thread end once its connections have.
@@ -151,7 +151,7 @@ impl Drop for Pool {
     }
 }
 
-async fn serve(mut queue: mpsc::UnboundedReceiver<Order>, _fault: &Fault) {
+async fn serve(mut queue: mpsc::UnboundedReceiver<Order>, _fault: &ThreadFailure) {
     let local = tokio::task::LocalSet::new();
     let mut connections = JoinSet::new();
     local
@@ -195,7 +195,8 @@ mod tests {
 
     #[test]
     fn connections_spread_evenly_and_counts_go_down() {
-        let pool = Pool::start(NonZeroUsize::new(2).expect("two is not zero"), &Arc::default()).expect("threads start");
+        let pool =
+            WorkerPool::start(NonZeroUsize::new(2).expect("two is not zero"), &Arc::default()).expect("threads start");
         let (started, starts) = std_mpsc::channel();
         let ends: Vec<_> = (0..8)
             .map(|_| {
@@ -216,13 +217,13 @@ mod tests {
 
     #[test]
     fn a_worker_answers_beside_its_connections_and_not_while_it_is_held_up() {
-        let pool = Pool::start(NonZeroUsize::MIN, &Arc::default()).expect("a thread starts");
+        let pool = WorkerPool::start(NonZeroUsize::MIN, &Arc::default()).expect("a thread starts");
         let (held_up, waits) = std_mpsc::channel::<()>();
         let (started, starts) = std_mpsc::channel();
         let (task, end) = hold(started);
         pool.run(task);
         assert_eq!(starts.recv(), Ok(0));
-        let ask = |pool: &Pool| pool.inquiry().ask().remove(0);
+        let ask = |pool: &WorkerPool| pool.inquiry().ask().remove(0);
         assert_eq!(ask(&pool).blocking_recv(), Ok(()));
         pool.run(Box::new(move |_slot| {
             let _ = waits.recv();
@@ -240,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_panics_is_counted_down_and_leaves_the_worker_alive() {
-        let pool = Pool::start(NonZeroUsize::MIN, &Arc::default()).expect("a thread starts");
+        let pool = WorkerPool::start(NonZeroUsize::MIN, &Arc::default()).expect("a thread starts");
         pool.run(Box::new(|_slot| Box::pin(async { panic!("deliberate") })));
         let (started, starts) = std_mpsc::channel();
         let (task, end) = hold(started);

@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
-use super::Shared;
+use super::ServerInner;
 use super::admission::Lists;
-use super::passes::{Basis, Passes};
+use super::passes::{AuthorizedBy, Passes};
 use crate::keys::trust::{Stamps, Standing};
 use crate::keys::{Fingerprint, HomeError};
 use crate::protocol::close::CloseCode;
@@ -19,7 +19,7 @@ use crate::protocol::close::CloseCode;
 const LOOK: Duration = Duration::from_millis(400);
 
 /// Looks until the server's runtime ends. `shared.reload` makes it look at once.
-pub(super) async fn keep_watch(shared: Arc<Shared>) {
+pub(super) async fn keep_watch(shared: Arc<ServerInner>) {
     let Some(lists) = shared.lists.clone() else { return };
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -46,7 +46,7 @@ type Seen = Result<Stamps, ()>;
 ///
 /// A file that changed since the last look is let rest until the next one, unless the operator asked: an editor may be
 /// in the middle of writing it.
-fn look(shared: &Shared, lists: &Lists, last: Option<Seen>, is_asked: bool) -> Seen {
+fn look(shared: &ServerInner, lists: &Lists, last: Option<Seen>, is_asked: bool) -> Seen {
     let now = lists.clients.stamps().map_err(|error| warn!(%error, "cannot look at the list of clients"));
     let is_settled = last.is_none_or(|last| last == now);
     if now.is_ok() && (is_settled || is_asked) {
@@ -57,15 +57,21 @@ fn look(shared: &Shared, lists: &Lists, last: Option<Seen>, is_asked: bool) -> S
 }
 
 /// Why a client that was let in on this basis may not stay; `None` when it may.
-fn judge(lists: &Lists, passes: &Passes, peer: &Fingerprint, basis: &Basis, now: SystemTime) -> Option<CloseCode> {
+fn judge(
+    lists: &Lists,
+    passes: &Passes,
+    peer: &Fingerprint,
+    basis: &AuthorizedBy,
+    now: SystemTime,
+) -> Option<CloseCode> {
     let standing = match lists.clients.standing(peer) {
         Ok(standing) => standing,
         // Connected clients stay until the list can be read; no new one is let in.
         Err(error) => return unreadable(&error),
     };
     let code = match (standing, basis) {
-        (Standing::Revoked, _) | (Standing::Unknown, Basis::Listed(_)) => CloseCode::Revoked,
-        (Standing::Unknown, Basis::Pass(pass)) => passes.refuse(pass, now)?,
+        (Standing::Revoked, _) | (Standing::Unknown, AuthorizedBy::Listed(_)) => CloseCode::Revoked,
+        (Standing::Unknown, AuthorizedBy::Pass(pass)) => passes.refuse(pass, now)?,
         (Standing::Listed(client), _) if client.rights.have_expired(now) => CloseCode::Expired,
         (Standing::Listed(client), basis) if !client.rights.cover(&basis.rights()) => CloseCode::RightsChanged,
         (Standing::Listed(_), _) => return None,

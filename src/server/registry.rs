@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use quinn::Connection;
 
-use super::live_connection::{LiveConnection, Traffic};
-use super::passes::Basis;
+use super::live_connection::{LiveConnection, UdpTraffic};
+use super::passes::AuthorizedBy;
 use crate::keys::Fingerprint;
 use crate::protocol::close::CloseCode;
 use crate::transport;
@@ -25,7 +25,7 @@ const STALE_AFTER: Duration = Duration::from_millis(1500);
 pub(super) struct Registry {
     all: Mutex<HashMap<Fingerprint, Vec<Registered>>>,
     /// The traffic of connections that have ended. It is changed and read under the lock of the live ones.
-    gone: Mutex<Traffic>,
+    gone: Mutex<UdpTraffic>,
 }
 
 /// One live connection.
@@ -33,7 +33,7 @@ pub(super) struct Registry {
 struct Registered {
     live: Arc<LiveConnection>,
     /// The entry or pass that let the client in; `None` where every client is admitted.
-    basis: Option<Basis>,
+    basis: Option<AuthorizedBy>,
     /// Why this end closed it.
     ended: Arc<OnceLock<CloseCode>>,
 }
@@ -46,7 +46,7 @@ impl Registry {
     }
 
     /// Notes a connection until the guard is dropped.
-    pub(super) fn enter(self: &Arc<Self>, live: Arc<LiveConnection>, basis: Option<Basis>) -> RegistryGuard {
+    pub(super) fn enter(self: &Arc<Self>, live: Arc<LiveConnection>, basis: Option<AuthorizedBy>) -> RegistryGuard {
         let ended = Arc::<OnceLock<CloseCode>>::default();
         let registered = Registered { live: live.clone(), basis, ended: ended.clone() };
         self.all().entry(live.peer).or_default().push(registered);
@@ -66,7 +66,7 @@ impl Registry {
 
     /// The traffic of all connections since the start. It never gets less: each connection is counted among the live
     /// ones or among those that have ended.
-    pub(super) fn traffic(&self) -> Traffic {
+    pub(super) fn traffic(&self) -> UdpTraffic {
         let all = self.all();
         let connections: Vec<_> = all.values().flatten().map(|registered| registered.live.clone()).collect();
         let mut sum = *self.gone();
@@ -75,13 +75,13 @@ impl Registry {
         sum
     }
 
-    fn gone(&self) -> MutexGuard<'_, Traffic> {
+    fn gone(&self) -> MutexGuard<'_, UdpTraffic> {
         self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Closes every connection for which `judge` has a reason. It may read the list from a disk that hangs: meanwhile
     /// clients come and go.
-    pub(super) fn end_where(&self, judge: impl Fn(&Fingerprint, &Basis) -> Option<CloseCode>) {
+    pub(super) fn end_where(&self, judge: impl Fn(&Fingerprint, &AuthorizedBy) -> Option<CloseCode>) {
         let judged = |registered: &&Registered| registered.basis.is_some() && registered.ended.get().is_none();
         let registry: Vec<Registered> = self.all().values().flatten().filter(judged).cloned().collect();
         for Registered { live, basis, ended } in registry {

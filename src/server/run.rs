@@ -11,13 +11,13 @@ use tokio::sync::Semaphore;
 use tokio::time::{interval, sleep_until, timeout};
 use tracing::debug;
 
-use super::Shared;
+use super::ServerInner;
 use super::connection;
 use super::gate::GateDecision;
 use super::incoming::IncomingQueue;
 use super::liveness::Questions;
-use super::meter::{Limit, Refusal};
-use super::pool::Pool;
+use super::meter::{Limit, RefusalReason};
+use super::pool::WorkerPool;
 use super::recheck;
 use super::source_prefix::SourcePrefix;
 use crate::congestion::ControllerConfig;
@@ -52,8 +52,8 @@ pub(super) enum Bind {
 pub(super) fn start(
     bind: Bind,
     throttle: Option<Throttle>,
-    shared: Arc<Shared>,
-    pool: Arc<Pool>,
+    shared: Arc<ServerInner>,
+    pool: Arc<WorkerPool>,
     questions: Questions,
     bound: Bound,
 ) -> io::Result<JoinHandle<()>> {
@@ -75,7 +75,7 @@ pub(super) fn start(
     })
 }
 
-fn listen(bind: Bind, throttle: Option<Throttle>, shared: &Shared) -> Result<Listener, TransportError> {
+fn listen(bind: Bind, throttle: Option<Throttle>, shared: &ServerInner) -> Result<Listener, TransportError> {
     let tuning = Tuning { throttle, ..Tuning::new(Arc::new(ControllerConfig::default())) };
     let identity = shared.identity.borrow().clone();
     match bind {
@@ -84,7 +84,7 @@ fn listen(bind: Bind, throttle: Option<Throttle>, shared: &Shared) -> Result<Lis
     }
 }
 
-async fn serve(listener: &Listener, shared: &Arc<Shared>, pool: &Arc<Pool>, mut questions: Questions) {
+async fn serve(listener: &Listener, shared: &Arc<ServerInner>, pool: &Arc<WorkerPool>, mut questions: Questions) {
     let (mut drain, mut identity) = (shared.drain.subscribe(), shared.identity.subscribe());
     // It ends with the runtime, or at once where no list is kept.
     let mut watch = tokio::spawn(recheck::keep_watch(shared.clone()));
@@ -122,7 +122,7 @@ async fn serve(listener: &Listener, shared: &Arc<Shared>, pool: &Arc<Pool>, mut 
 }
 
 /// Lets an incoming connection wait for its handshake, unless it can be answered for less.
-fn receive(incoming: Incoming, waiting: &mut IncomingQueue<Incoming>, shared: &Shared) {
+fn receive(incoming: Incoming, waiting: &mut IncomingQueue<Incoming>, shared: &ServerInner) {
     let addr = incoming.remote_address();
     let prefix = SourcePrefix::of(addr);
     if !shared.gate.places.may_have_room(prefix, Instant::now()) {
@@ -134,13 +134,13 @@ fn receive(incoming: Incoming, waiting: &mut IncomingQueue<Incoming>, shared: &S
     }
     if let Err(incoming) = waiting.push(prefix, incoming) {
         shared.meter.limits.count(Limit::Incoming);
-        shared.meter.refused.count(Refusal::Unanswered);
+        shared.meter.refused.count(RefusalReason::Unanswered);
         // An answer would cost more than the packet that comes again.
         incoming.ignore();
     }
 }
 
-fn want_proof(incoming: Incoming, shared: &Shared) {
+fn want_proof(incoming: Incoming, shared: &ServerInner) {
     shared.meter.limits.count(Limit::UnprovenAddresses);
     // It fails only for an address that is proven.
     if let Err(error) = incoming.retry() {
@@ -148,15 +148,15 @@ fn want_proof(incoming: Incoming, shared: &Shared) {
     }
 }
 
-fn turn_away(incoming: Incoming, shared: &Shared) {
+fn turn_away(incoming: Incoming, shared: &ServerInner) {
     shared.meter.limits.count(Limit::Clients);
-    shared.meter.refused.count(Refusal::Full);
+    shared.meter.refused.count(RefusalReason::Full);
     debug!(addr = %incoming.remote_address(), "no room for another client");
     incoming.refuse();
 }
 
 /// Answers a knock: in to a worker, or away before anything was spent on it.
-fn answer(incoming: Incoming, listener: &Listener, shared: &Arc<Shared>, pool: &Pool) {
+fn answer(incoming: Incoming, listener: &Listener, shared: &Arc<ServerInner>, pool: &WorkerPool) {
     #[cfg(test)]
     shared.fault.trip("network");
     let addr = incoming.remote_address();
@@ -184,7 +184,7 @@ fn send_away(incoming: Incoming, listener: &Listener, partings: &Arc<Semaphore>)
 }
 
 /// Lets what is in flight finish, until the deadline; then ends every connection.
-async fn end(listener: &Listener, shared: &Shared, pool: &Pool, mut questions: Questions) {
+async fn end(listener: &Listener, shared: &ServerInner, pool: &WorkerPool, mut questions: Questions) {
     let mut looks = interval(DRAIN_LOOK);
     let partings = Arc::new(Semaphore::new(PARTINGS_MAX));
     while shared.fault.what().is_none() && pool.active().iter().any(|active| *active > 0) {

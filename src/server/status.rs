@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Access, Shared};
+use super::{Access, ServerInner};
 use crate::congestion;
 use crate::progress::Phase;
 
@@ -166,7 +166,7 @@ pub struct FileStatus {
 
 impl ServerStatus {
     /// The server's present status. It takes a few short locks, none of them for longer than a copy.
-    pub(super) fn of(shared: &Shared) -> Self {
+    pub(super) fn of(shared: &ServerInner) -> Self {
         let mut connections = shared.registry.connections();
         connections.sort_by_key(|live| live.since());
         Self {
@@ -183,7 +183,7 @@ impl ServerStatus {
 }
 
 impl Rules {
-    fn of(shared: &Shared) -> Self {
+    fn of(shared: &ServerInner) -> Self {
         Self {
             read: shared.config.mode.reads(),
             write: shared.config.mode.writes(),

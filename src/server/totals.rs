@@ -4,14 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::job::Job;
+use super::job::ServerJob;
 use super::status::Direction;
 use super::{Notice, Peer};
 use crate::progress::Counters;
 
 /// The totals of one connection.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Totals {
+pub(super) struct ConnectionTotals {
     files_in: u64,
     files_out: u64,
     bytes_in: u64,
@@ -21,7 +21,7 @@ pub(super) struct Totals {
     failed: u64,
 }
 
-impl fmt::Display for Totals {
+impl fmt::Display for ConnectionTotals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { files_in, files_out, bytes_in, bytes_out, settled, failed } = self;
         write!(
@@ -31,7 +31,7 @@ impl fmt::Display for Totals {
     }
 }
 
-impl Totals {
+impl ConnectionTotals {
     /// The news of the end of a connection.
     pub(super) fn notice(self, worker: usize, peer: Arc<Peer>, elapsed: Duration, why: String) -> Notice {
         let Self { files_in, files_out, bytes_in, bytes_out, .. } = self;
@@ -39,7 +39,7 @@ impl Totals {
     }
 
     /// Adds what one job amounted to.
-    pub(super) fn add(&mut self, job: &Job) {
+    pub(super) fn add(&mut self, job: &ServerJob) {
         let files = Counters::read(&job.counters().files_done);
         let bytes = Counters::read(&job.counters().bytes_written);
         let (all_files, all_bytes) = match job.direction() {

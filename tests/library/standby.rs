@@ -9,7 +9,7 @@ use std::time::Duration;
 use qft::client::{Client, GetOptions, Job, SendOptions};
 use qft::keys::Ticket;
 use qft::progress::{Event, Report};
-use qft::server::{Notice, Once, ServerBuilder};
+use qft::server::{Notice, ServeOnce, ServerBuilder};
 use qft::transport::Rate;
 use tempfile::TempDir;
 
@@ -156,7 +156,7 @@ async fn a_connection_that_is_dead_is_replaced_by_one_that_was_made_beside_it() 
 
 #[tokio::test]
 async fn a_server_for_one_job_takes_the_second_connection_for_the_same_job() {
-    let once = |builder: ServerBuilder| builder.once(Some(Once::Client));
+    let once = |builder: ServerBuilder| builder.once(Some(ServeOnce::Client));
     let (send, get) = tokio::join!(dies(Role::Send, once), dies(Role::Get, once));
     send.was_taken_over();
     get.was_taken_over();

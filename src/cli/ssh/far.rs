@@ -29,7 +29,7 @@ use crate::cli::run::sandbox::Sandbox;
 use crate::cli::run::signals::{HangUps, Signals, block_on};
 use crate::error::Error;
 use crate::keys::Identity;
-use crate::server::{Access, Notice, Once, Server};
+use crate::server::{Access, Notice, ServeOnce, Server};
 use crate::storage::sync_names_above;
 use crate::transport::TransportError;
 
@@ -106,7 +106,7 @@ fn prepare() -> anyhow::Result<Prepared> {
             .links(true)
             .sync(request.sync)
             .rate_limit(request.rate_limit())
-            .once(Some(Once::Client))
+            .once(Some(ServeOnce::Client))
             .start()?;
         Ok(server)
     };

@@ -10,7 +10,7 @@ use crate::calendar;
 
 /// The result of one job. Fields are added, never changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct HistoryEntry {
     /// When it was over, in UTC: `2026-03-02T14:05:09Z`.
     pub time: String,
     /// The client's name, escaped for display.
@@ -35,7 +35,7 @@ pub struct Entry {
     /// How long it took.
     pub seconds: f64,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: JobOutcome,
     /// Share of the packets of its sender that were lost, 0 to 1; `None` where that is not known.
     pub loss: Option<f64>,
 }
@@ -43,7 +43,7 @@ pub struct Entry {
 /// How a job ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum JobOutcome {
     /// All of it went well.
     Done,
     /// Some files failed.
@@ -56,7 +56,7 @@ pub enum Outcome {
     Lost,
 }
 
-impl Outcome {
+impl JobOutcome {
     /// The outcome of a job that ran to its end.
     pub(in crate::server) fn of_counts(well: u64, failed: u64) -> Self {
         match (well, failed) {
@@ -78,7 +78,7 @@ impl Outcome {
     }
 }
 
-impl Entry {
+impl HistoryEntry {
     /// When it was over; `None` where that is no moment.
     pub fn ended(&self) -> Option<SystemTime> {
         calendar::parse_end(&self.time)
@@ -101,10 +101,13 @@ mod tests {
 
     #[test]
     fn a_job_that_ran_to_its_end_is_as_good_as_its_files() {
-        for (well, failed, outcome) in
-            [(0, 0, Outcome::Done), (5, 0, Outcome::Done), (5, 1, Outcome::Partial), (0, 1, Outcome::Failed)]
-        {
-            assert_eq!(Outcome::of_counts(well, failed), outcome, "{well} {failed}");
+        for (well, failed, outcome) in [
+            (0, 0, JobOutcome::Done),
+            (5, 0, JobOutcome::Done),
+            (5, 1, JobOutcome::Partial),
+            (0, 1, JobOutcome::Failed),
+        ] {
+            assert_eq!(JobOutcome::of_counts(well, failed), outcome, "{well} {failed}");
         }
     }
 }

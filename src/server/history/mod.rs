@@ -7,14 +7,14 @@
 //! | file | noun |
 //! |---|---|
 //! | `entry` | one job |
-//! | `book` | the file, and the thread that writes it |
+//! | `log` | the file, and the thread that writes it |
 //! | `sums` | what many jobs came to |
 
-mod book;
 mod entry;
+mod log;
 mod sums;
 
-pub(super) use self::book::Book;
-pub use self::book::{HISTORY_BYTES_MAX, LINES_AHEAD_MAX, read};
-pub use self::entry::{Entry, Outcome};
+pub use self::entry::{HistoryEntry, JobOutcome};
+pub(super) use self::log::HistoryLog;
+pub use self::log::{HISTORY_BYTES_MAX, LINES_AHEAD_MAX, read};
 pub use self::sums::{Moved, Sums};

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::super::status::Direction;
-use super::entry::{Entry, Outcome};
+use super::entry::{HistoryEntry, JobOutcome};
 
 /// Files and bytes moved in one direction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -33,7 +33,7 @@ pub struct Sums {
 
 impl Sums {
     /// The sums of each group of jobs, in the order in which the groups began. `of` names the group of a job.
-    pub fn by(entries: &[Entry], of: impl Fn(&Entry) -> &str) -> Vec<Self> {
+    pub fn by(entries: &[HistoryEntry], of: impl Fn(&HistoryEntry) -> &str) -> Vec<Self> {
         let mut all: Vec<Self> = Vec::new();
         let mut places = std::collections::HashMap::new();
         for entry in entries {
@@ -47,13 +47,13 @@ impl Sums {
     }
 
     /// Of all jobs together.
-    pub fn of_all(entries: &[Entry]) -> Self {
+    pub fn of_all(entries: &[HistoryEntry]) -> Self {
         let mut all = Self::default();
         entries.iter().for_each(|entry| all.add(entry));
         all
     }
 
-    fn add(&mut self, entry: &Entry) {
+    fn add(&mut self, entry: &HistoryEntry) {
         let moved = match entry.direction {
             Direction::In => &mut self.received,
             Direction::Out => &mut self.sent,
@@ -62,21 +62,21 @@ impl Sums {
         moved.bytes = moved.bytes.saturating_add(entry.bytes);
         self.jobs += 1;
         self.seconds += entry.seconds;
-        self.unwell += u64::from(entry.outcome != Outcome::Done);
+        self.unwell += u64::from(entry.outcome != JobOutcome::Done);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::book::tests::entry;
+    use super::super::log::tests::entry;
     use super::*;
 
     #[test]
     fn jobs_are_summed_by_client_and_by_day() {
         let entries = [
-            entry("2026-03-01T23:59:59Z", "a", Direction::In, Outcome::Done),
-            entry("2026-03-02T00:00:00Z", "b", Direction::In, Outcome::Lost),
-            entry("2026-03-02T00:00:01Z", "a", Direction::Out, Outcome::Done),
+            entry("2026-03-01T23:59:59Z", "a", Direction::In, JobOutcome::Done),
+            entry("2026-03-02T00:00:00Z", "b", Direction::In, JobOutcome::Lost),
+            entry("2026-03-02T00:00:01Z", "a", Direction::Out, JobOutcome::Done),
         ];
         let (one, none) = (Moved { files: 2, bytes: 1000 }, Moved::default());
         let sums = |of: &str, received, sent, jobs: u64, unwell| Sums {
@@ -89,7 +89,7 @@ mod tests {
         };
         let by_peer = Sums::by(&entries, |entry| &entry.peer);
         assert_eq!(by_peer, [sums("a", one, one, 2, 0), sums("b", one, none, 1, 1)]);
-        let by_day = Sums::by(&entries, Entry::day);
+        let by_day = Sums::by(&entries, HistoryEntry::day);
         assert_eq!(by_day, [sums("2026-03-01", one, none, 1, 0), sums("2026-03-02", one, one, 2, 1)]);
         let two = Moved { files: 4, bytes: 2000 };
         assert_eq!(Sums::of_all(&entries), sums("", two, one, 3, 1));

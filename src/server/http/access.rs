@@ -9,7 +9,7 @@ use crate::keys::Token;
 
 /// The credential that a request has to carry.
 #[derive(Debug)]
-pub(super) struct Access(RwLock<Option<Token>>);
+pub(super) struct HttpAccess(RwLock<Option<Token>>);
 
 /// Why nothing is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(super) enum Denied {
     Host,
 }
 
-impl Access {
+impl HttpAccess {
     /// `None`: whoever reaches the port may ask.
     pub(super) fn new(token: Option<Token>) -> Self {
         Self(RwLock::new(token))
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn the_right_token_is_taken_from_scrapers_and_browsers_and_nothing_else_is() {
         let (text, other) = (Token::random_text(), Token::random_text());
-        let access = Access::new(Some(text.parse().expect("a token")));
+        let access = HttpAccess::new(Some(text.parse().expect("a token")));
         let basic = |token: &str| format!("Basic {}", data_encoding::BASE64.encode(format!("any:{token}").as_bytes()));
         for right in [format!("Bearer {text}"), format!("bearer  {text}"), basic(&text)] {
             assert_eq!(access.check(&headers(AUTHORIZATION, &right)), Ok(()), "{right}");
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn without_a_token_a_page_of_another_site_reads_nothing() {
-        let access = Access::new(None);
+        let access = HttpAccess::new(None);
         for own in ["127.0.0.1:9433", "localhost:9433", "LOCALHOST", "[::1]:9433", "192.0.2.1"] {
             assert_eq!(access.check(&headers(HOST, own)), Ok(()), "{own}");
         }

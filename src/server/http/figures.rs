@@ -12,21 +12,21 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::super::Shared;
-use super::super::live_connection::Traffic;
+use super::super::ServerInner;
+use super::super::live_connection::UdpTraffic;
 use super::super::status::Direction;
 use crate::progress::{Counters, Distribution};
 
 /// How figures are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum MetricsFormat {
     /// OpenMetrics 1.0.
     OpenMetrics,
     /// The text that Prometheus has always taken.
     Prometheus,
 }
 
-impl Format {
+impl MetricsFormat {
     /// The one that a request with these `Accept` headers wants.
     pub(super) fn wanted<'a>(mut accepted: impl Iterator<Item = &'a str>) -> Self {
         match accepted.any(|value| value.contains("application/openmetrics-text")) {
@@ -53,8 +53,8 @@ pub(super) struct Figures {
     clients_max: usize,
     /// Running, in and out.
     jobs: [u64; 2],
-    moved: [Moved; 2],
-    traffic: Traffic,
+    moved: [DirectionMetrics; 2],
+    traffic: UdpTraffic,
     admitted: u64,
     refused: Vec<(&'static str, u64)>,
     ended: Vec<(&'static str, u64)>,
@@ -70,7 +70,7 @@ pub(super) struct Figures {
 
 /// The totals of all jobs of one direction.
 #[derive(Debug)]
-struct Moved {
+struct DirectionMetrics {
     bytes: u64,
     done: u64,
     skipped: u64,
@@ -85,7 +85,7 @@ struct Queue {
     second: Distribution,
 }
 
-impl Moved {
+impl DirectionMetrics {
     fn of(counters: &Counters) -> Self {
         Self {
             bytes: Counters::read(&counters.bytes_written),
@@ -98,7 +98,7 @@ impl Moved {
 
 impl Figures {
     /// The present values of all metrics. `free`: bytes of the disk, if it has told.
-    pub(super) fn of(shared: &Shared, free: Option<u64>) -> Self {
+    pub(super) fn of(shared: &ServerInner, free: Option<u64>) -> Self {
         let (meter, connections) = (&shared.meter, shared.registry.connections());
         let jobs = [Direction::In, Direction::Out].map(|direction| {
             let of_connection = |live: &std::sync::Arc<super::super::live_connection::LiveConnection>| {
@@ -116,7 +116,7 @@ impl Figures {
             clients: connections.len(),
             clients_max: shared.gate.places.max(),
             jobs,
-            moved: [Direction::In, Direction::Out].map(|direction| Moved::of(meter.moved(direction))),
+            moved: [Direction::In, Direction::Out].map(|direction| DirectionMetrics::of(meter.moved(direction))),
             traffic: shared.registry.traffic(),
             admitted: meter.admitted.load(Ordering::Relaxed),
             refused: meter.refused.look(),
@@ -137,13 +137,13 @@ impl Figures {
     }
 
     /// The figures as text.
-    pub(super) fn text(self, format: Format) -> String {
+    pub(super) fn text(self, format: MetricsFormat) -> String {
         let mut registry = Registry::with_prefix("qft");
         registry.register_collector(Box::new(self));
         let mut out = String::new();
         let written = match format {
-            Format::OpenMetrics => text::encode(&mut out, &registry),
-            Format::Prometheus => prometheus_text::encode(&mut out, &registry),
+            MetricsFormat::OpenMetrics => text::encode(&mut out, &registry),
+            MetricsFormat::Prometheus => prometheus_text::encode(&mut out, &registry),
         };
         written.expect("writing to memory never fails");
         out
@@ -152,7 +152,7 @@ impl Figures {
 
 impl Collector for Figures {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut page = Page(encoder);
+        let mut page = MetricsEncoder(encoder);
         self.server(&mut page)?;
         self.content(&mut page)?;
         self.gate(&mut page)?;
@@ -162,7 +162,7 @@ impl Collector for Figures {
 }
 
 impl Figures {
-    fn server(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn server(&self, page: &mut MetricsEncoder<'_>) -> fmt::Result {
         page.info("build", "The version of the server", &[("version", env!("CARGO_PKG_VERSION"))])?;
         page.gauge("start_time", "When the server started, since 1970", Some(Unit::Seconds), &[(&[], self.start)])?;
         let draining = f64::from(u8::from(self.is_draining));
@@ -192,11 +192,12 @@ impl Figures {
         page.counter("history_lines_lost", "Jobs that are not in the history because the disk hung", None, &lost)
     }
 
-    fn content(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn content(&self, page: &mut MetricsEncoder<'_>) -> fmt::Result {
         let [into, out] = &self.moved;
         let bytes = [(&IN[..], into.bytes), (&OUT[..], out.bytes)];
         page.counter("content", "Content of files that was written at its receiver", Some(Unit::Bytes), &bytes)?;
-        let outcomes = |moved: &Moved| [("done", moved.done), ("skipped", moved.skipped), ("failed", moved.failed)];
+        let outcomes =
+            |moved: &DirectionMetrics| [("done", moved.done), ("skipped", moved.skipped), ("failed", moved.failed)];
         let both = [(IN[0], outcomes(into)), (OUT[0], outcomes(out))];
         let labels = both.iter().flat_map(|(path, outcomes)| {
             outcomes.iter().map(move |(name, count)| ([*path, ("outcome", *name)], *count))
@@ -204,21 +205,21 @@ impl Figures {
         let labels: Vec<_> = labels.collect();
         let counts: Vec<_> = labels.iter().map(|(label, count)| (&label[..], *count)).collect();
         page.counter("files", "Files by what became of them", None, &counts)?;
-        let Traffic { received, sent, packets } = self.traffic;
+        let UdpTraffic { received, sent, packets } = self.traffic;
         let bytes = [(&IN[..], received), (&OUT[..], sent)];
         page.counter("udp", "UDP payload of clients' connections", Some(Unit::Bytes), &bytes)?;
         page.counter("packets_sent", "Packets sent to clients", None, &[(&[], packets.0)])?;
         page.counter("packets_lost", "Packets sent to clients that were lost", None, &[(&[], packets.1)])
     }
 
-    fn gate(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn gate(&self, page: &mut MetricsEncoder<'_>) -> fmt::Result {
         page.counter("clients_admitted", "Connections of clients that were let in", None, &[(&[], self.admitted)])?;
         page.counted("handshakes_refused", "Who was not let in, by why", "reason", &self.refused)?;
         page.counted("connections_ended", "Ends of clients' connections, by why", "reason", &self.ended)?;
         page.counted("limits_reached", "Bounds that somebody has met", "limit", &self.limits)
     }
 
-    fn disk(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn disk(&self, page: &mut MetricsEncoder<'_>) -> fmt::Result {
         if let Some(free) = self.free {
             page.gauge("disk_free", "Room where the directory lies", Some(Unit::Bytes), &[(&[], free as f64)])?;
         }
@@ -231,7 +232,7 @@ impl Figures {
         page.histogram("commit", "How long such a group took", Some(Unit::Seconds), &self.commit.second)
     }
 
-    fn links(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn links(&self, page: &mut MetricsEncoder<'_>) -> fmt::Result {
         let [rtt, loss, rate, window] = &self.links;
         page.histogram("rtt", "Round trip of connections that move files, each second", Some(Unit::Seconds), rtt)?;
         page.histogram(
@@ -254,9 +255,9 @@ const IN: [Label<'static>; 1] = [("direction", "in")];
 const OUT: [Label<'static>; 1] = [("direction", "out")];
 
 /// Encodes the metrics, family by family.
-struct Page<'a>(DescriptorEncoder<'a>);
+struct MetricsEncoder<'a>(DescriptorEncoder<'a>);
 
-impl Page<'_> {
+impl MetricsEncoder<'_> {
     fn family(
         &mut self,
         (name, help): (&str, &str),

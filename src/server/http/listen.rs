@@ -14,10 +14,10 @@ use tracing::{debug, warn};
 
 use super::super::meter::Limit;
 use super::super::source_prefix::SourcePrefix;
-use super::Waits;
+use super::HttpTimeouts;
 use super::patience::Patient;
-use super::seats::{Seat, Seats};
 use super::site::Site;
+use super::slots::{HttpSlot, HttpSlots};
 
 /// Bytes of the head of a request.
 pub const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -28,19 +28,19 @@ pub const HEADERS_MAX: usize = 64;
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until it is dropped.
-pub(super) async fn serve(socket: std::net::TcpListener, site: Arc<Site>, waits: Waits) {
+pub(super) async fn serve(socket: std::net::TcpListener, site: Arc<Site>, waits: HttpTimeouts) {
     let listener = match TcpListener::from_std(socket) {
         Ok(listener) => listener,
         Err(error) => return warn!(%error, "nobody can watch this server over HTTP"),
     };
-    let (seats, mut connections) = (Arc::<Seats>::default(), JoinSet::new());
+    let (slots, mut connections) = (Arc::<HttpSlots>::default(), JoinSet::new());
     let _looks = AbortOnDrop(tokio::spawn(site.clone().keep_looking()));
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, addr)) => {
-                    if let Some(seat) = seat(&seats, addr, &site) {
-                        connections.spawn(converse(stream, seat, seats.clone(), site.clone(), waits));
+                    if let Some(slot) = slot(&slots, addr, &site) {
+                        connections.spawn(converse(stream, slot, slots.clone(), site.clone(), waits));
                     }
                 }
                 Err(error) => {
@@ -63,20 +63,20 @@ impl Drop for AbortOnDrop {
 }
 
 /// A place for one more connection, if there is one.
-fn seat(seats: &Arc<Seats>, addr: SocketAddr, site: &Site) -> Option<Seat> {
-    let taken = seats.take(SourcePrefix::of(addr));
+fn slot(slots: &Arc<HttpSlots>, addr: SocketAddr, site: &Site) -> Option<HttpSlot> {
+    let taken = slots.take(SourcePrefix::of(addr));
     if taken.as_ref().is_none_or(|(_, was_full)| *was_full) {
         site.met(Limit::HttpConnections);
     }
-    taken.map(|(seat, _)| seat)
+    taken.map(|(slot, _)| slot)
 }
 
 /// Answers the requests of one connection.
-async fn converse(stream: TcpStream, mut seat: Seat, seats: Arc<Seats>, site: Arc<Site>, waits: Waits) {
+async fn converse(stream: TcpStream, mut slot: HttpSlot, slots: Arc<HttpSlots>, site: Arc<Site>, waits: HttpTimeouts) {
     // An event is small, and is to be seen at once.
     let _ = stream.set_nodelay(true);
-    let number = seat.number();
-    let (own, known) = (site.clone(), move || seats.know(number));
+    let number = slot.number();
+    let (own, known) = (site.clone(), move || slots.know(number));
     let service = service_fn(move |request| {
         let (site, known) = (own.clone(), known.clone());
         async move { Ok::<_, std::convert::Infallible>(site.answer(&request, known).await) }
@@ -92,6 +92,6 @@ async fn converse(stream: TcpStream, mut seat: Seat, seats: Arc<Seats>, site: Ar
             }
             debug!(%error, "a connection of somebody who watches ended");
         },
-        () = seat.lost() => debug!("a connection of somebody who watches made room for another"),
+        () = slot.lost() => debug!("a connection of somebody who watches made room for another"),
     }
 }

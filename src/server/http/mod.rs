@@ -14,23 +14,23 @@
 //! | file | noun |
 //! |---|---|
 //! | `listen` | the socket, and the connections that are served |
-//! | `seats` | how many there may be |
+//! | `slots` | how many there may be |
 //! | `patience` | a reader that does not read |
 //! | `access` | who may ask |
 //! | `site` | requests and their answers |
 //! | `figures` | what is counted, in the words of Prometheus |
 //! | `page` | the page, with its style and script beside it |
-//! | `news` | what open pages are told |
+//! | `events` | what open pages are told |
 //! | `survey` | what takes a disk to find out |
 
 mod access;
+mod events;
 mod figures;
 mod listen;
-mod news;
 mod page;
 mod patience;
-mod seats;
 mod site;
+mod slots;
 mod survey;
 
 use std::io;
@@ -41,16 +41,16 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use self::access::Access;
+use self::access::HttpAccess;
 use self::site::Site;
-use super::Shared;
+use super::ServerInner;
 use crate::error::Error;
 use crate::keys::Token;
 use crate::transport::canonical;
 
+pub use self::events::{HTTP_CLIENTS_SHOWN_MAX, HTTP_PAGES_MAX};
 pub use self::listen::{HEAD_BYTES_MAX, HEADERS_MAX};
-pub use self::news::{HTTP_CLIENTS_SHOWN_MAX, HTTP_PAGES_MAX};
-pub use self::seats::{HTTP_CONNECTIONS_MAX, HTTP_CONNECTIONS_PER_ADDRESS_MAX};
+pub use self::slots::{HTTP_CONNECTIONS_MAX, HTTP_CONNECTIONS_PER_ADDRESS_MAX};
 
 /// Longest time for the head of a request, and between two requests of one connection. A scraper that comes again later
 /// connects again.
@@ -69,12 +69,12 @@ pub struct HttpOptions {
 
 /// The times that may pass.
 #[derive(Debug, Clone, Copy)]
-struct Waits {
+struct HttpTimeouts {
     head: Duration,
     reader: Duration,
 }
 
-impl Default for Waits {
+impl Default for HttpTimeouts {
     fn default() -> Self {
         Self { head: HEAD_WAIT, reader: READER_WAIT }
     }
@@ -84,7 +84,7 @@ impl Default for Waits {
 #[derive(Debug)]
 pub(super) struct Http {
     addr: SocketAddr,
-    access: Arc<Access>,
+    access: Arc<HttpAccess>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -112,18 +112,18 @@ impl Http {
     ///
     /// # Errors
     /// [`Error::Http`] when the address cannot be used, [`Error::Thread`].
-    pub(super) fn start(options: HttpOptions, shared: Arc<Shared>) -> Result<Self, Error> {
-        Self::start_with(options, shared, Waits::default())
+    pub(super) fn start(options: HttpOptions, shared: Arc<ServerInner>) -> Result<Self, Error> {
+        Self::start_with(options, shared, HttpTimeouts::default())
     }
 
-    fn start_with(options: HttpOptions, shared: Arc<Shared>, waits: Waits) -> Result<Self, Error> {
+    fn start_with(options: HttpOptions, shared: Arc<ServerInner>, waits: HttpTimeouts) -> Result<Self, Error> {
         options.check()?;
         let HttpOptions { addr, token } = options;
         let unbound = |source| Error::Http { addr, source };
         let socket = std::net::TcpListener::bind(addr).map_err(unbound)?;
         socket.set_nonblocking(true).map_err(unbound)?;
         let addr = socket.local_addr().map_err(unbound)?;
-        let access = Arc::new(Access::new(token));
+        let access = Arc::new(HttpAccess::new(token));
         let site = Arc::new(Site::new(shared, access.clone()).map_err(Error::Thread)?);
         let (stop, stopped) = oneshot::channel();
         let thread = run(socket, site, waits, stopped).map_err(Error::Thread)?;
@@ -144,7 +144,7 @@ impl Http {
 fn run(
     socket: std::net::TcpListener,
     site: Arc<Site>,
-    waits: Waits,
+    waits: HttpTimeouts,
     stopped: oneshot::Receiver<()>,
 ) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -16,11 +16,11 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::super::Shared;
+use super::super::ServerInner;
 use super::super::meter::Limit;
-use super::access::{Access, Denied};
-use super::figures::{Figures, Format};
-use super::news::{Listening, News};
+use super::access::{Denied, HttpAccess};
+use super::events::{EventFeed, Listening};
+use super::figures::{Figures, MetricsFormat};
 use super::page::Page;
 use super::survey::Survey;
 use crate::storage::Disk;
@@ -34,10 +34,10 @@ const EVENTS: &str = "text/event-stream";
 
 /// The resources that are served over HTTP.
 pub(super) struct Site {
-    shared: Arc<Shared>,
-    access: Arc<Access>,
+    shared: Arc<ServerInner>,
+    access: Arc<HttpAccess>,
     page: Page,
-    news: News,
+    events: EventFeed,
     survey: Survey,
     /// For what is looked at on the disk.
     disk: Disk,
@@ -48,11 +48,11 @@ pub(super) struct Site {
 impl Site {
     /// # Errors
     /// The thread for the disk cannot be started.
-    pub(super) fn new(shared: Arc<Shared>, access: Arc<Access>) -> io::Result<Self> {
-        let (news, survey) = (News::new(), Survey::new(shared.history.home().map(Path::to_owned)));
+    pub(super) fn new(shared: Arc<ServerInner>, access: Arc<HttpAccess>) -> io::Result<Self> {
+        let (events, survey) = (EventFeed::new(), Survey::new(shared.history.home().map(Path::to_owned)));
         // Nobody else waits where it waits.
         let disk = Disk::named("qft-survey", NonZeroUsize::MIN)?;
-        Ok(Self { shared, access, page: Page::new(), news, survey, disk, figures: Default::default() })
+        Ok(Self { shared, access, page: Page::new(), events, survey, disk, figures: Default::default() })
     }
 
     /// Somebody has met a limit.
@@ -62,15 +62,15 @@ impl Site {
 
     /// Looks at what changes, and tells open pages of it, until it is dropped.
     pub(super) async fn keep_looking(self: Arc<Self>) {
-        let are_wanted = || self.news.are_wanted();
+        let are_wanted = || self.events.are_wanted();
         tokio::join!(
             self.survey.keep_looking(&self.shared, &self.disk, are_wanted),
-            self.news.keep_telling(&self.shared, &self.survey),
+            self.events.keep_telling(&self.shared, &self.survey),
         );
     }
 
     /// Answers a request. `known` is called when it is for something that who asks may have.
-    pub(super) async fn answer(&self, request: &Request<Incoming>, known: impl Fn()) -> Response<Content> {
+    pub(super) async fn answer(&self, request: &Request<Incoming>, known: impl Fn()) -> Response<ResponseBody> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET: nothing can be changed here\n");
             answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -94,19 +94,19 @@ impl Site {
         }
     }
 
-    fn page(&self) -> Response<Content> {
+    fn page(&self) -> Response<ResponseBody> {
         let mut page = answer(StatusCode::OK, HTML, self.page.html.clone());
         let policy = HeaderValue::from_str(&self.page.policy).expect("plain text");
         page.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
         page
     }
 
-    fn events(&self, method: &Method) -> Response<Content> {
+    fn events(&self, method: &Method) -> Response<ResponseBody> {
         if method == Method::HEAD {
             return answer(StatusCode::OK, EVENTS, Bytes::new());
         }
-        match self.news.listen(&self.shared, &self.survey) {
-            Some(listening) => respond(StatusCode::OK, EVENTS, Content::Events(listening)),
+        match self.events.listen(&self.shared, &self.survey) {
+            Some(listening) => respond(StatusCode::OK, EVENTS, ResponseBody::Events(listening)),
             None => {
                 self.met(Limit::HttpPages);
                 text(StatusCode::SERVICE_UNAVAILABLE, "too many pages are open; close one\n")
@@ -114,23 +114,23 @@ impl Site {
         }
     }
 
-    fn health(&self) -> Response<Content> {
+    fn health(&self) -> Response<ResponseBody> {
         match self.shared.fault.what() {
             None => text(StatusCode::OK, "ok\n"),
             Some(_) => text(StatusCode::SERVICE_UNAVAILABLE, "a part of this server has failed\n"),
         }
     }
 
-    fn readiness(&self) -> Response<Content> {
+    fn readiness(&self) -> Response<ResponseBody> {
         match self.shared.drain.borrow().is_some() {
             true => text(StatusCode::SERVICE_UNAVAILABLE, "this server is ending\n"),
             false => self.health(),
         }
     }
 
-    fn metrics(&self, request: &Request<Incoming>) -> Response<Content> {
+    fn metrics(&self, request: &Request<Incoming>) -> Response<ResponseBody> {
         let accepted = request.headers().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let format = Format::wanted(accepted);
+        let format = MetricsFormat::wanted(accepted);
         let mut kept = self.figures[format as usize].lock().expect("no holder panics");
         let fresh = kept.take().filter(|(at, _)| at.elapsed() < FIGURES_KEPT);
         let (at, body) = fresh
@@ -140,7 +140,7 @@ impl Site {
     }
 }
 
-fn refusal(denied: Denied) -> Response<Content> {
+fn refusal(denied: Denied) -> Response<ResponseBody> {
     match denied {
         Denied::Token => {
             let mut answer = text(StatusCode::UNAUTHORIZED, "show the token of this server (--http-token-file)\n");
@@ -157,16 +157,16 @@ fn refusal(denied: Denied) -> Response<Content> {
     }
 }
 
-fn text(status: StatusCode, text: &'static str) -> Response<Content> {
+fn text(status: StatusCode, text: &'static str) -> Response<ResponseBody> {
     answer(status, TEXT, Bytes::from_static(text.as_bytes()))
 }
 
 /// An answer that no browser keeps, or takes for anything else than it is.
-fn answer(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Content> {
-    respond(status, content_type, Content::Whole(Some(body)))
+fn answer(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<ResponseBody> {
+    respond(status, content_type, ResponseBody::Whole(Some(body)))
 }
 
-fn respond(status: StatusCode, content_type: &'static str, content: Content) -> Response<Content> {
+fn respond(status: StatusCode, content_type: &'static str, content: ResponseBody) -> Response<ResponseBody> {
     let mut answer = Response::new(content);
     *answer.status_mut() = status;
     let headers = [
@@ -184,14 +184,14 @@ fn respond(status: StatusCode, content_type: &'static str, content: Content) -> 
 
 /// The content of an answer.
 #[derive(Debug)]
-pub(super) enum Content {
+pub(super) enum ResponseBody {
     /// All of it; `None` when it was taken.
     Whole(Option<Bytes>),
     /// It goes on until one of the two ends has enough.
     Events(Listening),
 }
 
-impl Body for Content {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::sync::Notify;
 
-use super::super::Shared;
-use super::super::history::{self, Entry, Sums};
+use super::super::ServerInner;
+use super::super::history::{self, HistoryEntry, Sums};
 use crate::storage::{Disk, OpenQueue, Root, Search};
 
 /// How often the disk is asked for its room.
@@ -30,7 +30,7 @@ const UNKNOWN: u64 = u64::MAX;
 pub(super) struct Survey {
     home: Option<PathBuf>,
     free: AtomicU64,
-    slow: Mutex<Slow>,
+    slow: Mutex<SurveyResult>,
     /// Somebody has begun to look at the page.
     pub(super) wanted: Notify,
     is_over: Arc<AtomicBool>,
@@ -38,14 +38,14 @@ pub(super) struct Survey {
 
 /// Unfinished files.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(super) struct Parts {
+pub(super) struct UnfinishedCount {
     files: u64,
     bytes: u64,
 }
 
 #[derive(Debug, Default)]
-struct Slow {
-    parts: Option<Parts>,
+struct SurveyResult {
+    parts: Option<UnfinishedCount>,
     parts_at: Option<Instant>,
     parts_pause: Duration,
     days: Arc<Vec<Sums>>,
@@ -66,7 +66,7 @@ impl Survey {
     }
 
     /// Unfinished files, if they have been looked for.
-    pub(super) fn parts(&self) -> Option<Parts> {
+    pub(super) fn parts(&self) -> Option<UnfinishedCount> {
         self.slow().parts
     }
 
@@ -76,12 +76,12 @@ impl Survey {
         (slow.days.clone(), slow.version)
     }
 
-    fn slow(&self) -> MutexGuard<'_, Slow> {
+    fn slow(&self) -> MutexGuard<'_, SurveyResult> {
         self.slow.lock().expect("no holder panics")
     }
 
     /// Looks until it is dropped; at more than the room on the disk only while `is_watched` says so.
-    pub(super) async fn keep_looking(&self, shared: &Shared, disk: &Disk, is_watched: impl Fn() -> bool) {
+    pub(super) async fn keep_looking(&self, shared: &ServerInner, disk: &Disk, is_watched: impl Fn() -> bool) {
         let _over = OnDrop(self.is_over.clone());
         let queue = disk.open_queue();
         loop {
@@ -99,7 +99,7 @@ impl Survey {
 
     async fn look_at_days(&self, disk: &Disk) {
         let Some(home) = self.home.clone().filter(|_| is_due(self.slow().days_at, DAYS_EVERY)) else { return };
-        let read = move || history::read(&home).map(|entries| Sums::by(&entries, Entry::day));
+        let read = move || history::read(&home).map(|entries| Sums::by(&entries, HistoryEntry::day));
         let days = disk.run(read).await;
         let mut slow = self.slow();
         slow.days_at = Some(Instant::now());
@@ -130,14 +130,14 @@ fn is_due(last: Option<Instant>, every: Duration) -> bool {
 }
 
 /// All unfinished files; `None` when nobody wants to know any more.
-fn search(tree: &Root, is_over: &AtomicBool) -> Option<Parts> {
-    let (mut search, mut parts) = (Search::new(tree.tree(), None), Parts::default());
+fn search(tree: &Root, is_over: &AtomicBool) -> Option<UnfinishedCount> {
+    let (mut search, mut parts) = (Search::new(tree.tree(), None), UnfinishedCount::default());
     while let ControlFlow::Continue(found) = search.step() {
         if is_over.load(Ordering::Relaxed) {
             return None;
         }
         if let Some(Ok(found)) = found {
-            parts = Parts { files: parts.files + 1, bytes: parts.bytes.saturating_add(found.size) };
+            parts = UnfinishedCount { files: parts.files + 1, bytes: parts.bytes.saturating_add(found.size) };
         }
     }
     Some(parts)
@@ -164,7 +164,7 @@ mod tests {
             std::fs::write(place.path().join(name), vec![b'x'; bytes]).unwrap();
         }
         let root = Root::open(place.path()).unwrap();
-        assert_eq!(search(&root, &AtomicBool::new(false)), Some(Parts { files: 2, bytes: 12 }));
+        assert_eq!(search(&root, &AtomicBool::new(false)), Some(UnfinishedCount { files: 2, bytes: 12 }));
         assert_eq!(search(&root, &AtomicBool::new(true)), None);
     }
 }

@@ -1,7 +1,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use super::super::meter::{Kind as _, Limit};
+use super::super::meter::{LabelValue as _, Limit};
 use super::super::{Access as Clients, Server};
 use super::*;
 use crate::keys::Identity;
@@ -10,7 +10,7 @@ use crate::keys::Identity;
 const LONG: Duration = Duration::from_secs(60);
 
 /// A server, and what it tells over HTTP with these waits.
-fn watched(waits: Waits) -> (tempfile::TempDir, Server, Http) {
+fn watched(waits: HttpTimeouts) -> (tempfile::TempDir, Server, Http) {
     let place = tempfile::tempdir().unwrap();
     let identity = Identity::ephemeral().unwrap();
     let builder = Server::builder(place.path().join("served"), identity).access(Clients::Only(Vec::new()));
@@ -61,7 +61,7 @@ fn is_met(server: &Server, limit: Limit, count: u64) {
 
 #[test]
 fn a_head_that_is_too_long_is_not_read_to_its_end() {
-    let (_place, server, http) = watched(Waits::default());
+    let (_place, server, http) = watched(HttpTimeouts::default());
     let long = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(2 * HEAD_BYTES_MAX));
     let mut stream = connect(&http);
     // It may be closed in the middle of this.
@@ -74,7 +74,7 @@ fn a_head_that_is_too_long_is_not_read_to_its_end() {
 
 #[test]
 fn more_headers_than_a_browser_sends_are_refused() {
-    let (_place, server, http) = watched(Waits::default());
+    let (_place, server, http) = watched(HttpTimeouts::default());
     let headers = |count: usize| (0..count).map(|n| format!("X-{n}: x\r\n")).collect::<String>();
     let head =
         |count| format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{}\r\n", headers(count));
@@ -85,7 +85,7 @@ fn more_headers_than_a_browser_sends_are_refused() {
 
 #[test]
 fn who_sends_the_head_of_a_request_slowly_is_not_waited_for() {
-    let (_place, server, http) = watched(Waits { head: Duration::from_millis(300), ..Waits::default() });
+    let (_place, server, http) = watched(HttpTimeouts { head: Duration::from_millis(300), ..HttpTimeouts::default() });
     let mut slow = connect(&http);
     // Never done, and never silent for long.
     let mut writes = 0;
@@ -100,7 +100,7 @@ fn who_sends_the_head_of_a_request_slowly_is_not_waited_for() {
 
 #[test]
 fn what_is_no_http_at_all_ends_the_connection_and_nothing_else() {
-    let (_place, server, http) = watched(Waits::default());
+    let (_place, server, http) = watched(HttpTimeouts::default());
     for garbage in ["\0\0\0\0\0\0\0\0", "\r\n\r\n\r\n\r\nx\r\n\r\n", "GET\r\n\r\n", "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0"] {
         let answer = ask(&http, &format!("{garbage}\r\n\r\n"));
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{garbage:?}: {answer}");
@@ -111,7 +111,7 @@ fn what_is_no_http_at_all_ends_the_connection_and_nothing_else() {
 
 #[test]
 fn a_crowd_of_silent_connections_does_not_keep_a_scraper_out() {
-    let (_place, server, http) = watched(Waits::default());
+    let (_place, server, http) = watched(HttpTimeouts::default());
     let crowd: Vec<_> = (0..4 * HTTP_CONNECTIONS_MAX).map(|_| connect(&http)).collect();
     is_healthy(&http);
     // All of them are of one address.
@@ -122,7 +122,7 @@ fn a_crowd_of_silent_connections_does_not_keep_a_scraper_out() {
 
 #[test]
 fn nothing_can_be_changed_and_a_body_is_not_read() {
-    let (_place, _server, http) = watched(Waits::default());
+    let (_place, _server, http) = watched(HttpTimeouts::default());
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "PROPFIND"] {
         let head = format!("{method} /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n\r\n");
         let answer = ask(&http, &head);
@@ -133,7 +133,7 @@ fn nothing_can_be_changed_and_a_body_is_not_read() {
 
 #[test]
 fn an_end_waits_for_nobody_who_watches() {
-    let (_place, server, http) = watched(Waits::default());
+    let (_place, server, http) = watched(HttpTimeouts::default());
     let open = connect(&http);
     is_healthy(&http);
     drop(http);
@@ -143,7 +143,7 @@ fn an_end_waits_for_nobody_who_watches() {
 
 #[test]
 fn an_ending_server_is_healthy_and_not_ready() {
-    let (_place, server, http) = watched(Waits::default());
+    let (_place, server, http) = watched(HttpTimeouts::default());
     let status = |path: &str| {
         let answer = ask(&http, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"));
         answer.split(' ').nth(1).expect("a status").to_owned()
@@ -191,7 +191,7 @@ fn open_page(http: &Http) -> TcpStream {
 
 #[test]
 fn a_page_is_told_at_once_and_then_every_second() {
-    let (_place, _server, http) = watched(Waits::default());
+    let (_place, _server, http) = watched(HttpTimeouts::default());
     let mut page = open_page(&http);
     let first = until(&mut page, "event: look\ndata: {");
     assert!(first.starts_with("HTTP/1.1 200") && first.contains("content-type: text/event-stream"), "{first}");
@@ -202,7 +202,7 @@ fn a_page_is_told_at_once_and_then_every_second() {
 
 #[test]
 fn more_pages_than_there_is_room_for_are_told_to_come_again() {
-    let (_place, server, http) = watched(Waits::default());
+    let (_place, server, http) = watched(HttpTimeouts::default());
     let mut pages: Vec<_> = (0..HTTP_PAGES_MAX).map(|_| open_page(&http)).collect();
     pages.iter_mut().for_each(|page| assert!(until(page, "\r\n\r\n").starts_with("HTTP/1.1 200")));
     assert!(until(&mut open_page(&http), "\r\n\r\n").starts_with("HTTP/1.1 503"));
@@ -219,7 +219,7 @@ fn more_pages_than_there_is_room_for_are_told_to_come_again() {
 
 #[test]
 fn the_page_comes_with_a_policy_under_which_nothing_but_its_script_runs() {
-    let (_place, _server, http) = watched(Waits::default());
+    let (_place, _server, http) = watched(HttpTimeouts::default());
     let answer = ask(&http, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     let policy = answer.lines().find_map(|line| line.strip_prefix("content-security-policy: ")).expect("a policy");
     assert!(policy.starts_with("default-src 'none'; script-src 'sha256-") && !policy.contains("unsafe"), "{policy}");

@@ -12,7 +12,7 @@ use crate::cli::exit::Exit;
 use crate::cli::run::standard;
 use crate::cli::ui::json::Json;
 use crate::keys;
-use crate::server::history::{self, Entry, Sums};
+use crate::server::history::{self, HistoryEntry, Sums};
 
 /// Runs the command.
 pub(crate) fn run(args: &HistoryArgs) -> anyhow::Result<Exit> {
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &HistoryArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn is_meant(entry: &Entry, args: &HistoryArgs) -> bool {
+fn is_meant(entry: &HistoryEntry, args: &HistoryArgs) -> bool {
     let is_late = |since: SystemTime| entry.ended().is_some_and(|ended| ended >= since);
     let is_of = |peer: &String| entry.peer == *peer || entry.fingerprint.starts_with(peer.as_str());
     args.since.is_none_or(is_late) && args.peer.as_ref().is_none_or(is_of)
@@ -45,15 +45,15 @@ fn nothing(args: &HistoryArgs) -> &'static str {
     }
 }
 
-fn print_json(entries: &[Entry], lines: usize) {
-    let value = |entry: &Entry| serde_json::to_value(entry).expect("numbers and texts");
+fn print_json(entries: &[HistoryEntry], lines: usize) {
+    let value = |entry: &HistoryEntry| serde_json::to_value(entry).expect("numbers and texts");
     let mut json = Json::stdout();
     json.start("history", json!({}));
     entries[entries.len() - shown(entries.len(), lines)..].iter().for_each(|entry| json.line("job", &value(entry)));
     for sums in Sums::by(entries, |entry| &entry.peer) {
         json.line("peer", &summed("peer", &sums));
     }
-    for sums in Sums::by(entries, Entry::day) {
+    for sums in Sums::by(entries, HistoryEntry::day) {
         json.line("day", &summed("day", &sums));
     }
     json.end(None, Exit::Done, summed("", &Sums::of_all(entries)));

@@ -6,7 +6,7 @@ use super::shown;
 use crate::cli::text::size;
 use crate::cli::text::table::Table;
 use crate::cli::ui::text::{fit, shown as safe};
-use crate::server::history::{Entry, Moved, Outcome, Sums};
+use crate::server::history::{HistoryEntry, JobOutcome, Moved, Sums};
 use crate::server::status::Direction;
 
 /// Columns of a terminal that does not tell.
@@ -29,7 +29,7 @@ pub(super) fn columns() -> Option<usize> {
 }
 
 /// The last jobs one by one, and all of them summed by client.
-pub(super) fn page(entries: &[Entry], lines: usize, columns: Option<usize>) -> String {
+pub(super) fn page(entries: &[HistoryEntry], lines: usize, columns: Option<usize>) -> String {
     let listed = shown(entries.len(), lines);
     let mut text = jobs(&entries[entries.len() - listed..], columns);
     let earlier = entries.len() - listed;
@@ -41,7 +41,7 @@ pub(super) fn page(entries: &[Entry], lines: usize, columns: Option<usize>) -> S
     text
 }
 
-fn jobs(entries: &[Entry], columns: Option<usize>) -> String {
+fn jobs(entries: &[HistoryEntry], columns: Option<usize>) -> String {
     let room = columns.map(|columns| columns.saturating_sub(OTHER_COLUMNS).max(NAME_COLUMNS_MIN));
     let mut table = Table::new(&["ENDED (UTC)", "PEER", "", "SIZE", "TIME", "OUTCOME", "FILES"]);
     for entry in entries {
@@ -73,17 +73,19 @@ fn name(peer: &str) -> String {
 }
 
 /// `dir/file`, `dir/file and 213 more`, `3 unchanged`.
-fn files(entry: &Entry) -> String {
+fn files(entry: &HistoryEntry) -> String {
     let others = (entry.files + entry.skipped + entry.failed).saturating_sub(1);
     match &entry.file {
-        _ if entry.files == 0 && entry.outcome == Outcome::Done => format!("{} unchanged", size::count(entry.skipped)),
+        _ if entry.files == 0 && entry.outcome == JobOutcome::Done => {
+            format!("{} unchanged", size::count(entry.skipped))
+        }
         None => "-".to_owned(),
         Some(file) if others == 0 => safe(file).into_owned(),
         Some(file) => format!("{} and {} more", safe(file), size::count(others)),
     }
 }
 
-fn sums(entries: &[Entry]) -> String {
+fn sums(entries: &[HistoryEntry]) -> String {
     let mut table = Table::new(&["PEER", "JOBS", "SENT", "", "GOT", "", "NOT WELL"]);
     let mut by_peer = Sums::by(entries, |entry| &entry.peer);
     by_peer.sort_by_key(|sums| std::cmp::Reverse(sums.received.bytes.saturating_add(sums.sent.bytes)));
@@ -108,8 +110,8 @@ fn moved(moved: Moved) -> [String; 2] {
 mod tests {
     use super::*;
 
-    fn entry(peer: &str, direction: Direction, files: u64, outcome: Outcome) -> Entry {
-        Entry {
+    fn entry(peer: &str, direction: Direction, files: u64, outcome: JobOutcome) -> HistoryEntry {
+        HistoryEntry {
             time: "2026-03-02T14:05:09Z".to_owned(),
             peer: peer.to_owned(),
             fingerprint: "3f7k".to_owned(),
@@ -118,7 +120,7 @@ mod tests {
             file: Some("photos/2026/a\u{1b}[31m.jpg".to_owned()),
             files,
             skipped: 1,
-            failed: u64::from(outcome == Outcome::Partial),
+            failed: u64::from(outcome == JobOutcome::Partial),
             bytes: 3 << 30,
             seconds: 1334.0,
             outcome,
@@ -129,9 +131,9 @@ mod tests {
     #[test]
     fn jobs_are_listed_and_summed_within_the_columns_of_a_terminal() {
         let entries = [
-            entry("laptop", Direction::In, 2140, Outcome::Partial),
-            entry("a machine with a very long name", Direction::Out, 1, Outcome::Done),
-            entry("laptop", Direction::In, 0, Outcome::Done),
+            entry("laptop", Direction::In, 2140, JobOutcome::Partial),
+            entry("a machine with a very long name", Direction::Out, 1, JobOutcome::Done),
+            entry("laptop", Direction::In, 0, JobOutcome::Done),
         ];
         let text = page(&entries, 2, Some(COLUMNS));
         assert!(text.lines().all(|line| line.chars().count() <= COLUMNS), "{text}");

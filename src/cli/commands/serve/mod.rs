@@ -46,7 +46,7 @@ use crate::error::Error;
 use crate::keys::trust::Clients;
 use crate::keys::{self, DEFAULT_PORT, Identity};
 use crate::protocol::path::escape_path;
-use crate::server::{Access, HttpOptions, Mode, Once, Server};
+use crate::server::{Access, HttpOptions, Mode, ServeOnce, Server};
 use crate::server::{Presence, Serving};
 use crate::storage::{plain, sync_names_above};
 use crate::transport::{PathMemory, TransportError};
@@ -185,7 +185,7 @@ fn start(
             .withhold(home.to_owned())
             .clients_max(args.max_clients.get())
             .sync(!args.no_sync)
-            .once(args.once.then_some(Once::Transfer))
+            .once(args.once.then_some(ServeOnce::Transfer))
             .keep_parts(Some(args.keep_parts).filter(|keep| !keep.is_zero()))
             .rate_limit(Limit::rate_of(args.bwlimit))
             .path_memory(Some(PathMemory::of_clients(home)))

@@ -14,11 +14,11 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::super::Shared;
-use super::super::live_connection::Traffic;
+use super::super::ServerInner;
+use super::super::live_connection::UdpTraffic;
 use super::super::rate_window::per_second;
 use super::super::status::{ConnectionStatus, ServerStatus};
-use super::survey::{Parts, Survey};
+use super::survey::{Survey, UnfinishedCount};
 use crate::protocol::path::escape;
 
 /// Pages that are open at the same time.
@@ -35,7 +35,7 @@ const RETRY: &str = "retry: 1000\n\n";
 
 /// The latest event, and those who listen for it.
 #[derive(Debug)]
-pub(super) struct News {
+pub(super) struct EventFeed {
     latest: watch::Sender<Bytes>,
     places: Arc<Semaphore>,
     past: Mutex<Past>,
@@ -50,7 +50,7 @@ struct Past {
 
 /// The event: the server's status at one moment, with rates.
 #[derive(Serialize)]
-struct Look<'a> {
+struct StatusEvent<'a> {
     root: String,
     /// With [`HTTP_CLIENTS_SHOWN_MAX`] clients at most.
     status: ServerStatus,
@@ -60,7 +60,7 @@ struct Look<'a> {
     limits: Vec<(&'a str, u64)>,
     memory: usize,
     free: Option<u64>,
-    parts: Option<Parts>,
+    parts: Option<UnfinishedCount>,
 }
 
 /// A page that is open: what it is told.
@@ -71,7 +71,7 @@ pub(super) struct Listening {
     _place: OwnedSemaphorePermit,
 }
 
-impl News {
+impl EventFeed {
     pub(super) fn new() -> Self {
         let places = Arc::new(Semaphore::new(HTTP_PAGES_MAX));
         Self { latest: watch::channel(Bytes::new()).0, places, past: Mutex::default() }
@@ -83,10 +83,10 @@ impl News {
     }
 
     /// Begins to tell one more page, which is told first what was before; `None` when too many are open.
-    pub(super) fn listen(&self, shared: &Shared, survey: &Survey) -> Option<Listening> {
+    pub(super) fn listen(&self, shared: &ServerInner, survey: &Survey) -> Option<Listening> {
         let place = self.places.clone().try_acquire_owned().ok()?;
         let (to, next) = mpsc::channel(1);
-        let mut news = self.latest.subscribe();
+        let mut events = self.latest.subscribe();
         survey.wanted.notify_one();
         let mut first = RETRY.to_owned();
         let (rate_in, rate_out) = {
@@ -95,12 +95,12 @@ impl News {
             (past.into.back().copied().unwrap_or(0), past.out.back().copied().unwrap_or(0))
         };
         event("days", &*survey.days().0, &mut first);
-        event("look", &Look::of(shared, survey, (rate_in, rate_out)), &mut first);
+        event("look", &StatusEvent::of(shared, survey, (rate_in, rate_out)), &mut first);
         tokio::spawn(async move {
             loop {
                 tokio::select! {
-                    changed = news.changed() => {
-                        let latest = news.borrow_and_update().clone();
+                    changed = events.changed() => {
+                        let latest = events.borrow_and_update().clone();
                         if changed.is_err() || to.send(latest).await.is_err() {
                             return;
                         }
@@ -113,7 +113,7 @@ impl News {
     }
 
     /// Tells until it is dropped.
-    pub(super) async fn keep_telling(&self, shared: &Shared, survey: &Survey) {
+    pub(super) async fn keep_telling(&self, shared: &ServerInner, survey: &Survey) {
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut before, mut at, mut days) = (shared.registry.traffic(), Instant::now(), 0);
@@ -122,7 +122,7 @@ impl News {
             ticks.tick().await;
             let (traffic, now) = (shared.registry.traffic(), Instant::now());
             let span = now.saturating_duration_since(at);
-            let rate = |of: fn(&Traffic) -> u64| per_second(of(&before), of(&traffic), span);
+            let rate = |of: fn(&UdpTraffic) -> u64| per_second(of(&before), of(&traffic), span);
             let rates = (rate(|traffic| traffic.received), rate(|traffic| traffic.sent));
             (before, at) = (traffic, now);
             self.past().add(rates);
@@ -132,7 +132,7 @@ impl News {
                 if std::mem::replace(&mut days, version) != version {
                     event("days", &*sums, &mut text);
                 }
-                event("look", &Look::of(shared, survey, rates), &mut text);
+                event("look", &StatusEvent::of(shared, survey, rates), &mut text);
                 self.latest.send_replace(text.into());
             }
         }
@@ -154,8 +154,8 @@ impl Past {
     }
 }
 
-impl Look<'_> {
-    fn of(shared: &Shared, survey: &Survey, (rate_in, rate_out): (u64, u64)) -> Self {
+impl StatusEvent<'_> {
+    fn of(shared: &ServerInner, survey: &Survey, (rate_in, rate_out): (u64, u64)) -> Self {
         let mut status = ServerStatus::of(shared);
         status.connections = first(status.connections);
         let counted = |counts: Vec<(&'static str, u64)>| counts.into_iter().filter(|(_, count)| *count > 0).collect();

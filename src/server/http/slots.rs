@@ -17,17 +17,17 @@ pub const HTTP_CONNECTIONS_PER_ADDRESS_MAX: usize = HTTP_CONNECTIONS_MAX / 2;
 
 /// All connections.
 #[derive(Debug, Default)]
-pub(super) struct Seats(Mutex<State>);
+pub(super) struct HttpSlots(Mutex<HttpSlotsState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct HttpSlotsState {
     next: u64,
     /// Oldest first.
-    taken: VecDeque<Taken>,
+    taken: VecDeque<TakenSlot>,
 }
 
 #[derive(Debug)]
-struct Taken {
+struct TakenSlot {
     number: u64,
     prefix: SourcePrefix,
     /// It has asked for something that it may have.
@@ -36,13 +36,13 @@ struct Taken {
     _hold: oneshot::Sender<()>,
 }
 
-impl Seats {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl HttpSlots {
+    fn state(&self) -> MutexGuard<'_, HttpSlotsState> {
         self.0.lock().expect("no holder panics")
     }
 
     /// A place for one more, and whether another had to go for it; `None` when all that are there are known.
-    pub(super) fn take(self: &Arc<Self>, prefix: SourcePrefix) -> Option<(Seat, bool)> {
+    pub(super) fn take(self: &Arc<Self>, prefix: SourcePrefix) -> Option<(HttpSlot, bool)> {
         let mut state = self.state();
         let of_prefix = state.taken.iter().filter(|taken| taken.prefix == prefix).count();
         let is_full = match (of_prefix, state.taken.len()) {
@@ -59,9 +59,9 @@ impl Seats {
         let (hold, ended) = oneshot::channel();
         let number = state.next;
         state.next += 1;
-        state.taken.push_back(Taken { number, prefix, is_known: false, _hold: hold });
+        state.taken.push_back(TakenSlot { number, prefix, is_known: false, _hold: hold });
         drop(state);
-        Some((Seat { seats: self.clone(), number, ended }, is_full))
+        Some((HttpSlot { slots: self.clone(), number, ended }, is_full))
     }
 
     /// The connection of that seat has asked for something that it may have.
@@ -72,8 +72,8 @@ impl Seats {
     }
 }
 
-impl State {
-    fn send_oldest_away(&mut self, is_meant: impl Fn(&Taken) -> bool) -> Option<()> {
+impl HttpSlotsState {
+    fn send_oldest_away(&mut self, is_meant: impl Fn(&TakenSlot) -> bool) -> Option<()> {
         let at = self.taken.iter().position(|taken| !taken.is_known && is_meant(taken))?;
         self.taken.remove(at).map(drop)
     }
@@ -81,13 +81,13 @@ impl State {
 
 /// One connection's place; given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Seat {
-    seats: Arc<Seats>,
+pub(super) struct HttpSlot {
+    slots: Arc<HttpSlots>,
     number: u64,
     ended: oneshot::Receiver<()>,
 }
 
-impl Seat {
+impl HttpSlot {
     pub(super) fn number(&self) -> u64 {
         self.number
     }
@@ -99,9 +99,9 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for HttpSlot {
     fn drop(&mut self) {
-        self.seats.state().taken.retain(|taken| taken.number != self.number);
+        self.slots.state().taken.retain(|taken| taken.number != self.number);
     }
 }
 
@@ -113,23 +113,23 @@ mod tests {
         SourcePrefix::of(([10, 0, 0, host], 1).into())
     }
 
-    fn is_lost(seat: &mut Seat) -> bool {
-        !matches!(seat.ended.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+    fn is_lost(slot: &mut HttpSlot) -> bool {
+        !matches!(slot.ended.try_recv(), Err(oneshot::error::TryRecvError::Empty))
     }
 
     #[test]
     fn ten_thousand_silent_connections_keep_no_scraper_out() {
-        let seats = Arc::<Seats>::default();
-        let (scraper, _) = seats.take(prefix(200)).expect("there is room");
-        seats.know(scraper.number());
-        let mut silent: Vec<Seat> = Vec::new();
+        let slots = Arc::<HttpSlots>::default();
+        let (scraper, _) = slots.take(prefix(200)).expect("there is room");
+        slots.know(scraper.number());
+        let mut silent: Vec<HttpSlot> = Vec::new();
         for n in 0..10_000_u32 {
-            silent.extend(seats.take(prefix((n % 100) as u8)).map(|(seat, _)| seat));
-            silent.retain_mut(|seat| !is_lost(seat));
-            assert!(seats.state().taken.len() <= HTTP_CONNECTIONS_MAX);
+            silent.extend(slots.take(prefix((n % 100) as u8)).map(|(slot, _)| slot));
+            silent.retain_mut(|slot| !is_lost(slot));
+            assert!(slots.state().taken.len() <= HTTP_CONNECTIONS_MAX);
         }
         assert_eq!(silent.len(), HTTP_CONNECTIONS_MAX - 1);
-        let (mut next, was_full) = seats.take(prefix(201)).expect("the oldest goes");
+        let (mut next, was_full) = slots.take(prefix(201)).expect("the oldest goes");
         assert!(was_full && is_lost(&mut silent[0]) && !is_lost(&mut next));
         let mut scraper = scraper;
         assert!(!is_lost(&mut scraper), "whoever asked for something stays");
@@ -137,31 +137,31 @@ mod tests {
 
     #[test]
     fn one_address_leaves_room_for_the_others() {
-        let seats = Arc::<Seats>::default();
-        let mut held: Vec<Seat> = Vec::new();
+        let slots = Arc::<HttpSlots>::default();
+        let mut held: Vec<HttpSlot> = Vec::new();
         for n in 0..HTTP_CONNECTIONS_PER_ADDRESS_MAX {
-            let (seat, was_full) = seats.take(prefix(1)).expect("there is room");
+            let (slot, was_full) = slots.take(prefix(1)).expect("there is room");
             assert!(!was_full, "{n}");
-            held.push(seat);
+            held.push(slot);
         }
-        let (_more, was_full) = seats.take(prefix(1)).expect("its own oldest goes");
+        let (_more, was_full) = slots.take(prefix(1)).expect("its own oldest goes");
         assert!(was_full && is_lost(&mut held[0]));
-        let (other, was_full) = seats.take(prefix(2)).expect("there is room for others");
+        let (other, was_full) = slots.take(prefix(2)).expect("there is room for others");
         assert!(!was_full);
         drop(other);
-        held.iter().for_each(|seat| seats.know(seat.number()));
+        held.iter().for_each(|slot| slots.know(slot.number()));
         drop(_more);
-        let (_one, _) = seats.take(prefix(1)).expect("room was given back");
+        let (_one, _) = slots.take(prefix(1)).expect("room was given back");
     }
 
     #[test]
     fn when_all_are_known_the_next_has_to_wait() {
-        let seats = Arc::<Seats>::default();
-        let all: Vec<_> = (0..HTTP_CONNECTIONS_MAX as u8).filter_map(|n| seats.take(prefix(n))).collect();
-        all.iter().for_each(|(seat, _)| seats.know(seat.number()));
+        let slots = Arc::<HttpSlots>::default();
+        let all: Vec<_> = (0..HTTP_CONNECTIONS_MAX as u8).filter_map(|n| slots.take(prefix(n))).collect();
+        all.iter().for_each(|(slot, _)| slots.know(slot.number()));
         assert_eq!(all.len(), HTTP_CONNECTIONS_MAX);
-        assert!(seats.take(prefix(99)).is_none());
+        assert!(slots.take(prefix(99)).is_none());
         drop(all);
-        assert!(seats.take(prefix(99)).is_some());
+        assert!(slots.take(prefix(99)).is_some());
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use super::entry::Entry;
+use super::entry::HistoryEntry;
 use crate::keys::HomeError;
 use crate::keys::home::{lock, prepare};
 
@@ -29,7 +29,7 @@ const KEEP_WAIT: Duration = Duration::from_secs(1);
 
 /// Where a server's jobs are written down.
 #[derive(Debug, Default)]
-pub(in crate::server) struct Book {
+pub(in crate::server) struct HistoryLog {
     home: Option<PathBuf>,
     writing: Mutex<Writing>,
     lost: AtomicU64,
@@ -48,12 +48,12 @@ enum Writing {
 
 #[derive(Debug)]
 struct Writer {
-    lines: SyncSender<Entry>,
+    lines: SyncSender<HistoryEntry>,
     /// Ends with the thread.
     written: Receiver<()>,
 }
 
-impl Book {
+impl HistoryLog {
     /// A book in the home; without one nothing is written down.
     pub(in crate::server) fn of(home: Option<PathBuf>) -> Self {
         Self { home, ..Self::default() }
@@ -65,7 +65,7 @@ impl Book {
     }
 
     /// Writes a job down, some time. Never waits.
-    pub(in crate::server) fn add(&self, entry: Entry) {
+    pub(in crate::server) fn add(&self, entry: HistoryEntry) {
         let Some(home) = &self.home else { return };
         let mut writing = self.writing.lock().expect("no holder panics");
         if matches!(*writing, Writing::NotYet) {
@@ -113,10 +113,10 @@ impl Writer {
 }
 
 /// Writes until there will be no more.
-fn write_all(home: &Path, fresh: &Receiver<Entry>) {
+fn write_all(home: &Path, fresh: &Receiver<HistoryEntry>) {
     let (mut is_torn, mut has_failed) = (false, false);
     while let Ok(entry) = fresh.recv() {
-        let entries: Vec<Entry> = std::iter::once(entry).chain(fresh.try_iter()).collect();
+        let entries: Vec<HistoryEntry> = std::iter::once(entry).chain(fresh.try_iter()).collect();
         let written = append(home, &entries, is_torn, HISTORY_BYTES_MAX);
         if let Err(error) = &written
             && !has_failed
@@ -130,7 +130,7 @@ fn write_all(home: &Path, fresh: &Receiver<Entry>) {
 
 /// Adds lines to the file in one piece, so that servers of one home do not mix theirs. `is_torn`: the last line may not
 /// be whole.
-fn append(home: &Path, entries: &[Entry], is_torn: bool, bytes_max: u64) -> Result<(), HomeError> {
+fn append(home: &Path, entries: &[HistoryEntry], is_torn: bool, bytes_max: u64) -> Result<(), HomeError> {
     let mut text = if is_torn { b"\n".to_vec() } else { Vec::new() };
     for entry in entries {
         serde_json::to_writer(&mut text, entry).expect("numbers and texts");
@@ -156,7 +156,7 @@ fn append(home: &Path, entries: &[Entry], is_torn: bool, bytes_max: u64) -> Resu
 ///
 /// # Errors
 /// A file is there and cannot be read.
-pub fn read(home: &Path) -> Result<Vec<Entry>, HomeError> {
+pub fn read(home: &Path) -> Result<Vec<HistoryEntry>, HomeError> {
     let mut entries = Vec::new();
     for name in NAMES.iter().rev() {
         let path = home.join(name);
@@ -177,12 +177,12 @@ pub fn read(home: &Path) -> Result<Vec<Entry>, HomeError> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::super::super::status::Direction;
-    use super::super::entry::Outcome;
+    use super::super::entry::JobOutcome;
     use super::*;
 
     /// A job of which only these matter.
-    pub(in super::super) fn entry(time: &str, peer: &str, direction: Direction, outcome: Outcome) -> Entry {
-        Entry {
+    pub(in super::super) fn entry(time: &str, peer: &str, direction: Direction, outcome: JobOutcome) -> HistoryEntry {
+        HistoryEntry {
             time: time.to_owned(),
             peer: peer.to_owned(),
             fingerprint: format!("key of {peer}"),
@@ -199,8 +199,8 @@ pub(super) mod tests {
         }
     }
 
-    fn numbered(number: usize) -> Entry {
-        entry("2026-03-02T14:05:09Z", &format!("peer {number}"), Direction::In, Outcome::Done)
+    fn numbered(number: usize) -> HistoryEntry {
+        entry("2026-03-02T14:05:09Z", &format!("peer {number}"), Direction::In, JobOutcome::Done)
     }
 
     fn names(home: &Path) -> Vec<String> {
@@ -212,7 +212,7 @@ pub(super) mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let home = tempfile::tempdir().unwrap();
         assert_eq!(read(home.path()).unwrap(), []);
-        let book = Book::of(Some(home.path().to_owned()));
+        let book = HistoryLog::of(Some(home.path().to_owned()));
         (0..3).for_each(|number| book.add(numbered(number)));
         book.close();
         book.add(numbered(3));
@@ -251,12 +251,12 @@ pub(super) mod tests {
     fn a_disk_that_is_full_stops_nothing() {
         let home = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/dev/full", home.path().join(NAMES[0])).unwrap();
-        let book = Book::of(Some(home.path().to_owned()));
+        let book = HistoryLog::of(Some(home.path().to_owned()));
         (0..10).for_each(|number| book.add(numbered(number)));
         book.close();
         fs::remove_file(home.path().join(NAMES[0])).unwrap();
         // One that starts when there is room again.
-        let book = Book::of(Some(home.path().to_owned()));
+        let book = HistoryLog::of(Some(home.path().to_owned()));
         book.add(numbered(10));
         book.close();
         assert_eq!(names(home.path()), ["peer 10"]);
@@ -268,7 +268,7 @@ pub(super) mod tests {
         prepare(home.path()).unwrap();
         // While this lock is held the writer waits.
         let held = lock(home.path()).unwrap();
-        let book = Book::of(Some(home.path().to_owned()));
+        let book = HistoryLog::of(Some(home.path().to_owned()));
         (0..3 * LINES_AHEAD_MAX).for_each(|number| book.add(numbered(number)));
         assert!(book.lost() >= LINES_AHEAD_MAX as u64 - 1);
         drop(held);
