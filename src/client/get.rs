@@ -23,7 +23,7 @@ use crate::protocol::{NAMES_AHEAD_MAX, codec, features};
 use crate::session::SessionError;
 use crate::session::budget::Account;
 use crate::session::location;
-use crate::session::receiver::{ReceiveOptions, Receiver, Tools};
+use crate::session::receiver::{ReceiveOptions, Receiver, ReceiverTools};
 use crate::session::record::Record;
 use crate::session::roles::{Roles, Routed, accept_streams};
 use crate::session::window::ReceiveWindow;
@@ -282,8 +282,8 @@ async fn receive_over(plan: &Plan, link: &mut Link, observer: &Observer) -> Resu
     Ok(())
 }
 
-fn tools(plan: &Plan, link: &Link, observer: &Observer) -> Tools {
-    Tools {
+fn tools(plan: &Plan, link: &Link, observer: &Observer) -> ReceiverTools {
+    ReceiverTools {
         connection: link.connection.clone(),
         control: link.control.clone(),
         disk: link.disk.queue(),

@@ -20,11 +20,11 @@ use crate::protocol::features;
 use crate::protocol::message::{Message, Push};
 use crate::session::SessionError;
 use crate::session::budget::Account;
-use crate::session::local::{FOUND_AHEAD, Finder, Gone, walk_on_a_thread};
+use crate::session::local::{FOUND_AHEAD, Finder, FinderClosed, walk_on_a_thread};
 use crate::session::location::{self, Teller};
 use crate::session::record::Record;
 use crate::session::roles::{Roles, Routed};
-use crate::session::sender::{Sender, Tools};
+use crate::session::sender::{Sender, SenderTools};
 use crate::storage::{self, Filters, Found, LeftOut, Listing, Lost, Missing, Request};
 use crate::transport::TransportError;
 
@@ -93,7 +93,7 @@ async fn send_over(plan: &Arc<Plan>, link: &mut Link, observer: &Observer) -> Re
     let options = &plan.options;
     let TransferOptions { target, if_exists, checksum, dry_run, resume, .. } = options.transfer;
     link.control.send(Message::Push(Push { to: options.to.clone(), target, if_exists, checksum, dry_run, resume }));
-    let sender = Sender::new(Tools {
+    let sender = Sender::new(SenderTools {
         connection: link.connection.clone(),
         control: link.control.clone(),
         disk: link.disk.queue(),
@@ -167,7 +167,7 @@ fn look_for(plan: &Plan, left_out: LeftOut, found: &Finder<Found>) {
     let _ = find_all(plan, left_out, found);
 }
 
-fn find_all(plan: &Plan, left_out: LeftOut, found: &Finder<Found>) -> Result<(), Gone> {
+fn find_all(plan: &Plan, left_out: LeftOut, found: &Finder<Found>) -> Result<(), FinderClosed> {
     let options = &plan.options;
     let mut requests = Vec::new();
     for request in plan.requests.get_or_init(|| storage::local_requests(&plan.paths)) {

@@ -33,7 +33,7 @@ use crate::session::receiver::{self, ReceiveOptions, Receiver};
 use crate::session::record::Record;
 use crate::session::roles::{Roles, Routed, accept_streams};
 use crate::session::sender::{self, Sender};
-use crate::session::watch::{Turn, Watch};
+use crate::session::watch::{OwnActivity, Watch};
 use crate::session::window::ReceiveWindow;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::storage::{Committer, Found, LeftOut, Lost, OpenQueue};
@@ -168,7 +168,7 @@ impl Conversation {
                 Some(ended) = self.probing.join_next() => ended?,
                 () = watch.next_look(&connection, &control) => {
                     self.look_around(Instant::now())?;
-                    let turn = Turn { is_ours: self.is_busy(), moves_files: self.moves_files() };
+                    let turn = OwnActivity { is_ours: self.is_busy(), moves_files: self.moves_files() };
                     watch.look(&connection, &control, turn)?;
                 }
                 _ = drain.wait_for(Option::is_some), if !draining => {
@@ -401,8 +401,8 @@ impl Conversation {
         Ok(())
     }
 
-    fn receiver_tools(&mut self, observer: &Observer) -> receiver::Tools {
-        receiver::Tools {
+    fn receiver_tools(&mut self, observer: &Observer) -> receiver::ReceiverTools {
+        receiver::ReceiverTools {
             window: self.window(),
             account: self.client.account.clone(),
             connection: self.client.connection.clone(),
@@ -464,7 +464,7 @@ impl Conversation {
         let early = wanted.early() && self.live.is_fresh();
         let place = ServedPlace { root: self.client.root().cloned(), to: None, is_rehearsal: false };
         let (observer, moving) = self.observe(Direction::Out, place);
-        let sender = Sender::new(sender::Tools {
+        let sender = Sender::new(sender::SenderTools {
             connection: self.client.connection.clone(),
             control: self.client.control.clone(),
             disk: self.disk.queue(),

@@ -9,7 +9,7 @@ use crate::protocol::NAMES_AHEAD_MAX;
 use crate::protocol::message::{Failure, Get, Message, Names, Problem, Select, Status};
 use crate::session::budget::Hold;
 use crate::session::control::Control;
-use crate::session::local::{Finder, Gone};
+use crate::session::local::{Finder, FinderClosed};
 use crate::storage::{self, Expanded, Filters, Finds, Found, LeftOut, Links, Listing, NameRoom, Tree, Walk};
 
 /// The files that a client asks for.
@@ -126,7 +126,7 @@ struct PatternWalk<'a> {
 }
 
 impl PatternWalk<'_> {
-    fn pass_on(&mut self, expanded: Expanded) -> Result<(), Gone> {
+    fn pass_on(&mut self, expanded: Expanded) -> Result<(), FinderClosed> {
         match expanded {
             Ok(request) => self.walk.add(request),
             Err((name, failure)) => return self.found.blocking_send(Found::Problem { name, failure }),
@@ -134,7 +134,7 @@ impl PatternWalk<'_> {
         while let ControlFlow::Continue(item) = self.walk.step() {
             match item {
                 Some(item) => self.found.blocking_send(item)?,
-                None if self.found.is_over() => return Err(Gone),
+                None if self.found.is_over() => return Err(FinderClosed),
                 None => {}
             }
         }
@@ -146,7 +146,7 @@ impl Finds for PatternWalk<'_> {
     fn take(&mut self, expanded: Expanded) -> ControlFlow<()> {
         match self.pass_on(expanded) {
             Ok(()) => ControlFlow::Continue(()),
-            Err(Gone) => ControlFlow::Break(()),
+            Err(FinderClosed) => ControlFlow::Break(()),
         }
     }
 

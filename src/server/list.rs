@@ -10,7 +10,7 @@ use crate::protocol::message::{Entry, Kind, List, Message};
 use crate::protocol::path::WirePath;
 use crate::session::SessionError;
 use crate::session::control::Control;
-use crate::session::local::{Finder, Gone, walk_on_a_thread};
+use crate::session::local::{Finder, FinderClosed, walk_on_a_thread};
 use crate::storage::Meta;
 use crate::storage::{self, Expanded, Filters, Finds, Found, Links, NameRoom, Request, Tree};
 
@@ -58,11 +58,11 @@ struct ListingBatch<'a> {
 }
 
 impl ListingBatch<'_> {
-    fn send(&self, message: Message) -> Result<(), Gone> {
+    fn send(&self, message: Message) -> Result<(), FinderClosed> {
         self.queue.blocking_send(message)
     }
 
-    fn add(&mut self, path: WirePath, meta: Meta) -> Result<(), Gone> {
+    fn add(&mut self, path: WirePath, meta: Meta) -> Result<(), FinderClosed> {
         let link_bytes = if let Kind::Link(target) = &meta.kind { target.len() } else { 0 };
         self.bytes += path.as_bytes().len() + link_bytes;
         self.entries.push(Entry { path, kind: meta.kind, size: meta.size, mtime: meta.mtime, mode: meta.mode });
@@ -72,7 +72,7 @@ impl ListingBatch<'_> {
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<(), Gone> {
+    fn flush(&mut self) -> Result<(), FinderClosed> {
         self.bytes = 0;
         if self.entries.is_empty() {
             return Ok(());
@@ -82,7 +82,7 @@ impl ListingBatch<'_> {
     }
 }
 
-fn list(grant: &Grant, wanted: &List, batch: &mut ListingBatch<'_>) -> Result<(), Gone> {
+fn list(grant: &Grant, wanted: &List, batch: &mut ListingBatch<'_>) -> Result<(), FinderClosed> {
     if let Err(failure) = grant.may_read() {
         let name = if wanted.pattern.is_empty() { b".".to_vec() } else { wanted.pattern.clone() };
         return batch.send(problem(name, failure));
@@ -93,7 +93,7 @@ fn list(grant: &Grant, wanted: &List, batch: &mut ListingBatch<'_>) -> Result<()
     }
     let mut listed = ListingWalk { tree, recursive: wanted.recursive, batch, gone: false };
     storage::expand(tree, std::slice::from_ref(&wanted.pattern), &mut listed);
-    if listed.gone { Err(Gone) } else { Ok(()) }
+    if listed.gone { Err(FinderClosed) } else { Ok(()) }
 }
 
 /// Lists each match of a pattern as it is found.
@@ -105,7 +105,7 @@ struct ListingWalk<'a, 'b> {
 }
 
 impl ListingWalk<'_, '_> {
-    fn list(&mut self, expanded: Expanded) -> Result<(), Gone> {
+    fn list(&mut self, expanded: Expanded) -> Result<(), FinderClosed> {
         let Self { tree, recursive, batch, .. } = self;
         let at = match expanded {
             Err((name, failure)) => return batch.send(problem(name, failure)),
@@ -136,7 +136,12 @@ impl Finds for ListingWalk<'_, '_> {
     }
 }
 
-fn list_inside(tree: &Tree, at: Option<&WirePath>, recursive: bool, batch: &mut ListingBatch<'_>) -> Result<(), Gone> {
+fn list_inside(
+    tree: &Tree,
+    at: Option<&WirePath>,
+    recursive: bool,
+    batch: &mut ListingBatch<'_>,
+) -> Result<(), FinderClosed> {
     let request = Request { root: tree.clone(), at: at.cloned(), name: at.cloned(), whole: true };
     let walk = storage::walk(vec![request], Filters::none(), Links::List).in_room(batch.room.clone());
     let walk = if recursive { walk } else { walk.shallow() };

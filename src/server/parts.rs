@@ -14,7 +14,7 @@ use super::{Notice, ServerInner};
 use crate::protocol::message::{Failure, Message, Part, PartFate, Parts};
 use crate::session::SessionError;
 use crate::session::control::Control;
-use crate::session::local::{Finder, Gone, walk_on_a_thread};
+use crate::session::local::{Finder, FinderClosed, walk_on_a_thread};
 use crate::storage::{Fate, NameRoom, Removal, Search, Unfinished, give_way_to_others};
 
 /// Parts in one message: with the longest paths and failures they fill half a frame.
@@ -63,7 +63,7 @@ fn allowed(grant: &Grant, asked: &Parts) -> Result<(), Failure> {
     }
 }
 
-fn find(grant: &Grant, asked: Parts, room: NameRoom, queue: &Finder<Message>) -> Result<(), Gone> {
+fn find(grant: &Grant, asked: Parts, room: NameRoom, queue: &Finder<Message>) -> Result<(), FinderClosed> {
     let removal = if asked.remove { Removal::ByClient } else { Removal::None };
     let search = Search::new(grant.tree(), asked.below).of(grant.part_owner()).in_room(room);
     let mut search = search.older(Duration::from_secs(asked.older_secs)).removing(removal);
@@ -72,7 +72,7 @@ fn find(grant: &Grant, asked: Parts, room: NameRoom, queue: &Finder<Message>) ->
         match found {
             Some(Ok(found)) => batch.push(on_the_wire(found)),
             Some(Err((name, failure))) => queue.blocking_send(problem(name, failure))?,
-            None if queue.is_over() => return Err(Gone),
+            None if queue.is_over() => return Err(FinderClosed),
             None => {}
         }
         if batch.len() >= PARTS_A_MESSAGE {

@@ -3,22 +3,23 @@
 //! A connection takes from it before it holds anything that a peer can make it hold for long: the window that lets the
 //! peer send, chunks that are not complete, content that is not acknowledged, offers that are not settled, answers that
 //! are not read. How much it may take depends on what is left (a dynamic threshold, as in switches with shared buffers):
-//! never more than [`CONNECTION_TIMES`](purse::CONNECTION_TIMES) what would still be free after it, all connections of one
-//! key together [`KEY_TIMES`](purse::KEY_TIMES). So one alone gets three quarters, many share evenly, something is left for
-//! whoever comes next, and nobody has to be asked to give anything back. What a connection holds first, [`FLOOR_BYTES`] of
-//! content and [`WORDS_FLOOR_BYTES`] of offers, and as many of all else, counts for nothing: whatever others do, it goes on.
-//! Only of what is remembered to save work nothing is certain: without it a connection goes on as well.
+//! never more than [`CONNECTION_TIMES`](shared_pool::CONNECTION_TIMES) what would still be free after it, all
+//! connections of one key together [`KEY_TIMES`](shared_pool::KEY_TIMES). So one alone gets three quarters, many share
+//! evenly, something is left for whoever comes next, and nobody has to be asked to give anything back. What a
+//! connection holds first, [`FLOOR_BYTES`] of content and [`WORDS_FLOOR_BYTES`] of offers, and as many of all else,
+//! counts for nothing: whatever others do, it goes on. Only of what is remembered to save work nothing is certain:
+//! without it a connection goes on as well.
 //!
 //! Who gets nothing waits, or does with less: no limit here fails a job. What was taken is given back when the guard is
 //! dropped, so at the latest with the connection.
 
-mod purse;
+mod shared_pool;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use self::purse::{Held, Purse};
+use self::shared_pool::{PoolShare, SharedPool};
 use super::streams::STREAMS_BYTES;
 use crate::digest::CHUNK_BYTES;
 use crate::keys::Fingerprint;
@@ -43,14 +44,14 @@ pub const HELD_FOR_MAX: Duration = Duration::from_secs(1);
 
 /// The budget of one server. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Budget(Arc<Shared>);
+pub(crate) struct Budget(Arc<BudgetInner>);
 
 #[derive(Debug)]
-struct Shared {
+struct BudgetInner {
     /// The size of the memory at the start.
     bytes: usize,
-    memory: Purse,
-    files: Purse,
+    memory: SharedPool,
+    files: SharedPool,
     /// Connections that receive.
     receivers: AtomicUsize,
 }
@@ -58,25 +59,25 @@ struct Shared {
 impl Budget {
     /// A budget of `memory` bytes and `files` open files.
     pub(crate) fn new(memory: usize, files: usize) -> Self {
-        let (bytes, memory, files) = (memory, Purse::new(memory), Purse::new(files));
-        Self(Arc::new(Shared { bytes, memory, files, receivers: AtomicUsize::new(0) }))
+        let (bytes, memory, files) = (memory, SharedPool::new(memory), SharedPool::new(files));
+        Self(Arc::new(BudgetInner { bytes, memory, files, receivers: AtomicUsize::new(0) }))
     }
 
     /// The account of one connection of the client with this key.
     pub(crate) fn account(&self, key: Fingerprint) -> Account {
-        Account(Some(Arc::new(Own {
+        Account(Some(Arc::new(BudgetShare {
             budget: self.clone(),
             key,
-            content: Held::nothing(FLOOR_BYTES),
-            offers: Held::nothing(WORDS_FLOOR_BYTES),
-            messages: Held::nothing(WORDS_FLOOR_BYTES),
-            digests: Held::nothing(WORDS_FLOOR_BYTES),
-            directories: Held::nothing(WORDS_FLOOR_BYTES),
-            remembered: Held::nothing(0),
-            names: Held::nothing(WORDS_FLOOR_BYTES),
-            search: Held::nothing(WORDS_FLOOR_BYTES),
-            streams: Held::nothing(WORDS_FLOOR_BYTES),
-            files: Held::nothing(1),
+            content: PoolShare::nothing(FLOOR_BYTES),
+            offers: PoolShare::nothing(WORDS_FLOOR_BYTES),
+            messages: PoolShare::nothing(WORDS_FLOOR_BYTES),
+            digests: PoolShare::nothing(WORDS_FLOOR_BYTES),
+            directories: PoolShare::nothing(WORDS_FLOOR_BYTES),
+            remembered: PoolShare::nothing(0),
+            names: PoolShare::nothing(WORDS_FLOOR_BYTES),
+            search: PoolShare::nothing(WORDS_FLOOR_BYTES),
+            streams: PoolShare::nothing(WORDS_FLOOR_BYTES),
+            files: PoolShare::nothing(1),
         })))
     }
 
@@ -94,26 +95,26 @@ impl Budget {
 
 /// The share of one connection. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Account(Option<Arc<Own>>);
+pub(crate) struct Account(Option<Arc<BudgetShare>>);
 
 #[derive(Debug)]
-struct Own {
+struct BudgetShare {
     budget: Budget,
     key: Fingerprint,
-    content: Held,
-    offers: Held,
-    messages: Held,
-    digests: Held,
-    directories: Held,
-    remembered: Held,
-    names: Held,
-    search: Held,
-    streams: Held,
-    files: Held,
+    content: PoolShare,
+    offers: PoolShare,
+    messages: PoolShare,
+    digests: PoolShare,
+    directories: PoolShare,
+    remembered: PoolShare,
+    names: PoolShare,
+    search: PoolShare,
+    streams: PoolShare,
+    files: PoolShare,
 }
 
-impl Own {
-    fn purse(&self, thing: Thing) -> (&Purse, &Held) {
+impl BudgetShare {
+    fn pool(&self, thing: Thing) -> (&SharedPool, &PoolShare) {
         match thing {
             Thing::Content => (&self.budget.0.memory, &self.content),
             Thing::Offers => (&self.budget.0.memory, &self.offers),
@@ -151,8 +152,8 @@ impl Account {
 
     fn take(&self, thing: Thing, amount: usize) -> Option<Hold> {
         if let Some(own) = &self.0 {
-            let (purse, held) = own.purse(thing);
-            if !purse.take(own.key, held, amount) {
+            let (pool, held) = own.pool(thing);
+            if !pool.take(own.key, held, amount) {
                 return None;
             }
         }
@@ -245,9 +246,9 @@ impl Account {
             return hold;
         }
         let own = self.0.as_ref().expect("whoever serves nobody else gets what it takes");
-        let (purse, held) = own.purse(thing);
+        let (pool, held) = own.pool(thing);
         debug_assert!(amount <= held.floor, "{amount} may never be there");
-        let waits = purse.wait();
+        let waits = pool.wait();
         loop {
             let freed = waits.freed();
             if let Some(hold) = self.take(thing, amount) {
@@ -342,8 +343,8 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         if let Some(own) = self.account.0.as_ref().filter(|_| self.amount > 0) {
-            let (purse, held) = own.purse(self.thing);
-            purse.give_back(own.key, held, self.amount);
+            let (pool, held) = own.pool(self.thing);
+            pool.give_back(own.key, held, self.amount);
         }
     }
 }

@@ -41,7 +41,7 @@ const READ_BYTES: usize = 64 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct Control {
     queue: mpsc::UnboundedSender<Queued>,
-    waiting: Arc<Waiting>,
+    waiting: Arc<Unwritten>,
     connection: Connection,
     account: Account,
 }
@@ -55,7 +55,7 @@ struct Queued {
 
 /// The messages that are queued and not written yet.
 #[derive(Debug, Default)]
-struct Waiting {
+struct Unwritten {
     messages: AtomicUsize,
     bytes: AtomicUsize,
     fewer: Notify,
@@ -65,7 +65,7 @@ impl Control {
     /// Starts writing to `stream` on the current runtime. The stream is finished when all clones are gone.
     pub(crate) fn start(connection: Connection, stream: SendStream, account: Account) -> Self {
         let (queue, messages) = mpsc::unbounded_channel();
-        let waiting = Arc::<Waiting>::default();
+        let waiting = Arc::<Unwritten>::default();
         tokio::spawn(write_all(stream, messages, waiting.clone()));
         Self { queue, waiting, connection, account }
     }
@@ -112,7 +112,7 @@ impl Control {
     }
 }
 
-async fn write_all(mut stream: SendStream, mut messages: mpsc::UnboundedReceiver<Queued>, waiting: Arc<Waiting>) {
+async fn write_all(mut stream: SendStream, mut messages: mpsc::UnboundedReceiver<Queued>, waiting: Arc<Unwritten>) {
     let mut frames = Vec::with_capacity(WRITE_BYTES + FRAME_BYTES_MAX);
     let _ = stream.set_priority(CONTROL_PRIORITY);
     while let Some(first) = messages.recv().await {

@@ -98,13 +98,13 @@ pub(crate) struct Finder<T> {
 }
 
 /// Nobody takes what is found any more.
-pub(crate) struct Gone;
+pub(crate) struct FinderClosed;
 
 impl<T: Item> Finder<T> {
     /// Waits for room.
-    pub(crate) fn blocking_send(&self, item: T) -> Result<(), Gone> {
+    pub(crate) fn blocking_send(&self, item: T) -> Result<(), FinderClosed> {
         self.bytes.wait_to_add(item.bytes())?;
-        self.items.blocking_send(Some(item)).map_err(|_| Gone)
+        self.items.blocking_send(Some(item)).map_err(|_| FinderClosed)
     }
 
     /// Whether nobody takes what is found any more. For a walk that may find nothing for long.
@@ -142,30 +142,30 @@ impl<T: Item> Walked<T> {
 /// Bytes of what was found and not taken.
 #[derive(Default)]
 struct BytesAhead {
-    state: Mutex<Ahead>,
+    state: Mutex<UntakenBytes>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Ahead {
+struct UntakenBytes {
     bytes: usize,
     /// Nobody takes any more.
     is_over: bool,
 }
 
 impl BytesAhead {
-    fn state(&self) -> MutexGuard<'_, Ahead> {
+    fn state(&self) -> MutexGuard<'_, UntakenBytes> {
         self.state.lock().expect("no holder panics")
     }
 
     /// Waits until so many more may be there; whatever one item takes, it may be there alone.
-    fn wait_to_add(&self, more: usize) -> Result<(), Gone> {
-        let is_full = |ahead: &mut Ahead| {
+    fn wait_to_add(&self, more: usize) -> Result<(), FinderClosed> {
+        let is_full = |ahead: &mut UntakenBytes| {
             !ahead.is_over && ahead.bytes > 0 && ahead.bytes.saturating_add(more) > FOUND_BYTES_AHEAD
         };
         let mut ahead = self.changed.wait_while(self.state(), is_full).expect("no holder panics");
         if ahead.is_over {
-            return Err(Gone);
+            return Err(FinderClosed);
         }
         ahead.bytes += more;
         Ok(())

@@ -26,10 +26,10 @@ const IDLE_BUFFERS_MAX: usize = 8;
 /// A pool of chunk-sized buffers: a fresh megabyte costs 256 page faults, more than hashing it. As many are kept free
 /// as are in use, so that a busy pool takes no fresh ones and an idle one holds little.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Buffers(Arc<Mutex<Pool>>);
+pub(crate) struct Buffers(Arc<Mutex<BufferPool>>);
 
 #[derive(Debug, Default)]
-struct Pool {
+struct BufferPool {
     free: Vec<Vec<u8>>,
     in_use: usize,
 }

@@ -65,10 +65,10 @@ pub(crate) async fn serve(connection: Connection, control: Control, granted: Gra
     control.send(Message::ProbeDone(ProbeDone { link: link_report(&connection), cpu_permille }));
 }
 
-async fn answer(connection: &Connection, kind: ProbeKind, length: Duration) -> Result<(), Broken> {
+async fn answer(connection: &Connection, kind: ProbeKind, length: Duration) -> Result<(), ProbeBroken> {
     let (mut send, mut recv) = connection.accept_bi().await?;
     let mut first = [0];
-    recv.read_exact(&mut first).await.map_err(|_| Broken)?;
+    recv.read_exact(&mut first).await.map_err(|_| ProbeBroken)?;
     match kind {
         ProbeKind::Echo => echo(&mut send, &mut recv).await,
         ProbeKind::Up => {
@@ -83,22 +83,22 @@ async fn answer(connection: &Connection, kind: ProbeKind, length: Duration) -> R
 /// A probe's stream that ended before its time, whatever the reason.
 #[derive(Debug, thiserror::Error)]
 #[error("the probe's stream broke")]
-struct Broken;
+struct ProbeBroken;
 
-impl From<quinn::ConnectionError> for Broken {
+impl From<quinn::ConnectionError> for ProbeBroken {
     fn from(_: quinn::ConnectionError) -> Self {
         Self
     }
 }
 
 /// Returns what comes, up to the limit.
-async fn echo(send: &mut SendStream, recv: &mut RecvStream) -> Result<(), Broken> {
+async fn echo(send: &mut SendStream, recv: &mut RecvStream) -> Result<(), ProbeBroken> {
     let mut left = PROBE_ECHO_BYTES_MAX;
     let mut buffer = [0; 1024];
     while left > 0 {
         let room = left.min(buffer.len());
-        let Some(count) = recv.read(&mut buffer[..room]).await.map_err(|_| Broken)? else { break };
-        send.write_all(&buffer[..count]).await.map_err(|_| Broken)?;
+        let Some(count) = recv.read(&mut buffer[..room]).await.map_err(|_| ProbeBroken)? else { break };
+        send.write_all(&buffer[..count]).await.map_err(|_| ProbeBroken)?;
         left -= count;
     }
     let _ = send.finish();
@@ -106,14 +106,14 @@ async fn echo(send: &mut SendStream, recv: &mut RecvStream) -> Result<(), Broken
 }
 
 /// Sends for `length`, or until the limit, and then drops what has not left.
-async fn give(mut send: SendStream, length: Duration) -> Result<(), Broken> {
+async fn give(mut send: SendStream, length: Duration) -> Result<(), ProbeBroken> {
     let end = Instant::now() + length;
     let fill = async {
         let mut left = PROBE_BYTES_MAX;
         while left > 0 {
             let piece = Bytes::from_static(&PIECE[..PIECE.len().min(usize::try_from(left).unwrap_or(usize::MAX))]);
             left -= piece.len() as u64;
-            send.write_chunk(piece).await.map_err(|_| Broken)?;
+            send.write_chunk(piece).await.map_err(|_| ProbeBroken)?;
         }
         Ok(())
     };
@@ -131,7 +131,7 @@ async fn take(
     mut recv: RecvStream,
     length: Duration,
     mut reports: Option<&mut SendStream>,
-) -> Result<Vec<Count>, Broken> {
+) -> Result<Vec<Count>, ProbeBroken> {
     let (mut bytes, mut began, mut counts) = (0_u64, None, Vec::new());
     let mut ticks = interval(COUNT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -150,7 +150,7 @@ async fn take(
                     }
                 }
                 Ok(None) | Err(ReadError::Reset(_)) => is_over = true,
-                Err(_) => return Err(Broken),
+                Err(_) => return Err(ProbeBroken),
             },
             _ = ticks.tick() => {}
             () = sleep_until(end) => is_over = true,
@@ -159,7 +159,7 @@ async fn take(
         let count = Count { at: began.elapsed(), bytes };
         counts.push(count);
         if let Some(reports) = &mut reports {
-            reports.write_all(&count.to_bytes()).await.map_err(|_| Broken)?;
+            reports.write_all(&count.to_bytes()).await.map_err(|_| ProbeBroken)?;
         }
     }
     Ok(counts)

@@ -14,10 +14,10 @@ pub(crate) const SERVED: &[u8] = b"./";
 
 /// The record of one job. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct Record(Option<Arc<Mutex<Kept>>>);
+pub(crate) struct Record(Option<Arc<Mutex<JobRecord>>>);
 
 #[derive(Default)]
-struct Kept {
+struct JobRecord {
     settled: Settled,
     /// A connection was lost before this one.
     is_continued: bool,
@@ -32,7 +32,7 @@ impl Record {
         Self(Some(Arc::default()))
     }
 
-    fn kept(&self) -> Option<MutexGuard<'_, Kept>> {
+    fn kept(&self) -> Option<MutexGuard<'_, JobRecord>> {
         Some(self.0.as_ref()?.lock().expect("no holder panics"))
     }
 

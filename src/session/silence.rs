@@ -30,7 +30,7 @@ const IDLE_FRAMES_MAX: u64 = 16;
 
 /// Packets and bytes received and sent so far.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Traffic {
+pub(super) struct PacketCounts {
     /// Packets.
     pub(super) received: u64,
     pub(super) sent: u64,
@@ -75,7 +75,7 @@ impl NewSilence {
 /// How long nothing has arrived, or nothing has left.
 #[derive(Debug, Default)]
 pub(super) struct PathSilence {
-    before: Traffic,
+    before: PacketCounts,
     lasted: Duration,
     unheard: Duration,
     routeless: Duration,
@@ -106,7 +106,7 @@ impl PathSilence {
 
     /// Takes what was counted, once every [`LOOK_INTERVAL`]. `has_route` is asked where no content flows: this end may hear
     /// the other, whose words find their way, and have none for its own.
-    pub(super) fn look(&mut self, now: Traffic, rtt: Duration, has_route: impl FnOnce() -> bool) -> PathLook {
+    pub(super) fn look(&mut self, now: PacketCounts, rtt: Duration, has_route: impl FnOnce() -> bool) -> PathLook {
         let before = std::mem::replace(&mut self.before, now);
         self.has_answered = false;
         let heard = now.received != before.received;
@@ -140,7 +140,7 @@ impl PathSilence {
 
 /// Whether the peer has heard from this end of late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Own {
+pub(super) enum HeardOfUs {
     /// Something, or it is the peer's turn.
     Heard,
     /// Nothing, and it is this end's turn: for as long as a disk takes, it would hear nothing at all.
@@ -151,16 +151,16 @@ pub(super) enum Own {
 #[derive(Debug, Default)]
 pub(super) struct PeerSilence {
     looks: u32,
-    before: Traffic,
+    before: PacketCounts,
     lasted: Duration,
 }
 
 impl PeerSilence {
     /// Takes what was counted, once every [`LOOK_INTERVAL`]; `None` when the peer has been silent for too long.
-    pub(super) fn look(&mut self, now: Traffic, is_ours: bool) -> Option<Own> {
+    pub(super) fn look(&mut self, now: PacketCounts, is_ours: bool) -> Option<HeardOfUs> {
         self.looks = (self.looks + 1) % PEER_LOOKS;
         if self.looks != 1 {
-            return Some(Own::Heard);
+            return Some(HeardOfUs::Heard);
         }
         let before = std::mem::replace(&mut self.before, now);
         // Small files are not reported on while they flow: on a slow link minutes pass before the first is
@@ -171,7 +171,7 @@ impl PeerSilence {
         let spoke = now.frames_sent == 0 || now.frames_sent != before.frames_sent;
         let is_well = heard || flows || is_ours;
         self.lasted = if is_well { Duration::ZERO } else { self.lasted + LOOK_INTERVAL * PEER_LOOKS };
-        let own = if is_ours && !spoke { Own::Silent } else { Own::Heard };
+        let own = if is_ours && !spoke { HeardOfUs::Silent } else { HeardOfUs::Heard };
         (self.lasted < SILENCE_MAX).then_some(own)
     }
 }
@@ -182,8 +182,8 @@ mod tests {
 
     const NEAR: Duration = Duration::from_millis(100);
 
-    fn packets(received: u64, sent: u64) -> Traffic {
-        Traffic { received, sent, ..Traffic::default() }
+    fn packets(received: u64, sent: u64) -> PacketCounts {
+        PacketCounts { received, sent, ..PacketCounts::default() }
     }
 
     #[test]
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn content_flows_where_more_moves_than_reports_and_something_is_heard() {
         let frames =
-            |received, frames_received, frames_sent| Traffic { received, sent: 1, frames_received, frames_sent };
+            |received, frames_received, frames_sent| PacketCounts { received, sent: 1, frames_received, frames_sent };
         for (now, flows) in [
             (frames(1, 0, 100), true),
             (frames(1, 100, 0), true),
@@ -300,8 +300,8 @@ mod tests {
     /// Seconds that a silent peer survives.
     const PATIENT: u64 = SILENCE_MAX.as_secs() - PEER_LOOKS as u64;
 
-    fn frames(frames_received: u64, frames_sent: u64) -> Traffic {
-        Traffic { frames_received, frames_sent, ..Traffic::default() }
+    fn frames(frames_received: u64, frames_sent: u64) -> PacketCounts {
+        PacketCounts { frames_received, frames_sent, ..PacketCounts::default() }
     }
 
     /// Whether a watch ends that sees these figures after 1, 2, 3 … seconds for twice as long as it waits.
@@ -339,13 +339,13 @@ mod tests {
         let mut silence = PeerSilence::default();
         let mut look = |sent, is_ours| {
             let looks: Vec<_> = (0..PEER_LOOKS).map(|_| silence.look(frames(0, sent), is_ours)).collect();
-            assert!(looks[1..].iter().all(|own| *own == Some(Own::Heard)), "one look in five");
+            assert!(looks[1..].iter().all(|own| *own == Some(HeardOfUs::Heard)), "one look in five");
             looks[0]
         };
-        assert_eq!(look(0, true), Some(Own::Heard), "it has only begun");
-        assert_eq!(look(5, true), Some(Own::Heard), "it has just said something");
-        assert_eq!(look(5, true), Some(Own::Silent));
-        assert_eq!(look(6, true), Some(Own::Heard));
-        assert_eq!(look(6, false), Some(Own::Heard), "it waits for the peer");
+        assert_eq!(look(0, true), Some(HeardOfUs::Heard), "it has only begun");
+        assert_eq!(look(5, true), Some(HeardOfUs::Heard), "it has just said something");
+        assert_eq!(look(5, true), Some(HeardOfUs::Silent));
+        assert_eq!(look(6, true), Some(HeardOfUs::Heard));
+        assert_eq!(look(6, false), Some(HeardOfUs::Heard), "it waits for the peer");
     }
 }

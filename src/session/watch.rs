@@ -16,7 +16,7 @@ use super::SessionError;
 use super::control::Control;
 use super::link::link_report;
 use super::pause::{Clocks, Pause};
-use super::silence::{BEAT, NewSilence, Own, PathLook, PathSilence, PeerSilence, Traffic};
+use super::silence::{BEAT, HeardOfUs, NewSilence, PacketCounts, PathLook, PathSilence, PeerSilence};
 use crate::progress::{Counters, Event, Observer, SilenceCause};
 use crate::protocol::message::Message;
 use crate::transport::{self, RouteChanges};
@@ -48,7 +48,7 @@ pub(crate) async fn until_silent(
                 }
             }
             () = watch.next_look(connection, control) => {
-                let timing = Turn { is_ours: is_ours(), moves_files: true };
+                let timing = OwnActivity { is_ours: is_ours(), moves_files: true };
                 match watch.look(connection, control, timing) {
                     Ok(look) => {
                         tell(observer, look, &mut told);
@@ -99,7 +99,7 @@ fn show_life(connection: &Connection, control: &Control) {
 
 /// The activity of this end at a look.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Turn {
+pub(crate) struct OwnActivity {
     /// It owes the peer the next step.
     pub(crate) is_ours: bool,
     /// It sends or receives files, so that the peer takes reports on the link.
@@ -151,11 +151,11 @@ impl Watch {
         &mut self,
         connection: &Connection,
         control: &Control,
-        timing: Turn,
+        timing: OwnActivity,
     ) -> Result<PathLook, SessionError> {
         self.moves_files = timing.moves_files;
         let stats = connection.stats();
-        let traffic = Traffic {
+        let traffic = PacketCounts {
             received: stats.udp_rx.datagrams,
             sent: stats.udp_tx.datagrams,
             frames_received: stats.frame_rx.stream,
@@ -173,7 +173,7 @@ impl Watch {
         }
         if timing.moves_files && (path.is_to_be_asked || pause == Pause::Short) {
             ask(connection, control);
-        } else if timing.moves_files && timing.is_ours && own == Own::Silent {
+        } else if timing.moves_files && timing.is_ours && own == HeardOfUs::Silent {
             show_life(connection, control);
         }
         Ok(path)

@@ -18,7 +18,7 @@ use crate::protocol::path::WirePath;
 use crate::protocol::range::{RangeHeader, RangeTiming};
 use crate::session::budget::{Account, Hold, OFFER_BYTES};
 use crate::session::record::Record;
-use crate::session::sender::outlet::Stop;
+use crate::session::sender::outlet::PumpStop;
 use crate::session::sender::report::tell;
 use crate::session::sender::source::{AtEnd, Located, look_at_end, open_offered, stat};
 use crate::session::sender::start::{read_start_of, small_tail};
@@ -248,7 +248,7 @@ impl Sending {
         let (len, size, hasher) = (start_len(&place.header), place.header.size, self.tools.hasher.clone());
         let source = match open_offered(&place) {
             Ok(source) => source,
-            Err(Stop::Unsettled(wait)) if wait <= EARLY_WAIT_MAX => {
+            Err(PumpStop::Unsettled(wait)) if wait <= EARLY_WAIT_MAX => {
                 return self.wait(wait, Step::Early { id, waits: waits + 1 });
             }
             // Whatever is in the way is said when the file is asked for.
@@ -347,7 +347,7 @@ impl Sending {
         let len = content.len();
         let stop = match source.read_at(&mut content, next) {
             Ok(read) if read as u64 == len => None,
-            Ok(_) => Some(Stop::Changed),
+            Ok(_) => Some(PumpStop::Changed),
             Err(error) => Some(error.into()),
         };
         if let Some(stop) = stop {
@@ -393,7 +393,7 @@ impl Sending {
         let Some(rules) = self.ledger.rules(id) else { return };
         let Some(range) = ranges.pop_front() else {
             if !rules.are_zeros(&hasher, next..size.div_ceil(CHUNK_BYTES)) {
-                return self.stop_file(id, Stop::Changed);
+                return self.stop_file(id, PumpStop::Changed);
             }
             if grew {
                 self.ledger.remark(format!("{id:?} grew"));
@@ -406,7 +406,7 @@ impl Sending {
             Err(error) => return self.stop_file(id, error.into()),
         };
         if !rules.are_zeros(&hasher, next..first) || !rules.agrees(&hasher, first, &digests) {
-            return self.stop_file(id, Stop::Changed);
+            return self.stop_file(id, PumpStop::Changed);
         }
         let next = first + digests.len() as u64;
         if next * CHUNK_BYTES < end {
@@ -427,14 +427,14 @@ impl Sending {
     }
 
     /// Acts on how the sending of a file ended, for now or for good.
-    fn stop_file(&mut self, id: FileId, stop: Stop) {
+    fn stop_file(&mut self, id: FileId, stop: PumpStop) {
         match stop {
-            Stop::Unwanted => {}
-            Stop::File(error) => self.ledger.give_up(id, Failure::from(&error)),
-            Stop::Changed => self.offer_again(id),
-            Stop::UnknownSize => self.ledger.give_up(id, unknown_size()),
-            Stop::Unsettled(wait) => self.wait(wait, Step::WantAgain(id)),
-            Stop::Session(error) => unreachable!("there is no connection that could fail: {error}"),
+            PumpStop::Unwanted => {}
+            PumpStop::File(error) => self.ledger.give_up(id, Failure::from(&error)),
+            PumpStop::Changed => self.offer_again(id),
+            PumpStop::UnknownSize => self.ledger.give_up(id, unknown_size()),
+            PumpStop::Unsettled(wait) => self.wait(wait, Step::WantAgain(id)),
+            PumpStop::Session(error) => unreachable!("there is no connection that could fail: {error}"),
         }
     }
 

@@ -3,7 +3,7 @@ use std::task::{Context, Waker};
 
 use proptest::prelude::*;
 
-use super::purse::{CONNECTION_TIMES, KEY_TIMES};
+use super::shared_pool::{CONNECTION_TIMES, KEY_TIMES};
 use super::*;
 use crate::keys::Identity;
 use crate::storage::{Filters, Found, Links, Request, Root, walk};

@@ -17,11 +17,11 @@ const DELIVERED_MAX: usize = 64 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Delivered {
     hasher: RandomState,
-    recent: Mutex<Recent>,
+    recent: Mutex<RecentlyDelivered>,
 }
 
 #[derive(Debug, Default)]
-struct Recent {
+struct RecentlyDelivered {
     known: HashSet<u64>,
     /// The same, oldest first.
     order: VecDeque<u64>,

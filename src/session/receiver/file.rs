@@ -5,7 +5,7 @@ mod slot;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use self::slot::{PartState, Slot};
+use self::slot::{PartSlot, PartState};
 use super::ReceiveOptions;
 use crate::broken::Rule;
 use crate::digest::{self, CHUNK_BYTES, Digest, Hasher};
@@ -30,7 +30,7 @@ pub(super) struct FileIo<S: Store> {
     durable: bool,
     owner: Option<String>,
     account: Account,
-    slot: Mutex<Slot<S>>,
+    slot: Mutex<PartSlot<S>>,
     given_up: AtomicBool,
     /// Ranges that were announced after that.
     late_ranges: AtomicUsize,
@@ -199,7 +199,7 @@ impl<S: Store> FileIo<S> {
         Ok(is_same.then_some(basis))
     }
 
-    fn slot(&self) -> MutexGuard<'_, Slot<S>> {
+    fn slot(&self) -> MutexGuard<'_, PartSlot<S>> {
         self.slot.lock().expect("no holder panics")
     }
 
@@ -209,7 +209,7 @@ impl<S: Store> FileIo<S> {
     }
 
     /// `None` when there is nothing to read any more, or never was for us: then all of it is sent.
-    fn basis_in(&self, slot: &mut Slot<S>) -> Result<Option<Arc<S::Source>>, StorageError> {
+    fn basis_in(&self, slot: &mut PartSlot<S>) -> Result<Option<Arc<S::Source>>, StorageError> {
         if let OldVersion::Unopened = slot.basis {
             slot.basis = match self.root.open_source(&self.path) {
                 Ok(source) => OldVersion::Open(Arc::new(source)),

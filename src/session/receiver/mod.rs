@@ -127,7 +127,7 @@ impl<S: Store> ReceiveOptions<S> {
 }
 
 /// The tools of a receiver on a real connection.
-pub(crate) struct Tools {
+pub(crate) struct ReceiverTools {
     pub(crate) connection: Connection,
     pub(crate) control: Control,
     /// The connection's.
@@ -158,7 +158,7 @@ pub(crate) struct Common<S: Store> {
 }
 
 /// The receiving role of one job. Cheap to clone.
-pub(crate) struct Receiver<D: Driver = Online>(Arc<Shared<D>>);
+pub(crate) struct Receiver<D: Driver = Online>(Arc<ReceiverInner<D>>);
 
 impl<D: Driver> Clone for Receiver<D> {
     fn clone(&self) -> Self {
@@ -166,7 +166,7 @@ impl<D: Driver> Clone for Receiver<D> {
     }
 }
 
-struct Shared<D: Driver> {
+struct ReceiverInner<D: Driver> {
     driver: D,
     tools: Common<D::Store>,
     options: ReceiveOptions<D::Store>,
@@ -177,7 +177,7 @@ struct Shared<D: Driver> {
 }
 
 /// Files that were not settled are closed, which may block on the disk: not where the last of us happened to be dropped.
-impl<D: Driver> Drop for Shared<D> {
+impl<D: Driver> Drop for ReceiverInner<D> {
     fn drop(&mut self) {
         let open = self.ledger.get_mut().unwrap_or_else(PoisonError::into_inner).take_open();
         if !open.is_empty() {
@@ -187,9 +187,9 @@ impl<D: Driver> Drop for Shared<D> {
 }
 
 /// The data that the ledger keeps with each file for the session.
-struct Work<D>(PhantomData<D>);
+struct ReceiverFiles<D>(PhantomData<D>);
 
-impl<D: Driver> Attached for Work<D> {
+impl<D: Driver> Attached for ReceiverFiles<D> {
     /// The memory of the offer, charged to the budget.
     type Room = Hold;
     type Wait = D::Wait;
@@ -197,14 +197,14 @@ impl<D: Driver> Attached for Work<D> {
     type Progress = Arc<FileProgress>;
 }
 
-type Ledger<D> = Answers<Work<D>>;
-type Place<D> = answers::Place<Work<D>>;
-type Complete<D> = answers::Complete<Work<D>>;
+type Ledger<D> = Answers<ReceiverFiles<D>>;
+type Place<D> = answers::Place<ReceiverFiles<D>>;
+type Complete<D> = answers::Complete<ReceiverFiles<D>>;
 
 impl Receiver {
-    pub(crate) fn new(tools: Tools, options: ReceiveOptions) -> Self {
-        let Tools { connection, control, disk, committer, hasher, buffers, account, .. } = tools;
-        let Tools { window, observer, record, runtime, .. } = tools;
+    pub(crate) fn new(tools: ReceiverTools, options: ReceiveOptions) -> Self {
+        let ReceiverTools { connection, control, disk, committer, hasher, buffers, account, .. } = tools;
+        let ReceiverTools { window, observer, record, runtime, .. } = tools;
         let (backlog, settled, begun) = (Backlog::new(window), Notify::new(), Instant::now());
         let driver = Online { connection, control, disk, buffers, backlog, settled, runtime, begun };
         Self::driven_by(driver, Common { committer, hasher, account, observer, record }, options)
@@ -244,7 +244,7 @@ impl<D: Driver> Receiver<D> {
         let ledger = Mutex::new(Ledger::<D>::new(Options { tells_plans, is_blind: policy.blind }));
         let is_continued = tools.record.is_continued();
         let (notes, names_room) = (Mutex::default(), Mutex::default());
-        let receiver = Self(Arc::new(Shared { driver, tools, options, ledger, notes, names_room }));
+        let receiver = Self(Arc::new(ReceiverInner { driver, tools, options, ledger, notes, names_room }));
         if is_continued {
             receiver.begin_unsure_of_names();
         }
@@ -275,7 +275,7 @@ impl<D: Driver> Receiver<D> {
         result
     }
 
-    fn carry_out(&self, action: Action<Work<D>>) {
+    fn carry_out(&self, action: Action<ReceiverFiles<D>>) {
         let receiver = self.clone();
         let driver = &self.0.driver;
         match action {

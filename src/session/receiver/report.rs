@@ -2,14 +2,14 @@
 
 use tracing::debug;
 
-use super::{Common, Driver, Receiver, Work};
+use super::{Common, Driver, Receiver, ReceiverFiles};
 use crate::progress::{Event, Phase};
 use crate::protocol::path::escape;
 use crate::storage::StorageError;
 use crate::transfer::job::answers::Report;
 
 impl<D: Driver> Receiver<D> {
-    pub(super) fn report(&self, report: Report<Work<D>>) {
+    pub(super) fn report(&self, report: Report<ReceiverFiles<D>>) {
         let Common { observer, record, .. } = &self.0.tools;
         match report {
             Report::Found { path, size } => record.found(observer, &path, size),

@@ -61,28 +61,28 @@ impl<S: Store> Incoming<S> {
 }
 
 /// A chunk that is being put together from packets in any order.
-struct Block {
-    place: BlockPlace,
+struct PartialChunk {
+    place: ChunkPlace,
     filled: usize,
     gaps: Gaps,
     _begun: Begun,
 }
 
 /// Where it is put together.
-enum BlockPlace {
-    Memory(Held),
+enum ChunkPlace {
+    Memory(HeldChunk),
     /// In its file, where there is no memory for it beside all others: each piece is written as it comes, and the whole is
     /// read again for its digest. Slower, and nobody waits for anybody.
     File(Arc<Stored>),
 }
 
 /// A chunk in memory, and the room that it takes.
-struct Held {
+struct HeldChunk {
     buffer: Buffer,
     _room: Hold,
 }
 
-impl std::ops::Deref for Held {
+impl std::ops::Deref for HeldChunk {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
         &self.buffer
@@ -96,7 +96,7 @@ struct Stored(AtomicUsize);
 /// The chunks of one range that are begun.
 #[derive(Default)]
 struct Blocks {
-    begun: HashMap<u64, Block>,
+    begun: HashMap<u64, PartialChunk>,
     /// Where the piece that came last ended.
     next: u64,
 }
@@ -219,11 +219,11 @@ impl Receiver {
             let (piece, rest) = bytes.split_at(count);
             block.filled += count;
             match &mut block.place {
-                BlockPlace::Memory(held) => held.buffer[within..within + count].copy_from_slice(piece),
-                BlockPlace::File(stored) => self.store_piece(range, offset, piece.into(), stored.clone()),
+                ChunkPlace::Memory(held) => held.buffer[within..within + count].copy_from_slice(piece),
+                ChunkPlace::File(stored) => self.store_piece(range, offset, piece.into(), stored.clone()),
             }
             if block.filled == len
-                && let Some(Block { place: BlockPlace::Memory(held), .. }) = blocks.begun.remove(&index)
+                && let Some(PartialChunk { place: ChunkPlace::Memory(held), .. }) = blocks.begun.remove(&index)
             {
                 self.store(range, index, held);
             }
@@ -233,14 +233,14 @@ impl Receiver {
         Ok(())
     }
 
-    fn begin(&self, len: usize) -> Result<Block, SessionError> {
+    fn begin(&self, len: usize) -> Result<PartialChunk, SessionError> {
         // A single byte of a chunk makes us keep a buffer for all of it, so the buffers are what is counted.
         let begun = self.0.driver.backlog.begin(len)?;
         let place = match self.0.tools.account.take_memory(len) {
-            Some(room) => BlockPlace::Memory(Held { buffer: self.0.driver.buffers.take(len), _room: room }),
-            None => BlockPlace::File(Arc::default()),
+            Some(room) => ChunkPlace::Memory(HeldChunk { buffer: self.0.driver.buffers.take(len), _room: room }),
+            None => ChunkPlace::File(Arc::default()),
         };
-        Ok(Block { place, filled: 0, gaps: Gaps::default(), _begun: begun })
+        Ok(PartialChunk { place, filled: 0, gaps: Gaps::default(), _begun: begun })
     }
 
     /// Content has come, and waits for the disk.
@@ -251,7 +251,7 @@ impl Receiver {
     }
 
     /// Writes and hashes one chunk on a disk thread.
-    fn store(&self, range: &Arc<Incoming>, index: u64, held: Held) {
+    fn store(&self, range: &Arc<Incoming>, index: u64, held: HeldChunk) {
         let (receiver, range) = (self.clone(), range.clone());
         let is_behind = self.0.driver.backlog.is_behind();
         self.0.driver.backlog.add(held.buffer.len());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Sender;
-use super::outlet::Stop;
+use super::outlet::PumpStop;
 use crate::digest::CHUNK_BYTES;
 use crate::protocol::message::FileId;
 use crate::storage::{ByteFiles, ReadFile, StorageError};
@@ -15,9 +15,9 @@ impl<F: ByteFiles> Sender<F> {
     /// after. So a new mode, a new name, or more at its end does not matter, and a write whose time was put back does.
     ///
     /// # Errors
-    /// [`Stop::Changed`] when they differ.
-    pub(super) async fn read_again(&self, id: FileId, source: &Arc<F::Source>) -> Result<(), Stop> {
-        let Some(size) = self.ledger().place(id).map(|place| place.header.size) else { return Err(Stop::Unwanted) };
+    /// [`PumpStop::Changed`] when they differ.
+    pub(super) async fn read_again(&self, id: FileId, source: &Arc<F::Source>) -> Result<(), PumpStop> {
+        let Some(size) = self.ledger().place(id).map(|place| place.header.size) else { return Err(PumpStop::Unwanted) };
         let looking = source.clone();
         let look = move || Ok::<_, StorageError>((looking.data_map(0, CHUNK_BYTES)?, looking.is_longer_than(size)?));
         let (map, grew) = self.0.tools.disk.run(look).await??;
@@ -39,18 +39,18 @@ impl<F: ByteFiles> Sender<F> {
     }
 
     /// Compares as many chunks as the store hashes at one go, and says how many that were.
-    async fn compare_again(&self, id: FileId, source: &Arc<F::Source>, first: u64, end: u64) -> Result<u64, Stop> {
+    async fn compare_again(&self, id: FileId, source: &Arc<F::Source>, first: u64, end: u64) -> Result<u64, PumpStop> {
         let _work = self.work_on(id);
         let (source, hasher) = (source.clone(), self.0.tools.hasher.clone());
         let digests = self.0.tools.disk.run(move || source.hash(&hasher, first, end)).await??;
         let agrees = self.with_rules(id, |rules| rules.agrees(&self.0.tools.hasher, first, &digests));
-        if agrees.unwrap_or(false) { Ok(digests.len() as u64) } else { Err(Stop::Changed) }
+        if agrees.unwrap_or(false) { Ok(digests.len() as u64) } else { Err(PumpStop::Changed) }
     }
 
     /// Checks that a range which is a hole now was sent as zeros.
-    fn compare_holes(&self, id: FileId, first: u64, end: u64) -> Result<(), Stop> {
+    fn compare_holes(&self, id: FileId, first: u64, end: u64) -> Result<(), PumpStop> {
         let agrees = self.with_rules(id, |rules| rules.are_zeros(&self.0.tools.hasher, first..end));
-        if agrees.unwrap_or(false) { Ok(()) } else { Err(Stop::Changed) }
+        if agrees.unwrap_or(false) { Ok(()) } else { Err(PumpStop::Changed) }
     }
 
     /// Says that a file is longer by now than what is delivered of it.

@@ -10,9 +10,9 @@ use quinn::RecvStream;
 use tokio::sync::oneshot;
 
 use super::Sender;
-use super::outlet::{Outlet, Stop};
+use super::outlet::{Outlet, PumpStop};
 use super::source::Place;
-use super::start::{Start, read_start, small_tail};
+use super::start::{ReadStart, read_start, small_tail};
 use crate::digest::{CHUNK_BYTES, Digest};
 use crate::protocol::message::FileId;
 use crate::protocol::range::{RANGE_HEADER_BYTES, RangeTiming};
@@ -39,7 +39,7 @@ impl<F: ByteFiles> Sender<F> {
         let (len, size) = (start_len(&place.header), place.header.size);
         let more = size > len;
         let permit = self.0.budget.reserve(RANGE_HEADER_BYTES + len as usize).await;
-        let Some(Start { buffer, digest, source, grew: false }) = self.read_early(place, len as usize, more).await
+        let Some(ReadStart { buffer, digest, source, grew: false }) = self.read_early(place, len as usize, more).await
         else {
             return;
         };
@@ -65,20 +65,21 @@ impl<F: ByteFiles> Sender<F> {
 
     /// The start of a file; one that has just changed is given time, but not so much that an answer would be there sooner.
     /// `None` also for a start of zeros of a file that has more: it may be a hole, which needs no content.
-    async fn read_early(&self, mut place: Place<F>, len: usize, more: bool) -> Option<Start<F::Source>> {
+    async fn read_early(&self, mut place: Place<F>, len: usize, more: bool) -> Option<ReadStart<F::Source>> {
         loop {
             let buffer = self.0.tools.buffers.take_behind(RANGE_HEADER_BYTES, len);
             let hasher = self.0.tools.hasher.clone();
             let read = move || {
                 let start = read_start(&place, RangeTiming::Early, buffer, &hasher);
-                let is_hole = |start: &Start<F::Source>| more && start.digest == Some(hasher.zero_chunk(CHUNK_BYTES));
+                let is_hole =
+                    |start: &ReadStart<F::Source>| more && start.digest == Some(hasher.zero_chunk(CHUNK_BYTES));
                 (place, start.map(|start| Some(start).filter(|start| !is_hole(start))))
             };
             let (there, start) = self.0.tools.disk.run(read).await.ok()?;
             place = there;
             match start {
                 Ok(start) => return start,
-                Err(Stop::Unsettled(wait)) if wait <= EARLY_WAIT_MAX => {
+                Err(PumpStop::Unsettled(wait)) if wait <= EARLY_WAIT_MAX => {
                     tokio::time::sleep(wait).await;
                     place.waits += 1;
                 }

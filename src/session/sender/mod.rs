@@ -42,7 +42,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use self::queue::{Batch, SendQueue};
-use self::source::Work;
+use self::source::SenderFiles;
 use super::SessionError;
 use super::budget::Account;
 use super::control::Control;
@@ -61,7 +61,7 @@ use crate::transfer::job::offers::{Action, Offers, Options};
 const LINK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The tools of a sender.
-pub(crate) struct Tools {
+pub(crate) struct SenderTools {
     pub(crate) connection: Connection,
     pub(crate) control: Control,
     /// The connection's.
@@ -84,7 +84,7 @@ pub(crate) struct Tools {
 }
 
 /// The sending role of one job, of files that lie in such trees. Cheap to clone.
-pub(crate) struct Sender<F: ByteFiles = Tree>(Arc<Shared<F>>);
+pub(crate) struct Sender<F: ByteFiles = Tree>(Arc<SenderInner<F>>);
 
 impl<F: ByteFiles> Clone for Sender<F> {
     fn clone(&self) -> Self {
@@ -92,8 +92,8 @@ impl<F: ByteFiles> Clone for Sender<F> {
     }
 }
 
-struct Shared<F: ByteFiles> {
-    tools: Tools,
+struct SenderInner<F: ByteFiles> {
+    tools: SenderTools,
     budget: SendBudget,
     ledger: Mutex<Ledger<F>>,
     wanted: mpsc::UnboundedSender<FileId>,
@@ -103,21 +103,21 @@ struct Shared<F: ByteFiles> {
     stop: CancellationToken,
 }
 
-type Ledger<F> = Offers<Work<F>>;
+type Ledger<F> = Offers<SenderFiles<F>>;
 
 impl Sender {
     /// A sender of what lies on the disk.
-    pub(crate) fn new(tools: Tools) -> Self {
+    pub(crate) fn new(tools: SenderTools) -> Self {
         Self::of_files(tools)
     }
 }
 
 impl<F: ByteFiles> Sender<F> {
-    fn of_files(tools: Tools) -> Self {
+    fn of_files(tools: SenderTools) -> Self {
         let (wanted, wanted_files) = mpsc::unbounded_channel();
-        let Tools { dry_run: is_dry_run, own_tree: is_own_tree, early: sends_early, .. } = tools;
+        let SenderTools { dry_run: is_dry_run, own_tree: is_own_tree, early: sends_early, .. } = tools;
         let options = Options { is_dry_run, is_own_tree, sends_early };
-        Self(Arc::new(Shared {
+        Self(Arc::new(SenderInner {
             budget: SendBudget::new(tools.account.clone()),
             ledger: Mutex::new(Ledger::new(options)),
             tools,
@@ -147,7 +147,7 @@ impl<F: ByteFiles> Sender<F> {
         result
     }
 
-    fn carry_out(&self, action: Action<Work<F>>) {
+    fn carry_out(&self, action: Action<SenderFiles<F>>) {
         match action {
             Action::Say(message) => self.0.tools.control.send(message),
             Action::Report(report) => self.report(report),

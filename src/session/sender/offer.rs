@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 
 use super::source::{Located, OfferPermit, stat};
-use super::{Sender, Tools};
+use super::{Sender, SenderTools};
 use crate::protocol::message::{Failure, FileId, Kind, Status};
 use crate::protocol::path::WirePath;
 use crate::session::SessionError;
@@ -63,7 +63,7 @@ impl<F: ByteFiles> Sender<F> {
     }
 
     async fn offer_new(&self, root: F, at: WirePath, name: WirePath, meta: Meta) {
-        let Tools { observer, record, .. } = &self.0.tools;
+        let SenderTools { observer, record, .. } = &self.0.tools;
         if record.is_settled(&name) {
             return;
         }

@@ -10,7 +10,7 @@ use crate::session::SessionError;
 use crate::storage::{Lost, StorageError};
 
 /// Why a pump stopped.
-pub(crate) enum Stop {
+pub(crate) enum PumpStop {
     /// This file is over; the job goes on.
     File(StorageError),
     /// The receiver does not want the rest; it says why on the control stream.
@@ -25,31 +25,31 @@ pub(crate) enum Stop {
     Session(SessionError),
 }
 
-impl From<StorageError> for Stop {
+impl From<StorageError> for PumpStop {
     fn from(error: StorageError) -> Self {
         Self::File(error)
     }
 }
 
-impl From<SessionError> for Stop {
+impl From<SessionError> for PumpStop {
     fn from(error: SessionError) -> Self {
         Self::Session(error)
     }
 }
 
-impl From<Lost> for Stop {
+impl From<Lost> for PumpStop {
     fn from(lost: Lost) -> Self {
         Self::Session(lost.into())
     }
 }
 
-impl From<quinn::ConnectionError> for Stop {
+impl From<quinn::ConnectionError> for PumpStop {
     fn from(error: quinn::ConnectionError) -> Self {
         Self::Session(error.into())
     }
 }
 
-impl From<quinn::WriteError> for Stop {
+impl From<quinn::WriteError> for PumpStop {
     fn from(error: quinn::WriteError) -> Self {
         match error {
             quinn::WriteError::ConnectionLost(error) => error.into(),

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use super::source::Work;
-use super::{Sender, Tools};
+use super::source::SenderFiles;
+use super::{Sender, SenderTools};
 use crate::progress::{Event, FileProgress, Observer, Phase};
 use crate::session::record::Record;
 use crate::storage::ByteFiles;
 use crate::transfer::job::offers::{Attached, Report};
 
 impl<F: ByteFiles> Sender<F> {
-    pub(super) fn report(&self, report: Report<Work<F>>) {
-        let Tools { observer, record, own_tree, .. } = &self.0.tools;
+    pub(super) fn report(&self, report: Report<SenderFiles<F>>) {
+        let SenderTools { observer, record, own_tree, .. } = &self.0.tools;
         tell(observer, record, *own_tree, report);
     }
 }

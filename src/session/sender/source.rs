@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::early::EarlyStart;
-use super::outlet::Stop;
+use super::outlet::PumpStop;
 use crate::broken::Rule;
 use crate::progress::FileProgress;
 use crate::protocol::message::{Header, Why};
@@ -19,9 +19,9 @@ use crate::transfer::job::offers::{self, Attached, Room, Stat};
 const SETTLE_WAITS_MAX: u8 = 4;
 
 /// The data that the ledger keeps with each file for the session.
-pub(super) struct Work<F>(PhantomData<F>);
+pub(super) struct SenderFiles<F>(PhantomData<F>);
 
-impl<F: ByteFiles> Attached for Work<F> {
+impl<F: ByteFiles> Attached for SenderFiles<F> {
     type Permit = OfferPermit;
     type Digests = Hold;
     type Source = Located<F>;
@@ -74,21 +74,23 @@ pub(crate) fn stat(meta: &Meta) -> Stat {
     Stat { kind: meta.kind.clone(), size: meta.size, mtime: meta.mtime, mode: meta.mode }
 }
 
-pub(super) type Place<F> = offers::Place<Work<F>>;
+pub(super) type Place<F> = offers::Place<SenderFiles<F>>;
 
 /// On a disk thread: opens the source of an offer, if it is what was offered and has been at rest for long enough to see the
 /// next change of it.
-pub(crate) fn open_offered<F, A>(place: &offers::Place<A>) -> Result<F::Source, Stop>
+pub(crate) fn open_offered<F, A>(place: &offers::Place<A>) -> Result<F::Source, PumpStop>
 where
     F: Files,
     A: Attached<Source = Located<F>>,
 {
     let source = place.source.root.open_source(&place.source.at)?;
     if !is_offered(place, source.meta()) {
-        return Err(Stop::Changed);
+        return Err(PumpStop::Changed);
     }
     match source.settles_in() {
-        Some(wait) if place.waits < SETTLE_WAITS_MAX && !Rule::SourceIsAtRest.is_broken() => Err(Stop::Unsettled(wait)),
+        Some(wait) if place.waits < SETTLE_WAITS_MAX && !Rule::SourceIsAtRest.is_broken() => {
+            Err(PumpStop::Unsettled(wait))
+        }
         // It never rests; most likely it is found changed in the end.
         _ => Ok(source.up_to(place.header.size)),
     }
@@ -114,12 +116,12 @@ pub(crate) enum AtEnd {
 }
 
 /// On a disk thread: looks at an open file of which all was sent.
-pub(crate) fn look_at_end(source: &impl ReadFile) -> Result<AtEnd, Stop> {
+pub(crate) fn look_at_end(source: &impl ReadFile) -> Result<AtEnd, PumpStop> {
     if !source.has_honest_size()? {
-        return Err(Stop::UnknownSize);
+        return Err(PumpStop::UnknownSize);
     }
     match source.since_opened()? {
-        Since::Shorter => Err(Stop::Changed),
+        Since::Shorter => Err(PumpStop::Changed),
         Since::ReadAgain if !Rule::SourceIsLookedAtAgain.is_broken() => Ok(AtEnd::ReadAgain),
         Since::Same | Since::ReadAgain => Ok(AtEnd::Close),
     }

@@ -2,7 +2,7 @@
 //! one write each.
 
 use super::Sender;
-use super::outlet::Stop;
+use super::outlet::PumpStop;
 use super::source::{Place, open_offered};
 use crate::broken::Rule;
 use crate::digest::{Digest, Hasher};
@@ -58,9 +58,9 @@ impl<F: ByteFiles> Sender<F> {
         id: FileId,
         size: u64,
         permit: SendPermit,
-        start: Result<Start<F::Source>, Stop>,
-    ) -> Result<(), Stop> {
-        let Start { buffer, digest, grew, .. } = start?;
+        start: Result<ReadStart<F::Source>, PumpStop>,
+    ) -> Result<(), PumpStop> {
+        let ReadStart { buffer, digest, grew, .. } = start?;
         if grew {
             self.remark_growth(id);
         }
@@ -106,7 +106,7 @@ struct Small<S> {
     id: FileId,
     size: u64,
     permit: SendPermit,
-    start: Result<Start<S>, Stop>,
+    start: Result<ReadStart<S>, PumpStop>,
 }
 
 impl<F: ByteFiles> Unread<F> {
@@ -119,7 +119,7 @@ impl<F: ByteFiles> Unread<F> {
 }
 
 /// The start of a file as it was read.
-pub(super) struct Start<S> {
+pub(super) struct ReadStart<S> {
     /// Behind the header of its stream.
     pub(super) buffer: Buffer,
     /// An empty file has none.
@@ -135,14 +135,14 @@ pub(super) fn read_start<F: ByteFiles>(
     timing: RangeTiming,
     mut buffer: Buffer,
     hasher: &Hasher,
-) -> Result<Start<F::Source>, Stop> {
+) -> Result<ReadStart<F::Source>, PumpStop> {
     let source = open_offered(place)?;
     let (header, content) = buffer.split_at_mut(RANGE_HEADER_BYTES);
     let range = RangeHeader { id: place.header.id, offset: 0, len: content.len() as u64, timing };
     header.copy_from_slice(&range.to_bytes());
     let len = content.len() as u64;
     let (digest, grew) = read_start_of(&source, content, len, place.header.size, hasher)?;
-    Ok(Start { buffer, digest, source, grew })
+    Ok(ReadStart { buffer, digest, source, grew })
 }
 
 /// On a disk thread: reads the first `len` of the `size` bytes of an open file. Their digest, which an empty file has none
@@ -153,21 +153,21 @@ pub(crate) fn read_start_of<R: ReadFile>(
     len: u64,
     size: u64,
     hasher: &Hasher,
-) -> Result<(Option<Digest>, bool), Stop> {
+) -> Result<(Option<Digest>, bool), PumpStop> {
     let is_whole = len == size;
     let read = if is_whole { source.read_to_end(content)? } else { source.read_at(content, 0)? } as u64;
     // Where it ends elsewhere than was said, who said so is asked once more: it may just have changed.
     if read != len && !source.has_honest_size()? {
-        return Err(Stop::UnknownSize);
+        return Err(PumpStop::UnknownSize);
     }
     let since = if Rule::SourceIsLookedAtAgain.is_broken() { Since::Same } else { source.since_opened()? };
     if read < len || since == Since::Shorter {
-        return Err(Stop::Changed);
+        return Err(PumpStop::Changed);
     }
     let digest = (len > 0).then(|| R::digest(content, hasher));
     // Its inode changed, which need not be a change of its content.
     if since == Since::ReadAgain && len > 0 && source.hash(hasher, 0, len)?.first() != digest.as_ref() {
-        return Err(Stop::Changed);
+        return Err(PumpStop::Changed);
     }
     let grew = is_whole && since == Since::ReadAgain && source.is_longer_than(size)?;
     Ok((digest, grew))

@@ -9,7 +9,7 @@ use quinn::RecvStream;
 
 use super::Sender;
 use super::early::EarlyStart;
-use super::outlet::{Outlet, Stop};
+use super::outlet::{Outlet, PumpStop};
 use super::source::{AtEnd, look_at_end, open_offered};
 use crate::digest::{CHUNK_BYTES, ChunkDigests, Digest};
 use crate::protocol::message::{FileId, Tail};
@@ -27,7 +27,7 @@ use crate::transfer::{SUM_CHUNKS_A_STEP, SUM_CHUNKS_AT_ONCE};
 const READ_AHEAD: usize = 4;
 
 /// One chunk, ready for its stream.
-type Read = Result<(Bytes, Digest), Stop>;
+type ReadChunk = Result<(Bytes, Digest), PumpStop>;
 
 impl<F: ByteFiles> Sender<F> {
     /// Sends what is to be sent of one file now, and its tail when nothing is left.
@@ -40,28 +40,28 @@ impl<F: ByteFiles> Sender<F> {
     }
 
     /// Acts on how the sending of a file ended, for now or for good.
-    pub(super) async fn settle(&self, id: FileId, pumped: Result<(), Stop>) -> Result<(), SessionError> {
+    pub(super) async fn settle(&self, id: FileId, pumped: Result<(), PumpStop>) -> Result<(), SessionError> {
         match pumped {
-            Ok(()) | Err(Stop::Unwanted) => Ok(()),
-            Err(Stop::File(error)) => {
+            Ok(()) | Err(PumpStop::Unwanted) => Ok(()),
+            Err(PumpStop::File(error)) => {
                 self.give_up(id, (&error).into());
                 Ok(())
             }
-            Err(Stop::Changed) => Ok(self.offer_again(id).await?),
-            Err(Stop::UnknownSize) => {
+            Err(PumpStop::Changed) => Ok(self.offer_again(id).await?),
+            Err(PumpStop::UnknownSize) => {
                 self.give_up(id, unknown_size());
                 Ok(())
             }
-            Err(Stop::Unsettled(wait)) => {
+            Err(PumpStop::Unsettled(wait)) => {
                 tokio::time::sleep(wait).await;
                 self.feed(|ledger| ledger.want_again(id));
                 Ok(())
             }
-            Err(Stop::Session(error)) => Err(error),
+            Err(PumpStop::Session(error)) => Err(error),
         }
     }
 
-    async fn pump_ranges(&self, id: FileId) -> Result<(), Stop> {
+    async fn pump_ranges(&self, id: FileId) -> Result<(), PumpStop> {
         if self.ledger().is_unopened(id) {
             self.open(id).await?;
         }
@@ -72,7 +72,7 @@ impl<F: ByteFiles> Sender<F> {
     }
 
     /// Opens a large file, plans its content and starts the comparison of what the receiver has.
-    async fn open(&self, id: FileId) -> Result<(), Stop> {
+    async fn open(&self, id: FileId) -> Result<(), PumpStop> {
         let Some(place) = self.ledger().place(id) else { return Ok(()) };
         let (size, from) = (place.header.size, place.from);
         let (start, early) = self.feed(|ledger| ledger.take_start(id)).map(EarlyStart::claim).unzip();
@@ -85,14 +85,14 @@ impl<F: ByteFiles> Sender<F> {
             };
             source.advise_sequential();
             let map = source.data_map(from, CHUNK_BYTES)?;
-            Ok::<_, Stop>((source, map))
+            Ok::<_, PumpStop>((source, map))
         });
         let (source, map) = opened.await??;
         let content = self.search(id, &source, map).await?;
         // The digest of a hole is one of them, and the first time it has to be made.
         let own = self.0.tools.disk.run(move || ChunkDigests::new(size, &hasher)).await?;
         let opened = self.feed(|ledger| ledger.on_opened(id, source.clone(), content, own, start));
-        if opened.ok_or(Stop::Unwanted)? {
+        if opened.ok_or(PumpStop::Unwanted)? {
             let sender = self.clone();
             self.0.tools.disk.spawn(move || sender.hash_prefix(id, &source, 0, from));
         }
@@ -105,7 +105,7 @@ impl<F: ByteFiles> Sender<F> {
         id: FileId,
         source: &Arc<F::Source>,
         mut map: DataMap,
-    ) -> Result<Vec<Range<u64>>, Stop> {
+    ) -> Result<Vec<Range<u64>>, PumpStop> {
         while let Some(piece) = map.next_doubtful() {
             let _work = self.work_on(id);
             let source = source.clone();
@@ -119,7 +119,7 @@ impl<F: ByteFiles> Sender<F> {
     }
 
     /// Sends one range on a stream of its own: the next chunks are read and hashed while one is sent.
-    async fn send_range(&self, id: FileId, source: &Arc<F::Source>, range: Range<u64>) -> Result<(), Stop> {
+    async fn send_range(&self, id: FileId, source: &Arc<F::Source>, range: Range<u64>) -> Result<(), PumpStop> {
         let mut outlet = self.open_stream(id).await?;
         let header = RangeHeader { id, offset: range.start, len: range.end - range.start, timing: RangeTiming::Asked };
         outlet.stream.write_all(&header.to_bytes()).await?;
@@ -156,12 +156,12 @@ impl<F: ByteFiles> Sender<F> {
         offset: u64,
         len: usize,
         permit: SendPermit,
-    ) -> impl Future<Output = Result<Read, Lost>> + use<F> {
+    ) -> impl Future<Output = Result<ReadChunk, Lost>> + use<F> {
         let (source, hasher) = (source.clone(), self.0.tools.hasher.clone());
         let mut buffer = self.0.tools.buffers.take(len);
         self.0.tools.disk.run(move || {
             if source.read_at(&mut buffer, offset)? < len {
-                return Err(if source.has_honest_size()? { Stop::Changed } else { Stop::UnknownSize });
+                return Err(if source.has_honest_size()? { PumpStop::Changed } else { PumpStop::UnknownSize });
             }
             let digest = hasher.chunk(&buffer);
             Ok((in_flight(buffer, permit), digest))
@@ -181,7 +181,7 @@ impl<F: ByteFiles> Sender<F> {
         self.ledger().rules(id).map(act)
     }
 
-    pub(super) async fn open_stream(&self, id: FileId) -> Result<Outlet, Stop> {
+    pub(super) async fn open_stream(&self, id: FileId) -> Result<Outlet, PumpStop> {
         let room = self.0.tools.account.for_stream(STREAM_BYTES).await;
         let (stream, reports) = self.0.tools.connection.open_bi().await?;
         self.feed(|ledger| ledger.on_stream(id));
@@ -202,7 +202,7 @@ impl<F: ByteFiles> Sender<F> {
     }
 
     /// Sends the tail if everything is sent and compared and the source still begins with it.
-    async fn close_file(&self, id: FileId) -> Result<(), Stop> {
+    async fn close_file(&self, id: FileId) -> Result<(), PumpStop> {
         let Some(source) = self.feed(|ledger| ledger.begin_close(id)) else { return Ok(()) };
         let looking = source.clone();
         match self.0.tools.disk.run(move || look_at_end(&*looking)).await?? {

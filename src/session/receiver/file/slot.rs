@@ -13,14 +13,14 @@ use crate::transfer::file::resume::Basis;
 /// Bytes of an older version that are copied before the disk thread takes other work: some tens of milliseconds.
 const COPY_TURN_BYTES: u64 = 32 << 20;
 
-pub(super) struct Slot<S: Store> {
+pub(super) struct PartSlot<S: Store> {
     pub(super) part: PartState<S>,
     /// Of the part that is open, among all open files.
     pub(super) room: Option<Hold>,
     pub(super) basis: OldVersion<S::Source>,
 }
 
-impl<S: Store> Default for Slot<S> {
+impl<S: Store> Default for PartSlot<S> {
     fn default() -> Self {
         Self { part: PartState::default(), room: None, basis: OldVersion::default() }
     }
@@ -45,7 +45,7 @@ pub(super) struct Filling<S: Store> {
 }
 
 /// A part that was just opened.
-enum Opened<S: Store> {
+enum OpenedPart<S: Store> {
     Whole(S::Part),
     Filling(Box<Filling<S>>),
 }
@@ -71,15 +71,15 @@ impl<S: Store> FileIo<S> {
                     return Err(error);
                 }
             },
-            PartState::Filling(filling) => Opened::Filling(filling),
+            PartState::Filling(filling) => OpenedPart::Filling(filling),
         };
         let mut filling = match filling {
-            Opened::Whole(part) => {
+            OpenedPart::Whole(part) => {
                 let part = Arc::new(part);
                 slot.part = PartState::Open(part.clone());
                 return Ok(part);
             }
-            Opened::Filling(filling) => filling,
+            OpenedPart::Filling(filling) => filling,
         };
         drop(slot);
         let is_full = S::adopt_more(&filling.part, &filling.from, &mut filling.left, COPY_TURN_BYTES);
@@ -105,7 +105,7 @@ impl<S: Store> FileIo<S> {
         StorageError::new(Op::Create, self.path.as_path(), refusal)
     }
 
-    fn open_part(&self, slot: &mut Slot<S>) -> Result<Opened<S>, StorageError> {
+    fn open_part(&self, slot: &mut PartSlot<S>) -> Result<OpenedPart<S>, StorageError> {
         // Each connection has its own share of open files, so that others cannot keep this file from ever being opened.
         slot.room = Some(self.account.take_file().ok_or_else(|| {
             let cause = std::io::Error::from_raw_os_error(Errno::MFILE.raw_os_error());
@@ -127,10 +127,10 @@ impl<S: Store> FileIo<S> {
         let is_committed = self.start.basis == Basis::Part && part.len() == 0 && self.owner.is_none();
         let committed = is_committed.then(|| self.root.open_source(&self.path).ok().map(Arc::new)).flatten();
         match basis.or(committed) {
-            None => Ok(Opened::Whole(part)),
+            None => Ok(OpenedPart::Whole(part)),
             Some(from) => {
                 let left = S::adopt(&part, &from, self.start.from)?;
-                Ok(Opened::Filling(Box::new(Filling { part, from, left })))
+                Ok(OpenedPart::Filling(Box::new(Filling { part, from, left })))
             }
         }
     }

@@ -16,7 +16,7 @@ pub(super) const KEY_TIMES: usize = 4;
 
 /// A pool of one resource, and how much of it each connection holds.
 #[derive(Debug)]
-pub(super) struct Purse {
+pub(super) struct SharedPool {
     state: Mutex<Holders>,
     /// Those that wait for something to be given back. To call them takes a lock, also where there are none.
     waiting: AtomicUsize,
@@ -24,7 +24,7 @@ pub(super) struct Purse {
 }
 
 /// Somebody who waits.
-pub(super) struct Waits<'a>(&'a Purse);
+pub(super) struct PoolWaiter<'a>(&'a SharedPool);
 
 #[derive(Debug)]
 pub(super) struct Holders {
@@ -32,7 +32,7 @@ pub(super) struct Holders {
     pub(super) of_keys: HashMap<Fingerprint, usize>,
 }
 
-impl Purse {
+impl SharedPool {
     pub(super) fn new(all: usize) -> Self {
         let state = Mutex::new(Holders { free: all, of_keys: HashMap::new() });
         Self { state, waiting: AtomicUsize::new(0), freed: Notify::new() }
@@ -43,7 +43,7 @@ impl Purse {
     }
 
     /// Takes `amount` for a connection that holds `held`, if its share allows it.
-    pub(super) fn take(&self, key: Fingerprint, held: &Held, amount: usize) -> bool {
+    pub(super) fn take(&self, key: Fingerprint, held: &PoolShare, amount: usize) -> bool {
         if held.add_below_floor(amount) {
             return true;
         }
@@ -69,7 +69,7 @@ impl Purse {
         }
     }
 
-    pub(super) fn give_back(&self, key: Fingerprint, held: &Held, amount: usize) {
+    pub(super) fn give_back(&self, key: Fingerprint, held: &PoolShare, amount: usize) {
         if !held.subtract_below_floor(amount) {
             self.give_back_charged(key, held, amount);
         }
@@ -80,7 +80,7 @@ impl Purse {
         }
     }
 
-    fn give_back_charged(&self, key: Fingerprint, held: &Held, amount: usize) {
+    fn give_back_charged(&self, key: Fingerprint, held: &PoolShare, amount: usize) {
         let mut state = self.state();
         loop {
             let before = held.amount.load(Ordering::Acquire);
@@ -100,36 +100,36 @@ impl Purse {
     }
 
     /// Begins to wait for what others give back. What is not there after this is worth waiting for.
-    pub(super) fn wait(&self) -> Waits<'_> {
+    pub(super) fn wait(&self) -> PoolWaiter<'_> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        Waits(self)
+        PoolWaiter(self)
     }
 }
 
-impl Waits<'_> {
+impl PoolWaiter<'_> {
     /// Resolves when something was given back after this call.
     pub(super) fn freed(&self) -> Notified<'_> {
         self.0.freed.notified()
     }
 }
 
-impl Drop for Waits<'_> {
+impl Drop for PoolWaiter<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// The share of one connection in one resource. The part above the floor is changed under the purse's lock alone; the
+/// The share of one connection in one resource. The part above the floor is changed under the pool's lock alone; the
 /// part below it, which is most of what a connection with small files takes and gives, without the lock.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct PoolShare {
     amount: AtomicUsize,
     /// The part that every connection may hold, and that therefore does not count.
     pub(super) floor: usize,
 }
 
-impl Held {
+impl PoolShare {
     pub(super) fn nothing(floor: usize) -> Self {
         Self { amount: AtomicUsize::new(0), floor }
     }
