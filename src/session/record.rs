@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::progress::{FileProgress, Observer};
 use crate::protocol::message::{Failure, SkipReason, Why};
 use crate::protocol::path::{WirePath, escape};
-use crate::transfer::job::settled::{Outcome, Settled};
+use crate::transfer::job::settled::{NameOutcome, Settled};
 
 /// Stands before the place of a source in a served directory where it is no name that files go by. No wire path begins like
 /// this, so the two are never taken for each other.
@@ -74,14 +74,14 @@ impl Record {
 
     /// A file is committed.
     pub(crate) fn finished(&self, observer: &Observer, name: &WirePath, file: &Arc<FileProgress>) {
-        let is_news = self.settle(name.as_bytes(), &file.path, Outcome::Done).is_some();
+        let is_news = self.settle(name.as_bytes(), &file.path, NameOutcome::Done).is_some();
         observer.finished(file, is_news);
     }
 
     /// A file needed no content.
     pub(crate) fn skipped(&self, observer: &Observer, name: &WirePath, size: u64, reason: SkipReason) {
         let shown = name.to_string();
-        if let Some(written) = self.settle(name.as_bytes(), &shown, Outcome::Done) {
+        if let Some(written) = self.settle(name.as_bytes(), &shown, NameOutcome::Done) {
             observer.skipped(shown, size, reason, written);
         }
     }
@@ -97,7 +97,7 @@ impl Record {
         named: Option<String>,
     ) {
         let shown = name.to_string();
-        if self.settle(name.as_bytes(), &shown, Outcome::Done).is_some() {
+        if self.settle(name.as_bytes(), &shown, NameOutcome::Done).is_some() {
             observer.planned(shown, size, from, why, named);
         }
     }
@@ -113,13 +113,13 @@ impl Record {
     }
 
     fn failed_as(&self, observer: &Observer, name: &[u8], shown: &[u8], failure: Failure) {
-        if self.settle(name, &escape(name).to_string(), Outcome::Failed).is_some() {
+        if self.settle(name, &escape(name).to_string(), NameOutcome::Failed).is_some() {
             observer.failed(escape(shown).to_string(), failure);
         }
     }
 
     /// Notes that a name is settled, and says how much of it the job has written so far; `None` when it was before.
-    fn settle(&self, name: &[u8], shown: &str, outcome: Outcome) -> Option<u64> {
+    fn settle(&self, name: &[u8], shown: &str, outcome: NameOutcome) -> Option<u64> {
         let Some(mut kept) = self.kept() else { return Some(0) };
         let moved = kept.moving.remove(shown);
         kept.settled.settle(name, outcome).then(|| moved.map_or(0, |file| file.written_in_all()))

@@ -7,7 +7,7 @@ use crate::protocol::path::WirePath;
 
 /// One step of a group of commits. All of the group take it before any takes the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum CommitStep {
     /// Length, time and mode.
     Finish,
     /// Contents reach the disk.
@@ -21,12 +21,16 @@ pub(crate) enum Step {
 }
 
 /// The steps, in their order: no name for what the disk may not have, no answer for a name that it may not have.
-pub(crate) fn steps(is_durable: bool) -> impl Iterator<Item = Step> {
+pub(crate) fn steps(is_durable: bool) -> impl Iterator<Item = CommitStep> {
     let all = match Rule::ContentBeforeName.is_broken() {
-        true => [Step::Finish, Step::Rename, Step::SyncNames, Step::SyncContent, Step::Answer],
-        false => [Step::Finish, Step::SyncContent, Step::Rename, Step::SyncNames, Step::Answer],
+        true => {
+            [CommitStep::Finish, CommitStep::Rename, CommitStep::SyncNames, CommitStep::SyncContent, CommitStep::Answer]
+        }
+        false => {
+            [CommitStep::Finish, CommitStep::SyncContent, CommitStep::Rename, CommitStep::SyncNames, CommitStep::Answer]
+        }
     };
-    all.into_iter().filter(move |step| is_durable || *step != Step::SyncContent)
+    all.into_iter().filter(move |step| is_durable || *step != CommitStep::SyncContent)
 }
 
 /// Numbers that [`Replace::RenameFree`] tries.
@@ -230,9 +234,9 @@ mod tests {
     }
 
     /// Names that are taken, of which each is taken by `new`, which gets one.
-    struct Taken(RefCell<BTreeMap<Vec<u8>, &'static str>>);
+    struct TakenNames(RefCell<BTreeMap<Vec<u8>, &'static str>>);
 
-    impl Naming for Taken {
+    impl Naming for TakenNames {
         type Error = ();
 
         fn replace(&self, name: &[u8]) -> Result<(), ()> {
@@ -260,7 +264,7 @@ mod tests {
             (Replace::RenameFree, &["f", "f~1", "f~3"], Ok("f~2")),
         ] {
             let old = taken.iter().map(|name| (name.as_bytes().to_vec(), "old")).collect();
-            let (names, target) = (Taken(RefCell::new(old)), WirePath::parse(b"f").expect("a plain path"));
+            let (names, target) = (TakenNames(RefCell::new(old)), WirePath::parse(b"f").expect("a plain path"));
             let given = give_final_name(&names, &target, replace).map(|path| path.to_string());
             assert_eq!(given, gets.map(str::to_owned), "{replace:?} {taken:?}");
             let kept = taken.iter().all(|name| names.0.borrow()[name.as_bytes()] == "old");
@@ -270,7 +274,7 @@ mod tests {
 
     #[test]
     fn nothing_has_a_name_before_it_is_on_the_disk_and_nobody_is_told_before_the_name_is() {
-        use Step::{Answer, Finish, Rename, SyncContent, SyncNames};
+        use CommitStep::{Answer, Finish, Rename, SyncContent, SyncNames};
         assert_eq!(steps(true).collect::<Vec<_>>(), [Finish, SyncContent, Rename, SyncNames, Answer]);
         assert_eq!(steps(false).collect::<Vec<_>>(), [Finish, Rename, SyncNames, Answer]);
     }

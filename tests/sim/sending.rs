@@ -28,7 +28,7 @@ use crate::storage::{Files, Meta, ReadFile, unknown_size};
 use crate::transfer::file::SendFile;
 use crate::transfer::job::JobError;
 use crate::transfer::job::early::start_len;
-use crate::transfer::job::offers::{Action, Attached, Offer, Offers, Options};
+use crate::transfer::job::offers::{Offer, Offers, OffersAction, OffersAttached, OffersOptions};
 
 /// Longest wait for a file that has just changed, before it goes ahead.
 const EARLY_WAIT_MAX: Duration = Duration::from_millis(20);
@@ -36,7 +36,7 @@ const EARLY_WAIT_MAX: Duration = Duration::from_millis(20);
 /// What the ledger keeps with each file.
 pub(super) struct Side;
 
-impl Attached for Side {
+impl OffersAttached for Side {
     type Permit = Hold;
     type Digests = Hold;
     type Source = Located<MemoryStore>;
@@ -101,7 +101,7 @@ pub(super) struct Tools {
     pub(super) record: Record,
     pub(super) observer: Observer,
     pub(super) features: u64,
-    pub(super) options: Options,
+    pub(super) options: OffersOptions,
 }
 
 /// One connection's sender.
@@ -128,15 +128,15 @@ impl Sending {
     pub(super) fn carry_out(&mut self) {
         while let Some(action) = self.ledger.next_action() {
             match action {
-                Action::Say(message) => self.says.push_back(message),
-                Action::Report(report) => {
+                OffersAction::Say(message) => self.says.push_back(message),
+                OffersAction::Report(report) => {
                     tell(&self.tools.observer, &self.tools.record, self.tools.options.is_own_tree, report);
                 }
-                Action::LetGo(source) => drop(source),
-                Action::SendEarly(id) => self.steps.push(Step::Early { id, waits: 0 }),
-                Action::Claim(start) => drop(start.claim()),
-                Action::Want(id) => self.steps.push(Step::Begin(id)),
-                Action::Finish => self.is_over = true,
+                OffersAction::LetGo(source) => drop(source),
+                OffersAction::SendEarly(id) => self.steps.push(Step::Early { id, waits: 0 }),
+                OffersAction::Claim(start) => drop(start.claim()),
+                OffersAction::Want(id) => self.steps.push(Step::Begin(id)),
+                OffersAction::Finish => self.is_over = true,
             }
         }
     }

@@ -23,7 +23,7 @@ use crate::session::record::Record;
 use crate::storage::Durability;
 use crate::storage::testing::memory::{ManualClock, MemoryCommitter, MemoryStore, Volume};
 use crate::storage::testing::random::Random;
-use crate::transfer::job::offers::Options;
+use crate::transfer::job::offers::OffersOptions;
 
 /// Steps after which a job that nobody disturbs any more has to be over.
 const STEPS_MAX: usize = 5000;
@@ -322,7 +322,7 @@ impl World {
         let server = || (Record::default(), server.clone(), of_server.clone());
         let is_sent = setup.client == Client::Sends;
         let (record, observer, account) = if is_sent { client() } else { server() };
-        let options = Options {
+        let options = OffersOptions {
             is_dry_run: setup.dry_run,
             is_own_tree: is_sent,
             sends_early: setup.sends_early && job.connections == 1,

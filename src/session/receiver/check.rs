@@ -6,7 +6,7 @@ use super::file::FileIo;
 use super::{Driver, Receiver};
 use crate::digest::Digest;
 use crate::protocol::message::FileId;
-use crate::transfer::job::answers::Prefix;
+use crate::transfer::job::answers::PrefixProgress;
 
 impl<D: Driver> Receiver<D> {
     /// On a disk thread: hashes some chunks before the start, offers them, and queues the next turn.
@@ -27,12 +27,12 @@ impl<D: Driver> Receiver<D> {
     fn on_prefix(&self, id: FileId, io: &Arc<FileIo<D::Store>>, first: u64, digests: Vec<Digest>) {
         let next = first + digests.len() as u64;
         match self.feed(|ledger| ledger.on_prefix(id, first, digests)) {
-            Some(Prefix::GoesOn) => {
+            Some(PrefixProgress::GoesOn) => {
                 let (receiver, io) = (self.clone(), io.clone());
                 self.0.driver.spawn(move || receiver.hash_prefix(id, &io, next, 0));
             }
-            Some(Prefix::Hashed(Some(complete))) => self.sum_up(complete),
-            Some(Prefix::Hashed(None)) | None => {}
+            Some(PrefixProgress::Hashed(Some(complete))) => self.sum_up(complete),
+            Some(PrefixProgress::Hashed(None)) | None => {}
         }
     }
 }

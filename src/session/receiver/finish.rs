@@ -10,7 +10,7 @@ use crate::protocol::path::WirePath;
 use crate::session::budget::Hold;
 use crate::storage::commit::Answer;
 use crate::storage::{Commit, Commits, Committed, DirMeta, Durability, Store};
-use crate::transfer::file::receive::{Judging, Verdict};
+use crate::transfer::file::receive::{FileVerdict, Judging};
 use crate::transfer::{SUM_CHUNKS_A_STEP, SUM_CHUNKS_AT_ONCE};
 
 impl<D: Driver> Receiver<D> {
@@ -46,8 +46,8 @@ impl<D: Driver> Receiver<D> {
     }
 
     /// On a disk thread: a file that is right goes to the committer.
-    fn on_verdict(&self, complete: Complete<D>, verdict: Verdict) {
-        if verdict == Verdict::Right {
+    fn on_verdict(&self, complete: Complete<D>, verdict: FileVerdict) {
+        if verdict == FileVerdict::Right {
             return self.commit(complete, 0);
         }
         let id = complete.id;

@@ -67,7 +67,7 @@ use crate::protocol::message::{Failure, Header, IfExists, Target};
 use crate::protocol::path::{PATH_BYTES_MAX, WirePath};
 use crate::storage::{Committer, Destination, DiskQueue, Meta, Replace, Store};
 use crate::transfer::file::resume::Policy;
-use crate::transfer::job::answers::{self, Action, Answers, Attached, Options};
+use crate::transfer::job::answers::{self, Answers, AnswersAction, AnswersAttached, AnswersOptions};
 
 /// Whether what is on offer may be written, and under that name; else why not.
 type Allows = dyn Fn(&Header, &WirePath) -> Result<(), Failure> + Send + Sync;
@@ -189,7 +189,7 @@ impl<D: Driver> Drop for ReceiverInner<D> {
 /// The data that the ledger keeps with each file for the session.
 struct ReceiverFiles<D>(PhantomData<D>);
 
-impl<D: Driver> Attached for ReceiverFiles<D> {
+impl<D: Driver> AnswersAttached for ReceiverFiles<D> {
     /// The memory of the offer, charged to the budget.
     type Room = Hold;
     type Wait = D::Wait;
@@ -198,7 +198,7 @@ impl<D: Driver> Attached for ReceiverFiles<D> {
 }
 
 type Ledger<D> = Answers<ReceiverFiles<D>>;
-type Place<D> = answers::Place<ReceiverFiles<D>>;
+type Place<D> = answers::RangeTarget<ReceiverFiles<D>>;
 type Complete<D> = answers::Complete<ReceiverFiles<D>>;
 
 impl Receiver {
@@ -241,7 +241,7 @@ impl<D: Driver> Receiver<D> {
     /// A receiver that is driven by whatever that is.
     pub(crate) fn driven_by(driver: D, tools: Common<D::Store>, options: ReceiveOptions<D::Store>) -> Self {
         let ReceiveOptions { tells_plans, policy, .. } = options;
-        let ledger = Mutex::new(Ledger::<D>::new(Options { tells_plans, is_blind: policy.blind }));
+        let ledger = Mutex::new(Ledger::<D>::new(AnswersOptions { tells_plans, is_blind: policy.blind }));
         let is_continued = tools.record.is_continued();
         let (notes, names_room) = (Mutex::default(), Mutex::default());
         let receiver = Self(Arc::new(ReceiverInner { driver, tools, options, ledger, notes, names_room }));
@@ -275,21 +275,21 @@ impl<D: Driver> Receiver<D> {
         result
     }
 
-    fn carry_out(&self, action: Action<ReceiverFiles<D>>) {
+    fn carry_out(&self, action: AnswersAction<ReceiverFiles<D>>) {
         let receiver = self.clone();
         let driver = &self.0.driver;
         match action {
-            Action::Say(message) => driver.say(message),
-            Action::Report(report) => self.report(report),
-            Action::Plan => driver.spawn(move || receiver.plan_some()),
-            Action::HashPrefix(id, io) => driver.spawn(move || receiver.hash_prefix(id, &io, 0, 0)),
-            Action::GiveUp(io) => {
+            AnswersAction::Say(message) => driver.say(message),
+            AnswersAction::Report(report) => self.report(report),
+            AnswersAction::Plan => driver.spawn(move || receiver.plan_some()),
+            AnswersAction::HashPrefix(id, io) => driver.spawn(move || receiver.hash_prefix(id, &io, 0, 0)),
+            AnswersAction::GiveUp(io) => {
                 io.give_up();
                 // Its part is closed, which takes a system call.
                 driver.spawn(move || drop(io));
             }
-            Action::WindUp => self.wind_up(),
-            Action::Finish => driver.on_finished(),
+            AnswersAction::WindUp => self.wind_up(),
+            AnswersAction::Finish => driver.on_finished(),
         }
     }
 

@@ -6,28 +6,28 @@ use super::{Common, Driver, Receiver, ReceiverFiles};
 use crate::progress::{Event, Phase};
 use crate::protocol::path::escape;
 use crate::storage::StorageError;
-use crate::transfer::job::answers::Report;
+use crate::transfer::job::answers::AnswersReport;
 
 impl<D: Driver> Receiver<D> {
-    pub(super) fn report(&self, report: Report<ReceiverFiles<D>>) {
+    pub(super) fn report(&self, report: AnswersReport<ReceiverFiles<D>>) {
         let Common { observer, record, .. } = &self.0.tools;
         match report {
-            Report::Found { path, size } => record.found(observer, &path, size),
-            Report::SearchEnded => observer.scan_ended(),
-            Report::Skipped { path, size, reason } => record.skipped(observer, &path, size, reason),
-            Report::Planned { path, size, from, why, named } => {
+            AnswersReport::Found { path, size } => record.found(observer, &path, size),
+            AnswersReport::SearchEnded => observer.scan_ended(),
+            AnswersReport::Skipped { path, size, reason } => record.skipped(observer, &path, size, reason),
+            AnswersReport::Planned { path, size, from, why, named } => {
                 record.planned(observer, &path, size, from, why, named.map(|name| name.to_string()));
             }
-            Report::Started(progress) => record.started(observer, &progress),
-            Report::Hashed(progress) => progress.set_phase(Phase::Moving),
-            Report::Complete(progress) => progress.set_phase(Phase::Committing),
-            Report::Named(progress, name) => progress.set_name(name.to_string()),
-            Report::Finished { path, progress } => record.finished(observer, &path, &progress),
-            Report::Failed { name, failure } => {
+            AnswersReport::Started(progress) => record.started(observer, &progress),
+            AnswersReport::Hashed(progress) => progress.set_phase(Phase::Moving),
+            AnswersReport::Complete(progress) => progress.set_phase(Phase::Committing),
+            AnswersReport::Named(progress, name) => progress.set_name(name.to_string()),
+            AnswersReport::Finished { path, progress } => record.finished(observer, &path, &progress),
+            AnswersReport::Failed { name, failure } => {
                 debug!(name = %escape(&name), %failure, "file failed");
                 record.failed_there(observer, &name, failure);
             }
-            Report::Note(text) => observer.event(Event::Note(text)),
+            AnswersReport::Note(text) => observer.event(Event::Note(text)),
         }
     }
 

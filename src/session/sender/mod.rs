@@ -55,7 +55,7 @@ use crate::progress::{Counters, Observer};
 use crate::protocol::HEADERS_AHEAD_MAX;
 use crate::protocol::message::{Failure, FileId, Message};
 use crate::storage::{ByteFiles, DiskQueue, Found, Tree};
-use crate::transfer::job::offers::{Action, Offers, Options};
+use crate::transfer::job::offers::{Offers, OffersAction, OffersOptions};
 
 /// How often the path's figures go to the receiver and the counters.
 const LINK_INTERVAL: Duration = Duration::from_secs(1);
@@ -116,7 +116,7 @@ impl<F: ByteFiles> Sender<F> {
     fn of_files(tools: SenderTools) -> Self {
         let (wanted, wanted_files) = mpsc::unbounded_channel();
         let SenderTools { dry_run: is_dry_run, own_tree: is_own_tree, early: sends_early, .. } = tools;
-        let options = Options { is_dry_run, is_own_tree, sends_early };
+        let options = OffersOptions { is_dry_run, is_own_tree, sends_early };
         Self(Arc::new(SenderInner {
             budget: SendBudget::new(tools.account.clone()),
             ledger: Mutex::new(Ledger::new(options)),
@@ -147,16 +147,16 @@ impl<F: ByteFiles> Sender<F> {
         result
     }
 
-    fn carry_out(&self, action: Action<SenderFiles<F>>) {
+    fn carry_out(&self, action: OffersAction<SenderFiles<F>>) {
         match action {
-            Action::Say(message) => self.0.tools.control.send(message),
-            Action::Report(report) => self.report(report),
-            Action::SendEarly(id) => drop(tokio::spawn(self.clone().send_early(id))),
-            Action::Claim(start) => drop(start.claim()),
+            OffersAction::Say(message) => self.0.tools.control.send(message),
+            OffersAction::Report(report) => self.report(report),
+            OffersAction::SendEarly(id) => drop(tokio::spawn(self.clone().send_early(id))),
+            OffersAction::Claim(start) => drop(start.claim()),
             // The receiver of this channel lives as long as `run`; after it nothing is wanted.
-            Action::Want(id) => drop(self.0.wanted.send(id)),
-            Action::LetGo(source) => drop(source),
-            Action::Finish => self.0.ended.notify_waiters(),
+            OffersAction::Want(id) => drop(self.0.wanted.send(id)),
+            OffersAction::LetGo(source) => drop(source),
+            OffersAction::Finish => self.0.ended.notify_waiters(),
         }
     }
 

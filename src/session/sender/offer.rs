@@ -12,7 +12,7 @@ use crate::session::local::Walked;
 use crate::session::record::SERVED;
 use crate::storage::{ByteFiles, Found, Lost, Meta};
 use crate::transfer::job::offers::Offer;
-use crate::transfer::job::offers::names::{OfferedNames, Turn};
+use crate::transfer::job::offers::names::{NameClaim, OfferedNames};
 
 impl<F: ByteFiles> Sender<F> {
     /// Offers what the walk finds.
@@ -34,9 +34,9 @@ impl<F: ByteFiles> Sender<F> {
             let Some(next) = next else { break };
             match next {
                 Found::File { root, at, name, meta } => match names.note(&name, &meta.kind, inode(&meta), &mut room) {
-                    Turn::First => self.offer_new(root, at, name, meta).await,
-                    Turn::Again => {}
-                    Turn::Taken => {
+                    NameClaim::First => self.offer_new(root, at, name, meta).await,
+                    NameClaim::Again => {}
+                    NameClaim::Taken => {
                         self.0.tools.control.room().await;
                         self.problem(self.source_name(&root, &at), taken(&name));
                     }

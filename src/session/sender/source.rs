@@ -13,7 +13,7 @@ use crate::protocol::message::{Header, Why};
 use crate::protocol::path::WirePath;
 use crate::session::budget::Hold;
 use crate::storage::{ByteFiles, FileIdentity, Files, Meta, ReadFile, Since};
-use crate::transfer::job::offers::{self, Attached, Room, Stat};
+use crate::transfer::job::offers::{self, OffersAttached, Room, Stat};
 
 /// How often a source that has just changed is given time: one that is written all the time is sent as it is.
 const SETTLE_WAITS_MAX: u8 = 4;
@@ -21,7 +21,7 @@ const SETTLE_WAITS_MAX: u8 = 4;
 /// The data that the ledger keeps with each file for the session.
 pub(super) struct SenderFiles<F>(PhantomData<F>);
 
-impl<F: ByteFiles> Attached for SenderFiles<F> {
+impl<F: ByteFiles> OffersAttached for SenderFiles<F> {
     type Permit = OfferPermit;
     type Digests = Hold;
     type Source = Located<F>;
@@ -74,14 +74,14 @@ pub(crate) fn stat(meta: &Meta) -> Stat {
     Stat { kind: meta.kind.clone(), size: meta.size, mtime: meta.mtime, mode: meta.mode }
 }
 
-pub(super) type Place<F> = offers::Place<SenderFiles<F>>;
+pub(super) type Place<F> = offers::OfferedSource<SenderFiles<F>>;
 
 /// On a disk thread: opens the source of an offer, if it is what was offered and has been at rest for long enough to see the
 /// next change of it.
-pub(crate) fn open_offered<F, A>(place: &offers::Place<A>) -> Result<F::Source, PumpStop>
+pub(crate) fn open_offered<F, A>(place: &offers::OfferedSource<A>) -> Result<F::Source, PumpStop>
 where
     F: Files,
-    A: Attached<Source = Located<F>>,
+    A: OffersAttached<Source = Located<F>>,
 {
     let source = place.source.root.open_source(&place.source.at)?;
     if !is_offered(place, source.meta()) {
@@ -97,7 +97,7 @@ where
 }
 
 /// Whether an opened source is what was offered. One that was offered again, because it changed, may have grown since.
-fn is_offered<F, A: Attached<Source = Located<F>>>(place: &offers::Place<A>, found: &Meta) -> bool {
+fn is_offered<F, A: OffersAttached<Source = Located<F>>>(place: &offers::OfferedSource<A>, found: &Meta) -> bool {
     let Meta { size, mtime, identity, .. } = found;
     let same = *size == place.header.size && *mtime == place.header.mtime;
     let offered = &place.source.identity;

@@ -15,7 +15,7 @@ use crate::storage::root::Destination;
 use crate::storage::system;
 use crate::storage::touch::{self, Touched};
 use crate::storage::unsynced::{Change, Names, Unsynced};
-use crate::transfer::commit::{Step, steps};
+use crate::transfer::commit::{CommitStep, steps};
 
 /// Up to here files (or directories) are synced one by one: a sync of the whole file system would also wait
 /// for what other transfers are writing.
@@ -116,15 +116,15 @@ impl Group {
         let mut failures = Failures::default();
         for step in steps(self.sync == Durability::Synced) {
             match step {
-                Step::Finish => self.finish(),
-                Step::SyncContent => {
+                CommitStep::Finish => self.finish(),
+                CommitStep::SyncContent => {
                     self.sync_data();
                     self.sync_what_is_there();
                     touch::sync(&mut self.touched);
                 }
-                Step::Rename => self.rename(),
-                Step::SyncNames => failures = self.sync_names(),
-                Step::Answer => break,
+                CommitStep::Rename => self.rename(),
+                CommitStep::SyncNames => failures = self.sync_names(),
+                CommitStep::Answer => break,
             }
         }
         tracing::debug!(files = self.files.len(), there = self.there.len(), "committed a group");

@@ -25,7 +25,7 @@ pub struct ReceiveFile {
 
 /// The verdict on a complete file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum FileVerdict {
     /// The digest is the announced one.
     Right,
     /// The digest is another.
@@ -41,10 +41,10 @@ pub struct Judging {
 
 impl Judging {
     /// Sums up at most `chunks` more chunks; the verdict after the last of them.
-    pub fn step(&mut self, hasher: &Hasher, chunks: u64) -> Option<Verdict> {
+    pub fn step(&mut self, hasher: &Hasher, chunks: u64) -> Option<FileVerdict> {
         let root = self.sum.step(hasher, chunks)?;
         let is_right = root == self.announced || Rule::CompareDigests.is_broken();
-        Some(if is_right { Verdict::Right } else { Verdict::Wrong })
+        Some(if is_right { FileVerdict::Right } else { FileVerdict::Wrong })
     }
 }
 

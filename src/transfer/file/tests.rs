@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::receive::{ReceiveFile, Verdict};
+use super::receive::{FileVerdict, ReceiveFile};
 use super::send::{Closing, SendFile};
 use crate::digest::{CHUNK_BYTES, Digest, Hasher, Salt, chunk_count, chunk_len};
 use crate::protocol::message::{FileId, Tail};
@@ -21,18 +21,18 @@ fn tail_of(mut closing: Closing) -> Tail {
 }
 
 /// The verdict on a file; `None` while something is to come.
-fn verdict(file: &mut ReceiveFile) -> Option<Verdict> {
+fn verdict(file: &mut ReceiveFile) -> Option<FileVerdict> {
     file.judge().map(|mut judging| judging.step(&hasher(), u64::MAX).expect("it is the sum of all chunks"))
 }
 
 /// A file in miniature: one byte stands for each chunk, 0 for a hole.
 #[derive(Debug, Clone)]
-struct Model {
+struct FileModel {
     size: u64,
     chunks: Vec<u8>,
 }
 
-impl Model {
+impl FileModel {
     fn digest(&self, index: u64) -> Digest {
         digest_of(self.chunks[index as usize], chunk_len(self.size, index))
     }
@@ -63,7 +63,7 @@ fn digest_of(byte: u8, len: u64) -> Digest {
 }
 
 /// Sends every range that is due and stores it; returns how many bytes that were.
-fn flow(send: &mut SendFile, receive: &mut ReceiveFile, source: &Model) -> u64 {
+fn flow(send: &mut SendFile, receive: &mut ReceiveFile, source: &FileModel) -> u64 {
     let mut sent = 0;
     while let Some(range) = send.next_range() {
         receive.on_range(range.start, range.end - range.start).expect("an honest range");
@@ -80,7 +80,7 @@ fn flow(send: &mut SendFile, receive: &mut ReceiveFile, source: &Model) -> u64 {
 
 /// The start of the file went ahead of the answer: the receiver takes it or not, the sender counts it or not. Returns how
 /// many bytes of it counted.
-fn flow_ahead(send: &mut SendFile, receive: &mut ReceiveFile, source: &Model, from: u64) -> u64 {
+fn flow_ahead(send: &mut SendFile, receive: &mut ReceiveFile, source: &FileModel, from: u64) -> u64 {
     let len = source.size.min(CHUNK_BYTES);
     let wanted = receive.on_ahead(len).expect("an honest start");
     assert_eq!(wanted, from == 0, "the start is wanted by who has nothing");
@@ -93,10 +93,10 @@ fn flow_ahead(send: &mut SendFile, receive: &mut ReceiveFile, source: &Model, fr
     len
 }
 
-fn model() -> impl Strategy<Value = Model> {
+fn model() -> impl Strategy<Value = FileModel> {
     (0..12 * CHUNK_BYTES).prop_flat_map(|size| {
         let chunks = proptest::collection::vec(0_u8..4, chunk_count(size) as usize);
-        chunks.prop_map(move |chunks| Model { size, chunks })
+        chunks.prop_map(move |chunks| FileModel { size, chunks })
     })
 }
 
@@ -127,7 +127,7 @@ proptest! {
         let tail = tail_of(send.close().expect("everything is sent and compared"));
         prop_assert_eq!(verdict(&mut receive), None);
         receive.on_tail(tail).expect("an honest tail");
-        prop_assert_eq!(verdict(&mut receive), Some(Verdict::Right));
+        prop_assert_eq!(verdict(&mut receive), Some(FileVerdict::Right));
 
         let differing: u64 =
             (0..prefix).filter(|i| old[*i as usize] != source.digest(*i)).map(|i| chunk_len(source.size, i)).sum();
@@ -232,7 +232,7 @@ fn a_wrong_root_is_found() {
     file.on_chunk(0, Digest([9; 16]));
     file.on_range_stored();
     assert_eq!(file.on_tail(tail(1)), Ok(()));
-    assert_eq!(verdict(&mut file), Some(Verdict::Wrong));
+    assert_eq!(verdict(&mut file), Some(FileVerdict::Wrong));
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn a_file_of_the_greatest_size_that_is_all_holes_takes_no_room_and_is_summed_up_
     };
     assert_eq!(steps, chunk_count(size) / STEP);
     receive.on_tail(tail).expect("an honest tail");
-    assert_eq!(verdict(&mut receive), Some(Verdict::Right));
+    assert_eq!(verdict(&mut receive), Some(FileVerdict::Right));
 }
 
 /// A receiver that holds a sparse file hashes its prefix, whose digests need no room in memory either.

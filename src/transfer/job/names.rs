@@ -24,11 +24,11 @@ const TOP: u32 = u32::MAX;
 
 /// Names, and what is remembered of each.
 #[derive(Debug)]
-pub(crate) struct Names<T> {
+pub(crate) struct NameMap<T> {
     hasher: RandomState,
     /// Numbers of entries, by what they are.
     index: HashTable<u32>,
-    entries: Vec<Entry>,
+    entries: Vec<NameEntry>,
     /// The components, each behind the one before.
     components: Vec<u8>,
     /// The values; `None` for a name that is only a directory of others.
@@ -38,13 +38,13 @@ pub(crate) struct Names<T> {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Entry {
+struct NameEntry {
     dir: u32,
     /// Where its component ends.
     end: u32,
 }
 
-impl<T> Default for Names<T> {
+impl<T> Default for NameMap<T> {
     fn default() -> Self {
         Self {
             hasher: RandomState::new(),
@@ -57,7 +57,7 @@ impl<T> Default for Names<T> {
     }
 }
 
-impl<T> Names<T> {
+impl<T> NameMap<T> {
     /// The value of a name.
     pub(crate) fn get(&self, name: &[u8]) -> Option<&T> {
         let id = self.find(name)?;
@@ -135,7 +135,7 @@ impl<T> Names<T> {
         }
         let id = self.entries.len() as u32;
         self.components.extend_from_slice(component);
-        self.entries.push(Entry { dir, end: end as u32 });
+        self.entries.push(NameEntry { dir, end: end as u32 });
         self.values.push(None);
         let (hasher, entries, components) = (&self.hasher, &self.entries, &self.components);
         let hash = |id: &u32| hasher.hash_one((entries[*id as usize].dir, component_of(entries, components, *id)));
@@ -144,7 +144,7 @@ impl<T> Names<T> {
     }
 }
 
-fn component_of<'a>(entries: &[Entry], components: &'a [u8], id: u32) -> &'a [u8] {
+fn component_of<'a>(entries: &[NameEntry], components: &'a [u8], id: u32) -> &'a [u8] {
     let start = id.checked_sub(1).map_or(0, |before| entries[before as usize].end);
     &components[start as usize..entries[id as usize].end as usize]
 }
@@ -172,7 +172,7 @@ mod tests {
     proptest! {
         #[test]
         fn names_are_remembered_like_in_a_map(names in proptest::collection::vec("[ab/]{0,6}", 0..60)) {
-            let (mut table, mut map) = (Names::default(), HashMap::new());
+            let (mut table, mut map) = (NameMap::default(), HashMap::new());
             for (number, name) in names.iter().enumerate() {
                 prop_assert_eq!(table.get(name.as_bytes()), map.get(name), "{}", name);
                 *table.entry(name.as_bytes()).expect("there is room") = Some(number);
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_name_takes_no_more_than_it_asks_room_for() {
-        let (mut names, mut asked) = (Names::default(), 0);
+        let (mut names, mut asked) = (NameMap::default(), 0);
         for n in 0..10_000 {
             let name = format!("{}/{n}", n % 100);
             let room = |bytes| {
@@ -195,7 +195,7 @@ mod tests {
                 true
             };
             *names.entry_in(name.as_bytes(), room).expect("there is room") = Some(0_u64);
-            let vectors = names.entries.capacity() * size_of::<Entry>()
+            let vectors = names.entries.capacity() * size_of::<NameEntry>()
                 + names.values.capacity() * size_of::<Option<u64>>()
                 + names.components.capacity();
             let taken = vectors + names.index.allocation_size();
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_directory_of_others_is_no_name_that_is_remembered() {
-        let mut names = Names::default();
+        let mut names = NameMap::default();
         *names.entry(b"d/e/f").expect("there is room") = Some(1);
         assert_eq!(
             [names.get(b"d"), names.get(b"d/e"), names.get(b"f"), names.get(b"d/e/f")],
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_name_takes_little_more_than_its_last_component() {
-        let mut names = Names::default();
+        let mut names = NameMap::default();
         for dir in 0..10 {
             for file in 0..1000 {
                 let name = format!("some/directory/far/down/{dir}/file-{file:04}");

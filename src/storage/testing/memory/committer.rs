@@ -17,7 +17,7 @@ use crate::storage::commit::{Answer, Commit, Committed, Durability};
 use crate::storage::error::{Op, StorageError};
 use crate::storage::touch::Touch;
 use crate::storage::{Commits, mode, system};
-use crate::transfer::commit::{self, Step, steps};
+use crate::transfer::commit::{self, CommitStep, steps};
 
 /// The committer of one process. Cheap to clone.
 #[derive(Clone)]
@@ -28,7 +28,7 @@ struct Queue {
     waiting: VecDeque<Job>,
     /// What goes through the steps, and those that are left.
     group: Vec<Job>,
-    steps: VecDeque<Step>,
+    steps: VecDeque<CommitStep>,
 }
 
 struct Job {
@@ -66,7 +66,7 @@ impl MemoryCommitter {
         }
         let Some(step) = queue.steps.pop_front() else { return };
         queue.take(step);
-        if step != Step::Answer {
+        if step != CommitStep::Answer {
             return;
         }
         let group = std::mem::take(&mut queue.group);
@@ -109,13 +109,13 @@ impl Commits<MemoryStore> for MemoryCommitter {
 }
 
 impl Queue {
-    fn take(&mut self, step: Step) {
+    fn take(&mut self, step: CommitStep) {
         match step {
-            Step::Finish => self.group.iter_mut().for_each(Job::finish),
-            Step::SyncContent => self.group.iter_mut().for_each(Job::sync_content),
-            Step::Rename => self.group.iter_mut().for_each(Job::rename),
-            Step::SyncNames => self.sync_names(),
-            Step::Answer => {}
+            CommitStep::Finish => self.group.iter_mut().for_each(Job::finish),
+            CommitStep::SyncContent => self.group.iter_mut().for_each(Job::sync_content),
+            CommitStep::Rename => self.group.iter_mut().for_each(Job::rename),
+            CommitStep::SyncNames => self.sync_names(),
+            CommitStep::Answer => {}
         }
     }
 

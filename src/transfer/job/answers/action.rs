@@ -6,7 +6,7 @@ use crate::protocol::message::{Failure, FileId, Message, SkipReason, Why};
 use crate::protocol::path::WirePath;
 
 /// The data that the driver of the ledger keeps with a file. The ledger only holds it, and drops it in time.
-pub(crate) trait Attached {
+pub(crate) trait AnswersAttached {
     /// Room for an offer. It is given back before the file's last word is said: a sender that hears that offers the next
     /// file at once.
     type Room;
@@ -20,7 +20,7 @@ pub(crate) trait Attached {
 
 /// The options of a job, fixed by its first message.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Options {
+pub(crate) struct AnswersOptions {
     /// In a dry run: the sender knows of it and hears what would be. One that does not know would send what it is asked for.
     pub(crate) tells_plans: bool,
     /// The sender may not learn what is here.
@@ -28,11 +28,11 @@ pub(crate) struct Options {
 }
 
 /// An action for the driver of the ledger.
-pub(crate) enum Action<A: Attached> {
+pub(crate) enum AnswersAction<A: AnswersAttached> {
     /// This is to be said to the sender.
     Say(Message),
     /// A report for the observer.
-    Report(Report<A>),
+    Report(AnswersReport<A>),
     /// Offers wait to be planned, and nobody plans: call [`Answers::next_to_plan`] until there is none.
     Plan,
     /// The existing prefix of a file is to be hashed, from its first chunk on.
@@ -45,7 +45,7 @@ pub(crate) enum Action<A: Attached> {
     Finish,
 }
 
-impl<A: Attached> Action<A> {
+impl<A: AnswersAttached> AnswersAction<A> {
     /// Whether it is a word to the sender, or to whoever watches. Words come in their order: before the ledger is fed again.
     pub(crate) fn is_word(&self) -> bool {
         matches!(self, Self::Say(_) | Self::Report(_))
@@ -53,7 +53,7 @@ impl<A: Attached> Action<A> {
 }
 
 /// An event for the observer.
-pub(crate) enum Report<A: Attached> {
+pub(crate) enum AnswersReport<A: AnswersAttached> {
     /// A file is part of the job.
     Found {
         /// Its name.

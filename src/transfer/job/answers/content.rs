@@ -1,7 +1,7 @@
 //! Content and its end: ranges, chunks, digests of what is there already, the commit.
 
 use super::super::JobError;
-use super::{Answers, Attached, Committing, File, Report, Stage};
+use super::{AnswerState, Answers, AnswersAttached, AnswersReport, AnswersStage, Committing};
 use crate::broken::Rule;
 use crate::digest::Digest;
 use crate::protocol::message::{Done, FileId, Have, Message};
@@ -10,7 +10,7 @@ use crate::protocol::range::RangeHeader;
 use crate::transfer::file::ReceiveFile;
 
 /// Where the content of one range goes.
-pub(crate) struct Place<A: Attached> {
+pub(crate) struct RangeTarget<A: AnswersAttached> {
     /// The file's.
     pub(crate) io: A::Io,
     /// How far the file is.
@@ -18,7 +18,7 @@ pub(crate) struct Place<A: Attached> {
 }
 
 /// A file of which all is there. It is to be judged, and then committed or failed.
-pub(crate) struct Complete<A: Attached> {
+pub(crate) struct Complete<A: AnswersAttached> {
     /// The file.
     pub(crate) id: FileId,
     /// By which it is judged.
@@ -36,20 +36,20 @@ pub(crate) enum EarlyRange {
     Answered,
 }
 
-impl<A: Attached> Answers<A> {
+impl<A: AnswersAttached> Answers<A> {
     /// A data stream announces a range that was asked for. `None`: the file is settled already, nobody wants the bytes.
     ///
     /// # Errors
     /// The rule that the range breaks.
-    pub(crate) fn on_range(&mut self, range: RangeHeader) -> Result<Option<Place<A>>, JobError> {
+    pub(crate) fn on_range(&mut self, range: RangeHeader) -> Result<Option<RangeTarget<A>>, JobError> {
         let is_offered = self.is_offered(range.id);
         match self.files.get_mut(&range.id) {
-            Some(File::Open(open)) => {
+            Some(AnswerState::Open(open)) => {
                 open.rules.on_range(range.offset, range.len)?;
-                Ok(Some(Place { io: open.io.clone(), progress: open.progress.clone() }))
+                Ok(Some(RangeTarget { io: open.io.clone(), progress: open.progress.clone() }))
             }
             None if is_offered => Ok(None),
-            Some(File::Offered(_) | File::Committing(_)) | None => {
+            Some(AnswerState::Offered(_) | AnswerState::Committing(_)) | None => {
                 Err(JobError::Order("content for a file that is not open"))
             }
         }
@@ -63,13 +63,15 @@ impl<A: Attached> Answers<A> {
     pub(crate) fn on_early_range(&mut self, range: RangeHeader, wait: A::Wait) -> Result<EarlyRange, JobError> {
         self.early.on_range(range.id, range.offset, range.len)?;
         if !self.is_offered(range.id) {
-            if self.stage >= Stage::Ended {
+            if self.stage >= AnswersStage::Ended {
                 return Err(JobError::Order("content for a file that was never offered"));
             }
             self.unoffered.insert(range.id, wait);
             return Ok(EarlyRange::Waits);
         }
-        let Some(File::Offered(offered)) = self.files.get_mut(&range.id) else { return Ok(EarlyRange::Answered) };
+        let Some(AnswerState::Offered(offered)) = self.files.get_mut(&range.id) else {
+            return Ok(EarlyRange::Answered);
+        };
         self.early.check(&offered.header)?;
         offered.stream = Some(wait);
         Ok(EarlyRange::Waits)
@@ -84,17 +86,17 @@ impl<A: Attached> Answers<A> {
     ///
     /// # Errors
     /// The rule that the range breaks.
-    pub(crate) fn on_answered(&mut self, range: RangeHeader) -> Result<Option<Place<A>>, JobError> {
+    pub(crate) fn on_answered(&mut self, range: RangeHeader) -> Result<Option<RangeTarget<A>>, JobError> {
         // Otherwise it is settled, or complete without this.
-        let Some(File::Open(open)) = self.files.get_mut(&range.id) else { return Ok(None) };
+        let Some(AnswerState::Open(open)) = self.files.get_mut(&range.id) else { return Ok(None) };
         let is_wanted = open.rules.on_ahead(range.len)?;
-        Ok(is_wanted.then(|| Place { io: open.io.clone(), progress: open.progress.clone() }))
+        Ok(is_wanted.then(|| RangeTarget { io: open.io.clone(), progress: open.progress.clone() }))
     }
 
     /// A chunk that a stream carried is on disk; with `ends_range` it was the last one of its range. What is returned is
     /// complete with it.
     pub(crate) fn on_chunk(&mut self, id: FileId, index: u64, digest: Digest, ends_range: bool) -> Option<Complete<A>> {
-        let Some(File::Open(open)) = self.files.get_mut(&id) else { return None };
+        let Some(AnswerState::Open(open)) = self.files.get_mut(&id) else { return None };
         open.rules.on_chunk(index, digest);
         if !ends_range {
             return None;
@@ -105,8 +107,8 @@ impl<A: Attached> Answers<A> {
 
     /// The next chunks before the start of a file, from `first` on, have been hashed. `None`: nobody wants to know;
     /// otherwise the file goes on as `Some` says.
-    pub(crate) fn on_prefix(&mut self, id: FileId, first: u64, digests: Vec<Digest>) -> Option<Prefix<A>> {
-        let Some(File::Open(open)) = self.files.get_mut(&id) else { return None };
+    pub(crate) fn on_prefix(&mut self, id: FileId, first: u64, digests: Vec<Digest>) -> Option<PrefixProgress<A>> {
+        let Some(AnswerState::Open(open)) = self.files.get_mut(&id) else { return None };
         open.rules.on_prefix(&digests);
         let is_hashing = open.rules.is_hashing();
         let progress = open.progress.clone();
@@ -115,36 +117,37 @@ impl<A: Attached> Answers<A> {
             self.say(Message::Have(Have { id, first, digests }));
         }
         if is_hashing {
-            return Some(Prefix::GoesOn);
+            return Some(PrefixProgress::GoesOn);
         }
-        self.report(Report::Hashed(progress));
-        Some(Prefix::Hashed(self.take_complete(id)))
+        self.report(AnswersReport::Hashed(progress));
+        Some(PrefixProgress::Hashed(self.take_complete(id)))
     }
 
     /// A file that is complete; from now on it is being committed.
     pub(super) fn take_complete(&mut self, id: FileId) -> Option<Complete<A>> {
-        let is_complete = |file: &&mut File<A>| matches!(file, File::Open(open) if open.rules.is_complete());
+        let is_complete =
+            |file: &&mut AnswerState<A>| matches!(file, AnswerState::Open(open) if open.rules.is_complete());
         self.files.get_mut(&id).filter(is_complete)?;
-        let Some(File::Open(open)) = self.files.remove(&id) else { return None };
+        let Some(AnswerState::Open(open)) = self.files.remove(&id) else { return None };
         let (path, progress) = (open.path, open.progress);
-        self.report(Report::Complete(progress.clone()));
-        self.files.insert(id, File::Committing(Committing { path, room: open.room, progress }));
+        self.report(AnswersReport::Complete(progress.clone()));
+        self.files.insert(id, AnswerState::Committing(Committing { path, room: open.room, progress }));
         Some(Complete { id, rules: open.rules, io: open.io })
     }
 
     /// A file is about to be committed under another name than the one that was asked for.
     pub(crate) fn on_renamed(&mut self, id: FileId, name: &WirePath) {
-        let Some(File::Committing(committing)) = self.files.get(&id) else { return };
+        let Some(AnswerState::Committing(committing)) = self.files.get(&id) else { return };
         let progress = committing.progress.clone();
-        self.report(Report::Named(progress, name.clone()));
+        self.report(AnswersReport::Named(progress, name.clone()));
         self.say_name(id, name);
     }
 
     /// A file has its name.
     pub(crate) fn on_committed(&mut self, id: FileId) {
-        let Some(File::Committing(_)) = self.files.get(&id) else { return };
-        if let Some(File::Committing(Committing { path, progress, .. })) = self.forget(id) {
-            self.report(Report::Finished { path, progress });
+        let Some(AnswerState::Committing(_)) = self.files.get(&id) else { return };
+        if let Some(AnswerState::Committing(Committing { path, progress, .. })) = self.forget(id) {
+            self.report(AnswersReport::Finished { path, progress });
         }
         self.say(Message::Done(Done { id, failure: None }));
         self.settle();
@@ -152,7 +155,7 @@ impl<A: Attached> Answers<A> {
 }
 
 /// How the hashing of what is there goes on.
-pub(crate) enum Prefix<A: Attached> {
+pub(crate) enum PrefixProgress<A: AnswersAttached> {
     /// More chunks are to be hashed.
     GoesOn,
     /// All are hashed; the file may be complete with that.

@@ -2,7 +2,10 @@
 
 use super::super::JobError;
 use super::super::reoffer::Reoffer;
-use super::{Action, Answers, Attached, Complete, File, Offered, Report, Stage, WaitsFor, stopping};
+use super::{
+    AnswerState, Answers, AnswersAction, AnswersAttached, AnswersReport, AnswersStage, Complete, Offered, WaitsFor,
+    stopping,
+};
 use crate::broken::Rule;
 use crate::protocol::HEADERS_AHEAD_MAX;
 use crate::protocol::message::{Done, Failure, Header, Kind, Message, Pos, Problem, Status, Tail, Verdict};
@@ -11,7 +14,7 @@ use crate::transfer::Violation;
 /// Offers that were not looked at, those that were given up meanwhile among them: an honest sender gives up few.
 const UNPLANNED_MAX: usize = 2 * HEADERS_AHEAD_MAX;
 
-impl<A: Attached> Answers<A> {
+impl<A: AnswersAttached> Answers<A> {
     /// A file is offered. `room` is asked for what keeping it takes, if it is to be kept.
     ///
     /// # Errors
@@ -40,13 +43,13 @@ impl<A: Attached> Answers<A> {
             return Ok(());
         }
         if header.kind != Kind::Dir {
-            self.report(Report::Found { path: header.path.clone(), size: header.size });
+            self.report(AnswersReport::Found { path: header.path.clone(), size: header.size });
         }
         let room = room().ok_or(JobError::Overloaded)?;
         self.early.check(&header)?;
         let (id, stream) = (header.id, self.unoffered.remove(&header.id));
         let offered = Offered { header, room, waits_for: WaitsFor::Disk, stream, tail: None };
-        self.files.insert(id, File::Offered(offered));
+        self.files.insert(id, AnswerState::Offered(offered));
         self.unplanned.push_back(id);
         self.start_planning();
         Ok(())
@@ -59,15 +62,15 @@ impl<A: Attached> Answers<A> {
     pub(crate) fn on_tail(&mut self, tail: Tail) -> Result<Option<Complete<A>>, JobError> {
         let (id, is_offered) = (tail.id, self.is_offered(tail.id));
         match self.files.get_mut(&id) {
-            Some(File::Open(open)) => open.rules.on_tail(tail)?,
-            Some(File::Offered(offered)) if tail.early && offered.header.kind == Kind::File => {
+            Some(AnswerState::Open(open)) => open.rules.on_tail(tail)?,
+            Some(AnswerState::Offered(offered)) if tail.early && offered.header.kind == Kind::File => {
                 if offered.tail.replace(tail).is_some() {
                     return Err(Violation::SecondTail.into());
                 }
             }
             // It failed here while the tail was on its way.
             None if is_offered => {}
-            Some(File::Offered(_) | File::Committing(_)) | None => {
+            Some(AnswerState::Offered(_) | AnswerState::Committing(_)) | None => {
                 return Err(JobError::Order("a tail for a file that is not open"));
             }
         }
@@ -77,7 +80,7 @@ impl<A: Attached> Answers<A> {
     /// A source never got a header, or changed and is not offered again.
     pub(crate) fn on_problem(&mut self, problem: Problem) {
         if self.reoffers.on_problem(&problem.name) {
-            self.report(Report::Failed { name: problem.name, failure: problem.failure });
+            self.report(AnswersReport::Failed { name: problem.name, failure: problem.failure });
             self.settle();
         }
     }
@@ -93,17 +96,17 @@ impl<A: Attached> Answers<A> {
         }
         let failure = cancel.failure.unwrap_or_else(|| Failure::new(Status::Cancelled, "its sender gave it up"));
         let is_changed = failure.status == Status::Changed;
-        if let Some(File::Committing(_)) = self.files.get(&id) {
+        if let Some(AnswerState::Committing(_)) = self.files.get(&id) {
             // It is complete and right: its `Done` is as good as said.
             return Ok(());
         }
         let (path, room) = match self.forget(id) {
-            Some(File::Open(open)) => {
-                self.actions.push_back(Action::GiveUp(open.io));
+            Some(AnswerState::Open(open)) => {
+                self.actions.push_back(AnswersAction::GiveUp(open.io));
                 (open.path, open.room)
             }
-            Some(File::Offered(offered)) => (offered.header.path, offered.room),
-            Some(File::Committing(committing)) => (committing.path, committing.room),
+            Some(AnswerState::Offered(offered)) => (offered.header.path, offered.room),
+            Some(AnswerState::Committing(committing)) => (committing.path, committing.room),
             None => {
                 if is_changed {
                     self.reoffers.on_changed_settled();
@@ -124,11 +127,11 @@ impl<A: Attached> Answers<A> {
     /// # Errors
     /// That this was known.
     pub(crate) fn on_offered(&mut self) -> Result<(), JobError> {
-        if self.stage != Stage::Searching {
+        if self.stage != AnswersStage::Searching {
             return Err(JobError::Order("all is on offer, which was known"));
         }
-        self.stage = Stage::AllOffered;
-        self.report(Report::SearchEnded);
+        self.stage = AnswersStage::AllOffered;
+        self.report(AnswersReport::SearchEnded);
         Ok(())
     }
 
@@ -137,17 +140,17 @@ impl<A: Attached> Answers<A> {
     /// # Errors
     /// That this was said before, or that a stream waits for a file that never came.
     pub(crate) fn on_end(&mut self) -> Result<(), JobError> {
-        if self.stage >= Stage::Ended {
+        if self.stage >= AnswersStage::Ended {
             return Err(JobError::Order("a second end"));
         }
         if !self.unoffered.is_empty() {
             return Err(JobError::Order("content for a file that was never offered"));
         }
-        self.stage = Stage::Ended;
+        self.stage = AnswersStage::Ended;
         for (path, (failure, _room)) in self.reoffers.on_end() {
             self.report_failed(&path, failure);
         }
-        self.report(Report::SearchEnded);
+        self.report(AnswersReport::SearchEnded);
         self.settle();
         Ok(())
     }

@@ -1,9 +1,9 @@
 //! The receiver's ledger of one job: what is on offer, what was answered, what is settled, and when the job is.
 //!
 //! It is fed with what the sender says, what the disk turns out to hold, and what was stored; what is to be done
-//! comes out as [`Action`]s, in the order in which they are to be carried out. Messages of one file must leave in that
-//! order: whoever drives the ledger from several threads carries out [`Action::Say`] and [`Action::Report`] before
-//! another thread feeds it.
+//! comes out as [`AnswersAction`]s, in the order in which they are to be carried out. Messages of one file must leave
+//! in that order: whoever drives the ledger from several threads carries out [`AnswersAction::Say`] and
+//! [`AnswersAction::Report`] before another thread feeds it.
 //!
 //! | file | fed with |
 //! |---|---|
@@ -12,7 +12,7 @@
 //! | `plan` | what the disk says about an offer, and what is done with it |
 //! | `content` | ranges, chunks, digests of what is there, the commit |
 //!
-//! The state of the job is a [`Stage`], that of a file a variant of [`File`]:
+//! The state of the job is a [`AnswersStage`], that of a file a variant of [`AnswerState`]:
 //!
 //! ```text
 //! Searching ── Offered ──▶ AllOffered ── End ──▶ Ended ── nothing is left ──▶ WindingUp ── on_wound_up ──▶ Settled
@@ -31,8 +31,8 @@ mod tests;
 
 use std::collections::{HashMap, VecDeque};
 
-pub(crate) use self::action::{Action, Attached, Options, Report};
-pub(crate) use self::content::{Complete, EarlyRange, Place, Prefix};
+pub(crate) use self::action::{AnswersAction, AnswersAttached, AnswersOptions, AnswersReport};
+pub(crate) use self::content::{Complete, EarlyRange, PrefixProgress, RangeTarget};
 pub(crate) use self::plan::Apart;
 use super::early::Early;
 use super::reoffer::Reoffers;
@@ -45,7 +45,7 @@ use crate::transfer::file::ReceiveFile;
 
 /// How far the job is. Each stage follows from those before it and never goes back.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
+enum AnswersStage {
     /// The sender looks for files.
     #[default]
     Searching,
@@ -60,15 +60,15 @@ enum Stage {
 }
 
 /// The receiver's ledger of one job.
-pub(crate) struct Answers<A: Attached> {
-    options: Options,
+pub(crate) struct Answers<A: AnswersAttached> {
+    options: AnswersOptions,
     /// The features of the sender.
     features: u64,
-    stage: Stage,
+    stage: AnswersStage,
     /// This end is about to stop: what has not begun is refused.
     is_draining: bool,
     next_id: u64,
-    files: HashMap<FileId, File<A>>,
+    files: HashMap<FileId, AnswerState<A>>,
     /// Offers that wait for the disk's word on what is there, those that were given up meanwhile among them.
     unplanned: VecDeque<FileId>,
     /// Somebody plans, or was told to.
@@ -80,18 +80,18 @@ pub(crate) struct Answers<A: Attached> {
     twins: Twins,
     /// Offers that wait until the one whose name is like theirs is settled.
     held: HashMap<FileId, Vec<FileId>>,
-    actions: VecDeque<Action<A>>,
+    actions: VecDeque<AnswersAction<A>>,
 }
 
 /// A file that is not settled.
-enum File<A: Attached> {
+enum AnswerState<A: AnswersAttached> {
     Offered(Offered<A>),
-    Open(Open<A>),
+    Open(OpenFile<A>),
     Committing(Committing<A>),
 }
 
 /// A file that is not answered.
-struct Offered<A: Attached> {
+struct Offered<A: AnswersAttached> {
     header: Header,
     room: A::Room,
     waits_for: WaitsFor,
@@ -111,7 +111,7 @@ enum WaitsFor {
 }
 
 /// A file whose content is wanted.
-struct Open<A: Attached> {
+struct OpenFile<A: AnswersAttached> {
     /// As it was offered.
     path: WirePath,
     room: A::Room,
@@ -121,13 +121,13 @@ struct Open<A: Attached> {
 }
 
 /// A file that is complete.
-struct Committing<A: Attached> {
+struct Committing<A: AnswersAttached> {
     path: WirePath,
     room: A::Room,
     progress: A::Progress,
 }
 
-impl<A: Attached> File<A> {
+impl<A: AnswersAttached> AnswerState<A> {
     fn path(&self) -> &WirePath {
         match self {
             Self::Offered(offered) => &offered.header.path,
@@ -137,13 +137,13 @@ impl<A: Attached> File<A> {
     }
 }
 
-impl<A: Attached> Answers<A> {
+impl<A: AnswersAttached> Answers<A> {
     /// The ledger of a job that begins.
-    pub(crate) fn new(options: Options) -> Self {
+    pub(crate) fn new(options: AnswersOptions) -> Self {
         Self {
             options,
             features: features::NONE,
-            stage: Stage::default(),
+            stage: AnswersStage::default(),
             is_draining: false,
             next_id: 0,
             files: HashMap::new(),
@@ -164,7 +164,7 @@ impl<A: Attached> Answers<A> {
     }
 
     /// The next thing that is to be done.
-    pub(crate) fn next_action(&mut self) -> Option<Action<A>> {
+    pub(crate) fn next_action(&mut self) -> Option<AnswersAction<A>> {
         self.actions.pop_front()
     }
 
@@ -175,16 +175,16 @@ impl<A: Attached> Answers<A> {
 
     /// Whether the sender has ended and every file is settled.
     pub(crate) fn is_finished(&self) -> bool {
-        self.stage == Stage::Settled
+        self.stage == AnswersStage::Settled
     }
 
     /// Whether this side owes the next step: it is planning, hashing or committing.
     pub(crate) fn is_busy(&self) -> bool {
         self.is_planning
             || self.files.values().any(|file| match file {
-                File::Offered(offered) => offered.waits_for == WaitsFor::Disk,
-                File::Open(open) => open.rules.is_hashing(),
-                File::Committing(_) => true,
+                AnswerState::Offered(offered) => offered.waits_for == WaitsFor::Disk,
+                AnswerState::Open(open) => open.rules.is_hashing(),
+                AnswerState::Committing(_) => true,
             })
     }
 
@@ -193,21 +193,21 @@ impl<A: Attached> Answers<A> {
         if self.hears(features::REMARKS) {
             self.say(Message::Remark(Remark::new(text.clone())));
         }
-        self.report(Report::Note(text));
+        self.report(AnswersReport::Note(text));
     }
 
     /// The last work of the job is done.
     pub(crate) fn on_wound_up(&mut self) {
-        self.stage = Stage::Settled;
+        self.stage = AnswersStage::Settled;
         self.say(Message::Settled);
-        self.actions.push_back(Action::Finish);
+        self.actions.push_back(AnswersAction::Finish);
     }
 
     /// Takes out where the content of open files goes, of a job that nobody goes on with.
     pub(crate) fn take_open(&mut self) -> Vec<A::Io> {
         let open = self.files.drain().filter_map(|(_, file)| match file {
-            File::Open(open) => Some(open.io),
-            File::Offered(_) | File::Committing(_) => None,
+            AnswerState::Open(open) => Some(open.io),
+            AnswerState::Offered(_) | AnswerState::Committing(_) => None,
         });
         open.collect()
     }
@@ -217,15 +217,15 @@ impl<A: Attached> Answers<A> {
     }
 
     fn say(&mut self, message: Message) {
-        self.actions.push_back(Action::Say(message));
+        self.actions.push_back(AnswersAction::Say(message));
     }
 
-    fn report(&mut self, report: Report<A>) {
-        self.actions.push_back(Action::Report(report));
+    fn report(&mut self, report: AnswersReport<A>) {
+        self.actions.push_back(AnswersAction::Report(report));
     }
 
     fn report_failed(&mut self, path: &WirePath, failure: Failure) {
-        self.report(Report::Failed { name: path.as_bytes().to_vec(), failure });
+        self.report(AnswersReport::Failed { name: path.as_bytes().to_vec(), failure });
     }
 
     fn is_offered(&self, id: FileId) -> bool {
@@ -233,12 +233,12 @@ impl<A: Attached> Answers<A> {
     }
 
     /// Forgets a file that is settled. What waited for it is planned, and the job is over when it was the last.
-    fn forget(&mut self, id: FileId) -> Option<File<A>> {
+    fn forget(&mut self, id: FileId) -> Option<AnswerState<A>> {
         let file = self.files.remove(&id)?;
         self.twins.settle(id);
         if let Some(held) = self.held.remove(&id) {
             for id in &held {
-                if let Some(File::Offered(offered)) = self.files.get_mut(id) {
+                if let Some(AnswerState::Offered(offered)) = self.files.get_mut(id) {
                     offered.waits_for = WaitsFor::Disk;
                 }
             }
@@ -250,7 +250,7 @@ impl<A: Attached> Answers<A> {
 
     fn start_planning(&mut self) {
         if !std::mem::replace(&mut self.is_planning, true) {
-            self.actions.push_back(Action::Plan);
+            self.actions.push_back(AnswersAction::Plan);
         }
     }
 
@@ -258,9 +258,9 @@ impl<A: Attached> Answers<A> {
     fn settle(&mut self) {
         let has_files = !self.files.is_empty() && !Rule::FilesAreAwaited.is_broken();
         let awaits_offers = self.reoffers.is_awaited() && !Rule::ReofferIsAwaited.is_broken();
-        if self.stage == Stage::Ended && !has_files && !awaits_offers {
-            self.stage = Stage::WindingUp;
-            self.actions.push_back(Action::WindUp);
+        if self.stage == AnswersStage::Ended && !has_files && !awaits_offers {
+            self.stage = AnswersStage::WindingUp;
+            self.actions.push_back(AnswersAction::WindUp);
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Planning: what the disk says about an offer, and what is done with it.
 
 use super::super::twins::{Noted, Twin};
-use super::{Action, Answers, Attached, Complete, File, Open, Report, WaitsFor, stopping};
+use super::{
+    AnswerState, Answers, AnswersAction, AnswersAttached, AnswersReport, Complete, OpenFile, WaitsFor, stopping,
+};
 use crate::protocol::features;
 use crate::protocol::message::{
     Done, Failure, FileId, Header, Kind, Message, Named, Pos, SkipReason, Status, Verdict, Why,
@@ -25,11 +27,11 @@ pub(crate) enum Apart {
     Unsure,
 }
 
-impl<A: Attached> Answers<A> {
+impl<A: AnswersAttached> Answers<A> {
     /// The next offer to be planned; `None`: there is none, and nobody plans any more.
     pub(crate) fn next_to_plan(&mut self) -> Option<Header> {
         while let Some(id) = self.unplanned.pop_front() {
-            if let Some(File::Offered(offered)) = self.files.get(&id) {
+            if let Some(AnswerState::Offered(offered)) = self.files.get(&id) {
                 return Some(offered.header.clone());
             }
         }
@@ -45,7 +47,7 @@ impl<A: Attached> Answers<A> {
     /// Whether an offer is still to be planned. `was_done`: an earlier connection of the job has brought it, or found that
     /// it need not be.
     pub(crate) fn is_to_be_planned(&mut self, id: FileId, was_done: bool) -> bool {
-        let Some(File::Offered(offered)) = self.files.get(&id) else { return false };
+        let Some(AnswerState::Offered(offered)) = self.files.get(&id) else { return false };
         // The object under its name may be another one, since the file may have got another name.
         let is_there = was_done && offered.header.kind != Kind::Dir;
         if self.is_draining {
@@ -113,7 +115,7 @@ impl<A: Attached> Answers<A> {
 
     /// Lets an offer wait until another file is settled, which is under way.
     fn hold(&mut self, id: FileId, first: FileId) {
-        if let Some(File::Offered(offered)) = self.files.get_mut(&id) {
+        if let Some(AnswerState::Offered(offered)) = self.files.get_mut(&id) {
             offered.waits_for = WaitsFor::Twin;
             self.held.entry(first).or_default().push(id);
         }
@@ -127,7 +129,7 @@ impl<A: Attached> Answers<A> {
         };
         self.answer(id, Verdict::Skip(known), |header| {
             let Header { path, size, kind, .. } = header;
-            (kind != Kind::Dir).then_some(Report::Skipped { path, size, reason })
+            (kind != Kind::Dir).then_some(AnswersReport::Skipped { path, size, reason })
         });
     }
 
@@ -135,7 +137,7 @@ impl<A: Attached> Answers<A> {
     pub(crate) fn refuse(&mut self, id: FileId, failure: Failure) {
         self.answer(id, Verdict::Refuse(failure.clone()), |header| {
             let name = header.path.as_bytes().to_vec();
-            (failure.status != Status::Cancelled).then_some(Report::Failed { name, failure })
+            (failure.status != Status::Cancelled).then_some(AnswersReport::Failed { name, failure })
         });
     }
 
@@ -150,16 +152,16 @@ impl<A: Attached> Answers<A> {
         };
         self.answer(id, verdict, |header| {
             let Header { path, size, .. } = header;
-            Some(Report::Planned { path, size, from, why, named })
+            Some(AnswersReport::Planned { path, size, from, why, named })
         });
     }
 
     /// Settles an offer by its answer. Nothing happens when it is not on offer any more: it was given up meanwhile.
-    fn answer(&mut self, id: FileId, verdict: Verdict, report: impl FnOnce(Header) -> Option<Report<A>>) {
-        if !matches!(self.files.get(&id), Some(File::Offered(_))) {
+    fn answer(&mut self, id: FileId, verdict: Verdict, report: impl FnOnce(Header) -> Option<AnswersReport<A>>) {
+        if !matches!(self.files.get(&id), Some(AnswerState::Offered(_))) {
             return;
         }
-        if let Some(File::Offered(offered)) = self.forget(id) {
+        if let Some(AnswerState::Offered(offered)) = self.forget(id) {
             report(offered.header).into_iter().for_each(|report| self.report(report));
         }
         self.say(Message::Pos(Pos { id, verdict }));
@@ -175,19 +177,19 @@ impl<A: Attached> Answers<A> {
         io: A::Io,
         progress: A::Progress,
     ) -> Option<Complete<A>> {
-        let Some(File::Offered(offered)) = self.files.get_mut(&id) else { return None };
+        let Some(AnswerState::Offered(offered)) = self.files.get_mut(&id) else { return None };
         if let Some(tail) = offered.tail.take() {
             rules.on_tail(tail).expect("a file that has just begun has no tail and no ranges");
         }
-        let Some(File::Offered(offered)) = self.files.remove(&id) else { return None };
+        let Some(AnswerState::Offered(offered)) = self.files.remove(&id) else { return None };
         let has_prefix = rules.is_hashing();
         let (path, room) = (offered.header.path, offered.room);
-        let open = Open { path, room, rules, io: io.clone(), progress: progress.clone() };
-        self.files.insert(id, File::Open(open));
-        self.report(Report::Started(progress));
+        let open = OpenFile { path, room, rules, io: io.clone(), progress: progress.clone() };
+        self.files.insert(id, AnswerState::Open(open));
+        self.report(AnswersReport::Started(progress));
         self.say(Message::Pos(Pos { id, verdict: Verdict::From { offset: start.from, why: start.why } }));
         if has_prefix {
-            self.actions.push_back(Action::HashPrefix(id, io));
+            self.actions.push_back(AnswersAction::HashPrefix(id, io));
         }
         self.take_complete(id)
     }
@@ -205,10 +207,10 @@ impl<A: Attached> Answers<A> {
         let Some(file) = self.forget(id) else { return };
         self.report_failed(file.path(), failure.clone());
         self.say(Message::Done(Done { id, failure: Some(failure) }));
-        if let File::Open(open) = file {
+        if let AnswerState::Open(open) = file {
             // A file that proved right is committed first. The sender may find it changed before it hears of that.
             self.reoffers.on_failed();
-            self.actions.push_back(Action::GiveUp(open.io));
+            self.actions.push_back(AnswersAction::GiveUp(open.io));
         }
         self.settle();
     }

@@ -11,9 +11,9 @@ use crate::transfer::job::JobError;
 const M: u64 = CHUNK_BYTES;
 
 /// A job without files: what is kept with one is its number.
-struct Toy;
+struct NumberedFiles;
 
-impl Attached for Toy {
+impl AnswersAttached for NumberedFiles {
     type Room = ();
     type Wait = ();
     type Io = u64;
@@ -22,7 +22,7 @@ impl Attached for Toy {
 
 /// An input of the ledger.
 #[derive(Debug, Clone, Copy)]
-enum Feed {
+enum AnswersInput {
     /// A file, and its size.
     Offer(u64, &'static str, u64),
     /// A file for which there is no room.
@@ -60,10 +60,10 @@ enum Feed {
     Drain,
 }
 
-use Feed::*;
+use AnswersInput::*;
 
 /// Inputs that keep the rules, one that breaks a rule, and the error.
-type Row<'a> = (&'a [(Feed, &'a str)], Feed, &'a str);
+type Row<'a> = (&'a [(AnswersInput, &'a str)], AnswersInput, &'a str);
 
 fn path(name: &str) -> WirePath {
     WirePath::parse(name.as_bytes()).expect("a plain name")
@@ -86,20 +86,20 @@ fn tail(id: u64, ranges: u64, early: bool) -> Tail {
 }
 
 /// A receiver, and the sizes of what was offered.
-struct Job {
-    ledger: Answers<Toy>,
+struct AnswersJob {
+    ledger: Answers<NumberedFiles>,
     sizes: Vec<u64>,
 }
 
-impl Job {
-    fn new(options: Options, features: u64) -> Self {
+impl AnswersJob {
+    fn new(options: AnswersOptions, features: u64) -> Self {
         let mut ledger = Answers::new(options);
         ledger.use_features(features);
         Self { ledger, sizes: Vec::new() }
     }
 
     /// Feeds the ledger; what comes of it in words, joined by commas.
-    fn feed(&mut self, feed: Feed) -> String {
+    fn feed(&mut self, feed: AnswersInput) -> String {
         let result = self.result(feed);
         let mut words: Vec<_> = std::iter::from_fn(|| self.ledger.next_action()).map(action).collect();
         match result {
@@ -109,10 +109,12 @@ impl Job {
         words.join(", ")
     }
 
-    fn result(&mut self, feed: Feed) -> Result<Option<String>, JobError> {
+    fn result(&mut self, feed: AnswersInput) -> Result<Option<String>, JobError> {
         let ledger = &mut self.ledger;
-        let judged = |complete: Option<Complete<Toy>>| complete.map(|complete| format!("judge {}", complete.id.0));
-        let placed = |place: Option<Place<Toy>>| Some(place.map_or("unwanted", |_| "to disk").to_owned());
+        let judged =
+            |complete: Option<Complete<NumberedFiles>>| complete.map(|complete| format!("judge {}", complete.id.0));
+        let placed =
+            |place: Option<RangeTarget<NumberedFiles>>| Some(place.map_or("unwanted", |_| "to disk").to_owned());
         match feed {
             Offer(id, name, size) => {
                 self.sizes.push(size);
@@ -161,8 +163,8 @@ impl Job {
             Hashed(id, first, count) => {
                 return Ok(match ledger.on_prefix(FileId(id), first, vec![Digest([1; 16]); count]) {
                     None => Some("unwanted".to_owned()),
-                    Some(Prefix::GoesOn) => Some("go on".to_owned()),
-                    Some(Prefix::Hashed(complete)) => judged(complete),
+                    Some(PrefixProgress::GoesOn) => Some("go on".to_owned()),
+                    Some(PrefixProgress::Hashed(complete)) => judged(complete),
                 });
             }
             Renamed(id, name) => ledger.on_renamed(FileId(id), &path(name)),
@@ -175,7 +177,7 @@ impl Job {
     }
 
     /// Plays a conversation.
-    fn play(&mut self, steps: &[(Feed, &str)]) {
+    fn play(&mut self, steps: &[(AnswersInput, &str)]) {
         for (number, (feed, expected)) in steps.iter().enumerate() {
             assert_eq!(self.feed(*feed), *expected, "step {number}: {feed:?}");
         }
@@ -183,21 +185,21 @@ impl Job {
 }
 
 /// Plays a conversation with a sender that understands everything.
-fn play(steps: &[(Feed, &str)]) -> Job {
-    let mut job = Job::new(Options::default(), features::ALL);
+fn play(steps: &[(AnswersInput, &str)]) -> AnswersJob {
+    let mut job = AnswersJob::new(AnswersOptions::default(), features::ALL);
     job.play(steps);
     job
 }
 
-fn action(action: Action<Toy>) -> String {
+fn action(action: AnswersAction<NumberedFiles>) -> String {
     match action {
-        Action::Say(message) => said(message),
-        Action::Report(report) => reported(report),
-        Action::Plan => "plan".to_owned(),
-        Action::HashPrefix(id, _) => format!("hash {}", id.0),
-        Action::GiveUp(io) => format!("give up {io}"),
-        Action::WindUp => "wind up".to_owned(),
-        Action::Finish => "finish".to_owned(),
+        AnswersAction::Say(message) => said(message),
+        AnswersAction::Report(report) => reported(report),
+        AnswersAction::Plan => "plan".to_owned(),
+        AnswersAction::HashPrefix(id, _) => format!("hash {}", id.0),
+        AnswersAction::GiveUp(io) => format!("give up {io}"),
+        AnswersAction::WindUp => "wind up".to_owned(),
+        AnswersAction::Finish => "finish".to_owned(),
     }
 }
 
@@ -216,21 +218,21 @@ fn said(message: Message) -> String {
     }
 }
 
-fn reported(report: Report<Toy>) -> String {
+fn reported(report: AnswersReport<NumberedFiles>) -> String {
     match report {
-        Report::Found { path, .. } => format!("found {path}"),
-        Report::SearchEnded => "search ended".to_owned(),
-        Report::Skipped { path, reason, .. } => format!("skipped {path} {reason:?}"),
-        Report::Planned { path, named, .. } => format!("planned {path} {named:?}"),
-        Report::Started(id) => format!("started {id}"),
-        Report::Hashed(id) => format!("hashed {id}"),
-        Report::Complete(id) => format!("complete {id}"),
-        Report::Named(id, name) => format!("named {id} {name}"),
-        Report::Finished { progress, .. } => format!("finished {progress}"),
-        Report::Failed { name, failure } => {
+        AnswersReport::Found { path, .. } => format!("found {path}"),
+        AnswersReport::SearchEnded => "search ended".to_owned(),
+        AnswersReport::Skipped { path, reason, .. } => format!("skipped {path} {reason:?}"),
+        AnswersReport::Planned { path, named, .. } => format!("planned {path} {named:?}"),
+        AnswersReport::Started(id) => format!("started {id}"),
+        AnswersReport::Hashed(id) => format!("hashed {id}"),
+        AnswersReport::Complete(id) => format!("complete {id}"),
+        AnswersReport::Named(id, name) => format!("named {id} {name}"),
+        AnswersReport::Finished { progress, .. } => format!("finished {progress}"),
+        AnswersReport::Failed { name, failure } => {
             format!("failed {} {:?}", String::from_utf8_lossy(&name), failure.status)
         }
-        Report::Note(text) => format!("note {text}"),
+        AnswersReport::Note(text) => format!("note {text}"),
     }
 }
 
@@ -359,11 +361,11 @@ fn a_dry_run_settles_each_file_by_its_answer() {
     let steps = |verdict: &'static str| {
         [(Offer(0, "a", 3 * M), "found a, plan"), (Look, "look at a"), (PlanOnly(0, None), verdict), (Look, "idle")]
     };
-    let mut pushed = Job::new(Options { tells_plans: true, is_blind: false }, features::ALL);
+    let mut pushed = AnswersJob::new(AnswersOptions { tells_plans: true, is_blind: false }, features::ALL);
     pushed.play(&steps("planned a None, Pos 0 from 0"));
     pushed.play(&[(End, "search ended, wind up"), (WoundUp, "Settled, finish")]);
     // A server that does not know that a client only looks would send what it is asked for.
-    Job::new(Options::default(), features::ALL).play(&steps("planned a None, Pos 0 Same"));
+    AnswersJob::new(AnswersOptions::default(), features::ALL).play(&steps("planned a None, Pos 0 Same"));
 }
 
 #[test]
@@ -373,7 +375,7 @@ fn a_sender_hears_only_what_it_understands_and_may_know() {
         (features::ALL, true, ["planned a Some(\"b\"), Pos 0 Same", "skipped a Mode, Pos 1 Mode"]),
         (features::NONE, false, ["planned a Some(\"b\"), Pos 0 Same", "skipped a Mode, Pos 1 Same"]),
     ] {
-        let mut job = Job::new(Options { tells_plans: false, is_blind }, features);
+        let mut job = AnswersJob::new(AnswersOptions { tells_plans: false, is_blind }, features);
         job.play(&[
             (Offer(0, "a", 1), "found a, plan"),
             (Offer(1, "a", 1), "found a"),
@@ -412,7 +414,7 @@ fn what_crosses_after_the_end() {
         (From(1, 0), "started 1, Pos 1 from 0"),
         (Look, "idle"),
     ];
-    let rows: &[&[(Feed, &str)]] = &[
+    let rows: &[&[(AnswersInput, &str)]] = &[
         // `Done(failure)` crosses `Tail` and `Cancel`.
         &[(Failed(0), "failed a Busy, Done 0 Busy, give up 0"), (Close(0, 1), ""), (Cancel(0), "")],
         // It crosses `Cancel(Changed)` and the new offer, or the problem: that goes with it.

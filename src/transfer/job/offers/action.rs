@@ -12,7 +12,7 @@ pub(crate) trait Room {
 }
 
 /// The data that the driver of the ledger keeps with a file. The ledger only holds it, and drops it in time.
-pub(crate) trait Attached {
+pub(crate) trait OffersAttached {
     /// Room for an offer, until it is settled.
     type Permit: Room;
     /// Room for digests of the receiver's that wait for our own.
@@ -32,7 +32,7 @@ pub(crate) trait Attached {
 
 /// The options of a job, fixed at its start.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Options {
+pub(crate) struct OffersOptions {
     /// Decide and report only.
     pub(crate) is_dry_run: bool,
     /// The user is at this end, not at the other.
@@ -42,11 +42,11 @@ pub(crate) struct Options {
 }
 
 /// An action for the driver of the ledger.
-pub(crate) enum Action<A: Attached> {
+pub(crate) enum OffersAction<A: OffersAttached> {
     /// This is to be said to the receiver.
     Say(Message),
     /// A report for the observer.
-    Report(Report<A>),
+    Report(OffersReport<A>),
     /// The start of a file is to be sent, although nobody has asked for it.
     SendEarly(FileId),
     /// The early content of a file was asked for.
@@ -59,7 +59,7 @@ pub(crate) enum Action<A: Attached> {
     Finish,
 }
 
-impl<A: Attached> Action<A> {
+impl<A: OffersAttached> OffersAction<A> {
     /// Whether it is a word to the receiver, or to whoever watches. Words come in their order: before the ledger is fed again.
     pub(crate) fn is_word(&self) -> bool {
         matches!(self, Self::Say(_) | Self::Report(_))
@@ -67,7 +67,7 @@ impl<A: Attached> Action<A> {
 }
 
 /// An event for the observer.
-pub(crate) enum Report<A: Attached> {
+pub(crate) enum OffersReport<A: OffersAttached> {
     /// There are no more files than those found.
     SearchEnded,
     /// A file is asked for; with `is_checked`, what is there of it is compared first.

@@ -1,6 +1,9 @@
 //! The messages of the receiver.
 
-use super::{Action, Attached, Content, Offers, Outgoing, Pump, Report, Room, Stage, State, Wanted};
+use super::{
+    ContentState, OfferState, Offers, OffersAction, OffersAttached, OffersReport, OffersStage, Outgoing, Pump, Room,
+    WantedFile,
+};
 use crate::broken::Rule;
 use crate::digest::Digest;
 use crate::protocol::message::{Done, Failure, FileId, Have, Kind, Named, Pos, Status, Verdict, Why};
@@ -16,17 +19,17 @@ pub(crate) fn room_for(digests: usize) -> usize {
     if digests == 0 { 0 } else { size_of::<Have>() + digests * size_of::<Digest>() }
 }
 
-impl<A: Attached> Offers<A> {
+impl<A: OffersAttached> Offers<A> {
     /// Every file is settled.
     ///
     /// # Errors
     /// That they are not: a job would look done whose files nobody has taken.
     pub(crate) fn on_settled(&mut self) -> Result<(), JobError> {
-        if self.stage < Stage::Ended || !self.files.is_empty() {
+        if self.stage < OffersStage::Ended || !self.files.is_empty() {
             return Err(JobError::Order("settled before every file was"));
         }
-        self.stage = Stage::Settled;
-        self.actions.push_back(Action::Finish);
+        self.stage = OffersStage::Settled;
+        self.actions.push_back(OffersAction::Finish);
         Ok(())
     }
 
@@ -41,12 +44,12 @@ impl<A: Attached> Offers<A> {
             Verdict::From { offset, why } if !self.options.is_dry_run => return self.on_wanted(pos.id, offset, why),
             Verdict::From { offset, why } => {
                 let Outgoing { header, named, .. } = self.remove(pos.id).ok_or(UNKNOWN_FILE)?;
-                self.report(Report::Planned { path: header.path, size: header.size, from: offset, why, named });
+                self.report(OffersReport::Planned { path: header.path, size: header.size, from: offset, why, named });
             }
             Verdict::Skip(reason) => {
                 let Outgoing { header, .. } = self.remove(pos.id).ok_or(UNKNOWN_FILE)?;
                 if header.kind != Kind::Dir {
-                    self.report(Report::Skipped { path: header.path, size: header.size, reason });
+                    self.report(OffersReport::Skipped { path: header.path, size: header.size, reason });
                 }
             }
             Verdict::Refuse(failure) => {
@@ -61,7 +64,7 @@ impl<A: Attached> Offers<A> {
     /// Whether an answer fits its offer.
     fn check_pos(&self, pos: &Pos) -> Result<(), JobError> {
         let Outgoing { header, state, .. } = self.files.get(&pos.id).ok_or(UNKNOWN_FILE)?;
-        if let State::Wanted(_) = state {
+        if let OfferState::Wanted(_) = state {
             return Err(JobError::Order("a second answer for the same file"));
         }
         match pos.verdict {
@@ -88,32 +91,32 @@ impl<A: Attached> Offers<A> {
         let file = self.files.get_mut(&id).ok_or(UNKNOWN_FILE)?;
         let rules = SendFile::wanted(id, file.header.size, from)?;
         let progress = A::progress(&file.header, &file.source, from, why);
-        let offered = State::Offered { start: None, is_closed: false };
-        let State::Offered { start, is_closed } = std::mem::replace(&mut file.state, offered) else {
+        let offered = OfferState::Offered { start: None, is_closed: false };
+        let OfferState::Offered { start, is_closed } = std::mem::replace(&mut file.state, offered) else {
             return Err(JobError::Order("a second answer for the same file"));
         };
         // The receiver has the early content already, and the tail that followed it is ignored.
         let is_sent = is_closed && (from == 0 || Rule::EarlyTailIsOfWholeFile.is_broken());
         let (content, start) = match is_sent {
-            true => (Content::Closed, start),
-            false => (Content::Unopened { rules, start: start.filter(|_| from == 0) }, None),
+            true => (ContentState::Closed, start),
+            false => (ContentState::Unopened { rules, start: start.filter(|_| from == 0) }, None),
         };
         let sent = if is_sent { file.header.size } else { 0 };
         let named = file.named.clone();
         let wanted =
-            Wanted { from, progress: progress.clone(), sent, reported: 0, is_read: false, digests: None, content };
-        file.state = State::Wanted(Box::new(wanted));
+            WantedFile { from, progress: progress.clone(), sent, reported: 0, is_read: false, digests: None, content };
+        file.state = OfferState::Wanted(Box::new(wanted));
         self.unclosed += usize::from(is_closed && !is_sent);
-        self.report(Report::Started { progress: progress.clone(), is_checked: from > 0 });
-        named.into_iter().for_each(|name| self.report(Report::Named(progress.clone(), name)));
+        self.report(OffersReport::Started { progress: progress.clone(), is_checked: from > 0 });
+        named.into_iter().for_each(|name| self.report(OffersReport::Named(progress.clone(), name)));
         if is_sent {
             // `Done` may come with the next message.
-            self.report(Report::Begun(progress.clone()));
-            self.report(Report::Closed(progress));
+            self.report(OffersReport::Begun(progress.clone()));
+            self.report(OffersReport::Closed(progress));
         } else {
-            self.actions.push_back(Action::Want(id));
+            self.actions.push_back(OffersAction::Want(id));
         }
-        self.actions.extend(start.map(Action::Claim));
+        self.actions.extend(start.map(OffersAction::Claim));
         Ok(())
     }
 
@@ -133,7 +136,7 @@ impl<A: Attached> Offers<A> {
         }
         file.named = Some(name.clone());
         let progress = file.wanted().map(|wanted| wanted.progress.clone());
-        progress.into_iter().for_each(|progress| self.report(Report::Named(progress, name.clone())));
+        progress.into_iter().for_each(|progress| self.report(OffersReport::Named(progress, name.clone())));
         Ok(())
     }
 
@@ -149,7 +152,7 @@ impl<A: Attached> Offers<A> {
         // We may have given it up while the digests were on their way.
         let Some(file) = self.files.get_mut(&have.id) else { return self.gone(have.id) };
         let Some(wanted) = file.wanted() else { return Err(JobError::Order("digests before an answer")) };
-        let (Content::Unopened { rules, .. } | Content::Open { rules, .. }) = &mut wanted.content else {
+        let (ContentState::Unopened { rules, .. } | ContentState::Open { rules, .. }) = &mut wanted.content else {
             return Err(Violation::BadHave { first: have.first }.into());
         };
         rules.on_have(have.first, &have.digests)?;
@@ -171,7 +174,7 @@ impl<A: Attached> Offers<A> {
     /// After a comparison: differing chunks need a pump, and a file without any may be complete.
     pub(super) fn on_compared(&mut self, id: FileId) {
         let Some(wanted) = self.files.get_mut(&id).and_then(Outgoing::wanted) else { return };
-        let Content::Open { rules, pump, .. } = &mut wanted.content else { return };
+        let ContentState::Open { rules, pump, .. } = &mut wanted.content else { return };
         if let Some(digests) = &mut wanted.digests {
             digests.shrink_to(room_for(rules.uncompared()));
         }
@@ -181,9 +184,9 @@ impl<A: Attached> Offers<A> {
             *pump = Pump::Running;
         }
         let progress = is_compared.then(|| wanted.progress.clone());
-        progress.into_iter().for_each(|progress| self.report(Report::Compared(progress)));
+        progress.into_iter().for_each(|progress| self.report(OffersReport::Compared(progress)));
         if is_due {
-            self.actions.push_back(Action::Want(id));
+            self.actions.push_back(OffersAction::Want(id));
         }
     }
 
@@ -199,10 +202,10 @@ impl<A: Attached> Offers<A> {
             return Ok(());
         };
         match (done.failure, &file.state) {
-            (None, State::Wanted(wanted)) if matches!(wanted.content, Content::Closed) => {
-                let Wanted { progress, sent, reported, .. } = wanted.as_ref();
-                self.report(Report::Written(progress.clone(), sent.saturating_sub(*reported)));
-                self.report(Report::Finished { path: file.header.path.clone(), progress: progress.clone() });
+            (None, OfferState::Wanted(wanted)) if matches!(wanted.content, ContentState::Closed) => {
+                let WantedFile { progress, sent, reported, .. } = wanted.as_ref();
+                self.report(OffersReport::Written(progress.clone(), sent.saturating_sub(*reported)));
+                self.report(OffersReport::Finished { path: file.header.path.clone(), progress: progress.clone() });
             }
             (None, _) => return Err(JobError::Order("a file was called done before it was sent")),
             (Some(failure), _) => self.report_failed(&file, failure),
@@ -215,7 +218,7 @@ impl<A: Attached> Offers<A> {
     /// receiver has dropped: `Settled` may be its next word. That offer has no answer then; one that has is not dropped.
     fn on_crossing(&mut self, done: Done) {
         let (Some(failure), Some(again)) = (done.failure, self.reoffered.remove(&done.id)) else { return };
-        let is_unanswered = self.files.get(&again).is_some_and(|file| matches!(file.state, State::Offered { .. }));
+        let is_unanswered = self.files.get(&again).is_some_and(|file| matches!(file.state, OfferState::Offered { .. }));
         let is_both = is_unanswered && !Rule::FailureIsOfBothOffers.is_broken();
         if is_both && let Some(file) = self.remove(again) {
             self.report_failed(&file, failure);

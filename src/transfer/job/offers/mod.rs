@@ -1,8 +1,9 @@
 //! The sender's ledger of one job: what is on offer, what was asked for, what is sent, and when all has been said.
 //!
 //! It is fed with what the walk finds, what the receiver says, and what was read and sent; what is to be done comes out as
-//! [`Action`]s, in the order in which they are to be carried out. As with the receiver's ledger, [`Action::Say`] and
-//! [`Action::Report`] are carried out before another thread feeds it: ids count up on the wire.
+//! [`OffersAction`]s, in the order in which they are to be carried out. As with the receiver's ledger,
+//! [`OffersAction::Say`] and [`OffersAction::Report`] are carried out before another thread feeds it: ids count up on
+//! the wire.
 //!
 //! | file | fed with |
 //! |---|---|
@@ -12,7 +13,7 @@
 //! | `messages` | what the receiver says |
 //! | `pump` | what is read and sent of a file |
 //!
-//! The state of the job is a [`Stage`], that of a file a [`State`]:
+//! The state of the job is a [`OffersStage`], that of a file a [`OfferState`]:
 //!
 //! ```text
 //! Searching ── the walk is over ──▶ Found ── Offered ──▶ AllOffered ── no header can follow ──▶ Ended ── Settled ──▶ Settled
@@ -32,10 +33,10 @@ mod tests;
 
 use std::collections::{HashMap, VecDeque};
 
-pub(crate) use self::action::{Action, Attached, Options, Report, Room};
+pub(crate) use self::action::{OffersAction, OffersAttached, OffersOptions, OffersReport, Room};
 pub(crate) use self::messages::room_for;
 pub(crate) use self::offer::{Offer, Stat};
-pub(crate) use self::pump::Place;
+pub(crate) use self::pump::OfferedSource;
 use super::early::Early;
 use crate::protocol::message::{FileId, Header, Kind, Message, Remark};
 use crate::protocol::{REMARKS_MAX, features};
@@ -43,7 +44,7 @@ use crate::transfer::file::SendFile;
 
 /// How far the job is. Each stage follows from those before it and never goes back.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
+enum OffersStage {
     /// The walk goes on.
     #[default]
     Searching,
@@ -58,11 +59,11 @@ enum Stage {
 }
 
 /// The sender's ledger of one job.
-pub(crate) struct Offers<A: Attached> {
-    options: Options,
+pub(crate) struct Offers<A: OffersAttached> {
+    options: OffersOptions,
     /// The features of the receiver.
     features: u64,
-    stage: Stage,
+    stage: OffersStage,
     /// This end, or the receiver, is about to stop: nothing more is offered.
     is_draining: bool,
     /// Something was not offered, or not taken, because one end is about to stop.
@@ -79,11 +80,11 @@ pub(crate) struct Offers<A: Attached> {
     reoffered: HashMap<FileId, FileId>,
     /// How many remarks the receiver has heard.
     remarks: usize,
-    actions: VecDeque<Action<A>>,
+    actions: VecDeque<OffersAction<A>>,
 }
 
 /// One offered file that is not settled.
-struct Outgoing<A: Attached> {
+struct Outgoing<A: OffersAttached> {
     header: Header,
     source: A::Source,
     /// How often it was offered, from one.
@@ -93,11 +94,11 @@ struct Outgoing<A: Attached> {
     /// The name that it gets there instead of its own, escaped for display.
     named: Option<String>,
     permit: A::Permit,
-    state: State<A>,
+    state: OfferState<A>,
 }
 
 /// How far a file is.
-enum State<A: Attached> {
+enum OfferState<A: OffersAttached> {
     /// It is not answered.
     Offered {
         /// The start of the file that was sent early.
@@ -106,11 +107,11 @@ enum State<A: Attached> {
         is_closed: bool,
     },
     /// The receiver wants it.
-    Wanted(Box<Wanted<A>>),
+    Wanted(Box<WantedFile<A>>),
 }
 
 /// A file that the receiver wants.
-struct Wanted<A: Attached> {
+struct WantedFile<A: OffersAttached> {
     from: u64,
     progress: A::Progress,
     /// Content bytes that were sent.
@@ -121,11 +122,11 @@ struct Wanted<A: Attached> {
     is_read: bool,
     /// Of the digests that wait for ours, once there are some.
     digests: Option<A::Digests>,
-    content: Content<A>,
+    content: ContentState<A>,
 }
 
 /// How far the content of a file is.
-enum Content<A: Attached> {
+enum ContentState<A: OffersAttached> {
     /// It waits to be pumped.
     Unopened {
         /// Which compares what comes meanwhile.
@@ -157,41 +158,41 @@ enum Pump {
     Closing,
 }
 
-impl<A: Attached> Outgoing<A> {
+impl<A: OffersAttached> Outgoing<A> {
     /// Whether nothing that happens to it makes it be offered again.
     fn is_last(&self) -> bool {
         let is_closed = match &self.state {
-            State::Offered { is_closed, .. } => *is_closed,
-            State::Wanted(wanted) => matches!(wanted.content, Content::Closed),
+            OfferState::Offered { is_closed, .. } => *is_closed,
+            OfferState::Wanted(wanted) => matches!(wanted.content, ContentState::Closed),
         };
         is_closed || self.header.kind != Kind::File
     }
 
-    fn wanted(&mut self) -> Option<&mut Wanted<A>> {
+    fn wanted(&mut self) -> Option<&mut WantedFile<A>> {
         match &mut self.state {
-            State::Offered { .. } => None,
-            State::Wanted(wanted) => Some(wanted.as_mut()),
+            OfferState::Offered { .. } => None,
+            OfferState::Wanted(wanted) => Some(wanted.as_mut()),
         }
     }
 
     /// Whether the receiver waits for us to read our copy: its digests wait for ours, or it waits for the tail.
     fn is_behind(&self) -> bool {
-        let State::Wanted(wanted) = &self.state else { return false };
+        let OfferState::Wanted(wanted) = &self.state else { return false };
         let is_behind = match &wanted.content {
-            Content::Unopened { .. } | Content::Closed => false,
-            Content::Open { rules, pump, .. } => *pump == Pump::Closing || rules.is_behind(),
+            ContentState::Unopened { .. } | ContentState::Closed => false,
+            ContentState::Open { rules, pump, .. } => *pump == Pump::Closing || rules.is_behind(),
         };
         wanted.is_read || is_behind
     }
 }
 
-impl<A: Attached> Offers<A> {
+impl<A: OffersAttached> Offers<A> {
     /// The ledger of a job that begins.
-    pub(crate) fn new(options: Options) -> Self {
+    pub(crate) fn new(options: OffersOptions) -> Self {
         Self {
             options,
             features: features::NONE,
-            stage: Stage::default(),
+            stage: OffersStage::default(),
             is_draining: false,
             has_left_out: false,
             next_id: 0,
@@ -206,7 +207,7 @@ impl<A: Attached> Offers<A> {
     }
 
     /// The next thing that is to be done.
-    pub(crate) fn next_action(&mut self) -> Option<Action<A>> {
+    pub(crate) fn next_action(&mut self) -> Option<OffersAction<A>> {
         self.actions.pop_front()
     }
 
@@ -228,24 +229,24 @@ impl<A: Attached> Offers<A> {
 
     /// Whether everything there is has been offered.
     pub(crate) fn has_offered_all(&self) -> bool {
-        self.stage > Stage::Searching && !self.has_left_out
+        self.stage > OffersStage::Searching && !self.has_left_out
     }
 
     /// Whether the receiver has settled every file.
     pub(crate) fn is_finished(&self) -> bool {
-        self.stage == Stage::Settled
+        self.stage == OffersStage::Settled
     }
 
     /// Whether this side owes the next step: it looks for files, compares its own copy of one, or sums one up.
     pub(crate) fn is_busy(&self) -> bool {
-        let searching = self.files.is_empty() && self.stage == Stage::Searching;
+        let searching = self.files.is_empty() && self.stage == OffersStage::Searching;
         searching || self.files.values().any(Outgoing::is_behind)
     }
 
     /// Says something of the job that is no failure: to the user, who is at this end or at the other.
     pub(crate) fn remark(&mut self, text: String) {
         if self.options.is_own_tree {
-            self.report(Report::Note(text));
+            self.report(OffersReport::Note(text));
         } else if self.hears(features::REMARKS) && self.remarks < REMARKS_MAX {
             self.remarks += 1;
             self.say(Message::Remark(Remark::new(text)));
@@ -257,18 +258,18 @@ impl<A: Attached> Offers<A> {
     }
 
     fn say(&mut self, message: Message) {
-        self.actions.push_back(Action::Say(message));
+        self.actions.push_back(OffersAction::Say(message));
     }
 
-    fn report(&mut self, report: Report<A>) {
-        self.actions.push_back(Action::Report(report));
+    fn report(&mut self, report: OffersReport<A>) {
+        self.actions.push_back(OffersAction::Report(report));
     }
 
     fn is_offered(&self, id: FileId) -> bool {
         id.0 < self.next_id
     }
 
-    fn wanted(&mut self, id: FileId) -> Option<&mut Wanted<A>> {
+    fn wanted(&mut self, id: FileId) -> Option<&mut WantedFile<A>> {
         self.files.get_mut(&id)?.wanted()
     }
 
@@ -276,10 +277,10 @@ impl<A: Attached> Offers<A> {
     fn remove(&mut self, id: FileId) -> Option<Outgoing<A>> {
         let file = self.files.remove(&id)?;
         self.unclosed -= usize::from(!file.is_last());
-        if let State::Wanted(wanted) = &file.state
-            && let Content::Open { source, .. } = &wanted.content
+        if let OfferState::Wanted(wanted) = &file.state
+            && let ContentState::Open { source, .. } = &wanted.content
         {
-            self.actions.push_back(Action::LetGo(source.clone()));
+            self.actions.push_back(OffersAction::LetGo(source.clone()));
         }
         Some(file)
     }

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use super::super::names::Names;
+use super::super::names::NameMap;
 use crate::protocol::message::Kind;
 use crate::protocol::path::WirePath;
 
@@ -12,13 +12,13 @@ const DIRECTORY: u64 = 0;
 /// The object found under each name: a directory, or a file by the hash of its inode.
 #[derive(Default)]
 pub(crate) struct OfferedNames {
-    names: Names<u64>,
+    names: NameMap<u64>,
     hasher: RandomState,
 }
 
 /// Whether a name may be offered.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub(crate) enum NameClaim {
     /// It is new.
     First,
     /// The same thing was named twice, or two directories are merged: nothing is lost.
@@ -36,18 +36,18 @@ impl OfferedNames {
         kind: &Kind,
         inode: (u64, u64),
         room: impl FnMut(usize) -> bool,
-    ) -> Turn {
+    ) -> NameClaim {
         let source = if *kind == Kind::Dir { DIRECTORY } else { self.hasher.hash_one(inode).max(DIRECTORY + 1) };
         // A name that there is no room to remember is offered: the receiver has the last word on it.
-        let Some(known) = self.names.entry_in(name.as_bytes(), room) else { return Turn::First };
+        let Some(known) = self.names.entry_in(name.as_bytes(), room) else { return NameClaim::First };
         match *known {
             None => {
                 *known = Some(source);
-                Turn::First
+                NameClaim::First
             }
-            Some(before) if before == source => Turn::Again,
+            Some(before) if before == source => NameClaim::Again,
             // The first one keeps the name.
-            Some(_) => Turn::Taken,
+            Some(_) => NameClaim::Taken,
         }
     }
 }
@@ -62,14 +62,14 @@ mod tests {
         let mut note = |name: &str, kind, inode| {
             names.note(&WirePath::parse(name.as_bytes()).expect("a plain name"), &kind, (1, inode), |_| true)
         };
-        assert_eq!(note("a", Kind::File, 7), Turn::First);
-        assert_eq!(note("a", Kind::File, 7), Turn::Again);
-        assert_eq!(note("a", Kind::File, 8), Turn::Taken);
-        assert_eq!(note("a", Kind::File, 7), Turn::Again, "the first one keeps it");
-        assert_eq!(note("a", Kind::Dir, 9), Turn::Taken);
-        assert_eq!(note("d", Kind::Dir, 1), Turn::First);
-        assert_eq!(note("d", Kind::Dir, 2), Turn::Again, "two directories are merged");
-        assert_eq!(note("d/a", Kind::File, 7), Turn::First);
+        assert_eq!(note("a", Kind::File, 7), NameClaim::First);
+        assert_eq!(note("a", Kind::File, 7), NameClaim::Again);
+        assert_eq!(note("a", Kind::File, 8), NameClaim::Taken);
+        assert_eq!(note("a", Kind::File, 7), NameClaim::Again, "the first one keeps it");
+        assert_eq!(note("a", Kind::Dir, 9), NameClaim::Taken);
+        assert_eq!(note("d", Kind::Dir, 1), NameClaim::First);
+        assert_eq!(note("d", Kind::Dir, 2), NameClaim::Again, "two directories are merged");
+        assert_eq!(note("d/a", Kind::File, 7), NameClaim::First);
     }
 
     #[test]
@@ -84,9 +84,9 @@ mod tests {
                 rest.is_some()
             })
         };
-        assert!((0..10_000).all(|number| note(number) == Turn::First));
-        let known = (0..10_000).filter(|number| note(*number) == Turn::Again).count();
+        assert!((0..10_000).all(|number| note(number) == NameClaim::First));
+        let known = (0..10_000).filter(|number| note(*number) == NameClaim::Again).count();
         assert!(known > 100 && known < ROOM / 32, "{known} names are remembered");
-        assert_eq!(note(0), Turn::Again, "the first ones are");
+        assert_eq!(note(0), NameClaim::Again, "the first ones are");
     }
 }

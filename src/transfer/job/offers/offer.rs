@@ -1,13 +1,13 @@
 //! Offers: files that the walk finds, files that changed or were given up, and the end of the headers.
 
-use super::{Action, Attached, Offers, Outgoing, Report, Stage, State};
+use super::{OfferState, Offers, OffersAction, OffersAttached, OffersReport, OffersStage, Outgoing};
 use crate::protocol::message::{Done, End, Failure, FileId, Header, Kind, Message, Mtime, Problem, Status};
 use crate::protocol::path::WirePath;
 use crate::protocol::{OFFERS_MAX, features};
 use crate::transfer::job::early::is_empty_file;
 
 /// A file as it is to be offered.
-pub(crate) struct Offer<A: Attached> {
+pub(crate) struct Offer<A: OffersAttached> {
     /// Where it lies.
     pub(crate) source: A::Source,
     /// The name that it is offered under.
@@ -31,7 +31,7 @@ pub(crate) struct Stat {
     pub(crate) mode: u32,
 }
 
-impl<A: Attached> Offers<A> {
+impl<A: OffersAttached> Offers<A> {
     /// Puts a file on offer.
     pub(crate) fn offer(&mut self, offer: Offer<A>) {
         self.put(offer, 1);
@@ -45,9 +45,9 @@ impl<A: Attached> Offers<A> {
         let header = Header { id, path, kind, size, mtime, mode };
         self.say(Message::Header(header.clone()));
         if attempt == 1 && self.goes_early(&header) {
-            self.actions.push_back(Action::SendEarly(id));
+            self.actions.push_back(OffersAction::SendEarly(id));
         }
-        let state = State::Offered { start: None, is_closed: false };
+        let state = OfferState::Offered { start: None, is_closed: false };
         let file = Outgoing { header, source, attempt, waits: 0, named: None, permit, state };
         self.unclosed += usize::from(!file.is_last());
         self.files.insert(id, file);
@@ -62,8 +62,8 @@ impl<A: Attached> Offers<A> {
     /// The walk is over: all that there is was offered, or, with `is_cut_short`, what is offered before one end stops.
     pub(crate) fn on_walk_ended(&mut self, is_cut_short: bool) {
         self.has_left_out |= is_cut_short;
-        self.stage = self.stage.max(Stage::Found);
-        self.report(Report::SearchEnded);
+        self.stage = self.stage.max(OffersStage::Found);
+        self.report(OffersReport::SearchEnded);
         self.maybe_end();
     }
 
@@ -81,7 +81,7 @@ impl<A: Attached> Offers<A> {
         match now {
             Some((source, stat)) => {
                 let again = self.put(Offer { source, path, stat, permit }, attempt + 1);
-                if self.stage >= Stage::Ended {
+                if self.stage >= OffersStage::Ended {
                     self.reoffered.insert(id, again);
                 }
             }
@@ -101,25 +101,25 @@ impl<A: Attached> Offers<A> {
     /// A source never gets a header.
     pub(crate) fn problem(&mut self, name: Vec<u8>, failure: Failure) {
         self.say(Message::Problem(Problem::new(name.clone(), failure.clone())));
-        self.report(Report::Failed { name, failure });
+        self.report(OffersReport::Failed { name, failure });
     }
 
     pub(super) fn report_failed(&mut self, file: &Outgoing<A>, failure: Failure) {
-        self.report(Report::Failed { name: file.header.path.as_bytes().to_vec(), failure });
+        self.report(OffersReport::Failed { name: file.header.path.as_bytes().to_vec(), failure });
     }
 
     /// Sends `End` once no header can follow: the walk is over and every file is past the point where a change of its
     /// source would offer it again. Before that, `Offered` once the walk is over.
     pub(super) fn maybe_end(&mut self) {
-        if !(Stage::Found..Stage::Ended).contains(&self.stage) {
+        if !(OffersStage::Found..OffersStage::Ended).contains(&self.stage) {
             return;
         }
         if self.unclosed == 0 {
-            self.stage = Stage::Ended;
+            self.stage = OffersStage::Ended;
             let (files, bytes) = self.total;
             self.say(Message::End(End { files, bytes }));
-        } else if self.stage == Stage::Found && self.hears(features::OFFERED) && !self.has_left_out {
-            self.stage = Stage::AllOffered;
+        } else if self.stage == OffersStage::Found && self.hears(features::OFFERED) && !self.has_left_out {
+            self.stage = OffersStage::AllOffered;
             self.say(Message::Offered);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Action, Attached, Content, Offers, Outgoing, Pump, Report, State};
+use super::{ContentState, OfferState, Offers, OffersAction, OffersAttached, OffersReport, Outgoing, Pump};
 use crate::digest::{CHUNK_BYTES, ChunkDigests, Digest};
 use crate::protocol::message::{FileId, Header, Message, Tail};
 use crate::transfer::file::SendFile;
@@ -10,7 +10,7 @@ use crate::transfer::file::send::Closing;
 use crate::transfer::job::early::start_len;
 
 /// Where a file on offer lies, and what was said of it.
-pub(crate) struct Place<A: Attached> {
+pub(crate) struct OfferedSource<A: OffersAttached> {
     /// Where it lies.
     pub(crate) source: A::Source,
     /// The header that it was offered with.
@@ -23,16 +23,16 @@ pub(crate) struct Place<A: Attached> {
     pub(crate) waits: u8,
 }
 
-impl<A: Attached> Offers<A> {
+impl<A: OffersAttached> Offers<A> {
     /// Where a file lies; `None` when it is over.
-    pub(crate) fn place(&self, id: FileId) -> Option<Place<A>> {
+    pub(crate) fn place(&self, id: FileId) -> Option<OfferedSource<A>> {
         let Outgoing { header, source, attempt, waits, state, .. } = self.files.get(&id)?;
         let from = match state {
-            State::Offered { .. } => 0,
-            State::Wanted(wanted) => wanted.from,
+            OfferState::Offered { .. } => 0,
+            OfferState::Wanted(wanted) => wanted.from,
         };
         let (source, header) = (source.clone(), header.clone());
-        Some(Place { source, header, from, attempt: *attempt, waits: *waits })
+        Some(OfferedSource { source, header, from, attempt: *attempt, waits: *waits })
     }
 
     /// The name of a file, escaped for display.
@@ -42,7 +42,7 @@ impl<A: Attached> Offers<A> {
 
     /// Whether a file is wanted and its source is still to be opened.
     pub(crate) fn is_unopened(&mut self, id: FileId) -> bool {
-        self.wanted(id).is_some_and(|wanted| matches!(wanted.content, Content::Unopened { .. }))
+        self.wanted(id).is_some_and(|wanted| matches!(wanted.content, ContentState::Unopened { .. }))
     }
 
     /// The size of a file that is to be sent whole and fits one chunk.
@@ -50,7 +50,7 @@ impl<A: Attached> Offers<A> {
         let file = self.files.get_mut(&id)?;
         let size = file.header.size;
         let wanted = file.wanted()?;
-        let is_unopened = matches!(wanted.content, Content::Unopened { .. });
+        let is_unopened = matches!(wanted.content, ContentState::Unopened { .. });
         (is_unopened && wanted.from == 0 && size <= CHUNK_BYTES).then_some(size)
     }
 
@@ -58,18 +58,18 @@ impl<A: Attached> Offers<A> {
     pub(crate) fn want_again(&mut self, id: FileId) {
         if let Some(file) = self.files.get_mut(&id) {
             file.waits += 1;
-            self.actions.push_back(Action::Want(id));
+            self.actions.push_back(OffersAction::Want(id));
         }
     }
 
     /// The start of a file is about to be sent early; whether nobody has answered meanwhile.
     pub(crate) fn is_unanswered(&self, id: FileId) -> bool {
-        self.files.get(&id).is_some_and(|file| matches!(file.state, State::Offered { .. }))
+        self.files.get(&id).is_some_and(|file| matches!(file.state, OfferState::Offered { .. }))
     }
 
     /// The start of a file is on its way, unasked.
     pub(crate) fn on_start_sent(&mut self, id: FileId, sent: A::Start) {
-        if let Some(State::Offered { start, .. }) = self.files.get_mut(&id).map(|file| &mut file.state) {
+        if let Some(OfferState::Offered { start, .. }) = self.files.get_mut(&id).map(|file| &mut file.state) {
             *start = Some(sent);
         }
     }
@@ -77,7 +77,7 @@ impl<A: Attached> Offers<A> {
     /// All of a small file is on its way, unasked: its tail is said too.
     pub(crate) fn close_early(&mut self, tail: Tail) {
         let Some(file) = self.files.get_mut(&tail.id) else { return };
-        let State::Offered { is_closed, .. } = &mut file.state else { return };
+        let OfferState::Offered { is_closed, .. } = &mut file.state else { return };
         if !std::mem::replace(is_closed, true) {
             self.unclosed -= 1;
         }
@@ -90,11 +90,11 @@ impl<A: Attached> Offers<A> {
         let file = self.files.get_mut(&id)?;
         let len = start_len(&file.header);
         let wanted = file.wanted()?;
-        let Content::Unopened { start, .. } = &mut wanted.content else { return None };
+        let ContentState::Unopened { start, .. } = &mut wanted.content else { return None };
         let start = start.take()?;
         wanted.sent += len;
         let progress = wanted.progress.clone();
-        self.report(Report::Begun(progress));
+        self.report(OffersReport::Begun(progress));
         Some(start)
     }
 
@@ -109,12 +109,12 @@ impl<A: Attached> Offers<A> {
         start: Option<Digest>,
     ) -> Option<bool> {
         let wanted = self.wanted(id)?;
-        match std::mem::replace(&mut wanted.content, Content::Closed) {
-            Content::Unopened { mut rules, .. } => {
+        match std::mem::replace(&mut wanted.content, ContentState::Closed) {
+            ContentState::Unopened { mut rules, .. } => {
                 rules.open(content, own);
                 start.into_iter().for_each(|digest| rules.on_start(digest));
                 let has_prefix = rules.prefix_chunks() > 0;
-                wanted.content = Content::Open { source, rules, pump: Pump::Running };
+                wanted.content = ContentState::Open { source, rules, pump: Pump::Running };
                 Some(has_prefix)
             }
             other => {
@@ -127,7 +127,7 @@ impl<A: Attached> Offers<A> {
     /// The next range of a file that needs a stream, and its source.
     pub(crate) fn next_range(&mut self, id: FileId) -> Option<(A::Open, Range<u64>)> {
         let wanted = self.wanted(id)?;
-        let Content::Open { source, rules, .. } = &mut wanted.content else { return None };
+        let ContentState::Open { source, rules, .. } = &mut wanted.content else { return None };
         let range = rules.next_range()?;
         wanted.sent += range.end - range.start;
         Some((source.clone(), range))
@@ -136,8 +136,8 @@ impl<A: Attached> Offers<A> {
     /// The rules of an open file; `None` when it is over.
     pub(crate) fn rules(&mut self, id: FileId) -> Option<&mut SendFile> {
         match &mut self.wanted(id)?.content {
-            Content::Open { rules, .. } => Some(rules),
-            Content::Unopened { .. } | Content::Closed => None,
+            ContentState::Open { rules, .. } => Some(rules),
+            ContentState::Unopened { .. } | ContentState::Closed => None,
         }
     }
 
@@ -152,7 +152,7 @@ impl<A: Attached> Offers<A> {
     /// A stream of a file was opened.
     pub(crate) fn on_stream(&mut self, id: FileId) {
         let progress = self.wanted(id).map(|wanted| wanted.progress.clone());
-        progress.into_iter().for_each(|progress| self.report(Report::Begun(progress)));
+        progress.into_iter().for_each(|progress| self.report(OffersReport::Begun(progress)));
     }
 
     /// Counts content that is sent whole.
@@ -169,7 +169,7 @@ impl<A: Attached> Offers<A> {
         let new = bytes.min(wanted.sent.saturating_sub(wanted.reported));
         wanted.reported += new;
         let progress = wanted.progress.clone();
-        self.report(Report::Written(progress, new));
+        self.report(OffersReport::Written(progress, new));
         true
     }
 
@@ -183,13 +183,13 @@ impl<A: Attached> Offers<A> {
     /// The source of a file that is complete, from which the tail is made; otherwise a new pump goes on, now if ranges
     /// wait, later if the comparison finds some.
     pub(crate) fn begin_close(&mut self, id: FileId) -> Option<A::Open> {
-        let Content::Open { source, rules, pump } = &mut self.wanted(id)?.content else { return None };
+        let ContentState::Open { source, rules, pump } = &mut self.wanted(id)?.content else { return None };
         if rules.is_sent() {
             *pump = Pump::Closing;
             return Some(source.clone());
         }
         if rules.has_ranges() {
-            self.actions.push_back(Action::Want(id));
+            self.actions.push_back(OffersAction::Want(id));
         } else {
             *pump = Pump::Idle;
         }
@@ -205,15 +205,15 @@ impl<A: Attached> Offers<A> {
     pub(crate) fn on_closed(&mut self, tail: Tail) {
         let Some(wanted) = self.wanted(tail.id) else { return };
         // Thousands of files wait for their commit; none of them needs its source any more.
-        let before = std::mem::replace(&mut wanted.content, Content::Closed);
+        let before = std::mem::replace(&mut wanted.content, ContentState::Closed);
         let progress = wanted.progress.clone();
         match before {
-            Content::Closed => return,
-            Content::Unopened { .. } => {}
-            Content::Open { source, .. } => self.actions.push_back(Action::LetGo(source)),
+            ContentState::Closed => return,
+            ContentState::Unopened { .. } => {}
+            ContentState::Open { source, .. } => self.actions.push_back(OffersAction::LetGo(source)),
         }
         self.unclosed -= 1;
-        self.report(Report::Closed(progress));
+        self.report(OffersReport::Closed(progress));
         self.say(Message::Tail(tail));
         self.maybe_end();
     }

@@ -10,12 +10,12 @@ use crate::transfer::job::JobError;
 const M: u64 = CHUNK_BYTES;
 
 /// A job without files: what is kept with one is its name.
-struct Toy;
+struct NamedFiles;
 
 /// Bytes that may still be taken.
-struct Bytes(usize);
+struct CountedBytes(usize);
 
-impl Room for Bytes {
+impl Room for CountedBytes {
     fn grow(&mut self, bytes: usize) -> bool {
         let left = self.0.checked_sub(bytes);
         self.0 = left.unwrap_or(self.0);
@@ -25,9 +25,9 @@ impl Room for Bytes {
     fn shrink_to(&mut self, _: usize) {}
 }
 
-impl Attached for Toy {
-    type Permit = Bytes;
-    type Digests = Bytes;
+impl OffersAttached for NamedFiles {
+    type Permit = CountedBytes;
+    type Digests = CountedBytes;
     type Source = &'static str;
     type Open = &'static str;
     type Start = ();
@@ -40,7 +40,7 @@ impl Attached for Toy {
 
 /// An input of the ledger.
 #[derive(Debug, Clone, Copy)]
-enum Feed {
+enum OffersInput {
     /// A file is found, and its size.
     Find(&'static str, u64),
     FindDirectory(&'static str),
@@ -67,7 +67,7 @@ enum Feed {
     Open(u64),
     NextRange(u64),
     Sent(u64),
-    /// Our digests are the ones that [`Feed::Has`] says, but for this one.
+    /// Our digests are the ones that [`OffersInput::Has`] says, but for this one.
     Hashed(u64, u64, usize, u64),
     ToClose(u64),
     Closed(u64),
@@ -79,10 +79,10 @@ enum Feed {
     GiveUp(u64),
 }
 
-use Feed::*;
+use OffersInput::*;
 
 /// Inputs that keep the rules, one that breaks a rule, and the error.
-type Row<'a> = (&'a [(Feed, &'a str)], Feed, &'a str);
+type Row<'a> = (&'a [(OffersInput, &'a str)], OffersInput, &'a str);
 
 fn failure(status: Status) -> Failure {
     Failure::new(status, "")
@@ -97,18 +97,18 @@ fn digest(index: u64) -> Digest {
 }
 
 /// A sender, and the sizes of what it has offered.
-struct Job {
-    ledger: Offers<Toy>,
+struct OffersJob {
+    ledger: Offers<NamedFiles>,
     sizes: Vec<u64>,
 }
 
-impl Job {
-    fn new(options: Options) -> Self {
+impl OffersJob {
+    fn new(options: OffersOptions) -> Self {
         Self { ledger: Offers::new(options), sizes: Vec::new() }
     }
 
     /// Feeds the ledger; what comes of it in words, joined by commas.
-    fn feed(&mut self, feed: Feed) -> String {
+    fn feed(&mut self, feed: OffersInput) -> String {
         let result = self.result(feed);
         let mut words: Vec<_> = std::iter::from_fn(|| self.ledger.next_action()).map(action).collect();
         match result {
@@ -118,13 +118,13 @@ impl Job {
         words.join(", ")
     }
 
-    fn offer(&mut self, name: &'static str, kind: Kind, size: u64) -> Offer<Toy> {
+    fn offer(&mut self, name: &'static str, kind: Kind, size: u64) -> Offer<NamedFiles> {
         self.sizes.push(size);
-        let (path, permit) = (WirePath::parse(name.as_bytes()).expect("a plain name"), Bytes(100));
+        let (path, permit) = (WirePath::parse(name.as_bytes()).expect("a plain name"), CountedBytes(100));
         Offer { source: name, path, stat: Stat { kind, size, mtime: Mtime { secs: 0, nanos: 0 }, mode: 0 }, permit }
     }
 
-    fn result(&mut self, feed: Feed) -> Result<Option<String>, JobError> {
+    fn result(&mut self, feed: OffersInput) -> Result<Option<String>, JobError> {
         let tail = |id| Tail { id: FileId(id), root: Digest([0; 16]), ranges: 1, early: false };
         match feed {
             Find(name, size) => {
@@ -151,7 +151,7 @@ impl Job {
             Has(id, first, count) => {
                 let digests = (first..).take(count).map(digest).collect();
                 self.ledger.on_have(&Have { id: FileId(id), first, digests }, |bytes| {
-                    let mut room = Bytes(room_for(8));
+                    let mut room = CountedBytes(room_for(8));
                     room.grow(bytes).then_some(room)
                 })?;
             }
@@ -219,7 +219,7 @@ impl Job {
     }
 
     /// Plays a conversation.
-    fn play(&mut self, steps: &[(Feed, &str)]) {
+    fn play(&mut self, steps: &[(OffersInput, &str)]) {
         for (number, (feed, expected)) in steps.iter().enumerate() {
             assert_eq!(self.feed(*feed), *expected, "step {number}: {feed:?}");
         }
@@ -227,28 +227,28 @@ impl Job {
 }
 
 /// Plays a conversation of a client with its own files.
-fn play(steps: &[(Feed, &str)]) -> Job {
-    let mut job = Job::new(Options { is_dry_run: false, is_own_tree: true, sends_early: false });
+fn play(steps: &[(OffersInput, &str)]) -> OffersJob {
+    let mut job = OffersJob::new(OffersOptions { is_dry_run: false, is_own_tree: true, sends_early: false });
     job.play(steps);
     job
 }
 
 /// The same; the starts of the first files are sent early.
-fn play_early(steps: &[(Feed, &str)]) -> Job {
-    let mut job = Job::new(Options { is_dry_run: false, is_own_tree: true, sends_early: true });
+fn play_early(steps: &[(OffersInput, &str)]) -> OffersJob {
+    let mut job = OffersJob::new(OffersOptions { is_dry_run: false, is_own_tree: true, sends_early: true });
     job.play(steps);
     job
 }
 
-fn action(action: Action<Toy>) -> String {
+fn action(action: OffersAction<NamedFiles>) -> String {
     match action {
-        Action::Say(message) => said(message),
-        Action::Report(report) => reported(report),
-        Action::SendEarly(id) => format!("send {} early", id.0),
-        Action::Claim(()) => "claim".to_owned(),
-        Action::Want(id) => format!("want {}", id.0),
-        Action::LetGo(_) => "let go".to_owned(),
-        Action::Finish => "finish".to_owned(),
+        OffersAction::Say(message) => said(message),
+        OffersAction::Report(report) => reported(report),
+        OffersAction::SendEarly(id) => format!("send {} early", id.0),
+        OffersAction::Claim(()) => "claim".to_owned(),
+        OffersAction::Want(id) => format!("want {}", id.0),
+        OffersAction::LetGo(_) => "let go".to_owned(),
+        OffersAction::Finish => "finish".to_owned(),
     }
 }
 
@@ -263,23 +263,23 @@ fn said(message: Message) -> String {
     }
 }
 
-fn reported(report: Report<Toy>) -> String {
+fn reported(report: OffersReport<NamedFiles>) -> String {
     match report {
-        Report::SearchEnded => "search ended".to_owned(),
-        Report::Started { progress, is_checked: false } => format!("started {progress}"),
-        Report::Started { progress, is_checked: true } => format!("checking {progress}"),
-        Report::Begun(name) => format!("begun {name}"),
-        Report::Compared(name) => format!("compared {name}"),
-        Report::Closed(name) => format!("closed {name}"),
-        Report::Written(name, bytes) => format!("written {name} {bytes}"),
-        Report::Named(name, other) => format!("named {name} {other}"),
-        Report::Finished { progress, .. } => format!("finished {progress}"),
-        Report::Skipped { path, .. } => format!("skipped {path}"),
-        Report::Planned { path, named, .. } => format!("planned {path} {named:?}"),
-        Report::Failed { name, failure } => {
+        OffersReport::SearchEnded => "search ended".to_owned(),
+        OffersReport::Started { progress, is_checked: false } => format!("started {progress}"),
+        OffersReport::Started { progress, is_checked: true } => format!("checking {progress}"),
+        OffersReport::Begun(name) => format!("begun {name}"),
+        OffersReport::Compared(name) => format!("compared {name}"),
+        OffersReport::Closed(name) => format!("closed {name}"),
+        OffersReport::Written(name, bytes) => format!("written {name} {bytes}"),
+        OffersReport::Named(name, other) => format!("named {name} {other}"),
+        OffersReport::Finished { progress, .. } => format!("finished {progress}"),
+        OffersReport::Skipped { path, .. } => format!("skipped {path}"),
+        OffersReport::Planned { path, named, .. } => format!("planned {path} {named:?}"),
+        OffersReport::Failed { name, failure } => {
             format!("failed {} {:?}", String::from_utf8_lossy(&name), failure.status)
         }
-        Report::Note(text) => format!("note {text}"),
+        OffersReport::Note(text) => format!("note {text}"),
     }
 }
 
@@ -385,7 +385,7 @@ fn the_worked_conversations() {
     ]);
     play(&[(WalkEnded, "search ended, End 0 0"), (Settled, "finish")]);
     // Dry run.
-    Job::new(Options { is_dry_run: true, is_own_tree: true, sends_early: false }).play(&[
+    OffersJob::new(OffersOptions { is_dry_run: true, is_own_tree: true, sends_early: false }).play(&[
         (Find("a", 3 * M), "Header 0 a"),
         (WalkEnded, "search ended"),
         (Name(0, "b"), ""),
@@ -462,7 +462,7 @@ fn what_crosses() {
         (From(0, M), "checking a, want 0"),
         (Changed(0), "Cancel 0 Changed, Header 1 a"),
     ];
-    let rows: &[&[(Feed, &str)]] = &[
+    let rows: &[&[(OffersInput, &str)]] = &[
         // A failure of the first offer is that of the new one too, which the receiver has dropped.
         &[(Failed(0, Status::Busy), "failed a Busy"), (Settled, "finish")],
         // One that has an answer is not dropped.
@@ -557,12 +557,13 @@ fn remarks_go_to_where_the_user_is() {
         (false, features::ALL, REMARKS_MAX, 0),
         (false, features::NONE, 0, 0),
     ] {
-        let mut job = Job::new(Options { is_own_tree, ..Options::default() });
+        let mut job = OffersJob::new(OffersOptions { is_own_tree, ..OffersOptions::default() });
         job.ledger.use_features(known);
         (0..2 * REMARKS_MAX).for_each(|_| job.ledger.remark("x".to_owned()));
         let actions: Vec<_> = std::iter::from_fn(|| job.ledger.next_action()).collect();
-        let says = actions.iter().filter(|action| matches!(action, Action::Say(Message::Remark(_)))).count();
-        let notes = actions.iter().filter(|action| matches!(action, Action::Report(Report::Note(_)))).count();
+        let says = actions.iter().filter(|action| matches!(action, OffersAction::Say(Message::Remark(_)))).count();
+        let notes =
+            actions.iter().filter(|action| matches!(action, OffersAction::Report(OffersReport::Note(_)))).count();
         assert_eq!((says, notes), (said, noted));
     }
 }
@@ -591,7 +592,7 @@ fn a_file_that_waits_to_rest_is_wanted_again_unless_it_is_over() {
     let mut job = play(&[(Find("a", 1), "Header 0 a"), (From(0, 0), "started a, want 0")]);
     job.ledger.want_again(FileId(0));
     assert_eq!(job.ledger.place(FileId(0)).map(|place| place.waits), Some(1));
-    assert!(matches!(job.ledger.next_action(), Some(Action::Want(FileId(0)))));
+    assert!(matches!(job.ledger.next_action(), Some(OffersAction::Want(FileId(0)))));
     job.feed(Failed(0, Status::Busy));
     job.ledger.want_again(FileId(0));
     assert!(job.ledger.next_action().is_none());
