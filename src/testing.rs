@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::client;
 use crate::protocol::message::{FileId, Header};
-use crate::storage::{Expanded, Filters, Finds, Found, Links, Root, expand, walk};
+use crate::storage::{Expanded, Filters, Finds, Links, Root, WalkEntry, expand, walk};
 
 pub use crate::cli::testing::{remote, settings};
 pub use crate::digest::hashers;
@@ -15,21 +15,21 @@ pub use crate::digest::hashers;
 /// # Panics
 /// When the directory cannot be read.
 pub fn offers(dir: &Path, patterns: &[Vec<u8>], filters: &Filters) -> Vec<Header> {
-    struct All<'a> {
+    struct AllOffers<'a> {
         filters: &'a Filters,
         offers: Vec<Header>,
     }
-    impl Finds for All<'_> {
+    impl Finds for AllOffers<'_> {
         fn take(&mut self, expanded: Expanded) -> ControlFlow<()> {
             let Ok(request) = expanded else { return ControlFlow::Continue(()) };
             for found in walk(vec![request], self.filters.clone(), Links::Copy) {
                 match found {
-                    Found::File { name: path, meta, .. } => {
+                    WalkEntry::File { name: path, meta, .. } => {
                         let id = FileId(self.offers.len() as u64);
                         let (kind, size, mtime, mode) = (meta.kind, meta.size, meta.mtime, meta.mode);
                         self.offers.push(Header { id, path, kind, size, mtime, mode });
                     }
-                    Found::Problem { .. } | Found::Note(_) => {}
+                    WalkEntry::Problem { .. } | WalkEntry::Note(_) => {}
                 }
             }
             ControlFlow::Continue(())
@@ -40,7 +40,7 @@ pub fn offers(dir: &Path, patterns: &[Vec<u8>], filters: &Filters) -> Vec<Header
         }
     }
     let root = Root::open(dir).expect("the directory can be read").hiding_dots();
-    let mut all = All { filters, offers: Vec::new() };
+    let mut all = AllOffers { filters, offers: Vec::new() };
     expand(&root.tree(), patterns, &mut all);
     all.offers
 }

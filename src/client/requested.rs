@@ -9,7 +9,7 @@ use crate::protocol::message::{Failure, Header, Kind, ListedName, Status};
 use crate::protocol::path::WirePath;
 use crate::storage::Filters;
 use crate::storage::link_stays_inside;
-use crate::storage::pattern::Component;
+use crate::storage::pattern::PatternComponent;
 
 /// All names that one request can stand for.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ enum Name {
     /// Any name: the contents of a directory were asked for, all of them, as a server reads `dir/`.
     Any,
     /// The last component of the pattern, which may look like a glob and yet be meant literally.
-    Like { literal: Vec<u8>, pattern: Option<Component> },
+    Like { literal: Vec<u8>, pattern: Option<PatternComponent> },
 }
 
 impl Requested {
@@ -133,7 +133,7 @@ impl Name {
             return Self::Any;
         }
         // A pattern that cannot be parsed is a plain name; a server that has a file of this name sends it.
-        Self::Like { literal: last.to_vec(), pattern: Component::parse(last).ok() }
+        Self::Like { literal: last.to_vec(), pattern: PatternComponent::parse(last).ok() }
     }
 
     fn matches(&self, first: &[u8]) -> bool {

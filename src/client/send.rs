@@ -25,7 +25,7 @@ use crate::session::location::{self, Teller};
 use crate::session::record::Record;
 use crate::session::roles::{Roles, Routed};
 use crate::session::sender::{Sender, SenderTools};
-use crate::storage::{self, Filters, Found, LeftOut, Listing, Lost, Missing, Request};
+use crate::storage::{self, Filters, LeftOut, Lost, MissingPath, NameList, WalkEntry, WalkRequest};
 use crate::transport::TransportError;
 
 /// The parts of a job that stay the same over all its connections.
@@ -35,7 +35,7 @@ struct Plan {
     paths: Vec<PathBuf>,
     /// The files that the paths named when the job began, for all its connections: a user who may write to a directory
     /// above them must not choose other files by breaking a connection.
-    requests: OnceLock<Vec<Result<Request, Missing>>>,
+    requests: OnceLock<Vec<Result<WalkRequest, MissingPath>>>,
     options: SendOptions,
     filters: Filters,
     early: EarlyContent,
@@ -112,7 +112,7 @@ async fn send_over(plan: &Arc<Plan>, link: &mut Link, observer: &Observer) -> Re
     let (teller, recognise) = location::awaited(&link.connection).filter(|_| awaits).unzip();
     let left_out = LeftOut::at(options.destination.clone()).or(recognise);
     let walking = plan.clone();
-    let no_thread = |failure| Found::Problem { name: b".".to_vec(), failure };
+    let no_thread = |failure| WalkEntry::Problem { name: b".".to_vec(), failure };
     let finds = walk_on_a_thread(FOUND_AHEAD, no_thread, move |found| look_for(&walking, left_out, found));
     let roles = Roles { sender: Some(sender.clone()), receiver: None };
     let disk = link.disk.queue();
@@ -162,20 +162,20 @@ async fn read(replies: &mut Replies, roles: &Roles, mut teller: Option<Teller>) 
 }
 
 /// On a thread: walks the local paths until everything is found or nobody takes it any more.
-fn look_for(plan: &Plan, left_out: LeftOut, found: &Finder<Found>) {
+fn look_for(plan: &Plan, left_out: LeftOut, found: &Finder<WalkEntry>) {
     // It fails only when nobody takes what is found any more.
     let _ = find_all(plan, left_out, found);
 }
 
-fn find_all(plan: &Plan, left_out: LeftOut, found: &Finder<Found>) -> Result<(), FinderClosed> {
+fn find_all(plan: &Plan, left_out: LeftOut, found: &Finder<WalkEntry>) -> Result<(), FinderClosed> {
     let options = &plan.options;
     let mut requests = Vec::new();
     for request in plan.requests.get_or_init(|| storage::local_requests(&plan.paths)) {
         match request {
             Ok(request) => requests.push(request.clone()),
-            Err(Missing { path, failure }) => {
+            Err(MissingPath { path, failure }) => {
                 let name = path.clone().into_os_string().into_vec();
-                found.blocking_send(Found::Problem { name, failure: failure.clone() })?;
+                found.blocking_send(WalkEntry::Problem { name, failure: failure.clone() })?;
             }
         }
     }
@@ -185,12 +185,12 @@ fn find_all(plan: &Plan, left_out: LeftOut, found: &Finder<Found>) -> Result<(),
         requests.into_iter().for_each(|request| walk.add(request));
         return walk.try_for_each(|item| found.blocking_send(item));
     };
-    for Request { root, at, .. } in requests {
-        let mut listing = Listing::new(root, at, plan.filters.clone());
+    for WalkRequest { root, at, .. } in requests {
+        let mut listing = NameList::new(root, at, plan.filters.clone());
         for expanded in names.iter().flat_map(|name| listing.expand(name)) {
             match expanded {
                 Ok(request) => walk.add(request),
-                Err((name, failure)) => found.blocking_send(Found::Problem { name, failure })?,
+                Err((name, failure)) => found.blocking_send(WalkEntry::Problem { name, failure })?,
             }
             while let ControlFlow::Continue(item) = walk.step() {
                 item.map_or(Ok(()), |item| found.blocking_send(item))?;

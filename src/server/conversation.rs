@@ -36,7 +36,7 @@ use crate::session::sender::{self, Sender};
 use crate::session::watch::{OwnActivity, Watch};
 use crate::session::window::ReceiveWindow;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
-use crate::storage::{Committer, Found, LeftOut, Lost, OpenQueue};
+use crate::storage::{Committer, LeftOut, Lost, OpenQueue, WalkEntry};
 use crate::transfer::file::resume::Policy;
 
 /// How often an end that waits for room for more offers looks for it.
@@ -483,7 +483,7 @@ impl Conversation {
         self.begin(JobRole::Sender(sender.clone()), &observer, moving, false);
         let (grant, destination) = (self.client.grant.clone(), self.shared.config.destination.clone());
         let name = wanted.first_pattern();
-        let no_thread = |failure| Found::Problem { name, failure };
+        let no_thread = |failure| WalkEntry::Problem { name, failure };
         let (teller, recognise) = location::awaited(&self.client.connection).filter(|_| self.hears_locations()).unzip();
         self.location = teller;
         let left_out = LeftOut::at(destination).or(recognise);

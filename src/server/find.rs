@@ -10,7 +10,7 @@ use crate::protocol::message::{Failure, Get, Message, Names, Problem, Select, St
 use crate::session::budget::Hold;
 use crate::session::control::Control;
 use crate::session::local::{Finder, FinderClosed};
-use crate::storage::{self, Expanded, Filters, Finds, Found, LeftOut, Links, Listing, NameRoom, Tree, Walk};
+use crate::storage::{self, Expanded, Filters, Finds, LeftOut, Links, NameList, NameRoom, Tree, Walk, WalkEntry};
 
 /// The files that a client asks for.
 pub(super) struct GetSelection {
@@ -62,18 +62,24 @@ impl GetSelection {
 /// Passes on what is wanted, until everything is found or nobody takes it any more.
 ///
 /// `left_out` is the directory that they go to; `room` is for names that are looked at.
-pub(super) fn look_for(grant: &Grant, wanted: GetSelection, left_out: LeftOut, room: NameRoom, found: &Finder<Found>) {
+pub(super) fn look_for(
+    grant: &Grant,
+    wanted: GetSelection,
+    left_out: LeftOut,
+    room: NameRoom,
+    found: &Finder<WalkEntry>,
+) {
     let GetSelection { get, one_file_system, names } = wanted;
     if let Err(failure) = grant.may_read() {
         let name = get.patterns.first().cloned().unwrap_or_default();
-        let _ = found.blocking_send(Found::Problem { name, failure });
+        let _ = found.blocking_send(WalkEntry::Problem { name, failure });
         return;
     }
     let filters = match Filters::new(&get.filters, &[]) {
         Ok(filters) => filters,
         Err(error) => {
             let failure = Failure::new(Status::BadName, error.to_string());
-            let _ = found.blocking_send(Found::Problem { name: Vec::new(), failure });
+            let _ = found.blocking_send(WalkEntry::Problem { name: Vec::new(), failure });
             return;
         }
     };
@@ -97,7 +103,7 @@ impl NamesToCome {
     /// Looks for each name as it comes. A list that breaks off ends with its connection.
     fn look_for(mut self, tree: &Tree, base: &[u8], filters: Filters, asked: &mut PatternWalk<'_>) {
         let mut listing = match storage::directory(base) {
-            Ok(base) => Listing::new(tree.clone(), base, filters),
+            Ok(base) => NameList::new(tree.clone(), base, filters),
             Err(failure) => {
                 let _ = asked.pass_on(Err((base.to_vec(), failure)));
                 return;
@@ -122,14 +128,14 @@ struct PatternWalk<'a> {
     walk: Walk,
     one_file_system: bool,
     room: NameRoom,
-    found: &'a Finder<Found>,
+    found: &'a Finder<WalkEntry>,
 }
 
 impl PatternWalk<'_> {
     fn pass_on(&mut self, expanded: Expanded) -> Result<(), FinderClosed> {
         match expanded {
             Ok(request) => self.walk.add(request),
-            Err((name, failure)) => return self.found.blocking_send(Found::Problem { name, failure }),
+            Err((name, failure)) => return self.found.blocking_send(WalkEntry::Problem { name, failure }),
         }
         while let ControlFlow::Continue(item) = self.walk.step() {
             match item {

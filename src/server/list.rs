@@ -12,7 +12,7 @@ use crate::session::SessionError;
 use crate::session::control::Control;
 use crate::session::local::{Finder, FinderClosed, walk_on_a_thread};
 use crate::storage::Meta;
-use crate::storage::{self, Expanded, Filters, Finds, Found, Links, NameRoom, Request, Tree};
+use crate::storage::{self, Expanded, Filters, Finds, Links, NameRoom, Tree, WalkEntry, WalkRequest};
 
 /// Names in one message; a listing of any size is a row of such messages.
 const ENTRIES_A_MESSAGE: usize = if ENTRIES_MAX < 64 { ENTRIES_MAX } else { 64 };
@@ -109,8 +109,8 @@ impl ListingWalk<'_, '_> {
         let Self { tree, recursive, batch, .. } = self;
         let at = match expanded {
             Err((name, failure)) => return batch.send(problem(name, failure)),
-            Ok(Request { at: None, .. }) => return list_inside(tree, None, *recursive, batch),
-            Ok(Request { at: Some(at), .. }) => at,
+            Ok(WalkRequest { at: None, .. }) => return list_inside(tree, None, *recursive, batch),
+            Ok(WalkRequest { at: Some(at), .. }) => at,
         };
         match tree.stat(&at) {
             Ok(Some(meta)) if meta.kind == Kind::Dir => list_inside(tree, Some(&at), *recursive, batch),
@@ -142,15 +142,15 @@ fn list_inside(
     recursive: bool,
     batch: &mut ListingBatch<'_>,
 ) -> Result<(), FinderClosed> {
-    let request = Request { root: tree.clone(), at: at.cloned(), name: at.cloned(), whole: true };
+    let request = WalkRequest { root: tree.clone(), at: at.cloned(), name: at.cloned(), whole: true };
     let walk = storage::walk(vec![request], Filters::none(), Links::List).in_room(batch.room.clone());
     let walk = if recursive { walk } else { walk.shallow() };
     for item in walk {
         match item {
-            Found::File { at: found, .. } if Some(&found) == at => {}
-            Found::File { at: found, meta, .. } => batch.add(found, meta)?,
-            Found::Problem { name, failure } => batch.send(problem(name, failure))?,
-            Found::Note(_) => {}
+            WalkEntry::File { at: found, .. } if Some(&found) == at => {}
+            WalkEntry::File { at: found, meta, .. } => batch.add(found, meta)?,
+            WalkEntry::Problem { name, failure } => batch.send(problem(name, failure))?,
+            WalkEntry::Note(_) => {}
         }
     }
     Ok(())

@@ -15,7 +15,7 @@ use crate::protocol::message::{Failure, Message, Part, PartFate, Parts};
 use crate::session::SessionError;
 use crate::session::control::Control;
 use crate::session::local::{Finder, FinderClosed, walk_on_a_thread};
-use crate::storage::{Fate, NameRoom, Removal, Search, Unfinished, give_way_to_others};
+use crate::storage::{Fate, NameRoom, PartSearch, Removal, Unfinished, give_way_to_others};
 
 /// Parts in one message: with the longest paths and failures they fill half a frame.
 const PARTS_A_MESSAGE: usize = 6;
@@ -65,7 +65,7 @@ fn allowed(grant: &Grant, asked: &Parts) -> Result<(), Failure> {
 
 fn find(grant: &Grant, asked: Parts, room: NameRoom, queue: &Finder<Message>) -> Result<(), FinderClosed> {
     let removal = if asked.remove { Removal::ByClient } else { Removal::None };
-    let search = Search::new(grant.tree(), asked.below).of(grant.part_owner()).in_room(room);
+    let search = PartSearch::new(grant.tree(), asked.below).of(grant.part_owner()).in_room(room);
     let mut search = search.older(Duration::from_secs(asked.older_secs)).removing(removal);
     let mut batch = Vec::new();
     while let ControlFlow::Continue(found) = search.step() {
@@ -120,7 +120,7 @@ impl Sweeper {
 }
 
 fn sweep(shared: &ServerInner, keep: Duration, ended: &mpsc::Receiver<()>) {
-    let mut search = Search::new(shared.tree.tree(), None).older(keep).removing(Removal::ByServer);
+    let mut search = PartSearch::new(shared.tree.tree(), None).older(keep).removing(Removal::ByServer);
     search = search.in_room(NameRoom::at_most(SWEEP_BYTES));
     while let ControlFlow::Continue(found) = search.step() {
         match found {

@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::SessionError;
 use crate::protocol::message::{Failure, Kind, Message, Status};
-use crate::storage::{Found, plain};
+use crate::storage::{WalkEntry, plain};
 
 /// Names that a walk may be ahead of their headers.
 pub const FOUND_AHEAD: usize = 1024;
@@ -23,7 +23,7 @@ pub(crate) trait Item {
     fn bytes(&self) -> usize;
 }
 
-impl<F> Item for Found<F> {
+impl<F> Item for WalkEntry<F> {
     fn bytes(&self) -> usize {
         match self {
             Self::File { at, name, meta, root: _ } => {

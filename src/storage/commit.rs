@@ -23,7 +23,7 @@ use super::fair::{ClientId, FairQueue, Party};
 use super::part::Part;
 use super::root::Destination;
 use super::touch::Touch;
-use group::Group;
+use group::CommitGroup;
 
 pub use crate::transfer::commit::Replace;
 pub(super) use group::SYNC_EACH_MAX;
@@ -82,21 +82,21 @@ pub type Answer = Box<dyn FnOnce(Result<Committed, StorageError>) + Send>;
 ///
 /// Cheap to clone; the thread does what it was given and ends when the last committer is dropped.
 #[derive(Debug, Clone)]
-pub struct Committer(Arc<Seat>);
+pub struct Committer(Arc<CommitClient>);
 
 /// One client's place in the queue.
-struct Seat {
-    handle: Arc<Handle>,
+struct CommitClient {
+    handle: Arc<CommitHandle>,
     id: ClientId,
 }
 
-struct Handle {
-    shared: Arc<Shared>,
+struct CommitHandle {
+    shared: Arc<CommitInner>,
     next_client: AtomicU64,
 }
 
-struct Shared {
-    state: Mutex<State>,
+struct CommitInner {
+    state: Mutex<CommitState>,
     changed: Condvar,
     times: CommitTimes,
 }
@@ -108,19 +108,19 @@ pub(crate) struct CommitTimes {
     pub(crate) taken: Histogram,
 }
 
-struct State {
-    jobs: FairQueue<Job>,
+struct CommitState {
+    jobs: FairQueue<CommitJob>,
     /// The thread waits. Waking costs a system call even where nobody sleeps.
     idle: bool,
     closed: bool,
 }
 
-struct Job {
-    work: Work,
+struct CommitJob {
+    work: CommitWork,
     told: Told,
 }
 
-enum Work {
+enum CommitWork {
     File(Box<Commit>),
     There { root: Destination, path: WirePath, content: bool },
     Touch(Touch),
@@ -139,42 +139,42 @@ impl Committer {
     /// # Errors
     /// When the operating system gives no thread.
     pub fn start(sync: Durability) -> io::Result<Self> {
-        let state = Mutex::new(State { jobs: FairQueue::new(), idle: false, closed: false });
+        let state = Mutex::new(CommitState { jobs: FairQueue::new(), idle: false, closed: false });
         let times = CommitTimes { jobs: Histogram::new(&GROUPS), taken: Histogram::new(&SECONDS) };
-        let shared = Arc::new(Shared { state, changed: Condvar::new(), times });
-        let handle = Arc::new(Handle { shared: Arc::clone(&shared), next_client: AtomicU64::new(0) });
+        let shared = Arc::new(CommitInner { state, changed: Condvar::new(), times });
+        let handle = Arc::new(CommitHandle { shared: Arc::clone(&shared), next_client: AtomicU64::new(0) });
         thread::Builder::new().name("qft-commit".to_owned()).spawn(move || shared.serve(sync))?;
-        Ok(Self(Seat::take(&handle, None)))
+        Ok(Self(CommitClient::take(&handle, None)))
     }
 
     /// The same thread for another client, whose jobs take turns with those of all others. Clients of one `party` have one
     /// turn together.
     #[must_use]
     pub fn for_client(&self, party: u64) -> Self {
-        Self(Seat::take(&self.0.handle, Some(Party(party))))
+        Self(CommitClient::take(&self.0.handle, Some(Party(party))))
     }
 
     /// Queues a commit. The queue has no bound of its own; every job in it holds an open file.
     pub fn submit(&self, commit: Commit, answer: Answer) {
         let path = commit.part.target().clone();
-        self.queue(Work::File(Box::new(commit)), path, answer);
+        self.queue(CommitWork::File(Box::new(commit)), path, answer);
     }
 
     /// Queues the request to make the name of a directory or link durable, which [`Destination`] has made already, or that
     /// of a file in a directory whose names [`Destination`] was told to doubt.
     pub fn submit_dir(&self, root: Destination, path: WirePath, answer: Answer) {
-        self.queue(Work::There { root, path: path.clone(), content: false }, path, answer);
+        self.queue(CommitWork::There { root, path: path.clone(), content: false }, path, answer);
     }
 
     /// The same for a file whose content somebody else has written, who may not have synced it.
     pub fn submit_there(&self, root: Destination, path: WirePath, answer: Answer) {
-        self.queue(Work::There { root, path: path.clone(), content: true }, path, answer);
+        self.queue(CommitWork::There { root, path: path.clone(), content: true }, path, answer);
     }
 
     /// Queues a new time and mode of a file that keeps its content.
     pub(crate) fn submit_touch(&self, touch: Touch, answer: Answer) {
         let path = touch.path.clone();
-        self.queue(Work::Touch(touch), path, answer);
+        self.queue(CommitWork::Touch(touch), path, answer);
     }
 
     /// Jobs that wait for their group.
@@ -187,9 +187,9 @@ impl Committer {
         &self.0.handle.shared.times
     }
 
-    fn queue(&self, work: Work, path: WirePath, answer: Answer) {
-        let Seat { handle, id } = &*self.0;
-        let job = Job { work, told: Told { path, answer: Some(answer) } };
+    fn queue(&self, work: CommitWork, path: WirePath, answer: Answer) {
+        let CommitClient { handle, id } = &*self.0;
+        let job = CommitJob { work, told: Told { path, answer: Some(answer) } };
         // A seat is left with its last clone, so the client is known, and the thread is there.
         let mut state = handle.shared.lock();
         let queued = state.jobs.push(*id, job);
@@ -203,36 +203,36 @@ impl Committer {
     }
 }
 
-impl Seat {
-    fn take(handle: &Arc<Handle>, party: Option<Party>) -> Arc<Self> {
+impl CommitClient {
+    fn take(handle: &Arc<CommitHandle>, party: Option<Party>) -> Arc<Self> {
         let id = ClientId(handle.next_client.fetch_add(1, Ordering::Relaxed));
         handle.shared.lock().jobs.join(id, party);
         Arc::new(Self { handle: Arc::clone(handle), id })
     }
 }
 
-impl std::fmt::Debug for Seat {
+impl std::fmt::Debug for CommitClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Seat").field("id", &self.id).field("queued", &self.handle.shared.lock().jobs.len()).finish()
     }
 }
 
-impl Drop for Seat {
+impl Drop for CommitClient {
     fn drop(&mut self) {
         // What was submitted is committed all the same.
         self.handle.shared.lock().jobs.leave_when_done(self.id);
     }
 }
 
-impl Drop for Handle {
+impl Drop for CommitHandle {
     fn drop(&mut self) {
         self.shared.lock().closed = true;
         self.shared.changed.notify_one();
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl CommitInner {
+    fn lock(&self) -> MutexGuard<'_, CommitState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -249,7 +249,7 @@ impl Shared {
     }
 
     /// Waits for jobs and takes those that wait, of each client by turns; `None` when there will be no more.
-    fn next_group(&self, sync: Durability) -> Option<Group> {
+    fn next_group(&self, sync: Durability) -> Option<CommitGroup> {
         let mut state = self.lock();
         while state.jobs.len() == 0 {
             if state.closed {
@@ -259,7 +259,7 @@ impl Shared {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.idle = false;
         }
-        let mut group = Group::new(sync);
+        let mut group = CommitGroup::new(sync);
         while group.len() < GROUP_MAX
             && let Some((_, job)) = state.jobs.pop(1)
         {

@@ -102,10 +102,10 @@ impl StorageError {
     }
 
     /// Whether it is only that the part's old version is being copied: some of it was just now, or is by another thread.
-    pub(crate) fn copying(&self) -> Option<Copying> {
+    pub(crate) fn copying(&self) -> Option<CopiedBy> {
         match Refusal::of(&self.cause) {
-            Some(Refusal::CopiedSome) => Some(Copying::Here),
-            Some(Refusal::CopiedElsewhere) => Some(Copying::Elsewhere),
+            Some(Refusal::CopiedSome) => Some(CopiedBy::Here),
+            Some(Refusal::CopiedElsewhere) => Some(CopiedBy::Elsewhere),
             _ => None,
         }
     }
@@ -163,7 +163,7 @@ impl From<StorageError> for Failure {
 
 /// The thread that copies the old version of a file to its part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Copying {
+pub(crate) enum CopiedBy {
     /// The next caller.
     Here,
     /// Another thread, now.

@@ -18,7 +18,7 @@ pub(super) struct Party(pub(super) u64);
 /// A client that has left is unknown: what is put in for it comes back at once.
 #[derive(Debug)]
 pub(super) struct FairQueue<T> {
-    clients: HashMap<ClientId, Client<T>>,
+    clients: HashMap<ClientId, FairClient<T>>,
     /// Of each party, the clients with work.
     busy: HashMap<Party, u64>,
     /// Clients with work, the next one first.
@@ -29,7 +29,7 @@ pub(super) struct FairQueue<T> {
 }
 
 #[derive(Debug)]
-struct Client<T> {
+struct FairClient<T> {
     party: Option<Party>,
     work: VecDeque<T>,
     cost: u64,
@@ -49,7 +49,7 @@ impl<T> FairQueue<T> {
 
     /// Lets a client put in work from now on; `None` is a party of its own.
     pub(super) fn join(&mut self, id: ClientId, party: Option<Party>) {
-        let new = || Client { party, work: VecDeque::new(), cost: 0, is_leaving: false };
+        let new = || FairClient { party, work: VecDeque::new(), cost: 0, is_leaving: false };
         self.clients.entry(id).or_insert_with(new);
     }
 

@@ -23,14 +23,14 @@ mod tests {
 
     use crate::protocol::message::Status;
     use crate::protocol::path::WirePath;
-    use crate::storage::testing::{Place, wire};
-    use crate::storage::{Filters, Found, Fresh, Links, Owner, Part, Replace, Resolver, Root, Tree, walk};
+    use crate::storage::testing::{TestRoot, wire};
+    use crate::storage::{Filters, Fresh, Links, Owner, Part, Replace, Resolver, Root, Tree, WalkEntry, walk};
 
     const HIDDEN: [&str; 5] = [".ssh/keys", "up/.ssh/keys", "door/keys", "d/deep/keys", ".profile"];
 
     /// A tree with hidden names and every kind of link to them.
-    fn tree() -> Place {
-        let place = Place::new();
+    fn tree() -> TestRoot {
+        let place = TestRoot::new();
         for file in [".ssh/keys", ".profile", "a", "d/.git/config", "d/b"] {
             place.write(file, b"x");
         }
@@ -40,7 +40,7 @@ mod tests {
         place
     }
 
-    fn roots(place: &Place) -> Vec<Root> {
+    fn roots(place: &TestRoot) -> Vec<Root> {
         let open = |resolver| Root::open_with(&place.path(""), resolver).unwrap().hiding_dots();
         let mut roots = vec![open(Resolver::Walk)];
         if Root::open(&place.path("")).unwrap().resolver() == Resolver::Kernel {
@@ -53,7 +53,9 @@ mod tests {
         let patterns: Vec<_> = patterns.iter().map(|pattern| pattern.as_bytes().to_vec()).collect();
         let requests = crate::storage::pattern::requests(root, &patterns);
         let found = walk(requests, Filters::none(), Links::Skip);
-        found.filter_map(|found| if let Found::File { at, .. } = found { Some(at.to_string()) } else { None }).collect()
+        found
+            .filter_map(|found| if let WalkEntry::File { at, .. } = found { Some(at.to_string()) } else { None })
+            .collect()
     }
 
     #[test]

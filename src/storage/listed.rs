@@ -5,12 +5,12 @@ use crate::protocol::path::WirePath;
 
 use super::filter::Filters;
 use super::pattern::Expanded;
-use super::request::{Request, bad_name};
+use super::request::{WalkRequest, bad_name};
 use super::root::Tree;
 
 /// A directory, and the list of names below it that is read now.
 #[derive(Debug)]
-pub struct Listing {
+pub struct NameList {
     root: Tree,
     /// Where in the root the names are; `None` is the top.
     base: Option<WirePath>,
@@ -19,7 +19,7 @@ pub struct Listing {
     last: Option<WirePath>,
 }
 
-impl Listing {
+impl NameList {
     /// Names are looked for below `base` in `root`. Those that the filters leave out stand for nothing, and so does what
     /// is in a directory that they leave out.
     pub fn new(root: Tree, base: Option<WirePath>, filters: Filters) -> Self {
@@ -54,10 +54,10 @@ impl Listing {
             Some(base) => WirePath::parse(&[base.as_bytes(), b"/", name.as_bytes()].concat())
                 .map_err(|error| (name.as_bytes().to_vec(), bad_name(&error)))?,
         };
-        Ok(Request { root: self.root.clone(), at: Some(at), name: Some(name.clone()), whole })
+        Ok(WalkRequest { root: self.root.clone(), at: Some(at), name: Some(name.clone()), whole })
     }
 
-    fn is_dir(&self, request: &Request) -> bool {
+    fn is_dir(&self, request: &WalkRequest) -> bool {
         let found = request.at.as_ref().map(|at| self.root.stat(at));
         matches!(found, Some(Ok(Some(meta))) if meta.kind == Kind::Dir)
     }
@@ -75,10 +75,10 @@ mod tests {
     use std::ops::ControlFlow;
 
     use super::*;
-    use crate::storage::testing::{Place, wire};
-    use crate::storage::{Found, Links, walk};
+    use crate::storage::testing::{TestRoot, wire};
+    use crate::storage::{Links, WalkEntry, walk};
 
-    fn found(listing: &mut Listing, names: &[&str]) -> Vec<String> {
+    fn found(listing: &mut NameList, names: &[&str]) -> Vec<String> {
         let mut lines = Vec::new();
         for name in names {
             let whole = name.ends_with('/');
@@ -94,11 +94,11 @@ mod tests {
                 let mut walk = walk(vec![request], listing.filters.clone(), Links::Skip);
                 while let ControlFlow::Continue(found) = walk.step() {
                     lines.extend(found.map(|found| match found {
-                        Found::File { at, name, .. } => format!("{at}={name}"),
-                        Found::Problem { name, failure } => {
+                        WalkEntry::File { at, name, .. } => format!("{at}={name}"),
+                        WalkEntry::Problem { name, failure } => {
                             format!("!{} {:?}", String::from_utf8_lossy(&name), failure.status)
                         }
-                        Found::Note(text) => format!("#{text}"),
+                        WalkEntry::Note(text) => format!("#{text}"),
                     }));
                 }
             }
@@ -106,8 +106,8 @@ mod tests {
         lines
     }
 
-    fn place() -> Place {
-        let place = Place::new();
+    fn place() -> TestRoot {
+        let place = TestRoot::new();
         for file in ["top/a", "top/d/b", "top/d/e/c", "top/k.log", "outside"] {
             place.write(file, b"x");
         }
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn names_keep_their_directories_and_a_directory_is_itself_alone() {
         let place = place();
-        let mut listing = Listing::new(place.tree(), Some(wire("top")), Filters::none());
+        let mut listing = NameList::new(place.tree(), Some(wire("top")), Filters::none());
         assert_eq!(found(&mut listing, &["a", "d/b"]), ["top/a=a", "top/d=d", "top/d/b=d/b"]);
         assert_eq!(found(&mut listing, &["d/e/c"]), ["top/d/e=d/e", "top/d/e/c=d/e/c"], "d was sent already");
         assert_eq!(found(&mut listing, &["d"]), ["top/d=d"]);
@@ -129,7 +129,7 @@ mod tests {
     fn what_is_missing_or_in_the_way_is_one_problem_and_the_rest_goes_on() {
         let place = place();
         std::os::unix::fs::symlink("d", place.path("top/link")).unwrap();
-        let mut listing = Listing::new(place.tree(), Some(wire("top")), Filters::none());
+        let mut listing = NameList::new(place.tree(), Some(wire("top")), Filters::none());
         let lines = found(&mut listing, &["gone/x", "a/x", "link/b", "*", "a"]);
         let expected = ["!gone/x NotFound", "!a/x NotFound", "!link/b BadName", "!* NotFound", "top/a=a"];
         let kinds = |lines: &[String]| lines.iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
@@ -141,7 +141,7 @@ mod tests {
     fn what_the_filters_leave_out_is_left_out_with_all_that_is_below_it() {
         let place = place();
         let filters = Filters::new(&["*.log", "/d/e"], &[]).unwrap();
-        let mut listing = Listing::new(place.tree(), Some(wire("top")), filters);
+        let mut listing = NameList::new(place.tree(), Some(wire("top")), filters);
         assert_eq!(found(&mut listing, &["k.log", "d/e/c", "d/b"]), ["top/d=d", "top/d/b=d/b"]);
     }
 
@@ -149,7 +149,7 @@ mod tests {
     fn a_name_that_is_too_long_below_its_directory_is_a_problem() {
         let place = place();
         let deep = vec!["d"; 127].join("/");
-        let mut listing = Listing::new(place.tree(), Some(wire("top/d")), Filters::none());
+        let mut listing = NameList::new(place.tree(), Some(wire("top/d")), Filters::none());
         let [.., Err((name, _))] = &listing.expand(&ListedName { path: wire(&deep), whole: false })[..] else {
             panic!("it is no place");
         };

@@ -44,7 +44,7 @@ impl NameRoom {
         Self::new(move |bytes| {
             let mut now = left.lock().unwrap_or_else(PoisonError::into_inner);
             *now = now.checked_sub(bytes)?;
-            Some(Part { left: Arc::clone(&left), bytes })
+            Some(RoomPart { left: Arc::clone(&left), bytes })
         })
     }
 
@@ -64,12 +64,12 @@ impl fmt::Debug for NameRoom {
 }
 
 /// A part of what there is; given back when dropped.
-struct Part {
+struct RoomPart {
     left: Arc<Mutex<usize>>,
     bytes: usize,
 }
 
-impl Drop for Part {
+impl Drop for RoomPart {
     fn drop(&mut self) {
         *self.left.lock().unwrap_or_else(PoisonError::into_inner) += self.bytes;
     }
@@ -78,7 +78,7 @@ impl Drop for Part {
 /// The names in one directory: those of part files, or all others. Where there is no room for all, the first are read, and the
 /// directory once more for those that follow them: that takes time instead of memory, and needs nobody's patience but that
 /// of who asked for it.
-pub(crate) struct Names {
+pub(crate) struct DirNames {
     dir: Arc<Dir>,
     room: NameRoom,
     /// Those of part files.
@@ -89,7 +89,7 @@ pub(crate) struct Names {
     taken: Vec<Taken>,
 }
 
-impl Names {
+impl DirNames {
     pub(crate) fn of(dir: &Arc<Dir>, room: &NameRoom) -> Result<Self, Errno> {
         Self::begin(dir, room, false)
     }
@@ -110,13 +110,13 @@ impl Names {
     fn read(&mut self, after: Option<&[u8]>) -> Result<(), Errno> {
         self.piece = Vec::new().into_iter();
         self.taken.clear();
-        let mut piece = Piece { names: Kept::All(Vec::new()), bytes: 0, limit: PIECE_BYTES_MIN };
+        let mut piece = Piece { names: KeptNames::All(Vec::new()), bytes: 0, limit: PIECE_BYTES_MIN };
         self.dir.each_name(self.parts, |name| {
             if after.is_none_or(|after| name > after) {
                 piece.add(name, |bytes| self.room.take(bytes, &mut self.taken));
             }
         })?;
-        let is_all = matches!(piece.names, Kept::All(_));
+        let is_all = matches!(piece.names, KeptNames::All(_));
         let mut names = piece.names.into_vec();
         names.sort_unstable();
         self.last = names.last().filter(|_| !is_all).cloned();
@@ -125,7 +125,7 @@ impl Names {
     }
 }
 
-impl Iterator for Names {
+impl Iterator for DirNames {
     type Item = Result<Box<[u8]>, Errno>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -140,7 +140,7 @@ impl Iterator for Names {
     }
 }
 
-impl fmt::Debug for Names {
+impl fmt::Debug for DirNames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Names").field("dir", &self.dir).field("ready", &self.piece.len()).finish_non_exhaustive()
     }
@@ -148,19 +148,19 @@ impl fmt::Debug for Names {
 
 /// Names that are read together.
 struct Piece {
-    names: Kept,
+    names: KeptNames,
     bytes: usize,
     /// How many they may take.
     limit: usize,
 }
 
-enum Kept {
+enum KeptNames {
     All(Vec<Box<[u8]>>),
     /// There was no room for all.
     Least(BinaryHeap<Box<[u8]>>),
 }
 
-impl Kept {
+impl KeptNames {
     fn into_vec(self) -> Vec<Box<[u8]>> {
         match self {
             Self::All(names) => names,
@@ -173,15 +173,15 @@ impl Piece {
     /// Keeps a name, or the least of all names so far where `take` has no room for it.
     fn add(&mut self, name: &[u8], take: impl FnMut(usize) -> bool) {
         let bytes = NAME_BYTES + name.len();
-        if let Kept::All(names) = &mut self.names {
+        if let KeptNames::All(names) = &mut self.names {
             if self.limit - self.bytes >= bytes || widen(&mut self.limit, take) {
                 names.push(name.into());
                 self.bytes += bytes;
                 return;
             }
-            self.names = Kept::Least(std::mem::take(names).into());
+            self.names = KeptNames::Least(std::mem::take(names).into());
         }
-        let Kept::Least(least) = &mut self.names else { return };
+        let KeptNames::Least(least) = &mut self.names else { return };
         if least.peek().is_some_and(|largest| **largest <= *name) {
             return;
         }
@@ -209,12 +209,12 @@ mod tests {
 
     use super::*;
     use crate::protocol::path::COMPONENT_BYTES_MAX;
-    use crate::storage::testing::Place;
+    use crate::storage::testing::TestRoot;
 
     const COUNT: usize = 2000;
 
-    fn place() -> (Place, Vec<Box<[u8]>>) {
-        let place = Place::new();
+    fn place() -> (TestRoot, Vec<Box<[u8]>>) {
+        let place = TestRoot::new();
         // Of all lengths, and not in the order of their numbers.
         let name = |number: usize| format!("{}{}", number * 7919 % COUNT, "x".repeat(number % 200));
         let mut names: Vec<Box<[u8]>> = (0..COUNT).map(|number| name(number).into_bytes().into()).collect();
@@ -223,9 +223,9 @@ mod tests {
         (place, names)
     }
 
-    fn read(place: &Place, room: &NameRoom) -> Vec<Box<[u8]>> {
+    fn read(place: &TestRoot, room: &NameRoom) -> Vec<Box<[u8]>> {
         let dir = Arc::new(Dir::open(&place.path("")).unwrap());
-        Names::of(&dir, room).unwrap().map(Result::unwrap).collect()
+        DirNames::of(&dir, room).unwrap().map(Result::unwrap).collect()
     }
 
     #[test]
@@ -255,7 +255,7 @@ mod tests {
         let (place, names) = place();
         let dir = Arc::new(Dir::open(&place.path("")).unwrap());
         let mut read = Vec::new();
-        for (number, name) in Names::of(&dir, &NameRoom::at_most(0)).unwrap().enumerate() {
+        for (number, name) in DirNames::of(&dir, &NameRoom::at_most(0)).unwrap().enumerate() {
             let name = name.unwrap();
             if number % 50 == 0 {
                 dir.remove(&name).unwrap();
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn the_longest_names_come_one_by_one_where_there_is_room_for_nothing_else() {
         const { assert!(PIECE_BYTES_MIN > 3 * (NAME_BYTES + COMPONENT_BYTES_MAX)) };
-        let place = Place::new();
+        let place = TestRoot::new();
         let mut names: Vec<_> = ('a'..='z').map(|letter| letter.to_string().repeat(COMPONENT_BYTES_MAX)).collect();
         names.reverse();
         names.iter().for_each(|name| place.write(name, b""));

@@ -25,12 +25,12 @@ use super::root::Destination;
 use super::system;
 
 pub use content::Adoption;
-use lock::{Held, is_locked, lock};
+use lock::{HeldName, is_locked, lock};
 pub(crate) use name::is_part_name;
 pub(super) use name::mark_name;
 use name::{USER_MARK, owned_part_name, part_name};
-use open::{Opened, length, named, open_file};
-pub use unfinished::{Fate, Looked, Removal, Search, Unfinished};
+use open::{PartOpening, length, named, open_file};
+pub use unfinished::{Fate, Looked, PartSearch, Removal, Unfinished};
 
 /// How often a part is opened again when someone removes or replaces it at that moment.
 const OPEN_ATTEMPTS: usize = 16;
@@ -88,7 +88,7 @@ pub struct Part {
     name: Box<[u8]>,
     file: File,
     /// Where the file system has no locks.
-    _held: Option<Held>,
+    _held: Option<HeldName>,
     id: ObjectId,
     opened: u64,
     /// End of everything written, zeros that were left out included.
@@ -152,12 +152,12 @@ impl Part {
             });
             let (opened, name, dir) = opened.map_err(|error| not_opened(target, error))?;
             let (file, id) = match opened {
-                Opened::Part(file, id) => (file, id),
-                Opened::Changed => continue,
-                Opened::Foreign if is_spare => {
+                PartOpening::Part(file, id) => (file, id),
+                PartOpening::Changed => continue,
+                PartOpening::Foreign if is_spare => {
                     return Err(StorageError::new(Op::Create, target.as_path(), Refusal::PartForeign));
                 }
-                Opened::Foreign => {
+                PartOpening::Foreign => {
                     is_spare = true;
                     continue;
                 }
@@ -178,7 +178,7 @@ impl Part {
         target: WirePath,
         name: Box<[u8]>,
         file: File,
-        held: Option<Held>,
+        held: Option<HeldName>,
         found: &Stat,
         fresh: Fresh,
     ) -> Result<Self, StorageError> {

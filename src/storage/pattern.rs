@@ -9,20 +9,20 @@ use std::ops::ControlFlow;
 use crate::protocol::message::{Failure, Kind, Status};
 use crate::protocol::path::WirePath;
 
-pub(crate) use self::component::Component;
+pub(crate) use self::component::PatternComponent;
 pub(super) use self::glob::line_within_bounds;
 pub use self::glob::{GLOB_BYTES_MAX, GROUPS_MAX};
-use self::search::{Effort, End, Match, Search};
+use self::search::{Effort, Match, PatternSearch, SearchEnd};
 pub use self::search::{MATCHES_MAX, VISITS_MAX};
 use super::names::NameRoom;
-use super::request::{Request, bad_name, no_such_file};
+use super::request::{WalkRequest, bad_name, no_such_file};
 use super::root::Tree;
 
 /// Characters that make a component a pattern.
 const SPECIAL: &[u8] = b"*?[{";
 
 /// What a pattern stands for; an error comes with the pattern that it is about.
-pub type Expanded = Result<Request, (Vec<u8>, Failure)>;
+pub type Expanded = Result<WalkRequest, (Vec<u8>, Failure)>;
 
 /// A sink for the matches of patterns.
 pub trait Finds {
@@ -77,7 +77,7 @@ fn expand_one(
 ) -> Result<ControlFlow<()>, Failure> {
     let (wanted, part) = split_end(pattern);
     if wanted.is_empty() {
-        return Ok(finds.take(Ok(Request { root: root.clone(), at: None, name: None, whole: true })));
+        return Ok(finds.take(Ok(WalkRequest { root: root.clone(), at: None, name: None, whole: true })));
     }
     let parsed = WirePath::parse(wanted);
     if let Ok(path) = &parsed
@@ -88,7 +88,7 @@ fn expand_one(
     if !wanted.iter().any(|b| SPECIAL.contains(b)) {
         return Err(parsed.map_or_else(|error| bad_name(&error), |_| no_such_file(wanted)));
     }
-    let search = Search::new(root, wanted)?;
+    let search = PatternSearch::new(root, wanted)?;
     let mut count = 0;
     let ended = search.run(effort, finds, &mut |found, finds| match found.request(root, part) {
         Some(request) => {
@@ -100,9 +100,9 @@ fn expand_one(
     match ended {
         Ok(()) if count == 0 => Err(no_such_file(wanted)),
         Ok(()) => Ok(ControlFlow::Continue(())),
-        Err(End::Gone) => Ok(ControlFlow::Break(())),
-        Err(End::Disk(error)) => Err(error.into()),
-        Err(End::Effort) => Err(too_many()),
+        Err(SearchEnd::Gone) => Ok(ControlFlow::Break(())),
+        Err(SearchEnd::Disk(error)) => Err(error.into()),
+        Err(SearchEnd::Effort) => Err(too_many()),
     }
 }
 
@@ -124,22 +124,22 @@ fn too_many() -> Failure {
 
 /// What is asked of something found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum MatchPart {
     Itself,
     Contents,
 }
 
 /// Takes `/`, `/.` and a leading `./` off: `.`, `./`, `/` and nothing at all are the whole root.
-fn split_end(pattern: &[u8]) -> (&[u8], Part) {
+fn split_end(pattern: &[u8]) -> (&[u8], MatchPart) {
     let mut wanted = pattern;
-    let mut part = Part::Itself;
+    let mut part = MatchPart::Itself;
     loop {
         if let Some(rest) = wanted.strip_suffix(b"/") {
-            (wanted, part) = (rest, Part::Contents);
+            (wanted, part) = (rest, MatchPart::Contents);
         } else if wanted == b"." {
-            (wanted, part) = (b"", Part::Contents);
+            (wanted, part) = (b"", MatchPart::Contents);
         } else if wanted.ends_with(b"/.") {
-            (wanted, part) = (&wanted[..wanted.len() - 1], Part::Contents);
+            (wanted, part) = (&wanted[..wanted.len() - 1], MatchPart::Contents);
         } else if let Some(rest) = wanted.strip_prefix(b"./") {
             wanted = rest;
         } else {
@@ -148,10 +148,10 @@ fn split_end(pattern: &[u8]) -> (&[u8], Part) {
     }
 }
 
-fn literal(root: &Tree, path: &WirePath, kind: &Kind, part: Part) -> Result<Request, Failure> {
+fn literal(root: &Tree, path: &WirePath, kind: &Kind, part: MatchPart) -> Result<WalkRequest, Failure> {
     let name = match part {
-        Part::Itself => Some(last(path)),
-        Part::Contents => {
+        MatchPart::Itself => Some(last(path)),
+        MatchPart::Contents => {
             // Of a link the contents are not read either; opening it says what is in the way.
             if *kind != Kind::Dir {
                 root.open_dir(Some(path))?;
@@ -159,7 +159,7 @@ fn literal(root: &Tree, path: &WirePath, kind: &Kind, part: Part) -> Result<Requ
             None
         }
     };
-    Ok(Request { root: root.clone(), at: Some(path.clone()), name, whole: true })
+    Ok(WalkRequest { root: root.clone(), at: Some(path.clone()), name, whole: true })
 }
 
 fn last(path: &WirePath) -> WirePath {
@@ -167,21 +167,21 @@ fn last(path: &WirePath) -> WirePath {
 }
 
 impl Match {
-    fn request(&self, root: &Tree, part: Part) -> Option<Request> {
+    fn request(&self, root: &Tree, part: MatchPart) -> Option<WalkRequest> {
         let name = match part {
-            Part::Itself => Some(last(&self.at)),
-            Part::Contents if self.is_dir => None,
-            Part::Contents => return None,
+            MatchPart::Itself => Some(last(&self.at)),
+            MatchPart::Contents if self.is_dir => None,
+            MatchPart::Contents => return None,
         };
-        Some(Request { root: root.clone(), at: Some(self.at.clone()), name, whole: true })
+        Some(WalkRequest { root: root.clone(), at: Some(self.at.clone()), name, whole: true })
     }
 }
 
 /// All that patterns stand for.
 #[cfg(test)]
-pub(super) fn requests(root: &Tree, patterns: &[Vec<u8>]) -> Vec<Request> {
+pub(super) fn requests(root: &Tree, patterns: &[Vec<u8>]) -> Vec<WalkRequest> {
     #[derive(Default)]
-    struct Good(Vec<Request>);
+    struct Good(Vec<WalkRequest>);
     impl Finds for Good {
         fn take(&mut self, found: Expanded) -> ControlFlow<()> {
             self.0.extend(found);

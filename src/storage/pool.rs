@@ -25,7 +25,7 @@ use crate::progress::{Histogram, SECONDS};
 type Work = Box<dyn FnOnce() + Send>;
 
 /// A piece of work, and who hears of it if it panics.
-struct Job {
+struct DiskJob {
     work: Work,
     lost: Option<Arc<LostWork>>,
     since: Instant,
@@ -54,28 +54,28 @@ pub struct Lost;
 /// has no bound of its own: whoever queues waits for answers and bounds itself.
 #[derive(Clone)]
 pub struct Disk {
-    handle: Arc<Handle>,
+    handle: Arc<DiskHandle>,
     /// Of whoever has no connection.
     own: ClientId,
 }
 
-struct Handle {
-    shared: Arc<Shared>,
+struct DiskHandle {
+    shared: Arc<DiskInner>,
     next_client: AtomicU64,
 }
 
-struct Shared {
+struct DiskInner {
     name: &'static str,
     times: DiskTimes,
-    state: Mutex<State>,
+    state: Mutex<DiskState>,
     changed: Condvar,
     long_changed: Condvar,
 }
 
-struct State {
-    work: FairQueue<Job>,
+struct DiskState {
+    work: FairQueue<DiskJob>,
     idle: Idle,
-    long_work: FairQueue<Job>,
+    long_work: FairQueue<DiskJob>,
     /// Whether the thread for long work runs; it is started for the first.
     has_long_thread: bool,
     closed: bool,
@@ -132,11 +132,12 @@ impl Disk {
     /// When the operating system gives no thread.
     pub fn named(name: &'static str, threads: NonZeroUsize) -> io::Result<Self> {
         let (work, long_work) = (FairQueue::new(), FairQueue::new());
-        let state = Mutex::new(State { work, idle: Idle::default(), long_work, has_long_thread: false, closed: false });
+        let state =
+            Mutex::new(DiskState { work, idle: Idle::default(), long_work, has_long_thread: false, closed: false });
         let times = DiskTimes { wait: Histogram::new(&SECONDS), work: Histogram::new(&SECONDS) };
-        let shared = Arc::new(Shared { name, times, state, changed: Condvar::new(), long_changed: Condvar::new() });
+        let shared = Arc::new(DiskInner { name, times, state, changed: Condvar::new(), long_changed: Condvar::new() });
         // Made first: if a later thread cannot be started, dropping this ends those before it.
-        let handle = Arc::new(Handle { shared: Arc::clone(&shared), next_client: AtomicU64::new(0) });
+        let handle = Arc::new(DiskHandle { shared: Arc::clone(&shared), next_client: AtomicU64::new(0) });
         let own = handle.join(None);
         for n in 0..threads.get() {
             let shared = Arc::clone(&shared);
@@ -180,7 +181,7 @@ impl Disk {
         f: F,
     ) -> impl Future<Output = Result<T, Lost>> + Send + use<T, F> {
         let (work, result) = answering(f);
-        self.handle.push(Lane::Usual, self.own, Job::new(work, None));
+        self.handle.push(Lane::Usual, self.own, DiskJob::new(work, None));
         result
     }
 }
@@ -212,7 +213,7 @@ impl Drop for OpenQueue {
 /// threads all the same, for it may hold files, and closing those may block.
 #[derive(Clone)]
 pub struct DiskQueue {
-    handle: Arc<Handle>,
+    handle: Arc<DiskHandle>,
     id: ClientId,
     lost: Arc<LostWork>,
 }
@@ -275,7 +276,7 @@ impl DiskQueue {
     }
 
     fn push(&self, lane: Lane, work: Work) {
-        self.handle.push(lane, self.id, Job::new(work, Some(Arc::clone(&self.lost))));
+        self.handle.push(lane, self.id, DiskJob::new(work, Some(Arc::clone(&self.lost))));
     }
 
     /// What waits is dropped, on one of the threads.
@@ -284,7 +285,7 @@ impl DiskQueue {
         let abandoned = (state.work.leave(self.id), state.long_work.leave(self.id));
         drop(state);
         if !abandoned.0.is_empty() || !abandoned.1.is_empty() {
-            self.handle.push(Lane::Usual, DISPOSALS, Job::dropping(abandoned));
+            self.handle.push(Lane::Usual, DISPOSALS, DiskJob::dropping(abandoned));
         }
     }
 }
@@ -304,7 +305,7 @@ fn answering<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(
     (work, async move { result.await.map_err(|_| Lost) })
 }
 
-impl Job {
+impl DiskJob {
     fn new(work: Work, lost: Option<Arc<LostWork>>) -> Self {
         Self { work, lost, since: Instant::now() }
     }
@@ -330,7 +331,7 @@ impl Job {
 /// The client that abandoned work is dropped for.
 const DISPOSALS: ClientId = ClientId(u64::MAX);
 
-impl Handle {
+impl DiskHandle {
     fn join(&self, party: Option<Party>) -> ClientId {
         let id = ClientId(self.next_client.fetch_add(1, Ordering::Relaxed));
         let mut state = self.shared.lock();
@@ -340,13 +341,13 @@ impl Handle {
         id
     }
 
-    fn push(&self, lane: Lane, id: ClientId, job: Job) {
+    fn push(&self, lane: Lane, id: ClientId, job: DiskJob) {
         let shared = &self.shared;
         let mut state = shared.lock();
         let lane = if lane == Lane::Long && shared.has_long_thread(&mut state) { Lane::Long } else { Lane::Usual };
         if let Err(unwanted) = state.lane(lane).push(id, job) {
             // The queue was closed. Not here: what is dropped may close files.
-            let is_queued = state.work.push(DISPOSALS, Job::dropping(unwanted.work)).is_ok();
+            let is_queued = state.work.push(DISPOSALS, DiskJob::dropping(unwanted.work)).is_ok();
             debug_assert!(is_queued, "it joined with the first client");
             return shared.wake(state, Lane::Usual);
         }
@@ -354,7 +355,7 @@ impl Handle {
     }
 }
 
-impl Drop for Handle {
+impl Drop for DiskHandle {
     fn drop(&mut self) {
         self.shared.lock().closed = true;
         self.shared.changed.notify_all();
@@ -362,13 +363,13 @@ impl Drop for Handle {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl DiskInner {
+    fn lock(&self) -> MutexGuard<'_, DiskState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Calls a thread for a piece of work that was just queued, if one is to be called.
-    fn wake(&self, mut state: MutexGuard<'_, State>, lane: Lane) {
+    fn wake(&self, mut state: MutexGuard<'_, DiskState>, lane: Lane) {
         let called = lane == Lane::Long || state.idle.call();
         drop(state);
         match lane {
@@ -379,7 +380,7 @@ impl Shared {
     }
 
     /// Starts the thread for long work with the first of it. Where the system gives none the other threads do it.
-    fn has_long_thread(self: &Arc<Self>, state: &mut State) -> bool {
+    fn has_long_thread(self: &Arc<Self>, state: &mut DiskState) -> bool {
         if !state.has_long_thread {
             let shared = Arc::clone(self);
             let started = thread::Builder::new().name(format!("{}-long", self.name)).spawn(move || {
@@ -408,7 +409,7 @@ impl Shared {
     }
 
     /// Charges a client for what its work has cost beyond what was expected, and takes the next piece.
-    fn next(&self, lane: Lane, done: Option<(ClientId, u64)>) -> Option<(ClientId, Job)> {
+    fn next(&self, lane: Lane, done: Option<(ClientId, u64)>) -> Option<(ClientId, DiskJob)> {
         let mut state = self.lock();
         if let Some((id, more)) = done.filter(|(_, more)| *more > 0) {
             state.lane(lane).charge(id, more);
@@ -436,8 +437,8 @@ impl Shared {
     }
 }
 
-impl State {
-    fn lane(&mut self, lane: Lane) -> &mut FairQueue<Job> {
+impl DiskState {
+    fn lane(&mut self, lane: Lane) -> &mut FairQueue<DiskJob> {
         match lane {
             Lane::Usual => &mut self.work,
             Lane::Long => &mut self.long_work,

@@ -16,7 +16,7 @@ const ROOTS_MAX: usize = 64;
 
 /// Something to walk: a file, or a directory with all in it.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct WalkRequest {
     /// The tree that it lies in.
     pub root: Tree,
     /// Where in that tree; `None` is everything in it.
@@ -29,7 +29,7 @@ pub struct Request {
 
 /// A path that leads to nothing that could be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missing {
+pub struct MissingPath {
     /// As it was given.
     pub path: PathBuf,
     /// What is wrong with it.
@@ -39,9 +39,9 @@ pub struct Missing {
 /// Reads paths of a command line by rsync's rule: `dir` is the directory itself, `dir/` (and `.`, `..`) its
 /// contents. A link that is named is followed, here and now: whatever is put in its place, or in that of a directory,
 /// afterwards is not what was named. The answers are in the order of the paths.
-pub fn local_requests(paths: &[PathBuf]) -> Vec<Result<Request, Missing>> {
+pub fn local_requests(paths: &[PathBuf]) -> Vec<Result<WalkRequest, MissingPath>> {
     let mut trees = Trees::default();
-    let missing = |path: &PathBuf, failure| Missing { path: path.clone(), failure };
+    let missing = |path: &PathBuf, failure| MissingPath { path: path.clone(), failure };
     paths.iter().map(|path| trees.request(path).map_err(|failure| missing(path, failure))).collect()
 }
 
@@ -50,20 +50,20 @@ pub fn local_requests(paths: &[PathBuf]) -> Vec<Result<Request, Missing>> {
 pub(super) struct Trees(HashMap<PathBuf, Tree>);
 
 impl Trees {
-    fn request(&mut self, path: &Path) -> Result<Request, Failure> {
+    fn request(&mut self, path: &Path) -> Result<WalkRequest, Failure> {
         let place = path.canonicalize().map_err(failed(Op::Open, path))?;
         let Some(name) = last_component(path) else {
-            return Ok(Request { root: Tree::open(&place)?, at: None, name: None, whole: true });
+            return Ok(WalkRequest { root: Tree::open(&place)?, at: None, name: None, whole: true });
         };
         let name = WirePath::parse(name).map_err(|error| bad_name(&error))?;
         self.place(&place, name)
     }
 
     /// What lies at `place`, a path without links, under another name.
-    pub(super) fn place(&mut self, place: &Path, name: WirePath) -> Result<Request, Failure> {
+    pub(super) fn place(&mut self, place: &Path, name: WirePath) -> Result<WalkRequest, Failure> {
         let (Some(parent), Some(last)) = (place.parent(), place.file_name()) else {
             // A link to `/`: its contents, below the link's name.
-            return Ok(Request { root: Tree::open(place)?, at: None, name: Some(name), whole: true });
+            return Ok(WalkRequest { root: Tree::open(place)?, at: None, name: Some(name), whole: true });
         };
         let (root, at) = if self.0.len() < ROOTS_MAX || self.0.contains_key(parent) {
             (self.open(parent)?, Path::new(last))
@@ -73,7 +73,7 @@ impl Trees {
         let at = WirePath::from_path(at).map_err(|error| bad_name(&error))?;
         // A directory is what it is now. One that cannot be opened is said to be so by the walk.
         let root = if place.is_dir() { root.narrowed(&at).unwrap_or(root) } else { root };
-        Ok(Request { root, at: Some(at), name: Some(name), whole: true })
+        Ok(WalkRequest { root, at: Some(at), name: Some(name), whole: true })
     }
 
     fn open(&mut self, path: &Path) -> Result<Tree, StorageError> {
@@ -107,11 +107,11 @@ pub(crate) fn no_such_file(raw: &[u8]) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::testing::{Place, wire};
+    use crate::storage::testing::{TestRoot, wire};
     use std::fs;
     use std::os::unix::fs::symlink;
 
-    fn one(path: PathBuf) -> Result<Request, Missing> {
+    fn one(path: PathBuf) -> Result<WalkRequest, MissingPath> {
         local_requests(&[path]).pop().expect("one answer for one path")
     }
 
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_slash_or_dot_at_the_end_asks_for_the_contents() {
-        let place = Place::new();
+        let place = TestRoot::new();
         place.write("d/e/a", b"x");
         for path in ["d/e/", "d/e/.", "d/e/../e/", "d/e//"] {
             assert_eq!(at_and_name(place.path(path)), (None, None), "{path}");
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_link_that_is_named_is_followed_and_keeps_its_name() {
-        let place = Place::new();
+        let place = TestRoot::new();
         place.write("real/file", b"x");
         symlink("real/file", place.path("link")).unwrap();
         symlink("real", place.path("dir")).unwrap();
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_reserved_is_said_in_its_place() {
-        let place = Place::new();
+        let place = TestRoot::new();
         place.write("a", b"x");
         place.write("b.qft-part", b"x");
         symlink("nowhere", place.path("dangling")).unwrap();
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn files_of_one_directory_share_a_root_and_many_directories_do_not_hold_many_open() {
-        let place = Place::new();
+        let place = TestRoot::new();
         let mut paths = Vec::new();
         for n in 0..ROOTS_MAX + 20 {
             place.write(&format!("{n}/a"), b"x");

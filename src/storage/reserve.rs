@@ -89,13 +89,13 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
-    use crate::storage::testing::Place;
+    use crate::storage::testing::TestRoot;
 
-    fn dir(place: &Place) -> Dir {
+    fn dir(place: &TestRoot) -> Dir {
         Dir::open(&place.path("")).unwrap()
     }
 
-    fn entries(place: &Place) -> Vec<String> {
+    fn entries(place: &TestRoot) -> Vec<String> {
         let mut names: Vec<_> = fs::read_dir(place.path(""))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -104,7 +104,7 @@ mod tests {
         names
     }
 
-    fn is_reserved(place: &Place) -> bool {
+    fn is_reserved(place: &TestRoot) -> bool {
         let dir = dir(place);
         dir.is_reserved(b"new", &dir.stat(b"new").unwrap()).unwrap()
     }
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn a_free_name_is_taken_and_a_taken_one_is_spared_and_nothing_else_is_left() {
         for sync in [Durability::Synced, Durability::Unsynced] {
-            let place = Place::new();
+            let place = TestRoot::new();
             place.write("old", b"content");
             assert_eq!(dir(&place).rename_over_reserved(b"old", b"new", sync), Ok(()));
             place.write("old", b"another");
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn what_is_only_reserved_is_known_by_a_mark_of_its_time_and_given_back() {
-        let place = Place::new();
+        let place = TestRoot::new();
         let mark = String::from_utf8(dir(&place).mark(b"new").into()).unwrap();
         place.write("new", b"");
         assert!(!is_reserved(&place), "an empty file of the user's");

@@ -232,13 +232,13 @@ pub(crate) fn read_full_at(file: &File, buf: &mut [u8], offset: u64) -> io::Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::testing::{Place, wire};
+    use crate::storage::testing::{TestRoot, wire};
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn reading_fills_the_buffer_up_to_the_end() {
-        let place = Place::new();
+        let place = TestRoot::new();
         place.write("a", b"0123456789");
         let source = place.root.open_source(&wire("a")).unwrap();
         let mut buf = [0; 6];
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_file_is_read_whole_and_found_to_end_there_or_not() {
-        let place = Place::new();
+        let place = TestRoot::new();
         for content in [&b""[..], b"0123456789"] {
             place.write("a", content);
             let source = place.root.open_source(&wire("a")).unwrap();
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn any_change_is_seen_and_only_a_shorter_file_is_lost_for_sure() {
-        let place = Place::new();
+        let place = TestRoot::new();
         for (change, expected) in [
             (&(|path: &Path| fs::write(path, b"three").unwrap()) as &dyn Fn(&Path), Since::ReadAgain),
             (&|path: &Path| fs::write(path, b"two").unwrap(), Since::ReadAgain),
@@ -293,7 +293,7 @@ mod tests {
     }
 
     /// As whoever sends it opens it.
-    fn opened_at_rest(place: &Place, name: &str) -> Source {
+    fn opened_at_rest(place: &TestRoot, name: &str) -> Source {
         loop {
             let source = place.root.open_source(&wire(name)).unwrap();
             match source.settles_in() {
@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_write_of_equal_length_is_seen_however_soon_it_comes() {
-        let place = Place::new();
+        let place = TestRoot::new();
         for round in 0..20 {
             place.write("a", b"one");
             let source = opened_at_rest(&place, "a");
@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn what_has_just_changed_is_not_relied_on_yet_and_what_has_not_is() {
-        let place = Place::new();
+        let place = TestRoot::new();
         place.write("a", b"one");
         let mut source = place.root.open_source(&wire("a")).unwrap();
         let at = |secs, nanos| SystemTime::UNIX_EPOCH + Duration::new(secs, nanos);
@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn sizes_of_proc_and_sys_are_not_honest_and_those_on_a_disk_are() {
-        let place = Place::new();
+        let place = TestRoot::new();
         for content in [&b""[..], b"x", &[1; 5000]] {
             place.write("a", content);
             assert!(place.root.open_source(&wire("a")).unwrap().has_honest_size().unwrap());
@@ -357,7 +357,7 @@ mod tests {
 
     #[test]
     fn a_fifo_or_directory_is_no_source() {
-        let place = Place::new();
+        let place = TestRoot::new();
         let mode = rustix::fs::Mode::RUSR;
         rustix::fs::mknodat(rustix::fs::CWD, place.path("fifo"), rustix::fs::FileType::Fifo, mode, 0).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(place.path("socket")).unwrap();

@@ -71,12 +71,12 @@ pub(crate) fn bound_by_permissions<T: Send>(f: impl FnOnce() -> T + Send) -> T {
 }
 
 /// A root in a temporary directory, with a second directory beside it that nobody may touch.
-pub(crate) struct Place {
+pub(crate) struct TestRoot {
     pub(crate) temp: tempfile::TempDir,
     pub(crate) root: Destination,
 }
 
-impl Place {
+impl TestRoot {
     pub(crate) fn new() -> Self {
         let temp = tempfile::tempdir().expect("a temporary directory");
         fs::create_dir(temp.path().join("root")).expect("an empty directory takes a name");

@@ -80,7 +80,7 @@ pub(super) fn sync(files: &mut [Touched]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::testing::{Place, SOME_TIME, wire};
+    use crate::storage::testing::{SOME_TIME, TestRoot, wire};
     use crate::storage::{Committer, Durability};
     use std::os::unix::fs::MetadataExt;
     use std::sync::mpsc;
@@ -90,7 +90,7 @@ mod tests {
         for (sync, count) in
             [(Durability::Synced, 1), (Durability::Synced, 3 * SYNC_EACH_MAX), (Durability::Unsynced, 2)]
         {
-            let place = Place::new();
+            let place = TestRoot::new();
             let committer = Committer::start(sync).unwrap();
             let (sender, outcomes) = mpsc::channel();
             for n in 0..count {

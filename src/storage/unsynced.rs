@@ -24,14 +24,14 @@ struct Pending {
 pub(crate) struct Change {
     number: u64,
     pub(crate) dir: Arc<Dir>,
-    pub(crate) names: Names,
+    pub(crate) names: NewNames,
     /// Names that are being made in it now: a sync may come before or after them.
     under_way: usize,
 }
 
 /// What the new names in a directory stand for. The greater is what counts where there are both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Names {
+pub(crate) enum NewNames {
     /// Files: none but they depend on the directory.
     Files,
     /// Directories or links: whatever lies below depends on it too.
@@ -42,14 +42,14 @@ impl Unsynced {
     /// Runs `change`, which makes a name in `dir`, and remembers it. Nobody can see the name before it is noted. The disk
     /// may take its time for the change; nobody else waits for it meanwhile.
     pub(crate) fn note<T>(&self, dir: &Arc<Dir>, change: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
-        self.note_names(dir, Names::Others, change)
+        self.note_names(dir, NewNames::Others, change)
     }
 
     /// The same for a name of that kind.
     pub(crate) fn note_names<T>(
         &self,
         dir: &Arc<Dir>,
-        names: Names,
+        names: NewNames,
         change: impl FnOnce() -> Result<T, Errno>,
     ) -> Result<T, Errno> {
         let is_new = self.begin(dir, names);
@@ -59,7 +59,7 @@ impl Unsynced {
     }
 
     /// A name is about to be made. True when nothing else was noted of the directory.
-    fn begin(&self, dir: &Arc<Dir>, names: Names) -> bool {
+    fn begin(&self, dir: &Arc<Dir>, names: NewNames) -> bool {
         let mut pending = self.pending();
         let is_new = !pending.dirs.contains_key(&dir.id());
         let unknown = || Change { number: 0, dir: Arc::clone(dir), names, under_way: 0 };

@@ -21,8 +21,8 @@ use super::dir::Dir;
 use super::error::{Op, Refusal, StorageError};
 use super::filter::Filters;
 use super::meta::Meta;
-use super::names::{NameRoom, Names};
-use super::request::{Request, Trees, bad_name};
+use super::names::{DirNames, NameRoom};
+use super::request::{Trees, WalkRequest, bad_name};
 use super::root::{Tree, link_stays_inside, shown};
 use super::source::unknown_size;
 
@@ -41,7 +41,7 @@ pub enum Links {
 
 /// Something that a walk came across.
 #[derive(Debug)]
-pub enum Found<F = Tree> {
+pub enum WalkEntry<F = Tree> {
     /// A file, a directory or a link.
     File {
         /// The tree that it lies in.
@@ -66,7 +66,7 @@ pub enum Found<F = Tree> {
 
 /// Walks requests one after the other: names in byte order, a directory before what is in it. Part files
 /// are left out in silence. Memory is that of the names of the directories on the way down; see [`Walk::in_room`].
-pub fn walk(requests: Vec<Request>, filters: Filters, links: Links) -> Walk {
+pub fn walk(requests: Vec<WalkRequest>, filters: Filters, links: Links) -> Walk {
     Walk {
         requests: requests.into(),
         filters: Excluded::by(filters),
@@ -84,7 +84,7 @@ pub fn walk(requests: Vec<Request>, filters: Filters, links: Links) -> Walk {
 /// The iterator of [`walk`].
 #[derive(Debug)]
 pub struct Walk {
-    requests: VecDeque<Request>,
+    requests: VecDeque<WalkRequest>,
     filters: Excluded,
     links: Links,
     frames: Vec<Frame>,
@@ -112,21 +112,21 @@ struct Frame {
     depth: usize,
     /// The file system of the top of that tree, once it was opened.
     device: Option<u64>,
-    listing: Listing,
+    listing: DirListing,
 }
 
 /// A directory is opened only when the walk goes on into it, so that its own item comes first.
 #[derive(Debug)]
-enum Listing {
+enum DirListing {
     Top,
     In(Arc<Dir>),
-    Open(Arc<Dir>, Names),
+    Open(Arc<Dir>, DirNames),
 }
 
 impl Iterator for Walk {
-    type Item = Found;
+    type Item = WalkEntry;
 
-    fn next(&mut self) -> Option<Found> {
+    fn next(&mut self) -> Option<WalkEntry> {
         loop {
             match self.step() {
                 ControlFlow::Continue(None) => {}
@@ -139,13 +139,13 @@ impl Iterator for Walk {
 
 impl Walk {
     /// One more request, walked after those before it.
-    pub fn add(&mut self, request: Request) {
+    pub fn add(&mut self, request: WalkRequest) {
         self.requests.push_back(request);
     }
 
     /// Goes on by one name, which may be one that is left out; `Break` at the end. For whoever has to look whether the
     /// walk is still wanted, which a walk that finds nothing would not ask.
-    pub fn step(&mut self) -> ControlFlow<(), Option<Found>> {
+    pub fn step(&mut self) -> ControlFlow<(), Option<WalkEntry>> {
         if !self.frames.is_empty() {
             return ControlFlow::Continue(self.advance());
         }
@@ -156,7 +156,7 @@ impl Walk {
     }
 
     /// At the end of everything: that the filters have left nothing, and which of them. Once.
-    pub fn conclusion(&mut self) -> Option<Found> {
+    pub fn conclusion(&mut self) -> Option<WalkEntry> {
         self.filters.conclusion()
     }
 
@@ -186,10 +186,10 @@ impl Walk {
         self
     }
 
-    fn start(&mut self, request: Request) -> Option<Found> {
-        let Request { root, at, name, whole } = request;
+    fn start(&mut self, request: WalkRequest) -> Option<WalkEntry> {
+        let WalkRequest { root, at, name, whole } = request;
         let (Some(at), Some(name)) = (&at, &name) else {
-            self.frames.push(Frame { root, at, name, depth: 0, device: None, listing: Listing::Top });
+            self.frames.push(Frame { root, at, name, depth: 0, device: None, listing: DirListing::Top });
             return None;
         };
         let meta = match root.stat(at) {
@@ -204,21 +204,21 @@ impl Walk {
         if self.is_left_out(&meta) {
             let failure =
                 Failure::new(Status::BadName, "it is where the files go; name what is in it, or another place");
-            return Some(Found::Problem { name: name.as_bytes().to_vec(), failure });
+            return Some(WalkEntry::Problem { name: name.as_bytes().to_vec(), failure });
         }
         if meta.kind == Kind::Dir && whole {
             let (at, name) = (Some(at.clone()), Some(name.clone()));
-            self.frames.push(Frame { root: root.clone(), at, name, depth: 0, device: None, listing: Listing::Top });
+            self.frames.push(Frame { root: root.clone(), at, name, depth: 0, device: None, listing: DirListing::Top });
         }
         self.judge(&root, at.clone(), name.clone(), meta, 0)
     }
 
     /// One step in the innermost directory.
-    fn advance(&mut self) -> Option<Found> {
+    fn advance(&mut self) -> Option<WalkEntry> {
         let frame = self.frames.last_mut()?;
         let (dir, names) = match &mut frame.listing {
-            Listing::Open(dir, names) => (dir, names),
-            Listing::Top | Listing::In(_) => {
+            DirListing::Open(dir, names) => (dir, names),
+            DirListing::Top | DirListing::In(_) => {
                 let Err(error) = frame.open(&self.room) else { return None };
                 let frame = self.frames.pop()?;
                 return problem(&frame.shown_name(), error);
@@ -242,12 +242,12 @@ impl Walk {
         self.visit(&dir, &last)
     }
 
-    fn visit(&mut self, dir: &Arc<Dir>, last: &[u8]) -> Option<Found> {
+    fn visit(&mut self, dir: &Arc<Dir>, last: &[u8]) -> Option<WalkEntry> {
         let frame = self.frames.last()?;
         let (at, name) = match (below(frame.at.as_ref(), last), below(frame.name.as_ref(), last)) {
             (Ok(at), Ok(name)) => (at, name),
             (Err(failure), _) | (_, Err(failure)) => {
-                return Some(Found::Problem { name: joined(frame.name.as_ref(), last), failure });
+                return Some(WalkEntry::Problem { name: joined(frame.name.as_ref(), last), failure });
             }
         };
         let meta = match dir.meta(last) {
@@ -256,7 +256,7 @@ impl Walk {
             Err(_) if self.filters.leaves_out(&name, false) => return None,
             Err(error) if Refusal::of(&error) == Some(Refusal::NotTransferable) => {
                 let what = dir.stat(last).map_or("special file", |found| special_kind(&found));
-                return Some(Found::Note(format!("{name}: {what} left out")));
+                return Some(WalkEntry::Note(format!("{name}: {what} left out")));
             }
             Err(error) => return problem(name.as_bytes(), StorageError::new(Op::Stat, at.as_path(), error)),
         };
@@ -271,41 +271,41 @@ impl Walk {
             return None;
         }
         if self.is_left_out_below(&at, &meta) {
-            return Some(Found::Note(format!("{name}: left out, for it is where the files go")));
+            return Some(WalkEntry::Note(format!("{name}: left out, for it is where the files go")));
         }
         let (root, depth, device) = (frame.root.clone(), frame.depth, frame.device);
         let is_mounted = device.is_some_and(|device| device != meta.identity.dev);
         if meta.kind == Kind::Dir && !self.shallow && !(self.one_file_system && is_mounted) {
-            let (root, listing) = (root.clone(), Listing::In(Arc::clone(dir)));
+            let (root, listing) = (root.clone(), DirListing::In(Arc::clone(dir)));
             let (at, name) = (Some(at.clone()), Some(name.clone()));
             self.frames.push(Frame { root, at, name, depth: depth + 1, device, listing });
         }
         self.judge(&root, at, name, meta, depth)
     }
 
-    fn judge(&mut self, root: &Tree, at: WirePath, name: WirePath, meta: Meta, depth: usize) -> Option<Found> {
+    fn judge(&mut self, root: &Tree, at: WirePath, name: WirePath, meta: Meta, depth: usize) -> Option<WalkEntry> {
         if meta.kind != Kind::Dir {
             self.filters.let_pass();
         }
         match &meta.kind {
             Kind::Link(_) if self.links == Links::Skip => {
-                return Some(Found::Note(format!("{name}: symbolic link left out (--links copies it)")));
+                return Some(WalkEntry::Note(format!("{name}: symbolic link left out (--links copies it)")));
             }
             Kind::Link(target) if self.links == Links::Copy && !link_stays_inside(depth, target) => {
                 let (target, why) = (escape(target), Refusal::LinkLeaves);
-                return Some(Found::Note(format!("{name}: symbolic link to {target} left out: {why}")));
+                return Some(WalkEntry::Note(format!("{name}: symbolic link to {target} left out: {why}")));
             }
             _ => {}
         }
         let is_called_empty = self.reads && meta.kind == Kind::File && meta.size == 0;
         if is_called_empty && root.is_reserved(&at) {
             let why = "a transfer has reserved the name, and was interrupted";
-            return Some(Found::Note(format!("{name}: left out: {why}")));
+            return Some(WalkEntry::Note(format!("{name}: left out: {why}")));
         }
         if is_called_empty && !is_empty(root, &at) {
-            return Some(Found::Problem { name: name.as_bytes().to_vec(), failure: unknown_size() });
+            return Some(WalkEntry::Problem { name: name.as_bytes().to_vec(), failure: unknown_size() });
         }
-        Some(Found::File { root: root.clone(), at, name, meta })
+        Some(WalkEntry::File { root: root.clone(), at, name, meta })
     }
 }
 
@@ -317,16 +317,16 @@ fn is_empty(root: &Tree, at: &WirePath) -> bool {
 impl Frame {
     fn open(&mut self, room: &NameRoom) -> Result<(), StorageError> {
         let dir = match &self.listing {
-            Listing::Top => self.open_top()?,
-            Listing::In(parent) => {
+            DirListing::Top => self.open_top()?,
+            DirListing::In(parent) => {
                 let last = self.at.as_ref().map_or(&b"."[..], WirePath::name);
                 Arc::new(parent.child(last).map_err(|errno| self.failed(errno))?)
             }
-            Listing::Open(..) => return Ok(()),
+            DirListing::Open(..) => return Ok(()),
         };
         self.device.get_or_insert_with(|| dir.id().dev);
-        let names = Names::of(&dir, room).map_err(|errno| self.failed(errno))?;
-        self.listing = Listing::Open(dir, names);
+        let names = DirNames::of(&dir, room).map_err(|errno| self.failed(errno))?;
+        self.listing = DirListing::Open(dir, names);
         Ok(())
     }
 
@@ -348,8 +348,8 @@ impl Frame {
     }
 }
 
-fn problem(name: &[u8], error: StorageError) -> Option<Found> {
-    Some(Found::Problem { name: name.to_vec(), failure: error.into() })
+fn problem(name: &[u8], error: StorageError) -> Option<WalkEntry> {
+    Some(WalkEntry::Problem { name: name.to_vec(), failure: error.into() })
 }
 
 fn below(base: Option<&WirePath>, last: &[u8]) -> Result<WirePath, Failure> {

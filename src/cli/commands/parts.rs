@@ -26,7 +26,7 @@ use crate::cli::ui::text::{cause, status_key};
 use crate::client::PartsOptions;
 use crate::protocol::message::{Failure, Part, PartFate};
 use crate::protocol::path::{WirePath, escape};
-use crate::storage::{Fate, Removal, Search, Tree, Unfinished};
+use crate::storage::{Fate, PartSearch, Removal, Tree, Unfinished};
 
 /// The unfinished files, by the names that the user would write.
 #[derive(Default)]
@@ -81,7 +81,7 @@ fn here(place: &Path, args: &PartsArgs) -> anyhow::Result<Listing> {
     };
     let tree = Tree::open(if dir.as_os_str().is_empty() { Path::new(".") } else { dir })?;
     let removal = if args.remove { Removal::ByUser } else { Removal::None };
-    let mut search = Search::new(tree, file).older(args.older.unwrap_or_default()).removing(removal);
+    let mut search = PartSearch::new(tree, file).older(args.older.unwrap_or_default()).removing(removal);
     let shown: PathBuf = dir.components().filter(|component| component.as_os_str() != ".").collect();
     let name = |path: &[u8]| below(shown.as_os_str().as_bytes(), path);
     let mut listing = Listing::default();

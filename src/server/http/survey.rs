@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::super::ServerInner;
 use super::super::history::{self, HistoryEntry, Sums};
-use crate::storage::{Disk, OpenQueue, Root, Search};
+use crate::storage::{Disk, OpenQueue, PartSearch, Root};
 
 /// How often the disk is asked for its room.
 const FREE_EVERY: Duration = Duration::from_secs(10);
@@ -131,7 +131,7 @@ fn is_due(last: Option<Instant>, every: Duration) -> bool {
 
 /// All unfinished files; `None` when nobody wants to know any more.
 fn search(tree: &Root, is_over: &AtomicBool) -> Option<UnfinishedCount> {
-    let (mut search, mut parts) = (Search::new(tree.tree(), None), UnfinishedCount::default());
+    let (mut search, mut parts) = (PartSearch::new(tree.tree(), None), UnfinishedCount::default());
     while let ControlFlow::Continue(found) = search.step() {
         if is_over.load(Ordering::Relaxed) {
             return None;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::shared_pool::{CONNECTION_TIMES, KEY_TIMES};
 use super::*;
 use crate::keys::Identity;
-use crate::storage::{Filters, Found, Links, Request, Root, walk};
+use crate::storage::{Filters, Links, Root, WalkEntry, WalkRequest, walk};
 
 fn key() -> Fingerprint {
     Identity::ephemeral().expect("a key").fingerprint()
@@ -178,11 +178,15 @@ fn a_walk_through_more_names_than_there_is_room_for_takes_its_share_and_finds_al
     names.for_each(|name| std::fs::write(place.path().join(name), b"").expect("written"));
     let budget = Budget::new(MEMORY, 100);
     let account = budget.account(key());
-    let request =
-        || Request { root: Root::open(place.path()).expect("it is there").tree(), at: None, name: None, whole: true };
+    let request = || WalkRequest {
+        root: Root::open(place.path()).expect("it is there").tree(),
+        at: None,
+        name: None,
+        whole: true,
+    };
     let (mut found, mut least) = (0, MEMORY);
     for item in walk(vec![request()], Filters::none(), Links::Skip).in_room(account.name_room()) {
-        let Found::File { name, .. } = item else { panic!("{item:?}") };
+        let WalkEntry::File { name, .. } = item else { panic!("{item:?}") };
         assert!(name.as_bytes().starts_with(format!("{found:04}").as_bytes()), "{name}");
         (found, least) = (found + 1, least.min(budget.free()));
     }

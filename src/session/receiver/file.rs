@@ -265,7 +265,7 @@ impl<S: Store> Drop for FileIo<S> {
 mod tests {
     use super::*;
     use crate::protocol::message::{FileId, IfExists, Kind, Target, Why};
-    use crate::storage::{Copying, Destination};
+    use crate::storage::{CopiedBy, Destination};
     use crate::transfer::file::resume::Policy;
 
     const SIZE: usize = 2 * CHUNK_BYTES as usize;
@@ -326,7 +326,7 @@ mod tests {
         let (chunk, at) = (vec![2; CHUNK_BYTES as usize], LARGE - CHUNK_BYTES as usize);
         let mut turns = 0;
         while let Err(error) = io.write_at(&chunk, at as u64) {
-            assert_eq!(error.copying(), Some(Copying::Here), "{error}");
+            assert_eq!(error.copying(), Some(CopiedBy::Here), "{error}");
             turns += 1;
         }
         match turns {

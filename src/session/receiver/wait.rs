@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Driver, Receiver};
 use crate::protocol::message::Status;
-use crate::storage::{Copying, StorageError};
+use crate::storage::{CopiedBy, StorageError};
 
 /// How often, and how many times, a partial file that another transfer holds is tried again. Three seconds
 /// outlast the ghost of this client's own lost connection; a living transfer of the same file does not end
@@ -29,7 +29,7 @@ impl<D: Driver> Receiver<D> {
 
     /// Does `work` again on a disk thread when what was in its way may be out of it.
     pub(super) fn try_again(&self, error: &StorageError, work: impl FnOnce() + Send + 'static) {
-        if error.copying() == Some(Copying::Here) {
+        if error.copying() == Some(CopiedBy::Here) {
             self.0.driver.spawn(work);
         } else {
             // No disk thread sits that out.

@@ -54,7 +54,7 @@ use crate::digest::Hasher;
 use crate::progress::{Counters, Observer};
 use crate::protocol::HEADERS_AHEAD_MAX;
 use crate::protocol::message::{Failure, FileId, Message};
-use crate::storage::{ByteFiles, DiskQueue, Found, Tree};
+use crate::storage::{ByteFiles, DiskQueue, Tree, WalkEntry};
 use crate::transfer::job::offers::{Offers, OffersAction, OffersOptions};
 
 /// How often the path's figures go to the receiver and the counters.
@@ -168,7 +168,7 @@ impl<F: ByteFiles> Sender<F> {
     ///
     /// # Errors
     /// The end of the connection, a walk that broke off, or a rule that the receiver broke.
-    pub(crate) async fn run(&self, found: Walked<Found<F>>) -> Result<(), SessionError> {
+    pub(crate) async fn run(&self, found: Walked<WalkEntry<F>>) -> Result<(), SessionError> {
         let wanted = self.0.wanted_files.lock().expect("no holder panics").take();
         let wanted = wanted.expect("a sender runs once");
         let work = async {
@@ -188,7 +188,7 @@ impl<F: ByteFiles> Sender<F> {
         }
     }
 
-    async fn offer_until_ended(&self, found: Walked<Found<F>>) -> Result<(), SessionError> {
+    async fn offer_until_ended(&self, found: Walked<WalkEntry<F>>) -> Result<(), SessionError> {
         self.offer_all(found).await?;
         self.until_peer_ended().await;
         Ok(())

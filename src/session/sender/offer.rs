@@ -10,7 +10,7 @@ use crate::session::SessionError;
 use crate::session::budget::OFFER_BYTES;
 use crate::session::local::Walked;
 use crate::session::record::SERVED;
-use crate::storage::{ByteFiles, Found, Lost, Meta};
+use crate::storage::{ByteFiles, Lost, Meta, WalkEntry};
 use crate::transfer::job::offers::Offer;
 use crate::transfer::job::offers::names::{NameClaim, OfferedNames};
 
@@ -19,7 +19,7 @@ impl<F: ByteFiles> Sender<F> {
     ///
     /// # Errors
     /// When the walk broke off: then nobody must be told that this was all.
-    pub(super) async fn offer_all(&self, mut found: Walked<Found<F>>) -> Result<(), SessionError> {
+    pub(super) async fn offer_all(&self, mut found: Walked<WalkEntry<F>>) -> Result<(), SessionError> {
         let (mut names, mut room) = (OfferedNames::default(), self.0.tools.account.to_remember());
         // A peer that gets names as many as it likes; see `Turn::First` for what there is no room to remember.
         let mut room = |bytes| room.grow(bytes);
@@ -33,19 +33,21 @@ impl<F: ByteFiles> Sender<F> {
             };
             let Some(next) = next else { break };
             match next {
-                Found::File { root, at, name, meta } => match names.note(&name, &meta.kind, inode(&meta), &mut room) {
-                    NameClaim::First => self.offer_new(root, at, name, meta).await,
-                    NameClaim::Again => {}
-                    NameClaim::Taken => {
-                        self.0.tools.control.room().await;
-                        self.problem(self.source_name(&root, &at), taken(&name));
+                WalkEntry::File { root, at, name, meta } => {
+                    match names.note(&name, &meta.kind, inode(&meta), &mut room) {
+                        NameClaim::First => self.offer_new(root, at, name, meta).await,
+                        NameClaim::Again => {}
+                        NameClaim::Taken => {
+                            self.0.tools.control.room().await;
+                            self.problem(self.source_name(&root, &at), taken(&name));
+                        }
                     }
-                },
-                Found::Problem { name, failure } => {
+                }
+                WalkEntry::Problem { name, failure } => {
                     self.0.tools.control.room().await;
                     self.problem(name, failure);
                 }
-                Found::Note(text) => self.feed(|ledger| ledger.remark(text)),
+                WalkEntry::Note(text) => self.feed(|ledger| ledger.remark(text)),
             }
         }
         self.feed(|ledger| ledger.on_walk_ended(false));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::name::give_final_name;
-use super::{Commit, Committed, Durability, Job, Told, Work};
+use super::{Commit, CommitJob, CommitWork, Committed, Durability, Told};
 use crate::broken::Rule;
 use crate::protocol::path::WirePath;
 use crate::storage::dir::{Dir, ObjectId};
@@ -14,16 +14,16 @@ use crate::storage::error::{Op, StorageError, failed};
 use crate::storage::root::Destination;
 use crate::storage::system;
 use crate::storage::touch::{self, Touched};
-use crate::storage::unsynced::{Change, Names, Unsynced};
+use crate::storage::unsynced::{Change, NewNames, Unsynced};
 use crate::transfer::commit::{CommitStep, steps};
 
 /// Up to here files (or directories) are synced one by one: a sync of the whole file system would also wait
 /// for what other transfers are writing.
 pub(in crate::storage) const SYNC_EACH_MAX: usize = 8;
 /// Jobs that go through all steps together.
-pub(super) struct Group {
+pub(super) struct CommitGroup {
     sync: Durability,
-    files: Vec<Entry>,
+    files: Vec<GroupEntry>,
     there: Vec<There>,
     touched: Vec<Touched>,
     /// Roots with directories whose new names may not be durable.
@@ -31,7 +31,7 @@ pub(super) struct Group {
 }
 
 /// One file on its way. Once `outcome` is a failure, the later steps leave it out.
-struct Entry {
+struct GroupEntry {
     commit: Commit,
     /// See [`Committed::unset`].
     unset: Option<StorageError>,
@@ -56,7 +56,7 @@ impl There {
     }
 }
 
-impl Entry {
+impl GroupEntry {
     fn is_good(&self) -> bool {
         self.outcome.is_ok()
     }
@@ -79,7 +79,7 @@ impl Entry {
     }
 }
 
-impl Group {
+impl CommitGroup {
     pub(super) fn new(sync: Durability) -> Self {
         Self { sync, files: Vec::new(), there: Vec::new(), touched: Vec::new(), unsynced: Vec::new() }
     }
@@ -88,18 +88,18 @@ impl Group {
         self.files.len() + self.there.len() + self.touched.len()
     }
 
-    pub(super) fn add(&mut self, job: Job) {
+    pub(super) fn add(&mut self, job: CommitJob) {
         match job.work {
-            Work::File(commit) => {
+            CommitWork::File(commit) => {
                 self.note_root(commit.part.root());
                 let outcome = Ok(commit.part.target().clone());
-                self.files.push(Entry { commit: *commit, unset: None, outcome, told: job.told });
+                self.files.push(GroupEntry { commit: *commit, unset: None, outcome, told: job.told });
             }
-            Work::There { root, path, content } => {
+            CommitWork::There { root, path, content } => {
                 self.note_root(&root);
                 self.there.push(There { root, path, content, outcome: Ok(()), told: job.told });
             }
-            Work::Touch(touch) => {
+            CommitWork::Touch(touch) => {
                 self.note_root(&touch.root);
                 self.touched.push(Touched::new(touch, job.told));
             }
@@ -149,7 +149,7 @@ impl Group {
     }
 
     fn sync_data(&mut self) {
-        let mut by_device: HashMap<u64, Vec<&mut Entry>> = HashMap::new();
+        let mut by_device: HashMap<u64, Vec<&mut GroupEntry>> = HashMap::new();
         for entry in self.files.iter_mut().filter(|entry| entry.is_good()) {
             by_device.entry(entry.commit.part.device()).or_default().push(entry);
         }
@@ -194,7 +194,7 @@ impl Group {
     }
 
     fn answer(self, failures: &Failures) {
-        for Entry { commit, unset, outcome, told } in self.files {
+        for GroupEntry { commit, unset, outcome, told } in self.files {
             let outcome = outcome.and_then(|path| failures.check(commit.part.dir(), &path).map(|()| path));
             // Unlocks a part that stays, before anyone hears of it and tries again.
             drop(commit);
@@ -220,7 +220,7 @@ struct Failures {
 
 impl Failures {
     fn new<'a>(dirs: HashMap<ObjectId, Errno>, changes: impl Iterator<Item = &'a Change>) -> Self {
-        let above = changes.filter(|change| change.names == Names::Others);
+        let above = changes.filter(|change| change.names == NewNames::Others);
         let devices = above.filter_map(|change| Some((change.dir.id().dev, *dirs.get(&change.dir.id())?))).collect();
         Self { dirs, devices }
     }
@@ -244,7 +244,7 @@ impl Failures {
 }
 
 /// Syncs the file system that all entries lie on; false when each has to be synced by itself.
-fn sync_together(entries: &[&mut Entry]) -> bool {
+fn sync_together(entries: &[&mut GroupEntry]) -> bool {
     // The kernel reports write-back errors since the descriptor was opened, and only once per descriptor: so
     // the one that is older than all that was written.
     let oldest = entries.iter().min_by_key(|entry| entry.commit.part.opened());
@@ -275,7 +275,7 @@ fn sync_dirs(dirs: HashMap<ObjectId, Arc<Dir>>) -> HashMap<ObjectId, Errno> {
     failures
 }
 
-fn rename(entry: &mut Entry, sync: Durability) {
+fn rename(entry: &mut GroupEntry, sync: Durability) {
     if !entry.is_good() {
         return;
     }
@@ -284,7 +284,7 @@ fn rename(entry: &mut Entry, sync: Durability) {
     let renamed = part.check_name().and_then(|()| {
         let unsynced = part.root().unsynced();
         unsynced
-            .note_names(dir, Names::Files, || give_final_name(dir, part.name(), target, replace, sync))
+            .note_names(dir, NewNames::Files, || give_final_name(dir, part.name(), target, replace, sync))
             .map_err(failed(Op::Rename, target.as_path()))
     });
     if renamed.is_ok() {

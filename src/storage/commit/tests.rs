@@ -1,7 +1,7 @@
 use super::*;
 use crate::protocol::message::Status;
 use crate::storage::part::Fresh;
-use crate::storage::testing::{Place, SOME_TIME, fail_sync, heal, wire};
+use crate::storage::testing::{SOME_TIME, TestRoot, fail_sync, heal, wire};
 use crate::storage::{Owner, Root};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -26,8 +26,8 @@ fn submit(committer: &Committer, commit: Commit) -> Receiver<Outcome> {
     outcome
 }
 
-fn job(work: Work, answer: Answer) -> Job {
-    Job { work, told: Told { path: wire("unnamed"), answer: Some(answer) } }
+fn job(work: CommitWork, answer: Answer) -> CommitJob {
+    CommitJob { work, told: Told { path: wire("unnamed"), answer: Some(answer) } }
 }
 
 fn committed(sync: Durability, commit: Commit) -> Outcome {
@@ -44,7 +44,7 @@ fn entries(dir: &Path) -> Vec<String> {
 #[test]
 fn a_commit_gives_name_length_time_and_mode() {
     for sync in [Durability::Synced, Durability::Unsynced] {
-        let place = Place::new();
+        let place = TestRoot::new();
         let part = part(&place.root, "new/dir/a", b"hello");
         let request = Commit { size: 8, mode: 0o7754, ..commit(part, Replace::No) };
         assert_eq!(committed(sync, request).unwrap(), wire("new/dir/a"));
@@ -59,7 +59,7 @@ fn a_commit_gives_name_length_time_and_mode() {
 
 #[test]
 fn odd_names_and_empty_files_are_committed() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let long = [b'n'; 255];
     for raw in [&b"new\nline"[..], b"\xff\xfe", b" ", &long] {
         let target = WirePath::parse(raw).unwrap();
@@ -72,7 +72,7 @@ fn odd_names_and_empty_files_are_committed() {
 
 #[test]
 fn an_existing_file_is_replaced_at_once_or_not_at_all() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let contents = [vec![b'a'; 100_000], vec![b'b'; 90_000]];
     place.write("a", &contents[0]);
     let committer = Committer::start(Durability::Unsynced).unwrap();
@@ -93,7 +93,7 @@ fn an_existing_file_is_replaced_at_once_or_not_at_all() {
 
 #[test]
 fn a_taken_name_is_replaced_refused_or_avoided() {
-    let place = Place::new();
+    let place = TestRoot::new();
     place.write("a", b"old");
     let refused = committed(Durability::Synced, commit(part(&place.root, "a", b"no"), Replace::No)).unwrap_err();
     assert_eq!(refused.status(), Status::Exists);
@@ -111,7 +111,7 @@ fn a_taken_name_is_replaced_refused_or_avoided() {
 
 #[test]
 fn a_link_of_the_name_is_replaced_and_its_target_is_not() {
-    let place = Place::new();
+    let place = TestRoot::new();
     std::os::unix::fs::symlink("../outside/secret", place.path("a")).unwrap();
     committed(Durability::Synced, commit(part(&place.root, "a", b"new"), Replace::Yes)).unwrap();
     assert!(fs::symlink_metadata(place.path("a")).unwrap().is_file());
@@ -120,15 +120,15 @@ fn a_link_of_the_name_is_replaced_and_its_target_is_not() {
 
 #[test]
 fn a_directory_of_the_name_fails_one_file_and_not_its_group() {
-    let place = Place::new();
+    let place = TestRoot::new();
     fs::create_dir_all(place.path("5")).unwrap();
-    let mut group = Group::new(Durability::Synced);
+    let mut group = CommitGroup::new(Durability::Synced);
     let (sender, outcomes) = mpsc::channel();
     for n in 0..20 {
         let part = part(&place.root, &n.to_string(), b"x");
         let sender = sender.clone();
         let answer: Answer = Box::new(move |done| sender.send((n, done)).unwrap());
-        group.add(job(Work::File(Box::new(commit(part, Replace::Yes))), answer));
+        group.add(job(CommitWork::File(Box::new(commit(part, Replace::Yes))), answer));
     }
     group.commit();
     drop(sender);
@@ -140,7 +140,7 @@ fn a_directory_of_the_name_fails_one_file_and_not_its_group() {
 
 #[test]
 fn a_part_that_was_replaced_is_not_published() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let mine = part(&place.root, "a", b"mine");
     fs::remove_file(place.path(".a.qft-part")).unwrap();
     let theirs = part(&place.root, "a", b"theirs, half");
@@ -153,7 +153,7 @@ fn a_part_that_was_replaced_is_not_published() {
 #[test]
 fn a_thousand_files_in_many_directories_are_committed() {
     for sync in [Durability::Synced, Durability::Unsynced] {
-        let place = Place::new();
+        let place = TestRoot::new();
         let committer = Committer::start(sync).unwrap();
         let outcomes: Vec<_> = (0..1000)
             .map(|n| {
@@ -171,7 +171,7 @@ fn a_thousand_files_in_many_directories_are_committed() {
 
 #[test]
 fn what_was_queued_is_done_after_the_last_clone_is_gone() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let committer = Committer::start(Durability::Synced).unwrap();
     let outcomes: Vec<_> = (0..50)
         .map(|n| submit(&committer.clone(), commit(part(&place.root, &n.to_string(), b"x"), Replace::No)))
@@ -182,7 +182,7 @@ fn what_was_queued_is_done_after_the_last_clone_is_gone() {
 
 #[test]
 fn new_directories_and_links_become_durable() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let committer = Committer::start(Durability::Synced).unwrap();
     place.root.make_dir(&wire("a/b")).unwrap();
     place.root.make_link(&wire("a/link"), b"b", Replace::Yes).unwrap();
@@ -195,7 +195,7 @@ fn new_directories_and_links_become_durable() {
 
 #[test]
 fn an_answer_that_panics_takes_nothing_with_it() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let committer = Committer::start(Durability::Unsynced).unwrap();
     committer.submit(commit(part(&place.root, "a", b"x"), Replace::No), Box::new(|_| panic!("on purpose")));
     submit(&committer, commit(part(&place.root, "b", b"x"), Replace::No)).recv().unwrap().unwrap();
@@ -204,7 +204,7 @@ fn an_answer_that_panics_takes_nothing_with_it() {
 
 #[test]
 fn a_free_name_that_would_be_too_long_is_refused() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let name = "n".repeat(255);
     place.write(&name, b"old");
     let error =
@@ -214,13 +214,13 @@ fn a_free_name_that_would_be_too_long_is_refused() {
 
 /// Commits all of these as one durable group, on this thread, where syncs can be made to fail.
 fn commit_here(commits: Vec<Commit>) -> Vec<Outcome> {
-    let mut group = Group::new(Durability::Synced);
+    let mut group = CommitGroup::new(Durability::Synced);
     let outcomes: Vec<_> = commits
         .into_iter()
         .map(|commit| {
             let (sender, outcome) = mpsc::channel();
             let answer: Answer = Box::new(move |done| sender.send(done.map(|done| done.path)).unwrap());
-            group.add(job(Work::File(Box::new(commit)), answer));
+            group.add(job(CommitWork::File(Box::new(commit)), answer));
             outcome
         })
         .collect();
@@ -229,11 +229,11 @@ fn commit_here(commits: Vec<Commit>) -> Vec<Outcome> {
 }
 
 /// Makes a name durable that is there already, on this thread.
-fn name_here(place: &Place, name: &str) -> Outcome {
-    let mut group = Group::new(Durability::Synced);
+fn name_here(place: &TestRoot, name: &str) -> Outcome {
+    let mut group = CommitGroup::new(Durability::Synced);
     let (sender, outcome) = mpsc::channel();
     let answer: Answer = Box::new(move |done| sender.send(done.map(|done| done.path)).unwrap());
-    group.add(job(Work::There { root: place.root.clone(), path: wire(name), content: false }, answer));
+    group.add(job(CommitWork::There { root: place.root.clone(), path: wire(name), content: false }, answer));
     group.commit();
     outcome.recv().unwrap()
 }
@@ -241,7 +241,7 @@ fn name_here(place: &Place, name: &str) -> Outcome {
 #[test]
 fn content_whose_sync_failed_is_never_continued() {
     for count in [1, 2 * SYNC_EACH_MAX] {
-        let place = Place::new();
+        let place = TestRoot::new();
         let commits: Vec<_> =
             (0..count).map(|n| commit(part(&place.root, &n.to_string(), b"lost"), Replace::Yes)).collect();
         fail_sync(&place.path(".0.qft-part"));
@@ -257,7 +257,7 @@ fn content_whose_sync_failed_is_never_continued() {
 
 #[test]
 fn a_directory_that_cannot_be_synced_fails_its_own_files_and_stays_in_doubt() {
-    let place = Place::new();
+    let place = TestRoot::new();
     place.write("bad/old", b"x");
     place.write("good/old", b"x");
     fail_sync(&place.path("bad"));
@@ -277,7 +277,7 @@ fn a_directory_that_cannot_be_synced_fails_its_own_files_and_stays_in_doubt() {
 
 #[test]
 fn a_new_directory_that_cannot_be_synced_fails_nothing_on_other_file_systems() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let other = Root::open(Path::new("/dev/shm")).ok().map(|other| other.destination()).filter(|other| {
         let ours = fs::metadata(place.path("")).unwrap().dev();
         fs::metadata(other.path()).is_ok_and(|found| found.dev() != ours)
@@ -296,7 +296,7 @@ fn a_new_directory_that_cannot_be_synced_fails_nothing_on_other_file_systems() {
 
 #[test]
 fn a_part_whose_commit_failed_can_be_written_again() {
-    let place = Place::new();
+    let place = TestRoot::new();
     place.write("a", b"old");
     let request = Commit { mode: 0o444, ..commit(part(&place.root, "a", b"new"), Replace::No) };
     committed(Durability::Synced, request).unwrap_err();
@@ -305,7 +305,7 @@ fn a_part_whose_commit_failed_can_be_written_again() {
 
 #[test]
 fn a_panic_fails_its_group_and_the_next_is_committed() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let committer = Committer::start(Durability::Synced).unwrap();
     let lost = submit(&committer, commit(part(&place.root, "panic at commit", b"x"), Replace::Yes)).recv().unwrap();
     assert_eq!(lost.unwrap_err().status(), Status::Internal);
@@ -315,11 +315,11 @@ fn a_panic_fails_its_group_and_the_next_is_committed() {
 
 #[test]
 fn a_job_that_is_dropped_is_told() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let (sender, outcome) = mpsc::channel();
-    let mut group = Group::new(Durability::Unsynced);
+    let mut group = CommitGroup::new(Durability::Unsynced);
     let answer: Answer = Box::new(move |done| sender.send(done).unwrap());
-    group.add(job(Work::There { root: place.root.clone(), path: wire("dir"), content: false }, answer));
+    group.add(job(CommitWork::There { root: place.root.clone(), path: wire("dir"), content: false }, answer));
     drop(group);
     assert_eq!(outcome.recv().unwrap().unwrap_err().status(), Status::Internal);
 }
@@ -327,7 +327,7 @@ fn a_job_that_is_dropped_is_told() {
 /// The one file of a client is in the next group, however many wait of another client that came first.
 #[test]
 fn each_client_has_its_part_of_a_group() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let greedy = Committer::start(Durability::Unsynced).unwrap();
     let modest = greedy.for_client(1);
     // The thread is kept busy until everything is queued.
@@ -352,7 +352,7 @@ fn each_client_has_its_part_of_a_group() {
 
 #[test]
 fn a_free_name_is_found_beside_thousands() {
-    let place = Place::new();
+    let place = TestRoot::new();
     place.write("a", b"old");
     (1..=3000).for_each(|number| place.write(&format!("a~{number}"), b"old"));
     let renamed = committed(Durability::Unsynced, commit(part(&place.root, "a", b"new"), Replace::RenameFree)).unwrap();

@@ -13,13 +13,15 @@ use crate::storage::dir::{Dir, ObjectId};
 use crate::storage::error::{Op, StorageError};
 
 /// Takes the lock. Where the file system has none, this process at least holds the name once.
-pub(super) fn lock(file: &File, dir: &Dir, name: &[u8], target: &Path) -> Result<Option<Held>, StorageError> {
+pub(super) fn lock(file: &File, dir: &Dir, name: &[u8], target: &Path) -> Result<Option<HeldName>, StorageError> {
     match file.try_lock() {
         Ok(()) => Ok(None),
         Err(TryLockError::WouldBlock) => Err(StorageError::new(Op::Lock, target, Errno::WOULDBLOCK)),
         Err(TryLockError::Error(cause)) => {
             tracing::debug!(target = %escape_path(target), %cause, "there are no locks");
-            Held::take(dir.id(), name).map(Some).ok_or_else(|| StorageError::new(Op::Lock, target, Errno::WOULDBLOCK))
+            HeldName::take(dir.id(), name)
+                .map(Some)
+                .ok_or_else(|| StorageError::new(Op::Lock, target, Errno::WOULDBLOCK))
         }
     }
 }
@@ -31,7 +33,7 @@ pub(super) fn is_locked(dir: &Dir, name: &[u8]) -> bool {
     match file.try_lock_shared() {
         Ok(()) => false,
         Err(TryLockError::WouldBlock) => true,
-        Err(TryLockError::Error(_)) => Held::is_taken(dir.id(), name),
+        Err(TryLockError::Error(_)) => HeldName::is_taken(dir.id(), name),
     }
 }
 
@@ -40,9 +42,9 @@ static HELD: Mutex<BTreeSet<(ObjectId, Box<[u8]>)>> = Mutex::new(BTreeSet::new()
 
 /// One of [`HELD`], given back when dropped.
 #[derive(Debug)]
-pub(super) struct Held(ObjectId, Box<[u8]>);
+pub(super) struct HeldName(ObjectId, Box<[u8]>);
 
-impl Held {
+impl HeldName {
     fn is_taken(dir: ObjectId, name: &[u8]) -> bool {
         HELD.lock().unwrap_or_else(PoisonError::into_inner).contains(&(dir, name.into()))
     }
@@ -53,7 +55,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldName {
     fn drop(&mut self) {
         HELD.lock().unwrap_or_else(PoisonError::into_inner).remove(&(self.0, std::mem::take(&mut self.1)));
     }
@@ -67,10 +69,10 @@ mod tests {
     fn without_locks_a_name_is_held_once_at_a_time_in_this_process() {
         let temp = tempfile::tempdir().unwrap();
         let dir = Dir::open(temp.path()).unwrap().id();
-        let held = Held::take(dir, b"part");
-        assert!(held.is_some() && Held::take(dir, b"part").is_none() && Held::take(dir, b"other").is_some());
-        assert!(Held::is_taken(dir, b"part") && !Held::is_taken(dir, b"other"));
+        let held = HeldName::take(dir, b"part");
+        assert!(held.is_some() && HeldName::take(dir, b"part").is_none() && HeldName::take(dir, b"other").is_some());
+        assert!(HeldName::is_taken(dir, b"part") && !HeldName::is_taken(dir, b"other"));
         drop(held);
-        assert!(!Held::is_taken(dir, b"part") && Held::take(dir, b"part").is_some());
+        assert!(!HeldName::is_taken(dir, b"part") && HeldName::take(dir, b"part").is_some());
     }
 }

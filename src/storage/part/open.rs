@@ -13,7 +13,7 @@ use crate::storage::dir::{Dir, ObjectId};
 use crate::storage::meta::Facts;
 
 /// What came of opening a part's name.
-pub(super) enum Opened {
+pub(super) enum PartOpening {
     /// A file of ours, new or found.
     Part(File, ObjectId),
     /// What was in the way is not any more, or has just changed: it is to be tried again.
@@ -23,19 +23,19 @@ pub(super) enum Opened {
 }
 
 /// Opens the file of that name, or makes it.
-pub(super) fn open_file(dir: &Dir, name: &[u8]) -> Result<Opened, Errno> {
+pub(super) fn open_file(dir: &Dir, name: &[u8]) -> Result<PartOpening, Errno> {
     // Most parts are new. And an existing file is never opened by a call that would make one: in a shared directory the
     // kernel forbids that for another's (fs.protected_regular), and what is there is to be judged first.
     match dir.open_file(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL) {
         Ok(file) => {
             let id = id_of(&rustix::fs::fstat(&file)?);
-            return Ok(Opened::Part(file, id));
+            return Ok(PartOpening::Part(file, id));
         }
         Err(Errno::EXIST) => {}
         Err(error) => return Err(error),
     }
     let there = match dir.stat(name) {
-        Err(Errno::NOENT) => return Ok(Opened::Changed),
+        Err(Errno::NOENT) => return Ok(PartOpening::Changed),
         found => found?,
     };
     match FileType::from_raw_mode(there.st_mode) {
@@ -46,25 +46,25 @@ pub(super) fn open_file(dir: &Dir, name: &[u8]) -> Result<Opened, Errno> {
         _ => return step_aside(dir.remove(name)),
     }
     if !is_ours(dir, &there) {
-        return Ok(Opened::Foreign);
+        return Ok(PartOpening::Foreign);
     }
     let file = match dir.open_file(name, OFlags::RDWR) {
-        Err(Errno::ACCESS) => return open_up(dir, name).map(|()| Opened::Changed),
+        Err(Errno::ACCESS) => return open_up(dir, name).map(|()| PartOpening::Changed),
         // It was replaced since we looked.
-        Err(Errno::NOENT | Errno::LOOP | Errno::NXIO | Errno::NODEV | Errno::ISDIR) => return Ok(Opened::Changed),
+        Err(Errno::NOENT | Errno::LOOP | Errno::NXIO | Errno::NODEV | Errno::ISDIR) => return Ok(PartOpening::Changed),
         opened => opened?,
     };
     let found = rustix::fs::fstat(&file)?;
     let id = id_of(&found);
     let is_same = id == id_of(&there) && found.st_nlink <= 1 && found.st_uid == there.st_uid;
-    Ok(if is_same { Opened::Part(file, id) } else { Opened::Changed })
+    Ok(if is_same { PartOpening::Part(file, id) } else { PartOpening::Changed })
 }
 
 /// Where names may not be removed (a shared directory like `/tmp`), what is in the way stays there.
-fn step_aside(removed: Result<(), Errno>) -> Result<Opened, Errno> {
+fn step_aside(removed: Result<(), Errno>) -> Result<PartOpening, Errno> {
     match removed {
-        Ok(()) | Err(Errno::NOENT) => Ok(Opened::Changed),
-        Err(Errno::ACCESS | Errno::PERM) => Ok(Opened::Foreign),
+        Ok(()) | Err(Errno::NOENT) => Ok(PartOpening::Changed),
+        Err(Errno::ACCESS | Errno::PERM) => Ok(PartOpening::Foreign),
         Err(error) => Err(error),
     }
 }

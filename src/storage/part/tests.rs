@@ -1,19 +1,19 @@
 use super::*;
 use crate::protocol::message::Status;
 use crate::protocol::path::{COMPONENT_BYTES_MAX, PART_SUFFIX};
-use crate::storage::testing::{Place, bound_by_permissions, wire};
+use crate::storage::testing::{TestRoot, bound_by_permissions, wire};
 use rustix::fs::{FileType, Mode};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
-fn open(place: &Place, name: &str) -> Part {
+fn open(place: &TestRoot, name: &str) -> Part {
     Part::open(&place.root, &wire(name), Owner::Anyone, Fresh::No).unwrap()
 }
 
 #[test]
 fn a_part_lies_beside_its_target_and_belongs_to_its_owner() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let part = open(&place, "a/b/c");
     part.write_at(b"hello", 0).unwrap();
     let found = fs::metadata(place.path("a/b/.c.qft-part")).unwrap();
@@ -23,7 +23,7 @@ fn a_part_lies_beside_its_target_and_belongs_to_its_owner() {
 
 #[test]
 fn a_part_is_kept_and_continued_or_emptied() {
-    let place = Place::new();
+    let place = TestRoot::new();
     assert_eq!(Part::peek(&place.root, &wire("d/a"), Owner::Anyone).unwrap(), None);
     open(&place, "d/a").write_at(b"hello", 0).unwrap();
     assert_eq!(Part::peek(&place.root, &wire("d/a"), Owner::Anyone).unwrap(), Some(5));
@@ -39,7 +39,7 @@ fn a_part_is_kept_and_continued_or_emptied() {
 
 #[test]
 fn a_part_that_never_held_anything_leaves_nothing_behind() {
-    let place = Place::new();
+    let place = TestRoot::new();
     drop(open(&place, "a"));
     assert!(!place.path(".a.qft-part").exists());
     let part = open(&place, "a");
@@ -50,7 +50,7 @@ fn a_part_that_never_held_anything_leaves_nothing_behind() {
 
 #[test]
 fn a_second_writer_is_busy_until_the_first_is_gone() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let first = open(&place, "a");
     first.write_at(b"mine", 0).unwrap();
     for fresh in [Fresh::Yes, Fresh::No] {
@@ -64,7 +64,7 @@ fn a_second_writer_is_busy_until_the_first_is_gone() {
 
 #[test]
 fn many_openers_at_once_never_share_a_part() {
-    let place = Place::new();
+    let place = TestRoot::new();
     std::thread::scope(|scope| {
         for byte in 1..=4_u8 {
             let place = &place;
@@ -88,7 +88,7 @@ fn many_openers_at_once_never_share_a_part() {
 
 #[test]
 fn whatever_was_planted_at_the_parts_name_is_not_followed() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let outside = place.temp.path().join("outside");
     symlink("../outside/secret", place.path(".link.qft-part")).unwrap();
     symlink("../outside/new", place.path(".dangling.qft-part")).unwrap();
@@ -112,7 +112,7 @@ fn whatever_was_planted_at_the_parts_name_is_not_followed() {
 
 #[test]
 fn a_part_below_a_link_out_of_the_root_is_refused() {
-    let place = Place::new();
+    let place = TestRoot::new();
     symlink("../outside", place.path("out")).unwrap();
     for root in place.destinations() {
         assert_eq!(Part::open(&root, &wire("out/a"), Owner::Anyone, Fresh::No).unwrap_err().status(), Status::BadName);
@@ -138,7 +138,7 @@ fn long_names_have_parts_of_their_own() {
     let umlauts = "ü".repeat(127);
     assert!(std::str::from_utf8(&part_name(umlauts.as_bytes(), COMPONENT_BYTES_MAX)).is_ok());
 
-    let place = Place::new();
+    let place = TestRoot::new();
     let [a, b] = ["a", "b"].map(|last| open(&place, &name(255, last)));
     a.write_at(b"a", 0).unwrap();
     b.write_at(b"bb", 0).unwrap();
@@ -147,7 +147,7 @@ fn long_names_have_parts_of_their_own() {
 
 #[test]
 fn an_owned_part_is_nobody_elses() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let (mine, yours) = (Owner::Only("mine"), Owner::Only("yours"));
     let part = Part::open(&place.root, &wire("a"), mine, Fresh::No).unwrap();
     part.write_at(b"secret", 0).unwrap();
@@ -179,7 +179,7 @@ fn an_owned_part_has_a_name_that_no_other_part_can_have() {
 
 #[test]
 fn a_part_that_was_made_read_only_before_its_process_died_is_continued() {
-    let place = Place::new();
+    let place = TestRoot::new();
     open(&place, "a").write_at(b"hello", 0).unwrap();
     let set_mode = |mode| fs::set_permissions(place.path(".a.qft-part"), fs::Permissions::from_mode(mode)).unwrap();
     set_mode(0o444);
@@ -197,7 +197,7 @@ fn a_part_that_was_made_read_only_before_its_process_died_is_continued() {
 
 #[test]
 fn a_read_only_file_with_a_second_name_is_no_part_to_open_up() {
-    let place = Place::new();
+    let place = TestRoot::new();
     place.write("theirs", b"x");
     fs::hard_link(place.path("theirs"), place.path(".a.qft-part")).unwrap();
     fs::set_permissions(place.path("theirs"), fs::Permissions::from_mode(0o444)).unwrap();
@@ -221,7 +221,7 @@ fn give_away(path: &Path) -> bool {
 #[test]
 fn what_another_user_has_put_in_the_parts_place_is_neither_used_nor_harmed() {
     for planted in [&b""[..], &[7; 3 << 20]] {
-        let place = Place::new();
+        let place = TestRoot::new();
         place.write(".a.qft-part", planted);
         if !give_away(&place.path(".a.qft-part")) {
             return;
@@ -244,7 +244,7 @@ fn what_another_user_has_put_in_the_parts_place_is_neither_used_nor_harmed() {
 
 #[test]
 fn without_a_free_name_for_a_part_that_is_said() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let dir = Dir::open(&place.path("")).unwrap();
     let names = [Owner::Anyone.part_name(&dir, &wire("a")), Owner::Anyone.spare_part_name(&dir, &wire("a"))];
     for name in names.map(|name| String::from_utf8(name.to_vec()).unwrap()) {
@@ -260,7 +260,7 @@ fn without_a_free_name_for_a_part_that_is_said() {
 
 #[test]
 fn a_part_is_free_when_nobody_writes_it() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let check = || Part::check_free(&place.root, &wire("d/a"), Owner::Anyone);
     check().unwrap();
     let part = Part::open(&place.root, &wire("d/a"), Owner::Anyone, Fresh::Yes).unwrap();

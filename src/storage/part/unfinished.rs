@@ -20,10 +20,10 @@ use crate::storage::dir::{Dir, ObjectId};
 use crate::storage::error::{Op, failed};
 use crate::storage::filter::Filters;
 use crate::storage::meta::Facts;
-use crate::storage::names::{NameRoom, Names};
-use crate::storage::request::Request;
+use crate::storage::names::{DirNames, NameRoom};
+use crate::storage::request::WalkRequest;
 use crate::storage::root::Tree;
-use crate::storage::walk::{Found, Links, Walk, walk};
+use crate::storage::walk::{Links, Walk, WalkEntry, walk};
 
 /// What an earlier transfer has left of a file, or what one is writing now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +70,7 @@ const STILL_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// Looks for unfinished files, lazily: below a directory, or those of one file.
 #[derive(Debug)]
-pub struct Search {
+pub struct PartSearch {
     tree: Tree,
     /// The directory where it begins; `None` is the top.
     top: Option<WirePath>,
@@ -83,20 +83,20 @@ pub struct Search {
     older: Duration,
     removal: Removal,
     /// In the directory that is searched now.
-    parts: Option<Listed>,
+    parts: Option<ListedDir>,
     room: NameRoom,
     complaints: VecDeque<Looked>,
 }
 
 /// A directory and the part files in it. Anybody may have left any number of them, so they are looked at one by one.
 #[derive(Debug)]
-struct Listed {
+struct ListedDir {
     dir: Arc<Dir>,
     at: Option<WirePath>,
-    names: Names,
+    names: DirNames,
 }
 
-impl Search {
+impl PartSearch {
     /// Looks below `below`, which need not be a directory: then it is the name of the file that is not finished. Links lead
     /// nowhere, and what the tree does not show is not there.
     pub fn new(tree: Tree, below: Option<WirePath>) -> Self {
@@ -105,7 +105,7 @@ impl Search {
             Some(file) if !is_dir => (file.parent(), Some(file.name().to_vec())),
             dir => (dir, None),
         };
-        let everything = Request { root: tree.clone(), at: top.clone(), name: top.clone(), whole: true };
+        let everything = WalkRequest { root: tree.clone(), at: top.clone(), name: top.clone(), whole: true };
         let requests = if target.is_none() { vec![everything] } else { Vec::new() };
         Self {
             tree,
@@ -170,11 +170,11 @@ impl Search {
             return ControlFlow::Continue(None);
         }
         match self.walk.step()? {
-            Some(Found::File { at, meta, .. }) if meta.kind == Kind::Dir && Some(&at) != self.top.as_ref() => {
+            Some(WalkEntry::File { at, meta, .. }) if meta.kind == Kind::Dir && Some(&at) != self.top.as_ref() => {
                 self.search(Some(&at));
             }
-            Some(Found::Problem { name, failure }) => self.complain(&name, failure),
-            Some(Found::File { .. } | Found::Note(_)) | None => {}
+            Some(WalkEntry::Problem { name, failure }) => self.complain(&name, failure),
+            Some(WalkEntry::File { .. } | WalkEntry::Note(_)) | None => {}
         }
         ControlFlow::Continue(None)
     }
@@ -191,8 +191,8 @@ impl Search {
             Ok(dir) => dir,
             Err(error) => return self.complain(shown.as_os_str().as_encoded_bytes(), error.into()),
         };
-        let names = Names::of_parts(&dir, &self.room).ok();
-        self.parts = names.map(|names| Listed { dir, at: at.cloned(), names });
+        let names = DirNames::of_parts(&dir, &self.room).ok();
+        self.parts = names.map(|names| ListedDir { dir, at: at.cloned(), names });
     }
 
     /// What a part is, and what becomes of it; `None` when it is none that is looked for.
@@ -289,11 +289,11 @@ mod tests {
 
     use super::*;
     use crate::protocol::path::{PART_SUFFIX, escape};
-    use crate::storage::testing::{Place, wire};
+    use crate::storage::testing::{TestRoot, wire};
     use crate::storage::{Fresh, Owner, Part};
 
     /// What a transfer left so many days ago.
-    fn old(place: &Place, file: &str, owner: Owner<'_>, days: u64) {
+    fn old(place: &TestRoot, file: &str, owner: Owner<'_>, days: u64) {
         let parent = place.path(file).parent().unwrap().to_owned();
         fs::create_dir_all(&parent).unwrap();
         let path = parent.join(OsStr::from_bytes(&owner.part_name(&Dir::open(&parent).unwrap(), &wire(file))));
@@ -302,7 +302,7 @@ mod tests {
         File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
     }
 
-    fn lines(mut search: Search) -> Vec<String> {
+    fn lines(mut search: PartSearch) -> Vec<String> {
         let mut lines = Vec::new();
         while let ControlFlow::Continue(found) = search.step() {
             lines.extend(found.map(|found| match found {
@@ -318,32 +318,32 @@ mod tests {
         lines
     }
 
-    fn count(place: &Place, dir: &str) -> usize {
+    fn count(place: &TestRoot, dir: &str) -> usize {
         let entries = fs::read_dir(place.path(dir)).unwrap();
         entries.filter(|entry| entry.as_ref().unwrap().file_name().as_encoded_bytes().ends_with(PART_SUFFIX)).count()
     }
 
     #[test]
     fn they_are_found_below_a_directory_or_by_the_name_of_the_file() {
-        let place = Place::new();
+        let place = TestRoot::new();
         old(&place, "a", Owner::Anyone, 1);
         old(&place, "d/e/b", Owner::Anyone, 40);
         old(&place, "d/c", Owner::Only("kx42"), 40);
         fs::write(place.path("d/done"), b"x").unwrap();
-        let all = || Search::new(place.tree(), None);
+        let all = || PartSearch::new(place.tree(), None);
         assert_eq!(lines(all()), ["a 10", "d/c 10", "d/e/b 10"]);
         assert_eq!(lines(all().older(Duration::from_secs(30 * 86_400))), ["d/c 10", "d/e/b 10"]);
         assert_eq!(lines(all().of(Some("kx42".to_owned()))), ["d/c 10"]);
-        assert_eq!(lines(Search::new(place.tree(), Some(wire("d")))), ["d/c 10", "d/e/b 10"]);
-        assert_eq!(lines(Search::new(place.tree(), Some(wire("d/e/b")))), ["d/e/b 10"]);
-        assert_eq!(lines(Search::new(place.tree(), Some(wire("d/e/none")))), [""; 0]);
-        assert_eq!(lines(Search::new(place.tree(), Some(wire("none/x")))), ["!none NotFound"]);
-        assert_eq!(lines(Search::new(place.tree(), Some(wire("none/x"))).of(Some("kx42".to_owned()))), [""; 0]);
+        assert_eq!(lines(PartSearch::new(place.tree(), Some(wire("d")))), ["d/c 10", "d/e/b 10"]);
+        assert_eq!(lines(PartSearch::new(place.tree(), Some(wire("d/e/b")))), ["d/e/b 10"]);
+        assert_eq!(lines(PartSearch::new(place.tree(), Some(wire("d/e/none")))), [""; 0]);
+        assert_eq!(lines(PartSearch::new(place.tree(), Some(wire("none/x")))), ["!none NotFound"]);
+        assert_eq!(lines(PartSearch::new(place.tree(), Some(wire("none/x"))).of(Some("kx42".to_owned()))), [""; 0]);
     }
 
     #[test]
     fn what_is_being_written_stays_and_so_does_what_is_no_part_of_ours() {
-        let place = Place::new();
+        let place = TestRoot::new();
         place.write(".other.qft-part", b"a file with two names");
         fs::hard_link(place.path(".other.qft-part"), place.path("second")).unwrap();
         std::os::unix::fs::symlink("second", place.path(".link.qft-part")).unwrap();
@@ -352,7 +352,7 @@ mod tests {
         fs::create_dir(place.path(".dir.qft-part")).unwrap();
         let busy = Part::open(&place.root, &wire("busy"), Owner::Anyone, Fresh::No).unwrap();
         busy.file().set_len(1).unwrap();
-        let search = || Search::new(place.tree(), None).removing(Removal::ByUser);
+        let search = || PartSearch::new(place.tree(), None).removing(Removal::ByUser);
         assert_eq!(lines(search()), ["busy Busy"]);
         drop(busy);
         old(&place, "busy", Owner::Anyone, 0);
@@ -362,15 +362,15 @@ mod tests {
 
     #[test]
     fn a_client_removes_what_it_could_continue() {
-        let place = Place::new();
+        let place = TestRoot::new();
         for owner in [Owner::Anyone, Owner::Only("kx42"), Owner::Only("other")] {
             old(&place, "d/f", owner, 0);
         }
         let search = |owner: Option<&str>| {
-            Search::new(place.tree(), None).of(owner.map(str::to_owned)).removing(Removal::ByClient)
+            PartSearch::new(place.tree(), None).of(owner.map(str::to_owned)).removing(Removal::ByClient)
         };
         assert_eq!(lines(search(Some("kx42"))), ["d/f removed"]);
         assert_eq!(lines(search(None)), ["d/f NotAllowed", "d/f removed"]);
-        assert_eq!(lines(Search::new(place.tree(), None).removing(Removal::ByServer)), ["d/f removed"]);
+        assert_eq!(lines(PartSearch::new(place.tree(), None).removing(Removal::ByServer)), ["d/f removed"]);
     }
 }

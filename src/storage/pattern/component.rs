@@ -9,7 +9,7 @@ use crate::protocol::path::WirePath;
 
 /// What one component of a pattern means.
 #[derive(Debug)]
-pub(crate) enum Component {
+pub(crate) enum PatternComponent {
     /// This name.
     Name(Vec<u8>),
     /// The names that match, with a leading dot only where the pattern has one.
@@ -23,7 +23,7 @@ pub(crate) enum Component {
     AnyDepth,
 }
 
-impl Component {
+impl PatternComponent {
     /// Reads a component as it stands between two `/`.
     ///
     /// # Errors

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::super::dir::Dir;
 use super::super::error::{Op, StorageError};
-use super::super::names::Names;
+use super::super::names::DirNames;
 use super::super::root::Tree;
 use super::Finds;
-use super::component::Component;
+use super::component::PatternComponent;
 use crate::protocol::message::Failure;
 use crate::protocol::path::WirePath;
 
@@ -32,20 +32,20 @@ impl Effort {
         Self { matches: MATCHES_MAX, visits: VISITS_MAX }
     }
 
-    fn visit(&mut self) -> Result<(), End> {
-        self.visits = self.visits.checked_sub(1).ok_or(End::Effort)?;
+    fn visit(&mut self) -> Result<(), SearchEnd> {
+        self.visits = self.visits.checked_sub(1).ok_or(SearchEnd::Effort)?;
         Ok(())
     }
 
-    fn count_match(&mut self) -> Result<(), End> {
-        self.matches = self.matches.checked_sub(1).ok_or(End::Effort)?;
+    fn count_match(&mut self) -> Result<(), SearchEnd> {
+        self.matches = self.matches.checked_sub(1).ok_or(SearchEnd::Effort)?;
         Ok(())
     }
 }
 
 /// Why a search ends before everything was looked at.
 #[derive(Debug)]
-pub(super) enum End {
+pub(super) enum SearchEnd {
     /// The request has cost as much as one may.
     Effort,
     /// Nobody takes what is found any more.
@@ -61,11 +61,11 @@ pub(super) struct Match {
 }
 
 /// One walk through a tree with one pattern.
-pub(super) struct Search<'a> {
+pub(super) struct PatternSearch<'a> {
     root: &'a Tree,
     /// The plain components that the pattern starts with: there the search begins.
     start: Option<WirePath>,
-    steps: Vec<Component>,
+    steps: Vec<PatternComponent>,
 }
 
 /// What a search takes along on its way down.
@@ -76,18 +76,18 @@ struct Errand<'a> {
     hand_on: &'a mut dyn FnMut(Match, &mut dyn Finds) -> ControlFlow<()>,
 }
 
-impl<'a> Search<'a> {
+impl<'a> PatternSearch<'a> {
     pub(super) fn new(root: &'a Tree, pattern: &[u8]) -> Result<Self, Failure> {
-        let mut steps: Vec<Component> = Vec::new();
+        let mut steps: Vec<PatternComponent> = Vec::new();
         let mut start: Vec<&[u8]> = Vec::new();
         for component in pattern.split(|b| *b == b'/') {
-            let step = Component::parse(component)?;
-            if steps.is_empty() && matches!(step, Component::Name(_)) {
+            let step = PatternComponent::parse(component)?;
+            if steps.is_empty() && matches!(step, PatternComponent::Name(_)) {
                 start.push(component);
                 continue;
             }
             // `**/**` is `**`; told apart, the two would multiply the work.
-            if !matches!((steps.last(), &step), (Some(Component::AnyDepth), Component::AnyDepth)) {
+            if !matches!((steps.last(), &step), (Some(PatternComponent::AnyDepth), PatternComponent::AnyDepth)) {
                 steps.push(step);
             }
         }
@@ -102,12 +102,12 @@ impl<'a> Search<'a> {
         effort: &mut Effort,
         finds: &mut dyn Finds,
         hand_on: &mut dyn FnMut(Match, &mut dyn Finds) -> ControlFlow<()>,
-    ) -> Result<(), End> {
+    ) -> Result<(), SearchEnd> {
         let start = self.start.as_ref();
-        let top = self.root.open_dir(start).map_err(End::Disk)?;
+        let top = self.root.open_dir(start).map_err(SearchEnd::Disk)?;
         let shown = start.map_or_else(|| Path::new("."), WirePath::as_path);
-        let names = Names::of(&top, &finds.name_room())
-            .map_err(|errno| End::Disk(StorageError::new(Op::List, shown, errno)))?;
+        let names = DirNames::of(&top, &finds.name_room())
+            .map_err(|errno| SearchEnd::Disk(StorageError::new(Op::List, shown, errno)))?;
         self.descend(&top, names, start, &[0], &mut Errand { effort, finds, hand_on })
     }
 
@@ -116,16 +116,16 @@ impl<'a> Search<'a> {
     fn descend(
         &self,
         dir: &Arc<Dir>,
-        names: Names,
+        names: DirNames,
         at: Option<&WirePath>,
         states: &[usize],
         errand: &mut Errand<'_>,
-    ) -> Result<(), End> {
+    ) -> Result<(), SearchEnd> {
         // One that cannot be read any more holds no further match.
         for name in names.map_while(Result::ok) {
             errand.effort.visit()?;
             if errand.finds.is_over() {
-                return Err(End::Gone);
+                return Err(SearchEnd::Gone);
             }
             if !self.root.shows(dir, &name) {
                 continue;
@@ -143,16 +143,16 @@ impl<'a> Search<'a> {
             if is_match {
                 errand.effort.count_match()?;
                 if (errand.hand_on)(Match { at: full, is_dir }, errand.finds).is_break() {
-                    return Err(End::Gone);
+                    return Err(SearchEnd::Gone);
                 }
             } else if is_dir
                 // A directory that cannot be read holds no match; one that was asked for by name says why.
                 && let Ok(child) = dir.child(&name).map(Arc::new)
-                && let Ok(names) = Names::of(&child, &errand.finds.name_room())
+                && let Ok(names) = DirNames::of(&child, &errand.finds.name_room())
             {
                 if child.id().dev != dir.id().dev && errand.finds.stays_on_one_file_system() {
                     // A pattern `*/` names the mount point that it matches; `**` only searches.
-                    next.retain(|state| !matches!(self.steps[*state], Component::AnyDepth));
+                    next.retain(|state| !matches!(self.steps[*state], PatternComponent::AnyDepth));
                 }
                 self.descend(&child, names, Some(&full), &next, errand)?;
             }
@@ -168,7 +168,7 @@ impl<'a> Search<'a> {
         while let Some(state) = todo.pop() {
             let Some(step) = self.steps.get(state) else { continue };
             let is_last = state + 1 == self.steps.len();
-            if matches!(step, Component::AnyDepth) {
+            if matches!(step, PatternComponent::AnyDepth) {
                 if !is_last {
                     todo.push(state + 1);
                 }

@@ -1,10 +1,10 @@
 use super::*;
-use crate::storage::testing::Place;
+use crate::storage::testing::TestRoot;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-fn tree() -> Place {
-    let place = Place::new();
+fn tree() -> TestRoot {
+    let place = TestRoot::new();
     for file in ["a.txt", "b.txt", ".hidden.txt", "d/c.txt", "d/e/f.txt", "d/e/g.log", ".dot/h.txt", "w[1].txt"] {
         place.write(file, b"x");
     }
@@ -13,12 +13,12 @@ fn tree() -> Place {
 }
 
 /// Takes everything, up to a number.
-struct All {
+struct Collected {
     found: Vec<Expanded>,
     most: usize,
 }
 
-impl Finds for All {
+impl Finds for Collected {
     fn take(&mut self, found: Expanded) -> ControlFlow<()> {
         self.found.push(found);
         if self.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -31,15 +31,15 @@ impl Finds for All {
 
 /// What patterns give to whoever takes no more than `most`.
 fn first(root: &Tree, patterns: &[Vec<u8>], most: usize) -> Vec<Expanded> {
-    let mut all = All { found: Vec::new(), most };
+    let mut all = Collected { found: Vec::new(), most };
     expand(root, patterns, &mut all);
     all.found
 }
 
 /// What one pattern gives: `place=name` for each request.
-fn found(place: &Place, pattern: &str) -> Vec<String> {
+fn found(place: &TestRoot, pattern: &str) -> Vec<String> {
     let show = |path: Option<WirePath>| path.map_or_else(|| "-".to_owned(), |path| path.to_string());
-    let request = |request: Request| format!("{}={}", show(request.at), show(request.name));
+    let request = |request: WalkRequest| format!("{}={}", show(request.at), show(request.name));
     let requests = first(&place.tree(), &[pattern.as_bytes().to_vec()], usize::MAX);
     requests.into_iter().map(|found| found.map_or_else(|(_, f)| format!("{:?}", f.status), request)).collect()
 }
@@ -128,7 +128,7 @@ fn what_is_found_is_handed_on_before_the_next_is_looked_for() {
 #[test]
 fn the_patterns_of_one_request_share_what_it_may_cost() {
     const NAMES: usize = 500;
-    let place = Place::new();
+    let place = TestRoot::new();
     for n in 0..NAMES {
         place.write(&n.to_string(), b"");
     }

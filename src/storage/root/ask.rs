@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::super::dir::Dir;
 use super::super::error::{Op, StorageError, failed};
 use super::super::meta;
-use super::super::unsynced::Names;
+use super::super::unsynced::NewNames;
 use super::destination::{Destination, UNSYNCED_MAX};
 use crate::protocol::message::Mtime;
 use crate::protocol::path::{PART_SUFFIX, WirePath};
@@ -89,7 +89,7 @@ impl Destination {
     ///
     /// `leads_on`: other names lie below it, which are not durable before it is.
     pub(crate) fn note_unsynced(&self, path: &WirePath, leads_on: bool) -> Result<(), StorageError> {
-        let names = if leads_on { Names::Others } else { Names::Files };
+        let names = if leads_on { NewNames::Others } else { NewNames::Files };
         let noted = self.in_parent(path, |dir, _| {
             self.unsynced().note_names(dir, names, || Ok(()))?;
             if self.unsynced().len() > UNSYNCED_MAX {
@@ -129,11 +129,11 @@ fn scratch_name() -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::testing::{Place, wire};
+    use crate::storage::testing::{TestRoot, wire};
 
     #[test]
     fn asking_for_the_step_of_times_leaves_nothing_behind() {
-        let place = Place::new();
+        let place = TestRoot::new();
         place.write("d/a", b"x");
         let step = place.root.time_step(&wire("d/a")).unwrap();
         assert!(TIME_STEPS.contains(&step));
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn hard_links_are_two_names() {
-        let place = Place::new();
+        let place = TestRoot::new();
         place.write("d/a", b"x");
         std::fs::hard_link(place.path("d/a"), place.path("d/A")).unwrap();
         for (first, name) in [("d/a", "d/A"), ("d/a", "d/missing"), ("d/missing", "d/a"), ("nowhere/a", "nowhere/A")] {
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn names_in_doubt_are_so_until_the_next_commit() {
-        let place = Place::new();
+        let place = TestRoot::new();
         place.write("d/a", b"x");
         assert!(!place.root.is_unsynced(&wire("d/a")).unwrap());
         place.root.note_unsynced(&wire("d/a"), false).unwrap();

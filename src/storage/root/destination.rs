@@ -28,10 +28,10 @@ pub(super) const UNSYNCED_MAX: usize = 256;
 ///
 /// Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Destination(Arc<Shared>);
+pub struct Destination(Arc<DestinationInner>);
 
 #[derive(Debug)]
-struct Shared {
+struct DestinationInner {
     root: Root,
     dirlinks: Option<Dirlinks>,
     parents: Parents,
@@ -39,7 +39,7 @@ struct Shared {
 
 impl Destination {
     pub(super) fn of(root: Root) -> Self {
-        Self(Arc::new(Shared { root, dirlinks: None, parents: Parents::default() }))
+        Self(Arc::new(DestinationInner { root, dirlinks: None, parents: Parents::default() }))
     }
 
     /// The same place, where a link to a directory stands for that directory, as with rsync's `--keep-dirlinks`: if it
@@ -48,7 +48,7 @@ impl Destination {
     #[must_use]
     pub fn keeping_dirlinks(&self, since: SystemTime) -> Self {
         let (root, dirlinks) = (self.0.root.clone(), Some(Dirlinks::new(since)));
-        Self(Arc::new(Shared { root, dirlinks, parents: Parents::default() }))
+        Self(Arc::new(DestinationInner { root, dirlinks, parents: Parents::default() }))
     }
 
     /// Where its root was opened, for messages; never used for access.

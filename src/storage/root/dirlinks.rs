@@ -24,7 +24,7 @@ pub(super) struct Dirlinks {
 }
 
 /// What is still to be gone through of a path.
-enum Step {
+enum PathStep {
     Component {
         name: Vec<u8>,
         of_link: bool,
@@ -57,14 +57,14 @@ impl Dirlinks {
         let mut followed = 0;
         while let Some(step) = todo.pop() {
             let (name, of_link) = match step {
-                Step::EndOfLink(place) => {
+                PathStep::EndOfLink(place) => {
                     // A link to where it lies, or above, would give each name there a second one below the link.
                     if real.len() <= place.len() && real.iter().zip(&place).all(|((here, _), there)| here == there) {
                         return Err(Errno::LOOP);
                     }
                     continue;
                 }
-                Step::Component { name, of_link } => (name, of_link),
+                PathStep::Component { name, of_link } => (name, of_link),
             };
             match &*name {
                 b"" | b"." => continue,
@@ -90,7 +90,7 @@ impl Dirlinks {
             if target.first() == Some(&b'/') {
                 return Err(Errno::XDEV);
             }
-            todo.push(Step::EndOfLink(real.iter().map(|(name, _)| name.clone()).collect()));
+            todo.push(PathStep::EndOfLink(real.iter().map(|(name, _)| name.clone()).collect()));
             todo.extend(steps(&target, true));
         }
         let names: Vec<Vec<u8>> = real.into_iter().map(|(name, _)| name).collect();
@@ -111,8 +111,8 @@ impl Dirlinks {
 }
 
 /// The components of a path, the last one first.
-fn steps(path: &[u8], of_link: bool) -> Vec<Step> {
-    path.split(|b| *b == b'/').rev().map(|name| Step::Component { name: name.to_vec(), of_link }).collect()
+fn steps(path: &[u8], of_link: bool) -> Vec<PathStep> {
+    path.split(|b| *b == b'/').rev().map(|name| PathStep::Component { name: name.to_vec(), of_link }).collect()
 }
 
 fn kind(found: &Stat) -> FileType {
@@ -132,11 +132,11 @@ mod tests {
 
     use super::*;
     use crate::protocol::message::{Kind, Status};
-    use crate::storage::testing::{Place, SOME_TIME, wire};
+    use crate::storage::testing::{SOME_TIME, TestRoot, wire};
     use crate::storage::{Destination, Fresh, Owner, Part, Replace};
 
     /// Each way of resolving paths, at a time when all links of the test are there.
-    fn keeping(place: &Place) -> [Destination; 2] {
+    fn keeping(place: &TestRoot) -> [Destination; 2] {
         place.destinations().map(|here| here.keeping_dirlinks(SystemTime::now()))
     }
 
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_link_of_the_users_stands_for_a_directory_further_down() {
-        let place = Place::new();
+        let place = TestRoot::new();
         place.write("disk/photos/a", b"old");
         place.write("d/x/y/z", b"z");
         symlink("disk/photos", place.path("photos")).unwrap();
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_link_that_leads_out_or_up_or_to_a_dotted_name_stands_for_nothing() {
-        let place = Place::new();
+        let place = TestRoot::new();
         place.write(".ssh/keys", b"secret");
         place.write("d/e/a", b"x");
         place.write("d/.git/hooks/a", b"x");
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_link_of_another_user_or_of_the_job_itself_stands_for_nothing() {
-        let place = Place::new();
+        let place = TestRoot::new();
         place.write("real/a", b"x");
         let before = SystemTime::now() - Duration::from_secs(3600);
         symlink("real", place.path("late")).unwrap();
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_link_is_made_only_where_its_name_says_how_deep_it_lies() {
-        let place = Place::new();
+        let place = TestRoot::new();
         place.write("real/a", b"x");
         fs::create_dir_all(place.path("d/e")).unwrap();
         symlink("../../real", place.path("d/e/link")).unwrap();

@@ -117,9 +117,9 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     use super::*;
-    use crate::storage::testing::{Place, SOME_TIME, fail_sync, heal, wire};
+    use crate::storage::testing::{SOME_TIME, TestRoot, fail_sync, heal, wire};
 
-    fn finish(place: &Place, count: usize, sync: Durability) -> Vec<Op> {
+    fn finish(place: &TestRoot, count: usize, sync: Durability) -> Vec<Op> {
         let meta = DirMeta { mtime: SOME_TIME, mode: DirMode::Kept };
         let mut dirs = (0..count).map(|n| (wire(&format!("{n}")), meta)).collect();
         let mut unset = Vec::new();
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn times_of_directories_are_synced_few_or_many() {
         for count in [1, 3 * SYNC_EACH_MAX] {
-            let place = Place::new();
+            let place = TestRoot::new();
             for n in 0..count {
                 assert!(place.root.make_dir(&wire(&format!("{n}"))).unwrap());
             }
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_directory_that_is_gone_keeps_no_other_from_its_time() {
-        let place = Place::new();
+        let place = TestRoot::new();
         place.root.make_dir(&wire("1")).unwrap();
         assert_eq!(finish(&place, 2, Durability::Synced), [Op::SetMeta]);
         assert_eq!(place.path("1").metadata().unwrap().mtime(), SOME_TIME.secs);

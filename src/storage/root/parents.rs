@@ -17,10 +17,10 @@ const RECENT_FOR: Duration = Duration::from_secs(1);
 /// Finds the parents of names by one way of looking up, and remembers the last one. Each view of a root has its own: what
 /// one way has found is no answer for another.
 #[derive(Debug, Default)]
-pub(super) struct Parents(Mutex<Option<Recent>>);
+pub(super) struct Parents(Mutex<Option<CachedParent>>);
 
 #[derive(Debug)]
-struct Recent {
+struct CachedParent {
     path: Box<[u8]>,
     dir: Arc<Dir>,
     since: Instant,
@@ -44,7 +44,7 @@ impl Parents {
             return Ok((Arc::clone(&recent.dir), true));
         }
         let dir = look_up(parent)?;
-        *self.recent() = Some(Recent { path: parent.into(), dir: Arc::clone(&dir), since: Instant::now() });
+        *self.recent() = Some(CachedParent { path: parent.into(), dir: Arc::clone(&dir), since: Instant::now() });
         Ok((dir, false))
     }
 
@@ -70,7 +70,7 @@ impl Parents {
         }
     }
 
-    fn recent(&self) -> MutexGuard<'_, Option<Recent>> {
+    fn recent(&self) -> MutexGuard<'_, Option<CachedParent>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,13 +4,13 @@ use super::destination::UNSYNCED_MAX;
 use super::*;
 use crate::protocol::message::{Kind, Mtime, Status};
 use crate::protocol::path::WirePath;
-use crate::storage::testing::{Place, SOME_TIME, bound_by_permissions, wire};
-use crate::storage::{Filters, Found, Fresh, Links, Owner, Part, Replace, Request, walk};
+use crate::storage::testing::{SOME_TIME, TestRoot, bound_by_permissions, wire};
+use crate::storage::{Filters, Fresh, Links, Owner, Part, Replace, WalkEntry, WalkRequest, walk};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt as _, symlink};
 
 /// Links of all kinds in `parent`, and where each leads to.
-fn links(place: &Place) -> Vec<&'static str> {
+fn links(place: &TestRoot) -> Vec<&'static str> {
     place.write("real/secret", b"inside");
     place.write("deep/below", b"x");
     let outside = place.temp.path().join("outside");
@@ -25,7 +25,7 @@ fn links(place: &Place) -> Vec<&'static str> {
 
 #[test]
 fn no_access_passes_through_a_link_wherever_it_leads() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let parents = links(&place);
     let bad = |failed: StorageError| assert_eq!(failed.status(), Status::BadName, "{failed}");
     for root in place.roots() {
@@ -63,7 +63,7 @@ fn no_access_passes_through_a_link_wherever_it_leads() {
 
 #[test]
 fn a_link_swapped_in_as_last_component_is_not_followed() {
-    let place = Place::new();
+    let place = TestRoot::new();
     symlink("../outside/secret", place.path("file")).unwrap();
     symlink("../outside", place.path("dir")).unwrap();
     let before = fs::metadata(place.temp.path().join("outside")).unwrap().mode();
@@ -80,7 +80,7 @@ fn a_link_swapped_in_as_last_component_is_not_followed() {
 
 #[test]
 fn stat_tells_files_directories_and_nothing() {
-    let place = Place::new();
+    let place = TestRoot::new();
     place.write("d/a", b"12345");
     for root in place.destinations() {
         let file = root.stat(&wire("d/a")).unwrap().unwrap();
@@ -98,7 +98,7 @@ fn stat_tells_files_directories_and_nothing() {
 
 #[test]
 fn directories_are_made_with_their_parents_and_only_once() {
-    let place = Place::new();
+    let place = TestRoot::new();
     for (n, root) in place.destinations().into_iter().enumerate() {
         let path = wire(&format!("{n}/b/c/d"));
         assert!(root.make_dir(&path).unwrap());
@@ -114,7 +114,7 @@ fn directories_are_made_with_their_parents_and_only_once() {
 
 #[test]
 fn a_directory_that_is_to_be_private_is_never_open_to_others() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let mode_of = |name: &str| place.path(name).metadata().unwrap().permissions().mode() & 0o777;
     assert!(place.root.make_dir_for(&wire("private"), 0o700).unwrap());
     assert_eq!(mode_of("private"), 0o700);
@@ -126,7 +126,7 @@ fn a_directory_that_is_to_be_private_is_never_open_to_others() {
 
 #[test]
 fn new_names_beyond_the_limit_are_synced_at_once() {
-    let place = Place::new();
+    let place = TestRoot::new();
     for n in 0..UNSYNCED_MAX + 10 {
         place.root.make_dir(&wire(&format!("d{n}/e"))).unwrap();
     }
@@ -135,7 +135,7 @@ fn new_names_beyond_the_limit_are_synced_at_once() {
 
 #[test]
 fn a_directory_that_was_removed_and_made_again_is_found_again() {
-    let place = Place::new();
+    let place = TestRoot::new();
     place.write("d/a", b"old");
     assert!(place.root.open_source(&wire("d/a")).is_ok());
     fs::remove_dir_all(place.path("d")).unwrap();
@@ -147,7 +147,7 @@ fn a_directory_that_was_removed_and_made_again_is_found_again() {
 
 #[test]
 fn links_are_made_replaced_and_left_alone() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let make = |name: &str, target| place.root.make_link(&wire(name), target, Replace::Yes);
     assert_eq!(make("d/link", b"../a").unwrap(), Some(wire("d/link")));
     assert_eq!(make("d/link", b"../a").unwrap(), None);
@@ -162,7 +162,7 @@ fn links_are_made_replaced_and_left_alone() {
 
 #[test]
 fn a_link_spares_what_has_its_name_where_nothing_may_be_replaced() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let make = |name: &str, target, replace| place.root.make_link(&wire(name), target, replace);
     for name in ["file", "link"] {
         match name {
@@ -181,7 +181,7 @@ fn a_link_spares_what_has_its_name_where_nothing_may_be_replaced() {
 
 #[test]
 fn a_link_that_leaves_the_root_is_refused() {
-    let place = Place::new();
+    let place = TestRoot::new();
     for (path, target) in [
         ("link", &b"/etc/passwd"[..]),
         ("link", b".."),
@@ -200,7 +200,7 @@ fn a_link_that_leaves_the_root_is_refused() {
 
 #[test]
 fn a_directory_gets_time_and_permission_but_no_set_id_bits() {
-    let place = Place::new();
+    let place = TestRoot::new();
     place.root.make_dir(&wire("a/b")).unwrap();
     place.root.set_dir_meta(&wire("a/b"), SOME_TIME, 0o7750).unwrap();
     let meta = place.root.stat(&wire("a/b")).unwrap().unwrap();
@@ -216,7 +216,7 @@ fn a_directory_gets_time_and_permission_but_no_set_id_bits() {
 
 #[test]
 fn a_root_further_down_is_confined_to_itself() {
-    let place = Place::new();
+    let place = TestRoot::new();
     place.write("d/a", b"x");
     place.write("b", b"x");
     symlink("../b", place.path("d/up")).unwrap();
@@ -238,7 +238,7 @@ fn a_root_further_down_is_confined_to_itself() {
 
 #[test]
 fn what_was_named_bounds_what_is_read() {
-    let place = Place::new();
+    let place = TestRoot::new();
     place.write("d/sub/a", b"named");
     place.write("private/sub/a", b"private");
     place.write("beside", b"z");
@@ -283,7 +283,7 @@ fn what_was_named_bounds_what_is_read() {
 
 #[test]
 fn very_many_named_directories_are_not_all_held_open() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let tree = place.tree();
     let open = || fs::read_dir("/proc/self/fd").unwrap().count();
     let before = open();
@@ -297,7 +297,7 @@ fn very_many_named_directories_are_not_all_held_open() {
 
 #[test]
 fn a_root_is_made_with_its_parents() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let root = Root::create(&place.path("x/y/z")).unwrap().destination();
     root.make_dir(&wire("a")).unwrap();
     assert!(place.path("x/y/z/a").is_dir());
@@ -309,7 +309,7 @@ fn a_root_is_made_with_its_parents() {
 
 #[test]
 fn names_are_bytes() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let odd = WirePath::parse(b"new\nline\xff/\x1b[2J\xfe").unwrap();
     place.root.make_dir(&odd).unwrap();
     assert_eq!(place.root.stat(&odd).unwrap().unwrap().kind, Kind::Dir);
@@ -319,7 +319,7 @@ fn names_are_bytes() {
 
 #[test]
 fn links_that_a_dead_process_of_the_same_number_left_are_not_in_the_way() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let used = String::from_utf8(link::temporary_link_name()).unwrap();
     let number: u64 = used.trim_end_matches(".qft-part").rsplit('-').next().unwrap().parse().unwrap();
     // Other tests count up meanwhile, but not so far.
@@ -334,7 +334,7 @@ fn links_that_a_dead_process_of_the_same_number_left_are_not_in_the_way() {
 
 #[test]
 fn a_withheld_directory_is_not_there_whenever_it_is_made_and_by_whatever_name() {
-    let place = Place::new();
+    let place = TestRoot::new();
     place.write("shown/f", b"x");
     let home = place.path("shown/home");
     for root in place.roots().map(|root| root.withholding(&home)) {
@@ -374,21 +374,21 @@ fn a_withheld_directory_is_not_there_whenever_it_is_made_and_by_whatever_name() 
 
 #[test]
 fn a_walk_leaves_a_withheld_directory_out() {
-    let place = Place::new();
+    let place = TestRoot::new();
     for name in ["a/f", "a/home/key", "home"] {
         place.write(name, b"x");
     }
     let [root, _] = place.roots().map(|root| root.withholding(&place.path("a/home")).tree());
-    let everything = Request { root, at: None, name: None, whole: true };
+    let everything = WalkRequest { root, at: None, name: None, whole: true };
     let found = walk(vec![everything], Filters::none(), Links::Skip);
     let names: Vec<_> =
-        found.map(|found| if let Found::File { at, .. } = found { at.to_string() } else { panic!() }).collect();
+        found.map(|found| if let WalkEntry::File { at, .. } = found { at.to_string() } else { panic!() }).collect();
     assert_eq!(names, ["a", "a/f", "home"], "{names:?}");
 }
 
 #[test]
 fn a_directory_is_opened_for_its_owner_alone() {
-    let place = Place::new();
+    let place = TestRoot::new();
     place.root.make_dir(&wire("shut")).unwrap();
     // The sticky bit marks that it is to be shut again.
     for (before, after) in [(0o555, 0o1755), (0o2511, 0o3711), (0o000, 0o1700), (0o1755, 0o1755)] {

@@ -21,12 +21,12 @@ use crate::protocol::path::WirePath;
 ///
 /// Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Tree(Arc<Shared>);
+pub struct Tree(Arc<TreeInner>);
 
 #[derive(Debug)]
-struct Shared {
+struct TreeInner {
     root: Root,
-    named: Option<Named>,
+    named: Option<NamedTop>,
     parents: Parents,
 }
 
@@ -36,7 +36,7 @@ const HELD_MAX: usize = 64;
 
 /// The directory below the root that was asked for: what does not lie in it is not read.
 #[derive(Debug)]
-struct Named {
+struct NamedTop {
     at: WirePath,
     dir: NamedDir,
 }
@@ -45,19 +45,19 @@ struct Named {
 enum NamedDir {
     /// Where it is does not matter. A file system that numbers its objects anew now and then, as some in user space do,
     /// does not while they are open.
-    Held(Held),
+    Held(HeldDir),
     /// It is looked up each time, and has to be this one.
     Known(ObjectId),
 }
 
 /// One of [`HELD_MAX`].
 #[derive(Debug)]
-struct Held(Arc<Dir>);
+struct HeldDir(Arc<Dir>);
 
 /// How many there are.
 static HELD: AtomicUsize = AtomicUsize::new(0);
 
-impl Held {
+impl HeldDir {
     fn new(dir: Arc<Dir>) -> Result<Self, Arc<Dir>> {
         let more = |held| (held < HELD_MAX).then_some(held + 1);
         match HELD.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
@@ -67,7 +67,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldDir {
     fn drop(&mut self) {
         HELD.fetch_sub(1, Ordering::Relaxed);
     }
@@ -75,7 +75,7 @@ impl Drop for Held {
 
 impl Tree {
     pub(super) fn of(root: Root) -> Self {
-        Self(Arc::new(Shared { root, named: None, parents: Parents::default() }))
+        Self(Arc::new(TreeInner { root, named: None, parents: Parents::default() }))
     }
 
     /// Opens a directory of the local user's choosing, to read all that is in it; links in `path` are followed.
@@ -101,12 +101,12 @@ impl Tree {
         if self.0.named.as_ref().is_some_and(|named| named.at == *at) {
             return Ok(self.clone());
         }
-        Ok(self.held_to(at, Held::new(dir).map_or_else(|dir| NamedDir::Known(dir.id()), NamedDir::Held)))
+        Ok(self.held_to(at, HeldDir::new(dir).map_or_else(|dir| NamedDir::Known(dir.id()), NamedDir::Held)))
     }
 
     fn held_to(&self, at: &WirePath, dir: NamedDir) -> Self {
-        let named = Some(Named { at: at.clone(), dir });
-        Self(Arc::new(Shared { root: self.0.root.clone(), named, parents: Parents::default() }))
+        let named = Some(NamedTop { at: at.clone(), dir });
+        Self(Arc::new(TreeInner { root: self.0.root.clone(), named, parents: Parents::default() }))
     }
 
     /// What a name is; `None` when nothing is there. A link as the last component is not followed.
@@ -127,7 +127,7 @@ impl Tree {
         let dir = self.open_dir(Some(at)).expect("tests name what is there");
         let known = NamedDir::Known(dir.id());
         HELD.fetch_add(1, Ordering::Relaxed);
-        [NamedDir::Held(Held(dir)), known].map(|dir| self.held_to(at, dir))
+        [NamedDir::Held(HeldDir(dir)), known].map(|dir| self.held_to(at, dir))
     }
 
     fn meta(&self, path: &WirePath) -> io::Result<Meta> {

@@ -182,13 +182,13 @@ mod tests {
     #![allow(clippy::single_range_in_vec_init)]
 
     use super::*;
-    use crate::storage::testing::{Place, wire};
+    use crate::storage::testing::{TestRoot, wire};
     use std::fs::File;
     use std::os::unix::fs::FileExt;
 
     const MIB: u64 = 1 << 20;
 
-    fn sparse(place: &Place, data: &[u64], size: u64) -> Source {
+    fn sparse(place: &TestRoot, data: &[u64], size: u64) -> Source {
         let file = File::create(place.path("sparse")).unwrap();
         file.set_len(size).unwrap();
         for offset in data {
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_file_without_holes_is_one_range() {
-        let place = Place::new();
+        let place = TestRoot::new();
         place.write("a", &[1; 10_000]);
         let source = place.root.open_source(&wire("a")).unwrap();
         assert_eq!(source.data_chunks(0, 4096).unwrap(), vec![0..10_000]);
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn data_ranges_are_whole_chunks_and_neighbours_are_one() {
-        let place = Place::new();
+        let place = TestRoot::new();
         let source = sparse(&place, &[5 * MIB + 8192, 6 * MIB, 9 * MIB], 12 * MIB + 100);
         assert_eq!(source.data_chunks(0, MIB).unwrap(), vec![5 * MIB..7 * MIB, 9 * MIB..10 * MIB]);
         assert_eq!(source.data_chunks(7 * MIB, MIB).unwrap(), vec![9 * MIB..10 * MIB]);
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn very_many_holes_end_in_one_last_range() {
-        let place = Place::new();
+        let place = TestRoot::new();
         let data: Vec<u64> = (0..5000).map(|i| i * 16_384).collect();
         let source = sparse(&place, &data, 5000 * 16_384);
         let ranges = source.find_data(0, 4096).unwrap();
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn what_reading_finds_is_what_a_truthful_file_system_says() {
-        let place = Place::new();
+        let place = TestRoot::new();
         let size = 130 * MIB + 100;
         let source = sparse(&place, &[0, 5 * MIB + 8192, 6 * MIB, 64 * MIB - 4096, 130 * MIB - 4000], size);
         for chunk in [MIB, 64 * 1024] {
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn holes_are_doubtful_where_less_data_are_found_than_are_allocated() {
-        let place = Place::new();
+        let place = TestRoot::new();
         let mut source = sparse(&place, &[MIB], 8 * MIB);
         let believed = source.file_system().vouches_for_holes();
         let all = [0..MIB, 2 * MIB..8 * MIB];

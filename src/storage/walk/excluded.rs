@@ -1,7 +1,7 @@
 //! What filters leave out of a walk, and whether anything was left.
 
 use super::super::filter::Filters;
-use super::Found;
+use super::WalkEntry;
 use crate::protocol::path::{WirePath, escape};
 
 /// What helps where a directory is left out in which a pattern would keep something.
@@ -44,9 +44,9 @@ impl Excluded {
     }
 
     /// At the end: that nothing was left. Once.
-    pub(super) fn conclusion(&mut self) -> Option<Found> {
+    pub(super) fn conclusion(&mut self) -> Option<WalkEntry> {
         match std::mem::replace(&mut self.so_far, SoFar::Some) {
-            SoFar::Everything(what) => Some(Found::Note(format!("everything was excluded: {what}"))),
+            SoFar::Everything(what) => Some(WalkEntry::Note(format!("everything was excluded: {what}"))),
             SoFar::Nothing | SoFar::Some => None,
         }
     }

@@ -5,32 +5,32 @@ use std::sync::Arc;
 
 use super::super::dir::{Dir, ObjectId};
 use super::super::error::{Op, StorageError};
-use super::super::request::{Request, Trees};
+use super::super::request::{Trees, WalkRequest};
 use super::special::kind_of;
-use super::{Found, Frame, Listing, Walk, problem};
+use super::{DirListing, Frame, Walk, WalkEntry, problem};
 use crate::protocol::message::{Failure, Kind, Status};
 use crate::protocol::path::{WirePath, escape};
 
 impl Walk {
     /// What the link `last` in `dir` leads to, wherever that is, under the link's own name.
-    pub(super) fn follow(&mut self, dir: &Arc<Dir>, last: &[u8], target: &[u8], name: WirePath) -> Option<Found> {
+    pub(super) fn follow(&mut self, dir: &Arc<Dir>, last: &[u8], target: &[u8], name: WirePath) -> Option<WalkEntry> {
         let place = match dir.real_path(last) {
             Ok(place) => place,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return self.dangling(&name, target),
             Err(error) => return problem(name.as_bytes(), StorageError::new(Op::Open, name.as_path(), error)),
         };
         let followed = self.followed.get_or_insert_with(Trees::default).place(&place, name.clone());
-        let Request { root, at: Some(at), .. } = (match followed {
+        let WalkRequest { root, at: Some(at), .. } = (match followed {
             Ok(request) => request,
-            Err(failure) => return Some(Found::Problem { name: name.as_bytes().to_vec(), failure }),
+            Err(failure) => return Some(WalkEntry::Problem { name: name.as_bytes().to_vec(), failure }),
         }) else {
-            return Some(Found::Note(format!("{name}: symbolic link to / left out")));
+            return Some(WalkEntry::Note(format!("{name}: symbolic link to / left out")));
         };
         let meta = match root.stat(&at) {
             Ok(Some(meta)) => meta,
             Ok(None) => return self.dangling(&name, target),
             Err(error) if error.status() == Status::Unsupported => {
-                return Some(Found::Note(format!("{name}: symbolic link to a {} left out", kind_of(&root, &at))));
+                return Some(WalkEntry::Note(format!("{name}: symbolic link to a {} left out", kind_of(&root, &at))));
             }
             Err(error) => return problem(name.as_bytes(), error),
         };
@@ -39,31 +39,31 @@ impl Walk {
             return None;
         }
         if is_dir && self.is_inside(ObjectId { dev: meta.identity.dev, ino: meta.identity.ino }) {
-            return Some(Found::Note(format!("{name}: symbolic link to a directory that it lies in left out")));
+            return Some(WalkEntry::Note(format!("{name}: symbolic link to a directory that it lies in left out")));
         }
         if self.is_left_out(&meta) {
-            return Some(Found::Note(format!("{name}: left out, for it is where the files go")));
+            return Some(WalkEntry::Note(format!("{name}: left out, for it is where the files go")));
         }
         // As with rsync: what a link leads to on another file system counts as mounted here.
         let device = self.frames.last().and_then(|frame| frame.device);
         let is_elsewhere = device.is_some_and(|device| device != meta.identity.dev);
         if is_dir && !(self.one_file_system && is_elsewhere) {
             let (at, name) = (Some(at.clone()), Some(name.clone()));
-            self.frames.push(Frame { root: root.clone(), at, name, depth: 0, device: None, listing: Listing::Top });
+            self.frames.push(Frame { root: root.clone(), at, name, depth: 0, device: None, listing: DirListing::Top });
         }
         self.judge(&root, at, name, meta, 0)
     }
 
-    fn dangling(&mut self, name: &WirePath, target: &[u8]) -> Option<Found> {
+    fn dangling(&mut self, name: &WirePath, target: &[u8]) -> Option<WalkEntry> {
         if self.filters.leaves_out(name, false) {
             return None;
         }
         let detail = format!("the symbolic link leads to {}", escape(target));
-        Some(Found::Problem { name: name.as_bytes().to_vec(), failure: Failure::new(Status::NotFound, detail) })
+        Some(WalkEntry::Problem { name: name.as_bytes().to_vec(), failure: Failure::new(Status::NotFound, detail) })
     }
 
     /// Whether the walk is in that directory: to walk it again from there would have no end.
     fn is_inside(&self, id: ObjectId) -> bool {
-        self.frames.iter().any(|frame| matches!(&frame.listing, Listing::Open(dir, _) if dir.id() == id))
+        self.frames.iter().any(|frame| matches!(&frame.listing, DirListing::Open(dir, _) if dir.id() == id))
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
-use super::{Frame, Listing, Walk};
+use super::{DirListing, Frame, Walk};
 use crate::protocol::message::Kind;
 use crate::protocol::path::WirePath;
 use crate::storage::meta::Meta;
@@ -68,11 +68,11 @@ impl Walk {
         // Names are relative to the top of one tree as far as that frame.
         let tops = self.frames.iter().rposition(|frame| frame.depth == 0).unwrap_or_default();
         let is_below = |frame: &Frame| match &frame.listing {
-            Listing::Open(dir, _) => {
+            DirListing::Open(dir, _) => {
                 let below = frame.at.as_ref().map_or(0, |above| above.as_bytes().len() + 1);
                 at.as_bytes().get(below..).is_some_and(|below| is_it(dir.id().dev, dir.id().ino, below))
             }
-            Listing::Top | Listing::In(_) => false,
+            DirListing::Top | DirListing::In(_) => false,
         };
         is_left_out || self.frames[tops..].iter().any(is_below)
     }

@@ -3,7 +3,7 @@
 use rustix::fs::{FileType, Stat};
 
 use super::super::root::Tree;
-use super::Found;
+use super::WalkEntry;
 use crate::protocol::message::{Failure, Status};
 use crate::protocol::path::WirePath;
 
@@ -14,10 +14,10 @@ pub(super) fn kind_of(root: &Tree, at: &WirePath) -> &'static str {
 }
 
 /// What was named and is nothing that has a content to be sent.
-pub(super) fn special(root: &Tree, at: &WirePath, name: &WirePath) -> Option<Found> {
+pub(super) fn special(root: &Tree, at: &WirePath, name: &WirePath) -> Option<WalkEntry> {
     let what = kind_of(root, at);
     let text = format!("it is a {what}; what a command reads of it can be sent: qft send - REMOTE:NAME <FILE");
-    Some(Found::Problem { name: name.as_bytes().to_vec(), failure: Failure::new(Status::Unsupported, text) })
+    Some(WalkEntry::Problem { name: name.as_bytes().to_vec(), failure: Failure::new(Status::Unsupported, text) })
 }
 
 pub(super) fn special_kind(found: &Stat) -> &'static str {

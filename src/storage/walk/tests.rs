@@ -1,36 +1,36 @@
 use super::*;
 use crate::protocol::message::Status;
 use crate::storage::request::local_requests;
-use crate::storage::testing::{Place, wire};
+use crate::storage::testing::{TestRoot, wire};
 use rustix::fs::FileType;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-fn all(place: &Place, at: Option<&str>, name: Option<&str>) -> Vec<Request> {
-    vec![Request { root: place.tree(), at: at.map(wire), name: name.map(wire), whole: true }]
+fn all(place: &TestRoot, at: Option<&str>, name: Option<&str>) -> Vec<WalkRequest> {
+    vec![WalkRequest { root: place.tree(), at: at.map(wire), name: name.map(wire), whole: true }]
 }
 
 /// One line for each item: files as `place=name`, problems with `!`, notes with `#`.
 fn lines(walk: Walk) -> Vec<String> {
     walk.map(|found| match found {
-        Found::File { at, name, meta, .. } => match meta.kind {
+        WalkEntry::File { at, name, meta, .. } => match meta.kind {
             Kind::File => format!("{at}={name}"),
             Kind::Dir => format!("{at}={name}/"),
             Kind::Link(target) => format!("{at}={name}->{}", escape(&target)),
         },
-        Found::Problem { name, failure } => format!("!{} {:?}", escape(&name), failure.status),
-        Found::Note(text) => format!("#{text}"),
+        WalkEntry::Problem { name, failure } => format!("!{} {:?}", escape(&name), failure.status),
+        WalkEntry::Note(text) => format!("#{text}"),
     })
     .collect()
 }
 
-fn simple(place: &Place, at: Option<&str>, name: Option<&str>) -> Vec<String> {
+fn simple(place: &TestRoot, at: Option<&str>, name: Option<&str>) -> Vec<String> {
     lines(walk(all(place, at, name), Filters::none(), Links::Skip))
 }
 
 #[test]
 fn names_come_in_order_and_directories_before_their_contents() {
-    let place = Place::new();
+    let place = TestRoot::new();
     for file in ["b/z", "b/a", "a", "c", "b-", "B"] {
         place.write(file, b"x");
     }
@@ -41,7 +41,7 @@ fn names_come_in_order_and_directories_before_their_contents() {
 
 #[test]
 fn names_on_the_wire_follow_the_request() {
-    let place = Place::new();
+    let place = TestRoot::new();
     place.write("d/e/f", b"x");
     assert_eq!(simple(&place, Some("d"), Some("n")), ["d=n/", "d/e=n/e/", "d/e/f=n/e/f"]);
     assert_eq!(simple(&place, Some("d"), None), ["d/e=e/", "d/e/f=e/f"]);
@@ -51,7 +51,7 @@ fn names_on_the_wire_follow_the_request() {
 
 #[test]
 fn a_command_line_is_walked_by_rsyncs_rule() {
-    let place = Place::new();
+    let place = TestRoot::new();
     place.write("dir/a", b"x");
     place.write("file", b"x");
     let walked = |paths: &[&str]| {
@@ -65,7 +65,7 @@ fn a_command_line_is_walked_by_rsyncs_rule() {
 
 #[test]
 fn part_files_are_left_out_in_silence() {
-    let place = Place::new();
+    let place = TestRoot::new();
     for file in ["a", ".a.qft-part", "b.qft-part", "c.QFT-PART"] {
         place.write(file, b"x");
     }
@@ -74,7 +74,7 @@ fn part_files_are_left_out_in_silence() {
 
 #[test]
 fn what_cannot_be_sent_is_a_problem_and_the_rest_goes_on() {
-    let place = Place::new();
+    let place = TestRoot::new();
     place.write("z", b"x");
     let mode = rustix::fs::Mode::RUSR;
     rustix::fs::mknodat(rustix::fs::CWD, place.path("fifo"), FileType::Fifo, mode, 0).unwrap();
@@ -90,12 +90,12 @@ fn what_cannot_be_sent_is_a_problem_and_the_rest_goes_on() {
 
 #[test]
 fn a_directory_that_cannot_be_read_is_a_problem_and_the_rest_goes_on() {
-    let place = Place::new();
+    let place = TestRoot::new();
     for file in ["a/x", "b/x", "c"] {
         place.write(file, b"x");
     }
     let mut walk = walk(all(&place, None, None), Filters::none(), Links::Skip);
-    assert!(matches!(walk.next(), Some(Found::File { name, .. }) if name == wire("a")));
+    assert!(matches!(walk.next(), Some(WalkEntry::File { name, .. }) if name == wire("a")));
     fs::remove_dir_all(place.path("a")).unwrap();
     assert_eq!(lines(walk), ["!a NotFound", "b=b/", "b/x=b/x", "c=c"]);
 }
@@ -106,7 +106,7 @@ fn a_directory_without_permission_is_not_allowed() {
         println!("skipped: root may read everything");
         return;
     }
-    let place = Place::new();
+    let place = TestRoot::new();
     place.write("a/x", b"x");
     fs::set_permissions(place.path("a"), std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
     assert_eq!(simple(&place, None, None), ["a=a/", "!a NotAllowed"]);
@@ -115,7 +115,7 @@ fn a_directory_without_permission_is_not_allowed() {
 
 #[test]
 fn a_directory_swapped_for_a_link_is_not_entered() {
-    let place = Place::new();
+    let place = TestRoot::new();
     place.write("a/x", b"x");
     let mut walk = walk(all(&place, None, None), Filters::none(), Links::Skip);
     walk.next().unwrap();
@@ -126,7 +126,7 @@ fn a_directory_swapped_for_a_link_is_not_entered() {
 
 #[test]
 fn links_are_left_out_or_copied_when_they_stay_inside() {
-    let place = Place::new();
+    let place = TestRoot::new();
     place.write("d/e/f", b"x");
     for (target, link) in
         [("e/f", "d/in"), ("../e/f", "d/e/up"), ("../x", "d/out"), ("/etc", "d/abs"), ("..", "d/e/top")]
@@ -152,7 +152,7 @@ fn links_are_left_out_or_copied_when_they_stay_inside() {
 
 #[test]
 fn whoever_only_looks_sees_links_wherever_they_lead() {
-    let place = Place::new();
+    let place = TestRoot::new();
     fs::create_dir(place.path("d")).unwrap();
     symlink("/etc", place.path("d/abs")).unwrap();
     symlink("../../x", place.path("d/out")).unwrap();
@@ -160,26 +160,26 @@ fn whoever_only_looks_sees_links_wherever_they_lead() {
     assert_eq!(listed, ["d=d/", "d/abs=d/abs->/etc", "d/out=d/out->../../x"]);
 }
 
-fn followed(place: &Place, at: &str) -> Vec<String> {
+fn followed(place: &TestRoot, at: &str) -> Vec<String> {
     walk(all(place, Some(at), Some(at)), Filters::none(), Links::Follow)
         .map(|found| match found {
-            Found::File { root, at, name, meta } if meta.kind == Kind::File => {
+            WalkEntry::File { root, at, name, meta } if meta.kind == Kind::File => {
                 let size = root.stat(&at).unwrap().unwrap().size;
                 format!("{name} {size}")
             }
-            Found::File { name, meta, .. } => {
+            WalkEntry::File { name, meta, .. } => {
                 assert_eq!(meta.kind, Kind::Dir, "no link is left");
                 format!("{name}/")
             }
-            Found::Problem { name, failure } => format!("!{} {failure}", escape(&name)),
-            Found::Note(text) => format!("#{text}"),
+            WalkEntry::Problem { name, failure } => format!("!{} {failure}", escape(&name)),
+            WalkEntry::Note(text) => format!("#{text}"),
         })
         .collect()
 }
 
 #[test]
 fn links_that_are_followed_stand_for_what_they_lead_to_also_outside_the_tree() {
-    let place = Place::new();
+    let place = TestRoot::new();
     place.write("outside/deep/f", b"123");
     place.write("one", b"1");
     fs::create_dir_all(place.path("d/e")).unwrap();
@@ -192,7 +192,7 @@ fn links_that_are_followed_stand_for_what_they_lead_to_also_outside_the_tree() {
 
 #[test]
 fn a_link_that_leads_into_itself_to_nothing_or_to_no_file_ends_the_walk_of_nothing_else() {
-    let place = Place::new();
+    let place = TestRoot::new();
     place.write("d/e/f", b"123");
     symlink("../..", place.path("d/e/above")).unwrap();
     symlink("..", place.path("d/e/loop")).unwrap();
@@ -216,7 +216,7 @@ fn a_link_that_leads_into_itself_to_nothing_or_to_no_file_ends_the_walk_of_nothi
 
 #[test]
 fn where_filters_leave_nothing_the_first_that_did_is_named() {
-    let place = Place::new();
+    let place = TestRoot::new();
     for file in ["d/a.txt", "d/b/c.txt"] {
         place.write(file, b"x");
     }
@@ -235,7 +235,7 @@ fn where_filters_leave_nothing_the_first_that_did_is_named() {
 
 #[test]
 fn filters_leave_out_files_and_whole_directories() {
-    let place = Place::new();
+    let place = TestRoot::new();
     for file in ["a.log", "keep.log", "target/x", "src/target/x", "src/a.rs", "src/b.log"] {
         place.write(file, b"x");
     }
@@ -252,11 +252,11 @@ fn filters_leave_out_files_and_whole_directories() {
 
 #[test]
 fn odd_names_are_found_and_too_long_paths_are_problems() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let odd = WirePath::parse(b"new\nline\xff").unwrap();
     fs::write(place.path(odd.as_path()), b"x").unwrap();
     let mut found = walk(all(&place, None, None), Filters::none(), Links::Skip);
-    assert!(matches!(found.next(), Some(Found::File { at, name, .. }) if at == odd && name == odd));
+    assert!(matches!(found.next(), Some(WalkEntry::File { at, name, .. }) if at == odd && name == odd));
     assert!(found.next().is_none());
     // 128 components are the limit of a path on the wire.
     let deep = ["d"; 127].join("/");
@@ -264,17 +264,17 @@ fn odd_names_are_found_and_too_long_paths_are_problems() {
     assert_eq!(named.len(), 1);
     let deeper = ["d"; 128].join("/");
     let refused = walk(all(&place, None, Some(&deeper)), Filters::none(), Links::Skip).next().unwrap();
-    let Found::Problem { failure, .. } = refused else { panic!("{refused:?}") };
+    let WalkEntry::Problem { failure, .. } = refused else { panic!("{refused:?}") };
     assert_eq!(failure.status, Status::BadName);
 }
 
 #[test]
 fn a_walk_may_go_to_another_thread_and_gives_the_files_themselves() {
-    let place = Place::new();
+    let place = TestRoot::new();
     place.write("d/a", b"12345");
     let walk = walk(all(&place, None, None), Filters::none(), Links::Skip);
     let found = std::thread::spawn(move || walk.last().unwrap()).join().unwrap();
-    let Found::File { root, at, meta, .. } = found else { panic!("{found:?}") };
+    let WalkEntry::File { root, at, meta, .. } = found else { panic!("{found:?}") };
     assert_eq!(root.open_source(&at).unwrap().meta(), &meta);
     assert_eq!(meta.size, 5);
 }

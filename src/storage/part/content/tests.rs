@@ -5,11 +5,11 @@ use super::*;
 use crate::protocol::message::Status;
 use crate::storage::part::{Fresh, Owner};
 use crate::storage::root::Root;
-use crate::storage::testing::{Place, SOME_TIME, wire};
+use crate::storage::testing::{SOME_TIME, TestRoot, wire};
 
 const PIECE: u64 = HOLE_BYTES as u64;
 
-fn open(place: &Place, name: &str) -> Part {
+fn open(place: &TestRoot, name: &str) -> Part {
     Part::open(&place.root, &wire(name), Owner::Anyone, Fresh::No).unwrap()
 }
 
@@ -17,13 +17,13 @@ fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|n| (n % 251) as u8 + 1).collect()
 }
 
-fn allocated(place: &Place, name: &str) -> u64 {
+fn allocated(place: &TestRoot, name: &str) -> u64 {
     fs::metadata(place.path(name)).unwrap().blocks() * 512
 }
 
 #[test]
 fn zeros_become_holes_and_read_as_zeros() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let part = open(&place, "a");
     let mut content = pattern(HOLE_BYTES);
     content.extend(vec![0; 15 * HOLE_BYTES]);
@@ -42,7 +42,7 @@ fn zeros_become_holes_and_read_as_zeros() {
 
 #[test]
 fn zeros_over_data_are_written() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let part = open(&place, "a");
     part.write_at(&pattern(3 * HOLE_BYTES), 0).unwrap();
     part.write_at(&vec![0; HOLE_BYTES], PIECE).unwrap();
@@ -57,7 +57,7 @@ fn zeros_over_data_are_written() {
 
 #[test]
 fn unaligned_and_unordered_writes_give_the_same_content() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let mut content = pattern(5 * HOLE_BYTES + 77);
     content[HOLE_BYTES - 3..4 * HOLE_BYTES + 9].fill(0);
     for size in [1000, HOLE_BYTES - 1, HOLE_BYTES, HOLE_BYTES + 1, 3 * HOLE_BYTES] {
@@ -75,7 +75,7 @@ fn unaligned_and_unordered_writes_give_the_same_content() {
 
 #[test]
 fn several_threads_write_one_part() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let part = open(&place, "a");
     part.write_back_early();
     let content = pattern(20 << 20);
@@ -92,7 +92,7 @@ fn several_threads_write_one_part() {
 
 #[test]
 fn a_cut_part_has_no_data_behind_its_end() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let part = open(&place, "a");
     part.write_at(&pattern(3 * HOLE_BYTES), 0).unwrap();
     part.truncate(PIECE).unwrap();
@@ -105,7 +105,7 @@ fn a_cut_part_has_no_data_behind_its_end() {
 
 #[test]
 fn room_is_reserved_without_changing_the_length() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let part = open(&place, "a");
     part.reserve(RESERVE_MIN_BYTES - 1).unwrap();
     assert_eq!(allocated(&place, ".a.qft-part"), 0);
@@ -118,7 +118,7 @@ fn room_is_reserved_without_changing_the_length() {
 
 #[test]
 fn an_adopted_basis_keeps_its_content_and_its_holes() {
-    let place = Place::new();
+    let place = TestRoot::new();
     let basis = File::create(place.path("old")).unwrap();
     basis.write_all_at(&pattern(3 * HOLE_BYTES + 5), 20 * PIECE).unwrap();
     basis.set_len(100 * PIECE).unwrap();

@@ -16,7 +16,7 @@ proptest::proptest! {
         links in proptest::collection::vec(("[abc](/[abc]){0,2}", "(\\.\\./){0,3}([abc.]|outside)(/[abc]){0,2}"), 0..8),
         names in proptest::collection::vec("[abc](/[abc]){0,3}", 1..8),
     ) {
-        let place = Place::new();
+        let place = TestRoot::new();
         for (link, target) in &links {
             // Not through a link that is there already.
             if wire(link).parent().is_none_or(|parent| place.root.make_dir(&parent).is_ok()) {

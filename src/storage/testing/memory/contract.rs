@@ -12,7 +12,7 @@ use self::table::TABLE;
 use super::{ChunkContent, ManualClock, MemoryCommitter, MemoryStore, Quirks, Volume};
 use crate::digest::{CHUNK_BYTES, Digest, Hasher, SALT_BYTES, Salt};
 use crate::storage::commit::Answer;
-use crate::storage::testing::{Place, SOME_TIME, wire};
+use crate::storage::testing::{SOME_TIME, TestRoot, wire};
 use crate::storage::{
     Commits, Committed, Committer, Destination, DirMeta, DirMode, Durability, Fresh, Meta, Owner, PartFile, ReadFile,
     Replace, StorageError, Store,
@@ -231,7 +231,7 @@ fn shown(meta: Option<Meta>) -> Option<String> {
 fn the_store_in_memory_does_what_the_disk_does() {
     let mut differing = Vec::new();
     for (case, operations) in TABLE {
-        let place = Place::new();
+        let place = TestRoot::new();
         let committer = Committer::start(Durability::Synced).expect("a thread");
         let on_disk = Trial::new(place.root.clone(), committer).transcript(operations);
         let volume = Volume::new(Quirks::default(), ManualClock::new());
