@@ -12,7 +12,7 @@ use crate::transport::TransportError;
 
 /// Which signal asked for an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stop {
+pub(crate) enum StopSignal {
     /// SIGINT: Ctrl-C.
     Interrupt,
     /// SIGTERM.
@@ -21,7 +21,7 @@ pub(crate) enum Stop {
     HangUp,
 }
 
-impl Stop {
+impl StopSignal {
     /// How a shell shows the end that it asks for.
     pub(crate) fn exit(self) -> Exit {
         match self {
@@ -219,7 +219,7 @@ pub(crate) enum Complaint {
     Untrusted(String),
     /// The user stopped it.
     #[error("interrupted")]
-    Interrupted(Stop),
+    Interrupted(StopSignal),
 }
 
 impl Complaint {

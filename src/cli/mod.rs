@@ -36,11 +36,11 @@ use clap::error::{ContextKind, ContextValue};
 
 use self::args::hints;
 use self::args::topics::Topic;
-use self::args::{Cli, Command};
+use self::args::{Cli, Commands};
 use self::commands::{
     cert, completions, doctor, get, history, id, ls, man, parts, peers, ping, remotes, send, serve, service, status,
 };
-use self::config::Refusal;
+use self::config::ConfigRefusal;
 use self::exit::{Complaint, Exit};
 use self::run::standard;
 
@@ -57,17 +57,17 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = hints::without_human(help_as_option(args));
     let command = match config::parse(&args) {
         Ok(cli) => cli.command,
-        Err(Refusal::Clap(mut error)) => {
+        Err(ConfigRefusal::Clap(mut error)) => {
             name_variable(&mut error, &args);
             return match hints::improve(error, &args) {
-                hints::Refused::Complaint(error) => refuse(&error, &args).into(),
-                hints::Refused::Version => {
+                hints::RejectedLine::Complaint(error) => refuse(&error, &args).into(),
+                hints::RejectedLine::Version => {
                     drop(writeln!(standard::output(), "qft {}", env!("CARGO_PKG_VERSION")));
                     Exit::Done.into()
                 }
             };
         }
-        Err(Refusal::Settings(error, name)) => return ui::report(&error, name, asks_for_json(&args)).into(),
+        Err(ConfigRefusal::Settings(error, name)) => return ui::report(&error, name, asks_for_json(&args)).into(),
     };
     let (name, json) = (command.name(), command.json());
     // Every file that waits for its commit is an open one; with fewer allowed, commits only take longer.
@@ -75,7 +75,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     run::signals::outlive_file_size_limit();
     let exit = dispatch(&command).unwrap_or_else(|error| ui::report(&error, name, json));
     // A server's log may have had a hole for a while, of which it has told.
-    let exit = if matches!(command, Command::Serve(_)) { exit } else { printed(exit, json) };
+    let exit = if matches!(command, Commands::Serve(_)) { exit } else { printed(exit, json) };
     run::signals::end_by(exit);
     exit.into()
 }
@@ -88,27 +88,27 @@ fn printed(exit: Exit, json: bool) -> Exit {
     if exit == Exit::Done { failed } else { exit }
 }
 
-fn dispatch(command: &Command) -> anyhow::Result<Exit> {
+fn dispatch(command: &Commands) -> anyhow::Result<Exit> {
     match command {
-        Command::Send(args) => send::run(args),
-        Command::Get(args) => get::run(args),
-        Command::Ls(args) => ls::run(args),
-        Command::Parts(args) => parts::run(args),
-        Command::Serve(args) => serve::run(args),
-        Command::Service(args) => service::run(args),
-        Command::Status(args) => status::run(args),
-        Command::History(args) => history::run(args),
-        Command::Peers(args) => peers::run(args),
-        Command::Remote(args) => remotes::run(args),
-        Command::Ping(args) => ping::run(args),
-        Command::Doctor(args) => doctor::run(args),
-        Command::Id(args) => id::run(args),
-        Command::Cert(args) => cert::run(args),
-        Command::Config(args) => config::run(args),
-        Command::Completions(args) => completions::run(args),
-        Command::Man(args) => man::run(args),
-        Command::Bootstrap => ssh::bootstrap(),
-        Command::Complete(args) => Ok(completions::complete(args)),
+        Commands::Send(args) => send::run(args),
+        Commands::Get(args) => get::run(args),
+        Commands::Ls(args) => ls::run(args),
+        Commands::Parts(args) => parts::run(args),
+        Commands::Serve(args) => serve::run(args),
+        Commands::Service(args) => service::run(args),
+        Commands::Status(args) => status::run(args),
+        Commands::History(args) => history::run(args),
+        Commands::Peers(args) => peers::run(args),
+        Commands::Remote(args) => remotes::run(args),
+        Commands::Ping(args) => ping::run(args),
+        Commands::Doctor(args) => doctor::run(args),
+        Commands::Id(args) => id::run(args),
+        Commands::Cert(args) => cert::run(args),
+        Commands::Config(args) => config::run(args),
+        Commands::Completions(args) => completions::run(args),
+        Commands::Man(args) => man::run(args),
+        Commands::Bootstrap => ssh::bootstrap(),
+        Commands::Complete(args) => Ok(completions::complete(args)),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
-use super::config::Config;
+use super::config::ConfigFile;
 use crate::cli::target::remote::{Spec, parse_bare};
 
 /// The name or host that an argument would make other programs call; empty where it names none.
@@ -24,6 +24,6 @@ pub fn remote(argument: &[u8]) -> Result<String, String> {
 /// # Errors
 /// What the user is told.
 pub fn settings(text: &str) -> Result<usize, String> {
-    let checked = Config::of("/home/config.toml".into(), text).and_then(|config| config.check());
+    let checked = ConfigFile::of("/home/config.toml".into(), text).and_then(|config| config.check());
     checked.map_err(|error| format!("{error:#}"))
 }

@@ -16,7 +16,7 @@ use super::topics::Topic;
 use crate::cli::args::Cli;
 
 /// What a line that clap refuses comes to.
-pub(in crate::cli) enum Refused {
+pub(in crate::cli) enum RejectedLine {
     /// It asks for the version.
     Version,
     /// The complaint, with a tip that helps or with none.
@@ -24,7 +24,7 @@ pub(in crate::cli) enum Refused {
 }
 
 /// Puts what was meant in the place of clap's tips.
-pub(in crate::cli) fn improve(mut error: clap::Error, args: &[OsString]) -> Refused {
+pub(in crate::cli) fn improve(mut error: clap::Error, args: &[OsString]) -> RejectedLine {
     let word = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         _ => None,
@@ -34,14 +34,14 @@ pub(in crate::cli) fn improve(mut error: clap::Error, args: &[OsString]) -> Refu
         ErrorKind::UnknownArgument => {
             let option = word(ContextKind::InvalidArg).unwrap_or_default();
             if matches!(option.as_str(), "--version" | "-V") {
-                return Refused::Version;
+                return RejectedLine::Version;
             }
             option_hint(&option, &path)
         }
         ErrorKind::InvalidSubcommand => {
             let verb = word(ContextKind::InvalidSubcommand).unwrap_or_default();
             if verb == "version" {
-                return Refused::Version;
+                return RejectedLine::Version;
             }
             command_hint(&verb, &path, args)
         }
@@ -51,7 +51,7 @@ pub(in crate::cli) fn improve(mut error: clap::Error, args: &[OsString]) -> Refu
         ErrorKind::ValueValidation if word(ContextKind::InvalidArg).is_some_and(|arg| arg.starts_with("--port")) => {
             Some("-p is the port of a server; times and permission bits are kept without an option".to_owned())
         }
-        _ => return Refused::Complaint(error),
+        _ => return RejectedLine::Complaint(error),
     };
     // Clap's own usage names the option that is spelt most alike, too.
     error.insert(ContextKind::Usage, ContextValue::StyledStr(usage(&path)));
@@ -61,7 +61,7 @@ pub(in crate::cli) fn improve(mut error: clap::Error, args: &[OsString]) -> Refu
     if let Some(hint) = hint {
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(hint)]));
     }
-    Refused::Complaint(error)
+    RejectedLine::Complaint(error)
 }
 
 /// `-avh`, `ls -lh`: the h among other letters means sizes for people, to rsync as to ls, and so they are shown. Alone it

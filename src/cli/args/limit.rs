@@ -32,16 +32,16 @@ const SHAPE: &str = "a rate looks like 500K, 10M or 1G (KiB, MiB or GiB per seco
 
 /// A limit on bytes per second; `None` is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Limit(Option<Rate>);
+pub(crate) struct BandwidthLimit(Option<Rate>);
 
-impl Limit {
+impl BandwidthLimit {
     /// The limit of an option that need not be there.
     pub(crate) fn rate_of(option: Option<Self>) -> Option<Rate> {
         option.and_then(|limit| limit.0)
     }
 }
 
-impl FromStr for Limit {
+impl FromStr for BandwidthLimit {
     type Err = String;
 
     /// Reads a number, which may have a fraction, with a unit. Only zero needs no unit.
@@ -110,7 +110,8 @@ mod tests {
     use super::*;
 
     fn rate(text: &str) -> Result<u64, String> {
-        text.parse::<Limit>().map(|limit| Limit::rate_of(Some(limit)).map_or(0, Rate::bytes_per_second))
+        text.parse::<BandwidthLimit>()
+            .map(|limit| BandwidthLimit::rate_of(Some(limit)).map_or(0, Rate::bytes_per_second))
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::calendar;
 use crate::keys::trust::parse_expiry;
 
 pub(crate) use self::cert::{CertArgs, CertCommand};
-pub(crate) use self::limit::Limit;
+pub(crate) use self::limit::BandwidthLimit;
 pub(crate) use self::peers::{AllowArgs, InviteArgs, PeersAction, PeersArgs, RevokeArgs};
 pub(crate) use self::remote::{AddArgs, NamedArgs, RemoteAction, RemoteArgs, RenameArgs};
 pub(crate) use self::serve::{LogFormat, ServeArgs};
@@ -58,12 +58,12 @@ pub(crate) use self::trust::{HostKeyArg, TrustArgs};
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Commands,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum Commands {
     /// Send files and directories to a remote
     #[command(aliases = ["put", "push", "upload"], after_long_help = long_help(&[SEND_EXAMPLES, REMOTES, EXIT_CODES]))]
     Send(SendArgs),
@@ -125,7 +125,7 @@ pub(crate) enum Command {
     Complete(CompleteArgs),
 }
 
-impl Command {
+impl Commands {
     /// Whether events go to standard output as JSON.
     pub(crate) fn json(&self) -> bool {
         match self {
@@ -228,7 +228,7 @@ mod tests {
 
     use super::*;
 
-    fn parse(args: &[&str]) -> Result<Command, clap::Error> {
+    fn parse(args: &[&str]) -> Result<Commands, clap::Error> {
         Cli::try_parse_from([&["qft"], args].concat()).map(|cli| cli.command)
     }
 
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn habits_from_rsync_are_accepted() {
-        let Ok(Command::Send(args)) = parse(&["send", "-arP", "d", "box:"]) else { panic!("accepted") };
+        let Ok(Commands::Send(args)) = parse(&["send", "-arP", "d", "box:"]) else { panic!("accepted") };
         assert!(
             args.job.habits.archive
                 && args.job.habits.recursive
@@ -309,7 +309,7 @@ mod tests {
     #[test]
     fn a_port_is_said_to_a_server_as_to_a_client() {
         for args in [&["serve", "-p", "4434"], &["serve", "--port", "4434"]] {
-            let Ok(Command::Serve(args)) = parse(args) else { panic!("accepted") };
+            let Ok(Commands::Serve(args)) = parse(args) else { panic!("accepted") };
             assert_eq!(args.listen.as_deref(), Some("4434"));
         }
     }

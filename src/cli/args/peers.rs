@@ -222,12 +222,12 @@ fn parse_name(text: &str) -> Result<String, String> {
 mod tests {
     use clap::Parser as _;
 
-    use super::super::{Cli, Command};
+    use super::super::{Cli, Commands};
     use super::*;
 
     fn changed(old: &str, words: &str) -> String {
         let line = ["qft", "peers", "allow", "x"].into_iter().chain(words.split_whitespace());
-        let Command::Peers(args) = Cli::try_parse_from(line).expect(words).command else { panic!("peers") };
+        let Commands::Peers(args) = Cli::try_parse_from(line).expect(words).command else { panic!("peers") };
         let Some(PeersAction::Allow(args)) = args.action else { panic!("allow") };
         let old = if old.is_empty() { Rights::default() } else { Rights::parse(old).expect(old) };
         args.rights.change(&old).to_string()

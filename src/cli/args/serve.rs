@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
 
-use super::{Limit, parse_count, parse_time};
+use super::{BandwidthLimit, parse_count, parse_time};
 use crate::cli::config::tilde::TildePath;
 use crate::server::CLIENTS_MAX;
 
@@ -68,7 +68,7 @@ pub(crate) struct ServeArgs {
     pub(crate) hidden: bool,
     /// At most RATE each way, for all clients together: 500K, 10M (bytes/s), 80mbit; 0 = no limit
     #[arg(long, value_name = "RATE", help_heading = "What clients may do")]
-    pub(crate) bwlimit: Option<Limit>,
+    pub(crate) bwlimit: Option<BandwidthLimit>,
     /// Print a one-time ticket (automatic on a terminal while no client is enrolled)
     #[arg(long, help_heading = "Who may connect", conflicts_with = "no_auth")]
     pub(crate) invite: bool,

@@ -1,6 +1,6 @@
 //! The help texts that are more than a line for an option.
 
-/// The help of `qft` itself, since clap does not group commands. The order is that of [`Command`](super::Command).
+/// The help of `qft` itself, since clap does not group commands. The order is that of [`Commands`](super::Commands).
 pub(super) const TEMPLATE: &str = "\
 {about}
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
 
-use super::{Limit, SshArgs, TrustArgs, parse_count, parse_time};
+use super::{BandwidthLimit, SshArgs, TrustArgs, parse_count, parse_time};
 use crate::cli::config::tilde::TildePath;
 use crate::client::TransferOptions;
 use crate::protocol::message::{IfExists, Target};
@@ -161,7 +161,7 @@ pub(crate) struct LinkArgs {
     pub(crate) jobs: NonZeroUsize,
     /// At most RATE each way, unit required: 500K, 10M (bytes/s), 80mbit; 0 = no limit
     #[arg(long, value_name = "RATE")]
-    pub(crate) bwlimit: Option<Limit>,
+    pub(crate) bwlimit: Option<BandwidthLimit>,
     /// Give up when nothing moved for TIME (30s, 5m, 2h), 0 = never
     #[arg(long, value_name = "TIME", default_value = TIMEOUT_DEFAULT, value_parser = parse_time)]
     pub(crate) timeout: Duration,

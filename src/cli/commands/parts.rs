@@ -30,13 +30,13 @@ use crate::storage::{Fate, PartSearch, Removal, Tree, Unfinished};
 
 /// The unfinished files, by the names that the user would write.
 #[derive(Default)]
-struct Listing {
-    parts: Vec<Row>,
+struct PartsOutput {
+    parts: Vec<PartRow>,
     problems: Vec<(Vec<u8>, Failure)>,
 }
 
 /// One unfinished file.
-struct Row {
+struct PartRow {
     name: Vec<u8>,
     size: u64,
     age: Duration,
@@ -72,7 +72,7 @@ pub(crate) fn run(args: &PartsArgs) -> anyhow::Result<Exit> {
 }
 
 /// Those of this machine, whose user the system lets remove what he may.
-fn here(place: &Path, args: &PartsArgs) -> anyhow::Result<Listing> {
+fn here(place: &Path, args: &PartsArgs) -> anyhow::Result<PartsOutput> {
     let (dir, file) = match (place.is_dir(), place.file_name()) {
         (false, Some(file)) => {
             (place.parent().unwrap_or_else(|| Path::new("")), Some(WirePath::from_path(Path::new(file))?))
@@ -84,7 +84,7 @@ fn here(place: &Path, args: &PartsArgs) -> anyhow::Result<Listing> {
     let mut search = PartSearch::new(tree, file).older(args.older.unwrap_or_default()).removing(removal);
     let shown: PathBuf = dir.components().filter(|component| component.as_os_str() != ".").collect();
     let name = |path: &[u8]| below(shown.as_os_str().as_bytes(), path);
-    let mut listing = Listing::default();
+    let mut listing = PartsOutput::default();
     while let ControlFlow::Continue(found) = search.step() {
         match found {
             Some(Ok(Unfinished { path, size, age, fate })) => {
@@ -93,7 +93,7 @@ fn here(place: &Path, args: &PartsArgs) -> anyhow::Result<Listing> {
                     Fate::Removed => PartFate::Removed,
                     Fate::Left(failure) => PartFate::Left(failure),
                 };
-                listing.parts.push(Row { name: name(path.as_bytes()), size, age, fate });
+                listing.parts.push(PartRow { name: name(path.as_bytes()), size, age, fate });
             }
             Some(Err((at, failure))) => listing.problems.push((name(&at), failure)),
             None => {}
@@ -103,7 +103,7 @@ fn here(place: &Path, args: &PartsArgs) -> anyhow::Result<Listing> {
 }
 
 /// Those of a remote that this machine may know of.
-fn there(place: &OsStr, args: &PartsArgs) -> anyhow::Result<Listing> {
+fn there(place: &OsStr, args: &PartsArgs) -> anyhow::Result<PartsOutput> {
     let plan = plan::remote_place(place, &args.query.ssh)?;
     if let Some(Spec::Local { path }) = &plan.spec {
         return here(&local_path(path)?, args);
@@ -129,19 +129,19 @@ fn there(place: &OsStr, args: &PartsArgs) -> anyhow::Result<Listing> {
         connected.close().await;
         found.map_err(|error| explain(&target.place, error))
     })?;
-    let row = |Part { path, size, age_secs, fate }| Row {
+    let row = |Part { path, size, age_secs, fate }| PartRow {
         name: path.as_bytes().to_vec(),
         size,
         age: Duration::from_secs(age_secs),
         fate,
     };
-    Ok(Listing {
+    Ok(PartsOutput {
         parts: listing.parts.into_iter().map(row).collect(),
         problems: listing.problems.into_iter().map(|problem| (problem.name, problem.failure)).collect(),
     })
 }
 
-impl Row {
+impl PartRow {
     /// Why it is still there although it was to be removed.
     fn failure(&self) -> Option<&Failure> {
         match &self.fate {
@@ -168,10 +168,10 @@ impl Row {
     }
 }
 
-impl Listing {
+impl PartsOutput {
     /// How many are of interest, and how much they hold: those that were removed, where that was asked for.
     fn sum(&self, args: &PartsArgs) -> (usize, u64) {
-        let counts = |row: &&Row| !args.remove || row.fate == PartFate::Removed;
+        let counts = |row: &&PartRow| !args.remove || row.fate == PartFate::Removed;
         let bytes = self.parts.iter().filter(counts).map(|row| row.size).sum();
         (self.parts.iter().filter(counts).count(), bytes)
     }
@@ -223,7 +223,7 @@ impl Listing {
 }
 
 /// Age, size and name. A terminal gets an escaped name, a pipe the bytes as they are.
-fn write_row(out: &mut impl Write, row: &Row, escaped: bool) -> io::Result<()> {
+fn write_row(out: &mut impl Write, row: &PartRow, escaped: bool) -> io::Result<()> {
     write!(out, "{:>8}  {:>9}  ", size::span(row.age), size::bytes(row.size))?;
     match escaped {
         true => writeln!(out, "{}", escape(&row.name)),

@@ -45,13 +45,13 @@ pub(crate) fn run(args: &RemoteArgs) -> anyhow::Result<Exit> {
 }
 
 /// The output of a command: one line or table for people, events for programs.
-struct Answer {
+struct RemotesOutput {
     action: &'static str,
     text: String,
     remotes: Vec<Remote>,
 }
 
-impl Answer {
+impl RemotesOutput {
     fn print(self, as_json: bool) -> anyhow::Result<Exit> {
         if as_json {
             let mut json = Json::stdout();
@@ -75,7 +75,7 @@ fn remote_json(remote: &Remote) -> Value {
     })
 }
 
-fn list(remotes: &Remotes) -> anyhow::Result<Answer> {
+fn list(remotes: &Remotes) -> anyhow::Result<RemotesOutput> {
     let all = remotes.list()?;
     let mut table = Table::new(&["", "NAME", "ADDRESS", "KEY"]);
     for Remote { name, ticket, is_default, .. } in &all {
@@ -86,10 +86,10 @@ fn list(remotes: &Remotes) -> anyhow::Result<Answer> {
         true => "no server is known here yet; the first ticket that you use is remembered".to_owned(),
         false => table.text(),
     };
-    Ok(Answer { action: "list", text, remotes: all })
+    Ok(RemotesOutput { action: "list", text, remotes: all })
 }
 
-fn add(remotes: &Remotes, args: &AddArgs) -> anyhow::Result<Answer> {
+fn add(remotes: &Remotes, args: &AddArgs) -> anyhow::Result<RemotesOutput> {
     // Said before a ticket is asked for, and before an invite is used up.
     check_remote_name(&args.name).map_err(complaint)?;
     let text = match &args.place {
@@ -121,7 +121,7 @@ fn add(remotes: &Remotes, args: &AddArgs) -> anyhow::Result<Answer> {
     let path = path.map(|path| format!("; a path is not kept: write {}:{}", remote.name, shown(&path)));
     let path = path.unwrap_or_default();
     let text = format!("{how}saved as {} ({}{was}){default}{path}", remote.name, remote.ticket.address());
-    Ok(Answer { action: "add", text, remotes: vec![remote] })
+    Ok(RemotesOutput { action: "add", text, remotes: vec![remote] })
 }
 
 /// Reads a ticket and the path behind it; `None` for what is rather an address. What was not typed as an argument is a
@@ -278,26 +278,26 @@ impl Drop for Hidden {
     }
 }
 
-fn rename(remotes: &Remotes, args: &RenameArgs) -> anyhow::Result<Answer> {
+fn rename(remotes: &Remotes, args: &RenameArgs) -> anyhow::Result<RemotesOutput> {
     let renamed = remotes.rename(&args.name, &args.new).map_err(complaint)?;
     let Some(new) = renamed else { return Err(no_such(remotes, &args.name)?) };
     let text = format!("{} ({}) is called {} now", shown(&args.name), new.ticket.address(), new.name);
-    Ok(Answer { action: "rename", text, remotes: vec![new] })
+    Ok(RemotesOutput { action: "rename", text, remotes: vec![new] })
 }
 
-fn set_default(remotes: &Remotes, args: &NamedArgs) -> anyhow::Result<Answer> {
+fn set_default(remotes: &Remotes, args: &NamedArgs) -> anyhow::Result<RemotesOutput> {
     let remote = named(remotes, &args.name)?;
     remotes.set_default(&remote.name)?;
     let text = format!("{} ({}) is the default now", shown(&remote.name), remote.ticket.address());
-    Ok(Answer { action: "default", text, remotes: vec![Remote { is_default: true, ..remote }] })
+    Ok(RemotesOutput { action: "default", text, remotes: vec![Remote { is_default: true, ..remote }] })
 }
 
-fn forget(remotes: &Remotes, args: &NamedArgs) -> anyhow::Result<Answer> {
+fn forget(remotes: &Remotes, args: &NamedArgs) -> anyhow::Result<RemotesOutput> {
     let remote = named(remotes, &args.name)?;
     remotes.remove(&remote.name)?;
     let left = if remote.is_default { "; there is no default now (qft remote default NAME)" } else { "" };
     let text = format!("{} ({}) is forgotten{left}", shown(&remote.name), remote.ticket.address());
-    Ok(Answer { action: "forget", text, remotes: vec![remote] })
+    Ok(RemotesOutput { action: "forget", text, remotes: vec![remote] })
 }
 
 fn named(remotes: &Remotes, name: &str) -> anyhow::Result<Remote> {

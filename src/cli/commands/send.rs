@@ -15,7 +15,7 @@ use crate::cli::run::standard;
 use crate::cli::run::transfer::{Transfer, open_ui};
 use crate::cli::target::connect::{ConnectSettings, OnMissing, TargetQuery, resolve};
 use crate::cli::target::here::Here;
-use crate::cli::target::plan::{self, Source};
+use crate::cli::target::plan::{self, SendSource};
 use crate::cli::target::remote;
 use crate::client::Client;
 use crate::storage::Links;
@@ -34,8 +34,8 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
     plan.options.transfer.names = listed(&args.job, absolute)?;
     // Before anybody is asked for anything.
     let input = match plan.source {
-        Source::Stdin(_) => Some(standard::input().context(STANDARD_INPUT)?),
-        Source::Paths(_) => None,
+        SendSource::Stdin(_) => Some(standard::input().context(STANDARD_INPUT)?),
+        SendSource::Paths(_) => None,
     };
     let dry_run = args.job.conflict.dry_run;
     let missing = if dry_run { OnMissing::Pretend } else { OnMissing::Make };
@@ -50,8 +50,8 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
     block_on(HangUps::End, async move |mut signals| {
         // Held until the end: dropping it removes what was spooled.
         let (paths, _spool) = match plan.source {
-            Source::Paths(paths) => (paths, None),
-            Source::Stdin(name) => {
+            SendSource::Paths(paths) => (paths, None),
+            SendSource::Stdin(name) => {
                 let (spool, input) = (private_dir()?, input.expect("it was opened for this source"));
                 (vec![spool_stdin(&spool, &name, input, &mut signals).await?], Some(spool))
             }

@@ -10,7 +10,7 @@ use crate::protocol::path::escape_path;
 
 /// One setting as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct ConfigEntry {
     /// The tables around it, outermost first: the command and its own commands. Empty at the top.
     pub(super) tables: Vec<String>,
     /// Its name, as the long option spells it.
@@ -43,7 +43,7 @@ pub(super) fn wrong(path: &Path, line: usize, what: &str) -> Complaint {
 ///
 /// # Errors
 /// The text is no TOML.
-pub(super) fn entries(path: &Path, text: &str) -> Result<Vec<Entry>, Complaint> {
+pub(super) fn entries(path: &Path, text: &str) -> Result<Vec<ConfigEntry>, Complaint> {
     let line_of = |at: usize| text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1;
     let table = DeTable::parse(text).map_err(|error| {
         let line = error.span().map_or(1, |span| line_of(span.start));
@@ -55,13 +55,13 @@ pub(super) fn entries(path: &Path, text: &str) -> Result<Vec<Entry>, Complaint> 
     Ok(entries)
 }
 
-fn gather(table: &DeTable<'_>, around: &[String], line_of: &dyn Fn(usize) -> usize, entries: &mut Vec<Entry>) {
+fn gather(table: &DeTable<'_>, around: &[String], line_of: &dyn Fn(usize) -> usize, entries: &mut Vec<ConfigEntry>) {
     for (key, value) in table {
         let name = key.get_ref().to_string();
         if let DeValue::Table(inner) = value.get_ref() {
             let around = [around, std::slice::from_ref(&name)].concat();
             // An empty table is still a name that may be wrong.
-            entries.push(Entry {
+            entries.push(ConfigEntry {
                 tables: around.clone(),
                 key: String::new(),
                 value: Value::Other,
@@ -72,7 +72,7 @@ fn gather(table: &DeTable<'_>, around: &[String], line_of: &dyn Fn(usize) -> usi
         }
         let (tables, value) = (around.to_vec(), reduce(value));
         // Both spellings are natural: options have hyphens, TOML's own examples have none.
-        entries.push(Entry { tables, key: name.replace('_', "-"), value, line: line_of(key.span().start) });
+        entries.push(ConfigEntry { tables, key: name.replace('_', "-"), value, line: line_of(key.span().start) });
     }
 }
 
@@ -99,7 +99,7 @@ fn text(value: &DeValue<'_>) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Vec<Entry> {
+    fn read(text: &str) -> Vec<ConfigEntry> {
         entries(Path::new("c.toml"), text).expect("TOML")
     }
 

@@ -8,8 +8,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command, Id};
 
 use super::super::exit::Complaint;
 use super::super::in_one_line;
-use super::Config;
-use super::file::{Entry, Value, wrong};
+use super::ConfigFile;
+use super::file::{ConfigEntry, Value, wrong};
 use crate::protocol::path::{escape, quoted};
 
 /// Options that say what one run is about, and not how runs are to be. As settings they would surprise.
@@ -46,7 +46,7 @@ pub(super) type Place = (Vec<String>, Id);
 
 /// Every setting, by the option that it is for.
 #[derive(Debug)]
-pub(super) struct Layer {
+pub(super) struct SettingsLayer {
     settings: BTreeMap<Place, Setting>,
 }
 
@@ -59,12 +59,12 @@ pub(super) struct Setting {
     pub(super) line: usize,
 }
 
-impl Layer {
+impl SettingsLayer {
     /// Finds the option of each setting.
     ///
     /// # Errors
     /// The first setting that no option has, or whose value its option does not take.
-    pub(super) fn new(config: &Config, root: &Command) -> Result<Self, Complaint> {
+    pub(super) fn new(config: &ConfigFile, root: &Command) -> Result<Self, Complaint> {
         let mut settings = BTreeMap::new();
         // Those of a table outweigh those at the top.
         let (top, inner): (Vec<_>, Vec<_>) = config.entries.iter().partition(|entry| entry.tables.is_empty());
@@ -155,7 +155,7 @@ fn everywhere<'a>(root: &'a Command, key: &str) -> Vec<(Vec<String>, &'a Arg)> {
     found
 }
 
-fn unknown(root: &Command, command: &Command, entry: &Entry) -> String {
+fn unknown(root: &Command, command: &Command, entry: &ConfigEntry) -> String {
     let key = &entry.key;
     if PER_RUN.contains(&key.as_str()) {
         return format!("{} is about one run and cannot be a setting; give --{key} on the command line", quoted(key));
@@ -254,20 +254,20 @@ mod tests {
     use super::*;
     use crate::cli::args::Cli;
 
-    fn config(text: &str) -> Config {
+    fn config(text: &str) -> ConfigFile {
         let path = Path::new("/h/config.toml");
-        Config { path: path.to_owned(), entries: entries(path, text).expect("TOML") }
+        ConfigFile { path: path.to_owned(), entries: entries(path, text).expect("TOML") }
     }
 
     fn refusal(text: &str) -> String {
-        Layer::new(&config(text), &Cli::command()).expect_err(text).to_string()
+        SettingsLayer::new(&config(text), &Cli::command()).expect_err(text).to_string()
     }
 
     /// The values that an option has, when this was typed over these settings.
     fn values(text: &str, line: &[&str], id: &str) -> Vec<String> {
         let line = [&["qft"], line].concat();
         let given = Cli::command().try_get_matches_from(&line).expect("a command line");
-        let layer = Layer::new(&config(text), &Cli::command()).expect("settings");
+        let layer = SettingsLayer::new(&config(text), &Cli::command()).expect("settings");
         let matches = layer.over(Cli::command(), &given).try_get_matches_from(&line).expect("parsed");
         let (_, own) = matches.subcommand().expect("a command");
         let raw = own.get_raw(id).into_iter().flatten();

@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 
-use self::file::Entry;
-use self::layer::Layer;
+use self::file::ConfigEntry;
+use self::layer::SettingsLayer;
 use super::args::Cli;
 use crate::keys::{self, HomeError, Privacy, read_home_file};
 
@@ -34,12 +34,12 @@ const FORGIVING: [&str; 7] = ["__complete", "completions", "config", "doctor", "
 
 /// The file, read but not understood yet.
 #[derive(Debug)]
-pub(crate) struct Config {
+pub(crate) struct ConfigFile {
     path: PathBuf,
-    entries: Vec<Entry>,
+    entries: Vec<ConfigEntry>,
 }
 
-impl Config {
+impl ConfigFile {
     /// Reads the file in `home`; a missing one has no entries.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl Config {
     /// Reads the file in this installation's home. Without a home there are no settings.
     ///
     /// # Errors
-    /// As [`Config::read`].
+    /// As [`ConfigFile::read`].
     pub(crate) fn load() -> anyhow::Result<Self> {
         match keys::home() {
             Ok(home) => Self::read(&home),
@@ -74,20 +74,20 @@ impl Config {
     /// # Errors
     /// The first setting that no option has, or whose value its option does not take.
     pub(crate) fn check(&self) -> anyhow::Result<usize> {
-        Layer::new(self, &Cli::command())?;
+        SettingsLayer::new(self, &Cli::command())?;
         Ok(self.entries.len())
     }
 }
 
 /// Why there is nothing to run.
-pub(crate) enum Refusal {
+pub(crate) enum ConfigRefusal {
     /// Clap's complaint about the command line, or the help that was asked for.
     Clap(clap::Error),
     /// The error in the settings.
     Settings(anyhow::Error, &'static str),
 }
 
-impl From<clap::Error> for Refusal {
+impl From<clap::Error> for ConfigRefusal {
     fn from(error: clap::Error) -> Self {
         Self::Clap(error)
     }
@@ -97,7 +97,7 @@ impl From<clap::Error> for Refusal {
 ///
 /// The command line is parsed twice: what is wrong with it, or the help that it asks for, has nothing to do with the
 /// settings, and a setting that contradicts an option given gives way.
-pub(crate) fn parse(args: &[OsString]) -> Result<Cli, Refusal> {
+pub(crate) fn parse(args: &[OsString]) -> Result<Cli, ConfigRefusal> {
     let given = Cli::command().try_get_matches_from(args)?;
     let plain = Cli::from_arg_matches(&given)?;
     let name = plain.command.name();
@@ -105,18 +105,18 @@ pub(crate) fn parse(args: &[OsString]) -> Result<Cli, Refusal> {
         Ok(Some(command)) => command,
         Ok(None) => return Ok(plain),
         Err(_) if FORGIVING.contains(&name) => return Ok(plain),
-        Err(error) => return Err(Refusal::Settings(error, name)),
+        Err(error) => return Err(ConfigRefusal::Settings(error, name)),
     };
     Ok(Cli::from_arg_matches(&command.try_get_matches_from(args)?)?)
 }
 
 /// The command line with the settings as defaults; `None` when there are no settings.
 fn layered(given: &ArgMatches) -> anyhow::Result<Option<clap::Command>> {
-    let config = Config::load()?;
+    let config = ConfigFile::load()?;
     if config.entries.is_empty() {
         return Ok(None);
     }
     let command = Cli::command();
-    let layer = Layer::new(&config, &command)?;
+    let layer = SettingsLayer::new(&config, &command)?;
     Ok(Some(layer.over(command, given)))
 }

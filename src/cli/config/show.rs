@@ -14,8 +14,8 @@ use super::super::exit::{Complaint, Exit};
 use super::super::in_one_line;
 use super::super::ui::json::Json;
 use super::super::ui::text::shown;
-use super::layer::{Layer, Setting, is_setting};
-use super::{Config, FILE};
+use super::layer::{Setting, SettingsLayer, is_setting};
+use super::{ConfigFile, FILE};
 use crate::cli::args::environment;
 use crate::cli::run::standard;
 use crate::protocol::path::quoted;
@@ -26,9 +26,9 @@ const VALUE_COLUMNS: usize = 30;
 
 /// Runs the command.
 pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<Exit> {
-    let config = Config::load()?;
+    let config = ConfigFile::load()?;
     let root = Cli::command();
-    let layer = Layer::new(&config, &root)?;
+    let layer = SettingsLayer::new(&config, &root)?;
     let sections = match args.line.split_first() {
         None => every_command(&layer, &root)?,
         Some(_) => vec![one_command(&layer, &root, &args.line)?],
@@ -44,24 +44,24 @@ pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<Exit> {
 struct Section {
     /// Its name, with those of the commands around it.
     name: String,
-    rows: Vec<Row>,
+    rows: Vec<SettingRow>,
 }
 
-struct Row {
+struct SettingRow {
     name: String,
     values: Vec<String>,
-    source: Source,
+    source: SettingSource,
 }
 
 /// Where a value comes from.
-enum Source {
+enum SettingSource {
     Default,
     File(usize),
     Environment(String),
     Flag,
 }
 
-impl Source {
+impl SettingSource {
     fn key(&self) -> &'static str {
         match self {
             Self::Default => "default",
@@ -81,13 +81,18 @@ impl Source {
     }
 }
 
-fn every_command(layer: &Layer, root: &Command) -> anyhow::Result<Vec<Section>> {
+fn every_command(layer: &SettingsLayer, root: &Command) -> anyhow::Result<Vec<Section>> {
     let mut sections = Vec::new();
     gather(layer, root, &[], &mut sections)?;
     Ok(sections)
 }
 
-fn gather(layer: &Layer, command: &Command, path: &[String], sections: &mut Vec<Section>) -> anyhow::Result<()> {
+fn gather(
+    layer: &SettingsLayer,
+    command: &Command,
+    path: &[String],
+    sections: &mut Vec<Section>,
+) -> anyhow::Result<()> {
     for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
         let path = [path, &[inner.get_name().to_owned()]].concat();
         if inner.get_arguments().any(is_setting) {
@@ -98,7 +103,7 @@ fn gather(layer: &Layer, command: &Command, path: &[String], sections: &mut Vec<
     Ok(())
 }
 
-fn one_command(layer: &Layer, root: &Command, line: &[OsString]) -> anyhow::Result<Section> {
+fn one_command(layer: &SettingsLayer, root: &Command, line: &[OsString]) -> anyhow::Result<Section> {
     let (mut command, mut path) = (root, Vec::new());
     while let Some(inner) = line.get(path.len()).and_then(|name| command.find_subcommand(name)) {
         command = inner;
@@ -119,7 +124,7 @@ fn one_command(layer: &Layer, root: &Command, line: &[OsString]) -> anyhow::Resu
 }
 
 /// The options of a command as they would be if `rest` were typed behind its name.
-fn section(layer: &Layer, command: &Command, path: Vec<String>, rest: &[OsString]) -> anyhow::Result<Section> {
+fn section(layer: &SettingsLayer, command: &Command, path: Vec<String>, rest: &[OsString]) -> anyhow::Result<Section> {
     let options = bare(command);
     let misused = |error: clap::Error| Complaint::Usage(in_one_line(&error.to_string()));
     let given = options.clone().try_get_matches_from(rest).map_err(misused)?;
@@ -135,22 +140,22 @@ fn bare(command: &Command) -> Command {
     command.clone().mut_args(optional).no_binary_name(true).subcommand_required(false).arg_required_else_help(false)
 }
 
-fn row(arg: &Arg, matches: &ArgMatches, setting: Option<&Setting>) -> Row {
+fn row(arg: &Arg, matches: &ArgMatches, setting: Option<&Setting>) -> SettingRow {
     let id = arg.get_id().as_str();
     let raw = matches.get_raw(id).into_iter().flatten();
     let values: Vec<String> = raw.map(|value| value.to_string_lossy().into_owned()).collect();
     let source = match (matches.value_source(id), setting) {
-        (Some(ValueSource::CommandLine), _) => Source::Flag,
-        (Some(ValueSource::EnvVariable), _) => {
-            Source::Environment(arg.get_env().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default())
-        }
+        (Some(ValueSource::CommandLine), _) => SettingSource::Flag,
+        (Some(ValueSource::EnvVariable), _) => SettingSource::Environment(
+            arg.get_env().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        ),
         // A setting that gave way to a contradicting flag has another value now.
-        (_, Some(setting)) if values == setting.values => Source::File(setting.line),
-        _ => Source::Default,
+        (_, Some(setting)) if values == setting.values => SettingSource::File(setting.line),
+        _ => SettingSource::Default,
     };
     let name = arg.get_long().expect("a setting has a long name").to_owned();
     let values = if values.is_empty() { default_in_help(arg).into_iter().collect() } else { values };
-    Row { name, values, source }
+    SettingRow { name, values, source }
 }
 
 /// A default that depends on the machine, or on other options, stands in the help alone.
@@ -206,9 +211,9 @@ fn print_json(path: &Path, sections: &[Section], variables: bool) {
                 "command": section.name, "name": row.name, "values": row.values, "source": row.source.key(),
             });
             match &row.source {
-                Source::File(line) => body["line"] = (*line).into(),
-                Source::Environment(name) => body["variable"] = name.as_str().into(),
-                Source::Default | Source::Flag => {}
+                SettingSource::File(line) => body["line"] = (*line).into(),
+                SettingSource::Environment(name) => body["variable"] = name.as_str().into(),
+                SettingSource::Default | SettingSource::Flag => {}
             }
             json.note("setting", body);
         }

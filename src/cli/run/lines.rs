@@ -27,10 +27,10 @@ type Missing = fn(u64) -> Vec<u8>;
 
 /// A queue of lines before a stream. Clones share it.
 #[derive(Clone)]
-pub(crate) struct Lines(Arc<Shared>);
+pub(crate) struct LineSink(Arc<LineQueue>);
 
-struct Shared {
-    state: Mutex<State>,
+struct LineQueue {
+    state: Mutex<LineQueueState>,
     /// Something is to be written.
     filled: Condvar,
     /// Something was written.
@@ -40,7 +40,7 @@ struct Shared {
 }
 
 #[derive(Default)]
-struct State {
+struct LineQueueState {
     queue: VecDeque<Vec<u8>>,
     bytes: usize,
     /// Lines that found no room since the last one that did, or that the stream refused.
@@ -50,7 +50,7 @@ struct State {
     writes: u64,
 }
 
-impl Lines {
+impl LineSink {
     /// Lines on standard error.
     ///
     /// # Errors
@@ -64,14 +64,14 @@ impl Lines {
     /// JSON events on standard output; `missing` is the event that tells how many are missing.
     ///
     /// # Errors
-    /// As [`Lines::stderr`].
+    /// As [`LineSink::stderr`].
     pub(crate) fn stdout(missing: Missing) -> io::Result<Self> {
         Self::start(standard::output(), EVENT_BYTES_MAX, missing)
     }
 
     fn start(out: impl Write + Send + 'static, bytes_max: usize, missing: Missing) -> io::Result<Self> {
         let (filled, moved) = (Condvar::new(), Condvar::new());
-        let lines = Self(Arc::new(Shared { state: Mutex::default(), filled, moved, bytes_max, missing }));
+        let lines = Self(Arc::new(LineQueue { state: Mutex::default(), filled, moved, bytes_max, missing }));
         let shared = lines.0.clone();
         // It ends with the process: nothing can wake it while it waits for a reader.
         std::thread::Builder::new().name("qft-output".to_owned()).spawn(move || shared.write_to(out))?;
@@ -113,12 +113,12 @@ impl Lines {
     }
 
     /// For who writes bytes; each line goes into the queue when it is whole.
-    pub(crate) fn writer(&self) -> LineWriter {
-        LineWriter { lines: self.clone(), begun: Vec::new() }
+    pub(crate) fn writer(&self) -> LineSplitter {
+        LineSplitter { lines: self.clone(), begun: Vec::new() }
     }
 }
 
-impl State {
+impl LineQueueState {
     fn add(&mut self, line: Vec<u8>) {
         self.bytes += line.len();
         self.queue.push_back(line);
@@ -148,8 +148,8 @@ impl State {
     }
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl LineQueue {
+    fn state(&self) -> MutexGuard<'_, LineQueueState> {
         self.state.lock().expect("no holder panics")
     }
 
@@ -197,12 +197,12 @@ impl Shared {
 }
 
 /// Cuts bytes into lines for a queue. It takes everything, so whoever writes sees no error.
-pub(crate) struct LineWriter {
-    lines: Lines,
+pub(crate) struct LineSplitter {
+    lines: LineSink,
     begun: Vec<u8>,
 }
 
-impl Write for LineWriter {
+impl Write for LineSplitter {
     fn write(&mut self, raw: &[u8]) -> io::Result<usize> {
         for piece in raw.split_inclusive(|byte| *byte == b'\n') {
             self.begun.extend_from_slice(piece);
@@ -225,9 +225,9 @@ mod tests {
     use super::*;
 
     /// A stream whose reader takes what it wants, or is gone.
-    struct Slow(SyncSender<Vec<u8>>);
+    struct SlowStream(SyncSender<Vec<u8>>);
 
-    impl Write for Slow {
+    impl Write for SlowStream {
         fn write(&mut self, raw: &[u8]) -> io::Result<usize> {
             self.0.send(raw.to_vec()).map_err(|_| ErrorKind::BrokenPipe)?;
             Ok(raw.len())
@@ -242,10 +242,10 @@ mod tests {
         format!("{lost} lost\n").into_bytes()
     }
 
-    fn start(bytes_max: usize) -> (Lines, Receiver<Vec<u8>>) {
+    fn start(bytes_max: usize) -> (LineSink, Receiver<Vec<u8>>) {
         // Without room in the channel a write lasts until the test reads.
         let (sender, receiver) = sync_channel(0);
-        (Lines::start(Slow(sender), bytes_max, missing).expect("a thread"), receiver)
+        (LineSink::start(SlowStream(sender), bytes_max, missing).expect("a thread"), receiver)
     }
 
     fn read(reader: &Receiver<Vec<u8>>, until: &str) -> String {
@@ -286,8 +286,8 @@ mod tests {
 
     #[test]
     fn what_a_full_disk_refused_is_told_when_it_has_room_again() {
-        struct Disk(Arc<Mutex<(bool, Vec<u8>)>>);
-        impl Write for Disk {
+        struct FillingDisk(Arc<Mutex<(bool, Vec<u8>)>>);
+        impl Write for FillingDisk {
             fn write(&mut self, raw: &[u8]) -> io::Result<usize> {
                 let mut disk = self.0.lock().expect("no holder panics");
                 if disk.0 {
@@ -301,7 +301,7 @@ mod tests {
             }
         }
         let disk = Arc::new(Mutex::new((true, Vec::new())));
-        let lines = Lines::start(Disk(disk.clone()), 100, missing).expect("a thread");
+        let lines = LineSink::start(FillingDisk(disk.clone()), 100, missing).expect("a thread");
         for line in ["one\n", "two\n"] {
             lines.push(line.into());
             lines.flush(None);

@@ -7,7 +7,7 @@ use std::sync::mpsc::Sender;
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
-use super::lines::Lines;
+use super::lines::LineSink;
 use crate::cli::ui::json;
 use crate::protocol::path::escape;
 
@@ -18,7 +18,7 @@ const VERBOSE_FROM: u8 = 2;
 
 /// How lines of the log look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
+pub(crate) enum LogFormatting {
     /// As tracing writes them.
     Text,
     /// As events of their own kind.
@@ -27,22 +27,22 @@ pub(crate) enum Format {
 
 /// Where lines of the log go.
 #[derive(Clone)]
-pub(crate) enum Sink {
+pub(crate) enum LogSink {
     /// To whoever draws on the terminal.
     Renderer(Sender<String>),
     /// Into a queue.
-    Lines(Lines, Format),
+    Lines(LineSink, LogFormatting),
 }
 
 /// Starts the log if it was asked for.
-pub(crate) fn init(verbose: u8, sink: Sink) {
+pub(crate) fn init(verbose: u8, sink: LogSink) {
     let asked = std::env::var(VARIABLE).ok().filter(|filter| !filter.is_empty());
     let filter = match (asked, verbose >= VERBOSE_FROM) {
         (Some(filter), _) => filter,
         (None, true) => "qft=debug".to_owned(),
         (None, false) => return,
     };
-    let writer = move || LineWriter { sink: sink.clone(), text: Vec::new() };
+    let writer = move || EventWriter { sink: sink.clone(), text: Vec::new() };
     let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_ansi(false);
     // Otherwise a sink that fails makes tracing print that, to a stream that may be the reason.
     let log = log.log_internal_errors(false).with_writer(writer);
@@ -51,12 +51,12 @@ pub(crate) fn init(verbose: u8, sink: Sink) {
 }
 
 /// Gathers one event's text and passes it on, as one line, when it is dropped.
-struct LineWriter {
-    sink: Sink,
+struct EventWriter {
+    sink: LogSink,
     text: Vec<u8>,
 }
 
-impl Write for LineWriter {
+impl Write for EventWriter {
     fn write(&mut self, raw: &[u8]) -> io::Result<usize> {
         self.text.extend_from_slice(raw);
         Ok(raw.len())
@@ -67,7 +67,7 @@ impl Write for LineWriter {
     }
 }
 
-impl Drop for LineWriter {
+impl Drop for EventWriter {
     fn drop(&mut self) {
         let text = self.text.trim_ascii_end();
         if text.is_empty() {
@@ -77,9 +77,9 @@ impl Drop for LineWriter {
         let line = escape(text).to_string().replace(r"\\", r"\");
         match &self.sink {
             // The renderer is gone only when the process is about to end.
-            Sink::Renderer(lines) => drop(lines.send(line)),
-            Sink::Lines(lines, Format::Text) => lines.push(format!("{line}\n").into_bytes()),
-            Sink::Lines(lines, Format::Json) => lines.push(json::line("log", &json!({ "text": line }))),
+            LogSink::Renderer(lines) => drop(lines.send(line)),
+            LogSink::Lines(lines, LogFormatting::Text) => lines.push(format!("{line}\n").into_bytes()),
+            LogSink::Lines(lines, LogFormatting::Json) => lines.push(json::line("log", &json!({ "text": line }))),
         }
     }
 }
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn an_event_arrives_as_one_line_that_moves_no_cursor() {
         let (lines, received) = std::sync::mpsc::channel();
-        let mut writer = LineWriter { sink: Sink::Renderer(lines), text: Vec::new() };
+        let mut writer = EventWriter { sink: LogSink::Renderer(lines), text: Vec::new() };
         writer.write_all(b"DEBUG qft: ").expect("memory takes everything");
         writer.write_all(b"hello\n\x1b[2J\xff\n").expect("memory takes everything");
         assert!(received.try_recv().is_err(), "not before it is whole");

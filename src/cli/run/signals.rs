@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::exit::{Exit, Stop};
+use crate::cli::exit::{Exit, StopSignal};
 
 /// Time between the signal that should have ended the process, and its end by force: farewells are said in less.
 const FORCE_AFTER: Duration = Duration::from_secs(5);
@@ -39,7 +39,7 @@ pub(crate) enum HangUps {
 /// The signals that ask for an end, one after the other. Clones hear all of them.
 #[derive(Clone)]
 pub(crate) struct Signals {
-    heard: watch::Receiver<Vec<Stop>>,
+    heard: watch::Receiver<Vec<StopSignal>>,
     seen: usize,
     /// Cancelled when there is nothing left to do but to print.
     over: CancellationToken,
@@ -62,7 +62,7 @@ impl Signals {
     }
 
     /// Waits for the next one.
-    pub(crate) async fn next(&mut self) -> Stop {
+    pub(crate) async fn next(&mut self) -> StopSignal {
         let seen = self.seen;
         let next = match self.heard.wait_for(|heard| heard.len() > seen).await {
             Ok(heard) => heard[seen],
@@ -74,7 +74,7 @@ impl Signals {
     }
 
     /// The latest one, whoever has acted on it.
-    pub(crate) fn latest(&self) -> Option<Stop> {
+    pub(crate) fn latest(&self) -> Option<StopSignal> {
         self.heard.borrow().last().copied()
     }
 
@@ -102,7 +102,7 @@ impl Caught {
         })
     }
 
-    async fn next(&mut self) -> Stop {
+    async fn next(&mut self) -> StopSignal {
         let hang_up = async {
             match &mut self.hang_up {
                 Some(signal) => signal.recv().await,
@@ -110,9 +110,9 @@ impl Caught {
             }
         };
         tokio::select! {
-            _ = self.interrupt.recv() => Stop::Interrupt,
-            _ = self.terminate.recv() => Stop::Terminate,
-            _ = hang_up => Stop::HangUp,
+            _ = self.interrupt.recv() => StopSignal::Interrupt,
+            _ = self.terminate.recv() => StopSignal::Terminate,
+            _ = hang_up => StopSignal::HangUp,
         }
     }
 }
@@ -125,7 +125,7 @@ fn is_ignored(number: Number) -> bool {
     mask >> (number.as_raw() - 1) & 1 == 1
 }
 
-async fn mind(mut caught: Caught, notes: &watch::Sender<Vec<Stop>>, over: &CancellationToken) {
+async fn mind(mut caught: Caught, notes: &watch::Sender<Vec<StopSignal>>, over: &CancellationToken) {
     let mut latest = None;
     while notes.borrow().len() < ENOUGH {
         tokio::select! {
@@ -138,7 +138,7 @@ async fn mind(mut caught: Caught, notes: &watch::Sender<Vec<Stop>>, over: &Cance
     }
     // The main thread ends the process in its own way, if it can.
     sleep(FORCE_AFTER).await;
-    let exit = latest.map_or(Exit::Interrupted, Stop::exit);
+    let exit = latest.map_or(Exit::Interrupted, StopSignal::exit);
     end_by(exit);
     process::exit(exit.code().into());
 }

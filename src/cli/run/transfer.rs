@@ -15,12 +15,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::log::{self, Sink};
+use super::log::{self, LogSink};
 use super::sandbox::Sandbox;
 use super::signals::Signals;
-use crate::cli::args::{IfExistsArg, JobArgs, Limit};
-use crate::cli::exit::{Complaint, Exit, Stop, Verb};
-use crate::cli::ssh::{FarEnd, Gone};
+use crate::cli::args::{BandwidthLimit, IfExistsArg, JobArgs};
+use crate::cli::exit::{Complaint, Exit, StopSignal, Verb};
+use crate::cli::ssh::{FarEnd, SshEnded};
 use crate::cli::target::connect::{ConnectSettings, Connected, explain, remember};
 use crate::cli::target::plan::ServerTarget;
 use crate::cli::ui::{TICK, Ui, UiOptions, has_bars, mode};
@@ -88,12 +88,12 @@ pub(crate) fn open_ui(
         address: place.address(),
         is_local: matches!(place, ServerTarget::Local { .. }),
         stats: job.output.stats,
-        rate_limit: Limit::rate_of(job.link.bwlimit).map(|limit| limit.bytes_per_second() as f64),
+        rate_limit: BandwidthLimit::rate_of(job.link.bwlimit).map(|limit| limit.bytes_per_second() as f64),
     })
     .context("starting a thread")?;
     let (lines, log) = std::sync::mpsc::channel();
     far_end.iter().for_each(|far_end| far_end.speak_through(lines.clone()));
-    log::init(job.output.verbose, Sink::Renderer(lines));
+    log::init(job.output.verbose, LogSink::Renderer(lines));
     ui.header(
         &place.header(verb.arrow(), shown),
         json!({"path": shown, "address": place.address(), "dry_run": dry_run}),
@@ -178,7 +178,7 @@ async fn watch(
                 }
                 None => return Err(anyhow!("the network's thread ended without a word; please report this")),
             },
-            Gone { error, far_end_lives } = &mut gone, if !is_without_ssh => {
+            SshEnded { error, far_end_lives } = &mut gone, if !is_without_ssh => {
                 if !(is_met && far_end_lives) {
                     stop.cancel();
                     return Err(signals.latest().map_or_else(|| error.into(), interrupted));
@@ -203,14 +203,14 @@ async fn watch(
 }
 
 /// The end of ssh; for ever where there is none.
-pub(crate) async fn gone(far_end: Option<&FarEnd>) -> Gone {
+pub(crate) async fn gone(far_end: Option<&FarEnd>) -> SshEnded {
     match far_end {
         Some(far_end) => far_end.gone().await,
         None => std::future::pending().await,
     }
 }
 
-fn interrupted(stop: Stop) -> anyhow::Error {
+fn interrupted(stop: StopSignal) -> anyhow::Error {
     Complaint::Interrupted(stop).into()
 }
 

@@ -18,13 +18,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::exit::{Complaint, Exit};
 use super::super::ui::message;
-use super::line::{Answer, Request, Unreadable};
-use super::place::{PlaceError, Places, places};
+use super::line::{FarAnswer, NearRequest, Unreadable};
+use super::place::{FarPlaces, PlaceError, places};
 use super::ports::Ports;
 use super::start_thread;
 use super::stay::Stay;
-use crate::cli::run::lines::Lines;
-use crate::cli::run::log::{self, Sink};
+use crate::cli::run::lines::LineSink;
+use crate::cli::run::log::{self, LogSink};
 use crate::cli::run::sandbox::Sandbox;
 use crate::cli::run::signals::{HangUps, Signals, block_on};
 use crate::error::Error;
@@ -49,7 +49,7 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
         )
         .into());
     }
-    log::init(0, Sink::Lines(Lines::stderr().context("starting a thread")?, log::Format::Text));
+    log::init(0, LogSink::Lines(LineSink::stderr().context("starting a thread")?, log::LogFormatting::Text));
     let ssh = Ssh::default();
     let end = ssh.clone();
     let prepared = prepare().and_then(|prepared| {
@@ -60,14 +60,14 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
         Ok(prepared) => prepared,
         Err(error) => {
             let exit = Exit::of_error(&error);
-            say(&Answer::error(exit, &message(&error)))?;
+            say(&FarAnswer::error(exit, &message(&error)))?;
             return Ok(exit);
         }
     };
     let address = std::env::var(CONNECTION_VARIABLE).ok().and_then(|value| arrived_at(&value));
     let (port, fingerprint) = (server.local_addr().port(), server.fingerprint());
     block_on(HangUps::End, async |signals| {
-        say(&Answer::Connect { port, fingerprint, address, names })?;
+        say(&FarAnswer::Connect { port, fingerprint, address, names })?;
         serve(server, patience, &ssh, signals).await;
         Ok(Exit::Done)
     })
@@ -83,14 +83,15 @@ fn prepare() -> anyhow::Result<Prepared> {
             env!("CARGO_PKG_VERSION")
         ))),
     };
-    let request = Request::read(&mut io::stdin().lock()).map_err(unreadable)?;
+    let request = NearRequest::read(&mut io::stdin().lock()).map_err(unreadable)?;
     let (client, ports) = (request.client().map_err(unreadable)?, request.ports().map_err(unreadable)?);
     let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
     let home = home.context("$HOME is not set here, so there is nothing that paths are relative to")?;
-    let Places { root, names } = places(&home, &request.paths().map_err(unreadable)?).map_err(|error| match error {
-        PlaceError::Io { .. } => anyhow::Error::from(error),
-        PlaceError::Missing(_) | PlaceError::OtherHome(_) => Complaint::Usage(error.to_string()).into(),
-    })?;
+    let FarPlaces { root, names } =
+        places(&home, &request.paths().map_err(unreadable)?).map_err(|error| match error {
+            PlaceError::Io { .. } => anyhow::Error::from(error),
+            PlaceError::Missing(_) | PlaceError::OtherHome(_) => Complaint::Usage(error.to_string()).into(),
+        })?;
     // Before the first thread. What is missing of it is nothing that the near end could mend.
     sync_names_above(&root);
     let _ = Sandbox::new().changes(&root).enforce();
@@ -142,7 +143,7 @@ fn is_bind_error(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(Error::Transport(TransportError::Bind { .. })))
 }
 
-fn say(answer: &Answer) -> anyhow::Result<()> {
+fn say(answer: &FarAnswer) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(answer.to_line().as_bytes()).and_then(|()| out.flush()).context("answering the near end")
 }

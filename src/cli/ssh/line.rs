@@ -27,7 +27,7 @@ const NOISE_BYTES_MAX: usize = 4 << 20;
 /// The request of the near end, as JSON behind the mark.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Request {
+pub(super) struct NearRequest {
     /// The version of the asking program, for messages.
     pub(super) qft: String,
     /// The only key that is let in.
@@ -45,7 +45,7 @@ pub(super) struct Request {
     paths: Vec<String>,
 }
 
-impl Request {
+impl NearRequest {
     pub(super) fn new(
         client: Fingerprint,
         ports: Ports,
@@ -109,7 +109,7 @@ pub(super) enum Unreadable {
 
 /// The answer of the far end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum FarAnswer {
     /// It listens.
     Connect {
         /// The UDP port.
@@ -130,7 +130,7 @@ pub(super) enum Answer {
     },
 }
 
-impl Answer {
+impl FarAnswer {
     pub(super) fn error(exit: Exit, text: &str) -> Self {
         Self::Error { exit: exit.code(), text: text.replace(['\n', '\r'], " ") }
     }
@@ -219,8 +219,8 @@ mod tests {
 
     use super::*;
 
-    fn answer() -> Answer {
-        Answer::Connect {
+    fn answer() -> FarAnswer {
+        FarAnswer::Connect {
             port: 60_001,
             fingerprint: Fingerprint([7; 32]),
             address: Some("10.0.0.7".parse().expect("an address")),
@@ -228,17 +228,17 @@ mod tests {
         }
     }
 
-    fn found(text: &str) -> Result<Answer, Unreadable> {
-        Answer::find(&mut text.as_bytes())
+    fn found(text: &str) -> Result<FarAnswer, Unreadable> {
+        FarAnswer::find(&mut text.as_bytes())
     }
 
     #[test]
     fn a_request_comes_back_from_its_line() {
         let paths = [b"data/".to_vec(), b"\xff \n".to_vec(), Vec::new()];
-        let request = Request::new(Fingerprint([9; 32]), Ports::default(), 300, true, Rate::new(2000), &paths);
+        let request = NearRequest::new(Fingerprint([9; 32]), Ports::default(), 300, true, Rate::new(2000), &paths);
         let line = request.to_line();
         assert_eq!(line.lines().count(), 1, "{line}");
-        let read = Request::read(&mut line.as_bytes()).expect("our own line");
+        let read = NearRequest::read(&mut line.as_bytes()).expect("our own line");
         assert_eq!(read, request);
         assert_eq!(read.paths(), Ok(paths.to_vec()));
         assert_eq!((read.client(), read.ports()), (Ok(Fingerprint([9; 32])), Ok(Ports::default())));
@@ -247,14 +247,14 @@ mod tests {
 
     #[test]
     fn a_request_without_a_limit_does_not_mention_one() {
-        let request = Request::new(Fingerprint([9; 32]), Ports::default(), 300, true, None, &[]);
+        let request = NearRequest::new(Fingerprint([9; 32]), Ports::default(), 300, true, None, &[]);
         assert!(!request.to_line().contains("bwlimit"));
-        assert_eq!(Request::read(&mut request.to_line().as_bytes()).expect("our own line").rate_limit(), None);
+        assert_eq!(NearRequest::read(&mut request.to_line().as_bytes()).expect("our own line").rate_limit(), None);
     }
 
     #[test]
     fn a_request_of_another_version_is_told_from_nonsense() {
-        let request = Request::new(Fingerprint([9; 32]), Ports::default(), 0, true, None, &[]).to_line();
+        let request = NearRequest::new(Fingerprint([9; 32]), Ports::default(), 0, true, None, &[]).to_line();
         let more = request.replacen('{', "{\"later\":1,", 1);
         for (line, why) in [
             ("", Unreadable::Nothing),
@@ -263,13 +263,13 @@ mod tests {
             ("QFT1 {}\n", Unreadable::Nonsense),
             (more.as_str(), Unreadable::Nonsense),
         ] {
-            assert_eq!(Request::read(&mut line.as_bytes()).expect_err(line), why, "{line}");
+            assert_eq!(NearRequest::read(&mut line.as_bytes()).expect_err(line), why, "{line}");
         }
     }
 
     #[test]
     fn the_answer_is_found_behind_any_noise() {
-        let error = Answer::error(Exit::Usage, "no such\ndirectory");
+        let error = FarAnswer::error(Exit::Usage, "no such\ndirectory");
         for answer in [answer(), error] {
             let line = answer.to_line();
             for noise in ["", "Welcome!\n\nQFT is great\nQFT1 \u{1b}[2J", "no end of line", "QFTx y\n \u{0}\n"] {
@@ -283,7 +283,7 @@ mod tests {
     fn noise_without_an_answer_ends_with_the_stream_or_at_a_bound() {
         assert_eq!(found(""), Err(Unreadable::Nothing));
         assert_eq!(found("hello\nthere"), Err(Unreadable::Nothing));
-        assert_eq!(Answer::find(&mut io::BufReader::new(io::repeat(b'x'))), Err(Unreadable::Nothing));
+        assert_eq!(FarAnswer::find(&mut io::BufReader::new(io::repeat(b'x'))), Err(Unreadable::Nothing));
     }
 
     #[test]
@@ -308,8 +308,8 @@ mod tests {
         #[test]
         fn no_line_makes_the_parsers_panic(raw in prop::collection::vec(any::<u8>(), 0..200)) {
             let line = [b"QFT1 CONNECT ".as_slice(), &raw].concat();
-            let _ = (Answer::find(&mut raw.as_slice()), Answer::find(&mut line.as_slice()));
-            let _ = (Request::read(&mut raw.as_slice()), Request::read(&mut line.as_slice()));
+            let _ = (FarAnswer::find(&mut raw.as_slice()), FarAnswer::find(&mut line.as_slice()));
+            let _ = (NearRequest::read(&mut raw.as_slice()), NearRequest::read(&mut line.as_slice()));
         }
     }
 }

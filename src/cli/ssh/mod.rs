@@ -1,12 +1,12 @@
 //! `user@host:path`: the far end is started through the user's own `ssh`, for one run, and leaves nothing behind.
 //!
-//! The near end runs `ssh user@host qft __bootstrap` and writes one line, the [request](line::Request), to its standard
-//! input: which key will come, which paths are meant. The far end makes a key for this run, opens a UDP port, serves
-//! what is meant to that one client, and answers with one line: port, key, address. Both keys so come through ssh,
-//! whose own checks are the only trust that is needed, and neither is written to a disk. From then on everything goes
-//! over UDP. The ssh connection stays open, but once the client is connected the work does not need it: when it breaks, the
-//! far end goes on until its client has gone, and for a bounded time after a client that was cut off. When ssh is closed in
-//! order, because the near end is done or dead, the far end ends at once.
+//! The near end runs `ssh user@host qft __bootstrap` and writes one line, the [request](line::NearRequest), to its
+//! standard input: which key will come, which paths are meant. The far end makes a key for this run, opens a UDP port,
+//! serves what is meant to that one client, and answers with one line: port, key, address. Both keys so come through
+//! ssh, whose own checks are the only trust that is needed, and neither is written to a disk. From then on everything
+//! goes over UDP. The ssh connection stays open, but once the client is connected the work does not need it: when it
+//! breaks, the far end goes on until its client has gone, and for a bounded time after a client that was cut off. When
+//! ssh is closed in order, because the near end is done or dead, the far end ends at once.
 //!
 //! | file | noun |
 //! |---|---|
@@ -36,7 +36,7 @@ pub(crate) use self::command::without_questions;
 pub(crate) use self::config::config_hosts;
 pub(crate) use self::error::SshError;
 pub(crate) use self::far::run as bootstrap;
-pub(crate) use self::near::{Asked, Far, FarEnd, Gone};
+pub(crate) use self::near::{Far, FarEnd, FarStart, SshEnded};
 pub(crate) use self::ports::Ports;
 
 use anyhow::Context as _;

@@ -15,7 +15,7 @@ use super::super::exit::Exit;
 use super::super::ui::text::shown;
 use super::command::{RemoteShell, Route};
 use super::error::SshError;
-use super::line::{Answer, Request, Unreadable};
+use super::line::{FarAnswer, NearRequest, Unreadable};
 use super::ports::Ports;
 use super::speech::Speech;
 use super::start_thread;
@@ -41,7 +41,7 @@ const END_LOOK: Duration = Duration::from_millis(2);
 
 /// What a far end is to do, and how to get there.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
+pub(crate) struct FarStart {
     /// `[USER@]HOST`, as ssh takes it.
     pub(crate) destination: String,
     /// The ssh to run; `None` is `ssh`.
@@ -61,7 +61,7 @@ pub(crate) struct Asked {
     pub(crate) paths: Vec<Vec<u8>>,
 }
 
-impl Asked {
+impl FarStart {
     /// How long the far end's start may take; `None` is for ever.
     fn start_wait(&self) -> Option<Duration> {
         let asking = if std::io::stderr().is_terminal() { ASKING } else { Duration::ZERO };
@@ -114,7 +114,7 @@ pub(crate) struct FarEnd {
 
 /// The end of ssh while the work goes on.
 #[derive(Debug)]
-pub(crate) struct Gone {
+pub(crate) struct SshEnded {
     /// As an error, for who cannot go on.
     pub(crate) error: SshError,
     /// Only ssh's own connection is: the far end serves on for as long as its client is connected to it.
@@ -128,7 +128,7 @@ struct Session {
     /// Dropping it closes ssh's standard input.
     alive: Option<Sender<()>>,
     /// What the far end says first.
-    answer: Receiver<Result<Answer, Unreadable>>,
+    answer: Receiver<Result<FarAnswer, Unreadable>>,
     /// Set when ssh's standard output has ended.
     gone: CancellationToken,
     speech: Arc<Speech>,
@@ -136,13 +136,13 @@ struct Session {
 
 impl FarEnd {
     /// Starts ssh, and waits until the far end listens. ssh may ask the user in the meantime, so nothing is drawn.
-    pub(crate) fn start(asked: &Asked) -> anyhow::Result<Self> {
+    pub(crate) fn start(asked: &FarStart) -> anyhow::Result<Self> {
         let shell = RemoteShell::parse(asked.rsh.as_deref())?;
         let identity = Identity::ephemeral()?;
         let mut session = Session::spawn(&shell, asked, identity.fingerprint())?;
         let route = shell.route(&asked.destination);
         match session.answer(asked)? {
-            Answer::Connect { port, fingerprint, address, names } if names.len() == asked.paths.len() => {
+            FarAnswer::Connect { port, fingerprint, address, names } if names.len() == asked.paths.len() => {
                 let mut hosts = candidates(address, &route, &asked.destination);
                 let ticket = Ticket { fingerprint, invite: None, host: hosts.remove(0), port };
                 let host = asked.destination.clone();
@@ -150,8 +150,8 @@ impl FarEnd {
                     Far { ticket, identity, also_at: hosts, host, is_indirect: route.is_indirect, ports: asked.ports };
                 Ok(Self { far, names, session })
             }
-            Answer::Connect { .. } => Err(SshError::OtherVersion { host: asked.destination.clone() }.into()),
-            Answer::Error { exit, text } => {
+            FarAnswer::Connect { .. } => Err(SshError::OtherVersion { host: asked.destination.clone() }.into()),
+            FarAnswer::Error { exit, text } => {
                 let (host, text) = (asked.destination.clone(), shown(&text).into_owned());
                 Err(SshError::Far { host, exit: Exit::of_code(exit), text }.into())
             }
@@ -169,12 +169,12 @@ impl FarEnd {
     }
 
     /// Waits until ssh has ended, and says what that means.
-    pub(crate) async fn gone(&self) -> Gone {
+    pub(crate) async fn gone(&self) -> SshEnded {
         self.session.gone.cancelled().await;
         // What the far end did last may be just behind.
         tokio::time::sleep(GONE_WAIT).await;
         let host = self.far.host.clone();
-        Gone { error: SshError::Gone { host }, far_end_lives: self.session.was_cut_off() }
+        SshEnded { error: SshError::Gone { host }, far_end_lives: self.session.was_cut_off() }
     }
 }
 
@@ -190,14 +190,14 @@ fn candidates(arrived: Option<IpAddr>, route: &Route, destination: &str) -> Vec<
 }
 
 impl Session {
-    fn spawn(shell: &RemoteShell, asked: &Asked, client: Fingerprint) -> anyhow::Result<Self> {
+    fn spawn(shell: &RemoteShell, asked: &FarStart, client: Fingerprint) -> anyhow::Result<Self> {
         let mut command = shell.start(&asked.destination, &asked.remote_qft);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command
             .spawn()
             .map_err(|source| SshError::NoSsh { program: shown(shell.program()).into_owned(), source })?;
         let patience = asked.patience.as_secs();
-        let request = Request::new(client, asked.ports, patience, asked.sync, asked.rate_limit, &asked.paths);
+        let request = NearRequest::new(client, asked.ports, patience, asked.sync, asked.rate_limit, &asked.paths);
         let (alive, lives) = mpsc::channel();
         let speech = Arc::<Speech>::default();
         let stdin = child.stdin.take().expect("it is piped");
@@ -216,7 +216,7 @@ impl Session {
     }
 
     /// The far end's answer, or why there is none.
-    fn answer(&mut self, asked: &Asked) -> Result<Answer, SshError> {
+    fn answer(&mut self, asked: &FarStart) -> Result<FarAnswer, SshError> {
         let (host, program) = (&asked.destination, &asked.remote_qft);
         let heard = match asked.start_wait() {
             None => self.answer.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -271,7 +271,7 @@ impl Session {
     }
 }
 
-fn silent(asked: &Asked, waited: Duration) -> SshError {
+fn silent(asked: &FarStart, waited: Duration) -> SshError {
     let (host, program) = (asked.destination.clone(), asked.remote_qft.clone());
     SshError::Silent { host, seconds: waited.as_secs(), program }
 }
@@ -296,10 +296,10 @@ fn beat(mut stdin: ChildStdin, request: &str, lives: &Receiver<()>) {
 }
 
 /// Finds the answer, and then waits for the end of what ssh says.
-fn listen(stdout: ChildStdout, answers: &Sender<Result<Answer, Unreadable>>, gone: &CancellationToken) {
+fn listen(stdout: ChildStdout, answers: &Sender<Result<FarAnswer, Unreadable>>, gone: &CancellationToken) {
     let mut stdout = BufReader::new(stdout);
     // The caller may have given up.
-    drop(answers.send(Answer::find(&mut stdout)));
+    drop(answers.send(FarAnswer::find(&mut stdout)));
     drop(std::io::copy(&mut stdout, &mut std::io::sink()));
     gone.cancel();
 }

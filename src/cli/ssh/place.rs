@@ -28,7 +28,7 @@ pub(super) enum PlaceError {
 
 /// A directory to serve, and what each of the paths is called below it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Places {
+pub(super) struct FarPlaces {
     pub(super) root: PathBuf,
     /// Empty for the root itself.
     pub(super) names: Vec<Vec<u8>>,
@@ -38,11 +38,11 @@ pub(super) struct Places {
 ///
 /// Links are followed down to the last directory that exists, as the account's own tools would follow them; what does
 /// not exist yet is below the root, where the server's rules hold.
-pub(super) fn places(home: &Path, paths: &[Vec<u8>]) -> Result<Places, PlaceError> {
+pub(super) fn places(home: &Path, paths: &[Vec<u8>]) -> Result<FarPlaces, PlaceError> {
     let found = paths.iter().map(|path| locate(home, path)).collect::<Result<Vec<_>, _>>()?;
     let Some((first, _)) = found.first() else {
         let (root, _) = locate(home, b"")?;
-        return Ok(Places { root, names: Vec::new() });
+        return Ok(FarPlaces { root, names: Vec::new() });
     };
     let root = found.iter().fold(first.clone(), |root, (dir, _)| common(&root, dir));
     let name = |(dir, rest): &(PathBuf, Vec<u8>)| {
@@ -50,7 +50,7 @@ pub(super) fn places(home: &Path, paths: &[Vec<u8>]) -> Result<Places, PlaceErro
         let parts = [below, rest].into_iter().filter(|part| !part.is_empty());
         parts.collect::<Vec<_>>().join(&b'/')
     };
-    Ok(Places { names: found.iter().map(name).collect(), root })
+    Ok(FarPlaces { names: found.iter().map(name).collect(), root })
 }
 
 /// The deepest directory of `path` that exists, without links, and what follows it.
@@ -128,7 +128,7 @@ mod tests {
 
     fn served(top: &Path, paths: &[&str]) -> Result<(String, Vec<String>), String> {
         let paths: Vec<Vec<u8>> = paths.iter().map(|path| path.replace("TOP", &top.to_string_lossy()).into()).collect();
-        let Places { root, names } = places(&top.join("home"), &paths).map_err(|error| error.to_string())?;
+        let FarPlaces { root, names } = places(&top.join("home"), &paths).map_err(|error| error.to_string())?;
         let root = root.strip_prefix(top).map(|below| below.display().to_string()).unwrap_or_else(|_| "/".to_owned());
         Ok((root, names.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect()))
     }

@@ -16,7 +16,7 @@ use self::local::LocalServer;
 pub(crate) use self::local::OnMissing;
 pub(crate) use self::resolve::{ResolvedTarget, TargetQuery, View, resolve, resolve_view};
 use super::plan::{KnownStatus, ServerTarget};
-use crate::cli::args::{JobArgs, Limit, TrustArgs};
+use crate::cli::args::{BandwidthLimit, JobArgs, TrustArgs};
 use crate::cli::exit::Complaint;
 use crate::cli::run::sandbox::Sandbox;
 use crate::cli::ui::text::shown;
@@ -116,7 +116,7 @@ impl ConnectSettings {
             sync,
             missing,
             certificate: job.trust.certificate(),
-            rate_limit: Limit::rate_of(job.link.bwlimit),
+            rate_limit: BandwidthLimit::rate_of(job.link.bwlimit),
             bind: job.trust.bind,
             into: None,
         }

@@ -49,7 +49,7 @@ impl PathKind {
 
 /// What a bare word is the name of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Known {
+pub(crate) enum WordMeaning {
     /// A remote of the list.
     Remote,
     /// A host that ssh's configuration names.
@@ -57,7 +57,7 @@ pub(crate) enum Known {
 }
 
 /// Tells whose name a word is; `None`: nobody's.
-pub(crate) type Names = Box<dyn Fn(&str) -> Option<Known>>;
+pub(crate) type Names = Box<dyn Fn(&str) -> Option<WordMeaning>>;
 
 /// What this machine knows; the planner's tests make up their own.
 pub(crate) struct Here {
@@ -82,12 +82,12 @@ impl Here {
 }
 
 /// A list that cannot be read is told of when it is needed.
-fn known(word: &str) -> Option<Known> {
+fn known(word: &str) -> Option<WordMeaning> {
     let remote = keys::home().ok().filter(|home| home.is_dir()).and_then(|home| Remotes::open(&home).ok());
     if remote.and_then(|remotes| remotes.find(word).ok()).flatten().is_some() {
-        return Some(Known::Remote);
+        return Some(WordMeaning::Remote);
     }
-    is_ssh_host(word).then_some(Known::SshHost)
+    is_ssh_host(word).then_some(WordMeaning::SshHost)
 }
 
 /// Whether `~/.ssh/config` has a section for this host by its name.

@@ -15,9 +15,9 @@ use std::path::Path;
 pub(crate) use self::get::get;
 pub(crate) use self::ls::{LsPlan, ls, remote_place};
 pub(crate) use self::place::{KnownStatus, ResolvedName, ServerTarget, place};
-pub(crate) use self::send::{Source, send};
+pub(crate) use self::send::{SendSource, send};
 pub(crate) use self::split::below_far_root;
-use super::here::{Here, Known, PathKind};
+use super::here::{Here, PathKind, WordMeaning};
 use super::remote::{self, Spec};
 use crate::cli::args::{HabitArgs, SshArgs};
 use crate::cli::exit::Complaint;
@@ -54,7 +54,7 @@ pub(crate) fn forgotten_colon(word: &OsStr, here: &Here, line: impl Fn(&str) -> 
     let text = word.to_str().filter(|text| !text.contains(':') && *text != DASH)?;
     let shown = escape(word.as_bytes());
     if let Some((name, path)) = text.split_once('/') {
-        let is_remote = (here.known)(name) == Some(Known::Remote);
+        let is_remote = (here.known)(name) == Some(WordMeaning::Remote);
         let said = || format!("{} is a remote here: {}", escape(name.as_bytes()), line(&format!("{name}:{path}")));
         return is_remote.then(said).map(Complaint::Usage);
     }
@@ -64,8 +64,8 @@ pub(crate) fn forgotten_colon(word: &OsStr, here: &Here, line: impl Fn(&str) -> 
     };
     let is_address = text.parse::<Host>().is_ok_and(|host| host.ip().is_some());
     match (here.known)(text) {
-        Some(Known::Remote) => Some(format!("{shown} is a remote here: {}", line(&format!("{text}:")))),
-        Some(Known::SshHost) => {
+        Some(WordMeaning::Remote) => Some(format!("{shown} is a remote here: {}", line(&format!("{text}:")))),
+        Some(WordMeaning::SshHost) => {
             Some(format!("{shown} is a host of ~/.ssh/config; through ssh: {}", line(&format!("--ssh {text}:"))))
         }
         None if is_user && host.parse::<Host>().is_ok() => {
@@ -83,8 +83,8 @@ fn forgotten_remote(word: &OsStr, here: &Here, line: impl Fn(&str) -> String) ->
     let text = word.to_str()?;
     let host = text.rsplit_once('@').map_or(text, |(_, host)| host);
     let is_sure = match (here.known)(host) {
-        Some(Known::Remote) => true,
-        Some(Known::SshHost) => host != text,
+        Some(WordMeaning::Remote) => true,
+        Some(WordMeaning::SshHost) => host != text,
         None => text != host && host.parse::<Host>().is_ok_and(|host| host.ip().is_some()),
     };
     if is_sure { forgotten_colon(word, here, line) } else { None }

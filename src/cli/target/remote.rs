@@ -10,7 +10,7 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-pub(crate) use self::path::{Destination, below, destination, far_destination, far_name, local_path, pattern};
+pub(crate) use self::path::{RemotePath, below, destination, far_destination, far_name, local_path, pattern};
 use crate::cli::exit::Complaint;
 use crate::keys::{Host, ScopedIpv6, behind_scheme};
 use crate::protocol::path::{escape, is_unsafe_to_show};

@@ -54,7 +54,7 @@ impl FileView {
 
 /// All that are not settled.
 #[derive(Debug, Default)]
-pub(crate) struct Files {
+pub(crate) struct ActiveFiles {
     /// By the order in which they started, and where each stands: with thousands of small files a search for each would
     /// cost more than sending it.
     started: BTreeMap<u64, Started>,
@@ -69,7 +69,7 @@ struct Started {
     rate: Estimator,
 }
 
-impl Files {
+impl ActiveFiles {
     /// A file that starts again, on a new connection, keeps its place.
     pub(crate) fn start(&mut self, file: &Arc<FileProgress>) {
         let next = self.started.last_key_value().map_or(0, |(last, _)| last + 1);
@@ -103,7 +103,7 @@ impl Files {
     /// Looks at all of them: views of those that are active or large, and how many are only announced. `window` is the
     /// congestion window in bytes, which bounds what is in flight; 0 where it is not known.
     pub(crate) fn look(&mut self, now: Instant, is_still: bool, window: u64) -> (Vec<FileView>, u64) {
-        let mut flight = Flight::new(window);
+        let mut flight = FlightRoom::new(window);
         let (mut views, mut announced) = (Vec::new(), 0);
         for started in self.started.values_mut() {
             let file = &started.file;
@@ -152,11 +152,11 @@ fn phase(file: &FileProgress) -> Phase {
 
 /// How much more can be in flight: the oldest content leaves first, and all that has left and is not acknowledged is at
 /// most a congestion window. What QUIC has been handed beyond that waits.
-struct Flight {
+struct FlightRoom {
     room: u64,
 }
 
-impl Flight {
+impl FlightRoom {
     fn new(window: u64) -> Self {
         Self { room: if window == 0 { u64::MAX } else { window } }
     }
@@ -181,14 +181,14 @@ mod tests {
     }
 
     /// The activity of each file that is shown, and how many are only announced.
-    fn seen(files: &mut Files, is_still: bool, window: u64) -> (Vec<(String, Doing, u64)>, u64) {
+    fn seen(files: &mut ActiveFiles, is_still: bool, window: u64) -> (Vec<(String, Doing, u64)>, u64) {
         let (views, announced) = files.look(Instant::now(), is_still, window);
         (views.into_iter().map(|view| (view.file.path.clone(), view.doing, view.there)).collect(), announced)
     }
 
     #[test]
     fn what_was_asked_for_is_announced_until_content_of_it_leaves() {
-        let (mut files, waits, moves) = (Files::default(), file("waits", 5), file("moves", 7));
+        let (mut files, waits, moves) = (ActiveFiles::default(), file("waits", 5), file("moves", 7));
         [&waits, &moves, &file("empty", 0)].into_iter().for_each(|file| files.start(file));
         moves.begin();
         assert_eq!(seen(&mut files, false, 0), (vec![("moves".into(), Doing::Moving, 0)], 1));
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn of_thousands_of_small_files_only_as_many_are_active_as_fit_the_window() {
-        let mut files = Files::default();
+        let mut files = ActiveFiles::default();
         for n in 0..1000 {
             let file = file(&format!("f{n}"), 800);
             file.begin();
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_file_is_saved_when_all_of_it_is_there_and_a_small_one_is_then_seen_no_more() {
-        let mut files = Files::default();
+        let mut files = ActiveFiles::default();
         let (big, small) = (file("big", 100 * MIB), file("small", 5));
         for file in [&big, &small] {
             file.begin();
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn while_nothing_moves_every_file_is_stalled() {
-        let mut files = Files::default();
+        let mut files = ActiveFiles::default();
         for (n, phase) in [Phase::Moving, Phase::Checking, Phase::Committing].into_iter().enumerate() {
             let file = file(&n.to_string(), 100 * MIB);
             file.begin();
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn the_rate_of_a_file_that_nothing_is_added_to_is_not_shown_and_begins_anew() {
-        let (mut files, begin) = (Files::default(), Instant::now());
+        let (mut files, begin) = (ActiveFiles::default(), Instant::now());
         let big = file("big", 100 * MIB);
         big.begin();
         files.start(&big);

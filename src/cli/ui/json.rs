@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use super::super::exit::Exit;
 use super::model::Snapshot;
-use super::outcome::{Outcome, holes};
+use super::outcome::{FileOutcome, holes};
 use super::stall::{Speed, Stall, StallNews};
-use super::tally::Tally;
+use super::tally::EventTally;
 use super::text::{cause, status_key};
 use crate::calendar;
 use crate::cli::run::standard;
@@ -35,7 +35,7 @@ pub(crate) struct Json {
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct JsonLine<'a> {
     v: u8,
     #[serde(rename = "type")]
     kind: &'a str,
@@ -152,7 +152,7 @@ pub(crate) fn missing(lines: u64) -> Vec<u8> {
 
 /// One line as it is written; `body` is an object.
 pub(crate) fn line(kind: &str, body: &Value) -> Vec<u8> {
-    let text = serde_json::to_string(&Line { v: VERSION, kind, body }).expect("an object of strings and numbers");
+    let text = serde_json::to_string(&JsonLine { v: VERSION, kind, body }).expect("an object of strings and numbers");
     let mut line = String::with_capacity(text.len() + 1);
     for c in text.chars() {
         match c {
@@ -171,13 +171,13 @@ pub(crate) fn line(kind: &str, body: &Value) -> Vec<u8> {
 
 fn file(event: &Event) -> Option<Value> {
     Some(match event {
-        Event::Finished { file } if Outcome::of(file) == Outcome::Equal => {
-            json!({"path": file.path, "status": "skipped", "size": file.size, "reason": Outcome::Equal.key()})
+        Event::Finished { file } if FileOutcome::of(file) == FileOutcome::Equal => {
+            json!({"path": file.path, "status": "skipped", "size": file.size, "reason": FileOutcome::Equal.key()})
         }
         Event::Finished { file } => json!({
             "path": file.path, "status": "done", "size": file.size, "bytes_written": file.written_in_all(),
             "bytes_resumed": file.reused(), "bytes_holes": holes(file), "why": why(file.first_why()),
-            "outcome": Outcome::of(file).key(), "name": file.name(),
+            "outcome": FileOutcome::of(file).key(), "name": file.name(),
         }),
         Event::Skipped { path, size, reason } => {
             let reason = match reason {
@@ -239,7 +239,7 @@ fn progress(look: &Snapshot) -> Value {
 }
 
 /// The body of the `summary` of a transfer; its `loss` is over all of the last connection. `report` is missing when the job did not reach its end.
-pub(crate) fn summary(report: Option<&Report>, look: &Snapshot, tally: Tally) -> Value {
+pub(crate) fn summary(report: Option<&Report>, look: &Snapshot, tally: EventTally) -> Value {
     let mut body = match report {
         Some(report) => json!({
             "files_done": report.done.saturating_sub(tally.made + tally.equal),

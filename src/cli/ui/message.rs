@@ -7,7 +7,7 @@ use super::fold::{fold, stderr_columns};
 use super::json::Json;
 use super::mode::has_colours;
 use super::text::shown;
-use crate::cli::run::lines::{self, Lines};
+use crate::cli::run::lines::{self, LineSink};
 use crate::keys::{self, Fingerprint, Identity};
 
 /// An error in one line; only what has a key in it takes more.
@@ -79,7 +79,7 @@ fn dressed(text: &str) -> String {
 /// Prints last words. Whoever does not read them does not keep the process.
 fn say(text: &str) {
     let text = dressed(text);
-    match Lines::stderr() {
+    match LineSink::stderr() {
         Ok(lines) => {
             lines.push(format!("{text}\n").into_bytes());
             lines.flush(Some(lines::END_WAIT));

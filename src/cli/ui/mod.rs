@@ -37,17 +37,17 @@ use self::json::Json;
 use self::limited::{Measured, RateLimit};
 pub(crate) use self::message::{message, report};
 use self::mode::is_utf8;
-pub(crate) use self::mode::{Mode, has_bars, mode};
+pub(crate) use self::mode::{DisplayMode, has_bars, mode};
 use self::model::{Model, Snapshot};
 use self::plain::Plain;
 use self::printer::{Face, Printer};
 use self::slots::{Screen, Slots, Style};
 use self::stall::{Speed, StallNews, StallTeller};
-pub(crate) use self::tally::Tally;
+pub(crate) use self::tally::EventTally;
 pub(crate) use self::text::asking_again;
 use self::text::{cause, shown, without_remedy};
 use super::exit::{Exit, Verb};
-use crate::cli::run::lines::{self, Lines};
+use crate::cli::run::lines::{self, LineSink};
 use crate::cli::run::standard;
 use crate::cli::text::size;
 use crate::progress::{Counters, Event, Report};
@@ -63,8 +63,8 @@ const BIG_FILE: u64 = 64 << 20;
 pub(crate) struct UiOptions {
     /// Which way.
     pub(crate) verb: Verb,
-    /// See [`Mode`].
-    pub(crate) mode: Mode,
+    /// See [`DisplayMode`].
+    pub(crate) mode: DisplayMode,
     /// JSON on standard output.
     pub(crate) json: bool,
     /// A line for each file.
@@ -94,7 +94,7 @@ pub(crate) struct Ui {
     json: Option<Json>,
     stdout: Box<dyn Write>,
     /// The queues that may still have lines to write at the end, and how long each is given while nobody reads.
-    outputs: Vec<(Lines, Option<Duration>)>,
+    outputs: Vec<(LineSink, Option<Duration>)>,
     connected: bool,
     stalls: StallTeller,
     /// Why the server lets nobody in, when that was said.
@@ -114,12 +114,12 @@ impl Ui {
     pub(crate) fn new(options: UiOptions) -> std::io::Result<Self> {
         let mut outputs = Vec::new();
         let face = match options.mode {
-            Mode::Bars => {
+            DisplayMode::Bars => {
                 let style = Style { utf8: is_utf8(|name| std::env::var(name).ok()), details: options.verbose };
                 Face::Bars(Slots::new(Screen::Stderr, options.jobs, style))
             }
             _ => {
-                let lines = Lines::stderr()?;
+                let lines = LineSink::stderr()?;
                 let writer = lines.writer();
                 outputs.push((lines, Some(lines::END_WAIT)));
                 Face::Lines(Plain::new(Box::new(writer), options.verbose))
@@ -127,7 +127,7 @@ impl Ui {
         };
         let json = match options.json {
             true => {
-                let lines = Lines::stdout(json::missing)?;
+                let lines = LineSink::stdout(json::missing)?;
                 let writer = lines.writer();
                 // The transfer has ended by then, and a program that reads slowly is to read all.
                 outputs.push((lines, None));
@@ -175,7 +175,7 @@ impl Ui {
     }
 
     /// Counts of events so far.
-    pub(crate) fn tally(&self) -> Tally {
+    pub(crate) fn tally(&self) -> EventTally {
         self.model.tally()
     }
 
@@ -245,7 +245,7 @@ impl Ui {
         }
         match (&mut self.printer.face, self.options.mode) {
             (Face::Bars(slots), _) => slots.draw(&look),
-            (Face::Lines(plain), Mode::Plain) => plain.tick(&look),
+            (Face::Lines(plain), DisplayMode::Plain) => plain.tick(&look),
             (Face::Lines(_), _) => {}
         }
     }
@@ -275,7 +275,7 @@ impl Ui {
         if outcome.is_ok() {
             lines.extend(self.last_words(&measured, &look));
         }
-        if self.speaks() || (outcome.is_err() && self.options.mode != Mode::Silent) {
+        if self.speaks() || (outcome.is_err() && self.options.mode != DisplayMode::Silent) {
             lines.iter().for_each(|line| self.printer.line(line));
         }
         if let Some(json) = &mut self.json {
@@ -324,8 +324,8 @@ impl Ui {
         match self.options.mode {
             _ if self.options.dry_run => Vec::new(),
             _ if self.options.stats => limited::details(measured, verb, link),
-            Mode::Bars => limited::line(measured, verb, link).into_iter().collect(),
-            Mode::Plain | Mode::Final | Mode::Errors | Mode::Silent => Vec::new(),
+            DisplayMode::Bars => limited::line(measured, verb, link).into_iter().collect(),
+            DisplayMode::Plain | DisplayMode::Final | DisplayMode::Errors | DisplayMode::Silent => Vec::new(),
         }
     }
 
@@ -337,7 +337,7 @@ impl Ui {
     }
 
     fn speaks(&self) -> bool {
-        matches!(self.options.mode, Mode::Bars | Mode::Plain | Mode::Final)
+        matches!(self.options.mode, DisplayMode::Bars | DisplayMode::Plain | DisplayMode::Final)
     }
 
     fn show(&mut self, event: &Event) {
@@ -362,7 +362,7 @@ impl Ui {
                 self.printer.line(&asking_again(cause));
             }
             Event::Note(text) if speaks => self.printer.note(text),
-            Event::Failed { path, failure } if !self.options.dry_run && self.options.mode != Mode::Silent => {
+            Event::Failed { path, failure } if !self.options.dry_run && self.options.mode != DisplayMode::Silent => {
                 self.printer.failure(&format!("  failed: {}: {}", shown(path), cause(failure)));
             }
             Event::Skipped { path, reason, .. } if speaks && !self.options.dry_run => self.show_skipped(path, *reason),
@@ -391,7 +391,7 @@ impl Ui {
     }
 
     fn is_plain(&self) -> bool {
-        self.options.mode == Mode::Plain
+        self.options.mode == DisplayMode::Plain
     }
 
     fn is_worth_a_line(&self, size: u64) -> bool {

@@ -6,7 +6,7 @@ use super::super::args::{OutputArgs, ProgressArg};
 
 /// How a transfer is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub(crate) enum DisplayMode {
     /// Bars on a terminal.
     Bars,
     /// A line now and then.
@@ -20,21 +20,21 @@ pub(crate) enum Mode {
 }
 
 /// Chooses the mode. `has_bars`: standard error is a terminal that can move its cursor.
-pub(crate) fn mode(args: &OutputArgs, dry_run: bool, has_bars: bool) -> Mode {
+pub(crate) fn mode(args: &OutputArgs, dry_run: bool, has_bars: bool) -> DisplayMode {
     if args.json && args.verbose == 0 {
-        return Mode::Silent;
+        return DisplayMode::Silent;
     }
     if args.quiet {
-        return Mode::Errors;
+        return DisplayMode::Errors;
     }
     if dry_run {
-        return Mode::Final;
+        return DisplayMode::Final;
     }
     match args.progress {
-        ProgressArg::None => Mode::Final,
-        ProgressArg::Plain => Mode::Plain,
-        ProgressArg::Auto | ProgressArg::Bar if has_bars => Mode::Bars,
-        ProgressArg::Auto | ProgressArg::Bar => Mode::Plain,
+        ProgressArg::None => DisplayMode::Final,
+        ProgressArg::Plain => DisplayMode::Plain,
+        ProgressArg::Auto | ProgressArg::Bar if has_bars => DisplayMode::Bars,
+        ProgressArg::Auto | ProgressArg::Bar => DisplayMode::Plain,
     }
 }
 

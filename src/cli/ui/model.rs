@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::files::{FileView, Files};
+use super::files::{ActiveFiles, FileView};
 use super::link::LinkView;
 use super::rate::{Estimator, LossWindow};
 use super::stall::{PeerLabel, Speed, Stall, StallCause};
-use super::tally::Tally;
+use super::tally::EventTally;
 use super::text::shown;
 use crate::cli::text::size::percent;
 use crate::progress::{Counters, Event, SilenceCause};
@@ -26,8 +26,8 @@ pub(crate) struct Model {
     counters: Option<Arc<Counters>>,
     rate: Estimator,
     loss: LossWindow,
-    files: Files,
-    link: Link,
+    files: ActiveFiles,
+    link: LinkState,
     /// Whether there has been a connection.
     was_up: bool,
     /// Whether nothing moved at the last look.
@@ -36,12 +36,12 @@ pub(crate) struct Model {
     /// Counters at the last look: bytes written, and seconds in which content flowed.
     written: u64,
     flows: u64,
-    tally: Tally,
+    tally: EventTally,
 }
 
 /// The state of the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Link {
+pub(crate) enum LinkState {
     /// There has been none yet.
     Connecting,
     /// It stands.
@@ -87,7 +87,7 @@ pub(crate) struct Snapshot {
     /// The state of the path.
     pub(crate) link: LinkView,
     /// Counts of events.
-    pub(crate) tally: Tally,
+    pub(crate) tally: EventTally,
     /// The files whose content is in flight, compared or being saved, oldest first.
     pub(crate) files: Vec<FileView>,
     /// Files that were asked for and whose content has not left yet.
@@ -122,14 +122,14 @@ impl Model {
             counters: None,
             rate: Estimator::new(TOTAL_MEMORY),
             loss: LossWindow::default(),
-            files: Files::default(),
-            link: Link::Connecting,
+            files: ActiveFiles::default(),
+            link: LinkState::Connecting,
             was_up: false,
             was_still: false,
             peer: PeerLabel { address: address.to_owned(), name: address.to_owned() },
             written: 0,
             flows: 0,
-            tally: Tally::default(),
+            tally: EventTally::default(),
         }
     }
 
@@ -154,7 +154,7 @@ impl Model {
     }
 
     /// Counts of events so far.
-    pub(crate) fn tally(&self) -> Tally {
+    pub(crate) fn tally(&self) -> EventTally {
         self.tally
     }
 
@@ -162,19 +162,19 @@ impl Model {
     pub(crate) fn on_event(&mut self, event: &Event, now: Instant) {
         match event {
             Event::Connected { peer, .. } => {
-                (self.link, self.was_up) = (Link::Up, true);
+                (self.link, self.was_up) = (LinkState::Up, true);
                 if !peer.is_empty() {
                     self.peer.name = shown(peer).into_owned();
                 }
             }
             Event::Silent { lasted, cause } => {
-                self.link = Link::Silent(now.checked_sub(*lasted).unwrap_or(now), *cause);
+                self.link = LinkState::Silent(now.checked_sub(*lasted).unwrap_or(now), *cause);
             }
-            Event::Answered { .. } => self.link = Link::Up,
+            Event::Answered { .. } => self.link = LinkState::Up,
             Event::Reconnecting { attempt, after, .. } => {
-                self.link = Link::Lost { attempt: *attempt, next: now + *after };
+                self.link = LinkState::Lost { attempt: *attempt, next: now + *after };
             }
-            Event::Waiting { after, .. } => self.link = Link::Waiting(now + *after),
+            Event::Waiting { after, .. } => self.link = LinkState::Waiting(now + *after),
             Event::Started(file) => self.files.start(file),
             Event::Finished { file } => {
                 self.files.forget(&file.path);
@@ -241,8 +241,8 @@ impl Model {
     fn measure(&mut self, now: Instant, written: u64, flows: u64) -> Speed {
         self.rate.sample(now, written);
         let has_moved = written > std::mem::replace(&mut self.written, written);
-        if has_moved && matches!(self.link, Link::Silent(..)) {
-            self.link = Link::Up;
+        if has_moved && matches!(self.link, LinkState::Silent(..)) {
+            self.link = LinkState::Up;
         }
         // Content that crosses the wire is not reported at once; and what is compared or saved need not cross it.
         if flows != std::mem::replace(&mut self.flows, flows) || !self.files.is_moving() {
@@ -259,18 +259,18 @@ impl Model {
     fn speed(&self, now: Instant) -> Speed {
         let since = |then: Instant| now.saturating_duration_since(then);
         match (&self.link, self.rate.stalled(now)) {
-            (Link::Lost { attempt, next }, _) => {
+            (LinkState::Lost { attempt, next }, _) => {
                 let wait = next.saturating_duration_since(now);
                 Speed::Reconnecting { attempt: *attempt, wait, is_first: !self.was_up }
             }
-            (Link::Waiting(next), _) => Speed::Waiting(next.saturating_duration_since(now)),
-            (Link::Silent(then, SilenceCause::NoAnswer), _) => Stall::speed(since(*then), StallCause::Silent),
-            (Link::Silent(then, SilenceCause::NoRoute), _) => Stall::speed(since(*then), StallCause::NoRoute),
-            (Link::Connecting, _) if since(self.started) >= NO_REPLY_AFTER => {
+            (LinkState::Waiting(next), _) => Speed::Waiting(next.saturating_duration_since(now)),
+            (LinkState::Silent(then, SilenceCause::NoAnswer), _) => Stall::speed(since(*then), StallCause::Silent),
+            (LinkState::Silent(then, SilenceCause::NoRoute), _) => Stall::speed(since(*then), StallCause::NoRoute),
+            (LinkState::Connecting, _) if since(self.started) >= NO_REPLY_AFTER => {
                 Stall::speed(since(self.started), StallCause::Unreached)
             }
-            (Link::Up, Some(lasted)) => Stall::speed(lasted, StallCause::Idle),
-            (Link::Connecting | Link::Up, _) => self.rate.rate().map_or(Speed::Unknown, Speed::Moving),
+            (LinkState::Up, Some(lasted)) => Stall::speed(lasted, StallCause::Idle),
+            (LinkState::Connecting | LinkState::Up, _) => self.rate.rate().map_or(Speed::Unknown, Speed::Moving),
         }
     }
 }

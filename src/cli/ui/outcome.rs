@@ -8,7 +8,7 @@ use crate::protocol::message::Why;
 
 /// The outcome of a file whose content was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum FileOutcome {
     /// All of its content was moved.
     Sent,
     /// An unfinished file was continued.
@@ -19,7 +19,7 @@ pub(crate) enum Outcome {
     Equal,
 }
 
-impl Outcome {
+impl FileOutcome {
     /// That of a file that is done, by what it was when the job first asked for it.
     pub(crate) fn of(file: &FileProgress) -> Self {
         match file.first_why() {
@@ -50,11 +50,11 @@ pub(crate) fn holes(file: &FileProgress) -> u64 {
 pub(crate) fn line(verb: Verb, file: &FileProgress) -> String {
     let (path, whole) = (shown(&file.path), size::bytes(file.size));
     let part = || format!("{} of {whole}", size::bytes(file.written_in_all()));
-    let mut text = match Outcome::of(file) {
-        Outcome::Sent => format!("{} {path}, {whole}", verb.past()),
-        Outcome::Resumed => format!("resumed {path}, {}", part()),
-        Outcome::Updated => format!("updated {path}, {}", part()),
-        Outcome::Equal => format!("unchanged {path} (compared)"),
+    let mut text = match FileOutcome::of(file) {
+        FileOutcome::Sent => format!("{} {path}, {whole}", verb.past()),
+        FileOutcome::Resumed => format!("resumed {path}, {}", part()),
+        FileOutcome::Updated => format!("updated {path}, {}", part()),
+        FileOutcome::Equal => format!("unchanged {path} (compared)"),
     };
     match holes(file) {
         0 => {}
@@ -91,7 +91,7 @@ mod tests {
             (Why::Update, 4 * MIB, 0, "equal", "unchanged f (compared)"),
         ] {
             let file = file(why, resumed, written);
-            assert_eq!((Outcome::of(&file).key(), line(Verb::Send, &file).as_str()), (key, text));
+            assert_eq!((FileOutcome::of(&file).key(), line(Verb::Send, &file).as_str()), (key, text));
         }
         let renamed = file(Why::Replace, 0, 4 * MIB);
         renamed.set_name("f~1".into());

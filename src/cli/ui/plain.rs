@@ -77,8 +77,8 @@ fn totals(look: &Snapshot, details: bool) -> String {
 mod tests {
     use super::super::link::LinkView;
     use super::super::stall::{Stall, StallCause};
-    use super::super::tally::Tally;
-    use super::super::tests::Shared;
+    use super::super::tally::EventTally;
+    use super::super::tests::SharedText;
     use super::*;
 
     fn look(seconds: u64) -> Snapshot {
@@ -101,7 +101,7 @@ mod tests {
                 mtu: 1452,
                 ..LinkView::default()
             },
-            tally: Tally::default(),
+            tally: EventTally::default(),
             files: Vec::new(),
             announced: 0,
             stall: None,
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn there_is_one_line_in_ten_seconds() {
-        let out = Shared::default();
+        let out = SharedText::default();
         let mut plain = Plain::new(Box::new(out.clone()), false);
         for tenth in 0..350 {
             let look = Snapshot { elapsed: Duration::from_millis(tenth * 100), ..look(0) };

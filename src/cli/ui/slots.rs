@@ -12,7 +12,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 
 pub(crate) use self::layout::Style;
-use self::layout::{COLUMNS_SLOTS, Layout, text_style, warning_style};
+use self::layout::{COLUMNS_SLOTS, SlotLayout, text_style, warning_style};
 pub(crate) use self::screen::Screen;
 use super::files::{FileView, UNREPORTED_MAX};
 use super::model::Snapshot;
@@ -39,16 +39,16 @@ pub(crate) struct Slots {
 #[derive(Debug)]
 struct Bars {
     multi: MultiProgress,
-    slots: Vec<Slot>,
+    slots: Vec<BarSlot>,
     slots_max: usize,
     totals: ProgressBar,
     /// Missing on the narrowest terminals.
     link: Option<ProgressBar>,
-    layout: Layout,
+    layout: SlotLayout,
 }
 
 #[derive(Debug)]
-struct Slot {
+struct BarSlot {
     bar: ProgressBar,
     path: Option<String>,
 }
@@ -78,7 +78,7 @@ impl Slots {
             self.take_down();
         }
         self.flush_above();
-        let layout = Layout { rows, columns, style: self.style };
+        let layout = SlotLayout { rows, columns, style: self.style };
         let (screen, jobs) = (&self.screen, self.jobs);
         self.bars.get_or_insert_with(|| Bars::new(screen.target(), layout, jobs)).draw(look);
         self.screen.rest();
@@ -127,7 +127,7 @@ impl Slots {
 }
 
 impl Bars {
-    fn new(target: ProgressDrawTarget, layout: Layout, jobs: usize) -> Self {
+    fn new(target: ProgressDrawTarget, layout: SlotLayout, jobs: usize) -> Self {
         let multi = MultiProgress::with_draw_target(target);
         multi.set_move_cursor(true);
         let totals = multi.add(ProgressBar::new(0));
@@ -193,7 +193,7 @@ impl Bars {
         }
     }
 
-    fn free_slot(&mut self) -> Option<&mut Slot> {
+    fn free_slot(&mut self) -> Option<&mut BarSlot> {
         let free = self.slots.iter().position(|slot| slot.path.is_none());
         if let Some(free) = free {
             return self.slots.get_mut(free);
@@ -202,7 +202,7 @@ impl Bars {
             return None;
         }
         let bar = self.multi.insert_before(&self.totals, ProgressBar::new(0));
-        self.slots.push(Slot { bar, path: None });
+        self.slots.push(BarSlot { bar, path: None });
         self.slots.last_mut()
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::exit::Verb;
 use super::model::Snapshot;
-use super::tally::Tally;
+use super::tally::EventTally;
 use super::text::cause;
 use crate::cli::text::size;
 use crate::progress::Report;
@@ -13,7 +13,7 @@ use crate::progress::Report;
 const FAILURES_SHOWN: usize = 20;
 
 /// The final block of a job that ran to its end.
-pub(crate) fn block(verb: Verb, report: &Report, tally: Tally, dry_run: bool) -> Vec<String> {
+pub(crate) fn block(verb: Verb, report: &Report, tally: EventTally, dry_run: bool) -> Vec<String> {
     let mut lines = vec![if dry_run { planned(verb, report, tally) } else { done(verb, report, tally) }];
     let named = report.failures.len().min(FAILURES_SHOWN);
     for (name, failure) in &report.failures[..named] {
@@ -27,7 +27,7 @@ pub(crate) fn block(verb: Verb, report: &Report, tally: Tally, dry_run: bool) ->
 }
 
 /// `sent 9,998 files, updated 2, 127.9 GiB in 22m14s (98 MiB/s), 7.9 GiB resumed, 2 unchanged, all verified`.
-fn done(verb: Verb, report: &Report, tally: Tally) -> String {
+fn done(verb: Verb, report: &Report, tally: EventTally) -> String {
     let done = report.done.saturating_sub(tally.made + tally.equal);
     let unchanged = report.skipped.saturating_sub(tally.kept + tally.modes) + tally.equal;
     if done == 0 && report.failed == 0 {
@@ -72,7 +72,7 @@ fn moved(report: &Report) -> String {
     format!("{bytes} in {time} ({rate})")
 }
 
-fn nothing(verb: Verb, unchanged: u64, tally: Tally) -> String {
+fn nothing(verb: Verb, unchanged: u64, tally: EventTally) -> String {
     let mut parts = vec![format!("nothing to {}", verb.present())];
     parts.extend(skipped(unchanged, tally));
     if tally.made > 0 {
@@ -82,7 +82,7 @@ fn nothing(verb: Verb, unchanged: u64, tally: Tally) -> String {
     parts.join(", ")
 }
 
-fn skipped(unchanged: u64, Tally { kept, modes, .. }: Tally) -> Vec<String> {
+fn skipped(unchanged: u64, EventTally { kept, modes, .. }: EventTally) -> Vec<String> {
     let mut parts = Vec::new();
     if modes > 0 {
         parts.push(format!("permissions of {}", size::files(modes)));
@@ -97,7 +97,7 @@ fn skipped(unchanged: u64, Tally { kept, modes, .. }: Tally) -> Vec<String> {
     parts
 }
 
-fn planned(verb: Verb, report: &Report, tally: Tally) -> String {
+fn planned(verb: Verb, report: &Report, tally: EventTally) -> String {
     let kinds =
         [(tally.planned, verb.present()), (tally.planned_updates, "update"), (tally.planned_compares, "compare")];
     let mut named: Vec<_> = kinds.into_iter().filter(|(count, _)| *count > 0).collect();
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn everything_is_in_one_line() {
-        let tally = Tally { same: 2, resumed_bytes: 8_482_560_410, ..Tally::default() };
+        let tally = EventTally { same: 2, resumed_bytes: 8_482_560_410, ..EventTally::default() };
         let lines = block(Verb::Send, &report(), tally, false);
         assert_eq!(
             lines,
@@ -171,15 +171,15 @@ mod tests {
     #[test]
     fn what_was_updated_is_told_from_what_was_sent_and_from_what_failed() {
         let report = Report { done: 5, bytes_written: 2048, elapsed: Duration::from_secs(1), ..Report::default() };
-        let tally = Tally { updated: 2, matched_bytes: 3 << 20, ..Tally::default() };
+        let tally = EventTally { updated: 2, matched_bytes: 3 << 20, ..EventTally::default() };
         let line = |report: &Report, tally| block(Verb::Send, report, tally, false).remove(0);
         let rest = "2.0 KiB in 1.0s (2.0 KiB/s), 3.0 MiB were there, all verified";
         assert_eq!(line(&report, tally), format!("sent 3 files, updated 2, {rest}"));
-        assert_eq!(line(&report, Tally { updated: 5, ..tally }), format!("updated 5 files, {rest}"));
+        assert_eq!(line(&report, EventTally { updated: 5, ..tally }), format!("updated 5 files, {rest}"));
         let failed = Report { failed: 1, ..report };
         assert!(line(&failed, tally).starts_with("sent 3 of 6 files, updated 2, 2.0 KiB"), "{}", line(&failed, tally));
         let hollow = Report { done: 1, ..Report::default() };
-        let tally = Tally { hole_bytes: 2 << 30, ..Tally::default() };
+        let tally = EventTally { hole_bytes: 2 << 30, ..EventTally::default() };
         assert_eq!(line(&hollow, tally), "sent 1 file, 0 B, 2.0 GiB of holes, all verified");
     }
 
@@ -187,7 +187,7 @@ mod tests {
     fn what_did_not_happen_is_not_mentioned() {
         let report = Report { done: 1, bytes_written: 2048, elapsed: Duration::from_millis(500), ..Report::default() };
         assert_eq!(
-            block(Verb::Get, &report, Tally::default(), false),
+            block(Verb::Get, &report, EventTally::default(), false),
             ["got 1 file, 2.0 KiB in 0.5s (4.0 KiB/s), all verified"]
         );
     }
@@ -195,21 +195,21 @@ mod tests {
     #[test]
     fn directories_count_as_done_but_are_no_files() {
         let report = Report { done: 8, skipped: 1, bytes_written: 2048, ..report() };
-        let lines = block(Verb::Send, &report, Tally { made: 2, same: 1, ..Tally::default() }, false);
+        let lines = block(Verb::Send, &report, EventTally { made: 2, same: 1, ..EventTally::default() }, false);
         assert!(lines[0].starts_with("sent 6 files, 2.0 KiB"), "{}", lines[0]);
     }
 
     #[test]
     fn what_was_compared_and_found_equal_is_unchanged() {
         let report = Report { done: 5, skipped: 1, bytes_resumed: 99, ..Report::default() };
-        let lines = block(Verb::Send, &report, Tally { equal: 5, same: 1, ..Tally::default() }, false);
+        let lines = block(Verb::Send, &report, EventTally { equal: 5, same: 1, ..EventTally::default() }, false);
         assert_eq!(lines, ["nothing to send, 6 unchanged"]);
     }
 
     #[test]
     fn nothing_to_do_is_said_so() {
         let report = Report { done: 3, skipped: 9, ..Report::default() };
-        let tally = Tally { same: 8, kept: 1, made: 3, ..Tally::default() };
+        let tally = EventTally { same: 8, kept: 1, made: 3, ..EventTally::default() };
         assert_eq!(
             block(Verb::Send, &report, tally, false),
             ["nothing to send, 8 unchanged, 1 left as it is there, 3 links in place"]
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn at_most_twenty_failures_are_named() {
         let report = Report { done: 1, failed: 1500, failures: failures(1000), ..report() };
-        let lines = block(Verb::Send, &report, Tally::default(), false);
+        let lines = block(Verb::Send, &report, EventTally::default(), false);
         assert_eq!(lines.len(), 22);
         assert!(lines[0].ends_with("1,500 failed"), "{}", lines[0]);
         assert!(!lines[0].contains("verified"));
@@ -230,13 +230,15 @@ mod tests {
     #[test]
     fn a_dry_run_speaks_of_what_would_be() {
         let report = Report { failed: 1, failures: failures(1), ..Report::default() };
-        let tally = Tally { planned: 3, planned_bytes: 3 << 20, planned_there: 1 << 20, same: 4, ..Tally::default() };
+        let tally =
+            EventTally { planned: 3, planned_bytes: 3 << 20, planned_there: 1 << 20, same: 4, ..EventTally::default() };
         let lines = block(Verb::Send, &report, tally, true);
         assert_eq!(lines[0], "would send 3 files, 2.0 MiB (1.0 MiB are there), 4 unchanged, 1 would fail");
-        let tally = Tally { planned_updates: 2, planned_compares: 1, ..tally };
+        let tally = EventTally { planned_updates: 2, planned_compares: 1, ..tally };
         let lines = block(Verb::Send, &Report::default(), tally, true);
         assert_eq!(lines[0], "would send 3 files, update 2, compare 1, 2.0 MiB (1.0 MiB are there), 4 unchanged");
-        let tally = Tally { planned_compares: 1, planned_bytes: 2 << 20, planned_there: 2 << 20, ..Tally::default() };
+        let tally =
+            EventTally { planned_compares: 1, planned_bytes: 2 << 20, planned_there: 2 << 20, ..EventTally::default() };
         assert_eq!(
             block(Verb::Get, &Report::default(), tally, true),
             ["would compare 1 file, 0 B (2.0 MiB are there)"]

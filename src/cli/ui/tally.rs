@@ -1,13 +1,13 @@
 //! Counts of a job that only its events tell.
 
 use super::decision::Prospect;
-use super::outcome::{self, Outcome};
+use super::outcome::{self, FileOutcome};
 use crate::progress::FileProgress;
 use crate::protocol::message::Why;
 
 /// Counts that only events tell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
+pub(crate) struct EventTally {
     /// Files with the same size and time there.
     pub(crate) same: u64,
     /// Files that exist there and stay.
@@ -38,17 +38,17 @@ pub(crate) struct Tally {
     pub(crate) planned_there: u64,
 }
 
-impl Tally {
+impl EventTally {
     pub(super) fn finished(&mut self, file: &FileProgress) {
         self.hole_bytes += outcome::holes(file);
-        match Outcome::of(file) {
-            Outcome::Sent => {}
-            Outcome::Resumed => self.resumed_bytes += file.reused(),
-            Outcome::Updated => {
+        match FileOutcome::of(file) {
+            FileOutcome::Sent => {}
+            FileOutcome::Resumed => self.resumed_bytes += file.reused(),
+            FileOutcome::Updated => {
                 self.updated += 1;
                 self.matched_bytes += file.reused();
             }
-            Outcome::Equal => self.equal += 1,
+            FileOutcome::Equal => self.equal += 1,
         }
     }
 

@@ -8,21 +8,21 @@ use std::sync::atomic::Ordering;
 use super::super::args::OutputArgs;
 use super::super::exit::Complaint;
 use super::*;
-use crate::cli::exit::Stop;
+use crate::cli::exit::StopSignal;
 use crate::progress::{FileProgress, SilenceCause};
 use crate::protocol::message::{Failure, Status, Why};
 
 /// A writer whose text a test can read.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Shared(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct SharedText(Arc<Mutex<Vec<u8>>>);
 
-impl Shared {
+impl SharedText {
     pub(crate) fn text(&self) -> String {
         String::from_utf8(self.0.lock().expect("no test panics while it writes").clone()).expect("text")
     }
 }
 
-impl Write for Shared {
+impl Write for SharedText {
     fn write(&mut self, raw: &[u8]) -> std::io::Result<usize> {
         self.0.lock().expect("no test panics while it writes").extend_from_slice(raw);
         Ok(raw.len())
@@ -33,7 +33,7 @@ impl Write for Shared {
     }
 }
 
-fn options(mode: Mode) -> UiOptions {
+fn options(mode: DisplayMode) -> UiOptions {
     UiOptions {
         verb: Verb::Send,
         mode,
@@ -49,18 +49,18 @@ fn options(mode: Mode) -> UiOptions {
     }
 }
 
-struct Stage {
+struct UiFixture {
     ui: Ui,
-    err: Shared,
-    out: Shared,
+    err: SharedText,
+    out: SharedText,
     now: Instant,
 }
 
-fn stage(options: UiOptions) -> Stage {
-    let (err, out, now) = (Shared::default(), Shared::default(), Instant::now());
+fn stage(options: UiOptions) -> UiFixture {
+    let (err, out, now) = (SharedText::default(), SharedText::default(), Instant::now());
     let json = options.json.then(|| Json::new(Box::new(out.clone())));
     let face = Face::Lines(Plain::new(Box::new(err.clone()), options.verbose));
-    Stage { ui: Ui::with(options, face, json, Box::new(out.clone()), now), err, out, now }
+    UiFixture { ui: Ui::with(options, face, json, Box::new(out.clone()), now), err, out, now }
 }
 
 fn failed(path: &str) -> Event {
@@ -99,7 +99,7 @@ fn output(args: &[&str]) -> OutputArgs {
     use clap::Parser as _;
     let line = [&["qft", "send", "f"], args].concat();
     match super::super::args::Cli::try_parse_from(line).expect("well formed").command {
-        super::super::args::Command::Send(args) => args.job.output,
+        super::super::args::Commands::Send(args) => args.job.output,
         _ => panic!("send"),
     }
 }
@@ -107,20 +107,20 @@ fn output(args: &[&str]) -> OutputArgs {
 #[test]
 fn the_mode_follows_the_terminal_and_the_options() {
     let table = [
-        (&[][..], true, Mode::Bars),
-        (&[], false, Mode::Plain),
-        (&["--progress", "bar"], false, Mode::Plain),
-        (&["--progress", "plain"], true, Mode::Plain),
-        (&["--progress", "none"], true, Mode::Final),
-        (&["-q"], true, Mode::Errors),
-        (&["--json"], true, Mode::Silent),
-        (&["--json", "-q"], true, Mode::Silent),
-        (&["--json", "-v", "--progress", "plain"], true, Mode::Plain),
+        (&[][..], true, DisplayMode::Bars),
+        (&[], false, DisplayMode::Plain),
+        (&["--progress", "bar"], false, DisplayMode::Plain),
+        (&["--progress", "plain"], true, DisplayMode::Plain),
+        (&["--progress", "none"], true, DisplayMode::Final),
+        (&["-q"], true, DisplayMode::Errors),
+        (&["--json"], true, DisplayMode::Silent),
+        (&["--json", "-q"], true, DisplayMode::Silent),
+        (&["--json", "-v", "--progress", "plain"], true, DisplayMode::Plain),
     ];
     for (args, has_bars, expected) in table {
         assert_eq!(mode(&output(args), false, has_bars), expected, "{args:?} {has_bars}");
     }
-    assert_eq!(mode(&output(&[]), true, true), Mode::Final, "a dry run has no bars");
+    assert_eq!(mode(&output(&[]), true, true), DisplayMode::Final, "a dry run has no bars");
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn bars_are_ascii_unless_the_locale_is_utf8() {
 
 #[test]
 fn plain_lines_tell_failures_at_once_and_the_block_at_the_end() {
-    let mut stage = stage(options(Mode::Plain));
+    let mut stage = stage(options(DisplayMode::Plain));
     stage.ui.header("-> box:in/  192.0.2.1:4433", serde_json::json!({}));
     for event in all_events() {
         stage.ui.event(&event, stage.now);
@@ -162,7 +162,7 @@ sent 1 of 2 files, 0 B, 1 unchanged, 1 left as it is there, 1 failed
 
 #[test]
 fn the_block_names_failures_again_when_they_are_out_of_sight() {
-    let mut stage = stage(options(Mode::Plain));
+    let mut stage = stage(options(DisplayMode::Plain));
     stage.ui.event(&failed("bad"), stage.now);
     (0..20).for_each(|_| stage.ui.event(&Event::Note("more".into()), stage.now));
     let failure = Failure { status: Status::ReadFailed, detail: String::new() };
@@ -173,7 +173,7 @@ fn the_block_names_failures_again_when_they_are_out_of_sight() {
 
 #[test]
 fn quiet_prints_failures_and_nothing_else() {
-    let mut stage = stage(options(Mode::Errors));
+    let mut stage = stage(options(DisplayMode::Errors));
     stage.ui.header("-> box:", serde_json::json!({}));
     for event in all_events() {
         stage.ui.event(&event, stage.now);
@@ -186,19 +186,19 @@ fn quiet_prints_failures_and_nothing_else() {
 
 #[test]
 fn an_interrupted_job_says_that_it_continues() {
-    let mut stage = stage(options(Mode::Final));
+    let mut stage = stage(options(DisplayMode::Final));
     let counters = Arc::new(Counters::default());
     counters.bytes_found.store(100, Ordering::Relaxed);
     counters.bytes_written.store(61, Ordering::Relaxed);
     counters.scan_ended.store(true, Ordering::Relaxed);
     stage.ui.set_counters(counters);
-    stage.ui.end(&Err(Complaint::Interrupted(Stop::Interrupt).into()), Exit::Interrupted, stage.now);
+    stage.ui.end(&Err(Complaint::Interrupted(StopSignal::Interrupt).into()), Exit::Interrupted, stage.now);
     assert_eq!(stage.err.text(), "stopped: 61% sent; the same command continues\n");
 }
 
 #[test]
 fn an_error_is_one_line_with_its_causes() {
-    let mut stage = stage(options(Mode::Errors));
+    let mut stage = stage(options(DisplayMode::Errors));
     let error = anyhow::anyhow!("no route\nto host").context("cannot reach box");
     stage.ui.end(&Err(error), Exit::Unreachable, stage.now);
     assert_eq!(stage.err.text(), "qft: cannot reach box: no route\\nto host\n");
@@ -206,7 +206,7 @@ fn an_error_is_one_line_with_its_causes() {
 
 #[test]
 fn small_buffers_are_mentioned_once_with_the_command_that_mends_it() {
-    let mut stage = stage(options(Mode::Final));
+    let mut stage = stage(options(DisplayMode::Final));
     stage.ui.event(&all_events()[0], stage.now);
     let counters = Arc::new(Counters::default());
     counters.udp_receive.store(208 << 10, Ordering::Relaxed);
@@ -227,7 +227,7 @@ fn a_flood_of_failures_does_not_flood_the_bars() {
     let screen = Screen::Memory(std::cell::RefCell::new(term.clone()));
     let face = Face::Bars(Slots::new(screen, 16, Style::default()));
     let now = Instant::now();
-    let mut ui = Ui::with(options(Mode::Bars), face, None, Box::new(Shared::default()), now);
+    let mut ui = Ui::with(options(DisplayMode::Bars), face, None, Box::new(SharedText::default()), now);
     ui.event(&all_events()[0], now);
     for i in 0..10_000 {
         ui.event(&failed(&format!("f{i}")), now);

@@ -7,8 +7,8 @@ fn said(line: &str) -> Option<String> {
     let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
     let error = Cli::try_parse_from(&args).err()?;
     Some(match improve(error, &args) {
-        Refused::Version => "version".to_owned(),
-        Refused::Complaint(error) => error.to_string(),
+        RejectedLine::Version => "version".to_owned(),
+        RejectedLine::Complaint(error) => error.to_string(),
     })
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use clap::{Arg, Command};
 
-use super::due::{Due, Kind, Typed, is_repeated, tail};
+use super::due::{Due, Typed, ValueKind, is_repeated, tail};
 use super::listing::names_in;
 use crate::cli::args::topics;
 use crate::cli::ssh::config_hosts;
@@ -35,13 +35,13 @@ pub(super) enum Native {
 
 /// All that a word can become.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct Completions {
     pub(super) native: Native,
     pub(super) candidates: Vec<Candidate>,
 }
 
 /// Tells what the word at the cursor can become. It may ask a remote, for a moment; see [`names_in`].
-pub(super) fn answer(root: &Command, typed: &Typed) -> Answer {
+pub(super) fn answer(root: &Command, typed: &Typed) -> Completions {
     let command = typed.path.iter().fold(root, |command, name| command.find_subcommand(name).unwrap_or(command));
     let mut gather = Gather { typed, start: 0, native: Native::Nothing, candidates: Vec::new() };
     match &typed.due {
@@ -54,7 +54,7 @@ pub(super) fn answer(root: &Command, typed: &Typed) -> Answer {
         }
         Due::Nothing => {}
     }
-    Answer { native: gather.native, candidates: gather.candidates }
+    Completions { native: gather.native, candidates: gather.candidates }
 }
 
 /// The command whose options stand behind `qft config COMMAND`.
@@ -110,23 +110,23 @@ impl Gather<'_> {
         }
     }
 
-    fn values(&mut self, kind: &Kind) {
+    fn values(&mut self, kind: &ValueKind) {
         match kind {
-            Kind::Choice(choices) => {
+            ValueKind::Choice(choices) => {
                 for choice in choices {
                     self.add(choice.get_name(), choice.get_help().cloned().unwrap_or_default());
                 }
             }
-            Kind::File => self.native = Native::Files(self.start),
-            Kind::Dir => self.native = Native::Dirs(self.start),
-            Kind::Remote => self.remote(true),
-            Kind::Server => self.remotes(""),
-            Kind::RemoteName => self.remotes(""),
-            Kind::Peer => self.peers(),
-            Kind::Sent => self.sent(),
-            Kind::Got => self.got(),
-            Kind::Listed => self.listed(),
-            Kind::Text => {}
+            ValueKind::File => self.native = Native::Files(self.start),
+            ValueKind::Dir => self.native = Native::Dirs(self.start),
+            ValueKind::Remote => self.remote(true),
+            ValueKind::Server => self.remotes(""),
+            ValueKind::RemoteName => self.remotes(""),
+            ValueKind::Peer => self.peers(),
+            ValueKind::Sent => self.sent(),
+            ValueKind::Got => self.got(),
+            ValueKind::Listed => self.listed(),
+            ValueKind::Text => {}
         }
     }
 

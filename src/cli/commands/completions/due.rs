@@ -41,7 +41,7 @@ pub(super) enum Due {
     /// A value, which begins so many bytes into the word.
     Value {
         /// The kind of value.
-        kind: Kind,
+        kind: ValueKind,
         /// Where it begins.
         start: usize,
     },
@@ -51,7 +51,7 @@ pub(super) enum Due {
 
 /// The kind of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ValueKind {
     /// One of these.
     Choice(Vec<PossibleValue>),
     /// A file here.
@@ -78,7 +78,7 @@ pub(super) enum Kind {
 
 /// Reads the words before the cursor, the program's name left out. `root` is built.
 pub(super) fn typed(root: &Command, words: &[OsString], current: OsString) -> Typed {
-    let mut walk = Walk { command: root, typed: Typed::new(current), pending: None, is_escaped: false };
+    let mut walk = WordWalk { command: root, typed: Typed::new(current), pending: None, is_escaped: false };
     words.iter().for_each(|word| walk.take(root, word));
     walk.finish()
 }
@@ -97,7 +97,7 @@ impl Typed {
 }
 
 /// A walk along the words.
-struct Walk<'a> {
+struct WordWalk<'a> {
     command: &'a Command,
     typed: Typed,
     /// The option whose value comes next.
@@ -105,7 +105,7 @@ struct Walk<'a> {
     is_escaped: bool,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> WordWalk<'a> {
     fn take(&mut self, root: &'a Command, word: &OsStr) {
         if let Some(arg) = self.pending.take() {
             return self.typed.options.push((arg.get_id().clone(), Some(word.to_owned())));
@@ -251,26 +251,26 @@ pub(super) fn is_repeated(arg: &Arg) -> bool {
 }
 
 /// The kind of a value, by its choices, by its name in the help, by its hint.
-pub(super) fn kind(path: &[String], arg: &Arg) -> Kind {
+pub(super) fn kind(path: &[String], arg: &Arg) -> ValueKind {
     let choices: Vec<_> = arg.get_possible_values().into_iter().filter(|choice| !choice.is_hide_set()).collect();
     if takes_value(arg) && !choices.is_empty() {
-        return Kind::Choice(choices);
+        return ValueKind::Choice(choices);
     }
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     let name = arg.get_value_names().and_then(|names| names.first()).map_or("", |name| name.as_str());
     match (path.as_slice(), name) {
-        (["doctor" | "ping"], "REMOTE") => Kind::Server,
-        (_, "REMOTE") => Kind::Remote,
-        (_, "FP|NAME" | "FP|NAME|INVITE") => Kind::Peer,
-        (["remote", "default" | "forget" | "rename"], _) if arg.get_id() == "name" => Kind::RemoteName,
-        (["send"], _) if arg.get_id() == "paths" => Kind::Sent,
-        (["parts"], _) if arg.get_id() == "place" => Kind::Sent,
-        (["get"], _) if arg.get_id() == "paths" => Kind::Got,
-        (["ls"], _) if arg.get_id() == "path" => Kind::Listed,
+        (["doctor" | "ping"], "REMOTE") => ValueKind::Server,
+        (_, "REMOTE") => ValueKind::Remote,
+        (_, "FP|NAME" | "FP|NAME|INVITE") => ValueKind::Peer,
+        (["remote", "default" | "forget" | "rename"], _) if arg.get_id() == "name" => ValueKind::RemoteName,
+        (["send"], _) if arg.get_id() == "paths" => ValueKind::Sent,
+        (["parts"], _) if arg.get_id() == "place" => ValueKind::Sent,
+        (["get"], _) if arg.get_id() == "paths" => ValueKind::Got,
+        (["ls"], _) if arg.get_id() == "path" => ValueKind::Listed,
         _ => match arg.get_value_hint() {
-            ValueHint::AnyPath | ValueHint::FilePath => Kind::File,
-            ValueHint::DirPath => Kind::Dir,
-            _ => Kind::Text,
+            ValueHint::AnyPath | ValueHint::FilePath => ValueKind::File,
+            ValueHint::DirPath => ValueKind::Dir,
+            _ => ValueKind::Text,
         },
     }
 }

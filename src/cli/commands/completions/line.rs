@@ -19,7 +19,7 @@ pub(super) enum Quote {
 
 /// The command that the cursor is in, up to there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Line {
+pub(super) struct CommandLine {
     /// The words before the cursor's, without their quotes. The first is the program.
     pub(super) words: Vec<OsString>,
     /// The cursor's.
@@ -31,14 +31,14 @@ pub(super) struct Line {
 }
 
 /// The state of a word while it is parsed.
-struct Word {
+struct ShellWord {
     text: Vec<u8>,
     quote: Quote,
     has_begun: bool,
     expands: bool,
 }
 
-impl Word {
+impl ShellWord {
     fn new() -> Self {
         Self { text: Vec::new(), quote: Quote::Bare, has_begun: false, expands: false }
     }
@@ -50,8 +50,8 @@ impl Word {
 }
 
 /// Reads a line.
-pub(super) fn read(line: &[u8]) -> Line {
-    let mut reader = Reader { words: Vec::new(), word: Word::new(), redirects: false };
+pub(super) fn read(line: &[u8]) -> CommandLine {
+    let mut reader = Reader { words: Vec::new(), word: ShellWord::new(), redirects: false };
     let mut bytes = line.iter().copied().peekable();
     while let Some(byte) = bytes.next() {
         match (reader.word.quote, byte) {
@@ -79,7 +79,7 @@ pub(super) fn read(line: &[u8]) -> Line {
 
 struct Reader {
     words: Vec<OsString>,
-    word: Word,
+    word: ShellWord,
     /// Whether the word is what a redirection is about.
     redirects: bool,
 }
@@ -91,7 +91,7 @@ impl Reader {
     }
 
     fn end_word(&mut self) {
-        let word = std::mem::replace(&mut self.word, Word::new());
+        let word = std::mem::replace(&mut self.word, ShellWord::new());
         let is_assignment = self.words.is_empty() && is_assignment(&word.text);
         if word.has_begun && !std::mem::take(&mut self.redirects) && !is_assignment {
             self.words.push(OsString::from_vec(word.text));
@@ -106,14 +106,14 @@ impl Reader {
     fn redirect(&mut self) {
         // `2>` names a descriptor and no word.
         if self.word.text.iter().all(u8::is_ascii_digit) {
-            self.word = Word::new();
+            self.word = ShellWord::new();
         }
         self.end_word();
         self.redirects = true;
     }
 
-    fn finish(self) -> Line {
-        Line {
+    fn finish(self) -> CommandLine {
+        CommandLine {
             words: self.words,
             current: OsString::from_vec(self.word.text),
             quote: self.word.quote,

@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::send::REMOTE_VARIABLE;
 use super::due::Typed;
-use crate::cli::args::{Command, HostKeyArg, LsArgs};
+use crate::cli::args::{Commands, HostKeyArg, LsArgs};
 use crate::cli::config;
 use crate::cli::ssh::without_questions;
 use crate::cli::target::connect::{Connected, View, resolve_view};
@@ -76,7 +76,7 @@ fn command_line(typed: &Typed, dir: &OsStr) -> Vec<OsString> {
 
 /// Asks the remote, on a thread that nobody waits for any longer than a person would.
 fn ask(line: &[OsString]) -> Option<Vec<Name>> {
-    let Command::Ls(mut args) = config::parse(line).ok()?.command else { return None };
+    let Commands::Ls(mut args) = config::parse(line).ok()?.command else { return None };
     let plan = plan::ls(&args, &Here::new(std::env::var_os(REMOTE_VARIABLE))).ok()?;
     let is_far = matches!(plan.spec, Some(Spec::Ssh { .. }));
     if !may_be_asked(plan.spec.as_ref(), is_far) {

@@ -24,7 +24,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use anyhow::Context as _;
 use clap::{Command, CommandFactory as _};
 
-use self::candidates::{Answer, Candidate, Native, answer};
+use self::candidates::{Candidate, Completions, Native, answer};
 use self::due::typed;
 use self::line::quoted;
 use crate::cli::args::{Cli, CompleteArgs, CompletionsArgs, Shell};
@@ -64,7 +64,7 @@ fn script(shell: Shell) -> &'static [u8] {
 }
 
 /// The answer to the words behind the program's name, the last of which the cursor is in.
-fn of_words(root: &Command, words: &[OsString]) -> Answer {
+fn of_words(root: &Command, words: &[OsString]) -> Completions {
     let (current, before) = words.split_last().map_or((OsString::new(), words), |(last, all)| (last.clone(), all));
     answer(root, &typed(root, before, current))
 }
@@ -76,7 +76,7 @@ fn for_bash(root: &Command, words: &[OsString]) -> Vec<u8> {
     let line = line::read(line.as_bytes());
     let Some((_, before)) = line.words.split_first().filter(|_| !line.is_the_shells) else { return b"files\n".into() };
     let begun = line.current.clone();
-    let Answer { native, mut candidates } = answer(root, &typed(root, before, line.current));
+    let Completions { native, mut candidates } = answer(root, &typed(root, before, line.current));
     candidates.retain(|candidate| candidate.text.starts_with(begun.as_bytes()));
     // bash completes files by itself only where it has got no word.
     if let (Native::Files(_), false) = (native, candidates.is_empty()) {
@@ -126,7 +126,7 @@ fn native_words(native: Native) -> String {
 }
 
 /// For zsh: texts that end with NUL, words and what is said about them in turn.
-fn for_zsh(answer: &Answer) -> Vec<u8> {
+fn for_zsh(answer: &Completions) -> Vec<u8> {
     let mut text = native_words(answer.native).into_bytes();
     for candidate in &answer.candidates {
         for part in [&candidate.text, candidate.about.as_bytes()] {
@@ -138,7 +138,7 @@ fn for_zsh(answer: &Answer) -> Vec<u8> {
 }
 
 /// For fish: a word a line, a tab, what is said about it. A name with either in it cannot be told to fish.
-fn for_fish(answer: &Answer) -> Vec<u8> {
+fn for_fish(answer: &Completions) -> Vec<u8> {
     let mut text = native_words(answer.native).into_bytes();
     text.push(b'\n');
     for candidate in answer.candidates.iter().filter(|it| !it.text.iter().any(|byte| b"\n\t".contains(byte))) {

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::cli::config::Config;
+use crate::cli::config::ConfigFile;
 use crate::cli::exit::Exit;
 use crate::cli::text::size;
 use crate::cli::ui::text::shown;
@@ -27,7 +27,7 @@ const YOUNGEST: Duration = Duration::from_secs(1_767_225_600);
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum CheckState {
     /// As it should be.
     Good,
     /// It works, but not as well as it could.
@@ -40,7 +40,7 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct Check {
     pub(super) name: &'static str,
-    pub(super) state: State,
+    pub(super) state: CheckState,
     pub(super) text: String,
     /// The command that mends it.
     pub(super) remedy: Option<String>,
@@ -49,21 +49,21 @@ pub(super) struct Check {
 impl Check {
     /// Whether other programs take the time that a measurement needs.
     pub(super) fn is_overload(&self) -> bool {
-        self.name == PROCESSOR && self.state == State::Fair
+        self.name == PROCESSOR && self.state == CheckState::Fair
     }
 
     fn good(name: &'static str, text: impl Into<String>) -> Self {
-        Self { name, state: State::Good, text: text.into(), remedy: None }
+        Self { name, state: CheckState::Good, text: text.into(), remedy: None }
     }
 
     fn fair(name: &'static str, text: impl Into<String>, remedy: Option<String>) -> Self {
-        Self { name, state: State::Fair, text: text.into(), remedy }
+        Self { name, state: CheckState::Fair, text: text.into(), remedy }
     }
 
     fn bad(name: &'static str, error: impl Into<anyhow::Error>) -> Self {
         let error = error.into();
         let text = shown(&format!("{error:#}")).into_owned();
-        Self { name, state: State::Bad(Exit::of_error(&error)), text, remedy: None }
+        Self { name, state: CheckState::Bad(Exit::of_error(&error)), text, remedy: None }
     }
 }
 
@@ -106,7 +106,7 @@ fn lists(home: &Path) -> Check {
 }
 
 fn settings(home: &Path) -> Check {
-    match Config::read(home).and_then(|config| config.check()) {
+    match ConfigFile::read(home).and_then(|config| config.check()) {
         Ok(0) => Check::good("settings", "none (qft config shows what there could be)"),
         Ok(count) => Check::good("settings", format!("{count} in config.toml (qft config shows them)")),
         Err(error) => Check::bad("settings", error),
@@ -194,7 +194,7 @@ mod tests {
     fn a_home_that_is_in_order_has_only_good_checks() {
         let home = tempfile::tempdir().expect("a temporary directory");
         for check in [identity(home.path()), lists(home.path())] {
-            assert_eq!(check.state, State::Good, "{check:?}");
+            assert_eq!(check.state, CheckState::Good, "{check:?}");
         }
         assert!(lists(home.path()).text.starts_with("0 servers known here, 0 clients"));
     }
@@ -202,13 +202,13 @@ mod tests {
     #[test]
     fn a_key_that_others_can_read_is_bad_and_the_text_has_the_remedy() {
         let home = tempfile::tempdir().expect("a temporary directory");
-        assert_eq!(identity(home.path()).state, State::Good);
+        assert_eq!(identity(home.path()).state, CheckState::Good);
         for entry in fs::read_dir(home.path()).expect("readable") {
             let path = entry.expect("readable").path();
             fs::set_permissions(path, fs::Permissions::from_mode(0o644)).expect("ours");
         }
         let check = identity(home.path());
-        assert_eq!(check.state, State::Bad(Exit::Untrusted), "{check:?}");
+        assert_eq!(check.state, CheckState::Bad(Exit::Untrusted), "{check:?}");
         assert!(check.text.contains("chmod 600"), "{check:?}");
     }
 
@@ -216,18 +216,18 @@ mod tests {
     fn a_buffer_that_is_too_small_says_how_much_there_is_and_what_helps() {
         let granted = Granted { receive: 208 << 10, send: 208 << 10 };
         let check = buffer("UDP receive", granted.receive, granted.command(Granted::WANTED));
-        assert_eq!((check.state, check.text.as_str()), (State::Fair, "buffer 208.0 KiB, asked for 8.0 MiB"));
+        assert_eq!((check.state, check.text.as_str()), (CheckState::Fair, "buffer 208.0 KiB, asked for 8.0 MiB"));
         let both = "sudo sysctl -w net.core.rmem_max=8388608 net.core.wmem_max=8388608";
         assert_eq!(check.remedy.as_deref(), Some(both));
-        assert_eq!(buffer("UDP send", SOCKET_BUFFER_BYTES, None).state, State::Good);
+        assert_eq!(buffer("UDP send", SOCKET_BUFFER_BYTES, None).state, CheckState::Good);
     }
 
     #[test]
     fn hashing_that_has_lost_its_speed_is_told() {
         for (engine, state, words) in [
-            (Engine::Lanes("AVX2"), State::Good, "MD5, 16 leaves at once (AVX2), self-test passed"),
-            (Engine::AskedScalar, State::Fair, "MD5, one leaf at a time (QFT_MD5=scalar)"),
-            (Engine::FailedLanes("AVX2"), State::Fair, "MD5, one leaf at a time: AVX2 failed the self-test"),
+            (Engine::Lanes("AVX2"), CheckState::Good, "MD5, 16 leaves at once (AVX2), self-test passed"),
+            (Engine::AskedScalar, CheckState::Fair, "MD5, one leaf at a time (QFT_MD5=scalar)"),
+            (Engine::FailedLanes("AVX2"), CheckState::Fair, "MD5, one leaf at a time: AVX2 failed the self-test"),
         ] {
             let check = hashing(engine);
             assert_eq!((check.state, check.text.as_str()), (state, words));
@@ -239,7 +239,7 @@ mod tests {
         let check = load("9.31 5.22 4.47 3/210 7338\n", 2).expect("a figure");
         assert_eq!(
             (check.state, check.text.as_str()),
-            (State::Fair, "9.3 programs at work on 2 cores: too many for true figures")
+            (CheckState::Fair, "9.3 programs at work on 2 cores: too many for true figures")
         );
         assert_eq!(
             load("0.31 0.2 0.1 1/99 1", 1).map(|check| check.text).as_deref(),
@@ -250,9 +250,9 @@ mod tests {
 
     #[test]
     fn few_open_files_and_an_unset_clock_are_worth_a_word() {
-        assert_eq!(open_files(1024).state, State::Fair);
-        assert_eq!(open_files(u64::MAX).state, State::Good);
-        assert_eq!(clock(UNIX_EPOCH).state, State::Fair);
-        assert_eq!(clock(UNIX_EPOCH + YOUNGEST).state, State::Good);
+        assert_eq!(open_files(1024).state, CheckState::Fair);
+        assert_eq!(open_files(u64::MAX).state, CheckState::Good);
+        assert_eq!(clock(UNIX_EPOCH).state, CheckState::Fair);
+        assert_eq!(clock(UNIX_EPOCH + YOUNGEST).state, CheckState::Good);
     }
 }

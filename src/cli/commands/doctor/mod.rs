@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use self::local::{Check, State, checks};
-use self::verdict::{Verdict, Way, judge};
+use self::local::{Check, CheckState, checks};
+use self::verdict::{Diagnosis, DirectionFigures, judge};
 use super::ping::{Trips, parse_with_port};
 use crate::cli::args::DoctorArgs;
 use crate::cli::exit::{Complaint, Exit};
@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs the command.
 pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
-    let mut out = Output::new(args.json);
+    let mut out = DoctorOutput::new(args.json);
     let (spec, trust) = match &args.remote {
         None => (None, args.trust.clone()),
         Some(remote) => parse_with_port(Some(remote), &args.trust)?,
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
             let way = Examined { place: target.place, far_end: target.far_end, is_busy };
             block_on(HangUps::End, async |signals| examine(&way, settings, args, &mut out, signals).await)?
         }
-        _ => Verdict::default(),
+        _ => Diagnosis::default(),
     };
     out.end(&verdict, local_remedy, exit);
     Ok(exit)
@@ -68,8 +68,8 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
 impl Check {
     fn trouble(&self) -> Option<Exit> {
         match self.state {
-            State::Bad(exit) => Some(exit),
-            State::Good | State::Fair => None,
+            CheckState::Bad(exit) => Some(exit),
+            CheckState::Good | CheckState::Fair => None,
         }
     }
 }
@@ -97,9 +97,9 @@ async fn examine(
     way: &Examined,
     settings: ConnectSettings,
     args: &DoctorArgs,
-    out: &mut Output,
+    out: &mut DoctorOutput,
     mut signals: Signals,
-) -> anyhow::Result<Verdict> {
+) -> anyhow::Result<Diagnosis> {
     let place = &way.place;
     out.heading(&match place {
         ServerTarget::Remote { .. } => format!("the way to {}, {}", name(place), place.address()),
@@ -127,17 +127,17 @@ async fn examine(
     }
     let Some(figures) = &report.figures else {
         out.row("throughput", "not measured: the qft there is too old for it");
-        return Ok(Verdict::default());
+        return Ok(Diagnosis::default());
     };
     Ok(out.figures(&name(place), &report, figures, way.is_busy))
 }
 
 /// Where the findings go: a table for people, events for programs.
-struct Output {
+struct DoctorOutput {
     json: Option<Json>,
 }
 
-impl Output {
+impl DoctorOutput {
     fn new(json: bool) -> Self {
         Self { json: json.then(Json::stdout) }
     }
@@ -171,12 +171,12 @@ impl Output {
 
     fn check(&mut self, check: &Check) {
         let (mark, state) = match check.state {
-            State::Good => ("", "good"),
-            State::Fair => ("  <- see below", "fair"),
-            State::Bad(_) => ("", "bad"),
+            CheckState::Good => ("", "good"),
+            CheckState::Fair => ("  <- see below", "fair"),
+            CheckState::Bad(_) => ("", "bad"),
         };
         let text = match check.state {
-            State::Bad(_) => format!("TROUBLE: {}", check.text),
+            CheckState::Bad(_) => format!("TROUBLE: {}", check.text),
             // Only what can be mended is pointed at.
             _ if check.remedy.is_none() => check.text.clone(),
             _ => format!("{}{mark}", check.text),
@@ -203,14 +203,14 @@ impl Output {
         );
     }
 
-    fn figures(&mut self, name: &str, report: &PathReport, figures: &PathFigures, is_busy: bool) -> Verdict {
+    fn figures(&mut self, name: &str, report: &PathReport, figures: &PathFigures, is_busy: bool) -> Diagnosis {
         let trips = Trips::of(&figures.trips);
         if let Some(trips) = &trips {
             self.row("round trip", &trips.figures());
         }
         let (here, there) = (report.local, figures.remote);
-        let up = self.leg("sending", &figures.up, |leg| Way::up(leg, here, there));
-        let down = self.leg("getting", &figures.down, |leg| Way::down(leg, here, there));
+        let up = self.leg("sending", &figures.up, |leg| DirectionFigures::up(leg, here, there));
+        let down = self.leg("getting", &figures.down, |leg| DirectionFigures::down(leg, here, there));
         self.note(
             "path",
             json!({
@@ -224,7 +224,12 @@ impl Output {
         judge(name, trips.map_or(Duration::ZERO, |trips| trips.min), (up, down), is_busy)
     }
 
-    fn leg(&self, label: &str, leg: &Result<Leg, Failure>, way: impl FnOnce(&Leg) -> Option<Way>) -> Option<Way> {
+    fn leg(
+        &self,
+        label: &str,
+        leg: &Result<Leg, Failure>,
+        way: impl FnOnce(&Leg) -> Option<DirectionFigures>,
+    ) -> Option<DirectionFigures> {
         let leg = match leg {
             Ok(leg) => leg,
             Err(failure) => {
@@ -251,7 +256,7 @@ impl Output {
     }
 
     /// The last lines: what it means, and what to do.
-    fn end(&mut self, verdict: &Verdict, local_remedy: Option<String>, exit: Exit) {
+    fn end(&mut self, verdict: &Diagnosis, local_remedy: Option<String>, exit: Exit) {
         if !verdict.lines.is_empty() {
             self.heading("what that means");
             for line in &verdict.lines {
@@ -279,7 +284,7 @@ fn buffers_json(granted: Granted) -> Value {
     json!({"receive": granted.receive, "send": granted.send})
 }
 
-fn leg_json(leg: &Result<Leg, Failure>, way: Option<&Way>) -> Value {
+fn leg_json(leg: &Result<Leg, Failure>, way: Option<&DirectionFigures>) -> Value {
     match (leg, way) {
         (Ok(leg), Some(way)) => json!({
             "rate": way.rate as u64, "loss": way.loss, "packets_sent": leg.packets_sent,

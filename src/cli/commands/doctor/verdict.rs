@@ -27,7 +27,7 @@ const LOPSIDED: f64 = 4.0;
 
 /// One direction, as figures.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Way {
+pub(super) struct DirectionFigures {
     /// Bytes per second once it had settled.
     pub(super) rate: f64,
     /// The rate of the last quarter over that of the third.
@@ -70,7 +70,7 @@ impl<T: Copy> Side<T> {
 
 /// The bottleneck of a direction.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Limit {
+pub(super) enum Bottleneck {
     /// The link carries no more.
     Link,
     /// More is lost than can be made up for.
@@ -89,7 +89,7 @@ pub(super) enum Limit {
     Window,
 }
 
-impl Limit {
+impl Bottleneck {
     /// A short word for programs.
     pub(super) fn key(self) -> &'static str {
         match self {
@@ -107,7 +107,7 @@ impl Limit {
     }
 }
 
-impl Way {
+impl DirectionFigures {
     /// The figures of what goes to the server; `None` when nothing arrived.
     pub(super) fn up(leg: &Leg, here: Granted, there: Granted) -> Option<Self> {
         Self::of(leg, Side::Here(here.send), Side::There(there.receive))
@@ -130,18 +130,18 @@ impl Way {
 
     /// The bottleneck. The first that applies: without processor time all other figures are meaningless, and a rate
     /// that has not settled says nothing about the link.
-    pub(super) fn limit(&self) -> Limit {
+    pub(super) fn limit(&self) -> Bottleneck {
         let under_way = self.rate * self.rtt.as_secs_f64();
         let needed = needed(self.rate).min(SOCKET_BUFFER_BYTES);
         match () {
-            () if self.cpu.here >= BUSY => Limit::ProcessorHere,
-            () if self.cpu.there >= BUSY => Limit::ProcessorThere,
-            () if self.receive.value() < needed && self.loss >= LOSS_OF_BUFFERS => Limit::Receive(self.receive),
-            () if self.loss > LOSS_CHEAP => Limit::Loss,
-            () if self.growth >= GROWING => Limit::Time,
-            () if under_way >= WINDOW_FULL * f64::from(STREAM_RECEIVE_WINDOW) => Limit::Window,
-            () if self.send.value() < needed => Limit::Send(self.send),
-            () => Limit::Link,
+            () if self.cpu.here >= BUSY => Bottleneck::ProcessorHere,
+            () if self.cpu.there >= BUSY => Bottleneck::ProcessorThere,
+            () if self.receive.value() < needed && self.loss >= LOSS_OF_BUFFERS => Bottleneck::Receive(self.receive),
+            () if self.loss > LOSS_CHEAP => Bottleneck::Loss,
+            () if self.growth >= GROWING => Bottleneck::Time,
+            () if under_way >= WINDOW_FULL * f64::from(STREAM_RECEIVE_WINDOW) => Bottleneck::Window,
+            () if self.send.value() < needed => Bottleneck::Send(self.send),
+            () => Bottleneck::Link,
         }
     }
 }
@@ -170,7 +170,7 @@ fn settled(counts: &[Count]) -> Option<(f64, f64)> {
 
 /// The summary at the end.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Verdict {
+pub(super) struct Diagnosis {
     /// Sentences.
     pub(super) lines: Vec<String>,
     /// The command that would help, and where it is to be run if that is not here.
@@ -181,8 +181,13 @@ pub(super) struct Verdict {
 
 /// Interprets the figures. `name` is the server's name here, `idle` its round trip while nothing moved. `is_busy`:
 /// other programs took this machine's time meanwhile, so that no figure tells what the link could do.
-pub(super) fn judge(name: &str, idle: Duration, ways: (Option<Way>, Option<Way>), is_busy: bool) -> Verdict {
-    let mut verdict = Verdict::default();
+pub(super) fn judge(
+    name: &str,
+    idle: Duration,
+    ways: (Option<DirectionFigures>, Option<DirectionFigures>),
+    is_busy: bool,
+) -> Diagnosis {
+    let mut verdict = Diagnosis::default();
     let (up, down) = ways;
     if is_busy {
         let measured = [("to", up), ("from", down)];
@@ -201,12 +206,12 @@ pub(super) fn judge(name: &str, idle: Duration, ways: (Option<Way>, Option<Way>)
     for (label, way) in ways.iter().filter_map(|(label, way)| way.map(|way| (label, way))) {
         let limit = way.limit();
         verdict.lines.push(format!("{label}: {}", sentence(limit, &way, name)));
-        verdict.is_held_up |= limit != Limit::Link;
+        verdict.is_held_up |= limit != Bottleneck::Link;
         verdict.remedy = verdict.remedy.or_else(|| remedy(limit, &way, name));
     }
     if let (Some(up), Some(down)) = (up, down)
         && down.rate > LOPSIDED * up.rate
-        && up.limit() == Limit::Link
+        && up.limit() == Bottleneck::Link
     {
         let times = (down.rate / up.rate).round();
         verdict.lines.push(format!("sending is {times} times slower than getting, as on many home lines"));
@@ -222,31 +227,31 @@ pub(super) fn judge(name: &str, idle: Duration, ways: (Option<Way>, Option<Way>)
     verdict
 }
 
-fn sentence(limit: Limit, way: &Way, name: &str) -> String {
+fn sentence(limit: Bottleneck, way: &DirectionFigures, name: &str) -> String {
     let rate = size::bits(way.rate);
     match limit {
-        Limit::Link if way.loss >= LOSS_NOTED => format!(
+        Bottleneck::Link if way.loss >= LOSS_NOTED => format!(
             "the link is the limit; it carries about {rate}. Of the packets {:.1}% get lost, which costs no more than \
              that share",
             way.loss * 100.0
         ),
-        Limit::Link => format!("the link is the limit; it carries about {rate}, and qft fills it"),
-        Limit::Loss => format!(
+        Bottleneck::Link => format!("the link is the limit; it carries about {rate}, and qft fills it"),
+        Bottleneck::Loss => format!(
             "the losses are the limit: {:.0}% of the packets do not arrive. Up to {:.0}% would cost little",
             way.loss * 100.0,
             LOSS_CHEAP * 100.0
         ),
-        Limit::Time => format!(
+        Bottleneck::Time => format!(
             "the time was too short: at {rate} it was still getting faster (round trip {})",
             size::millis(way.rtt)
         ),
-        Limit::ProcessorHere => format!("this machine's processor is the limit; it manages about {rate}"),
-        Limit::ProcessorThere => format!("the processor of {name} is the limit; it manages about {rate}"),
-        Limit::Receive(side) => {
+        Bottleneck::ProcessorHere => format!("this machine's processor is the limit; it manages about {rate}"),
+        Bottleneck::ProcessorThere => format!("the processor of {name} is the limit; it manages about {rate}"),
+        Bottleneck::Receive(side) => {
             format!("packets get lost in {}, which is too small for {rate}", buffer(side, "receive", name))
         }
-        Limit::Send(side) => format!("{} is small for {rate}, which may be a limit", buffer(side, "send", name)),
-        Limit::Window => format!(
+        Bottleneck::Send(side) => format!("{} is small for {rate}, which may be a limit", buffer(side, "send", name)),
+        Bottleneck::Window => format!(
             "the round trip of {} is the limit: qft has at most {} under way",
             size::millis(way.rtt),
             size::bytes(STREAM_RECEIVE_WINDOW.into())
@@ -262,12 +267,12 @@ fn buffer(side: Side<usize>, kind: &str, name: &str) -> String {
     }
 }
 
-fn remedy(limit: Limit, way: &Way, name: &str) -> Option<String> {
+fn remedy(limit: Bottleneck, way: &DirectionFigures, name: &str) -> Option<String> {
     let enough = Granted::WANTED;
     let (side, granted) = match limit {
-        Limit::Receive(side) => (side, Granted { receive: side.value(), ..enough }),
-        Limit::Send(side) => (side, Granted { send: side.value(), ..enough }),
-        Limit::Time if way.rtt > Duration::ZERO => return Some(format!("qft doctor --time 20s {name}")),
+        Bottleneck::Receive(side) => (side, Granted { receive: side.value(), ..enough }),
+        Bottleneck::Send(side) => (side, Granted { send: side.value(), ..enough }),
+        Bottleneck::Time if way.rtt > Duration::ZERO => return Some(format!("qft doctor --time 20s {name}")),
         _ => return None,
     };
     let command = granted.command(enough)?;

@@ -2,7 +2,7 @@
 
 /// A piece of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum PagePart {
     /// The heading of a section.
     Section(String),
     /// The heading of a part of one.
@@ -12,7 +12,7 @@ pub(super) enum Part {
     /// Something, and what is said about it.
     Item {
         /// `-t`, `--to` and its value.
-        tag: Vec<Word>,
+        tag: Vec<TagWord>,
         /// Words that are filled, a paragraph each.
         about: Vec<String>,
     },
@@ -22,7 +22,7 @@ pub(super) enum Part {
 
 /// A word of a tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Word {
+pub(super) enum TagWord {
     /// Typed as it is.
     Literal(String),
     /// Stands for something.
@@ -38,7 +38,7 @@ pub(super) struct Document {
     pub(super) name: String,
     /// 1 for commands, 7 for topics.
     pub(super) section: u8,
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: Vec<PagePart>,
 }
 
 /// The manual's name, at the top of each page.
@@ -66,20 +66,20 @@ impl Document {
         let mut follows_text = false;
         for part in &self.parts {
             match part {
-                Part::Section(name) => out.push_str(&format!(".SH \"{}\"\n", plain(name))),
-                Part::Subsection(name) => out.push_str(&format!(".SS \"{}\"\n", plain(name))),
-                Part::Text(text) => {
+                PagePart::Section(name) => out.push_str(&format!(".SH \"{}\"\n", plain(name))),
+                PagePart::Subsection(name) => out.push_str(&format!(".SS \"{}\"\n", plain(name))),
+                PagePart::Text(text) => {
                     out.push_str(if follows_text { ".PP\n" } else { "" });
                     fill(text, COLUMNS).iter().for_each(|line| out.push_str(&input_line(line)));
                 }
-                Part::Item { tag, about } => {
-                    out.push_str(&format!(".TP\n{}\n", tag.iter().map(Word::roff).collect::<String>()));
+                PagePart::Item { tag, about } => {
+                    out.push_str(&format!(".TP\n{}\n", tag.iter().map(TagWord::roff).collect::<String>()));
                     for (number, paragraph) in about.iter().enumerate() {
                         out.push_str(if number == 0 { "" } else { ".br\n" });
                         fill(paragraph, COLUMNS).iter().for_each(|line| out.push_str(&input_line(line)));
                     }
                 }
-                Part::Lines(lines) => {
+                PagePart::Lines(lines) => {
                     let (lines, indent) = placed(lines);
                     out.push_str(if follows_text { ".PP\n.nf\n" } else { ".nf\n" });
                     out.push_str(&format!(".in {indent}n\n"));
@@ -87,7 +87,7 @@ impl Document {
                     out.push_str(".in\n.fi\n");
                 }
             }
-            follows_text = !matches!(part, Part::Section(_) | Part::Subsection(_));
+            follows_text = !matches!(part, PagePart::Section(_) | PagePart::Subsection(_));
         }
         out
     }
@@ -97,15 +97,15 @@ impl Document {
         let mut out = String::new();
         for part in &self.parts {
             match part {
-                Part::Section(name) => out.push_str(&format!("\n{name}\n")),
-                Part::Subsection(name) => out.push_str(&format!("\n   {name}\n")),
-                Part::Text(text) => push_lines(&mut out, INDENT, &fill(text, COLUMNS)),
-                Part::Item { tag, about } => {
-                    out.push_str(&format!("{INDENT}{}\n", tag.iter().map(Word::text).collect::<String>()));
+                PagePart::Section(name) => out.push_str(&format!("\n{name}\n")),
+                PagePart::Subsection(name) => out.push_str(&format!("\n   {name}\n")),
+                PagePart::Text(text) => push_lines(&mut out, INDENT, &fill(text, COLUMNS)),
+                PagePart::Item { tag, about } => {
+                    out.push_str(&format!("{INDENT}{}\n", tag.iter().map(TagWord::text).collect::<String>()));
                     let indent = INDENT.repeat(2);
                     about.iter().for_each(|text| push_lines(&mut out, &indent, &fill(text, COLUMNS - INDENT.len())));
                 }
-                Part::Lines(lines) => {
+                PagePart::Lines(lines) => {
                     let (lines, indent) = placed(lines);
                     push_lines(&mut out, &INDENT[..indent.min(INDENT.len())], &lines);
                 }
@@ -128,7 +128,7 @@ fn placed(lines: &str) -> (Vec<String>, usize) {
     (lines, INDENT.len().min(TERMINAL_COLUMNS.saturating_sub(longest)))
 }
 
-impl Word {
+impl TagWord {
     fn roff(&self) -> String {
         match self {
             Self::Literal(text) => format!("\\fB{}\\fR", plain(text)),
@@ -218,11 +218,11 @@ mod tests {
 
     #[test]
     fn text_has_what_roff_has() {
-        let tag = vec![Word::Literal("-t".into()), Word::Plain(" ".into()), Word::Value("REMOTE".into())];
+        let tag = vec![TagWord::Literal("-t".into()), TagWord::Plain(" ".into()), TagWord::Value("REMOTE".into())];
         let parts = vec![
-            Part::Section("OPTIONS".into()),
-            Part::Item { tag, about: vec!["Where to".into()] },
-            Part::Lines("  qft send".into()),
+            PagePart::Section("OPTIONS".into()),
+            PagePart::Item { tag, about: vec!["Where to".into()] },
+            PagePart::Lines("  qft send".into()),
         ];
         let document = Document { name: "qft-x".into(), section: 1, parts };
         assert_eq!(document.text(), "OPTIONS\n       -t REMOTE\n              Where to\n       qft send\n");

@@ -3,7 +3,7 @@
 use clap::{Arg, Command, CommandFactory as _};
 
 use super::super::completions::visible;
-use super::document::{Document, Part, Word};
+use super::document::{Document, PagePart, TagWord};
 use crate::cli::args::Cli;
 use crate::cli::args::environment::{FILES, VARIABLES};
 use crate::cli::args::topics::{self, Topic};
@@ -33,8 +33,8 @@ fn gather(command: &Command, name: &str, above: Option<&str>, pages: &mut Vec<Do
     }
 }
 
-fn section(name: &str) -> Part {
-    Part::Section(name.to_owned())
+fn section(name: &str) -> PagePart {
+    PagePart::Section(name.to_owned())
 }
 
 fn of_command(command: &Command, name: &str, above: Option<&str>) -> Document {
@@ -42,18 +42,18 @@ fn of_command(command: &Command, name: &str, above: Option<&str>) -> Document {
     let usage = command.clone().render_usage().to_string();
     let mut parts = vec![
         section("NAME"),
-        Part::Text(format!("{name} - {}", lower_first(&about))),
+        PagePart::Text(format!("{name} - {}", lower_first(&about))),
         section("SYNOPSIS"),
-        Part::Lines(usage.trim_start_matches("Usage: ").trim().to_owned()),
+        PagePart::Lines(usage.trim_start_matches("Usage: ").trim().to_owned()),
         section("DESCRIPTION"),
-        Part::Text(format!("{about}.")),
+        PagePart::Text(format!("{about}.")),
     ];
-    parts.extend(command.get_positionals().map(|arg| item(arg, vec![Word::Value(value_of(arg))])));
+    parts.extend(command.get_positionals().map(|arg| item(arg, vec![TagWord::Value(value_of(arg))])));
     parts.extend(options(command));
     if command.has_subcommands() {
         parts.push(section("COMMANDS"));
-        parts.extend(command.get_subcommands().map(|inner| Part::Item {
-            tag: vec![Word::Literal(inner.get_name().to_owned())],
+        parts.extend(command.get_subcommands().map(|inner| PagePart::Item {
+            tag: vec![TagWord::Literal(inner.get_name().to_owned())],
             about: vec![inner.get_about().map(ToString::to_string).unwrap_or_default()],
         }));
     }
@@ -65,24 +65,26 @@ fn of_command(command: &Command, name: &str, above: Option<&str>) -> Document {
             "" => {}
             title => parts.push(section(&title.to_uppercase())),
         }
-        parts.push(Part::Lines(lines.to_owned()));
+        parts.push(PagePart::Lines(lines.to_owned()));
     }
     parts.push(section("EXIT STATUS"));
     parts.push(
-        exit.first()
-            .map_or_else(|| Part::Text(FEW_EXIT_CODES.to_owned()), |(_, lines)| Part::Lines((*lines).to_owned())),
+        exit.first().map_or_else(
+            || PagePart::Text(FEW_EXIT_CODES.to_owned()),
+            |(_, lines)| PagePart::Lines((*lines).to_owned()),
+        ),
     );
     parts.extend(surroundings(command, above.is_none()));
     parts.push(section("SEE ALSO"));
-    parts.push(Part::Text(see_also(command, name, above)));
+    parts.push(PagePart::Text(see_also(command, name, above)));
     Document { name: name.to_owned(), section: 1, parts }
 }
 
 /// Variables and files: all of them on the page of qft, elsewhere those that the command has an option for.
-fn surroundings(command: &Command, is_root: bool) -> Vec<Part> {
+fn surroundings(command: &Command, is_root: bool) -> Vec<PagePart> {
     let has_option = |name: &str| command.get_arguments().any(|arg| arg.get_env().is_some_and(|env| env == name));
-    let row = |name: &str, about: &str| Part::Item {
-        tag: vec![Word::Literal(name.to_owned())],
+    let row = |name: &str, about: &str| PagePart::Item {
+        tag: vec![TagWord::Literal(name.to_owned())],
         about: vec![about.to_owned()],
     };
     let mut parts = vec![section("ENVIRONMENT")];
@@ -114,7 +116,7 @@ fn see_also(command: &Command, name: &str, above: Option<&str>) -> String {
 }
 
 /// The options, under the headings that the help has.
-fn options(command: &Command) -> Vec<Part> {
+fn options(command: &Command) -> Vec<PagePart> {
     let all: Vec<&Arg> = command.get_arguments().filter(|arg| !arg.is_positional()).collect();
     let mut headings: Vec<Option<&str>> = Vec::new();
     for heading in all.iter().map(|arg| arg.get_help_heading()) {
@@ -127,26 +129,26 @@ fn options(command: &Command) -> Vec<Part> {
         parts.push(section("OPTIONS"));
     }
     for heading in headings {
-        parts.extend(heading.map(|heading| Part::Subsection(heading.to_owned())));
+        parts.extend(heading.map(|heading| PagePart::Subsection(heading.to_owned())));
         let own = all.iter().filter(|arg| arg.get_help_heading() == heading);
         parts.extend(own.map(|arg| item(arg, names_of(arg))));
     }
     parts
 }
 
-fn names_of(arg: &Arg) -> Vec<Word> {
+fn names_of(arg: &Arg) -> Vec<TagWord> {
     let mut tag = Vec::new();
     if let Some(short) = arg.get_short() {
-        tag.push(Word::Literal(format!("-{short}")));
+        tag.push(TagWord::Literal(format!("-{short}")));
     }
     if let Some(long) = arg.get_long() {
         if !tag.is_empty() {
-            tag.push(Word::Plain(", ".to_owned()));
+            tag.push(TagWord::Plain(", ".to_owned()));
         }
-        tag.push(Word::Literal(format!("--{long}")));
+        tag.push(TagWord::Literal(format!("--{long}")));
     }
     if arg.get_action().takes_values() {
-        tag.extend([Word::Plain(" ".to_owned()), Word::Value(value_of(arg))]);
+        tag.extend([TagWord::Plain(" ".to_owned()), TagWord::Value(value_of(arg))]);
     }
     tag
 }
@@ -160,7 +162,7 @@ fn value_of(arg: &Arg) -> String {
 }
 
 /// The help of an option or a word, with its values, its variable and its default.
-fn item(arg: &Arg, tag: Vec<Word>) -> Part {
+fn item(arg: &Arg, tag: Vec<TagWord>) -> PagePart {
     let help = arg.get_long_help().or_else(|| arg.get_help()).map(ToString::to_string).unwrap_or_default();
     let mut about = vec![help];
     if arg.get_action().takes_values() {
@@ -176,7 +178,7 @@ fn item(arg: &Arg, tag: Vec<Word>) -> Part {
         }
     }
     about.extend(arg.get_env().map(|name| format!("Variable: {}", name.to_string_lossy())));
-    Part::Item { tag, about }
+    PagePart::Item { tag, about }
 }
 
 /// A sentence as the part of another one; what is written in capitals, or a name, stays.
@@ -205,17 +207,17 @@ fn blocks(text: &str) -> Vec<(&str, &str)> {
 
 fn of_topic(topic: &Topic) -> Document {
     let name = format!("qft-{}", topic.name);
-    let title = Part::Text(format!("{name} - {}", lower_first(topic.about)));
+    let title = PagePart::Text(format!("{name} - {}", lower_first(topic.about)));
     let mut parts = vec![section("NAME"), title, section("DESCRIPTION")];
     for (title, lines) in blocks(&topic.text()) {
         if !title.is_empty() {
-            parts.push(Part::Subsection(title.to_owned()));
+            parts.push(PagePart::Subsection(title.to_owned()));
         }
-        parts.push(Part::Lines(lines.to_owned()));
+        parts.push(PagePart::Lines(lines.to_owned()));
     }
     let others = topics::ALL.iter().filter(|other| other.name != topic.name);
     let pages: Vec<_> = others.map(|topic| format!("qft-{}(7)", topic.name)).collect();
-    parts.extend([section("SEE ALSO"), Part::Text(format!("qft(1), {}", pages.join(", ")))]);
+    parts.extend([section("SEE ALSO"), PagePart::Text(format!("qft(1), {}", pages.join(", ")))]);
     Document { name, section: 7, parts }
 }
 

@@ -59,7 +59,7 @@ pub(super) fn invite(home: &Path, args: &InviteArgs, out: &mut Out) -> anyhow::R
 }
 
 /// Where a client reaches a server of this home, and what it may do there.
-struct Place {
+struct InviteTarget {
     /// Without an invite.
     ticket: Ticket,
     mode: Mode,
@@ -71,7 +71,7 @@ fn places(
     running: &[Serving],
     advertised: Option<(String, Option<u16>)>,
     guest: Mode,
-) -> anyhow::Result<Vec<Place>> {
+) -> anyhow::Result<Vec<InviteTarget>> {
     let ticket = |fingerprint: Fingerprint, host: String, port: u16| Ticket { fingerprint, invite: None, host, port };
     if let [first, ..] = running
         && running.iter().all(|serving| serving.is_open)
@@ -99,7 +99,7 @@ fn places(
                 (own.fingerprint(), DEFAULT_PORT, guest)
             }
         };
-        return Ok(vec![Place { ticket: ticket(fingerprint, host, port.unwrap_or(running_port)), mode }]);
+        return Ok(vec![InviteTarget { ticket: ticket(fingerprint, host, port.unwrap_or(running_port)), mode }]);
     }
     let mut places = Vec::new();
     for (serving, mode) in usable.into_iter().filter(|(serving, _)| !serving.is_open) {
@@ -108,7 +108,7 @@ fn places(
             Some((host, advertised)) => (vec![host.clone()], advertised.unwrap_or(port)),
             None => (plausible(serving.listen), port),
         };
-        let place = |host| Place { ticket: ticket(serving.fingerprint, host, port), mode };
+        let place = |host| InviteTarget { ticket: ticket(serving.fingerprint, host, port), mode };
         places.extend(hosts.into_iter().map(place));
     }
     match places.is_empty() {

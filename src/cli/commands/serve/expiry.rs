@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::output::Output;
+use super::output::ServeOutput;
 use crate::cli::ui::text::shown;
 use crate::keys::certificate::{Description, Ending, describe_file};
 
@@ -25,7 +25,7 @@ impl Expiry {
     }
 
     /// Says that the end is near, or past.
-    pub(super) fn warn(&self, out: &mut Output, now: SystemTime) {
+    pub(super) fn warn(&self, out: &mut ServeOutput, now: SystemTime) {
         if let Some(warning) = self.warning(now) {
             out.warn(&warning);
         }

@@ -6,7 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The meaning of a SIGHUP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum HangUpMeaning {
     /// Read the lists again.
     ToReload,
     /// Nobody is there any more.
@@ -25,10 +25,10 @@ impl HangUp {
     }
 
     /// Waits for the next one.
-    pub(super) async fn next(&mut self) -> Asked {
+    pub(super) async fn next(&mut self) -> HangUpMeaning {
         self.signal.recv().await;
         // A terminal that has hung up is no terminal any more, as far as the system tells.
-        if self.had_terminal && !has_terminal() { Asked::ToEnd } else { Asked::ToReload }
+        if self.had_terminal && !has_terminal() { HangUpMeaning::ToEnd } else { HangUpMeaning::ToReload }
     }
 }
 

@@ -15,21 +15,21 @@ const SOURCES_MAX: usize = 1024;
 
 /// So many at once, then one in each interval.
 #[derive(Debug, Clone, Copy)]
-struct Pace {
+struct BurstLimit {
     burst: u32,
     each: Duration,
 }
 
 /// Of one client's failed files.
-const FAILURES_OF_ONE: Pace = Pace { burst: 100, each: Duration::from_secs(10) };
+const FAILURES_OF_ONE: BurstLimit = BurstLimit { burst: 100, each: Duration::from_secs(10) };
 /// Of one address that is refused, or of a client that comes and goes.
-const CALLS_OF_ONE: Pace = Pace { burst: 30, each: Duration::from_secs(10) };
+const CALLS_OF_ONE: BurstLimit = BurstLimit { burst: 30, each: Duration::from_secs(10) };
 /// Of all of a kind together.
-const ALL: Pace = Pace { burst: 1000, each: Duration::from_secs(1) };
+const ALL: BurstLimit = BurstLimit { burst: 1000, each: Duration::from_secs(1) };
 
 /// The kinds of lines that are limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
+pub(super) enum LineKind {
     /// A file that failed.
     Failed,
     /// Somebody who was not let in.
@@ -38,8 +38,8 @@ pub(super) enum Kind {
     Connection,
 }
 
-impl Kind {
-    fn of_one(self) -> Pace {
+impl LineKind {
+    fn of_one(self) -> BurstLimit {
         match self {
             Self::Failed => FAILURES_OF_ONE,
             Self::Refused | Self::Connection => CALLS_OF_ONE,
@@ -49,12 +49,12 @@ impl Kind {
 
 /// The source that lines are counted by: a connection, or an address (of IPv6 its /64 prefix) with all its ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Source {
+pub(super) enum LineSource {
     Connection(SocketAddr),
     Address(IpAddr),
 }
 
-impl Source {
+impl LineSource {
     /// The address of somebody who was not let in. Whoever has one IPv6 address has 2⁶⁴ of them.
     pub(super) fn address(addr: SocketAddr) -> Self {
         Self::Address(match addr.ip().to_canonical() {
@@ -72,35 +72,35 @@ struct Bucket {
 }
 
 impl Bucket {
-    fn has_room(self, pace: Pace, now: Instant) -> bool {
+    fn has_room(self, pace: BurstLimit, now: Instant) -> bool {
         self.due.saturating_duration_since(now) + pace.each <= pace.each * pace.burst
     }
 
-    fn take(&mut self, pace: Pace, now: Instant) {
+    fn take(&mut self, pace: BurstLimit, now: Instant) {
         self.due = self.due.max(now) + pace.each;
     }
 }
 
 /// Lines that were left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct LeftOut {
-    pub(super) kind: Kind,
-    pub(super) source: Source,
+pub(super) struct SuppressedLines {
+    pub(super) kind: LineKind,
+    pub(super) source: LineSource,
     pub(super) count: u64,
 }
 
 /// Decides which lines are written.
 #[derive(Debug, Default)]
 pub(super) struct Limits {
-    all: HashMap<Kind, Bucket>,
-    of_one: HashMap<(Kind, Source), (Bucket, u64)>,
+    all: HashMap<LineKind, Bucket>,
+    of_one: HashMap<(LineKind, LineSource), (Bucket, u64)>,
     /// Of sources that were forgotten.
-    forgotten: HashMap<Kind, (Source, u64)>,
+    forgotten: HashMap<LineKind, (LineSource, u64)>,
 }
 
 impl Limits {
     /// Whether a line may be written now; else it is counted.
-    pub(super) fn allows(&mut self, kind: Kind, source: Source, now: Instant) -> bool {
+    pub(super) fn allows(&mut self, kind: LineKind, source: LineSource, now: Instant) -> bool {
         self.make_room(now);
         let fresh = Bucket { due: now };
         let all = self.all.entry(kind).or_insert(fresh);
@@ -115,13 +115,13 @@ impl Limits {
     }
 
     /// The number of suppressed lines of a source, which is forgotten.
-    pub(super) fn end(&mut self, kind: Kind, source: Source) -> u64 {
+    pub(super) fn end(&mut self, kind: LineKind, source: LineSource) -> u64 {
         self.of_one.remove(&(kind, source)).map_or(0, |(_, left_out)| left_out)
     }
 
     /// The suppressed lines since the last call: of each kind the source with the most, with the sum over all.
-    pub(super) fn report(&mut self) -> Vec<LeftOut> {
-        let mut sums: HashMap<Kind, (Source, u64, u64)> = HashMap::new();
+    pub(super) fn report(&mut self) -> Vec<SuppressedLines> {
+        let mut sums: HashMap<LineKind, (LineSource, u64, u64)> = HashMap::new();
         let told =
             self.of_one.iter_mut().map(|((kind, source), (_, left_out))| (*kind, *source, std::mem::take(left_out)));
         let forgotten =
@@ -133,8 +133,8 @@ impl Limits {
             }
             *sum += count;
         }
-        let mut report: Vec<LeftOut> =
-            sums.into_iter().map(|(kind, (source, _, count))| LeftOut { kind, source, count }).collect();
+        let mut report: Vec<SuppressedLines> =
+            sums.into_iter().map(|(kind, (source, _, count))| SuppressedLines { kind, source, count }).collect();
         report.sort_by_key(|left_out| left_out.kind as u8);
         report
     }
@@ -165,43 +165,48 @@ mod tests {
     #[test]
     fn of_many_failures_some_are_told_and_the_rest_is_counted() {
         let (mut limits, start) = (Limits::default(), Instant::now());
-        let source = Source::Connection(stranger(1, 1));
-        let told = |limits: &mut Limits, now| (0..10_000).filter(|_| limits.allows(Kind::Failed, source, now)).count();
+        let source = LineSource::Connection(stranger(1, 1));
+        let told =
+            |limits: &mut Limits, now| (0..10_000).filter(|_| limits.allows(LineKind::Failed, source, now)).count();
         assert_eq!(told(&mut limits, start), FAILURES_OF_ONE.burst as usize);
         let report = limits.report();
-        assert_eq!(report, [LeftOut { kind: Kind::Failed, source, count: 10_000 - u64::from(FAILURES_OF_ONE.burst) }]);
+        assert_eq!(
+            report,
+            [SuppressedLines { kind: LineKind::Failed, source, count: 10_000 - u64::from(FAILURES_OF_ONE.burst) }]
+        );
         assert_eq!(limits.report(), [], "once");
         assert_eq!(told(&mut limits, start + 3 * FAILURES_OF_ONE.each), 3);
-        assert_eq!(limits.end(Kind::Failed, source), 9997);
-        let other = Source::Connection(stranger(2, 1));
-        assert!(limits.allows(Kind::Failed, other, start), "one client's failures hide no other's");
+        assert_eq!(limits.end(LineKind::Failed, source), 9997);
+        let other = LineSource::Connection(stranger(2, 1));
+        assert!(limits.allows(LineKind::Failed, other, start), "one client's failures hide no other's");
     }
 
     #[test]
     fn strangers_from_everywhere_write_no_more_than_all_may() {
         let (mut limits, now) = (Limits::default(), Instant::now());
         let many = 100_000;
-        let told = (0..many).filter(|n| limits.allows(Kind::Refused, Source::address(stranger(*n, 7)), now)).count();
+        let told =
+            (0..many).filter(|n| limits.allows(LineKind::Refused, LineSource::address(stranger(*n, 7)), now)).count();
         assert_eq!(told, ALL.burst as usize);
         assert!(limits.of_one.len() <= SOURCES_MAX);
-        let [LeftOut { kind: Kind::Refused, count, .. }] = limits.report()[..] else { panic!("one line") };
+        let [SuppressedLines { kind: LineKind::Refused, count, .. }] = limits.report()[..] else { panic!("one line") };
         assert_eq!(count, u64::from(many - ALL.burst));
         assert!(
-            limits.allows(Kind::Connection, Source::address(stranger(1, 1)), now),
+            limits.allows(LineKind::Connection, LineSource::address(stranger(1, 1)), now),
             "clients are told of all the same"
         );
     }
 
     #[test]
     fn the_ports_of_an_address_and_the_addresses_of_a_household_are_one_source() {
-        assert_eq!(Source::address(stranger(1, 1)), Source::address(stranger(1, 2)));
+        assert_eq!(LineSource::address(stranger(1, 1)), LineSource::address(stranger(1, 2)));
         let [one, same, other] = ["[2001:db8::1]:1", "[2001:db8::ffff:2]:1", "[2001:db8:0:1::1]:1"]
-            .map(|addr| Source::address(addr.parse().expect("an address")));
+            .map(|addr| LineSource::address(addr.parse().expect("an address")));
         assert_eq!(one, same);
         assert_ne!(one, other);
         assert_eq!(
-            Source::address("[::ffff:10.0.0.1]:1".parse().expect("an address")),
-            Source::address(stranger(1, 1))
+            LineSource::address("[::ffff:10.0.0.1]:1".parse().expect("an address")),
+            LineSource::address(stranger(1, 1))
         );
     }
 }

@@ -29,12 +29,12 @@ use std::thread::available_parallelism;
 use std::time::SystemTime;
 
 use self::expiry::Expiry;
-use self::output::Output;
-use self::passes::{Passes, identity};
+use self::output::ServeOutput;
+use self::passes::{PassFiles, identity};
 use self::secrets::refuse_to_serve_secrets;
-use self::watch::Watch;
+use self::watch::ServeLoop;
 use self::way_in::{announce, found_at, way_in};
-use crate::cli::args::{Limit, ServeArgs};
+use crate::cli::args::{BandwidthLimit, ServeArgs};
 use crate::cli::config::tilde;
 use crate::cli::exit::{Complaint, Exit};
 use crate::cli::run::log;
@@ -72,11 +72,11 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let home = keys::home()?;
     refuse_to_serve_secrets(args, &root, &home)?;
     let http = args.http.as_deref().map(parse_http).transpose()?;
-    let mut passes = Passes::load(args, &home, http)?;
+    let mut passes = PassFiles::load(args, &home, http)?;
     let (identity, unkept) = identity(args, &home)?;
     // Before the first thread: all of them are confined with this one.
     let unconfined = sandbox(args, &root, &home).enforce();
-    let (mut out, sink) = Output::new(args)?;
+    let (mut out, sink) = ServeOutput::new(args)?;
     log::init(args.verbose, sink);
     engine().complaint().iter().for_each(|complaint| out.say(&format!("note: {complaint}")));
     unconfined.iter().filter(|_| args.verbose > 0).for_each(|note| out.say(note));
@@ -103,7 +103,9 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         systemd::ready(&status(&server, &root));
         systemd::keep_alive(server.handle());
         let (out, home, passes) = (&mut out, &*home, &mut passes);
-        Watch { server, out, args, home, passes, expiry, sign: &sign, presence, is_draining: false }.run(signals).await
+        ServeLoop { server, out, args, home, passes, expiry, sign: &sign, presence, is_draining: false }
+            .run(signals)
+            .await
     })
 }
 
@@ -164,7 +166,7 @@ fn start(
     root: &Path,
     (listen, socket): (&[SocketAddr], Option<UdpSocket>),
     identity: Identity,
-    passes: &Passes,
+    passes: &PassFiles,
     home: &Path,
     http: Option<HttpOptions>,
 ) -> anyhow::Result<Server> {
@@ -187,7 +189,7 @@ fn start(
             .sync(!args.no_sync)
             .once(args.once.then_some(ServeOnce::Transfer))
             .keep_parts(Some(args.keep_parts).filter(|keep| !keep.is_zero()))
-            .rate_limit(Limit::rate_of(args.bwlimit))
+            .rate_limit(BandwidthLimit::rate_of(args.bwlimit))
             .path_memory(Some(PathMemory::of_clients(home)))
             .http(http.clone())
             .history(Some(home.to_owned()))
@@ -254,7 +256,7 @@ fn presence(
 }
 
 /// Clients that are enrolled in this home; lines of the list that let nobody in are told.
-fn enrolled_clients(home: &Path, out: &mut Output) -> usize {
+fn enrolled_clients(home: &Path, out: &mut ServeOutput) -> usize {
     // A list that cannot be read has stopped the server already, unless it accepts anyone.
     let listing = Clients::open(home).and_then(|clients| clients.list()).unwrap_or_default();
     for (line, reason) in &listing.broken {

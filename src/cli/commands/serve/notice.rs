@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::limit::{Kind, Source};
+use super::limit::{LineKind, LineSource};
 use super::stamp::Priority;
 use crate::cli::text::size;
 use crate::cli::ui::json::Json;
@@ -15,12 +15,12 @@ use crate::server::{Notice, Peer};
 const WORDS_MAX: usize = 300;
 
 /// The kind and source that a notice is limited by; `None` when it is always shown.
-pub(super) fn limited(notice: &Notice) -> Option<(Kind, Source)> {
+pub(super) fn limited(notice: &Notice) -> Option<(LineKind, LineSource)> {
     match notice {
-        Notice::Failed { peer, .. } => Some((Kind::Failed, Source::Connection(peer.addr))),
-        Notice::Refused { addr, .. } => Some((Kind::Refused, Source::address(*addr))),
+        Notice::Failed { peer, .. } => Some((LineKind::Failed, LineSource::Connection(peer.addr))),
+        Notice::Refused { addr, .. } => Some((LineKind::Refused, LineSource::address(*addr))),
         Notice::Connected { peer, .. } | Notice::Disconnected { peer, .. } => {
-            Some((Kind::Connection, Source::address(peer.addr)))
+            Some((LineKind::Connection, LineSource::address(peer.addr)))
         }
         Notice::Finished { .. } | Notice::PartRemoved { .. } | Notice::Missed { .. } => None,
     }

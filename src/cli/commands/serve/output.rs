@@ -8,13 +8,13 @@ use std::time::{Instant, SystemTime};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::limit::{Kind, LeftOut, Limits, Source};
+use super::limit::{Limits, LineKind, LineSource, SuppressedLines};
 use super::notice::{limited, notice_json, notice_text, who};
-use super::stamp::{Priority, Stamp};
+use super::stamp::{LinePrefix, Priority};
 use crate::cli::args::{LogFormat, ServeArgs};
 use crate::cli::exit::Exit;
-use crate::cli::run::lines::{END_WAIT, Lines};
-use crate::cli::run::log::{Format, Sink};
+use crate::cli::run::lines::{END_WAIT, LineSink};
+use crate::cli::run::log::{LogFormatting, LogSink};
 use crate::cli::text::qr;
 use crate::cli::text::size;
 use crate::cli::ui::json::{self as events, Json};
@@ -25,12 +25,12 @@ use crate::server::{Notice, Peer};
 const QR_COLUMNS: usize = 80;
 
 /// The output for the operator.
-pub(super) struct Output {
+pub(super) struct ServeOutput {
     lines: Box<dyn Write>,
     json: Option<Json>,
     /// JSON goes where text would.
     is_json_log: bool,
-    stamp: Stamp,
+    stamp: LinePrefix,
     quiet: bool,
     verbose: bool,
     /// Whether lines are events from now on, with a time.
@@ -38,13 +38,13 @@ pub(super) struct Output {
     limits: Limits,
     /// The names of connected clients, for notices that know only the address.
     names: HashMap<SocketAddr, String>,
-    totals: Totals,
+    totals: ServedTotals,
     /// The queues that may still have lines to write at the end.
-    queues: Vec<Lines>,
+    queues: Vec<LineSink>,
 }
 
 #[derive(Default)]
-struct Totals {
+struct ServedTotals {
     connections: u64,
     files_in: u64,
     files_out: u64,
@@ -53,33 +53,34 @@ struct Totals {
     failed: u64,
 }
 
-impl Output {
+impl ServeOutput {
     /// The process's own streams, and where the library's log goes.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(super) fn new(args: &ServeArgs) -> anyhow::Result<(Self, Sink)> {
+    pub(super) fn new(args: &ServeArgs) -> anyhow::Result<(Self, LogSink)> {
         let no_thread = "starting a thread";
-        let stderr = Lines::stderr().context(no_thread)?;
+        let stderr = LineSink::stderr().context(no_thread)?;
         let is_json_log = args.log_format == LogFormat::Json;
         let mut queues = vec![stderr.clone()];
         let json = match (is_json_log, args.json) {
             (true, _) => Some(stderr.clone()),
             (false, true) => {
-                let stdout = Lines::stdout(events::missing).context(no_thread)?;
+                let stdout = LineSink::stdout(events::missing).context(no_thread)?;
                 queues.push(stdout.clone());
                 Some(stdout)
             }
             (false, false) => None,
         };
         let json = json.map(|lines| Json::stamped(Box::new(lines.writer())));
-        let mut out = Self::with(Box::new(stderr.writer()), json, Stamp::of_stderr(), args.quiet, args.verbose > 0);
-        let format = if is_json_log { Format::Json } else { Format::Text };
+        let mut out =
+            Self::with(Box::new(stderr.writer()), json, LinePrefix::of_stderr(), args.quiet, args.verbose > 0);
+        let format = if is_json_log { LogFormatting::Json } else { LogFormatting::Text };
         (out.is_json_log, out.queues) = (is_json_log, queues);
-        Ok((out, Sink::Lines(stderr, format)))
+        Ok((out, LogSink::Lines(stderr, format)))
     }
 
-    fn with(lines: Box<dyn Write>, json: Option<Json>, stamp: Stamp, quiet: bool, verbose: bool) -> Self {
+    fn with(lines: Box<dyn Write>, json: Option<Json>, stamp: LinePrefix, quiet: bool, verbose: bool) -> Self {
         Self {
             lines,
             json,
@@ -90,7 +91,7 @@ impl Output {
             is_running: false,
             limits: Limits::default(),
             names: HashMap::new(),
-            totals: Totals::default(),
+            totals: ServedTotals::default(),
             queues: Vec::new(),
         }
     }
@@ -190,11 +191,11 @@ impl Output {
 
     /// Tells how many lines of a client were suppressed, once it is gone.
     fn tell_left_out_of(&mut self, peer: &Peer) {
-        let source = Source::Connection(peer.addr);
-        let count = self.limits.end(Kind::Failed, source);
+        let source = LineSource::Connection(peer.addr);
+        let count = self.limits.end(LineKind::Failed, source);
         if count > 0 {
             let who = who(peer);
-            self.tell_left_out(&LeftOut { kind: Kind::Failed, source, count }, Some(who));
+            self.tell_left_out(&SuppressedLines { kind: LineKind::Failed, source, count }, Some(who));
         }
         self.names.remove(&peer.addr);
     }
@@ -203,28 +204,30 @@ impl Output {
     pub(super) fn report_left_out(&mut self) {
         for left_out in self.limits.report() {
             let who = match left_out.source {
-                Source::Connection(addr) => self.names.get(&addr).cloned(),
-                Source::Address(_) => None,
+                LineSource::Connection(addr) => self.names.get(&addr).cloned(),
+                LineSource::Address(_) => None,
             };
             self.tell_left_out(&left_out, who);
         }
     }
 
-    fn tell_left_out(&mut self, left_out: &LeftOut, who: Option<String>) {
-        let LeftOut { kind, source, count } = left_out;
+    fn tell_left_out(&mut self, left_out: &SuppressedLines, who: Option<String>) {
+        let SuppressedLines { kind, source, count } = left_out;
         let address = match source {
-            Source::Connection(addr) => addr.ip().to_string(),
-            Source::Address(ip) => ip.to_string(),
+            LineSource::Connection(addr) => addr.ip().to_string(),
+            LineSource::Address(ip) => ip.to_string(),
         };
         let from = who.unwrap_or_else(|| address.clone());
         let (name, what) = match kind {
-            Kind::Failed => ("failed", format!("more files failed, most of them of {from}")),
-            Kind::Refused => ("refused", format!("more clients were refused, most of them from {from}")),
-            Kind::Connection => ("connection", format!("more connections began or ended, most of them from {from}")),
+            LineKind::Failed => ("failed", format!("more files failed, most of them of {from}")),
+            LineKind::Refused => ("refused", format!("more clients were refused, most of them from {from}")),
+            LineKind::Connection => {
+                ("connection", format!("more connections began or ended, most of them from {from}"))
+            }
         };
         if let Some(json) = &mut self.json {
             json.note("left_out", json!({ "of": name, "count": count, "address": address }));
-        } else if *kind != Kind::Connection || !self.quiet {
+        } else if *kind != LineKind::Connection || !self.quiet {
             self.print(Priority::Warning, &format!("! … and {} {what}", size::count(*count)), true);
         }
     }
@@ -260,7 +263,7 @@ impl Output {
 }
 
 /// Waits until the last lines are written, if anybody reads them.
-impl Drop for Output {
+impl Drop for ServeOutput {
     fn drop(&mut self) {
         self.flush();
     }

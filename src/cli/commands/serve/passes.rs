@@ -16,14 +16,14 @@ use crate::server::{Mode, Server};
 const HTTP_TOKEN: &str = "http_token";
 
 /// The passes of a server, read from the files that its flags name.
-pub(super) struct Passes {
+pub(super) struct PassFiles {
     token: Option<(Token, PathBuf)>,
     /// For those who watch.
     http_token: Option<(Token, PathBuf)>,
     authority: Option<(Authority, PathBuf)>,
 }
 
-impl Passes {
+impl PassFiles {
     /// `watched_at`: where it tells what it does.
     pub(super) fn load(args: &ServeArgs, home: &Path, watched_at: Option<SocketAddr>) -> anyhow::Result<Self> {
         let token = args.token_file.as_ref().map(|path| Ok((Token::load(path)?, path.clone())));

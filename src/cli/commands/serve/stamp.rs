@@ -21,7 +21,7 @@ pub(super) enum Priority {
 
 /// The prefix of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stamp {
+pub(super) enum LinePrefix {
     /// Nothing: somebody is watching.
     Nothing,
     /// The time, as RFC 3339 has it.
@@ -30,7 +30,7 @@ pub(super) enum Stamp {
     Journal,
 }
 
-impl Stamp {
+impl LinePrefix {
     /// The prefix that suits standard error.
     pub(super) fn of_stderr() -> Self {
         let stderr = std::io::stderr();
@@ -63,14 +63,14 @@ mod tests {
     fn each_keeper_of_a_log_gets_what_it_lacks() {
         let time = Some(SystemTime::UNIX_EPOCH);
         for (stamp, time, lines) in [
-            (Stamp::Nothing, time, "a\nb\n"),
-            (Stamp::Time, time, "1970-01-01T00:00:00Z a\n1970-01-01T00:00:00Z b\n"),
-            (Stamp::Time, None, "a\nb\n"),
-            (Stamp::Journal, time, "<4>a\n<4>b\n"),
-            (Stamp::Journal, None, "<4>a\n<4>b\n"),
+            (LinePrefix::Nothing, time, "a\nb\n"),
+            (LinePrefix::Time, time, "1970-01-01T00:00:00Z a\n1970-01-01T00:00:00Z b\n"),
+            (LinePrefix::Time, None, "a\nb\n"),
+            (LinePrefix::Journal, time, "<4>a\n<4>b\n"),
+            (LinePrefix::Journal, None, "<4>a\n<4>b\n"),
         ] {
             assert_eq!(stamp.lines(Priority::Warning, "a\nb", time), lines, "{stamp:?}");
         }
-        assert_eq!(Stamp::Journal.lines(Priority::Info, "a", None), "<6>a\n");
+        assert_eq!(LinePrefix::Journal.lines(Priority::Info, "a", None), "<6>a\n");
     }
 }

@@ -8,10 +8,10 @@ use tokio::time::{Instant, interval_at, sleep_until};
 
 use super::enrolled_clients;
 use super::expiry::{DAILY, Expiry};
-use super::hang_up::{Asked, HangUp};
+use super::hang_up::{HangUp, HangUpMeaning};
 use super::limit::REPORT;
-use super::output::Output;
-use super::passes::{Passes, identity};
+use super::output::ServeOutput;
+use super::passes::{PassFiles, identity};
 use super::systemd;
 use crate::cli::args::ServeArgs;
 use crate::cli::exit::Exit;
@@ -28,12 +28,12 @@ const PARTING_WAIT: Duration = Duration::from_millis(1500);
 const GATHER_FOR: Duration = Duration::from_millis(20);
 
 /// A server that runs, and what its operator is told and can do.
-pub(super) struct Watch<'a> {
+pub(super) struct ServeLoop<'a> {
     pub(super) server: Server,
-    pub(super) out: &'a mut Output,
+    pub(super) out: &'a mut ServeOutput,
     pub(super) args: &'a ServeArgs,
     pub(super) home: &'a Path,
-    pub(super) passes: &'a mut Passes,
+    pub(super) passes: &'a mut PassFiles,
     pub(super) expiry: Option<Expiry>,
     /// Leaves the sign by which others of this home find the server.
     pub(super) sign: &'a dyn Fn(&Server) -> Option<Presence>,
@@ -41,7 +41,7 @@ pub(super) struct Watch<'a> {
     pub(super) is_draining: bool,
 }
 
-impl Watch<'_> {
+impl ServeLoop<'_> {
     /// Prints notices until the server has ended; the first signal drains, the second ends at once.
     pub(super) async fn run(mut self, mut signals: Signals) -> anyhow::Result<Exit> {
         let mut hang_up = HangUp::catch()?;
@@ -53,9 +53,9 @@ impl Watch<'_> {
             tokio::select! {
                 biased;
                 what = hang_up.next(), if !self.is_draining => match what {
-                    Asked::ToReload => self.reload(),
+                    HangUpMeaning::ToReload => self.reload(),
                     // The terminal is gone, and with it whoever would stop this server.
-                    Asked::ToEnd => self.stop(),
+                    HangUpMeaning::ToEnd => self.stop(),
                 },
                 stop = signals.next() => {
                     if self.is_draining {

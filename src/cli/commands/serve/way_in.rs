@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::output::Output;
+use super::output::ServeOutput;
 use super::{mode, workers};
 use crate::cli::args::ServeArgs;
 use crate::cli::run::atomic_file::{OnExisting, write_atomically};
@@ -90,7 +90,7 @@ pub(super) fn way_in(
 }
 
 pub(super) fn announce(
-    out: &mut Output,
+    out: &mut ServeOutput,
     args: &ServeArgs,
     server: &Server,
     root: &Path,
@@ -129,7 +129,7 @@ pub(super) fn announce(
     Ok(())
 }
 
-fn write_ticket(out: &mut Output, ticket: &Ticket, path: &Path, is_open: bool) -> anyhow::Result<()> {
+fn write_ticket(out: &mut ServeOutput, ticket: &Ticket, path: &Path, is_open: bool) -> anyhow::Result<()> {
     let shown_path = escape_path(path);
     let validity = match is_open {
         true => String::new(),
@@ -143,7 +143,7 @@ fn write_ticket(out: &mut Output, ticket: &Ticket, path: &Path, is_open: bool) -
 }
 
 /// The last line: that the server waits, or that it waits for nobody. `is_said`: who may come was said above it.
-fn say_who_may_come(out: &mut Output, is_said: bool, enrolled: usize) {
+fn say_who_may_come(out: &mut ServeOutput, is_said: bool, enrolled: usize) {
     match (is_said, enrolled) {
         (true, _) => {}
         (false, 0) => {

@@ -13,9 +13,9 @@ use anyhow::Context as _;
 use clap::parser::ValueSource;
 use clap::{CommandFactory as _, FromArgMatches as _};
 
-use self::place::{Place, account_of};
-use self::unit::{DRAIN, Owner, Units};
-use crate::cli::args::{Cli, Command, ServiceAction, ServiceArgs, UnitArgs};
+use self::place::{UnitPlace, account_of};
+use self::unit::{DRAIN, ServiceOwner, Units};
+use crate::cli::args::{Cli, Commands, ServiceAction, ServiceArgs, UnitArgs};
 use crate::cli::exit::{Complaint, Exit};
 use crate::cli::run::standard;
 use crate::cli::target::address::parse_listen;
@@ -25,12 +25,12 @@ pub(crate) fn run(args: &ServiceArgs) -> anyhow::Result<Exit> {
     match &args.action {
         None => print(&units(&args.unit)?),
         Some(ServiceAction::Install(args)) => {
-            let place = Place::of(args.which.user, &args.which.name)?;
+            let place = UnitPlace::of(args.which.user, &args.which.name)?;
             place.may_be_changed()?;
             place.install(&units(args)?)?;
         }
         Some(ServiceAction::Remove(which)) => {
-            let place = Place::of(which.user, &which.name)?;
+            let place = UnitPlace::of(which.user, &which.name)?;
             place.may_be_changed()?;
             place.remove()?;
         }
@@ -40,8 +40,9 @@ pub(crate) fn run(args: &ServiceArgs) -> anyhow::Result<Exit> {
 
 /// Both files, each below its name.
 fn print(units: &Units) {
-    let dir =
-        Place::of(units.owner == Owner::User, &units.name).map(|place| place.dir().to_owned()).unwrap_or_default();
+    let dir = UnitPlace::of(units.owner == ServiceOwner::User, &units.name)
+        .map(|place| place.dir().to_owned())
+        .unwrap_or_default();
     let mut out = standard::output();
     for (number, (name, text)) in units.files().into_iter().enumerate() {
         let gap = if number == 0 { "" } else { "\n" };
@@ -54,9 +55,9 @@ fn units(args: &UnitArgs) -> anyhow::Result<Units> {
     parse_listen(&args.listen)?;
     let dir = directory(args)?;
     let owner = match (args.which.user, &args.run_as) {
-        (true, _) => Owner::User,
-        (false, Some(account)) => Owner::Account(account.clone()),
-        (false, None) => Owner::Account(owner_of(&dir).unwrap_or_else(|| args.which.name.clone())),
+        (true, _) => ServiceOwner::User,
+        (false, Some(account)) => ServiceOwner::Account(account.clone()),
+        (false, None) => ServiceOwner::Account(owner_of(&dir).unwrap_or_else(|| args.which.name.clone())),
     };
     let program = std::env::current_exe().and_then(|path| path.canonicalize()).context("finding this program")?;
     let drain = drain(&args.options, &dir)?;
@@ -96,7 +97,7 @@ fn drain(options: &[OsString], dir: &Path) -> Result<Duration, Complaint> {
         return Err(Complaint::usage("systemd holds the socket: give --listen to 'qft service', before the --"));
     }
     match Cli::from_arg_matches(&matches).map_err(refused)?.command {
-        Command::Serve(args) => Ok(args.drain),
+        Commands::Serve(args) => Ok(args.drain),
         _ => unreachable!("the first word was serve"),
     }
 }

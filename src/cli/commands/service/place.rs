@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::unit::{MARK, Owner, Units};
+use super::unit::{MARK, ServiceOwner, Units};
 use crate::cli::exit::Complaint;
 use crate::cli::run::atomic_file::{OnExisting, write_atomically};
 use crate::cli::text::paste;
@@ -26,7 +26,7 @@ const SERVED_MODE: u32 = 0o755;
 const UNSEEN: [&str; 4] = ["/home", "/root", "/tmp", "/var/tmp"];
 
 /// The place of one service's units.
-pub(super) struct Place {
+pub(super) struct UnitPlace {
     is_user: bool,
     name: String,
     dir: PathBuf,
@@ -39,7 +39,7 @@ enum Written {
     Changed,
 }
 
-impl Place {
+impl UnitPlace {
     /// The place of the service `name`.
     pub(super) fn of(is_user: bool, name: &str) -> anyhow::Result<Self> {
         let dir = match is_user {
@@ -76,8 +76,8 @@ impl Place {
         // Nothing is done unless both can be.
         [&socket, &service].into_iter().try_for_each(|(name, _)| self.is_ours(name))?;
         match &units.owner {
-            Owner::Account(account) => prepare(account, units)?,
-            Owner::User => make(&units.dir, None)?,
+            ServiceOwner::Account(account) => prepare(account, units)?,
+            ServiceOwner::User => make(&units.dir, None)?,
         }
         fs::create_dir_all(&self.dir).with_context(|| format!("making {}", escape_path(&self.dir)))?;
         let socket_is = self.write(&socket.0, &socket.1)?;
@@ -188,8 +188,8 @@ impl Place {
     /// Tells the user the next steps.
     fn tell(&self, units: &Units) {
         let (of, account) = match &units.owner {
-            Owner::Account(account) => ("", Some(account)),
-            Owner::User => (" --user", None),
+            ServiceOwner::Account(account) => ("", Some(account)),
+            ServiceOwner::User => (" --user", None),
         };
         let name = &self.name;
         let program = paste::word(&units.program.to_string_lossy()).into_owned();

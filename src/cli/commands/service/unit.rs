@@ -26,7 +26,7 @@ const FILES_MAX: u32 = 65_536;
 
 /// The owner of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Owner {
+pub(super) enum ServiceOwner {
     /// The machine's, run as this account.
     Account(String),
     /// The user's own.
@@ -37,7 +37,7 @@ pub(super) enum Owner {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Units {
     pub(super) name: String,
-    pub(super) owner: Owner,
+    pub(super) owner: ServiceOwner,
     /// The program, without links.
     pub(super) program: PathBuf,
     /// Absolute.
@@ -58,8 +58,8 @@ impl Units {
     /// The home that `qft peers` and `qft status` have to be told of; the user's own service has the user's.
     pub(super) fn home(&self) -> Option<PathBuf> {
         match self.owner {
-            Owner::Account(_) => Some(Self::state_dir(&self.name).join("home")),
-            Owner::User => None,
+            ServiceOwner::Account(_) => Some(Self::state_dir(&self.name).join("home")),
+            ServiceOwner::User => None,
         }
     }
 
@@ -122,10 +122,10 @@ impl Units {
             WATCHDOG_SECONDS,
         );
         match &self.owner {
-            Owner::Account(account) => self.confine(account, &mut text),
-            Owner::User => text.push_str(UNPRIVILEGED),
+            ServiceOwner::Account(account) => self.confine(account, &mut text),
+            ServiceOwner::User => text.push_str(UNPRIVILEGED),
         }
-        let target = if self.owner == Owner::User { "default.target" } else { "multi-user.target" };
+        let target = if self.owner == ServiceOwner::User { "default.target" } else { "multi-user.target" };
         let _ = write!(text, "\n[Install]\nWantedBy={target}\n");
         text
     }
@@ -221,7 +221,7 @@ fn quoted(text: &OsStr) -> String {
 mod tests {
     use super::*;
 
-    fn units(dir: &str, owner: Owner) -> Units {
+    fn units(dir: &str, owner: ServiceOwner) -> Units {
         let options = ["--write-only", "--advertise", "a b$c"].map(OsString::from).to_vec();
         let drain = Duration::from_secs(90);
         let (program, listen) = ("/usr/bin/qft".into(), "[::]:4433".to_owned());
@@ -246,32 +246,32 @@ mod tests {
 
     #[test]
     fn a_service_of_the_machine_is_confined_and_one_of_a_user_says_only_what_a_user_can() {
-        let text = units("/srv/in", Owner::Account("alice".to_owned())).service();
+        let text = units("/srv/in", ServiceOwner::Account("alice".to_owned())).service();
         let line = "ExecStart=/usr/bin/qft serve --drain 1s --write-only --advertise \"a b$$c\" -- /srv/in\n";
         for part in [line, "User=alice\n", "ReadWritePaths=/srv/in\n", "ProtectHome=yes\n", "TimeoutStopSec=119\n"] {
             assert!(text.contains(part), "{part}{text}");
         }
-        let own = units("/home/u/in", Owner::User).service();
+        let own = units("/home/u/in", ServiceOwner::User).service();
         assert!(!own.contains("User=") && !own.contains("Protect") && own.contains("WantedBy=default.target"), "{own}");
     }
 
     #[test]
     fn what_is_served_below_its_own_state_is_made_by_systemd() {
         for (dir, line) in [("/var/lib/qft/files", "qft qft/files"), ("/var/lib/qft", "qft"), ("/srv/in", "qft")] {
-            let text = units(dir, Owner::Account("qft".to_owned())).service();
+            let text = units(dir, ServiceOwner::Account("qft".to_owned())).service();
             assert!(text.contains(&format!("\nStateDirectory={line}\nStateDirectoryMode=")), "{dir}: {text}");
         }
     }
 
     #[test]
     fn of_the_homes_a_service_sees_only_what_it_serves() {
-        let text = units("/home/alice/in 1", Owner::Account("alice".to_owned())).service();
+        let text = units("/home/alice/in 1", ServiceOwner::Account("alice".to_owned())).service();
         assert!(text.contains("ProtectHome=tmpfs\nBindPaths=\"/home/alice/in 1\"\n"), "{text}");
     }
 
     #[test]
     fn the_socket_is_held_where_the_user_says() {
-        let [(name, socket), (service, _)] = units("/srv", Owner::User).files();
+        let [(name, socket), (service, _)] = units("/srv", ServiceOwner::User).files();
         assert_eq!((name.as_str(), service.as_str()), ("qft.socket", "qft.service"));
         assert!(socket.contains("ListenDatagram=[::]:4433\n"), "{socket}");
     }

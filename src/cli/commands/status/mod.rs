@@ -22,7 +22,7 @@ use crate::server::{self, AskError, Serving};
 const COLUMNS: usize = 80;
 
 /// A server that runs, and what it says; else why it says nothing.
-struct Found {
+struct FoundServer {
     serving: Serving,
     answer: Result<ServerStatus, String>,
 }
@@ -53,11 +53,11 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-async fn ask_all(home: &Path, running: Vec<Serving>) -> Vec<Found> {
+async fn ask_all(home: &Path, running: Vec<Serving>) -> Vec<FoundServer> {
     let mut found = Vec::new();
     for serving in running {
         let answer = server::ask(home, &serving).await;
-        found.push(Found { serving, answer: understood(answer) });
+        found.push(FoundServer { serving, answer: understood(answer) });
     }
     found
 }
@@ -81,7 +81,7 @@ fn columns() -> Option<usize> {
     })
 }
 
-fn print_json(found: &[Found], exit: Exit) {
+fn print_json(found: &[FoundServer], exit: Exit) {
     let mut json = Json::stdout();
     json.start("status", json!({}));
     found.iter().for_each(|found| json.line("server", &server_json(found)));
@@ -90,7 +90,7 @@ fn print_json(found: &[Found], exit: Exit) {
 }
 
 /// The server's status, below the facts from its presence file.
-fn server_json(found: &Found) -> Value {
+fn server_json(found: &FoundServer) -> Value {
     let Serving { pid, listen, fingerprint, root, .. } = &found.serving;
     let mut body = match &found.answer {
         Ok(status) => serde_json::to_value(status).expect("numbers and texts"),

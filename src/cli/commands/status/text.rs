@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use unicode_width::UnicodeWidthStr as _;
 
-use super::Found;
+use super::FoundServer;
 use crate::cli::text::size;
 use crate::cli::ui::rate::eta;
 use crate::cli::ui::text::{fit, shown};
@@ -23,9 +23,9 @@ const OF_CLIENT: usize = 4;
 const NAME_COLUMNS_MIN: usize = 10;
 
 /// All servers, in lines of at most `columns` where that can be.
-pub(super) fn page(found: &[Found], columns: Option<usize>) -> String {
-    let mut page = Page { columns: columns.unwrap_or(usize::MAX), text: String::new() };
-    for (n, Found { serving, answer }) in found.iter().enumerate() {
+pub(super) fn page(found: &[FoundServer], columns: Option<usize>) -> String {
+    let mut page = StatusPage { columns: columns.unwrap_or(usize::MAX), text: String::new() };
+    for (n, FoundServer { serving, answer }) in found.iter().enumerate() {
         if n > 0 {
             page.text.push('\n');
         }
@@ -34,12 +34,12 @@ pub(super) fn page(found: &[Found], columns: Option<usize>) -> String {
     page.text
 }
 
-struct Page {
+struct StatusPage {
     columns: usize,
     text: String,
 }
 
-impl Page {
+impl StatusPage {
     fn server(&mut self, serving: &Serving, answer: &Result<ServerStatus, String>) {
         self.parts(0, "", 0, &[shown(&serving.root).into_owned(), format!("on {} (udp)", serving.listen)], " ");
         let pid = format!("pid {}", serving.pid);

@@ -9,7 +9,7 @@ use super::super::remote::{Spec, below};
 use super::ConnectSettings;
 use crate::cli::args::{JobArgs, QueryArgs, SshArgs, TrustArgs};
 use crate::cli::exit::Complaint;
-use crate::cli::ssh::{Asked, FarEnd};
+use crate::cli::ssh::{FarEnd, FarStart};
 use crate::keys::trust::{Remote, Remotes};
 use crate::keys::{self, Authority, Contact, HomeError, Token, Trust};
 use crate::protocol::path::escape;
@@ -63,7 +63,7 @@ pub(crate) fn resolve(wanted: TargetQuery<'_>, settings: &ConnectSettings) -> an
         ))
         .into());
     }
-    let asked = Asked {
+    let asked = FarStart {
         destination: destination.clone(),
         rsh: wanted.ssh.rsh.clone().filter(|rsh| !rsh.is_empty()),
         remote_qft: wanted.ssh.remote_qft.clone().unwrap_or_else(|| PROGRAM.to_owned()),

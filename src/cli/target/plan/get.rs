@@ -55,7 +55,7 @@ pub(crate) fn get(args: &GetArgs, here: &Here) -> Result<GetPlan, Complaint> {
         wanted.iter().find_map(|word| forgotten_remote(word, here, line)).map_or(Ok(()), Err)?;
     }
     let env = here.remote.as_deref();
-    let Wanted { spec, far, patterns } = wanted_from(&wanted, args.from.as_deref(), env, &args.job.ssh, is_list)?;
+    let GetWords { spec, far, patterns } = wanted_from(&wanted, args.from.as_deref(), env, &args.job.ssh, is_list)?;
     let to_stdout = into.as_os_str() == DASH;
     if !to_stdout && let Some(what) = (here.kind)(&into).oddity() {
         let shown = escape_path(&into);
@@ -119,7 +119,7 @@ fn refuse_second_directory(wanted: &[OsString], is_list: bool) -> Result<(), Com
 }
 
 /// What `qft get` wants, and of whom.
-struct Wanted {
+struct GetWords {
     spec: Option<Spec>,
     /// See [`GetPlan::far`].
     far: Vec<Vec<u8>>,
@@ -133,7 +133,7 @@ fn wanted_from(
     env: Option<&OsStr>,
     ssh: &SshArgs,
     is_list: bool,
-) -> Result<Wanted, Complaint> {
+) -> Result<GetWords, Complaint> {
     // The names of a list are below a directory, which may be the whole remote.
     let below_directory = |mut path: Vec<u8>| {
         if is_list && !path.is_empty() && !path.ends_with(b"/") {
@@ -168,22 +168,22 @@ fn wanted_from(
 }
 
 /// Makes patterns of paths. Paths behind `local:` and ssh are ordinary ones: their directory becomes the served root.
-fn split_paths(spec: Option<Spec>, paths: Vec<Vec<u8>>) -> Result<Wanted, Complaint> {
+fn split_paths(spec: Option<Spec>, paths: Vec<Vec<u8>>) -> Result<GetWords, Complaint> {
     match spec {
         Some(Spec::Local { .. }) => split_local(&paths),
         Some(Spec::Ssh { .. }) => {
             let split: Vec<_> = paths.iter().map(|path| split_far(path)).collect();
             let patterns = split.iter().map(|(_, rest)| pattern(rest)).collect::<Result<_, _>>()?;
-            Ok(Wanted { spec, far: split.iter().map(|(dir, _)| dir.to_vec()).collect(), patterns })
+            Ok(GetWords { spec, far: split.iter().map(|(dir, _)| dir.to_vec()).collect(), patterns })
         }
         spec => {
             let patterns = paths.iter().map(|path| pattern(path)).collect::<Result<_, _>>()?;
-            Ok(Wanted { spec, far: Vec::new(), patterns })
+            Ok(GetWords { spec, far: Vec::new(), patterns })
         }
     }
 }
 
-fn split_local(paths: &[Vec<u8>]) -> Result<Wanted, Complaint> {
+fn split_local(paths: &[Vec<u8>]) -> Result<GetWords, Complaint> {
     // The home directory alone has nothing above it to look from.
     let split = paths.iter().map(|path| if path == b"~" { (&path[..], &b""[..]) } else { split_root(path) });
     let split: Vec<_> = split.collect();
@@ -192,7 +192,7 @@ fn split_local(paths: &[Vec<u8>]) -> Result<Wanted, Complaint> {
         return Err(Complaint::usage("local: paths of one command must be in one directory"));
     }
     let patterns = split.iter().map(|(_, rest)| pattern(rest)).collect::<Result<_, _>>()?;
-    Ok(Wanted { spec: Some(Spec::Local { path: root.to_vec() }), far: Vec::new(), patterns })
+    Ok(GetWords { spec: Some(Spec::Local { path: root.to_vec() }), far: Vec::new(), patterns })
 }
 
 fn ends_like_directory(path: &Path) -> bool {

@@ -22,7 +22,7 @@ pub(crate) struct SendPlan {
     /// What to ask a far end behind ssh for; no path elsewhere.
     pub(crate) far: Vec<Vec<u8>>,
     /// What to send.
-    pub(crate) source: Source,
+    pub(crate) source: SendSource,
     /// How.
     pub(crate) options: SendOptions,
     /// The destination for the header line.
@@ -33,7 +33,7 @@ pub(crate) struct SendPlan {
 
 /// Where content comes from.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum SendSource {
     /// Files and directories.
     Paths(Vec<PathBuf>),
     /// Standard input, which will have this name.
@@ -86,7 +86,7 @@ pub(crate) fn send(args: &SendArgs, here: &Here) -> Result<SendPlan, Complaint> 
             let into =
                 is_list || destination.is_directory || paths.len() > 1 || paths.iter().any(|path| here.is_dir(path));
             let target = if into { Target::Directory } else { Target::FileOrDirectory };
-            (Source::Paths(paths), destination.to, target)
+            (SendSource::Paths(paths), destination.to, target)
         }
     };
     let mut options = options(&args.job, to, target);
@@ -186,17 +186,17 @@ fn directory_of_list(mut paths: Vec<OsString>, here: &Here) -> Result<OsString, 
 /// Standard input goes under the destination's last name, whether or not a directory of that name exists.
 fn stdin_source(
     paths: &[OsString],
-    destination: &remote::Destination,
-) -> Result<(Source, Option<WirePath>, Target), Complaint> {
+    destination: &remote::RemotePath,
+) -> Result<(SendSource, Option<WirePath>, Target), Complaint> {
     match &destination.to {
         Some(to) if !destination.is_directory => Ok((stdin_alone(paths, to.name())?, to.parent(), Target::Directory)),
         _ => stdin_alone(paths, b"").and_then(|_| Err(nameless())),
     }
 }
 
-fn stdin_alone(paths: &[OsString], name: &[u8]) -> Result<Source, Complaint> {
+fn stdin_alone(paths: &[OsString], name: &[u8]) -> Result<SendSource, Complaint> {
     match paths.len() {
-        1 => Ok(Source::Stdin(OsStr::from_bytes(name).to_owned())),
+        1 => Ok(SendSource::Stdin(OsStr::from_bytes(name).to_owned())),
         _ => Err(Complaint::usage("'-' (standard input) must be the only source; a file of that name is ./-")),
     }
 }

@@ -6,11 +6,11 @@ mod ssh;
 use clap::Parser as _;
 
 use super::super::ask::UnknownServer;
-use super::super::here::{Here, Known, PathKind};
+use super::super::here::{Here, PathKind, WordMeaning};
 use super::get::GetPlan;
 use super::send::SendPlan;
 use super::*;
-use crate::cli::args::{Cli, Command};
+use crate::cli::args::{Cli, Commands};
 use crate::keys::trust::Remote;
 use crate::keys::{DEFAULT_PORT, Fingerprint, Ticket, TicketError, address};
 use crate::protocol::message::Target;
@@ -41,7 +41,7 @@ fn label(spec: Option<&str>, remotes: &[Remote]) -> Result<String, String> {
     }
 }
 
-fn command(args: &[&str]) -> Command {
+fn command(args: &[&str]) -> Commands {
     Cli::try_parse_from([&["qft"], args].concat()).expect("well formed").command
 }
 
@@ -55,25 +55,25 @@ fn here(remote: Option<&str>) -> Here {
         _ => PathKind::File,
     };
     let known = |word: &str| match word {
-        "lab" => Some(Known::Remote),
-        "far" => Some(Known::SshHost),
+        "lab" => Some(WordMeaning::Remote),
+        "far" => Some(WordMeaning::SshHost),
         _ => None,
     };
     Here { remote: remote.map(OsString::from), kind: Box::new(kind), known: Box::new(known) }
 }
 
 fn sent(args: &[&str], env: Option<&str>) -> Result<SendPlan, Complaint> {
-    let Command::Send(args) = command(&[&["send"], args].concat()) else { panic!("send") };
+    let Commands::Send(args) = command(&[&["send"], args].concat()) else { panic!("send") };
     send(&args, &here(env))
 }
 
 fn got(args: &[&str], env: Option<&str>) -> Result<GetPlan, Complaint> {
-    let Command::Get(args) = command(&[&["get"], args].concat()) else { panic!("get") };
+    let Commands::Get(args) = command(&[&["get"], args].concat()) else { panic!("get") };
     get(&args, &here(env))
 }
 
 fn listed(args: &[&str], env: Option<&str>) -> Result<LsPlan, Complaint> {
-    let Command::Ls(args) = command(&[&["ls"], args].concat()) else { panic!("ls") };
+    let Commands::Ls(args) = command(&[&["ls"], args].concat()) else { panic!("ls") };
     ls(&args, &here(env))
 }
 

@@ -10,7 +10,7 @@ use crate::protocol::path::{WirePath, escape};
 
 /// A destination on a remote.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Destination {
+pub(crate) struct RemotePath {
     /// `None` is the served root.
     pub(crate) to: Option<WirePath>,
     /// Whether it is written as a directory: empty, or with a `/` at its end.
@@ -18,14 +18,14 @@ pub(crate) struct Destination {
 }
 
 /// Reads the path of a destination. Paths are relative to the served root; a leading `/` is that root too.
-pub(crate) fn destination(path: &[u8]) -> Result<Destination, Complaint> {
+pub(crate) fn destination(path: &[u8]) -> Result<RemotePath, Complaint> {
     let is_directory = path.split(|b| *b == b'/').next_back().is_none_or(|last| last.is_empty() || last == b".");
-    Ok(Destination { to: wire_path(path)?, is_directory })
+    Ok(RemotePath { to: wire_path(path)?, is_directory })
 }
 
 /// A destination behind ssh. What its path means is found out there.
-pub(crate) fn far_destination(path: &[u8]) -> Destination {
-    Destination { to: None, is_directory: far_name(path).is_none() }
+pub(crate) fn far_destination(path: &[u8]) -> RemotePath {
+    RemotePath { to: None, is_directory: far_name(path).is_none() }
 }
 
 /// Splits a destination behind ssh into directory and name; `None` when it is written as a directory.

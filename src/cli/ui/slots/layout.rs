@@ -33,13 +33,13 @@ pub(crate) struct Style {
 
 /// The rows and columns that lines must fit into.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Layout {
+pub(super) struct SlotLayout {
     pub(super) rows: usize,
     pub(super) columns: usize,
     pub(super) style: Style,
 }
 
-impl Layout {
+impl SlotLayout {
     fn name_columns(self) -> usize {
         (self.columns / 4).clamp(12, 48)
     }

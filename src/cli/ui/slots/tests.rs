@@ -10,19 +10,19 @@ use super::super::files::Doing;
 use super::super::link::LinkView;
 use super::super::stall::Speed;
 use super::super::stall::{Stall, StallCause};
-use super::super::tally::Tally;
+use super::super::tally::EventTally;
 use super::*;
 use crate::progress::FileProgress;
 use crate::protocol::message::Why;
 
 const MIB: u64 = 1 << 20;
 
-struct Stage {
+struct SlotsFixture {
     slots: Slots,
     term: InMemoryTerm,
 }
 
-impl Stage {
+impl SlotsFixture {
     fn new(rows: u16, columns: u16, jobs: usize) -> Self {
         let term = InMemoryTerm::new(rows, columns);
         let screen = Screen::Memory(RefCell::new(term.clone()));
@@ -66,7 +66,7 @@ fn look(files: Vec<FileView>) -> Snapshot {
             mtu: 1452,
             ..LinkView::default()
         },
-        tally: Tally { same: 2, ..Tally::default() },
+        tally: EventTally { same: 2, ..EventTally::default() },
         files,
         announced: 0,
         stall: None,
@@ -75,7 +75,7 @@ fn look(files: Vec<FileView>) -> Snapshot {
 
 #[test]
 fn the_screen_at_80_by_24() {
-    let mut stage = Stage::new(24, 80, 16);
+    let mut stage = SlotsFixture::new(24, 80, 16);
     let mut saving = view("backup.tar", 12 << 30, 12 << 30, 9000);
     saving.doing = Doing::Saving;
     let files = vec![
@@ -99,7 +99,7 @@ fn the_screen_at_80_by_24() {
 
 #[test]
 fn the_screen_at_40_by_10() {
-    let mut stage = Stage::new(10, 40, 16);
+    let mut stage = SlotsFixture::new(10, 40, 16);
     let files = (0..9).map(|i| view(&format!("directory/file-{i}"), 100 * MIB, (i + 1) * MIB, 9000)).collect();
     stage.slots.draw(&look(files));
     assert_eq!(
@@ -117,7 +117,7 @@ fn the_screen_at_40_by_10() {
 
 #[test]
 fn the_screen_at_200_by_50_has_at_most_eight_slots() {
-    let mut stage = Stage::new(50, 200, 16);
+    let mut stage = SlotsFixture::new(50, 200, 16);
     let files = (0..16).map(|i| view(&format!("file-{i}"), 100 * MIB, i * MIB, 9000)).collect();
     stage.slots.draw(&look(files));
     let lines = stage.lines();
@@ -129,17 +129,17 @@ fn the_screen_at_200_by_50_has_at_most_eight_slots() {
 
 #[test]
 fn the_narrowest_screen_has_one_line() {
-    let mut stage = Stage::new(24, 30, 16);
+    let mut stage = SlotsFixture::new(24, 30, 16);
     stage.slots.draw(&look(vec![view("a", 100, 5, 9000)]));
     assert_eq!(stage.term.contents(), "214/10,000 24% 97 MiB/s");
-    let mut stage = Stage::new(24, 12, 16);
+    let mut stage = SlotsFixture::new(24, 12, 16);
     stage.slots.draw(&look(vec![]));
     assert_eq!(stage.term.contents(), "214/10,000");
 }
 
 #[test]
 fn a_short_job_shows_no_bars() {
-    let mut stage = Stage::new(24, 80, 16);
+    let mut stage = SlotsFixture::new(24, 80, 16);
     stage.slots.above("failed: x: not found".into());
     let early = Snapshot { elapsed: Duration::from_millis(400), ..look(vec![view("a", 100, 5, 350)]) };
     stage.slots.draw(&early);
@@ -149,17 +149,23 @@ fn a_short_job_shows_no_bars() {
 
 #[test]
 fn an_unfinished_scan_shows_its_plus() {
-    let mut stage = Stage::new(24, 80, 16);
+    let mut stage = SlotsFixture::new(24, 80, 16);
     stage.slots.draw(&Snapshot { scan_ended: false, eta: None, ..look(vec![]) });
     assert!(stage.lines()[0].starts_with(" 214/10,000+ files"), "{}", stage.lines()[0]);
 }
 
 #[test]
 fn a_job_of_one_file_is_one_row() {
-    let mut stage = Stage::new(24, 80, 16);
+    let mut stage = SlotsFixture::new(24, 80, 16);
     let one = |doing| {
         let file = FileView { doing, ..view("holiday.mp4", 2 << 30, 1_310 * MIB, 9000) };
-        Snapshot { files_settled: 0, files_found: 1, bytes_resumed: 0, tally: Tally::default(), ..look(vec![file]) }
+        Snapshot {
+            files_settled: 0,
+            files_found: 1,
+            bytes_resumed: 0,
+            tally: EventTally::default(),
+            ..look(vec![file])
+        }
     };
     stage.slots.draw(&one(Doing::Moving));
     assert_eq!(
@@ -175,14 +181,14 @@ fn a_job_of_one_file_is_one_row() {
     // Until the search has ended there may be more.
     stage.slots.draw(&Snapshot { scan_ended: false, ..one(Doing::Moving) });
     assert_eq!(stage.lines().len(), 3, "{:?}", stage.lines());
-    let mut stage = Stage::new(10, 40, 16);
+    let mut stage = SlotsFixture::new(10, 40, 16);
     stage.slots.draw(&one(Doing::Moving));
     assert_eq!(stage.lines()[0], "  holiday.mp4  ━━━━╸──  63%    97 MiB/s");
 }
 
 #[test]
 fn what_is_compared_while_the_rest_comes_in_shows_its_rate() {
-    let mut stage = Stage::new(24, 80, 16);
+    let mut stage = SlotsFixture::new(24, 80, 16);
     let mut row = |rate| {
         let file = FileView { doing: Doing::Checking, rate, ..view("big", 2 << 30, 1 << 30, 9000) };
         stage.slots.draw(&look(vec![file]));
@@ -193,7 +199,7 @@ fn what_is_compared_while_the_rest_comes_in_shows_its_rate() {
 
 #[test]
 fn the_bar_of_nothing_is_empty_unless_that_is_all() {
-    let mut stage = Stage::new(24, 80, 16);
+    let mut stage = SlotsFixture::new(24, 80, 16);
     let nothing = Snapshot {
         files_settled: 0,
         files_found: 0,
@@ -213,7 +219,7 @@ fn the_bar_of_nothing_is_empty_unless_that_is_all() {
 
 #[test]
 fn what_stands_still_says_so_in_every_row_and_why_and_for_how_long_below() {
-    let mut stage = Stage::new(24, 80, 16);
+    let mut stage = SlotsFixture::new(24, 80, 16);
     let stalled = |path| FileView { doing: Doing::Stalled, rate: None, ..view(path, 2 << 30, 1_310 * MIB, 9000) };
     let lasted = Duration::from_millis(20_400);
     let stall = Stall { lasted, cause: StallCause::Silent };
@@ -238,7 +244,7 @@ fn what_stands_still_says_so_in_every_row_and_why_and_for_how_long_below() {
 
 #[test]
 fn a_lost_connection_takes_the_place_of_its_figures() {
-    let mut stage = Stage::new(24, 80, 16);
+    let mut stage = SlotsFixture::new(24, 80, 16);
     for (is_first, text) in [(false, " reconnecting (2), next try in 3s  0 active"), (true, " trying again (2), next")]
     {
         let speed = Speed::Reconnecting { attempt: 2, wait: Duration::from_millis(2100), is_first };
@@ -249,7 +255,7 @@ fn a_lost_connection_takes_the_place_of_its_figures() {
 
 #[test]
 fn rows_are_for_files_whose_content_moves_and_the_rest_is_counted() {
-    let mut stage = Stage::new(24, 80, 16);
+    let mut stage = SlotsFixture::new(24, 80, 16);
     let saving = FileView { doing: Doing::Saving, ..view("large", 12 * MIB, 12 * MIB, 900) };
     // A small file is reported only when all of it is there.
     let files = vec![view("small", 800, 0, 900), view("new", 12 * MIB, 0, 200), view("big", 12 * MIB, 0, 900), saving];
@@ -268,12 +274,12 @@ fn rows_are_for_files_whose_content_moves_and_the_rest_is_counted() {
 
 #[test]
 fn the_next_file_takes_the_line_of_one_that_ended_and_there_is_no_hole() {
-    let mut stage = Stage::new(24, 80, 3);
+    let mut stage = SlotsFixture::new(24, 80, 3);
     let big = || view("big", 100 * MIB, 0, 9000);
     let mid = || view("mid", 50 * MIB, 0, 9000);
     let low = || view("low", 10 * MIB, 0, 9000);
     stage.slots.draw(&look(vec![low(), mid(), big()]));
-    let names = |stage: &Stage| -> Vec<String> {
+    let names = |stage: &SlotsFixture| -> Vec<String> {
         stage.lines().iter().map(|line| line.split_whitespace().next().unwrap_or("").to_owned()).collect()
     };
     assert_eq!(names(&stage)[..3], ["big", "mid", "low"]);
@@ -289,7 +295,7 @@ fn the_next_file_takes_the_line_of_one_that_ended_and_there_is_no_hole() {
 
 #[test]
 fn ten_thousand_small_files_need_no_slot_and_failures_stay_above() {
-    let mut stage = Stage::new(24, 80, 16);
+    let mut stage = SlotsFixture::new(24, 80, 16);
     for tick in 0..1000_u64 {
         let files = (0..10).map(|i| view(&format!("small/{tick}-{i}"), 100, 5, 80)).collect();
         if tick % 250 == 125 {
@@ -311,7 +317,7 @@ fn ten_thousand_small_files_need_no_slot_and_failures_stay_above() {
 #[test]
 fn lines_above_push_a_full_set_of_slots_down_without_harm() {
     for (rows, columns) in [(24, 80), (10, 40), (50, 200)] {
-        let mut stage = Stage::new(rows, columns, 16);
+        let mut stage = SlotsFixture::new(rows, columns, 16);
         for tick in 0..60_u64 {
             // Files come and go at different times; the count of slots grows and stays.
             let files = (0..tick.min(12))
@@ -332,7 +338,7 @@ fn lines_above_push_a_full_set_of_slots_down_without_harm() {
 
 #[test]
 fn wide_letters_do_not_break_a_line() {
-    let mut stage = Stage::new(24, 80, 16);
+    let mut stage = SlotsFixture::new(24, 80, 16);
     for tick in 0..5 {
         let files = vec![view("写真/二〇二六年/夏休みの思い出の写真.jpg", 100 * MIB, tick * MIB, 9000)];
         stage.slots.draw(&look(files));
@@ -344,7 +350,7 @@ fn wide_letters_do_not_break_a_line() {
 
 #[test]
 fn a_new_size_gets_a_new_layout() {
-    let mut stage = Stage::new(24, 80, 16);
+    let mut stage = SlotsFixture::new(24, 80, 16);
     let files = || (0..8).map(|i| view(&format!("file-{i}"), 100 * MIB, 0, 9000)).collect();
     stage.slots.draw(&look(files()));
     assert_eq!(stage.lines().len(), 10);
@@ -357,7 +363,7 @@ fn a_new_size_gets_a_new_layout() {
 
 #[test]
 fn many_files_on_a_narrow_screen_lose_columns_not_the_line() {
-    let mut stage = Stage::new(24, 40, 16);
+    let mut stage = SlotsFixture::new(24, 40, 16);
     let look = Snapshot { files_settled: 99_999_999, files_found: 100_000_000, ..look(vec![]) };
     stage.slots.draw(&look);
     let lines = stage.lines();
@@ -367,7 +373,7 @@ fn many_files_on_a_narrow_screen_lose_columns_not_the_line() {
 
 #[test]
 fn a_resumed_file_says_where() {
-    let mut stage = Stage::new(24, 80, 16);
+    let mut stage = SlotsFixture::new(24, 80, 16);
     let file = Arc::new(FileProgress::new("backup.tar".into(), 12 << 30, 8 << 30, Why::Resume));
     let view = FileView { file, there: 8 << 30, doing: Doing::Moving, age: Duration::from_secs(1), rate: None };
     stage.slots.draw(&look(vec![view]));
@@ -376,7 +382,7 @@ fn a_resumed_file_says_where() {
 
 #[test]
 fn details_of_the_path_come_last_and_only_when_asked_for() {
-    let mut stage = Stage::new(24, 80, 16);
+    let mut stage = SlotsFixture::new(24, 80, 16);
     stage.slots.style.details = true;
     stage.slots.draw(&Snapshot { bytes_resumed: 0, ..look(vec![]) });
     let lines = stage.lines();

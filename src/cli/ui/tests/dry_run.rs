@@ -4,13 +4,13 @@ use super::*;
 
 #[test]
 fn a_dry_run_does_not_call_replaced_what_is_only_to_be_compared_or_steps_aside() {
-    let mut stage = stage(UiOptions { dry_run: true, ..options(Mode::Final) });
+    let mut stage = stage(UiOptions { dry_run: true, ..options(DisplayMode::Final) });
     for (path, from) in [("same-size", 2048), ("longer", 1024)] {
         let planned = Event::Planned { path: path.into(), size: 2048, from, why: Why::Update, named: None };
         stage.ui.event(&planned, stage.now);
     }
     assert_eq!(stage.out.text(), "? compare          2.0 KiB  same-size\n~ update           2.0 KiB  longer\n");
-    let mut stage = self::stage(UiOptions { dry_run: true, steps_aside: true, ..options(Mode::Final) });
+    let mut stage = self::stage(UiOptions { dry_run: true, steps_aside: true, ..options(DisplayMode::Final) });
     for named in [Some("f~1".to_owned()), None] {
         let planned = Event::Planned { path: "d/f".into(), size: 2048, from: 0, why: Why::Replace, named };
         stage.ui.event(&planned, stage.now);
@@ -20,7 +20,7 @@ fn a_dry_run_does_not_call_replaced_what_is_only_to_be_compared_or_steps_aside()
 
 #[test]
 fn a_dry_run_prints_each_decision_and_the_totals() {
-    let mut stage = stage(UiOptions { dry_run: true, ..options(Mode::Final) });
+    let mut stage = stage(UiOptions { dry_run: true, ..options(DisplayMode::Final) });
     let planned = |path: &str, why| Event::Planned { path: path.into(), size: 2048, from: 0, why, named: None };
     for event in [planned("a", Why::New), planned("b", Why::Replace), planned("c", Why::Update)] {
         stage.ui.event(&event, stage.now);

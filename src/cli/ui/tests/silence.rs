@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn silence_from_the_other_side_is_mentioned_once() {
-    let mut stage = stage(options(Mode::Final));
+    let mut stage = stage(options(DisplayMode::Final));
     for second in 0..9 {
         stage.ui.tick(stage.now + Duration::from_secs(second));
     }
@@ -12,7 +12,7 @@ fn silence_from_the_other_side_is_mentioned_once() {
 }
 
 /// A job whose connection goes silent for so long, looked at each second.
-fn silence(options: UiOptions) -> Stage {
+fn silence(options: UiOptions) -> UiFixture {
     let mut stage = stage(options);
     stage.ui.event(&all_events()[0], stage.now);
     let at = |second| stage.now + Duration::from_secs(second);
@@ -31,14 +31,14 @@ fn silence(options: UiOptions) -> Stage {
 
 #[test]
 fn a_silence_and_its_end_are_each_told_once_with_the_cause() {
-    let stage = silence(options(Mode::Final));
+    let stage = silence(options(DisplayMode::Final));
     let expected = "\
 no answer from box for 3s; trying again
 no route to box for 8s; trying again
 box answers again after 8s
 ";
     assert_eq!(stage.err.text(), expected);
-    let stage = silence(UiOptions { json: true, ..options(Mode::Silent) });
+    let stage = silence(UiOptions { json: true, ..options(DisplayMode::Silent) });
     let lines = stage.out.text();
     let notes: Vec<serde_json::Value> = lines
         .lines()
@@ -55,7 +55,7 @@ box answers again after 8s
 
 #[test]
 fn nobody_is_silent_before_the_transfer_begins() {
-    let mut stage = stage(options(Mode::Final));
+    let mut stage = stage(options(DisplayMode::Final));
     let read = stage.now + Duration::from_secs(60);
     stage.ui.begin(read);
     stage.ui.tick(read + Duration::from_millis(100));

@@ -12,7 +12,7 @@ fn due(line: &str) -> Due {
     typed(&root, &words, current).due
 }
 
-fn value(kind: Kind, start: usize) -> Due {
+fn value(kind: ValueKind, start: usize) -> Due {
     Due::Value { kind, start }
 }
 
@@ -26,36 +26,36 @@ fn what_is_due_follows_from_the_words_before() {
         ("qft ", Due::Command),
         ("qft pee", Due::Command),
         ("qft peers ", Due::Command),
-        ("qft send ", value(Kind::Sent, 0)),
-        ("qft put a b ", value(Kind::Sent, 0)),
-        ("qft get ", value(Kind::Got, 0)),
-        ("qft ls ", value(Kind::Listed, 0)),
+        ("qft send ", value(ValueKind::Sent, 0)),
+        ("qft put a b ", value(ValueKind::Sent, 0)),
+        ("qft get ", value(ValueKind::Got, 0)),
+        ("qft ls ", value(ValueKind::Listed, 0)),
         ("qft ls box: ", Due::Nothing),
-        ("qft doctor ", value(Kind::Server, 0)),
+        ("qft doctor ", value(ValueKind::Server, 0)),
         ("qft doctor box ", Due::Nothing),
         ("qft id ", Due::Nothing),
         ("qft send -", Due::Option),
         ("qft send --i", Due::Option),
         ("qft send f -n", Due::Option),
-        ("qft send -- -", value(Kind::Sent, 0)),
-        ("qft send -t ", value(Kind::Remote, 0)),
-        ("qft send --to ", value(Kind::Remote, 0)),
-        ("qft send --to=b", value(Kind::Remote, 5)),
-        ("qft send -tb", value(Kind::Remote, 2)),
-        ("qft send -nct b", value(Kind::Remote, 0)),
-        ("qft send -j 4 ", value(Kind::Sent, 0)),
-        ("qft send --jobs ", value(Kind::Text, 0)),
-        ("qft send --ca ", value(Kind::File, 0)),
-        ("qft get --output=d", value(Kind::File, 9)),
-        ("qft serve ", value(Kind::Dir, 0)),
+        ("qft send -- -", value(ValueKind::Sent, 0)),
+        ("qft send -t ", value(ValueKind::Remote, 0)),
+        ("qft send --to ", value(ValueKind::Remote, 0)),
+        ("qft send --to=b", value(ValueKind::Remote, 5)),
+        ("qft send -tb", value(ValueKind::Remote, 2)),
+        ("qft send -nct b", value(ValueKind::Remote, 0)),
+        ("qft send -j 4 ", value(ValueKind::Sent, 0)),
+        ("qft send --jobs ", value(ValueKind::Text, 0)),
+        ("qft send --ca ", value(ValueKind::File, 0)),
+        ("qft get --output=d", value(ValueKind::File, 9)),
+        ("qft serve ", value(ValueKind::Dir, 0)),
         ("qft serve d ", Due::Nothing),
-        ("qft remote add ", value(Kind::Text, 0)),
-        ("qft remote forget ", value(Kind::RemoteName, 0)),
-        ("qft remote rm ", value(Kind::RemoteName, 0)),
-        ("qft remote rename a ", value(Kind::Text, 0)),
-        ("qft peers revoke ", value(Kind::Peer, 0)),
-        ("qft peers allow ", value(Kind::Peer, 0)),
-        ("qft cert issue ", value(Kind::Dir, 0)),
+        ("qft remote add ", value(ValueKind::Text, 0)),
+        ("qft remote forget ", value(ValueKind::RemoteName, 0)),
+        ("qft remote rm ", value(ValueKind::RemoteName, 0)),
+        ("qft remote rename a ", value(ValueKind::Text, 0)),
+        ("qft peers revoke ", value(ValueKind::Peer, 0)),
+        ("qft peers allow ", value(ValueKind::Peer, 0)),
+        ("qft cert issue ", value(ValueKind::Dir, 0)),
         ("qft help ", names(&[], true)),
         ("qft help peers ", names(&["peers"], true)),
         ("qft man ", names(&[], true)),
@@ -66,8 +66,8 @@ fn what_is_due_follows_from_the_words_before() {
     ] {
         assert_eq!(due(line), expected, "{line}");
     }
-    assert!(matches!(due("qft send --progress "), Due::Value { kind: Kind::Choice(of), .. } if of.len() == 4));
-    assert!(matches!(due("qft completions "), Due::Value { kind: Kind::Choice(_), .. }));
+    assert!(matches!(due("qft send --progress "), Due::Value { kind: ValueKind::Choice(of), .. } if of.len() == 4));
+    assert!(matches!(due("qft completions "), Due::Value { kind: ValueKind::Choice(_), .. }));
 }
 
 #[test]
@@ -79,8 +79,8 @@ fn every_value_that_the_help_calls_a_path_or_a_remote_is_completed_as_one() {
             // Names of the other machine's.
             let is_of_a_server = arg.get_id() == "root" || arg.get_id() == "remote_qft";
             if ["PATH", "FILE", "DIR", "PEM", "REMOTE", "FP|NAME"].iter().any(|part| name.contains(part)) {
-                assert!(kind != Kind::Text || is_of_a_server, "{path:?} {name}");
-            } else if kind == Kind::Text {
+                assert!(kind != ValueKind::Text || is_of_a_server, "{path:?} {name}");
+            } else if kind == ValueKind::Text {
                 free.push(name.to_owned());
             }
         }

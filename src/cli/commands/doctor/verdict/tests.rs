@@ -5,8 +5,8 @@ const LITTLE: usize = 208 << 10;
 const MUCH: usize = 8 << 20;
 
 /// 100 Mbit/s at 100 ms, with nothing wrong.
-fn plain() -> Way {
-    Way {
+fn plain() -> DirectionFigures {
+    DirectionFigures {
         rate: 11.4 * MIB,
         growth: 1.0,
         loss: 0.0,
@@ -20,20 +20,23 @@ fn plain() -> Way {
 
 #[test]
 fn the_limit_follows_from_the_figures() {
-    let fast = Way { rate: 110.0 * MIB, ..plain() };
+    let fast = DirectionFigures { rate: 110.0 * MIB, ..plain() };
     let table = [
-        (plain(), Limit::Link),
-        (Way { loss: 0.05, ..plain() }, Limit::Link),
-        (Way { loss: 0.15, ..plain() }, Limit::Loss),
-        (Way { growth: 1.5, ..plain() }, Limit::Time),
-        (Way { cpu: Sides { here: 0.97, there: 0.2 }, growth: 1.5, ..plain() }, Limit::ProcessorHere),
-        (Way { cpu: Sides { here: 0.4, there: 0.95 }, ..plain() }, Limit::ProcessorThere),
-        (Way { receive: Side::There(LITTLE), loss: 0.02, ..fast }, Limit::Receive(Side::There(LITTLE))),
-        (Way { receive: Side::There(LITTLE), loss: 0.02, ..plain() }, Limit::Link),
-        (Way { receive: Side::There(LITTLE), ..fast }, Limit::Link),
-        (Way { send: Side::Here(LITTLE), ..fast }, Limit::Send(Side::Here(LITTLE))),
-        (Way { rate: 2000.0 * MIB, rtt: Duration::from_millis(1), ..plain() }, Limit::Link),
-        (Way { rate: 100.0 * MIB, rtt: Duration::from_millis(620), ..plain() }, Limit::Window),
+        (plain(), Bottleneck::Link),
+        (DirectionFigures { loss: 0.05, ..plain() }, Bottleneck::Link),
+        (DirectionFigures { loss: 0.15, ..plain() }, Bottleneck::Loss),
+        (DirectionFigures { growth: 1.5, ..plain() }, Bottleneck::Time),
+        (DirectionFigures { cpu: Sides { here: 0.97, there: 0.2 }, growth: 1.5, ..plain() }, Bottleneck::ProcessorHere),
+        (DirectionFigures { cpu: Sides { here: 0.4, there: 0.95 }, ..plain() }, Bottleneck::ProcessorThere),
+        (
+            DirectionFigures { receive: Side::There(LITTLE), loss: 0.02, ..fast },
+            Bottleneck::Receive(Side::There(LITTLE)),
+        ),
+        (DirectionFigures { receive: Side::There(LITTLE), loss: 0.02, ..plain() }, Bottleneck::Link),
+        (DirectionFigures { receive: Side::There(LITTLE), ..fast }, Bottleneck::Link),
+        (DirectionFigures { send: Side::Here(LITTLE), ..fast }, Bottleneck::Send(Side::Here(LITTLE))),
+        (DirectionFigures { rate: 2000.0 * MIB, rtt: Duration::from_millis(1), ..plain() }, Bottleneck::Link),
+        (DirectionFigures { rate: 100.0 * MIB, rtt: Duration::from_millis(620), ..plain() }, Bottleneck::Window),
     ];
     for (way, limit) in table {
         assert_eq!(way.limit(), limit, "{way:?}");
@@ -43,19 +46,19 @@ fn the_limit_follows_from_the_figures() {
 #[test]
 fn plain_words_and_one_command() {
     let idle = Duration::from_millis(100);
-    let fast = Way { rate: 110.0 * MIB, ..plain() };
+    let fast = DirectionFigures { rate: 110.0 * MIB, ..plain() };
     let table = [
         (plain(), "to box: the link is the limit; it carries about 96 Mbit/s, and qft fills it", None),
-        (Way { loss: 0.031, ..plain() }, "3.1% get lost", None),
-        (Way { loss: 0.18, ..plain() }, "the losses are the limit: 18%", None),
-        (Way { growth: 2.0, ..plain() }, "the time was too short", Some("qft doctor --time 20s box")),
+        (DirectionFigures { loss: 0.031, ..plain() }, "3.1% get lost", None),
+        (DirectionFigures { loss: 0.18, ..plain() }, "the losses are the limit: 18%", None),
+        (DirectionFigures { growth: 2.0, ..plain() }, "the time was too short", Some("qft doctor --time 20s box")),
         (
-            Way { receive: Side::There(LITTLE), loss: 0.02, ..fast },
+            DirectionFigures { receive: Side::There(LITTLE), loss: 0.02, ..fast },
             "the UDP receive buffer of box (208.0 KiB)",
             Some("on box: sudo sysctl -w net.core.rmem_max=8388608"),
         ),
         (
-            Way { send: Side::Here(LITTLE), ..fast },
+            DirectionFigures { send: Side::Here(LITTLE), ..fast },
             "this machine's UDP send buffer (208.0 KiB)",
             Some("sudo sysctl -w net.core.wmem_max=8388608"),
         ),
@@ -72,12 +75,12 @@ fn plain_words_and_one_command() {
 #[test]
 fn what_concerns_both_ways_is_said_after_them() {
     let idle = Duration::from_millis(20);
-    let down = Way { rate: 60.0 * MIB, rtt: Duration::from_millis(180), ..plain() };
+    let down = DirectionFigures { rate: 60.0 * MIB, rtt: Duration::from_millis(180), ..plain() };
     let verdict = judge("box", idle, (Some(plain()), Some(down)), false);
     assert_eq!(verdict.lines.len(), 4, "{verdict:?}");
     assert!(verdict.lines[2].contains("5 times slower"), "{verdict:?}");
     assert!(verdict.lines[3].contains("from 20 ms to 180 ms"), "{verdict:?}");
-    assert_eq!(judge("box", idle, (None, None), false), Verdict::default());
+    assert_eq!(judge("box", idle, (None, None), false), Diagnosis::default());
 }
 
 fn counts(rate_of_second: impl Fn(u64) -> u64) -> Vec<Count> {
@@ -112,5 +115,5 @@ fn on_a_busy_machine_nothing_is_said_of_the_link() {
     assert_eq!(verdict.lines.len(), 1, "{verdict:?}");
     assert!(verdict.lines[0].starts_with("at least ") && verdict.lines[0].contains("too busy"), "{verdict:?}");
     assert!(verdict.remedy.is_some_and(|remedy| remedy.starts_with("qft doctor box")));
-    assert_eq!(judge("box", Duration::ZERO, (None, None), true), Verdict::default());
+    assert_eq!(judge("box", Duration::ZERO, (None, None), true), Diagnosis::default());
 }

@@ -1,13 +1,13 @@
-use crate::cli::ui::tests::Shared;
+use crate::cli::ui::tests::SharedText;
 use std::time::Duration;
 
 use super::*;
 use crate::keys::Fingerprint;
 
-fn output(quiet: bool, verbose: bool, with_json: bool) -> (Output, Shared, Shared) {
-    let (lines, json) = (Shared::default(), Shared::default());
+fn output(quiet: bool, verbose: bool, with_json: bool) -> (ServeOutput, SharedText, SharedText) {
+    let (lines, json) = (SharedText::default(), SharedText::default());
     let writer = with_json.then(|| Json::stamped(Box::new(json.clone())));
-    (Output::with(Box::new(lines.clone()), writer, Stamp::Nothing, quiet, verbose), lines, json)
+    (ServeOutput::with(Box::new(lines.clone()), writer, LinePrefix::Nothing, quiet, verbose), lines, json)
 }
 
 fn laptop(port: u16) -> std::sync::Arc<Peer> {
@@ -32,7 +32,7 @@ fn file_notices() -> Vec<Notice> {
     vec![done("in/a", 2048, 2048, true), done("b", 4096, 1, false), failed("c", 1), refused(9)]
 }
 
-fn all(out: &mut Output, notices: &[Notice]) {
+fn all(out: &mut ServeOutput, notices: &[Notice]) {
     let now = Instant::now();
     notices.iter().for_each(|notice| out.notice(notice, now));
 }

@@ -89,7 +89,7 @@ fn job(direction: Direction) -> JobStatus {
 }
 
 fn shown_page(status: ServerStatus, columns: Option<usize>) -> String {
-    page(&[Found { serving: serving(), answer: Ok(status) }], columns)
+    page(&[FoundServer { serving: serving(), answer: Ok(status) }], columns)
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn the_options_of_the_server_are_named() {
 
 #[test]
 fn a_server_that_says_nothing_is_shown_with_the_reason() {
-    let found = [Found { serving: serving(), answer: Err("it is\nstopped".into()) }];
+    let found = [FoundServer { serving: serving(), answer: Err("it is\nstopped".into()) }];
     let page = page(&found, COLUMNS);
     assert!(page.starts_with("/srv/incoming on [::]:4433 (udp)\n  process    pid 4711\n  identity   "), "{page}");
     assert!(page.ends_with("\n  unknown    it is\\nstopped\n"), "{page}");

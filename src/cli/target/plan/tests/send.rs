@@ -6,7 +6,7 @@ use super::*;
 fn send_takes_a_remote_off_the_end() {
     let plan = sent(&["a", "b", "box:in/"], Some("other")).expect("fine");
     assert_eq!(plan.spec, spec("box:in/"));
-    assert_eq!(plan.source, Source::Paths(vec!["a".into(), "b".into()]));
+    assert_eq!(plan.source, SendSource::Paths(vec!["a".into(), "b".into()]));
     assert_eq!(plan.options.to.as_ref().map(ToString::to_string).as_deref(), Some("in"));
     assert_eq!(plan.shown, "in/");
     assert!(sent(&["box:"], None).is_err(), "nothing to send");
@@ -35,14 +35,14 @@ fn only_one_plain_file_may_get_a_new_name() {
 #[test]
 fn standard_input_needs_a_name_and_no_company() {
     let plan = sent(&["-", "box:in/d.tar"], None).expect("fine");
-    assert_eq!(plan.source, Source::Stdin("d.tar".into()));
+    assert_eq!(plan.source, SendSource::Stdin("d.tar".into()));
     assert_eq!(plan.options.to.map(|to| to.to_string()).as_deref(), Some("in"));
     assert_eq!(plan.options.transfer.target, Target::Directory);
     assert_eq!(sent(&["-"], Some("box:x")).expect("fine").options.to, None);
     let plan = sent(&["-", "local:in/log"], None).expect("fine");
-    assert_eq!((plan.spec, plan.source), (spec("local:in/"), Source::Stdin("log".into())));
+    assert_eq!((plan.spec, plan.source), (spec("local:in/"), SendSource::Stdin("log".into())));
     let plan = sent(&["-", "local:log"], None).expect("fine");
-    assert_eq!((plan.spec, plan.source), (spec("local:"), Source::Stdin("log".into())));
+    assert_eq!((plan.spec, plan.source), (spec("local:"), SendSource::Stdin("log".into())));
     for args in [
         &["-", "box:"][..],
         &["-", "box:in/"],

@@ -26,7 +26,7 @@ fn a_destination_behind_ssh_goes_there_as_it_was_typed() {
         assert!(far(plan.spec.as_ref()).ends_with("box"), "{args:?}");
     }
     let plan = sent(&["-", "me@box:x/d.tar"], None).expect("fine");
-    assert_eq!((plan.far, plan.source), (vec![b"x/".to_vec()], Source::Stdin("d.tar".into())));
+    assert_eq!((plan.far, plan.source), (vec![b"x/".to_vec()], SendSource::Stdin("d.tar".into())));
     assert!(sent(&["-", "me@box:x/"], None).is_err());
     assert_eq!(sent(&["a", "me@box:", "--no-sync"], None).expect("fine").hints, Vec::<String>::new());
 }
