@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use md5::{Digest as _, Md5};
-use qft::digest::{CHUNK_BYTES, Hasher, LEAF_BYTES, SALT_BYTES, Salt};
+use qft::digest::{CHUNK_BYTES, ChunkHasher, LEAF_BYTES, SALT_BYTES, Salt};
 
 const CHUNK: usize = CHUNK_BYTES as usize;
 
@@ -19,7 +19,7 @@ fn data(len: usize) -> Vec<u8> {
 }
 
 fn lanes(c: &mut Criterion) {
-    let hasher = Hasher::new(&Salt([7; SALT_BYTES]));
+    let hasher = ChunkHasher::new(&Salt([7; SALT_BYTES]));
     let mut group = c.benchmark_group("lanes");
     for len in LENGTHS {
         let data = data(len);

@@ -10,7 +10,7 @@ const VARIABLE: &str = "QFT_TEST_BREAK";
 
 /// A rule that losses come of, or jobs without an end, when it is not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rule {
+pub(crate) enum BreakableRule {
     /// The names in a directory are synced before anybody relies on them.
     SyncDirectories,
     /// What is there is the same only when size and time are.
@@ -51,11 +51,11 @@ pub(crate) enum Rule {
 
 #[cfg(test)]
 thread_local! {
-    static BROKEN: std::cell::Cell<Option<Rule>> = const { std::cell::Cell::new(None) };
+    static BROKEN: std::cell::Cell<Option<BreakableRule>> = const { std::cell::Cell::new(None) };
 }
 
 #[cfg(test)]
-impl Rule {
+impl BreakableRule {
     /// Breaks a rule on this thread, or none any more.
     pub(crate) fn set_broken(rule: Option<Self>) {
         BROKEN.set(rule);
@@ -68,7 +68,7 @@ impl Rule {
 }
 
 #[cfg(all(feature = "testing", not(test)))]
-impl Rule {
+impl BreakableRule {
     /// Whether this process does not keep it.
     pub(crate) fn is_broken(self) -> bool {
         static BROKEN: std::sync::OnceLock<String> = std::sync::OnceLock::new();
@@ -89,7 +89,7 @@ impl Rule {
 }
 
 #[cfg(not(any(feature = "testing", test)))]
-impl Rule {
+impl BreakableRule {
     /// No process does.
     pub(crate) const fn is_broken(self) -> bool {
         false

@@ -12,7 +12,7 @@ use crate::storage::StorageError;
 use crate::transport::TransportError;
 
 /// Why a job or a server could not do its work. The fate of single files is in the
-/// [`Report`](crate::progress::Report) instead: one bad file ends nothing.
+/// [`JobReport`](crate::progress::JobReport) instead: one bad file ends nothing.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -145,7 +145,7 @@ impl Error {
 }
 
 fn transport_fault(error: &TransportError) -> Fault {
-    use crate::transport::Fault as Cause;
+    use crate::transport::TransportFault as Cause;
     match error.fault() {
         Cause::Local => Fault::Ours,
         Cause::Path => Fault::Network,

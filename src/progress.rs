@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-pub use self::file::{FileProgress, Phase};
+pub use self::file::{FilePhase, FileProgress};
 pub use self::histogram::{Distribution, Histogram, SECONDS, Scale};
-pub use self::totals::{Counters, FAILURES_KEPT, Report};
+pub use self::totals::{Counters, FAILURES_KEPT, JobReport};
 use crate::protocol::REMARKS_MAX;
 use crate::protocol::message::{Failure, SkipReason, Why};
 
@@ -115,14 +115,14 @@ pub enum SilenceCause {
 
 /// The receiver of a job's events.
 #[derive(Clone)]
-enum Listener {
+enum EventSink {
     /// A stream, read at any time.
     Stream(mpsc::UnboundedSender<Event>),
     /// A callback, called at once.
     Callback(Arc<dyn Fn(Event) + Send + Sync>),
 }
 
-impl std::fmt::Debug for Listener {
+impl std::fmt::Debug for EventSink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Stream(_) => "Stream",
@@ -137,7 +137,7 @@ pub struct Observer {
     counters: Arc<Counters>,
     /// The same for all jobs of a server together, where there is one.
     all: Option<Arc<Counters>>,
-    events: Listener,
+    events: EventSink,
     remarks: Arc<AtomicUsize>,
 }
 
@@ -145,16 +145,16 @@ impl Observer {
     /// An observer and the stream of its events. Dropping the stream silences it.
     pub fn new() -> (Self, mpsc::UnboundedReceiver<Event>) {
         let (events, stream) = mpsc::unbounded_channel();
-        (Self::with(Listener::Stream(events)), stream)
+        (Self::with(EventSink::Stream(events)), stream)
     }
 
     /// An observer of a job that ends with its connection, as a server's do. What is counted is counted in `all`, too.
     /// `on_event` is called on whatever thread an event happens, before whoever caused it goes on, and must not wait.
     pub(crate) fn for_one_connection(all: Arc<Counters>, on_event: impl Fn(Event) + Send + Sync + 'static) -> Self {
-        Self { all: Some(all), ..Self::with(Listener::Callback(Arc::new(on_event))) }
+        Self { all: Some(all), ..Self::with(EventSink::Callback(Arc::new(on_event))) }
     }
 
-    fn with(events: Listener) -> Self {
+    fn with(events: EventSink) -> Self {
         Self { counters: Arc::default(), all: None, events, remarks: Arc::default() }
     }
 
@@ -174,8 +174,8 @@ impl Observer {
     pub fn event(&self, event: Event) {
         match &self.events {
             // A caller that stopped listening does not want to know.
-            Listener::Stream(events) => drop(events.send(event)),
-            Listener::Callback(on_event) => on_event(event),
+            EventSink::Stream(events) => drop(events.send(event)),
+            EventSink::Callback(on_event) => on_event(event),
         }
     }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::ssh::SshError;
 use crate::error::{Error, Fault};
 use crate::keys::{CredentialError, HomeError, IdentityError, TicketError};
-use crate::progress::Report;
+use crate::progress::JobReport;
 use crate::protocol::close::CloseCode;
 use crate::protocol::message::Status;
 use crate::transport::TransportError;
@@ -125,7 +125,7 @@ impl Exit {
     /// would be moved, in a dry run.
     ///
     /// Content that did not verify outweighs everything else: nobody may overlook it.
-    pub(crate) fn of_report(report: &Report, verb: Verb, made: u64, planned: u64) -> Self {
+    pub(crate) fn of_report(report: &JobReport, verb: Verb, made: u64, planned: u64) -> Self {
         if report.failed == 0 {
             return Self::Done;
         }
@@ -247,12 +247,12 @@ mod tests {
 
     const DONE: u64 = 3;
 
-    fn report(statuses: &[Status]) -> Report {
+    fn report(statuses: &[Status]) -> JobReport {
         let failures: Vec<_> = statuses
             .iter()
             .map(|status| ("name".to_owned(), Failure { status: *status, detail: String::new() }))
             .collect();
-        Report { done: DONE, failed: failures.len() as u64, failures, ..Report::default() }
+        JobReport { done: DONE, failed: failures.len() as u64, failures, ..JobReport::default() }
     }
 
     #[test]
@@ -284,10 +284,10 @@ mod tests {
 
     #[test]
     fn where_nothing_is_done_it_failed_and_failures_that_were_only_counted_are_no_refusal() {
-        let report = Report { failed: 4, ..Report::default() };
+        let report = JobReport { failed: 4, ..JobReport::default() };
         assert_eq!(Exit::of_report(&report, Verb::Send, 0, 0), Exit::Failed);
         assert_eq!(Exit::of_report(&report, Verb::Send, 0, 1), Exit::SomeFailed, "a dry run");
-        assert_eq!(Exit::of_report(&Report { skipped: 1, ..report }, Verb::Send, 0, 0), Exit::SomeFailed);
+        assert_eq!(Exit::of_report(&JobReport { skipped: 1, ..report }, Verb::Send, 0, 0), Exit::SomeFailed);
     }
 
     #[test]

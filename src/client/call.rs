@@ -30,12 +30,12 @@ pub(super) struct Answered {
 
 /// A connection that is being made, or stands and waits to be used. Dropping it ends it.
 #[derive(Debug)]
-pub(super) struct Call {
+pub(super) struct DialTask {
     task: JoinHandle<Result<Answered, TransportError>>,
     answered: Option<Answered>,
 }
 
-impl Call {
+impl DialTask {
     /// Begins. `observer` hears of a name that leads nowhere.
     pub(super) fn begin(client: &Client, contact: &Contact, observer: Option<&Observer>) -> Self {
         let task = tokio::spawn(make(client.clone(), contact.clone(), observer.cloned()));
@@ -63,7 +63,7 @@ impl Call {
     }
 }
 
-impl Drop for Call {
+impl Drop for DialTask {
     fn drop(&mut self) {
         self.task.abort();
         if let Some(answered) = &self.answered {

@@ -10,10 +10,10 @@ use tokio::time::timeout;
 
 use super::Client;
 use super::attempt::Attempt;
-use super::call::{Answered, Call};
+use super::call::{Answered, DialTask};
 use super::standby::Standby;
 use crate::congestion::PathState;
-use crate::digest::{Hasher, Salt};
+use crate::digest::{ChunkHasher, Salt};
 use crate::error::Error;
 use crate::keys::{Contact, Token};
 use crate::progress::{Counters, Event, Observer};
@@ -35,14 +35,14 @@ const FLUSH: Duration = Duration::from_millis(2);
 
 /// A connection with the right server. It has been greeted; its welcome is the first of its replies, and
 /// the job need not wait for it: the server reads nothing of the job before it has accepted us.
-pub(super) struct Link {
+pub(super) struct ServerConnection {
     endpoint: Endpoint,
     /// The rate limit, which the last packet waits for.
     throttle: Option<Throttle>,
     pub(super) connection: Connection,
     pub(super) control: Control,
     pub(super) replies: Replies,
-    pub(super) hasher: Hasher,
+    pub(super) hasher: ChunkHasher,
     pub(super) buffers: Buffers,
     /// Closed with the connection, so that what waits for the disk ends with it.
     pub(super) disk: OpenQueue,
@@ -56,10 +56,10 @@ pub(super) struct Link {
     pub(super) path: Arc<PathState>,
 }
 
-impl Link {
+impl ServerConnection {
     /// Connects to the one right server and greets it.
     pub(super) async fn open(client: &Client, contact: &Contact, observer: &Observer) -> Result<Self, Error> {
-        Self::over(Call::begin(client, contact, Some(observer)), client, contact, observer, features::NONE).await
+        Self::over(DialTask::begin(client, contact, Some(observer)), client, contact, observer, features::NONE).await
     }
 
     /// The same for a job, which may have a connection at hand.
@@ -70,13 +70,13 @@ impl Link {
         standby: &Standby,
         record: &Record,
     ) -> Result<Self, Error> {
-        let call = standby.take().await.unwrap_or_else(|| Call::begin(client, contact, Some(observer)));
+        let call = standby.take().await.unwrap_or_else(|| DialTask::begin(client, contact, Some(observer)));
         let continued = if record.is_continued() { features::CONTINUED } else { features::NONE };
         Self::over(call, client, contact, observer, continued).await
     }
 
     async fn over(
-        call: Call,
+        call: DialTask,
         client: &Client,
         contact: &Contact,
         observer: &Observer,
@@ -104,7 +104,7 @@ impl Link {
                 observer: observer.clone(),
                 welcome: None,
             },
-            hasher: Hasher::new(&Salt(salt)),
+            hasher: ChunkHasher::new(&Salt(salt)),
             buffers: Buffers::default(),
             disk: client.disk.open_queue(),
             is_local,
@@ -165,7 +165,7 @@ fn offered_features(is_local: bool) -> u64 {
 }
 
 /// The answer of a server to a request that is no job.
-pub(super) enum Answer {
+pub(super) enum QueryAnswer {
     /// The answer, or a part of it.
     Message(ServerMessage),
     /// Why it gives nothing, or leaves something out.
@@ -205,12 +205,12 @@ impl Replies {
     }
 
     /// The next answer to a question that is no job: what a server says, or why there is no more. `owed` is what it owes us.
-    pub(super) async fn answer(&mut self, deadline: Duration, owed: &'static str) -> Result<Answer, SessionError> {
+    pub(super) async fn answer(&mut self, deadline: Duration, owed: &'static str) -> Result<QueryAnswer, SessionError> {
         loop {
             let message = timeout(deadline, self.next()).await;
             return match Spoken::from(message.map_err(|_| SessionError::Timeout(owed))??) {
-                Spoken::Server(message) => Ok(Answer::Message(message)),
-                Spoken::Sender(SenderMessage::Problem(problem)) => Ok(Answer::Problem(problem)),
+                Spoken::Server(message) => Ok(QueryAnswer::Message(message)),
+                Spoken::Sender(SenderMessage::Problem(problem)) => Ok(QueryAnswer::Problem(problem)),
                 // It still answers what it was asked before.
                 Spoken::Either(EitherMessage::GoAway) => continue,
                 Spoken::Either(EitherMessage::Link(_) | EitherMessage::Remark(_) | EitherMessage::Location(_))
@@ -260,7 +260,7 @@ impl Replies {
 }
 
 /// Tasks that wait for the peer hold the connection too: without a close they would wait until it times out.
-impl Drop for Link {
+impl Drop for ServerConnection {
     fn drop(&mut self) {
         transport::close(&self.connection, CloseCode::Cancelled, "");
     }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{Attempt, persist};
-use super::connect::Link;
+use super::connect::ServerConnection;
 use super::early::EarlyContent;
 use super::requested::Requested;
 use super::single::Single;
@@ -32,14 +32,14 @@ use crate::transfer::file::resume::Policy;
 use crate::transport::TransportError;
 
 /// The parts of a job that stay the same over all its connections.
-struct Plan {
+struct GetJob {
     client: Client,
     contact: Contact,
     patterns: Vec<Vec<u8>>,
     filters: Vec<String>,
     requested: Arc<Requested>,
     options: GetOptions,
-    place: Place,
+    place: LocalPlace,
     committer: Committer,
     early: EarlyContent,
     record: Record,
@@ -49,7 +49,7 @@ struct Plan {
 
 /// Where the files go: a directory that exists, and the name of what may be new in it.
 #[derive(Clone)]
-struct Place {
+struct LocalPlace {
     root: Destination,
     to: Option<WirePath>,
 }
@@ -75,7 +75,7 @@ async fn run(
 ) -> Result<(), Error> {
     let TransferOptions { target, dry_run, .. } = options.transfer;
     let durable = options.sync && !dry_run;
-    let place = client.disk.run(move || Place::find(&into, target, dry_run, durable)).await;
+    let place = client.disk.run(move || LocalPlace::find(&into, target, dry_run, durable)).await;
     let sync = if options.sync { Durability::Synced } else { Durability::Unsynced };
     let filters = Filters::lines(&options.transfer.excludes, &options.transfer.includes);
     let left_out = Filters::new(&filters, &[]).map_err(|error| Error::Usage(error.to_string()))?;
@@ -84,7 +84,7 @@ async fn run(
         Some(names) => Requested::listed(names, left_out),
     });
     let early = EarlyContent::of(&options.transfer);
-    let plan = Arc::new(Plan {
+    let plan = Arc::new(GetJob {
         client,
         contact,
         patterns,
@@ -103,7 +103,7 @@ async fn run(
         .await
 }
 
-impl Plan {
+impl GetJob {
     fn request(&self, early: bool) -> Message {
         let (patterns, filters) = (self.patterns.clone(), self.filters.clone());
         let get = Get { patterns, filters, links: self.options.links, early };
@@ -116,7 +116,7 @@ impl Plan {
     }
 
     /// Says what is wanted: at once where every server understands it, else when the server has said that it does.
-    async fn ask(&self, link: &mut Link) -> Result<(), Error> {
+    async fn ask(&self, link: &mut ServerConnection) -> Result<(), Error> {
         let request = self.request(self.early.take());
         if matches!(request, Message::Select(_)) {
             let features = link.replies.features().await.map_err(|error| link.explain(error))?;
@@ -147,7 +147,7 @@ fn refuse_too_much(request: &Message) -> Result<(), Error> {
     })
 }
 
-impl Place {
+impl LocalPlace {
     fn find(into: &Path, target: Target, dry_run: bool, durable: bool) -> Result<Self, Error> {
         let new_name = target == Target::FileOrDirectory && !into.is_dir();
         let into = if new_name { followed(into)? } else { into.to_owned() };
@@ -216,8 +216,9 @@ fn existing(path: &Path) -> &Path {
     path.ancestors().find(|place| place.exists()).unwrap_or_else(|| Path::new(""))
 }
 
-async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken) -> Result<(), Attempt> {
-    let opened = Link::open_for_job(&plan.client, &plan.contact, &observer, &plan.standby, &plan.record).await;
+async fn attempt(plan: Arc<GetJob>, observer: Observer, cancel: CancellationToken) -> Result<(), Attempt> {
+    let opened =
+        ServerConnection::open_for_job(&plan.client, &plan.contact, &observer, &plan.standby, &plan.record).await;
     let mut link = opened.map_err(|error| Attempt { error, stood: false })?;
     let result = tokio::select! {
         result = receive_over(&plan, &mut link, &observer) => result,
@@ -232,7 +233,7 @@ async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken)
     link.end(result).await
 }
 
-async fn receive_over(plan: &Plan, link: &mut Link, observer: &Observer) -> Result<(), Error> {
+async fn receive_over(plan: &GetJob, link: &mut ServerConnection, observer: &Observer) -> Result<(), Error> {
     let receiver = Receiver::new(tools(plan, link, observer), receive_options(plan));
     plan.ask(link).await?;
     let mut names = plan.names();
@@ -282,7 +283,7 @@ async fn receive_over(plan: &Plan, link: &mut Link, observer: &Observer) -> Resu
     Ok(())
 }
 
-fn tools(plan: &Plan, link: &Link, observer: &Observer) -> ReceiverTools {
+fn tools(plan: &GetJob, link: &ServerConnection, observer: &Observer) -> ReceiverTools {
     ReceiverTools {
         connection: link.connection.clone(),
         control: link.control.clone(),
@@ -298,7 +299,7 @@ fn tools(plan: &Plan, link: &Link, observer: &Observer) -> ReceiverTools {
     }
 }
 
-fn receive_options(plan: &Plan) -> ReceiveOptions {
+fn receive_options(plan: &GetJob) -> ReceiveOptions {
     let options = &plan.options;
     let TransferOptions { target, if_exists, checksum, dry_run, resume, .. } = options.transfer;
     let (requested, to) = (plan.requested.clone(), plan.place.to.clone());

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
-use crate::progress::{Counters, Event, FAILURES_KEPT, Observer, Report};
+use crate::progress::{Counters, Event, FAILURES_KEPT, JobReport, Observer};
 use crate::protocol::message::{Failure, Status};
 
 /// A job that runs by itself. Dropping it stops it; what was begun can be resumed.
@@ -56,7 +56,7 @@ impl Job {
     ///
     /// # Errors
     /// Why the job could not go on. Files that failed alone are in the report.
-    pub async fn finish(mut self) -> Result<Report, Error> {
+    pub async fn finish(mut self) -> Result<JobReport, Error> {
         while self.next().await.is_some() {}
         match (&mut self.task).await {
             Ok(Ok(())) => Ok(self.report()),
@@ -77,9 +77,9 @@ impl Job {
         self.failures.push((path.clone(), failure.clone()));
     }
 
-    fn report(&mut self) -> Report {
+    fn report(&mut self) -> JobReport {
         let counters = &self.counters;
-        Report {
+        JobReport {
             done: Counters::read(&counters.files_done),
             skipped: Counters::read(&counters.files_skipped),
             failures: std::mem::take(&mut self.failures),

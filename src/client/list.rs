@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::Client;
-use super::connect::{Answer, Link};
+use super::connect::{QueryAnswer, ServerConnection};
 use crate::error::Error;
 use crate::keys::Contact;
 use crate::progress::{Event, Observer};
 use crate::protocol::close::CloseCode;
-use crate::protocol::message::{Entry, Kind, List, Message, Problem, ServerMessage};
+use crate::protocol::message::{Kind, List, ListingEntry, Message, Problem, ServerMessage};
 use crate::session::SessionError;
 
 /// Longest silence within a listing: a directory on a slow disk may take its time.
@@ -21,7 +21,7 @@ pub(super) async fn run(
     recursive: bool,
 ) -> Result<Listing, Error> {
     let (observer, mut events) = Observer::new();
-    let mut link = Link::open(client, &contact, &observer).await?;
+    let mut link = ServerConnection::open(client, &contact, &observer).await?;
     link.control.send(Message::List(List { pattern, recursive }));
     let deadline = client.within_patience(NEXT_DEADLINE);
     let names = read(&mut link, deadline).await;
@@ -45,7 +45,7 @@ pub struct Listing {
     /// Whether this connection used an invite to enrol this client.
     pub enrolled: bool,
     /// The entries; that of a directory comes before those of its content.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<ListingEntry>,
     /// The names that could not be listed; if there are any, the entries are not complete.
     pub problems: Vec<Problem>,
 }
@@ -54,19 +54,19 @@ pub struct Listing {
 pub(super) const LISTING_BYTES_MAX: usize = 512 << 20;
 
 /// The names that have come so far.
-struct Names {
-    entries: Vec<Entry>,
+struct ListedNames {
+    entries: Vec<ListingEntry>,
     problems: Vec<Problem>,
     room: usize,
 }
 
-impl Names {
+impl ListedNames {
     fn new(room: usize) -> Self {
         Self { entries: Vec::new(), problems: Vec::new(), room }
     }
 
-    fn add(&mut self, mut entries: Vec<Entry>) -> Result<(), SessionError> {
-        self.take_room(entries.iter().map(|entry| size_of::<Entry>() + text_bytes(entry)).sum())?;
+    fn add(&mut self, mut entries: Vec<ListingEntry>) -> Result<(), SessionError> {
+        self.take_room(entries.iter().map(|entry| size_of::<ListingEntry>() + text_bytes(entry)).sum())?;
         self.entries.append(&mut entries);
         Ok(())
     }
@@ -84,7 +84,7 @@ impl Names {
     }
 
     /// One problem alone is the answer to what was asked for as a whole.
-    fn into_result(mut self) -> Result<(Vec<Entry>, Vec<Problem>), Error> {
+    fn into_result(mut self) -> Result<(Vec<ListingEntry>, Vec<Problem>), Error> {
         if self.entries.is_empty()
             && self.problems.len() == 1
             && let Some(Problem { name, failure }) = self.problems.pop()
@@ -95,14 +95,14 @@ impl Names {
     }
 }
 
-async fn read(link: &mut Link, deadline: Duration) -> Result<Names, SessionError> {
-    let mut names = Names::new(LISTING_BYTES_MAX);
+async fn read(link: &mut ServerConnection, deadline: Duration) -> Result<ListedNames, SessionError> {
+    let mut names = ListedNames::new(LISTING_BYTES_MAX);
     loop {
         match link.replies.answer(deadline, "go on with the listing").await? {
-            Answer::Message(ServerMessage::Entries(entries)) if entries.is_empty() => return Ok(names),
-            Answer::Message(ServerMessage::Entries(entries)) => names.add(entries)?,
-            Answer::Problem(problem) => names.add_problem(problem)?,
-            Answer::Message(
+            QueryAnswer::Message(ServerMessage::Entries(entries)) if entries.is_empty() => return Ok(names),
+            QueryAnswer::Message(ServerMessage::Entries(entries)) => names.add(entries)?,
+            QueryAnswer::Problem(problem) => names.add_problem(problem)?,
+            QueryAnswer::Message(
                 ServerMessage::MoreNames
                 | ServerMessage::PartsFound(_)
                 | ServerMessage::ProbeReady(_)
@@ -112,7 +112,7 @@ async fn read(link: &mut Link, deadline: Duration) -> Result<Names, SessionError
     }
 }
 
-fn text_bytes(entry: &Entry) -> usize {
+fn text_bytes(entry: &ListingEntry) -> usize {
     let target = if let Kind::Link(target) = &entry.kind { target.len() } else { 0 };
     entry.path.as_bytes().len() + target
 }
@@ -126,21 +126,26 @@ mod tests {
     #[test]
     fn a_listing_without_end_is_stopped_where_memory_would_be_short() {
         let path = WirePath::parse(&[b'x'; 100]).expect("a plain path");
-        let entry =
-            Entry { path, kind: Kind::Link(vec![b'y'; 50]), size: 0, mtime: Mtime { secs: 0, nanos: 0 }, mode: 0 };
-        let mut names = Names::new(100_000);
+        let entry = ListingEntry {
+            path,
+            kind: Kind::Link(vec![b'y'; 50]),
+            size: 0,
+            mtime: Mtime { secs: 0, nanos: 0 },
+            mode: 0,
+        };
+        let mut names = ListedNames::new(100_000);
         let taken = (0..).take_while(|_| names.add(vec![entry.clone()]).is_ok()).count();
-        assert_eq!(taken, 100_000 / (size_of::<Entry>() + 150));
+        assert_eq!(taken, 100_000 / (size_of::<ListingEntry>() + 150));
         assert_eq!(names.entries.len(), taken);
     }
 
     #[test]
     fn problems_beside_entries_are_all_kept_and_take_room() {
         let problem = || Problem::new(&b"locked"[..], Failure::new(Status::ReadFailed, "why"));
-        let mut names = Names::new(1000);
+        let mut names = ListedNames::new(1000);
         let path = WirePath::parse(b"a").expect("a plain path");
         let mtime = Mtime { secs: 0, nanos: 0 };
-        names.add(vec![Entry { path, kind: Kind::File, size: 0, mtime, mode: 0 }]).expect("there is room");
+        names.add(vec![ListingEntry { path, kind: Kind::File, size: 0, mtime, mode: 0 }]).expect("there is room");
         let kept = (0..).take_while(|_| names.add_problem(problem()).is_ok()).count();
         assert!((2..1000).contains(&kept), "{kept}");
         let (entries, problems) = names.into_result().expect("a listing");
@@ -149,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_problem_alone_is_an_error() {
-        let mut names = Names::new(1000);
+        let mut names = ListedNames::new(1000);
         names.add_problem(Problem::new(&b"x"[..], Failure::new(Status::NotFound, ""))).expect("there is room");
         assert!(matches!(names.into_result(), Err(Error::Remote { .. })));
     }

@@ -57,7 +57,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::builder::ClientBuilder;
-pub use self::greet::Greeting;
+pub use self::greet::ServerGreeting;
 pub use self::job::Job;
 pub use self::list::Listing;
 pub use self::options::{GetOptions, SendOptions, TransferOptions};
@@ -170,7 +170,7 @@ impl Client {
     ///
     /// # Errors
     /// No connection, or the server does not let us in.
-    pub async fn greet(&self, remote: impl Into<Contact>) -> Result<Greeting, Error> {
+    pub async fn greet(&self, remote: impl Into<Contact>) -> Result<ServerGreeting, Error> {
         let contact = remote.into();
         attempt::until_let_in(self, || greet::run(self, contact.clone())).await
     }

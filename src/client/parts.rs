@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::Client;
-use super::connect::{Answer, Link};
+use super::connect::{QueryAnswer, ServerConnection};
 use super::list::{LISTING_BYTES_MAX, NEXT_DEADLINE};
 use crate::error::Error;
 use crate::keys::Contact;
 use crate::progress::Observer;
 use crate::protocol::close::CloseCode;
 use crate::protocol::features;
-use crate::protocol::message::{Failure, Message, Part, Parts, Problem, ServerMessage, Status};
+use crate::protocol::message::{Failure, ListedPart, Message, Parts, Problem, ServerMessage, Status};
 use crate::protocol::path::WirePath;
 use crate::session::SessionError;
 
@@ -29,14 +29,14 @@ pub struct PartsOptions {
 #[derive(Debug, Clone, Default)]
 pub struct PartsListing {
     /// Those that were found.
-    pub parts: Vec<Part>,
+    pub parts: Vec<ListedPart>,
     /// Where could not be looked.
     pub problems: Vec<Problem>,
 }
 
 pub(super) async fn run(client: &Client, contact: Contact, options: PartsOptions) -> Result<PartsListing, Error> {
     let (observer, _events) = Observer::new();
-    let mut link = Link::open(client, &contact, &observer).await?;
+    let mut link = ServerConnection::open(client, &contact, &observer).await?;
     let deadline = client.within_patience(NEXT_DEADLINE);
     let read = ask(&mut link, options, deadline).await;
     let code = read.as_ref().err().map_or(CloseCode::Done, SessionError::close_code);
@@ -57,7 +57,11 @@ pub(super) async fn run(client: &Client, contact: Contact, options: PartsOptions
 }
 
 /// The server's answer; `None` when it does not understand the request.
-async fn ask(link: &mut Link, options: PartsOptions, deadline: Duration) -> Result<Option<PartsListing>, SessionError> {
+async fn ask(
+    link: &mut ServerConnection,
+    options: PartsOptions,
+    deadline: Duration,
+) -> Result<Option<PartsListing>, SessionError> {
     if link.replies.features().await? & features::PARTS == 0 {
         return Ok(None);
     }
@@ -66,16 +70,19 @@ async fn ask(link: &mut Link, options: PartsOptions, deadline: Duration) -> Resu
     let (mut found, mut room) = (PartsListing::default(), LISTING_BYTES_MAX);
     loop {
         match link.replies.answer(deadline, "go on with the list").await? {
-            Answer::Message(ServerMessage::PartsFound(parts)) if parts.is_empty() => return Ok(Some(found)),
-            Answer::Message(ServerMessage::PartsFound(mut parts)) => {
-                take_room(&mut room, parts.iter().map(|part| size_of::<Part>() + part.path.as_bytes().len()).sum())?;
+            QueryAnswer::Message(ServerMessage::PartsFound(parts)) if parts.is_empty() => return Ok(Some(found)),
+            QueryAnswer::Message(ServerMessage::PartsFound(mut parts)) => {
+                take_room(
+                    &mut room,
+                    parts.iter().map(|part| size_of::<ListedPart>() + part.path.as_bytes().len()).sum(),
+                )?;
                 found.parts.append(&mut parts);
             }
-            Answer::Problem(problem) => {
+            QueryAnswer::Problem(problem) => {
                 take_room(&mut room, size_of::<Problem>() + problem.name.len() + problem.failure.detail.len())?;
                 found.problems.push(problem);
             }
-            Answer::Message(
+            QueryAnswer::Message(
                 ServerMessage::MoreNames
                 | ServerMessage::Entries(_)
                 | ServerMessage::ProbeReady(_)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::Client;
-use super::connect::{Answer, Link};
+use super::connect::{QueryAnswer, ServerConnection};
 use crate::error::Error;
 use crate::keys::Contact;
 use crate::progress::{Event, Observer};
@@ -81,7 +81,7 @@ pub struct Leg {
 /// Each direction has a connection of its own, as each transfer has: what a controller learnt from a trickle of echoes
 /// is not what it does with a file. All of them end together, so that a server for one client does not end before.
 pub(super) async fn run(client: &Client, contact: Contact, length: Duration) -> Result<PathReport, Error> {
-    let (mut first, mut events) = Open::new(client, &contact).await?;
+    let (mut first, mut events) = ProbeConnection::new(client, &contact).await?;
     let figures = first.measure(async |open| open.echoes(PINGS).await).await?;
     let (addr, peer, enrolled) = welcome(&mut events)?;
     let (handshake, local) = (first.0.handshake, first.0.granted);
@@ -90,9 +90,9 @@ pub(super) async fn run(client: &Client, contact: Contact, length: Duration) -> 
         Some((trips, remote)) => {
             // The key is enrolled by now.
             let contact = Contact { invite: None, ..contact };
-            let (mut second, _down_events) = Open::new(client, &contact).await?;
+            let (mut second, _down_events) = ProbeConnection::new(client, &contact).await?;
             let down = second.measure(async |open| open.down(length).await).await?;
-            let (mut third, _up_events) = Open::new(client, &contact).await?;
+            let (mut third, _up_events) = ProbeConnection::new(client, &contact).await?;
             let up = third.measure(async |open| open.up(length).await).await?;
             tokio::join!(second.0.close(CloseCode::Done), third.0.close(CloseCode::Done));
             Some(PathFigures { trips, remote, up, down })
@@ -119,7 +119,7 @@ pub struct PingReport {
 
 /// Measures `count` round trips, at most [`PINGS`].
 pub(super) async fn ping_only(client: &Client, contact: Contact, count: usize) -> Result<PingReport, Error> {
-    let (mut open, mut events) = Open::new(client, &contact).await?;
+    let (mut open, mut events) = ProbeConnection::new(client, &contact).await?;
     let echoes = open.measure(async |open| open.echoes(count.min(PINGS)).await).await?;
     let (addr, peer, enrolled) = welcome(&mut events)?;
     let handshake = open.0.handshake;
@@ -138,12 +138,12 @@ fn welcome(events: &mut mpsc::UnboundedReceiver<Event>) -> Result<(SocketAddr, S
 }
 
 /// A connection for one measurement.
-struct Open(Link);
+struct ProbeConnection(ServerConnection);
 
-impl Open {
+impl ProbeConnection {
     async fn new(client: &Client, contact: &Contact) -> Result<(Self, mpsc::UnboundedReceiver<Event>), Error> {
         let (observer, events) = Observer::new();
-        Ok((Self(Link::open(client, contact, &observer).await?), events))
+        Ok((Self(ServerConnection::open(client, contact, &observer).await?), events))
     }
 
     /// Runs a measurement; what ends it early is explained by how the connection ended.
@@ -212,13 +212,17 @@ fn granted_time(ready: &ProbeReady) -> Duration {
 }
 
 /// Asks for a probe; the inner error is the server's refusal.
-async fn ask(link: &mut Link, kind: ProbeKind, length: Duration) -> Result<Result<ProbeReady, Failure>, SessionError> {
+async fn ask(
+    link: &mut ServerConnection,
+    kind: ProbeKind,
+    length: Duration,
+) -> Result<Result<ProbeReady, Failure>, SessionError> {
     let millis = u32::try_from(length.as_millis()).unwrap_or(u32::MAX);
     link.control.send(Message::Probe(Probe { kind, millis }));
     match link.replies.answer(ANSWER_DEADLINE, "answer the probe").await? {
-        Answer::Message(ServerMessage::ProbeReady(ready)) => Ok(Ok(ready)),
-        Answer::Problem(problem) => Ok(Err(problem.failure)),
-        Answer::Message(
+        QueryAnswer::Message(ServerMessage::ProbeReady(ready)) => Ok(Ok(ready)),
+        QueryAnswer::Problem(problem) => Ok(Err(problem.failure)),
+        QueryAnswer::Message(
             ServerMessage::ProbeDone(_)
             | ServerMessage::MoreNames
             | ServerMessage::Entries(_)
@@ -227,11 +231,11 @@ async fn ask(link: &mut Link, kind: ProbeKind, length: Duration) -> Result<Resul
     }
 }
 
-async fn done(link: &mut Link) -> Result<ProbeDone, SessionError> {
+async fn done(link: &mut ServerConnection) -> Result<ProbeDone, SessionError> {
     match link.replies.answer(ANSWER_DEADLINE, "answer the probe").await? {
-        Answer::Message(ServerMessage::ProbeDone(done)) => Ok(done),
-        Answer::Problem(_)
-        | Answer::Message(
+        QueryAnswer::Message(ServerMessage::ProbeDone(done)) => Ok(done),
+        QueryAnswer::Problem(_)
+        | QueryAnswer::Message(
             ServerMessage::ProbeReady(_)
             | ServerMessage::MoreNames
             | ServerMessage::Entries(_)

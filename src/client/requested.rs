@@ -14,13 +14,13 @@ use crate::storage::pattern::PatternComponent;
 /// All names that one request can stand for.
 #[derive(Debug)]
 pub(super) struct Requested {
-    names: Names,
+    names: RequestedNames,
     filters: Filters,
 }
 
 /// The names that may come.
 #[derive(Debug)]
-enum Names {
+enum RequestedNames {
     /// Those that patterns stand for.
     Patterns(Vec<Name>),
     /// Those of a list, with whether all that is below them may come, and the directories on the way to them.
@@ -39,7 +39,7 @@ enum Name {
 impl Requested {
     /// The names that match `patterns` and that `filters` do not leave out.
     pub(super) fn new(patterns: &[Vec<u8>], filters: Filters) -> Self {
-        Self { names: Names::Patterns(patterns.iter().map(|pattern| Name::of(pattern)).collect()), filters }
+        Self { names: RequestedNames::Patterns(patterns.iter().map(|pattern| Name::of(pattern)).collect()), filters }
     }
 
     /// The names of a list, and those below them, that `filters` do not leave out.
@@ -55,7 +55,7 @@ impl Requested {
                 }
             }
         }
-        Self { names: Names::Listed { names, parents }, filters }
+        Self { names: RequestedNames::Listed { names, parents }, filters }
     }
 
     /// Whether an offer may get the name `path`, which is, or lies below, the destination `to`; else why not.
@@ -77,12 +77,12 @@ impl Requested {
     /// Directories between a name and the top of the tree that was asked for, where a walk lets links lead.
     fn depth(&self, name: &WirePath) -> usize {
         let above = match &self.names {
-            Names::Patterns(names) => {
+            RequestedNames::Patterns(names) => {
                 let first = name.components().next().unwrap_or_default();
                 let of_contents = names.iter().any(|asked| matches!(asked, Name::Any) && asked.matches(first));
                 if of_contents { 1 } else { 2 }
             }
-            Names::Listed { names, .. } => {
+            RequestedNames::Listed { names, .. } => {
                 whole_above(names, name).map_or_else(|| name.components().count(), |top| 1 + top.components().count())
             }
         };
@@ -96,10 +96,10 @@ impl Requested {
         };
         let Some(below) = below else { return false };
         match &self.names {
-            Names::Patterns(names) => {
+            RequestedNames::Patterns(names) => {
                 below.components().next().is_some_and(|first| names.iter().any(|name| name.matches(first)))
             }
-            Names::Listed { names, parents } => {
+            RequestedNames::Listed { names, parents } => {
                 let is_on_the_way = *kind == Kind::Dir && parents.contains(&below);
                 is_on_the_way || names.contains_key(&below) || whole_above(names, &below).is_some()
             }

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{Attempt, persist};
-use super::connect::{Link, Replies};
+use super::connect::{Replies, ServerConnection};
 use super::early::EarlyContent;
 use super::standby::Standby;
 use super::{Client, Job, SendOptions, TransferOptions, path};
@@ -29,7 +29,7 @@ use crate::storage::{self, Filters, LeftOut, Lost, MissingPath, NameList, WalkEn
 use crate::transport::TransportError;
 
 /// The parts of a job that stay the same over all its connections.
-struct Plan {
+struct SendJob {
     client: Client,
     contact: Contact,
     paths: Vec<PathBuf>,
@@ -58,7 +58,7 @@ async fn run(
     let TransferOptions { excludes, includes, .. } = &options.transfer;
     let filters = Filters::new(excludes, includes).map_err(|error| Error::Usage(error.to_string()))?;
     let early = EarlyContent::of(&options.transfer);
-    let plan = Arc::new(Plan {
+    let plan = Arc::new(SendJob {
         client,
         contact,
         paths,
@@ -73,8 +73,9 @@ async fn run(
         .await
 }
 
-async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken) -> Result<(), Attempt> {
-    let opened = Link::open_for_job(&plan.client, &plan.contact, &observer, &plan.standby, &plan.record).await;
+async fn attempt(plan: Arc<SendJob>, observer: Observer, cancel: CancellationToken) -> Result<(), Attempt> {
+    let opened =
+        ServerConnection::open_for_job(&plan.client, &plan.contact, &observer, &plan.standby, &plan.record).await;
     let mut link = opened.map_err(|error| Attempt { error, stood: false })?;
     let result = tokio::select! {
         result = send_over(&plan, &mut link, &observer) => result,
@@ -89,7 +90,7 @@ async fn attempt(plan: Arc<Plan>, observer: Observer, cancel: CancellationToken)
     ended
 }
 
-async fn send_over(plan: &Arc<Plan>, link: &mut Link, observer: &Observer) -> Result<(), Error> {
+async fn send_over(plan: &Arc<SendJob>, link: &mut ServerConnection, observer: &Observer) -> Result<(), Error> {
     let options = &plan.options;
     let TransferOptions { target, if_exists, checksum, dry_run, resume, .. } = options.transfer;
     link.control.send(Message::Push(Push { to: options.to.clone(), target, if_exists, checksum, dry_run, resume }));
@@ -162,12 +163,12 @@ async fn read(replies: &mut Replies, roles: &Roles, mut teller: Option<Teller>) 
 }
 
 /// On a thread: walks the local paths until everything is found or nobody takes it any more.
-fn look_for(plan: &Plan, left_out: LeftOut, found: &Finder<WalkEntry>) {
+fn look_for(plan: &SendJob, left_out: LeftOut, found: &Finder<WalkEntry>) {
     // It fails only when nobody takes what is found any more.
     let _ = find_all(plan, left_out, found);
 }
 
-fn find_all(plan: &Plan, left_out: LeftOut, found: &Finder<WalkEntry>) -> Result<(), FinderClosed> {
+fn find_all(plan: &SendJob, left_out: LeftOut, found: &Finder<WalkEntry>) -> Result<(), FinderClosed> {
     let options = &plan.options;
     let mut requests = Vec::new();
     for request in plan.requests.get_or_init(|| storage::local_requests(&plan.paths)) {

@@ -9,25 +9,25 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::sleep;
 
 use super::Client;
-use super::call::Call;
-use super::takeover::{Step, Takeover};
+use super::call::DialTask;
+use super::takeover::{Takeover, TakeoverStep};
 use crate::keys::Contact;
 use crate::progress::Observer;
 use crate::session::SessionError;
 use crate::session::control::Control;
 use crate::session::watch::{ask, until_silent};
-use crate::transport::Fault;
+use crate::transport::TransportFault;
 
 /// How often the first connection is looked at while there is a second.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// The second connection of a job, over all its connections.
 #[derive(Debug, Default)]
-pub(super) struct Standby(Mutex<Option<Call>>);
+pub(super) struct Standby(Mutex<Option<DialTask>>);
 
 impl Standby {
     /// The call that was begun beside the connection before, for the next one.
-    pub(super) async fn take(&self) -> Option<Call> {
+    pub(super) async fn take(&self) -> Option<DialTask> {
         self.0.lock().await.take()
     }
 
@@ -73,23 +73,23 @@ impl Standby {
                     }
                     Err(error) => {
                         *call = None;
-                        rule.failed(error.fault() == Fault::Trust);
-                        Step::Wait
+                        rule.failed(error.fault() == TransportFault::Trust);
+                        TakeoverStep::Wait
                     }
                 },
             };
             match step {
-                Step::Wait => {}
-                Step::Call => (*call, stands) = (Some(Call::begin(client, contact, None)), false),
-                Step::GiveUp => (*call, stands) = (None, false),
-                Step::Ask => ask(connection, control),
-                Step::TakeOver => return SessionError::Superseded,
+                TakeoverStep::Wait => {}
+                TakeoverStep::Call => (*call, stands) = (Some(DialTask::begin(client, contact, None)), false),
+                TakeoverStep::GiveUp => (*call, stands) = (None, false),
+                TakeoverStep::Ask => ask(connection, control),
+                TakeoverStep::TakeOver => return SessionError::Superseded,
             }
         }
     }
 }
 
-async fn next(call: &mut Option<Call>) -> Result<Duration, crate::transport::TransportError> {
+async fn next(call: &mut Option<DialTask>) -> Result<Duration, crate::transport::TransportError> {
     match call {
         Some(call) => call.stands().await,
         None => std::future::pending().await,

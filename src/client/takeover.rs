@@ -15,7 +15,7 @@ const ANSWER_MAX: Duration = Duration::from_millis(1500);
 
 /// The next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum TakeoverStep {
     /// Nothing.
     Wait,
     /// A second connection is to be made.
@@ -49,38 +49,38 @@ impl Takeover {
     }
 
     /// Takes how many packets have come over the first connection, and how many there were when it was found silent.
-    pub(super) fn look(&mut self, now: Instant, received: u64, silent: Option<u64>) -> Step {
+    pub(super) fn look(&mut self, now: Instant, received: u64, silent: Option<u64>) -> TakeoverStep {
         match *self {
             Self::Idle if silent == Some(received) => self.call(now, received),
-            Self::Idle => Step::Wait,
+            Self::Idle => TakeoverStep::Wait,
             Self::Called { heard, .. } | Self::Failed { heard, .. } | Self::Stands { heard, .. }
                 if received != heard =>
             {
                 *self = Self::Idle;
-                Step::GiveUp
+                TakeoverStep::GiveUp
             }
             Self::Failed { again: Some(again), .. } if again <= now => self.call(now, received),
-            Self::Stands { until, .. } if until <= now => Step::TakeOver,
-            Self::Called { .. } | Self::Failed { .. } | Self::Stands { .. } => Step::Wait,
+            Self::Stands { until, .. } if until <= now => TakeoverStep::TakeOver,
+            Self::Called { .. } | Self::Failed { .. } | Self::Stands { .. } => TakeoverStep::Wait,
         }
     }
 
-    fn call(&mut self, now: Instant, received: u64) -> Step {
+    fn call(&mut self, now: Instant, received: u64) -> TakeoverStep {
         *self = Self::Called { heard: received, at: now };
-        Step::Call
+        TakeoverStep::Call
     }
 
     /// The second connection stands, after a handshake of this length.
-    pub(super) fn stands(&mut self, now: Instant, received: u64, handshake: Duration) -> Step {
+    pub(super) fn stands(&mut self, now: Instant, received: u64, handshake: Duration) -> TakeoverStep {
         match *self {
             Self::Called { heard, .. } if heard == received => {
                 let until = now + (handshake * HANDSHAKES).clamp(ANSWER_MIN, ANSWER_MAX);
                 *self = Self::Stands { heard, until };
-                Step::Ask
+                TakeoverStep::Ask
             }
             _ => {
                 *self = Self::Idle;
-                Step::GiveUp
+                TakeoverStep::GiveUp
             }
         }
     }
@@ -103,7 +103,7 @@ mod tests {
     /// A first connection that was heard seven times and has gone silent, and its second that is called.
     fn called(now: Instant) -> Takeover {
         let mut rule = Takeover::default();
-        assert_eq!(rule.look(now, 7, Some(7)), Step::Call);
+        assert_eq!(rule.look(now, 7, Some(7)), TakeoverStep::Call);
         rule
     }
 
@@ -111,7 +111,7 @@ mod tests {
     fn one_that_is_heard_needs_no_second() {
         let (mut rule, now) = (Takeover::default(), Instant::now());
         for (received, silent) in [(0, None), (7, None), (8, Some(7)), (9, Some(8))] {
-            assert_eq!(rule.look(now, received, silent), Step::Wait, "{received} {silent:?}");
+            assert_eq!(rule.look(now, received, silent), TakeoverStep::Wait, "{received} {silent:?}");
         }
         assert!(rule.is_idle());
     }
@@ -120,10 +120,10 @@ mod tests {
     fn there_is_one_second_at_a_time_and_none_once_the_first_is_heard() {
         let now = Instant::now();
         let mut rule = called(now);
-        assert!((1..600).all(|n| rule.look(now + TICK * n, 7, Some(7)) == Step::Wait));
-        assert_eq!(rule.look(now, 8, Some(7)), Step::GiveUp);
-        assert_eq!(rule.look(now, 8, Some(7)), Step::Wait, "the silence of before is over");
-        assert_eq!(rule.look(now, 8, Some(8)), Step::Call, "the next one is not");
+        assert!((1..600).all(|n| rule.look(now + TICK * n, 7, Some(7)) == TakeoverStep::Wait));
+        assert_eq!(rule.look(now, 8, Some(7)), TakeoverStep::GiveUp);
+        assert_eq!(rule.look(now, 8, Some(7)), TakeoverStep::Wait, "the silence of before is over");
+        assert_eq!(rule.look(now, 8, Some(8)), TakeoverStep::Call, "the next one is not");
     }
 
     #[test]
@@ -134,9 +134,9 @@ mod tests {
             let now = Instant::now();
             for answers in [false, true] {
                 let mut rule = called(now);
-                assert_eq!(rule.stands(now, 7, handshake), Step::Ask);
-                assert_eq!(rule.look(now + patience - TICK, 7, Some(7)), Step::Wait);
-                let (received, step) = if answers { (8, Step::GiveUp) } else { (7, Step::TakeOver) };
+                assert_eq!(rule.stands(now, 7, handshake), TakeoverStep::Ask);
+                assert_eq!(rule.look(now + patience - TICK, 7, Some(7)), TakeoverStep::Wait);
+                let (received, step) = if answers { (8, TakeoverStep::GiveUp) } else { (7, TakeoverStep::TakeOver) };
                 assert_eq!(rule.look(now + patience, received, Some(7)), step, "{handshake:?}");
             }
         }
@@ -146,7 +146,7 @@ mod tests {
     fn whoever_speaks_first_goes_on() {
         let now = Instant::now();
         let mut rule = called(now);
-        assert_eq!(rule.stands(now, 8, HANDSHAKE), Step::GiveUp, "the first was heard before the second stood");
+        assert_eq!(rule.stands(now, 8, HANDSHAKE), TakeoverStep::GiveUp, "the first was heard before the second stood");
         assert!(rule.is_idle());
     }
 
@@ -155,11 +155,11 @@ mod tests {
         let now = Instant::now();
         let mut rule = called(now);
         rule.failed(false);
-        assert_eq!(rule.look(now + CALL_AGAIN - TICK, 7, Some(7)), Step::Wait);
-        assert_eq!(rule.look(now + CALL_AGAIN, 7, Some(7)), Step::Call);
+        assert_eq!(rule.look(now + CALL_AGAIN - TICK, 7, Some(7)), TakeoverStep::Wait);
+        assert_eq!(rule.look(now + CALL_AGAIN, 7, Some(7)), TakeoverStep::Call);
         rule.failed(true);
-        assert_eq!(rule.look(now + CALL_AGAIN * 100, 7, Some(7)), Step::Wait);
-        assert_eq!(rule.look(now + CALL_AGAIN * 100, 8, None), Step::GiveUp, "until the first is heard again");
-        assert_eq!(rule.look(now + CALL_AGAIN * 101, 8, Some(8)), Step::Call);
+        assert_eq!(rule.look(now + CALL_AGAIN * 100, 7, Some(7)), TakeoverStep::Wait);
+        assert_eq!(rule.look(now + CALL_AGAIN * 100, 8, None), TakeoverStep::GiveUp, "until the first is heard again");
+        assert_eq!(rule.look(now + CALL_AGAIN * 101, 8, Some(8)), TakeoverStep::Call);
     }
 }

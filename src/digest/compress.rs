@@ -24,9 +24,9 @@ pub(super) const INITIAL: State = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032
 
 /// The states of a group of messages: each word of all lanes side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Group([[u32; LANES]; 4]);
+pub(super) struct LaneGroup([[u32; LANES]; 4]);
 
-impl Group {
+impl LaneGroup {
     /// All messages in the same state.
     pub(super) fn new(state: State) -> Self {
         Self(state.map(|word| [word; LANES]))
@@ -73,7 +73,11 @@ fn lanes_of<S: Simd>(_: S) -> usize {
 ///
 /// # Panics
 /// When the messages of all groups do not have equally many blocks.
-pub(super) fn compress<const GROUPS: usize>(level: Level, groups: &mut [Group; GROUPS], inputs: &[Inputs<'_>; GROUPS]) {
+pub(super) fn compress<const GROUPS: usize>(
+    level: Level,
+    groups: &mut [LaneGroup; GROUPS],
+    inputs: &[Inputs<'_>; GROUPS],
+) {
     let blocks = inputs[0][0].len();
     let is_even = inputs.as_flattened().iter().all(|input| input.len() == blocks);
     assert!(is_even, "the messages of a group advance in step");
@@ -83,7 +87,7 @@ pub(super) fn compress<const GROUPS: usize>(level: Level, groups: &mut [Group; G
 #[inline(always)]
 fn take_in<S: Simd, const GROUPS: usize>(
     simd: S,
-    groups: &mut [Group; GROUPS],
+    groups: &mut [LaneGroup; GROUPS],
     inputs: &[Inputs<'_>; GROUPS],
     blocks: usize,
 ) {
@@ -229,6 +233,6 @@ mod tests {
         let blocks = [[0; BLOCK_BYTES]; 2];
         let mut inputs: Inputs<'_> = [&blocks; LANES];
         inputs[7] = &blocks[..1];
-        compress(Level::new(), &mut [Group::new(INITIAL)], &[inputs]);
+        compress(Level::new(), &mut [LaneGroup::new(INITIAL)], &[inputs]);
     }
 }

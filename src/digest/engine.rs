@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use fearless_simd::Level;
 use md5::{Digest as _, Md5};
 
-use super::compress::{self, BLOCK_BYTES, Group, INITIAL, Inputs, LANES};
+use super::compress::{self, BLOCK_BYTES, INITIAL, Inputs, LANES, LaneGroup};
 use super::lanes::padding;
 
 /// `QFT_MD5=scalar` leaves the vector registers alone.
@@ -115,9 +115,11 @@ pub(super) fn passes(level: Level) -> bool {
 }
 
 /// Whether `compress` gives the digests that `md-5` gives, for messages that are all different.
-pub(super) fn is_right<const GROUPS: usize>(compress: impl Fn(&mut [Group; GROUPS], &[Inputs<'_>; GROUPS])) -> bool {
+pub(super) fn is_right<const GROUPS: usize>(
+    compress: impl Fn(&mut [LaneGroup; GROUPS], &[Inputs<'_>; GROUPS]),
+) -> bool {
     let messages: Vec<[u8; TEST_BYTES]> = (0..GROUPS * LANES).map(message).collect();
-    let mut groups = [Group::new(INITIAL); GROUPS];
+    let mut groups = [LaneGroup::new(INITIAL); GROUPS];
     let blocks = |message: usize| messages[message].as_chunks::<BLOCK_BYTES>().0;
     compress(&mut groups, &std::array::from_fn(|group| std::array::from_fn(|lane| blocks(group * LANES + lane))));
     let (last, count) = padding(&[], TEST_BYTES as u64);
@@ -162,7 +164,7 @@ mod tests {
     fn one_wrong_bit_in_one_lane_fails_the_self_test() {
         let level = Level::new();
         for lane in 0..2 * LANES {
-            let wrong = |groups: &mut [Group; 2], inputs: &[Inputs<'_>; 2]| {
+            let wrong = |groups: &mut [LaneGroup; 2], inputs: &[Inputs<'_>; 2]| {
                 compress::compress(level, groups, inputs);
                 let mut state = groups[lane / LANES].state(lane % LANES);
                 state[3] ^= 1 << 31;
@@ -175,7 +177,7 @@ mod tests {
     #[test]
     fn lanes_that_are_exchanged_fail_the_self_test() {
         let level = Level::new();
-        let exchanged = |groups: &mut [Group; 1], inputs: &[Inputs<'_>; 1]| {
+        let exchanged = |groups: &mut [LaneGroup; 1], inputs: &[Inputs<'_>; 1]| {
             let mut inputs = *inputs;
             inputs[0].swap(3, 11);
             compress::compress(level, groups, &inputs);

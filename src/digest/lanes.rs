@@ -24,7 +24,7 @@
 use fearless_simd::Level;
 use md5::{Digest as _, Md5};
 
-use super::compress::{BLOCK_BYTES, Block, Group, INITIAL, Inputs, LANES, State, compress, is_better_in_pairs};
+use super::compress::{BLOCK_BYTES, Block, INITIAL, Inputs, LANES, LaneGroup, State, compress, is_better_in_pairs};
 use super::{CHUNK_LEAVES, CHUNK_LEN, DIGEST_BYTES, LEAF_BYTES, SALT_BYTES, Salt, WINDOW_BYTES, WINDOW_CHUNKS};
 
 const _: () = assert!(CHUNK_LEAVES == LANES, "a chunk is a group");
@@ -98,7 +98,7 @@ impl Lanes {
     /// The leaves of two full chunks.
     fn window(&self, data: &[u8], out: &mut [[u8; DIGEST_BYTES]]) {
         let (leaves, _) = data.as_chunks::<LEAF_BYTES>();
-        let mut groups = [Group::new(self.salted); WINDOW_CHUNKS];
+        let mut groups = [LaneGroup::new(self.salted); WINDOW_CHUNKS];
         let inputs = |chunk: usize| in_lanes(leaves[chunk * LANES..][..LANES].iter().map(blocks));
         compress(self.level, &mut groups, &std::array::from_fn(inputs));
         self.end_full(&mut groups);
@@ -112,7 +112,7 @@ impl Lanes {
         let (full, short) = data.as_chunks::<LEAF_BYTES>();
         let (with_short, rest) = short.as_chunks::<BLOCK_BYTES>();
         let split = with_short.len();
-        let mut groups = [Group::new(self.salted)];
+        let mut groups = [LaneGroup::new(self.salted)];
         let together = full.iter().map(|leaf| &blocks(leaf)[..split]).chain([with_short]);
         compress(self.level, &mut groups, &[in_lanes(together)]);
         if !short.is_empty() {
@@ -126,14 +126,14 @@ impl Lanes {
     }
 
     /// All lanes take in the padding of a full leaf.
-    fn end_full<const GROUPS: usize>(&self, groups: &mut [Group; GROUPS]) {
+    fn end_full<const GROUPS: usize>(&self, groups: &mut [LaneGroup; GROUPS]) {
         let (last, count) = padding(&[], (SALT_BYTES + LEAF_BYTES) as u64);
         compress(self.level, groups, &[[&last[..count]; LANES]; GROUPS]);
     }
 
     /// One message takes in blocks, in every lane.
-    fn advance(&self, state: State, blocks: &[Block]) -> Group {
-        let mut groups = [Group::new(state)];
+    fn advance(&self, state: State, blocks: &[Block]) -> LaneGroup {
+        let mut groups = [LaneGroup::new(state)];
         compress(self.level, &mut groups, &[[blocks; LANES]]);
         groups[0]
     }
@@ -157,7 +157,7 @@ fn in_lanes<'a>(inputs: impl Iterator<Item = &'a [Block]>) -> Inputs<'a> {
     lanes
 }
 
-fn write_digests(group: &Group, out: &mut [[u8; DIGEST_BYTES]]) {
+fn write_digests(group: &LaneGroup, out: &mut [[u8; DIGEST_BYTES]]) {
     for (lane, out) in out.iter_mut().enumerate() {
         *out = group.digest(lane);
     }

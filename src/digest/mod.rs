@@ -108,12 +108,12 @@ pub fn root(chunks: impl IntoIterator<Item = Digest>, size: u64) -> Digest {
 ///
 /// One chunk takes a quarter of a millisecond: call it where blocking is allowed.
 #[derive(Debug, Clone)]
-pub struct Hasher {
+pub struct ChunkHasher {
     leaves: Leaves,
     zero_chunk: Arc<OnceLock<Digest>>,
 }
 
-impl Hasher {
+impl ChunkHasher {
     /// A hasher for one session.
     pub fn new(salt: &Salt) -> Self {
         Self { leaves: Leaves::new(salt, engine::level()), zero_chunk: Arc::default() }
@@ -132,7 +132,7 @@ impl Hasher {
 
     /// Digests of consecutive chunks; `data` starts at a chunk's start, and only the last may be short.
     ///
-    /// Faster than one [`Hasher::chunk`] after the other where a processor hashes two chunks at once.
+    /// Faster than one [`ChunkHasher::chunk`] after the other where a processor hashes two chunks at once.
     /// Empty `data` has no chunks.
     pub fn chunks(&self, data: &[u8]) -> Vec<Digest> {
         let mut digests = Vec::with_capacity(data.len().div_ceil(CHUNK_LEN));
@@ -177,9 +177,9 @@ impl Hasher {
 
 /// A hasher for each instruction set of this machine, and the one without.
 #[cfg(any(test, feature = "testing"))]
-pub fn hashers(salt: &Salt) -> impl Iterator<Item = Hasher> {
+pub fn hashers(salt: &Salt) -> impl Iterator<Item = ChunkHasher> {
     let levels = engine::levels().into_iter().map(Some).chain([None]);
-    levels.map(|level| Hasher { leaves: Leaves::new(salt, level), zero_chunk: Arc::default() })
+    levels.map(|level| ChunkHasher { leaves: Leaves::new(salt, level), zero_chunk: Arc::default() })
 }
 
 /// A chunk's digest from its leaves'.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use md5::{Digest as _, Md5};
 
-use super::{CHUNK_BYTES, DIGEST_BYTES, Digest, Hasher, chunk_count, chunk_len};
+use super::{CHUNK_BYTES, ChunkHasher, DIGEST_BYTES, Digest, chunk_count, chunk_len};
 
 /// Digests of a hole that go into the sum with one call: 4 KiB, above which a call costs nothing worth mentioning.
 const HOLE_DIGESTS_AT_ONCE: usize = 256;
@@ -21,7 +21,7 @@ pub struct ChunkDigests {
 
 impl ChunkDigests {
     /// Those of a file of `size` bytes of which every chunk is zeros so far.
-    pub fn new(size: u64, hasher: &Hasher) -> Self {
+    pub fn new(size: u64, hasher: &ChunkHasher) -> Self {
         let zeros = (size > CHUNK_BYTES).then(|| hasher.zero_chunk(CHUNK_BYTES));
         Self { size, zeros, others: BTreeMap::new() }
     }
@@ -76,7 +76,7 @@ impl RootSum {
     }
 
     /// Takes in at most `chunks` more chunks, at least one; the root once the last of them is in.
-    pub fn step(&mut self, hasher: &Hasher, chunks: u64) -> Option<Digest> {
+    pub fn step(&mut self, hasher: &ChunkHasher, chunks: u64) -> Option<Digest> {
         let count = chunk_count(self.digests.size);
         let end = self.next.saturating_add(chunks.max(1)).min(count);
         let known = self.digests.others.range(self.next..end).map(|(index, digest)| (*index, *digest));
@@ -96,7 +96,7 @@ impl RootSum {
 }
 
 /// Takes in chunks of zeros. Only the last of a file may be shorter than the others.
-fn take_in_zeros(sum: &mut Md5, size: u64, chunks: Range<u64>, hasher: &Hasher) {
+fn take_in_zeros(sum: &mut Md5, size: u64, chunks: Range<u64>, hasher: &ChunkHasher) {
     if chunks.is_empty() {
         return;
     }

@@ -41,7 +41,7 @@ fn lanes_equal_the_reference_on_both_sides_of_every_boundary() {
     hashers(&salt()).for_each(|hasher| equals_the_reference_on_both_sides_of_every_boundary(&hasher));
 }
 
-fn equals_the_reference_on_both_sides_of_every_boundary(hasher: &Hasher) {
+fn equals_the_reference_on_both_sides_of_every_boundary(hasher: &ChunkHasher) {
     let data = noise(LONGEST, 7);
     for len in boundary_lengths() {
         assert_eq!(hasher.chunks(&data[..len]), reference::chunks(&salt(), &data[..len]), "{len} bytes");
@@ -53,7 +53,7 @@ fn equals_the_reference_on_both_sides_of_every_boundary(hasher: &Hasher) {
 
 #[test]
 fn many_windows_are_hashed_like_their_chunks_one_by_one() {
-    let hasher = Hasher::new(&salt());
+    let hasher = ChunkHasher::new(&salt());
     let data = noise(2 * WINDOW_BYTES + CHUNK_LEN + LEAF_BYTES + 17, 3);
     let one_by_one: Vec<Digest> = data.chunks(CHUNK_LEN).map(|chunk| hasher.chunk(chunk)).collect();
     assert_eq!(hasher.chunks(&data), one_by_one);
@@ -61,12 +61,12 @@ fn many_windows_are_hashed_like_their_chunks_one_by_one() {
 
 #[test]
 fn no_data_has_no_chunks() {
-    assert!(Hasher::new(&salt()).chunks(&[]).is_empty());
+    assert!(ChunkHasher::new(&salt()).chunks(&[]).is_empty());
 }
 
 #[test]
 fn holes_have_the_digest_of_written_zeros() {
-    let hasher = Hasher::new(&salt());
+    let hasher = ChunkHasher::new(&salt());
     let zeros = vec![0; CHUNK_LEN];
     for len in [1, 63, 64, LEAF_BYTES - 1, LEAF_BYTES, LEAF_BYTES + 1, CHUNK_LEN - 1, CHUNK_LEN, CHUNK_LEN] {
         let hole = hasher.zero_chunk(u64::try_from(len).expect("fits"));
@@ -76,7 +76,7 @@ fn holes_have_the_digest_of_written_zeros() {
 
 #[test]
 fn clones_agree_with_their_origin_whether_the_hole_was_cached_or_not() {
-    let first = Hasher::new(&salt());
+    let first = ChunkHasher::new(&salt());
     let before = first.clone();
     let hole = first.zero_chunk(CHUNK_BYTES);
     assert_eq!([before.zero_chunk(CHUNK_BYTES), first.clone().zero_chunk(CHUNK_BYTES)], [hole; 2]);
@@ -87,14 +87,14 @@ fn another_salt_gives_other_digests() {
     let data = noise(CHUNK_LEN, 5);
     let mut other = salt();
     other.0[SALT_BYTES - 1] ^= 1;
-    assert_ne!(Hasher::new(&salt()).chunk(&data), Hasher::new(&other).chunk(&data));
+    assert_ne!(ChunkHasher::new(&salt()).chunk(&data), ChunkHasher::new(&other).chunk(&data));
 }
 
 #[test]
 fn a_leaf_is_the_md5_of_salt_and_data() {
     // MD5("a" * 64 + "abc"), from coreutils' md5sum; the chunk is the MD5 of those 16 bytes.
     let leaf = 0xdf0f5d0c5cbd59ac5e9a9a65499cceb9_u128.to_be_bytes();
-    let hasher = Hasher::new(&Salt([b'a'; SALT_BYTES]));
+    let hasher = ChunkHasher::new(&Salt([b'a'; SALT_BYTES]));
     assert_eq!(hasher.leaf(b"abc"), leaf);
     assert_eq!(hasher.chunk(b"abc"), Digest(Md5::digest(leaf).into()));
     // MD5("a" * 64 + "b" * 65536): of a full leaf, in every lane of every instruction set.
@@ -150,19 +150,19 @@ fn a_digest_is_shown_in_hex_and_a_salt_not_at_all() {
 #[test]
 #[should_panic(expected = "a chunk has 1 to 1048576 bytes, not 0")]
 fn an_empty_chunk_is_a_bug_of_the_caller() {
-    Hasher::new(&salt()).chunk(&[]);
+    ChunkHasher::new(&salt()).chunk(&[]);
 }
 
 #[test]
 #[should_panic(expected = "a chunk has 1 to 1048576 bytes, not 1048577")]
 fn two_chunks_are_not_one() {
-    Hasher::new(&salt()).chunk(&vec![0; CHUNK_LEN + 1]);
+    ChunkHasher::new(&salt()).chunk(&vec![0; CHUNK_LEN + 1]);
 }
 
 /// Threads share one hasher.
 const _: fn() = || {
     fn shared<T: Clone + Send + Sync>() {}
-    shared::<Hasher>();
+    shared::<ChunkHasher>();
 };
 
 /// Of the chunks that are not zeros the digest is any that differs from that of zeros.
@@ -172,7 +172,7 @@ fn some_digest(index: u64) -> Digest {
 
 #[test]
 fn digests_of_full_chunks_of_zeros_take_no_room() {
-    let hasher = Hasher::new(&salt());
+    let hasher = ChunkHasher::new(&salt());
     let mut digests = ChunkDigests::new(3 * CHUNK_BYTES + 5, &hasher);
     for index in 0..3 {
         digests.insert(index, hasher.zero_chunk(CHUNK_BYTES));
@@ -193,7 +193,7 @@ proptest! {
         chunks in 0_u64..2000, rest in 0..CHUNK_BYTES, data in proptest::collection::btree_set(0_u64..2000, 0..20),
         step in 1_u64..700,
     ) {
-        let hasher = Hasher::new(&salt());
+        let hasher = ChunkHasher::new(&salt());
         let size = chunks * CHUNK_BYTES + rest;
         let mut digests = ChunkDigests::new(size, &hasher);
         data.iter().filter(|index| **index < chunk_count(size)).for_each(|index| digests.insert(*index, some_digest(*index)));

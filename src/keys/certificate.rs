@@ -40,20 +40,20 @@ pub struct Issued {
 
 /// The content of a certificate that is to be issued.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct CertificateRequest {
     /// The subject, as its common name.
     pub name: String,
     /// Host names and addresses that a server is called by.
     pub hosts: Vec<String>,
     /// For which side of a connection it is.
-    pub role: Role,
+    pub role: CertificateRole,
     /// For how many days from now.
     pub days: u32,
 }
 
 /// The sides of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub enum CertificateRole {
     /// `qft serve`.
     Server,
     /// `qft send` and the like.
@@ -91,7 +91,7 @@ pub fn new_authority(name: &str, days: u32) -> Result<Issued, IssueError> {
 ///
 /// # Errors
 /// [`IssueError`]; a key that others can read is refused.
-pub fn issue(authority: &Path, authority_key: &Path, request: &Request) -> Result<Issued, IssueError> {
+pub fn issue(authority: &Path, authority_key: &Path, request: &CertificateRequest) -> Result<Issued, IssueError> {
     let certificate = credential::read(authority, Privacy::List, CERTIFICATE)?;
     let key = credential::read(authority_key, Privacy::Secret, CA_KEY)?;
     let damaged = |path: &Path, what, error: rcgen::Error| {
@@ -127,15 +127,15 @@ fn params(name: &str, days: u32) -> CertificateParams {
     params
 }
 
-impl Request {
+impl CertificateRequest {
     fn params(&self) -> Result<CertificateParams, IssueError> {
         let mut params = params(&self.name, self.days);
         params.subject_alt_names = self.hosts.iter().map(|host| alternative(host)).collect::<Result<_, _>>()?;
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![match self.role {
-            Role::Server => ExtendedKeyUsagePurpose::ServerAuth,
-            Role::Client => ExtendedKeyUsagePurpose::ClientAuth,
+            CertificateRole::Server => ExtendedKeyUsagePurpose::ServerAuth,
+            CertificateRole::Client => ExtendedKeyUsagePurpose::ClientAuth,
         }];
         params.use_authority_key_identifier_extension = true;
         Ok(params)
@@ -182,7 +182,7 @@ pub struct Description {
 
 /// How near the end of a certificate's time is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum Validity {
     /// Far enough to think of other things.
     Far,
     /// Within this many days, at most [`ENDING_SOON_DAYS`] and at least one.
@@ -196,11 +196,11 @@ pub enum Ending {
 
 impl Description {
     /// How near its end is.
-    pub fn ending(&self, now: SystemTime) -> Ending {
-        let Ok(left) = self.ends.duration_since(now) else { return Ending::Over };
+    pub fn ending(&self, now: SystemTime) -> Validity {
+        let Ok(left) = self.ends.duration_since(now) else { return Validity::Over };
         match left.as_secs().div_ceil(DAY_SECS) {
-            days if days > ENDING_SOON_DAYS => Ending::Far,
-            days => Ending::Soon { days: days.max(1) },
+            days if days > ENDING_SOON_DAYS => Validity::Far,
+            days => Validity::Soon { days: days.max(1) },
         }
     }
 }
@@ -294,22 +294,27 @@ mod tests {
         (dir, certificate, key)
     }
 
-    fn request(hosts: &[&str], role: Role) -> Request {
-        Request { name: "box".into(), hosts: hosts.iter().map(|host| (*host).to_owned()).collect(), role, days: 2 }
+    fn request(hosts: &[&str], role: CertificateRole) -> CertificateRequest {
+        CertificateRequest {
+            name: "box".into(),
+            hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+            role,
+            days: 2,
+        }
     }
 
     #[test]
     fn a_certificate_says_what_was_asked_for() {
         let (_dir, certificate, key) = authority();
         let hosts = ["box.example", "10.0.0.7", "fe80::1"];
-        let made = issue(&certificate, &key, &request(&hosts, Role::Server)).unwrap();
+        let made = issue(&certificate, &key, &request(&hosts, CertificateRole::Server)).unwrap();
         let said = describe(&made.certificate, &certificate).unwrap().swap_remove(0);
         assert_eq!((said.subject.as_str(), said.hosts.as_slice()), ("CN=box", hosts.map(String::from).as_slice()));
         assert_eq!((said.for_servers, said.for_clients, said.is_authority), (true, false, false));
         assert_eq!(said.until, day(SystemTime::now() + Duration::from_secs(2 * DAY_SECS)));
         let ca = describe_file(&certificate).unwrap().swap_remove(0);
         assert_eq!((&ca.subject, ca.is_authority, ca.for_servers), (&said.issuer, true, false));
-        let made = issue(&certificate, &key, &request(&[], Role::Client)).unwrap();
+        let made = issue(&certificate, &key, &request(&[], CertificateRole::Client)).unwrap();
         let said = describe(&made.certificate, &certificate).unwrap().swap_remove(0);
         assert_eq!((said.for_servers, said.for_clients), (false, true));
         assert!(!made.key.is_empty() && !made.certificate.contains("PRIVATE"));
@@ -318,27 +323,27 @@ mod tests {
     #[test]
     fn the_end_of_a_certificate_is_seen_a_week_ahead() {
         let (_dir, certificate, key) = authority();
-        let made = issue(&certificate, &key, &request(&[], Role::Client)).unwrap();
+        let made = issue(&certificate, &key, &request(&[], CertificateRole::Client)).unwrap();
         let said = describe(&made.certificate, &certificate).unwrap().swap_remove(0);
         let (second, day) = (Duration::from_secs(1), Duration::from_secs(DAY_SECS));
         for (before, ending) in [
-            (8 * day, Ending::Far),
-            (7 * day + second, Ending::Far),
-            (7 * day, Ending::Soon { days: 7 }),
-            (day + second, Ending::Soon { days: 2 }),
-            (day, Ending::Soon { days: 1 }),
-            (Duration::ZERO, Ending::Soon { days: 1 }),
+            (8 * day, Validity::Far),
+            (7 * day + second, Validity::Far),
+            (7 * day, Validity::Soon { days: 7 }),
+            (day + second, Validity::Soon { days: 2 }),
+            (day, Validity::Soon { days: 1 }),
+            (Duration::ZERO, Validity::Soon { days: 1 }),
         ] {
             assert_eq!(said.ending(said.ends - before), ending, "{before:?}");
         }
-        assert_eq!(said.ending(said.ends + second), Ending::Over);
+        assert_eq!(said.ending(said.ends + second), Validity::Over);
     }
 
     #[test]
     fn what_no_client_can_call_a_server_is_refused() {
         let (_dir, certificate, key) = authority();
         for host in ["", "a b", "box:4433", "*", "-x", "häuser"] {
-            let refused = issue(&certificate, &key, &request(&[host], Role::Server));
+            let refused = issue(&certificate, &key, &request(&[host], CertificateRole::Server));
             assert!(matches!(refused, Err(IssueError::Host(_))), "{host:?}");
         }
     }
@@ -347,10 +352,11 @@ mod tests {
     fn an_authority_signs_with_its_own_key_only_and_not_when_others_can_read_it() {
         let (_dir, certificate, key) = authority();
         let (_other, _, other_key) = authority();
-        let refused = issue(&certificate, &other_key, &request(&[], Role::Client));
+        let refused = issue(&certificate, &other_key, &request(&[], CertificateRole::Client));
         assert!(matches!(refused, Err(IssueError::Authority(CredentialError::Mismatch { .. }))));
         fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
-        let Err(IssueError::Authority(refused)) = issue(&certificate, &key, &request(&[], Role::Client)) else {
+        let Err(IssueError::Authority(refused)) = issue(&certificate, &key, &request(&[], CertificateRole::Client))
+        else {
             panic!("refused");
         };
         assert!(refused.is_exposed(), "{refused}");

@@ -39,7 +39,7 @@ pub struct FileProgress {
 /// The phase that a file is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Phase {
+pub enum FilePhase {
     /// Content crosses the wire.
     Moving,
     /// Digests of what was there already are compared.
@@ -143,16 +143,16 @@ impl FileProgress {
     }
 
     /// The phase that the file is in.
-    pub fn phase(&self) -> Phase {
+    pub fn phase(&self) -> FilePhase {
         match self.phase.load(Ordering::Relaxed) {
-            0 => Phase::Moving,
-            1 => Phase::Checking,
-            _ => Phase::Committing,
+            0 => FilePhase::Moving,
+            1 => FilePhase::Checking,
+            _ => FilePhase::Committing,
         }
     }
 
     /// Sets what is being done to it.
-    pub fn set_phase(&self, phase: Phase) {
+    pub fn set_phase(&self, phase: FilePhase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 }

@@ -72,7 +72,7 @@ impl Counters {
 
 /// The result of a finished job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct JobReport {
     /// Files committed.
     pub done: u64,
     /// Files that needed no content.
@@ -92,5 +92,5 @@ pub struct Report {
     pub elapsed: Duration,
 }
 
-/// Failures listed by name in a [`Report`]; more are only counted, so that memory stays flat.
+/// Failures listed by name in a [`JobReport`]; more are only counted, so that memory stays flat.
 pub const FAILURES_KEPT: usize = 1000;

@@ -1,7 +1,7 @@
 //! What a decoded message may not say: counts and lengths over their limits, numbers without a meaning.
 
 use super::message::{
-    Done, Entry, Failure, Get, Have, Header, Kind, Message, Mtime, Part, PartFate, Pos, Problem, Verdict,
+    Done, Failure, Get, Have, Header, Kind, ListedPart, ListingEntry, Message, Mtime, PartFate, Pos, Problem, Verdict,
 };
 use super::{
     DETAIL_BYTES_MAX, ENTRIES_MAX, FILE_BYTES_MAX, FILTER_BYTES_MAX, FILTERS_MAX, FRAME_BYTES_MAX, HAVE_DIGESTS_MAX,
@@ -105,11 +105,11 @@ fn check_get(get: &Get) -> Result<(), CodecError> {
     get.filters.iter().try_for_each(|filter| at_most("filter", filter.len(), FILTER_BYTES_MAX))
 }
 
-fn check_entry(entry: &Entry) -> Result<(), CodecError> {
+fn check_entry(entry: &ListingEntry) -> Result<(), CodecError> {
     check_meta(&entry.kind, entry.size, entry.mtime)
 }
 
-fn check_part(part: &Part) -> Result<(), CodecError> {
+fn check_part(part: &ListedPart) -> Result<(), CodecError> {
     require("size", part.size <= FILE_BYTES_MAX)?;
     match &part.fate {
         PartFate::Left(failure) => check_failure(failure),

@@ -17,7 +17,7 @@ pub use self::failure::{Failure, Problem, Remark, Status};
 pub use self::file::{Done, End, FileId, Have, Header, Kind, Mtime, Named, Pos, SkipReason, Tail, Verdict, Why};
 pub use self::greeting::{Hello, Welcome};
 pub use self::link::{LinkReport, Probe, ProbeDone, ProbeKind, ProbeReady};
-pub use self::listing::{Entry, List, Part, PartFate, Parts};
+pub use self::listing::{List, ListedPart, ListingEntry, PartFate, Parts};
 pub use self::location::Location;
 pub use self::request::{Get, IfExists, ListedName, Names, Push, Select, Target};
 pub use self::speaker::{
@@ -38,7 +38,7 @@ pub enum Message {
     /// Client: it wants the names of files, not their content.
     List(List),
     /// Server: some of the names asked for by [`Message::List`]; an empty list ends them.
-    Entries(Vec<Entry>),
+    Entries(Vec<ListingEntry>),
     /// Sender: a file is on offer.
     Header(Header),
     /// Receiver: what it wants of an offered file.
@@ -82,7 +82,7 @@ pub enum Message {
     /// Client: it wants to know of unfinished files, or to have them removed.
     Parts(Parts),
     /// Server: some of the unfinished files asked for by [`Message::Parts`]; an empty list ends them.
-    PartsFound(Vec<Part>),
+    PartsFound(Vec<ListedPart>),
     /// Receiver: where the files go, for a sender on the same machine.
     Location(Location),
 }

@@ -11,7 +11,7 @@ use super::grant::{self, Grant};
 use super::meter::{Limit, RefusalReason};
 use super::passes::{AuthorizedBy, Pass};
 use super::{Access, Notice, ServerInner};
-use crate::keys::trust::{Allowed, Client, Clients, Guest, Invites, RedeemError, Rights, Standing};
+use crate::keys::trust::{Allowed, Clients, Guest, Invites, KeyStatus, ListedClient, RedeemError, Rights};
 use crate::keys::{self, Fingerprint};
 use crate::protocol::close::CloseCode;
 use crate::protocol::message::Hello;
@@ -113,18 +113,18 @@ pub(super) async fn authorise(
     // The lists are files, which no worker thread reads.
     let disk = shared.admissions.clone();
     let decided = disk.run(move || {
-        let has_ended = |client: &Client| client.rights.have_expired(SystemTime::now());
-        match (lists.clients.standing(&peer)?, pass, invite) {
-            (Standing::Listed(client), ..) if !has_ended(&client) => admit(&shared, client, false),
+        let has_ended = |client: &ListedClient| client.rights.have_expired(SystemTime::now());
+        match (lists.clients.status(&peer)?, pass, invite) {
+            (KeyStatus::Listed(client), ..) if !has_ended(&client) => admit(&shared, client, false),
             // A pass lets in clients that are on no list, but none that was revoked.
-            (Standing::Unknown, Ok(Some(pass)), _) => Ok(by_pass(&shared, peer, pass)),
+            (KeyStatus::Unknown, Ok(Some(pass)), _) => Ok(by_pass(&shared, peer, pass)),
             (_, _, Some(invite)) => {
                 let client = enrol(&shared, &lists, addr, peer, &invite, &name)?;
                 admit(&shared, client, true)
             }
-            (Standing::Listed(client), _, None) => Err(expired_since(&client)),
-            (Standing::Revoked, Ok(Some(_)), None) => Err(shut_out(peer)),
-            (Standing::Unknown | Standing::Revoked, pass, None) => {
+            (KeyStatus::Listed(client), _, None) => Err(expired_since(&client)),
+            (KeyStatus::Revoked, Ok(Some(_)), None) => Err(shut_out(peer)),
+            (KeyStatus::Unknown | KeyStatus::Revoked, pass, None) => {
                 Err(pass.err().map_or_else(|| stranger(peer), Turned::from))
             }
         }
@@ -151,18 +151,18 @@ fn stranger(peer: Fingerprint) -> Turned {
     Turned { code: CloseCode::NotAuthorised, why }
 }
 
-fn expired_since(client: &Client) -> Turned {
-    let Client { name, rights, .. } = client;
+fn expired_since(client: &ListedClient) -> Turned {
+    let ListedClient { name, rights, .. } = client;
     let why = format!("the time of {name} has ended ({rights}); for more: qft peers allow {name}");
     Turned { code: CloseCode::Expired, why }
 }
 
-fn admit(shared: &ServerInner, client: Client, enrolled: bool) -> Result<Admitted, Turned> {
+fn admit(shared: &ServerInner, client: ListedClient, enrolled: bool) -> Result<Admitted, Turned> {
     let grant = Grant::new(shared, client.fingerprint, &client.rights).map_err(|error| {
         warn!(%error, name = client.name, "a client's directory cannot be used");
         Turned { code: CloseCode::Internal, why: format!("its directory cannot be used: {error}") }
     })?;
-    let Client { name, rights, .. } = client;
+    let ListedClient { name, rights, .. } = client;
     Ok(Admitted { grant, basis: Some(AuthorizedBy::Listed(rights)), name: Some(name), enrolled })
 }
 
@@ -175,7 +175,7 @@ fn enrol(
     peer: Fingerprint,
     invite: &[u8; 16],
     name: &str,
-) -> Result<Client, Turned> {
+) -> Result<ListedClient, Turned> {
     let redeemed = lists.invites.redeem(invite, SystemTime::now());
     if matches!(redeemed, Err(RedeemError::Invite(_))) {
         let now = Instant::now();
@@ -192,7 +192,7 @@ fn enrol(
     renew(&lists.clients, peer, guest.name.as_deref(), &guest.rights)
 }
 
-fn renew(clients: &Clients, peer: Fingerprint, name: Option<&str>, rights: &Rights) -> Result<Client, Turned> {
+fn renew(clients: &Clients, peer: Fingerprint, name: Option<&str>, rights: &Rights) -> Result<ListedClient, Turned> {
     match clients.allow(&peer, name, rights)? {
         Allowed::Added(client) | Allowed::Same(client) | Allowed::Changed { new: client, .. } => Ok(client),
         // The invite's name went to somebody else meanwhile; the client keeps its own.

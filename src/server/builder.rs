@@ -24,7 +24,7 @@ use super::pool::WorkerPool;
 use super::run::{self, Bind, NETWORK_THREAD};
 use super::{Access, ServeOnce, Server, ServerInner};
 use crate::error::Error;
-use crate::keys::trust::{Clients, Invites, Mode};
+use crate::keys::trust::{AccessMode, Clients, Invites};
 use crate::keys::{Authority, HomeError, Identity, Token};
 use crate::session::SessionError;
 use crate::session::budget::Budget;
@@ -104,7 +104,7 @@ impl ServerBuilder {
     }
 
     /// The rights of all clients. Default: everything.
-    pub fn mode(mut self, mode: Mode) -> Self {
+    pub fn mode(mut self, mode: AccessMode) -> Self {
         self.config.mode = mode;
         self
     }

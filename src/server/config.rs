@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::places::CLIENTS_MAX;
 use super::{Access, ServeOnce};
-use crate::keys::trust::Mode;
+use crate::keys::trust::AccessMode;
 use crate::session::budget::MEMORY_BYTES;
 use crate::transport::Rate;
 
@@ -19,7 +19,7 @@ pub(super) struct Config {
     /// `None` is one for each core.
     pub(super) workers: Option<NonZeroUsize>,
     pub(super) access: Access,
-    pub(super) mode: Mode,
+    pub(super) mode: AccessMode,
     pub(super) no_clobber: bool,
     /// Symbolic links are taken from clients.
     pub(super) links: bool,
@@ -44,7 +44,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             workers: None,
             access: Access::Only(Vec::new()),
-            mode: Mode::default(),
+            mode: AccessMode::default(),
             no_clobber: false,
             links: true,
             keep_dirlinks: false,

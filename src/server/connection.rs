@@ -20,7 +20,7 @@ use super::paths::ClientPath;
 use super::places::PlaceGuard;
 use super::pool::WorkerSlot;
 use super::{Notice, Peer, ServerInner, unread};
-use crate::digest::{Hasher, Salt};
+use crate::digest::{ChunkHasher, Salt};
 use crate::keys::Fingerprint;
 use crate::protocol::close::CloseCode;
 use crate::protocol::features;
@@ -31,7 +31,8 @@ use crate::session::control::{Control, ControlReader};
 use crate::session::local::host_name;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::transport::{
-    self, Granted, Known, Listener, RECEIVE_WINDOW_BEFORE_HELLO, RECEIVE_WINDOW_IN_A_CROWD, TransportError, canonical,
+    self, Granted, Listener, RECEIVE_WINDOW_BEFORE_HELLO, RECEIVE_WINDOW_IN_A_CROWD, ThrottledPeer, TransportError,
+    canonical,
 };
 
 /// Longest that a handshake may take: over a slow and lossy path its steps are many seconds apart. One that stands in the
@@ -123,14 +124,14 @@ pub(super) struct AdmittedClient {
     pub(super) connection: Connection,
     pub(super) control: Control,
     pub(super) reader: ControlReader,
-    pub(super) hasher: Hasher,
+    pub(super) hasher: ChunkHasher,
     /// The socket's buffers.
     pub(super) granted: Granted,
     pub(super) grant: Arc<Grant>,
     /// The client's share of the memory and files that all clients may make the server hold.
     pub(super) account: Account,
     /// That its packets spend the rate limit, if there is one.
-    pub(super) known: Option<Known>,
+    pub(super) known: Option<ThrottledPeer>,
     welcome: Welcome,
     /// Its first job goes on with one of an earlier connection.
     continues: bool,
@@ -164,7 +165,7 @@ impl AdmittedClient {
             known: None,
             reader,
             granted: listener.granted(),
-            hasher: Hasher::new(&Salt(salt)),
+            hasher: ChunkHasher::new(&Salt(salt)),
             grant: Arc::new(grant),
             welcome: Welcome { features: hello.features & features::ALL, name: host_name(), enrolled },
             continues: hello.features & features::CONTINUED != 0,

@@ -92,7 +92,7 @@ mod tests {
         }
 
         /// Sends one small file of that name.
-        async fn send(&self, name: &str) -> Result<crate::progress::Report, Error> {
+        async fn send(&self, name: &str) -> Result<crate::progress::JobReport, Error> {
             let path = self.place.path().join(name);
             std::fs::write(&path, b"content").unwrap();
             let job = self.client.send(self.ticket.clone(), vec![path], SendOptions::default());

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::ServerInner;
 use crate::keys::Fingerprint;
-use crate::keys::trust::{Mode, Rights};
+use crate::keys::trust::{AccessMode, Rights};
 use crate::protocol::message::{Failure, IfExists, Status};
 use crate::protocol::path::WirePath;
 use crate::storage::{Destination, Root, StorageError, Tree};
@@ -20,8 +20,8 @@ pub(super) struct Grant {
     /// Symbolic links are taken from it.
     links: bool,
     keep_dirlinks: bool,
-    server: Mode,
-    client: Mode,
+    server: AccessMode,
+    client: AccessMode,
     no_clobber: bool,
     hidden: bool,
     peer: Fingerprint,
@@ -122,7 +122,7 @@ pub(super) fn full(shared: &ServerInner, peer: Fingerprint) -> Grant {
         links: shared.config.links,
         keep_dirlinks: shared.config.keep_dirlinks,
         server: shared.config.mode,
-        client: Mode::ReadWrite,
+        client: AccessMode::ReadWrite,
         no_clobber: shared.config.no_clobber,
         hidden: shared.config.hidden,
         peer,

@@ -13,7 +13,7 @@ use super::meter::ConnectionEnd;
 use super::rate_window::{RateWindow, per_second, share_lost};
 use super::status::{self, Direction, millis};
 use crate::calendar;
-use crate::progress::{Counters, Event, FileProgress, Phase};
+use crate::progress::{Counters, Event, FilePhase, FileProgress};
 use crate::protocol::close::CloseCode;
 use crate::protocol::message::SkipReason;
 use crate::session::receiver::Receiver;
@@ -286,7 +286,7 @@ impl Moving {
         drop(files);
         let reused = moving.iter().map(|file| file.reused()).sum();
         // The others are only announced.
-        moving.retain(|file| file.has_begun() || file.phase() == Phase::Checking);
+        moving.retain(|file| file.has_begun() || file.phase() == FilePhase::Checking);
         let count = moving.len();
         moving.sort_unstable_by(|one, other| other.size.cmp(&one.size).then_with(|| one.path.cmp(&other.path)));
         moving.truncate(FILES_NAMED_MAX);

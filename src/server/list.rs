@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::find::problem;
 use super::grant::Grant;
 use crate::protocol::ENTRIES_MAX;
-use crate::protocol::message::{Entry, Kind, List, Message};
+use crate::protocol::message::{Kind, List, ListingEntry, Message};
 use crate::protocol::path::WirePath;
 use crate::session::SessionError;
 use crate::session::control::Control;
@@ -53,7 +53,7 @@ pub(super) async fn answer(
 struct ListingBatch<'a> {
     queue: &'a Finder<Message>,
     room: NameRoom,
-    entries: Vec<Entry>,
+    entries: Vec<ListingEntry>,
     bytes: usize,
 }
 
@@ -65,7 +65,7 @@ impl ListingBatch<'_> {
     fn add(&mut self, path: WirePath, meta: Meta) -> Result<(), FinderClosed> {
         let link_bytes = if let Kind::Link(target) = &meta.kind { target.len() } else { 0 };
         self.bytes += path.as_bytes().len() + link_bytes;
-        self.entries.push(Entry { path, kind: meta.kind, size: meta.size, mtime: meta.mtime, mode: meta.mode });
+        self.entries.push(ListingEntry { path, kind: meta.kind, size: meta.size, mtime: meta.mtime, mode: meta.mode });
         if self.entries.len() >= ENTRIES_A_MESSAGE || self.bytes >= NAME_BYTES_A_MESSAGE {
             self.flush()?;
         }

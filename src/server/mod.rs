@@ -80,7 +80,7 @@ pub use self::presence::{AskError, Presence, Serving, ask, running};
 use self::registry::Registry;
 pub use self::status::ServerStatus;
 use crate::error::Error;
-pub use crate::keys::trust::Mode;
+pub use crate::keys::trust::AccessMode;
 use crate::keys::trust::{Guest, INVITE_LIFETIME};
 use crate::keys::{Authority, Fingerprint, Identity, Invite, Ticket, Token};
 use crate::session::SessionError;

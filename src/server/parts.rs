@@ -11,7 +11,7 @@ use tracing::warn;
 use super::find::problem;
 use super::grant::Grant;
 use super::{Notice, ServerInner};
-use crate::protocol::message::{Failure, Message, Part, PartFate, Parts};
+use crate::protocol::message::{Failure, ListedPart, Message, PartFate, Parts};
 use crate::session::SessionError;
 use crate::session::control::Control;
 use crate::session::local::{Finder, FinderClosed, walk_on_a_thread};
@@ -82,14 +82,14 @@ fn find(grant: &Grant, asked: Parts, room: NameRoom, queue: &Finder<Message>) ->
     if batch.is_empty() { Ok(()) } else { queue.blocking_send(Message::PartsFound(batch)) }
 }
 
-fn on_the_wire(found: Unfinished) -> Part {
+fn on_the_wire(found: Unfinished) -> ListedPart {
     let Unfinished { path, size, age, fate } = found;
     let fate = match fate {
         Fate::Kept => PartFate::Kept,
         Fate::Removed => PartFate::Removed,
         Fate::Left(failure) => PartFate::Left(failure),
     };
-    Part { path, size, age_secs: age.as_secs(), fate }
+    ListedPart { path, size, age_secs: age.as_secs(), fate }
 }
 
 /// Removes what nobody has continued for long, now and every day. Dropping it ends that.

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::ServerInner;
 use super::admission::Lists;
 use super::passes::{AuthorizedBy, Passes};
-use crate::keys::trust::{Stamps, Standing};
+use crate::keys::trust::{KeyStatus, Stamps};
 use crate::keys::{Fingerprint, HomeError};
 use crate::protocol::close::CloseCode;
 
@@ -64,17 +64,17 @@ fn judge(
     basis: &AuthorizedBy,
     now: SystemTime,
 ) -> Option<CloseCode> {
-    let standing = match lists.clients.standing(peer) {
-        Ok(standing) => standing,
+    let status = match lists.clients.status(peer) {
+        Ok(status) => status,
         // Connected clients stay until the list can be read; no new one is let in.
         Err(error) => return unreadable(&error),
     };
-    let code = match (standing, basis) {
-        (Standing::Revoked, _) | (Standing::Unknown, AuthorizedBy::Listed(_)) => CloseCode::Revoked,
-        (Standing::Unknown, AuthorizedBy::Pass(pass)) => passes.refuse(pass, now)?,
-        (Standing::Listed(client), _) if client.rights.have_expired(now) => CloseCode::Expired,
-        (Standing::Listed(client), basis) if !client.rights.cover(&basis.rights()) => CloseCode::RightsChanged,
-        (Standing::Listed(_), _) => return None,
+    let code = match (status, basis) {
+        (KeyStatus::Revoked, _) | (KeyStatus::Unknown, AuthorizedBy::Listed(_)) => CloseCode::Revoked,
+        (KeyStatus::Unknown, AuthorizedBy::Pass(pass)) => passes.refuse(pass, now)?,
+        (KeyStatus::Listed(client), _) if client.rights.have_expired(now) => CloseCode::Expired,
+        (KeyStatus::Listed(client), basis) if !client.rights.cover(&basis.rights()) => CloseCode::RightsChanged,
+        (KeyStatus::Listed(_), _) => return None,
     };
     info!(peer = peer.short(), why = code.reason(), "what let it in does so no more");
     Some(code)

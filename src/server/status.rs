@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Access, ServerInner};
 use crate::congestion;
-use crate::progress::Phase;
+use crate::progress::FilePhase;
 
 /// Connections that are listed one by one; more are only counted. It bounds the size of a copy: a few mebibytes.
 const CONNECTIONS_MAX: usize = 1024;
@@ -161,7 +161,7 @@ pub struct FileStatus {
     /// Bytes of it that are there.
     pub bytes_there: u64,
     /// The phase that the file is in.
-    pub phase: Phase,
+    pub phase: FilePhase,
 }
 
 impl ServerStatus {

@@ -16,7 +16,7 @@ use super::file_system::FileSystem;
 use super::meta::{Facts, Meta};
 use super::mode;
 use super::system::{self, open_or_pass};
-use crate::broken::Rule;
+use crate::broken::BreakableRule;
 
 /// Permission bits that a new directory gets where nobody says otherwise, but for those that the umask takes.
 pub(crate) const DIR_MODE: u32 = 0o777;
@@ -267,7 +267,7 @@ impl Dir {
 
     /// Makes the names in this directory durable.
     pub(crate) fn sync(&self) -> Result<(), Errno> {
-        if Rule::SyncDirectories.is_broken() {
+        if BreakableRule::SyncDirectories.is_broken() {
             return Ok(());
         }
         match system::sync(self) {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::StorageError;
-use crate::digest::{CHUNK_BYTES, Digest, Hasher};
+use crate::digest::{CHUNK_BYTES, ChunkHasher, Digest};
 use crate::protocol::HAVE_DIGESTS_MAX;
 
 /// Chunks hashed before the disk thread takes other work: 32 MiB, so that the first answers and the first repairs do
@@ -24,7 +24,7 @@ const PAGE_BYTES: usize = 4096;
 /// # Errors
 /// The first one of `read`.
 pub(super) fn hash_turn(
-    hasher: &Hasher,
+    hasher: &ChunkHasher,
     first: u64,
     end: u64,
     read: impl Fn(&mut [u8], u64) -> Result<usize, StorageError>,
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn turns_cover_the_prefix_once_and_in_order() {
-        let hasher = Hasher::new(&Salt([1; 64]));
+        let hasher = ChunkHasher::new(&Salt([1; 64]));
         let end = CHUNKS_A_TURN * CHUNK_BYTES + CHUNK_BYTES + 5;
         // Each chunk is filled with its index.
         let fill = |buffer: &mut [u8], offset: u64| {

@@ -35,7 +35,7 @@ use super::error::{Op, StorageError, failed};
 use super::hidden::{self, Dots};
 use super::system;
 use super::unsynced::Unsynced;
-use crate::broken::Rule;
+use crate::broken::BreakableRule;
 use crate::protocol::path::escape_path;
 
 /// A directory held open. It opens nothing by itself: a [`Tree`] of it is read, a [`Destination`] of it is written.
@@ -182,7 +182,7 @@ impl Root {
 ///
 /// A process that confines itself calls this before: later it may not open what lies above.
 pub fn sync_names_above(dir: &Path) {
-    if Rule::SkipDurably.is_broken() {
+    if BreakableRule::SkipDurably.is_broken() {
         return;
     }
     for at in dir.ancestors().take_while(|at| !at.as_os_str().is_empty()) {

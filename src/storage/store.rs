@@ -34,7 +34,7 @@ use super::part::{Fresh, Owner};
 use super::root::DirMeta;
 use super::source::{DataMap, Since};
 use super::touch::Touch;
-use crate::digest::{Digest, Hasher};
+use crate::digest::{ChunkHasher, Digest};
 use crate::protocol::path::WirePath;
 
 /// Where files are looked at, and opened to be read. Cheap to clone.
@@ -79,14 +79,14 @@ pub(crate) trait ReadFile: Send + Sync + 'static {
     fn read_to_end(&self, content: &mut Self::Content) -> Result<usize, StorageError>;
 
     /// The digest of a chunk that was read, or that is to be written.
-    fn digest(content: &Self::Content, hasher: &Hasher) -> Digest;
+    fn digest(content: &Self::Content, hasher: &ChunkHasher) -> Digest;
 
     /// The digests of chunks from `first` on, of those before the byte `end`: of one or more, as many as are read at one
     /// go. What is missing there reads as zeros.
     ///
     /// # Errors
     /// When the store fails.
-    fn hash(&self, hasher: &Hasher, first: u64, end: u64) -> Result<Vec<Digest>, StorageError>;
+    fn hash(&self, hasher: &ChunkHasher, first: u64, end: u64) -> Result<Vec<Digest>, StorageError>;
 
     /// Tells the store that the file will be read from front to back.
     fn advise_sequential(&self);
@@ -302,7 +302,7 @@ pub(crate) trait PartFile: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the store fails.
-    fn hash(&self, hasher: &Hasher, first: u64, end: u64) -> Result<Vec<Digest>, StorageError>;
+    fn hash(&self, hasher: &ChunkHasher, first: u64, end: u64) -> Result<Vec<Digest>, StorageError>;
 
     /// From now on starts to make durable what is written as it comes.
     fn write_back_early(&self);

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::broken::Rule;
+use crate::broken::BreakableRule;
 use crate::protocol::path::WirePath;
 
 /// One step of a group of commits. All of the group take it before any takes the next.
@@ -22,7 +22,7 @@ pub(crate) enum CommitStep {
 
 /// The steps, in their order: no name for what the disk may not have, no answer for a name that it may not have.
 pub(crate) fn steps(is_durable: bool) -> impl Iterator<Item = CommitStep> {
-    let all = match Rule::ContentBeforeName.is_broken() {
+    let all = match BreakableRule::ContentBeforeName.is_broken() {
         true => {
             [CommitStep::Finish, CommitStep::Rename, CommitStep::SyncNames, CommitStep::SyncContent, CommitStep::Answer]
         }
@@ -85,7 +85,7 @@ pub(crate) fn give_final_name<N: Naming>(
     target: &WirePath,
     replace: Replace,
 ) -> Result<WirePath, NoName<N::Error>> {
-    if replace == Replace::Yes || Rule::ExistingIsKept.is_broken() {
+    if replace == Replace::Yes || BreakableRule::ExistingIsKept.is_broken() {
         dir.replace(target.name()).map_err(NoName::Failed)?;
     } else if !dir.take(target.name()).map_err(NoName::Failed)? {
         return match replace {

@@ -12,13 +12,13 @@ use tokio::time::timeout;
 use super::close::close;
 use super::error::TransportError;
 use super::peer::peer_fingerprint;
-use super::race::{Call, race};
+use super::race::{DialAttempt, race};
 use super::resolve::resolve_all;
 use super::tls;
 use super::tuning::{Tuning, endpoint_config, mtu_bound, packet_max, transport_config};
 use super::udp::Heard;
 use super::udp::{Granted, socket};
-use super::verify::Rule;
+use super::verify::ServerRule;
 use crate::keys::Fingerprint;
 use crate::keys::Uncertified;
 use crate::keys::{CERTIFICATE_NAME, Identity};
@@ -51,11 +51,11 @@ pub async fn dial(
     deadline: Duration,
 ) -> Result<Dialled, TransportError> {
     let (rule, name) = match &contact.trust {
-        Trust::Key(expected) => (Rule::Key(*expected), CERTIFICATE_NAME.to_owned()),
-        Trust::Authority(authority) => (Rule::Authority(authority.clone()), certified_name(&contact.host)?),
+        Trust::Key(expected) => (ServerRule::Key(*expected), CERTIFICATE_NAME.to_owned()),
+        Trust::Authority(authority) => (ServerRule::Authority(authority.clone()), certified_name(&contact.host)?),
     };
     let addrs = resolve_all(contact).await?;
-    race(&addrs, Call::new(rule, name, Some(identity), tuning, deadline), Some(contact)).await
+    race(&addrs, DialAttempt::new(rule, name, Some(identity), tuning, deadline), Some(contact)).await
 }
 
 /// The host as a certificate names it: an address without the interface that it is reached through.
@@ -86,7 +86,7 @@ pub async fn connect(
     deadline: Duration,
 ) -> Result<Dialled, TransportError> {
     let name = CERTIFICATE_NAME.to_owned();
-    race(addrs, Call::new(Rule::Key(expected), name, Some(identity), tuning, deadline), None).await
+    race(addrs, DialAttempt::new(ServerRule::Key(expected), name, Some(identity), tuning, deadline), None).await
 }
 
 /// The key of the server at the first of `addrs` that answers, which the server has proved to hold.
@@ -103,7 +103,7 @@ pub async fn recognise(
     deadline: Duration,
 ) -> Result<Fingerprint, TransportError> {
     let name = CERTIFICATE_NAME.to_owned();
-    let found = race(addrs, Call::new(Rule::Any, name, None, tuning, deadline), None).await?;
+    let found = race(addrs, DialAttempt::new(ServerRule::Any, name, None, tuning, deadline), None).await?;
     let addr = found.connection.remote_address();
     let key = peer_fingerprint(&found.connection);
     close(&found.connection, CloseCode::Done, "");

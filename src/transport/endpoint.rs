@@ -19,7 +19,7 @@ use super::tuning::{
     INCOMING_BYTES_MAX, INCOMING_BYTES_TOTAL_MAX, INCOMING_MAX, RECEIVE_WINDOW_IN_A_CROWD, Tuning, endpoint_config,
     packet_max, transport_config,
 };
-use super::udp::Known;
+use super::udp::ThrottledPeer;
 use super::udp::{Granted, socket};
 use crate::keys::Identity;
 use crate::protocol::close::CloseCode;
@@ -140,7 +140,7 @@ impl Listener {
     }
 
     /// A client was let in: what it sends spends the limit, if there is one.
-    pub(crate) fn let_in(&self, remote: SocketAddr) -> Option<Known> {
+    pub(crate) fn let_in(&self, remote: SocketAddr) -> Option<ThrottledPeer> {
         self.tuning.throttle.as_ref().map(|throttle| throttle.known(remote))
     }
 

@@ -145,14 +145,14 @@ pub enum TransportError {
 
 /// Which end broke a handshake off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Blame {
+enum BrokenOffBy {
     Us,
     Them,
 }
 
 /// What a TLS alert means, in words of ours. The text beside it is written by the peer's TLS library, if not by somebody
 /// who wants to fill a log.
-fn alert_reason(alert: u64, by: Blame) -> String {
+fn alert_reason(alert: u64, by: BrokenOffBy) -> String {
     let name = match alert {
         40 => "no common parameters",
         42 => "bad certificate",
@@ -166,15 +166,15 @@ fn alert_reason(alert: u64, by: Blame) -> String {
         alert => return format!("TLS alert {alert}"),
     };
     match (alert, by) {
-        (42..=48, Blame::Them) => format!("it does not accept this end's certificate ({name})"),
-        (42..=48, Blame::Us) => format!("its certificate is not accepted here ({name})"),
+        (42..=48, BrokenOffBy::Them) => format!("it does not accept this end's certificate ({name})"),
+        (42..=48, BrokenOffBy::Us) => format!("its certificate is not accepted here ({name})"),
         _ => format!("{name} (TLS alert {alert})"),
     }
 }
 
 /// Where the remedy of a [`TransportError`] lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum TransportFault {
     /// On this machine: its key, its sockets.
     Local,
     /// On the way: no answer, no address, a broken link. The same command may work later.
@@ -195,17 +195,17 @@ impl TransportError {
         let reason = escape(error.to_string().as_bytes()).to_string();
         match error {
             ConnectionError::VersionMismatch => Self::Version { addr },
-            ConnectionError::TransportError(error) => Self::from_code(addr, error.code.into(), Blame::Us, reason),
+            ConnectionError::TransportError(error) => Self::from_code(addr, error.code.into(), BrokenOffBy::Us, reason),
             ConnectionError::ConnectionClosed(close) => {
-                Self::from_code(addr, close.error_code.into(), Blame::Them, reason)
+                Self::from_code(addr, close.error_code.into(), BrokenOffBy::Them, reason)
             }
             _ => Self::Lost { addr, reason },
         }
     }
 
-    fn from_code(addr: SocketAddr, code: u64, by: Blame, reason: String) -> Self {
+    fn from_code(addr: SocketAddr, code: u64, by: BrokenOffBy, reason: String) -> Self {
         match code {
-            CONNECTION_REFUSED | APPLICATION_ERROR if by == Blame::Them => Self::TurnedAway { addr },
+            CONNECTION_REFUSED | APPLICATION_ERROR if by == BrokenOffBy::Them => Self::TurnedAway { addr },
             code if VERSION_ALERTS.contains(&code) => Self::Version { addr },
             NO_CERTIFICATE_ALERT => Self::NoClientKey { addr },
             WRONG_KEY_ALERT => Self::Handshake { addr, reason: "it expects another key than this one".to_owned() },
@@ -226,17 +226,19 @@ impl TransportError {
     }
 
     /// Where the remedy lies.
-    pub fn fault(&self) -> Fault {
+    pub fn fault(&self) -> TransportFault {
         match self {
-            Self::Bind { .. } | Self::BindTo { .. } | Self::Identity(_) => Fault::Local,
+            Self::Bind { .. } | Self::BindTo { .. } | Self::Identity(_) => TransportFault::Local,
             Self::NoReply { .. }
             | Self::NoRoute { .. }
             | Self::Resolve { .. }
             | Self::Lost { .. }
-            | Self::TurnedAway { .. } => Fault::Path,
-            Self::Refused { code: CloseCode::GoingAway | CloseCode::Timeout | CloseCode::RightsChanged } => Fault::Path,
+            | Self::TurnedAway { .. } => TransportFault::Path,
+            Self::Refused { code: CloseCode::GoingAway | CloseCode::Timeout | CloseCode::RightsChanged } => {
+                TransportFault::Path
+            }
             Self::WrongServer { .. } | Self::Uncertified { .. } | Self::Handshake { .. } | Self::NoClientKey { .. } => {
-                Fault::Trust
+                TransportFault::Trust
             }
             Self::Refused {
                 code:
@@ -248,8 +250,8 @@ impl TransportError {
                     | CloseCode::Revoked
                     | CloseCode::Expired
                     | CloseCode::TooManyTries,
-            } => Fault::Trust,
-            Self::Refused { .. } | Self::Version { .. } => Fault::Peer,
+            } => TransportFault::Trust,
+            Self::Refused { .. } | Self::Version { .. } => TransportFault::Peer,
         }
     }
 }

@@ -39,7 +39,7 @@ pub use close::close;
 pub use dial::{Dialled, connect, dial, recognise};
 pub use endpoint::{Listener, accept, listen, listen_on};
 pub(crate) use error::canonical;
-pub use error::{Fault, TransportError};
+pub use error::{TransportError, TransportFault};
 pub(crate) use machine::{MachineKey, is_own_address};
 pub(crate) use paths::learnt;
 pub use paths::{PathList, PathMemory};
@@ -51,7 +51,7 @@ pub(crate) use tuning::{RECEIVE_WINDOW_BEFORE_HELLO, RECEIVE_WINDOW_IN_A_CROWD, 
 pub use tuning::{Tuning, open_up, receive_window};
 
 pub use udp::{Duplicates, Granted, Rate, SOCKET_BUFFER_BYTES, SocketReport, Throttle, examine_socket};
-pub(crate) use udp::{Known, RouteChanges, find_route, send_urgently};
+pub(crate) use udp::{RouteChanges, ThrottledPeer, find_route, send_urgently};
 
 #[cfg(test)]
 mod tests;

@@ -10,12 +10,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::dial::{Dialled, handshake, open_endpoint};
-use super::error::{Fault, TransportError};
+use super::error::{TransportError, TransportFault};
 use super::resolve::resolve_all;
 use super::tls;
 use super::tuning::Tuning;
 use super::udp::{Heard, find_route};
-use super::verify::{Refused, Rule, ServerCheck};
+use super::verify::{RejectedServer, ServerCheck, ServerRule};
 use crate::keys::Contact;
 use crate::keys::Identity;
 
@@ -34,8 +34,8 @@ const STEPS_MAX: u32 = 10;
 
 /// What one attempt needs.
 #[derive(Clone)]
-pub(super) struct Call {
-    rule: Rule,
+pub(super) struct DialAttempt {
+    rule: ServerRule,
     /// The name that the server's certificate must have, if a certificate decides.
     name: String,
     /// The client's identity; a server that is only looked at is not told.
@@ -47,9 +47,9 @@ pub(super) struct Call {
     heard: Heard,
 }
 
-impl Call {
+impl DialAttempt {
     pub(super) fn new(
-        rule: Rule,
+        rule: ServerRule,
         name: String,
         identity: Option<&Identity>,
         tuning: &Tuning,
@@ -65,17 +65,19 @@ impl Call {
         let outcome = handshake(&endpoint, addr, &self.name, tls, &self.tuning).await;
         match (outcome, check.refused()) {
             (Ok(connection), _) => Ok(Dialled { endpoint, connection, granted }),
-            (Err(_), Some(Refused::WrongKey { expected, found })) => {
+            (Err(_), Some(RejectedServer::WrongKey { expected, found })) => {
                 Err(TransportError::WrongServer { expected, found })
             }
-            (Err(_), Some(Refused::Uncertified(why))) => Err(TransportError::Uncertified { host: self.name, why }),
+            (Err(_), Some(RejectedServer::Uncertified(why))) => {
+                Err(TransportError::Uncertified { host: self.name, why })
+            }
             (Err(error), None) => Err(error),
         }
     }
 }
 
 /// What one task of a race came to.
-enum News {
+enum RaceEvent {
     Attempt(SocketAddr, Result<Dialled, TransportError>),
     /// The addresses that the contact's host has now.
     Found(Vec<SocketAddr>),
@@ -84,7 +86,7 @@ enum News {
 /// Calls `addrs`, and what addresses `contact` turns out to have meanwhile, until one stands or `call` has no patience left.
 pub(super) async fn race(
     addrs: &[SocketAddr],
-    call: Call,
+    call: DialAttempt,
     contact: Option<&Contact>,
 ) -> Result<Dialled, TransportError> {
     let began = Instant::now();
@@ -95,19 +97,21 @@ pub(super) async fn race(
     loop {
         if let Some(addr) = rounds.next() {
             let attempt = call.clone().attempt(addr);
-            tasks.spawn(async move { News::Attempt(addr, attempt.await) });
+            tasks.spawn(async move { RaceEvent::Attempt(addr, attempt.await) });
         }
         let end = deadline(began, call.patience, call.heard.last());
         let turn = (Instant::now() + rounds.pause()).min(end);
         match timeout_at(turn, tasks.join_next()).await {
-            Ok(Some(Ok(News::Attempt(_, Ok(dialled))))) => return Ok(dialled),
-            Ok(Some(Ok(News::Attempt(_, Err(error))))) if error.fault() == Fault::Trust => return Err(error),
-            Ok(Some(Ok(News::Attempt(addr, Err(error))))) => {
+            Ok(Some(Ok(RaceEvent::Attempt(_, Ok(dialled))))) => return Ok(dialled),
+            Ok(Some(Ok(RaceEvent::Attempt(_, Err(error))))) if error.fault() == TransportFault::Trust => {
+                return Err(error);
+            }
+            Ok(Some(Ok(RaceEvent::Attempt(addr, Err(error))))) => {
                 // It has answered, or cannot be called at all.
                 rounds.is_settled(addr);
                 failure = Some(more_telling(failure, error));
             }
-            Ok(Some(Ok(News::Found(found)))) => {
+            Ok(Some(Ok(RaceEvent::Found(found)))) => {
                 is_looking = false;
                 rounds.add(reachable(&found, call.tuning.local).unwrap_or_default());
             }
@@ -120,7 +124,7 @@ pub(super) async fn race(
             Err(_) => {
                 rounds.begin_another();
                 if let Some(contact) = contact.filter(|_| !std::mem::replace(&mut is_looking, true)).cloned() {
-                    tasks.spawn(async move { News::Found(resolve_all(&contact).await.unwrap_or_default()) });
+                    tasks.spawn(async move { RaceEvent::Found(resolve_all(&contact).await.unwrap_or_default()) });
                 }
             }
         }
@@ -208,9 +212,9 @@ fn reachable(addrs: &[SocketAddr], local: Option<SocketAddr>) -> Result<Vec<Sock
 /// Of two failed attempts the one to report: an answer before silence, silence before a family that this machine lacks.
 fn more_telling(old: Option<TransportError>, new: TransportError) -> TransportError {
     let rank = |error: &TransportError| match error.fault() {
-        Fault::Local => 0,
-        Fault::Path => 1,
-        Fault::Peer | Fault::Trust => 2,
+        TransportFault::Local => 0,
+        TransportFault::Path => 1,
+        TransportFault::Peer | TransportFault::Trust => 2,
     };
     match old {
         Some(old) if rank(&old) >= rank(&new) => old,

@@ -13,7 +13,7 @@ use quinn::{Connection, ConnectionError};
 use tokio::time::timeout;
 
 use super::dial::{handshake, open_endpoint};
-use super::verify::{Rule, ServerCheck};
+use super::verify::{ServerCheck, ServerRule};
 use super::*;
 use crate::digest::SALT_BYTES;
 use crate::keys::{CERTIFICATE_NAME, Fingerprint, Identity};
@@ -80,7 +80,7 @@ async fn peers_of_different_protocol_versions_part_in_the_handshake() {
     let (server, client) = tokio::join!(accept_one(&listener), dial(&listener, server_id.fingerprint(), &client_id));
     for error in [client.unwrap_err(), server.unwrap_err()] {
         assert!(matches!(error, TransportError::Version { .. }), "{error}");
-        assert_eq!(error.fault(), Fault::Peer);
+        assert_eq!(error.fault(), TransportFault::Peer);
     }
 }
 
@@ -121,7 +121,7 @@ async fn a_client_that_is_turned_down_at_the_door_is_told_that_the_server_is_sto
     let ((), client) = tokio::join!(turn_down, dial(&listener, server_id.fingerprint(), &client_id));
     let error = client.unwrap_err();
     assert!(matches!(error, TransportError::TurnedAway { .. }), "{error}");
-    assert!(error.to_string().contains("it is stopping or full") && error.fault() == Fault::Path, "{error}");
+    assert!(error.to_string().contains("it is stopping or full") && error.fault() == TransportFault::Path, "{error}");
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn the_code_of_a_close_reaches_the_other_end_only() {
     assert_eq!(closed_by(&end), Some(CloseCode::NotAuthorised));
     assert_eq!(closed_by(&end_of(&pair.server).await), None, "this end closed it itself");
     let error = TransportError::from_connection(pair.listener.local_addr(), &end);
-    assert_eq!(error.fault(), Fault::Trust);
+    assert_eq!(error.fault(), TransportFault::Trust);
     assert_eq!(error.to_string(), CloseCode::NotAuthorised.reason());
 }
 

@@ -43,7 +43,7 @@ macro_rules! check_the_signature {
 
 /// Which server is the right one.
 #[derive(Debug, Clone)]
-pub(crate) enum Rule {
+pub(crate) enum ServerRule {
     /// The one whose certificate this authority issued for the name that it is called by.
     Authority(Authority),
     /// The one with this key.
@@ -55,13 +55,13 @@ pub(crate) enum Rule {
 /// Accepts the right server, and remembers why another one was turned down.
 #[derive(Debug)]
 pub(crate) struct ServerCheck {
-    rule: Rule,
-    refused: OnceLock<Refused>,
+    rule: ServerRule,
+    refused: OnceLock<RejectedServer>,
 }
 
 /// A server that was turned down for its certificate. Nothing proves that it holds the certificate's key.
 #[derive(Debug, Clone)]
-pub(crate) enum Refused {
+pub(crate) enum RejectedServer {
     /// It has another key than the expected one.
     WrongKey {
         /// The key that it should have.
@@ -74,12 +74,12 @@ pub(crate) enum Refused {
 }
 
 impl ServerCheck {
-    pub(crate) fn new(rule: Rule) -> Arc<Self> {
+    pub(crate) fn new(rule: ServerRule) -> Arc<Self> {
         Arc::new(Self { rule, refused: OnceLock::new() })
     }
 
     /// Why the server's certificate was turned down, if it was.
-    pub(crate) fn refused(&self) -> Option<Refused> {
+    pub(crate) fn refused(&self) -> Option<RejectedServer> {
         self.refused.get().cloned()
     }
 }
@@ -95,17 +95,17 @@ impl ServerCertVerifier for ServerCheck {
     ) -> Result<ServerCertVerified, Error> {
         let found = Fingerprint::of_certificate(end_entity)?;
         match &self.rule {
-            Rule::Authority(authority) => {
+            ServerRule::Authority(authority) => {
                 let judged = authority.check_server(end_entity, intermediates, server_name, now);
                 judged.map(|()| ServerCertVerified::assertion()).inspect_err(|error| {
-                    self.refused.get_or_init(|| Refused::Uncertified(Uncertified::of(error)));
+                    self.refused.get_or_init(|| RejectedServer::Uncertified(Uncertified::of(error)));
                 })
             }
-            Rule::Any => Ok(ServerCertVerified::assertion()),
+            ServerRule::Any => Ok(ServerCertVerified::assertion()),
             // Fingerprints are public, so comparing them need not take constant time.
-            Rule::Key(expected) if found == *expected => Ok(ServerCertVerified::assertion()),
-            Rule::Key(expected) => {
-                self.refused.get_or_init(|| Refused::WrongKey { expected: *expected, found });
+            ServerRule::Key(expected) if found == *expected => Ok(ServerCertVerified::assertion()),
+            ServerRule::Key(expected) => {
+                self.refused.get_or_init(|| RejectedServer::WrongKey { expected: *expected, found });
                 Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
             }
         }

@@ -12,7 +12,7 @@ use crate::support::peer::{Raw, header, push};
 use crate::support::{content, soon};
 use qft::client::{Client, SendOptions};
 use qft::keys::{Identity, Ticket};
-use qft::progress::{Event, Report};
+use qft::progress::{Event, JobReport};
 use qft::protocol::path::WirePath;
 use qft::server::limits::{ADDRESS_SHARE, KEY_SHARE};
 use qft::server::{Access, CLIENTS_MAX, Server};
@@ -49,7 +49,7 @@ impl Farm {
     }
 
     /// Sees that all of a client's files are there.
-    fn holds_all_of(&self, n: usize, report: &Report) {
+    fn holds_all_of(&self, n: usize, report: &JobReport) {
         assert_eq!((report.done, report.failed), (SMALL_FILES as u64 + 1, 0), "client {n}");
         let got = self.place.path().join("root").join(format!("from {n}")).join("backup");
         assert!(std::fs::read(got.join("large")).unwrap() == content(FILE_BYTES));
@@ -58,7 +58,7 @@ impl Farm {
 }
 
 /// Sends everything; `told` hears each cause for which it has to wait.
-async fn send(key: Identity, ticket: Ticket, sources: &Path, n: usize, mut told: impl FnMut(String)) -> Report {
+async fn send(key: Identity, ticket: Ticket, sources: &Path, n: usize, mut told: impl FnMut(String)) -> JobReport {
     let client = Client::builder(key).disk_threads(NonZeroUsize::MIN).build().unwrap();
     let to = WirePath::parse(format!("from {n}").as_bytes()).unwrap();
     let options = SendOptions { to: Some(to), ..SendOptions::default() };

@@ -9,7 +9,7 @@ use crate::support::relay::Relay;
 use crate::support::{content, soon};
 use qft::client::{Client, GetOptions, SendOptions};
 use qft::keys::Ticket;
-use qft::progress::Report;
+use qft::progress::JobReport;
 use qft::transport::Rate;
 
 /// One way: far enough for a round trip to be worth something.
@@ -44,12 +44,12 @@ impl Ends {
         Ticket { port: self.relay.port(), ..self.field.ticket() }
     }
 
-    async fn send(&self, from: &Path) -> Report {
+    async fn send(&self, from: &Path) -> JobReport {
         let job = self.client.send(self.ticket(), vec![from.to_owned()], SendOptions::default());
         soon("the job's end", job.finish()).await.unwrap()
     }
 
-    async fn get(&self, name: &str, into: &Path) -> Report {
+    async fn get(&self, name: &str, into: &Path) -> JobReport {
         let patterns = vec![name.as_bytes().to_vec()];
         let job = self.client.get(self.ticket(), patterns, into.to_owned(), GetOptions::default());
         soon("the job's end", job.finish()).await.unwrap()

@@ -60,7 +60,7 @@ impl Sending {
     }
 
     /// Hears the end of the job, settles it, and returns what the client makes of it.
-    async fn settle(mut self) -> qft::progress::Report {
+    async fn settle(mut self) -> qft::progress::JobReport {
         self.end().await;
         self.leave().await
     }
@@ -77,7 +77,7 @@ impl Sending {
     }
 
     /// Settles a job whose end was heard.
-    async fn leave(mut self) -> qft::progress::Report {
+    async fn leave(mut self) -> qft::progress::JobReport {
         self.peer.say(&Message::Settled).await;
         assert_eq!(self.peer.closed().await, Some(CloseCode::Done));
         soon("the job's end", self.job.finish()).await.unwrap()

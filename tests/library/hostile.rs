@@ -34,7 +34,7 @@ use qft::protocol::{
     EARLY_BYTES_MAX, EARLY_FILES_MAX, HEADERS_AHEAD_MAX, NAMES_AHEAD_MAX, OFFERS_MAX, PROBE_ECHO_BYTES_MAX,
     PROBE_MILLIS_MAX, features,
 };
-use qft::server::{Mode, Notice};
+use qft::server::{AccessMode, Notice};
 use qft::storage::Links;
 use qft::transport::{self, TransportError};
 use tempfile::TempDir;

@@ -15,7 +15,7 @@ use qft::protocol::message::{Failure, Kind, List, Message, Problem, Status};
 use qft::protocol::path::WirePath;
 use qft::protocol::{ALPN, BEGUN_BYTES_MAX, FILTERS_MAX, HEADERS_AHEAD_MAX};
 use qft::server::limits::{FLOOR_BYTES, MEMORY_BYTES};
-use qft::server::{Access, Mode, Notice, Server};
+use qft::server::{Access, AccessMode, Notice, Server};
 use qft::storage::Filters;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, ConnectionError, Endpoint, TransportConfig};
@@ -236,7 +236,7 @@ async fn a_peer_that_asks_on_and_on_without_reading_the_answers_is_shut_out() {
     };
     let place = tempfile::tempdir().unwrap();
     let builder = Server::builder(place.path().join("root"), field::identity());
-    let server = builder.access(Access::Anyone).mode(Mode::ReadOnly).start().unwrap();
+    let server = builder.access(Access::Anyone).mode(AccessMode::ReadOnly).start().unwrap();
     let (_endpoint, connection) = narrow(&server).await;
     let (mut send, _recv) = connection.open_bi().await.unwrap();
     send.write_all(&[frame(&hello()), frame(&push())].concat()).await.unwrap();

@@ -8,9 +8,9 @@ use crate::support::field::{self, Field};
 use crate::support::soon;
 use qft::client::{Client, GetOptions, SendOptions, TransferOptions};
 use qft::error::Error;
-use qft::progress::Report;
+use qft::progress::JobReport;
 use qft::protocol::message::{IfExists, Status};
-use qft::server::Mode;
+use qft::server::AccessMode;
 use tempfile::TempDir;
 
 /// A server in some mode that holds `old`, and a client with newer files.
@@ -24,7 +24,7 @@ const OLD: &[u8] = b"what the server had";
 const NEW: &[u8] = b"what the client has, and it is longer";
 
 impl Case {
-    fn new(mode: Mode, no_clobber: bool) -> Self {
+    fn new(mode: AccessMode, no_clobber: bool) -> Self {
         let field = Field::with(|builder| builder.mode(mode).no_clobber(no_clobber));
         field::write(&field.path("old"), OLD);
         let place = tempfile::tempdir().unwrap();
@@ -35,13 +35,13 @@ impl Case {
         Self { field, client, place }
     }
 
-    async fn send(&self, if_exists: IfExists) -> Report {
+    async fn send(&self, if_exists: IfExists) -> JobReport {
         let paths = ["old", "new", "dir"].map(|name| self.place.path().join(name)).to_vec();
         let options = TransferOptions { if_exists, ..TransferOptions::default() };
         soon("the end", self.client.send(self.field.ticket(), paths, options).finish()).await.unwrap()
     }
 
-    async fn get(&self, pattern: &[u8]) -> Report {
+    async fn get(&self, pattern: &[u8]) -> JobReport {
         let into = self.place.path().join("into");
         let job = self.client.get(self.field.ticket(), vec![pattern.to_vec()], into, GetOptions::default());
         soon("the end", job.finish()).await.unwrap()
@@ -49,7 +49,7 @@ impl Case {
 }
 
 /// What failed, and how.
-fn failures(report: &Report) -> Vec<(&str, Status)> {
+fn failures(report: &JobReport) -> Vec<(&str, Status)> {
     let mut failures: Vec<_> = report.failures.iter().map(|(name, failure)| (&**name, failure.status)).collect();
     failures.sort_unstable_by_key(|(name, _)| *name);
     failures
@@ -57,7 +57,7 @@ fn failures(report: &Report) -> Vec<(&str, Status)> {
 
 #[tokio::test]
 async fn a_read_only_server_refuses_every_file_and_gives_what_it_has() {
-    let case = Case::new(Mode::ReadOnly, false);
+    let case = Case::new(AccessMode::ReadOnly, false);
     let report = case.send(IfExists::Replace).await;
     let refused = ["dir", "dir/below", "new", "old"].map(|name| (name, Status::NotAllowed));
     assert_eq!((report.done, failures(&report)), (0, refused.to_vec()));
@@ -70,7 +70,7 @@ async fn a_read_only_server_refuses_every_file_and_gives_what_it_has() {
 
 #[tokio::test]
 async fn a_write_only_server_gives_nothing_lists_nothing_and_takes_files() {
-    let case = Case::new(Mode::WriteOnly, false);
+    let case = Case::new(AccessMode::WriteOnly, false);
     let report = case.get(b"old").await;
     assert_eq!((report.done, failures(&report)), (0, vec![("old", Status::NotAllowed)]));
     assert!(!case.place.path().join("into/old").exists());
@@ -86,7 +86,7 @@ async fn a_write_only_server_gives_nothing_lists_nothing_and_takes_files() {
 
 #[tokio::test]
 async fn a_server_that_replaces_nothing_takes_what_is_new() {
-    let case = Case::new(Mode::ReadWrite, true);
+    let case = Case::new(AccessMode::ReadWrite, true);
     let report = case.send(IfExists::Replace).await;
     assert_eq!((report.done, failures(&report)), (2, vec![("old", Status::Exists)]));
     assert_eq!(case.field.names(), ["dir/below", "new", "old"]);
@@ -101,7 +101,7 @@ async fn a_server_that_replaces_nothing_lets_a_client_step_aside() {
         (IfExists::Rename, 3, vec!["dir/below", "new", "old", "old~1"]),
         (IfExists::Fail, 2, vec!["dir/below", "new", "old"]),
     ] {
-        let case = Case::new(Mode::ReadWrite, true);
+        let case = Case::new(AccessMode::ReadWrite, true);
         let report = case.send(if_exists).await;
         assert_eq!((report.done, case.field.names()), (done, names.iter().map(ToString::to_string).collect()));
         assert_eq!(fs::read(case.field.path("old")).unwrap(), OLD, "{if_exists:?}");
@@ -119,7 +119,7 @@ fn age(path: &std::path::Path) -> Metadata {
 #[tokio::test]
 async fn who_may_replace_nothing_leaves_directories_as_they_are() {
     for (no_clobber, keeps) in [(true, true), (false, false)] {
-        let case = Case::new(Mode::ReadWrite, no_clobber);
+        let case = Case::new(AccessMode::ReadWrite, no_clobber);
         let (there, new) = (case.field.path("dir"), case.field.path("fresh"));
         // Nothing is new in it, so only its own time and mode could change.
         field::write(&there.join("below"), NEW);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::support::field::{self, Field};
 use crate::support::{content, soon};
 use qft::client::{Client, GetOptions, SendOptions};
-use qft::progress::Report;
+use qft::progress::JobReport;
 use qft::transport::Rate;
 
 /// Bytes per second and bytes to move: half a second of each.
@@ -25,7 +25,7 @@ fn assert_no_faster(what: &str, bytes: usize, limit: u64, took: Duration) {
     assert!(share <= 1.0, "{what}: {share} of the limit");
 }
 
-async fn send(field: &Field, client: &Client, name: &str, bytes: usize) -> Report {
+async fn send(field: &Field, client: &Client, name: &str, bytes: usize) -> JobReport {
     let place = tempfile::tempdir().unwrap();
     field::write(&place.path().join(name), &content(bytes));
     let job = client.send(field.ticket(), vec![place.path().join(name)], SendOptions::default());

@@ -15,7 +15,7 @@ use crate::support::tree::{
 };
 use crate::support::until;
 use qft::client::{GetOptions, SendOptions, TransferOptions};
-use qft::progress::{Event, Phase};
+use qft::progress::{Event, FilePhase};
 use qft::protocol::message::{IfExists, Status, Why};
 
 const MIB: u64 = 1 << 20;
@@ -196,10 +196,10 @@ async fn content_moves_while_the_part_is_still_being_compared() {
             _ => continue,
         }
     };
-    assert_eq!((file.resumed, file.why, file.phase()), (HAVE, Why::Resume, Phase::Checking));
+    assert_eq!((file.resumed, file.why, file.phase()), (HAVE, Why::Resume, FilePhase::Checking));
     // The new bytes are on the server's disk before the old ones have been compared.
     until("the rest to arrive", || fs::metadata(part_of(&pair.served("f"))).is_ok_and(|part| part.len() > HAVE)).await;
-    assert_eq!(file.phase(), Phase::Checking);
+    assert_eq!(file.phase(), FilePhase::Checking);
     let report = job.finish().await.expect("the job ends well");
     assert_eq!((report.done, report.bytes_written), (1, 4 * MIB), "{report:?}");
     assert_same(&pair.src(""), &pair.served(""));

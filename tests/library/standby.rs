@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use qft::client::{Client, GetOptions, Job, SendOptions};
 use qft::keys::Ticket;
-use qft::progress::{Event, Report};
+use qft::progress::{Event, JobReport};
 use qft::server::{Notice, ServeOnce, ServerBuilder};
 use qft::transport::Rate;
 use tempfile::TempDir;
@@ -108,7 +108,7 @@ impl Scene {
 }
 
 struct Told {
-    report: Report,
+    report: JobReport,
     events: Vec<Event>,
     notices: Vec<Notice>,
     connections: usize,

@@ -3,8 +3,8 @@
 use crate::support::field::{self, Field};
 use crate::support::peer::{end, get, header};
 use crate::support::{content, soon, until};
-use qft::keys::trust::Mode;
-use qft::progress::Phase;
+use qft::keys::trust::AccessMode;
+use qft::progress::FilePhase;
 use qft::protocol::message::{self, Failure, FileId, Message, Pos, Verdict};
 use qft::server::ServerStatus;
 use qft::server::status::{Direction, JobStatus};
@@ -21,7 +21,7 @@ fn only_job(status: &ServerStatus) -> &JobStatus {
 
 #[tokio::test]
 async fn clients_are_shown_with_their_workers_from_their_welcome_to_their_end() {
-    let field = Field::with(|builder| builder.mode(Mode::ReadOnly).clients_max(7));
+    let field = Field::with(|builder| builder.mode(AccessMode::ReadOnly).clients_max(7));
     let handle = field.server.handle();
     let idle = handle.status();
     assert_eq!((idle.clients, idle.clients_max, &idle.workers[..], idle.is_ending), (0, 7, &[0, 0][..], false));
@@ -66,7 +66,10 @@ async fn a_push_is_shown_while_it_runs() {
     assert_eq!((job.files_settled, job.files_found, job.files_failed), (1, 2, 0));
     assert_eq!((job.bytes_there, job.bytes_found), (bytes, 5 * MIB + 100));
     let [file] = &job.active[..] else { panic!("{job:?}") };
-    assert_eq!((&*file.path, file.size, file.bytes_there, file.phase), ("dir/large", 5 * MIB, 2 * MIB, Phase::Moving));
+    assert_eq!(
+        (&*file.path, file.size, file.bytes_there, file.phase),
+        ("dir/large", 5 * MIB, 2 * MIB, FilePhase::Moving)
+    );
     send.write_all(&large[2 * MIB as usize..]).await.unwrap();
     send.finish().unwrap();
     peer.say(&peer.tail(0, &large, 1)).await;

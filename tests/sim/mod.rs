@@ -27,7 +27,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use self::world::{Tally, World};
-use crate::broken::Rule;
+use crate::broken::BreakableRule;
 
 /// Worlds that an ordinary run of the tests looks at.
 const WORLDS: u64 = 2000;
@@ -98,28 +98,28 @@ fn first_found(fault: Option<Fault>) -> Option<(u64, String)> {
 #[test]
 fn each_broken_rule_is_found_out() {
     for rule in [
-        Rule::SyncDirectories,
-        Rule::SkipByStamp,
-        Rule::SkipDurably,
-        Rule::CompareDigests,
-        Rule::ContentBeforeName,
-        Rule::ExistingIsKept,
-        Rule::PartIsCutToStart,
-        Rule::OldVersionIsLookedAtAgain,
-        Rule::DirectoriesAreNoted,
-        Rule::NamesAreToldApart,
-        Rule::SourceIsAtRest,
-        Rule::SourceIsLookedAtAgain,
-        Rule::CrossedOfferIsDropped,
-        Rule::FailureIsOfBothOffers,
-        Rule::ReofferIsAwaited,
-        Rule::FilesAreAwaited,
-        Rule::EarlyTailIsOfWholeFile,
-        Rule::DigestsAreSaid,
+        BreakableRule::SyncDirectories,
+        BreakableRule::SkipByStamp,
+        BreakableRule::SkipDurably,
+        BreakableRule::CompareDigests,
+        BreakableRule::ContentBeforeName,
+        BreakableRule::ExistingIsKept,
+        BreakableRule::PartIsCutToStart,
+        BreakableRule::OldVersionIsLookedAtAgain,
+        BreakableRule::DirectoriesAreNoted,
+        BreakableRule::NamesAreToldApart,
+        BreakableRule::SourceIsAtRest,
+        BreakableRule::SourceIsLookedAtAgain,
+        BreakableRule::CrossedOfferIsDropped,
+        BreakableRule::FailureIsOfBothOffers,
+        BreakableRule::ReofferIsAwaited,
+        BreakableRule::FilesAreAwaited,
+        BreakableRule::EarlyTailIsOfWholeFile,
+        BreakableRule::DigestsAreSaid,
     ] {
-        Rule::set_broken(Some(rule));
+        BreakableRule::set_broken(Some(rule));
         let found = first_found(None);
-        Rule::set_broken(None);
+        BreakableRule::set_broken(None);
         let Some((seed, error)) = found else { panic!("{rule:?} is not found out") };
         println!("{rule:?}: seed {seed}: {error}");
     }

@@ -8,7 +8,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::Fault;
 use super::network::{Reading, Stream, Streams};
-use crate::digest::{CHUNK_BYTES, Hasher};
+use crate::digest::{CHUNK_BYTES, ChunkHasher};
 use crate::progress::{Event, Observer};
 use crate::protocol::message::{Message, Spoken};
 use crate::protocol::range::RangeTiming;
@@ -100,7 +100,7 @@ impl Driver for Scripted {
 pub(super) struct Tools {
     pub(super) committer: MemoryCommitter,
     pub(super) account: Account,
-    pub(super) hasher: Hasher,
+    pub(super) hasher: ChunkHasher,
     pub(super) record: Record,
     pub(super) observer: Observer,
     pub(super) features: u64,

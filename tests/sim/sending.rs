@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::Fault;
 use super::network::{EarlyFate, Stream, Streams};
 use super::receiving::chunk;
-use crate::digest::{CHUNK_BYTES, ChunkDigests, Digest, Hasher};
+use crate::digest::{CHUNK_BYTES, ChunkDigests, ChunkHasher, Digest};
 use crate::progress::{FileProgress, Observer};
 use crate::protocol::message::{Failure, FileId, Header, Kind, Message, ReceiverMessage, Spoken, Why};
 use crate::protocol::path::WirePath;
@@ -97,7 +97,7 @@ pub(super) struct Tools {
     pub(super) store: MemoryStore,
     pub(super) clock: ManualClock,
     pub(super) account: Account,
-    pub(super) hasher: Hasher,
+    pub(super) hasher: ChunkHasher,
     pub(super) record: Record,
     pub(super) observer: Observer,
     pub(super) features: u64,

@@ -13,7 +13,7 @@ use super::network::Streams;
 use super::receiving::{self, Receiving, events};
 use super::sending::{self, Sending};
 use super::setup::{Client, Setup, User, path, quirks};
-use crate::digest::{CHUNK_BYTES, Hasher, SALT_BYTES, Salt};
+use crate::digest::{CHUNK_BYTES, ChunkHasher, SALT_BYTES, Salt};
 use crate::keys::Fingerprint;
 use crate::progress::{Event, Observer};
 use crate::protocol::message::{Message, Target};
@@ -113,7 +113,7 @@ pub(super) struct World {
     user: User,
     source: Volume,
     target: Volume,
-    hasher: Hasher,
+    hasher: ChunkHasher,
     judge: Judge,
     fault: Option<Fault>,
     delivered: Arc<Delivered>,
@@ -179,8 +179,8 @@ enum End {
 
 impl World {
     pub(super) fn new(seed: u64, fault: Option<Fault>) -> Self {
-        static HASHER: OnceLock<Hasher> = OnceLock::new();
-        let hasher = HASHER.get_or_init(|| Hasher::new(&Salt([7; SALT_BYTES]))).clone();
+        static HASHER: OnceLock<ChunkHasher> = OnceLock::new();
+        let hasher = HASHER.get_or_init(|| ChunkHasher::new(&Salt([7; SALT_BYTES]))).clone();
         let (mut random, clock) = (Random::new(seed), ManualClock::new());
         let source = Volume::new(quirks(&mut random), clock.clone());
         let target = Volume::new(quirks(&mut random), clock.clone());

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use qft::client::{Client, SendOptions};
 use qft::keys::trust::{Clients, Rights};
 use qft::keys::{Identity, Ticket};
-use qft::progress::Report;
+use qft::progress::JobReport;
 use qft::protocol::close::CloseCode;
 use qft::server::{Access, Notice, Server, ServerBuilder};
 use tempfile::TempDir;
@@ -114,7 +114,7 @@ impl Field {
         }
     }
 
-    async fn honest_send(&self) -> Report {
+    async fn honest_send(&self) -> JobReport {
         let sources = tempfile::tempdir().unwrap();
         for (name, len) in HONEST {
             write(&sources.path().join(name), &content(len));

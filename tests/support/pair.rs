@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use qft::client::{Client, GetOptions, Job, SendOptions};
 use qft::error::Error;
 use qft::keys::{Identity, Ticket};
-use qft::progress::{Event, Report};
+use qft::progress::{Event, JobReport};
 use qft::protocol::message::Status;
 use qft::server::{Access, Server};
 use tempfile::TempDir;
@@ -104,7 +104,7 @@ fn try_serve(dir: &Path, own: &Identity, client: &Identity, addr: SocketAddr) ->
 /// What a job told, and how it ended.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    pub(crate) report: Report,
+    pub(crate) report: JobReport,
     pub(crate) events: Vec<Event>,
 }
 

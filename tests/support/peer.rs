@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use qft::congestion::ControllerConfig;
-use qft::digest::{self, CHUNK_BYTES, Digest, Hasher, Salt};
+use qft::digest::{self, CHUNK_BYTES, ChunkHasher, Digest, Salt};
 use qft::keys::{Fingerprint, Identity, Ticket};
 use qft::protocol::close::CloseCode;
 use qft::protocol::codec::{self, Decoder};
@@ -29,7 +29,7 @@ const PLACEHOLDER: &[u8] = b"QQQQ";
 /// One end of a connection, without any manners.
 pub struct Raw {
     pub connection: Connection,
-    pub hasher: Hasher,
+    pub hasher: ChunkHasher,
     send: SendStream,
     recv: RecvStream,
     decoder: Decoder,
@@ -97,7 +97,7 @@ impl Raw {
     }
 
     fn new(connection: Connection, send: SendStream, recv: RecvStream, endpoint: Option<Endpoint>) -> Self {
-        let hasher = Hasher::new(&Salt(transport::session_salt(&connection).unwrap()));
+        let hasher = ChunkHasher::new(&Salt(transport::session_salt(&connection).unwrap()));
         Self { connection, hasher, send, recv, decoder: Decoder::new(), endpoint }
     }
 

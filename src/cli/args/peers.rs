@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueHint};
 
 use super::{parse_end, parse_time};
 use crate::cli::config::tilde::TildePath;
-use crate::keys::trust::{Mode, Rights, parse_root};
+use crate::keys::trust::{AccessMode, Rights, parse_root};
 use crate::protocol::path::WirePath;
 
 /// `qft peers`.
@@ -166,9 +166,9 @@ impl RightsArgs {
     /// Rights with what was named changed, and nothing else.
     pub(crate) fn change(&self, old: &Rights) -> Rights {
         let mode = match (self.ro, self.wo, self.rw) {
-            (true, _, _) => Mode::ReadOnly,
-            (_, true, _) => Mode::WriteOnly,
-            (_, _, true) => Mode::ReadWrite,
+            (true, _, _) => AccessMode::ReadOnly,
+            (_, true, _) => AccessMode::WriteOnly,
+            (_, _, true) => AccessMode::ReadWrite,
             _ => old.mode,
         };
         let root = match &self.root {

@@ -23,7 +23,7 @@ use crate::cli::ui::json::{self, Json};
 use crate::cli::ui::text::{cause, status_key};
 use crate::client::Listing;
 use crate::error::Error;
-use crate::protocol::message::{Entry, Kind, Problem};
+use crate::protocol::message::{Kind, ListingEntry, Problem};
 use crate::protocol::path::escape;
 
 /// Runs the command.
@@ -123,7 +123,7 @@ fn say(line: &str) {
 }
 
 /// Prints the entries, as names below `dir`.
-fn print(dir: &[u8], entries: &[Entry], long: bool) -> anyhow::Result<()> {
+fn print(dir: &[u8], entries: &[ListingEntry], long: bool) -> anyhow::Result<()> {
     let is_terminal = io::stdout().is_terminal();
     let mut out = BufWriter::new(standard::output());
     let written = entries.iter().try_for_each(|entry| write_entry(&mut out, dir, entry, long, is_terminal));
@@ -135,7 +135,7 @@ fn print(dir: &[u8], entries: &[Entry], long: bool) -> anyhow::Result<()> {
 }
 
 /// One line. A terminal gets escaped names, a pipe the bytes as they are.
-fn write_entry(out: &mut impl Write, dir: &[u8], entry: &Entry, long: bool, escaped: bool) -> io::Result<()> {
+fn write_entry(out: &mut impl Write, dir: &[u8], entry: &ListingEntry, long: bool, escaped: bool) -> io::Result<()> {
     if long {
         let (kind, mode) = (kind_letter(&entry.kind), mode_letters(entry.mode));
         let size = if entry.kind == Kind::File { size::bytes(entry.size) } else { "-".to_owned() };
@@ -172,7 +172,7 @@ fn mode_letters(mode: u32) -> String {
     (0..9).map(|bit| if mode & (0o400 >> bit) != 0 { ['r', 'w', 'x'][bit % 3] } else { '-' }).collect()
 }
 
-fn print_json(dir: &[u8], entries: &[Entry], problems: &[Problem], exit: Exit) -> anyhow::Result<()> {
+fn print_json(dir: &[u8], entries: &[ListingEntry], problems: &[Problem], exit: Exit) -> anyhow::Result<()> {
     let mut out = BufWriter::new(standard::output());
     match write_json(&mut out, dir, entries, problems, exit).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -180,7 +180,13 @@ fn print_json(dir: &[u8], entries: &[Entry], problems: &[Problem], exit: Exit) -
     }
 }
 
-fn write_json(out: &mut impl Write, dir: &[u8], entries: &[Entry], problems: &[Problem], exit: Exit) -> io::Result<()> {
+fn write_json(
+    out: &mut impl Write,
+    dir: &[u8],
+    entries: &[ListingEntry],
+    problems: &[Problem],
+    exit: Exit,
+) -> io::Result<()> {
     for entry in entries {
         out.write_all(&json::line("file", &entry_json(dir, entry)))?;
     }
@@ -199,7 +205,7 @@ fn write_json(out: &mut impl Write, dir: &[u8], entries: &[Entry], problems: &[P
     out.write_all(&json::line("summary", &body))
 }
 
-fn entry_json(dir: &[u8], entry: &Entry) -> Value {
+fn entry_json(dir: &[u8], entry: &ListingEntry) -> Value {
     let path = below(dir, entry.path.as_bytes());
     let kind = match entry.kind {
         Kind::File => "file",
@@ -230,12 +236,12 @@ mod tests {
     use crate::protocol::message::Mtime;
     use crate::protocol::path::WirePath;
 
-    fn entry(path: &[u8], kind: Kind) -> Entry {
+    fn entry(path: &[u8], kind: Kind) -> ListingEntry {
         let path = WirePath::parse(path).expect("a good path");
-        Entry { path, kind, size: 1_288_490_188, mtime: Mtime { secs: 1_772_460_309, nanos: 5 }, mode: 0o644 }
+        ListingEntry { path, kind, size: 1_288_490_188, mtime: Mtime { secs: 1_772_460_309, nanos: 5 }, mode: 0o644 }
     }
 
-    fn line(entry: &Entry, long: bool, escaped: bool) -> Vec<u8> {
+    fn line(entry: &ListingEntry, long: bool, escaped: bool) -> Vec<u8> {
         let mut out = Vec::new();
         write_entry(&mut out, b"", entry, long, escaped).expect("memory takes everything");
         out

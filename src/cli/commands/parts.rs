@@ -24,7 +24,7 @@ use crate::cli::text::size;
 use crate::cli::ui::json::{self, Json};
 use crate::cli::ui::text::{cause, status_key};
 use crate::client::PartsOptions;
-use crate::protocol::message::{Failure, Part, PartFate};
+use crate::protocol::message::{Failure, ListedPart, PartFate};
 use crate::protocol::path::{WirePath, escape};
 use crate::storage::{Fate, PartSearch, Removal, Tree, Unfinished};
 
@@ -129,7 +129,7 @@ fn there(place: &OsStr, args: &PartsArgs) -> anyhow::Result<PartsOutput> {
         connected.close().await;
         found.map_err(|error| explain(&target.place, error))
     })?;
-    let row = |Part { path, size, age_secs, fate }| PartRow {
+    let row = |ListedPart { path, size, age_secs, fate }| PartRow {
         name: path.as_bytes().to_vec(),
         size,
         age: Duration::from_secs(age_secs),

@@ -17,7 +17,7 @@ use crate::cli::target::connect::say_that_it_waits;
 use crate::cli::text::table::Table;
 use crate::cli::ui::json::Json;
 use crate::cli::ui::text::shown;
-use crate::client::{Client, Greeting};
+use crate::client::{Client, ServerGreeting};
 use crate::congestion::ControllerConfig;
 use crate::error::Error;
 use crate::keys::trust::{NameError, Remote, Remotes, check_remote_name};
@@ -214,7 +214,7 @@ fn complaint(error: NameError) -> anyhow::Error {
 }
 
 /// Lets the server enrol this machine's key.
-fn pair(ticket: &Ticket, args: &AddArgs) -> anyhow::Result<Greeting> {
+fn pair(ticket: &Ticket, args: &AddArgs) -> anyhow::Result<ServerGreeting> {
     let identity = Identity::load_or_create(&keys::home()?).context("this machine's identity")?;
     let client = Client::builder(identity).patience(args.timeout).on_wait(say_that_it_waits).build()?;
     block_on(HangUps::End, async |mut signals| {

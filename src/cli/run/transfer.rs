@@ -27,7 +27,7 @@ use crate::cli::ui::{TICK, Ui, UiOptions, has_bars, mode};
 use crate::client::{Client, Job};
 use crate::digest::engine;
 use crate::keys::Contact;
-use crate::progress::{Counters, Event, Report};
+use crate::progress::{Counters, Event, JobReport};
 use crate::protocol::message::Status;
 use crate::protocol::path::escape_path;
 use crate::session::probe::Busy;
@@ -65,7 +65,7 @@ enum Update {
     Event(Event),
     /// The system cannot confine the job, for this reason.
     Unconfined(String),
-    Ended(anyhow::Result<Report>),
+    Ended(anyhow::Result<JobReport>),
 }
 
 /// Opens what a transfer is shown by, with its first line, and the log that goes through it.
@@ -152,7 +152,7 @@ async fn watch(
     signals: &mut Signals,
     stop: &CancellationToken,
     log: &Receiver<String>,
-) -> anyhow::Result<Report> {
+) -> anyhow::Result<JobReport> {
     let (mut is_met, mut is_stopping, mut is_without_ssh) = (false, false, false);
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -264,7 +264,7 @@ async fn drive(
     begin: Begin,
     updates: &UnboundedSender<Update>,
     stop: &CancellationToken,
-) -> anyhow::Result<Report> {
+) -> anyhow::Result<JobReport> {
     let connected = Connected::open(place, settings).await?;
     let (own, all) = (Busy::of_this_thread(), Busy::of_this_process());
     let mut job = begin(&connected.client, connected.contact.clone());

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::keys::Ticket;
-use crate::server::Mode;
+use crate::server::AccessMode;
 
 /// What stands where the user's own files are meant; nobody is to quote it.
 const FILES: &str = "FILES";
@@ -18,11 +18,11 @@ pub(crate) fn word(text: &str) -> Cow<'_, str> {
 }
 
 /// The line for the other machine: sending where that is allowed, else fetching. `options` are words, not yet quoted.
-pub(crate) fn first_line(ticket: &Ticket, mode: Mode, options: &[&str]) -> String {
+pub(crate) fn first_line(ticket: &Ticket, mode: AccessMode, options: &[&str]) -> String {
     let ticket = ticket.to_string();
     let (mut line, end) = match mode {
-        Mode::ReadWrite | Mode::WriteOnly => (format!("qft send {FILES}"), ["--to", &ticket]),
-        Mode::ReadOnly => ("qft get".to_owned(), [ticket.as_str(), "."]),
+        AccessMode::ReadWrite | AccessMode::WriteOnly => (format!("qft send {FILES}"), ["--to", &ticket]),
+        AccessMode::ReadOnly => ("qft get".to_owned(), [ticket.as_str(), "."]),
     };
     for word in options.iter().chain(&end) {
         line.push(' ');
@@ -32,11 +32,11 @@ pub(crate) fn first_line(ticket: &Ticket, mode: Mode, options: &[&str]) -> Strin
 }
 
 /// What else the same ticket is good for, where that is not said by the line itself.
-pub(crate) fn other_use(mode: Mode) -> Option<&'static str> {
+pub(crate) fn other_use(mode: AccessMode) -> Option<&'static str> {
     match mode {
-        Mode::ReadWrite => Some("to fetch, with the same ticket: qft ls TICKET, qft get TICKET/PATH ."),
-        Mode::ReadOnly => Some("for a part, with the same ticket: qft ls TICKET, qft get TICKET/PATH ."),
-        Mode::WriteOnly => None,
+        AccessMode::ReadWrite => Some("to fetch, with the same ticket: qft ls TICKET, qft get TICKET/PATH ."),
+        AccessMode::ReadOnly => Some("for a part, with the same ticket: qft ls TICKET, qft get TICKET/PATH ."),
+        AccessMode::WriteOnly => None,
     }
 }
 
@@ -66,10 +66,10 @@ mod tests {
     #[test]
     fn the_line_is_one_that_the_server_takes() {
         let place = ticket("10.0.0.7");
-        assert_eq!(first_line(&place, Mode::ReadWrite, &[]), format!("qft send FILES --to {place}"));
-        assert_eq!(first_line(&place, Mode::WriteOnly, &[]), format!("qft send FILES --to {place}"));
-        assert_eq!(first_line(&place, Mode::ReadOnly, &[]), format!("qft get {place} ."));
-        let with_token = first_line(&ticket("::1"), Mode::ReadOnly, &["--token-file", "my token"]);
+        assert_eq!(first_line(&place, AccessMode::ReadWrite, &[]), format!("qft send FILES --to {place}"));
+        assert_eq!(first_line(&place, AccessMode::WriteOnly, &[]), format!("qft send FILES --to {place}"));
+        assert_eq!(first_line(&place, AccessMode::ReadOnly, &[]), format!("qft get {place} ."));
+        let with_token = first_line(&ticket("::1"), AccessMode::ReadOnly, &["--token-file", "my token"]);
         assert_eq!(with_token, format!("qft get --token-file 'my token' '{}' .", ticket("::1")));
     }
 }

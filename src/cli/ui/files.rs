@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::rate::Estimator;
-use crate::progress::{FileProgress, Phase};
+use crate::progress::{FilePhase, FileProgress};
 
 /// Memory of one file's rate.
 const FILE_MEMORY: Duration = Duration::from_secs(5);
@@ -92,7 +92,7 @@ impl ActiveFiles {
 
     /// Whether content of any of them should be crossing the wire.
     pub(crate) fn is_moving(&self) -> bool {
-        self.started.values().any(|Started { file, .. }| file.has_begun() && phase(file) == Phase::Moving)
+        self.started.values().any(|Started { file, .. }| file.has_begun() && phase(file) == FilePhase::Moving)
     }
 
     /// Lets all rates begin anew.
@@ -110,7 +110,7 @@ impl ActiveFiles {
             let (has_begun, missing, phase) = (file.has_begun(), file.missing(), phase(file));
             let is_in_flight = has_begun && flight.takes(missing);
             // A large file has its row until it is settled.
-            let is_seen = is_in_flight || phase == Phase::Checking || (has_begun && file.size > UNREPORTED_MAX);
+            let is_seen = is_in_flight || phase == FilePhase::Checking || (has_begun && file.size > UNREPORTED_MAX);
             if is_seen {
                 views.push(started.look(now, phase, is_still));
             } else if missing > 0 {
@@ -122,7 +122,7 @@ impl ActiveFiles {
 }
 
 impl Started {
-    fn look(&mut self, now: Instant, phase: Phase, is_still: bool) -> FileView {
+    fn look(&mut self, now: Instant, phase: FilePhase, is_still: bool) -> FileView {
         let was_still = self.rate.still(now) >= FILE_STILL_MAX;
         self.rate.sample(now, self.file.written());
         if was_still && self.rate.still(now).is_zero() {
@@ -131,9 +131,9 @@ impl Started {
         let there = self.file.size - self.file.missing();
         let (there, doing) = match phase {
             _ if is_still => (there, Doing::Stalled),
-            Phase::Moving => (there, Doing::Moving),
-            Phase::Checking => (there, Doing::Checking),
-            Phase::Committing => (self.file.size, Doing::Saving),
+            FilePhase::Moving => (there, Doing::Moving),
+            FilePhase::Checking => (there, Doing::Checking),
+            FilePhase::Committing => (self.file.size, Doing::Saving),
         };
         let is_reported = self.file.size > UNREPORTED_MAX;
         let rate = self.rate.rate().filter(|_| is_reported && self.rate.still(now) < FILE_STILL_MAX);
@@ -143,9 +143,9 @@ impl Started {
 }
 
 /// The phase of a file. It is moving while any of it is in flight, even if all of it has been handed over.
-fn phase(file: &FileProgress) -> Phase {
+fn phase(file: &FileProgress) -> FilePhase {
     match file.phase() {
-        Phase::Committing if file.missing() > 0 => Phase::Moving,
+        FilePhase::Committing if file.missing() > 0 => FilePhase::Moving,
         phase => phase,
     }
 }
@@ -201,7 +201,7 @@ mod tests {
             let file = file(&format!("f{n}"), 800);
             file.begin();
             // All of them have been handed to QUIC, and their ends were said.
-            file.set_phase(Phase::Committing);
+            file.set_phase(FilePhase::Committing);
             files.start(&file);
         }
         for (window, active) in [(16_000, 20), (16_001, 21), (1, 1), (0, 1000)] {
@@ -217,7 +217,7 @@ mod tests {
         let (big, small) = (file("big", 100 * MIB), file("small", 5));
         for file in [&big, &small] {
             file.begin();
-            file.set_phase(Phase::Committing);
+            file.set_phase(FilePhase::Committing);
             files.start(file);
         }
         let moving = |path: &str| (path.to_owned(), Doing::Moving, 0);
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn while_nothing_moves_every_file_is_stalled() {
         let mut files = ActiveFiles::default();
-        for (n, phase) in [Phase::Moving, Phase::Checking, Phase::Committing].into_iter().enumerate() {
+        for (n, phase) in [FilePhase::Moving, FilePhase::Checking, FilePhase::Committing].into_iter().enumerate() {
             let file = file(&n.to_string(), 100 * MIB);
             file.begin();
             file.set_phase(phase);

@@ -17,7 +17,7 @@ use super::tally::EventTally;
 use super::text::{cause, status_key};
 use crate::calendar;
 use crate::cli::run::standard;
-use crate::progress::{Event, Report};
+use crate::progress::{Event, JobReport};
 use crate::protocol::message::{SkipReason, Why};
 use crate::protocol::path::is_unsafe_to_show;
 
@@ -239,7 +239,7 @@ fn progress(look: &Snapshot) -> Value {
 }
 
 /// The body of the `summary` of a transfer; its `loss` is over all of the last connection. `report` is missing when the job did not reach its end.
-pub(crate) fn summary(report: Option<&Report>, look: &Snapshot, tally: EventTally) -> Value {
+pub(crate) fn summary(report: Option<&JobReport>, look: &Snapshot, tally: EventTally) -> Value {
     let mut body = match report {
         Some(report) => json!({
             "files_done": report.done.saturating_sub(tally.made + tally.equal),

@@ -50,7 +50,7 @@ use super::exit::{Exit, Verb};
 use crate::cli::run::lines::{self, LineSink};
 use crate::cli::run::standard;
 use crate::cli::text::size;
-use crate::progress::{Counters, Event, Report};
+use crate::progress::{Counters, Event, JobReport};
 use crate::protocol::message::{SkipReason, Why};
 
 /// Time between two looks.
@@ -251,7 +251,7 @@ impl Ui {
     }
 
     /// Prints how the job ended: the final block, or the error.
-    pub(crate) fn end(&mut self, outcome: &anyhow::Result<Report>, exit: Exit, now: Instant) {
+    pub(crate) fn end(&mut self, outcome: &anyhow::Result<JobReport>, exit: Exit, now: Instant) {
         if let Face::Bars(slots) = &mut self.printer.face {
             slots.close();
         }

@@ -7,13 +7,13 @@ use super::model::Snapshot;
 use super::tally::EventTally;
 use super::text::cause;
 use crate::cli::text::size;
-use crate::progress::Report;
+use crate::progress::JobReport;
 
 /// Failures that the final block names; the rest is a number.
 const FAILURES_SHOWN: usize = 20;
 
 /// The final block of a job that ran to its end.
-pub(crate) fn block(verb: Verb, report: &Report, tally: EventTally, dry_run: bool) -> Vec<String> {
+pub(crate) fn block(verb: Verb, report: &JobReport, tally: EventTally, dry_run: bool) -> Vec<String> {
     let mut lines = vec![if dry_run { planned(verb, report, tally) } else { done(verb, report, tally) }];
     let named = report.failures.len().min(FAILURES_SHOWN);
     for (name, failure) in &report.failures[..named] {
@@ -27,7 +27,7 @@ pub(crate) fn block(verb: Verb, report: &Report, tally: EventTally, dry_run: boo
 }
 
 /// `sent 9,998 files, updated 2, 127.9 GiB in 22m14s (98 MiB/s), 7.9 GiB resumed, 2 unchanged, all verified`.
-fn done(verb: Verb, report: &Report, tally: EventTally) -> String {
+fn done(verb: Verb, report: &JobReport, tally: EventTally) -> String {
     let done = report.done.saturating_sub(tally.made + tally.equal);
     let unchanged = report.skipped.saturating_sub(tally.kept + tally.modes) + tally.equal;
     if done == 0 && report.failed == 0 {
@@ -63,7 +63,7 @@ fn files(verb: Verb, sent: u64, updated: u64, failed: u64) -> String {
 }
 
 /// The bytes that crossed the wire, and their rate.
-fn moved(report: &Report) -> String {
+fn moved(report: &JobReport) -> String {
     if report.bytes_written == 0 {
         return "0 B".to_owned();
     }
@@ -97,7 +97,7 @@ fn skipped(unchanged: u64, EventTally { kept, modes, .. }: EventTally) -> Vec<St
     parts
 }
 
-fn planned(verb: Verb, report: &Report, tally: EventTally) -> String {
+fn planned(verb: Verb, report: &JobReport, tally: EventTally) -> String {
     let kinds =
         [(tally.planned, verb.present()), (tally.planned_updates, "update"), (tally.planned_compares, "compare")];
     let mut named: Vec<_> = kinds.into_iter().filter(|(count, _)| *count > 0).collect();
@@ -147,14 +147,14 @@ mod tests {
         (0..count).map(|i| (format!("f{i}"), Failure { status: Status::NoSpace, detail: String::new() })).collect()
     }
 
-    fn report() -> Report {
-        Report {
+    fn report() -> JobReport {
+        JobReport {
             done: 9_998,
             skipped: 2,
             bytes_written: 137_331_580_000,
             bytes_resumed: 8_482_560_410,
             elapsed: Duration::from_secs(1334),
-            ..Report::default()
+            ..JobReport::default()
         }
     }
 
@@ -170,22 +170,24 @@ mod tests {
 
     #[test]
     fn what_was_updated_is_told_from_what_was_sent_and_from_what_failed() {
-        let report = Report { done: 5, bytes_written: 2048, elapsed: Duration::from_secs(1), ..Report::default() };
+        let report =
+            JobReport { done: 5, bytes_written: 2048, elapsed: Duration::from_secs(1), ..JobReport::default() };
         let tally = EventTally { updated: 2, matched_bytes: 3 << 20, ..EventTally::default() };
-        let line = |report: &Report, tally| block(Verb::Send, report, tally, false).remove(0);
+        let line = |report: &JobReport, tally| block(Verb::Send, report, tally, false).remove(0);
         let rest = "2.0 KiB in 1.0s (2.0 KiB/s), 3.0 MiB were there, all verified";
         assert_eq!(line(&report, tally), format!("sent 3 files, updated 2, {rest}"));
         assert_eq!(line(&report, EventTally { updated: 5, ..tally }), format!("updated 5 files, {rest}"));
-        let failed = Report { failed: 1, ..report };
+        let failed = JobReport { failed: 1, ..report };
         assert!(line(&failed, tally).starts_with("sent 3 of 6 files, updated 2, 2.0 KiB"), "{}", line(&failed, tally));
-        let hollow = Report { done: 1, ..Report::default() };
+        let hollow = JobReport { done: 1, ..JobReport::default() };
         let tally = EventTally { hole_bytes: 2 << 30, ..EventTally::default() };
         assert_eq!(line(&hollow, tally), "sent 1 file, 0 B, 2.0 GiB of holes, all verified");
     }
 
     #[test]
     fn what_did_not_happen_is_not_mentioned() {
-        let report = Report { done: 1, bytes_written: 2048, elapsed: Duration::from_millis(500), ..Report::default() };
+        let report =
+            JobReport { done: 1, bytes_written: 2048, elapsed: Duration::from_millis(500), ..JobReport::default() };
         assert_eq!(
             block(Verb::Get, &report, EventTally::default(), false),
             ["got 1 file, 2.0 KiB in 0.5s (4.0 KiB/s), all verified"]
@@ -194,21 +196,21 @@ mod tests {
 
     #[test]
     fn directories_count_as_done_but_are_no_files() {
-        let report = Report { done: 8, skipped: 1, bytes_written: 2048, ..report() };
+        let report = JobReport { done: 8, skipped: 1, bytes_written: 2048, ..report() };
         let lines = block(Verb::Send, &report, EventTally { made: 2, same: 1, ..EventTally::default() }, false);
         assert!(lines[0].starts_with("sent 6 files, 2.0 KiB"), "{}", lines[0]);
     }
 
     #[test]
     fn what_was_compared_and_found_equal_is_unchanged() {
-        let report = Report { done: 5, skipped: 1, bytes_resumed: 99, ..Report::default() };
+        let report = JobReport { done: 5, skipped: 1, bytes_resumed: 99, ..JobReport::default() };
         let lines = block(Verb::Send, &report, EventTally { equal: 5, same: 1, ..EventTally::default() }, false);
         assert_eq!(lines, ["nothing to send, 6 unchanged"]);
     }
 
     #[test]
     fn nothing_to_do_is_said_so() {
-        let report = Report { done: 3, skipped: 9, ..Report::default() };
+        let report = JobReport { done: 3, skipped: 9, ..JobReport::default() };
         let tally = EventTally { same: 8, kept: 1, made: 3, ..EventTally::default() };
         assert_eq!(
             block(Verb::Send, &report, tally, false),
@@ -218,7 +220,7 @@ mod tests {
 
     #[test]
     fn at_most_twenty_failures_are_named() {
-        let report = Report { done: 1, failed: 1500, failures: failures(1000), ..report() };
+        let report = JobReport { done: 1, failed: 1500, failures: failures(1000), ..report() };
         let lines = block(Verb::Send, &report, EventTally::default(), false);
         assert_eq!(lines.len(), 22);
         assert!(lines[0].ends_with("1,500 failed"), "{}", lines[0]);
@@ -229,18 +231,18 @@ mod tests {
 
     #[test]
     fn a_dry_run_speaks_of_what_would_be() {
-        let report = Report { failed: 1, failures: failures(1), ..Report::default() };
+        let report = JobReport { failed: 1, failures: failures(1), ..JobReport::default() };
         let tally =
             EventTally { planned: 3, planned_bytes: 3 << 20, planned_there: 1 << 20, same: 4, ..EventTally::default() };
         let lines = block(Verb::Send, &report, tally, true);
         assert_eq!(lines[0], "would send 3 files, 2.0 MiB (1.0 MiB are there), 4 unchanged, 1 would fail");
         let tally = EventTally { planned_updates: 2, planned_compares: 1, ..tally };
-        let lines = block(Verb::Send, &Report::default(), tally, true);
+        let lines = block(Verb::Send, &JobReport::default(), tally, true);
         assert_eq!(lines[0], "would send 3 files, update 2, compare 1, 2.0 MiB (1.0 MiB are there), 4 unchanged");
         let tally =
             EventTally { planned_compares: 1, planned_bytes: 2 << 20, planned_there: 2 << 20, ..EventTally::default() };
         assert_eq!(
-            block(Verb::Get, &Report::default(), tally, true),
+            block(Verb::Get, &JobReport::default(), tally, true),
             ["would compare 1 file, 0 B (2.0 MiB are there)"]
         );
     }

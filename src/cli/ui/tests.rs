@@ -144,7 +144,7 @@ fn plain_lines_tell_failures_at_once_and_the_block_at_the_end() {
     }
     let failure = Failure { status: Status::ReadFailed, detail: String::new() };
     let report =
-        Report { done: 2, skipped: 2, failed: 1, failures: vec![("bad".into(), failure)], ..Report::default() };
+        JobReport { done: 2, skipped: 2, failed: 1, failures: vec![("bad".into(), failure)], ..JobReport::default() };
     stage.ui.end(&Ok(report), Exit::SomeFailed, stage.now);
     let expected = "\
 -> box:in/  192.0.2.1:4433
@@ -166,7 +166,7 @@ fn the_block_names_failures_again_when_they_are_out_of_sight() {
     stage.ui.event(&failed("bad"), stage.now);
     (0..20).for_each(|_| stage.ui.event(&Event::Note("more".into()), stage.now));
     let failure = Failure { status: Status::ReadFailed, detail: String::new() };
-    let report = Report { failed: 1, failures: vec![("bad".into(), failure)], ..Report::default() };
+    let report = JobReport { failed: 1, failures: vec![("bad".into(), failure)], ..JobReport::default() };
     stage.ui.end(&Ok(report), Exit::SomeFailed, stage.now);
     assert!(stage.err.text().ends_with("1 failed\n  failed: bad: cannot be read\n"), "{}", stage.err.text());
 }
@@ -179,7 +179,7 @@ fn quiet_prints_failures_and_nothing_else() {
         stage.ui.event(&event, stage.now);
     }
     stage.ui.tick(stage.now + Duration::from_secs(60));
-    stage.ui.end(&Ok(Report { failed: 1, ..Report::default() }), Exit::SomeFailed, stage.now);
+    stage.ui.end(&Ok(JobReport { failed: 1, ..JobReport::default() }), Exit::SomeFailed, stage.now);
     assert_eq!(stage.err.text().lines().count(), 1, "{}", stage.err.text());
     assert!(stage.err.text().starts_with("  failed: bad: "));
 }
@@ -239,7 +239,7 @@ fn a_flood_of_failures_does_not_flood_the_bars() {
     let text = term.contents();
     assert!(text.contains("only counted"), "{text}");
     assert!(!text.contains("f9999"), "{text}");
-    let report = Report { done: 0, failed: 10_000, ..Report::default() };
+    let report = JobReport { done: 0, failed: 10_000, ..JobReport::default() };
     ui.end(&Ok(report), Exit::SomeFailed, now + Duration::from_secs(21));
     assert!(term.contents().ends_with("... 10,000 more"), "{}", term.contents());
 }

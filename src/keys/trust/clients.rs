@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use super::entry::{Guest, NAMELESS, client_name, cut_comment};
 use super::revoked::{self, Revoked};
 use super::rights::Rights;
-use super::stamp::{Stamp, Stamps};
+use super::stamp::{FileStamp, Stamps};
 use super::with_line;
 use crate::calendar;
 use crate::keys::Fingerprint;
@@ -24,7 +24,7 @@ const HEADING: &str = "# Clients that this server knows: one a line, FINGERPRINT
 
 /// One client in the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Client {
+pub struct ListedClient {
     /// Its key.
     pub fingerprint: Fingerprint,
     /// What it is called in the list; plain ASCII unless a person wrote it.
@@ -35,7 +35,7 @@ pub struct Client {
     pub comment: String,
 }
 
-impl Client {
+impl ListedClient {
     fn line(&self) -> String {
         let guest = Guest { name: Some(self.name.clone()), rights: self.rights.clone() };
         let comment = if self.comment.is_empty() { String::new() } else { format!("  # {}", self.comment) };
@@ -45,18 +45,18 @@ impl Client {
 
 /// All that the list says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Listing {
+pub struct ClientListing {
     /// The clients, in the order of the file.
-    pub clients: Vec<Client>,
+    pub clients: Vec<ListedClient>,
     /// Lines that let nobody in: their number, from 1, and what is wrong with each. Safe to print.
     pub broken: Vec<(usize, String)>,
 }
 
 /// The state of a key in the lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum KeyStatus {
     /// It is on the list of clients.
-    Listed(Client),
+    Listed(ListedClient),
     /// It was shut out: nothing but being listed again lets it in.
     Revoked,
     /// Nothing.
@@ -67,18 +67,18 @@ pub enum Standing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Allowed {
     /// The key is new in the list.
-    Added(Client),
+    Added(ListedClient),
     /// It was there, with other rights or another name.
     Changed {
         /// As it was.
-        old: Client,
+        old: ListedClient,
         /// As it is.
-        new: Client,
+        new: ListedClient,
     },
     /// It was there just so.
-    Same(Client),
+    Same(ListedClient),
     /// The name is another key's; nothing was changed.
-    NameTaken(Client),
+    NameTaken(ListedClient),
 }
 
 /// The list of enrolled clients: `FINGERPRINT [options] NAME  # comment`, one a line.
@@ -89,14 +89,14 @@ pub enum Allowed {
 #[derive(Debug)]
 pub struct Clients {
     home: PathBuf,
-    known: Mutex<Known>,
+    known: Mutex<LoadedClients>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct LoadedClients {
     /// Of the files that this came from.
     stamps: Stamps,
-    clients: HashMap<Fingerprint, Client>,
+    clients: HashMap<Fingerprint, ListedClient>,
     revoked: Revoked,
 }
 
@@ -120,7 +120,7 @@ impl Clients {
     ///
     /// # Errors
     /// [`HomeError`] when the list cannot be read or is not safe; let no one in then.
-    pub fn find(&self, fingerprint: &Fingerprint) -> Result<Option<Client>, HomeError> {
+    pub fn find(&self, fingerprint: &Fingerprint) -> Result<Option<ListedClient>, HomeError> {
         self.with_known(|known| known.clients.get(fingerprint).cloned())
     }
 
@@ -128,11 +128,11 @@ impl Clients {
     ///
     /// # Errors
     /// As [`Clients::find`].
-    pub fn standing(&self, fingerprint: &Fingerprint) -> Result<Standing, HomeError> {
+    pub fn status(&self, fingerprint: &Fingerprint) -> Result<KeyStatus, HomeError> {
         self.with_known(|known| match known.clients.get(fingerprint) {
-            Some(client) => Standing::Listed(client.clone()),
-            None if known.revoked.contains_key(fingerprint) => Standing::Revoked,
-            None => Standing::Unknown,
+            Some(client) => KeyStatus::Listed(client.clone()),
+            None if known.revoked.contains_key(fingerprint) => KeyStatus::Revoked,
+            None => KeyStatus::Unknown,
         })
     }
 
@@ -148,7 +148,7 @@ impl Clients {
     ///
     /// # Errors
     /// As [`Clients::find`].
-    pub fn list(&self) -> Result<Listing, HomeError> {
+    pub fn list(&self) -> Result<ClientListing, HomeError> {
         Ok(read_all(&self.text()?))
     }
 
@@ -162,7 +162,7 @@ impl Clients {
         fingerprint: &Fingerprint,
         calls_itself: &str,
         guest: &Guest,
-    ) -> Result<Option<Client>, HomeError> {
+    ) -> Result<Option<ListedClient>, HomeError> {
         let lock = home::lock(&self.home)?;
         let text = self.text()?;
         if is_listed(&text, fingerprint) {
@@ -194,7 +194,7 @@ impl Clients {
         let lock = home::lock(&self.home)?;
         let text = self.text()?;
         let all = read_all(&text).clients;
-        let is_others = |client: &&Client| client.fingerprint != *fingerprint;
+        let is_others = |client: &&ListedClient| client.fingerprint != *fingerprint;
         let owner = |name: &str| all.iter().filter(is_others).find(|client| client.name.eq_ignore_ascii_case(name));
         if let Some(owner) = name.and_then(owner) {
             return Ok(Allowed::NameTaken(owner.clone()));
@@ -204,7 +204,7 @@ impl Clients {
             return self.add(&lock, text, fingerprint, name.unwrap_or(NAMELESS), &rights).map(Allowed::Added);
         };
         let name = name.map_or_else(|| old.name.clone(), str::to_owned);
-        let new = Client { name, rights: change(&old.rights), ..old.clone() };
+        let new = ListedClient { name, rights: change(&old.rights), ..old.clone() };
         if new == *old {
             return Ok(Allowed::Same(new));
         }
@@ -220,12 +220,12 @@ impl Clients {
         fingerprint: &Fingerprint,
         wanted: &str,
         rights: &Rights,
-    ) -> Result<Client, HomeError> {
+    ) -> Result<ListedClient, HomeError> {
         revoked::remove(&self.home, lock, fingerprint)?;
         let all = read_all(&text).clients;
         let name = client_name(wanted, |name| all.iter().any(|client| client.name.eq_ignore_ascii_case(name)));
         let comment = format!("added {}", calendar::day(SystemTime::now()));
-        let new = Client { fingerprint: *fingerprint, name, rights: rights.clone(), comment };
+        let new = ListedClient { fingerprint: *fingerprint, name, rights: rights.clone(), comment };
         let text = if text.is_empty() { HEADING.to_owned() } else { text };
         lock.replace(FILE, &with_line(text, &new.line()))?;
         Ok(new)
@@ -257,7 +257,7 @@ impl Clients {
     /// # Errors
     /// [`HomeError`] when it cannot be told.
     pub(crate) fn stamps(&self) -> Result<Stamps, HomeError> {
-        Ok(Stamps { clients: Stamp::of(self.path())?, revoked: Stamp::of(self.home.join(revoked::FILE))? })
+        Ok(Stamps { clients: FileStamp::of(self.path())?, revoked: FileStamp::of(self.home.join(revoked::FILE))? })
     }
 
     fn path(&self) -> PathBuf {
@@ -268,7 +268,7 @@ impl Clients {
         Ok(home::read(&self.path(), Privacy::List)?.map(|(text, _)| text).unwrap_or_default())
     }
 
-    fn with_known<T>(&self, look: impl FnOnce(&Known) -> T) -> Result<T, HomeError> {
+    fn with_known<T>(&self, look: impl FnOnce(&LoadedClients) -> T) -> Result<T, HomeError> {
         // The disk is asked without the lock: where it hangs, whoever asks hangs alone.
         let stamps = self.stamps()?;
         let known = self.known();
@@ -282,25 +282,25 @@ impl Clients {
         Ok(found)
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, LoadedClients> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads both lists. `stamps` was taken before: what changes from then on is read again at the next look.
-    fn read(&self, stamps: Stamps) -> Result<Known, HomeError> {
+    fn read(&self, stamps: Stamps) -> Result<LoadedClients, HomeError> {
         let path = self.path();
         let (text, revoked) = (self.text()?, revoked::read(&self.home)?);
-        let Listing { clients, broken } = read_all(&text);
+        let ClientListing { clients, broken } = read_all(&text);
         for (number, reason) in broken {
             tracing::warn!("{}, line {number}: {reason}; the line lets nobody in", path.display());
         }
         let clients = clients.into_iter().map(|client| (client.fingerprint, client)).collect();
-        Ok(Known { stamps, clients, revoked })
+        Ok(LoadedClients { stamps, clients, revoked })
     }
 }
 
-fn read_all(text: &str) -> Listing {
-    let mut listing = Listing::default();
+fn read_all(text: &str) -> ClientListing {
+    let mut listing = ClientListing::default();
     let mut seen: HashMap<Fingerprint, usize> = HashMap::new();
     for (number, line) in (1..).zip(text.lines()) {
         match parse(line) {
@@ -321,12 +321,12 @@ fn read_all(text: &str) -> Listing {
 }
 
 /// A client, `None` for a blank line or a comment, or what is wrong with the line.
-fn parse(line: &str) -> Result<Option<Client>, String> {
+fn parse(line: &str) -> Result<Option<ListedClient>, String> {
     let Some((fingerprint, rest, comment)) = cut(line) else { return Ok(None) };
     let fingerprint = fingerprint.parse().map_err(|error| format!("the fingerprint {error}"))?;
     let Guest { name, rights } = Guest::parse(rest)?;
     let name = name.unwrap_or_else(|| NAMELESS.to_owned());
-    Ok(Some(Client { fingerprint, name, rights, comment: comment.unwrap_or_default().to_owned() }))
+    Ok(Some(ListedClient { fingerprint, name, rights, comment: comment.unwrap_or_default().to_owned() }))
 }
 
 fn is_listed(text: &str, fingerprint: &Fingerprint) -> bool {

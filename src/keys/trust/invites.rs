@@ -72,13 +72,13 @@ pub struct Invites {
     home: PathBuf,
 }
 
-type Hash = [u8; 32];
+type InviteHash = [u8; 32];
 
 #[derive(Debug, Default)]
 struct Book {
-    open: Vec<(Hash, OpenInvite)>,
+    open: Vec<(InviteHash, OpenInvite)>,
     /// Ended ones, oldest first.
-    spent: Vec<Hash>,
+    spent: Vec<InviteHash>,
 }
 
 impl Invites {
@@ -156,7 +156,7 @@ impl Invites {
         self.end_one(|(_, open)| open.id == id)
     }
 
-    fn end_one(&self, is_meant: impl Fn(&(Hash, OpenInvite)) -> bool) -> Result<bool, HomeError> {
+    fn end_one(&self, is_meant: impl Fn(&(InviteHash, OpenInvite)) -> bool) -> Result<bool, HomeError> {
         self.change(|book| {
             let Some(at) = book.open.iter().position(is_meant) else { return (false, false) };
             let (hash, _) = book.open.remove(at);
@@ -237,7 +237,7 @@ impl Book {
     }
 
     /// Where an open invite stands.
-    fn position(&self, hash: &Hash) -> Result<usize, InviteError> {
+    fn position(&self, hash: &InviteHash) -> Result<usize, InviteError> {
         match self.open.iter().position(|(open, _)| open == hash) {
             Some(at) => Ok(at),
             None if self.spent.contains(hash) => Err(InviteError::Spent),
@@ -246,11 +246,11 @@ impl Book {
     }
 
     fn end_where(&mut self, ends: impl Fn(&OpenInvite) -> bool) {
-        let ended: Vec<Hash> = self.open.extract_if(.., |(_, open)| ends(open)).map(|(hash, _)| hash).collect();
+        let ended: Vec<InviteHash> = self.open.extract_if(.., |(_, open)| ends(open)).map(|(hash, _)| hash).collect();
         ended.into_iter().for_each(|hash| self.remember(hash));
     }
 
-    fn remember(&mut self, hash: Hash) {
+    fn remember(&mut self, hash: InviteHash) {
         if self.spent.len() == SPENT_KEPT {
             self.spent.remove(0);
         }
@@ -258,11 +258,11 @@ impl Book {
     }
 }
 
-fn id(hash: &Hash) -> String {
+fn id(hash: &InviteHash) -> String {
     base32::encode(hash)[..ID_CHARS].to_owned()
 }
 
-fn hash(invite: &[u8; 16]) -> Hash {
+fn hash(invite: &[u8; 16]) -> InviteHash {
     Sha256::digest(invite).into()
 }
 

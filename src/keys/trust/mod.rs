@@ -18,11 +18,11 @@ mod revoked;
 mod rights;
 mod stamp;
 
-pub use clients::{Allowed, Client, Clients, Listing, Standing};
+pub use clients::{Allowed, ClientListing, Clients, KeyStatus, ListedClient};
 pub use entry::{Guest, check_client_name};
 pub use invites::{INVITE_LIFETIME, InviteError, Invites, OpenInvite, RedeemError};
 pub use remotes::{NameError, Remote, Remotes, check_remote_name};
-pub use rights::{Mode, Rights, parse_expiry, parse_root};
+pub use rights::{AccessMode, Rights, parse_expiry, parse_root};
 pub(crate) use stamp::Stamps;
 
 use super::address::Host;

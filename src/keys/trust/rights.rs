@@ -10,7 +10,7 @@ use crate::protocol::path::{WirePath, escape};
 
 /// What clients may do with files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum Mode {
+pub enum AccessMode {
     /// Send, get and list.
     #[default]
     ReadWrite,
@@ -20,7 +20,7 @@ pub enum Mode {
     WriteOnly,
 }
 
-impl Mode {
+impl AccessMode {
     /// Whether files may be got and listed.
     pub fn reads(self) -> bool {
         self != Self::WriteOnly
@@ -44,7 +44,7 @@ impl Mode {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rights {
     /// Send, get, or both.
-    pub mode: Mode,
+    pub mode: AccessMode,
     /// It never replaces a file that exists.
     pub no_clobber: bool,
     /// The directory below the served one that is all it sees; `None` is the served one.
@@ -90,7 +90,7 @@ impl Rights {
     /// Whether everything that `other` allows is allowed by these too, time left aside: whoever is connected with
     /// `other` may go on.
     pub fn cover(&self, other: &Self) -> bool {
-        let mode = self.mode == Mode::ReadWrite || self.mode == other.mode;
+        let mode = self.mode == AccessMode::ReadWrite || self.mode == other.mode;
         let clobber = other.no_clobber || !self.no_clobber;
         // The same tree by another name is another tree to the client.
         mode && clobber && self.root == other.root
@@ -120,8 +120,8 @@ impl Rights {
 
     fn set(&mut self, name: &str, value: Option<&str>) -> Result<(), String> {
         match (name, value) {
-            (READ_ONLY, None) => self.mode = Mode::ReadOnly,
-            (WRITE_ONLY, None) => self.mode = Mode::WriteOnly,
+            (READ_ONLY, None) => self.mode = AccessMode::ReadOnly,
+            (WRITE_ONLY, None) => self.mode = AccessMode::WriteOnly,
             (NO_CLOBBER, None) => self.no_clobber = true,
             (ROOT, Some(path)) => self.root = Some(parse_root(path)?),
             (EXPIRES, Some(end)) => self.expires = Some(parse_expiry(end)?),
@@ -213,9 +213,9 @@ impl fmt::Display for Rights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut options = Vec::new();
         match self.mode {
-            Mode::ReadWrite => {}
-            Mode::ReadOnly => options.push(READ_ONLY.to_owned()),
-            Mode::WriteOnly => options.push(WRITE_ONLY.to_owned()),
+            AccessMode::ReadWrite => {}
+            AccessMode::ReadOnly => options.push(READ_ONLY.to_owned()),
+            AccessMode::WriteOnly => options.push(WRITE_ONLY.to_owned()),
         }
         if self.no_clobber {
             options.push(NO_CLOBBER.to_owned());
@@ -246,10 +246,10 @@ mod tests {
     #[test]
     fn every_option_is_read() {
         let all = rights(r#"wo,no-clobber,root="a b/c, \"d\" #1",expires=2026-12-31"#);
-        assert_eq!((all.mode, all.no_clobber), (Mode::WriteOnly, true));
+        assert_eq!((all.mode, all.no_clobber), (AccessMode::WriteOnly, true));
         assert_eq!(all.root.as_ref().map(WirePath::as_bytes), Some(&b"a b/c, \"d\" #1"[..]));
         assert_eq!(all.expires, Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_798_761_600)));
-        assert_eq!(rights("ro"), Rights { mode: Mode::ReadOnly, ..Rights::default() });
+        assert_eq!(rights("ro"), Rights { mode: AccessMode::ReadOnly, ..Rights::default() });
         assert_eq!(rights("root=photos/").root, Some(WirePath::parse(b"photos").unwrap()));
     }
 
@@ -306,7 +306,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read_back(
-            mode in prop_oneof![Just(Mode::ReadWrite), Just(Mode::ReadOnly), Just(Mode::WriteOnly)],
+            mode in prop_oneof![Just(AccessMode::ReadWrite), Just(AccessMode::ReadOnly), Just(AccessMode::WriteOnly)],
             no_clobber in any::<bool>(),
             root in proptest::option::of("[^/\u{0}]{1,12}"),
             expires in proptest::option::of(0..4_000_000_000_u64),

@@ -10,13 +10,13 @@ use crate::keys::home::HomeError;
 /// Tells one state of the lists from another; `None` for a list that there is not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Stamps {
-    pub(super) clients: Option<Stamp>,
-    pub(super) revoked: Option<Stamp>,
+    pub(super) clients: Option<FileStamp>,
+    pub(super) revoked: Option<FileStamp>,
 }
 
 /// Tells one state of a file from another. A replaced file has another inode, an edited one another time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(super) struct FileStamp {
     device: u64,
     inode: u64,
     bytes: u64,
@@ -24,7 +24,7 @@ pub(super) struct Stamp {
     changed: (i64, i64),
 }
 
-impl Stamp {
+impl FileStamp {
     /// How a file is now; `None` when there is none.
     pub(super) fn of(path: PathBuf) -> Result<Option<Self>, HomeError> {
         let metadata = match fs::metadata(&path) {

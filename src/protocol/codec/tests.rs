@@ -41,7 +41,7 @@ fn examples() -> Vec<(Message, &'static [u8])> {
     let path = WirePath::parse(b"a/b").expect("a plain path");
     let mtime = Mtime { secs: -1, nanos: 250 };
     let digest = Digest([7; 16]);
-    let entry = Entry { path: path.clone(), kind: Kind::Link(vec![b'x']), size: 0, mtime, mode: 0o644 };
+    let entry = ListingEntry { path: path.clone(), kind: Kind::Link(vec![b'x']), size: 0, mtime, mode: 0o644 };
     let header = Header { id: FileId(251), path: path.clone(), kind: Kind::File, size: 1 << 32, mtime, mode: 7 };
     let push = Push {
         to: Some(path),
@@ -54,7 +54,7 @@ fn examples() -> Vec<(Message, &'static [u8])> {
     let get = Get { patterns: vec![b"*".to_vec()], filters: vec!["!k".into()], links: true, early: true };
     let again = Get { patterns: vec![b"d".to_vec()], filters: Vec::new(), links: false, early: false };
     let path_of_part = WirePath::parse(b"a").expect("a plain path");
-    let part = Part { path: path_of_part, size: 1, age_secs: 2, fate: PartFate::Removed };
+    let part = ListedPart { path: path_of_part, size: 1, age_secs: 2, fate: PartFate::Removed };
     let busy = Failure::new(Status::Busy, "é");
     let link = LinkReport { rtt_us: 1, packets_sent: 2, packets_lost: 3, window: 65536, mtu: 1452 };
     let from = Verdict::From { offset: 1 << 20, why: Why::Resume };
@@ -195,7 +195,7 @@ fn the_longest_frame_passes_and_one_byte_more_does_not() {
 fn the_fullest_lists_pass_although_bincode_charges_more_than_they_take() {
     let mtime = Mtime { secs: 0, nanos: 0 };
     let path = WirePath::parse(&[b'p'; 50]).expect("a plain path");
-    let entry = Entry { path, kind: Kind::File, size: 1, mtime, mode: 0 };
+    let entry = ListingEntry { path, kind: Kind::File, size: 1, mtime, mode: 0 };
     let entries = Message::Entries(vec![entry; ENTRIES_MAX]);
     let have = Message::Have(Have { id: FileId(0), first: 0, digests: vec![Digest([255; 16]); HAVE_DIGESTS_MAX] });
     let patterns = Message::Get(Get {
@@ -260,7 +260,8 @@ fn over_limits() -> Vec<(&'static str, Message)> {
         let mtime = Mtime { secs: 0, nanos };
         Message::Header(Header { id: FileId(0), path: path.clone(), kind, size, mtime, mode: 0 })
     };
-    let entry = Entry { path: path.clone(), kind: Kind::Dir, size: 0, mtime: Mtime { secs: 0, nanos: 0 }, mode: 0 };
+    let entry =
+        ListingEntry { path: path.clone(), kind: Kind::Dir, size: 0, mtime: Mtime { secs: 0, nanos: 0 }, mode: 0 };
     let pos = |verdict| Message::Pos(Pos { id: FileId(0), verdict });
     let have = |first, count| Message::Have(Have { id: FileId(0), first, digests: vec![Digest([0; 16]); count] });
     let done = |failure| Done { id: FileId(0), failure };
@@ -270,7 +271,7 @@ fn over_limits() -> Vec<(&'static str, Message)> {
         Message::Select(Select { get, one_file_system: false, listed: true })
     };
     let listed = ListedName { path: path.clone(), whole: false };
-    let part = |size, fate| Part { path: path.clone(), size, age_secs: 0, fate };
+    let part = |size, fate| ListedPart { path: path.clone(), size, age_secs: 0, fate };
     let parts = |count, size, fate| Message::PartsFound(vec![part(size, fate); count]);
     vec![
         ("name", Message::Hello(Hello { name: long(NAME_BYTES_MAX), ..Hello::new(0, "", None) })),
@@ -281,7 +282,7 @@ fn over_limits() -> Vec<(&'static str, Message)> {
         ("filter", get(Vec::new(), vec![long(FILTER_BYTES_MAX)])),
         ("pattern", Message::List(List { pattern: vec![b'x'; PATTERN_BYTES_MAX + 1], recursive: true })),
         ("number of entries", Message::Entries(vec![entry.clone(); ENTRIES_MAX + 1])),
-        ("size", Message::Entries(vec![entry.clone(), Entry { size: 1, ..entry }])),
+        ("size", Message::Entries(vec![entry.clone(), ListingEntry { size: 1, ..entry }])),
         ("size", header(Kind::File, FILE_BYTES_MAX + 1, 0)),
         ("size", header(Kind::Dir, 1, 0)),
         ("size", header(Kind::Link(b"t".to_vec()), 1, 0)),

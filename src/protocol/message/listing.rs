@@ -17,7 +17,7 @@ pub struct List {
 
 /// One name in a listing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct ListingEntry {
     /// Path below the served root.
     pub path: WirePath,
     /// What it is.
@@ -43,7 +43,7 @@ pub struct Parts {
 
 /// An unfinished file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
+pub struct ListedPart {
     /// The file that it is to become, below the served root. A long name may be cut.
     pub path: WirePath,
     /// Bytes that are there.
@@ -68,7 +68,7 @@ pub enum PartFate {
 impl Message {
     /// The answer to [`Message::List`]: `entries` in as few messages as the wire allows, then the empty one
     /// that ends them. Lazy: entries are taken as messages are.
-    pub fn entries(entries: impl IntoIterator<Item = Entry>) -> impl Iterator<Item = Self> {
+    pub fn entries(entries: impl IntoIterator<Item = ListingEntry>) -> impl Iterator<Item = Self> {
         let mut entries = entries.into_iter().peekable();
         let mut ended = false;
         std::iter::from_fn(move || {
@@ -77,9 +77,9 @@ impl Message {
             }
             let (mut batch, mut room) = (Vec::new(), FRAME_BYTES_MAX - ENTRY_BYTES_MAX);
             // An entry that no frame can hold goes alone, for the codec to refuse: it must not end the list.
-            while let Some(entry) = entries
-                .next_if(|next: &Entry| batch.is_empty() || (batch.len() < ENTRIES_MAX && next.wire_bytes() <= room))
-            {
+            while let Some(entry) = entries.next_if(|next: &ListingEntry| {
+                batch.is_empty() || (batch.len() < ENTRIES_MAX && next.wire_bytes() <= room)
+            }) {
                 room = room.saturating_sub(entry.wire_bytes());
                 batch.push(entry);
             }
@@ -89,12 +89,12 @@ impl Message {
     }
 }
 
-/// Most bytes that an [`Entry`] takes besides its path and link target: four varints of at most 9 bytes for
+/// Most bytes that an [`ListingEntry`] takes besides its path and link target: four varints of at most 9 bytes for
 /// lengths, size and seconds, three of at most 5 for kind, nanoseconds and mode; rounded up. Also more than
 /// the frame needs around its entries.
 const ENTRY_BYTES_MAX: usize = 64;
 
-impl Entry {
+impl ListingEntry {
     /// At least as many bytes as it takes on the wire.
     fn wire_bytes(&self) -> usize {
         let target = if let Kind::Link(target) = &self.kind { target.len() } else { 0 };
@@ -107,13 +107,13 @@ mod tests {
     use super::*;
     use crate::protocol::path::PATH_BYTES_MAX;
 
-    fn entry(path: &[u8], kind: Kind) -> Entry {
+    fn entry(path: &[u8], kind: Kind) -> ListingEntry {
         let path = WirePath::parse(path).expect("a plain path");
         let mtime = Mtime { secs: i64::MIN, nanos: 999_999_999 };
-        Entry { path, kind, size: u64::MAX >> 1, mtime, mode: u32::MAX }
+        ListingEntry { path, kind, size: u64::MAX >> 1, mtime, mode: u32::MAX }
     }
 
-    fn lists(entries: Vec<Entry>) -> Vec<Vec<Entry>> {
+    fn lists(entries: Vec<ListingEntry>) -> Vec<Vec<ListingEntry>> {
         Message::entries(entries)
             .map(|message| {
                 let mut frame = Vec::new();
@@ -140,10 +140,10 @@ mod tests {
     #[test]
     fn the_longest_names_fill_a_list_to_its_bytes_and_none_is_lost() {
         let long = [vec![b'x'; 255], vec![b'y'; 255]].join(&b'/');
-        let all: Vec<Entry> = (0..100)
+        let all: Vec<ListingEntry> = (0..100)
             .map(|i| {
                 let path = [format!("{i}").as_bytes(), &long].join(&b'/');
-                Entry { size: 0, ..entry(&path, Kind::Link(vec![b'z'; PATH_BYTES_MAX])) }
+                ListingEntry { size: 0, ..entry(&path, Kind::Link(vec![b'z'; PATH_BYTES_MAX])) }
             })
             .collect();
         let lists = lists(all.clone());

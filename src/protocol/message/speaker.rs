@@ -2,8 +2,8 @@
 //! forgets does not compile, and one that the other end must not say cannot reach code that does not expect it.
 
 use super::{
-    Done, End, Entry, Get, Have, Header, Hello, LinkReport, List, Location, Message, Named, Names, Part, Parts, Pos,
-    Probe, ProbeDone, ProbeReady, Problem, Push, Remark, Select, Tail, Welcome,
+    Done, End, Get, Have, Header, Hello, LinkReport, List, ListedPart, ListingEntry, Location, Message, Named, Names,
+    Parts, Pos, Probe, ProbeDone, ProbeReady, Problem, Push, Remark, Select, Tail, Welcome,
 };
 
 /// A message, by who says it.
@@ -49,8 +49,8 @@ pub enum ClientMessage {
 #[allow(missing_docs, reason = "said at `Message`")]
 pub enum ServerMessage {
     MoreNames,
-    Entries(Vec<Entry>),
-    PartsFound(Vec<Part>),
+    Entries(Vec<ListingEntry>),
+    PartsFound(Vec<ListedPart>),
     ProbeReady(ProbeReady),
     ProbeDone(ProbeDone),
 }

@@ -27,7 +27,7 @@ use self::answering::{Answer, Answering};
 pub use self::asking::{AskError, ask};
 use crate::keys::Fingerprint;
 use crate::keys::home::{self, HomeError};
-use crate::keys::trust::Mode;
+use crate::keys::trust::AccessMode;
 
 /// How the files' names begin.
 const PREFIX: &str = "serving-";
@@ -52,7 +52,7 @@ pub struct Serving {
     /// Whether it lets anyone in.
     pub is_open: bool,
     /// The most that any client may do there.
-    pub mode: Mode,
+    pub mode: AccessMode,
 }
 
 /// The same as it stands in the file.
@@ -66,7 +66,7 @@ struct Note {
     is_open: bool,
     /// A server of an older version does not say it.
     #[serde(default)]
-    mode: Mode,
+    mode: AccessMode,
 }
 
 impl Serving {
@@ -227,7 +227,7 @@ mod tests {
             fingerprint: Fingerprint([7; 32]),
             root: "/srv/in".into(),
             is_open: false,
-            mode: Mode::ReadOnly,
+            mode: AccessMode::ReadOnly,
         }
     }
 

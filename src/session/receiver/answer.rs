@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::file::FileIo;
 use super::{Driver, Receiver};
-use crate::progress::{FileProgress, Phase};
+use crate::progress::{FilePhase, FileProgress};
 use crate::protocol::message::{Header, SkipReason};
 use crate::protocol::path::WirePath;
 use crate::storage::{DirMeta, DirMode};
@@ -28,7 +28,7 @@ impl<D: Driver> Receiver<D> {
         }
         let progress = FileProgress::new(header.path.to_string(), header.size, start.from, start.why);
         if start.from > 0 {
-            progress.set_phase(Phase::Checking);
+            progress.set_phase(FilePhase::Checking);
         }
         let io = Arc::new(FileIo::new(&self.0.options, self.0.tools.account.clone(), path, header, start));
         let rules = ReceiveFile::new(header.size, start.from, &self.0.tools.hasher);

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use self::slot::{PartSlot, PartState};
 use super::ReceiveOptions;
-use crate::broken::Rule;
-use crate::digest::{self, CHUNK_BYTES, Digest, Hasher};
+use crate::broken::BreakableRule;
+use crate::digest::{self, CHUNK_BYTES, ChunkHasher, Digest};
 use crate::protocol::message::{Header, Mtime};
 use crate::protocol::path::WirePath;
 use crate::session::budget::{Account, Hold};
@@ -47,7 +47,7 @@ pub(super) enum Finished<S: Store> {
 
 /// The digests that the whole content is compared with where it is not certain any more.
 pub(super) struct Proof<'a> {
-    pub(super) hasher: &'a Hasher,
+    pub(super) hasher: &'a ChunkHasher,
     /// As the sender announced it.
     pub(super) root: Option<Digest>,
 }
@@ -135,7 +135,7 @@ impl<S: Store> FileIo<S> {
 
     /// The digests of some chunks before the start, from `first` on. A file that has become shorter reads as zeros; the
     /// comparison then finds out.
-    pub(super) fn hash_prefix(&self, hasher: &Hasher, first: u64) -> Result<Vec<Digest>, StorageError> {
+    pub(super) fn hash_prefix(&self, hasher: &ChunkHasher, first: u64) -> Result<Vec<Digest>, StorageError> {
         let end = self.start.from;
         let basis = if self.start.basis == Basis::Target { self.basis()? } else { None };
         match basis {
@@ -157,7 +157,7 @@ impl<S: Store> FileIo<S> {
     }
 
     /// The digest of a chunk that was written in pieces.
-    pub(super) fn hash_back(&self, hasher: &Hasher, index: u64) -> Result<Digest, StorageError> {
+    pub(super) fn hash_back(&self, hasher: &ChunkHasher, index: u64) -> Result<Digest, StorageError> {
         let end = self.size.min((index + 1) * CHUNK_BYTES);
         let digests = self.part()?.hash(hasher, index, end)?;
         Ok(digests[0])
@@ -239,7 +239,7 @@ impl<S: Store> ReceiveOptions<S> {
 }
 
 fn is_unchanged(basis: &impl ReadFile) -> Result<bool, StorageError> {
-    Ok(Rule::OldVersionIsLookedAtAgain.is_broken() || basis.unchanged()?)
+    Ok(BreakableRule::OldVersionIsLookedAtAgain.is_broken() || basis.unchanged()?)
 }
 
 fn owner(name: Option<&str>) -> Owner<'_> {
@@ -296,8 +296,8 @@ mod tests {
 
     /// For a file whose old version stays as it is, which needs no proof.
     fn unproven() -> Proof<'static> {
-        static HASHER: std::sync::OnceLock<Hasher> = std::sync::OnceLock::new();
-        Proof { hasher: HASHER.get_or_init(|| Hasher::new(&digest::Salt([0; digest::SALT_BYTES]))), root: None }
+        static HASHER: std::sync::OnceLock<ChunkHasher> = std::sync::OnceLock::new();
+        Proof { hasher: HASHER.get_or_init(|| ChunkHasher::new(&digest::Salt([0; digest::SALT_BYTES]))), root: None }
     }
 
     #[test]

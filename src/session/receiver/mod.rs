@@ -61,7 +61,7 @@ use super::control::Control;
 use super::memory::Buffers;
 use super::record::Record;
 use super::window::ReceiveWindow;
-use crate::digest::Hasher;
+use crate::digest::ChunkHasher;
 use crate::progress::{FileProgress, Observer};
 use crate::protocol::message::{Failure, Header, IfExists, Target};
 use crate::protocol::path::{PATH_BYTES_MAX, WirePath};
@@ -133,7 +133,7 @@ pub(crate) struct ReceiverTools {
     /// The connection's.
     pub(crate) disk: DiskQueue,
     pub(crate) committer: Committer,
-    pub(crate) hasher: Hasher,
+    pub(crate) hasher: ChunkHasher,
     pub(crate) buffers: Buffers,
     /// The connection's share of the budget.
     pub(crate) account: Account,
@@ -149,7 +149,7 @@ pub(crate) struct ReceiverTools {
 /// The tools of any receiver.
 pub(crate) struct Common<S: Store> {
     pub(crate) committer: S::Committer,
-    pub(crate) hasher: Hasher,
+    pub(crate) hasher: ChunkHasher,
     /// The connection's share of the budget.
     pub(crate) account: Account,
     pub(crate) observer: Observer,

@@ -3,7 +3,7 @@
 use tracing::debug;
 
 use super::{Common, Driver, Receiver, ReceiverFiles};
-use crate::progress::{Event, Phase};
+use crate::progress::{Event, FilePhase};
 use crate::protocol::path::escape;
 use crate::storage::StorageError;
 use crate::transfer::job::answers::AnswersReport;
@@ -19,8 +19,8 @@ impl<D: Driver> Receiver<D> {
                 record.planned(observer, &path, size, from, why, named.map(|name| name.to_string()));
             }
             AnswersReport::Started(progress) => record.started(observer, &progress),
-            AnswersReport::Hashed(progress) => progress.set_phase(Phase::Moving),
-            AnswersReport::Complete(progress) => progress.set_phase(Phase::Committing),
+            AnswersReport::Hashed(progress) => progress.set_phase(FilePhase::Moving),
+            AnswersReport::Complete(progress) => progress.set_phase(FilePhase::Committing),
             AnswersReport::Named(progress, name) => progress.set_name(name.to_string()),
             AnswersReport::Finished { path, progress } => record.finished(observer, &path, &progress),
             AnswersReport::Failed { name, failure } => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::{Driver, Receiver};
-use crate::broken::Rule;
+use crate::broken::BreakableRule;
 use crate::protocol::message::{Header, Kind, Mtime, SkipReason};
 use crate::protocol::path::WirePath;
 use crate::storage::{Commits, Committed, Files, ReadFile, StorageError, Store, Touch};
@@ -46,7 +46,7 @@ impl<D: Driver> Receiver<D> {
     /// Whether what was last changed then may not be on the disk.
     fn may_be_unwritten(&self, changed: Mtime) -> bool {
         let options = &self.0.options;
-        if !options.durable || options.dry_run || Rule::SkipDurably.is_broken() {
+        if !options.durable || options.dry_run || BreakableRule::SkipDurably.is_broken() {
             return false;
         }
         let is_recent = is_after(changed, self.0.driver.now() - UNWRITTEN_FOR);
@@ -73,7 +73,7 @@ impl<D: Driver> Receiver<D> {
     /// True for the first of a directory in each job.
     fn is_in_doubt(&self, path: &WirePath, kind: &Kind) -> Result<bool, StorageError> {
         let options = &self.0.options;
-        if !options.durable || options.dry_run || Rule::SkipDurably.is_broken() {
+        if !options.durable || options.dry_run || BreakableRule::SkipDurably.is_broken() {
             return Ok(false);
         }
         self.doubt(path, *kind == Kind::Dir)?;
@@ -82,7 +82,7 @@ impl<D: Driver> Receiver<D> {
 
     /// Doubts them where that matters. `is_dir`: other names are to lie below it.
     pub(super) fn in_doubt(&self, path: &WirePath, is_dir: bool) -> Result<(), StorageError> {
-        let is_noted = self.0.options.durable && !Rule::DirectoriesAreNoted.is_broken();
+        let is_noted = self.0.options.durable && !BreakableRule::DirectoriesAreNoted.is_broken();
         if is_noted { self.doubt(path, is_dir) } else { Ok(()) }
     }
 

@@ -1,7 +1,7 @@
 //! Names that the disk may take for one: what the ledger remembers of them, and what the disk says where it does not.
 
 use super::{Driver, ReceiveOptions, Receiver};
-use crate::broken::Rule;
+use crate::broken::BreakableRule;
 use crate::protocol::message::{Failure, Header, IfExists, Kind, Status};
 use crate::protocol::path::WirePath;
 use crate::storage::{Replace, Store};
@@ -15,7 +15,7 @@ impl<D: Driver> Receiver<D> {
     /// When the other one would be replaced.
     pub(super) fn is_another(&self, header: &Header, path: &WirePath) -> Result<Option<bool>, Failure> {
         let ReceiveOptions { root, policy, .. } = &self.0.options;
-        if root.tells_names_apart(path) || Rule::NamesAreToldApart.is_broken() {
+        if root.tells_names_apart(path) || BreakableRule::NamesAreToldApart.is_broken() {
             return Ok(Some(false));
         }
         let apart = self.feed(|ledger| ledger.tell_apart(header, path, |bytes| self.has_room_for_names(bytes)));

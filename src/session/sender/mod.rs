@@ -50,7 +50,7 @@ use super::link::{link_report, record_link};
 use super::local::Walked;
 use super::memory::{Buffers, SendBudget};
 use super::record::Record;
-use crate::digest::Hasher;
+use crate::digest::ChunkHasher;
 use crate::progress::{Counters, Observer};
 use crate::protocol::HEADERS_AHEAD_MAX;
 use crate::protocol::message::{Failure, FileId, Message};
@@ -66,7 +66,7 @@ pub(crate) struct SenderTools {
     pub(crate) control: Control,
     /// The connection's.
     pub(crate) disk: DiskQueue,
-    pub(crate) hasher: Hasher,
+    pub(crate) hasher: ChunkHasher,
     pub(crate) buffers: Buffers,
     /// The connection's share of the budget.
     pub(crate) account: Account,

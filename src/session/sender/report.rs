@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::source::SenderFiles;
 use super::{Sender, SenderTools};
-use crate::progress::{Event, FileProgress, Observer, Phase};
+use crate::progress::{Event, FilePhase, FileProgress, Observer};
 use crate::session::record::Record;
 use crate::storage::ByteFiles;
 use crate::transfer::job::offers::{OffersAttached, OffersReport};
@@ -25,13 +25,13 @@ where
         OffersReport::SearchEnded => observer.scan_ended(),
         OffersReport::Started { progress, is_checked } => {
             if is_checked {
-                progress.set_phase(Phase::Checking);
+                progress.set_phase(FilePhase::Checking);
             }
             record.started(observer, &progress);
         }
         OffersReport::Begun(progress) => progress.begin(),
-        OffersReport::Compared(progress) => progress.set_phase(Phase::Moving),
-        OffersReport::Closed(progress) => progress.set_phase(Phase::Committing),
+        OffersReport::Compared(progress) => progress.set_phase(FilePhase::Moving),
+        OffersReport::Closed(progress) => progress.set_phase(FilePhase::Committing),
         OffersReport::Written(progress, bytes) => observer.written(&progress, bytes),
         OffersReport::Named(progress, name) => progress.set_name(name),
         OffersReport::Finished { path, progress } => record.finished(observer, &path, &progress),

@@ -7,7 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::early::EarlyStart;
 use super::outlet::PumpStop;
-use crate::broken::Rule;
+use crate::broken::BreakableRule;
 use crate::progress::FileProgress;
 use crate::protocol::message::{Header, Why};
 use crate::protocol::path::WirePath;
@@ -88,7 +88,7 @@ where
         return Err(PumpStop::Changed);
     }
     match source.settles_in() {
-        Some(wait) if place.waits < SETTLE_WAITS_MAX && !Rule::SourceIsAtRest.is_broken() => {
+        Some(wait) if place.waits < SETTLE_WAITS_MAX && !BreakableRule::SourceIsAtRest.is_broken() => {
             Err(PumpStop::Unsettled(wait))
         }
         // It never rests; most likely it is found changed in the end.
@@ -122,7 +122,7 @@ pub(crate) fn look_at_end(source: &impl ReadFile) -> Result<AtEnd, PumpStop> {
     }
     match source.since_opened()? {
         Since::Shorter => Err(PumpStop::Changed),
-        Since::ReadAgain if !Rule::SourceIsLookedAtAgain.is_broken() => Ok(AtEnd::ReadAgain),
+        Since::ReadAgain if !BreakableRule::SourceIsLookedAtAgain.is_broken() => Ok(AtEnd::ReadAgain),
         Since::Same | Since::ReadAgain => Ok(AtEnd::Close),
     }
 }

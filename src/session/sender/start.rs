@@ -4,8 +4,8 @@
 use super::Sender;
 use super::outlet::PumpStop;
 use super::source::{Place, open_offered};
-use crate::broken::Rule;
-use crate::digest::{Digest, Hasher};
+use crate::broken::BreakableRule;
+use crate::digest::{ChunkHasher, Digest};
 use crate::protocol::message::{FileId, Tail};
 use crate::protocol::range::{RANGE_HEADER_BYTES, RangeHeader, RangeTiming};
 use crate::session::SessionError;
@@ -84,7 +84,7 @@ impl<F: ByteFiles> Sender<F> {
 }
 
 /// The tail of a file of at most one chunk that is sent whole; an empty file has no digest.
-pub(crate) fn small_tail(id: FileId, size: u64, digest: Option<Digest>, hasher: &Hasher) -> Tail {
+pub(crate) fn small_tail(id: FileId, size: u64, digest: Option<Digest>, hasher: &ChunkHasher) -> Tail {
     let content = digest.iter().map(|_| 0..size).collect();
     let mut rules = SendFile::new(id, size, 0, content, hasher).expect("any file may be sent from its start");
     if let Some(digest) = digest {
@@ -111,7 +111,7 @@ struct Small<S> {
 
 impl<F: ByteFiles> Unread<F> {
     /// On a disk thread.
-    fn read(self, hasher: &Hasher) -> Small<F::Source> {
+    fn read(self, hasher: &ChunkHasher) -> Small<F::Source> {
         let Self { place, buffer, permit } = self;
         let start = read_start(&place, RangeTiming::Asked, buffer, hasher);
         Small { id: place.header.id, size: place.header.size, permit, start }
@@ -134,7 +134,7 @@ pub(super) fn read_start<F: ByteFiles>(
     place: &Place<F>,
     timing: RangeTiming,
     mut buffer: Buffer,
-    hasher: &Hasher,
+    hasher: &ChunkHasher,
 ) -> Result<ReadStart<F::Source>, PumpStop> {
     let source = open_offered(place)?;
     let (header, content) = buffer.split_at_mut(RANGE_HEADER_BYTES);
@@ -152,7 +152,7 @@ pub(crate) fn read_start_of<R: ReadFile>(
     content: &mut R::Content,
     len: u64,
     size: u64,
-    hasher: &Hasher,
+    hasher: &ChunkHasher,
 ) -> Result<(Option<Digest>, bool), PumpStop> {
     let is_whole = len == size;
     let read = if is_whole { source.read_to_end(content)? } else { source.read_at(content, 0)? } as u64;
@@ -160,7 +160,7 @@ pub(crate) fn read_start_of<R: ReadFile>(
     if read != len && !source.has_honest_size()? {
         return Err(PumpStop::UnknownSize);
     }
-    let since = if Rule::SourceIsLookedAtAgain.is_broken() { Since::Same } else { source.since_opened()? };
+    let since = if BreakableRule::SourceIsLookedAtAgain.is_broken() { Since::Same } else { source.since_opened()? };
     if read < len || since == Since::Shorter {
         return Err(PumpStop::Changed);
     }

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::name::give_final_name;
 use super::{Commit, CommitJob, CommitWork, Committed, Durability, Told};
-use crate::broken::Rule;
+use crate::broken::BreakableRule;
 use crate::protocol::path::WirePath;
 use crate::storage::dir::{Dir, ObjectId};
 use crate::storage::error::{Op, StorageError, failed};
@@ -254,7 +254,7 @@ fn sync_together(entries: &[&mut GroupEntry]) -> bool {
 
 /// Syncs directories and returns those that failed.
 fn sync_dirs(dirs: HashMap<ObjectId, Arc<Dir>>) -> HashMap<ObjectId, Errno> {
-    if Rule::SyncDirectories.is_broken() {
+    if BreakableRule::SyncDirectories.is_broken() {
         return HashMap::new();
     }
     let mut by_device: HashMap<u64, Vec<Arc<Dir>>> = HashMap::new();

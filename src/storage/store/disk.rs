@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Commits, Files, PartFile, ReadFile, Store};
-use crate::digest::{Digest, Hasher};
+use crate::digest::{ChunkHasher, Digest};
 use crate::protocol::path::WirePath;
 use crate::storage::commit::{Answer, Commit, Committer, Durability, Replace};
 use crate::storage::error::StorageError;
@@ -48,11 +48,11 @@ impl ReadFile for Source {
         self.read_to_end(content)
     }
 
-    fn digest(content: &[u8], hasher: &Hasher) -> Digest {
+    fn digest(content: &[u8], hasher: &ChunkHasher) -> Digest {
         hasher.chunk(content)
     }
 
-    fn hash(&self, hasher: &Hasher, first: u64, end: u64) -> Result<Vec<Digest>, StorageError> {
+    fn hash(&self, hasher: &ChunkHasher, first: u64, end: u64) -> Result<Vec<Digest>, StorageError> {
         hash_turn(hasher, first, end, |buffer, offset| self.read_at(buffer, offset))
     }
 
@@ -211,7 +211,7 @@ impl PartFile for Part {
         self.write_at(content, offset)
     }
 
-    fn hash(&self, hasher: &Hasher, first: u64, end: u64) -> Result<Vec<Digest>, StorageError> {
+    fn hash(&self, hasher: &ChunkHasher, first: u64, end: u64) -> Result<Vec<Digest>, StorageError> {
         hash_turn(hasher, first, end, |buffer, offset| self.read_at(buffer, offset))
     }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::broken::Rule;
-use crate::digest::{CHUNK_BYTES, ChunkDigests, Digest, Hasher, RootSum};
+use crate::broken::BreakableRule;
+use crate::digest::{CHUNK_BYTES, ChunkDigests, ChunkHasher, Digest, RootSum};
 use crate::protocol::message::Tail;
 use crate::transfer::Violation;
 
@@ -41,16 +41,16 @@ pub struct Judging {
 
 impl Judging {
     /// Sums up at most `chunks` more chunks; the verdict after the last of them.
-    pub fn step(&mut self, hasher: &Hasher, chunks: u64) -> Option<FileVerdict> {
+    pub fn step(&mut self, hasher: &ChunkHasher, chunks: u64) -> Option<FileVerdict> {
         let root = self.sum.step(hasher, chunks)?;
-        let is_right = root == self.announced || Rule::CompareDigests.is_broken();
+        let is_right = root == self.announced || BreakableRule::CompareDigests.is_broken();
         Some(if is_right { FileVerdict::Right } else { FileVerdict::Wrong })
     }
 }
 
 impl ReceiveFile {
     /// A file of `size` bytes of which the content from `from` on was asked for.
-    pub fn new(size: u64, from: u64, hasher: &Hasher) -> Self {
+    pub fn new(size: u64, from: u64, hasher: &ChunkHasher) -> Self {
         Self {
             size,
             from,

@@ -1,6 +1,6 @@
 //! The decision on an offer, given the files that are there already: one decision table.
 
-use crate::broken::Rule;
+use crate::broken::BreakableRule;
 use crate::digest::CHUNK_BYTES;
 use crate::protocol::message::{Failure, Header, IfExists, Kind, Mtime, SkipReason, Status, Why};
 use crate::transfer::FILE_BYTES_MAX;
@@ -237,7 +237,7 @@ pub fn may_be_rounded(offer: &Header, there: &Existing) -> bool {
 /// Same size, and the time of modification that the disk makes of the offered one.
 fn same_stamp(offer: &Header, there: &Existing, step: u64) -> bool {
     let apart = apart(offer.mtime, there.mtime);
-    Rule::SkipByStamp.is_broken()
+    BreakableRule::SkipByStamp.is_broken()
         || offer.size == there.size
             && (apart == 0 || (apart < u128::from(step) && nanos(there.mtime).rem_euclid(i128::from(step)) == 0))
 }

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use crate::broken::Rule;
-use crate::digest::{CHUNK_BYTES, ChunkDigests, Digest, Hasher, RootSum, chunk_len};
+use crate::broken::BreakableRule;
+use crate::digest::{CHUNK_BYTES, ChunkDigests, ChunkHasher, Digest, RootSum, chunk_len};
 use crate::protocol::message::{FileId, Tail};
 use crate::transfer::Violation;
 
@@ -68,7 +68,13 @@ impl SendFile {
     ///
     /// # Errors
     /// [`Violation::BadStart`] when the answer does not fit the file.
-    pub fn new(id: FileId, size: u64, from: u64, content: Vec<Range<u64>>, hasher: &Hasher) -> Result<Self, Violation> {
+    pub fn new(
+        id: FileId,
+        size: u64,
+        from: u64,
+        content: Vec<Range<u64>>,
+        hasher: &ChunkHasher,
+    ) -> Result<Self, Violation> {
         let mut file = Self::wanted(id, size, from)?;
         file.open(content, ChunkDigests::new(size, hasher));
         Ok(file)
@@ -172,7 +178,7 @@ impl SendFile {
             && let Some(theirs) = self.theirs.pop_front()
         {
             let index = self.compared;
-            if self.own_digest(index) != Some(theirs) && !Rule::CompareDigests.is_broken() {
+            if self.own_digest(index) != Some(theirs) && !BreakableRule::CompareDigests.is_broken() {
                 self.repair(index);
             }
             self.compared += 1;
@@ -195,7 +201,7 @@ impl SendFile {
     }
 
     /// Whether these are the digests of our own chunks from `first` on, as they were sent or compared.
-    pub fn agrees(&self, hasher: &Hasher, first: u64, digests: &[Digest]) -> bool {
+    pub fn agrees(&self, hasher: &ChunkHasher, first: u64, digests: &[Digest]) -> bool {
         let zeros = |index| hasher.zero_chunk(chunk_len(self.size, index));
         let whole = hasher.zero_chunk(CHUNK_BYTES);
         // A last chunk that is short and was not sent is told by the digest of a whole chunk of zeros.
@@ -204,7 +210,7 @@ impl SendFile {
     }
 
     /// Whether all these chunks of our own were zeros.
-    pub fn are_zeros(&self, hasher: &Hasher, chunks: Range<u64>) -> bool {
+    pub fn are_zeros(&self, hasher: &ChunkHasher, chunks: Range<u64>) -> bool {
         let mut known = self.own.iter().flat_map(|own| own.known(chunks.clone()));
         known.all(|(index, own)| own == hasher.zero_chunk(chunk_len(self.size, index)))
     }
@@ -232,7 +238,7 @@ pub struct Closing {
 
 impl Closing {
     /// Sums up at most `chunks` more chunks; the closing message after the last of them.
-    pub fn step(&mut self, hasher: &Hasher, chunks: u64) -> Option<Tail> {
+    pub fn step(&mut self, hasher: &ChunkHasher, chunks: u64) -> Option<Tail> {
         let root = self.sum.step(hasher, chunks)?;
         Some(Tail { id: self.id, root, ranges: self.ranges, early: false })
     }

@@ -5,14 +5,14 @@ use proptest::prelude::*;
 
 use super::receive::{FileVerdict, ReceiveFile};
 use super::send::{Closing, SendFile};
-use crate::digest::{CHUNK_BYTES, Digest, Hasher, Salt, chunk_count, chunk_len};
+use crate::digest::{CHUNK_BYTES, ChunkHasher, Digest, Salt, chunk_count, chunk_len};
 use crate::protocol::message::{FileId, Tail};
 use crate::transfer::{FILE_BYTES_MAX, Violation};
 
 const ID: FileId = FileId(7);
 
-fn hasher() -> Hasher {
-    Hasher::new(&Salt([3; 64]))
+fn hasher() -> ChunkHasher {
+    ChunkHasher::new(&Salt([3; 64]))
 }
 
 /// The tail of a file that is closed.

@@ -11,10 +11,10 @@ const PATHS_MAX: usize = 1024;
 
 /// What is known of paths, newest first, each address once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PathList(Vec<Entry>);
+pub struct PathList(Vec<PathEntry>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Entry {
+struct PathEntry {
     address: String,
     bandwidth: u64,
     min_rtt: Duration,
@@ -27,7 +27,7 @@ impl PathList {
         let Self(mut entries) = Self::default();
         // An address with a space in it could not be read back.
         if !address.contains(char::is_whitespace) {
-            entries.push(Entry {
+            entries.push(PathEntry {
                 address: address.to_owned(),
                 bandwidth: past.bandwidth,
                 min_rtt: past.min_rtt,
@@ -63,7 +63,7 @@ impl PathList {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            match Entry::parse(line) {
+            match PathEntry::parse(line) {
                 Some(entry) => entries.push(entry),
                 None => broken.push(number),
             }
@@ -73,11 +73,11 @@ impl PathList {
 
     /// The lines of a file.
     pub(super) fn lines(&self) -> String {
-        self.0.iter().map(Entry::line).collect()
+        self.0.iter().map(PathEntry::line).collect()
     }
 }
 
-impl Entry {
+impl PathEntry {
     /// `None` when it is too old, or of a moment that is still to come: another clock wrote that.
     fn age(&self, now: SystemTime) -> Option<Duration> {
         now.duration_since(self.at).ok().filter(|age| *age <= AGE_MAX)

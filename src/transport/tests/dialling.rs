@@ -9,7 +9,7 @@ async fn no_answer_is_said_at_the_deadline_and_names_the_address() {
     let started = Instant::now();
     let error = connect(&[addr], identity().fingerprint(), &identity(), &tuning(), BRIEF).await.unwrap_err();
     assert!(matches!(error, TransportError::NoReply { addr: named } if named == addr), "{error}");
-    assert_eq!(error.fault(), Fault::Path);
+    assert_eq!(error.fault(), TransportFault::Path);
     assert!(started.elapsed() >= BRIEF && started.elapsed() < LONG, "{:?}", started.elapsed());
 }
 
@@ -54,7 +54,7 @@ async fn addresses_resolve_to_themselves_and_a_name_that_cannot_exist_to_nothing
     let name = "x".repeat(64);
     let error = resolve(&name, 7).await.unwrap_err();
     assert!(matches!(&error, TransportError::Resolve { host, .. } if *host == name), "{error}");
-    assert_eq!(error.fault(), Fault::Path);
+    assert_eq!(error.fault(), TransportFault::Path);
 }
 
 /// How long each step of a slow handshake takes, and how long it may: together they take longer than one may.

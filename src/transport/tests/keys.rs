@@ -25,7 +25,7 @@ async fn a_server_with_another_key_is_refused_before_anything_is_said_and_both_k
         matches!(error, TransportError::WrongServer { expected: e, found: f } if e == expected && f == found),
         "{error}"
     );
-    assert_eq!(error.fault(), Fault::Trust);
+    assert_eq!(error.fault(), TransportFault::Trust);
     let text = error.to_string();
     assert!(text.contains(&expected.to_string()) && text.contains(&found.to_string()), "{text}");
     // The handshake never ended on the server, so there is no connection that could have carried a stream.
@@ -41,7 +41,7 @@ async fn a_server_that_shows_the_right_certificate_without_its_key_is_refused() 
     let (server, client) = tokio::join!(accept_one(&listener), dial(&listener, real.fingerprint(), &client_id));
     let error = client.unwrap_err();
     assert!(matches!(error, TransportError::Handshake { .. }), "{error}");
-    assert_eq!(error.fault(), Fault::Trust);
+    assert_eq!(error.fault(), TransportFault::Trust);
     assert!(server.is_err());
 }
 
@@ -66,7 +66,7 @@ async fn a_client_without_a_certificate_is_refused() {
     let listener = listen_as(&server_id);
     let addr = listener.local_addr();
     let (endpoint, _) = open_endpoint(addr, &tuning(), &udp::Heard::new()).unwrap();
-    let tls = tls::client(None, ServerCheck::new(Rule::Key(server_id.fingerprint())));
+    let tls = tls::client(None, ServerCheck::new(ServerRule::Key(server_id.fingerprint())));
     let tuning = tuning();
     let (server, client) =
         tokio::join!(accept_one(&listener), handshake(&endpoint, addr, CERTIFICATE_NAME, tls, &tuning));
@@ -74,7 +74,7 @@ async fn a_client_without_a_certificate_is_refused() {
     assert!(matches!(refusal, TransportError::NoClientKey { .. }), "{refusal}");
     let error = TransportError::from_connection(addr, &end_of(&client.unwrap()).await);
     assert!(matches!(error, TransportError::NoClientKey { .. }), "{error}");
-    assert_eq!(error.fault(), Fault::Trust);
+    assert_eq!(error.fault(), TransportFault::Trust);
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// The changes from now on.
 pub(crate) struct RouteChanges {
     /// `None` where the system does not tell, which costs a silent path a second or two.
-    source: Option<Source>,
+    source: Option<NetlinkSocket>,
     /// When what has changed is told.
     told_at: Option<Instant>,
 }
@@ -23,7 +23,7 @@ pub(crate) struct RouteChanges {
 impl RouteChanges {
     /// Begins to listen.
     pub(crate) fn listen() -> Self {
-        Self { source: Source::open(), told_at: None }
+        Self { source: NetlinkSocket::open(), told_at: None }
     }
 
     /// Resolves when something has changed. Safe to cancel.
@@ -46,9 +46,9 @@ impl RouteChanges {
 }
 
 #[cfg(target_os = "linux")]
-use self::linux::Source;
+use self::linux::NetlinkSocket;
 #[cfg(not(target_os = "linux"))]
-use self::other::Source;
+use self::other::NetlinkSocket;
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -64,9 +64,9 @@ mod linux {
 
     /// A socket on which the kernel tells of changes. tokio has no type for netlink; to it this is a socket of datagrams
     /// like any other.
-    pub(super) struct Source(UnixDatagram);
+    pub(super) struct NetlinkSocket(UnixDatagram);
 
-    impl Source {
+    impl NetlinkSocket {
         pub(super) fn open() -> Option<Self> {
             let open = || {
                 let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
@@ -111,9 +111,9 @@ mod linux {
 #[cfg(not(target_os = "linux"))]
 mod other {
     /// Nothing is told.
-    pub(super) enum Source {}
+    pub(super) enum NetlinkSocket {}
 
-    impl Source {
+    impl NetlinkSocket {
         pub(super) fn open() -> Option<Self> {
             None
         }

@@ -28,5 +28,5 @@ pub(crate) use duplicates::send_urgently;
 pub(super) use heard::Heard;
 pub(crate) use route::{find_route, source_of};
 pub use socket::{Granted, SOCKET_BUFFER_BYTES, SocketReport, examine_socket};
-pub(crate) use throttle::Known;
+pub(crate) use throttle::ThrottledPeer;
 pub use throttle::{Rate, Throttle};

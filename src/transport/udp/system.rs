@@ -64,12 +64,12 @@ struct Reading {
     bytes: usize,
     /// As many of them may come during a pause.
     pause_bytes_max: usize,
-    look: Option<Look>,
+    look: Option<WakeProbe>,
     shortage: Shortage,
 }
 
 /// Looks once whether this thread is let run when it wants to.
-struct Look {
+struct WakeProbe {
     timer: Pin<Box<Sleep>>,
     since: Instant,
     used: Duration,
@@ -117,7 +117,7 @@ impl fmt::Debug for Udp {
 
 impl AsyncUdpSocket for Udp {
     fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
-        Box::pin(Poller { socket: self, writable: None })
+        Box::pin(UdpSendPoller { socket: self, writable: None })
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
@@ -178,7 +178,7 @@ impl AsyncUdpSocket for Udp {
 impl Reading {
     /// Packets came; `is_last`: the socket has no more of them.
     fn on_received(&mut self, packets: &[RecvMeta], is_last: bool) {
-        self.look.get_or_insert_with(Look::begin);
+        self.look.get_or_insert_with(WakeProbe::begin);
         self.bytes += packets.iter().map(|packet| packet.len).sum::<usize>();
         if !is_last {
             return;
@@ -226,7 +226,7 @@ impl Reading {
     }
 }
 
-impl Look {
+impl WakeProbe {
     fn begin() -> Self {
         Self { timer: Box::pin(sleep(LOOK)), since: Instant::now(), used: thread_time() }
     }
@@ -247,12 +247,12 @@ fn thread_time() -> Duration {
 }
 
 /// Says when one connection may send.
-struct Poller {
+struct UdpSendPoller {
     socket: Arc<Udp>,
     writable: Option<Pin<Box<dyn Future<Output = io::Result<()>> + Send + Sync>>>,
 }
 
-impl UdpPoller for Poller {
+impl UdpPoller for UdpSendPoller {
     fn poll_writable(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.writable.is_none() && !this.socket.is_full.swap(false, Ordering::Relaxed) {
@@ -265,7 +265,7 @@ impl UdpPoller for Poller {
     }
 }
 
-impl fmt::Debug for Poller {
+impl fmt::Debug for UdpSendPoller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Poller").field("socket", &self.socket).finish_non_exhaustive()
     }

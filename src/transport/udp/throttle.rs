@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use quinn::AsyncUdpSocket;
 
-use self::line::{Line, Pool};
+use self::line::{ThrottleQueue, TokenBucket};
 use self::socket::Throttled;
 use super::layer::layered;
 use crate::transport::canonical;
@@ -53,17 +53,17 @@ impl Rate {
 
 /// A limit that everything which is given a clone of it shares: as much may be sent, and as much may arrive.
 #[derive(Clone)]
-pub struct Throttle(Arc<Shared>);
+pub struct Throttle(Arc<ThrottleInner>);
 
-struct Shared {
+struct ThrottleInner {
     rate: Rate,
-    sent: Arc<Line>,
-    received: Arc<Line>,
+    sent: Arc<ThrottleQueue>,
+    received: Arc<ThrottleQueue>,
     /// The peers whose packets are charged to the limit, and how many connections each has; `None` is all peers.
     known: Option<RwLock<HashMap<SocketAddr, usize>>>,
 }
 
-impl Shared {
+impl ThrottleInner {
     fn counts(&self, peer: SocketAddr) -> bool {
         let known = self.known.as_ref().map(|known| known.read().expect("no holder panics"));
         known.is_none_or(|known| known.contains_key(&canonical(peer)))
@@ -72,12 +72,12 @@ impl Shared {
 
 /// A peer whose packets spend the limit, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Known {
+pub(crate) struct ThrottledPeer {
     throttle: Throttle,
     peer: SocketAddr,
 }
 
-impl Known {
+impl ThrottledPeer {
     /// The peer may have another address by now.
     pub(crate) fn is_at(&mut self, peer: SocketAddr) {
         if canonical(peer) != self.peer {
@@ -86,7 +86,7 @@ impl Known {
     }
 }
 
-impl Drop for Known {
+impl Drop for ThrottledPeer {
     fn drop(&mut self) {
         let Some(known) = &self.throttle.0.known else { return };
         let mut known = known.write().expect("no holder panics");
@@ -117,17 +117,17 @@ impl Throttle {
     }
 
     fn with(rate: Rate, known: Option<RwLock<HashMap<SocketAddr, usize>>>) -> Self {
-        let line = || Arc::new(Line::new(Pool::new(rate, Instant::now())));
-        Self(Arc::new(Shared { rate, sent: line(), received: line(), known }))
+        let line = || Arc::new(ThrottleQueue::new(TokenBucket::new(rate, Instant::now())));
+        Self(Arc::new(ThrottleInner { rate, sent: line(), received: line(), known }))
     }
 
     /// From now on packets from there spend the limit.
-    pub(crate) fn known(&self, peer: SocketAddr) -> Known {
+    pub(crate) fn known(&self, peer: SocketAddr) -> ThrottledPeer {
         let peer = canonical(peer);
         if let Some(known) = &self.0.known {
             *known.write().expect("no holder panics").entry(peer).or_default() += 1;
         }
-        Known { throttle: self.clone(), peer }
+        ThrottledPeer { throttle: self.clone(), peer }
     }
 
     /// The rate that is never exceeded for long.

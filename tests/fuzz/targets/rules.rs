@@ -1,6 +1,6 @@
 //! The rules for the ranges of one file, against a table of chunks that says the same more slowly.
 
-use qft::digest::{CHUNK_BYTES, Digest, Hasher, SALT_BYTES, Salt, chunk_count};
+use qft::digest::{CHUNK_BYTES, ChunkHasher, Digest, SALT_BYTES, Salt, chunk_count};
 use qft::protocol::message::{FileId, Tail};
 use qft::transfer::file::ReceiveFile;
 
@@ -53,7 +53,7 @@ pub(crate) fn rules(input: &[u8]) {
     let from = if cursor.bool() { size } else { cursor.number() % CHUNKS_MAX * CHUNK_BYTES };
     let from = if from > size { 0 } else { from };
     let chunks = usize::try_from(chunk_count(size)).expect("few chunks");
-    let mut rules = ReceiveFile::new(size, from, &Hasher::new(&Salt([0; SALT_BYTES])));
+    let mut rules = ReceiveFile::new(size, from, &ChunkHasher::new(&Salt([0; SALT_BYTES])));
     let mut table = Table { size, from, claimed: vec![false; chunks], offered: 0, opened: 0, stored: 0, tail: None };
     while !cursor.is_empty() {
         match cursor.byte() % 6 {

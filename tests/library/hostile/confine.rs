@@ -215,11 +215,11 @@ async fn a_drop_box_and_a_server_without_links_take_none() {
     let of_a_writer = Field::enrolling();
     let lists = Clients::open(&of_a_writer.home()).unwrap();
     for (key, name) in [(&of_a_writer.hostile, "a"), (&of_a_writer.honest, "b")] {
-        let rights = Rights { mode: Mode::WriteOnly, ..Rights::default() };
+        let rights = Rights { mode: AccessMode::WriteOnly, ..Rights::default() };
         lists.allow(&key.fingerprint(), Some(name), &rights).unwrap();
     }
     for field in [
-        Field::with(|builder| builder.mode(Mode::WriteOnly).no_clobber(true)),
+        Field::with(|builder| builder.mode(AccessMode::WriteOnly).no_clobber(true)),
         Field::with(|builder| builder.links(false)),
         of_a_writer,
     ] {

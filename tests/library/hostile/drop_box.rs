@@ -15,7 +15,7 @@ fn pushing(if_exists: IfExists, checksum: bool, dry_run: bool) -> Message {
 #[tokio::test]
 async fn a_drop_box_does_not_tell_what_it_holds() {
     const SECS: i64 = 1_000_000_000;
-    let field = Field::with(|builder| builder.mode(Mode::WriteOnly));
+    let field = Field::with(|builder| builder.mode(AccessMode::WriteOnly));
     let bytes = content(3 * CHUNK);
     field::write(&field.path("secret"), &bytes);
     let time = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(SECS as u64);
@@ -54,7 +54,7 @@ async fn a_drop_box_does_not_tell_what_it_holds() {
 
 #[tokio::test]
 async fn a_drop_box_lets_only_the_same_key_continue_an_upload() {
-    let field = Field::with(|builder| builder.mode(Mode::WriteOnly));
+    let field = Field::with(|builder| builder.mode(AccessMode::WriteOnly));
     let bytes = content(3 * CHUNK);
     let mut peer = field.greeted().await;
     peer.say(&pushing(IfExists::Replace, false, false)).await;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
-use qft::progress::Report;
+use qft::progress::JobReport;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::*;
@@ -53,7 +53,7 @@ impl Flipper {
     }
 
     /// Runs jobs until the flips are done; returns what came of all, in words.
-    async fn beside(self, mut job: impl AsyncFnMut(u64) -> Report) -> String {
+    async fn beside(self, mut job: impl AsyncFnMut(u64) -> JobReport) -> String {
         let (mut jobs, mut done, mut failed) = (0, 0, 0);
         while jobs < JOBS_MIN || !self.thread.is_finished() {
             self.enough.store(jobs + 1 >= JOBS_MIN, Ordering::Relaxed);
@@ -113,7 +113,7 @@ fn changed(top: &Path, job: u64) {
     symlink(format!("{job}"), top.join("link")).unwrap();
 }
 
-async fn ended(job: Job) -> Report {
+async fn ended(job: Job) -> JobReport {
     soon("the job's end", job.finish()).await.unwrap()
 }
 

@@ -40,7 +40,7 @@ impl Victim {
         Self { place, job: Some(job) }
     }
 
-    pub(super) async fn end(&mut self) -> Result<qft::progress::Report, Error> {
+    pub(super) async fn end(&mut self) -> Result<qft::progress::JobReport, Error> {
         soon("the job's end", self.job.take().expect("a job ends once").finish()).await
     }
 

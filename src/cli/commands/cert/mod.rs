@@ -14,7 +14,7 @@ use crate::cli::args::{CertArgs, CertCommand};
 use crate::cli::exit::{Complaint, Exit};
 use crate::cli::run::atomic_file::{OnExisting, write_atomically};
 use crate::cli::ui::json::Json;
-use crate::keys::certificate::{self, IssueError, Issued, Request, Role};
+use crate::keys::certificate::{self, CertificateRequest, CertificateRole, IssueError, Issued};
 use crate::protocol::path::{escape, escape_path};
 use crate::session::local::host_name;
 
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &CertArgs) -> anyhow::Result<Exit> {
     let said = match &args.command {
         CertCommand::Ca { dir, name, term } => ca(dir, name.as_deref(), term.days, existing(term.force))?,
         CertCommand::Issue { dir, name, san, client, days, force } => {
-            let role = if *client { Role::Client } else { Role::Server };
+            let role = if *client { CertificateRole::Client } else { CertificateRole::Server };
             issue(dir, name, san, role, *days, existing(*force))?
         }
         CertCommand::Show { file } => return show::run(file, args.json),
@@ -78,18 +78,25 @@ fn ca(dir: &Path, name: Option<&str>, days: u32, existing: OnExisting) -> anyhow
     Ok(Said { files, text })
 }
 
-fn issue(dir: &Path, name: &str, more: &[String], role: Role, days: u32, existing: OnExisting) -> anyhow::Result<Said> {
+fn issue(
+    dir: &Path,
+    name: &str,
+    more: &[String],
+    role: CertificateRole,
+    days: u32,
+    existing: OnExisting,
+) -> anyhow::Result<Said> {
     check_name(name)?;
     let hosts: Vec<String> = match role {
-        Role::Server => std::iter::once(name.to_owned()).chain(more.iter().cloned()).collect(),
-        Role::Client => Vec::new(),
+        CertificateRole::Server => std::iter::once(name.to_owned()).chain(more.iter().cloned()).collect(),
+        CertificateRole::Client => Vec::new(),
     };
     let (certificate, key) = files(dir, CA);
     if !certificate.exists() || !key.exists() {
         let dir = escape_path(dir);
         return Err(Complaint::Usage(format!("{dir} holds no CA (ca.crt and ca.key): qft cert ca {dir}")).into());
     }
-    let request = Request { name: name.to_owned(), hosts, role, days };
+    let request = CertificateRequest { name: name.to_owned(), hosts, role, days };
     let issued = certificate::issue(&certificate, &key, &request).map_err(|error| match error {
         IssueError::Host(_) => Complaint::Usage(format!("{error}; --san takes them with commas between")).into(),
         IssueError::Authority(error) => anyhow::Error::from(error),
@@ -98,7 +105,7 @@ fn issue(dir: &Path, name: &str, more: &[String], role: Role, days: u32, existin
     let files = write(dir, name, &issued, existing)?;
     let (certificate, key) = &files;
     let text = match role {
-        Role::Server => format!(
+        CertificateRole::Server => format!(
             "made {certificate} and {key}, good for {days} days\n\
             for a server that clients call: {}\n\
             copy both to that machine and run:\n    \
@@ -106,7 +113,7 @@ fn issue(dir: &Path, name: &str, more: &[String], role: Role, days: u32, existin
             with --client-ca ca.crt it also lets in clients that have a certificate",
             request.hosts.join(", ")
         ),
-        Role::Client => format!(
+        CertificateRole::Client => format!(
             "made {certificate} and {key}, good for {days} days\n\
             for the client {name}\n\
             copy both, and ca.crt, to that machine and run:\n    \
@@ -187,7 +194,7 @@ mod tests {
     #[test]
     fn a_certificate_needs_an_authority_and_a_name_that_files_can_have() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let make = |name: &str| issue(dir.path(), name, &[], Role::Client, 1, OnExisting::Kept).err();
+        let make = |name: &str| issue(dir.path(), name, &[], CertificateRole::Client, 1, OnExisting::Kept).err();
         let refused = make("laptop").expect("no CA");
         assert!(refused.to_string().contains("qft cert ca "), "{refused}");
         ca(dir.path(), None, 1, OnExisting::Kept).expect("made");

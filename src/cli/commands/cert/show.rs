@@ -11,7 +11,7 @@ use crate::cli::exit::Exit;
 use crate::cli::run::standard;
 use crate::cli::ui::json::Json;
 use crate::cli::ui::text::shown;
-use crate::keys::certificate::{Description, Ending, describe_file};
+use crate::keys::certificate::{Description, Validity, describe_file};
 
 /// Runs the command.
 pub(super) fn run(file: &Path, json: bool) -> anyhow::Result<Exit> {
@@ -32,9 +32,9 @@ fn lines(certificate: &Description) -> String {
     let Description { subject, issuer, from, until, fingerprint, .. } = certificate;
     let issuer = if issuer == subject { "itself".to_owned() } else { shown(issuer).into_owned() };
     let end = match certificate.ending(SystemTime::now()) {
-        Ending::Far => String::new(),
-        Ending::Soon { days } => format!("  ENDS WITHIN {} DAY{}", days, if days == 1 { "" } else { "S" }),
-        Ending::Over => "  EXPIRED".to_owned(),
+        Validity::Far => String::new(),
+        Validity::Soon { days } => format!("  ENDS WITHIN {} DAY{}", days, if days == 1 { "" } else { "S" }),
+        Validity::Over => "  EXPIRED".to_owned(),
     };
     let mut text =
         format!("certificate  {}\nissued by    {issuer}\ngood for     {}\n", shown(subject), uses(certificate));
@@ -60,7 +60,7 @@ fn value(certificate: &Description) -> Value {
     json!({
         "subject": certificate.subject, "issuer": certificate.issuer, "ca": certificate.is_authority,
         "server": certificate.for_servers, "client": certificate.for_clients, "hosts": certificate.hosts,
-        "from": certificate.from, "until": certificate.until, "expired": ending == Ending::Over,
-        "ends_soon": matches!(ending, Ending::Soon { .. }), "fingerprint": certificate.fingerprint.to_string(),
+        "from": certificate.from, "until": certificate.until, "expired": ending == Validity::Over,
+        "ends_soon": matches!(ending, Validity::Soon { .. }), "fingerprint": certificate.fingerprint.to_string(),
     })
 }

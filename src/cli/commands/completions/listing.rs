@@ -24,7 +24,7 @@ use crate::cli::target::here::Here;
 use crate::cli::target::plan::{self, LsPlan};
 use crate::cli::target::remote::Spec;
 use crate::keys::{self, Ticket};
-use crate::protocol::message::{Entry, Kind};
+use crate::protocol::message::{Kind, ListingEntry};
 
 /// Longest wait for a server: some round trips of a satellite, and what a person takes for no answer.
 const SERVER_WAIT: Duration = Duration::from_secs(2);
@@ -119,7 +119,7 @@ fn list(args: &LsArgs, plan: LsPlan, names: &mpsc::Sender<Vec<Name>>) -> anyhow:
     Ok(())
 }
 
-fn name(entry: &Entry) -> Name {
+fn name(entry: &ListingEntry) -> Name {
     let path = entry.path.as_bytes();
     let start = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
     (path[start..].to_vec(), entry.kind == Kind::Dir)

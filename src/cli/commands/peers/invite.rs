@@ -12,7 +12,7 @@ use crate::cli::args::InviteArgs;
 use crate::cli::exit::Complaint;
 use crate::cli::target::address::{parse_advertised, plausible};
 use crate::cli::text::paste::{first_line, other_use};
-use crate::keys::trust::{Clients, Guest, Invites, Mode, Rights};
+use crate::keys::trust::{AccessMode, Clients, Guest, Invites, Rights};
 use crate::keys::{DEFAULT_PORT, Fingerprint, Identity, Ticket};
 use crate::server::{self, Serving};
 
@@ -62,7 +62,7 @@ pub(super) fn invite(home: &Path, args: &InviteArgs, out: &mut Out) -> anyhow::R
 struct InviteTarget {
     /// Without an invite.
     ticket: Ticket,
-    mode: Mode,
+    mode: AccessMode,
 }
 
 /// Where clients with these rights reach the servers of this home; the most likely first, never none.
@@ -70,7 +70,7 @@ fn places(
     home: &Path,
     running: &[Serving],
     advertised: Option<(String, Option<u16>)>,
-    guest: Mode,
+    guest: AccessMode,
 ) -> anyhow::Result<Vec<InviteTarget>> {
     let ticket = |fingerprint: Fingerprint, host: String, port: u16| Ticket { fingerprint, invite: None, host, port };
     if let [first, ..] = running
@@ -80,7 +80,7 @@ fn places(
         let text = format!("the server for {} lets anyone in (--no-auth): nobody needs a ticket", first.root);
         return Err(Complaint::usage(text).into());
     }
-    let usable: Vec<(&Serving, Mode)> =
+    let usable: Vec<(&Serving, AccessMode)> =
         running.iter().filter_map(|serving| Some((serving, serving.mode.and(guest)?))).collect();
     if let ([serving, ..], true) = (running, usable.is_empty()) {
         let does = if serving.mode.writes() {

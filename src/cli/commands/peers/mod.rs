@@ -19,7 +19,7 @@ use crate::cli::run::standard;
 use crate::cli::text::table::Table;
 use crate::cli::ui::json::Json;
 use crate::cli::ui::text::shown;
-use crate::keys::trust::{Allowed, Client, Clients, Invites, OpenInvite};
+use crate::keys::trust::{Allowed, Clients, Invites, ListedClient, OpenInvite};
 use crate::keys::{self, Fingerprint};
 
 /// Characters of a fingerprint that stand for all of it: what tables show.
@@ -152,7 +152,7 @@ fn allow(home: &Path, args: &AllowArgs, out: &mut Out) -> anyhow::Result<()> {
 }
 
 /// The changes of a client, each in its own words.
-fn changed(old: &Client, new: &Client) -> String {
+fn changed(old: &ListedClient, new: &ListedClient) -> String {
     let rights = all(&new.rights);
     let could = all(&old.rights).replacen("may", "could", 1);
     match (old.name == new.name, old.rights == new.rights) {
@@ -206,7 +206,7 @@ fn revoke(home: &Path, args: &RevokeArgs, out: &mut Out) -> anyhow::Result<()> {
 
 /// The client that a word means.
 enum Meant {
-    Listed(Client),
+    Listed(ListedClient),
     /// Nobody has come with it yet.
     Invite(OpenInvite),
     /// A key that a token or a certificate may let in.
@@ -245,14 +245,14 @@ fn meant(home: &Path, clients: &Clients, wanted: &str) -> anyhow::Result<Meant> 
 }
 
 /// The one client that a name, a fingerprint or the start of one means; `None` when there is none.
-fn find(clients: &Clients, wanted: &str) -> anyhow::Result<Option<Client>> {
+fn find(clients: &Clients, wanted: &str) -> anyhow::Result<Option<ListedClient>> {
     let all = clients.list()?.clients;
-    let is_named = |client: &&Client| client.name.eq_ignore_ascii_case(wanted);
-    let has_key = |client: &&Client| {
+    let is_named = |client: &&ListedClient| client.name.eq_ignore_ascii_case(wanted);
+    let has_key = |client: &&ListedClient| {
         let start = client.fingerprint.to_string().get(..wanted.len()).map(|start| start.eq_ignore_ascii_case(wanted));
         wanted.len() >= SHORT_CHARS_MIN && start == Some(true)
     };
-    let mut found: Vec<&Client> = all.iter().filter(is_named).collect();
+    let mut found: Vec<&ListedClient> = all.iter().filter(is_named).collect();
     if found.is_empty() {
         found = all.iter().filter(has_key).collect();
     }

@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 
 use crate::calendar;
 use crate::cli::ui::text::shown;
-use crate::keys::trust::{Client, Mode, OpenInvite, Rights};
+use crate::keys::trust::{AccessMode, ListedClient, OpenInvite, Rights};
 
 /// Longest comment that a table shows, in columns.
 const COMMENT_COLUMNS: usize = 24;
 
 /// A row of the table.
-pub(super) fn client_row(client: &Client, now: SystemTime) -> Vec<String> {
+pub(super) fn client_row(client: &ListedClient, now: SystemTime) -> Vec<String> {
     let Rights { root, expires, .. } = &client.rights;
     let until = match expires {
         None => "-".to_owned(),
@@ -33,9 +33,9 @@ pub(super) fn client_row(client: &Client, now: SystemTime) -> Vec<String> {
 /// The rights, in words.
 fn may(rights: &Rights) -> String {
     let mode = match rights.mode {
-        Mode::ReadWrite => "send, get",
-        Mode::ReadOnly => "get",
-        Mode::WriteOnly => "send",
+        AccessMode::ReadWrite => "send, get",
+        AccessMode::ReadOnly => "get",
+        AccessMode::WriteOnly => "send",
     };
     match rights.no_clobber && rights.mode.writes() {
         true => format!("{mode}, no clobber"),
@@ -74,7 +74,7 @@ fn minute(time: SystemTime) -> String {
 }
 
 /// A client's name and the start of its key.
-pub(super) fn who(client: &Client) -> String {
+pub(super) fn who(client: &ListedClient) -> String {
     format!("{} ({})", shown(&client.name), client.fingerprint.short())
 }
 
@@ -91,7 +91,7 @@ pub(super) fn invite_line(invite: &OpenInvite) -> String {
 }
 
 /// A client as an event has it.
-pub(super) fn client_json(client: &Client) -> Value {
+pub(super) fn client_json(client: &ListedClient) -> Value {
     let mut body = rights_json(&client.rights);
     body["name"] = client.name.as_str().into();
     body["fingerprint"] = client.fingerprint.to_string().into();

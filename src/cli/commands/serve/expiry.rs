@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::output::ServeOutput;
 use crate::cli::ui::text::shown;
-use crate::keys::certificate::{Description, Ending, describe_file};
+use crate::keys::certificate::{Description, Validity, describe_file};
 
 /// Time between two warnings: a log is read now and then.
 pub(super) const DAILY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -34,10 +34,12 @@ impl Expiry {
     fn warning(&self, now: SystemTime) -> Option<String> {
         let (file, until) = (&self.file, &self.certificate.until);
         let end = match self.certificate.ending(now) {
-            Ending::Far => return None,
-            Ending::Soon { days: 1 } => format!("ends within a day, on {until}; clients with --ca will then refuse"),
-            Ending::Soon { days } => format!("ends within {days} days, on {until}; clients with --ca will then refuse"),
-            Ending::Over => format!("ended on {until}; clients with --ca refuse"),
+            Validity::Far => return None,
+            Validity::Soon { days: 1 } => format!("ends within a day, on {until}; clients with --ca will then refuse"),
+            Validity::Soon { days } => {
+                format!("ends within {days} days, on {until}; clients with --ca will then refuse")
+            }
+            Validity::Over => format!("ended on {until}; clients with --ca refuse"),
         };
         Some(format!(
             "warning: the certificate in {file} {end} this server\n  \

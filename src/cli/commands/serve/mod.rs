@@ -46,7 +46,7 @@ use crate::error::Error;
 use crate::keys::trust::Clients;
 use crate::keys::{self, DEFAULT_PORT, Identity};
 use crate::protocol::path::escape_path;
-use crate::server::{Access, HttpOptions, Mode, ServeOnce, Server};
+use crate::server::{Access, AccessMode, HttpOptions, ServeOnce, Server};
 use crate::server::{Presence, Serving};
 use crate::storage::{plain, sync_names_above};
 use crate::transport::{PathMemory, TransportError};
@@ -219,11 +219,11 @@ fn not_listening(error: Error, address: SocketAddr) -> anyhow::Error {
 }
 
 /// The most that any client may do here.
-fn mode(args: &ServeArgs) -> Mode {
+fn mode(args: &ServeArgs) -> AccessMode {
     match (args.read_only, args.write_only) {
-        (true, _) => Mode::ReadOnly,
-        (_, true) => Mode::WriteOnly,
-        _ => Mode::ReadWrite,
+        (true, _) => AccessMode::ReadOnly,
+        (_, true) => AccessMode::WriteOnly,
+        _ => AccessMode::ReadWrite,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::cli::text::paste::first_line;
 use crate::cli::ui::message;
 use crate::keys::{self, Authority, HomeError, Identity, Ticket, Token};
 use crate::protocol::path::escape_path;
-use crate::server::{Mode, Server};
+use crate::server::{AccessMode, Server};
 
 /// The token of those who watch, in the home: used where other machines can reach the address.
 const HTTP_TOKEN: &str = "http_token";
@@ -94,7 +94,7 @@ impl PassFiles {
     }
 
     /// The lines that describe the passes. `host` and `port` are where clients find the server.
-    pub(super) fn lines(&self, server: &Server, host: &str, port: u16, mode: Mode) -> Vec<String> {
+    pub(super) fn lines(&self, server: &Server, host: &str, port: u16, mode: AccessMode) -> Vec<String> {
         let place = Ticket { fingerprint: server.fingerprint(), invite: None, host: host.to_owned(), port };
         let mut lines = Vec::new();
         if let Some(addr) = server.http_addr() {

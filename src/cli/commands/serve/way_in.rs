@@ -15,7 +15,7 @@ use crate::cli::text::paste::{first_line, other_use};
 use crate::keys::Ticket;
 use crate::keys::trust::INVITE_LIFETIME;
 use crate::protocol::path::escape_path;
-use crate::server::{Mode, Server};
+use crate::server::{AccessMode, Server};
 
 /// How long an invite is good for; the server decides, this is what is said about it.
 pub(super) const INVITE_MINUTES: u64 = INVITE_LIFETIME.as_secs() / 60;
@@ -39,7 +39,7 @@ pub(super) struct WayIn {
 
 impl WayIn {
     /// The lines to paste, and what else is to be said about them.
-    pub(super) fn lines(&self, mode: Mode, is_open: bool) -> Vec<String> {
+    pub(super) fn lines(&self, mode: AccessMode, is_open: bool) -> Vec<String> {
         let validity = match is_open {
             true => String::new(),
             false => format!(", within {INVITE_MINUTES} minutes, once"),

@@ -9,7 +9,7 @@ use crate::cli::text::size;
 use crate::cli::ui::rate::eta;
 use crate::cli::ui::text::{fit, shown};
 use crate::keys::Fingerprint;
-use crate::progress::Phase;
+use crate::progress::FilePhase;
 use crate::server::ServerStatus;
 use crate::server::Serving;
 use crate::server::status::{ConnectionStatus, Direction, FileStatus, JobStatus, Rules};
@@ -111,9 +111,9 @@ impl StatusPage {
     fn file(&mut self, file: &FileStatus) {
         let percent = format!("{:>3}%  ", size::percent(file.bytes_there, file.size));
         let phase = match file.phase {
-            Phase::Moving => "",
-            Phase::Checking => "  checking",
-            Phase::Committing => "  saving",
+            FilePhase::Moving => "",
+            FilePhase::Checking => "  checking",
+            FilePhase::Committing => "  saving",
         };
         let taken = OF_CLIENT + LABEL_COLUMNS + percent.len() + phase.len();
         let room = self.columns.saturating_sub(taken).max(NAME_COLUMNS_MIN);

@@ -1,6 +1,6 @@
 use super::super::files::Doing;
 use super::*;
-use crate::progress::{FileProgress, Phase};
+use crate::progress::{FilePhase, FileProgress};
 use crate::protocol::message::{Failure, Status, Why};
 
 const TICK: Duration = Duration::from_millis(100);
@@ -69,10 +69,10 @@ fn a_stall_is_excused_while_digests_are_compared() {
     let (mut model, _, now) = model();
     let file = file("a", 100, 50);
     model.on_event(&Event::Started(Arc::clone(&file)), now);
-    file.set_phase(Phase::Checking);
+    file.set_phase(FilePhase::Checking);
     model.sample(now);
     assert!(matches!(model.sample(now + TICK * 90).speed, Speed::Moving(_)));
-    file.set_phase(Phase::Moving);
+    file.set_phase(FilePhase::Moving);
     assert_eq!(model.sample(now + TICK * 160).speed, Stall::speed(TICK * 70, StallCause::Idle));
 }
 

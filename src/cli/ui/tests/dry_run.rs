@@ -28,7 +28,7 @@ fn a_dry_run_prints_each_decision_and_the_totals() {
     for event in all_events() {
         stage.ui.event(&event, stage.now);
     }
-    stage.ui.end(&Ok(Report { failed: 1, ..Report::default() }), Exit::SomeFailed, stage.now);
+    stage.ui.end(&Ok(JobReport { failed: 1, ..JobReport::default() }), Exit::SomeFailed, stage.now);
     let expected = "\
 + new              2.0 KiB  a
 ~ replace          2.0 KiB  b

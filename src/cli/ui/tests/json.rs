@@ -34,7 +34,7 @@ fn every_line_of_json_parses_and_the_last_is_the_summary() {
 #[test]
 fn json_of_a_finished_job_has_its_figures() {
     let mut stage = stage(UiOptions { json: true, ..options(DisplayMode::Silent) });
-    let report = Report { done: 3, bytes_written: 9, elapsed: Duration::from_millis(1500), ..Report::default() };
+    let report = JobReport { done: 3, bytes_written: 9, elapsed: Duration::from_millis(1500), ..JobReport::default() };
     stage.ui.end(&Ok(report), Exit::Done, stage.now);
     let last: serde_json::Value = serde_json::from_str(stage.out.text().trim()).expect("one line");
     assert_eq!(last["type"], "summary");

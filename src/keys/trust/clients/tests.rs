@@ -11,7 +11,7 @@ fn knows(clients: &Clients, number: u8) -> bool {
     clients.find(&key(number)).unwrap().is_some()
 }
 
-fn enrol(clients: &Clients, number: u8, name: &str) -> Option<Client> {
+fn enrol(clients: &Clients, number: u8, name: &str) -> Option<ListedClient> {
     clients.enrol(&key(number), name, &Guest::default()).unwrap()
 }
 
@@ -130,7 +130,7 @@ fn every_broken_line_is_reported_with_its_number_and_lets_nobody_in() {
         format!("{} readonly b\n{} c extra word\nxyz d\n{} again\n{} root=../up e\n", key(2), key(3), key(1), key(4));
     write(home.path(), &format!("{good}{broken}{} f\n", key(5)));
     let clients = Clients::open(home.path()).unwrap();
-    let Listing { clients: listed, broken } = clients.list().unwrap();
+    let ClientListing { clients: listed, broken } = clients.list().unwrap();
     assert_eq!(listed.iter().map(|client| client.name.as_str()).collect::<Vec<_>>(), ["a", "f"]);
     assert_eq!(broken.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [2, 3, 4, 5, 6]);
     for ((_, reason), words) in broken.iter().zip(["unknown option", "more than", "fingerprint", "line 1", "'..'"]) {
@@ -185,12 +185,12 @@ fn a_removed_client_has_no_broken_line_to_come_back_by() {
 fn a_key_that_was_shut_out_stays_so_until_it_is_listed_again() {
     let home = tempfile::tempdir().unwrap();
     let (clients, other) = (Clients::open(home.path()).unwrap(), Clients::open(home.path()).unwrap());
-    let standing = |number| other.standing(&key(number)).unwrap();
+    let status = |number| other.status(&key(number)).unwrap();
     enrol(&clients, 1, "laptop");
-    assert!(matches!(standing(1), Standing::Listed(client) if client.name == "laptop"));
+    assert!(matches!(status(1), KeyStatus::Listed(client) if client.name == "laptop"));
     assert!(clients.remove(&key(1)).unwrap());
     assert!(!clients.remove(&key(2)).unwrap(), "it was on no list");
-    assert_eq!((standing(1), standing(2), standing(3)), (Standing::Revoked, Standing::Revoked, Standing::Unknown));
+    assert_eq!((status(1), status(2), status(3)), (KeyStatus::Revoked, KeyStatus::Revoked, KeyStatus::Unknown));
     let mut revoked = clients.revoked().unwrap();
     revoked.sort_by_key(|(key, _)| key.0);
     assert_eq!(revoked, [(key(1), "laptop".to_owned()), (key(2), String::new())]);
@@ -198,10 +198,10 @@ fn a_key_that_was_shut_out_stays_so_until_it_is_listed_again() {
     assert_eq!(clients.revoked().unwrap().len(), 2);
     enrol(&clients, 1, "laptop");
     clients.allow(&key(2), Some("desktop"), &rights("ro")).unwrap();
-    assert!(matches!(standing(1), Standing::Listed(_)) && matches!(standing(2), Standing::Listed(_)));
+    assert!(matches!(status(1), KeyStatus::Listed(_)) && matches!(status(2), KeyStatus::Listed(_)));
     assert_eq!(clients.revoked().unwrap(), []);
     assert!(clients.remove(&key(1)).unwrap());
-    assert_eq!(standing(1), Standing::Revoked);
+    assert_eq!(status(1), KeyStatus::Revoked);
 }
 
 #[test]
@@ -211,9 +211,9 @@ fn a_line_that_names_no_key_shuts_nobody_out_and_loses_no_other() {
     let path = home.path().join("revoked_clients");
     fs::write(&path, format!("# mine\nnonsense\n{}\n{} old # why\n", key(1), key(2))).unwrap();
     assert_eq!(
-        [1, 2, 3].map(|number| clients.standing(&key(number)).unwrap() == Standing::Revoked),
+        [1, 2, 3].map(|number| clients.status(&key(number)).unwrap() == KeyStatus::Revoked),
         [true, true, false]
     );
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
-    assert!(clients.standing(&key(3)).is_err(), "others could take themselves off it");
+    assert!(clients.status(&key(3)).is_err(), "others could take themselves off it");
 }

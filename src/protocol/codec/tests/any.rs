@@ -31,8 +31,8 @@ fn failure() -> impl Strategy<Value = Failure> {
     (status, any::<String>()).prop_map(|(status, detail)| Failure::new(status, detail))
 }
 
-fn entry() -> impl Strategy<Value = Entry> {
-    (wire_path(), kind_and_size(), mtime(), any::<u32>()).prop_map(|(path, (kind, size), mtime, mode)| Entry {
+fn entry() -> impl Strategy<Value = ListingEntry> {
+    (wire_path(), kind_and_size(), mtime(), any::<u32>()).prop_map(|(path, (kind, size), mtime, mode)| ListingEntry {
         path,
         kind,
         size,
@@ -41,9 +41,9 @@ fn entry() -> impl Strategy<Value = Entry> {
     })
 }
 
-fn part() -> impl Strategy<Value = Part> {
+fn part() -> impl Strategy<Value = ListedPart> {
     let fate = prop_oneof![Just(PartFate::Kept), Just(PartFate::Removed), failure().prop_map(PartFate::Left)];
-    (wire_path(), 0..=FILE_BYTES_MAX, any::<u64>(), fate).prop_map(|(path, size, age_secs, fate)| Part {
+    (wire_path(), 0..=FILE_BYTES_MAX, any::<u64>(), fate).prop_map(|(path, size, age_secs, fate)| ListedPart {
         path,
         size,
         age_secs,
@@ -125,7 +125,7 @@ fn one_file() -> impl Strategy<Value = Message> {
     let done = (id(), prop::option::of(failure())).prop_map(|(id, failure)| Message::Done(Done { id, failure }));
     let cancel = (id(), failure()).prop_map(|(id, why)| Message::Cancel(Done { id, failure: Some(why) }));
     prop_oneof![
-        (id(), entry()).prop_map(|(id, Entry { path, kind, size, mtime, mode })| Message::Header(Header {
+        (id(), entry()).prop_map(|(id, ListingEntry { path, kind, size, mtime, mode })| Message::Header(Header {
             id,
             path,
             kind,
@@ -147,7 +147,7 @@ fn one_file() -> impl Strategy<Value = Message> {
         })),
         done,
         cancel,
-        (id(), entry()).prop_map(|(id, Entry { path, .. })| Message::Named(Named { id, name: path.last() })),
+        (id(), entry()).prop_map(|(id, ListingEntry { path, .. })| Message::Named(Named { id, name: path.last() })),
     ]
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::{EARLY_BYTES_MIN, FileIo, OldVersion, owner};
-use crate::broken::Rule;
+use crate::broken::BreakableRule;
 use crate::session::budget::Hold;
 use crate::storage::{Fresh, Op, PartFile, Refusal, StorageError, Store};
 use crate::transfer::file::resume::Basis;
@@ -113,7 +113,7 @@ impl<S: Store> FileIo<S> {
         })?);
         let fresh = if self.start.is_fresh() { Fresh::Yes } else { Fresh::No };
         let part = self.root.open_part(&self.path, owner(self.owner.as_deref()), fresh)?;
-        if part.len() > self.start.from && !Rule::PartIsCutToStart.is_broken() {
+        if part.len() > self.start.from && !BreakableRule::PartIsCutToStart.is_broken() {
             // Bytes beyond the start are covered by no digest: they are sent again, or belong to a hole and must be
             // one.
             part.truncate(self.start.from)?;

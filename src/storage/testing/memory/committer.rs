@@ -10,7 +10,7 @@ use super::file::MemoryPart;
 use super::image::Number;
 use super::names::InDirectory;
 use super::store::MemoryStore;
-use crate::broken::Rule;
+use crate::broken::BreakableRule;
 use crate::protocol::path::WirePath;
 use crate::storage::commit::name::errno_of;
 use crate::storage::commit::{Answer, Commit, Committed, Durability};
@@ -130,7 +130,7 @@ impl Queue {
             }
         }
         let mut failures: BTreeMap<Number, Errno> = BTreeMap::new();
-        if self.sync == Durability::Synced && !Rule::SyncDirectories.is_broken() {
+        if self.sync == Durability::Synced && !BreakableRule::SyncDirectories.is_broken() {
             let mut state = store.volume.state();
             for dir in dirs.keys() {
                 if let Err(errno) = state.count(store.process).and_then(|()| state.sync_dir(*dir)) {

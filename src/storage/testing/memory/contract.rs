@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use self::table::Do::{self, *};
 use self::table::TABLE;
 use super::{ChunkContent, ManualClock, MemoryCommitter, MemoryStore, Quirks, Volume};
-use crate::digest::{CHUNK_BYTES, Digest, Hasher, SALT_BYTES, Salt};
+use crate::digest::{CHUNK_BYTES, ChunkHasher, Digest, SALT_BYTES, Salt};
 use crate::storage::commit::Answer;
 use crate::storage::testing::{SOME_TIME, TestRoot, wire};
 use crate::storage::{
@@ -73,12 +73,12 @@ struct Trial<S: Subject> {
     store: S,
     committer: S::Committer,
     part: Option<S::Part>,
-    hasher: Hasher,
+    hasher: ChunkHasher,
 }
 
 impl<S: Subject> Trial<S> {
     fn new(store: S, committer: S::Committer) -> Self {
-        Self { store, committer, part: None, hasher: Hasher::new(&Salt([3; SALT_BYTES])) }
+        Self { store, committer, part: None, hasher: ChunkHasher::new(&Salt([3; SALT_BYTES])) }
     }
 
     /// What comes of each operation.

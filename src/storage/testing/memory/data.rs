@@ -1,7 +1,7 @@
 //! Files in miniature: each chunk is one value repeated, and zeros behind it. So a file of megabytes takes some bytes, and a
 //! million jobs take minutes.
 
-use crate::digest::{CHUNK_BYTES, Digest, Hasher, chunk_count, chunk_len};
+use crate::digest::{CHUNK_BYTES, ChunkHasher, Digest, chunk_count, chunk_len};
 
 /// What a chunk holds: `value` in each of the first `filled` bytes, then zeros. No two values have a byte in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
@@ -55,7 +55,7 @@ impl ChunkContent {
 
     /// No real digest, which would cost a thousand times the rest; equal content has equal ones all the same, and zeros
     /// have their own, which the rules make for holes.
-    pub(crate) fn digest(&self, hasher: &Hasher) -> Digest {
+    pub(crate) fn digest(&self, hasher: &ChunkHasher) -> Digest {
         if self.fill == Fill::ZEROS {
             return hasher.zero_chunk(self.len);
         }
@@ -133,7 +133,7 @@ impl FileData {
     }
 
     /// The digests of the chunks from `first` on, of those before the byte `end`; what is missing reads as zeros.
-    pub(crate) fn digests(&self, hasher: &Hasher, first: u64, end: u64, most: u64) -> Vec<Digest> {
+    pub(crate) fn digests(&self, hasher: &ChunkHasher, first: u64, end: u64, most: u64) -> Vec<Digest> {
         let chunks = (first..end.div_ceil(CHUNK_BYTES)).take(most as usize);
         let digest = |index| {
             let mut content = ChunkContent::zeroed(chunk_len(end, index));

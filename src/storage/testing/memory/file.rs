@@ -10,7 +10,7 @@ use super::image::Number;
 use super::names::{PART_MODE, meta_of};
 use super::state::State;
 use super::store::MemoryStore;
-use crate::digest::{Digest, Hasher};
+use crate::digest::{ChunkHasher, Digest};
 use crate::protocol::message::Mtime;
 use crate::protocol::path::WirePath;
 use crate::storage::error::{Op, Refusal, StorageError};
@@ -75,11 +75,11 @@ impl ReadFile for MemorySource {
         })
     }
 
-    fn digest(content: &ChunkContent, hasher: &Hasher) -> Digest {
+    fn digest(content: &ChunkContent, hasher: &ChunkHasher) -> Digest {
         content.digest(hasher)
     }
 
-    fn hash(&self, hasher: &Hasher, first: u64, end: u64) -> Result<Vec<Digest>, StorageError> {
+    fn hash(&self, hasher: &ChunkHasher, first: u64, end: u64) -> Result<Vec<Digest>, StorageError> {
         self.run(Op::Read, |state, number| Ok(state.memory.file(number)?.digests(hasher, first, end, CHUNKS_A_TURN)))
     }
 
@@ -222,7 +222,7 @@ impl PartFile for MemoryPart {
         self.run(Op::Write, |state, number| state.write(number, |data| data.write(offset, content)))
     }
 
-    fn hash(&self, hasher: &Hasher, first: u64, end: u64) -> Result<Vec<Digest>, StorageError> {
+    fn hash(&self, hasher: &ChunkHasher, first: u64, end: u64) -> Result<Vec<Digest>, StorageError> {
         self.run(Op::Read, |state, number| Ok(state.memory.file(number)?.digests(hasher, first, end, CHUNKS_A_TURN)))
     }
 

@@ -2,7 +2,7 @@
 
 use super::super::JobError;
 use super::{AnswerState, Answers, AnswersAttached, AnswersReport, AnswersStage, Committing};
-use crate::broken::Rule;
+use crate::broken::BreakableRule;
 use crate::digest::Digest;
 use crate::protocol::message::{Done, FileId, Have, Message};
 use crate::protocol::path::WirePath;
@@ -113,7 +113,7 @@ impl<A: AnswersAttached> Answers<A> {
         let is_hashing = open.rules.is_hashing();
         let progress = open.progress.clone();
         // A repair is only accepted once its digest is on its way.
-        if !Rule::DigestsAreSaid.is_broken() {
+        if !BreakableRule::DigestsAreSaid.is_broken() {
             self.say(Message::Have(Have { id, first, digests }));
         }
         if is_hashing {

@@ -6,7 +6,7 @@ use super::{
     AnswerState, Answers, AnswersAction, AnswersAttached, AnswersReport, AnswersStage, Complete, Offered, WaitsFor,
     stopping,
 };
-use crate::broken::Rule;
+use crate::broken::BreakableRule;
 use crate::protocol::HEADERS_AHEAD_MAX;
 use crate::protocol::message::{Done, Failure, Header, Kind, Message, Pos, Problem, Status, Tail, Verdict};
 use crate::transfer::Violation;
@@ -32,7 +32,7 @@ impl<A: AnswersAttached> Answers<A> {
         }
         let reoffer = self.reoffers.on_offer(&header.path)?;
         self.next_id += 1;
-        if reoffer == Reoffer::Dropped && !Rule::CrossedOfferIsDropped.is_broken() {
+        if reoffer == Reoffer::Dropped && !BreakableRule::CrossedOfferIsDropped.is_broken() {
             return Ok(());
         }
         if self.is_draining {

@@ -37,7 +37,7 @@ pub(crate) use self::plan::Apart;
 use super::early::Early;
 use super::reoffer::Reoffers;
 use super::twins::Twins;
-use crate::broken::Rule;
+use crate::broken::BreakableRule;
 use crate::protocol::features;
 use crate::protocol::message::{Failure, FileId, Header, Message, Remark, Status, Tail};
 use crate::protocol::path::WirePath;
@@ -256,8 +256,8 @@ impl<A: AnswersAttached> Answers<A> {
 
     /// Ends the job, once, when nothing is left.
     fn settle(&mut self) {
-        let has_files = !self.files.is_empty() && !Rule::FilesAreAwaited.is_broken();
-        let awaits_offers = self.reoffers.is_awaited() && !Rule::ReofferIsAwaited.is_broken();
+        let has_files = !self.files.is_empty() && !BreakableRule::FilesAreAwaited.is_broken();
+        let awaits_offers = self.reoffers.is_awaited() && !BreakableRule::ReofferIsAwaited.is_broken();
         if self.stage == AnswersStage::Ended && !has_files && !awaits_offers {
             self.stage = AnswersStage::WindingUp;
             self.actions.push_back(AnswersAction::WindUp);

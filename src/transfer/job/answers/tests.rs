@@ -1,7 +1,7 @@
 //! Conversations with a receiver, as tables: what it is fed with, and what it then says, does and reports.
 
 use super::*;
-use crate::digest::{CHUNK_BYTES, Digest, Hasher, SALT_BYTES, Salt};
+use crate::digest::{CHUNK_BYTES, ChunkHasher, Digest, SALT_BYTES, Salt};
 use crate::protocol::message::{Done, Kind, Mtime, Pos, Problem, SkipReason, Verdict, Why};
 use crate::protocol::range::{RangeHeader, RangeTiming};
 use crate::protocol::{EARLY_FILES_MAX, HEADERS_AHEAD_MAX, OFFERS_MAX};
@@ -145,7 +145,7 @@ impl AnswersJob {
             From(id, from) => {
                 let start = Start { from, basis: Basis::Part, why: Why::New };
                 let size = self.sizes[id as usize];
-                let rules = ReceiveFile::new(size, from, &Hasher::new(&Salt([0; SALT_BYTES])));
+                let rules = ReceiveFile::new(size, from, &ChunkHasher::new(&Salt([0; SALT_BYTES])));
                 return Ok(judged(ledger.open(FileId(id), &start, rules, id, id)));
             }
             Skip(id, reason) => ledger.skip(FileId(id), reason),

@@ -4,7 +4,7 @@ use super::{
     ContentState, OfferState, Offers, OffersAction, OffersAttached, OffersReport, OffersStage, Outgoing, Pump, Room,
     WantedFile,
 };
-use crate::broken::Rule;
+use crate::broken::BreakableRule;
 use crate::digest::Digest;
 use crate::protocol::message::{Done, Failure, FileId, Have, Kind, Named, Pos, Status, Verdict, Why};
 use crate::transfer::Violation;
@@ -96,7 +96,7 @@ impl<A: OffersAttached> Offers<A> {
             return Err(JobError::Order("a second answer for the same file"));
         };
         // The receiver has the early content already, and the tail that followed it is ignored.
-        let is_sent = is_closed && (from == 0 || Rule::EarlyTailIsOfWholeFile.is_broken());
+        let is_sent = is_closed && (from == 0 || BreakableRule::EarlyTailIsOfWholeFile.is_broken());
         let (content, start) = match is_sent {
             true => (ContentState::Closed, start),
             false => (ContentState::Unopened { rules, start: start.filter(|_| from == 0) }, None),
@@ -219,7 +219,7 @@ impl<A: OffersAttached> Offers<A> {
     fn on_crossing(&mut self, done: Done) {
         let (Some(failure), Some(again)) = (done.failure, self.reoffered.remove(&done.id)) else { return };
         let is_unanswered = self.files.get(&again).is_some_and(|file| matches!(file.state, OfferState::Offered { .. }));
-        let is_both = is_unanswered && !Rule::FailureIsOfBothOffers.is_broken();
+        let is_both = is_unanswered && !BreakableRule::FailureIsOfBothOffers.is_broken();
         if is_both && let Some(file) = self.remove(again) {
             self.report_failed(&file, failure);
         }

@@ -1,7 +1,7 @@
 //! Conversations with a sender, as tables: what it is fed with, and what it then says, does and reports.
 
 use super::*;
-use crate::digest::{CHUNK_BYTES, ChunkDigests, Digest, Hasher, SALT_BYTES, Salt};
+use crate::digest::{CHUNK_BYTES, ChunkDigests, ChunkHasher, Digest, SALT_BYTES, Salt};
 use crate::protocol::message::{Failure, Have, Mtime, Named, Pos, SkipReason, Status, Tail, Verdict, Why};
 use crate::protocol::path::WirePath;
 use crate::protocol::{EARLY_FILES_MAX, OFFERS_MAX};
@@ -88,8 +88,8 @@ fn failure(status: Status) -> Failure {
     Failure::new(status, "")
 }
 
-fn hasher() -> Hasher {
-    Hasher::new(&Salt([0; SALT_BYTES]))
+fn hasher() -> ChunkHasher {
+    ChunkHasher::new(&Salt([0; SALT_BYTES]))
 }
 
 fn digest(index: u64) -> Digest {

@@ -17,14 +17,14 @@ const CATCH_UP: Duration = Duration::from_millis(20);
 
 /// Bytes that may pass. It goes into debt by what passes at once, and the debt is waited for.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(super) struct TokenBucket {
     /// Bytes per second.
     rate: f64,
     balance: f64,
     at: Instant,
 }
 
-impl Pool {
+impl TokenBucket {
     pub(super) fn new(rate: Rate, now: Instant) -> Self {
         Self { rate: rate.per_second(), balance: 0.0, at: now }
     }
@@ -56,8 +56,8 @@ impl Pool {
 /// Those who wait for a pool. One after the other: who is always there would else take what has just been earned before
 /// another has seen it, and a connection beside a busy one would not even get its farewell out.
 #[derive(Debug)]
-pub(super) struct Line {
-    pool: Mutex<Pool>,
+pub(super) struct ThrottleQueue {
+    pool: Mutex<TokenBucket>,
     /// The permit of whoever is first.
     first: Semaphore,
 }
@@ -65,12 +65,12 @@ pub(super) struct Line {
 /// A place in a line.
 pub(super) type Place = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
-impl Line {
-    pub(super) fn new(pool: Pool) -> Self {
+impl ThrottleQueue {
+    pub(super) fn new(pool: TokenBucket) -> Self {
         Self { pool: Mutex::new(pool), first: Semaphore::new(1) }
     }
 
-    pub(super) fn pool(&self) -> MutexGuard<'_, Pool> {
+    pub(super) fn pool(&self) -> MutexGuard<'_, TokenBucket> {
         self.pool.lock().expect("no holder panics")
     }
 
@@ -108,7 +108,7 @@ mod tests {
     /// Sends `call` bytes whenever the pool allows it, `late` after that; gives the bytes of each millisecond.
     fn run(rate: u64, call: usize, late: Duration, span: Duration) -> Vec<usize> {
         let start = Instant::now();
-        let mut pool = Pool::new(Rate::new(rate).expect("not zero"), start);
+        let mut pool = TokenBucket::new(Rate::new(rate).expect("not zero"), start);
         let mut sent = vec![0; span.as_millis() as usize];
         let mut now = start;
         while let Some(slot) = sent.get_mut((now - start).as_millis() as usize) {
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn silence_saves_nothing_up() {
         let start = Instant::now();
-        let mut pool = Pool::new(Rate::new(1_000_000).expect("not zero"), start);
+        let mut pool = TokenBucket::new(Rate::new(1_000_000).expect("not zero"), start);
         let now = start + 60 * SECOND;
         let mut burst = 0;
         while pool.wait(now).is_none() {
@@ -156,7 +156,7 @@ mod tests {
     }
 
     /// Passes through a line for a while, `bytes` a time, and counts them; `place` outlasts each time.
-    async fn pass_through(line: Arc<Line>, bytes: usize, span: Duration) -> usize {
+    async fn pass_through(line: Arc<ThrottleQueue>, bytes: usize, span: Duration) -> usize {
         let (mut place, mut passed, end) = (None, 0, Instant::now() + span);
         while Instant::now() < end {
             std::future::poll_fn(|cx| line.poll(&mut place, cx)).await;
@@ -169,7 +169,7 @@ mod tests {
     #[tokio::test]
     async fn who_sends_all_the_time_leaves_every_other_call_to_who_sends_beside_it() {
         let rate = Rate::new(2_000_000).expect("not zero");
-        let line = Arc::new(Line::new(Pool::new(rate, Instant::now())));
+        let line = Arc::new(ThrottleQueue::new(TokenBucket::new(rate, Instant::now())));
         let (one, other) = tokio::join!(
             tokio::spawn(pass_through(line.clone(), 2000, SECOND)),
             tokio::spawn(pass_through(line, 1000, SECOND))

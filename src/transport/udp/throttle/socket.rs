@@ -34,7 +34,7 @@ impl Layer for Throttled {
 
     fn poller(&self) -> Pin<Box<dyn UdpPoller>> {
         let inner = self.inner.clone().create_io_poller();
-        Box::pin(Poller { inner, throttle: self.throttle.clone(), place: None })
+        Box::pin(ThrottledPoller { inner, throttle: self.throttle.clone(), place: None })
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
@@ -65,7 +65,7 @@ impl Layer for Throttled {
 }
 
 /// Says when one connection may send.
-struct Poller {
+struct ThrottledPoller {
     inner: Pin<Box<dyn UdpPoller>>,
     throttle: Throttle,
     place: Option<Place>,
@@ -80,13 +80,13 @@ impl fmt::Debug for Throttled {
     }
 }
 
-impl fmt::Debug for Poller {
+impl fmt::Debug for ThrottledPoller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Poller").field("throttle", &self.throttle).finish_non_exhaustive()
     }
 }
 
-impl UdpPoller for Poller {
+impl UdpPoller for ThrottledPoller {
     fn poll_writable(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.throttle.0.sent.poll(&mut this.place, cx));

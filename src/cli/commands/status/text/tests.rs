@@ -15,7 +15,7 @@ fn serving() -> Serving {
         fingerprint: Fingerprint([7; 32]),
         root: "/srv/incoming".into(),
         is_open: false,
-        mode: crate::server::Mode::ReadWrite,
+        mode: crate::server::AccessMode::ReadWrite,
     }
 }
 
@@ -82,8 +82,8 @@ fn job(direction: Direction) -> JobStatus {
         loss: Some(0.013),
         files_active: 16,
         active: vec![
-            FileStatus { path: "photos/IMG_0042.dng".into(), size: 200, bytes_there: 91, phase: Phase::Moving },
-            FileStatus { path: "b\u{1b}[2J".into(), size: 100, bytes_there: 100, phase: Phase::Committing },
+            FileStatus { path: "photos/IMG_0042.dng".into(), size: 200, bytes_there: 91, phase: FilePhase::Moving },
+            FileStatus { path: "b\u{1b}[2J".into(), size: 100, bytes_there: 100, phase: FilePhase::Committing },
         ],
     }
 }
@@ -179,7 +179,7 @@ fn a_server_that_says_nothing_is_shown_with_the_reason() {
 #[test]
 fn no_line_is_wider_than_the_terminal_and_nothing_is_cut_where_there_is_none() {
     let path = format!("{}/end", "deep/".repeat(40));
-    let file = FileStatus { path: path.clone(), size: 2, bytes_there: 1, phase: Phase::Checking };
+    let file = FileStatus { path: path.clone(), size: 2, bytes_there: 1, phase: FilePhase::Checking };
     let job = JobStatus { active: vec![file; 4], ..job(Direction::In) };
     let far = ConnectionStatus {
         address: "[2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff]:51234".parse().expect("an address"),
