@@ -62,7 +62,7 @@ pub use self::job::Job;
 pub use self::list::Listing;
 pub use self::options::{GetOptions, SendOptions, TransferOptions};
 pub use self::parts::{PartsListing, PartsOptions};
-pub use self::probe::{Leg, PathFigures, PathReport, PingReport};
+pub use self::probe::{DirectionProbe, PathFigures, PathReport, PingReport};
 use crate::error::Error;
 use crate::keys::{Contact, Identity};
 pub use crate::session::probe::Count;

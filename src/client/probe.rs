@@ -50,14 +50,14 @@ pub struct PathFigures {
     /// The server's UDP buffers.
     pub remote: Granted,
     /// From this machine to the server, or why there is no figure.
-    pub up: Result<Leg, Failure>,
+    pub up: Result<DirectionProbe, Failure>,
     /// From the server to this machine.
-    pub down: Result<Leg, Failure>,
+    pub down: Result<DirectionProbe, Failure>,
 }
 
 /// One direction of a path under load.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Leg {
+pub struct DirectionProbe {
     /// The bytes that had arrived, each with its time.
     pub counts: Vec<Count>,
     /// Packets sent.
@@ -167,7 +167,7 @@ impl ProbeConnection {
         Ok(Some((trips, Granted { receive: size(ready.udp_receive), send: size(ready.udp_send) })))
     }
 
-    async fn down(&mut self, length: Duration) -> Result<Result<Leg, Failure>, SessionError> {
+    async fn down(&mut self, length: Duration) -> Result<Result<DirectionProbe, Failure>, SessionError> {
         let link = &mut self.0;
         let ready = match ask(link, ProbeKind::Down, length).await? {
             Ok(ready) => ready,
@@ -180,7 +180,7 @@ impl ProbeConnection {
         Ok(Ok(leg(counts, ready.link, after, local_cpu, cpu_permille)))
     }
 
-    async fn up(&mut self, length: Duration) -> Result<Result<Leg, Failure>, SessionError> {
+    async fn up(&mut self, length: Duration) -> Result<Result<DirectionProbe, Failure>, SessionError> {
         let link = &mut self.0;
         let ready = match ask(link, ProbeKind::Up, length).await? {
             Ok(ready) => ready,
@@ -194,8 +194,8 @@ impl ProbeConnection {
     }
 }
 
-fn leg(counts: Vec<Count>, before: LinkReport, after: LinkReport, local_cpu: f64, cpu_permille: u16) -> Leg {
-    Leg {
+fn leg(counts: Vec<Count>, before: LinkReport, after: LinkReport, local_cpu: f64, cpu_permille: u16) -> DirectionProbe {
+    DirectionProbe {
         counts,
         packets_sent: after.packets_sent.saturating_sub(before.packets_sent),
         packets_lost: after.packets_lost.saturating_sub(before.packets_lost),

@@ -205,7 +205,7 @@ impl AdmittedClient {
         slot: &WorkerSlot,
         path: Arc<ClientPath>,
         place: PlaceGuard,
-    ) -> Parting {
+    ) -> Departure {
         let connection = self.connection.clone();
         let (worker, name, enrolled) = (slot.worker(), self.name.clone(), self.welcome.enrolled);
         let live = Arc::new(LiveConnection::new(connection.clone(), peer, name.clone(), worker, path));
@@ -225,13 +225,13 @@ impl AdmittedClient {
         let total = conversation.totals;
         info!(worker, %addr, peer = peer.short(), why, %total, "disconnected");
         shared.notices.send(total.notice(worker, named, live.since().elapsed(), why));
-        Parting::of(&error, total.went_well())
+        Departure::of(&error, total.went_well())
     }
 }
 
 /// How a client has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Parting {
+pub(super) enum Departure {
     /// It has sent or got files, all of them well, and says that it is done.
     Served,
     /// It said farewell, or was sent away for good.
@@ -240,7 +240,7 @@ pub(super) enum Parting {
     Lost,
 }
 
-impl Parting {
+impl Departure {
     fn of(error: &SessionError, went_well: bool) -> Self {
         let SessionError::Connection(error) = error else {
             return if matches!(error, SessionError::Timeout(_)) { Self::Lost } else { Self::Final };
@@ -288,16 +288,18 @@ mod tests {
     fn a_client_that_waited_too_long_or_vanished_comes_back_and_only_one_that_says_so_is_served() {
         let closed = |code: CloseCode, went_well| {
             let close = ApplicationClose { error_code: code.code().into(), reason: Default::default() };
-            Parting::of(&SessionError::Connection(ConnectionError::ApplicationClosed(close)), went_well)
+            Departure::of(&SessionError::Connection(ConnectionError::ApplicationClosed(close)), went_well)
         };
-        assert_eq!(Parting::of(&SessionError::Connection(ConnectionError::TimedOut), true), Parting::Lost);
-        assert_eq!(Parting::of(&SessionError::Timeout("go on"), true), Parting::Lost);
-        assert_eq!(closed(CloseCode::Timeout, true), Parting::Lost);
-        assert_eq!(closed(CloseCode::Done, true), Parting::Served);
-        assert_eq!(closed(CloseCode::Done, false), Parting::Final);
-        assert_eq!(closed(CloseCode::Cancelled, true), Parting::Final);
-        assert!(!ServeOnce::Transfer.is_over_with(Parting::Final) && ServeOnce::Client.is_over_with(Parting::Final));
-        assert!([ServeOnce::Transfer, ServeOnce::Client].into_iter().all(|once| once.is_over_with(Parting::Served)));
-        assert!(![ServeOnce::Transfer, ServeOnce::Client].into_iter().any(|once| once.is_over_with(Parting::Lost)));
+        assert_eq!(Departure::of(&SessionError::Connection(ConnectionError::TimedOut), true), Departure::Lost);
+        assert_eq!(Departure::of(&SessionError::Timeout("go on"), true), Departure::Lost);
+        assert_eq!(closed(CloseCode::Timeout, true), Departure::Lost);
+        assert_eq!(closed(CloseCode::Done, true), Departure::Served);
+        assert_eq!(closed(CloseCode::Done, false), Departure::Final);
+        assert_eq!(closed(CloseCode::Cancelled, true), Departure::Final);
+        assert!(
+            !ServeOnce::Transfer.is_over_with(Departure::Final) && ServeOnce::Client.is_over_with(Departure::Final)
+        );
+        assert!([ServeOnce::Transfer, ServeOnce::Client].into_iter().all(|once| once.is_over_with(Departure::Served)));
+        assert!(![ServeOnce::Transfer, ServeOnce::Client].into_iter().any(|once| once.is_over_with(Departure::Lost)));
     }
 }

@@ -188,11 +188,11 @@ pub enum ServeOnce {
 }
 
 impl ServeOnce {
-    fn is_over_with(self, parting: connection::Parting) -> bool {
+    fn is_over_with(self, parting: connection::Departure) -> bool {
         match parting {
-            connection::Parting::Served => true,
-            connection::Parting::Final => self == Self::Client,
-            connection::Parting::Lost => false,
+            connection::Departure::Served => true,
+            connection::Departure::Final => self == Self::Client,
+            connection::Departure::Lost => false,
         }
     }
 }

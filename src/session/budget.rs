@@ -114,24 +114,24 @@ struct BudgetShare {
 }
 
 impl BudgetShare {
-    fn pool(&self, thing: Thing) -> (&SharedPool, &PoolShare) {
-        match thing {
-            Thing::Content => (&self.budget.0.memory, &self.content),
-            Thing::Offers => (&self.budget.0.memory, &self.offers),
-            Thing::Messages => (&self.budget.0.memory, &self.messages),
-            Thing::Digests => (&self.budget.0.memory, &self.digests),
-            Thing::Directories => (&self.budget.0.memory, &self.directories),
-            Thing::Remembered => (&self.budget.0.memory, &self.remembered),
-            Thing::Names => (&self.budget.0.memory, &self.names),
-            Thing::Search => (&self.budget.0.memory, &self.search),
-            Thing::Streams => (&self.budget.0.memory, &self.streams),
-            Thing::Files => (&self.budget.0.files, &self.files),
+    fn pool(&self, resource: Resource) -> (&SharedPool, &PoolShare) {
+        match resource {
+            Resource::Content => (&self.budget.0.memory, &self.content),
+            Resource::Offers => (&self.budget.0.memory, &self.offers),
+            Resource::Messages => (&self.budget.0.memory, &self.messages),
+            Resource::Digests => (&self.budget.0.memory, &self.digests),
+            Resource::Directories => (&self.budget.0.memory, &self.directories),
+            Resource::Remembered => (&self.budget.0.memory, &self.remembered),
+            Resource::Names => (&self.budget.0.memory, &self.names),
+            Resource::Search => (&self.budget.0.memory, &self.search),
+            Resource::Streams => (&self.budget.0.memory, &self.streams),
+            Resource::Files => (&self.budget.0.files, &self.files),
         }
     }
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Thing {
+enum Resource {
     Content,
     Offers,
     Messages,
@@ -150,71 +150,71 @@ impl Account {
         Self(None)
     }
 
-    fn take(&self, thing: Thing, amount: usize) -> Option<Hold> {
+    fn take(&self, resource: Resource, amount: usize) -> Option<Hold> {
         if let Some(own) = &self.0 {
-            let (pool, held) = own.pool(thing);
+            let (pool, held) = own.pool(resource);
             if !pool.take(own.key, held, amount) {
                 return None;
             }
         }
-        Some(Hold { account: self.clone(), thing, amount })
+        Some(Hold { account: self.clone(), resource, amount })
     }
 
     /// Takes memory for content, if the connection's share allows it.
     pub(crate) fn take_memory(&self, bytes: usize) -> Option<Hold> {
-        self.take(Thing::Content, bytes)
+        self.take(Resource::Content, bytes)
     }
 
     /// Takes memory for what is kept of an offer, likewise.
     pub(crate) fn take_for_offer(&self, bytes: usize) -> Option<Hold> {
-        self.take(Thing::Offers, bytes)
+        self.take(Resource::Offers, bytes)
     }
 
     /// Takes memory for a message that is to go out, likewise.
     pub(crate) fn take_for_message(&self, bytes: usize) -> Option<Hold> {
-        self.take(Thing::Messages, bytes)
+        self.take(Resource::Messages, bytes)
     }
 
     /// Takes memory for digests that a receiver has sent and that wait for ours, likewise.
     pub(crate) fn take_for_digests(&self, bytes: usize) -> Option<Hold> {
-        self.take(Thing::Digests, bytes)
+        self.take(Resource::Digests, bytes)
     }
 
     /// Takes memory for a directory that is remembered until the end of its job, likewise.
     pub(crate) fn take_for_directory(&self, bytes: usize) -> Option<Hold> {
-        self.take(Thing::Directories, bytes)
+        self.take(Resource::Directories, bytes)
     }
 
     /// Takes memory for a name that is remembered to save work, likewise. Nothing of it is certain: who gets none does the
     /// work again.
     pub(crate) fn take_to_remember(&self, bytes: usize) -> Option<Hold> {
-        self.take(Thing::Remembered, bytes)
+        self.take(Resource::Remembered, bytes)
     }
 
     /// Nothing yet of the same, to grow with what is remembered.
     pub(crate) fn to_remember(&self) -> Hold {
-        Hold { account: self.clone(), thing: Thing::Remembered, amount: 0 }
+        Hold { account: self.clone(), resource: Resource::Remembered, amount: 0 }
     }
 
     /// Takes memory for names that are remembered until the end of their job, because the disk may take some for one,
     /// likewise.
     pub(crate) fn take_for_names(&self, bytes: usize) -> Option<Hold> {
-        self.take(Thing::Names, bytes)
+        self.take(Resource::Names, bytes)
     }
 
     /// Takes memory for what a search needs as long as it lasts, likewise.
     pub(crate) fn take_for_search(&self, bytes: usize) -> Option<Hold> {
-        self.take(Thing::Search, bytes)
+        self.take(Resource::Search, bytes)
     }
 
     /// Takes memory for streams that the peer may open, likewise.
     pub(crate) fn take_for_streams(&self, bytes: usize) -> Option<Hold> {
-        self.take(Thing::Streams, bytes)
+        self.take(Resource::Streams, bytes)
     }
 
     /// Waits for memory for a stream that this end opens. Not for more than [`WORDS_FLOOR_BYTES`].
     pub(crate) async fn for_stream(&self, bytes: usize) -> Hold {
-        self.wait_for(Thing::Streams, bytes).await
+        self.wait_for(Resource::Streams, bytes).await
     }
 
     /// The same for the names of the directories that it looks at. Where there is none they are read a few at a time.
@@ -228,30 +228,30 @@ impl Account {
 
     /// Takes room for one more open file, likewise.
     pub(crate) fn take_file(&self) -> Option<Hold> {
-        self.take(Thing::Files, 1)
+        self.take(Resource::Files, 1)
     }
 
     /// Waits for memory for content. Not for more than [`FLOOR_BYTES`]: that much is there for whoever holds nothing.
     pub(crate) async fn memory(&self, bytes: usize) -> Hold {
-        self.wait_for(Thing::Content, bytes).await
+        self.wait_for(Resource::Content, bytes).await
     }
 
     /// Waits for memory for an offer. Not for more than [`WORDS_FLOOR_BYTES`].
     pub(crate) async fn for_offer(&self, bytes: usize) -> Hold {
-        self.wait_for(Thing::Offers, bytes).await
+        self.wait_for(Resource::Offers, bytes).await
     }
 
-    async fn wait_for(&self, thing: Thing, amount: usize) -> Hold {
-        if let Some(hold) = self.take(thing, amount) {
+    async fn wait_for(&self, resource: Resource, amount: usize) -> Hold {
+        if let Some(hold) = self.take(resource, amount) {
             return hold;
         }
         let own = self.0.as_ref().expect("whoever serves nobody else gets what it takes");
-        let (pool, held) = own.pool(thing);
+        let (pool, held) = own.pool(resource);
         debug_assert!(amount <= held.floor, "{amount} may never be there");
         let waits = pool.wait();
         loop {
             let freed = waits.freed();
-            if let Some(hold) = self.take(thing, amount) {
+            if let Some(hold) = self.take(resource, amount) {
                 return hold;
             }
             freed.await;
@@ -300,7 +300,7 @@ impl Drop for Receiving {
 #[derive(Debug)]
 pub(crate) struct Hold {
     account: Account,
-    thing: Thing,
+    resource: Resource,
     amount: usize,
 }
 
@@ -313,7 +313,7 @@ impl Hold {
 
     /// Takes more, if the connection's share allows it.
     pub(crate) fn grow(&mut self, more: usize) -> bool {
-        let Some(other) = self.account.take(self.thing, more) else { return false };
+        let Some(other) = self.account.take(self.resource, more) else { return false };
         self.merge(other);
         true
     }
@@ -332,7 +332,7 @@ impl Hold {
     pub(crate) fn split(&mut self, part: usize) -> Self {
         let part = part.min(self.amount);
         self.amount -= part;
-        Self { account: self.account.clone(), thing: self.thing, amount: part }
+        Self { account: self.account.clone(), resource: self.resource, amount: part }
     }
 
     fn merge(&mut self, mut other: Self) {
@@ -343,7 +343,7 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         if let Some(own) = self.account.0.as_ref().filter(|_| self.amount > 0) {
-            let (pool, held) = own.pool(self.thing);
+            let (pool, held) = own.pool(self.resource);
             pool.give_back(own.key, held, self.amount);
         }
     }

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::commit::Durability;
 use super::file_system::FileSystem;
-use super::meta::{Facts, Meta};
+use super::meta::{Meta, StatFacts};
 use super::mode;
 use super::system::{self, open_or_pass};
 use crate::broken::BreakableRule;
@@ -53,7 +53,7 @@ impl Dir {
     }
 
     fn held(fd: OwnedFd) -> Result<Self, Errno> {
-        let facts = Facts::of(&rustix::fs::fstat(&fd)?);
+        let facts = StatFacts::of(&rustix::fs::fstat(&fd)?);
         let id = ObjectId { dev: facts.dev, ino: facts.ino };
         Ok(Self { fd, id, file_system: OnceLock::new(), tells_names_apart: OnceLock::new() })
     }

@@ -57,7 +57,7 @@ impl Meta {
             FileType::Symlink => Kind::Link(target()?),
             _ => return Err(Refusal::NotTransferable.into()),
         };
-        let facts = Facts::of(stat);
+        let facts = StatFacts::of(stat);
         let size = if kind == Kind::File { facts.size } else { 0 };
         Ok(Self {
             kind,
@@ -71,7 +71,7 @@ impl Meta {
 }
 
 /// A stat buffer in types that do not depend on the architecture.
-pub(crate) struct Facts {
+pub(crate) struct StatFacts {
     pub(crate) dev: u64,
     pub(crate) ino: u64,
     pub(crate) size: u64,
@@ -80,7 +80,7 @@ pub(crate) struct Facts {
     pub(crate) ctime: Mtime,
 }
 
-impl Facts {
+impl StatFacts {
     // The fields have other widths and signs on other architectures; no value here can be out of range.
     #[allow(clippy::unnecessary_cast)]
     pub(crate) fn of(stat: &Stat) -> Self {
@@ -129,7 +129,7 @@ pub(crate) fn apply_to(
 
 /// Looks whether a file has about the time that it was given.
 fn check_time(fd: impl AsFd, given: Mtime) -> Result<(), Errno> {
-    let kept = Facts::of(&rustix::fs::fstat(&fd)?).mtime;
+    let kept = StatFacts::of(&rustix::fs::fstat(&fd)?).mtime;
     let wanted = Mtime { nanos: given.nanos.min(NANOS_MAX), ..given };
     let is_kept = (nanos_since_1970(kept) - nanos_since_1970(wanted)).unsigned_abs() < COARSEST_NANOS;
     if is_kept { Ok(()) } else { Err(Errno::OPNOTSUPP) }
@@ -140,7 +140,7 @@ fn check_time(fd: impl AsFd, given: Mtime) -> Result<(), Errno> {
 pub(crate) fn set_mtime(fd: impl AsFd, mtime: Mtime) -> Result<Mtime, Errno> {
     let last_access = accessed(&rustix::fs::fstat(&fd)?);
     set_times(&fd, last_access, mtime)?;
-    Ok(Facts::of(&rustix::fs::fstat(fd)?).mtime)
+    Ok(StatFacts::of(&rustix::fs::fstat(fd)?).mtime)
 }
 
 fn set_times(fd: impl AsFd, last_access: Timespec, mtime: Mtime) -> Result<(), Errno> {

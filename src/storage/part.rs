@@ -20,7 +20,7 @@ use crate::protocol::path::WirePath;
 
 use super::dir::{Dir, ObjectId};
 use super::error::{Op, Refusal, StorageError, failed};
-use super::meta::{self, Facts};
+use super::meta::{self, StatFacts};
 use super::root::Destination;
 use super::system;
 
@@ -189,7 +189,7 @@ impl Part {
             // FAT and its like have one mode for all files, which is no reason to take none.
             tracing::debug!(%target, %error, "the mode of a part cannot be set");
         }
-        let Facts { dev, ino, size: len, .. } = Facts::of(found);
+        let StatFacts { dev, ino, size: len, .. } = StatFacts::of(found);
         let part = Self {
             root,
             dir,
@@ -249,7 +249,7 @@ impl Part {
         let path = self.target.as_path();
         let found = rustix::fs::fstat(&self.file).map_err(failed(Op::Stat, path))?;
         // Also frees what was reserved beyond the end.
-        if Facts::of(&found).size != size || self.reserved.load(Ordering::Acquire) {
+        if StatFacts::of(&found).size != size || self.reserved.load(Ordering::Acquire) {
             self.file.set_len(size).map_err(failed(Op::Write, path))?;
         }
         self.finished.store(true, Ordering::Release);

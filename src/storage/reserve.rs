@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::commit::Durability;
 use super::dir::Dir;
-use super::meta::{self, Facts};
+use super::meta::{self, StatFacts};
 use super::part::mark_name;
 
 /// Most time between mark and file, in nanoseconds: a slow disk makes the mark durable in between. A mark that was left is
@@ -79,7 +79,7 @@ fn is_empty_file(found: &Stat) -> bool {
 }
 
 fn are_of_one_time(mark: &Stat, reserved: &Stat) -> bool {
-    let [mark, reserved] = [mark, reserved].map(|found| meta::nanos_since_1970(Facts::of(found).mtime));
+    let [mark, reserved] = [mark, reserved].map(|found| meta::nanos_since_1970(StatFacts::of(found).mtime));
     (mark - reserved).unsigned_abs() <= APART_MAX
 }
 

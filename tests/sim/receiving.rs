@@ -16,7 +16,7 @@ use crate::session::SessionError;
 use crate::session::budget::Account;
 use crate::session::receiver::file::FileIo;
 use crate::session::receiver::stream::Incoming;
-use crate::session::receiver::{Common, Driver, Place, ReceiveOptions, Receiver};
+use crate::session::receiver::{Driver, Place, ReceiveOptions, Receiver, ReceiverCommon};
 use crate::session::record::Record;
 use crate::storage::testing::memory::{ChunkContent, ManualClock, MemoryCommitter, MemoryStore};
 use crate::storage::testing::random::Random;
@@ -124,7 +124,7 @@ impl Receiving {
     pub(super) fn new(tools: Tools, options: ReceiveOptions<MemoryStore>, clock: ManualClock) -> Self {
         let Tools { committer, account, hasher, record, observer, features } = tools;
         let driver = Scripted::new(clock);
-        let common = Common { committer, hasher, account, observer, record };
+        let common = ReceiverCommon { committer, hasher, account, observer, record };
         let receiver = Receiver::driven_by(driver.clone(), common, options);
         receiver.use_features(features);
         Self { receiver: Some(receiver), driver, ranges: HashMap::new(), waits: HashMap::new() }

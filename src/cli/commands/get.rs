@@ -16,7 +16,7 @@ use crate::cli::run::signals::{HangUps, Signals, block_on};
 use crate::cli::run::standard;
 use crate::cli::run::transfer::{Transfer, open_ui};
 use crate::cli::target::connect::{ConnectSettings, OnMissing, TargetQuery, resolve};
-use crate::cli::target::here::Here;
+use crate::cli::target::here::LocalContext;
 use crate::cli::target::plan;
 use crate::client::{Client, GetOptions};
 use crate::protocol::path::escape;
@@ -27,7 +27,7 @@ const STANDARD_OUTPUT: &str = "writing to standard output";
 
 /// Runs the command.
 pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
-    let mut plan = plan::get(args, &Here::new(std::env::var_os(REMOTE_VARIABLE)))?;
+    let mut plan = plan::get(args, &LocalContext::new(std::env::var_os(REMOTE_VARIABLE)))?;
     plan.options.transfer.names = listed(&args.job, Absolute::IsBelow)?;
     // Before anything is asked of anybody.
     let output = match plan.into {

@@ -15,7 +15,7 @@ use crate::cli::run::standard;
 use crate::cli::run::transfer::gone;
 use crate::cli::ssh::FarEnd;
 use crate::cli::target::connect::{ConnectSettings, Connected, ResolvedTarget, View, explain, remember, resolve_view};
-use crate::cli::target::here::Here;
+use crate::cli::target::here::LocalContext;
 use crate::cli::target::plan::{self, ServerTarget};
 use crate::cli::target::remote::{Spec, below};
 use crate::cli::text::size;
@@ -28,7 +28,7 @@ use crate::protocol::path::escape;
 
 /// Runs the command.
 pub(crate) fn run(args: &LsArgs) -> anyhow::Result<Exit> {
-    let plan = plan::ls(args, &Here::new(std::env::var_os(REMOTE_VARIABLE)))?;
+    let plan = plan::ls(args, &LocalContext::new(std::env::var_os(REMOTE_VARIABLE)))?;
     let port_hint = plan.spec.as_ref().and_then(Spec::port_hint);
     let View { target: ResolvedTarget { place, far_end, note }, settings, dir, pattern, typed } =
         resolve_view(plan, &args.query)?;

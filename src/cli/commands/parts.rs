@@ -17,7 +17,7 @@ use crate::cli::run::signals::{HangUps, block_on};
 use crate::cli::run::standard;
 use crate::cli::run::transfer::gone;
 use crate::cli::target::connect::{Connected, View, explain, resolve_view};
-use crate::cli::target::here::Here;
+use crate::cli::target::here::LocalContext;
 use crate::cli::target::plan::{self, forgotten_colon};
 use crate::cli::target::remote::{Spec, below, is_remote, local_path};
 use crate::cli::text::size;
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &PartsArgs) -> anyhow::Result<Exit> {
             tilde::refuse(place)?;
             if Path::new(place).symlink_metadata().is_err()
                 && let Some(complaint) =
-                    forgotten_colon(place, &Here::new(None), |remote| format!("qft parts {remote}"))
+                    forgotten_colon(place, &LocalContext::new(None), |remote| format!("qft parts {remote}"))
             {
                 return Err(complaint.into());
             }

@@ -73,7 +73,7 @@ fn lines(place: &ServerTarget, report: &PingReport) -> Vec<String> {
         ServerTarget::Local { .. } => "a server in this process".to_owned(),
     };
     let mut lines = vec![format!("{target}: handshake {took}")];
-    lines.push(match Trips::of(&report.trips) {
+    lines.push(match RoundTrips::of(&report.trips) {
         Some(trips) => trips.words(),
         None => "round trips: not measured, for the qft there is too old for it".to_owned(),
     });
@@ -89,14 +89,14 @@ fn body(report: &PingReport) -> serde_json::Value {
 }
 
 /// Round trips, summed up.
-pub(in crate::cli) struct Trips {
+pub(in crate::cli) struct RoundTrips {
     pub(in crate::cli) min: Duration,
     pub(in crate::cli) mean: Duration,
     pub(in crate::cli) max: Duration,
     count: usize,
 }
 
-impl Trips {
+impl RoundTrips {
     pub(in crate::cli) fn of(trips: &[Duration]) -> Option<Self> {
         let (min, max) = (*trips.iter().min()?, *trips.iter().max()?);
         let count = u32::try_from(trips.len()).ok()?;
@@ -141,9 +141,9 @@ mod tests {
 
     #[test]
     fn round_trips_are_summed_up() {
-        let trips = Trips::of(&[30, 10, 20].map(Duration::from_millis)).expect("some");
+        let trips = RoundTrips::of(&[30, 10, 20].map(Duration::from_millis)).expect("some");
         let millis = Duration::from_millis;
         assert_eq!((trips.min, trips.mean, trips.max, trips.count), (millis(10), millis(20), millis(30), 3));
-        assert!(Trips::of(&[]).is_none());
+        assert!(RoundTrips::of(&[]).is_none());
     }
 }

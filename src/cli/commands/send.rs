@@ -14,7 +14,7 @@ use crate::cli::run::signals::{HangUps, Signals, block_on};
 use crate::cli::run::standard;
 use crate::cli::run::transfer::{Transfer, open_ui};
 use crate::cli::target::connect::{ConnectSettings, OnMissing, TargetQuery, resolve};
-use crate::cli::target::here::Here;
+use crate::cli::target::here::LocalContext;
 use crate::cli::target::plan::{self, SendSource};
 use crate::cli::target::remote;
 use crate::client::Client;
@@ -28,7 +28,7 @@ pub(crate) const REMOTE_VARIABLE: &str = "QFT_REMOTE";
 
 /// Runs the command.
 pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
-    let mut plan = plan::send(args, &Here::new(std::env::var_os(REMOTE_VARIABLE)))?;
+    let mut plan = plan::send(args, &LocalContext::new(std::env::var_os(REMOTE_VARIABLE)))?;
     let absolute =
         if args.paths.iter().all(|path| remote::is_remote(path)) { Absolute::IsElsewhere } else { Absolute::IsBelow };
     plan.options.transfer.names = listed(&args.job, absolute)?;

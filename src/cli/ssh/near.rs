@@ -17,7 +17,7 @@ use super::command::{RemoteShell, Route};
 use super::error::SshError;
 use super::line::{FarAnswer, NearRequest, Unreadable};
 use super::ports::Ports;
-use super::speech::Speech;
+use super::speech::SshStderr;
 use super::start_thread;
 use super::stay::FIRST_CLIENT_WAIT;
 use crate::cli::target::plan::ServerTarget;
@@ -131,7 +131,7 @@ struct Session {
     answer: Receiver<Result<FarAnswer, Unreadable>>,
     /// Set when ssh's standard output has ended.
     gone: CancellationToken,
-    speech: Arc<Speech>,
+    speech: Arc<SshStderr>,
 }
 
 impl FarEnd {
@@ -199,7 +199,7 @@ impl Session {
         let patience = asked.patience.as_secs();
         let request = NearRequest::new(client, asked.ports, patience, asked.sync, asked.rate_limit, &asked.paths);
         let (alive, lives) = mpsc::channel();
-        let speech = Arc::<Speech>::default();
+        let speech = Arc::<SshStderr>::default();
         let stdin = child.stdin.take().expect("it is piped");
         let stderr = child.stderr.take().expect("it is piped");
         let heard = speech.clone();

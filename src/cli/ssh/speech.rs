@@ -32,7 +32,7 @@ const PARTIAL_CHAR_BYTES: usize = 3;
 
 /// Where ssh's words go.
 #[derive(Debug, Default)]
-pub(super) struct Speech {
+pub(super) struct SshStderr {
     /// `None`: straight to standard error, where ssh would have written.
     lines: Mutex<Option<Sender<String>>>,
     distrust: AtomicBool,
@@ -42,7 +42,7 @@ pub(super) struct Speech {
     silent: AtomicBool,
 }
 
-impl Speech {
+impl SshStderr {
     /// From here on the words come as lines, since something else writes to the terminal.
     pub(super) fn speak_through(&self, lines: Sender<String>) {
         *self.lines.lock().expect("no holder panics") = Some(lines);

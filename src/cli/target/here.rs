@@ -57,19 +57,19 @@ pub(crate) enum WordMeaning {
 }
 
 /// Tells whose name a word is; `None`: nobody's.
-pub(crate) type Names = Box<dyn Fn(&str) -> Option<WordMeaning>>;
+pub(crate) type WordMeanings = Box<dyn Fn(&str) -> Option<WordMeaning>>;
 
 /// What this machine knows; the planner's tests make up their own.
-pub(crate) struct Here {
+pub(crate) struct LocalContext {
     /// `$QFT_REMOTE`.
     pub(crate) remote: Option<OsString>,
     /// The kind of a path.
     pub(crate) kind: Box<dyn Fn(&Path) -> PathKind>,
     /// The things that a word can be the name of.
-    pub(crate) known: Names,
+    pub(crate) known: WordMeanings,
 }
 
-impl Here {
+impl LocalContext {
     /// This machine, with the value of the variable that names the default remote.
     pub(crate) fn new(remote: Option<OsString>) -> Self {
         Self { remote, kind: Box::new(PathKind::of), known: Box::new(known) }

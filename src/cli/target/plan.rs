@@ -17,7 +17,7 @@ pub(crate) use self::ls::{LsPlan, ls, remote_place};
 pub(crate) use self::place::{KnownStatus, ResolvedName, ServerTarget, place};
 pub(crate) use self::send::{SendSource, send};
 pub(crate) use self::split::below_far_root;
-use super::here::{Here, PathKind, WordMeaning};
+use super::here::{LocalContext, PathKind, WordMeaning};
 use super::remote::{self, Spec};
 use crate::cli::args::{HabitArgs, SshArgs};
 use crate::cli::exit::Complaint;
@@ -50,7 +50,7 @@ fn refuse_empty(paths: &[OsString]) -> Result<(), Complaint> {
 
 /// A word without a colon that names a remote, and nothing here: the line that was meant. `line` makes it of the word
 /// that it needs.
-pub(crate) fn forgotten_colon(word: &OsStr, here: &Here, line: impl Fn(&str) -> String) -> Option<Complaint> {
+pub(crate) fn forgotten_colon(word: &OsStr, here: &LocalContext, line: impl Fn(&str) -> String) -> Option<Complaint> {
     let text = word.to_str().filter(|text| !text.contains(':') && *text != DASH)?;
     let shown = escape(word.as_bytes());
     if let Some((name, path)) = text.split_once('/') {
@@ -79,7 +79,7 @@ pub(crate) fn forgotten_colon(word: &OsStr, here: &Here, line: impl Fn(&str) -> 
 
 /// The same for a word that is a path on the default remote unless it names another: only what is surely a name, for
 /// files are called `me@2x.png` too.
-fn forgotten_remote(word: &OsStr, here: &Here, line: impl Fn(&str) -> String) -> Option<Complaint> {
+fn forgotten_remote(word: &OsStr, here: &LocalContext, line: impl Fn(&str) -> String) -> Option<Complaint> {
     let text = word.to_str()?;
     let host = text.rsplit_once('@').map_or(text, |(_, host)| host);
     let is_sure = match (here.known)(host) {
@@ -91,7 +91,7 @@ fn forgotten_remote(word: &OsStr, here: &Here, line: impl Fn(&str) -> String) ->
 }
 
 /// `-P 2222`, as scp takes ssh's port: here `-P` is rsync's, and the number would be the name of a file.
-fn refuse_scp_port(habits: &HabitArgs, paths: &[OsString], here: &Here) -> Result<(), Complaint> {
+fn refuse_scp_port(habits: &HabitArgs, paths: &[OsString], here: &LocalContext) -> Result<(), Complaint> {
     let is_number = |path: &&OsString| path.as_bytes().iter().all(u8::is_ascii_digit);
     let is_missing = |path: &&OsString| (here.kind)(Path::new(path)) == PathKind::Missing;
     match paths.iter().filter(is_number).find(is_missing).filter(|_| habits.partial) {

@@ -7,7 +7,7 @@ use crate::protocol::message::{SkipReason, Why};
 
 /// The finding of a dry run for a file whose content would be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Prospect {
+pub(crate) enum DryRunFinding {
     /// Nothing of that name is there.
     New,
     /// It gets another name, since its own is taken.
@@ -22,7 +22,7 @@ pub(crate) enum Prospect {
     Compare,
 }
 
-impl Prospect {
+impl DryRunFinding {
     /// `from`: how many of its bytes are there. `steps_aside`: what exists is to stay, under its name.
     pub(crate) fn of(why: Why, from: u64, size: u64, steps_aside: bool) -> Self {
         match why {
@@ -40,7 +40,7 @@ impl Prospect {
 pub(super) fn line(event: &Event, steps_aside: bool) -> Option<String> {
     let (mark, size, path) = match event {
         Event::Planned { path, size, from, why, named } => {
-            let mark = mark(Prospect::of(*why, *from, *size, steps_aside), *from, *size);
+            let mark = mark(DryRunFinding::of(*why, *from, *size, steps_aside), *from, *size);
             let size = size::bytes(*size);
             let named = named.as_ref().map(|name| format!(" -> {}", shown(name))).unwrap_or_default();
             return Some(format!("{mark:<16} {size:>9}  {}{named}", shown(path)));
@@ -61,14 +61,14 @@ pub(super) fn line(event: &Event, steps_aside: bool) -> Option<String> {
 }
 
 /// The mark of a decision.
-fn mark(prospect: Prospect, from: u64, size: u64) -> String {
+fn mark(prospect: DryRunFinding, from: u64, size: u64) -> String {
     let mark = match prospect {
-        Prospect::New => "+ new",
-        Prospect::Rename => "+ rename",
-        Prospect::Replace => "~ replace",
-        Prospect::Update => "~ update",
-        Prospect::Compare => "? compare",
-        Prospect::Resume => return format!("» resume at {}%", percent(from, size)),
+        DryRunFinding::New => "+ new",
+        DryRunFinding::Rename => "+ rename",
+        DryRunFinding::Replace => "~ replace",
+        DryRunFinding::Update => "~ update",
+        DryRunFinding::Compare => "? compare",
+        DryRunFinding::Resume => return format!("» resume at {}%", percent(from, size)),
     };
     mark.to_owned()
 }
@@ -80,15 +80,15 @@ mod tests {
     #[test]
     fn a_dry_run_says_what_is_certain() {
         for (why, from, steps_aside, prospect) in [
-            (Why::New, 0, false, Prospect::New),
-            (Why::New, 0, true, Prospect::New),
-            (Why::Replace, 0, false, Prospect::Replace),
-            (Why::Replace, 0, true, Prospect::Rename),
-            (Why::Resume, 4, false, Prospect::Resume),
-            (Why::Update, 4, false, Prospect::Update),
-            (Why::Update, 8, false, Prospect::Compare),
+            (Why::New, 0, false, DryRunFinding::New),
+            (Why::New, 0, true, DryRunFinding::New),
+            (Why::Replace, 0, false, DryRunFinding::Replace),
+            (Why::Replace, 0, true, DryRunFinding::Rename),
+            (Why::Resume, 4, false, DryRunFinding::Resume),
+            (Why::Update, 4, false, DryRunFinding::Update),
+            (Why::Update, 8, false, DryRunFinding::Compare),
         ] {
-            assert_eq!(Prospect::of(why, from, 8, steps_aside), prospect, "{why:?} {from}");
+            assert_eq!(DryRunFinding::of(why, from, 8, steps_aside), prospect, "{why:?} {from}");
         }
     }
 }

@@ -40,7 +40,7 @@ use self::mode::is_utf8;
 pub(crate) use self::mode::{DisplayMode, has_bars, mode};
 use self::model::{Model, Snapshot};
 use self::plain::Plain;
-use self::printer::{Face, Printer};
+use self::printer::{OutputForm, Printer};
 use self::slots::{Screen, Slots, Style};
 use self::stall::{Speed, StallNews, StallTeller};
 pub(crate) use self::tally::EventTally;
@@ -116,13 +116,13 @@ impl Ui {
         let face = match options.mode {
             DisplayMode::Bars => {
                 let style = Style { utf8: is_utf8(|name| std::env::var(name).ok()), details: options.verbose };
-                Face::Bars(Slots::new(Screen::Stderr, options.jobs, style))
+                OutputForm::Bars(Slots::new(Screen::Stderr, options.jobs, style))
             }
             _ => {
                 let lines = LineSink::stderr()?;
                 let writer = lines.writer();
                 outputs.push((lines, Some(lines::END_WAIT)));
-                Face::Lines(Plain::new(Box::new(writer), options.verbose))
+                OutputForm::Lines(Plain::new(Box::new(writer), options.verbose))
             }
         };
         let json = match options.json {
@@ -139,7 +139,7 @@ impl Ui {
         Ok(Self { outputs, printer: ui.printer.on_stderr(), ..ui })
     }
 
-    fn with(options: UiOptions, face: Face, json: Option<Json>, stdout: Box<dyn Write>, now: Instant) -> Self {
+    fn with(options: UiOptions, face: OutputForm, json: Option<Json>, stdout: Box<dyn Write>, now: Instant) -> Self {
         let model = Model::new(now, &options.address);
         let printer = Printer::new(face, options.verbose);
         let rate_limit = RateLimit::new(options.rate_limit);
@@ -244,15 +244,15 @@ impl Ui {
             json.tick(&look);
         }
         match (&mut self.printer.face, self.options.mode) {
-            (Face::Bars(slots), _) => slots.draw(&look),
-            (Face::Lines(plain), DisplayMode::Plain) => plain.tick(&look),
-            (Face::Lines(_), _) => {}
+            (OutputForm::Bars(slots), _) => slots.draw(&look),
+            (OutputForm::Lines(plain), DisplayMode::Plain) => plain.tick(&look),
+            (OutputForm::Lines(_), _) => {}
         }
     }
 
     /// Prints how the job ended: the final block, or the error.
     pub(crate) fn end(&mut self, outcome: &anyhow::Result<JobReport>, exit: Exit, now: Instant) {
-        if let Face::Bars(slots) = &mut self.printer.face {
+        if let OutputForm::Bars(slots) = &mut self.printer.face {
             slots.close();
         }
         let look = self.model.sample(now);
@@ -284,7 +284,7 @@ impl Ui {
             measured.write_to(&mut body, self.options.verb, &look.link);
             json.end(error.as_deref(), exit, body);
         }
-        if let Face::Bars(slots) = &mut self.printer.face {
+        if let OutputForm::Bars(slots) = &mut self.printer.face {
             slots.close();
         }
         for (lines, patience) in &self.outputs {
@@ -299,7 +299,7 @@ impl Ui {
             json.stall(news, text.as_deref());
         }
         // A stall that is over soon leaves no line.
-        let is_seen = matches!(&self.printer.face, Face::Bars(slots) if slots.tells_stalls());
+        let is_seen = matches!(&self.printer.face, OutputForm::Bars(slots) if slots.tells_stalls());
         if let Some(text) = text.filter(|_| self.speaks() && !is_seen) {
             self.printer.line(&text);
         }

@@ -19,7 +19,7 @@ const IN_SIGHT_LINES: u32 = 12;
 const NOTES_SHOWN: u32 = 20;
 
 /// Where they go.
-pub(super) enum Face {
+pub(super) enum OutputForm {
     /// Bars, with the lines above them.
     Bars(Slots),
     /// Lines only.
@@ -28,7 +28,7 @@ pub(super) enum Face {
 
 /// Prints them.
 pub(super) struct Printer {
-    pub(super) face: Face,
+    pub(super) face: OutputForm,
     /// Nothing is left out.
     is_verbose: bool,
     live_lines: u32,
@@ -42,7 +42,7 @@ pub(super) struct Printer {
 
 impl Printer {
     /// Lines that are neither folded nor coloured.
-    pub(super) fn new(face: Face, is_verbose: bool) -> Self {
+    pub(super) fn new(face: OutputForm, is_verbose: bool) -> Self {
         Self { face, is_verbose, live_lines: 0, notes: 0, since_failure: 0, columns: None, has_colours: false }
     }
 
@@ -62,8 +62,8 @@ impl Printer {
         for line in lines {
             let line = if self.has_colours { coloured(&line) } else { line };
             match &mut self.face {
-                Face::Bars(slots) => slots.above(line),
-                Face::Lines(plain) => plain.line(&line),
+                OutputForm::Bars(slots) => slots.above(line),
+                OutputForm::Lines(plain) => plain.line(&line),
             }
         }
     }
@@ -71,7 +71,7 @@ impl Printer {
     /// Prints a line about one file, unless there were many.
     pub(super) fn about_file(&mut self, line: &str) {
         self.live_lines = self.live_lines.saturating_add(1);
-        let lines_max = if matches!(self.face, Face::Lines(_)) { FILE_LINES_MAX } else { LIVE_LINES_MAX };
+        let lines_max = if matches!(self.face, OutputForm::Lines(_)) { FILE_LINES_MAX } else { LIVE_LINES_MAX };
         if self.is_verbose || self.live_lines < lines_max {
             self.line(line);
         } else if self.live_lines == lines_max {

@@ -1,6 +1,6 @@
 //! Counts of a job that only its events tell.
 
-use super::decision::Prospect;
+use super::decision::DryRunFinding;
 use super::outcome::{self, FileOutcome};
 use crate::progress::FileProgress;
 use crate::protocol::message::Why;
@@ -53,10 +53,12 @@ impl EventTally {
     }
 
     pub(super) fn planned(&mut self, why: Why, from: u64, size: u64) {
-        match Prospect::of(why, from, size, false) {
-            Prospect::Compare => self.planned_compares += 1,
-            Prospect::Update => self.planned_updates += 1,
-            Prospect::New | Prospect::Rename | Prospect::Replace | Prospect::Resume => self.planned += 1,
+        match DryRunFinding::of(why, from, size, false) {
+            DryRunFinding::Compare => self.planned_compares += 1,
+            DryRunFinding::Update => self.planned_updates += 1,
+            DryRunFinding::New | DryRunFinding::Rename | DryRunFinding::Replace | DryRunFinding::Resume => {
+                self.planned += 1
+            }
         }
         self.planned_bytes += size;
         self.planned_there += from;

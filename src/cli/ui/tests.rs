@@ -59,7 +59,7 @@ struct UiFixture {
 fn stage(options: UiOptions) -> UiFixture {
     let (err, out, now) = (SharedText::default(), SharedText::default(), Instant::now());
     let json = options.json.then(|| Json::new(Box::new(out.clone())));
-    let face = Face::Lines(Plain::new(Box::new(err.clone()), options.verbose));
+    let face = OutputForm::Lines(Plain::new(Box::new(err.clone()), options.verbose));
     UiFixture { ui: Ui::with(options, face, json, Box::new(out.clone()), now), err, out, now }
 }
 
@@ -225,7 +225,7 @@ fn small_buffers_are_mentioned_once_with_the_command_that_mends_it() {
 fn a_flood_of_failures_does_not_flood_the_bars() {
     let term = indicatif::InMemoryTerm::new(24, 80);
     let screen = Screen::Memory(std::cell::RefCell::new(term.clone()));
-    let face = Face::Bars(Slots::new(screen, 16, Style::default()));
+    let face = OutputForm::Bars(Slots::new(screen, 16, Style::default()));
     let now = Instant::now();
     let mut ui = Ui::with(options(DisplayMode::Bars), face, None, Box::new(SharedText::default()), now);
     ui.event(&all_events()[0], now);

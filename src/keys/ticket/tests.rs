@@ -67,9 +67,9 @@ proptest! {
 }
 
 /// A source of numbers that are the same in every run.
-struct Dice(u64);
+struct TestRng(u64);
 
-impl Dice {
+impl TestRng {
     fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -84,7 +84,7 @@ impl Dice {
 }
 
 /// What happens to a text on its way: characters lost, doubled, swapped, changed, put in; the end cut off.
-fn mangled(whole: &[u8], dice: &mut Dice) -> Vec<u8> {
+fn mangled(whole: &[u8], dice: &mut TestRng) -> Vec<u8> {
     let mut text = whole.to_vec();
     for _ in 0..=dice.below(4) {
         if text.is_empty() {
@@ -109,7 +109,7 @@ fn mangled(whole: &[u8], dice: &mut Dice) -> Vec<u8> {
 #[test]
 fn ten_thousand_tickets_that_nobody_gave_out_are_refused_in_words_or_let_nobody_in() {
     let whole = sample().to_string();
-    let mut dice = Dice(0x5eed_0f71_c4e7_5eed);
+    let mut dice = TestRng(0x5eed_0f71_c4e7_5eed);
     let mut refused = 0;
     for round in 0..20_000 {
         // Every other one is made up from the scheme on.

@@ -57,7 +57,7 @@ pub struct Serving {
 
 /// The same as it stands in the file.
 #[derive(Serialize, Deserialize)]
-struct Note {
+struct PresenceFile {
     pid: u32,
     listen: SocketAddr,
     advertised: Option<(String, Option<u16>)>,
@@ -113,7 +113,7 @@ impl Presence {
         let mut options = OpenOptions::new();
         let options = options.write(true).create_new(true).mode(MODE);
         let mut file = options.open(&fresh).map_err(failed("make", &fresh))?;
-        let text = serde_json::to_vec(&Note::of(serving)).expect("numbers and texts");
+        let text = serde_json::to_vec(&PresenceFile::of(serving)).expect("numbers and texts");
         file.write_all(&text).map_err(failed("write", &fresh))?;
         // Locked before it has its name: whoever finds it finds it locked.
         file.try_lock().map_err(|error| failed("lock", &fresh)(error.into()))?;
@@ -149,7 +149,7 @@ fn socket_of(sign: &Path) -> PathBuf {
     path.into()
 }
 
-impl Note {
+impl PresenceFile {
     fn of(serving: &Serving) -> Self {
         let Serving { pid, listen, advertised, fingerprint, root, is_open, mode } = serving.clone();
         Self { pid, listen, advertised, fingerprint: fingerprint.to_string(), root, is_open, mode }
@@ -212,7 +212,7 @@ fn look(path: &Path) -> Option<Serving> {
     }
     let mut text = Vec::new();
     file.take(NOTE_BYTES_MAX).read_to_end(&mut text).ok()?;
-    serde_json::from_slice::<Note>(&text).ok()?.read()
+    serde_json::from_slice::<PresenceFile>(&text).ok()?.read()
 }
 
 #[cfg(test)]

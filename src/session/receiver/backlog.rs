@@ -37,13 +37,13 @@ pub(super) struct Backlog {
     /// Pieces of content that have come.
     pieces: AtomicU64,
     still: Mutex<Still>,
-    brake: Brake,
+    brake: ReadGate,
 }
 
 impl Backlog {
     pub(super) fn new(window: Arc<ReceiveWindow>) -> Self {
         let (begun, pieces) = Default::default();
-        Self { window, begun, pieces, still: Mutex::new(Still::new(Instant::now())), brake: Brake::default() }
+        Self { window, begun, pieces, still: Mutex::new(Still::new(Instant::now())), brake: ReadGate::default() }
     }
 
     /// Counts a chunk of which the first bytes have come.
@@ -121,13 +121,13 @@ impl Backlog {
 
 /// Lets streams read on, or wait for the disk.
 #[derive(Default)]
-struct Brake {
+struct ReadGate {
     /// A stream that waits has it. However many there are, together they take what one would.
     timing: tokio::sync::Mutex<()>,
     fewer: Notify,
 }
 
-impl Brake {
+impl ReadGate {
     /// `beyond`: by how many bytes the disk is behind; `None` when it is not.
     async fn pass(&self, beyond: impl Fn() -> Option<usize>) {
         if beyond().is_none() {
@@ -199,7 +199,7 @@ mod tests {
         const STREAMS: usize = 2000;
         const PIECE: usize = BEYOND_MAX / 16;
         // A disk that does nothing: each stream that may read on adds to what waits for it.
-        let (brake, waiting) = (Arc::new(Brake::default()), Arc::new(AtomicUsize::new(0)));
+        let (brake, waiting) = (Arc::new(ReadGate::default()), Arc::new(AtomicUsize::new(0)));
         let is_open = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let mut streams = tokio::task::JoinSet::new();
         for _ in 0..STREAMS {

@@ -147,7 +147,7 @@ pub(crate) struct ReceiverTools {
 }
 
 /// The tools of any receiver.
-pub(crate) struct Common<S: Store> {
+pub(crate) struct ReceiverCommon<S: Store> {
     pub(crate) committer: S::Committer,
     pub(crate) hasher: ChunkHasher,
     /// The connection's share of the budget.
@@ -168,7 +168,7 @@ impl<D: Driver> Clone for Receiver<D> {
 
 struct ReceiverInner<D: Driver> {
     driver: D,
-    tools: Common<D::Store>,
+    tools: ReceiverCommon<D::Store>,
     options: ReceiveOptions<D::Store>,
     ledger: Mutex<Ledger<D>>,
     notes: Mutex<Notes>,
@@ -207,7 +207,7 @@ impl Receiver {
         let ReceiverTools { window, observer, record, runtime, .. } = tools;
         let (backlog, settled, begun) = (Backlog::new(window), Notify::new(), Instant::now());
         let driver = Online { connection, control, disk, buffers, backlog, settled, runtime, begun };
-        Self::driven_by(driver, Common { committer, hasher, account, observer, record }, options)
+        Self::driven_by(driver, ReceiverCommon { committer, hasher, account, observer, record }, options)
     }
 
     /// Resolves when the sender has ended and every file is settled.
@@ -239,7 +239,7 @@ impl Receiver {
 
 impl<D: Driver> Receiver<D> {
     /// A receiver that is driven by whatever that is.
-    pub(crate) fn driven_by(driver: D, tools: Common<D::Store>, options: ReceiveOptions<D::Store>) -> Self {
+    pub(crate) fn driven_by(driver: D, tools: ReceiverCommon<D::Store>, options: ReceiveOptions<D::Store>) -> Self {
         let ReceiveOptions { tells_plans, policy, .. } = options;
         let ledger = Mutex::new(Ledger::<D>::new(AnswersOptions { tells_plans, is_blind: policy.blind }));
         let is_continued = tools.record.is_continued();

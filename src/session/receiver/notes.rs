@@ -22,7 +22,7 @@ pub(super) struct Notes {
     pub(super) directories: BTreeMap<WirePath, Finish>,
     /// There was no room to keep them all.
     lacks_directories: bool,
-    pub(super) doubts: Doubts,
+    pub(super) doubts: DoubtedNames,
     /// The step of the disk's time stamps in nanoseconds, once it was asked for.
     pub(super) time_step: Option<u64>,
     /// Content that was written before this moment is on the disk, whoever wrote it.
@@ -40,7 +40,7 @@ pub(super) struct Finish {
 
 /// Directories whose names have been doubted, each once; `None` is the root.
 #[derive(Default)]
-pub(super) struct Doubts(HashMap<Option<WirePath>, Doubted>);
+pub(super) struct DoubtedNames(HashMap<Option<WirePath>, Doubted>);
 
 struct Doubted {
     /// Whether as names that others lie below.
@@ -49,7 +49,7 @@ struct Doubted {
     _room: Hold,
 }
 
-impl Doubts {
+impl DoubtedNames {
     /// Whether the names in a directory have been doubted, as names that others lie below if `leads_on`.
     pub(super) fn has(&self, dir: &Option<WirePath>, leads_on: bool) -> bool {
         self.0.get(dir).is_some_and(|before| before.leads_on || !leads_on)
@@ -105,7 +105,7 @@ mod tests {
         const MEMORY: usize = 1 << 20;
         let budget = Budget::new(MEMORY, 1);
         let account = budget.account(Identity::ephemeral().expect("a key").fingerprint());
-        let mut doubts = Doubts::default();
+        let mut doubts = DoubtedNames::default();
         (0..DIRS).for_each(|number| doubts.keep(Some(dir(number)), true, &account));
         let kept = (0..DIRS).filter(|number| doubts.has(&Some(dir(*number)), true)).count();
         assert!(kept > 1000 && kept < MEMORY / 200, "{kept} directories are remembered");
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn whoever_serves_nobody_else_remembers_every_directory_and_what_was_doubted_of_it() {
-        let (account, mut doubts) = (Account::of_one(), Doubts::default());
+        let (account, mut doubts) = (Account::of_one(), DoubtedNames::default());
         (0..DIRS).for_each(|number| doubts.keep(Some(dir(number)), false, &account));
         assert!((0..DIRS).all(|number| doubts.has(&Some(dir(number)), false)));
         assert!(!doubts.has(&Some(dir(0)), true) && !doubts.has(&None, false));

@@ -104,12 +104,12 @@ impl<D: Driver> Receiver<D> {
         let decision = Decision { path, plan, changed };
         if steps_aside && matches!(decision.plan, Plan::Receive(_) | Plan::MakeLink) {
             return Ok(match self.aside(header, &decision.path)? {
-                Aside::Same(path, changed) => {
+                FreeName::Same(path, changed) => {
                     Decision { path, plan: Plan::Skip(SkipReason::Same), changed: Some(changed) }
                 }
                 // A dry run says what would be; else the commit finds the name that is free by then.
-                Aside::Free(path) if self.0.options.dry_run => Decision { path, ..decision },
-                Aside::Free(_) | Aside::None => decision,
+                FreeName::Free(path) if self.0.options.dry_run => Decision { path, ..decision },
+                FreeName::Free(_) | FreeName::None => decision,
             });
         }
         Ok(decision)
@@ -131,18 +131,18 @@ impl<D: Driver> Receiver<D> {
 
     /// Where what is on offer has stepped aside to already (in an earlier run, or over a connection that was lost before
     /// its sender heard of it), or would.
-    fn aside(&self, header: &Header, path: &WirePath) -> Result<Aside, StorageError> {
+    fn aside(&self, header: &Header, path: &WirePath) -> Result<FreeName, StorageError> {
         let policy = &self.0.options.policy;
         for path in commit::asides(path) {
-            let Some(there) = self.there(&path)? else { return Ok(Aside::Free(path)) };
+            let Some(there) = self.there(&path)? else { return Ok(FreeName::Free(path)) };
             let (changed, there) = (there.identity.ctime, Existing::from(there));
             let local =
                 Local { keeps: self.keeps(header, &path, Some(&there)), target: Some(there), ..Local::default() };
             if resume::decide(header, &local, policy) == Plan::Skip(SkipReason::Same) {
-                return Ok(Aside::Same(path, changed));
+                return Ok(FreeName::Same(path, changed));
             }
         }
-        Ok(Aside::None)
+        Ok(FreeName::None)
     }
 
     fn act(&self, header: &Header, decision: Decision) -> Result<(), StorageError> {
@@ -270,7 +270,7 @@ struct Decision {
 }
 
 /// A name beside one that is taken.
-enum Aside {
+enum FreeName {
     /// The same file is there under this name, and was last changed then.
     Same(WirePath, Mtime),
     /// Nothing is there under this name.

@@ -2,7 +2,7 @@
 
 use tracing::debug;
 
-use super::{Common, Driver, Receiver, ReceiverFiles};
+use super::{Driver, Receiver, ReceiverCommon, ReceiverFiles};
 use crate::progress::{Event, FilePhase};
 use crate::protocol::path::escape;
 use crate::storage::StorageError;
@@ -10,7 +10,7 @@ use crate::transfer::job::answers::AnswersReport;
 
 impl<D: Driver> Receiver<D> {
     pub(super) fn report(&self, report: AnswersReport<ReceiverFiles<D>>) {
-        let Common { observer, record, .. } = &self.0.tools;
+        let ReceiverCommon { observer, record, .. } = &self.0.tools;
         match report {
             AnswersReport::Found { path, size } => record.found(observer, &path, size),
             AnswersReport::SearchEnded => observer.scan_ended(),

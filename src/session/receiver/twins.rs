@@ -5,7 +5,7 @@ use crate::broken::BreakableRule;
 use crate::protocol::message::{Failure, Header, IfExists, Kind, Status};
 use crate::protocol::path::WirePath;
 use crate::storage::{Replace, Store};
-use crate::transfer::job::answers::Apart;
+use crate::transfer::job::answers::NameConflict;
 
 impl<D: Driver> Receiver<D> {
     /// Whether what has the name of an offer is, or may be, another file of the job, whose name is the same one on this disk;
@@ -20,18 +20,18 @@ impl<D: Driver> Receiver<D> {
         }
         let apart = self.feed(|ledger| ledger.tell_apart(header, path, |bytes| self.has_room_for_names(bytes)));
         match apart {
-            Apart::Waits => return Ok(None),
-            Apart::Refused(first) => return Err(one_name(&first)),
-            Apart::Yes | Apart::Unsure | Apart::Twin(_) => {}
+            NameConflict::Waits => return Ok(None),
+            NameConflict::Refused(first) => return Err(one_name(&first)),
+            NameConflict::Yes | NameConflict::Unsure | NameConflict::Twin(_) => {}
         }
         let replaces = policy.if_exists == IfExists::Replace;
         if replaces {
             self.check_above(path)?;
         }
         let (is_another, first) = match apart {
-            Apart::Twin(first) => (root.is_one_name(&first, path)?, first),
-            Apart::Unsure => (root.is_other_spelling(path)?, path.clone()),
-            Apart::Yes | Apart::Waits | Apart::Refused(_) => return Ok(Some(false)),
+            NameConflict::Twin(first) => (root.is_one_name(&first, path)?, first),
+            NameConflict::Unsure => (root.is_other_spelling(path)?, path.clone()),
+            NameConflict::Yes | NameConflict::Waits | NameConflict::Refused(_) => return Ok(Some(false)),
         };
         if !is_another && first != *path {
             self.feed(|ledger| ledger.take_over_name(header, path));

@@ -24,7 +24,7 @@ pub(in crate::storage) const SYNC_EACH_MAX: usize = 8;
 pub(super) struct CommitGroup {
     sync: Durability,
     files: Vec<GroupEntry>,
-    there: Vec<There>,
+    there: Vec<ExistingObject>,
     touched: Vec<Touched>,
     /// Roots with directories whose new names may not be durable.
     unsynced: Vec<Arc<Unsynced>>,
@@ -40,7 +40,7 @@ struct GroupEntry {
 }
 
 /// What is there under its name already, and is to be durable.
-struct There {
+struct ExistingObject {
     root: Destination,
     path: WirePath,
     /// Whether its content may not be on the disk either.
@@ -49,7 +49,7 @@ struct There {
     told: Told,
 }
 
-impl There {
+impl ExistingObject {
     fn dir(&self) -> Result<Arc<Dir>, StorageError> {
         let found = self.root.in_parent(&self.path, |dir, _| Ok(Arc::clone(dir)));
         found.map_err(failed(Op::Sync, self.path.as_path()))
@@ -97,7 +97,7 @@ impl CommitGroup {
             }
             CommitWork::There { root, path, content } => {
                 self.note_root(&root);
-                self.there.push(There { root, path, content, outcome: Ok(()), told: job.told });
+                self.there.push(ExistingObject { root, path, content, outcome: Ok(()), told: job.told });
             }
             CommitWork::Touch(touch) => {
                 self.note_root(&touch.root);
@@ -203,7 +203,7 @@ impl CommitGroup {
         for touched in self.touched {
             touched.answer(|root, path| failures.check_in(root, path));
         }
-        for There { root, path, outcome, told, .. } in self.there {
+        for ExistingObject { root, path, outcome, told, .. } in self.there {
             told.tell(outcome.and_then(|()| failures.check_in(&root, &path)).map(|()| path.into()));
         }
     }

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::PART_MODE;
 use crate::protocol::path::PART_SUFFIX;
 use crate::storage::dir::{Dir, ObjectId};
-use crate::storage::meta::Facts;
+use crate::storage::meta::StatFacts;
 
 /// What came of opening a part's name.
 pub(super) enum PartOpening {
@@ -92,7 +92,7 @@ fn owner_of_new_files(dir: &Dir) -> Result<u32, Errno> {
 /// not proves different, and is sent.
 pub(super) fn length(dir: &Dir, name: &[u8], spare: impl FnOnce() -> Box<[u8]>) -> Result<Option<u64>, Errno> {
     let Some(usual) = regular(dir, name)? else { return Ok(None) };
-    let size = |found: &Stat| Facts::of(found).size;
+    let size = |found: &Stat| StatFacts::of(found).size;
     if usual.st_uid == rustix::process::geteuid().as_raw() {
         return Ok(Some(size(&usual)));
     }
@@ -138,6 +138,6 @@ pub(super) fn named(dir: &Dir, name: &[u8], id: ObjectId) -> Result<Option<Stat>
 }
 
 fn id_of(found: &Stat) -> ObjectId {
-    let Facts { dev, ino, .. } = Facts::of(found);
+    let StatFacts { dev, ino, .. } = StatFacts::of(found);
     ObjectId { dev, ino }
 }

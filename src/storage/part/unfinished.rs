@@ -19,7 +19,7 @@ use crate::protocol::path::WirePath;
 use crate::storage::dir::{Dir, ObjectId};
 use crate::storage::error::{Op, failed};
 use crate::storage::filter::Filters;
-use crate::storage::meta::Facts;
+use crate::storage::meta::StatFacts;
 use crate::storage::names::{DirNames, NameRoom};
 use crate::storage::request::WalkRequest;
 use crate::storage::root::Tree;
@@ -215,7 +215,7 @@ impl PartSearch {
             None => WirePath::parse(read.target).ok()?,
         };
         let there = dir.stat(name).ok().filter(is_plain)?;
-        let facts = Facts::of(&there);
+        let facts = StatFacts::of(&there);
         let age = age_of(&there);
         if age < self.older {
             return None;
@@ -261,7 +261,7 @@ impl PartSearch {
         if held.is_some() && age_of(there) < STILL_AFTER {
             return Err(Failure::new(Status::Busy, "nobody can tell whether it is being written; it is young"));
         }
-        let facts = Facts::of(there);
+        let facts = StatFacts::of(there);
         match named(dir, name, ObjectId { dev: facts.dev, ino: facts.ino }).map_err(failed(Op::Remove, shown))? {
             Some(found) if is_plain(&found) => {
                 dir.remove(name).map(Some).map_err(|error| failed(Op::Remove, shown)(error).into())
@@ -277,7 +277,7 @@ fn is_plain(found: &Stat) -> bool {
 }
 
 fn age_of(found: &Stat) -> Duration {
-    let written = u64::try_from(Facts::of(found).mtime.secs).map_or(SystemTime::UNIX_EPOCH, |secs| {
+    let written = u64::try_from(StatFacts::of(found).mtime.secs).map_or(SystemTime::UNIX_EPOCH, |secs| {
         SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(secs)).unwrap_or_else(SystemTime::now)
     });
     SystemTime::now().duration_since(written).unwrap_or_default()

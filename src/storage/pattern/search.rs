@@ -69,7 +69,7 @@ pub(super) struct PatternSearch<'a> {
 }
 
 /// What a search takes along on its way down.
-struct Errand<'a> {
+struct SearchContext<'a> {
     effort: &'a mut Effort,
     finds: &'a mut dyn Finds,
     /// Makes of a match what is handed on.
@@ -108,7 +108,7 @@ impl<'a> PatternSearch<'a> {
         let shown = start.map_or_else(|| Path::new("."), WirePath::as_path);
         let names = DirNames::of(&top, &finds.name_room())
             .map_err(|errno| SearchEnd::Disk(StorageError::new(Op::List, shown, errno)))?;
-        self.descend(&top, names, start, &[0], &mut Errand { effort, finds, hand_on })
+        self.descend(&top, names, start, &[0], &mut SearchContext { effort, finds, hand_on })
     }
 
     /// Looks for what the pattern means in one directory; `states` are the steps that may come next there.
@@ -119,7 +119,7 @@ impl<'a> PatternSearch<'a> {
         names: DirNames,
         at: Option<&WirePath>,
         states: &[usize],
-        errand: &mut Errand<'_>,
+        errand: &mut SearchContext<'_>,
     ) -> Result<(), SearchEnd> {
         // One that cannot be read any more holds no further match.
         for name in names.map_while(Result::ok) {

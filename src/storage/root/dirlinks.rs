@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::super::dir::{Dir, ObjectId};
-use super::super::meta::Facts;
+use super::super::meta::StatFacts;
 
 /// Most links on one way, as in the kernel.
 const FOLLOWED_MAX: usize = 40;
@@ -105,7 +105,7 @@ impl Dirlinks {
     }
 
     fn is_old(&self, link: &Stat) -> bool {
-        let changed = Facts::of(link).ctime;
+        let changed = StatFacts::of(link).ctime;
         (changed.secs, changed.nanos) <= self.since
     }
 }
@@ -120,7 +120,7 @@ fn kind(found: &Stat) -> FileType {
 }
 
 fn id_of(found: &Stat) -> ObjectId {
-    let Facts { dev, ino, .. } = Facts::of(found);
+    let StatFacts { dev, ino, .. } = StatFacts::of(found);
     ObjectId { dev, ino }
 }
 

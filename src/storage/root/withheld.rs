@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::dir::{Dir, ObjectId};
-use super::super::meta::Facts;
+use super::super::meta::StatFacts;
 use super::{Inner, Root};
 
 impl Root {
@@ -28,7 +28,7 @@ impl Root {
 
     fn withheld_now(&self) -> Option<ObjectId> {
         let found = rustix::fs::stat(&**self.0.withheld.as_ref()?).ok()?;
-        let Facts { dev, ino, .. } = Facts::of(&found);
+        let StatFacts { dev, ino, .. } = StatFacts::of(&found);
         Some(ObjectId { dev, ino })
     }
 }

@@ -43,7 +43,7 @@ pub(crate) struct Twin {
 
 /// What earlier names of the job mean for one that is offered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Noted {
+pub(crate) enum TwinCheck {
     /// None of them is like it.
     Alone,
     /// This one is like it, and is not it.
@@ -54,7 +54,7 @@ pub(crate) enum Noted {
 
 impl Twins {
     /// Notes an offer. `has_room` takes the bytes that it is asked for, if they are there.
-    pub(crate) fn note(&mut self, path: &WirePath, id: FileId, has_room: impl FnOnce(usize) -> bool) -> Noted {
+    pub(crate) fn note(&mut self, path: &WirePath, id: FileId, has_room: impl FnOnce(usize) -> bool) -> TwinCheck {
         let (dir, key) = (path.parent(), without_case(path.name()));
         let known = self.dirs.get_mut(&dir);
         let of_dir = if known.is_some() { 0 } else { NAME_BYTES + dir.as_ref().map_or(0, |dir| dir.as_bytes().len()) };
@@ -62,18 +62,18 @@ impl Twins {
             // A file that changed is offered anew, by another number.
             Some((name, first)) if **name == *path.name() => {
                 *first = id;
-                return Noted::Alone;
+                return TwinCheck::Alone;
             }
-            Some((name, first)) => return twin(dir.as_ref(), name, *first).map_or(Noted::Unsure, Noted::Like),
+            Some((name, first)) => return twin(dir.as_ref(), name, *first).map_or(TwinCheck::Unsure, TwinCheck::Like),
             None => {}
         }
         // One name that is missing is enough for all that come later.
         if self.lacks_names || !self.take(of_dir + NAME_BYTES + key.len() + path.name().len(), has_room) {
             self.lacks_names = true;
-            return Noted::Unsure;
+            return TwinCheck::Unsure;
         }
         self.dirs.entry(dir).or_default().insert(key, (path.name().into(), id));
-        Noted::Alone
+        TwinCheck::Alone
     }
 
     fn take(&mut self, bytes: usize, has_room: impl FnOnce(usize) -> bool) -> bool {
@@ -167,9 +167,9 @@ mod tests {
         let mut twins = Twins::default();
         let note = |(id, name): (usize, &&str)| twins.note(&path(name), FileId(id as u64), |_| true);
         let like = |noted| match noted {
-            Noted::Like(twin) => Some(twin.path.to_string()),
-            Noted::Alone => None,
-            Noted::Unsure => Some("?".to_owned()),
+            TwinCheck::Like(twin) => Some(twin.path.to_string()),
+            TwinCheck::Alone => None,
+            TwinCheck::Unsure => Some("?".to_owned()),
         };
         names.iter().enumerate().map(note).map(like).collect()
     }
@@ -208,9 +208,9 @@ mod tests {
     fn a_file_that_is_offered_anew_keeps_its_name() {
         let mut twins = Twins::default();
         let mut note = |name, id| twins.note(&path(name), FileId(id), |_| true);
-        assert_eq!([note("B", 0), note("B", 5)], [Noted::Alone, Noted::Alone]);
-        assert_eq!(note("b", 6), Noted::Like(Twin { path: path("B"), id: FileId(5) }));
-        assert_eq!(note("B", 7), Noted::Alone);
+        assert_eq!([note("B", 0), note("B", 5)], [TwinCheck::Alone, TwinCheck::Alone]);
+        assert_eq!(note("b", 6), TwinCheck::Like(Twin { path: path("B"), id: FileId(5) }));
+        assert_eq!(note("B", 7), TwinCheck::Alone);
     }
 
     #[test]
@@ -223,8 +223,8 @@ mod tests {
             }
             noted
         };
-        let like = |name, id| Noted::Like(Twin { path: path(name), id: FileId(id) });
-        assert_eq!([noted("B", 0, false), noted("b", 1, true)], [Noted::Alone, like("B", 0)]);
+        let like = |name, id| TwinCheck::Like(Twin { path: path(name), id: FileId(id) });
+        assert_eq!([noted("B", 0, false), noted("b", 1, true)], [TwinCheck::Alone, like("B", 0)]);
         assert_eq!(noted("B", 2, false), like("b", 1), "its source has changed, and it is offered again");
     }
 
@@ -232,10 +232,14 @@ mod tests {
     fn without_room_no_name_passes_for_one_that_is_alone_but_those_that_are_remembered() {
         let mut twins = Twins::default();
         let mut note = |name, has_room| twins.note(&path(name), FileId(0), |_| has_room);
-        assert_eq!([note("B", true), note("c", false)], [Noted::Alone, Noted::Unsure]);
-        assert!(matches!(note("b", true), Noted::Like(_)));
-        assert_eq!(note("B", true), Noted::Alone);
-        assert_eq!([note("C", true), note("d/x", true)], [Noted::Unsure, Noted::Unsure], "it may have had no room");
+        assert_eq!([note("B", true), note("c", false)], [TwinCheck::Alone, TwinCheck::Unsure]);
+        assert!(matches!(note("b", true), TwinCheck::Like(_)));
+        assert_eq!(note("B", true), TwinCheck::Alone);
+        assert_eq!(
+            [note("C", true), note("d/x", true)],
+            [TwinCheck::Unsure, TwinCheck::Unsure],
+            "it may have had no room"
+        );
         assert!(twins.lacks_names() && !twins.lacks_refused());
     }
 
@@ -243,7 +247,7 @@ mod tests {
     fn over_another_connection_of_a_job_no_name_passes_for_one_that_is_alone() {
         let mut twins = Twins::default();
         twins.begin_unsure();
-        assert_eq!(twins.note(&path("B"), FileId(0), |_| true), Noted::Unsure);
+        assert_eq!(twins.note(&path("B"), FileId(0), |_| true), TwinCheck::Unsure);
         assert!(twins.lacks_names() && twins.lacks_refused());
     }
 
@@ -257,7 +261,7 @@ mod tests {
                 taken += bytes;
                 true
             });
-            if noted == Noted::Unsure {
+            if noted == TwinCheck::Unsure {
                 break;
             }
         }

@@ -49,7 +49,7 @@ pub(crate) fn run(args: &CertArgs) -> anyhow::Result<Exit> {
 }
 
 /// The files that were made, and the advice on their use.
-struct Said {
+struct CertOutput {
     files: (String, String),
     text: String,
 }
@@ -58,7 +58,7 @@ fn existing(force: bool) -> OnExisting {
     if force { OnExisting::Replaced } else { OnExisting::Kept }
 }
 
-fn ca(dir: &Path, name: Option<&str>, days: u32, existing: OnExisting) -> anyhow::Result<Said> {
+fn ca(dir: &Path, name: Option<&str>, days: u32, existing: OnExisting) -> anyhow::Result<CertOutput> {
     let name = name.map_or_else(|| format!("qft CA of {}", host_name()), str::to_owned);
     DirBuilder::new()
         .recursive(true)
@@ -75,7 +75,7 @@ fn ca(dir: &Path, name: Option<&str>, days: u32, existing: OnExisting) -> anyhow
         next, for each server:  qft cert issue {dir} HOST\n\
         and for each client:    qft cert issue {dir} NAME --client"
     );
-    Ok(Said { files, text })
+    Ok(CertOutput { files, text })
 }
 
 fn issue(
@@ -85,7 +85,7 @@ fn issue(
     role: CertificateRole,
     days: u32,
     existing: OnExisting,
-) -> anyhow::Result<Said> {
+) -> anyhow::Result<CertOutput> {
     check_name(name)?;
     let hosts: Vec<String> = match role {
         CertificateRole::Server => std::iter::once(name.to_owned()).chain(more.iter().cloned()).collect(),
@@ -120,7 +120,7 @@ fn issue(
             qft send FILES HOST: --ca ca.crt --cert {name}.crt --key {name}.key"
         ),
     };
-    Ok(Said { files, text })
+    Ok(CertOutput { files, text })
 }
 
 /// The name of a certificate is that of its files too.

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use clap::{Arg, Command};
 
-use super::due::{Due, Typed, ValueKind, is_repeated, tail};
+use super::due::{Expected, Typed, ValueKind, is_repeated, tail};
 use super::listing::names_in;
 use crate::cli::args::topics;
 use crate::cli::ssh::config_hosts;
@@ -45,14 +45,14 @@ pub(super) fn answer(root: &Command, typed: &Typed) -> Completions {
     let command = typed.path.iter().fold(root, |command, name| command.find_subcommand(name).unwrap_or(command));
     let mut gather = Gather { typed, start: 0, native: Native::Nothing, candidates: Vec::new() };
     match &typed.due {
-        Due::Command => gather.commands(command, typed.path.is_empty()),
-        Due::CommandName { below, topics } => gather.command_names(root, below, *topics),
-        Due::Option => gather.options(config_line(root, typed).unwrap_or(command)),
-        Due::Value { kind, start } => {
+        Expected::Command => gather.commands(command, typed.path.is_empty()),
+        Expected::CommandName { below, topics } => gather.command_names(root, below, *topics),
+        Expected::Option => gather.options(config_line(root, typed).unwrap_or(command)),
+        Expected::Value { kind, start } => {
             gather.start = *start;
             gather.values(kind);
         }
-        Due::Nothing => {}
+        Expected::Nothing => {}
     }
     Completions { native: gather.native, candidates: gather.candidates }
 }

@@ -21,12 +21,12 @@ pub(super) struct Typed {
     /// The word that the cursor is in, up to there.
     pub(super) current: OsString,
     /// The kind of word that it can be completed to.
-    pub(super) due: Due,
+    pub(super) due: Expected,
 }
 
 /// The kind of word that is expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Due {
+pub(super) enum Expected {
     /// The name of a command below `path`.
     Command,
     /// The name of a command whose help, page or settings are wanted: below these, and whether topics have one too.
@@ -86,7 +86,7 @@ pub(super) fn typed(root: &Command, words: &[OsString], current: OsString) -> Ty
 impl Typed {
     fn new(current: OsString) -> Self {
         let (path, options, words) = (Vec::new(), Vec::new(), Vec::new());
-        Self { path, config_of: None, options, words, current, due: Due::Nothing }
+        Self { path, config_of: None, options, words, current, due: Expected::Nothing }
     }
 
     /// The last value of an option.
@@ -162,8 +162,8 @@ impl<'a> WordWalk<'a> {
         self.typed
     }
 
-    fn due(&self) -> Due {
-        let value = |arg: &Arg, start| Due::Value { kind: kind(&self.typed.path, arg), start };
+    fn due(&self) -> Expected {
+        let value = |arg: &Arg, start| Expected::Value { kind: kind(&self.typed.path, arg), start };
         if let Some(arg) = self.pending {
             return value(arg, 0);
         }
@@ -175,42 +175,42 @@ impl<'a> WordWalk<'a> {
             return due;
         }
         if self.command.has_subcommands() && self.typed.words.is_empty() {
-            return Due::Command;
+            return Expected::Command;
         }
         let positionals: Vec<_> = self.command.get_positionals().filter(|arg| !arg.is_hide_set()).collect();
         // The last one may stand for any number of words.
         let last = positionals.last().copied().filter(|arg| is_repeated(arg));
         let arg = positionals.get(self.typed.words.len()).copied().or(last);
-        arg.map_or(Due::Nothing, |arg| value(arg, 0))
+        arg.map_or(Expected::Nothing, |arg| value(arg, 0))
     }
 
     /// `--name=value` and `-nvalue` are values already.
-    fn option_due(&self, raw: &[u8]) -> Due {
-        let value = |arg: &Arg, start| Due::Value { kind: kind(&self.typed.path, arg), start };
+    fn option_due(&self, raw: &[u8]) -> Expected {
+        let value = |arg: &Arg, start| Expected::Value { kind: kind(&self.typed.path, arg), start };
         if let Some(long) = raw.strip_prefix(b"--") {
-            let Some(at) = long.iter().position(|byte| *byte == b'=') else { return Due::Option };
+            let Some(at) = long.iter().position(|byte| *byte == b'=') else { return Expected::Option };
             let arg = find_long(self.command, &long[..at]).filter(|arg| takes_value(arg));
-            return arg.map_or(Due::Nothing, |arg| value(arg, b"--=".len() + at));
+            return arg.map_or(Expected::Nothing, |arg| value(arg, b"--=".len() + at));
         }
         match shorts(self.command, &raw[1..]).1 {
             Some((arg, text)) if raw.len() > 2 => value(arg, raw.len() - text.len()),
-            _ => Due::Option,
+            _ => Expected::Option,
         }
     }
 
     /// Where the names of commands are what is asked about.
-    fn name_due(&self) -> Option<Due> {
+    fn name_due(&self) -> Option<Expected> {
         let words = self.typed.words.iter().filter_map(|word| word.to_str()).map(str::to_owned);
         let (first, topics) = match self.typed.path.first().map(String::as_str) {
             // No command of clap's here.
             None if self.typed.words.first().is_some_and(|word| word == "help") => (1, true),
             Some("man") => (0, true),
             Some("config") if self.typed.config_of.is_none() => {
-                return Some(Due::CommandName { below: Vec::new(), topics: false });
+                return Some(Expected::CommandName { below: Vec::new(), topics: false });
             }
             _ => return None,
         };
-        Some(Due::CommandName { below: words.skip(first).collect(), topics })
+        Some(Expected::CommandName { below: words.skip(first).collect(), topics })
     }
 }
 

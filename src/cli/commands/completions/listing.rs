@@ -20,7 +20,7 @@ use crate::cli::args::{Commands, HostKeyArg, LsArgs};
 use crate::cli::config;
 use crate::cli::ssh::without_questions;
 use crate::cli::target::connect::{Connected, View, resolve_view};
-use crate::cli::target::here::Here;
+use crate::cli::target::here::LocalContext;
 use crate::cli::target::plan::{self, LsPlan};
 use crate::cli::target::remote::Spec;
 use crate::keys::{self, Ticket};
@@ -77,7 +77,7 @@ fn command_line(typed: &Typed, dir: &OsStr) -> Vec<OsString> {
 /// Asks the remote, on a thread that nobody waits for any longer than a person would.
 fn ask(line: &[OsString]) -> Option<Vec<Name>> {
     let Commands::Ls(mut args) = config::parse(line).ok()?.command else { return None };
-    let plan = plan::ls(&args, &Here::new(std::env::var_os(REMOTE_VARIABLE))).ok()?;
+    let plan = plan::ls(&args, &LocalContext::new(std::env::var_os(REMOTE_VARIABLE))).ok()?;
     let is_far = matches!(plan.spec, Some(Spec::Ssh { .. }));
     if !may_be_asked(plan.spec.as_ref(), is_far) {
         return None;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use self::local::{Check, CheckState, checks};
 use self::verdict::{Diagnosis, DirectionFigures, judge};
-use super::ping::{Trips, parse_with_port};
+use super::ping::{RoundTrips, parse_with_port};
 use crate::cli::args::DoctorArgs;
 use crate::cli::exit::{Complaint, Exit};
 use crate::cli::run::signals::{HangUps, Signals, block_on};
@@ -24,7 +24,7 @@ use crate::cli::text::size;
 use crate::cli::ui::fold::fold;
 use crate::cli::ui::json::Json;
 use crate::cli::ui::text::shown;
-use crate::client::{Leg, PathFigures, PathReport};
+use crate::client::{DirectionProbe, PathFigures, PathReport};
 use crate::keys;
 use crate::protocol::message::Failure;
 use crate::transport::{self, Granted};
@@ -204,7 +204,7 @@ impl DoctorOutput {
     }
 
     fn figures(&mut self, name: &str, report: &PathReport, figures: &PathFigures, is_busy: bool) -> Diagnosis {
-        let trips = Trips::of(&figures.trips);
+        let trips = RoundTrips::of(&figures.trips);
         if let Some(trips) = &trips {
             self.row("round trip", &trips.figures());
         }
@@ -227,8 +227,8 @@ impl DoctorOutput {
     fn leg(
         &self,
         label: &str,
-        leg: &Result<Leg, Failure>,
-        way: impl FnOnce(&Leg) -> Option<DirectionFigures>,
+        leg: &Result<DirectionProbe, Failure>,
+        way: impl FnOnce(&DirectionProbe) -> Option<DirectionFigures>,
     ) -> Option<DirectionFigures> {
         let leg = match leg {
             Ok(leg) => leg,
@@ -284,7 +284,7 @@ fn buffers_json(granted: Granted) -> Value {
     json!({"receive": granted.receive, "send": granted.send})
 }
 
-fn leg_json(leg: &Result<Leg, Failure>, way: Option<&DirectionFigures>) -> Value {
+fn leg_json(leg: &Result<DirectionProbe, Failure>, way: Option<&DirectionFigures>) -> Value {
     match (leg, way) {
         (Ok(leg), Some(way)) => json!({
             "rate": way.rate as u64, "loss": way.loss, "packets_sent": leg.packets_sent,

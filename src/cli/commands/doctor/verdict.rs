@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::cli::text::size;
 use crate::cli::ui::link::needed;
-use crate::client::{Count, Leg};
+use crate::client::{Count, DirectionProbe};
 use crate::transport::tuning::STREAM_RECEIVE_WINDOW;
 use crate::transport::{Granted, SOCKET_BUFFER_BYTES};
 
@@ -109,16 +109,16 @@ impl Bottleneck {
 
 impl DirectionFigures {
     /// The figures of what goes to the server; `None` when nothing arrived.
-    pub(super) fn up(leg: &Leg, here: Granted, there: Granted) -> Option<Self> {
+    pub(super) fn up(leg: &DirectionProbe, here: Granted, there: Granted) -> Option<Self> {
         Self::of(leg, Side::Here(here.send), Side::There(there.receive))
     }
 
     /// The figures of what comes from the server.
-    pub(super) fn down(leg: &Leg, here: Granted, there: Granted) -> Option<Self> {
+    pub(super) fn down(leg: &DirectionProbe, here: Granted, there: Granted) -> Option<Self> {
         Self::of(leg, Side::There(there.send), Side::Here(here.receive))
     }
 
-    fn of(leg: &Leg, send: Side<usize>, receive: Side<usize>) -> Option<Self> {
+    fn of(leg: &DirectionProbe, send: Side<usize>, receive: Side<usize>) -> Option<Self> {
         let (rate, growth) = settled(&leg.counts)?;
         let loss = match leg.packets_sent {
             0 => 0.0,

@@ -180,7 +180,7 @@ fn revoke(home: &Path, args: &RevokeArgs, out: &mut Out) -> anyhow::Result<()> {
     }
     match meant {
         None => {}
-        Some(Meant::Invite(invite)) => {
+        Some(PeerMatch::Invite(invite)) => {
             // Its bearer may have been faster.
             if !Invites::open(home)?.end_id(&invite.id)? {
                 return Err(Complaint::usage("that invite has just been used; see: qft peers").into());
@@ -188,12 +188,12 @@ fn revoke(home: &Path, args: &RevokeArgs, out: &mut Out) -> anyhow::Result<()> {
             out.event("invite", invite_json(&invite));
             out.say(&format!("the invite {}{} is ended", invite.id, whose(&invite)))?;
         }
-        Some(Meant::Listed(client)) => {
+        Some(PeerMatch::Listed(client)) => {
             clients.remove(&client.fingerprint)?;
             out.event("peer", client_json(&client));
             out.say(&format!("{} is shut out; its connections end within a second", who(&client)))?;
         }
-        Some(Meant::Unlisted(key)) => {
+        Some(PeerMatch::Unlisted(key)) => {
             clients.remove(&key)?;
             out.event("revoked", json!({ "fingerprint": key.to_string() }));
             let short = key.short();
@@ -205,7 +205,7 @@ fn revoke(home: &Path, args: &RevokeArgs, out: &mut Out) -> anyhow::Result<()> {
 }
 
 /// The client that a word means.
-enum Meant {
+enum PeerMatch {
     Listed(ListedClient),
     /// Nobody has come with it yet.
     Invite(OpenInvite),
@@ -213,9 +213,9 @@ enum Meant {
     Unlisted(Fingerprint),
 }
 
-fn meant(home: &Path, clients: &Clients, wanted: &str) -> anyhow::Result<Meant> {
+fn meant(home: &Path, clients: &Clients, wanted: &str) -> anyhow::Result<PeerMatch> {
     if let Some(client) = find(clients, wanted)? {
-        return Ok(Meant::Listed(client));
+        return Ok(PeerMatch::Listed(client));
     }
     let is_named = |invite: &OpenInvite| {
         let name = invite.guest.name.as_ref();
@@ -224,7 +224,7 @@ fn meant(home: &Path, clients: &Clients, wanted: &str) -> anyhow::Result<Meant> 
     let open: Vec<OpenInvite> = Invites::open(home)?.list(SystemTime::now())?.into_iter().filter(is_named).collect();
     match &open[..] {
         [] => {}
-        [invite] => return Ok(Meant::Invite(invite.clone())),
+        [invite] => return Ok(PeerMatch::Invite(invite.clone())),
         several => {
             let ids: Vec<&str> = several.iter().map(|invite| invite.id.as_str()).collect();
             let text = format!("several invites are meant by {}; give one of: {}", shown(wanted), ids.join(", "));
@@ -232,7 +232,7 @@ fn meant(home: &Path, clients: &Clients, wanted: &str) -> anyhow::Result<Meant> 
         }
     }
     match wanted.parse() {
-        Ok(key) => Ok(Meant::Unlisted(key)),
+        Ok(key) => Ok(PeerMatch::Unlisted(key)),
         Err(_) => {
             let wanted = shown(wanted);
             Err(Complaint::Usage(format!(

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use super::super::here::Here;
+use super::super::here::LocalContext;
 use super::super::remote::{self, Spec, pattern};
 use super::split::{is_glob, split_far, split_root};
 use super::{DASH, forgotten_remote, named, refuse_empty, refuse_habits, refuse_scp_port, through_ssh};
@@ -36,7 +36,7 @@ pub(crate) struct GetPlan {
 }
 
 /// Resolves `qft get`.
-pub(crate) fn get(args: &GetArgs, here: &Here) -> Result<GetPlan, Complaint> {
+pub(crate) fn get(args: &GetArgs, here: &LocalContext) -> Result<GetPlan, Complaint> {
     refuse_habits(&args.job.habits)?;
     refuse_empty(&args.paths)?;
     if args.job.choice.copy_links {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-use super::super::here::Here;
+use super::super::here::LocalContext;
 use super::super::remote::{self, Spec, pattern};
 use super::split::{is_glob, split_far, split_root};
 use super::{forgotten_remote, named, through_ssh};
@@ -21,7 +21,7 @@ pub(crate) struct LsPlan {
 }
 
 /// Resolves `qft ls`.
-pub(crate) fn ls(args: &LsArgs, here: &Here) -> Result<LsPlan, Complaint> {
+pub(crate) fn ls(args: &LsArgs, here: &LocalContext) -> Result<LsPlan, Complaint> {
     let path = args.path.clone().unwrap_or_default();
     let env = here.remote.as_deref();
     if args.from.is_none()
@@ -48,7 +48,7 @@ pub(crate) fn ls(args: &LsArgs, here: &Here) -> Result<LsPlan, Complaint> {
 }
 
 /// Whether a path behind `local:` is looked for in its directory: a glob, and what is no directory itself.
-fn is_below_directory(path: &[u8], here: &Here) -> Result<bool, Complaint> {
+fn is_below_directory(path: &[u8], here: &LocalContext) -> Result<bool, Complaint> {
     Ok(is_glob(path) || !here.is_dir(&remote::local_path(path)?))
 }
 

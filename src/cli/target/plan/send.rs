@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use super::super::here::{Here, PathKind};
+use super::super::here::{LocalContext, PathKind};
 use super::super::remote::{self, Spec, destination};
 use super::{DASH, forgotten_colon, named, refuse_empty, refuse_habits, refuse_scp_port, through_ssh};
 use crate::cli::args::{JobArgs, SendArgs};
@@ -41,7 +41,7 @@ pub(crate) enum SendSource {
 }
 
 /// Resolves `qft send`.
-pub(crate) fn send(args: &SendArgs, here: &Here) -> Result<SendPlan, Complaint> {
+pub(crate) fn send(args: &SendArgs, here: &LocalContext) -> Result<SendPlan, Complaint> {
     refuse_habits(&args.job.habits)?;
     refuse_empty(&args.paths)?;
     let is_list = args.job.choice.files_from.is_some();
@@ -105,7 +105,7 @@ fn options(job: &JobArgs, to: Option<WirePath>, target: Target) -> SendOptions {
 }
 
 /// A last argument that is no file here, and the name of a remote, was meant as the destination.
-fn refuse_forgotten_colon(paths: &[OsString], here: &Here) -> Result<(), Complaint> {
+fn refuse_forgotten_colon(paths: &[OsString], here: &LocalContext) -> Result<(), Complaint> {
     let Some((last, others)) = paths.split_last() else { return Ok(()) };
     if (here.kind)(Path::new(last)) != PathKind::Missing {
         return Ok(());
@@ -119,7 +119,7 @@ fn refuse_forgotten_colon(paths: &[OsString], here: &Here) -> Result<(), Complai
 }
 
 /// Content without a size is sent as standard input. One among others fails alone, as a missing file does.
-fn refuse_pipes(paths: &[OsString], here: &Here) -> Result<(), Complaint> {
+fn refuse_pipes(paths: &[OsString], here: &LocalContext) -> Result<(), Complaint> {
     let oddity = |path: &OsString| if path == DASH { None } else { (here.kind)(Path::new(path)).oddity() };
     let odd: Option<Vec<_>> = paths.iter().map(oddity).collect();
     match odd.as_deref() {
@@ -135,7 +135,7 @@ fn refuse_pipes(paths: &[OsString], here: &Here) -> Result<(), Complaint> {
 }
 
 /// Directory and name of a file behind `local:`, for standard input.
-fn local_file(path: &[u8], here: &Here) -> Result<(Vec<u8>, Vec<u8>), Complaint> {
+fn local_file(path: &[u8], here: &LocalContext) -> Result<(Vec<u8>, Vec<u8>), Complaint> {
     let (dir, name) = remote::far_name(path).ok_or_else(nameless)?;
     match here.is_dir(&remote::local_path(path)?) {
         true => Err(nameless()),
@@ -166,7 +166,7 @@ fn split_last_remote(args: &[OsString], is_list: bool) -> Result<(Vec<OsString>,
 }
 
 /// The directory that the names of a list are below, written as one whose contents are meant.
-fn directory_of_list(mut paths: Vec<OsString>, here: &Here) -> Result<OsString, Complaint> {
+fn directory_of_list(mut paths: Vec<OsString>, here: &LocalContext) -> Result<OsString, Complaint> {
     let Some(mut dir) = paths.pop() else { return Ok("./".into()) };
     if !paths.is_empty() {
         return Err(Complaint::usage(

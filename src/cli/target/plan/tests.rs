@@ -6,7 +6,7 @@ mod ssh;
 use clap::Parser as _;
 
 use super::super::ask::UnknownServer;
-use super::super::here::{Here, PathKind, WordMeaning};
+use super::super::here::{LocalContext, PathKind, WordMeaning};
 use super::get::GetPlan;
 use super::send::SendPlan;
 use super::*;
@@ -47,7 +47,7 @@ fn command(args: &[&str]) -> Commands {
 
 /// A machine with directories called `dir`, files, one pipe, and nothing called `missing` or by a number; it knows the
 /// remote `lab` and, from ssh's configuration, the host `far`.
-fn here(remote: Option<&str>) -> Here {
+fn here(remote: Option<&str>) -> LocalContext {
     let kind = |path: &Path| match path.to_str().unwrap_or_default() {
         path if path.ends_with("dir") || path.ends_with("dir/") => PathKind::Directory,
         "pipe" => PathKind::Pipe,
@@ -59,7 +59,7 @@ fn here(remote: Option<&str>) -> Here {
         "far" => Some(WordMeaning::SshHost),
         _ => None,
     };
-    Here { remote: remote.map(OsString::from), kind: Box::new(kind), known: Box::new(known) }
+    LocalContext { remote: remote.map(OsString::from), kind: Box::new(kind), known: Box::new(known) }
 }
 
 fn sent(args: &[&str], env: Option<&str>) -> Result<SendPlan, Complaint> {

@@ -1,6 +1,6 @@
 //! Planning: what the disk says about an offer, and what is done with it.
 
-use super::super::twins::{Noted, Twin};
+use super::super::twins::{Twin, TwinCheck};
 use super::{
     AnswerState, Answers, AnswersAction, AnswersAttached, AnswersReport, Complete, OpenFile, WaitsFor, stopping,
 };
@@ -14,7 +14,7 @@ use crate::transfer::file::resume::Start;
 
 /// Whether a name may be given on a disk that takes some names for one.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Apart {
+pub(crate) enum NameConflict {
     /// No other of the job is like it.
     Yes,
     /// Another one is like it and under way: the offer is planned again when that is settled.
@@ -65,27 +65,27 @@ impl<A: AnswersAttached> Answers<A> {
         header: &Header,
         path: &WirePath,
         has_room: impl FnOnce(usize) -> bool,
-    ) -> Apart {
+    ) -> NameConflict {
         if let Some(first) = self.twins.refused_above(path) {
-            return Apart::Refused(first.clone());
+            return NameConflict::Refused(first.clone());
         }
         if let Some(dir) = self.twins.waits_above(path) {
             self.hold(header.id, dir);
-            return Apart::Waits;
+            return NameConflict::Waits;
         }
         let Twin { path: first, id } = match self.twins.note(path, header.id, has_room) {
-            Noted::Alone => return Apart::Yes,
-            Noted::Unsure => return Apart::Unsure,
-            Noted::Like(twin) => twin,
+            TwinCheck::Alone => return NameConflict::Yes,
+            TwinCheck::Unsure => return NameConflict::Unsure,
+            TwinCheck::Like(twin) => twin,
         };
         if !self.files.contains_key(&id) {
-            return Apart::Twin(first);
+            return NameConflict::Twin(first);
         }
         if header.kind == Kind::Dir {
             self.twins.wait(path, header.id);
         }
         self.hold(header.id, id);
-        Apart::Waits
+        NameConflict::Waits
     }
 
     /// An offer that [`Answers::tell_apart`] took for another's twin gets its name all the same.

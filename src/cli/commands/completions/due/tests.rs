@@ -4,7 +4,7 @@ use super::*;
 use crate::cli::args::Cli;
 
 /// The kind of word that is expected at the end of a line, in whose last word the cursor is.
-fn due(line: &str) -> Due {
+fn due(line: &str) -> Expected {
     let mut root = Cli::command();
     root.build();
     let mut words: Vec<OsString> = line.split(' ').skip(1).map(OsString::from).collect();
@@ -12,31 +12,31 @@ fn due(line: &str) -> Due {
     typed(&root, &words, current).due
 }
 
-fn value(kind: ValueKind, start: usize) -> Due {
-    Due::Value { kind, start }
+fn value(kind: ValueKind, start: usize) -> Expected {
+    Expected::Value { kind, start }
 }
 
 #[test]
 fn what_is_due_follows_from_the_words_before() {
-    let names = |below: &[&str], topics| Due::CommandName {
+    let names = |below: &[&str], topics| Expected::CommandName {
         below: below.iter().map(|name| (*name).to_owned()).collect(),
         topics,
     };
     for (line, expected) in [
-        ("qft ", Due::Command),
-        ("qft pee", Due::Command),
-        ("qft peers ", Due::Command),
+        ("qft ", Expected::Command),
+        ("qft pee", Expected::Command),
+        ("qft peers ", Expected::Command),
         ("qft send ", value(ValueKind::Sent, 0)),
         ("qft put a b ", value(ValueKind::Sent, 0)),
         ("qft get ", value(ValueKind::Got, 0)),
         ("qft ls ", value(ValueKind::Listed, 0)),
-        ("qft ls box: ", Due::Nothing),
+        ("qft ls box: ", Expected::Nothing),
         ("qft doctor ", value(ValueKind::Server, 0)),
-        ("qft doctor box ", Due::Nothing),
-        ("qft id ", Due::Nothing),
-        ("qft send -", Due::Option),
-        ("qft send --i", Due::Option),
-        ("qft send f -n", Due::Option),
+        ("qft doctor box ", Expected::Nothing),
+        ("qft id ", Expected::Nothing),
+        ("qft send -", Expected::Option),
+        ("qft send --i", Expected::Option),
+        ("qft send f -n", Expected::Option),
         ("qft send -- -", value(ValueKind::Sent, 0)),
         ("qft send -t ", value(ValueKind::Remote, 0)),
         ("qft send --to ", value(ValueKind::Remote, 0)),
@@ -48,7 +48,7 @@ fn what_is_due_follows_from_the_words_before() {
         ("qft send --ca ", value(ValueKind::File, 0)),
         ("qft get --output=d", value(ValueKind::File, 9)),
         ("qft serve ", value(ValueKind::Dir, 0)),
-        ("qft serve d ", Due::Nothing),
+        ("qft serve d ", Expected::Nothing),
         ("qft remote add ", value(ValueKind::Text, 0)),
         ("qft remote forget ", value(ValueKind::RemoteName, 0)),
         ("qft remote rm ", value(ValueKind::RemoteName, 0)),
@@ -61,13 +61,15 @@ fn what_is_due_follows_from_the_words_before() {
         ("qft man ", names(&[], true)),
         ("qft man peers ", names(&["peers"], true)),
         ("qft config ", names(&[], false)),
-        ("qft config send -", Due::Option),
+        ("qft config send -", Expected::Option),
         ("qft config send --if-exists=", due("qft send --if-exists=")),
     ] {
         assert_eq!(due(line), expected, "{line}");
     }
-    assert!(matches!(due("qft send --progress "), Due::Value { kind: ValueKind::Choice(of), .. } if of.len() == 4));
-    assert!(matches!(due("qft completions "), Due::Value { kind: ValueKind::Choice(_), .. }));
+    assert!(
+        matches!(due("qft send --progress "), Expected::Value { kind: ValueKind::Choice(of), .. } if of.len() == 4)
+    );
+    assert!(matches!(due("qft completions "), Expected::Value { kind: ValueKind::Choice(_), .. }));
 }
 
 #[test]
