@@ -136,7 +136,7 @@ impl ServerConnection {
         outcome.map_err(|error| Attempt { error, stood })
     }
 
-    /// Ends the connection and lets the farewell leave.
+    /// Ends the connection and lets the CONNECTION_CLOSE leave.
     pub(super) async fn close(self, code: CloseCode) {
         let mtu = self.connection.stats().path.current_mtu;
         transport::close(&self.connection, code, "");

@@ -18,15 +18,15 @@ const KEEP_WAIT: Duration = Duration::from_secs(1);
 
 /// The controller for a connection to `contact`, with what is known of the path.
 pub(super) async fn controller(client: &Client, contact: &Contact, state: &Arc<PathState>) -> ControllerConfig {
-    let past = recall(client, contact).await;
+    let past = lookup(client, contact).await;
     ControllerConfig::new(Arc::clone(state)).recalling(past).in_step(Instant::now(), SystemTime::now())
 }
 
-async fn recall(client: &Client, contact: &Contact) -> Option<PastPath> {
+async fn lookup(client: &Client, contact: &Contact) -> Option<PastPath> {
     let memory = memory(client)?;
     let list = client.disk.run(move || memory.load()).await.ok()?;
     let list = list.inspect_err(|error| info!(%error, "the path's past cannot be read")).ok()?;
-    let past = list.recall(&contact.address(), SystemTime::now())?;
+    let past = list.lookup(&contact.address(), SystemTime::now())?;
     info!(mbit = past.bandwidth * 8 / 1_000_000, rtt = ?past.min_rtt, age = ?past.age, "path known");
     Some(past)
 }

@@ -59,8 +59,8 @@
 //! loss keeps it up, and no delay tells. One loss trial tells (`trial`); where the loss goes, what arrives is the path's rate
 //! (`bandwidth`), and the allowance grows by a little until something is lost again.
 //!
-//! A blackout (quinn's persistent congestion) begins anew: at half of what the path had if its next round trip is what it
-//! was, else as on an unknown path.
+//! A blackout (quinn's persistent congestion) begins again: at half of what the path had if its next round trip is what
+//! it was, else as on an unknown path.
 //!
 //! # Where it comes from
 //! BBR (draft-ietf-ccwg-bbr: rate and round-trip filters, start-up gain, head-room), Copa (Arun and Balakrishnan, NSDI 2018:

@@ -102,7 +102,7 @@ pub(super) struct RateSampler {
     /// Batches belong to an idle spell until more than this much is delivered: the first flight after it, too, whose rate is
     /// that of the sender's beginning.
     limited_until: Option<u64>,
-    /// Nothing is in flight: the next batch starts the clocks anew.
+    /// Nothing is in flight: the next batch starts the clocks again.
     idle: bool,
     trains: Trains,
     dispersion: Dispersion,

@@ -22,7 +22,7 @@ fn salt() -> Salt {
 
 const LONGEST: usize = 3 * CHUNK_LEN + 1;
 
-/// Lengths on both sides of every place where MD5, a leaf, a chunk or a window begins anew.
+/// Lengths on both sides of every place where MD5, a leaf, a chunk or a window begins again.
 fn boundary_lengths() -> Vec<usize> {
     let around = |at: usize| [at.saturating_sub(1), at, at + 1];
     let blocks = [0, 56, 64, 120, 128].into_iter().flat_map(around);

@@ -51,7 +51,7 @@ pub enum IdentityError {
 
 /// A private key and a certificate for it, signed by itself.
 ///
-/// The certificate is issued anew at every start and does not expire: peers compare the key alone.
+/// The certificate is issued again at every start and does not expire: peers compare the key alone.
 #[derive(Clone)]
 pub struct Identity {
     certified: Arc<CertifiedKey>,

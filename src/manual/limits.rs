@@ -29,7 +29,7 @@
 //! | files on offer | [`HEADERS_AHEAD_MAX`] a connection, and [`OFFER_BYTES`] of its share each | is heard later; after [`HELD_FOR_MAX`] finishes what is begun and comes again with the rest (`GoAway`) | `who_offers_more_than_there_is_room_for_finishes_and_comes_again_with_the_rest` |
 //! | the same, more than the protocol allows | [`HEADERS_AHEAD_MAX`] | a violation | `more_headers_than_may_be_ahead_are_a_violation` |
 //! | offers given up at once | twice [`HEADERS_AHEAD_MAX`] that were not looked at | a violation | `offers_that_are_given_up_at_once_are_not_all_remembered` |
-//! | files that changed and are to be offered anew | its share of the memory, as with offers | comes again with the rest (`GoAway`) | `files_that_changed_and_are_not_offered_anew_fill_the_room_for_offers` |
+//! | files that changed and are to be offered again | its share of the memory, as with offers | comes again with the rest (`GoAway`) | `files_that_changed_and_are_not_offered_again_fill_the_room_for_offers` |
 //! | files that change again and again after the end | each [`OFFERS_MAX`] offers, of [`EARLY_FILES_MAX`] | a violation | `a_file_that_changes_after_the_end_is_not_offered_for_ever` |
 //! | answers that are not read | [`QUEUED_MESSAGES_MAX`], and its share of the memory | is closed | `a_peer_that_asks_on_and_on_without_reading_the_answers_is_shut_out` |
 //! | digests of what a client has, before they are compared | its share of the memory | is heard later | `digests_that_wait_for_ours_are_bounded` |
@@ -58,7 +58,7 @@
 //! | entries, digests, names of one message | [`ENTRIES_MAX`], [`HAVE_DIGESTS_MAX`], [`NAMES_MAX`] | a violation | `what_is_outside_a_limit_is_neither_taken_nor_sent` |
 //! | a path, a link's target, a cause in words | [`PATH_BYTES_MAX`], [`LINK_BYTES_MAX`], [`DETAIL_BYTES_MAX`] | a violation | `what_is_outside_a_limit_is_neither_taken_nor_sent` |
 //! | how deep a path leads | [`DEPTH_MAX`] | a violation | `names_that_break_a_rule_are_refused_by_that_rule` |
-//! | handshakes | [`HANDSHAKES_A_SECOND`], after [`HANDSHAKES_AT_ONCE`]; [`INCOMING_MAX`] wait, of one address [`INCOMING_PER_ADDRESS_MAX`], one of each address in turn | waits, knocks again | `the_first_ones_do_not_wait_and_a_crowd_goes_on_at_the_rate` |
+//! | handshakes | [`HANDSHAKES_A_SECOND`], after [`HANDSHAKES_AT_ONCE`]; [`INCOMING_MAX`] wait, of one address [`INCOMING_PER_ADDRESS_MAX`], one of each address in turn | waits, asks again | `the_first_ones_do_not_wait_and_a_crowd_goes_on_at_the_rate` |
 //! | strangers | [`PENDING_MAX`], of one address [`PENDING_PER_ADDRESS_MAX`]; the oldest goes | asks again | `silent_strangers_do_not_keep_a_client_out` |
 //! | addresses that are not proven | [`PROOF_FROM`] | a round trip more | `forged_addresses_push_nobody_out` |
 //! | strangers with room to send ahead | [`CROWD_FROM`] | waits for its welcome | `those_who_come_to_a_crowd_of_strangers_get_little_room_and_the_first_ones_do_not` |

@@ -94,7 +94,7 @@
 //! * **Content** flows after `Pos From`, and at once: it starts at `offset` and waits for no digest.
 //! * **Ahead.** The sender may send the start of a file without waiting for `Pos`: its first chunk, or all of a smaller file,
 //!   as one range that is marked as such. At most one for a file, for at most [`EARLY_FILES_MAX`] files and
-//!   [`EARLY_BYTES_MAX`] bytes of a job, only in the first job of a connection, never for a file that is offered anew;
+//!   [`EARLY_BYTES_MAX`] bytes of a job, only in the first job of a connection, never for a file that is offered again;
 //!   after a `Get` only if that says `ahead`. It sends nothing ahead that it can expect to be in vain: in a dry run,
 //!   when contents are to be compared, when what exists is to stay, when an earlier connection has begun the job. With
 //!   `Pos From{0}` the range is the first of the file's ranges and counts like any other; whatever lies in it is not
@@ -117,20 +117,20 @@
 //! * **Named.** With [`features::NAMED`], when an offered file gets another name than its own, which is taken: before the `Pos`
 //!   of a dry run, else before its `Done`. For display only. A drop box does not say it.
 //! * **Cancel.** The sender gives up a file that has no `Done` yet, and says why; it resets the file's streams. It has no
-//!   answer. A source that changed while it was sent is cancelled with `Changed`; it may be offered anew with a new id, until it
-//!   was on offer [`OFFERS_MAX`] times. One that still begins with all that was sent has not changed in this sense: a
-//!   sender that finds its size, time or inode another reads it again.
+//!   answer. A source that changed while it was sent is cancelled with `Changed`; it may be offered again with a new
+//!   id, until it was on offer [`OFFERS_MAX`] times. One that still begins with all that was sent has not changed in
+//!   this sense: a sender that finds its size, time or inode another reads it again.
 //! * What was under way for a file when its `Done` or `Cancel` was said is dropped by whoever gets it.
-//! * **Problem.** A source that never got a header, or that changed and is not offered anew. `End` after the last header
-//!   and problem. It waits for the `Tail` of every file, not for answers. So a file whose tail went ahead, and which is
-//!   compared after all, may be found changed after `End`: its `Cancel(Changed)` is then followed by a header for the same
-//!   path or a problem of that name, before which the job is not settled. No other `Cancel(Changed)`, header or problem
-//!   comes between the two. When the receiver has said a failed `Done` for that file meanwhile, the failure stands: it drops
-//!   header or problem without an answer (the id is used up), and `Settled` does not wait for it; the sender, which hears
-//!   `Done` after its `Cancel`, takes it as the verdict on the new offer.
+//! * **Problem.** A source that never got a header, or that changed and is not offered again. `End` after the last
+//!   header and problem. It waits for the `Tail` of every file, not for answers. So a file whose tail went ahead, and
+//!   which is compared after all, may be found changed after `End`: its `Cancel(Changed)` is then followed by a header
+//!   for the same path or a problem of that name, before which the job is not settled. No other `Cancel(Changed)`,
+//!   header or problem comes between the two. When the receiver has said a failed `Done` for that file meanwhile, the
+//!   failure stands: it drops header or problem without an answer (the id is used up), and `Settled` does not wait for
+//!   it; the sender, which hears `Done` after its `Cancel`, takes it as the verdict on the new offer.
 //! * **Offered.** With [`features::OFFERED`], at most once and before `End`: the sender has found all that there is, and it
-//!   is on offer. For display only: `End` may be as far away as the last byte. A file that changes is still offered anew.
-//!   A sender that stops early does not say it.
+//!   is on offer. For display only: `End` may be as far away as the last byte. A file that changes is still offered
+//!   again. A sender that stops early does not say it.
 //!
 //! # What a client may do
 //! A server settles it for each key when it lets the client in, and holds every `Push`, `Get` and `List` to it. What is
@@ -300,7 +300,7 @@ pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// files a second, and bounds what a receiver has to remember.
 pub const HEADERS_AHEAD_MAX: usize = 8192;
 
-/// How often one file of a job may be on offer: a source that changes while it is sent is offered anew, and one that
+/// How often one file of a job may be on offer: a source that changes while it is sent is offered again, and one that
 /// never rests would be for ever.
 pub const OFFERS_MAX: u8 = 3;
 

@@ -11,7 +11,7 @@ use super::grant::{self, Grant};
 use super::meter::{Limit, RefusalReason};
 use super::passes::{AuthorizedBy, Pass};
 use super::{Access, Notice, ServerInner};
-use crate::keys::trust::{Allowed, Clients, Guest, Invites, KeyStatus, ListedClient, RedeemError, Rights};
+use crate::keys::trust::{Allowed, ClientEntry, Clients, Invites, KeyStatus, ListedClient, RedeemError, Rights};
 use crate::keys::{self, Fingerprint};
 use crate::protocol::close::CloseCode;
 use crate::protocol::message::Hello;
@@ -184,12 +184,12 @@ fn enrol(
         }
         shared.gate.failed_pairing(addr, now);
     }
-    let guest: Guest = redeemed?;
-    if let Some(client) = lists.clients.enrol(&peer, name, &guest)? {
+    let entry: ClientEntry = redeemed?;
+    if let Some(client) = lists.clients.enrol(&peer, name, &entry)? {
         return Ok(client);
     }
     // It is listed and its time has ended: the invite renews it.
-    renew(&lists.clients, peer, guest.name.as_deref(), &guest.rights)
+    renew(&lists.clients, peer, entry.name.as_deref(), &entry.rights)
 }
 
 fn renew(clients: &Clients, peer: Fingerprint, name: Option<&str>, rights: &Rights) -> Result<ListedClient, Turned> {

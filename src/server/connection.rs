@@ -221,7 +221,7 @@ impl AdmittedClient {
         transport::close(&connection, error.close_code(), "");
         let ended = registered.ended().or_else(|| conversation.has_lost_its_place().then_some(CloseCode::Busy));
         shared.meter.ended.count(ended.map_or_else(|| ConnectionEnd::of(&error), ConnectionEnd::Closed));
-        let why = ended.map_or_else(|| farewell(addr, &error), |code| ended_by_us(code).to_owned());
+        let why = ended.map_or_else(|| end_reason(addr, &error), |code| ended_by_us(code).to_owned());
         let total = conversation.totals;
         info!(worker, %addr, peer = peer.short(), why, %total, "disconnected");
         shared.notices.send(total.notice(worker, named, live.since().elapsed(), why));
@@ -234,7 +234,7 @@ impl AdmittedClient {
 pub(super) enum Departure {
     /// It has sent or got files, all of them well, and says that it is done.
     Served,
-    /// It said farewell, or was sent away for good.
+    /// It closed the connection, or was sent away for good.
     Final,
     /// Its connection was lost, and it goes on trying.
     Lost,
@@ -268,7 +268,7 @@ fn ended_by_us(code: CloseCode) -> &'static str {
     }
 }
 
-fn farewell(addr: SocketAddr, error: &SessionError) -> String {
+fn end_reason(addr: SocketAddr, error: &SessionError) -> String {
     match error {
         SessionError::Connection(error) => match transport::closed_by(error) {
             Some(code) => code.reason().to_owned(),

@@ -123,7 +123,7 @@ impl Conversation {
         let ending = ConnectionEnd::of(&error);
         for job in self.live.end() {
             if ending == ConnectionEnd::Closed(CloseCode::Done) {
-                job.hear_farewell(self.shared.meter.moved(job.direction()));
+                job.hear_close(self.shared.meter.moved(job.direction()));
             }
             self.totals.add(&job);
             self.write_down(&job, Some(ending));
@@ -314,7 +314,7 @@ impl Conversation {
         self.receiving = JoinSet::new();
         self.receiving.spawn(accept_streams(self.client.connection.clone(), receiver.clone()));
         self.roles.receiver = Some((receiver, observer));
-        self.watch_for_ghosts();
+        self.watch_for_stale();
         Ok(())
     }
 
@@ -341,7 +341,7 @@ impl Conversation {
     }
 
     /// Ends what is left of connections that the client has lost: the job that begins may have been theirs.
-    fn watch_for_ghosts(&mut self) {
+    fn watch_for_stale(&mut self) {
         // One watch at a time, however many jobs follow each other.
         while self.stale.try_join_next().is_some() {}
         if self.stale.is_empty() {
@@ -496,7 +496,7 @@ impl Conversation {
         let running = sender.clone();
         self.sending.spawn(async move { running.run(finds).await });
         self.roles.sender = Some(sender);
-        self.watch_for_ghosts();
+        self.watch_for_stale();
         Ok(())
     }
 

@@ -93,8 +93,8 @@ impl ServerJob {
         self.is_rehearsal
     }
 
-    /// Files that need nothing more. What a client got it may have acknowledged in a packet that its farewell overtook, so
-    /// that what was found counts there.
+    /// Files that need nothing more. What a client got it may have acknowledged in a packet that its CONNECTION_CLOSE
+    /// overtook, so that what was found counts there.
     pub(super) fn settled(&self) -> u64 {
         let counters = &self.counters;
         match self.role {
@@ -116,9 +116,9 @@ impl ServerJob {
         self.ended.get_or_init(|| now);
     }
 
-    /// The client has left and says that it is done. What it got it may have acknowledged in a packet that its farewell
-    /// overtook: that counts, in `all` jobs of its direction, too.
-    pub(super) fn hear_farewell(&self, all: &Counters) {
+    /// The client has left and says that it is done. What it got it may have acknowledged in a packet that its
+    /// CONNECTION_CLOSE overtook: that counts, in `all` jobs of its direction, too.
+    pub(super) fn hear_close(&self, all: &Counters) {
         let counters = &self.counters;
         if !self.is_running() || self.direction() == Direction::In || Counters::read(&counters.files_failed) > 0 {
             return;

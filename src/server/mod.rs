@@ -81,7 +81,7 @@ use self::registry::Registry;
 pub use self::status::ServerStatus;
 use crate::error::Error;
 pub use crate::keys::trust::AccessMode;
-use crate::keys::trust::{Guest, INVITE_LIFETIME};
+use crate::keys::trust::{ClientEntry, INVITE_LIFETIME};
 use crate::keys::{Authority, Fingerprint, Identity, Invite, Ticket, Token};
 use crate::session::SessionError;
 use crate::session::budget::Budget;
@@ -295,7 +295,7 @@ impl Server {
         let Some(lists) = &self.shared.lists else {
             return Err(Error::Usage("this server enrols nobody, so it has no invites".to_owned()));
         };
-        let invite = lists.invites.mint(Guest::default(), INVITE_LIFETIME, SystemTime::now())?;
+        let invite = lists.invites.mint(ClientEntry::default(), INVITE_LIFETIME, SystemTime::now())?;
         self.invites.lock().expect("no holder panics").push(invite);
         Ok(Ticket {
             fingerprint: self.fingerprint(),

@@ -77,7 +77,7 @@ impl Paths {
     /// The path to a client that connects, and what is known of it.
     pub(super) fn path_to(&self, addr: SocketAddr) -> ClientPath {
         let prefix = SourcePrefix::of(addr);
-        let past = lock(&self.known).recall(&prefix.to_string(), SystemTime::now());
+        let past = lock(&self.known).lookup(&prefix.to_string(), SystemTime::now());
         if let Some(past) = past {
             info!(%prefix, mbit = past.bandwidth * 8 / 1_000_000, rtt = ?past.min_rtt, age = ?past.age, "path known");
         }
@@ -215,7 +215,7 @@ mod tests {
         paths.close();
         let list = memory.load().unwrap();
         for address in ["192.0.2.1", "192.0.2.2", "192.0.2.3"] {
-            assert!(list.recall(address, SystemTime::now()).is_some(), "{address}: {list:?}");
+            assert!(list.lookup(address, SystemTime::now()).is_some(), "{address}: {list:?}");
             assert!(past(&paths.path_to(addr(&format!("{address}:1")))).is_some(), "{address}");
         }
     }

@@ -60,7 +60,7 @@ impl std::fmt::Debug for TakenPlace {
         let Self { number, prefix, key, work, .. } = self;
         f.debug_struct("TakenPlace")
             .field("number", number)
-            .field("household", prefix)
+            .field("prefix", prefix)
             .field("key", &key.short())
             .field("work", work)
             .finish_non_exhaustive()

@@ -1,8 +1,8 @@
 //! The registry of live connections: each client's, with the entry or pass that let it in.
 //!
-//! A client that was killed, or whose connection is dead, says no farewell: that connection stands until the idle timeout,
-//! and holds the partial files that the client's next one wants. When another connection *of the same client* begins a
-//! job, those that are silent meanwhile are closed at once.
+//! A client that was killed, or whose connection is dead, sends no CONNECTION_CLOSE: that connection stands until the
+//! idle timeout, and holds the partial files that the client's next one wants. When another connection *of the same
+//! client* begins a job, those that are silent meanwhile are closed at once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};

@@ -155,7 +155,7 @@ fn turn_away(incoming: Incoming, shared: &ServerInner) {
     incoming.refuse();
 }
 
-/// Answers a knock: in to a worker, or away before anything was spent on it.
+/// Answers an incoming connection: in to a worker, or away before anything was spent on it.
 fn answer(incoming: Incoming, listener: &Listener, shared: &Arc<ServerInner>, pool: &WorkerPool) {
     #[cfg(test)]
     shared.fault.trip("network");

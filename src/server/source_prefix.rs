@@ -38,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_network_is_one_household_and_a_mapped_address_is_its_ipv4_one() {
+    fn an_ipv6_network_is_one_prefix_and_a_mapped_address_is_its_ipv4_one() {
         assert_eq!(prefix("[2001:db8::1]:1"), prefix("[2001:db8::ffff:1]:2"));
         assert_ne!(prefix("[2001:db8:0:1::1]:1"), prefix("[2001:db8::1]:1"));
         assert_eq!(prefix("[::ffff:10.0.0.1]:1"), prefix("10.0.0.1:2"));

@@ -63,7 +63,7 @@ pub(super) struct NewSilence {
 impl NewSilence {
     /// Takes the number of packets that have come, once every [`BEAT`]; whether the path is to be asked for the first time.
     /// [`PathSilence`] has it asked again.
-    pub(super) fn beat(&mut self, received: u64, rtt: Duration) -> bool {
+    pub(super) fn tick(&mut self, received: u64, rtt: Duration) -> bool {
         let heard = std::mem::replace(&mut self.received, received) != received;
         let before = self.lasted;
         self.lasted = if heard { Duration::ZERO } else { before + BEAT };
@@ -202,13 +202,13 @@ mod tests {
     fn a_path_that_has_just_gone_silent_is_asked_once_and_again_at_its_next_silence() {
         for (rtt, beats) in [(Duration::from_millis(1), 4), (NEAR, 4), (2 * NEAR, 6)] {
             let mut silence = NewSilence::default();
-            silence.beat(7, rtt);
+            silence.tick(7, rtt);
             for received in [7, 8] {
-                let asked: Vec<_> = (1..40).filter(|_| silence.beat(received, rtt)).collect();
+                let asked: Vec<_> = (1..40).filter(|_| silence.tick(received, rtt)).collect();
                 assert_eq!(asked.len(), 1, "{rtt:?}");
             }
-            silence.beat(9, rtt);
-            assert_eq!((1..40).find(|_| silence.beat(9, rtt)), Some(beats), "{rtt:?}");
+            silence.tick(9, rtt);
+            assert_eq!((1..40).find(|_| silence.tick(9, rtt)), Some(beats), "{rtt:?}");
         }
     }
 

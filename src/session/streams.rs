@@ -27,11 +27,11 @@ const STEPS: usize = 8;
 /// The streams of one connection that its peer opens.
 pub(super) struct StreamLimit {
     connection: Connection,
-    promise: Mutex<Promise>,
+    promise: Mutex<StreamsPromise>,
 }
 
 /// What the peer was promised.
-struct Promise {
+struct StreamsPromise {
     /// Streams that it may have open at once.
     limit: usize,
     /// Those that are open, or that it may open still: of an earlier, higher limit there may be more.
@@ -43,13 +43,13 @@ struct Promise {
 impl StreamLimit {
     /// The limit of a peer that is about to send, as far as there is room for it now.
     pub(super) fn open(connection: Connection, account: &Account, receiving: &Receiving) -> Self {
-        let promise = Mutex::new(Promise::new(account));
+        let promise = Mutex::new(StreamsPromise::new(account));
         let streams = Self { connection, promise };
         streams.follow(&mut streams.promise(), receiving);
         streams
     }
 
-    fn promise(&self) -> MutexGuard<'_, Promise> {
+    fn promise(&self) -> MutexGuard<'_, StreamsPromise> {
         self.promise.lock().expect("no holder panics")
     }
 
@@ -60,7 +60,7 @@ impl StreamLimit {
         self.follow(&mut promise, receiving);
     }
 
-    fn follow(&self, promise: &mut Promise, receiving: &Receiving) {
+    fn follow(&self, promise: &mut StreamsPromise, receiving: &Receiving) {
         if promise.aim_at(receiving.stream_share()) {
             let limit = u32::try_from(promise.limit).expect("no limit is higher than the highest, which is one");
             self.connection.set_max_concurrent_bi_streams(VarInt::from_u32(limit));
@@ -68,7 +68,7 @@ impl StreamLimit {
     }
 }
 
-impl Promise {
+impl StreamsPromise {
     fn new(account: &Account) -> Self {
         let hold = account.take_for_streams(0).expect("nothing is always there");
         Self { limit: START, granted: START, hold }
@@ -117,8 +117,8 @@ mod tests {
 
     const MOST: usize = STREAMS_MAX as usize;
 
-    fn promise(budget: &Budget) -> Promise {
-        Promise::new(&budget.account(Identity::ephemeral().expect("a key").fingerprint()))
+    fn promise(budget: &Budget) -> StreamsPromise {
+        StreamsPromise::new(&budget.account(Identity::ephemeral().expect("a key").fingerprint()))
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(crate) async fn until_silent(
         tokio::select! {
             _ = beats.tick() => {
                 let stats = connection.stats();
-                if new_silence.beat(stats.udp_rx.datagrams, stats.path.rtt) {
+                if new_silence.tick(stats.udp_rx.datagrams, stats.path.rtt) {
                     ask(connection, control);
                 }
             }

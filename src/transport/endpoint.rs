@@ -95,7 +95,7 @@ impl Listener {
         self.endpoint.set_server_config(Some(base));
     }
 
-    /// The next client that knocks; `None` after [`Listener::close`].
+    /// The next incoming connection; `None` after [`Listener::close`].
     ///
     /// A server that drains goes on asking and refuses each ([`Incoming::refuse`]): a client hears that at once,
     /// whereas silence would cost it its whole deadline.

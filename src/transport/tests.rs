@@ -114,7 +114,7 @@ async fn a_client_whose_address_is_to_be_validated_comes_back() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_turned_down_at_the_door_is_told_that_the_server_is_stopping_or_full() {
+async fn a_client_that_is_turned_down_at_the_gate_is_told_that_the_server_is_stopping_or_full() {
     let (server_id, client_id) = (identity(), identity());
     let listener = listen_as(&server_id);
     let turn_down = async { listener.next().await.unwrap().refuse() };

@@ -128,7 +128,7 @@ async fn the_start_of_a_file_comes_before_its_answer_and_is_not_sent_again() {
             bytes.extend(rest);
         }
         assert_eq!(bytes, content(len));
-        let tail = if len > CHUNK { sending.peer.tail(0, &bytes, 2) } else { sending.peer.tail_ahead(0, &bytes, 1) };
+        let tail = if len > CHUNK { sending.peer.tail(0, &bytes, 2) } else { sending.peer.tail_early(0, &bytes, 1) };
         assert_eq!(sending.peer.hear().await, Some(tail));
         sending.peer.say(&done(0)).await;
         let report = sending.settle().await;
@@ -150,7 +150,7 @@ async fn a_job_of_small_files_says_all_before_it_hears_an_answer() {
     }
     for (id, header) in &headers {
         let ranges = u64::from(header.size > 0);
-        let tail = sending.peer.tail_ahead(id.0, &content(header.size as usize), ranges);
+        let tail = sending.peer.tail_early(id.0, &content(header.size as usize), ranges);
         assert_eq!(tails.remove(id).map(Message::Tail), Some(tail));
     }
     // All answers and verdicts in one go.
@@ -163,7 +163,7 @@ async fn a_job_of_small_files_says_all_before_it_hears_an_answer() {
 }
 
 #[tokio::test]
-async fn a_small_file_that_is_resumed_after_all_is_compared_and_closed_anew() {
+async fn a_small_file_that_is_resumed_after_all_is_compared_and_closed_again() {
     for same in [true, false] {
         let mut sending = Sending::start(&[("f", 5)]).await;
         sending.header().await;
@@ -188,7 +188,7 @@ async fn changed(peer: &mut Raw, id: u64) {
 }
 
 #[tokio::test]
-async fn a_small_source_that_changes_after_the_end_was_said_is_offered_anew() {
+async fn a_small_source_that_changes_after_the_end_was_said_is_offered_again() {
     let mut sending = Sending::start(&[("f", 5)]).await;
     sending.header().await;
     sending.end().await;
@@ -323,7 +323,7 @@ async fn few_files_and_few_bytes_go_ahead() {
 }
 
 #[tokio::test]
-async fn a_source_that_changes_behind_its_start_is_offered_anew_and_waits_then() {
+async fn a_source_that_changes_behind_its_start_is_offered_again_and_waits_then() {
     let mut sending = Sending::start(&[("f", LARGE)]).await;
     sending.header().await;
     let (first, _) = range(&sending.peer).await;

@@ -136,7 +136,7 @@ async fn it_is_not_said_after_the_end() {
 }
 
 #[tokio::test]
-async fn a_source_that_changes_after_it_is_offered_anew_and_it_is_said_once() {
+async fn a_source_that_changes_after_it_is_offered_again_and_it_is_said_once() {
     let (server, dir) = (RawServer::new(), tempfile::tempdir().unwrap());
     let source = dir.path().join("f");
     let (job, mut peer) = sending(&server, &source, OFFERED).await;
@@ -149,7 +149,7 @@ async fn a_source_that_changes_after_it_is_offered_anew_and_it_is_said_once() {
 }
 
 #[tokio::test]
-async fn a_receiver_takes_what_is_offered_anew_after_it() {
+async fn a_receiver_takes_what_is_offered_again_after_it() {
     let field = Field::new();
     let mut peer = field.greeted().await;
     peer.say(&push()).await;

@@ -99,7 +99,7 @@ async fn stop(server: Server) {
 }
 
 fn known(memory: &PathMemory, address: &str) -> Option<PastPath> {
-    memory.load().unwrap().recall(address, SystemTime::now())
+    memory.load().unwrap().lookup(address, SystemTime::now())
 }
 
 fn keep(memory: &PathMemory, address: &str) {

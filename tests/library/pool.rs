@@ -105,7 +105,7 @@ async fn clients_that_vanish_are_counted_down_when_they_were_silent_for_too_long
 }
 
 #[tokio::test]
-async fn the_ghost_of_a_client_does_not_keep_its_next_run_out() {
+async fn a_stale_connection_of_a_client_does_not_keep_its_next_run_out() {
     let field = Field::new();
     let bytes = content(2 << 20);
     on_a_machine_that_dies(async || {
@@ -129,7 +129,7 @@ async fn the_ghost_of_a_client_does_not_keep_its_next_run_out() {
 }
 
 #[tokio::test]
-async fn a_living_connection_of_the_same_client_is_no_ghost() {
+async fn a_living_connection_of_the_same_client_is_not_stale() {
     let field = Field::new();
     let mut first = field.pushing().await;
     first.offer(0, "slow", 10).await;

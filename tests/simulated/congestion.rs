@@ -447,7 +447,7 @@ fn an_outage_of_five_seconds_is_recovered_from_in_two() {
 /// After an outage the network may be another one, from Wi-Fi to a mobile one, say. Bounded by the round trip that it had
 /// before, a transfer once had a third of it for eight seconds.
 #[test]
-fn a_longer_path_after_an_outage_is_begun_anew() {
+fn a_longer_path_after_an_outage_is_begun_again() {
     let mut dead = ORDINARY.link();
     dead.loss = Loss::Random(1.0);
     let longer = Cell { rtt_ms: 400, ..ORDINARY }.link();

@@ -159,7 +159,7 @@ impl Raw {
     }
 
     /// The same ahead of an answer.
-    pub async fn begin_ahead(&self, id: u64, offset: u64, len: u64, bytes: &[u8]) -> (SendStream, RecvStream) {
+    pub async fn begin_early(&self, id: u64, offset: u64, len: u64, bytes: &[u8]) -> (SendStream, RecvStream) {
         self.announce(RangeHeader { id: FileId(id), offset, len, timing: RangeTiming::Early }, bytes).await
     }
 
@@ -187,7 +187,7 @@ impl Raw {
     }
 
     /// The same ahead of an answer.
-    pub fn tail_ahead(&self, id: u64, bytes: &[u8], ranges: u64) -> Message {
+    pub fn tail_early(&self, id: u64, bytes: &[u8], ranges: u64) -> Message {
         Message::Tail(Tail { id: FileId(id), root: self.root(bytes), ranges, early: true })
     }
 

@@ -209,7 +209,7 @@ impl Session {
         let is_gone = gone.clone();
         // Made first: where a thread cannot be had, dropping it ends the child.
         let session = Self { child: Mutex::new(child), alive: Some(alive), answer, gone, speech };
-        start_thread("qft-ssh-in", move || beat(stdin, &request.to_line(), &lives))?;
+        start_thread("qft-ssh-in", move || keep_alive(stdin, &request.to_line(), &lives))?;
         start_thread("qft-ssh-err", move || heard.pass_on(stderr))?;
         start_thread("qft-ssh-out", move || listen(stdout, &answers, &is_gone))?;
         Ok(session)
@@ -283,7 +283,7 @@ impl Drop for Session {
 }
 
 /// Writes the request, then a sign of life now and then, until the session is to end.
-fn beat(mut stdin: ChildStdin, request: &str, lives: &Receiver<()>) {
+fn keep_alive(mut stdin: ChildStdin, request: &str, lives: &Receiver<()>) {
     let mut text = request;
     // ssh that has ended takes nothing more; its standard output says so too.
     while stdin.write_all(text.as_bytes()).is_ok() {

@@ -95,7 +95,7 @@ impl ActiveFiles {
         self.started.values().any(|Started { file, .. }| file.has_begun() && phase(file) == FilePhase::Moving)
     }
 
-    /// Lets all rates begin anew.
+    /// Lets all rates begin again.
     pub(crate) fn restart(&mut self) {
         self.started.values_mut().for_each(|started| started.rate = Estimator::new(FILE_MEMORY));
     }
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_of_a_file_that_nothing_is_added_to_is_not_shown_and_begins_anew() {
+    fn the_rate_of_a_file_that_nothing_is_added_to_is_not_shown_and_begins_again() {
         let (mut files, begin) = (ActiveFiles::default(), Instant::now());
         let big = file("big", 100 * MIB);
         big.begin();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use super::entry::{Guest, NAMELESS, client_name, cut_comment};
+use super::entry::{ClientEntry, NAMELESS, client_name, cut_comment};
 use super::revoked::{self, Revoked};
 use super::rights::Rights;
 use super::stamp::{FileStamp, Stamps};
@@ -37,9 +37,9 @@ pub struct ListedClient {
 
 impl ListedClient {
     fn line(&self) -> String {
-        let guest = Guest { name: Some(self.name.clone()), rights: self.rights.clone() };
+        let entry = ClientEntry { name: Some(self.name.clone()), rights: self.rights.clone() };
         let comment = if self.comment.is_empty() { String::new() } else { format!("  # {}", self.comment) };
-        format!("{} {}{comment}", self.fingerprint, guest.text())
+        format!("{} {}{comment}", self.fingerprint, entry.text())
     }
 }
 
@@ -161,15 +161,15 @@ impl Clients {
         &self,
         fingerprint: &Fingerprint,
         calls_itself: &str,
-        guest: &Guest,
+        entry: &ClientEntry,
     ) -> Result<Option<ListedClient>, HomeError> {
         let lock = home::lock(&self.home)?;
         let text = self.text()?;
         if is_listed(&text, fingerprint) {
             return Ok(None);
         }
-        let wanted = guest.name.as_deref().unwrap_or(calls_itself);
-        self.add(&lock, text, fingerprint, wanted, &guest.rights).map(Some)
+        let wanted = entry.name.as_deref().unwrap_or(calls_itself);
+        self.add(&lock, text, fingerprint, wanted, &entry.rights).map(Some)
     }
 
     /// Gives a key exactly these rights, whether it is new or known. A known one keeps its name unless another is given.
@@ -324,7 +324,7 @@ fn read_all(text: &str) -> ClientListing {
 fn parse(line: &str) -> Result<Option<ListedClient>, String> {
     let Some((fingerprint, rest, comment)) = cut(line) else { return Ok(None) };
     let fingerprint = fingerprint.parse().map_err(|error| format!("the fingerprint {error}"))?;
-    let Guest { name, rights } = Guest::parse(rest)?;
+    let ClientEntry { name, rights } = ClientEntry::parse(rest)?;
     let name = name.unwrap_or_else(|| NAMELESS.to_owned());
     Ok(Some(ListedClient { fingerprint, name, rights, comment: comment.unwrap_or_default().to_owned() }))
 }

@@ -9,14 +9,14 @@ pub(super) const NAMELESS: &str = "client";
 
 /// Somebody who may come in: a name and rights.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Guest {
+pub struct ClientEntry {
     /// What it is called in the list; `None` leaves that to the client.
     pub name: Option<String>,
     /// What it may do.
     pub rights: Rights,
 }
 
-impl Guest {
+impl ClientEntry {
     /// Reads `[options] [NAME]`; the comment is gone already.
     ///
     /// # Errors
@@ -33,7 +33,7 @@ impl Guest {
         }
     }
 
-    /// As [`Guest::parse`] reads it.
+    /// As [`ClientEntry::parse`] reads it.
     pub(super) fn text(&self) -> String {
         let options = self.rights.to_string();
         let words = [options.as_str(), self.name.as_deref().unwrap_or_default()];
@@ -97,22 +97,22 @@ fn words(text: &str) -> Vec<&str> {
 mod tests {
     use super::*;
 
-    fn guest(options: &str, name: Option<&str>) -> Guest {
+    fn entry(options: &str, name: Option<&str>) -> ClientEntry {
         let rights = if options.is_empty() { Rights::default() } else { Rights::parse(options).unwrap() };
-        Guest { name: name.map(str::to_owned), rights }
+        ClientEntry { name: name.map(str::to_owned), rights }
     }
 
     #[test]
     fn options_and_name_may_both_be_left_out() {
         for (text, expected) in [
-            ("", guest("", None)),
-            ("laptop", guest("", Some("laptop"))),
-            ("ro", guest("ro", None)),
-            ("  ro,root=a   laptop ", guest("ro,root=a", Some("laptop"))),
-            (r#"root="a b" laptop"#, guest(r#"root="a b""#, Some("laptop"))),
+            ("", entry("", None)),
+            ("laptop", entry("", Some("laptop"))),
+            ("ro", entry("ro", None)),
+            ("  ro,root=a   laptop ", entry("ro,root=a", Some("laptop"))),
+            (r#"root="a b" laptop"#, entry(r#"root="a b""#, Some("laptop"))),
         ] {
-            assert_eq!(Guest::parse(text).as_ref(), Ok(&expected), "{text}");
-            assert_eq!(Guest::parse(&expected.text()), Ok(expected));
+            assert_eq!(ClientEntry::parse(text).as_ref(), Ok(&expected), "{text}");
+            assert_eq!(ClientEntry::parse(&expected.text()), Ok(expected));
         }
     }
 
@@ -121,7 +121,7 @@ mod tests {
         for text in
             ["read-only", "RO", "rw", "laptop ro", "ro no-clobber", "ro wo laptop", "x=y", "a,b", "ro no-clobber a"]
         {
-            assert!(Guest::parse(text).is_err(), "{text}");
+            assert!(ClientEntry::parse(text).is_err(), "{text}");
         }
     }
 

@@ -9,13 +9,13 @@ use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
-use super::entry::Guest;
+use super::entry::ClientEntry;
 use crate::calendar;
 use crate::keys::Invite;
 use crate::keys::base32;
 use crate::keys::home::{self, HomeError, Privacy};
 
-/// The book's name in the home directory.
+/// The list's name in the home directory.
 const FILE: &str = "invites";
 /// How long an invite can be used unless it says otherwise: long enough to walk to another machine, short enough to be
 /// forgotten in a shell history.
@@ -46,7 +46,7 @@ pub enum RedeemError {
     /// The invite is not honoured.
     #[error(transparent)]
     Invite(#[from] InviteError),
-    /// The book cannot be used.
+    /// The list cannot be used.
     #[error(transparent)]
     Home(#[from] HomeError),
 }
@@ -60,12 +60,12 @@ pub struct OpenInvite {
     /// The start of its hash, which is no secret: by this it is ended.
     pub id: String,
     /// What it gives.
-    pub guest: Guest,
+    pub entry: ClientEntry,
     /// When it ends.
     pub until: SystemTime,
 }
 
-/// The invites of one home. Every call reads the file anew, and changes it under the home's lock: an invite works once
+/// The invites of one home. Every call reads the file again, and changes it under the home's lock: an invite works once
 /// over all processes, and survives their restarts.
 #[derive(Debug, Clone)]
 pub struct Invites {
@@ -75,14 +75,14 @@ pub struct Invites {
 type InviteHash = [u8; 32];
 
 #[derive(Debug, Default)]
-struct Book {
+struct InviteList {
     open: Vec<(InviteHash, OpenInvite)>,
     /// Ended ones, oldest first.
     spent: Vec<InviteHash>,
 }
 
 impl Invites {
-    /// Opens the book in `home`, which is made if it is missing.
+    /// Opens the list in `home`, which is made if it is missing.
     ///
     /// # Errors
     /// [`HomeError`], also when others could write to the directory.
@@ -91,7 +91,7 @@ impl Invites {
         Ok(Self::open_as_it_is(home))
     }
 
-    /// The same of a home that nobody could make: there are no invites before there is a book.
+    /// The same of a home that nobody could make: there are no invites before there is a list.
     pub(crate) fn open_as_it_is(home: &Path) -> Self {
         Self { home: home.to_owned() }
     }
@@ -100,12 +100,12 @@ impl Invites {
     ///
     /// # Errors
     /// [`HomeError`]; nothing was given out then.
-    pub fn mint(&self, guest: Guest, lifetime: Duration, now: SystemTime) -> Result<Invite, HomeError> {
+    pub fn mint(&self, entry: ClientEntry, lifetime: Duration, now: SystemTime) -> Result<Invite, HomeError> {
         let invite = Invite::random();
-        self.change(|book| {
-            book.end_where(|open| open.until <= now);
+        self.change(|invites| {
+            invites.end_where(|open| open.until <= now);
             let hash = hash(&invite.0);
-            book.open.push((hash, OpenInvite { id: id(&hash), guest, until: now + lifetime }));
+            invites.open.push((hash, OpenInvite { id: id(&hash), entry, until: now + lifetime }));
             (true, invite)
         })
     }
@@ -114,18 +114,18 @@ impl Invites {
     ///
     /// # Errors
     /// [`RedeemError`]. An invite that is not open changes nothing.
-    pub fn redeem(&self, invite: &[u8; 16], now: SystemTime) -> Result<Guest, RedeemError> {
+    pub fn redeem(&self, invite: &[u8; 16], now: SystemTime) -> Result<ClientEntry, RedeemError> {
         let hash = hash(invite);
         // Strangers can bring any number of wrong invites, so those cost one look: no lock, and nothing is written.
         self.read()?.position(&hash)?;
-        let outcome = self.change(|book| {
-            let at = match book.position(&hash) {
+        let outcome = self.change(|invites| {
+            let at = match invites.position(&hash) {
                 Ok(at) => at,
                 Err(error) => return (false, Err(error)),
             };
-            let (_, open) = book.open.remove(at);
-            book.remember(hash);
-            (true, if now < open.until { Ok(open.guest) } else { Err(InviteError::Spent) })
+            let (_, open) = invites.open.remove(at);
+            invites.remember(hash);
+            (true, if now < open.until { Ok(open.entry) } else { Err(InviteError::Spent) })
         });
         Ok(outcome??)
     }
@@ -133,7 +133,7 @@ impl Invites {
     /// The invites that wait for their bearers.
     ///
     /// # Errors
-    /// [`HomeError`] when the book cannot be read or others can write to it.
+    /// [`HomeError`] when the list cannot be read or others can write to it.
     pub fn list(&self, now: SystemTime) -> Result<Vec<OpenInvite>, HomeError> {
         let open = self.read()?.open.into_iter().map(|(_, open)| open);
         Ok(open.filter(|open| now < open.until).collect())
@@ -157,10 +157,10 @@ impl Invites {
     }
 
     fn end_one(&self, is_meant: impl Fn(&(InviteHash, OpenInvite)) -> bool) -> Result<bool, HomeError> {
-        self.change(|book| {
-            let Some(at) = book.open.iter().position(is_meant) else { return (false, false) };
-            let (hash, _) = book.open.remove(at);
-            book.remember(hash);
+        self.change(|invites| {
+            let Some(at) = invites.open.iter().position(is_meant) else { return (false, false) };
+            let (hash, _) = invites.open.remove(at);
+            invites.remember(hash);
             (true, true)
         })
     }
@@ -170,39 +170,39 @@ impl Invites {
     /// # Errors
     /// [`HomeError`]; none was ended then.
     pub fn end_all(&self, now: SystemTime) -> Result<usize, HomeError> {
-        self.change(|book| {
-            book.end_where(|open| open.until <= now);
-            let ended = book.open.len();
-            book.end_where(|_| true);
+        self.change(|invites| {
+            invites.end_where(|open| open.until <= now);
+            let ended = invites.open.len();
+            invites.end_where(|_| true);
             (true, ended)
         })
     }
 
-    /// Runs `edit` on the book under the lock, and writes the book if `edit` says that it changed it.
-    fn change<T>(&self, edit: impl FnOnce(&mut Book) -> (bool, T)) -> Result<T, HomeError> {
+    /// Runs `edit` on the list under the lock, and writes the list if `edit` says that it changed it.
+    fn change<T>(&self, edit: impl FnOnce(&mut InviteList) -> (bool, T)) -> Result<T, HomeError> {
         let lock = home::lock(&self.home)?;
-        let mut book = self.read()?;
-        let (is_changed, result) = edit(&mut book);
+        let mut invites = self.read()?;
+        let (is_changed, result) = edit(&mut invites);
         if is_changed {
-            lock.replace(FILE, &book.text())?;
+            lock.replace(FILE, &invites.text())?;
         }
         Ok(result)
     }
 
-    fn read(&self) -> Result<Book, HomeError> {
+    fn read(&self) -> Result<InviteList, HomeError> {
         let path = self.home.join(FILE);
-        let Some((text, _)) = home::read(&path, Privacy::List)? else { return Ok(Book::default()) };
-        let mut book = Book::default();
+        let Some((text, _)) = home::read(&path, Privacy::List)? else { return Ok(InviteList::default()) };
+        let mut invites = InviteList::default();
         for (number, line) in (1..).zip(text.lines()) {
-            if book.add(line).is_none() {
+            if invites.add(line).is_none() {
                 tracing::warn!("{}, line {number} cannot be read; the line is skipped", path.display());
             }
         }
-        Ok(book)
+        Ok(invites)
     }
 }
 
-impl Book {
+impl InviteList {
     /// Reads one line of the file; `None` when it is no such line.
     fn add(&mut self, line: &str) -> Option<()> {
         let line = line.trim();
@@ -210,10 +210,10 @@ impl Book {
         match word {
             OPEN => {
                 let (hash, rest) = rest.split_once(' ')?;
-                let (until, guest) = rest.split_once(' ').unwrap_or((rest, ""));
-                let (until, guest) = (calendar::parse_end(until)?, Guest::parse(guest).ok()?);
+                let (until, entry) = rest.split_once(' ').unwrap_or((rest, ""));
+                let (until, entry) = (calendar::parse_end(until)?, ClientEntry::parse(entry).ok()?);
                 let hash = base32::decode(hash).ok()?;
-                self.open.push((hash, OpenInvite { id: id(&hash), guest, until }));
+                self.open.push((hash, OpenInvite { id: id(&hash), entry, until }));
             }
             SPENT => self.spent.push(base32::decode(rest).ok()?),
             WRONG_TRIES => {}
@@ -225,8 +225,8 @@ impl Book {
 
     fn text(&self) -> String {
         let mut text = HEADING.to_owned();
-        for (hash, OpenInvite { guest, until, .. }) in &self.open {
-            let line = format!("{OPEN} {} {} {}", base32::encode(hash), calendar::moment(*until), guest.text());
+        for (hash, OpenInvite { entry, until, .. }) in &self.open {
+            let line = format!("{OPEN} {} {} {}", base32::encode(hash), calendar::moment(*until), entry.text());
             text.push_str(line.trim_end());
             text.push('\n');
         }

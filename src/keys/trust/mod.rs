@@ -19,7 +19,7 @@ mod rights;
 mod stamp;
 
 pub use clients::{Allowed, ClientListing, Clients, KeyStatus, ListedClient};
-pub use entry::{Guest, check_client_name};
+pub use entry::{ClientEntry, check_client_name};
 pub use invites::{INVITE_LIFETIME, InviteError, Invites, OpenInvite, RedeemError};
 pub use remotes::{NameError, Remote, Remotes, check_remote_name};
 pub use rights::{AccessMode, Rights, parse_expiry, parse_root};

@@ -88,7 +88,7 @@ impl Remote {
 
 /// The list of known servers: `NAME qft://FINGERPRINT@HOST:PORT [default] [# since DAY]`, one a line.
 ///
-/// Every call reads the file anew; a line that says anything else is reported and skipped, and stays.
+/// Every call reads the file again; a line that says anything else is reported and skipped, and stays.
 #[derive(Debug, Clone)]
 pub struct Remotes {
     home: PathBuf,

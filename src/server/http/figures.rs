@@ -63,8 +63,8 @@ pub(super) struct Figures {
     history_lost: u64,
     memory_held: usize,
     free: Option<u64>,
-    disk: Queue,
-    commit: Queue,
+    disk: QueueMetrics,
+    commit: QueueMetrics,
     links: [Distribution; 4],
 }
 
@@ -79,7 +79,7 @@ struct DirectionMetrics {
 
 /// A queue, with two distributions of what has left it.
 #[derive(Debug)]
-struct Queue {
+struct QueueMetrics {
     waiting: usize,
     first: Distribution,
     second: Distribution,
@@ -126,8 +126,8 @@ impl Figures {
             history_lost: shared.history.lost(),
             memory_held: shared.budget.held(),
             free,
-            disk: Queue { waiting: shared.disk.queued(), first: disk.wait.look(), second: disk.work.look() },
-            commit: Queue {
+            disk: QueueMetrics { waiting: shared.disk.queued(), first: disk.wait.look(), second: disk.work.look() },
+            commit: QueueMetrics {
                 waiting: shared.committer.queued(),
                 first: commit.jobs.look(),
                 second: commit.taken.look(),
@@ -223,7 +223,7 @@ impl Figures {
         if let Some(free) = self.free {
             page.gauge("disk_free", "Room where the directory lies", Some(Unit::Bytes), &[(&[], free as f64)])?;
         }
-        let waiting = |queue: &Queue| queue.waiting as f64;
+        let waiting = |queue: &QueueMetrics| queue.waiting as f64;
         page.gauge("disk_queue", "Pieces of work that wait for a disk thread", None, &[(&[], waiting(&self.disk))])?;
         page.histogram("disk_wait", "How long work waited for a disk thread", Some(Unit::Seconds), &self.disk.first)?;
         page.histogram("disk_work", "How long work took a disk thread", Some(Unit::Seconds), &self.disk.second)?;

@@ -196,7 +196,7 @@ impl Destination {
     }
 
     /// Whether what has that name is there but may not survive a power cut: it was renamed, and its directory has
-    /// not been synced, or could not be. A process that starts anew knows nothing of that.
+    /// not been synced, or could not be. A process that starts again knows nothing of that.
     ///
     /// # Errors
     /// When its directory cannot be looked up.

@@ -43,8 +43,8 @@ struct NamedTop {
 
 #[derive(Debug)]
 enum NamedDir {
-    /// Where it is does not matter. A file system that numbers its objects anew now and then, as some in user space do,
-    /// does not while they are open.
+    /// Where it is does not matter. A file system that numbers its objects again now and then, as some in user space
+    /// do, does not while they are open.
     Held(HeldDir),
     /// It is looked up each time, and has to be this one.
     Known(ObjectId),

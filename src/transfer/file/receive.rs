@@ -112,7 +112,7 @@ impl ReceiveFile {
     ///
     /// # Errors
     /// The rule that the range breaks; the file is then unchanged.
-    pub fn on_ahead(&mut self, len: u64) -> Result<bool, Violation> {
+    pub fn on_early(&mut self, len: u64) -> Result<bool, Violation> {
         if len != self.size.min(CHUNK_BYTES) {
             return Err(Violation::BadRange { offset: 0, len });
         }

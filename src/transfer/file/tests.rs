@@ -80,9 +80,9 @@ fn flow(send: &mut SendFile, receive: &mut ReceiveFile, source: &FileModel) -> u
 
 /// The start of the file went ahead of the answer: the receiver takes it or not, the sender counts it or not. Returns how
 /// many bytes of it counted.
-fn flow_ahead(send: &mut SendFile, receive: &mut ReceiveFile, source: &FileModel, from: u64) -> u64 {
+fn flow_early(send: &mut SendFile, receive: &mut ReceiveFile, source: &FileModel, from: u64) -> u64 {
     let len = source.size.min(CHUNK_BYTES);
-    let wanted = receive.on_ahead(len).expect("an honest start");
+    let wanted = receive.on_early(len).expect("an honest start");
     assert_eq!(wanted, from == 0, "the start is wanted by who has nothing");
     if !wanted {
         return 0;
@@ -113,7 +113,7 @@ proptest! {
         let mut send = SendFile::new(ID, source.size, from, source.content(from), &hasher()).expect("an honest start");
         let is_early = is_early && source.size > 0;
 
-        let early = if is_early { flow_ahead(&mut send, &mut receive, &source, from) } else { 0 };
+        let early = if is_early { flow_early(&mut send, &mut receive, &source, from) } else { 0 };
         let mut sent = early + flow(&mut send, &mut receive, &source);
         for (timing, digests) in old.chunks(step).enumerate() {
             prop_assert!(send.close().is_none(), "no tail before everything is compared");
@@ -185,20 +185,20 @@ fn a_start_that_went_ahead_is_the_first_range_or_nothing() {
     let size = 2 * M + 5;
     let mut whole = ReceiveFile::new(size, 0, &hasher());
     for len in [0, 1, M - 1, M + 1, size] {
-        assert_eq!(whole.on_ahead(len), Err(Violation::BadRange { offset: 0, len }));
+        assert_eq!(whole.on_early(len), Err(Violation::BadRange { offset: 0, len }));
     }
-    assert_eq!(whole.on_ahead(M), Ok(true));
-    assert_eq!(whole.on_ahead(M), Err(Violation::Overlap { offset: 0 }), "twice");
+    assert_eq!(whole.on_early(M), Ok(true));
+    assert_eq!(whole.on_early(M), Err(Violation::Overlap { offset: 0 }), "twice");
     assert_eq!(whole.on_range(0, M), Err(Violation::Overlap { offset: 0 }), "and again when it was asked for");
     assert_eq!(whole.on_tail(tail(0)), Err(Violation::RangeCount { announced: 0, seen: 1 }), "it counts");
 
     let mut rest = ReceiveFile::new(size, M, &hasher());
-    assert_eq!(rest.on_ahead(M), Ok(false));
+    assert_eq!(rest.on_early(M), Ok(false));
     assert!(!rest.has_ranges(), "it does not count");
     rest.on_prefix(&[Digest([1; 16])]);
     assert_eq!(rest.on_range(0, M), Ok(()), "a repair of the start is none that went ahead");
-    assert_eq!(rest.on_ahead(M), Ok(false), "nor the other way round");
-    assert_eq!(ReceiveFile::new(0, 0, &hasher()).on_ahead(0), Err(Violation::BadRange { offset: 0, len: 0 }));
+    assert_eq!(rest.on_early(M), Ok(false), "nor the other way round");
+    assert_eq!(ReceiveFile::new(0, 0, &hasher()).on_early(0), Err(Violation::BadRange { offset: 0, len: 0 }));
 }
 
 #[test]

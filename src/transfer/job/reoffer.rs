@@ -1,4 +1,4 @@
-//! Files that their sender gave up because they changed: each is offered anew, or said to be a problem.
+//! Files that their sender gave up because they changed: each is offered again, or said to be a problem.
 //!
 //! After the end nothing else may be offered. What two honest ends say then may cross:
 //!
@@ -22,7 +22,7 @@ use crate::protocol::path::WirePath;
 use crate::protocol::{EARLY_FILES_MAX, OFFERS_MAX};
 use crate::transfer::job::JobError;
 
-/// Most files whose new offer is awaited before the end. A sender offers them anew at once, so few are ever waiting.
+/// Most files whose new offer is awaited before the end. A sender offers them again at once, so few are ever waiting.
 const AWAITED_MAX: usize = 1024;
 
 /// Most offers after the end: only a file whose tail went ahead can still be found changed.
@@ -95,7 +95,7 @@ impl<R> Reoffers<R> {
     /// A file is offered.
     ///
     /// # Errors
-    /// After the end: that it is not offered anew, or that too many were.
+    /// After the end: that it is not offered again, or that too many were.
     pub(crate) fn on_offer(&mut self, path: &WirePath) -> Result<Reoffer, JobError> {
         let awaited = self.awaited.remove(path).is_some();
         let crossed = self.has_crossed();

@@ -59,7 +59,7 @@ impl Twins {
         let known = self.dirs.get_mut(&dir);
         let of_dir = if known.is_some() { 0 } else { NAME_BYTES + dir.as_ref().map_or(0, |dir| dir.as_bytes().len()) };
         match known.and_then(|names| names.get_mut(&key)) {
-            // A file that changed is offered anew, by another number.
+            // A file that changed is offered again, by another number.
             Some((name, first)) if **name == *path.name() => {
                 *first = id;
                 return TwinCheck::Alone;
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_offered_anew_keeps_its_name() {
+    fn a_file_that_is_offered_again_keeps_its_name() {
         let mut twins = Twins::default();
         let mut note = |name, id| twins.note(&path(name), FileId(id), |_| true);
         assert_eq!([note("B", 0), note("B", 5)], [TwinCheck::Alone, TwinCheck::Alone]);

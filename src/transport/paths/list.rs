@@ -38,16 +38,16 @@ impl PathList {
     }
 
     /// What is known of the path to `address`, unless it is too old to be used.
-    pub fn recall(&self, address: &str, now: SystemTime) -> Option<PastPath> {
+    pub fn lookup(&self, address: &str, now: SystemTime) -> Option<PastPath> {
         let entry = self.0.iter().find(|entry| entry.address == address)?;
         Some(PastPath { bandwidth: entry.bandwidth, min_rtt: entry.min_rtt, age: entry.age(now)? })
     }
 
     /// Adds what another list knows, which takes the place of what is older. What nobody would use any more goes.
-    pub fn take_in(&mut self, news: Self, now: SystemTime) {
+    pub fn take_in(&mut self, update: Self, now: SystemTime) {
         let Self(entries) = self;
         // The sort is stable: of two that are equally old, the news come first.
-        entries.splice(0..0, news.0);
+        entries.splice(0..0, update.0);
         entries.retain(|entry| entry.age(now).is_some());
         entries.sort_by_key(|entry| Reverse(entry.at));
         let mut seen = std::collections::HashSet::new();
@@ -117,9 +117,9 @@ mod tests {
     #[test]
     fn what_is_too_old_or_still_to_come_is_not_recalled_and_goes() {
         let list = known("box:1", moment());
-        assert_eq!(list.recall("box:1", moment() + AGE_MAX), Some(PastPath { age: AGE_MAX, ..PAST }));
+        assert_eq!(list.lookup("box:1", moment() + AGE_MAX), Some(PastPath { age: AGE_MAX, ..PAST }));
         for now in [moment() + AGE_MAX + SECOND, moment() - SECOND] {
-            assert_eq!(list.recall("box:1", now), None);
+            assert_eq!(list.lookup("box:1", now), None);
             let mut kept = list.clone();
             kept.take_in(known("other:1", now), now);
             assert_eq!(kept, known("other:1", now));
@@ -129,8 +129,9 @@ mod tests {
     #[test]
     fn the_newest_of_an_address_stays_whichever_list_it_is_in() {
         let newer = PathList::of("box:1", &PastPath { bandwidth: 1, ..PAST }, moment() + SECOND);
-        for (mut list, news) in [(known("box:1", moment()), newer.clone()), (newer.clone(), known("box:1", moment()))] {
-            list.take_in(news, moment() + SECOND);
+        for (mut list, update) in [(known("box:1", moment()), newer.clone()), (newer.clone(), known("box:1", moment()))]
+        {
+            list.take_in(update, moment() + SECOND);
             assert_eq!(list, newer);
         }
         let mut list = known("box:1", moment() + SECOND);
@@ -148,8 +149,8 @@ mod tests {
         }
         let now = moment() + SECOND * PATHS_MAX as u32 * 2;
         assert_eq!(list.0.len(), PATHS_MAX);
-        assert_eq!(list.recall(&name(1), now), None);
-        assert!(list.recall(&name(2), now).is_some() && list.recall(&name(PATHS_MAX + 1), now).is_some());
+        assert_eq!(list.lookup(&name(1), now), None);
+        assert!(list.lookup(&name(2), now).is_some() && list.lookup(&name(PATHS_MAX + 1), now).is_some());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::list::PathList;
 use crate::keys::home::{self, HomeError, Privacy};
 
-/// One file of one home directory. Cheap to clone; every call reads the file anew, and several processes may use it.
+/// One file of one home directory. Cheap to clone; every call reads the file again, and several processes may use it.
 #[derive(Debug, Clone)]
 pub struct PathMemory {
     home: PathBuf,
@@ -43,16 +43,16 @@ impl PathMemory {
         Ok(list)
     }
 
-    /// Remembers `news`, in the place of what was known of the same paths, and gives all that is remembered now. Waits
-    /// (without a runtime) for the directory's lock and for the disk.
+    /// Remembers `update`, in the place of what was known of the same paths, and gives all that is remembered now.
+    /// Waits (without a runtime) for the directory's lock and for the disk.
     ///
     /// # Errors
     /// [`HomeError`]; the file is as it was then.
-    pub fn keep(&self, news: PathList, now: SystemTime) -> Result<PathList, HomeError> {
+    pub fn keep(&self, update: PathList, now: SystemTime) -> Result<PathList, HomeError> {
         home::prepare(&self.home)?;
         let lock = home::lock(&self.home)?;
         let mut list = self.load()?;
-        list.take_in(news, now);
+        list.take_in(update, now);
         lock.replace(self.file, &format!("{}{}", self.heading, list.lines()))?;
         Ok(list)
     }
@@ -85,7 +85,7 @@ mod tests {
         keep("box:4433", &PastPath { bandwidth: 1, ..PAST });
         keep("[fe80::1]:4433", &PAST);
         assert_eq!(keep("box:4433", &PAST), memory.load().unwrap());
-        let aged = |address| memory.load().unwrap().recall(address, moment() + HOUR);
+        let aged = |address| memory.load().unwrap().lookup(address, moment() + HOUR);
         assert_eq!(aged("box:4433"), Some(PastPath { age: HOUR, ..PAST }));
         assert_eq!(aged("[fe80::1]:4433"), Some(PastPath { age: HOUR, ..PAST }));
         assert_eq!(aged("other:4433"), None);
@@ -102,7 +102,7 @@ mod tests {
             memory.keep(PathList::of(address, &PAST, moment()), moment()).unwrap();
         }
         let list = processes[0].load().unwrap();
-        assert!(addresses.iter().all(|address| list.recall(address, moment()).is_some()), "{list:?}");
+        assert!(addresses.iter().all(|address| list.lookup(address, moment()).is_some()), "{list:?}");
     }
 
     #[test]
@@ -111,7 +111,7 @@ mod tests {
         let memory = PathMemory::of_clients(home.path());
         let text = "192.0.2.1 12200000 100250 2026-03-02T14:05:09Z\n192.0.2.2 122000";
         fs::write(home.path().join("client_paths"), text).unwrap();
-        assert_eq!(memory.load().unwrap().recall("192.0.2.1", moment()), Some(PAST));
+        assert_eq!(memory.load().unwrap().lookup("192.0.2.1", moment()), Some(PAST));
         let list = memory.keep(PathList::of("192.0.2.3", &PAST, moment()), moment()).unwrap();
         let text = fs::read_to_string(home.path().join("client_paths")).unwrap();
         assert_eq!(text.lines().count(), 3, "{text}");

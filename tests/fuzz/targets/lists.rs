@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use qft::keys::trust::{Clients, Guest, INVITE_LIFETIME, Invites, Remotes, Rights};
+use qft::keys::trust::{ClientEntry, Clients, INVITE_LIFETIME, Invites, Remotes, Rights};
 use qft::keys::{Fingerprint, Ticket, parse_host_port};
 use qft::testing;
 use tempfile::TempDir;
@@ -111,9 +111,9 @@ pub(crate) fn invites(input: &[u8]) {
     let invites = Invites::open(&home).expect("the home is ours");
     let open = invites.list(now()).expect("the book is ours");
     assert!(open.iter().all(|invite| invite.until > now()));
-    let invite = invites.mint(Guest::default(), INVITE_LIFETIME, now()).expect("it can be written");
+    let invite = invites.mint(ClientEntry::default(), INVITE_LIFETIME, now()).expect("it can be written");
     assert_eq!(invites.list(now()).expect("the book is ours").len(), open.len() + 1);
-    assert_eq!(invites.redeem(&invite.0, now()).expect("it was given out"), Guest::default());
+    assert_eq!(invites.redeem(&invite.0, now()).expect("it was given out"), ClientEntry::default());
     assert!(invites.redeem(&invite.0, now()).is_err(), "it works once");
 }
 

@@ -69,7 +69,7 @@ pub(crate) fn rules(input: &[u8]) {
                 let len = place(&mut cursor, size);
                 let is_start = len == size.min(CHUNK_BYTES);
                 let expected = is_start && (from > 0 || table.takes_range(0, len));
-                let taken = rules.on_ahead(len);
+                let taken = rules.on_early(len);
                 assert_eq!(taken.is_ok(), expected, "{len} ahead of {size} from {from}");
                 if taken == Ok(true) {
                     table.claim(0, len);

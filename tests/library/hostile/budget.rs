@@ -190,9 +190,9 @@ async fn who_gets_nothing_but_its_floor_is_sent_everything_still() {
     crate::support::tree::assert_same(&field.path("backup"), &got.path().join("backup"));
 }
 
-/// The room of an offer is kept as long as its name is: until it is offered anew, or the end.
+/// The room of an offer is kept as long as its name is: until it is offered again, or the end.
 #[tokio::test]
-async fn files_that_changed_and_are_not_offered_anew_fill_the_room_for_offers() {
+async fn files_that_changed_and_are_not_offered_again_fill_the_room_for_offers() {
     const FILES: u64 = 500;
     // As if others held everything.
     let field = Field::with(|builder| builder.memory(0));
@@ -216,7 +216,7 @@ async fn files_that_changed_and_are_not_offered_anew_fill_the_room_for_offers() 
     assert_eq!(peer.hear().await, Some(Message::Settled));
     peer.leave().await;
     field.honest_client_is_served().await;
-    // One that is offered anew every time takes no room but its own.
+    // One that is offered again every time takes no room but its own.
     let mut peer = field.pushing().await;
     for id in 0..FILES {
         peer.offer(id, "restless", 5).await;

@@ -19,9 +19,9 @@ impl Failed {
         let files = if third { &["one", "two", "three"][..] } else { &["one", "two"] };
         for (id, name) in files.iter().enumerate() {
             peer.say(&header(id as u64, name, 5)).await;
-            peer.say(&peer.tail_ahead(id as u64, b"three", 1)).await;
+            peer.say(&peer.tail_early(id as u64, b"three", 1)).await;
         }
-        let third = if third { Some(peer.begin_ahead(2, 0, 5, b"thr").await.0) } else { None };
+        let third = if third { Some(peer.begin_early(2, 0, 5, b"thr").await.0) } else { None };
         peer.say(&end(files.len() as u64)).await;
         for _ in files {
             assert!(matches!(peer.hear_pos().await.verdict, Verdict::From { .. }));

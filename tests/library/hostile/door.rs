@@ -11,9 +11,9 @@ async fn a_stranger_that_sends_right_away_is_refused_before_anything_is_read() {
         let mut peer = Raw::connect(&field.server, &identity()).await;
         let all = [hello(), job, header(0, "x", 1), end(1)];
         // All that may go ahead.
-        let mut streams = vec![peer.begin_ahead(0, 0, CHUNK_BYTES, &content(CHUNK)).await];
+        let mut streams = vec![peer.begin_early(0, 0, CHUNK_BYTES, &content(CHUNK)).await];
         for id in 1..EARLY_FILES_MAX as u64 {
-            streams.push(peer.begin_ahead(id, 0, 1, b"x").await);
+            streams.push(peer.begin_early(id, 0, 1, b"x").await);
         }
         let one_more = tokio::time::timeout(Duration::ZERO, peer.connection.open_bi()).await;
         assert!(one_more.is_err(), "{} streams are not all", streams.len());

@@ -35,7 +35,7 @@ async fn content_before_the_answer_is_a_violation() {
 }
 
 /// Ranges ahead of the answers that no job may have: id, offset, length. Each after those before it.
-fn too_far_ahead() -> Vec<(&'static str, Vec<[u64; 3]>)> {
+fn too_much_early() -> Vec<(&'static str, Vec<[u64; 3]>)> {
     let most = EARLY_FILES_MAX as u64;
     vec![
         ("nothing", vec![[0, 0, 0]]),
@@ -51,11 +51,11 @@ fn too_far_ahead() -> Vec<(&'static str, Vec<[u64; 3]>)> {
 
 #[tokio::test]
 async fn more_ahead_of_the_answers_than_a_job_may_have_is_a_violation() {
-    for (why, ranges) in too_far_ahead() {
+    for (why, ranges) in too_much_early() {
         violates(async |peer| {
             let mut streams = Vec::new();
             for [id, offset, len] in ranges {
-                streams.push(peer.begin_ahead(id, offset, len, b"x").await);
+                streams.push(peer.begin_early(id, offset, len, b"x").await);
             }
             assert_eq!(peer.closed().await, Some(CloseCode::Violation), "{why}");
         })
@@ -69,7 +69,7 @@ async fn content_ahead_that_is_not_the_start_of_its_offer_is_a_violation() {
     for (kind, size) in [(Kind::File, 4), (Kind::File, 6), (Kind::File, 0), (Kind::Dir, 0), (link, 0)] {
         let field = Field::new();
         let mut peer = field.greeted().await;
-        let _stream = peer.begin_ahead(1, 0, 5, b"x").await;
+        let _stream = peer.begin_early(1, 0, 5, b"x").await;
         peer.say(&push()).await;
         // The answer to another offer comes after the stream was seen.
         peer.offer(0, "other", 1).await;
@@ -82,7 +82,7 @@ async fn content_ahead_that_is_not_the_start_of_its_offer_is_a_violation() {
 #[tokio::test]
 async fn content_ahead_of_an_offer_that_never_comes_is_a_violation() {
     violates(async |peer| {
-        let _stream = peer.begin_ahead(0, 0, 5, b"x").await;
+        let _stream = peer.begin_early(0, 0, 5, b"x").await;
         peer.say(&end(0)).await;
         assert_eq!(peer.closed().await, Some(CloseCode::Violation));
     })
@@ -90,7 +90,7 @@ async fn content_ahead_of_an_offer_that_never_comes_is_a_violation() {
     // And is not waited for.
     let field = Field::new();
     let peer = field.pushing().await;
-    let _stream = peer.begin_ahead(0, 0, 5, b"x").await;
+    let _stream = peer.begin_early(0, 0, 5, b"x").await;
     field.ends_with(&peer, CloseCode::Timeout).await;
 }
 
@@ -100,7 +100,7 @@ async fn content_that_comes_before_its_offer_waits_for_it() {
     let mut peer = field.greeted().await;
     let (late, small) = (content(CHUNK / 2), [7; 5]);
     // One of them whole, of the other a part: the rest comes when it is asked for.
-    let (mut begun, _reports) = peer.begin_ahead(1, 0, 5, &small[..2]).await;
+    let (mut begun, _reports) = peer.begin_early(1, 0, 5, &small[..2]).await;
     peer.say(&push()).await;
     peer.offer(0, "late", late.len() as u64).await;
     peer.say(&header(1, "small", 5)).await;
@@ -110,7 +110,7 @@ async fn content_that_comes_before_its_offer_waits_for_it() {
     peer.say(&peer.tail(1, &small, 1)).await;
     peer.is_done(1).await;
     // What went ahead may also come after the answer.
-    let (mut whole, _reports) = peer.begin_ahead(0, 0, late.len() as u64, &late).await;
+    let (mut whole, _reports) = peer.begin_early(0, 0, late.len() as u64, &late).await;
     whole.finish().unwrap();
     peer.say(&peer.tail(0, &late, 1)).await;
     peer.is_done(0).await;
@@ -123,7 +123,7 @@ async fn content_that_comes_before_its_offer_waits_for_it() {
 #[tokio::test]
 async fn content_ahead_that_is_sent_again_is_a_violation() {
     violates(async |peer| {
-        let _first = peer.begin_ahead(0, 0, CHUNK_BYTES, b"x").await;
+        let _first = peer.begin_early(0, 0, CHUNK_BYTES, b"x").await;
         peer.offer(0, "x", 2 * CHUNK_BYTES).await;
         let _second = peer.begin(0, 0, 2 * CHUNK_BYTES, b"x").await;
         assert_eq!(peer.closed().await, Some(CloseCode::Violation));
@@ -145,7 +145,7 @@ async fn content_ahead_that_is_not_wanted_is_stopped_and_counts_for_nothing() {
     field::write(&field.path("dir/file"), b"x");
     let mut peer = field.pushing().await;
     // A start that is there and differs: it is sent as a repair, when the digests have been compared.
-    let (start, _reports) = peer.begin_ahead(0, 0, CHUNK_BYTES, &new[..10]).await;
+    let (start, _reports) = peer.begin_early(0, 0, CHUNK_BYTES, &new[..10]).await;
     peer.say(&header(0, "old", new.len() as u64)).await;
     let all = Verdict::From { offset: new.len() as u64, why: Why::Update };
     assert_eq!(peer.hear_pos().await.verdict, all);
@@ -160,10 +160,10 @@ async fn content_ahead_that_is_not_wanted_is_stopped_and_counts_for_nothing() {
     let mut peer = field.pushing().await;
     for early in [true, false] {
         let id = u64::from(!early);
-        let before = if early { Some(peer.begin_ahead(id, 0, 5, b"x").await) } else { None };
+        let before = if early { Some(peer.begin_early(id, 0, 5, b"x").await) } else { None };
         peer.say(&header(id, "dir", 5)).await;
         assert!(matches!(peer.hear_pos().await.verdict, Verdict::Refuse(_)));
-        let (refused, _reports) = if let Some(begun) = before { begun } else { peer.begin_ahead(id, 0, 5, b"x").await };
+        let (refused, _reports) = if let Some(begun) = before { begun } else { peer.begin_early(id, 0, 5, b"x").await };
         assert_eq!(stopped(&refused).await, unwanted);
     }
     peer.send_well(2, "well", b"content").await;
@@ -176,24 +176,24 @@ async fn a_tail_that_goes_ahead_closes_a_file_that_is_wanted_whole_and_no_other(
     let field = Field::new();
     field::write(&field.path(".old.qft-part"), b"older");
     let mut peer = field.pushing().await;
-    let (mut start, _reports) = peer.begin_ahead(0, 0, 7, b"content").await;
+    let (mut start, _reports) = peer.begin_early(0, 0, 7, b"content").await;
     let _ = start.finish();
     peer.say(&header(0, "new", 7)).await;
-    peer.say(&peer.tail_ahead(0, b"content", 1)).await;
+    peer.say(&peer.tail_early(0, b"content", 1)).await;
     assert_eq!(peer.hear_pos().await.verdict, Verdict::From { offset: 0, why: Why::New });
     peer.is_done(0).await;
     // An empty one has no content to wait for.
     peer.say(&header(1, "empty", 0)).await;
-    peer.say(&peer.tail_ahead(1, b"", 0)).await;
+    peer.say(&peer.tail_early(1, b"", 0)).await;
     peer.hear_pos().await;
     peer.is_done(1).await;
     // The tail of one that is compared is not that of what went ahead; the end may have been said meanwhile.
-    let _ahead = peer.begin_ahead(2, 0, 5, b"newer").await;
+    let _ahead = peer.begin_early(2, 0, 5, b"newer").await;
     peer.say(&header(2, "old", 5)).await;
     peer.say(&end(3)).await;
     assert_eq!(peer.hear_pos().await.verdict, Verdict::From { offset: 5, why: Why::Resume });
     // It crosses the answer.
-    peer.say(&peer.tail_ahead(2, b"wrong", 1)).await;
+    peer.say(&peer.tail_early(2, b"wrong", 1)).await;
     assert!(matches!(peer.hear().await, Some(Message::Have(_))));
     peer.range(2, 0, b"newer").await;
     peer.say(&peer.tail(2, b"newer", 1)).await;
@@ -246,7 +246,7 @@ async fn a_second_tail_before_the_answer_is_a_violation() {
         // In one write, so that the disk cannot answer between them.
         let mut bytes = frame(&header(0, "x", 5));
         for _ in 0..2 {
-            bytes.extend(frame(&peer.tail_ahead(0, b"12345", 1)));
+            bytes.extend(frame(&peer.tail_early(0, b"12345", 1)));
         }
         peer.say_bytes(&bytes).await;
         assert_eq!(peer.closed().await, Some(CloseCode::Violation));

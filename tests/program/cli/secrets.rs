@@ -163,7 +163,7 @@ fn homeless() -> Machine {
 }
 
 #[test]
-fn without_a_key_and_a_home_that_can_be_written_a_token_and_an_open_door_let_in_all_the_same() {
+fn without_a_key_and_a_home_that_can_be_written_a_token_and_an_open_server_let_in_all_the_same() {
     const KEY_FOR_NOW: &str = "a key for this run only";
     let (keeper, remote, local) = (Machine::new(), homeless(), homeless());
     keeper.run("peers token token").exits(0);

@@ -25,7 +25,7 @@ fn box_and_laptop(remote: &Machine, local: &Machine) -> Names {
 }
 
 /// Waits until this many clients have left.
-fn wait_for_farewells(server: &Terminal, count: usize) {
+fn wait_for_closes(server: &Terminal, count: usize) {
     crate::support::bin::wait_for("the farewells", || (server.seen().matches("\n- ").count() == count).then_some(()));
 }
 
@@ -80,7 +80,7 @@ fn a_stranger_is_asked_about_once_and_a_changed_key_is_never_accepted() {
     assert_eq!(answer(&mut client, &local, &send, &["y", &paste]), Some(0), "{}", client.seen());
     assert_eq!(remote.tree("incoming"), ["notes.txt"]);
     assert_eq!(client.run(&local, &format!("qft ls localhost:{port}:")), Some(0), "{}", client.seen());
-    wait_for_farewells(&server, 2);
+    wait_for_closes(&server, 2);
     server.press(CTRL_C);
     assert_eq!(server.end(), Some(0));
 
@@ -148,7 +148,7 @@ fn a_container_has_a_token_and_an_address_and_is_never_asked() {
     assert_eq!(client.run(&local, "qft ls"), Some(5), "{}", client.seen());
     assert_eq!(client.run(&local, "qft ls --token-file token"), Some(0), "{}", client.seen());
     assert_eq!(remote.tree("incoming"), ["builds/", "builds/app.tar"]);
-    wait_for_farewells(&server, 2);
+    wait_for_closes(&server, 2);
     server.press(CTRL_C);
     assert_eq!(server.end(), Some(0), "{}", server.seen());
     let names = Names::new(&[("box", &remote), ("laptop", &local)]);

@@ -1,7 +1,7 @@
 //! A command line as bash reads it, and words as it reads them back.
 //!
 //! bash hands over the line as it was typed. What is completed is answered as what was typed with the missing rest
-//! behind it, quoted as the word was begun: nothing that the user wrote is ever written anew.
+//! behind it, quoted as the word was begun: nothing that the user wrote is ever written again.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;

@@ -12,7 +12,7 @@ use crate::cli::args::InviteArgs;
 use crate::cli::exit::Complaint;
 use crate::cli::target::address::{parse_advertised, plausible};
 use crate::cli::text::paste::{first_line, other_use};
-use crate::keys::trust::{AccessMode, Clients, Guest, Invites, Rights};
+use crate::keys::trust::{AccessMode, ClientEntry, Clients, Invites, Rights};
 use crate::keys::{DEFAULT_PORT, Fingerprint, Identity, Ticket};
 use crate::server::{self, Serving};
 
@@ -20,8 +20,8 @@ use crate::server::{self, Serving};
 pub(super) fn invite(home: &Path, args: &InviteArgs, out: &mut Out) -> anyhow::Result<()> {
     let advertised = args.advertise.as_deref().map(parse_advertised).transpose()?;
     let running = server::running(home)?;
-    let guest = Guest { name: args.name.clone(), rights: args.rights.change(&Rights::default()) };
-    let places = places(home, &running, advertised, guest.rights.mode)?;
+    let entry = ClientEntry { name: args.name.clone(), rights: args.rights.change(&Rights::default()) };
+    let places = places(home, &running, advertised, entry.rights.mode)?;
     if let Some(name) = &args.name {
         let taken =
             Clients::open(home)?.list()?.clients.into_iter().find(|client| client.name.eq_ignore_ascii_case(name));
@@ -34,12 +34,12 @@ pub(super) fn invite(home: &Path, args: &InviteArgs, out: &mut Out) -> anyhow::R
             .into());
         }
     }
-    let secret = Invites::open(home)?.mint(guest.clone(), args.valid, SystemTime::now())?;
+    let secret = Invites::open(home)?.mint(entry.clone(), args.valid, SystemTime::now())?;
     out.start(json!({"action": "invite"}));
     let whose = args.name.as_ref().map(|name| format!(" as {name}")).unwrap_or_default();
     let valid = whole(args.valid);
     out.say(&format!("Lets one client in{whose}, once, within {valid}."))?;
-    out.say(&format!("It {}. On that machine:\n", all(&guest.rights)))?;
+    out.say(&format!("It {}. On that machine:\n", all(&entry.rights)))?;
     for (n, place) in places.iter().enumerate() {
         let ticket = Ticket { invite: Some(secret), ..place.ticket.clone() };
         out.event("ticket", json!({"ticket": ticket.to_string(), "valid_seconds": args.valid.as_secs()}));
@@ -70,7 +70,7 @@ fn places(
     home: &Path,
     running: &[Serving],
     advertised: Option<(String, Option<u16>)>,
-    guest: AccessMode,
+    entry: AccessMode,
 ) -> anyhow::Result<Vec<InviteTarget>> {
     let ticket = |fingerprint: Fingerprint, host: String, port: u16| Ticket { fingerprint, invite: None, host, port };
     if let [first, ..] = running
@@ -81,7 +81,7 @@ fn places(
         return Err(Complaint::usage(text).into());
     }
     let usable: Vec<(&Serving, AccessMode)> =
-        running.iter().filter_map(|serving| Some((serving, serving.mode.and(guest)?))).collect();
+        running.iter().filter_map(|serving| Some((serving, serving.mode.and(entry)?))).collect();
     if let ([serving, ..], true) = (running, usable.is_empty()) {
         let does = if serving.mode.writes() {
             "takes files and gives none (--write-only)"
@@ -96,7 +96,7 @@ fn places(
             Some((serving, mode)) => (serving.fingerprint, serving.listen.port(), *mode),
             None => {
                 let own = Identity::load_or_create(home).context("this machine's identity")?;
-                (own.fingerprint(), DEFAULT_PORT, guest)
+                (own.fingerprint(), DEFAULT_PORT, entry)
             }
         };
         return Ok(vec![InviteTarget { ticket: ticket(fingerprint, host, port.unwrap_or(running_port)), mode }]);

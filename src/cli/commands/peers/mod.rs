@@ -218,7 +218,7 @@ fn meant(home: &Path, clients: &Clients, wanted: &str) -> anyhow::Result<PeerMat
         return Ok(PeerMatch::Listed(client));
     }
     let is_named = |invite: &OpenInvite| {
-        let name = invite.guest.name.as_ref();
+        let name = invite.entry.name.as_ref();
         invite.id.eq_ignore_ascii_case(wanted) || name.is_some_and(|name| name.eq_ignore_ascii_case(wanted))
     };
     let open: Vec<OpenInvite> = Invites::open(home)?.list(SystemTime::now())?.into_iter().filter(is_named).collect();

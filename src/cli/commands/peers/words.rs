@@ -80,13 +80,13 @@ pub(super) fn who(client: &ListedClient) -> String {
 
 /// The name of the client that an open invite is for, if there is one.
 pub(super) fn whose(invite: &OpenInvite) -> String {
-    invite.guest.name.as_ref().map(|name| format!(" for {}", shown(name))).unwrap_or_default()
+    invite.entry.name.as_ref().map(|name| format!(" for {}", shown(name))).unwrap_or_default()
 }
 
 /// An open invite in one line.
 pub(super) fn invite_line(invite: &OpenInvite) -> String {
     let whose = whose(invite);
-    let (id, rights, until) = (&invite.id, all(&invite.guest.rights), minute(invite.until));
+    let (id, rights, until) = (&invite.id, all(&invite.entry.rights), minute(invite.until));
     format!("open invite {id}{whose}: {rights}; to be used until {until}")
 }
 
@@ -101,8 +101,8 @@ pub(super) fn client_json(client: &ListedClient) -> Value {
 
 /// An open invite as an event has it.
 pub(super) fn invite_json(invite: &OpenInvite) -> Value {
-    let mut body = rights_json(&invite.guest.rights);
-    body["name"] = invite.guest.name.as_deref().into();
+    let mut body = rights_json(&invite.entry.rights);
+    body["name"] = invite.entry.name.as_deref().into();
     body["id"] = invite.id.as_str().into();
     body["valid_until"] = calendar::moment(invite.until).into();
     body

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ports_of_an_address_and_the_addresses_of_a_household_are_one_source() {
+    fn the_ports_of_an_address_and_the_addresses_of_a_prefix_are_one_source() {
         assert_eq!(LineSource::address(stranger(1, 1)), LineSource::address(stranger(1, 2)));
         let [one, same, other] = ["[2001:db8::1]:1", "[2001:db8::ffff:2]:1", "[2001:db8:0:1::1]:1"]
             .map(|addr| LineSource::address(addr.parse().expect("an address")));

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `watch`, `hang_up` | the loop beside the server; what a SIGHUP asks for |
 //! | `passes`, `secrets`, `expiry` | keys, tokens and certificates from files, and when they end |
-//! | `way_in` | the ticket: printed, written, made anew |
+//! | `way_in` | the ticket: printed, written, made again |
 //! | `output`, `notice`, `stamp`, `limit` | lines for the operator: what they say, what stands before them, how many there may be |
 //! | `systemd` | the socket and the words of a service manager |
 

@@ -39,7 +39,7 @@ impl PassFiles {
         })
     }
 
-    /// Reads the files anew. Of one that cannot be read the old content stays in force, and why is told.
+    /// Reads the files again. Of one that cannot be read the old content stays in force, and why is told.
     pub(super) fn reload(&mut self) -> Vec<anyhow::Error> {
         let mut failed = Vec::new();
         if let Some((token, path)) = &mut self.token {

@@ -157,7 +157,7 @@ impl UnitPlace {
         self.systemctl(&["daemon-reload"])?;
         self.systemctl(&["enable", socket, service])?;
         if socket_is == Written::Changed {
-            // A socket cannot be opened anew while its service has it. A service that does not run yet is no trouble.
+            // A socket cannot be opened again while its service has it. A service that does not run yet is no trouble.
             drop(self.systemctl(&["stop", service]));
             self.systemctl(&["restart", socket])?;
         }

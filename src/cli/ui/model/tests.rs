@@ -131,7 +131,7 @@ fn while_nothing_moves_there_is_no_time_left_in_any_row_whatever_the_cause() {
 }
 
 #[test]
-fn after_a_stall_the_averages_begin_anew() {
+fn after_a_stall_the_averages_begin_again() {
     let (mut model, counters, big, mut now) = half_done();
     let end = now + TICK * 300;
     model.on_event(&Event::Silent { lasted: Duration::ZERO, cause: SilenceCause::NoAnswer }, now);

@@ -71,7 +71,7 @@ impl Screen {
         }
     }
 
-    /// Removes what a terminal that was resized has left of bars: it breaks lines anew, and some come to lie lower.
+    /// Removes what a terminal that was resized has left of bars: it breaks lines again, and some come to lie lower.
     pub(super) fn wipe_below(&self) {
         match self {
             Self::Stderr => drop(write!(std::io::stderr(), "{WIPE_BELOW}")),

@@ -12,7 +12,7 @@ fn knows(clients: &Clients, number: u8) -> bool {
 }
 
 fn enrol(clients: &Clients, number: u8, name: &str) -> Option<ListedClient> {
-    clients.enrol(&key(number), name, &Guest::default()).unwrap()
+    clients.enrol(&key(number), name, &ClientEntry::default()).unwrap()
 }
 
 fn rights(text: &str) -> Rights {
@@ -144,9 +144,9 @@ fn every_broken_line_is_reported_with_its_number_and_lets_nobody_in() {
 fn an_invites_name_and_rights_become_the_clients() {
     let home = tempfile::tempdir().unwrap();
     let clients = Clients::open(home.path()).unwrap();
-    let guest = Guest { name: Some("ci".into()), rights: rights("wo,root=\"a #b\"") };
-    let enrolled = clients.enrol(&key(1), "laptop", &guest).unwrap().unwrap();
-    assert_eq!((enrolled.name.as_str(), &enrolled.rights), ("ci", &guest.rights));
+    let entry = ClientEntry { name: Some("ci".into()), rights: rights("wo,root=\"a #b\"") };
+    let enrolled = clients.enrol(&key(1), "laptop", &entry).unwrap().unwrap();
+    assert_eq!((enrolled.name.as_str(), &enrolled.rights), ("ci", &entry.rights));
     assert_eq!(clients.find(&key(1)).unwrap(), Some(enrolled));
     let names: Vec<_> = (2..5).map(|number| enrol(&clients, number, "CI.lan").unwrap().name).collect();
     assert_eq!(names, ["CI-2", "CI-3", "CI-4"], "names are unique, whatever their case");

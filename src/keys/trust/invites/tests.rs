@@ -13,7 +13,7 @@ struct Home {
 
 impl Home {
     fn new() -> Self {
-        // The book keeps whole seconds.
+        // The list keeps whole seconds.
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_772_460_309);
         Self { dir: tempfile::tempdir().unwrap(), now }
     }
@@ -24,18 +24,18 @@ impl Home {
     }
 
     fn mint(&self) -> Invite {
-        self.invites().mint(Guest::default(), INVITE_LIFETIME, self.now).unwrap()
+        self.invites().mint(ClientEntry::default(), INVITE_LIFETIME, self.now).unwrap()
     }
 
-    fn redeem_at(&self, invite: &Invite, now: SystemTime) -> Result<Guest, InviteError> {
+    fn redeem_at(&self, invite: &Invite, now: SystemTime) -> Result<ClientEntry, InviteError> {
         match self.invites().redeem(&invite.0, now) {
-            Ok(guest) => Ok(guest),
+            Ok(entry) => Ok(entry),
             Err(RedeemError::Invite(error)) => Err(error),
             Err(RedeemError::Home(error)) => panic!("{error}"),
         }
     }
 
-    fn redeem(&self, invite: &Invite) -> Result<Guest, InviteError> {
+    fn redeem(&self, invite: &Invite) -> Result<ClientEntry, InviteError> {
         self.redeem_at(invite, self.now)
     }
 
@@ -58,7 +58,7 @@ fn of_ten_thousand_guesses_none_is_taken_and_none_ends_what_is_open() {
 fn an_invite_works_once_over_all_processes() {
     let home = Home::new();
     let invite = home.mint();
-    assert_eq!(home.redeem(&invite), Ok(Guest::default()));
+    assert_eq!(home.redeem(&invite), Ok(ClientEntry::default()));
     assert_eq!(home.redeem(&invite), Err(InviteError::Spent));
 }
 
@@ -66,17 +66,17 @@ fn an_invite_works_once_over_all_processes() {
 fn an_invite_brings_its_name_and_its_rights() {
     let home = Home::new();
     let rights = Rights::parse("wo,no-clobber,root=\"a b\",expires=2026-12-31").unwrap();
-    for guest in [
-        Guest { name: Some("ci".into()), rights: rights.clone() },
-        Guest { name: None, rights },
-        Guest { name: Some("laptop".into()), rights: Rights::default() },
+    for entry in [
+        ClientEntry { name: Some("ci".into()), rights: rights.clone() },
+        ClientEntry { name: None, rights },
+        ClientEntry { name: Some("laptop".into()), rights: Rights::default() },
     ] {
-        let invite = home.invites().mint(guest.clone(), SECOND, home.now).unwrap();
+        let invite = home.invites().mint(entry.clone(), SECOND, home.now).unwrap();
         assert_eq!(
-            home.invites().list(home.now).unwrap().into_iter().map(|open| (open.guest, open.until)).collect::<Vec<_>>(),
-            [(guest.clone(), home.now + SECOND)]
+            home.invites().list(home.now).unwrap().into_iter().map(|open| (open.entry, open.until)).collect::<Vec<_>>(),
+            [(entry.clone(), home.now + SECOND)]
         );
-        assert_eq!(home.redeem(&invite), Ok(guest));
+        assert_eq!(home.redeem(&invite), Ok(entry));
     }
 }
 
@@ -94,7 +94,7 @@ fn an_expired_invite_is_still_known_as_such_after_the_next_was_minted() {
     let home = Home::new();
     let old = home.mint();
     let later = home.now + INVITE_LIFETIME;
-    let new = home.invites().mint(Guest::default(), INVITE_LIFETIME, later).unwrap();
+    let new = home.invites().mint(ClientEntry::default(), INVITE_LIFETIME, later).unwrap();
     assert_eq!(home.redeem_at(&old, later), Err(InviteError::Spent));
     assert!(home.redeem_at(&new, later).is_ok());
 }
@@ -162,9 +162,9 @@ fn a_line_that_cannot_be_read_loses_no_other() {
 
 #[test]
 fn the_memory_of_ended_invites_is_bounded() {
-    let mut book = Book::default();
+    let mut invites = InviteList::default();
     for n in 0..SPENT_KEPT + 10 {
-        book.remember(hash(&[(n % 256) as u8; 16]));
+        invites.remember(hash(&[(n % 256) as u8; 16]));
     }
-    assert_eq!(book.spent.len(), SPENT_KEPT);
+    assert_eq!(invites.spent.len(), SPENT_KEPT);
 }

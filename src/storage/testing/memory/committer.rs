@@ -21,17 +21,17 @@ use crate::transfer::commit::{self, CommitStep, steps};
 
 /// The committer of one process. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct MemoryCommitter(Arc<Mutex<Queue>>);
+pub(crate) struct MemoryCommitter(Arc<Mutex<MemoryQueue>>);
 
-struct Queue {
+struct MemoryQueue {
     sync: Durability,
-    waiting: VecDeque<Job>,
+    waiting: VecDeque<MemoryJob>,
     /// What goes through the steps, and those that are left.
-    group: Vec<Job>,
+    group: Vec<MemoryJob>,
     steps: VecDeque<CommitStep>,
 }
 
-struct Job {
+struct MemoryJob {
     work: Work,
     outcome: Result<WirePath, StorageError>,
     unset: Option<StorageError>,
@@ -47,7 +47,7 @@ enum Work {
 impl MemoryCommitter {
     pub(crate) fn new(sync: Durability) -> Self {
         let (waiting, group, steps) = Default::default();
-        Self(Arc::new(Mutex::new(Queue { sync, waiting, group, steps })))
+        Self(Arc::new(Mutex::new(MemoryQueue { sync, waiting, group, steps })))
     }
 
     /// Whether there is something to do.
@@ -71,7 +71,7 @@ impl MemoryCommitter {
         }
         let group = std::mem::take(&mut queue.group);
         drop(queue);
-        group.into_iter().for_each(Job::tell);
+        group.into_iter().for_each(MemoryJob::tell);
     }
 
     /// Its process is dead: nothing more is done, and nobody is told.
@@ -83,7 +83,7 @@ impl MemoryCommitter {
     }
 
     fn submit_job(&self, work: Work, path: WirePath, answer: Answer) {
-        let job = Job { work, outcome: Ok(path), unset: None, answer };
+        let job = MemoryJob { work, outcome: Ok(path), unset: None, answer };
         self.0.lock().expect("no holder panics").waiting.push_back(job);
     }
 }
@@ -108,12 +108,12 @@ impl Commits<MemoryStore> for MemoryCommitter {
     }
 }
 
-impl Queue {
+impl MemoryQueue {
     fn take(&mut self, step: CommitStep) {
         match step {
-            CommitStep::Finish => self.group.iter_mut().for_each(Job::finish),
-            CommitStep::SyncContent => self.group.iter_mut().for_each(Job::sync_content),
-            CommitStep::Rename => self.group.iter_mut().for_each(Job::rename),
+            CommitStep::Finish => self.group.iter_mut().for_each(MemoryJob::finish),
+            CommitStep::SyncContent => self.group.iter_mut().for_each(MemoryJob::sync_content),
+            CommitStep::Rename => self.group.iter_mut().for_each(MemoryJob::rename),
             CommitStep::SyncNames => self.sync_names(),
             CommitStep::Answer => {}
         }
@@ -159,7 +159,7 @@ impl Work {
     }
 }
 
-impl Job {
+impl MemoryJob {
     /// The directory that its name is in.
     fn dir(&self) -> Option<Number> {
         match (&self.work, &self.outcome) {

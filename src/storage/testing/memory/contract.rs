@@ -69,14 +69,14 @@ impl Subject for MemoryStore {
 }
 
 /// The table's operations on one store.
-struct Trial<S: Subject> {
+struct StoreTrial<S: Subject> {
     store: S,
     committer: S::Committer,
     part: Option<S::Part>,
     hasher: ChunkHasher,
 }
 
-impl<S: Subject> Trial<S> {
+impl<S: Subject> StoreTrial<S> {
     fn new(store: S, committer: S::Committer) -> Self {
         Self { store, committer, part: None, hasher: ChunkHasher::new(&Salt([3; SALT_BYTES])) }
     }
@@ -233,10 +233,10 @@ fn the_store_in_memory_does_what_the_disk_does() {
     for (case, operations) in TABLE {
         let place = TestRoot::new();
         let committer = Committer::start(Durability::Synced).expect("a thread");
-        let on_disk = Trial::new(place.root.clone(), committer).transcript(operations);
+        let on_disk = StoreTrial::new(place.root.clone(), committer).transcript(operations);
         let volume = Volume::new(Quirks::default(), ManualClock::new());
         let store = MemoryStore::of_new_process(&volume);
-        let in_memory = Trial::new(store, MemoryCommitter::new(Durability::Synced)).transcript(operations);
+        let in_memory = StoreTrial::new(store, MemoryCommitter::new(Durability::Synced)).transcript(operations);
         let pairs = on_disk.into_iter().zip(in_memory);
         differing.extend(pairs.filter(|(disk, memory)| disk != memory).map(|pair| (*case, pair)));
     }

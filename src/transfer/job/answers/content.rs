@@ -89,7 +89,7 @@ impl<A: AnswersAttached> Answers<A> {
     pub(crate) fn on_answered(&mut self, range: RangeHeader) -> Result<Option<RangeTarget<A>>, JobError> {
         // Otherwise it is settled, or complete without this.
         let Some(AnswerState::Open(open)) = self.files.get_mut(&range.id) else { return Ok(None) };
-        let is_wanted = open.rules.on_ahead(range.len)?;
+        let is_wanted = open.rules.on_early(range.len)?;
         Ok(is_wanted.then(|| RangeTarget { io: open.io.clone(), progress: open.progress.clone() }))
     }
 

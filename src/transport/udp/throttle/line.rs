@@ -54,7 +54,7 @@ impl TokenBucket {
 }
 
 /// Those who wait for a pool. One after the other: who is always there would else take what has just been earned before
-/// another has seen it, and a connection beside a busy one would not even get its farewell out.
+/// another has seen it, and a connection beside a busy one would not even get its CONNECTION_CLOSE out.
 #[derive(Debug)]
 pub(super) struct ThrottleQueue {
     pool: Mutex<TokenBucket>,

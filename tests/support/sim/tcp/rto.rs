@@ -31,7 +31,7 @@ impl Rto {
         self.smoothed
     }
 
-    /// Starts the timer anew, if anything is out.
+    /// Starts the timer again, if anything is out.
     pub(super) fn arm(&mut self, now: u64, is_out: bool) {
         let timeout = self.smoothed + (4 * self.variance).max(VARIANCE_MIN);
         let timeout = (timeout << self.backoff.min(BACKOFF_MAX)).min(RTO_MAX);
