@@ -97,7 +97,7 @@ pub(super) fn queue_target(min_rtt: Duration, bandwidth: f64, mtu: f64) -> Durat
 
 /// Growth while no queue shows.
 #[derive(Debug, Clone, Copy)]
-struct Probe {
+struct BudgetProbe {
     /// The allowance before it.
     before: f64,
     bandwidth: f64,
@@ -113,7 +113,7 @@ pub(super) fn base_target(min_rtt: Duration) -> Duration {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Allowance {
     bytes: f64,
-    probe: Option<Probe>,
+    probe: Option<BudgetProbe>,
     /// Rounds until the next probe may begin.
     pause: u32,
     empty_rounds: u32,
@@ -190,7 +190,7 @@ impl Allowance {
             return;
         }
         let bytes = self.bytes;
-        let probe = self.probe.get_or_insert(Probe { before: bytes, bandwidth: round.bandwidth, rounds: 0 });
+        let probe = self.probe.get_or_insert(BudgetProbe { before: bytes, bandwidth: round.bandwidth, rounds: 0 });
         if round.bandwidth > probe.bandwidth * PROBE_FOUND {
             (probe.bandwidth, probe.rounds) = (round.bandwidth, 0);
         }

@@ -23,7 +23,7 @@ const UNREST_ROUNDS: u32 = 25;
 
 /// How soon to look again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pace {
+pub(super) enum ProbeRttPace {
     /// The bare round trip was seen, and nobody pushes.
     Calm,
     /// It was guessed, or a competitor has just shown up that may be one of ours.
@@ -32,7 +32,7 @@ pub(super) enum Pace {
     Contest,
 }
 
-impl Pace {
+impl ProbeRttPace {
     /// The time between two looks at a path of this bare round trip.
     pub(super) fn period(self, rtt: Duration) -> Duration {
         let wanted = match self {
@@ -87,17 +87,17 @@ mod tests {
 
     #[test]
     fn every_long_period_falls_on_a_beat_of_every_shorter_one() {
-        let periods = [20, 50, 100, 300, 600].map(|ms| Pace::Calm.period(Duration::from_millis(ms)));
+        let periods = [20, 50, 100, 300, 600].map(|ms| ProbeRttPace::Calm.period(Duration::from_millis(ms)));
         assert_eq!(periods, [5, 5, 10, 10, 20].map(Duration::from_secs));
         for period in periods {
             assert_eq!(period.as_nanos() % BEAT.as_nanos(), 0);
-            assert!(Pace::Unrest.period(SECOND / 10) <= period);
+            assert!(ProbeRttPace::Unrest.period(SECOND / 10) <= period);
         }
     }
 
     #[test]
     fn a_contest_on_a_short_path_is_tested_more_rarely_than_a_calm_path() {
         let rtt = Duration::from_millis(20);
-        assert!(Pace::Contest.period(rtt) > Pace::Calm.period(rtt));
+        assert!(ProbeRttPace::Contest.period(rtt) > ProbeRttPace::Calm.period(rtt));
     }
 }

@@ -146,12 +146,12 @@ impl Contest {
 
 /// How far the tests that ended earlier contests are to be trusted.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Trust {
+pub(super) struct TestTrust {
     passes: u32,
     ended: Option<Instant>,
 }
 
-impl Trust {
+impl TestTrust {
     pub(super) fn new() -> Self {
         Self { passes: PASSES, ended: None }
     }
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn a_contest_that_ended_too_soon_makes_the_next_one_last() {
         let now = Instant::now();
-        let mut trust = Trust::new();
+        let mut trust = TestTrust::new();
         assert_eq!(trust.on_begin(now), PASSES);
         trust.on_end(now);
         assert_eq!(trust.on_begin(now + SECOND), 2 * PASSES);

@@ -18,7 +18,7 @@ const PAUSE_SHARE: f64 = 0.25;
 
 /// The sample of a flight.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Shown {
+pub(super) struct DispersionSample {
     /// Bytes per second.
     pub(super) rate: f64,
     /// The path is slower than we sent.
@@ -27,7 +27,7 @@ pub(super) struct Shown {
 
 /// The flight being acknowledged.
 #[derive(Debug, Clone, Copy)]
-struct Flight {
+struct AckedFlight {
     first_sent: Instant,
     first_acked: Instant,
     last_sent: Instant,
@@ -37,23 +37,24 @@ struct Flight {
 /// Measures flight after flight.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Dispersion {
-    flight: Option<Flight>,
-    shown: Option<Shown>,
+    flight: Option<AckedFlight>,
+    shown: Option<DispersionSample>,
 }
 
 impl Dispersion {
     /// The sample of the latest flight with enough packets.
-    pub(super) fn shown(&self) -> Option<Shown> {
+    pub(super) fn shown(&self) -> Option<DispersionSample> {
         self.shown
     }
 
     /// An ACK of so many `bytes` in all, the newest of them sent at `sent`.
     pub(super) fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64) {
         let pause = now.saturating_duration_since(sent).mul_f64(PAUSE_SHARE);
-        let goes_on =
-            |flight: &Flight| sent <= flight.first_acked && sent.saturating_duration_since(flight.last_sent) < pause;
+        let goes_on = |flight: &AckedFlight| {
+            sent <= flight.first_acked && sent.saturating_duration_since(flight.last_sent) < pause
+        };
         let Some(mut flight) = self.flight.filter(goes_on) else {
-            self.flight = Some(Flight { first_sent: sent, first_acked: now, last_sent: sent, bytes: 0 });
+            self.flight = Some(AckedFlight { first_sent: sent, first_acked: now, last_sent: sent, bytes: 0 });
             return;
         };
         flight.bytes += bytes;
@@ -63,12 +64,12 @@ impl Dispersion {
     }
 }
 
-impl Flight {
-    fn show(&self, now: Instant) -> Option<Shown> {
+impl AckedFlight {
+    fn show(&self, now: Instant) -> Option<DispersionSample> {
         let arriving = now.saturating_duration_since(self.first_acked);
         let sending = self.last_sent.saturating_duration_since(self.first_sent);
         let span = arriving.max(sending);
-        (self.bytes >= BYTES_MIN && span >= SPAN_MIN).then(|| Shown {
+        (self.bytes >= BYTES_MIN && span >= SPAN_MIN).then(|| DispersionSample {
             rate: self.bytes as f64 / span.as_secs_f64(),
             stretched: arriving > sending.mul_f64(STRETCH),
         })
@@ -83,7 +84,7 @@ mod tests {
     const BATCH: u64 = 10 * 1200;
 
     /// Ten batches sent every `sent_every`, acknowledged from 100 ms on every `acked_every`.
-    fn flight(sent_every: Duration, acked_every: Duration) -> Option<Shown> {
+    fn flight(sent_every: Duration, acked_every: Duration) -> Option<DispersionSample> {
         let start = Instant::now();
         let mut dispersion = Dispersion::default();
         for batch in 0..10 {

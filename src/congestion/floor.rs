@@ -36,7 +36,7 @@ pub(super) struct Drained {
 
 /// The finding of a drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum DrainFinding {
     /// The bare path, or no more queue than our own kind holds.
     Quiet,
     /// A queue that is not ours.
@@ -116,19 +116,19 @@ impl Floor {
     }
 
     /// Ends a drain.
-    pub(super) fn on_drained(&mut self, drained: &Drained) -> Found {
+    pub(super) fn on_drained(&mut self, drained: &Drained) -> DrainFinding {
         let Drained { standing, target, jitter, delay, takes_longer } = *drained;
         let is_known = !self.drained || standing <= self.value + target / 2 + jitter;
         let is_longer = !is_known && self.is_raised(standing) && takes_longer;
         if is_known || is_longer {
             (self.value, self.raised) = (standing, None);
         } else if standing > self.value + base_target(self.value) * FOREIGN_QUEUE + jitter + delay {
-            return Found::Foreign;
+            return DrainFinding::Foreign;
         }
         // A little more than before is another flow of ours: not the bare path, yet nothing to fight.
         self.guessed = !self.drained;
         self.drained = true;
-        if is_longer { Found::Longer } else { Found::Quiet }
+        if is_longer { DrainFinding::Longer } else { DrainFinding::Quiet }
     }
 
     /// Whether several drains in a row ended at this round trip.
@@ -156,23 +156,23 @@ mod tests {
 
     fn drained(rtt: Duration) -> Floor {
         let mut floor = Floor::new(Instant::now(), rtt);
-        assert_eq!(floor.on_drained(&shown(rtt)), Found::Quiet);
+        assert_eq!(floor.on_drained(&shown(rtt)), DrainFinding::Quiet);
         floor
     }
 
     #[test]
     fn a_queue_that_stays_in_a_drain_is_foreign() {
         let mut floor = drained(100 * MS);
-        assert_eq!(floor.on_drained(&shown(150 * MS)), Found::Foreign);
+        assert_eq!(floor.on_drained(&shown(150 * MS)), DrainFinding::Foreign);
         assert_eq!(floor.rtt(), 100 * MS);
     }
 
     #[test]
     fn a_longer_path_is_believed_at_the_third_drain() {
         let mut floor = drained(100 * MS);
-        assert_eq!(floor.on_drained(&shown(150 * MS)), Found::Foreign);
-        assert_eq!(floor.on_drained(&shown(151 * MS)), Found::Foreign);
-        assert_eq!(floor.on_drained(&shown(150 * MS)), Found::Longer);
+        assert_eq!(floor.on_drained(&shown(150 * MS)), DrainFinding::Foreign);
+        assert_eq!(floor.on_drained(&shown(151 * MS)), DrainFinding::Foreign);
+        assert_eq!(floor.on_drained(&shown(150 * MS)), DrainFinding::Longer);
         assert_eq!(floor.rtt(), 150 * MS);
     }
 
@@ -181,10 +181,10 @@ mod tests {
     fn a_path_that_is_a_little_longer_is_believed_as_late() {
         let mut floor = drained(20 * MS);
         for _ in 0..2 {
-            assert_eq!(floor.on_drained(&shown(26 * MS)), Found::Quiet);
+            assert_eq!(floor.on_drained(&shown(26 * MS)), DrainFinding::Quiet);
             assert!(floor.is_doubtful() && floor.rtt() == 20 * MS);
         }
-        assert_eq!(floor.on_drained(&shown(26 * MS)), Found::Longer);
+        assert_eq!(floor.on_drained(&shown(26 * MS)), DrainFinding::Longer);
         assert!(!floor.is_doubtful() && floor.rtt() == 26 * MS);
     }
 
@@ -192,29 +192,29 @@ mod tests {
     fn a_changing_queue_is_never_taken_for_the_path() {
         let mut floor = drained(100 * MS);
         for rtt in [150, 170, 190, 150, 165, 180] {
-            assert_eq!(floor.on_drained(&shown(rtt * MS)), Found::Foreign);
+            assert_eq!(floor.on_drained(&shown(rtt * MS)), DrainFinding::Foreign);
         }
     }
 
     #[test]
     fn the_queue_of_another_flow_of_ours_is_neither_foreign_nor_the_path() {
         let mut floor = drained(100 * MS);
-        assert_eq!(floor.on_drained(&shown(106 * MS)), Found::Quiet);
+        assert_eq!(floor.on_drained(&shown(106 * MS)), DrainFinding::Quiet);
         assert_eq!(floor.rtt(), 100 * MS);
     }
 
     #[test]
     fn late_acknowledgements_of_a_small_flow_are_no_competitor() {
         let mut floor = drained(20 * MS);
-        assert_eq!(floor.on_drained(&Drained { delay: 10 * MS, ..shown(31 * MS) }), Found::Quiet);
+        assert_eq!(floor.on_drained(&Drained { delay: 10 * MS, ..shown(31 * MS) }), DrainFinding::Quiet);
         assert_eq!(floor.rtt(), 20 * MS);
-        assert_eq!(floor.on_drained(&shown(31 * MS)), Found::Foreign);
+        assert_eq!(floor.on_drained(&shown(31 * MS)), DrainFinding::Foreign);
     }
 
     #[test]
     fn the_shortest_sample_outlives_a_drain_that_others_spoiled() {
         let mut floor = Floor::new(Instant::now(), 50 * MS);
-        assert_eq!(floor.on_drained(&shown(90 * MS)), Found::Quiet);
+        assert_eq!(floor.on_drained(&shown(90 * MS)), DrainFinding::Quiet);
         assert_eq!((floor.rtt(), floor.least()), (90 * MS, 50 * MS));
     }
 }

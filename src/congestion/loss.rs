@@ -25,7 +25,7 @@ const DRAIN_SIGMAS: f64 = 2.0;
 
 /// The sample of a block of packets.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Block {
+pub(super) struct LossBlock {
     pub(super) share: f64,
     /// Clearly more than the path always loses: a queue overflows, a policer cuts, or the path became worse.
     pub(super) excess: bool,
@@ -99,7 +99,7 @@ impl LossMeter {
     }
 
     /// Judges the block when it is large enough. Call at the end of a round.
-    pub(super) fn end_round(&mut self, now: Instant, mtu: u64) -> Option<Block> {
+    pub(super) fn end_round(&mut self, now: Instant, mtu: u64) -> Option<LossBlock> {
         let packets = (self.acked + self.lost) / mtu;
         if packets < BLOCK_PACKETS {
             return None;
@@ -108,7 +108,7 @@ impl LossMeter {
         self.discard_block();
         self.share = Some(smoothed(self.share, share));
         if share > SHARE_MAX {
-            return Some(Block { share, excess: true });
+            return Some(LossBlock { share, excess: true });
         }
         let smooth = smoothed(self.path, share);
         self.path = Some(smooth);
@@ -117,7 +117,7 @@ impl LossMeter {
         self.base.push(at, -smooth);
         let base = -self.base.get().expect("a value was pushed");
         let sigma = (base.max(0.001) * (1.0 - base) / packets as f64).sqrt();
-        Some(Block { share, excess: share > base + EXCESS_MIN + EXCESS_SIGMAS * sigma })
+        Some(LossBlock { share, excess: share > base + EXCESS_MIN + EXCESS_SIGMAS * sigma })
     }
 
     /// Bytes that were sent in a drain.

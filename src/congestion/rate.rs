@@ -10,7 +10,7 @@ use super::dispersion::{self, Dispersion};
 
 /// What had been delivered when a batch was sent.
 #[derive(Debug, Clone, Copy)]
-struct Batch {
+struct SendState {
     at: Instant,
     delivered: u64,
     delivered_at: Instant,
@@ -92,12 +92,12 @@ impl Trains {
 /// Makes [`Sample`]s out of the controller's callbacks.
 #[derive(Debug, Clone)]
 pub(super) struct RateSampler {
-    batches: VecDeque<Batch>,
+    batches: VecDeque<SendState>,
     delivered: u64,
     delivered_at: Instant,
     first_sent: Instant,
     /// Newest batch with a packet in the ACK being processed, and how many bytes of it.
-    acked: Option<Batch>,
+    acked: Option<SendState>,
     acked_bytes: u64,
     /// Batches belong to an idle spell until more than this much is delivered: the first flight after it, too, whose rate is
     /// that of the sender's beginning.
@@ -133,7 +133,7 @@ impl RateSampler {
     }
 
     /// What the packets of the latest flight show among themselves.
-    pub(super) fn dispersion(&self) -> Option<dispersion::Shown> {
+    pub(super) fn dispersion(&self) -> Option<dispersion::DispersionSample> {
         self.dispersion.shown()
     }
 
@@ -156,7 +156,7 @@ impl RateSampler {
         if self.batches.back().is_some_and(|last| last.at == now) {
             return;
         }
-        self.batches.push_back(Batch {
+        self.batches.push_back(SendState {
             at: now,
             delivered: self.delivered,
             delivered_at: self.delivered_at,

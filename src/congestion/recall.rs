@@ -50,14 +50,14 @@ pub(super) enum Recall {
     /// The first round trip will show whether the path is the same.
     Reconnaissance(PastPath),
     /// A flight is under way.
-    Validating(Flight),
+    Validating(ResumeFlight),
     /// The flight was too much: what was sent before this moment says nothing about the path's own loss.
     Retreated(Instant),
 }
 
 /// The flight that tests the memory.
 #[derive(Debug, Clone)]
-pub(super) struct Flight {
+pub(super) struct ResumeFlight {
     window: u64,
     acked: u64,
     lost: u64,
@@ -66,7 +66,7 @@ pub(super) struct Flight {
 
 /// The cause of a loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Blame {
+pub(super) enum LossCause {
     /// The path's, as far as we know.
     Path,
     /// The flight's, and this loss has shown it.
@@ -92,7 +92,7 @@ impl Recall {
             *self = Self::Over;
             return None;
         }
-        *self = Self::Validating(Flight { window, acked: 0, lost: 0, end: now + rtt * ROUNDS });
+        *self = Self::Validating(ResumeFlight { window, acked: 0, lost: 0, end: now + rtt * ROUNDS });
         Some(past.min_rtt.max(rtt))
     }
 
@@ -113,13 +113,13 @@ impl Recall {
     }
 
     /// Takes the loss of packets that were sent up to `sent`.
-    pub(super) fn on_loss(&mut self, now: Instant, sent: Instant, bytes: u64) -> Blame {
+    pub(super) fn on_loss(&mut self, now: Instant, sent: Instant, bytes: u64) -> LossCause {
         match self {
-            Self::Over => Blame::Path,
+            Self::Over => LossCause::Path,
             Self::Reconnaissance(_) => {
                 // A handshake that loses packets has not shown the path to be the same.
                 *self = Self::Over;
-                Blame::Path
+                LossCause::Path
             }
             Self::Validating(flight) => {
                 flight.lost += bytes;
@@ -129,10 +129,10 @@ impl Recall {
                 } else if flight.is_answered() {
                     *self = Self::Over;
                 }
-                if is_lossy { Blame::Unmasked } else { Blame::Path }
+                if is_lossy { LossCause::Unmasked } else { LossCause::Path }
             }
-            Self::Retreated(at) if sent <= *at => Blame::Flight,
-            Self::Retreated(_) => Blame::Path,
+            Self::Retreated(at) if sent <= *at => LossCause::Flight,
+            Self::Retreated(_) => LossCause::Path,
         }
     }
 
@@ -144,7 +144,7 @@ impl Recall {
     }
 }
 
-impl Flight {
+impl ResumeFlight {
     fn is_answered(&self) -> bool {
         self.acked + self.lost >= self.window
     }
@@ -208,7 +208,7 @@ mod tests {
     fn a_handshake_that_loses_packets_shows_nothing() {
         let now = Instant::now();
         let mut recall = Recall::new(Some(PAST));
-        assert_eq!(recall.on_loss(now, now, 1200), Blame::Path);
+        assert_eq!(recall.on_loss(now, now, 1200), LossCause::Path);
         assert_eq!(recall.on_first_rtt(now, 100 * MS, INITIAL), None);
     }
 
@@ -216,7 +216,7 @@ mod tests {
     fn the_flight_ends_when_it_is_answered_for_or_not_sent_in_time() {
         let (now, mut recall) = begin(PAST, 100 * MS);
         recall.on_ack(now + 100 * MS, FLIGHT - 20_000);
-        assert_eq!(recall.on_loss(now + 101 * MS, now, 19_000), Blame::Path);
+        assert_eq!(recall.on_loss(now + 101 * MS, now, 19_000), LossCause::Path);
         assert_eq!(recall.window(), FLIGHT);
         recall.on_ack(now + 102 * MS, 1000);
         assert_eq!(recall.window(), 0);
@@ -232,11 +232,11 @@ mod tests {
         let (now, mut recall) = begin(PAST, 100 * MS);
         let later = now + 110 * MS;
         recall.on_ack(later, 36_000);
-        assert_eq!(recall.on_loss(later, now, 11_000), Blame::Path, "a few are chance");
-        assert_eq!(recall.on_loss(later, now, 6_000), Blame::Unmasked);
+        assert_eq!(recall.on_loss(later, now, 11_000), LossCause::Path, "a few are chance");
+        assert_eq!(recall.on_loss(later, now, 6_000), LossCause::Unmasked);
         assert_eq!(recall.window(), 0);
-        assert_eq!(recall.on_loss(later + MS, later - MS, 1200), Blame::Flight);
-        assert_eq!(recall.on_loss(later + 200 * MS, later + MS, 1200), Blame::Path);
+        assert_eq!(recall.on_loss(later + MS, later - MS, 1200), LossCause::Flight);
+        assert_eq!(recall.on_loss(later + 200 * MS, later + MS, 1200), LossCause::Path);
     }
 
     #[test]
@@ -244,9 +244,9 @@ mod tests {
         let (now, mut recall) = begin(PAST, 100 * MS);
         recall.on_ack(now, FLIGHT);
         recall.retreat(now);
-        assert_eq!(recall.on_loss(now, now, 1200), Blame::Path);
+        assert_eq!(recall.on_loss(now, now, 1200), LossCause::Path);
         let (now, mut recall) = begin(PAST, 100 * MS);
         recall.retreat(now);
-        assert_eq!(recall.on_loss(now, now, 1200), Blame::Flight);
+        assert_eq!(recall.on_loss(now, now, 1200), LossCause::Flight);
     }
 }

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::dispersion::Shown;
+use super::dispersion::DispersionSample;
 use super::epoch::{Epoch, GROUP_ACKS};
 
 /// Start-up ends at this queue: one sixteenth of the round trip...
@@ -48,18 +48,18 @@ pub(super) fn do_agree(median: f64, most: f64) -> bool {
 
 /// The estimates of the path in start-up, in bytes and seconds.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Known {
+pub(super) struct StartupInputs {
     pub(super) bandwidth: f64,
     pub(super) min_rtt: f64,
     /// Median and maximum rate by the spacing of ACKs, while it is believed.
     pub(super) trains: Option<(f64, f64)>,
     /// What the packets of the latest flight show among themselves.
-    pub(super) flight: Option<Shown>,
+    pub(super) flight: Option<DispersionSample>,
     /// Whether the spacing of ACKs may make the growth steeper.
     pub(super) leaps: bool,
 }
 
-impl Known {
+impl StartupInputs {
     /// How much the window may grow for `bytes` acknowledged.
     pub(super) fn growth(&self, window: u64, bytes: u64) -> u64 {
         let Some((median, most)) = self.trains.filter(|_| self.leaps) else { return bytes };
@@ -169,7 +169,7 @@ impl Startup {
     }
 
     /// Ends a round. Says whether bandwidth has stopped growing.
-    pub(super) fn on_round(&mut self, epoch: &Epoch, known: &Known) -> bool {
+    pub(super) fn on_round(&mut self, epoch: &Epoch, known: &StartupInputs) -> bool {
         let bandwidth = known.bandwidth;
         self.base.get_or_insert_with(|| Base { rtt: epoch.standing_rtt(), spread: epoch.spread() });
         if epoch.app_limited {
@@ -202,8 +202,8 @@ mod tests {
         epoch
     }
 
-    fn known(bandwidth: f64) -> Known {
-        Known { bandwidth, min_rtt: 0.05, trains: None, flight: None, leaps: true }
+    fn known(bandwidth: f64) -> StartupInputs {
+        StartupInputs { bandwidth, min_rtt: 0.05, trains: None, flight: None, leaps: true }
     }
 
     #[test]
@@ -231,30 +231,30 @@ mod tests {
 
     #[test]
     fn it_leaps_only_while_the_trains_show_far_more() {
-        let known = Known { bandwidth: 1e6, min_rtt: 0.1, trains: Some((1e7, 2e7)), flight: None, leaps: true };
+        let known = StartupInputs { bandwidth: 1e6, min_rtt: 0.1, trains: Some((1e7, 2e7)), flight: None, leaps: true };
         assert_eq!(known.growth(100_000, 1000), 3000);
         assert_eq!(known.growth(800_000, 1000), 1000);
-        assert_eq!(Known { trains: None, ..known }.growth(100_000, 1000), 1000);
-        let agreed = Known { trains: Some((1e7, 1.1e7)), ..known };
+        assert_eq!(StartupInputs { trains: None, ..known }.growth(100_000, 1000), 1000);
+        let agreed = StartupInputs { trains: Some((1e7, 1.1e7)), ..known };
         assert_eq!(agreed.growth(100_000, 1000), 7000);
     }
 
     #[test]
     fn a_flight_earns_the_next_one_up_to_what_the_path_carries() {
-        let flight = |stretched| Some(Shown { rate: 4e6, stretched });
-        let known = Known { bandwidth: 1e6, min_rtt: 0.1, trains: None, flight: flight(false), leaps: true };
+        let flight = |stretched| Some(DispersionSample { rate: 4e6, stretched });
+        let known = StartupInputs { bandwidth: 1e6, min_rtt: 0.1, trains: None, flight: flight(false), leaps: true };
         assert_eq!(known.earned(), 1e6);
         assert_eq!(known.bound(), 1e6);
-        assert_eq!(Known { trains: Some((5e6, 6e6)), ..known }.earned(), 5e5);
-        assert_eq!(Known { flight: flight(true), ..known }.earned(), 4e5);
-        assert_eq!(Known { flight: None, ..known }.earned(), 0.0);
+        assert_eq!(StartupInputs { trains: Some((5e6, 6e6)), ..known }.earned(), 5e5);
+        assert_eq!(StartupInputs { flight: flight(true), ..known }.earned(), 4e5);
+        assert_eq!(StartupInputs { flight: None, ..known }.earned(), 0.0);
     }
 
     #[test]
     fn trains_that_delivery_reaches_without_a_queue_are_not_believed_any_more() {
         let trains = Some((1e6, 1e6));
         let mut startup = Startup::new();
-        let known = |bandwidth| Known { trains, ..known(bandwidth) };
+        let known = |bandwidth| StartupInputs { trains, ..known(bandwidth) };
         startup.on_round(&round(50 * MS), &known(5e5));
         startup.on_round(&round(50 * MS), &known(9.5e5));
         assert_eq!(startup.believed(trains), trains, "the queue of this round has a round to show");

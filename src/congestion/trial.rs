@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::loss::Block;
+use super::loss::LossBlock;
 
 /// Window over product in a trial, without head-room: too little to overflow anything.
 pub(super) const GAIN: f64 = 0.9;
@@ -31,7 +31,7 @@ pub(super) struct Before {
 
 /// The decision after a block.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Outcome {
+pub(super) enum TrialOutcome {
     Nothing,
     /// Send less from now on.
     Begin,
@@ -72,24 +72,24 @@ impl LossTrials {
     }
 
     /// Takes a judged block; `present`: what a trial would begin from.
-    pub(super) fn on_block(&mut self, now: Instant, block: &Block, present: Before) -> Outcome {
+    pub(super) fn on_block(&mut self, now: Instant, block: &LossBlock, present: Before) -> TrialOutcome {
         let Some(trial) = &mut self.trial else {
             let is_doubtful = present.is_settled && !present.has_queue && block.share > self.proven * PROVEN;
             if !(block.excess || is_doubtful) || now < self.pause_until {
-                return Outcome::Nothing;
+                return TrialOutcome::Nothing;
             }
             self.trial = Some(Trial { loss: block.share, before: present, blocks: 0 });
-            return Outcome::Begin;
+            return TrialOutcome::Begin;
         };
         trial.blocks += 1;
         if trial.blocks < BLOCKS {
-            return Outcome::Nothing;
+            return TrialOutcome::Nothing;
         }
         let Trial { loss, before, .. } = *trial;
         self.trial = None;
         self.pause_until = now + PAUSE;
         self.proven = block.share.max(UNPROVEN_MAX);
-        if block.share < loss * EFFECT { Outcome::Overflow(before) } else { Outcome::Path(before) }
+        if block.share < loss * EFFECT { TrialOutcome::Overflow(before) } else { TrialOutcome::Path(before) }
     }
 }
 
@@ -99,49 +99,49 @@ mod tests {
 
     const QUEUED: Before = Before { allowance: 7.0, has_queue: true, is_settled: true };
 
-    fn outcome_of(loss_in_trial: f64) -> Outcome {
+    fn outcome_of(loss_in_trial: f64) -> TrialOutcome {
         let now = Instant::now();
         let mut trials = LossTrials::new(now);
-        assert_eq!(trials.on_block(now, &Block { share: 0.1, excess: true }, QUEUED), Outcome::Begin);
-        let block = Block { share: loss_in_trial, excess: false };
-        assert_eq!(trials.on_block(now, &block, Before { allowance: 0.0, ..QUEUED }), Outcome::Nothing);
+        assert_eq!(trials.on_block(now, &LossBlock { share: 0.1, excess: true }, QUEUED), TrialOutcome::Begin);
+        let block = LossBlock { share: loss_in_trial, excess: false };
+        assert_eq!(trials.on_block(now, &block, Before { allowance: 0.0, ..QUEUED }), TrialOutcome::Nothing);
         trials.on_block(now, &block, Before { allowance: 0.0, ..QUEUED })
     }
 
     #[test]
     fn a_loss_that_goes_away_was_our_own() {
-        assert_eq!(outcome_of(0.01), Outcome::Overflow(QUEUED));
+        assert_eq!(outcome_of(0.01), TrialOutcome::Overflow(QUEUED));
     }
 
     #[test]
     fn a_loss_that_stays_is_the_path() {
-        assert_eq!(outcome_of(0.09), Outcome::Path(QUEUED));
+        assert_eq!(outcome_of(0.09), TrialOutcome::Path(QUEUED));
     }
 
     #[test]
     fn a_steady_loss_is_tried_once_where_no_queue_stands() {
         let now = Instant::now();
         let mut trials = LossTrials::new(now);
-        let steady = Block { share: 0.1, excess: false };
+        let steady = LossBlock { share: 0.1, excess: false };
         let empty = Before { has_queue: false, ..QUEUED };
         for known in [QUEUED, Before { is_settled: false, ..empty }] {
-            assert_eq!(trials.on_block(now, &steady, known), Outcome::Nothing);
+            assert_eq!(trials.on_block(now, &steady, known), TrialOutcome::Nothing);
         }
-        assert_eq!(trials.on_block(now, &steady, empty), Outcome::Begin);
+        assert_eq!(trials.on_block(now, &steady, empty), TrialOutcome::Begin);
         trials.on_block(now, &steady, empty);
-        assert_eq!(trials.on_block(now, &steady, empty), Outcome::Path(empty));
-        assert_eq!(trials.on_block(now + 2 * PAUSE, &steady, empty), Outcome::Nothing);
+        assert_eq!(trials.on_block(now, &steady, empty), TrialOutcome::Path(empty));
+        assert_eq!(trials.on_block(now + 2 * PAUSE, &steady, empty), TrialOutcome::Nothing);
     }
 
     #[test]
     fn the_next_trial_waits() {
         let now = Instant::now();
         let mut trials = LossTrials::new(now);
-        let excess = Block { share: 0.1, excess: true };
+        let excess = LossBlock { share: 0.1, excess: true };
         for _ in 0..3 {
             trials.on_block(now, &excess, QUEUED);
         }
-        assert_eq!(trials.on_block(now + PAUSE / 2, &excess, QUEUED), Outcome::Nothing);
-        assert_eq!(trials.on_block(now + PAUSE, &excess, QUEUED), Outcome::Begin);
+        assert_eq!(trials.on_block(now + PAUSE / 2, &excess, QUEUED), TrialOutcome::Nothing);
+        assert_eq!(trials.on_block(now + PAUSE, &excess, QUEUED), TrialOutcome::Begin);
     }
 }

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::PathController;
 use crate::congestion::allowance::{Round, base_target};
-use crate::congestion::beat::{Beat, Pace};
+use crate::congestion::beat::{Beat, ProbeRttPace};
 use crate::congestion::epoch::GROUP_ACKS;
-use crate::congestion::floor::{Drained, Floor, Found};
+use crate::congestion::floor::{DrainFinding, Drained, Floor};
 use crate::congestion::state::Phase;
 use crate::congestion::without::Mechanism;
 use crate::transport::tuning::ACK_DELAY_MAX;
@@ -80,7 +80,7 @@ impl PathController {
     /// A flow that is alone needs no drain where the queue has just been empty anyway. One that is not must not miss a
     /// drain of the others, and under jitter the two cannot be told apart.
     fn is_worth_a_drain(&mut self, now: Instant) -> bool {
-        let period = Pace::Calm.period(self.min_rtt());
+        let period = ProbeRttPace::Calm.period(self.min_rtt());
         let seen = self.floor.as_ref().filter(|_| self.jitter().is_zero()).map(Floor::seen);
         let last = seen.map_or(self.drains.ended, |seen| seen.max(self.drains.ended));
         let is_worth = self.is_shared() || now.saturating_duration_since(last) >= period / 2;
@@ -93,11 +93,11 @@ impl PathController {
     pub(super) fn plan_drain(&mut self, now: Instant) {
         let doubtful = self.floor.as_ref().is_some_and(Floor::is_doubtful);
         let pace = if doubtful || (self.drains.is_unrest(now) && !self.is_without(Mechanism::Unrest)) {
-            Pace::Unrest
+            ProbeRttPace::Unrest
         } else if self.contest.is_some() {
-            Pace::Contest
+            ProbeRttPace::Contest
         } else {
-            Pace::Calm
+            ProbeRttPace::Calm
         };
         self.drains.plan(now, pace.period(self.min_rtt()));
     }
@@ -150,16 +150,16 @@ impl PathController {
         let was_drained = self.is_drained();
         let found = self.look_at_path(now, round);
         self.drains.ended = now;
-        if found == Found::Foreign {
+        if found == DrainFinding::Foreign {
             self.on_foreign_queue(now);
             return;
         }
         self.plan_drain(now);
         let capacity = self.capacity().unwrap_or(f64::MAX);
-        let is_alone = found == Found::Longer;
+        let is_alone = found == DrainFinding::Longer;
         if !is_alone && self.contest.as_mut().is_some_and(|contest| !contest.on_quiet(capacity, round.target)) {
             self.enter_contested();
-            self.drains.plan(now, Pace::Unrest.period(self.min_rtt()));
+            self.drains.plan(now, ProbeRttPace::Unrest.period(self.min_rtt()));
             return;
         }
         if !was_drained {
@@ -170,12 +170,12 @@ impl PathController {
     }
 
     /// Takes what the drain has shown: the bare round trip and the path's own loss.
-    fn look_at_path(&mut self, now: Instant, round: &Round) -> Found {
+    fn look_at_path(&mut self, now: Instant, round: &Round) -> DrainFinding {
         let (standing, jitter) = (self.standing_rtt(), self.jitter());
         let is_crowded = self.is_crowded();
         let (takes_longer, takes_loss) =
             (!self.is_without(Mechanism::LongerPath), !self.is_without(Mechanism::DrainLoss));
-        let Some(floor) = &mut self.floor else { return Found::Quiet };
+        let Some(floor) = &mut self.floor else { return DrainFinding::Quiet };
         let was_drained = floor.is_drained();
         // A contest's own tests must not overlook a short queue.
         let is_small = self.contest.is_none() && self.epoch.acks() < GROUP_ACKS;
@@ -184,7 +184,7 @@ impl PathController {
         if self.drains.believed > floor.rtt() + base_target(floor.rtt()) * MISTAKEN {
             self.allowance.empty();
         }
-        if found == Found::Foreign || !was_drained {
+        if found == DrainFinding::Foreign || !was_drained {
             self.loss.forget_drain();
         } else if is_crowded && takes_loss {
             self.loss.on_empty_queue(now, self.mtu);

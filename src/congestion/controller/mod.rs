@@ -15,19 +15,19 @@ use tracing::trace;
 use super::allowance::{Allowance, Round, base_target};
 use super::bandwidth::Bandwidth;
 use super::beat::Beat;
-use super::contest::{Contest, Trust};
+use super::contest::{Contest, TestTrust};
 use super::epoch::Epoch;
 use super::floor::Floor;
-use super::loss::{Block, LossMeter};
+use super::loss::{LossBlock, LossMeter};
 use super::noise::Noise;
 use super::probe::Prober;
 use super::rate::{RateSampler, Sample};
-use super::recall::{Blame, Recall};
+use super::recall::{LossCause, Recall};
 use super::rivals::Rivals;
 use super::startup::Startup;
 use super::state::{PathSnapshot, Phase};
 use super::stutter::Stutter;
-use super::trial::{Before, LossTrials, Outcome};
+use super::trial::{Before, LossTrials, TrialOutcome};
 use super::without::Mechanism;
 pub use config::ControllerConfig;
 use drain::Drains;
@@ -65,7 +65,7 @@ pub struct PathController {
     rivals: Rivals,
     drains: Drains,
     contest: Option<Contest>,
-    trust: Trust,
+    trust: TestTrust,
 }
 
 impl PathController {
@@ -98,7 +98,7 @@ impl PathController {
             rivals: Rivals::new(now),
             drains: Drains::new(now, Beat::new(at, time)),
             contest: None,
-            trust: Trust::new(),
+            trust: TestTrust::new(),
         }
     }
 
@@ -176,7 +176,7 @@ impl PathController {
         }
     }
 
-    fn on_loss_block(&mut self, now: Instant, block: &Block) {
+    fn on_loss_block(&mut self, now: Instant, block: &LossBlock) {
         if self.phase != Phase::Cruise {
             if let Some(allowance) = self.trials.stop() {
                 self.allowance.restore(allowance);
@@ -194,8 +194,8 @@ impl PathController {
             is_settled: self.phase_rounds > CALM_ROUNDS,
         };
         match self.trials.on_block(now, block, before) {
-            Outcome::Nothing => return,
-            Outcome::Begin => {
+            TrialOutcome::Nothing => return,
+            TrialOutcome::Begin => {
                 self.allowance.withhold(self.mtu as f64);
                 if !before.has_queue {
                     // The best of some rounds may be far above what a bucket lets through.
@@ -203,7 +203,7 @@ impl PathController {
                 }
                 return;
             }
-            Outcome::Overflow(before) => {
+            TrialOutcome::Overflow(before) => {
                 self.allowance.set_ceiling((before.allowance / 2.0).max(0.0));
                 if !before.has_queue && !self.is_without(Mechanism::Policer) {
                     // None ever will stand: a policer's bucket was empty, and each packet beyond its rate is dropped.
@@ -211,7 +211,7 @@ impl PathController {
                     self.bandwidth.believe(self.rounds, self.round_rate(now));
                 }
             }
-            Outcome::Path(before) => self.allowance.restore(before.allowance),
+            TrialOutcome::Path(before) => self.allowance.restore(before.allowance),
         }
         // Below the product there was no queue to overflow: what was still lost is the path's own loss.
         self.loss.accept(now, block.share);
@@ -221,15 +221,15 @@ impl PathController {
     /// The losses of a flight too large for the path are not the path's loss: head-room for them would fill it up.
     fn note_loss(&mut self, now: Instant, sent: Instant, bytes: u64) {
         match self.recall.on_loss(now, sent, bytes) {
-            Blame::Path => {
+            LossCause::Path => {
                 self.loss.on_loss(bytes);
                 self.epoch.lost += bytes;
             }
-            Blame::Unmasked => {
+            LossCause::Unmasked => {
                 self.loss.discard_block();
                 self.epoch.lost = 0;
             }
-            Blame::Flight => {}
+            LossCause::Flight => {}
         }
     }
 

@@ -8,10 +8,10 @@ use crate::congestion::allowance::Round;
 use crate::congestion::bandwidth::Bandwidth;
 use crate::congestion::contest::{Contest, Stake};
 use crate::congestion::loss::is_flood;
-use crate::congestion::probe::{Shown, Step};
+use crate::congestion::probe::{ProbeStep, RoundSample};
 use crate::congestion::recall::{PastPath, Recall};
 use crate::congestion::rivals::Suspicion;
-use crate::congestion::startup::{Known, Startup};
+use crate::congestion::startup::{Startup, StartupInputs};
 use crate::congestion::state::Phase;
 use crate::congestion::without::Mechanism;
 
@@ -46,8 +46,8 @@ impl PathController {
         self.first_flight_left = initial;
     }
 
-    pub(super) fn known(&self) -> Known {
-        Known {
+    pub(super) fn known(&self) -> StartupInputs {
+        StartupInputs {
             bandwidth: self.bandwidth.get(),
             min_rtt: self.min_rtt().as_secs_f64(),
             trains: self.startup.believed(self.train_rates()),
@@ -188,11 +188,11 @@ impl PathController {
             && self.phase_rounds > CALM_ROUNDS
             && !self.trials.is_running()
             && self.rivals.is_calm();
-        let shown = Shown { rate: self.round_rate(now), queue: round.queue, target: round.target, jitter };
+        let shown = RoundSample { rate: self.round_rate(now), queue: round.queue, target: round.target, jitter };
         match self.prober.on_round(&shown, self.bandwidth.get(), calm) {
-            Step::Idle => false,
-            Step::Running => true,
-            Step::Found(rate) => {
+            ProbeStep::Idle => false,
+            ProbeStep::Running => true,
+            ProbeStep::Found(rate) => {
                 self.bandwidth.raise(self.rounds, rate);
                 if let Some(floor) = &mut self.floor
                     && !jitter.is_zero()
@@ -201,7 +201,7 @@ impl PathController {
                 }
                 true
             }
-            Step::Over => {
+            ProbeStep::Over => {
                 self.phase_rounds = 0;
                 false
             }
