@@ -18,7 +18,7 @@ impl Controller for PathController {
     }
 
     fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64, app_limited: bool, _rtt: &RttEstimator) {
-        if self.floor.is_none() {
+        if self.min_rtt_filter.is_none() {
             self.begin(now, now.saturating_duration_since(sent));
         }
         self.recall.on_ack(now, bytes);

@@ -6,7 +6,7 @@ use super::PathController;
 use crate::congestion::allowance::{Round, base_target};
 use crate::congestion::beat::{Beat, ProbeRttPace};
 use crate::congestion::epoch::GROUP_ACKS;
-use crate::congestion::floor::{DrainFinding, Drained, Floor};
+use crate::congestion::min_rtt::{DrainFinding, Drained, MinRttFilter};
 use crate::congestion::state::Phase;
 use crate::congestion::without::Mechanism;
 use crate::transport::tuning::ACK_DELAY_MAX;
@@ -81,7 +81,7 @@ impl PathController {
     /// drain of the others, and under jitter the two cannot be told apart.
     fn is_worth_a_drain(&mut self, now: Instant) -> bool {
         let period = ProbeRttPace::Calm.period(self.min_rtt());
-        let seen = self.floor.as_ref().filter(|_| self.jitter().is_zero()).map(Floor::seen);
+        let seen = self.min_rtt_filter.as_ref().filter(|_| self.jitter().is_zero()).map(MinRttFilter::seen);
         let last = seen.map_or(self.drains.ended, |seen| seen.max(self.drains.ended));
         let is_worth = self.is_shared() || now.saturating_duration_since(last) >= period / 2;
         if !is_worth {
@@ -91,7 +91,7 @@ impl PathController {
     }
 
     pub(super) fn plan_drain(&mut self, now: Instant) {
-        let doubtful = self.floor.as_ref().is_some_and(Floor::is_doubtful);
+        let doubtful = self.min_rtt_filter.as_ref().is_some_and(MinRttFilter::is_doubtful);
         let pace = if doubtful || (self.drains.is_unrest(now) && !self.is_without(Mechanism::Unrest)) {
             ProbeRttPace::Unrest
         } else if self.contest.is_some() {
@@ -125,9 +125,9 @@ impl PathController {
     /// The window of a drain, in bytes without head-room.
     pub(super) fn drain_window(&self) -> f64 {
         let bandwidth = self.bandwidth.get();
-        let Some(floor) = &self.floor else { return bandwidth };
+        let Some(min_rtt_filter) = &self.min_rtt_filter else { return bandwidth };
         if self.is_drained() && self.is_crowded() && !self.is_without(Mechanism::DeepDrains) {
-            return GAIN_SHARED * bandwidth * (floor.least() + self.jitter()).as_secs_f64();
+            return GAIN_SHARED * bandwidth * (min_rtt_filter.least() + self.jitter()).as_secs_f64();
         }
         let gentle = !self.is_drained() && self.min_rtt() > LONG_RTT;
         self.product() * if gentle { GAIN_LONG } else { GAIN }
@@ -175,13 +175,13 @@ impl PathController {
         let is_crowded = self.is_crowded();
         let (takes_longer, takes_loss) =
             (!self.is_without(Mechanism::LongerPath), !self.is_without(Mechanism::DrainLoss));
-        let Some(floor) = &mut self.floor else { return DrainFinding::Quiet };
-        let was_drained = floor.is_drained();
+        let Some(min_rtt_filter) = &mut self.min_rtt_filter else { return DrainFinding::Quiet };
+        let was_drained = min_rtt_filter.is_drained();
         // A contest's own tests must not overlook a short queue.
         let is_small = self.contest.is_none() && self.epoch.acks() < GROUP_ACKS;
         let delay = if is_small { ACK_DELAY_MAX } else { Duration::ZERO };
-        let found = floor.on_drained(&Drained { standing, target: round.target, jitter, delay, takes_longer });
-        if self.drains.believed > floor.rtt() + base_target(floor.rtt()) * MISTAKEN {
+        let found = min_rtt_filter.on_drained(&Drained { standing, target: round.target, jitter, delay, takes_longer });
+        if self.drains.believed > min_rtt_filter.rtt() + base_target(min_rtt_filter.rtt()) * MISTAKEN {
             self.allowance.empty();
         }
         if found == DrainFinding::Foreign || !was_drained {

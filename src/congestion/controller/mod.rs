@@ -17,8 +17,8 @@ use super::bandwidth::Bandwidth;
 use super::beat::Beat;
 use super::contest::{Contest, TestTrust};
 use super::epoch::Epoch;
-use super::floor::Floor;
 use super::loss::{LossBlock, LossMeter};
+use super::min_rtt::MinRttFilter;
 use super::noise::Noise;
 use super::probe::Prober;
 use super::rate::{RateSampler, Sample};
@@ -55,7 +55,7 @@ pub struct PathController {
     stutter: Stutter,
     sampler: RateSampler,
     bandwidth: Bandwidth,
-    floor: Option<Floor>,
+    min_rtt_filter: Option<MinRttFilter>,
     loss: LossMeter,
     startup: Startup,
     recall: Recall,
@@ -88,7 +88,7 @@ impl PathController {
             stutter: Stutter::new(),
             sampler: RateSampler::new(now),
             bandwidth: Bandwidth::new(),
-            floor: None,
+            min_rtt_filter: None,
             loss: LossMeter::new(now),
             startup: Startup::new(),
             recall,
@@ -113,10 +113,10 @@ impl PathController {
 
     fn on_sample(&mut self, now: Instant, sample: &Sample) {
         let whole_rounds = !self.is_without(Mechanism::WholeRounds);
-        let floor = self.floor.get_or_insert_with(|| Floor::new(now, sample.rtt));
-        floor.on_sample(sample.rtt);
+        let min_rtt_filter = self.min_rtt_filter.get_or_insert_with(|| MinRttFilter::new(now, sample.rtt));
+        min_rtt_filter.on_sample(sample.rtt);
         if !whole_rounds {
-            floor.on_round(now, sample.rtt, Duration::ZERO);
+            min_rtt_filter.on_round(now, sample.rtt, Duration::ZERO);
         }
         self.epoch.on_rtt(sample.rtt);
         self.noise.on_rtt(sample.rtt, self.sampler.delivered(), self.mtu);
@@ -134,8 +134,8 @@ impl PathController {
         self.rounds += 1;
         self.bandwidth.set_uneven(self.is_stuttering() || self.is_without(Mechanism::Share));
         let (standing, jitter) = (self.standing_rtt(), self.jitter());
-        if let Some(floor) = &mut self.floor {
-            floor.on_round(now, standing, jitter);
+        if let Some(min_rtt_filter) = &mut self.min_rtt_filter {
+            min_rtt_filter.on_round(now, standing, jitter);
         }
         let round = self.round();
         self.trace(&round);
@@ -186,7 +186,7 @@ impl PathController {
         if self.is_without(Mechanism::Trial) {
             return;
         }
-        let least = self.floor.as_ref().map_or(Duration::ZERO, Floor::least);
+        let least = self.min_rtt_filter.as_ref().map_or(Duration::ZERO, MinRttFilter::least);
         let before = Before {
             allowance: self.allowance.bytes(),
             // Whoever comes late takes the queue of others for path: the shortest round trip of all tells.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::phases::SETTLE_ROUNDS;
 use super::{PathController, SHARED};
 use crate::congestion::allowance::{Round, base_target, queue_target};
-use crate::congestion::floor::Floor;
+use crate::congestion::min_rtt::MinRttFilter;
 use crate::congestion::startup::do_agree;
 use crate::congestion::state::Phase;
 use crate::congestion::stutter::Usual;
@@ -14,11 +14,11 @@ use crate::congestion::without::Mechanism;
 impl PathController {
     /// The bare round trip; zero when not known yet.
     pub(super) fn min_rtt(&self) -> Duration {
-        self.floor.as_ref().map_or(Duration::ZERO, Floor::rtt)
+        self.min_rtt_filter.as_ref().map_or(Duration::ZERO, MinRttFilter::rtt)
     }
 
     pub(super) fn is_drained(&self) -> bool {
-        self.floor.as_ref().is_some_and(Floor::is_drained)
+        self.min_rtt_filter.as_ref().is_some_and(MinRttFilter::is_drained)
     }
 
     /// Bandwidth-delay product in bytes. What makes packets late is part of it: they are under way, and a window without

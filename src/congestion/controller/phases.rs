@@ -85,8 +85,8 @@ impl PathController {
 
     fn leave_startup(&mut self, now: Instant) {
         self.recall.retreat(now);
-        if let Some(floor) = &mut self.floor {
-            floor.forget_drains();
+        if let Some(min_rtt_filter) = &mut self.min_rtt_filter {
+            min_rtt_filter.forget_drains();
         }
         self.start_drain(now);
     }
@@ -96,7 +96,7 @@ impl PathController {
         let past = PastPath { bandwidth: self.bandwidth.get() as u64, min_rtt: self.min_rtt(), age: Duration::ZERO };
         self.phase = Phase::Startup;
         self.window = self.bounded(self.window / 2);
-        self.floor = None;
+        self.min_rtt_filter = None;
         self.bandwidth = Bandwidth::new();
         self.sampler.forget_spacing();
         self.startup = Startup::new();
@@ -194,10 +194,10 @@ impl PathController {
             ProbeStep::Running => true,
             ProbeStep::Found(rate) => {
                 self.bandwidth.raise(self.rounds, rate);
-                if let Some(floor) = &mut self.floor
+                if let Some(min_rtt_filter) = &mut self.min_rtt_filter
                     && !jitter.is_zero()
                 {
-                    floor.on_delivered(self.epoch.standing_rtt().saturating_sub(jitter));
+                    min_rtt_filter.on_delivered(self.epoch.standing_rtt().saturating_sub(jitter));
                 }
                 true
             }

@@ -34,7 +34,7 @@ pub(super) const WINDOW_MAX: u64 = u32::MAX as u64;
 
 impl PathController {
     pub(super) fn update_window(&mut self) {
-        if self.floor.is_none() || !self.bandwidth.is_known() {
+        if self.min_rtt_filter.is_none() || !self.bandwidth.is_known() {
             return;
         }
         self.window = self.bounded(self.wanted_window() as u64);

@@ -47,7 +47,7 @@ pub(super) enum DrainFinding {
 
 /// The bare round trip and when it was last seen.
 #[derive(Debug, Clone)]
-pub(super) struct Floor {
+pub(super) struct MinRttFilter {
     value: Duration,
     /// When the value was last seen in a round.
     seen: Instant,
@@ -60,7 +60,7 @@ pub(super) struct Floor {
     raised: Option<Raised>,
 }
 
-impl Floor {
+impl MinRttFilter {
     pub(super) fn new(now: Instant, rtt: Duration) -> Self {
         Self { value: rtt, seen: now, least: rtt, drained: false, guessed: false, raised: None }
     }
@@ -154,67 +154,67 @@ mod tests {
         Drained { standing, target: 5 * MS, jitter: Duration::ZERO, delay: Duration::ZERO, takes_longer: true }
     }
 
-    fn drained(rtt: Duration) -> Floor {
-        let mut floor = Floor::new(Instant::now(), rtt);
-        assert_eq!(floor.on_drained(&shown(rtt)), DrainFinding::Quiet);
-        floor
+    fn drained(rtt: Duration) -> MinRttFilter {
+        let mut min_rtt_filter = MinRttFilter::new(Instant::now(), rtt);
+        assert_eq!(min_rtt_filter.on_drained(&shown(rtt)), DrainFinding::Quiet);
+        min_rtt_filter
     }
 
     #[test]
     fn a_queue_that_stays_in_a_drain_is_foreign() {
-        let mut floor = drained(100 * MS);
-        assert_eq!(floor.on_drained(&shown(150 * MS)), DrainFinding::Foreign);
-        assert_eq!(floor.rtt(), 100 * MS);
+        let mut min_rtt_filter = drained(100 * MS);
+        assert_eq!(min_rtt_filter.on_drained(&shown(150 * MS)), DrainFinding::Foreign);
+        assert_eq!(min_rtt_filter.rtt(), 100 * MS);
     }
 
     #[test]
     fn a_longer_path_is_believed_at_the_third_drain() {
-        let mut floor = drained(100 * MS);
-        assert_eq!(floor.on_drained(&shown(150 * MS)), DrainFinding::Foreign);
-        assert_eq!(floor.on_drained(&shown(151 * MS)), DrainFinding::Foreign);
-        assert_eq!(floor.on_drained(&shown(150 * MS)), DrainFinding::Longer);
-        assert_eq!(floor.rtt(), 150 * MS);
+        let mut min_rtt_filter = drained(100 * MS);
+        assert_eq!(min_rtt_filter.on_drained(&shown(150 * MS)), DrainFinding::Foreign);
+        assert_eq!(min_rtt_filter.on_drained(&shown(151 * MS)), DrainFinding::Foreign);
+        assert_eq!(min_rtt_filter.on_drained(&shown(150 * MS)), DrainFinding::Longer);
+        assert_eq!(min_rtt_filter.rtt(), 150 * MS);
     }
 
     /// By less than a stranger's queue, too: yielding to what is no queue at all would leave next to nothing.
     #[test]
     fn a_path_that_is_a_little_longer_is_believed_as_late() {
-        let mut floor = drained(20 * MS);
+        let mut min_rtt_filter = drained(20 * MS);
         for _ in 0..2 {
-            assert_eq!(floor.on_drained(&shown(26 * MS)), DrainFinding::Quiet);
-            assert!(floor.is_doubtful() && floor.rtt() == 20 * MS);
+            assert_eq!(min_rtt_filter.on_drained(&shown(26 * MS)), DrainFinding::Quiet);
+            assert!(min_rtt_filter.is_doubtful() && min_rtt_filter.rtt() == 20 * MS);
         }
-        assert_eq!(floor.on_drained(&shown(26 * MS)), DrainFinding::Longer);
-        assert!(!floor.is_doubtful() && floor.rtt() == 26 * MS);
+        assert_eq!(min_rtt_filter.on_drained(&shown(26 * MS)), DrainFinding::Longer);
+        assert!(!min_rtt_filter.is_doubtful() && min_rtt_filter.rtt() == 26 * MS);
     }
 
     #[test]
     fn a_changing_queue_is_never_taken_for_the_path() {
-        let mut floor = drained(100 * MS);
+        let mut min_rtt_filter = drained(100 * MS);
         for rtt in [150, 170, 190, 150, 165, 180] {
-            assert_eq!(floor.on_drained(&shown(rtt * MS)), DrainFinding::Foreign);
+            assert_eq!(min_rtt_filter.on_drained(&shown(rtt * MS)), DrainFinding::Foreign);
         }
     }
 
     #[test]
     fn the_queue_of_another_flow_of_ours_is_neither_foreign_nor_the_path() {
-        let mut floor = drained(100 * MS);
-        assert_eq!(floor.on_drained(&shown(106 * MS)), DrainFinding::Quiet);
-        assert_eq!(floor.rtt(), 100 * MS);
+        let mut min_rtt_filter = drained(100 * MS);
+        assert_eq!(min_rtt_filter.on_drained(&shown(106 * MS)), DrainFinding::Quiet);
+        assert_eq!(min_rtt_filter.rtt(), 100 * MS);
     }
 
     #[test]
     fn late_acknowledgements_of_a_small_flow_are_no_competitor() {
-        let mut floor = drained(20 * MS);
-        assert_eq!(floor.on_drained(&Drained { delay: 10 * MS, ..shown(31 * MS) }), DrainFinding::Quiet);
-        assert_eq!(floor.rtt(), 20 * MS);
-        assert_eq!(floor.on_drained(&shown(31 * MS)), DrainFinding::Foreign);
+        let mut min_rtt_filter = drained(20 * MS);
+        assert_eq!(min_rtt_filter.on_drained(&Drained { delay: 10 * MS, ..shown(31 * MS) }), DrainFinding::Quiet);
+        assert_eq!(min_rtt_filter.rtt(), 20 * MS);
+        assert_eq!(min_rtt_filter.on_drained(&shown(31 * MS)), DrainFinding::Foreign);
     }
 
     #[test]
     fn the_shortest_sample_outlives_a_drain_that_others_spoiled() {
-        let mut floor = Floor::new(Instant::now(), 50 * MS);
-        assert_eq!(floor.on_drained(&shown(90 * MS)), DrainFinding::Quiet);
-        assert_eq!((floor.rtt(), floor.least()), (90 * MS, 50 * MS));
+        let mut min_rtt_filter = MinRttFilter::new(Instant::now(), 50 * MS);
+        assert_eq!(min_rtt_filter.on_drained(&shown(90 * MS)), DrainFinding::Quiet);
+        assert_eq!((min_rtt_filter.rtt(), min_rtt_filter.least()), (90 * MS, 50 * MS));
     }
 }
