@@ -39,7 +39,7 @@ pub(super) struct Contest {
     window_max: f64,
     /// What Reno would have by now: on short paths the cubic curve is slower than that, and CUBIC takes the larger.
     friendly: f64,
-    epoch: Instant,
+    samples: Instant,
     reduced_at: Instant,
     /// Losses until the search is over: how much there is to take is not known yet.
     search_losses: u32,
@@ -65,7 +65,7 @@ impl Contest {
             window,
             window_max: window,
             friendly: window,
-            epoch: now,
+            samples: now,
             reduced_at: now,
             search_losses: SEARCH_LOSSES,
             passes,
@@ -100,7 +100,7 @@ impl Contest {
         }
         let packets_max = self.window_max / mtu;
         let k = (packets_max * (1.0 - BETA) / C).cbrt();
-        let t = now.saturating_duration_since(self.epoch).as_secs_f64();
+        let t = now.saturating_duration_since(self.samples).as_secs_f64();
         let cubic = (C * (t - k).powi(3) + packets_max) * mtu;
         self.friendly += FRIENDLY_STEP * mtu;
         let window = cubic.max(self.friendly).clamp(self.window, self.window * GROWTH_MAX);
@@ -123,7 +123,7 @@ impl Contest {
         }
         self.reduced_at = now;
         self.search_losses = if share < SEARCH_SHARE { self.search_losses.saturating_sub(1) } else { 0 };
-        self.epoch = now;
+        self.samples = now;
         self.window_max = self.window;
         self.window *= BETA;
         self.friendly = self.window;

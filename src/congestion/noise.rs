@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::epoch::GROUP_ACKS;
+use super::round::GROUP_ACKS;
 
 /// Packets of a group, at least: three bursts of the sender, within which round trips differ by the length of the burst.
 const GROUP_PACKETS: u64 = 32;

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::dispersion::DispersionSample;
-use super::epoch::{Epoch, GROUP_ACKS};
+use super::round::{GROUP_ACKS, RoundSamples};
 
 /// Start-up ends at this queue: one sixteenth of the round trip...
 const QUEUE_SHARE: f64 = 1.0 / 16.0;
@@ -169,10 +169,10 @@ impl Startup {
     }
 
     /// Ends a round. Says whether bandwidth has stopped growing.
-    pub(super) fn on_round(&mut self, epoch: &Epoch, known: &StartupInputs) -> bool {
+    pub(super) fn on_round(&mut self, samples: &RoundSamples, known: &StartupInputs) -> bool {
         let bandwidth = known.bandwidth;
-        self.base.get_or_insert_with(|| Base { rtt: epoch.standing_rtt(), spread: epoch.spread() });
-        if epoch.app_limited {
+        self.base.get_or_insert_with(|| Base { rtt: samples.standing_rtt(), spread: samples.spread() });
+        if samples.app_limited {
             return false;
         }
         // The window was bounded to a little more than what was foretold, for a whole round, and no queue ended it.
@@ -196,10 +196,10 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn round(rtt: Duration) -> Epoch {
-        let mut epoch = Epoch::new(Instant::now(), 0, 0);
-        (0..2 * GROUP_ACKS).for_each(|_| epoch.on_rtt(rtt));
-        epoch
+    fn round(rtt: Duration) -> RoundSamples {
+        let mut samples = RoundSamples::new(Instant::now(), 0, 0);
+        (0..2 * GROUP_ACKS).for_each(|_| samples.on_rtt(rtt));
+        samples
     }
 
     fn known(bandwidth: f64) -> StartupInputs {

@@ -48,7 +48,7 @@ impl Controller for PathController {
         if self.is_drain_due(now) {
             self.start_drain(now);
         }
-        if largest_packet_num_acked.is_some_and(|acked| self.epoch.is_over(acked, self.round_acks())) {
+        if largest_packet_num_acked.is_some_and(|acked| self.samples.is_over(acked, self.round_acks())) {
             self.on_epoch(now);
         }
         self.update_window();

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::PathController;
 use crate::congestion::allowance::{Round, base_target};
 use crate::congestion::beat::{Beat, ProbeRttPace};
-use crate::congestion::epoch::GROUP_ACKS;
 use crate::congestion::min_rtt::{DrainFinding, Drained, MinRttFilter};
+use crate::congestion::round::GROUP_ACKS;
 use crate::congestion::state::Phase;
 use crate::congestion::without::Mechanism;
 use crate::transport::tuning::ACK_DELAY_MAX;
@@ -66,7 +66,7 @@ impl Drains {
 impl PathController {
     /// Whether to look for the bare round trip now.
     pub(super) fn is_drain_due(&mut self, now: Instant) -> bool {
-        if now < self.drains.next || self.epoch.app_limited {
+        if now < self.drains.next || self.samples.app_limited {
             return false;
         }
         match self.phase {
@@ -178,7 +178,7 @@ impl PathController {
         let Some(min_rtt_filter) = &mut self.min_rtt_filter else { return DrainFinding::Quiet };
         let was_drained = min_rtt_filter.is_drained();
         // A contest's own tests must not overlook a short queue.
-        let is_small = self.contest.is_none() && self.epoch.acks() < GROUP_ACKS;
+        let is_small = self.contest.is_none() && self.samples.acks() < GROUP_ACKS;
         let delay = if is_small { ACK_DELAY_MAX } else { Duration::ZERO };
         let found = min_rtt_filter.on_drained(&Drained { standing, target: round.target, jitter, delay, takes_longer });
         if self.drains.believed > min_rtt_filter.rtt() + base_target(min_rtt_filter.rtt()) * MISTAKEN {

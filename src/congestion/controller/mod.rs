@@ -16,7 +16,6 @@ use super::allowance::{Allowance, Round, base_target};
 use super::bandwidth::Bandwidth;
 use super::beat::Beat;
 use super::contest::{Contest, TestTrust};
-use super::epoch::Epoch;
 use super::loss::{LossBlock, LossMeter};
 use super::min_rtt::MinRttFilter;
 use super::noise::Noise;
@@ -24,6 +23,7 @@ use super::probe::Prober;
 use super::rate::{RateSampler, Sample};
 use super::recall::{LossCause, Recall};
 use super::rivals::Rivals;
+use super::round::RoundSamples;
 use super::startup::Startup;
 use super::state::{PathSnapshot, Phase};
 use super::stutter::Stutter;
@@ -50,7 +50,7 @@ pub struct PathController {
     last_sent_packet: u64,
     /// Bytes of the first flight that are still to be sent.
     first_flight_left: u64,
-    epoch: Epoch,
+    samples: RoundSamples,
     noise: Noise,
     stutter: Stutter,
     sampler: RateSampler,
@@ -83,7 +83,7 @@ impl PathController {
             phase_rounds: 0,
             last_sent_packet: 0,
             first_flight_left: 0,
-            epoch: Epoch::new(now, 0, 0),
+            samples: RoundSamples::new(now, 0, 0),
             noise: Noise::new(),
             stutter: Stutter::new(),
             sampler: RateSampler::new(now),
@@ -108,7 +108,7 @@ impl PathController {
     }
 
     fn round_rate(&self, now: Instant) -> f64 {
-        self.epoch.rate(now, self.sampler.delivered())
+        self.samples.rate(now, self.sampler.delivered())
     }
 
     fn on_sample(&mut self, now: Instant, sample: &Sample) {
@@ -118,16 +118,16 @@ impl PathController {
         if !whole_rounds {
             min_rtt_filter.on_round(now, sample.rtt, Duration::ZERO);
         }
-        self.epoch.on_rtt(sample.rtt);
+        self.samples.on_rtt(sample.rtt);
         self.noise.on_rtt(sample.rtt, self.sampler.delivered(), self.mtu);
-        self.epoch.app_limited |= sample.app_limited;
+        self.samples.app_limited |= sample.app_limited;
         if !sample.app_limited || sample.rate > self.bandwidth.get() {
             self.bandwidth.on_sample(self.rounds, sample.rate);
         }
     }
 
     fn start_epoch(&mut self, now: Instant) {
-        self.epoch = Epoch::new(now, self.last_sent_packet, self.sampler.delivered());
+        self.samples = RoundSamples::new(now, self.last_sent_packet, self.sampler.delivered());
     }
 
     fn on_epoch(&mut self, now: Instant) {
@@ -154,14 +154,14 @@ impl PathController {
             Phase::Contested => self.on_contested_round(now, &round),
         }
         self.publish();
-        self.stutter.on_round(self.epoch.mean_rtt(), self.epoch.low_rtt());
+        self.stutter.on_round(self.samples.mean_rtt(), self.samples.low_rtt());
         self.start_epoch(now);
     }
 
     /// One line a round, in debug builds only: on short paths there are thousands a second.
     fn trace(&self, round: &Round) {
         let trains = self.sampler.train_rates();
-        let (rounds, window, phase, app_limited) = (self.rounds, self.window, self.phase, self.epoch.app_limited);
+        let (rounds, window, phase, app_limited) = (self.rounds, self.window, self.phase, self.samples.app_limited);
         let (allowance, base_loss, min_rtt) = (self.allowance.bytes(), self.loss.base(), self.min_rtt());
         let jitter = self.jitter();
         trace!(rounds, ?jitter, ?phase, window, ?round, ?min_rtt, allowance, base_loss, ?trains, app_limited, "round");
@@ -171,7 +171,7 @@ impl PathController {
     fn note_share(&mut self, now: Instant, round: &Round) {
         let settled = self.phase == Phase::Cruise && self.phase_rounds >= SETTLE_ROUNDS && !self.trials.is_running();
         let rate = self.round_rate(now);
-        if settled && rate > 0.0 && !self.epoch.app_limited {
+        if settled && rate > 0.0 && !self.samples.app_limited {
             self.bandwidth.on_round(self.rounds, rate, round.queue > round.target / 2);
         }
     }
@@ -223,11 +223,11 @@ impl PathController {
         match self.recall.on_loss(now, sent, bytes) {
             LossCause::Path => {
                 self.loss.on_loss(bytes);
-                self.epoch.lost += bytes;
+                self.samples.lost += bytes;
             }
             LossCause::Unmasked => {
                 self.loss.discard_block();
-                self.epoch.lost = 0;
+                self.samples.lost = 0;
             }
             LossCause::Flight => {}
         }
@@ -237,7 +237,7 @@ impl PathController {
         self.config.state.publish(&PathSnapshot {
             bandwidth: self.bandwidth.get() as u64,
             min_rtt: self.min_rtt(),
-            rtt: self.epoch.min_rtt(),
+            rtt: self.samples.min_rtt(),
             loss: self.loss.share(),
             window: self.window,
             phase: self.phase,

@@ -59,7 +59,7 @@ impl PathController {
 
     /// The round trip that stood all the time in this round.
     pub(super) fn standing_rtt(&self) -> Duration {
-        if self.is_stuttering() { self.epoch.low_rtt() } else { self.epoch.standing_rtt() }
+        if self.is_stuttering() { self.samples.low_rtt() } else { self.samples.standing_rtt() }
     }
 
     /// The same; under a stutter that may fill a whole round, in this one or the one before.

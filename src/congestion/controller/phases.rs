@@ -62,7 +62,7 @@ impl PathController {
         if is_flood {
             self.bandwidth.believe(self.rounds, self.round_rate(now));
         }
-        if self.startup.on_round(&self.epoch, &self.known()) || is_flood {
+        if self.startup.on_round(&self.samples, &self.known()) || is_flood {
             self.leave_startup(now);
         }
     }
@@ -123,7 +123,7 @@ impl PathController {
 
     pub(super) fn on_cruise_round(&mut self, now: Instant, round: &Round) {
         self.rivals.note_window(self.rounds, self.window);
-        if self.epoch.app_limited {
+        if self.samples.app_limited {
             return;
         }
         self.phase_rounds += 1;
@@ -139,7 +139,7 @@ impl PathController {
         if self.probe_round(now, round) || self.phase_rounds <= SETTLE_ROUNDS {
             return;
         }
-        let span = now.saturating_duration_since(self.epoch.started);
+        let span = now.saturating_duration_since(self.samples.started);
         let mut judgement = self.rivals.on_round(now, round, span, self.bandwidth.is_full());
         judgement.cut &= !self.is_without(Mechanism::Cut);
         if self.is_without(Mechanism::Rivals) {
@@ -197,7 +197,7 @@ impl PathController {
                 if let Some(min_rtt_filter) = &mut self.min_rtt_filter
                     && !jitter.is_zero()
                 {
-                    min_rtt_filter.on_delivered(self.epoch.standing_rtt().saturating_sub(jitter));
+                    min_rtt_filter.on_delivered(self.samples.standing_rtt().saturating_sub(jitter));
                 }
                 true
             }
@@ -234,7 +234,7 @@ impl PathController {
     }
 
     pub(super) fn on_contested_round(&mut self, now: Instant, round: &Round) {
-        let stake = Stake { rate: self.round_rate(now), queue: round.queue, rtt: self.epoch.standing_rtt() };
+        let stake = Stake { rate: self.round_rate(now), queue: round.queue, rtt: self.samples.standing_rtt() };
         self.phase_rounds += 1;
         // A test leaves little in flight, which would be the measure of what the contest may hold after it.
         let is_settled = self.phase_rounds > SETTLE_ROUNDS;
@@ -258,8 +258,8 @@ impl PathController {
     /// Lost packets of this round, and all of which something was heard in it.
     fn round_losses(&self) -> (f64, f64) {
         let mtu = self.mtu as f64;
-        let lost = self.epoch.lost as f64 / mtu;
-        let acked = self.epoch.acked(self.sampler.delivered()) as f64 / mtu;
+        let lost = self.samples.lost as f64 / mtu;
+        let acked = self.samples.acked(self.sampler.delivered()) as f64 / mtu;
         (lost, lost + acked)
     }
 }

@@ -11,7 +11,7 @@ const LOW_PART: usize = 4;
 
 /// One round of ACKs.
 #[derive(Debug, Clone)]
-pub(super) struct Epoch {
+pub(super) struct RoundSamples {
     /// The round is over when a packet sent after this one is acknowledged.
     last_packet: u64,
     acks: u32,
@@ -32,7 +32,7 @@ pub(super) struct Epoch {
     pub(super) lost: u64,
 }
 
-impl Epoch {
+impl RoundSamples {
     pub(super) fn new(now: Instant, last_packet: u64, delivered: u64) -> Self {
         Self {
             last_packet,
@@ -124,23 +124,23 @@ mod tests {
 
     #[test]
     fn a_round_needs_a_newer_packet_and_enough_acks() {
-        let mut epoch = Epoch::new(Instant::now(), 10, 0);
-        (0..GROUP_ACKS).for_each(|_| epoch.on_rtt(50 * MS));
-        assert!(!epoch.is_over(10, GROUP_ACKS));
-        assert!(epoch.is_over(11, GROUP_ACKS));
-        assert!(!epoch.is_over(11, GROUP_ACKS + 1));
+        let mut samples = RoundSamples::new(Instant::now(), 10, 0);
+        (0..GROUP_ACKS).for_each(|_| samples.on_rtt(50 * MS));
+        assert!(!samples.is_over(10, GROUP_ACKS));
+        assert!(samples.is_over(11, GROUP_ACKS));
+        assert!(!samples.is_over(11, GROUP_ACKS + 1));
     }
 
     #[test]
     fn the_standing_round_trip_forgets_jitter_but_not_the_queue() {
-        let mut epoch = Epoch::new(Instant::now(), 0, 0);
+        let mut samples = RoundSamples::new(Instant::now(), 0, 0);
         for ack in 0..64 {
             let jitter = if ack % 4 == 0 { Duration::ZERO } else { 9 * MS };
             let queue = if ack < 32 { 2 * MS } else { 6 * MS };
-            epoch.on_rtt(50 * MS + queue + jitter);
+            samples.on_rtt(50 * MS + queue + jitter);
         }
-        assert_eq!(epoch.standing_rtt(), 54 * MS);
-        assert_eq!(epoch.min_rtt(), 52 * MS);
-        assert_eq!(epoch.spread(), 4 * MS);
+        assert_eq!(samples.standing_rtt(), 54 * MS);
+        assert_eq!(samples.min_rtt(), 52 * MS);
+        assert_eq!(samples.spread(), 4 * MS);
     }
 }
