@@ -17,11 +17,11 @@
 //!   round trips (`min_rtt`; BBR's ProbeRTT, but to 0.7 of the product and not to four packets; to 0.35 beside others).
 //!   A longer one is believed when three drains agree on it, soon after each other, and ends a contest: it was the
 //!   path.
-//! * **jitter**: what round trips turn back from one group to the next, which a queue does not do (`noise`); nothing on a clean
-//!   link. It is no queue either: only what stands above both is held to the target. Since packets in a row do not overtake
-//!   each other, jitter lengthens round trips the more the faster they follow, so under jitter only a probe tells
-//!   whether the path is full: one is sent soon, ever more rarely where it finds nothing, and a round trip at which more was
-//!   delivered counts as bare (`probe`, `min_rtt`).
+//! * **jitter**: what round trips turn back from one group to the next, which a queue does not do (`jitter`); nothing
+//!   on a clean link. It is no queue either: only what stands above both is held to the target. Since packets in a row
+//!   do not overtake each other, jitter lengthens round trips the more the faster they follow, so under jitter only a
+//!   probe tells whether the path is full: one is sent soon, ever more rarely where it finds nothing, and a round trip
+//!   at which more was delivered counts as bare (`probe`, `min_rtt`).
 //! * **stutter**: busy machines, Wi-Fi and radio links stop for some milliseconds and then deliver a lump, much faster than
 //!   any queue would (`stutter`). Where that goes on, only what a round's shortest round trips show counts as a queue, the
 //!   bandwidth is the best of eight rounds even on a full path, and what the others are later on average is added to the
@@ -87,9 +87,9 @@ mod contest;
 mod controller;
 mod dispersion;
 mod filter;
+mod jitter;
 mod loss;
 mod min_rtt;
-mod noise;
 mod probe;
 mod rate;
 mod recall;

@@ -16,9 +16,9 @@ use super::allowance::{Allowance, Round, base_target};
 use super::bandwidth::Bandwidth;
 use super::beat::Beat;
 use super::contest::{Contest, TestTrust};
+use super::jitter::JitterFilter;
 use super::loss::{LossBlock, LossMeter};
 use super::min_rtt::MinRttFilter;
-use super::noise::Noise;
 use super::probe::Prober;
 use super::rate::{RateSampler, Sample};
 use super::recall::{LossCause, Recall};
@@ -51,7 +51,7 @@ pub struct PathController {
     /// Bytes of the first flight that are still to be sent.
     first_flight_left: u64,
     samples: RoundSamples,
-    noise: Noise,
+    jitter_filter: JitterFilter,
     stutter: Stutter,
     sampler: RateSampler,
     bandwidth: Bandwidth,
@@ -84,7 +84,7 @@ impl PathController {
             last_sent_packet: 0,
             first_flight_left: 0,
             samples: RoundSamples::new(now, 0, 0),
-            noise: Noise::new(),
+            jitter_filter: JitterFilter::new(),
             stutter: Stutter::new(),
             sampler: RateSampler::new(now),
             bandwidth: Bandwidth::new(),
@@ -119,7 +119,7 @@ impl PathController {
             min_rtt_filter.on_round(now, sample.rtt, Duration::ZERO);
         }
         self.samples.on_rtt(sample.rtt);
-        self.noise.on_rtt(sample.rtt, self.sampler.delivered(), self.mtu);
+        self.jitter_filter.on_rtt(sample.rtt, self.sampler.delivered(), self.mtu);
         self.samples.app_limited |= sample.app_limited;
         if !sample.app_limited || sample.rate > self.bandwidth.get() {
             self.bandwidth.on_sample(self.rounds, sample.rate);

@@ -110,6 +110,6 @@ impl PathController {
             return Duration::ZERO;
         }
         let packet = self.mtu as f64 / most;
-        self.noise.jitter(min_rtt, base_target(min_rtt), Duration::from_secs_f64(packet))
+        self.jitter_filter.jitter(min_rtt, base_target(min_rtt), Duration::from_secs_f64(packet))
     }
 }

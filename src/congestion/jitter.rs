@@ -30,7 +30,7 @@ const SHARE_MAX: f64 = 0.5;
 
 /// Gathers round trips in groups, much as a round does, but across rounds.
 #[derive(Debug, Clone)]
-pub(super) struct Noise {
+pub(super) struct JitterFilter {
     acks: u32,
     /// Bytes delivered when the group began.
     began: u64,
@@ -45,7 +45,7 @@ pub(super) struct Noise {
     turn: Duration,
 }
 
-impl Noise {
+impl JitterFilter {
     pub(super) fn new() -> Self {
         Self {
             acks: 0,
@@ -107,15 +107,15 @@ mod tests {
 
     /// What is believed after groups of these round trips, in microseconds above the bare one.
     fn jitter_of(groups: impl IntoIterator<Item = u64>) -> Duration {
-        let mut noise = Noise::new();
+        let mut jitter_filter = JitterFilter::new();
         let mut delivered = 0;
         for above in groups {
             for _ in 0..GROUP_ACKS {
                 delivered += 4 * MTU;
-                noise.on_rtt(RTT + Duration::from_micros(above), delivered, MTU);
+                jitter_filter.on_rtt(RTT + Duration::from_micros(above), delivered, MTU);
             }
         }
-        noise.jitter(RTT, TARGET, PACKET)
+        jitter_filter.jitter(RTT, TARGET, PACKET)
     }
 
     #[test]
