@@ -22,10 +22,11 @@
 //!   do not overtake each other, jitter lengthens round trips the more the faster they follow, so under jitter only a
 //!   probe tells whether the path is full: one is sent soon, ever more rarely where it finds nothing, and a round trip
 //!   at which more was delivered counts as bare (`probe`, `min_rtt`).
-//! * **stutter**: busy machines, Wi-Fi and radio links stop for some milliseconds and then deliver a lump, much faster than
-//!   any queue would (`stutter`). Where that goes on, only what a round's shortest round trips show counts as a queue, the
-//!   bandwidth is the best of eight rounds even on a full path, and what the others are later on average is added to the
-//!   round trip, as it is in flight too (Little's law; BBR allows for the same with its `extra_acked`).
+//! * **ACK aggregation**: busy machines, Wi-Fi and radio links stop for some milliseconds and then deliver a lump, much
+//!   faster than any queue would (`ack_aggregation`). Where that goes on, only what a round's shortest round trips show
+//!   counts as a queue, the bandwidth is the best of eight rounds even on a full path, and what the others are later on
+//!   average is added to the round trip, as it is in flight too (Little's law; BBR allows for the same with its
+//!   `extra_acked`).
 //! * **base loss**: the lowest smoothed loss of the last 25 seconds (`loss`). Lost packets count as in flight until they are
 //!   missed, one round trip later, so a full pipe needs `1 / (1 - p)` more, and on small paths until twelve later packets are
 //!   acknowledged. The *present* loss would not do: head-room for
@@ -80,6 +81,7 @@
 //!
 //! [`Controller`]: quinn_proto::congestion::Controller
 
+mod ack_aggregation;
 mod allowance;
 mod bandwidth;
 mod beat;
@@ -97,7 +99,6 @@ mod rivals;
 mod round;
 mod startup;
 mod state;
-mod stutter;
 mod trial;
 mod without;
 

@@ -26,7 +26,7 @@ pub enum Mechanism {
     /// What an earlier connection, or this one before an outage, has learnt.
     Recall,
     /// Pauses of the path are no queue.
-    Stutter,
+    AckAggregation,
     /// Jitter is no queue.
     Jitter,
     /// Sends more for two rounds to find room.
@@ -81,7 +81,7 @@ impl Mechanism {
         Self::StartupQueue,
         Self::FlightShare,
         Self::Recall,
-        Self::Stutter,
+        Self::AckAggregation,
         Self::Jitter,
         Self::Probe,
         Self::Trial,

@@ -34,7 +34,7 @@ impl Controller for PathController {
     }
 
     fn on_end_acks(&mut self, now: Instant, in_flight: u64, app_limited: bool, largest_packet_num_acked: Option<u64>) {
-        self.watch_for_stutter(now, app_limited);
+        self.watch_for_aggregation(now, app_limited);
         if let Some(sample) = self.sampler.on_end_acks(now, in_flight, app_limited) {
             self.on_sample(now, &sample);
             // Acknowledgements of single packets are held back, which is no queue.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use tracing::trace;
 
+use super::ack_aggregation::AckAggregation;
 use super::allowance::{Allowance, Round, base_target};
 use super::bandwidth::Bandwidth;
 use super::beat::Beat;
@@ -26,7 +27,6 @@ use super::rivals::Rivals;
 use super::round::RoundSamples;
 use super::startup::Startup;
 use super::state::{PathSnapshot, Phase};
-use super::stutter::Stutter;
 use super::trial::{Before, LossTrials, TrialOutcome};
 use super::without::Mechanism;
 pub use config::ControllerConfig;
@@ -52,7 +52,7 @@ pub struct PathController {
     first_flight_left: u64,
     samples: RoundSamples,
     jitter_filter: JitterFilter,
-    stutter: Stutter,
+    ack_aggregation: AckAggregation,
     sampler: RateSampler,
     bandwidth: Bandwidth,
     min_rtt_filter: Option<MinRttFilter>,
@@ -85,7 +85,7 @@ impl PathController {
             first_flight_left: 0,
             samples: RoundSamples::new(now, 0, 0),
             jitter_filter: JitterFilter::new(),
-            stutter: Stutter::new(),
+            ack_aggregation: AckAggregation::new(),
             sampler: RateSampler::new(now),
             bandwidth: Bandwidth::new(),
             min_rtt_filter: None,
@@ -132,7 +132,7 @@ impl PathController {
 
     fn on_epoch(&mut self, now: Instant) {
         self.rounds += 1;
-        self.bandwidth.set_uneven(self.is_stuttering() || self.is_without(Mechanism::Share));
+        self.bandwidth.set_uneven(self.is_aggregating() || self.is_without(Mechanism::Share));
         let (standing, jitter) = (self.standing_rtt(), self.jitter());
         if let Some(min_rtt_filter) = &mut self.min_rtt_filter {
             min_rtt_filter.on_round(now, standing, jitter);
@@ -154,7 +154,7 @@ impl PathController {
             Phase::Contested => self.on_contested_round(now, &round),
         }
         self.publish();
-        self.stutter.on_round(self.samples.mean_rtt(), self.samples.low_rtt());
+        self.ack_aggregation.on_round(self.samples.mean_rtt(), self.samples.low_rtt());
         self.start_epoch(now);
     }
 

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::phases::SETTLE_ROUNDS;
 use super::{PathController, SHARED};
+use crate::congestion::ack_aggregation::Usual;
 use crate::congestion::allowance::{Round, base_target, queue_target};
 use crate::congestion::min_rtt::MinRttFilter;
 use crate::congestion::startup::do_agree;
 use crate::congestion::state::Phase;
-use crate::congestion::stutter::Usual;
 use crate::congestion::without::Mechanism;
 
 impl PathController {
@@ -24,13 +24,13 @@ impl PathController {
     /// Bandwidth-delay product in bytes. What makes packets late is part of it: they are under way, and a window without
     /// them would lower the rate, and with it the next window (Little's law).
     pub(super) fn product(&self) -> f64 {
-        let late = if self.is_stuttering() { self.stutter.late() } else { Duration::ZERO };
+        let late = if self.is_aggregating() { self.ack_aggregation.late() } else { Duration::ZERO };
         self.bandwidth.get() * (self.min_rtt() + self.jitter().max(late)).as_secs_f64()
     }
 
     /// Whether the path stops so often that rounds are to be judged by what was not late.
-    pub(super) fn is_stuttering(&self) -> bool {
-        self.stutter.is_on() && !self.is_without(Mechanism::Stutter)
+    pub(super) fn is_aggregating(&self) -> bool {
+        self.ack_aggregation.is_on() && !self.is_without(Mechanism::AckAggregation)
     }
 
     /// What the spacing of ACKs says about the slowest link: median and maximum of the last batches.
@@ -59,21 +59,21 @@ impl PathController {
 
     /// The round trip that stood all the time in this round.
     pub(super) fn standing_rtt(&self) -> Duration {
-        if self.is_stuttering() { self.samples.low_rtt() } else { self.samples.standing_rtt() }
+        if self.is_aggregating() { self.samples.low_rtt() } else { self.samples.standing_rtt() }
     }
 
-    /// The same; under a stutter that may fill a whole round, in this one or the one before.
+    /// The same; under a ACK aggregation that may fill a whole round, in this one or the one before.
     fn lasting_rtt(&self) -> Duration {
         let standing = self.standing_rtt();
-        if self.is_stuttering() { standing.min(self.stutter.low_before()) } else { standing }
+        if self.is_aggregating() { standing.min(self.ack_aggregation.low_before()) } else { standing }
     }
 
     /// Looks for pauses of the path, while the sender leaves none itself.
-    pub(super) fn watch_for_stutter(&mut self, now: Instant, app_limited: bool) {
+    pub(super) fn watch_for_aggregation(&mut self, now: Instant, app_limited: bool) {
         let steady = self.phase == Phase::Cruise && self.phase_rounds >= SETTLE_ROUNDS && !app_limited;
         let capacity = self.train_rates().filter(|_| steady).map(|(median, _)| median);
         let usual = |capacity| Usual { bandwidth: self.bandwidth.best(), capacity, mtu: self.mtu as f64 };
-        self.stutter.on_ack(now, self.sampler.delivered(), capacity.map(usual));
+        self.ack_aggregation.on_ack(now, self.sampler.delivered(), capacity.map(usual));
     }
 
     /// The sample of the round that just ended.

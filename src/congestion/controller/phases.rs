@@ -146,7 +146,7 @@ impl PathController {
             judgement.suspicion = Suspicion::None;
         }
         // The last round alone says too little of a path that stutters.
-        if !self.is_stuttering() && (judgement.cut || judgement.suspicion == Suspicion::Suspected) {
+        if !self.is_aggregating() && (judgement.cut || judgement.suspicion == Suspicion::Suspected) {
             self.bandwidth.believe(self.rounds, self.round_rate(now));
         }
         match judgement.suspicion {

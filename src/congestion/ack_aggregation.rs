@@ -54,7 +54,7 @@ impl Lump {
 
 /// Counts pauses, and how late they make packets.
 #[derive(Debug, Clone)]
-pub(super) struct Stutter {
+pub(super) struct AckAggregation {
     heard: Option<Instant>,
     /// Bytes acknowledged until then.
     delivered: u64,
@@ -66,7 +66,7 @@ pub(super) struct Stutter {
     low: Duration,
 }
 
-impl Stutter {
+impl AckAggregation {
     pub(super) fn new() -> Self {
         Self { heard: None, delivered: 0, pauses: 0.0, lump: None, late: Duration::ZERO, low: Duration::MAX }
     }
@@ -126,7 +126,7 @@ mod tests {
     /// What 100 Mbit/s carry in a millisecond.
     const PER_MS: u64 = 12_500;
 
-    impl Stutter {
+    impl AckAggregation {
         fn on_more(&mut self, now: Instant, bytes: u64, usual: Option<Usual>) {
             self.on_ack(now, self.delivered + bytes, usual);
         }
@@ -134,21 +134,21 @@ mod tests {
 
     /// A path that carries all of `usual` for 100 ms, then pauses for 20 ms, after which `lump` milliseconds' worth comes
     /// in so many steps of `step`; and so on.
-    fn path(usual: Usual, lump: u64, steps: u32, step: Duration) -> Stutter {
-        let mut stutter = Stutter::new();
+    fn path(usual: Usual, lump: u64, steps: u32, step: Duration) -> AckAggregation {
+        let mut ack_aggregation = AckAggregation::new();
         let mut now = Instant::now();
         for _ in 0..8 {
             for _ in 0..100 {
                 now += MS;
-                stutter.on_more(now, (usual.bandwidth / 1e3) as u64, Some(usual));
+                ack_aggregation.on_more(now, (usual.bandwidth / 1e3) as u64, Some(usual));
             }
             now += 20 * MS - step;
             for _ in 0..steps {
                 now += step;
-                stutter.on_more(now, lump * PER_MS / u64::from(steps), Some(usual));
+                ack_aggregation.on_more(now, lump * PER_MS / u64::from(steps), Some(usual));
             }
         }
-        stutter
+        ack_aggregation
     }
 
     #[test]
@@ -171,26 +171,26 @@ mod tests {
 
     #[test]
     fn pauses_of_the_sender_do_not_count() {
-        let mut stutter = Stutter::new();
+        let mut ack_aggregation = AckAggregation::new();
         let start = Instant::now();
-        (1..100).for_each(|n| stutter.on_more(start + n * 20 * MS, 20 * PER_MS, None));
-        assert!(!stutter.is_on());
+        (1..100).for_each(|n| ack_aggregation.on_more(start + n * 20 * MS, 20 * PER_MS, None));
+        assert!(!ack_aggregation.is_on());
     }
 
     #[test]
     fn a_path_that_flows_again_is_believed_after_some_seconds() {
-        let mut stutter = path(ALONE, 20, 10, MS / 20);
-        stutter.on_round(12 * MS, 10 * MS);
-        assert!(!stutter.late().is_zero());
-        let later = stutter.heard.expect("it has been heard of") + 2 * SPAN;
-        stutter.on_more(later, PER_MS, None);
-        assert!(!stutter.is_on() && stutter.late().is_zero());
+        let mut ack_aggregation = path(ALONE, 20, 10, MS / 20);
+        ack_aggregation.on_round(12 * MS, 10 * MS);
+        assert!(!ack_aggregation.late().is_zero());
+        let later = ack_aggregation.heard.expect("it has been heard of") + 2 * SPAN;
+        ack_aggregation.on_more(later, PER_MS, None);
+        assert!(!ack_aggregation.is_on() && ack_aggregation.late().is_zero());
     }
 
     #[test]
     fn lateness_is_what_the_mean_is_above_the_least() {
-        let mut stutter = path(ALONE, 20, 10, MS / 20);
-        (0..40).for_each(|_| stutter.on_round(105 * MS, 101 * MS));
-        assert!(stutter.late().abs_diff(4 * MS) < MS / 100, "{:?}", stutter.late());
+        let mut ack_aggregation = path(ALONE, 20, 10, MS / 20);
+        (0..40).for_each(|_| ack_aggregation.on_round(105 * MS, 101 * MS));
+        assert!(ack_aggregation.late().abs_diff(4 * MS) < MS / 100, "{:?}", ack_aggregation.late());
     }
 }
