@@ -42,8 +42,9 @@ impl Bandwidth {
     }
 
     /// The best of the last rounds while the path is not full. Once it is, the mean: a maximum reads a few percent high,
-    /// which would outweigh the allowance, and with it the force that makes flows share evenly. Under a ACK aggregation
-    /// it is the maximum again: each round that a pause fell into would lower the window, and with it all rounds after.
+    /// which would outweigh the queue budget, and with it the force that makes flows share evenly. Under ACK
+    /// aggregation it is the maximum again: each round that a pause fell into would lower the window, and with it all
+    /// rounds after.
     pub(super) fn get(&self) -> f64 {
         let known = self.shares.iter().all(|&share| share > 0.0);
         if self.is_full() && known && !self.uneven {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::allowance::base_target;
+use super::queue_budget::base_target;
 
 /// Queue in targets that stays without us and is more than other flows of ours would hold: a competitor.
 const FOREIGN_QUEUE: u32 = 2;

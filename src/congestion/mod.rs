@@ -8,7 +8,7 @@
 //! While cruising, once per ACK:
 //!
 //! ```text
-//! window = (bandwidth × (bare round trip + jitter) + allowance) / (1 - base loss) + losses not missed yet
+//! window = (bandwidth × (bare round trip + jitter) + queue budget) / (1 - base loss) + losses not missed yet
 //! ```
 //!
 //! * **bandwidth**: delivery-rate samples keyed by send time (`rate`; draft-cheng-iccrg-delivery-rate-estimation). The best
@@ -31,9 +31,9 @@
 //!   missed, one round trip later, so a full pipe needs `1 / (1 - p)` more, and on small paths until twelve later packets are
 //!   acknowledged. The *present* loss would not do: head-room for
 //!   losses that the head-room makes keeps itself alive.
-//! * **allowance**: the few packets that stand in the queue, once a round `+= step - decay × (queue / target)³`
-//!   (`allowance`). The target is 5 ms or 5 % of the round trip. The step follows from what the whole path carries and not
-//!   from a flow's own share, so flows that see the same queue end at the same share.
+//! * **queue budget**: the few packets that stand in the queue, once a round `+= step - decay × (queue / target)³`
+//!   (`queue_budget`). The target is 5 ms or 5 % of the round trip. The step follows from what the whole path carries
+//!   and not from a flow's own share, so flows that see the same queue end at the same share.
 //!
 //! # The phases
 //! **Start-up** sends its first flight in a fifth of the round trip, and what the packets of a flight took to arrive
@@ -59,7 +59,7 @@
 //!
 //! **Where no queue ever stands**, a steady loss may be our own doing: a policer drops what exceeds its rate, head-room for that
 //! loss keeps it up, and no delay tells. One loss trial tells (`trial`); where the loss goes, what arrives is the path's rate
-//! (`bandwidth`), and the allowance grows by a little until something is lost again.
+//! (`bandwidth`), and the queue budget grows by a little until something is lost again.
 //!
 //! A blackout (quinn's persistent congestion) begins again: at half of what the path had if its next round trip is what
 //! it was, else as on an unknown path.
@@ -82,7 +82,6 @@
 //! [`Controller`]: quinn_proto::congestion::Controller
 
 mod ack_aggregation;
-mod allowance;
 mod bandwidth;
 mod beat;
 mod contest;
@@ -93,6 +92,7 @@ mod jitter;
 mod loss;
 mod min_rtt;
 mod probe;
+mod queue_budget;
 mod rate;
 mod recall;
 mod rivals;

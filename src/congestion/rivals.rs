@@ -5,8 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::allowance::Round;
 use super::filter::MaxFilter;
+use super::queue_budget::Round;
 
 /// Queue in targets that counts as pressure...
 const PRESSURE_QUEUE: f64 = 1.75;

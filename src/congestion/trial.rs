@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Before {
     /// In bytes.
-    pub(super) allowance: f64,
+    pub(super) budget: f64,
     /// A queue has stood at some time.
     pub(super) has_queue: bool,
     /// It would have, if the path has one: start-up or a drain are some rounds ago.
@@ -35,9 +35,9 @@ pub(super) enum TrialOutcome {
     Nothing,
     /// Send less from now on.
     Begin,
-    /// The loss went away: a queue shorter than the allowance before it overflowed, or there is none.
+    /// The loss went away: a queue shorter than the queue budget before it overflowed, or there is none.
     Overflow(Before),
-    /// The loss stayed: it is the path's, and the allowance had nothing to do with it.
+    /// The loss stayed: it is the path's, and the queue budget had nothing to do with it.
     Path(Before),
 }
 
@@ -66,9 +66,9 @@ impl LossTrials {
         self.trial.is_some()
     }
 
-    /// Breaks a trial off. Gives the allowance before it, which it has not spoken against.
+    /// Breaks a trial off. Gives the queue budget before it, which it has not spoken against.
     pub(super) fn stop(&mut self) -> Option<f64> {
-        self.trial.take().map(|trial| trial.before.allowance)
+        self.trial.take().map(|trial| trial.before.budget)
     }
 
     /// Takes a judged block; `present`: what a trial would begin from.
@@ -97,15 +97,15 @@ impl LossTrials {
 mod tests {
     use super::*;
 
-    const QUEUED: Before = Before { allowance: 7.0, has_queue: true, is_settled: true };
+    const QUEUED: Before = Before { budget: 7.0, has_queue: true, is_settled: true };
 
     fn outcome_of(loss_in_trial: f64) -> TrialOutcome {
         let now = Instant::now();
         let mut trials = LossTrials::new(now);
         assert_eq!(trials.on_block(now, &LossBlock { share: 0.1, excess: true }, QUEUED), TrialOutcome::Begin);
         let block = LossBlock { share: loss_in_trial, excess: false };
-        assert_eq!(trials.on_block(now, &block, Before { allowance: 0.0, ..QUEUED }), TrialOutcome::Nothing);
-        trials.on_block(now, &block, Before { allowance: 0.0, ..QUEUED })
+        assert_eq!(trials.on_block(now, &block, Before { budget: 0.0, ..QUEUED }), TrialOutcome::Nothing);
+        trials.on_block(now, &block, Before { budget: 0.0, ..QUEUED })
     }
 
     #[test]

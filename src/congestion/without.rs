@@ -3,10 +3,10 @@
 /// A mechanism that can be switched off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mechanism {
-    /// The allowance follows the queue; without it, the target's worth stands in the queue for ever.
-    Allowance,
-    /// The allowance grows by a quarter of the product while no queue shows.
-    AllowanceProbe,
+    /// The queue budget follows the queue; without it, the target's worth stands in the queue for ever.
+    QueueBudget,
+    /// The queue budget grows by a quarter of the product while no queue shows.
+    QueueBudgetProbe,
     /// Slow flows aim at a longer queue.
     ScaledTarget,
     /// The mean of the last rounds is the bandwidth of a full path; without it, always the best of eight.
@@ -70,8 +70,8 @@ pub enum Mechanism {
 impl Mechanism {
     /// All of them, in the order of the module's page.
     pub const ALL: [Self; 31] = [
-        Self::Allowance,
-        Self::AllowanceProbe,
+        Self::QueueBudget,
+        Self::QueueBudgetProbe,
         Self::ScaledTarget,
         Self::Share,
         Self::Dispersion,
@@ -103,7 +103,7 @@ impl Mechanism {
         Self::Search,
     ];
 
-    /// Its name on a command line: `allowance-probe`.
+    /// Its name on a command line: `queue-budget-probe`.
     pub fn name(self) -> String {
         let mut name = String::new();
         for letter in format!("{self:?}").chars() {
@@ -152,7 +152,7 @@ mod tests {
             assert_eq!(off.collect::<Vec<_>>(), [mechanism]);
         }
         let mut names = Mechanism::ALL.map(Mechanism::name).to_vec();
-        assert!(names.contains(&"allowance-probe".to_owned()));
+        assert!(names.contains(&"queue-budget-probe".to_owned()));
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), Mechanism::ALL.len());

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::PathController;
-use crate::congestion::allowance::{Round, base_target};
 use crate::congestion::beat::{Beat, ProbeRttPace};
 use crate::congestion::min_rtt::{DrainFinding, Drained, MinRttFilter};
+use crate::congestion::queue_budget::{Round, base_target};
 use crate::congestion::round::GROUP_ACKS;
 use crate::congestion::state::Phase;
 use crate::congestion::without::Mechanism;
@@ -164,7 +164,7 @@ impl PathController {
         }
         if !was_drained {
             // Start-up ends here, and the whole target is a better first guess than nothing.
-            self.allowance.fill(round);
+            self.budget.fill(round);
         }
         self.enter_cruise(now);
     }
@@ -182,7 +182,7 @@ impl PathController {
         let delay = if is_small { ACK_DELAY_MAX } else { Duration::ZERO };
         let found = min_rtt_filter.on_drained(&Drained { standing, target: round.target, jitter, delay, takes_longer });
         if self.drains.believed > min_rtt_filter.rtt() + base_target(min_rtt_filter.rtt()) * MISTAKEN {
-            self.allowance.empty();
+            self.budget.empty();
         }
         if found == DrainFinding::Foreign || !was_drained {
             self.loss.forget_drain();

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use tracing::trace;
 
 use super::ack_aggregation::AckAggregation;
-use super::allowance::{Allowance, Round, base_target};
 use super::bandwidth::Bandwidth;
 use super::beat::Beat;
 use super::contest::{Contest, TestTrust};
@@ -21,6 +20,7 @@ use super::jitter::JitterFilter;
 use super::loss::{LossBlock, LossMeter};
 use super::min_rtt::MinRttFilter;
 use super::probe::Prober;
+use super::queue_budget::{QueueBudget, Round, base_target};
 use super::rate::{RateSampler, Sample};
 use super::recall::{LossCause, Recall};
 use super::rivals::Rivals;
@@ -59,7 +59,7 @@ pub struct PathController {
     loss: LossMeter,
     startup: Startup,
     recall: Recall,
-    allowance: Allowance,
+    budget: QueueBudget,
     prober: Prober,
     trials: LossTrials,
     rivals: Rivals,
@@ -92,7 +92,7 @@ impl PathController {
             loss: LossMeter::new(now),
             startup: Startup::new(),
             recall,
-            allowance: Allowance::default(),
+            budget: QueueBudget::default(),
             prober: Prober::new(),
             trials: LossTrials::new(now),
             rivals: Rivals::new(now),
@@ -162,9 +162,9 @@ impl PathController {
     fn trace(&self, round: &Round) {
         let trains = self.sampler.train_rates();
         let (rounds, window, phase, app_limited) = (self.rounds, self.window, self.phase, self.samples.app_limited);
-        let (allowance, base_loss, min_rtt) = (self.allowance.bytes(), self.loss.base(), self.min_rtt());
+        let (budget, base_loss, min_rtt) = (self.budget.bytes(), self.loss.base(), self.min_rtt());
         let jitter = self.jitter();
-        trace!(rounds, ?jitter, ?phase, window, ?round, ?min_rtt, allowance, base_loss, ?trains, app_limited, "round");
+        trace!(rounds, ?jitter, ?phase, window, ?round, ?min_rtt, budget, base_loss, ?trains, app_limited, "round");
     }
 
     /// Takes the round's own delivery rate, unless it is one that a drain, a probe or a trial has made.
@@ -178,8 +178,8 @@ impl PathController {
 
     fn on_loss_block(&mut self, now: Instant, block: &LossBlock) {
         if self.phase != Phase::Cruise {
-            if let Some(allowance) = self.trials.stop() {
-                self.allowance.restore(allowance);
+            if let Some(budget) = self.trials.stop() {
+                self.budget.restore(budget);
             }
             return;
         }
@@ -188,7 +188,7 @@ impl PathController {
         }
         let least = self.min_rtt_filter.as_ref().map_or(Duration::ZERO, MinRttFilter::least);
         let before = Before {
-            allowance: self.allowance.bytes(),
+            budget: self.budget.bytes(),
             // Whoever comes late takes the queue of others for path: the shortest round trip of all tells.
             has_queue: self.bandwidth.is_queue_seen() || self.standing_rtt() > least + base_target(least) / 4,
             is_settled: self.phase_rounds > CALM_ROUNDS,
@@ -196,7 +196,7 @@ impl PathController {
         match self.trials.on_block(now, block, before) {
             TrialOutcome::Nothing => return,
             TrialOutcome::Begin => {
-                self.allowance.withhold(self.mtu as f64);
+                self.budget.withhold(self.mtu as f64);
                 if !before.has_queue {
                     // The best of some rounds may be far above what a bucket lets through.
                     self.bandwidth.believe(self.rounds, self.round_rate(now));
@@ -204,14 +204,14 @@ impl PathController {
                 return;
             }
             TrialOutcome::Overflow(before) => {
-                self.allowance.set_ceiling((before.allowance / 2.0).max(0.0));
+                self.budget.set_ceiling((before.budget / 2.0).max(0.0));
                 if !before.has_queue && !self.is_without(Mechanism::Policer) {
                     // None ever will stand: a policer's bucket was empty, and each packet beyond its rate is dropped.
                     self.bandwidth.set_policed();
                     self.bandwidth.believe(self.rounds, self.round_rate(now));
                 }
             }
-            TrialOutcome::Path(before) => self.allowance.restore(before.allowance),
+            TrialOutcome::Path(before) => self.budget.restore(before.budget),
         }
         // Below the product there was no queue to overflow: what was still lost is the path's own loss.
         self.loss.accept(now, block.share);

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::phases::SETTLE_ROUNDS;
 use super::{PathController, SHARED};
 use crate::congestion::ack_aggregation::Usual;
-use crate::congestion::allowance::{Round, base_target, queue_target};
 use crate::congestion::min_rtt::MinRttFilter;
+use crate::congestion::queue_budget::{Round, base_target, queue_target};
 use crate::congestion::startup::do_agree;
 use crate::congestion::state::Phase;
 use crate::congestion::without::Mechanism;
@@ -62,7 +62,7 @@ impl PathController {
         if self.is_aggregating() { self.samples.low_rtt() } else { self.samples.standing_rtt() }
     }
 
-    /// The same; under a ACK aggregation that may fill a whole round, in this one or the one before.
+    /// The same; under ACK aggregation that may fill a whole round, in this one or the one before.
     fn lasting_rtt(&self) -> Duration {
         let standing = self.standing_rtt();
         if self.is_aggregating() { standing.min(self.ack_aggregation.low_before()) } else { standing }

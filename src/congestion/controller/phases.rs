@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::window::initial_packets;
 use super::{PathController, SHARED};
-use crate::congestion::allowance::Round;
 use crate::congestion::bandwidth::Bandwidth;
 use crate::congestion::contest::{Contest, Stake};
 use crate::congestion::loss::is_flood;
 use crate::congestion::probe::{ProbeStep, RoundSample};
+use crate::congestion::queue_budget::Round;
 use crate::congestion::recall::{PastPath, Recall};
 use crate::congestion::rivals::Suspicion;
 use crate::congestion::startup::{Startup, StartupInputs};
@@ -29,8 +29,8 @@ const FLIGHT_SHARE: f64 = 0.62;
 /// trip, and what is missing would take longer to be found.
 const FULL_FLIGHT_RTT: Duration = Duration::from_millis(250);
 
-/// The allowance of a flow at a policer's rate, which grows until something is lost. With less, the window would shrink from round
-/// to round: quinn sends while a packet more fits, and an acknowledgement is due for several.
+/// The queue budget of a flow at a policer's rate, which grows until something is lost. With less, the window would
+/// shrink from round to round: quinn sends while a packet more fits, and an acknowledgement is due for several.
 const POLICED_PACKETS: f64 = 3.0;
 
 impl PathController {
@@ -115,7 +115,7 @@ impl PathController {
             if !self.is_without(Mechanism::Wary) {
                 self.rivals.become_wary(now, None);
             }
-            self.allowance.empty();
+            self.budget.empty();
             self.trust.on_end(now);
         }
         self.rivals.on_quiet();
@@ -130,7 +130,7 @@ impl PathController {
         if self.is_flood() {
             // A queue that is full all the time looks like a longer path, and the best of many rounds like our share of it.
             self.bandwidth.believe(self.rounds, self.round_rate(now));
-            self.allowance.empty();
+            self.budget.empty();
         }
         if self.bandwidth.is_policed() {
             self.on_policed_round(now);
@@ -150,8 +150,8 @@ impl PathController {
             self.bandwidth.believe(self.rounds, self.round_rate(now));
         }
         match judgement.suspicion {
-            Suspicion::None if self.is_without(Mechanism::Allowance) => self.allowance.fill(round),
-            Suspicion::None => self.allowance.on_round(round, !self.is_without(Mechanism::AllowanceProbe)),
+            Suspicion::None if self.is_without(Mechanism::QueueBudget) => self.budget.fill(round),
+            Suspicion::None => self.budget.on_round(round, !self.is_without(Mechanism::QueueBudgetProbe)),
             Suspicion::Suspected => {
                 if !self.is_without(Mechanism::Wary) {
                     self.rivals.become_wary(now, Some(self.bandwidth.get()));
@@ -168,7 +168,7 @@ impl PathController {
         let (lost, sent) = self.round_losses();
         if self.loss.is_unusual(lost, sent) {
             self.bandwidth.believe(self.rounds, self.round_rate(now));
-            self.allowance.set_ceiling(POLICED_PACKETS * self.mtu as f64);
+            self.budget.set_ceiling(POLICED_PACKETS * self.mtu as f64);
         }
     }
 

@@ -52,7 +52,7 @@ impl PathController {
             Phase::Cruise if self.trials.is_running() => trial::GAIN * product,
             Phase::Cruise => {
                 let gain = if self.prober.is_running() { probe::GAIN } else { 1.0 };
-                (product * gain + self.allowance.bytes()) * self.headroom() + self.unmissed()
+                (product * gain + self.budget.bytes()) * self.headroom() + self.unmissed()
             }
             // Bandwidth that is there without any queue is the flow's own whoever else is there; chance losses would
             // take it from a small window.

@@ -1,8 +1,9 @@
 //! How many bytes beyond the bandwidth-delay product may be in flight: the knob that holds the standing queue.
 //!
-//! The window is `bandwidth × min_rtt + allowance`. Once a round the standing queue is compared with its target and the
-//! allowance moves by addition up and by multiplication down. Two flows see the same queue, so their allowances, and with
-//! them their shares, converge as AIMD windows do (Chiu and Jain 1989), while the queue stays a few milliseconds.
+//! The window is `bandwidth × min_rtt + queue_budget`. Once a round the standing queue is compared with its target and
+//! the queue budget moves by addition up and by multiplication down. Two flows see the same queue, so their allowances,
+//! and with them their shares, converge as AIMD windows do (Chiu and Jain 1989), while the queue stays a few
+//! milliseconds.
 
 use std::time::Duration;
 
@@ -15,16 +16,16 @@ const TARGET_SHARE: f64 = 0.05;
 const TARGET_PACKETS: f64 = 5.5;
 /// How far that may raise the target.
 const TARGET_SCALE_MAX: f64 = 2.0;
-/// Part of the allowance that one round takes away when the queue is at its target: a time constant of ten rounds, slow
-/// beside the two rounds until a change is seen in the queue.
+/// Part of the queue budget that one round takes away when the queue is at its target: a time constant of ten rounds,
+/// slow beside the two rounds until a change is seen in the queue.
 const DECAY: f64 = 0.1;
 /// How steeply the decay grows with the queue. Steeper holds the target over a wider range of rates, flatter is less
 /// moved by what flows measure differently.
 const STEEPNESS: i32 = 3;
 /// At most so much is taken away in a round.
 const DECAY_MAX: f64 = 0.5;
-/// The allowance that a path at its target settles at, in packets: this times the cube root of the whole path's product in
-/// packets. Three gives 0.9 targets at 100 Mbit/s and 100 ms, 1.2 targets at 10 Mbit/s and 0.4 at 10 Gbit/s.
+/// The queue budget that a path at its target settles at, in packets: this times the cube root of the whole path's
+/// product in packets. Three gives 0.9 targets at 100 Mbit/s and 100 ms, 1.2 targets at 10 Mbit/s and 0.4 at 10 Gbit/s.
 const SETTLED: f64 = 3.0;
 /// The whole path is at most believed to carry so many times what we get: the spacing of ACKs can be far off.
 const WHOLE_MAX: f64 = 8.0;
@@ -39,12 +40,13 @@ const PROBE_ROUNDS: u32 = 4;
 const PROBE_FOUND: f64 = 1.1;
 /// Rounds after a probe that showed nothing.
 const PROBE_PAUSE: u32 = 50;
-/// Without a probe, the allowance is at most the target or so many times what it settles at.
+/// Without a probe, the queue budget is at most the target or so many times what it settles at.
 const CEILING_SETTLED: f64 = 2.0;
-/// How far below the product the allowance may pull the window: bandwidth samples over-estimate by as much under jitter.
+/// How far below the product the queue budget may pull the window: bandwidth samples over-estimate by as much under
+/// jitter.
 const FLOOR_SHARE: f64 = 0.15;
 
-/// Least allowance of a small flow, as in Vegas: one that was starved finds its way back.
+/// Least queue budget of a small flow, as in Vegas: one that was starved finds its way back.
 const FLOOR_PACKETS: f64 = 2.0;
 
 /// The sample of a round.
@@ -78,9 +80,9 @@ impl Round {
         target.mul_f64(level.powf(0.25).max(1.0))
     }
 
-    /// The allowance that holds the queue at its target. It follows from the path and not from our part of it, so that
-    /// flows on one path aim at the same: the smaller one wins what the larger one loses until they are even (in 13 s instead
-    /// of 22 where each goes by its own part).
+    /// The queue budget that holds the queue at its target. It follows from the path and not from our part of it, so
+    /// that flows on one path aim at the same: the smaller one wins what the larger one loses until they are even (in
+    /// 13 s instead of 22 where each goes by its own part).
     fn settled(&self) -> f64 {
         self.mtu * SETTLED * (self.flows() * self.product / self.mtu).max(1.0).cbrt()
     }
@@ -98,7 +100,7 @@ pub(super) fn queue_target(min_rtt: Duration, bandwidth: f64, mtu: f64) -> Durat
 /// Growth while no queue shows.
 #[derive(Debug, Clone, Copy)]
 struct BudgetProbe {
-    /// The allowance before it.
+    /// The queue budget before it.
     before: f64,
     bandwidth: f64,
     rounds: u32,
@@ -111,7 +113,7 @@ pub(super) fn base_target(min_rtt: Duration) -> Duration {
 
 /// Signed bytes beyond the bandwidth-delay product.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Allowance {
+pub(super) struct QueueBudget {
     bytes: f64,
     probe: Option<BudgetProbe>,
     /// Rounds until the next probe may begin.
@@ -121,12 +123,12 @@ pub(super) struct Allowance {
     ceiling: Option<f64>,
 }
 
-impl Allowance {
+impl QueueBudget {
     pub(super) fn bytes(&self) -> f64 {
         self.bytes
     }
 
-    /// Sets the allowance to the whole target: the state after start-up.
+    /// Sets the queue budget to the whole target: the state after start-up.
     pub(super) fn fill(&mut self, round: &Round) {
         self.bytes = round.bandwidth * round.target.as_secs_f64();
         self.empty_rounds = 0;
@@ -170,7 +172,7 @@ impl Allowance {
         {
             self.bytes = probe.before;
         }
-        // A negative allowance must shrink too while there is a queue.
+        // A negative queue budget must shrink too while there is a queue.
         let decay = (DECAY * level.powi(STEEPNESS)).min(DECAY_MAX);
         self.bytes += step - decay * self.bytes.max(settled / 4.0);
         let full = round.bandwidth * round.target.as_secs_f64();
@@ -235,20 +237,20 @@ mod tests {
     };
 
     /// A path of 100 Mbit/s and 100 ms, shared by flows of these allowances and shares; gives the queue after each round.
-    fn run(flows: &mut [(Allowance, f64)], rounds: usize) -> Duration {
+    fn run(flows: &mut [(QueueBudget, f64)], rounds: usize) -> Duration {
         const CAPACITY: f64 = 12.5e6;
         let mut queue = Duration::ZERO;
         for _ in 0..rounds {
             let product = CAPACITY * 0.1;
-            let held: f64 = flows.iter().map(|(allowance, share)| share * product + allowance.bytes()).sum();
+            let held: f64 = flows.iter().map(|(budget, share)| share * product + budget.bytes()).sum();
             queue = Duration::from_secs_f64(((held - product) / CAPACITY).max(0.0));
-            for (allowance, share) in flows.iter_mut() {
+            for (budget, share) in flows.iter_mut() {
                 // FIFO: what a flow gets is its part of what is in the path.
-                *share = (*share * product + allowance.bytes()) / held;
+                *share = (*share * product + budget.bytes()) / held;
                 let bandwidth = *share * CAPACITY;
                 let product = *share * product;
                 let round = Round { queue, rtt: RTT, target: TARGET, product, bandwidth, capacity: CAPACITY, mtu: MTU };
-                allowance.on_round(&round, true);
+                budget.on_round(&round, true);
             }
         }
         queue
@@ -256,13 +258,13 @@ mod tests {
 
     #[test]
     fn one_flow_settles_at_its_target() {
-        let queue = run(&mut [(Allowance::default(), 1.0)], 300);
+        let queue = run(&mut [(QueueBudget::default(), 1.0)], 300);
         assert!(queue > TARGET.mul_f64(0.6) && queue < TARGET.mul_f64(1.4), "{queue:?}");
     }
 
     #[test]
     fn two_flows_converge_to_equal_shares() {
-        let mut flows = [(Allowance::default(), 0.9), (Allowance::default(), 0.1)];
+        let mut flows = [(QueueBudget::default(), 0.9), (QueueBudget::default(), 0.1)];
         let queue = run(&mut flows, 600);
         assert!((flows[0].1 - 0.5).abs() < 0.05, "{} {}", flows[0].1, flows[1].1);
         assert!(queue < TARGET * 2, "{queue:?}");
@@ -270,12 +272,12 @@ mod tests {
 
     #[test]
     fn growth_that_brings_no_bandwidth_is_given_up() {
-        let mut allowance = Allowance::default();
+        let mut budget = QueueBudget::default();
         let round = Round { queue: Duration::ZERO, ..ALONE };
         let sizes: Vec<_> = (0..30)
             .map(|_| {
-                allowance.on_round(&round, true);
-                allowance.bytes()
+                budget.on_round(&round, true);
+                budget.bytes()
             })
             .collect();
         assert!(sizes.iter().any(|&bytes| bytes >= PROBE_GAIN * round.product));
@@ -284,13 +286,13 @@ mod tests {
 
     #[test]
     fn a_ceiling_binds_until_it_has_been_outgrown() {
-        let mut allowance = Allowance::default();
+        let mut budget = QueueBudget::default();
         let round = Round { queue: TARGET / 2, ..ALONE };
-        allowance.set_ceiling(3.0 * MTU);
-        allowance.on_round(&round, true);
-        assert!(allowance.bytes() <= 3.0 * MTU);
-        (0..5000).for_each(|_| allowance.on_round(&round, true));
-        assert!(allowance.bytes() > 20.0 * MTU, "{}", allowance.bytes());
+        budget.set_ceiling(3.0 * MTU);
+        budget.on_round(&round, true);
+        assert!(budget.bytes() <= 3.0 * MTU);
+        (0..5000).for_each(|_| budget.on_round(&round, true));
+        assert!(budget.bytes() > 20.0 * MTU, "{}", budget.bytes());
     }
 
     #[test]
