@@ -44,15 +44,16 @@
 //! What an earlier connection left of the same path replaces the first window by half of its own (`recall`; careful
 //! resume, draft-ietf-tsvwg-careful-resume), and start-up goes on from there.
 //! A **drain** empties the queue for two rounds. All flows of ours drain at the same moments, by the clock on the wall
-//! (`beat`), so that each sees the path without the queue of the others, and what it loses without any queue. **Cruise** is
-//! the model above, with three experiments: a probe that sends 15 % more for two rounds (`probe`; only who has the path for
-//! himself), a loss trial that sends 10 % less (`trial`), and a drain when the queue does not obey (`rivals`). If the queue
-//! stays in that drain, someone else holds it, and in the **contested** phase we take what CUBIC would (`contest`; Copa's
-//! competitive mode). Every beat tests whether he is still there: the phase ends when two tests in a row find the queue
-//! empty (more, if that was wrong before), or one that cannot have emptied it alone. What is lost meanwhile is never taken
-//! for the path's own loss, or its head-room would keep the queue full for ever. A flow that comes late takes what the other
-//! holds in the queue for path, and would yield to it for ever: when its rate falls to a half under a standing queue, and
-//! after a drain to a half of that, someone else takes what it gives up.
+//! (`probe_rtt`), so that each sees the path without the queue of the others, and what it loses without any queue.
+//! **Cruise** is the model above, with three experiments: a probe that sends 15 % more for two rounds (`probe`; only
+//! who has the path for himself), a loss trial that sends 10 % less (`trial`), and a drain when the queue does not obey
+//! (`rivals`). If the queue stays in that drain, someone else holds it, and in the **contested** phase we take what
+//! CUBIC would (`contest`; Copa's competitive mode). Every scheduled drain tests whether he is still there: the phase
+//! ends when two tests in a row find the queue empty (more, if that was wrong before), or one that cannot have emptied
+//! it alone. What is lost meanwhile is never taken for the path's own loss, or its head-room would keep the queue full
+//! for ever. A flow that comes late takes what the other holds in the queue for path, and would yield to it for ever:
+//! when its rate falls to a half under a standing queue, and after a drain to a half of that, someone else takes what
+//! it gives up.
 //!
 //! **More than a quarter** lost is never the path's doing, in any phase: then the queue is full all the time, which looks like
 //! a longer path without one. Such a round ends start-up, and what it delivered is believed instead of the best of late.
@@ -83,7 +84,6 @@
 
 mod ack_aggregation;
 mod bandwidth;
-mod beat;
 mod contest;
 mod controller;
 mod dispersion;
@@ -92,6 +92,7 @@ mod jitter;
 mod loss;
 mod min_rtt;
 mod probe;
+mod probe_rtt;
 mod queue_budget;
 mod rate;
 mod recall;

@@ -52,7 +52,7 @@ pub enum Mechanism {
     /// Deep drains among others.
     DeepDrains,
     /// Drains by the clock on the wall.
-    Beat,
+    ProbeRttSchedule,
     /// Drains sooner after each other when a contest has begun.
     Unrest,
     /// Suspects others when the queue does not obey.
@@ -94,7 +94,7 @@ impl Mechanism {
         Self::LongerPath,
         Self::Drains,
         Self::DeepDrains,
-        Self::Beat,
+        Self::ProbeRttSchedule,
         Self::Unrest,
         Self::Rivals,
         Self::Cut,

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::PathController;
-use crate::congestion::beat::{Beat, ProbeRttPace};
 use crate::congestion::min_rtt::{DrainFinding, Drained, MinRttFilter};
+use crate::congestion::probe_rtt::{ProbeRttPace, ProbeRttSchedule};
 use crate::congestion::queue_budget::{Round, base_target};
 use crate::congestion::round::GROUP_ACKS;
 use crate::congestion::state::Phase;
@@ -32,7 +32,7 @@ const UNREST_SPAN: Duration = Duration::from_secs(15);
 /// When the drains were, and when the next one is.
 #[derive(Debug, Clone)]
 pub(super) struct Drains {
-    beat: Beat,
+    schedule: ProbeRttSchedule,
     began: Instant,
     ended: Instant,
     next: Instant,
@@ -43,8 +43,8 @@ pub(super) struct Drains {
 }
 
 impl Drains {
-    pub(super) fn new(now: Instant, beat: Beat) -> Self {
-        Self { beat, began: now, ended: now, next: now, believed: Duration::ZERO, unrest: None }
+    pub(super) fn new(now: Instant, schedule: ProbeRttSchedule) -> Self {
+        Self { schedule, began: now, ended: now, next: now, believed: Duration::ZERO, unrest: None }
     }
 
     /// A contest begins. `again`: not long after another one.
@@ -59,7 +59,7 @@ impl Drains {
     }
 
     fn plan(&mut self, now: Instant, period: Duration) {
-        self.next = self.beat.next(now, period);
+        self.next = self.schedule.next(now, period);
     }
 }
 

@@ -14,12 +14,12 @@ use tracing::trace;
 
 use super::ack_aggregation::AckAggregation;
 use super::bandwidth::Bandwidth;
-use super::beat::Beat;
 use super::contest::{Contest, TestTrust};
 use super::jitter::JitterFilter;
 use super::loss::{LossBlock, LossMeter};
 use super::min_rtt::MinRttFilter;
 use super::probe::Prober;
+use super::probe_rtt::ProbeRttSchedule;
 use super::queue_budget::{QueueBudget, Round, base_target};
 use super::rate::{RateSampler, Sample};
 use super::recall::{LossCause, Recall};
@@ -72,7 +72,7 @@ impl PathController {
     fn new(config: Arc<ControllerConfig>, now: Instant, mtu: u16) -> Self {
         let mtu = u64::from(mtu);
         let recall = Recall::new(config.past.filter(|_| !config.without.has(Mechanism::Recall)));
-        let clock = config.clock.filter(|_| !config.without.has(Mechanism::Beat));
+        let clock = config.clock.filter(|_| !config.without.has(Mechanism::ProbeRttSchedule));
         let (at, time) = clock.unwrap_or((now, Duration::ZERO));
         Self {
             config,
@@ -96,7 +96,7 @@ impl PathController {
             prober: Prober::new(),
             trials: LossTrials::new(now),
             rivals: Rivals::new(now),
-            drains: Drains::new(now, Beat::new(at, time)),
+            drains: Drains::new(now, ProbeRttSchedule::new(at, time)),
             contest: None,
             trust: TestTrust::new(),
         }

@@ -50,13 +50,13 @@ impl ProbeRttPace {
 
 /// A grid of moments that all flows share whose clocks agree.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Beat {
+pub(super) struct ProbeRttSchedule {
     from: Instant,
     /// The time of day at `from`, counted from any common beginning.
     time: Duration,
 }
 
-impl Beat {
+impl ProbeRttSchedule {
     pub(super) fn new(from: Instant, time: Duration) -> Self {
         Self { from, time }
     }
@@ -78,7 +78,8 @@ mod tests {
     #[test]
     fn flows_that_begin_at_any_time_meet() {
         let now = Instant::now();
-        let (one, other) = (Beat::new(now, 1000 * SECOND), Beat::new(now + 3 * SECOND, 1003 * SECOND));
+        let (one, other) =
+            (ProbeRttSchedule::new(now, 1000 * SECOND), ProbeRttSchedule::new(now + 3 * SECOND, 1003 * SECOND));
         let at = now + 4 * SECOND;
         assert_eq!(one.next(at, BEAT), now + 5 * SECOND);
         assert_eq!(other.next(at, BEAT), now + 5 * SECOND);
