@@ -196,7 +196,7 @@ fn short() -> Vec<Cell> {
     }
     cells.push(cell("short", "4 MiB, 100/100/0, remembered".to_owned(), |ours| {
         let past = PastPath { bandwidth: 11_900_000, min_rtt: ms(100), age: secs(60) };
-        let config = ours.config().recalling(Some(past));
+        let config = ours.config().resuming(Some(past));
         let flow = FlowConfig { body: Some(4 << 20), ..FlowConfig::new(Arc::new(config)) };
         completion(ours, link(100.0, 100.0, 0.0, 1.0), flow, Duration::ZERO, 1)
     }));

@@ -19,7 +19,7 @@ const KEEP_WAIT: Duration = Duration::from_secs(1);
 /// The controller for a connection to `contact`, with what is known of the path.
 pub(super) async fn controller(client: &Client, contact: &Contact, state: &Arc<PathState>) -> ControllerConfig {
     let past = lookup(client, contact).await;
-    ControllerConfig::new(Arc::clone(state)).recalling(past).in_step(Instant::now(), SystemTime::now())
+    ControllerConfig::new(Arc::clone(state)).resuming(past).in_step(Instant::now(), SystemTime::now())
 }
 
 async fn lookup(client: &Client, contact: &Contact) -> Option<PastPath> {

@@ -41,8 +41,8 @@
 //! as fast while the spacing of ACKs within a batch shows that the path carries much more (paced chirping's idea), and ends
 //! at a queue of a sixteenth of the round trip or when bandwidth stops growing (`startup`). Near the rate that the spacing foretold it waits a round for the queue; when
 //! none comes, the spacing was wrong and is not believed any more. Loss alone never ends it.
-//! What an earlier connection left of the same path replaces the first window by half of its own (`recall`; careful
-//! resume, draft-ietf-tsvwg-careful-resume), and start-up goes on from there.
+//! What an earlier connection left of the same path replaces the first window by half of its own (`careful_resume`;
+//! careful resume, draft-ietf-tsvwg-careful-resume), and start-up goes on from there.
 //! A **drain** empties the queue for two rounds. All flows of ours drain at the same moments, by the clock on the wall
 //! (`probe_rtt`), so that each sees the path without the queue of the others, and what it loses without any queue.
 //! **Cruise** is the model above, with three experiments: a probe that sends 15 % more for two rounds (`probe`; only
@@ -84,6 +84,7 @@
 
 mod ack_aggregation;
 mod bandwidth;
+mod careful_resume;
 mod contest;
 mod controller;
 mod dispersion;
@@ -95,7 +96,6 @@ mod probe;
 mod probe_rtt;
 mod queue_budget;
 mod rate;
-mod recall;
 mod rivals;
 mod round;
 mod startup;
@@ -103,8 +103,8 @@ mod state;
 mod trial;
 mod without;
 
+pub use careful_resume::{AGE_MAX, PastPath};
 pub use controller::{ControllerConfig, PathController};
-pub use recall::{AGE_MAX, PastPath};
 pub use state::{PathSnapshot, PathState, Phase};
 #[doc(hidden)]
 pub use without::{Mechanism, Without};

@@ -24,7 +24,7 @@ pub enum Mechanism {
     /// A part of what the flight that found the queue showed is the bandwidth after start-up.
     FlightShare,
     /// What an earlier connection, or this one before an outage, has learnt.
-    Recall,
+    CarefulResume,
     /// Pauses of the path are no queue.
     AckAggregation,
     /// Jitter is no queue.
@@ -80,7 +80,7 @@ impl Mechanism {
         Self::FirstPace,
         Self::StartupQueue,
         Self::FlightShare,
-        Self::Recall,
+        Self::CarefulResume,
         Self::AckAggregation,
         Self::Jitter,
         Self::Probe,

@@ -81,7 +81,7 @@ impl Paths {
         if let Some(past) = past {
             info!(%prefix, mbit = past.bandwidth * 8 / 1_000_000, rtt = ?past.min_rtt, age = ?past.age, "path known");
         }
-        let config = ControllerConfig::new(Arc::<PathState>::default()).recalling(past);
+        let config = ControllerConfig::new(Arc::<PathState>::default()).resuming(past);
         let config = config.in_step(Instant::now(), SystemTime::now());
         ClientPath {
             prefix,

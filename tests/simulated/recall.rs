@@ -35,7 +35,7 @@ impl Transfer {
     }
 
     fn run(&self, past: Option<PastPath>) -> Report {
-        let config = ControllerConfig::new(self.state.clone()).recalling(past);
+        let config = ControllerConfig::new(self.state.clone()).resuming(past);
         let mut flow = FlowConfig::new(Arc::new(config));
         flow.body = Some(self.bytes);
         let mut scenario = Scenario::new(self.link, flow);

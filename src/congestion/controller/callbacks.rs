@@ -21,7 +21,7 @@ impl Controller for PathController {
         if self.min_rtt_filter.is_none() {
             self.begin(now, now.saturating_duration_since(sent));
         }
-        self.recall.on_ack(now, bytes);
+        self.resume.on_ack(now, bytes);
         self.sampler.on_ack(now, sent, bytes);
         self.config.state.count(bytes, app_limited);
         self.loss.on_ack(bytes);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use quinn_proto::congestion::{Controller, ControllerFactory};
 
 use super::PathController;
-use crate::congestion::recall::PastPath;
+use crate::congestion::careful_resume::PastPath;
 use crate::congestion::state::PathState;
 use crate::congestion::without::Without;
 
@@ -38,7 +38,7 @@ impl ControllerConfig {
     }
 
     /// Begins near what an earlier connection has learnt, if the path shows to be the same.
-    pub fn recalling(mut self, past: Option<PastPath>) -> Self {
+    pub fn resuming(mut self, past: Option<PastPath>) -> Self {
         self.past = past;
         self
     }

@@ -14,6 +14,7 @@ use tracing::trace;
 
 use super::ack_aggregation::AckAggregation;
 use super::bandwidth::Bandwidth;
+use super::careful_resume::{CarefulResume, LossCause};
 use super::contest::{Contest, TestTrust};
 use super::jitter::JitterFilter;
 use super::loss::{LossBlock, LossMeter};
@@ -22,7 +23,6 @@ use super::probe::Prober;
 use super::probe_rtt::ProbeRttSchedule;
 use super::queue_budget::{QueueBudget, Round, base_target};
 use super::rate::{RateSampler, Sample};
-use super::recall::{LossCause, Recall};
 use super::rivals::Rivals;
 use super::round::RoundSamples;
 use super::startup::Startup;
@@ -58,7 +58,7 @@ pub struct PathController {
     min_rtt_filter: Option<MinRttFilter>,
     loss: LossMeter,
     startup: Startup,
-    recall: Recall,
+    resume: CarefulResume,
     budget: QueueBudget,
     prober: Prober,
     trials: LossTrials,
@@ -71,7 +71,7 @@ pub struct PathController {
 impl PathController {
     fn new(config: Arc<ControllerConfig>, now: Instant, mtu: u16) -> Self {
         let mtu = u64::from(mtu);
-        let recall = Recall::new(config.past.filter(|_| !config.without.has(Mechanism::Recall)));
+        let resume = CarefulResume::new(config.past.filter(|_| !config.without.has(Mechanism::CarefulResume)));
         let clock = config.clock.filter(|_| !config.without.has(Mechanism::ProbeRttSchedule));
         let (at, time) = clock.unwrap_or((now, Duration::ZERO));
         Self {
@@ -91,7 +91,7 @@ impl PathController {
             min_rtt_filter: None,
             loss: LossMeter::new(now),
             startup: Startup::new(),
-            recall,
+            resume,
             budget: QueueBudget::default(),
             prober: Prober::new(),
             trials: LossTrials::new(now),
@@ -220,7 +220,7 @@ impl PathController {
 
     /// The losses of a flight too large for the path are not the path's loss: head-room for them would fill it up.
     fn note_loss(&mut self, now: Instant, sent: Instant, bytes: u64) {
-        match self.recall.on_loss(now, sent, bytes) {
+        match self.resume.on_loss(now, sent, bytes) {
             LossCause::Path => {
                 self.loss.on_loss(bytes);
                 self.samples.lost += bytes;

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use super::window::initial_packets;
 use super::{PathController, SHARED};
 use crate::congestion::bandwidth::Bandwidth;
+use crate::congestion::careful_resume::{CarefulResume, PastPath};
 use crate::congestion::contest::{Contest, Stake};
 use crate::congestion::loss::is_flood;
 use crate::congestion::probe::{ProbeStep, RoundSample};
 use crate::congestion::queue_budget::Round;
-use crate::congestion::recall::{PastPath, Recall};
 use crate::congestion::rivals::Suspicion;
 use crate::congestion::startup::{Startup, StartupInputs};
 use crate::congestion::state::Phase;
@@ -39,10 +39,10 @@ impl PathController {
     /// The first round trip shows which window to begin with.
     pub(super) fn begin(&mut self, now: Instant, rtt: Duration) {
         let initial = initial_packets(rtt) * self.mtu;
-        if let Some(bare) = self.recall.on_first_rtt(now, rtt, initial) {
+        if let Some(bare) = self.resume.on_first_rtt(now, rtt, initial) {
             self.startup = Startup::on_known_path(bare);
         }
-        self.window = initial.max(self.recall.window());
+        self.window = initial.max(self.resume.window());
         self.first_flight_left = initial;
     }
 
@@ -84,7 +84,7 @@ impl PathController {
     }
 
     fn leave_startup(&mut self, now: Instant) {
-        self.recall.retreat(now);
+        self.resume.retreat(now);
         if let Some(min_rtt_filter) = &mut self.min_rtt_filter {
             min_rtt_filter.forget_drains();
         }
@@ -100,7 +100,7 @@ impl PathController {
         self.bandwidth = Bandwidth::new();
         self.sampler.forget_spacing();
         self.startup = Startup::new();
-        self.recall = Recall::new(Some(past).filter(|_| !self.is_without(Mechanism::Recall)));
+        self.resume = CarefulResume::new(Some(past).filter(|_| !self.is_without(Mechanism::CarefulResume)));
         self.contest = None;
         self.loss.discard_block();
         self.start_epoch(now);

@@ -45,7 +45,7 @@ impl PathController {
         match self.phase {
             Phase::Startup => {
                 let bound = self.known().bound() * self.headroom();
-                let initial = (initial_packets(self.min_rtt()) * self.mtu).max(self.recall.window());
+                let initial = (initial_packets(self.min_rtt()) * self.mtu).max(self.resume.window());
                 (self.window as f64).min(bound.max(initial as f64))
             }
             Phase::Drain => self.drain_window() * self.headroom(),

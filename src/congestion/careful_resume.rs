@@ -44,7 +44,7 @@ const ROUNDS: u32 = 5;
 
 /// The memory at work.
 #[derive(Debug, Clone)]
-pub(super) enum Recall {
+pub(super) enum CarefulResume {
     /// Nothing is remembered, it does not fit, or it has done its work.
     Over,
     /// The first round trip will show whether the path is the same.
@@ -75,7 +75,7 @@ pub(super) enum LossCause {
     Flight,
 }
 
-impl Recall {
+impl CarefulResume {
     pub(super) fn new(past: Option<PastPath>) -> Self {
         match past {
             Some(past) if past.age <= AGE_MAX => Self::Reconnaissance(past),
@@ -168,19 +168,19 @@ mod tests {
     const PAST: PastPath = PastPath { bandwidth: 12_500_000, min_rtt: Duration::from_millis(100), age: Duration::ZERO };
     const FLIGHT: u64 = 625_000;
 
-    fn begin(past: PastPath, rtt: Duration) -> (Instant, Recall) {
+    fn begin(past: PastPath, rtt: Duration) -> (Instant, CarefulResume) {
         let now = Instant::now();
-        let mut recall = Recall::new(Some(past));
-        assert_eq!(recall.window(), 0, "nothing is believed before the first round trip");
-        recall.on_first_rtt(now, rtt, INITIAL);
-        (now, recall)
+        let mut resume = CarefulResume::new(Some(past));
+        assert_eq!(resume.window(), 0, "nothing is believed before the first round trip");
+        resume.on_first_rtt(now, rtt, INITIAL);
+        (now, resume)
     }
 
     #[test]
     fn the_same_path_begins_with_half_of_what_it_carried() {
-        let mut recall = Recall::new(Some(PAST));
-        assert_eq!(recall.on_first_rtt(Instant::now(), 103 * MS, INITIAL), Some(103 * MS));
-        assert_eq!(recall.window(), FLIGHT);
+        let mut resume = CarefulResume::new(Some(PAST));
+        assert_eq!(resume.on_first_rtt(Instant::now(), 103 * MS, INITIAL), Some(103 * MS));
+        assert_eq!(resume.window(), FLIGHT);
         assert_eq!(begin(PAST, 80 * MS).1.window(), FLIGHT / 100 * 80, "never faster than half the rate");
     }
 
@@ -207,19 +207,19 @@ mod tests {
     #[test]
     fn a_handshake_that_loses_packets_shows_nothing() {
         let now = Instant::now();
-        let mut recall = Recall::new(Some(PAST));
-        assert_eq!(recall.on_loss(now, now, 1200), LossCause::Path);
-        assert_eq!(recall.on_first_rtt(now, 100 * MS, INITIAL), None);
+        let mut resume = CarefulResume::new(Some(PAST));
+        assert_eq!(resume.on_loss(now, now, 1200), LossCause::Path);
+        assert_eq!(resume.on_first_rtt(now, 100 * MS, INITIAL), None);
     }
 
     #[test]
     fn the_flight_ends_when_it_is_answered_for_or_not_sent_in_time() {
-        let (now, mut recall) = begin(PAST, 100 * MS);
-        recall.on_ack(now + 100 * MS, FLIGHT - 20_000);
-        assert_eq!(recall.on_loss(now + 101 * MS, now, 19_000), LossCause::Path);
-        assert_eq!(recall.window(), FLIGHT);
-        recall.on_ack(now + 102 * MS, 1000);
-        assert_eq!(recall.window(), 0);
+        let (now, mut resume) = begin(PAST, 100 * MS);
+        resume.on_ack(now + 100 * MS, FLIGHT - 20_000);
+        assert_eq!(resume.on_loss(now + 101 * MS, now, 19_000), LossCause::Path);
+        assert_eq!(resume.window(), FLIGHT);
+        resume.on_ack(now + 102 * MS, 1000);
+        assert_eq!(resume.window(), 0);
         let (now, mut idle) = begin(PAST, 100 * MS);
         idle.on_ack(now + 500 * MS, 1000);
         assert_eq!(idle.window(), FLIGHT);
@@ -229,24 +229,24 @@ mod tests {
 
     #[test]
     fn a_flight_that_is_lost_is_retreated_from_and_its_losses_are_not_the_paths() {
-        let (now, mut recall) = begin(PAST, 100 * MS);
+        let (now, mut resume) = begin(PAST, 100 * MS);
         let later = now + 110 * MS;
-        recall.on_ack(later, 36_000);
-        assert_eq!(recall.on_loss(later, now, 11_000), LossCause::Path, "a few are chance");
-        assert_eq!(recall.on_loss(later, now, 6_000), LossCause::Unmasked);
-        assert_eq!(recall.window(), 0);
-        assert_eq!(recall.on_loss(later + MS, later - MS, 1200), LossCause::Flight);
-        assert_eq!(recall.on_loss(later + 200 * MS, later + MS, 1200), LossCause::Path);
+        resume.on_ack(later, 36_000);
+        assert_eq!(resume.on_loss(later, now, 11_000), LossCause::Path, "a few are chance");
+        assert_eq!(resume.on_loss(later, now, 6_000), LossCause::Unmasked);
+        assert_eq!(resume.window(), 0);
+        assert_eq!(resume.on_loss(later + MS, later - MS, 1200), LossCause::Flight);
+        assert_eq!(resume.on_loss(later + 200 * MS, later + MS, 1200), LossCause::Path);
     }
 
     #[test]
     fn a_queue_retreats_only_from_a_flight() {
-        let (now, mut recall) = begin(PAST, 100 * MS);
-        recall.on_ack(now, FLIGHT);
-        recall.retreat(now);
-        assert_eq!(recall.on_loss(now, now, 1200), LossCause::Path);
-        let (now, mut recall) = begin(PAST, 100 * MS);
-        recall.retreat(now);
-        assert_eq!(recall.on_loss(now, now, 1200), LossCause::Flight);
+        let (now, mut resume) = begin(PAST, 100 * MS);
+        resume.on_ack(now, FLIGHT);
+        resume.retreat(now);
+        assert_eq!(resume.on_loss(now, now, 1200), LossCause::Path);
+        let (now, mut resume) = begin(PAST, 100 * MS);
+        resume.retreat(now);
+        assert_eq!(resume.on_loss(now, now, 1200), LossCause::Flight);
     }
 }
