@@ -87,9 +87,9 @@ impl LossMeter {
         self.base.get().map(|negated| -negated).or_else(first).unwrap_or(0.0)
     }
 
-    /// Whether `lost` of `sent` packets is more than the path explains. Not than the last blocks do: in a contest they hold
-    /// what the contest itself loses, and no loss would ever end its growth. One packet alone is always chance, or a flow of few
-    /// packets would give way to every loss that comes by.
+    /// Whether `lost` of `sent` packets is more than the path explains. Not than the last blocks do: in competitive
+    /// mode they hold what competitive mode itself loses, and no loss would ever end its growth. One packet alone is
+    /// always chance, or a flow of few packets would give way to every loss that comes by.
     pub(super) fn is_unusual(&self, lost: f64, sent: f64) -> bool {
         is_above(self.base(), lost, sent)
     }

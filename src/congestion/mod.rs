@@ -15,8 +15,8 @@
 //!   of eight rounds while the path is not full, the mean of our last rounds once a queue stands (`bandwidth`).
 //! * **bare round trip**: whole rounds against the round that a drain showed, looked for again every ten seconds or thirty
 //!   round trips (`min_rtt`; BBR's ProbeRTT, but to 0.7 of the product and not to four packets; to 0.35 beside others).
-//!   A longer one is believed when three drains agree on it, soon after each other, and ends a contest: it was the
-//!   path.
+//!   A longer one is believed when three drains agree on it, soon after each other, and ends competitive mode: it was
+//!   the path.
 //! * **jitter**: what round trips turn back from one group to the next, which a queue does not do (`jitter`); nothing
 //!   on a clean link. It is no queue either: only what stands above both is held to the target. Since packets in a row
 //!   do not overtake each other, jitter lengthens round trips the more the faster they follow, so under jitter only a
@@ -47,13 +47,13 @@
 //! (`probe_rtt`), so that each sees the path without the queue of the others, and what it loses without any queue.
 //! **Cruise** is the model above, with three experiments: a probe that sends 15 % more for two rounds (`probe`; only
 //! who has the path for himself), a loss trial that sends 10 % less (`trial`), and a drain when the queue does not obey
-//! (`rivals`). If the queue stays in that drain, someone else holds it, and in the **contested** phase we take what
-//! CUBIC would (`contest`; Copa's competitive mode). Every scheduled drain tests whether he is still there: the phase
-//! ends when two tests in a row find the queue empty (more, if that was wrong before), or one that cannot have emptied
-//! it alone. What is lost meanwhile is never taken for the path's own loss, or its head-room would keep the queue full
-//! for ever. A flow that comes late takes what the other holds in the queue for path, and would yield to it for ever:
-//! when its rate falls to a half under a standing queue, and after a drain to a half of that, someone else takes what
-//! it gives up.
+//! (`competitors`). If the queue stays in that drain, someone else holds it, and in the **contested** phase we take
+//! what CUBIC would (`competitive_mode`; Copa's competitive mode). Every scheduled drain tests whether he is still
+//! there: the phase ends when two tests in a row find the queue empty (more, if that was wrong before), or one that
+//! cannot have emptied it alone. What is lost meanwhile is never taken for the path's own loss, or its head-room would
+//! keep the queue full for ever. A flow that comes late takes what the other holds in the queue for path, and would
+//! yield to it for ever: when its rate falls to a half under a standing queue, and after a drain to a half of that,
+//! someone else takes what it gives up.
 //!
 //! **More than a quarter** lost is never the path's doing, in any phase: then the queue is full all the time, which looks like
 //! a longer path without one. Such a round ends start-up, and what it delivered is believed instead of the best of late.
@@ -85,7 +85,8 @@
 mod ack_aggregation;
 mod bandwidth;
 mod careful_resume;
-mod contest;
+mod competitive_mode;
+mod competitors;
 mod controller;
 mod dispersion;
 mod filter;
@@ -96,7 +97,6 @@ mod probe;
 mod probe_rtt;
 mod queue_budget;
 mod rate;
-mod rivals;
 mod round;
 mod startup;
 mod state;

@@ -1,10 +1,11 @@
 //! When to look at the path: at the same moments as everyone else of our kind.
 //!
 //! A flow that drains alone sees the queue that the others hold. Eight that look at different times take each other for
-//! strangers, and in contests with each other they look again at different times, for ever. When all look at once, the
-//! path shows itself to all. BBR's ProbeRTT falls into step by itself, because it nearly empties the path and stays there
-//! (Cardwell et al. 2016); ours are too short for that and go by the clock on the wall instead. Clocks that are some
-//! milliseconds apart do no harm, since a drain lasts for two round trips; one that is far off only loses the advantage.
+//! strangers, and in competitive modes with each other they look again at different times, for ever. When all look at
+//! once, the path shows itself to all. BBR's ProbeRTT falls into step by itself, because it nearly empties the path and
+//! stays there (Cardwell et al. 2016); ours are too short for that and go by the clock on the wall instead. Clocks that
+//! are some milliseconds apart do no harm, since a drain lasts for two round trips; one that is far off only loses the
+//! advantage.
 
 use std::time::{Duration, Instant};
 

@@ -53,17 +53,17 @@ pub enum Mechanism {
     DeepDrains,
     /// Drains by the clock on the wall.
     ProbeRttSchedule,
-    /// Drains sooner after each other when a contest has begun.
+    /// Drains sooner after each other when competitive mode has begun.
     Unrest,
     /// Suspects others when the queue does not obey.
-    Rivals,
+    Competitors,
     /// Cuts the window at three targets.
     Cut,
     /// After a suspicion, less is enough for the next one.
-    Wary,
+    LowerThreshold,
     /// Takes what CUBIC would while others hold the queue.
-    Contest,
-    /// A contest begins with a search.
+    CompetitiveMode,
+    /// Competitive mode begins with a search.
     Search,
 }
 
@@ -96,10 +96,10 @@ impl Mechanism {
         Self::DeepDrains,
         Self::ProbeRttSchedule,
         Self::Unrest,
-        Self::Rivals,
+        Self::Competitors,
         Self::Cut,
-        Self::Wary,
-        Self::Contest,
+        Self::LowerThreshold,
+        Self::CompetitiveMode,
         Self::Search,
     ];
 

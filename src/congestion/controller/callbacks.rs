@@ -70,10 +70,10 @@ impl Controller for PathController {
         }
         let congestion = self.is_congestion(lost_bytes);
         let share = self.capacity().map_or(1.0, |capacity| self.bandwidth.get() / capacity);
-        if let Some(contest) = &mut self.contest
+        if let Some(competitive) = &mut self.competitive
             && congestion
         {
-            contest.on_loss(now, sent, share);
+            competitive.on_loss(now, sent, share);
         }
     }
 

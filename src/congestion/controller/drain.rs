@@ -47,8 +47,8 @@ impl Drains {
         Self { schedule, began: now, ended: now, next: now, believed: Duration::ZERO, unrest: None }
     }
 
-    /// A contest begins. `again`: not long after another one.
-    pub(super) fn on_contest(&mut self, now: Instant, again: bool) {
+    /// Competitive mode begins. `again`: not long after another one.
+    pub(super) fn on_competition(&mut self, now: Instant, again: bool) {
         if !again || self.unrest.is_none() {
             self.unrest = Some(now);
         }
@@ -94,7 +94,7 @@ impl PathController {
         let doubtful = self.min_rtt_filter.as_ref().is_some_and(MinRttFilter::is_doubtful);
         let pace = if doubtful || (self.drains.is_unrest(now) && !self.is_without(Mechanism::Unrest)) {
             ProbeRttPace::Unrest
-        } else if self.contest.is_some() {
+        } else if self.competitive.is_some() {
             ProbeRttPace::Contest
         } else {
             ProbeRttPace::Calm
@@ -103,11 +103,11 @@ impl PathController {
     }
 
     pub(super) fn start_drain(&mut self, now: Instant) {
-        if let Some(contest) = &self.contest
-            && contest.last().rate > 0.0
+        if let Some(competitive) = &self.competitive
+            && competitive.last().rate > 0.0
         {
             // All that wait in a full queue get the whole path together; the best of several rounds would be too much for it.
-            self.bandwidth.believe(self.rounds, contest.last().rate);
+            self.bandwidth.believe(self.rounds, competitive.last().rate);
         }
         (self.drains.began, self.drains.believed) = (now, self.min_rtt());
         self.phase = Phase::Drain;
@@ -119,7 +119,7 @@ impl PathController {
 
     /// Whether others surely use the path too.
     fn is_crowded(&self) -> bool {
-        self.contest.is_some() || self.is_shared()
+        self.competitive.is_some() || self.is_shared()
     }
 
     /// The window of a drain, in bytes without head-room.
@@ -157,7 +157,9 @@ impl PathController {
         self.plan_drain(now);
         let capacity = self.capacity().unwrap_or(f64::MAX);
         let is_alone = found == DrainFinding::Longer;
-        if !is_alone && self.contest.as_mut().is_some_and(|contest| !contest.on_quiet(capacity, round.target)) {
+        if !is_alone
+            && self.competitive.as_mut().is_some_and(|competitive| !competitive.on_quiet(capacity, round.target))
+        {
             self.enter_contested();
             self.drains.plan(now, ProbeRttPace::Unrest.period(self.min_rtt()));
             return;
@@ -177,8 +179,8 @@ impl PathController {
             (!self.is_without(Mechanism::LongerPath), !self.is_without(Mechanism::DrainLoss));
         let Some(min_rtt_filter) = &mut self.min_rtt_filter else { return DrainFinding::Quiet };
         let was_drained = min_rtt_filter.is_drained();
-        // A contest's own tests must not overlook a short queue.
-        let is_small = self.contest.is_none() && self.samples.acks() < GROUP_ACKS;
+        // Competitive mode's own tests must not overlook a short queue.
+        let is_small = self.competitive.is_none() && self.samples.acks() < GROUP_ACKS;
         let delay = if is_small { ACK_DELAY_MAX } else { Duration::ZERO };
         let found = min_rtt_filter.on_drained(&Drained { standing, target: round.target, jitter, delay, takes_longer });
         if self.drains.believed > min_rtt_filter.rtt() + base_target(min_rtt_filter.rtt()) * MISTAKEN {
@@ -193,15 +195,15 @@ impl PathController {
     }
 
     fn on_foreign_queue(&mut self, now: Instant) {
-        if let Some(contest) = &mut self.contest {
-            contest.on_foreign();
+        if let Some(competitive) = &mut self.competitive {
+            competitive.on_foreign();
             self.enter_contested();
             self.plan_drain(now);
-        } else if self.is_without(Mechanism::Contest) {
+        } else if self.is_without(Mechanism::CompetitiveMode) {
             self.plan_drain(now);
             self.enter_cruise(now);
         } else {
-            self.start_contest(now);
+            self.start_competition(now);
         }
     }
 }

@@ -15,7 +15,8 @@ use tracing::trace;
 use super::ack_aggregation::AckAggregation;
 use super::bandwidth::Bandwidth;
 use super::careful_resume::{CarefulResume, LossCause};
-use super::contest::{Contest, TestTrust};
+use super::competitive_mode::{CompetitiveMode, TestTrust};
+use super::competitors::Competitors;
 use super::jitter::JitterFilter;
 use super::loss::{LossBlock, LossMeter};
 use super::min_rtt::MinRttFilter;
@@ -23,7 +24,6 @@ use super::probe::Prober;
 use super::probe_rtt::ProbeRttSchedule;
 use super::queue_budget::{QueueBudget, Round, base_target};
 use super::rate::{RateSampler, Sample};
-use super::rivals::Rivals;
 use super::round::RoundSamples;
 use super::startup::Startup;
 use super::state::{PathSnapshot, Phase};
@@ -62,9 +62,9 @@ pub struct PathController {
     budget: QueueBudget,
     prober: Prober,
     trials: LossTrials,
-    rivals: Rivals,
+    competitors: Competitors,
     drains: Drains,
-    contest: Option<Contest>,
+    competitive: Option<CompetitiveMode>,
     trust: TestTrust,
 }
 
@@ -95,9 +95,9 @@ impl PathController {
             budget: QueueBudget::default(),
             prober: Prober::new(),
             trials: LossTrials::new(now),
-            rivals: Rivals::new(now),
+            competitors: Competitors::new(now),
             drains: Drains::new(now, ProbeRttSchedule::new(at, time)),
-            contest: None,
+            competitive: None,
             trust: TestTrust::new(),
         }
     }
@@ -139,7 +139,7 @@ impl PathController {
         }
         let round = self.round();
         self.trace(&round);
-        if self.contest.is_some() {
+        if self.competitive.is_some() {
             // Packets that a full queue drops are not the path's loss: with head-room for them the flow would send ever
             // more.
             self.loss.discard_block();

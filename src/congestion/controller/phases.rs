@@ -6,11 +6,11 @@ use super::window::initial_packets;
 use super::{PathController, SHARED};
 use crate::congestion::bandwidth::Bandwidth;
 use crate::congestion::careful_resume::{CarefulResume, PastPath};
-use crate::congestion::contest::{Contest, Stake};
+use crate::congestion::competitive_mode::{CompetitiveMode, CompetitiveRound};
+use crate::congestion::competitors::Suspicion;
 use crate::congestion::loss::is_flood;
 use crate::congestion::probe::{ProbeStep, RoundSample};
 use crate::congestion::queue_budget::Round;
-use crate::congestion::rivals::Suspicion;
 use crate::congestion::startup::{Startup, StartupInputs};
 use crate::congestion::state::Phase;
 use crate::congestion::without::Mechanism;
@@ -101,7 +101,7 @@ impl PathController {
         self.sampler.forget_spacing();
         self.startup = Startup::new();
         self.resume = CarefulResume::new(Some(past).filter(|_| !self.is_without(Mechanism::CarefulResume)));
-        self.contest = None;
+        self.competitive = None;
         self.loss.discard_block();
         self.start_epoch(now);
     }
@@ -111,18 +111,18 @@ impl PathController {
     pub(super) fn enter_cruise(&mut self, now: Instant) {
         self.phase = Phase::Cruise;
         self.phase_rounds = 0;
-        if self.contest.take().is_some() {
-            if !self.is_without(Mechanism::Wary) {
-                self.rivals.become_wary(now, None);
+        if self.competitive.take().is_some() {
+            if !self.is_without(Mechanism::LowerThreshold) {
+                self.competitors.become_wary(now, None);
             }
             self.budget.empty();
             self.trust.on_end(now);
         }
-        self.rivals.on_quiet();
+        self.competitors.on_quiet();
     }
 
     pub(super) fn on_cruise_round(&mut self, now: Instant, round: &Round) {
-        self.rivals.note_window(self.rounds, self.window);
+        self.competitors.note_window(self.rounds, self.window);
         if self.samples.app_limited {
             return;
         }
@@ -140,9 +140,9 @@ impl PathController {
             return;
         }
         let span = now.saturating_duration_since(self.samples.started);
-        let mut judgement = self.rivals.on_round(now, round, span, self.bandwidth.is_full());
+        let mut judgement = self.competitors.on_round(now, round, span, self.bandwidth.is_full());
         judgement.cut &= !self.is_without(Mechanism::Cut);
-        if self.is_without(Mechanism::Rivals) {
+        if self.is_without(Mechanism::Competitors) {
             judgement.suspicion = Suspicion::None;
         }
         // The last round alone says too little of a path that stutters.
@@ -153,13 +153,13 @@ impl PathController {
             Suspicion::None if self.is_without(Mechanism::QueueBudget) => self.budget.fill(round),
             Suspicion::None => self.budget.on_round(round, !self.is_without(Mechanism::QueueBudgetProbe)),
             Suspicion::Suspected => {
-                if !self.is_without(Mechanism::Wary) {
-                    self.rivals.become_wary(now, Some(self.bandwidth.get()));
+                if !self.is_without(Mechanism::LowerThreshold) {
+                    self.competitors.become_wary(now, Some(self.bandwidth.get()));
                 }
-                self.rivals.calm_down();
+                self.competitors.calm_down();
                 self.start_drain(now);
             }
-            Suspicion::Certain => self.start_contest(now),
+            Suspicion::Certain => self.start_competition(now),
         }
     }
 
@@ -187,7 +187,7 @@ impl PathController {
             && self.is_room_likely(jitter)
             && self.phase_rounds > CALM_ROUNDS
             && !self.trials.is_running()
-            && self.rivals.is_calm();
+            && self.competitors.is_calm();
         let shown = RoundSample { rate: self.round_rate(now), queue: round.queue, target: round.target, jitter };
         match self.prober.on_round(&shown, self.bandwidth.get(), calm) {
             ProbeStep::Idle => false,
@@ -210,21 +210,21 @@ impl PathController {
 
     // ---- contested ----
 
-    pub(super) fn start_contest(&mut self, now: Instant) {
-        if self.is_without(Mechanism::Contest) {
+    pub(super) fn start_competition(&mut self, now: Instant) {
+        if self.is_without(Mechanism::CompetitiveMode) {
             self.start_drain(now);
             return;
         }
-        let window = self.rivals.recent_window().max(self.window as f64);
-        let mut contest = Contest::new(now, window, self.trust.on_begin(now));
+        let window = self.competitors.recent_window().max(self.window as f64);
+        let mut competitive = CompetitiveMode::new(now, window, self.trust.on_begin(now));
         if self.is_without(Mechanism::Search) {
-            contest.end_search();
+            competitive.end_search();
         }
-        self.contest = Some(contest);
+        self.competitive = Some(competitive);
         self.bandwidth.set_not_full();
-        self.rivals.calm_down();
+        self.competitors.calm_down();
         self.enter_contested();
-        self.drains.on_contest(now, self.trust.is_relapse(now));
+        self.drains.on_competition(now, self.trust.is_relapse(now));
         self.plan_drain(now);
     }
 
@@ -234,12 +234,13 @@ impl PathController {
     }
 
     pub(super) fn on_contested_round(&mut self, now: Instant, round: &Round) {
-        let stake = Stake { rate: self.round_rate(now), queue: round.queue, rtt: self.samples.standing_rtt() };
+        let sample =
+            CompetitiveRound { rate: self.round_rate(now), queue: round.queue, rtt: self.samples.standing_rtt() };
         self.phase_rounds += 1;
-        // A test leaves little in flight, which would be the measure of what the contest may hold after it.
+        // A test leaves little in flight, which would be the measure of what competitive mode may hold after it.
         let is_settled = self.phase_rounds > SETTLE_ROUNDS;
-        if let Some(contest) = &mut self.contest {
-            contest.on_round(now, round.mtu, is_settled.then_some(stake));
+        if let Some(competitive) = &mut self.competitive {
+            competitive.on_round(now, round.mtu, is_settled.then_some(sample));
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::PathController;
-use crate::congestion::contest::Contest;
+use crate::congestion::competitive_mode::CompetitiveMode;
 use crate::congestion::state::Phase;
 use crate::congestion::without::Mechanism;
 use crate::congestion::{probe, trial};
@@ -56,7 +56,9 @@ impl PathController {
             }
             // Bandwidth that is there without any queue is the flow's own whoever else is there; chance losses would
             // take it from a small window.
-            Phase::Contested => self.contest.as_ref().map_or(0.0, Contest::window).max(product * self.headroom()),
+            Phase::Contested => {
+                self.competitive.as_ref().map_or(0.0, CompetitiveMode::window).max(product * self.headroom())
+            }
         }
     }
 

@@ -34,7 +34,7 @@ const JOINT: f64 = 2.0;
 
 /// A CUBIC window in bytes.
 #[derive(Debug, Clone)]
-pub(super) struct Contest {
+pub(super) struct CompetitiveMode {
     window: f64,
     window_max: f64,
     /// What Reno would have by now: on short paths the cubic curve is slower than that, and CUBIC takes the larger.
@@ -46,12 +46,12 @@ pub(super) struct Contest {
     /// Tests that must find nobody, and how many of them are still to come.
     passes: u32,
     passes_left: u32,
-    last: Stake,
+    last: CompetitiveRound,
 }
 
-/// What the last round of a contest showed, before a test.
+/// What the last round of competitive mode showed, before a test.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Stake {
+pub(super) struct CompetitiveRound {
     /// Bytes per second that we got.
     pub(super) rate: f64,
     pub(super) queue: Duration,
@@ -59,7 +59,7 @@ pub(super) struct Stake {
     pub(super) rtt: Duration,
 }
 
-impl Contest {
+impl CompetitiveMode {
     pub(super) fn new(now: Instant, window: f64, passes: u32) -> Self {
         Self {
             window,
@@ -70,7 +70,7 @@ impl Contest {
             search_losses: SEARCH_LOSSES,
             passes,
             passes_left: passes,
-            last: Stake::default(),
+            last: CompetitiveRound::default(),
         }
     }
 
@@ -87,13 +87,13 @@ impl Contest {
         self.search_losses > 0
     }
 
-    pub(super) fn last(&self) -> Stake {
+    pub(super) fn last(&self) -> CompetitiveRound {
         self.last
     }
 
     /// Follows the cubic curve. `stake`: what the round showed, unless it says more of the test before it.
-    pub(super) fn on_round(&mut self, now: Instant, mtu: f64, stake: Option<Stake>) {
-        self.last = stake.unwrap_or(self.last);
+    pub(super) fn on_round(&mut self, now: Instant, mtu: f64, sample: Option<CompetitiveRound>) {
+        self.last = sample.unwrap_or(self.last);
         if self.is_searching() {
             self.window = (self.window * SEARCH_GROWTH).min(self.bound(mtu));
             return;
@@ -129,8 +129,8 @@ impl Contest {
         self.friendly = self.window;
     }
 
-    /// A test found nobody. Says whether that is enough to end the contest. `capacity`: of the whole path, in bytes per
-    /// second; `target`: the queue that our kind holds.
+    /// A test found nobody. Says whether that is enough to end competitive mode. `capacity`: of the whole path, in
+    /// bytes per second; `target`: the queue that our kind holds.
     pub(super) fn on_quiet(&mut self, capacity: f64, target: Duration) -> bool {
         let ours = Duration::from_secs_f64(self.window / capacity.max(1.0));
         let joint = self.last.queue > (ours + target).mul_f64(JOINT);
@@ -144,7 +144,7 @@ impl Contest {
     }
 }
 
-/// How far the tests that ended earlier contests are to be trusted.
+/// How far the tests that ended earlier competitive modes are to be trusted.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TestTrust {
     passes: u32,
@@ -156,12 +156,12 @@ impl TestTrust {
         Self { passes: PASSES, ended: None }
     }
 
-    /// Whether a contest that begins now goes on with the last one, which ended too soon.
+    /// Whether competitive mode that begins now goes on with the last one, which ended too soon.
     pub(super) fn is_relapse(&self, now: Instant) -> bool {
         self.ended.is_some_and(|ended| now.saturating_duration_since(ended) < RELAPSE)
     }
 
-    /// A contest begins. Gives the tests in a row that are to end it.
+    /// Competitive mode begins. Gives the tests in a row that are to end it.
     pub(super) fn on_begin(&mut self, now: Instant) -> u32 {
         self.passes = if self.is_relapse(now) { (self.passes * 2).min(PASSES_MAX) } else { PASSES };
         self.passes
@@ -182,73 +182,74 @@ mod tests {
     #[test]
     fn it_searches_until_a_loss_and_backs_off_once_per_round_trip() {
         let now = Instant::now();
-        let mut contest = Contest::new(now, 100.0 * MTU, PASSES);
-        contest.on_round(now + SECOND, MTU, None);
-        assert_eq!(contest.window(), 120.0 * MTU);
-        contest.on_loss(now + 2 * SECOND, now + SECOND, 0.5);
-        contest.on_loss(now + 3 * SECOND, now + SECOND, 0.5);
-        assert!((contest.window() - 84.0 * MTU).abs() < 1.0, "{}", contest.window());
-        assert!(!contest.is_searching());
+        let mut competitive = CompetitiveMode::new(now, 100.0 * MTU, PASSES);
+        competitive.on_round(now + SECOND, MTU, None);
+        assert_eq!(competitive.window(), 120.0 * MTU);
+        competitive.on_loss(now + 2 * SECOND, now + SECOND, 0.5);
+        competitive.on_loss(now + 3 * SECOND, now + SECOND, 0.5);
+        assert!((competitive.window() - 84.0 * MTU).abs() < 1.0, "{}", competitive.window());
+        assert!(!competitive.is_searching());
     }
 
     #[test]
     fn a_small_flow_goes_on_searching_in_the_room_that_a_loss_made() {
         let now = Instant::now();
-        let mut contest = Contest::new(now, 100.0 * MTU, PASSES);
+        let mut competitive = CompetitiveMode::new(now, 100.0 * MTU, PASSES);
         for loss in 1..SEARCH_LOSSES {
-            contest.on_loss(now + 2 * loss * SECOND, now + (2 * loss - 1) * SECOND, 0.1);
-            assert!(contest.is_searching());
+            competitive.on_loss(now + 2 * loss * SECOND, now + (2 * loss - 1) * SECOND, 0.1);
+            assert!(competitive.is_searching());
         }
-        contest.on_loss(now + 60 * SECOND, now + 59 * SECOND, 0.1);
-        assert!(!contest.is_searching());
+        competitive.on_loss(now + 60 * SECOND, now + 59 * SECOND, 0.1);
+        assert!(!competitive.is_searching());
     }
 
     #[test]
     fn it_comes_back_to_the_old_maximum_at_k() {
         let now = Instant::now();
-        let mut contest = Contest::new(now, 1000.0 * MTU, PASSES);
-        contest.on_loss(now + SECOND, now + SECOND, 0.5);
+        let mut competitive = CompetitiveMode::new(now, 1000.0 * MTU, PASSES);
+        competitive.on_loss(now + SECOND, now + SECOND, 0.5);
         let k = Duration::from_secs_f64((300.0_f64 / C).cbrt());
         for step in 1..=20 {
-            contest.on_round(now + SECOND + k * step / 20, MTU, None);
+            competitive.on_round(now + SECOND + k * step / 20, MTU, None);
         }
-        assert!((contest.window() / (1000.0 * MTU) - 1.0).abs() < 0.01, "{}", contest.window());
+        assert!((competitive.window() / (1000.0 * MTU) - 1.0).abs() < 0.01, "{}", competitive.window());
     }
 
     const TARGET: Duration = Duration::from_millis(5);
 
-    /// A contest for a megabyte per second, of which 100 ms are in its window, with such a queue before the test.
-    fn tested(queue_ms: u64) -> Contest {
+    /// Competitive mode for a megabyte per second, of which 100 ms are in its window, with such a queue before the
+    /// test.
+    fn tested(queue_ms: u64) -> CompetitiveMode {
         let now = Instant::now();
-        let mut contest = Contest::new(now, 100.0 * MTU, PASSES);
-        contest.on_loss(now + SECOND, now + SECOND, 0.5);
-        contest.on_round(
+        let mut competitive = CompetitiveMode::new(now, 100.0 * MTU, PASSES);
+        competitive.on_loss(now + SECOND, now + SECOND, 0.5);
+        competitive.on_round(
             now + SECOND,
             MTU,
-            Some(Stake { rate: 1e6, queue: Duration::from_millis(queue_ms), rtt: SECOND / 10 }),
+            Some(CompetitiveRound { rate: 1e6, queue: Duration::from_millis(queue_ms), rtt: SECOND / 10 }),
         );
-        contest
+        competitive
     }
 
     #[test]
     fn it_never_grows_far_beyond_what_arrives() {
         let now = Instant::now();
-        let mut contest = Contest::new(now, 100.0 * MTU, PASSES);
-        let stake = Stake { rate: 1e6, queue: SECOND / 20, rtt: SECOND / 10 };
-        (0..100).for_each(|_| contest.on_round(now + SECOND, MTU, Some(stake)));
-        assert_eq!(contest.window(), (DELIVERED_MAX * 100.0 + DELIVERED_PACKETS) * MTU);
+        let mut competitive = CompetitiveMode::new(now, 100.0 * MTU, PASSES);
+        let sample = CompetitiveRound { rate: 1e6, queue: SECOND / 20, rtt: SECOND / 10 };
+        (0..100).for_each(|_| competitive.on_round(now + SECOND, MTU, Some(sample)));
+        assert_eq!(competitive.window(), (DELIVERED_MAX * 100.0 + DELIVERED_PACKETS) * MTU);
         // The rounds of a test, in which next to nothing arrives, do not shrink it.
-        contest.on_round(now + SECOND, MTU, None);
-        assert_eq!(contest.window(), (DELIVERED_MAX * 100.0 + DELIVERED_PACKETS) * MTU);
+        competitive.on_round(now + SECOND, MTU, None);
+        assert_eq!(competitive.window(), (DELIVERED_MAX * 100.0 + DELIVERED_PACKETS) * MTU);
     }
 
     #[test]
     fn it_ends_when_tests_in_a_row_find_nobody() {
-        let mut contest = tested(50);
-        assert!(!contest.on_quiet(1e6, TARGET));
-        contest.on_foreign();
-        assert!(!contest.on_quiet(1e6, TARGET));
-        assert!(contest.on_quiet(1e6, TARGET));
+        let mut competitive = tested(50);
+        assert!(!competitive.on_quiet(1e6, TARGET));
+        competitive.on_foreign();
+        assert!(!competitive.on_quiet(1e6, TARGET));
+        assert!(competitive.on_quiet(1e6, TARGET));
     }
 
     #[test]

@@ -68,26 +68,26 @@ struct Cut {
 
 /// A suspicion that was acted on.
 #[derive(Debug, Clone, Copy)]
-struct Wary {
+struct LowerThreshold {
     from: Instant,
-    /// Our rate then, unless it was a contest's, which says nothing about what is ours.
+    /// Our rate then, unless it was competitive mode's, which says nothing about what is ours.
     rate: Option<f64>,
 }
 
 /// Watches the queue and our share.
 #[derive(Debug, Clone)]
-pub(super) struct Rivals {
+pub(super) struct Competitors {
     start: Instant,
     pressure: f64,
     cut: Option<Cut>,
-    wary: Option<Wary>,
+    wary: Option<LowerThreshold>,
     /// Our rate, smoothed.
     rate: Option<f64>,
     recent_window: MaxFilter,
     recent_rate: MaxFilter,
 }
 
-impl Rivals {
+impl Competitors {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             start: now,
@@ -100,7 +100,7 @@ impl Rivals {
         }
     }
 
-    fn wary(&self, now: Instant) -> Option<Wary> {
+    fn wary(&self, now: Instant) -> Option<LowerThreshold> {
         self.wary.filter(|wary| now.saturating_duration_since(wary.from) < WARY_SPAN)
     }
 
@@ -123,15 +123,15 @@ impl Rivals {
         self.recent_window.clear();
     }
 
-    /// A contest has begun.
+    /// Competitive mode has begun.
     pub(super) fn calm_down(&mut self) {
         self.pressure = 0.0;
         self.cut = None;
     }
 
-    /// A suspicion has been acted on, at this rate, or a contest is over.
+    /// A suspicion has been acted on, at this rate, or competitive mode is over.
     pub(super) fn become_wary(&mut self, now: Instant, rate: Option<f64>) {
-        self.wary = Some(Wary { from: now, rate });
+        self.wary = Some(LowerThreshold { from: now, rate });
         self.rate = None;
         self.recent_rate.clear();
     }
@@ -206,73 +206,73 @@ mod tests {
         Round { queue, rtt: RTT, target, product, bandwidth, capacity: bandwidth, mtu: 1200.0 }
     }
 
-    fn judge(rivals: &mut Rivals, rounds: &[Round]) -> Judgement {
+    fn judge(competitors: &mut Competitors, rounds: &[Round]) -> Judgement {
         let now = Instant::now();
-        let judge = |round| rivals.on_round(now, round, SPAN, true);
+        let judge = |round| competitors.on_round(now, round, SPAN, true);
         rounds.iter().map(judge).last().expect("at least one round")
     }
 
     #[test]
     fn a_queue_at_its_target_raises_no_suspicion() {
-        let mut rivals = Rivals::new(Instant::now());
-        assert_eq!(judge(&mut rivals, &[round(6, 1e6); 200]).suspicion, Suspicion::None);
-        assert!(rivals.is_calm());
+        let mut competitors = Competitors::new(Instant::now());
+        assert_eq!(judge(&mut competitors, &[round(6, 1e6); 200]).suspicion, Suspicion::None);
+        assert!(competitors.is_calm());
     }
 
     #[test]
     fn lasting_pressure_is_suspected_then_certain() {
-        let mut rivals = Rivals::new(Instant::now());
+        let mut competitors = Competitors::new(Instant::now());
         let pressed = [round(13, 1e6); PRESSURE_ROUNDS as usize];
-        assert_eq!(judge(&mut rivals, &pressed[1..]).suspicion, Suspicion::None);
-        assert_eq!(judge(&mut rivals, &pressed[..1]).suspicion, Suspicion::Suspected);
-        rivals.become_wary(Instant::now(), Some(1e6));
-        assert_eq!(judge(&mut rivals, &pressed).suspicion, Suspicion::Certain);
+        assert_eq!(judge(&mut competitors, &pressed[1..]).suspicion, Suspicion::None);
+        assert_eq!(judge(&mut competitors, &pressed[..1]).suspicion, Suspicion::Suspected);
+        competitors.become_wary(Instant::now(), Some(1e6));
+        assert_eq!(judge(&mut competitors, &pressed).suspicion, Suspicion::Certain);
     }
 
     #[test]
     fn on_a_short_path_pressure_takes_as_long() {
-        let mut rivals = Rivals::new(Instant::now());
+        let mut competitors = Competitors::new(Instant::now());
         let pressed = Round { rtt: Duration::from_millis(2), ..round(13, 1e6) };
         let now = Instant::now();
-        let judge = |rivals: &mut Rivals, rounds: u32| {
-            let judge = |_| rivals.on_round(now, &pressed, Duration::from_millis(5), true).suspicion;
+        let judge = |competitors: &mut Competitors, rounds: u32| {
+            let judge = |_| competitors.on_round(now, &pressed, Duration::from_millis(5), true).suspicion;
             (0..rounds).map(judge).last()
         };
-        assert_eq!(judge(&mut rivals, 150), Some(Suspicion::None));
-        assert_eq!(judge(&mut rivals, 20), Some(Suspicion::Suspected));
+        assert_eq!(judge(&mut competitors, 150), Some(Suspicion::None));
+        assert_eq!(judge(&mut competitors, 20), Some(Suspicion::Suspected));
     }
 
     #[test]
     fn a_fall_after_a_contest_says_nothing() {
-        let mut rivals = Rivals::new(Instant::now());
-        rivals.become_wary(Instant::now(), None);
-        assert_eq!(judge(&mut rivals, &[round(5, 4e5); 50]).suspicion, Suspicion::None);
-        assert_eq!(judge(&mut rivals, &[round(5, 1e5); 100]).suspicion, Suspicion::None);
+        let mut competitors = Competitors::new(Instant::now());
+        competitors.become_wary(Instant::now(), None);
+        assert_eq!(judge(&mut competitors, &[round(5, 4e5); 50]).suspicion, Suspicion::None);
+        assert_eq!(judge(&mut competitors, &[round(5, 1e5); 100]).suspicion, Suspicion::None);
     }
 
     #[test]
     fn a_cut_that_shortens_the_queue_is_repeated_and_one_that_does_not_is_futile() {
-        let mut rivals = Rivals::new(Instant::now());
-        assert!(judge(&mut rivals, &[round(100, 1e6)]).cut);
-        let effective = judge(&mut rivals, &[100, 80, 60, 40].map(|queue| round(queue, 1e6)));
+        let mut competitors = Competitors::new(Instant::now());
+        assert!(judge(&mut competitors, &[round(100, 1e6)]).cut);
+        let effective = judge(&mut competitors, &[100, 80, 60, 40].map(|queue| round(queue, 1e6)));
         assert!(effective.cut && effective.suspicion == Suspicion::None);
-        let futile = judge(&mut rivals, &[40, 40, 40, 39].map(|queue| round(queue, 1e6)));
+        let futile = judge(&mut competitors, &[40, 40, 40, 39].map(|queue| round(queue, 1e6)));
         assert!(!futile.cut && futile.suspicion == Suspicion::Suspected);
     }
 
     #[test]
     fn a_lost_share_under_a_standing_queue_is_suspicious() {
-        let mut rivals = Rivals::new(Instant::now());
-        assert_eq!(judge(&mut rivals, &[round(5, 1e6)]).suspicion, Suspicion::None);
-        assert_eq!(judge(&mut rivals, &[round(5, 5e5); 100]).suspicion, Suspicion::None);
-        assert_eq!(judge(&mut rivals, &[round(5, 4e5); 100]).suspicion, Suspicion::Suspected);
+        let mut competitors = Competitors::new(Instant::now());
+        assert_eq!(judge(&mut competitors, &[round(5, 1e6)]).suspicion, Suspicion::None);
+        assert_eq!(judge(&mut competitors, &[round(5, 5e5); 100]).suspicion, Suspicion::None);
+        assert_eq!(judge(&mut competitors, &[round(5, 4e5); 100]).suspicion, Suspicion::Suspected);
     }
 
     #[test]
     fn one_that_goes_on_falling_is_certain() {
-        let mut rivals = Rivals::new(Instant::now());
-        rivals.become_wary(Instant::now(), Some(4e5));
-        assert_ne!(judge(&mut rivals, &[round(5, 3e5); 100]).suspicion, Suspicion::Certain);
-        assert_eq!(judge(&mut rivals, &[round(5, 1.9e5); 100]).suspicion, Suspicion::Certain);
+        let mut competitors = Competitors::new(Instant::now());
+        competitors.become_wary(Instant::now(), Some(4e5));
+        assert_ne!(judge(&mut competitors, &[round(5, 3e5); 100]).suspicion, Suspicion::Certain);
+        assert_eq!(judge(&mut competitors, &[round(5, 1.9e5); 100]).suspicion, Suspicion::Certain);
     }
 }
