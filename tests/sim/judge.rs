@@ -164,10 +164,12 @@ impl Judge {
             }
             (None, _) => vec![name.to_owned()],
         };
+        // What an earlier connection has found in the way is not asked for over a later one.
+        let was_in_the_way = self.told.get(name) == Some(&Told::Skipped(SkipReason::Exists));
         let there: Vec<_> = names.iter().filter_map(|name| Some((name, target.seen(&path(name))?))).collect();
         if let Some((at, seen)) = there.iter().find(|(_, seen)| self.is_version(name, &seen.object)) {
-            // Of what was in the way nothing is promised.
-            if setup.durable && told != Told::Skipped(SkipReason::Exists) {
+            // Of what was in the way nothing is promised, also where a later connection calls it settled.
+            if setup.durable && told != Told::Skipped(SkipReason::Exists) && !was_in_the_way {
                 self.kept.insert((*at).clone(), seen.object.clone());
                 self.unsynced.remove(*at);
             }
@@ -181,8 +183,6 @@ impl Judge {
                 self.mistaken_by_stamp += 1;
                 return Ok(());
             }
-            // What an earlier connection has found in the way is not asked for over a later one.
-            let was_in_the_way = self.told.get(name) == Some(&Told::Skipped(SkipReason::Exists));
             if told == Told::Skipped(SkipReason::Exists) || was_in_the_way || self.is_of_others(at, &seen.object) {
                 return Ok(());
             }
