@@ -109,6 +109,7 @@ fn each_broken_rule_is_found_out() {
         (BreakableRule::OldVersionIsLookedAtAgain, 2744),
         (BreakableRule::NamesAreToldApart, 126),
         (BreakableRule::SourceIsLookedAtAgain, 2747),
+        (BreakableRule::EarlyTailIsOfWholeFile, 32),
         (BreakableRule::FilesAreAwaited, 0),
         (BreakableRule::DigestsAreSaid, 0),
     ] {

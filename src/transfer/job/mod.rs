@@ -11,6 +11,9 @@
 
 pub(crate) mod answers;
 pub(crate) mod early;
+#[cfg(test)]
+#[path = "../../../tests/sim/ledgers/mod.rs"]
+mod ledgers;
 mod names;
 pub(crate) mod offers;
 mod reoffer;
