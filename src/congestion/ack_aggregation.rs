@@ -20,7 +20,7 @@ const LUMP_SPEED: f64 = 2.0;
 const LUMP_TIME_MIN: f64 = 1.0 / 64.0;
 /// How long a pause is remembered.
 const SPAN: Duration = Duration::from_secs(2);
-/// Pauses of late that make a path one that stutters. Any path has one now and then.
+/// Recent pauses from which on a path counts as one that pauses. Any path has one now and then.
 const PAUSES: f64 = 2.5;
 /// Part of a round's lateness that the smoothed one takes over.
 const LATE_GAIN: f64 = 0.25;
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_after_which_all_comes_at_once_are_a_stutter() {
+    fn pauses_after_which_all_comes_at_once_are_ack_aggregation() {
         assert!(path(ALONE, 20, 10, MS / 20).is_on());
         assert!(path(ALONE, 20, 10, Duration::ZERO).is_on(), "read at one go");
     }

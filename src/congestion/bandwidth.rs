@@ -24,7 +24,7 @@ pub(super) struct Bandwidth {
     queue_seen: bool,
     /// The path is full and shows no queue: more than our share is dropped at once.
     policed: bool,
-    /// The path stutters: some rounds bring what belongs to others.
+    /// The path pauses: some rounds bring what belongs to others.
     uneven: bool,
 }
 
@@ -80,7 +80,7 @@ impl Bandwidth {
         self.policed = true;
     }
 
-    /// Whether the path stutters.
+    /// Whether the path pauses.
     pub(super) fn set_uneven(&mut self, uneven: bool) {
         self.uneven = uneven;
     }

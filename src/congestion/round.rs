@@ -83,7 +83,7 @@ impl RoundSamples {
         mean(&self.groups).unwrap_or(self.min_rtt)
     }
 
-    /// The same of the quarter that is shortest: what is not late on a path that stutters. A queue leaves no packet out.
+    /// The same of the quarter that is shortest: what is not late on a path that pauses. A queue leaves no packet out.
     pub(super) fn low_rtt(&self) -> Duration {
         let mut groups = self.groups.clone();
         groups.sort_unstable();

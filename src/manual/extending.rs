@@ -54,5 +54,6 @@
 //! 3. Everything may block: it is called on the threads of a [`Disk`](crate::storage::pool::Disk), never on one that drives
 //!    connections. A commit may answer late, from a thread of its own: a group that shares one round trip is cheap.
 //! 4. **Tests**: the table of operations that the disk and the store in memory do alike (`storage/testing/memory/contract`)
-//!    is the first test of another one. The simulator (`tests/sim`) runs whole jobs over stores, networks that are cut anywhere and ends that restart,
-//!    and checks step 2 after each. A store that cannot be in memory gets a model there that fails as it does.
+//!    is the first test of another one. The simulator (`tests/sim`) runs whole jobs over stores, networks that are cut
+//!    anywhere and ends that restart, and checks step 2 after each. A store that cannot be in memory gets a model there
+//!    that fails as it does.

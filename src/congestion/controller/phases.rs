@@ -145,7 +145,7 @@ impl PathController {
         if self.is_without(Mechanism::Competitors) {
             judgement.suspicion = Suspicion::None;
         }
-        // The last round alone says too little of a path that stutters.
+        // The last round alone says too little of a path that pauses.
         if !self.is_aggregating() && (judgement.cut || judgement.suspicion == Suspicion::Suspected) {
             self.bandwidth.believe(self.rounds, self.round_rate(now));
         }
