@@ -3,9 +3,10 @@
 //! `cargo bench --bench outage [-- WHAT...]` joins two network namespaces by a cable, lets a file flow at [`RATE`], and
 //! does one thing to it after the other, sending and getting in turn. WHAT is `address` (the client's machine gets
 //! another), `nat` (a router forgets the client and gives it another port), `restart` (the server is killed and started
-//! again), `stop` (the client is stopped for [`STOPPED`]), or seconds for which the path is away: silently (what is sent
-//! is dropped), and by its route (what is sent is refused). It needs root, and `ip` and `nft`. A machine that sleeps is
-//! not among them: its rule is tested with the clocks of such a machine (`session/pause.rs`).
+//! again), `service` (it is restarted as systemd does it, which holds its socket; counted from the last content that the
+//! old process moved), `stop` (the client is stopped for [`STOPPED`]), or seconds for which the path is away: silently
+//! (what is sent is dropped), and by its route (what is sent is refused). It needs root, and `ip` and `nft`. A machine that
+//! sleeps is not among them: its rule is tested with the clocks of such a machine (`session/pause.rs`).
 
 #[path = "../tests/support/bin.rs"]
 mod bin;
@@ -16,6 +17,7 @@ mod cable;
 mod namespace;
 
 use std::fs::{self, File};
+use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::thread::sleep;
@@ -38,6 +40,8 @@ const BEGUN_BYTES: u64 = 4 << 20;
 const CONTENT_BYTES: u64 = 128 << 10;
 /// How long is waited for it.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// How its unit starts it.
+const AS_A_SERVICE: &str = "--drain 1s";
 const LOOK: Duration = Duration::from_millis(5);
 const AWAY: [u64; 7] = [3, 5, 10, 20, 40, 60, 200];
 /// How long the client is stopped.
@@ -50,13 +54,14 @@ enum Blow {
     Address,
     Nat,
     Restart,
+    Service,
     Stop,
 }
 
 impl Blow {
     fn all() -> Vec<Self> {
         let away = AWAY.into_iter().flat_map(Self::away);
-        away.chain([Self::Address, Self::Nat, Self::Restart, Self::Stop]).collect()
+        away.chain([Self::Address, Self::Nat, Self::Restart, Self::Service, Self::Stop]).collect()
     }
 
     fn away(seconds: u64) -> [Self; 2] {
@@ -68,6 +73,7 @@ impl Blow {
             "address" => vec![Self::Address],
             "nat" => vec![Self::Nat],
             "restart" => vec![Self::Restart],
+            "service" => vec![Self::Service],
             "stop" => vec![Self::Stop],
             word => word.parse().map(Self::away).into_iter().flatten().collect(),
         }
@@ -80,6 +86,7 @@ impl Blow {
             Self::Address => "client's address changed".to_owned(),
             Self::Nat => "NAT rebinding".to_owned(),
             Self::Restart => "server killed, started".to_owned(),
+            Self::Service => "service restarted".to_owned(),
             Self::Stop => format!("client stopped {} s", STOPPED.as_secs()),
         }
     }
@@ -113,7 +120,15 @@ fn measure(cable: &Cable, role: Role, blow: Blow) -> anyhow::Result<Figures> {
     let size = RATE_BYTES * FLOWS;
     let from = if role == Role::Send { &here } else { &there };
     from.write_large("in/file", size);
-    let mut serve = cable.far.enter(|| there.serve_at(&format!("{FAR}:0"), "in", ""))?;
+    let socket = (blow == Blow::Service).then(|| cable.far.enter(|| UdpSocket::bind((FAR, 0))));
+    let socket = socket.transpose()?.transpose()?;
+    let serve_at = |address: &str| {
+        cable.far.enter(|| match &socket {
+            Some(socket) => there.serve_on(socket, "in", AS_A_SERVICE),
+            None => there.serve_at(address, "in", ""),
+        })
+    };
+    let mut serve = serve_at(&format!("{FAR}:0"))?;
     let line = match role {
         Role::Send => format!("send --json --bwlimit {RATE} in/file --to {}", serve.ticket()),
         Role::Get => format!("get --json --bwlimit {RATE} {}/file .", serve.ticket()),
@@ -125,7 +140,7 @@ fn measure(cable: &Cable, role: Role, blow: Blow) -> anyhow::Result<Figures> {
         anyhow::Ok(if role == Role::Send { now.1 - since.1 } else { now.0 - since.0 })
     };
     client.until(|| Ok(moved(start)? > BEGUN_BYTES))?;
-    let (returned, before) = strike(blow, cable, &client, &mut serve, &there)?;
+    let (returned, before) = strike(blow, cable, &client, &mut serve, serve_at)?;
     // What is sent into nothing is counted as well, so the other direction must speak too.
     client.until(|| {
         let now = cable.carried()?;
@@ -151,7 +166,7 @@ fn strike(
     cable: &Cable,
     client: &Client,
     serve: &mut Serve,
-    there: &Machine,
+    serve_at: impl Fn(&str) -> anyhow::Result<Serve>,
 ) -> anyhow::Result<(Instant, (u64, u64))> {
     match blow {
         Blow::Away(way, away) => {
@@ -174,8 +189,14 @@ fn strike(
             serve.signal(Signal::KILL);
             serve.end();
             let before = cable.carried()?;
-            *serve = cable.far.enter(|| there.serve_at(&address, "in", ""))?;
+            *serve = serve_at(&address)?;
             Ok((Instant::now(), before))
+        }
+        Blow::Service => {
+            let last = stop(serve, cable)?;
+            let before = cable.carried()?;
+            *serve = serve_at(FAR)?;
+            Ok((last, before))
         }
         Blow::Stop => {
             client.signal(Signal::STOP)?;
@@ -185,6 +206,21 @@ fn strike(
             Ok(before)
         }
     }
+}
+
+/// Stops it as systemd does, and gives the moment of the last content that it moved.
+fn stop(serve: &mut Serve, cable: &Cable) -> anyhow::Result<Instant> {
+    let carried = || cable.carried().map(|(to_client, from_client)| to_client + from_client);
+    let (mut last, mut counted) = (Instant::now(), carried()?);
+    serve.signal(Signal::TERM);
+    while !serve.has_ended() {
+        let now = carried()?;
+        if now - counted > CONTENT_BYTES / 16 {
+            (last, counted) = (Instant::now(), now);
+        }
+        sleep(LOOK);
+    }
+    Ok(last)
 }
 
 /// The client's process; it is killed when this is dropped.

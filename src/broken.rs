@@ -27,6 +27,8 @@ pub(crate) enum BreakableRule {
     PartIsCutToStart,
     /// An old version that changed since it was compared is compared again.
     OldVersionIsLookedAtAgain,
+    /// One whose next change might not show is compared again, whatever its times say.
+    OldVersionIsAtRest,
     /// The names of directories that were there before are synced, too.
     DirectoriesAreNoted,
     /// Names that the disk takes for one are told apart.

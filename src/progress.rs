@@ -7,6 +7,7 @@
 mod file;
 mod histogram;
 mod totals;
+mod unheard;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,9 +16,11 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-pub use self::file::{FilePhase, FileProgress};
+pub use self::file::{FILES_MOVING_MAX, FilePhase, FileProgress};
 pub use self::histogram::{Distribution, Histogram, SECONDS, Scale};
 pub use self::totals::{Counters, FAILURES_KEPT, JobReport};
+pub use self::unheard::EVENT_BYTES_AHEAD;
+pub(crate) use self::unheard::Unheard;
 use crate::protocol::REMARKS_MAX;
 use crate::protocol::message::{Failure, SkipReason, Why};
 
@@ -69,6 +72,8 @@ pub enum Event {
         path: String,
         /// The cause.
         failure: Failure,
+        /// The other end has said so: its disk or its rules are the cause, and not those of this end.
+        by_peer: bool,
     },
     /// Something worth a line that is no failure (a link left out, a small socket buffer).
     Note(String),
@@ -138,6 +143,7 @@ pub struct Observer {
     /// The same for all jobs of a server together, where there is one.
     all: Option<Arc<Counters>>,
     events: EventSink,
+    unheard: Arc<Unheard>,
     remarks: Arc<AtomicUsize>,
 }
 
@@ -155,7 +161,7 @@ impl Observer {
     }
 
     fn with(events: EventSink) -> Self {
-        Self { counters: Arc::default(), all: None, events, remarks: Arc::default() }
+        Self { counters: Arc::default(), all: None, events, unheard: Arc::default(), remarks: Arc::default() }
     }
 
     /// The totals.
@@ -174,9 +180,22 @@ impl Observer {
     pub fn event(&self, event: Event) {
         match &self.events {
             // A caller that stopped listening does not want to know.
-            EventSink::Stream(events) => drop(events.send(event)),
+            EventSink::Stream(events) => {
+                self.unheard.on_told(&event);
+                events.send(event).err().iter().for_each(|unwanted| self.unheard.on_heard(&unwanted.0));
+            }
             EventSink::Callback(on_event) => on_event(event),
         }
+    }
+
+    /// The events of its stream that nobody has heard yet, for whoever hears them.
+    pub(crate) fn unheard(&self) -> &Arc<Unheard> {
+        &self.unheard
+    }
+
+    /// Waits until there is room for more events in its stream, as far as whoever hears them says so.
+    pub(crate) async fn room(&self) {
+        self.unheard.room().await;
     }
 
     /// The other end says something of the job that is no failure: untrusted text.
@@ -240,10 +259,10 @@ impl Observer {
         self.event(Event::Skipped { path, size, reason });
     }
 
-    /// A file or name failed for good.
-    pub(crate) fn failed(&self, path: String, failure: Failure) {
+    /// A file or name failed for good; `by_peer`: so the other end has said.
+    pub(crate) fn failed(&self, path: String, failure: Failure, by_peer: bool) {
         self.add(|counters| &counters.files_failed, 1);
-        self.event(Event::Failed { path, failure });
+        self.event(Event::Failed { path, failure, by_peer });
     }
 
     /// In a dry run: what would happen to a file.
@@ -258,6 +277,13 @@ mod tests {
     use crate::protocol::message::Status;
 
     #[test]
+    fn remarks_beyond_what_a_job_may_have_are_left_out() {
+        let (observer, mut events) = Observer::new();
+        (0..10 * REMARKS_MAX).for_each(|n| observer.remark(n.to_string()));
+        assert_eq!(std::iter::from_fn(|| events.try_recv().ok()).count(), REMARKS_MAX);
+    }
+
+    #[test]
     fn whoever_is_called_has_heard_of_an_event_before_its_cause_goes_on() {
         let heard = Arc::new(AtomicUsize::new(0));
         let counter = heard.clone();
@@ -267,7 +293,7 @@ mod tests {
             counter.fetch_add(1, Ordering::Relaxed);
         });
         for n in 1..=3 {
-            observer.failed(format!("{n}"), Failure::new(Status::NotAllowed, ""));
+            observer.failed(format!("{n}"), Failure::new(Status::NotAllowed, ""), false);
             assert_eq!(heard.load(Ordering::Relaxed), n);
         }
         assert_eq!([observer.counters(), &all].map(|counters| Counters::read(&counters.files_failed)), [3, 3]);

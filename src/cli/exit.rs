@@ -125,7 +125,7 @@ impl Exit {
     /// would be moved, in a dry run.
     ///
     /// Content that did not verify outweighs everything else: nobody may overlook it.
-    pub(crate) fn of_report(report: &JobReport, verb: Verb, made: u64, planned: u64) -> Self {
+    pub(crate) fn of_report(report: &JobReport, made: u64, planned: u64) -> Self {
         if report.failed == 0 {
             return Self::Done;
         }
@@ -134,7 +134,9 @@ impl Exit {
             return Self::Unverified;
         }
         let nothing_came = report.done.saturating_sub(made) + report.skipped + planned == 0;
-        let all_refused = !report.failures.is_empty() && statuses.all(|status| verb.is_remote_refusal(status));
+        // This end's own disk, full or read-only, has no part in what the remote refused.
+        let is_by_peer = report.failed_by_peer == report.failed;
+        let all_refused = is_by_peer && !report.failures.is_empty() && statuses.all(is_refusal);
         match (nothing_came, all_refused) {
             (false, _) => Self::SomeFailed,
             (true, true) => Self::Refused,
@@ -158,6 +160,11 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// Whether whoever says this of a file would not take, or give, it.
+fn is_refusal(status: Status) -> bool {
+    matches!(status, Status::NotAllowed | Status::NoSpace | Status::Exists)
+}
+
 /// Which way files go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verb {
@@ -168,15 +175,6 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
-    /// Whether a failure of this kind can only be the remote's decision: when files are fetched, a full
-    /// disk or an existing file is on this side.
-    fn is_remote_refusal(self, status: Status) -> bool {
-        match self {
-            Self::Send => matches!(status, Status::NotAllowed | Status::NoSpace | Status::Exists),
-            Self::Get => status == Status::NotAllowed,
-        }
-    }
-
     /// `sent` or `got`.
     pub(crate) fn past(self) -> &'static str {
         match self {
@@ -252,42 +250,45 @@ mod tests {
             .iter()
             .map(|status| ("name".to_owned(), Failure { status: *status, detail: String::new() }))
             .collect();
-        JobReport { done: DONE, failed: failures.len() as u64, failures, ..JobReport::default() }
+        let failed = failures.len() as u64;
+        JobReport { done: DONE, failed, failed_by_peer: failed, failures, ..JobReport::default() }
     }
 
     #[test]
     fn a_report_without_failures_is_zero() {
-        assert_eq!(Exit::of_report(&report(&[]), Verb::Send, 0, 0), Exit::Done);
+        assert_eq!(Exit::of_report(&report(&[]), 0, 0), Exit::Done);
     }
 
     #[test]
     fn failures_of_many_kinds_are_three() {
         for statuses in [&[Status::NotFound][..], &[Status::NoSpace, Status::ReadFailed], &[Status::Cancelled]] {
-            assert_eq!(Exit::of_report(&report(statuses), Verb::Send, 0, 0), Exit::SomeFailed, "{statuses:?}");
+            assert_eq!(Exit::of_report(&report(statuses), 0, 0), Exit::SomeFailed, "{statuses:?}");
         }
     }
 
     #[test]
-    fn refusals_alone_are_seven_but_only_where_the_remote_decides() {
+    fn refusals_alone_are_seven_but_only_where_the_remote_has_said_so() {
         let refusals = report(&[Status::Exists, Status::NotAllowed, Status::NoSpace]);
-        assert_eq!(Exit::of_report(&refusals, Verb::Send, DONE, 0), Exit::Refused);
-        assert_eq!(Exit::of_report(&refusals, Verb::Get, DONE, 0), Exit::Failed, "the disk is this one");
-        assert_eq!(Exit::of_report(&report(&[Status::NotAllowed]), Verb::Get, DONE, 0), Exit::Refused);
-        assert_eq!(Exit::of_report(&refusals, Verb::Send, DONE - 1, 0), Exit::SomeFailed, "a file came");
+        assert_eq!(Exit::of_report(&refusals, DONE, 0), Exit::Refused);
+        assert_eq!(Exit::of_report(&refusals, DONE - 1, 0), Exit::SomeFailed, "a file came");
+        for failed_by_peer in 0..refusals.failed {
+            let ours = JobReport { failed_by_peer, ..refusals.clone() };
+            assert_eq!(Exit::of_report(&ours, DONE, 0), Exit::Failed, "the disk is this one");
+        }
     }
 
     #[test]
     fn content_that_does_not_verify_outweighs_the_rest() {
         let statuses = report(&[Status::NotFound, Status::VerifyFailed, Status::NoSpace]);
-        assert_eq!(Exit::of_report(&statuses, Verb::Get, 0, 0), Exit::Unverified);
+        assert_eq!(Exit::of_report(&statuses, 0, 0), Exit::Unverified);
     }
 
     #[test]
     fn where_nothing_is_done_it_failed_and_failures_that_were_only_counted_are_no_refusal() {
         let report = JobReport { failed: 4, ..JobReport::default() };
-        assert_eq!(Exit::of_report(&report, Verb::Send, 0, 0), Exit::Failed);
-        assert_eq!(Exit::of_report(&report, Verb::Send, 0, 1), Exit::SomeFailed, "a dry run");
-        assert_eq!(Exit::of_report(&JobReport { skipped: 1, ..report }, Verb::Send, 0, 0), Exit::SomeFailed);
+        assert_eq!(Exit::of_report(&report, 0, 0), Exit::Failed);
+        assert_eq!(Exit::of_report(&report, 0, 1), Exit::SomeFailed, "a dry run");
+        assert_eq!(Exit::of_report(&JobReport { skipped: 1, ..report }, 0, 0), Exit::SomeFailed);
     }
 
     #[test]

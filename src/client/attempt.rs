@@ -98,10 +98,10 @@ impl Reply {
 
 impl Client {
     /// Whether a first connection that failed so is tried again.
-    fn waits_for_first(&self, reply: Reply, error: &Error) -> bool {
+    fn waits_for_first(&self, error: &Error) -> bool {
         // A name of which the name service says that there is none has been looked up for long enough.
         let is_nowhere = matches!(error, Error::Transport(error) if is_no_such_name(error));
-        self.waits_for_first && reply == Reply::None && !is_nowhere
+        self.waits_for_first && !is_nowhere
     }
 }
 
@@ -126,9 +126,9 @@ where
 }
 
 /// Runs `attempt` until it succeeds, is cancelled, fails for a reason that time does not heal, or nothing
-/// has moved for as long as the client is patient. A first connection that was answered and did not stand is not retried:
-/// the user is told at once. One that nobody answers has the same patience as one that was lost, and a server that has no
-/// place, or is stopping, is asked again.
+/// has moved for as long as the client is patient. A first connection has the same patience as one that was lost: the
+/// path, or a machine with too much to do, may keep it from standing at first. A server that has no place, or is stopping,
+/// is asked again.
 pub(super) async fn persist<F>(
     client: &Client,
     observer: &Observer,
@@ -162,7 +162,7 @@ where
         // Where nobody waits for a first connection, no other server comes in place of the one that is stopping.
         let is_stopping = failed.error.is_going_away() && !failed.stood && (client.waits_for_first || !is_first);
         let asks_again = failed.error.is_busy() || is_stopping;
-        if (is_first && !asks_again && !client.waits_for_first(reply, &failed.error)) || !failed.error.is_retryable() {
+        if (is_first && !asks_again && !client.waits_for_first(&failed.error)) || !failed.error.is_retryable() {
             return Err(failed.error);
         }
         let cause = failed.error.to_string();
@@ -211,7 +211,12 @@ fn progress_of(counters: &Counters) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
+    use crate::keys::Identity;
+    use crate::protocol::close::CloseCode;
+    use crate::session::SessionError;
 
     const LIMIT: Duration = Duration::from_secs(60);
 
@@ -272,6 +277,28 @@ mod tests {
             .collect();
         assert!(late_waits.iter().all(|wait| (PLACE_WAIT / 2..=PLACE_WAIT).contains(wait)), "{late_waits:?}");
         assert!(late_waits.iter().collect::<std::collections::HashSet<_>>().len() > 10, "{late_waits:?}");
+    }
+
+    /// What a job comes to whose first attempt fails so, and whose second succeeds.
+    async fn after(error: Error, waits: bool) -> Result<(), Error> {
+        let client = Client::builder(Identity::ephemeral().expect("a key")).wait_for_first(waits).build();
+        let (observer, _events) = Observer::new();
+        let mut first = Some(error);
+        let attempt = || std::future::ready(first.take().map_or(Ok(()), |error| Err(Attempt { error, stood: false })));
+        persist(&client.expect("threads"), &observer, &Record::of_job(), &CancellationToken::new(), attempt).await
+    }
+
+    #[tokio::test]
+    async fn a_first_connection_that_was_answered_and_did_not_stand_is_tried_again_where_time_may_heal_it() {
+        let addr = SocketAddr::from(([192, 0, 2, 1], 4433));
+        let lost = || TransportError::Lost { addr, reason: "reset by peer".to_owned() };
+        let late = || TransportError::Refused { code: CloseCode::Timeout };
+        for heals in [lost().into(), late().into(), Error::Session(SessionError::Timeout("welcome us"))] {
+            after(heals, true).await.expect("the second attempt succeeds");
+        }
+        let spent = TransportError::Refused { code: CloseCode::InviteSpent };
+        assert!(after(spent.into(), true).await.is_err());
+        assert!(after(lost().into(), false).await.is_err(), "of a server that is known to run, at once");
     }
 
     #[test]

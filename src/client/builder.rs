@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::limits::CLIENT_MEMORY_BYTES;
 use super::{Client, OnWait, PATIENCE};
 use crate::error::Error;
 use crate::keys::Identity;
@@ -21,6 +22,7 @@ pub struct ClientBuilder {
     rate_limit: Option<Rate>,
     local: Option<SocketAddr>,
     paths: Option<PathMemory>,
+    memory: usize,
     on_wait: Option<OnWait>,
 }
 
@@ -34,6 +36,7 @@ impl ClientBuilder {
             rate_limit: None,
             local: None,
             paths: None,
+            memory: CLIENT_MEMORY_BYTES,
             on_wait: None,
         }
     }
@@ -51,8 +54,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Whether a job waits for a server that has never answered as long as for one that was lost. Where the server is known
-    /// to run, waiting is of no use: what is in between does not let it through. Default: it waits.
+    /// Whether a job waits for its first connection to stand as long as for one that was lost. Where the server is known to
+    /// run, waiting is of no use: what is in between does not let it through. Default: it waits.
     pub fn wait_for_first(mut self, waits: bool) -> Self {
         self.waits_for_first = waits;
         self
@@ -80,6 +83,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Bytes that the server of a job may make it hold: content that is under way, and notes until its end. Default:
+    /// [`CLIENT_MEMORY_BYTES`], which only a hostile server comes near; a job that would take more ends.
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.memory = bytes;
+        self
+    }
+
     /// Is called once, with the reason, when a server lets nobody in who wants a listing, a probe or a greeting, which is
     /// then tried again for as long as [`patience`](Self::patience) says. Jobs have [`Event::Waiting`](crate::progress::Event::Waiting) for it.
     /// Default: nobody is told.
@@ -97,7 +107,7 @@ impl ClientBuilder {
         let threads = self.disk_threads.unwrap_or_else(|| disk_threads(cores));
         let disk = Disk::new(threads).map_err(Error::Thread)?;
         let throttle = self.rate_limit.map(Throttle::new);
-        let Self { identity, patience, waits_for_first, local, paths, on_wait, .. } = self;
-        Ok(Client { identity, disk, patience, waits_for_first, throttle, local, paths, on_wait })
+        let Self { identity, patience, waits_for_first, local, paths, memory, on_wait, .. } = self;
+        Ok(Client { identity, disk, patience, waits_for_first, throttle, local, paths, memory, on_wait })
     }
 }

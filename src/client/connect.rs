@@ -40,6 +40,8 @@ pub(super) struct ServerConnection {
     /// The rate limit, which the last packet waits for.
     throttle: Option<Throttle>,
     pub(super) connection: Connection,
+    /// The bounds of what the server can make us hold.
+    pub(super) account: Account,
     pub(super) control: Control,
     pub(super) replies: Replies,
     pub(super) hasher: ChunkHasher,
@@ -89,7 +91,8 @@ impl ServerConnection {
         let salt = transport::session_salt(&connection)?;
         let (stream, content) =
             connection.open_bi().await.map_err(|error| TransportError::from_connection(addr, &error))?;
-        let control = Control::start(connection.clone(), stream, Account::of_one());
+        let account = Account::of_one(client.memory);
+        let control = Control::start(connection.clone(), stream, account.clone());
         let is_local = transport::is_own_address(&connection);
         let features = offered_features(is_local) | continued;
         control.send(Message::Hello(hello(contact, &connection, features)?));
@@ -97,6 +100,7 @@ impl ServerConnection {
             endpoint: dialled.endpoint,
             throttle: client.throttle.clone(),
             connection: connection.clone(),
+            account,
             control,
             replies: Replies {
                 reader: ControlReader::new(content),
@@ -198,6 +202,7 @@ impl Replies {
     /// The next message after the welcome.
     pub(super) async fn next(&mut self) -> Result<Message, SessionError> {
         self.features().await?;
+        self.observer.room().await;
         match self.reader.next().await? {
             Some(message) => Ok(message),
             None => Err(self.ended("the server ended the control stream").await),
@@ -213,7 +218,12 @@ impl Replies {
                 Spoken::Sender(SenderMessage::Problem(problem)) => Ok(QueryAnswer::Problem(problem)),
                 // It still answers what it was asked before.
                 Spoken::Either(EitherMessage::GoAway) => continue,
-                Spoken::Either(EitherMessage::Link(_) | EitherMessage::Remark(_) | EitherMessage::Location(_))
+                Spoken::Either(
+                    EitherMessage::Link(_)
+                    | EitherMessage::SenderStats(_)
+                    | EitherMessage::Remark(_)
+                    | EitherMessage::Location(_),
+                )
                 | Spoken::Greeting(_)
                 | Spoken::Client(_)
                 | Spoken::Receiver(_)

@@ -21,11 +21,12 @@ use crate::protocol::message::{Failure, Get, Message, Names, Select, ServerMessa
 use crate::protocol::path::{WirePath, escape_path};
 use crate::protocol::{NAMES_AHEAD_MAX, codec, features};
 use crate::session::SessionError;
-use crate::session::budget::Account;
 use crate::session::location;
+use crate::session::peer_streams::PeerStreams;
 use crate::session::receiver::{ReceiveOptions, Receiver, ReceiverTools};
 use crate::session::record::Record;
 use crate::session::roles::{Roles, Routed, accept_streams};
+use crate::session::unread::Unread;
 use crate::session::window::ReceiveWindow;
 use crate::storage::{Committer, Destination, Durability, Filters, Lost, Root};
 use crate::transfer::file::resume::Policy;
@@ -205,7 +206,8 @@ fn leads_to_proc(link: &Path) -> bool {
             return true;
         }
     }
-    true
+    // They lead round in a circle.
+    false
 }
 
 /// Links that a name may lead through (Linux).
@@ -234,7 +236,9 @@ async fn attempt(plan: Arc<GetJob>, observer: Observer, cancel: CancellationToke
 }
 
 async fn receive_over(plan: &GetJob, link: &mut ServerConnection, observer: &Observer) -> Result<(), Error> {
-    let receiver = Receiver::new(tools(plan, link, observer), receive_options(plan));
+    let unread = Unread::new(link.connection.clone(), &link.account);
+    let streams = PeerStreams::new(link.connection.clone(), unread.clone());
+    let receiver = Receiver::new(tools(plan, link, observer, unread), receive_options(plan));
     plan.ask(link).await?;
     let mut names = plan.names();
     names.by_ref().take(NAMES_AHEAD_MAX).for_each(|message| link.control.send(message));
@@ -272,7 +276,7 @@ async fn receive_over(plan: &GetJob, link: &mut ServerConnection, observer: &Obs
     let result = tokio::select! {
         () = receiver.finished() => Ok(()),
         result = reading => result,
-        error = accept_streams(link.connection.clone(), receiver.clone()) => Err(error),
+        error = accept_streams(streams, receiver.clone()) => Err(error),
         error = watching => Err(error),
         () = disk.lost() => Err(Lost.into()),
     };
@@ -283,7 +287,7 @@ async fn receive_over(plan: &GetJob, link: &mut ServerConnection, observer: &Obs
     Ok(())
 }
 
-fn tools(plan: &GetJob, link: &ServerConnection, observer: &Observer) -> ReceiverTools {
+fn tools(plan: &GetJob, link: &ServerConnection, observer: &Observer, unread: Arc<Unread>) -> ReceiverTools {
     ReceiverTools {
         connection: link.connection.clone(),
         control: link.control.clone(),
@@ -291,8 +295,8 @@ fn tools(plan: &GetJob, link: &ServerConnection, observer: &Observer) -> Receive
         committer: plan.committer.clone(),
         hasher: link.hasher.clone(),
         buffers: link.buffers.clone(),
-        account: Account::of_one(),
-        window: Arc::new(ReceiveWindow::open(link.connection.clone(), &Account::of_one())),
+        account: link.account.clone(),
+        window: Arc::new(ReceiveWindow::open(link.connection.clone(), &link.account, unread)),
         observer: observer.clone(),
         record: plan.record.clone(),
         runtime: tokio::runtime::Handle::current(),

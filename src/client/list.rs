@@ -51,7 +51,7 @@ pub struct Listing {
 }
 
 /// Memory that a listing may take: some four million names. A server that goes on and on is stopped there.
-pub(super) const LISTING_BYTES_MAX: usize = 512 << 20;
+pub const LISTING_BYTES_MAX: usize = 512 << 20;
 
 /// The names that have come so far.
 struct ListedNames {

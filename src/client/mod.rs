@@ -51,6 +51,14 @@ mod single;
 mod standby;
 mod takeover;
 
+/// What a server can make a client hold; [`manual::limits`](crate::manual::limits) tells of all.
+pub mod limits {
+    pub use super::list::LISTING_BYTES_MAX;
+    pub use crate::session::budget::CLIENT_MEMORY_BYTES;
+    pub use crate::transfer::job::names::{JOB_NAME_BYTES_MAX, JOB_NAMES_MAX};
+    pub use crate::transfer::job::twins::TWIN_BYTES_MAX;
+}
+
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -95,6 +103,7 @@ pub struct Client {
     throttle: Option<Throttle>,
     local: Option<SocketAddr>,
     paths: Option<PathMemory>,
+    memory: usize,
     on_wait: Option<OnWait>,
 }
 

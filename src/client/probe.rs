@@ -14,7 +14,8 @@ use crate::protocol::close::CloseCode;
 use crate::protocol::features;
 use crate::protocol::message::{Failure, LinkReport, Message, Probe, ProbeDone, ProbeKind, ProbeReady, ServerMessage};
 use crate::session::link::link_report;
-use crate::session::probe::{Busy, Count, down, ping, up};
+use crate::session::probe::{Count, down, ping, up};
+use crate::session::processor::Busy;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::transport::Granted;
 

@@ -14,17 +14,16 @@ use super::standby::Standby;
 use super::{Client, Job, SendOptions, TransferOptions, path};
 use crate::error::Error;
 use crate::keys::Contact;
-use crate::progress::{Counters, Observer};
+use crate::progress::Observer;
 use crate::protocol::close::CloseCode;
 use crate::protocol::features;
 use crate::protocol::message::{Message, Push};
 use crate::session::SessionError;
-use crate::session::budget::Account;
-use crate::session::local::{FOUND_AHEAD, Finder, FinderClosed, walk_on_a_thread};
 use crate::session::location::{self, Teller};
 use crate::session::record::Record;
 use crate::session::roles::{Roles, Routed};
 use crate::session::sender::{Sender, SenderTools};
+use crate::session::walk::{FOUND_AHEAD, Finder, FinderClosed, walk_on_a_thread};
 use crate::storage::{self, Filters, LeftOut, Lost, MissingPath, NameList, WalkEntry, WalkRequest};
 use crate::transport::TransportError;
 
@@ -83,9 +82,6 @@ async fn attempt(plan: Arc<SendJob>, observer: Observer, cancel: CancellationTok
     };
     let (connection, learnt) = (link.connection.clone(), link.path.clone());
     let ended = link.end(result).await;
-    let (acked, idle) = learnt.acked();
-    Counters::add(&observer.counters().acked, acked);
-    Counters::add(&observer.counters().acked_idle, idle);
     path::keep(&plan.client, &plan.contact, &connection, &learnt).await;
     ended
 }
@@ -96,11 +92,12 @@ async fn send_over(plan: &Arc<SendJob>, link: &mut ServerConnection, observer: &
     link.control.send(Message::Push(Push { to: options.to.clone(), target, if_exists, checksum, dry_run, resume }));
     let sender = Sender::new(SenderTools {
         connection: link.connection.clone(),
+        path: link.path.clone(),
         control: link.control.clone(),
         disk: link.disk.queue(),
         hasher: link.hasher.clone(),
         buffers: link.buffers.clone(),
-        account: Account::of_one(),
+        account: link.account.clone(),
         observer: observer.clone(),
         record: plan.record.clone(),
         jobs: options.jobs,

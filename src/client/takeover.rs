@@ -13,6 +13,10 @@ const ANSWER_MIN: Duration = Duration::from_millis(600);
 /// And at most: a handshake may have been slow because its packets were lost.
 const ANSWER_MAX: Duration = Duration::from_millis(1500);
 
+/// Most of the time between two looks that counts as patience. What did not look did not hear either: a process that was
+/// stopped, or got no processor, finds the answer only after this.
+const LOOKED_MAX: Duration = Duration::from_millis(100);
+
 /// The next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TakeoverStep {
@@ -38,8 +42,8 @@ pub(super) enum Takeover {
     Called { heard: u64, at: Instant },
     /// The second was not answered, or refused. It is called again then, if ever.
     Failed { heard: u64, again: Option<Instant> },
-    /// The second stands; the first has until then to say something.
-    Stands { heard: u64, until: Instant },
+    /// The second stands; the first has so much of this end's time left to say something, which looked at it then.
+    Stands { heard: u64, left: Duration, looked: Instant },
 }
 
 impl Takeover {
@@ -60,9 +64,16 @@ impl Takeover {
                 TakeoverStep::GiveUp
             }
             Self::Failed { again: Some(again), .. } if again <= now => self.call(now, received),
-            Self::Stands { until, .. } if until <= now => TakeoverStep::TakeOver,
-            Self::Called { .. } | Self::Failed { .. } | Self::Stands { .. } => TakeoverStep::Wait,
+            Self::Stands { heard, left, looked } => {
+                self.wait(now, heard, left.saturating_sub((now - looked).min(LOOKED_MAX)))
+            }
+            Self::Called { .. } | Self::Failed { .. } => TakeoverStep::Wait,
         }
+    }
+
+    fn wait(&mut self, now: Instant, heard: u64, left: Duration) -> TakeoverStep {
+        *self = Self::Stands { heard, left, looked: now };
+        if left.is_zero() { TakeoverStep::TakeOver } else { TakeoverStep::Wait }
     }
 
     fn call(&mut self, now: Instant, received: u64) -> TakeoverStep {
@@ -74,8 +85,8 @@ impl Takeover {
     pub(super) fn stands(&mut self, now: Instant, received: u64, handshake: Duration) -> TakeoverStep {
         match *self {
             Self::Called { heard, .. } if heard == received => {
-                let until = now + (handshake * HANDSHAKES).clamp(ANSWER_MIN, ANSWER_MAX);
-                *self = Self::Stands { heard, until };
+                let left = (handshake * HANDSHAKES).clamp(ANSWER_MIN, ANSWER_MAX);
+                *self = Self::Stands { heard, left, looked: now };
                 TakeoverStep::Ask
             }
             _ => {
@@ -135,11 +146,22 @@ mod tests {
             for answers in [false, true] {
                 let mut rule = called(now);
                 assert_eq!(rule.stands(now, 7, handshake), TakeoverStep::Ask);
-                assert_eq!(rule.look(now + patience - TICK, 7, Some(7)), TakeoverStep::Wait);
+                let looks = (patience.as_millis() / TICK.as_millis()) as u32;
+                assert!((1..looks).all(|n| rule.look(now + TICK * n, 7, Some(7)) == TakeoverStep::Wait));
                 let (received, step) = if answers { (8, TakeoverStep::GiveUp) } else { (7, TakeoverStep::TakeOver) };
                 assert_eq!(rule.look(now + patience, received, Some(7)), step, "{handshake:?}");
             }
         }
+    }
+
+    #[test]
+    fn time_in_which_this_end_was_stopped_says_nothing_about_the_first() {
+        let now = Instant::now();
+        let mut rule = called(now);
+        assert_eq!(rule.stands(now, 7, HANDSHAKE), TakeoverStep::Ask);
+        let stopped = Duration::from_secs(90);
+        assert_eq!(rule.look(now + stopped, 7, Some(7)), TakeoverStep::Wait, "its answer may lie there unread");
+        assert_eq!(rule.look(now + stopped + TICK, 8, Some(7)), TakeoverStep::GiveUp);
     }
 
     #[test]

@@ -2,109 +2,118 @@
 //!
 //! Loss is noise until an experiment shows otherwise; a standing queue is the signal. It sits on quinn's [`Controller`]
 //! trait, whose only actuator is the window: quinn's pacer sends at `1.25 × window / srtt` whatever a controller thinks, so
-//! the window itself limits and the pacer only smooths.
+//! the window itself limits and the pacer only smooths. [`PathController`] is quinn's callbacks; `model/` observes and holds each
+//! estimate once; the experiments send more or less than the model would and say what they found; one table (`phases`) says
+//! what follows.
 //!
 //! # The model
 //! While cruising, once per ACK:
 //!
 //! ```text
-//! window = (bandwidth × (bare round trip + jitter) + queue budget) / (1 - base loss) + losses not missed yet
+//! window = (bandwidth × (min_rtt + jitter) + queue budget) / (1 - base loss) + losses not missed yet
 //! ```
 //!
-//! * **bandwidth**: delivery-rate samples keyed by send time (`rate`; draft-cheng-iccrg-delivery-rate-estimation). The best
-//!   of eight rounds while the path is not full, the mean of our last rounds once a queue stands (`bandwidth`).
-//! * **bare round trip**: whole rounds against the round that a drain showed, looked for again every ten seconds or thirty
-//!   round trips (`min_rtt`; BBR's ProbeRTT, but to 0.7 of the product and not to four packets; to 0.35 beside others).
-//!   A longer one is believed when three drains agree on it, soon after each other, and ends competitive mode: it was
-//!   the path.
-//! * **jitter**: what round trips turn back from one group to the next, which a queue does not do (`jitter`); nothing
+//! * **bandwidth** (`model/rate`, `model/bandwidth`): delivery-rate samples keyed by send time
+//!   (draft-cheng-iccrg-delivery-rate-estimation). The best of some rounds while the path is not full, as in BBR; the mean of our
+//!   last rounds once a queue stands, which is our share of it.
+//! * **min_rtt** (`model/rtt`): whole rounds against the round that a drain showed. A longer one is believed when several drains
+//!   agree on it, or one that has withdrawn much and found no queue that became shorter; and ends competitive mode: it was the
+//!   path.
+//! * **jitter** (`model/rtt`): what round trips turn back from one group to the next, which a queue does not do; nothing
 //!   on a clean link. It is no queue either: only what stands above both is held to the target. Since packets in a row
 //!   do not overtake each other, jitter lengthens round trips the more the faster they follow, so under jitter only a
-//!   probe tells whether the path is full: one is sent soon, ever more rarely where it finds nothing, and a round trip
-//!   at which more was delivered counts as bare (`probe`, `min_rtt`).
-//! * **ACK aggregation**: busy machines, Wi-Fi and radio links stop for some milliseconds and then deliver a lump, much
-//!   faster than any queue would (`ack_aggregation`). Where that goes on, only what a round's shortest round trips show
-//!   counts as a queue, the bandwidth is the best of eight rounds even on a full path, and what the others are later on
-//!   average is added to the round trip, as it is in flight too (Little's law; BBR allows for the same with its
-//!   `extra_acked`).
-//! * **base loss**: the lowest smoothed loss of the last 25 seconds (`loss`). Lost packets count as in flight until they are
-//!   missed, one round trip later, so a full pipe needs `1 / (1 - p)` more, and on small paths until twelve later packets are
-//!   acknowledged. The *present* loss would not do: head-room for
-//!   losses that the head-room makes keeps itself alive.
-//! * **queue budget**: the few packets that stand in the queue, once a round `+= step - decay × (queue / target)³`
-//!   (`queue_budget`). The target is 5 ms or 5 % of the round trip. The step follows from what the whole path carries
-//!   and not from a flow's own share, so flows that see the same queue end at the same share.
+//!   probe tells whether the path is full, and a round trip at which more was delivered counts as bare.
+//! * **ACK aggregation** (`model/bandwidth`): busy machines, Wi-Fi and radio links stop for some milliseconds and then deliver a
+//!   lump, much faster than any queue would. Where that goes on, only what a round's shortest round trips show counts as a
+//!   queue, the bandwidth is the best of some rounds even on a full path, and what the others are later on average is added to
+//!   the round trip, as it is in flight too (Little's law; BBR allows for the same with its `extra_acked`).
+//! * **base loss** (`model/loss`): the lowest smoothed loss of late. Lost packets count as in flight until they are missed, one
+//!   round trip later, so a full pipe needs `1 / (1 - p)` more, and on small paths until some later packets are acknowledged.
+//!   The *present* loss would not do: head-room for losses that the head-room makes keeps itself alive.
+//! * **queue budget** (`cruise`): the few packets that stand in the queue, once a round `+= step - decay × (queue / target)³`.
+//!   The step follows from what the whole path carries and not from a flow's own share, so flows that see the same queue end at
+//!   the same share.
 //!
-//! # The phases
-//! **Start-up** sends its first flight in a fifth of the round trip, and what the packets of a flight took to arrive
-//! (`dispersion`) opens the window for the next at once. Besides, it grows by what is acknowledged and lost, several times
-//! as fast while the spacing of ACKs within a batch shows that the path carries much more (paced chirping's idea), and ends
-//! at a queue of a sixteenth of the round trip or when bandwidth stops growing (`startup`). Near the rate that the spacing foretold it waits a round for the queue; when
-//! none comes, the spacing was wrong and is not believed any more. Loss alone never ends it.
-//! What an earlier connection left of the same path replaces the first window by half of its own (`careful_resume`;
-//! careful resume, draft-ietf-tsvwg-careful-resume), and start-up goes on from there.
-//! A **drain** empties the queue for two rounds. All flows of ours drain at the same moments, by the clock on the wall
-//! (`probe_rtt`), so that each sees the path without the queue of the others, and what it loses without any queue.
-//! **Cruise** is the model above, with three experiments: a probe that sends 15 % more for two rounds (`probe`; only
-//! who has the path for himself), a loss trial that sends 10 % less (`trial`), and a drain when the queue does not obey
-//! (`competitors`). If the queue stays in that drain, someone else holds it, and in the **contested** phase we take
-//! what CUBIC would (`competitive_mode`; Copa's competitive mode). Every scheduled drain tests whether he is still
-//! there: the phase ends when two tests in a row find the queue empty (more, if that was wrong before), or one that
-//! cannot have emptied it alone. What is lost meanwhile is never taken for the path's own loss, or its head-room would
-//! keep the queue full for ever. A flow that comes late takes what the other holds in the queue for path, and would
-//! yield to it for ever: when its rate falls to a half under a standing queue, and after a drain to a half of that,
-//! someone else takes what it gives up.
+//! # The experiments
+//! Each says when it is due, the window while it runs and what it found.
 //!
-//! **More than a quarter** lost is never the path's doing, in any phase: then the queue is full all the time, which looks like
-//! a longer path without one. Such a round ends start-up, and what it delivered is believed instead of the best of late.
+//! | experiment | is due | window | may find |
+//! |---|---|---|---|
+//! | start-up (`startup`) | nothing is known | what is acknowledged more, and what the latest flight has earned | the path is full |
+//! | drain (`drain`; BBR's ProbeRTT) | by the clock on the wall, or the queue does not obey | a part of the product | min_rtt, the path's own loss, somebody else's queue |
+//! | probe (`cruise`; BBR's ProbeBW_UP) | all is calm, ever more rarely | more than the product | room |
+//! | loss trial (`cruise`) | more is lost than ever, or where no queue ever stands | less than the product | whose doing the loss is |
+//! | competition (`compete`; Copa's competitive mode) | a queue stays that is not ours | CUBIC's (RFC 9438) | that nobody is left |
+//!
+//! **Start-up** sends its first flight in a part of the round trip, and what the packets of a flight took to arrive opens the
+//! window for the next at once. It ends at a short queue, or when bandwidth stops growing (BBR). Near the rate that the spacing
+//! of ACKs foretold it waits a round for the queue; when none comes, the spacing was wrong and is not believed any more. Loss
+//! alone never ends it. What an earlier connection left of the same path replaces the first window by half of its own (careful
+//! resume, RFC 9959), and start-up goes on from there.
+//!
+//! A **drain** empties the queue for two rounds. All flows of ours drain at the same moments, so that each sees the path
+//! without the queue of the others, and what it loses without any queue. If a queue stays, someone else holds it, and until it
+//! is gone we take what CUBIC would. Every scheduled drain tests whether he is still there: the phase ends when tests in a row
+//! find the queue empty (more, if that was wrong before), or one that cannot have emptied it alone. Where no queue stands for
+//! longer than a drain of his, he is gone without a test, and growth as in start-up takes what he had. What is lost meanwhile
+//! is never taken for the path's own loss, or its head-room would keep the queue full for ever. A flow that comes late takes
+//! what the other holds in the queue for path, and would yield to it for ever: when its rate falls to less than our own kind
+//! would leave it, and after a drain once more, someone else takes what it gives up.
+//!
+//! **A flood**, more loss than any path makes, is the windows' doing in any phase: then the queue is full all the time, which
+//! looks like a longer path without one. Such a round ends start-up, and what it delivered is believed instead of the best of
+//! late.
 //!
 //! **Where no queue ever stands**, a steady loss may be our own doing: a policer drops what exceeds its rate, head-room for that
-//! loss keeps it up, and no delay tells. One loss trial tells (`trial`); where the loss goes, what arrives is the path's rate
-//! (`bandwidth`), and the queue budget grows by a little until something is lost again.
+//! loss keeps it up, and no delay tells. One loss trial tells; where the loss goes, what arrives is the path's rate, and the
+//! queue budget grows by a little until something is lost again.
+//!
+//! **Congestion marks** (RFC 9002, section 7.1): a standing queue that is marked ends start-up, halves the queue budget in
+//! cruise, at most once in two rounds and until the queue has gone, and is a loss to competitive mode. A drain gives up more
+//! by itself. Marks where no queue stands are not answered, which is less than the RFC asks: they were at the end of a burst
+//! of ours, which a smaller window would not make shorter.
 //!
 //! A blackout (quinn's persistent congestion) begins again: at half of what the path had if its next round trip is what
 //! it was, else as on an unknown path.
 //!
-//! # Where it comes from
-//! BBR (draft-ietf-ccwg-bbr: rate and round-trip filters, start-up gain, head-room), Copa (Arun and Balakrishnan, NSDI 2018:
-//! delay as the signal, competitive mode), Vegas and FAST (packets of one's own in the queue), Swift (targets that grow for
-//! slow flows), HyStart (RFC 9406: eight ACKs, the delay threshold), CUBIC (RFC 9438). Each constant has its reason beside it;
-//! `cargo bench --bench congestion` shows what all of them together give.
+//! # What differs from BBRv3 and Copa
+//! * BBRv3 cycles through probes for more bandwidth and cuts at a fixed share of loss. Here the queue says whether the path is
+//!   full, so probes are rare, and loss alone cuts nothing: links that lose a tenth are used in full.
+//! * BBR's ProbeRTT goes to half of the product at moments of its own; ours are less deep, and at moments that all flows share,
+//!   since a flow that drains alone sees the queue of the others.
+//! * Copa steers by the delay of each ACK and looks for its competitors in how the queue oscillates. We set the window from the
+//!   measured rate and correct by the queue once a round, since the trait has no pace; and a drain shows competitors more surely.
+//! * Both leave ACK spacing, dispersion and jitter alone. They are why start-up takes few round trips and jittery paths are used.
+//!
+//! Other sources: Vegas and FAST (packets of one's own in the queue), Swift (targets that grow for slow flows), HyStart (RFC
+//! 9406: eight ACKs, the delay threshold). Each constant has its reason beside it, and `cargo bench --bench congestion` shows what
+//! all of them together give; `benches/congestion/ablation.txt`, what each mechanism does.
 //!
 //! # Limits
 //! A buffer shorter than the target loses some packets for good: at 3 ms of queue, up to 9 % are re-sent. Jitter of a third
 //! of the round trip can cost a third of the goodput, of a half three quarters and more where the round trip is 300 ms or the
-//! rate 500 Mbit/s; pauses as long as the round trip cost a third. Flows that share such a path may stay uneven for long. Sixteen flows of ours that begin
-//! within a few seconds may be uneven after half a minute; where each would get less than about ten packets per round
-//! trip, the least windows alone fill the queue, and a tenth is lost. A path that by itself loses more than a quarter is taken
-//! for a flooded one, and little of it is used. A policer that lets more through later is followed slowly. Flows whose clocks are apart by more than a round trip see each other's queue,
-//! and may take each other for strangers. A rate limit is no business of the window's: it is held at the socket (`throttle`).
+//! rate 500 Mbit/s; pauses as long as the round trip cost a third. Flows that share such a path may stay uneven for long.
+//! Sixteen flows of ours that begin within a few seconds may be uneven after half a minute; where each would get less than about
+//! ten packets per round trip, the least windows alone fill the queue, and a tenth is lost. Beside BBR we get much less than half.
+//! A path that by itself floods is taken for an overfull one, and little of it is used. A policer that lets more through
+//! later is followed slowly. Flows whose clocks are apart by more than a round trip see each other's queue, and may take each
+//! other for strangers. A queue that marks whatever waits for a millisecond (L4S's step) marks bursts of ours, too, and those of
+//! a CUBIC that yields to each mark, which keeps next to nothing beside us there. A rate limit is no business of the window's: it
+//! is held at the socket (`throttle`).
 //!
 //! [`Controller`]: quinn_proto::congestion::Controller
 
-mod ack_aggregation;
-mod bandwidth;
-mod careful_resume;
-mod competitive_mode;
-mod competitors;
+mod compete;
+mod config;
 mod controller;
-mod dispersion;
-mod filter;
-mod jitter;
-mod loss;
-mod min_rtt;
-mod probe;
-mod probe_rtt;
-mod queue_budget;
-mod rate;
-mod round;
+mod cruise;
+mod drain;
+mod model;
+mod phases;
 mod startup;
-mod state;
-mod trial;
-mod without;
 
-pub use careful_resume::{AGE_MAX, PastPath};
-pub use controller::{ControllerConfig, PathController};
-pub use state::{PathSnapshot, PathState, Phase};
+pub use config::{ControllerConfig, PathSnapshot, PathState, Phase};
 #[doc(hidden)]
-pub use without::{Mechanism, Without};
+pub use config::{Mechanism, Without};
+pub use controller::PathController;
+pub use startup::{AGE_MAX, PastPath};

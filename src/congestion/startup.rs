@@ -2,49 +2,54 @@
 //!
 //! Two signs end it: a queue, or bandwidth that stopped growing. Loss alone never does. What the spacing of ACKs foretells
 //! makes it steeper and bounds it, and is dropped when delivery has shown it to be too low.
+//!
+//! # Careful resume
+//! It begins near what an earlier connection, or this one before an outage, learnt about the path (RFC 9959). The RFC's phases,
+//! and what they are here: *observe* is [`PathState`](super::PathState) at a connection's end; *reconnaissance* is the
+//! handshake, whose round trip must be that of the path remembered; *unvalidated* and *validating* are one flight of a part of
+//! the remembered window; *safe retreat* is to forget it all. Start-up runs throughout: it leaps or leaves by what the
+//! acknowledgements of that flight show, and bounds its window by what was delivered as soon as the flight is answered for.
+//!
+//! It differs from the RFC in two things. The handshake counts as the initial flight: the answers to a flight of data show our
+//! start-up as much as the memory knows. For that, the round trip must fit much more closely.
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use super::dispersion::DispersionSample;
-use super::round::{GROUP_ACKS, RoundSamples};
+use super::config::Mechanism;
+use super::controller::initial_packets;
+use super::model::PathModel;
+use super::model::loss::SHARE_MAX;
+use super::model::rate::{AGREEMENT, DispersionSample, do_agree};
+use super::model::round::{GROUP_ACKS, NOISE, RoundSamples};
+use super::phases::{Experiment, Moment};
 
 /// Start-up ends at this queue: one sixteenth of the round trip...
 const QUEUE_SHARE: f64 = 1.0 / 16.0;
-/// ... but not for less than timers and bursts make by themselves (HyStart's four milliseconds)...
-const QUEUE_MIN: Duration = Duration::from_millis(4);
-/// ... nor for less than this times the spread of the first round, which is jitter.
+/// ... but not for less than [`NOISE`], nor for less than this times the spread of the first round, which is jitter.
 const SPREADS: u32 = 2;
 /// A queue stands for this part of the round trip at least: what came late for a moment is none, and while it stands the
 /// window grows by an eighth at most.
 const QUEUE_TIME: f64 = 0.1;
-/// Start-up ends when bandwidth grew by less than this...
-const GROWTH: f64 = 1.25;
-/// ... in this many rounds.
-const FLAT_ROUNDS: u32 = 3;
+/// Start-up ends when bandwidth has not grown by this in so many rounds (BBR's full bandwidth).
+const FULL_BW_GROWTH: f64 = 1.25;
+const FULL_BW_ROUNDS: u32 = 3;
 /// Window over product at most: 2/ln 2, what doubling per round needs (BBR).
 const GAIN: f64 = 2.89;
 /// While the spacing of ACKs says that the window is below this part of what fits...
 const LEAP_SHARE: f64 = 0.7;
 /// ... it grows by this times what is acknowledged, more than threefold per round, as the pacer holds it...
 const LEAP: u64 = 3;
-/// ... or by this when the trains agree within so much, which nothing but a link's own rate makes them do.
+/// ... or by this when the trains agree, which nothing but a link's own rate makes them do.
 const FAR_LEAP: u64 = 7;
-const AGREEMENT: f64 = 1.25;
 /// Window over product at most once the spacing is known, which then bounds more closely; the rate lags by a round.
 const LEAP_GAIN: f64 = 8.0;
-/// Window over the product by ACK spacing.
-const OVERSHOOT: f64 = 1.25;
 /// Delivery rate over the rate by ACK spacing at which a queue must show within a round.
 const GOAL: f64 = 0.92;
 
 /// Window over the product by a flight that arrived as fast as it was sent: with the pacer's quarter, the next one leaves
 /// three times as fast. Two took 20 ms longer at 100 Mbit/s and 100 ms, three no less.
 const JUMP: f64 = 2.5;
-
-/// Whether the trains of a path agree, by the median and the most of their rates.
-pub(super) fn do_agree(median: f64, most: f64) -> bool {
-    most < median * AGREEMENT
-}
 
 /// The estimates of the path in start-up, in bytes and seconds.
 #[derive(Debug, Clone, Copy)]
@@ -88,7 +93,7 @@ impl StartupInputs {
     /// How far the growth by ACKs may go.
     fn grown_bound(&self) -> f64 {
         match self.trains {
-            Some((median, _)) => (LEAP_GAIN * self.bandwidth).min(OVERSHOOT * median) * self.min_rtt,
+            Some((median, _)) => (LEAP_GAIN * self.bandwidth).min(AGREEMENT * median) * self.min_rtt,
             None => GAIN * self.bandwidth * self.min_rtt,
         }
     }
@@ -106,9 +111,19 @@ struct Base {
     spread: Duration,
 }
 
-/// Watches for the end of start-up.
+/// Why start-up ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StartupEnd {
+    /// The path is full: a queue was marked, or bandwidth has stopped growing.
+    Full,
+    /// It is overfull: more was lost than any path loses.
+    Flood,
+}
+
+/// Start-up, as an experiment.
 #[derive(Debug, Clone)]
 pub(super) struct Startup {
+    pub(super) resume: CarefulResume,
     /// Round trips of the last ACKs, as a ring.
     recent: [Duration; GROUP_ACKS as usize],
     seen: usize,
@@ -123,8 +138,9 @@ pub(super) struct Startup {
 }
 
 impl Startup {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(past: Option<PastPath>) -> Self {
         Self {
+            resume: CarefulResume::new(past),
             recent: [Duration::MAX; GROUP_ACKS as usize],
             seen: 0,
             base: None,
@@ -136,14 +152,24 @@ impl Startup {
         }
     }
 
-    /// On a path whose bare round trip is known: the first window may be large enough for a queue.
-    pub(super) fn on_known_path(bare: Duration) -> Self {
-        Self { base: Some(Base { rtt: bare, spread: Duration::ZERO }), ..Self::new() }
+    /// The first round trip shows which window to begin with: `initial`, or more where the path is one remembered.
+    pub(super) fn begin(&mut self, now: Instant, rtt: Duration, initial: u64) -> u64 {
+        if let Some(bare) = self.resume.on_first_rtt(now, rtt, initial) {
+            // The first window may be large enough for a queue.
+            self.base = Some(Base { rtt: bare, spread: Duration::ZERO });
+        }
+        initial.max(self.resume.window())
     }
 
-    /// What the spacing of ACKs shows, unless delivery has refuted it.
-    pub(super) fn believed(&self, trains: Option<(f64, f64)>) -> Option<(f64, f64)> {
-        trains.filter(|_| !self.refuted)
+    /// The estimates that it goes by. What the spacing of ACKs shows counts unless delivery has refuted it.
+    pub(super) fn inputs(&self, model: &PathModel) -> StartupInputs {
+        StartupInputs {
+            bandwidth: model.bandwidth.get(),
+            min_rtt: model.min_rtt().as_secs_f64(),
+            trains: model.train_rates().filter(|_| !self.refuted),
+            flight: model.sampler.dispersion().filter(|_| !model.is_without(Mechanism::Dispersion)),
+            leaps: !model.is_without(Mechanism::Leap),
+        }
     }
 
     pub(super) fn on_rtt(&mut self, rtt: Duration) {
@@ -164,12 +190,12 @@ impl Startup {
 
     fn is_late(&self, base: &Base, jitter: Duration) -> bool {
         let lowest = self.recent.iter().min().copied().unwrap_or(Duration::MAX);
-        let least = QUEUE_MIN.max(base.rtt.mul_f64(QUEUE_SHARE)).max(base.spread * SPREADS);
+        let least = NOISE.max(base.rtt.mul_f64(QUEUE_SHARE)).max(base.spread * SPREADS);
         self.seen >= self.recent.len() && lowest > base.rtt + least + jitter
     }
 
-    /// Ends a round. Says whether bandwidth has stopped growing.
-    pub(super) fn on_round(&mut self, samples: &RoundSamples, known: &StartupInputs) -> bool {
+    /// Whether bandwidth has stopped growing, at the end of a round.
+    fn is_flat(&mut self, samples: &RoundSamples, known: &StartupInputs) -> bool {
         let bandwidth = known.bandwidth;
         self.base.get_or_insert_with(|| Base { rtt: samples.standing_rtt(), spread: samples.spread() });
         if samples.app_limited {
@@ -178,87 +204,180 @@ impl Startup {
         // The window was bounded to a little more than what was foretold, for a whole round, and no queue ended it.
         self.refuted |= self.reached;
         self.reached = known.is_goal_reached();
-        if bandwidth >= self.best * GROWTH {
+        if bandwidth >= self.best * FULL_BW_GROWTH {
             self.best = bandwidth;
             self.flat_rounds = 0;
         } else {
             self.flat_rounds += 1;
         }
-        self.flat_rounds >= FLAT_ROUNDS
+        self.flat_rounds >= FULL_BW_ROUNDS
     }
+}
+
+impl Experiment for Startup {
+    type Finding = StartupEnd;
+
+    /// Nothing is known of the path.
+    fn is_due(&mut self, model: &PathModel, _: &Moment) -> bool {
+        model.min_rtt_filter.is_none()
+    }
+
+    fn window(&self, model: &PathModel, at: &Moment) -> f64 {
+        let bound = self.inputs(model).bound() * model.headroom();
+        let initial = (initial_packets(model.min_rtt()) * model.mtu).max(self.resume.window());
+        (at.window as f64).min(bound.max(initial as f64))
+    }
+
+    fn on_round(&mut self, model: &PathModel, _: &Moment) -> Option<StartupEnd> {
+        // The first flight is paced for an empty path: beside others, losing much of it tells nothing of what comes after.
+        if model.rounds > 1 && model.is_flood() {
+            return Some(StartupEnd::Flood);
+        }
+        let is_flat = self.is_flat(&model.samples, &self.inputs(model));
+        (is_flat || model.is_queue_marked()).then_some(StartupEnd::Full)
+    }
+}
+
+/// The path as an earlier connection has remembered it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PastPath {
+    /// Delivery rate in bytes per second of UDP payload.
+    pub bandwidth: u64,
+    /// Bare round trip.
+    pub min_rtt: Duration,
+    /// How long ago that was.
+    pub age: Duration,
+}
+
+/// Older knowledge is not used: a day brings the same hours of traffic again, and hardly another line.
+pub const AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// The handshake's round trip over the remembered one, at least and at most. The draft allows 0.5 to 10, which spares
+/// unlike paths only the worst.
+const RTT_FIT: RangeInclusive<f64> = 0.75..=1.5;
+/// Part of the remembered window to begin with: the draft's half.
+const RESUMED_SHARE: f64 = 0.5;
+/// Loss of more than any path makes by itself is the flight's once so many bytes were lost: ten packets.
+const LOST_LEAST: u64 = 10 * 1200;
+/// Round trips within which the flight must leave and be answered for; a sender with nothing to send for longer
+/// begins as usual. A transfer's opening takes two.
+const ROUNDS: u32 = 5;
+
+/// The memory at work.
+#[derive(Debug, Clone)]
+pub(super) enum CarefulResume {
+    /// Nothing is remembered, it does not fit, or it has done its work.
+    Over,
+    /// The first round trip will show whether the path is the same.
+    Reconnaissance(PastPath),
+    /// A flight is under way.
+    Validating(ResumeFlight),
+    /// The flight was too much: what was sent before this moment says nothing about the path's own loss.
+    Retreated(Instant),
+}
+
+/// The flight that tests the memory.
+#[derive(Debug, Clone)]
+pub(super) struct ResumeFlight {
+    window: u64,
+    acked: u64,
+    lost: u64,
+    end: Instant,
+}
+
+/// The cause of a loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LossCause {
+    /// The path's, as far as we know.
+    Path,
+    /// The flight's, and this loss has shown it.
+    Unmasked,
+    /// The flight's, which is over.
+    Flight,
+}
+
+impl CarefulResume {
+    pub(super) fn new(past: Option<PastPath>) -> Self {
+        match past {
+            Some(past) if past.age <= AGE_MAX => Self::Reconnaissance(past),
+            _ => Self::Over,
+        }
+    }
+
+    /// Takes the first round trip. When the path is the one remembered and that is worth more than the `initial`
+    /// window, the flight begins: [`window`](Self::window) holds from now on, and the bare round trip is returned.
+    pub(super) fn on_first_rtt(&mut self, now: Instant, rtt: Duration, initial: u64) -> Option<Duration> {
+        let Self::Reconnaissance(past) = *self else { return None };
+        let window = (RESUMED_SHARE * past.bandwidth as f64 * past.min_rtt.min(rtt).as_secs_f64()) as u64;
+        if !is_same(past.min_rtt, rtt) || window <= initial {
+            *self = Self::Over;
+            return None;
+        }
+        *self = Self::Validating(ResumeFlight { window, acked: 0, lost: 0, end: now + rtt * ROUNDS });
+        Some(past.min_rtt.max(rtt))
+    }
+
+    /// The window that start-up may not fall below while the flight is under way; else zero.
+    pub(super) fn window(&self) -> u64 {
+        match self {
+            Self::Validating(flight) => flight.window,
+            _ => 0,
+        }
+    }
+
+    pub(super) fn on_ack(&mut self, now: Instant, bytes: u64) {
+        let Self::Validating(flight) = self else { return };
+        flight.acked += bytes;
+        if flight.is_answered() || now > flight.end {
+            *self = Self::Over;
+        }
+    }
+
+    /// Takes the loss of packets that were sent up to `sent`.
+    pub(super) fn on_loss(&mut self, now: Instant, sent: Instant, bytes: u64) -> LossCause {
+        match self {
+            Self::Over => LossCause::Path,
+            Self::Reconnaissance(_) => {
+                // A handshake that loses packets has not shown the path to be the same.
+                *self = Self::Over;
+                LossCause::Path
+            }
+            Self::Validating(flight) => {
+                flight.lost += bytes;
+                let is_lossy = flight.is_lossy();
+                if is_lossy {
+                    self.retreat(now);
+                } else if flight.is_answered() {
+                    *self = Self::Over;
+                }
+                if is_lossy { LossCause::Unmasked } else { LossCause::Path }
+            }
+            Self::Retreated(at) if sent <= *at => LossCause::Flight,
+            Self::Retreated(_) => LossCause::Path,
+        }
+    }
+
+    /// A queue or loss has shown that the flight is too much, if one is under way.
+    pub(super) fn retreat(&mut self, now: Instant) {
+        if matches!(self, Self::Validating(_)) {
+            *self = Self::Retreated(now);
+        }
+    }
+}
+
+impl ResumeFlight {
+    fn is_answered(&self) -> bool {
+        self.acked + self.lost >= self.window
+    }
+
+    fn is_lossy(&self) -> bool {
+        self.lost >= LOST_LEAST && self.lost as f64 > SHARE_MAX * (self.acked + self.lost) as f64
+    }
+}
+
+/// Whether it is the same path, where a busy machine may have been late with its handshake.
+fn is_same(known: Duration, seen: Duration) -> bool {
+    seen >= known.mul_f64(*RTT_FIT.start()) && seen <= known.mul_f64(*RTT_FIT.end()) + NOISE
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Instant;
-
-    use super::*;
-
-    const MS: Duration = Duration::from_millis(1);
-
-    fn round(rtt: Duration) -> RoundSamples {
-        let mut samples = RoundSamples::new(Instant::now(), 0, 0);
-        (0..2 * GROUP_ACKS).for_each(|_| samples.on_rtt(rtt));
-        samples
-    }
-
-    fn known(bandwidth: f64) -> StartupInputs {
-        StartupInputs { bandwidth, min_rtt: 0.05, trains: None, flight: None, leaps: true }
-    }
-
-    #[test]
-    fn a_queue_ends_it_and_a_single_late_ack_does_not() {
-        let now = Instant::now();
-        let at = |ms| now + ms * MS;
-        let mut startup = Startup::new();
-        startup.on_round(&round(100 * MS), &known(1.0));
-        (0..GROUP_ACKS - 1).for_each(|_| startup.on_rtt(120 * MS));
-        startup.on_rtt(101 * MS);
-        assert!(!startup.is_queue_seen(at(0), Duration::ZERO));
-        (0..GROUP_ACKS).for_each(|_| startup.on_rtt(110 * MS));
-        assert!(!startup.is_queue_seen(at(0), Duration::ZERO), "it may be late for a moment");
-        assert!(startup.is_queue_seen(at(13), Duration::ZERO));
-        startup.on_rtt(101 * MS);
-        assert!(!startup.is_queue_seen(at(14), Duration::ZERO));
-    }
-
-    #[test]
-    fn three_rounds_without_growth_end_it() {
-        let mut startup = Startup::new();
-        let flat = [1.0, 2.0, 2.1, 2.2, 2.2].map(|rate| startup.on_round(&round(50 * MS), &known(rate)));
-        assert_eq!(flat, [false, false, false, false, true]);
-    }
-
-    #[test]
-    fn it_leaps_only_while_the_trains_show_far_more() {
-        let known = StartupInputs { bandwidth: 1e6, min_rtt: 0.1, trains: Some((1e7, 2e7)), flight: None, leaps: true };
-        assert_eq!(known.growth(100_000, 1000), 3000);
-        assert_eq!(known.growth(800_000, 1000), 1000);
-        assert_eq!(StartupInputs { trains: None, ..known }.growth(100_000, 1000), 1000);
-        let agreed = StartupInputs { trains: Some((1e7, 1.1e7)), ..known };
-        assert_eq!(agreed.growth(100_000, 1000), 7000);
-    }
-
-    #[test]
-    fn a_flight_earns_the_next_one_up_to_what_the_path_carries() {
-        let flight = |stretched| Some(DispersionSample { rate: 4e6, stretched });
-        let known = StartupInputs { bandwidth: 1e6, min_rtt: 0.1, trains: None, flight: flight(false), leaps: true };
-        assert_eq!(known.earned(), 1e6);
-        assert_eq!(known.bound(), 1e6);
-        assert_eq!(StartupInputs { trains: Some((5e6, 6e6)), ..known }.earned(), 5e5);
-        assert_eq!(StartupInputs { flight: flight(true), ..known }.earned(), 4e5);
-        assert_eq!(StartupInputs { flight: None, ..known }.earned(), 0.0);
-    }
-
-    #[test]
-    fn trains_that_delivery_reaches_without_a_queue_are_not_believed_any_more() {
-        let trains = Some((1e6, 1e6));
-        let mut startup = Startup::new();
-        let known = |bandwidth| StartupInputs { trains, ..known(bandwidth) };
-        startup.on_round(&round(50 * MS), &known(5e5));
-        startup.on_round(&round(50 * MS), &known(9.5e5));
-        assert_eq!(startup.believed(trains), trains, "the queue of this round has a round to show");
-        startup.on_round(&round(50 * MS), &known(1e6));
-        assert_eq!(startup.believed(trains), None);
-    }
-}
+mod tests;

@@ -36,6 +36,13 @@
 //! get their times last, and those are synced before the job is called over. `tests/privileged/cuts.rs` takes the power
 //! away after each call that changes the disk, in every kind of run, and looks.
 //!
+//! **A disk may be odd.** What ext4, XFS, btrfs and tmpfs promise is relied on; of others it is looked at. Where objects have
+//! another number at every look, the kernel says where what is open lies. Where a leading dot is refused, a part is called
+//! `NAME~uidN.qft-part.qft-part`. Where a rename spares nothing a name is reserved first, where it replaces nothing what has
+//! the name is put aside, and where what is open gets no other name it is closed before. What was written and is not there,
+//! however often the disk said that it was, fails its file. A server whose directory was moved, or has another disk mounted
+//! on it, lets nobody in until it is started again: nobody would find what is delivered there.
+//!
 //! **The reader never waits for the disk.** Streams are read as packets come, in any order, and written by
 //! offset. Ordered reads stall behind every lost packet, and on fast lossy links QUIC's reassembly gives the
 //! connection up. When the disk falls behind, the peer is slowed down by flow control instead.

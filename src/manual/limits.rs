@@ -6,7 +6,8 @@
 //!
 //! # What a server holds
 //! All in all less than 512 MiB, however many clients do their worst at once (with the number of clients that is the
-//! default; one more takes [`FLOOR_BYTES`], [`WORDS_FLOOR_BYTES`], and what it may send before it is let in).
+//! default; one more takes [`FLOOR_BYTES`], some times [`WORDS_FLOOR_BYTES`], and what it may send before it is let in): a test
+//! adds it up.
 //!
 //! | what | bound | who meets it | test |
 //! |---|---|---|---|
@@ -18,10 +19,12 @@
 //! | streams that a client may have open | its part of [`STREAMS_BYTES`], [`STREAM_BYTES`] each, at most [`STREAMS_MAX`] | opens them later | `streams_of_many_clients_take_no_more_than_the_server_has_for_all` |
 //! | streams to a client that it does not end | [`STREAM_BYTES`] of its share each | is sent no more | `who_ends_no_streams_is_sent_no_more_of_them_than_there_is_room_for` |
 //! | content that comes before the header of its stream | its share of the memory | is closed (`Busy`), comes again | `content_before_its_header_takes_no_more_than_the_share_of_its_connection` |
-//! | content that was read and waits for the disk | the same part, and a mebibyte | is read no further | `however_many_streams_there_are_a_disk_that_is_behind_is_not_overrun` |
+//! | content that was read and waits for the disk | the same part, and [`BEYOND_MAX`] | is read no further | `however_many_streams_there_are_a_disk_that_is_behind_is_not_overrun` |
 //! | the same before it is let in | [`RECEIVE_WINDOW_BEFORE_HELLO`], [`STREAMS_BEFORE_HELLO`] | waits for its welcome | `a_stranger_has_few_streams_and_little_room_until_it_is_let_in` |
 //! | the same in a crowd | [`RECEIVE_WINDOW_IN_A_CROWD`] | waits for its welcome | `a_stranger_in_a_crowd_has_less_room_until_it_is_let_in` |
-//! | packets and pieces before it is let in | [`UNREAD_TIMES`] its window, a piece for [`UNREAD_PIECE_BYTES`] of it | is closed (`Busy`), comes again | `a_stranger_that_sends_crumbs_is_not_waited_for` |
+//! | packets and pieces before it is let in | [`UNREAD_TIMES`] its window, a piece for [`UNREAD_PIECE_BYTES`] of that | is closed (`Busy`), comes again | `a_stranger_that_sends_crumbs_is_not_waited_for` |
+//! | the same whenever something of it is not read | its window, and its share of the memory; [`NOTE_BYTES`] of that, for good, for each piece that is smaller | is closed (`Busy`), comes again | `crumbs_on_streams_that_nobody_reads_are_not_kept` |
+//! | streams of which it does not say what they are for | as before it was let in, for ten seconds | is closed (`Timeout`) | `streams_that_no_push_follows_are_not_waited_for` |
 //! | what goes ahead of the answers | [`EARLY_FILES_MAX`], [`EARLY_BYTES_MAX`] | a violation | `more_ahead_of_the_answers_than_a_job_may_have_is_a_violation` |
 //! | gaps between pieces of a chunk | one for [`PIECE_BYTES`], and [`PIECES_FREE`] | a violation | `every_packet_may_come_in_any_order_and_every_byte_may_not` |
 //! | ranges of a file after one was taken back | [`LATE_RANGES_MAX`] | a violation | `ranges_without_end_of_a_file_that_was_given_up_are_a_violation` |
@@ -71,6 +74,26 @@
 //! | an echo | [`PROBE_ECHO_BYTES_MAX`] | is cut short | `an_echo_returns_its_limit_and_not_a_byte_more` |
 //! | a message | [`FRAME_BYTES_MAX`] | a violation | `a_frame_that_claims_a_gigabyte_reserves_nothing` |
 //!
+//! # What a client holds because of its server
+//! A client calls the one server whose key it knows, and serves nobody else: its limits are there for a server that has
+//! been broken into. Of a list without an end it says that it does not fit, of all else what it meets in the table.
+//!
+//! | what | bound | who meets it | test |
+//! |---|---|---|---|
+//! | content that is under way, chunks begun, streams, offers, answers that are not read, digests that wait for ours | a connection's share of [`CLIENT_MEMORY_BYTES`], as at a server | is closed (`Busy`), and the job ends | `an_end_of_its_own_takes_what_any_job_needs_and_its_peer_makes_it_hold_no_more` |
+//! | the same, of an honest server | a small part of it | | `a_client_with_little_memory_gets_and_sends_what_it_wants` |
+//! | what has come and is not read | the same share | is closed (`Busy`), and the job ends | `crumbs_that_a_client_does_not_read_are_not_kept_either` |
+//! | streams to a client that only sends | none | opens none | `a_server_can_open_no_stream_to_a_client_that_sends` |
+//! | directories that get their time last, or whose names were looked after | the same share | the last ones keep their own time, the work is done again | `of_directories_that_were_doubted_no_more_are_remembered_than_there_is_room_for` |
+//! | names that the job has settled, over all connections | [`JOB_NAMES_MAX`], [`JOB_NAME_BYTES_MAX`] | counts again | `names_that_there_is_no_room_for_are_not_remembered_and_those_before_are` |
+//! | names that the disk may take for one | [`TWIN_BYTES_MAX`] | the disk is asked | `what_is_remembered_of_one_job_is_bounded_in_bytes` |
+//! | files that have begun over one connection and not ended over another | [`FILES_MOVING_MAX`] | counts as found, has no line | `of_files_that_begin_and_do_not_end_over_any_number_of_connections_some_are_remembered`, `files_that_begin_over_any_number_of_connections_and_do_not_end_are_not_all_kept` |
+//! | events that nobody has heard yet | [`EVENT_BYTES_AHEAD`] | is not listened to | `a_peer_is_heard_no_further_while_too_much_of_what_it_said_waits_to_be_heard` |
+//! | failures in a report | [`FAILURES_KEPT`]; the rest is counted | | `what_did_not_verify_is_named_behind_any_number_of_other_failures` |
+//! | remarks | [`REMARKS_MAX`] a job | says no more | `remarks_beyond_what_a_job_may_have_are_left_out` |
+//! | names of a listing, of unfinished files | [`LISTING_BYTES_MAX`] | the command fails | `a_listing_without_end_is_stopped_where_memory_would_be_short` |
+//! | lines of ssh and of the log that wait for the terminal | some thousands; the rest is counted | | `a_terminal_that_is_held_costs_lines_and_their_number_is_told` |
+//!
 //! # What those who watch make it hold
 //! Only with `--http`, and only those who reach that address; nothing of it is taken from clients.
 //!
@@ -89,12 +112,16 @@
 //! What several clients do to the disk at the same time is shared there, connection by connection.
 
 #[allow(unused_imports, reason = "the table links to them")]
+use crate::client::limits::*;
+#[allow(unused_imports, reason = "the table links to them")]
+use crate::progress::{EVENT_BYTES_AHEAD, FAILURES_KEPT, FILES_MOVING_MAX};
+#[allow(unused_imports, reason = "the table links to them")]
 use crate::protocol::path::{DEPTH_MAX, PATH_BYTES_MAX};
 #[allow(unused_imports, reason = "the table links to them")]
 use crate::protocol::{
     BEGUN_BYTES_MAX, DETAIL_BYTES_MAX, EARLY_BYTES_MAX, EARLY_FILES_MAX, ENTRIES_MAX, FILTER_BYTES_MAX, FILTERS_MAX,
     FRAME_BYTES_MAX, HAVE_DIGESTS_MAX, HEADERS_AHEAD_MAX, LINK_BYTES_MAX, NAMES_AHEAD_MAX, NAMES_MAX, OFFERS_MAX,
-    PATTERN_BYTES_MAX, PATTERNS_MAX, PROBE_BYTES_MAX, PROBE_ECHO_BYTES_MAX, PROBE_MILLIS_MAX,
+    PATTERN_BYTES_MAX, PATTERNS_MAX, PROBE_BYTES_MAX, PROBE_ECHO_BYTES_MAX, PROBE_MILLIS_MAX, REMARKS_MAX,
 };
 #[allow(unused_imports, reason = "the table links to them")]
 use crate::server::limits::*;
@@ -102,3 +129,29 @@ use crate::server::limits::*;
 use crate::transport::tuning::{
     RECEIVE_WINDOW, RECEIVE_WINDOW_BEFORE_HELLO, RECEIVE_WINDOW_IN_A_CROWD, STREAMS_BEFORE_HELLO, STREAMS_MAX,
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::budget::WORDS;
+    use crate::session::unread::stranger_bytes;
+    use crate::transport::tuning::INCOMING_BYTES_TOTAL_MAX;
+
+    /// The program with its threads and buffers, while nobody is connected.
+    const PROGRAM_BYTES: usize = 16 << 20;
+    /// The memory that a client has for certain, and what it holds that is not charged.
+    const CLIENT_BYTES: usize = FLOOR_BYTES
+        + WORDS * WORDS_FLOOR_BYTES
+        + RECEIVE_WINDOW_BEFORE_HELLO as usize
+        + STREAMS_BEFORE_HELLO as usize * STREAM_BYTES
+        + BEYOND_MAX;
+    const STRANGERS_BYTES: usize = INCOMING_BYTES_TOTAL_MAX as usize
+        + CROWD_FROM * stranger_bytes(RECEIVE_WINDOW_BEFORE_HELLO)
+        + (PENDING_MAX - CROWD_FROM) * stranger_bytes(RECEIVE_WINDOW_IN_A_CROWD);
+
+    #[test]
+    fn all_that_peers_can_make_a_server_hold_adds_up_to_what_is_promised() {
+        let all = PROGRAM_BYTES + MEMORY_BYTES + CLIENTS_MAX * CLIENT_BYTES + STRANGERS_BYTES;
+        assert!(all < 512 << 20, "{} MiB", all >> 20);
+    }
+}

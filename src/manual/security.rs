@@ -56,13 +56,13 @@
 //! stops, a full disk or a closed pipe cost lines and never a transfer or a signal: a thread of its own writes what is in
 //! a queue, and signals are caught on another that never writes.
 //!
-//! **A stranger** can make the server do a handshake and read one greeting, within ten seconds. What else it sends is
-//! not read, and is never more than one and a third mebibytes. Of too many strangers at a time, in all or from one
-//! address, the one that has waited longest loses its place: an honest handshake takes a round trip or two, so it gets
-//! through while those who only hold places do not. When some wait, addresses must be proven first (QUIC's Retry), so
-//! forged ones push nobody out. Handshakes are begun at a rate that leaves the processors to those who are inside, one of
-//! each address in turn. Clients that were let in are counted apart (`--max-clients`), half of them from one address, half
-//! with one key; who does nothing gives its place up when somebody waits for it. The numbers stand in
+//! **A stranger** can make the server do a handshake and read one greeting, within ten seconds. What else it sends is not
+//! read, and takes no more than twice one and a third mebibytes with the packets that it comes in. Of too many strangers at
+//! a time, in all or from one address, the one that has waited longest loses its place: an honest handshake takes a round
+//! trip or two, so it gets through while those who only hold places do not. When some wait, addresses must be proven first
+//! (QUIC's Retry), so forged ones push nobody out. Handshakes are begun at a rate that leaves the processors to those who
+//! are inside, one of each address in turn. Clients that were let in are counted apart (`--max-clients`), half of them from
+//! one address, half with one key; who does nothing gives its place up when somebody waits for it. The numbers stand in
 //! [`limits`](super::limits).
 //!
 //! **Through ssh** (`user@host:path`) trust is ssh's: the far end is started by it, for one run, as that account. Each
@@ -90,7 +90,8 @@
 //! `wo`, `no-clobber`, `root=DIR`, `expires=DATE`. A line that is not understood lets nobody in. The list is looked at
 //! again twice a second while clients are connected: who was taken off it, narrowed, or is past its time is closed.
 //! While the list cannot be read (others may write to it, say) nobody new is let in; who is inside stays. What it can make
-//! the server hold or do is bounded, for itself, for its key and for all clients together ([`limits`](super::limits)).
+//! the server hold or do is bounded, for itself, for its key and for all clients together; so is what a
+//! server can make its client hold ([`limits`](super::limits)).
 //!
 //! **A client with a root** (`root=DIR`) is held to that directory as all are to the served one. It is opened without
 //! links, so that no other client can put it somewhere else.
@@ -148,7 +149,7 @@
 //! | S7 | a server delivered dotfiles for `*` | one matcher for what we find and for what we take | `a_wildcard_means_no_dotfile_and_a_directory_means_all_that_is_in_it` |
 //! | S8 | a directory that was exchanged for a link let a sender read outside of what was named | the named directory is held open; walked names are opened without links | `a_sender_sends_nothing_from_outside_of_what_was_named` |
 //! | S9 | a receiver wrote through a link of another user | only links of the own user, older than the job, stand for directories | `a_client_writes_through_its_own_links_and_through_nobody_elses` |
-//! | S10 | each connection had memory of its own, and each key many connections | one budget and one number of places for all, with a share for each key | `chunks_begun_by_many_clients_take_no_more_than_the_server_has_for_all` |
+//! | S10 | each connection had memory of its own, and each key many connections | one budget and one number of places for all, with a share for each key; a client has a budget, too | `chunks_begun_by_many_clients_take_no_more_than_the_server_has_for_all`, `an_end_of_its_own_takes_what_any_job_needs_and_its_peer_makes_it_hold_no_more` |
 //! | S11 | thousands of small files held all descriptors | a budget of open files | `who_holds_many_files_open_leaves_some_to_the_others` |
 //! | S12 | failures filled the log | limits for each client, each address and in all; the rest is counted | `a_client_that_fails_with_every_file_writes_a_short_log_and_hides_no_other` |
 //! | S13 | modes of peers went past the umask, and opened directories | nine bits less the umask; a directory that was there only becomes narrower | `a_directory_that_was_there_is_never_opened_and_keeps_its_special_bits` |
@@ -156,7 +157,7 @@
 //! | S15 | strangers ended open invites | wrong invites end none | `guesses_end_no_invite_and_shut_out_nobody_behind_the_same_address` |
 //! | S16 | a log that nobody read held up signals | signals are caught where nothing is written | `a_server_whose_log_nobody_reads_serves_on_and_hears_signals` |
 //! | S17 | nested alternatives in a pattern panicked | one type of glob, bounded, whose errors are said | `a_pattern_that_cannot_be_matched_is_a_name_that_failed_and_no_more` |
-//! | S18 | single bytes far apart took memory without bound | gaps are counted, and are a violation beyond what packets can make | `single_bytes_with_gaps_between_them_are_a_violation` |
+//! | S18 | single bytes far apart took memory without bound | gaps are counted, and are a violation beyond what packets can make; what comes and is not read is charged | `single_bytes_with_gaps_between_them_are_a_violation`, `crumbs_on_streams_that_nobody_reads_are_not_kept`, `crumbs_that_a_client_does_not_read_are_not_kept_either` |
 //! | S19 | a partial file of another user was continued by root | a part belongs to whom the files beside it belong | `root_continues_nothing_that_another_user_has_put_there` |
 //! | S20 | root used lists of another user's home | as sshd's `StrictModes` | `root_uses_no_home_of_another_user` |
 //! | S21 | thousands of taken names held up every commit | few looks find a free name; clients take turns | `the_first_free_number_is_found_with_few_looks_however_many_are_taken` |

@@ -6,7 +6,12 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::protocol::HEADERS_AHEAD_MAX;
 use crate::protocol::message::Why;
+
+/// Files of a job that have started and are not settled, at most: as many as can be so over one connection, and as many
+/// over the one before it that was lost.
+pub const FILES_MOVING_MAX: usize = 2 * HEADERS_AHEAD_MAX;
 
 /// One file that is moving.
 #[derive(Debug)]

@@ -38,14 +38,18 @@ pub struct Counters {
     pub window: AtomicU64,
     /// The sending side's packet size in bytes.
     pub mtu: AtomicU64,
-    /// Of a client that sends: bytes that the other end has acknowledged, over connections that are over.
+    /// Bytes that the receiver has acknowledged, as the sender counts them, all that QUIC adds included.
     pub acked: AtomicU64,
     /// Those of them that were sent while there was nothing more to send.
     pub acked_idle: AtomicU64,
-    /// Of a sender: how long files under way have waited for this machine's disk, all together, in microseconds.
+    /// How long files under way have waited for the sender's disk, all together, in microseconds.
     pub read_wait_us: AtomicU64,
     /// Likewise, until their connection took more of them.
     pub write_wait_us: AtomicU64,
+    /// The time, in microseconds, that the sender tells of in the four above.
+    pub sender_us: AtomicU64,
+    /// Of that time, how long a processor was at work for the sender without a break.
+    pub sender_processor_us: AtomicU64,
     /// Of a receiver: content bytes that came.
     pub taken: AtomicU64,
     /// Those of them that found half of what may wait for the disk waiting.
@@ -82,6 +86,8 @@ pub struct JobReport {
     pub failures: Vec<(String, Failure)>,
     /// How many failed in all.
     pub failed: u64,
+    /// How many of those the other end has said: its disk or its rules are the cause.
+    pub failed_by_peer: u64,
     /// Content bytes that crossed the wire and were written.
     pub bytes_written: u64,
     /// Bytes that were there already in files that were continued or updated.

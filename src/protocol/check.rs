@@ -87,6 +87,7 @@ pub(super) fn check(message: &Message) -> Result<(), CodecError> {
         | Message::GoAway
         | Message::Settled
         | Message::Link(_)
+        | Message::SenderStats(_)
         | Message::Probe(_)
         | Message::ProbeReady(_)
         | Message::ProbeDone(_)

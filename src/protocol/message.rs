@@ -16,7 +16,7 @@ pub(super) use self::failure::tests::STATUSES;
 pub use self::failure::{Failure, Problem, Remark, Status};
 pub use self::file::{Done, End, FileId, Have, Header, Kind, Mtime, Named, Pos, SkipReason, Tail, Verdict, Why};
 pub use self::greeting::{Hello, Welcome};
-pub use self::link::{LinkReport, Probe, ProbeDone, ProbeKind, ProbeReady};
+pub use self::link::{LinkReport, Probe, ProbeDone, ProbeKind, ProbeReady, SenderStats};
 pub use self::listing::{List, ListedPart, ListingEntry, PartFate, Parts};
 pub use self::location::Location;
 pub use self::request::{Get, IfExists, ListedName, Names, Push, Select, Target};
@@ -85,6 +85,8 @@ pub enum Message {
     PartsFound(Vec<ListedPart>),
     /// Receiver: where the files go, for a sender on the same machine.
     Location(Location),
+    /// Sender: how its time went, about once a second.
+    SenderStats(SenderStats),
 }
 
 /// The longest start of `text` that has at most `max` bytes and ends between two characters.

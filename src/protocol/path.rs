@@ -41,7 +41,7 @@ pub enum PathError {
     #[error("path too long")]
     TooLong,
     /// A component ends like our partial files.
-    #[error("the suffix .qft-part is reserved")]
+    #[error("the suffix .qft-part is for unfinished files")]
     Reserved,
 }
 
@@ -229,6 +229,12 @@ pub struct Escaped<'a>(&'a [u8]);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Most names are plain, and those of all files of a job are shown.
+        if let Ok(plain) = str::from_utf8(self.0)
+            && self.0.iter().all(is_plain)
+        {
+            return f.pad(plain);
+        }
         let mut shown = String::with_capacity(self.0.len());
         for part in self.0.utf8_chunks() {
             for c in part.valid().chars() {
@@ -250,6 +256,11 @@ impl fmt::Display for Escaped<'_> {
 /// The same between double quotes, for text that a message is about.
 pub(crate) fn quoted(text: &str) -> String {
     format!("\"{}\"", escape(text.as_bytes()))
+}
+
+/// Whether a byte is a printable character of ASCII that is shown as it is.
+fn is_plain(byte: &u8) -> bool {
+    matches!(byte, b' '..=b'~') && *byte != b'\\'
 }
 
 fn push_octal(shown: &mut String, raw: &[u8]) {

@@ -15,6 +15,7 @@ use crate::keys::trust::{Allowed, ClientEntry, Clients, Invites, KeyStatus, List
 use crate::keys::{self, Fingerprint};
 use crate::protocol::close::CloseCode;
 use crate::protocol::message::Hello;
+use crate::protocol::path::escape_path;
 use crate::session::SessionError;
 use crate::storage::Lost;
 use crate::transport;
@@ -101,6 +102,11 @@ pub(super) async fn authorise(
     peer: Fingerprint,
     hello: &Hello,
 ) -> Result<Admitted, Turned> {
+    let root = shared.root.clone();
+    // What is delivered where nobody looks for it would be lost to them.
+    if shared.admissions.run(move || root.is_misplaced()).await? {
+        return Err(misplaced(shared));
+    }
     let lists = match (&shared.config.access, &shared.lists) {
         (Access::Anyone, _) => return Ok(unlisted(shared, peer)),
         (Access::Only(keys), _) if keys.contains(&peer) => return Ok(unlisted(shared, peer)),
@@ -139,6 +145,12 @@ fn unlisted(shared: &Arc<ServerInner>, peer: Fingerprint) -> Admitted {
 fn by_pass(shared: &Arc<ServerInner>, peer: Fingerprint, pass: Pass) -> Admitted {
     let name = pass.name().map(str::to_owned);
     Admitted { basis: Some(AuthorizedBy::Pass(pass)), name, ..unlisted(shared, peer) }
+}
+
+fn misplaced(shared: &ServerInner) -> Turned {
+    let dir = escape_path(shared.root.path());
+    let why = format!("{dir} was moved or removed, or another disk was mounted on it; start the server again");
+    Turned { code: CloseCode::Internal, why }
 }
 
 fn shut_out(peer: Fingerprint) -> Turned {

@@ -30,15 +30,12 @@ use crate::session::SessionError;
 use crate::session::budget::Budget;
 use crate::session::local::disk_threads;
 use crate::session::memory::Buffers;
-use crate::storage::{self, Committer, Disk, Durability, Root};
+use crate::storage::{Committer, Disk, Durability, Root};
 use crate::transport::{PathMemory, Rate, Throttle};
 
 /// Threads that look up who asks to be let in. More than one, so that a client whose directory is on a disk that hangs does
 /// not keep all others out.
 const ADMISSION_THREADS: NonZeroUsize = NonZeroUsize::new(4).expect("4 is not zero");
-
-/// Of the files that the process may have open, this part is for what clients send; the rest is for all else.
-const FILES_SHARE: usize = 2;
 
 /// The settings of a server.
 pub struct ServerBuilder {
@@ -270,7 +267,7 @@ impl ServerBuilder {
             admissions: Disk::named("qft-admit", ADMISSION_THREADS).map_err(Error::Thread)?,
             rechecks: Disk::named("qft-recheck", NonZeroUsize::MIN).map_err(Error::Thread)?,
             buffers: Buffers::default(),
-            budget: Budget::new(self.config.memory, storage::open_files_max() / FILES_SHARE),
+            budget: Budget::of_process(self.config.memory),
             committer: Committer::start(sync).map_err(Error::Thread)?,
             registry: Arc::default(),
             notices,

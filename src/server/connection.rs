@@ -19,7 +19,7 @@ use super::passes::AuthorizedBy;
 use super::paths::ClientPath;
 use super::places::PlaceGuard;
 use super::pool::WorkerSlot;
-use super::{Notice, Peer, ServerInner, unread};
+use super::{Notice, Peer, ServerInner};
 use crate::digest::{ChunkHasher, Salt};
 use crate::keys::Fingerprint;
 use crate::protocol::close::CloseCode;
@@ -29,6 +29,7 @@ use crate::protocol::path::{WirePath, escape};
 use crate::session::budget::Account;
 use crate::session::control::{Control, ControlReader};
 use crate::session::local::host_name;
+use crate::session::unread::{self, Unread};
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::transport::{
     self, Granted, Listener, RECEIVE_WINDOW_BEFORE_HELLO, RECEIVE_WINDOW_IN_A_CROWD, ThrottledPeer, TransportError,
@@ -130,6 +131,8 @@ pub(super) struct AdmittedClient {
     pub(super) grant: Arc<Grant>,
     /// The client's share of the memory and files that all clients may make the server hold.
     pub(super) account: Account,
+    /// What it has sent and nobody has read.
+    pub(super) unread: Arc<Unread>,
     /// That its packets spend the rate limit, if there is one.
     pub(super) known: Option<ThrottledPeer>,
     welcome: Welcome,
@@ -158,9 +161,12 @@ impl AdmittedClient {
         // The name in the list, or in the certificate, can be trusted; the one that a client gives itself cannot.
         let name = escape(name.unwrap_or(hello.name).as_bytes()).to_string();
         let account = shared.budget.account(peer);
+        let unread = Unread::new(connection.clone(), &account);
+        reader.tell(unread.clone());
         Ok(Self {
             connection: connection.clone(),
             control: Control::start(connection.clone(), stream, account.clone()),
+            unread,
             account,
             known: None,
             reader,

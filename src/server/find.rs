@@ -9,7 +9,7 @@ use crate::protocol::NAMES_AHEAD_MAX;
 use crate::protocol::message::{Failure, Get, Message, Names, Problem, Select, Status};
 use crate::session::budget::Hold;
 use crate::session::control::Control;
-use crate::session::local::{Finder, FinderClosed};
+use crate::session::walk::{Finder, FinderClosed};
 use crate::storage::{self, Expanded, Filters, Finds, LeftOut, Links, NameList, NameRoom, Tree, Walk, WalkEntry};
 
 /// The files that a client asks for.

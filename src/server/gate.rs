@@ -27,7 +27,7 @@ pub const PENDING_PER_ADDRESS_MAX: usize = 64;
 pub const PROOF_FROM: usize = 32;
 /// Pending connections from which on the next get little room to send before they are let in: what each may send ahead
 /// is more than a mebibyte, for these few.
-pub const CROWD_FROM: usize = 16;
+pub const CROWD_FROM: usize = 8;
 /// Wrong invites from one address that cost it nothing: a ticket that was mistyped or had expired.
 const FREE_TRIES: u32 = 3;
 /// The first wait after those; each further wrong invite doubles it.

@@ -10,7 +10,7 @@ use crate::protocol::message::{Kind, List, ListingEntry, Message};
 use crate::protocol::path::WirePath;
 use crate::session::SessionError;
 use crate::session::control::Control;
-use crate::session::local::{Finder, FinderClosed, walk_on_a_thread};
+use crate::session::walk::{Finder, FinderClosed, walk_on_a_thread};
 use crate::storage::Meta;
 use crate::storage::{self, Expanded, Filters, Finds, Links, NameRoom, Tree, WalkEntry, WalkRequest};
 

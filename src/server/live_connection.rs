@@ -9,6 +9,7 @@ use super::job::ServerJob;
 use super::paths::ClientPath;
 use super::rate_window::{RateWindow, per_second, share_lost};
 use super::status::{self, Direction, millis};
+use crate::congestion::PathState;
 use crate::keys::Fingerprint;
 use crate::transport::canonical;
 
@@ -82,6 +83,11 @@ impl LiveConnection {
     /// The traffic of the connection so far.
     pub(super) fn traffic(&self) -> UdpTraffic {
         UdpTraffic::from(&self.connection.stats())
+    }
+
+    /// What the congestion controller reports of the path that the client came by.
+    pub(super) fn path_state(&self) -> Arc<PathState> {
+        self.path.state()
     }
 
     /// Puts a new job in the place of the one before it in the same direction, which is over.

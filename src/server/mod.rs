@@ -28,6 +28,7 @@ mod fault;
 mod find;
 mod gate;
 mod grant;
+mod handle;
 pub mod history;
 mod http;
 mod incoming;
@@ -36,6 +37,7 @@ mod list;
 mod live_connection;
 mod liveness;
 mod meter;
+mod moving;
 mod notice;
 mod parts;
 mod passes;
@@ -50,7 +52,6 @@ mod run;
 mod source_prefix;
 pub mod status;
 mod totals;
-mod unread;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -65,6 +66,7 @@ pub use self::builder::ServerBuilder;
 use self::config::Config;
 use self::fault::ThreadFailure;
 use self::gate::Gate;
+pub use self::handle::ServerHandle;
 use self::http::Http;
 pub use self::http::HttpOptions;
 use self::liveness::Liveness;
@@ -82,7 +84,7 @@ pub use self::status::ServerStatus;
 use crate::error::Error;
 pub use crate::keys::trust::AccessMode;
 use crate::keys::trust::{ClientEntry, INVITE_LIFETIME};
-use crate::keys::{Authority, Fingerprint, Identity, Invite, Ticket, Token};
+use crate::keys::{Fingerprint, Identity, Invite, Ticket, Token};
 use crate::session::SessionError;
 use crate::session::budget::Budget;
 use crate::session::memory::Buffers;
@@ -101,14 +103,14 @@ pub mod limits {
     pub use super::incoming::{HANDSHAKES_A_SECOND, HANDSHAKES_AT_ONCE, INCOMING_MAX, INCOMING_PER_ADDRESS_MAX};
     pub use super::notice::{NOTICE_BYTES_KEPT, NOTICES_KEPT};
     pub use super::places::{ADDRESS_SHARE, CLIENTS_MAX, IDLE_AFTER, KEY_SHARE, STILL_AFTER};
-    pub use super::unread::{UNREAD_PIECE_BYTES, UNREAD_TIMES};
     pub use crate::session::budget::{
         FLOOR_BYTES, HELD_FOR_MAX, MEMORY_BYTES, OFFER_BYTES, WINDOWS_BYTES, WORDS_FLOOR_BYTES,
     };
     pub use crate::session::control::QUEUED_MESSAGES_MAX;
-    pub use crate::session::local::{FOUND_AHEAD, FOUND_BYTES_AHEAD};
-    pub use crate::session::receiver::{BEGUN_STILL_MAX, LATE_RANGES_MAX, PIECE_BYTES, PIECES_FREE};
+    pub use crate::session::receiver::{BEGUN_STILL_MAX, BEYOND_MAX, LATE_RANGES_MAX, PIECE_BYTES, PIECES_FREE};
     pub use crate::session::streams::{STREAM_BYTES, STREAMS_BYTES};
+    pub use crate::session::unread::{NOTE_BYTES, UNREAD_PIECE_BYTES, UNREAD_TIMES};
+    pub use crate::session::walk::{FOUND_AHEAD, FOUND_BYTES_AHEAD};
     pub use crate::storage::pattern::{GLOB_BYTES_MAX, GROUPS_MAX, MATCHES_MAX, VISITS_MAX};
 }
 
@@ -209,50 +211,6 @@ pub struct Server {
     /// Those that it has given out.
     invites: Mutex<Vec<Invite>>,
     thread: Option<JoinHandle<()>>,
-}
-
-/// Looks at a server, and ends it, from anywhere.
-#[derive(Clone)]
-pub struct ServerHandle(Arc<ServerInner>);
-
-impl ServerHandle {
-    /// Takes no more clients and no more files, lets what is in flight finish for at most `drain`, then
-    /// ends. Returns at once; a second call can only shorten the time.
-    pub fn shutdown(&self, drain: Duration) {
-        let deadline = Instant::now() + drain;
-        self.0.drain.send_modify(|by| *by = Some(by.map_or(deadline, |earlier| earlier.min(deadline))));
-    }
-
-    /// Asks the network thread and every worker for a sign of life, and resolves once all have given it; `false` when one of
-    /// them has ended. For whoever restarts a server that lives and serves nobody: it sets the time itself.
-    pub async fn is_alive(&self) -> bool {
-        self.0.liveness.answered().await
-    }
-
-    /// Looks at the list of clients at once, instead of within a second, and ends the connections that it does not
-    /// allow any more. Returns at once.
-    pub fn reload(&self) {
-        self.0.reload.notify_one();
-    }
-
-    /// Puts another token and another authority in the place of those that the server started with, and ends the
-    /// connections that rest on what they do not let in. Returns at once.
-    pub fn replace_passes(&self, token: Option<Token>, authority: Option<Authority>) {
-        let mut passes = self.0.passes.lock().expect("no holder panics");
-        *passes = Arc::new(passes.replaced(token, authority));
-        drop(passes);
-        self.reload();
-    }
-
-    /// Shows clients that come from now on another certificate. Those who are inside stay. Returns at once.
-    pub fn replace_identity(&self, identity: Identity) {
-        self.0.identity.send_replace(identity);
-    }
-
-    /// The server's present status. It costs a few microseconds for each connection, and keeps none of them waiting.
-    pub fn status(&self) -> ServerStatus {
-        ServerStatus::of(&self.0)
-    }
 }
 
 impl Server {

@@ -14,7 +14,7 @@ use super::{Notice, ServerInner};
 use crate::protocol::message::{Failure, ListedPart, Message, PartFate, Parts};
 use crate::session::SessionError;
 use crate::session::control::Control;
-use crate::session::local::{Finder, FinderClosed, walk_on_a_thread};
+use crate::session::walk::{Finder, FinderClosed, walk_on_a_thread};
 use crate::storage::{Fate, NameRoom, PartSearch, Removal, Unfinished, give_way_to_others};
 
 /// Parts in one message: with the longest paths and failures they fill half a frame.

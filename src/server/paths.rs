@@ -144,6 +144,11 @@ impl ClientPath {
         self.controller.clone()
     }
 
+    /// What the controller of the first path reports.
+    pub(super) fn state(&self) -> Arc<PathState> {
+        self.controller.config.state.clone()
+    }
+
     /// The controller's estimate of the path; `None` when the client has moved to another one.
     pub(super) fn path(&self, connection: &Connection) -> Option<PathSnapshot> {
         (!self.was_left(connection)).then(|| self.controller.config.state.snapshot())

@@ -10,30 +10,42 @@
 //! counts for nothing: whatever others do, it goes on. Only of what is remembered to save work nothing is certain:
 //! without it a connection goes on as well.
 //!
+//! A client has a budget for its one connection: what a server can make it hold is bounded in the same way.
+//!
 //! Who gets nothing waits, or does with less: no limit here fails a job. What was taken is given back when the guard is
 //! dropped, so at the latest with the connection.
 
+mod hold;
 mod shared_pool;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+pub(crate) use self::hold::{Hold, Receiving};
 use self::shared_pool::{PoolShare, SharedPool};
-use super::streams::STREAMS_BYTES;
 use crate::digest::CHUNK_BYTES;
 use crate::keys::Fingerprint;
-use crate::storage::NameRoom;
+use crate::storage::{self, NameRoom};
 
 /// Memory that is shared, in bytes. With the floors of [`CLIENTS_MAX`](crate::server::CLIENTS_MAX) connections, what QUIC
 /// takes from peers before they are let in, and the program itself, it stays below 512 MiB.
 pub const MEMORY_BYTES: usize = 192 << 20;
+/// The same of an end that serves nobody else and has one connection. An honest server comes nowhere near it: windows, chunks
+/// that are begun and content that is not acknowledged take half of it at most, and the rest is for the notes of a job with a
+/// million directories.
+pub const CLIENT_MEMORY_BYTES: usize = 512 << 20;
+/// Of the files that the process may have open, this part is for what peers send; the rest is for all else.
+const FILES_SHARE: usize = 2;
 /// The memory that a connection may hold whatever others do: a chunk and its bookkeeping.
 pub const FLOOR_BYTES: usize = CHUNK_BYTES as usize + (64 << 10);
 /// The same of offers that are not settled, of messages that are not read, of digests that are not compared, of
 /// directories that a job has made, of names that a disk may take for one, and of what a search needs: each for itself, so
 /// that none keeps another from going on.
 pub const WORDS_FLOOR_BYTES: usize = 128 << 10;
+/// How many kinds of words have that floor.
+#[cfg(test)]
+pub(crate) const WORDS: usize = 7;
 /// Of the memory, what the windows of all connections that receive aim at together; each aims at its part of it. One or
 /// two far ones get the largest window there is.
 pub const WINDOWS_BYTES: usize = 128 << 20;
@@ -63,9 +75,14 @@ impl Budget {
         Self(Arc::new(BudgetInner { bytes, memory, files, receivers: AtomicUsize::new(0) }))
     }
 
+    /// A budget of `memory` bytes, and of as many open files as this process has for what peers send.
+    pub(crate) fn of_process(memory: usize) -> Self {
+        Self::new(memory, storage::open_files_max() / FILES_SHARE)
+    }
+
     /// The account of one connection of the client with this key.
     pub(crate) fn account(&self, key: Fingerprint) -> Account {
-        Account(Some(Arc::new(BudgetShare {
+        Account(Arc::new(BudgetShare {
             budget: self.clone(),
             key,
             content: PoolShare::nothing(FLOOR_BYTES),
@@ -78,7 +95,7 @@ impl Budget {
             search: PoolShare::nothing(WORDS_FLOOR_BYTES),
             streams: PoolShare::nothing(WORDS_FLOOR_BYTES),
             files: PoolShare::nothing(1),
-        })))
+        }))
     }
 
     /// Bytes of its memory that are taken.
@@ -95,7 +112,7 @@ impl Budget {
 
 /// The share of one connection. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Account(Option<Arc<BudgetShare>>);
+pub(crate) struct Account(Arc<BudgetShare>);
 
 #[derive(Debug)]
 struct BudgetShare {
@@ -145,19 +162,14 @@ enum Resource {
 }
 
 impl Account {
-    /// Of an end that has one connection and serves nobody else: it takes what it needs.
-    pub(crate) fn of_one() -> Self {
-        Self(None)
+    /// Of an end that has one connection and serves nobody else. There is one key, whichever it is.
+    pub(crate) fn of_one(memory: usize) -> Self {
+        Budget::of_process(memory).account(Fingerprint([0; 32]))
     }
 
     fn take(&self, resource: Resource, amount: usize) -> Option<Hold> {
-        if let Some(own) = &self.0 {
-            let (pool, held) = own.pool(resource);
-            if !pool.take(own.key, held, amount) {
-                return None;
-            }
-        }
-        Some(Hold { account: self.clone(), resource, amount })
+        let (pool, held) = self.0.pool(resource);
+        pool.take(self.0.key, held, amount).then(|| Hold { account: self.clone(), resource, amount })
     }
 
     /// Takes memory for content, if the connection's share allows it.
@@ -219,9 +231,6 @@ impl Account {
 
     /// The same for the names of the directories that it looks at. Where there is none they are read a few at a time.
     pub(crate) fn name_room(&self) -> NameRoom {
-        if self.0.is_none() {
-            return NameRoom::unbounded();
-        }
         let account = self.clone();
         NameRoom::new(move |bytes| account.take_for_search(bytes))
     }
@@ -245,8 +254,7 @@ impl Account {
         if let Some(hold) = self.take(resource, amount) {
             return hold;
         }
-        let own = self.0.as_ref().expect("whoever serves nobody else gets what it takes");
-        let (pool, held) = own.pool(resource);
+        let (pool, held) = self.0.pool(resource);
         debug_assert!(amount <= held.floor, "{amount} may never be there");
         let waits = pool.wait();
         loop {
@@ -260,92 +268,8 @@ impl Account {
 
     /// Counts a connection that receives, until the guard is dropped.
     pub(crate) fn receive(&self) -> Receiving {
-        if let Some(own) = &self.0 {
-            own.budget.0.receivers.fetch_add(1, Ordering::Relaxed);
-        }
+        self.0.budget.0.receivers.fetch_add(1, Ordering::Relaxed);
         Receiving(self.clone())
-    }
-}
-
-/// A connection that receives.
-#[derive(Debug)]
-pub(crate) struct Receiving(Account);
-
-impl Receiving {
-    /// The window that such a connection aims at now.
-    pub(crate) fn share(&self) -> usize {
-        self.share_of(WINDOWS_BYTES)
-    }
-
-    /// The same for the streams that it may open.
-    pub(crate) fn stream_share(&self) -> usize {
-        self.share_of(STREAMS_BYTES)
-    }
-
-    fn share_of(&self, bytes: usize) -> usize {
-        let receivers = self.0.0.as_ref().map(|own| own.budget.0.receivers.load(Ordering::Relaxed));
-        receivers.map_or(usize::MAX, |receivers| bytes / receivers.max(1))
-    }
-}
-
-impl Drop for Receiving {
-    fn drop(&mut self) {
-        if let Some(own) = &self.0.0 {
-            own.budget.0.receivers.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-}
-
-/// An amount that was taken; given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Hold {
-    account: Account,
-    resource: Resource,
-    amount: usize,
-}
-
-impl Hold {
-    /// How much it is.
-    #[cfg(test)]
-    pub(crate) fn amount(&self) -> usize {
-        self.amount
-    }
-
-    /// Takes more, if the connection's share allows it.
-    pub(crate) fn grow(&mut self, more: usize) -> bool {
-        let Some(other) = self.account.take(self.resource, more) else { return false };
-        self.merge(other);
-        true
-    }
-
-    /// Gives back all but so much.
-    pub(crate) fn shrink_to(&mut self, kept: usize) {
-        self.shrink(self.amount.saturating_sub(kept));
-    }
-
-    /// Gives a part back.
-    pub(crate) fn shrink(&mut self, less: usize) {
-        drop(self.split(less));
-    }
-
-    /// A part of it that is given back by itself.
-    pub(crate) fn split(&mut self, part: usize) -> Self {
-        let part = part.min(self.amount);
-        self.amount -= part;
-        Self { account: self.account.clone(), resource: self.resource, amount: part }
-    }
-
-    fn merge(&mut self, mut other: Self) {
-        self.amount += std::mem::take(&mut other.amount);
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        if let Some(own) = self.account.0.as_ref().filter(|_| self.amount > 0) {
-            let (pool, held) = own.pool(self.resource);
-            pool.give_back(own.key, held, self.amount);
-        }
     }
 }
 

@@ -9,6 +9,7 @@ use tracing::debug;
 
 use super::SessionError;
 use super::budget::{Account, Hold};
+use super::unread::Unread;
 use crate::protocol::FRAME_BYTES_MAX;
 use crate::protocol::close::CloseCode;
 use crate::protocol::codec::{self, Decoder};
@@ -139,11 +140,18 @@ pub(crate) struct ControlReader {
     stream: RecvStream,
     decoder: Decoder,
     buffer: Vec<u8>,
+    /// Told of what is read.
+    unread: Option<Arc<Unread>>,
 }
 
 impl ControlReader {
     pub(crate) fn new(stream: RecvStream) -> Self {
-        Self { stream, decoder: Decoder::default(), buffer: vec![0; READ_BYTES] }
+        Self { stream, decoder: Decoder::default(), buffer: vec![0; READ_BYTES], unread: None }
+    }
+
+    /// From now on tells what it reads.
+    pub(crate) fn tell(&mut self, unread: Arc<Unread>) {
+        self.unread = Some(unread);
     }
 
     /// The next message; `None` when the peer has finished the stream. Safe to cancel.
@@ -156,7 +164,10 @@ impl ControlReader {
                 return Ok(Some(message));
             }
             match self.stream.read(&mut self.buffer).await {
-                Ok(Some(count)) => self.decoder.push(&self.buffer[..count]),
+                Ok(Some(count)) => {
+                    self.decoder.push(&self.buffer[..count]);
+                    self.unread.iter().for_each(|unread| unread.on_read(count));
+                }
                 Ok(None) => return Ok(None),
                 Err(quinn::ReadError::ConnectionLost(error)) => return Err(error.into()),
                 Err(_) => return Err(SessionError::Order("the control stream was reset")),

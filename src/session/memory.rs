@@ -179,6 +179,7 @@ mod tests {
     use std::task::{Context, Waker};
 
     use super::*;
+    use crate::session::budget::CLIENT_MEMORY_BYTES;
 
     #[test]
     fn a_large_buffer_is_used_again_and_a_small_one_is_exact() {
@@ -212,7 +213,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_permit_returns_when_the_bytes_are_dropped() {
-        let budget = SendBudget::new(Account::of_one());
+        let budget = SendBudget::new(Account::of_one(CLIENT_MEMORY_BYTES));
         let permit = budget.reserve(SEND_BYTES_MAX).await;
         assert!(budget.try_reserve(1).is_none());
         let bytes = in_flight(Buffers::default().take(5), permit);
@@ -225,7 +226,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_several_permits_holds_none_meanwhile() {
-        let budget = SendBudget::new(Account::of_one());
+        let budget = SendBudget::new(Account::of_one(CLIENT_MEMORY_BYTES));
         let held = budget.reserve(SEND_BYTES_MAX - UNIT_BYTES).await;
         let mut waiting = pin!(budget.reserve_each(&[UNIT_BYTES, 0, UNIT_BYTES + 1]));
         assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());

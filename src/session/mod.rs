@@ -5,12 +5,13 @@
 //!   and server alike.
 //! * [`roles`] — which of the two a message is for, by [who says it](crate::protocol::message::Spoken).
 //! * [`record`] — what a job has come to over all its connections.
-//! * [`local`] — what both ends take from this machine.
+//! * [`local`] — what both ends take from this machine; [`walk`], a walk on a thread of its own.
 //! * [`link`] — the path as the sending side sees it; [`window`] — how much a peer may send before it was read;
-//!   [`streams`] — on how many streams.
+//!   [`streams`] — on how many streams; [`peer_streams`] — those that it opens; [`unread`] — what has come and is not
+//!   read.
 //! * [`location`] — where the files go, for a sender on the same machine.
 //! * [`probe`] — bytes without a meaning, to measure the path.
-//! * [`budget`] — what all connections of a server may hold together; [`memory`] — buffers, reused and bounded.
+//! * [`budget`] — what all connections of a server, or the one of a client, may hold together; [`memory`] — buffers, reused and bounded.
 //! * [`watch`] — a path that carries nothing, a peer that is there and says nothing; `silence` — the rules of both;
 //!   `pause` — a machine that was asleep.
 //!
@@ -25,13 +26,17 @@ pub(crate) mod local;
 pub(crate) mod location;
 pub(crate) mod memory;
 mod pause;
+pub(crate) mod peer_streams;
 pub(crate) mod probe;
+pub(crate) mod processor;
 pub(crate) mod receiver;
 pub(crate) mod record;
 pub(crate) mod roles;
 pub(crate) mod sender;
 mod silence;
 pub(crate) mod streams;
+pub(crate) mod unread;
+pub(crate) mod walk;
 pub(crate) mod watch;
 pub(crate) mod window;
 

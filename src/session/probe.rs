@@ -10,6 +10,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::control::Control;
 use super::link::link_report;
+use super::peer_streams::PeerStreams;
+use super::processor::Busy;
 use super::{ATTENTION_DEADLINE, SessionError};
 use crate::protocol::close::CloseCode;
 use crate::protocol::message::{Message, Probe, ProbeDone, ProbeKind, ProbeReady};
@@ -49,7 +51,13 @@ impl Count {
 }
 
 /// Serves one probe. What becomes of it is between the streams; only the end of the connection ends it early.
-pub(crate) async fn serve(connection: Connection, control: Control, granted: Granted, asked: Probe) {
+pub(crate) async fn serve(
+    connection: Connection,
+    streams: PeerStreams,
+    control: Control,
+    granted: Granted,
+    asked: Probe,
+) {
     let millis = asked.millis.min(PROBE_MILLIS_MAX);
     control.send(Message::ProbeReady(ProbeReady {
         millis,
@@ -60,13 +68,13 @@ pub(crate) async fn serve(connection: Connection, control: Control, granted: Gra
     let busy = Busy::of_this_thread();
     let length = Duration::from_millis(millis.into());
     // A peer that does not play its part gets the end of the probe, and that is all it gets.
-    let _ = timeout(length + ATTENTION_DEADLINE, answer(&connection, asked.kind, length)).await;
+    let _ = timeout(length + ATTENTION_DEADLINE, answer(streams, asked.kind, length)).await;
     let cpu_permille = (busy.share() * 1000.0) as u16;
     control.send(Message::ProbeDone(ProbeDone { link: link_report(&connection), cpu_permille }));
 }
 
-async fn answer(connection: &Connection, kind: ProbeKind, length: Duration) -> Result<(), ProbeBroken> {
-    let (mut send, mut recv) = connection.accept_bi().await?;
+async fn answer(mut streams: PeerStreams, kind: ProbeKind, length: Duration) -> Result<(), ProbeBroken> {
+    let (mut send, mut recv) = streams.next().await?;
     let mut first = [0];
     recv.read_exact(&mut first).await.map_err(|_| ProbeBroken)?;
     match kind {
@@ -236,39 +244,4 @@ async fn open(connection: &Connection) -> Result<(SendStream, RecvStream), Sessi
     // A stream that carries nothing is not seen on the other side.
     send.write_all(&PIECE[..1]).await.map_err(|_| explain(connection))?;
     Ok((send, recv))
-}
-
-/// Processor time against the clock.
-#[derive(Debug)]
-pub(crate) struct Busy {
-    clock: rustix::time::ClockId,
-    used: Duration,
-    since: std::time::Instant,
-}
-
-impl Busy {
-    /// Counts the thread's time from now on.
-    pub(crate) fn of_this_thread() -> Self {
-        Self::new(rustix::time::ClockId::ThreadCPUTime)
-    }
-
-    /// Counts the time of all threads of the process.
-    pub(crate) fn of_this_process() -> Self {
-        Self::new(rustix::time::ClockId::ProcessCPUTime)
-    }
-
-    fn new(clock: rustix::time::ClockId) -> Self {
-        Self { clock, used: used(clock), since: std::time::Instant::now() }
-    }
-
-    /// The share of one core that was used since.
-    pub(crate) fn share(&self) -> f64 {
-        let elapsed = self.since.elapsed().as_secs_f64();
-        let used = used(self.clock).saturating_sub(self.used).as_secs_f64();
-        if elapsed > 0.0 { used / elapsed } else { 0.0 }
-    }
-}
-
-fn used(clock: rustix::time::ClockId) -> Duration {
-    Duration::try_from(rustix::time::clock_gettime(clock)).unwrap_or_default()
 }

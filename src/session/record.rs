@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::progress::{FileProgress, Observer};
+use crate::progress::{FILES_MOVING_MAX, FileProgress, Observer};
 use crate::protocol::message::{Failure, SkipReason, Why};
 use crate::protocol::path::{WirePath, escape};
 use crate::transfer::job::settled::{NameOutcome, Settled};
@@ -23,6 +23,17 @@ struct JobRecord {
     is_continued: bool,
     /// Files that have started and are not settled; the bytes that they wrote are counted.
     moving: HashMap<String, Arc<FileProgress>>,
+}
+
+impl JobRecord {
+    /// Remembers a file that has started, and gives the one that it goes on with. A server may begin others over each
+    /// connection: without room for more, what they brought before counts as found.
+    fn move_file(&mut self, file: &Arc<FileProgress>) -> Option<Arc<FileProgress>> {
+        if self.moving.len() >= FILES_MOVING_MAX && !self.moving.contains_key(&file.path) {
+            return None;
+        }
+        self.moving.insert(file.path.clone(), file.clone())
+    }
 }
 
 impl Record {
@@ -68,7 +79,7 @@ impl Record {
 
     /// A file's content begins to move.
     pub(crate) fn started(&self, observer: &Observer, file: &Arc<FileProgress>) {
-        let before = self.kept().and_then(|mut kept| kept.moving.insert(file.path.clone(), file.clone()));
+        let before = self.kept().and_then(|mut kept| kept.move_file(file));
         observer.started(file, before.map_or(0, |before| file.follow(&before)));
     }
 
@@ -102,19 +113,19 @@ impl Record {
         }
     }
 
-    /// A file, or a name, of the user's own failed for good.
-    pub(crate) fn failed(&self, observer: &Observer, name: &[u8], failure: Failure) {
-        self.failed_as(observer, name, name, failure);
+    /// A file, or a name, of the user's own failed for good; `by_peer`: so the other end has said.
+    pub(crate) fn failed(&self, observer: &Observer, name: &[u8], failure: Failure, by_peer: bool) {
+        self.failed_as(observer, name, name, failure, by_peer);
     }
 
     /// The same for a name below a served directory, which nobody has typed with [`SERVED`] before it.
-    pub(crate) fn failed_there(&self, observer: &Observer, name: &[u8], failure: Failure) {
-        self.failed_as(observer, name, name.strip_prefix(SERVED).unwrap_or(name), failure);
+    pub(crate) fn failed_there(&self, observer: &Observer, name: &[u8], failure: Failure, by_peer: bool) {
+        self.failed_as(observer, name, name.strip_prefix(SERVED).unwrap_or(name), failure, by_peer);
     }
 
-    fn failed_as(&self, observer: &Observer, name: &[u8], shown: &[u8], failure: Failure) {
+    fn failed_as(&self, observer: &Observer, name: &[u8], shown: &[u8], failure: Failure, by_peer: bool) {
         if self.settle(name, &escape(name).to_string(), NameOutcome::Failed).is_some() {
-            observer.failed(escape(shown).to_string(), failure);
+            observer.failed(escape(shown).to_string(), failure, by_peer);
         }
     }
 
@@ -179,13 +190,25 @@ mod tests {
         for _ in 0..2 {
             record.found(&observer, &name(), 7);
             record.skipped(&observer, &name(), 1, SkipReason::Same);
-            record.failed(&observer, b"b", Failure::new(Status::NotAllowed, ""));
+            record.failed(&observer, b"b", Failure::new(Status::NotAllowed, ""), false);
             record.planned(&observer, &WirePath::parse(b"c").expect("a plain name"), 1, 0, Why::New, None);
             record.on_connection_lost();
         }
         assert_eq!(std::iter::from_fn(|| events.try_recv().ok()).count(), 3);
         assert_eq!(Counters::read(&observer.counters().files_found), 1);
         assert!(record.is_settled(&name()) && record.was_done_before(&name()) && record.is_continued());
+    }
+
+    #[test]
+    fn of_files_that_begin_and_do_not_end_over_any_number_of_connections_some_are_remembered() {
+        let (record, (observer, _events)) = (Record::of_job(), Observer::new());
+        for n in 0..2 * FILES_MOVING_MAX {
+            record.started(&observer, &Arc::new(FileProgress::new(n.to_string(), 100, 0, Why::New)));
+            if n % 1000 == 0 {
+                record.on_connection_lost();
+            }
+        }
+        assert_eq!(record.kept().expect("it is kept").moving.len(), FILES_MOVING_MAX);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Which role a message belongs to: both ends may send and receive at once.
 
-use quinn::Connection;
 use tokio::task::JoinSet;
 
 use super::SessionError;
-use super::link::record_link;
+use super::link::{add_sender_stats, record_link};
+use super::peer_streams::PeerStreams;
 use super::receiver::Receiver;
 use super::sender::Sender;
 use crate::progress::Observer;
@@ -52,6 +52,11 @@ impl Roles {
                     record_link(observer, &report);
                 }
             }
+            Spoken::Either(EitherMessage::SenderStats(stats)) => {
+                if let Some((_, observer)) = &self.receiver {
+                    add_sender_stats(observer.counters(), &stats);
+                }
+            }
             Spoken::Either(EitherMessage::Remark(remark)) => self.on_remark(remark),
             Spoken::Either(EitherMessage::Location(location)) => return Ok(Routed::Location(location)),
             Spoken::Either(EitherMessage::GoAway) => return Ok(Routed::GoAway),
@@ -78,11 +83,11 @@ impl Roles {
 }
 
 /// Serves every data stream that the peer opens. Returns only with an error.
-pub(crate) async fn accept_streams(connection: Connection, receiver: Receiver) -> SessionError {
+pub(crate) async fn accept_streams(mut opening: PeerStreams, receiver: Receiver) -> SessionError {
     let mut streams = JoinSet::new();
     loop {
         tokio::select! {
-            opened = connection.accept_bi() => match opened {
+            opened = opening.next() => match opened {
                 Ok((reports, content)) => {
                     let receiver = receiver.clone();
                     streams.spawn(async move { receiver.serve_stream(reports, content).await });

@@ -6,12 +6,13 @@
 //! aims at its part of what is there for all windows, which changes as others come and go.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use quinn::{Connection, VarInt};
 
 use super::budget::{Account, Hold, Receiving};
 use super::streams::StreamLimit;
+use super::unread::Unread;
 use crate::transport::{self, RECEIVE_WINDOW_BEFORE_HELLO};
 
 /// The bytes that every connection may send from the start, charged to no account.
@@ -31,6 +32,8 @@ pub(crate) struct ReceiveWindow {
     streams: StreamLimit,
     /// The largest for a peer as far away as this one.
     most: usize,
+    /// Told of what the peer may send.
+    unread: Arc<Unread>,
     /// Bytes that were read and wait for the disk: they narrow the window, so that both together are bounded.
     waiting: AtomicUsize,
     /// A copy of [`Promise::bound`], to look at without the lock.
@@ -52,16 +55,21 @@ struct Promise {
 
 impl ReceiveWindow {
     /// Opens the window of a peer that is about to send, as far as there is room for it now.
-    pub(crate) fn open(connection: Connection, account: &Account) -> Self {
+    pub(crate) fn open(connection: Connection, account: &Account, unread: Arc<Unread>) -> Self {
         let receiving = account.receive();
         let most = transport::receive_window(&connection) as usize;
         let hold = account.take_memory(0).expect("nothing is always there");
         let promise = Mutex::new(Promise { bound: START, owed: 0, hold, set: 0 });
         let (waiting, bound) = (AtomicUsize::new(0), AtomicUsize::new(START));
         let streams = StreamLimit::open(connection.clone(), account, &receiving);
-        let window = Self { connection, receiving, streams, most, waiting, bound, promise };
+        let window = Self { connection, receiving, streams, most, unread, waiting, bound, promise };
         window.follow();
         window
+    }
+
+    /// The account of what the peer has sent and this end has not read.
+    pub(crate) fn unread(&self) -> &Arc<Unread> {
+        &self.unread
     }
 
     /// A stream of the peer's has ended.
@@ -102,6 +110,7 @@ impl ReceiveWindow {
         let mut promise = self.promise();
         promise.aim_at(self.most.min(self.receiving.share()).max(START));
         self.bound.store(promise.bound, Ordering::Relaxed);
+        self.unread.set_window((promise.bound + promise.owed).saturating_sub(self.waiting()));
         // Read under the lock: whoever sets the window last must have seen the latest.
         let left = promise.bound.saturating_sub(self.waiting()).max(WINDOW_MIN);
         if left.abs_diff(promise.set) < promise.bound / STEPS {

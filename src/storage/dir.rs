@@ -135,17 +135,23 @@ impl Dir {
         Self::held(rustix::fs::openat(self, "..", how, Mode::empty())?)
     }
 
-    /// Opens a file; never through a link, never waiting for a FIFO's other end, never as our terminal.
+    /// Opens a file; never through a link, never waiting for a FIFO's other end, never as our terminal. Who has leased it is
+    /// waited for.
     pub(crate) fn open_file(&self, name: &[u8], how: OFlags) -> Result<File, Errno> {
         let how = how | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let name = plain_component(name)?;
-        let fd = rustix::io::retry_on_intr(|| rustix::fs::openat(self, name, how, Mode::RUSR | Mode::WUSR))?;
+        let fd = system::open_leased(|| rustix::fs::openat(self, name, how, Mode::RUSR | Mode::WUSR))?;
         Ok(File::from(fd))
     }
 
     /// What a name is; a link is not followed.
     pub(crate) fn stat(&self, name: &[u8]) -> Result<Stat, Errno> {
         rustix::fs::statat(self, plain_component(name)?, AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    /// Where it is now, as far as the kernel knows. Never used for access.
+    pub(crate) fn path_now(&self) -> Option<PathBuf> {
+        system::path_of(self)
     }
 
     pub(crate) fn meta(&self, name: &[u8]) -> io::Result<Meta> {
@@ -253,16 +259,23 @@ impl Dir {
         Ok(entries.map(move |entry| entry.map_err(denied)))
     }
 
-    /// Calls `each` with the names of part files, or with all others, in no order. Part files are ours and nobody else's.
-    pub(crate) fn each_name(&self, parts: bool, mut each: impl FnMut(&[u8])) -> Result<(), Errno> {
+    /// Calls `each` with the names of part files, or with all others, in no order; gives how many it was not called with. Part
+    /// files are ours and nobody else's.
+    pub(crate) fn each_name(&self, parts: bool, mut each: impl FnMut(&[u8])) -> Result<usize, Errno> {
+        let mut others = 0;
         for entry in self.entries()? {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." && super::part::is_part_name(name) == parts {
+            if name == b"." || name == b".." {
+                continue;
+            }
+            if super::part::is_part_name(name) == parts {
                 each(name);
+            } else {
+                others += 1;
             }
         }
-        Ok(())
+        Ok(others)
     }
 
     /// Makes the names in this directory durable.

@@ -14,7 +14,7 @@ use crate::protocol::path::escape_path;
 /// The operating system's message is part of the text (so it is not also offered as `source()`, which
 /// would print it twice), and the path is escaped: the text may go to a terminal as it is.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {op} {}: {}", escape_path(path), plain(cause))]
+#[error("cannot {op} {}: {}", escape_path(path), self.words())]
 pub struct StorageError {
     /// What was tried.
     pub op: Op,
@@ -60,6 +60,11 @@ pub enum Op {
 impl Op {
     fn reads(self) -> bool {
         matches!(self, Self::Open | Self::Stat | Self::Read | Self::List)
+    }
+
+    /// Whether the file system has to take a name for it, and not only a file that is open.
+    fn takes_name(self) -> bool {
+        matches!(self, Self::Stat | Self::Create | Self::MakeDir | Self::MakeLink | Self::Rename)
     }
 }
 
@@ -118,7 +123,7 @@ impl StorageError {
             Some(Refusal::LinkLeaves | Refusal::TreeReplaced) => return Status::BadName,
             Some(Refusal::PartForeign) => return Status::NotAllowed,
             Some(Refusal::CommitLost) => return Status::Internal,
-            Some(Refusal::PartReplaced | Refusal::CopiedSome | Refusal::CopiedElsewhere) | None => {}
+            Some(Refusal::PartReplaced | Refusal::NotKept | Refusal::CopiedSome | Refusal::CopiedElsewhere) | None => {}
         }
         let Some(errno) = Errno::from_io_error(&self.cause) else {
             return by_op;
@@ -131,6 +136,8 @@ impl StorageError {
             Errno::ACCESS | Errno::PERM if self.op.reads() => Status::ReadFailed,
             Errno::ACCESS | Errno::PERM | Errno::ROFS => Status::NotAllowed,
             Errno::EXIST => Status::Exists,
+            Errno::XDEV if self.op == Op::Rename => by_op,
+            Errno::INVAL | Errno::ILSEQ if self.op.takes_name() => Status::BadName,
             Errno::LOOP | Errno::XDEV | Errno::NOTDIR | Errno::ISDIR | Errno::NAMETOOLONG | Errno::NOTEMPTY => {
                 Status::BadName
             }
@@ -138,6 +145,35 @@ impl StorageError {
             Errno::NXIO | Errno::NODEV if self.op.reads() => Status::Unsupported,
             Errno::WOULDBLOCK if self.op == Op::Lock => Status::Busy,
             _ => by_op,
+        }
+    }
+
+    /// The failure as the end that receives tells it. What it cannot look at where a file is to go is nothing that could
+    /// not be read where the file comes from.
+    pub(crate) fn at_destination(&self) -> Failure {
+        let failure = Failure::from(self);
+        match failure.status {
+            Status::ReadFailed | Status::NotFound => {
+                let detail = format!("what is there cannot be read: {}", self.words());
+                Failure::new(Status::WriteFailed, detail)
+            }
+            _ => failure,
+        }
+    }
+
+    /// The operating system's words, or ours where those help nobody.
+    fn words(&self) -> String {
+        let words = plain(&self.cause);
+        match Errno::from_io_error(&self.cause) {
+            // Of two names in one directory: no link leads anywhere.
+            Some(Errno::XDEV) if self.op == Op::Rename => {
+                "the file system takes its two names for two disks".to_owned()
+            }
+            // Windows knows no '?', and a disk of UTF-8 alone no other bytes.
+            Some(Errno::INVAL | Errno::ILSEQ) if self.op.takes_name() => {
+                format!("the file system takes no such name: {words}")
+            }
+            _ => words,
         }
     }
 }
@@ -149,7 +185,7 @@ impl From<&StorageError> for Failure {
             // The status says the same already.
             (Status::NotFound, Some(Errno::NOENT)) | (Status::NoSpace, Some(Errno::NOSPC)) => String::new(),
             (Status::Unsupported, _) => String::new(),
-            _ => plain(&error.cause),
+            _ => error.words(),
         };
         Self { status, detail }
     }
@@ -190,6 +226,9 @@ pub(crate) enum Refusal {
     /// Something of ours was replaced while we worked on it.
     #[error("its part file was replaced by someone else")]
     PartReplaced,
+    /// What was written is not there.
+    #[error("the disk has taken more than it has kept; is there room?")]
+    NotKept,
     /// Other users' files have all the names that a part can have.
     #[error("files of other users have the names of its part file (.NAME*.qft-part); remove them")]
     PartForeign,
@@ -223,6 +262,8 @@ pub(crate) fn plain(error: &io::Error) -> String {
         Some(Errno::XDEV) => return "a symbolic link leads out of the root".to_owned(),
         Some(Errno::LOOP) => return "a symbolic link is in the way".to_owned(),
         Some(Errno::NOTDIR) => return "a file is in the way of the directory".to_owned(),
+        // Of a file that a container has from outside, say.
+        Some(Errno::BUSY) => return "it is in use, or something is mounted on it".to_owned(),
         // "File too large" leaves open for what.
         Some(Errno::FBIG) => return "it is larger than files can be there (file system, or ulimit -f)".to_owned(),
         _ => {}
@@ -249,6 +290,12 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_mounted_from_elsewhere_is_said_to_be_so() {
+        let failure = Failure::from(&error(Op::Rename, Errno::BUSY));
+        assert_eq!(failure.to_string(), "cannot be written: it is in use, or something is mounted on it");
+    }
+
+    #[test]
     fn each_cause_has_its_status() {
         for (op, errno, status) in [
             (Op::Write, Errno::NOSPC, Status::NoSpace),
@@ -261,6 +308,9 @@ mod tests {
             (Op::Rename, Errno::EXIST, Status::Exists),
             (Op::Rename, Errno::ISDIR, Status::BadName),
             (Op::Open, Errno::XDEV, Status::BadName),
+            (Op::Rename, Errno::XDEV, Status::WriteFailed),
+            (Op::Create, Errno::INVAL, Status::BadName),
+            (Op::Write, Errno::INVAL, Status::WriteFailed),
             (Op::Lock, Errno::WOULDBLOCK, Status::Busy),
             (Op::Open, Errno::WOULDBLOCK, Status::ReadFailed),
             (Op::Read, Errno::IO, Status::ReadFailed),
@@ -274,15 +324,26 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_looked_at_where_a_file_is_to_go_is_no_source_that_cannot_be_read() {
+        for (op, errno, text) in [
+            (Op::Stat, Errno::IO, "cannot be written: what is there cannot be read: Input/output error"),
+            (Op::Open, Errno::NOENT, "cannot be written: what is there cannot be read: No such file or directory"),
+            (Op::Stat, Errno::INVAL, "name not possible: the file system takes no such name: Invalid argument"),
+            (Op::Rename, Errno::XDEV, "cannot be written: the file system takes its two names for two disks"),
+            (Op::Write, Errno::NOSPC, "no space left"),
+        ] {
+            assert_eq!(error(op, errno).at_destination().to_string(), text);
+        }
+    }
+
+    #[test]
     fn a_failure_carries_the_systems_words_unless_its_status_says_as_much() {
         let failure = Failure::from(&error(Op::Write, Errno::DQUOT));
         assert_eq!(failure.status, Status::NoSpace);
         assert!(failure.detail.to_lowercase().contains("quota"), "{failure}");
         let failure = Failure::from(&error(Op::Write, Errno::FBIG));
-        assert!(
-            failure.status == Status::WriteFailed && failure.detail.contains("larger than files can be"),
-            "{failure}"
-        );
+        assert_eq!(failure.status, Status::WriteFailed);
+        assert!(failure.detail.contains("larger than files can be"), "{failure}");
         let failure = Failure::from(&error(Op::Write, Errno::NOSPC));
         assert_eq!(failure, Failure { status: Status::NoSpace, detail: String::new() });
     }

@@ -68,6 +68,18 @@ impl FileSystem {
         self.is_local()
     }
 
+    /// Whether what is not held open has the same number at the next look. Some file systems in user space, and some network
+    /// file systems, make numbers up.
+    pub(crate) fn keeps_numbers(self) -> bool {
+        self.is_local()
+    }
+
+    /// Whether a name may be refused for what none of these minds: that it begins with a dot (servers of network file systems
+    /// can be told to veto those), that a rename would replace what has it, or that what would get it is open.
+    pub(crate) fn is_particular_about_names(self) -> bool {
+        !self.is_local()
+    }
+
     /// Whether two names that differ in a byte are two names in this directory of it.
     ///
     /// False where that is not known for sure: FAT, exFAT, NTFS and their like fold case, some network file systems do,

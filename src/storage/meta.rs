@@ -135,6 +135,16 @@ fn check_time(fd: impl AsFd, given: Mtime) -> Result<(), Errno> {
     if is_kept { Ok(()) } else { Err(Errno::OPNOTSUPP) }
 }
 
+/// Sets the time of modification once more where it is not this one any more: some file systems send what was written only
+/// when a file is closed, and date it then. Whether that was so.
+pub(crate) fn keep_time(fd: impl AsFd, mtime: Mtime) -> Result<bool, Errno> {
+    if check_time(&fd, mtime).is_ok() {
+        return Ok(false);
+    }
+    set_times(&fd, accessed(&rustix::fs::fstat(&fd)?), mtime)?;
+    check_time(fd, mtime).map(|()| true)
+}
+
 /// Sets the time of modification and looks what has become of it: some file systems keep less of it, and some only say
 /// that they have set it.
 pub(crate) fn set_mtime(fd: impl AsFd, mtime: Mtime) -> Result<Mtime, Errno> {

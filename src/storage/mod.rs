@@ -23,6 +23,7 @@ pub mod listed;
 mod meta;
 pub(crate) mod mode;
 mod names;
+mod own_names;
 pub mod part;
 pub mod pattern;
 pub mod pool;

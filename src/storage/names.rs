@@ -83,6 +83,8 @@ pub(crate) struct DirNames {
     room: NameRoom,
     /// Those of part files.
     parts: bool,
+    /// How many of the other kind there were.
+    others: usize,
     piece: vec::IntoIter<Box<[u8]>>,
     /// Where the piece ended, if it did not hold all.
     last: Option<Box<[u8]>>,
@@ -101,9 +103,15 @@ impl DirNames {
 
     fn begin(dir: &Arc<Dir>, room: &NameRoom, parts: bool) -> Result<Self, Errno> {
         let (dir, room) = (Arc::clone(dir), room.clone());
-        let mut names = Self { dir, room, parts, piece: Vec::new().into_iter(), last: None, taken: Vec::new() };
+        let mut names =
+            Self { dir, room, parts, others: 0, piece: Vec::new().into_iter(), last: None, taken: Vec::new() };
         names.read(None)?;
         Ok(names)
+    }
+
+    /// How many names of the other kind there were when the directory was read last.
+    pub(crate) fn others(&self) -> usize {
+        self.others
     }
 
     /// Reads the names behind `after`, as many as there is room for.
@@ -111,7 +119,7 @@ impl DirNames {
         self.piece = Vec::new().into_iter();
         self.taken.clear();
         let mut piece = Piece { names: KeptNames::All(Vec::new()), bytes: 0, limit: PIECE_BYTES_MIN };
-        self.dir.each_name(self.parts, |name| {
+        self.others = self.dir.each_name(self.parts, |name| {
             if after.is_none_or(|after| name > after) {
                 piece.add(name, |bytes| self.room.take(bytes, &mut self.taken));
             }

@@ -27,9 +27,9 @@ use super::system;
 pub use content::Adoption;
 use lock::{HeldName, is_locked, lock};
 pub(crate) use name::is_part_name;
-pub(super) use name::mark_name;
 use name::{USER_MARK, owned_part_name, part_name};
-use open::{PartOpening, length, named, open_file};
+pub(super) use name::{mark_name, replaced_name, without_dot};
+use open::{PartOpening, length, named, open_either};
 pub use unfinished::{Fate, Looked, PartSearch, Removal, Unfinished};
 
 /// How often a part is opened again when someone removes or replaces it at that moment.
@@ -125,8 +125,9 @@ impl Part {
     /// Status `Busy` when one has it.
     pub fn check_free(root: &Destination, target: &WirePath, owner: Owner<'_>) -> Result<(), StorageError> {
         let held = root.in_parent(target, |dir, _| {
-            let names = [owner.part_name(dir, target), owner.spare_part_name(dir, target)];
-            Ok(names.iter().any(|name| is_locked(dir, name)))
+            let (usual, spare) = (owner.part_name(dir, target), owner.spare_part_name(dir, target));
+            let dotless = dir.file_system().is_particular_about_names().then(|| without_dot(&spare));
+            Ok([&*usual, &*spare].into_iter().chain(dotless).any(|name| is_locked(dir, name)))
         });
         match held {
             Ok(true) => Err(StorageError::new(Op::Lock, target.as_path(), Errno::WOULDBLOCK)),
@@ -148,13 +149,14 @@ impl Part {
         for _ in 0..OPEN_ATTEMPTS {
             let opened = root.in_made_parent(target, |dir, _| {
                 let name = if is_spare { owner.spare_part_name(dir, target) } else { owner.part_name(dir, target) };
-                Ok((open_file(dir, &name)?, name, Arc::clone(dir)))
+                let (opened, name) = open_either(dir, name, || owner.spare_part_name(dir, target))?;
+                Ok((opened, name, Arc::clone(dir)))
             });
             let (opened, name, dir) = opened.map_err(|error| not_opened(target, error))?;
             let (file, id) = match opened {
                 PartOpening::Part(file, id) => (file, id),
                 PartOpening::Changed => continue,
-                PartOpening::Foreign if is_spare => {
+                PartOpening::Foreign if is_spare || !name.starts_with(b".") => {
                     return Err(StorageError::new(Op::Create, target.as_path(), Refusal::PartForeign));
                 }
                 PartOpening::Foreign => {
@@ -165,7 +167,7 @@ impl Part {
             let held = lock(&file, &dir, &name, target.as_path())?;
             // The previous holder of the lock may have committed or removed the file that was opened here, or written
             // to it.
-            if let Some(found) = named(&dir, &name, id).map_err(failed(Op::Create, target.as_path()))? {
+            if let Some(found) = named(&dir, &name, &file, id).map_err(failed(Op::Create, target.as_path()))? {
                 return Self::locked(root.clone(), dir, target.clone(), name, file, held, &found, fresh);
             }
         }
@@ -248,6 +250,7 @@ impl Part {
     pub(crate) fn finish(&self, size: u64, mtime: Mtime, mode: u32) -> Result<Option<StorageError>, StorageError> {
         let path = self.target.as_path();
         let found = rustix::fs::fstat(&self.file).map_err(failed(Op::Stat, path))?;
+        self.check_kept(StatFacts::of(&found).size, size)?;
         // Also frees what was reserved beyond the end.
         if StatFacts::of(&found).size != size || self.reserved.load(Ordering::Acquire) {
             self.file.set_len(size).map_err(failed(Op::Write, path))?;
@@ -261,9 +264,6 @@ impl Part {
     /// Asks for what only closing a file tells: on NFS, FUSE and others the last write may fail there. The lock stays, for
     /// a second descriptor is closed. After a failure the content is gone, as after that of a sync.
     pub(crate) fn flush(&self) -> Result<(), StorageError> {
-        if self.dir.file_system().closes_silently() {
-            return Ok(());
-        }
         system::flush(&self.file).map_err(|error| {
             self.distrust();
             StorageError::new(Op::Write, self.target.as_path(), error)
@@ -291,7 +291,7 @@ impl Part {
 
     /// Fails when the part's name does not stand for this part any more: renaming would publish something else.
     pub(crate) fn check_name(&self) -> Result<(), StorageError> {
-        match named(&self.dir, &self.name, self.id) {
+        match named(&self.dir, &self.name, &self.file, self.id) {
             Ok(Some(_)) => Ok(()),
             Ok(None) => Err(StorageError::new(Op::Rename, self.target.as_path(), Refusal::PartReplaced)),
             Err(error) => Err(StorageError::new(Op::Rename, self.target.as_path(), error)),

@@ -49,7 +49,8 @@ pub trait Finds {
 /// [`MATCHES_MAX`] names and cost [`VISITS_MAX`] looks at a name; the one at which that ends gets an error, and those
 /// after it are not looked at.
 ///
-/// A pattern that is the name of something is that, whatever characters it has, and need not be text.
+/// A pattern that is the name of something is that, whatever characters it has, and need not be text; but for one that stands
+/// for more than that name, as `*` does where a file is called so.
 /// Otherwise `*`, `?`, `[…]` and `{…,…}` match within a component and never a leading dot, and a component
 /// `**` stands for any directories. A `/` at the end asks for the contents. What is found goes by its last
 /// component; nothing inside a directory that was found is found again.
@@ -81,6 +82,7 @@ fn expand_one(
     }
     let parsed = WirePath::parse(wanted);
     if let Ok(path) = &parsed
+        && !stands_for_itself(wanted)
         && let Some(meta) = root.stat(path)?
     {
         return literal(root, path, &meta.kind, part).map(|request| finds.take(Ok(request)));
@@ -90,10 +92,10 @@ fn expand_one(
     }
     let search = PatternSearch::new(root, wanted)?;
     let mut count = 0;
-    let ended = search.run(effort, finds, &mut |found, finds| match found.request(root, part) {
-        Some(request) => {
+    let ended = search.run(effort, finds, &mut |found, finds| match found.expanded(root, part) {
+        Some(expanded) => {
             count += 1;
-            finds.take(Ok(request))
+            finds.take(expanded)
         }
         None => ControlFlow::Continue(()),
     });
@@ -104,6 +106,13 @@ fn expand_one(
         Err(SearchEnd::Disk(error)) => Err(error.into()),
         Err(SearchEnd::Effort) => Err(too_many()),
     }
+}
+
+/// Whether a pattern is among the names that it stands for, as `*` is: then all of them are meant, and not the one alone that
+/// happens to be called so.
+fn stands_for_itself(pattern: &[u8]) -> bool {
+    let is_own = |name: &[u8]| PatternComponent::parse(name).is_ok_and(|component| component.matches(name));
+    pattern.iter().any(|b| SPECIAL.contains(b)) && pattern.split(|b| *b == b'/').all(is_own)
 }
 
 /// The directory that a path names, which is no pattern; `None` is the top.
@@ -167,13 +176,15 @@ fn last(path: &WirePath) -> WirePath {
 }
 
 impl Match {
-    fn request(&self, root: &Tree, part: MatchPart) -> Option<WalkRequest> {
-        let name = match part {
-            MatchPart::Itself => Some(last(&self.at)),
-            MatchPart::Contents if self.is_dir => None,
-            MatchPart::Contents => return None,
-        };
-        Some(WalkRequest { root: root.clone(), at: Some(self.at.clone()), name, whole: true })
+    fn expanded(self, root: &Tree, part: MatchPart) -> Option<Expanded> {
+        if part == MatchPart::Contents && !self.is_dir {
+            return None;
+        }
+        let request = self.at.map(|at| {
+            let name = (part == MatchPart::Itself).then(|| last(&at));
+            WalkRequest { root: root.clone(), at: Some(at), name, whole: true }
+        });
+        Some(request)
     }
 }
 

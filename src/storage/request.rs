@@ -5,10 +5,12 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use crate::protocol::message::{Failure, Status};
 use crate::protocol::path::{PathError, WirePath};
 
-use super::error::{Op, StorageError, failed};
+use super::error::{Op, StorageError};
 use super::root::{Tree, shown};
 
 /// Most directories that are held open for paths of the command line; files of any more are reached from `/`.
@@ -51,7 +53,7 @@ pub(super) struct Trees(HashMap<PathBuf, Tree>);
 
 impl Trees {
     fn request(&mut self, path: &Path) -> Result<WalkRequest, Failure> {
-        let place = path.canonicalize().map_err(failed(Op::Open, path))?;
+        let place = path.canonicalize().map_err(|error| cannot_follow(path, error))?;
         let Some(name) = last_component(path) else {
             return Ok(WalkRequest { root: Tree::open(&place)?, at: None, name: None, whole: true });
         };
@@ -94,13 +96,23 @@ fn last_component(path: &Path) -> Option<&[u8]> {
     (!matches!(last, b"" | b"." | b"..")).then_some(last)
 }
 
+/// The failure of a path whose links cannot be followed.
+pub(super) fn cannot_follow(path: &Path, error: io::Error) -> Failure {
+    let why = match Errno::from_io_error(&error) {
+        Some(Errno::LOOP) => "its symbolic links lead round in a circle",
+        Some(Errno::NOTDIR) => "it leads on from a file, which is no directory",
+        _ => return StorageError::new(Op::Open, path, error).into(),
+    };
+    Failure::new(Status::BadName, why)
+}
+
 pub(crate) fn bad_name(error: &PathError) -> Failure {
     Failure { status: Status::BadName, detail: error.to_string() }
 }
 
 /// The failure of something that is not there.
 pub(crate) fn no_such_file(raw: &[u8]) -> Failure {
-    let cause = io::Error::from_raw_os_error(rustix::io::Errno::NOENT.raw_os_error());
+    let cause = io::Error::from_raw_os_error(Errno::NOENT.raw_os_error());
     StorageError::new(Op::Open, shown(raw), cause).into()
 }
 
@@ -147,6 +159,14 @@ mod tests {
         assert_eq!(at_and_name(place.path("link")), (Some(wire("file")), Some(wire("link"))));
         assert_eq!(at_and_name(place.path("dir")), (Some(wire("real")), Some(wire("dir"))));
         assert_eq!(at_and_name(place.path("top")), (None, Some(wire("top"))));
+        symlink("round", place.path("round")).unwrap();
+        for (path, why) in [
+            ("round", "its symbolic links lead round in a circle"),
+            ("link/", "it leads on from a file, which is no directory"),
+            ("real/file/x", "it leads on from a file, which is no directory"),
+        ] {
+            assert_eq!(one(place.path(path)).unwrap_err().failure.to_string(), format!("name not possible: {why}"));
+        }
     }
 
     #[test]

@@ -1,8 +1,13 @@
-//! A final name on a file system that has neither renames that spare what is there nor hard links.
+//! A final name on a file system whose renames do less than they should.
 //!
-//! An empty file takes the name, which fails where it is taken, and the part is renamed over it. Whoever dies in between
-//! leaves the empty file, and the next run must not take it for a file of the user's. So a mark is made before it and
-//! removed after it: an empty file with a mark beside it that is as old is one that was reserved.
+//! **None that spare what is there**, nor hard links: an empty file takes the name, which fails where it is taken, and the
+//! part is renamed over it. Whoever dies in between leaves the empty file, and the next run must not take it for a file of
+//! the user's. So a mark is made before it and removed after it: an empty file with a mark beside it that is as old is one
+//! that was reserved.
+//!
+//! **None that replace what is there**: that gets another name first, and is removed when the new file is in its place.
+//! Whoever dies in between leaves both, complete, and the next run finds the name free. What was put aside is removed by
+//! nobody while its name is free.
 
 use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::Errno;
@@ -10,7 +15,7 @@ use rustix::io::Errno;
 use super::commit::Durability;
 use super::dir::Dir;
 use super::meta::{self, StatFacts};
-use super::part::mark_name;
+use super::part::{mark_name, replaced_name, without_dot};
 
 /// Most time between mark and file, in nanoseconds: a slow disk makes the mark durable in between. A mark that was left is
 /// soon none of an empty file that somebody makes later.
@@ -20,16 +25,18 @@ impl Dir {
     /// Renames within this directory without a promise of the file system that nothing is replaced; fails with `EEXIST`
     /// where the new name is taken. With [`Durability::Synced`] what a power cut leaves is told apart, too.
     pub(super) fn rename_over_reserved(&self, old: &[u8], new: &[u8], sync: Durability) -> Result<(), Errno> {
-        let mark = self.mark(new);
-        self.make_mark(&mark)?;
+        let mark = mark_name(new, self.longest_name());
+        let ((), mark) = self.with_or_without_dot(&mark, |mark| self.make_mark(mark))?;
         let renamed = self.sync_mark(sync).and_then(|()| self.reserve(new)).and_then(|()| {
             // An empty file under a final name must not be what a failure leaves.
-            self.rename(old, new).inspect_err(|_| {
+            self.rename(old, new).or_else(|error| {
                 let _ = self.remove(new);
+                // A disk that gives no name that is taken spares what is there by itself.
+                if error == Errno::EXIST { self.rename(old, new) } else { Err(error) }
             })
         });
         // One that stays harms nobody: what is there by now is not empty, or not of its time.
-        let _ = self.remove(&mark);
+        let _ = self.remove(mark);
         renamed
     }
 
@@ -38,27 +45,60 @@ impl Dir {
         if !is_empty_file(found) {
             return Ok(false);
         }
-        match self.stat(&self.mark(name)) {
-            Err(Errno::NOENT) => Ok(false),
-            mark => Ok(mark.is_ok_and(|mark| is_empty_file(&mark) && are_of_one_time(&mark, found))),
-        }
+        let is_mark =
+            |mark: &[u8]| self.stat(mark).is_ok_and(|mark| is_empty_file(&mark) && are_of_one_time(&mark, found));
+        Ok(self.marks(name).iter().any(|mark| is_mark(mark)))
     }
 
     /// Gives a name back that was only reserved. The mark goes last.
     pub(super) fn give_back(&self, name: &[u8]) -> Result<(), Errno> {
         self.remove(name)?;
-        self.remove(&self.mark(name))
+        let removed: Vec<_> = self.marks(name).iter().map(|mark| self.remove(mark)).collect();
+        // There is one of them.
+        if removed.iter().any(Result::is_ok) { Ok(()) } else { removed.into_iter().collect() }
     }
 
-    fn mark(&self, name: &[u8]) -> Box<[u8]> {
-        mark_name(name, self.longest_name())
+    /// The names that a mark may have.
+    fn marks(&self, name: &[u8]) -> Vec<Box<[u8]>> {
+        let mark = mark_name(name, self.longest_name());
+        let dotless = self.file_system().is_particular_about_names().then(|| without_dot(&mark).into());
+        [mark.clone()].into_iter().chain(dotless).collect()
+    }
+
+    /// Renames within this directory, replacing a file or link of the new name, also where the disk refuses to.
+    pub(super) fn rename_replacing(&self, old: &[u8], new: &[u8]) -> Result<(), Errno> {
+        match self.rename(old, new) {
+            Err(error @ (Errno::EXIST | Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP))
+                if self.file_system().is_particular_about_names() && self.is_dir(new) == Ok(false) =>
+            {
+                // If it fails for anything else, so does this, and the first error says why.
+                self.rename_after_putting_aside(old, new).map_err(|_| error)
+            }
+            renamed => renamed,
+        }
+    }
+
+    fn rename_after_putting_aside(&self, old: &[u8], new: &[u8]) -> Result<(), Errno> {
+        let aside = replaced_name(new, self.longest_name()).ok_or(Errno::NAMETOOLONG)?;
+        // What an earlier run left there is older than what has the name now.
+        for left in [&aside, without_dot(&aside)] {
+            let _ = self.remove(left);
+        }
+        let ((), aside) = self.with_or_without_dot(&aside, |aside| self.rename(new, aside))?;
+        self.rename(old, new).inspect_err(|_| {
+            // It stays where it is when this fails, too: nobody removes it.
+            let _ = self.rename(aside, new);
+        })?;
+        // One that stays is found among what is left of transfers.
+        let _ = self.remove(aside);
+        Ok(())
     }
 
     /// One that is there already is of another time.
     fn make_mark(&self, mark: &[u8]) -> Result<(), Errno> {
         match self.remove(mark) {
-            Ok(()) | Err(Errno::NOENT) => self.reserve(mark),
-            Err(error) => Err(error),
+            Err(error) if error != Errno::NOENT && !self.may_refuse_dot(error) => Err(error),
+            _ => self.reserve(mark),
         }
     }
 
@@ -129,7 +169,7 @@ mod tests {
     #[test]
     fn what_is_only_reserved_is_known_by_a_mark_of_its_time_and_given_back() {
         let place = TestRoot::new();
-        let mark = String::from_utf8(dir(&place).mark(b"new").into()).unwrap();
+        let mark = String::from_utf8(mark_name(b"new", 255).into()).unwrap();
         place.write("new", b"");
         assert!(!is_reserved(&place), "an empty file of the user's");
         place.write(&mark, b"");

@@ -33,6 +33,7 @@ pub use self::tree::Tree;
 use super::dir::{Dir, Resolver};
 use super::error::{Op, StorageError, failed};
 use super::hidden::{self, Dots};
+use super::meta::StatFacts;
 use super::system;
 use super::unsynced::Unsynced;
 use crate::broken::BreakableRule;
@@ -110,6 +111,22 @@ impl Root {
     pub fn free_bytes(&self) -> Result<u64, StorageError> {
         let found = rustix::fs::fstatvfs(&*self.0.top).map_err(failed(Op::Stat, &self.0.path))?;
         Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
+    /// Whether the path by which it was opened leads to something else by now, or to nothing: it was moved or removed, or
+    /// another disk was mounted on it, and nobody looks for files where it is. It asks the disk, which may take long. False
+    /// where that cannot be told.
+    pub(crate) fn is_misplaced(&self) -> bool {
+        let top = &self.0.top;
+        // Not by `.`, which is what is mounted upon as well.
+        let found = std::path::absolute(&self.0.path).and_then(|path| Ok(rustix::fs::stat(path)?));
+        match found {
+            Ok(found) => {
+                let StatFacts { dev, ino, .. } = StatFacts::of(&found);
+                dev != top.id().dev || (ino != top.id().ino && top.file_system().keeps_numbers())
+            }
+            Err(error) => matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+        }
     }
 
     fn new(top: Dir, path: PathBuf, resolver: Resolver, unsynced: Arc<Unsynced>) -> Self {

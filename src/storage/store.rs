@@ -252,6 +252,10 @@ pub(crate) trait Store: Files {
     /// When its directory cannot be looked up.
     fn is_unsynced(&self, path: &WirePath) -> Result<bool, StorageError>;
 
+    /// Whether nobody will find what was put there: its place is another one by now, or none. False where that cannot be
+    /// told.
+    fn is_misplaced(&self) -> bool;
+
     /// The step of time stamps beside `path`, in nanoseconds.
     ///
     /// # Errors

@@ -2,8 +2,11 @@
 
 use std::fs::File;
 use std::num::NonZeroU64;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Advice, FallocateFlags, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -11,6 +14,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// How often a resolution is tried again when the kernel saw a rename in its way.
 const RESOLVE_ATTEMPTS: usize = 64;
+
+/// Longest that a lease is waited for: the kernel takes it back after 45 s (`fs.lease-break-time`).
+const LEASE_BREAK_MAX: Duration = Duration::from_secs(60);
+/// Time between two looks at it.
+const LEASE_LOOK: Duration = Duration::from_millis(20);
 
 /// The greatest "nice" value that there is.
 const LEAST_PRIORITY: i32 = 19;
@@ -148,6 +156,25 @@ pub fn allow_many_open_files() -> u64 {
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let now = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
     now.unwrap_or(u64::MAX)
+}
+
+/// Opens a file that somebody may have leased, as file servers do: whoever opens it without waiting is told to come again,
+/// and the kernel asks for it back meanwhile.
+pub(crate) fn open_leased(open: impl Fn() -> Result<OwnedFd, Errno>) -> Result<OwnedFd, Errno> {
+    let end = Instant::now() + LEASE_BREAK_MAX;
+    loop {
+        match open() {
+            Err(Errno::INTR) => {}
+            Err(Errno::WOULDBLOCK) if Instant::now() < end => thread::sleep(LEASE_LOOK),
+            settled => return settled,
+        }
+    }
+}
+
+/// Where an open file or directory is now, as far as the kernel knows. Behind the last name of one that has lost it stands
+/// that it is deleted.
+pub(crate) fn path_of(open: &impl AsFd) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/self/fd/{}", open.as_fd().as_raw_fd())).ok()
 }
 
 /// Files that this process may have open at once.

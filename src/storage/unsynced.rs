@@ -87,9 +87,12 @@ impl Unsynced {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether names in that directory may not be durable.
-    pub(crate) fn holds(&self, dir: ObjectId) -> bool {
-        self.pending().dirs.contains_key(&dir)
+    /// Whether names in that directory may not be durable. Where it may have had another number when it was noted, any
+    /// directory of its disk may have been it.
+    pub(crate) fn holds(&self, dir: &Dir) -> bool {
+        let pending = self.pending();
+        let may_be_it = |other: &ObjectId| other.dev == dir.id().dev && !dir.file_system().keeps_numbers();
+        pending.dirs.contains_key(&dir.id()) || pending.dirs.keys().any(may_be_it)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -142,14 +145,14 @@ mod tests {
         let change = || {
             // On another thread this would be a committer, and a client that makes a directory.
             let seen = unsynced.waiting();
-            assert!(unsynced.holds(dir.id()) && seen.len() == 1);
+            assert!(unsynced.holds(&dir) && seen.len() == 1);
             unsynced.settle(&seen);
             unsynced.note(&dir, || dir.make_dir(b"b", DIR_MODE)).unwrap();
             unsynced.settle(&unsynced.waiting());
             dir.make_dir(b"a", DIR_MODE)
         };
         unsynced.note(&dir, change).unwrap();
-        assert!(unsynced.holds(dir.id()), "it was synced before the change was made, perhaps");
+        assert!(unsynced.holds(&dir), "it was synced before the change was made, perhaps");
         unsynced.settle(&unsynced.waiting());
         assert_eq!(unsynced.len(), 0);
     }

@@ -2,6 +2,7 @@
 
 mod excluded;
 mod follow;
+mod frame;
 mod left_out;
 mod special;
 
@@ -15,15 +16,16 @@ use crate::protocol::message::{Failure, Kind, Status};
 use crate::protocol::path::{WirePath, escape};
 
 use self::excluded::Excluded;
+use self::frame::{DirListing, Frame};
 pub use self::left_out::{LeftOut, Recognise};
 use self::special::{special, special_kind};
 use super::dir::Dir;
 use super::error::{Op, Refusal, StorageError};
 use super::filter::Filters;
 use super::meta::Meta;
-use super::names::{DirNames, NameRoom};
+use super::names::NameRoom;
 use super::request::{Trees, WalkRequest, bad_name};
-use super::root::{Tree, link_stays_inside, shown};
+use super::root::{Tree, link_stays_inside};
 use super::source::unknown_size;
 
 /// What becomes of symbolic links inside a tree.
@@ -64,8 +66,9 @@ pub enum WalkEntry<F = Tree> {
     Note(String),
 }
 
-/// Walks requests one after the other: names in byte order, a directory before what is in it. Part files
-/// are left out in silence. Memory is that of the names of the directories on the way down; see [`Walk::in_room`].
+/// Walks requests one after the other: names in byte order, a directory before what is in it. Part files are left out; of a
+/// walk that is to be read a note says how many. Memory is that of the names of the directories on the way down; see
+/// [`Walk::in_room`].
 pub fn walk(requests: Vec<WalkRequest>, filters: Filters, links: Links) -> Walk {
     Walk {
         requests: requests.into(),
@@ -100,27 +103,6 @@ pub struct Walk {
     followed: Option<Trees>,
     /// For the names of the directories on the way down.
     room: NameRoom,
-}
-
-/// A directory on the way down.
-#[derive(Debug)]
-struct Frame {
-    root: Tree,
-    at: Option<WirePath>,
-    name: Option<WirePath>,
-    /// Directories between it and the top of the tree that is walked.
-    depth: usize,
-    /// The file system of the top of that tree, once it was opened.
-    device: Option<u64>,
-    listing: DirListing,
-}
-
-/// A directory is opened only when the walk goes on into it, so that its own item comes first.
-#[derive(Debug)]
-enum DirListing {
-    Top,
-    In(Arc<Dir>),
-    Open(Arc<Dir>, DirNames),
 }
 
 impl Iterator for Walk {
@@ -227,8 +209,9 @@ impl Walk {
         let last = match names.next() {
             Some(Ok(last)) => last,
             None => {
-                self.frames.pop();
-                return None;
+                let unfinished = names.others();
+                let frame = self.frames.pop()?;
+                return (self.reads && unfinished > 0).then(|| frame.unfinished(unfinished));
             }
             Some(Err(errno)) => {
                 let error = frame.failed(errno);
@@ -267,7 +250,7 @@ impl Walk {
             return None;
         }
         let frame = self.frames.last()?;
-        if frame.root.withholds(&meta) {
+        if frame.root.withholds(dir, last, &meta) {
             return None;
         }
         if self.is_left_out_below(&at, &meta) {
@@ -312,40 +295,6 @@ impl Walk {
 /// Whether a file that is called empty is. One that cannot be read is left to whoever reads it to say so.
 fn is_empty(root: &Tree, at: &WirePath) -> bool {
     root.open_source(at).and_then(|source| source.has_honest_size()).unwrap_or(true)
-}
-
-impl Frame {
-    fn open(&mut self, room: &NameRoom) -> Result<(), StorageError> {
-        let dir = match &self.listing {
-            DirListing::Top => self.open_top()?,
-            DirListing::In(parent) => {
-                let last = self.at.as_ref().map_or(&b"."[..], WirePath::name);
-                Arc::new(parent.child(last).map_err(|errno| self.failed(errno))?)
-            }
-            DirListing::Open(..) => return Ok(()),
-        };
-        self.device.get_or_insert_with(|| dir.id().dev);
-        let names = DirNames::of(&dir, room).map_err(|errno| self.failed(errno))?;
-        self.listing = DirListing::Open(dir, names);
-        Ok(())
-    }
-
-    /// From here on nothing is read but what lies in this very directory.
-    fn open_top(&mut self) -> Result<Arc<Dir>, StorageError> {
-        if let Some(at) = &self.at {
-            self.root = self.root.narrowed(at)?;
-        }
-        self.root.open_dir(self.at.as_ref())
-    }
-
-    /// As a failure names it.
-    fn shown_name(&self) -> Vec<u8> {
-        self.name.as_ref().or(self.at.as_ref()).map_or_else(|| b".".to_vec(), |name| name.as_bytes().to_vec())
-    }
-
-    fn failed(&self, errno: Errno) -> StorageError {
-        StorageError::new(Op::List, shown(self.at.as_ref().map_or(&b"."[..], WirePath::as_bytes)), errno)
-    }
 }
 
 fn problem(name: &[u8], error: StorageError) -> Option<WalkEntry> {

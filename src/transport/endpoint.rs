@@ -13,6 +13,7 @@ use quinn_proto::HashedConnectionIdGenerator;
 use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 
+use super::close::close;
 use super::error::{TransportError, canonical};
 use super::tls;
 use super::tuning::{
@@ -198,7 +199,8 @@ fn survive_restarts(config: &mut EndpointConfig, seed: &[u8; 32]) {
     config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(id_key)));
 }
 
-/// Finishes the handshake with a client. The connection lives on the runtime that calls this.
+/// Finishes the handshake with a client. The connection lives on the runtime that calls this. A client whose handshake is
+/// dropped is told that there is no place for it, so that it asks again.
 ///
 /// # Errors
 /// [`TransportError::NoReply`] when the client does not finish within `deadline`, else why the handshake failed.
@@ -210,8 +212,33 @@ pub async fn accept(
     let addr = canonical(incoming.remote_address());
     let failed = |error| TransportError::from_connection(addr, &error);
     let connecting = incoming.accept_with(config).map_err(failed)?;
-    match timeout(deadline, connecting).await {
-        Ok(outcome) => outcome.map_err(failed),
-        Err(_) => Err(TransportError::NoReply { addr }),
+    let Ok((connection, ended)) = connecting.into_0rtt() else {
+        unreachable!("at a server every connection is there before its handshake has ended")
+    };
+    let mut unfinished = UnfinishedHandshake { connection, told: Some(CloseCode::Busy) };
+    if timeout(deadline, ended).await.is_err() {
+        unfinished.told = Some(CloseCode::Timeout);
+        return Err(TransportError::NoReply { addr });
+    }
+    unfinished.told = None;
+    match unfinished.connection.close_reason() {
+        None => Ok(unfinished.connection.clone()),
+        Some(error) => Err(failed(error)),
+    }
+}
+
+/// A connection whose handshake has not ended. Dropped as it is, quinn would close it with 0, which is
+/// [`CloseCode::Done`].
+struct UnfinishedHandshake {
+    connection: Connection,
+    /// What the client is told if this is dropped.
+    told: Option<CloseCode>,
+}
+
+impl Drop for UnfinishedHandshake {
+    fn drop(&mut self) {
+        if let Some(code) = self.told {
+            close(&self.connection, code, "");
+        }
     }
 }

@@ -189,8 +189,12 @@ impl TransportError {
     /// What became of a connection to `addr`, or of the attempt at one.
     pub fn from_connection(addr: SocketAddr, error: &ConnectionError) -> Self {
         let addr = canonical(addr);
-        if let Some(code) = closed_by(error) {
-            return Self::Refused { code };
+        match closed_by(error) {
+            // Whoever is owed something does not say so: quinn does, for a connection that was dropped before it was let
+            // in.
+            Some(CloseCode::Done) => return Self::TurnedAway { addr },
+            Some(code) => return Self::Refused { code },
+            None => {}
         }
         let reason = escape(error.to_string().as_bytes()).to_string();
         match error {

@@ -48,7 +48,7 @@ pub use peer::{closed_by, peer_fingerprint, session_salt};
 pub use race::HEAD_START;
 pub use resolve::{RESOLVE_WAIT, is_no_such_name, resolve};
 pub(crate) use tuning::{RECEIVE_WINDOW_BEFORE_HELLO, RECEIVE_WINDOW_IN_A_CROWD, STREAMS_BEFORE_HELLO, STREAMS_MAX};
-pub use tuning::{Tuning, open_up, receive_window};
+pub use tuning::{Tuning, mtu_bound, open_up, receive_window};
 
 pub use udp::{Duplicates, Granted, Rate, SOCKET_BUFFER_BYTES, SocketReport, Throttle, examine_socket};
 pub(crate) use udp::{RouteChanges, ThrottledPeer, find_route, send_urgently};

@@ -4,12 +4,14 @@ mod dialling;
 mod keys;
 mod restart;
 
+use std::future::{Future as _, poll_fn};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use quinn::congestion::NewRenoConfig;
-use quinn::{Connection, ConnectionError};
+use quinn::{ApplicationClose, Connection, ConnectionError};
 use tokio::time::timeout;
 
 use super::dial::{handshake, open_endpoint};
@@ -122,6 +124,37 @@ async fn a_client_that_is_turned_down_at_the_gate_is_told_that_the_server_is_sto
     let error = client.unwrap_err();
     assert!(matches!(error, TransportError::TurnedAway { .. }), "{error}");
     assert!(error.to_string().contains("it is stopping or full") && error.fault() == TransportFault::Path, "{error}");
+}
+
+#[tokio::test]
+async fn a_client_whose_handshake_is_given_up_at_its_end_is_told_to_come_again() {
+    let (server_id, client_id) = (identity(), identity());
+    let listener = listen_as(&server_id);
+    let mut accepting = None;
+    let begin = async {
+        let incoming = listener.next().await.unwrap();
+        let config = listener.server_config_for(incoming.remote_address());
+        // It is begun, and not looked at again, as on a machine with too much to do.
+        let accepting = accepting.insert(Box::pin(accept(incoming, config, LONG)));
+        assert!(poll_fn(|context| Poll::Ready(accepting.as_mut().poll(context))).await.is_pending());
+    };
+    let ((), client) = tokio::join!(begin, dial(&listener, server_id.fingerprint(), &client_id));
+    let client = client.unwrap().connection;
+    let confirmed = async {
+        while client.stats().frame_rx.handshake_done == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LONG, confirmed).await.expect("the server confirms the handshake");
+    drop(accepting);
+    assert_eq!(closed_by(&end_of(&client).await), Some(CloseCode::Busy));
+}
+
+#[test]
+fn a_peer_that_owes_something_and_says_that_all_is_done_has_dropped_the_connection() {
+    let closed = ApplicationClose { error_code: CloseCode::Done.code().into(), reason: Vec::new().into() };
+    let error = TransportError::from_connection(here(), &ConnectionError::ApplicationClosed(closed));
+    assert!(matches!(error, TransportError::TurnedAway { .. }), "{error}");
 }
 
 #[tokio::test]

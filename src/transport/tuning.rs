@@ -33,9 +33,9 @@ pub const NEAR: Duration = Duration::from_millis(10);
 /// and beside it the headers of some thousand files, which must not wait for it.
 pub const RECEIVE_WINDOW_BEFORE_HELLO: u32 =
     (256 << 10) + EARLY_BYTES_MAX as u32 + (EARLY_FILES_MAX * RANGE_HEADER_BYTES) as u32;
-/// The same for a stranger in a crowd: its first words and a frame. Nothing of what it sends ahead is lost, it only
+/// The same for a stranger in a crowd: its first words, many times over. Nothing of what it sends ahead is lost, it only
 /// waits; and a crowd of strangers from many addresses claims little more than a few alone.
-pub const RECEIVE_WINDOW_IN_A_CROWD: u32 = 128 << 10;
+pub const RECEIVE_WINDOW_IN_A_CROWD: u32 = 32 << 10;
 /// Streams that a peer may have open at once, once it is authorised: one for each file on offer. QUIC has one back when
 /// the end of its return half is acknowledged, two round trips after it was opened; with 4096 of them, 10,000 files of
 /// 1 KiB stood still for two thirds of a round trip of 300 ms, twice.
@@ -85,7 +85,7 @@ pub const INCOMING_MAX: usize = 1024;
 /// Bytes kept for one handshake that waits: its first flight, many times over.
 pub const INCOMING_BYTES_MAX: u64 = 256 << 10;
 /// Bytes kept for all handshakes that wait.
-pub const INCOMING_BYTES_TOTAL_MAX: u64 = 16 << 20;
+pub const INCOMING_BYTES_TOTAL_MAX: u64 = 8 << 20;
 
 /// What the caller decides about a connection. All else follows from the peer's address and the link.
 #[derive(Clone)]
@@ -134,12 +134,12 @@ impl fmt::Debug for Tuning {
 /// The transport parameters of one end of a connection to `peer`.
 ///
 /// A server starts with what a stranger may have; [`open_up`] raises it. A client knows its server by key before the
-/// handshake ends, so its limits are open from the start; when it is about to receive, it widens its window to
-/// [`receive_window`].
+/// handshake ends, so its window is open from the start; when it is about to receive, it widens it to [`receive_window`]
+/// and lets the server open streams, which has nothing to say on any before.
 pub fn transport_config(tuning: &Tuning, side: Side, peer: SocketAddr) -> TransportConfig {
     let (receive_window, streams) = match side {
         Side::Server => (RECEIVE_WINDOW_BEFORE_HELLO, STREAMS_BEFORE_HELLO),
-        Side::Client => (RECEIVE_WINDOW_NEAR, STREAMS_MAX),
+        Side::Client => (RECEIVE_WINDOW_NEAR, 0),
     };
     let keep_alive = KEEP_ALIVE.min(tuning.idle_timeout / 3);
     let packet = mtu_bound(peer, tuning.throttle.as_ref());

@@ -6,7 +6,7 @@ use std::io::Write;
 
 use crate::support::field::{self, Field, identity};
 use crate::support::peer::{Raw, RawServer};
-use crate::support::{content, soon};
+use crate::support::{content, soon, until};
 use qft::client::{Client, Job, SendOptions};
 use qft::digest::CHUNK_BYTES;
 use qft::protocol::close::CloseCode;
@@ -15,8 +15,9 @@ use qft::protocol::message::{
 };
 use qft::protocol::range::{RANGE_HEADER_BYTES, RangeHeader, RangeTiming};
 use qft::protocol::{EARLY_BYTES_MAX, EARLY_FILES_MAX};
+use qft::server::history;
 use qft::transport;
-use quinn::{RecvStream, VarInt};
+use quinn::{ReadError, ReadToEndError, RecvStream, VarInt};
 use tempfile::TempDir;
 
 const CHUNK: usize = CHUNK_BYTES as usize;
@@ -109,9 +110,13 @@ fn done(id: u64) -> Message {
     Message::Done(Done { id: FileId(id), failure: None })
 }
 
-/// The code with which a stream was reset.
+/// The code with which a stream was reset; `None` where all of it had come before.
 async fn reset(stream: &mut RecvStream) -> Option<VarInt> {
-    soon("the reset", stream.received_reset()).await.unwrap()
+    match soon("its end", stream.read_to_end(2 * LARGE)).await {
+        Ok(_) => None,
+        Err(ReadToEndError::Read(ReadError::Reset(code))) => Some(code),
+        Err(error) => panic!("{error}"),
+    }
 }
 
 #[tokio::test]
@@ -264,7 +269,7 @@ async fn a_resume_that_crosses_it_takes_nothing_of_it() {
     let (first, mut start) = stream(&sending.peer).await;
     assert_eq!(first, header(0, CHUNK, RangeTiming::Early));
     sending.answer(0, from(CHUNK_BYTES, Why::Resume)).await;
-    assert_eq!(reset(&mut start).await, Some(CloseCode::Cancelled.code().into()));
+    assert!(reset(&mut start).await.is_none_or(|code| code == CloseCode::Cancelled.code().into()));
     let bytes = content(LARGE);
     let digests = vec![sending.peer.hasher.chunk(&bytes[..CHUNK])];
     sending.peer.say(&Message::Have(Have { id: FileId(0), first: 0, digests })).await;
@@ -281,16 +286,25 @@ async fn a_resume_that_crosses_it_takes_nothing_of_it() {
 
 #[tokio::test]
 async fn what_is_not_wanted_is_taken_back_and_not_counted() {
+    const TRIES: usize = 50;
     let refusal = Failure::new(Status::NotAllowed, "read only");
     for verdict in [Verdict::Skip(SkipReason::Same), Verdict::Refuse(refusal)] {
-        let mut sending = Sending::start(&[("f", LARGE)]).await;
-        sending.header().await;
-        let (_, mut start) = stream(&sending.peer).await;
-        sending.answer(0, verdict.clone()).await;
-        assert_eq!(reset(&mut start).await, Some(CloseCode::Cancelled.code().into()));
-        let report = sending.settle().await;
-        let refused = u64::from(matches!(verdict, Verdict::Refuse(_)));
-        assert_eq!((report.skipped, report.failed, report.bytes_written), (1 - refused, refused, 0));
+        // Now and then all of it is there before the answer is.
+        let mut taken_back = None;
+        for _ in 0..TRIES {
+            let mut sending = Sending::start(&[("f", LARGE)]).await;
+            sending.header().await;
+            let (_, mut start) = stream(&sending.peer).await;
+            sending.answer(0, verdict.clone()).await;
+            taken_back = reset(&mut start).await;
+            let report = sending.settle().await;
+            let refused = u64::from(matches!(verdict, Verdict::Refuse(_)));
+            assert_eq!((report.skipped, report.failed, report.bytes_written), (1 - refused, refused, 0));
+            if taken_back.is_some() {
+                break;
+            }
+        }
+        assert_eq!(taken_back, Some(CloseCode::Cancelled.code().into()), "{verdict:?}");
     }
 }
 
@@ -372,6 +386,24 @@ async fn a_server_goes_ahead_when_the_client_lets_it() {
         assert_eq!(peer.hear().await, Some(tail));
         peer.leave().await;
     }
+}
+
+/// What a client got as a whole ahead of its answer it may not have answered when its farewell arrives.
+#[tokio::test]
+async fn the_history_names_a_file_whose_answer_the_clients_farewell_overtook() {
+    let home = tempfile::tempdir().unwrap();
+    let field = Field::with(|builder| builder.history(Some(home.path().to_owned())));
+    field::write(&field.path("d/wanted"), b"content");
+    let mut peer = field.greeted().await;
+    peer.say(&Message::Get(Get { patterns: vec!["d/wanted".into()], filters: Vec::new(), links: false, early: true }))
+        .await;
+    assert!(matches!(peer.hear().await, Some(Message::Header(_))));
+    assert_eq!(range(&peer).await.1, b"content");
+    peer.leave().await;
+    let jobs = || history::read(home.path()).unwrap();
+    until("the job to be written down", || !jobs().is_empty()).await;
+    let jobs = jobs();
+    assert_eq!(jobs.iter().map(|job| (job.file.as_deref(), job.files)).collect::<Vec<_>>(), [(Some("d/wanted"), 1)]);
 }
 
 #[tokio::test]

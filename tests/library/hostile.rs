@@ -12,6 +12,7 @@ mod flips;
 mod getter;
 mod server;
 mod streams;
+mod unread;
 
 use std::fs;
 use std::os::unix::fs::symlink;

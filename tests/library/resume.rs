@@ -17,6 +17,8 @@ use crate::support::until;
 use qft::client::{GetOptions, SendOptions, TransferOptions};
 use qft::progress::{Event, FilePhase};
 use qft::protocol::message::{IfExists, Status, Why};
+use qft::protocol::path::WirePath;
+use qft::storage::{Fresh, Owner, Part, Root};
 
 const MIB: u64 = 1 << 20;
 
@@ -170,6 +172,19 @@ async fn a_touched_file_that_is_equal_is_not_even_copied() {
     set_mtime(&pair.src("f"), 1_200_000_000, 3);
     assert_eq!(send_f(&pair, SendOptions::default()).await, 0);
     assert_eq!(fs::metadata(pair.served("f")).unwrap().ino(), inode);
+}
+
+#[tokio::test]
+async fn a_file_that_is_there_waits_for_nobody_who_holds_a_partial_file_of_it() {
+    let pair = Pair::new();
+    write_noise(&pair.src("f"), MIB, 1);
+    send_f(&pair, SendOptions::default()).await;
+    let (root, name) = (Root::open(&pair.served("")).unwrap(), WirePath::parse(b"f").unwrap());
+    let _held = Part::open(&root.destination(), &name, Owner::Anyone, Fresh::No).unwrap();
+    for if_exists in [IfExists::Fail, IfExists::Skip, IfExists::Rename, IfExists::Replace] {
+        let outcome = pair.send(TransferOptions { if_exists, ..TransferOptions::default() }).await;
+        assert!(outcome.is_clean() && outcome.report.skipped == 1, "{outcome:?}");
+    }
 }
 
 #[tokio::test]
@@ -390,7 +405,7 @@ async fn a_job_outlives_its_server_and_counts_each_file_once() {
             Event::Reconnecting { .. } => reconnects += 1,
             Event::Connected { .. } => connects += 1,
             Event::Finished { file } => finished.push(file.path.clone()),
-            Event::Failed { path, failure } => panic!("{path}: {failure}"),
+            Event::Failed { path, failure, .. } => panic!("{path}: {failure}"),
             _ => {}
         }
     }

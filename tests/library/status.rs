@@ -88,6 +88,8 @@ async fn what_was_there_before_counts_as_there_from_the_start() {
     peer.say(&header(0, "f", 8 * MIB)).await;
     let Pos { verdict: Verdict::From { offset, .. }, .. } = peer.hear_pos().await else { panic!("it is wanted") };
     assert_eq!(offset, 3 * MIB);
+    // What was there is looked through in a moment; from here on the file moves until its content is there.
+    let _range = peer.begin(0, 3 * MIB, 5 * MIB, &[]).await;
     until("its start", || only_job(&handle.status()).files_active == 1).await;
     let status = handle.status();
     let job = only_job(&status);

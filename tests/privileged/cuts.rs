@@ -143,15 +143,10 @@ fn what_a_cut_or_a_kill_leaves_on_xfs_is_finished_by_the_same_command() {
         return;
     };
     let mut all = Counts::default();
+    let ends = [End::Power(Cut::AtOnce), End::Power(Cut::AfterJournal)];
     for (number, scene) in scenes().filter(|(_, scene)| !scene.is_dry()) {
-        for (role, end) in
-            ROLES.into_iter().flat_map(|role| [(role, End::Power(Cut::AtOnce)), (role, End::Power(Cut::AfterJournal))])
-        {
-            let first = 1 + number as u64 % every;
-            let each = |nth| room.interrupted(scene, role, end, |call, _| call == nth);
-            for counts in (first..).step_by(every as usize).map_while(each) {
-                all += counts;
-            }
+        for (role, end) in ROLES.into_iter().flat_map(|role| ends.map(|end| (role, end))) {
+            all += interrupted_throughout(&mut room, number, scene, role, end, every);
         }
     }
     conclude("Xfs, cuts, and the same command again", &all);
@@ -176,19 +171,30 @@ fn what_a_cut_or_a_kill_leaves_is_finished_by_the_same_command() {
                 continue;
             };
             for end in ends.into_iter().filter(|end| end.of(role) == *end && is_tried(*end)) {
-                let each = |nth| room.interrupted(scene, role, end, |call, _| call == nth);
-                let first = 1 + number as u64 % every;
-                let counts =
-                    (first..).step_by(every as usize).map_while(each).fold(Counts::default(), |mut sum, counts| {
-                        sum += counts;
-                        sum
-                    });
-                println!("{:16} {role:?} receives, {end:?}: {counts}", scene.name);
-                all += counts;
+                all += interrupted_throughout(&mut room, number, scene, role, end, every);
             }
         }
     }
     conclude("cuts and kills, and the same command again", &all);
+}
+
+/// Interrupts runs of that kind, each after another of every so many calls, and prints what came of these: they take long,
+/// and who ends the whole early wants to know what has been looked at.
+fn interrupted_throughout(
+    room: &mut Room,
+    number: usize,
+    scene: scene::Scene,
+    role: Role,
+    end: End,
+    every: u64,
+) -> Counts {
+    let mut sum = Counts::default();
+    for nth in (1 + number as u64 % every..).step_by(every as usize) {
+        let Some(counts) = room.interrupted(scene, role, end, |call, _| call == nth) else { break };
+        sum += counts;
+    }
+    println!("{:16} {role:?} receives, {end:?}: {sum}", scene.name);
+    sum
 }
 
 #[test]

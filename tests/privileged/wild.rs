@@ -4,6 +4,7 @@ mod calls;
 mod choice;
 mod descriptors;
 mod directories;
+mod disks;
 mod fat;
 mod names;
 mod parts;
@@ -12,6 +13,7 @@ mod same;
 mod sources;
 mod streams;
 mod surroundings;
+mod terminal;
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;

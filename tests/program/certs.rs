@@ -110,7 +110,7 @@ fn a_certificate_on_each_side_is_all_that_it_takes_and_nothing_is_remembered() {
         send(&local, &serve, host).exits(0).does_not_say("paired").does_not_say("saved");
     }
     assert!(!local.has("home/remotes") && remote.has("in/f"));
-    assert!(serve.log().contains("clients with a certificate from c/ca.crt may connect"), "{}", serve.log());
+    serve.wait_to_say("clients with a certificate from c/ca.crt may connect");
     // The fingerprint stays the identity: a pin works for the same server.
     let pinned = local.qft(["ls", &serve.pinned(), "--cert", "own.crt", "--key", "own.key"]).run();
     pinned.exits(0).prints("f\n");
@@ -179,25 +179,25 @@ fn a_server_whose_time_is_over_is_refused() {
     let text = String::from_utf8(shown.stdout).expect("text");
     assert!(text.contains("valid        2020-01-01 to 2021-01-01  EXPIRED"), "{text}");
     let serve = serve(&remote);
-    let warned = serve.log();
-    assert!(warned.contains("warning: the certificate in c/localhost.crt ended on 2021-01-01"), "{warned}");
+    serve.wait_to_say("warning: the certificate in c/localhost.crt ended on 2021-01-01");
     send(&local, &serve, "localhost").exits(5).says(&["localhost is not trusted", "has expired"]);
 }
 
 #[test]
 fn a_server_says_a_week_ahead_that_its_certificate_ends() {
     let (remote, _local) = certified();
-    let warned = serve(&remote).log();
-    assert!(!warned.contains("warning"), "it has a year: {warned}");
+    let year = serve(&remote);
+    year.wait_to_say("waiting for clients");
+    assert!(!year.log().contains("warning"), "it has a year: {}", year.log());
     remote.run("cert issue c localhost --days 3 --force").exits(0);
     let shown = String::from_utf8(remote.run("cert show c/localhost.crt").stdout).expect("text");
     assert!(shown.contains("  ENDS WITHIN 3 DAYS\n"), "{shown}");
     let shown = remote.run("cert show c/localhost.crt --json").exits(0).json();
     assert!(shown.iter().any(|event| event["ends_soon"] == true && event["expired"] == false), "{shown:?}");
-    let warned = serve(&remote).log();
-    assert!(warned.contains("warning: the certificate in c/localhost.crt ends within 3 days, on "), "{warned}");
+    serve(&remote).wait_to_say("warning: the certificate in c/localhost.crt ends within 3 days, on ");
     let quiet = remote.serve("in", "--quiet --cert c/localhost.crt --key c/localhost.key");
-    assert!(quiet.log().contains("ends within 3 days"), "a warning is none of the lines that --quiet leaves out");
+    // A warning is none of the lines that --quiet leaves out.
+    quiet.wait_to_say("ends within 3 days");
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn who_came_by_a_certificate_goes_by_its_name_and_can_be_shut_out() {
     let (remote, local) = certified();
     let serve = serve(&remote);
     let sending = sending(&remote, &local, &serve);
-    assert!(serve.log().contains("+ laptop ("), "{}", serve.log());
+    serve.wait_to_say("+ laptop (");
     let shown = remote.run("cert show c/laptop.crt --json").json();
     let key = shown.iter().find_map(|line| line["fingerprint"].as_str()).expect("its key").to_owned();
     remote.run(&format!("peers revoke {key}")).exits(0);

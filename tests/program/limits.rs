@@ -19,8 +19,8 @@ fn sources(dir: &Path, all: &mut String) {
 fn named_tests(page: &Path) -> Vec<String> {
     let text = fs::read_to_string(page).expect("a page of the manual");
     let rows = text.lines().filter(|line| line.starts_with("//! | ") && !line.contains("| test |"));
-    let last = |row: &str| row.trim_end_matches(" |").rsplit("| ").next().map(|cell| cell.trim_matches('`').to_owned());
-    rows.filter_map(last).collect()
+    let cells = rows.filter_map(|row| row.trim_end_matches(" |").rsplit("| ").next());
+    cells.flat_map(|cell| cell.split(", ")).map(|name| name.trim_matches('`').to_owned()).collect()
 }
 
 #[test]

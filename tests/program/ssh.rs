@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::bin::{Machine, wait_for};
+use crate::support::bin::{Machine, SLOW_BYTES, SLOWLY, wait_for};
 use crate::support::sshd::{Setup, Sshd};
 
 /// The account's machine, the user's, and sshd; `None` where there is no OpenSSH, which was said.
@@ -162,18 +162,21 @@ fn failures_of_ssh_itself_leave_the_reason_to_ssh() {
 
 #[test]
 fn a_far_side_that_does_not_answer_as_it_should_is_explained() {
+    const SILENT: &str = "cat > /dev/null";
     let Some((remote, local, sshd)) = machines(&Setup::default()) else { return };
     local.write("f", "x");
+    // What answers has all the time that a busy machine needs for it.
     for (script, exits, part) in [
         ("exit 2", 7, "too old to be started"),
         ("echo hello; exit 3", 4, "ended the session (exit status: 3)"),
-        ("cat > /dev/null", 4, "no sign of qft"),
+        (SILENT, 4, "no sign of qft"),
         ("echo QFT9 CONNECT 1", 7, "update the older one"),
         ("echo QFT1 CONNECT nonsense", 7, "update the older one"),
         ("echo 'QFT1 ERROR 5 not for you'", 5, "@box: not for you"),
     ] {
         let other = stand_in(&remote, script);
-        let outcome = sshd.qft(&local, ["send", "f", &sshd.at(""), "--timeout", "2s", "--remote-qft", &other]).run();
+        let timeout = if script == SILENT { "2s" } else { "1m" };
+        let outcome = sshd.qft(&local, ["send", "f", &sshd.at(""), "--timeout", timeout, "--remote-qft", &other]).run();
         outcome.exits(exits).says_only(&["qft: ", part]);
     }
 }
@@ -189,7 +192,7 @@ fn what_a_far_side_writes_moves_no_cursor_from_its_first_byte() {
         (true, format!("printf 'QFT1 ERROR 5 {title}\\n'")),
     ] {
         let other = stand_in(&remote, &script);
-        let outcome = sshd.qft(&local, ["send", "f", &sshd.at(""), "--timeout", "2s", "--remote-qft", &other]).run();
+        let outcome = sshd.qft(&local, ["send", "f", &sshd.at(""), "--timeout", "1m", "--remote-qft", &other]).run();
         let shown = [&outcome.stdout[..], outcome.stderr.as_bytes()].concat();
         let is_raw = |byte: &u8| byte.is_ascii_control() && *byte != b'\n';
         assert!(!shown.iter().any(is_raw), "{script}: {}", shown.escape_ascii());
@@ -205,9 +208,11 @@ fn udp_that_does_not_come_through_names_what_to_open() {
     let deaf = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
     let (port, key) = (deaf.local_addr().expect("bound").port(), local.fingerprint());
     let other = stand_in(&remote, &format!("echo 'QFT1 CONNECT {port} {key} 127.0.0.1 [\"\"]'; cat > /dev/null"));
-    let args = ["--timeout", "1s", "--ssh-ports", "50000-50010", "--remote-qft", &other];
-    for command in [&["send", "f", &sshd.at("")][..], &["ls", &sshd.at("")]] {
-        let blocked = sshd.qft(&local, command.iter().copied().chain(args)).run();
+    // Time enough for ssh on a busy machine, which it takes from; both wait for it side by side.
+    let args = ["--timeout", "10s", "--ssh-ports", "50000-50010", "--remote-qft", &other];
+    let start = |command: &[&str]| sshd.qft(&local, command.iter().copied().chain(args)).start();
+    for blocked in [start(&["send", "f", &sshd.at("")]), start(&["ls", &sshd.at("")])] {
+        let blocked = blocked.end();
         blocked.exits(4).says(&["qft: ssh reaches", &format!("127.0.0.1:{port}"), "UDP ports 50000-50010"]);
     }
 }
@@ -228,15 +233,16 @@ fn what_is_wrong_there_is_said_here() {
 #[test]
 fn a_client_that_is_killed_takes_the_far_end_along_and_the_next_run_resumes() {
     let Some((remote, local, sshd)) = machines(&Setup::default()) else { return };
-    local.write_large("big", 512 << 20);
-    let sending = sshd.qft(&local, ["send", "big", &sshd.at("in/")]).start();
+    local.write_large("big", SLOW_BYTES);
+    let slowly = SLOWLY.split(' ');
+    let sending = sshd.qft(&local, ["send", "big", &sshd.at("in/")].into_iter().chain(slowly)).start();
     wait_for("a partial file", || remote.has("me/in/.big.qft-part").then_some(()));
     assert_eq!(sshd.far_ends().len(), 1);
     sending.signal(Signal::KILL);
     sshd.assert_nothing_left(&remote, &["in/", "in/.big.qft-part"]);
     drop(sending);
     sshd.qft(&local, ["send", "big", &sshd.at("in/")]).run().exits(0);
-    assert_eq!(remote.path("me/in/big").metadata().expect("it is there").len(), 512 << 20);
+    assert_eq!(remote.path("me/in/big").metadata().expect("it is there").len(), SLOW_BYTES);
     sshd.assert_nothing_left(&remote, &["in/", "in/big"]);
 }
 
@@ -244,8 +250,10 @@ fn a_client_that_is_killed_takes_the_far_end_along_and_the_next_run_resumes() {
 fn a_client_that_was_cut_off_comes_back_to_the_same_far_end() {
     let Some((remote, local, sshd)) = machines(&Setup::default()) else { return };
     local.write("d/a", "x");
-    local.write_large("d/big", 512 << 20);
-    let sending = sshd.qft(&local, ["send", "-v", "d/", &sshd.at("in/"), "--timeout", "5s"]).start();
+    local.write_large("d/big", SLOW_BYTES);
+    let at = sshd.at("in/");
+    let args = ["send", "-v", "d/", &at, "--timeout", "10s"];
+    let sending = sshd.qft(&local, args.into_iter().chain(SLOWLY.split(' '))).start();
     sending.wait_to_say("sent a");
     let far_end = sshd.far_ends()[0];
     // A machine that is asleep answers as little as one behind a broken link.
@@ -259,8 +267,9 @@ fn a_client_that_was_cut_off_comes_back_to_the_same_far_end() {
 #[test]
 fn a_far_end_that_dies_is_noticed_at_once() {
     let Some((remote, local, sshd)) = machines(&Setup::default()) else { return };
-    local.write_large("big", 512 << 20);
-    let sending = sshd.qft(&local, ["send", "big", &sshd.at("in/")]).start();
+    local.write_large("big", SLOW_BYTES);
+    let slowly = SLOWLY.split(' ');
+    let sending = sshd.qft(&local, ["send", "big", &sshd.at("in/")].into_iter().chain(slowly)).start();
     wait_for("a partial file", || remote.has("me/in/.big.qft-part").then_some(()));
     for far_end in sshd.far_ends() {
         kill_process(far_end, Signal::KILL).expect("it runs");

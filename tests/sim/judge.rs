@@ -3,27 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::setup::{Setup, is_part, path};
+use super::told::Told;
+use super::versions::Versions;
 use crate::progress::{Counters, Event};
-use crate::protocol::message::{IfExists, Mtime, SkipReason};
+use crate::protocol::message::{IfExists, SkipReason};
 use crate::storage::kept_mode;
-use crate::storage::testing::memory::{FileData, Object, Seen, Volume};
-
-/// What was said of a name at last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
-    Done,
-    Skipped(SkipReason),
-    Planned,
-    Failed,
-}
+use crate::storage::testing::memory::{Object, Seen, Volume};
 
 /// Watches one world.
 #[derive(Default)]
 pub(super) struct Judge {
-    /// All versions that each source ever had; `None` when it was not there.
-    versions: BTreeMap<String, Vec<Option<Seen>>>,
-    /// The first of them that counts for the present job.
-    since: BTreeMap<String, usize>,
+    versions: Versions,
     /// Names that were there all the time.
     steady: BTreeSet<String>,
     /// What stood at the target when the job began.
@@ -38,6 +28,8 @@ pub(super) struct Judge {
     pub(super) told: BTreeMap<String, Told>,
     /// Under which names at the target is what was said to be there, for good.
     kept: BTreeMap<String, Object>,
+    /// Names there that differ in case alone are one.
+    folds: bool,
     /// Files that were called the same by size and time alone, and were not.
     pub(super) mistaken_by_stamp: usize,
 }
@@ -45,6 +37,7 @@ pub(super) struct Judge {
 impl Judge {
     /// A job begins.
     pub(super) fn begin_job(&mut self, setup: &Setup, source: &Volume, target: &Volume) {
+        self.folds = target.folds();
         if !setup.durable {
             self.kept.clear();
         }
@@ -55,13 +48,7 @@ impl Judge {
             let all = target.look().into_keys().chain(self.taken.iter().cloned());
             self.unsynced = all.filter(|name| !self.kept.contains_key(name)).collect();
         }
-        for (name, seen) in source.look() {
-            let versions = self.versions.entry(name).or_default();
-            if versions.last().and_then(Option::as_ref) != Some(&seen) {
-                versions.push(Some(seen));
-            }
-        }
-        self.since = self.versions.iter().map(|(name, versions)| (name.clone(), versions.len() - 1)).collect();
+        self.versions.begin_job(source);
         let is_there = |(_, seen): &(String, Seen)| !matches!(seen.object, Object::Dir(_));
         self.steady = source.look().into_iter().filter(is_there).map(|(name, _)| name).collect();
         self.before = target.look();
@@ -72,12 +59,11 @@ impl Judge {
         if seen.is_none() {
             self.steady.remove(name);
         }
-        self.versions.entry(name.to_owned()).or_default().push(seen);
-        self.since.entry(name.to_owned()).or_insert(0);
+        self.versions.add(name, seen);
     }
 
     pub(super) fn target_changed(&mut self, name: &str, seen: Option<Seen>) {
-        self.kept.remove(name);
+        self.forget_kept(name);
         self.unsynced.insert(name.to_owned());
         if seen.is_none() {
             self.taken.insert(name.to_owned());
@@ -85,33 +71,13 @@ impl Judge {
         self.others.entry(name.to_owned()).or_default().push(seen.map(|seen| seen.object));
     }
 
-    /// Versions of a source that it had since the job began.
-    fn versions(&self, name: &str) -> impl Iterator<Item = &Seen> {
-        let since = self.since.get(name).copied().unwrap_or(0);
-        self.versions.get(name).into_iter().flat_map(move |versions| &versions[since..]).flatten()
-    }
-
-    /// Whether something is a version of that source, or the start of one, cut where it once ended.
-    fn is_version(&self, name: &str, object: &Object) -> bool {
-        let is_start = |data: &FileData| {
-            let files = || self.versions(name).filter_map(Seen::data);
-            files().any(|version| version.size() == data.size())
-                && files().any(|version| version.size() >= data.size() && version.cut(data.size()) == *data)
-        };
-        match object {
-            Object::File(data) => is_start(data),
-            other => self.versions(name).any(|version| version.object == *other),
+    /// What is promised of a name, in any spelling that is the same to the disk, counts no more.
+    fn forget_kept(&mut self, name: &str) {
+        if self.folds {
+            self.kept.retain(|kept, _| kept.to_lowercase() != name.to_lowercase());
+        } else {
+            self.kept.remove(name);
         }
-    }
-
-    /// Whether size and time of what is there are those of a version.
-    fn has_stamp(&self, name: &str, there: &Seen, step: u64) -> bool {
-        let Some(data) = there.data() else { return false };
-        let apart = |version: &Seen| (nanos(version.mtime) - nanos(there.mtime)).unsigned_abs();
-        let mut files = self.versions(name).filter(|version| version.data().is_some());
-        files.any(|version| {
-            version.data().is_some_and(|version| version.size() == data.size()) && apart(version) < u128::from(step)
-        })
     }
 
     fn is_of_others(&self, name: &str, object: &Object) -> bool {
@@ -126,13 +92,7 @@ impl Judge {
         setup: &Setup,
         target: &Volume,
     ) -> Result<(), String> {
-        let (name, told) = match event {
-            Event::Finished { file } => (&file.path, Told::Done),
-            Event::Skipped { path, reason, .. } => (path, Told::Skipped(*reason)),
-            Event::Planned { path, .. } => (path, Told::Planned),
-            Event::Failed { path, .. } => (path, Told::Failed),
-            _ => return Ok(()),
-        };
+        let Some((name, told)) = Told::of(event) else { return Ok(()) };
         if !setup.dry_run && matches!(told, Told::Done | Told::Skipped(_)) {
             let named = if let Event::Finished { file } = event { file.name() } else { None };
             self.check_told(name, named, told, setup, target)?;
@@ -141,7 +101,7 @@ impl Judge {
             return Err(format!("{name} is {told:?}, in a job of another kind"));
         }
         if is_client {
-            self.told.insert(name.clone(), told);
+            self.told.insert(name.to_owned(), told);
         }
         Ok(())
     }
@@ -167,9 +127,14 @@ impl Judge {
         // What an earlier connection has found in the way is not asked for over a later one.
         let was_in_the_way = self.told.get(name) == Some(&Told::Skipped(SkipReason::Exists));
         let there: Vec<_> = names.iter().filter_map(|name| Some((name, target.seen(&path(name))?))).collect();
-        if let Some((at, seen)) = there.iter().find(|(_, seen)| self.is_version(name, &seen.object)) {
-            // Of what was in the way nothing is promised, also where a later connection calls it settled.
-            if setup.durable && told != Told::Skipped(SkipReason::Exists) && !was_in_the_way {
+        let right: Vec<_> = there.iter().filter(|(_, seen)| self.versions.have(name, &seen.object)).cloned().collect();
+        if let Some((at, seen)) = right.first() {
+            // Of what was in the way nothing is promised, also where a later connection calls it settled; nobody knows which of
+            // several equal ones is meant; and what another program has put there, equal as it may be, it has to sync itself.
+            let is_in_the_way = told == Told::Skipped(SkipReason::Exists) || was_in_the_way;
+            let is_promise = !is_in_the_way && right.len() == 1 && !self.is_of_others(at, &seen.object);
+            if setup.durable && is_promise {
+                self.forget_kept(at);
                 self.kept.insert((*at).clone(), seen.object.clone());
                 self.unsynced.remove(*at);
             }
@@ -179,7 +144,7 @@ impl Judge {
         let compares = setup.policy.checksum && setup.policy.if_exists == IfExists::Replace;
         for (at, seen) in &there {
             let is_by_stamp = told == Told::Skipped(SkipReason::Same) || told == Told::Skipped(SkipReason::Mode);
-            if is_by_stamp && !compares && self.has_stamp(name, seen, step) {
+            if is_by_stamp && !compares && self.versions.have_stamp(name, seen, step) {
                 self.mistaken_by_stamp += 1;
                 return Ok(());
             }
@@ -199,11 +164,14 @@ impl Judge {
         let now = target.look();
         for (name, object) in &self.kept {
             let there = target.seen(&path(name)).map(|seen| seen.object);
-            let is_newer = there.as_ref().is_some_and(|there| self.is_some_version(name, there));
+            let is_newer = there.as_ref().is_some_and(|there| self.versions.have_in_any_spelling(name, there));
             if there.as_ref() != Some(object) && !is_newer {
                 return Err(format!("{name} was said to be {object:?}, and is {there:?}"));
             }
         }
+        // A later version has taken the place of what was promised, also where it was called failed: then its name may not be
+        // synced.
+        self.kept.retain(|name, object| target.seen(&path(name)).is_some_and(|there| there.object == *object));
         for (name, seen) in &now {
             let is_old = self.before.get(name).is_some_and(|before| before.object == seen.object);
             let is_torn_by_others = is_power_cut && self.unsynced.contains(name);
@@ -212,7 +180,7 @@ impl Judge {
                 || is_old
                 || is_torn_by_others
                 || self.is_of_others(name, &seen.object)
-                || self.is_some_version(name, &seen.object)
+                || self.versions.have_in_any_spelling(name, &seen.object)
             {
                 continue;
             }
@@ -232,23 +200,14 @@ impl Judge {
                     None => drop(self.before.remove(&name)),
                 }
             }
-            if !setup.durable {
+            // A dry run makes nothing: a part of before may be back.
+            if !setup.durable || setup.dry_run {
                 self.before.extend(now);
             }
             self.unsynced.clear();
             self.taken.clear();
         }
         Ok(())
-    }
-
-    /// Whether something is a version of the source whose name, perhaps in another spelling or stepped aside from, that is.
-    fn is_some_version(&self, name: &str, object: &Object) -> bool {
-        let plain = |name: &str| {
-            let (stem, number) = name.rsplit_once('~').unwrap_or((name, "1"));
-            if number.bytes().all(|byte| byte.is_ascii_digit()) { stem.to_lowercase() } else { name.to_lowercase() }
-        };
-        let names = self.versions.keys().filter(|source| plain(source) == plain(name));
-        names.into_iter().any(|source| self.is_version(source, object))
     }
 
     /// The job has come to its end: everything that was there all the time has been told of.
@@ -313,7 +272,9 @@ impl Judge {
                 return Err(format!("{name} failed, and nothing was wrong"));
             }
             let is_same = *told == Told::Done && setup.policy.if_exists == IfExists::Replace && !target.folds();
-            let (Some(there), Some(version)) = (target.seen(&path(name)), self.versions(name).last()) else { continue };
+            let (Some(there), Some(version)) = (target.seen(&path(name)), self.versions.of(name).last()) else {
+                continue;
+            };
             if is_same
                 && (there.mode & 0o777 != kept_mode(version.mode) || there.mtime != target.kept_time(version.mtime))
             {
@@ -324,7 +285,7 @@ impl Judge {
     }
 
     fn may_fail(&self, name: &str, setup: &Setup, target: &Volume) -> bool {
-        let is_link = self.versions(name).any(|version| matches!(version.object, Object::Link(_)));
+        let is_link = self.versions.of(name).any(|version| matches!(version.object, Object::Link(_)));
         let may_not_link = is_link && (!setup.policy.links || setup.policy.blind);
         let has_twin = target.folds();
         may_not_link || has_twin || setup.policy.if_exists == IfExists::Fail || self.is_in_the_way(name)
@@ -341,8 +302,4 @@ impl Judge {
         }
         self.before.get(name).is_some_and(|there| matches!(there.object, Object::Dir(_)))
     }
-}
-
-fn nanos(time: Mtime) -> i128 {
-    i128::from(time.secs) * 1_000_000_000 + i128::from(time.nanos)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::sim::{
     Control, Discipline, FlowConfig, LinkConfig, Loss, Policer, Report, Scenario, TcpConfig, Tls, bytes_in, run,
 };
-use qft::congestion::ControllerConfig;
+use qft::congestion::{ControllerConfig, Mechanism, Without};
 
 const CUBIC: Control = Control::Cubic { hystart: true };
 
@@ -127,6 +127,21 @@ fn a_step_marks_what_waits_longer_and_a_plain_queue_marks_nothing() {
     assert!(report.link.marked > 0);
     let (_, report) = alone(link(50, 50), ours());
     assert_eq!(report.link.marked, 0);
+}
+
+/// A mark is heard before a queue is as long as it would be otherwise, and costs no goodput.
+#[test]
+fn marks_shorten_the_queue_and_cost_nothing() {
+    let deaf = ControllerConfig { without: Without::only(Mechanism::Marks), ..ControllerConfig::new(Arc::default()) };
+    for (rtt, discipline, most) in [(20, Discipline::Step(ms(1)), 0.5), (200, Discipline::FqCodel, 0.1)] {
+        let path = LinkConfig { discipline, ..link(100, rtt) };
+        let (_, unheard) = alone(path, FlowConfig::new(Arc::new(deaf.clone())));
+        let (share, report) = alone(path, ours());
+        assert!(share > 0.95, "{discipline:?}: {share}");
+        assert!(report.queue_mean < unheard.queue_mean.mul_f64(0.7), "{:?}", (report.queue_mean, unheard.queue_mean));
+        let marked = report.link.marked as f64 / unheard.link.marked as f64;
+        assert!(marked < most, "{discipline:?}: {marked} of the marks");
+    }
 }
 
 #[test]

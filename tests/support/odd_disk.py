@@ -5,9 +5,17 @@ ci=1          names are one whatever their case
 gran_ns=N     times are kept in steps of N nanoseconds
 round=up      and rounded up, not down
 omit=ignored  a change of one time alone is ignored, and called a success
+close=dates   a file that was written to gets the time of its first close
 chmod=ERRNO   setting a mode fails; also utime=, flush=, fsync=
 size0=1       every file is called empty
 namemax=N     no name is longer than N bytes, as on eCryptfs, which has 143
+forbid=CHARS  no name has one of these characters, as on disks that are shared with Windows
+rename=ERRNO  giving another name fails, as EXDEV does between the branches of mergerfs
+ino=changes   a file has another number at every look
+dots=ERRNO    a name that begins with a dot is refused, as some servers' vetoes do: it is not there, and cannot be made
+open=ERRNO    giving another name to what is open fails, as on VirtualBox's shared folders
+over=ERRNO    giving a name that is taken fails
+keeps=N       of each file only the first N bytes are kept, and no write says so
 filemax=N     no file is longer than N bytes, as on FAT, which has 4 GiB less one
 
 Needs fusepy and libfuse2.
@@ -39,10 +47,16 @@ class Odd(Operations):
     def __init__(self, back):
         self.back = os.path.realpath(back)
         self.dirty = set()
+        self.looks = 0
+        self.opened = {}
 
-    def at(self, path):
+    def at(self, path, looking=False):
         here = self.back
         for name in filter(None, path.split("/")):
+            if set(name) & set(options.get("forbid", "")):
+                raise FuseOSError(errno.EINVAL)
+            if name.startswith(".") and "dots" in options:
+                raise FuseOSError(errno.ENOENT if looking else getattr(errno, options["dots"]))
             if len(name.encode(errors="surrogateescape")) > NAME_MAX:
                 raise FuseOSError(errno.ENAMETOOLONG)
             if "ci" in options and os.path.isdir(here) and name not in os.listdir(here):
@@ -55,13 +69,16 @@ class Odd(Operations):
         return down + STEP if options.get("round") == "up" and down != int(nanos) else down
 
     def getattr(self, path, handle=None):
-        found = os.lstat(self.at(path))
+        found = os.lstat(self.at(path, looking=True))
         same = ("st_mode", "st_nlink", "st_size", "st_uid", "st_gid", "st_blocks")
         facts = {name: getattr(found, name) for name in same}
         if "size0" in options and stat.S_ISREG(found.st_mode):
             facts["st_size"] = 0
         for name in ("st_atime", "st_mtime", "st_ctime"):
             facts[name] = self.kept(getattr(found, name + "_ns"))
+        if "ino" in options:
+            self.looks += 1
+            facts["st_ino"] = self.looks
         return facts
 
     def chmod(self, path, mode):
@@ -99,6 +116,11 @@ class Odd(Operations):
         os.symlink(target, self.at(name))
 
     def rename(self, old, new):
+        fail("rename")
+        if old in self.opened.values():
+            fail("open")
+        if os.path.lexists(self.at(new)):
+            fail("over")
         os.rename(self.at(old), self.at(new))
 
     def link(self, target, name):
@@ -110,10 +132,14 @@ class Odd(Operations):
         return {name: getattr(found, name) for name in names} | {"f_namemax": NAME_MAX}
 
     def open(self, path, flags):
-        return os.open(self.at(path), flags & ~os.O_NOFOLLOW)
+        return self.hold(path, os.open(self.at(path), flags & ~os.O_NOFOLLOW))
 
     def create(self, path, mode, info=None):
-        return os.open(self.at(path), os.O_RDWR | os.O_CREAT, mode)
+        return self.hold(path, os.open(self.at(path), os.O_RDWR | os.O_CREAT, mode))
+
+    def hold(self, path, handle):
+        self.opened[handle] = path
+        return handle
 
     def read(self, path, size, offset, handle):
         return os.pread(handle, size, offset)
@@ -122,7 +148,9 @@ class Odd(Operations):
         if offset + len(data) > FILE_MAX:
             raise FuseOSError(errno.EFBIG)
         self.dirty.add(handle)
-        return os.pwrite(handle, data, offset)
+        kept = data[: max(0, int(options.get("keeps", FILE_MAX)) - offset)]
+        os.pwrite(handle, kept, offset)
+        return len(data)
 
     def truncate(self, path, size, handle=None):
         if size > FILE_MAX:
@@ -132,6 +160,9 @@ class Odd(Operations):
     def flush(self, path, handle):
         if handle in self.dirty:
             fail("flush")
+            if "close" in options:
+                os.utime(self.at(path))
+                self.dirty.discard(handle)
         return 0
 
     def fsync(self, path, data_only, handle):
@@ -141,6 +172,7 @@ class Odd(Operations):
 
     def release(self, path, handle):
         self.dirty.discard(handle)
+        self.opened.pop(handle, None)
         os.close(handle)
         return 0
 
@@ -154,4 +186,5 @@ FUSE(
     entry_timeout=0,
     default_permissions=True,
     **({"direct_io": True} if "size0" in options else {}),
+    **({"use_ino": True} if "ino" in options else {}),
 )

@@ -60,6 +60,8 @@ impl Raw {
 
     async fn dialled(dialled: transport::Dialled) -> Self {
         let (send, recv) = dialled.connection.open_bi().await.unwrap();
+        // It takes whatever the server sends.
+        transport::open_up(&dialled.connection);
         Self::new(dialled.connection, send, recv, Some(dialled.endpoint))
     }
 

@@ -1,18 +1,17 @@
 //! `qft get`.
 
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
 use super::send::REMOTE_VARIABLE;
 use crate::cli::args::GetArgs;
-use crate::cli::exit::{Complaint, Exit, Verb};
+use crate::cli::exit::{Exit, Verb};
 use crate::cli::run::names::{Absolute, listed};
-use crate::cli::run::private_dir::{pour, private_dir};
 use crate::cli::run::sandbox::Sandbox;
-use crate::cli::run::signals::{HangUps, Signals, block_on};
+use crate::cli::run::signals::{HangUps, block_on};
+use crate::cli::run::spooled::{STANDARD_OUTPUT, SpooledOutput};
 use crate::cli::run::standard;
 use crate::cli::run::transfer::{Transfer, open_ui};
 use crate::cli::target::connect::{ConnectSettings, OnMissing, TargetQuery, resolve};
@@ -21,9 +20,6 @@ use crate::cli::target::plan;
 use crate::client::{Client, GetOptions};
 use crate::protocol::path::escape;
 use crate::storage::{Root, sync_names_above};
-
-/// What failed where standard output cannot be written to.
-const STANDARD_OUTPUT: &str = "writing to standard output";
 
 /// Runs the command.
 pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
@@ -48,29 +44,24 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
     ui.name_as_typed(asked.zip(plan.typed).collect());
     plan.hints.iter().chain(&note).for_each(|hint| ui.note(hint));
     block_on(HangUps::End, async move |mut signals| {
-        // Content for standard output is received as a file first, so that only verified bytes get there.
-        let (into, spool) = match plan.into {
+        let (into, spooled) = match plan.into {
             Some(into) => (into, None),
             None => {
-                let spool = private_dir()?;
-                (spool.path().to_owned(), Some(spool))
+                let spooled = SpooledOutput::new(output.filter(|_| !dry_run))?;
+                (spooled.dir().to_owned(), Some(spooled))
             }
         };
         let options = plan.options;
         let made = missing(options.directory(&into));
         let sandbox = settings.sandbox(&place, false).and_then(|sandbox| receiving(sandbox, &into, &options));
         let begin = Box::new(move |client: &Client, contact| client.get(contact, patterns, into, options));
-        let kept_in = spool.as_ref().map(|spool| spool.path().to_owned());
-        let transfer = Transfer { verb: Verb::Get, place, settings, far_end, begin, sandbox, log, kept_in };
+        let transfer = Transfer { place, settings, far_end, begin, sandbox, log, spooled };
         let exit = transfer.run(&mut ui, &mut signals).await;
         if exit != Exit::Done {
             // Directories that were made for files that never came are removed, unless they are not empty.
             made.iter().take_while(|dir| fs::remove_dir(dir).is_ok()).count();
         }
-        match spool.zip(output) {
-            Some((spool, output)) if exit == Exit::Done && !dry_run => to_stdout(&spool, output, &mut signals).await,
-            _ => Ok(exit),
-        }
+        Ok(exit)
     })
 }
 
@@ -93,30 +84,4 @@ fn receiving(sandbox: Sandbox, into: &Path, options: &GetOptions) -> Option<Sand
         sync_names_above(dir);
     }
     Some(sandbox.changes(dir))
-}
-
-/// Copies what was received to standard output. A reader that does not read must not make Ctrl-C useless.
-async fn to_stdout(spool: &tempfile::TempDir, mut output: File, signals: &mut Signals) -> anyhow::Result<Exit> {
-    let dir = spool.path().to_owned();
-    let copy = tokio::task::spawn_blocking(move || {
-        let poured = pour(&dir, &mut output)?;
-        // A file there may tell only now that there was no room for it.
-        crate::storage::close(output).context(STANDARD_OUTPUT)?;
-        anyhow::Ok(poured)
-    });
-    let copied = tokio::select! {
-        copied = copy => copied.context(STANDARD_OUTPUT)?,
-        stop = signals.next() => return Err(Complaint::Interrupted(stop).into()),
-    };
-    match copied {
-        Ok(_) => Ok(Exit::Done),
-        // A reader that has closed the pipe has seen enough and needs no message, but a script should know.
-        Err(error) if is_broken_pipe(&error) => Ok(Exit::Failed),
-        Err(error) => Err(error),
-    }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
-    causes.any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use crate::cli::args::SendArgs;
 use crate::cli::exit::{Complaint, Exit, Verb};
 use crate::cli::run::names::{Absolute, listed};
-use crate::cli::run::private_dir::{fill, private_dir};
+use crate::cli::run::private_dir::{CopyError, fill, private_dir};
 use crate::cli::run::signals::{HangUps, Signals, block_on};
 use crate::cli::run::standard;
 use crate::cli::run::transfer::{Transfer, open_ui};
@@ -63,7 +63,7 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
             Links::Skip | Links::Copy | Links::List => sandbox.sends(&paths),
         });
         let begin = Box::new(move |client: &Client, contact| client.send(contact, paths, options));
-        let transfer = Transfer { verb: Verb::Send, place, settings, far_end, begin, sandbox, log, kept_in: None };
+        let transfer = Transfer { place, settings, far_end, begin, sandbox, log, spooled: None };
         Ok(transfer.run(&mut ui, &mut signals).await)
     })
 }
@@ -77,10 +77,15 @@ async fn spool_stdin(
 ) -> anyhow::Result<PathBuf> {
     let (dir, name) = (spool.path().to_owned(), name.to_owned());
     let copy = tokio::task::spawn_blocking(move || fill(&dir, &name, &mut input));
-    tokio::select! {
-        copied = copy => copied
-            .context(STANDARD_INPUT)?
-            .with_context(|| format!("keeping standard input below {} ($TMPDIR chooses another place)", spool.path().display())),
-        stop = signals.next() => Err(Complaint::Interrupted(stop).into()),
+    let copied = tokio::select! {
+        copied = copy => copied.context(STANDARD_INPUT)?,
+        stop = signals.next() => return Err(Complaint::Interrupted(stop).into()),
+    };
+    match copied {
+        Ok(path) => Ok(path),
+        Err(CopyError::Read(error)) => Err(error).context(STANDARD_INPUT),
+        Err(CopyError::Write(error)) => Err(error).with_context(|| {
+            format!("keeping standard input below {} ($TMPDIR chooses another place)", spool.path().display())
+        }),
     }
 }

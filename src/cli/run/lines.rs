@@ -50,15 +50,18 @@ struct LineQueueState {
     writes: u64,
 }
 
+/// The line in place of so many that were lost.
+pub(super) fn lost_line(lost: u64) -> String {
+    format!("… and {lost} more lines, which nobody read")
+}
+
 impl LineSink {
     /// Lines on standard error.
     ///
     /// # Errors
     /// When the system gives no thread.
     pub(crate) fn stderr() -> io::Result<Self> {
-        Self::start(io::stderr(), QUEUE_BYTES_MAX, |lost| {
-            format!("… and {lost} more lines, which nobody read\n").into()
-        })
+        Self::start(io::stderr(), QUEUE_BYTES_MAX, |lost| format!("{}\n", lost_line(lost)).into())
     }
 
     /// JSON events on standard output; `missing` is the event that tells how many are missing.

@@ -2,12 +2,14 @@
 //! server's log, gets the lines too: nothing of ours writes beside it, and nothing waits for whoever reads.
 
 use std::io::{self, Write};
-use std::sync::mpsc::Sender;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
-use super::lines::LineSink;
+use super::lines::{LineSink, lost_line};
 use crate::cli::ui::json;
 use crate::protocol::path::escape;
 
@@ -29,9 +31,37 @@ pub(crate) enum LogFormatting {
 #[derive(Clone)]
 pub(crate) enum LogSink {
     /// To whoever draws on the terminal.
-    Renderer(Sender<String>),
+    Renderer(LogLines),
     /// Into a queue.
     Lines(LineSink, LogFormatting),
+}
+
+/// Lines that wait for whoever draws on the terminal, which may be held with Ctrl-S.
+const LINES_AHEAD: usize = 4096;
+
+/// Lines for whoever draws on the terminal. Those that do not fit are counted, and the count is among the lines when there
+/// is room again. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct LogLines {
+    lines: SyncSender<String>,
+    lost: Arc<AtomicU64>,
+}
+
+impl LogLines {
+    /// Lines, and where they come out.
+    pub(crate) fn new() -> (Self, Receiver<String>) {
+        let (lines, received) = sync_channel(LINES_AHEAD);
+        (Self { lines, lost: Arc::default() }, received)
+    }
+
+    /// Passes a line on. Never waits.
+    pub(crate) fn push(&self, line: String) {
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        let is_told = lost == 0 || self.lines.try_send(lost_line(lost)).is_ok();
+        let lost = if is_told { 0 } else { lost };
+        let lost = lost + u64::from(self.lines.try_send(line).is_err());
+        self.lost.fetch_add(lost, Ordering::Relaxed);
+    }
 }
 
 /// Starts the log if it was asked for.
@@ -76,8 +106,7 @@ impl Drop for EventWriter {
         // An event may quote what a peer said.
         let line = escape(text).to_string().replace(r"\\", r"\");
         match &self.sink {
-            // The renderer is gone only when the process is about to end.
-            LogSink::Renderer(lines) => drop(lines.send(line)),
+            LogSink::Renderer(lines) => lines.push(line),
             LogSink::Lines(lines, LogFormatting::Text) => lines.push(format!("{line}\n").into_bytes()),
             LogSink::Lines(lines, LogFormatting::Json) => lines.push(json::line("log", &json!({ "text": line }))),
         }
@@ -90,12 +119,21 @@ mod tests {
 
     #[test]
     fn an_event_arrives_as_one_line_that_moves_no_cursor() {
-        let (lines, received) = std::sync::mpsc::channel();
+        let (lines, received) = LogLines::new();
         let mut writer = EventWriter { sink: LogSink::Renderer(lines), text: Vec::new() };
         writer.write_all(b"DEBUG qft: ").expect("memory takes everything");
         writer.write_all(b"hello\n\x1b[2J\xff\n").expect("memory takes everything");
         assert!(received.try_recv().is_err(), "not before it is whole");
         drop(writer);
         assert_eq!(received.try_recv().as_deref(), Ok(r"DEBUG qft: hello\n\033[2J\377"));
+    }
+
+    #[test]
+    fn a_terminal_that_is_held_costs_lines_and_their_number_is_told() {
+        let (lines, received) = LogLines::new();
+        (0..LINES_AHEAD + 10).for_each(|n| lines.push(n.to_string()));
+        assert_eq!(received.try_iter().count(), LINES_AHEAD);
+        lines.push("later".to_owned());
+        assert_eq!(received.try_iter().collect::<Vec<_>>(), ["… and 10 more lines, which nobody read", "later"]);
     }
 }

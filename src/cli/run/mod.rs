@@ -7,6 +7,7 @@
 //! | `atomic_file`, `private_dir` | whole files; private directories |
 //! | `sandbox` | what the threads that serve peers may do with files |
 //! | `standard` | standard input and output, and what they refuse |
+//! | `spooled` | a file that is received for standard output |
 //! | `lines`, `log` | output that nobody waits for; the log |
 //! | `signals` | signals that wait for nobody, and the end that they ask for |
 
@@ -17,5 +18,6 @@ pub(super) mod names;
 pub(super) mod private_dir;
 pub(super) mod sandbox;
 pub(super) mod signals;
+pub(super) mod spooled;
 pub(super) mod standard;
 pub(super) mod transfer;

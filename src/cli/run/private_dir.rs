@@ -1,16 +1,30 @@
 //! Private directories for content that has no file of its own: standard input before it is sent, a file
-//! that will go to standard output.
+//! that will go to standard output; and the copy from or to a stream.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use tempfile::TempDir;
 
 use crate::protocol::path::escape_path;
+
+/// Bytes that are copied at once: a pipe holds so many (pipe(7)).
+const PIECE: usize = 64 << 10;
+
+/// Which side of a copy failed: the remedy is another.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CopyError {
+    /// Where it comes from.
+    #[error(transparent)]
+    Read(io::Error),
+    /// Where it goes to.
+    #[error(transparent)]
+    Write(io::Error),
+}
 
 /// Makes a directory below `$TMPDIR`, else `/tmp`, that only its owner can enter. It is removed with all it holds when it is
 /// dropped.
@@ -25,44 +39,37 @@ fn private_dir_below(parent: &Path) -> io::Result<TempDir> {
 }
 
 /// Copies all of `input` into a new file called `name` in `dir`, and returns its path.
-pub(crate) fn fill(dir: &Path, name: &OsStr, input: &mut impl Read) -> io::Result<PathBuf> {
+pub(crate) fn fill(dir: &Path, name: &OsStr, input: &mut impl Read) -> Result<PathBuf, CopyError> {
     let path = dir.join(name);
     // Its mode travels with it, so it is the user's usual one; the directory is what keeps others out.
-    let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
-    io::copy(input, &mut file)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(CopyError::Write)?;
+    copy(input, &mut file)?;
     // Where the disk is full or a quota is used up may be said only now.
-    crate::storage::close(file)?;
+    crate::storage::close(file).map_err(CopyError::Write)?;
     Ok(path)
 }
 
-/// Copies the only file that `dir` holds, at any depth, to `output`.
-pub(crate) fn pour(dir: &Path, output: &mut impl Write) -> anyhow::Result<u64> {
-    let mut files = Vec::new();
-    collect(dir, &mut files)?;
-    let [path] = files.as_slice() else {
-        bail!("{} files came; standard output takes one", files.len());
-    };
-    let mut file = File::open(path).context("reading what was received")?;
-    let bytes = io::copy(&mut file, output).context("writing to standard output")?;
-    output.flush().context("writing to standard output")?;
-    Ok(bytes)
-}
-
-fn collect(dir: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    for entry in fs::read_dir(dir).context("reading what was received")? {
-        let entry = entry.context("reading what was received")?;
-        let kind = entry.file_type().context("reading what was received")?;
-        if kind.is_dir() {
-            collect(&entry.path(), files)?;
-        } else if kind.is_file() {
-            files.push(entry.path());
-        }
+/// Copies everything, in pieces as large as a pipe holds.
+pub(crate) fn copy(input: &mut impl Read, output: &mut impl Write) -> Result<u64, CopyError> {
+    let (mut piece, mut copied) = (vec![0; PIECE], 0);
+    loop {
+        let read = match input.read(&mut piece) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(CopyError::Read(error)),
+        };
+        output.write_all(&piece[..read]).map_err(CopyError::Write)?;
+        copied += read as u64;
     }
-    Ok(())
+    output.flush().map_err(CopyError::Write)?;
+    Ok(copied)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn private() -> (TempDir, TempDir) {
@@ -101,30 +108,9 @@ mod tests {
             }
         }
         let (parent, dir) = private();
-        assert!(fill(dir.path(), "name".as_ref(), &mut BrokenReader).is_err());
+        let failed = fill(dir.path(), "name".as_ref(), &mut BrokenReader);
+        assert!(matches!(failed, Err(CopyError::Read(_))), "{failed:?}");
         drop(dir);
         assert_eq!(fs::read_dir(parent.path()).expect("readable").count(), 0);
-    }
-
-    #[test]
-    fn one_file_goes_out_however_deep_it_is() {
-        let (_parent, dir) = private();
-        fs::create_dir_all(dir.path().join("a/b")).expect("made");
-        fs::write(dir.path().join("a/b/c"), b"content").expect("written");
-        let mut out = Vec::new();
-        assert_eq!(pour(dir.path(), &mut out).expect("one file"), 7);
-        assert_eq!(out, b"content");
-    }
-
-    #[test]
-    fn none_or_two_files_are_refused_before_anything_is_written() {
-        let (_parent, dir) = private();
-        let mut out = Vec::new();
-        assert!(pour(dir.path(), &mut out).expect_err("none").to_string().starts_with("0 files"));
-        for name in ["a", "b"] {
-            fs::write(dir.path().join(name), b"x").expect("written");
-        }
-        assert!(pour(dir.path(), &mut out).expect_err("two").to_string().starts_with("2 files"));
-        assert_eq!(out, b"");
     }
 }

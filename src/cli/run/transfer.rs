@@ -1,36 +1,35 @@
 //! Runs one transfer: the network on a thread of its own, with its own runtime; the terminal and the signals
-//! here. A terminal that is stopped (Ctrl-S) or slow can so never hold up a packet.
+//! here. A terminal that is stopped (Ctrl-S) or slow so holds up no packet before very much waits to be shown.
 
-use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
-use std::thread::available_parallelism;
 use std::time::Instant;
 
 use anyhow::{Context as _, anyhow};
 use serde_json::json;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{self, channel};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::log::{self, LogSink};
+use super::log::{self, LogLines, LogSink};
 use super::sandbox::Sandbox;
 use super::signals::Signals;
+use super::spooled::SpooledOutput;
 use crate::cli::args::{BandwidthLimit, IfExistsArg, JobArgs};
 use crate::cli::exit::{Complaint, Exit, StopSignal, Verb};
 use crate::cli::ssh::{FarEnd, SshEnded};
 use crate::cli::target::connect::{ConnectSettings, Connected, explain, remember};
 use crate::cli::target::plan::ServerTarget;
-use crate::cli::ui::{TICK, Ui, UiOptions, has_bars, mode};
+use crate::cli::ui::{TICK, Ui, UiOptions, has_bars, message, mode};
 use crate::client::{Client, Job};
 use crate::digest::engine;
 use crate::keys::Contact;
 use crate::progress::{Counters, Event, JobReport};
 use crate::protocol::message::Status;
 use crate::protocol::path::escape_path;
-use crate::session::probe::Busy;
+use crate::session::processor::ProcessorShare;
 
 /// The message when ssh ends and the transfer does not.
 const SSH_ENDED: &str = "the ssh connection has ended; the transfer goes on without it";
@@ -40,8 +39,6 @@ pub(crate) type Begin = Box<dyn FnOnce(&Client, Contact) -> Job + Send>;
 
 /// A transfer that is ready to run.
 pub(crate) struct Transfer {
-    /// Which way.
-    pub(crate) verb: Verb,
     /// With whom.
     pub(crate) place: ServerTarget,
     /// How to reach it.
@@ -55,14 +52,20 @@ pub(crate) struct Transfer {
     /// Lines of the log.
     pub(crate) log: Receiver<String>,
     /// Where what comes is kept until it goes on to standard output.
-    pub(crate) kept_in: Option<PathBuf>,
+    pub(crate) spooled: Option<SpooledOutput>,
 }
 
-/// What the network's thread tells the renderer. The channel has no bound: a stopped terminal must not stop
-/// the network, and what waits is a few hundred bytes a file.
+/// Updates that wait for the renderer, and then events in the job, which has room for far more of them: a stopped terminal
+/// must not stop the network, and a server must not fill the memory of whoever has stopped it.
+const UPDATES_AHEAD: usize = 16;
+
+/// Events that are told together, if they are there: to wake a thread for each takes longer than to show it.
+const EVENTS_TOGETHER_MAX: usize = 64;
+
+/// What the network's thread tells the renderer.
 enum Update {
     Counters(Arc<Counters>),
-    Event(Event),
+    Events(Vec<Event>),
     /// The system cannot confine the job, for this reason.
     Unconfined(String),
     Ended(anyhow::Result<JobReport>),
@@ -91,7 +94,7 @@ pub(crate) fn open_ui(
         rate_limit: BandwidthLimit::rate_of(job.link.bwlimit).map(|limit| limit.bytes_per_second() as f64),
     })
     .context("starting a thread")?;
-    let (lines, log) = std::sync::mpsc::channel();
+    let (lines, log) = LogLines::new();
     far_end.iter().for_each(|far_end| far_end.speak_through(lines.clone()));
     log::init(job.output.verbose, LogSink::Renderer(lines));
     ui.header(
@@ -106,46 +109,64 @@ impl Transfer {
     /// Runs to the end, draws on the way, and prints how it ended. The outcome is for what comes after.
     pub(crate) async fn run(self, ui: &mut Ui, signals: &mut Signals) -> Exit {
         ui.begin(Instant::now());
-        let (updates, received) = unbounded_channel();
+        let (updates, received) = channel(UPDATES_AHEAD);
         let stop = CancellationToken::new();
-        let (verb, place, log, far_end) = (self.verb, self.place.clone(), self.log, self.far_end);
-        let kept_in = self.kept_in;
+        let (place, log, far_end) = (self.place.clone(), self.log, self.far_end);
         let (settings, begin, sandbox, stopped) = (self.settings, self.begin, self.sandbox, stop.clone());
         let heard = signals.clone();
         let network = move || {
             // All threads of the job are started below this one.
             if let Some(missing) = sandbox.and_then(Sandbox::enforce) {
-                drop(updates.send(Update::Unconfined(missing)));
+                drop(updates.blocking_send(Update::Unconfined(missing)));
             }
             network(&self.place, settings, begin, &updates, &stopped, heard);
         };
         let spawned = std::thread::Builder::new().name("qft-network".to_owned()).spawn(network);
-        let outcome = match spawned {
+        let mut outcome = match spawned {
             Ok(_) => watch(received, ui, &place, far_end.as_ref(), signals, &stop, &log).await,
             Err(error) => Err(error).context("starting a thread"),
         };
+        let ended = Instant::now();
+        if let (Some(spooled), Ok(report)) = (self.spooled, &outcome) {
+            note_spool(ui, &spooled, report);
+            // Nothing is called done before standard output has taken it.
+            if report.failed == 0 {
+                ui.clear();
+                match spooled.deliver(signals).await {
+                    Ok(Exit::Done) => {}
+                    Ok(exit) => {
+                        ui.leave();
+                        return exit;
+                    }
+                    Err(error) => outcome = Err(error),
+                }
+            }
+        }
         let exit = match &outcome {
             Ok(report) => {
-                let is_disk = |status| matches!(status, Status::NoSpace | Status::WriteFailed | Status::NotAllowed);
-                let kept_in = kept_in.filter(|_| report.failures.iter().any(|(_, failure)| is_disk(failure.status)));
-                kept_in.iter().for_each(|dir| {
-                    let dir = escape_path(dir);
-                    ui.note(&format!("it is kept in {dir} until it is whole ($TMPDIR chooses another place)"));
-                });
                 let tally = ui.tally();
                 let planned = tally.planned + tally.planned_updates + tally.planned_compares;
-                Exit::of_report(report, verb, tally.made, planned)
+                Exit::of_report(report, tally.made, planned)
             }
             Err(error) => Exit::of_error(error),
         };
-        ui.end(&outcome, exit, Instant::now());
+        ui.end(&outcome, exit, ended);
         exit
+    }
+}
+
+/// Where a disk is full, or refuses, which is not the one that the user has named, it is said which.
+fn note_spool(ui: &mut Ui, spooled: &SpooledOutput, report: &JobReport) {
+    let is_disk = |status| matches!(status, Status::NoSpace | Status::WriteFailed | Status::NotAllowed);
+    if report.failures.iter().any(|(_, failure)| is_disk(failure.status)) {
+        let dir = escape_path(spooled.dir());
+        ui.note(&format!("it is kept in {dir} until it is whole ($TMPDIR chooses another place)"));
     }
 }
 
 /// Takes updates, draws ten times a second, and minds the signals, until the job has ended.
 async fn watch(
-    mut updates: UnboundedReceiver<Update>,
+    mut updates: mpsc::Receiver<Update>,
     ui: &mut Ui,
     place: &ServerTarget,
     far_end: Option<&FarEnd>,
@@ -161,10 +182,12 @@ async fn watch(
         tokio::select! {
             update = updates.recv() => match update {
                 Some(Update::Counters(counters)) => ui.set_counters(counters),
-                Some(Update::Event(event)) => {
-                    ui.event(&event, Instant::now());
-                    // The same remote is met again after every reconnect.
-                    is_met = is_met || meet(ui, place, &event);
+                Some(Update::Events(events)) => {
+                    for event in events {
+                        ui.event(&event, Instant::now());
+                        // The same remote is met again after every reconnect.
+                        is_met = is_met || meet(ui, place, &event);
+                    }
                 }
                 Some(Update::Unconfined(missing)) => ui.detail(&missing),
                 Some(Update::Ended(outcome)) => {
@@ -224,7 +247,7 @@ fn meet(ui: &mut Ui, place: &ServerTarget, event: &Event) -> bool {
         Ok(Some(line)) => ui.note(&line),
         Ok(None) => {}
         // The transfer works without it; the next one needs the ticket again.
-        Err(error) => ui.note(&format!("this remote could not be saved: {error:#}")),
+        Err(error) => ui.note(&format!("this remote could not be saved: {}", message(&error))),
     }
     true
 }
@@ -234,7 +257,7 @@ fn network(
     place: &ServerTarget,
     settings: ConnectSettings,
     begin: Begin,
-    updates: &UnboundedSender<Update>,
+    updates: &mpsc::Sender<Update>,
     stop: &CancellationToken,
     mut signals: Signals,
 ) {
@@ -255,22 +278,22 @@ fn network(
     };
     signals.work_is_over();
     // The renderer is gone only when the user would wait no longer.
-    drop(updates.send(Update::Ended(outcome)));
+    drop(updates.blocking_send(Update::Ended(outcome)));
 }
 
 async fn drive(
     place: &ServerTarget,
     settings: ConnectSettings,
     begin: Begin,
-    updates: &UnboundedSender<Update>,
+    updates: &mpsc::Sender<Update>,
     stop: &CancellationToken,
 ) -> anyhow::Result<JobReport> {
     let connected = Connected::open(place, settings).await?;
-    let (own, all) = (Busy::of_this_thread(), Busy::of_this_process());
+    let processor = ProcessorShare::from_now();
     let mut job = begin(&connected.client, connected.contact.clone());
     let counters = job.counters();
-    drop(updates.send(Update::Counters(counters.clone())));
-    let mut asked = false;
+    drop(updates.send(Update::Counters(counters.clone())).await);
+    let (mut asked, mut waiting) = (false, Vec::new());
     loop {
         tokio::select! {
             biased;
@@ -278,17 +301,23 @@ async fn drive(
                 asked = true;
                 job.cancel();
             }
-            event = job.next() => match event {
-                Some(event) => drop(updates.send(Update::Event(event))),
-                None => break,
-            },
+            room = updates.reserve(), if !waiting.is_empty() => {
+                let events = Update::Events(std::mem::take(&mut waiting));
+                // The renderer is gone only when the user would wait no longer.
+                if let Ok(room) = room {
+                    room.send(events);
+                }
+            }
+            event = job.next(), if waiting.is_empty() => {
+                let Some(event) = event else { break };
+                let others = std::iter::from_fn(|| job.try_next());
+                waiting.extend(std::iter::once(event).chain(others).take(EVENTS_TOGETHER_MAX));
+            }
         }
     }
     let report = job.finish().await;
-    // The job ran on this thread, but for its disk; who has but one processor has it for all.
-    let processors = available_parallelism().map_or(1.0, |count| count.get() as f64);
-    let processor = own.share().max(all.share() / processors);
-    counters.processor_permille.store((processor * 1000.0) as u64, Ordering::Relaxed);
+    // The job ran on this thread, but for its disk.
+    counters.processor_permille.store((processor.share() * 1000.0) as u64, Ordering::Relaxed);
     connected.close().await;
     report.map_err(|error| explain(place, error))
 }

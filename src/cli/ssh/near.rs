@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::super::exit::Exit;
+use super::super::run::log::LogLines;
 use super::super::ui::text::shown;
 use super::command::{RemoteShell, Route};
 use super::error::SshError;
@@ -164,7 +165,7 @@ impl FarEnd {
     }
 
     /// From here on ssh's words come as lines, since something else writes to the terminal.
-    pub(crate) fn speak_through(&self, lines: Sender<String>) {
+    pub(crate) fn speak_through(&self, lines: LogLines) {
         self.session.speech.speak_through(lines);
     }
 

@@ -4,9 +4,9 @@ use std::io::{Read, Write as _};
 use std::process::ChildStderr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
+use super::super::run::log::LogLines;
 use super::super::ui::text::shown;
 use crate::protocol::path::escape;
 
@@ -34,7 +34,7 @@ const PARTIAL_CHAR_BYTES: usize = 3;
 #[derive(Debug, Default)]
 pub(super) struct SshStderr {
     /// `None`: straight to standard error, where ssh would have written.
-    lines: Mutex<Option<Sender<String>>>,
+    lines: Mutex<Option<LogLines>>,
     distrust: AtomicBool,
     /// Its connection broke.
     loss: AtomicBool,
@@ -44,7 +44,7 @@ pub(super) struct SshStderr {
 
 impl SshStderr {
     /// From here on the words come as lines, since something else writes to the terminal.
-    pub(super) fn speak_through(&self, lines: Sender<String>) {
+    pub(super) fn speak_through(&self, lines: LogLines) {
         *self.lines.lock().expect("no holder panics") = Some(lines);
     }
 
@@ -106,7 +106,7 @@ impl SshStderr {
             && !is_said
             && !text.is_empty()
         {
-            drop(lines.send(shown(&text).into_owned()));
+            lines.push(shown(&text).into_owned());
         }
     }
 }

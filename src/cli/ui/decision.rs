@@ -50,7 +50,7 @@ pub(super) fn line(event: &Event, steps_aside: bool) -> Option<String> {
         // Directories that were made on the way are not reported.
         Event::Skipped { reason: SkipReason::Made, .. } => return None,
         Event::Skipped { path, size, reason: SkipReason::Exists } => ("! exists", Some(*size), path),
-        Event::Failed { path, failure } => {
+        Event::Failed { path, failure, .. } => {
             let (mark, blank) = ("! fails", "");
             return Some(format!("{mark:<16} {blank:>9}  {}: {}", shown(path), cause(failure)));
         }

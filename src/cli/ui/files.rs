@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::rate::Estimator;
-use crate::progress::{FilePhase, FileProgress};
+use crate::progress::{FILES_MOVING_MAX, FilePhase, FileProgress};
 
 /// Memory of one file's rate.
 const FILE_MEMORY: Duration = Duration::from_secs(5);
@@ -70,8 +70,11 @@ struct Started {
 }
 
 impl ActiveFiles {
-    /// A file that starts again, on a new connection, keeps its place.
+    /// A file that starts again, on a new connection, keeps its place. Without room for more it is not shown.
     pub(crate) fn start(&mut self, file: &Arc<FileProgress>) {
+        if self.places.len() >= FILES_MOVING_MAX && !self.places.contains_key(&file.path) {
+            return;
+        }
         let next = self.started.last_key_value().map_or(0, |(last, _)| last + 1);
         let place = *self.places.entry(file.path.clone()).or_insert(next);
         let since = self.started.get(&place).and_then(|started| started.since);
@@ -93,6 +96,11 @@ impl ActiveFiles {
     /// Whether content of any of them should be crossing the wire.
     pub(crate) fn is_moving(&self) -> bool {
         self.started.values().any(|Started { file, .. }| file.has_begun() && phase(file) == FilePhase::Moving)
+    }
+
+    /// Whether any of them is compared or saved, for which nothing need cross the wire.
+    pub(crate) fn are_busy(&self) -> bool {
+        self.started.values().any(|Started { file, .. }| phase(file) != FilePhase::Moving)
     }
 
     /// Lets all rates begin again.
@@ -192,6 +200,17 @@ mod tests {
         [&waits, &moves, &file("empty", 0)].into_iter().for_each(|file| files.start(file));
         moves.begin();
         assert_eq!(seen(&mut files, false, 0), (vec![("moves".into(), Doing::Moving, 0)], 1));
+    }
+
+    #[test]
+    fn files_that_begin_over_any_number_of_connections_and_do_not_end_are_not_all_kept() {
+        let mut files = ActiveFiles::default();
+        (0..2 * FILES_MOVING_MAX).for_each(|n| files.start(&file(&n.to_string(), 1)));
+        assert_eq!((files.started.len(), files.places.len()), (FILES_MOVING_MAX, FILES_MOVING_MAX));
+        files.start(&file("0", 1));
+        files.forget("1");
+        files.start(&file("one more", 1));
+        assert_eq!((files.started.len(), files.places.len()), (FILES_MOVING_MAX, FILES_MOVING_MAX));
     }
 
     #[test]

@@ -191,7 +191,7 @@ fn file(event: &Event) -> Option<Value> {
         Event::Planned { path, size, from, why: reason, named } => json!({
             "path": path, "status": "planned", "size": size, "bytes_resumed": from, "why": why(*reason), "name": named,
         }),
-        Event::Failed { path, failure } => json!({
+        Event::Failed { path, failure, .. } => json!({
             "path": path, "status": "failed", "reason": status_key(failure.status), "message": cause(failure),
         }),
         _ => return None,

@@ -1,21 +1,18 @@
 //! The bottleneck of a transfer: decided from measurements, and put into words.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::super::exit::Verb;
 use super::link::LinkView;
+use super::rate_limit::RateLimit;
 use crate::cli::text::size;
 use crate::progress::Counters;
 
 /// Below these nothing can be told: the start of a connection says little of what it would do.
 const SPAN_MIN: Duration = Duration::from_secs(1);
 const BYTES_MIN: u64 = 1 << 20;
-/// Rates are told over so long: what was written is reported a few times a second.
-const PERIOD: Duration = Duration::from_secs(1);
-/// The share of a rate limit that counts as all of it: overhead takes some of it, and reports come late.
-const OF_LIMIT: f64 = 0.8;
 /// Of the periods in which content moved, the part that reached the limit where that is what holds back.
 const OF_PERIODS: f64 = 0.5;
 /// The share of a processor that counts as all of it.
@@ -41,9 +38,11 @@ pub(crate) enum Limited {
     OwnDisk,
     /// This machine's processor.
     OwnProcessor,
-    /// The other end took no more: what it has not written fills its memory.
+    /// The disk of the other end: it gave no more, or what it has not written fills its memory.
     OtherDisk,
-    /// The other end gave no more. Which part of it was slow cannot be told from here.
+    /// The processor of the other end.
+    OtherProcessor,
+    /// The other end gave no more. Which part of it was slow it does not say.
     OtherEnd,
 }
 
@@ -56,6 +55,7 @@ impl Limited {
             Self::OwnDisk => "disk here",
             Self::OwnProcessor => "processor here",
             Self::OtherDisk => "disk of the other end",
+            Self::OtherProcessor => "processor of the other end",
             Self::OtherEnd => "the other end",
         }
     }
@@ -68,44 +68,9 @@ impl Limited {
             Self::OwnDisk => "disk",
             Self::OwnProcessor => "processor",
             Self::OtherDisk => "other_disk",
+            Self::OtherProcessor => "other_processor",
             Self::OtherEnd => "other_end",
         }
-    }
-}
-
-/// How often content moved as fast as the user allowed, second by second.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct RateLimit {
-    /// Bytes per second; `None` is no limit.
-    limit: Option<f64>,
-    /// The start of this period, and the bytes that had moved then.
-    from: Option<(Instant, u64)>,
-    moving: u32,
-    full: u32,
-}
-
-impl RateLimit {
-    pub(crate) fn new(limit: Option<f64>) -> Self {
-        Self { limit, ..Self::default() }
-    }
-
-    /// So many bytes of content have moved by now.
-    pub(crate) fn look(&mut self, now: Instant, bytes: u64) {
-        let Some(limit) = self.limit else { return };
-        let (since, before) = *self.from.get_or_insert((now, bytes));
-        let span = now.saturating_duration_since(since);
-        if span < PERIOD {
-            return;
-        }
-        let moved = bytes.saturating_sub(before) as f64;
-        self.moving += u32::from(moved > 0.0);
-        self.full += u32::from(moved >= OF_LIMIT * limit * span.as_secs_f64());
-        self.from = Some((now, bytes));
-    }
-
-    /// Of the periods in which content moved, the part that reached the limit.
-    fn reached(&self) -> f64 {
-        part(self.full.into(), self.moving.into())
     }
 }
 
@@ -121,12 +86,15 @@ pub(crate) struct Measured {
     pub(crate) at_rate_limit: f64,
     /// Of one processor, the part that the busiest thread used, or of all of them the process, 0 to 1.
     pub(crate) processor: f64,
-    /// Sending: bytes that were acknowledged, and those of them that were sent while there was nothing more to send.
+    /// The sender's: bytes that were acknowledged, and those of them that were sent while there was nothing more to send.
+    /// Getting, 0 where the other end does not tell.
     pub(crate) acked: u64,
     pub(crate) acked_idle: u64,
-    /// Sending: how long files waited for this machine's disk, and until the connection took more of them, all together.
+    /// The sender's: how long files waited for its disk, and until the connection took more of them, all together.
     pub(crate) read_wait: Duration,
     pub(crate) write_wait: Duration,
+    /// The sender's: the part of one processor that was at work for it, 0 to 1.
+    pub(crate) sender_processor: f64,
     /// Getting: bytes that came, and those of them that found much waiting for the disk.
     pub(crate) taken: u64,
     pub(crate) taken_behind: u64,
@@ -149,6 +117,7 @@ impl Measured {
             acked_idle: read(&counters.acked_idle),
             read_wait: micros(&counters.read_wait_us),
             write_wait: micros(&counters.write_wait_us),
+            sender_processor: part(read(&counters.sender_processor_us), read(&counters.sender_us)),
             taken: read(&counters.taken),
             taken_behind: read(&counters.taken_behind),
         }
@@ -166,27 +135,33 @@ impl Measured {
             return Some(Limited::OwnProcessor);
         }
         match verb {
-            Verb::Send => self.of_sender(),
-            Verb::Get => self.of_receiver(link),
+            Verb::Send => self.by_sender(Limited::OwnDisk, Limited::OtherDisk),
+            Verb::Get if part(self.taken_behind, self.taken) >= OF_TAKEN => Some(Limited::OwnDisk),
+            Verb::Get if self.sender_processor >= OF_PROCESSOR => Some(Limited::OtherProcessor),
+            Verb::Get => self.by_sender(Limited::OtherDisk, Limited::OwnDisk).or_else(|| self.by_receiver(link)),
         }
     }
 
-    fn of_sender(&self) -> Option<Limited> {
-        if part(self.acked.saturating_sub(self.acked_idle), self.acked) >= OF_WINDOW {
+    /// What the sender's measurements say. `source` and `destination` are the disks of both ends.
+    fn by_sender(&self, source: Limited, destination: Limited) -> Option<Limited> {
+        if self.full() >= OF_WINDOW {
             return Some(Limited::Link);
         }
         let (longest, what) = match self.read_wait > self.write_wait {
-            true => (self.read_wait, Limited::OwnDisk),
-            // The window was open, and the connection took no more: the other end had not allowed it.
-            false => (self.write_wait, Limited::OtherDisk),
+            true => (self.read_wait, source),
+            // The window was open, and the connection took no more: the receiver had not allowed it.
+            false => (self.write_wait, destination),
         };
         (longest.as_secs_f64() >= OF_TIME * self.elapsed.as_secs_f64()).then_some(what)
     }
 
-    fn of_receiver(&self, link: &LinkView) -> Option<Limited> {
-        if part(self.taken_behind, self.taken) >= OF_TAKEN {
-            return Some(Limited::OwnDisk);
-        }
+    /// Of what was acknowledged, the part that was sent into a full window.
+    fn full(&self) -> f64 {
+        part(self.acked.saturating_sub(self.acked_idle), self.acked)
+    }
+
+    /// What can be told without a word of the sender, or where its word explains nothing.
+    fn by_receiver(&self, link: &LinkView) -> Option<Limited> {
         let rtt = link.rtt.filter(|_| link.window > 0)?.as_secs_f64();
         // A second in which nothing came says nothing of the sender: this end was making durable what it had.
         let flowing = self.flowing.min(self.elapsed);
@@ -194,7 +169,7 @@ impl Measured {
             return None;
         }
         let rate = self.bytes as f64 / flowing.as_secs_f64();
-        let is_full = rate * rtt >= OF_WINDOW_RATE * link.window as f64;
+        let is_full = self.acked == 0 && rate * rtt >= OF_WINDOW_RATE * link.window as f64;
         Some(if is_full { Limited::Link } else { Limited::OtherEnd })
     }
 
@@ -202,22 +177,22 @@ impl Measured {
     pub(crate) fn write_to(&self, body: &mut Value, verb: Verb, link: &LinkView) {
         body["limited_by"] = json!(self.decide(verb, link).map(Limited::name));
         body["processor"] = json!(self.processor);
-        match verb {
-            Verb::Send => {
-                body["bytes_acked"] = json!(self.acked);
-                body["bytes_acked_idle"] = json!(self.acked_idle);
-                body["disk_wait_ms"] = json!(self.read_wait.as_millis() as u64);
-                body["send_wait_ms"] = json!(self.write_wait.as_millis() as u64);
+        if verb == Verb::Get {
+            body["bytes_taken"] = json!(self.taken);
+            body["bytes_taken_behind"] = json!(self.taken_behind);
+            if self.acked == 0 {
+                return;
             }
-            Verb::Get => {
-                body["bytes_taken"] = json!(self.taken);
-                body["bytes_taken_behind"] = json!(self.taken_behind);
-            }
+            body["other_processor"] = json!(self.sender_processor);
         }
+        body["bytes_acked"] = json!(self.acked);
+        body["bytes_acked_idle"] = json!(self.acked_idle);
+        body["disk_wait_ms"] = json!(self.read_wait.as_millis() as u64);
+        body["send_wait_ms"] = json!(self.write_wait.as_millis() as u64);
     }
 }
 
-fn part(of: u64, all: u64) -> f64 {
+pub(super) fn part(of: u64, all: u64) -> f64 {
     if all == 0 { 0.0 } else { of as f64 / all as f64 }
 }
 
@@ -239,18 +214,25 @@ pub(crate) fn details(measured: &Measured, verb: Verb, link: &LinkView) -> Vec<S
     parts.extend(link.details());
     let percent = |part: f64| format!("{:.0}%", part * 100.0);
     let mut lines = vec![format!("link       {}", parts.join(", "))];
-    lines.push(format!("processor  {} here", percent(measured.processor)));
-    match verb {
-        Verb::Send => {
-            let full = part(measured.acked.saturating_sub(measured.acked_idle), measured.acked);
-            lines.push(format!("window     full for {} of what was sent", percent(full)));
-            let [disk, room] = [measured.read_wait, measured.write_wait].map(size::span);
-            lines.push(format!("waits      {disk} for the disk here, {room} for room to send, all files together"));
-        }
-        Verb::Get => {
-            let behind = part(measured.taken_behind, measured.taken);
-            lines.push(format!("disk       behind for {} of what came", percent(behind)));
-        }
+    // A server that is older than these figures does not tell them.
+    let sender_tells = measured.acked > 0;
+    let disk = match verb {
+        Verb::Send => "the disk here",
+        Verb::Get => "the disk of the other end",
+    };
+    let other = match verb {
+        Verb::Get if sender_tells => format!(", {} at the other end", percent(measured.sender_processor)),
+        _ => String::new(),
+    };
+    lines.push(format!("processor  {} here{other}", percent(measured.processor)));
+    if verb == Verb::Get {
+        let behind = part(measured.taken_behind, measured.taken);
+        lines.push(format!("disk       behind for {} of what came", percent(behind)));
+    }
+    if sender_tells {
+        lines.push(format!("window     full for {} of what was sent", percent(measured.full())));
+        let [read, room] = [measured.read_wait, measured.write_wait].map(size::span);
+        lines.push(format!("waits      {read} for {disk}, {room} for room to send, all files together"));
     }
     let limited =
         measured.decide(verb, &link).map_or("not known: too little was moved, or nothing held it back", Limited::words);
@@ -307,6 +289,8 @@ mod tests {
     fn what_held_a_receiver_back_follows_from_its_disk_and_from_the_senders_window() {
         let got = Measured { taken: 100, taken_behind: 5, ..measured() };
         let wide = LinkView { window: 30_000_000, ..link() };
+        let told = Measured { acked: 100, ..got };
+        let idle = Measured { acked_idle: 90, ..told };
         for (what, measured, link, limited) in [
             ("its disk", Measured { taken_behind: 80, ..got }, link(), Some(Limited::OwnDisk)),
             ("the link", got, link(), Some(Limited::Link)),
@@ -314,20 +298,20 @@ mod tests {
             ("its limit", Measured { at_rate_limit: 0.9, ..got }, wide, Some(Limited::RateLimit)),
             ("its own end, long after", Measured { elapsed: 60 * SECOND, ..got }, wide, None),
             ("a sender that says nothing", got, LinkView::default(), None),
+            ("a full window", told, wide, Some(Limited::Link)),
+            ("the sender's disk", Measured { read_wait: 9 * SECOND, ..idle }, wide, Some(Limited::OtherDisk)),
+            ("our own flow control", Measured { write_wait: 9 * SECOND, ..idle }, wide, Some(Limited::OwnDisk)),
+            (
+                "the sender's processor",
+                Measured { sender_processor: 0.95, ..told },
+                wide,
+                Some(Limited::OtherProcessor),
+            ),
+            ("our disk first", Measured { taken_behind: 80, ..told }, wide, Some(Limited::OwnDisk)),
+            ("a window that the sender did not fill", idle, link(), Some(Limited::OtherEnd)),
         ] {
             assert_eq!(measured.decide(Verb::Get, &link), limited, "{what}");
         }
-    }
-
-    #[test]
-    fn a_limit_is_reached_by_the_seconds_that_reach_it_whatever_came_before_and_after() {
-        let (start, mut watch) = (Instant::now(), RateLimit::new(Some(1000.0)));
-        let bytes = [0, 0, 0, 1000, 1950, 2900, 3000, 3000, 3000];
-        (0..).zip(bytes).for_each(|(n, bytes)| watch.look(start + n * SECOND, bytes));
-        assert_eq!(watch.reached(), 0.75);
-        let mut none = RateLimit::new(None);
-        (0..10).for_each(|n| none.look(start + n * SECOND, u64::from(n) << 30));
-        assert_eq!(none.reached(), 0.0);
     }
 
     #[test]

@@ -6,10 +6,13 @@
 //! | `mode`, `decision` | which form, and why |
 //! | `model`, `files`, `rate`, `stall`, `tally`, `outcome` | what is shown, without a terminal: totals, files, speed, silence, counts |
 //! | `slots`, `fold`, `printer` | bars: lines for active files, what fits, drawing |
-//! | `plain`, `json`, `message` | plain lines; events; errors |
-//! | `summary`, `link`, `text` | the final block; the path; words and numbers |
+//! | `plain`, `event_lines`, `json`, `message` | plain lines; lines of events; events as JSON; errors |
+//! | `end`, `summary`, `link`, `text` | how it ends; the final block; the path; words and numbers |
+//! | `limited`, `rate_limit` | what held the transfer back |
 
 mod decision;
+mod end;
+mod event_lines;
 mod files;
 pub(crate) mod fold;
 pub(crate) mod json;
@@ -22,6 +25,7 @@ pub(crate) mod outcome;
 pub(crate) mod plain;
 mod printer;
 pub(crate) mod rate;
+mod rate_limit;
 pub(crate) mod slots;
 mod stall;
 pub(crate) mod summary;
@@ -34,29 +38,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::json::Json;
-use self::limited::{Measured, RateLimit};
 pub(crate) use self::message::{message, report};
 use self::mode::is_utf8;
 pub(crate) use self::mode::{DisplayMode, has_bars, mode};
 use self::model::{Model, Snapshot};
 use self::plain::Plain;
 use self::printer::{OutputForm, Printer};
+use self::rate_limit::RateLimit;
 use self::slots::{Screen, Slots, Style};
 use self::stall::{Speed, StallNews, StallTeller};
 pub(crate) use self::tally::EventTally;
 pub(crate) use self::text::asking_again;
-use self::text::{cause, shown, without_remedy};
-use super::exit::{Exit, Verb};
+use super::exit::Verb;
 use crate::cli::run::lines::{self, LineSink};
 use crate::cli::run::standard;
-use crate::cli::text::size;
-use crate::progress::{Counters, Event, JobReport};
-use crate::protocol::message::{SkipReason, Why};
+use crate::progress::{Counters, Event};
 
 /// Time between two looks.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
-/// Larger files get lines of their own where there are no bars.
-const BIG_FILE: u64 = 64 << 20;
 
 /// The options of a [`Ui`].
 #[derive(Debug, Clone)]
@@ -215,8 +214,9 @@ impl Ui {
     pub(crate) fn event(&mut self, event: &Event, now: Instant) {
         self.model.on_event(event, now);
         let failed = match event {
-            Event::Failed { path, failure } => {
-                self.typed.get(path).map(|typed| Event::Failed { path: typed.clone(), failure: failure.clone() })
+            Event::Failed { path, failure, by_peer } => {
+                let typed = self.typed.get(path).cloned();
+                typed.map(|path| Event::Failed { path, failure: failure.clone(), by_peer: *by_peer })
             }
             _ => None,
         };
@@ -250,48 +250,6 @@ impl Ui {
         }
     }
 
-    /// Prints how the job ended: the final block, or the error.
-    pub(crate) fn end(&mut self, outcome: &anyhow::Result<JobReport>, exit: Exit, now: Instant) {
-        if let OutputForm::Bars(slots) = &mut self.printer.face {
-            slots.close();
-        }
-        let look = self.model.sample(now);
-        let mut lines = match outcome {
-            Ok(report) => {
-                let mut report = report.clone();
-                let named = report.failures.iter_mut().filter_map(|(name, _)| Some((self.typed.get(name)?, name)));
-                named.for_each(|(typed, name)| name.clone_from(typed));
-                summary::block(self.options.verb, &report, self.model.tally(), self.options.dry_run)
-            }
-            Err(error) => self.error_lines(error, exit, &look),
-        };
-        // The findings of a dry run are on standard output.
-        let is_printed = self.options.dry_run && !self.options.json && outcome.is_ok();
-        if is_printed || self.printer.has_failures_in_sight() {
-            lines.truncate(1);
-        }
-        lines.splice(0..0, self.printer.notes_left_out());
-        let measured = Measured::of(self.model.counters(), look.elapsed, &self.rate_limit);
-        if outcome.is_ok() {
-            lines.extend(self.last_words(&measured, &look));
-        }
-        if self.speaks() || (outcome.is_err() && self.options.mode != DisplayMode::Silent) {
-            lines.iter().for_each(|line| self.printer.line(line));
-        }
-        if let Some(json) = &mut self.json {
-            let error = outcome.as_ref().err().map(message);
-            let mut body = json::summary(outcome.as_ref().ok(), &look, self.model.tally());
-            measured.write_to(&mut body, self.options.verb, &look.link);
-            json.end(error.as_deref(), exit, body);
-        }
-        if let OutputForm::Bars(slots) = &mut self.printer.face {
-            slots.close();
-        }
-        for (lines, patience) in &self.outputs {
-            lines.flush(*patience);
-        }
-    }
-
     /// Says that nothing moves any more, and why, or that something moves again. Bars show it as long as it lasts.
     fn tell_stall(&mut self, news: StallNews) {
         let text = news.text(self.model.peer());
@@ -318,84 +276,12 @@ impl Ui {
         }
     }
 
-    /// The state of the link and the bottleneck of the transfer: a line at a terminal, all of it with `--stats`.
-    fn last_words(&self, measured: &Measured, look: &Snapshot) -> Vec<String> {
-        let (verb, link) = (self.options.verb, &look.link);
-        match self.options.mode {
-            _ if self.options.dry_run => Vec::new(),
-            _ if self.options.stats => limited::details(measured, verb, link),
-            DisplayMode::Bars => limited::line(measured, verb, link).into_iter().collect(),
-            DisplayMode::Plain | DisplayMode::Final | DisplayMode::Errors | DisplayMode::Silent => Vec::new(),
-        }
-    }
-
-    fn error_lines(&self, error: &anyhow::Error, exit: Exit, look: &Snapshot) -> Vec<String> {
-        match exit {
-            exit if exit.is_asked_for() => vec![summary::stopped(self.options.verb, look)],
-            _ => vec![format!("qft: {}", message(error))],
-        }
-    }
-
     fn speaks(&self) -> bool {
         matches!(self.options.mode, DisplayMode::Bars | DisplayMode::Plain | DisplayMode::Final)
     }
 
-    fn show(&mut self, event: &Event) {
-        let (speaks, verbose) = (self.speaks(), self.options.verbose);
-        match event {
-            Event::Connected { addr, peer, .. } => {
-                self.connected = true;
-                self.waits_for = None;
-                if verbose {
-                    self.printer.line(&format!("connected to {addr}, which calls itself {}", shown(peer)));
-                }
-            }
-            // Bars show the countdown themselves; the cause is said once.
-            Event::Reconnecting { attempt, after, cause } if speaks && (*attempt == 1 || self.is_plain()) => {
-                let after = after.as_secs_f64().ceil();
-                let doing = if self.connected { "reconnecting" } else { "trying again" };
-                self.printer.line(&format!("{}; {doing} ({attempt}) in {after}s", without_remedy(cause)));
-            }
-            // Said once: it asks every second or two.
-            Event::Waiting { cause, .. } if speaks && self.waits_for.as_ref() != Some(cause) => {
-                self.waits_for = Some(cause.clone());
-                self.printer.line(&asking_again(cause));
-            }
-            Event::Note(text) if speaks => self.printer.note(text),
-            Event::Failed { path, failure } if !self.options.dry_run && self.options.mode != DisplayMode::Silent => {
-                self.printer.failure(&format!("  failed: {}: {}", shown(path), cause(failure)));
-            }
-            Event::Skipped { path, reason, .. } if speaks && !self.options.dry_run => self.show_skipped(path, *reason),
-            Event::Started(file) if self.is_worth_a_line(file.size) => {
-                let resumed = match (file.resumed, file.why) {
-                    (0, _) => String::new(),
-                    (there, Why::Resume) => format!(", resumed at {}", size::bytes(there)),
-                    (there, _) => format!(", {} of it there", size::bytes(there)),
-                };
-                self.printer.line(&format!("  started {}, {}{resumed}", shown(&file.path), size::bytes(file.size)));
-            }
-            Event::Finished { file } if (speaks && verbose) || self.is_worth_a_line(file.size) => {
-                self.printer.line(&format!("  {}", outcome::line(self.options.verb, file)));
-            }
-            _ => {}
-        }
-    }
-
-    fn show_skipped(&mut self, path: &str, reason: SkipReason) {
-        match reason {
-            SkipReason::Exists => self.printer.about_file(&format!("  skipped: {}: exists", shown(path))),
-            SkipReason::Same if self.options.verbose => self.printer.line(&format!("  unchanged {}", shown(path))),
-            SkipReason::Mode if self.options.verbose => self.printer.line(&format!("  permissions {}", shown(path))),
-            SkipReason::Same | SkipReason::Mode | SkipReason::Made => {}
-        }
-    }
-
     fn is_plain(&self) -> bool {
         self.options.mode == DisplayMode::Plain
-    }
-
-    fn is_worth_a_line(&self, size: u64) -> bool {
-        self.is_plain() && size >= BIG_FILE
     }
 }
 

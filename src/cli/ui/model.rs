@@ -33,9 +33,10 @@ pub(crate) struct Model {
     /// Whether nothing moved at the last look.
     was_still: bool,
     peer: PeerLabel,
-    /// Counters at the last look: bytes written, and seconds in which content flowed.
+    /// Counters at the last look: bytes written, seconds in which content flowed, and what was found or settled.
     written: u64,
     flows: u64,
+    counted: u64,
     tally: EventTally,
 }
 
@@ -129,6 +130,7 @@ impl Model {
             peer: PeerLabel { address: address.to_owned(), name: address.to_owned() },
             written: 0,
             flows: 0,
+            counted: 0,
             tally: EventTally::default(),
         }
     }
@@ -163,6 +165,7 @@ impl Model {
         match event {
             Event::Connected { peer, .. } => {
                 (self.link, self.was_up) = (LinkState::Up, true);
+                self.rate.excuse(now);
                 if !peer.is_empty() {
                     self.peer.name = shown(peer).into_owned();
                 }
@@ -170,7 +173,10 @@ impl Model {
             Event::Silent { lasted, cause } => {
                 self.link = LinkState::Silent(now.checked_sub(*lasted).unwrap_or(now), *cause);
             }
-            Event::Answered { .. } => self.link = LinkState::Up,
+            Event::Answered { .. } => {
+                self.link = LinkState::Up;
+                self.rate.excuse(now);
+            }
             Event::Reconnecting { attempt, after, .. } => {
                 self.link = LinkState::Lost { attempt: *attempt, next: now + *after };
             }
@@ -205,13 +211,14 @@ impl Model {
         let resumed = Counters::read(&counters.bytes_resumed) + self.files.reused();
         let found = Counters::read(&counters.bytes_found);
         let there = (written + resumed + Counters::read(&counters.bytes_skipped)).min(found);
-        let speed = self.measure(now, written, Counters::read(&counters.flows));
         self.loss.sample(now, Counters::read(&counters.packets_sent), Counters::read(&counters.packets_lost));
-        let (files, announced) = self.files.look(now, speed.is_still(), Counters::read(&counters.window));
         let made = self.tally.made;
         let done = Counters::read(&counters.files_done);
         let failed = Counters::read(&counters.files_failed);
         let skipped = Counters::read(&counters.files_skipped);
+        let counted = found + Counters::read(&counters.files_found) + done + failed + skipped;
+        let speed = self.measure(now, written, Counters::read(&counters.flows), counted);
+        let (files, announced) = self.files.look(now, speed.is_still(), Counters::read(&counters.window));
         let scan_ended = counters.scan_ended.load(Ordering::Relaxed);
         Snapshot {
             elapsed: now.saturating_duration_since(self.started),
@@ -238,14 +245,16 @@ impl Model {
 
     /// Lets the estimators see what was written, and gives the speed. After a time in which nothing moved they begin
     /// anew: a mean over that time says nothing of what comes.
-    fn measure(&mut self, now: Instant, written: u64, flows: u64) -> Speed {
+    fn measure(&mut self, now: Instant, written: u64, flows: u64, counted: u64) -> Speed {
         self.rate.sample(now, written);
         let has_moved = written > std::mem::replace(&mut self.written, written);
         if has_moved && matches!(self.link, LinkState::Silent(..)) {
             self.link = LinkState::Up;
         }
-        // Content that crosses the wire is not reported at once; and what is compared or saved need not cross it.
-        if flows != std::mem::replace(&mut self.flows, flows) || !self.files.is_moving() {
+        // Content that crosses the wire is not reported at once; and what is compared, saved or counted need not cross it.
+        let flows_on = flows != std::mem::replace(&mut self.flows, flows);
+        let counts_on = counted != std::mem::replace(&mut self.counted, counted);
+        if flows_on || (!self.files.is_moving() && (counts_on || self.files.are_busy())) {
             self.rate.excuse(now);
         }
         let is_still = self.speed(now).is_still();

@@ -110,7 +110,8 @@ impl Slots {
         drop(bars.multi.clear());
         // Bars that are dropped draw once more, which would bring them back.
         bars.multi.set_draw_target(ProgressDrawTarget::hidden());
-        self.screen.wipe_below();
+        let above = if self.screen.breaks_lines_again() { bars.rows_added(self.screen.size().1) } else { 0 };
+        self.screen.wipe_below(above);
     }
 
     fn flush_above(&mut self) {
@@ -142,6 +143,14 @@ impl Bars {
             false => 0,
         };
         Self { multi, slots: Vec::new(), slots_max, totals, link, layout }
+    }
+
+    /// How many rows more the lines above the last one take on a terminal that has only so many columns by now, and breaks
+    /// what it shows into lines again.
+    fn rows_added(&self, columns: usize) -> usize {
+        let named = self.slots.iter().filter(|slot| slot.path.is_some()).count();
+        let full = named + usize::from(self.link.is_some());
+        full * (self.layout.columns.div_ceil(columns.max(1)).saturating_sub(1))
     }
 
     fn draw(&mut self, look: &Snapshot) {

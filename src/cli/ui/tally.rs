@@ -60,7 +60,20 @@ impl EventTally {
                 self.planned += 1
             }
         }
-        self.planned_bytes += size;
-        self.planned_there += from;
+        // A server may offer more than any disk has.
+        self.planned_bytes = self.planned_bytes.saturating_add(size);
+        self.planned_there = self.planned_there.saturating_add(from);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plans_for_more_than_any_disk_has_are_counted_and_no_more() {
+        let mut tally = EventTally::default();
+        (0..3).for_each(|_| tally.planned(Why::New, 0, u64::MAX / 2));
+        assert_eq!((tally.planned, tally.planned_bytes), (3, u64::MAX));
     }
 }

@@ -8,9 +8,9 @@ use std::sync::atomic::Ordering;
 use super::super::args::OutputArgs;
 use super::super::exit::Complaint;
 use super::*;
-use crate::cli::exit::StopSignal;
-use crate::progress::{FileProgress, SilenceCause};
-use crate::protocol::message::{Failure, Status, Why};
+use crate::cli::exit::{Exit, StopSignal};
+use crate::progress::{FileProgress, JobReport, SilenceCause};
+use crate::protocol::message::{Failure, SkipReason, Status, Why};
 
 /// A writer whose text a test can read.
 #[derive(Debug, Clone, Default)]
@@ -65,7 +65,7 @@ fn stage(options: UiOptions) -> UiFixture {
 
 fn failed(path: &str) -> Event {
     let failure = Failure { status: Status::ReadFailed, detail: "Permission denied\x1b[2J".into() };
-    Event::Failed { path: path.into(), failure }
+    Event::Failed { path: path.into(), failure, by_peer: true }
 }
 
 fn finished(path: &str, size: u64) -> Event {

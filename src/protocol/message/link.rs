@@ -17,6 +17,23 @@ pub struct LinkReport {
     pub mtu: u16,
 }
 
+/// How a sender's time went since it said so last, or since its job began on this connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SenderStats {
+    /// Bytes that were acknowledged, all that QUIC adds included.
+    pub acked: u64,
+    /// Those of them that were sent while there was nothing more to send: the window was not full.
+    pub acked_idle: u64,
+    /// How long files have waited for the sender's disk, all together, in microseconds.
+    pub read_wait_us: u64,
+    /// How long they have waited until the connection took more of them, likewise.
+    pub write_wait_us: u64,
+    /// The time that this tells of, in microseconds.
+    pub elapsed_us: u64,
+    /// Of that time, how long a processor was at work for the sender without a break.
+    pub processor_us: u64,
+}
+
 /// A request to measure the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {

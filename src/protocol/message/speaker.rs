@@ -3,7 +3,7 @@
 
 use super::{
     Done, End, Get, Have, Header, Hello, LinkReport, List, ListedPart, ListingEntry, Location, Message, Named, Names,
-    Parts, Pos, Probe, ProbeDone, ProbeReady, Problem, Push, Remark, Select, Tail, Welcome,
+    Parts, Pos, Probe, ProbeDone, ProbeReady, Problem, Push, Remark, Select, SenderStats, Tail, Welcome,
 };
 
 /// A message, by who says it.
@@ -84,6 +84,7 @@ pub enum ReceiverMessage {
 pub enum EitherMessage {
     GoAway,
     Link(LinkReport),
+    SenderStats(SenderStats),
     Remark(Remark),
     Location(Location),
 }
@@ -118,6 +119,7 @@ impl From<Message> for Spoken {
             Message::Settled => Self::Receiver(ReceiverMessage::Settled),
             Message::GoAway => Self::Either(EitherMessage::GoAway),
             Message::Link(report) => Self::Either(EitherMessage::Link(report)),
+            Message::SenderStats(stats) => Self::Either(EitherMessage::SenderStats(stats)),
             Message::Remark(remark) => Self::Either(EitherMessage::Remark(remark)),
             Message::Location(location) => Self::Either(EitherMessage::Location(location)),
         }

@@ -116,7 +116,9 @@ impl Writer {
 fn write_all(home: &Path, fresh: &Receiver<HistoryEntry>) {
     let (mut is_torn, mut has_failed) = (false, false);
     while let Ok(entry) = fresh.recv() {
-        let entries: Vec<HistoryEntry> = std::iter::once(entry).chain(fresh.try_iter()).collect();
+        // No more than may wait: others go on adding while these are taken.
+        let more = fresh.try_iter().take(LINES_AHEAD_MAX - 1);
+        let entries: Vec<HistoryEntry> = std::iter::once(entry).chain(more).collect();
         let written = append(home, &entries, is_torn, HISTORY_BYTES_MAX);
         if let Err(error) = &written
             && !has_failed

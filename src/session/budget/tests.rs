@@ -6,7 +6,10 @@ use proptest::prelude::*;
 use super::shared_pool::{CONNECTION_TIMES, KEY_TIMES};
 use super::*;
 use crate::keys::Identity;
+use crate::protocol::BEGUN_BYTES_MAX;
+use crate::session::streams::STREAMS_BYTES;
 use crate::storage::{Filters, Links, Root, WalkEntry, WalkRequest, walk};
+use crate::transport::tuning::RECEIVE_WINDOW;
 
 fn key() -> Fingerprint {
     Identity::ephemeral().expect("a key").fingerprint()
@@ -82,10 +85,17 @@ async fn who_waits_goes_on_when_something_was_given_back() {
 }
 
 #[test]
-fn an_end_of_its_own_takes_what_it_needs() {
-    let account = Account::of_one();
-    assert!(account.take_memory(usize::MAX).is_some() && account.take_file().is_some());
-    assert_eq!(account.receive().share(), usize::MAX);
+fn an_end_of_its_own_takes_what_any_job_needs_and_its_peer_makes_it_hold_no_more() {
+    let account = Account::of_one(CLIENT_MEMORY_BYTES);
+    let content = [RECEIVE_WINDOW as usize, STREAMS_BYTES, BEGUN_BYTES_MAX].map(|bytes| account.take_memory(bytes));
+    assert!(content.iter().all(Option::is_some) && account.take_file().is_some());
+    assert!(account.receive().share() >= RECEIVE_WINDOW as usize && account.receive().stream_share() >= STREAMS_BYTES);
+    drop(content);
+    const NOTE: usize = 250;
+    let notes: Vec<_> = std::iter::from_fn(|| account.take_for_directory(NOTE)).collect();
+    assert!(notes.len() > 1_500_000, "{}", notes.len());
+    assert!(account.0.budget.held() < CLIENT_MEMORY_BYTES);
+    assert!(account.take_memory(FLOOR_BYTES).is_some(), "it goes on");
 }
 
 #[test]

@@ -176,7 +176,7 @@ impl<S: Store> FileIo<S> {
         let part = self.part()?;
         let mut slot = self.slot();
         if let OldVersion::Open(basis) = &slot.basis
-            && !is_unchanged(&**basis)?
+            && !(is_at_rest(&**basis) && is_unchanged(&**basis)?)
             && !proof.holds_for(&*part, self.size)?
         {
             return Err(StorageError::new(
@@ -238,6 +238,11 @@ impl<S: Store> ReceiveOptions<S> {
     }
 }
 
+/// Whether a change of it since it was opened would show: not within the tick of the clock in which it was last changed.
+fn is_at_rest(basis: &impl ReadFile) -> bool {
+    BreakableRule::OldVersionIsAtRest.is_broken() || basis.settles_in().is_none()
+}
+
 fn is_unchanged(basis: &impl ReadFile) -> Result<bool, StorageError> {
     Ok(BreakableRule::OldVersionIsLookedAtAgain.is_broken() || basis.unchanged()?)
 }
@@ -265,6 +270,7 @@ impl<S: Store> Drop for FileIo<S> {
 mod tests {
     use super::*;
     use crate::protocol::message::{FileId, IfExists, Kind, Target, Why};
+    use crate::session::budget::CLIENT_MEMORY_BYTES;
     use crate::storage::{CopiedBy, Destination};
     use crate::transfer::file::resume::Policy;
 
@@ -291,7 +297,7 @@ mod tests {
         let size = size as u64;
         let header = Header { id: FileId(0), path: path.clone(), kind: Kind::File, size, mtime, mode: 0o644 };
         let start = Start { from: size - CHUNK_BYTES, basis: Basis::Target, why: Why::Update };
-        FileIo::new(&options, Account::of_one(), path, &header, start)
+        FileIo::new(&options, Account::of_one(CLIENT_MEMORY_BYTES), path, &header, start)
     }
 
     /// For a file whose old version stays as it is, which needs no proof.

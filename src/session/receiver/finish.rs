@@ -1,19 +1,49 @@
-//! The end of a file and of the job: the verdict, the commit, what is done last.
+//! The end of a file and of the job: the digests of what was there already, the verdict, the commit, what is done last.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::file::{FileIo, Finished, Proof};
 use super::notes::Finish;
 use super::{Complete, Driver, ReceiveOptions, Receiver};
+use crate::digest::Digest;
 use crate::protocol::message::{Failure, FileId, Status};
 use crate::protocol::path::WirePath;
 use crate::session::budget::Hold;
 use crate::storage::commit::Answer;
 use crate::storage::{Commit, Commits, Committed, DirMeta, Durability, Store};
 use crate::transfer::file::receive::{FileVerdict, Judging};
+use crate::transfer::job::answers::PrefixProgress;
 use crate::transfer::{SUM_CHUNKS_A_STEP, SUM_CHUNKS_AT_ONCE};
 
 impl<D: Driver> Receiver<D> {
+    /// On a disk thread: hashes some chunks before the start, offers them, and queues the next turn.
+    pub(super) fn hash_prefix(&self, id: FileId, io: &Arc<FileIo<D::Store>>, first: u64, waits: u32) {
+        if self.0.driver.is_over() {
+            return;
+        }
+        match io.hash_prefix(&self.0.tools.hasher, first) {
+            Ok(digests) => self.on_prefix(id, io, first, digests),
+            Err(error) if self.may_wait(&error, waits) => {
+                let (receiver, io) = (self.clone(), io.clone());
+                self.try_again(&error, move || receiver.hash_prefix(id, &io, first, waits + 1));
+            }
+            Err(error) => self.fail(id, error.at_destination()),
+        }
+    }
+
+    fn on_prefix(&self, id: FileId, io: &Arc<FileIo<D::Store>>, first: u64, digests: Vec<Digest>) {
+        let next = first + digests.len() as u64;
+        match self.feed(|ledger| ledger.on_prefix(id, first, digests)) {
+            Some(PrefixProgress::GoesOn) => {
+                let (receiver, io) = (self.clone(), io.clone());
+                self.0.driver.spawn(move || receiver.hash_prefix(id, &io, next, 0));
+            }
+            Some(PrefixProgress::Hashed(Some(complete))) => self.sum_up(complete),
+            Some(PrefixProgress::Hashed(None)) | None => {}
+        }
+    }
+
     /// Commits a file that is complete and right; drops one that is complete and wrong.
     pub(super) fn judge(&self, complete: Complete<D>) {
         let receiver = self.clone();
@@ -67,7 +97,7 @@ impl<D: Driver> Receiver<D> {
                 let receiver = self.clone();
                 self.try_again(&error, move || receiver.commit(complete, waits + 1));
             }
-            Err(error) => self.fail(complete.id, (&error).into()),
+            Err(error) => self.fail(complete.id, error.at_destination()),
         }
     }
 
@@ -85,7 +115,7 @@ impl<D: Driver> Receiver<D> {
                 let receiver = self.clone();
                 self.try_again(&error, move || receiver.hand_over(complete, finished, waits + 1));
             }
-            Err(error) => self.fail(id, (&error).into()),
+            Err(error) => self.fail(id, error.at_destination()),
         }
     }
 
@@ -109,6 +139,7 @@ impl<D: Driver> Receiver<D> {
                 if let Some(error) = unset {
                     receiver.remark_unset(error);
                 }
+                receiver.notes().has_placed = true;
                 receiver.0.options.note_delivered(path);
                 if *path != asked {
                     receiver.feed(|ledger| ledger.on_renamed(id, &path.last()));
@@ -116,7 +147,7 @@ impl<D: Driver> Receiver<D> {
             }
             match result {
                 Ok(_) => receiver.feed(|ledger| ledger.on_committed(id)),
-                Err(error) => receiver.fail(id, (&error).into()),
+                Err(error) => receiver.fail(id, error.at_destination()),
             }
         })
     }
@@ -126,11 +157,15 @@ impl<D: Driver> Receiver<D> {
         self.feed(|ledger| ledger.fail(id, failure));
     }
 
-    /// Does what waits until every file is settled: directories get their times.
+    /// Does what waits until every file is settled: directories get their times, and whether anybody will find what came is
+    /// looked at.
     pub(super) fn wind_up(&self) {
         self.0.driver.on_last_word();
-        let directories = std::mem::take(&mut self.notes().directories);
-        if directories.is_empty() {
+        let (directories, has_placed) = {
+            let mut notes = self.notes();
+            (std::mem::take(&mut notes.directories), notes.has_placed)
+        };
+        if directories.is_empty() && !has_placed {
             return self.feed(|ledger| ledger.on_wound_up());
         }
         let each = directories.into_iter().map(|(path, Finish { meta, room })| (room, (path, meta)));
@@ -152,6 +187,11 @@ impl<D: Driver> Receiver<D> {
             Ok(()) => {}
         }
         drop(rooms);
+        if !self.0.options.dry_run && root.is_misplaced() {
+            let text =
+                "the directory that this went to was moved or removed meanwhile, or another disk was mounted on it";
+            self.feed(|ledger| ledger.remark(text.to_owned()));
+        }
         // Only now is the end said: with it the sender takes all for safe.
         self.feed(|ledger| ledger.on_wound_up());
     }

@@ -6,44 +6,34 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | `messages` | what the sender says |
-//! | `plan`, `answer` | what an offer needs; what the answer begins |
-//! | `same` | what is there already and needs no content |
-//! | `check` | digests of what is there already |
-//! | `stream`, `beginning`, `gaps`, `backlog` | a range on its way to disk; its header; the order that it comes in; the brake when the disk is behind |
+//! | `options` | how it treats what it is offered |
 //! | `driver` | the connection, its disk threads and the time, as one interface |
-//! | `early` | a range that came before its file was answered |
-//! | `file`, `wait` | where content is written; waiting for a part that cannot be opened |
+//! | `plan` | what an offer needs, and what the answer begins |
+//! | `same`, `twins`, `delivered` | what is there already and needs no content; names that the disk takes for one; what senders that must not look have delivered |
+//! | `stream` | a range on its way to disk |
+//! | `file` | where content is written |
 //! | `finish` | the verdict, the commit, and the end of the job |
 //! | `notes` | what is known of the disk, for the whole job |
-//! | `report` | telling whoever watches |
 
-mod answer;
-mod backlog;
-mod beginning;
-mod check;
 mod delivered;
 mod driver;
-mod early;
 mod file;
 mod finish;
-mod gaps;
-mod messages;
 mod notes;
+mod options;
 mod plan;
-mod report;
 mod same;
 #[cfg(test)]
 #[path = "../../../tests/sim/mod.rs"]
 mod sim;
 mod stream;
 mod twins;
-mod wait;
 
-pub use self::backlog::BEGUN_STILL_MAX;
 pub(crate) use self::delivered::Delivered;
-pub use self::gaps::{PIECE_BYTES, PIECES_FREE};
+pub(crate) use self::options::ReceiveOptions;
 pub use self::stream::LATE_RANGES_MAX;
+pub use self::stream::backlog::{BEGUN_STILL_MAX, BEYOND_MAX};
+pub use self::stream::gaps::{PIECE_BYTES, PIECES_FREE};
 
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,80 +41,24 @@ use std::time::Instant;
 
 use quinn::Connection;
 use tokio::sync::Notify;
+use tracing::debug;
 
-use self::backlog::Backlog;
 pub(crate) use self::driver::{Driver, Online};
 use self::file::FileIo;
 use self::notes::Notes;
+use self::stream::backlog::Backlog;
+use super::SessionError;
 use super::budget::{Account, Hold, OFFER_BYTES};
 use super::control::Control;
 use super::memory::Buffers;
 use super::record::Record;
 use super::window::ReceiveWindow;
 use crate::digest::ChunkHasher;
-use crate::progress::{FileProgress, Observer};
-use crate::protocol::message::{Failure, Header, IfExists, Target};
-use crate::protocol::path::{PATH_BYTES_MAX, WirePath};
-use crate::storage::{Committer, Destination, DiskQueue, Meta, Replace, Store};
-use crate::transfer::file::resume::Policy;
-use crate::transfer::job::answers::{self, Answers, AnswersAction, AnswersAttached, AnswersOptions};
-
-/// Whether what is on offer may be written, and under that name; else why not.
-type Allows = dyn Fn(&Header, &WirePath) -> Result<(), Failure> + Send + Sync;
-
-/// How a receiver treats what it is offered.
-pub(crate) struct ReceiveOptions<S: Store = Destination> {
-    /// Where files go; nothing outside it is touched.
-    pub(crate) root: S,
-    /// Below the root; `None` is the root itself.
-    pub(crate) to: Option<WirePath>,
-    /// How `to` is to be read.
-    pub(crate) target: Target,
-    /// The policy for files that exist already.
-    pub(crate) policy: Policy,
-    /// Directories that are there keep their times and modes, whatever the sender wants: the operator lets nobody replace
-    /// anything.
-    pub(crate) leaves_directories: bool,
-    /// Answer, but change nothing.
-    pub(crate) dry_run: bool,
-    /// The sender knows of a dry run and hears what would be. One that does not know would send what it is asked for.
-    pub(crate) tells_plans: bool,
-    /// The committer will sync what is written.
-    pub(crate) durable: bool,
-    /// Which names may be written at all; else why not.
-    pub(crate) allows: Box<Allows>,
-    /// The owner of the partial files of this job, whom alone they are continued for; `None` is anyone. A sender that
-    /// the policy keeps blind must not learn what others left unfinished.
-    pub(crate) owner: Option<String>,
-    /// The files that such senders have delivered; each of them is told of its own only.
-    pub(crate) delivered: Option<Arc<Delivered>>,
-}
-
-impl<S: Store> ReceiveOptions<S> {
-    /// Whether that is a file which this sender has delivered before.
-    fn was_delivered(&self, there: &Meta) -> bool {
-        let known = self.delivered.as_ref().zip(self.owner.as_ref());
-        known.is_some_and(|(delivered, owner)| delivered.is_by(owner, there))
-    }
-
-    /// Remembers what this sender has delivered.
-    fn note_delivered(&self, path: &WirePath) {
-        let Some((delivered, owner)) = self.delivered.as_ref().zip(self.owner.as_ref()) else { return };
-        // One that is gone already is not there.
-        if let Ok(Some(file)) = self.root.stat(path) {
-            delivered.note(owner, &file);
-        }
-    }
-
-    /// The rule for a name that was taken between the plan and the commit of content or a link.
-    fn replace(&self) -> Replace {
-        match self.policy.if_exists {
-            IfExists::Replace => Replace::Yes,
-            IfExists::Rename => Replace::RenameFree,
-            IfExists::Skip | IfExists::Fail => Replace::No,
-        }
-    }
-}
+use crate::progress::{Event, FilePhase, FileProgress, Observer};
+use crate::protocol::message::{Header, SenderMessage};
+use crate::protocol::path::{PATH_BYTES_MAX, escape};
+use crate::storage::{Committer, DiskQueue, StorageError, Store};
+use crate::transfer::job::answers::{self, Answers, AnswersAction, AnswersAttached, AnswersOptions, AnswersReport};
 
 /// The tools of a receiver on a real connection.
 pub(crate) struct ReceiverTools {
@@ -320,5 +254,61 @@ impl<D: Driver> Receiver<D> {
     /// Whether there is room for one more offer. A sender that is not heard meanwhile has the windows that it had.
     pub(crate) fn has_room_for_an_offer(&self) -> bool {
         self.0.tools.account.take_for_offer(OFFER_BYTES + 2 * PATH_BYTES_MAX).is_some()
+    }
+
+    /// Feeds a message of the sender's.
+    ///
+    /// # Errors
+    /// The rule that the message breaks; the connection is to be closed.
+    pub(crate) fn on_message(&self, message: SenderMessage) -> Result<(), SessionError> {
+        match message {
+            SenderMessage::Header(header) => self.on_header(header)?,
+            SenderMessage::Tail(tail) => {
+                self.feed(|ledger| ledger.on_tail(tail))?.into_iter().for_each(|file| self.judge(file))
+            }
+            SenderMessage::Problem(problem) => self.feed(|ledger| ledger.on_problem(problem)),
+            SenderMessage::Cancel(cancel) => self.feed(|ledger| ledger.on_cancel(cancel))?,
+            SenderMessage::Offered => self.feed(|ledger| ledger.on_offered())?,
+            SenderMessage::End(_) => self.feed(|ledger| ledger.on_end())?,
+        }
+        Ok(())
+    }
+
+    fn on_header(&self, header: Header) -> Result<(), SessionError> {
+        let bytes = OFFER_BYTES + 2 * header.path.as_bytes().len();
+        let room = || self.0.tools.account.take_for_offer(bytes);
+        Ok(self.feed(|ledger| ledger.on_header(header, room))?)
+    }
+
+    fn report(&self, report: AnswersReport<ReceiverFiles<D>>) {
+        let ReceiverCommon { observer, record, .. } = &self.0.tools;
+        match report {
+            AnswersReport::Found { path, size } => record.found(observer, &path, size),
+            AnswersReport::SearchEnded => observer.scan_ended(),
+            AnswersReport::Skipped { path, size, reason } => record.skipped(observer, &path, size, reason),
+            AnswersReport::Planned { path, size, from, why, named } => {
+                record.planned(observer, &path, size, from, why, named.map(|name| name.to_string()));
+            }
+            AnswersReport::Started(progress) => record.started(observer, &progress),
+            AnswersReport::Hashed(progress) => progress.set_phase(FilePhase::Moving),
+            AnswersReport::Complete(progress) => progress.set_phase(FilePhase::Committing),
+            AnswersReport::Named(progress, name) => progress.set_name(name.to_string()),
+            AnswersReport::Finished { path, progress } => record.finished(observer, &path, &progress),
+            AnswersReport::Failed { name, failure, by_peer } => {
+                debug!(name = %escape(&name), %failure, by_peer, "file failed");
+                record.failed_there(observer, &name, failure, by_peer);
+            }
+            AnswersReport::Note(text) => observer.event(Event::Note(text)),
+        }
+    }
+
+    /// Says, once a job, that a time or a mode could not be set.
+    pub(super) fn remark_unset(&self, error: &StorageError) {
+        debug!(%error, "not carried over");
+        if !std::mem::replace(&mut self.notes().unset_said, true) {
+            // Of a directory nothing is known here of what is in it.
+            let text = format!("{error}; no content is lost by that, and this is said once");
+            self.feed(|ledger| ledger.remark(text));
+        }
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Notes {
     pub(super) time_step: Option<u64>,
     /// Content that was written before this moment is on the disk, whoever wrote it.
     pub(super) written_until: Option<SystemTime>,
+    /// Something was put in place.
+    pub(super) has_placed: bool,
     /// It has been said that times or modes are not kept.
     pub(super) unset_said: bool,
 }
@@ -92,7 +94,7 @@ impl<D: Driver> Receiver<D> {
 mod tests {
     use super::*;
     use crate::keys::Identity;
-    use crate::session::budget::Budget;
+    use crate::session::budget::{Budget, CLIENT_MEMORY_BYTES};
 
     const DIRS: usize = 10_000;
 
@@ -116,7 +118,7 @@ mod tests {
 
     #[test]
     fn whoever_serves_nobody_else_remembers_every_directory_and_what_was_doubted_of_it() {
-        let (account, mut doubts) = (Account::of_one(), DoubtedNames::default());
+        let (account, mut doubts) = (Account::of_one(CLIENT_MEMORY_BYTES), DoubtedNames::default());
         (0..DIRS).for_each(|number| doubts.keep(Some(dir(number)), false, &account));
         assert!((0..DIRS).all(|number| doubts.has(&Some(dir(number)), false)));
         assert!(!doubts.has(&Some(dir(0)), true) && !doubts.has(&None, false));

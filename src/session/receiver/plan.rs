@@ -1,13 +1,17 @@
-//! Planning: what the disk says about each offer, asked in batches on a disk thread.
+//! Planning: what the disk says about each offer, asked in batches on a disk thread, and the work that follows from the answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::file::FileIo;
 use super::{Driver, Ledger, ReceiveOptions, Receiver};
+use crate::progress::{FilePhase, FileProgress};
 use crate::protocol::message::{Failure, FileId, Header, IfExists, Kind, Mtime, SkipReason, Status, Target};
 use crate::protocol::path::WirePath;
 use crate::storage::{Commits, Committed, DirMeta, DirMode, Files, Meta, StorageError, Store, mode};
 use crate::transfer::commit;
-use crate::transfer::file::resume::{self, Existing, Local, Plan};
+use crate::transfer::file::ReceiveFile;
+use crate::transfer::file::resume::{self, Existing, Local, Plan, Start};
 
 /// How long offers are planned before the disk thread takes other work. On a disk that answers that is a thousand of them.
 const PLAN_TURN: Duration = Duration::from_millis(5);
@@ -56,7 +60,7 @@ impl<D: Driver> Receiver<D> {
                 let (receiver, header) = (self.clone(), header.clone());
                 self.try_again(&error, move || receiver.plan(&header, waits + 1));
             }
-            Err(error) => self.refuse(header.id, (&error).into()),
+            Err(error) => self.refuse(header.id, error.at_destination()),
         }
     }
 
@@ -77,30 +81,22 @@ impl<D: Driver> Receiver<D> {
         if self.0.options.target == Target::Directory || !single {
             return Ok(false);
         }
-        let there = self.0.options.root.stat_dir(to).map_err(|error| Failure::from(&error))?;
+        let there = self.0.options.root.stat_dir(to).map_err(|error| error.at_destination())?;
         Ok(there.is_none_or(|meta| meta.kind != Kind::Dir))
     }
 
     /// Decides what an offer needs, and under which name.
     fn decide(&self, header: &Header, path: WirePath, is_another: bool) -> Result<Decision, StorageError> {
-        let ReceiveOptions { root, policy, .. } = &self.0.options;
-        let part = match header.kind {
-            Kind::File => root.part_len(&path, self.0.options.part_owner())?,
-            Kind::Dir | Kind::Link(_) => None,
-        };
-        // The part may be locked by this job's previous connection, which is about to commit it under its name. The
-        // name is looked at only after that, or the job's own file would seem to be in its way. Where existing files
-        // are replaced that does no harm, so nothing waits there.
-        if part.is_some() && policy.if_exists != IfExists::Replace {
-            root.check_part_free(&path, self.0.options.part_owner())?;
+        let policy = &self.0.options.policy;
+        let mut look = self.look(header, &path, is_another, None)?;
+        // Most files of a job that is run again are there. Then nobody needs a partial file, and to ask for one costs as
+        // much as to look at the file.
+        if header.kind == Kind::File && look.plan != Plan::Skip(SkipReason::Same) {
+            let part = self.free_part(&path)?;
+            look = self.look(header, &path, is_another, part)?;
         }
-        let there = if header.kind == Kind::Dir { root.stat_dir(&path)? } else { self.there(&path)? };
-        let is_own = there.as_ref().is_some_and(|there| self.0.options.was_delivered(there));
-        let changed = there.as_ref().map(|there| there.identity.ctime);
-        let target = there.map(Existing::from);
-        let local = Local { keeps: self.keeps(header, &path, target.as_ref()), target, is_own, is_another, part };
-        let plan = resume::decide(header, &local, policy);
-        let steps_aside = policy.if_exists == IfExists::Rename && local.target.is_some() && !policy.blind;
+        let Look { plan, is_there, changed } = look;
+        let steps_aside = policy.if_exists == IfExists::Rename && is_there && !policy.blind;
         let decision = Decision { path, plan, changed };
         if steps_aside && matches!(decision.plan, Plan::Receive(_) | Plan::MakeLink) {
             return Ok(match self.aside(header, &decision.path)? {
@@ -113,6 +109,36 @@ impl<D: Driver> Receiver<D> {
             });
         }
         Ok(decision)
+    }
+
+    /// The length of the partial file of a name, if there is one that may be gone on with.
+    fn free_part(&self, path: &WirePath) -> Result<Option<u64>, StorageError> {
+        let ReceiveOptions { root, policy, .. } = &self.0.options;
+        let part = root.part_len(path, self.0.options.part_owner())?;
+        // It may be locked by this job's previous connection, which is about to commit it under its name. The name is
+        // looked at only after that, or the job's own file would seem to be in its way. Where existing files are replaced
+        // that does no harm, so nothing waits there.
+        if part.is_some() && policy.if_exists != IfExists::Replace {
+            root.check_part_free(path, self.0.options.part_owner())?;
+        }
+        Ok(part)
+    }
+
+    /// Looks at what is there under a name, with a partial file of that length beside it.
+    fn look(
+        &self,
+        header: &Header,
+        path: &WirePath,
+        is_another: bool,
+        part: Option<u64>,
+    ) -> Result<Look, StorageError> {
+        let ReceiveOptions { root, policy, .. } = &self.0.options;
+        let there = if header.kind == Kind::Dir { root.stat_dir(path)? } else { self.there(path)? };
+        let is_own = there.as_ref().is_some_and(|there| self.0.options.was_delivered(there));
+        let changed = there.as_ref().map(|there| there.identity.ctime);
+        let target = there.map(Existing::from);
+        let local = Local { keeps: self.keeps(header, path, target.as_ref()), target, is_own, is_another, part };
+        Ok(Look { plan: resume::decide(header, &local, policy), is_there: local.target.is_some(), changed })
     }
 
     /// The object that has that name. A name that an interrupted run has only reserved is free.
@@ -251,9 +277,36 @@ impl<D: Driver> Receiver<D> {
                 let again = receiver.clone();
                 receiver.try_again(&error, move || again.wait_for_names(header, asked, then, waits + 1));
             }
-            Err(error) => receiver.refuse(header.id, (&error).into()),
+            Err(error) => receiver.refuse(header.id, error.at_destination()),
         });
         self.0.tools.committer.submit_dir(self.0.options.root.clone(), path, done);
+    }
+
+    /// A directory or a link is in place.
+    pub(super) fn on_made(&self, header: &Header, path: &WirePath, directory: bool) {
+        self.notes().has_placed = true;
+        if directory {
+            self.keep_for_the_end(path, DirMeta { mtime: header.mtime, mode: DirMode::Narrowed(header.mode) });
+        }
+        self.feed(|ledger| ledger.skip(header.id, SkipReason::Made));
+    }
+
+    /// On a disk thread: the content of an offer is wanted.
+    pub(super) fn on_start(&self, header: &Header, path: WirePath, start: Start) {
+        if self.0.options.dry_run {
+            let named = self.destination(header).ok().filter(|asked| *asked != path).map(|_| path.last());
+            return self.feed(|ledger| ledger.plan_only(header.id, start.from, start.why, named));
+        }
+        let progress = FileProgress::new(header.path.to_string(), header.size, start.from, start.why);
+        if start.from > 0 {
+            progress.set_phase(FilePhase::Checking);
+        }
+        let io = Arc::new(FileIo::new(&self.0.options, self.0.tools.account.clone(), path, header, start));
+        let rules = ReceiveFile::new(header.size, start.from, &self.0.tools.hasher);
+        // An empty file is complete.
+        if let Some(complete) = self.feed(|ledger| ledger.open(header.id, &start, rules, io, Arc::new(progress))) {
+            self.sum_up(complete);
+        }
     }
 }
 
@@ -266,6 +319,13 @@ struct Decision {
     path: WirePath,
     plan: Plan,
     /// When content or attributes of what is there were last changed, if there is anything.
+    changed: Option<Mtime>,
+}
+
+/// What is there under a name, and what an offer needs then.
+struct Look {
+    plan: Plan,
+    is_there: bool,
     changed: Option<Mtime>,
 }
 

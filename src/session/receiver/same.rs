@@ -64,7 +64,7 @@ impl<D: Driver> Receiver<D> {
                 drop(notes);
                 receiver.skip(&header, SkipReason::Same);
             }
-            Err(error) => receiver.refuse(header.id, (&error).into()),
+            Err(error) => receiver.refuse(header.id, error.at_destination()),
         });
         self.0.tools.committer.submit_there(self.0.options.root.clone(), path, done);
     }
@@ -129,7 +129,7 @@ impl<D: Driver> Receiver<D> {
                 let is_set = unset.is_none() && touched.has_mode(mode);
                 receiver.skip(&header, if is_set { SkipReason::Mode } else { SkipReason::Same });
             }
-            Err(error) => receiver.refuse(header.id, (&error).into()),
+            Err(error) => receiver.refuse(header.id, error.at_destination()),
         });
         self.0.tools.committer.submit_touch(touch, done);
         Ok(())

@@ -17,6 +17,7 @@
 //! | `check` | the receiver's digests beside our own |
 //! | `again` | a source that changed, beside what was sent of it |
 //! | `report` | telling whoever watches |
+//! | `stats` | how the sender's time goes |
 
 mod again;
 mod check;
@@ -28,10 +29,11 @@ mod queue;
 pub(crate) mod report;
 pub(crate) mod source;
 pub(crate) mod start;
+mod stats;
 mod stream;
 
 use std::num::NonZeroUsize;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -43,17 +45,19 @@ use tokio_util::sync::CancellationToken;
 
 use self::queue::{Batch, SendQueue};
 use self::source::SenderFiles;
+use self::stats::{SenderMeter, Waits, micros};
 use super::SessionError;
 use super::budget::Account;
 use super::control::Control;
 use super::link::{link_report, record_link};
-use super::local::Walked;
 use super::memory::{Buffers, SendBudget};
 use super::record::Record;
+use super::walk::Walked;
+use crate::congestion::PathState;
 use crate::digest::ChunkHasher;
 use crate::progress::{Counters, Observer};
-use crate::protocol::HEADERS_AHEAD_MAX;
-use crate::protocol::message::{Failure, FileId, Message};
+use crate::protocol::message::{Failure, FileId, Message, SenderStats};
+use crate::protocol::{HEADERS_AHEAD_MAX, features};
 use crate::storage::{ByteFiles, DiskQueue, Tree, WalkEntry};
 use crate::transfer::job::offers::{Offers, OffersAction, OffersOptions};
 
@@ -63,6 +67,8 @@ const LINK_INTERVAL: Duration = Duration::from_secs(1);
 /// The tools of a sender.
 pub(crate) struct SenderTools {
     pub(crate) connection: Connection,
+    /// Where the connection's controller reports.
+    pub(crate) path: Arc<PathState>,
     pub(crate) control: Control,
     /// The connection's.
     pub(crate) disk: DiskQueue,
@@ -99,6 +105,10 @@ struct SenderInner<F: ByteFiles> {
     wanted: mpsc::UnboundedSender<FileId>,
     wanted_files: Mutex<Option<mpsc::UnboundedReceiver<FileId>>>,
     offers: Arc<Semaphore>,
+    waits: Waits,
+    meter: Mutex<SenderMeter>,
+    /// The receiver wants to hear how this end's time goes.
+    tells_stats: AtomicBool,
     ended: Notify,
     stop: CancellationToken,
 }
@@ -120,10 +130,13 @@ impl<F: ByteFiles> Sender<F> {
         Self(Arc::new(SenderInner {
             budget: SendBudget::new(tools.account.clone()),
             ledger: Mutex::new(Ledger::new(options)),
+            meter: Mutex::new(SenderMeter::new(tools.path.clone())),
+            tells_stats: AtomicBool::new(false),
             tools,
             wanted,
             wanted_files: Mutex::new(Some(wanted_files)),
             offers: Arc::new(Semaphore::new(HEADERS_AHEAD_MAX)),
+            waits: Waits::default(),
             ended: Notify::new(),
             stop: CancellationToken::new(),
         }))
@@ -149,7 +162,13 @@ impl<F: ByteFiles> Sender<F> {
 
     fn carry_out(&self, action: OffersAction<SenderFiles<F>>) {
         match action {
-            OffersAction::Say(message) => self.0.tools.control.send(message),
+            OffersAction::Say(message) => {
+                // All content has been handed over: this is the last that the receiver is sure to hear of it.
+                if matches!(message, Message::End(_)) {
+                    self.tell_stats();
+                }
+                self.0.tools.control.send(message);
+            }
             OffersAction::Report(report) => self.report(report),
             OffersAction::SendEarly(id) => drop(tokio::spawn(self.clone().send_early(id))),
             OffersAction::Claim(start) => drop(start.claim()),
@@ -177,15 +196,15 @@ impl<F: ByteFiles> Sender<F> {
                 result = self.offer_until_ended(found) => result,
             }
         };
-        tokio::select! {
-            result = work => {
-                // The last figures, which a job of less than a second has no others of.
-                record_link(&self.0.tools.observer, &link_report(&self.0.tools.connection));
-                result
-            }
+        let result = tokio::select! {
+            result = work => result,
             error = self.0.tools.connection.closed() => Err(error.into()),
             () = self.report_link() => unreachable!("reports never end"),
-        }
+        };
+        // The last figures, which a job of less than a second has no others of.
+        record_link(&self.0.tools.observer, &link_report(&self.0.tools.connection));
+        self.look_at_meter();
+        result
     }
 
     async fn offer_until_ended(&self, found: Walked<WalkEntry<F>>) -> Result<(), SessionError> {
@@ -195,11 +214,10 @@ impl<F: ByteFiles> Sender<F> {
     }
 
     /// Waits for something, and counts how long that took.
-    async fn timed<T>(&self, counter: fn(&Counters) -> &AtomicU64, wait: impl Future<Output = T>) -> T {
+    async fn timed<T>(&self, waits: fn(&Waits) -> &AtomicU64, wait: impl Future<Output = T>) -> T {
         let begun = Instant::now();
         let result = wait.await;
-        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        Counters::add(counter(self.0.tools.observer.counters()), micros);
+        Counters::add(waits(&self.0.waits), micros(begun.elapsed()));
         result
     }
 
@@ -220,6 +238,7 @@ impl<F: ByteFiles> Sender<F> {
 
     /// Takes the features of the receiver beyond the least. A client sends long before it hears them.
     pub(crate) fn use_features(&self, features: u64) {
+        self.0.tells_stats.store(features & features::SENDER_STATS != 0, Ordering::Relaxed);
         self.feed(|ledger| ledger.use_features(features));
     }
 
@@ -237,6 +256,11 @@ impl<F: ByteFiles> Sender<F> {
     /// Whether everything there is has been offered.
     pub(crate) fn has_offered_all(&self) -> bool {
         self.ledger().has_offered_all()
+    }
+
+    /// The first offered file that the receiver has not settled, below the root that it is read from.
+    pub(crate) fn first_unsettled(&self) -> Option<String> {
+        self.ledger().first_unsettled().map(|source| source.at.to_string())
     }
 
     /// Whether the receiver has settled every file.
@@ -289,6 +313,20 @@ impl<F: ByteFiles> Sender<F> {
             let report = link_report(&self.0.tools.connection);
             record_link(&self.0.tools.observer, &report);
             self.0.tools.control.send(Message::Link(report));
+            self.tell_stats();
         }
+    }
+
+    /// Counts how this end's time went since it was last asked, and tells the receiver where it wants to hear it.
+    fn tell_stats(&self) {
+        let stats = self.look_at_meter();
+        if self.0.tells_stats.load(Ordering::Relaxed) {
+            self.0.tools.control.send(Message::SenderStats(stats));
+        }
+    }
+
+    fn look_at_meter(&self) -> SenderStats {
+        let mut meter = self.0.meter.lock().expect("no holder panics");
+        meter.look(&self.0.waits, self.0.tools.observer.counters())
     }
 }

@@ -1,6 +1,7 @@
 //! Offers: what the walk finds becomes headers, thousands ahead of the content.
 
 use std::os::unix::ffi::OsStrExt;
+use std::pin::pin;
 
 use super::source::{Located, OfferPermit, stat};
 use super::{Sender, SenderTools};
@@ -8,8 +9,8 @@ use crate::protocol::message::{Failure, FileId, Kind, Status};
 use crate::protocol::path::WirePath;
 use crate::session::SessionError;
 use crate::session::budget::OFFER_BYTES;
-use crate::session::local::Walked;
 use crate::session::record::SERVED;
+use crate::session::walk::Walked;
 use crate::storage::{ByteFiles, Lost, Meta, WalkEntry};
 use crate::transfer::job::offers::Offer;
 use crate::transfer::job::offers::names::{NameClaim, OfferedNames};
@@ -23,10 +24,11 @@ impl<F: ByteFiles> Sender<F> {
         let (mut names, mut room) = (OfferedNames::default(), self.0.tools.account.to_remember());
         // A peer that gets names as many as it likes; see `Turn::First` for what there is no room to remember.
         let mut room = |bytes| room.grow(bytes);
+        let mut stopped = pin!(self.0.stop.cancelled());
         loop {
             let next = tokio::select! {
                 next = found.next() => next?,
-                () = self.0.stop.cancelled() => {
+                () = &mut stopped => {
                     self.feed(|ledger| ledger.on_walk_ended(true));
                     return Ok(());
                 }

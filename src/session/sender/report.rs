@@ -39,8 +39,8 @@ where
         OffersReport::Planned { path, size, from, why, named } => {
             record.planned(observer, &path, size, from, why, named);
         }
-        OffersReport::Failed { name, failure } if own_tree => record.failed(observer, &name, failure),
-        OffersReport::Failed { name, failure } => record.failed_there(observer, &name, failure),
+        OffersReport::Failed { name, failure, by_peer } if own_tree => record.failed(observer, &name, failure, by_peer),
+        OffersReport::Failed { name, failure, by_peer } => record.failed_there(observer, &name, failure, by_peer),
         OffersReport::Note(text) => observer.event(Event::Note(text)),
     }
 }

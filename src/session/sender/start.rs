@@ -34,7 +34,7 @@ impl<F: ByteFiles> Sender<F> {
         let hasher = self.0.tools.hasher.clone();
         let read = move || unread.into_iter().map(|file| file.read(&hasher)).collect::<Vec<_>>();
         let reading = self.0.tools.disk.run(read);
-        let files = self.timed(|counters| &counters.read_wait_us, reading).await?;
+        let files = self.timed(|waits| &waits.read, reading).await?;
         for Small { id, size, permit, start } in files {
             let sent = self.send_whole(id, size, permit, start).await;
             self.settle(id, sent).await?;
@@ -43,14 +43,14 @@ impl<F: ByteFiles> Sender<F> {
     }
 
     /// Takes room for some files.
-    async fn unread(&self, places: Vec<Place<F>>) -> Vec<Unread<F>> {
+    async fn unread(&self, places: Vec<Place<F>>) -> Vec<UnreadStart<F>> {
         let sizes: Vec<_> = places.iter().map(|place| place.header.size as usize).collect();
         let rooms: Vec<_> = sizes.iter().map(|size| RANGE_HEADER_BYTES + size).collect();
         let reserving = self.0.budget.reserve_each(&rooms);
-        let permits = self.timed(|counters| &counters.write_wait_us, reserving).await;
+        let permits = self.timed(|waits| &waits.write, reserving).await;
         let buffers = sizes.into_iter().map(|size| self.0.tools.buffers.take_behind(RANGE_HEADER_BYTES, size));
         let files = places.into_iter().zip(buffers).zip(permits);
-        files.map(|((place, buffer), permit)| Unread { place, buffer, permit }).collect()
+        files.map(|((place, buffer), permit)| UnreadStart { place, buffer, permit }).collect()
     }
 
     async fn send_whole(
@@ -69,7 +69,7 @@ impl<F: ByteFiles> Sender<F> {
             self.ledger().count_sent(id, size);
             let mut outlet = self.open_stream(id).await?;
             let writing = outlet.stream.write_chunk(in_flight(buffer, permit));
-            self.timed(|counters| &counters.write_wait_us, writing).await?;
+            self.timed(|waits| &waits.write, writing).await?;
             outlet.finish();
         }
         self.close_small(id, size, digest);
@@ -95,7 +95,7 @@ pub(crate) fn small_tail(id: FileId, size: u64, digest: Option<Digest>, hasher: 
 }
 
 /// A small file that is to be read.
-struct Unread<F: ByteFiles> {
+struct UnreadStart<F: ByteFiles> {
     place: Place<F>,
     buffer: Buffer,
     permit: SendPermit,
@@ -109,7 +109,7 @@ struct Small<S> {
     start: Result<ReadStart<S>, PumpStop>,
 }
 
-impl<F: ByteFiles> Unread<F> {
+impl<F: ByteFiles> UnreadStart<F> {
     /// On a disk thread.
     fn read(self, hasher: &ChunkHasher) -> Small<F::Source> {
         let Self { place, buffer, permit } = self;

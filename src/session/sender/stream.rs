@@ -131,18 +131,16 @@ impl<F: ByteFiles> Sender<F> {
                 let permit = match self.0.budget.try_reserve(len) {
                     Some(permit) => permit,
                     // Content that was sent and is not acknowledged yet fills the budget.
-                    None if reads.is_empty() => {
-                        self.timed(|counters| &counters.write_wait_us, self.0.budget.reserve(len)).await
-                    }
+                    None if reads.is_empty() => self.timed(|waits| &waits.write, self.0.budget.reserve(len)).await,
                     None => break,
                 };
                 reads.push_back((next, self.read(source, next, len, permit)));
                 next += len as u64;
             }
             let Some((offset, read)) = reads.pop_front() else { break };
-            let (bytes, digest) = self.timed(|counters| &counters.read_wait_us, read).await??;
+            let (bytes, digest) = self.timed(|waits| &waits.read, read).await??;
             self.on_own(id, offset / CHUNK_BYTES, digest);
-            self.timed(|counters| &counters.write_wait_us, outlet.stream.write_chunk(bytes)).await?;
+            self.timed(|waits| &waits.write, outlet.stream.write_chunk(bytes)).await?;
         }
         outlet.finish();
         self.on_sent(id);

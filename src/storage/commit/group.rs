@@ -10,7 +10,8 @@ use super::{Commit, CommitJob, CommitWork, Committed, Durability, Told};
 use crate::broken::BreakableRule;
 use crate::protocol::path::WirePath;
 use crate::storage::dir::{Dir, ObjectId};
-use crate::storage::error::{Op, StorageError, failed};
+use crate::storage::error::{Op, Refusal, StorageError, failed};
+use crate::storage::meta::{self, StatFacts};
 use crate::storage::root::Destination;
 use crate::storage::system;
 use crate::storage::touch::{self, Touched};
@@ -67,6 +68,20 @@ impl GroupEntry {
         match part.finish(*size, *mtime, *mode) {
             Ok(unset) => self.unset = unset,
             Err(error) => self.outcome = Err(error),
+        }
+    }
+
+    /// Closes the content where a file system may tell only then that there was no room for it, or date it then.
+    fn close(&mut self, sync: Durability) {
+        self.step(|commit| commit.part.flush());
+        if !self.is_good() || self.unset.is_some() {
+            return;
+        }
+        let Commit { part, mtime, .. } = &self.commit;
+        match meta::keep_time(part.file(), *mtime).map_err(failed(Op::SetMeta, part.target().as_path())) {
+            Ok(true) if sync == Durability::Synced => self.step(|commit| commit.part.sync()),
+            Ok(_) => {}
+            Err(error) => self.unset = Some(error),
         }
     }
 
@@ -142,8 +157,9 @@ impl CommitGroup {
 
     fn rename(&mut self) {
         for entry in &mut self.files {
-            // Some file systems tell only at a close that there was no room for what was written.
-            entry.step(|commit| commit.part.flush());
+            if !entry.commit.part.dir().file_system().closes_silently() {
+                entry.close(self.sync);
+            }
             rename(entry, self.sync);
         }
     }
@@ -275,18 +291,38 @@ fn sync_dirs(dirs: HashMap<ObjectId, Arc<Dir>>) -> HashMap<ObjectId, Errno> {
     failures
 }
 
+fn name_part(commit: &Commit, sync: Durability) -> Result<WirePath, StorageError> {
+    let Commit { part, replace, .. } = commit;
+    let (dir, target) = (part.dir(), part.target());
+    part.check_name()?;
+    let unsynced = part.root().unsynced();
+    unsynced
+        .note_names(dir, NewNames::Files, || give_final_name(dir, part.name(), target, *replace, sync))
+        .map_err(failed(Op::Rename, target.as_path()))
+}
+
+/// Whether it may have got no other name because it is open, as on the shared folders of some virtual machines.
+fn may_be_for_being_open(error: &StorageError) -> bool {
+    let errno = Errno::from_io_error(&error.cause);
+    matches!(errno, Some(Errno::BUSY | Errno::TXTBSY | Errno::ACCESS | Errno::PERM))
+}
+
 fn rename(entry: &mut GroupEntry, sync: Durability) {
     if !entry.is_good() {
         return;
     }
-    let (part, replace) = (&entry.commit.part, entry.commit.replace);
-    let (dir, target) = (part.dir(), part.target());
-    let renamed = part.check_name().and_then(|()| {
-        let unsynced = part.root().unsynced();
-        unsynced
-            .note_names(dir, NewNames::Files, || give_final_name(dir, part.name(), target, replace, sync))
-            .map_err(failed(Op::Rename, target.as_path()))
-    });
+    let mut renamed = name_part(&entry.commit, sync);
+    if renamed.as_ref().is_err_and(may_be_for_being_open) && entry.commit.part.close() {
+        renamed = name_part(&entry.commit, sync).and_then(|name| {
+            // Nobody has the lock any more, so another writer may have had the part for a moment.
+            let Commit { part, size, .. } = &entry.commit;
+            let found = part.dir().stat(name.name()).map_err(failed(Op::Rename, name.as_path()))?;
+            match StatFacts::of(&found).size == *size {
+                true => Ok(name),
+                false => Err(StorageError::new(Op::Rename, name.as_path(), Refusal::PartReplaced)),
+            }
+        });
+    }
     if renamed.is_ok() {
         entry.commit.part.settle();
     }

@@ -18,7 +18,7 @@ impl Naming for Unnamed<'_> {
     type Error = Errno;
 
     fn replace(&self, name: &[u8]) -> Result<(), Errno> {
-        self.dir.rename(self.temporary, name)
+        self.dir.rename_replacing(self.temporary, name)
     }
 
     fn take(&self, name: &[u8]) -> Result<bool, Errno> {

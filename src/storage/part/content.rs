@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use super::Part;
-use crate::storage::error::{Op, StorageError, failed};
+use crate::storage::error::{Op, Refusal, StorageError, failed};
 use crate::storage::source::holes::is_zero;
 use crate::storage::source::{Source, read_full_at};
 use crate::storage::system;
@@ -94,6 +94,22 @@ impl Part {
         self.end.store(len, Ordering::Release);
         self.data_end.fetch_min(len, Ordering::AcqRel);
         Ok(())
+    }
+
+    /// Makes sure that the disk, which says that `there` bytes are there, has kept what was written of the first `size`: some
+    /// take what they have no room for, and say nothing. To make up for it with zeros would hide that.
+    pub(super) fn check_kept(&self, there: u64, size: u64) -> Result<(), StorageError> {
+        let path = self.target.as_path();
+        let end = self.data_end.load(Ordering::Acquire).min(size);
+        if there >= end {
+            return Ok(());
+        }
+        // One that knows no sizes, or not yet, may have it all the same.
+        system::sync(&self.file).map_err(failed(Op::Write, path))?;
+        match read_full_at(&self.file, &mut [0], end - 1).map_err(failed(Op::Read, path))? {
+            0 => Err(StorageError::new(Op::Write, path, Refusal::NotKept)),
+            _ => Ok(()),
+        }
     }
 
     /// Makes sure now that there is room for `size` bytes, where the file system can and it is worth it.

@@ -45,13 +45,30 @@ pub(super) fn owned_part_name(name: &[u8], owner: &[u8], longest: usize) -> Box<
     part_name(&[name, b"~", owner, PART_SUFFIX].concat(), longest)
 }
 
+/// The same name of ours for a disk that refuses a leading dot. `owned` is one of [`owned_part_name`], which without its dot
+/// is still none that anybody else would give.
+pub(in crate::storage) fn without_dot(owned: &[u8]) -> &[u8] {
+    owned.strip_prefix(b".").unwrap_or(owned)
+}
+
 /// The name of the mark beside a name that is reserved: like that of a part that is nobody's.
 pub(in crate::storage) fn mark_name(name: &[u8], longest: usize) -> Box<[u8]> {
     owned_part_name(name, RESERVED, longest)
 }
 
+/// The name of what had the name of a file until that replaces it, where the file system does not do that in one step. `None`
+/// for a name so long that this one would not say any more what it is.
+pub(in crate::storage) fn replaced_name(name: &[u8], longest: usize) -> Option<Box<[u8]>> {
+    let replaced = owned_part_name(name, REPLACED, longest);
+    let is_read = PartName::parse(&replaced)?.owner == NamedOwner::Only(REPLACED);
+    is_read.then_some(replaced)
+}
+
 /// Stands for an owner in the name of a mark. No key and no user goes by it.
 const RESERVED: &[u8] = b"reserved";
+
+/// The same for what a file is to replace.
+pub(super) const REPLACED: &[u8] = b"replaced";
 
 /// What the name of a part says.
 #[derive(Debug, PartialEq, Eq)]
@@ -74,7 +91,7 @@ pub(super) enum NamedOwner<'a> {
 impl<'a> PartName<'a> {
     /// Reads a name that [`part_name`] or [`owned_part_name`] made; `None` of any other.
     pub(super) fn parse(name: &'a [u8]) -> Option<Self> {
-        let inner = name.strip_prefix(b".")?.strip_suffix(PART_SUFFIX).filter(|inner| !inner.is_empty())?;
+        let inner = without_dot(name).strip_suffix(PART_SUFFIX).filter(|inner| !inner.is_empty())?;
         if let Some(owned) = inner.strip_suffix(PART_SUFFIX) {
             let tilde = owned.iter().rposition(|byte| *byte == b'~').filter(|at| *at > 0)?;
             let owner = without_user(&owned[tilde + 1..]);
@@ -82,7 +99,9 @@ impl<'a> PartName<'a> {
             return Some(Self { target: &owned[..tilde], owner });
         }
         let owner = if is_cut(inner) { NamedOwner::Unknown } else { NamedOwner::Anyone };
-        Some(Self { target: inner, owner })
+        // Without a dot, and with no owner, it is a file of the user's.
+        let is_ours = name.starts_with(b".") || owner == NamedOwner::Unknown;
+        is_ours.then_some(Self { target: inner, owner })
     }
 }
 
@@ -105,8 +124,13 @@ fn is_cut(inner: &[u8]) -> bool {
 /// What stands before the number of a user of this machine.
 pub(super) const USER_MARK: &[u8] = b"uid";
 
-/// Whether a name is one of ours.
+/// Whether a name is one of ours. One that only ends like them is its user's, and cannot be sent.
 pub(crate) fn is_part_name(name: &[u8]) -> bool {
+    ends_like_a_part(name) && (name.starts_with(b".") || PartName::parse(name).is_some())
+}
+
+/// Whether a name ends like one of ours.
+pub(super) fn ends_like_a_part(name: &[u8]) -> bool {
     let start = name.len().saturating_sub(PART_SUFFIX.len());
     name[start..].eq_ignore_ascii_case(PART_SUFFIX)
 }
@@ -137,6 +161,21 @@ mod tests {
         }
         for name in [&b"a.qft-part"[..], b".qft-part", b".a.QFT-PART", b".a", b".~kx.qft-part.qft-part"] {
             assert_eq!(PartName::parse(name), None, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_without_a_dot_is_ours_only_where_nobody_else_would_give_it() {
+        for (owner, found) in [(&b"uid0"[..], NamedOwner::Anyone), (b"kx42-uid0", NamedOwner::Only(b"kx42"))] {
+            let name = owned_part_name(b"big", owner, 255);
+            let expected = PartName { target: b"big", owner: found };
+            assert_eq!(PartName::parse(without_dot(&name)), Some(expected));
+            assert!(is_part_name(without_dot(&name)));
+        }
+        let long = owned_part_name(&[b'x'; 250], b"uid0", 255);
+        assert!(is_part_name(without_dot(&long)));
+        for name in [&b"big.qft-part"[..], b"a~b.qft-part", b"big.qft-part.qft-part", b"~uid0.qft-part.qft-part"] {
+            assert!(!is_part_name(name), "{name:?}");
         }
     }
 }

@@ -1,16 +1,17 @@
 //! The file behind a part's name: made, or found there and judged.
 
+use std::ffi::OsStr;
 use std::fs::File;
-use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::os::unix::ffi::OsStrExt as _;
 
-use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{Access, AtFlags, FileType, MemfdFlags, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::PART_MODE;
-use crate::protocol::path::PART_SUFFIX;
+use super::name::without_dot;
+use super::{PART_MODE, Part};
 use crate::storage::dir::{Dir, ObjectId};
 use crate::storage::meta::StatFacts;
+use crate::storage::system;
 
 /// What came of opening a part's name.
 pub(super) enum PartOpening {
@@ -22,8 +23,23 @@ pub(super) enum PartOpening {
     Foreign,
 }
 
-/// Opens the file of that name, or makes it.
-pub(super) fn open_file(dir: &Dir, name: &[u8]) -> Result<PartOpening, Errno> {
+/// Opens the file of the name, or makes it. Where the disk refuses the dot at its start, that of the spare name without it.
+pub(super) fn open_either(
+    dir: &Dir,
+    name: Box<[u8]>,
+    spare: impl FnOnce() -> Box<[u8]>,
+) -> Result<(PartOpening, Box<[u8]>), Errno> {
+    match open_file(dir, &name) {
+        Err(error) if dir.may_refuse_dot(error) => {
+            // If that is not why, it fails as well, and the first error says why.
+            let dotless: Box<[u8]> = without_dot(&spare()).into();
+            open_file(dir, &dotless).map(|opened| (opened, dotless)).map_err(|_| error)
+        }
+        opened => opened.map(|opened| (opened, name)),
+    }
+}
+
+fn open_file(dir: &Dir, name: &[u8]) -> Result<PartOpening, Errno> {
     // Most parts are new. And an existing file is never opened by a call that would make one: in a shared directory the
     // kernel forbids that for another's (fs.protected_regular), and what is there is to be judged first.
     match dir.open_file(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL) {
@@ -54,10 +70,11 @@ pub(super) fn open_file(dir: &Dir, name: &[u8]) -> Result<PartOpening, Errno> {
         Err(Errno::NOENT | Errno::LOOP | Errno::NXIO | Errno::NODEV | Errno::ISDIR) => return Ok(PartOpening::Changed),
         opened => opened?,
     };
+    // It may be another one by now. So what is open is judged; the number of what we looked at says nothing where a file has
+    // another one at every look.
     let found = rustix::fs::fstat(&file)?;
-    let id = id_of(&found);
-    let is_same = id == id_of(&there) && found.st_nlink <= 1 && found.st_uid == there.st_uid;
-    Ok(if is_same { PartOpening::Part(file, id) } else { PartOpening::Changed })
+    let is_usable = is_regular(&found) && found.st_nlink <= 1 && found.st_uid == there.st_uid;
+    Ok(if is_usable { PartOpening::Part(file, id_of(&found)) } else { PartOpening::Changed })
 }
 
 /// Where names may not be removed (a shared directory like `/tmp`), what is in the way stays there.
@@ -78,19 +95,25 @@ pub(super) fn is_ours(dir: &Dir, found: &Stat) -> bool {
 }
 
 fn owner_of_new_files(dir: &Dir) -> Result<u32, Errno> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let mut name = format!(".qft-owner-{}-{number}", std::process::id()).into_bytes();
-    name.extend_from_slice(PART_SUFFIX);
-    let file = dir.open_file(&name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)?;
-    let found = rustix::fs::fstat(file.as_fd());
-    dir.remove(&name)?;
-    Ok(found?.st_uid)
+    Ok(dir.with_scratch_file("owner", |file| rustix::fs::fstat(file))??.st_uid)
+}
+
+/// As [`length_of`], for a name that begins with a dot, `spare` another one, also without it where the disk may refuse dots.
+pub(super) fn length(dir: &Dir, name: &[u8], spare: impl Fn() -> Box<[u8]>) -> Result<Option<u64>, Errno> {
+    let usual = match length_of(dir, name, &spare) {
+        Err(error) if dir.may_refuse_dot(error) => None,
+        found => found?,
+    };
+    if usual.is_some() || !dir.file_system().is_particular_about_names() {
+        return Ok(usual);
+    }
+    let spare = spare();
+    length_of(dir, without_dot(&spare), || without_dot(&spare).into())
 }
 
 /// How much is there to be continued; only looks. It may be wrong where users are mapped: what is said to be there and is
 /// not proves different, and is sent.
-pub(super) fn length(dir: &Dir, name: &[u8], spare: impl FnOnce() -> Box<[u8]>) -> Result<Option<u64>, Errno> {
+fn length_of(dir: &Dir, name: &[u8], spare: impl FnOnce() -> Box<[u8]>) -> Result<Option<u64>, Errno> {
     let Some(usual) = regular(dir, name)? else { return Ok(None) };
     let size = |found: &Stat| StatFacts::of(found).size;
     if usual.st_uid == rustix::process::geteuid().as_raw() {
@@ -128,16 +151,43 @@ fn open_up(dir: &Dir, name: &[u8]) -> Result<(), Errno> {
     rustix::fs::fchmod(&file, Mode::from_raw_mode(PART_MODE))
 }
 
-/// What `name` stands for, if that is (still) the object `id`.
-pub(super) fn named(dir: &Dir, name: &[u8], id: ObjectId) -> Result<Option<Stat>, Errno> {
-    match dir.stat(name) {
-        Err(Errno::NOENT) => Ok(None),
-        Err(error) => Err(error),
-        Ok(found) => Ok((id == id_of(&found)).then_some(found)),
+/// What `name` stands for, if that is (still) the open file, which had this number when it was opened.
+pub(super) fn named(dir: &Dir, name: &[u8], file: &File, id: ObjectId) -> Result<Option<Stat>, Errno> {
+    let found = match dir.stat(name) {
+        Err(Errno::NOENT) => return Ok(None),
+        found => found?,
+    };
+    let is_it = id == id_of(&found) || !keeps_number(file, id)? && has_open(dir, name, file);
+    Ok(is_it.then_some(found))
+}
+
+impl Part {
+    /// Closes the content, if the disk may give no other name to what is open; the lock goes with it. Whether it is closed.
+    pub(crate) fn close(&mut self) -> bool {
+        if !self.dir.file_system().is_particular_about_names() {
+            return false;
+        }
+        let Ok(in_its_place) = rustix::fs::memfd_create("closed part", MemfdFlags::CLOEXEC) else { return false };
+        self.file = in_its_place.into();
+        true
     }
 }
 
-fn id_of(found: &Stat) -> ObjectId {
+/// Whether an open file has the same number at every look. Some file systems make one up each time that they are asked.
+fn keeps_number(file: &File, id: ObjectId) -> Result<bool, Errno> {
+    Ok(id == id_of(&rustix::fs::fstat(file)?) && id == id_of(&rustix::fs::fstat(file)?))
+}
+
+/// Whether an open file has this name, as far as the kernel knows. The name has been looked up just before, which tells the
+/// kernel what others have made of it.
+fn has_open(dir: &Dir, name: &[u8], file: &File) -> bool {
+    match (dir.path_now(), system::path_of(file)) {
+        (Some(dir), Some(file)) => file == dir.join(OsStr::from_bytes(name)),
+        _ => false,
+    }
+}
+
+pub(super) fn id_of(found: &Stat) -> ObjectId {
     let StatFacts { dev, ino, .. } = StatFacts::of(found);
     ObjectId { dev, ino }
 }

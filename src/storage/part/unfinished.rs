@@ -12,11 +12,11 @@ use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::lock::lock;
-use super::name::{NamedOwner, PartName, part_name};
-use super::open::{is_ours, named};
+use super::name::{NamedOwner, PartName, REPLACED, ends_like_a_part, part_name};
+use super::open::{id_of, is_ours, named};
 use crate::protocol::message::{Failure, Kind, Status};
 use crate::protocol::path::WirePath;
-use crate::storage::dir::{Dir, ObjectId};
+use crate::storage::dir::Dir;
 use crate::storage::error::{Op, failed};
 use crate::storage::filter::Filters;
 use crate::storage::meta::StatFacts;
@@ -173,6 +173,8 @@ impl PartSearch {
             Some(WalkEntry::File { at, meta, .. }) if meta.kind == Kind::Dir && Some(&at) != self.top.as_ref() => {
                 self.search(Some(&at));
             }
+            // What only ends like a part is its user's, and a directory of that name holds no file of ours.
+            Some(WalkEntry::Problem { name, .. }) if ends_like_a_part(&name) => {}
             Some(WalkEntry::Problem { name, failure }) => self.complain(&name, failure),
             Some(WalkEntry::File { .. } | WalkEntry::Note(_)) | None => {}
         }
@@ -245,6 +247,13 @@ impl PartSearch {
         if removal != Removal::ByUser && !is_ours(dir, there) {
             return Err(Failure::new(Status::NotAllowed, "it belongs to another user of that machine"));
         }
+        // What a file was to replace; that has not got its name, so this is the only version that has been whole.
+        if read.owner == NamedOwner::Only(REPLACED) && dir.stat(read.target).is_err() {
+            return Err(Failure::new(
+                Status::Busy,
+                "it is what the file was before, and there is no newer one; rename it",
+            ));
+        }
         let shown = Path::new(OsStr::from_bytes(read.target));
         let open = |how| dir.open_file(name, how);
         let file = match open(OFlags::RDWR) {
@@ -261,8 +270,12 @@ impl PartSearch {
         if held.is_some() && age_of(there) < STILL_AFTER {
             return Err(Failure::new(Status::Busy, "nobody can tell whether it is being written; it is young"));
         }
-        let facts = StatFacts::of(there);
-        match named(dir, name, ObjectId { dev: facts.dev, ino: facts.ino }).map_err(failed(Op::Remove, shown))? {
+        // It may be another one by now than the one that was looked at.
+        let opened = rustix::fs::fstat(&file).map_err(failed(Op::Remove, shown))?;
+        if !is_plain(&opened) || opened.st_uid != there.st_uid || age_of(&opened) < self.older {
+            return Ok(None);
+        }
+        match named(dir, name, &file, id_of(&opened)).map_err(failed(Op::Remove, shown))? {
             Some(found) if is_plain(&found) => {
                 dir.remove(name).map(Some).map_err(|error| failed(Op::Remove, shown)(error).into())
             }
@@ -284,93 +297,4 @@ fn age_of(found: &Stat) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs::{self, File};
-
-    use super::*;
-    use crate::protocol::path::{PART_SUFFIX, escape};
-    use crate::storage::testing::{TestRoot, wire};
-    use crate::storage::{Fresh, Owner, Part};
-
-    /// What a transfer left so many days ago.
-    fn old(place: &TestRoot, file: &str, owner: Owner<'_>, days: u64) {
-        let parent = place.path(file).parent().unwrap().to_owned();
-        fs::create_dir_all(&parent).unwrap();
-        let path = parent.join(OsStr::from_bytes(&owner.part_name(&Dir::open(&parent).unwrap(), &wire(file))));
-        fs::write(&path, [0; 10]).unwrap();
-        let time = SystemTime::now() - Duration::from_secs(days * 86_400);
-        File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
-    }
-
-    fn lines(mut search: PartSearch) -> Vec<String> {
-        let mut lines = Vec::new();
-        while let ControlFlow::Continue(found) = search.step() {
-            lines.extend(found.map(|found| match found {
-                Ok(Unfinished { path, size, fate, .. }) => match fate {
-                    Fate::Kept => format!("{path} {size}"),
-                    Fate::Removed => format!("{path} removed"),
-                    Fate::Left(failure) => format!("{path} {:?}", failure.status),
-                },
-                Err((name, failure)) => format!("!{} {:?}", escape(&name), failure.status),
-            }));
-        }
-        lines.sort();
-        lines
-    }
-
-    fn count(place: &TestRoot, dir: &str) -> usize {
-        let entries = fs::read_dir(place.path(dir)).unwrap();
-        entries.filter(|entry| entry.as_ref().unwrap().file_name().as_encoded_bytes().ends_with(PART_SUFFIX)).count()
-    }
-
-    #[test]
-    fn they_are_found_below_a_directory_or_by_the_name_of_the_file() {
-        let place = TestRoot::new();
-        old(&place, "a", Owner::Anyone, 1);
-        old(&place, "d/e/b", Owner::Anyone, 40);
-        old(&place, "d/c", Owner::Only("kx42"), 40);
-        fs::write(place.path("d/done"), b"x").unwrap();
-        let all = || PartSearch::new(place.tree(), None);
-        assert_eq!(lines(all()), ["a 10", "d/c 10", "d/e/b 10"]);
-        assert_eq!(lines(all().older(Duration::from_secs(30 * 86_400))), ["d/c 10", "d/e/b 10"]);
-        assert_eq!(lines(all().of(Some("kx42".to_owned()))), ["d/c 10"]);
-        assert_eq!(lines(PartSearch::new(place.tree(), Some(wire("d")))), ["d/c 10", "d/e/b 10"]);
-        assert_eq!(lines(PartSearch::new(place.tree(), Some(wire("d/e/b")))), ["d/e/b 10"]);
-        assert_eq!(lines(PartSearch::new(place.tree(), Some(wire("d/e/none")))), [""; 0]);
-        assert_eq!(lines(PartSearch::new(place.tree(), Some(wire("none/x")))), ["!none NotFound"]);
-        assert_eq!(lines(PartSearch::new(place.tree(), Some(wire("none/x"))).of(Some("kx42".to_owned()))), [""; 0]);
-    }
-
-    #[test]
-    fn what_is_being_written_stays_and_so_does_what_is_no_part_of_ours() {
-        let place = TestRoot::new();
-        place.write(".other.qft-part", b"a file with two names");
-        fs::hard_link(place.path(".other.qft-part"), place.path("second")).unwrap();
-        std::os::unix::fs::symlink("second", place.path(".link.qft-part")).unwrap();
-        place.write(".qft-part", b"no name");
-        place.write("b.qft-part", b"no dot");
-        fs::create_dir(place.path(".dir.qft-part")).unwrap();
-        let busy = Part::open(&place.root, &wire("busy"), Owner::Anyone, Fresh::No).unwrap();
-        busy.file().set_len(1).unwrap();
-        let search = || PartSearch::new(place.tree(), None).removing(Removal::ByUser);
-        assert_eq!(lines(search()), ["busy Busy"]);
-        drop(busy);
-        old(&place, "busy", Owner::Anyone, 0);
-        assert_eq!(lines(search()), ["busy removed"]);
-        assert_eq!(count(&place, "."), 5);
-    }
-
-    #[test]
-    fn a_client_removes_what_it_could_continue() {
-        let place = TestRoot::new();
-        for owner in [Owner::Anyone, Owner::Only("kx42"), Owner::Only("other")] {
-            old(&place, "d/f", owner, 0);
-        }
-        let search = |owner: Option<&str>| {
-            PartSearch::new(place.tree(), None).of(owner.map(str::to_owned)).removing(Removal::ByClient)
-        };
-        assert_eq!(lines(search(Some("kx42"))), ["d/f removed"]);
-        assert_eq!(lines(search(None)), ["d/f NotAllowed", "d/f removed"]);
-        assert_eq!(lines(PartSearch::new(place.tree(), None).removing(Removal::ByServer)), ["d/f removed"]);
-    }
-}
+mod tests;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::super::dir::Dir;
 use super::super::error::{Op, StorageError};
 use super::super::names::DirNames;
+use super::super::request::bad_name;
 use super::super::root::Tree;
 use super::Finds;
 use super::component::PatternComponent;
@@ -56,7 +57,8 @@ pub(super) enum SearchEnd {
 
 /// Something that the pattern stands for.
 pub(super) struct Match {
-    pub(super) at: WirePath,
+    /// Where; or why it cannot be said, which is not left out in silence.
+    pub(super) at: Result<WirePath, (Vec<u8>, Failure)>,
     pub(super) is_dir: bool,
 }
 
@@ -138,14 +140,16 @@ impl<'a> PatternSearch<'a> {
                 Some(at) => [at.as_bytes(), b"/", &name].concat(),
                 None => name.to_vec(),
             };
-            // Vanished, or too deep for the wire: it is not there.
-            let (Ok(full), Ok(is_dir)) = (WirePath::parse(&full), dir.is_dir(&name)) else { continue };
+            // Vanished: it is not there.
+            let Ok(is_dir) = dir.is_dir(&name) else { continue };
+            let path = WirePath::parse(&full).map_err(|error| (full, bad_name(&error)));
             if is_match {
                 errand.effort.count_match()?;
-                if (errand.hand_on)(Match { at: full, is_dir }, errand.finds).is_break() {
+                if (errand.hand_on)(Match { at: path, is_dir }, errand.finds).is_break() {
                     return Err(SearchEnd::Gone);
                 }
             } else if is_dir
+                && let Ok(path) = path
                 // A directory that cannot be read holds no match; one that was asked for by name says why.
                 && let Ok(child) = dir.child(&name).map(Arc::new)
                 && let Ok(names) = DirNames::of(&child, &errand.finds.name_room())
@@ -154,7 +158,7 @@ impl<'a> PatternSearch<'a> {
                     // A pattern `*/` names the mount point that it matches; `**` only searches.
                     next.retain(|state| !matches!(self.steps[*state], PatternComponent::AnyDepth));
                 }
-                self.descend(&child, names, Some(&full), &next, errand)?;
+                self.descend(&child, names, Some(&path), &next, errand)?;
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ fn tree() -> TestRoot {
     for file in ["a.txt", "b.txt", ".hidden.txt", "d/c.txt", "d/e/f.txt", "d/e/g.log", ".dot/h.txt", "w[1].txt"] {
         place.write(file, b"x");
     }
-    place.write("a.txt.qft-part", b"x");
+    place.write(".a.txt.qft-part", b"x");
     place
 }
 
@@ -77,7 +77,21 @@ fn names_globs_and_slashes() {
         ("*.none", &["NotFound"]),
         ("missing", &["NotFound"]),
         ("missing/*.txt", &["NotFound"]),
-        ("*.qft-part", &["NotFound"]),
+        (".*.qft-part", &["NotFound"]),
+    ] {
+        assert_eq!(found(&place, pattern), expected, "{pattern:?}");
+    }
+}
+
+#[test]
+fn what_a_pattern_means_and_cannot_be_said_is_not_left_out_in_silence() {
+    let place = tree();
+    place.write("d/c.qft-part", b"x");
+    for (pattern, expected) in [
+        ("d/*", &["BadName", "d/c.txt=c.txt", "d/e=e"][..]),
+        ("**/*.qft-part", &["BadName"]),
+        ("d/*/", &["d/e=-"]),
+        ("d/*.txt", &["d/c.txt=c.txt"]),
     ] {
         assert_eq!(found(&place, pattern), expected, "{pattern:?}");
     }
@@ -142,4 +156,16 @@ fn the_patterns_of_one_request_share_what_it_may_cost() {
     let last = found.last().unwrap().as_ref().unwrap_err();
     assert_eq!(last.1.status, Status::Unsupported);
     assert!(found[..found.len() - 1].iter().all(|found| found.as_ref().unwrap_err().1.status == Status::NotFound));
+}
+
+#[test]
+fn a_pattern_that_is_among_the_names_that_it_stands_for_stands_for_all_of_them() {
+    let place = TestRoot::new();
+    for file in ["d/*", "d/a", "d/b?", "d/bc", "w[1]", "w1"] {
+        place.write(file, b"x");
+    }
+    assert_eq!(found(&place, "d/*"), ["d/*=*", "d/a=a", "d/b?=b?", "d/bc=bc"]);
+    assert_eq!(found(&place, "d/b?"), ["d/b?=b?", "d/bc=bc"]);
+    assert_eq!(found(&place, "d/[*]"), ["d/*=*"]);
+    assert_eq!(found(&place, "w[1]"), ["w[1]=w[1]"], "that does not stand for itself");
 }

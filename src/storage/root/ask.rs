@@ -1,10 +1,7 @@
 //! What a file system does with names and times: asked, not assumed.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::super::dir::Dir;
@@ -13,7 +10,7 @@ use super::super::meta;
 use super::super::unsynced::NewNames;
 use super::destination::{Destination, UNSYNCED_MAX};
 use crate::protocol::message::Mtime;
-use crate::protocol::path::{PART_SUFFIX, WirePath};
+use crate::protocol::path::WirePath;
 
 /// The steps of time stamps, in nanoseconds, that file systems have: most; NTFS and SMB; some FUSE and network file systems; exFAT;
 /// HFS+ and old ext3; FAT.
@@ -101,11 +98,8 @@ impl Destination {
     }
 }
 
-fn time_step(dir: &Arc<Dir>) -> Result<u64, Errno> {
-    let name = scratch_name();
-    let file = dir.open_file(&name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)?;
-    let kept = ODD_TIMES.map(|odd| meta::set_mtime(&file, odd));
-    dir.remove(&name)?;
+fn time_step(dir: &Dir) -> Result<u64, Errno> {
+    let kept = dir.with_scratch_file("clock", |file| ODD_TIMES.map(|odd| meta::set_mtime(file, odd)))?;
     coarser_step([kept[0]?, kept[1]?]).ok_or(Errno::OPNOTSUPP)
 }
 
@@ -117,13 +111,6 @@ fn coarser_step(kept: [Mtime; 2]) -> Option<u64> {
         TIME_STEPS.into_iter().find(fits)
     };
     kept.into_iter().zip(ODD_TIMES).map(step_of).max_by_key(|step| step.unwrap_or(u64::MAX))?
-}
-
-/// A name that nobody else uses: it ends like our part files, so no peer can choose it and no walk finds it.
-fn scratch_name() -> Vec<u8> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    [format!(".qft-clock-{}-{number}", std::process::id()).as_bytes(), PART_SUFFIX].concat()
 }
 
 #[cfg(test)]

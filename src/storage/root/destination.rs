@@ -160,7 +160,7 @@ impl Destination {
     pub fn open_up_dir(&self, path: &WirePath) -> Result<(), StorageError> {
         self.in_parent(path, |parent, name| {
             let found = parent.meta(name)?.identity;
-            match self.0.root.withholds_object(found.dev, found.ino) {
+            match self.0.root.withholds_name(parent, name, &found) {
                 true => Err(Errno::ACCESS.into()),
                 false => Ok(parent.open_up(name)?),
             }
@@ -204,7 +204,12 @@ impl Destination {
         if self.unsynced().len() == 0 {
             return Ok(false);
         }
-        self.in_parent(path, |dir, _| Ok(self.unsynced().holds(dir.id()))).map_err(failed(Op::Stat, path.as_path()))
+        self.in_parent(path, |dir, _| Ok(self.unsynced().holds(dir))).map_err(failed(Op::Stat, path.as_path()))
+    }
+
+    /// Whether nobody will find what was put here.
+    pub(crate) fn is_misplaced(&self) -> bool {
+        self.0.root.is_misplaced()
     }
 
     pub(crate) fn unsynced(&self) -> &Arc<Unsynced> {

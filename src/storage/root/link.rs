@@ -1,7 +1,6 @@
 //! Symbolic links in the tree: made whole or not at all, and never to lead out of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::io::Errno;
 
@@ -9,9 +8,12 @@ use super::super::commit::name::give_final_name;
 use super::super::commit::{Durability, Replace};
 use super::super::dir::Dir;
 use super::super::error::{Op, Refusal, StorageError, failed};
+use super::super::own_names::scratch_name;
 use super::Destination;
-use crate::protocol::path::{PART_SUFFIX, WirePath};
+use crate::protocol::path::WirePath;
 
+/// What a link is called for before it has its name.
+pub(super) const TEMPORARY: &str = "link";
 /// Names that are tried for a link that is to be renamed.
 const TEMPORARY_ATTEMPTS: usize = 64;
 
@@ -88,20 +90,11 @@ pub(crate) fn link_stays_inside(depth: usize, target: &[u8]) -> bool {
 /// container that is always the same) left when it died, or that another user has put there to be in the way.
 fn make_temporary(dir: &Dir, target: &[u8]) -> Result<Vec<u8>, Errno> {
     for _ in 0..TEMPORARY_ATTEMPTS {
-        let name = temporary_link_name();
-        match dir.make_link(&name, target) {
+        let name = scratch_name(TEMPORARY);
+        match dir.with_or_without_dot(&name, |name| dir.make_link(name, target)) {
             Err(Errno::EXIST) => {}
-            made => return made.map(|()| name),
+            made => return made.map(|((), name)| name.to_vec()),
         }
     }
     Err(Errno::EXIST)
-}
-
-/// A name that nobody else uses: it ends like our part files, so no peer can choose it and no walk finds it.
-pub(super) fn temporary_link_name() -> Vec<u8> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let mut name = format!(".qft-link-{}-{number}", std::process::id()).into_bytes();
-    name.extend_from_slice(PART_SUFFIX);
-    name
 }

@@ -320,7 +320,7 @@ fn names_are_bytes() {
 #[test]
 fn links_that_a_dead_process_of_the_same_number_left_are_not_in_the_way() {
     let place = TestRoot::new();
-    let used = String::from_utf8(link::temporary_link_name()).unwrap();
+    let used = String::from_utf8(crate::storage::own_names::scratch_name(link::TEMPORARY)).unwrap();
     let number: u64 = used.trim_end_matches(".qft-part").rsplit('-').next().unwrap().parse().unwrap();
     // Other tests count up meanwhile, but not so far.
     for number in number..number + 40 {

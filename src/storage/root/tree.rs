@@ -173,9 +173,9 @@ impl Tree {
         self.0.root.shows(dir, name)
     }
 
-    /// Whether that is the directory which is withheld from whoever reads this tree.
-    pub(crate) fn withholds(&self, found: &Meta) -> bool {
-        found.kind == Kind::Dir && self.0.root.withholds_object(found.identity.dev, found.identity.ino)
+    /// Whether what was found under a name in a directory is the one which is withheld from whoever reads this tree.
+    pub(crate) fn withholds(&self, dir: &Dir, name: &[u8], found: &Meta) -> bool {
+        found.kind == Kind::Dir && self.0.root.withholds_name(dir, name, &found.identity)
     }
 
     /// Lets only names pass that lie in what was named; whoever asks for others has a bug, which must not become an escape.

@@ -1,10 +1,12 @@
 //! A directory that a root keeps from whoever uses it: the home of a server that serves what lies around it.
 
-use std::path::Path;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::dir::{Dir, ObjectId};
-use super::super::meta::StatFacts;
+use super::super::meta::{FileIdentity, StatFacts};
 use super::{Inner, Root};
 
 impl Root {
@@ -19,11 +21,19 @@ impl Root {
     /// Whether a directory below this root is the one that is withheld, or lies in it.
     pub(crate) fn withholds(&self, dir: &Dir) -> bool {
         self.withheld_now().is_some_and(|withheld| dir.lies_in(withheld, self.0.top.id()))
+            || self.paths(dir).is_some_and(|(withheld, at)| at.starts_with(withheld))
     }
 
-    /// Whether that object is the directory that is withheld.
-    pub(crate) fn withholds_object(&self, dev: u64, ino: u64) -> bool {
-        self.withheld_now() == Some(ObjectId { dev, ino })
+    /// Whether the object of that name in a directory is the one that is withheld.
+    pub(crate) fn withholds_name(&self, dir: &Dir, name: &[u8], found: &FileIdentity) -> bool {
+        self.withheld_now() == Some(ObjectId { dev: found.dev, ino: found.ino })
+            || self.paths(dir).is_some_and(|(withheld, at)| at.join(OsStr::from_bytes(name)) == withheld)
+    }
+
+    /// Where the withheld directory lies, and where that one does, on a file system whose numbers do not tell them apart.
+    fn paths(&self, dir: &Dir) -> Option<(PathBuf, PathBuf)> {
+        let withheld = self.0.withheld.as_ref().filter(|_| !dir.file_system().keeps_numbers())?;
+        Some((withheld.canonicalize().ok()?, dir.path_now()?))
     }
 
     fn withheld_now(&self) -> Option<ObjectId> {

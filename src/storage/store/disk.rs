@@ -175,6 +175,10 @@ impl Store for Destination {
         self.is_unsynced(path)
     }
 
+    fn is_misplaced(&self) -> bool {
+        self.is_misplaced()
+    }
+
     fn time_step(&self, path: &WirePath) -> Result<u64, StorageError> {
         self.time_step(path)
     }

@@ -1,11 +1,11 @@
 //! Links that stand for what they lead to, because the user says so.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::super::dir::{Dir, ObjectId};
-use super::super::error::{Op, StorageError};
-use super::super::request::{Trees, WalkRequest};
+use super::super::request::{Trees, WalkRequest, cannot_follow};
 use super::special::kind_of;
 use super::{DirListing, Frame, Walk, WalkEntry, problem};
 use crate::protocol::message::{Failure, Kind, Status};
@@ -17,7 +17,10 @@ impl Walk {
         let place = match dir.real_path(last) {
             Ok(place) => place,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return self.dangling(&name, target),
-            Err(error) => return problem(name.as_bytes(), StorageError::new(Op::Open, name.as_path(), error)),
+            Err(error) => {
+                let failure = cannot_follow(name.as_path(), error);
+                return Some(WalkEntry::Problem { name: name.as_bytes().to_vec(), failure });
+            }
         };
         let followed = self.followed.get_or_insert_with(Trees::default).place(&place, name.clone());
         let WalkRequest { root, at: Some(at), .. } = (match followed {
@@ -38,7 +41,7 @@ impl Walk {
         if self.filters.leaves_out(&name, is_dir) {
             return None;
         }
-        if is_dir && self.is_inside(ObjectId { dev: meta.identity.dev, ino: meta.identity.ino }) {
+        if is_dir && self.is_inside(ObjectId { dev: meta.identity.dev, ino: meta.identity.ino }, &place) {
             return Some(WalkEntry::Note(format!("{name}: symbolic link to a directory that it lies in left out")));
         }
         if self.is_left_out(&meta) {
@@ -63,7 +66,9 @@ impl Walk {
     }
 
     /// Whether the walk is in that directory: to walk it again from there would have no end.
-    fn is_inside(&self, id: ObjectId) -> bool {
-        self.frames.iter().any(|frame| matches!(&frame.listing, DirListing::Open(dir, _) if dir.id() == id))
+    fn is_inside(&self, id: ObjectId, place: &Path) -> bool {
+        let has_place = |dir: &Dir| !dir.file_system().keeps_numbers() && dir.path_now().as_deref() == Some(place);
+        let is_it = |dir: &Dir| dir.id() == id || has_place(dir);
+        self.frames.iter().any(|frame| matches!(&frame.listing, DirListing::Open(dir, _) if is_it(dir)))
     }
 }

@@ -11,14 +11,11 @@
 
 pub(crate) mod answers;
 pub(crate) mod early;
-#[cfg(test)]
-#[path = "../../../tests/sim/ledgers/mod.rs"]
-mod ledgers;
-mod names;
+pub(crate) mod names;
 pub(crate) mod offers;
 mod reoffer;
 pub(crate) mod settled;
-mod twins;
+pub(crate) mod twins;
 
 use super::Violation;
 

@@ -1,227 +1,168 @@
-//! Names of a job, each with something to remember, in little room: a million in some thirty megabytes.
+//! Names of a job, each with something to remember, in little room: a million that a walk finds in some ten megabytes.
 //!
-//! A name is kept as its last component and the number of the directory that it lies in, which is a name itself. What a
-//! walk finds lies in few directories, so a name takes little more than its last component.
+//! They are kept in order, in front-coded blocks ([`block`]). The order is that of a walk: names in byte order, a directory
+//! before what is in it. So what a walk finds is added at the end, and a name takes little more than what distinguishes it
+//! from the one before. Names that come in another order take up to twice that.
 
-use std::hash::{BuildHasher, RandomState};
+mod block;
 
-use hashbrown::HashTable;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 
-/// Bytes of components that are kept at most. What a peer names is remembered too, and it can name any number.
-const COMPONENT_BYTES_MAX: usize = 256 << 20;
+use self::block::NameBlock;
+
+/// Bytes that are kept of names at most. What a peer names is remembered too, and it can name any number.
+pub const JOB_NAME_BYTES_MAX: usize = 256 << 20;
 
 /// Names that are kept at most, likewise.
-const NAMES_MAX: usize = 8 << 20;
+pub const JOB_NAMES_MAX: usize = 8 << 20;
 
-/// The bytes that a name takes beside its component: its entry, its number in the index and its value.
-const NAME_BYTES: usize = 32;
+/// The bytes that a name takes at most beside what is kept of it and its value: two lengths, of names that fit a frame.
+const NAME_BYTES: usize = 6;
 
-/// Tables and vectors grow by doubling.
+/// The bytes that a block takes beside its names: its place in a map that may be half empty, and what an allocator adds to
+/// its three allocations.
+const BLOCK_BYTES: usize = 2 * size_of::<(Box<[u8]>, NameBlock<()>)>() + 3 * 16;
+
+/// Vectors grow by doubling.
 const GROWTH: usize = 2;
 
-/// The directory of what lies in none.
-const TOP: u32 = u32::MAX;
-
-/// Names, and what is remembered of each.
+/// Names, and what is remembered of each. They are kept with slashes and zeros exchanged: the order of bytes is that of a
+/// walk then.
 #[derive(Debug)]
 pub(crate) struct NameMap<T> {
-    hasher: RandomState,
-    /// Numbers of entries, by what they are.
-    index: HashTable<u32>,
-    entries: Vec<NameEntry>,
-    /// The components, each behind the one before.
-    components: Vec<u8>,
-    /// The values; `None` for a name that is only a directory of others.
-    values: Vec<Option<T>>,
-    /// The directory of the name that was looked for last, and its number: the next one mostly lies there too.
-    last: Option<(Vec<u8>, u32)>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct NameEntry {
-    dir: u32,
-    /// Where its component ends.
-    end: u32,
+    /// By their first names. A name belongs into the last block whose first name does not come behind it.
+    blocks: BTreeMap<Box<[u8]>, NameBlock<T>>,
+    names: usize,
+    bytes: usize,
+    names_max: usize,
+    bytes_max: usize,
 }
 
 impl<T> Default for NameMap<T> {
     fn default() -> Self {
-        Self {
-            hasher: RandomState::new(),
-            index: HashTable::new(),
-            entries: Vec::new(),
-            components: Vec::new(),
-            values: Vec::new(),
-            last: None,
-        }
+        let (names_max, bytes_max) = (JOB_NAMES_MAX, JOB_NAME_BYTES_MAX);
+        Self { blocks: BTreeMap::new(), names: 0, bytes: 0, names_max, bytes_max }
     }
 }
 
-impl<T> NameMap<T> {
+impl<T: Copy> NameMap<T> {
     /// The value of a name.
-    pub(crate) fn get(&self, name: &[u8]) -> Option<&T> {
-        let id = self.find(name)?;
-        self.values[id as usize].as_ref()
+    pub(crate) fn get(&self, name: &[u8]) -> Option<T> {
+        let name = exchanged(name);
+        let (first, block) = self.blocks.range::<[u8], _>(up_to(&name)).next_back()?;
+        block.find(first, &name).ok().map(|index| block.values()[index])
     }
 
-    /// The place of a name; `None`: it is new, and there is no room for more.
-    pub(crate) fn entry(&mut self, name: &[u8]) -> Option<&mut Option<T>> {
-        self.entry_in(name, |_| true)
+    /// Gives a name the value that `value` makes of the one that it has, if it has one, and says which that was. `None`: the
+    /// name is new, and there is no room for more.
+    pub(crate) fn update(&mut self, name: &[u8], value: impl FnOnce(Option<T>) -> T) -> Option<Option<T>> {
+        self.update_in(name, |_| true, value)
     }
 
-    /// The same, with `room` asked for the bytes that keeping more takes, for each component that is new.
-    pub(crate) fn entry_in(&mut self, name: &[u8], room: impl FnMut(usize) -> bool) -> Option<&mut Option<T>> {
-        let id = self.make(name, room)?;
-        self.values.get_mut(id as usize)
+    /// The same, with `room` asked for the bytes that keeping more takes.
+    pub(crate) fn update_in(
+        &mut self,
+        name: &[u8],
+        mut room: impl FnMut(usize) -> bool,
+        value: impl FnOnce(Option<T>) -> T,
+    ) -> Option<Option<T>> {
+        let name = exchanged(name);
+        let is_full = self.names >= self.names_max || self.bytes + BLOCK_BYTES + name.len() > self.bytes_max;
+        let mut room = |bytes| !is_full && room(bytes);
+        loop {
+            let Some((first, block)) = self.blocks.range_mut::<[u8], _>(up_to(&name)).next_back() else {
+                return self.add_before_all(name, room, value(None));
+            };
+            let gap = match block.find(first, &name) {
+                Ok(index) => {
+                    let known = &mut block.values_mut()[index];
+                    let before = *known;
+                    *known = value(Some(before));
+                    return Some(Some(before));
+                }
+                Err(gap) => gap,
+            };
+            if !block.is_full() {
+                let kept = NAME_BYTES + gap.kept(&name).len();
+                if !room(GROWTH * (kept + size_of::<T>())) {
+                    return None;
+                }
+                block.insert(&gap, &name, value(None));
+                (self.names, self.bytes) = (self.names + 1, self.bytes + kept);
+                return Some(None);
+            }
+            // What a walk adds leaves full blocks behind.
+            let is_at_end = block.is_at_end(&gap);
+            if is_at_end && self.blocks.last_key_value().is_some_and(|(last, _)| **last <= *name) {
+                return self.add_block(name, room, value(None));
+            }
+            self.split(&name, &mut room)?;
+        }
     }
 
     /// All that is remembered.
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.values.iter_mut().flatten()
+        self.blocks.values_mut().flat_map(NameBlock::values_mut)
     }
 
-    fn find(&self, name: &[u8]) -> Option<u32> {
-        let (dir, component) = split(name);
-        let dir = match dir {
-            None => TOP,
-            Some(dir) => match self.known_dir(dir) {
-                Some(id) => id,
-                None => dir.split(is_slash).try_fold(TOP, |above, component| self.look_up(above, component))?,
-            },
+    /// A name before all others.
+    fn add_before_all(&mut self, name: Box<[u8]>, mut room: impl FnMut(usize) -> bool, value: T) -> Option<Option<T>> {
+        let Some((first, _)) = self.blocks.first_key_value().filter(|(_, block)| !block.is_full()) else {
+            return self.add_block(name, room, value);
         };
-        self.look_up(dir, component)
-    }
-
-    fn make(&mut self, name: &[u8], mut room: impl FnMut(usize) -> bool) -> Option<u32> {
-        let (dir, component) = split(name);
-        let dir = match dir {
-            None => TOP,
-            Some(dir) => match self.known_dir(dir) {
-                Some(id) => id,
-                None => {
-                    let mut down = dir.split(is_slash);
-                    let id = down.try_fold(TOP, |above, component| self.look_up_or_add(above, component, &mut room))?;
-                    self.last = Some((dir.to_vec(), id));
-                    id
-                }
-            },
-        };
-        self.look_up_or_add(dir, component, &mut room)
-    }
-
-    fn known_dir(&self, dir: &[u8]) -> Option<u32> {
-        self.last.as_ref().filter(|(last, _)| last == dir).map(|(_, id)| *id)
-    }
-
-    fn look_up_or_add(&mut self, dir: u32, component: &[u8], room: impl FnMut(usize) -> bool) -> Option<u32> {
-        self.look_up(dir, component).or_else(|| self.add(dir, component, room))
-    }
-
-    fn look_up(&self, dir: u32, component: &[u8]) -> Option<u32> {
-        let is_it = |id: &u32| {
-            let entry = self.entries[*id as usize];
-            entry.dir == dir && component_of(&self.entries, &self.components, *id) == component
-        };
-        self.index.find(self.hasher.hash_one((dir, component)), is_it).copied()
-    }
-
-    fn add(&mut self, dir: u32, component: &[u8], mut room: impl FnMut(usize) -> bool) -> Option<u32> {
-        let end = self.components.len() + component.len();
-        if self.entries.len() >= NAMES_MAX || end > COMPONENT_BYTES_MAX {
+        // The first one is coded now, and gives up its place.
+        let kept = NAME_BYTES + name.len().max(first.len());
+        if !room(GROWTH * (kept + size_of::<T>())) {
             return None;
         }
-        if !room(GROWTH * (NAME_BYTES + component.len())) {
+        let (first, mut block) = self.blocks.pop_first()?;
+        block.insert_first(&name, &first, value);
+        self.blocks.insert(name, block);
+        (self.names, self.bytes) = (self.names + 1, self.bytes + kept);
+        Some(None)
+    }
+
+    /// A block of this name, behind or before all others.
+    fn add_block(&mut self, name: Box<[u8]>, mut room: impl FnMut(usize) -> bool, value: T) -> Option<Option<T>> {
+        let bytes = BLOCK_BYTES + name.len();
+        if !room(bytes + GROWTH * size_of::<T>()) {
             return None;
         }
-        let id = self.entries.len() as u32;
-        self.components.extend_from_slice(component);
-        self.entries.push(NameEntry { dir, end: end as u32 });
-        self.values.push(None);
-        let (hasher, entries, components) = (&self.hasher, &self.entries, &self.components);
-        let hash = |id: &u32| hasher.hash_one((entries[*id as usize].dir, component_of(entries, components, *id)));
-        self.index.insert_unique(hash(&id), id, hash);
-        Some(id)
+        self.blocks.last_entry().into_iter().for_each(|mut last| last.get_mut().fit());
+        self.blocks.insert(name, NameBlock::of(value));
+        (self.names, self.bytes) = (self.names + 1, self.bytes + bytes);
+        Some(None)
+    }
+
+    /// Splits the block into which a name belongs; `None`: there is no room.
+    fn split(&mut self, name: &[u8], room: &mut impl FnMut(usize) -> bool) -> Option<()> {
+        let (first, block) = self.blocks.range_mut::<[u8], _>(up_to(name)).next_back()?;
+        let middle = block.middle(first);
+        let bytes = BLOCK_BYTES + middle.len();
+        if !room(bytes) {
+            return None;
+        }
+        let second = block.split();
+        self.blocks.insert(middle, second);
+        self.bytes += bytes;
+        Some(())
     }
 }
 
-fn component_of<'a>(entries: &[NameEntry], components: &'a [u8], id: u32) -> &'a [u8] {
-    let start = id.checked_sub(1).map_or(0, |before| entries[before as usize].end);
-    &components[start as usize..entries[id as usize].end as usize]
+fn up_to(name: &[u8]) -> (Bound<&[u8]>, Bound<&[u8]>) {
+    (Bound::Unbounded, Bound::Included(name))
 }
 
-/// The directory that a name lies in, and its last component.
-fn split(name: &[u8]) -> (Option<&[u8]>, &[u8]) {
-    match name.iter().rposition(is_slash) {
-        Some(at) => (Some(&name[..at]), &name[at + 1..]),
-        None => (None, name),
-    }
-}
-
-fn is_slash(byte: &u8) -> bool {
-    *byte == b'/'
+/// The same name with slashes and zeros exchanged: a component then comes before every one that it begins.
+fn exchanged(name: &[u8]) -> Box<[u8]> {
+    let exchange = |byte: &u8| match byte {
+        b'/' => 0,
+        0 => b'/',
+        other => *other,
+    };
+    name.iter().map(exchange).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn names_are_remembered_like_in_a_map(names in proptest::collection::vec("[ab/]{0,6}", 0..60)) {
-            let (mut table, mut map) = (NameMap::default(), HashMap::new());
-            for (number, name) in names.iter().enumerate() {
-                prop_assert_eq!(table.get(name.as_bytes()), map.get(name), "{}", name);
-                *table.entry(name.as_bytes()).expect("there is room") = Some(number);
-                map.insert(name.clone(), number);
-            }
-            for name in &names {
-                prop_assert_eq!(table.get(name.as_bytes()), map.get(name), "{}", name);
-            }
-            prop_assert_eq!(table.values_mut().count(), map.len());
-        }
-    }
-
-    #[test]
-    fn a_name_takes_no_more_than_it_asks_room_for() {
-        let (mut names, mut asked) = (NameMap::default(), 0);
-        for n in 0..10_000 {
-            let name = format!("{}/{n}", n % 100);
-            let room = |bytes| {
-                asked += bytes;
-                true
-            };
-            *names.entry_in(name.as_bytes(), room).expect("there is room") = Some(0_u64);
-            let vectors = names.entries.capacity() * size_of::<NameEntry>()
-                + names.values.capacity() * size_of::<Option<u64>>()
-                + names.components.capacity();
-            let taken = vectors + names.index.allocation_size();
-            assert!(n < 100 || taken <= asked, "{taken} bytes are taken, {asked} were asked for");
-        }
-    }
-
-    #[test]
-    fn a_directory_of_others_is_no_name_that_is_remembered() {
-        let mut names = NameMap::default();
-        *names.entry(b"d/e/f").expect("there is room") = Some(1);
-        assert_eq!(
-            [names.get(b"d"), names.get(b"d/e"), names.get(b"f"), names.get(b"d/e/f")],
-            [None, None, None, Some(&1)]
-        );
-    }
-
-    #[test]
-    fn a_name_takes_little_more_than_its_last_component() {
-        let mut names = NameMap::default();
-        for dir in 0..10 {
-            for file in 0..1000 {
-                let name = format!("some/directory/far/down/{dir}/file-{file:04}");
-                *names.entry(name.as_bytes()).expect("there is room") = Some(0_u8);
-            }
-        }
-        assert!(names.components.len() < 10_000 * "file-0000".len() + 100, "{}", names.components.len());
-    }
-}
+mod tests;

@@ -30,21 +30,16 @@ pub(crate) enum NameOutcome {
 impl Settled {
     /// A file is part of the job: whether that is news. What there is no room to remember is news each time.
     pub(crate) fn find(&mut self, name: &[u8]) -> bool {
-        let Some(known) = self.0.entry(name) else { return true };
-        let is_news = known.is_none();
-        known.get_or_insert(NameState::Found);
-        is_news
+        self.0.update(name, |known| known.unwrap_or(NameState::Found)).is_none_or(|before| before.is_none())
     }
 
     /// A name is settled: whether that is news.
     pub(crate) fn settle(&mut self, name: &[u8], outcome: NameOutcome) -> bool {
-        let Some(known) = self.0.entry(name) else { return true };
-        let is_news = matches!(known, None | Some(NameState::Found));
-        *known = Some(match *known {
+        let before = self.0.update(name, |known| match known {
             Some(NameState::Before(before)) => NameState::Before(before),
             Some(NameState::Now(_) | NameState::Found) | None => NameState::Now(outcome),
         });
-        is_news
+        matches!(before, None | Some(None | Some(NameState::Found)))
     }
 
     /// Whether a name is settled, so that it need not be offered over another connection.
@@ -54,7 +49,7 @@ impl Settled {
 
     /// Whether an earlier connection has brought a name, or found that it need not be: what is offered is not asked for.
     pub(crate) fn was_done_before(&self, name: &[u8]) -> bool {
-        self.0.get(name) == Some(&NameState::Before(NameOutcome::Done))
+        self.0.get(name) == Some(NameState::Before(NameOutcome::Done))
     }
 
     /// The present connection is lost.

@@ -11,7 +11,7 @@ use crate::protocol::message::FileId;
 use crate::protocol::path::WirePath;
 
 /// Most that is remembered of the names of one job, in bytes: some hundred thousand names. A peer could offer any number.
-const NAMES_BYTES_MAX: usize = 64 << 20;
+pub const TWIN_BYTES_MAX: usize = 64 << 20;
 /// The memory that a name is charged for beside its bytes, with its place in a map. A directory counts as much again.
 const NAME_BYTES: usize = 128;
 
@@ -77,7 +77,7 @@ impl Twins {
     }
 
     fn take(&mut self, bytes: usize, has_room: impl FnOnce(usize) -> bool) -> bool {
-        let takes = self.bytes + bytes <= NAMES_BYTES_MAX && has_room(bytes);
+        let takes = self.bytes + bytes <= TWIN_BYTES_MAX && has_room(bytes);
         self.bytes += if takes { bytes } else { 0 };
         takes
     }
@@ -265,7 +265,7 @@ mod tests {
                 break;
             }
         }
-        assert!((NAMES_BYTES_MAX - 4096..=NAMES_BYTES_MAX).contains(&taken), "{taken}");
+        assert!((TWIN_BYTES_MAX - 4096..=TWIN_BYTES_MAX).contains(&taken), "{taken}");
         assert_eq!(twins.bytes, taken);
     }
 

@@ -8,6 +8,8 @@ use super::cursor::Cursor;
 
 /// Two chunks that are hashed as a pair, and two leaves and a bit: beyond that everything repeats.
 const BYTES_MAX: u64 = (2 << 20) + (130 << 10);
+/// Two leaves and a bit, for what is not about whole chunks: a hundred times as many of them are tried in the same time.
+const SHORT_MAX: u64 = 130 << 10;
 
 /// Content of any length, at any alignment, behind any salt. It ends where its memory ends, so that who reads beyond is
 /// caught.
@@ -15,7 +17,8 @@ pub(crate) fn lanes(input: &[u8]) {
     let mut cursor = Cursor::new(input);
     let salt = Salt([cursor.byte(); SALT_BYTES]);
     let unit = cursor.pick(&[1, 64, LEAF_BYTES as u64, CHUNK_BYTES]);
-    let len = (unit.saturating_mul(cursor.number()).saturating_add(cursor.number()) % BYTES_MAX) as usize;
+    let len_max = if unit == CHUNK_BYTES { BYTES_MAX } else { SHORT_MAX };
+    let len = (unit.saturating_mul(cursor.number()).saturating_add(cursor.number()) % len_max) as usize;
     let before = usize::from(cursor.byte()) % 64;
     let bytes = noise(before + len, cursor.rest()).into_boxed_slice();
     let content = &bytes[before..];

@@ -32,7 +32,7 @@ impl Victim {
     }
 
     /// Sends one file of [`WANTED`] bytes.
-    fn sending(server: &RawServer) -> Self {
+    pub(super) fn sending(server: &RawServer) -> Self {
         let place = tempfile::tempdir().unwrap();
         let source = place.path().join("wanted");
         field::write(&source, &content(WANTED));
@@ -170,14 +170,15 @@ async fn a_server_that_reports_more_than_was_sent_does_not_fool_the_count() {
 
 #[tokio::test]
 async fn a_server_that_ends_in_the_middle_is_no_success() {
+    let server = RawServer::new();
+    let mut victim = Victim::sending(&server);
+    // Done is what quinn says for a connection that was dropped: the client comes again.
     for code in [CloseCode::Done, CloseCode::Cancelled] {
-        let server = RawServer::new();
-        let mut victim = Victim::sending(&server);
         let peer = server.welcome().await;
         transport::close(&peer.connection, code, "");
-        let error = victim.end().await.unwrap_err();
-        assert!(matches!(error, Error::Transport(TransportError::Refused { code: seen }) if seen == code), "{error}");
     }
+    let error = victim.end().await.unwrap_err();
+    assert!(matches!(error, Error::Transport(TransportError::Refused { code: CloseCode::Cancelled })), "{error}");
 }
 
 #[tokio::test]

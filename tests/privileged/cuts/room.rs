@@ -326,8 +326,10 @@ impl Room {
                     }
                     self.processes.go_on();
                 }
-                Step::Ended(pid, _) => {
-                    assert_eq!(pid, run.client, "{}", self.said_in("server.err"));
+                Step::Ended(pid, exit) => {
+                    assert_eq!(pid, run.client, "it ended with {exit}: {}", self.said_in("server.err"));
+                    // One that failed before its calls were made would look like one that has no more of them.
+                    assert_eq!(exit, scene.exit(), "{scene}: {}", self.said_in("first.err"), scene = scene.name);
                     run.receiving.iter().for_each(|(pid, _)| self.processes.kill(*pid));
                     return None;
                 }

@@ -27,8 +27,9 @@ const LOOKS: u32 = 2;
 const LOOK: Duration = Duration::from_millis(1);
 /// Whatever moves for longer than this by itself is no word about the disk.
 const QUIET_MAX: Duration = Duration::from_millis(500);
-/// Far beyond what anything here takes: only a hang reaches it.
-const HANGS: Duration = Duration::from_secs(120);
+/// So many seconds are far beyond what anything here takes: only a hang reaches them.
+const HANGS_SECS: u32 = 600;
+const SECOND: Duration = Duration::from_secs(1);
 /// `FICLONE` of linux/fs.h.
 const FICLONE: u64 = 0x4004_9409;
 
@@ -276,22 +277,25 @@ impl Processes {
     }
 }
 
-/// Kills everything when nothing is started and nothing ends for too long: nobody waits for ever then.
+/// Kills everything when nothing is started and nothing ends for too long: nobody waits for ever then. Seconds are counted
+/// that it has seen itself, for a job of hours may be stopped meanwhile, and what is traced by it stands still as well.
 struct Watchdog(mpsc::Sender<Vec<Pid>>);
 
 impl Watchdog {
     fn start() -> Self {
         let (sender, seen) = mpsc::channel::<Vec<Pid>>();
         thread::spawn(move || {
-            let mut running = Vec::new();
+            let (mut running, mut quiet) = (Vec::new(), 0);
             loop {
-                match seen.recv_timeout(HANGS) {
-                    Ok(now) => running = now,
+                match seen.recv_timeout(SECOND) {
+                    Ok(now) => (running, quiet) = (now, 0),
                     Err(mpsc::RecvTimeoutError::Disconnected) => return,
-                    Err(mpsc::RecvTimeoutError::Timeout) => {
-                        for pid in running.drain(..) {
-                            let _ = kill(pid, Signal::SIGKILL);
-                        }
+                    Err(mpsc::RecvTimeoutError::Timeout) => quiet += 1,
+                }
+                if quiet == HANGS_SECS && !running.is_empty() {
+                    println!("nothing was started and nothing has ended for {HANGS_SECS} s, so that all is killed");
+                    for pid in running.drain(..) {
+                        let _ = kill(pid, Signal::SIGKILL);
                     }
                 }
             }

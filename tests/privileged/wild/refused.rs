@@ -1,6 +1,7 @@
 //! Calls that a disk refuses: those that the content needs, and those that it does not.
 
 use std::fs;
+use std::path::Path;
 use std::process::Stdio;
 
 use super::{BEHIND, failing, has_strace, with_disk};
@@ -123,4 +124,53 @@ fn standard_output_that_fails_when_it_is_closed_is_a_failure() {
     let line = format!("{} qft get local:f - >out", failing("close", "EDQUOT", &[&out]));
     let output = machine.shell(&line).stdin(Stdio::null()).output().expect("it runs");
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_name_that_the_disk_does_not_take_fails_alone_and_is_called_the_disks_affair() {
+    let Some((_disk, machine)) = with_disk("forbid=?:") else { return };
+    for name in ["q?x", "d/12:30", "who?/f", "taken", "d/taken"] {
+        machine.write(&format!("s/{name}"), name);
+    }
+    for (line, top) in [("send s/ --to local:disk/sent", "sent"), ("get local:s/ disk/got", "got")] {
+        let refused = machine.run(line);
+        refused.exits(3).does_not_say("cannot be read");
+        for name in ["q?x", "d/12:30", "who?"] {
+            refused.says(&[&format!(
+                "failed: {name}: not possible: the file system takes no such name: Invalid argument"
+            )]);
+        }
+        assert_eq!(machine.tree(&format!("{BEHIND}/{top}")), ["d/", "d/taken", "taken"], "{line}");
+    }
+}
+
+#[test]
+fn a_name_that_cannot_be_given_to_a_whole_file_is_no_links_fault() {
+    let Some((_disk, machine)) = with_disk("rename=EXDEV") else { return };
+    machine.write("s/f", "content");
+    machine
+        .run("send s/f --to local:disk/x")
+        .exits(1)
+        .says(&["takes its two names for two disks"])
+        .does_not_say("link");
+    assert_eq!(machine.tree(&format!("{BEHIND}/x")), [".f.qft-part"], "it is whole, and has no other name");
+}
+
+/// Exit code 7 is for what the remote refuses.
+#[test]
+fn a_disk_here_that_takes_no_files_is_a_failure_here_and_no_refusal_of_the_remote() {
+    let machine = Machine::new();
+    if !has_strace(&machine) {
+        return;
+    }
+    machine.write("s/f", "content");
+    machine.write("there/g", "content");
+    for error in ["EROFS", "EPERM", "EACCES", "ENOSPC"] {
+        for (line, code) in [("get local:s/f there/", 1), ("send s/f --to local:there", 7)] {
+            // By the name in its directory, as it is opened.
+            let part = Path::new(".f.qft-part");
+            machine.under(&failing("openat", error, &[part]), line).run().exits(code).says(&["failed: "]);
+        }
+    }
+    machine.run("get local:s/f there/").exits(0);
 }

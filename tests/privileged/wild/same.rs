@@ -168,6 +168,27 @@ fn times_are_kept_where_a_change_of_one_alone_is_ignored() {
     assert_eq!(modified(&machine.path(&format!("{BEHIND}/f"))), time);
 }
 
+#[test]
+fn times_are_kept_where_closing_a_file_dates_it() {
+    let Some((_disk, machine)) = with_disk("close=dates") else { return };
+    for (n, name) in ["s/large", "s/small", "s/other"].into_iter().enumerate() {
+        let path = machine.write_large(name, if n == 0 { 3 << 20 } else { 10 });
+        set_modified(&path, 1_704_067_200 + n as u64, 0);
+    }
+    for (line, top) in [
+        ("send s/ --to local:disk/sent", "sent"),
+        ("send --no-sync s/ --to local:disk/at-once", "at-once"),
+        ("get local:s/ disk/got", "got"),
+    ] {
+        machine.run(line).exits(0).does_not_say("note:");
+        for name in ["large", "small", "other"] {
+            let there = machine.path(&format!("{BEHIND}/{top}/{name}"));
+            assert_eq!(modified(&there), modified(&machine.path(&format!("s/{name}"))), "{line}: {name}");
+        }
+        machine.run(line).exits(0).says(&["3 unchanged"]);
+    }
+}
+
 fn set_modified_of_directory(path: &std::path::Path, secs: u64) {
     let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(secs);
     fs::File::open(path).and_then(|dir| dir.set_modified(time)).expect("ours");

@@ -1,9 +1,10 @@
 //! Sources whose size is not what is said, that change, or that have no content.
 
 use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{BEHIND, failing, has_strace, set_mode, set_modified, with_disk};
@@ -213,4 +214,43 @@ fn an_older_version_whose_inode_changes_while_it_is_brought_up_to_date_is_still_
         .expect("ours");
     sending.end();
     assert!(machine.read("there/f") == content || machine.read("there/f").ends_with(b"zzzxxxxxx"));
+}
+
+/// Leases a file, and gives it back some time after the kernel has asked for that, as a file server does.
+const LEASING: &str = r#"
+import fcntl, os, signal, sys, time
+held = os.open(sys.argv[1], os.O_RDWR)
+def give_back(*_):
+    time.sleep(0.3)
+    fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+signal.signal(signal.SIGIO, give_back)
+fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("leased", flush=True)
+while True:
+    signal.pause()
+"#;
+
+#[test]
+fn a_file_that_a_file_server_has_leased_is_waited_for() {
+    let machine = Machine::new();
+    let leased = machine.write("f", "content");
+    for line in ["send f --to local:sent", "get local:f got/"] {
+        let python = Command::new("python3")
+            .args(["-c", LEASING])
+            .arg(&leased)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let Ok(mut python) = python else { return println!("skipped: Python is not here") };
+        let mut said = String::new();
+        BufReader::new(python.stdout.take().expect("piped")).read_line(&mut said).expect("a line, or the end");
+        if said != "leased\n" {
+            python.wait().expect("it has ended");
+            return println!("skipped: this file system has no leases");
+        }
+        let outcome = machine.run(line);
+        python.kill().and_then(|()| python.wait()).expect("it is ours");
+        outcome.exits(0);
+    }
+    assert_eq!((machine.read("sent/f"), machine.read("got/f")), (b"content".to_vec(), b"content".to_vec()));
 }

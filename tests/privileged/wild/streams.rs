@@ -5,11 +5,12 @@ use crate::support::bin::{Machine, wait_for};
 /// A command line of a shell, the code that it ends with, and what it says.
 type Case<'a> = (&'a str, i32, &'a str);
 
-fn run(machine: &Machine, (line, code, says): Case<'_>) {
+fn run(machine: &Machine, (line, code, says): Case<'_>) -> String {
     let ended = machine.shell(line).output().expect("a shell runs");
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert_eq!(ended.status.code(), Some(code), "{line}: {said}");
     assert!(said.contains(says), "{line}: {said}");
+    said
 }
 
 #[test]
@@ -24,6 +25,7 @@ fn standard_input_that_is_closed_or_cannot_be_read_is_no_empty_file() {
         ("qft send - local:there/both 0<>/dev/null", 1, closed),
         ("qft send - local:there/other 0>written", 1, "Bad file descriptor: it can only be written to"),
         ("qft send --files-from - . --to local:listed <&-", 1, "cannot read -: Bad file descriptor: it is closed"),
+        ("qft send - local:there/directory <.", 1, "reading standard input: Is a directory"),
     ] {
         run(&machine, (line, code, says));
     }
@@ -46,6 +48,25 @@ fn content_for_a_standard_output_that_is_closed_or_takes_nothing_is_not_fetched_
         run(&machine, case);
     }
     assert_eq!(machine.read("copy"), b"content");
+}
+
+#[test]
+fn nothing_is_called_got_that_standard_output_has_not_taken() {
+    let machine = Machine::new();
+    // More than a pipe holds.
+    machine.write_large("f", 1 << 20);
+    for line in ["qft get local:f - >/dev/full", "qft get -v local:f - >/dev/full"] {
+        let said = run(&machine, (line, 1, "writing to standard output: No space left on device"));
+        assert!(!said.contains("verified"), "{line}: {said}");
+    }
+    let said = run(&machine, ("sh -c '{ qft get local:f -; echo $? >code; } | head -c 1 >/dev/null'", 0, ""));
+    assert_eq!(machine.read("code"), b"1\n");
+    assert!(
+        !said.contains("verified") && !said.contains("qft:"),
+        "a reader that wants no more needs no message: {said}"
+    );
+    run(&machine, ("qft get local:f - >copy", 0, "got 1 file, 1.0 MiB"));
+    assert!(machine.read("copy") == machine.read("f"));
 }
 
 #[test]

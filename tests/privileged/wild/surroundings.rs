@@ -1,9 +1,10 @@
 //! What a program is started with: limits, streams that take nothing, a machine without any network.
 
-use std::process::Command;
+use std::fs;
+use std::process::{Command, Stdio};
 
 use super::has_strace;
-use crate::support::bin::Machine;
+use crate::support::bin::{Machine, wait_for};
 
 /// More than the limit lets a file have.
 const LARGE: u64 = 3 << 20;
@@ -138,4 +139,52 @@ fn a_stale_handle_is_told_of_its_file_and_the_others_arrive() {
     machine.under(&stale, "send small --to local:stale").run().exits(1).says(&["failed: small:", "Stale file handle"]);
     assert!(!machine.has("stale/small"));
     machine.run("send small --to local:stale").exits(0);
+}
+
+/// What is delivered into a directory that has no path any more, or lies below a disk that was mounted on it, nobody finds.
+#[test]
+fn a_server_whose_directory_was_replaced_lets_nobody_in_until_it_is_back() {
+    let (remote, local) = (Machine::new(), Machine::new());
+    local.write("f", "content");
+    let serve = remote.serve("in", "");
+    local.qft(["send", "f", "--to", serve.ticket()]).run().exits(0);
+    let path = |name: &str| remote.path(name);
+    let refused = |what: &str| {
+        local.write(what, "content");
+        local.run(&format!("send {what}")).exits(7).says(&["its log says why"]);
+        serve.wait_to_say("start the server again");
+        local.run("ls").exits(7);
+    };
+    fs::rename(path("in"), path("moved")).expect("renamed");
+    refused("missing");
+    fs::create_dir(path("in")).expect("made");
+    refused("replaced");
+    fs::remove_dir(path("in")).expect("removed");
+    fs::rename(path("moved"), path("in")).expect("renamed");
+    let mount = |words: &[&str]| {
+        Command::new("mount").args(words).arg(path("in")).stderr(Stdio::null()).status().is_ok_and(|end| end.success())
+    };
+    if mount(&["-t", "tmpfs", "tmpfs"]) {
+        refused("mounted");
+        assert!(remote.tree("in").is_empty());
+        assert!(Command::new("umount").arg(path("in")).status().expect("it runs").success());
+    } else {
+        println!("skipped: nothing can be mounted here");
+    }
+    local.write("back", "content");
+    local.run("send back").exits(0);
+    assert_eq!(remote.tree("in"), ["back", "f"]);
+}
+
+#[test]
+fn a_directory_that_is_moved_away_while_files_come_is_noted() {
+    for line in ["get --bwlimit 2M local:s/f out/", "send --bwlimit 2M s/f --to local:out"] {
+        let machine = Machine::new();
+        machine.write_large("s/f", 6 << 20);
+        let running = machine.run_on(line);
+        wait_for("the part", || machine.has("out/.f.qft-part").then_some(()));
+        fs::rename(machine.path("out"), machine.path("moved")).expect("renamed");
+        running.end().exits(0).says(&["note:", "was moved or removed meanwhile"]);
+        assert!(machine.read("moved/f") == machine.read("s/f"));
+    }
 }

@@ -132,7 +132,7 @@ fn a_directory_that_cannot_be_written_fails_its_files_alone() {
     let some = local.qft(["send", "d/", "--to", serve.ticket()]).run();
     some.exits(3).says(&["failed: locked/a: not allowed: Permission denied"]).says(&["sent 1 of 2 files", "1 failed"]);
     assert_eq!(remote.tree("in"), ["free", "locked/"]);
-    assert!(serve.log().contains("failed: locked/a"), "{}", serve.log());
+    serve.wait_to_say("failed: locked/a");
     local.run("send d/locked/").exits(0);
     local.run("send d/locked").exits(7).says(&["failed: locked/a: not allowed: Permission denied"]);
 }

@@ -15,23 +15,29 @@ fn kinds(lines: &[Value]) -> Vec<&str> {
 
 #[test]
 fn what_held_a_transfer_back_is_measured_and_said() {
+    /// Four seconds at a limit that shows in each second: what is written is counted in pieces of up to a MiB.
+    const SIZE: u64 = 8 << 20;
+    const LIMIT: &str = "--bwlimit 2M";
     let (remote, local, _serve) = paired("");
-    local.write_large("large", 8 << 20);
-    let limited = local.run("send large --bwlimit 2M --stats");
+    local.write_large("large", SIZE);
+    let limited = local.run(&format!("send large {LIMIT} --stats"));
     limited.exits(0).says(&["limited by --bwlimit"]);
     limited.says(&["link", "rtt", "packets lost"]).says(&["processor"]).says(&["waits", "room to send"]);
-    let json = local.run("send large -c --json --bwlimit 2M --stats").json();
+    let json = local.run(&format!("send large -c --json {LIMIT} --stats")).json();
     assert!(json.last().is_some_and(|all| all["limited_by"].is_null()), "nothing was moved: {json:?}");
-    local.write_large("other", 8 << 20);
-    let json = local.run("send other --json --bwlimit 2M").json();
+    local.write_large("other", SIZE);
+    let json = local.run(&format!("send other --json {LIMIT}")).json();
     let all = json.last().expect("a summary");
     assert_eq!(all["limited_by"], "bwlimit", "{all}");
-    assert!(all["bytes_acked"].as_u64().is_some_and(|acked| acked >= 8 << 20), "{all}");
+    assert!(all["bytes_acked"].as_u64().is_some_and(|acked| acked >= SIZE), "{all}");
     assert!(all["processor"].is_number() && all["send_wait_ms"].is_u64() && all["disk_wait_ms"].is_u64(), "{all}");
-    remote.write_large("in/got", 8 << 20);
-    let json = local.run("get got back --json --bwlimit 2M").json();
+    remote.write_large("in/got", SIZE);
+    let json = local.run(&format!("get got back --json {LIMIT}")).json();
     let all = json.last().expect("a summary");
-    assert_eq!((&all["limited_by"], &all["bytes_taken"]), (&"bwlimit".into(), &(8 << 20).into()), "{all}");
+    assert_eq!((&all["limited_by"], &all["bytes_taken"]), (&"bwlimit".into(), &SIZE.into()), "{all}");
+    // The server tells how its time went, once a second.
+    assert!(all["bytes_acked"].as_u64().is_some_and(|acked| acked >= SIZE / 8), "{all}");
+    assert!(all["other_processor"].is_number() && all["send_wait_ms"].is_u64(), "{all}");
     // Who did not ask and has no terminal hears nothing of it.
     local.run("send other --no-resume --if-exists replace").exits(0).does_not_say("limited by");
 }

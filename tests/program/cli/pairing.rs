@@ -15,7 +15,7 @@ fn the_first_ticket_pairs_two_machines_and_becomes_the_default_remote() {
     first.exits(0).says(&["paired with", "saved as remote", "now the default"]);
     first.says(&["sent 1 file, 5 B", "all verified"]).prints("");
     assert_eq!(remote.read("in/photos/a.jpg"), b"first");
-    assert!(serve.log().contains("paired: the invite is used up"), "{}", serve.log());
+    serve.wait_to_say("paired: the invite is used up");
 
     local.write("more", "second");
     local.run("send more").exits(0).does_not_say("paired");

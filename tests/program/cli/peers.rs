@@ -126,7 +126,7 @@ fn an_invite_of_another_process_is_used_once_and_survives_a_restart() {
     local.write("f", "x");
     local.qft(["send", "f", "--to", &ticket]).run().exits(0).says(&["paired with"]);
     assert_eq!(remote.read("in/up/f"), b"x");
-    assert!(serve.log().contains("+ ci ("), "{}", serve.log());
+    serve.wait_to_say("+ ci (");
     stranger.qft(["ls", &ticket]).run().exits(5).says(&["invite was used"]);
     let listed = remote.run("peers --json").json();
     let peer = listed.iter().find(|line| line["type"] == "peer").expect("one is listed");

@@ -183,6 +183,7 @@ fn without_a_key_and_a_home_that_can_be_written_a_token_and_an_open_server_let_i
     uses(keeper.serve("in", "--no-auth").ticket(), &[]);
     uses(&keeper.serve("in", "--token-file token").pinned(), by_token);
     let open = remote.serve("in", "--no-auth");
+    open.wait_to_say("waiting for clients");
     assert_eq!(open.log().matches(KEY_FOR_NOW).count(), 1, "{}", open.log());
     uses(open.ticket(), &[]);
     // There is no book for an invite, so none is asked for.

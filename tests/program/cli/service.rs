@@ -177,7 +177,7 @@ fn a_transfer_outlives_a_restart_of_a_server_whose_socket_is_held_and_loses_noth
     let next = remote.serve_on(&socket, "in", "");
     transfer.end().exits(0);
     assert_eq!(remote.read("in/large"), fs::read(sent).expect("ours"));
-    assert!(next.log().contains(&format!("on {}", socket.local_addr().expect("bound"))), "{}", next.log());
+    next.wait_to_say(&format!("on {}", socket.local_addr().expect("bound")));
 }
 
 #[test]

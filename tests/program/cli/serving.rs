@@ -24,6 +24,7 @@ fn a_ticket_file_is_private_and_the_log_does_not_hold_the_secret() {
     let mode = fs::metadata(remote.path(ticket)).expect("there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let secret = serve.ticket().split([':', '@']).nth(2).expect("the invite");
+    serve.wait_to_say("waiting for clients");
     assert!(!serve.log().contains(secret), "{}", serve.log());
     assert!(serve.log().contains("ticket"), "{}", serve.log());
 }
@@ -142,7 +143,7 @@ fn a_stopped_server_lets_what_is_in_flight_finish() {
     wait_for("the first bytes", || remote.has("in/.big.qft-part").then_some(()));
     serve.signal(Signal::TERM);
     assert_eq!(serve.end(), Some(0), "{}", serve.log());
-    assert!(serve.log().contains("stopping; files in flight may finish for 1m"), "{}", serve.log());
+    serve.wait_to_say("stopping; files in flight may finish for 1m");
     sending.end().exits(0).says(&["sent 1 file"]);
     assert_eq!(remote.path("in/big").metadata().expect("it came").len(), SLOW_BYTES);
 }
@@ -216,14 +217,15 @@ fn a_client_by_ipv4_is_logged_as_one() {
     local.write("f", "x");
     local.qft(["send", "f", "--to", serve.ticket()]).run().exits(0);
     serve.wait_to_say("received 1 file");
-    assert!(serve.log().contains(" from 127.0.0.1:") && !serve.log().contains("ffff"), "{}", serve.log());
+    serve.wait_to_say(" from 127.0.0.1:");
+    assert!(!serve.log().contains("ffff"), "{}", serve.log());
 }
 
 #[test]
 fn an_open_server_warns_and_takes_anyone() {
     let (remote, local) = (Machine::new(), Machine::new());
     let serve = remote.serve("in", "--no-auth -q");
-    assert!(serve.log().starts_with("warning: --no-auth: anyone who can reach"), "{}", serve.log());
+    serve.wait_to_say("warning: --no-auth: anyone who can reach");
     local.write("f", "x");
     local.qft(["send", "f", "--to", serve.ticket()]).run().exits(0).does_not_say("paired");
     assert_eq!(remote.read("in/f"), b"x");
@@ -232,7 +234,7 @@ fn an_open_server_warns_and_takes_anyone() {
 #[test]
 fn connections_are_spread_over_the_workers() {
     let (_remote, local, serve) = paired(&format!("-w 2 {SLOWLY}"));
-    assert!(serve.log().contains("2 workers"), "{}", serve.log());
+    serve.wait_to_say("2 workers");
     local.write_large("big", SLOW_BYTES);
     let sending = local.qft(["send", "big"]).start();
     wait_for("the first to be in", || (serve.log().matches("Z + ").count() >= 2).then_some(()));
@@ -289,7 +291,13 @@ fn idle_clients_cost_a_server_little_memory() {
 fn the_paths_to_clients_are_remembered_until_the_next_server() {
     let (remote, local, mut serve) = paired("");
     remote.write_large("in/f", 16 << 20);
-    local.run("get f . --bwlimit 16M").exits(0);
+    // A path is known when start-up has found its limit, which a busy machine may take more than one transfer for.
+    let mut gets = 0;
+    wait_for("a path that is known", || {
+        gets += 1;
+        local.run(&format!("get f got{gets} --bwlimit 16M")).exits(0);
+        remote.has("home/client_paths").then_some(())
+    });
     serve.signal(Signal::TERM);
     assert_eq!(serve.end(), Some(0));
     let known = String::from_utf8(remote.read("home/client_paths")).expect("plain text");

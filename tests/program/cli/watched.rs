@@ -177,8 +177,11 @@ fn a_port_that_another_program_has_is_said_and_nothing_is_served_then() {
     let outcome = remote.run(&format!("serve in -l 127.0.0.1:0 --http {port}"));
     assert_eq!(outcome.exits(1).says(&[&format!("TCP port {port} is in use"), "--http"]).stdout, b"");
     let json = remote.serve("in", "--http 0 --json");
+    wait_for("its start", || (!json.json().is_empty()).then_some(()));
     assert!(json.json()[0]["http"].as_str().is_some_and(|addr| addr.starts_with("127.0.0.1:")), "{:?}", json.json());
-    assert!(!remote.serve("in2", "").log().contains("http"), "nothing is told to anybody unless asked for");
+    let unwatched = remote.serve("in2", "");
+    unwatched.wait_to_say("waiting for clients");
+    assert!(!unwatched.log().contains("http"), "nothing is told to anybody unless asked for");
 }
 
 #[test]

@@ -215,10 +215,12 @@ fn fish_completes_commands_options_files_and_what_is_on_a_remote() {
 fn a_tab_asks_a_remote_once_in_some_seconds() {
     let (_remote, local, serve) = machines();
     let Some(shell) = Shell::start("bash", &local, |_| {}) else { return };
+    serve.wait_to_say(" + ");
     let before = serve.log().matches(" + ").count();
     for _ in 0..3 {
         assert_eq!(shell.completed("qft get box:Make"), "qft get box:Makefile ");
     }
+    wait_for("the one that asked", || (serve.log().matches(" + ").count() > before).then_some(()));
     assert_eq!(serve.log().matches(" + ").count(), before + 1, "{}", serve.log());
     let kept = local.tree("home/qft-completions");
     assert_eq!((kept.len(), local.mode("home/qft-completions")), (1, 0o700), "{kept:?}");

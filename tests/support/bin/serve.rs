@@ -53,6 +53,7 @@ impl Serve {
 
     /// Where those who watch find it.
     pub(crate) fn http(&self) -> String {
+        self.wait_to_say("http://");
         let log = self.log();
         let (_, rest) = log.split_once("http://").expect("it says where it can be watched");
         rest.split('/').next().expect("an address").to_owned()
@@ -73,7 +74,8 @@ impl Serve {
         self.ticket["qft://".len()..].split([':', '@']).next().expect("it starts with the fingerprint")
     }
 
-    /// What it has said so far.
+    /// What it has said so far. It never waits for its log, so a line may come after what it tells of: a test waits
+    /// for what is to be there ([`Self::wait_to_say`]) and looks here for what is not, and for how often.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).expect("it is ours")
     }
@@ -111,6 +113,10 @@ impl Serve {
     /// Its process.
     pub(crate) fn id(&self) -> u32 {
         self.child.0.id()
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.0.try_wait().expect("it is ours").is_some()
     }
 
     /// Waits for its end.

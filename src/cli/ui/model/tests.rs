@@ -77,6 +77,19 @@ fn a_stall_is_excused_while_digests_are_compared() {
 }
 
 #[test]
+fn a_job_whose_disk_gives_nothing_stands_still_and_one_that_counts_files_does_not() {
+    let (mut model, counters, now) = model();
+    for tick in 0..200_u32 {
+        Counters::add(&counters.files_found, 1);
+        assert!(!model.sample(now + TICK * tick).speed.is_still(), "after {tick} ticks");
+    }
+    // Nothing of it has been read.
+    model.on_event(&Event::Started(file("a", 100, 0)), now + TICK * 200);
+    let look = model.sample(now + TICK * 260);
+    assert_eq!(look.stall.as_deref(), Some("nothing has moved for 6s; box is heard"));
+}
+
+#[test]
 fn content_that_flows_and_is_not_reported_yet_is_no_stall() {
     let (mut model, counters, now) = model();
     model.on_event(&Event::Started(file("a", 100 << 20, 0)), now);
@@ -186,7 +199,7 @@ fn a_file_leaves_when_it_is_settled_in_any_way() {
         model.on_event(&Event::Started(file(name, 1, 0)), now);
     }
     model.on_event(&Event::Finished { file: file("a", 1, 0) }, now);
-    model.on_event(&Event::Failed { path: "b".into(), failure }, now);
+    model.on_event(&Event::Failed { path: "b".into(), failure, by_peer: false }, now);
     model.on_event(&Event::Skipped { path: "c".into(), size: 1, reason: SkipReason::Same }, now);
     let left: Vec<_> = model.sample(now).files.iter().map(|view| view.file.path.clone()).collect();
     assert_eq!(left, ["d"]);

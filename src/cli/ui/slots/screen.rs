@@ -71,9 +71,23 @@ impl Screen {
         }
     }
 
-    /// Removes what a terminal that was resized has left of bars: it breaks lines again, and some come to lie lower.
-    pub(super) fn wipe_below(&self) {
+    /// Whether the terminal is one of which it is known that it breaks its lines again when it gets narrower, with the cursor
+    /// where it was in its line. Others, as xterm, cut them off instead, and would lose what stands above.
+    pub(super) fn breaks_lines_again(&self) -> bool {
+        let is_tmux = || std::env::var_os("TMUX").is_some_and(|socket| !socket.is_empty());
         match self {
+            Self::Stderr => is_tmux() || std::env::var("TERM").is_ok_and(|term| term.starts_with("tmux")),
+            #[cfg(test)]
+            Self::Memory(_) => false,
+        }
+    }
+
+    /// Removes what a terminal that was resized has left of bars, from so many rows above the cursor on: it breaks lines
+    /// again, and some come to lie lower.
+    pub(super) fn wipe_below(&self, above: usize) {
+        match self {
+            // No row up is one row up (ECMA-48, CUU).
+            Self::Stderr if above > 0 => drop(write!(std::io::stderr(), "\x1b[{above}A{WIPE_BELOW}")),
             Self::Stderr => drop(write!(std::io::stderr(), "{WIPE_BELOW}")),
             #[cfg(test)]
             Self::Memory(_) => {}

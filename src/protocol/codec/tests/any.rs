@@ -160,6 +160,16 @@ fn rest() -> impl Strategy<Value = Message> {
         Just(Message::Offered),
         any::<String>().prop_map(|text| Message::Remark(Remark::new(text))),
         link_report().prop_map(Message::Link),
+        any::<[u64; 6]>().prop_map(|[acked, acked_idle, read_wait_us, write_wait_us, elapsed_us, processor_us]| {
+            Message::SenderStats(SenderStats {
+                acked,
+                acked_idle,
+                read_wait_us,
+                write_wait_us,
+                elapsed_us,
+                processor_us,
+            })
+        }),
         prop::option::of(any::<[u8; 32]>()).prop_map(|proof| Message::Location(Location { proof })),
     ]
 }

@@ -262,6 +262,10 @@ impl Store for MemoryStore {
         Ok(self.unsynced.lock().expect("no holder panics").contains_key(&dir))
     }
 
+    fn is_misplaced(&self) -> bool {
+        false
+    }
+
     fn time_step(&self, path: &WirePath) -> Result<u64, StorageError> {
         self.run(Op::SetMeta, path, |state| Ok(state.quirks.time_step))
     }

@@ -106,6 +106,8 @@ pub(crate) enum AnswersReport<A: AnswersAttached> {
         name: Vec<u8>,
         /// The cause.
         failure: Failure,
+        /// The other end has said so.
+        by_peer: bool,
     },
     /// Something of the job that is no failure.
     Note(String),

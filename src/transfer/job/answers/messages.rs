@@ -80,7 +80,7 @@ impl<A: AnswersAttached> Answers<A> {
     /// A source never got a header, or changed and is not offered again.
     pub(crate) fn on_problem(&mut self, problem: Problem) {
         if self.reoffers.on_problem(&problem.name) {
-            self.report(AnswersReport::Failed { name: problem.name, failure: problem.failure });
+            self.report(AnswersReport::Failed { name: problem.name, failure: problem.failure, by_peer: true });
             self.settle();
         }
     }
@@ -116,7 +116,7 @@ impl<A: AnswersAttached> Answers<A> {
         };
         let failed = if is_changed { self.reoffers.on_changed(path, failure, room) } else { Some((path, failure)) };
         if let Some((path, failure)) = failed {
-            self.report_failed(&path, failure);
+            self.report_failed(&path, failure, true);
         }
         self.settle();
         Ok(())
@@ -148,7 +148,7 @@ impl<A: AnswersAttached> Answers<A> {
         }
         self.stage = AnswersStage::Ended;
         for (path, (failure, _room)) in self.reoffers.on_end() {
-            self.report_failed(&path, failure);
+            self.report_failed(&path, failure, true);
         }
         self.report(AnswersReport::SearchEnded);
         self.settle();

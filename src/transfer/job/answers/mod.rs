@@ -224,8 +224,8 @@ impl<A: AnswersAttached> Answers<A> {
         self.actions.push_back(AnswersAction::Report(report));
     }
 
-    fn report_failed(&mut self, path: &WirePath, failure: Failure) {
-        self.report(AnswersReport::Failed { name: path.as_bytes().to_vec(), failure });
+    fn report_failed(&mut self, path: &WirePath, failure: Failure, by_peer: bool) {
+        self.report(AnswersReport::Failed { name: path.as_bytes().to_vec(), failure, by_peer });
     }
 
     fn is_offered(&self, id: FileId) -> bool {

@@ -135,9 +135,11 @@ impl<A: AnswersAttached> Answers<A> {
 
     /// An offer cannot be taken.
     pub(crate) fn refuse(&mut self, id: FileId, failure: Failure) {
+        let status = failure.status;
         self.answer(id, Verdict::Refuse(failure.clone()), |header| {
             let name = header.path.as_bytes().to_vec();
-            (failure.status != Status::Cancelled).then_some(AnswersReport::Failed { name, failure })
+            let failed = AnswersReport::Failed { name, failure, by_peer: false };
+            (status != Status::Cancelled).then_some(failed)
         });
     }
 
@@ -205,7 +207,7 @@ impl<A: AnswersAttached> Answers<A> {
     /// happens when it was settled before, by a cancel or on another thread.
     pub(crate) fn fail(&mut self, id: FileId, failure: Failure) {
         let Some(file) = self.forget(id) else { return };
-        self.report_failed(file.path(), failure.clone());
+        self.report_failed(file.path(), failure.clone(), false);
         self.say(Message::Done(Done { id, failure: Some(failure) }));
         if let AnswerState::Open(open) = file {
             // A file that proved right is committed first. The sender may find it changed before it hears of that.

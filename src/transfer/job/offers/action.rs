@@ -122,6 +122,8 @@ pub(crate) enum OffersReport<A: OffersAttached> {
         name: Vec<u8>,
         /// The cause.
         failure: Failure,
+        /// The other end has said so.
+        by_peer: bool,
     },
     /// Something of the job that is no failure.
     Note(String),

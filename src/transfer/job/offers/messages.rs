@@ -83,7 +83,7 @@ impl<A: OffersAttached> Offers<A> {
             // A receiver that is about to stop leaves it to the next connection.
             self.has_left_out = true;
         } else {
-            self.report_failed(file, failure);
+            self.report_failed(file, failure, true);
         }
     }
 
@@ -208,7 +208,7 @@ impl<A: OffersAttached> Offers<A> {
                 self.report(OffersReport::Finished { path: file.header.path.clone(), progress: progress.clone() });
             }
             (None, _) => return Err(JobError::Order("a file was called done before it was sent")),
-            (Some(failure), _) => self.report_failed(&file, failure),
+            (Some(failure), _) => self.report_failed(&file, failure, true),
         }
         self.maybe_end();
         Ok(())
@@ -221,7 +221,7 @@ impl<A: OffersAttached> Offers<A> {
         let is_unanswered = self.files.get(&again).is_some_and(|file| matches!(file.state, OfferState::Offered { .. }));
         let is_both = is_unanswered && !BreakableRule::FailureIsOfBothOffers.is_broken();
         if is_both && let Some(file) = self.remove(again) {
-            self.report_failed(&file, failure);
+            self.report_failed(&file, failure, true);
         }
     }
 

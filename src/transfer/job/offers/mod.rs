@@ -232,6 +232,12 @@ impl<A: OffersAttached> Offers<A> {
         self.stage > OffersStage::Searching && !self.has_left_out
     }
 
+    /// Where the first file on offer lies that the receiver has not settled.
+    pub(crate) fn first_unsettled(&self) -> Option<&A::Source> {
+        let files = self.files.iter().filter(|(_, file)| file.header.kind != Kind::Dir);
+        files.min_by_key(|(id, _)| **id).map(|(_, file)| &file.source)
+    }
+
     /// Whether the receiver has settled every file.
     pub(crate) fn is_finished(&self) -> bool {
         self.stage == OffersStage::Settled

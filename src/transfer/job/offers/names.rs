@@ -38,16 +38,12 @@ impl OfferedNames {
         room: impl FnMut(usize) -> bool,
     ) -> NameClaim {
         let source = if *kind == Kind::Dir { DIRECTORY } else { self.hasher.hash_one(inode).max(DIRECTORY + 1) };
-        // A name that there is no room to remember is offered: the receiver has the last word on it.
-        let Some(known) = self.names.entry_in(name.as_bytes(), room) else { return NameClaim::First };
-        match *known {
-            None => {
-                *known = Some(source);
-                NameClaim::First
-            }
-            Some(before) if before == source => NameClaim::Again,
-            // The first one keeps the name.
-            Some(_) => NameClaim::Taken,
+        // The first one keeps the name.
+        match self.names.update_in(name.as_bytes(), room, |known| known.unwrap_or(source)) {
+            // A name that there is no room to remember is offered: the receiver has the last word on it.
+            None | Some(None) => NameClaim::First,
+            Some(Some(before)) if before == source => NameClaim::Again,
+            Some(Some(_)) => NameClaim::Taken,
         }
     }
 }

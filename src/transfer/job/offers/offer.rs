@@ -94,18 +94,18 @@ impl<A: OffersAttached> Offers<A> {
     pub(crate) fn give_up(&mut self, id: FileId, failure: Failure) {
         let Some(file) = self.remove(id) else { return };
         self.say(Message::Cancel(Done { id, failure: Some(failure.clone()) }));
-        self.report_failed(&file, failure);
+        self.report_failed(&file, failure, false);
         self.maybe_end();
     }
 
     /// A source never gets a header.
     pub(crate) fn problem(&mut self, name: Vec<u8>, failure: Failure) {
         self.say(Message::Problem(Problem::new(name.clone(), failure.clone())));
-        self.report(OffersReport::Failed { name, failure });
+        self.report(OffersReport::Failed { name, failure, by_peer: false });
     }
 
-    pub(super) fn report_failed(&mut self, file: &Outgoing<A>, failure: Failure) {
-        self.report(OffersReport::Failed { name: file.header.path.as_bytes().to_vec(), failure });
+    pub(super) fn report_failed(&mut self, file: &Outgoing<A>, failure: Failure, by_peer: bool) {
+        self.report(OffersReport::Failed { name: file.header.path.as_bytes().to_vec(), failure, by_peer });
     }
 
     /// Sends `End` once no header can follow: the walk is over and every file is past the point where a change of its

@@ -1,0 +1,284 @@
+//! How fast the path delivers to us: the best of late while it is not full, our share once it is. Does it stop for moments, and
+//! then deliver all at once (ACK aggregation)? And the windowed extremes that really expire of which this and others are made.
+//!
+//! Busy machines, Wi-Fi and radio links stop. What waits meanwhile comes late, which looks like a queue for a whole round,
+//! although there is room all the time; who yields to it yields again and again. A queue delivers at the rate of the slowest
+//! link, and so do the packets of others that stand before ours: only a path that stopped delivers a lump much faster.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::round::{EMPTY_ROUNDS, NOISE};
+
+/// Rounds over which the best sample counts: BBR's eight to ten.
+const BEST_ROUNDS: u64 = 8;
+/// Rounds over which our share of a full path is averaged. Every round of memory holds on to the share that was, and flows
+/// even out the slower: what divides two of them at 100 Mbit/s and 200 ms falls to 1/e in 26 s with four, in 22 s with two.
+const SHARE_ROUNDS: usize = 2;
+
+/// The bandwidth estimate, in bytes per second.
+#[derive(Debug, Clone)]
+pub(crate) struct Bandwidth {
+    best: MaxFilter,
+    /// Delivery rates of the last rounds, as a ring.
+    shares: [f64; SHARE_ROUNDS],
+    /// A queue stood lately: the path is full and the last rounds show our share of it.
+    full: bool,
+    /// Rounds without a queue since.
+    empty_rounds: u32,
+    /// A queue stood at some time.
+    queue_seen: bool,
+    /// The path is full and shows no queue: more than our share is dropped at once.
+    policed: bool,
+    /// The path pauses: some rounds bring what belongs to others.
+    uneven: bool,
+}
+
+impl Bandwidth {
+    pub(crate) fn new() -> Self {
+        Self {
+            best: MaxFilter::new(BEST_ROUNDS),
+            shares: [0.0; SHARE_ROUNDS],
+            full: false,
+            empty_rounds: 0,
+            queue_seen: false,
+            policed: false,
+            uneven: false,
+        }
+    }
+
+    /// The best of the last rounds while the path is not full. Once it is, the mean: a maximum reads a few percent high,
+    /// which would outweigh the queue budget, and with it the force that makes flows share evenly. Under ACK
+    /// aggregation it is the maximum again: each round that a pause fell into would lower the window, and with it all
+    /// rounds after.
+    pub(crate) fn get(&self) -> f64 {
+        let known = self.shares.iter().all(|&share| share > 0.0);
+        if self.is_full() && known && !self.uneven {
+            self.shares.iter().sum::<f64>() / SHARE_ROUNDS as f64
+        } else {
+            self.best()
+        }
+    }
+
+    /// The best of the last rounds.
+    pub(crate) fn best(&self) -> f64 {
+        self.best.get().unwrap_or(0.0)
+    }
+
+    pub(crate) fn is_known(&self) -> bool {
+        self.best.get().is_some()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.full || self.policed
+    }
+
+    /// Whether a queue has ever stood.
+    pub(crate) fn is_queue_seen(&self) -> bool {
+        self.queue_seen
+    }
+
+    pub(crate) fn is_policed(&self) -> bool {
+        self.policed
+    }
+
+    pub(crate) fn set_policed(&mut self) {
+        self.policed = true;
+    }
+
+    /// Whether the path pauses.
+    pub(crate) fn set_uneven(&mut self, uneven: bool) {
+        self.uneven = uneven;
+    }
+
+    /// Whether the path is full is not known any more.
+    pub(crate) fn set_not_full(&mut self) {
+        self.full = false;
+    }
+
+    pub(crate) fn on_sample(&mut self, round: u64, rate: f64) {
+        self.best.push(round, rate);
+    }
+
+    /// Takes the delivery rate of a whole round and whether a queue stood in it.
+    pub(crate) fn on_round(&mut self, round: u64, rate: f64, queue_stood: bool) {
+        if queue_stood {
+            self.empty_rounds = 0;
+            (self.full, self.queue_seen, self.policed) = (true, true, false);
+        } else {
+            self.empty_rounds += 1;
+        }
+        if self.empty_rounds >= EMPTY_ROUNDS {
+            self.full = false;
+        }
+        // What we get while others drain is not our share: it would be too much for all when they come back.
+        if self.empty_rounds == 0 || !self.full || self.policed {
+            self.shares[round as usize % SHARE_ROUNDS] = rate;
+        }
+    }
+
+    /// A probe has found this much.
+    pub(crate) fn raise(&mut self, round: u64, rate: f64) {
+        self.best.push(round, rate);
+        self.shares = [rate; SHARE_ROUNDS];
+    }
+
+    /// Forgets all but the last round.
+    pub(crate) fn believe(&mut self, round: u64, rate: f64) {
+        self.best.clear();
+        self.raise(round, rate);
+    }
+}
+
+/// Part of a new value that a smoothed one takes over: four values of memory.
+pub(crate) const SMOOTHING: f64 = 0.25;
+
+/// The largest of the values seen in the last `span` steps of a counter that only grows (rounds, nanoseconds).
+///
+/// A monotonic queue: each value is pushed and popped once, so an update costs O(1) on average.
+/// Negate the values for a minimum.
+#[derive(Debug, Clone)]
+pub(crate) struct MaxFilter {
+    span: u64,
+    values: VecDeque<(u64, f64)>,
+}
+
+impl MaxFilter {
+    pub(crate) fn new(span: u64) -> Self {
+        Self { span, values: VecDeque::new() }
+    }
+
+    /// Adds `value` seen at `at`. Smaller values that are older can never be the maximum again and go.
+    pub(crate) fn push(&mut self, at: u64, value: f64) {
+        while self.values.back().is_some_and(|&(_, old)| old <= value) {
+            self.values.pop_back();
+        }
+        self.values.push_back((at, value));
+        self.expire(at);
+    }
+
+    /// Forgets what is older than the span. The newest value stays: an old figure is better than none.
+    pub(crate) fn expire(&mut self, now: u64) {
+        while self.values.len() > 1 && self.values[0].0 + self.span < now {
+            self.values.pop_front();
+        }
+    }
+
+    pub(crate) fn get(&self) -> Option<f64> {
+        self.values.front().map(|&(_, value)| value)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.values.clear();
+    }
+}
+
+/// A pause that counts is longer than [`NOISE`], and than so many packets of ours take: two bursts of the pacer, between which
+/// the packets of others pass.
+const PAUSE_PACKETS: f64 = 20.0;
+/// What waited comes within this part of the pause...
+const LUMP_TIME: f64 = 1.0 / 16.0;
+/// ... and is at least this part of what the pause would have brought...
+const LUMP_SHARE: f64 = 0.5;
+/// ... so many times as fast as the slowest link carries.
+const LUMP_SPEED: f64 = 2.0;
+/// A lump takes at least this part of its pause: acknowledgements that are read at one go have no time between them.
+const LUMP_TIME_MIN: f64 = 1.0 / 64.0;
+/// How long a pause is remembered.
+const SPAN: Duration = Duration::from_secs(2);
+/// Recent pauses from which on a path counts as one that pauses. Any path has one now and then.
+const PAUSES: f64 = 2.5;
+
+/// The usual values that pauses and lumps are compared with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usual {
+    /// What we get, in bytes per second...
+    pub(crate) bandwidth: f64,
+    /// ... and what the slowest link carries.
+    pub(crate) capacity: f64,
+    pub(crate) mtu: f64,
+}
+
+/// The bytes that came after a pause, so far.
+#[derive(Debug, Clone, Copy)]
+struct Lump {
+    pause: Duration,
+    began: Instant,
+    bytes: f64,
+}
+
+impl Lump {
+    /// Whether it is more than any queue gives.
+    fn is_proof(&self, now: Instant, usual: &Usual) -> bool {
+        let pause = self.pause.as_secs_f64();
+        let time = now.saturating_duration_since(self.began).as_secs_f64().max(pause * LUMP_TIME_MIN);
+        self.bytes > LUMP_SHARE * pause * usual.bandwidth && self.bytes > LUMP_SPEED * usual.capacity * time
+    }
+}
+
+/// Counts pauses, and how late they make packets.
+#[derive(Debug, Clone)]
+pub(crate) struct AckAggregation {
+    heard: Option<Instant>,
+    /// Bytes acknowledged until then.
+    delivered: u64,
+    /// Pauses of late; old ones count for less.
+    pauses: f64,
+    lump: Option<Lump>,
+    late: Duration,
+    /// The least round trips of the last round.
+    low: Duration,
+}
+
+impl AckAggregation {
+    pub(crate) fn new() -> Self {
+        Self { heard: None, delivered: 0, pauses: 0.0, lump: None, late: Duration::ZERO, low: Duration::MAX }
+    }
+
+    /// Whether the path stops so often that rounds are to be judged by what was not late.
+    pub(crate) fn is_on(&self) -> bool {
+        self.pauses > PAUSES
+    }
+
+    /// How much later than the others packets are on average; zero on a path that flows.
+    pub(crate) fn late(&self) -> Duration {
+        if self.is_on() { self.late } else { Duration::ZERO }
+    }
+
+    /// The least round trips of the round before.
+    pub(crate) fn low_before(&self) -> Duration {
+        self.low
+    }
+
+    /// Takes an ACK, with which so many bytes are `delivered` in all. `usual`: where the sender has left no pauses itself.
+    pub(crate) fn on_ack(&mut self, now: Instant, delivered: u64, usual: Option<Usual>) {
+        let pause = self.heard.replace(now).map_or(Duration::ZERO, |heard| now.saturating_duration_since(heard));
+        self.pauses *= (-pause.as_secs_f64() / SPAN.as_secs_f64()).exp();
+        let bytes = delivered - std::mem::replace(&mut self.delivered, delivered);
+        let Some(usual) = usual else {
+            self.lump = None;
+            return;
+        };
+        let least = NOISE.as_secs_f64().max(PAUSE_PACKETS * usual.mtu / usual.bandwidth.max(1.0));
+        if pause.as_secs_f64() > least {
+            self.lump = Some(Lump { pause, began: now, bytes: 0.0 });
+        }
+        let Some(lump) = &mut self.lump else { return };
+        lump.bytes += bytes as f64;
+        if lump.is_proof(now, &usual) {
+            self.pauses += 1.0;
+            self.lump = None;
+        } else if now.saturating_duration_since(lump.began) > lump.pause.mul_f64(LUMP_TIME) {
+            self.lump = None;
+        }
+    }
+
+    /// Takes a round: its mean round trip, and that of its least ones.
+    pub(crate) fn on_round(&mut self, mean: Duration, low: Duration) {
+        self.low = low;
+        self.late = self.late.mul_f64(1.0 - SMOOTHING) + mean.saturating_sub(low).mul_f64(SMOOTHING);
+    }
+}
+
+#[cfg(test)]
+mod tests;

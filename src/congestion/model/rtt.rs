@@ -1,0 +1,244 @@
+//! Round trips without a queue: the bare one, which a drain shows until a longer or a shorter one is shown, and what jitter
+//! adds to it.
+//!
+//! A queue grows or is emptied, over many packets; jitter turns back at once. So what counts is how much of each step from
+//! one group of round trips to the next is taken back by the step after it. On a clean link that is next to nothing. The
+//! model asks only where the spacing of ACKs within batches disagrees, too, as it never does on a clean link.
+
+use std::time::{Duration, Instant};
+
+use super::round::{GROUP_ACKS, base_target};
+
+/// Queue in targets that stays without us and is more than other flows of ours would hold: a competitor.
+pub(crate) const FOREIGN_QUEUE: u32 = 2;
+/// Drains in a row that show the same longer round trip: the path has changed.
+const RAISED_DRAINS: u32 = 3;
+/// What "the same" means: a path's round trip is steady, a competitor's queue is not.
+const RAISED_TOLERANCE: f64 = 0.03;
+const RAISED_TOLERANCE_MIN: Duration = Duration::from_millis(1);
+
+/// A longer round trip that drains have shown.
+#[derive(Debug, Clone, Copy)]
+struct Raised {
+    value: Duration,
+    drains: u32,
+}
+
+/// The sample of a drain.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Drained {
+    /// The round trip that stood.
+    pub(crate) standing: Duration,
+    /// The queue we aim at.
+    pub(crate) target: Duration,
+    /// What may look like a queue: jitter...
+    pub(crate) jitter: Duration,
+    /// ... and acknowledgements that waited for more packets, where a flow is too small to have others.
+    pub(crate) delay: Duration,
+    /// Whether drains may make the bare round trip longer.
+    pub(crate) takes_longer: bool,
+    /// The round trip was what it was before, however much was withdrawn: no queue stands.
+    pub(crate) is_absent: bool,
+    /// Others surely use the path too.
+    pub(crate) is_crowded: bool,
+}
+
+/// The finding of a drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DrainFinding {
+    /// The bare path, or no more queue than our own kind holds.
+    Quiet,
+    /// A queue that is not ours.
+    Foreign,
+    /// The longer round trip is no competitor's queue but the path itself, which has become longer.
+    Longer,
+}
+
+/// The bare round trip and when it was last seen.
+#[derive(Debug, Clone)]
+pub(crate) struct MinRttFilter {
+    value: Duration,
+    /// When the value was last seen in a round.
+    seen: Instant,
+    /// The shortest sample of all.
+    least: Duration,
+    /// A drain has shown it; before that it is the shortest sample.
+    drained: bool,
+    /// Only the drain after start-up has, which is gentle on long paths: a queue of others may have stood all the time.
+    guessed: bool,
+    raised: Option<Raised>,
+}
+
+impl MinRttFilter {
+    pub(crate) fn new(now: Instant, rtt: Duration) -> Self {
+        Self { value: rtt, seen: now, least: rtt, drained: false, guessed: false, raised: None }
+    }
+
+    pub(crate) fn rtt(&self) -> Duration {
+        self.value
+    }
+
+    /// The shortest ever seen: a later value may have the queue of others in it.
+    pub(crate) fn least(&self) -> Duration {
+        self.least
+    }
+
+    /// When it was last seen without a drain.
+    pub(crate) fn seen(&self) -> Instant {
+        self.seen
+    }
+
+    pub(crate) fn is_drained(&self) -> bool {
+        self.drained
+    }
+
+    /// Whether a second look would tell more.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.guessed || self.raised.is_some()
+    }
+
+    /// Before the first drain, the shortest sample is the best guess.
+    pub(crate) fn on_sample(&mut self, rtt: Duration) {
+        self.least = self.least.min(rtt);
+        if !self.drained && rtt <= self.value {
+            self.value = rtt;
+        }
+    }
+
+    /// After it, whole rounds are compared, not the luckiest packet: under jitter that one is far below what any window
+    /// could give. Nor are rounds shorter than `jitter` makes them believed, for the same reason.
+    pub(crate) fn on_round(&mut self, now: Instant, standing: Duration, jitter: Duration) {
+        if self.drained && standing + jitter <= self.value {
+            (self.value, self.seen) = (standing + jitter, now);
+        }
+    }
+
+    /// A probe was delivered at this round trip: what stands there is no queue. Packets in a row do not overtake each other,
+    /// so jitter makes round trips longer the faster they follow each other, and what a slow beginning has shown is too short.
+    pub(crate) fn on_delivered(&mut self, standing: Duration) {
+        self.value = self.value.max(standing);
+    }
+
+    /// Ends a drain.
+    pub(crate) fn on_drained(&mut self, drained: &Drained) -> DrainFinding {
+        let Drained { standing, target, jitter, delay, takes_longer, is_absent, .. } = *drained;
+        let is_known = !self.drained || standing <= self.value + target / 2 + jitter;
+        let is_longer = !is_known && self.is_raised(standing) && takes_longer;
+        if is_known || is_longer {
+            (self.value, self.raised) = (standing, None);
+        } else if standing > self.value + base_target(self.value) * FOREIGN_QUEUE + jitter + delay {
+            if !is_absent || !takes_longer {
+                return DrainFinding::Foreign;
+            }
+            (self.value, self.raised) = (standing, None);
+            return DrainFinding::Longer;
+        }
+        // A little more than before is another flow of ours: not the bare path, yet nothing to fight.
+        self.guessed = !self.drained;
+        self.drained = true;
+        if is_longer { DrainFinding::Longer } else { DrainFinding::Quiet }
+    }
+
+    /// Whether several drains in a row ended at this round trip.
+    fn is_raised(&mut self, standing: Duration) -> bool {
+        let same =
+            |value: Duration| standing.abs_diff(value) <= value.mul_f64(RAISED_TOLERANCE).max(RAISED_TOLERANCE_MIN);
+        let drains = match self.raised {
+            Some(raised) if same(raised.value) => raised.drains + 1,
+            _ => 1,
+        };
+        self.raised = Some(Raised { value: standing, drains });
+        drains >= RAISED_DRAINS
+    }
+}
+
+/// Packets of a group, at least: three bursts of the sender, within which round trips differ by the length of the burst.
+const GROUP_PACKETS: u64 = 32;
+/// Turns that are remembered: some rounds, so that a drain or a probe does not count.
+const MEMORY: usize = 32;
+/// Those needed before they mean anything.
+const KNOWN: usize = 6;
+/// The turn that stands for all of them. Steps that go on in one direction do not turn, so the median would be near zero
+/// even where nothing but jitter is at work.
+const QUANTILE: f64 = 0.75;
+/// Turns of this part of the target are left to chance: late timers of busy machines make half as much.
+const LEAST_SHARE: f64 = 0.12;
+/// So are turns of so many packets of the slowest link: bursts, and losses between them, make up to that much.
+const LEAST_PACKETS: u32 = 3;
+/// Jitter over turns: the shortest of a group's round trips varies by less than a single one. Six re-sent 6 % at 10 Mbit/s
+/// with a queue of 50 ms; three left more of fast paths unused.
+const GAIN: u32 = 4;
+/// At most this part of the bare round trip is believed. On the shortest paths nearly all that varies is the machines'
+/// own doing, and room for it would only overflow their buffers.
+const SHARE_MAX: f64 = 0.5;
+
+/// Gathers round trips in groups, much as a round does, but across rounds.
+#[derive(Debug, Clone)]
+pub(crate) struct JitterFilter {
+    acks: u32,
+    /// Bytes delivered when the group began.
+    began: u64,
+    group_min: Duration,
+    last: Option<Duration>,
+    /// Whether the last step went up, and how far it went.
+    step: (bool, Duration),
+    /// How much of each step the next one took back, as a ring.
+    turns: [Duration; MEMORY],
+    count: usize,
+    /// The turn that stands for all, once enough are known.
+    turn: Duration,
+}
+
+impl JitterFilter {
+    pub(crate) fn new() -> Self {
+        Self {
+            acks: 0,
+            began: 0,
+            group_min: Duration::MAX,
+            last: None,
+            step: (false, Duration::ZERO),
+            turns: [Duration::ZERO; MEMORY],
+            count: 0,
+            turn: Duration::ZERO,
+        }
+    }
+
+    /// Takes a round trip, when so many bytes had been `delivered` in all.
+    pub(crate) fn on_rtt(&mut self, rtt: Duration, delivered: u64, mtu: u64) {
+        self.group_min = self.group_min.min(rtt);
+        self.acks += 1;
+        if self.acks >= GROUP_ACKS && delivered >= self.began + GROUP_PACKETS * mtu {
+            let group = std::mem::replace(&mut self.group_min, Duration::MAX);
+            (self.acks, self.began) = (0, delivered);
+            self.on_group(group);
+        }
+    }
+
+    fn on_group(&mut self, group: Duration) {
+        let Some(last) = self.last.replace(group) else { return };
+        let (rose, size) = (group > last, group.abs_diff(last));
+        let (before_rose, before) = std::mem::replace(&mut self.step, (rose, size));
+        self.turns[self.count % MEMORY] = if rose == before_rose { Duration::ZERO } else { size.min(before) };
+        self.count += 1;
+        if self.count >= KNOWN {
+            self.turn = self.typical();
+        }
+    }
+
+    fn typical(&self) -> Duration {
+        let mut sorted = self.turns;
+        let known = &mut sorted[..self.count.min(MEMORY)];
+        known.sort_unstable();
+        known[(known.len() as f64 * QUANTILE) as usize]
+    }
+
+    /// What jitter may add to the bare round trip `min_rtt`; zero on a clean link. `target` is the standing queue of a flow
+    /// that is not short of bandwidth, `packet` the time that one packet takes on the slowest link.
+    pub(crate) fn jitter(&self, min_rtt: Duration, target: Duration, packet: Duration) -> Duration {
+        let least = target.mul_f64(LEAST_SHARE).max(packet * LEAST_PACKETS);
+        (self.turn.saturating_sub(least) * GAIN).min(min_rtt.mul_f64(SHARE_MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+use super::*;
+
+const MS: Duration = Duration::from_millis(1);
+
+fn shown(standing: Duration) -> Drained {
+    Drained {
+        standing,
+        target: 5 * MS,
+        jitter: Duration::ZERO,
+        delay: Duration::ZERO,
+        takes_longer: true,
+        is_absent: false,
+        is_crowded: false,
+    }
+}
+
+fn drained(rtt: Duration) -> MinRttFilter {
+    let mut min_rtt_filter = MinRttFilter::new(Instant::now(), rtt);
+    assert_eq!(min_rtt_filter.on_drained(&shown(rtt)), DrainFinding::Quiet);
+    min_rtt_filter
+}
+
+#[test]
+fn a_queue_that_stays_in_a_drain_is_foreign() {
+    let mut min_rtt_filter = drained(100 * MS);
+    assert_eq!(min_rtt_filter.on_drained(&shown(150 * MS)), DrainFinding::Foreign);
+    assert_eq!(min_rtt_filter.rtt(), 100 * MS);
+}
+
+#[test]
+fn a_longer_path_is_believed_at_the_third_drain() {
+    let mut min_rtt_filter = drained(100 * MS);
+    assert_eq!(min_rtt_filter.on_drained(&shown(150 * MS)), DrainFinding::Foreign);
+    assert_eq!(min_rtt_filter.on_drained(&shown(151 * MS)), DrainFinding::Foreign);
+    assert_eq!(min_rtt_filter.on_drained(&shown(150 * MS)), DrainFinding::Longer);
+    assert_eq!(min_rtt_filter.rtt(), 150 * MS);
+}
+
+#[test]
+fn a_longer_path_without_any_queue_is_believed_at_once() {
+    let mut min_rtt_filter = drained(100 * MS);
+    let absent = Drained { is_absent: true, ..shown(150 * MS) };
+    assert_eq!(min_rtt_filter.on_drained(&absent), DrainFinding::Longer);
+    assert_eq!(min_rtt_filter.rtt(), 150 * MS);
+    assert_eq!(min_rtt_filter.on_drained(&shown(151 * MS)), DrainFinding::Quiet);
+}
+
+/// By less than a stranger's queue, too: yielding to what is no queue at all would leave next to nothing.
+#[test]
+fn a_path_that_is_a_little_longer_is_believed_as_late() {
+    let mut min_rtt_filter = drained(20 * MS);
+    for _ in 0..2 {
+        assert_eq!(min_rtt_filter.on_drained(&shown(26 * MS)), DrainFinding::Quiet);
+        assert!(min_rtt_filter.is_doubtful() && min_rtt_filter.rtt() == 20 * MS);
+    }
+    assert_eq!(min_rtt_filter.on_drained(&shown(26 * MS)), DrainFinding::Longer);
+    assert!(!min_rtt_filter.is_doubtful() && min_rtt_filter.rtt() == 26 * MS);
+}
+
+#[test]
+fn a_changing_queue_is_never_taken_for_the_path() {
+    let mut min_rtt_filter = drained(100 * MS);
+    for rtt in [150, 170, 190, 150, 165, 180] {
+        assert_eq!(min_rtt_filter.on_drained(&shown(rtt * MS)), DrainFinding::Foreign);
+    }
+}
+
+#[test]
+fn the_queue_of_another_flow_of_ours_is_neither_foreign_nor_the_path() {
+    let mut min_rtt_filter = drained(100 * MS);
+    assert_eq!(min_rtt_filter.on_drained(&shown(106 * MS)), DrainFinding::Quiet);
+    assert_eq!(min_rtt_filter.rtt(), 100 * MS);
+}
+
+#[test]
+fn late_acknowledgements_of_a_small_flow_are_no_competitor() {
+    let mut min_rtt_filter = drained(20 * MS);
+    assert_eq!(min_rtt_filter.on_drained(&Drained { delay: 10 * MS, ..shown(31 * MS) }), DrainFinding::Quiet);
+    assert_eq!(min_rtt_filter.rtt(), 20 * MS);
+    assert_eq!(min_rtt_filter.on_drained(&shown(31 * MS)), DrainFinding::Foreign);
+}
+
+#[test]
+fn the_shortest_sample_outlives_a_drain_that_others_spoiled() {
+    let mut min_rtt_filter = MinRttFilter::new(Instant::now(), 50 * MS);
+    assert_eq!(min_rtt_filter.on_drained(&shown(90 * MS)), DrainFinding::Quiet);
+    assert_eq!((min_rtt_filter.rtt(), min_rtt_filter.least()), (90 * MS, 50 * MS));
+}
+
+const MTU: u64 = 1452;
+const RTT: Duration = Duration::from_millis(100);
+const TARGET: Duration = Duration::from_millis(5);
+const PACKET: Duration = Duration::from_micros(120);
+
+/// What is believed after groups of these round trips, in microseconds above the bare one.
+fn jitter_of(groups: impl IntoIterator<Item = u64>) -> Duration {
+    let mut jitter_filter = JitterFilter::new();
+    let mut delivered = 0;
+    for above in groups {
+        for _ in 0..GROUP_ACKS {
+            delivered += 4 * MTU;
+            jitter_filter.on_rtt(RTT + Duration::from_micros(above), delivered, MTU);
+        }
+    }
+    jitter_filter.jitter(RTT, TARGET, PACKET)
+}
+
+#[test]
+fn what_goes_up_and_down_from_group_to_group_is_jitter() {
+    let jitter = jitter_of((0..40).map(|group| if group % 2 == 0 { 0 } else { 4000 }));
+    assert!(jitter > TARGET && jitter <= RTT / 2, "{jitter:?}");
+}
+
+#[test]
+fn a_queue_that_grows_and_is_drained_is_none() {
+    assert_eq!(jitter_of((0..60).map(|group| 1000 * (group % 20))), Duration::ZERO);
+}
+
+#[test]
+fn small_turns_are_left_to_chance() {
+    assert_eq!(jitter_of((0..40).map(|group| 500 * (group % 2))), Duration::ZERO);
+}
+
+#[test]
+fn a_few_groups_show_nothing() {
+    assert_eq!(jitter_of([0, 9000, 0, 9000, 0]), Duration::ZERO);
+}
+
+#[test]
+fn no_more_than_half_the_round_trip_is_believed() {
+    assert_eq!(jitter_of((0..40).map(|group| 90_000 * (group % 2))), RTT / 2);
+}

@@ -1,0 +1,417 @@
+//! The phases: one table of what leads from one to the next, what an experiment is, and the decisions at the end of each round.
+
+use std::time::{Duration, Instant};
+
+use super::compete::{CompetitionFinding, Suspicion};
+use super::config::{Mechanism, Phase};
+use super::controller::{PathController, initial_packets};
+use super::cruise::{ProbeFinding, TrialFinding};
+use super::drain::DrainPace;
+use super::model::PathModel;
+use super::model::loss::LossBlock;
+use super::model::rtt::DrainFinding;
+use super::startup::{CarefulResume, PastPath, Startup, StartupEnd};
+
+/// Rounds after a drain or a probe until a round's queue and rate are those of cruising again.
+pub(super) const SETTLE_ROUNDS: u32 = 2;
+/// Rounds after a drain or a probe until the next probe: flows drain together, and shares move for some rounds.
+pub(super) const CALM_ROUNDS: u32 = 12;
+/// The part of the rate of the flight that found the queue which is believed to be ours to keep. Where another flow runs,
+/// ours has pushed it aside for the moment, and one that starts with all of that does not give it back for many seconds;
+/// on an empty path the samples of the next rounds show the rest.
+const FLIGHT_SHARE: f64 = 0.62;
+/// On longer paths the first flight, which does not grow with them any more, pushes others aside for less of a round
+/// trip, and what is missing would take longer to be found.
+const FULL_FLIGHT_RTT: Duration = Duration::from_millis(250);
+/// The queue budget of a flow at a policer's rate, which grows until something is lost. With less, the window would
+/// shrink from round to round: quinn sends while a packet more fits, and an acknowledgement is due for several.
+const POLICED_PACKETS: f64 = 3.0;
+
+/// An experiment with the window: what is sent while it runs shows what the path does not show by itself.
+pub(super) trait Experiment {
+    type Finding;
+
+    /// Whether it is to begin.
+    fn is_due(&mut self, model: &PathModel, at: &Moment) -> bool;
+
+    /// Bytes in flight while it runs.
+    fn window(&self, model: &PathModel, at: &Moment) -> f64;
+
+    /// What it has found at the end of a round; nothing while it goes on.
+    fn on_round(&mut self, model: &PathModel, at: &Moment) -> Option<Self::Finding>;
+}
+
+/// What an experiment goes by, besides the model.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) now: Instant,
+    pub(super) phase: Phase,
+    /// Rounds since the present phase, probe or trial began.
+    pub(super) phase_rounds: u32,
+    pub(super) window: u64,
+    /// The queue budget in it.
+    pub(super) budget: f64,
+    /// Competitive mode is on, also while a drain tests whether it still need be.
+    pub(super) is_contested: bool,
+    /// The block of packets that ended with the round.
+    pub(super) block: Option<LossBlock>,
+    /// What the drain that ended with the round has found.
+    pub(super) drained: Option<DrainFinding>,
+}
+
+/// What ends a phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PhaseEnd {
+    /// Nothing arrives any more.
+    Outage,
+    /// Start-up has found the limit.
+    PathFull,
+    /// It is time to look for the bare round trip, or the queue does not obey.
+    DrainDue,
+    /// A queue stays that is not ours.
+    Competitor,
+    /// No queue stays but ours.
+    QueueOurs,
+    /// Whoever held the queue is gone, and with him most of what was sent.
+    PathEmpty,
+}
+
+impl Phase {
+    /// The table of phases.
+    fn after(self, end: PhaseEnd) -> Self {
+        match (self, end) {
+            (_, PhaseEnd::Outage) | (Self::Contested, PhaseEnd::PathEmpty) => Self::Startup,
+            (Self::Startup, PhaseEnd::PathFull) | (Self::Cruise | Self::Contested, PhaseEnd::DrainDue) => Self::Drain,
+            (Self::Drain, PhaseEnd::QueueOurs) => Self::Cruise,
+            (Self::Drain | Self::Cruise, PhaseEnd::Competitor) => Self::Contested,
+            (phase, _) => phase,
+        }
+    }
+}
+
+impl PathController {
+    fn turn(&mut self, now: Instant, end: PhaseEnd) {
+        (self.phase, self.phase_rounds) = (self.phase.after(end), 0);
+        match self.phase {
+            Phase::Startup => self.enter_startup(now),
+            Phase::Drain => self.enter_drain(now),
+            Phase::Cruise => self.enter_cruise(now),
+            Phase::Contested => self.enter_contested(now),
+        }
+    }
+
+    fn moment(&self, now: Instant) -> Moment {
+        Moment {
+            now,
+            phase: self.phase,
+            phase_rounds: self.phase_rounds,
+            window: self.window,
+            budget: self.budget.bytes(),
+            is_contested: self.competition.is_on(),
+            block: None,
+            drained: None,
+        }
+    }
+
+    pub(super) fn on_round(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Startup => self.on_startup_round(now),
+            Phase::Drain => self.on_drain_round(now),
+            Phase::Cruise => self.on_cruise_round(now),
+            Phase::Contested => {
+                self.phase_rounds += 1;
+                if self.competition.on_round(&self.model, &self.moment(now)) == Some(CompetitionFinding::PathEmpty) {
+                    self.turn(now, PhaseEnd::PathEmpty);
+                }
+            }
+        }
+    }
+
+    // ---- start-up ----
+
+    /// The first round trip shows which window to begin with.
+    pub(super) fn begin_if_due(&mut self, now: Instant, rtt: Duration) {
+        let at = self.moment(now);
+        if self.startup.is_due(&self.model, &at) {
+            self.first_flight_left = initial_packets(rtt) * self.model.mtu;
+            self.window = self.startup.begin(now, rtt, self.first_flight_left);
+        }
+    }
+
+    fn on_startup_round(&mut self, now: Instant) {
+        let at = self.moment(now);
+        let Some(end) = self.startup.on_round(&self.model, &at) else { return };
+        if end == StartupEnd::Flood {
+            self.model.believe_round();
+        }
+        self.leave_startup(now);
+    }
+
+    /// Takes the window that the answers to the latest flight have earned, and leaves when they show a queue.
+    pub(super) fn on_startup_acks(&mut self, now: Instant, app_limited: bool) {
+        if !app_limited {
+            self.window = self.window.max(self.startup.inputs(&self.model).earned() as u64);
+        }
+        if self.startup.is_queue_seen(now, self.model.jitter()) && !self.is_without(Mechanism::StartupQueue) {
+            // Samples over a whole round trip have not caught up with a first flight that fills the path.
+            if let Some(flight) = self.model.sampler.dispersion().filter(|_| !self.is_without(Mechanism::FlightShare)) {
+                let share = if self.model.min_rtt() <= FULL_FLIGHT_RTT { FLIGHT_SHARE } else { 1.0 };
+                self.model.bandwidth.on_sample(self.model.rounds, share * flight.rate);
+            }
+            self.leave_startup(now);
+        }
+    }
+
+    fn leave_startup(&mut self, now: Instant) {
+        self.startup.resume.retreat(now);
+        self.turn(now, PhaseEnd::PathFull);
+    }
+
+    /// Begins anew after an outage: the path may be another one now. Its next round trip tells, as that of a handshake does.
+    pub(super) fn restart(&mut self, now: Instant) {
+        let (bandwidth, min_rtt) = (self.model.bandwidth.get() as u64, self.model.min_rtt());
+        let past = PastPath { bandwidth, min_rtt, age: Duration::ZERO };
+        self.window = self.bounded(self.window / 2);
+        self.model.forget();
+        self.competition.stop();
+        self.turn(now, PhaseEnd::Outage);
+        self.startup.resume = CarefulResume::new(Some(past).filter(|_| !self.is_without(Mechanism::CarefulResume)));
+    }
+
+    fn enter_startup(&mut self, now: Instant) {
+        self.end_competition(now);
+        self.startup = Startup::new(None);
+        self.start_round(now);
+    }
+
+    // ---- drain ----
+
+    pub(super) fn drain_if_due(&mut self, now: Instant) {
+        let at = self.moment(now);
+        if self.drain.is_due(&self.model, &at) {
+            self.turn(now, PhaseEnd::DrainDue);
+        }
+    }
+
+    fn enter_drain(&mut self, now: Instant) {
+        if let Some(rate) = self.competition.last_rate() {
+            // All that wait in a full queue get the whole path together; the best of several rounds would be too much for it.
+            self.model.bandwidth.believe(self.model.rounds, rate);
+        }
+        self.drain.begin(now, self.model.min_rtt());
+        self.probe.stop();
+        self.model.loss.discard_block();
+        self.start_round(now);
+    }
+
+    fn on_drain_round(&mut self, now: Instant) {
+        self.phase_rounds += 1;
+        let (was_drained, at) = (self.model.is_drained(), self.moment(now));
+        let Some(drained) = self.drain.on_round(&self.model, &at) else { return };
+        let found = self.model.on_drained(now, &drained);
+        if self.drain.is_much_shorter(self.model.min_rtt()) {
+            self.budget.empty();
+        }
+        let at = Moment { drained: Some(found), ..at };
+        let contest = self.competition.on_round(&self.model, &at);
+        self.drain.plan(&self.model, &at);
+        if found == DrainFinding::Foreign && !self.is_without(Mechanism::CompetitiveMode) {
+            self.turn(now, PhaseEnd::Competitor);
+        } else if contest == Some(CompetitionFinding::Stays) {
+            self.turn(now, PhaseEnd::Competitor);
+            self.drain.plan_at(now, DrainPace::Unrest, self.model.min_rtt());
+        } else {
+            if !was_drained {
+                // Start-up ends here, and the whole target is a better first guess than nothing.
+                self.budget.fill(&self.model.round);
+            }
+            self.turn(now, PhaseEnd::QueueOurs);
+        }
+    }
+
+    // ---- cruise ----
+
+    fn enter_cruise(&mut self, now: Instant) {
+        self.end_competition(now);
+        self.competition.competitors.on_quiet();
+    }
+
+    fn end_competition(&mut self, now: Instant) {
+        if self.competition.end(now, !self.is_without(Mechanism::LowerThreshold)) {
+            self.budget.empty();
+        }
+    }
+
+    fn on_cruise_round(&mut self, now: Instant) {
+        self.competition.competitors.note_window(self.model.rounds, self.window);
+        self.budget.answer_marks(self.model.is_queue_marked());
+        if self.model.samples.app_limited {
+            return;
+        }
+        self.phase_rounds += 1;
+        if self.model.is_flood() {
+            // A queue that is full all the time looks like a longer path, and the best of many rounds like our share of it.
+            self.model.believe_round();
+            self.budget.empty();
+        }
+        if self.model.bandwidth.is_policed() && self.model.is_loss_unusual() {
+            // Holds at what a policer lets through, and goes on from there by a little each round.
+            self.model.believe_round();
+            self.budget.set_ceiling(POLICED_PACKETS * self.model.mtu as f64, false);
+        }
+        // The queue of the first rounds is what the probe or the drain before them left.
+        if !self.probe_round(now) && self.phase_rounds > SETTLE_ROUNDS {
+            self.judge_queue(now);
+        }
+    }
+
+    fn judge_queue(&mut self, now: Instant) {
+        let at = self.moment(now);
+        let is_certain = self.competition.is_due(&self.model, &at);
+        let mut judgement = self.competition.judgement;
+        judgement.cut &= !self.is_without(Mechanism::Cut);
+        // The last round alone says too little of a path that pauses.
+        if !self.model.is_aggregating() && (judgement.cut || judgement.suspicion == Suspicion::Suspected) {
+            self.model.believe_round();
+        }
+        if is_certain && !self.is_without(Mechanism::CompetitiveMode) {
+            self.turn(now, PhaseEnd::Competitor);
+        } else if is_certain {
+            self.turn(now, PhaseEnd::DrainDue);
+        } else if judgement.suspicion == Suspicion::Suspected {
+            if !self.is_without(Mechanism::LowerThreshold) {
+                self.competition.competitors.become_wary(now, Some(self.model.bandwidth.get()));
+            }
+            self.competition.competitors.calm_down();
+            self.turn(now, PhaseEnd::DrainDue);
+        } else if self.is_without(Mechanism::QueueBudget) {
+            self.budget.fill(&self.model.round);
+        } else {
+            self.budget.on_round(&self.model.round);
+        }
+    }
+
+    /// Runs the probe. Says whether one is under way.
+    fn probe_round(&mut self, now: Instant) -> bool {
+        let at = self.moment(now);
+        if !self.probe.is_running() {
+            let is_due = self.probe.is_due(&self.model, &at);
+            let begins = is_due && !self.trial.is_running() && self.competition.competitors.is_calm();
+            if begins {
+                self.probe.begin(&self.model);
+            }
+            return begins;
+        }
+        match self.probe.on_round(&self.model, &at) {
+            None => true,
+            Some(ProbeFinding::Room(rate)) => {
+                self.model.on_probed(rate);
+                true
+            }
+            Some(ProbeFinding::Nothing) => {
+                self.phase_rounds = 0;
+                false
+            }
+        }
+    }
+
+    /// Judges the losses of the round, and runs the loss trial.
+    pub(super) fn judge_losses(&mut self, now: Instant) {
+        if self.competition.is_on() {
+            // Packets that a full queue drops are not the path's loss: with head-room for them the flow would send ever
+            // more.
+            self.model.loss.discard_block();
+            return;
+        }
+        let Some(block) = self.model.loss.end_round(now, self.model.mtu) else { return };
+        if self.phase != Phase::Cruise {
+            if let Some(budget) = self.trial.stop() {
+                self.budget.restore(budget);
+            }
+        } else if !self.is_without(Mechanism::Trial) {
+            self.trial_round(&Moment { block: Some(block), ..self.moment(now) }, &block);
+        }
+    }
+
+    fn trial_round(&mut self, at: &Moment, block: &LossBlock) {
+        if self.trial.is_due(&self.model, at) {
+            let before = self.trial.begin(&self.model, at, block);
+            self.budget.withhold(self.model.mtu as f64);
+            if !before.has_queue {
+                // The best of some rounds may be far above what a bucket lets through.
+                self.model.believe_round();
+            }
+            return;
+        }
+        match self.trial.on_round(&self.model, at) {
+            None => return,
+            Some(TrialFinding::Overflow(before)) => {
+                self.budget.set_ceiling((before.budget / 2.0).max(0.0), before.has_queue);
+                if !before.has_queue && !self.is_without(Mechanism::Policer) {
+                    // None ever will stand: a policer's bucket was empty, and each packet beyond its rate is dropped.
+                    self.model.bandwidth.set_policed();
+                    self.model.believe_round();
+                }
+            }
+            Some(TrialFinding::Path(before)) => self.budget.restore(before.budget),
+        }
+        // Below the product there was no queue to overflow: what was still lost is the path's own loss.
+        self.model.loss.accept(at.now, block.share);
+        self.phase_rounds = 0;
+    }
+
+    // ---- contested ----
+
+    fn enter_contested(&mut self, now: Instant) {
+        if self.competition.is_on() {
+            return;
+        }
+        let is_relapse = self.competition.begin(now, self.window, !self.is_without(Mechanism::Search));
+        self.model.bandwidth.set_not_full();
+        self.drain.on_competition(now, is_relapse);
+        self.drain.plan(&self.model, &self.moment(now));
+    }
+
+    // ---- the window ----
+
+    pub(super) fn update_window(&mut self, now: Instant) {
+        if self.model.min_rtt_filter.is_some() && self.model.bandwidth.is_known() {
+            self.window = self.bounded(self.wanted_window(now) as u64);
+        }
+    }
+
+    fn wanted_window(&self, now: Instant) -> f64 {
+        let (model, at) = (&self.model, self.moment(now));
+        match self.phase {
+            Phase::Startup => self.startup.window(model, &at),
+            Phase::Drain => self.drain.window(model, &at),
+            Phase::Cruise if self.trial.is_running() => self.trial.window(model, &at),
+            Phase::Cruise if self.probe.is_running() => self.probe.window(model, &at),
+            Phase::Cruise => model.window(1.0, at.budget),
+            Phase::Contested => self.competition.window(model, &at),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_phase_ends_by_its_own_events_and_an_outage_ends_all() {
+        use Phase::{Contested, Cruise, Drain, Startup};
+        use PhaseEnd::{Competitor, DrainDue, Outage, PathEmpty, PathFull, QueueOurs};
+        // What each event leads to from start-up, a drain, cruise and competitive mode.
+        let table = [
+            (Outage, [Startup, Startup, Startup, Startup]),
+            (PathFull, [Drain, Drain, Cruise, Contested]),
+            (DrainDue, [Startup, Drain, Drain, Drain]),
+            (Competitor, [Startup, Contested, Contested, Contested]),
+            (QueueOurs, [Startup, Cruise, Cruise, Contested]),
+            (PathEmpty, [Startup, Drain, Cruise, Startup]),
+        ];
+        for (event, expected) in table {
+            assert_eq!([Startup, Drain, Cruise, Contested].map(|phase| phase.after(event)), expected, "{event:?}");
+        }
+    }
+}

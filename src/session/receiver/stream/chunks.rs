@@ -1,0 +1,221 @@
+//! The chunks of a range that are put together from packets in any order, and written and hashed when they are whole.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::Incoming;
+use super::backlog::Begun;
+use super::gaps::{Gaps, MostGaps};
+use crate::digest::{CHUNK_BYTES, Digest};
+use crate::progress::Counters;
+use crate::session::SessionError;
+use crate::session::budget::Hold;
+use crate::session::memory::Buffer;
+use crate::session::receiver::{Driver, Receiver};
+use crate::storage::{Content, Files, ReadFile, StorageError};
+
+/// A chunk that is being put together from packets in any order.
+struct PartialChunk {
+    place: ChunkPlace,
+    filled: usize,
+    gaps: Gaps,
+    _begun: Begun,
+}
+
+/// Where it is put together.
+enum ChunkPlace {
+    Memory(HeldChunk),
+    /// In its file, where there is no memory for it beside all others: each piece is written as it comes, and the whole is
+    /// read again for its digest. Slower, and nobody waits for anybody.
+    File(Arc<Stored>),
+}
+
+/// A chunk in memory, and the room that it takes.
+struct HeldChunk {
+    buffer: Buffer,
+    _room: Hold,
+}
+
+impl std::ops::Deref for HeldChunk {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.buffer
+    }
+}
+
+/// How many bytes of a chunk are in its file.
+#[derive(Default)]
+struct Stored(AtomicUsize);
+
+/// The chunks of one range that are begun.
+#[derive(Default)]
+pub(super) struct Blocks {
+    begun: HashMap<u64, PartialChunk>,
+    gaps: MostGaps,
+    /// Where the piece that came last ended.
+    next: u64,
+}
+
+impl Receiver {
+    /// Copies one packet's bytes to the chunks that they belong to.
+    pub(super) fn scatter(
+        &self,
+        range: &Arc<Incoming>,
+        blocks: &mut Blocks,
+        at: u64,
+        mut bytes: &[u8],
+    ) -> Result<(), SessionError> {
+        let end = at + bytes.len() as u64;
+        if end > range.header.len {
+            return Err(SessionError::Order("content beyond its range"));
+        }
+        let mut offset = range.header.offset + at;
+        // Where it does not go on from the piece before it, QUIC keeps a note of the gap.
+        let jumps = std::mem::replace(&mut blocks.next, end) != at;
+        while !bytes.is_empty() {
+            let index = offset / CHUNK_BYTES;
+            let len = range.block_len(index);
+            let block = match blocks.begun.entry(index) {
+                Entry::Occupied(block) => block.into_mut(),
+                Entry::Vacant(place) => place.insert(self.begin(len)?),
+            };
+            if jumps {
+                block.gaps.count(len, &self.0.tools.account)?;
+            }
+            let within = (offset % CHUNK_BYTES) as usize;
+            let count = bytes.len().min(len - within);
+            let (piece, rest) = bytes.split_at(count);
+            block.filled += count;
+            match &mut block.place {
+                ChunkPlace::Memory(held) => held.buffer[within..within + count].copy_from_slice(piece),
+                ChunkPlace::File(stored) => self.store_piece(range, offset, piece.into(), stored.clone()),
+            }
+            if block.filled == len
+                && let Some(PartialChunk { place, gaps, .. }) = blocks.begun.remove(&index)
+            {
+                blocks.gaps.keep(gaps);
+                if let ChunkPlace::Memory(held) = place {
+                    self.store(range, index, held);
+                }
+            }
+            bytes = rest;
+            offset += count as u64;
+        }
+        Ok(())
+    }
+
+    fn begin(&self, len: usize) -> Result<PartialChunk, SessionError> {
+        // A single byte of a chunk makes us keep a buffer for all of it, so the buffers are what is counted.
+        let begun = self.0.driver.backlog.begin(len)?;
+        let place = match self.0.tools.account.take_memory(len) {
+            Some(room) => ChunkPlace::Memory(HeldChunk { buffer: self.0.driver.buffers.take(len), _room: room }),
+            None => ChunkPlace::File(Arc::default()),
+        };
+        Ok(PartialChunk { place, filled: 0, gaps: Gaps::default(), _begun: begun })
+    }
+
+    /// Content has come, and waits for the disk.
+    fn count_taken(&self, bytes: usize, is_behind: bool) {
+        let (counters, bytes) = (self.0.tools.observer.counters(), bytes as u64);
+        Counters::add(&counters.taken, bytes);
+        Counters::add(&counters.taken_behind, if is_behind { bytes } else { 0 });
+    }
+
+    /// Writes and hashes one chunk on a disk thread.
+    fn store(&self, range: &Arc<Incoming>, index: u64, held: HeldChunk) {
+        let (receiver, range) = (self.clone(), range.clone());
+        let is_behind = self.0.driver.backlog.is_behind();
+        self.0.driver.backlog.add(held.buffer.len());
+        self.count_taken(held.buffer.len(), is_behind);
+        self.0.driver.spawn(move || receiver.store_chunk(&range, index, held, 0));
+    }
+
+    /// Writes a piece of a chunk that is put together in its file.
+    fn store_piece(&self, range: &Arc<Incoming>, offset: u64, piece: Box<[u8]>, stored: Arc<Stored>) {
+        let (receiver, range) = (self.clone(), range.clone());
+        let is_behind = self.0.driver.backlog.is_behind();
+        self.0.driver.backlog.add_piece(piece.len());
+        self.count_taken(piece.len(), is_behind);
+        self.0.driver.spawn(move || receiver.store_piece_now(&range, offset, piece, stored, 0));
+    }
+
+    /// On a disk thread. The last piece to be written is not the last one to have come.
+    fn store_piece_now(&self, range: &Arc<Incoming>, offset: u64, piece: Box<[u8]>, stored: Arc<Stored>, waits: u32) {
+        let (count, index) = (piece.len(), offset / CHUNK_BYTES);
+        let written = range.io.write_at(&piece, offset);
+        if let Some(error) = self.to_try_again(range, &written, waits) {
+            let (receiver, range) = (self.clone(), range.clone());
+            return self.try_again(error, move || receiver.store_piece_now(&range, offset, piece, stored, waits + 1));
+        }
+        drop(piece);
+        self.0.driver.backlog.remove_piece(count);
+        let len = range.block_len(index);
+        match written {
+            Ok(()) if stored.0.fetch_add(count, Ordering::AcqRel) + count < len => {}
+            Ok(()) => self.on_stored(range, index, len, range.io.hash_back(&self.0.tools.hasher, index)),
+            Err(error) => self.on_stored(range, index, len, Err(error)),
+        }
+    }
+}
+
+impl<D: Driver> Receiver<D> {
+    /// On a disk thread: writes and hashes one chunk, which is whole.
+    pub(in crate::session::receiver) fn store_chunk<C>(
+        &self,
+        range: &Arc<Incoming<D::Store>>,
+        index: u64,
+        chunk: C,
+        waits: u32,
+    ) where
+        C: std::ops::Deref<Target = Content<D::Store>> + Send + 'static,
+    {
+        let len = range.block_len(index);
+        let written = range.io.write_at(&chunk, index * CHUNK_BYTES);
+        if let Some(error) = self.to_try_again(range, &written, waits) {
+            let (receiver, range) = (self.clone(), range.clone());
+            return self.try_again(error, move || receiver.store_chunk(&range, index, chunk, waits + 1));
+        }
+        let digest = <D::Store as Files>::Source::digest(&chunk, &self.0.tools.hasher);
+        drop(chunk);
+        self.0.driver.on_written(len);
+        self.on_stored(range, index, len, written.map(|()| digest));
+    }
+
+    /// Why it was not written, if that may pass.
+    fn to_try_again<'a>(
+        &self,
+        range: &Incoming<D::Store>,
+        written: &'a Result<(), StorageError>,
+        waits: u32,
+    ) -> Option<&'a StorageError> {
+        written.as_ref().err().filter(|error| !range.io.is_given_up() && self.may_wait(error, waits))
+    }
+
+    /// A chunk is in its file, or cannot be.
+    fn on_stored(&self, range: &Incoming<D::Store>, index: u64, len: usize, digest: Result<Digest, StorageError>) {
+        match digest {
+            Ok(digest) => self.on_chunk(range, index, len as u64, digest),
+            Err(error) => {
+                range.io.give_up();
+                range.all_written.notify_one();
+                self.fail(range.header.id, error.at_destination());
+            }
+        }
+    }
+
+    /// On a disk thread.
+    fn on_chunk(&self, range: &Incoming<D::Store>, index: u64, bytes: u64, digest: Digest) {
+        self.0.tools.observer.written(&range.progress, bytes);
+        let complete = self.feed(|ledger| {
+            // Counted where it is noted: whoever ends the range finds all its other chunks noted.
+            let ends_range = range.written.fetch_add(bytes, Ordering::AcqRel) + bytes == range.header.len;
+            ledger.on_chunk(range.header.id, index, digest, ends_range)
+        });
+        if range.is_written() {
+            range.all_written.notify_one();
+        }
+        complete.into_iter().for_each(|complete| self.sum_up(complete));
+    }
+}

@@ -1,0 +1,58 @@
+//! Names of ours in directories of the user's. They begin with a dot and end like part files, so that no peer can choose them
+//! and no walk finds them. Some disks refuse a leading dot, as servers of network file systems can be told to: there they
+//! have none.
+
+use std::fs::File;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::dir::Dir;
+use super::part::without_dot;
+use crate::protocol::path::PART_SUFFIX;
+
+/// A name that nobody else uses, for what is there for a moment.
+pub(super) fn scratch_name(purpose: &str) -> Vec<u8> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    [format!(".qft-{purpose}-{}-{number}", std::process::id()).as_bytes(), PART_SUFFIX].concat()
+}
+
+impl Dir {
+    /// Makes something under a name of ours; where the disk refuses its leading dot, under the same name without it. Says
+    /// under which.
+    pub(super) fn with_or_without_dot<'a, T>(
+        &self,
+        name: &'a [u8],
+        make: impl Fn(&[u8]) -> Result<T, Errno>,
+    ) -> Result<(T, &'a [u8]), Errno> {
+        match make(name) {
+            Err(error) if self.may_refuse_dot(error) => {
+                // If that is not why, it fails as well, and the first error says why.
+                let dotless = without_dot(name);
+                make(dotless).map(|made| (made, dotless)).map_err(|_| error)
+            }
+            made => made.map(|made| (made, name)),
+        }
+    }
+
+    /// Whether making a name may have failed for the dot at its start.
+    pub(super) fn may_refuse_dot(&self, error: Errno) -> bool {
+        let is_refusal = matches!(
+            error,
+            Errno::ACCESS | Errno::PERM | Errno::INVAL | Errno::ILSEQ | Errno::NOENT | Errno::OPNOTSUPP
+        );
+        is_refusal && self.file_system().is_particular_about_names()
+    }
+
+    /// Lets a new file be looked at that nobody else has, and removes it.
+    pub(super) fn with_scratch_file<T>(&self, purpose: &str, look: impl FnOnce(&File) -> T) -> Result<T, Errno> {
+        let name = scratch_name(purpose);
+        let make = |name: &[u8]| self.open_file(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL);
+        let (file, name) = self.with_or_without_dot(&name, make)?;
+        let seen = look(&file);
+        self.remove(name)?;
+        Ok(seen)
+    }
+}

@@ -1,0 +1,122 @@
+//! A connection's queue of work for the disk.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::{Notify, oneshot};
+
+use super::{DISPOSALS, DiskHandle, DiskJob, Lane, Lost, Work};
+use crate::storage::fair::ClientId;
+
+/// A connection's queue: the one that closes it.
+#[derive(Debug)]
+pub struct OpenQueue(pub(super) DiskQueue);
+
+impl OpenQueue {
+    /// The queue, for all who put in work.
+    pub fn queue(&self) -> DiskQueue {
+        self.0.clone()
+    }
+}
+
+impl Drop for OpenQueue {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// A connection's queue. Cheap to clone. After it was closed, what is put in is not done; it is dropped on one of the
+/// threads all the same, for it may hold files, and closing those may block.
+#[derive(Clone)]
+pub struct DiskQueue {
+    pub(super) handle: Arc<DiskHandle>,
+    pub(super) id: ClientId,
+    pub(super) lost: Arc<LostWork>,
+}
+
+/// Whether a piece of a queue's work has panicked: whoever waits for what it would have done waits in vain.
+pub(super) struct LostWork {
+    pub(super) seen: AtomicBool,
+    pub(super) noted: Notify,
+}
+
+impl DiskQueue {
+    /// Runs `f` on one of the threads and waits for its result. `f` runs even when the wait is given up.
+    ///
+    /// # Errors
+    /// [`Lost`] when `f` panicked, or the queue was closed before it began.
+    pub fn run<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(
+        &self,
+        f: F,
+    ) -> impl Future<Output = Result<T, Lost>> + Send + use<T, F> {
+        // Queued now, not when the answer is first waited for: callers read ahead.
+        let (work, result) = answering(f);
+        self.push(Lane::Usual, work);
+        result
+    }
+
+    /// Runs `f` on one of the threads, some time.
+    pub fn spawn(&self, f: impl FnOnce() + Send + 'static) {
+        self.push(Lane::Usual, Box::new(f));
+    }
+
+    /// Runs `f`, which takes processor time and no disk, when the threads of this machine have nothing better to do.
+    ///
+    /// It should be short all the same, and go on with another `f`: the queue may be closed meanwhile.
+    pub fn spawn_long(&self, f: impl FnOnce() + Send + 'static) {
+        self.push(Lane::Long, Box::new(f));
+    }
+
+    /// As [`DiskQueue::run`] for what [`DiskQueue::spawn_long`] is for.
+    ///
+    /// # Errors
+    /// As [`DiskQueue::run`].
+    pub fn run_long<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(
+        &self,
+        f: F,
+    ) -> impl Future<Output = Result<T, Lost>> + Send + use<T, F> {
+        let (work, result) = answering(f);
+        self.push(Lane::Long, work);
+        result
+    }
+
+    /// Resolves when a piece of this queue's work has panicked.
+    pub async fn lost(&self) {
+        loop {
+            let noted = self.lost.noted.notified();
+            if self.lost.seen.load(Ordering::Acquire) {
+                return;
+            }
+            noted.await;
+        }
+    }
+
+    fn push(&self, lane: Lane, work: Work) {
+        self.handle.push(lane, self.id, DiskJob::new(work, Some(Arc::clone(&self.lost))));
+    }
+
+    /// What waits is dropped, on one of the threads.
+    fn close(&self) {
+        let mut state = self.handle.shared.lock();
+        let abandoned = (state.work.leave(self.id), state.long_work.leave(self.id));
+        drop(state);
+        if !abandoned.0.is_empty() || !abandoned.1.is_empty() {
+            self.handle.push(Lane::Usual, DISPOSALS, DiskJob::dropping(abandoned));
+        }
+    }
+}
+
+impl std::fmt::Debug for DiskQueue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DiskQueue").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Work with an answer; whoever waits for it may have stopped, and then nobody misses it.
+pub(super) fn answering<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(
+    f: F,
+) -> (Work, impl Future<Output = Result<T, Lost>> + Send + use<T, F>) {
+    let (answer, result) = oneshot::channel();
+    let work = Box::new(move || drop(answer.send(f())));
+    (work, async move { result.await.map_err(|_| Lost) })
+}

@@ -1,0 +1,163 @@
+//! Disks that do less than others with numbers, with names and with renames.
+
+use std::net::Ipv4Addr;
+use std::os::unix::fs::symlink;
+
+use qft::keys::{Identity, Ticket};
+use qft::server::{Access, Server};
+use rustix::process::Signal;
+
+use super::{BEHIND, DISK, with_disk};
+use crate::support::bin::{Machine, wait_for};
+
+/// What is sent: files small and large, a directory and a link.
+fn write_tree(machine: &Machine, version: &str) {
+    for (name, bytes) in [("s/small", 5), ("s/d/deep", 70_000), ("s/large", 3 << 20)] {
+        machine.write(name, version.repeat(bytes).as_bytes());
+    }
+    if !machine.has("s/link") {
+        symlink("small", machine.path("s/link")).expect("made");
+    }
+}
+
+fn check_tree(machine: &Machine, top: &str) {
+    assert_eq!(machine.tree(top), ["d/", "d/deep", "large", "link", "small"], "nothing of ours is left");
+    for name in ["small", "d/deep", "large"] {
+        assert!(machine.read(&format!("{top}/{name}")) == machine.read(&format!("s/{name}")), "{name}");
+    }
+}
+
+/// Sends, sends again, updates, and goes on after an interruption, both ways.
+fn files_arrive(options: &str) {
+    let Some((_disk, machine)) = with_disk(options) else { return };
+    let lines = [("send --links s/ --to local:disk/sent", "sent"), ("get --links local:s/ disk/got", "got")];
+    for version in ["1", "22"] {
+        write_tree(&machine, version);
+        for (line, top) in lines {
+            machine.run(line).exits(0).does_not_say("failed");
+            check_tree(&machine, &format!("{BEHIND}/{top}"));
+            machine.run(line).exits(0).says(&["unchanged"]).does_not_say("failed");
+        }
+    }
+    machine.write("other/small", "another content");
+    for source in ["s/small", "other/small"] {
+        machine.run(&format!("send {source} --if-exists skip --to local:disk/skipped")).exits(0);
+    }
+    assert_eq!(machine.read(&format!("{BEHIND}/skipped/small")), machine.read("s/small"));
+    machine.write_large("big", 8 << 20);
+    let sending = machine.run_on("send --bwlimit 2M big --to local:disk/cut");
+    let part = || machine.tree(&format!("{BEHIND}/cut")).into_iter().find(|name| name.contains("big"));
+    wait_for("the first bytes", || part().filter(|part| machine.read(&format!("{BEHIND}/cut/{part}")).len() > 2 << 20));
+    sending.signal(Signal::INT);
+    sending.end();
+    machine.run("parts disk/cut").exits(0).says(&["1 unfinished file,"]);
+    machine.run("send big --to local:disk/cut").exits(0).says(&["resumed"]);
+    assert_eq!(machine.tree(&format!("{BEHIND}/cut")), ["big"]);
+    assert!(machine.read(&format!("{BEHIND}/cut/big")) == machine.read("big"));
+}
+
+#[test]
+fn files_arrive_on_a_disk_that_calls_them_by_another_number_at_every_look() {
+    files_arrive("ino=changes");
+}
+
+#[test]
+fn files_arrive_on_a_disk_that_refuses_names_with_a_leading_dot() {
+    for error in ["EACCES", "EINVAL", "ENOENT"] {
+        files_arrive(&format!("dots={error}"));
+    }
+}
+
+#[test]
+fn files_arrive_on_a_disk_that_gives_no_name_that_is_taken() {
+    for error in ["EEXIST", "EPERM"] {
+        files_arrive(&format!("over={error}"));
+    }
+}
+
+#[test]
+fn files_arrive_on_a_disk_that_gives_no_other_name_to_what_is_open() {
+    for error in ["ETXTBSY", "EBUSY"] {
+        files_arrive(&format!("open={error}"));
+    }
+}
+
+#[test]
+fn a_disk_that_takes_more_than_it_keeps_gets_no_file_called_done() {
+    let Some((_disk, machine)) = with_disk("keeps=100000") else { return };
+    machine.write_large("s/large", 3 << 20);
+    machine.write("s/small", "content");
+    for line in ["send s/ --to local:disk/sent", "send --no-sync s/ --to local:disk/sent", "get local:s/ disk/got"] {
+        machine.run(line).exits(3).says(&["failed: large: cannot be written", "taken more than it has kept"]);
+    }
+    assert!(!machine.has("disk/sent/large") && !machine.has("disk/got/large"));
+    assert_eq!(machine.read("disk/sent/small"), b"content");
+}
+
+/// It knows no sizes, and has all the same what was written.
+#[test]
+fn a_disk_that_calls_every_file_empty_is_no_disk_that_keeps_nothing() {
+    let Some((_disk, machine)) = with_disk("size0=1") else { return };
+    machine.write_large("s/large", 3 << 20);
+    machine.run("send s/ --to local:disk/sent").exits(0);
+    assert!(machine.read(&format!("{BEHIND}/sent/large")) == machine.read("s/large"));
+}
+
+#[test]
+fn a_link_to_where_it_lies_is_followed_no_further_where_numbers_change() {
+    let Some((_disk, machine)) = with_disk("ino=changes") else { return };
+    machine.write("disk/s/d/f", "content");
+    symlink("..", machine.path("disk/s/d/up")).expect("made");
+    machine.run("send --copy-links disk/s/ --to local:sent").exits(0).says(&["that it lies in left out"]);
+    assert_eq!(machine.tree("sent"), ["d/", "d/f"]);
+}
+
+#[test]
+fn a_part_that_somebody_replaced_is_not_taken_for_ours_where_numbers_change() {
+    let Some((_disk, machine)) = with_disk("ino=changes") else { return };
+    machine.write_large("big", 8 << 20);
+    let sending = machine.run_on("send --bwlimit 4M big --to local:disk");
+    wait_for("the part", || machine.has(&format!("{DISK}/.big.qft-part")).then_some(()));
+    machine.write("disk/other", "another content");
+    std::fs::rename(machine.path("disk/other"), machine.path("disk/.big.qft-part")).expect("renamed");
+    sending.end().exits(1).says(&["replaced by someone else"]);
+    assert!(!machine.has(&format!("{BEHIND}/big")), "what was put there has not become the file");
+}
+
+/// The old version is the only one that is whole when a run dies after putting it aside.
+#[test]
+fn a_version_that_was_put_aside_is_removed_only_where_there_is_a_newer_one() {
+    let machine = Machine::new();
+    machine.write("d/.f~replaced.qft-part.qft-part", "the old version");
+    machine.run("parts --remove d").exits(3).says(&["there is no newer one"]);
+    assert_eq!(machine.read("d/.f~replaced.qft-part.qft-part"), b"the old version");
+    machine.write("d/f", "the new version");
+    machine.run("parts --remove d").exits(0).says(&["removed 1 unfinished file,"]);
+    assert_eq!(machine.tree("d"), ["f"]);
+}
+
+#[test]
+fn what_a_server_withholds_stays_withheld_where_numbers_change() {
+    let Some((_disk, machine)) = with_disk("ino=changes") else { return };
+    for name in ["shown", "in/keys/secret", "in/keys/deep/secret"] {
+        machine.write(&format!("{DISK}/{name}"), "content");
+    }
+    let identity = Identity::ephemeral().expect("a key");
+    let fingerprint = identity.fingerprint();
+    let builder = Server::builder(machine.path(DISK), identity).access(Access::Anyone);
+    let builder = builder.withhold(machine.path("disk/in/keys")).listen((Ipv4Addr::LOCALHOST, 0).into());
+    let server = builder.start().expect("it starts");
+    let (host, port) = (Ipv4Addr::LOCALHOST.to_string(), server.local_addr().port());
+    let from = Ticket { fingerprint, invite: None, host, port }.to_string();
+    machine.qft(["remote", "add", "box", &from]).run().exits(0);
+    machine.run("get box: all/").exits(0);
+    assert_eq!(machine.tree("all"), ["in/", "shown"]);
+    for pattern in ["in/keys/", "in/keys", "in/keys/secret", "in/k*/*", "in/keys/deep/secret"] {
+        machine.run(&format!("get box:{pattern} got/"));
+        let got: Vec<_> = if machine.has("got") { machine.tree("got") } else { Vec::new() };
+        assert!(got.iter().all(|name| !name.contains("secret")), "{pattern}: {got:?}");
+    }
+    machine.write("new", "content");
+    machine.run("send new box:in/keys");
+    assert_eq!(machine.tree(&format!("{BEHIND}/in/keys")), ["deep/", "deep/secret", "secret"]);
+}
