@@ -4,6 +4,8 @@
 
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -11,6 +13,11 @@ use rustix::io::Errno;
 use super::dir::Dir;
 use super::part::without_dot;
 use crate::protocol::path::PART_SUFFIX;
+
+/// How often and how long a disk is waited for that has not heard yet that a file was closed: the kernel tells a file system in
+/// user space later than the call ends, usually within a millisecond.
+const CLOSING_LOOKS: u32 = 10;
+const CLOSING_LOOK: Duration = Duration::from_millis(5);
 
 /// A name that nobody else uses, for what is there for a moment.
 pub(super) fn scratch_name(purpose: &str) -> Vec<u8> {
@@ -52,7 +59,30 @@ impl Dir {
         let make = |name: &[u8]| self.open_file(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL);
         let (file, name) = self.with_or_without_dot(&name, make)?;
         let seen = look(&file);
-        self.remove(name)?;
+        self.remove_open(name, file)?;
         Ok(seen)
+    }
+
+    /// Removes a file that we have open; it stays open as long as that is possible. File systems in user space and of networks
+    /// give such a file another name instead, which begins with a dot: where that is refused, the file is closed first.
+    pub(super) fn remove_open(&self, name: &[u8], file: File) -> Result<(), Errno> {
+        match self.remove(name) {
+            Err(error) if self.may_refuse_dot(error) => {
+                drop(file);
+                self.remove_closed(name)
+            }
+            removed => removed,
+        }
+    }
+
+    /// Removes a file that we have just closed.
+    fn remove_closed(&self, name: &[u8]) -> Result<(), Errno> {
+        for _ in 0..CLOSING_LOOKS {
+            match self.remove(name) {
+                Err(error) if self.may_refuse_dot(error) => thread::sleep(CLOSING_LOOK),
+                removed => return removed,
+            }
+        }
+        self.remove(name)
     }
 }

@@ -277,7 +277,7 @@ impl PartSearch {
         }
         match named(dir, name, &file, id_of(&opened)).map_err(failed(Op::Remove, shown))? {
             Some(found) if is_plain(&found) => {
-                dir.remove(name).map(Some).map_err(|error| failed(Op::Remove, shown)(error).into())
+                dir.remove_open(name, file).map(Some).map_err(|error| failed(Op::Remove, shown)(error).into())
             }
             Some(_) | None => Ok(None),
         }

@@ -7,7 +7,7 @@ use qft::keys::{Identity, Ticket};
 use qft::server::{Access, Server};
 use rustix::process::Signal;
 
-use super::{BEHIND, DISK, with_disk};
+use super::{BEHIND, DISK, set_modified, with_disk};
 use crate::support::bin::{Machine, wait_for};
 
 /// What is sent: files small and large, a directory and a link.
@@ -39,21 +39,38 @@ fn files_arrive(options: &str) {
             machine.run(line).exits(0).says(&["unchanged"]).does_not_say("failed");
         }
     }
+    // Times that are a little apart make them ask how fine the disk keeps times.
+    for secs in [1_700_000_001, 1_700_000_002] {
+        set_modified(&machine.path("s/small"), secs, 0);
+        for (line, top) in lines {
+            machine.run(line).exits(0).does_not_say("failed");
+            check_tree(&machine, &format!("{BEHIND}/{top}"));
+        }
+    }
     machine.write("other/small", "another content");
     for source in ["s/small", "other/small"] {
         machine.run(&format!("send {source} --if-exists skip --to local:disk/skipped")).exits(0);
     }
     assert_eq!(machine.read(&format!("{BEHIND}/skipped/small")), machine.read("s/small"));
     machine.write_large("big", 8 << 20);
+    interrupt(&machine);
+    machine.run("parts disk/cut").exits(0).says(&["1 unfinished file,"]);
+    machine.run("send big --to local:disk/cut").exits(0).says(&["resumed"]);
+    assert_eq!(machine.tree(&format!("{BEHIND}/cut")), ["big"]);
+    assert!(machine.read(&format!("{BEHIND}/cut/big")) == machine.read("big"));
+    std::fs::remove_file(machine.path(&format!("{BEHIND}/cut/big"))).expect("it is there");
+    interrupt(&machine);
+    machine.run("parts --remove disk/cut").exits(0).says(&["removed 1 unfinished file,"]);
+    assert!(machine.tree(&format!("{BEHIND}/cut")).is_empty());
+}
+
+/// Sends the large file until some of it is there.
+fn interrupt(machine: &Machine) {
     let sending = machine.run_on("send --bwlimit 2M big --to local:disk/cut");
     let part = || machine.tree(&format!("{BEHIND}/cut")).into_iter().find(|name| name.contains("big"));
     wait_for("the first bytes", || part().filter(|part| machine.read(&format!("{BEHIND}/cut/{part}")).len() > 2 << 20));
     sending.signal(Signal::INT);
     sending.end();
-    machine.run("parts disk/cut").exits(0).says(&["1 unfinished file,"]);
-    machine.run("send big --to local:disk/cut").exits(0).says(&["resumed"]);
-    assert_eq!(machine.tree(&format!("{BEHIND}/cut")), ["big"]);
-    assert!(machine.read(&format!("{BEHIND}/cut/big")) == machine.read("big"));
 }
 
 #[test]
