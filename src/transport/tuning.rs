@@ -73,6 +73,10 @@ pub const MTU_JUMBO: u16 = 6400;
 pub const MTU_LOOPBACK: u16 = 32_700;
 /// The same where little fits: into small buffers, or into a millisecond of a limited rate. Ten fill a call.
 pub const MTU_LOOPBACK_SMALL: u16 = 6500;
+/// Discovery within one machine tries the largest as soon as its steps are shorter than this: each probe is as long as a packet,
+/// all of it padding, and a dozen of them would cost each end of a connection some 6 ms of processor time. It is less than
+/// [`MTU_LOOPBACK_SMALL`] less [`MTU_START`], or a peer that takes no more would get no probe.
+const MTU_LOOPBACK_STEP: u16 = MTU_LOOPBACK / 8;
 /// Buffer from which a socket takes packets of [`MTU_LOOPBACK`]: a congestion window has at least 20 packets, and the
 /// kernel counts more than their bytes.
 pub const LARGE_PACKETS_BUFFER_MIN: usize = 2 << 20;
@@ -219,6 +223,9 @@ pub(crate) fn endpoint_config(packet_max: u16) -> EndpointConfig {
 fn mtu_discovery(packet: u16) -> MtuDiscoveryConfig {
     let mut config = MtuDiscoveryConfig::default();
     config.upper_bound(packet).black_hole_cooldown(MTU_COOLDOWN);
+    if packet == MTU_LOOPBACK {
+        config.minimum_change(MTU_LOOPBACK_STEP);
+    }
     config
 }
 
@@ -271,6 +278,7 @@ mod tests {
             assert_eq!(mtu_by_route(payload_max), bound, "{payload_max:?}");
         }
         const { assert!(MTU_JUMBO < MTU_LOOPBACK_SMALL) };
+        const { assert!(MTU_LOOPBACK_STEP < MTU_LOOPBACK_SMALL - MTU_START) };
     }
 
     #[test]
