@@ -1,8 +1,10 @@
-//! MD5's compression function (RFC 1321, 3.4) over sixteen messages at once.
+//! MD5's compression function (RFC 1321, 3.4) over sixteen messages at once, and over one.
 //!
 //! One message is a chain in which every step waits for the one before, so a processor idles; sixteen messages
 //! side by side fill its vector registers. The code is safe: the instructions of each processor are behind
 //! `fearless_simd`, which compiles the one text below for each of them and picks at run time.
+
+use std::array;
 
 use fearless_simd::prelude::*;
 use fearless_simd::{Level, dispatch, u8x64, u32x16};
@@ -47,12 +49,27 @@ impl LaneGroup {
 
     /// The digest of one message that has taken in its padding.
     pub(super) fn digest(&self, lane: usize) -> [u8; 16] {
-        let mut digest = [0; 16];
-        for (bytes, word) in digest.chunks_exact_mut(4).zip(self.state(lane)) {
-            bytes.copy_from_slice(&word.to_le_bytes());
-        }
-        digest
+        digest(self.state(lane))
     }
+}
+
+/// The digest of a message that has taken in its padding.
+pub(super) fn digest(state: State) -> [u8; 16] {
+    let mut digest = [0; 16];
+    for (bytes, word) in digest.chunks_exact_mut(4).zip(state) {
+        bytes.copy_from_slice(&word.to_le_bytes());
+    }
+    digest
+}
+
+/// One message takes in blocks, in no lane.
+pub(super) fn compress_one(state: &mut State, blocks: &[Block]) {
+    let mut states = [*state];
+    for block in blocks {
+        let (words, _) = block.as_chunks();
+        rounds(&mut states, &[array::from_fn(|word| u32::from_le_bytes(words[word]))]);
+    }
+    [*state] = states;
 }
 
 /// What each message of a group takes in: all equally many blocks.
@@ -95,7 +112,7 @@ fn take_in<S: Simd, const GROUPS: usize>(
     #[expect(clippy::needless_range_loop, reason = "the blocks of all messages are walked in step")]
     for at in 0..blocks {
         let words: [_; GROUPS] =
-            std::array::from_fn(|group| transpose(simd, std::array::from_fn(|lane| &inputs[group][lane][at])));
+            array::from_fn(|group| transpose(simd, array::from_fn(|lane| &inputs[group][lane][at])));
         rounds(&mut states, &words);
     }
     for (group, state) in groups.iter_mut().zip(states) {
@@ -123,83 +140,153 @@ fn transpose<S: Simd>(simd: S, blocks: [&Block; LANES]) -> [u32x16<S>; BLOCK_WOR
 /// Four steps, which turn the roles of the four words of a state once around: `$first` is the number of the first,
 /// the words of the block and the distances of the rotations follow.
 macro_rules! steps {
-    ($states:ident, $words:ident, $mix:ident, $first:literal, [$w0:literal $w1:literal $w2:literal $w3:literal], [$s0:literal $s1:literal $s2:literal $s3:literal]) => {
-        step($states, $words, $mix, [0, 1, 2, 3], $w0, SINES[$first], $s0);
-        step($states, $words, $mix, [3, 0, 1, 2], $w1, SINES[$first + 1], $s1);
-        step($states, $words, $mix, [2, 3, 0, 1], $w2, SINES[$first + 2], $s2);
-        step($states, $words, $mix, [1, 2, 3, 0], $w3, SINES[$first + 3], $s3);
+    ($states:ident, $words:ident, $add_mix:ident, $first:literal, [$w0:literal $w1:literal $w2:literal $w3:literal], [$s0:literal $s1:literal $s2:literal $s3:literal]) => {
+        step($states, $words, W::$add_mix, [0, 1, 2, 3], $w0, SINES[$first], $s0);
+        step($states, $words, W::$add_mix, [3, 0, 1, 2], $w1, SINES[$first + 1], $s1);
+        step($states, $words, W::$add_mix, [2, 3, 0, 1], $w2, SINES[$first + 2], $s2);
+        step($states, $words, W::$add_mix, [1, 2, 3, 0], $w3, SINES[$first + 3], $s3);
     };
 }
 
 /// The four rounds of one block.
 #[inline(always)]
-fn rounds<S: Simd, const GROUPS: usize>(
-    states: &mut [[u32x16<S>; 4]; GROUPS],
-    words: &[[u32x16<S>; BLOCK_WORDS]; GROUPS],
-) {
+fn rounds<W: Word, const GROUPS: usize>(states: &mut [[W; 4]; GROUPS], words: &[[W; BLOCK_WORDS]; GROUPS]) {
     let mut new = *states;
     let next = &mut new;
-    steps!(next, words, mix_f, 0, [0 1 2 3], [7 12 17 22]);
-    steps!(next, words, mix_f, 4, [4 5 6 7], [7 12 17 22]);
-    steps!(next, words, mix_f, 8, [8 9 10 11], [7 12 17 22]);
-    steps!(next, words, mix_f, 12, [12 13 14 15], [7 12 17 22]);
+    steps!(next, words, add_f, 0, [0 1 2 3], [7 12 17 22]);
+    steps!(next, words, add_f, 4, [4 5 6 7], [7 12 17 22]);
+    steps!(next, words, add_f, 8, [8 9 10 11], [7 12 17 22]);
+    steps!(next, words, add_f, 12, [12 13 14 15], [7 12 17 22]);
 
-    steps!(next, words, mix_g, 16, [1 6 11 0], [5 9 14 20]);
-    steps!(next, words, mix_g, 20, [5 10 15 4], [5 9 14 20]);
-    steps!(next, words, mix_g, 24, [9 14 3 8], [5 9 14 20]);
-    steps!(next, words, mix_g, 28, [13 2 7 12], [5 9 14 20]);
+    steps!(next, words, add_g, 16, [1 6 11 0], [5 9 14 20]);
+    steps!(next, words, add_g, 20, [5 10 15 4], [5 9 14 20]);
+    steps!(next, words, add_g, 24, [9 14 3 8], [5 9 14 20]);
+    steps!(next, words, add_g, 28, [13 2 7 12], [5 9 14 20]);
 
-    steps!(next, words, mix_h, 32, [5 8 11 14], [4 11 16 23]);
-    steps!(next, words, mix_h, 36, [1 4 7 10], [4 11 16 23]);
-    steps!(next, words, mix_h, 40, [13 0 3 6], [4 11 16 23]);
-    steps!(next, words, mix_h, 44, [9 12 15 2], [4 11 16 23]);
+    steps!(next, words, add_h, 32, [5 8 11 14], [4 11 16 23]);
+    steps!(next, words, add_h, 36, [1 4 7 10], [4 11 16 23]);
+    steps!(next, words, add_h, 40, [13 0 3 6], [4 11 16 23]);
+    steps!(next, words, add_h, 44, [9 12 15 2], [4 11 16 23]);
 
-    steps!(next, words, mix_i, 48, [0 7 14 5], [6 10 15 21]);
-    steps!(next, words, mix_i, 52, [12 3 10 1], [6 10 15 21]);
-    steps!(next, words, mix_i, 56, [8 15 6 13], [6 10 15 21]);
-    steps!(next, words, mix_i, 60, [4 11 2 9], [6 10 15 21]);
+    steps!(next, words, add_i, 48, [0 7 14 5], [6 10 15 21]);
+    steps!(next, words, add_i, 52, [12 3 10 1], [6 10 15 21]);
+    steps!(next, words, add_i, 56, [8 15 6 13], [6 10 15 21]);
+    steps!(next, words, add_i, 60, [4 11 2 9], [6 10 15 21]);
     for (state, new) in states.as_flattened_mut().iter_mut().zip(new.as_flattened()) {
-        *state += *new;
+        *state = state.add(*new);
     }
 }
 
 /// One step of all groups: what stands in the RFC as `a = b + ((a + mix(b, c, d) + word + sine) <<< turn)`.
 #[inline(always)]
-fn step<S: Simd, const GROUPS: usize>(
-    states: &mut [[u32x16<S>; 4]; GROUPS],
-    words: &[[u32x16<S>; BLOCK_WORDS]; GROUPS],
-    mix: impl Fn(u32x16<S>, u32x16<S>, u32x16<S>) -> u32x16<S>,
+fn step<W: Word, const GROUPS: usize>(
+    states: &mut [[W; 4]; GROUPS],
+    words: &[[W; BLOCK_WORDS]; GROUPS],
+    add_mix: impl Fn(W, W, W, W) -> W,
     [a, b, c, d]: [usize; 4],
     word: usize,
     sine: u32,
     turn: u32,
 ) {
     for (state, words) in states.iter_mut().zip(words) {
-        let sum = (state[a] + (words[word] + sine)) + mix(state[b], state[c], state[d]);
-        state[a] = state[b] + ((sum << turn) | (sum >> (32 - turn)));
+        let sum = state[a].add(words[word].add_sine(sine));
+        state[a] = state[b].add(add_mix(sum, state[b], state[c], state[d]).turn(turn));
     }
 }
 
-/// `(b & c) | (!b & d)`, with one operation less.
-#[inline(always)]
-fn mix_f<S: Simd>(b: u32x16<S>, c: u32x16<S>, d: u32x16<S>) -> u32x16<S> {
-    d ^ (b & (c ^ d))
+/// A word of the state of one message, or of as many as there are lanes. What is mixed of three words is added to a sum: `b`
+/// is the word that the step before has made, so whatever can do without it comes first.
+trait Word: Copy {
+    /// Modulo 2^32.
+    fn add(self, other: Self) -> Self;
+    /// The same with a constant.
+    fn add_sine(self, sine: u32) -> Self;
+    /// Rotates to the left.
+    fn turn(self, bits: u32) -> Self;
+    /// `self + F(b, c, d)`, with `F = (b & c) | (!b & d)`.
+    fn add_f(self, b: Self, c: Self, d: Self) -> Self;
+    /// `self + G(b, c, d)`, with `G = (b & d) | (c & !d)`.
+    fn add_g(self, b: Self, c: Self, d: Self) -> Self;
+    /// `self + H(b, c, d)`, with `H = b ^ c ^ d`.
+    fn add_h(self, b: Self, c: Self, d: Self) -> Self;
+    /// `self + I(b, c, d)`, with `I = c ^ (b | !d)`.
+    fn add_i(self, b: Self, c: Self, d: Self) -> Self;
 }
 
-/// `(b & d) | (c & !d)`, with one operation less.
-#[inline(always)]
-fn mix_g<S: Simd>(b: u32x16<S>, c: u32x16<S>, d: u32x16<S>) -> u32x16<S> {
-    c ^ (d & (b ^ c))
+impl Word for u32 {
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        self.wrapping_add(other)
+    }
+
+    #[inline(always)]
+    fn add_sine(self, sine: u32) -> Self {
+        self.wrapping_add(sine)
+    }
+
+    #[inline(always)]
+    fn turn(self, bits: u32) -> Self {
+        self.rotate_left(bits)
+    }
+
+    #[inline(always)]
+    fn add_f(self, b: Self, c: Self, d: Self) -> Self {
+        self.wrapping_add(d ^ (b & (c ^ d)))
+    }
+
+    /// The two halves share no bit, so their sum is what the RFC has; only one of them waits for `b`.
+    #[inline(always)]
+    fn add_g(self, b: Self, c: Self, d: Self) -> Self {
+        self.wrapping_add(c & !d).wrapping_add(b & d)
+    }
+
+    #[inline(always)]
+    fn add_h(self, b: Self, c: Self, d: Self) -> Self {
+        self.wrapping_add(b ^ (c ^ d))
+    }
+
+    #[inline(always)]
+    fn add_i(self, b: Self, c: Self, d: Self) -> Self {
+        self.wrapping_add(c ^ (b | !d))
+    }
 }
 
-#[inline(always)]
-fn mix_h<S: Simd>(b: u32x16<S>, c: u32x16<S>, d: u32x16<S>) -> u32x16<S> {
-    b ^ c ^ d
-}
+/// The other lanes hide what one waits for, so here the fewest operations are best.
+impl<S: Simd> Word for u32x16<S> {
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        self + other
+    }
 
-#[inline(always)]
-fn mix_i<S: Simd>(b: u32x16<S>, c: u32x16<S>, d: u32x16<S>) -> u32x16<S> {
-    c ^ (b | !d)
+    #[inline(always)]
+    fn add_sine(self, sine: u32) -> Self {
+        self + sine
+    }
+
+    #[inline(always)]
+    fn turn(self, bits: u32) -> Self {
+        (self << bits) | (self >> (32 - bits))
+    }
+
+    #[inline(always)]
+    fn add_f(self, b: Self, c: Self, d: Self) -> Self {
+        self + (d ^ (b & (c ^ d)))
+    }
+
+    #[inline(always)]
+    fn add_g(self, b: Self, c: Self, d: Self) -> Self {
+        self + (c ^ (d & (b ^ c)))
+    }
+
+    #[inline(always)]
+    fn add_h(self, b: Self, c: Self, d: Self) -> Self {
+        self + (b ^ c ^ d)
+    }
+
+    #[inline(always)]
+    fn add_i(self, b: Self, c: Self, d: Self) -> Self {
+        self + (c ^ (b | !d))
+    }
 }
 
 /// The constants of the steps: `floor(2^32 * |sin(n)|)` for n from 1 to 64, in radians.

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use fearless_simd::Level;
 use md5::{Digest as _, Md5};
 
-use super::compress::{self, BLOCK_BYTES, INITIAL, Inputs, LANES, LaneGroup};
+use super::compress::{self, BLOCK_BYTES, Block, INITIAL, Inputs, LANES, LaneGroup, State};
 use super::lanes::padding;
 
 /// `QFT_MD5=scalar` leaves the vector registers alone.
@@ -107,11 +107,22 @@ fn instruction_set(level: Level) -> &'static str {
     if level.is_fallback() { "scalar" } else { "SIMD" }
 }
 
-/// The self-test of all that one instruction set is used for.
+/// The self-test of all that one instruction set is used for, and of what hashes a single leaf.
 pub(super) fn passes(level: Level) -> bool {
+    let single = is_right_alone(compress::compress_one);
     let alone = is_right(|groups, inputs| compress::compress::<1>(level, groups, inputs));
     let in_pairs = || is_right(|groups, inputs| compress::compress::<2>(level, groups, inputs));
-    alone && (!compress::is_better_in_pairs(level) || in_pairs())
+    single && alone && (!compress::is_better_in_pairs(level) || in_pairs())
+}
+
+/// The same as [`is_right`] for what takes one message at a time.
+fn is_right_alone(compress_one: impl Fn(&mut State, &[Block])) -> bool {
+    let message = message(0);
+    let mut state = INITIAL;
+    compress_one(&mut state, message.as_chunks().0);
+    let (last, count) = padding(&[], TEST_BYTES as u64);
+    compress_one(&mut state, &last[..count]);
+    compress::digest(state)[..] == Md5::digest(message)[..]
 }
 
 /// Whether `compress` gives the digests that `md-5` gives, for messages that are all different.
@@ -172,6 +183,15 @@ mod tests {
             };
             assert!(!is_right(wrong), "lane {lane}");
         }
+    }
+
+    #[test]
+    fn one_wrong_bit_of_a_single_message_fails_the_self_test() {
+        let wrong = |state: &mut State, blocks: &[Block]| {
+            compress::compress_one(state, blocks);
+            state[0] ^= 1;
+        };
+        assert!(!is_right_alone(wrong));
     }
 
     #[test]

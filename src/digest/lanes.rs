@@ -12,10 +12,11 @@
 //! | this, AVX-512 | – | 6.5 | 6.4 | safe code over `fearless_simd` 1.2: stable releases, Linebender |
 //! | this, AVX2 | – | 5.3 | 5.3 | |
 //! | this, SSE2 | – | 3.1 | 3.1 | |
+//! | this, in no lane | 0.80 | – | – | |
 //! | `md5-many` 0.1.0-alpha.4 | 0.80 | 6.8 | 6.4 | alphas of one author, 146 `unsafe` blocks and assembly |
 //! | `md5-simd` 0.2.0 | – | 5.0 | 4.2 | one author, `unsafe`; its incremental interface has no lanes |
 //! | `fast-md5` 1.0.0 | 0.80 | – | – | assembly, no lanes |
-//! | `md-5` 0.11.0 | 0.64 | – | – | RustCrypto; the reference, and what hashes a single leaf |
+//! | `md-5` 0.11.0 | 0.64 | – | – | RustCrypto; the reference, and what hashes where the self-test fails |
 //!
 //! `isa-l_crypto` has no bindings on crates.io, and `md5-asm` was given up for `md-5`. So no crate with stable
 //! releases came within 30 percent of the fastest, and a compression function over a well-kept crate of vectors did:
@@ -24,7 +25,9 @@
 use fearless_simd::Level;
 use md5::{Digest as _, Md5};
 
-use super::compress::{BLOCK_BYTES, Block, INITIAL, Inputs, LANES, LaneGroup, State, compress, is_better_in_pairs};
+use super::compress::{
+    BLOCK_BYTES, Block, INITIAL, Inputs, LANES, LaneGroup, State, compress, compress_one, digest, is_better_in_pairs,
+};
 use super::{CHUNK_LEAVES, CHUNK_LEN, DIGEST_BYTES, LEAF_BYTES, SALT_BYTES, Salt, WINDOW_BYTES, WINDOW_CHUNKS};
 
 const _: () = assert!(CHUNK_LEAVES == LANES, "a chunk is a group");
@@ -68,9 +71,14 @@ impl Leaves {
 
     fn chunk(&self, data: &[u8], out: &mut [[u8; DIGEST_BYTES]]) {
         match &self.lanes {
-            // All lanes together take longer than one leaf does alone.
             Some(lanes) if data.len() > LEAF_BYTES => lanes.chunk(data, out),
-            _ => {
+            // All lanes together take longer than one leaf does alone.
+            Some(lanes) => {
+                for (leaf, out) in data.chunks(LEAF_BYTES).zip(out) {
+                    *out = lanes.leaf(leaf);
+                }
+            }
+            None => {
                 for (leaf, out) in data.chunks(LEAF_BYTES).zip(out) {
                     *out = self.salted.clone().chain_update(leaf).finalize().into();
                 }
@@ -90,9 +98,17 @@ struct Lanes {
 
 impl Lanes {
     fn new(salt: &Salt, level: Level) -> Self {
-        let mut lanes = Self { level, in_pairs: is_better_in_pairs(level), salted: INITIAL };
-        lanes.salted = lanes.advance(INITIAL, &[salt.0]).state(0);
-        lanes
+        let mut salted = INITIAL;
+        compress_one(&mut salted, &[salt.0]);
+        Self { level, in_pairs: is_better_in_pairs(level), salted }
+    }
+
+    /// One leaf, alone.
+    fn leaf(&self, data: &[u8]) -> [u8; DIGEST_BYTES] {
+        let (whole, rest) = data.as_chunks();
+        let mut state = self.salted;
+        compress_one(&mut state, whole);
+        end(state, rest, SALT_BYTES + data.len())
     }
 
     /// The leaves of two full chunks.
@@ -117,8 +133,7 @@ impl Lanes {
         compress(self.level, &mut groups, &[in_lanes(together)]);
         if !short.is_empty() {
             // The steps that follow write over its lane.
-            let (last, count) = padding(rest, (SALT_BYTES + short.len()) as u64);
-            out[full.len()] = self.advance(groups[0].state(full.len()), &last[..count]).digest(0);
+            out[full.len()] = end(groups[0].state(full.len()), rest, SALT_BYTES + short.len());
         }
         compress(self.level, &mut groups, &[in_lanes(full.iter().map(|leaf| &blocks(leaf)[split..]))]);
         self.end_full(&mut groups);
@@ -130,13 +145,13 @@ impl Lanes {
         let (last, count) = padding(&[], (SALT_BYTES + LEAF_BYTES) as u64);
         compress(self.level, groups, &[[&last[..count]; LANES]; GROUPS]);
     }
+}
 
-    /// One message takes in blocks, in every lane.
-    fn advance(&self, state: State, blocks: &[Block]) -> LaneGroup {
-        let mut groups = [LaneGroup::new(state)];
-        compress(self.level, &mut groups, &[[blocks; LANES]]);
-        groups[0]
-    }
+/// The digest of a message of `bytes` bytes, whose whole blocks are taken in and of which this is `left`.
+fn end(mut state: State, left: &[u8], bytes: usize) -> [u8; DIGEST_BYTES] {
+    let (last, count) = padding(left, bytes as u64);
+    compress_one(&mut state, &last[..count]);
+    digest(state)
 }
 
 fn blocks(leaf: &[u8; LEAF_BYTES]) -> &[Block] {
