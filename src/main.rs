@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
-/// The one of musl, which static packages are linked with, lets its threads wait for each other.
-#[cfg(target_env = "musl")]
+/// Threads hand messages and content to each other all the time. With the system's allocators they wait for each other at that:
+/// musl's takes one lock for all of them, and glibc's takes a third more processor time for ten thousand small files.
+#[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
