@@ -32,6 +32,7 @@ mod reference;
 mod sum;
 #[cfg(test)]
 mod tests;
+mod word;
 
 pub use engine::{Engine, engine};
 use lanes::Leaves;
