@@ -21,8 +21,8 @@ use crate::transport::{self, RECEIVE_WINDOW_BEFORE_HELLO, STREAMS_BEFORE_HELLO};
 const LOOK: Duration = Duration::from_millis(20);
 /// Packets of a stranger may take so many times its window: what is lost is sent again, perhaps without need.
 pub const UNREAD_TIMES: u64 = 2;
-/// Probes for the size of packets count beside them. Within one machine eleven halve what is not known to nothing, if none
-/// of them is lost.
+/// Probes for the size of packets count beside them: three within one machine and a handful on a network, if none of them is
+/// lost.
 const SIZE_PROBES: u64 = 16;
 /// One piece of a stream for so many bytes that came: a full packet has twice as many at least, and few have two pieces.
 pub const UNREAD_PIECE_BYTES: u64 = 512;

@@ -64,10 +64,11 @@ impl Dir {
     }
 
     /// Removes a file that we have open; it stays open as long as that is possible. File systems in user space and of networks
-    /// give such a file another name instead, which begins with a dot: where that is refused, the file is closed first.
+    /// give such a file another name instead, which begins with a dot. Where they refuse that, or to rename what is open, the
+    /// file is closed first.
     pub(super) fn remove_open(&self, name: &[u8], file: File) -> Result<(), Errno> {
         match self.remove(name) {
-            Err(error) if self.may_refuse_dot(error) => {
+            Err(_) if self.file_system().is_particular_about_names() => {
                 drop(file);
                 self.remove_closed(name)
             }
@@ -79,7 +80,7 @@ impl Dir {
     fn remove_closed(&self, name: &[u8]) -> Result<(), Errno> {
         for _ in 0..CLOSING_LOOKS {
             match self.remove(name) {
-                Err(error) if self.may_refuse_dot(error) => thread::sleep(CLOSING_LOOK),
+                Err(_) => thread::sleep(CLOSING_LOOK),
                 removed => return removed,
             }
         }
