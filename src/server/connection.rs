@@ -9,31 +9,21 @@ use quinn::{Connection, Incoming};
 use tokio::time::timeout;
 use tracing::{debug, info};
 
-use super::admission::{Admitted, Turned, authorise, refuse};
+use super::admission::refuse;
 use super::conversation::Conversation;
 use super::gate::PendingConnection;
-use super::grant::Grant;
+use super::greeting::AdmittedClient;
 use super::live_connection::LiveConnection;
 use super::meter::{ConnectionEnd, Limit, RefusalReason};
-use super::passes::AuthorizedBy;
 use super::paths::ClientPath;
 use super::places::PlaceGuard;
 use super::pool::WorkerSlot;
 use super::{Notice, Peer, ServerInner};
-use crate::digest::{ChunkHasher, Salt};
 use crate::keys::Fingerprint;
 use crate::protocol::close::CloseCode;
-use crate::protocol::features;
-use crate::protocol::message::{Message, Welcome};
-use crate::protocol::path::{WirePath, escape};
-use crate::session::budget::Account;
-use crate::session::control::{Control, ControlReader};
-use crate::session::local::host_name;
-use crate::session::unread::{self, Unread};
-use crate::session::{ATTENTION_DEADLINE, SessionError};
+use crate::session::{ATTENTION_DEADLINE, SessionError, unread};
 use crate::transport::{
-    self, Granted, Listener, RECEIVE_WINDOW_BEFORE_HELLO, RECEIVE_WINDOW_IN_A_CROWD, ThrottledPeer, TransportError,
-    canonical,
+    self, Listener, RECEIVE_WINDOW_BEFORE_HELLO, RECEIVE_WINDOW_IN_A_CROWD, TransportError, canonical,
 };
 
 /// Longest that a handshake may take: over a slow and lossy path its steps are many seconds apart. One that stands in the
@@ -89,15 +79,15 @@ pub(super) async fn serve(
     let greeted = greeted.unwrap_or_else(|_| Err(SessionError::Timeout("say hello").into()));
     let ending = connection.clone();
     let put_out = move || transport::close(&ending, CloseCode::Busy, "the place of a client that did nothing");
-    let (client, place) = match greeted.and_then(|client| Ok((client, pending.admit(peer, put_out)?))) {
+    let (mut client, place) = match greeted.and_then(|client| Ok((client, pending.admit(peer, put_out)?))) {
         Ok(both) => both,
         // A second connection of a client whose first one lives after all.
         Err(_) if has_left(&connection) => return debug!(%addr, "left before it said hello"),
         Err(turned) => return turned.away(&connection, &shared, addr, peer),
     };
-    let client = AdmittedClient { known: listener.let_in(connection.remote_address()), ..client };
+    client.known = listener.let_in(connection.remote_address());
     client.welcome();
-    let parting = client.serve(&shared, addr, peer, &slot, path.clone(), place).await;
+    let parting = converse(client, &shared, addr, peer, &slot, path.clone(), place).await;
     shared.paths.keep(&path, &connection);
     if shared.config.once.is_some_and(|once| once.is_over_with(parting)) {
         shared.left.notify_one();
@@ -120,119 +110,36 @@ impl Drop for ClosedOnDrop {
     }
 }
 
-/// A client that was let in.
-pub(super) struct AdmittedClient {
-    pub(super) connection: Connection,
-    pub(super) control: Control,
-    pub(super) reader: ControlReader,
-    pub(super) hasher: ChunkHasher,
-    /// The socket's buffers.
-    pub(super) granted: Granted,
-    pub(super) grant: Arc<Grant>,
-    /// The client's share of the memory and files that all clients may make the server hold.
-    pub(super) account: Account,
-    /// What it has sent and nobody has read.
-    pub(super) unread: Arc<Unread>,
-    /// That its packets spend the rate limit, if there is one.
-    pub(super) known: Option<ThrottledPeer>,
-    welcome: Welcome,
-    /// Its first job goes on with one of an earlier connection.
-    continues: bool,
-    /// The entry or pass that lets the client in; `None` where every client is admitted.
-    basis: Option<AuthorizedBy>,
-    name: String,
-}
-
-impl AdmittedClient {
-    /// Hears the client's `Hello` and decides about it.
-    async fn greet(
-        connection: &Connection,
-        listener: &Listener,
-        shared: &Arc<ServerInner>,
-        peer: Fingerprint,
-    ) -> Result<Self, Turned> {
-        let (stream, content) = connection.accept_bi().await.map_err(SessionError::from)?;
-        let mut reader = ControlReader::new(content);
-        let Some(Message::Hello(hello)) = reader.next().await? else {
-            return Err(SessionError::Order("anything but a hello first").into());
-        };
-        let Admitted { grant, basis, name, enrolled } = authorise(shared, connection, peer, &hello).await?;
-        let salt = transport::session_salt(connection).map_err(|_| SessionError::Internal("the key exporter"))?;
-        // The name in the list, or in the certificate, can be trusted; the one that a client gives itself cannot.
-        let name = escape(name.unwrap_or(hello.name).as_bytes()).to_string();
-        let account = shared.budget.account(peer);
-        let unread = Unread::new(connection.clone(), &account);
-        reader.tell(unread.clone());
-        Ok(Self {
-            connection: connection.clone(),
-            control: Control::start(connection.clone(), stream, account.clone()),
-            unread,
-            account,
-            known: None,
-            reader,
-            granted: listener.granted(),
-            hasher: ChunkHasher::new(&Salt(salt)),
-            grant: Arc::new(grant),
-            welcome: Welcome { features: hello.features & features::ALL, name: host_name(), enrolled },
-            continues: hello.features & features::CONTINUED != 0,
-            basis,
-            name,
-        })
-    }
-
-    /// The directory below the served one that is all of it to this client; `None` for the whole.
-    pub(super) fn root(&self) -> Option<&WirePath> {
-        match &self.basis {
-            Some(AuthorizedBy::Listed(rights)) => rights.root.as_ref(),
-            Some(AuthorizedBy::Pass(_)) | None => None,
-        }
-    }
-
-    /// The features that both sides use.
-    pub(super) fn features(&self) -> u64 {
-        self.welcome.features
-    }
-
-    /// Whether the job that begins goes on with one of an earlier connection. Only the first may.
-    pub(super) fn continues(&mut self) -> bool {
-        std::mem::take(&mut self.continues)
-    }
-
-    /// Tells the client that it is in.
-    fn welcome(&self) {
-        self.control.send(Message::Welcome(self.welcome.clone()));
-    }
-
-    async fn serve(
-        self,
-        shared: &Arc<ServerInner>,
-        addr: SocketAddr,
-        peer: Fingerprint,
-        slot: &WorkerSlot,
-        path: Arc<ClientPath>,
-        place: PlaceGuard,
-    ) -> Departure {
-        let connection = self.connection.clone();
-        let (worker, name, enrolled) = (slot.worker(), self.name.clone(), self.welcome.enrolled);
-        let live = Arc::new(LiveConnection::new(connection.clone(), peer, name.clone(), worker, path));
-        let registered = shared.registry.enter(live.clone(), self.basis.clone());
-        info!(worker, %addr, peer = peer.short(), name, "connected");
-        let named = Arc::new(Peer { addr, fingerprint: peer, name });
-        shared.meter.admitted.fetch_add(1, Ordering::Relaxed);
-        shared.notices.send(Notice::Connected { worker, peer: named.clone(), enrolled });
-        let mut conversation = Conversation::new(self, shared.clone(), live.clone(), named.clone(), place);
-        #[cfg(test)]
-        shared.fault.trip("connection");
-        let error = conversation.run().await;
-        transport::close(&connection, error.close_code(), "");
-        let ended = registered.ended().or_else(|| conversation.has_lost_its_place().then_some(CloseCode::Busy));
-        shared.meter.ended.count(ended.map_or_else(|| ConnectionEnd::of(&error), ConnectionEnd::Closed));
-        let why = ended.map_or_else(|| end_reason(addr, &error), |code| ended_by_us(code).to_owned());
-        let total = conversation.totals;
-        info!(worker, %addr, peer = peer.short(), why, %total, "disconnected");
-        shared.notices.send(total.notice(worker, named, live.since().elapsed(), why));
-        Departure::of(&error, total.went_well())
-    }
+/// Serves a client that was let in, until either side has enough.
+async fn converse(
+    client: AdmittedClient,
+    shared: &Arc<ServerInner>,
+    addr: SocketAddr,
+    peer: Fingerprint,
+    slot: &WorkerSlot,
+    path: Arc<ClientPath>,
+    place: PlaceGuard,
+) -> Departure {
+    let connection = client.connection.clone();
+    let (worker, name, enrolled) = (slot.worker(), client.name.clone(), client.welcome.enrolled);
+    let live = Arc::new(LiveConnection::new(connection.clone(), peer, name.clone(), worker, path));
+    let registered = shared.registry.enter(live.clone(), client.basis.clone());
+    info!(worker, %addr, peer = peer.short(), name, "connected");
+    let named = Arc::new(Peer { addr, fingerprint: peer, name });
+    shared.meter.admitted.fetch_add(1, Ordering::Relaxed);
+    shared.notices.send(Notice::Connected { worker, peer: named.clone(), enrolled });
+    let mut conversation = Conversation::new(client, shared.clone(), live.clone(), named.clone(), place);
+    #[cfg(test)]
+    shared.fault.trip("connection");
+    let error = conversation.run().await;
+    transport::close(&connection, error.close_code(), "");
+    let ended = registered.ended().or_else(|| conversation.has_lost_its_place().then_some(CloseCode::Busy));
+    shared.meter.ended.count(ended.map_or_else(|| ConnectionEnd::of(&error), ConnectionEnd::Closed));
+    let why = ended.map_or_else(|| end_reason(addr, &error), |code| ended_by_us(code).to_owned());
+    let total = conversation.totals;
+    info!(worker, %addr, peer = peer.short(), why, %total, "disconnected");
+    shared.notices.send(total.notice(worker, named, live.since().elapsed(), why));
+    Departure::of(&error, total.went_well())
 }
 
 /// How a client has left.

@@ -15,8 +15,8 @@ use tracing::debug;
 
 use self::queries::Queries;
 use self::served_place::ServedPlace;
-use super::connection::AdmittedClient;
 use super::find::{GetSelection, NamesSender, problem};
+use super::greeting::AdmittedClient;
 use super::live_connection::LiveConnection;
 use super::meter::{ConnectionEnd, Limit, LinkMark};
 use super::places::{ClientActivity, PlaceGuard};

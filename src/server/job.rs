@@ -1,11 +1,12 @@
 //! One job of a client's.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Instant, SystemTime};
 
+use super::Peer;
 use super::history::{HistoryEntry, JobOutcome};
-use super::live_connection::LiveConnection;
 use super::meter::ConnectionEnd;
 use super::moving::{Moving, MovingSample, named};
 use super::rate_window::{RateWindow, per_second, share_lost};
@@ -15,7 +16,6 @@ use crate::progress::Counters;
 use crate::protocol::close::CloseCode;
 use crate::session::receiver::Receiver;
 use crate::session::sender::Sender;
-use crate::transport::canonical;
 
 /// The role of this end in a job.
 pub(super) enum JobRole {
@@ -132,8 +132,9 @@ impl ServerJob {
         }
     }
 
-    /// The job's entry in the history, once: when the job is over. `parting` is how its connection ended, if it has.
-    pub(super) fn account(&self, live: &LiveConnection, parting: Option<ConnectionEnd>) -> Option<HistoryEntry> {
+    /// The job's entry in the history, once: when the job is over. `address` is where `peer` is now; `parting` is how its
+    /// connection ended, if it has.
+    pub(super) fn account(&self, peer: &Peer, address: IpAddr, parting: Option<ConnectionEnd>) -> Option<HistoryEntry> {
         if self.is_rehearsal || self.is_told.swap(true, Ordering::Relaxed) {
             return None;
         }
@@ -159,9 +160,9 @@ impl ServerJob {
         }
         Some(HistoryEntry {
             time: calendar::moment(SystemTime::now()),
-            peer: live.name().to_owned(),
-            fingerprint: live.peer.to_string(),
-            address: canonical(live.connection.remote_address()).ip(),
+            peer: peer.name.clone(),
+            fingerprint: peer.fingerprint.to_string(),
+            address,
             direction: self.direction(),
             file: self.moving.first().map(str::to_owned),
             files,

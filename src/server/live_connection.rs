@@ -71,11 +71,6 @@ impl LiveConnection {
         Self { connection, peer, name, worker, since, path, traffic, jobs: Mutex::default() }
     }
 
-    /// Its name, escaped for display.
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
     pub(super) fn since(&self) -> Instant {
         self.since
     }

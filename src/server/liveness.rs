@@ -1,25 +1,8 @@
 //! Whether a server still does its work: each thread that it cannot do without is asked, and has to get round to answering.
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use super::pool::Inquiry;
-
-/// Given by a thread that gets round to it.
-#[derive(Debug)]
-pub(super) struct Heartbeat(oneshot::Sender<()>);
-
-impl Heartbeat {
-    /// An answer, and how it is waited for.
-    pub(super) fn awaited() -> (Self, oneshot::Receiver<()>) {
-        let (answer, answered) = oneshot::channel();
-        (Self(answer), answered)
-    }
-
-    /// Answers. Whoever asked may have given up.
-    pub(super) fn give(self) {
-        let _ = self.0.send(());
-    }
-}
+use super::pool::{Heartbeat, Inquiry};
 
 /// The checks that the network thread has to answer.
 pub(super) type Questions = mpsc::UnboundedReceiver<Heartbeat>;

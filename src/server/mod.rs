@@ -28,6 +28,7 @@ mod fault;
 mod find;
 mod gate;
 mod grant;
+mod greeting;
 mod handle;
 pub mod history;
 mod http;

@@ -12,7 +12,6 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::fault::ThreadFailure;
-use super::liveness::Heartbeat;
 
 /// Work for one connection, made on the worker that runs it: QUIC's driver for the connection must be
 /// spawned there (`Incoming::accept` uses the runtime that it is called on).
@@ -37,6 +36,23 @@ enum Order {
     Serve(Task, WorkerSlot),
     /// Show that it gets round to it.
     Answer(Heartbeat),
+}
+
+/// Given by a thread that gets round to it.
+#[derive(Debug)]
+pub(super) struct Heartbeat(oneshot::Sender<()>);
+
+impl Heartbeat {
+    /// An answer, and how it is waited for.
+    pub(super) fn awaited() -> (Self, oneshot::Receiver<()>) {
+        let (answer, answered) = oneshot::channel();
+        (Self(answer), answered)
+    }
+
+    /// Answers. Whoever asked may have given up.
+    pub(super) fn give(self) {
+        let _ = self.0.send(());
+    }
 }
 
 /// Asks the workers whether they get round to it. It does not keep them alive.

@@ -10,6 +10,7 @@ use crate::server::job::{JobRole, ServerJob};
 use crate::server::meter::ConnectionEnd;
 use crate::server::moving::Moving;
 use crate::server::status::Direction;
+use crate::transport::canonical;
 
 impl Conversation {
     /// An observer whose events become notices at once: what happened to a connection's files is told before its end is.
@@ -40,7 +41,8 @@ impl Conversation {
 
     /// Puts a job that is over into the history, if it is not there.
     pub(super) fn write_down(&self, job: &ServerJob, parting: Option<ConnectionEnd>) {
-        if let Some(entry) = job.account(&self.live, parting) {
+        let address = canonical(self.client.connection.remote_address()).ip();
+        if let Some(entry) = job.account(&self.peer, address, parting) {
             self.shared.history.add(entry);
         }
     }

@@ -9,7 +9,7 @@ use super::served_place::ServedPlace;
 use crate::progress::Observer;
 use crate::protocol::message::{IfExists, Push};
 use crate::protocol::path::WirePath;
-use crate::server::connection::AdmittedClient;
+use crate::server::greeting::AdmittedClient;
 use crate::server::job::JobRole;
 use crate::server::status::Direction;
 use crate::session::SessionError;

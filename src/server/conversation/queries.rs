@@ -3,7 +3,7 @@
 use tokio::task::JoinSet;
 
 use crate::protocol::message::{List, Parts, Probe};
-use crate::server::connection::AdmittedClient;
+use crate::server::greeting::AdmittedClient;
 use crate::server::{list, parts};
 use crate::session::peer_streams::PeerStreams;
 use crate::session::{SessionError, probe};
