@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use super::watch::LOOK_INTERVAL;
 use crate::progress::SilenceCause;
 
 /// Round trips without a packet that are no silence: acknowledgements are held back for a part of one, and a lost one is
 /// followed by the next.
 const ROUND_TRIPS: u32 = 3;
+/// How often the watch looks, and a silent path is asked: what was lost flows again that long and a round trip after the
+/// path is back.
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often it is looked whether a path has just gone silent.
 pub(super) const BEAT: Duration = Duration::from_millis(100);
 /// Silence after which a path is asked for the first time, on a near path: longer than a peer's disk takes for a step.

@@ -61,7 +61,7 @@ impl StreamLimit {
     }
 
     fn follow(&self, promise: &mut StreamsPromise, receiving: &Receiving) {
-        if promise.aim_at(receiving.stream_share()) {
+        if promise.aim_at(receiving.share_of(STREAMS_BYTES)) {
             let limit = u32::try_from(promise.limit).expect("no limit is higher than the highest, which is one");
             self.connection.set_max_concurrent_bi_streams(VarInt::from_u32(limit));
         }

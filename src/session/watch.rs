@@ -16,14 +16,10 @@ use super::SessionError;
 use super::control::Control;
 use super::link::link_report;
 use super::pause::{Clocks, Pause};
-use super::silence::{BEAT, HeardOfUs, NewSilence, PacketCounts, PathLook, PathSilence, PeerSilence};
+use super::silence::{BEAT, HeardOfUs, LOOK_INTERVAL, NewSilence, PacketCounts, PathLook, PathSilence, PeerSilence};
 use crate::progress::{Counters, Event, Observer, SilenceCause};
 use crate::protocol::message::Message;
 use crate::transport::{self, RouteChanges};
-
-/// How often the watch looks, and a silent path is asked: what was lost flows again that long and a round trip after the
-/// path is back.
-pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// For the client: returns when the peer has been silent for too long, asks a silent path meanwhile, and tells `observer`
 /// of it. `is_ours` tells whether it is this end's turn, as sender or receiver of files. `silent` is told when the connection

@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering;
 
 use super::{Account, Resource, WINDOWS_BYTES};
-use crate::session::streams::STREAMS_BYTES;
 
 /// A connection that receives.
 #[derive(Debug)]
@@ -15,12 +14,8 @@ impl Receiving {
         self.share_of(WINDOWS_BYTES)
     }
 
-    /// The same for the streams that it may open.
-    pub(crate) fn stream_share(&self) -> usize {
-        self.share_of(STREAMS_BYTES)
-    }
-
-    fn share_of(&self, bytes: usize) -> usize {
+    /// Its part of what all connections that receive aim at together.
+    pub(crate) fn share_of(&self, bytes: usize) -> usize {
         bytes / self.0.0.budget.0.receivers.load(Ordering::Relaxed).max(1)
     }
 }

@@ -89,7 +89,10 @@ fn an_end_of_its_own_takes_what_any_job_needs_and_its_peer_makes_it_hold_no_more
     let account = Account::of_one(CLIENT_MEMORY_BYTES);
     let content = [RECEIVE_WINDOW as usize, STREAMS_BYTES, BEGUN_BYTES_MAX].map(|bytes| account.take_memory(bytes));
     assert!(content.iter().all(Option::is_some) && account.take_file().is_some());
-    assert!(account.receive().share() >= RECEIVE_WINDOW as usize && account.receive().stream_share() >= STREAMS_BYTES);
+    assert!(
+        account.receive().share() >= RECEIVE_WINDOW as usize
+            && account.receive().share_of(STREAMS_BYTES) >= STREAMS_BYTES
+    );
     drop(content);
     const NOTE: usize = 250;
     let notes: Vec<_> = std::iter::from_fn(|| account.take_for_directory(NOTE)).collect();

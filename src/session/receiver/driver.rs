@@ -1,14 +1,14 @@
 //! The driver of a receiver: the connection, its disk threads, the time; and work that waits for a file that cannot be opened
 //! now.
 
+use std::convert::Infallible;
 use std::time::{Duration, Instant, SystemTime};
 
 use quinn::Connection;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use super::Receiver;
 use super::stream::backlog::Backlog;
-use super::stream::beginning::EarlyWait;
 use crate::protocol::message::{Message, Status};
 use crate::session::control::Control;
 use crate::session::memory::Buffers;
@@ -78,7 +78,7 @@ pub(crate) struct Online {
 
 impl Driver for Online {
     type Store = Destination;
-    type Wait = EarlyWait;
+    type Wait = oneshot::Sender<Infallible>;
 
     fn say(&self, message: Message) {
         self.control.send(message);

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::Sender;
 use super::outlet::{Outlet, PumpStop};
-use super::source::Place;
+use super::source::{EarlyStart, Place};
 use super::start::{ReadStart, read_start, small_tail};
 use crate::digest::{CHUNK_BYTES, Digest};
 use crate::protocol::message::FileId;
@@ -23,14 +23,6 @@ use crate::transfer::job::early::start_len;
 
 /// Longest wait for a file that has just changed, before it goes ahead: a tick of the clock of most file systems.
 const EARLY_WAIT_MAX: Duration = Duration::from_millis(20);
-
-/// The start of a file that was sent early. Dropping it says that it was in vain.
-pub(super) struct EarlyStart<S> {
-    digest: Digest,
-    /// Of a file that goes on behind its start.
-    source: Option<Arc<S>>,
-    wanted: oneshot::Sender<()>,
-}
 
 impl<F: ByteFiles> Sender<F> {
     /// Sends the start of a file. Whatever is in the way is found out, and said, when the file is asked for.
@@ -108,15 +100,6 @@ impl<F: ByteFiles> Sender<F> {
             ledger.on_start_sent(id, EarlyStart { digest, source, wanted });
             Some((Outlet::early(stream), reports, answer))
         })
-    }
-}
-
-impl<S> EarlyStart<S> {
-    /// It was not in vain. Its digest, and the source of a file that goes on behind it.
-    pub(super) fn claim(self) -> (Digest, Option<Arc<S>>) {
-        // Nobody hears it when the connection has ended.
-        let _ = self.wanted.send(());
-        (self.digest, self.source)
     }
 }
 

@@ -3,11 +3,11 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::early::EarlyStart;
 use super::outlet::PumpStop;
 use crate::broken::BreakableRule;
+use crate::digest::Digest;
 use crate::progress::FileProgress;
 use crate::protocol::message::{Header, Why};
 use crate::protocol::path::WirePath;
@@ -58,6 +58,23 @@ impl Room for Hold {
 
     fn shrink_to(&mut self, bytes: usize) {
         Self::shrink_to(self, bytes);
+    }
+}
+
+/// The start of a file that was sent early. Dropping it says that it was in vain.
+pub(super) struct EarlyStart<S> {
+    pub(super) digest: Digest,
+    /// Of a file that goes on behind its start.
+    pub(super) source: Option<Arc<S>>,
+    pub(super) wanted: oneshot::Sender<()>,
+}
+
+impl<S> EarlyStart<S> {
+    /// It was not in vain. Its digest, and the source of a file that goes on behind it.
+    pub(super) fn claim(self) -> (Digest, Option<Arc<S>>) {
+        // Nobody hears it when the connection has ended.
+        let _ = self.wanted.send(());
+        (self.digest, self.source)
     }
 }
 

@@ -8,9 +8,8 @@ use bytes::Bytes;
 use quinn::RecvStream;
 
 use super::Sender;
-use super::early::EarlyStart;
 use super::outlet::{Outlet, PumpStop};
-use super::source::{AtEnd, look_at_end, open_offered};
+use super::source::{AtEnd, EarlyStart, look_at_end, open_offered};
 use crate::digest::{CHUNK_BYTES, ChunkDigests, Digest};
 use crate::protocol::message::{FileId, Tail};
 use crate::protocol::range::{REPORT_BYTES, RangeHeader, RangeTiming};

@@ -4,7 +4,6 @@
 //! each gap. So a stream is read from its first byte on, and content that comes before the header is whole is kept here.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
@@ -22,9 +21,6 @@ use crate::transfer::job::answers::EarlyRange;
 
 /// What a piece takes beside its bytes, here and in QUIC, which keeps a note of each gap.
 const PIECE_OVERHEAD: usize = 256;
-
-/// Kept with a file while a stream waits for its answer: dropped when the file is answered, which ends the wait.
-pub(in crate::session::receiver) type EarlyWait = oneshot::Sender<Infallible>;
 
 /// A stream whose header has come.
 pub(super) struct Beginning {
