@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::file::{FileIo, Finished, Proof};
-use super::notes::Finish;
+use super::same::DIRECTORY_BYTES;
 use super::{Complete, Driver, ReceiveOptions, Receiver};
 use crate::digest::Digest;
+use crate::progress::Event;
 use crate::protocol::message::{Failure, FileId, Status};
 use crate::protocol::path::WirePath;
 use crate::session::budget::Hold;
@@ -15,6 +16,32 @@ use crate::storage::{Commit, Commits, Committed, DirMeta, Durability, Store};
 use crate::transfer::file::receive::{FileVerdict, Judging};
 use crate::transfer::job::answers::PrefixProgress;
 use crate::transfer::{SUM_CHUNKS_A_STEP, SUM_CHUNKS_AT_ONCE};
+
+/// The work that waits until every file is settled.
+#[derive(Default)]
+pub(super) struct LastWork {
+    /// Directories whose time and mode are set last: writing into them changes their time. By name, so that
+    /// one that is offered over and over takes no more room.
+    directories: BTreeMap<WirePath, DirFinish>,
+    /// There was no room to keep them all.
+    lacks_directories: bool,
+    /// Something was put in place.
+    pub(super) has_placed: bool,
+}
+
+impl LastWork {
+    /// Whether a directory will keep its own owner out at the end.
+    pub(super) fn will_shut(&self, dir: &WirePath) -> bool {
+        self.directories.get(dir).is_some_and(|finish| finish.meta.is_shut())
+    }
+}
+
+/// The time and mode that a directory gets at the end.
+struct DirFinish {
+    meta: DirMeta,
+    /// The memory that is charged until then.
+    room: Hold,
+}
 
 impl<D: Driver> Receiver<D> {
     /// On a disk thread: hashes some chunks before the start, offers them, and queues the next turn.
@@ -139,7 +166,7 @@ impl<D: Driver> Receiver<D> {
                 if let Some(error) = unset {
                     receiver.remark_unset(error);
                 }
-                receiver.notes().has_placed = true;
+                receiver.last_work().has_placed = true;
                 receiver.0.options.note_delivered(path);
                 if *path != asked {
                     receiver.feed(|ledger| ledger.on_renamed(id, &path.last()));
@@ -157,18 +184,34 @@ impl<D: Driver> Receiver<D> {
         self.feed(|ledger| ledger.fail(id, failure));
     }
 
+    /// Writing into a directory changes its time, so that is set last. There is room for hundreds of thousands; of more, those
+    /// that come last keep the time that they have. They take no room from what is on offer: a job with more directories than
+    /// that would never come to its end.
+    pub(super) fn keep_for_the_end(&self, path: &WirePath, meta: DirMeta) {
+        let room = self.0.tools.account.take_for_directory(DIRECTORY_BYTES + path.as_bytes().len());
+        let mut last_work = self.last_work();
+        if let Some(room) = room {
+            last_work.directories.insert(path.clone(), DirFinish { meta, room });
+        } else if !std::mem::replace(&mut last_work.lacks_directories, true) {
+            // The same command again would meet the same directories in the same order.
+            let text = "too many directories in one job: some do not get their time and mode; a job for each part of the \
+                tree sets them";
+            self.0.tools.observer.event(Event::Note(text.to_owned()));
+        }
+    }
+
     /// Does what waits until every file is settled: directories get their times, and whether anybody will find what came is
     /// looked at.
     pub(super) fn wind_up(&self) {
         self.0.driver.on_last_word();
         let (directories, has_placed) = {
-            let mut notes = self.notes();
-            (std::mem::take(&mut notes.directories), notes.has_placed)
+            let mut last_work = self.last_work();
+            (std::mem::take(&mut last_work.directories), last_work.has_placed)
         };
         if directories.is_empty() && !has_placed {
             return self.feed(|ledger| ledger.on_wound_up());
         }
-        let each = directories.into_iter().map(|(path, Finish { meta, room })| (room, (path, meta)));
+        let each = directories.into_iter().map(|(path, DirFinish { meta, room })| (room, (path, meta)));
         let (rooms, directories) = each.unzip();
         let receiver = self.clone();
         self.0.driver.spawn(move || receiver.finish_directories(directories, rooms, 0));

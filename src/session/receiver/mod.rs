@@ -9,17 +9,14 @@
 //! | `options` | how it treats what it is offered |
 //! | `driver` | the connection, its disk threads and the time, as one interface |
 //! | `plan` | what an offer needs, and what the answer begins |
-//! | `same`, `twins`, `delivered` | what is there already and needs no content; names that the disk takes for one; what senders that must not look have delivered |
+//! | `same`, `twins` | what is there already and needs no content, and what is known of the disk; names that the disk takes for one |
 //! | `stream` | a range on its way to disk |
 //! | `file` | where content is written |
 //! | `finish` | the verdict, the commit, and the end of the job |
-//! | `notes` | what is known of the disk, for the whole job |
 
-mod delivered;
 mod driver;
 mod file;
 mod finish;
-mod notes;
 mod options;
 mod plan;
 mod same;
@@ -29,8 +26,7 @@ mod sim;
 mod stream;
 mod twins;
 
-pub(crate) use self::delivered::Delivered;
-pub(crate) use self::options::ReceiveOptions;
+pub(crate) use self::options::{Delivered, ReceiveOptions};
 pub use self::stream::LATE_RANGES_MAX;
 pub use self::stream::backlog::{BEGUN_STILL_MAX, BEYOND_MAX};
 pub use self::stream::gaps::{PIECE_BYTES, PIECES_FREE};
@@ -45,7 +41,8 @@ use tracing::debug;
 
 pub(crate) use self::driver::{Driver, Online};
 use self::file::FileIo;
-use self::notes::Notes;
+use self::finish::LastWork;
+use self::same::DiskNotes;
 use self::stream::backlog::Backlog;
 use super::SessionError;
 use super::budget::{Account, Hold, OFFER_BYTES};
@@ -105,7 +102,8 @@ struct ReceiverInner<D: Driver> {
     tools: ReceiverCommon<D::Store>,
     options: ReceiveOptions<D::Store>,
     ledger: Mutex<Ledger<D>>,
-    notes: Mutex<Notes>,
+    disk_notes: Mutex<DiskNotes>,
+    last_work: Mutex<LastWork>,
     /// The memory for the names that must be told apart, held until the end. Locked after the ledger, never before it.
     names_room: Mutex<Option<Hold>>,
 }
@@ -177,8 +175,9 @@ impl<D: Driver> Receiver<D> {
         let ReceiveOptions { tells_plans, policy, .. } = options;
         let ledger = Mutex::new(Ledger::<D>::new(AnswersOptions { tells_plans, is_blind: policy.blind }));
         let is_continued = tools.record.is_continued();
-        let (notes, names_room) = (Mutex::default(), Mutex::default());
-        let receiver = Self(Arc::new(ReceiverInner { driver, tools, options, ledger, notes, names_room }));
+        let (disk_notes, last_work, names_room) = Default::default();
+        let inner = ReceiverInner { driver, tools, options, ledger, disk_notes, last_work, names_room };
+        let receiver = Self(Arc::new(inner));
         if is_continued {
             receiver.begin_unsure_of_names();
         }
@@ -232,8 +231,12 @@ impl<D: Driver> Receiver<D> {
     }
 
     /// Notes on the disk, for the whole job.
-    fn notes(&self) -> MutexGuard<'_, Notes> {
-        self.0.notes.lock().expect("no holder panics")
+    fn disk_notes(&self) -> MutexGuard<'_, DiskNotes> {
+        self.0.disk_notes.lock().expect("no holder panics")
+    }
+
+    fn last_work(&self) -> MutexGuard<'_, LastWork> {
+        self.0.last_work.lock().expect("no holder panics")
     }
 
     /// Takes the features of the sender beyond the least.
@@ -305,7 +308,7 @@ impl<D: Driver> Receiver<D> {
     /// Says, once a job, that a time or a mode could not be set.
     pub(super) fn remark_unset(&self, error: &StorageError) {
         debug!(%error, "not carried over");
-        if !std::mem::replace(&mut self.notes().unset_said, true) {
+        if !std::mem::replace(&mut self.disk_notes().unset_said, true) {
             // Of a directory nothing is known here of what is in it.
             let text = format!("{error}; no content is lost by that, and this is said once");
             self.feed(|ledger| ledger.remark(text));

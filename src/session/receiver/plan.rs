@@ -235,7 +235,7 @@ impl<D: Driver> Receiver<D> {
     /// off. One that is shut only here was shut by its owner, and stays so.
     fn open_up_above(&self, path: &WirePath) -> Result<(), StorageError> {
         let Some(parent) = path.parent().filter(|_| !self.0.options.dry_run) else { return Ok(()) };
-        let is_shut = self.notes().directories.get(&parent).is_some_and(|finish| finish.meta.is_shut());
+        let is_shut = self.last_work().will_shut(&parent);
         if is_shut { self.0.options.root.open_up_dir(&parent) } else { Ok(()) }
     }
 
@@ -253,7 +253,7 @@ impl<D: Driver> Receiver<D> {
         self.in_doubt(&path, is_dir)?;
         if is_dir && self.0.options.durable {
             // Nobody else has made a name in it.
-            self.notes().doubts.keep(Some(path.clone()), true, &self.0.tools.account);
+            self.disk_notes().doubts.keep(Some(path.clone()), true, &self.0.tools.account);
         }
         let made = path.clone();
         self.after_names(header, path, move |receiver, header| {
@@ -288,7 +288,7 @@ impl<D: Driver> Receiver<D> {
 
     /// A directory or a link is in place.
     pub(super) fn on_made(&self, header: &Header, path: &WirePath, directory: bool) {
-        self.notes().has_placed = true;
+        self.last_work().has_placed = true;
         if directory {
             self.keep_for_the_end(path, DirMeta { mtime: header.mtime, mode: DirMode::Narrowed(header.mode) });
         }
