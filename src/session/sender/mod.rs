@@ -14,12 +14,10 @@
 //! | `queue` | what is sent next, small files many at a time |
 //! | `stream`, `outlet` | a range on its way to the receiver; the stream that it takes |
 //! | `start`, `early` | the first bytes of a file; sending them before they are asked for |
-//! | `check` | the receiver's digests beside our own |
-//! | `again` | a source that changed, beside what was sent of it |
+//! | `check` | our own copy beside the receiver's digests, and beside what was sent |
 //! | `report` | telling whoever watches |
 //! | `stats` | how the sender's time goes |
 
-mod again;
 mod check;
 mod early;
 mod messages;
