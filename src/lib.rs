@@ -48,7 +48,7 @@
 //! |---|---|
 //! | [`protocol`] | the wire; its page is the specification |
 //! | [`digest`] | MD5 in SIMD lanes: leaves, chunks, roots |
-//! | [`transfer`] | the rules of one file and of one job, without I/O |
+//! | `transfer` | the rules of one file and of one job, without I/O |
 //! | [`storage`] | the disk: a confined tree, partial files, durable commits |
 //! | [`congestion`] | the congestion controller |
 //! | [`keys`] | who is who, and who may what |
@@ -63,17 +63,17 @@
 //! | who wants to know | reads |
 //! |---|---|
 //! | what is said on the wire | [`protocol`], then [`Spoken`](protocol::message::Spoken): who may say what |
-//! | what becomes of one file | [`transfer`] (the drawing), then [`resume`](transfer::file::resume) (the table) |
+//! | what becomes of one file | `transfer` (the drawing), then `transfer/file/resume.rs` (the table) |
 //! | what becomes of a job, and of its next connection | `transfer/job`: `offers` for the sender, `answers` for the receiver, `settled` |
 //! | how bytes get from disk to disk | `session/sender/stream.rs`, `session/receiver/stream.rs`, then [`commit`](storage::commit) |
-//! | how fast they are sent | [`congestion`] (the formula), then `congestion/controller/window.rs` |
-//! | who is let in | `server/run.rs`, the gate, `server/admission.rs`, then [`keys::trust`] |
+//! | how fast they are sent | [`congestion`] (the formula), then `congestion/phases.rs` (the table) |
+//! | who is let in | `server/run.rs`, `server/gate.rs`, `server/greeting.rs`, `server/admission.rs`, then [`keys::trust`] |
 //! | where a connection runs | `server/pool.rs` |
 //! | what a flag does | `cli/args`, then `cli/commands`, then the options of [`client`] or [`ServerBuilder`](server::ServerBuilder) |
 //! | what an error becomes | [`storage::StorageError`] or [`transport::TransportError`], [`error`], then `cli/exit.rs` |
 //!
 //! # Deliberately absent
-//! * No `async`, clock or raw path in [`protocol`], [`digest`] and [`transfer`].
+//! * No `async`, clock or raw path in [`protocol`], [`digest`] and `transfer`.
 //! * No string of a peer's in [`storage`]: only a parsed [`WirePath`](protocol::path::WirePath).
 //! * No allocation of a size that a peer named, before a cap.
 //! * No file under its final name before its digest matched.
@@ -97,5 +97,5 @@ pub mod storage;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
-pub mod transfer;
+pub(crate) mod transfer;
 pub mod transport;

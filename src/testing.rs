@@ -9,6 +9,7 @@ use crate::storage::{Expanded, Filters, Finds, Links, Root, WalkEntry, expand, w
 
 pub use crate::cli::testing::{remote, settings};
 pub use crate::digest::hashers;
+pub use crate::transfer::file::receive::ReceiveFile;
 
 /// What a server of `dir` would offer for the patterns, without what the filters leave out.
 ///

@@ -14,8 +14,7 @@
 //! every rule is written once and tested once.
 //!
 //! **Rules without I/O.** What may happen to a file is decided by three small machines
-//! ([`resume`](crate::transfer::file::resume), [`SendFile`](crate::transfer::file::SendFile),
-//! [`ReceiveFile`](crate::transfer::file::ReceiveFile)) that are fed messages and counts, and what may happen in a job by two
+//! (`transfer/file`: `resume`, `SendFile`, `ReceiveFile`) that are fed messages and counts, and what may happen in a job by two
 //! ledgers (`transfer/job`): which file is on offer, what may be said of it now, when all is settled, and what is known from
 //! earlier connections. A ledger answers with actions, which `session` carries out. Bytes go past them, straight from the
 //! disk to the stream and from the stream to the disk. The session's receiver, both ledgers, disks in memory that lose what

@@ -18,8 +18,8 @@
 //!    method `on_low_space`, let it answer with an action, and write its table test first. `session/sender` carries the
 //!    action out. What a [`ClientMessage`](crate::protocol::message::ClientMessage) asks is matched in
 //!    `server/conversation.rs`, what a [`ServerMessage`](crate::protocol::message::ServerMessage) answers in `client/`.
-//! 5. Whoever says it: where the receiver's ledger or `session/receiver` knows the fact, `control.send(..)`, if the
-//!    peer has the feature.
+//! 5. Whoever says it: where the receiver's ledger knows the fact, it answers with `AnswersAction::Say`; where
+//!    `session/receiver` does, `driver.say(..)`. Both only if the peer has the feature.
 //! 6. **Tests**: a peer that says it at a wrong time, or too often, or with wild numbers (`tests/library/hostile*`, by hand with
 //!    `tests/support/peer.rs`), and one that knows nothing of it (`tests/library/offered.rs`).
 //!
@@ -34,7 +34,7 @@
 //! 3. `client/options.rs`: the field of the options, with its default and what it means to a caller of the library.
 //!    `client/send.rs` has the options whole.
 //! 4. Where it acts: which files are meant is [`storage::walk`](mod@crate::storage::walk)'s, what becomes of one that exists is
-//!    [`resume::decide`](crate::transfer::file::resume::decide)'s. If the far end has to know, it travels in
+//!    `decide`'s in `transfer/file/resume.rs`. If the far end has to know, it travels in
 //!    [`Push`](crate::protocol::message::Push) or [`Select`](crate::protocol::message::Select), behind a feature: see above.
 //! 5. `cli/args/hints/options.rs` if rsync, scp or rclone have another word for it. **Tests**: the plan, in
 //!    `cli/target/plan/tests`; the program, in `tests/program/cli/`, by what a user sees.
@@ -46,8 +46,10 @@
 //! Say files are to go to a bucket.
 //!
 //! 1. `session` asks a store for little: look at a name, open a source, open a part, write at an offset, hash what is there,
-//!    give parts their names, make a directory, a link, a time. Each has one place in [`storage`](crate::storage), where the
-//!    errors say operation and path and every name is a [`WirePath`](crate::protocol::path::WirePath).
+//!    give parts their names, make a directory, a link, a time. That is five traits in `storage/store.rs`; the disk implements
+//!    them in `storage/store/disk.rs`, the tests' memory in `storage/testing/memory`. Errors say operation and path, and every
+//!    name is a [`WirePath`](crate::protocol::path::WirePath). A session is compiled for each store: its `Driver`
+//!    (`session/receiver/driver.rs`) and its sender name theirs.
 //! 2. What a new store must keep, whatever it is made of: **a final name is absent, old or whole**, also after a crash;
 //!    **what was answered is durable**; a part is written by one at a time and can be found again; a name never leads out
 //!    of the root. What cannot be kept is not answered `Done`.

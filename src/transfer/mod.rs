@@ -18,7 +18,7 @@
 //! Nothing here is async, knows the time or touches a disk; the rooms to the right drive it.
 
 pub(crate) mod commit;
-pub mod file;
+pub(crate) mod file;
 pub(crate) mod job;
 
 /// The peer broke the rules: the connection is closed, and the same is never tried again.
@@ -80,10 +80,10 @@ pub enum Violation {
 /// Chunks of a file whose digests are summed up where the file is closed, holes among them: 16 GiB of file, or 256 KiB of
 /// digests, which take less than half a millisecond. A file of a terabyte that is all holes costs a peer two messages, so
 /// what is larger goes on behind all other work.
-pub const SUM_CHUNKS_AT_ONCE: u64 = 1 << 14;
+pub(crate) const SUM_CHUNKS_AT_ONCE: u64 = 1 << 14;
 
 /// Chunks that are summed up there at one go: six milliseconds.
-pub const SUM_CHUNKS_A_STEP: u64 = 1 << 18;
+pub(crate) const SUM_CHUNKS_A_STEP: u64 = 1 << 18;
 
 /// Files larger than this are refused: 16 TiB, the limit of ext4, which also bounds the digest table.
-pub const FILE_BYTES_MAX: u64 = 16 << 40;
+pub(crate) const FILE_BYTES_MAX: u64 = 16 << 40;

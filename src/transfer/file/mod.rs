@@ -1,10 +1,10 @@
 //! The rules of one file: what is asked for of it, which ranges carry it, when it is whole and right.
 
-pub mod receive;
-pub mod resume;
-pub mod send;
+pub(crate) mod receive;
+pub(crate) mod resume;
+pub(crate) mod send;
 #[cfg(test)]
 mod tests;
 
-pub use self::receive::ReceiveFile;
-pub use self::send::SendFile;
+pub(crate) use self::receive::ReceiveFile;
+pub(crate) use self::send::SendFile;

@@ -8,6 +8,7 @@ use crate::protocol::message::Tail;
 use crate::transfer::Violation;
 
 /// A file whose content is wanted from an offset on.
+#[cfg_attr(not(feature = "testing"), allow(unreachable_pub, reason = "the fuzz targets reach it"))]
 #[derive(Debug)]
 pub struct ReceiveFile {
     size: u64,
@@ -25,7 +26,7 @@ pub struct ReceiveFile {
 
 /// The verdict on a complete file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileVerdict {
+pub(crate) enum FileVerdict {
     /// The digest is the announced one.
     Right,
     /// The digest is another.
@@ -34,20 +35,21 @@ pub enum FileVerdict {
 
 /// A complete file whose digest is being summed up.
 #[derive(Debug)]
-pub struct Judging {
+pub(crate) struct Judging {
     sum: RootSum,
     announced: Digest,
 }
 
 impl Judging {
     /// Sums up at most `chunks` more chunks; the verdict after the last of them.
-    pub fn step(&mut self, hasher: &ChunkHasher, chunks: u64) -> Option<FileVerdict> {
+    pub(crate) fn step(&mut self, hasher: &ChunkHasher, chunks: u64) -> Option<FileVerdict> {
         let root = self.sum.step(hasher, chunks)?;
         let is_right = root == self.announced || BreakableRule::CompareDigests.is_broken();
         Some(if is_right { FileVerdict::Right } else { FileVerdict::Wrong })
     }
 }
 
+#[cfg_attr(not(feature = "testing"), allow(unreachable_pub, reason = "the fuzz targets reach it"))]
 impl ReceiveFile {
     /// A file of `size` bytes of which the content from `from` on was asked for.
     pub fn new(size: u64, from: u64, hasher: &ChunkHasher) -> Self {
@@ -69,7 +71,7 @@ impl ReceiveFile {
     }
 
     /// Whether chunks before the start are still to be hashed.
-    pub fn is_hashing(&self) -> bool {
+    pub(crate) fn is_hashing(&self) -> bool {
         self.offered < self.prefix_chunks()
     }
 
@@ -123,7 +125,7 @@ impl ReceiveFile {
     }
 
     /// A chunk that a stream carried is on disk.
-    pub fn on_chunk(&mut self, index: u64, digest: Digest) {
+    pub(crate) fn on_chunk(&mut self, index: u64, digest: Digest) {
         self.digests.insert(index, digest);
     }
 
@@ -166,13 +168,13 @@ impl ReceiveFile {
     }
 
     /// The digest of the whole file as the sender has announced it; `None` before.
-    pub fn announced(&self) -> Option<Digest> {
+    pub(crate) fn announced(&self) -> Option<Digest> {
         self.tail.as_ref().map(|tail| tail.root)
     }
 
     /// What is left to do once the file is complete, said once; `None` before. Chunks that nothing carried are holes and count as
     /// zeros, so a file of many terabytes takes long to judge, however little of it has come.
-    pub fn judge(&mut self) -> Option<Judging> {
+    pub(crate) fn judge(&mut self) -> Option<Judging> {
         let announced = self.tail.as_ref().filter(|_| self.is_complete())?.root;
         Some(Judging { sum: RootSum::new(self.digests.take()), announced })
     }

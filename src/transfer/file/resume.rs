@@ -12,31 +12,31 @@ const PERMISSION_BITS: u32 = 0o777;
 const ROUND_NANOS: u32 = 100;
 
 /// The coarsest (FAT).
-pub const COARSEST_STEP: u64 = 2_000_000_000;
+pub(crate) const COARSEST_STEP: u64 = 2_000_000_000;
 
 /// The state of the receiver's disk under an offered name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Local {
+pub(crate) struct Local {
     /// The object under the final name.
-    pub target: Option<Existing>,
+    pub(crate) target: Option<Existing>,
     /// The target is what this very sender has delivered before, and nobody has changed since.
-    pub is_own: bool,
+    pub(crate) is_own: bool,
     /// The target is, or may be, another file of the same job, whose name the disk takes for this one: whatever its size
     /// and time are, it is not what is on offer.
-    pub is_another: bool,
+    pub(crate) is_another: bool,
     /// Length in bytes of a partial file for that name.
-    pub part: Option<u64>,
+    pub(crate) part: Option<u64>,
     /// The time and mode that the disk would keep.
-    pub keeps: Keeps,
+    pub(crate) keeps: Keeps,
 }
 
 /// The time and mode of an offered file as a disk would keep them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Keeps {
+pub(crate) struct Keeps {
     /// The permission bits that the file would get there.
-    pub mode: u32,
+    pub(crate) mode: u32,
     /// Times are multiples of this many nanoseconds.
-    pub time_step: u64,
+    pub(crate) time_step: u64,
 }
 
 impl Default for Keeps {
@@ -47,38 +47,38 @@ impl Default for Keeps {
 
 /// Something that exists under an offered name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Existing {
+pub(crate) struct Existing {
     /// The kind of object.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// Bytes.
-    pub size: u64,
+    pub(crate) size: u64,
     /// Last modification.
-    pub mtime: Mtime,
+    pub(crate) mtime: Mtime,
     /// Permission bits; the lower nine are used.
-    pub mode: u32,
+    pub(crate) mode: u32,
 }
 
 /// The policy of the user and of the receiving end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
+pub(crate) struct Policy {
     /// The rule for a file that exists and differs.
-    pub if_exists: IfExists,
+    pub(crate) if_exists: IfExists,
     /// Compare content where size and time would have settled it.
-    pub checksum: bool,
+    pub(crate) checksum: bool,
     /// Continue from partial files and reuse what an older version shares.
-    pub resume: bool,
+    pub(crate) resume: bool,
     /// The sender may not learn what is here: of an existing file neither size, time nor content count, so the
     /// answers tell no more than that the name is taken, unless it is by what the sender has delivered itself. For drop
     /// boxes.
-    pub blind: bool,
+    pub(crate) blind: bool,
     /// Symbolic links are taken: whoever decides here asked for them. A sender that is kept blind makes none, whatever
     /// this says: what it leaves behind is looked at with other tools, which follow links.
-    pub links: bool,
+    pub(crate) links: bool,
 }
 
 /// The decision on one offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Plan {
+pub(crate) enum Plan {
     /// Nothing is needed.
     Skip(SkipReason),
     /// It cannot be taken.
@@ -95,18 +95,18 @@ pub enum Plan {
 
 /// Where content starts and what stands before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Start {
+pub(crate) struct Start {
     /// A multiple of the chunk size, or the file's size.
-    pub from: u64,
+    pub(crate) from: u64,
     /// The basis: the file that holds the bytes before `from`.
-    pub basis: Basis,
+    pub(crate) basis: Basis,
     /// The kind of result: a new file, a continued one, or an update.
-    pub why: Why,
+    pub(crate) why: Why,
 }
 
 /// The basis file: it holds the bytes that need not be sent, if they prove right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Basis {
+pub(crate) enum Basis {
     /// Nothing: the partial file, if any, starts again.
     None,
     /// The partial file.
@@ -117,7 +117,7 @@ pub enum Basis {
 
 /// Decides what an offer needs. Every start is optimistic: what stands before it is verified chunk by
 /// chunk while content already flows, so a wrong guess costs a repair, never a wrong file.
-pub fn decide(offer: &Header, local: &Local, policy: &Policy) -> Plan {
+pub(crate) fn decide(offer: &Header, local: &Local, policy: &Policy) -> Plan {
     match &offer.kind {
         Kind::Dir => decide_dir(local),
         Kind::Link(target) => decide_link(target, local, policy),
@@ -228,7 +228,7 @@ fn usable(held: u64, size: u64) -> u64 {
 }
 
 /// Whether only the step of time stamps of the disk could make these two differ in time: worth asking for that step.
-pub fn may_be_rounded(offer: &Header, there: &Existing) -> bool {
+pub(crate) fn may_be_rounded(offer: &Header, there: &Existing) -> bool {
     let is_round = there.mtime.nanos.is_multiple_of(ROUND_NANOS);
     let apart = apart(offer.mtime, there.mtime);
     is_round && offer.size == there.size && apart > 0 && apart < u128::from(COARSEST_STEP)

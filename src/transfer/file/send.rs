@@ -10,7 +10,7 @@ use crate::transfer::Violation;
 
 /// A file of which the receiver asked for the content from an offset on.
 #[derive(Debug)]
-pub struct SendFile {
+pub(crate) struct SendFile {
     id: FileId,
     size: u64,
     from: u64,
@@ -25,11 +25,10 @@ pub struct SendFile {
     to_send: VecDeque<Range<u64>>,
     ranges_opened: u64,
     ranges_sent: u64,
-    repaired: u64,
 }
 
 /// Whether content of a file of `size` bytes may be asked for from `offset` on.
-pub fn is_start(offset: u64, size: u64) -> bool {
+pub(crate) fn is_start(offset: u64, size: u64) -> bool {
     offset == size || (offset < size && offset.is_multiple_of(CHUNK_BYTES))
 }
 
@@ -38,7 +37,7 @@ impl SendFile {
     ///
     /// # Errors
     /// [`Violation::BadStart`] when the answer does not fit the file.
-    pub fn wanted(id: FileId, size: u64, from: u64) -> Result<Self, Violation> {
+    pub(crate) fn wanted(id: FileId, size: u64, from: u64) -> Result<Self, Violation> {
         if !is_start(from, size) {
             return Err(Violation::BadStart { offset: from });
         }
@@ -53,13 +52,12 @@ impl SendFile {
             to_send: VecDeque::new(),
             ranges_opened: 0,
             ranges_sent: 0,
-            repaired: 0,
         })
     }
 
     /// The file is open: `content` are the parts of it at or after the start that hold data, chunk-aligned and in order;
     /// what lies between them is holes. `own` are the digests of a file of that size, none of which is known.
-    pub fn open(&mut self, content: Vec<Range<u64>>, own: ChunkDigests) {
+    pub(crate) fn open(&mut self, content: Vec<Range<u64>>, own: ChunkDigests) {
         self.to_send = content.into();
         self.own = Some(own);
     }
@@ -68,7 +66,7 @@ impl SendFile {
     ///
     /// # Errors
     /// [`Violation::BadStart`] when the answer does not fit the file.
-    pub fn new(
+    pub(crate) fn new(
         id: FileId,
         size: u64,
         from: u64,
@@ -81,37 +79,32 @@ impl SendFile {
     }
 
     /// Chunks before the start, to be compared.
-    pub fn prefix_chunks(&self) -> u64 {
+    pub(crate) fn prefix_chunks(&self) -> u64 {
         self.from.div_ceil(CHUNK_BYTES)
     }
 
-    /// Chunks that differed and were sent again.
-    pub fn repaired(&self) -> u64 {
-        self.repaired
-    }
-
     /// Whether ranges wait for a stream.
-    pub fn has_ranges(&self) -> bool {
+    pub(crate) fn has_ranges(&self) -> bool {
         !self.to_send.is_empty()
     }
 
     /// Whether every chunk before the start has been compared.
-    pub fn is_compared(&self) -> bool {
+    pub(crate) fn is_compared(&self) -> bool {
         self.compared >= self.prefix_chunks()
     }
 
     /// Whether digests of the receiver's wait for our own of the same chunks, which are being hashed.
-    pub fn is_behind(&self) -> bool {
+    pub(crate) fn is_behind(&self) -> bool {
         self.own.is_some() && !self.theirs.is_empty()
     }
 
     /// How many of them wait.
-    pub fn uncompared(&self) -> usize {
+    pub(crate) fn uncompared(&self) -> usize {
         self.theirs.len()
     }
 
     /// The next range that needs a stream. The caller opens one for it and reports [`SendFile::on_sent`].
-    pub fn next_range(&mut self) -> Option<Range<u64>> {
+    pub(crate) fn next_range(&mut self) -> Option<Range<u64>> {
         let range = self.to_send.pop_front()?;
         self.ranges_opened += 1;
         Some(range)
@@ -122,7 +115,7 @@ impl SendFile {
     ///
     /// # Panics
     /// When the file was not asked for from its start, or has no content.
-    pub fn on_start(&mut self, digest: Digest) {
+    pub(crate) fn on_start(&mut self, digest: Digest) {
         assert!(self.from == 0 && self.ranges_opened == 0, "the answer was another");
         let len = chunk_len(self.size, 0);
         // Where the file starts with a hole, its zeros are sent for once.
@@ -137,12 +130,12 @@ impl SendFile {
     }
 
     /// A range has been handed to its stream in full.
-    pub fn on_sent(&mut self) {
+    pub(crate) fn on_sent(&mut self) {
         self.ranges_sent += 1;
     }
 
     /// Digests of our own chunks from `first` on. Those before the start come in order first; any may come again.
-    pub fn on_own(&mut self, first: u64, digests: &[Digest]) {
+    pub(crate) fn on_own(&mut self, first: u64, digests: &[Digest]) {
         for (index, digest) in (first..).zip(digests) {
             self.note_own(index, *digest);
         }
@@ -162,7 +155,7 @@ impl SendFile {
     ///
     /// # Errors
     /// [`Violation::BadHave`] when they are none, out of order, or reach beyond the start.
-    pub fn on_have(&mut self, first: u64, digests: &[Digest]) -> Result<(), Violation> {
+    pub(crate) fn on_have(&mut self, first: u64, digests: &[Digest]) -> Result<(), Violation> {
         let known = self.compared + self.theirs.len() as u64;
         if digests.is_empty() || first != known || known + digests.len() as u64 > self.prefix_chunks() {
             return Err(Violation::BadHave { first });
@@ -192,7 +185,6 @@ impl SendFile {
     fn repair(&mut self, index: u64) {
         let start = index * CHUNK_BYTES;
         let end = start + chunk_len(self.size, index);
-        self.repaired += 1;
         match self.to_send.back_mut() {
             // Only a run that starts before `from` is a repair: content never grows backwards into it.
             Some(last) if last.end == start && last.start < self.from => last.end = end,
@@ -201,7 +193,7 @@ impl SendFile {
     }
 
     /// Whether these are the digests of our own chunks from `first` on, as they were sent or compared.
-    pub fn agrees(&self, hasher: &ChunkHasher, first: u64, digests: &[Digest]) -> bool {
+    pub(crate) fn agrees(&self, hasher: &ChunkHasher, first: u64, digests: &[Digest]) -> bool {
         let zeros = |index| hasher.zero_chunk(chunk_len(self.size, index));
         let whole = hasher.zero_chunk(CHUNK_BYTES);
         // A last chunk that is short and was not sent is told by the digest of a whole chunk of zeros.
@@ -210,18 +202,18 @@ impl SendFile {
     }
 
     /// Whether all these chunks of our own were zeros.
-    pub fn are_zeros(&self, hasher: &ChunkHasher, chunks: Range<u64>) -> bool {
+    pub(crate) fn are_zeros(&self, hasher: &ChunkHasher, chunks: Range<u64>) -> bool {
         let mut known = self.own.iter().flat_map(|own| own.known(chunks.clone()));
         known.all(|(index, own)| own == hasher.zero_chunk(chunk_len(self.size, index)))
     }
 
     /// Whether everything has been sent and compared.
-    pub fn is_sent(&self) -> bool {
+    pub(crate) fn is_sent(&self) -> bool {
         self.own.is_some() && self.to_send.is_empty() && self.ranges_sent == self.ranges_opened && self.is_compared()
     }
 
     /// The work that is left once everything has been sent and compared, told once; `None` before.
-    pub fn close(&mut self) -> Option<Closing> {
+    pub(crate) fn close(&mut self) -> Option<Closing> {
         let is_sent = self.is_sent();
         let own = self.own.as_mut().filter(|_| is_sent)?.take();
         Some(Closing { id: self.id, sum: RootSum::new(own), ranges: self.ranges_opened })
@@ -230,7 +222,7 @@ impl SendFile {
 
 /// A file of which all has been sent, and whose digest is being summed up.
 #[derive(Debug)]
-pub struct Closing {
+pub(crate) struct Closing {
     id: FileId,
     sum: RootSum,
     ranges: u64,
@@ -238,7 +230,7 @@ pub struct Closing {
 
 impl Closing {
     /// Sums up at most `chunks` more chunks; the closing message after the last of them.
-    pub fn step(&mut self, hasher: &ChunkHasher, chunks: u64) -> Option<Tail> {
+    pub(crate) fn step(&mut self, hasher: &ChunkHasher, chunks: u64) -> Option<Tail> {
         let root = self.sum.step(hasher, chunks)?;
         Some(Tail { id: self.id, root, ranges: self.ranges, early: false })
     }

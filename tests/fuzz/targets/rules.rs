@@ -2,7 +2,7 @@
 
 use qft::digest::{CHUNK_BYTES, ChunkHasher, Digest, SALT_BYTES, Salt, chunk_count};
 use qft::protocol::message::{FileId, Tail};
-use qft::transfer::file::ReceiveFile;
+use qft::testing::ReceiveFile;
 
 use super::cursor::Cursor;
 
