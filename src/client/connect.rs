@@ -26,7 +26,7 @@ use crate::session::control::{Control, ControlReader};
 use crate::session::local::host_name;
 use crate::session::memory::Buffers;
 use crate::session::record::Record;
-use crate::session::{ATTENTION_DEADLINE, SessionError};
+use crate::session::{ATTENTION_DEADLINE, JobTools, SessionError};
 use crate::storage::OpenQueue;
 use crate::transport::{self, Granted, Throttle, TransportError};
 
@@ -59,6 +59,20 @@ pub(super) struct ServerConnection {
 }
 
 impl ServerConnection {
+    /// The tools of a job over it.
+    pub(super) fn tools(&self, observer: &Observer, record: &Record) -> JobTools {
+        JobTools {
+            connection: self.connection.clone(),
+            control: self.control.clone(),
+            disk: self.disk.queue(),
+            hasher: self.hasher.clone(),
+            buffers: self.buffers.clone(),
+            account: self.account.clone(),
+            observer: observer.clone(),
+            record: record.clone(),
+        }
+    }
+
     /// Connects to the one right server and greets it.
     pub(super) async fn open(client: &Client, contact: &Contact, observer: &Observer) -> Result<Self, Error> {
         Self::over(DialTask::begin(client, contact, Some(observer)), client, contact, observer, features::NONE).await

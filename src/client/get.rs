@@ -23,7 +23,7 @@ use crate::protocol::{NAMES_AHEAD_MAX, codec, features};
 use crate::session::SessionError;
 use crate::session::location;
 use crate::session::peer_streams::PeerStreams;
-use crate::session::receiver::{ReceiveOptions, Receiver, ReceiverTools};
+use crate::session::receiver::{ReceiveOptions, Receiver};
 use crate::session::record::Record;
 use crate::session::roles::{Roles, Routed, accept_streams};
 use crate::session::unread::Unread;
@@ -238,7 +238,9 @@ async fn attempt(plan: Arc<GetJob>, observer: Observer, cancel: CancellationToke
 async fn receive_over(plan: &GetJob, link: &mut ServerConnection, observer: &Observer) -> Result<(), Error> {
     let unread = Unread::new(link.connection.clone(), &link.account);
     let streams = PeerStreams::new(link.connection.clone(), unread.clone());
-    let receiver = Receiver::new(tools(plan, link, observer, unread), receive_options(plan));
+    let window = Arc::new(ReceiveWindow::open(link.connection.clone(), &link.account, unread));
+    let tools = link.tools(observer, &plan.record);
+    let receiver = Receiver::new(tools, plan.committer.clone(), window, receive_options(plan));
     plan.ask(link).await?;
     let mut names = plan.names();
     names.by_ref().take(NAMES_AHEAD_MAX).for_each(|message| link.control.send(message));
@@ -285,22 +287,6 @@ async fn receive_over(plan: &GetJob, link: &mut ServerConnection, observer: &Obs
         return Err(TransportError::Refused { code: CloseCode::GoingAway }.into());
     }
     Ok(())
-}
-
-fn tools(plan: &GetJob, link: &ServerConnection, observer: &Observer, unread: Arc<Unread>) -> ReceiverTools {
-    ReceiverTools {
-        connection: link.connection.clone(),
-        control: link.control.clone(),
-        disk: link.disk.queue(),
-        committer: plan.committer.clone(),
-        hasher: link.hasher.clone(),
-        buffers: link.buffers.clone(),
-        account: link.account.clone(),
-        window: Arc::new(ReceiveWindow::open(link.connection.clone(), &link.account, unread)),
-        observer: observer.clone(),
-        record: plan.record.clone(),
-        runtime: tokio::runtime::Handle::current(),
-    }
 }
 
 fn receive_options(plan: &GetJob) -> ReceiveOptions {

@@ -22,7 +22,7 @@ use crate::session::SessionError;
 use crate::session::location::{self, Teller};
 use crate::session::record::Record;
 use crate::session::roles::{Roles, Routed};
-use crate::session::sender::{Sender, SenderTools};
+use crate::session::sender::{Sender, SenderOptions};
 use crate::session::walk::{FOUND_AHEAD, Finder, FinderClosed, walk_on_a_thread};
 use crate::storage::{self, Filters, LeftOut, Lost, MissingPath, NameList, WalkEntry, WalkRequest};
 use crate::transport::TransportError;
@@ -90,21 +90,9 @@ async fn send_over(plan: &Arc<SendJob>, link: &mut ServerConnection, observer: &
     let options = &plan.options;
     let TransferOptions { target, if_exists, checksum, dry_run, resume, .. } = options.transfer;
     link.control.send(Message::Push(Push { to: options.to.clone(), target, if_exists, checksum, dry_run, resume }));
-    let sender = Sender::new(SenderTools {
-        connection: link.connection.clone(),
-        path: link.path.clone(),
-        control: link.control.clone(),
-        disk: link.disk.queue(),
-        hasher: link.hasher.clone(),
-        buffers: link.buffers.clone(),
-        account: link.account.clone(),
-        observer: observer.clone(),
-        record: plan.record.clone(),
-        jobs: options.jobs,
-        dry_run,
-        own_tree: true,
-        early: plan.early.take(),
-    });
+    let tools = link.tools(observer, &plan.record);
+    let sending = SenderOptions { jobs: options.jobs, dry_run, own_tree: true, early: plan.early.take() };
+    let sender = Sender::new(tools, link.path.clone(), sending);
     // Where this process serves the destination itself, it is known by its path.
     let awaits = link.is_local && options.destination.is_none();
     let (teller, recognise) = location::awaited(&link.connection).filter(|_| awaits).unzip();

@@ -40,17 +40,64 @@ pub(crate) mod walk;
 pub(crate) mod watch;
 pub(crate) mod window;
 
+use std::sync::MutexGuard;
 use std::time::Duration;
 
+use quinn::Connection;
+
+use self::budget::Account;
+use self::control::Control;
+use self::memory::Buffers;
+use self::record::Record;
+use crate::digest::ChunkHasher;
+use crate::progress::Observer;
 use crate::protocol::close::CloseCode;
 use crate::protocol::codec::CodecError;
-use crate::storage::Lost;
+use crate::storage::{DiskQueue, Lost};
 use crate::transfer::Violation;
 use crate::transfer::job::JobError;
 
 /// How long a peer may take for a step that needs nothing but its attention: its greeting, the header
 /// of a stream that it opened.
 pub(crate) const ATTENTION_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The tools of either role of a job, on one connection.
+pub(crate) struct JobTools {
+    pub(crate) connection: Connection,
+    pub(crate) control: Control,
+    /// The connection's.
+    pub(crate) disk: DiskQueue,
+    pub(crate) hasher: ChunkHasher,
+    pub(crate) buffers: Buffers,
+    /// The connection's share of the budget.
+    pub(crate) account: Account,
+    pub(crate) observer: Observer,
+    /// The results of the job so far, over all its connections.
+    pub(crate) record: Record,
+}
+
+/// Feeds a ledger, and has what it says carried out. Words, to the peer or to whoever watches, are said before another
+/// thread feeds it; all else happens when it is free again.
+fn feed_ledger<L, A, T>(
+    mut ledger: MutexGuard<'_, L>,
+    feed: impl FnOnce(&mut L) -> T,
+    next_action: impl Fn(&mut L) -> Option<A>,
+    is_word: impl Fn(&A) -> bool,
+    carry_out: impl Fn(A),
+) -> T {
+    let result = feed(&mut ledger);
+    let mut later = Vec::new();
+    while let Some(action) = next_action(&mut ledger) {
+        if is_word(&action) {
+            carry_out(action);
+        } else {
+            later.push(action);
+        }
+    }
+    drop(ledger);
+    later.into_iter().for_each(carry_out);
+    result
+}
 
 /// Why a session ended before its work was done.
 #[derive(Debug, thiserror::Error)]

@@ -12,8 +12,7 @@ use crate::server::job::JobRole;
 use crate::server::status::Direction;
 use crate::session::SessionError;
 use crate::session::location;
-use crate::session::record::Record;
-use crate::session::sender::{self, Sender};
+use crate::session::sender::{Sender, SenderOptions};
 use crate::session::walk::{FOUND_AHEAD, walk_on_a_thread};
 use crate::storage::{LeftOut, WalkEntry};
 
@@ -31,21 +30,8 @@ impl Conversation {
         let early = wanted.early() && self.live.is_fresh();
         let place = ServedPlace { root: self.client.root().cloned(), to: None, is_rehearsal: false };
         let (observer, moving) = self.observe(Direction::Out, place);
-        let sender = Sender::new(sender::SenderTools {
-            connection: self.client.connection.clone(),
-            path: self.live.path_state(),
-            control: self.client.control.clone(),
-            disk: self.disk.queue(),
-            hasher: self.client.hasher.clone(),
-            buffers: self.shared.buffers.clone(),
-            account: self.client.account.clone(),
-            observer: observer.clone(),
-            record: Record::default(),
-            jobs: SEND_JOBS,
-            dry_run: false,
-            own_tree: false,
-            early,
-        });
+        let sending = SenderOptions { jobs: SEND_JOBS, dry_run: false, own_tree: false, early };
+        let sender = Sender::new(self.tools(&observer), self.live.path_state(), sending);
         sender.use_features(self.client.features());
         // A client that only wants to know what it would get says so when it leaves.
         self.begin(JobRole::Sender(sender.clone()), &observer, moving, false);

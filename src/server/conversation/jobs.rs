@@ -10,6 +10,8 @@ use crate::server::job::{JobRole, ServerJob};
 use crate::server::meter::ConnectionEnd;
 use crate::server::moving::Moving;
 use crate::server::status::Direction;
+use crate::session::JobTools;
+use crate::session::record::Record;
 use crate::transport::canonical;
 
 impl Conversation {
@@ -26,6 +28,20 @@ impl Conversation {
             }
         });
         (observer, moving)
+    }
+
+    /// The tools of a job.
+    pub(super) fn tools(&self, observer: &Observer) -> JobTools {
+        JobTools {
+            connection: self.client.connection.clone(),
+            control: self.client.control.clone(),
+            disk: self.disk.queue(),
+            hasher: self.client.hasher.clone(),
+            buffers: self.shared.buffers.clone(),
+            account: self.client.account.clone(),
+            observer: observer.clone(),
+            record: Record::default(),
+        }
     }
 
     /// Makes a job visible.

@@ -6,7 +6,6 @@ use tokio::task::JoinSet;
 
 use super::Conversation;
 use super::served_place::ServedPlace;
-use crate::progress::Observer;
 use crate::protocol::message::{IfExists, Push};
 use crate::protocol::path::WirePath;
 use crate::server::greeting::AdmittedClient;
@@ -14,8 +13,7 @@ use crate::server::job::JobRole;
 use crate::server::status::Direction;
 use crate::session::SessionError;
 use crate::session::location;
-use crate::session::receiver::{self, ReceiveOptions, Receiver};
-use crate::session::record::Record;
+use crate::session::receiver::{ReceiveOptions, Receiver};
 use crate::session::roles::accept_streams;
 use crate::session::window::ReceiveWindow;
 use crate::transfer::file::resume::Policy;
@@ -30,7 +28,8 @@ impl Conversation {
         let is_rehearsal = push.dry_run;
         self.say_location(push.to.clone());
         let (observer, moving) = self.observe(Direction::In, place);
-        let receiver = Receiver::new(self.receiver_tools(&observer), self.receive_options(push));
+        let (tools, window) = (self.tools(&observer), self.window());
+        let receiver = Receiver::new(tools, self.committer.clone(), window, self.receive_options(push));
         receiver.use_features(self.client.features());
         if self.client.continues() {
             receiver.begin_unsure_of_names();
@@ -60,22 +59,6 @@ impl Conversation {
         let AdmittedClient { connection, account, unread, .. } = &self.client;
         let open = || Arc::new(ReceiveWindow::open(connection.clone(), account, unread.clone()));
         self.window.get_or_insert_with(open).clone()
-    }
-
-    fn receiver_tools(&mut self, observer: &Observer) -> receiver::ReceiverTools {
-        receiver::ReceiverTools {
-            window: self.window(),
-            account: self.client.account.clone(),
-            connection: self.client.connection.clone(),
-            control: self.client.control.clone(),
-            disk: self.disk.queue(),
-            committer: self.committer.clone(),
-            hasher: self.client.hasher.clone(),
-            buffers: self.shared.buffers.clone(),
-            observer: observer.clone(),
-            record: Record::default(),
-            runtime: tokio::runtime::Handle::current(),
-        }
     }
 
     fn receive_options(&self, push: Push) -> ReceiveOptions {

@@ -35,7 +35,6 @@ use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use quinn::Connection;
 use tokio::sync::Notify;
 use tracing::debug;
 
@@ -44,38 +43,16 @@ use self::file::FileIo;
 use self::finish::LastWork;
 use self::same::DiskNotes;
 use self::stream::backlog::Backlog;
-use super::SessionError;
 use super::budget::{Account, Hold, OFFER_BYTES};
-use super::control::Control;
-use super::memory::Buffers;
 use super::record::Record;
 use super::window::ReceiveWindow;
+use super::{JobTools, SessionError, feed_ledger};
 use crate::digest::ChunkHasher;
 use crate::progress::{Event, FilePhase, FileProgress, Observer};
 use crate::protocol::message::{Header, SenderMessage};
 use crate::protocol::path::{PATH_BYTES_MAX, escape};
-use crate::storage::{Committer, DiskQueue, StorageError, Store};
+use crate::storage::{Committer, StorageError, Store};
 use crate::transfer::job::answers::{self, Answers, AnswersAction, AnswersAttached, AnswersOptions, AnswersReport};
-
-/// The tools of a receiver on a real connection.
-pub(crate) struct ReceiverTools {
-    pub(crate) connection: Connection,
-    pub(crate) control: Control,
-    /// The connection's.
-    pub(crate) disk: DiskQueue,
-    pub(crate) committer: Committer,
-    pub(crate) hasher: ChunkHasher,
-    pub(crate) buffers: Buffers,
-    /// The connection's share of the budget.
-    pub(crate) account: Account,
-    /// The bytes that the peer may have in flight.
-    pub(crate) window: Arc<ReceiveWindow>,
-    pub(crate) observer: Observer,
-    /// The results of the job so far, over all its connections.
-    pub(crate) record: Record,
-    /// Where waits happen.
-    pub(crate) runtime: tokio::runtime::Handle,
-}
 
 /// The tools of any receiver.
 pub(crate) struct ReceiverCommon<S: Store> {
@@ -134,10 +111,19 @@ type Place<D> = answers::RangeTarget<ReceiverFiles<D>>;
 type Complete<D> = answers::Complete<ReceiverFiles<D>>;
 
 impl Receiver {
-    pub(crate) fn new(tools: ReceiverTools, options: ReceiveOptions) -> Self {
-        let ReceiverTools { connection, control, disk, committer, hasher, buffers, account, .. } = tools;
-        let ReceiverTools { window, observer, record, runtime, .. } = tools;
+    /// A receiver on a real connection, whose peer may have as much in flight as `window` says.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub(crate) fn new(
+        tools: JobTools,
+        committer: Committer,
+        window: Arc<ReceiveWindow>,
+        options: ReceiveOptions,
+    ) -> Self {
+        let JobTools { connection, control, disk, hasher, buffers, account, observer, record } = tools;
         let (backlog, settled, begun) = (Backlog::new(window), Notify::new(), Instant::now());
+        let runtime = tokio::runtime::Handle::current();
         let driver = Online { connection, control, disk, buffers, backlog, settled, runtime, begun };
         Self::driven_by(driver, ReceiverCommon { committer, hasher, account, observer, record }, options)
     }
@@ -189,23 +175,12 @@ impl<D: Driver> Receiver<D> {
         self.ledger().begin_unsure_of_names();
     }
 
-    /// Feeds the ledger, and carries out what it says. What is said to the sender, and to whoever watches, is said before
-    /// another thread feeds it: content that came early may complete a file at once, whose `Done` must come after its `Pos`,
-    /// and nobody may see the last file gone before its end is said and counted.
+    /// Feeds the ledger, and carries out what it says. Content that came early may complete a file at once, whose `Done` must
+    /// come after its `Pos`, and nobody may see the last file gone before its end is said and counted.
     fn feed<T>(&self, feed: impl FnOnce(&mut Ledger<D>) -> T) -> T {
-        let mut ledger = self.ledger();
-        let result = feed(&mut ledger);
-        let mut later = Vec::new();
-        while let Some(action) = ledger.next_action() {
-            if action.is_word() {
-                self.carry_out(action);
-            } else {
-                later.push(action);
-            }
-        }
-        drop(ledger);
-        later.into_iter().for_each(|action| self.carry_out(action));
-        result
+        feed_ledger(self.ledger(), feed, Ledger::<D>::next_action, AnswersAction::is_word, |action| {
+            self.carry_out(action)
+        })
     }
 
     fn carry_out(&self, action: AnswersAction<ReceiverFiles<D>>) {

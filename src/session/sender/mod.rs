@@ -35,7 +35,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use quinn::Connection;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -44,39 +43,22 @@ use tokio_util::sync::CancellationToken;
 use self::queue::{Batch, SendQueue};
 use self::source::SenderFiles;
 use self::stats::{SenderMeter, Waits, micros};
-use super::SessionError;
-use super::budget::Account;
-use super::control::Control;
 use super::link::{link_report, record_link};
-use super::memory::{Buffers, SendBudget};
-use super::record::Record;
+use super::memory::SendBudget;
 use super::walk::Walked;
+use super::{JobTools, SessionError, feed_ledger};
 use crate::congestion::PathState;
-use crate::digest::ChunkHasher;
 use crate::progress::{Counters, Observer};
 use crate::protocol::message::{Failure, FileId, Message, SenderStats};
 use crate::protocol::{HEADERS_AHEAD_MAX, features};
-use crate::storage::{ByteFiles, DiskQueue, Tree, WalkEntry};
+use crate::storage::{ByteFiles, Tree, WalkEntry};
 use crate::transfer::job::offers::{Offers, OffersAction, OffersOptions};
 
 /// How often the path's figures go to the receiver and the counters.
 const LINK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The tools of a sender.
-pub(crate) struct SenderTools {
-    pub(crate) connection: Connection,
-    /// Where the connection's controller reports.
-    pub(crate) path: Arc<PathState>,
-    pub(crate) control: Control,
-    /// The connection's.
-    pub(crate) disk: DiskQueue,
-    pub(crate) hasher: ChunkHasher,
-    pub(crate) buffers: Buffers,
-    /// The connection's share of the budget.
-    pub(crate) account: Account,
-    pub(crate) observer: Observer,
-    /// The results of the job so far, over all its connections.
-    pub(crate) record: Record,
+/// How a sender sends.
+pub(crate) struct SenderOptions {
     /// Files whose content moves at the same time.
     pub(crate) jobs: NonZeroUsize,
     /// Decide and report only.
@@ -97,7 +79,8 @@ impl<F: ByteFiles> Clone for Sender<F> {
 }
 
 struct SenderInner<F: ByteFiles> {
-    tools: SenderTools,
+    tools: JobTools,
+    options: SenderOptions,
     budget: SendBudget,
     ledger: Mutex<Ledger<F>>,
     wanted: mpsc::UnboundedSender<FileId>,
@@ -114,23 +97,24 @@ struct SenderInner<F: ByteFiles> {
 type Ledger<F> = Offers<SenderFiles<F>>;
 
 impl Sender {
-    /// A sender of what lies on the disk.
-    pub(crate) fn new(tools: SenderTools) -> Self {
-        Self::of_files(tools)
+    /// A sender of what lies on the disk; the connection's controller reports to `path`.
+    pub(crate) fn new(tools: JobTools, path: Arc<PathState>, options: SenderOptions) -> Self {
+        Self::of_files(tools, path, options)
     }
 }
 
 impl<F: ByteFiles> Sender<F> {
-    fn of_files(tools: SenderTools) -> Self {
+    fn of_files(tools: JobTools, path: Arc<PathState>, options: SenderOptions) -> Self {
         let (wanted, wanted_files) = mpsc::unbounded_channel();
-        let SenderTools { dry_run: is_dry_run, own_tree: is_own_tree, early: sends_early, .. } = tools;
-        let options = OffersOptions { is_dry_run, is_own_tree, sends_early };
+        let SenderOptions { dry_run: is_dry_run, own_tree: is_own_tree, early: sends_early, .. } = options;
+        let of_ledger = OffersOptions { is_dry_run, is_own_tree, sends_early };
         Self(Arc::new(SenderInner {
             budget: SendBudget::new(tools.account.clone()),
-            ledger: Mutex::new(Ledger::new(options)),
-            meter: Mutex::new(SenderMeter::new(tools.path.clone())),
+            ledger: Mutex::new(Ledger::new(of_ledger)),
+            meter: Mutex::new(SenderMeter::new(path)),
             tells_stats: AtomicBool::new(false),
             tools,
+            options,
             wanted,
             wanted_files: Mutex::new(Some(wanted_files)),
             offers: Arc::new(Semaphore::new(HEADERS_AHEAD_MAX)),
@@ -140,22 +124,9 @@ impl<F: ByteFiles> Sender<F> {
         }))
     }
 
-    /// Feeds the ledger, and carries out what it says. What is said to the receiver, and to whoever watches, is said before
-    /// another thread feeds it: ids count up on the wire.
+    /// Feeds the ledger, and carries out what it says. Words come in their order: ids count up on the wire.
     fn feed<T>(&self, feed: impl FnOnce(&mut Ledger<F>) -> T) -> T {
-        let mut ledger = self.ledger();
-        let result = feed(&mut ledger);
-        let mut later = Vec::new();
-        while let Some(action) = ledger.next_action() {
-            if action.is_word() {
-                self.carry_out(action);
-            } else {
-                later.push(action);
-            }
-        }
-        drop(ledger);
-        later.into_iter().for_each(|action| self.carry_out(action));
-        result
+        feed_ledger(self.ledger(), feed, Ledger::next_action, OffersAction::is_word, |action| self.carry_out(action))
     }
 
     fn carry_out(&self, action: OffersAction<SenderFiles<F>>) {
@@ -278,7 +249,7 @@ impl<F: ByteFiles> Sender<F> {
 
     /// Starts a pump for each batch of wanted files, a bounded number at a time. Returns only with an error.
     async fn pump_wanted(&self, mut wanted: SendQueue) -> SessionError {
-        let jobs = self.0.tools.jobs.get();
+        let jobs = self.0.options.jobs.get();
         let slots = Arc::new(Semaphore::new(jobs));
         let mut pumps = JoinSet::new();
         loop {

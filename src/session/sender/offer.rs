@@ -3,14 +3,14 @@
 use std::os::unix::ffi::OsStrExt;
 use std::pin::pin;
 
+use super::Sender;
 use super::source::{Located, OfferPermit, stat};
-use super::{Sender, SenderTools};
 use crate::protocol::message::{Failure, FileId, Kind, Status};
 use crate::protocol::path::WirePath;
-use crate::session::SessionError;
 use crate::session::budget::OFFER_BYTES;
 use crate::session::record::SERVED;
 use crate::session::walk::Walked;
+use crate::session::{JobTools, SessionError};
 use crate::storage::{ByteFiles, Lost, Meta, WalkEntry};
 use crate::transfer::job::offers::Offer;
 use crate::transfer::job::offers::names::{NameClaim, OfferedNames};
@@ -58,7 +58,7 @@ impl<F: ByteFiles> Sender<F> {
 
     /// Where something lies, for people.
     fn source_name(&self, root: &F, at: &WirePath) -> Vec<u8> {
-        if !self.0.tools.own_tree {
+        if !self.0.options.own_tree {
             return [SERVED, at.as_bytes()].concat();
         }
         let top = root.path().as_os_str().as_bytes();
@@ -67,7 +67,7 @@ impl<F: ByteFiles> Sender<F> {
     }
 
     async fn offer_new(&self, root: F, at: WirePath, name: WirePath, meta: Meta) {
-        let SenderTools { observer, record, .. } = &self.0.tools;
+        let JobTools { observer, record, .. } = &self.0.tools;
         if record.is_settled(&name) {
             return;
         }

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
+use super::Sender;
 use super::source::SenderFiles;
-use super::{Sender, SenderTools};
 use crate::progress::{Event, FilePhase, FileProgress, Observer};
+use crate::session::JobTools;
 use crate::session::record::Record;
 use crate::storage::ByteFiles;
 use crate::transfer::job::offers::{OffersAttached, OffersReport};
 
 impl<F: ByteFiles> Sender<F> {
     pub(super) fn report(&self, report: OffersReport<SenderFiles<F>>) {
-        let SenderTools { observer, record, own_tree, .. } = &self.0.tools;
-        tell(observer, record, *own_tree, report);
+        let JobTools { observer, record, .. } = &self.0.tools;
+        tell(observer, record, self.0.options.own_tree, report);
     }
 }
 
