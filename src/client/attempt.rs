@@ -198,7 +198,6 @@ where
 
 /// An attempt that failed.
 pub(super) struct Attempt {
-    /// Why.
     pub(super) error: Error,
     /// Whether the server had welcomed us.
     pub(super) stood: bool,

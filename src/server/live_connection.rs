@@ -13,7 +13,6 @@ use crate::congestion::PathState;
 use crate::keys::Fingerprint;
 use crate::transport::canonical;
 
-/// A live connection.
 #[derive(Debug)]
 pub(super) struct LiveConnection {
     pub(super) connection: Connection,

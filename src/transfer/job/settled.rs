@@ -23,7 +23,6 @@ enum NameState {
 pub(crate) enum NameOutcome {
     /// It is there, or need not be.
     Done,
-    /// It failed.
     Failed,
 }
 

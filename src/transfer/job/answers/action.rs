@@ -56,7 +56,6 @@ impl<A: AnswersAttached> AnswersAction<A> {
 pub(crate) enum AnswersReport<A: AnswersAttached> {
     /// A file is part of the job.
     Found {
-        /// Its name.
         path: WirePath,
         /// Its size in bytes.
         size: u64,
@@ -65,16 +64,13 @@ pub(crate) enum AnswersReport<A: AnswersAttached> {
     SearchEnded,
     /// A file needs no content.
     Skipped {
-        /// Its name.
         path: WirePath,
         /// Its size in bytes.
         size: u64,
-        /// Why.
         reason: SkipReason,
     },
     /// In a dry run: a file would be received.
     Planned {
-        /// Its name.
         path: WirePath,
         /// Its size in bytes.
         size: u64,
@@ -95,7 +91,6 @@ pub(crate) enum AnswersReport<A: AnswersAttached> {
     Named(A::Progress, WirePath),
     /// A file is committed.
     Finished {
-        /// Its name.
         path: WirePath,
         /// How far it was.
         progress: A::Progress,
@@ -104,7 +99,6 @@ pub(crate) enum AnswersReport<A: AnswersAttached> {
     Failed {
         /// The name: bytes that a peer may have chosen.
         name: Vec<u8>,
-        /// The cause.
         failure: Failure,
         /// The other end has said so.
         by_peer: bool,

@@ -19,7 +19,6 @@ pub(crate) struct RangeTarget<A: AnswersAttached> {
 
 /// A file of which all is there. It is to be judged, and then committed or failed.
 pub(crate) struct Complete<A: AnswersAttached> {
-    /// The file.
     pub(crate) id: FileId,
     /// By which it is judged.
     pub(crate) rules: ReceiveFile,

@@ -72,7 +72,6 @@ pub(crate) enum OffersReport<A: OffersAttached> {
     SearchEnded,
     /// A file is asked for; with `is_checked`, what is there of it is compared first.
     Started {
-        /// The file.
         progress: A::Progress,
         /// Whether the receiver's existing content is compared.
         is_checked: bool,
@@ -89,23 +88,19 @@ pub(crate) enum OffersReport<A: OffersAttached> {
     Named(A::Progress, String),
     /// A file is committed.
     Finished {
-        /// Its name.
         path: WirePath,
         /// How far it was.
         progress: A::Progress,
     },
     /// A file needs no content.
     Skipped {
-        /// Its name.
         path: WirePath,
         /// Its size in bytes.
         size: u64,
-        /// Why.
         reason: SkipReason,
     },
     /// In a dry run: a file would be sent.
     Planned {
-        /// Its name.
         path: WirePath,
         /// Its size in bytes.
         size: u64,
@@ -120,7 +115,6 @@ pub(crate) enum OffersReport<A: OffersAttached> {
     Failed {
         /// The name, as the source has it.
         name: Vec<u8>,
-        /// The cause.
         failure: Failure,
         /// The other end has said so.
         by_peer: bool,
