@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::progress::{FILES_MOVING_MAX, FileProgress, Observer};
+use tracing::debug;
+
+use crate::progress::{Event, FILES_MOVING_MAX, FilePhase, FileProgress, Observer};
 use crate::protocol::message::{Failure, SkipReason, Why};
 use crate::protocol::path::{WirePath, escape};
+use crate::transfer::job::report::LedgerReport;
 use crate::transfer::job::settled::{NameOutcome, Settled};
 
 /// Stands before the place of a source in a served directory where it is no name that files go by. No wire path begins like
@@ -70,6 +73,37 @@ impl Record {
         self.kept().is_some_and(|kept| kept.settled.was_done_before(name.as_bytes()))
     }
 
+    /// Tells whoever watches of what a ledger reports. `own_tree`: the files are those of the user at this end.
+    pub(crate) fn tell(&self, observer: &Observer, own_tree: bool, report: LedgerReport<Arc<FileProgress>>) {
+        match report {
+            LedgerReport::Found { path, size } => self.found(observer, &path, size),
+            LedgerReport::SearchEnded => observer.scan_ended(),
+            LedgerReport::Started { progress, is_checked } => {
+                if is_checked {
+                    progress.set_phase(FilePhase::Checking);
+                }
+                self.started(observer, &progress);
+            }
+            LedgerReport::Begun(progress) => progress.begin(),
+            LedgerReport::Compared(progress) => progress.set_phase(FilePhase::Moving),
+            LedgerReport::Complete(progress) => progress.set_phase(FilePhase::Committing),
+            LedgerReport::Written(progress, bytes) => observer.written(&progress, bytes),
+            LedgerReport::Named(progress, name) => progress.set_name(name),
+            LedgerReport::Finished { path, progress } => self.finished(observer, &path, &progress),
+            LedgerReport::Skipped { path, size, reason } => self.skipped(observer, &path, size, reason),
+            LedgerReport::Planned { path, size, from, why, named } => {
+                self.planned(observer, &path, size, from, why, named);
+            }
+            LedgerReport::Failed { name, failure, by_peer } => {
+                debug!(name = %escape(&name), %failure, by_peer, "file failed");
+                // Nobody has typed what stands before a name below a served directory.
+                let shown = if own_tree { &name[..] } else { name.strip_prefix(SERVED).unwrap_or(&name) };
+                self.failed(observer, &name, shown, failure, by_peer);
+            }
+            LedgerReport::Note(text) => observer.event(Event::Note(text)),
+        }
+    }
+
     /// A file is part of the job.
     pub(crate) fn found(&self, observer: &Observer, name: &WirePath, size: u64) {
         if self.kept().is_none_or(|mut kept| kept.settled.find(name.as_bytes())) {
@@ -78,19 +112,19 @@ impl Record {
     }
 
     /// A file's content begins to move.
-    pub(crate) fn started(&self, observer: &Observer, file: &Arc<FileProgress>) {
+    fn started(&self, observer: &Observer, file: &Arc<FileProgress>) {
         let before = self.kept().and_then(|mut kept| kept.move_file(file));
         observer.started(file, before.map_or(0, |before| file.follow(&before)));
     }
 
     /// A file is committed.
-    pub(crate) fn finished(&self, observer: &Observer, name: &WirePath, file: &Arc<FileProgress>) {
+    fn finished(&self, observer: &Observer, name: &WirePath, file: &Arc<FileProgress>) {
         let is_news = self.settle(name.as_bytes(), &file.path, NameOutcome::Done).is_some();
         observer.finished(file, is_news);
     }
 
     /// A file needed no content.
-    pub(crate) fn skipped(&self, observer: &Observer, name: &WirePath, size: u64, reason: SkipReason) {
+    fn skipped(&self, observer: &Observer, name: &WirePath, size: u64, reason: SkipReason) {
         let shown = name.to_string();
         if let Some(written) = self.settle(name.as_bytes(), &shown, NameOutcome::Done) {
             observer.skipped(shown, size, reason, written);
@@ -98,32 +132,15 @@ impl Record {
     }
 
     /// In a dry run: what would happen to a file.
-    pub(crate) fn planned(
-        &self,
-        observer: &Observer,
-        name: &WirePath,
-        size: u64,
-        from: u64,
-        why: Why,
-        named: Option<String>,
-    ) {
+    fn planned(&self, observer: &Observer, name: &WirePath, size: u64, from: u64, why: Why, named: Option<String>) {
         let shown = name.to_string();
         if self.settle(name.as_bytes(), &shown, NameOutcome::Done).is_some() {
             observer.planned(shown, size, from, why, named);
         }
     }
 
-    /// A file, or a name, of the user's own failed for good; `by_peer`: so the other end has said.
-    pub(crate) fn failed(&self, observer: &Observer, name: &[u8], failure: Failure, by_peer: bool) {
-        self.failed_as(observer, name, name, failure, by_peer);
-    }
-
-    /// The same for a name below a served directory, which nobody has typed with [`SERVED`] before it.
-    pub(crate) fn failed_there(&self, observer: &Observer, name: &[u8], failure: Failure, by_peer: bool) {
-        self.failed_as(observer, name, name.strip_prefix(SERVED).unwrap_or(name), failure, by_peer);
-    }
-
-    fn failed_as(&self, observer: &Observer, name: &[u8], shown: &[u8], failure: Failure, by_peer: bool) {
+    /// A file, or a name, failed for good; `by_peer`: so the other end has said.
+    fn failed(&self, observer: &Observer, name: &[u8], shown: &[u8], failure: Failure, by_peer: bool) {
         if self.settle(name, &escape(name).to_string(), NameOutcome::Failed).is_some() {
             observer.failed(escape(shown).to_string(), failure, by_peer);
         }
@@ -190,7 +207,7 @@ mod tests {
         for _ in 0..2 {
             record.found(&observer, &name(), 7);
             record.skipped(&observer, &name(), 1, SkipReason::Same);
-            record.failed(&observer, b"b", Failure::new(Status::NotAllowed, ""), false);
+            record.failed(&observer, b"b", b"b", Failure::new(Status::NotAllowed, ""), false);
             record.planned(&observer, &WirePath::parse(b"c").expect("a plain name"), 1, 0, Why::New, None);
             record.on_connection_lost();
         }

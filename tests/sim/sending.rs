@@ -18,7 +18,6 @@ use crate::protocol::message::{Header, Kind, Message, ReceiverMessage, Spoken, W
 use crate::protocol::path::WirePath;
 use crate::session::budget::{Account, Hold, OFFER_BYTES};
 use crate::session::record::Record;
-use crate::session::sender::report::tell;
 use crate::session::sender::source::{Located, stat};
 use crate::storage::testing::memory::{ManualClock, MemorySource, MemoryStore};
 use crate::storage::testing::random::Random;
@@ -80,7 +79,7 @@ impl Sending {
             match action {
                 OffersAction::Say(message) => self.says.push_back(message),
                 OffersAction::Report(report) => {
-                    tell(&self.tools.observer, &self.tools.record, self.tools.options.is_own_tree, report);
+                    self.tools.record.tell(&self.tools.observer, self.tools.options.is_own_tree, report);
                 }
                 OffersAction::LetGo(source) => drop(source),
                 OffersAction::SendEarly(id) => self.steps.push(Step::Early { id, waits: 0 }),

@@ -48,11 +48,11 @@ use super::record::Record;
 use super::window::ReceiveWindow;
 use super::{JobTools, SessionError, feed_ledger};
 use crate::digest::ChunkHasher;
-use crate::progress::{Event, FilePhase, FileProgress, Observer};
+use crate::progress::{FileProgress, Observer};
 use crate::protocol::message::{Header, SenderMessage};
-use crate::protocol::path::{PATH_BYTES_MAX, escape};
+use crate::protocol::path::PATH_BYTES_MAX;
 use crate::storage::{Committer, StorageError, Store};
-use crate::transfer::job::answers::{self, Answers, AnswersAction, AnswersAttached, AnswersOptions, AnswersReport};
+use crate::transfer::job::answers::{self, Answers, AnswersAction, AnswersAttached, AnswersOptions};
 
 /// The tools of any receiver.
 pub(crate) struct ReceiverCommon<S: Store> {
@@ -188,7 +188,7 @@ impl<D: Driver> Receiver<D> {
         let driver = &self.0.driver;
         match action {
             AnswersAction::Say(message) => driver.say(message),
-            AnswersAction::Report(report) => self.report(report),
+            AnswersAction::Report(report) => self.0.tools.record.tell(&self.0.tools.observer, false, report),
             AnswersAction::Plan => driver.spawn(move || receiver.plan_some()),
             AnswersAction::HashPrefix(id, io) => driver.spawn(move || receiver.hash_prefix(id, &io, 0, 0)),
             AnswersAction::GiveUp(io) => {
@@ -256,28 +256,6 @@ impl<D: Driver> Receiver<D> {
         let bytes = OFFER_BYTES + 2 * header.path.as_bytes().len();
         let room = || self.0.tools.account.take_for_offer(bytes);
         Ok(self.feed(|ledger| ledger.on_header(header, room))?)
-    }
-
-    fn report(&self, report: AnswersReport<ReceiverFiles<D>>) {
-        let ReceiverCommon { observer, record, .. } = &self.0.tools;
-        match report {
-            AnswersReport::Found { path, size } => record.found(observer, &path, size),
-            AnswersReport::SearchEnded => observer.scan_ended(),
-            AnswersReport::Skipped { path, size, reason } => record.skipped(observer, &path, size, reason),
-            AnswersReport::Planned { path, size, from, why, named } => {
-                record.planned(observer, &path, size, from, why, named.map(|name| name.to_string()));
-            }
-            AnswersReport::Started(progress) => record.started(observer, &progress),
-            AnswersReport::Hashed(progress) => progress.set_phase(FilePhase::Moving),
-            AnswersReport::Complete(progress) => progress.set_phase(FilePhase::Committing),
-            AnswersReport::Named(progress, name) => progress.set_name(name.to_string()),
-            AnswersReport::Finished { path, progress } => record.finished(observer, &path, &progress),
-            AnswersReport::Failed { name, failure, by_peer } => {
-                debug!(name = %escape(&name), %failure, by_peer, "file failed");
-                record.failed_there(observer, &name, failure, by_peer);
-            }
-            AnswersReport::Note(text) => observer.event(Event::Note(text)),
-        }
     }
 
     /// Says, once a job, that a time or a mode could not be set.

@@ -15,7 +15,6 @@
 //! | `stream`, `outlet` | a range on its way to the receiver; the stream that it takes |
 //! | `start`, `early` | the first bytes of a file; sending them before they are asked for |
 //! | `check` | our own copy beside the receiver's digests, and beside what was sent |
-//! | `report` | telling whoever watches |
 //! | `stats` | how the sender's time goes |
 
 mod check;
@@ -24,7 +23,6 @@ mod messages;
 mod offer;
 pub(crate) mod outlet;
 mod queue;
-pub(crate) mod report;
 pub(crate) mod source;
 pub(crate) mod start;
 mod stats;
@@ -138,7 +136,10 @@ impl<F: ByteFiles> Sender<F> {
                 }
                 self.0.tools.control.send(message);
             }
-            OffersAction::Report(report) => self.report(report),
+            OffersAction::Report(report) => {
+                let JobTools { observer, record, .. } = &self.0.tools;
+                record.tell(observer, self.0.options.own_tree, report);
+            }
             OffersAction::SendEarly(id) => drop(tokio::spawn(self.clone().send_early(id))),
             OffersAction::Claim(start) => drop(start.claim()),
             // The receiver of this channel lives as long as `run`; after it nothing is wanted.

@@ -2,6 +2,7 @@
 //!
 //! * [`answers`]: the receiver's ledger; [`offers`]: the sender's.
 //! * [`early`]: content that leaves before its file was answered.
+//! * [`report`]: what a ledger tells of to whoever watches.
 //! * [`reoffer`]: files that changed and are offered again, and what crosses that.
 //! * [`settled`]: what a job has settled over all its connections; [`names`]: names in little room.
 //! * [`twins`]: names that the disk may take for one.
@@ -14,6 +15,7 @@ pub(crate) mod early;
 pub(crate) mod names;
 pub(crate) mod offers;
 mod reoffer;
+pub(crate) mod report;
 pub(crate) mod settled;
 pub(crate) mod twins;
 

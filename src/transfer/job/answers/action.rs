@@ -2,8 +2,8 @@
 
 #[cfg(doc)]
 use super::Answers;
-use crate::protocol::message::{Failure, FileId, Message, SkipReason, Why};
-use crate::protocol::path::WirePath;
+use crate::protocol::message::{FileId, Message};
+use crate::transfer::job::report::LedgerReport;
 
 /// The data that the driver of the ledger keeps with a file. The ledger only holds it, and drops it in time.
 pub(crate) trait AnswersAttached {
@@ -32,7 +32,7 @@ pub(crate) enum AnswersAction<A: AnswersAttached> {
     /// This is to be said to the sender.
     Say(Message),
     /// A report for the observer.
-    Report(AnswersReport<A>),
+    Report(LedgerReport<A::Progress>),
     /// Offers wait to be planned, and nobody plans: call [`Answers::next_to_plan`] until there is none.
     Plan,
     /// The existing prefix of a file is to be hashed, from its first chunk on.
@@ -50,59 +50,4 @@ impl<A: AnswersAttached> AnswersAction<A> {
     pub(crate) fn is_word(&self) -> bool {
         matches!(self, Self::Say(_) | Self::Report(_))
     }
-}
-
-/// An event for the observer.
-pub(crate) enum AnswersReport<A: AnswersAttached> {
-    /// A file is part of the job.
-    Found {
-        path: WirePath,
-        /// Its size in bytes.
-        size: u64,
-    },
-    /// There are no more files than those found.
-    SearchEnded,
-    /// A file needs no content.
-    Skipped {
-        path: WirePath,
-        /// Its size in bytes.
-        size: u64,
-        reason: SkipReason,
-    },
-    /// In a dry run: a file would be received.
-    Planned {
-        path: WirePath,
-        /// Its size in bytes.
-        size: u64,
-        /// Where its content would start.
-        from: u64,
-        /// The kind of content that would be sent.
-        why: Why,
-        /// The name that it would get instead of its own.
-        named: Option<WirePath>,
-    },
-    /// Content is on its way.
-    Started(A::Progress),
-    /// The existing prefix of a file is hashed.
-    Hashed(A::Progress),
-    /// All of a file is there; it is judged, and committed.
-    Complete(A::Progress),
-    /// A file gets another name than its own.
-    Named(A::Progress, WirePath),
-    /// A file is committed.
-    Finished {
-        path: WirePath,
-        /// How far it was.
-        progress: A::Progress,
-    },
-    /// A file, or a name, failed.
-    Failed {
-        /// The name: bytes that a peer may have chosen.
-        name: Vec<u8>,
-        failure: Failure,
-        /// The other end has said so.
-        by_peer: bool,
-    },
-    /// Something of the job that is no failure.
-    Note(String),
 }

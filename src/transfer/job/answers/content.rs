@@ -1,13 +1,14 @@
 //! Content and its end: ranges, chunks, digests of what is there already, the commit.
 
 use super::super::JobError;
-use super::{AnswerState, Answers, AnswersAttached, AnswersReport, AnswersStage, Committing};
+use super::{AnswerState, Answers, AnswersAttached, AnswersStage, Committing};
 use crate::broken::BreakableRule;
 use crate::digest::Digest;
 use crate::protocol::message::{Done, FileId, Have, Message};
 use crate::protocol::path::WirePath;
 use crate::protocol::range::RangeHeader;
 use crate::transfer::file::ReceiveFile;
+use crate::transfer::job::report::LedgerReport;
 
 /// Where the content of one range goes.
 pub(crate) struct RangeTarget<A: AnswersAttached> {
@@ -118,7 +119,7 @@ impl<A: AnswersAttached> Answers<A> {
         if is_hashing {
             return Some(PrefixProgress::GoesOn);
         }
-        self.report(AnswersReport::Hashed(progress));
+        self.report(LedgerReport::Compared(progress));
         Some(PrefixProgress::Hashed(self.take_complete(id)))
     }
 
@@ -129,7 +130,7 @@ impl<A: AnswersAttached> Answers<A> {
         self.files.get_mut(&id).filter(is_complete)?;
         let Some(AnswerState::Open(open)) = self.files.remove(&id) else { return None };
         let (path, progress) = (open.path, open.progress);
-        self.report(AnswersReport::Complete(progress.clone()));
+        self.report(LedgerReport::Complete(progress.clone()));
         self.files.insert(id, AnswerState::Committing(Committing { path, room: open.room, progress }));
         Some(Complete { id, rules: open.rules, io: open.io })
     }
@@ -138,7 +139,7 @@ impl<A: AnswersAttached> Answers<A> {
     pub(crate) fn on_renamed(&mut self, id: FileId, name: &WirePath) {
         let Some(AnswerState::Committing(committing)) = self.files.get(&id) else { return };
         let progress = committing.progress.clone();
-        self.report(AnswersReport::Named(progress, name.clone()));
+        self.report(LedgerReport::Named(progress, name.to_string()));
         self.say_name(id, name);
     }
 
@@ -146,7 +147,7 @@ impl<A: AnswersAttached> Answers<A> {
     pub(crate) fn on_committed(&mut self, id: FileId) {
         let Some(AnswerState::Committing(_)) = self.files.get(&id) else { return };
         if let Some(AnswerState::Committing(Committing { path, progress, .. })) = self.forget(id) {
-            self.report(AnswersReport::Finished { path, progress });
+            self.report(LedgerReport::Finished { path, progress });
         }
         self.say(Message::Done(Done { id, failure: None }));
         self.settle();

@@ -3,13 +3,13 @@
 use super::super::JobError;
 use super::super::reoffer::Reoffer;
 use super::{
-    AnswerState, Answers, AnswersAction, AnswersAttached, AnswersReport, AnswersStage, Complete, Offered, WaitsFor,
-    stopping,
+    AnswerState, Answers, AnswersAction, AnswersAttached, AnswersStage, Complete, Offered, WaitsFor, stopping,
 };
 use crate::broken::BreakableRule;
 use crate::protocol::HEADERS_AHEAD_MAX;
 use crate::protocol::message::{Done, Failure, Header, Kind, Message, Pos, Problem, Status, Tail, Verdict};
 use crate::transfer::Violation;
+use crate::transfer::job::report::LedgerReport;
 
 /// Offers that were not looked at, those that were given up meanwhile among them: an honest sender gives up few.
 const UNPLANNED_MAX: usize = 2 * HEADERS_AHEAD_MAX;
@@ -43,7 +43,7 @@ impl<A: AnswersAttached> Answers<A> {
             return Ok(());
         }
         if header.kind != Kind::Dir {
-            self.report(AnswersReport::Found { path: header.path.clone(), size: header.size });
+            self.report(LedgerReport::Found { path: header.path.clone(), size: header.size });
         }
         let room = room().ok_or(JobError::Overloaded)?;
         self.early.check(&header)?;
@@ -80,7 +80,7 @@ impl<A: AnswersAttached> Answers<A> {
     /// A source never got a header, or changed and is not offered again.
     pub(crate) fn on_problem(&mut self, problem: Problem) {
         if self.reoffers.on_problem(&problem.name) {
-            self.report(AnswersReport::Failed { name: problem.name, failure: problem.failure, by_peer: true });
+            self.report(LedgerReport::Failed { name: problem.name, failure: problem.failure, by_peer: true });
             self.settle();
         }
     }
@@ -131,7 +131,7 @@ impl<A: AnswersAttached> Answers<A> {
             return Err(JobError::Order("all is on offer, which was known"));
         }
         self.stage = AnswersStage::AllOffered;
-        self.report(AnswersReport::SearchEnded);
+        self.report(LedgerReport::SearchEnded);
         Ok(())
     }
 
@@ -150,7 +150,7 @@ impl<A: AnswersAttached> Answers<A> {
         for (path, (failure, _room)) in self.reoffers.on_end() {
             self.report_failed(&path, failure, true);
         }
-        self.report(AnswersReport::SearchEnded);
+        self.report(LedgerReport::SearchEnded);
         self.settle();
         Ok(())
     }

@@ -31,7 +31,7 @@ mod tests;
 
 use std::collections::{HashMap, VecDeque};
 
-pub(crate) use self::action::{AnswersAction, AnswersAttached, AnswersOptions, AnswersReport};
+pub(crate) use self::action::{AnswersAction, AnswersAttached, AnswersOptions};
 pub(crate) use self::content::{Complete, EarlyRange, PrefixProgress, RangeTarget};
 pub(crate) use self::plan::NameConflict;
 use super::early::Early;
@@ -42,6 +42,7 @@ use crate::protocol::features;
 use crate::protocol::message::{Failure, FileId, Header, Message, Remark, Status, Tail};
 use crate::protocol::path::WirePath;
 use crate::transfer::file::ReceiveFile;
+use crate::transfer::job::report::LedgerReport;
 
 /// How far the job is. Each stage follows from those before it and never goes back.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -193,7 +194,7 @@ impl<A: AnswersAttached> Answers<A> {
         if self.hears(features::REMARKS) {
             self.say(Message::Remark(Remark::new(text.clone())));
         }
-        self.report(AnswersReport::Note(text));
+        self.report(LedgerReport::Note(text));
     }
 
     /// The last work of the job is done.
@@ -220,12 +221,12 @@ impl<A: AnswersAttached> Answers<A> {
         self.actions.push_back(AnswersAction::Say(message));
     }
 
-    fn report(&mut self, report: AnswersReport<A>) {
+    fn report(&mut self, report: LedgerReport<A::Progress>) {
         self.actions.push_back(AnswersAction::Report(report));
     }
 
     fn report_failed(&mut self, path: &WirePath, failure: Failure, by_peer: bool) {
-        self.report(AnswersReport::Failed { name: path.as_bytes().to_vec(), failure, by_peer });
+        self.report(LedgerReport::Failed { name: path.as_bytes().to_vec(), failure, by_peer });
     }
 
     fn is_offered(&self, id: FileId) -> bool {

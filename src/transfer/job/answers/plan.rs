@@ -1,9 +1,7 @@
 //! Planning: what the disk says about an offer, and what is done with it.
 
 use super::super::twins::{Twin, TwinCheck};
-use super::{
-    AnswerState, Answers, AnswersAction, AnswersAttached, AnswersReport, Complete, OpenFile, WaitsFor, stopping,
-};
+use super::{AnswerState, Answers, AnswersAction, AnswersAttached, Complete, OpenFile, WaitsFor, stopping};
 use crate::protocol::features;
 use crate::protocol::message::{
     Done, Failure, FileId, Header, Kind, Message, Named, Pos, SkipReason, Status, Verdict, Why,
@@ -11,6 +9,7 @@ use crate::protocol::message::{
 use crate::protocol::path::WirePath;
 use crate::transfer::file::ReceiveFile;
 use crate::transfer::file::resume::Start;
+use crate::transfer::job::report::LedgerReport;
 
 /// Whether a name may be given on a disk that takes some names for one.
 #[derive(Debug, PartialEq, Eq)]
@@ -129,7 +128,7 @@ impl<A: AnswersAttached> Answers<A> {
         };
         self.answer(id, Verdict::Skip(known), |header| {
             let Header { path, size, kind, .. } = header;
-            (kind != Kind::Dir).then_some(AnswersReport::Skipped { path, size, reason })
+            (kind != Kind::Dir).then_some(LedgerReport::Skipped { path, size, reason })
         });
     }
 
@@ -138,7 +137,7 @@ impl<A: AnswersAttached> Answers<A> {
         let status = failure.status;
         self.answer(id, Verdict::Refuse(failure.clone()), |header| {
             let name = header.path.as_bytes().to_vec();
-            let failed = AnswersReport::Failed { name, failure, by_peer: false };
+            let failed = LedgerReport::Failed { name, failure, by_peer: false };
             (status != Status::Cancelled).then_some(failed)
         });
     }
@@ -154,12 +153,18 @@ impl<A: AnswersAttached> Answers<A> {
         };
         self.answer(id, verdict, |header| {
             let Header { path, size, .. } = header;
-            Some(AnswersReport::Planned { path, size, from, why, named })
+            let named = named.map(|name| name.to_string());
+            Some(LedgerReport::Planned { path, size, from, why, named })
         });
     }
 
     /// Settles an offer by its answer. Nothing happens when it is not on offer any more: it was given up meanwhile.
-    fn answer(&mut self, id: FileId, verdict: Verdict, report: impl FnOnce(Header) -> Option<AnswersReport<A>>) {
+    fn answer(
+        &mut self,
+        id: FileId,
+        verdict: Verdict,
+        report: impl FnOnce(Header) -> Option<LedgerReport<A::Progress>>,
+    ) {
         if !matches!(self.files.get(&id), Some(AnswerState::Offered(_))) {
             return;
         }
@@ -188,7 +193,7 @@ impl<A: AnswersAttached> Answers<A> {
         let (path, room) = (offered.header.path, offered.room);
         let open = OpenFile { path, room, rules, io: io.clone(), progress: progress.clone() };
         self.files.insert(id, AnswerState::Open(open));
-        self.report(AnswersReport::Started(progress));
+        self.report(LedgerReport::Started { progress, is_checked: false });
         self.say(Message::Pos(Pos { id, verdict: Verdict::From { offset: start.from, why: start.why } }));
         if has_prefix {
             self.actions.push_back(AnswersAction::HashPrefix(id, io));

@@ -88,7 +88,7 @@ fn the_worked_conversations() {
         (Chunk(0, 3, false), ""),
         (Chunk(0, 4, true), ""),
         (Close(0, 2), ""),
-        (Hashed(0, 2, 1), "Have 0 2+1, hashed 0, complete 0, judge 0"),
+        (Hashed(0, 2, 1), "Have 0 2+1, compared 0, complete 0, judge 0"),
         (Committed(0), "finished 0, Done 0"),
     ]);
     // Update, or a comparison by content.
@@ -96,7 +96,7 @@ fn the_worked_conversations() {
         (Offer(0, "a", 2 * M), "found a, plan"),
         (Look, "look at a"),
         (From(0, 2 * M), "started 0, Pos 0 from 2, hash 0"),
-        (Hashed(0, 0, 2), "Have 0 0+2, hashed 0"),
+        (Hashed(0, 0, 2), "Have 0 0+2, compared 0"),
         (Close(0, 0), "complete 0, judge 0"),
         (Renamed(0, "a~1"), "named 0 a~1, Named 0 a~1"),
         (Committed(0), "finished 0, Done 0"),

@@ -1,7 +1,7 @@
 //! The actions that a sender's ledger asks of its driver, and the data that it keeps for it.
 
-use crate::protocol::message::{Failure, FileId, Header, Message, SkipReason, Why};
-use crate::protocol::path::WirePath;
+use crate::protocol::message::{FileId, Header, Message, Why};
+use crate::transfer::job::report::LedgerReport;
 
 /// Room that is taken from a budget, and given back when it is dropped.
 pub(crate) trait Room {
@@ -46,7 +46,7 @@ pub(crate) enum OffersAction<A: OffersAttached> {
     /// This is to be said to the receiver.
     Say(Message),
     /// A report for the observer.
-    Report(OffersReport<A>),
+    Report(LedgerReport<A::Progress>),
     /// The start of a file is to be sent, although nobody has asked for it.
     SendEarly(FileId),
     /// The early content of a file was asked for.
@@ -64,61 +64,4 @@ impl<A: OffersAttached> OffersAction<A> {
     pub(crate) fn is_word(&self) -> bool {
         matches!(self, Self::Say(_) | Self::Report(_))
     }
-}
-
-/// An event for the observer.
-pub(crate) enum OffersReport<A: OffersAttached> {
-    /// There are no more files than those found.
-    SearchEnded,
-    /// A file is asked for; with `is_checked`, what is there of it is compared first.
-    Started {
-        progress: A::Progress,
-        /// Whether the receiver's existing content is compared.
-        is_checked: bool,
-    },
-    /// Content of a file leaves.
-    Begun(A::Progress),
-    /// The existing content of a file is compared.
-    Compared(A::Progress),
-    /// All of a file is sent.
-    Closed(A::Progress),
-    /// So many bytes more have been written there.
-    Written(A::Progress, u64),
-    /// A file gets another name than its own, escaped for display.
-    Named(A::Progress, String),
-    /// A file is committed.
-    Finished {
-        path: WirePath,
-        /// How far it was.
-        progress: A::Progress,
-    },
-    /// A file needs no content.
-    Skipped {
-        path: WirePath,
-        /// Its size in bytes.
-        size: u64,
-        reason: SkipReason,
-    },
-    /// In a dry run: a file would be sent.
-    Planned {
-        path: WirePath,
-        /// Its size in bytes.
-        size: u64,
-        /// Where its content would start.
-        from: u64,
-        /// The kind of content that would be sent.
-        why: Why,
-        /// The name that it would get instead of its own, escaped for display.
-        named: Option<String>,
-    },
-    /// A file, or a name, failed.
-    Failed {
-        /// The name, as the source has it.
-        name: Vec<u8>,
-        failure: Failure,
-        /// The other end has said so.
-        by_peer: bool,
-    },
-    /// Something of the job that is no failure.
-    Note(String),
 }

@@ -1,8 +1,7 @@
 //! The messages of the receiver.
 
 use super::{
-    ContentState, OfferState, Offers, OffersAction, OffersAttached, OffersReport, OffersStage, Outgoing, Pump, Room,
-    WantedFile,
+    ContentState, OfferState, Offers, OffersAction, OffersAttached, OffersStage, Outgoing, Pump, Room, WantedFile,
 };
 use crate::broken::BreakableRule;
 use crate::digest::Digest;
@@ -11,6 +10,7 @@ use crate::transfer::Violation;
 use crate::transfer::file::SendFile;
 use crate::transfer::file::send::is_start;
 use crate::transfer::job::JobError;
+use crate::transfer::job::report::LedgerReport;
 
 const UNKNOWN_FILE: JobError = JobError::Order("an answer for a file that is not on offer");
 
@@ -44,12 +44,12 @@ impl<A: OffersAttached> Offers<A> {
             Verdict::From { offset, why } if !self.options.is_dry_run => return self.on_wanted(pos.id, offset, why),
             Verdict::From { offset, why } => {
                 let Outgoing { header, named, .. } = self.remove(pos.id).ok_or(UNKNOWN_FILE)?;
-                self.report(OffersReport::Planned { path: header.path, size: header.size, from: offset, why, named });
+                self.report(LedgerReport::Planned { path: header.path, size: header.size, from: offset, why, named });
             }
             Verdict::Skip(reason) => {
                 let Outgoing { header, .. } = self.remove(pos.id).ok_or(UNKNOWN_FILE)?;
                 if header.kind != Kind::Dir {
-                    self.report(OffersReport::Skipped { path: header.path, size: header.size, reason });
+                    self.report(LedgerReport::Skipped { path: header.path, size: header.size, reason });
                 }
             }
             Verdict::Refuse(failure) => {
@@ -107,12 +107,12 @@ impl<A: OffersAttached> Offers<A> {
             WantedFile { from, progress: progress.clone(), sent, reported: 0, is_read: false, digests: None, content };
         file.state = OfferState::Wanted(Box::new(wanted));
         self.unclosed += usize::from(is_closed && !is_sent);
-        self.report(OffersReport::Started { progress: progress.clone(), is_checked: from > 0 });
-        named.into_iter().for_each(|name| self.report(OffersReport::Named(progress.clone(), name)));
+        self.report(LedgerReport::Started { progress: progress.clone(), is_checked: from > 0 });
+        named.into_iter().for_each(|name| self.report(LedgerReport::Named(progress.clone(), name)));
         if is_sent {
             // `Done` may come with the next message.
-            self.report(OffersReport::Begun(progress.clone()));
-            self.report(OffersReport::Closed(progress));
+            self.report(LedgerReport::Begun(progress.clone()));
+            self.report(LedgerReport::Complete(progress));
         } else {
             self.actions.push_back(OffersAction::Want(id));
         }
@@ -136,7 +136,7 @@ impl<A: OffersAttached> Offers<A> {
         }
         file.named = Some(name.clone());
         let progress = file.wanted().map(|wanted| wanted.progress.clone());
-        progress.into_iter().for_each(|progress| self.report(OffersReport::Named(progress, name.clone())));
+        progress.into_iter().for_each(|progress| self.report(LedgerReport::Named(progress, name.clone())));
         Ok(())
     }
 
@@ -184,7 +184,7 @@ impl<A: OffersAttached> Offers<A> {
             *pump = Pump::Running;
         }
         let progress = is_compared.then(|| wanted.progress.clone());
-        progress.into_iter().for_each(|progress| self.report(OffersReport::Compared(progress)));
+        progress.into_iter().for_each(|progress| self.report(LedgerReport::Compared(progress)));
         if is_due {
             self.actions.push_back(OffersAction::Want(id));
         }
@@ -204,8 +204,8 @@ impl<A: OffersAttached> Offers<A> {
         match (done.failure, &file.state) {
             (None, OfferState::Wanted(wanted)) if matches!(wanted.content, ContentState::Closed) => {
                 let WantedFile { progress, sent, reported, .. } = wanted.as_ref();
-                self.report(OffersReport::Written(progress.clone(), sent.saturating_sub(*reported)));
-                self.report(OffersReport::Finished { path: file.header.path.clone(), progress: progress.clone() });
+                self.report(LedgerReport::Written(progress.clone(), sent.saturating_sub(*reported)));
+                self.report(LedgerReport::Finished { path: file.header.path.clone(), progress: progress.clone() });
             }
             (None, _) => return Err(JobError::Order("a file was called done before it was sent")),
             (Some(failure), _) => self.report_failed(&file, failure, true),

@@ -33,7 +33,7 @@ mod tests;
 
 use std::collections::{HashMap, VecDeque};
 
-pub(crate) use self::action::{OffersAction, OffersAttached, OffersOptions, OffersReport, Room};
+pub(crate) use self::action::{OffersAction, OffersAttached, OffersOptions, Room};
 pub(crate) use self::messages::room_for;
 pub(crate) use self::offer::{Offer, Stat};
 pub(crate) use self::pump::OfferedSource;
@@ -41,6 +41,7 @@ use super::early::Early;
 use crate::protocol::message::{FileId, Header, Kind, Message, Remark};
 use crate::protocol::{REMARKS_MAX, features};
 use crate::transfer::file::SendFile;
+use crate::transfer::job::report::LedgerReport;
 
 /// How far the job is. Each stage follows from those before it and never goes back.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -252,7 +253,7 @@ impl<A: OffersAttached> Offers<A> {
     /// Says something of the job that is no failure: to the user, who is at this end or at the other.
     pub(crate) fn remark(&mut self, text: String) {
         if self.options.is_own_tree {
-            self.report(OffersReport::Note(text));
+            self.report(LedgerReport::Note(text));
         } else if self.hears(features::REMARKS) && self.remarks < REMARKS_MAX {
             self.remarks += 1;
             self.say(Message::Remark(Remark::new(text)));
@@ -267,7 +268,7 @@ impl<A: OffersAttached> Offers<A> {
         self.actions.push_back(OffersAction::Say(message));
     }
 
-    fn report(&mut self, report: OffersReport<A>) {
+    fn report(&mut self, report: LedgerReport<A::Progress>) {
         self.actions.push_back(OffersAction::Report(report));
     }
 

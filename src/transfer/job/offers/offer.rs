@@ -1,10 +1,11 @@
 //! Offers: files that the walk finds, files that changed or were given up, and the end of the headers.
 
-use super::{OfferState, Offers, OffersAction, OffersAttached, OffersReport, OffersStage, Outgoing};
+use super::{OfferState, Offers, OffersAction, OffersAttached, OffersStage, Outgoing};
 use crate::protocol::message::{Done, End, Failure, FileId, Header, Kind, Message, Mtime, Problem, Status};
 use crate::protocol::path::WirePath;
 use crate::protocol::{OFFERS_MAX, features};
 use crate::transfer::job::early::is_empty_file;
+use crate::transfer::job::report::LedgerReport;
 
 /// A file as it is to be offered.
 pub(crate) struct Offer<A: OffersAttached> {
@@ -63,7 +64,7 @@ impl<A: OffersAttached> Offers<A> {
     pub(crate) fn on_walk_ended(&mut self, is_cut_short: bool) {
         self.has_left_out |= is_cut_short;
         self.stage = self.stage.max(OffersStage::Found);
-        self.report(OffersReport::SearchEnded);
+        self.report(LedgerReport::SearchEnded);
         self.maybe_end();
     }
 
@@ -101,11 +102,11 @@ impl<A: OffersAttached> Offers<A> {
     /// A source never gets a header.
     pub(crate) fn problem(&mut self, name: Vec<u8>, failure: Failure) {
         self.say(Message::Problem(Problem::new(name.clone(), failure.clone())));
-        self.report(OffersReport::Failed { name, failure, by_peer: false });
+        self.report(LedgerReport::Failed { name, failure, by_peer: false });
     }
 
     pub(super) fn report_failed(&mut self, file: &Outgoing<A>, failure: Failure, by_peer: bool) {
-        self.report(OffersReport::Failed { name: file.header.path.as_bytes().to_vec(), failure, by_peer });
+        self.report(LedgerReport::Failed { name: file.header.path.as_bytes().to_vec(), failure, by_peer });
     }
 
     /// Sends `End` once no header can follow: the walk is over and every file is past the point where a change of its

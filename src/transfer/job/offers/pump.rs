@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
-use super::{ContentState, OfferState, Offers, OffersAction, OffersAttached, OffersReport, Outgoing, Pump};
+use super::{ContentState, OfferState, Offers, OffersAction, OffersAttached, Outgoing, Pump};
 use crate::digest::{CHUNK_BYTES, ChunkDigests, Digest};
 use crate::protocol::message::{FileId, Header, Message, Tail};
 use crate::transfer::file::SendFile;
 use crate::transfer::file::send::Closing;
 use crate::transfer::job::early::start_len;
+use crate::transfer::job::report::LedgerReport;
 
 /// Where a file on offer lies, and what was said of it.
 pub(crate) struct OfferedSource<A: OffersAttached> {
@@ -94,7 +95,7 @@ impl<A: OffersAttached> Offers<A> {
         let start = start.take()?;
         wanted.sent += len;
         let progress = wanted.progress.clone();
-        self.report(OffersReport::Begun(progress));
+        self.report(LedgerReport::Begun(progress));
         Some(start)
     }
 
@@ -152,7 +153,7 @@ impl<A: OffersAttached> Offers<A> {
     /// A stream of a file was opened.
     pub(crate) fn on_stream(&mut self, id: FileId) {
         let progress = self.wanted(id).map(|wanted| wanted.progress.clone());
-        progress.into_iter().for_each(|progress| self.report(OffersReport::Begun(progress)));
+        progress.into_iter().for_each(|progress| self.report(LedgerReport::Begun(progress)));
     }
 
     /// Counts content that is sent whole.
@@ -169,7 +170,7 @@ impl<A: OffersAttached> Offers<A> {
         let new = bytes.min(wanted.sent.saturating_sub(wanted.reported));
         wanted.reported += new;
         let progress = wanted.progress.clone();
-        self.report(OffersReport::Written(progress, new));
+        self.report(LedgerReport::Written(progress, new));
         true
     }
 
@@ -213,7 +214,7 @@ impl<A: OffersAttached> Offers<A> {
             ContentState::Open { source, .. } => self.actions.push_back(OffersAction::LetGo(source)),
         }
         self.unclosed -= 1;
-        self.report(OffersReport::Closed(progress));
+        self.report(LedgerReport::Complete(progress));
         self.say(Message::Tail(tail));
         self.maybe_end();
     }

@@ -8,6 +8,7 @@ use crate::protocol::message::{Failure, Have, Mtime, Named, Pos, SkipReason, Sta
 use crate::protocol::path::WirePath;
 use crate::protocol::{EARLY_FILES_MAX, OFFERS_MAX};
 use crate::transfer::job::JobError;
+use crate::transfer::job::report::LedgerReport;
 
 use self::script::*;
 
@@ -28,8 +29,8 @@ fn the_worked_conversations() {
         (Sent(0), ""),
         (NextRange(0), "none"),
         (ToClose(0), "sum up"),
-        (Closed(0), "let go, closed a, Tail 0"),
-        (Closed(1), "closed b, Tail 1, End 2 3145738"),
+        (Closed(0), "let go, complete a, Tail 0"),
+        (Closed(1), "complete b, Tail 1, End 2 3145738"),
         (Written(0, M), "written a 1048576"),
         (Written(0, 9 * M), "written a 2097152"),
         (Done(1), "written b 0, finished b"),
@@ -44,10 +45,10 @@ fn the_worked_conversations() {
         (StartSent(0), ""),
         (WalkEnded, "search ended"),
         (From(0, 0), "started a, want 0"),
-        (Skip(1), "skipped b"),
+        (Skip(1), "skipped b Same"),
         (TakeStart(0), "begun a, taken"),
         (TakeStart(0), ""),
-        (Closed(0), "closed a, Tail 0, End 2 3145738"),
+        (Closed(0), "complete a, Tail 0, End 2 3145738"),
         (Done(0), "written a 1048576, finished a"),
         (Settled, "finish"),
     ]);
@@ -60,8 +61,8 @@ fn the_worked_conversations() {
         (CloseEarly(0), "Tail 0 ahead"),
         (StartSent(1), ""),
         (CloseEarly(1), "Tail 1 ahead, End 2 30"),
-        (From(0, 0), "started a, begun a, closed a, claim"),
-        (Skip(1), "skipped b"),
+        (From(0, 0), "started a, begun a, complete a, claim"),
+        (Skip(1), "skipped b Same"),
         (Done(0), "written a 20, finished a"),
         (Settled, "finish"),
     ]);
@@ -81,7 +82,7 @@ fn the_worked_conversations() {
         (Has(0, 2, 1), "compared a"),
         (Sent(0), ""),
         (ToClose(0), "sum up"),
-        (Closed(0), "let go, closed a, Tail 0, End 1 5242880"),
+        (Closed(0), "let go, complete a, Tail 0, End 1 5242880"),
         (Done(0), "written a 3145728, finished a"),
     ]);
     // Update, or a comparison by content.
@@ -93,7 +94,7 @@ fn the_worked_conversations() {
         (ToClose(0), "not yet"),
         (Has(0, 0, 2), "compared a, want 0"),
         (ToClose(0), "sum up"),
-        (Closed(0), "let go, closed a, Tail 0"),
+        (Closed(0), "let go, complete a, Tail 0"),
         (Name(0, "a~1"), "named a a~1"),
         (Name(0, "a~2"), ""),
         (Done(0), "written a 0, finished a"),
@@ -107,7 +108,7 @@ fn the_worked_conversations() {
         (Trouble("x"), "Problem x, failed x NotFound"),
         (WalkEnded, "search ended"),
         (Skip(0), ""),
-        (Skip(1), "skipped d/same"),
+        (Skip(1), "skipped d/same Same"),
         (Refuse(2, Status::Exists), "failed d/taken Exists, End 3 2"),
         (Settled, "finish"),
     ]);
@@ -129,7 +130,7 @@ fn the_worked_conversations() {
         (Drain, ""),
         (WalkCutShort, "search ended"),
         (Refuse(1, Status::Cancelled), ""),
-        (Closed(0), "closed a, Tail 0, End 2 2"),
+        (Closed(0), "complete a, Tail 0, End 2 2"),
         (Done(0), "written a 0, finished a"),
         (Settled, "finish"),
     ]);
@@ -142,7 +143,7 @@ fn nothing_is_sent_early_once_somebody_has_answered_or_of_too_many_files() {
         (Find("a", 1), "Header 0 a, send 0 early"),
         (Find("empty", 0), "Header 1 empty, send 1 early"),
         (FindDirectory("d"), "Header 2 d"),
-        (Skip(0), "skipped a"),
+        (Skip(0), "skipped a Same"),
         (Find("b", 1), "Header 3 b"),
         // It was answered while it was read.
         (From(1, 0), "started empty, want 1"),
@@ -173,7 +174,7 @@ fn a_file_that_was_closed_early_and_is_compared_after_all_gets_another_tail() {
         (Changed(0), "Cancel 0 Changed, Header 1 a"),
         (Settled, "error: settled before every file was"),
         (From(1, 0), "started a, want 1"),
-        (Closed(1), "closed a, Tail 1"),
+        (Closed(1), "complete a, Tail 1"),
         (Done(1), "written a 0, finished a"),
         (Settled, "finish"),
     ]);
@@ -200,7 +201,7 @@ fn what_crosses() {
             (Settled, "error: settled before every file was"),
         ],
         // Digests, names and verdicts that were on their way count for nothing.
-        &[(Has(0, 0, 1), ""), (Name(0, "b"), ""), (Done(0), ""), (Skip(1), "skipped a"), (Settled, "finish")],
+        &[(Has(0, 0, 1), ""), (Name(0, "b"), ""), (Done(0), ""), (Skip(1), "skipped a Same"), (Settled, "finish")],
     ];
     for row in rows {
         play_early(&changed).play(row);
@@ -211,7 +212,7 @@ fn what_crosses() {
         (From(0, 0), "started a, want 0"),
         (Changed(0), "Cancel 0 Changed, Header 1 a"),
         (Failed(0, Status::Busy), ""),
-        (Skip(1), "skipped a"),
+        (Skip(1), "skipped a Same"),
     ]);
     // A file that is given up, and its verdict.
     play(&[
@@ -246,7 +247,7 @@ fn a_source_that_never_rests_is_offered_a_few_times() {
 fn a_receiver_that_breaks_the_order_is_found_out() {
     let offered = &[(Find("a", 2 * M), "Header 0 a"), (FindDirectory("d"), "Header 1 d")];
     let wanted = &[(Find("a", 2 * M), "Header 0 a"), (From(0, M), "checking a, want 0")];
-    let closed = &[(Find("a", 1), "Header 0 a"), (From(0, 0), "started a, want 0"), (Closed(0), "closed a, Tail 0")];
+    let closed = &[(Find("a", 1), "Header 0 a"), (From(0, 0), "started a, want 0"), (Closed(0), "complete a, Tail 0")];
     let rows: &[Row<'_>] = &[
         (&[], Skip(0), "an answer for a file that is not on offer"),
         (&[], Done(0), "an answer for a file that is not on offer"),
@@ -291,7 +292,7 @@ fn remarks_go_to_where_the_user_is() {
         let actions: Vec<_> = std::iter::from_fn(|| job.ledger.next_action()).collect();
         let says = actions.iter().filter(|action| matches!(action, OffersAction::Say(Message::Remark(_)))).count();
         let notes =
-            actions.iter().filter(|action| matches!(action, OffersAction::Report(OffersReport::Note(_)))).count();
+            actions.iter().filter(|action| matches!(action, OffersAction::Report(LedgerReport::Note(_)))).count();
         assert_eq!((says, notes), (said, noted));
     }
 }
@@ -311,7 +312,7 @@ fn a_sender_is_busy_while_the_next_step_is_its_own() {
     job.ledger.mark_read(FileId(0), false);
     job.play(&[(ToClose(0), "sum up")]);
     assert!(job.ledger.is_busy(), "it sums up");
-    job.play(&[(Closed(0), "let go, closed a, Tail 0")]);
+    job.play(&[(Closed(0), "let go, complete a, Tail 0")]);
     assert!(!job.ledger.is_busy());
 }
 

@@ -188,7 +188,7 @@ pub(super) fn play(steps: &[(AnswersInput, &str)]) -> AnswersJob {
 pub(super) fn action(action: AnswersAction<NumberedFiles>) -> String {
     match action {
         AnswersAction::Say(message) => said(message),
-        AnswersAction::Report(report) => reported(report),
+        AnswersAction::Report(report) => report.in_words(),
         AnswersAction::Plan => "plan".to_owned(),
         AnswersAction::HashPrefix(id, _) => format!("hash {}", id.0),
         AnswersAction::GiveUp(io) => format!("give up {io}"),
@@ -209,23 +209,5 @@ pub(super) fn said(message: Message) -> String {
         Message::Have(have) => format!("Have {} {}+{}", have.id.0, have.first, have.digests.len()),
         Message::Named(named) => format!("Named {} {}", named.id.0, named.name),
         other => format!("{other:?}"),
-    }
-}
-
-pub(super) fn reported(report: AnswersReport<NumberedFiles>) -> String {
-    match report {
-        AnswersReport::Found { path, .. } => format!("found {path}"),
-        AnswersReport::SearchEnded => "search ended".to_owned(),
-        AnswersReport::Skipped { path, reason, .. } => format!("skipped {path} {reason:?}"),
-        AnswersReport::Planned { path, named, .. } => format!("planned {path} {named:?}"),
-        AnswersReport::Started(id) => format!("started {id}"),
-        AnswersReport::Hashed(id) => format!("hashed {id}"),
-        AnswersReport::Complete(id) => format!("complete {id}"),
-        AnswersReport::Named(id, name) => format!("named {id} {name}"),
-        AnswersReport::Finished { progress, .. } => format!("finished {progress}"),
-        AnswersReport::Failed { name, failure, .. } => {
-            format!("failed {} {:?}", String::from_utf8_lossy(&name), failure.status)
-        }
-        AnswersReport::Note(text) => format!("note {text}"),
     }
 }

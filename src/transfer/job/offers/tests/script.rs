@@ -238,7 +238,7 @@ pub(super) fn play_early(steps: &[(OffersInput, &str)]) -> OffersJob {
 pub(super) fn action(action: OffersAction<NamedFiles>) -> String {
     match action {
         OffersAction::Say(message) => said(message),
-        OffersAction::Report(report) => reported(report),
+        OffersAction::Report(report) => report.in_words(),
         OffersAction::SendEarly(id) => format!("send {} early", id.0),
         OffersAction::Claim(()) => "claim".to_owned(),
         OffersAction::Want(id) => format!("want {}", id.0),
@@ -255,25 +255,5 @@ pub(super) fn said(message: Message) -> String {
         Message::Problem(problem) => format!("Problem {}", String::from_utf8_lossy(&problem.name)),
         Message::End(end) => format!("End {} {}", end.files, end.bytes),
         other => format!("{other:?}"),
-    }
-}
-
-pub(super) fn reported(report: OffersReport<NamedFiles>) -> String {
-    match report {
-        OffersReport::SearchEnded => "search ended".to_owned(),
-        OffersReport::Started { progress, is_checked: false } => format!("started {progress}"),
-        OffersReport::Started { progress, is_checked: true } => format!("checking {progress}"),
-        OffersReport::Begun(name) => format!("begun {name}"),
-        OffersReport::Compared(name) => format!("compared {name}"),
-        OffersReport::Closed(name) => format!("closed {name}"),
-        OffersReport::Written(name, bytes) => format!("written {name} {bytes}"),
-        OffersReport::Named(name, other) => format!("named {name} {other}"),
-        OffersReport::Finished { progress, .. } => format!("finished {progress}"),
-        OffersReport::Skipped { path, .. } => format!("skipped {path}"),
-        OffersReport::Planned { path, named, .. } => format!("planned {path} {named:?}"),
-        OffersReport::Failed { name, failure, .. } => {
-            format!("failed {} {:?}", String::from_utf8_lossy(&name), failure.status)
-        }
-        OffersReport::Note(text) => format!("note {text}"),
     }
 }
