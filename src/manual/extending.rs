@@ -9,9 +9,10 @@
 //!    both sides say theirs in `Hello` and `Welcome`, and it is sent only where both have the bit.
 //! 2. **Its type**: a struct in `protocol/message/`, and a variant *at the end* of
 //!    [`Message`](crate::protocol::message::Message). The order is the wire format.
-//! 3. The compiler now asks, in three places: `protocol/check.rs` (are its bounds kept?),
-//!    [`Spoken`](crate::protocol::message::Spoken) (who says it: here `ReceiverMessage::LowSpace`), and the strategy of all
-//!    messages in `protocol/codec/tests/any.rs`, with which encoding, decoding and bounds are tested.
+//! 3. The compiler now asks, in two places: `protocol/check.rs` (are its bounds kept?) and
+//!    [`Spoken`](crate::protocol::message::Spoken) (who says it: here `ReceiverMessage::LowSpace`). The tests ask in two more:
+//!    for its exact bytes, in `protocol/codec/tests.rs`, and for its strategy, in `protocol/codec/tests/any.rs`, with which
+//!    encoding, decoding and bounds are tested.
 //! 4. Whoever hears it does not compile either until it does something: a
 //!    [`ReceiverMessage`](crate::protocol::message::ReceiverMessage) is matched in `session/sender/messages.rs`, which feeds
 //!    the sender's ledger. What it *means* for a job is decided there, in `transfer/job/offers`, without I/O: give the ledger a
