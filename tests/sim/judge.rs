@@ -22,7 +22,8 @@ pub(super) struct Judge {
     unsynced: BTreeSet<String>,
     /// What others have taken away there; after a power cut it may be back.
     taken: BTreeSet<String>,
-    /// What others have put at the target during the job.
+    /// What others have put at the target during the job. Where the disk folds, by names in lower case: others may have found
+    /// the file under another spelling.
     others: BTreeMap<String, Vec<Option<Object>>>,
     /// What each name was said to be, to the client.
     pub(super) told: BTreeMap<String, Told>,
@@ -68,7 +69,7 @@ impl Judge {
         if seen.is_none() {
             self.taken.insert(name.to_owned());
         }
-        self.others.entry(name.to_owned()).or_default().push(seen.map(|seen| seen.object));
+        self.others.entry(self.spelt(name)).or_default().push(seen.map(|seen| seen.object));
     }
 
     /// What is promised of a name, in any spelling that is the same to the disk, counts no more.
@@ -80,8 +81,18 @@ impl Judge {
         }
     }
 
+    /// A name as the disk compares it.
+    fn spelt(&self, name: &str) -> String {
+        if self.folds { name.to_lowercase() } else { name.to_owned() }
+    }
+
+    /// What others have made of a name; empty where nobody has.
+    fn of_others(&self, name: &str) -> &[Option<Object>] {
+        self.others.get(&self.spelt(name)).map_or(&[], Vec::as_slice)
+    }
+
     fn is_of_others(&self, name: &str, object: &Object) -> bool {
-        self.others.get(name).is_some_and(|others| others.iter().any(|other| other.as_ref() == Some(object)))
+        self.of_others(name).iter().any(|other| other.as_ref() == Some(object))
     }
 
     /// Something is said to the client, or to whoever watches the server: it must be true at that moment.
@@ -148,12 +159,18 @@ impl Judge {
                 self.mistaken_by_stamp += 1;
                 return Ok(());
             }
-            if told == Told::Skipped(SkipReason::Exists) || was_in_the_way || self.is_of_others(at, &seen.object) {
+            // What was in the way of a lost connection may have been found late, when the name had failed over the next one:
+            // then nobody was told.
+            let is_left = setup.policy.if_exists == IfExists::Skip
+                && self.told.get(name) == Some(&Told::Failed)
+                && self.before.get(*at).is_some_and(|before| before.object == seen.object);
+            let is_in_the_way = told == Told::Skipped(SkipReason::Exists) || was_in_the_way || is_left;
+            if is_in_the_way || self.is_of_others(at, &seen.object) {
                 return Ok(());
             }
         }
         // Somebody has taken it away since.
-        if names.iter().any(|name| self.others.get(name).is_some_and(|others| others.last() == Some(&None))) {
+        if names.iter().any(|name| self.of_others(name).last() == Some(&None)) {
             return Ok(());
         }
         Err(format!("{name} is {told:?}, and {there:?} is there"))
@@ -236,7 +253,7 @@ impl Judge {
         }
         for (name, before) in &self.before {
             let is_dir = matches!(before.object, Object::Dir(_));
-            if is_part(name) || is_dir || self.others.contains_key(name) {
+            if is_part(name) || is_dir || !self.of_others(name).is_empty() {
                 continue;
             }
             let there = target.seen(&path(name)).map(|seen| seen.object);
@@ -248,7 +265,7 @@ impl Judge {
             let new = target
                 .look()
                 .into_keys()
-                .find(|name| !self.before.contains_key(name) && !self.others.contains_key(name));
+                .find(|name| !self.before.contains_key(name) && self.of_others(name).is_empty());
             return new.map_or(Ok(()), |name| Err(format!("a dry run has made {name}")));
         }
         Ok(())
