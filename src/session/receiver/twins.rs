@@ -28,11 +28,18 @@ impl<D: Driver> Receiver<D> {
         if replaces {
             self.check_above(path)?;
         }
-        let (is_another, first) = match apart {
-            NameConflict::Twin(first) => (root.is_one_name(&first, path)?, first),
-            NameConflict::Unsure => (root.is_other_spelling(path)?, path.clone()),
+        let (asked, first) = match apart {
+            NameConflict::Twin(first) => (root.is_one_name(&first, path), first),
+            NameConflict::Unsure => (root.is_other_spelling(path), path.clone()),
             NameConflict::Yes | NameConflict::Waits | NameConflict::Refused(_) => return Ok(Some(false)),
         };
+        let refuse_below = || {
+            if replaces && header.kind == Kind::Dir {
+                self.feed(|ledger| ledger.refuse_below(path, &first, |bytes| self.has_room_for_names(bytes)));
+            }
+        };
+        // What cannot be told now might be the other one: the names below it would be compared with none of that one's.
+        let is_another = asked.inspect_err(|_| refuse_below())?;
         if !is_another && first != *path {
             self.feed(|ledger| ledger.take_over_name(header, path));
         }
@@ -40,9 +47,7 @@ impl<D: Driver> Receiver<D> {
         if !is_another || !replaces {
             return Ok(Some(is_another));
         }
-        if header.kind == Kind::Dir {
-            self.feed(|ledger| ledger.refuse_below(path, &first, |bytes| self.has_room_for_names(bytes)));
-        }
+        refuse_below();
         Err(if first == *path { other_spelling(path) } else { one_name(&first) })
     }
 
