@@ -184,7 +184,7 @@ impl<D: Driver> Receiver<D> {
         match plan {
             Plan::Skip(reason) => return self.skip_there(header, path, reason, changed),
             Plan::Refuse(failure) => self.refuse(header.id, failure),
-            Plan::SetMode => return self.set_mode(header, path),
+            Plan::SetMode => return self.set_mode(header, path, changed),
             Plan::Receive(start) => self.on_start(header, path, start),
             Plan::MakeDir | Plan::MakeLink if self.0.options.dry_run => self.on_made(header, &path, false),
             Plan::MakeDir if root.make_dir(&path, header.mode)? => return self.commit_name(header, path),

@@ -155,8 +155,13 @@ impl<D: Driver> Receiver<D> {
         }
     }
 
-    /// Gives what is there the permission bits of what is on offer.
-    pub(super) fn set_mode(&self, header: &Header, path: WirePath) -> Result<(), StorageError> {
+    /// Gives what is there, last changed at `changed`, the permission bits of what is on offer.
+    pub(super) fn set_mode(
+        &self,
+        header: &Header,
+        path: WirePath,
+        changed: Option<Mtime>,
+    ) -> Result<(), StorageError> {
         let options = &self.0.options;
         if options.dry_run {
             self.skip(header, SkipReason::Mode);
@@ -167,7 +172,7 @@ impl<D: Driver> Receiver<D> {
             // A file that we may not even open is not ours to change; its content is the right one.
             Err(error) => {
                 self.remark_unset(&error);
-                return self.skip_there(header, path, SkipReason::Same, None);
+                return self.skip_there(header, path, SkipReason::Same, changed);
             }
         };
         self.in_doubt(&path, false)?;
