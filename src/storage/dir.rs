@@ -12,7 +12,7 @@ use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::commit::Durability;
-use super::file_system::FileSystem;
+use super::file_system::{FileSystem, NameObjection};
 use super::meta::{Meta, StatFacts};
 use super::mode;
 use super::system::{self, open_or_pass};
@@ -255,6 +255,11 @@ impl Dir {
     fn entries(&self) -> Result<impl Iterator<Item = Result<rustix::fs::DirEntry, Errno>>, Errno> {
         // It is open to be passed through when it may not be read.
         let denied = |error| if error == Errno::BADF { Errno::ACCESS } else { error };
+    /// Whether a call about a name in it may have failed with `error` for that.
+    pub(crate) fn may_object_to(&self, what: NameObjection, error: Errno) -> bool {
+        self.file_system().may_object_to(what, error)
+    }
+
         let entries = rustix::fs::Dir::read_from(self).map_err(denied)?;
         Ok(entries.map(move |entry| entry.map_err(denied)))
     }

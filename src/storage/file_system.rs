@@ -2,6 +2,8 @@
 
 use std::os::fd::AsFd;
 
+use rustix::io::Errno;
+
 use crate::protocol::message::Mtime;
 use crate::protocol::path::COMPONENT_BYTES_MAX;
 
@@ -13,6 +15,17 @@ const TMPFS: u32 = 0x0102_1994;
 
 /// `FS_CASEFOLD_FL` of `ioctl_iflags(2)`: names in this directory are compared without case.
 const CASE_FOLDING: u32 = 0x4000_0000;
+
+/// What a file system may mind about a name that none of the kinds above minds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NameObjection {
+    /// It begins with a dot: servers of network file systems can be told to veto those.
+    Dot,
+    /// A rename would replace what has it.
+    Taken,
+    /// What has it, or would get it, is open: on the shared folders of some virtual machines.
+    Open,
+}
 
 /// What a descriptor's file system is, asked once for all that lies in one directory: while the directory is held open
 /// nothing else gets the number of its device.
@@ -74,10 +87,19 @@ impl FileSystem {
         self.is_local()
     }
 
-    /// Whether a name may be refused for what none of these minds: that it begins with a dot (servers of network file systems
-    /// can be told to veto those), that a rename would replace what has it, or that what would get it is open.
+    /// Whether a name may be refused for any [`NameObjection`].
     pub(crate) fn is_particular_about_names(self) -> bool {
         !self.is_local()
+    }
+
+    /// Whether a call that makes, gives or removes a name may have failed with `error` for that.
+    pub(crate) fn may_object_to(self, what: NameObjection, error: Errno) -> bool {
+        let is_refusal = match what {
+            NameObjection::Dot => matches!(error, Errno::INVAL | Errno::ILSEQ | Errno::NOENT | Errno::OPNOTSUPP),
+            NameObjection::Taken => matches!(error, Errno::EXIST | Errno::OPNOTSUPP),
+            NameObjection::Open => matches!(error, Errno::BUSY | Errno::TXTBSY),
+        };
+        self.is_particular_about_names() && (is_refusal || matches!(error, Errno::ACCESS | Errno::PERM))
     }
 
     /// Whether two names that differ in a byte are two names in this directory of it.
@@ -105,6 +127,32 @@ mod tests {
         let (nfs, fuse, vfat) = (of_kind(0x6969), of_kind(0x6573_5546), of_kind(0x4d44));
         for other in [nfs, fuse, vfat, FileSystem::UNKNOWN] {
             assert!(!other.closes_silently() && !other.keeps(at(1_000_000_000)));
+        }
+    }
+
+    #[test]
+    fn an_error_is_taken_for_an_objection_to_a_name_where_it_may_be_one() {
+        use NameObjection::{Dot, Open, Taken};
+        for (error, objections) in [
+            (Errno::ACCESS, &[Dot, Taken, Open][..]),
+            (Errno::PERM, &[Dot, Taken, Open]),
+            (Errno::OPNOTSUPP, &[Dot, Taken]),
+            (Errno::INVAL, &[Dot]),
+            (Errno::ILSEQ, &[Dot]),
+            (Errno::NOENT, &[Dot]),
+            (Errno::EXIST, &[Taken]),
+            (Errno::BUSY, &[Open]),
+            (Errno::TXTBSY, &[Open]),
+            (Errno::NOSPC, &[]),
+            (Errno::IO, &[]),
+            (Errno::ROFS, &[]),
+        ] {
+            for what in [Dot, Taken, Open] {
+                let may = FileSystem::UNKNOWN.may_object_to(what, error);
+                assert_eq!(may, objections.contains(&what), "{what:?}, {error:?}");
+                let ext4 = FileSystem { kind: Some(EXT4), ..FileSystem::UNKNOWN };
+                assert!(!ext4.may_object_to(what, error), "it minds none");
+            }
         }
     }
 }

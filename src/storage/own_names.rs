@@ -11,6 +11,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::dir::Dir;
+use super::file_system::NameObjection;
 use super::part::without_dot;
 use crate::protocol::path::PART_SUFFIX;
 
@@ -35,7 +36,7 @@ impl Dir {
         make: impl Fn(&[u8]) -> Result<T, Errno>,
     ) -> Result<(T, &'a [u8]), Errno> {
         match make(name) {
-            Err(error) if self.may_refuse_dot(error) => {
+            Err(error) if self.may_object_to(NameObjection::Dot, error) => {
                 // If that is not why, it fails as well, and the first error says why.
                 let dotless = without_dot(name);
                 make(dotless).map(|made| (made, dotless)).map_err(|_| error)
@@ -44,32 +45,23 @@ impl Dir {
         }
     }
 
-    /// Whether making a name may have failed for the dot at its start.
-    pub(super) fn may_refuse_dot(&self, error: Errno) -> bool {
-        let is_refusal = matches!(
-            error,
-            Errno::ACCESS | Errno::PERM | Errno::INVAL | Errno::ILSEQ | Errno::NOENT | Errno::OPNOTSUPP
-        );
-        is_refusal && self.file_system().is_particular_about_names()
-    }
-
     /// Lets a new file be looked at that nobody else has, and removes it.
     pub(super) fn with_scratch_file<T>(&self, purpose: &str, look: impl FnOnce(&File) -> T) -> Result<T, Errno> {
         let name = scratch_name(purpose);
         let make = |name: &[u8]| self.open_file(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL);
         let (file, name) = self.with_or_without_dot(&name, make)?;
         let seen = look(&file);
-        self.remove_open(name, file)?;
+        self.remove_open(name, || drop(file))?;
         Ok(seen)
     }
 
-    /// Removes a file that we have open; it stays open as long as that is possible. File systems in user space and of networks
-    /// give such a file another name instead, which begins with a dot. Where they refuse that, or to rename what is open, the
-    /// file is closed first.
-    pub(super) fn remove_open(&self, name: &[u8], file: File) -> Result<(), Errno> {
+    /// Removes a file that we have open; it stays open as long as that is possible, and is closed by `close` where it is not.
+    /// File systems in user space and of networks give such a file another name instead, which begins with a dot. Where they
+    /// refuse that, or to rename what is open, the file is closed first.
+    pub(super) fn remove_open(&self, name: &[u8], close: impl FnOnce()) -> Result<(), Errno> {
         match self.remove(name) {
             Err(_) if self.file_system().is_particular_about_names() => {
-                drop(file);
+                close();
                 self.remove_closed(name)
             }
             removed => removed,

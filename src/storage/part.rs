@@ -240,7 +240,7 @@ impl Part {
     /// When its name cannot be removed.
     pub fn discard(mut self) -> Result<(), StorageError> {
         self.settled = true;
-        self.dir.remove(&self.name).map_err(failed(Op::Remove, self.target.as_path()))
+        self.remove().map_err(failed(Op::Remove, self.target.as_path()))
     }
 
     /// Gives the content its final length, mode and time. What is returned is why it has not got mode or time.
@@ -277,6 +277,13 @@ impl Part {
         system::sync(&self.file).map_err(|error| {
             self.distrust();
             StorageError::new(Op::Sync, self.target.as_path(), error)
+        })
+    }
+
+    fn remove(&mut self) -> Result<(), Errno> {
+        let (dir, name) = (Arc::clone(&self.dir), self.name.clone());
+        dir.remove_open(&name, || {
+            self.close();
         })
     }
 
@@ -334,7 +341,7 @@ impl Drop for Part {
         }
         // One that holds nothing is litter. The lock is still held, so nobody else has begun to use it.
         if !self.settled && self.is_empty() && self.check_name().is_ok() {
-            let _ = self.dir.remove(&self.name);
+            let _ = self.remove();
         }
     }
 }

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use super::commit::Durability;
 use super::dir::Dir;
+use super::file_system::NameObjection;
 use super::meta::{self, StatFacts};
 use super::part::{mark_name, replaced_name, without_dot};
 
@@ -67,14 +68,15 @@ impl Dir {
 
     /// Renames within this directory, replacing a file or link of the new name, also where the disk refuses to.
     pub(super) fn rename_replacing(&self, old: &[u8], new: &[u8]) -> Result<(), Errno> {
-        match self.rename(old, new) {
-            Err(error @ (Errno::EXIST | Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP))
-                if self.file_system().is_particular_about_names() && self.is_dir(new) == Ok(false) =>
-            {
-                // If it fails for anything else, so does this, and the first error says why.
+        let Err(error) = self.rename(old, new) else { return Ok(()) };
+        match self.is_dir(new) {
+            // A sandbox says only that directories are not replaced.
+            Ok(true) => Err(Errno::ISDIR),
+            // If it fails for anything else, so does this, and the first error says why.
+            Ok(false) if self.may_object_to(NameObjection::Taken, error) => {
                 self.rename_after_putting_aside(old, new).map_err(|_| error)
             }
-            renamed => renamed,
+            _ => Err(error),
         }
     }
 
@@ -97,7 +99,7 @@ impl Dir {
     /// One that is there already is of another time.
     fn make_mark(&self, mark: &[u8]) -> Result<(), Errno> {
         match self.remove(mark) {
-            Err(error) if error != Errno::NOENT && !self.may_refuse_dot(error) => Err(error),
+            Err(error) if error != Errno::NOENT && !self.may_object_to(NameObjection::Dot, error) => Err(error),
             _ => self.reserve(mark),
         }
     }

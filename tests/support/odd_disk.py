@@ -13,7 +13,7 @@ forbid=CHARS  no name has one of these characters, as on disks that are shared w
 rename=ERRNO  giving another name fails, as EXDEV does between the branches of mergerfs
 ino=changes   a file has another number at every look
 dots=ERRNO    a name that begins with a dot is refused, as some servers' vetoes do: it is not there, and cannot be made
-open=ERRNO    giving another name to what is open fails, as on VirtualBox's shared folders
+open=ERRNO    what is open can neither get another name nor be replaced or removed, as on VirtualBox's shared folders
 over=ERRNO    giving a name that is taken fails
 keeps=N       of each file only the first N bytes are kept, and no write says so
 filemax=N     no file is longer than N bytes, as on FAT, which has 4 GiB less one
@@ -114,10 +114,12 @@ class Odd(Operations):
 
     def symlink(self, name, target):
         os.symlink(target, self.at(name))
+        if path in self.opened.values():
+            fail("open")
 
     def rename(self, old, new):
         fail("rename")
-        if old in self.opened.values():
+        if {old, new} & set(self.opened.values()):
             fail("open")
         if os.path.lexists(self.at(new)):
             fail("over")

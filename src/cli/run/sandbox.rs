@@ -154,7 +154,8 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::storage::Root;
+    use crate::protocol::message::Status;
+    use crate::storage::{Replace, Root};
 
     /// Runs `f` on a thread that is confined; `false` where the kernel cannot.
     fn confined(sandbox: Sandbox, f: impl FnOnce() + Send) -> bool {
@@ -226,6 +227,8 @@ mod tests {
             fs::remove_file(path("in/d/g")).expect("removed");
             symlink("f", path("in/d/link")).expect("made");
             root.sync_dir(Some(&wire("d"))).expect("synced");
+            let in_the_way = root.make_link(&wire("d/e"), b"f", Replace::Yes).expect_err("a directory has the name");
+            assert_eq!(in_the_way.status(), Status::BadName, "and not that it is forbidden to remove it");
             std::os::unix::net::UnixListener::bind(path("home/s.sock")).expect("a server's socket");
             assert!(is_refused(std::os::unix::net::UnixListener::bind(path("in/s.sock"))));
             assert!(std::thread::available_parallelism().is_ok());

@@ -11,6 +11,7 @@ use crate::broken::BreakableRule;
 use crate::protocol::path::WirePath;
 use crate::storage::dir::{Dir, ObjectId};
 use crate::storage::error::{Op, Refusal, StorageError, failed};
+use crate::storage::file_system::NameObjection;
 use crate::storage::meta::{self, StatFacts};
 use crate::storage::root::Destination;
 use crate::storage::system;
@@ -301,10 +302,10 @@ fn name_part(commit: &Commit, sync: Durability) -> Result<WirePath, StorageError
         .map_err(failed(Op::Rename, target.as_path()))
 }
 
-/// Whether it may have got no other name because it is open, as on the shared folders of some virtual machines.
-fn may_be_for_being_open(error: &StorageError) -> bool {
+/// Whether it may have got no other name because it is open.
+fn may_be_for_being_open(commit: &Commit, error: &StorageError) -> bool {
     let errno = Errno::from_io_error(&error.cause);
-    matches!(errno, Some(Errno::BUSY | Errno::TXTBSY | Errno::ACCESS | Errno::PERM))
+    errno.is_some_and(|errno| commit.part.dir().may_object_to(NameObjection::Open, errno))
 }
 
 fn rename(entry: &mut GroupEntry, sync: Durability) {
@@ -312,7 +313,7 @@ fn rename(entry: &mut GroupEntry, sync: Durability) {
         return;
     }
     let mut renamed = name_part(&entry.commit, sync);
-    if renamed.as_ref().is_err_and(may_be_for_being_open) && entry.commit.part.close() {
+    if renamed.as_ref().is_err_and(|error| may_be_for_being_open(&entry.commit, error)) && entry.commit.part.close() {
         renamed = name_part(&entry.commit, sync).and_then(|name| {
             // Nobody has the lock any more, so another writer may have had the part for a moment.
             let Commit { part, size, .. } = &entry.commit;

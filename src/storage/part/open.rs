@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use super::name::without_dot;
 use super::{PART_MODE, Part};
 use crate::storage::dir::{Dir, ObjectId};
+use crate::storage::file_system::NameObjection;
 use crate::storage::meta::StatFacts;
 use crate::storage::system;
 
@@ -30,7 +31,7 @@ pub(super) fn open_either(
     spare: impl FnOnce() -> Box<[u8]>,
 ) -> Result<(PartOpening, Box<[u8]>), Errno> {
     match open_file(dir, &name) {
-        Err(error) if dir.may_refuse_dot(error) => {
+        Err(error) if dir.may_object_to(NameObjection::Dot, error) => {
             // If that is not why, it fails as well, and the first error says why.
             let dotless: Box<[u8]> = without_dot(&spare()).into();
             open_file(dir, &dotless).map(|opened| (opened, dotless)).map_err(|_| error)
@@ -101,7 +102,7 @@ fn owner_of_new_files(dir: &Dir) -> Result<u32, Errno> {
 /// As [`length_of`], for a name that begins with a dot, `spare` another one, also without it where the disk may refuse dots.
 pub(super) fn length(dir: &Dir, name: &[u8], spare: impl Fn() -> Box<[u8]>) -> Result<Option<u64>, Errno> {
     let usual = match length_of(dir, name, &spare) {
-        Err(error) if dir.may_refuse_dot(error) => None,
+        Err(error) if dir.may_object_to(NameObjection::Dot, error) => None,
         found => found?,
     };
     if usual.is_some() || !dir.file_system().is_particular_about_names() {
@@ -162,11 +163,8 @@ pub(super) fn named(dir: &Dir, name: &[u8], file: &File, id: ObjectId) -> Result
 }
 
 impl Part {
-    /// Closes the content, if the disk may give no other name to what is open; the lock goes with it. Whether it is closed.
+    /// Closes the content, for a disk that gives no other name to what is open; the lock goes with it. Whether it is closed.
     pub(crate) fn close(&mut self) -> bool {
-        if !self.dir.file_system().is_particular_about_names() {
-            return false;
-        }
         let Ok(in_its_place) = rustix::fs::memfd_create("closed part", MemfdFlags::CLOEXEC) else { return false };
         self.file = in_its_place.into();
         true

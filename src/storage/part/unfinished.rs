@@ -105,7 +105,8 @@ impl PartSearch {
             Some(file) if !is_dir => (file.parent(), Some(file.name().to_vec())),
             dir => (dir, None),
         };
-        let everything = WalkRequest { root: tree.clone(), at: top.clone(), name: top.clone(), whole: true };
+        let everything =
+            WalkRequest { root: tree.clone(), at: top.clone(), name: top.clone(), whole: true, named: true };
         let requests = if target.is_none() { vec![everything] } else { Vec::new() };
         Self {
             tree,
@@ -277,7 +278,7 @@ impl PartSearch {
         }
         match named(dir, name, &file, id_of(&opened)).map_err(failed(Op::Remove, shown))? {
             Some(found) if is_plain(&found) => {
-                dir.remove_open(name, file).map(Some).map_err(|error| failed(Op::Remove, shown)(error).into())
+                dir.remove_open(name, || drop(file)).map(Some).map_err(|error| failed(Op::Remove, shown)(error).into())
             }
             Some(_) | None => Ok(None),
         }
