@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::exit::Verb;
 use super::link::LinkView;
-use super::rate_limit::RateLimit;
+use super::rate_limit::{OF_LIMIT, RateLimit};
 use crate::cli::text::size;
 use crate::progress::Counters;
 
@@ -15,6 +15,8 @@ const SPAN_MIN: Duration = Duration::from_secs(1);
 const BYTES_MIN: u64 = 1 << 20;
 /// Of the periods in which content moved, the part that reached the limit where that is what holds back.
 const OF_PERIODS: f64 = 0.5;
+/// The seconds in which content moved are counted, so that parts of one are missing at the start and at the end.
+const FLOWING_UNCOUNTED: Duration = Duration::from_secs(1);
 /// The share of a processor that counts as all of it.
 const OF_PROCESSOR: f64 = 0.9;
 /// Of what was acknowledged, the part that was sent into a full window where the link is what holds back.
@@ -82,7 +84,8 @@ pub(crate) struct Measured {
     /// Content bytes that crossed the wire, and the seconds in which some did.
     pub(crate) bytes: u64,
     pub(crate) flowing: Duration,
-    /// Of the seconds in which content moved, the part that reached the user's limit, 0 to 1.
+    /// The user's limit, in bytes a second, and of the seconds in which content moved, the part that reached it, 0 to 1.
+    pub(crate) rate_limit: Option<f64>,
     pub(crate) at_rate_limit: f64,
     /// Of one processor, the part that the busiest thread used, or of all of them the process, 0 to 1.
     pub(crate) processor: f64,
@@ -103,15 +106,15 @@ pub(crate) struct Measured {
 impl Measured {
     /// The measurements by the counters; empty where there are none yet.
     pub(crate) fn of(counters: Option<&Counters>, elapsed: Duration, limit: &RateLimit) -> Self {
-        let at_rate_limit = limit.reached();
-        let Some(counters) = counters else { return Self { elapsed, at_rate_limit, ..Self::default() } };
+        let Some(counters) = counters else { return Self { elapsed, ..Self::default() } };
         let read = Counters::read;
         let micros = |counter| Duration::from_micros(read(counter));
         Self {
             elapsed,
             bytes: read(&counters.bytes_written),
             flowing: Duration::from_secs(read(&counters.flows)),
-            at_rate_limit,
+            rate_limit: limit.bytes_per_second(),
+            at_rate_limit: limit.reached(),
             processor: read(&counters.processor_permille) as f64 / 1000.0,
             acked: read(&counters.acked),
             acked_idle: read(&counters.acked_idle),
@@ -128,7 +131,7 @@ impl Measured {
         if self.elapsed < SPAN_MIN || self.bytes < BYTES_MIN {
             return None;
         }
-        if self.at_rate_limit >= OF_PERIODS {
+        if self.is_at_rate_limit() {
             return Some(Limited::RateLimit);
         }
         if self.processor >= OF_PROCESSOR {
@@ -140,6 +143,17 @@ impl Measured {
             Verb::Get if self.sender_processor >= OF_PROCESSOR => Some(Limited::OtherProcessor),
             Verb::Get => self.by_sender(Limited::OtherDisk, Limited::OwnDisk).or_else(|| self.by_receiver(link)),
         }
+    }
+
+    /// Whether the user's limit is what held the transfer back: by its mean while content moved, or by most of the seconds.
+    ///
+    /// What was written is told in pieces of up to a chunk, of several files at once. So a second that a piece is told in may
+    /// have too much of it, and those without one too little; no more than the mean allows reached the limit.
+    fn is_at_rate_limit(&self) -> bool {
+        let Some(limit) = self.rate_limit else { return false };
+        let flowing = (self.flowing + FLOWING_UNCOUNTED).min(self.elapsed);
+        let reached = self.bytes as f64 / flowing.as_secs_f64() / limit;
+        reached >= OF_LIMIT || (self.at_rate_limit >= OF_PERIODS && reached >= OF_PERIODS * OF_LIMIT)
     }
 
     /// What the sender's measurements say. `source` and `destination` are the disks of both ends.
@@ -270,18 +284,42 @@ mod tests {
     #[test]
     fn what_held_a_sender_back_follows_from_where_it_waited() {
         let sent = Measured { acked: 100, acked_idle: 90, ..measured() };
+        let at_limit = |limit, reached| Measured { rate_limit: Some(limit), at_rate_limit: reached, ..sent };
         for (what, measured, limited) in [
             ("a full window", Measured { acked_idle: 20, write_wait: 9 * SECOND, ..sent }, Some(Limited::Link)),
             ("flow control", Measured { write_wait: 60 * SECOND, read_wait: SECOND, ..sent }, Some(Limited::OtherDisk)),
             ("its own disk", Measured { read_wait: 9 * SECOND, write_wait: SECOND, ..sent }, Some(Limited::OwnDisk)),
-            ("its own limit", Measured { at_rate_limit: 0.8, acked_idle: 0, ..sent }, Some(Limited::RateLimit)),
-            ("a limit that is far away", Measured { at_rate_limit: 0.1, acked_idle: 0, ..sent }, Some(Limited::Link)),
+            ("its own limit", Measured { acked_idle: 0, ..at_limit(10e6, 0.8) }, Some(Limited::RateLimit)),
+            ("a limit that is far away", Measured { acked_idle: 0, ..at_limit(100e6, 0.0) }, Some(Limited::Link)),
             ("its processor", Measured { processor: 0.97, acked_idle: 0, ..sent }, Some(Limited::OwnProcessor)),
             ("nothing that is known", sent, None),
             ("too short", Measured { elapsed: SECOND / 2, acked_idle: 0, ..sent }, None),
             ("too little", Measured { bytes: 1000, acked_idle: 0, ..sent }, None),
         ] {
             assert_eq!(measured.decide(Verb::Send, &link()), limited, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_rate_limit_holds_back_what_reaches_it_while_content_moves_however_pieces_fall_into_seconds() {
+        // 500 KB/s; pieces of a MiB are told every two seconds.
+        let slow = Measured { rate_limit: Some(500e3), bytes: 5_000_000, acked: 100, ..measured() };
+        for (what, measured, is_limited) in [
+            ("pieces that leave few seconds full", Measured { at_rate_limit: 0.4, ..slow }, true),
+            ("none of which fills one", slow, true),
+            ("a wait before the first byte", Measured { elapsed: 60 * SECOND, ..slow }, true),
+            (
+                "a start and an end in parts of a second",
+                Measured { flowing: 9 * SECOND, bytes: 4_700_000, ..slow },
+                true,
+            ),
+            ("half of the time", Measured { bytes: 2_500_000, at_rate_limit: 0.5, ..slow }, true),
+            ("half of the limit", Measured { bytes: 2_500_000, ..slow }, false),
+            ("pieces of many files together", Measured { bytes: 1_100_000, at_rate_limit: 1.0, ..slow }, false),
+            ("no limit", Measured { rate_limit: None, ..slow }, false),
+        ] {
+            let limited = if is_limited { Limited::RateLimit } else { Limited::Link };
+            assert_eq!(measured.decide(Verb::Send, &link()), Some(limited), "{what}");
         }
     }
 
@@ -295,7 +333,12 @@ mod tests {
             ("its disk", Measured { taken_behind: 80, ..got }, link(), Some(Limited::OwnDisk)),
             ("the link", got, link(), Some(Limited::Link)),
             ("a window that is not used", got, wide, Some(Limited::OtherEnd)),
-            ("its limit", Measured { at_rate_limit: 0.9, ..got }, wide, Some(Limited::RateLimit)),
+            (
+                "its limit",
+                Measured { rate_limit: Some(10e6), at_rate_limit: 0.9, ..got },
+                wide,
+                Some(Limited::RateLimit),
+            ),
             ("its own end, long after", Measured { elapsed: 60 * SECOND, ..got }, wide, None),
             ("a sender that says nothing", got, LinkView::default(), None),
             ("a full window", told, wide, Some(Limited::Link)),

@@ -7,7 +7,7 @@ use super::limited::part;
 /// Rates are told over so long: what was written is reported a few times a second.
 const PERIOD: Duration = Duration::from_secs(1);
 /// The share of a rate limit that counts as all of it: overhead takes some of it, and reports come late.
-const OF_LIMIT: f64 = 0.8;
+pub(super) const OF_LIMIT: f64 = 0.8;
 
 /// How often content moved as fast as the user allowed, second by second.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +23,11 @@ pub(crate) struct RateLimit {
 impl RateLimit {
     pub(crate) fn new(limit: Option<f64>) -> Self {
         Self { limit, ..Self::default() }
+    }
+
+    /// `None` is no limit.
+    pub(super) fn bytes_per_second(&self) -> Option<f64> {
+        self.limit
     }
 
     /// So many bytes of content have moved by now.
