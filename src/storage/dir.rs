@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -42,6 +43,7 @@ pub(crate) struct ObjectId {
 pub(crate) struct Dir {
     fd: OwnedFd,
     id: ObjectId,
+    lasting_id: OnceLock<ObjectId>,
     file_system: OnceLock<FileSystem>,
     tells_names_apart: OnceLock<bool>,
 }
@@ -55,7 +57,8 @@ impl Dir {
     fn held(fd: OwnedFd) -> Result<Self, Errno> {
         let facts = StatFacts::of(&rustix::fs::fstat(&fd)?);
         let id = ObjectId { dev: facts.dev, ino: facts.ino };
-        Ok(Self { fd, id, file_system: OnceLock::new(), tells_names_apart: OnceLock::new() })
+        let (lasting_id, file_system, tells_names_apart) = Default::default();
+        Ok(Self { fd, id, lasting_id, file_system, tells_names_apart })
     }
 
     /// Whether it is open to be passed through, for it may not be read.
@@ -65,6 +68,21 @@ impl Dir {
 
     pub(crate) fn id(&self) -> ObjectId {
         self.id
+    }
+
+    /// What it is known by at another look: its number, or its path where the file system makes up another number each time.
+    /// Whatever gets that path later is taken for it there.
+    pub(crate) fn lasting_id(&self) -> ObjectId {
+        *self.lasting_id.get_or_init(|| {
+            let path = if self.keeps_its_number() { None } else { self.path_now() };
+            path.map_or(self.id, |path| ObjectId { dev: self.id.dev, ino: hash_of(&path) })
+        })
+    }
+
+    fn keeps_its_number(&self) -> bool {
+        let looks =
+            || (0..2).all(|_| rustix::fs::fstat(self).is_ok_and(|found| StatFacts::of(&found).ino == self.id.ino));
+        self.file_system().keeps_numbers() || looks()
     }
 
     /// Opens a directory below this one. `path` consists of plain components; a link on the way, or in its place, is an
@@ -237,6 +255,11 @@ impl Dir {
         *self.file_system.get_or_init(|| FileSystem::of(self))
     }
 
+    /// Whether a call about a name in it may have failed with `error` for that.
+    pub(crate) fn may_object_to(&self, what: NameObjection, error: Errno) -> bool {
+        self.file_system().may_object_to(what, error)
+    }
+
     /// Most bytes that a name can have here.
     pub(crate) fn longest_name(&self) -> usize {
         self.file_system().longest_name()
@@ -255,11 +278,6 @@ impl Dir {
     fn entries(&self) -> Result<impl Iterator<Item = Result<rustix::fs::DirEntry, Errno>>, Errno> {
         // It is open to be passed through when it may not be read.
         let denied = |error| if error == Errno::BADF { Errno::ACCESS } else { error };
-    /// Whether a call about a name in it may have failed with `error` for that.
-    pub(crate) fn may_object_to(&self, what: NameObjection, error: Errno) -> bool {
-        self.file_system().may_object_to(what, error)
-    }
-
         let entries = rustix::fs::Dir::read_from(self).map_err(denied)?;
         Ok(entries.map(move |entry| entry.map_err(denied)))
     }
@@ -317,6 +335,13 @@ impl AsFd for Dir {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// The same in every process.
+fn hash_of(path: &Path) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Lets only a plain component pass; whoever calls with anything else has a bug, which must not become an escape.

@@ -183,7 +183,7 @@ impl Walk {
         if self.filters.leaves_out(name, meta.kind == Kind::Dir) {
             return None;
         }
-        if self.is_left_out(&meta) {
+        if self.is_left_out(&root, at, &meta) {
             let failure =
                 Failure::new(Status::BadName, "it is where the files go; name what is in it, or another place");
             return Some(WalkEntry::Problem { name: name.as_bytes().to_vec(), failure });
@@ -253,7 +253,7 @@ impl Walk {
         if frame.root.withholds(dir, last, &meta) {
             return None;
         }
-        if self.is_left_out_below(&at, &meta) {
+        if self.is_left_out_below(&frame.root, &at, &meta) {
             return Some(WalkEntry::Note(format!("{name}: left out, for it is where the files go")));
         }
         let (root, depth, device) = (frame.root.clone(), frame.depth, frame.device);

@@ -6,7 +6,7 @@ gran_ns=N     times are kept in steps of N nanoseconds
 round=up      and rounded up, not down
 omit=ignored  a change of one time alone is ignored, and called a success
 close=dates   a file that was written to gets the time of its first close
-chmod=ERRNO   setting a mode fails; also utime=, flush=, fsync=
+chmod=ERRNO   setting a mode fails; also utime=, flush=, fsync=, fsyncdir=
 size0=1       every file is called empty
 namemax=N     no name is longer than N bytes, as on eCryptfs, which has 143
 forbid=CHARS  no name has one of these characters, as on disks that are shared with Windows
@@ -110,12 +110,12 @@ class Odd(Operations):
         os.rmdir(self.at(path))
 
     def unlink(self, path):
+        if path in self.opened.values():
+            fail("open")
         os.unlink(self.at(path))
 
     def symlink(self, name, target):
         os.symlink(target, self.at(name))
-        if path in self.opened.values():
-            fail("open")
 
     def rename(self, old, new):
         fail("rename")
@@ -170,6 +170,10 @@ class Odd(Operations):
     def fsync(self, path, data_only, handle):
         fail("fsync")
         os.fsync(handle)
+        return 0
+
+    def fsyncdir(self, path, data_only, handle):
+        fail("fsyncdir")
         return 0
 
     def release(self, path, handle):

@@ -253,7 +253,11 @@ impl Failures {
 
     /// Whether the name of `path` in `dir` is durable.
     fn check(&self, dir: &Dir, path: &WirePath) -> Result<(), StorageError> {
-        match self.dirs.get(&dir.id()).or_else(|| self.devices.get(&dir.id().dev)) {
+        let id = dir.id();
+        // Where it may have had another number when it was synced, any directory of its disk may have been it.
+        let may_be_it = |other: &ObjectId| other.dev == id.dev && !dir.file_system().keeps_numbers();
+        let perhaps = || self.dirs.iter().find_map(|(other, errno)| may_be_it(other).then_some(errno));
+        match self.dirs.get(&id).or_else(|| self.devices.get(&id.dev)).or_else(perhaps) {
             Some(errno) => Err(StorageError::new(Op::Sync, path.as_path(), *errno)),
             None => Ok(()),
         }

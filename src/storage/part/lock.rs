@@ -19,7 +19,7 @@ pub(super) fn lock(file: &File, dir: &Dir, name: &[u8], target: &Path) -> Result
         Err(TryLockError::WouldBlock) => Err(StorageError::new(Op::Lock, target, Errno::WOULDBLOCK)),
         Err(TryLockError::Error(cause)) => {
             tracing::debug!(target = %escape_path(target), %cause, "there are no locks");
-            HeldName::take(dir.id(), name)
+            HeldName::take(dir.lasting_id(), name)
                 .map(Some)
                 .ok_or_else(|| StorageError::new(Op::Lock, target, Errno::WOULDBLOCK))
         }
@@ -33,7 +33,7 @@ pub(super) fn is_locked(dir: &Dir, name: &[u8]) -> bool {
     match file.try_lock_shared() {
         Ok(()) => false,
         Err(TryLockError::WouldBlock) => true,
-        Err(TryLockError::Error(_)) => HeldName::is_taken(dir.id(), name),
+        Err(TryLockError::Error(_)) => HeldName::is_taken(dir.lasting_id(), name),
     }
 }
 

@@ -89,18 +89,18 @@ impl Destination {
         }
     }
 
-    /// The innermost directory of `to` that is there, by device and number, and what of `to` lies below it. The root itself
-    /// is always there.
+    /// The innermost directory of `to` that is there, by what it is known by at another look, and what of `to` lies below it.
+    /// The root itself is always there.
     pub(crate) fn nearest(&self, to: Option<&WirePath>) -> (u64, u64, Vec<u8>) {
         let mut at = to.cloned();
         while let Some(path) = at {
-            if let Ok(Some(Meta { kind: Kind::Dir, identity, .. })) = self.stat_dir(&path) {
-                let below = to.map_or(&b""[..], |to| &to.as_bytes()[path.as_bytes().len()..]);
-                return (identity.dev, identity.ino, below.strip_prefix(b"/").unwrap_or(below).to_vec());
+            if let Ok(dir) = self.look_up(path.as_bytes()) {
+                let (id, below) = (dir.lasting_id(), to.map_or(&b""[..], |to| &to.as_bytes()[path.as_bytes().len()..]));
+                return (id.dev, id.ino, below.strip_prefix(b"/").unwrap_or(below).to_vec());
             }
             at = path.parent();
         }
-        let top = self.0.root.0.top.id();
+        let top = self.0.root.0.top.lasting_id();
         (top.dev, top.ino, to.map_or(&b""[..], WirePath::as_bytes).to_vec())
     }
 

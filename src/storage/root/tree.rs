@@ -101,7 +101,7 @@ impl Tree {
         if self.0.named.as_ref().is_some_and(|named| named.at == *at) {
             return Ok(self.clone());
         }
-        Ok(self.held_to(at, HeldDir::new(dir).map_or_else(|dir| NamedDir::Known(dir.id()), NamedDir::Held)))
+        Ok(self.held_to(at, HeldDir::new(dir).map_or_else(|dir| NamedDir::Known(dir.lasting_id()), NamedDir::Held)))
     }
 
     fn held_to(&self, at: &WirePath, dir: NamedDir) -> Self {
@@ -125,7 +125,7 @@ impl Tree {
     #[cfg(test)]
     pub(super) fn narrowed_in_both_ways(&self, at: &WirePath) -> [Self; 2] {
         let dir = self.open_dir(Some(at)).expect("tests name what is there");
-        let known = NamedDir::Known(dir.id());
+        let known = NamedDir::Known(dir.lasting_id());
         HELD.fetch_add(1, Ordering::Relaxed);
         [NamedDir::Held(HeldDir(dir)), known].map(|dir| self.held_to(at, dir))
     }
@@ -168,6 +168,16 @@ impl Tree {
         }
     }
 
+    /// What the directory `at`, which was just found, is known by at another look.
+    pub(crate) fn lasting_id(&self, at: &WirePath, found: &Meta) -> ObjectId {
+        let (top, id) = (&self.0.root.0.top, ObjectId { dev: found.identity.dev, ino: found.identity.ino });
+        // Nearly always; then it need not be opened for that.
+        if top.id().dev == id.dev && top.file_system().keeps_numbers() {
+            return id;
+        }
+        self.open_dir(Some(at)).map_or(id, |dir| dir.lasting_id())
+    }
+
     /// Whether a name in a directory of this tree is there for whoever reads it.
     pub(crate) fn shows(&self, dir: &Dir, name: &[u8]) -> bool {
         self.0.root.shows(dir, name)
@@ -194,7 +204,7 @@ impl Tree {
             NamedDir::Held(held) => Arc::clone(&held.0),
             NamedDir::Known(id) => {
                 let found = root.look_up(named.at.as_bytes())?;
-                if found.id() != *id {
+                if found.lasting_id() != *id {
                     return Err(Refusal::TreeReplaced.into());
                 }
                 found

@@ -1,7 +1,6 @@
 //! Links that stand for what they lead to, because the user says so.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::super::dir::{Dir, ObjectId};
@@ -41,10 +40,10 @@ impl Walk {
         if self.filters.leaves_out(&name, is_dir) {
             return None;
         }
-        if is_dir && self.is_inside(ObjectId { dev: meta.identity.dev, ino: meta.identity.ino }, &place) {
+        if is_dir && self.is_inside(root.lasting_id(&at, &meta)) {
             return Some(WalkEntry::Note(format!("{name}: symbolic link to a directory that it lies in left out")));
         }
-        if self.is_left_out(&meta) {
+        if self.is_left_out(&root, &at, &meta) {
             return Some(WalkEntry::Note(format!("{name}: left out, for it is where the files go")));
         }
         // As with rsync: what a link leads to on another file system counts as mounted here.
@@ -66,9 +65,8 @@ impl Walk {
     }
 
     /// Whether the walk is in that directory: to walk it again from there would have no end.
-    fn is_inside(&self, id: ObjectId, place: &Path) -> bool {
-        let has_place = |dir: &Dir| !dir.file_system().keeps_numbers() && dir.path_now().as_deref() == Some(place);
-        let is_it = |dir: &Dir| dir.id() == id || has_place(dir);
-        self.frames.iter().any(|frame| matches!(&frame.listing, DirListing::Open(dir, _) if is_it(dir)))
+    fn is_inside(&self, id: ObjectId) -> bool {
+        let is_it = |frame: &Frame| matches!(&frame.listing, DirListing::Open(dir, _) if dir.lasting_id() == id);
+        self.frames.iter().any(is_it)
     }
 }

@@ -1,16 +1,17 @@
 //! The directory that the files of a walk go to: sent into itself it would grow with each run.
 
 use std::fmt;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use super::{DirListing, Frame, Walk};
 use crate::protocol::message::Kind;
 use crate::protocol::path::WirePath;
+use crate::storage::dir::Dir;
 use crate::storage::meta::Meta;
+use crate::storage::root::Tree;
 
-/// Whether the files go to the directory of that path below a directory, of which device and number are given. The path may
-/// be empty.
+/// Whether the files go to the directory of that path below a directory, of which is given what it is known by: its device, and
+/// usually its number. The path may be empty.
 pub type Recognise = dyn Fn(u64, u64, &[u8]) -> bool + Send;
 
 /// A directory that a walk leaves out, which need not exist when it begins.
@@ -47,21 +48,21 @@ impl Walk {
     }
 
     /// Whether something that was named, or is found by a link, is where the files go.
-    pub(super) fn is_left_out(&self, meta: &Meta) -> bool {
+    pub(super) fn is_left_out(&self, root: &Tree, at: &WirePath, meta: &Meta) -> bool {
         let LeftOut { path, recognise } = &self.left_out;
-        if meta.kind != Kind::Dir {
+        if meta.kind != Kind::Dir || (path.is_none() && recognise.is_none()) {
             return false;
         }
-        let id = (meta.identity.dev, meta.identity.ino);
+        let id = root.lasting_id(at, meta);
         // Looked up each time: it may be made while the walk goes on.
-        let has_path = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|found| (found.dev(), found.ino()) == id);
-        path.as_ref().is_some_and(has_path) || recognise.as_ref().is_some_and(|is_it| is_it(id.0, id.1, b""))
+        let has_path = |path: &PathBuf| Dir::open(path).is_ok_and(|dir| dir.lasting_id() == id);
+        path.as_ref().is_some_and(has_path) || recognise.as_ref().is_some_and(|is_it| is_it(id.dev, id.ino, b""))
     }
 
     /// The same for the name `at`, which was found in the innermost directory: what is to be made there is known by the
     /// directory above it that was there before.
-    pub(super) fn is_left_out_below(&self, at: &WirePath, meta: &Meta) -> bool {
-        let is_left_out = self.is_left_out(meta);
+    pub(super) fn is_left_out_below(&self, root: &Tree, at: &WirePath, meta: &Meta) -> bool {
+        let is_left_out = self.is_left_out(root, at, meta);
         let Some(is_it) = self.left_out.recognise.as_ref().filter(|_| meta.kind == Kind::Dir) else {
             return is_left_out;
         };
@@ -69,8 +70,8 @@ impl Walk {
         let tops = self.frames.iter().rposition(|frame| frame.depth == 0).unwrap_or_default();
         let is_below = |frame: &Frame| match &frame.listing {
             DirListing::Open(dir, _) => {
-                let below = frame.at.as_ref().map_or(0, |above| above.as_bytes().len() + 1);
-                at.as_bytes().get(below..).is_some_and(|below| is_it(dir.id().dev, dir.id().ino, below))
+                let (id, below) = (dir.lasting_id(), frame.at.as_ref().map_or(0, |above| above.as_bytes().len() + 1));
+                at.as_bytes().get(below..).is_some_and(|below| is_it(id.dev, id.ino, below))
             }
             DirListing::Top | DirListing::In(_) => false,
         };

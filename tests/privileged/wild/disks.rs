@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::symlink;
 
 use qft::keys::{Identity, Ticket};
-use qft::server::{Access, Server};
+use qft::server::{Access, Server, ServerBuilder};
 use rustix::process::Signal;
 
 use super::{BEHIND, DISK, set_modified, with_disk};
@@ -153,20 +153,25 @@ fn a_version_that_was_put_aside_is_removed_only_where_there_is_a_newer_one() {
     assert_eq!(machine.tree("d"), ["f"]);
 }
 
+/// Serves the disk to the machine, which calls it `box`.
+fn serve(machine: &Machine, set: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Server {
+    let identity = Identity::ephemeral().expect("a key");
+    let fingerprint = identity.fingerprint();
+    let builder = Server::builder(machine.path(DISK), identity).access(Access::Anyone);
+    let server = set(builder.listen((Ipv4Addr::LOCALHOST, 0).into())).start().expect("it starts");
+    let (host, port) = (Ipv4Addr::LOCALHOST.to_string(), server.local_addr().port());
+    let ticket = Ticket { fingerprint, invite: None, host, port }.to_string();
+    machine.qft(["remote", "add", "box", &ticket]).run().exits(0);
+    server
+}
+
 #[test]
 fn what_a_server_withholds_stays_withheld_where_numbers_change() {
     let Some((_disk, machine)) = with_disk("ino=changes") else { return };
     for name in ["shown", "in/keys/secret", "in/keys/deep/secret"] {
         machine.write(&format!("{DISK}/{name}"), "content");
     }
-    let identity = Identity::ephemeral().expect("a key");
-    let fingerprint = identity.fingerprint();
-    let builder = Server::builder(machine.path(DISK), identity).access(Access::Anyone);
-    let builder = builder.withhold(machine.path("disk/in/keys")).listen((Ipv4Addr::LOCALHOST, 0).into());
-    let server = builder.start().expect("it starts");
-    let (host, port) = (Ipv4Addr::LOCALHOST.to_string(), server.local_addr().port());
-    let from = Ticket { fingerprint, invite: None, host, port }.to_string();
-    machine.qft(["remote", "add", "box", &from]).run().exits(0);
+    let _server = serve(&machine, |builder| builder.withhold(machine.path("disk/in/keys")));
     machine.run("get box: all/").exits(0);
     assert_eq!(machine.tree("all"), ["in/", "shown"]);
     for pattern in ["in/keys/", "in/keys", "in/keys/secret", "in/k*/*", "in/keys/deep/secret"] {
@@ -177,4 +182,57 @@ fn what_a_server_withholds_stays_withheld_where_numbers_change() {
     machine.write("new", "content");
     machine.run("send new box:in/keys");
     assert_eq!(machine.tree(&format!("{BEHIND}/in/keys")), ["deep/", "deep/secret", "secret"]);
+}
+
+#[test]
+fn a_destination_inside_its_source_is_left_out_where_numbers_change() {
+    let Some((_disk, machine)) = with_disk("ino=changes") else { return };
+    for name in ["s/f", "s/d/g"] {
+        machine.write(&format!("{DISK}/{name}"), "content");
+    }
+    for line in ["send disk/s/ --to local:disk/s/d/copy", "get local:disk/s/ disk/s/d/got"] {
+        for _ in 0..2 {
+            machine.run(line).exits(0).says(&["left out, for it is where the files go"]);
+        }
+    }
+    for copy in ["copy", "got"] {
+        assert!(machine.has(&format!("{BEHIND}/s/d/{copy}/d/g")));
+        assert!(!machine.has(&format!("{BEHIND}/s/d/{copy}/d/{copy}")), "a copy of the copy");
+    }
+}
+
+#[test]
+fn so_it_is_by_a_server_of_the_same_machine() {
+    let Some((_disk, machine)) = with_disk("ino=changes") else { return };
+    machine.write("disk/s/f", "content");
+    let _server = serve(&machine, |builder| builder);
+    for line in ["send disk/s box:s/copy", "get box:s/ disk/s/got"] {
+        for _ in 0..2 {
+            machine.run(line).exits(0).says(&["left out, for it is where the files go"]);
+        }
+    }
+}
+
+/// More than are held open.
+#[test]
+fn what_very_many_named_directories_hold_arrives_where_numbers_change() {
+    let Some((_disk, machine)) = with_disk("ino=changes") else { return };
+    let names: Vec<String> = (0..100).map(|n| format!("disk/s/{n}")).collect();
+    for name in &names {
+        machine.write(&format!("{name}/f"), "content");
+    }
+    machine.run(&format!("send {} --to local:sent", names.join(" "))).exits(0);
+    assert_eq!(machine.tree("sent").len(), 200);
+    machine.run("get local:disk/s/* got").exits(0);
+    assert_eq!(machine.tree("got").len(), 200);
+}
+
+/// By whatever number its directory goes at the next look.
+#[test]
+fn a_name_that_cannot_be_made_durable_is_not_called_the_same_where_numbers_change() {
+    let Some((_disk, machine)) = with_disk("ino=changes fsyncdir=EIO") else { return };
+    machine.write("s/d/f", "content");
+    for _ in 0..2 {
+        machine.run("send s/ --to local:disk").exits(1).says(&["failed: d/f"]);
+    }
 }
