@@ -46,6 +46,8 @@ pub(super) struct Job {
     is_restarted: bool,
     /// What the server has told of over the last connection.
     server_told: BTreeMap<String, Told>,
+    /// It was remarked that nobody finds by its path where the files went.
+    is_misplaced: bool,
 }
 
 impl Job {
@@ -65,6 +67,7 @@ impl Job {
             full_until: 0,
             is_restarted: false,
             server_told: BTreeMap::new(),
+            is_misplaced: false,
         }
     }
 
@@ -222,10 +225,12 @@ impl Job {
     pub(super) fn listen(&mut self, world: &mut World, connection: Option<&mut Connection>) -> Result<(), String> {
         world.note_changes();
         for event in events(&mut self.events) {
+            self.is_misplaced |= is_of_misplaced(&event);
             world.hear("client", &event, &self.setup)?;
         }
         for event in connection.into_iter().flat_map(|connection| events(&mut connection.server_events)) {
             // A server that sends knows what it was told; one that receives, what it has done.
+            self.is_misplaced |= is_of_misplaced(&event);
             world.hear("server", &event, &self.setup)?;
             if let Some((name, told)) = Told::of(&event) {
                 self.server_told.insert(name.to_owned(), told);
@@ -262,9 +267,22 @@ impl Job {
         self.receiver.ghosts.clear();
         self.listen(world, None)?;
         world.judge.check_end(&self.setup, &world.target, self.observer.counters())?;
+        // Over its only connection it has brought what nobody will find.
+        let has_brought = self.connections == 1 && world.judge.told.values().any(|told| *told == Told::Done);
+        if self.is_misplaced && !world.target.is_misplaced() {
+            return Err("a directory that is where it was is said to be gone".to_owned());
+        }
+        if has_brought && world.target.is_misplaced() && !self.is_misplaced {
+            return Err("of a directory that nobody finds any more nothing is said".to_owned());
+        }
         if world.target.locked() > 0 {
             return Err("a part is locked that nobody writes".to_owned());
         }
         self.receiver.check_idle()
     }
+}
+
+/// Whether it says that nobody finds by its path where the files went.
+fn is_of_misplaced(event: &Event) -> bool {
+    matches!(event, Event::Note(text) if text.contains("moved or removed meanwhile"))
 }

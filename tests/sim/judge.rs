@@ -305,7 +305,11 @@ impl Judge {
         let is_link = self.versions.of(name).any(|version| matches!(version.object, Object::Link(_)));
         let may_not_link = is_link && (!setup.policy.links || setup.policy.blind);
         let has_twin = target.folds();
-        may_not_link || has_twin || setup.policy.if_exists == IfExists::Fail || self.is_in_the_way(name)
+        may_not_link
+            || has_twin
+            || !target.keeps_all()
+            || setup.policy.if_exists == IfExists::Fail
+            || self.is_in_the_way(name)
     }
 
     /// Whether something of another kind stands where it, or a directory above it, goes.

@@ -1,5 +1,6 @@
 //! What a job is drawn to be: what its files are like, two disks, and what the user asks for.
 
+use crate::digest::CHUNK_BYTES;
 use crate::protocol::features;
 use crate::protocol::message::IfExists;
 use crate::protocol::path::WirePath;
@@ -28,6 +29,11 @@ impl Workload {
         }
     }
 }
+
+/// Of so many worlds one has a disk that keeps little of a file, and one a disk that nobody finds any more by its path.
+const RARE_KINDS: u64 = 16;
+const KEEPS_LITTLE: u64 = 10;
+const MISPLACED: u64 = 14;
 
 /// Steps of times on disks that keep them in seconds, or pairs of seconds.
 const COARSE_STEPS: [u64; 2] = [1_000_000_000, 2_000_000_000];
@@ -122,7 +128,20 @@ pub(super) fn quirks(random: &mut Random) -> Quirks {
         time_step: if random.percent(67) { 1 } else { random.pick(&COARSE_STEPS) },
         shares: random.percent(30),
         capacity: u64::MAX,
+        keeps: u64::MAX,
     }
+}
+
+/// What the disk of the receiver is like in the world of that seed. The seed decides by itself over what is rare, so that
+/// other worlds stay what they were.
+pub(super) fn target_quirks(seed: u64, random: &mut Random) -> Quirks {
+    let any = quirks(random);
+    if seed % RARE_KINDS == KEEPS_LITTLE { Quirks { keeps: CHUNK_BYTES, ..any } } else { any }
+}
+
+/// Whether nobody finds the receiver's disk any more by its path in the world of that seed.
+pub(super) fn is_misplaced(seed: u64) -> bool {
+    seed % RARE_KINDS == MISPLACED
 }
 
 /// Whether a name is that of a part, or of a link that has no name yet.

@@ -7,7 +7,7 @@ use super::Fault;
 use super::job::Job;
 use super::judge::Judge;
 use super::scheduler::Scheduler;
-use super::setup::{Setup, Workload, quirks, source_quirks};
+use super::setup::{Setup, Workload, is_misplaced, source_quirks, target_quirks};
 use super::tally::Tally;
 use super::user::User;
 use crate::digest::{CHUNK_BYTES, ChunkHasher, SALT_BYTES, Salt};
@@ -39,7 +39,10 @@ impl World {
         let Scheduler { random, clock, .. } = &mut scheduler;
         let workload = Workload::draw(random);
         let source = Volume::new(source_quirks(workload, random), clock.clone());
-        let target = Volume::new(quirks(random), clock.clone());
+        let target = Volume::new(target_quirks(seed, random), clock.clone());
+        if is_misplaced(seed) {
+            target.misplace();
+        }
         let mut user = User::new(clock.clone(), workload);
         user.make_sources(&source, random);
         if random.percent(60) {

@@ -12,8 +12,9 @@
 //! | `contract` | the table of operations that disk and memory do alike |
 //!
 //! It loses what was not synced at a power cut ([`Volume::cut_power`]), file by file, chunk by chunk and name by name; fails
-//! the operation that a test names ([`Volume::fail_after`]); is full ([`Volume::set_capacity`]); folds case and keeps coarse
-//! times ([`Quirks`]). Slow, and done out of order, is what its driver makes of it: nothing here waits.
+//! the operation that a test names ([`Volume::fail_after`]); is full ([`Volume::set_capacity`]); folds case, keeps coarse
+//! times, keeps less of a file than it takes ([`Quirks`]); is not found by its path any more ([`Volume::misplace`]). Slow,
+//! and done out of order, is what its driver makes of it: nothing here waits.
 
 mod committer;
 mod contract;

@@ -1,6 +1,7 @@
 //! Files of a store in memory that are open: to be read, and to be written.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rustix::io::Errno;
@@ -13,7 +14,7 @@ use super::store::MemoryStore;
 use crate::digest::{ChunkHasher, Digest};
 use crate::protocol::message::Mtime;
 use crate::protocol::path::WirePath;
-use crate::storage::error::{Op, Refusal, StorageError};
+use crate::storage::error::{Op, Refusal, StorageError, failed};
 use crate::storage::source::{DataMap, Since, settles_in};
 use crate::storage::{Meta, PartFile, ReadFile, kept_mode};
 
@@ -131,13 +132,30 @@ pub(crate) struct MemoryPart {
     pub(super) path: WirePath,
     pub(super) name: Vec<u8>,
     number: Number,
+    /// End of everything that was written.
+    end: AtomicU64,
     /// It has its final name.
     pub(super) is_settled: bool,
 }
 
 impl MemoryPart {
-    pub(super) fn new(store: MemoryStore, dir: Number, path: WirePath, name: Vec<u8>, number: Number) -> Self {
-        Self { store, dir, path, name, number, is_settled: false }
+    pub(super) fn new(
+        store: MemoryStore,
+        dir: Number,
+        path: WirePath,
+        name: Vec<u8>,
+        number: Number,
+    ) -> Result<Self, StorageError> {
+        let part = Self { store, dir, path, name, number, end: AtomicU64::new(0), is_settled: false };
+        part.end.store(part.kept()?, Ordering::Relaxed);
+        Ok(part)
+    }
+
+    /// Bytes that the disk has of it.
+    fn kept(&self) -> Result<u64, StorageError> {
+        let state = self.store.volume.state();
+        let size = state.memory.file(self.number).map(FileData::size);
+        size.map_err(failed(Op::Stat, self.path.as_path()))
     }
 
     pub(super) fn store(&self) -> &MemoryStore {
@@ -158,9 +176,10 @@ impl MemoryPart {
         self.run(Op::Write, |state, number| {
             let held = state.memory.file(from.number)?.clone();
             let is_shared = state.quirks.shares;
-            state.write(number, |data| *data = if is_shared { held } else { FileData::default() })?;
-            Ok(len)
-        })
+            state.write(number, |data| *data = if is_shared { held } else { FileData::default() })
+        })?;
+        self.end.store(self.kept()?, Ordering::Relaxed);
+        Ok(len)
     }
 
     /// Takes over the rest. A source that was cut meanwhile leaves a hole.
@@ -173,13 +192,18 @@ impl MemoryPart {
                     *data = held;
                 }
                 data.set_len(len);
-            })?;
-            Ok(true)
-        })
+            })
+        })?;
+        self.end.store(len, Ordering::Relaxed);
+        Ok(true)
     }
 
     /// Gives it its final length, time and mode. What is returned is why it has not got the latter two.
     pub(super) fn finish(&self, size: u64, mtime: Mtime, mode: u32) -> Result<Option<StorageError>, StorageError> {
+        // As the disk does before it lengthens a file with zeros.
+        if self.kept()? < self.end.load(Ordering::Relaxed).min(size) {
+            return Err(StorageError::new(Op::Write, self.path.as_path(), Refusal::NotKept));
+        }
         self.run(Op::Write, |state, number| {
             if state.memory.file(number)?.size() == size {
                 return Ok(());
@@ -211,15 +235,19 @@ impl PartFile for MemoryPart {
     type Content = ChunkContent;
 
     fn len(&self) -> u64 {
-        self.store.volume.state().memory.file(self.number).map_or(0, FileData::size)
+        self.end.load(Ordering::Relaxed)
     }
 
     fn truncate(&self, len: u64) -> Result<(), StorageError> {
-        self.run(Op::Write, |state, number| state.write(number, |data| data.set_len(len)))
+        self.run(Op::Write, |state, number| state.write(number, |data| data.set_len(len)))?;
+        self.end.store(len, Ordering::Relaxed);
+        Ok(())
     }
 
     fn write_at(&self, content: &ChunkContent, offset: u64) -> Result<(), StorageError> {
-        self.run(Op::Write, |state, number| state.write(number, |data| data.write(offset, content)))
+        self.run(Op::Write, |state, number| state.write_content(number, offset, content))?;
+        self.end.fetch_max(offset + content.len(), Ordering::Relaxed);
+        Ok(())
     }
 
     fn hash(&self, hasher: &ChunkHasher, first: u64, end: u64) -> Result<Vec<Digest>, StorageError> {

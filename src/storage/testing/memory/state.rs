@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustix::io::Errno;
 
-use super::data::FileData;
+use super::data::{ChunkContent, FileData};
 use super::image::{DirChange, Image, Inode, Number, Object, ROOT};
 use super::user::UserChange;
 use super::volume::{ManualClock, Quirks, Seen};
@@ -40,6 +40,8 @@ pub(super) struct State {
     pub(super) planned: Vec<(u64, UserChange)>,
     /// What they have done, and what was there then.
     pub(super) changed: Vec<(WirePath, Option<Seen>)>,
+    /// Nobody finds it any more who looks for it by its path.
+    pub(super) is_misplaced: bool,
 }
 
 impl State {
@@ -48,7 +50,7 @@ impl State {
         let image = Image::new(quirks.folds, stamp(&clock, quirks.time_step));
         let (memory, durable) = (image.clone(), image);
         let (pending, locks, planned, changed) = Default::default();
-        let (next, process, failure, operations, failed) = (ROOT + 1, 0, None, 0, 0);
+        let (next, process, failure, operations, failed, is_misplaced) = (ROOT + 1, 0, None, 0, 0, false);
         Self {
             memory,
             durable,
@@ -63,6 +65,7 @@ impl State {
             failed,
             planned,
             changed,
+            is_misplaced,
         }
     }
 
@@ -176,6 +179,16 @@ impl State {
         let inode = self.memory.inode_mut(number)?;
         (inode.mtime, inode.ctime) = (now, now);
         Ok(())
+    }
+
+    /// Writes content to a file, of which the disk may keep less than it says.
+    pub(super) fn write_content(&mut self, number: Number, offset: u64, content: &ChunkContent) -> Result<(), Errno> {
+        let keeps = self.quirks.keeps;
+        self.write(number, |data| {
+            let kept = keeps.max(data.size());
+            data.write(offset, content);
+            data.set_len(data.size().min(kept));
+        })
     }
 
     /// Sets time and mode.

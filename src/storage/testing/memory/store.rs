@@ -189,7 +189,7 @@ impl Store for MemoryStore {
             state.memory.inode_mut(number)?.mode = PART_MODE;
             if fresh == Fresh::Yes { state.write(number, |data| data.set_len(0)) } else { Ok(()) }
         })?;
-        Ok(MemoryPart::new(self.clone(), dir, path.clone(), name, number))
+        MemoryPart::new(self.clone(), dir, path.clone(), name, number)
     }
 
     fn adopt(part: &MemoryPart, from: &MemorySource, len: u64) -> Result<u64, StorageError> {
@@ -263,7 +263,7 @@ impl Store for MemoryStore {
     }
 
     fn is_misplaced(&self) -> bool {
-        false
+        self.volume.is_misplaced()
     }
 
     fn time_step(&self, path: &WirePath) -> Result<u64, StorageError> {

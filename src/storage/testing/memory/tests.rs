@@ -188,6 +188,18 @@ fn a_full_disk_takes_no_more_content_and_keeps_what_it_has() {
 }
 
 #[test]
+fn a_file_of_which_the_disk_has_kept_less_than_it_has_taken_does_not_become_complete() {
+    let volume = volume(Quirks { keeps: CHUNK_BYTES, ..Quirks::default() });
+    let (store, committer) = (store(&volume), MemoryCommitter::new(Durability::Synced));
+    for (values, is_kept) in [(&[1][..], true), (&[2, 3], false)] {
+        let answer = submit(&store, &committer, "a", values);
+        (0..8).for_each(|_| committer.step(1));
+        assert_eq!(answer.recv().expect("it is answered"), is_kept, "{values:?}");
+        assert_eq!(volume.seen(&wire("a")).expect("it is there").data(), Some(&data(&[1])));
+    }
+}
+
+#[test]
 fn names_that_differ_in_case_are_one_where_case_is_folded() {
     for (folds, one, other) in
         [(true, "README", "readme"), (true, "\u{c9}", "\u{e9}"), (false, "README", "readme"), (true, "a", "b")]

@@ -49,11 +49,13 @@ pub(crate) struct Quirks {
     pub(crate) shares: bool,
     /// Bytes that it holds.
     pub(crate) capacity: u64,
+    /// Of what is written to a file it keeps so many bytes, and says nothing of the rest.
+    pub(crate) keeps: u64,
 }
 
 impl Default for Quirks {
     fn default() -> Self {
-        Self { folds: false, time_step: 1, shares: false, capacity: u64::MAX }
+        Self { folds: false, time_step: 1, shares: false, capacity: u64::MAX, keeps: u64::MAX }
     }
 }
 
@@ -102,6 +104,21 @@ impl Volume {
 
     pub(crate) fn set_capacity(&self, bytes: u64) {
         self.state().quirks.capacity = bytes;
+    }
+
+    /// From now on the path by which processes reach it leads to another one, or to nothing.
+    pub(crate) fn misplace(&self) {
+        self.state().is_misplaced = true;
+    }
+
+    /// Whether it does.
+    pub(crate) fn is_misplaced(&self) -> bool {
+        self.state().is_misplaced
+    }
+
+    /// Whether it keeps all that is written to it.
+    pub(crate) fn keeps_all(&self) -> bool {
+        self.state().quirks.keeps == u64::MAX
     }
 
     /// Everything that has a name, as programs see it.
