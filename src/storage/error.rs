@@ -157,6 +157,9 @@ impl StorageError {
                 let detail = format!("what is there cannot be read: {}", self.words());
                 Failure::new(Status::WriteFailed, detail)
             }
+            Status::Unsupported => {
+                Failure::new(Status::WriteFailed, "a device, named pipe or socket has its name there")
+            }
             _ => failure,
         }
     }
@@ -169,6 +172,7 @@ impl StorageError {
             Some(Errno::XDEV) if self.op == Op::Rename => {
                 "the file system takes its two names for two disks".to_owned()
             }
+            Some(Errno::ISDIR) if self.op == Op::Rename => "a directory of that name is in the way".to_owned(),
             // Windows knows no '?', and a disk of UTF-8 alone no other bytes.
             Some(Errno::INVAL | Errno::ILSEQ) if self.op.takes_name() => {
                 format!("the file system takes no such name: {words}")
@@ -184,6 +188,7 @@ impl From<&StorageError> for Failure {
         let detail = match (status, Errno::from_io_error(&error.cause)) {
             // The status says the same already.
             (Status::NotFound, Some(Errno::NOENT)) | (Status::NoSpace, Some(Errno::NOSPC)) => String::new(),
+            (Status::Busy, Some(Errno::WOULDBLOCK)) => String::new(),
             (Status::Unsupported, _) => String::new(),
             _ => error.words(),
         };
@@ -330,10 +335,13 @@ mod tests {
             (Op::Open, Errno::NOENT, "cannot be written: what is there cannot be read: No such file or directory"),
             (Op::Stat, Errno::INVAL, "name not possible: the file system takes no such name: Invalid argument"),
             (Op::Rename, Errno::XDEV, "cannot be written: the file system takes its two names for two disks"),
+            (Op::Rename, Errno::ISDIR, "name not possible: a directory of that name is in the way"),
             (Op::Write, Errno::NOSPC, "no space left"),
         ] {
             assert_eq!(error(op, errno).at_destination().to_string(), text);
         }
+        let pipe = StorageError::new(Op::Stat, Path::new("x"), Refusal::NotTransferable).at_destination();
+        assert_eq!(pipe.to_string(), "cannot be written: a device, named pipe or socket has its name there");
     }
 
     #[test]
@@ -344,7 +352,10 @@ mod tests {
         let failure = Failure::from(&error(Op::Write, Errno::FBIG));
         assert_eq!(failure.status, Status::WriteFailed);
         assert!(failure.detail.contains("larger than files can be"), "{failure}");
-        let failure = Failure::from(&error(Op::Write, Errno::NOSPC));
-        assert_eq!(failure, Failure { status: Status::NoSpace, detail: String::new() });
+        for (op, errno, status) in
+            [(Op::Write, Errno::NOSPC, Status::NoSpace), (Op::Lock, Errno::WOULDBLOCK, Status::Busy)]
+        {
+            assert_eq!(Failure::from(&error(op, errno)), Failure { status, detail: String::new() });
+        }
     }
 }

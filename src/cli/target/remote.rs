@@ -215,6 +215,9 @@ pub(crate) fn parse_bare(value: &OsStr) -> Result<Spec, Complaint> {
     if is_remote(value) {
         return parse(value);
     }
+    if value.is_empty() {
+        return Err(Complaint::usage("an empty value names no remote: is a variable empty?"));
+    }
     let raw = value.as_bytes();
     if let Some(slash) = raw.iter().position(|b| *b == b'/') {
         let (name, path) = (escape(&raw[..slash]), escape(&raw[slash + 1..]));

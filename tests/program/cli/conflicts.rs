@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
 use std::time::{Duration, SystemTime};
 
 use super::paired;
@@ -125,6 +126,10 @@ fn what_stands_in_the_way_is_named() {
         .run("send e/")
         .exits(1)
         .says(&["failed: f: not possible: a directory of that name is in the way of the file"]);
+    let _socket = UnixListener::bind(remote.path("in/socket")).expect("made");
+    local.write("socket", "a file");
+    let sent = local.run("send socket");
+    sent.exits(1).says(&["failed: socket: cannot be written: a device, named pipe or socket has its name there"]);
     local.write("notes", "mine");
     local
         .run("get d f notes")

@@ -109,6 +109,18 @@ fn an_interrupted_send_is_continued_by_the_same_command() {
 }
 
 #[test]
+fn a_directory_that_takes_the_name_of_a_file_under_way_is_said_to_be_in_its_way() {
+    let (remote, local, _serve) = paired("");
+    local.write_large("big", SLOW_BYTES);
+    let sending = send_until_begun(&local, &remote, "send big");
+    fs::create_dir(remote.path("in/big")).expect("made");
+    sending.end().exits(1).says(&["failed: big: not possible: a directory of that name is in the way"]);
+    fs::remove_dir(remote.path("in/big")).expect("nothing is in it");
+    local.run("send big").exits(0).says(&["resumed"]);
+    assert_eq!(remote.tree("in"), ["big"]);
+}
+
+#[test]
 fn a_missing_source_is_named_and_the_others_are_sent() {
     let (remote, local, _serve) = paired("");
     local.write("there", "x");

@@ -109,7 +109,8 @@ fn a_bare_name_is_enough_where_only_a_remote_can_be_meant() {
     assert!(matches!(parse_bare("QFT://FP@H".as_ref()), Ok(Spec::Url { .. })));
     let error = parse_bare("box/in".as_ref()).expect_err("a path needs its colon");
     assert!(error.to_string().contains("box:in"), "{error}");
-    assert!(parse_bare("".as_ref()).is_err());
+    let empty = Complaint::usage("an empty value names no remote: is a variable empty?");
+    assert_eq!(parse_bare("".as_ref()), Err(empty));
 }
 
 #[test]
