@@ -100,11 +100,15 @@ pub(crate) fn close(file: File) -> std::io::Result<()> {
     Ok(nix::unistd::close(file)?)
 }
 
-/// Makes one file or directory durable, its length, time and mode included.
+/// Makes one file or directory durable, its length, time and mode included: with its whole file system where that has no such
+/// thing for one.
 pub(crate) fn sync(fd: impl AsFd) -> Result<(), Errno> {
     #[cfg(test)]
     super::testing::injected(fd.as_fd())?;
-    rustix::io::retry_on_intr(|| rustix::fs::fsync(fd.as_fd()))
+    match rustix::io::retry_on_intr(|| rustix::fs::fsync(fd.as_fd())) {
+        Err(Errno::INVAL | Errno::NOTSUP) => rustix::fs::syncfs(fd),
+        synced => synced,
+    }
 }
 
 /// Makes the whole file system that holds `fd` durable; reports write-back errors since `fd` was opened.

@@ -49,10 +49,8 @@ impl Touched {
     }
 
     fn sync(&mut self) {
-        let file = self.touch.source.file();
         // Not `fdatasync`: time and mode are all that there is to sync.
-        self.outcome =
-            rustix::io::retry_on_intr(|| rustix::fs::fsync(file)).map_err(failed(Op::Sync, self.touch.path.as_path()));
+        self.outcome = system::sync(self.touch.source.file()).map_err(failed(Op::Sync, self.touch.path.as_path()));
     }
 
     /// `is_durable` tells whether the file's name is.

@@ -2,6 +2,7 @@
 """A pass-through file system that does what odd file systems do: odd_disk.py BACK MOUNT [OPTION=VALUE]...
 
 ci=1          names are one whatever their case
+nfd=1         names are kept with their accents apart, as on disks of Macs
 gran_ns=N     times are kept in steps of N nanoseconds
 round=up      and rounded up, not down
 omit=ignored  a change of one time alone is ignored, and called a success
@@ -25,6 +26,7 @@ import os
 import stat
 import sys
 import time
+import unicodedata
 
 from fuse import FUSE, FuseOSError, Operations
 
@@ -59,6 +61,8 @@ class Odd(Operations):
                 raise FuseOSError(errno.ENOENT if looking else getattr(errno, options["dots"]))
             if len(name.encode(errors="surrogateescape")) > NAME_MAX:
                 raise FuseOSError(errno.ENAMETOOLONG)
+            if "nfd" in options:
+                name = unicodedata.normalize("NFD", name)
             if "ci" in options and os.path.isdir(here) and name not in os.listdir(here):
                 name = next((other for other in os.listdir(here) if other.lower() == name.lower()), name)
             here = os.path.join(here, name)

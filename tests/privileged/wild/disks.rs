@@ -227,6 +227,22 @@ fn what_very_many_named_directories_hold_arrives_where_numbers_change() {
     assert_eq!(machine.tree("got").len(), 200);
 }
 
+/// What nobody can promise there decides over no content; a disk that fails is another matter.
+#[test]
+fn files_arrive_on_a_disk_that_syncs_no_single_file() {
+    for (error, arrives) in [("EINVAL", true), ("EOPNOTSUPP", true), ("EIO", false)] {
+        let Some((_disk, machine)) = with_disk(&format!("fsync={error} fsyncdir={error}")) else { return };
+        machine.write("s/f", "content");
+        let sent = machine.run("send s/ --to local:disk");
+        assert_eq!(sent.code == Some(0), arrives, "{error}: {}", sent.stderr);
+        assert_eq!(machine.has(&format!("{BEHIND}/f")), arrives, "{error}");
+        if arrives {
+            set_modified(&machine.path("s/f"), 1_700_000_001, 0);
+            machine.run("send s/ --to local:disk").exits(0).says(&["unchanged"]);
+        }
+    }
+}
+
 /// By whatever number its directory goes at the next look.
 #[test]
 fn a_name_that_cannot_be_made_durable_is_not_called_the_same_where_numbers_change() {
@@ -235,4 +251,17 @@ fn a_name_that_cannot_be_made_durable_is_not_called_the_same_where_numbers_chang
     for _ in 0..2 {
         machine.run("send s/ --to local:disk").exits(1).says(&["failed: d/f"]);
     }
+}
+
+#[test]
+fn names_whose_accents_a_disk_takes_apart_are_found_again() {
+    let Some((_disk, machine)) = with_disk("nfd=1") else { return };
+    machine.write("s/\u{e9}", "first");
+    machine.run("send s/ --to local:disk").exits(0);
+    machine.run("send s/ --to local:disk").exits(0).says(&["nothing to send, 1 unchanged"]);
+    machine.write("s/\u{e9}", "second");
+    machine.run("send s/ --to local:disk").exits(0);
+    assert_eq!(machine.read("behind/e\u{301}"), b"second");
+    machine.write("s/e\u{301}", "third");
+    machine.run("send s/ --to local:disk/both").exits(3).says(&["the file system takes both names for one"]);
 }
