@@ -142,7 +142,7 @@ fn list_inside(
     recursive: bool,
     batch: &mut ListingBatch<'_>,
 ) -> Result<(), FinderClosed> {
-    let request = WalkRequest { root: tree.clone(), at: at.cloned(), name: at.cloned(), whole: true };
+    let request = WalkRequest { root: tree.clone(), at: at.cloned(), name: at.cloned(), whole: true, named: true };
     let walk = storage::walk(vec![request], Filters::none(), Links::List).in_room(batch.room.clone());
     let walk = if recursive { walk } else { walk.shallow() };
     for item in walk {

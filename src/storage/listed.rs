@@ -54,7 +54,7 @@ impl NameList {
             Some(base) => WirePath::parse(&[base.as_bytes(), b"/", name.as_bytes()].concat())
                 .map_err(|error| (name.as_bytes().to_vec(), bad_name(&error)))?,
         };
-        Ok(WalkRequest { root: self.root.clone(), at: Some(at), name: Some(name.clone()), whole })
+        Ok(WalkRequest { root: self.root.clone(), at: Some(at), name: Some(name.clone()), whole, named: true })
     }
 
     fn is_dir(&self, request: &WalkRequest) -> bool {

@@ -78,7 +78,7 @@ fn expand_one(
 ) -> Result<ControlFlow<()>, Failure> {
     let (wanted, part) = split_end(pattern);
     if wanted.is_empty() {
-        return Ok(finds.take(Ok(WalkRequest { root: root.clone(), at: None, name: None, whole: true })));
+        return Ok(finds.take(Ok(WalkRequest { root: root.clone(), at: None, name: None, whole: true, named: true })));
     }
     let parsed = WirePath::parse(wanted);
     if let Ok(path) = &parsed
@@ -168,7 +168,7 @@ fn literal(root: &Tree, path: &WirePath, kind: &Kind, part: MatchPart) -> Result
             None
         }
     };
-    Ok(WalkRequest { root: root.clone(), at: Some(path.clone()), name, whole: true })
+    Ok(WalkRequest { root: root.clone(), at: Some(path.clone()), name, whole: true, named: true })
 }
 
 fn last(path: &WirePath) -> WirePath {
@@ -182,7 +182,7 @@ impl Match {
         }
         let request = self.at.map(|at| {
             let name = (part == MatchPart::Itself).then(|| last(&at));
-            WalkRequest { root: root.clone(), at: Some(at), name, whole: true }
+            WalkRequest { root: root.clone(), at: Some(at), name, whole: true, named: false }
         });
         Some(request)
     }

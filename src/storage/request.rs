@@ -27,6 +27,8 @@ pub struct WalkRequest {
     pub name: Option<WirePath>,
     /// Of a directory: what is in it too, and not itself alone.
     pub whole: bool,
+    /// Somebody has written this very name, and no pattern that stands for it and others.
+    pub named: bool,
 }
 
 /// A path that leads to nothing that could be sent.
@@ -55,7 +57,7 @@ impl Trees {
     fn request(&mut self, path: &Path) -> Result<WalkRequest, Failure> {
         let place = path.canonicalize().map_err(|error| cannot_follow(path, error))?;
         let Some(name) = last_component(path) else {
-            return Ok(WalkRequest { root: Tree::open(&place)?, at: None, name: None, whole: true });
+            return Ok(WalkRequest { root: Tree::open(&place)?, at: None, name: None, whole: true, named: true });
         };
         let name = WirePath::parse(name).map_err(|error| bad_name(&error))?;
         self.place(&place, name)
@@ -65,7 +67,7 @@ impl Trees {
     pub(super) fn place(&mut self, place: &Path, name: WirePath) -> Result<WalkRequest, Failure> {
         let (Some(parent), Some(last)) = (place.parent(), place.file_name()) else {
             // A link to `/`: its contents, below the link's name.
-            return Ok(WalkRequest { root: Tree::open(place)?, at: None, name: Some(name), whole: true });
+            return Ok(WalkRequest { root: Tree::open(place)?, at: None, name: Some(name), whole: true, named: true });
         };
         let (root, at) = if self.0.len() < ROOTS_MAX || self.0.contains_key(parent) {
             (self.open(parent)?, Path::new(last))
@@ -75,7 +77,7 @@ impl Trees {
         let at = WirePath::from_path(at).map_err(|error| bad_name(&error))?;
         // A directory is what it is now. One that cannot be opened is said to be so by the walk.
         let root = if place.is_dir() { root.narrowed(&at).unwrap_or(root) } else { root };
-        Ok(WalkRequest { root, at: Some(at), name: Some(name), whole: true })
+        Ok(WalkRequest { root, at: Some(at), name: Some(name), whole: true, named: true })
     }
 
     fn open(&mut self, path: &Path) -> Result<Tree, StorageError> {

@@ -17,8 +17,9 @@ use crate::protocol::path::{WirePath, escape};
 
 use self::excluded::Excluded;
 use self::frame::{DirListing, Frame};
+use self::left_out::destination_left_out;
 pub use self::left_out::{LeftOut, Recognise};
-use self::special::{special, special_kind};
+use self::special::{kind_of, special, special_kind, special_left_out};
 use super::dir::Dir;
 use super::error::{Op, Refusal, StorageError};
 use super::filter::Filters;
@@ -169,7 +170,7 @@ impl Walk {
     }
 
     fn start(&mut self, request: WalkRequest) -> Option<WalkEntry> {
-        let WalkRequest { root, at, name, whole } = request;
+        let WalkRequest { root, at, name, whole, named } = request;
         let (Some(at), Some(name)) = (&at, &name) else {
             self.frames.push(Frame { root, at, name, depth: 0, device: None, listing: DirListing::Top });
             return None;
@@ -177,13 +178,18 @@ impl Walk {
         let meta = match root.stat(at) {
             Ok(Some(meta)) => meta,
             Ok(None) => return problem(name.as_bytes(), StorageError::new(Op::Open, at.as_path(), Errno::NOENT)),
-            Err(error) if error.status() == Status::Unsupported => return special(&root, at, name),
+            Err(error) if error.status() == Status::Unsupported && named => return special(&root, at, name),
+            Err(error) if error.status() == Status::Unsupported => return special_left_out(name, kind_of(&root, at)),
             Err(error) => return problem(name.as_bytes(), error),
         };
         if self.filters.leaves_out(name, meta.kind == Kind::Dir) {
             return None;
         }
-        if self.is_left_out(&root, at, &meta) {
+        let is_left_out = self.is_left_out(&root, at, &meta);
+        if is_left_out && !named {
+            return destination_left_out(name);
+        }
+        if is_left_out {
             let failure =
                 Failure::new(Status::BadName, "it is where the files go; name what is in it, or another place");
             return Some(WalkEntry::Problem { name: name.as_bytes().to_vec(), failure });
@@ -239,7 +245,7 @@ impl Walk {
             Err(_) if self.filters.leaves_out(&name, false) => return None,
             Err(error) if Refusal::of(&error) == Some(Refusal::NotTransferable) => {
                 let what = dir.stat(last).map_or("special file", |found| special_kind(&found));
-                return Some(WalkEntry::Note(format!("{name}: {what} left out")));
+                return special_left_out(&name, what);
             }
             Err(error) => return problem(name.as_bytes(), StorageError::new(Op::Stat, at.as_path(), error)),
         };
@@ -254,7 +260,7 @@ impl Walk {
             return None;
         }
         if self.is_left_out_below(&frame.root, &at, &meta) {
-            return Some(WalkEntry::Note(format!("{name}: left out, for it is where the files go")));
+            return destination_left_out(&name);
         }
         let (root, depth, device) = (frame.root.clone(), frame.depth, frame.device);
         let is_mounted = device.is_some_and(|device| device != meta.identity.dev);

@@ -196,6 +196,7 @@ fn a_walk_through_more_names_than_there_is_room_for_takes_its_share_and_finds_al
         at: None,
         name: None,
         whole: true,
+        named: true,
     };
     let (mut found, mut least) = (0, MEMORY);
     for item in walk(vec![request()], Filters::none(), Links::Skip).in_room(account.name_room()) {

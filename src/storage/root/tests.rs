@@ -379,7 +379,7 @@ fn a_walk_leaves_a_withheld_directory_out() {
         place.write(name, b"x");
     }
     let [root, _] = place.roots().map(|root| root.withholding(&place.path("a/home")).tree());
-    let everything = WalkRequest { root, at: None, name: None, whole: true };
+    let everything = WalkRequest { root, at: None, name: None, whole: true, named: true };
     let found = walk(vec![everything], Filters::none(), Links::Skip);
     let names: Vec<_> =
         found.map(|found| if let WalkEntry::File { at, .. } = found { at.to_string() } else { panic!() }).collect();

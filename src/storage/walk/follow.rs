@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::super::dir::{Dir, ObjectId};
 use super::super::request::{Trees, WalkRequest, cannot_follow};
+use super::left_out::destination_left_out;
 use super::special::kind_of;
 use super::{DirListing, Frame, Walk, WalkEntry, problem};
 use crate::protocol::message::{Failure, Kind, Status};
@@ -44,7 +45,7 @@ impl Walk {
             return Some(WalkEntry::Note(format!("{name}: symbolic link to a directory that it lies in left out")));
         }
         if self.is_left_out(&root, &at, &meta) {
-            return Some(WalkEntry::Note(format!("{name}: left out, for it is where the files go")));
+            return destination_left_out(&name);
         }
         // As with rsync: what a link leads to on another file system counts as mounted here.
         let device = self.frames.last().and_then(|frame| frame.device);

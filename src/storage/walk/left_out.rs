@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::{DirListing, Frame, Walk};
+use super::{DirListing, Frame, Walk, WalkEntry};
 use crate::protocol::message::Kind;
 use crate::protocol::path::WirePath;
 use crate::storage::dir::Dir;
@@ -38,6 +38,11 @@ impl fmt::Debug for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LeftOut").field("path", &self.path).finish_non_exhaustive()
     }
+}
+
+/// A note of it, which nobody has named.
+pub(super) fn destination_left_out(name: &WirePath) -> Option<WalkEntry> {
+    Some(WalkEntry::Note(format!("{name}: left out, for it is where the files go")))
 }
 
 impl Walk {

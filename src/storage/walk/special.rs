@@ -20,6 +20,11 @@ pub(super) fn special(root: &Tree, at: &WirePath, name: &WirePath) -> Option<Wal
     Some(WalkEntry::Problem { name: name.as_bytes().to_vec(), failure: Failure::new(Status::Unsupported, text) })
 }
 
+/// The same for what nobody has named.
+pub(super) fn special_left_out(name: &WirePath, what: &str) -> Option<WalkEntry> {
+    Some(WalkEntry::Note(format!("{name}: {what} left out")))
+}
+
 pub(super) fn special_kind(found: &Stat) -> &'static str {
     match FileType::from_raw_mode(found.st_mode) {
         FileType::Fifo => "named pipe",

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 fn all(place: &TestRoot, at: Option<&str>, name: Option<&str>) -> Vec<WalkRequest> {
-    vec![WalkRequest { root: place.tree(), at: at.map(wire), name: name.map(wire), whole: true }]
+    vec![WalkRequest { root: place.tree(), at: at.map(wire), name: name.map(wire), whole: true, named: true }]
 }
 
 /// One line for each item: files as `place=name`, problems with `!`, notes with `#`.
@@ -90,6 +90,23 @@ fn what_cannot_be_sent_is_a_problem_and_the_rest_goes_on() {
         lines(walk(requests, Filters::none(), Links::Skip)),
         ["!named NotFound", "!z BadName", "#fifo: named pipe left out", "#socket: socket left out", "z=z"]
     );
+}
+
+#[test]
+fn what_is_not_sent_is_a_problem_where_it_was_named_and_a_note_where_a_pattern_came_across_it() {
+    let place = TestRoot::new();
+    place.write("d/f", b"x");
+    let mode = rustix::fs::Mode::RUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, place.path("fifo"), FileType::Fifo, mode, 0).unwrap();
+    for (named, expected) in [
+        (true, ["!fifo Unsupported", "!d BadName"]),
+        (false, ["#fifo: named pipe left out", "#d: left out, for it is where the files go"]),
+    ] {
+        let mut requests = [all(&place, Some("fifo"), Some("fifo")), all(&place, Some("d"), Some("d"))].concat();
+        requests.iter_mut().for_each(|request| request.named = named);
+        let walk = walk(requests, Filters::none(), Links::Skip).leaving_out(LeftOut::at(Some(place.path("d"))));
+        assert_eq!(lines(walk), expected);
+    }
 }
 
 #[test]
