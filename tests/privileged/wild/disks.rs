@@ -207,10 +207,11 @@ fn so_it_is_by_a_server_of_the_same_machine() {
     machine.write("disk/s/f", "content");
     let _server = serve(&machine, |builder| builder);
     for line in ["send disk/s box:s/copy", "get box:s/ disk/s/got"] {
-        for _ in 0..2 {
-            machine.run(line).exits(0).says(&["left out, for it is where the files go"]);
-        }
+        // The first run makes the destination, perhaps when all of the source was seen.
+        machine.run(line).exits(0);
+        machine.run(line).exits(0).says(&["left out, for it is where the files go"]);
     }
+    assert!(!machine.has(&format!("{BEHIND}/s/copy/s/copy")), "a copy of the copy");
 }
 
 /// More than are held open.
@@ -233,11 +234,11 @@ fn files_arrive_on_a_disk_that_syncs_no_single_file() {
     for (error, arrives) in [("EINVAL", true), ("EOPNOTSUPP", true), ("EIO", false)] {
         let Some((_disk, machine)) = with_disk(&format!("fsync={error} fsyncdir={error}")) else { return };
         machine.write("s/f", "content");
+        set_modified(&machine.path("s/f"), 1_700_000_001, 0);
         let sent = machine.run("send s/ --to local:disk");
         assert_eq!(sent.code == Some(0), arrives, "{error}: {}", sent.stderr);
         assert_eq!(machine.has(&format!("{BEHIND}/f")), arrives, "{error}");
         if arrives {
-            set_modified(&machine.path("s/f"), 1_700_000_001, 0);
             machine.run("send s/ --to local:disk").exits(0).says(&["unchanged"]);
         }
     }
