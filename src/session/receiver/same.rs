@@ -156,12 +156,7 @@ impl<D: Driver> Receiver<D> {
     }
 
     /// Gives what is there, last changed at `changed`, the permission bits of what is on offer.
-    pub(super) fn set_mode(
-        &self,
-        header: &Header,
-        path: WirePath,
-        changed: Option<Mtime>,
-    ) -> Result<(), StorageError> {
+    pub(super) fn set_mode(&self, header: &Header, path: WirePath, changed: Option<Mtime>) -> Result<(), StorageError> {
         let options = &self.0.options;
         if options.dry_run {
             self.skip(header, SkipReason::Mode);
