@@ -87,15 +87,18 @@ impl<D: Driver> Receiver<D> {
 
     /// Decides what an offer needs, and under which name.
     fn decide(&self, header: &Header, path: WirePath, is_another: bool) -> Result<Decision, StorageError> {
-        let policy = &self.0.options.policy;
+        let ReceiveOptions { root, policy, .. } = &self.0.options;
+        let is_apart = root.tells_names_apart(&path);
+        // What an earlier connection of this job is about to commit does no harm where everything may be replaced, unless the
+        // disk takes its name for this one: then it would replace what was called the same.
+        let waits = policy.if_exists != IfExists::Replace || !is_apart;
         let mut look = self.look(header, &path, is_another, None)?;
-        // Most files of a job that is run again are there. Then nobody needs a partial file, and to ask for one costs as
-        // much as to look at the file.
-        if header.kind == Kind::File && look.plan != Plan::Skip(SkipReason::Same) {
-            let part = self.free_part(&path)?;
-            // A commit that ended between the two looks may have taken the name and the partial file away. Where existing
-            // files are replaced that does no harm.
-            if part.is_some() || policy.if_exists != IfExists::Replace {
+        // Most files of a job that is run again are there, and to ask for a partial file costs as much as to look at the file.
+        let is_same = look.plan == Plan::Skip(SkipReason::Same) && is_apart;
+        if header.kind == Kind::File && !is_same {
+            let part = self.free_part(&path, waits)?;
+            // A commit that ended between the two looks may have taken the name and the partial file away.
+            if part.is_some() || waits {
                 look = self.look(header, &path, is_another, part)?;
             }
         }
@@ -116,13 +119,12 @@ impl<D: Driver> Receiver<D> {
     }
 
     /// The length of the partial file of a name, if there is one that may be gone on with.
-    fn free_part(&self, path: &WirePath) -> Result<Option<u64>, StorageError> {
-        let ReceiveOptions { root, policy, .. } = &self.0.options;
+    fn free_part(&self, path: &WirePath, waits: bool) -> Result<Option<u64>, StorageError> {
+        let root = &self.0.options.root;
         let part = root.part_len(path, self.0.options.part_owner())?;
         // It may be locked by this job's previous connection, which is about to commit it under its name. The name is
-        // looked at only after that, or the job's own file would seem to be in its way. Where existing files are replaced
-        // that does no harm, so nothing waits there.
-        if part.is_some() && policy.if_exists != IfExists::Replace {
+        // looked at only after that, or the job's own file would seem to be in its way.
+        if part.is_some() && waits {
             root.check_part_free(path, self.0.options.part_owner())?;
         }
         Ok(part)
