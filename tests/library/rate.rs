@@ -14,6 +14,10 @@ use qft::transport::Rate;
 /// Bytes per second and bytes to move: half a second of each.
 const CASES: [(u64, usize); 3] = [(400_000, 200_000), (4_000_000, 2_000_000), (60_000_000, 30_000_000)];
 
+/// Bytes that one call takes of what has arrived, at a rate of few packets a millisecond: the kernel hands over up to 64 KiB of
+/// one sender at once. They are paid for when they have come, so those of the last call are not before the job ends.
+const LAST_CALL: usize = 2 * 65_536;
+
 fn rate(bytes_per_second: u64) -> Option<Rate> {
     Some(Rate::new(bytes_per_second).expect("not zero"))
 }
@@ -48,6 +52,7 @@ async fn a_client_sends_no_faster_than_it_may() {
 #[tokio::test]
 async fn a_client_fetches_no_faster_than_it_may() {
     for (limit, bytes) in CASES {
+        let bytes = 2 * bytes;
         let field = Field::new();
         field::write(&field.path("file"), &content(bytes));
         let into = tempfile::tempdir().unwrap();
@@ -56,7 +61,7 @@ async fn a_client_fetches_no_faster_than_it_may() {
         let job = client.get(field.ticket(), vec![b"file".to_vec()], into.path().to_owned(), GetOptions::default());
         let report = soon("the end", job.finish()).await.unwrap();
         assert_eq!((report.done, report.failed), (1, 0));
-        assert_no_faster("get", bytes, limit, start.elapsed());
+        assert_no_faster("get", bytes - LAST_CALL, limit, start.elapsed());
     }
 }
 
@@ -69,5 +74,5 @@ async fn all_clients_of_a_server_share_its_limit() {
     let clients = [(); 2].map(|()| Client::builder(field.honest.clone()).build().unwrap());
     let start = Instant::now();
     tokio::join!(send(&field, &clients[0], "a", bytes / 2), send(&field, &clients[1], "b", bytes / 2));
-    assert_no_faster("two clients", bytes, limit, start.elapsed());
+    assert_no_faster("two clients", bytes - LAST_CALL, limit, start.elapsed());
 }
