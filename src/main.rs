@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 /// Threads hand messages and content to each other all the time. With the system's allocators they wait for each other at that:
-/// musl's takes one lock for all of them, and glibc's takes a third more processor time for ten thousand small files.
+/// musl's takes one lock for all of them, and with glibc's forty thousand small files take 18 % more processor time.
 #[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Leaves do not depend on each other, so sixteen and more of them are hashed at once in SIMD lanes
-//! (`lanes`); one MD5 after the other is the same sum at a tenth of the speed. [`engine()`] says which of the two
+//! (`lanes`); one MD5 after the other is the same sum at an eighth of the speed. [`engine()`] says which of the two
 //! this process does: the lanes have to pass a self-test first.
 //!
 //! The [`Salt`] is exported from the TLS session ([`SALT_LABEL`](crate::protocol::SALT_LABEL)): neither side

@@ -74,7 +74,7 @@ pub const MTU_LOOPBACK: u16 = 32_700;
 /// The same where little fits: into small buffers, or into a millisecond of a limited rate. Ten fill a call.
 pub const MTU_LOOPBACK_SMALL: u16 = 6500;
 /// Discovery within one machine tries the largest as soon as its steps are shorter than this: each probe is as long as a packet,
-/// all of it padding, and a dozen of them would cost each end of a connection some 6 ms of processor time. It is less than
+/// all of it padding, and a dozen of them would cost each end of a connection some 5 ms of processor time. It is less than
 /// [`MTU_LOOPBACK_SMALL`] less [`MTU_START`], or a peer that takes no more would get no probe.
 const MTU_LOOPBACK_STEP: u16 = MTU_LOOPBACK / 8;
 /// Buffer from which a socket takes packets of [`MTU_LOOPBACK`]: a congestion window has at least 20 packets, and the
