@@ -16,7 +16,7 @@ use super::drain::INTERVAL;
 use super::model::loss::LossBlock;
 use super::model::round::Round;
 use super::model::{PathModel, SHARED};
-use super::phases::{CALM_ROUNDS, Experiment, Moment, SETTLE_ROUNDS};
+use super::phases::{CALM_ROUNDS, Experiment, Moment};
 
 /// Part of the queue budget that one round takes away when the queue is at its target: a time constant of ten rounds,
 /// slow beside the two rounds until a change is seen in the queue.
@@ -267,6 +267,8 @@ impl BandwidthProbe {
 
 /// Window over product in a trial, without head-room: too little to overflow anything.
 const TRIAL_GAIN: f64 = 0.9;
+/// Blocks of a trial: the first still holds packets from before it.
+const BLOCKS: u32 = 2;
 /// A trial that leaves less than this of the loss has shown an overflow.
 const EFFECT: f64 = 0.6;
 /// What may be lost where no queue ever stands without a trial that shows it to be the path's own: head-room for more than
@@ -347,11 +349,11 @@ impl LossTrial {
         (block.excess || is_unproven) && now >= self.pause_until && !self.is_running()
     }
 
-    /// Takes a block of a trial, whose first one still holds packets from before it.
+    /// Takes a block of a trial.
     fn measure(&mut self, now: Instant, block: &LossBlock) -> Option<TrialFinding> {
         let trial = self.trial.as_mut()?;
         trial.blocks += 1;
-        if trial.blocks < SETTLE_ROUNDS {
+        if trial.blocks < BLOCKS {
             return None;
         }
         let Trial { loss, before, .. } = self.trial.take()?;

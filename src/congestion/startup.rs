@@ -31,7 +31,8 @@ const SPREADS: u32 = 2;
 /// A queue stands for this part of the round trip at least: what came late for a moment is none, and while it stands the
 /// window grows by an eighth at most.
 const QUEUE_TIME: f64 = 0.1;
-/// Start-up ends when bandwidth has stayed the same for so many rounds (BBR's full bandwidth; its 1.25 is [`AGREEMENT`]).
+/// Start-up ends when bandwidth has not grown by this in so many rounds (BBR's full bandwidth).
+const FULL_BW_GROWTH: f64 = 1.25;
 const FULL_BW_ROUNDS: u32 = 3;
 /// Window over product at most: 2/ln 2, what doubling per round needs (BBR).
 const GAIN: f64 = 2.89;
@@ -203,7 +204,7 @@ impl Startup {
         // The window was bounded to a little more than what was foretold, for a whole round, and no queue ended it.
         self.refuted |= self.reached;
         self.reached = known.is_goal_reached();
-        if bandwidth >= self.best * AGREEMENT {
+        if bandwidth >= self.best * FULL_BW_GROWTH {
             self.best = bandwidth;
             self.flat_rounds = 0;
         } else {

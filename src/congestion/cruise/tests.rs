@@ -187,7 +187,7 @@ fn the_next_trial_waits() {
     assert!(LossTrial::new(now).is_doubtful(now, &excess, &QUEUED));
     let mut trial = trial(now, excess.share, QUEUED);
     assert!(!trial.is_doubtful(now, &excess, &QUEUED), "one at a time");
-    for _ in 0..SETTLE_ROUNDS {
+    for _ in 0..BLOCKS {
         trial.measure(now, &excess);
     }
     assert!(!trial.is_doubtful(now + INTERVAL / 2, &excess, &QUEUED));
