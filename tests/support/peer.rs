@@ -17,7 +17,7 @@ use qft::protocol::path::WirePath;
 use qft::protocol::range::{RangeHeader, RangeTiming};
 use qft::server::Server;
 use qft::transport::{self, Listener, Tuning};
-use quinn::{Connection, Endpoint, RecvStream, SendStream};
+use quinn::{Connection, Endpoint, RecvStream, SendStream, TransportConfig};
 
 use super::field::identity;
 use super::relay::Relay;
@@ -227,13 +227,20 @@ impl Raw {
 pub struct RawServer {
     listener: Listener,
     identity: Identity,
+    /// How many bytes of one stream clients may send before some of it was read; `None` for the usual.
+    stream_window: Option<u32>,
 }
 
 impl RawServer {
     pub fn new() -> Self {
         let identity = identity();
         let listener = transport::listen("127.0.0.1:0".parse().unwrap(), &identity, &tuning()).unwrap();
-        Self { listener, identity }
+        Self { listener, identity, stream_window: None }
+    }
+
+    /// One that lets nobody send more than `bytes` of a stream that it does not read.
+    pub fn with_stream_window(bytes: u32) -> Self {
+        Self { stream_window: Some(bytes), ..Self::new() }
     }
 
     pub fn ticket(&self) -> Ticket {
@@ -244,7 +251,12 @@ impl RawServer {
     /// The next client, which has said nothing that was heard yet.
     pub async fn accept(&self) -> Raw {
         let incoming = soon("a client", self.listener.next()).await.expect("the listener is open");
-        let config = self.listener.server_config_for(incoming.remote_address());
+        let mut config = self.listener.server_config_for(incoming.remote_address());
+        if let Some(bytes) = self.stream_window {
+            let mut transport = TransportConfig::default();
+            transport.stream_receive_window(bytes.into());
+            Arc::make_mut(&mut config).transport_config(Arc::new(transport));
+        }
         let connection = transport::accept(incoming, config, LONG).await.unwrap();
         let (send, recv) = soon("the control stream", connection.accept_bi()).await.unwrap();
         transport::open_up(&connection);
