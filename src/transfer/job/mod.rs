@@ -16,6 +16,8 @@ pub(crate) mod names;
 pub(crate) mod offers;
 mod reoffer;
 pub(crate) mod report;
+#[cfg(test)]
+mod script;
 pub(crate) mod settled;
 pub(crate) mod twins;
 

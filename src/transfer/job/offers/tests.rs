@@ -4,8 +4,7 @@ mod script;
 
 use super::*;
 use crate::digest::{CHUNK_BYTES, ChunkDigests, ChunkHasher, Digest, SALT_BYTES, Salt};
-use crate::protocol::message::{Failure, Have, Mtime, Named, Pos, SkipReason, Status, Tail, Verdict, Why};
-use crate::protocol::path::WirePath;
+use crate::protocol::message::{Have, Mtime, Named, Pos, SkipReason, Status, Tail, Verdict, Why};
 use crate::protocol::{EARLY_FILES_MAX, OFFERS_MAX};
 use crate::transfer::job::JobError;
 use crate::transfer::job::report::LedgerReport;

@@ -1,6 +1,7 @@
 //! A receiver's job that is played step by step, and what it says as text.
 
 use super::*;
+pub(super) use crate::transfer::job::script::*;
 
 pub(super) const M: u64 = CHUNK_BYTES;
 
@@ -59,16 +60,8 @@ pub(super) use AnswersInput::*;
 /// Inputs that keep the rules, one that breaks a rule, and the error.
 pub(super) type Row<'a> = (&'a [(AnswersInput, &'a str)], AnswersInput, &'a str);
 
-pub(super) fn path(name: &str) -> WirePath {
-    WirePath::parse(name.as_bytes()).expect("a plain name")
-}
-
 pub(super) fn header(id: u64, name: &str, kind: Kind, size: u64) -> Header {
     Header { id: FileId(id), path: path(name), kind, size, mtime: Mtime { secs: 0, nanos: 0 }, mode: 0 }
-}
-
-pub(super) fn failure(status: Status) -> Failure {
-    Failure::new(status, "")
 }
 
 pub(super) fn range(id: u64, offset: u64, len: u64, timing: RangeTiming) -> RangeHeader {
@@ -95,12 +88,7 @@ impl AnswersJob {
     /// Feeds the ledger; what comes of it in words, joined by commas.
     pub(super) fn feed(&mut self, feed: AnswersInput) -> String {
         let result = self.result(feed);
-        let mut words: Vec<_> = std::iter::from_fn(|| self.ledger.next_action()).map(action).collect();
-        match result {
-            Ok(word) => words.extend(word),
-            Err(error) => words.push(format!("error: {error}")),
-        }
-        words.join(", ")
+        in_words(std::iter::from_fn(|| self.ledger.next_action()).map(action), result)
     }
 
     pub(super) fn result(&mut self, feed: AnswersInput) -> Result<Option<String>, JobError> {

@@ -1,6 +1,7 @@
 //! A sender's job that is played step by step, and what it says as text.
 
 use super::*;
+pub(super) use crate::transfer::job::script::*;
 
 pub(super) const M: u64 = CHUNK_BYTES;
 
@@ -79,10 +80,6 @@ pub(super) use OffersInput::*;
 /// Inputs that keep the rules, one that breaks a rule, and the error.
 pub(super) type Row<'a> = (&'a [(OffersInput, &'a str)], OffersInput, &'a str);
 
-pub(super) fn failure(status: Status) -> Failure {
-    Failure::new(status, "")
-}
-
 pub(super) fn hasher() -> ChunkHasher {
     ChunkHasher::new(&Salt([0; SALT_BYTES]))
 }
@@ -105,17 +102,12 @@ impl OffersJob {
     /// Feeds the ledger; what comes of it in words, joined by commas.
     pub(super) fn feed(&mut self, feed: OffersInput) -> String {
         let result = self.result(feed);
-        let mut words: Vec<_> = std::iter::from_fn(|| self.ledger.next_action()).map(action).collect();
-        match result {
-            Ok(word) => words.extend(word),
-            Err(error) => words.push(format!("error: {error}")),
-        }
-        words.join(", ")
+        in_words(std::iter::from_fn(|| self.ledger.next_action()).map(action), result)
     }
 
     pub(super) fn offer(&mut self, name: &'static str, kind: Kind, size: u64) -> Offer<NamedFiles> {
         self.sizes.push(size);
-        let (path, permit) = (WirePath::parse(name.as_bytes()).expect("a plain name"), CountedBytes(100));
+        let (path, permit) = (path(name), CountedBytes(100));
         Offer { source: name, path, stat: Stat { kind, size, mtime: Mtime { secs: 0, nanos: 0 }, mode: 0 }, permit }
     }
 
@@ -158,7 +150,7 @@ impl OffersJob {
                 self.ledger.on_done(crate::protocol::message::Done { id: FileId(id), failure })?;
             }
             Name(id, name) => {
-                let name = WirePath::parse(name.as_bytes()).expect("a plain name");
+                let name = path(name);
                 self.ledger.on_named(Named { id: FileId(id), name })?;
             }
             Settled => self.ledger.on_settled()?,
