@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use super::limited::{self, Measured};
+use super::limited::Measured;
 use super::message::message;
 use super::mode::DisplayMode;
 use super::model::Snapshot;
 use super::printer::OutputForm;
-use super::{Ui, json, summary};
+use super::{Ui, json, stats, summary};
 use crate::cli::exit::Exit;
 use crate::progress::JobReport;
 
@@ -67,8 +67,8 @@ impl Ui {
         let (verb, link) = (self.options.verb, &look.link);
         match self.options.mode {
             _ if self.options.dry_run => Vec::new(),
-            _ if self.options.stats => limited::details(measured, verb, link),
-            DisplayMode::Bars => limited::line(measured, verb, link).into_iter().collect(),
+            _ if self.options.stats => stats::details(measured, verb, link),
+            DisplayMode::Bars => stats::line(measured, verb, link).into_iter().collect(),
             DisplayMode::Plain | DisplayMode::Final | DisplayMode::Errors | DisplayMode::Silent => Vec::new(),
         }
     }

@@ -8,7 +8,7 @@
 //! | `slots`, `fold`, `printer` | bars: lines for active files, what fits, drawing |
 //! | `plain`, `event_lines`, `json`, `message` | plain lines; lines of events; events as JSON; errors |
 //! | `end`, `summary`, `link`, `text` | how it ends; the final block; the path; words and numbers |
-//! | `limited`, `rate_limit` | what held the transfer back |
+//! | `limited`, `rate_limit`, `stats` | what held the transfer back, and that in words |
 
 mod decision;
 mod end;
@@ -28,6 +28,7 @@ pub(crate) mod rate;
 mod rate_limit;
 pub(crate) mod slots;
 mod stall;
+mod stats;
 pub(crate) mod summary;
 mod tally;
 pub(crate) mod text;

@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::limited::part;
-
 /// Rates are told over so long: what was written is reported a few times a second.
 const PERIOD: Duration = Duration::from_secs(1);
 /// The share of a rate limit that counts as all of it: overhead takes some of it, and reports come late.
@@ -46,7 +44,7 @@ impl RateLimit {
 
     /// Of the periods in which content moved, the part that reached the limit.
     pub(super) fn reached(&self) -> f64 {
-        part(self.full.into(), self.moving.into())
+        f64::from(self.full) / f64::from(self.moving.max(1))
     }
 }
 
