@@ -15,7 +15,7 @@ use super::model::bandwidth::MaxFilter;
 use super::model::round::{EMPTY_ROUNDS, Round};
 use super::model::rtt::{DrainFinding, FOREIGN_QUEUE};
 use super::phases::{Experiment, Moment, SETTLE_ROUNDS};
-use crate::transport::tuning::ACK_EVERY;
+use crate::transport::limits::ACK_EVERY;
 
 /// Queue in targets that counts as pressure...
 const PRESSURE_QUEUE: f64 = 1.75;

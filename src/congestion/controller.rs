@@ -16,7 +16,7 @@ use super::model::PathModel;
 use super::model::round::Round;
 use super::phases::SETTLE_ROUNDS;
 use super::startup::{LossCause, Startup};
-use crate::transport::tuning::{ACK_EVERY, ACK_EVERY_LOOPBACK, INITIAL_RTT, MTU_JUMBO};
+use crate::transport::limits::{ACK_EVERY, ACK_EVERY_LOOPBACK, INITIAL_RTT, MTU_JUMBO};
 
 /// Packets in flight before the first ACK, on a path of [`INITIAL_RTT`]: a queue of half a second at 2 Mbit/s, of three
 /// quarters of the round trip at 10 Mbit/s. They go with the round trip, up to twice as many, so that their rate (which the

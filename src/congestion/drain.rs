@@ -14,7 +14,7 @@ use super::model::PathModel;
 use super::model::round::{GROUP_ACKS, base_target};
 use super::model::rtt::{Drained, FOREIGN_QUEUE, MinRttFilter};
 use super::phases::{Experiment, Moment, SETTLE_ROUNDS};
-use crate::transport::tuning::ACK_DELAY_MAX;
+use crate::transport::limits::ACK_DELAY_MAX;
 
 /// A round of a drain needs fewer ACKs than others: with as many, that of a small flow would begin when those of the others
 /// are over.

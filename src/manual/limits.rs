@@ -126,7 +126,7 @@ use crate::protocol::{
 #[allow(unused_imports, reason = "the table links to them")]
 use crate::server::limits::*;
 #[allow(unused_imports, reason = "the table links to them")]
-use crate::transport::tuning::{
+use crate::transport::limits::{
     RECEIVE_WINDOW, RECEIVE_WINDOW_BEFORE_HELLO, RECEIVE_WINDOW_IN_A_CROWD, STREAMS_BEFORE_HELLO, STREAMS_MAX,
 };
 
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
     use crate::session::budget::WORDS;
     use crate::session::unread::stranger_bytes;
-    use crate::transport::tuning::INCOMING_BYTES_TOTAL_MAX;
+    use crate::transport::limits::INCOMING_BYTES_TOTAL_MAX;
 
     /// The program with its threads and buffers, while nobody is connected.
     const PROGRAM_BYTES: usize = 16 << 20;

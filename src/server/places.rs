@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::source_prefix::SourcePrefix;
 use crate::keys::Fingerprint;
 use crate::protocol::close::CloseCode;
-use crate::transport::tuning::KEEP_ALIVE;
+use crate::transport::limits::KEEP_ALIVE;
 
 /// Clients that are let in at the same time unless told otherwise. What all of them together make a server hold is
 /// bounded beside that, by its budget.

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::transport::tuning::IDLE_TIMEOUT;
+use crate::transport::limits::IDLE_TIMEOUT;
 
 /// How late a look may be on a busy machine.
 const LATE_MAX: Duration = Duration::from_secs(2);

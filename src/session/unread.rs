@@ -82,7 +82,7 @@ const fn stranger_pieces(window: u64) -> u64 {
 /// The memory that a stranger with this window may fill.
 #[cfg(test)]
 pub(crate) const fn stranger_bytes(window: u32) -> usize {
-    let packets = UNREAD_TIMES * window as u64 + SIZE_PROBES * transport::tuning::MTU_NETWORK as u64;
+    let packets = UNREAD_TIMES * window as u64 + SIZE_PROBES * transport::limits::MTU_NETWORK as u64;
     packets as usize + stranger_pieces(window as u64) as usize * NOTE_BYTES
 }
 
@@ -230,7 +230,7 @@ mod tests {
     use crate::keys::Identity;
     use crate::protocol::EARLY_FILES_MAX;
     use crate::session::budget::{Budget, FLOOR_BYTES, WORDS_FLOOR_BYTES};
-    use crate::transport::tuning::{MTU_NETWORK, MTU_START, RECEIVE_WINDOW_IN_A_CROWD};
+    use crate::transport::limits::{MTU_NETWORK, MTU_START, RECEIVE_WINDOW_IN_A_CROWD};
 
     const PROBES: u64 = SIZE_PROBES * MTU_NETWORK as u64;
 

@@ -158,7 +158,7 @@ mod tests {
     use super::super::budget::{Budget, MEMORY_BYTES};
     use super::*;
     use crate::keys::Identity;
-    use crate::transport::tuning::RECEIVE_WINDOW;
+    use crate::transport::limits::RECEIVE_WINDOW;
 
     const MIB: usize = 1 << 20;
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use quinn::{Connection, VarInt};
+use quinn::{Connection, ConnectionError, VarInt};
 use quinn_proto::RttEstimator;
 use quinn_proto::congestion::{Controller, ControllerFactory, ControllerMetrics};
 
@@ -55,6 +55,16 @@ pub(crate) fn admit_probe(connection: &Connection) {
         let bound = controller.in_flight.saturating_add(PROBE_PACKETS * controller.mtu);
         // A connection that is being closed stays open for its close.
         controller.lifted.fetch_max(bound, Ordering::Relaxed);
+    }
+}
+
+/// The code with which the *peer* ended the connection; `None` when it ended in another way or with a code that this
+/// version does not know. QUIC's own codes, with which a handshake is turned down, are none of ours: see
+/// [`TransportError::TurnedAway`](super::TransportError::TurnedAway).
+pub fn closed_by(error: &ConnectionError) -> Option<CloseCode> {
+    match error {
+        ConnectionError::ApplicationClosed(close) => CloseCode::from_code(close.error_code.into_inner()),
+        _ => None,
     }
 }
 

@@ -1,43 +1,24 @@
 //! The client's end: from a host name to a connection with the one right server, or to the key of a stranger.
 
-use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use quinn::{ClientConfig, Connection, Endpoint, Side, TokioRuntime};
 use rustls::pki_types::ServerName;
 use tokio::time::timeout;
 
+use super::attempt::{DialAttempt, Dialled};
 use super::close::close;
 use super::error::TransportError;
 use super::peer::peer_fingerprint;
-use super::race::{DialAttempt, race};
+use super::race::race;
 use super::resolve::resolve_all;
-use super::tls;
-use super::tuning::{Tuning, endpoint_config, mtu_bound, packet_max, transport_config};
-use super::udp::Heard;
-use super::udp::{Granted, socket};
+use super::tuning::Tuning;
 use super::verify::ServerRule;
-use crate::keys::Fingerprint;
-use crate::keys::Uncertified;
-use crate::keys::{CERTIFICATE_NAME, Identity};
-use crate::keys::{Contact, Trust};
+use crate::keys::{CERTIFICATE_NAME, Contact, Fingerprint, Identity, Trust, Uncertified};
 use crate::protocol::close::CloseCode;
 
 /// Time for the last packet to leave this machine: the connection's driver needs one turn.
 const FLUSH: Duration = Duration::from_millis(2);
-
-/// A connection that stands, and the socket that it uses.
-#[derive(Debug)]
-pub struct Dialled {
-    /// Keep it for as long as the connection is used; wait for it to be idle before the program ends.
-    pub endpoint: Endpoint,
-    /// The connection. The server is the right one.
-    pub connection: Connection,
-    /// The socket's buffers.
-    pub granted: Granted,
-}
 
 /// Connects to the one right server of `contact`, and to no other. While nobody answers its host is looked up again, and
 /// addresses that are new are called too.
@@ -109,48 +90,4 @@ pub async fn recognise(
     close(&found.connection, CloseCode::Done, "");
     let _ = timeout(FLUSH, found.endpoint.wait_idle()).await;
     key.ok_or_else(|| TransportError::Handshake { addr, reason: "the server showed no key".to_owned() })
-}
-
-/// A socket of the peer's address family, so that a machine without the other family needs none of it.
-/// What arrives is noted in `heard`.
-pub(crate) fn open_endpoint(
-    peer: SocketAddr,
-    tuning: &Tuning,
-    heard: &Heard,
-) -> Result<(Endpoint, Granted), TransportError> {
-    let (throttle, duplicates) = (tuning.throttle.as_ref(), &tuning.duplicates);
-    let addr = tuning.local.unwrap_or_else(|| match peer {
-        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-    });
-    let refused = |source| match tuning.local {
-        Some(local) => TransportError::BindTo { ip: local.ip(), source },
-        None => TransportError::Bind { addr, source },
-    };
-    let (socket, granted) = socket::bind(addr).map_err(refused)?;
-    let packet_max = mtu_bound(peer, throttle).min(packet_max(granted, throttle));
-    let config = endpoint_config(packet_max);
-    let socket = socket::attach(socket, granted, packet_max, throttle, duplicates).map_err(refused)?;
-    let runtime = Arc::new(TokioRuntime);
-    let endpoint = Endpoint::new_with_abstract_socket(config, None, heard.wrap(socket), runtime).map_err(refused)?;
-    Ok((endpoint, granted))
-}
-
-pub(crate) async fn handshake(
-    endpoint: &Endpoint,
-    addr: SocketAddr,
-    name: &str,
-    tls: rustls::ClientConfig,
-    tuning: &Tuning,
-) -> Result<Connection, TransportError> {
-    let mut config = ClientConfig::new(tls::quic_client(tls));
-    config.transport_config(Arc::new(transport_config(tuning, Side::Client, addr)));
-    let connecting = endpoint.connect_with(config, addr, name).map_err(|error| {
-        // Port 0 and the like: an address to which nothing can be sent.
-        TransportError::Resolve { host: addr.to_string(), source: io::Error::other(error) }
-    })?;
-    connecting.await.map_err(|error| match error {
-        quinn::ConnectionError::TimedOut => TransportError::silence(addr),
-        error => TransportError::from_connection(addr, &error),
-    })
 }

@@ -15,11 +15,9 @@ use tokio::time::timeout;
 
 use super::close::close;
 use super::error::{TransportError, canonical};
+use super::limits::{INCOMING_BYTES_MAX, INCOMING_BYTES_TOTAL_MAX, INCOMING_MAX, RECEIVE_WINDOW_IN_A_CROWD};
 use super::tls;
-use super::tuning::{
-    INCOMING_BYTES_MAX, INCOMING_BYTES_TOTAL_MAX, INCOMING_MAX, RECEIVE_WINDOW_IN_A_CROWD, Tuning, endpoint_config,
-    packet_max, transport_config,
-};
+use super::tuning::{Tuning, endpoint_config, packet_max, transport_config};
 use super::udp::ThrottledPeer;
 use super::udp::{Granted, socket};
 use crate::keys::Identity;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use quinn::ConnectionError;
 
-use super::peer::closed_by;
+use super::close::closed_by;
 use super::udp::find_route;
 use crate::keys::Fingerprint;
 use crate::keys::IdentityError;

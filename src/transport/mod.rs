@@ -10,19 +10,21 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `endpoint`, `dial`, `race`, `resolve` | the server's end; the client's: names, addresses, the attempts beside each other |
+//! | `endpoint`, `dial`, `race`, `attempt`, `resolve` | the server's end; the client's: names, addresses, the attempts beside each other |
 //! | `tls`, `verify` | TLS as both ends speak it; which server is the right one |
 //! | `peer`, `machine` | what is asked of a connection: who is there, keying material, whether both ends are on one machine |
-//! | [`tuning`] | the knobs of a connection, and why each stands where it stands |
+//! | [`tuning`], [`limits`] | the knobs of a connection; how much, how many and how long, and why so |
 //! | `close`, `outage_rtt` | the last packet leaves; the round trip after an outage |
 //! | `paths` | what is remembered of paths |
 //! | `udp` | the socket under QUIC, in layers |
 //! | `error` | what can go wrong between two machines |
 
+mod attempt;
 mod close;
 mod dial;
 mod endpoint;
 mod error;
+pub mod limits;
 mod machine;
 mod outage_rtt;
 mod paths;
@@ -34,20 +36,21 @@ pub mod tuning;
 mod udp;
 mod verify;
 
+pub use attempt::Dialled;
 pub(crate) use close::admit_probe;
-pub use close::close;
-pub use dial::{Dialled, connect, dial, recognise};
+pub use close::{close, closed_by};
+pub use dial::{connect, dial, recognise};
 pub use endpoint::{Listener, accept, listen, listen_on};
 pub(crate) use error::canonical;
 pub use error::{TransportError, TransportFault};
+pub(crate) use limits::{RECEIVE_WINDOW_BEFORE_HELLO, RECEIVE_WINDOW_IN_A_CROWD, STREAMS_BEFORE_HELLO, STREAMS_MAX};
 pub(crate) use machine::{MachineKey, is_own_address};
 pub(crate) use paths::learnt;
 pub use paths::{PathList, PathMemory};
 pub(crate) use peer::{client_certificate, token_material};
-pub use peer::{closed_by, peer_fingerprint, session_salt};
+pub use peer::{peer_fingerprint, session_salt};
 pub use race::HEAD_START;
 pub use resolve::{RESOLVE_WAIT, is_no_such_name, resolve};
-pub(crate) use tuning::{RECEIVE_WINDOW_BEFORE_HELLO, RECEIVE_WINDOW_IN_A_CROWD, STREAMS_BEFORE_HELLO, STREAMS_MAX};
 pub use tuning::{Tuning, mtu_bound, open_up, receive_window};
 
 pub use udp::{Duplicates, Granted, Rate, SOCKET_BUFFER_BYTES, SocketReport, Throttle, examine_socket};

@@ -1,12 +1,11 @@
-//! What is asked of a connection: who is there, which salt is shared, and who ended it.
+//! What is asked of a connection: who is there, and which salt is shared.
 
-use quinn::{Connection, ConnectionError};
+use quinn::Connection;
 use rustls::pki_types::CertificateDer;
 
 use super::error::{TransportError, canonical};
 use crate::digest::SALT_BYTES;
 use crate::keys::{ClientCertificate, Fingerprint, PROOF_BYTES, Uncertified};
-use crate::protocol::close::CloseCode;
 use crate::protocol::{SALT_LABEL, TOKEN_LABEL};
 
 /// The key of the peer, which the handshake proved. `None` only before the handshake has ended.
@@ -54,14 +53,4 @@ pub(super) fn keying_material<const N: usize>(
     let addr = canonical(connection.remote_address());
     let reason = || "the connection has no secrets to derive a key from".to_owned();
     exported.map(|()| bytes).map_err(|_| TransportError::Handshake { addr, reason: reason() })
-}
-
-/// The code with which the *peer* ended the connection; `None` when it ended in another way or with a code that this
-/// version does not know. QUIC's own codes, with which a handshake is turned down, are none of ours: see
-/// [`TransportError::TurnedAway`].
-pub fn closed_by(error: &ConnectionError) -> Option<CloseCode> {
-    match error {
-        ConnectionError::ApplicationClosed(close) => CloseCode::from_code(close.error_code.into_inner()),
-        _ => None,
-    }
 }

@@ -3,21 +3,16 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use super::dial::{Dialled, handshake, open_endpoint};
+use super::attempt::{DialAttempt, Dialled};
 use super::error::{TransportError, TransportFault};
 use super::resolve::resolve_all;
-use super::tls;
-use super::tuning::Tuning;
-use super::udp::{Heard, find_route};
-use super::verify::{RejectedServer, ServerCheck, ServerRule};
+use super::udp::find_route;
 use crate::keys::Contact;
-use crate::keys::Identity;
 
 /// Time that an address has before the next one is tried beside it (RFC 8305). Without it a machine whose IPv6 leads
 /// nowhere, or a server that listens on one of `localhost`'s two addresses, would cost the whole deadline.
@@ -31,50 +26,6 @@ const ROUNDS_MAX: usize = 5;
 /// A handshake that goes on may take so many times the wait for its first answer: nobody is held for ever by one who
 /// answers and never finishes.
 const STEPS_MAX: u32 = 10;
-
-/// What one attempt needs.
-#[derive(Clone)]
-pub(super) struct DialAttempt {
-    rule: ServerRule,
-    /// The name that the server's certificate must have, if a certificate decides.
-    name: String,
-    /// The client's identity; a server that is only looked at is not told.
-    identity: Option<Identity>,
-    tuning: Tuning,
-    /// How long each step of the handshake may take.
-    patience: Duration,
-    /// What the sockets of all attempts hear.
-    heard: Heard,
-}
-
-impl DialAttempt {
-    pub(super) fn new(
-        rule: ServerRule,
-        name: String,
-        identity: Option<&Identity>,
-        tuning: &Tuning,
-        patience: Duration,
-    ) -> Self {
-        Self { rule, name, identity: identity.cloned(), tuning: tuning.clone(), patience, heard: Heard::new() }
-    }
-
-    async fn attempt(self, addr: SocketAddr) -> Result<Dialled, TransportError> {
-        let check = ServerCheck::new(self.rule);
-        let tls = tls::client(self.identity.as_ref(), Arc::clone(&check));
-        let (endpoint, granted) = open_endpoint(addr, &self.tuning, &self.heard)?;
-        let outcome = handshake(&endpoint, addr, &self.name, tls, &self.tuning).await;
-        match (outcome, check.refused()) {
-            (Ok(connection), _) => Ok(Dialled { endpoint, connection, granted }),
-            (Err(_), Some(RejectedServer::WrongKey { expected, found })) => {
-                Err(TransportError::WrongServer { expected, found })
-            }
-            (Err(_), Some(RejectedServer::Uncertified(why))) => {
-                Err(TransportError::Uncertified { host: self.name, why })
-            }
-            (Err(error), None) => Err(error),
-        }
-    }
-}
 
 /// What one task of a race came to.
 enum RaceEvent {
@@ -96,7 +47,7 @@ pub(super) async fn race(
     let (mut failure, mut is_looking) = (None, false);
     loop {
         if let Some(addr) = rounds.next() {
-            let attempt = call.clone().attempt(addr);
+            let attempt = call.clone().run(addr);
             tasks.spawn(async move { RaceEvent::Attempt(addr, attempt.await) });
         }
         let end = deadline(began, call.patience, call.heard.last());

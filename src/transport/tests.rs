@@ -14,7 +14,7 @@ use quinn::congestion::NewRenoConfig;
 use quinn::{ApplicationClose, Connection, ConnectionError};
 use tokio::time::timeout;
 
-use super::dial::{handshake, open_endpoint};
+use super::attempt::{handshake, open_endpoint};
 use super::verify::{ServerCheck, ServerRule};
 use super::*;
 use crate::digest::SALT_BYTES;
@@ -306,7 +306,7 @@ async fn a_client_that_never_finishes_its_handshake_is_given_up() {
     let addrs = [relay_addr];
     let client = connect(&addrs, server_id.fingerprint(), &client_id, &tuning, LONG);
     let serve = async {
-        let mut packet = vec![0; usize::from(tuning::MTU_LOOPBACK)];
+        let mut packet = vec![0; usize::from(limits::MTU_LOOPBACK)];
         let (bytes, _) = relay.recv_from(&mut packet).await.unwrap();
         relay.send_to(&packet[..bytes], listener.local_addr()).await.unwrap();
         let incoming = listener.next().await.unwrap();

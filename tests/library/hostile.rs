@@ -380,13 +380,13 @@ async fn streams_that_announce_nothing_are_bounded_and_cut_short() {
     let peer = field.pushing().await;
     let mut held = Vec::new();
     let flood = async {
-        for _ in 0..2 * transport::tuning::STREAMS_MAX {
+        for _ in 0..2 * transport::limits::STREAMS_MAX {
             let Ok((mut send, recv)) = peer.connection.open_bi().await else { return };
             let _ = send.write_all(&[0]).await;
             held.push((send, recv));
         }
     };
     let ((), ()) = tokio::join!(soon("the end of the flood", flood), field.honest_client_is_served());
-    assert!(held.len() <= transport::tuning::STREAMS_MAX as usize, "{}", held.len());
+    assert!(held.len() <= transport::limits::STREAMS_MAX as usize, "{}", held.len());
     field.ends_with(&peer, CloseCode::Timeout).await;
 }

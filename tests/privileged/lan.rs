@@ -6,7 +6,7 @@ use crate::support::alone::is_alone;
 use crate::support::bin::{Machine, wait_for};
 use crate::support::content;
 use crate::support::namespace::{Namespace, ip};
-use qft::transport::tuning::{MTU_JUMBO, MTU_NETWORK};
+use qft::transport::limits::{MTU_JUMBO, MTU_NETWORK};
 
 /// Many times what discovery takes.
 const BYTES: usize = 8 << 20;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::alone::is_alone;
 use crate::sim::{Brake, FlowConfig, LinkConfig, Loss, Scenario, Tls, run};
 use qft::congestion::ControllerConfig;
-use qft::transport::tuning::{RECEIVE_WINDOW, STREAM_RECEIVE_WINDOW};
+use qft::transport::limits::{RECEIVE_WINDOW, STREAM_RECEIVE_WINDOW};
 
 const MIB: u64 = 1 << 20;
 /// As the product holds its peer back while the disk is behind.

@@ -9,7 +9,7 @@ use round::{Round, RoundSamples, base_target, queue_target};
 use rtt::{DrainFinding, Drained, JitterFilter, MinRttFilter};
 
 use super::config::{Mechanism, Without};
-use crate::transport::tuning::{ACK_EVERY, PACKET_THRESHOLD};
+use crate::transport::limits::{ACK_EVERY, PACKET_THRESHOLD};
 
 pub(super) mod bandwidth;
 pub(super) mod loss;

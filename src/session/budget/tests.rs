@@ -9,7 +9,7 @@ use crate::keys::Identity;
 use crate::protocol::BEGUN_BYTES_MAX;
 use crate::session::streams::STREAMS_BYTES;
 use crate::storage::{Filters, Links, Root, WalkEntry, WalkRequest, walk};
-use crate::transport::tuning::RECEIVE_WINDOW;
+use crate::transport::limits::RECEIVE_WINDOW;
 
 fn key() -> Fingerprint {
     Identity::ephemeral().expect("a key").fingerprint()

@@ -26,7 +26,7 @@ use self::line::{ThrottleQueue, TokenBucket};
 use self::socket::Throttled;
 use super::layer::layered;
 use crate::transport::canonical;
-use crate::transport::tuning::MTU_NETWORK;
+use crate::transport::limits::MTU_NETWORK;
 
 /// What is let through, of the limit: clocks and counters on the way must not find more than was asked for.
 const SHARE: f64 = 0.99;

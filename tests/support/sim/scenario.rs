@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use qft::transport::tuning::ACK_EVERY;
+use qft::transport::limits::ACK_EVERY;
 use quinn_proto::congestion::ControllerFactory;
 
 use super::link::{LinkConfig, LinkStats, Loss, PAYLOAD_SHARE};

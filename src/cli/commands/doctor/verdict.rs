@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::cli::text::size;
 use crate::cli::ui::link::needed;
 use crate::client::{Count, DirectionProbe};
-use crate::transport::tuning::STREAM_RECEIVE_WINDOW;
+use crate::transport::limits::STREAM_RECEIVE_WINDOW;
 use crate::transport::{Granted, SOCKET_BUFFER_BYTES};
 
 /// From this share of a core on, the thread that drives a connection has no time left.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::transport::tuning::MTU_NETWORK;
+use crate::transport::limits::MTU_NETWORK;
 
 /// Most duplicates of a packet beside itself.
 pub(super) const COPIES_MAX: u32 = 3;

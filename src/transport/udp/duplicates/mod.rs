@@ -9,7 +9,7 @@
 //! It is done to whole UDP packets, below QUIC: QUIC ignores a packet that comes twice (RFC 9000, section 12.3), so the
 //! peer need not know of it, and messages gain like content. Duplicates count for nothing above: no window, no figure
 //! of sent or lost packets has them. They leave only while packets and duplicates together take less than half of what
-//! the path carries, and never on a path that loses nothing or is [near](crate::transport::tuning::NEAR).
+//! the path carries, and never on a path that loses nothing or is [near](crate::transport::limits::NEAR).
 //!
 //! A duplicate follows some milliseconds behind, so that one burst of losses does not take both.
 

@@ -13,7 +13,7 @@ use quinn_proto::congestion::ControllerMetrics;
 use super::Duplicates;
 use super::idle_budget::IdleBudget;
 use crate::transport::close;
-use crate::transport::tuning::NEAR;
+use crate::transport::limits::NEAR;
 
 /// How long what is said last takes to leave: from a message to its packet, the disk's word on directories included.
 const URGENT_TIME: Duration = Duration::from_millis(50);
