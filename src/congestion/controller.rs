@@ -5,25 +5,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quinn_proto::RttEstimator;
-use quinn_proto::congestion::{Controller, ControllerMetrics};
+use quinn_proto::congestion::{Controller, ControllerFactory, ControllerMetrics};
 use tracing::trace;
 
 use super::compete::Competition;
-use super::config::{ControllerConfig, Mechanism, PathSnapshot, Phase};
+use super::config::{ControllerConfig, PathSnapshot, Phase};
 use super::cruise::{LossTrial, Prober, QueueBudget};
 use super::drain::{Drain, ProbeRttSchedule};
+use super::experiment::SETTLE_ROUNDS;
+use super::mechanism::Mechanism;
 use super::model::PathModel;
 use super::model::round::Round;
-use super::phases::SETTLE_ROUNDS;
-use super::startup::{LossCause, Startup};
-use crate::transport::limits::{ACK_EVERY, ACK_EVERY_LOOPBACK, INITIAL_RTT, MTU_JUMBO};
+use super::startup::{INITIAL_PACKETS, LossCause, Startup, initial_packets};
+use crate::transport::limits::{ACK_EVERY, ACK_EVERY_LOOPBACK, MTU_JUMBO};
 
-/// Packets in flight before the first ACK, on a path of [`INITIAL_RTT`]: a queue of half a second at 2 Mbit/s, of three
-/// quarters of the round trip at 10 Mbit/s. They go with the round trip, up to twice as many, so that their rate (which the
-/// pacer holds) is the same on all paths: doubling costs nothing on short ones, and a burst does.
-const INITIAL_PACKETS: u64 = 96;
-/// RFC 9002's initial window, which is the least.
-const INITIAL_PACKETS_MIN: u64 = 10;
 /// The first flight leaves so many times as fast as its window would: in a fifth of the round trip. The rest of it is for
 /// what its answers earn. A slow path queues it either way.
 const FIRST_PACE: u64 = 4;
@@ -169,9 +164,10 @@ impl PathController {
     }
 }
 
-pub(super) fn initial_packets(rtt: Duration) -> u64 {
-    let share = rtt.as_secs_f64() / INITIAL_RTT.as_secs_f64();
-    ((INITIAL_PACKETS as f64 * share) as u64).clamp(INITIAL_PACKETS_MIN, 2 * INITIAL_PACKETS)
+impl ControllerFactory for ControllerConfig {
+    fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
+        Box::new(PathController::new(self, now, current_mtu))
+    }
 }
 
 impl Controller for PathController {

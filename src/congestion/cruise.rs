@@ -11,12 +11,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::config::Mechanism;
-use super::drain::INTERVAL;
+use super::experiment::{CALM_ROUNDS, Experiment, Moment};
+use super::mechanism::Mechanism;
 use super::model::loss::LossBlock;
 use super::model::round::Round;
+use super::model::rtt::PROBE_RTT_INTERVAL;
 use super::model::{PathModel, SHARED};
-use super::phases::{CALM_ROUNDS, Experiment, Moment};
 
 /// Part of the queue budget that one round takes away when the queue is at its target: a time constant of ten rounds,
 /// slow beside the two rounds until a change is seen in the queue.
@@ -357,7 +357,7 @@ impl LossTrial {
             return None;
         }
         let Trial { loss, before, .. } = self.trial.take()?;
-        self.pause_until = now + INTERVAL;
+        self.pause_until = now + PROBE_RTT_INTERVAL;
         self.proven = block.share.max(UNPROVEN_MAX);
         let is_less = block.share < loss * EFFECT;
         Some(if is_less { TrialFinding::Overflow(before) } else { TrialFinding::Path(before) })

@@ -9,11 +9,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::config::{Mechanism, Phase};
+use super::config::Phase;
+use super::experiment::{Experiment, Moment, SETTLE_ROUNDS};
+use super::mechanism::Mechanism;
 use super::model::PathModel;
 use super::model::round::{GROUP_ACKS, base_target};
-use super::model::rtt::{Drained, FOREIGN_QUEUE, MinRttFilter};
-use super::phases::{Experiment, Moment, SETTLE_ROUNDS};
+use super::model::rtt::{Drained, FOREIGN_QUEUE, MinRttFilter, PROBE_RTT_INTERVAL};
 use crate::transport::limits::ACK_DELAY_MAX;
 
 /// A round of a drain needs fewer ACKs than others: with as many, that of a small flow would begin when those of the others
@@ -183,8 +184,6 @@ impl Experiment for Drain {
     }
 }
 
-/// BBR's time between two looks at a path that is known.
-pub(super) const INTERVAL: Duration = Duration::from_secs(10);
 /// There, we look after so many round trips, at least half of that, so that drains cost little on short paths, and no
 /// longer...
 const CALM_ROUNDS: u32 = 100;
@@ -208,12 +207,12 @@ impl DrainPace {
     /// The time between two looks at a path of this bare round trip.
     pub(super) fn period(self, rtt: Duration) -> Duration {
         let wanted = match self {
-            Self::Calm => (rtt * CALM_ROUNDS).clamp(INTERVAL / 2, INTERVAL).max(rtt * LEAST_ROUNDS),
+            Self::Calm => (rtt * CALM_ROUNDS).clamp(PROBE_RTT_INTERVAL / 2, PROBE_RTT_INTERVAL).max(rtt * LEAST_ROUNDS),
             Self::Unrest => rtt * UNREST_ROUNDS,
-            Self::Contest => INTERVAL.max(rtt * LEAST_ROUNDS),
+            Self::Contest => PROBE_RTT_INTERVAL.max(rtt * LEAST_ROUNDS),
         };
         // Flows of different round trips meet: all periods are the shortest times a power of two.
-        let mut period = INTERVAL / 4;
+        let mut period = PROBE_RTT_INTERVAL / 4;
         while period < wanted {
             period *= 2;
         }
@@ -254,9 +253,9 @@ mod tests {
         let (one, other) =
             (ProbeRttSchedule::new(now, 1000 * SECOND), ProbeRttSchedule::new(now + 3 * SECOND, 1003 * SECOND));
         let at = now + 4 * SECOND;
-        assert_eq!(one.next(at, INTERVAL / 4), now + 5 * SECOND);
-        assert_eq!(other.next(at, INTERVAL / 4), now + 5 * SECOND);
-        assert_eq!(one.next(now + 5 * SECOND, INTERVAL / 4), now + 5 * SECOND + INTERVAL / 4);
+        assert_eq!(one.next(at, PROBE_RTT_INTERVAL / 4), now + 5 * SECOND);
+        assert_eq!(other.next(at, PROBE_RTT_INTERVAL / 4), now + 5 * SECOND);
+        assert_eq!(one.next(now + 5 * SECOND, PROBE_RTT_INTERVAL / 4), now + 5 * SECOND + PROBE_RTT_INTERVAL / 4);
     }
 
     #[test]
@@ -264,7 +263,7 @@ mod tests {
         let periods = [20, 50, 100, 300, 600].map(|ms| DrainPace::Calm.period(Duration::from_millis(ms)));
         assert_eq!(periods, [5, 5, 10, 10, 20].map(Duration::from_secs));
         for period in periods {
-            assert_eq!(period.as_nanos() % (INTERVAL / 4).as_nanos(), 0);
+            assert_eq!(period.as_nanos() % (PROBE_RTT_INTERVAL / 4).as_nanos(), 0);
             assert!(DrainPace::Unrest.period(SECOND / 10) <= period);
         }
     }

@@ -16,14 +16,21 @@
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use super::config::Mechanism;
-use super::controller::initial_packets;
+use super::config::PastPath;
+use super::experiment::{Experiment, Moment};
+use super::mechanism::Mechanism;
 use super::model::PathModel;
 use super::model::loss::SHARE_MAX;
 use super::model::rate::{AGREEMENT, DispersionSample, do_agree};
 use super::model::round::{GROUP_ACKS, NOISE, RoundSamples};
-use super::phases::{Experiment, Moment};
+use crate::transport::limits::INITIAL_RTT;
 
+/// Packets in flight before the first ACK, on a path of [`INITIAL_RTT`]: a queue of half a second at 2 Mbit/s, of three
+/// quarters of the round trip at 10 Mbit/s. They go with the round trip, up to twice as many, so that their rate (which the
+/// pacer holds) is the same on all paths: doubling costs nothing on short ones, and a burst does.
+pub(super) const INITIAL_PACKETS: u64 = 96;
+/// RFC 9002's initial window, which is the least.
+const INITIAL_PACKETS_MIN: u64 = 10;
 /// Start-up ends at this queue: one sixteenth of the round trip...
 const QUEUE_SHARE: f64 = 1.0 / 16.0;
 /// ... but not for less than [`NOISE`], nor for less than this times the spread of the first round, which is jitter.
@@ -238,15 +245,10 @@ impl Experiment for Startup {
     }
 }
 
-/// The path as an earlier connection has remembered it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PastPath {
-    /// Delivery rate in bytes per second of UDP payload.
-    pub bandwidth: u64,
-    /// Bare round trip.
-    pub min_rtt: Duration,
-    /// How long ago that was.
-    pub age: Duration,
+/// Packets of the first flight on a path of that round trip.
+pub(super) fn initial_packets(rtt: Duration) -> u64 {
+    let share = rtt.as_secs_f64() / INITIAL_RTT.as_secs_f64();
+    ((INITIAL_PACKETS as f64 * share) as u64).clamp(INITIAL_PACKETS_MIN, 2 * INITIAL_PACKETS)
 }
 
 /// Older knowledge is not used: a day brings the same hours of traffic again, and hardly another line.

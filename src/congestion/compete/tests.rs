@@ -1,5 +1,5 @@
 use super::*;
-use crate::congestion::config::Without;
+use crate::congestion::mechanism::Without;
 
 const RTT: Duration = Duration::from_millis(50);
 

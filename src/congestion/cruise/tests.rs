@@ -177,7 +177,7 @@ fn a_steady_loss_is_tried_once_where_no_queue_stands() {
     let mut trial = trial(now, steady.share, empty);
     trial.measure(now, &steady);
     assert_eq!(trial.measure(now, &steady), Some(TrialFinding::Path(empty)));
-    assert!(!trial.is_doubtful(now + 2 * INTERVAL, &steady, &empty));
+    assert!(!trial.is_doubtful(now + 2 * PROBE_RTT_INTERVAL, &steady, &empty));
 }
 
 #[test]
@@ -190,6 +190,6 @@ fn the_next_trial_waits() {
     for _ in 0..BLOCKS {
         trial.measure(now, &excess);
     }
-    assert!(!trial.is_doubtful(now + INTERVAL / 2, &excess, &QUEUED));
-    assert!(trial.is_doubtful(now + INTERVAL, &excess, &QUEUED));
+    assert!(!trial.is_doubtful(now + PROBE_RTT_INTERVAL / 2, &excess, &QUEUED));
+    assert!(trial.is_doubtful(now + PROBE_RTT_INTERVAL, &excess, &QUEUED));
 }

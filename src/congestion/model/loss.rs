@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::bandwidth::{MaxFilter, SMOOTHING};
-use crate::congestion::drain::INTERVAL;
+use super::rtt::PROBE_RTT_INTERVAL;
 
 /// A block is judged when it holds this many packets: at 10 % loss its standard deviation is 1.5 points.
 const BLOCK_PACKETS: u64 = 400;
@@ -157,7 +157,7 @@ pub(crate) fn is_flood(lost: f64, sent: f64) -> bool {
 
 /// The base is the lowest block of this long: more than twice the time between two drains, so that one is always in it.
 fn base_span() -> Duration {
-    INTERVAL * 5 / 2
+    PROBE_RTT_INTERVAL * 5 / 2
 }
 
 fn is_above(share: f64, lost: f64, sent: f64) -> bool {

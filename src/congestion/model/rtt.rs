@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::round::{GROUP_ACKS, base_target};
 
+/// BBR's time between two looks at a path that is known.
+pub(crate) const PROBE_RTT_INTERVAL: Duration = Duration::from_secs(10);
 /// Queue in targets that stays without us and is more than other flows of ours would hold: a competitor.
 pub(crate) const FOREIGN_QUEUE: u32 = 2;
 /// Drains in a row that show the same longer round trip: the path has changed.
