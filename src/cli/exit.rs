@@ -66,7 +66,7 @@ impl Exit {
     }
 
     /// The meaning of a number that another qft says; one that this version does not know is a failure.
-    pub(crate) fn of_code(code: u8) -> Self {
+    fn of_code(code: u8) -> Self {
         let known =
             [Self::Usage, Self::SomeFailed, Self::Unreachable, Self::Untrusted, Self::Unverified, Self::Refused];
         known.into_iter().find(|exit| exit.code() == code).unwrap_or(Self::Failed)
@@ -84,7 +84,7 @@ impl Exit {
                 return complaint.exit();
             }
             if let Some(error) = cause.downcast_ref::<SshError>() {
-                return error.exit();
+                return Self::of_ssh(error);
             }
             match cause.downcast_ref::<Error>() {
                 // The words were right; what they name is not there.
@@ -108,6 +108,21 @@ impl Exit {
             }
         }
         Self::Failed
+    }
+
+    fn of_ssh(error: &SshError) -> Self {
+        match error {
+            SshError::NotTrusted { .. } => Self::Untrusted,
+            SshError::Far { code, .. } => Self::of_code(*code),
+            SshError::OtherVersion { .. } | SshError::TooOld { .. } => Self::Refused,
+            SshError::NoSsh { .. }
+            | SshError::NotConnected { .. }
+            | SshError::NoQft { .. }
+            | SshError::Ended { .. }
+            | SshError::Silent { .. }
+            | SshError::Gone { .. }
+            | SshError::Blocked { .. } => Self::Unreachable,
+        }
     }
 
     fn of_fault(fault: Fault) -> Self {

@@ -12,8 +12,9 @@ use crate::cli::args::{AddArgs, NamedArgs, RemoteAction, RemoteArgs, RenameArgs}
 use crate::cli::exit::{Complaint, Exit};
 use crate::cli::run::signals::{HangUps, block_on};
 use crate::cli::run::standard;
-use crate::cli::target::ask::{Interaction, UnknownServer, agree};
+use crate::cli::target::ask::{Interaction, agree};
 use crate::cli::target::connect::say_that_it_waits;
+use crate::cli::target::plan::UnknownServer;
 use crate::cli::text::table::Table;
 use crate::cli::ui::json::Json;
 use crate::cli::ui::text::shown;

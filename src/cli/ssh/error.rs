@@ -3,7 +3,6 @@
 use std::io;
 use std::process::ExitStatus;
 
-use super::super::exit::Exit;
 use super::ports::Ports;
 
 /// Where a shell says that it does not know a command, and that it may not run it (POSIX, 2.8.2).
@@ -92,8 +91,8 @@ pub(crate) enum SshError {
     Far {
         /// The destination.
         host: String,
-        /// How to exit.
-        exit: Exit,
+        /// Its exit code.
+        code: u8,
         /// Its words, escaped for display.
         text: String,
     },
@@ -128,22 +127,6 @@ fn blocked_remedy(is_indirect: bool, ports: Ports) -> String {
 }
 
 impl SshError {
-    /// How the program exits.
-    pub(crate) fn exit(&self) -> Exit {
-        match self {
-            Self::NotTrusted { .. } => Exit::Untrusted,
-            Self::Far { exit, .. } => *exit,
-            Self::OtherVersion { .. } | Self::TooOld { .. } => Exit::Refused,
-            Self::NoSsh { .. }
-            | Self::NotConnected { .. }
-            | Self::NoQft { .. }
-            | Self::Ended { .. }
-            | Self::Silent { .. }
-            | Self::Gone { .. }
-            | Self::Blocked { .. } => Exit::Unreachable,
-        }
-    }
-
     /// What it means that ssh ended before the far end had answered. `distrust`: ssh has said that it, or the
     /// server, does not trust the other.
     pub(super) fn of_end(host: &str, program: &str, status: ExitStatus, distrust: bool) -> Self {
@@ -163,6 +146,7 @@ mod tests {
     use std::os::unix::process::ExitStatusExt as _;
 
     use super::*;
+    use crate::cli::exit::Exit;
 
     fn of_code(code: i32, distrust: bool) -> SshError {
         SshError::of_end("me@box", "qft", ExitStatus::from_raw(code << 8), distrust)
@@ -180,8 +164,8 @@ mod tests {
             (0, false, Exit::Unreachable, "forced command"),
         ] {
             let error = of_code(code, distrust);
-            assert_eq!(error.exit(), exit, "{error}");
             assert!(error.to_string().contains(part), "{error}");
+            assert_eq!(Exit::of_error(&error.into()), exit, "{code}");
         }
         let killed = SshError::of_end("me@box", "qft", ExitStatus::from_raw(9), false);
         assert!(killed.to_string().contains("signal: 9"), "{killed}");

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::super::exit::Exit;
 use super::super::run::log::LogLines;
 use super::super::ui::text::shown;
 use super::command::{RemoteShell, Route};
@@ -21,7 +20,6 @@ use super::ports::Ports;
 use super::speech::SshStderr;
 use super::start_thread;
 use super::stay::FIRST_CLIENT_WAIT;
-use crate::cli::target::plan::ServerTarget;
 use crate::error::Error;
 use crate::keys::{Fingerprint, Identity, Ticket};
 use crate::transport::{Rate, TransportError};
@@ -154,14 +152,9 @@ impl FarEnd {
             FarAnswer::Connect { .. } => Err(SshError::OtherVersion { host: asked.destination.clone() }.into()),
             FarAnswer::Error { exit, text } => {
                 let (host, text) = (asked.destination.clone(), shown(&text).into_owned());
-                Err(SshError::Far { host, exit: Exit::of_code(exit), text }.into())
+                Err(SshError::Far { host, code: exit, text }.into())
             }
         }
-    }
-
-    /// Where it is, for everything that needs to know.
-    pub(crate) fn place(&self) -> ServerTarget {
-        ServerTarget::Far(Box::new(self.far.clone()))
     }
 
     /// From here on ssh's words come as lines, since something else writes to the terminal.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::here::is_ssh_host;
-use super::plan::{KnownStatus, ServerTarget};
+use super::plan::{KnownStatus, ServerTarget, UnknownServer};
 use crate::cli::args::{HostKeyArg, TrustArgs};
 use crate::cli::exit::Complaint;
 use crate::congestion::ControllerConfig;
@@ -28,17 +28,6 @@ const OWN: &str = "its own: 'qft status' there, or 'qft id' ('qft cert show FILE
 
 /// Time between two lookups of its name.
 const LOOKUP_WAIT: Duration = Duration::from_secs(1);
-
-/// A server that is not known here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct UnknownServer {
-    /// Name or address, without brackets.
-    pub(crate) host: String,
-    /// UDP port.
-    pub(crate) port: u16,
-    /// What to say when there is no machine of that name, if it was more likely meant as a remote's.
-    pub(crate) unknown: Option<String>,
-}
 
 /// How the user can be spoken to.
 #[derive(Debug, Clone, Copy)]

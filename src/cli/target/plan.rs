@@ -14,7 +14,7 @@ use std::path::Path;
 
 pub(crate) use self::get::get;
 pub(crate) use self::ls::{LsPlan, ls, remote_place};
-pub(crate) use self::place::{KnownStatus, ResolvedName, ServerTarget, place};
+pub(crate) use self::place::{KnownStatus, ResolvedName, ServerTarget, UnknownServer, place};
 pub(crate) use self::send::{SendSource, send};
 pub(crate) use self::split::below_far_root;
 use super::here::{LocalContext, PathKind, WordMeaning};

@@ -3,8 +3,8 @@
 use std::num::NonZeroU16;
 use std::path::Path;
 
-use super::super::ask::{Interaction, UnknownServer, introduce};
-use super::super::plan::{self, KnownStatus, LsPlan, ResolvedName, ServerTarget};
+use super::super::ask::{Interaction, introduce};
+use super::super::plan::{self, KnownStatus, LsPlan, ResolvedName, ServerTarget, UnknownServer};
 use super::super::remote::{Spec, below};
 use super::ConnectSettings;
 use crate::cli::args::{JobArgs, QueryArgs, SshArgs, TrustArgs};
@@ -74,7 +74,7 @@ pub(crate) fn resolve(wanted: TargetQuery<'_>, settings: &ConnectSettings) -> an
         paths: wanted.far,
     };
     let far_end = FarEnd::start(&asked)?;
-    Ok(ResolvedTarget { place: far_end.place(), far_end: Some(far_end), note: None })
+    Ok(ResolvedTarget { place: ServerTarget::Far(Box::new(far_end.far.clone())), far_end: Some(far_end), note: None })
 }
 
 /// A place on a remote that is to be looked at.

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
-use super::super::ask::UnknownServer;
 use super::super::remote::{Spec, TicketText, local_path};
 use crate::cli::exit::Complaint;
 use crate::cli::ssh::Far;
@@ -51,6 +50,17 @@ pub(crate) enum KnownStatus {
     },
     /// It need not be: a certificate vouches for it every time.
     Certified,
+}
+
+/// A server that is not known here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UnknownServer {
+    /// Name or address, without brackets.
+    pub(crate) host: String,
+    /// UDP port.
+    pub(crate) port: u16,
+    /// What to say when there is no machine of that name, if it was more likely meant as a remote's.
+    pub(crate) unknown: Option<String>,
 }
 
 /// What the words that name a remote lead to.

@@ -5,7 +5,6 @@ mod ssh;
 
 use clap::Parser as _;
 
-use super::super::ask::UnknownServer;
 use super::super::here::{LocalContext, PathKind, WordMeaning};
 use super::get::GetPlan;
 use super::send::SendPlan;
