@@ -8,12 +8,13 @@
 //! |---|---|
 //! | `options` | how it treats what it is offered |
 //! | `driver` | the connection, its disk threads and the time, as one interface |
-//! | `plan` | what an offer needs, and what the answer begins |
+//! | `plan`, `decision` | what the answer to an offer begins; what the disk has, and what an offer needs |
 //! | `same`, `twins` | what is there already and needs no content, and what is known of the disk; names that the disk takes for one |
 //! | `stream` | a range on its way to disk |
 //! | `file` | where content is written |
 //! | `finish` | the verdict, the commit, and the end of the job |
 
+mod decision;
 mod driver;
 mod file;
 mod finish;
