@@ -5,7 +5,7 @@
 //! waits for the disk the next group gathers. Many small files then cost one sync instead of one each.
 
 mod group;
-pub(super) mod name;
+mod touch;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,30 +18,21 @@ use crate::progress::{Histogram, SECONDS, Scale};
 use crate::protocol::message::Mtime;
 use crate::protocol::path::WirePath;
 
-use super::error::{Op, Refusal, StorageError};
+use super::cause::Refusal;
+use super::error::{Op, StorageError};
 use super::fair::{ClientId, FairQueue, Party};
 use super::part::Part;
 use super::root::Destination;
-use super::touch::Touch;
 use group::CommitGroup;
+pub(crate) use touch::Touch;
 
-pub use crate::transfer::commit::Replace;
-pub(super) use group::SYNC_EACH_MAX;
+pub use crate::transfer::commit::{Durability, Replace};
 
 /// Most commits in one group, so that the first of many is answered soon.
 const GROUP_MAX: usize = 1024;
 
 /// Sizes of groups.
 const GROUPS: Scale = Scale { bounds: &[1, 4, 16, 64, 256, GROUP_MAX as u64], unit: 1.0 };
-
-/// What a commit promises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// What was answered survives a power cut.
-    Synced,
-    /// What was answered is there, but may not survive a power cut.
-    Unsynced,
-}
 
 /// A complete and verified part, and what it is to become.
 #[derive(Debug)]

@@ -12,9 +12,8 @@ use std::sync::OnceLock;
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::commit::Durability;
 use super::file_system::{FileSystem, NameObjection};
-use super::meta::{Meta, StatFacts};
+use super::meta::{Meta, ObjectId};
 use super::mode;
 use super::system::{self, open_or_pass};
 use crate::broken::BreakableRule;
@@ -29,13 +28,6 @@ pub enum Resolver {
     Kernel,
     /// Component by component: for kernels and sandboxes without that call.
     Walk,
-}
-
-/// Which object of which file system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct ObjectId {
-    pub(crate) dev: u64,
-    pub(crate) ino: u64,
 }
 
 /// A directory held open.
@@ -55,8 +47,7 @@ impl Dir {
     }
 
     fn held(fd: OwnedFd) -> Result<Self, Errno> {
-        let facts = StatFacts::of(&rustix::fs::fstat(&fd)?);
-        let id = ObjectId { dev: facts.dev, ino: facts.ino };
+        let id = ObjectId::of(&rustix::fs::fstat(&fd)?);
         let (lasting_id, file_system, tells_names_apart) = Default::default();
         Ok(Self { fd, id, lasting_id, file_system, tells_names_apart })
     }
@@ -80,8 +71,7 @@ impl Dir {
     }
 
     fn keeps_its_number(&self) -> bool {
-        let looks =
-            || (0..2).all(|_| rustix::fs::fstat(self).is_ok_and(|found| StatFacts::of(&found).ino == self.id.ino));
+        let looks = || (0..2).all(|_| rustix::fs::fstat(self).is_ok_and(|found| ObjectId::of(&found) == self.id));
         self.file_system().keeps_numbers() || looks()
     }
 
@@ -223,26 +213,14 @@ impl Dir {
         rustix::fs::renameat(self, plain_component(old)?, self, plain_component(new)?)
     }
 
-    /// Renames within this directory; fails with `EEXIST` where the new name is taken. `sync` says whether that holds over
-    /// a power cut.
-    pub(crate) fn rename_no_replace(&self, old: &[u8], new: &[u8], sync: Durability) -> Result<(), Errno> {
-        let (old, new) = (plain_component(old)?, plain_component(new)?);
-        match system::rename_no_replace(self, old, self, new) {
-            Err(Errno::INVAL | Errno::NOSYS) => {}
-            settled => return settled,
-        }
-        // This file system cannot promise it in one step; a second name, then one less, promises the same.
-        match rustix::fs::linkat(self, old, self, new, AtFlags::empty()) {
-            // The new name is there. That the old one is, too, harms nobody.
-            Ok(()) => {
-                let _ = self.remove(old);
-            }
-            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {
-                return self.rename_over_reserved(old, new, sync);
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(())
+    /// The same by the kernel's promise that nothing is replaced; fails with `EEXIST` where the new name is taken.
+    pub(super) fn rename_no_replace(&self, old: &[u8], new: &[u8]) -> Result<(), Errno> {
+        system::rename_no_replace(self, plain_component(old)?, self, plain_component(new)?)
+    }
+
+    /// Gives a file of this directory a second name in it, which must be free.
+    pub(super) fn add_name(&self, old: &[u8], new: &[u8]) -> Result<(), Errno> {
+        rustix::fs::linkat(self, plain_component(old)?, self, plain_component(new)?, AtFlags::empty())
     }
 
     /// Whether two names that differ in a byte are two names here; false where nobody can be sure.
@@ -265,40 +243,12 @@ impl Dir {
         self.file_system().longest_name()
     }
 
-    /// Whether it has an entry of exactly this name, in this spelling.
-    pub(crate) fn lists(&self, name: &[u8]) -> Result<bool, Errno> {
-        for entry in self.entries()? {
-            if entry?.file_name().to_bytes() == name {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    fn entries(&self) -> Result<impl Iterator<Item = Result<rustix::fs::DirEntry, Errno>>, Errno> {
+    /// Its entries, in no order, `.` and `..` among them.
+    pub(super) fn entries(&self) -> Result<impl Iterator<Item = Result<rustix::fs::DirEntry, Errno>>, Errno> {
         // It is open to be passed through when it may not be read.
         let denied = |error| if error == Errno::BADF { Errno::ACCESS } else { error };
         let entries = rustix::fs::Dir::read_from(self).map_err(denied)?;
         Ok(entries.map(move |entry| entry.map_err(denied)))
-    }
-
-    /// Calls `each` with the names of part files, or with all others, in no order; gives how many it was not called with. Part
-    /// files are ours and nobody else's.
-    pub(crate) fn each_name(&self, parts: bool, mut each: impl FnMut(&[u8])) -> Result<usize, Errno> {
-        let mut others = 0;
-        for entry in self.entries()? {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if name == b"." || name == b".." {
-                continue;
-            }
-            if super::part::is_part_name(name) == parts {
-                each(name);
-            } else {
-                others += 1;
-            }
-        }
-        Ok(others)
     }
 
     /// Makes the names in this directory durable.

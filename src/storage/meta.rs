@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use crate::protocol::message::{Kind, Mtime};
 
-use super::error::Refusal;
+use super::cause::Refusal;
 use super::file_system::FileSystem;
 use super::{mode, system};
 
@@ -95,6 +95,20 @@ impl StatFacts {
     }
 }
 
+/// Which object of which file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ObjectId {
+    pub(crate) dev: u64,
+    pub(crate) ino: u64,
+}
+
+impl ObjectId {
+    pub(crate) fn of(stat: &Stat) -> Self {
+        let StatFacts { dev, ino, .. } = StatFacts::of(stat);
+        Self { dev, ino }
+    }
+}
+
 /// The permission bits that what is sent with this mode gets here.
 pub(crate) fn kept_mode(mode: u32) -> u32 {
     mode::of_new(mode, system::umask())
@@ -169,6 +183,44 @@ fn accessed(found: &Stat) -> Timespec {
 /// A time as one number.
 pub(crate) fn nanos_since_1970(time: Mtime) -> i128 {
     i128::from(time.secs) * NANOS_A_SECOND + i128::from(time.nanos)
+}
+
+/// What a directory gets when all is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DirMeta {
+    /// Its time of modification.
+    pub(crate) mtime: Mtime,
+    /// Its permission bits.
+    pub(crate) mode: DirMode,
+}
+
+/// What becomes of a directory's permission bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DirMode {
+    /// They stay as they are.
+    Kept,
+    /// Those go that these, less the umask, have not.
+    Narrowed(u32),
+    /// It had these before it was opened for what was put into it.
+    Restored(u32),
+}
+
+impl DirMeta {
+    /// Whether it will keep its own owner out.
+    pub(crate) fn is_shut(self) -> bool {
+        match self.mode {
+            DirMode::Kept => false,
+            DirMode::Narrowed(mode) | DirMode::Restored(mode) => mode::is_shut(mode),
+        }
+    }
+
+    pub(super) fn apply(self, dir: impl AsFd) -> Result<(), Errno> {
+        apply(dir, self.mtime, |there| match self.mode {
+            DirMode::Kept => there,
+            DirMode::Narrowed(mode) => mode::of_directory(mode, there, system::umask()),
+            DirMode::Restored(mode) => mode,
+        })
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::vec;
 use rustix::io::Errno;
 
 use super::dir::Dir;
+use super::part_name::is_part_name;
 
 /// What a name takes beside its own bytes: its place in a vector, also while that moves to a larger one, and what the
 /// allocator adds.
@@ -209,6 +210,37 @@ fn widen(limit: &mut usize, mut take: impl FnMut(usize) -> bool) -> bool {
     let is_there = take(step);
     *limit += if is_there { step } else { 0 };
     is_there
+}
+
+impl Dir {
+    /// Whether it has an entry of exactly this name, in this spelling.
+    pub(crate) fn lists(&self, name: &[u8]) -> Result<bool, Errno> {
+        for entry in self.entries()? {
+            if entry?.file_name().to_bytes() == name {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Calls `each` with the names of part files, or with all others, in no order; gives how many it was not called with. Part
+    /// files are ours and nobody else's.
+    fn each_name(&self, parts: bool, mut each: impl FnMut(&[u8])) -> Result<usize, Errno> {
+        let mut others = 0;
+        for entry in self.entries()? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            if is_part_name(name) == parts {
+                each(name);
+            } else {
+                others += 1;
+            }
+        }
+        Ok(others)
+    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::dir::Dir;
 use super::file_system::NameObjection;
-use super::part::without_dot;
+use super::part_name::without_dot;
 use crate::protocol::path::PART_SUFFIX;
 
 /// How often and how long a disk is waited for that has not heard yet that a file was closed: the kernel tells a file system in

@@ -2,7 +2,6 @@
 
 mod content;
 mod lock;
-mod name;
 mod open;
 mod unfinished;
 
@@ -18,17 +17,16 @@ use rustix::io::Errno;
 use crate::protocol::message::Mtime;
 use crate::protocol::path::WirePath;
 
-use super::dir::{Dir, ObjectId};
-use super::error::{Op, Refusal, StorageError, failed};
-use super::meta::{self, StatFacts};
+use super::cause::Refusal;
+use super::dir::Dir;
+use super::error::{Op, StorageError, failed};
+use super::meta::{self, ObjectId, StatFacts};
+use super::part_name::{Owner, without_dot};
 use super::root::Destination;
 use super::system;
 
 pub use content::Adoption;
 use lock::{HeldName, is_locked, lock};
-pub(crate) use name::is_part_name;
-use name::{USER_MARK, owned_part_name, part_name};
-pub(super) use name::{mark_name, replaced_name, without_dot};
 use open::{PartOpening, length, named, open_either};
 pub use unfinished::{Fate, Looked, PartSearch, Removal, Unfinished};
 
@@ -44,36 +42,6 @@ pub enum Fresh {
     Yes,
     /// It is kept, to be continued.
     No,
-}
-
-/// The owner of a part: a peer that continues a part learns what it holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owner<'a> {
-    /// Anyone who may write the file.
-    Anyone,
-    /// The owner of this name, of a few dozen plain characters. Others have a part of their own for the same file.
-    Only(&'a str),
-}
-
-impl Owner<'_> {
-    fn part_name(self, dir: &Dir, target: &WirePath) -> Box<[u8]> {
-        let longest = dir.longest_name();
-        match self {
-            Self::Anyone => part_name(target.name(), longest),
-            Self::Only(owner) => owned_part_name(target.name(), owner.as_bytes(), longest),
-        }
-    }
-
-    /// The name that is used while a part of another user of this machine has the usual one.
-    fn spare_part_name(self, dir: &Dir, target: &WirePath) -> Box<[u8]> {
-        let user = format!("{}{}", USER_MARK.escape_ascii(), rustix::process::geteuid().as_raw());
-        match self {
-            Self::Anyone => owned_part_name(target.name(), user.as_bytes(), dir.longest_name()),
-            Self::Only(owner) => {
-                owned_part_name(target.name(), format!("{owner}-{user}").as_bytes(), dir.longest_name())
-            }
-        }
-    }
 }
 
 /// A partial file, locked against every other writer until it is dropped.
@@ -191,7 +159,7 @@ impl Part {
             // FAT and its like have one mode for all files, which is no reason to take none.
             tracing::debug!(%target, %error, "the mode of a part cannot be set");
         }
-        let StatFacts { dev, ino, size: len, .. } = StatFacts::of(found);
+        let len = StatFacts::of(found).size;
         let part = Self {
             root,
             dir,
@@ -199,7 +167,7 @@ impl Part {
             name,
             file,
             _held: held,
-            id: ObjectId { dev, ino },
+            id: ObjectId::of(found),
             opened: OPENED.fetch_add(1, Ordering::Relaxed),
             end: AtomicU64::new(len),
             data_end: AtomicU64::new(len),

@@ -27,7 +27,6 @@ use rustix::fs::Access;
 use rustix::io::Errno;
 
 pub use self::destination::Destination;
-pub(crate) use self::finish::{DirMeta, DirMode};
 pub(crate) use self::link::link_stays_inside;
 pub use self::tree::Tree;
 use super::dir::{Dir, Resolver};

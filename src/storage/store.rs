@@ -27,13 +27,12 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
-use super::commit::{Answer, Commit, Durability, Replace};
+use super::commit::{Answer, Commit, Durability, Replace, Touch};
 use super::error::StorageError;
-use super::meta::Meta;
-use super::part::{Fresh, Owner};
-use super::root::DirMeta;
+use super::meta::{DirMeta, Meta};
+use super::part::Fresh;
+use super::part_name::Owner;
 use super::source::{DataMap, Since};
-use super::touch::Touch;
 use crate::digest::{ChunkHasher, Digest};
 use crate::protocol::path::WirePath;
 
@@ -331,5 +330,5 @@ pub(crate) trait Commits<S: Store>: Clone + Send + Sync + 'static {
     fn submit_there(&self, store: S, path: WirePath, answer: Answer);
 
     /// A file gets a new time and mode and keeps its content.
-    fn submit_touch(&self, touch: Touch<S>, answer: Answer);
+    fn submit_touch(&self, touch: Touch<S, S::Source>, answer: Answer);
 }

@@ -20,6 +20,10 @@ const LEASE_BREAK_MAX: Duration = Duration::from_secs(60);
 /// Time between two looks at it.
 const LEASE_LOOK: Duration = Duration::from_millis(20);
 
+/// Up to here files (or directories) are synced one by one: a sync of the whole file system would also wait
+/// for what other transfers are writing.
+pub(super) const SYNC_EACH_MAX: usize = 8;
+
 /// The greatest "nice" value that there is.
 const LEAST_PRIORITY: i32 = 19;
 
@@ -104,7 +108,7 @@ pub(crate) fn close(file: File) -> std::io::Result<()> {
 /// thing for one.
 pub(crate) fn sync(fd: impl AsFd) -> Result<(), Errno> {
     #[cfg(test)]
-    super::testing::injected(fd.as_fd())?;
+    super::testing::faults::injected(fd.as_fd())?;
     match rustix::io::retry_on_intr(|| rustix::fs::fsync(fd.as_fd())) {
         Err(Errno::INVAL | Errno::NOTSUP) => rustix::fs::syncfs(fd),
         synced => synced,
@@ -114,7 +118,7 @@ pub(crate) fn sync(fd: impl AsFd) -> Result<(), Errno> {
 /// Makes the whole file system that holds `fd` durable; reports write-back errors since `fd` was opened.
 pub(crate) fn sync_file_system(fd: impl AsFd) -> Result<(), Errno> {
     #[cfg(test)]
-    super::testing::injected_anywhere()?;
+    super::testing::faults::injected_anywhere()?;
     rustix::fs::syncfs(fd)
 }
 

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
 
-use super::dir::{Dir, ObjectId};
+use super::dir::Dir;
+use super::meta::ObjectId;
 
 /// Directories with new names that are not durable yet, shared by a root and all roots below it.
 ///

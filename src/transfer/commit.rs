@@ -5,6 +5,15 @@ use std::ops::RangeInclusive;
 use crate::broken::BreakableRule;
 use crate::protocol::path::WirePath;
 
+/// What a commit promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// What was answered survives a power cut.
+    Synced,
+    /// What was answered is there, but may not survive a power cut.
+    Unsynced,
+}
+
 /// One step of a group of commits. All of the group take it before any takes the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CommitStep {
@@ -21,7 +30,7 @@ pub(crate) enum CommitStep {
 }
 
 /// The steps, in their order: no name for what the disk may not have, no answer for a name that it may not have.
-pub(crate) fn steps(is_durable: bool) -> impl Iterator<Item = CommitStep> {
+pub(crate) fn steps(sync: Durability) -> impl Iterator<Item = CommitStep> {
     let all = match BreakableRule::ContentBeforeName.is_broken() {
         true => {
             [CommitStep::Finish, CommitStep::Rename, CommitStep::SyncNames, CommitStep::SyncContent, CommitStep::Answer]
@@ -30,7 +39,7 @@ pub(crate) fn steps(is_durable: bool) -> impl Iterator<Item = CommitStep> {
             [CommitStep::Finish, CommitStep::SyncContent, CommitStep::Rename, CommitStep::SyncNames, CommitStep::Answer]
         }
     };
-    all.into_iter().filter(move |step| is_durable || *step != CommitStep::SyncContent)
+    all.into_iter().filter(move |step| sync == Durability::Synced || *step != CommitStep::SyncContent)
 }
 
 /// Numbers that [`Replace::RenameFree`] tries.
@@ -275,7 +284,7 @@ mod tests {
     #[test]
     fn nothing_has_a_name_before_it_is_on_the_disk_and_nobody_is_told_before_the_name_is() {
         use CommitStep::{Answer, Finish, Rename, SyncContent, SyncNames};
-        assert_eq!(steps(true).collect::<Vec<_>>(), [Finish, SyncContent, Rename, SyncNames, Answer]);
-        assert_eq!(steps(false).collect::<Vec<_>>(), [Finish, Rename, SyncNames, Answer]);
+        assert_eq!(steps(Durability::Synced).collect::<Vec<_>>(), [Finish, SyncContent, Rename, SyncNames, Answer]);
+        assert_eq!(steps(Durability::Unsynced).collect::<Vec<_>>(), [Finish, Rename, SyncNames, Answer]);
     }
 }

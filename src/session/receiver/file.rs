@@ -42,7 +42,7 @@ pub(super) enum Finished<S: Store> {
     /// New content, under its partial name; its room among the open files is to be kept until it is closed.
     New(S::Part, Option<Hold>),
     /// The old version is the new content; only its time and mode may differ.
-    Same(Touch<S>),
+    Same(Touch<S, S::Source>),
 }
 
 /// The digests that the whole content is compared with where it is not certain any more.

@@ -5,23 +5,21 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::name::give_final_name;
+use super::touch::{self, Touched};
 use super::{Commit, CommitJob, CommitWork, Committed, Durability, Told};
 use crate::broken::BreakableRule;
 use crate::protocol::path::WirePath;
-use crate::storage::dir::{Dir, ObjectId};
-use crate::storage::error::{Op, Refusal, StorageError, failed};
+use crate::storage::cause::Refusal;
+use crate::storage::dir::Dir;
+use crate::storage::error::{Op, StorageError, failed};
 use crate::storage::file_system::NameObjection;
-use crate::storage::meta::{self, StatFacts};
+use crate::storage::final_name::give_final_name;
+use crate::storage::meta::{self, ObjectId, StatFacts};
 use crate::storage::root::Destination;
-use crate::storage::system;
-use crate::storage::touch::{self, Touched};
+use crate::storage::system::{self, SYNC_EACH_MAX};
 use crate::storage::unsynced::{Change, NewNames, Unsynced};
 use crate::transfer::commit::{CommitStep, steps};
 
-/// Up to here files (or directories) are synced one by one: a sync of the whole file system would also wait
-/// for what other transfers are writing.
-pub(in crate::storage) const SYNC_EACH_MAX: usize = 8;
 /// Jobs that go through all steps together.
 pub(super) struct CommitGroup {
     sync: Durability,
@@ -130,7 +128,7 @@ impl CommitGroup {
 
     pub(super) fn commit(mut self) {
         let mut failures = Failures::default();
-        for step in steps(self.sync == Durability::Synced) {
+        for step in steps(self.sync) {
             match step {
                 CommitStep::Finish => self.finish(),
                 CommitStep::SyncContent => {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::protocol::message::Status;
 use crate::storage::part::Fresh;
+use crate::storage::system::SYNC_EACH_MAX;
 use crate::storage::testing::{SOME_TIME, TestRoot, fail_sync, heal, wire};
 use crate::storage::{Owner, Root};
 use std::fs;

@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use super::Part;
-use crate::storage::error::{Op, Refusal, StorageError, failed};
+use crate::storage::cause::Refusal;
+use crate::storage::error::{Op, StorageError, failed};
 use crate::storage::source::holes::is_zero;
 use crate::storage::source::{Source, read_full_at};
 use crate::storage::system;

@@ -9,8 +9,9 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::protocol::path::escape_path;
-use crate::storage::dir::{Dir, ObjectId};
+use crate::storage::dir::Dir;
 use crate::storage::error::{Op, StorageError};
+use crate::storage::meta::ObjectId;
 
 /// Takes the lock. Where the file system has none, this process at least holds the name once.
 pub(super) fn lock(file: &File, dir: &Dir, name: &[u8], target: &Path) -> Result<Option<HeldName>, StorageError> {

@@ -7,11 +7,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use rustix::fs::{Access, AtFlags, FileType, MemfdFlags, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::name::without_dot;
 use super::{PART_MODE, Part};
-use crate::storage::dir::{Dir, ObjectId};
+use crate::storage::dir::Dir;
 use crate::storage::file_system::NameObjection;
-use crate::storage::meta::StatFacts;
+use crate::storage::meta::{ObjectId, StatFacts};
+use crate::storage::part_name::without_dot;
 use crate::storage::system;
 
 /// What came of opening a part's name.
@@ -45,7 +45,7 @@ fn open_file(dir: &Dir, name: &[u8]) -> Result<PartOpening, Errno> {
     // kernel forbids that for another's (fs.protected_regular), and what is there is to be judged first.
     match dir.open_file(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL) {
         Ok(file) => {
-            let id = id_of(&rustix::fs::fstat(&file)?);
+            let id = ObjectId::of(&rustix::fs::fstat(&file)?);
             return Ok(PartOpening::Part(file, id));
         }
         Err(Errno::EXIST) => {}
@@ -75,7 +75,7 @@ fn open_file(dir: &Dir, name: &[u8]) -> Result<PartOpening, Errno> {
     // another one at every look.
     let found = rustix::fs::fstat(&file)?;
     let is_usable = is_regular(&found) && found.st_nlink <= 1 && found.st_uid == there.st_uid;
-    Ok(if is_usable { PartOpening::Part(file, id_of(&found)) } else { PartOpening::Changed })
+    Ok(if is_usable { PartOpening::Part(file, ObjectId::of(&found)) } else { PartOpening::Changed })
 }
 
 /// Where names may not be removed (a shared directory like `/tmp`), what is in the way stays there.
@@ -158,7 +158,7 @@ pub(super) fn named(dir: &Dir, name: &[u8], file: &File, id: ObjectId) -> Result
         Err(Errno::NOENT) => return Ok(None),
         found => found?,
     };
-    let is_it = id == id_of(&found) || !keeps_number(file, id)? && has_open(dir, name, file);
+    let is_it = id == ObjectId::of(&found) || !keeps_number(file, id)? && has_open(dir, name, file);
     Ok(is_it.then_some(found))
 }
 
@@ -173,7 +173,7 @@ impl Part {
 
 /// Whether an open file has the same number at every look. Some file systems make one up each time that they are asked.
 fn keeps_number(file: &File, id: ObjectId) -> Result<bool, Errno> {
-    Ok(id == id_of(&rustix::fs::fstat(file)?) && id == id_of(&rustix::fs::fstat(file)?))
+    Ok(id == ObjectId::of(&rustix::fs::fstat(file)?) && id == ObjectId::of(&rustix::fs::fstat(file)?))
 }
 
 /// Whether an open file has this name, as far as the kernel knows. The name has been looked up just before, which tells the
@@ -183,9 +183,4 @@ fn has_open(dir: &Dir, name: &[u8], file: &File) -> bool {
         (Some(dir), Some(file)) => file == dir.join(OsStr::from_bytes(name)),
         _ => false,
     }
-}
-
-pub(super) fn id_of(found: &Stat) -> ObjectId {
-    let StatFacts { dev, ino, .. } = StatFacts::of(found);
-    ObjectId { dev, ino }
 }

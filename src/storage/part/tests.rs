@@ -1,6 +1,7 @@
 use super::*;
 use crate::protocol::message::Status;
 use crate::protocol::path::{COMPONENT_BYTES_MAX, PART_SUFFIX};
+use crate::storage::part_name::{is_part_name, owned_part_name, part_name};
 use crate::storage::testing::{TestRoot, bound_by_permissions, wire};
 use rustix::fs::{FileType, Mode};
 use std::fs;

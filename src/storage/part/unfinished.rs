@@ -12,15 +12,15 @@ use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::lock::lock;
-use super::name::{NamedOwner, PartName, REPLACED, ends_like_a_part, part_name};
-use super::open::{id_of, is_ours, named};
+use super::open::{is_ours, named};
 use crate::protocol::message::{Failure, Kind, Status};
 use crate::protocol::path::WirePath;
 use crate::storage::dir::Dir;
 use crate::storage::error::{Op, failed};
 use crate::storage::filter::Filters;
-use crate::storage::meta::StatFacts;
+use crate::storage::meta::{ObjectId, StatFacts};
 use crate::storage::names::{DirNames, NameRoom};
+use crate::storage::part_name::{NamedOwner, PartName, REPLACED, ends_like_a_part, part_name};
 use crate::storage::request::WalkRequest;
 use crate::storage::root::Tree;
 use crate::storage::walk::{Links, Walk, WalkEntry, walk};
@@ -276,7 +276,7 @@ impl PartSearch {
         if !is_plain(&opened) || opened.st_uid != there.st_uid || age_of(&opened) < self.older {
             return Ok(None);
         }
-        match named(dir, name, &file, id_of(&opened)).map_err(failed(Op::Remove, shown))? {
+        match named(dir, name, &file, ObjectId::of(&opened)).map_err(failed(Op::Remove, shown))? {
             Some(found) if is_plain(&found) => {
                 dir.remove_open(name, || drop(file)).map(Some).map_err(|error| failed(Op::Remove, shown)(error).into())
             }

@@ -9,12 +9,11 @@ use rustix::io::Errno;
 
 use super::super::dir::{DIR_MODE, Dir};
 use super::super::error::{Op, StorageError, failed};
-use super::super::meta::Meta;
+use super::super::meta::{DirMeta, DirMode, Meta};
 use super::super::mode;
 use super::super::source::Source;
 use super::super::unsynced::Unsynced;
 use super::dirlinks::Dirlinks;
-use super::finish::{DirMeta, DirMode};
 use super::parents::Parents;
 use super::{Root, split};
 use crate::protocol::message::{Kind, Mtime};

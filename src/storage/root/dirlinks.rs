@@ -8,8 +8,8 @@ use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use super::super::dir::{Dir, ObjectId};
-use super::super::meta::StatFacts;
+use super::super::dir::Dir;
+use super::super::meta::{ObjectId, StatFacts};
 
 /// Most links on one way, as in the kernel.
 const FOLLOWED_MAX: usize = 40;
@@ -43,7 +43,7 @@ impl Dirlinks {
     /// Remembers a link that this job has made.
     pub(super) fn note_made(&self, link: &Stat) {
         if self.is_old(link) {
-            self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(id_of(link));
+            self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(ObjectId::of(link));
         }
     }
 
@@ -101,7 +101,7 @@ impl Dirlinks {
         kind(link) == FileType::Symlink
             && link.st_uid == geteuid().as_raw()
             && self.is_old(link)
-            && !self.made.lock().unwrap_or_else(PoisonError::into_inner).contains(&id_of(link))
+            && !self.made.lock().unwrap_or_else(PoisonError::into_inner).contains(&ObjectId::of(link))
     }
 
     fn is_old(&self, link: &Stat) -> bool {
@@ -117,11 +117,6 @@ fn steps(path: &[u8], of_link: bool) -> Vec<PathStep> {
 
 fn kind(found: &Stat) -> FileType {
     FileType::from_raw_mode(found.st_mode)
-}
-
-fn id_of(found: &Stat) -> ObjectId {
-    let StatFacts { dev, ino, .. } = StatFacts::of(found);
-    ObjectId { dev, ino }
 }
 
 #[cfg(test)]

@@ -3,53 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use rustix::io::Errno;
-
-use super::super::commit::{Durability, SYNC_EACH_MAX};
 use super::super::dir::Dir;
 use super::super::error::{Op, StorageError, failed};
-use super::super::{meta, mode, system};
+use super::super::meta::DirMeta;
+use super::super::system::SYNC_EACH_MAX;
 use super::Destination;
-use crate::protocol::message::Mtime;
 use crate::protocol::path::WirePath;
-
-/// What a directory gets when all is in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct DirMeta {
-    /// Its time of modification.
-    pub(crate) mtime: Mtime,
-    /// Its permission bits.
-    pub(crate) mode: DirMode,
-}
-
-/// What becomes of a directory's permission bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DirMode {
-    /// They stay as they are.
-    Kept,
-    /// Those go that these, less the umask, have not.
-    Narrowed(u32),
-    /// It had these before it was opened for what was put into it.
-    Restored(u32),
-}
-
-impl DirMeta {
-    /// Whether it will keep its own owner out.
-    pub(crate) fn is_shut(self) -> bool {
-        match self.mode {
-            DirMode::Kept => false,
-            DirMode::Narrowed(mode) | DirMode::Restored(mode) => mode::is_shut(mode),
-        }
-    }
-
-    pub(super) fn apply(self, dir: &Dir) -> Result<(), Errno> {
-        meta::apply(dir, self.mtime, |there| match self.mode {
-            DirMode::Kept => there,
-            DirMode::Narrowed(mode) => mode::of_directory(mode, there, system::umask()),
-            DirMode::Restored(mode) => mode,
-        })
-    }
-}
+use crate::transfer::commit::Durability;
 
 impl Destination {
     /// Sets times and modes of directories, which come in the order of their names, and makes that durable where `sync`
@@ -117,6 +77,7 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     use super::*;
+    use crate::storage::meta::DirMode;
     use crate::storage::testing::{SOME_TIME, TestRoot, fail_sync, heal, wire};
 
     fn finish(place: &TestRoot, count: usize, sync: Durability) -> Vec<Op> {

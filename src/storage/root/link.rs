@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::super::commit::name::give_final_name;
-use super::super::commit::{Durability, Replace};
+use super::super::cause::Refusal;
 use super::super::dir::Dir;
-use super::super::error::{Op, Refusal, StorageError, failed};
+use super::super::error::{Op, StorageError, failed};
+use super::super::final_name::give_final_name;
 use super::super::own_names::scratch_name;
 use super::Destination;
 use crate::protocol::path::WirePath;
+use crate::transfer::commit::{Durability, Replace};
 
 /// What a link is called for before it has its name.
 pub(super) const TEMPORARY: &str = "link";

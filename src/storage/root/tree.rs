@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::io::Errno;
 
-use super::super::dir::{Dir, ObjectId};
-use super::super::error::{Op, Refusal, StorageError, failed};
-use super::super::meta::Meta;
+use super::super::cause::Refusal;
+use super::super::dir::Dir;
+use super::super::error::{Op, StorageError, failed};
+use super::super::meta::{Meta, ObjectId};
 use super::super::source::Source;
 use super::Root;
 use super::parents::Parents;

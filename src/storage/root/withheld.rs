@@ -5,8 +5,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::dir::{Dir, ObjectId};
-use super::super::meta::{FileIdentity, StatFacts};
+use super::super::dir::Dir;
+use super::super::meta::{FileIdentity, ObjectId, StatFacts};
 use super::{Inner, Root};
 
 impl Root {

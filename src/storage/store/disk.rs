@@ -8,14 +8,14 @@ use std::time::Duration;
 use super::{Commits, Files, PartFile, ReadFile, Store};
 use crate::digest::{ChunkHasher, Digest};
 use crate::protocol::path::WirePath;
-use crate::storage::commit::{Answer, Commit, Committer, Durability, Replace};
+use crate::storage::commit::{Answer, Commit, Committer, Durability, Replace, Touch};
 use crate::storage::error::StorageError;
 use crate::storage::hash::hash_turn;
-use crate::storage::meta::Meta;
-use crate::storage::part::{Adoption, Fresh, Owner, Part};
-use crate::storage::root::{Destination, DirMeta, Tree};
+use crate::storage::meta::{DirMeta, Meta};
+use crate::storage::part::{Adoption, Fresh, Part};
+use crate::storage::part_name::Owner;
+use crate::storage::root::{Destination, Tree};
 use crate::storage::source::{DataMap, Since, Source};
-use crate::storage::touch::Touch;
 
 impl Files for Tree {
     type Source = Source;

@@ -6,7 +6,7 @@
 //! | `image` | objects and the directories that name them, at one moment |
 //! | `volume`, `state` | the disk: what programs see, what is durable, what fails |
 //! | `power` | what a power cut leaves |
-//! | `store`, `file`, `names` | a process's view of it, as the interface asks |
+//! | `store`, `interface`, `file`, `names` | a process's view of it, as the interface asks |
 //! | `committer` | groups of commits, one step at a time |
 //! | `user` | other programs, which write without the interface, and between any two of its operations |
 //! | `contract` | the table of operations that disk and memory do alike |
@@ -21,6 +21,7 @@ mod contract;
 mod data;
 mod file;
 mod image;
+mod interface;
 mod names;
 mod power;
 mod state;
@@ -32,7 +33,7 @@ mod volume;
 pub(crate) use self::committer::MemoryCommitter;
 pub(crate) use self::data::{ChunkContent, FileData};
 pub(crate) use self::file::MemorySource;
-pub(crate) use self::image::Object;
+pub(crate) use self::image::{Object, Seen};
+pub(crate) use self::state::{ManualClock, Quirks, UserChange};
 pub(crate) use self::store::MemoryStore;
-pub(crate) use self::user::UserChange;
-pub(crate) use self::volume::{ManualClock, Quirks, Seen, Volume};
+pub(crate) use self::volume::Volume;

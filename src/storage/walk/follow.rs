@@ -3,7 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use super::super::dir::{Dir, ObjectId};
+use super::super::dir::Dir;
+use super::super::meta::ObjectId;
 use super::super::request::{Trees, WalkRequest, cannot_follow};
 use super::left_out::destination_left_out;
 use super::special::kind_of;

@@ -3,7 +3,8 @@ use std::os::unix::fs::MetadataExt;
 
 use super::*;
 use crate::protocol::message::Status;
-use crate::storage::part::{Fresh, Owner};
+use crate::storage::part::Fresh;
+use crate::storage::part_name::Owner;
 use crate::storage::root::Root;
 use crate::storage::testing::{SOME_TIME, TestRoot, wire};
 

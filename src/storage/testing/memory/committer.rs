@@ -6,16 +6,15 @@ use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
-use super::file::MemoryPart;
+use super::file::{MemoryPart, MemorySource};
 use super::image::Number;
 use super::names::InDirectory;
 use super::store::MemoryStore;
 use crate::broken::BreakableRule;
 use crate::protocol::path::WirePath;
-use crate::storage::commit::name::errno_of;
-use crate::storage::commit::{Answer, Commit, Committed, Durability};
+use crate::storage::commit::{Answer, Commit, Committed, Durability, Touch};
 use crate::storage::error::{Op, StorageError};
-use crate::storage::touch::Touch;
+use crate::storage::final_name::errno_of;
 use crate::storage::{Commits, mode, system};
 use crate::transfer::commit::{self, CommitStep, steps};
 
@@ -41,7 +40,7 @@ struct MemoryJob {
 enum Work {
     File(Box<Commit<MemoryPart>>),
     There { store: MemoryStore, content: bool },
-    Touch(Touch<MemoryStore>),
+    Touch(Touch<MemoryStore, MemorySource>),
 }
 
 impl MemoryCommitter {
@@ -62,7 +61,7 @@ impl MemoryCommitter {
         if queue.group.is_empty() {
             let count = most.min(queue.waiting.len());
             queue.group = queue.waiting.drain(..count).collect();
-            queue.steps = steps(queue.sync == Durability::Synced).collect();
+            queue.steps = steps(queue.sync).collect();
         }
         let Some(step) = queue.steps.pop_front() else { return };
         queue.take(step);
@@ -102,7 +101,7 @@ impl Commits<MemoryStore> for MemoryCommitter {
         self.submit_job(Work::There { store, content: true }, path, answer);
     }
 
-    fn submit_touch(&self, touch: Touch<MemoryStore>, answer: Answer) {
+    fn submit_touch(&self, touch: Touch<MemoryStore, MemorySource>, answer: Answer) {
         let path = touch.path.clone();
         self.submit_job(Work::Touch(touch), path, answer);
     }

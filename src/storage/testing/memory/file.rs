@@ -14,7 +14,8 @@ use super::store::MemoryStore;
 use crate::digest::{ChunkHasher, Digest};
 use crate::protocol::message::Mtime;
 use crate::protocol::path::WirePath;
-use crate::storage::error::{Op, Refusal, StorageError, failed};
+use crate::storage::cause::Refusal;
+use crate::storage::error::{Op, StorageError, failed};
 use crate::storage::source::{DataMap, Since, settles_in};
 use crate::storage::{Meta, PartFile, ReadFile, kept_mode};
 

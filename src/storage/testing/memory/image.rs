@@ -175,3 +175,22 @@ impl Image {
 pub(super) fn fold(name: &[u8]) -> String {
     String::from_utf8_lossy(name).to_lowercase()
 }
+
+/// What has a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) object: Object,
+    pub(crate) mtime: Mtime,
+    pub(crate) mode: u32,
+}
+
+impl Seen {
+    pub(super) fn of(inode: &Inode) -> Self {
+        Self { object: inode.object.clone(), mtime: inode.mtime, mode: inode.mode }
+    }
+
+    /// What it holds, if it is a file.
+    pub(crate) fn data(&self) -> Option<&FileData> {
+        if let Object::File(data) = &self.object { Some(data) } else { None }
+    }
+}

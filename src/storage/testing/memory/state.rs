@@ -1,13 +1,14 @@
 //! The state of a disk, and what can be done to it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use rustix::io::Errno;
 
 use super::data::{ChunkContent, FileData};
-use super::image::{DirChange, Image, Inode, Number, Object, ROOT};
-use super::user::UserChange;
-use super::volume::{ManualClock, Quirks, Seen};
+use super::image::{DirChange, Image, Inode, Number, Object, ROOT, Seen};
 use crate::protocol::message::Mtime;
 use crate::protocol::path::WirePath;
 
@@ -15,6 +16,77 @@ use crate::protocol::path::WirePath;
 const TICK_NANOS: u64 = 4_000_000;
 
 const NANOS_A_SECOND: u64 = 1_000_000_000;
+
+/// The time that stands still until somebody moves it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct ManualClock(Arc<AtomicU64>);
+
+impl ManualClock {
+    /// Some time in 2023, in the middle of a second.
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(AtomicU64::new(1_700_000_000 * NANOS_A_SECOND + 123_456_789)))
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.since_1970()
+    }
+
+    pub(crate) fn since_1970(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        self.0.fetch_add(by.as_nanos() as u64, Ordering::Relaxed);
+    }
+}
+
+/// What a disk is like.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Quirks {
+    /// Names that differ in case alone are one name.
+    pub(crate) folds: bool,
+    /// Times are multiples of so many nanoseconds.
+    pub(crate) time_step: u64,
+    /// Files can share content, so that an older version need not be copied.
+    pub(crate) shares: bool,
+    /// Bytes that it holds.
+    pub(crate) capacity: u64,
+    /// Of what is written to a file it keeps so many bytes, and says nothing of the rest.
+    pub(crate) keeps: u64,
+}
+
+impl Default for Quirks {
+    fn default() -> Self {
+        Self { folds: false, time_step: 1, shares: false, capacity: u64::MAX, keeps: u64::MAX }
+    }
+}
+
+/// What another program does.
+#[derive(Debug, Clone)]
+pub(crate) enum UserChange {
+    /// It gives a name to something new, as an editor does that renames.
+    Put(WirePath, Object, u32),
+    /// It writes a file anew in its place.
+    Overwrite(WirePath, FileData),
+    /// It sets a time of modification, which stamps the inode with the present one.
+    SetTime(WirePath, Mtime),
+    /// It sets permission bits.
+    SetMode(WirePath, u32),
+    /// It takes a name away, with all that lies below it.
+    TakeAway(WirePath),
+}
+
+impl UserChange {
+    pub(super) fn path(&self) -> &WirePath {
+        match self {
+            Self::Put(path, ..)
+            | Self::Overwrite(path, _)
+            | Self::SetTime(path, _)
+            | Self::SetMode(path, _)
+            | Self::TakeAway(path) => path,
+        }
+    }
+}
 
 /// What a [`Volume`](super::Volume) is.
 #[derive(Debug)]

@@ -5,40 +5,15 @@ use std::collections::BTreeMap;
 use rustix::io::Errno;
 
 use super::data::FileData;
-use super::image::{Number, Object, ROOT};
+use super::image::{Number, Object, ROOT, Seen};
 use super::names::{PART_MODE, part_name};
-use super::state::State;
-use super::volume::{Seen, Volume};
+use super::state::{State, UserChange};
+use super::volume::Volume;
 use crate::protocol::message::Mtime;
 use crate::protocol::path::WirePath;
 use crate::storage::Owner;
 
-/// What another program does.
-#[derive(Debug, Clone)]
-pub(crate) enum UserChange {
-    /// It gives a name to something new, as an editor does that renames.
-    Put(WirePath, Object, u32),
-    /// It writes a file anew in its place.
-    Overwrite(WirePath, FileData),
-    /// It sets a time of modification, which stamps the inode with the present one.
-    SetTime(WirePath, Mtime),
-    /// It sets permission bits.
-    SetMode(WirePath, u32),
-    /// It takes a name away, with all that lies below it.
-    TakeAway(WirePath),
-}
-
 impl UserChange {
-    fn path(&self) -> &WirePath {
-        match self {
-            Self::Put(path, ..)
-            | Self::Overwrite(path, _)
-            | Self::SetTime(path, _)
-            | Self::SetMode(path, _)
-            | Self::TakeAway(path) => path,
-        }
-    }
-
     fn act(&self, state: &mut State) -> Result<(), Errno> {
         match self {
             Self::Put(path, object, mode) => put(state, path, object.clone(), *mode),

@@ -1,75 +1,18 @@
 //! A disk in memory: what programs see of it, what a power cut would leave, and what is wrong with it.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, SystemTime};
 
 use rustix::io::Errno;
 
-use super::data::FileData;
-use super::image::{Image, Inode, Object};
-use super::state::State;
+use super::image::{Image, Seen};
+use super::state::{ManualClock, Quirks, State};
 use crate::protocol::message::Mtime;
 use crate::protocol::path::WirePath;
-
-const NANOS_A_SECOND: u64 = 1_000_000_000;
-
-/// The time that stands still until somebody moves it. Cheap to clone.
-#[derive(Debug, Clone)]
-pub(crate) struct ManualClock(Arc<AtomicU64>);
-
-impl ManualClock {
-    /// Some time in 2023, in the middle of a second.
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(AtomicU64::new(1_700_000_000 * NANOS_A_SECOND + 123_456_789)))
-    }
-
-    pub(crate) fn now(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + self.since_1970()
-    }
-
-    pub(crate) fn since_1970(&self) -> Duration {
-        Duration::from_nanos(self.0.load(Ordering::Relaxed))
-    }
-
-    pub(crate) fn advance(&self, by: Duration) {
-        self.0.fetch_add(by.as_nanos() as u64, Ordering::Relaxed);
-    }
-}
-
-/// What a disk is like.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Quirks {
-    /// Names that differ in case alone are one name.
-    pub(crate) folds: bool,
-    /// Times are multiples of so many nanoseconds.
-    pub(crate) time_step: u64,
-    /// Files can share content, so that an older version need not be copied.
-    pub(crate) shares: bool,
-    /// Bytes that it holds.
-    pub(crate) capacity: u64,
-    /// Of what is written to a file it keeps so many bytes, and says nothing of the rest.
-    pub(crate) keeps: u64,
-}
-
-impl Default for Quirks {
-    fn default() -> Self {
-        Self { folds: false, time_step: 1, shares: false, capacity: u64::MAX, keeps: u64::MAX }
-    }
-}
 
 /// The disk. It outlives the processes that use it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Volume(Arc<Mutex<State>>);
-
-/// What has a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Seen {
-    pub(crate) object: Object,
-    pub(crate) mtime: Mtime,
-    pub(crate) mode: u32,
-}
 
 impl Volume {
     /// An empty disk.
@@ -177,15 +120,4 @@ fn seen(image: &Image) -> BTreeMap<String, Seen> {
         Some((String::from_utf8_lossy(&path).into_owned(), Seen::of(inode)))
     });
     shown.collect()
-}
-
-impl Seen {
-    pub(super) fn of(inode: &Inode) -> Self {
-        Self { object: inode.object.clone(), mtime: inode.mtime, mode: inode.mode }
-    }
-
-    /// What it holds, if it is a file.
-    pub(crate) fn data(&self) -> Option<&FileData> {
-        if let Object::File(data) = &self.object { Some(data) } else { None }
-    }
 }

@@ -2,10 +2,41 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::protocol::path::{COMPONENT_BYTES_MAX, PART_SUFFIX};
+use super::dir::Dir;
+use crate::protocol::path::{COMPONENT_BYTES_MAX, PART_SUFFIX, WirePath};
 
 /// The shortest longest name that is taken for one: eCryptfs has 143, everything else that is known more.
 const LONGEST_MIN: usize = 100;
+
+/// The owner of a part: a peer that continues a part learns what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner<'a> {
+    /// Anyone who may write the file.
+    Anyone,
+    /// The owner of this name, of a few dozen plain characters. Others have a part of their own for the same file.
+    Only(&'a str),
+}
+
+impl Owner<'_> {
+    pub(super) fn part_name(self, dir: &Dir, target: &WirePath) -> Box<[u8]> {
+        let longest = dir.longest_name();
+        match self {
+            Self::Anyone => part_name(target.name(), longest),
+            Self::Only(owner) => owned_part_name(target.name(), owner.as_bytes(), longest),
+        }
+    }
+
+    /// The name that is used while a part of another user of this machine has the usual one.
+    pub(super) fn spare_part_name(self, dir: &Dir, target: &WirePath) -> Box<[u8]> {
+        let user = format!("{}{}", USER_MARK.escape_ascii(), rustix::process::geteuid().as_raw());
+        match self {
+            Self::Anyone => owned_part_name(target.name(), user.as_bytes(), dir.longest_name()),
+            Self::Only(owner) => {
+                owned_part_name(target.name(), format!("{owner}-{user}").as_bytes(), dir.longest_name())
+            }
+        }
+    }
+}
 
 /// The name of the part of a file of that name, where names have at most `longest` bytes.
 ///
@@ -47,18 +78,18 @@ pub(super) fn owned_part_name(name: &[u8], owner: &[u8], longest: usize) -> Box<
 
 /// The same name of ours for a disk that refuses a leading dot. `owned` is one of [`owned_part_name`], which without its dot
 /// is still none that anybody else would give.
-pub(in crate::storage) fn without_dot(owned: &[u8]) -> &[u8] {
+pub(super) fn without_dot(owned: &[u8]) -> &[u8] {
     owned.strip_prefix(b".").unwrap_or(owned)
 }
 
 /// The name of the mark beside a name that is reserved: like that of a part that is nobody's.
-pub(in crate::storage) fn mark_name(name: &[u8], longest: usize) -> Box<[u8]> {
+pub(super) fn mark_name(name: &[u8], longest: usize) -> Box<[u8]> {
     owned_part_name(name, RESERVED, longest)
 }
 
 /// The name of what had the name of a file until that replaces it, where the file system does not do that in one step. `None`
 /// for a name so long that this one would not say any more what it is.
-pub(in crate::storage) fn replaced_name(name: &[u8], longest: usize) -> Option<Box<[u8]>> {
+pub(super) fn replaced_name(name: &[u8], longest: usize) -> Option<Box<[u8]>> {
     let replaced = owned_part_name(name, REPLACED, longest);
     let is_read = PartName::parse(&replaced)?.owner == NamedOwner::Only(REPLACED);
     is_read.then_some(replaced)
@@ -122,7 +153,7 @@ fn is_cut(inner: &[u8]) -> bool {
 }
 
 /// What stands before the number of a user of this machine.
-pub(super) const USER_MARK: &[u8] = b"uid";
+const USER_MARK: &[u8] = b"uid";
 
 /// Whether a name is one of ours. One that only ends like them is its user's, and cannot be sent.
 pub(crate) fn is_part_name(name: &[u8]) -> bool {

@@ -1,4 +1,5 @@
-//! A final name on a file system whose renames do less than they should.
+//! A final name: for what has been made complete under a temporary one. Some file systems have renames that do less than
+//! they should.
 //!
 //! **None that spare what is there**, nor hard links: an empty file takes the name, which fails where it is taken, and the
 //! part is renamed over it. Whoever dies in between leaves the empty file, and the next run must not take it for a file of
@@ -12,20 +13,92 @@
 use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::commit::Durability;
 use super::dir::Dir;
 use super::file_system::NameObjection;
 use super::meta::{self, StatFacts};
-use super::part::{mark_name, replaced_name, without_dot};
+use super::part_name::{mark_name, replaced_name, without_dot};
+use crate::protocol::path::WirePath;
+use crate::transfer::commit::{self, Durability, Naming, NoName, Replace};
 
 /// Most time between mark and file, in nanoseconds: a slow disk makes the mark durable in between. A mark that was left is
 /// soon none of an empty file that somebody makes later.
 const APART_MAX: u128 = 10 * 60 * 1_000_000_000;
 
+/// Something under a temporary name, and the directory that it is in.
+struct Unnamed<'a> {
+    dir: &'a Dir,
+    temporary: &'a [u8],
+    sync: Durability,
+}
+
+impl Naming for Unnamed<'_> {
+    type Error = Errno;
+
+    fn replace(&self, name: &[u8]) -> Result<(), Errno> {
+        self.dir.rename_replacing(self.temporary, name)
+    }
+
+    fn take(&self, name: &[u8]) -> Result<bool, Errno> {
+        match self.dir.rename_to_free(self.temporary, name, self.sync) {
+            Err(Errno::EXIST) => Ok(false),
+            renamed => renamed.map(|()| true),
+        }
+    }
+
+    fn is_taken(&self, name: &[u8]) -> Result<bool, Errno> {
+        match self.dir.stat(name) {
+            Err(Errno::NOENT) => Ok(false),
+            found => found.map(|_| true),
+        }
+    }
+}
+
+/// Renames within `dir`, the directory of `target`, in one step. Says which name it became. `sync` says whether a name that
+/// is not replaced is told apart after a power cut, too.
+pub(super) fn give_final_name(
+    dir: &Dir,
+    temporary: &[u8],
+    target: &WirePath,
+    replace: Replace,
+    sync: Durability,
+) -> Result<WirePath, Errno> {
+    commit::give_final_name(&Unnamed { dir, temporary, sync }, target, replace).map_err(errno_of)
+}
+
+/// Why there is no name, as the system says it.
+pub(super) fn errno_of(none: NoName<Errno>) -> Errno {
+    match none {
+        NoName::Taken => Errno::EXIST,
+        NoName::TooLong => Errno::NAMETOOLONG,
+        NoName::Failed(errno) => errno,
+    }
+}
+
 impl Dir {
+    /// Renames within this directory; fails with `EEXIST` where the new name is taken. `sync` says whether that holds over
+    /// a power cut.
+    fn rename_to_free(&self, old: &[u8], new: &[u8], sync: Durability) -> Result<(), Errno> {
+        match self.rename_no_replace(old, new) {
+            Err(Errno::INVAL | Errno::NOSYS) => {}
+            settled => return settled,
+        }
+        // This file system cannot promise it in one step; a second name, then one less, promises the same.
+        match self.add_name(old, new) {
+            // The new name is there. That the old one is, too, harms nobody.
+            Ok(()) => {
+                let _ = self.remove(old);
+            }
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {
+                return self.rename_over_reserved(old, new, sync);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
     /// Renames within this directory without a promise of the file system that nothing is replaced; fails with `EEXIST`
     /// where the new name is taken. With [`Durability::Synced`] what a power cut leaves is told apart, too.
-    pub(super) fn rename_over_reserved(&self, old: &[u8], new: &[u8], sync: Durability) -> Result<(), Errno> {
+    fn rename_over_reserved(&self, old: &[u8], new: &[u8], sync: Durability) -> Result<(), Errno> {
         let mark = mark_name(new, self.longest_name());
         let ((), mark) = self.with_or_without_dot(&mark, |mark| self.make_mark(mark))?;
         let renamed = self.sync_mark(sync).and_then(|()| self.reserve(new)).and_then(|()| {
@@ -67,7 +140,7 @@ impl Dir {
     }
 
     /// Renames within this directory, replacing a file or link of the new name, also where the disk refuses to.
-    pub(super) fn rename_replacing(&self, old: &[u8], new: &[u8]) -> Result<(), Errno> {
+    fn rename_replacing(&self, old: &[u8], new: &[u8]) -> Result<(), Errno> {
         let Err(error) = self.rename(old, new) else { return Ok(()) };
         match self.is_dir(new) {
             // A sandbox says only that directories are not replaced.

@@ -6,20 +6,19 @@ use std::sync::Arc;
 use crate::protocol::message::Mtime;
 use crate::protocol::path::WirePath;
 
-use super::commit::{Committed, SYNC_EACH_MAX, Told};
-use super::error::{Op, StorageError, failed};
-use super::meta;
-use super::mode;
-use super::root::Destination;
-use super::store::Store;
-use super::system;
+use super::{Committed, Told};
+use crate::storage::error::{Op, StorageError, failed};
+use crate::storage::root::Destination;
+use crate::storage::source::Source;
+use crate::storage::system::{self, SYNC_EACH_MAX};
+use crate::storage::{meta, mode};
 
 /// A file whose content turned out to be the new one already.
-pub(crate) struct Touch<S: Store = Destination> {
+pub(crate) struct Touch<R = Destination, F = Source> {
     /// Where it lies.
-    pub(crate) root: S,
+    pub(crate) root: R,
     /// The file.
-    pub(crate) source: Arc<S::Source>,
+    pub(crate) source: Arc<F>,
     /// Its name there.
     pub(crate) path: WirePath,
     /// Its new time of modification.
