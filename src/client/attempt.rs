@@ -96,7 +96,27 @@ impl Reply {
     }
 }
 
+/// What another attempt is made for.
+enum Again {
+    /// The server lets nobody in at the moment, or is stopping.
+    ForPlace,
+    /// There is no connection.
+    ForConnection,
+}
+
 impl Client {
+    /// Whether, and for what, another attempt follows one that failed. `had_one`: a connection stood in an earlier attempt.
+    fn again(&self, failed: &Attempt, had_one: bool) -> Option<Again> {
+        let is_first = !(failed.stood || had_one);
+        // Where nobody waits for a first connection, no other server comes in place of the one that is stopping.
+        let is_stopping = failed.error.is_going_away() && !failed.stood && (self.waits_for_first || !is_first);
+        match failed.error.is_busy() || is_stopping {
+            _ if !failed.error.is_retryable() => None,
+            true => Some(Again::ForPlace),
+            false => (!is_first || self.waits_for_first(&failed.error)).then_some(Again::ForConnection),
+        }
+    }
+
     /// Whether a first connection that failed so is tried again.
     fn waits_for_first(&self, error: &Error) -> bool {
         // A name of which the name service says that there is none has been looked up for long enough.
@@ -158,13 +178,7 @@ where
         };
         let moved = progress_of(observer.counters());
         let reply = Reply::of(&failed);
-        let is_first = !(failed.stood || lost.is_some());
-        // Where nobody waits for a first connection, no other server comes in place of the one that is stopping.
-        let is_stopping = failed.error.is_going_away() && !failed.stood && (client.waits_for_first || !is_first);
-        let asks_again = failed.error.is_busy() || is_stopping;
-        if (is_first && !asks_again && !client.waits_for_first(&failed.error)) || !failed.error.is_retryable() {
-            return Err(failed.error);
-        }
+        let Some(again) = client.again(&failed, lost.is_some()) else { return Err(failed.error) };
         let cause = failed.error.to_string();
         // A wait for a place ends with the error that there was none, a wait for the first connection with the error
         // that nobody answers, and any other wait with the loss of the connection.
@@ -175,19 +189,18 @@ where
             last = Some(failed.error);
         }
         let now = Instant::now();
-        let after = match asks_again {
-            true => patience.next_place_wait(moved, now),
-            false => patience.next_wait(moved, now, reply, now.saturating_duration_since(began)),
+        let after = match again {
+            Again::ForPlace => patience.next_place_wait(moved, now),
+            Again::ForConnection => patience.next_wait(moved, now, reply, now.saturating_duration_since(began)),
         };
         let Some(after) = after else {
             return Err(lost.or(last).expect("a connection stood, or this attempt has failed"));
         };
         info!(attempt = patience.attempt, ?after, cause, "trying again");
         record.on_connection_lost();
-        if asks_again {
-            observer.waiting(patience.attempt, after, cause);
-        } else {
-            observer.reconnecting(patience.attempt, after, cause);
+        match again {
+            Again::ForPlace => observer.waiting(patience.attempt, after, cause),
+            Again::ForConnection => observer.reconnecting(patience.attempt, after, cause),
         }
         tokio::select! {
             () = tokio::time::sleep(after) => {}

@@ -224,19 +224,7 @@ impl ServerBuilder {
         }
     }
 
-    /// Binds the socket and starts the threads. The caller needs no runtime.
-    ///
-    /// # Errors
-    /// The directory, the home or a socket cannot be used, or a thread cannot be started.
-    pub fn start(self) -> Result<Server, Error> {
-        self.http.iter().try_for_each(HttpOptions::check)?;
-        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let lists = match &self.config.access {
-            Access::Enrolled { home } => Some(Arc::new(self.lists(home)?)),
-            Access::Only(_) | Access::Anyone => None,
-        };
-        let has_strangers = matches!(self.config.access, Access::Anyone);
-        let paths = self.paths.filter(|_| !has_strangers && self.config.rate_limit.is_none());
+    fn open_root(&self) -> Result<Root, Error> {
         let withheld = self.config.withheld.as_deref().or(match &self.config.access {
             Access::Enrolled { home } => Some(home),
             Access::Only(_) | Access::Anyone => None,
@@ -245,7 +233,23 @@ impl ServerBuilder {
         if self.config.sync {
             root.sync_names_above();
         }
-        let root = withheld.map_or_else(|| root.clone(), |dir| root.withholding(dir));
+        Ok(withheld.map_or_else(|| root.clone(), |dir| root.withholding(dir)))
+    }
+
+    /// Binds the socket and starts the threads. The caller needs no runtime.
+    ///
+    /// # Errors
+    /// The directory, the home or a socket cannot be used, or a thread cannot be started.
+    pub fn start(self) -> Result<Server, Error> {
+        self.http.iter().try_for_each(HttpOptions::check)?;
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let root = self.open_root()?;
+        let lists = match &self.config.access {
+            Access::Enrolled { home } => Some(Arc::new(self.lists(home)?)),
+            Access::Only(_) | Access::Anyone => None,
+        };
+        let has_strangers = matches!(self.config.access, Access::Anyone);
+        let paths = self.paths.filter(|_| !has_strangers && self.config.rate_limit.is_none());
         let (notices, notice_stream) = Notices::channel();
         let sync = if self.config.sync { Durability::Synced } else { Durability::Unsynced };
         let fault = Arc::<ThreadFailure>::default();

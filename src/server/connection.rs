@@ -56,13 +56,7 @@ pub(super) async fn serve(
     };
     let connection = match accepted {
         Ok(connection) => connection,
-        // A client that wants to see this server's key before it trusts it. That is no attempt to get in.
-        Err(TransportError::NoClientKey { .. }) => return debug!(%addr, "asked for the key of this server"),
-        // It has called more than once, and another of its calls was answered first.
-        Err(TransportError::TurnedAway { .. } | TransportError::Refused { .. }) => {
-            return debug!(%addr, "gave up its handshake");
-        }
-        Err(error) => return refuse(&shared, addr, None, RefusalReason::Handshake, error.to_string()),
+        Err(error) => return has_failed(&shared, addr, &error),
     };
     let _closed_at_the_end = ClosedOnDrop(connection.clone());
     let Some(peer) = transport::peer_fingerprint(&connection) else {
@@ -91,6 +85,17 @@ pub(super) async fn serve(
     shared.paths.keep(&path, &connection);
     if shared.config.once.is_some_and(|once| once.is_over_with(parting)) {
         shared.left.notify_one();
+    }
+}
+
+/// A handshake that came to no connection.
+fn has_failed(shared: &ServerInner, addr: SocketAddr, error: &TransportError) {
+    match error {
+        // A client that wants to see this server's key before it trusts it. That is no attempt to get in.
+        TransportError::NoClientKey { .. } => debug!(%addr, "asked for the key of this server"),
+        // It has called more than once, and another of its calls was answered first.
+        TransportError::TurnedAway { .. } | TransportError::Refused { .. } => debug!(%addr, "gave up its handshake"),
+        error => refuse(shared, addr, None, RefusalReason::Handshake, error.to_string()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -233,6 +234,22 @@ impl PartSearch {
         Some(Unfinished { path, size: facts.size, age, fate })
     }
 
+    /// Whether it may be removed, by what is known without opening it.
+    fn check_removal(&self, removal: Removal, dir: &Dir, there: &Stat, read: &PartName<'_>) -> Result<(), Failure> {
+        if removal == Removal::ByClient && self.owner.is_none() && matches!(read.owner, NamedOwner::Only(_)) {
+            return Err(Failure::new(Status::NotAllowed, "only the client that began it may remove it"));
+        }
+        if removal != Removal::ByUser && !is_ours(dir, there) {
+            return Err(Failure::new(Status::NotAllowed, "it belongs to another user of that machine"));
+        }
+        // What a file was to replace; that has not got its name, so this is the only version that has been whole.
+        if read.owner == NamedOwner::Only(REPLACED) && dir.stat(read.target).is_err() {
+            let why = "it is what the file was before, and there is no newer one; rename it";
+            return Err(Failure::new(Status::Busy, why));
+        }
+        Ok(())
+    }
+
     /// Removes a part; `None` when it is not there any more, for it has become the file.
     fn remove(
         &self,
@@ -242,27 +259,9 @@ impl PartSearch {
         there: &Stat,
         read: &PartName<'_>,
     ) -> Result<Option<()>, Failure> {
-        if removal == Removal::ByClient && self.owner.is_none() && matches!(read.owner, NamedOwner::Only(_)) {
-            return Err(Failure::new(Status::NotAllowed, "only the client that began it may remove it"));
-        }
-        if removal != Removal::ByUser && !is_ours(dir, there) {
-            return Err(Failure::new(Status::NotAllowed, "it belongs to another user of that machine"));
-        }
-        // What a file was to replace; that has not got its name, so this is the only version that has been whole.
-        if read.owner == NamedOwner::Only(REPLACED) && dir.stat(read.target).is_err() {
-            return Err(Failure::new(
-                Status::Busy,
-                "it is what the file was before, and there is no newer one; rename it",
-            ));
-        }
+        self.check_removal(removal, dir, there, read)?;
         let shown = Path::new(OsStr::from_bytes(read.target));
-        let open = |how| dir.open_file(name, how);
-        let file = match open(OFlags::RDWR) {
-            // It had got the mode of its file, read-only, when its process died.
-            Err(Errno::ACCESS) => open(OFlags::RDONLY),
-            opened => opened,
-        };
-        let file = match file {
+        let file = match open(dir, name) {
             Err(Errno::NOENT) => return Ok(None),
             opened => opened.map_err(failed(Op::Remove, shown))?,
         };
@@ -282,6 +281,14 @@ impl PartSearch {
             }
             Some(_) | None => Ok(None),
         }
+    }
+}
+
+fn open(dir: &Dir, name: &[u8]) -> Result<File, Errno> {
+    match dir.open_file(name, OFlags::RDWR) {
+        // It had got the mode of its file, read-only, when its process died.
+        Err(Errno::ACCESS) => dir.open_file(name, OFlags::RDONLY),
+        opened => opened,
     }
 }
 

@@ -136,13 +136,9 @@ impl<'a> PatternSearch<'a> {
             if !is_match && next.is_empty() {
                 continue;
             }
-            let full = match at {
-                Some(at) => [at.as_bytes(), b"/", &name].concat(),
-                None => name.to_vec(),
-            };
             // Vanished: it is not there.
             let Ok(is_dir) = dir.is_dir(&name) else { continue };
-            let path = WirePath::parse(&full).map_err(|error| (full, bad_name(&error)));
+            let path = below(at, &name);
             if is_match {
                 errand.effort.count_match()?;
                 if (errand.hand_on)(Match { at: path, is_dir }, errand.finds).is_break() {
@@ -191,4 +187,10 @@ impl<'a> PatternSearch<'a> {
         next.dedup();
         (next, is_match)
     }
+}
+
+/// The path of a name below `at`, or what it would be and why it is none.
+fn below(at: Option<&WirePath>, name: &[u8]) -> Result<WirePath, (Vec<u8>, Failure)> {
+    let full = at.map_or_else(|| name.to_vec(), |at| [at.as_bytes(), b"/", name].concat());
+    WirePath::parse(&full).map_err(|error| (full, bad_name(&error)))
 }

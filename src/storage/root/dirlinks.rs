@@ -57,13 +57,9 @@ impl Dirlinks {
         let mut followed = 0;
         while let Some(step) = todo.pop() {
             let (name, of_link) = match step {
-                PathStep::EndOfLink(place) => {
-                    // A link to where it lies, or above, would give each name there a second one below the link.
-                    if real.len() <= place.len() && real.iter().zip(&place).all(|((here, _), there)| here == there) {
-                        return Err(Errno::LOOP);
-                    }
-                    continue;
-                }
+                // A link to where it lies, or above, would give each name there a second one below the link.
+                PathStep::EndOfLink(place) if leads_up(&real, &place) => return Err(Errno::LOOP),
+                PathStep::EndOfLink(_) => continue,
                 PathStep::Component { name, of_link } => (name, of_link),
             };
             match &*name {
@@ -108,6 +104,11 @@ impl Dirlinks {
         let changed = StatFacts::of(link).ctime;
         (changed.secs, changed.nanos) <= self.since
     }
+}
+
+/// Whether `place` is the directory that was reached, or lies below it.
+fn leads_up(reached: &[(Vec<u8>, Arc<Dir>)], place: &[Vec<u8>]) -> bool {
+    reached.len() <= place.len() && reached.iter().zip(place).all(|((here, _), there)| here == there)
 }
 
 /// The components of a path, the last one first.

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::super::dir::Dir;
-use super::super::meta::ObjectId;
+use super::super::meta::{Meta, ObjectId};
 use super::super::request::{Trees, WalkRequest, cannot_follow};
 use super::left_out::destination_left_out;
 use super::special::kind_of;
@@ -48,14 +48,17 @@ impl Walk {
         if self.is_left_out(&root, &at, &meta) {
             return destination_left_out(&name);
         }
-        // As with rsync: what a link leads to on another file system counts as mounted here.
-        let device = self.frames.last().and_then(|frame| frame.device);
-        let is_elsewhere = device.is_some_and(|device| device != meta.identity.dev);
-        if is_dir && !(self.one_file_system && is_elsewhere) {
+        if is_dir && !(self.one_file_system && self.is_elsewhere(&meta)) {
             let (at, name) = (Some(at.clone()), Some(name.clone()));
             self.frames.push(Frame { root: root.clone(), at, name, depth: 0, device: None, listing: DirListing::Top });
         }
         self.judge(&root, at, name, meta, 0)
+    }
+
+    /// As with rsync: what a link leads to on another file system counts as mounted here.
+    fn is_elsewhere(&self, meta: &Meta) -> bool {
+        let device = self.frames.last().and_then(|frame| frame.device);
+        device.is_some_and(|device| device != meta.identity.dev)
     }
 
     fn dangling(&mut self, name: &WirePath, target: &[u8]) -> Option<WalkEntry> {

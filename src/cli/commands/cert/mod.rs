@@ -27,7 +27,6 @@ const CERTIFICATE_MODE: u32 = 0o644;
 /// Mode of a directory that is made for them.
 const DIRECTORY_MODE: u32 = 0o700;
 
-/// Runs the command.
 pub(crate) fn run(args: &CertArgs) -> anyhow::Result<Exit> {
     let said = match &args.command {
         CertCommand::Ca { dir, name, term } => ca(dir, name.as_deref(), term.days, existing(term.force))?,
@@ -103,15 +102,21 @@ fn issue(
         error => error.into(),
     })?;
     let files = write(dir, name, &issued, existing)?;
-    let (certificate, key) = &files;
-    let text = match role {
+    let text = next_steps(&request, &files);
+    Ok(CertOutput { files, text })
+}
+
+/// What to do with a certificate and its key, for who reads.
+fn next_steps(request: &CertificateRequest, (certificate, key): &(String, String)) -> String {
+    let CertificateRequest { name, hosts, role, days } = request;
+    match role {
         CertificateRole::Server => format!(
             "made {certificate} and {key}, good for {days} days\n\
             for a server that clients call: {}\n\
             copy both to that machine and run:\n    \
             qft serve DIR --cert {name}.crt --key {name}.key\n\
             with --client-ca ca.crt it also lets in clients that have a certificate",
-            request.hosts.join(", ")
+            hosts.join(", ")
         ),
         CertificateRole::Client => format!(
             "made {certificate} and {key}, good for {days} days\n\
@@ -119,8 +124,7 @@ fn issue(
             copy both, and ca.crt, to that machine and run:\n    \
             qft send FILES HOST: --ca ca.crt --cert {name}.crt --key {name}.key"
         ),
-    };
-    Ok(CertOutput { files, text })
+    }
 }
 
 /// The name of a certificate is that of its files too.

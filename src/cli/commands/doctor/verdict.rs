@@ -77,9 +77,7 @@ pub(super) enum Bottleneck {
     Loss,
     /// It had not settled when the test ended.
     Time,
-    /// This machine's processor.
     ProcessorHere,
-    /// The server's processor.
     ProcessorThere,
     /// A buffer for what arrives, which overflows.
     Receive(Side<usize>),
@@ -171,7 +169,6 @@ fn settled(counts: &[Count]) -> Option<(f64, f64)> {
 /// The summary at the end.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Diagnosis {
-    /// Sentences.
     pub(super) lines: Vec<String>,
     /// The command that would help, and where it is to be run if that is not here.
     pub(super) remedy: Option<String>,
@@ -187,21 +184,11 @@ pub(super) fn judge(
     ways: (Option<DirectionFigures>, Option<DirectionFigures>),
     is_busy: bool,
 ) -> Diagnosis {
-    let mut verdict = Diagnosis::default();
     let (up, down) = ways;
     if is_busy {
-        let measured = [("to", up), ("from", down)];
-        let rates =
-            measured.iter().filter_map(|(label, way)| Some(format!("{} {label} {name}", size::bits((*way)?.rate))));
-        let rates: Vec<_> = rates.collect();
-        if rates.is_empty() {
-            return verdict;
-        }
-        verdict.is_held_up = true;
-        verdict.lines.push(format!("at least {}: this machine was too busy to tell more", rates.join(", ")));
-        verdict.remedy = Some(format!("qft doctor {name}, when fewer programs run here"));
-        return verdict;
+        return while_busy(name, up, down);
     }
+    let mut verdict = Diagnosis::default();
     let ways = [(format!("to {name}"), up), (format!("from {name}"), down)];
     for (label, way) in ways.iter().filter_map(|(label, way)| way.map(|way| (label, way))) {
         let limit = way.limit();
@@ -225,6 +212,22 @@ pub(super) fn judge(
         ));
     }
     verdict
+}
+
+/// What figures say that were taken while other programs took this machine's time.
+fn while_busy(name: &str, up: Option<DirectionFigures>, down: Option<DirectionFigures>) -> Diagnosis {
+    let measured = [("to", up), ("from", down)];
+    let rate =
+        |(label, way): (&str, Option<DirectionFigures>)| Some(format!("{} {label} {name}", size::bits(way?.rate)));
+    let rates: Vec<_> = measured.into_iter().filter_map(rate).collect();
+    if rates.is_empty() {
+        return Diagnosis::default();
+    }
+    Diagnosis {
+        lines: vec![format!("at least {}: this machine was too busy to tell more", rates.join(", "))],
+        remedy: Some(format!("qft doctor {name}, when fewer programs run here")),
+        is_held_up: true,
+    }
 }
 
 fn sentence(limit: Bottleneck, way: &DirectionFigures, name: &str) -> String {

@@ -15,7 +15,6 @@ const FEW_EXIT_CODES: &str = "0 done; 1 failed; 2 wrong usage. All codes are in 
 /// The pages that the pages of transfers refer to.
 const OTHERS: &str = "rsync(1), scp(1), ssh(1)";
 
-/// All pages.
 pub(super) fn all() -> Vec<Document> {
     let mut pages = Vec::new();
     gather(&visible(&Cli::command()), "qft", None, &mut pages);
@@ -57,8 +56,18 @@ fn of_command(command: &Command, name: &str, above: Option<&str>) -> Document {
             about: vec![inner.get_about().map(ToString::to_string).unwrap_or_default()],
         }));
     }
+    parts.extend(after_options(command));
+    parts.extend(surroundings(command, above.is_none()));
+    parts.push(section("SEE ALSO"));
+    parts.push(PagePart::Text(see_also(command, name, above)));
+    Document { name: name.to_owned(), section: 1, parts }
+}
+
+/// What the help says after the options; the exit codes come last.
+fn after_options(command: &Command) -> Vec<PagePart> {
     let extra = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
     let (exit, others): (Vec<_>, Vec<_>) = blocks(&extra).into_iter().partition(|(title, _)| *title == EXIT_CODES);
+    let mut parts = Vec::new();
     for (number, (title, lines)) in others.into_iter().enumerate() {
         match title {
             "" if number == 0 => parts.push(section("NOTES")),
@@ -67,17 +76,9 @@ fn of_command(command: &Command, name: &str, above: Option<&str>) -> Document {
         }
         parts.push(PagePart::Lines(lines.to_owned()));
     }
-    parts.push(section("EXIT STATUS"));
-    parts.push(
-        exit.first().map_or_else(
-            || PagePart::Text(FEW_EXIT_CODES.to_owned()),
-            |(_, lines)| PagePart::Lines((*lines).to_owned()),
-        ),
-    );
-    parts.extend(surroundings(command, above.is_none()));
-    parts.push(section("SEE ALSO"));
-    parts.push(PagePart::Text(see_also(command, name, above)));
-    Document { name: name.to_owned(), section: 1, parts }
+    let exit = exit.first().map(|(_, lines)| PagePart::Lines((*lines).to_owned()));
+    parts.extend([section("EXIT STATUS"), exit.unwrap_or_else(|| PagePart::Text(FEW_EXIT_CODES.to_owned()))]);
+    parts
 }
 
 /// Variables and files: all of them on the page of qft, elsewhere those that the command has an option for.

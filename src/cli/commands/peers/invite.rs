@@ -16,7 +16,6 @@ use crate::keys::trust::{AccessMode, ClientEntry, Clients, Invites, Rights};
 use crate::keys::{DEFAULT_PORT, Fingerprint, Identity, Ticket};
 use crate::server::{self, Serving};
 
-/// Runs the command.
 pub(super) fn invite(home: &Path, args: &InviteArgs, out: &mut Out) -> anyhow::Result<()> {
     let advertised = args.advertise.as_deref().map(parse_advertised).transpose()?;
     let running = server::running(home)?;
@@ -65,6 +64,29 @@ struct InviteTarget {
     mode: AccessMode,
 }
 
+/// The servers that clients with these rights can do something with, and what. None where none runs.
+fn usable(
+    running: &[Serving],
+    is_elsewhere: bool,
+    entry: AccessMode,
+) -> Result<Vec<(&Serving, AccessMode)>, Complaint> {
+    let [first, ..] = running else { return Ok(Vec::new()) };
+    if running.iter().all(|serving| serving.is_open) && !is_elsewhere {
+        let text = format!("the server for {} lets anyone in (--no-auth): nobody needs a ticket", first.root);
+        return Err(Complaint::usage(text));
+    }
+    let usable: Vec<_> = running.iter().filter_map(|serving| Some((serving, serving.mode.and(entry)?))).collect();
+    if usable.is_empty() {
+        let does = match first.mode.writes() {
+            true => "takes files and gives none (--write-only)",
+            false => "takes no files (--read-only)",
+        };
+        let text = format!("the server for {} {does}: such a client could do nothing there", first.root);
+        return Err(Complaint::usage(text));
+    }
+    Ok(usable)
+}
+
 /// Where clients with these rights reach the servers of this home; the most likely first, never none.
 fn places(
     home: &Path,
@@ -73,24 +95,7 @@ fn places(
     entry: AccessMode,
 ) -> anyhow::Result<Vec<InviteTarget>> {
     let ticket = |fingerprint: Fingerprint, host: String, port: u16| Ticket { fingerprint, invite: None, host, port };
-    if let [first, ..] = running
-        && running.iter().all(|serving| serving.is_open)
-        && advertised.is_none()
-    {
-        let text = format!("the server for {} lets anyone in (--no-auth): nobody needs a ticket", first.root);
-        return Err(Complaint::usage(text).into());
-    }
-    let usable: Vec<(&Serving, AccessMode)> =
-        running.iter().filter_map(|serving| Some((serving, serving.mode.and(entry)?))).collect();
-    if let ([serving, ..], true) = (running, usable.is_empty()) {
-        let does = if serving.mode.writes() {
-            "takes files and gives none (--write-only)"
-        } else {
-            "takes no files (--read-only)"
-        };
-        let text = format!("the server for {} {does}: such a client could do nothing there", serving.root);
-        return Err(Complaint::usage(text).into());
-    }
+    let usable = usable(running, advertised.is_some(), entry)?;
     if let Some((host, port)) = advertised {
         let (fingerprint, running_port, mode) = match usable.first() {
             Some((serving, mode)) => (serving.fingerprint, serving.listen.port(), *mode),

@@ -76,15 +76,20 @@ impl ServeLoop<'_> {
                 },
             }
         }
-        if let Some(fault) = self.server.fault() {
-            self.out.end(Exit::Failed);
-            // Its threads may not all be able to end; the process is, and takes them along.
-            std::mem::forget(self.server);
-            return Err(anyhow::Error::new(fault).context("this server ended by a fault of its own; please report it"));
-        }
-        self.server.wait();
-        self.out.end(Exit::Done);
-        Ok(Exit::Done)
+        self.end()
+    }
+
+    /// The server has ended, or is about to.
+    fn end(self) -> anyhow::Result<Exit> {
+        let Some(fault) = self.server.fault() else {
+            self.server.wait();
+            self.out.end(Exit::Done);
+            return Ok(Exit::Done);
+        };
+        self.out.end(Exit::Failed);
+        // Its threads may not all be able to end; the process is, and takes them along.
+        std::mem::forget(self.server);
+        Err(anyhow::Error::new(fault).context("this server ended by a fault of its own; please report it"))
     }
 
     /// Reads everything again that others may have replaced: the list, the token, the clients' CA, the certificate.

@@ -25,7 +25,6 @@ pub(crate) struct GetPlan {
     pub(crate) patterns: Vec<Vec<u8>>,
     /// `None`: standard output.
     pub(crate) into: Option<PathBuf>,
-    /// How.
     pub(crate) options: GetOptions,
     /// The patterns for the header line.
     pub(crate) shown: String,
@@ -35,7 +34,6 @@ pub(crate) struct GetPlan {
     pub(crate) hints: Vec<String>,
 }
 
-/// Resolves `qft get`.
 pub(crate) fn get(args: &GetArgs, here: &LocalContext) -> Result<GetPlan, Complaint> {
     refuse_habits(&args.job.habits)?;
     refuse_empty(&args.paths)?;
@@ -57,18 +55,13 @@ pub(crate) fn get(args: &GetArgs, here: &LocalContext) -> Result<GetPlan, Compla
     let env = here.remote.as_deref();
     let GetWords { spec, far, patterns } = wanted_from(&wanted, args.from.as_deref(), env, &args.job.ssh, is_list)?;
     let to_stdout = into.as_os_str() == DASH;
-    if !to_stdout && let Some(what) = (here.kind)(&into).oddity() {
+    if to_stdout {
+        refuse_for_stdout(&patterns, args.job.output.json)?;
+    } else if let Some(what) = (here.kind)(&into).oddity() {
         let shown = escape_path(&into);
         return Err(Complaint::Usage(format!(
             "{shown} is {what}, which no file can replace; for standard output write '-': qft get REMOTE:FILE - >{shown}"
         )));
-    }
-    if to_stdout && args.job.output.json {
-        return Err(Complaint::usage("'-' and --json both want standard output"));
-    }
-    let is_directory = |pattern: &Vec<u8>| pattern.is_empty() || pattern.ends_with(b"/");
-    if to_stdout && (patterns.len() > 1 || patterns.iter().any(is_directory)) {
-        return Err(Complaint::usage("'-' (standard output) takes one file"));
     }
     let single = match patterns.as_slice() {
         [_] if is_list => false,
@@ -82,15 +75,32 @@ pub(crate) fn get(args: &GetArgs, here: &LocalContext) -> Result<GetPlan, Compla
         sync: !args.job.conflict.no_sync && !to_stdout,
         single: to_stdout,
     };
-    let dir = |n| match &spec {
+    let typed = as_typed(spec.as_ref(), &far, &patterns);
+    let shown = typed.join(" ");
+    let hints = spec.as_ref().and_then(Spec::port_hint).into_iter().collect();
+    Ok(GetPlan { spec, far, patterns, into: (!to_stdout).then_some(into), options, shown, typed, hints })
+}
+
+/// The patterns with the directories that they were named below.
+fn as_typed(spec: Option<&Spec>, far: &[Vec<u8>], patterns: &[Vec<u8>]) -> Vec<String> {
+    let dir = |n| match spec {
         Some(Spec::Local { path }) => path.as_slice(),
         _ => far.get(n).map_or(&b""[..], Vec::as_slice),
     };
     let whole = |(n, pattern): (usize, &Vec<u8>)| escape(&[dir(n), pattern].concat()).to_string();
-    let typed: Vec<String> = patterns.iter().enumerate().map(whole).collect();
-    let shown = typed.join(" ");
-    let hints = spec.as_ref().and_then(Spec::port_hint).into_iter().collect();
-    Ok(GetPlan { spec, far, patterns, into: (!to_stdout).then_some(into), options, shown, typed, hints })
+    patterns.iter().enumerate().map(whole).collect()
+}
+
+/// Standard output takes the content of one file, and nothing beside it.
+fn refuse_for_stdout(patterns: &[Vec<u8>], json: bool) -> Result<(), Complaint> {
+    if json {
+        return Err(Complaint::usage("'-' and --json both want standard output"));
+    }
+    let is_directory = |pattern: &Vec<u8>| pattern.is_empty() || pattern.ends_with(b"/");
+    if patterns.len() > 1 || patterns.iter().any(is_directory) {
+        return Err(Complaint::usage("'-' (standard output) takes one file"));
+    }
+    Ok(())
 }
 
 /// Takes the local destination off the remote paths.
@@ -121,7 +131,6 @@ fn refuse_second_directory(wanted: &[OsString], is_list: bool) -> Result<(), Com
 /// What `qft get` wants, and of whom.
 struct GetWords {
     spec: Option<Spec>,
-    /// See [`GetPlan::far`].
     far: Vec<Vec<u8>>,
     patterns: Vec<Vec<u8>>,
 }

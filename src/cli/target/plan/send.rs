@@ -21,9 +21,7 @@ pub(crate) struct SendPlan {
     pub(crate) spec: Option<Spec>,
     /// What to ask a far end behind ssh for; no path elsewhere.
     pub(crate) far: Vec<Vec<u8>>,
-    /// What to send.
     pub(crate) source: SendSource,
-    /// How.
     pub(crate) options: SendOptions,
     /// The destination for the header line.
     pub(crate) shown: String,
@@ -34,13 +32,11 @@ pub(crate) struct SendPlan {
 /// Where content comes from.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum SendSource {
-    /// Files and directories.
     Paths(Vec<PathBuf>),
     /// Standard input, which will have this name.
     Stdin(OsString),
 }
 
-/// Resolves `qft send`.
 pub(crate) fn send(args: &SendArgs, here: &LocalContext) -> Result<SendPlan, Complaint> {
     refuse_habits(&args.job.habits)?;
     refuse_empty(&args.paths)?;
@@ -81,17 +77,23 @@ pub(crate) fn send(args: &SendArgs, here: &LocalContext) -> Result<SendPlan, Com
             (stdin_alone(&paths, name)?, None, Target::Directory)
         }
         true => stdin_source(&paths, &destination)?,
-        false => {
-            let paths: Vec<PathBuf> = paths.into_iter().map(PathBuf::from).collect();
-            let into =
-                is_list || destination.is_directory || paths.len() > 1 || paths.iter().any(|path| here.is_dir(path));
-            let target = if into { Target::Directory } else { Target::FileOrDirectory };
-            (SendSource::Paths(paths), destination.to, target)
-        }
+        false => paths_source(paths, destination, is_list, here),
     };
     let mut options = options(&args.job, to, target);
     options.destination = spec.as_ref().and_then(Spec::local_directory);
     Ok(SendPlan { shown: escape(path).to_string(), spec, far, source, options, hints })
+}
+
+fn paths_source(
+    paths: Vec<OsString>,
+    destination: remote::RemotePath,
+    is_list: bool,
+    here: &LocalContext,
+) -> (SendSource, Option<WirePath>, Target) {
+    let paths: Vec<PathBuf> = paths.into_iter().map(PathBuf::from).collect();
+    let into = is_list || destination.is_directory || paths.len() > 1 || paths.iter().any(|path| here.is_dir(path));
+    let target = if into { Target::Directory } else { Target::FileOrDirectory };
+    (SendSource::Paths(paths), destination.to, target)
 }
 
 fn options(job: &JobArgs, to: Option<WirePath>, target: Target) -> SendOptions {

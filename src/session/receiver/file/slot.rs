@@ -26,6 +26,19 @@ impl<S: Store> Default for PartSlot<S> {
     }
 }
 
+impl<S: Store> PartSlot<S> {
+    fn opened(&mut self, part: S::Part) -> Arc<S::Part> {
+        let part = Arc::new(part);
+        self.part = PartState::Open(part.clone());
+        part
+    }
+
+    /// Whoever wants it next opens it again.
+    fn give_up(&mut self) {
+        (self.part, self.room) = (PartState::Unopened, None);
+    }
+}
+
 /// The partial file, which is opened at its first use: thousands of files may be on offer, few are open.
 #[derive(Default)]
 pub(super) enum PartState<S: Store> {
@@ -64,41 +77,21 @@ impl<S: Store> FileIo<S> {
                 return Ok(part);
             }
             // To open it is short, so whoever else wants it waits.
-            PartState::Unopened => match self.open_part(&mut slot) {
-                Ok(opened) => opened,
-                Err(error) => {
-                    (slot.part, slot.room) = (PartState::Unopened, None);
-                    return Err(error);
-                }
-            },
+            PartState::Unopened => self.open_part(&mut slot).inspect_err(|_| slot.give_up())?,
             PartState::Filling(filling) => OpenedPart::Filling(filling),
         };
         let mut filling = match filling {
-            OpenedPart::Whole(part) => {
-                let part = Arc::new(part);
-                slot.part = PartState::Open(part.clone());
-                return Ok(part);
-            }
+            OpenedPart::Whole(part) => return Ok(slot.opened(part)),
             OpenedPart::Filling(filling) => filling,
         };
         drop(slot);
         let is_full = S::adopt_more(&filling.part, &filling.from, &mut filling.left, COPY_TURN_BYTES);
         let mut slot = self.slot();
-        match is_full {
-            Ok(true) => {
-                let part = Arc::new(filling.part);
-                slot.part = PartState::Open(part.clone());
-                Ok(part)
-            }
-            Ok(false) => {
-                slot.part = PartState::Filling(filling);
-                Err(self.refused(Refusal::CopiedSome))
-            }
-            Err(error) => {
-                (slot.part, slot.room) = (PartState::Unopened, None);
-                Err(error)
-            }
+        if is_full.inspect_err(|_| slot.give_up())? {
+            return Ok(slot.opened(filling.part));
         }
+        slot.part = PartState::Filling(filling);
+        Err(self.refused(Refusal::CopiedSome))
     }
 
     fn refused(&self, refusal: Refusal) -> StorageError {

@@ -92,18 +92,22 @@ impl Receiver {
                 ChunkPlace::Memory(held) => held.buffer[within..within + count].copy_from_slice(piece),
                 ChunkPlace::File(stored) => self.store_piece(range, offset, piece.into(), stored.clone()),
             }
-            if block.filled == len
-                && let Some(PartialChunk { place, gaps, .. }) = blocks.begun.remove(&index)
-            {
-                blocks.gaps.keep(gaps);
-                if let ChunkPlace::Memory(held) = place {
-                    self.store(range, index, held);
-                }
+            if block.filled == len {
+                self.end(range, blocks, index);
             }
             bytes = rest;
             offset += count as u64;
         }
         Ok(())
+    }
+
+    /// A chunk is whole. What was held of it goes to the disk.
+    fn end(&self, range: &Arc<Incoming>, blocks: &mut Blocks, index: u64) {
+        let Some(PartialChunk { place, gaps, .. }) = blocks.begun.remove(&index) else { return };
+        blocks.gaps.keep(gaps);
+        if let ChunkPlace::Memory(held) = place {
+            self.store(range, index, held);
+        }
     }
 
     fn begin(&self, len: usize) -> Result<PartialChunk, SessionError> {
