@@ -15,7 +15,6 @@ use crate::transport::TransportError;
 pub(crate) enum StopSignal {
     /// SIGINT: Ctrl-C.
     Interrupt,
-    /// SIGTERM.
     Terminate,
     /// SIGHUP: the terminal is gone.
     HangUp,
@@ -35,7 +34,6 @@ impl StopSignal {
 /// How the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Everything was done.
     Done = 0,
     /// Something failed that no other code names.
     Failed = 1,
@@ -183,9 +181,7 @@ fn is_refusal(status: Status) -> bool {
 /// Which way files go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verb {
-    /// To the remote.
     Send,
-    /// From the remote.
     Get,
 }
 

@@ -95,7 +95,6 @@ Remotes:
 Not given: --to (--from), $QFT_REMOTE, the default remote, the only known one.
 A local name with a colon is written ./a:b.";
 
-/// Of `qft send`.
 pub(super) const SEND_EXAMPLES: &str = "\
 Examples:
   qft send photos/* --to qft://...       pair with a server and send
@@ -111,7 +110,6 @@ Examples:
                                          only text files
   tar c d | qft send - box:d.tar         sends standard input";
 
-/// Of `qft get`.
 pub(super) const GET_EXAMPLES: &str = "\
 Examples:
   qft get qft://... .                    all that a server has, by its ticket
@@ -121,7 +119,6 @@ Examples:
   qft get --files-from list box:dir      the names of a list, below dir there
   qft get box:d.tar - | tar x            to standard output";
 
-/// Of `qft parts`.
 pub(super) const PARTS: &str = "\
 A file that arrives is .NAME.qft-part beside its place until it is whole and
 verified. What an interrupted transfer leaves there is continued by the next one
@@ -135,7 +132,6 @@ Examples:
   qft parts box:                         those of a server
   qft parts --remove --older 7d box:dir  those that nobody continued for a week";
 
-/// Of `qft serve`.
 pub(super) const SERVE_EXAMPLES: &str = "\
 Examples:
   qft serve ~/incoming                   prints the line for the other machine
@@ -148,7 +144,6 @@ Examples:
 
 To let systemd run it: 'qft help service'.";
 
-/// Of `qft service`.
 pub(super) const SERVICE: &str = "\
 Two units: a socket that systemd holds, so that a restart loses no packet, and
 the server, which runs as an account without rights and sees its home and the
@@ -192,7 +187,6 @@ While it runs:
                                          not encrypted: put a proxy with TLS, or
                                          ssh -L, before it";
 
-/// Of `qft history`.
 pub(super) const HISTORY: &str = "\
 Every job of a client's that is over is one line of history.ndjson in the home,
 as JSON: who, which way, files, bytes, seconds, how it ended, packets lost. The
@@ -206,7 +200,6 @@ Examples:
   qft history --json -n 0 | jq 'select(.type == \"job\" and .outcome != \"done\")'
                                          what did not go well";
 
-/// Of `qft status`.
 pub(super) const STATUS: &str = "\
 Of each server: who may do what, the connections on each worker thread, and of
 each client the round trip, the rates each way in the last seconds, and what it
@@ -225,7 +218,6 @@ Exit codes:
   1    no server runs here
   4    a server runs here and has not answered";
 
-/// Of `qft doctor`.
 pub(super) const DOCTOR_EXAMPLES: &str = "\
 Examples:
   qft doctor                             this machine alone
@@ -276,7 +268,6 @@ For packages, files that these shells read by themselves:
   /usr/share/zsh/vendor-completions/_qft
   /usr/share/fish/vendor_completions.d/qft.fish";
 
-/// Of `qft man`.
 pub(super) const MAN_EXAMPLES: &str = "\
 Examples:
   qft man send                           the page of a command
@@ -285,7 +276,6 @@ Examples:
   qft man --out ~/.local/share/man/man1  where man(1) finds them
   qft man send | man -l -                in a pipe it is roff";
 
-/// Of `qft cert`.
 pub(super) const CERT_EXAMPLES: &str = "\
 Examples:
   qft cert ca certs                                 once
@@ -295,7 +285,6 @@ Examples:
 
 Tickets and known hosts need none of this; certs/README.md says when it helps.";
 
-/// Of `qft peers`.
 pub(super) const PEERS_EXAMPLES: &str = "\
 Examples:
   qft peers                              who may connect, and what each may do
@@ -311,7 +300,6 @@ be edited by hand: one client a line, FINGERPRINT [options] NAME. Whoever comes
 by a token or a certificate is on no list: 'revoke' takes its whole fingerprint,
 which 'qft status --json' shows, and keeps it in revoked_clients.";
 
-/// Of `qft remote`.
 pub(super) const REMOTE_EXAMPLES: &str = "\
 Examples:
   qft remote                             the servers known here

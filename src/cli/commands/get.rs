@@ -21,7 +21,6 @@ use crate::client::{Client, GetOptions};
 use crate::protocol::path::escape;
 use crate::storage::{Root, sync_names_above};
 
-/// Runs the command.
 pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
     let mut plan = plan::get(args, &LocalContext::new(std::env::var_os(REMOTE_VARIABLE)))?;
     plan.options.transfer.names = listed(&args.job, Absolute::IsBelow)?;

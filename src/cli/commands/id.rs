@@ -13,7 +13,6 @@ use crate::cli::ui::text::shown;
 use crate::keys::{self, Identity};
 use crate::session::local::host_name;
 
-/// Runs the command.
 pub(crate) fn run(args: &IdArgs) -> anyhow::Result<Exit> {
     let identity = Identity::load_or_create(&keys::home()?).context("this machine's identity")?;
     let (name, fingerprint) = (host_name(), identity.fingerprint().to_string());

@@ -26,7 +26,6 @@ use crate::error::Error;
 use crate::protocol::message::{Kind, ListingEntry, Problem};
 use crate::protocol::path::escape;
 
-/// Runs the command.
 pub(crate) fn run(args: &LsArgs) -> anyhow::Result<Exit> {
     let plan = plan::ls(args, &LocalContext::new(std::env::var_os(REMOTE_VARIABLE)))?;
     let port_hint = plan.spec.as_ref().and_then(Spec::port_hint);

@@ -35,7 +35,6 @@ struct PartsOutput {
     problems: Vec<(Vec<u8>, Failure)>,
 }
 
-/// One unfinished file.
 struct PartRow {
     name: Vec<u8>,
     size: u64,
@@ -43,7 +42,6 @@ struct PartRow {
     fate: PartFate,
 }
 
-/// Runs the command.
 pub(crate) fn run(args: &PartsArgs) -> anyhow::Result<Exit> {
     let place = args.place.as_deref().unwrap_or_else(|| OsStr::new("."));
     if args.query.json {

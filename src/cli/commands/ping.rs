@@ -21,7 +21,6 @@ use crate::cli::ui::json::Json;
 use crate::cli::ui::text::shown;
 use crate::client::PingReport;
 
-/// Runs the command.
 pub(crate) fn run(args: &PingArgs) -> anyhow::Result<Exit> {
     let named = args.remote.clone().or_else(|| std::env::var_os(REMOTE_VARIABLE).filter(|value| !value.is_empty()));
     let (spec, trust) = parse_with_port(named.as_deref(), &args.query.trust)?;

@@ -32,7 +32,6 @@ use crate::transport::{self, Tuning};
 /// Longest line that is read as a ticket: the longest ticket has some 400 characters.
 const TICKET_BYTES_MAX: u64 = 4096;
 
-/// Runs the command.
 pub(crate) fn run(args: &RemoteArgs) -> anyhow::Result<Exit> {
     let remotes = Remotes::open(&keys::home()?)?;
     let answer = match &args.action {

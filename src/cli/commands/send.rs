@@ -26,7 +26,6 @@ const STANDARD_INPUT: &str = "reading standard input";
 /// Names the default remote in the environment.
 pub(crate) const REMOTE_VARIABLE: &str = "QFT_REMOTE";
 
-/// Runs the command.
 pub(crate) fn run(args: &SendArgs) -> anyhow::Result<Exit> {
     let mut plan = plan::send(args, &LocalContext::new(std::env::var_os(REMOTE_VARIABLE)))?;
     let absolute =

@@ -15,7 +15,6 @@ pub(super) struct ConfigEntry {
     pub(super) tables: Vec<String>,
     /// Its name, as the long option spells it.
     pub(super) key: String,
-    /// Its value.
     pub(super) value: Value,
     /// Where it stands, from 1.
     pub(super) line: usize,

@@ -55,7 +55,6 @@ pub(super) struct SettingsLayer {
 pub(super) struct Setting {
     /// Its values; more than one only where the option may be repeated.
     pub(super) values: Vec<String>,
-    /// Where it stands.
     pub(super) line: usize,
 }
 

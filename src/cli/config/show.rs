@@ -24,7 +24,6 @@ use crate::protocol::path::quoted;
 const NAME_COLUMNS: usize = 14;
 const VALUE_COLUMNS: usize = 30;
 
-/// Runs the command.
 pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<Exit> {
     let config = ConfigFile::load()?;
     let root = Cli::command();

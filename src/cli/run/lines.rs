@@ -33,7 +33,6 @@ struct LineQueue {
     state: Mutex<LineQueueState>,
     /// Something is to be written.
     filled: Condvar,
-    /// Something was written.
     moved: Condvar,
     bytes_max: usize,
     missing: Missing,

@@ -39,13 +39,11 @@ pub(crate) type Begin = Box<dyn FnOnce(&Client, Contact) -> Job + Send>;
 
 /// A transfer that is ready to run.
 pub(crate) struct Transfer {
-    /// With whom.
     pub(crate) place: ServerTarget,
     /// How to reach it.
     pub(crate) settings: ConnectSettings,
     /// The far end behind ssh, which ends with this.
     pub(crate) far_end: Option<FarEnd>,
-    /// Starts the job.
     pub(crate) begin: Begin,
     /// The file access of the job; `None` is no restriction.
     pub(crate) sandbox: Option<Sandbox>,

@@ -26,22 +26,15 @@ pub(crate) enum SshError {
     },
     /// ssh ended before anything ran on the far side. It has said why.
     #[error("ssh did not get into {host}: its reason is above; 'ssh {host}' must work before qft can use it")]
-    NotConnected {
-        /// The destination.
-        host: String,
-    },
+    NotConnected { host: String },
     /// One side did not prove to be who it is. ssh has said why.
     #[error("ssh did not get into {host}: its reason is above; 'ssh {host}' must work before qft can use it")]
-    NotTrusted {
-        /// The destination.
-        host: String,
-    },
+    NotTrusted { host: String },
     /// The shell there does not find `qft`.
     #[error(
         "{host} has no {program} where ssh looks for it; install it there, or say where it is: --remote-qft /path/to/qft"
     )]
     NoQft {
-        /// The destination.
         host: String,
         /// The program that was to be run.
         program: String,
@@ -49,26 +42,20 @@ pub(crate) enum SshError {
     /// Something that is no `qft` of our kind ran.
     #[error("{program} on {host} is too old to be started through ssh; update it there")]
     TooOld {
-        /// The destination.
         host: String,
         /// The program that was run.
         program: String,
     },
     /// The far end speaks another version of the two lines.
     #[error("the qft on {host} and this one ({}) do not fit together; update the older one", env!("CARGO_PKG_VERSION"))]
-    OtherVersion {
-        /// The destination.
-        host: String,
-    },
+    OtherVersion { host: String },
     /// The command ran and ended, without a word from qft.
     #[error(
         "{host} ended the session ({status}) before qft could start there; does a start-up file or a forced command \
         stand in the way? 'ssh {host} {program} --version' must print a version"
     )]
     Ended {
-        /// The destination.
         host: String,
-        /// How.
         status: ExitStatus,
         /// The program that was to be run.
         program: String,
@@ -79,7 +66,6 @@ pub(crate) enum SshError {
         'ssh {host} {program} --version' must print a version"
     )]
     Silent {
-        /// The destination.
         host: String,
         /// How long was waited.
         seconds: u64,
@@ -89,25 +75,19 @@ pub(crate) enum SshError {
     /// The far end said what is wrong there.
     #[error("{host}: {text}")]
     Far {
-        /// The destination.
         host: String,
-        /// Its exit code.
         code: u8,
         /// Its words, escaped for display.
         text: String,
     },
     /// The ssh connection ended in the middle of the work, and the far end with it.
     #[error("the ssh connection to {host} ended, and qft there with it; the same command continues")]
-    Gone {
-        /// The destination.
-        host: String,
-    },
+    Gone { host: String },
     /// ssh works, UDP does not.
     #[error(
         "ssh reaches {host}, but no UDP packet comes back from {addresses}: {}", blocked_remedy(*.is_indirect, *.ports)
     )]
     Blocked {
-        /// The destination.
         host: String,
         /// The addresses that were tried, with the port.
         addresses: String,

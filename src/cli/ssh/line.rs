@@ -99,7 +99,6 @@ impl NearRequest {
 /// Why a line of the other end cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unreadable {
-    /// There is none.
     Nothing,
     /// It is of another version.
     OtherVersion,
@@ -110,11 +109,8 @@ pub(super) enum Unreadable {
 /// The answer of the far end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum FarAnswer {
-    /// It listens.
     Connect {
-        /// The UDP port.
         port: u16,
-        /// Its key.
         fingerprint: Fingerprint,
         /// The address at which ssh reached it, if ssh says so.
         address: Option<IpAddr>,

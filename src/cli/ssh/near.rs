@@ -104,7 +104,6 @@ impl Far {
 /// A far end that runs. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct FarEnd {
-    /// For the client.
     pub(crate) far: Far,
     /// What each path is called below the root that it serves; empty for the root itself.
     pub(crate) names: Vec<Vec<u8>>,

@@ -83,7 +83,6 @@ pub(crate) fn remember(place: &ServerTarget, peer: &str, enrolled: bool) -> anyh
 pub(crate) struct Connected {
     /// Ready to send, get and list.
     pub(crate) client: Client,
-    /// Where to.
     pub(crate) contact: Contact,
     local: Option<LocalServer>,
 }
@@ -95,7 +94,6 @@ pub(crate) struct ConnectSettings {
     pub(crate) patience: Duration,
     /// Whether the server in this process waits until files are safe on disk.
     pub(crate) sync: bool,
-    /// See [`OnMissing`].
     pub(crate) missing: OnMissing,
     /// A certificate and its key to show instead of this machine's own.
     pub(crate) certificate: Option<(PathBuf, PathBuf)>,

@@ -14,7 +14,6 @@ use crate::keys::trust::Remotes;
 pub(crate) enum PathKind {
     /// Nothing, as far as can be told.
     Missing,
-    /// A directory.
     Directory,
     /// A file with a size.
     File,

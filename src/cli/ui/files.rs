@@ -33,11 +33,9 @@ pub(crate) enum Doing {
 /// One look at a file.
 #[derive(Debug, Clone)]
 pub(crate) struct FileView {
-    /// The file itself.
     pub(crate) file: Arc<FileProgress>,
     /// Bytes that are there.
     pub(crate) there: u64,
-    /// See [`Doing`].
     pub(crate) doing: Doing,
     /// Since its content began to move, or to be compared.
     pub(crate) age: Duration,

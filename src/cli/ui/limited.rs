@@ -33,9 +33,7 @@ pub(crate) enum Limited {
     Link,
     /// The user's own limit.
     RateLimit,
-    /// This machine's disk.
     OwnDisk,
-    /// This machine's processor.
     OwnProcessor,
     /// The disk of the other end: it gave no more, or what it has not written fills its memory.
     OtherDisk,

@@ -23,7 +23,6 @@ pub(crate) fn needed(rate: f64) -> usize {
 /// One look at the path. Zero stands for what is not known yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct LinkView {
-    /// Smoothed round trip.
     pub(crate) rtt: Option<Duration>,
     /// Share of packets lost of late, 0 to 1.
     pub(crate) loss: Option<f64>,

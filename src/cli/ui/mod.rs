@@ -61,9 +61,7 @@ pub(crate) const TICK: Duration = Duration::from_millis(100);
 /// The options of a [`Ui`].
 #[derive(Debug, Clone)]
 pub(crate) struct UiOptions {
-    /// Which way.
     pub(crate) verb: Verb,
-    /// See [`DisplayMode`].
     pub(crate) mode: DisplayMode,
     /// JSON on standard output.
     pub(crate) json: bool,
@@ -73,7 +71,6 @@ pub(crate) struct UiOptions {
     pub(crate) dry_run: bool,
     /// A file whose name is taken gets another one.
     pub(crate) steps_aside: bool,
-    /// Files in flight.
     pub(crate) jobs: usize,
     /// `HOST:PORT`, for the hint when nobody answers.
     pub(crate) address: String,
@@ -85,7 +82,6 @@ pub(crate) struct UiOptions {
     pub(crate) rate_limit: Option<f64>,
 }
 
-/// The one renderer.
 pub(crate) struct Ui {
     options: UiOptions,
     model: Model,
@@ -184,7 +180,6 @@ impl Ui {
         self.model.set_counters(counters);
     }
 
-    /// Prints a remark.
     pub(crate) fn note(&mut self, text: &str) {
         if let Some(json) = &mut self.json {
             json.note("text", serde_json::json!({ "text": text }));
@@ -211,7 +206,6 @@ impl Ui {
         self.model.begin(now);
     }
 
-    /// Takes one event.
     pub(crate) fn event(&mut self, event: &Event, now: Instant) {
         self.model.on_event(event, now);
         let failed = match event {

@@ -79,15 +79,12 @@ pub(crate) struct Snapshot {
     pub(crate) bytes_written: u64,
     /// Bytes that were there in files that were continued or updated, finished or not.
     pub(crate) bytes_resumed: u64,
-    /// Files that failed.
     pub(crate) failed: u64,
-    /// See [`Speed`].
     pub(crate) speed: Speed,
     /// Time left, once the total is known.
     pub(crate) eta: Option<Duration>,
     /// The state of the path.
     pub(crate) link: LinkView,
-    /// Counts of events.
     pub(crate) tally: EventTally,
     /// The files whose content is in flight, compared or being saved, oldest first.
     pub(crate) files: Vec<FileView>,
@@ -140,7 +137,6 @@ impl Model {
         self.started = now;
     }
 
-    /// The other side.
     pub(crate) fn peer(&self) -> &PeerLabel {
         &self.peer
     }
@@ -160,7 +156,6 @@ impl Model {
         self.tally
     }
 
-    /// Takes one event.
     pub(crate) fn on_event(&mut self, event: &Event, now: Instant) {
         match event {
             Event::Connected { peer, .. } => {

@@ -18,15 +18,12 @@ const IN_SIGHT_LINES: u32 = 12;
 /// Notes about single files; more are only counted.
 const NOTES_SHOWN: u32 = 20;
 
-/// Where they go.
 pub(super) enum OutputForm {
     /// Bars, with the lines above them.
     Bars(Slots),
-    /// Lines only.
     Lines(Plain),
 }
 
-/// Prints them.
 pub(super) struct Printer {
     pub(super) face: OutputForm,
     /// Nothing is left out.
@@ -51,7 +48,6 @@ impl Printer {
         Self { columns: fold::stderr_columns(), has_colours: has_colours(), ..self }
     }
 
-    /// Prints a line.
     pub(super) fn line(&mut self, line: &str) {
         if self.since_failure > 0 {
             self.since_failure += 1;

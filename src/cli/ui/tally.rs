@@ -32,7 +32,6 @@ pub(crate) struct EventTally {
     pub(crate) planned_updates: u64,
     /// Files that it would compare.
     pub(crate) planned_compares: u64,
-    /// Their bytes.
     pub(crate) planned_bytes: u64,
     /// Bytes of them that are there already.
     pub(crate) planned_there: u64,

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use super::environment;
 use crate::cli::args::{EXIT_CODES, REMOTES};
 
-/// A topic.
 #[derive(Debug)]
 pub(crate) struct Topic {
     /// One word.

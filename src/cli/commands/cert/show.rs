@@ -13,7 +13,6 @@ use crate::cli::ui::json::Json;
 use crate::cli::ui::text::shown;
 use crate::keys::certificate::{Description, Validity, describe_file};
 
-/// Runs the command.
 pub(super) fn run(file: &Path, json: bool) -> anyhow::Result<Exit> {
     let found = describe_file(file)?;
     if json {

@@ -27,9 +27,7 @@ pub(super) struct Candidate {
 pub(super) enum Native {
     /// None are due.
     Nothing,
-    /// Any file.
     Files(usize),
-    /// Directories.
     Dirs(usize),
 }
 

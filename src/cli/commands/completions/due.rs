@@ -36,13 +36,11 @@ pub(super) enum Expected {
         /// Whether the names of topics are among the first ones.
         topics: bool,
     },
-    /// An option.
     Option,
     /// A value, which begins so many bytes into the word.
     Value {
         /// The kind of value.
         kind: ValueKind,
-        /// Where it begins.
         start: usize,
     },
     /// Nothing that is known here.
@@ -54,9 +52,7 @@ pub(super) enum Expected {
 pub(super) enum ValueKind {
     /// One of these.
     Choice(Vec<PossibleValue>),
-    /// A file here.
     File,
-    /// A directory here.
     Dir,
     /// A remote, perhaps with a path.
     Remote,
@@ -72,7 +68,6 @@ pub(super) enum ValueKind {
     Got,
     /// A remote with a path, or a path on the default remote: `qft ls`.
     Listed,
-    /// Free text.
     Text,
 }
 

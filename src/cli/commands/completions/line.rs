@@ -49,7 +49,6 @@ impl ShellWord {
     }
 }
 
-/// Reads a line.
 pub(super) fn read(line: &[u8]) -> CommandLine {
     let mut reader = Reader { words: Vec::new(), word: ShellWord::new(), redirects: false };
     let mut bytes = line.iter().copied().peekable();

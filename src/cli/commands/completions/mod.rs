@@ -34,13 +34,11 @@ use crate::cli::run::standard;
 /// The last characters of words that can go on: no blank is added after them.
 const GOES_ON: &[u8] = b"/:=";
 
-/// Runs `qft completions`.
 pub(crate) fn run(args: &CompletionsArgs) -> anyhow::Result<Exit> {
     standard::output().write_all(script(args.shell)).context("writing to standard output")?;
     Ok(Exit::Done)
 }
 
-/// Runs `qft __complete`.
 pub(crate) fn complete(args: &CompleteArgs) -> Exit {
     let mut root = Cli::command();
     root.build();

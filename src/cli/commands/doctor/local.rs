@@ -36,7 +36,6 @@ pub(super) enum CheckState {
     Bad(Exit),
 }
 
-/// One check.
 #[derive(Debug)]
 pub(super) struct Check {
     pub(super) name: &'static str,

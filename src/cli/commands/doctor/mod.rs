@@ -32,7 +32,6 @@ use crate::transport::{self, Granted};
 /// How long an unreachable remote may stay silent; somebody waits for the answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Runs the command.
 pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
     let mut out = DoctorOutput::new(args.json);
     let (spec, trust) = match &args.remote {

@@ -14,7 +14,6 @@ use crate::cli::ui::json::Json;
 use crate::keys;
 use crate::server::history::{self, HistoryEntry, Sums};
 
-/// Runs the command.
 pub(crate) fn run(args: &HistoryArgs) -> anyhow::Result<Exit> {
     let home = keys::home()?;
     let mut entries = history::read(&home)?;

@@ -31,7 +31,6 @@ pub(super) enum TagWord {
     Plain(String),
 }
 
-/// A page.
 #[derive(Debug)]
 pub(super) struct Document {
     /// `qft-send`.

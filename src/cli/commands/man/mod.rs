@@ -24,7 +24,6 @@ use crate::protocol::path::{escape_path, quoted};
 /// The pagers that are tried where neither variable names one.
 const PAGERS: [&str; 2] = ["less", "more"];
 
-/// Runs the command.
 pub(crate) fn run(args: &ManArgs) -> anyhow::Result<Exit> {
     let pages = pages::all();
     if let Some(dir) = &args.out {

@@ -25,7 +25,6 @@ use crate::keys::{self, Fingerprint};
 /// Characters of a fingerprint that stand for all of it: what tables show.
 const SHORT_CHARS_MIN: usize = 8;
 
-/// Runs the command.
 pub(crate) fn run(args: &PeersArgs) -> anyhow::Result<Exit> {
     let mut out = Out { json: args.json().then(Json::stdout) };
     let home = keys::home;

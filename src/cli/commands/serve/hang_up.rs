@@ -13,7 +13,6 @@ pub(super) enum HangUpMeaning {
     ToEnd,
 }
 
-/// Catches SIGHUP.
 pub(super) struct HangUp {
     signal: Signal,
     had_terminal: bool,

@@ -52,7 +52,6 @@ use crate::storage::{plain, sync_names_above};
 use crate::transport::{PathMemory, TransportError};
 use anyhow::{Context as _, anyhow};
 
-/// Runs the command.
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     tilde::refuse(args.dir.as_os_str())?;
     // One level only: a path that is wrong higher up is a mistake, and so is one that has nothing to read.

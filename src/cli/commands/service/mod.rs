@@ -20,7 +20,6 @@ use crate::cli::exit::{Complaint, Exit};
 use crate::cli::run::standard;
 use crate::cli::target::address::parse_listen;
 
-/// Runs the command.
 pub(crate) fn run(args: &ServiceArgs) -> anyhow::Result<Exit> {
     match &args.action {
         None => print(&units(&args.unit)?),

@@ -27,7 +27,6 @@ struct FoundServer {
     answer: Result<ServerStatus, String>,
 }
 
-/// Runs the command.
 pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
     let home = keys::home()?;
     let running = server::running(&home)?;

@@ -22,7 +22,6 @@ const LOCAL_DRAIN: Duration = Duration::from_secs(2);
 /// The rule for a `local:` directory that does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnMissing {
-    /// It is made.
     Make,
     /// It is an error.
     Refuse,

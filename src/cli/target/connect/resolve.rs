@@ -38,9 +38,7 @@ impl<'a> TargetQuery<'a> {
     }
 }
 
-/// The resolved remote.
 pub(crate) struct ResolvedTarget {
-    /// Where it is.
     pub(crate) place: ServerTarget,
     /// Held to the end: dropping it ends the far end behind ssh.
     pub(crate) far_end: Option<FarEnd>,
@@ -79,7 +77,6 @@ pub(crate) fn resolve(wanted: TargetQuery<'_>, settings: &ConnectSettings) -> an
 
 /// A place on a remote that is to be looked at.
 pub(crate) struct View {
-    /// Whose.
     pub(crate) target: ResolvedTarget,
     /// How it is reached.
     pub(crate) settings: ConnectSettings,

@@ -16,11 +16,9 @@ pub(crate) struct LsPlan {
     pub(crate) spec: Option<Spec>,
     /// The pattern's directory, for a far end behind ssh, or where a local path parts; no path elsewhere.
     pub(crate) far: Vec<Vec<u8>>,
-    /// What to list.
     pub(crate) pattern: Vec<u8>,
 }
 
-/// Resolves `qft ls`.
 pub(crate) fn ls(args: &LsArgs, here: &LocalContext) -> Result<LsPlan, Complaint> {
     let path = args.path.clone().unwrap_or_default();
     let env = here.remote.as_deref();

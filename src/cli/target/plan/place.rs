@@ -15,7 +15,6 @@ use crate::protocol::path::{escape, escape_path};
 /// Where the other side is.
 #[derive(Clone)]
 pub(crate) enum ServerTarget {
-    /// A server somewhere.
     Remote {
         /// How to reach it, and how to recognise it.
         contact: Contact,
@@ -57,7 +56,6 @@ pub(crate) enum KnownStatus {
 pub(crate) struct UnknownServer {
     /// Name or address, without brackets.
     pub(crate) host: String,
-    /// UDP port.
     pub(crate) port: u16,
     /// What to say when there is no machine of that name, if it was more likely meant as a remote's.
     pub(crate) unknown: Option<String>,

@@ -22,7 +22,6 @@ const COLUMNS_ALL: usize = 72;
 const COLUMNS_SIZES: usize = 60;
 pub(super) const COLUMNS_SLOTS: usize = 40;
 
-/// How bars look.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Style {
     /// The terminal shows more than ASCII.

@@ -12,7 +12,6 @@ const OWN_DRAWS_HZ: u8 = 1;
 /// Clears from the cursor's line to the end of the screen (ECMA-48, ED).
 const WIPE_BELOW: &str = "\r\x1b[J";
 
-/// Where lines go.
 #[derive(Debug)]
 pub(crate) enum Screen {
     /// The terminal behind standard error.
