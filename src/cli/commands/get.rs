@@ -7,7 +7,7 @@ use anyhow::Context as _;
 
 use super::send::REMOTE_VARIABLE;
 use crate::cli::args::GetArgs;
-use crate::cli::exit::{Exit, Verb};
+use crate::cli::exit::Exit;
 use crate::cli::run::names::{Absolute, listed};
 use crate::cli::run::sandbox::Sandbox;
 use crate::cli::run::signals::{HangUps, block_on};
@@ -17,6 +17,7 @@ use crate::cli::run::transfer::{Transfer, open_ui};
 use crate::cli::target::connect::{ConnectSettings, OnMissing, TargetQuery, resolve};
 use crate::cli::target::here::LocalContext;
 use crate::cli::target::plan;
+use crate::cli::text::verb::Verb;
 use crate::client::{Client, GetOptions};
 use crate::protocol::path::escape;
 use crate::storage::{Root, sync_names_above};

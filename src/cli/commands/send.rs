@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::cli::args::SendArgs;
-use crate::cli::exit::{Complaint, Exit, Verb};
+use crate::cli::exit::{Complaint, Exit};
 use crate::cli::run::names::{Absolute, listed};
 use crate::cli::run::private_dir::{CopyError, fill, private_dir};
 use crate::cli::run::signals::{HangUps, Signals, block_on};
@@ -17,6 +17,7 @@ use crate::cli::target::connect::{ConnectSettings, OnMissing, TargetQuery, resol
 use crate::cli::target::here::LocalContext;
 use crate::cli::target::plan::{self, SendSource};
 use crate::cli::target::remote;
+use crate::cli::text::verb::Verb;
 use crate::client::Client;
 use crate::storage::Links;
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::super::exit::Verb;
 use super::link::LinkView;
 use super::rate_limit::{OF_LIMIT, RateLimit};
+use crate::cli::text::verb::Verb;
 use crate::progress::Counters;
 
 /// Below these nothing can be told: the start of a connection says little of what it would do.

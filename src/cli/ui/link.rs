@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::exit::Verb;
 use crate::cli::text::size;
+use crate::cli::text::verb::Verb;
 use crate::progress::Counters;
 use crate::transport::Granted;
 

@@ -50,9 +50,9 @@ use self::slots::{Screen, Slots, Style};
 use self::stall::{Speed, StallNews, StallTeller};
 pub(crate) use self::tally::EventTally;
 pub(crate) use self::text::asking_again;
-use super::exit::Verb;
 use crate::cli::run::lines::{self, LineSink};
 use crate::cli::run::standard;
+use crate::cli::text::verb::Verb;
 use crate::progress::{Counters, Event};
 
 /// Time between two looks.

@@ -1,8 +1,8 @@
 //! The outcomes of files, in one word each: lines, the final block and JSON use the same words.
 
-use super::super::exit::Verb;
 use super::text::shown;
 use crate::cli::text::size;
+use crate::cli::text::verb::Verb;
 use crate::progress::FileProgress;
 use crate::protocol::message::Why;
 

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::limited::{Limited, Measured, part};
 use super::link::LinkView;
-use crate::cli::exit::Verb;
 use crate::cli::text::size;
+use crate::cli::text::verb::Verb;
 
 impl Measured {
     /// Adds what was measured, and what follows, to a JSON object.

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::super::exit::Verb;
 use super::model::Snapshot;
 use super::tally::EventTally;
 use super::text::cause;
 use crate::cli::text::size;
+use crate::cli::text::verb::Verb;
 use crate::progress::JobReport;
 
 /// Failures that the final block names; the rest is a number.
