@@ -44,6 +44,11 @@ impl Arrived {
         Self { bytes: stats.udp_rx.bytes as i64, pieces: stats.frame_rx.stream as i64 }
     }
 
+    /// The least of both.
+    fn least(self, other: Self) -> Self {
+        Self { bytes: self.bytes.min(other.bytes), pieces: self.pieces.min(other.pieces) }
+    }
+
     fn less(self, other: Self) -> Self {
         Self { bytes: self.bytes - other.bytes, pieces: self.pieces - other.pieces }
     }
@@ -108,7 +113,8 @@ pub(crate) struct Unread {
 struct UnreadState {
     /// Who leaves something unread now.
     holders: usize,
-    /// What had come, less what had been read, when the first of them began.
+    /// What had come, less what had been read, when the first of them began, or whenever it has been least since: what was
+    /// there before and is read meanwhile is nothing that came.
     since: Arrived,
     /// Of packets.
     packets: Hold,
@@ -217,6 +223,7 @@ impl UnreadState {
 
     /// Charges what has come since the beginning, but for bytes that are `free`.
     fn charge(&mut self, now: Arrived, free: usize) -> Result<(), SessionError> {
+        self.since = self.since.least(now);
         let came = now.less(self.since);
         let notes = self.notes_before + came.notes();
         let is_there = self.packets.grow_to(came.packets(free)) && self.notes.grow_to(notes);
@@ -286,6 +293,25 @@ mod tests {
         state.charge(Arrived { bytes: 0, pieces: 1 << 20 }, usize::MAX).expect_err("there is not so much room");
         drop(state);
         assert_eq!(budget.held(), 0);
+    }
+
+    #[test]
+    fn packets_that_had_come_before_and_are_read_meanwhile_are_no_crumbs() {
+        const WINDOW: usize = 16 << 20;
+        // Nobody has room for a single note beyond what is there for certain, as where all is taken by others.
+        let (_budget, mut state) = state(0);
+        let of_words = WORDS_FLOOR_BYTES / NOTE_BYTES * NOTE_BYTES;
+        assert!(state.notes.grow_to(of_words));
+        let window = WINDOW as i64;
+        let full = Arrived { bytes: window, pieces: window / 32_700 };
+        state.begin(full);
+        for now in [full, Arrived { bytes: window / 2, pieces: full.pieces / 2 }, Arrived::default(), full] {
+            state.charge(now, WINDOW).unwrap_or_else(|_| panic!("nothing but full packets has come: {now:?}"));
+        }
+        // What comes in crumbs is still charged, however much was read before.
+        state.charge(Arrived::default(), WINDOW).expect("all is read");
+        let crumbs = Arrived { bytes: 0, pieces: (of_words / NOTE_BYTES) as i64 };
+        state.charge(crumbs, WINDOW).expect_err("there is no room for their notes");
     }
 
     #[test]
