@@ -61,8 +61,8 @@
 //! | entries, digests, names of one message | [`ENTRIES_MAX`], [`HAVE_DIGESTS_MAX`], [`NAMES_MAX`] | a violation | `what_is_outside_a_limit_is_neither_taken_nor_sent` |
 //! | a path, a link's target, a cause in words | [`PATH_BYTES_MAX`], [`LINK_BYTES_MAX`], [`DETAIL_BYTES_MAX`] | a violation | `what_is_outside_a_limit_is_neither_taken_nor_sent` |
 //! | how deep a path leads | [`DEPTH_MAX`] | a violation | `names_that_break_a_rule_are_refused_by_that_rule` |
-//! | handshakes | [`HANDSHAKES_A_SECOND`], after [`HANDSHAKES_AT_ONCE`]; [`INCOMING_MAX`] wait, of one address [`INCOMING_PER_ADDRESS_MAX`], one of each address in turn | waits, asks again | `the_first_ones_do_not_wait_and_a_crowd_goes_on_at_the_rate` |
-//! | strangers | [`PENDING_MAX`], of one address [`PENDING_PER_ADDRESS_MAX`]; the oldest goes | asks again | `silent_strangers_do_not_keep_a_client_out` |
+//! | handshakes | [`HANDSHAKES_A_SECOND`] while anybody is served, else [`HANDSHAKES_A_SECOND_AT_REST`], after [`HANDSHAKES_AT_ONCE`]; [`INCOMING_MAX`] wait, of one address [`INCOMING_PER_ADDRESS_MAX`], one of each address in turn | waits, asks again | `the_first_ones_do_not_wait_and_a_crowd_goes_on_at_the_rate` |
+//! | strangers | [`PENDING_MAX`], of one address [`PENDING_PER_ADDRESS_MAX`]; the oldest goes, after [`PLACE_MIN`] | asks again | `silent_strangers_do_not_keep_a_client_out` |
 //! | addresses that are not proven | [`PROOF_FROM`] | a round trip more | `forged_addresses_push_nobody_out` |
 //! | strangers with room to send ahead | [`CROWD_FROM`] | waits for its welcome | `those_who_come_to_a_crowd_of_strangers_get_little_room_and_the_first_ones_do_not` |
 //! | clients inside | [`CLIENTS_MAX`] (`--max-clients`), of one address a [`ADDRESS_SHARE`]nd part, of one key a [`KEY_SHARE`]nd | waits for a place (`--timeout`) | `places_are_counted_in_all_for_each_address_and_for_each_key_and_given_back` |

@@ -57,13 +57,13 @@
 //! a queue, and signals are caught on another that never writes.
 //!
 //! **A stranger** can make the server do a handshake and read one greeting, within ten seconds. What else it sends is not
-//! read, and takes no more than twice one and a third mebibytes with the packets that it comes in. Of too many strangers at
-//! a time, in all or from one address, the one that has waited longest loses its place: an honest handshake takes a round
-//! trip or two, so it gets through while those who only hold places do not. When some wait, addresses must be proven first
-//! (QUIC's Retry), so forged ones push nobody out. Handshakes are begun at a rate that leaves the processors to those who
-//! are inside, one of each address in turn. Clients that were let in are counted apart (`--max-clients`), half of them from
-//! one address, half with one key; who does nothing gives its place up when somebody waits for it. The numbers stand in
-//! [`limits`](super::limits).
+//! read, and is bounded with the packets that it comes in. Of too many strangers at a time, in all or from one address, the
+//! one that has waited longest loses its place, after the time that an honest client needs for a handshake and its first
+//! words: that one gets through while those who only hold places do not. When some wait, addresses must be proven first
+//! (QUIC's Retry), so forged ones push nobody out. While a client is served, handshakes are begun at a rate that leaves the
+//! processors to those who are inside, one of each address in turn. Clients that were let in are counted apart
+//! (`--max-clients`), half of them from one address, half with one key; who does nothing gives its place up when somebody
+//! waits for it. The numbers stand in [`limits`](super::limits).
 //!
 //! **Through ssh** (`user@host:path`) trust is ssh's: the far end is started by it, for one run, as that account. Each
 //! end makes a key for the run and learns the other's through the ssh channel, never from a command line; the far end

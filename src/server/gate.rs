@@ -1,8 +1,9 @@
 //! The gate: how many connections may be pending, how many clients are let in, and which addresses failed too often.
 //!
 //! A connection is pending until its client is let in: in the middle of a handshake, or silent behind one. It costs
-//! memory and a signature, so their number is bounded, in all and for each address. At the bound the *oldest* one goes:
-//! an honest handshake takes a round trip or two, so it gets through while those who only hold places lose them.
+//! memory and a signature, so their number is bounded, in all and for each address. At the bound the *oldest* one goes, once
+//! it has had its place for [`PLACE_MIN`]: an honest handshake takes a round trip or two, so it gets through while those who
+//! only hold places lose them.
 //! When many wait, an address must first prove that it receives what is sent to it (QUIC's Retry, which keeps no state
 //! here), so that forged addresses push nobody out.
 
@@ -21,8 +22,12 @@ use crate::protocol::close::CloseCode;
 
 /// Pending connections at the same time: some 40 KiB of handshake each, so ten megabytes.
 pub const PENDING_MAX: usize = 256;
-/// Of these from one address: a building full of machines that start at once is not held up.
-pub const PENDING_PER_ADDRESS_MAX: usize = 64;
+/// Of these from one address: a building full of machines that start at once is not held up. Half of them, so that strangers
+/// who only hold places let [`PENDING_PER_ADDRESS_MAX`] / [`PLACE_MIN`] others behind their address go on in a second.
+pub const PENDING_PER_ADDRESS_MAX: usize = PENDING_MAX / 2;
+/// The time that a pending connection has its place for certain, whoever else comes: a handshake and the first words take two
+/// round trips, so a client that is 80 ms away is let in.
+pub const PLACE_MIN: Duration = Duration::from_millis(160);
 /// Pending connections from which on addresses have to be proven. Below, nobody pays the additional round trip.
 pub const PROOF_FROM: usize = 32;
 /// Pending connections from which on the next get little room to send before they are let in: what each may send ahead
@@ -67,6 +72,7 @@ struct GateState {
 struct PendingEntry {
     number: u64,
     prefix: SourcePrefix,
+    since: Instant,
     /// Dropped to displace the connection.
     _place: oneshot::Sender<()>,
 }
@@ -101,6 +107,16 @@ impl Gate {
         state.pending.len() >= PROOF_FROM || state.pending_of(SourcePrefix::of(addr)) >= PENDING_PER_ADDRESS_MAX
     }
 
+    /// Whether a connection from there would have a place that nobody else has for certain.
+    pub(super) fn has_place(&self, prefix: SourcePrefix, now: Instant) -> bool {
+        let state = self.state();
+        let may_go = |oldest: &PendingEntry| now.saturating_duration_since(oldest.since) >= PLACE_MIN;
+        if state.pending_of(prefix) >= PENDING_PER_ADDRESS_MAX {
+            return state.pending.iter().find(|waiting| waiting.prefix == prefix).is_some_and(may_go);
+        }
+        state.pending.len() < PENDING_MAX || state.pending.front().is_some_and(may_go)
+    }
+
     /// A connection comes in; `is_proven` says whether its address is known to be its own.
     pub(super) fn on_incoming(self: &Arc<Self>, addr: SocketAddr, is_proven: bool) -> GateDecision {
         let prefix = SourcePrefix::of(addr);
@@ -121,7 +137,7 @@ impl Gate {
         let number = state.next;
         state.next += 1;
         let is_crowded = state.pending.len() >= CROWD_FROM;
-        state.pending.push_back(PendingEntry { number, prefix, _place: place });
+        state.pending.push_back(PendingEntry { number, prefix, since: Instant::now(), _place: place });
         drop(state);
         GateDecision::Accept(PendingConnection { gate: self.clone(), number, prefix, lost, is_crowded })
     }
@@ -239,6 +255,23 @@ mod tests {
             is_gone(&mut strangers[0]) && !is_gone(&mut strangers[1]) && !is_gone(&mut late) && !is_gone(&mut other)
         );
         drop(late);
+    }
+
+    #[test]
+    fn a_place_that_was_just_taken_is_nobody_elses() {
+        let gate = Gate::new(CLIENTS_MAX);
+        let prefix = |host| SourcePrefix::of(addr(host, 1));
+        let start = Instant::now();
+        let mut strangers: Vec<_> =
+            (0..PENDING_PER_ADDRESS_MAX as u16).map(|port| enter(&gate, addr(1, port))).collect();
+        let entered = Instant::now();
+        assert!(!gate.has_place(prefix(1), start) && gate.has_place(prefix(2), start));
+        assert!(gate.has_place(prefix(1), entered + PLACE_MIN));
+        strangers.extend((PENDING_PER_ADDRESS_MAX..PENDING_MAX).map(|n| enter(&gate, addr(2, n as u16))));
+        assert!(!gate.has_place(prefix(3), start), "all places are taken");
+        assert!(gate.has_place(prefix(3), Instant::now() + PLACE_MIN));
+        strangers.pop();
+        assert!(gate.has_place(prefix(3), start));
     }
 
     #[test]

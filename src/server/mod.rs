@@ -95,13 +95,15 @@ use crate::transport::Granted;
 
 /// The bounds of a server that are no part of the protocol; [`manual::limits`](crate::manual::limits) tells of all.
 pub mod limits {
-    pub use super::gate::{CROWD_FROM, PENDING_MAX, PENDING_PER_ADDRESS_MAX, PROOF_FROM};
+    pub use super::gate::{CROWD_FROM, PENDING_MAX, PENDING_PER_ADDRESS_MAX, PLACE_MIN, PROOF_FROM};
     pub use super::history::{HISTORY_BYTES_MAX, LINES_AHEAD_MAX};
     pub use super::http::{
         HEAD_BYTES_MAX, HEAD_WAIT, HEADERS_MAX, HTTP_CLIENTS_SHOWN_MAX, HTTP_CONNECTIONS_MAX,
         HTTP_CONNECTIONS_PER_ADDRESS_MAX, HTTP_PAGES_MAX, READER_WAIT,
     };
-    pub use super::incoming::{HANDSHAKES_A_SECOND, HANDSHAKES_AT_ONCE, INCOMING_MAX, INCOMING_PER_ADDRESS_MAX};
+    pub use super::incoming::{
+        HANDSHAKES_A_SECOND, HANDSHAKES_A_SECOND_AT_REST, HANDSHAKES_AT_ONCE, INCOMING_MAX, INCOMING_PER_ADDRESS_MAX,
+    };
     pub use super::notice::{NOTICE_BYTES_KEPT, NOTICES_KEPT};
     pub use super::places::{ADDRESS_SHARE, CLIENTS_MAX, IDLE_AFTER, KEY_SHARE, STILL_AFTER};
     pub use crate::session::budget::{

@@ -58,6 +58,12 @@ impl Registry {
         self.all().is_empty()
     }
 
+    /// Whether anybody's job is under way.
+    pub(super) fn serves_anybody(&self) -> bool {
+        // Each job has a lock of its own, which is not waited for under that of all connections.
+        self.connections().iter().any(|live| live.is_running())
+    }
+
     /// All live connections, in no order.
     pub(super) fn connections(&self) -> Vec<Arc<LiveConnection>> {
         let all = self.all();

@@ -114,7 +114,9 @@ async fn serve(listener: &Listener, shared: &Arc<ServerInner>, pool: &Arc<Worker
             _ = drain.wait_for(Option::is_some) => break,
             () = shared.left.notified(), if shared.config.once.is_some() => break,
         }
-        while let Some(incoming) = waiting.next(Instant::now()) {
+        waiting.look(Instant::now(), || shared.registry.serves_anybody());
+        let now = Instant::now();
+        while let Some(incoming) = waiting.next(now, |prefix| shared.gate.has_place(prefix, now)) {
             answer(incoming, listener, shared, pool);
         }
     }

@@ -1,6 +1,7 @@
 //! Who may come in, and a crowd at the door.
 
 use super::*;
+use qft::server::limits::PENDING_PER_ADDRESS_MAX;
 
 #[tokio::test]
 async fn a_stranger_that_sends_right_away_is_refused_before_anything_is_read() {
@@ -80,8 +81,8 @@ async fn guesses_end_no_invite_and_shut_out_nobody_behind_the_same_address() {
 
 // ---- a crowd at the door ----
 
-/// More than may stand there, many times over.
-const CROWD: usize = 200;
+/// More than one address may have there, some times over.
+const CROWD: usize = 3 * PENDING_PER_ADDRESS_MAX;
 
 #[tokio::test]
 async fn half_open_handshakes_do_not_keep_a_client_out() {
