@@ -42,11 +42,14 @@ pub enum CloseCode {
     RightsChanged = 17,
     /// The invite was wrong, and so were too many others from the client's address.
     TooManyTries = 18,
+    /// The directory that the server serves to the client cannot be used. Told to clients with
+    /// [`features::NO_DIRECTORY`](super::features::NO_DIRECTORY); others hear [`Self::Internal`].
+    NoDirectory = 19,
 }
 
 impl CloseCode {
     /// Every code.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Done,
         Self::Violation,
         Self::NotAuthorised,
@@ -66,6 +69,7 @@ impl CloseCode {
         Self::Expired,
         Self::RightsChanged,
         Self::TooManyTries,
+        Self::NoDirectory,
     ];
 
     /// The number on the wire.
@@ -100,6 +104,7 @@ impl CloseCode {
             Self::Expired => "expired",
             Self::RightsChanged => "rights_changed",
             Self::TooManyTries => "too_many_tries",
+            Self::NoDirectory => "no_directory",
         }
     }
 
@@ -133,6 +138,10 @@ impl CloseCode {
             Self::TooManyTries => {
                 "too many wrong invites came from this address; wait some minutes and ask for a new ticket"
             }
+            Self::NoDirectory => {
+                "the directory that is served there cannot be used: it was moved or removed, or another disk was mounted on \
+                it; the server's log says what to do"
+            }
         }
     }
 }
@@ -162,7 +171,8 @@ mod tests {
             CloseCode::Revoked => CloseCode::Expired,
             CloseCode::Expired => CloseCode::RightsChanged,
             CloseCode::RightsChanged => CloseCode::TooManyTries,
-            CloseCode::TooManyTries => return None,
+            CloseCode::TooManyTries => CloseCode::NoDirectory,
+            CloseCode::NoDirectory => return None,
         })
     }
 

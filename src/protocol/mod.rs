@@ -47,7 +47,8 @@
 //!    knows the server by its key or certificate. The proof is HMAC-SHA-256 under the token's characters over 32 bytes
 //!    of keying material (label [`TOKEN_LABEL`], no context): it is good for this connection alone.
 //! 2. Server: `Welcome`, or it closes (`NotAuthorised`, `InviteSpent`, `TooManyTries`, `Expired`, `Revoked`, `WrongToken`,
-//!    `NotCertified`, `CertificateExpired`, `Unsupported`, `Busy`; `GoingAway` when it is stopping). Its features are a subset of the client's; unknown bits are ignored by the server and never returned.
+//!    `NotCertified`, `CertificateExpired`, `Unsupported`, `Busy`; `NoDirectory`; `GoingAway` when it is stopping). Its features
+//!    are a subset of the client's; unknown bits are ignored by the server and never returned.
 //! 3. Client: one job, that is one `Push`, `Get`, `Select`, `List`, `Parts` or `Probe`. One that needs no feature may be sent
 //!    right behind `Hello`, and the headers of a `Push` right behind it, and content that goes ahead (below); the server reads
 //!    them only once it has accepted the client. Other data streams wait for `Welcome`.
@@ -323,6 +324,9 @@ pub mod features {
     pub const LOCATION: u64 = 128;
     /// The receiver hears how the sender's time went: [`SenderStats`](super::message::SenderStats).
     pub const SENDER_STATS: u64 = 256;
+    /// The client knows [`NoDirectory`](super::close::CloseCode::NoDirectory). A code that it does not know would be a lost
+    /// connection to it, which it would try to replace.
+    pub const NO_DIRECTORY: u64 = 512;
     /// All that this version knows.
-    pub const ALL: u64 = PROBE | OFFERED | REMARKS | NAMED | SELECT | PARTS | LOCATION | SENDER_STATS;
+    pub const ALL: u64 = PROBE | OFFERED | REMARKS | NAMED | SELECT | PARTS | LOCATION | SENDER_STATS | NO_DIRECTORY;
 }

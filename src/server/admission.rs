@@ -14,6 +14,7 @@ use super::{Access, Notice, ServerInner};
 use crate::keys::trust::{Allowed, ClientEntry, Clients, Invites, KeyStatus, ListedClient, RedeemError, Rights};
 use crate::keys::{self, Fingerprint};
 use crate::protocol::close::CloseCode;
+use crate::protocol::features;
 use crate::protocol::message::Hello;
 use crate::protocol::path::escape_path;
 use crate::session::SessionError;
@@ -105,7 +106,7 @@ pub(super) async fn authorise(
     let root = shared.root.clone();
     // What is delivered where nobody looks for it would be lost to them.
     if shared.admissions.run(move || root.is_misplaced()).await? {
-        return Err(misplaced(shared));
+        return Err(misplaced(shared, no_directory(hello)));
     }
     let lists = match (&shared.config.access, &shared.lists) {
         (Access::Anyone, _) => return Ok(unlisted(shared, peer)),
@@ -115,18 +116,18 @@ pub(super) async fn authorise(
     };
     let shared = shared.clone();
     let (addr, invite, name) = (connection.remote_address(), hello.invite, hello.name.clone());
-    let pass = shared.passes().admit(connection, hello);
+    let (pass, told) = (shared.passes().admit(connection, hello), no_directory(hello));
     // The lists are files, which no worker thread reads.
     let disk = shared.admissions.clone();
     let decided = disk.run(move || {
         let has_ended = |client: &ListedClient| client.rights.have_expired(SystemTime::now());
         match (lists.clients.status(&peer)?, pass, invite) {
-            (KeyStatus::Listed(client), ..) if !has_ended(&client) => admit(&shared, client, false),
+            (KeyStatus::Listed(client), ..) if !has_ended(&client) => admit(&shared, client, false, told),
             // A pass lets in clients that are on no list, but none that was revoked.
             (KeyStatus::Unknown, Ok(Some(pass)), _) => Ok(by_pass(&shared, peer, pass)),
             (_, _, Some(invite)) => {
                 let client = enrol(&shared, &lists, addr, peer, &invite, &name)?;
-                admit(&shared, client, true)
+                admit(&shared, client, true, told)
             }
             (KeyStatus::Listed(client), _, None) => Err(expired_since(&client)),
             (KeyStatus::Revoked, Ok(Some(_)), None) => Err(shut_out(peer)),
@@ -147,10 +148,15 @@ fn by_pass(shared: &Arc<ServerInner>, peer: Fingerprint, pass: Pass) -> Admitted
     Admitted { basis: Some(AuthorizedBy::Pass(pass)), name, ..unlisted(shared, peer) }
 }
 
-fn misplaced(shared: &ServerInner) -> Turned {
+/// What a client is told whose directory cannot be used.
+fn no_directory(hello: &Hello) -> CloseCode {
+    if hello.features & features::NO_DIRECTORY != 0 { CloseCode::NoDirectory } else { CloseCode::Internal }
+}
+
+fn misplaced(shared: &ServerInner, code: CloseCode) -> Turned {
     let dir = escape_path(shared.root.path());
     let why = format!("{dir} was moved or removed, or another disk was mounted on it; start the server again");
-    Turned { code: CloseCode::Internal, why }
+    Turned { code, why }
 }
 
 fn shut_out(peer: Fingerprint) -> Turned {
@@ -169,10 +175,11 @@ fn expired_since(client: &ListedClient) -> Turned {
     Turned { code: CloseCode::Expired, why }
 }
 
-fn admit(shared: &ServerInner, client: ListedClient, enrolled: bool) -> Result<Admitted, Turned> {
+/// `told`: what the client hears if its directory cannot be used.
+fn admit(shared: &ServerInner, client: ListedClient, enrolled: bool, told: CloseCode) -> Result<Admitted, Turned> {
     let grant = Grant::new(shared, client.fingerprint, &client.rights).map_err(|error| {
         warn!(%error, name = client.name, "a client's directory cannot be used");
-        Turned { code: CloseCode::Internal, why: format!("its directory cannot be used: {error}") }
+        Turned { code: told, why: format!("its directory cannot be used: {error}") }
     })?;
     let ListedClient { name, rights, .. } = client;
     Ok(Admitted { grant, basis: Some(AuthorizedBy::Listed(rights)), name: Some(name), enrolled })

@@ -151,7 +151,10 @@ fn a_server_whose_directory_was_replaced_lets_nobody_in_until_it_is_back() {
     let path = |name: &str| remote.path(name);
     let refused = |what: &str| {
         local.write(what, "content");
-        local.run(&format!("send {what}")).exits(7).says(&["its log says why"]);
+        local
+            .run(&format!("send {what}"))
+            .exits(7)
+            .says(&["the directory that is served there cannot be used: it was moved or removed"]);
         serve.wait_to_say("start the server again");
         local.run("ls").exits(7);
     };

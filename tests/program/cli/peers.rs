@@ -92,7 +92,7 @@ fn a_client_with_a_root_sees_nothing_else() {
 #[test]
 fn a_reader_whose_root_is_missing_is_told_that_the_server_is_at_fault() {
     let (remote, local, serve) = allowed("--ro --root gone", "");
-    local.run("ls").exits(7).says(&["failed internally", "its log says why"]);
+    local.run("ls").exits(7).says(&["the directory that is served there cannot be used"]);
     serve.wait_to_say("its directory cannot be used");
     assert!(!remote.has("in/gone"));
 }
