@@ -2,6 +2,7 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `served_dir` | the directory: found, or made |
 //! | `watch`, `hang_up` | the loop beside the server; what a SIGHUP asks for |
 //! | `passes`, `secrets`, `expiry` | keys, tokens and certificates from files, and when they end |
 //! | `way_in` | the ticket: printed, written, made again |
@@ -15,16 +16,16 @@ mod notice;
 mod output;
 mod passes;
 mod secrets;
+mod served_dir;
 mod stamp;
 mod systemd;
 mod watch;
 mod way_in;
 
-use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::available_parallelism;
 use std::time::SystemTime;
 
@@ -32,6 +33,7 @@ use self::expiry::Expiry;
 use self::output::ServeOutput;
 use self::passes::{PassFiles, identity};
 use self::secrets::refuse_to_serve_secrets;
+use self::served_dir::ServedDir;
 use self::watch::ServeLoop;
 use self::way_in::{announce, found_at, way_in};
 use crate::cli::args::{BandwidthLimit, ServeArgs};
@@ -48,15 +50,14 @@ use crate::keys::{self, DEFAULT_PORT, Identity};
 use crate::protocol::path::escape_path;
 use crate::server::{Access, AccessMode, HttpOptions, ServeOnce, Server};
 use crate::server::{Presence, Serving};
-use crate::storage::{plain, sync_names_above};
+use crate::storage::sync_names_above;
 use crate::transport::{PathMemory, TransportError};
 use anyhow::{Context as _, anyhow};
 
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     tilde::refuse(args.dir.as_os_str())?;
-    // One level only: a path that is wrong higher up is a mistake, and so is one that has nothing to read.
-    let is_new = !args.read_only && fs::create_dir(&args.dir).is_ok();
-    let root = root(&args.dir, rustix::process::geteuid().is_root())?;
+    let served = ServedDir::find(&args.dir, args.read_only, rustix::process::geteuid().is_root())?;
+    let root = served.root.clone();
     if !args.read_only && !args.no_sync {
         // Files that are put into a directory would be lost with it.
         sync_names_above(&root);
@@ -92,13 +93,12 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let lines = passes.lines(&server, &hosts[0], port, mode(args));
     let expiry = args.cert.as_deref().and_then(Expiry::read);
     let way_in = way_in(args, &server, (hosts, port), enrolled > 0 || passes.are_given())?;
+    let made = served.made();
     block_on(HangUps::AreOthers, async |signals| {
         // The ticket says that the server can be used, and stopped: signals are caught from here on.
-        if is_new {
-            out.say(&format!("made {}", escape_path(&root)));
-        }
+        made.iter().for_each(|text| out.say(text));
         expiry.iter().for_each(|expiry| expiry.warn(&mut out, SystemTime::now()));
-        announce(&mut out, args, &server, &root, way_in.as_ref(), &lines, enrolled)?;
+        announce(&mut out, args, &server, (&root, made.is_some()), way_in.as_ref(), &lines, enrolled)?;
         systemd::ready(&status(&server, &root));
         systemd::keep_alive(server.handle());
         let (out, home, passes) = (&mut out, &*home, &mut passes);
@@ -111,20 +111,6 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
 /// The status text for `systemctl status`.
 fn status(server: &Server, root: &Path) -> String {
     format!("serving {} on UDP {}", escape_path(root), server.local_addr())
-}
-
-/// The directory to serve, without links. The whole machine is not served by its administrator.
-fn root(dir: &Path, is_superuser: bool) -> anyhow::Result<PathBuf> {
-    let shown = escape_path(dir);
-    let root =
-        dir.canonicalize().map_err(|error| Complaint::Usage(format!("cannot serve {shown}: {}", plain(&error))))?;
-    if !root.is_dir() {
-        return Err(Complaint::Usage(format!("cannot serve {shown}: not a directory")).into());
-    }
-    if is_superuser && root == Path::new("/") {
-        return Err(Complaint::usage("root does not serve /: name a directory below it, or run as another user").into());
-    }
-    Ok(root)
 }
 
 /// The sandbox of a server: the directory, the home, and the files that its options name, which may be replaced while
@@ -267,23 +253,6 @@ fn enrolled_clients(home: &Path, out: &mut ServeOutput) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_superuser_does_not_serve_the_whole_machine() {
-        let error = root(Path::new("/"), true).expect_err("refused");
-        assert_eq!(Exit::of_error(&error), Exit::Usage);
-        assert!(root(Path::new("/usr/.."), true).is_err(), "by whatever name");
-        assert!(root(Path::new("/"), false).is_ok());
-        assert!(root(Path::new("/tmp"), true).is_ok());
-    }
-
-    #[test]
-    fn only_a_directory_that_exists_is_served() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        fs::write(dir.path().join("file"), b"x").expect("written");
-        assert!(root(&dir.path().join("file"), false).is_err());
-        assert!(root(&dir.path().join("missing"), false).is_err());
-    }
 
     #[test]
     fn an_open_server_stays_on_this_machine_unless_told_otherwise() {

@@ -93,7 +93,7 @@ pub(super) fn announce(
     out: &mut ServeOutput,
     args: &ServeArgs,
     server: &Server,
-    root: &Path,
+    (root, is_new): (&Path, bool),
     way_in: Option<&WayIn>,
     passes: &[String],
     enrolled: usize,
@@ -110,6 +110,9 @@ pub(super) fn announce(
         "root": shown_root, "address": address.to_string(), "workers": workers.get(),
         "fingerprint": server.fingerprint().to_string(),
     });
+    if is_new {
+        start["made"] = true.into();
+    }
     if let Some(addr) = server.http_addr() {
         start["http"] = addr.to_string().into();
     }
