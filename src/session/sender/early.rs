@@ -98,7 +98,7 @@ impl<F: ByteFiles> Sender<F> {
             };
             let (wanted, answer) = oneshot::channel();
             ledger.on_start_sent(id, EarlyStart { digest, source, wanted });
-            Some((Outlet::early(stream), reports, answer))
+            Some((Outlet::early(stream, self.0.turns.clone()), reports, answer))
         })
     }
 }

@@ -12,7 +12,7 @@
 //! | `offer` | headers, as the walk finds files; offering again what changed |
 //! | `source` | where an offered file lies |
 //! | `queue` | what is sent next, small files many at a time |
-//! | `stream`, `outlet` | a range on its way to the receiver; the stream that it takes |
+//! | `stream`, `outlet`, `turns` | a range on its way to the receiver; the stream that it takes; which of them goes first |
 //! | `start`, `early` | the first bytes of a file; sending them before they are asked for |
 //! | `check` | our own copy beside the receiver's digests, and beside what was sent |
 //! | `stats` | how the sender's time goes |
@@ -27,6 +27,7 @@ pub(crate) mod source;
 pub(crate) mod start;
 mod stats;
 mod stream;
+mod turns;
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -41,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 use self::queue::{Batch, SendQueue};
 use self::source::SenderFiles;
 use self::stats::{SenderMeter, Waits, micros};
+use self::turns::WriteTurns;
 use super::link::{link_report, record_link};
 use super::memory::SendBudget;
 use super::walk::Walked;
@@ -84,6 +86,7 @@ struct SenderInner<F: ByteFiles> {
     wanted: mpsc::UnboundedSender<FileId>,
     wanted_files: Mutex<Option<mpsc::UnboundedReceiver<FileId>>>,
     offers: Arc<Semaphore>,
+    turns: WriteTurns,
     waits: Waits,
     meter: Mutex<SenderMeter>,
     /// The receiver wants to hear how this end's time goes.
@@ -116,6 +119,7 @@ impl<F: ByteFiles> Sender<F> {
             wanted,
             wanted_files: Mutex::new(Some(wanted_files)),
             offers: Arc::new(Semaphore::new(HEADERS_AHEAD_MAX)),
+            turns: WriteTurns::default(),
             waits: Waits::default(),
             ended: Notify::new(),
             stop: CancellationToken::new(),

@@ -1,10 +1,14 @@
 //! The stream of one range, and why it may stop before its end.
 
+use std::pin::pin;
+use std::slice;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn::SendStream;
+use quinn::{SendStream, WriteError};
 
+use super::turns::WriteTurns;
 use crate::protocol::close::CloseCode;
 use crate::session::SessionError;
 use crate::storage::{Lost, StorageError};
@@ -49,10 +53,10 @@ impl From<quinn::ConnectionError> for PumpStop {
     }
 }
 
-impl From<quinn::WriteError> for PumpStop {
-    fn from(error: quinn::WriteError) -> Self {
+impl From<WriteError> for PumpStop {
+    fn from(error: WriteError) -> Self {
         match error {
-            quinn::WriteError::ConnectionLost(error) => error.into(),
+            WriteError::ConnectionLost(error) => error.into(),
             _ => Self::Unwanted,
         }
     }
@@ -61,26 +65,39 @@ impl From<quinn::WriteError> for PumpStop {
 /// A stream that tells the peer when it is abandoned: dropping quinn's own would *finish* it, and half
 /// a file would look whole.
 pub(super) struct Outlet {
-    pub(super) stream: SendStream,
+    stream: SendStream,
+    turns: WriteTurns,
     finished: bool,
     /// Why, when it is abandoned.
     abandoned: CloseCode,
 }
 
 impl Outlet {
-    pub(super) fn new(stream: SendStream) -> Self {
-        Self { stream, finished: false, abandoned: CloseCode::SourceFailed }
+    pub(super) fn new(stream: SendStream, turns: WriteTurns) -> Self {
+        Self { stream, turns, finished: false, abandoned: CloseCode::SourceFailed }
     }
 
     /// Of a range that goes ahead, and may not be wanted.
-    pub(super) fn early(stream: SendStream) -> Self {
-        Self { stream, finished: false, abandoned: CloseCode::Cancelled }
+    pub(super) fn early(stream: SendStream, turns: WriteTurns) -> Self {
+        Self { stream, turns, finished: false, abandoned: CloseCode::Cancelled }
+    }
+
+    /// Writes all of it, in its turn.
+    pub(super) async fn write(&mut self, mut bytes: Bytes) -> Result<(), WriteError> {
+        let Self { stream, turns, .. } = self;
+        let write = |cx: &mut Context<'_>| {
+            while !bytes.is_empty() {
+                ready!(pin!(stream.write_chunks(slice::from_mut(&mut bytes))).poll(cx))?;
+            }
+            Poll::Ready(Ok(()))
+        };
+        turns.take(write).await
     }
 
     /// Writes all that there is to write. It can be abandoned all the same until [`Outlet::finish`] is called.
     pub(super) async fn write_whole(&mut self, bytes: Bytes) {
         // It fails for a stream that the peer has stopped, which its answer explains.
-        if self.stream.write_chunk(bytes).await.is_ok() {
+        if self.write(bytes).await.is_ok() {
             let _ = self.stream.finish();
         }
     }

@@ -68,7 +68,7 @@ impl<F: ByteFiles> Sender<F> {
         if digest.is_some() {
             self.ledger().count_sent(id, size);
             let mut outlet = self.open_stream(id).await?;
-            let writing = outlet.stream.write_chunk(in_flight(buffer, permit));
+            let writing = outlet.write(in_flight(buffer, permit));
             self.timed(|waits| &waits.write, writing).await?;
             outlet.finish();
         }

@@ -121,7 +121,7 @@ impl<F: ByteFiles> Sender<F> {
     async fn send_range(&self, id: FileId, source: &Arc<F::Source>, range: Range<u64>) -> Result<(), PumpStop> {
         let mut outlet = self.open_stream(id).await?;
         let header = RangeHeader { id, offset: range.start, len: range.end - range.start, timing: RangeTiming::Asked };
-        outlet.stream.write_all(&header.to_bytes()).await?;
+        outlet.write(Bytes::copy_from_slice(&header.to_bytes())).await?;
         let mut reads = VecDeque::with_capacity(READ_AHEAD);
         let mut next = range.start;
         loop {
@@ -139,7 +139,7 @@ impl<F: ByteFiles> Sender<F> {
             let Some((offset, read)) = reads.pop_front() else { break };
             let (bytes, digest) = self.timed(|waits| &waits.read, read).await??;
             self.on_own(id, offset / CHUNK_BYTES, digest);
-            self.timed(|waits| &waits.write, outlet.stream.write_chunk(bytes)).await?;
+            self.timed(|waits| &waits.write, outlet.write(bytes)).await?;
         }
         outlet.finish();
         self.on_sent(id);
@@ -183,7 +183,7 @@ impl<F: ByteFiles> Sender<F> {
         let (stream, reports) = self.0.tools.connection.open_bi().await?;
         self.feed(|ledger| ledger.on_stream(id));
         tokio::spawn(self.clone().read_reports(id, reports, room));
-        Ok(Outlet::new(stream))
+        Ok(Outlet::new(stream, self.0.turns.clone()))
     }
 
     /// Counts what the receiver reports as written, until it has nothing more to say: so long QUIC keeps the stream, whether
