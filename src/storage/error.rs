@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -11,6 +12,11 @@ use crate::protocol::message::{Failure, Status};
 use crate::protocol::path::escape_path;
 
 /// A disk operation that failed.
+/// How long, and how many times, is waited for a descriptor when this process has too many files open: it closes hundreds a
+/// second.
+pub(crate) const FILES_WAIT: Duration = Duration::from_millis(200);
+pub(crate) const FILES_WAITS_MAX: u32 = 150;
+
 ///
 /// The operating system's message is part of the text (so it is not also offered as `source()`, which
 /// would print it twice), and the path is escaped: the text may go to a terminal as it is.

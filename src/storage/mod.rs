@@ -46,6 +46,7 @@ pub(crate) use cause::{CopiedBy, Refusal, plain};
 pub(crate) use commit::Touch;
 pub use commit::{Commit, Committed, Committer, Durability, Replace};
 pub use dir::Resolver;
+pub(crate) use error::{FILES_WAIT, FILES_WAITS_MAX};
 pub use error::{Op, StorageError};
 pub use filter::{FilterError, Filters};
 pub use listed::NameList;

@@ -9,6 +9,7 @@ mod special;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::thread;
 
 use rustix::io::Errno;
 
@@ -22,7 +23,7 @@ pub use self::left_out::{LeftOut, Recognise};
 use self::special::{kind_of, special, special_kind, special_left_out};
 use super::cause::Refusal;
 use super::dir::Dir;
-use super::error::{Op, StorageError};
+use super::error::{FILES_WAIT, FILES_WAITS_MAX, Op, StorageError};
 use super::filter::Filters;
 use super::meta::Meta;
 use super::names::NameRoom;
@@ -83,6 +84,7 @@ pub fn walk(requests: Vec<WalkRequest>, filters: Filters, links: Links) -> Walk 
         left_out: LeftOut::default(),
         followed: None,
         room: NameRoom::unbounded(),
+        waits: 0,
     }
 }
 
@@ -105,6 +107,8 @@ pub struct Walk {
     followed: Option<Trees>,
     /// For the names of the directories on the way down.
     room: NameRoom,
+    /// How often it has waited for a descriptor for the next directory.
+    waits: u32,
 }
 
 impl Iterator for Walk {
@@ -208,7 +212,15 @@ impl Walk {
         let (dir, names) = match &mut frame.listing {
             DirListing::Open(dir, names) => (dir, names),
             DirListing::Top | DirListing::In(_) => {
-                let Err(error) = frame.open(&self.room) else { return None };
+                let Err(error) = frame.open(&self.room) else {
+                    self.waits = 0;
+                    return None;
+                };
+                if error.is_out_of_files() && self.waits < FILES_WAITS_MAX {
+                    self.waits += 1;
+                    thread::sleep(FILES_WAIT);
+                    return None;
+                }
                 let frame = self.frames.pop()?;
                 return problem(&frame.shown_name(), error);
             }

@@ -12,7 +12,7 @@ use super::stream::backlog::Backlog;
 use crate::protocol::message::{Message, Status};
 use crate::session::control::Control;
 use crate::session::memory::Buffers;
-use crate::storage::{CopiedBy, Destination, DiskQueue, StorageError, Store};
+use crate::storage::{CopiedBy, Destination, DiskQueue, FILES_WAITS_MAX, StorageError, Store};
 use crate::transport::send_urgently;
 
 /// How often, and how many times, a partial file that another transfer holds is tried again. Three seconds
@@ -20,9 +20,6 @@ use crate::transport::send_urgently;
 /// that soon.
 const BUSY_WAIT: Duration = Duration::from_millis(200);
 const BUSY_WAITS_MAX: u32 = 15;
-
-/// The same when this process has too many files open: the committer closes hundreds a second.
-const FILES_WAITS_MAX: u32 = 150;
 
 /// The interface that a receiver needs beside its store. A simulator is another implementation: it has no threads, and
 /// no clock.

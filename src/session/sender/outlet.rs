@@ -21,7 +21,8 @@ pub(crate) enum PumpStop {
     Unwanted,
     /// The source is not what its header said.
     Changed,
-    /// The source has just changed: whether it changes again can be seen only after this time.
+    /// The source is to be tried again after this time: it has just changed, and whether it changes again can be seen only
+    /// then, or too many files are open.
     Unsettled(Duration),
     /// The source has not as many bytes to read as the file system says.
     UnknownSize,

@@ -12,7 +12,7 @@ use crate::progress::FileProgress;
 use crate::protocol::message::{Header, Why};
 use crate::protocol::path::WirePath;
 use crate::session::budget::Hold;
-use crate::storage::{ByteFiles, FileIdentity, Files, Meta, ReadFile, Since};
+use crate::storage::{ByteFiles, FILES_WAIT, FILES_WAITS_MAX, FileIdentity, Files, Meta, ReadFile, Since};
 use crate::transfer::job::offers::{self, OffersAttached, Room, Stat};
 
 /// How often a source that has just changed is given time: one that is written all the time is sent as it is.
@@ -94,13 +94,18 @@ pub(crate) fn stat(meta: &Meta) -> Stat {
 pub(super) type Place<F> = offers::OfferedSource<SenderFiles<F>>;
 
 /// On a disk thread: opens the source of an offer, if it is what was offered and has been at rest for long enough to see the
-/// next change of it.
+/// next change of it. Where there is no descriptor for it now, it is to be tried again.
 pub(crate) fn open_offered<F, A>(place: &offers::OfferedSource<A>) -> Result<F::Source, PumpStop>
 where
     F: Files,
     A: OffersAttached<Source = Located<F>>,
 {
-    let source = place.source.root.open_source(&place.source.at)?;
+    let source = match place.source.root.open_source(&place.source.at) {
+        Err(error) if error.is_out_of_files() && u32::from(place.waits) < FILES_WAITS_MAX => {
+            return Err(PumpStop::Unsettled(FILES_WAIT));
+        }
+        opened => opened?,
+    };
     if !is_offered(place, source.meta()) {
         return Err(PumpStop::Changed);
     }

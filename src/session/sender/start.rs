@@ -58,7 +58,7 @@ impl<F: ByteFiles> Sender<F> {
         id: FileId,
         size: u64,
         permit: SendPermit,
-        start: Result<ReadStart<F::Source>, PumpStop>,
+        start: Result<ReadStart<()>, PumpStop>,
     ) -> Result<(), PumpStop> {
         let ReadStart { buffer, digest, grew, .. } = start?;
         if grew {
@@ -102,18 +102,19 @@ struct UnreadStart<F: ByteFiles> {
 }
 
 /// A small file that was read.
-struct Small<S> {
+struct Small {
     id: FileId,
     size: u64,
     permit: SendPermit,
-    start: Result<ReadStart<S>, PumpStop>,
+    /// Its source is closed: of many files that wait for the network, each would take a descriptor.
+    start: Result<ReadStart<()>, PumpStop>,
 }
 
 impl<F: ByteFiles> UnreadStart<F> {
     /// On a disk thread.
-    fn read(self, hasher: &ChunkHasher) -> Small<F::Source> {
+    fn read(self, hasher: &ChunkHasher) -> Small {
         let Self { place, buffer, permit } = self;
-        let start = read_start(&place, RangeTiming::Asked, buffer, hasher);
+        let start = read_start(&place, RangeTiming::Asked, buffer, hasher).map(ReadStart::closed);
         Small { id: place.header.id, size: place.header.size, permit, start }
     }
 }
@@ -127,6 +128,14 @@ pub(super) struct ReadStart<S> {
     pub(super) source: S,
     /// More was written behind what was offered.
     pub(super) grew: bool,
+}
+
+impl<S> ReadStart<S> {
+    /// The same of a file of which no more is needed.
+    fn closed(self) -> ReadStart<()> {
+        let Self { buffer, digest, source: _, grew } = self;
+        ReadStart { buffer, digest, source: (), grew }
+    }
 }
 
 /// On a disk thread: fills `buffer` with a stream's header and as much of the file as there is room.

@@ -295,7 +295,7 @@ fn a_walk_may_go_to_another_thread_and_gives_the_files_themselves() {
     let place = TestRoot::new();
     place.write("d/a", b"12345");
     let walk = walk(all(&place, None, None), Filters::none(), Links::Skip);
-    let found = std::thread::spawn(move || walk.last().unwrap()).join().unwrap();
+    let found = thread::spawn(move || walk.last().unwrap()).join().unwrap();
     let WalkEntry::File { root, at, meta, .. } = found else { panic!("{found:?}") };
     assert_eq!(root.open_source(&at).unwrap().meta(), &meta);
     assert_eq!(meta.size, 5);

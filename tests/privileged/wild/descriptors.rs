@@ -47,3 +47,24 @@ fn whoever_lacks_a_descriptor_for_a_directory_waits_for_one() {
         }
     }
 }
+
+/// Fewer than files of one job, and than the least that systems give a process.
+const DESCRIPTORS: u32 = 96;
+const FILES: usize = 600;
+
+#[test]
+fn whoever_sends_more_files_than_it_may_have_open_lacks_none() {
+    let machine = Machine::new();
+    for n in 0..FILES {
+        machine.write(&format!("many/{}/{n}", n % 7), n.to_string());
+    }
+    machine.write("few", format!("ulimit -n {DESCRIPTORS} && exec \"$@\""));
+    let there = Machine::new();
+    let serve = there.serve("served", "");
+    machine.run(&format!("ls {}", serve.ticket())).exits(0);
+    machine.under("sh few", &format!("send many --to {}", serve.pinned())).run().exits(0);
+    assert_eq!(there.tree("served/many").len(), FILES + 7);
+    machine.under("sh few", &format!("get {}/many got/", serve.pinned())).run().exits(0);
+    machine.under("sh few", "send many --to local:beside").run().exits(0);
+    assert_eq!(machine.tree("beside").len(), FILES + 8);
+}
