@@ -34,6 +34,7 @@ pub mod pool;
 pub mod request;
 pub mod root;
 pub mod source;
+mod spelling;
 pub(crate) mod store;
 mod system;
 mod unsynced;

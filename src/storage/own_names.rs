@@ -45,12 +45,11 @@ impl Dir {
         }
     }
 
-    /// Lets a new file be looked at that nobody else has, and removes it.
-    pub(super) fn with_scratch_file<T>(&self, purpose: &str, look: impl FnOnce(&File) -> T) -> Result<T, Errno> {
-        let name = scratch_name(purpose);
+    /// Lets a new file of a [`scratch_name`] be looked at, with the name that it got, and removes it.
+    pub(super) fn with_scratch_file<T>(&self, name: &[u8], look: impl FnOnce(&File, &[u8]) -> T) -> Result<T, Errno> {
         let make = |name: &[u8]| self.open_file(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL);
-        let (file, name) = self.with_or_without_dot(&name, make)?;
-        let seen = look(&file);
+        let (file, name) = self.with_or_without_dot(name, make)?;
+        let seen = look(&file, name);
         self.remove_open(name, || drop(file))?;
         Ok(seen)
     }

@@ -4,8 +4,9 @@ use super::{Driver, ReceiveOptions, Receiver};
 use crate::broken::BreakableRule;
 use crate::protocol::message::{Failure, Header, IfExists, Kind, Status};
 use crate::protocol::path::WirePath;
-use crate::storage::{Replace, Store};
+use crate::storage::{Files, Replace, Store};
 use crate::transfer::job::answers::NameConflict;
+use crate::transfer::job::twins::with_other_accents;
 
 impl<D: Driver> Receiver<D> {
     /// Whether what has the name of an offer is, or may be, another file of the job, whose name is the same one on this disk;
@@ -14,7 +15,7 @@ impl<D: Driver> Receiver<D> {
     /// # Errors
     /// When the other one would be replaced.
     pub(super) fn is_another(&self, header: &Header, path: &WirePath) -> Result<Option<bool>, Failure> {
-        let ReceiveOptions { root, policy, .. } = &self.0.options;
+        let ReceiveOptions { root, policy, dry_run, .. } = &self.0.options;
         if root.tells_names_apart(path) || BreakableRule::NamesAreToldApart.is_broken() {
             return Ok(Some(false));
         }
@@ -22,14 +23,20 @@ impl<D: Driver> Receiver<D> {
         match apart {
             NameConflict::Waits => return Ok(None),
             NameConflict::Refused(first) => return Err(one_name(&first)),
+            // It has given no name, and may make no file to ask the disk with.
+            NameConflict::Unsure if *dry_run => return Ok(Some(false)),
             NameConflict::Yes | NameConflict::Unsure | NameConflict::Twin(_) => {}
         }
         let replaces = policy.if_exists == IfExists::Replace;
-        if replaces {
+        if replaces && !dry_run {
             self.check_above(path)?;
         }
         let (asked, first) = match apart {
             NameConflict::Twin(first) => (root.is_one_name(&first, path), first),
+            // Its bytes do not tell it from that one where a disk rewrites accents.
+            NameConflict::Unsure if self.was_given_otherwise(header) => {
+                (root.stat(path).map(|there| there.is_some()), path.clone())
+            }
             NameConflict::Unsure => (root.is_other_spelling(path), path.clone()),
             NameConflict::Yes | NameConflict::Waits | NameConflict::Refused(_) => return Ok(Some(false)),
         };
@@ -43,12 +50,22 @@ impl<D: Driver> Receiver<D> {
         if !is_another && first != *path {
             self.feed(|ledger| ledger.take_over_name(header, path));
         }
+        if is_another && first == *path {
+            // It is not there under this name, so no later one is held against it.
+            self.feed(|ledger| ledger.forget_name(path));
+        }
         // A policy that replaces nothing loses nothing.
         if !is_another || !replaces {
             return Ok(Some(is_another));
         }
         refuse_below();
         Err(if first == *path { other_spelling(path) } else { one_name(&first) })
+    }
+
+    /// Whether an earlier connection has brought a name that differs from this one in how its accents are written. Only a
+    /// client remembers that; one that sends does not offer such a name.
+    fn was_given_otherwise(&self, header: &Header) -> bool {
+        with_other_accents(&header.path).any(|other| self.0.tools.record.was_done_before(&other))
     }
 
     /// Where the ledger does not remember each directory that was refused, the disk is asked for those above a name.

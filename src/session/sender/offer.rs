@@ -14,6 +14,7 @@ use crate::session::{JobTools, SessionError};
 use crate::storage::{ByteFiles, Lost, Meta, WalkEntry};
 use crate::transfer::job::offers::Offer;
 use crate::transfer::job::offers::names::{NameClaim, OfferedNames};
+use crate::transfer::job::twins::with_other_accents;
 
 impl<F: ByteFiles> Sender<F> {
     /// Offers what the walk finds.
@@ -73,6 +74,10 @@ impl<F: ByteFiles> Sender<F> {
         }
         if meta.kind != Kind::Dir {
             record.found(observer, &name, meta.size);
+            if let Some(first) = with_other_accents(&name).find(|other| record.was_done_before(other)) {
+                self.0.tools.control.room().await;
+                return self.problem(self.source_name(&root, &at), spelled_otherwise(&first));
+            }
         }
         let timing = self.0.offers.clone().acquire_owned().await.expect("the semaphore is never closed");
         let room = self.0.tools.account.for_offer(OFFER_BYTES + 2 * name.as_bytes().len()).await;
@@ -105,6 +110,16 @@ impl<F: ByteFiles> Sender<F> {
 
 fn inode(meta: &Meta) -> (u64, u64) {
     (meta.identity.dev, meta.identity.ino)
+}
+
+/// The failure of a name that differs from one which an earlier connection has brought in how its accents are written. The
+/// receiver remembers nothing of that one, and its disk may take both for one.
+fn spelled_otherwise(first: &WirePath) -> Failure {
+    let text = format!(
+        "{first}, with its accents written in another way, was sent before the connection was lost, and some disks take both \
+        names for one; run the same command again for this one"
+    );
+    Failure::new(Status::Exists, text)
 }
 
 /// The failure of a second source of one name.

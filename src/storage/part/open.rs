@@ -11,6 +11,7 @@ use super::{PART_MODE, Part};
 use crate::storage::dir::Dir;
 use crate::storage::file_system::NameObjection;
 use crate::storage::meta::{ObjectId, StatFacts};
+use crate::storage::own_names::scratch_name;
 use crate::storage::part_name::without_dot;
 use crate::storage::system;
 
@@ -96,7 +97,7 @@ pub(super) fn is_ours(dir: &Dir, found: &Stat) -> bool {
 }
 
 fn owner_of_new_files(dir: &Dir) -> Result<u32, Errno> {
-    Ok(dir.with_scratch_file("owner", |file| rustix::fs::fstat(file))??.st_uid)
+    Ok(dir.with_scratch_file(&scratch_name("owner"), |file, _| rustix::fs::fstat(file))??.st_uid)
 }
 
 /// As [`length_of`], for a name that begins with a dot, `spare` another one, also without it where the disk may refuse dots.

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use super::super::dir::Dir;
 use super::super::error::{Op, StorageError, failed};
 use super::super::meta;
+use super::super::own_names::scratch_name;
 use super::super::unsynced::NewNames;
 use super::destination::{Destination, UNSYNCED_MAX};
 use crate::protocol::message::Mtime;
@@ -53,21 +54,23 @@ impl Destination {
         }
     }
 
-    /// Whether `path` leads to something that is there under another name: the file system takes the two for one.
+    /// Whether `path` leads to something that is there under another name than this disk gives it: the file system takes the
+    /// two for one.
     ///
     /// # Errors
     /// When the directory cannot be listed.
     pub(crate) fn is_other_spelling(&self, path: &WirePath) -> Result<bool, StorageError> {
-        let found = self.in_parent(path, |dir, name| Ok(dir.stat(name).is_ok() && !dir.lists(name)?));
+        let found = self.in_parent(path, |dir, name| Ok(dir.stat(name).is_ok() && !dir.lists_in_its_spelling(name)?));
         match found {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             found => found.map_err(failed(Op::List, path.as_path())),
         }
     }
 
-    /// Whether something is there under exactly this name. False where that cannot be told.
+    /// Whether something is there under exactly this name, as this disk spells it. False where that cannot be told.
     pub(crate) fn has_entry(&self, path: &WirePath) -> bool {
-        self.in_parent(path, |dir, name| Ok(dir.stat(name).is_ok() && dir.lists(name)?)).unwrap_or(false)
+        self.in_parent(path, |dir, name| Ok(dir.stat(name).is_ok() && dir.lists_in_its_spelling(name)?))
+            .unwrap_or(false)
     }
 
     /// The step of time stamps beside `path`, in nanoseconds: found out with a file that is removed again.
@@ -99,7 +102,8 @@ impl Destination {
 }
 
 fn time_step(dir: &Dir) -> Result<u64, Errno> {
-    let kept = dir.with_scratch_file("clock", |file| ODD_TIMES.map(|odd| meta::set_mtime(file, odd)))?;
+    let kept =
+        dir.with_scratch_file(&scratch_name("clock"), |file, _| ODD_TIMES.map(|odd| meta::set_mtime(file, odd)))?;
     coarser_step([kept[0]?, kept[1]?]).ok_or(Errno::OPNOTSUPP)
 }
 

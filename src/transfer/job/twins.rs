@@ -27,7 +27,10 @@ pub(crate) struct Twins {
     waiting: Vec<(WirePath, FileId)>,
     /// The memory that the names take.
     bytes: usize,
-    lacks_names: bool,
+    /// An earlier connection of the job has given names.
+    is_continued: bool,
+    /// There was no room for a name.
+    lacks_room: bool,
     lacks_refused: bool,
 }
 
@@ -48,7 +51,7 @@ pub(crate) enum TwinCheck {
     Alone,
     /// This one is like it, and is not it.
     Like(Twin),
-    /// It may be like one that there was no room to remember.
+    /// It may be like one that is not remembered.
     Unsure,
 }
 
@@ -68,12 +71,12 @@ impl Twins {
             None => {}
         }
         // One name that is missing is enough for all that come later.
-        if self.lacks_names || !self.take(of_dir + NAME_BYTES + key.len() + path.name().len(), has_room) {
-            self.lacks_names = true;
+        if self.lacks_room || !self.take(of_dir + NAME_BYTES + key.len() + path.name().len(), has_room) {
+            self.lacks_room = true;
             return TwinCheck::Unsure;
         }
         self.dirs.entry(dir).or_default().insert(key, (path.name().into(), id));
-        TwinCheck::Alone
+        if self.is_continued { TwinCheck::Unsure } else { TwinCheck::Alone }
     }
 
     fn take(&mut self, bytes: usize, has_room: impl FnOnce(usize) -> bool) -> bool {
@@ -91,14 +94,24 @@ impl Twins {
         }
     }
 
-    /// Names have been given already that nobody remembers here.
-    pub(crate) fn begin_unsure(&mut self) {
-        (self.lacks_names, self.lacks_refused) = (true, true);
+    /// A name that was noted is not given, after all.
+    pub(crate) fn forget(&mut self, path: &WirePath) {
+        let key = without_case(path.name());
+        if let Some(names) = self.dirs.get_mut(&path.parent())
+            && names.get(&key).is_some_and(|(name, _)| **name == *path.name())
+        {
+            names.remove(&key);
+        }
     }
 
-    /// Whether there was a name that there was no room to remember.
+    /// Names have been given already that nobody remembers here.
+    pub(crate) fn begin_unsure(&mut self) {
+        (self.is_continued, self.lacks_refused) = (true, true);
+    }
+
+    /// Whether there may be a name that is not remembered.
     pub(crate) fn lacks_names(&self) -> bool {
-        self.lacks_names
+        self.is_continued || self.lacks_room
     }
 
     /// Whether there was a directory that was refused and that there was no room to remember.
@@ -146,6 +159,15 @@ fn twin(dir: Option<&WirePath>, name: &[u8], id: FileId) -> Option<Twin> {
     let name = WirePath::parse(name).ok()?;
     let path = dir.map_or_else(|| Ok(name.clone()), |dir| dir.join(&name)).ok()?;
     Some(Twin { path, id })
+}
+
+/// The same name with all its accents in one character with their letters, and with all apart from them, where that is
+/// another spelling.
+pub(crate) fn with_other_accents(path: &WirePath) -> impl Iterator<Item = WirePath> {
+    let name = String::from_utf8(path.as_bytes().to_vec()).unwrap_or_default();
+    let spellings = if name.is_ascii() { Vec::new() } else { vec![name.nfc().collect(), name.nfd().collect()] };
+    let others = spellings.into_iter().filter(move |other: &String| *other != name);
+    others.filter_map(|other| WirePath::parse(other.as_bytes()).ok())
 }
 
 /// Only says what is worth asking the disk about, so it need not be what any disk does.
@@ -249,6 +271,21 @@ mod tests {
         twins.begin_unsure();
         assert_eq!(twins.note(&path("B"), FileId(0), |_| true), TwinCheck::Unsure);
         assert!(twins.lacks_names() && twins.lacks_refused());
+        let like = TwinCheck::Like(Twin { path: path("B"), id: FileId(0) });
+        assert_eq!(twins.note(&path("b"), FileId(1), |_| true), like, "names of this connection are remembered");
+        twins.forget(&path("b"));
+        assert_eq!(twins.note(&path("b"), FileId(1), |_| true), like, "it is another one that was noted");
+        twins.forget(&path("B"));
+        assert_eq!(twins.note(&path("b"), FileId(1), |_| true), TwinCheck::Unsure);
+    }
+
+    #[test]
+    fn a_name_with_accents_has_another_spelling() {
+        let others = |name| with_other_accents(&path(name)).map(|other| other.to_string()).collect::<Vec<_>>();
+        assert_eq!(others("d/\u{e9}"), ["d/e\u{301}"]);
+        assert_eq!(others("d/e\u{301}"), ["d/\u{e9}"]);
+        assert_eq!(others("\u{e9}/e\u{301}"), ["\u{e9}/\u{e9}", "e\u{301}/e\u{301}"]);
+        assert_eq!([others("d/e"), others("\u{df}")], [const { Vec::<String>::new() }; 2]);
     }
 
     #[test]

@@ -269,3 +269,23 @@ fn names_whose_accents_a_disk_takes_apart_are_found_again() {
     machine.write("s/e\u{301}", "third");
     machine.run("send s/ --to local:disk/both").exits(3).says(&["the file system takes both names for one"]);
 }
+
+#[test]
+fn a_name_whose_accents_a_disk_takes_apart_is_known_again_over_the_next_connection() {
+    let Some((_disk, remote)) = with_disk("nfd=1") else { return };
+    let local = Machine::new();
+    // Neither is done over the first connection: the second waits for the first, and its start alone may go ahead.
+    local.write_large("s/a", 6 << 20);
+    local.write("s/\u{e9}", vec![1; 3 << 20]);
+    let mut serve = remote.serve(DISK, "");
+    local.qft(["send", "s/\u{e9}", "--to", serve.ticket()]).run().exits(0);
+    local.write("s/\u{e9}", vec![2; 3 << 20]);
+    let sending = local.run_on("send -j 1 --bwlimit 3M s/");
+    wait_for("the part", || remote.has(&format!("{BEHIND}/.a.qft-part")).then_some(()));
+    let address = serve.address().to_owned();
+    serve.signal(Signal::KILL);
+    serve.end();
+    let _serve = remote.serve_at(&address, DISK, "");
+    sending.end().exits(0).says(&["reconnecting"]);
+    assert!(remote.read(&format!("{BEHIND}/e\u{301}")) == local.read("s/\u{e9}"));
+}

@@ -92,6 +92,11 @@ impl<A: AnswersAttached> Answers<A> {
         self.twins.take_over(path, header.id);
     }
 
+    /// An offer does not get the name that [`Answers::tell_apart`] has noted.
+    pub(crate) fn forget_name(&mut self, path: &WirePath) {
+        self.twins.forget(path);
+    }
+
     /// The disk takes a directory for one that is there: all that lies in it is refused.
     pub(crate) fn refuse_below(&mut self, dir: &WirePath, first: &WirePath, has_room: impl FnOnce(usize) -> bool) {
         self.twins.refuse(dir, first, has_room);
