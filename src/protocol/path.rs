@@ -41,7 +41,7 @@ pub enum PathError {
     #[error("path too long")]
     TooLong,
     /// A component ends like our partial files.
-    #[error("the suffix .qft-part is for unfinished files")]
+    #[error("the suffix .qft-part is for unfinished files; it needs another name")]
     Reserved,
 }
 

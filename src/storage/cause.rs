@@ -17,13 +17,13 @@ pub(crate) enum Refusal {
     #[error("the directory that was named is not there any more")]
     TreeReplaced,
     /// Something of ours was replaced while we worked on it.
-    #[error("its part file was replaced by someone else")]
+    #[error("its part file was removed or replaced by someone else")]
     PartReplaced,
     /// What was written is not there.
     #[error("the disk has taken more than it has kept; is there room?")]
     NotKept,
-    /// Other users' files have all the names that a part can have.
-    #[error("files of other users have the names of its part file (.NAME*.qft-part); remove them")]
+    /// Others have all the names that a part can have.
+    #[error("files of other users, or directories, have the names of its part file (.NAME*.qft-part); remove them")]
     PartForeign,
     /// A part that takes over an old version of its file: some more of it has been copied now.
     #[error("its old version is being copied")]

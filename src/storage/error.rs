@@ -11,12 +11,12 @@ use super::cause::{CopiedBy, Refusal, plain};
 use crate::protocol::message::{Failure, Status};
 use crate::protocol::path::escape_path;
 
-/// A disk operation that failed.
 /// How long, and how many times, is waited for a descriptor when this process has too many files open: it closes hundreds a
 /// second.
 pub(crate) const FILES_WAIT: Duration = Duration::from_millis(200);
 pub(crate) const FILES_WAITS_MAX: u32 = 150;
 
+/// A disk operation that failed.
 ///
 /// The operating system's message is part of the text (so it is not also offered as `source()`, which
 /// would print it twice), and the path is escaped: the text may go to a terminal as it is.
@@ -67,6 +67,11 @@ pub enum Op {
 impl Op {
     fn reads(self) -> bool {
         matches!(self, Self::Open | Self::Stat | Self::Read | Self::List)
+    }
+
+    /// Whether something new gets a name.
+    fn makes_name(self) -> bool {
+        matches!(self, Self::Create | Self::MakeDir | Self::MakeLink)
     }
 
     /// Whether the file system has to take a name for it, and not only a file that is open.
@@ -194,7 +199,12 @@ impl From<&StorageError> for Failure {
         let status = error.status();
         let detail = match (status, Errno::from_io_error(&error.cause)) {
             // The status says the same already.
-            (Status::NotFound, Some(Errno::NOENT)) | (Status::NoSpace, Some(Errno::NOSPC)) => String::new(),
+            (Status::NotFound, Some(Errno::NOENT)) => String::new(),
+            // Where there is room for content, there may be none for another file.
+            (Status::NoSpace, Some(Errno::NOSPC)) if error.op.makes_name() => {
+                "or its file system can have no more files (df -i)".to_owned()
+            }
+            (Status::NoSpace, Some(Errno::NOSPC)) => String::new(),
             (Status::Busy, Some(Errno::WOULDBLOCK)) => String::new(),
             (Status::Unsupported, _) => String::new(),
             _ => error.words(),
@@ -270,6 +280,7 @@ mod tests {
             (Op::Rename, Errno::XDEV, "cannot be written: the file system takes its two names for two disks"),
             (Op::Rename, Errno::ISDIR, "name not possible: a directory of that name is in the way"),
             (Op::Write, Errno::NOSPC, "no space left"),
+            (Op::Create, Errno::NOSPC, "no space left: or its file system can have no more files (df -i)"),
         ] {
             assert_eq!(error(op, errno).at_destination().to_string(), text);
         }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::vec;
 
+use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::dir::Dir;
@@ -213,18 +214,8 @@ fn widen(limit: &mut usize, mut take: impl FnMut(usize) -> bool) -> bool {
 }
 
 impl Dir {
-    /// Whether it has an entry of exactly this name, in this spelling.
-    pub(crate) fn lists(&self, name: &[u8]) -> Result<bool, Errno> {
-        for entry in self.entries()? {
-            if entry?.file_name().to_bytes() == name {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
     /// Calls `each` with the names of part files, or with all others, in no order; gives how many it was not called with. Part
-    /// files are ours and nobody else's.
+    /// files are ours and nobody else's; a directory is its user's, whatever it is called.
     fn each_name(&self, parts: bool, mut each: impl FnMut(&[u8])) -> Result<usize, Errno> {
         let mut others = 0;
         for entry in self.entries()? {
@@ -233,7 +224,8 @@ impl Dir {
             if name == b"." || name == b".." {
                 continue;
             }
-            if is_part_name(name) == parts {
+            let is_part = is_part_name(name) && entry.file_type() != FileType::Directory;
+            if is_part == parts {
                 each(name);
             } else {
                 others += 1;

@@ -107,11 +107,11 @@ impl Part {
 
     /// Opens or makes the part of `target`, with missing parent directories, and locks it. A link or
     /// anything else that is no plain file of its own is removed from its name first, never followed. A file of another
-    /// user is neither used nor removed: it may be a transfer of his, or wait to be read and changed by him later. The
-    /// part has another name then.
+    /// user is neither used nor removed: it may be a transfer of his, or wait to be read and changed by him later; nor is a
+    /// directory, which is no part of ours. The part has another name then.
     ///
     /// # Errors
-    /// Status `Busy` while another writer has it; `BadName` when a directory has its name.
+    /// Status `Busy` while another writer has it.
     pub fn open(root: &Destination, target: &WirePath, owner: Owner<'_>, fresh: Fresh) -> Result<Self, StorageError> {
         let mut is_spare = false;
         for _ in 0..OPEN_ATTEMPTS {

@@ -21,7 +21,7 @@ pub(super) enum PartOpening {
     Part(File, ObjectId),
     /// What was in the way is not any more, or has just changed: it is to be tried again.
     Changed,
-    /// A file of another user has the name.
+    /// A file of another user has the name, or a directory.
     Foreign,
 }
 
@@ -57,7 +57,7 @@ fn open_file(dir: &Dir, name: &[u8]) -> Result<PartOpening, Errno> {
         found => found?,
     };
     match FileType::from_raw_mode(there.st_mode) {
-        FileType::Directory => return Err(Errno::ISDIR),
+        FileType::Directory => return Ok(PartOpening::Foreign),
         FileType::RegularFile if there.st_nlink <= 1 => {}
         // A link, socket or device; or a file with a second name, which is someone else's too: writing to it would change
         // that one.
@@ -116,8 +116,15 @@ pub(super) fn length(dir: &Dir, name: &[u8], spare: impl Fn() -> Box<[u8]>) -> R
 /// How much is there to be continued; only looks. It may be wrong where users are mapped: what is said to be there and is
 /// not proves different, and is sent.
 fn length_of(dir: &Dir, name: &[u8], spare: impl FnOnce() -> Box<[u8]>) -> Result<Option<u64>, Errno> {
-    let Some(usual) = regular(dir, name)? else { return Ok(None) };
     let size = |found: &Stat| StatFacts::of(found).size;
+    let usual = match dir.stat(name) {
+        Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::Directory => {
+            return Ok(regular(dir, &spare())?.as_ref().map(size));
+        }
+        Ok(found) if is_regular(&found) => found,
+        Ok(_) | Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(error),
+    };
     if usual.st_uid == rustix::process::geteuid().as_raw() {
         return Ok(Some(size(&usual)));
     }

@@ -106,9 +106,16 @@ fn whatever_was_planted_at_the_parts_name_is_not_followed() {
         assert!(fs::symlink_metadata(place.path(format!(".{name}.qft-part"))).unwrap().is_file());
     }
     place.assert_outside_untouched();
-    fs::create_dir(place.path(".dir.qft-part")).unwrap();
-    let error = Part::open(&place.root, &wire("dir"), Owner::Anyone, Fresh::Yes).unwrap_err();
-    assert_eq!(error.status(), Status::BadName);
+}
+
+#[test]
+fn a_directory_in_the_parts_place_keeps_its_name_and_no_file_from_coming() {
+    let place = TestRoot::new();
+    place.write(".a.qft-part/inside", b"theirs");
+    open(&place, "a").write_at(b"hello", 0).unwrap();
+    assert_eq!(Part::peek(&place.root, &wire("a"), Owner::Anyone).unwrap(), Some(5));
+    assert_eq!(open(&place, "a").len(), 5, "it is continued under its other name");
+    assert_eq!(fs::read(place.path(".a.qft-part/inside")).unwrap(), b"theirs");
 }
 
 #[test]
