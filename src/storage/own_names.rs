@@ -16,8 +16,8 @@ use super::part_name::without_dot;
 use crate::protocol::path::PART_SUFFIX;
 
 /// How often and how long a disk is waited for that has not heard yet that a file was closed: the kernel tells a file system in
-/// user space later than the call ends, usually within a millisecond.
-const CLOSING_LOOKS: u32 = 10;
+/// user space later than the call ends, usually within a millisecond, and on a busy machine when that one has its turn.
+const CLOSING_LOOKS: u32 = 100;
 const CLOSING_LOOK: Duration = Duration::from_millis(5);
 
 /// A name that nobody else uses, for what is there for a moment.
@@ -25,6 +25,21 @@ pub(super) fn scratch_name(purpose: &str) -> Vec<u8> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     [format!(".qft-{purpose}-{}-{number}", std::process::id()).as_bytes(), PART_SUFFIX].concat()
+}
+
+/// Calls again, for a while, what a disk refuses while a file is open that was just closed; `may_be_open` says whether an error
+/// may be such a refusal.
+pub(super) fn once_closed<T, E>(
+    mut call: impl FnMut() -> Result<T, E>,
+    may_be_open: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    for _ in 0..CLOSING_LOOKS {
+        match call() {
+            Err(error) if may_be_open(&error) => thread::sleep(CLOSING_LOOK),
+            settled => return settled,
+        }
+    }
+    call()
 }
 
 impl Dir {
@@ -61,20 +76,9 @@ impl Dir {
         match self.remove(name) {
             Err(_) if self.file_system().is_particular_about_names() => {
                 close();
-                self.remove_closed(name)
+                once_closed(|| self.remove(name), |_| true)
             }
             removed => removed,
         }
-    }
-
-    /// Removes a file that we have just closed.
-    fn remove_closed(&self, name: &[u8]) -> Result<(), Errno> {
-        for _ in 0..CLOSING_LOOKS {
-            match self.remove(name) {
-                Err(_) => thread::sleep(CLOSING_LOOK),
-                removed => return removed,
-            }
-        }
-        self.remove(name)
     }
 }

@@ -15,6 +15,7 @@ use crate::storage::error::{Op, StorageError, failed};
 use crate::storage::file_system::NameObjection;
 use crate::storage::final_name::give_final_name;
 use crate::storage::meta::{self, ObjectId, StatFacts};
+use crate::storage::own_names::once_closed;
 use crate::storage::root::Destination;
 use crate::storage::system::{self, SYNC_EACH_MAX};
 use crate::storage::unsynced::{Change, NewNames, Unsynced};
@@ -304,10 +305,12 @@ fn name_part(commit: &Commit, sync: Durability) -> Result<WirePath, StorageError
         .map_err(failed(Op::Rename, target.as_path()))
 }
 
-/// Whether it may have got no other name because it is open.
+/// Whether it may have got no other name because it is open, or what it replaces is: some file systems in user space give that
+/// a name with a dot first, and may refuse such names.
 fn may_be_for_being_open(commit: &Commit, error: &StorageError) -> bool {
     let errno = Errno::from_io_error(&error.cause);
-    errno.is_some_and(|errno| commit.part.dir().may_object_to(NameObjection::Open, errno))
+    let may_object = |what, errno| commit.part.dir().may_object_to(what, errno);
+    errno.is_some_and(|errno| [NameObjection::Open, NameObjection::Dot].into_iter().any(|what| may_object(what, errno)))
 }
 
 fn rename(entry: &mut GroupEntry, sync: Durability) {
@@ -316,7 +319,8 @@ fn rename(entry: &mut GroupEntry, sync: Durability) {
     }
     let mut renamed = name_part(&entry.commit, sync);
     if renamed.as_ref().is_err_and(|error| may_be_for_being_open(&entry.commit, error)) && entry.commit.part.close() {
-        renamed = name_part(&entry.commit, sync).and_then(|name| {
+        let name_closed = || name_part(&entry.commit, sync);
+        renamed = once_closed(name_closed, |error| may_be_for_being_open(&entry.commit, error)).and_then(|name| {
             // Nobody has the lock any more, so another writer may have had the part for a moment.
             let Commit { part, size, .. } = &entry.commit;
             let found = part.dir().stat(name.name()).map_err(failed(Op::Rename, name.as_path()))?;
