@@ -103,10 +103,10 @@ pub(super) async fn authorise(
     peer: Fingerprint,
     hello: &Hello,
 ) -> Result<Admitted, Turned> {
-    let root = shared.root.clone();
+    let (root, told) = (shared.root.clone(), no_directory(hello));
     // What is delivered where nobody looks for it would be lost to them.
     if shared.admissions.run(move || root.is_misplaced()).await? {
-        return Err(misplaced(shared, no_directory(hello)));
+        return Err(misplaced(shared, told));
     }
     let lists = match (&shared.config.access, &shared.lists) {
         (Access::Anyone, _) => return Ok(unlisted(shared, peer)),
@@ -116,7 +116,7 @@ pub(super) async fn authorise(
     };
     let shared = shared.clone();
     let (addr, invite, name) = (connection.remote_address(), hello.invite, hello.name.clone());
-    let (pass, told) = (shared.passes().admit(connection, hello), no_directory(hello));
+    let pass = shared.passes().admit(connection, hello);
     // The lists are files, which no worker thread reads.
     let disk = shared.admissions.clone();
     let decided = disk.run(move || {

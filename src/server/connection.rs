@@ -56,7 +56,7 @@ pub(super) async fn serve(
     };
     let connection = match accepted {
         Ok(connection) => connection,
-        Err(error) => return has_failed(&shared, addr, &error),
+        Err(error) => return on_handshake_failed(&shared, addr, &error),
     };
     let _closed_at_the_end = ClosedOnDrop(connection.clone());
     let Some(peer) = transport::peer_fingerprint(&connection) else {
@@ -89,7 +89,7 @@ pub(super) async fn serve(
 }
 
 /// A handshake that came to no connection.
-fn has_failed(shared: &ServerInner, addr: SocketAddr, error: &TransportError) {
+fn on_handshake_failed(shared: &ServerInner, addr: SocketAddr, error: &TransportError) {
     match error {
         // A client that wants to see this server's key before it trusts it. That is no attempt to get in.
         TransportError::NoClientKey { .. } => debug!(%addr, "asked for the key of this server"),

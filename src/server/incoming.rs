@@ -5,8 +5,8 @@
 //! its turn, one of each address in turn. While nobody is served that time is nobody's, and four times as many are begun: a
 //! client that comes then does not stand behind a crowd that is larger than the lower rate.
 //!
-//! Of a crowd behind one address few wait here, so that whoever gets into the line is through it before it would ask again
-//! by itself: it waits [`INCOMING_PER_ADDRESS_MAX`] / [`HANDSHAKES_A_SECOND`] seconds at most.
+//! Of a crowd behind one address few wait here, so that whoever gets into the line is through it at about the time at which it
+//! would ask again by itself: after [`INCOMING_PER_ADDRESS_MAX`] / [`HANDSHAKES_A_SECOND`] seconds at most.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};

@@ -12,7 +12,7 @@ use super::stream::backlog::Backlog;
 use crate::protocol::message::{Message, Status};
 use crate::session::control::Control;
 use crate::session::memory::Buffers;
-use crate::storage::{CopiedBy, Destination, DiskQueue, FILES_WAITS_MAX, StorageError, Store};
+use crate::storage::{CopiedBy, Destination, DiskQueue, FILES_WAIT, FILES_WAITS_MAX, StorageError, Store};
 use crate::transport::send_urgently;
 
 /// How often, and how many times, a partial file that another transfer holds is tried again. Three seconds
@@ -140,8 +140,9 @@ impl<D: Driver> Receiver<D> {
         if error.copying() == Some(CopiedBy::Here) {
             self.0.driver.spawn(work);
         } else {
+            let wait = if error.is_out_of_files() { FILES_WAIT } else { BUSY_WAIT };
             // No disk thread sits that out.
-            self.0.driver.spawn_later(BUSY_WAIT, work);
+            self.0.driver.spawn_later(wait, work);
         }
     }
 }

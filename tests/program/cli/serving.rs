@@ -254,6 +254,16 @@ fn a_server_that_nobody_can_enter_says_so() {
     assert!(remote.path("new").is_dir());
 }
 
+#[test]
+fn a_server_that_makes_its_directory_names_one_that_was_perhaps_meant() {
+    let remote = Machine::new();
+    remote.write("incoming/f", "content");
+    let serving = remote.qft(["serve", "incomming", "-l", "127.0.0.1:0"]).start();
+    serving.wait_to_say("/incomming; there is also incoming");
+    serving.signal(Signal::TERM);
+    serving.end().exits(0);
+}
+
 /// What an idle server with [`IDLE_CLIENTS`] may take.
 const IDLE_BYTES_MAX: u64 = 64 << 20;
 const IDLE_CLIENTS: usize = 100;

@@ -56,8 +56,7 @@ use anyhow::{Context as _, anyhow};
 
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     tilde::refuse(args.dir.as_os_str())?;
-    let served = ServedDir::find(&args.dir, args.read_only, rustix::process::geteuid().is_root())?;
-    let root = served.root.clone();
+    let ServedDir { root, made } = ServedDir::find(&args.dir, args.read_only, rustix::process::geteuid().is_root())?;
     if !args.read_only && !args.no_sync {
         // Files that are put into a directory would be lost with it.
         sync_names_above(&root);
@@ -93,7 +92,6 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let lines = passes.lines(&server, &hosts[0], port, mode(args));
     let expiry = args.cert.as_deref().and_then(Expiry::read);
     let way_in = way_in(args, &server, (hosts, port), enrolled > 0 || passes.are_given())?;
-    let made = served.made();
     block_on(HangUps::AreOthers, async |signals| {
         // The ticket says that the server can be used, and stopped: signals are caught from here on.
         made.iter().for_each(|text| out.say(text));

@@ -15,12 +15,14 @@ const SLIP_LETTERS: usize = 2;
 pub(super) struct ServedDir {
     /// Its path without links.
     pub(super) root: PathBuf,
-    is_made: bool,
+    /// What is to be said of it if it was made.
+    pub(super) made: Option<String>,
 }
 
 impl ServedDir {
     /// Finds it, or makes it where only its last name is missing: a path that is wrong higher up is a mistake, and so is one
-    /// that has nothing to read. The whole machine is not served by its administrator.
+    /// that has nothing to read. The whole machine is not served by its administrator. Called before the process confines
+    /// itself: what lies beside it cannot be listed any more then.
     pub(super) fn find(dir: &Path, is_read_only: bool, is_superuser: bool) -> anyhow::Result<Self> {
         let is_made = !is_read_only && fs::create_dir(dir).is_ok();
         let shown = escape_path(dir);
@@ -33,25 +35,22 @@ impl ServedDir {
             let text = "root does not serve /: name a directory below it, or run as another user";
             return Err(Complaint::usage(text).into());
         }
-        Ok(Self { root, is_made })
+        let made = is_made.then(|| {
+            let beside = beside(&root).map(|name| format!("; there is also {name}")).unwrap_or_default();
+            format!("made {}{beside}", escape_path(&root))
+        });
+        Ok(Self { root, made })
     }
+}
 
-    /// What is to be said of it if it was made.
-    pub(super) fn made(&self) -> Option<String> {
-        let beside = self.beside().map(|name| format!("; there is also {name}")).unwrap_or_default();
-        self.is_made.then(|| format!("made {}{beside}", escape_path(&self.root)))
-    }
-
-    /// A directory beside it of nearly the same name, which was perhaps meant.
-    fn beside(&self) -> Option<String> {
-        let own = self.root.file_name()?.to_string_lossy().into_owned();
-        let entries = fs::read_dir(self.root.parent()?).ok()?.flatten();
-        let dirs = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        let names = dirs.map(|entry| entry.file_name().to_string_lossy().into_owned()).filter(|name| *name != own);
-        let near = names.map(|name| (strsim::osa_distance(&own, &name), name)).min()?;
-        (near.0 <= SLIP_LETTERS && near.0 * 2 < own.chars().count())
-            .then(|| escape_path(Path::new(&near.1)).to_string())
-    }
+/// A directory beside `root` of nearly the same name, which was perhaps meant.
+fn beside(root: &Path) -> Option<String> {
+    let own = root.file_name()?.to_string_lossy().into_owned();
+    let entries = fs::read_dir(root.parent()?).ok()?.flatten();
+    let dirs = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let names = dirs.map(|entry| entry.file_name().to_string_lossy().into_owned()).filter(|name| *name != own);
+    let near = names.map(|name| (strsim::osa_distance(&own, &name), name)).min()?;
+    (near.0 <= SLIP_LETTERS && near.0 * 2 < own.chars().count()).then(|| escape_path(Path::new(&near.1)).to_string())
 }
 
 #[cfg(test)]
@@ -86,9 +85,9 @@ mod tests {
             fs::create_dir(dir.path().join(name)).expect("made");
         }
         let find = |name: &str| ServedDir::find(&dir.path().join(name), false, false).expect("found or made");
-        let said = find("incomming").made().expect("it was made");
+        let said = find("incomming").made.expect("it was made");
         assert!(said.ends_with("/incomming; there is also incoming"), "{said}");
-        assert_eq!(find("incomming").made(), None, "it is there now");
-        assert!(find("quite another").made().is_some_and(|said| said.ends_with("/quite another")));
+        assert_eq!(find("incomming").made, None, "it is there now");
+        assert!(find("quite another").made.is_some_and(|said| said.ends_with("/quite another")));
     }
 }
