@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use quinn::{Connection, Endpoint};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Client;
 use super::attempt::Attempt;
@@ -23,6 +23,7 @@ use crate::protocol::message::{EitherMessage, Hello, Message, Problem, SenderMes
 use crate::protocol::path::escape;
 use crate::session::budget::Account;
 use crate::session::control::{Control, ControlReader};
+use crate::session::conversation::{Heard, PeerWords};
 use crate::session::local::host_name;
 use crate::session::memory::Buffers;
 use crate::session::record::Record;
@@ -121,6 +122,8 @@ impl ServerConnection {
                 connection,
                 observer: observer.clone(),
                 welcome: None,
+                is_welcome_told: false,
+                welcome_by: Instant::now() + ATTENTION_DEADLINE,
             },
             hasher: ChunkHasher::new(&Salt(salt)),
             buffers: Buffers::default(),
@@ -197,6 +200,20 @@ pub(super) struct Replies {
     observer: Observer,
     /// The features that both sides use, once the server has accepted us.
     welcome: Option<u64>,
+    /// The conversation has heard of them.
+    is_welcome_told: bool,
+    /// When the server must have accepted us.
+    welcome_by: Instant,
+}
+
+impl PeerWords for Replies {
+    async fn hear(&mut self) -> Result<Heard, SessionError> {
+        let features = self.features().await?;
+        if !std::mem::replace(&mut self.is_welcome_told, true) {
+            return Ok(Heard::Welcome(features));
+        }
+        Ok(Heard::Message(self.next().await?))
+    }
 }
 
 impl Replies {
@@ -213,8 +230,8 @@ impl Replies {
         }
     }
 
-    /// The next message after the welcome.
-    pub(super) async fn next(&mut self) -> Result<Message, SessionError> {
+    /// The next message after the welcome. Safe to cancel.
+    async fn next(&mut self) -> Result<Message, SessionError> {
         self.features().await?;
         self.observer.room().await;
         match self.reader.next().await? {
@@ -254,7 +271,7 @@ impl Replies {
 
     /// Waits for the welcome, whose name is escaped for display and whose features both sides have.
     pub(super) async fn welcome(&mut self) -> Result<Welcome, SessionError> {
-        let first = timeout(ATTENTION_DEADLINE, self.reader.next()).await;
+        let first = timeout_at(self.welcome_by, self.reader.next()).await;
         self.on_first(first.map_err(|_| SessionError::Timeout("welcome us"))??).await
     }
 

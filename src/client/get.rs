@@ -1,6 +1,8 @@
 //! Getting: what patterns name on the remote, to a local directory.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -21,14 +23,16 @@ use crate::protocol::message::{Failure, Get, Message, Names, Select, ServerMessa
 use crate::protocol::path::{WirePath, escape_path};
 use crate::protocol::{NAMES_AHEAD_MAX, codec, features};
 use crate::session::SessionError;
+use crate::session::control::Control;
+use crate::session::conversation::{ConversationEnd, converse};
 use crate::session::location;
 use crate::session::peer_streams::PeerStreams;
 use crate::session::receiver::{ReceiveOptions, Receiver};
 use crate::session::record::Record;
-use crate::session::roles::{Roles, Routed, accept_streams};
+use crate::session::roles::Roles;
 use crate::session::unread::Unread;
 use crate::session::window::ReceiveWindow;
-use crate::storage::{Committer, Destination, Durability, Filters, Lost, Root};
+use crate::storage::{Committer, Destination, Durability, Filters, Root};
 use crate::transfer::file::resume::Policy;
 use crate::transport::TransportError;
 
@@ -244,49 +248,82 @@ async fn receive_over(plan: &GetJob, link: &mut ServerConnection, observer: &Obs
     plan.ask(link).await?;
     let mut names = plan.names();
     names.by_ref().take(NAMES_AHEAD_MAX).for_each(|message| link.control.send(message));
-    let roles = Roles { sender: None, receiver: Some((receiver.clone(), observer.clone())) };
-    let mut going_away = false;
-    let reading = async {
-        let features = link.replies.features().await?;
-        receiver.use_features(features);
-        if features & features::LOCATION != 0 {
-            let (connection, place) = (link.connection.clone(), plan.place.clone());
-            let said = plan.client.disk.run(move || location::said(&connection, &place.root, place.to.as_ref()));
-            link.control.send(said.await?);
-        }
-        loop {
-            match roles.route(link.replies.next().await?)? {
-                Routed::Taken => {}
-                Routed::GoAway => going_away = true,
-                Routed::Answer(ServerMessage::MoreNames) => {
-                    names.next().into_iter().for_each(|message| link.control.send(message));
-                }
-                Routed::Answer(
-                    ServerMessage::Entries(_)
-                    | ServerMessage::PartsFound(_)
-                    | ServerMessage::ProbeReady(_)
-                    | ServerMessage::ProbeDone(_),
-                ) => return Err(SessionError::Order("an answer to no question")),
-                Routed::Location(_) => return Err(SessionError::Order("a location that only a receiver says")),
-                Routed::Request(_) => return Err(SessionError::Order("a message that only a client sends")),
-            }
-        }
-    };
-    let disk = link.disk.queue();
-    let (first, is_ours) = ((&link.connection, &link.control), || roles.is_busy());
-    let watching = plan.standby.watch(&plan.client, &plan.contact, first, observer, is_ours);
-    let result = tokio::select! {
-        () = receiver.finished() => Ok(()),
-        result = reading => result,
-        error = accept_streams(streams, receiver.clone()) => Err(error),
-        error = watching => Err(error),
-        () = disk.lost() => Err(Lost.into()),
-    };
+    let mut roles = Roles::default();
+    roles.receive(receiver.clone(), streams);
+    let (disk, connection, control) = (link.disk.queue(), link.connection.clone(), link.control.clone());
+    let (first, is_ours) = ((&connection, &control), || receiver.is_busy());
+    let watching = pin!(plan.standby.watch(&plan.client, &plan.contact, first, observer, is_ours));
+    let say_location = || location::say(&connection, &control, &disk, plan.place.root.clone(), plan.place.to.clone());
+    let mut end = GettingEnd { control: &control, names, say_location, receiver: &receiver, watching, is_left: false };
+    let result = converse(&connection, &disk, &mut link.replies, &mut roles, &mut end).await;
+    let is_left = end.is_left;
+    roles.stop().await;
     result.map_err(|error| link.explain(error))?;
-    if going_away {
+    if is_left {
         return Err(TransportError::Refused { code: CloseCode::GoingAway }.into());
     }
     Ok(())
+}
+
+/// The end of a client that gets.
+struct GettingEnd<'a, N, L, W> {
+    control: &'a Control,
+    /// The names that are to come of the list, in messages.
+    names: N,
+    /// Says where the files go, to a server that may be on this machine.
+    say_location: L,
+    receiver: &'a Receiver,
+    /// The watch on a server that has gone silent.
+    watching: Pin<&'a mut W>,
+    /// The server is ending, and leaves the rest to its successor.
+    is_left: bool,
+}
+
+/// Every file is settled.
+struct AllReceived;
+
+impl<N, L, W> ConversationEnd for GettingEnd<'_, N, L, W>
+where
+    N: Iterator<Item = Message>,
+    L: Fn(),
+    W: Future<Output = SessionError>,
+{
+    type Event = AllReceived;
+
+    async fn event(&mut self) -> Result<AllReceived, SessionError> {
+        tokio::select! {
+            () = self.receiver.finished() => Ok(AllReceived),
+            error = self.watching.as_mut() => Err(error),
+        }
+    }
+
+    fn on_event(&mut self, _roles: &mut Roles, AllReceived: AllReceived) -> Result<ControlFlow<()>, SessionError> {
+        Ok(ControlFlow::Break(()))
+    }
+
+    fn on_welcome(&mut self, _roles: &Roles, features: u64) {
+        self.receiver.use_features(features);
+        if features & features::LOCATION != 0 {
+            (self.say_location)();
+        }
+    }
+
+    fn on_go_away(&mut self, _roles: &Roles) {
+        self.is_left = true;
+    }
+
+    fn on_answer(&mut self, answer: ServerMessage) -> Result<(), SessionError> {
+        match answer {
+            ServerMessage::MoreNames => {
+                self.names.next().into_iter().for_each(|message| self.control.send(message));
+                Ok(())
+            }
+            ServerMessage::Entries(_)
+            | ServerMessage::PartsFound(_)
+            | ServerMessage::ProbeReady(_)
+            | ServerMessage::ProbeDone(_) => Err(SessionError::Order("an answer to no question")),
+        }
+    }
 }
 
 fn receive_options(plan: &GetJob) -> ReceiveOptions {

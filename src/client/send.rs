@@ -1,14 +1,16 @@
 //! Sending: local paths to the remote, over as many connections as it takes.
 
+use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{Attempt, persist};
-use super::connect::{Replies, ServerConnection};
+use super::connect::ServerConnection;
 use super::early::EarlyContent;
 use super::standby::Standby;
 use super::{Client, Job, SendOptions, TransferOptions, path};
@@ -17,14 +19,15 @@ use crate::keys::Contact;
 use crate::progress::Observer;
 use crate::protocol::close::CloseCode;
 use crate::protocol::features;
-use crate::protocol::message::{Message, Push};
+use crate::protocol::message::{Location, Message, Push};
 use crate::session::SessionError;
+use crate::session::conversation::{ConversationEnd, converse};
 use crate::session::location::{self, Teller};
 use crate::session::record::Record;
-use crate::session::roles::{Roles, Routed};
+use crate::session::roles::Roles;
 use crate::session::sender::{Sender, SenderOptions};
 use crate::session::walk::{FOUND_AHEAD, Finder, FinderClosed, walk_on_a_thread};
-use crate::storage::{self, Filters, LeftOut, Lost, MissingPath, NameList, WalkEntry, WalkRequest};
+use crate::storage::{self, Filters, LeftOut, MissingPath, NameList, WalkEntry, WalkRequest};
 use crate::transport::TransportError;
 
 /// The parts of a job that stay the same over all its connections.
@@ -99,17 +102,17 @@ async fn send_over(plan: &Arc<SendJob>, link: &mut ServerConnection, observer: &
     let left_out = LeftOut::at(options.destination.clone()).or(recognise);
     let walking = plan.clone();
     let no_thread = |failure| WalkEntry::Problem { name: b".".to_vec(), failure };
-    let finds = walk_on_a_thread(FOUND_AHEAD, no_thread, move |found| look_for(&walking, left_out, found));
-    let roles = Roles { sender: Some(sender.clone()), receiver: None };
-    let disk = link.disk.queue();
-    let (first, is_ours) = ((&link.connection, &link.control), || roles.is_busy());
-    let watching = plan.standby.watch(&plan.client, &plan.contact, first, observer, is_ours);
-    let result = tokio::select! {
-        result = sender.run(finds) => result,
-        error = read(&mut link.replies, &roles, teller) => Err(error),
-        error = watching => Err(error),
-        () = disk.lost() => Err(Lost.into()),
-    };
+    let mut roles = Roles::default();
+    roles.send(
+        sender.clone(),
+        walk_on_a_thread(FOUND_AHEAD, no_thread, move |found| look_for(&walking, left_out, found)),
+    );
+    let (disk, connection) = (link.disk.queue(), link.connection.clone());
+    let (first, is_ours) = ((&link.connection, &link.control), || sender.is_busy());
+    let watching = pin!(plan.standby.watch(&plan.client, &plan.contact, first, observer, is_ours));
+    let mut end = SendingEnd { teller, hears_locations: false, watching };
+    let result = converse(&connection, &disk, &mut link.replies, &mut roles, &mut end).await;
+    roles.stop().await;
     result.map_err(|error| link.explain(error))?;
     if sender.has_left_out() {
         // The server is ending: the rest goes to its successor, over a new connection.
@@ -118,32 +121,49 @@ async fn send_over(plan: &Arc<SendJob>, link: &mut ServerConnection, observer: &
     Ok(())
 }
 
-/// Feeds the sender with what the server answers, and the walk with what it says of its place. Returns only with an error.
-async fn read(replies: &mut Replies, roles: &Roles, mut teller: Option<Teller>) -> SessionError {
-    let features = match replies.features().await {
-        Ok(features) => features,
-        Err(error) => return error,
-    };
-    if let Some(sender) = &roles.sender {
-        sender.use_features(features);
+/// The end of a client that sends.
+struct SendingEnd<'a, W> {
+    /// Where the server's word goes on where the files go.
+    teller: Option<Teller>,
+    hears_locations: bool,
+    /// The watch on a server that has gone silent.
+    watching: Pin<&'a mut W>,
+}
+
+impl<W: Future<Output = SessionError>> ConversationEnd for SendingEnd<'_, W> {
+    type Event = Infallible;
+
+    async fn event(&mut self) -> Result<Infallible, SessionError> {
+        Err(self.watching.as_mut().await)
     }
-    // A server that does not say it is not waited for.
-    teller = teller.filter(|_| features & features::LOCATION != 0);
-    loop {
-        match replies.next().await {
-            Ok(message) => match roles.route(message) {
-                Ok(Routed::Taken) => {}
-                Ok(Routed::Location(location)) if features & features::LOCATION != 0 => {
-                    teller.take().into_iter().for_each(|teller| teller.tell(location));
-                }
-                Ok(Routed::Location(_)) => return SessionError::Order("a location that nobody asked for"),
-                Ok(Routed::GoAway) => roles.sender.iter().for_each(Sender::stop_offering),
-                Ok(Routed::Answer(_)) => return SessionError::Order("an answer to no question"),
-                Ok(Routed::Request(_)) => return SessionError::Order("a message that only a client sends"),
-                Err(error) => return error,
-            },
-            Err(error) => return error,
+
+    fn on_event(&mut self, _roles: &mut Roles, event: Infallible) -> Result<ControlFlow<()>, SessionError> {
+        match event {}
+    }
+
+    fn on_all_sent(&mut self) -> ControlFlow<()> {
+        ControlFlow::Break(())
+    }
+
+    fn on_welcome(&mut self, roles: &Roles, features: u64) {
+        roles.sender().into_iter().for_each(|sender| sender.use_features(features));
+        self.hears_locations = features & features::LOCATION != 0;
+        if !self.hears_locations {
+            // A server that does not say it is not waited for.
+            self.teller = None;
         }
+    }
+
+    fn on_go_away(&mut self, roles: &Roles) {
+        roles.sender().into_iter().for_each(Sender::stop_offering);
+    }
+
+    fn on_location(&mut self, location: Location) -> Result<(), SessionError> {
+        if !self.hears_locations {
+            return Err(SessionError::Order("a location that nobody asked for"));
+        }
+        self.teller.take().into_iter().for_each(|teller| teller.tell(location));
+        Ok(())
     }
 }
 

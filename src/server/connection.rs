@@ -21,6 +21,7 @@ use super::pool::WorkerSlot;
 use super::{Notice, Peer, ServerInner};
 use crate::keys::Fingerprint;
 use crate::protocol::close::CloseCode;
+use crate::session::control::ControlReader;
 use crate::session::{ATTENTION_DEADLINE, SessionError, unread};
 use crate::transport::{
     self, Listener, RECEIVE_WINDOW_BEFORE_HELLO, RECEIVE_WINDOW_IN_A_CROWD, TransportError, canonical,
@@ -73,15 +74,16 @@ pub(super) async fn serve(
     let greeted = greeted.unwrap_or_else(|_| Err(SessionError::Timeout("say hello").into()));
     let ending = connection.clone();
     let put_out = move || transport::close(&ending, CloseCode::Busy, "the place of a client that did nothing");
-    let (mut client, place) = match greeted.and_then(|client| Ok((client, pending.admit(peer, put_out)?))) {
-        Ok(both) => both,
-        // A second connection of a client whose first one lives after all.
-        Err(_) if has_left(&connection) => return debug!(%addr, "left before it said hello"),
-        Err(turned) => return turned.away(&connection, &shared, addr, peer),
-    };
+    let (mut client, reader, place) =
+        match greeted.and_then(|(client, reader)| Ok((client, reader, pending.admit(peer, put_out)?))) {
+            Ok(admitted) => admitted,
+            // A second connection of a client whose first one lives after all.
+            Err(_) if has_left(&connection) => return debug!(%addr, "left before it said hello"),
+            Err(turned) => return turned.away(&connection, &shared, addr, peer),
+        };
     client.known = listener.let_in(connection.remote_address());
     client.welcome();
-    let parting = converse(client, &shared, addr, peer, &slot, path.clone(), place).await;
+    let parting = serve_admitted((client, reader), &shared, addr, peer, &slot, path.clone(), place).await;
     shared.paths.keep(&path, &connection);
     if shared.config.once.is_some_and(|once| once.is_over_with(parting)) {
         shared.left.notify_one();
@@ -116,8 +118,8 @@ impl Drop for ClosedOnDrop {
 }
 
 /// Serves a client that was let in, until either side has enough.
-async fn converse(
-    client: AdmittedClient,
+async fn serve_admitted(
+    (client, reader): (AdmittedClient, ControlReader),
     shared: &Arc<ServerInner>,
     addr: SocketAddr,
     peer: Fingerprint,
@@ -133,7 +135,7 @@ async fn converse(
     let named = Arc::new(Peer { addr, fingerprint: peer, name });
     shared.meter.admitted.fetch_add(1, Ordering::Relaxed);
     shared.notices.send(Notice::Connected { worker, peer: named.clone(), enrolled });
-    let mut conversation = Conversation::new(client, shared.clone(), live.clone(), named.clone(), place);
+    let mut conversation = Conversation::new((client, reader), shared.clone(), live.clone(), named.clone(), place);
     #[cfg(test)]
     shared.fault.trip("connection");
     let error = conversation.run().await;
@@ -141,7 +143,7 @@ async fn converse(
     let ended = registered.ended().or_else(|| conversation.has_lost_its_place().then_some(CloseCode::Busy));
     shared.meter.ended.count(ended.map_or_else(|| ConnectionEnd::of(&error), ConnectionEnd::Closed));
     let why = ended.map_or_else(|| end_reason(addr, &error), |code| ended_by_us(code).to_owned());
-    let total = conversation.totals;
+    let total = conversation.totals();
     info!(worker, %addr, peer = peer.short(), why, %total, "disconnected");
     shared.notices.send(total.notice(worker, named, live.since().elapsed(), why));
     Departure::of(&error, total.went_well())

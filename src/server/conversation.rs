@@ -6,9 +6,11 @@ mod push;
 mod queries;
 mod served_place;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::debug;
@@ -24,23 +26,33 @@ use super::totals::ConnectionTotals;
 use super::{Peer, ServerInner};
 use crate::protocol::close::CloseCode;
 use crate::protocol::features;
-use crate::protocol::message::{ClientMessage, Message, Probe, ProbeKind};
+use crate::protocol::message::{ClientMessage, Location, Message, Probe, ProbeKind, ServerMessage};
 use crate::session::budget::HELD_FOR_MAX;
+use crate::session::control::ControlReader;
+use crate::session::conversation::{ConversationEnd, converse};
 use crate::session::location::Teller;
 use crate::session::peer_streams::PeerStreams;
-use crate::session::roles::{Roles, Routed};
+use crate::session::receiver::Receiver;
+use crate::session::roles::Roles;
 use crate::session::sender::Sender;
 use crate::session::unread::UnreadGuard;
 use crate::session::watch::{OwnActivity, Watch};
 use crate::session::window::ReceiveWindow;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
-use crate::storage::{Committer, Lost, OpenQueue};
+use crate::storage::{Committer, OpenQueue};
 
 /// How often an end that waits for room for more offers looks for it.
 const HELD_LOOK: Duration = Duration::from_millis(20);
 
 /// One client's conversation: jobs one after the other in each direction, both directions at once.
 pub(super) struct Conversation {
+    reader: ControlReader,
+    roles: Roles,
+    end: ServerEnd,
+}
+
+/// The server's end of a conversation: what it does for one client, beside the roles that it plays.
+struct ServerEnd {
     client: AdmittedClient,
     shared: Arc<ServerInner>,
     live: Arc<LiveConnection>,
@@ -50,14 +62,15 @@ pub(super) struct Conversation {
     committer: Committer,
     /// As the operator knows it.
     peer: Arc<Peer>,
-    roles: Roles,
-    receiving: JoinSet<SessionError>,
-    sending: JoinSet<Result<(), SessionError>>,
     /// Streams of which nobody knows yet what they are for, and since when there are some.
     streams: PeerStreams,
     early_since: Option<Instant>,
+    /// No role, and no probe, takes the streams that come now.
+    awaits_streams: bool,
     /// As long as something is not read that the conversation should read.
     unread: Option<UnreadGuard>,
+    /// Since when there is no room for another offer.
+    held_since: Option<Instant>,
     /// Where the names of the list go that is being sent.
     names: Option<NamesSender>,
     /// Where the client's word goes on where the files go that it gets.
@@ -65,17 +78,32 @@ pub(super) struct Conversation {
     queries: Queries,
     /// The watch on the client's other connections.
     stale: JoinSet<()>,
+    watch: Watch,
+    /// Tells when this server is ending.
+    ending: watch::Receiver<Option<Instant>>,
+    /// The client was told so, or is to come again for another reason.
+    is_draining: bool,
     /// When its link was looked at last, while it moved files.
     link: Option<LinkMark>,
     /// The bytes that the client may have in flight, from its first push on.
     window: Option<Arc<ReceiveWindow>>,
-    pub(super) totals: ConnectionTotals,
+    totals: ConnectionTotals,
+}
+
+/// An event at the server's end.
+enum ServerEvent {
+    /// Something that needs no more than a new step: a stream has come, a question is answered, a moment has passed.
+    Step,
+    /// It is time to look around.
+    Look,
+    /// The server is ending.
+    Ending,
 }
 
 impl Conversation {
     /// A conversation that has not begun.
     pub(super) fn new(
-        client: AdmittedClient,
+        (client, reader): (AdmittedClient, ControlReader),
         shared: Arc<ServerInner>,
         live: Arc<LiveConnection>,
         peer: Arc<Peer>,
@@ -84,44 +112,132 @@ impl Conversation {
         let streams = PeerStreams::new(client.connection.clone(), client.unread.clone());
         // All connections of one key have one share of the disk.
         let party = u64::from_be_bytes(std::array::from_fn(|at| live.peer.0[at]));
-        Self {
+        let end = ServerEnd {
             client,
             disk: shared.disk.open_queue_of(party),
             committer: shared.committer.for_client(party),
+            ending: shared.drain.subscribe(),
             shared,
             live,
             peer,
             place,
-            roles: Roles::default(),
-            receiving: JoinSet::new(),
-            sending: JoinSet::new(),
             streams,
             early_since: None,
+            awaits_streams: true,
             unread: None,
+            held_since: None,
             names: None,
             location: None,
             queries: Queries::default(),
             stale: JoinSet::new(),
+            watch: Watch::new(),
+            is_draining: false,
             link: None,
             window: None,
             totals: ConnectionTotals::default(),
-        }
+        };
+        Self { reader, roles: Roles::default(), end }
     }
 
     /// Runs to the end of the connection and says why it ended.
     pub(super) async fn run(&mut self) -> SessionError {
-        let error = match self.converse().await {
+        let Self { reader, roles, end } = self;
+        let (connection, disk) = (end.client.connection.clone(), end.disk.queue());
+        let error = match converse(&connection, &disk, reader, roles, end).await {
             Err(error) => error,
             // The client has said all; it ends the connection when it has heard all.
-            Ok(()) => match timeout(ATTENTION_DEADLINE, self.client.connection.closed()).await {
+            Ok(()) => match timeout(ATTENTION_DEADLINE, connection.closed()).await {
                 Ok(reason) => reason.into(),
                 Err(_) => SessionError::Timeout("end the connection"),
             },
         };
         debug!(%error, "session over");
         // The reason that the peer gave, if it was the peer who ended it, says more than a stream's error.
-        let error = self.client.connection.close_reason().map_or(error, SessionError::from);
-        let ending = ConnectionEnd::of(&error);
+        let error = connection.close_reason().map_or(error, SessionError::from);
+        end.settle(&error);
+        error
+    }
+
+    /// Whether its place has gone to another client.
+    pub(super) fn has_lost_its_place(&self) -> bool {
+        self.end.place.is_lost()
+    }
+
+    /// The sums of all its jobs.
+    pub(super) fn totals(&self) -> ConnectionTotals {
+        self.end.totals
+    }
+}
+
+impl ConversationEnd for ServerEnd {
+    type Event = ServerEvent;
+
+    fn begin_step(&mut self, roles: &Roles) -> Result<bool, SessionError> {
+        // Digests that wait for ours need no message to go on: for them there is no end of patience.
+        let hears = self.takes_offers(roles) && roles.sender().is_none_or(Sender::has_room_for_digests);
+        self.look_at_unread(hears && self.early_since.is_none())?;
+        self.awaits_streams = !roles.takes_streams() && !self.queries.is_probing();
+        Ok(hears)
+    }
+
+    async fn event(&mut self) -> Result<ServerEvent, SessionError> {
+        let AdmittedClient { connection, control, .. } = &self.client;
+        tokio::select! {
+            () = tokio::time::sleep(HELD_LOOK), if self.unread.is_some() => Ok(ServerEvent::Step),
+            opened = self.streams.await_early(), if self.awaits_streams => {
+                opened?;
+                self.early_since.get_or_insert_with(Instant::now);
+                Ok(ServerEvent::Step)
+            }
+            answered = self.queries.answered() => answered.map(|()| ServerEvent::Step),
+            () = self.watch.next_look(connection, control) => Ok(ServerEvent::Look),
+            _ = self.ending.wait_for(Option::is_some), if !self.is_draining => Ok(ServerEvent::Ending),
+        }
+    }
+
+    fn on_event(&mut self, roles: &mut Roles, event: ServerEvent) -> Result<ControlFlow<()>, SessionError> {
+        match event {
+            ServerEvent::Step => {}
+            ServerEvent::Look => self.look_around(roles, Instant::now())?,
+            ServerEvent::Ending => self.drain(roles),
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn on_request(&mut self, roles: &mut Roles, request: ClientMessage) -> Result<(), SessionError> {
+        match request {
+            ClientMessage::Push(push) => self.on_push(roles, push),
+            ClientMessage::Get(get) => self.on_get(roles, get.into()),
+            ClientMessage::Select(select) => {
+                let (wanted, names) = GetSelection::of(select, &self.client.control);
+                self.on_get(roles, wanted)?;
+                self.names = names;
+                Ok(())
+            }
+            ClientMessage::Names(names) => self.on_names(names),
+            ClientMessage::List(wanted) => self.queries.on_list(&self.client, wanted),
+            ClientMessage::Parts(asked) => self.queries.on_parts(&self.client, asked),
+            ClientMessage::Probe(asked) => self.on_probe(roles, asked),
+        }
+    }
+
+    fn on_answer(&mut self, _answer: ServerMessage) -> Result<(), SessionError> {
+        Err(SessionError::Order("a message that only a server sends"))
+    }
+
+    fn on_location(&mut self, told: Location) -> Result<(), SessionError> {
+        if !self.hears_locations() {
+            return Err(SessionError::Order("a location, which was not agreed on"));
+        }
+        self.location.take().into_iter().for_each(|teller| teller.tell(told));
+        Ok(())
+    }
+}
+
+impl ServerEnd {
+    /// Sums up the jobs of a conversation that is over.
+    fn settle(&mut self, error: &SessionError) {
+        let ending = ConnectionEnd::of(error);
         for job in self.live.end() {
             if ending == ConnectionEnd::Closed(CloseCode::Done) {
                 let place = ServedPlace { root: self.client.root().cloned(), to: None, is_rehearsal: false };
@@ -130,82 +246,46 @@ impl Conversation {
             self.totals.add(&job);
             self.write_down(&job, Some(ending));
         }
-        error
     }
 
-    async fn converse(&mut self) -> Result<(), SessionError> {
-        let mut drain = self.shared.drain.subscribe();
-        let mut draining = false;
-        let mut watch = Watch::new();
-        let (connection, control) = (self.client.connection.clone(), self.client.control.clone());
-        let disk = self.disk.queue();
-        let mut held_since = None;
-        loop {
-            // What is settled meanwhile makes room. Not for long: what settles the rest may be behind the next offer. So the
-            // client is then asked to finish what is begun, and to come again with the rest.
-            let takes_offers = draining || self.has_room_for_an_offer();
-            held_since = if takes_offers { None } else { held_since.or_else(|| Some(Instant::now())) };
-            if held_since.is_some_and(|since| since.elapsed() > HELD_FOR_MAX) {
-                draining = true;
-                self.shared.meter.limits.count(Limit::Offers);
-                self.drain();
-                continue;
-            }
-            // Digests that wait for ours need no message to go on: for them there is no such end of patience.
-            let hears = takes_offers && self.has_room_for_digests();
-            let reads_all = hears && self.early_since.is_none();
-            self.look_at_unread(reads_all)?;
-            let waits_for_streams = self.receiving.is_empty() && !self.queries.is_probing();
-            tokio::select! {
-                () = tokio::time::sleep(HELD_LOOK), if !reads_all => {}
-                opened = self.streams.await_early(), if waits_for_streams => {
-                    opened?;
-                    self.early_since.get_or_insert_with(Instant::now);
-                }
-                message = self.client.reader.next(), if hears => match message? {
-                    Some(message) => self.on_message(message)?,
-                    None => return Ok(()),
-                },
-                Some(ended) = self.receiving.join_next() => return Err(ended.unwrap_or_else(SessionError::from)),
-                Some(ended) = self.sending.join_next() => {
-                    ended??;
-                    self.roles.sender = None;
-                }
-                error = connection.closed() => return Err(error.into()),
-                () = disk.lost() => return Err(Lost.into()),
-                answered = self.queries.answered() => answered?,
-                () = watch.next_look(&connection, &control) => {
-                    self.look_around(Instant::now())?;
-                    let turn = OwnActivity { is_ours: self.is_busy(), moves_files: self.moves_files() };
-                    watch.look(&connection, &control, turn)?;
-                }
-                _ = drain.wait_for(Option::is_some), if !draining => {
-                    draining = true;
-                    self.drain();
-                }
-            }
+    /// Whether the client may offer another file. What is settled meanwhile makes room. That is not waited for long: what
+    /// settles the rest may be behind the next offer. So the client is then asked to finish what is begun, and to come again
+    /// with the rest.
+    fn takes_offers(&mut self, roles: &Roles) -> bool {
+        if self.is_draining || roles.receiver().is_none_or(Receiver::has_room_for_an_offer) {
+            self.held_since = None;
+            return true;
         }
+        if self.held_since.get_or_insert_with(Instant::now).elapsed() <= HELD_FOR_MAX {
+            return false;
+        }
+        self.shared.meter.limits.count(Limit::Offers);
+        self.held_since = None;
+        self.drain(roles);
+        true
     }
 
     /// Notes what goes on, once a second.
-    fn look_around(&mut self, now: Instant) -> Result<(), SessionError> {
+    fn look_around(&mut self, roles: &Roles, now: Instant) -> Result<(), SessionError> {
         self.live.mark(now);
         self.look_at_link(now);
         self.live.ended_jobs(now).iter().for_each(|job| self.write_down(job, None));
-        self.place.note(self.work(), self.client.connection.stats().udp_rx.datagrams, now);
+        self.place.note(self.work(roles), self.client.connection.stats().udp_rx.datagrams, now);
         if let Some(known) = &mut self.client.known {
             known.is_at(self.client.connection.remote_address());
         }
         if self.early_since.is_some_and(|since| now.duration_since(since) > ATTENTION_DEADLINE) {
             return Err(SessionError::Timeout("say what its streams are for"));
         }
-        match &self.roles.receiver {
-            Some((receiver, _)) if receiver.is_left_begun(now) => {
-                self.shared.meter.limits.count(Limit::Begun);
-                Err(SessionError::Timeout("go on with what it began"))
-            }
-            _ => Ok(()),
+        if roles.receiver().is_some_and(|receiver| receiver.is_left_begun(now)) {
+            self.shared.meter.limits.count(Limit::Begun);
+            return Err(SessionError::Timeout("go on with what it began"));
         }
+        // Whether files are sent or received now.
+        let moves_files = roles.is_receiving() || roles.sender().is_some();
+        let activity = OwnActivity { is_ours: self.is_busy(roles), moves_files };
+        self.watch.look(&self.client.connection, &self.client.control, activity)?;
+        Ok(())
     }
 
     /// Looks at what the client sends while not everything is read.
@@ -235,87 +315,37 @@ impl Conversation {
         self.link = mark;
     }
 
-    fn has_room_for_an_offer(&self) -> bool {
-        self.roles.receiver.as_ref().is_none_or(|(receiver, _)| receiver.has_room_for_an_offer())
-    }
-
-    fn has_room_for_digests(&self) -> bool {
-        self.roles.sender.as_ref().is_none_or(Sender::has_room_for_digests)
-    }
-
     /// The client's activity, by which it keeps its place.
-    fn work(&self) -> ClientActivity {
+    fn work(&self, roles: &Roles) -> ClientActivity {
         let runs = self.live.is_running() || !self.queries.are_none();
-        ClientActivity { runs, is_ours: self.is_busy(), moved: self.live.moved() }
-    }
-
-    /// Whether its place has gone to another client.
-    pub(super) fn has_lost_its_place(&self) -> bool {
-        self.place.is_lost()
+        ClientActivity { runs, is_ours: self.is_busy(roles), moved: self.live.moved() }
     }
 
     /// Whether this end owes the client the next step.
-    fn is_busy(&self) -> bool {
-        self.queries.is_busy(&self.client) || self.roles.is_busy()
-    }
-
-    /// Whether files are sent or received now.
-    fn moves_files(&self) -> bool {
-        let receives = self.roles.receiver.as_ref().is_some_and(|(receiver, _)| !receiver.is_finished());
-        receives || self.roles.sender.is_some()
+    fn is_busy(&self, roles: &Roles) -> bool {
+        self.queries.is_busy(&self.client) || roles.is_busy()
     }
 
     /// Tells the client that this server is ending. The client finishes what is in flight and leaves.
-    fn drain(&self) {
+    fn drain(&mut self, roles: &Roles) {
+        self.is_draining = true;
         // A client that has been offered all its files only waits for their content: it misses nothing by staying, and
         // a new connection would gain it nothing.
-        let sends_all = self.roles.sender.as_ref().is_some_and(Sender::has_offered_all);
-        let receives = self.roles.receiver.as_ref().is_some_and(|(receiver, _)| !receiver.is_finished());
-        if receives || !sends_all {
+        let sends_all = roles.sender().is_some_and(Sender::has_offered_all);
+        if roles.is_receiving() || !sends_all {
             self.client.control.send(Message::GoAway);
         }
-        if let Some(sender) = &self.roles.sender {
-            sender.stop_offering();
-        }
-        if let Some((receiver, _)) = &self.roles.receiver {
-            receiver.refuse_new();
-        }
-    }
-
-    fn on_message(&mut self, message: Message) -> Result<(), SessionError> {
-        match self.roles.route(message)? {
-            Routed::Taken | Routed::GoAway => Ok(()),
-            Routed::Request(request) => self.on_request(request),
-            Routed::Location(location) => self.on_location(location),
-            Routed::Answer(_) => Err(SessionError::Order("a message that only a server sends")),
-        }
-    }
-
-    fn on_request(&mut self, request: ClientMessage) -> Result<(), SessionError> {
-        match request {
-            ClientMessage::Push(push) => self.on_push(push),
-            ClientMessage::Get(get) => self.on_get(get.into()),
-            ClientMessage::Select(select) => {
-                let (wanted, names) = GetSelection::of(select, &self.client.control);
-                self.on_get(wanted)?;
-                self.names = names;
-                Ok(())
-            }
-            ClientMessage::Names(names) => self.on_names(names),
-            ClientMessage::List(wanted) => self.queries.on_list(&self.client, wanted),
-            ClientMessage::Parts(asked) => self.queries.on_parts(&self.client, asked),
-            ClientMessage::Probe(asked) => self.on_probe(asked),
-        }
+        roles.sender().into_iter().for_each(Sender::stop_offering);
+        roles.receiver().into_iter().for_each(Receiver::refuse_new);
     }
 
     fn hears_locations(&self) -> bool {
         self.client.features() & features::LOCATION != 0
     }
 
-    fn on_probe(&mut self, asked: Probe) -> Result<(), SessionError> {
-        let receiving = self.roles.receiver.as_ref().is_some_and(|(receiver, _)| !receiver.is_finished());
+    fn on_probe(&mut self, roles: &mut Roles, asked: Probe) -> Result<(), SessionError> {
         // Each of them would take the other's streams.
-        if !self.queries.may_probe()? || receiving || self.roles.sender.is_some() {
+        if !self.queries.may_probe()? || roles.is_receiving() || roles.sender().is_some() {
             return Err(SessionError::Order("a probe while something else is running"));
         }
         // A client that may not send or get files may not measure that direction with empty content either.
@@ -328,8 +358,7 @@ impl Conversation {
             return Ok(());
         }
         drop(self.window());
-        // A receiver that has finished its job still waits for streams.
-        self.receiving = JoinSet::new();
+        roles.let_go_of_streams();
         let streams = self.take_streams();
         self.queries.probe(&self.client, streams, asked);
         Ok(())

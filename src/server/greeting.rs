@@ -24,7 +24,6 @@ use crate::transport::{self, Granted, Listener, ThrottledPeer};
 pub(super) struct AdmittedClient {
     pub(super) connection: Connection,
     pub(super) control: Control,
-    pub(super) reader: ControlReader,
     pub(super) hasher: ChunkHasher,
     /// The socket's buffers.
     pub(super) granted: Granted,
@@ -45,13 +44,13 @@ pub(super) struct AdmittedClient {
 }
 
 impl AdmittedClient {
-    /// Hears the client's `Hello` and decides about it.
+    /// Hears the client's `Hello` and decides about it. The reader goes on behind it.
     pub(super) async fn greet(
         connection: &Connection,
         listener: &Listener,
         shared: &Arc<ServerInner>,
         peer: Fingerprint,
-    ) -> Result<Self, Turned> {
+    ) -> Result<(Self, ControlReader), Turned> {
         let (stream, content) = connection.accept_bi().await.map_err(SessionError::from)?;
         let mut reader = ControlReader::new(content);
         let Some(Message::Hello(hello)) = reader.next().await? else {
@@ -64,13 +63,12 @@ impl AdmittedClient {
         let account = shared.budget.account(peer);
         let unread = Unread::new(connection.clone(), &account);
         reader.tell(unread.clone());
-        Ok(Self {
+        let client = Self {
             connection: connection.clone(),
             control: Control::start(connection.clone(), stream, account.clone()),
             unread,
             account,
             known: None,
-            reader,
             granted: listener.granted(),
             hasher: ChunkHasher::new(&Salt(salt)),
             grant: Arc::new(grant),
@@ -78,7 +76,8 @@ impl AdmittedClient {
             continues: hello.features & features::CONTINUED != 0,
             basis,
             name,
-        })
+        };
+        Ok((client, reader))
     }
 
     /// The directory below the served one that is all of it to this client; `None` for the whole.

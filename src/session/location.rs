@@ -7,9 +7,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use quinn::Connection;
 
 use super::ATTENTION_DEADLINE;
+use super::control::Control;
 use crate::protocol::message::{Location, Message};
 use crate::protocol::path::WirePath;
-use crate::storage::{Destination, Recognise};
+use crate::storage::{Destination, DiskQueue, Recognise};
 use crate::transport::MachineKey;
 
 /// Passes on what the receiver says, once. When it is dropped nobody waits for that any more.
@@ -40,11 +41,21 @@ fn wait(told: &Receiver<Location>) -> Option<[u8; 32]> {
     told.recv_timeout(ATTENTION_DEADLINE).ok()?.proof
 }
 
-/// For the end that receives: what it says of the directory `to` below its root, which need not exist. Blocks on the disk.
-pub(crate) fn said(connection: &Connection, root: &Destination, to: Option<&WirePath>) -> Message {
-    let proof = MachineKey::of(connection).map(|key| {
-        let (dev, ino, below) = root.nearest(to);
-        key.sign(dev, ino, &below)
+/// For the end that receives: says of the directory `to` below its root, which need not exist, what tells whether it is one
+/// of the sender's machine.
+pub(crate) fn say(
+    connection: &Connection,
+    control: &Control,
+    disk: &DiskQueue,
+    root: Destination,
+    to: Option<WirePath>,
+) {
+    let (connection, control) = (connection.clone(), control.clone());
+    disk.spawn(move || {
+        let proof = MachineKey::of(&connection).map(|key| {
+            let (dev, ino, below) = root.nearest(to.as_ref());
+            key.sign(dev, ino, &below)
+        });
+        control.send(Message::Location(Location { proof }));
     });
-    Message::Location(Location { proof })
 }

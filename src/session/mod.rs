@@ -3,7 +3,7 @@
 //! * [`control`] — the control stream: framed messages, coalesced writes.
 //! * [`sender`] — the role that owns content; [`receiver`] — the role that wants it. Both serve client
 //!   and server alike.
-//! * [`roles`] — which of the two a message is for, by [who says it](crate::protocol::message::Spoken).
+//! * [`conversation`] — the one loop of both ends; [`roles`] — the roles that an end plays, and their tasks.
 //! * [`record`] — what a job has come to over all its connections.
 //! * [`local`] — what both ends take from this machine; [`walk`], a walk on a thread of its own.
 //! * [`link`] — the path as the sending side sees it; [`window`] — how much a peer may send before it was read;
@@ -21,6 +21,7 @@
 
 pub(crate) mod budget;
 pub(crate) mod control;
+pub(crate) mod conversation;
 pub(crate) mod link;
 pub(crate) mod local;
 pub(crate) mod location;

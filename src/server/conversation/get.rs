@@ -4,14 +4,15 @@ use std::num::NonZeroUsize;
 
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::Conversation;
+use super::ServerEnd;
 use super::served_place::ServedPlace;
-use crate::protocol::message::{ListedName, Location, Names};
+use crate::protocol::message::{ListedName, Names};
 use crate::server::find::{GetSelection, look_for};
 use crate::server::job::JobRole;
 use crate::server::status::Direction;
 use crate::session::SessionError;
 use crate::session::location;
+use crate::session::roles::Roles;
 use crate::session::sender::{Sender, SenderOptions};
 use crate::session::walk::{FOUND_AHEAD, walk_on_a_thread};
 use crate::storage::{LeftOut, WalkEntry};
@@ -19,9 +20,9 @@ use crate::storage::{LeftOut, WalkEntry};
 /// Files that a server sends to one client at the same time.
 const SEND_JOBS: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not zero");
 
-impl Conversation {
-    pub(super) fn on_get(&mut self, wanted: GetSelection) -> Result<(), SessionError> {
-        if self.roles.sender.is_some() {
+impl ServerEnd {
+    pub(super) fn on_get(&mut self, roles: &mut Roles, wanted: GetSelection) -> Result<(), SessionError> {
+        if roles.sender().is_some() {
             return Err(SessionError::Order("a second get while the first is running"));
         }
         // Compiled filters take memory, up to megabytes, so they are charged to the client that sent them.
@@ -46,10 +47,7 @@ impl Conversation {
             look_for(&grant, wanted, left_out, name_room, found);
             drop(filter_room);
         };
-        let finds = walk_on_a_thread(FOUND_AHEAD, no_thread, look);
-        let running = sender.clone();
-        self.sending.spawn(async move { running.run(finds).await });
-        self.roles.sender = Some(sender);
+        roles.send(sender, walk_on_a_thread(FOUND_AHEAD, no_thread, look));
         self.watch_for_stale();
         Ok(())
     }
@@ -65,14 +63,6 @@ impl Conversation {
             Err(TrySendError::Full(_)) => return Err(SessionError::Order("more names than may be ahead")),
         }
         self.names = Some(to).filter(|_| !is_last);
-        Ok(())
-    }
-
-    pub(super) fn on_location(&mut self, told: Location) -> Result<(), SessionError> {
-        if !self.hears_locations() {
-            return Err(SessionError::Order("a location, which was not agreed on"));
-        }
-        self.location.take().into_iter().for_each(|teller| teller.tell(told));
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Conversation;
+use super::ServerEnd;
 use super::served_place::ServedPlace;
 use crate::progress::Observer;
 use crate::server::job::{JobRole, ServerJob};
@@ -14,7 +14,7 @@ use crate::session::JobTools;
 use crate::session::record::Record;
 use crate::transport::canonical;
 
-impl Conversation {
+impl ServerEnd {
     /// An observer whose events become notices at once: what happened to a connection's files is told before its end is.
     pub(super) fn observe(&self, direction: Direction, place: ServedPlace) -> (Observer, Arc<Moving>) {
         let (shared, peer, moving) = (self.shared.clone(), self.peer.clone(), Arc::<Moving>::default());

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::task::JoinSet;
-
-use super::Conversation;
+use super::ServerEnd;
 use super::served_place::ServedPlace;
 use crate::protocol::message::{IfExists, Push};
 use crate::protocol::path::WirePath;
@@ -14,14 +12,13 @@ use crate::server::status::Direction;
 use crate::session::SessionError;
 use crate::session::location;
 use crate::session::receiver::{ReceiveOptions, Receiver};
-use crate::session::roles::accept_streams;
+use crate::session::roles::Roles;
 use crate::session::window::ReceiveWindow;
 use crate::transfer::file::resume::Policy;
 
-impl Conversation {
-    pub(super) fn on_push(&mut self, push: Push) -> Result<(), SessionError> {
-        let running = self.roles.receiver.as_ref().is_some_and(|(receiver, _)| !receiver.is_finished());
-        if running || self.queries.is_probing() {
+impl ServerEnd {
+    pub(super) fn on_push(&mut self, roles: &mut Roles, push: Push) -> Result<(), SessionError> {
+        if roles.is_receiving() || self.queries.is_probing() {
             return Err(SessionError::Order("a second push while the first is running"));
         }
         let place = ServedPlace { root: self.client.root().cloned(), to: push.to.clone(), is_rehearsal: push.dry_run };
@@ -35,11 +32,7 @@ impl Conversation {
             receiver.begin_unsure_of_names();
         }
         self.begin(JobRole::Receiver(receiver.clone()), &observer, moving, is_rehearsal);
-        // Not `abort_all`, which looks at every task that was ever ended here and not joined.
-        self.receiving = JoinSet::new();
-        let streams = self.take_streams();
-        self.receiving.spawn(accept_streams(streams, receiver.clone()));
-        self.roles.receiver = Some((receiver, observer));
+        roles.receive(receiver, self.take_streams());
         self.watch_for_stale();
         Ok(())
     }
@@ -50,8 +43,7 @@ impl Conversation {
             return;
         }
         let AdmittedClient { connection, control, grant, .. } = &self.client;
-        let (connection, control, grant) = (connection.clone(), control.clone(), grant.clone());
-        self.disk.queue().spawn(move || control.send(location::said(&connection, &grant.destination(), to.as_ref())));
+        location::say(connection, control, &self.disk.queue(), grant.destination(), to);
     }
 
     /// Opens the window of a client that is about to send, once. Only now: most clients that stay connected send nothing.

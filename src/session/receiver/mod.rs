@@ -202,6 +202,10 @@ impl<D: Driver> Receiver<D> {
         }
     }
 
+    pub(crate) fn observer(&self) -> &Observer {
+        &self.0.tools.observer
+    }
+
     fn ledger(&self) -> MutexGuard<'_, Ledger<D>> {
         self.0.ledger.lock().expect("no holder panics")
     }
