@@ -1,10 +1,78 @@
 //! Small files that a reader finds whole or not at all, with the right mode from the first byte.
 
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// A file that has not got its name yet. Without [`Draft::replace`] or [`Draft::take_free_name`] it is removed.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    file: Option<File>,
+    hidden: PathBuf,
+    path: PathBuf,
+}
+
+impl Draft {
+    /// An empty file for `path`, hidden beside it, with the permission bits `mode`. No other process that is alive may have a
+    /// draft of the same file with the same `suffix`: one that is there was left by a process that died.
+    pub(crate) fn beside(path: &Path, suffix: &str, mode: u32) -> io::Result<Self> {
+        let name = path.file_name().ok_or_else(|| io::Error::other("not the name of a file"))?;
+        let mut hidden = OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!(".{suffix}"));
+        let hidden = path.with_file_name(hidden);
+        drop(fs::remove_file(&hidden));
+        // The mode is set before there is content, so that a key is never readable by others, not even for a moment.
+        let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&hidden)?;
+        Ok(Self { file: Some(file), hidden, path: path.to_owned() })
+    }
+
+    /// The same for a file that other processes may be writing, too.
+    pub(crate) fn of_this_process(path: &Path, mode: u32) -> io::Result<Self> {
+        Self::beside(path, &std::process::id().to_string(), mode)
+    }
+
+    /// The open file.
+    pub(crate) fn file(&mut self) -> &mut File {
+        self.file.as_mut().expect("it is taken with the name")
+    }
+
+    /// Gives the file its name, in the place of the one that has it, in one step.
+    pub(crate) fn replace(mut self) -> io::Result<File> {
+        fs::rename(&self.hidden, &self.path)?;
+        Ok(self.take())
+    }
+
+    /// Gives the file its name, if no file has it.
+    pub(crate) fn take_free_name(mut self) -> io::Result<File> {
+        let Self { hidden, path, .. } = &self;
+        // Unlike a rename, a link takes no name that is taken.
+        match fs::hard_link(hidden, path) {
+            Ok(()) => fs::remove_file(hidden)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+            // There are none on FAT and its like; there an empty file takes the name first.
+            Err(_) => {
+                OpenOptions::new().write(true).create_new(true).open(path)?;
+                fs::rename(hidden, path).inspect_err(|_| drop(fs::remove_file(path)))?;
+            }
+        }
+        Ok(self.take())
+    }
+
+    fn take(&mut self) -> File {
+        self.file.take().expect("it is taken once")
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if self.file.is_some() {
+            drop(fs::remove_file(&self.hidden));
+        }
+    }
+}
 
 /// The rule for a file that has the name already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,33 +89,14 @@ pub(crate) fn write_atomically(path: &Path, text: &str, mode: u32, existing: OnE
     if existing == OnExisting::Replaced && fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
         return OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes());
     }
-    let name = path.file_name().ok_or_else(|| io::Error::other("not the name of a file"))?;
-    let mut hidden = OsString::from(".");
-    hidden.push(name);
-    hidden.push(format!(".{}", std::process::id()));
-    let hidden = path.with_file_name(hidden);
-    // A file of this name was left by a process that died here: its number is this process's now.
-    drop(fs::remove_file(&hidden));
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&hidden)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        match existing {
-            OnExisting::Replaced => fs::rename(&hidden, path),
-            // Unlike a rename, a link takes no name that is taken.
-            OnExisting::Kept => match fs::hard_link(&hidden, path) {
-                Ok(()) => fs::remove_file(&hidden),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
-                // There are none on FAT and its like; there an empty file takes the name first.
-                Err(_) => OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .open(path)
-                    .and_then(|_| fs::rename(&hidden, path).inspect_err(|_| drop(fs::remove_file(path)))),
-            },
-        }
-    };
-    write().inspect_err(|_| drop(fs::remove_file(&hidden)))
+    let mut draft = Draft::of_this_process(path, mode)?;
+    draft.file().write_all(text.as_bytes())?;
+    draft.file().sync_all()?;
+    match existing {
+        OnExisting::Replaced => draft.replace(),
+        OnExisting::Kept => draft.take_free_name(),
+    }
+    .map(drop)
 }
 
 #[cfg(test)]

@@ -57,6 +57,7 @@
 //! | [`server`], [`client`] | the two ends |
 //! | [`cli`] | the program |
 //! | [`error`], [`progress`], `calendar` | vocabularies that everyone shares |
+//! | `atomic_file` | how every room writes a small file of its own |
 //! | [`manual`] | why it is built this way, and [how to add to it](manual::extending) |
 //!
 //! # Where to begin
@@ -80,6 +81,7 @@
 //! * No stream that ends without a tail and a verdict, or a reset with a code.
 //! * No hashing and no file I/O on a thread that drives connections.
 
+pub(crate) mod atomic_file;
 pub(crate) mod broken;
 pub(crate) mod calendar;
 pub mod cli;

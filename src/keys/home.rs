@@ -12,6 +12,8 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt}
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::atomic_file::Draft;
+
 /// Held while a file of the directory is replaced; never removed, never read.
 const LOCK_FILE: &str = ".lock";
 /// Longest wait for the lock. Its holder needs milliseconds, so a longer wait means a stopped process.
@@ -225,6 +227,9 @@ pub(crate) struct HomeLock {
     _file: File,
 }
 
+/// How the name of a file ends that is being written under the lock.
+pub(crate) const DRAFT: &str = "new";
+
 /// Waits (without a runtime) for the right to replace files in `home`.
 pub(crate) fn lock(home: &Path) -> Result<HomeLock, HomeError> {
     let path = home.join(LOCK_FILE);
@@ -246,20 +251,11 @@ impl HomeLock {
     /// Puts `text` in the place of the file `name`, durably.
     pub(crate) fn replace(&self, name: &str, text: &str) -> Result<(), HomeError> {
         let path = self.home.join(name);
-        let fresh = self.home.join(format!(".{name}.new"));
-        // Under the lock only a crash can have left this name behind.
-        match fs::remove_file(&fresh) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(HomeError::io("remove", &fresh)(error));
-            }
-            _ => {}
-        }
-        let mut options = OpenOptions::new();
-        // The mode is set before there is content, so a key is never readable by others, not even for a moment.
-        let options = options.write(true).create_new(true).mode(FILE_MODE);
-        let mut file = options.open(&fresh).map_err(HomeError::io("make", &fresh))?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(HomeError::io("write", &fresh))?;
-        fs::rename(&fresh, &path).map_err(HomeError::io("replace", &path))?;
+        // Under the lock only a crash can have left a draft behind.
+        let mut draft = Draft::beside(&path, DRAFT, FILE_MODE).map_err(HomeError::io("make", &path))?;
+        let file = draft.file();
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(HomeError::io("write", &path))?;
+        draft.replace().map_err(HomeError::io("replace", &path))?;
         let directory = File::open(&self.home).map_err(HomeError::io("open", &self.home))?;
         directory.sync_all().map_err(HomeError::io("sync", &self.home))
     }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
+use crate::atomic_file::{OnExisting, write_atomically};
 use crate::cli::exit::Complaint;
-use crate::cli::run::atomic_file::{OnExisting, write_atomically};
 use crate::cli::run::standard;
 use crate::keys::Token;
 use crate::protocol::path::escape_path;

@@ -4,14 +4,13 @@
 //! |---|---|
 //! | `transfer` | one transfer: network thread, drawing |
 //! | `names` | lists of names, `--files-from` |
-//! | `atomic_file`, `private_dir` | whole files; private directories |
+//! | `private_dir` | private directories |
 //! | `sandbox` | what the threads that serve peers may do with files |
 //! | `standard` | standard input and output, and what they refuse |
 //! | `spooled` | a file that is received for standard output |
 //! | `lines`, `log` | output that nobody waits for; the log |
 //! | `signals` | signals that wait for nobody, and the end that they ask for |
 
-pub(super) mod atomic_file;
 pub(super) mod lines;
 pub(super) mod log;
 pub(super) mod names;

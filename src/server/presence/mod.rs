@@ -14,10 +14,9 @@ mod answering;
 mod asking;
 mod socket;
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +24,7 @@ use tracing::warn;
 
 use self::answering::{Answer, Answering};
 pub use self::asking::{AskError, ask};
+use crate::atomic_file::Draft;
 use crate::keys::Fingerprint;
 use crate::keys::home::{self, HomeError};
 use crate::keys::trust::AccessMode;
@@ -103,22 +103,19 @@ impl Presence {
     ) -> Result<Self, HomeError> {
         home::prepare(home)?;
         let name = serving.name();
-        let (path, fresh) = (home.join(&name), home.join(format!(".{name}.new")));
+        let path = home.join(&name);
         let _lock = home::lock(home)?;
-        drop(fs::remove_file(&fresh));
-        let failed = |op, path: &Path| {
-            let path = path.to_owned();
+        let failed = |op| {
+            let path = path.clone();
             move |source| HomeError::Io { op, path, source }
         };
-        let mut options = OpenOptions::new();
-        let options = options.write(true).create_new(true).mode(MODE);
-        let mut file = options.open(&fresh).map_err(failed("make", &fresh))?;
+        let mut draft = Draft::beside(&path, home::DRAFT, MODE).map_err(failed("make"))?;
         let text = serde_json::to_vec(&PresenceFile::of(serving)).expect("numbers and texts");
-        file.write_all(&text).map_err(failed("write", &fresh))?;
+        draft.file().write_all(&text).map_err(failed("write"))?;
         // Locked before it has its name: whoever finds it finds it locked.
-        file.try_lock().map_err(|error| failed("lock", &fresh)(error.into()))?;
+        draft.file().try_lock().map_err(|error| failed("lock")(error.into()))?;
         let answering = answering(home, &serving.socket_name(), Box::new(answer));
-        fs::rename(&fresh, &path).map_err(failed("rename", &fresh))?;
+        let file = draft.replace().map_err(failed("rename"))?;
         Ok(Self { path, _file: file, answering })
     }
 }

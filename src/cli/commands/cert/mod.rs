@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde_json::json;
 
+use crate::atomic_file::{OnExisting, write_atomically};
 use crate::cli::args::{CertArgs, CertCommand};
 use crate::cli::exit::{Complaint, Exit};
-use crate::cli::run::atomic_file::{OnExisting, write_atomically};
 use crate::cli::ui::json::Json;
 use crate::keys::certificate::{self, CertificateRequest, CertificateRole, IssueError, Issued};
 use crate::protocol::path::{escape, escape_path};

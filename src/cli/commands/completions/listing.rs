@@ -5,9 +5,9 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::send::REMOTE_VARIABLE;
 use super::due::Typed;
+use crate::atomic_file::Draft;
 use crate::cli::args::{Commands, HostKeyArg, LsArgs};
 use crate::cli::config;
 use crate::cli::ssh::without_questions;
@@ -182,15 +183,13 @@ fn keep(path: &Path, names: &[Name]) {
         return;
     }
     // Two shells may write at once: each to a name of its own, and the last one stays.
-    let fresh = path.with_extension(std::process::id().to_string());
     let write = || {
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
-        file.write_all(&text)?;
-        fs::rename(&fresh, path)
+        let mut draft = Draft::of_this_process(path, 0o600)?;
+        draft.file().write_all(&text)?;
+        draft.replace()
     };
-    if write().is_err() {
-        drop(fs::remove_file(&fresh));
-    }
+    // Without it the server is asked again.
+    let _: io::Result<_> = write();
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::output::ServeOutput;
 use super::{mode, workers};
+use crate::atomic_file::{OnExisting, write_atomically};
 use crate::cli::args::ServeArgs;
-use crate::cli::run::atomic_file::{OnExisting, write_atomically};
 use crate::cli::target::address::{needs_zone, plausible};
 use crate::cli::text::paste::{first_line, other_use};
 use crate::keys::Ticket;

@@ -9,8 +9,8 @@ use std::process::Command;
 use anyhow::{Context as _, anyhow, bail};
 
 use super::unit::{MARK, ServiceOwner, Units};
+use crate::atomic_file::{OnExisting, write_atomically};
 use crate::cli::exit::Complaint;
-use crate::cli::run::atomic_file::{OnExisting, write_atomically};
 use crate::cli::text::paste;
 use crate::protocol::path::{escape, escape_path};
 
