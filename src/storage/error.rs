@@ -276,9 +276,9 @@ mod tests {
         for (op, errno, text) in [
             (Op::Stat, Errno::IO, "cannot be written: what is there cannot be read: Input/output error"),
             (Op::Open, Errno::NOENT, "cannot be written: what is there cannot be read: No such file or directory"),
-            (Op::Stat, Errno::INVAL, "name not possible: the file system takes no such name: Invalid argument"),
+            (Op::Stat, Errno::INVAL, "not possible: the file system takes no such name: Invalid argument"),
             (Op::Rename, Errno::XDEV, "cannot be written: the file system takes its two names for two disks"),
-            (Op::Rename, Errno::ISDIR, "name not possible: a directory of that name is in the way"),
+            (Op::Rename, Errno::ISDIR, "not possible: a directory of that name is in the way"),
             (Op::Write, Errno::NOSPC, "no space left"),
             (Op::Create, Errno::NOSPC, "no space left: or its file system can have no more files (df -i)"),
         ] {

@@ -167,7 +167,7 @@ mod tests {
             ("link/", "it leads on from a file, which is no directory"),
             ("real/file/x", "it leads on from a file, which is no directory"),
         ] {
-            assert_eq!(one(place.path(path)).unwrap_err().failure.to_string(), format!("name not possible: {why}"));
+            assert_eq!(one(place.path(path)).unwrap_err().failure.to_string(), format!("not possible: {why}"));
         }
     }
 

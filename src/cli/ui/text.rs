@@ -31,31 +31,23 @@ pub(crate) fn asking_again(cause: &str) -> String {
     format!("{}; asking again", without_remedy(cause))
 }
 
-/// The cause of a failure in one line: what kind, then the words of the side where it happened.
+/// The cause of a failure in one line: what kind, what to do about it, then the words of the side where it happened.
 pub(crate) fn cause(failure: &Failure) -> String {
-    let kind = status(failure.status);
+    let kind = format!("{}{}", failure.status, remedy(failure.status));
     match failure.detail.trim() {
-        "" => kind.to_owned(),
+        "" => kind,
         detail => format!("{kind}: {}", shown(detail)),
     }
 }
 
-fn status(status: Status) -> &'static str {
+/// What a user can do about a failure, as the end of its text.
+fn remedy(status: Status) -> &'static str {
     match status {
-        Status::NotFound => "not found",
-        Status::ReadFailed => "cannot be read",
-        Status::Changed => "changed while it was sent; send it again when it is quiet",
-        Status::WriteFailed => "cannot be written",
-        Status::NoSpace => "no space left; free some and run the same command again",
-        Status::Exists => "exists",
-        Status::BadName => "not possible",
-        Status::NotAllowed => "not allowed",
-        Status::Busy => "another transfer writes it",
-        Status::VerifyFailed => "the content did not verify; run the same command again",
-        Status::Timeout => "waited too long",
-        Status::Cancelled => "stopped",
-        Status::Unsupported => "not a file, directory or link",
-        Status::Internal => "internal error of the other side; its log says why",
+        Status::Changed => "; send it again when it is quiet",
+        Status::NoSpace => "; free some and run the same command again",
+        Status::VerifyFailed => "; run the same command again",
+        Status::Internal => " of the other side; its log says why",
+        _ => "",
     }
 }
 
