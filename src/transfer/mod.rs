@@ -86,4 +86,4 @@ pub(crate) const SUM_CHUNKS_AT_ONCE: u64 = 1 << 14;
 pub(crate) const SUM_CHUNKS_A_STEP: u64 = 1 << 18;
 
 /// Files larger than this are refused: 16 TiB, the limit of ext4, which also bounds the digest table.
-pub(crate) const FILE_BYTES_MAX: u64 = 16 << 40;
+pub(crate) const ACCEPTED_FILE_BYTES_MAX: u64 = 16 << 40;

@@ -3,7 +3,7 @@
 use crate::broken::BreakableRule;
 use crate::digest::CHUNK_BYTES;
 use crate::protocol::message::{Failure, Header, IfExists, Kind, Mtime, SkipReason, Status, Why};
-use crate::transfer::FILE_BYTES_MAX;
+use crate::transfer::ACCEPTED_FILE_BYTES_MAX;
 
 /// The bits of a mode that are carried over.
 const PERMISSION_BITS: u32 = 0o777;
@@ -146,8 +146,11 @@ fn decide_link(link: &[u8], local: &Local, policy: &Policy) -> Plan {
 }
 
 fn decide_file(offer: &Header, local: &Local, policy: &Policy) -> Plan {
-    if offer.size > FILE_BYTES_MAX {
-        return Plan::Refuse(Failure::new(Status::Unsupported, "larger than 16 TiB"));
+    if offer.size > ACCEPTED_FILE_BYTES_MAX {
+        return Plan::Refuse(Failure::new(
+            Status::Unsupported,
+            format!("larger than {} TiB", ACCEPTED_FILE_BYTES_MAX >> 40),
+        ));
     }
     let Some(there) = &local.target else {
         return Plan::Receive(start_new(offer, local, policy));

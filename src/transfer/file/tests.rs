@@ -7,7 +7,7 @@ use super::receive::{FileVerdict, ReceiveFile};
 use super::send::{Closing, SendFile};
 use crate::digest::{CHUNK_BYTES, ChunkHasher, Digest, Salt, chunk_count, chunk_len};
 use crate::protocol::message::{FileId, Tail};
-use crate::transfer::{FILE_BYTES_MAX, Violation};
+use crate::transfer::{ACCEPTED_FILE_BYTES_MAX, Violation};
 
 const ID: FileId = FileId(7);
 
@@ -269,7 +269,7 @@ fn neighbouring_chunks_that_differ_are_repaired_as_one_range() {
 #[test]
 fn a_file_of_the_greatest_size_that_is_all_holes_takes_no_room_and_is_summed_up_in_steps() {
     const STEP: u64 = 1 << 20;
-    let (size, last) = (FILE_BYTES_MAX - 5, chunk_count(FILE_BYTES_MAX) - 1);
+    let (size, last) = (ACCEPTED_FILE_BYTES_MAX - 5, chunk_count(ACCEPTED_FILE_BYTES_MAX) - 1);
     let content = vec![7 * CHUNK_BYTES..8 * CHUNK_BYTES, last * CHUNK_BYTES..size];
     let mut send = SendFile::new(ID, size, 0, content, &hasher()).expect("the start");
     let mut receive = ReceiveFile::new(size, 0, &hasher());

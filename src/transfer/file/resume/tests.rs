@@ -221,7 +221,7 @@ fn links_are_taken_where_they_were_asked_for_and_never_from_a_blind_sender() {
 
 #[test]
 fn a_file_beyond_the_limit_is_refused() {
-    let plan = decide(&offer(FILE_BYTES_MAX + 1), &Local::default(), &REPLACE);
+    let plan = decide(&offer(ACCEPTED_FILE_BYTES_MAX + 1), &Local::default(), &REPLACE);
     assert!(matches!(plan, Plan::Refuse(Failure { status: Status::Unsupported, .. })));
 }
 

@@ -153,7 +153,7 @@ impl<A: OffersAttached> Offers<A> {
         let Some(file) = self.files.get_mut(&have.id) else { return self.gone(have.id) };
         let Some(wanted) = file.wanted() else { return Err(JobError::Order("digests before an answer")) };
         let (ContentState::Unopened { rules, .. } | ContentState::Open { rules, .. }) = &mut wanted.content else {
-            return Err(Violation::BadHave { first: have.first }.into());
+            return Err(JobError::Order("digests of a file that was compared"));
         };
         rules.on_have(have.first, &have.digests)?;
         let more = room_for(have.digests.len());

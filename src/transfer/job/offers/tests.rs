@@ -263,7 +263,7 @@ fn a_receiver_that_breaks_the_order_is_found_out() {
         (wanted, Has(0, 0, 2), "digests from chunk 0 are out of order"),
         (wanted, Has(0, 0, 0), "digests from chunk 0 are out of order"),
         (wanted, Done(0), "a file was called done before it was sent"),
-        (closed, Has(0, 0, 1), "digests from chunk 0 are out of order"),
+        (closed, Has(0, 0, 1), "digests of a file that was compared"),
         (closed, Settled, "settled before every file was"),
     ];
     for (steps, feed, error) in rows {
